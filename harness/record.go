@@ -1,0 +1,67 @@
+package harness
+
+import "time"
+
+// A Record is what the client knows of one request, and nothing else: reports, checks and gates are made from records
+// alone, so that whatever they say can be made again from the file of raw records.
+//
+// Times are offsets from the start of the run on the monotonic clock. A time that never came is -1.
+type Record struct {
+	Scenario string `json:"scenario"`
+	Run      int    `json:"run"` // 0-based; one run is one benchmark line
+	Rep      int    `json:"rep"` // repetition of the scenario within the run
+	Agent    string `json:"agent"`
+	Turn     int    `json:"turn"` // 0-based turn of the agent's conversation
+
+	Due          time.Duration   `json:"due_ns"`           // when the load plan wanted it sent: latency counts from here
+	Sent         time.Duration   `json:"sent_ns"`          // when the client began to send; Sent-Due is the client's lag
+	FirstByte    time.Duration   `json:"first_byte_ns"`    // first byte of the response's head
+	FirstContent time.Duration   `json:"first_content_ns"` // first non-empty content delta
+	Chunks       []time.Duration `json:"chunks_ns"`        // arrival of each content delta
+	End          time.Duration   `json:"end_ns"`           // end of the stream, or of the failure
+
+	Outcome Outcome `json:"outcome"`
+	Status  int     `json:"status"` // HTTP status, 0 when none arrived
+	Error   string  `json:"error,omitempty"`
+
+	PromptTokens int    `json:"prompt_tokens"` // as the server's usage says; -1 unknown
+	CachedTokens int    `json:"cached_tokens"`
+	OutputTokens int    `json:"output_tokens"`
+	Finish       string `json:"finish,omitempty"` // finish_reason
+	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
+
+	Server ServerTiming `json:"server"`
+}
+
+// ServerTiming is what the server says of its own part of a request. A part it does not report is -1.
+type ServerTiming struct {
+	FirstByte time.Duration `json:"first_byte_ns"` // header X-Request-Latency-Ms
+	Total     time.Duration `json:"total_ns"`      // trailer X-Total-Latency-Ms; the header where nothing was streamed
+	Queue     time.Duration `json:"queue_ns"`      // Server-Timing: queue, prefill, decode
+	Prefill   time.Duration `json:"prefill_ns"`
+	Decode    time.Duration `json:"decode_ns"`
+}
+
+// Outcome is how a request ended. Every request has exactly one.
+type Outcome string
+
+const (
+	OK        Outcome = "ok"
+	Rejected  Outcome = "rejected"  // 429, or 503 with Retry-After: the server said no, cleanly
+	Failed    Outcome = "failed"    // any other status, or an error event in the stream
+	Truncated Outcome = "truncated" // the stream ended without its finish or its [DONE]
+	Timeout   Outcome = "timeout"
+	Refused   Outcome = "refused"   // no connection, or it broke before the response's head
+	Cancelled Outcome = "cancelled" // by the load plan itself
+)
+
+// TTFT is the time from due to the first content, or -1.
+func (r *Record) TTFT() time.Duration {
+	if r.FirstContent < 0 {
+		return -1
+	}
+	return r.FirstContent - r.Due
+}
+
+// Latency is the time from due to the end.
+func (r *Record) Latency() time.Duration { return r.End - r.Due }

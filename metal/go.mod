@@ -1,0 +1,3 @@
+module loadstone/metal
+
+go 1.26.0
