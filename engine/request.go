@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Request asks for one answer.
+type Request struct {
+	// Agent names the long-lived memory that the request continues and leaves behind. Requests with the empty name are
+	// anonymous: they use and leave prefixes that anybody shares, and keep no memory of their own.
+	Agent string
+
+	// Prompt is the whole conversation so far, at least one token. What of it is already in the cache is found by
+	// comparing tokens, so a caller who wants a cheap next turn repeats the ids of the last one, answer included.
+	Prompt []int32
+
+	MaxTokens int     // most tokens of the answer, at least 1
+	Stop      []int32 // ids that end the answer; they are not delivered
+	Sampling  Sampling
+}
+
+// Sampling says how a token is drawn from logits. The zero value is greedy.
+type Sampling struct {
+	Temperature float64 // 0: greedy, whatever the other fields say
+	TopP        float64 // keep the likeliest tokens that together reach this probability; 0 or 1: off
+	TopK        int     // keep this many of the likeliest tokens; 0: off
+
+	// Seed decides the draws: equal requests with equal seeds get equal answers, whatever else is in the batch. There
+	// is no special value; a caller who wants variety draws a seed.
+	Seed uint64
+}
+
+// A Token is one token of an answer.
+type Token struct {
+	ID int32
+
+	// Set on the first token only: how long the request waited, and how long its prompt took from there.
+	Queue, Prefill time.Duration
+}
+
+// A Finish says why an answer ended.
+type Finish string
+
+const (
+	FinishStop      Finish = "stop"      // one of Request.Stop
+	FinishLength    Finish = "length"    // MaxTokens
+	FinishCancelled Finish = "cancelled" // the request's context, or the end of Drain's patience
+	FinishError     Finish = "error"     // the model failed
+)
+
+// A Result is what is known of a request when it has ended.
+type Result struct {
+	Finish Finish
+	Err    error // why, when Finish is FinishCancelled or FinishError
+
+	PromptTokens int // length of the prompt
+	CachedTokens int // how many of them were not computed because their KV was in the cache
+	OutputTokens int // tokens delivered
+
+	// Miss says why the rest of the prompt was not cached: "" when only what was new had to be computed, "new_agent",
+	// "diverged_at=K" when the agent's memory and the prompt part at token K, "evicted".
+	Miss string
+
+	// From Submit to admission, from there to the first token, from there to the end. A part that was not reached is 0.
+	Queue, Prefill, Decode time.Duration
+}
+
+// A Stream is the answer to one request while it is being made.
+type Stream struct {
+	tokens chan Token
+	result Result
+}
+
+// Tokens has every token of the answer, and is closed after the last. It is buffered for the whole answer: a reader who
+// is slow, or gone, never holds up the engine.
+func (s *Stream) Tokens() <-chan Token { return s.tokens }
+
+// Result is valid once Tokens is closed.
+func (s *Stream) Result() Result { return s.result }
+
+// ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that Drain cancelled.
+var ErrDraining = errors.New("engine is draining: it takes no new work and does not come back; ask another replica")
+
+// A PoolError refuses a request for lack of KV blocks: now, or, when Need > Total, for good.
+type PoolError struct {
+	Need  int // blocks the prompt and MaxTokens can take
+	Free  int // blocks no running request has or may claim
+	Total int // blocks there are
+
+	RetryAfter time.Duration // when to try again; 0 when it can never fit
+}
+
+func (e *PoolError) Error() string {
+	if e.Need > e.Total {
+		return fmt.Sprintf("request can never fit: it needs %d KV blocks and the pool has %d; shorten the prompt or max_tokens, or give the server more KV memory", e.Need, e.Total)
+	}
+	return fmt.Sprintf("pool exhausted: need %d blocks, %d of %d free; retry in %v", e.Need, e.Free, e.Total, e.RetryAfter.Round(time.Second))
+}
+
+// A QueueError refuses a request because too many wait already.
+type QueueError struct {
+	Queued, Limit int
+	RetryAfter    time.Duration
+}
+
+func (e *QueueError) Error() string {
+	return fmt.Sprintf("queue is full: %d of %d requests wait; retry in %v", e.Queued, e.Limit, e.RetryAfter.Round(time.Second))
+}
+
+// A ContextError refuses a request that is longer than the model's context.
+type ContextError struct{ Prompt, MaxTokens, Limit int }
+
+func (e *ContextError) Error() string {
+	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d; shorten either by %d",
+		e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
+}
+
+// validate checks what needs no knowledge of the engine's state. vocab and limit are the model's.
+func (r *Request) validate(ctx context.Context, vocab, limit int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(r.Prompt) == 0 {
+		return errors.New("prompt is empty: it needs at least one token")
+	}
+	if r.MaxTokens < 1 {
+		return fmt.Errorf("max tokens is %d: it must be at least 1", r.MaxTokens)
+	}
+	if len(r.Prompt) > limit || r.MaxTokens > limit-len(r.Prompt) {
+		return &ContextError{Prompt: len(r.Prompt), MaxTokens: r.MaxTokens, Limit: limit}
+	}
+	for i, t := range r.Prompt {
+		if t < 0 || int(t) >= vocab {
+			return fmt.Errorf("prompt token %d is %d: the model's vocabulary is 0..%d", i, t, vocab-1)
+		}
+	}
+	return r.Sampling.validate()
+}

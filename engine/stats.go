@@ -1,0 +1,39 @@
+package engine
+
+// Stats is a snapshot of the engine between two steps. Counters start at zero with the engine and only grow.
+type Stats struct {
+	// The pool. Used + Cached + Free == Blocks.
+	Blocks int
+	Used   int // running requests have them or may yet claim them; a block that several share counts once
+	Cached int // idle memory, evicted the moment somebody needs the room
+	Free   int
+
+	PeakUsed        int // highest Used so far
+	BlockTokens     int // tokens in a block
+	KVBytesPerToken int // all layers together
+
+	Running  int // requests in the batch
+	Queued   int // requests that wait
+	Agents   int // agents with a memory in the pool
+	Draining bool
+
+	Steps        uint64 // calls of Model.Step, failed ones included
+	PromptTokens uint64 // tokens of the prompts of requests whose prompt is done, computed or not
+	CachedTokens uint64 // those of them that came from the cache
+	OutputTokens uint64 // tokens delivered
+	Admitted     uint64 // requests that left the queue to run
+	Finished     uint64 // requests that ended with FinishStop or FinishLength
+	Cancelled    uint64 // requests that ended with FinishCancelled, queued or running
+	Failed       uint64 // requests that ended with FinishError
+	Evictions    uint64 // blocks that idle memories lost
+
+	RejectedPool, RejectedQueue, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
+}
+
+// Utilization is the part of the pool that running requests have or may claim, 0 to 1.
+func (s Stats) Utilization() float64 {
+	if s.Blocks == 0 {
+		return 0
+	}
+	return float64(s.Used) / float64(s.Blocks)
+}
