@@ -1,0 +1,65 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+)
+
+// exhausted is the share of the pool above which the engine admits nothing new; a balancer should look elsewhere then.
+const exhausted = 0.90
+
+// health is the body of all three tiers. None of them asks the engine's goroutine anything: they answer at once,
+// however long a step takes.
+type health struct {
+	Status      string   `json:"status"`
+	Reason      string   `json:"reason,omitempty"`
+	Utilization *float64 `json:"pool_utilization,omitempty"` // 0 to 1
+}
+
+// live: the process answers. Restart it when it does not.
+func (s *Server) live(w *response, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, health{Status: "alive"})
+}
+
+// startup: the model is loaded. Until then the other two tiers mean nothing.
+func (s *Server) startup(w *response, r *http.Request) error {
+	if s.backend.Load() == nil {
+		return writeJSON(w, http.StatusServiceUnavailable, health{Status: "starting", Reason: "loading"})
+	}
+	return writeJSON(w, http.StatusOK, health{Status: "started"})
+}
+
+// ready: new work is welcome.
+func (s *Server) ready(w *response, r *http.Request) error {
+	h := health{Status: "not_ready"}
+	b := s.backend.Load()
+	if b != nil {
+		h.Utilization = new(b.engine.Stats().Utilization())
+	}
+	switch {
+	case s.draining.Load():
+		h.Reason = "draining"
+	case b == nil:
+		h.Reason = "loading"
+	case *h.Utilization > exhausted:
+		h.Reason = "pool_near_exhaustion"
+	default:
+		h.Status = "ready"
+		return writeJSON(w, http.StatusOK, h)
+	}
+	return writeJSON(w, http.StatusServiceUnavailable, h)
+}
+
+func writeJSON(w *response, status int, v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(b.Bytes()) // a client that is gone has no use for the error
+	return nil
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"loadstone/engine"
+)
+
+// metrics holds what the server counts itself; what the engine counts is read from its Stats at each scrape.
+type metrics struct {
+	ttft, interToken, queue *histogram
+	durations               map[string]*histogram     // by route; never written after newMetrics
+	rejects                 map[string]*atomic.Uint64 // by reason; never written after newMetrics
+
+	mu       sync.Mutex
+	requests map[requestKey]uint64
+}
+
+type requestKey struct {
+	route  string
+	status int
+}
+
+func newMetrics(routes []string) *metrics {
+	m := &metrics{
+		ttft:       newHistogram(requestBounds),
+		interToken: newHistogram(tokenBounds),
+		queue:      newHistogram(tokenBounds),
+		durations:  make(map[string]*histogram),
+		rejects:    make(map[string]*atomic.Uint64),
+		requests:   make(map[requestKey]uint64),
+	}
+	for _, r := range append(routes, "none") {
+		m.durations[r] = newHistogram(requestBounds)
+	}
+	for _, r := range refusals {
+		m.rejects[r] = new(atomic.Uint64)
+	}
+	return m
+}
+
+func (m *metrics) request(route string, status int, d time.Duration) {
+	m.durations[route].observe(d)
+	m.mu.Lock()
+	m.requests[requestKey{route, status}]++
+	m.mu.Unlock()
+}
+
+// reject counts a refusal; other errors have their status in loadstone_requests_total.
+func (m *metrics) reject(code string) {
+	if n := m.rejects[code]; n != nil {
+		n.Add(1)
+	}
+}
+
+func (s *Server) serveMetrics(w *response, r *http.Request) error {
+	b := s.metrics.append(nil)
+	if backend := s.backend.Load(); backend != nil {
+		b = appendStats(b, backend.engine.Stats())
+	}
+	b = appendProcess(b)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	w.WriteHeader(http.StatusOK)
+	w.Write(b)
+	return nil
+}
+
+func (m *metrics) append(b []byte) []byte {
+	m.mu.Lock()
+	requests := maps.Clone(m.requests)
+	m.mu.Unlock()
+
+	b = appendHead(b, "loadstone_requests_total", "counter", "Requests by route and status; 499: the client went away.")
+	for _, k := range slices.SortedFunc(maps.Keys(requests), func(a, b requestKey) int {
+		return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.status, b.status))
+	}) {
+		b = appendSample(b, `loadstone_requests_total{route="`+k.route+`",status="`+strconv.Itoa(k.status)+`"}`, float64(requests[k]))
+	}
+	b = appendHead(b, "loadstone_request_duration_seconds", "histogram", "From the request's head to the last byte of the answer.")
+	for _, route := range slices.Sorted(maps.Keys(m.durations)) {
+		b = m.durations[route].append(b, "loadstone_request_duration_seconds", `route="`+route+`"`)
+	}
+	b = appendHead(b, "loadstone_ttft_seconds", "histogram", "From the request's head to the answer's first token.")
+	b = m.ttft.append(b, "loadstone_ttft_seconds", "")
+	b = appendHead(b, "loadstone_inter_token_seconds", "histogram", "Between two tokens of one answer.")
+	b = m.interToken.append(b, "loadstone_inter_token_seconds", "")
+	b = appendHead(b, "loadstone_queue_seconds", "histogram", "From submission to admission by the engine.")
+	b = m.queue.append(b, "loadstone_queue_seconds", "")
+	b = appendHead(b, "loadstone_rejects_total", "counter", "Requests refused, by the error's code.")
+	for _, reason := range refusals {
+		b = appendSample(b, `loadstone_rejects_total{reason="`+reason+`"}`, float64(m.rejects[reason].Load()))
+	}
+	return b
+}
+
+func appendStats(b []byte, st engine.Stats) []byte {
+	b = appendHead(b, "loadstone_pool_blocks", "gauge", "KV blocks: used by running requests, cached and evictable, free.")
+	b = appendSample(b, `loadstone_pool_blocks{state="used"}`, float64(st.Used))
+	b = appendSample(b, `loadstone_pool_blocks{state="cached"}`, float64(st.Cached))
+	b = appendSample(b, `loadstone_pool_blocks{state="free"}`, float64(st.Free))
+	peak := 0.0
+	if st.Blocks > 0 {
+		peak = float64(st.PeakUsed) / float64(st.Blocks)
+	}
+	for _, g := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"loadstone_pool_utilization_ratio", "Used blocks of all, 0 to 1; above 0.9 new work is refused.", st.Utilization()},
+		{"loadstone_pool_peak_utilization_ratio", "The highest it has been.", peak},
+		{"loadstone_queue_depth", "Requests that wait.", float64(st.Queued)},
+		{"loadstone_running", "Requests in the batch.", float64(st.Running)},
+		{"loadstone_agents", "Agents with a memory in the pool.", float64(st.Agents)},
+	} {
+		b = appendHead(b, g.name, "gauge", g.help)
+		b = appendSample(b, g.name, g.value)
+	}
+	b = appendHead(b, "loadstone_tokens_total", "counter", "Tokens of prompts, those of them that were cached, tokens of answers.")
+	b = appendSample(b, `loadstone_tokens_total{kind="prompt"}`, float64(st.PromptTokens))
+	b = appendSample(b, `loadstone_tokens_total{kind="cached"}`, float64(st.CachedTokens))
+	b = appendSample(b, `loadstone_tokens_total{kind="output"}`, float64(st.OutputTokens))
+	for _, c := range []struct {
+		name, help string
+		value      uint64
+	}{
+		{"loadstone_evictions_total", "Blocks that idle memories lost.", st.Evictions},
+		{"loadstone_steps_total", "Steps of the model.", st.Steps},
+	} {
+		b = appendHead(b, c.name, "counter", c.help)
+		b = appendSample(b, c.name, float64(c.value))
+	}
+	return b
+}
+
+func appendProcess(b []byte) []byte {
+	if rss, ok := residentBytes(); ok {
+		b = appendHead(b, "process_resident_memory_bytes", "gauge", "Resident memory, the model's included.")
+		b = appendSample(b, "process_resident_memory_bytes", float64(rss))
+	}
+	if cpu, ok := cpuTime(); ok {
+		b = appendHead(b, "process_cpu_seconds_total", "counter", "CPU time, user and system.")
+		b = appendSample(b, "process_cpu_seconds_total", cpu.Seconds())
+	}
+	b = appendHead(b, "go_goroutines", "gauge", "Goroutines.")
+	return appendSample(b, "go_goroutines", float64(runtime.NumGoroutine()))
+}
+
+func appendHead(b []byte, name, kind, help string) []byte {
+	return append(b, "# HELP "+name+" "+help+"\n# TYPE "+name+" "+kind+"\n"...)
+}
+
+func appendSample(b []byte, series string, v float64) []byte {
+	b = append(b, series...)
+	b = append(b, ' ')
+	b = strconv.AppendFloat(b, v, 'f', -1, 64)
+	return append(b, '\n')
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package server
+
+import "time"
+
+func residentBytes() (int64, bool)   { return 0, false }
+func cpuTime() (time.Duration, bool) { return 0, false }

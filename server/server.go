@@ -1,0 +1,154 @@
+// Package server speaks HTTP for an engine: the OpenAI chat API, health in three tiers, and Prometheus metrics.
+//
+// A request passes request id, latency and log, recovery, CORS and the body limit, in that order, so that every answer
+// whatever its kind has an id, a log line and a metric. The handler decodes and validates it, renders and encodes the
+// conversation, submits it to the engine and turns the tokens that come back into text. Nothing here touches the
+// model or its memory, and nothing that answers /health or /metrics waits for a step of it.
+package server
+
+import (
+	"context"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"loadstone/engine"
+)
+
+// Text is what the server needs to know of a model's language. Its methods are called from many goroutines at once.
+type Text interface {
+	// EncodeChat renders messages, ending with the beginning of an answer, and encodes them. answers[i], where not
+	// nil, are the exact tokens that the model generated for message i, and stand in place of contents[i]'s own.
+	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
+	// AppendToken appends a token's bytes, which may be a part of a UTF-8 character.
+	AppendToken(dst []byte, id int32) []byte
+	// StopTokens are the ids that end an answer.
+	StopTokens() []int32
+}
+
+// Config says what a Server serves. The zero value of every field but Model means its default.
+type Config struct {
+	Model     string       // the name under which the model is served
+	MaxTokens int          // length of an answer where the request does not say. 0: 256
+	MaxBody   int64        // largest request body in bytes. 0: 8 MiB
+	Origins   []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
+	AccessLog io.Writer    // one line a request; never a prompt, an answer or a key. nil: none
+	Log       *slog.Logger // what went wrong inside. nil: slog.Default()
+}
+
+// A Server is an http.Handler for one model. It answers from the start; until Ready it says that it is loading.
+type Server struct {
+	cfg      Config
+	handler  http.Handler
+	access   *log.Logger
+	log      *slog.Logger
+	started  time.Time
+	metrics  *metrics
+	answers  *answers
+	backend  atomic.Pointer[backend] // nil while loading
+	draining atomic.Bool
+}
+
+type backend struct {
+	engine *engine.Engine
+	text   Text
+}
+
+// New returns a server that is loading.
+func New(cfg Config) *Server {
+	if cfg.MaxTokens == 0 {
+		cfg.MaxTokens = 256
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 8 << 20
+	}
+	if cfg.AccessLog == nil {
+		cfg.AccessLog = io.Discard
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Server{
+		cfg:     cfg,
+		access:  log.New(cfg.AccessLog, "", 0),
+		log:     cfg.Log,
+		started: time.Now(),
+		answers: newAnswers(1 << 20),
+	}
+	var paths []string
+	s.handler, paths = s.routes()
+	s.metrics = newMetrics(paths)
+	return s
+}
+
+// Ready gives the server its engine and its text: from now on it takes work. It must be called at most once.
+func (s *Server) Ready(e *engine.Engine, t Text) {
+	if !s.backend.CompareAndSwap(nil, &backend{e, t}) {
+		panic("server: Ready called twice")
+	}
+}
+
+// Drain takes the server out of service: readiness goes off, new work gets 503, and answers in flight are finished, or
+// cut off with an error when ctx ends first, which is then Drain's error.
+func (s *Server) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	if b := s.backend.Load(); b != nil {
+		return b.engine.Drain(ctx)
+	}
+	return nil
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// routes returns the whole chain and the paths that are routes.
+func (s *Server) routes() (http.Handler, []string) {
+	type route struct {
+		method, path string
+		handle       func(*response, *http.Request) error
+	}
+	table := []route{
+		{"POST", "/v1/chat/completions", s.chat},
+		{"GET", "/v1/models", s.models},
+		{"GET", "/v1/models/{id}", s.model},
+		{"GET", "/health/live", s.live},
+		{"GET", "/health/ready", s.ready},
+		{"GET", "/health/startup", s.startup},
+		{"GET", "/metrics", s.serveMetrics},
+	}
+	mux := http.NewServeMux()
+	var paths []string
+	handle := func(pattern string, h func(*response, *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			x := w.(*response)
+			if err := h(x, r); err != nil {
+				s.fail(x, err)
+			}
+		})
+	}
+	for _, e := range table {
+		paths = append(paths, e.path)
+		handle(e.method+" "+e.path, e.handle)
+		handle(e.path, func(w *response, r *http.Request) error {
+			w.Header().Set("Allow", e.method)
+			return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
+				message: r.Method + " is not allowed on " + r.URL.Path + "; use " + e.method}
+		})
+	}
+	handle("/", func(w *response, r *http.Request) error {
+		return &apiError{status: 404, kind: "invalid_request_error", code: "not_found", message: "no such path: " + r.URL.Path}
+	})
+	return requestID(s.latency(s.recovered(cors(s.cfg.Origins, limitBody(s.cfg.MaxBody, mux))))), paths
+}
+
+// fail answers with an error of the table. What is not the client's doing goes to the log as well.
+func (s *Server) fail(w *response, err error) {
+	e := classify(err)
+	s.metrics.reject(e.code)
+	if e.status == http.StatusInternalServerError {
+		s.log.Error("request failed", "request", w.Header().Get("X-Request-ID"), "error", e.message)
+	}
+	e.write(w)
+}
