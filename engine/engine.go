@@ -3,6 +3,15 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Config says what an engine runs and how much it may take. The zero value of each number is its default.
@@ -15,20 +24,374 @@ type Config struct {
 	MaxQueue    int   // requests that wait. 0: 512
 }
 
+// fullAbove is the utilization, in tenths, above which Submit refuses. What is left is for those in the queue.
+const fullAbove = 9
+
 // An Engine answers requests with one model. Its methods may be called from any goroutine.
-type Engine struct{}
+type Engine struct {
+	cfg    Config
+	blocks int
+	door   door
+	close  func() error
 
-// New allocates the pool and starts the engine.
-func New(cfg Config) (*Engine, error) { return nil, errors.New("engine: not yet") }
+	snapshot atomic.Pointer[Stats]
+	retry    atomic.Int64  // nanoseconds until room is likely
+	done     chan struct{} // closed when the goroutine has ended
 
-// Submit queues a request.
-func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) { return nil, ErrDraining }
+	rejectedPool, rejectedQueue, rejectedContext, rejectedDraining atomic.Uint64
 
-// Stats is the latest snapshot. It never waits for a step.
-func (e *Engine) Stats() Stats { return Stats{} }
+	// The goroutine's own.
+	sched   *sched
+	jobs    map[uint64]*job
+	ended   []*job        // their streams are to be closed after the next snapshot
+	pace    time.Duration // moving average of a step
+	logits  []float32
+	next    []int32  // tokens drawn in this step
+	choices []choice // scratch of the samplers
+}
 
-// Drain stops admission and finishes what was accepted.
-func (e *Engine) Drain(ctx context.Context) error { return nil }
+// A job is a request on its way through the engine.
+type job struct {
+	seq     *sequence
+	stream  *Stream
+	sampler sampler
+	forget  func() bool // undoes the watch on the request's context
+
+	submitted, admitted, first time.Time
+}
+
+// New allocates the pool and starts the engine. Close must be called to free both, and closes the model too.
+func New(cfg Config) (*Engine, error) {
+	e, err := newEngine(cfg)
+	if err != nil {
+		return nil, err
+	}
+	go e.run()
+	return e, nil
+}
+
+// newEngine is New without the goroutine: who calls turn runs it.
+func newEngine(cfg Config) (*Engine, error) {
+	blocks, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Model.AllocKV(blocks, cfg.BlockTokens); err != nil {
+		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens, %d bytes: %w", blocks, cfg.BlockTokens, cfg.KVBytes, err)
+	}
+	e := &Engine{
+		cfg:    cfg,
+		blocks: blocks,
+		done:   make(chan struct{}),
+		sched:  newSched(blocks, cfg.BlockTokens, cfg.MaxBatch, cfg.StepTokens),
+		jobs:   make(map[uint64]*job),
+	}
+	e.door.wake = make(chan struct{}, 1)
+	e.close = sync.OnceValue(func() error {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		e.Drain(now) // its error says that requests were cancelled, which is what Close is for
+		return e.cfg.Model.Close()
+	})
+	e.publish()
+	return e, nil
+}
+
+// complete puts the defaults in and returns how many blocks the budget has.
+func (c *Config) complete() (blocks int, err error) {
+	if c.Model == nil {
+		return 0, errors.New("engine: Config.Model is nil")
+	}
+	for _, n := range []struct {
+		name   string
+		at     *int
+		preset int
+	}{
+		{"BlockTokens", &c.BlockTokens, 32},
+		{"MaxBatch", &c.MaxBatch, 32},
+		{"StepTokens", &c.StepTokens, 256},
+		{"MaxQueue", &c.MaxQueue, 512},
+	} {
+		if *n.at < 0 {
+			return 0, fmt.Errorf("engine: Config.%s is %d: it must be positive, or 0 for %d", n.name, *n.at, n.preset)
+		}
+		if *n.at == 0 {
+			*n.at = n.preset
+		}
+	}
+	if c.KVBytes == 0 {
+		c.KVBytes = 256 << 20
+	}
+	block := int64(c.Model.KVBytesPerToken()) * int64(c.BlockTokens)
+	n := c.KVBytes / block
+	if n < 1 {
+		return 0, fmt.Errorf("engine: %d bytes of KV memory do not hold one block of %d tokens; it takes %d bytes", c.KVBytes, c.BlockTokens, block)
+	}
+	return int(min(n, math.MaxInt32/int64(c.BlockTokens))), nil
+}
+
+// Submit hands a request in. It never waits for the model: either the request is accepted, and its Stream ends with a
+// Result in any case, or it is refused at once with an error that says why: *PoolError, *QueueError, *ContextError,
+// ErrDraining, the context's error, or that the request is malformed.
+//
+// When ctx is done the request ends, and its blocks are back before the step after the running one. The prompt is copied.
+func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
+	if err := r.validate(ctx, e.cfg.Model.Vocab(), e.cfg.Model.Context()); err != nil {
+		if _, ok := errors.AsType[*ContextError](err); ok {
+			e.rejectedContext.Add(1)
+		}
+		return nil, err
+	}
+	n := need(len(r.Prompt), r.MaxTokens, e.cfg.BlockTokens)
+	if err := e.room(n); err != nil {
+		e.rejectedPool.Add(1)
+		return nil, err
+	}
+	j := &job{
+		seq: &sequence{
+			agent:  r.Agent,
+			prompt: len(r.Prompt),
+			most:   r.MaxTokens,
+			stop:   slices.Clone(r.Stop),
+			tokens: slices.Clone(r.Prompt),
+		},
+		stream:    &Stream{tokens: make(chan Token, r.MaxTokens)},
+		sampler:   newSampler(r.Sampling),
+		submitted: time.Now(),
+	}
+	if err := e.door.enter(ctx, j, e.cfg.MaxQueue); err != nil {
+		if full, ok := errors.AsType[*QueueError](err); ok {
+			full.RetryAfter = e.retryAfter()
+			e.rejectedQueue.Add(1)
+		} else {
+			e.rejectedDraining.Add(1)
+		}
+		return nil, err
+	}
+	return j.stream, nil
+}
+
+// room refuses a request for n blocks when it can never fit, or when the pool is too full to queue for it.
+func (e *Engine) room(n int) error {
+	st := e.snapshot.Load()
+	if n > st.Blocks {
+		return &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
+	}
+	if st.Used*10 > st.Blocks*fullAbove {
+		return &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks, RetryAfter: e.retryAfter()}
+	}
+	return nil
+}
+
+// retryAfter is when one of the running requests will have ended at the latest, at the pace of the last steps, within
+// what a client will honour.
+func (e *Engine) retryAfter() time.Duration {
+	return min(max(time.Duration(e.retry.Load()), time.Second), time.Minute)
+}
+
+// Stats is the latest snapshot. It takes no lock and never waits for a step.
+func (e *Engine) Stats() Stats {
+	st := *e.snapshot.Load()
+	st.Queued = int(e.door.waiting.Load())
+	st.Draining = e.door.closed.Load()
+	st.RejectedPool = e.rejectedPool.Load()
+	st.RejectedQueue = e.rejectedQueue.Load()
+	st.RejectedContext = e.rejectedContext.Load()
+	st.RejectedDraining = e.rejectedDraining.Load()
+	return st
+}
+
+// Drain stops admission for good, Submit returning ErrDraining, and waits until every accepted request has ended. When
+// ctx is done first, the rest is cancelled, which takes no longer than a step, and ctx's error returned.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.door.shut(false)
+	select {
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+	}
+	e.door.shut(true)
+	<-e.done
+	return ctx.Err()
+}
 
 // Close drains with no patience and closes the model.
-func (e *Engine) Close() error { return nil }
+func (e *Engine) Close() error { return e.close() }
+
+// run is the engine's goroutine.
+func (e *Engine) run() {
+	defer close(e.done)
+	for e.turn() || e.door.wait() {
+	}
+}
+
+// turn takes what is in the door and makes one step. It reports false when there was nothing to do.
+func (e *Engine) turn() bool {
+	e.intake()
+	b := e.sched.Plan()
+	e.admit(b)
+	e.settle()
+	if b == nil {
+		return false
+	}
+	start := time.Now()
+	var events []event
+	err := e.step(b)
+	if err != nil {
+		events = e.sched.Fail()
+	} else {
+		e.draw(b)
+		events = e.sched.Commit(e.next)
+	}
+	now := time.Now()
+	e.pace += (now.Sub(start) - e.pace) / 8
+	for _, ev := range events {
+		e.deliver(ev, now, err)
+	}
+	e.settle()
+	return true
+}
+
+// intake brings in who came and takes out who left.
+func (e *Engine) intake() {
+	in := e.door.empty()
+	for _, j := range in.came {
+		e.jobs[j.seq.id] = j
+		e.sched.Add(j.seq)
+	}
+	now := time.Now()
+	for _, l := range in.left {
+		e.cancel(l.id, l.cause, now)
+	}
+	if in.all {
+		for _, id := range slices.Sorted(maps.Keys(e.jobs)) {
+			e.cancel(id, ErrDraining, now)
+		}
+	}
+}
+
+// cancel ends the job with an id unless it has ended by itself.
+func (e *Engine) cancel(id uint64, cause error, now time.Time) {
+	ev, ok := e.sched.Cancel(id)
+	if !ok {
+		return
+	}
+	if e.jobs[id].admitted.IsZero() {
+		e.door.waiting.Add(-1)
+	}
+	e.finish(ev, now, cause)
+}
+
+// admit notes who left the queue.
+func (e *Engine) admit(b *batch) {
+	if b == nil || len(b.admitted) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, q := range b.admitted {
+		e.jobs[q.id].admitted = now
+	}
+	e.door.waiting.Add(int64(-len(b.admitted)))
+}
+
+// step runs the model on a batch. A panic in the model fails the step like an error: it costs the requests in it, not
+// the server.
+func (e *Engine) step(b *batch) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("model panicked in a step of %d sequences: %v", len(b.seqs), r)
+			slog.Error("model panicked", "sequences", len(b.seqs), "tokens", len(b.tokens), "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	for _, c := range b.copies {
+		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.tokens)); err != nil {
+			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
+		}
+	}
+	n := len(b.rows) * e.cfg.Model.Vocab()
+	e.logits = slices.Grow(e.logits[:0], n)[:n]
+	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.rows, e.logits); err != nil {
+		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
+	}
+	return nil
+}
+
+// draw picks the token of each row of logits.
+func (e *Engine) draw(b *batch) {
+	vocab := e.cfg.Model.Vocab()
+	e.next = e.next[:0]
+	for i, q := range b.askers {
+		token, ok := e.jobs[q.id].sampler.draw(e.logits[i*vocab:(i+1)*vocab], &e.choices)
+		if !ok {
+			token = noToken
+		}
+		e.next = append(e.next, token)
+	}
+}
+
+// deliver passes on what a step did to a request. err is the step's.
+func (e *Engine) deliver(ev event, now time.Time, err error) {
+	j := e.jobs[ev.seq.id]
+	if ev.token != noToken {
+		t := Token{ID: ev.token}
+		if j.first.IsZero() {
+			j.first = now
+			t.Queue, t.Prefill = j.admitted.Sub(j.submitted), now.Sub(j.admitted)
+		}
+		j.stream.tokens <- t // never blocks: there is room for most tokens
+	} else if j.first.IsZero() && ev.finish == FinishStop {
+		j.first = now // an empty answer has its prefill too
+	}
+	if ev.finish == FinishError && err == nil {
+		err = errLogits
+	}
+	if ev.finish != "" {
+		e.finish(ev, now, err)
+	}
+}
+
+// finish writes a request's result. Its stream is closed by settle.
+func (e *Engine) finish(ev event, now time.Time, err error) {
+	q, j := ev.seq, e.jobs[ev.seq.id]
+	r := Result{
+		Finish:       ev.finish,
+		PromptTokens: q.prompt,
+		CachedTokens: q.cached,
+		OutputTokens: len(q.tokens) - q.prompt,
+		Miss:         q.miss,
+	}
+	if ev.finish == FinishCancelled || ev.finish == FinishError {
+		r.Err = err
+	}
+	switch {
+	case j.admitted.IsZero():
+		r.Queue = now.Sub(j.submitted)
+	case j.first.IsZero():
+		r.Queue, r.Prefill = j.admitted.Sub(j.submitted), now.Sub(j.admitted)
+	default:
+		r.Queue, r.Prefill, r.Decode = j.admitted.Sub(j.submitted), j.first.Sub(j.admitted), now.Sub(j.first)
+	}
+	j.stream.result = r
+	j.forget()
+	delete(e.jobs, q.id)
+	e.ended = append(e.ended, j)
+}
+
+// settle publishes a snapshot and then closes the streams of those who ended, so that whoever saw a request end finds
+// its blocks in the pool.
+func (e *Engine) settle() {
+	e.sched.check()
+	e.publish()
+	for i, j := range e.ended {
+		close(j.stream.tokens)
+		e.ended[i] = nil
+	}
+	e.ended = e.ended[:0]
+}
+
+func (e *Engine) publish() {
+	st := e.sched.Stats()
+	st.KVBytesPerToken = e.cfg.Model.KVBytesPerToken()
+	e.snapshot.Store(&st)
+	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace))
+}

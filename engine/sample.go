@@ -42,14 +42,14 @@ type choice struct {
 	weight float64 // probability times a constant
 }
 
-// draw picks a token from a row of logits. scratch is reused between calls and may be nil.
-func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, error) {
+// draw picks a token from a row of logits; false if there is none to pick. scratch is reused between calls.
+func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, bool) {
 	best := argmax(logits)
 	if best < 0 {
-		return 0, errLogits
+		return 0, false
 	}
 	if s.how.Temperature == 0 {
-		return best, nil
+		return best, true
 	}
 	choices := s.how.choices(logits, logits[best], (*scratch)[:0])
 	*scratch = choices
@@ -61,10 +61,10 @@ func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, error) {
 	u := float64(s.rand.Uint64()>>11) / (1 << 53) * sum
 	for _, c := range choices {
 		if u -= c.weight; u < 0 {
-			return c.id, nil
+			return c.id, true
 		}
 	}
-	return best, nil // rounding ate the last of u
+	return best, true // rounding ate the last of u
 }
 
 // choices applies temperature, then TopK, then TopP, the order Hugging Face transformers uses, and appends what is left

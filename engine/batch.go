@@ -1,0 +1,37 @@
+package engine
+
+// A batch is one step as Plan wants it: the flat arrays of Model.Step, which see, and the copies to make before it. The
+// scheduler has one and reuses it.
+type batch struct {
+	copies  []copyKV    // in this order, all before the step
+	copiers []*sequence // the sequence of each
+
+	tokens, lens, starts, tables, rows []int32
+
+	seqs     []*sequence // the sequence of each entry of lens
+	askers   []*sequence // the sequence of each entry of rows
+	admitted []*sequence // those of them that left the queue for this step
+}
+
+// A copyKV asks for a call of Model.CopyKV.
+type copyKV struct{ dst, src, tokens int32 }
+
+func (b *batch) reset() {
+	b.copies, b.copiers = b.copies[:0], b.copiers[:0]
+	b.tokens, b.lens, b.starts, b.tables, b.rows = b.tokens[:0], b.lens[:0], b.starts[:0], b.tables[:0], b.rows[:0]
+	b.seqs, b.askers, b.admitted = b.seqs[:0], b.askers[:0], b.admitted[:0]
+}
+
+// add appends the sequence's next chunk, and asks for logits when that reaches the end of what is known of it.
+func (b *batch) add(s *sequence) {
+	end := s.computed + s.chunk
+	b.tokens = append(b.tokens, s.tokens[s.computed:end]...)
+	b.lens = append(b.lens, int32(s.chunk))
+	b.starts = append(b.starts, int32(s.computed))
+	b.tables = append(b.tables, s.blocks...)
+	b.seqs = append(b.seqs, s)
+	if end == len(s.tokens) {
+		b.rows = append(b.rows, int32(len(b.tokens)-1))
+		b.askers = append(b.askers, s)
+	}
+}

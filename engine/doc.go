@@ -1,0 +1,38 @@
+// Package engine answers requests of many agents with one model: continuous batching over a paged KV cache that is
+// shared between agents and remembers them.
+//
+// # Life of a request
+//
+// Submit checks the request against what never changes (context, vocabulary, size of the pool) and against the latest
+// snapshot (utilization, length of the queue), and either refuses it with an error that says what to do or puts it into
+// the door. It does not wait for the model, which may be in the middle of a step.
+//
+// The engine's one goroutine takes what is in the door between two steps and hands it to the scheduler, where it waits
+// for its agent's turn. When every block that it can possibly need can be promised, it is admitted: the part of its
+// prompt that is in the cache is shared with whoever else has it, and prefill starts behind it. It joins the very next
+// step; nobody waits for a batch to end.
+//
+// A step is one call of Model.Step: one token for each request that decodes, and a chunk of the prompts that prefill.
+// The token drawn from each row of logits goes to the request's Stream, whose channel holds the whole answer, so nothing
+// a client does can hold up a step.
+//
+// When the request ends, or is cancelled, its chain of tokens and blocks becomes its agent's memory: the prompt and the
+// answer, except the last token, whose KV was never computed. Blocks it did not use are free before the next step.
+//
+// # Who owns what
+//
+//	Engine     the goroutine, the clock, the model, the streams, the sources of randomness
+//	door       what Submit and cancellations leave for the goroutine; the only lock
+//	sched      which sequences wait, run and end, and what a step computes: a state machine, nothing else
+//	queue      the order of those who wait
+//	store      every block and every memory; who may have a block is in its pool, what is in it in its index
+//	sampler    one request's draws
+//	Model      the KV itself and the arithmetic; it knows blocks by number only
+//
+// # The pool
+//
+// A block is used while a running request has it, cached while only idle memories have it, and free otherwise. Cached
+// blocks count as room: they are evicted the moment somebody needs them. Utilization counts used blocks and those
+// promised to running requests, a shared block once. Above 90 % Submit refuses; what was admitted finishes; utilization
+// comes back without anybody's help.
+package engine

@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A fakeModel is a network whose next token is a hash of the whole sequence as its paged memory has it. What it stores
+// as KV is the token and its position, so a wrong block table, a stale block or a missing copy changes the answer or is
+// reported as an error. Its answers can be foretold without an engine (see foretell).
+type fakeModel struct {
+	vocab, context int
+	blockTokens    int
+	kv             []cell
+
+	steps int
+	// What a test wants to happen in a step, called before it with its 1-based number.
+	before func(step int) error
+}
+
+// A cell is the KV of one token. pos is 1-based: 0 is memory never written.
+type cell struct{ token, pos int32 }
+
+const fakeVocab = 61
+
+func newFake() *fakeModel { return &fakeModel{vocab: fakeVocab, context: 4096} }
+
+func (m *fakeModel) Vocab() int           { return m.vocab }
+func (m *fakeModel) Context() int         { return m.context }
+func (m *fakeModel) KVBytesPerToken() int { return 1 } // so KVBytes counts tokens
+func (m *fakeModel) Close() error         { return nil }
+
+func (m *fakeModel) AllocKV(blocks, blockTokens int) error {
+	m.blockTokens = blockTokens
+	m.kv = make([]cell, blocks*blockTokens)
+	return nil
+}
+
+func (m *fakeModel) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+	m.steps++
+	if m.before != nil {
+		if err := m.before(m.steps); err != nil {
+			return err
+		}
+	}
+	split, err := m.split(tokens, lens, starts, tables)
+	if err != nil {
+		return err
+	}
+	for i, table := range split {
+		for j := range lens[i] {
+			pos := starts[i] + j
+			*m.at(table, pos) = cell{tokens[0], pos + 1}
+			tokens = tokens[1:]
+		}
+	}
+	seq, end := 0, int32(0)
+	for i, row := range rows {
+		for row >= end+lens[seq] {
+			end += lens[seq]
+			seq++
+		}
+		text, err := m.read(split[seq], starts[seq]+row-end+1)
+		if err != nil {
+			return err
+		}
+		out := logits[i*m.vocab : (i+1)*m.vocab]
+		clear(out)
+		out[nextToken(text)] = 1
+	}
+	return nil
+}
+
+// split checks a batch against the contract of Model.Step and returns each sequence's table.
+func (m *fakeModel) split(tokens, lens, starts, tables []int32) ([][]int32, error) {
+	var split [][]int32
+	users, writers := map[int32]int{}, map[int32]int{}
+	total := int32(0)
+	for i, n := range lens {
+		size := int32(m.blockTokens)
+		entries := (starts[i] + n + size - 1) / size
+		if n < 1 || int(entries) > len(tables) {
+			return nil, fmt.Errorf("fake: sequence %d has %d tokens at %d and %d table entries left", i, n, starts[i], len(tables))
+		}
+		table := tables[:entries]
+		tables = tables[entries:]
+		for p, b := range table {
+			users[b]++
+			if int32(p) >= starts[i]/size {
+				writers[b]++
+			}
+		}
+		split = append(split, table)
+		total += n
+	}
+	if len(tables) != 0 || int(total) != len(tokens) {
+		return nil, fmt.Errorf("fake: %d table entries and %d tokens too many", len(tables), len(tokens)-int(total))
+	}
+	for b := range writers {
+		if users[b] > 1 {
+			return nil, fmt.Errorf("fake: block %d is written while %d sequences have it", b, users[b])
+		}
+	}
+	return split, nil
+}
+
+func (m *fakeModel) at(table []int32, pos int32) *cell {
+	return &m.kv[table[int(pos)/m.blockTokens]*int32(m.blockTokens)+pos%int32(m.blockTokens)]
+}
+
+// read returns the first n tokens of a sequence as the memory has them.
+func (m *fakeModel) read(table []int32, n int32) ([]int32, error) {
+	text := make([]int32, n)
+	for pos := range n {
+		c := *m.at(table, pos)
+		if c.pos != pos+1 {
+			return nil, fmt.Errorf("fake: position %d of a sequence holds the KV of position %d", pos, c.pos-1)
+		}
+		text[pos] = c.token
+	}
+	return text, nil
+}
+
+func (m *fakeModel) CopyKV(dst, src, tokens int) error {
+	if dst == src || tokens < 1 || tokens >= m.blockTokens {
+		return fmt.Errorf("fake: copy of %d tokens from block %d to %d", tokens, src, dst)
+	}
+	copy(m.kv[dst*m.blockTokens:][:tokens], m.kv[src*m.blockTokens:][:tokens])
+	return nil
+}
+
+func (m *fakeModel) ReadKV(block, tokens int, dst []byte) error  { return nil }
+func (m *fakeModel) WriteKV(block, tokens int, src []byte) error { return nil }
+
+// nextToken is the model: 1..vocab-1, so that 0 is free for tests to stop on never.
+func nextToken(text []int32) int32 {
+	return 1 + int32(chainHash(uint64(len(text)), text)>>33%(fakeVocab-1))
+}
+
+// foretell is the answer that any engine must give: most tokens, or fewer where one of stop ends it.
+func foretell(prompt []int32, most int, stop ...int32) []int32 {
+	text := slices.Clone(prompt)
+	for range most {
+		t := nextToken(text)
+		if slices.Contains(stop, t) {
+			break
+		}
+		text = append(text, t)
+	}
+	return text[len(prompt):]
+}

@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"container/list"
+	"fmt"
+	"slices"
+)
+
+// A store is the hot tier of the agents' memories and the owner of every KV block: the pool says who needs a block, the
+// index what is in it, the memories whose it is while nobody runs.
+//
+// Rules that hold between calls:
+//   - Full blocks are immutable, in the index, and shared. The last, partial block of a chain belongs to one memory or
+//     to one sequence.
+//   - Who has a block has all blocks before it. So a block's parent stays in the index as long as the block does.
+type store struct {
+	pool  pool
+	index prefix
+
+	agents    map[string]*memory
+	anonymous map[int32]*memory // by last block, which in the index stands for the whole chain
+	used      list.List         // of *memory, the longest unused first
+	evicted   map[string]struct{}
+	evictions uint64
+}
+
+// A memory is what the pool has of an agent that may be idle: the tokens of its conversation whose KV is computed, and
+// the blocks that hold it.
+type memory struct {
+	agent  string // "" for a prefix that an anonymous request left
+	tokens []int32
+	blocks []int32 // ceil(len(tokens)/blockTokens); none is partial but the last
+	cut    bool    // eviction took the end
+	use    *list.Element
+}
+
+// maxEvicted bounds the names kept to tell "evicted" from "new_agent". Past it they are all dropped, and the agents
+// behind them are new again: one word in a report, not worth a better structure.
+const maxEvicted = 1 << 16
+
+func newStore(blocks, blockTokens int) store {
+	return store{
+		pool:      newPool(blocks),
+		index:     newPrefix(blocks, blockTokens),
+		agents:    make(map[string]*memory),
+		anonymous: make(map[int32]*memory),
+		evicted:   make(map[string]struct{}),
+	}
+}
+
+// A match is what the cache has of a prompt. The last token of a prompt is never part of it: its logits are needed, so
+// it has to be computed.
+type match struct {
+	blocks []int32 // full blocks, shared as they are
+
+	// The next block begins like tail for part tokens; none and 0 if there is nothing. It can be moved to the new
+	// sequence when it is the agent's own partial block and all of it matches: then nobody else wants it. Else it is
+	// copied.
+	tail int32
+	part int
+	move bool
+
+	idle int // how many of the blocks that will be pinned are not pinned now
+}
+
+// match looks a prompt up, for the agent that asks. It changes nothing. The blocks are appended to dst.
+func (st *store) match(agent string, prompt, dst []int32) match {
+	size := st.index.blockTokens
+	m := match{blocks: st.index.walk(prompt, dst), tail: none}
+	if n := len(m.blocks); n*size == len(prompt) {
+		// All of the prompt is there. Keep its last token out: the last block is copied without it.
+		m.tail, m.part = m.blocks[n-1], size-1
+		m.blocks = m.blocks[:n-1]
+	} else if own := st.agents[agent]; own != nil {
+		st.matchTail(&m, own, prompt)
+	}
+	if m.part == 0 {
+		m.tail = none
+	}
+	for _, b := range m.blocks {
+		if st.pool.idle(b) {
+			m.idle++
+		}
+	}
+	if m.move {
+		m.idle++
+	}
+	return m
+}
+
+// matchTail compares the prompt with the block of the agent's own memory that follows the full blocks matched. Other
+// agents' blocks that begin alike are not looked for: it would save less than a block, and 10000 agents with one system
+// prompt have 10000 of them.
+func (st *store) matchTail(m *match, own *memory, prompt []int32) {
+	size, k := st.index.blockTokens, len(m.blocks)
+	if k >= len(own.blocks) || k > 0 && own.blocks[k-1] != m.blocks[k-1] {
+		return
+	}
+	rest := own.tokens[k*size : min(len(own.tokens), (k+1)*size)]
+	m.tail = own.blocks[k]
+	m.part = common(rest, prompt[k*size:len(prompt)-1])
+	m.move = m.part > 0 && m.part == len(rest) && len(rest) < size
+}
+
+// miss says why no more than the cached tokens of a prompt were in the cache, in the words of Result.Miss.
+func (st *store) miss(agent string, prompt []int32, cached int) string {
+	if cached == len(prompt)-1 {
+		return ""
+	}
+	own := st.agents[agent]
+	if own == nil {
+		if _, ok := st.evicted[agent]; ok {
+			return "evicted"
+		}
+		return "new_agent"
+	}
+	switch same := common(own.tokens, prompt); {
+	case same < len(own.tokens) && same < len(prompt):
+		return fmt.Sprintf("diverged_at=%d", same)
+	case own.cut:
+		return "evicted"
+	default:
+		return ""
+	}
+}
+
+// take pins what match found, for a new sequence, and reserves the blocks it may need beyond that. It returns the
+// sequence's blocks and a copy that has to be made before they are used, if any (dst none). grow includes the copy.
+//
+// The copy's source is not pinned, and making room for its destination may evict it. That is sound: the block keeps its
+// contents until somebody writes it, whoever gets it gets it after this, and a step makes its copies in the order they
+// were asked for and before it computes anything.
+func (st *store) take(agent string, m match, grow int) (blocks []int32, c copyKV) {
+	own := st.agents[agent]
+	if own != nil {
+		st.used.MoveToBack(own.use)
+	}
+	blocks = slices.Clone(m.blocks)
+	for _, b := range blocks {
+		st.pool.pin(b)
+	}
+	c.dst = none
+	if m.move {
+		st.pool.pin(m.tail)
+		st.pool.unhold(m.tail)
+		own.blocks = own.blocks[:len(blocks)]
+		own.tokens = own.tokens[:len(blocks)*st.index.blockTokens]
+		blocks = append(blocks, m.tail)
+		if len(own.blocks) == 0 {
+			st.forget(own)
+		}
+	}
+	st.pool.reserve(grow)
+	if m.tail != none && !m.move {
+		dst := st.alloc()
+		blocks = append(blocks, dst)
+		if dst != m.tail { // else the tail was evicted and came straight back
+			c = copyKV{dst: dst, src: m.tail, tokens: int32(m.part)}
+		}
+	}
+	return blocks, c
+}
+
+// alloc redeems one reserved block, evicting when none is free: block by block from the end of the memory that was
+// unused for longest, because the start of a conversation is worth having without its end, and never the other way
+// around. A block that others need as well does not become free by this; then it goes on.
+func (st *store) alloc() int32 {
+	for len(st.pool.free) == 0 {
+		oldest := st.used.Front()
+		if oldest == nil {
+			panic("engine: a reserved block that nobody can give")
+		}
+		st.cut(oldest.Value.(*memory))
+	}
+	return st.pool.alloc()
+}
+
+// cut takes the last block from a memory.
+func (st *store) cut(m *memory) {
+	last := len(m.blocks) - 1
+	b := m.blocks[last]
+	if m.agent == "" {
+		delete(st.anonymous, b)
+	}
+	m.blocks = m.blocks[:last]
+	m.tokens = m.tokens[:last*st.index.blockTokens]
+	m.cut = true
+	if st.pool.unhold(b) {
+		st.index.remove(b)
+		st.evictions++
+	}
+	switch {
+	case last == 0:
+		st.forget(m)
+	case m.agent == "":
+		if st.anonymous[m.blocks[last-1]] != nil {
+			st.forget(m) // somebody else remembers the same
+		} else {
+			st.anonymous[m.blocks[last-1]] = m
+		}
+	}
+}
+
+// forget drops a memory. If it lost blocks to eviction, its agent's name is noted.
+func (st *store) forget(m *memory) {
+	for _, b := range m.blocks {
+		if st.pool.unhold(b) {
+			st.index.remove(b)
+		}
+	}
+	st.used.Remove(m.use)
+	if m.agent == "" {
+		if n := len(m.blocks); n > 0 && st.anonymous[m.blocks[n-1]] == m {
+			delete(st.anonymous, m.blocks[n-1])
+		}
+		return
+	}
+	delete(st.agents, m.agent)
+	if m.cut {
+		if len(st.evicted) == maxEvicted {
+			clear(st.evicted)
+		}
+		st.evicted[m.agent] = struct{}{}
+	}
+}
+
+// seal puts block b, which a sequence has just filled with tokens after parent, into the index and returns it. If an
+// equal block is there already, because two sequences computed the same at the same time, b is freed and the other one
+// returned in its place, pinned.
+func (st *store) seal(parent, b int32, tokens []int32) int32 {
+	if twin := st.index.find(parent, tokens); twin != none {
+		// Freed first: pinning an idle twin takes a cached block, and this is what makes up for it.
+		st.release(b)
+		st.pool.pin(twin)
+		return twin
+	}
+	st.index.insert(b, parent, tokens)
+	return b
+}
+
+// share pins the block that holds tokens after parent, if there is one, in place of a reserved block that the sequence
+// would have filled with them.
+func (st *store) share(parent int32, tokens []int32) int32 {
+	b := st.index.find(parent, tokens)
+	if b != none {
+		st.pool.unreserve(1)
+		st.pool.pin(b)
+	}
+	return b
+}
+
+// release unpins a block of a sequence.
+func (st *store) release(b int32) {
+	if st.pool.unpin(b) {
+		st.index.remove(b)
+	}
+}
+
+// keep makes a chain the memory of its agent, in place of the one it had. The caller has the blocks pinned and still
+// has to release them; tokens and blocks become the store's.
+//
+// An agent has one memory. When requests of one agent run at the same time, the one that ends last leaves it. Two
+// exceptions keep an agent from losing by it: a chain that its memory begins with adds nothing, and one that was
+// cancelled before its prompt was done (partial) does not replace a longer one.
+//
+// Of an anonymous chain the full blocks are kept, once, for whoever comes with the same prefix.
+func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
+	if agent == "" {
+		st.keepAnonymous(tokens, blocks)
+		return
+	}
+	if len(tokens) == 0 {
+		return
+	}
+	if old := st.agents[agent]; old != nil {
+		stays := partial && len(tokens) < len(old.tokens)
+		if stays || len(tokens) <= len(old.tokens) && slices.Equal(tokens, old.tokens[:len(tokens)]) {
+			st.used.MoveToBack(old.use)
+			return
+		}
+		// The new chain's blocks are pinned, so what both share survives this.
+		st.forget(old)
+	}
+	delete(st.evicted, agent)
+	st.agents[agent] = st.add(&memory{agent: agent, tokens: tokens, blocks: blocks})
+}
+
+func (st *store) keepAnonymous(tokens, blocks []int32) {
+	full := len(tokens) / st.index.blockTokens
+	if full == 0 {
+		return
+	}
+	last := blocks[full-1]
+	if old := st.anonymous[last]; old != nil {
+		st.used.MoveToBack(old.use)
+		return
+	}
+	st.anonymous[last] = st.add(&memory{tokens: tokens[:full*st.index.blockTokens], blocks: blocks[:full]})
+}
+
+func (st *store) add(m *memory) *memory {
+	for _, b := range m.blocks {
+		st.pool.hold(b)
+	}
+	m.use = st.used.PushBack(m)
+	return m
+}
+
+// common is the length of the longest common prefix.
+func common(a, b []int32) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
