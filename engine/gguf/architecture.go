@@ -1,0 +1,174 @@
+package gguf
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// model is what an import makes of a file's metadata and tensor table: config.json and the tensors under their Hugging
+// Face names.
+type model struct {
+	config  map[string]any
+	tensors []tensor
+}
+
+// tensor is one tensor of the checkpoint and how to undo what llama.cpp's converter did to it.
+type tensor struct {
+	name    string // Hugging Face name
+	src     *Tensor
+	addend  float32 // added to each element: -1 for Gemma's norms
+	headDim int     // rows of one attention head, when llama.cpp permuted the rows inside each head; else 0
+}
+
+// dims are the sizes that the shapes of the tensors must agree with.
+type dims struct {
+	layers, hidden, heads, kvHeads, headDim, intermediate, vocab int
+}
+
+// The names of a layer's tensors: after "blk.N." in GGUF, after "model.layers.N." in Hugging Face folders.
+var (
+	llamaLayer = map[string]string{
+		"attn_norm.weight":   "input_layernorm.weight",
+		"attn_q.weight":      "self_attn.q_proj.weight",
+		"attn_k.weight":      "self_attn.k_proj.weight",
+		"attn_v.weight":      "self_attn.v_proj.weight",
+		"attn_output.weight": "self_attn.o_proj.weight",
+		"ffn_norm.weight":    "post_attention_layernorm.weight",
+		"ffn_gate.weight":    "mlp.gate_proj.weight",
+		"ffn_up.weight":      "mlp.up_proj.weight",
+		"ffn_down.weight":    "mlp.down_proj.weight",
+	}
+	gemma3Layer = merged(llamaLayer, map[string]string{
+		"attn_q_norm.weight":         "self_attn.q_norm.weight",
+		"attn_k_norm.weight":         "self_attn.k_norm.weight",
+		"post_attention_norm.weight": "post_attention_layernorm.weight",
+		"ffn_norm.weight":            "pre_feedforward_layernorm.weight",
+		"post_ffw_norm.weight":       "post_feedforward_layernorm.weight",
+	})
+)
+
+func merged(a, b map[string]string) map[string]string {
+	m := maps.Clone(a)
+	maps.Copy(m, b)
+	return m
+}
+
+// newModel maps a file to a checkpoint. A tensor that the architecture has no place for is an error: leaving it out
+// would give a model that answers, wrongly.
+func newModel(f *File) (*model, error) {
+	arch, err := f.Meta.Architecture()
+	if err != nil {
+		return nil, err
+	}
+	var layer map[string]string
+	switch arch {
+	case "llama":
+		layer = llamaLayer
+	case "gemma3":
+		layer = gemma3Layer
+	default:
+		return nil, fmt.Errorf("architecture %q is not one that can be imported: llama, gemma3", arch)
+	}
+	d, err := readDims(f, arch)
+	if err != nil {
+		return nil, err
+	}
+	m := &model{}
+	if m.config, err = config(f, arch, d); err != nil {
+		return nil, err
+	}
+	m.tensors, err = mapTensors(f, arch, layer, d)
+	return m, err
+}
+
+func mapTensors(f *File, arch string, layer map[string]string, d dims) ([]tensor, error) {
+	names := map[string]string{"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
+	if _, untied := f.Tensor("output.weight"); untied {
+		names["output.weight"] = "lm_head.weight"
+	}
+	for i := range d.layers {
+		for from, to := range layer {
+			names[fmt.Sprintf("blk.%d.%s", i, from)] = fmt.Sprintf("model.layers.%d.%s", i, to)
+		}
+	}
+	var list []tensor
+	for i := range f.Tensors {
+		src := &f.Tensors[i]
+		to, ok := names[src.Name]
+		if !ok {
+			return nil, fmt.Errorf("tensor %q has no place in a %s model of %d layers", src.Name, arch, d.layers)
+		}
+		delete(names, src.Name)
+		part := src.Name[strings.LastIndexByte(strings.TrimSuffix(src.Name, ".weight"), '.')+1:]
+		if want := d.shape(part); !slices.Equal(src.Shape, want) {
+			return nil, fmt.Errorf("tensor %q is %v; the metadata makes it %v", src.Name, src.Shape, want)
+		}
+		t := tensor{name: to, src: src}
+		switch {
+		case arch == "gemma3" && strings.HasSuffix(part, "norm.weight"):
+			// The converter stores 1+w, what the network multiplies with; Hugging Face stores w.
+			t.addend = -1
+		case arch == "llama" && (part == "attn_q.weight" || part == "attn_k.weight"):
+			t.headDim = d.headDim
+		}
+		list = append(list, t)
+	}
+	if missing := slices.Sorted(maps.Keys(names)); len(missing) > 0 {
+		return nil, fmt.Errorf("tensor %q is missing, and %d more", missing[0], len(missing)-1)
+	}
+	return list, nil
+}
+
+// shape is what a tensor has to have, by the last part of its name.
+func (d dims) shape(part string) []int {
+	switch part {
+	case "token_embd.weight", "output.weight":
+		return []int{d.vocab, d.hidden}
+	case "attn_q.weight":
+		return []int{d.heads * d.headDim, d.hidden}
+	case "attn_k.weight", "attn_v.weight":
+		return []int{d.kvHeads * d.headDim, d.hidden}
+	case "attn_output.weight":
+		return []int{d.hidden, d.heads * d.headDim}
+	case "ffn_gate.weight", "ffn_up.weight":
+		return []int{d.intermediate, d.hidden}
+	case "ffn_down.weight":
+		return []int{d.hidden, d.intermediate}
+	case "attn_q_norm.weight", "attn_k_norm.weight":
+		return []int{d.headDim}
+	}
+	return []int{d.hidden} // the other norms
+}
+
+// read reads rows first, first+1, ... of the checkpoint's tensor until dst, whole rows (and whole heads, where rows are
+// permuted), is full.
+func (t *tensor) read(f *File, first int, dst []float32) error {
+	if err := f.ReadRows(t.src, first, dst); err != nil {
+		return err
+	}
+	if t.addend != 0 {
+		for i := range dst {
+			dst[i] += t.addend
+		}
+	}
+	if t.headDim != 0 {
+		unpermute(dst, t.headDim, t.src.Columns())
+	}
+	return nil
+}
+
+// unpermute undoes llama.cpp's reordering of the rows of q and k. Its RoPE rotates neighbouring rows 2i and 2i+1 of a
+// head, Hugging Face's rows i and i+headDim/2, so its converter interleaves the two halves of each head.
+func unpermute(rows []float32, headDim, columns int) {
+	head := make([]float32, headDim*columns)
+	for h := range len(rows) / len(head) {
+		dst := rows[h*len(head) : (h+1)*len(head)]
+		copy(head, dst)
+		for i := range headDim {
+			from := 2*i%headDim + 2*i/headDim
+			copy(dst[i*columns:(i+1)*columns], head[from*columns:(from+1)*columns])
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package gguf
+
+import (
+	"fmt"
+)
+
+// What llama.cpp hard-codes for Gemma 3 and files therefore may leave out.
+const (
+	gemma3Pattern   = 6 // every sixth layer attends globally
+	gemma3LocalBase = float32(10000)
+	gemma3Layers27B = 62 // the one size whose attention scale is not that of its head dimension
+)
+
+// readDims reads the sizes of a network. All are at least 1.
+func readDims(f *File, arch string) (dims, error) {
+	var d dims
+	key := func(s string) string { return arch + "." + s }
+	for name, dst := range map[string]*int{
+		"block_count":          &d.layers,
+		"embedding_length":     &d.hidden,
+		"attention.head_count": &d.heads,
+		"feed_forward_length":  &d.intermediate,
+	} {
+		if err := positive(f.Meta, key(name), dst); err != nil {
+			return d, err
+		}
+	}
+	d.kvHeads = d.heads
+	if k := key("attention.head_count_kv"); f.Meta.Has(k) {
+		if err := positive(f.Meta, k, &d.kvHeads); err != nil {
+			return d, err
+		}
+	}
+	if d.heads%d.kvHeads != 0 {
+		return d, fmt.Errorf("%d attention heads cannot share %d key heads", d.heads, d.kvHeads)
+	}
+	d.headDim = d.hidden / d.heads
+	if k := key("attention.key_length"); f.Meta.Has(k) {
+		if err := positive(f.Meta, k, &d.headDim); err != nil {
+			return d, err
+		}
+	}
+	if v, err := f.Meta.Int(key("attention.value_length")); err == nil && v != d.headDim {
+		return d, fmt.Errorf("values of %d and keys of %d elements a head: only equal ones can be imported", v, d.headDim)
+	}
+	if r, err := f.Meta.Int(key("rope.dimension_count")); err == nil && r != d.headDim {
+		return d, fmt.Errorf("RoPE turns %d of a head's %d elements: only all can be imported", r, d.headDim)
+	}
+	if d.headDim == 0 || d.headDim%2 != 0 {
+		return d, fmt.Errorf("a head of %d elements, which RoPE cannot halve", d.headDim)
+	}
+	tokens, err := f.Meta.Strings("tokenizer.ggml.tokens")
+	if err != nil {
+		return d, err
+	}
+	if d.vocab = len(tokens); d.vocab == 0 {
+		return d, fmt.Errorf("the vocabulary is empty")
+	}
+	return d, nil
+}
+
+func positive(m Metadata, key string, dst *int) error {
+	n, err := m.Int(key)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("metadata key %q is 0", key)
+	}
+	*dst = n
+	return err
+}
+
+// config makes config.json.
+func config(f *File, arch string, d dims) (map[string]any, error) {
+	context, err := f.Meta.Int(arch + ".context_length")
+	if err != nil {
+		return nil, err
+	}
+	eps, err := f.Meta.Float(arch + ".attention.layer_norm_rms_epsilon")
+	if err != nil {
+		return nil, err
+	}
+	theta, err := floatOr(f.Meta, arch+".rope.freq_base", float32(10000))
+	if err != nil {
+		return nil, err
+	}
+	_, untied := f.Tensor("output.weight")
+	c := map[string]any{
+		"vocab_size":              d.vocab,
+		"hidden_size":             d.hidden,
+		"intermediate_size":       d.intermediate,
+		"num_hidden_layers":       d.layers,
+		"num_attention_heads":     d.heads,
+		"num_key_value_heads":     d.kvHeads,
+		"head_dim":                d.headDim,
+		"max_position_embeddings": context,
+		"rms_norm_eps":            eps,
+		"rope_theta":              theta,
+		"tie_word_embeddings":     !untied,
+		"attention_bias":          false,
+		"torch_dtype":             "float32",
+	}
+	if err := ropeScaling(f, arch, c); err != nil {
+		return nil, err
+	}
+	ids, err := specialIDs(f.Meta, d.vocab)
+	if err != nil {
+		return nil, err
+	}
+	ids.addTo(c)
+	if arch == "gemma3" {
+		return c, gemma3Config(f, d, c)
+	}
+	c["model_type"], c["architectures"], c["hidden_act"] = "llama", []string{"LlamaForCausalLM"}, "silu"
+	c["mlp_bias"] = false
+	return c, nil
+}
+
+func gemma3Config(f *File, d dims, c map[string]any) error {
+	window, err := f.Meta.Int("gemma3.attention.sliding_window")
+	if err != nil {
+		return err
+	}
+	local, err := floatOr(f.Meta, "gemma3.rope.freq_base_swa", gemma3LocalBase)
+	if err != nil {
+		return err
+	}
+	if k := "gemma3.attention.sliding_window_pattern"; f.Meta.Has(k) {
+		if n, err := f.Meta.Int(k); err != nil || n != gemma3Pattern {
+			return fmt.Errorf("%s is %v; only every sixth layer attending globally can be imported", k, f.Meta[k])
+		}
+	}
+	kinds := make([]string, d.layers)
+	for i := range kinds {
+		kinds[i] = "sliding_attention"
+		if (i+1)%gemma3Pattern == 0 {
+			kinds[i] = "full_attention"
+		}
+	}
+	c["model_type"], c["architectures"] = "gemma3_text", []string{"Gemma3ForCausalLM"}
+	c["hidden_activation"] = "gelu_pytorch_tanh"
+	c["rope_local_base_freq"] = local
+	c["sliding_window"] = window
+	c["sliding_window_pattern"] = gemma3Pattern
+	c["layer_types"] = kinds
+	c["query_pre_attn_scalar"] = d.headDim
+	if d.layers == gemma3Layers27B {
+		c["query_pre_attn_scalar"] = d.hidden / d.heads
+	}
+	return nil
+}
+
+// ropeScaling carries linear scaling over. Other kinds change the frequencies in ways that the metadata does not tell in
+// full, and are refused.
+func ropeScaling(f *File, arch string, c map[string]any) error {
+	kind := "none"
+	if k := arch + ".rope.scaling.type"; f.Meta.Has(k) {
+		var err error
+		if kind, err = f.Meta.Text(k); err != nil {
+			return err
+		}
+	}
+	_, tabulated := f.Tensor("rope_freqs.weight")
+	switch {
+	case tabulated || kind != "none" && kind != "linear":
+		return fmt.Errorf("RoPE scaling of this kind (%s) cannot be imported", kind)
+	case kind == "linear":
+		factor, err := f.Meta.Float(arch + ".rope.scaling.factor")
+		if err != nil {
+			return err
+		}
+		c["rope_scaling"] = map[string]any{"rope_type": "linear", "factor": factor}
+	}
+	return nil
+}
+
+func floatOr(m Metadata, key string, def float32) (any, error) {
+	if !m.Has(key) {
+		return def, nil
+	}
+	return m.Float(key)
+}
+
+// ids are the tokens with a role. -1 is none.
+type ids struct{ bos, eos, eot, unk, pad int }
+
+func specialIDs(m Metadata, vocab int) (ids, error) {
+	var s ids
+	for name, dst := range map[string]*int{"bos": &s.bos, "eos": &s.eos, "eot": &s.eot, "unknown": &s.unk, "padding": &s.pad} {
+		key := "tokenizer.ggml." + name + "_token_id"
+		*dst = -1
+		if !m.Has(key) {
+			continue
+		}
+		id, err := m.Int(key)
+		if err == nil && id >= vocab {
+			err = fmt.Errorf("%s is %d, beyond the vocabulary of %d", key, id, vocab)
+		}
+		if err != nil {
+			return s, err
+		}
+		*dst = id
+	}
+	return s, nil
+}
+
+// addTo writes the ids as config.json and generation_config.json have them: several ends are a list.
+func (s ids) addTo(c map[string]any) {
+	if s.bos >= 0 {
+		c["bos_token_id"] = s.bos
+	}
+	switch {
+	case s.eos >= 0 && s.eot >= 0 && s.eot != s.eos:
+		c["eos_token_id"] = []int{s.eos, s.eot}
+	case s.eos >= 0:
+		c["eos_token_id"] = s.eos
+	case s.eot >= 0:
+		c["eos_token_id"] = s.eot
+	}
+	if s.pad >= 0 {
+		c["pad_token_id"] = s.pad
+	}
+}

@@ -1,0 +1,248 @@
+package gguf
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Token types of tokenizer.ggml.token_type.
+const (
+	tokenNormal      = 1
+	tokenUnknown     = 2
+	tokenControl     = 3
+	tokenUserDefined = 4
+	tokenUnused      = 5
+	tokenByte        = 6
+)
+
+// vocabulary is the tokenizer part of a file's metadata.
+type vocabulary struct {
+	tokens []string
+	types  []int32 // one a token
+	ids    ids
+	bos    bool // the tokenizer puts the bos token in front of a text
+	eos    bool // and the eos token at its end
+}
+
+func newVocabulary(m Metadata) (*vocabulary, error) {
+	tokens, err := m.Strings("tokenizer.ggml.tokens")
+	if err != nil {
+		return nil, err
+	}
+	v := &vocabulary{tokens: tokens}
+	if v.types, _ = m["tokenizer.ggml.token_type"].([]int32); len(v.types) != len(tokens) {
+		return nil, fmt.Errorf("%d tokens, but %d token types", len(tokens), len(v.types))
+	}
+	if v.ids, err = specialIDs(m, len(tokens)); err != nil {
+		return nil, err
+	}
+	if v.eos, err = m.Bool("tokenizer.ggml.add_eos_token", false); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// check finds what a tokenizer.json, whose vocabulary is a JSON object, cannot hold.
+func (v *vocabulary) check() error {
+	seen := make(map[string]int, len(v.tokens))
+	for id, s := range v.tokens {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("token %d, %q, is not UTF-8", id, s)
+		}
+		if first, twice := seen[s]; twice {
+			return fmt.Errorf("tokens %d and %d are both %q", first, id, s)
+		}
+		seen[s] = id
+	}
+	return nil
+}
+
+// object is a JSON object whose keys keep their order.
+type object []field
+
+type field struct {
+	key   string
+	value any
+}
+
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for i, f := range o {
+		b.WriteByte("{,"[min(i, 1)])
+		if err := enc.Encode(f.key); err != nil {
+			return nil, err
+		}
+		b.WriteByte(':')
+		if err := enc.Encode(f.value); err != nil {
+			return nil, err
+		}
+	}
+	if len(o) == 0 {
+		b.WriteByte('{')
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// tokenizer makes tokenizer.json, in the format of Hugging Face's tokenizers library.
+func tokenizer(m Metadata) (object, error) {
+	v, err := newVocabulary(m)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := m.Text("tokenizer.ggml.model")
+	if err != nil {
+		return nil, err
+	}
+	var stages object // normalizer, pre_tokenizer, decoder
+	var model object
+	switch kind {
+	case "gpt2":
+		stages, model, err = byteLevel(m, v)
+	case "llama":
+		stages, model, err = sentencePiece(m, v)
+	default:
+		err = fmt.Errorf("tokenizer.ggml.model %q is not one that can be imported: gpt2, llama", kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	o := object{{"version", "1.0"}, {"truncation", nil}, {"padding", nil}, {"added_tokens", v.added()}}
+	o = append(o, stages...)
+	return append(o, field{"post_processor", v.postProcessor()}, field{"model", model}), nil
+}
+
+// added lists the tokens that are cut out of a text before it is tokenised: control tokens, and those that the model's
+// makers defined by hand.
+func (v *vocabulary) added() []object {
+	list := []object{}
+	for id, t := range v.types {
+		if t != tokenControl && t != tokenUnknown && t != tokenUserDefined {
+			continue
+		}
+		list = append(list, object{{"id", id}, {"content", v.tokens[id]}, {"single_word", false}, {"lstrip", false},
+			{"rstrip", false}, {"normalized", false}, {"special", t != tokenUserDefined}})
+	}
+	return list
+}
+
+// postProcessor puts bos and eos around a text.
+func (v *vocabulary) postProcessor() any {
+	one := []object{{{"Sequence", object{{"id", "A"}, {"type_id", 0}}}}}
+	two := []object{{{"Sequence", object{{"id", "B"}, {"type_id", 1}}}}}
+	special := object{}
+	around := func(id int, before bool) {
+		name := v.tokens[id]
+		piece := func(typ int) []object { return []object{{{"SpecialToken", object{{"id", name}, {"type_id", typ}}}}} }
+		special = append(special, field{name, object{{"id", name}, {"ids", []int{id}}, {"tokens", []string{name}}}})
+		if before {
+			one, two = append(piece(0), one...), append(piece(1), two...)
+		} else {
+			one, two = append(one, piece(0)...), append(two, piece(1)...)
+		}
+	}
+	if v.bos && v.ids.bos >= 0 {
+		around(v.ids.bos, true)
+	}
+	if v.eos && v.ids.eos >= 0 {
+		around(v.ids.eos, false)
+	}
+	if len(special) == 0 {
+		return nil
+	}
+	return object{{"type", "TemplateProcessing"}, {"single", one}, {"pair", append(one, two...)}, {"special_tokens", special}}
+}
+
+// tokenizerConfig makes tokenizer_config.json. The class is the general one, which takes tokenizer.json as it is;
+// transformers' classes of single models build parts of it anew.
+func tokenizerConfig(m Metadata, context int) (object, error) {
+	v, err := newVocabulary(m)
+	if err != nil {
+		return nil, err
+	}
+	o := object{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false},
+		{"model_max_length", context}}
+	for _, t := range []struct {
+		key string
+		id  int
+	}{{"bos_token", v.ids.bos}, {"eos_token", v.ids.eos}, {"unk_token", v.ids.unk}, {"pad_token", v.ids.pad}} {
+		if t.id >= 0 {
+			o = append(o, field{t.key, v.tokens[t.id]})
+		}
+	}
+	return o, nil
+}
+
+// vocab is the model's vocabulary, in the order of ids.
+func (v *vocabulary) vocab() object {
+	o := make(object, len(v.tokens))
+	for id, s := range v.tokens {
+		o[id] = field{s, id}
+	}
+	return o
+}
+
+// byteLevel makes the tokenizer of the GPT-2 kind: text is cut up by a pattern, its bytes written as letters, and merged.
+func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
+	if v.bos, err = m.Bool("tokenizer.ggml.add_bos_token", false); err != nil {
+		return nil, nil, err
+	}
+	pre := "gpt-2"
+	if m.Has("tokenizer.ggml.pre") {
+		if pre, err = m.Text("tokenizer.ggml.pre"); err != nil {
+			return nil, nil, err
+		}
+	}
+	letters := func(regex bool) object {
+		return object{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", regex}}
+	}
+	var cut object
+	switch pre {
+	case "gpt-2", "default":
+		cut = letters(true)
+	case "smollm":
+		cut = sequence("pretokenizers", object{{"type", "Digits"}, {"individual_digits", true}}, letters(true))
+	case "llama-bpe":
+		cut = sequence("pretokenizers", object{{"type", "Split"}, {"pattern", object{{"Regex", llama3Pattern}}},
+			{"behavior", "Isolated"}, {"invert", false}}, letters(false))
+	default:
+		return nil, nil, fmt.Errorf("tokenizer.ggml.pre %q is not one that can be imported: gpt-2, smollm, llama-bpe", pre)
+	}
+	lines, err := m.Strings("tokenizer.ggml.merges")
+	if err != nil {
+		return nil, nil, err
+	}
+	merges := make([][2]string, len(lines))
+	for i, line := range lines {
+		left, right, ok := strings.Cut(line, " ")
+		if !ok || left == "" || right == "" || strings.Contains(right, " ") {
+			return nil, nil, fmt.Errorf("merge %d, %q, is not two tokens with a space between them", i, line)
+		}
+		merges[i] = [2]string{left, right}
+	}
+	stages = object{{"normalizer", nil}, {"pre_tokenizer", cut},
+		{"decoder", object{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}}}
+	return stages, bpe(v, merges, nil, false, pre == "llama-bpe"), nil
+}
+
+// llama3Pattern is how Llama 3 cuts up a text.
+const llama3Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+
+func sequence(key string, parts ...object) object {
+	return object{{"type", "Sequence"}, {key, parts}}
+}
+
+// bpe is the model of both kinds. With bytes, what is not in the vocabulary becomes <0xNN> tokens.
+func bpe(v *vocabulary, merges [][2]string, unk any, bytes, ignoreMerges bool) object {
+	return object{{"type", "BPE"}, {"dropout", nil}, {"unk_token", unk}, {"continuing_subword_prefix", nil},
+		{"end_of_word_suffix", nil}, {"fuse_unk", bytes}, {"byte_fallback", bytes}, {"ignore_merges", ignoreMerges},
+		{"vocab", v.vocab()}, {"merges", merges}}
+}
