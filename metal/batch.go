@@ -1,0 +1,63 @@
+//go:build mlx
+
+package metal
+
+import "fmt"
+
+// checkStep refuses what would make the C++ side read or write outside its arrays.
+func (m *Model) checkStep(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+	if m.blocks == 0 {
+		return fmt.Errorf("metal: Step before AllocKV")
+	}
+	if len(lens) == 0 || len(starts) != len(lens) {
+		return fmt.Errorf("metal: Step with %d lengths and %d starts: one of each per sequence, and at least one sequence", len(lens), len(starts))
+	}
+	total, blocks := 0, 0
+	for i, n := range lens {
+		end := int(starts[i]) + int(n)
+		if n < 1 || starts[i] < 0 || end > m.cfg.maxPositions {
+			return fmt.Errorf("metal: sequence %d has %d new tokens from position %d; the model takes at least 1 and ends at %d", i, n, starts[i], m.cfg.maxPositions)
+		}
+		total += int(n)
+		blocks += (end + m.blockTokens - 1) / m.blockTokens
+	}
+	if total != len(tokens) || blocks != len(tables) {
+		return fmt.Errorf("metal: Step got %d tokens and %d table entries; the lengths ask for %d and %d", len(tokens), len(tables), total, blocks)
+	}
+	for i, id := range tokens {
+		if id < 0 || int(id) >= m.cfg.vocab {
+			return fmt.Errorf("metal: token %d is %d; the vocabulary has %d", i, id, m.cfg.vocab)
+		}
+	}
+	for _, b := range tables {
+		if b < 0 || int(b) >= m.blocks {
+			return fmt.Errorf("metal: block %d in a table; the cache has %d", b, m.blocks)
+		}
+	}
+	for i, r := range rows {
+		if r < 0 || int(r) >= total || i > 0 && r <= rows[i-1] {
+			return fmt.Errorf("metal: row %d of the logits is token %d; rows ascend and stay below %d", i, r, total)
+		}
+	}
+	if len(logits) != len(rows)*m.cfg.vocab {
+		return fmt.Errorf("metal: room for %d logits; %d rows of %d need %d", len(logits), len(rows), m.cfg.vocab, len(rows)*m.cfg.vocab)
+	}
+	return nil
+}
+
+func (m *Model) checkBlock(block, tokens int) error {
+	if block < 0 || block >= m.blocks || tokens < 0 || tokens > m.blockTokens {
+		return fmt.Errorf("metal: %d tokens of block %d; the cache has %d blocks of %d", tokens, block, m.blocks, m.blockTokens)
+	}
+	return nil
+}
+
+func (m *Model) checkKV(block, tokens, size int) error {
+	if err := m.checkBlock(block, tokens); err != nil {
+		return err
+	}
+	if want := tokens * m.kvBytes; size != want {
+		return fmt.Errorf("metal: %d tokens of KV take %d bytes, not %d", tokens, want, size)
+	}
+	return nil
+}

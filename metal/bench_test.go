@@ -1,0 +1,99 @@
+//go:build mlx
+
+package metal
+
+import (
+	"fmt"
+	"testing"
+)
+
+// benchModels are the networks that the benchmarks know; those not on this machine are skipped.
+var benchModels = []string{"smollm2", "gemma3-270m"}
+
+const benchBlock = 32
+
+func openBench(b *testing.B, name string, opt options, blocks int) *Model {
+	b.Helper()
+	m, err := open(realModel(b, name), opt)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Close() })
+	if err := m.AllocKV(blocks, benchBlock); err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+// BenchmarkPrefill is one step over a whole prompt, logits of its last token only.
+func BenchmarkPrefill(b *testing.B) {
+	for _, name := range benchModels {
+		for _, graph := range []bool{false, true} {
+			b.Run(fmt.Sprintf("model=%s/graph=%t", name, graph), func(b *testing.B) {
+				m := openBench(b, name, options{graph: graph}, 2048/benchBlock)
+				ids := randomTokens(1, 2048, m.Vocab())
+				for _, n := range []int{128, 512, 2048} {
+					b.Run(fmt.Sprintf("prompt=%d", n), func(b *testing.B) {
+						for b.Loop() {
+							stepLast(b, m, &sequence{ids: ids, table: consecutive(0, n)}, n)
+						}
+						b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
+					})
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkDecode is one token for each sequence of a batch, each with the same history.
+func BenchmarkDecode(b *testing.B) {
+	for _, name := range benchModels {
+		for _, graph := range []bool{false, true} {
+			b.Run(fmt.Sprintf("model=%s/graph=%t", name, graph), func(b *testing.B) {
+				const most = 4096/benchBlock + 1
+				m := openBench(b, name, options{graph: graph}, 8*most)
+				for _, history := range []int{128, 4096} {
+					for _, batch := range []int{1, 4, 8} {
+						b.Run(fmt.Sprintf("history=%d/batch=%d", history, batch), func(b *testing.B) {
+							benchDecode(b, m, history, batch, func(i int) []int32 { return consecutive(i*most, history+1) })
+						})
+					}
+				}
+				b.Run("history=4096/batch=1/blocks=scattered", func(b *testing.B) {
+					benchDecode(b, m, 4096, 1, func(int) []int32 {
+						table := consecutive(0, 4097)
+						for i := range table {
+							table[i] = int32(len(table)-1-i) * 2
+						}
+						return table
+					})
+				})
+			})
+		}
+	}
+}
+
+// benchDecode decodes the same position again and again: the cache holds zeros, which cost what other numbers do.
+func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) []int32) {
+	var tokens, lens, starts, tables, rows []int32
+	for i := range batch {
+		tokens, lens, starts = append(tokens, int32(100+i)), append(lens, 1), append(starts, int32(history))
+		tables, rows = append(tables, table(i)...), append(rows, int32(i))
+	}
+	logits := make([]float32, batch*m.Vocab())
+	for b.Loop() {
+		if err := m.Step(tokens, lens, starts, tables, rows, logits); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(batch)*float64(b.N)/b.Elapsed().Seconds(), "tok/s")
+}
+
+// consecutive is a block table for n tokens from a block on.
+func consecutive(first, n int) []int32 {
+	table := make([]int32, (n+benchBlock-1)/benchBlock)
+	for i := range table {
+		table[i] = int32(first + i)
+	}
+	return table
+}

@@ -1,0 +1,189 @@
+//go:build mlx
+
+// The entry points of bridge.h.
+
+#include "internal.h"
+
+#include <cstring>
+
+#include "mlx/version.h"
+
+using namespace ls;
+
+// The range that was compiled and tested; metal/requirements.txt pins one version inside it.
+static_assert(MLX_VERSION_NUMERIC >= 32004 && MLX_VERSION_NUMERIC < 33000,
+              "this bridge is written for MLX 0.32.4 up to 0.33: run go run ./metal/setup");
+
+#define LS_TEXT2(x) #x
+#define LS_TEXT(x) LS_TEXT2(x)
+
+const char *ls_version(void) { return mx::version(); }
+
+const char *ls_header_version(void) {
+  return LS_TEXT(MLX_VERSION_MAJOR) "." LS_TEXT(MLX_VERSION_MINOR) "." LS_TEXT(MLX_VERSION_PATCH);
+}
+
+int ls_gpu(void) { return mx::default_device() == mx::Device::gpu; }
+
+int ls_init(char *err, size_t errlen) {
+  return guard(err, errlen, [] {
+    if (!ls_gpu()) {
+      mx::disable_compile(); // on a CPU it runs g++ in the middle of a request
+    }
+  });
+}
+
+static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding) {
+  const std::string p = "model.layers." + std::to_string(i) + ".", attn = p + "self_attn.", mlp = p + "mlp.";
+  const bool gemma = c.arch == LS_GEMMA3;
+  const float plus = gemma ? 1 : 0; // Gemma stores norm weights less one
+  const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+  Layer l{
+      .sliding = sliding,
+      .in_norm = w.vector(p + "input_layernorm.weight", c.hidden, plus),
+      .post_norm = w.vector(p + "post_attention_layernorm.weight", c.hidden, plus),
+      .q = w.linear(attn + "q_proj", q, c.hidden),
+      .k = w.linear(attn + "k_proj", kv, c.hidden),
+      .v = w.linear(attn + "v_proj", kv, c.hidden),
+      .o = w.linear(attn + "o_proj", c.hidden, q),
+      .gate = w.linear(mlp + "gate_proj", c.intermediate, c.hidden),
+      .up = w.linear(mlp + "up_proj", c.intermediate, c.hidden),
+      .down = w.linear(mlp + "down_proj", c.hidden, c.intermediate),
+  };
+  if (gemma) {
+    l.pre_ff = w.vector(p + "pre_feedforward_layernorm.weight", c.hidden, plus);
+    l.post_ff = w.vector(p + "post_feedforward_layernorm.weight", c.hidden, plus);
+    l.q_norm = w.vector(attn + "q_norm.weight", c.head_dim, plus);
+    l.k_norm = w.vector(attn + "k_norm.weight", c.head_dim, plus);
+  }
+  return l;
+}
+
+int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *files, int32_t nfiles, ls_model **out,
+            char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    const ls_config &c = *config;
+    Weights w(c, files, nfiles);
+    Linear embed = w.linear("model.embed_tokens", c.vocab, c.hidden);
+    array norm = w.vector("model.norm.weight", c.hidden, c.arch == LS_GEMMA3 ? 1 : 0);
+    auto dtype = c.native ? norm.dtype() : mx::float32;
+    auto m = std::unique_ptr<ls_model>(new ls_model{.config = c, .embed = embed, .norm = norm, .dtype = dtype});
+    if (!c.tied && w.has("lm_head.weight")) {
+      m->head = w.linear("lm_head", c.vocab, c.hidden);
+    }
+    for (int i = 0; i < c.layers; i++) {
+      m->layers.push_back(load_layer(w, c, i, sliding[i] != 0));
+    }
+    *out = m.release();
+  });
+}
+
+void ls_close(ls_model *m) {
+  delete m;
+  mx::clear_cache();
+}
+
+int64_t ls_kv_bytes_per_token(const ls_model *m) {
+  return int64_t(2) * m->config.layers * m->config.kv_heads * m->config.head_dim * mx::size_of(m->dtype);
+}
+
+void ls_kv_free(ls_model *m) {
+  for (Layer &l : m->layers) {
+    l.keys.reset();
+    l.values.reset();
+  }
+  m->block_tokens = 0;
+  mx::clear_cache();
+}
+
+int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t block_tokens, char *err, size_t errlen) {
+  int rc = guard(err, errlen, [&] {
+    const mx::Shape shape{m->config.kv_heads, blocks * block_tokens, m->config.head_dim};
+    for (Layer &l : m->layers) {
+      l.keys = mx::zeros(shape, m->dtype);
+      l.values = mx::zeros(shape, m->dtype);
+      mx::eval(*l.keys, *l.values);
+    }
+    m->block_tokens = block_tokens;
+  });
+  if (rc != 0) {
+    ls_kv_free(m);
+  }
+  return rc;
+}
+
+// Calls f(p, n) for every stretch of n bytes that holds one layer's keys or values of one head of a block's first
+// tokens tokens, in the order that ls_kv_read documents. The cache is evaluated and, also on a GPU, in memory the CPU
+// can address.
+template <typename F> static void each_stretch(ls_model *m, int block, int tokens, F &&f) {
+  const size_t row = m->config.head_dim * mx::size_of(m->dtype);
+  for (Layer &l : m->layers) {
+    for (array *cache : {&*l.keys, &*l.values}) {
+      char *base = cache->data<char>();
+      const size_t head = size_t(cache->shape(1)) * row;
+      for (int h = 0; h < m->config.kv_heads; h++) {
+        f(base + h * head + size_t(block) * m->block_tokens * row, tokens * row);
+      }
+    }
+  }
+}
+
+int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t tokens, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    const ptrdiff_t row = m->config.head_dim * mx::size_of(m->dtype);
+    const ptrdiff_t distance = (ptrdiff_t(src) - dst) * m->block_tokens * row;
+    each_stretch(m, dst, tokens, [&](char *p, size_t n) { std::memmove(p, p + distance, n); });
+  });
+}
+
+int ls_kv_read(ls_model *m, int32_t block, int32_t tokens, uint8_t *dst, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    each_stretch(m, block, tokens, [&](char *p, size_t n) {
+      std::memcpy(dst, p, n);
+      dst += n;
+    });
+  });
+}
+
+int ls_kv_write(ls_model *m, int32_t block, int32_t tokens, const uint8_t *src, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    each_stretch(m, block, tokens, [&](char *p, size_t n) {
+      std::memcpy(p, src, n);
+      src += n;
+    });
+  });
+}
+
+int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
+            const int32_t *tables, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    auto b = std::make_shared<Batch>();
+    b->block_tokens = m->block_tokens;
+    int first = 0;
+    for (int i = 0; i < nseqs; i++) {
+      const int end = starts[i] + lens[i], blocks = (end + m->block_tokens - 1) / m->block_tokens;
+      b->seqs.push_back({first, lens[i], starts[i], {tables, tables + blocks}});
+      tables += blocks;
+      first += lens[i];
+      for (int p = starts[i]; p < end; p++) {
+        b->positions.push_back(p);
+        b->slots.push_back(b->seqs.back().table[p / m->block_tokens] * m->block_tokens + p % m->block_tokens);
+      }
+    }
+    b->tokens.assign(tokens, tokens + first);
+    m->step(b, {rows, rows + nrows}, logits);
+  });
+}
+
+void ls_memory(uint64_t *active, uint64_t *cached) {
+  *active = mx::get_active_memory();
+  *cached = mx::get_cache_memory();
+}
+
+int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    array out = mx::matmul(array(a, {n, n}, mx::float32), array(b, {n, n}, mx::float32));
+    mx::eval(out);
+    std::memcpy(c, out.data<float>(), size_t(n) * n * sizeof(float));
+  });
+}

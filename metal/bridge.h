@@ -1,0 +1,78 @@
+// The C ABI between Go and MLX: one crossing per step of the engine, never one per operation.
+//
+// Every function that can fail returns 0 or, after writing the reason into err (errlen bytes, always terminated), 1. No
+// C++ exception leaves the library. Inputs are borrowed for the call and nothing keeps a pointer into Go's memory.
+//
+// MLX keeps streams and encoders per thread, so all calls must come from the one thread that called ls_init
+// (thread.go); the version functions are the exception.
+#ifndef LOADSTONE_BRIDGE_H
+#define LOADSTONE_BRIDGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ls_model ls_model;
+
+enum { LS_LLAMA = 0, LS_GEMMA3 = 1 };
+
+typedef struct {
+  int32_t arch;
+  int32_t vocab, hidden, layers, heads, kv_heads, head_dim, intermediate;
+  int32_t window;          // tokens a sliding layer sees, itself included
+  int32_t tied;            // the head is the embedding even where lm_head.weight exists
+  int32_t native;          // keep weights as stored (GPU); else widen all to float32
+  int32_t graph;           // MLX operations only (GPU); else this package's own CPU kernels where they are faster
+  float eps;
+  float rope_theta, rope_local_theta;
+  float rope_scale;        // positions of global layers are multiplied by it
+  float attention_scale;
+  float embedding_scale;
+} ls_config;
+
+// The MLX in this process, and the one whose headers this was compiled against.
+const char *ls_version(void);
+const char *ls_header_version(void);
+
+// Picks the device, and turns MLX's run-time compiler off where that is g++. Once, first.
+int ls_init(char *err, size_t errlen);
+// 1: MLX computes on a GPU.
+int ls_gpu(void);
+
+// sliding[i] != 0: layer i has a window. files: the safetensors files, whose headers the caller has checked.
+int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *files, int32_t nfiles, ls_model **out,
+            char *err, size_t errlen);
+void ls_close(ls_model *m);
+
+int64_t ls_kv_bytes_per_token(const ls_model *m);
+int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t block_tokens, char *err, size_t errlen);
+// Forget the cache so that it can be allocated anew.
+void ls_kv_free(ls_model *m);
+int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t tokens, char *err, size_t errlen);
+// The first tokens tokens of a block: for each layer keys then values, each kv_heads x tokens x head_dim.
+int ls_kv_read(ls_model *m, int32_t block, int32_t tokens, uint8_t *dst, char *err, size_t errlen);
+int ls_kv_write(ls_model *m, int32_t block, int32_t tokens, const uint8_t *src, char *err, size_t errlen);
+
+// engine.Model's Step. The caller has checked every index and length; tables holds, for each of the nseqs sequences,
+// ceil((starts[i]+lens[i])/block_tokens) blocks.
+int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
+            const int32_t *tables, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen);
+
+// Bytes held by live arrays, and by MLX's cache of freed buffers.
+void ls_memory(uint64_t *active, uint64_t *cached);
+
+// c = a b, n x n, row-major, by MLX; and by the BLAS that the MLX wheel itself links to (Linux).
+int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, size_t errlen);
+int ls_reference_matmul(int32_t n, const float *a, const float *b, float *c, char *err, size_t errlen);
+// The path of the object that answers cblas_sgemm for a library such as libmlx, and how often this package's answered.
+int ls_blas_object(char *path, size_t pathlen, char *err, size_t errlen);
+uint64_t ls_blas_calls(void);
+void ls_blas_threads(int32_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

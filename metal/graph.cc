@@ -1,0 +1,85 @@
+//go:build mlx
+
+// The parts of the network in MLX's own operations: what a GPU runs, and what the CPU kernels are tested against.
+
+#include "internal.h"
+
+#include <algorithm>
+
+using namespace ls;
+
+array ls_model::graph_norm(const array &x, const array &w, const std::optional<array> &residual) const {
+  array y = mx::fast::rms_norm(x, w, config.eps);
+  return residual ? *residual + y : y;
+}
+
+// What sequence s may attend to: row t, key j: j is at or before t, and inside the window.
+static array causal_mask(const Batch::Seq &s, int lo, int window) {
+  const int keys = s.start + s.len - lo;
+  array query = mx::reshape(mx::arange(s.start, s.start + s.len, mx::int32), {s.len, 1});
+  array key = mx::reshape(mx::arange(lo, lo + keys, mx::int32), {1, keys});
+  array mask = mx::less_equal(key, query);
+  return window > 0 ? mx::logical_and(mask, mx::greater(key, query - array(window))) : mask;
+}
+
+// Rows lo..hi-1 of a sequence out of a cache of kv_heads x slots x head_dim: a view where the blocks lie side by side,
+// else the pieces put together.
+static array gather(const array &cache, const std::vector<Run> &runs) {
+  const int heads = cache.shape(0), dim = cache.shape(2);
+  std::vector<array> parts;
+  for (const Run &r : runs) {
+    parts.push_back(mx::slice(cache, {0, r.slot, 0}, {heads, r.slot + r.count, dim}));
+  }
+  return parts.size() == 1 ? parts[0] : mx::concatenate(parts, 1);
+}
+
+array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &batch) const {
+  const int n = int(batch.tokens.size()), dim = config.head_dim;
+  const array positions(batch.positions.data(), {n}, mx::int32);
+  const float base = l.sliding ? config.rope_local_theta : config.rope_theta;
+  const float scale = l.sliding ? 1 : config.rope_scale;
+  const auto heads = [&](array x, int count, const std::optional<array> &w) {
+    x = mx::reshape(x, {n, count, 1, dim});
+    if (w) {
+      x = mx::fast::rms_norm(x, *w, config.eps);
+    }
+    // Every token is a batch entry of its own, so that each gets its own position.
+    x = mx::fast::rope(x, dim, false, base, scale, positions);
+    return mx::transpose(mx::reshape(x, {n, count, dim}), {1, 0, 2});
+  };
+  q = heads(q, config.heads, l.q_norm);
+  k = heads(k, config.kv_heads, l.k_norm);
+  v = mx::transpose(mx::reshape(v, {n, config.kv_heads, dim}), {1, 0, 2});
+
+  // All writes come before any read: a live view of the cache would turn the next write into a copy of all of it.
+  for (const Batch::Seq &s : batch.seqs) {
+    int t = s.first;
+    for (const Run &r : batch.runs(s, s.start, s.start + s.len)) {
+      const auto put = [&](std::optional<array> &cache, const array &x) {
+        array rows = mx::slice(x, {0, t, 0}, {config.kv_heads, t + r.count, dim});
+        array old = std::move(*cache);
+        cache = mx::slice_update(old, rows, mx::Shape{0, r.slot, 0}, mx::Shape{config.kv_heads, r.slot + r.count, dim});
+      };
+      put(l.keys, k);
+      put(l.values, v);
+      t += r.count;
+    }
+  }
+
+  std::vector<array> out;
+  for (const Batch::Seq &s : batch.seqs) {
+    const int hi = s.start + s.len;
+    const int lo = l.sliding ? std::max(0, s.start - config.window + 1) : 0;
+    const auto runs = batch.runs(s, lo, hi);
+    array qs = mx::expand_dims(mx::slice(q, {0, s.first, 0}, {config.heads, s.first + s.len, dim}), 0);
+    array ks = mx::expand_dims(gather(*l.keys, runs), 0), vs = mx::expand_dims(gather(*l.values, runs), 0);
+    // A single token sees all of lo..hi-1 and needs no mask.
+    std::optional<array> mask;
+    if (s.len > 1) {
+      mask = causal_mask(s, lo, l.sliding ? config.window : 0);
+    }
+    array a = mx::fast::scaled_dot_product_attention(qs, ks, vs, config.attention_scale, mask ? "array" : "", mask);
+    out.push_back(mx::reshape(mx::transpose(mx::squeeze(a, 0), {1, 0, 2}), {s.len, config.heads * dim}));
+  }
+  return out.size() == 1 ? out[0] : mx::concatenate(out, 0);
+}

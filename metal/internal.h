@@ -1,0 +1,133 @@
+// What the C++ files share. Go never sees this.
+#ifndef LOADSTONE_INTERNAL_H
+#define LOADSTONE_INTERNAL_H
+
+#if !__has_include("mlx/mlx.h")
+#error "MLX is not set up: run go run ./metal/setup"
+#endif
+
+#include "bridge.h"
+
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mlx/mlx.h"
+
+namespace ls {
+
+namespace mx = mlx::core;
+using mx::array;
+
+// Runs f and turns what it throws into the ABI's error text.
+template <typename F> int guard(char *err, size_t errlen, F &&f) {
+  try {
+    f();
+    return 0;
+  } catch (const std::bad_alloc &) {
+    std::snprintf(err, errlen, "out of memory");
+  } catch (const std::exception &e) {
+    std::snprintf(err, errlen, "%s", e.what());
+  } catch (...) {
+    std::snprintf(err, errlen, "unknown C++ exception");
+  }
+  return 1;
+}
+
+// A run of consecutive slots of the paged cache that holds consecutive positions of one sequence.
+struct Run {
+  int slot, count;
+};
+
+// One step's batch, with what every layer would otherwise derive again.
+struct Batch {
+  struct Seq {
+    int first;   // index of its first new token in the batch
+    int len;     // new tokens
+    int start;   // position of the first
+    std::vector<int> table;
+  };
+  std::vector<Seq> seqs;
+  std::vector<int> tokens, positions, slots; // per new token
+  int block_tokens = 0;
+
+  // The slots of positions lo..hi-1 of s as few runs: blocks that lie side by side in the cache make one.
+  std::vector<Run> runs(const Seq &s, int lo, int hi) const;
+};
+
+// cos and sin of position x frequency, tokens x head_dim/2 each.
+struct RopeTable {
+  std::vector<float> cos, sin;
+};
+
+// A matrix product with a weight, stored rows = outputs, perhaps affine-quantised.
+struct Linear {
+  array w;                                // transposed view (inputs x outputs), or packed as stored
+  std::optional<array> scales, biases;    // set: quantised
+  int group = 0, bits = 0;
+  array operator()(const array &x) const;
+  array rows(const array &ids) const;     // as an embedding: one row of the stored weight for each id
+};
+
+struct Layer {
+  bool sliding;
+  array in_norm, post_norm;               // llama: before attention, before MLP. gemma: before and after attention
+  std::optional<array> pre_ff, post_ff;   // gemma: before and after the MLP
+  std::optional<array> q_norm, k_norm;    // gemma
+  Linear q, k, v, o, gate, up, down;
+  // The paged cache, kv_heads x slots x head_dim: rows of one head lie side by side, which is what a matrix product
+  // over a run of slots takes without a copy.
+  std::optional<array> keys, values;
+};
+
+// Takes tensors by name out of the files and says what is wrong with those it does not like.
+class Weights {
+public:
+  Weights(const ls_config &config, const char *const *files, int nfiles);
+  bool has(const std::string &name) const;
+  array vector(const std::string &name, int n, float plus = 0);
+  Linear linear(const std::string &name, int out, int in);
+
+private:
+  array take(const std::string &name);
+  const ls_config &config_;
+  std::string prefix_; // "" or "language_model."
+  std::unordered_map<std::string, array> tensors_;
+};
+
+// This package's own CPU kernels, as MLX primitives: float32, on the CPU stream, contiguous inputs.
+namespace kernels {
+// rms_norm(x) * w, and with residual given, added to that.
+array norm(const array &x, const array &w, float eps, const std::optional<array> &residual = {});
+// act(gate) * up, act being SiLU or GELU (tanh approximation).
+array glu(const array &gate, const array &up, bool gelu);
+// One layer's attention, from projections to heads' outputs: norms, rope, the writes to the cache, the reads from it.
+array attend(const Layer &layer, const array &q, const array &k, const array &v, const ls_config &config,
+             std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope);
+} // namespace kernels
+
+} // namespace ls
+
+struct ls_model {
+  ls_config config;
+  ls::Linear embed;
+  std::optional<ls::Linear> head; // unset: embed
+  ls::array norm;
+  std::vector<ls::Layer> layers;
+  ls::mx::Dtype dtype; // of activations and of the cache
+  int block_tokens = 0;
+  std::string broken; // why nothing more can be computed
+
+  void step(std::shared_ptr<const ls::Batch> batch, const std::vector<int> &rows, float *logits);
+
+private:
+  ls::array graph_norm(const ls::array &x, const ls::array &w, const std::optional<ls::array> &residual = {}) const;
+  ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v, const ls::Batch &batch) const;
+};
+
+#endif

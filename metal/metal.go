@@ -1,0 +1,16 @@
+// Package metal runs Llama and Gemma 3 networks on Apple's MLX: on the GPU of a Mac, on any CPU under Linux.
+//
+// It needs the build tag mlx, cgo, and what `go run ./metal/setup` installs; without the tag the package is pure Go and
+// Open returns ErrUnavailable. Model satisfies the engine's Model interface without importing it.
+//
+//	Go            metal.go (this), mlx.go Model, thread.go the one thread that owns MLX,
+//	              config.go and safetensors.go what is checked before MLX sees a file
+//	C ABI         bridge.h, one crossing per step
+//	C++           bridge.cc entry points, weights.cc, model.cc the network, graph.cc its parts in MLX's operations,
+//	              kernels.cc and simd.h the same parts for CPUs, blas.cc OpenBLAS in front of MLX's own
+package metal
+
+import "errors"
+
+// ErrUnavailable says that this binary was built without MLX.
+var ErrUnavailable = errors.New("MLX is not in this build: run go run ./metal/setup, then build with -tags mlx")

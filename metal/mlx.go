@@ -1,0 +1,234 @@
+//go:build mlx
+
+package metal
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+	"unsafe"
+)
+
+// Available tells whether MLX is in this build.
+const Available = true
+
+// Version is the version of MLX in this process.
+func Version() string { return C.GoString(C.ls_version()) }
+
+// initialize runs first on the MLX thread.
+func initialize() error {
+	// A library of another version has other class layouts: nothing works, and not always visibly.
+	if got, want := Version(), C.GoString(C.ls_header_version()); got != want {
+		return fmt.Errorf("this binary was compiled for MLX %s and found MLX %s; run go run ./metal/setup and build again with go build -a", want, got)
+	}
+	return call(func(err *C.char, n C.size_t) C.int { return C.ls_init(err, n) })
+}
+
+// call gives f room for an error text and makes an error of it.
+func call(f func(err *C.char, errlen C.size_t) C.int) error {
+	var text [512]C.char
+	if f(&text[0], C.size_t(len(text))) != 0 {
+		return errors.New("mlx: " + C.GoString(&text[0]))
+	}
+	return nil
+}
+
+// Model is a network on MLX with its KV cache. It holds memory that the garbage collector does not see, so Close is
+// required.
+type Model struct {
+	cfg         config
+	h           *C.ls_model // used on the MLX thread only; nil once closed
+	kvBytes     int         // per token
+	blocks      int
+	blockTokens int
+	leak        runtime.Cleanup
+}
+
+// Open loads the network in dir, a Hugging Face or mlx-community folder: config.json, and safetensors that are float32,
+// float16, bfloat16 or affine-quantised. On a CPU all weights are widened to float32.
+func Open(dir string) (*Model, error) {
+	return open(dir, options{})
+}
+
+// options are for tests and benchmarks, which run on a CPU what otherwise only a GPU does.
+type options struct {
+	native bool // keep weights as stored
+	graph  bool // MLX's operations only, none of our CPU kernels
+}
+
+func open(dir string, opt options) (*Model, error) {
+	cfg, err := readConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := weightFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{cfg: cfg}
+	if err := onThread(func() error { return m.load(files, opt) }); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	_, file, line, _ := runtime.Caller(2)
+	m.leak = runtime.AddCleanup(m, func(where string) {
+		slog.Error("metal: a Model was dropped without Close; its memory is lost", "opened", where)
+	}, fmt.Sprintf("%s:%d", file, line))
+	return m, nil
+}
+
+// load runs on the MLX thread.
+func (m *Model) load(files []string, opt options) error {
+	cfg := &m.cfg
+	c := C.ls_config{
+		arch:  C.LS_LLAMA,
+		vocab: C.int32_t(cfg.vocab), hidden: C.int32_t(cfg.hidden), layers: C.int32_t(cfg.layers),
+		heads: C.int32_t(cfg.heads), kv_heads: C.int32_t(cfg.kvHeads), head_dim: C.int32_t(cfg.headDim),
+		intermediate: C.int32_t(cfg.intermediate), window: C.int32_t(cfg.window),
+		eps: C.float(cfg.eps), rope_theta: C.float(cfg.ropeTheta), rope_local_theta: C.float(cfg.ropeLocalTheta),
+		rope_scale: C.float(cfg.ropeScale), attention_scale: C.float(cfg.attentionScale),
+		embedding_scale: C.float(cfg.embeddingScale),
+	}
+	if cfg.gemma {
+		c.arch = C.LS_GEMMA3
+	}
+	gpu := C.ls_gpu() != 0
+	c.tied, c.native, c.graph = cbool(cfg.tied), cbool(opt.native || gpu), cbool(opt.native || opt.graph || gpu)
+	sliding := make([]C.uint8_t, cfg.layers)
+	for i, s := range cfg.sliding {
+		sliding[i] = C.uint8_t(cbool(s))
+	}
+	paths := make([]*C.char, len(files))
+	for i, f := range files {
+		paths[i] = C.CString(f)
+		defer C.free(unsafe.Pointer(paths[i]))
+	}
+	// An array of C pointers in Go memory may be passed: it holds no Go pointer.
+	err := call(func(e *C.char, n C.size_t) C.int {
+		return C.ls_open(&c, &sliding[0], &paths[0], C.int32_t(len(paths)), &m.h, e, n)
+	})
+	if err == nil {
+		m.kvBytes = int(C.ls_kv_bytes_per_token(m.h))
+	}
+	return err
+}
+
+func cbool(b bool) C.int32_t {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Vocab is the length of one row of logits.
+func (m *Model) Vocab() int { return m.cfg.vocab }
+
+// Context is the most tokens a sequence may have.
+func (m *Model) Context() int { return m.cfg.maxPositions }
+
+// KVBytesPerToken is what one token takes in the cache, all layers together.
+func (m *Model) KVBytesPerToken() int { return m.kvBytes }
+
+var errClosed = errors.New("metal: the model is closed")
+
+// on runs f on the MLX thread if the model is open.
+func (m *Model) on(f func(err *C.char, errlen C.size_t) C.int) error {
+	return onThread(func() error {
+		if m.h == nil {
+			return errClosed
+		}
+		return call(f)
+	})
+}
+
+// AllocKV allocates the cache, zeroed: blocks blocks of blockTokens tokens.
+func (m *Model) AllocKV(blocks, blockTokens int) error {
+	if blocks < 1 || blockTokens < 1 || blocks > math.MaxInt32/blockTokens {
+		return fmt.Errorf("metal: cannot allocate %d blocks of %d tokens: both must be at least 1 and their product below 2^31", blocks, blockTokens)
+	}
+	if m.blocks != 0 {
+		return fmt.Errorf("metal: the cache is already allocated (%d blocks of %d tokens)", m.blocks, m.blockTokens)
+	}
+	// MLX aborts the process when memory runs out, so what cannot fit is refused here.
+	if need, have := uint64(blocks)*uint64(blockTokens)*uint64(m.kvBytes), availableMemory(); have > 0 && need > have {
+		return fmt.Errorf("metal: the KV cache needs %d MiB, %d MiB of memory are available; ask for fewer blocks", need>>20, have>>20)
+	}
+	err := m.on(func(e *C.char, n C.size_t) C.int {
+		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(blockTokens), e, n)
+	})
+	if err == nil {
+		m.blocks, m.blockTokens = blocks, blockTokens
+	}
+	return err
+}
+
+// Step runs a batch: see engine.Model.
+func (m *Model) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+	if err := m.checkStep(tokens, lens, starts, tables, rows, logits); err != nil {
+		return err
+	}
+	return m.on(func(e *C.char, n C.size_t) C.int {
+		return C.ls_step(m.h, cints(tokens), cints(lens), cints(starts), C.int32_t(len(lens)), cints(tables), cints(rows),
+			C.int32_t(len(rows)), (*C.float)(unsafe.SliceData(logits)), e, n)
+	})
+}
+
+func cints(s []int32) *C.int32_t { return (*C.int32_t)(unsafe.SliceData(s)) }
+
+// CopyKV copies the first tokens tokens of block src to block dst.
+func (m *Model) CopyKV(dst, src, tokens int) error {
+	if err := errors.Join(m.checkBlock(dst, tokens), m.checkBlock(src, tokens)); err != nil || tokens == 0 {
+		return err
+	}
+	return m.on(func(e *C.char, n C.size_t) C.int {
+		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src), C.int32_t(tokens), e, n)
+	})
+}
+
+// ReadKV writes the first tokens tokens of a block to dst.
+func (m *Model) ReadKV(block, tokens int, dst []byte) error {
+	if err := m.checkKV(block, tokens, len(dst)); err != nil || tokens == 0 {
+		return err
+	}
+	return m.on(func(e *C.char, n C.size_t) C.int {
+		return C.ls_kv_read(m.h, C.int32_t(block), C.int32_t(tokens), (*C.uint8_t)(&dst[0]), e, n)
+	})
+}
+
+// WriteKV is the inverse of ReadKV.
+func (m *Model) WriteKV(block, tokens int, src []byte) error {
+	if err := m.checkKV(block, tokens, len(src)); err != nil || tokens == 0 {
+		return err
+	}
+	return m.on(func(e *C.char, n C.size_t) C.int {
+		return C.ls_kv_write(m.h, C.int32_t(block), C.int32_t(tokens), (*C.uint8_t)(&src[0]), e, n)
+	})
+}
+
+// Close frees the weights and the cache. A second Close does nothing.
+func (m *Model) Close() error {
+	return onThread(func() error {
+		if m.h != nil {
+			C.ls_close(m.h)
+			m.h = nil
+			m.leak.Stop()
+		}
+		return nil
+	})
+}
+
+// memory is what MLX holds: bytes of live arrays, and of buffers it keeps for the next ones.
+func memory() (active, cached uint64) {
+	onThread(func() error {
+		var a, c C.uint64_t
+		C.ls_memory(&a, &c)
+		active, cached = uint64(a), uint64(c)
+		return nil
+	})
+	return active, cached
+}

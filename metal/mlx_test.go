@@ -1,0 +1,368 @@
+//go:build mlx
+
+package metal
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tolerance is for logits of the tiny networks, which are of the order of 10: the same sums in another order.
+const tolerance = 2e-4
+
+// variants are every way the tests can compute the same thing.
+var variants = []struct {
+	name string
+	make func() *checkpoint
+	opt  options
+}{
+	{"llama/kernels", tinyLlama, options{}},
+	{"llama/graph", tinyLlama, options{graph: true}},
+	{"gemma/kernels", tinyGemma, options{}},
+	{"gemma/graph", tinyGemma, options{graph: true}},
+}
+
+func openTiny(t testing.TB, c *checkpoint, opt options) *Model {
+	t.Helper()
+	m, err := open(c.write(t), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// sequence is a run of tokens with its place in the cache.
+type sequence struct {
+	ids   []int32
+	table []int32
+	done  int // tokens in the cache
+}
+
+// step runs the next n[i] tokens of each sequence and returns the logits of every one of them.
+func step(t testing.TB, m *Model, seqs []*sequence, n []int) [][]float32 {
+	t.Helper()
+	var tokens, lens, starts, tables, rows []int32
+	for i, s := range seqs {
+		tokens = append(tokens, s.ids[s.done:s.done+n[i]]...)
+		lens, starts = append(lens, int32(n[i])), append(starts, int32(s.done))
+		s.done += n[i]
+		tables = append(tables, s.table[:(s.done+m.blockTokens-1)/m.blockTokens]...)
+	}
+	for i := range tokens {
+		rows = append(rows, int32(i))
+	}
+	logits := make([]float32, len(rows)*m.Vocab())
+	if err := m.Step(tokens, lens, starts, tables, rows, logits); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(slices.Chunk(logits, m.Vocab()))
+}
+
+func randomTokens(seed uint64, n, vocab int) []int32 {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = rng.Int32N(int32(vocab))
+	}
+	return ids
+}
+
+func compare(t *testing.T, what string, got, want [][]float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d rows, want %d", what, len(got), len(want))
+	}
+	for i := range want {
+		for j := range want[i] {
+			if d := math.Abs(float64(got[i][j] - want[i][j])); !(d <= tolerance) {
+				t.Fatalf("%s: row %d logit %d is %v, want %v", what, i, j, got[i][j], want[i][j])
+			}
+		}
+	}
+}
+
+// However a sequence is cut into steps, wherever its blocks lie and whoever shares the batch, its logits are the same.
+func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			m := openTiny(t, v.make(), v.opt)
+			if err := m.AllocKV(40, 4); err != nil {
+				t.Fatal(err)
+			}
+			const n = 30
+			ids := randomTokens(3, n, m.Vocab())
+			table := func(first, step int32) []int32 {
+				out := make([]int32, 8)
+				for i := range out {
+					out[i] = first + step*int32(i)
+				}
+				return out
+			}
+			want := step(t, m, []*sequence{{ids: ids, table: table(0, 1)}}, []int{n})
+
+			for _, chunk := range []int{1, 3, 4, 11} {
+				for name, tab := range map[string][]int32{"consecutive": table(8, 1), "scattered": table(39, -3), "in runs": {30, 31, 20, 21, 22, 9, 8, 0}} {
+					s := &sequence{ids: ids, table: tab}
+					var got [][]float32
+					for s.done < n {
+						got = append(got, step(t, m, []*sequence{s}, []int{min(chunk, n-s.done)})...)
+					}
+					compare(t, fmt.Sprintf("chunks of %d, %s blocks", chunk, name), got, want)
+				}
+			}
+
+			// Three others in the batch: one decodes, one prefills, one shares this sequence's first two blocks.
+			s := &sequence{ids: ids, table: table(0, 1)}
+			got := step(t, m, []*sequence{s}, []int{9})
+			shared := &sequence{ids: ids, table: append([]int32{0, 1}, table(24, 1)...), done: 8}
+			decode := &sequence{ids: randomTokens(5, 20, m.Vocab()), table: table(8, 1)}
+			step(t, m, []*sequence{decode}, []int{15})
+			prefill := &sequence{ids: randomTokens(6, 20, m.Vocab()), table: table(16, 1)}
+			rows := step(t, m, []*sequence{decode, s, prefill, shared}, []int{1, n - 9, 20, n - 8})
+			got = append(got, rows[1:1+n-9]...)
+			compare(t, "in a batch", got, want)
+			compare(t, "on shared blocks", rows[len(rows)-(n-8):], want[8:])
+		})
+	}
+}
+
+// The CPU kernels and MLX's own operations are two programs for the same network.
+func TestKernelsMatchGraph(t *testing.T) {
+	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+		var rows [2][][]float32
+		for i, graph := range []bool{false, true} {
+			m := openTiny(t, c, options{graph: graph})
+			if err := m.AllocKV(4, 32); err != nil {
+				t.Fatal(err)
+			}
+			ids := randomTokens(9, 100, m.Vocab())
+			rows[i] = step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2, 3}}}, []int{100})
+		}
+		compare(t, fmt.Sprint(c.config["model_type"]), rows[0], rows[1])
+	}
+}
+
+// Rows nobody asked for are not computed, and those asked for are what a full answer has.
+func TestRows(t *testing.T) {
+	for _, v := range variants {
+		m := openTiny(t, v.make(), v.opt)
+		if err := m.AllocKV(4, 8); err != nil {
+			t.Fatal(err)
+		}
+		ids := randomTokens(4, 20, m.Vocab())
+		want := step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2}}}, []int{20})
+		logits := make([]float32, 2*m.Vocab())
+		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{5, 19}, logits); err != nil {
+			t.Fatal(err)
+		}
+		compare(t, v.name, slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
+
+		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		got := step(t, m, []*sequence{{ids: ids, table: []int32{3, 0, 2}, done: 12}}, []int{8})
+		compare(t, v.name+" after a step without rows", got, want[12:])
+	}
+}
+
+func TestKVCopyReadWrite(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			dir := v.make()
+			m, other := openTiny(t, dir, v.opt), openTiny(t, dir, v.opt)
+			for _, x := range []*Model{m, other} {
+				if err := x.AllocKV(6, 8); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ids := randomTokens(4, 24, m.Vocab())
+			want := step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2}}}, []int{24})
+
+			// A full block and a part of one move to other blocks; the rest of the sequence is computed on the copies.
+			for _, c := range []struct{ dst, src, tokens int }{{5, 0, 8}, {3, 1, 5}} {
+				if err := m.CopyKV(c.dst, c.src, c.tokens); err != nil {
+					t.Fatal(err)
+				}
+			}
+			compare(t, "on copies", step(t, m, []*sequence{{ids: ids, table: []int32{5, 3, 4}, done: 13}}, []int{11}), want[13:])
+
+			// The same through bytes, into another model with the same weights.
+			for _, c := range []struct{ dst, src, tokens int }{{4, 0, 8}, {1, 1, 5}} {
+				saved := make([]byte, c.tokens*m.KVBytesPerToken())
+				if err := m.ReadKV(c.src, c.tokens, saved); err != nil {
+					t.Fatal(err)
+				}
+				if err := other.WriteKV(c.dst, c.tokens, saved); err != nil {
+					t.Fatal(err)
+				}
+				again := make([]byte, len(saved))
+				if err := other.ReadKV(c.dst, c.tokens, again); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(saved, again) {
+					t.Fatal("ReadKV does not return what WriteKV wrote")
+				}
+			}
+			compare(t, "after a restore", step(t, other, []*sequence{{ids: ids, table: []int32{4, 1, 0}, done: 13}}, []int{11}), want[13:])
+		})
+	}
+}
+
+// A step touches the blocks it was given and no others.
+func TestStepLeavesOtherBlocksAlone(t *testing.T) {
+	for _, v := range variants {
+		m := openTiny(t, v.make(), v.opt)
+		if err := m.AllocKV(5, 4); err != nil {
+			t.Fatal(err)
+		}
+		fill := bytes.Repeat([]byte{1, 2, 3, 4}, 4*m.KVBytesPerToken()/4)
+		for b := range 5 {
+			if err := m.WriteKV(b, 4, fill); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids := randomTokens(4, 6, m.Vocab())
+		step(t, m, []*sequence{{ids: ids, table: []int32{3, 1}}}, []int{6})
+		got := make([]byte, len(fill))
+		for _, b := range []int{0, 2, 4} {
+			if err := m.ReadKV(b, 4, got); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, fill) {
+				t.Errorf("%s: block %d has changed", v.name, b)
+			}
+		}
+	}
+}
+
+func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
+	m := openTiny(t, tinyLlama(), options{})
+	one := make([]float32, m.Vocab())
+	if err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, nil, nil); err == nil || !strings.Contains(err.Error(), "before AllocKV") {
+		t.Errorf("Step before AllocKV: %v", err)
+	}
+	if err := m.AllocKV(1<<20, 1<<20); err == nil || !strings.Contains(err.Error(), "2^31") {
+		t.Errorf("a cache of 2^40 tokens: %v", err)
+	}
+	if err := m.AllocKV(1<<20, 1<<10); err == nil || !strings.Contains(err.Error(), "available") {
+		t.Errorf("a cache larger than memory: %v", err)
+	}
+	if err := m.AllocKV(3, 4); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.AllocKV(3, 4); err == nil {
+		t.Error("a second AllocKV succeeds")
+	}
+	s := func(x ...int32) []int32 { return x }
+	for _, c := range []struct {
+		what                               string
+		tokens, lens, starts, tables, rows []int32
+		logits                             []float32
+		want                               string
+	}{
+		{"no sequence", nil, nil, nil, nil, nil, nil, "at least one"},
+		{"starts missing", s(1), s(1), nil, s(0), nil, nil, "starts"},
+		{"empty sequence", s(1), s(1, 0), s(0, 0), s(0), nil, nil, "at least 1"},
+		{"negative start", s(1), s(1), s(-1), s(0), nil, nil, "position -1"},
+		{"beyond the context", s(1), s(1), s(128), s(0), nil, nil, "ends at 128"},
+		{"short table", s(1), s(1), s(4), s(0), nil, nil, "1 table entries"},
+		{"few tokens", s(1), s(2), s(0), s(0), nil, nil, "1 tokens"},
+		{"unknown token", s(131), s(1), s(0), s(0), nil, nil, "vocabulary has 131"},
+		{"negative token", s(-1), s(1), s(0), s(0), nil, nil, "vocabulary"},
+		{"unknown block", s(1), s(1), s(0), s(3), nil, nil, "the cache has 3"},
+		{"row out of range", s(1), s(1), s(0), s(0), s(1), one, "below 1"},
+		{"rows not ascending", s(1, 2), s(2), s(0), s(0), s(1, 0), append(one, one...), "ascend"},
+		{"no room", s(1), s(1), s(0), s(0), s(0), one[1:], "need 131"},
+	} {
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.rows, c.logits)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", c.what, err, c.want)
+		}
+	}
+	buf := make([]byte, 4*m.KVBytesPerToken())
+	for what, err := range map[string]error{
+		"CopyKV to block 3":  m.CopyKV(3, 0, 1),
+		"CopyKV of 5 tokens": m.CopyKV(1, 0, 5),
+		"ReadKV short":       m.ReadKV(0, 4, buf[1:]),
+		"WriteKV block -1":   m.WriteKV(-1, 4, buf),
+	} {
+		if err == nil {
+			t.Errorf("%s succeeds", what)
+		}
+	}
+	if err := m.Step(s(1), s(1), s(0), s(2), s(0), one); err != nil {
+		t.Errorf("a good step after the bad ones: %v", err)
+	}
+}
+
+func TestCloseIsIdempotentAndFinal(t *testing.T) {
+	m := openTiny(t, tinyLlama(), options{})
+	if err := m.AllocKV(1, 4); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("Step after Close: %v", err)
+	}
+	if err := m.AllocKV(1, 4); err == nil {
+		t.Error("AllocKV after Close succeeds")
+	}
+}
+
+func TestOpenAndCloseKeepMemoryFlat(t *testing.T) {
+	dir := tinyGemma().write(t)
+	broken := tinyGemma()
+	delete(broken.tensors, "model.norm.weight")
+	brokenDir := broken.write(t)
+	cycle := func() {
+		m, err := open(dir, options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.AllocKV(4, 8); err != nil {
+			t.Fatal(err)
+		}
+		step(t, m, []*sequence{{ids: []int32{1, 2, 3}, table: []int32{0}}}, []int{3})
+		m.Close()
+		if _, err := open(brokenDir, options{}); err == nil {
+			t.Fatal("a model without its last norm opens")
+		}
+	}
+	cycle()
+	before, _ := memory()
+	for range 200 {
+		cycle()
+	}
+	if after, _ := memory(); after != before {
+		t.Errorf("200 models later MLX holds %d bytes, %d before", after, before)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if Version() == "" {
+		t.Error("no version")
+	}
+}
+
+func TestPanicsComeBackFromTheThread(t *testing.T) {
+	defer func() {
+		if p := fmt.Sprint(recover()); !strings.Contains(p, "boom") || !strings.Contains(p, "mlx_test.go") {
+			t.Errorf("recovered %q, want boom and where it came from", p)
+		}
+		if err := onThread(func() error { return nil }); err != nil {
+			t.Errorf("the thread is gone: %v", err)
+		}
+	}()
+	onThread(func() error { panic("boom") })
+}

@@ -1,0 +1,97 @@
+// Vectors of 16 floats in GCC's and Clang's portable form: the compiler splits them where the machine's are shorter.
+// On x86 LS_CLONES compiles a function for AVX-512, for AVX2 and for any, and the loader picks; what such a function
+// calls must be LS_INLINE, or it stays at the least of them.
+#ifndef LOADSTONE_SIMD_H
+#define LOADSTONE_SIMD_H
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define LS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define LS_CLONES
+#endif
+#define LS_INLINE static inline __attribute__((always_inline))
+
+namespace ls {
+namespace simd {
+
+typedef float vf __attribute__((vector_size(64)));
+typedef int32_t vi __attribute__((vector_size(64)));
+constexpr int width = 16;
+
+LS_INLINE vf load(const float *p) {
+  vf v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+LS_INLINE void store(float *p, vf v) { std::memcpy(p, &v, sizeof v); }
+
+// The first n <= width elements; the rest reads as fill.
+LS_INLINE vf load(const float *p, int n, float fill = 0) {
+  if (n == width) {
+    return load(p);
+  }
+  vf v = vf{} + fill;
+  std::memcpy(&v, p, n * sizeof(float));
+  return v;
+}
+
+LS_INLINE void store(float *p, vf v, int n) {
+  if (n == width) {
+    store(p, v);
+  } else {
+    std::memcpy(p, &v, n * sizeof(float));
+  }
+}
+
+LS_INLINE float total(vf v) {
+  float sum = 0;
+  for (int i = 0; i < width; i++) {
+    sum += v[i];
+  }
+  return sum;
+}
+
+LS_INLINE float dot(const float *a, const float *b, int n) {
+  vf s0 = {}, s1 = {};
+  int i = 0;
+  for (; i + 2 * width <= n; i += 2 * width) {
+    s0 += load(a + i) * load(b + i);
+    s1 += load(a + i + width) * load(b + i + width);
+  }
+  float sum = total(s0 + s1);
+  for (; i < n; i++) {
+    sum += a[i] * b[i];
+  }
+  return sum;
+}
+
+// e^x to about 2 units in the last place: x = n ln 2 + f, |f| <= ln 2 / 2, polynomial of degree 6 (Cephes' expf).
+LS_INLINE vf exp(vf x) {
+  const vf lo = vf{} - 87.0f, hi = vf{} + 88.0f;
+  x = x < lo ? lo : x;
+  x = x > hi ? hi : x;
+  const vf t = x * 1.44269504f;
+  const vf half = vf{} + 0.5f;
+  const vi n = __builtin_convertvector(t + (t < 0 ? -half : half), vi);
+  const vf m = __builtin_convertvector(n, vf);
+  const vf f = x - m * 0.693359375f + m * 2.12194440e-4f;
+  vf p = 1.9875691500e-4f * f + 1.3981999507e-3f;
+  p = p * f + 8.3334519073e-3f;
+  p = p * f + 4.1665795894e-2f;
+  p = p * f + 1.6666665459e-1f;
+  p = p * f + 5.0000001201e-1f;
+  p = p * f * f + f + 1.0f;
+  const vi e = (n + 127) << 23;
+  vf scale;
+  std::memcpy(&scale, &e, sizeof scale);
+  return p * scale;
+}
+
+} // namespace simd
+} // namespace ls
+
+#endif

@@ -1,0 +1,89 @@
+"""What mlx-lm computes, for TestMLXLM to compare with: run this after changing a model folder or a version.
+
+    pip install mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2
+    python3 metal/testdata/mlxlm.py NAME MODEL_FOLDER            writes metal/testdata/mlxlm_NAME.json
+    python3 metal/testdata/mlxlm.py --bench 512 MODEL_FOLDER     prints the tokens per second of one prefill
+
+NAME is smollm2 or gemma3-270m, MODEL_FOLDER what `loadstone model pull NAME` made.
+"""
+
+import json
+import pathlib
+import sys
+import time
+from importlib.metadata import version
+
+import mlx.core as mx
+import numpy as np
+from mlx_lm import load
+from mlx_lm.models.cache import make_prompt_cache
+
+VERSIONS = {"mlx": "0.32.4", "mlx-lm": "0.32.2"}
+TEXT = (
+    "The lighthouse keeper counted the ships that passed before dawn. In the first hour there were three, in the second "
+    "five, and after that the fog came in from the west and he could only listen for their bells. He wrote each one down"
+)
+GREEDY, TOP, STRIDE = 32, 16, 997
+
+
+def logits(model, ids, cache):
+    out = model(mx.array([ids]), cache=cache)[0, -1].astype(mx.float32)
+    mx.eval(out)
+    return np.array(out)
+
+
+def facts(row):
+    """The largest logits, and every STRIDE-th one, rounded to what float32 can tell apart here."""
+    top = np.argsort(-row, kind="stable")[:TOP]
+    return {
+        "top_ids": top.tolist(),
+        "top": [round(float(row[i]), 5) for i in top],
+        "every": [round(float(x), 5) for x in row[::STRIDE]],
+    }
+
+
+def golden(name, folder):
+    for package, want in VERSIONS.items():
+        if version(package) != want:
+            sys.exit(f"mlxlm.py: {package} is {version(package)}, the stored outputs are made with {want}")
+    model, tokenizer = load(folder)
+    ids = tokenizer.encode(TEXT)
+    cache = make_prompt_cache(model)
+    row = logits(model, ids, cache)
+    prefill, greedy, gap = facts(row), [], []
+    for _ in range(GREEDY):
+        best = int(row.argmax())
+        greedy.append(best)
+        second = np.partition(row, -2)[-2]
+        gap.append(round(float(row[best] - second), 5))
+        row = logits(model, [best], cache)
+    out = {
+        "versions": VERSIONS, "prompt": ids, "stride": STRIDE, "prefill": prefill,
+        "greedy": greedy, "greedy_gap": gap, "after_greedy": facts(row),
+    }
+    path = pathlib.Path(__file__).parent / f"mlxlm_{name}.json"
+    path.write_text("{\n" + ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in out.items()) + "\n}\n")
+    print("wrote", path)
+
+
+def bench(n, folder):
+    model, _ = load(folder)
+    ids = [2 + i * 7919 % 40000 for i in range(n)]
+    times = []
+    for _ in range(3):
+        cache = make_prompt_cache(model)
+        start = time.perf_counter()
+        # As mlx_lm.generate does: all but the last token fill the cache, the last one gives the logits.
+        mx.eval(model(mx.array([ids[:-1]]), cache=cache), [c.state for c in cache]) if "--logits" in sys.argv else (
+            model(mx.array([ids[:-1]]), cache=cache), mx.eval([c.state for c in cache]))
+        logits(model, ids[-1:], cache)
+        times.append(time.perf_counter() - start)
+        print(f"{n} tokens in {times[-1]:.3f} s: {n / times[-1]:.2f} tok/s", flush=True)
+
+
+if sys.argv[1:2] == ["--bench"]:
+    bench(int(sys.argv[2]), sys.argv[3])
+elif len(sys.argv) == 3:
+    golden(*sys.argv[1:])
+else:
+    sys.exit(__doc__)
