@@ -1,0 +1,126 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Quantization says how MLX quantised the weights: in groups of GroupSize consecutive elements of a row, w = scale*q +
+// bias with q an unsigned number of Bits bits. Layers has the modules that differ, by name without ".weight". The zero
+// value is none.
+type Quantization struct {
+	GroupSize, Bits int
+	Layers          map[string]Quantization
+}
+
+// UnmarshalJSON reads MLX's object, in which the modules that differ stand beside group_size and bits. A module with
+// false is one that was left alone; its tensor's own type says so as well, so it needs no entry.
+func (q *Quantization) UnmarshalJSON(data []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
+		return err
+	}
+	var method struct {
+		Name string `json:"quant_method"`
+		Mode string `json:"mode"`
+	}
+	if err := json.Unmarshal(data, &method); err != nil {
+		return err
+	}
+	if method.Name != "" || method.Mode != "" && method.Mode != "affine" {
+		return fmt.Errorf("quantization %q is not supported; MLX's affine mode is", method.Name+method.Mode)
+	}
+	var err error
+	if *q, err = parseGroups(data); err != nil {
+		return err
+	}
+	for name, raw := range all {
+		if len(raw) == 0 || raw[0] != '{' {
+			continue
+		}
+		layer, err := parseGroups(raw)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if q.Layers == nil {
+			q.Layers = map[string]Quantization{}
+		}
+		q.Layers[name] = layer
+	}
+	return nil
+}
+
+func parseGroups(data []byte) (Quantization, error) {
+	var g struct {
+		GroupSize int `json:"group_size"`
+		Bits      int `json:"bits"`
+	}
+	if err := json.Unmarshal(data, &g); err != nil {
+		return Quantization{}, err
+	}
+	if !slices.Contains([]int{32, 64, 128}, g.GroupSize) || !slices.Contains([]int{2, 3, 4, 5, 6, 8}, g.Bits) {
+		return Quantization{}, fmt.Errorf("quantization of %d bits in groups of %d is not supported; bits 2, 3, 4, 5, 6, 8 in groups of 32, 64, 128 are",
+			g.Bits, g.GroupSize)
+	}
+	return Quantization{GroupSize: g.GroupSize, Bits: g.Bits}, nil
+}
+
+// dequantized reads the weight that is stored as packed (uint32), scales and biases under module.
+func (c *Checkpoint) dequantized(module string, packed *tensor) ([]float32, []int, error) {
+	q, ok := c.Config.Quantization.Layers[module]
+	if !ok {
+		q = c.Config.Quantization
+	}
+	if q.Bits == 0 {
+		return nil, nil, fmt.Errorf("it holds packed integers, but config.json has no quantization")
+	}
+	if len(packed.shape) != 2 {
+		return nil, nil, fmt.Errorf("shape %v; a quantised weight has two dimensions", packed.shape)
+	}
+	rows, words := packed.shape[0], packed.shape[1]
+	columns := words * 32 / q.Bits
+	groups := columns / q.GroupSize
+	if words*32%q.Bits != 0 || columns%q.GroupSize != 0 {
+		return nil, nil, fmt.Errorf("%d words a row are no whole number of groups of %d elements of %d bits", words, q.GroupSize, q.Bits)
+	}
+	var affine [2][]float32
+	for i, part := range []string{".scales", ".biases"} {
+		t, ok := c.tensors[module+part]
+		if !ok {
+			return nil, nil, fmt.Errorf("it is quantised, but there is no %s", module+part)
+		}
+		if !slices.Equal(t.shape, []int{rows, groups}) {
+			return nil, nil, fmt.Errorf("%s has shape %v; %d bits in groups of %d make it [%d %d]", module+part, t.shape, q.Bits, q.GroupSize, rows, groups)
+		}
+		var err error
+		if affine[i], err = c.floats(t); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", module+part, err)
+		}
+	}
+	out := make([]float32, 0, rows*columns)
+	raw := make([]byte, 4*words)
+	err := c.read(packed, len(raw), func(row []byte) {
+		g := len(out) / q.GroupSize
+		out = unpack(out, row, affine[0][g:g+groups], affine[1][g:g+groups], q)
+	})
+	return out, []int{rows, columns}, err
+}
+
+// unpack appends one row. For every width MLX's packing is one little-endian stream of bits, lowest first.
+func unpack(out []float32, row []byte, scales, biases []float32, q Quantization) []float32 {
+	var bits uint64
+	have, mask := 0, uint64(1)<<q.Bits-1
+	for g, scale := range scales {
+		for range q.GroupSize {
+			if have < q.Bits {
+				bits |= uint64(binary.LittleEndian.Uint32(row)) << have
+				row, have = row[4:], have+32
+			}
+			out = append(out, float32(scale*float32(bits&mask))+biases[g])
+			bits, have = bits>>q.Bits, have-q.Bits
+		}
+	}
+	return out
+}
