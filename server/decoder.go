@@ -1,6 +1,9 @@
 package server
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // A decoder turns the bytes of an answer's tokens into text that may be sent: whole characters only, every byte that is
 // part of none as U+FFFD, and nothing that is, or may yet become, a stop string.
@@ -15,11 +18,14 @@ type decoder struct {
 	stopped bool
 }
 
+// newDecoder takes the stop strings, none of them empty. Where two are complete with the same character, the longer
+// one counts, so that their order means nothing.
 func newDecoder(stops []string) decoder {
 	d := decoder{}
 	for _, s := range stops {
 		d.stops = append(d.stops, newStopMatcher(s))
 	}
+	slices.SortStableFunc(d.stops, func(a, b stopMatcher) int { return len(b.stop) - len(a.stop) })
 	return d
 }
 

@@ -15,8 +15,8 @@ import (
 	"loadstone/engine"
 )
 
-// statusClientClosed is the status, seen in the log and the metrics alone, of a request whose client went away before
-// its answer was complete. (Nginx introduced the number.)
+// statusClientClosed is the status of a request whose client went away before its answer was complete: as a rule nobody
+// but the log and the metrics sees it. (Nginx introduced the number.)
 const statusClientClosed = 499
 
 var (
@@ -107,13 +107,11 @@ func (e *apiError) body() []byte {
 
 // write tells the client: with a whole answer, or, where a stream is on its way, with a last event in place of a finish.
 func (e *apiError) write(w *response) {
-	if e.status == statusClientClosed {
-		w.outcome = e.status
-		return
-	}
 	if w.status != 0 {
 		w.outcome = e.status
-		w.Write(slices.Concat([]byte("data: "), e.body(), []byte("\n\n")))
+		if e.status != statusClientClosed {
+			w.Write(slices.Concat([]byte("data: "), e.body(), []byte("\n\n")))
+		}
 		return
 	}
 	h := w.Header()

@@ -34,6 +34,15 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
+func (h *histogram) empty() bool {
+	for i := range h.buckets {
+		if h.buckets[i].Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // append writes the series of one histogram; labels is "" or `name="value"`.
 func (h *histogram) append(b []byte, name, labels string) []byte {
 	comma, braced := "", ""

@@ -68,6 +68,7 @@ func (s *Server) serveMetrics(w *response, r *http.Request) error {
 	}
 	b = appendProcess(b)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(http.StatusOK)
 	w.Write(b)
 	return nil
@@ -86,6 +87,9 @@ func (m *metrics) append(b []byte) []byte {
 	}
 	b = appendHead(b, "loadstone_request_duration_seconds", "histogram", "From the request's head to the last byte of the answer.")
 	for _, route := range slices.Sorted(maps.Keys(m.durations)) {
+		if m.durations[route].empty() {
+			continue // 19 lines of zeros for every route that nobody uses
+		}
 		b = m.durations[route].append(b, "loadstone_request_duration_seconds", `route="`+route+`"`)
 	}
 	b = appendHead(b, "loadstone_ttft_seconds", "histogram", "From the request's head to the answer's first token.")

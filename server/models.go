@@ -21,7 +21,10 @@ func (s *Server) models(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
 		return errLoading
 	}
-	return writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": []modelInfo{s.info()}})
+	return writeJSON(w, http.StatusOK, struct {
+		Object string      `json:"object"`
+		Data   []modelInfo `json:"data"`
+	}{"list", []modelInfo{s.info()}})
 }
 
 func (s *Server) model(w *response, r *http.Request) error {

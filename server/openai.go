@@ -2,12 +2,14 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +90,7 @@ func (s *Server) decodeChat(w *response, r *http.Request) (*chat, error) {
 	w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, bodyError(r, err)
+		return nil, bodyError(err)
 	}
 	w.control.SetReadDeadline(time.Time{}) // or it would cut off a long answer: the connection is watched for its end
 	q := new(chatRequest)
@@ -113,17 +115,12 @@ func (s *Server) decodeChat(w *response, r *http.Request) (*chat, error) {
 	return c, nil
 }
 
-// bodyError tells a client that is gone from one that sent too much or nothing in time, which the table knows.
-func bodyError(r *http.Request, err error) error {
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
+// bodyError tells a client that sent too much, or nothing in time, which the table knows, from one that is gone.
+func bodyError(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
-	case r.Context().Err() != nil:
-		return r.Context().Err()
-	default:
-		return fmt.Errorf("reading the body: %w", err)
 	}
+	return fmt.Errorf("reading the body: %v: %w", err, context.Canceled)
 }
 
 func syntaxError(err error) error {

@@ -1,0 +1,251 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"loadstone/engine"
+)
+
+// The language of the tests: a token is a byte, and every byte has a second token, which is what the model generates.
+// So an answer that is encoded again is not what was generated, as with real tokenizers.
+const (
+	begin     = 256 // begins a message; the first letter of its role follows
+	end       = 257 // ends a message and an answer
+	generated = 300 // generated+b stands for the byte b
+	pieces    = 600 // pieces+i stands for byteText.pieces[i]
+	vocab     = 1000
+)
+
+type byteText struct{ pieces [][]byte }
+
+func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
+	var ids []int32
+	for i, text := range contents {
+		if roles[i] == "tool" {
+			return nil, errors.New("this template has no tool messages")
+		}
+		ids = append(ids, begin, int32(roles[i][0]))
+		if answers[i] != nil {
+			ids = append(ids, answers[i]...)
+		} else {
+			for _, b := range []byte(text) {
+				ids = append(ids, int32(b))
+			}
+		}
+		ids = append(ids, end)
+	}
+	return append(ids, begin, 'a'), nil
+}
+
+func (t byteText) AppendToken(dst []byte, id int32) []byte {
+	switch {
+	case id < 256:
+		return append(dst, byte(id))
+	case id >= pieces:
+		return append(dst, t.pieces[id-pieces]...)
+	case id >= generated:
+		return append(dst, byte(id-generated))
+	default:
+		return dst
+	}
+}
+
+func (byteText) StopTokens() []int32 { return []int32{end} }
+
+// echoModel answers a conversation with its last user message. It reads the conversation back from its KV blocks, so
+// that an answer from the wrong cache is a wrong answer.
+type echoModel struct {
+	script []int32       // answer this instead
+	delay  time.Duration // of a step
+	gate   chan struct{} // if not nil, every step takes one value from it
+	broken error         // what a step fails with, if not nil,
+	from   int32         // once a sequence is this long
+
+	blockTokens int32
+	kv          [][]int32
+}
+
+func (m *echoModel) Vocab() int           { return vocab }
+func (m *echoModel) Context() int         { return 4096 }
+func (m *echoModel) KVBytesPerToken() int { return 4 }
+func (m *echoModel) Close() error         { return nil }
+
+func (m *echoModel) AllocKV(blocks, blockTokens int) error {
+	m.blockTokens = int32(blockTokens)
+	for range blocks {
+		m.kv = append(m.kv, make([]int32, blockTokens))
+	}
+	return nil
+}
+
+func (m *echoModel) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+	if m.gate != nil {
+		<-m.gate
+	}
+	if m.delay > 0 {
+		time.Sleep(m.delay)
+	}
+	if m.broken != nil && starts[0] >= m.from {
+		return m.broken
+	}
+	var row, index int32
+	for i, n := range lens {
+		total := starts[i] + n
+		table := tables[:(total+m.blockTokens-1)/m.blockTokens]
+		tables = tables[len(table):]
+		for j := range n {
+			p := starts[i] + j
+			m.kv[table[p/m.blockTokens]][p%m.blockTokens] = tokens[index]
+			if len(rows) > 0 && rows[0] == index {
+				rows = rows[1:]
+				clear(logits[row*vocab : (row+1)*vocab])
+				logits[row*vocab+m.next(table, p+1)] = 1e6
+				row++
+			}
+			index++
+		}
+	}
+	return nil
+}
+
+func (m *echoModel) next(table []int32, n int32) int32 {
+	at := func(p int32) int32 { return m.kv[table[p/m.blockTokens]][p%m.blockTokens] }
+	answer := n
+	for answer -= 2; at(answer) != begin; answer-- {
+	}
+	k := n - answer - 2
+	if m.script != nil {
+		return append(m.script[:len(m.script):len(m.script)], end)[k]
+	}
+	user := answer - 1
+	for ; at(user) != begin || at(user+1) != 'u'; user-- {
+	}
+	id := at(user + 2 + k)
+	if id < 256 {
+		id += generated
+	}
+	return id
+}
+
+func (m *echoModel) CopyKV(dst, src, tokens int) error {
+	copy(m.kv[dst][:tokens], m.kv[src][:tokens])
+	return nil
+}
+func (m *echoModel) ReadKV(block, tokens int, dst []byte) error  { return errors.ErrUnsupported }
+func (m *echoModel) WriteKV(block, tokens int, src []byte) error { return errors.ErrUnsupported }
+
+// start returns a ready server over the model, closed with the test.
+func start(t testing.TB, cfg Config, ec engine.Config, text Text) (*Server, *engine.Engine) {
+	t.Helper()
+	if ec.KVBytes == 0 {
+		ec.KVBytes = 4 * 32 * 128 // every context of the echo model, once
+	}
+	e, err := engine.New(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	s := newTestServer(cfg)
+	s.Ready(e, text)
+	return s, e
+}
+
+func newTestServer(cfg Config) *Server {
+	cfg.Model = "echo"
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return New(cfg)
+}
+
+// A memListener is a network inside the test: a connection is a net.Pipe, on which synctest's time does not stand still
+// as it would for a real socket.
+type memListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+// listen serves h in memory until the test ends.
+func listen(t testing.TB, h http.Handler) *memListener {
+	l := &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
+	hs := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	go hs.Serve(l)
+	t.Cleanup(func() { hs.Close() })
+	return l
+}
+
+func (l *memListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *memListener) Close() error {
+	select {
+	case <-l.done:
+	default:
+		close(l.done)
+	}
+	return nil
+}
+
+func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
+
+func (l *memListener) dial(t testing.TB) net.Conn {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+	case <-l.done:
+		t.Fatal("dial: the listener is closed")
+	}
+	return client
+}
+
+// exchange sends one request, byte for byte, and returns all that comes back until the server hangs up.
+func (l *memListener) exchange(t testing.TB, request string) string {
+	t.Helper()
+	c := l.dial(t)
+	defer c.Close()
+	go io.WriteString(c, request) // the server may answer and hang up before it has read everything
+	b, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("reading the response: %v after %q", err, b)
+	}
+	return string(b)
+}
+
+// post is a chat request as bytes.
+func post(body string, headers ...string) string {
+	r := "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+	for _, h := range headers {
+		r += h + "\r\n"
+	}
+	return r + fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+func get(path string, headers ...string) string {
+	r := "GET " + path + " HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+	for _, h := range headers {
+		r += h + "\r\n"
+	}
+	return r + "\r\n"
+}
+
+// say is the body of a chat with one user message.
+func say(text string, more ...string) string {
+	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`, appendString(nil, text))
+	for _, m := range more {
+		body += "," + m
+	}
+	return body + "}"
+}

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"loadstone/engine"
+)
+
+// FuzzAnswer has a model generate any bytes in any tokens. Whatever they are, every frame of the stream is JSON in
+// UTF-8, the frames come in order, and what they say together is what the same request without stream says, and what
+// decoding everything at once would have said.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte("Grüße, 🙂 and \"quotes\"\n\\ <b>"), []byte{3, 1, 4, 1, 5}, "", "")
+	f.Add([]byte("one STOP two"), []byte{1}, "STOP", "two")
+	f.Add([]byte("a\xff\xe2\x82\xf0\x9f\x99\x00\x1f\x7f\u2028"), []byte{2, 1}, "\ufffd\ufffd", "x")
+	f.Fuzz(func(t *testing.T, raw, cuts []byte, stop1, stop2 string) {
+		if len(raw) > 300 || len(stop1) > 100 || len(stop2) > 100 || !utf8.ValidString(stop1) || !utf8.ValidString(stop2) {
+			t.Skip("larger than it need be, or not a thing that JSON can say")
+		}
+		var stops []string
+		for _, s := range []string{stop1, stop2} {
+			if s != "" {
+				stops = append(stops, s)
+			}
+		}
+		var text byteText
+		m := &echoModel{script: []int32{}}
+		for i := 0; len(raw[i:]) > 0; {
+			n := 1
+			if len(cuts) > 0 {
+				n = min(int(cuts[len(m.script)%len(cuts)])%5, len(raw)-i)
+			}
+			if n == 0 && len(m.script) > 300 {
+				n = 1
+			}
+			m.script = append(m.script, pieces+int32(len(m.script)))
+			text.pieces = append(text.pieces, raw[i:i+n])
+			i += n
+			if len(m.script) == vocab-pieces {
+				return
+			}
+		}
+		s, _ := start(t, Config{}, engine.Config{Model: m}, text)
+		list, _ := json.Marshal(stops)
+		more := []string{`"max_tokens":1000`, `"stop":` + string(list)}
+		want := decoded(raw, stops)
+		if got := whole(t, s, say("go", more...)); got != want {
+			t.Errorf("whole answer %q, want %q", got, want)
+		}
+		if got := streamed(t, s, say("go", append(more, `"stream":true`)...)); got != want {
+			t.Errorf("stream %q, want %q", got, want)
+		}
+	})
+}
+
+func whole(t *testing.T, s *Server, body string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
+	var c completion
+	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
+		t.Fatalf("status %d, %v: %q", w.Code, err, w.Body)
+	}
+	return c.Choices[0].Message.Content
+}
+
+// streamed returns the text of a stream after checking the order of its frames: role, contents, finish, [DONE].
+func streamed(t *testing.T, s *Server, body string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
+	if w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
+		t.Fatalf("status %d, %q", w.Code, w.Body)
+	}
+	var text strings.Builder
+	var id string
+	state := "role"
+	for lines := bufio.NewScanner(w.Body); lines.Scan(); {
+		frame, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			if lines.Text() != "" {
+				t.Fatalf("not a frame: %q", lines.Text())
+			}
+			continue
+		}
+		if frame == "[DONE]" && state == "done" {
+			state = "end"
+			continue
+		}
+		var c struct {
+			ID      string
+			Choices []struct {
+				Delta        struct{ Role, Content *string }
+				FinishReason *string `json:"finish_reason"`
+			}
+		}
+		if err := json.Unmarshal([]byte(frame), &c); err != nil || len(c.Choices) != 1 {
+			t.Fatalf("frame %q: %v", frame, err)
+		}
+		d := c.Choices[0].Delta
+		switch {
+		case state == "role" && d.Role != nil && *d.Role == "assistant" && *d.Content == "":
+			state, id = "content", c.ID
+		case state == "content" && c.ID == id && c.Choices[0].FinishReason != nil && d.Content == nil && d.Role == nil:
+			state = "done"
+		case state == "content" && c.ID == id && d.Content != nil && *d.Content != "" && d.Role == nil:
+			text.WriteString(*d.Content)
+		default:
+			t.Fatalf("frame %q in state %s", frame, state)
+		}
+	}
+	if state != "end" {
+		t.Fatalf("the stream ends in state %s", state)
+	}
+	return text.String()
+}
+
+// FuzzChatRequest: any body is either a request that holds to what the engine asks for, or a 400 that names itself.
+func FuzzChatRequest(f *testing.F) {
+	for _, body := range []string{
+		say("hi"),
+		say("hi", `"stop":["a","b"],"seed":-1,"top_p":0,"top_k":-1,"max_completion_tokens":7,"max_tokens":9`),
+		`{"messages":[{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"assistant"}]}`,
+		`{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}`,
+		`{"messages":[{"role":"user","content":{}}],"n":2}`,
+		`{"messages":[{"role":7}]}`,
+		`{"temperature":1e999}`,
+		`[]`, `null`, ``, `{"messages":`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q := new(chatRequest)
+		err := json.Unmarshal(body, q)
+		if err != nil {
+			err = syntaxError(err)
+		}
+		var c *chat
+		if err == nil {
+			c, err = q.chat(256)
+		}
+		if err != nil {
+			var e *apiError
+			if !errors.As(err, &e) || e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body()) {
+				t.Fatalf("%q: not an error for a client: %#v", body, err)
+			}
+			return
+		}
+		if len(c.roles) == 0 || len(c.roles) != len(c.contents) || c.maxTokens < 1 || c.sampling.Temperature < 0 || c.sampling.Temperature > 2 ||
+			c.sampling.TopP < 0 || c.sampling.TopP > 1 || c.sampling.TopK < 0 || len(c.stops) > maxStops {
+			t.Fatalf("%q: accepted as %+v", body, c)
+		}
+	})
+}

@@ -1,0 +1,231 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"loadstone/engine"
+)
+
+// TestDisconnect: a client that goes away gives its blocks back, streaming or not, and whatever comes first.
+func TestDisconnect(t *testing.T) {
+	for _, body := range []string{say("a long story"), say("a long story", `"stream":true`)} {
+		synctest.Test(t, func(t *testing.T) {
+			var log strings.Builder
+			model := &echoModel{gate: make(chan struct{})}
+			s, e := start(t, Config{AccessLog: &log}, engine.Config{Model: model}, byteText{})
+			t.Cleanup(func() { close(model.gate) })
+			l := listen(t, s)
+
+			c := l.dial(t)
+			go io.Copy(io.Discard, c)
+			io.WriteString(c, post(body))
+			for range 3 {
+				model.gate <- struct{}{}
+				synctest.Wait()
+			}
+			if st := e.Stats(); st.Running != 1 || st.Used == 0 {
+				t.Fatalf("before: %d running, %d blocks used", st.Running, st.Used)
+			}
+			c.Close()
+			synctest.Wait()
+			if want := "REQUEST: POST /v1/chat/completions STATUS: 499 LATENCY: 0.00ms\n"; log.String() != want {
+				t.Errorf("log %q, want %q", log.String(), want)
+			}
+			model.gate <- struct{}{}
+			synctest.Wait()
+			if st := e.Stats(); st.Running != 0 || st.Used != 0 || st.Cancelled != 1 {
+				t.Errorf("one step later: %d running, %d blocks used, %d cancelled", st.Running, st.Used, st.Cancelled)
+			}
+		})
+	}
+}
+
+// TestSlowReader: a client that stops reading is given up after writeTimeout and costs no other client anything, while
+// a stream that is read may take as long as it likes.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s, _ := start(t, Config{AccessLog: &log}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
+		l := listen(t, s)
+
+		slow := l.dial(t)
+		defer slow.Close()
+		io.WriteString(slow, post(say("0123456789", `"stream":true`)))
+		synctest.Wait() // it is in the first step
+		began := time.Now()
+		answer := l.exchange(t, post(say("0123456789", `"stream":true`)))
+		if took := time.Since(began); took < 110*time.Second || !strings.Contains(answer, "data: [DONE]") {
+			t.Errorf("a stream that is read ended after %v with %q", took, answer)
+		}
+		if !strings.Contains(log.String(), "STATUS: 499 LATENCY: 40000.00ms\n") {
+			t.Errorf("the client that does not read is not given up 30 s after the first token: %q", log.String())
+		}
+	})
+}
+
+// TestSlowBody: a body that does not come is given up after bodyTimeout.
+func TestSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+		began := time.Now()
+		answer := listen(t, s).exchange(t, "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n{")
+		if took := time.Since(began); !strings.HasPrefix(answer, "HTTP/1.1 408 ") || took != bodyTimeout {
+			t.Errorf("after %v: %q", took, answer)
+		}
+	})
+}
+
+// TestDrainCutsOff: when the patience of a drain ends, a stream ends with an error in place of a finish.
+func TestDrainCutsOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := start(t, Config{}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
+		l := listen(t, s)
+		answer := make(chan string)
+		go func() { answer <- l.exchange(t, post(say("0123456789", `"stream":true`))) }()
+		synctest.Wait()
+
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := s.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Drain: %v, want its context's error", err)
+		}
+		got := <-answer
+		if !strings.Contains(got, `data: {"error":{`) || !strings.Contains(got, `"code":"draining"`) || strings.Contains(got, "[DONE]") || strings.Contains(got, `"finish_reason":"`) {
+			t.Errorf("the stream that was cut off: %q", got)
+		}
+	})
+}
+
+// TestFailureWithinStream: after the head has gone out, a failure of the model is an event, not a finish.
+func TestFailureWithinStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log, inside strings.Builder
+		model := &echoModel{delay: time.Second, broken: errors.New("step: out of luck"), from: 17}
+		s, _ := start(t, Config{AccessLog: &log, Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: model}, byteText{})
+		l := listen(t, s)
+		got := l.exchange(t, post(say("0123456789", `"stream":true`), "X-Request-ID: r1"))
+		synctest.Wait()
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, `"content":"2"`) || !strings.Contains(got, `data: {"error":{"message":"model failed in a step of 1 sequences: step: out of luck"`) || strings.Contains(got, "[DONE]") {
+			t.Errorf("the stream: %q", got)
+		}
+		if !strings.Contains(log.String(), "STATUS: 500 ") || !strings.Contains(inside.String(), "request=r1") {
+			t.Errorf("the logs: %q, %q", log.String(), inside.String())
+		}
+	})
+}
+
+// panicText panics where it is told to.
+type panicText struct {
+	byteText
+	after int
+}
+
+func (p *panicText) AppendToken(dst []byte, id int32) []byte {
+	if p.after--; p.after < 0 {
+		panic("a bug")
+	}
+	return p.byteText.AppendToken(dst, id)
+}
+
+// TestPanic: a bug costs its own request, says so, and leaves everything else as it was.
+func TestPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log, inside strings.Builder
+		text := &panicText{}
+		s, e := start(t, Config{AccessLog: &log, Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
+		l := listen(t, s)
+		got := l.exchange(t, post(say("hello"), "X-Request-ID: r1"))
+		if !strings.HasPrefix(got, "HTTP/1.1 500 ") || !strings.Contains(got, "X-Should-Retry: false\r\n") || !strings.Contains(got, `"code":"internal_error"`) {
+			t.Errorf("a panic before the head: %q", got)
+		}
+		text.after = 2
+		got = l.exchange(t, post(say("hello", `"stream":true`), "X-Request-ID: r2"))
+		if !strings.Contains(got, `"content":"he"`) && !strings.Contains(got, `data: {"error":{`) || strings.Contains(got, "[DONE]") {
+			t.Errorf("a panic in a stream: %q", got)
+		}
+		for _, want := range []string{"request=r1", "request=r2", "a bug", "AppendToken"} {
+			if !strings.Contains(inside.String(), want) {
+				t.Errorf("the log does not say %s: %q", want, inside.String())
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if strings.Count(log.String(), "STATUS: 500 ") != 2 || e.Stats().Used != 0 {
+			t.Errorf("afterwards %d blocks are used; log %q", e.Stats().Used, log.String())
+		}
+		text.after = 1 << 30
+		if got := l.exchange(t, post(say("hello"))); !strings.Contains(got, `"content":"hello"`) {
+			t.Errorf("the next request: %q", got)
+		}
+	})
+}
+
+// TestTrailers: what net/http's own client makes of a stream's two kinds of timing.
+func TestTrailers(t *testing.T) {
+	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+	hs := httptest.NewServer(s)
+	defer hs.Close()
+	resp, err := http.Post(hs.URL+"/v1/chat/completions", "application/json", strings.NewReader(say("hi", `"stream":true`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, bufio.NewReader(resp.Body)); err != nil {
+		t.Fatal(err)
+	}
+	head, tail := resp.Header.Get(serverTiming), resp.Trailer.Get(serverTiming)
+	if !strings.Contains(head, "prefill;dur=") || strings.Contains(head, "decode") || !strings.Contains(tail, "decode;dur=") || resp.Trailer.Get(trailerTotal) == "" {
+		t.Errorf("Server-Timing %q, then %q; %s %q", head, tail, trailerTotal, resp.Trailer.Get(trailerTotal))
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for d, want := range map[time.Duration]string{1: "1", time.Second: "1", 1500 * time.Millisecond: "2", time.Hour: "60"} {
+		if got := retryAfter(d); got != want {
+			t.Errorf("retryAfter(%v) = %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	a := newAnswers(5)
+	a.keep("ada", "one", []int32{1, 1})
+	a.keep("ada", "two", []int32{2, 2})
+	a.keep("bob", "one", []int32{3})
+	a.find("ada", []string{"assistant"}, []string{"one"}) // used again: "two" is now the oldest
+	a.keep("ada", "six", []int32{6})
+	roles := []string{"user", "assistant", "assistant", "assistant"}
+	got := a.find("ada", roles, []string{"one", "one", "two", "six"})
+	if got[0] != nil || len(got[1]) != 2 || got[1][0] != 1 || got[2] != nil || got[3] == nil {
+		t.Errorf("ada's answers: %v", got)
+	}
+	if got := a.find("bob", []string{"assistant"}, []string{"one"}); len(got[0]) != 1 || got[0][0] != 3 {
+		t.Errorf("bob's answer: %v", got)
+	}
+	a.keep("ada", "big", make([]int32, 6)) // more than fits at all
+	if a.tokens != 0 || len(a.known) != 0 || a.recent.Len() != 0 {
+		t.Errorf("after an answer beyond the limit: %d tokens, %d answers", a.tokens, len(a.known))
+	}
+}
+
+// TestImports: the server is the standard library and the engine, and nothing else.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	if got, want := strings.Fields(string(out)), "loadstone/engine loadstone/server"; strings.Join(got, " ") != want {
+		t.Errorf("imports %v, want %s", got, want)
+	}
+}
