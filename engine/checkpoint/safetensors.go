@@ -1,189 +1,159 @@
 package checkpoint
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
 	"slices"
 )
 
-// Dtype is a safetensors element type.
-type Dtype string
+// maxHeader is the format's own limit on the header, in bytes.
+const maxHeader = 100_000_000
 
-const (
-	F32  Dtype = "F32"
-	F16  Dtype = "F16"
-	BF16 Dtype = "BF16"
-	U32  Dtype = "U32" // packed affine-quantised weights
-)
+// Limits of our own, so that error messages stay readable.
+const maxName, maxDims = 1024, 16
 
-func (d Dtype) size() int64 {
-	switch d {
-	case F32, U32:
-		return 4
-	case F16, BF16:
-		return 2
-	}
-	return 0
+// dtypeSize is what an element takes, in bytes. Tensors of all these may be in a file; few can be read as floats.
+var dtypeSize = map[string]int64{
+	"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+	"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }
 
-// A Tensor is one entry of a safetensors header.
-type Tensor struct {
-	Name  string
-	Dtype Dtype
-	Shape []int // row-major
+// tensor is one entry of a header that was found consistent: shape and dtype make end-begin bytes, all in the file.
+type tensor struct {
+	name, file string
+	dtype      string
+	shape      []int
+	elements   int
+	begin, end int64 // in the file
 }
 
-// Bytes is the size of the tensor's data.
-func (t Tensor) Bytes() int64 {
-	n := t.Dtype.size()
-	for _, d := range t.Shape {
-		n *= int64(d)
-	}
-	return n
-}
-
-// entry is a tensor and where its bytes are in its file.
-type entry struct {
-	Tensor
-	file  *file
-	begin int64 // from the start of the file
-}
-
-// file is an open safetensors file. Folders of the operating system and embedded ones both give files that read at an
-// offset, so no file is ever read whole.
-type file struct {
-	name string
-	io.ReaderAt
-	closer io.Closer
-}
-
-// maxHeader is the reference implementation's own limit.
-const maxHeader = 100 << 20
-
-// openSafetensors reads and checks a file's header: every tensor's range must fit its shape, lie in the file and overlap
-// no other.
-func openSafetensors(fsys fs.FS, name string) (_ *file, _ []entry, err error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			err = fmt.Errorf("%s: %w", name, err)
-		}
-	}()
-	at, ok := f.(io.ReaderAt)
-	if !ok {
-		return nil, nil, fmt.Errorf("%T cannot read at an offset", f)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	out := &file{name, at, f}
-	entries, err := readHeader(out, info.Size())
-	return out, entries, err
-}
-
-func readHeader(f *file, size int64) ([]entry, error) {
+// parseHeader reads the header of a safetensors file of size bytes: its length as a little-endian uint64, then JSON.
+// As the format demands, the tensors must cover the rest of the file without gap or overlap
+// (https://github.com/huggingface/safetensors#format).
+func parseHeader(r io.Reader, size int64) ([]*tensor, error) {
 	var prefix [8]byte
-	if _, err := f.ReadAt(prefix[:], 0); err != nil {
-		return nil, fmt.Errorf("not a safetensors file: %d bytes", size)
+	if _, err := io.ReadFull(r, prefix[:]); err != nil {
+		return nil, fmt.Errorf("%d bytes are too few for a safetensors file", size)
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])
 	if n > maxHeader || int64(n) > size-8 {
-		return nil, fmt.Errorf("header of %d bytes in a file of %d: truncated, or not a safetensors file", n, size)
+		return nil, fmt.Errorf("header of %d bytes in a file of %d: it is cut short or no safetensors file; get it again", n, size)
 	}
-	text := make([]byte, n)
-	if _, err := f.ReadAt(text, 8); err != nil {
-		return nil, err
-	}
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(text, &header); err != nil {
+	header := make([]byte, n)
+	if _, err := io.ReadFull(r, header); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	delete(header, "__metadata__")
-	data := 8 + int64(n)
-	entries := make([]entry, 0, len(header))
-	for _, name := range slices.Sorted(maps.Keys(header)) {
-		e, err := parseEntry(name, header[name], size-data)
-		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		e.file, e.begin = f, data+e.begin
-		entries = append(entries, e)
+	tensors, err := parseEntries(header)
+	if err != nil {
+		return nil, err
 	}
-	byOffset := slices.Clone(entries)
-	slices.SortFunc(byOffset, func(a, b entry) int { return int(min(1, max(-1, a.begin-b.begin))) })
-	for i := 1; i < len(byOffset); i++ {
-		if a, b := byOffset[i-1], byOffset[i]; a.begin+a.Bytes() > b.begin && b.Bytes() > 0 {
-			return nil, fmt.Errorf("tensors %q and %q overlap", a.Name, b.Name)
+	data := size - 8 - int64(n)
+	for _, t := range tensors {
+		if err := t.check(data); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", t.name, err)
 		}
 	}
-	return entries, nil
-}
-
-func parseEntry(name string, raw json.RawMessage, size int64) (entry, error) {
-	var h struct {
-		Dtype   Dtype    `json:"dtype"`
-		Shape   []int    `json:"shape"`
-		Offsets [2]int64 `json:"data_offsets"`
-	}
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return entry{}, err
-	}
-	begin, end := h.Offsets[0], h.Offsets[1]
-	if begin < 0 || end < begin || end > size {
-		return entry{}, fmt.Errorf("bytes %d to %d of %d: the file is truncated", begin, end, size)
-	}
-	e := entry{Tensor: Tensor{name, h.Dtype, h.Shape}, begin: begin}
-	if h.Dtype.size() == 0 {
-		// An element type nobody asks for is no reason to refuse the rest of the folder; Float32 refuses the tensor.
-		e.Shape = []int{0}
-		return e, nil
-	}
-	elements := int64(1)
-	for _, d := range h.Shape {
-		if d < 0 || (d > 0 && elements > size/int64(d)) {
-			return entry{}, fmt.Errorf("shape %v in a file of %d bytes", h.Shape, size)
-		}
-		elements *= int64(d)
-	}
-	if want := elements * h.Dtype.size(); want != end-begin {
-		return entry{}, fmt.Errorf("shape %v of %s takes %d bytes, the header gives it %d", h.Shape, h.Dtype, want, end-begin)
-	}
-	return e, nil
-}
-
-// WriteHeader writes the head of a safetensors file that holds the tensors in this order, without gaps. The caller
-// writes their bytes, little-endian and row-major, after it.
-func WriteHeader(w io.Writer, tensors []Tensor) error {
-	type field struct {
-		Dtype   Dtype    `json:"dtype"`
-		Shape   []int    `json:"shape"`
-		Offsets [2]int64 `json:"data_offsets"`
-	}
-	header := map[string]any{"__metadata__": map[string]string{"format": "pt"}} // what loaders of all frameworks accept
+	// Empty tensors share their offset with the next one: they come first.
+	slices.SortFunc(tensors, func(a, b *tensor) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
+	})
 	var at int64
 	for _, t := range tensors {
-		header[t.Name] = field{t.Dtype, t.Shape, [2]int64{at, at + t.Bytes()}}
-		at += t.Bytes()
+		if t.begin != at {
+			return nil, fmt.Errorf("tensor %s begins at byte %d of the data, the one before it ends at %d: the file is damaged; get it again", t.name, t.begin, at)
+		}
+		at = t.end
+		t.begin += 8 + int64(n)
+		t.end += 8 + int64(n)
 	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return err
+	if at != data {
+		return nil, fmt.Errorf("the tensors end at byte %d of %d bytes of data: the file is damaged; get it again", at, data)
 	}
-	for len(text)%8 != 0 { // so that the data is aligned for memory mapping
-		text = append(text, ' ')
+	return tensors, nil
+}
+
+// parseEntries reads the header's object key by key, because encoding/json into a map would drop duplicates unseen.
+func parseEntries(header []byte) ([]*tensor, error) {
+	d := json.NewDecoder(bytes.NewReader(header))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, fmt.Errorf("the header is no JSON object")
 	}
-	if err := binary.Write(w, binary.LittleEndian, uint64(len(text))); err != nil {
-		return err
+	var tensors []*tensor
+	seen := map[string]bool{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
+		name := key.(string) // where a key is due, Token has nothing else
+		if len(name) > maxName {
+			return nil, fmt.Errorf("a tensor's name of %d bytes; at most %d are taken", len(name), maxName)
+		}
+		if seen[name] {
+			return nil, fmt.Errorf("tensor %s is there twice", name)
+		}
+		seen[name] = true
+		if name == "__metadata__" {
+			var metadata map[string]string
+			if err := d.Decode(&metadata); err != nil {
+				return nil, fmt.Errorf("header: __metadata__: %w", err)
+			}
+			continue
+		}
+		var e struct {
+			DType   string   `json:"dtype"`
+			Shape   []int    `json:"shape"`
+			Offsets [2]int64 `json:"data_offsets"`
+		}
+		if err := d.Decode(&e); err != nil {
+			return nil, fmt.Errorf("header: tensor %s: %w", name, err)
+		}
+		if len(e.Shape) > maxDims {
+			return nil, fmt.Errorf("header: tensor %s has %d dimensions; at most %d are taken", name, len(e.Shape), maxDims)
+		}
+		tensors = append(tensors, &tensor{name: name, dtype: e.DType, shape: e.Shape, begin: e.Offsets[0], end: e.Offsets[1]})
 	}
-	_, err = w.Write(text)
-	return err
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	if rest := bytes.TrimRight(header[d.InputOffset():], " "); len(rest) != 0 {
+		return nil, fmt.Errorf("the header goes on after its JSON object")
+	}
+	return tensors, nil
+}
+
+// check makes sure that a tensor's offsets, in data bytes, are what its shape and dtype take.
+func (t *tensor) check(data int64) error {
+	size, ok := dtypeSize[t.dtype]
+	if !ok {
+		return fmt.Errorf("dtype %q is unknown", t.dtype)
+	}
+	if t.begin < 0 || t.end < t.begin || t.end > data {
+		return fmt.Errorf("bytes %d to %d of %d bytes of data: the file is cut short or damaged; get it again", t.begin, t.end, data)
+	}
+	elements := int64(1)
+	for _, n := range t.shape {
+		if n < 0 {
+			return fmt.Errorf("shape %v", t.shape)
+		}
+	}
+	if !slices.Contains(t.shape, 0) {
+		for _, n := range t.shape {
+			// No product may grow past what the file holds, so none overflows.
+			if elements *= int64(n); int64(n) > data || elements > data {
+				return fmt.Errorf("shape %v of %s is more than the %d bytes of data", t.shape, t.dtype, data)
+			}
+		}
+	} else {
+		elements = 0
+	}
+	if elements*size != t.end-t.begin {
+		return fmt.Errorf("shape %v of %s takes %d bytes, not %d", t.shape, t.dtype, elements*size, t.end-t.begin)
+	}
+	t.elements = int(elements)
+	return nil
 }
