@@ -1,0 +1,40 @@
+package text
+
+// alphabet is GPT-2's: the character that stands for each byte in a byte-level vocabulary. Printable bytes stand for
+// themselves, the others for U+0100 and up in order.
+var alphabet = func() (a [256]rune) {
+	next := rune(256)
+	for b := range rune(256) {
+		if b >= '!' && b <= '~' || b >= 0xA1 && b <= 0xAC || b >= 0xAE {
+			a[b] = b
+			continue
+		}
+		a[b] = next
+		next++
+	}
+	return a
+}()
+
+// unalphabet is the inverse of alphabet, -1 where no byte has the character.
+var unalphabet = func() (u [324]int16) {
+	for i := range u {
+		u[i] = -1
+	}
+	for b, r := range alphabet {
+		u[r] = int16(b)
+	}
+	return u
+}()
+
+// alphabetBytes returns the bytes that a token of a byte-level vocabulary stands for; false if some character of it
+// stands for none.
+func alphabetBytes(token string) ([]byte, bool) {
+	raw := make([]byte, 0, len(token))
+	for _, r := range token {
+		if int(r) >= len(unalphabet) || unalphabet[r] < 0 {
+			return nil, false
+		}
+		raw = append(raw, byte(unalphabet[r]))
+	}
+	return raw, true
+}
