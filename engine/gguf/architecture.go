@@ -142,33 +142,43 @@ func (d dims) shape(part string) []int {
 	return []int{d.hidden} // the other norms
 }
 
-// read reads rows first, first+1, ... of the checkpoint's tensor until dst, whole rows (and whole heads, where rows are
-// permuted), is full.
-func (t *tensor) read(f *File, first int, dst []float32) error {
-	if err := f.ReadRows(t.src, first, dst); err != nil {
-		return err
-	}
-	if t.addend != 0 {
-		for i := range dst {
-			dst[i] += t.addend
-		}
-	}
+// readAll reads the checkpoint's tensor into dst, and calls read after each few rows with the elements of these.
+func (t *tensor) readAll(f *File, dst []float32, read func(elements int) error) error {
+	columns, rows := t.src.Columns(), t.src.Rows()
+	step := max(1, readElements/columns)
 	if t.headDim != 0 {
-		unpermute(dst, t.headDim, t.src.Columns())
+		step = t.headDim
+	}
+	for first := 0; first < rows; first += step {
+		part := dst[first*columns : min(first+step, rows)*columns]
+		if err := f.ReadRows(t.src, first, part); err != nil {
+			return err
+		}
+		if t.addend != 0 {
+			for i := range part {
+				part[i] += t.addend
+			}
+		}
+		if t.headDim != 0 {
+			unpermute(part, columns)
+		}
+		if err := read(len(part)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// unpermute undoes llama.cpp's reordering of the rows of q and k. Its RoPE rotates neighbouring rows 2i and 2i+1 of a
-// head, Hugging Face's rows i and i+headDim/2, so its converter interleaves the two halves of each head.
-func unpermute(rows []float32, headDim, columns int) {
-	head := make([]float32, headDim*columns)
-	for h := range len(rows) / len(head) {
-		dst := rows[h*len(head) : (h+1)*len(head)]
-		copy(head, dst)
-		for i := range headDim {
-			from := 2*i%headDim + 2*i/headDim
-			copy(dst[i*columns:(i+1)*columns], head[from*columns:(from+1)*columns])
-		}
+// readElements is about how many are read at once.
+const readElements = 1 << 20
+
+// unpermute undoes llama.cpp's reordering of the rows of one head of q or k. Its RoPE rotates neighbouring rows 2i and
+// 2i+1, Hugging Face's rows i and i+headDim/2, so its converter interleaves the two halves of each head.
+func unpermute(head []float32, columns int) {
+	stored := slices.Clone(head)
+	headDim := len(head) / columns
+	for i := range headDim {
+		from := 2*i%headDim + 2*i/headDim
+		copy(head[i*columns:(i+1)*columns], stored[from*columns:])
 	}
 }

@@ -20,7 +20,7 @@ type decoder struct {
 }
 
 func newDecoder(r io.ReaderAt, size int64) *decoder {
-	return &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<20), size: size, what: "header"}
+	return &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), size: size, what: "header"}
 }
 
 func (d *decoder) left() int64 { return d.size - d.off }

@@ -170,14 +170,15 @@ func (f *File) readTensor(d *decoder, i int) {
 	t.Type = Type(d.uint32())
 	offset := d.uint64()
 	switch {
-	case d.err != nil:
-		return
 	case t.Type.layout().bytes == 0:
 		d.fail("its type %s is not one that is read: %s", t.Type, strings.Join(typeNames(), ", "))
 	case t.Columns()%t.Type.layout().elements != 0:
 		d.fail("rows of %d elements are not whole %s blocks of %d", t.Columns(), t.Type, t.Type.layout().elements)
 	case offset > uint64(d.size):
 		d.fail("its offset %d is beyond the file's %d bytes", offset, d.size)
+	}
+	if d.err != nil {
+		return
 	}
 	t.Offset = int64(offset)
 	t.Size = int64(t.Rows()) * int64(t.Type.bytes(t.Columns()))

@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"loadstone/engine/checkpoint"
 )
 
-// The files of an imported folder. Import replaces a folder that holds nothing else.
+// The files of an imported folder, and the licences that package catalog puts beside them. Import replaces a folder that
+// holds nothing else.
 var imported = []string{"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-	"generation_config.json", "chat_template.jinja"}
+	"generation_config.json", "chat_template.jinja", "LICENSE", "NOTICE.md", "GEMMA_TERMS.html"}
 
 // Import makes a Hugging Face folder at dir from the GGUF file at path: weights in float32, and configuration, tokenizer
 // and chat template from the file's metadata. It puts all into a new folder beside dir and renames it at the end, so dir
@@ -54,7 +57,7 @@ func ImportContext(ctx context.Context, path, dir string, progress func(done, to
 	if err := m.writeText(f, fresh); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := m.writeWeights(ctx, f, fresh, progress); err != nil {
+	if err := checkpoint.Write(fresh, m.config, m.weights(ctx, f, progress)); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return swap(dir, fresh, filepath.Join(tmp, "old"))
@@ -88,7 +91,35 @@ func swap(dir, fresh, old string) error {
 	return nil
 }
 
-// writeText writes all files but the weights.
+// weights lists the tensors for checkpoint.Write, which asks for the data of one after the other. They share a buffer:
+// Gemma's embedding alone has 671 MB.
+func (m *model) weights(ctx context.Context, f *File, progress func(done, total int64)) []checkpoint.Tensor {
+	var done, total int64
+	var buf []float32
+	list := make([]checkpoint.Tensor, len(m.tensors))
+	for i, t := range m.tensors {
+		n := t.src.Rows() * t.src.Columns()
+		total += 4 * int64(n)
+		read := func() ([]float32, error) {
+			if cap(buf) < n {
+				buf = nil // let the old one go before the new one comes
+				buf = make([]float32, n)
+			}
+			buf = buf[:n]
+			return buf, t.readAll(f, buf, func(elements int) error {
+				done += 4 * int64(elements)
+				if progress != nil {
+					progress(done, total)
+				}
+				return ctx.Err()
+			})
+		}
+		list[i] = checkpoint.Tensor{Name: t.name, DType: "F32", Shape: t.src.Shape, Data: read}
+	}
+	return list
+}
+
+// writeText writes all files but config.json and the weights.
 func (m *model) writeText(f *File, dir string) error {
 	tok, err := tokenizer(f.Meta)
 	if err != nil {
@@ -104,8 +135,7 @@ func (m *model) writeText(f *File, dir string) error {
 	}
 	generation := map[string]any{}
 	ids.addTo(generation)
-	for name, v := range map[string]any{"config.json": m.config, "tokenizer_config.json": tokConfig,
-		"generation_config.json": generation} {
+	for name, v := range map[string]any{"tokenizer_config.json": tokConfig, "generation_config.json": generation} {
 		if err := writeJSON(filepath.Join(dir, name), v, "  "); err != nil {
 			return err
 		}
