@@ -74,7 +74,7 @@ func TestTimesAndMiss(t *testing.T) {
 			t.Errorf("first token after queue %v and prefill %v, want 0 and 3s", first.Queue, first.Prefill)
 		}
 		answer := append([]int32{first.ID}, drainTokens(s)...)
-		if want := foretell(prompt, 4); !slices.Equal(answer, want) {
+		if want := greedy(prompt, 4); !slices.Equal(answer, want) {
 			t.Errorf("answer %v, want %v", answer, want)
 		}
 		want := Result{Finish: FinishLength, PromptTokens: 20, OutputTokens: 4, Miss: "new_agent", Prefill: 3 * time.Second, Decode: 3 * time.Second}
@@ -187,7 +187,7 @@ func TestCancel(t *testing.T) {
 		time.Sleep(4500 * time.Millisecond) // two chunks, two more tokens, in the middle of a step
 		cancel(why)
 		<-queued.Tokens()
-		if got := drainTokens(running); len(got) != 4 || !slices.Equal(got, foretell(count(1, 6), 4)) {
+		if got := drainTokens(running); len(got) != 4 || !slices.Equal(got, greedy(count(1, 6), 4)) {
 			t.Errorf("cancelled in its fifth step: answer %v", got)
 		}
 		for name, s := range map[string]*Stream{"running": running, "queued": queued, "prefilling": prefilling} {
@@ -202,7 +202,7 @@ func TestCancel(t *testing.T) {
 			t.Errorf("%d cancelled in %d steps, want 3 in 5", st.Cancelled, st.Steps)
 		}
 		// What was computed until then is the agent's memory: 6 of the prompt and 3 of the answer's 4 tokens.
-		next := slices.Concat(count(1, 6), foretell(count(1, 6), 4), count(1, 3))
+		next := slices.Concat(count(1, 6), greedy(count(1, 6), 4), count(1, 3))
 		s := ask(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 9 {
@@ -286,7 +286,7 @@ func TestModelFails(t *testing.T) {
 				if r := s.Result(); r.Finish != FinishError || r.Err == nil || !strings.Contains(r.Err.Error(), broken.Error()) {
 					t.Errorf("finished %q with %v", r.Finish, r.Err)
 				}
-				if got, want := drainTokens(other), foretell(count(2, 6), 5); !slices.Equal(got, want) {
+				if got, want := drainTokens(other), greedy(count(2, 6), 5); !slices.Equal(got, want) {
 					t.Errorf("the request after it got %v, want %v", got, want)
 				}
 				atRest(t, e)
@@ -325,7 +325,7 @@ func TestNoFiniteLogits(t *testing.T) {
 		if r := bad.Result(); r.Finish != FinishError || r.Err != errLogits {
 			t.Errorf("finished %q with %v", r.Finish, r.Err)
 		}
-		if got, want := drainTokens(good), foretell([]int32{8}, 2); !slices.Equal(got, want) {
+		if got, want := drainTokens(good), greedy([]int32{8}, 2); !slices.Equal(got, want) {
 			t.Errorf("its neighbour got %v, want %v", got, want)
 		}
 		again := ask(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 8}, 1)
@@ -339,8 +339,8 @@ func TestNoFiniteLogits(t *testing.T) {
 func TestStop(t *testing.T) {
 	e := start(t, Config{Model: newFake(), KVBytes: 256, BlockTokens: 4})
 	prompt := count(1, 6)
-	stop := foretell(prompt, 5)[4]
-	want := foretell(prompt, 9, stop)
+	stop := greedy(prompt, 5)[4]
+	want := foretell(Request{Prompt: prompt, MaxTokens: 9, Stop: []int32{stop}})
 	s, err := e.Submit(t.Context(), Request{Agent: "a", Prompt: prompt, MaxTokens: 9, Stop: []int32{stop}})
 	if err != nil {
 		t.Fatal(err)
@@ -376,7 +376,7 @@ func TestConcurrentClients(t *testing.T) {
 					cancel()
 					return
 				}
-				want := foretell(text, 10)
+				want := greedy(text, 10)
 				var got []int32
 				for tok := range s.Tokens() {
 					if got = append(got, tok.ID); len(got) == 5 && (c+turn)%4 == 0 {

@@ -132,20 +132,30 @@ func (m *fakeModel) CopyKV(dst, src, tokens int) error {
 func (m *fakeModel) ReadKV(block, tokens int, dst []byte) error  { return nil }
 func (m *fakeModel) WriteKV(block, tokens int, src []byte) error { return nil }
 
-// nextToken is the model: 1..vocab-1, so that 0 is free for tests to stop on never.
+// nextToken is the model.
 func nextToken(text []int32) int32 {
-	return 1 + int32(chainHash(uint64(len(text)), text)>>33%(fakeVocab-1))
+	return int32(chainHash(uint64(len(text)), text) >> 33 % fakeVocab)
 }
 
-// foretell is the answer that any engine must give: most tokens, or fewer where one of stop ends it.
-func foretell(prompt []int32, most int, stop ...int32) []int32 {
-	text := slices.Clone(prompt)
-	for range most {
-		t := nextToken(text)
-		if slices.Contains(stop, t) {
+// foretell is the answer that any engine must give to a request.
+func foretell(r Request) []int32 {
+	text := slices.Clone(r.Prompt)
+	draws := newSampler(r.Sampling)
+	var scratch []choice
+	logits := make([]float32, fakeVocab)
+	for range r.MaxTokens {
+		clear(logits)
+		logits[nextToken(text)] = 1
+		t, _ := draws.draw(logits, &scratch)
+		if slices.Contains(r.Stop, t) {
 			break
 		}
 		text = append(text, t)
 	}
-	return text[len(prompt):]
+	return text[len(r.Prompt):]
+}
+
+// greedy is the answer of most tokens to a prompt.
+func greedy(prompt []int32, most int) []int32 {
+	return foretell(Request{Prompt: prompt, MaxTokens: most})
 }

@@ -144,18 +144,28 @@ func (s *sched) admit() {
 			grow--
 		}
 		if grow+m.idle > s.store.pool.available() {
-			if q.passed >= patience {
-				return
-			}
 			i++
 			continue
 		}
-		for j := range i {
-			s.queue.head(j).passed++
+		if !s.pass(i) {
+			return
 		}
 		s.queue.pop(i)
 		s.start(q, m, grow)
 	}
+}
+
+// pass lets head i start before those whose turn comes earlier, unless one of them has been passed often enough.
+func (s *sched) pass(i int) bool {
+	for j := range i {
+		if s.queue.head(j).passed == patience {
+			return false
+		}
+	}
+	for j := range i {
+		s.queue.head(j).passed++
+	}
+	return true
 }
 
 // start gives a sequence what it shares and the promise of what it may need.

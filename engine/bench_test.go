@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+)
+
+// What a step costs besides the model: 32 requests decode, one of them ends in each step and the next joins, among 10000
+// agents that the engine remembers. ns/op is one step.
+func BenchmarkStep(b *testing.B) {
+	for _, agents := range []int{100, 10000} {
+		b.Run(fmt.Sprintf("batch=32/agents=%d", agents), func(b *testing.B) {
+			const history, most = 100, 32
+			s := newSched(agents*8+1000, 32, 32, 256)
+			prompt := func(agent int) []int32 {
+				p := make([]int32, history, history+most)
+				for i := range p {
+					p[i] = int32(i)
+					if i >= 64 { // a system prompt of two blocks that all share
+						p[i] = int32(agent*history + i)
+					}
+				}
+				return p
+			}
+			names := make([]string, agents)
+			id := uint64(0)
+			add := func() {
+				agent := int(id) % agents
+				id++
+				s.Add(&sequence{id: id, agent: names[agent], prompt: history, most: most, tokens: prompt(agent)})
+			}
+			next := make([]int32, 32)
+			step := func() {
+				plan := s.Plan()
+				for i := range plan.rows {
+					next[i] = int32(i)
+				}
+				for _, ev := range s.Commit(next[:len(plan.rows)]) {
+					if ev.finish != "" {
+						add()
+					}
+				}
+			}
+			for i := range agents {
+				names[i] = fmt.Sprintf("agent-%d", i)
+			}
+			for range 32 {
+				add()
+			}
+			for s.Stats().Agents < agents {
+				step()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+		})
+	}
+}
+
+func BenchmarkPoolAllocFree(b *testing.B) {
+	p := newPool(1 << 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.reserve(1)
+		p.unpin(p.alloc())
+	}
+}
+
+// Looking a prompt up that is in the cache to its end. ns/op is one prompt.
+func BenchmarkPrefixWalk(b *testing.B) {
+	for _, n := range []int{1024, 4096} {
+		b.Run(fmt.Sprintf("tokens=%d", n), func(b *testing.B) {
+			x := newPrefix(n/32, 32)
+			tokens := make([]int32, n)
+			for i := range tokens {
+				tokens[i] = int32(i * 7919)
+			}
+			parent := root
+			for i := range int32(n / 32) {
+				x.insert(i, parent, tokens[i*32:(i+1)*32])
+				parent = i
+			}
+			var found []int32
+			b.ReportAllocs()
+			for b.Loop() {
+				found = x.walk(tokens, found[:0])
+			}
+			if len(found) != n/32 {
+				b.Fatal(len(found))
+			}
+		})
+	}
+}
+
+// Drawing one token from a vocabulary of Gemma's size.
+func BenchmarkDraw(b *testing.B) {
+	logits := make([]float32, 262144)
+	for i := range logits {
+		logits[i] = float32(i*7919%10007) / 500
+	}
+	for _, s := range []Sampling{{}, {Temperature: 0.8}, {Temperature: 0.8, TopP: 0.95}, {Temperature: 0.8, TopK: 40, TopP: 0.95}} {
+		b.Run(fmt.Sprintf("t=%g/p=%g/k=%d", s.Temperature, s.TopP, s.TopK), func(b *testing.B) {
+			one := newSampler(s)
+			var scratch []choice
+			b.ReportAllocs()
+			for b.Loop() {
+				one.draw(logits, &scratch)
+			}
+		})
+	}
+}

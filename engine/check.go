@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+)
+
+// check counts everything again from the sequences and memories up and panics where the books differ. It is O(everything):
+// the engine calls it before and after each step in builds with invariants on, tests wherever they like.
+func (s *sched) check() {
+	st := &s.store
+	pins, holds := make([]int32, len(st.pool.blocks)), make([]int32, len(st.pool.blocks))
+	reserved := 0
+	for _, q := range s.running {
+		s.checkSequence(q)
+		reserved += q.reserved
+		for _, b := range q.blocks {
+			pins[b]++
+		}
+	}
+	memories := 0
+	for e := st.used.Front(); e != nil; e = e.Next() {
+		m := e.Value.(*memory)
+		st.checkMemory(m)
+		memories++
+		for _, b := range m.blocks {
+			holds[b]++
+		}
+	}
+	expect(memories == len(st.agents)+len(st.anonymous), "%d memories by use, %d by agent, %d anonymous", memories, len(st.agents), len(st.anonymous))
+	expect(reserved == st.pool.reserved, "%d blocks reserved, sequences have promises of %d", st.pool.reserved, reserved)
+	st.pool.check(pins, holds)
+	st.checkIndex()
+
+	waiting := 0
+	for _, l := range s.queue.turns {
+		expect(len(l.waiting) > 0 && s.queue.lines[l.agent] == l, "line of an agent is empty or lost")
+		waiting += len(l.waiting)
+	}
+	expect(waiting == s.queue.n && len(s.queue.lines) == len(s.queue.turns), "%d sequences wait, the queue says %d", waiting, s.queue.n)
+}
+
+func (s *sched) checkSequence(q *sequence) {
+	size := s.store.index.blockTokens
+	room := q.computed
+	if s.planned {
+		room += q.chunk
+	}
+	expect(len(q.blocks) == (room+size-1)/size, "sequence %d has %d blocks for %d tokens", q.id, len(q.blocks), room)
+	expect(len(q.blocks)+q.reserved == need(q.prompt, q.most, size), "sequence %d has %d blocks and %d promised of %d",
+		q.id, len(q.blocks), q.reserved, need(q.prompt, q.most, size))
+	expect(q.computed < len(q.tokens), "sequence %d has nothing left to compute", q.id)
+	s.store.checkChain(q.tokens[:q.computed], q.blocks)
+}
+
+func (st *store) checkMemory(m *memory) {
+	size := st.index.blockTokens
+	expect(len(m.blocks) > 0 && len(m.blocks) == (len(m.tokens)+size-1)/size, "memory of %d tokens has %d blocks", len(m.tokens), len(m.blocks))
+	if m.agent == "" {
+		expect(len(m.tokens)%size == 0 && st.anonymous[m.blocks[len(m.blocks)-1]] == m, "anonymous memory is partial or lost")
+	} else {
+		expect(st.agents[m.agent] == m, "memory is not its agent's")
+	}
+	if len(m.tokens)%size != 0 {
+		tail := st.pool.blocks[m.blocks[len(m.blocks)-1]]
+		expect(tail.pins == 0 && tail.holds == 1, "partial block of a memory is shared")
+	}
+	st.checkChain(m.tokens, m.blocks)
+}
+
+// checkChain: the full blocks of a chain are the ones in the index, and the partial one is not in it.
+func (st *store) checkChain(tokens, blocks []int32) {
+	walked := st.index.walk(tokens, nil)
+	full := len(tokens) / st.index.blockTokens
+	expect(slices.Equal(walked, blocks[:full]), "chain has blocks %v, the index %v", blocks[:full], walked)
+	if full < len(blocks) {
+		expect(st.index.parent[blocks[full]] == absent, "partial block %d is in the index", blocks[full])
+	}
+}
+
+// checkIndex: no block is in it that nobody has, and every list of equal hashes is sound.
+func (st *store) checkIndex() {
+	listed := 0
+	for h, b := range st.index.first {
+		for ; b != none; b = st.index.next[b] {
+			if st.index.parent[b] == absent || st.index.hash[b] != h {
+				broken("block %d is in a list it does not belong to", b)
+			}
+			if listed++; listed > len(st.pool.blocks) {
+				broken("a list of the index is a ring")
+			}
+		}
+	}
+	for b, parent := range st.index.parent {
+		if parent == absent {
+			continue
+		}
+		listed--
+		if st.pool.isFree(int32(b)) {
+			broken("free block %d is in the index", b)
+		}
+		if parent != root && st.index.parent[parent] == absent {
+			broken("block %d is in the index without its parent", b)
+		}
+	}
+	expect(listed == 0, "the index lists %d blocks more than it has", listed)
+}
+
+// check compares the books with counts made by somebody else.
+func (p *pool) check(pins, holds []int32) {
+	free, pinned, cached := 0, 0, 0
+	for i, b := range p.blocks {
+		if b.pins != pins[i] || b.holds != holds[i] {
+			broken("block %d has %d pins and %d holds, counted %d and %d", i, b.pins, b.holds, pins[i], holds[i])
+		}
+		switch {
+		case b.pins > 0:
+			pinned++
+		case b.holds > 0:
+			cached++
+		default:
+			free++
+		}
+	}
+	expect(pinned == p.pinned && cached == p.cached && free == len(p.free), "pinned %d, cached %d, free %d; counted %d, %d, %d",
+		p.pinned, p.cached, len(p.free), pinned, cached, free)
+	seen := make([]bool, len(p.blocks))
+	for _, b := range p.free {
+		if seen[b] || !p.isFree(b) {
+			broken("block %d is in the free list twice or in use", b)
+		}
+		seen[b] = true
+	}
+	expect(p.available() >= 0, "%d blocks promised, %d free and %d cached", p.reserved, len(p.free), p.cached)
+	used, idle, rest := p.split()
+	expect(used+idle+rest == len(p.blocks) && idle >= 0 && rest >= 0, "used %d, cached %d and free %d of %d blocks", used, idle, rest, len(p.blocks))
+}
+
+func (p *pool) isFree(b int32) bool { return p.blocks[b].pins == 0 && p.blocks[b].holds == 0 }
+
+// expect is for what is looked at once; loops over all blocks call broken themselves, because making args allocates.
+func expect(ok bool, format string, args ...any) {
+	if !ok {
+		broken(format, args...)
+	}
+}
+
+func broken(format string, args ...any) {
+	panic("engine: invariant broken: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The metamorphic test: one list of operations must get the same answers, token for token, from engines that could not
+// be set up more differently, because the answer to a request depends on its tokens and its seed alone. The fake model's
+// answers depend on every token before them as its paged memory has it, and are known without an engine.
+
+// An op is one operation. It prints and parses itself, so that a failing list can be kept in testdata/meta.
+type op struct {
+	verb string // see apply
+	who  int    // agent 0..7; 0 is anonymous
+	seed int    // its tokens, and its draws
+	at   int    // where the conversation is cut: edit; how many turns: turns
+	n    int    // new tokens
+	most int    // MaxTokens
+	temp float64
+}
+
+const opFormat = "%s who=%d seed=%d at=%d n=%d most=%d temp=%g"
+
+func (o op) String() string {
+	return fmt.Sprintf(opFormat, o.verb, o.who, o.seed, o.at, o.n, o.most, o.temp)
+}
+
+func parseOps(text string) (ops []op, err error) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		var o op
+		if _, err := fmt.Sscanf(line, opFormat, &o.verb, &o.who, &o.seed, &o.at, &o.n, &o.most, &o.temp); err != nil {
+			return nil, fmt.Errorf("%s: %w", line, err)
+		}
+		ops = append(ops, o)
+	}
+	return ops, nil
+}
+
+func printOps(ops []op) string {
+	var out strings.Builder
+	for _, o := range ops {
+		fmt.Fprintln(&out, o)
+	}
+	return out.String()
+}
+
+// generate makes a list of operations from a seed.
+func generate(seed uint64) []op {
+	r := rand.New(rand.NewPCG(seed, 1))
+	verbs := []string{"new", "new", "more", "more", "more", "more", "edit", "again", "turns", "turns", "turns", "turns", "cancel", "cancel", "fail", "panic"}
+	ops := make([]op, 20+r.IntN(60))
+	for i := range ops {
+		o := op{
+			verb: verbs[r.IntN(len(verbs))],
+			who:  r.IntN(8),
+			seed: r.IntN(1000),
+			at:   r.IntN(40),
+			n:    1 + r.IntN(12),
+			most: 1 + r.IntN(12),
+		}
+		if r.IntN(3) == 0 {
+			o.n, o.at = o.n*4, o.at/4
+		}
+		if r.IntN(4) == 0 {
+			o.temp = 0.25
+		}
+		ops[i] = o
+	}
+	if r.IntN(3) == 0 {
+		ops[len(ops)-1].verb = "quit"
+	}
+	return ops
+}
+
+// setups are engines, each with one thing taken to its extreme.
+var setups = []struct {
+	name     string
+	cfg      Config // KVBytes counts tokens: a token of the fake takes one byte
+	roomy    bool   // nothing may be refused
+	badHash  bool   // all blocks have one hash
+	forgetty bool   // every memory is evicted after each turn
+}{
+	{name: "roomy", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 64, MaxQueue: 1000}, roomy: true},
+	{name: "batch of one", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 1, StepTokens: 64, MaxQueue: 1000}, roomy: true},
+	{name: "one token a step", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 1, MaxQueue: 1000}, roomy: true},
+	{name: "odd chunks", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 5, StepTokens: 7, MaxQueue: 1000}, roomy: true},
+	{name: "blocks of 1", cfg: Config{KVBytes: 1 << 12, BlockTokens: 1, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, roomy: true},
+	{name: "blocks of 32", cfg: Config{KVBytes: 1 << 12, BlockTokens: 32, MaxBatch: 8, StepTokens: 24, MaxQueue: 1000}, roomy: true},
+	{name: "tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}},
+	{name: "tiny pool, blocks of 1", cfg: Config{KVBytes: 150, BlockTokens: 1, MaxBatch: 8, StepTokens: 9, MaxQueue: 1000}},
+	{name: "tiny pool, blocks of 32", cfg: Config{KVBytes: 256, BlockTokens: 32, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}},
+	{name: "every hash equal", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, badHash: true},
+	{name: "no memory", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, forgetty: true},
+}
+
+// An asked is a request and what is known of it.
+type asked struct {
+	op      op
+	request Request
+	want    []int32
+	stream  *Stream
+	cancel  context.CancelFunc
+}
+
+// A trial is an engine under a list of operations. Its turns are made by the trial, so it is deterministic.
+type trial struct {
+	e       *Engine
+	fake    *fakeModel
+	fails   bool // a step is to fail, or has failed
+	panics  bool
+	history [8][]int32 // each agent's conversation as the requests say it went, whatever became of them
+	asked   []*asked
+	refused int
+}
+
+// try runs ops and says what is wrong with the answers.
+func try(ops []op, setup int) (err error) {
+	s := setups[setup]
+	tr := &trial{fake: newFake()}
+	s.cfg.Model = tr.fake
+	tr.e, err = newEngine(s.cfg)
+	if err != nil {
+		return err
+	}
+	if s.badHash {
+		tr.e.sched.store.index.sum = func(uint64, []int32) uint64 { return 42 }
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	for _, o := range ops {
+		if err := tr.apply(o); err != nil {
+			return fmt.Errorf("%v: %w", o, err)
+		}
+		if s.forgetty {
+			tr.forgetAll()
+		}
+	}
+	for tr.turn() {
+	}
+	if s.roomy && tr.refused > 0 {
+		return fmt.Errorf("%d requests were refused", tr.refused)
+	}
+	return tr.verdict()
+}
+
+func (tr *trial) turn() bool {
+	more := tr.e.turn()
+	if !invariants { // else it has
+		tr.e.sched.check()
+	}
+	return more
+}
+
+func (tr *trial) apply(o op) error {
+	text := tr.history[o.who]
+	switch o.verb {
+	case "new": // a system prompt that some share, and more
+		text = slices.Concat(count(o.seed%3, o.at), tokens(o.seed, o.n))
+	case "more":
+		text = slices.Concat(text, tokens(o.seed, o.n))
+	case "edit":
+		text = slices.Concat(text[:min(o.at, len(text))], tokens(o.seed, o.n))
+	case "again": // as a client retries; a prompt that may be in the cache to its end
+		if len(text) == 0 {
+			return nil
+		}
+	case "turns":
+		for range o.at {
+			tr.turn()
+		}
+		return nil
+	case "cancel":
+		for _, a := range slices.Backward(tr.asked) {
+			if a.op.who == o.who {
+				a.cancel()
+				// What AfterFunc does in its own time.
+				tr.e.door.leave(uint64(slices.Index(tr.asked, a)+1), context.Canceled)
+				break
+			}
+		}
+		return nil
+	case "fail", "panic":
+		tr.fails = true
+		tr.fake.before = func(int) error {
+			tr.fake.before = nil
+			if o.verb == "panic" {
+				panic("injected")
+			}
+			return errors.New("injected")
+		}
+		return nil
+	case "quit":
+		tr.e.door.shut(true)
+		return nil
+	default:
+		return errors.New("unknown verb")
+	}
+	if len(text) > 120 {
+		text = text[:len(text)%20+1]
+	}
+	return tr.ask(o, text)
+}
+
+func (tr *trial) ask(o op, text []int32) error {
+	r := Request{Prompt: text, MaxTokens: o.most, Sampling: Sampling{Temperature: o.temp, TopK: o.seed % 4, Seed: uint64(o.seed)}}
+	if o.who > 0 {
+		r.Agent = fmt.Sprint("agent", o.who)
+	}
+	if o.seed%5 == 0 {
+		r.Stop = []int32{int32(o.seed % fakeVocab)}
+	}
+	want := foretell(r)
+	tr.history[o.who] = slices.Concat(text, want)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := tr.e.Submit(ctx, r)
+	if err != nil {
+		cancel()
+		if _, full := errors.AsType[*PoolError](err); full || err == ErrDraining {
+			tr.refused++
+			return nil
+		}
+		return err
+	}
+	tr.asked = append(tr.asked, &asked{op: o, request: r, want: want, stream: stream, cancel: cancel})
+	return nil
+}
+
+// forgetAll evicts every memory.
+func (tr *trial) forgetAll() {
+	st := &tr.e.sched.store
+	for e := st.used.Front(); e != nil; e = st.used.Front() {
+		st.cut(e.Value.(*memory))
+	}
+}
+
+// verdict compares what was answered with what had to be, and looks for anything left behind.
+func (tr *trial) verdict() error {
+	for _, a := range tr.asked {
+		var got []int32
+		for len(a.stream.Tokens()) > 0 {
+			got = append(got, (<-a.stream.Tokens()).ID)
+		}
+		if _, open := <-a.stream.Tokens(); open {
+			return fmt.Errorf("%v: never ended", a.op)
+		}
+		r := a.stream.Result()
+		whole := r.Finish == FinishLength || r.Finish == FinishStop
+		switch {
+		case len(got) > len(a.want) || !slices.Equal(got, a.want[:len(got)]) || whole && len(got) < len(a.want):
+			return fmt.Errorf("%v: answer %v, want %v; %+v", a.op, got, a.want, r)
+		case r.Finish == FinishError && (!tr.fails || !strings.Contains(r.Err.Error(), "injected")):
+			return fmt.Errorf("%v: %w", a.op, r.Err)
+		case whole && (r.OutputTokens != len(got) || r.PromptTokens != len(a.request.Prompt) || r.CachedTokens >= r.PromptTokens):
+			return fmt.Errorf("%v: result %+v for %d tokens", a.op, r, len(got))
+		}
+	}
+	if st := tr.e.Stats(); st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
+		return fmt.Errorf("something is left: %+v", st)
+	}
+	tr.forgetAll()
+	tr.e.sched.check()
+	if free := len(tr.e.sched.store.pool.free); free != tr.e.blocks {
+		return fmt.Errorf("%d of %d blocks are free after everything was forgotten", free, tr.e.blocks)
+	}
+	return nil
+}
+
+// shrink leaves out whatever operation the failure does not need.
+func shrink(ops []op, setup int) []op {
+	for changed := true; changed; {
+		changed = false
+		for i := len(ops) - 1; i >= 0; i-- {
+			fewer := slices.Delete(slices.Clone(ops), i, i+1)
+			if try(fewer, setup) != nil {
+				ops, changed = fewer, true
+			}
+		}
+	}
+	return ops
+}
+
+func check(t *testing.T, ops []op) {
+	t.Helper()
+	for i, s := range setups {
+		if err := try(ops, i); err != nil {
+			small := shrink(ops, i)
+			t.Fatalf("%s: %v\nsmallest list that fails, with: %v\nkeep it as testdata/meta/NAME.txt:\n%s", s.name, err, try(small, i), printOps(small))
+		}
+	}
+}
+
+func tokens(seed, n int) []int32 {
+	r := rand.New(rand.NewPCG(uint64(seed), 2))
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = r.Int32N(fakeVocab)
+	}
+	return ids
+}
+
+// TestMetamorphicKept runs the lists in testdata/meta.
+func TestMetamorphicKept(t *testing.T) {
+	files, err := filepath.Glob("testdata/meta/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ops, err := parseOps(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, ops)
+		})
+	}
+}
+
+func FuzzMetamorphic(f *testing.F) {
+	for seed := range uint64(60) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) { check(t, generate(seed)) })
+}

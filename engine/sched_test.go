@@ -1,0 +1,316 @@
+package engine
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the transcripts in testdata/sched anew; review the diff")
+
+// TestSched runs the transcripts in testdata/sched: commands to a scheduler, each with what it says after ----, up to an
+// empty line. Every invariant is checked after each command.
+//
+//	new blocks=N block=N batch=N step=N   a scheduler; block is BlockTokens, step StepTokens
+//	add ID [agent=A] prompt=P max=N [stop=T]
+//	plan                                  what the next step computes
+//	commit T...                           the tokens drawn for it; - where none could be
+//	fail                                  the step failed
+//	steps N                               N times plan and commit, the tokens counting up from 500; says the events only
+//	cancel ID
+//	pool | agents | queue                 the state
+//
+// A prompt is tokens and runs of them, as 1-8,5,9-12. @ID is all tokens of a sequence, its answer included; it comes first.
+func TestSched(t *testing.T) {
+	files, err := filepath.Glob("testdata/sched/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replay(t, string(data))
+			if got == string(data) {
+				return
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			t.Errorf("%s differs from what the scheduler does now%s\nrun go test -run TestSched -update and review the diff", file, firstDifference(string(data), got))
+		})
+	}
+}
+
+// replay runs a transcript and returns it with the outputs as they are now.
+func replay(t *testing.T, text string) string {
+	var out strings.Builder
+	var w world
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		if line == "" || strings.HasPrefix(line, "#") {
+			out.WriteString(line)
+			if i < len(lines)-1 {
+				out.WriteByte('\n')
+			}
+			continue
+		}
+		answer, err := w.do(line)
+		if err != nil {
+			t.Fatalf("line %d: %s: %v", i+1, line, err)
+		}
+		w.sched.check()
+		fmt.Fprintf(&out, "%s\n----\n%s", line, answer)
+		if i+1 < len(lines) && lines[i+1] == "----" {
+			for i++; i+1 < len(lines) && lines[i+1] != ""; i++ {
+			}
+		}
+	}
+	return out.String()
+}
+
+func firstDifference(old, new string) string {
+	a, b := strings.Split(old, "\n"), strings.Split(new, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf(" at line %d:\n-%s\n+%s", i+1, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf(" after line %d", min(len(a), len(b)))
+}
+
+// A world is a scheduler and the sequences a transcript has given it.
+type world struct {
+	sched *sched
+	seqs  map[string]*sequence
+	token int32
+}
+
+func (w *world) do(line string) (string, error) {
+	fields := strings.Fields(line)
+	args := map[string]string{}
+	var words []string
+	for _, f := range fields[1:] {
+		if k, v, ok := strings.Cut(f, "="); ok {
+			args[k] = v
+		} else {
+			words = append(words, f)
+		}
+	}
+	number := func(key string) int {
+		n, _ := strconv.Atoi(args[key])
+		return n
+	}
+	switch cmd := fields[0]; cmd {
+	case "new":
+		w.sched = newSched(number("blocks"), number("block"), number("batch"), number("step"))
+		w.seqs, w.token = map[string]*sequence{}, 500
+		return "", nil
+	case "add":
+		prompt, err := w.tokens(args["prompt"])
+		if err != nil {
+			return "", err
+		}
+		stop, err := w.tokens(args["stop"])
+		if err != nil {
+			return "", err
+		}
+		id, err := strconv.ParseUint(words[0], 10, 64)
+		if err != nil {
+			return "", err
+		}
+		q := &sequence{id: id, agent: args["agent"], prompt: len(prompt), most: number("max"), tokens: prompt, stop: stop}
+		w.seqs[words[0]] = q
+		w.sched.Add(q)
+		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), need(q.prompt, q.most, w.sched.store.index.blockTokens)), nil
+	case "plan":
+		return printBatch(w.sched.Plan()), nil
+	case "commit":
+		var next []int32
+		for _, word := range words {
+			n, err := strconv.Atoi(word)
+			if word == "-" {
+				n, err = int(noToken), nil
+			}
+			if err != nil {
+				return "", err
+			}
+			next = append(next, int32(n))
+		}
+		if want := len(w.sched.batch.rows); len(next) != want {
+			return "", fmt.Errorf("the step asks for %d tokens:\n%s", want, printBatch(&w.sched.batch))
+		}
+		return printEvents(w.sched.Commit(next)), nil
+	case "fail":
+		return printEvents(w.sched.Fail()), nil
+	case "steps":
+		n, err := strconv.Atoi(words[0])
+		if err != nil {
+			return "", err
+		}
+		return w.steps(n), nil
+	case "cancel":
+		id, err := strconv.ParseUint(words[0], 10, 64)
+		if err != nil {
+			return "", err
+		}
+		ev, ok := w.sched.Cancel(id)
+		if !ok {
+			return "no such sequence\n", nil
+		}
+		return printEvents([]event{ev}), nil
+	case "pool", "agents", "queue":
+		return w.show(cmd), nil
+	default:
+		return "", fmt.Errorf("unknown command")
+	}
+}
+
+func (w *world) steps(n int) string {
+	var out strings.Builder
+	for range n {
+		b := w.sched.Plan()
+		if b == nil {
+			out.WriteString("nothing to do\n")
+			break
+		}
+		w.sched.check()
+		var next []int32
+		for range b.rows {
+			next = append(next, w.token)
+			w.token++
+		}
+		out.WriteString(printEvents(w.sched.Commit(next)))
+		w.sched.check()
+	}
+	return out.String()
+}
+
+func (w *world) show(what string) string {
+	var out strings.Builder
+	st := &w.sched.store
+	switch what {
+	case "pool":
+		used, cached, free := st.pool.split()
+		fmt.Fprintf(&out, "used %d (%d of them promised), cached %d, free %d; peak %d; evicted %d\n",
+			used, st.pool.reserved, cached, free, st.pool.peak, st.evictions)
+	case "agents":
+		for e := st.used.Front(); e != nil; e = e.Next() {
+			m := e.Value.(*memory)
+			name := m.agent
+			if name == "" {
+				name = "(anonymous)"
+			}
+			fmt.Fprintf(&out, "%s: %d tokens in blocks %v\n", name, len(m.tokens), m.blocks)
+		}
+	case "queue":
+		for _, l := range w.sched.queue.turns {
+			fmt.Fprintf(&out, "%s:", l.agent)
+			for _, q := range l.waiting {
+				fmt.Fprintf(&out, " %d", q.id)
+			}
+			if p := l.waiting[0].passed; p > 0 {
+				fmt.Fprintf(&out, " (passed %d times)", p)
+			}
+			out.WriteByte('\n')
+		}
+	}
+	if out.Len() == 0 {
+		return "none\n"
+	}
+	return out.String()
+}
+
+// tokens reads a prompt.
+func (w *world) tokens(s string) (ids []int32, err error) {
+	if s == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		if id, ok := strings.CutPrefix(part, "@"); ok {
+			q := w.seqs[id]
+			if q == nil {
+				return nil, fmt.Errorf("no sequence %s", id)
+			}
+			ids = slices.Clone(q.tokens)
+			continue
+		}
+		from, to, ok := strings.Cut(part, "-")
+		if !ok {
+			to = from
+		}
+		a, err := strconv.Atoi(from)
+		if err != nil {
+			return nil, err
+		}
+		b, err := strconv.Atoi(to)
+		if err != nil {
+			return nil, err
+		}
+		for ; a <= b; a++ {
+			ids = append(ids, int32(a))
+		}
+	}
+	return ids, nil
+}
+
+func printBatch(b *batch) string {
+	if b == nil {
+		return "nothing to do\n"
+	}
+	var out strings.Builder
+	for _, q := range b.admitted {
+		fmt.Fprintf(&out, "admit %d: %d of %d cached", q.id, q.cached, q.prompt)
+		if q.miss != "" {
+			fmt.Fprintf(&out, ", %s", q.miss)
+		}
+		fmt.Fprintf(&out, "; has %d blocks, may claim %d more\n", len(q.blocks), q.reserved)
+	}
+	for _, c := range b.copies {
+		fmt.Fprintf(&out, "copy %d tokens of block %d to block %d\n", c.tokens, c.src, c.dst)
+	}
+	row := 0
+	for i, q := range b.seqs {
+		what := "prefill"
+		if q.decoding() {
+			what = "decode"
+		}
+		fmt.Fprintf(&out, "%d %s at %d: %d", q.id, what, b.starts[i], b.lens[i])
+		fmt.Fprintf(&out, " in blocks %v", q.blocks)
+		if row < len(b.askers) && b.askers[row] == q {
+			out.WriteString(" -> token")
+			row++
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
+func printEvents(events []event) string {
+	var out strings.Builder
+	for _, ev := range events {
+		fmt.Fprintf(&out, "%d:", ev.seq.id)
+		if ev.token != noToken {
+			fmt.Fprintf(&out, " %d", ev.token)
+		}
+		if ev.finish != "" {
+			fmt.Fprintf(&out, " ends: %s", ev.finish)
+		}
+		out.WriteByte('\n')
+	}
+	if out.Len() == 0 {
+		return "no event\n"
+	}
+	return out.String()
+}
