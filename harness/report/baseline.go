@@ -1,0 +1,164 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"time"
+
+	"loadstone/harness"
+)
+
+//go:embed baseline.md.tmpl
+var baselineText string
+
+var baselineTemplate = template.Must(template.New("baseline.md").Funcs(template.FuncMap{
+	"q":        quantile,
+	"rate":     rate,
+	"percent":  percent,
+	"duration": duration,
+	"hitrate":  hitRate,
+	"pool":     poolPeak,
+	"failures": failures,
+	"outcome":  outcome,
+	"tokens":   tokens,
+	"share":    func(b namedBreakdown, part string) string { return b.share(part) },
+}).Parse(baselineText))
+
+// p99Needs is the least number of samples whose p99 has a finite two-sided 95 % interval (order statistics; 441 by the
+// binomial distribution).
+const p99Needs = 441
+
+type namedBreakdown struct {
+	Scenario string
+	Breakdown
+}
+
+func (b namedBreakdown) share(part string) string {
+	if b.N == 0 {
+		return "–"
+	}
+	return percent(b.Of(part).Share)
+}
+
+func (r *Report) breakdowns() []namedBreakdown {
+	var all []namedBreakdown
+	for i := range r.Scenarios {
+		all = append(all, namedBreakdown{r.Scenarios[i].Pooled.Scenario, breakdown(r.Scenarios[i].Records)})
+	}
+	return all
+}
+
+// WriteBaseline writes the baseline document, Markdown with six sections.
+func (r *Report) WriteBaseline(w io.Writer) error {
+	return baselineTemplate.Execute(w, map[string]any{
+		"System": r.System, "Host": r.Host, "Load": r.Load, "Stopped": oneLine(r.Stopped),
+		"Scenarios":  r.Scenarios,
+		"Verdict":    r.verdict(),
+		"Targets":    r.Judge(),
+		"Diagnosis":  r.diagnosis(),
+		"Breakdowns": r.breakdowns(),
+		"Advice":     r.advice(),
+		"Date":       r.Start.Format(time.RFC1123Z),
+		"Subject":    r.subject(),
+		"Cores":      plural(r.Host.Cores, "core"),
+		"Memory":     orUnknown(bytesIfKnown(r.Host.Memory)),
+		"StartUp":    r.startUp(),
+		"P99Needs":   p99Needs,
+	})
+}
+
+// verdict is the executive summary: what was asked, how much of it was answered, and which targets hold.
+func (r *Report) verdict() string {
+	sent, ok := r.requests()
+	text := fmt.Sprintf("%s%s answered %d of %s", r.System.Model, on(r.System.Backend), ok, plural(sent, "request"))
+	if n := len(r.Scenarios); n > 1 {
+		text += fmt.Sprintf(" in %d scenarios", n)
+	}
+	if r.Stopped != "" {
+		text += " before the measurement stopped"
+	}
+	missed := r.Missed()
+	if len(missed) == 0 {
+		return text + " and meets all four targets."
+	}
+	var failed, unknown []string
+	for _, v := range missed {
+		if v.Judged {
+			failed = append(failed, fmt.Sprintf("%s (%s in %s)", v.Name, v.Figure, v.Scenario))
+		} else {
+			unknown = append(unknown, v.Name)
+		}
+	}
+	if len(failed) > 0 {
+		text += " and misses " + list(failed)
+	} else {
+		text += " and misses no target that was measured"
+	}
+	if len(unknown) > 0 {
+		text += "; not measured: " + list(unknown)
+	}
+	return text + "."
+}
+
+func on(backend string) string {
+	if backend == "" {
+		return ""
+	}
+	return " on " + backend
+}
+
+func (r *Report) subject() string {
+	s := strings.TrimSpace(r.System.Name + " " + r.System.Version)
+	if r.System.Commit != "" {
+		s += " (" + r.System.Commit + ")"
+	}
+	if r.System.URL != "" {
+		s += " at " + r.System.URL
+	}
+	return s
+}
+
+func (r *Report) startUp() string {
+	if r.StartUp <= 0 {
+		return "not measured: the subject was already running"
+	}
+	return duration(r.StartUp) + " from start to ready, loading the model included; not part of any latency"
+}
+
+func hitRate(s harness.Summary) string {
+	if s.PromptTokens <= 0 {
+		return "–"
+	}
+	return percent(s.HitRate)
+}
+
+func poolPeak(s harness.Summary) string {
+	if s.PeakPool < 0 {
+		return "–"
+	}
+	return percent(s.PeakPool)
+}
+
+func outcome(s harness.Summary, o harness.Outcome) int { return s.Outcomes[o] }
+
+// failures counts the requests that were neither answered nor cleanly refused.
+func failures(s harness.Summary) int {
+	return s.Requests - s.Outcomes[harness.OK] - s.Outcomes[harness.Rejected]
+}
+
+func tokens(n int) string {
+	if n <= 0 {
+		return "–"
+	}
+	return plural(n, "token")
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}

@@ -1,0 +1,167 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/perf/benchfmt"
+
+	"loadstone/harness"
+)
+
+// units are the measurements of one run, in the order of the benchmark line. Times end in -ns, which benchstat tidies to
+// seconds and scales for the reader; it knows no other unit of ours, hence the Unit lines.
+//
+// Note: no unit is assume=exact. The exact assumption calls any difference significant, and a rejection more or less in
+// a run under pressure is not.
+var units = []struct {
+	name, better string
+	of           func(*harness.Summary) (value float64, ok bool)
+}{
+	{"p50-ttft-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P50) }},
+	{"p95-ttft-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P95) }},
+	{"p99-ttft-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P99) }},
+	{"p50-itl-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P50) }},
+	{"p95-itl-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P95) }},
+	{"p99-itl-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P99) }},
+	{"p50-e2e-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P50) }},
+	{"p95-e2e-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P95) }},
+	{"p99-e2e-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P99) }},
+	{"req/s", "higher", func(s *harness.Summary) (float64, bool) { return s.RequestsPerSec, true }},
+	{"tok/s", "higher", func(s *harness.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+	{"hit-ratio", "higher", func(s *harness.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
+	{"peak-pool-ratio", "lower", func(s *harness.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
+	{"error-ratio", "lower", func(s *harness.Summary) (float64, bool) { return s.ErrorRate, true }},
+	{"reject-ratio", "lower", func(s *harness.Summary) (float64, bool) { return rejectRate(s), true }},
+	{"p99-lag-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.Lag, s.Lag.P99) }},
+}
+
+// ns is one percentile as benchmark value: +Inf where the percentile falls on a failed request, absent where nothing was
+// measured.
+func ns(d harness.Dist, p time.Duration) (float64, bool) {
+	if p == never {
+		return math.Inf(1), d.N > 0
+	}
+	return float64(p), d.N > 0
+}
+
+func rejectRate(s *harness.Summary) float64 {
+	if s.Requests == 0 {
+		return 0
+	}
+	return float64(s.Outcomes[harness.Rejected]) / float64(s.Requests)
+}
+
+// WriteBench writes the Go benchmark format: one line per run of a scenario, the run being the sample.
+//
+// What must be alike for two files to be compared (host, model, backend, load) stands in configuration keys: benchstat
+// puts unlike ones into separate tables. Version, commit and time differ between any two files worth comparing, so they
+// stand in comment lines, which every reader of the format skips; as keys they would keep benchstat from setting two
+// files side by side. What differs between scenarios is part of the name.
+func (r *Report) WriteBench(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "# %s\n", strings.Join(r.provenance(), "\n# ")); err != nil {
+		return err
+	}
+	out := benchfmt.NewWriter(w)
+	for _, u := range units {
+		for _, m := range [][2]string{{"better", u.better}, {"assume", "nothing"}} {
+			meta := &benchfmt.UnitMetadata{OrigUnit: u.name, Value: m[1]}
+			meta.Unit, meta.Key = u.name, m[0]
+			if err := out.Write(meta); err != nil {
+				return err
+			}
+		}
+	}
+	config := r.config()
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i]
+		for j := range s.Runs {
+			run := &s.Runs[j]
+			result := &benchfmt.Result{Config: config, Name: benchfmt.Name(s.benchName()), Iters: run.Reps}
+			for _, u := range units {
+				if v, ok := u.of(run); ok {
+					result.Values = append(result.Values, benchfmt.Value{Value: v, Unit: u.name})
+				}
+			}
+			if err := out.Write(result); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) benchName() string {
+	name := "Serve/scenario=" + s.Pooled.Scenario
+	for _, part := range []struct {
+		key   string
+		value int
+	}{{"agents", s.Agents}, {"prompt", s.PromptTokens}, {"gen", s.MaxTokens}} {
+		if part.value > 0 {
+			name += "/" + part.key + "=" + strconv.Itoa(part.value)
+		}
+	}
+	if s.Cache != "" {
+		name += "/cache=" + s.Cache
+	}
+	return name
+}
+
+func (r *Report) provenance() []string {
+	lines := []string{"loadstone bench, " + r.Start.UTC().Format(time.RFC3339)}
+	if r.System.Version != "" {
+		lines = append(lines, "version "+r.System.Version)
+	}
+	if r.System.Commit != "" {
+		lines = append(lines, "commit "+r.System.Commit)
+	}
+	if r.Stopped != "" {
+		lines = append(lines, "incomplete: "+oneLine(r.Stopped))
+	}
+	return lines
+}
+
+func (r *Report) config() []benchfmt.Config {
+	var config []benchfmt.Config
+	for _, kv := range [][2]string{
+		{"goos", r.Host.OS},
+		{"goarch", r.Host.Arch},
+		{"cpu", r.Host.CPU},
+		{"cores", positive(r.Host.Cores)},
+		{"mem", bytesIfKnown(r.Host.Memory)},
+		{"hostclass", r.Host.Class()},
+		{"system", r.System.Name},
+		{"model", r.System.Model},
+		{"backend", r.System.Backend},
+		{"quant", r.System.Quant},
+		{"threads", positive(r.System.Threads)},
+		{"load", fmt.Sprintf("closed, %d repetitions a run", r.Load.Reps)},
+		{"seed", strconv.FormatUint(r.Load.Seed, 10)},
+	} {
+		if v := oneLine(kv[1]); v != "" { // an empty value would delete the key
+			config = append(config, benchfmt.Config{Key: kv[0], Value: []byte(v), File: true})
+		}
+	}
+	return config
+}
+
+func positive(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func bytesIfKnown(n int64) string {
+	if n <= 0 {
+		return ""
+	}
+	return byteSize(n)
+}
+
+// oneLine keeps text that came from outside from starting a line of its own.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

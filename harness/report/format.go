@@ -1,0 +1,110 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+)
+
+// never is what a percentile is when the requests it falls on failed.
+const never = harness.Never
+
+// duration prints d with three significant digits and the unit that suits it; "never" where a failure stands.
+func duration(d time.Duration) string {
+	switch {
+	case d == never:
+		return "never"
+	case d < 0:
+		return "–"
+	case d == 0:
+		return "0"
+	case d < time.Millisecond:
+		return three(float64(d)/1e3) + " µs"
+	case d < time.Second:
+		return three(float64(d)/1e6) + " ms"
+	}
+	return three(d.Seconds()) + " s"
+}
+
+// quantile prints one percentile of a distribution, "–" when nothing was measured.
+func quantile(d harness.Dist, p time.Duration) string {
+	if d.N == 0 {
+		return "–"
+	}
+	return duration(p)
+}
+
+// three prints f with three significant digits and no exponent.
+func three(f float64) string {
+	if f == 0 || math.IsInf(f, 0) || math.IsNaN(f) {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	digits := 2 - int(math.Floor(math.Log10(math.Abs(f))))
+	s := strconv.FormatFloat(f, 'f', max(digits, 0), 64)
+	if digits == 3 && len(strings.TrimLeft(s, "0.")) > 3 { // 0.9996 -> 1.000
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// percent prints a ratio: 0 %, 0.4 %, 97.3 %, 100 %.
+func percent(r float64) string {
+	switch p := 100 * r; {
+	case math.IsNaN(p):
+		return "–"
+	case p == 0 || p >= 99.95:
+		return fmt.Sprintf("%.0f %%", p)
+	case p < 0.05:
+		return "< 0.1 %"
+	default:
+		return fmt.Sprintf("%.1f %%", p)
+	}
+}
+
+// rate prints a rate with at most one decimal.
+func rate(f float64) string {
+	if f == 0 {
+		return "0"
+	}
+	if f < 100 {
+		return three(f)
+	}
+	return strconv.FormatFloat(f, 'f', 0, 64)
+}
+
+// byteSize prints a size in binary units.
+func byteSize(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n), -1
+	for ; f >= unit && i < 4; i++ {
+		f /= unit
+	}
+	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
+}
+
+// list joins words as prose does: "a", "a and b", "a, b and c".
+func list(words []string) string {
+	switch n := len(words); n {
+	case 0:
+		return ""
+	case 1:
+		return words[0]
+	default:
+		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+}
+
+// plural prints "1 request", "2 requests".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}

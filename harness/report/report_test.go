@@ -1,0 +1,92 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+)
+
+// fixed is a report from made-up records that are the same every time: five scenarios, a few refusals, one failure with
+// a hostile text in it.
+func fixed() *Report {
+	r := &Report{
+		System: System{Name: "loadstone", Version: "v0.1.0", Commit: "0123456789ab", Model: "tiny", Backend: "ref", Quant: "f32", Threads: 2},
+		Host: Host{OS: "linux", Arch: "amd64", System: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0", CPU: "Example CPU @ 2.50GHz",
+			SIMD: "avx2", Cores: 2, Memory: 8 << 30, Go: "go1.26.0"},
+		Load:    Load{Runs: 10, Reps: 10, Seed: 1},
+		Start:   time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+		StartUp: 182 * time.Millisecond,
+	}
+	r.add("single-cold", 1, "cold", 512, 32, 0.0, 48, 0.31, "One request to an empty cache: the whole prompt is read.")
+	r.add("single-cached", 1, "warm", 512, 32, 0.97, 3, 0.31, "The next turn of an agent whose cache is warm.")
+	r.add("concurrent-5", 5, "warm", 512, 32, 0.94, 6, 0.45, "Five agents at once, each on its own warm cache.")
+	r.add("concurrent-10", 10, "warm", 512, 32, 0.92, 11, 0.72, "Ten agents at once, each on its own warm cache.")
+	r.add("pool-pressure", 14, "mixed", 512, 32, 0.55, 40, 0.96, "More agents than the pool has room for: refusals are part of it.")
+	return r
+}
+
+func (r *Report) add(name string, agents int, cache string, prompt, gen int, hits, prefillMs, pool float64, about string) {
+	rng := rand.New(rand.NewPCG(uint64(len(r.Scenarios)), 7))
+	s := Scenario{Agents: agents, Cache: cache, PromptTokens: prompt, MaxTokens: gen, About: about}
+	for run := range 10 {
+		var recs []harness.Record
+		at := time.Duration(0)
+		for rep := range 10 {
+			end := at
+			for a := range agents {
+				rec := oneRecord(rng, name, run, rep, a, at, gen, prompt, hits, prefillMs, float64(agents))
+				recs = append(recs, rec)
+				end = max(end, rec.End)
+			}
+			at = end + time.Millisecond
+		}
+		s.Runs = append(s.Runs, harness.Summarize(name, recs, at, pool-0.01*float64(run%3)))
+		s.Records = append(s.Records, recs...)
+	}
+	var elapsed time.Duration
+	for _, run := range s.Runs {
+		elapsed += run.Elapsed
+	}
+	s.Pooled = harness.Summarize(name, s.Records, elapsed, pool)
+	r.Scenarios = append(r.Scenarios, s)
+}
+
+func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Duration, gen, prompt int, hits, prefillMs, load float64) harness.Record {
+	ms := func(mean, spread float64) time.Duration {
+		return time.Duration(mean * math.Exp(spread*rng.NormFloat64()) * 1e6).Round(time.Microsecond)
+	}
+	queue, prefill := ms(0.08*load*load/3, 0.6), ms(prefillMs, 0.25)
+	rec := harness.Record{Scenario: name, Run: run, Rep: rep, Agent: fmt.Sprintf("agent-%d", agent), Due: due, Sent: due + ms(0.02, 0.5),
+		Outcome: harness.OK, Status: 200, PromptTokens: prompt, CachedTokens: int(hits * float64(prompt)), OutputTokens: gen, Finish: "length"}
+	if name == "pool-pressure" && rng.IntN(9) == 0 {
+		rec.Outcome, rec.Status, rec.End, rec.FirstByte, rec.FirstContent = harness.Rejected, 429, rec.Sent+ms(0.6, 0.2), -1, -1
+		rec.PromptTokens, rec.CachedTokens, rec.OutputTokens = -1, -1, -1
+		rec.Error = "pool exhausted: need 12 blocks, 3 free; retry in 2 s"
+		rec.Server = harness.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}
+		return rec
+	}
+	if name == "pool-pressure" && run == 3 && rep == 3 && agent == 3 {
+		rec.Outcome, rec.End = harness.Truncated, rec.Sent+ms(9, 0.1)
+		rec.Error = `stream ended without [DONE] </script><script>alert("x")</script>` + "\nBenchmarkForged 1 1 req/s"
+		return rec
+	}
+	rec.FirstByte = rec.Sent + queue + prefill + ms(0.1, 0.3)
+	rec.FirstContent = rec.FirstByte + ms(0.03, 0.2)
+	at := rec.FirstContent
+	for i := range gen {
+		if i > 0 {
+			at += ms(0.9+0.12*load, 0.3)
+		}
+		rec.Chunks = append(rec.Chunks, at)
+	}
+	rec.End = at + ms(0.05, 0.2)
+	decode := at - rec.FirstContent
+	rec.Server = harness.ServerTiming{FirstByte: rec.FirstByte - rec.Sent, Queue: queue, Prefill: prefill, Decode: decode, Total: rec.End - rec.Sent - ms(0.1, 0.2)}
+	return rec
+}
+
+var _ = strings.Contains

@@ -1,0 +1,100 @@
+package report
+
+import (
+	"fmt"
+	"time"
+
+	"loadstone/harness"
+)
+
+// The targets every baseline is held to. Latency is end to end, from the moment a request was due to its last byte.
+const (
+	TargetP50     = 500 * time.Millisecond
+	TargetP95     = 2000 * time.Millisecond
+	TargetP99     = 5000 * time.Millisecond
+	TargetHitRate = 0.80
+)
+
+// A Verdict says whether one target holds, by its worst scenario: unlike scenarios are never pooled, so that a hundred
+// quick answers cannot hide ten slow ones.
+type Verdict struct {
+	Name     string // "p50"
+	Limit    string // "< 500 ms"
+	Figure   string // "312 ms"
+	Scenario string // the one the figure is from
+	Met      bool
+	Judged   bool // false when nothing was measured that could be judged; then Met is false as well
+
+	// Fraction is the figure as a fraction of its limit, for drawing. 1 is the limit itself.
+	Fraction float64
+}
+
+// Word says the verdict in one word.
+func (v Verdict) Word() string {
+	switch {
+	case !v.Judged:
+		return "not measured"
+	case v.Met:
+		return "met"
+	}
+	return "missed"
+}
+
+// Judge returns the verdicts on the four targets.
+func (r *Report) Judge() []Verdict {
+	return []Verdict{
+		r.judgeLatency("p50", TargetP50, func(d harness.Dist) time.Duration { return d.P50 }),
+		r.judgeLatency("p95", TargetP95, func(d harness.Dist) time.Duration { return d.P95 }),
+		r.judgeLatency("p99", TargetP99, func(d harness.Dist) time.Duration { return d.P99 }),
+		r.judgeHitRate(),
+	}
+}
+
+// Missed returns the verdicts that are not met, those that could not be judged included: unmeasured is not met.
+func (r *Report) Missed() []Verdict {
+	var missed []Verdict
+	for _, v := range r.Judge() {
+		if !v.Met {
+			missed = append(missed, v)
+		}
+	}
+	return missed
+}
+
+func (r *Report) judgeLatency(name string, limit time.Duration, of func(harness.Dist) time.Duration) Verdict {
+	v := Verdict{Name: name, Limit: fmt.Sprintf("< %d ms", limit.Milliseconds()), Figure: "–"}
+	worst := time.Duration(-1)
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i].Pooled
+		if d := of(s.E2E); s.E2E.N > 0 && d > worst {
+			worst, v.Scenario = d, s.Scenario
+		}
+	}
+	if worst < 0 {
+		return v
+	}
+	v.Judged, v.Met, v.Figure = true, worst < limit, duration(worst)
+	v.Fraction = float64(worst) / float64(limit)
+	return v
+}
+
+func (r *Report) judgeHitRate() Verdict {
+	v := Verdict{Name: "cache hit rate", Limit: fmt.Sprintf("> %.0f %%", 100*TargetHitRate), Figure: "–"}
+	worst := 2.0
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i]
+		if s.hitsExpected() && s.Pooled.PromptTokens > 0 && s.Pooled.HitRate < worst {
+			worst, v.Scenario = s.Pooled.HitRate, s.Pooled.Scenario
+		}
+	}
+	if worst > 1 {
+		return v
+	}
+	v.Judged, v.Met, v.Figure = true, worst > TargetHitRate, percent(worst)
+	v.Fraction = worst / TargetHitRate
+	return v
+}
+
+// hitsExpected tells whether the scenario starts with warm caches. The others measure what happens without, and their
+// hit rate is shown but not judged.
+func (s *Scenario) hitsExpected() bool { return s.Cache == "warm" }
