@@ -1,0 +1,125 @@
+// Package ref runs Gemma 3 and Llama networks in plain Go, in float32. It is the oracle that other backends are held
+// against and what serves where MLX is not.
+//
+// It promises more than closeness: the logits of a token depend on the tokens before it and on nothing else, to the last
+// bit. Neither the batch it is in, nor how its prompt was cut into chunks, nor where its blocks lie, nor how many cores
+// work, nor the kind of machine changes them. To hold that, every sum is taken in one order, element after element, and
+// speed comes from computing several sums side by side; and every product is rounded to float32 by a conversion before it
+// is added, because the compiler fuses the two on some machines (the language allows it unless there is a conversion).
+package ref
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+
+	"loadstone/engine/checkpoint"
+)
+
+// Model is a network with its KV cache; it implements engine.Model.
+type Model struct {
+	cfg     checkpoint.Config
+	w       weights
+	kv      cache
+	s       state
+	workers int
+	shareAt int // multiplications from which on all workers are put to it
+	closed  bool
+}
+
+// New reads all weights of a checkpoint as float32: 4 bytes a parameter.
+func New(c *checkpoint.Checkpoint) (*Model, error) {
+	w, err := load(c)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{cfg: c.Config, w: *w, workers: runtime.GOMAXPROCS(0), shareAt: 1 << 19}
+	m.s.init(c.Config)
+	return m, nil
+}
+
+// Vocab is the length of one row of logits.
+func (m *Model) Vocab() int { return m.cfg.VocabSize }
+
+// Context is the most tokens that a sequence may have.
+func (m *Model) Context() int { return m.cfg.MaxPositions }
+
+// Step runs a batch; see engine.Model. It refuses one that does not fit the model, before it changes anything.
+func (m *Model) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+	b, err := m.batch(tokens, lens, starts, tables)
+	if err != nil {
+		return err
+	}
+	last := int32(-1)
+	for _, r := range rows {
+		if r <= last || int(r) >= len(tokens) {
+			return fmt.Errorf("rows %v are not ascending indices into %d tokens", rows, len(tokens))
+		}
+		last = r
+	}
+	if len(logits) != len(rows)*m.cfg.VocabSize {
+		return fmt.Errorf("room for %d logits; %d rows of %d need %d", len(logits), len(rows), m.cfg.VocabSize, len(rows)*m.cfg.VocabSize)
+	}
+	m.forward(b, rows, logits)
+	return nil
+}
+
+// Close frees everything. A second Close does nothing.
+func (m *Model) Close() error {
+	m.w, m.kv, m.s, m.closed = weights{}, cache{}, state{}, true
+	return nil
+}
+
+// item is one token of a batch.
+type item struct {
+	id, pos int
+	table   []int32 // block table of its sequence
+}
+
+// batch checks a step's arrays and returns its tokens one by one.
+func (m *Model) batch(tokens, lens, starts, tables []int32) ([]item, error) {
+	if m.closed {
+		return nil, fmt.Errorf("the model is closed")
+	}
+	if m.kv.blocks == 0 {
+		return nil, fmt.Errorf("Step before AllocKV")
+	}
+	if len(lens) != len(starts) {
+		return nil, fmt.Errorf("%d lens and %d starts", len(lens), len(starts))
+	}
+	items := m.s.items[:0]
+	for i, n := range lens {
+		start := starts[i]
+		if n < 1 || start < 0 || int64(start)+int64(n) > int64(m.cfg.MaxPositions) {
+			return nil, fmt.Errorf("sequence %d: %d tokens from position %d; the context has %d", i, n, start, m.cfg.MaxPositions)
+		}
+		entries := (int(start+n) + m.kv.blockTokens - 1) / m.kv.blockTokens
+		if int(n) > len(tokens) || entries > len(tables) {
+			return nil, fmt.Errorf("sequence %d: %d tokens and %d blocks; %d and %d are left", i, n, entries, len(tokens), len(tables))
+		}
+		for _, block := range tables[:entries] {
+			if block < 0 || int(block) >= m.kv.blocks {
+				return nil, fmt.Errorf("sequence %d: block %d of %d", i, block, m.kv.blocks)
+			}
+		}
+		for j, id := range tokens[:n] {
+			if id < 0 || int(id) >= m.cfg.VocabSize {
+				return nil, fmt.Errorf("sequence %d: token %d is outside the vocabulary of %d", i, id, m.cfg.VocabSize)
+			}
+			items = append(items, item{id: int(id), pos: int(start) + j, table: tables[:entries]})
+		}
+		tokens, tables = tokens[n:], tables[entries:]
+	}
+	if len(tokens) != 0 || len(tables) != 0 {
+		return nil, fmt.Errorf("%d tokens and %d blocks belong to no sequence", len(tokens), len(tables))
+	}
+	m.s.items = items
+	return items, nil
+}
+
+// bfloat16 rounds to the nearest bfloat16, ties to even.
+func bfloat16(x float64) float32 {
+	bits := math.Float32bits(float32(x))
+	bits += 0x7fff + bits>>16&1
+	return math.Float32frombits(bits &^ 0xffff)
+}

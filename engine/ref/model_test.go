@@ -1,0 +1,370 @@
+package ref
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"loadstone/engine"
+	"loadstone/engine/checkpoint"
+)
+
+var _ engine.Model = (*Model)(nil)
+
+var kinds = []string{"gemma3", "llama"}
+
+// uniform is testdata/oracle.py's formula for weights.
+func uniform(name string, n int) []float32 {
+	state := uint64(0xCBF29CE484222325)
+	for _, b := range []byte(name) {
+		state = (state ^ uint64(b)) * 0x100000001B3
+	}
+	out := make([]float32, n)
+	for i := range out {
+		state = state*6364136223846793005 + 1442695040888963407
+		out[i] = float32(state>>40)/(1<<23) - 1
+	}
+	return out
+}
+
+// newModel is a network of testdata with the oracle's weights, stored in the shape of an mlx-community folder.
+func newModel(t testing.TB, kind, prefix string) *Model {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", kind, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Open(os.DirFS(filepath.Join("testdata", kind)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := checkpoint.Write(dir, config, tensors(c.Config, prefix)); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = checkpoint.Open(os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func tensors(c checkpoint.Config, prefix string) []checkpoint.Tensor {
+	e, f, hd, kd := c.HiddenSize, c.Intermediate, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	gemma := c.ModelType == "gemma3_text"
+	shapes := map[string][]int{"model.embed_tokens.weight": {c.VocabSize, e}, "model.norm.weight": {e}}
+	if !c.TieEmbeddings {
+		shapes["lm_head.weight"] = []int{c.VocabSize, e}
+	}
+	for i := range c.Layers {
+		for name, shape := range map[string][]int{
+			"self_attn.q_proj": {hd, e}, "self_attn.k_proj": {kd, e}, "self_attn.v_proj": {kd, e}, "self_attn.o_proj": {e, hd},
+			"mlp.gate_proj": {f, e}, "mlp.up_proj": {f, e}, "mlp.down_proj": {e, f},
+			"input_layernorm": {e}, "post_attention_layernorm": {e},
+		} {
+			shapes[fmt.Sprintf("model.layers.%d.%s.weight", i, name)] = shape
+		}
+		if gemma {
+			for name, n := range map[string]int{"self_attn.q_norm": c.HeadDim, "self_attn.k_norm": c.HeadDim,
+				"pre_feedforward_layernorm": e, "post_feedforward_layernorm": e} {
+				shapes[fmt.Sprintf("model.layers.%d.%s.weight", i, name)] = []int{n}
+			}
+		}
+	}
+	var list []checkpoint.Tensor
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		shape := shapes[name]
+		list = append(list, checkpoint.Tensor{Name: prefix + name, DType: "F32", Shape: shape, Data: func() ([]float32, error) {
+			n := shape[0]
+			if len(shape) == 2 {
+				n *= shape[1]
+			}
+			x := uniform(name, n)
+			for i := range x {
+				switch {
+				case len(shape) == 2:
+					x[i] *= 0.25
+				case gemma:
+					x[i] *= 0.5
+				default:
+					x[i] = x[i]*0.5 + 1
+				}
+			}
+			return x, nil
+		}})
+	}
+	return list
+}
+
+// prompt is the oracle's.
+func prompt(vocab int) []int32 {
+	ids := make([]int32, 40)
+	for i, u := range uniform("tokens", len(ids)) {
+		ids[i] = int32((u + 1) / 2 * float32(vocab))
+	}
+	return ids
+}
+
+func upTo(n int) []int32 {
+	s := make([]int32, n)
+	for i := range s {
+		s[i] = int32(i)
+	}
+	return s
+}
+
+// run computes the logits of all tokens of one sequence in one step, in blocks 0, 1, 2, ...
+func run(t testing.TB, m *Model, tokens []int32) []float32 {
+	t.Helper()
+	if err := m.AllocKV(64, 8); err != nil {
+		t.Fatal(err)
+	}
+	return step(t, m, tokens, []int32{int32(len(tokens))}, []int32{0}, upTo((len(tokens)+7)/8))
+}
+
+// step computes the logits of all tokens.
+func step(t testing.TB, m *Model, tokens, lens, starts, tables []int32) []float32 {
+	t.Helper()
+	logits := make([]float32, len(tokens)*m.Vocab())
+	if err := m.Step(tokens, lens, starts, tables, upTo(len(tokens)), logits); err != nil {
+		t.Fatal(err)
+	}
+	return logits
+}
+
+// TestMLXLM holds both networks against mlx-lm's. The tolerance is for float32 sums in another order; the logits have a
+// deviation of 1, and every part of the network moves them by more than 1e-2.
+func TestMLXLM(t *testing.T) {
+	const tolerance = 2e-5
+	for _, kind := range kinds {
+		for _, prefix := range []string{"", "language_model."} {
+			t.Run(kind+"/"+prefix, func(t *testing.T) {
+				c, err := checkpoint.Open(os.DirFS(filepath.Join("testdata", kind)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, shape, err := c.Float32("logits")
+				if err != nil {
+					t.Fatal(err)
+				}
+				m := newModel(t, kind, prefix)
+				got := run(t, m, prompt(m.Vocab()))
+				if len(got) != len(want) {
+					t.Fatalf("%d logits, the oracle has %v", len(got), shape)
+				}
+				worst := 0.0
+				for i := range want {
+					worst = max(worst, math.Abs(float64(got[i]-want[i])))
+				}
+				t.Logf("largest difference %.2g", worst)
+				if !(worst <= tolerance) {
+					t.Errorf("logits differ from mlx-lm's by %g, at most %g allowed", worst, tolerance)
+				}
+			})
+		}
+	}
+}
+
+// TestSameBits: the same tokens give the same logits bit by bit however they reach the network.
+func TestSameBits(t *testing.T) {
+	for _, kind := range kinds {
+		m := newModel(t, kind, "")
+		tokens := prompt(m.Vocab())
+		want := run(t, m, tokens)
+		ways := map[string]func(t *testing.T, m *Model) []float32{
+			"token by token": func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 8, upTo(5), 1) },
+			"chunks of 7":    func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 8, upTo(5), 7) },
+			"blocks of 5":    func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 5, upTo(8), 40) },
+			"blocks of 64":   func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 64, []int32{3}, 40) },
+			"scattered blocks": func(t *testing.T, m *Model) []float32 {
+				return chunks(t, m, tokens, 8, []int32{60, 2, 33, 1, 17}, 40)
+			},
+			"three workers": func(t *testing.T, m *Model) []float32 {
+				m.workers, m.shareAt = 3, 0
+				return chunks(t, m, tokens, 8, upTo(5), 40)
+			},
+			"in a batch":    func(t *testing.T, m *Model) []float32 { return batched(t, m, tokens) },
+			"copied blocks": func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, copyBlock) },
+			"saved blocks":  func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, saveBlock) },
+		}
+		for name, way := range ways {
+			t.Run(kind+"/"+strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+				got := way(t, newModel(t, kind, ""))
+				if len(got) != len(want) {
+					t.Fatalf("%d logits, want %d", len(got), len(want))
+				}
+				for i := range want {
+					if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+						t.Fatalf("token %d: logit %d is %v, in one step %v", i/m.Vocab(), i%m.Vocab(), got[i], want[i])
+					}
+				}
+			})
+		}
+	}
+}
+
+func chunks(t *testing.T, m *Model, tokens []int32, blockTokens int, table []int32, chunk int) (logits []float32) {
+	if err := m.AllocKV(64, blockTokens); err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for c := range slices.Chunk(tokens, chunk) {
+		end := at + len(c)
+		logits = append(logits, step(t, m, c, []int32{int32(len(c))}, []int32{int32(at)}, table[:(end+blockTokens-1)/blockTokens])...)
+		at = end
+	}
+	return logits
+}
+
+// batched runs the sequence in three chunks, each between chunks of other sequences of other lengths.
+func batched(t *testing.T, m *Model, tokens []int32) (logits []float32) {
+	if err := m.AllocKV(64, 8); err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	other := func(n int) []int32 {
+		s := make([]int32, n)
+		for i := range s {
+			s[i] = rng.Int32N(int32(m.Vocab()))
+		}
+		return s
+	}
+	table := []int32{9, 8, 7, 6, 5}
+	ends := []int{11, 12, 40}
+	start := 0
+	for round, end := range ends {
+		n := end - start
+		before, after := int32(round), int32(3) // before's sequence grows with the rounds
+		batch := slices.Concat(other(1), tokens[start:end], other(int(after)))
+		all := step(t, m, batch, []int32{1, int32(n), after}, []int32{before, int32(start), 14},
+			slices.Concat([]int32{20}, table[:(end+7)/8], []int32{30, 31, 32}))
+		logits = append(logits, all[m.Vocab():(1+n)*m.Vocab()]...)
+		start = end
+	}
+	return logits
+}
+
+// moved runs 21 tokens in some blocks, moves these elsewhere, spoils them, and runs the rest.
+func moved(t *testing.T, m *Model, tokens []int32, move func(m *Model, dst, src, tokens int) error) []float32 {
+	if err := m.AllocKV(64, 8); err != nil {
+		t.Fatal(err)
+	}
+	logits := step(t, m, tokens[:21], []int32{21}, []int32{0}, []int32{0, 1, 2})
+	for i, n := range []int{8, 8, 5} {
+		if err := move(m, 40-i, i, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(t, m, tokens[3:27], []int32{24}, []int32{0}, []int32{0, 1, 2})
+	return append(logits, step(t, m, tokens[21:], []int32{19}, []int32{21}, []int32{40, 39, 38, 5, 6})...)
+}
+
+func copyBlock(m *Model, dst, src, tokens int) error { return m.CopyKV(dst, src, tokens) }
+
+func saveBlock(m *Model, dst, src, tokens int) error {
+	buf := make([]byte, tokens*m.KVBytesPerToken())
+	if err := m.ReadKV(src, tokens, buf); err != nil {
+		return err
+	}
+	return m.WriteKV(dst, tokens, buf)
+}
+
+// TestRows: rows that nobody asked for are not in the way of those asked for.
+func TestRows(t *testing.T) {
+	m := newModel(t, "gemma3", "")
+	tokens := prompt(m.Vocab())
+	all := run(t, m, tokens)
+	rows := []int32{0, 17, 39}
+	got := make([]float32, len(rows)*m.Vocab())
+	if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), rows, got); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range rows {
+		if !slices.Equal(got[i*m.Vocab():][:m.Vocab()], all[int(r)*m.Vocab():][:m.Vocab()]) {
+			t.Errorf("row %d has other logits when it is asked for alone", r)
+		}
+	}
+}
+
+// TestRefusals: a step that does not fit is an error that says what does not fit, and the model still works.
+func TestRefusals(t *testing.T) {
+	m := newModel(t, "llama", "")
+	want := run(t, m, prompt(m.Vocab()))
+	s := func(ids ...int32) []int32 { return ids }
+	for _, c := range []struct {
+		name                               string
+		tokens, lens, starts, tables, rows []int32
+		logits                             int
+		say                                string
+	}{
+		{"token", s(89), s(1), s(0), s(0), nil, 0, "token 89 is outside the vocabulary of 89"},
+		{"negative token", s(-1), s(1), s(0), s(0), nil, 0, "token -1"},
+		{"block", s(1), s(1), s(0), s(64), nil, 0, "block 64 of 64"},
+		{"no block", s(1), s(1), s(8), s(0), nil, 0, "1 tokens and 2 blocks; 1 and 1 are left"},
+		{"too many blocks", s(1), s(1), s(7), s(0, 1), nil, 0, "1 blocks belong to no sequence"},
+		{"too many tokens", s(1, 2), s(1), s(0), s(0), nil, 0, "1 tokens and 0 blocks belong to no sequence"},
+		{"too few tokens", s(1, 2), s(3), s(0), s(0), nil, 0, "3 tokens and 1 blocks; 2 and 1 are left"},
+		{"empty sequence", nil, s(0), s(0), nil, nil, 0, "0 tokens from position 0"},
+		{"context", s(1), s(1), s(64), s(0, 1, 2, 3, 4, 5, 6, 7, 8), nil, 0, "the context has 64"},
+		{"negative start", s(1), s(1), s(-1), s(0), nil, 0, "from position -1"},
+		{"huge", s(1), s(math.MaxInt32), s(math.MaxInt32), s(0), nil, 0, "the context has 64"},
+		{"starts", s(1), s(1), nil, s(0), nil, 0, "1 lens and 0 starts"},
+		{"row", s(1), s(1), s(0), s(0), s(1), 89, "ascending indices into 1 tokens"},
+		{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
+		{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
+	} {
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.rows, make([]float32, c.logits))
+		if err == nil || !strings.Contains(err.Error(), c.say) {
+			t.Errorf("%s: error %v, want one with %q", c.name, err, c.say)
+		}
+	}
+	for name, err := range map[string]error{
+		"second AllocKV": m.AllocKV(1, 1), "CopyKV": m.CopyKV(0, 64, 1), "CopyKV tokens": m.CopyKV(0, 1, 9),
+		"ReadKV": m.ReadKV(-1, 1, nil), "WriteKV": m.WriteKV(0, 1, nil),
+	} {
+		if err == nil {
+			t.Errorf("%s did not fail", name)
+		}
+	}
+	if err := newModel(t, "llama", "").AllocKV(math.MaxInt32, math.MaxInt32); err == nil {
+		t.Error("AllocKV of 2^62 tokens did not fail")
+	}
+	if got := step(t, m, prompt(m.Vocab()), s(40), s(0), upTo(5)); !slices.Equal(got, want) {
+		t.Error("after refused steps the logits differ")
+	}
+	m.Close()
+	if err := m.Step(s(1), s(1), s(0), s(0), nil, nil); err == nil {
+		t.Error("Step after Close did not fail")
+	}
+}
+
+// TestExp holds exp against package math over the range that scores and gates have.
+func TestExp(t *testing.T) {
+	for x := -104.0; x < 89; x += 0.00137 {
+		got, want := exp(x), math.Exp(x)
+		if math.Abs(got/want-1) > 1e-8 {
+			t.Fatalf("exp(%v) is %v, want %v", x, got, want)
+		}
+	}
+	if got := float32(exp(math.Inf(-1))); got != 0 {
+		t.Errorf("exp(-Inf) is %v", got)
+	}
+	if got := exp(math.NaN()); got == got {
+		t.Errorf("exp(NaN) is %v", got)
+	}
+}

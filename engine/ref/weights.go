@@ -1,0 +1,114 @@
+package ref
+
+import (
+	"fmt"
+	"slices"
+
+	"loadstone/engine/checkpoint"
+)
+
+// weights are a network's parameters. V vocabulary, E hidden size, H heads and K key heads of D, F intermediate size.
+// Every matrix has a row for each output.
+type weights struct {
+	embed  []float32 // V x E
+	layers []layer
+	norm   []float32 // E
+	head   []float32 // V x E; the embedding itself if they are tied
+}
+
+type layer struct {
+	attnNorm     []float32 // E
+	q            []float32 // H*D x E
+	k, v         []float32 // K*D x E
+	o            []float32 // E x H*D
+	qNorm, kNorm []float32 // D; Gemma only
+	postAttnNorm []float32 // E; Gemma only
+	mlpNorm      []float32 // E
+	gate, up     []float32 // F x E
+	down         []float32 // E x F
+	postMLPNorm  []float32 // E; Gemma only
+}
+
+// prefixes are where folders put the text model: on its own, or inside a multimodal one by mlx-lm or by Transformers.
+var prefixes = []string{"model.", "language_model.model.", "model.language_model."}
+
+func load(c *checkpoint.Checkpoint) (*weights, error) {
+	cfg := c.Config
+	l := loader{c: c, gemma: cfg.ModelType == "gemma3_text"}
+	at := slices.IndexFunc(prefixes, func(p string) bool { return c.Has(p + "embed_tokens.weight") })
+	if at < 0 {
+		return nil, fmt.Errorf("there is no tensor %sembed_tokens.weight", prefixes[0])
+	}
+	l.prefix = prefixes[at]
+
+	e, f, d := cfg.HiddenSize, cfg.Intermediate, cfg.HeadDim
+	hd, kd := cfg.Heads*d, cfg.KVHeads*d
+	w := &weights{embed: l.matrix("embed_tokens", cfg.VocabSize, e), norm: l.norm("norm", e)}
+	for i := range cfg.Layers {
+		at := fmt.Sprintf("layers.%d.", i)
+		w.layers = append(w.layers, layer{
+			attnNorm: l.norm(at+"input_layernorm", e),
+			q:        l.matrix(at+"self_attn.q_proj", hd, e),
+			k:        l.matrix(at+"self_attn.k_proj", kd, e),
+			v:        l.matrix(at+"self_attn.v_proj", kd, e),
+			o:        l.matrix(at+"self_attn.o_proj", e, hd),
+			gate:     l.matrix(at+"mlp.gate_proj", f, e),
+			up:       l.matrix(at+"mlp.up_proj", f, e),
+			down:     l.matrix(at+"mlp.down_proj", e, f),
+		})
+		y := &w.layers[i]
+		if l.gemma {
+			y.qNorm, y.kNorm = l.norm(at+"self_attn.q_norm", d), l.norm(at+"self_attn.k_norm", d)
+			y.postAttnNorm = l.norm(at+"post_attention_layernorm", e)
+			y.mlpNorm = l.norm(at+"pre_feedforward_layernorm", e)
+			y.postMLPNorm = l.norm(at+"post_feedforward_layernorm", e)
+		} else {
+			y.mlpNorm = l.norm(at+"post_attention_layernorm", e) // Llama's name for the norm before the MLP
+		}
+	}
+	if w.head = w.embed; !cfg.TieEmbeddings {
+		l.prefix = ""
+		if at == 1 {
+			l.prefix = "language_model."
+		}
+		w.head = l.matrix("lm_head", cfg.VocabSize, e)
+	}
+	return w, l.err
+}
+
+// loader reads tensors until the first error, which it keeps.
+type loader struct {
+	c      *checkpoint.Checkpoint
+	prefix string
+	gemma  bool
+	err    error
+}
+
+func (l *loader) matrix(name string, rows, columns int) []float32 {
+	return l.tensor(name+".weight", rows, columns)
+}
+
+// norm reads the factors of an RMSNorm. Gemma stores them less 1.
+func (l *loader) norm(name string, n int) []float32 {
+	w := l.tensor(name+".weight", n)
+	if l.gemma {
+		for i := range w {
+			w[i]++
+		}
+	}
+	return w
+}
+
+func (l *loader) tensor(name string, shape ...int) []float32 {
+	if l.err != nil {
+		return nil
+	}
+	data, got, err := l.c.Float32(l.prefix + name)
+	switch {
+	case err != nil:
+		l.err = err
+	case !slices.Equal(got, shape):
+		l.err = fmt.Errorf("tensor %s has shape %v; config.json makes it %v", l.prefix+name, got, shape)
+	}
+	return data
+}
