@@ -108,7 +108,7 @@ func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := slowFake()
 		m.context = 100
-		e := start(t, Config{Model: m, KVBytes: 40, BlockTokens: 4, MaxBatch: 2, MaxQueue: 2})
+		e := start(t, Config{Model: m, KVBytes: 80, BlockTokens: 4, MaxBatch: 2, MaxQueue: 2})
 		submit := func(n, most int) error {
 			_, err := e.Submit(t.Context(), Request{Prompt: count(1, n), MaxTokens: most})
 			return err
@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 		if err, ok := errors.AsType[*ContextError](submit(90, 11)); !ok || *err != (ContextError{90, 11, 100}) {
 			t.Errorf("too long: %v", err)
 		}
-		if err, ok := errors.AsType[*PoolError](submit(30, 12)); !ok || *err != (PoolError{Need: 11, Free: 10, Total: 10}) {
+		if err, ok := errors.AsType[*PoolError](submit(70, 12)); !ok || *err != (PoolError{Need: 21, Free: 20, Total: 20}) {
 			t.Errorf("too large: %v", err)
 		}
 		for _, r := range []Request{
@@ -154,16 +154,20 @@ func TestRefusals(t *testing.T) {
 		synctest.Wait()
 		atRest(t, e)
 
-		// All ten blocks are promised to one request: refused now, accepted when it has ended.
-		if err := submit(36, 5); err != nil {
+		// Of twenty blocks 18 are promised: one more may come, and waits for its place. 19 are too many.
+		if err := submit(60, 13); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		err, ok := errors.AsType[*PoolError](submit(1, 1))
-		if !ok || err.Need != 1 || err.Free != 0 || err.Total != 10 || err.RetryAfter < time.Second || err.RetryAfter > time.Minute {
+		if err := submit(1, 3); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		err, ok := errors.AsType[*PoolError](submit(2, 1))
+		if !ok || err.Need != 1 || err.Free != 1 || err.Total != 20 || err.RetryAfter < time.Second || err.RetryAfter > time.Minute {
 			t.Errorf("full pool: %v", err)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		if err := submit(1, 1); err != nil {
 			t.Errorf("after the pool came back: %v", err)
@@ -207,6 +211,38 @@ func TestCancel(t *testing.T) {
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 9 {
 			t.Errorf("after a cancelled turn %d tokens were cached, want 9", r.CachedTokens)
+		}
+	})
+}
+
+// A countingContext counts who watches it.
+type countingContext struct {
+	context.Context
+	done     chan struct{} // not the embedded context's, else package context would watch that one directly
+	watchers *int
+}
+
+func (c countingContext) Done() <-chan struct{} { return c.done }
+
+func (c countingContext) AfterFunc(f func()) func() bool {
+	*c.watchers++
+	return func() bool { *c.watchers--; return true }
+}
+
+// A context that outlives its requests, as a server's may, does not collect them.
+func TestContextIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watchers := 0
+		ctx := countingContext{t.Context(), make(chan struct{}), &watchers}
+		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4})
+		s := ask(t, e, ctx, "a", count(1, 6), 2)
+		synctest.Wait()
+		if watchers != 1 {
+			t.Errorf("%d watchers while the request runs, want 1", watchers)
+		}
+		drainTokens(s)
+		if watchers != 0 {
+			t.Errorf("%d watchers after it has ended, want none", watchers)
 		}
 	})
 }

@@ -306,6 +306,9 @@ func printEvents(events []event) string {
 		}
 		if ev.finish != "" {
 			fmt.Fprintf(&out, " ends: %s", ev.finish)
+			if ev.seq.cached > 0 {
+				fmt.Fprintf(&out, ", %d of %d cached", ev.seq.cached, ev.seq.prompt)
+			}
 		}
 		out.WriteByte('\n')
 	}

@@ -99,7 +99,7 @@ func (st *store) matchTail(m *match, own *memory, prompt []int32) {
 	rest := own.tokens[k*size : min(len(own.tokens), (k+1)*size)]
 	m.tail = own.blocks[k]
 	m.part = common(rest, prompt[k*size:len(prompt)-1])
-	m.move = m.part > 0 && m.part == len(rest) && len(rest) < size
+	m.move = m.part > 0 && m.part == len(rest) // it is partial: a full block would be among m.blocks
 }
 
 // miss says why no more than the cached tokens of a prompt were in the cache, in the words of Result.Miss.
