@@ -77,6 +77,9 @@ func (r *Report) verdict() string {
 	if n := len(r.Scenarios); n > 1 {
 		text += fmt.Sprintf(" in %d scenarios", n)
 	}
+	if n := r.outcomes(harness.Rejected); n > 0 {
+		text += fmt.Sprintf(" (%d refused for lack of room)", n)
+	}
 	if r.Stopped != "" {
 		text += " before the measurement stopped"
 	}

@@ -76,7 +76,7 @@ func (r *Report) advice() []string {
 			"Run the scenarios concurrent-5 and concurrent-10 as well."}
 	}
 	last := c.Levels[len(c.Levels)-1]
-	advice := []string{c.saturation(), c.addCapacity(), scaleOut(last, c.Saturated)}
+	advice := []string{c.saturation(), c.addCapacity(), c.scaleOut()}
 	if last.PeakPool > 0 {
 		advice = append(advice, poolAdvice(last))
 	}
@@ -97,48 +97,57 @@ func (c *Capacity) saturation() string {
 }
 
 func (c *Capacity) addCapacity() string {
-	bound := ""
+	bound := "of saturation"
 	if !c.Saturated {
-		bound = " of the highest measured rate, a lower bound of what it bears"
-	} else {
-		bound = " of saturation"
+		bound = "of the highest measured rate, a lower bound of what it bears"
 	}
-	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %%%s) or more than %s are in flight for longer than a minute.",
-		rate(headroom*c.Best), 100*headroom, bound, plural(c.Knee.Agents, "request"))
+	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %% %s), or when there are more than %d in flight for over a minute.",
+		rate(headroom*c.Best), 100*headroom, bound, c.Knee.Agents)
 }
 
-// scaleOut says how many agents one instance holds within the latency targets. Beyond saturation latency grows in
-// proportion to the agents, which gives the figure; it is an extrapolation and says so.
-func scaleOut(last Level, saturated bool) string {
-	name, fraction := "p50", over(last.E2E.P50, TargetP50)
+// scaleOut says how many agents one instance holds within the latency targets: as measured where a level misses one, else
+// by proportion, for beyond saturation latency grows with the agents; that is an extrapolation and says so.
+func (c *Capacity) scaleOut() string {
+	var holds Level
+	for _, l := range c.Levels {
+		name, figure, fraction := tightest(l.E2E)
+		if fraction < 1 {
+			holds = l
+			continue
+		}
+		if holds.Agents == 0 {
+			return fmt.Sprintf("Scaling out does not help: even %s misses the %s target (%s), so the time of a single request must fall first.",
+				plural(l.Agents, "agent"), name, figure)
+		}
+		return fmt.Sprintf("Scale out beyond %s per instance: %d were within all latency targets, %d miss %s (%s).",
+			plural(holds.Agents, "concurrent agent"), holds.Agents, l.Agents, name, figure)
+	}
+	last := c.Levels[len(c.Levels)-1]
+	name, _, fraction := tightest(last.E2E)
+	if !c.Saturated {
+		return fmt.Sprintf("No need to scale out at %d agents: they use %s of the %s target, and throughput still grows.", last.Agents, percent(fraction), name)
+	}
+	const believable = 10 // no extrapolation further than this
+	if agents := int(float64(last.Agents) / fraction); agents <= believable*last.Agents {
+		return fmt.Sprintf("Scale out before about %d concurrent agents per instance: %d use %s of the %s target, and beyond saturation latency grows with the agents (an extrapolation; measure it).",
+			agents, last.Agents, percent(fraction), name)
+	}
+	return fmt.Sprintf("No need to scale out at %d agents: they use %s of the %s target. Measure with more before trusting one instance with over %d.",
+		last.Agents, percent(fraction), name, believable*last.Agents)
+}
+
+// tightest is the latency target that d comes nearest to, or misses by the most.
+func tightest(d harness.Dist) (name, figure string, fraction float64) {
 	for _, t := range []struct {
-		name     string
-		fraction float64
-	}{{"p95", over(last.E2E.P95, TargetP95)}, {"p99", over(last.E2E.P99, TargetP99)}} {
-		if t.fraction > fraction {
-			name, fraction = t.name, t.fraction
+		name         string
+		value, limit time.Duration
+	}{{"p50", d.P50, TargetP50}, {"p95", d.P95, TargetP95}, {"p99", d.P99, TargetP99}} {
+		if f := float64(t.value) / float64(t.limit); f >= fraction {
+			name, figure, fraction = t.name, duration(t.value), f
 		}
 	}
-	agents := int(float64(last.Agents) / max(fraction, 1e-9))
-	switch {
-	case fraction >= 1 && agents < 1:
-		return fmt.Sprintf("Scaling out alone does not help: the %s target is missed %s times over at %d agents, so even one agent per instance would miss it.",
-			name, three(fraction), last.Agents)
-	case fraction >= 1:
-		return fmt.Sprintf("Scale out already at this load: %d agents miss the %s target %s times over; by proportion, one instance holds about %s within it.",
-			last.Agents, name, three(fraction), plural(agents, "agent"))
-	case !saturated:
-		return fmt.Sprintf("Scale out beyond %d agents only on evidence: they use %s of the %s target, and throughput still grows, so latency does not yet follow the load.",
-			last.Agents, percent(fraction), name)
-	case agents > 10*last.Agents:
-		return fmt.Sprintf("No need to scale out for latency at %d agents: they use %s of the %s target; measure again with more agents before trusting one instance with over %d.",
-			last.Agents, percent(fraction), name, 10*last.Agents)
-	}
-	return fmt.Sprintf("Scale out before about %d concurrent agents per instance: %d use %s of the %s target, and beyond saturation latency grows with the agents (an extrapolation; measure it).",
-		agents, last.Agents, percent(fraction), name)
+	return name, figure, fraction
 }
-
-func over(d, limit time.Duration) float64 { return float64(d) / float64(limit) }
 
 func poolAdvice(last Level) string {
 	agents := int(poolFull / (last.PeakPool / float64(last.Agents)))

@@ -22,9 +22,9 @@ func duration(d time.Duration) string {
 		return "–"
 	case d == 0:
 		return "0"
-	case d < time.Millisecond:
+	case d < 999_500*time.Nanosecond: // what rounds to 1000 µs is 1.00 ms
 		return three(float64(d)/1e3) + " µs"
-	case d < time.Second:
+	case d < 999_500*time.Microsecond:
 		return three(float64(d)/1e6) + " ms"
 	}
 	return three(d.Seconds()) + " s"

@@ -68,7 +68,14 @@ func (r *Report) find(name string) *Scenario {
 func (r *Report) requests() (sent, ok int) {
 	for i := range r.Scenarios {
 		sent += r.Scenarios[i].Pooled.Requests
-		ok += r.Scenarios[i].Pooled.Outcomes[harness.OK]
 	}
-	return sent, ok
+	return sent, r.outcomes(harness.OK)
+}
+
+func (r *Report) outcomes(o harness.Outcome) int {
+	n := 0
+	for i := range r.Scenarios {
+		n += r.Scenarios[i].Pooled.Outcomes[o]
+	}
+	return n
 }

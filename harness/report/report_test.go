@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"loadstone/harness"
@@ -88,5 +87,3 @@ func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Durati
 	rec.Server = harness.ServerTiming{FirstByte: rec.FirstByte - rec.Sent, Queue: queue, Prefill: prefill, Decode: decode, Total: rec.End - rec.Sent - ms(0.1, 0.2)}
 	return rec
 }
-
-var _ = strings.Contains

@@ -1,0 +1,105 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"loadstone/harness"
+)
+
+// Terminal tells whether w is a terminal that may be redrawn.
+func Terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// Color tells whether to write colours to w: on a terminal, unless the user set NO_COLOR (no-color.org).
+func Color(w io.Writer) bool { return Terminal(w) && os.Getenv("NO_COLOR") == "" }
+
+// WriteTable writes the scenarios and the verdicts on the targets for a reader at a console.
+func (r *Report) WriteTable(w io.Writer, color bool) error {
+	rows := [][]string{
+		{"", "", "first token", "", "end to end", "", "", "", "", "", "", ""},
+		{"scenario", "requests", "p50", "p99", "p50", "p95", "p99", "tok/s", "hits", "pool", "429", "failed"},
+	}
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i].Pooled
+		rows = append(rows, []string{
+			s.Scenario, fmt.Sprint(s.Requests), quantile(s.TTFT, s.TTFT.P50), quantile(s.TTFT, s.TTFT.P99),
+			quantile(s.E2E, s.E2E.P50), quantile(s.E2E, s.E2E.P95), quantile(s.E2E, s.E2E.P99),
+			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[harness.Rejected]), fmt.Sprint(failures(*s)),
+		})
+	}
+	var b strings.Builder
+	style := styler(color)
+	for i, line := range align(rows) {
+		if i < 2 {
+			line = style("2", line)
+		}
+		b.WriteString(line + "\n")
+	}
+	b.WriteString("\n")
+	r.writeVerdicts(&b, style)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Report) writeVerdicts(b *strings.Builder, style func(code, s string) string) {
+	var rows [][]string
+	for _, v := range r.Judge() {
+		where := ""
+		if v.Scenario != "" {
+			where = "worst: " + v.Scenario
+		}
+		rows = append(rows, []string{v.Name, v.Limit, v.Figure, v.Word(), where})
+	}
+	for i, line := range align(rows) {
+		switch v := r.Judge()[i]; {
+		case v.Met:
+			line = strings.Replace(line, " met ", " "+style("32;1", "met")+" ", 1)
+		default:
+			line = strings.Replace(line, v.Word(), style("31;1", v.Word()), 1)
+		}
+		b.WriteString("target  " + line + "\n")
+	}
+}
+
+func styler(color bool) func(code, s string) string {
+	if !color {
+		return func(_, s string) string { return s }
+	}
+	return func(code, s string) string { return "\x1b[" + code + "m" + s + "\x1b[0m" }
+}
+
+// align pads the cells of a table: the first column and words to the left, all others to the right. A cell followed by
+// empty ones in a heading is left where it is.
+func align(rows [][]string) []string {
+	widths := map[int]int{}
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for j, row := range rows {
+		var b strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i > 0 {
+				b.WriteString("  ")
+			}
+			if i == 0 || strings.HasPrefix(cell, "worst:") {
+				b.WriteString(cell + pad)
+			} else {
+				b.WriteString(pad + cell)
+			}
+		}
+		lines[j] = strings.TrimRight(b.String(), " ")
+	}
+	return lines
+}

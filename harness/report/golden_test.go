@@ -1,0 +1,95 @@
+package report
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"testing"
+
+	"golang.org/x/perf/benchfmt"
+	"golang.org/x/perf/benchproc"
+	"gotest.tools/v3/golden"
+)
+
+func TestGolden(t *testing.T) {
+	r := fixed()
+	stopped := fixed()
+	stopped.Scenarios = stopped.Scenarios[:2]
+	stopped.Scenarios[1].Runs = stopped.Scenarios[1].Runs[:1]
+	stopped.Stopped = "the server is gone: connection refused"
+	for file, write := range map[string]func(io.Writer) error{
+		"bench.txt":           r.WriteBench,
+		"baseline.md":         r.WriteBaseline,
+		"table.txt":           func(w io.Writer) error { return r.WriteTable(w, false) },
+		"table-color.txt":     func(w io.Writer) error { return r.WriteTable(w, true) },
+		"stopped-baseline.md": stopped.WriteBaseline,
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		golden.Assert(t, b.String(), file)
+	}
+}
+
+// benchstat must set two measurements side by side without flags, and pool nothing unlike: one row a scenario, ten
+// samples a unit on each side, every unit with a direction.
+func TestBenchstatReads(t *testing.T) {
+	dir := t.TempDir()
+	older := fixed()
+	older.System.Version, older.System.Commit = "v0.0.9", "ba9876543210"
+	older.Start = older.Start.AddDate(0, -1, 0)
+	var files benchfmt.Files
+	for name, r := range map[string]*Report{"old.txt": older, "new.txt": fixed()} {
+		path := dir + "/" + name
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WriteBench(f); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		files.Paths = append(files.Paths, path)
+	}
+	filter, _ := benchproc.NewFilter("*")
+	var parser benchproc.ProjectionParser
+	table, _, err := parser.ParseWithUnit(".config", filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, _ := parser.Parse(".fullname", filter)
+	col, _ := parser.Parse(".file", filter)
+	type cell struct{ table, row, col benchproc.Key }
+	samples := map[cell]int{}
+	tables, rows := map[benchproc.Key]bool{}, map[benchproc.Key]bool{}
+	for files.Scan() {
+		switch rec := files.Result().(type) {
+		case *benchfmt.SyntaxError:
+			t.Fatal(rec)
+		case *benchfmt.Result:
+			for _, k := range table.ProjectValues(rec) {
+				c := cell{k, row.Project(rec), col.Project(rec)}
+				samples[c]++
+				tables[k], rows[c.row] = true, true
+			}
+		}
+	}
+	if err := files.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(tables) != len(units) || len(rows) != 5 || len(samples) != len(units)*5*2 {
+		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 columns", len(tables), len(rows), len(samples), len(units))
+	}
+	for c, n := range samples {
+		if n != 10 {
+			t.Errorf("%v %v %v: %d samples, want 10", c.table, c.row, c.col, n)
+		}
+	}
+	known := benchfmt.UnitMetadataMap(files.Units())
+	for _, u := range units {
+		if known.GetBetter(u.name) == 0 {
+			t.Errorf("unit %s has no direction", u.name)
+		}
+	}
+}
