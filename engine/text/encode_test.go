@@ -58,6 +58,26 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestMarkSplitter holds that cutting at "▁" changes nothing, where a merge reaches over some of the cuts.
+func TestMarkSplitter(t *testing.T) {
+	tk, err := newTokenizer([]byte(`{"model":{"vocab":{"a":0,">":1,"<":2,"▁":3,"▁<":4,">▁<":5,"a▁":6,"▁▁":7,"▁a":8},` +
+		`"merges":["▁ <","> ▁<","▁ ▁","▁ a"]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Model{tokenizer: tk}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 2000 {
+		var s strings.Builder
+		for range rng.IntN(12) {
+			s.WriteString([]string{"a", ">", "<", "▁", "▁"}[rng.IntN(5)])
+		}
+		if got, want := m.Encode(s.String(), true), naive(tk.model, s.String()); !slices.Equal(got, want) {
+			t.Errorf("%q\n got %v\nwant %v", s.String(), got, want)
+		}
+	}
+}
+
 // FuzzEncode holds that any text can be encoded, that plain text makes no control tokens, and that byte-level tokens give
 // the text back.
 func FuzzEncode(f *testing.F) {

@@ -3,6 +3,7 @@ package text
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -86,6 +87,11 @@ func (t *tokenizer) addTokens(j *tokenizerJSON, decode decoder) error {
 			t.normalized.add(normalize(t.normalizers, a.Content), a)
 		} else {
 			t.raw.add(a.Content, a)
+		}
+	}
+	for _, id := range slices.Concat(t.before, t.after) {
+		if id < 0 || id > top {
+			return fmt.Errorf("post_processor adds the token id %d, above the vocabulary's last, %d", id, top)
 		}
 	}
 	return nil
