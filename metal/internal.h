@@ -67,9 +67,11 @@ struct RopeTable {
 
 // A matrix product with a weight, stored rows = outputs, perhaps affine-quantised.
 struct Linear {
-  array w;                                // transposed view (inputs x outputs), or packed as stored
+  array w;                                // outputs x inputs, as stored
+  std::optional<array> transposed;        // a view of w, evaluated once; unset: quantised
   std::optional<array> scales, biases;    // set: quantised
   int group = 0, bits = 0;
+  bool kernels = false;                   // few rows go to our own kernel
   array operator()(const array &x) const;
   array rows(const array &ids) const;     // as an embedding: one row of the stored weight for each id
 };
@@ -102,6 +104,8 @@ private:
 
 // This package's own CPU kernels, as MLX primitives: float32, on the CPU stream, contiguous inputs.
 namespace kernels {
+// x W^T, x being a few rows.
+array matmul(const array &x, const array &w);
 // rms_norm(x) * w, and with residual given, added to that.
 array norm(const array &x, const array &w, float eps, const std::optional<array> &residual = {});
 // act(gate) * up, act being SiLU or GELU (tanh approximation).

@@ -6,16 +6,13 @@
 // task for its worker thread; a decode step is made of small operations. These do each in one pass, read the paged
 // cache where it lies, and run once for the whole batch. BenchmarkDecode compares both (graph=true is MLX's own).
 
-#include "internal.h"
+#include "kernel.h"
+#include "pool.h"
 #include "simd.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
-
-#include "mlx/backend/cpu/encoder.h"
-#include "mlx/primitives.h"
 
 extern "C" void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
                             const float *b, int ldb, float beta, float *c, int ldc);
@@ -26,42 +23,6 @@ namespace {
 
 using simd::vf;
 using simd::width;
-
-// A primitive whose work is a function of its inputs and its output. Like MLX's own it hands the work to the stream's
-// thread and holds its arguments weakly there: the evaluator keeps them alive until the task has run.
-class Kernel : public mx::UnaryPrimitive {
-public:
-  using Work = std::function<void(const std::vector<array> &in, array &out)>;
-  Kernel(const char *name, Work work)
-      : mx::UnaryPrimitive(mx::default_stream(mx::Device::cpu)), name_(name), work_(std::move(work)) {}
-
-  void eval_cpu(const std::vector<array> &inputs, array &out) override {
-    for (const array &a : inputs) {
-      if (a.dtype() != mx::float32 || !a.flags().row_contiguous) {
-        throw std::runtime_error(std::string(name_) + ": an input is not contiguous float32");
-      }
-    }
-    out.set_data(mx::allocator::malloc(out.nbytes()));
-    std::vector<array> in;
-    for (const array &a : inputs) {
-      in.push_back(array::unsafe_weak_copy(a));
-    }
-    mx::cpu::get_command_encoder(stream()).dispatch(
-        [work = work_, in = std::move(in), out = array::unsafe_weak_copy(out)]() mutable { work(in, out); });
-  }
-  void eval_gpu(const std::vector<array> &, array &) override {
-    throw std::runtime_error(std::string(name_) + " runs on the CPU only");
-  }
-  const char *name() const override { return name_; }
-
-private:
-  const char *name_;
-  Work work_;
-};
-
-array make(const char *name, const mx::Shape &shape, Kernel::Work work, std::vector<array> inputs) {
-  return array(shape, mx::float32, std::make_shared<Kernel>(name, std::move(work)), std::move(inputs));
-}
 
 LS_CLONES void norm_rows(const float *x, const float *w, const float *residual, float *y, int rows, int n, float eps) {
   for (int r = 0; r < rows; r++, x += n, y += n) {
@@ -159,6 +120,8 @@ LS_CLONES void softmax(float *s, int lo, int hi, int n) {
 }
 
 struct Attention {
+  static constexpr int few = 8; // rows up to which packing operands for BLAS costs more than it saves
+
   int heads, kv_heads, dim, window;
   float eps, scale;
   std::shared_ptr<const Batch> batch;
@@ -172,21 +135,30 @@ struct Attention {
     const size_t head = size_t(in[3].shape(1)) * dim;
     std::vector<float> q(in[0].size());
     prepare(in, q.data(), keys, values, head);
-    std::vector<float> s, o;
+
+    // Tiles of rows: what causality and the window hide from all of a tile is not computed. A tile of few rows is
+    // computed by one thread, so those go side by side; larger ones are left to BLAS and its threads, one by one.
+    struct Tile {
+      const Batch::Seq *seq;
+      int head, first, rows;
+    };
+    std::vector<Tile> small, large;
+    const int group = heads / kv_heads;
     for (const Batch::Seq &seq : batch->seqs) {
       for (int h = 0; h < kv_heads; h++) {
-        const int group = heads / kv_heads;
-        const float *qh = q.data() + size_t(seq.first) * heads * dim + size_t(h) * seq.len * group * dim;
-        // Tiles of rows: what causality and the window hide from all of a tile is not computed.
         for (int t = 0; t < seq.len; t += 64) {
           const int n = std::min(64, seq.len - t);
-          attend(seq, t, n, qh + size_t(t) * group * dim, keys + h * head, values + h * head, s, o);
-          float *dst = out.data<float>() + (size_t(seq.first + t) * heads + h * group) * dim;
-          for (int i = 0; i < n; i++, dst += heads * dim) {
-            std::memcpy(dst, o.data() + size_t(i) * group * dim, size_t(group) * dim * sizeof(float));
-          }
+          (n * group <= few ? small : large).push_back({&seq, h, t, n});
         }
       }
+    }
+    const auto one = [&](const Tile &t) {
+      attend(*t.seq, t.first, t.rows, t.head, q.data(), keys + t.head * head, values + t.head * head,
+             out.data<float>());
+    };
+    Pool::shared().run(int(small.size()), [&](int i) { one(small[i]); });
+    for (const Tile &t : large) {
+      one(t);
     }
   }
 
@@ -211,21 +183,20 @@ struct Attention {
     }
   }
 
-  // One tile: rows t..t+n-1 of a sequence, times the heads that share one kv head, into o (n x group x dim).
-  void attend(const Batch::Seq &seq, int t, int n, const float *q, const float *keys, const float *values,
-              std::vector<float> &s, std::vector<float> &o) const {
+  // One tile: rows t..t+n-1 of a sequence, times the heads that share kv head h.
+  void attend(const Batch::Seq &seq, int t, int n, int h, const float *queries, const float *keys, const float *values,
+              float *out) const {
     const int group = heads / kv_heads, rows = n * group;
     const int first = seq.start + t, hi = first + n, lo = window > 0 ? std::max(0, first - window + 1) : 0;
     const int ld = hi - lo;
-    s.resize(size_t(rows) * ld);
-    o.assign(size_t(rows) * dim, 0);
+    const float *q = queries + (size_t(seq.first) * heads + (size_t(h) * seq.len + t) * group) * dim;
+    std::vector<float> s(size_t(rows) * ld), o(size_t(rows) * dim);
     const auto runs = batch->runs(seq, lo, hi);
-    constexpr int small = 8; // rows up to which packing operands for BLAS costs more than it saves
 
     int col = 0;
     for (const Run &r : runs) {
       const float *k = keys + size_t(r.slot) * dim;
-      if (rows <= small) {
+      if (rows <= few) {
         scores(q, rows, k, r.count, dim, s.data() + col, ld);
       } else {
         cblas_sgemm(101, 111, 112, rows, r.count, dim, 1, q, dim, k, dim, 0, s.data() + col, ld);
@@ -239,12 +210,16 @@ struct Attention {
     col = 0;
     for (const Run &r : runs) {
       const float *v = values + size_t(r.slot) * dim;
-      if (rows <= small) {
+      if (rows <= few) {
         mix(s.data() + col, ld, rows, v, r.count, dim, o.data());
       } else {
         cblas_sgemm(101, 111, 111, rows, dim, r.count, 1, s.data() + col, ld, v, dim, 1, o.data(), dim);
       }
       col += r.count;
+    }
+    float *dst = out + (size_t(seq.first + t) * heads + h * group) * dim;
+    for (int i = 0; i < n; i++, dst += heads * dim) {
+      std::memcpy(dst, o.data() + size_t(i) * group * dim, size_t(group) * dim * sizeof(float));
     }
   }
 };

@@ -47,12 +47,17 @@ LS_INLINE void store(float *p, vf v, int n) {
   }
 }
 
+// Halves are added to halves: sixteen dependent additions would cost more than the product before them.
 LS_INLINE float total(vf v) {
-  float sum = 0;
-  for (int i = 0; i < width; i++) {
-    sum += v[i];
-  }
-  return sum;
+  typedef float v8 __attribute__((vector_size(32)));
+  typedef float v4 __attribute__((vector_size(16)));
+  v8 a[2];
+  std::memcpy(a, &v, sizeof v);
+  const v8 b = a[0] + a[1];
+  v4 c[2];
+  std::memcpy(c, &b, sizeof b);
+  const v4 d = c[0] + c[1];
+  return (d[0] + d[2]) + (d[1] + d[3]);
 }
 
 LS_INLINE float dot(const float *a, const float *b, int n) {

@@ -23,14 +23,25 @@ array Linear::operator()(const array &x) const {
   if (scales) {
     return mx::quantized_matmul(x, w, *scales, biases, true, group, bits);
   }
-  return mx::matmul(x, w);
+  // Rows from which OpenBLAS is faster: it has read the matrix twice by then, but multiplies better.
+  constexpr int few = 16;
+  return kernels && x.shape(0) <= few ? kernels::matmul(x, w) : mx::matmul(x, *transposed);
+}
+
+static Linear plain(const array &w, bool kernels) {
+  // Evaluated before it is transposed, so that both share one buffer.
+  array stored = w;
+  mx::eval(stored);
+  array transposed = mx::transpose(stored);
+  mx::eval(transposed);
+  return Linear{.w = stored, .transposed = transposed, .kernels = kernels};
 }
 
 array Linear::rows(const array &ids) const {
   if (scales) {
     return mx::dequantize(mx::take(w, ids, 0), mx::take(*scales, ids, 0), mx::take(*biases, ids, 0), group, bits);
   }
-  return mx::take(mx::transpose(w), ids, 0);
+  return mx::take(w, ids, 0);
 }
 
 Weights::Weights(const ls_config &config, const char *const *files, int nfiles) : config_(config) {
@@ -85,12 +96,7 @@ Linear Weights::linear(const std::string &name, int out, int in) {
     if (!mx::issubdtype(w.dtype(), mx::floating)) {
       throw std::runtime_error("tensor " + name + ".weight holds integers and has no scales");
     }
-    // Evaluated before it is transposed, so that the view shares the only buffer.
-    w = config_.native ? w : mx::astype(w, mx::float32);
-    mx::eval(w);
-    w = mx::transpose(w);
-    mx::eval(w);
-    return Linear{w, {}, {}};
+    return plain(config_.native ? w : mx::astype(w, mx::float32), !config_.graph);
   }
 
   array scales = take(name + ".scales");
@@ -106,13 +112,10 @@ Linear Weights::linear(const std::string &name, int out, int in) {
   const int group = in / scales.shape(1), bits = int(int64_t(w.shape(1)) * 32 / in);
   if (config_.native) {
     mx::eval(w, scales, biases);
-    return Linear{w, scales, biases, group, bits};
+    return Linear{.w = w, .scales = scales, .biases = biases, .group = group, .bits = bits};
   }
-  w = mx::dequantize(w, mx::astype(scales, mx::float32), mx::astype(biases, mx::float32), group, bits);
-  mx::eval(w);
-  w = mx::transpose(w);
-  mx::eval(w);
-  return Linear{w, {}, {}};
+  return plain(mx::dequantize(w, mx::astype(scales, mx::float32), mx::astype(biases, mx::float32), group, bits),
+               !config_.graph);
 }
 
 } // namespace ls

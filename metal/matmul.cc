@@ -1,0 +1,88 @@
+//go:build mlx
+
+// y = x W^T for few rows of x and a large W, which is what a decode step does all the time.
+//
+// Such a product is bound by reading W once. OpenBLAS's sgemm packs W first, which reads and writes all of it before
+// the work starts, and its sgemv takes one row of x only. Here every thread takes rows of W and multiplies them with
+// all rows of x while they are in its cache. BenchmarkDecode has the figures (graph=true goes through OpenBLAS).
+
+#include "kernel.h"
+#include "pool.h"
+#include "simd.h"
+
+namespace ls {
+namespace kernels {
+namespace {
+
+using simd::vf;
+using simd::width;
+
+// Four rows of w with M rows of x.
+template <int M> LS_INLINE void tile(const float *w, const float *x, float *y, int k, int ldy) {
+  vf acc[4][M] = {};
+  int i = 0;
+  for (; i + width <= k; i += width) {
+    vf xs[M];
+    for (int m = 0; m < M; m++) {
+      xs[m] = simd::load(x + size_t(m) * k + i);
+    }
+    for (int r = 0; r < 4; r++) {
+      const vf v = simd::load(w + size_t(r) * k + i);
+      for (int m = 0; m < M; m++) {
+        acc[r][m] += v * xs[m];
+      }
+    }
+  }
+  for (int r = 0; r < 4; r++) {
+    for (int m = 0; m < M; m++) {
+      float sum = simd::total(acc[r][m]);
+      for (int j = i; j < k; j++) {
+        sum += w[size_t(r) * k + j] * x[size_t(m) * k + j];
+      }
+      y[size_t(m) * ldy + r] = sum;
+    }
+  }
+}
+
+// Rows from..to-1 of w (n x k) with all rows of x (m x k), into columns from..to-1 of y (m x n).
+LS_CLONES void product(const float *w, const float *x, float *y, int m, int n, int k, int from, int to) {
+  int r = from;
+  for (; r + 4 <= to; r += 4) {
+    const float *wr = w + size_t(r) * k;
+    int i = 0;
+    for (; i + 4 <= m; i += 4) {
+      tile<4>(wr, x + size_t(i) * k, y + size_t(i) * n + r, k, n);
+    }
+    for (; i + 2 <= m; i += 2) {
+      tile<2>(wr, x + size_t(i) * k, y + size_t(i) * n + r, k, n);
+    }
+    for (; i < m; i++) {
+      tile<1>(wr, x + size_t(i) * k, y + size_t(i) * n + r, k, n);
+    }
+  }
+  for (; r < to; r++) {
+    for (int i = 0; i < m; i++) {
+      y[size_t(i) * n + r] = simd::dot(x + size_t(i) * k, w + size_t(r) * k, k);
+    }
+  }
+}
+
+} // namespace
+
+array matmul(const array &x, const array &w) {
+  const int m = x.shape(0), k = w.shape(1), n = w.shape(0);
+  return make(
+      "matmul", {m, n},
+      [m, n, k](const std::vector<array> &in, array &out) {
+        const float *x = in[0].data<float>(), *w = in[1].data<float>();
+        float *y = out.data<float>();
+        // Pieces of about 256 KiB: small enough that a thread which lost its processor holds up little.
+        const int rows = std::max(4, 65536 / k / 4 * 4);
+        Pool::shared().run((n + rows - 1) / rows,
+                           [&](int i) { product(w, x, y, m, n, k, i * rows, std::min(n, (i + 1) * rows)); });
+      },
+      {x, w});
+}
+
+} // namespace kernels
+} // namespace ls
