@@ -61,7 +61,7 @@ func pull(ctx context.Context, m Model, dir string, progress func(Progress)) err
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("model %q is not pulled: %w", m.Name, context.Cause(ctx))
+		return fmt.Errorf("the pull of %q was stopped and nothing is left of it: %w", m.Name, ctx.Err())
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("the disk of %s is full: pulling %q takes %.1f GB for a while; free some and pull again",
 			parent, m.Name, float64(2*m.Fetch+m.gguf.size+m.Disk)/1e9)
