@@ -1,0 +1,360 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// A Prompt is what to ask and how.
+type Prompt struct {
+	Agent       string // sent as X-Agent-ID; "" none
+	Messages    []Message
+	MaxTokens   int
+	Temperature float64 // 0: greedy, which makes answers comparable
+	Seed        uint64
+	Stop        []string
+	NoStream    bool // ask for one JSON answer instead of a stream
+}
+
+// Client sends chat requests to one server and times them. It is safe for concurrent use.
+type Client struct {
+	URL     string        // base, such as http://127.0.0.1:8080, without a slash at the end
+	Model   string        // as the server calls it; "" lets the server decide
+	Key     string        // sent as a bearer token unless ""
+	Timeout time.Duration // of one request; 0: two minutes
+
+	http  *http.Client
+	start time.Time
+}
+
+// NewClient makes a client whose records count from now. It keeps every connection it opens, however many requests are in
+// flight: the default transport's two idle connections a host would put connection set-up into the latencies.
+func NewClient(url string) *Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 0, 4096, 0
+	t.DisableCompression = true
+	return newClient(url, t)
+}
+
+func newClient(url string, t http.RoundTripper) *Client {
+	return &Client{URL: strings.TrimRight(url, "/"), http: &http.Client{Transport: t}, start: time.Now()}
+}
+
+// Since is the time since the client was made, the clock of its records.
+func (c *Client) Since() time.Duration { return time.Since(c.start) }
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Ask sends a prompt that was due at the given time of the client's clock and returns its record. It always returns one:
+// whatever goes wrong is the record's Outcome.
+//
+// Stamps are taken before the bytes they are of are parsed. Sent is when Ask begins: waiting for a connection and writing
+// the request is the client's and the network's share, and stays in the latency.
+func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) Record {
+	r := Record{Agent: p.Agent, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
+		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: ServerTiming{-1, -1, -1, -1, -1}}
+	limit := c.Timeout
+	if limit == 0 {
+		limit = 2 * time.Minute
+	}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := c.exchange(timed, p, &r)
+	r.End = c.Since()
+	switch {
+	case err == nil:
+		return r
+	case ctx.Err() != nil:
+		r.Outcome = Cancelled
+	case timed.Err() != nil:
+		r.Outcome = Timeout
+		err = fmt.Errorf("no end after %v", limit)
+	case r.Outcome != "": // exchange knows better
+	case r.Status == 0:
+		r.Outcome = Refused
+	default:
+		r.Outcome = Truncated
+	}
+	r.Error = err.Error()
+	return r
+}
+
+// exchange does one request. A nil error means that r has its outcome.
+func (c *Client) exchange(ctx context.Context, p Prompt, r *Record) error {
+	// Atomic because the transport calls back from a goroutine of its own, even after Do has given up.
+	var first atomic.Int64
+	first.Store(-1)
+	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { first.Store(int64(c.Since())) },
+	}), p)
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	r.FirstByte = time.Duration(first.Load())
+	if err != nil {
+		return unwrapURL(err)
+	}
+	defer res.Body.Close()
+	r.Status = res.StatusCode
+	r.Server.header(res.Header)
+	if res.StatusCode != http.StatusOK {
+		return refusal(res, r)
+	}
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		err = c.stream(res.Body, r)
+		r.Server.trailer(res.Trailer)
+		return err
+	}
+	r.Server.Total = r.Server.FirstByte
+	return c.whole(res.Body, r)
+}
+
+func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
+	type streamOptions struct {
+		IncludeUsage bool `json:"include_usage"`
+	}
+	body := struct {
+		Model       string         `json:"model,omitempty"`
+		Messages    []Message      `json:"messages"`
+		MaxTokens   int            `json:"max_tokens,omitempty"`
+		Temperature float64        `json:"temperature"`
+		Seed        uint64         `json:"seed,omitempty"`
+		Stop        []string       `json:"stop,omitempty"`
+		Stream      bool           `json:"stream,omitempty"`
+		Options     *streamOptions `json:"stream_options,omitempty"`
+	}{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens, Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop}
+	if !p.NoStream {
+		body.Stream, body.Options = true, &streamOptions{true}
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/v1/chat/completions", bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if p.Agent != "" {
+		req.Header.Set("X-Agent-ID", p.Agent)
+	}
+	if c.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	return req, nil
+}
+
+// completion is an answer or a chunk of one; only what a client needs.
+type completion struct {
+	Choices []struct {
+		Delta   struct{ Content string }
+		Message struct{ Content string }
+		Finish  string `json:"finish_reason"`
+	}
+	Usage *struct {
+		Prompt  int `json:"prompt_tokens"`
+		Output  int `json:"completion_tokens"`
+		Details *struct {
+			Cached int `json:"cached_tokens"`
+		} `json:"prompt_tokens_details"`
+	}
+	Error *struct{ Message string }
+}
+
+// usage takes over the server's token counts. A server that does not report cached tokens leaves them unknown.
+func (v *completion) usage(r *Record) {
+	if v.Usage == nil {
+		return
+	}
+	r.PromptTokens, r.OutputTokens = v.Usage.Prompt, v.Usage.Output
+	if v.Usage.Details != nil {
+		r.CachedTokens = v.Usage.Details.Cached
+	}
+}
+
+// stream reads an answer as it is made. An answer is whole when it has both a finish_reason and the [DONE] that ends it.
+func (c *Client) stream(body io.Reader, r *Record) error {
+	var answer strings.Builder
+	var failure error
+	done := false
+	err := events(body, func(data []byte) bool {
+		now := c.Since()
+		if string(data) == "[DONE]" {
+			done = true
+			return true // read on to the end of the body: the trailers come after it
+		}
+		var v completion
+		if err := json.Unmarshal(data, &v); err != nil {
+			r.Outcome, failure = Failed, fmt.Errorf("event is no chunk: %w", err)
+			return false
+		}
+		if v.Error != nil {
+			r.Outcome, failure = Failed, errors.New(v.Error.Message)
+			return false
+		}
+		v.usage(r)
+		for _, choice := range v.Choices {
+			if choice.Delta.Content != "" {
+				if r.FirstContent < 0 {
+					r.FirstContent = now
+				}
+				r.Chunks = append(r.Chunks, now)
+				answer.WriteString(choice.Delta.Content)
+			}
+			if choice.Finish != "" {
+				r.Finish = choice.Finish
+			}
+		}
+		return true
+	})
+	r.Answer = answer.String()
+	switch {
+	case failure != nil:
+		return failure
+	case err != nil:
+		return fmt.Errorf("stream broke after %d chunks: %w", len(r.Chunks), err)
+	case r.Finish == "" || !done:
+		return fmt.Errorf("stream ended after %d chunks without its %s", len(r.Chunks), missingEnd(r.Finish, done))
+	}
+	r.Outcome = OK
+	return nil
+}
+
+func missingEnd(finish string, done bool) string {
+	if finish == "" {
+		return "finish_reason"
+	}
+	return "[DONE]"
+}
+
+// whole reads an answer that comes in one piece. Its text is there at once, so its first content is its end.
+func (c *Client) whole(body io.Reader, r *Record) error {
+	text, err := io.ReadAll(io.LimitReader(body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("answer broke after %d bytes: %w", len(text), err)
+	}
+	now := c.Since()
+	var v completion
+	if err := json.Unmarshal(text, &v); err != nil {
+		r.Outcome = Failed
+		return fmt.Errorf("answer is no completion: %w", err)
+	}
+	v.usage(r)
+	if len(v.Choices) == 0 || v.Choices[0].Finish == "" {
+		return errors.New("answer without a finish_reason")
+	}
+	r.Answer, r.Finish, r.Outcome = v.Choices[0].Message.Content, v.Choices[0].Finish, OK
+	if r.Answer != "" {
+		r.FirstContent = now
+	}
+	return nil
+}
+
+// refusal classifies an answer other than 200. A 429, or a 503 that says when to come back, is the server saying no
+// cleanly; anything else is a failure.
+func refusal(res *http.Response, r *Record) error {
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	r.Outcome = Failed
+	retry := res.Header.Get("Retry-After")
+	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable && retry != "" {
+		r.Outcome = Rejected
+	}
+	message := strings.TrimSpace(string(text))
+	var v completion
+	if json.Unmarshal(text, &v) == nil && v.Error != nil {
+		message = v.Error.Message
+	}
+	return fmt.Errorf("%s: %s", res.Status, message)
+}
+
+// header takes the server's timings from the head of a response, trailer those that follow a stream.
+func (t *ServerTiming) header(h http.Header) {
+	t.FirstByte = milliseconds(h.Get("X-Request-Latency-Ms"))
+	t.parts(h.Get("Server-Timing"))
+}
+
+func (t *ServerTiming) trailer(h http.Header) {
+	t.Total = milliseconds(h.Get("X-Total-Latency-Ms"))
+	t.parts(h.Get("Server-Timing"))
+}
+
+func (t *ServerTiming) parts(header string) {
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		dur, ok := strings.CutPrefix(strings.TrimSpace(params), "dur=")
+		if !ok {
+			continue
+		}
+		switch name {
+		case "queue":
+			t.Queue = milliseconds(dur)
+		case "prefill":
+			t.Prefill = milliseconds(dur)
+		case "decode":
+			t.Decode = milliseconds(dur)
+		}
+	}
+}
+
+func milliseconds(s string) time.Duration {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v < 1e12) {
+		return -1
+	}
+	return time.Duration(v * float64(time.Millisecond))
+}
+
+// unwrapURL drops the URL that net/http puts in front of every error and that the reader of a report knows.
+func unwrapURL(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// Alive tells whether the server accepts a connection and answers it with anything at all. A context that ends says
+// nothing of the server, which then counts as alive.
+func (c *Client) Alive(ctx context.Context) bool {
+	timed, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return c.status(timed, "/health/live") != 0 || ctx.Err() != nil
+}
+
+// status is the status of a GET, or 0 where there was no answer.
+func (c *Client) status(ctx context.Context, path string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
+	if err != nil {
+		return 0
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0
+	}
+	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
+	res.Body.Close()
+	return res.StatusCode
+}

@@ -1,0 +1,231 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Plan is a measurement: which scenarios, how often, how large.
+type Plan struct {
+	Scenarios    []Scenario
+	Runs         int    // rounds; each gives every scenario one run, so that a slow minute of the machine hits all of them
+	Reps         int    // repetitions of a scenario in a run; Runs*Reps in all
+	PromptTokens int    // roughly, of an agent's first prompt
+	MaxTokens    int    // of an answer
+	Seed         uint64 // of all prompts; a server that has answered this seed before may have them in its cache
+
+	// Progress, unless nil, is called from one goroutine at a time: after every request.
+	Progress func(Progress)
+}
+
+// Progress is where a measurement is.
+type Progress struct {
+	Scenario    string
+	Run         int
+	Done, Total int // repetitions, of the whole plan
+	InFlight    int
+	Outcomes    map[Outcome]int // of the whole plan so far; not to be kept
+	Recent      Dist            // end-to-end latency of the last requests of this scenario
+	Elapsed     time.Duration   // since the measurement began
+	Left        time.Duration   // what the rest will take if it goes on like this; 0 unknown
+}
+
+// A Run is one run of one scenario: a sample of its latencies, and one line in a benchmark file.
+type Run struct {
+	Scenario string
+	Index    int
+	Records  []Record
+	Elapsed  time.Duration // under load; what comes between repetitions does not count
+	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
+}
+
+// Summary describes the run by itself.
+func (r Run) Summary() Summary { return Summarize(r.Scenario, r.Records, r.Elapsed, r.PeakPool) }
+
+// Pool summarises several runs of one scenario, at least one, as one: their records together, their times under load added up.
+func Pool(runs []Run) Summary {
+	var records []Record
+	var elapsed time.Duration
+	peak := -1.0
+	for _, r := range runs {
+		records = append(records, r.Records...)
+		elapsed += r.Elapsed
+		peak = max(peak, r.PeakPool)
+	}
+	return Summarize(runs[0].Scenario, records, elapsed, peak)
+}
+
+// runner carries out a plan.
+type runner struct {
+	plan          Plan
+	load          *StressTestHarness
+	epoch         time.Time // makes the names of agents new to the server
+	tokensPerWord float64
+	poolTokens    int // size of the server's KV pool; 0 unknown
+	blockTokens   int
+}
+
+// Run carries out the plan against a server and returns its runs in the order in which they were made. When the context
+// ends or the server dies it returns what was measured until then, a started run with as many repetitions as ended, and
+// the error.
+func (c *Client) Run(ctx context.Context, plan Plan) ([]Run, error) {
+	r := &runner{plan: plan, load: &StressTestHarness{Client: c}, epoch: time.Now()}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	watch := newWatch(r)
+	r.load.Each = watch.record
+	var runs []Run
+	for i := range plan.Runs {
+		for _, scenario := range plan.Scenarios {
+			run, err := r.run(ctx, scenario, i, watch)
+			if len(run.Records) > 0 {
+				runs = append(runs, run)
+			}
+			if err != nil {
+				return runs, err
+			}
+		}
+	}
+	return runs, nil
+}
+
+// prepare warms the server up, finds out how many tokens its tokenizer makes of a word, and the size of its pool.
+func (r *runner) prepare(ctx context.Context) error {
+	const n = 200
+	warm := r.newAgent("warm-up")
+	record := r.load.Client.Ask(ctx, r.load.Client.Since(), warm.Ask(n, 4))
+	if record.Outcome != OK {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("the server does not answer: %s", record.Error)
+	}
+	r.tokensPerWord = 4.0 / 3 // English, if the server counts nothing
+	if record.PromptTokens > 0 {
+		r.tokensPerWord = float64(record.PromptTokens) / n
+	}
+	metrics, err := r.load.Client.Scrape(ctx)
+	if err != nil {
+		return err
+	}
+	blocks, blockTokens := metrics.Value(poolBlocks), metrics.Value(poolBlockTokens)
+	if blocks > 0 && blockTokens > 0 {
+		r.blockTokens = int(blockTokens)
+		r.poolTokens = int(blocks) * r.blockTokens
+	}
+	return nil
+}
+
+func (r *runner) words(tokens int) int { return max(1, int(float64(tokens)/r.tokensPerWord+0.5)) }
+
+// newAgent makes an agent whose conversation depends on the plan's seed and its name in the plan alone, but whose identity
+// is new to a server that has seen the same plan before.
+func (r *runner) newAgent(name string) *Conversation {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", r.plan.Seed, name)
+	return NewConversation(fmt.Sprintf("%s-%x", name, r.epoch.UnixMilli()), h.Sum64())
+}
+
+func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *watch) (Run, error) {
+	run := Run{Scenario: scenario.Name, Index: index}
+	s := &session{runner: r, scenario: scenario, run: index}
+	peak := r.load.Client.poolPeak(ctx)
+	var err error
+	for s.rep = range r.plan.Reps {
+		watch.begin(scenario.Name, index)
+		var records []Record
+		records, err = scenario.rep(ctx, s)
+		records = slices.DeleteFunc(records, func(r Record) bool { return r.Outcome == "" }) // never sent
+		for i := range records {
+			records[i].Scenario, records[i].Run, records[i].Rep = scenario.Name, index, s.rep
+		}
+		run.Records = append(run.Records, records...)
+		run.Elapsed += span(records)
+		if err != nil {
+			break
+		}
+		watch.end()
+	}
+	run.PeakPool = peak()
+	return run, err
+}
+
+// span is the time from the first request's being due to the last one's end.
+func span(records []Record) time.Duration {
+	if len(records) == 0 {
+		return 0
+	}
+	first, last := records[0].Due, records[0].End
+	for _, r := range records {
+		first, last = min(first, r.Due), max(last, r.End)
+	}
+	return last - first
+}
+
+// watch keeps what Progress tells.
+type watch struct {
+	r     *runner
+	start time.Time
+
+	mu     sync.Mutex // records end on many goroutines
+	now    Progress
+	recent []time.Duration
+}
+
+// recentRequests is how many of the last requests the rolling percentiles look at.
+const recentRequests = 200
+
+func newWatch(r *runner) *watch {
+	w := &watch{r: r, start: time.Now()}
+	w.now.Outcomes = map[Outcome]int{}
+	w.now.Total = r.plan.Runs * r.plan.Reps * len(r.plan.Scenarios)
+	return w
+}
+
+func (w *watch) begin(scenario string, run int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now.Scenario != scenario {
+		w.recent = w.recent[:0]
+	}
+	w.now.Scenario, w.now.Run = scenario, run
+}
+
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Done++
+	w.tell()
+}
+
+func (w *watch) record(r Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Outcomes[r.Outcome]++
+	if r.Outcome == OK {
+		w.recent = append(w.recent, r.Latency())
+		if n := len(w.recent) - recentRequests; n > 0 {
+			w.recent = slices.Delete(w.recent, 0, n)
+		}
+	}
+	w.tell()
+}
+
+func (w *watch) tell() {
+	if w.r.plan.Progress == nil {
+		return
+	}
+	p := w.now
+	p.InFlight = w.r.load.InFlight()
+	p.Recent = Describe(slices.Clone(w.recent))
+	p.Elapsed = time.Since(w.start)
+	if p.Done > 0 {
+		p.Left = time.Duration(float64(p.Elapsed) / float64(p.Done) * float64(p.Total-p.Done))
+	}
+	w.r.plan.Progress(p)
+}

@@ -1,0 +1,104 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// A Scenario is one of the loads that every baseline is made of.
+type Scenario struct {
+	Name   string // the key it has in every file
+	About  string // one sentence for the reader
+	Agents int    // how many send at once
+	Cache  string // what the agents' caches hold when the clock starts: "cold" or "warm"
+
+	rep func(context.Context, *session) ([]Record, error)
+}
+
+// Scenarios are the five, in the order in which they run.
+//
+// In the warm ones an agent keeps its conversation for a whole run: the first turn fills its cache and is not measured,
+// every repetition is its next turn, with all that was asked and answered before in the prompt. That is what agents do,
+// and what makes a hit rate mean something.
+var Scenarios = []Scenario{
+	{Name: "single-cold", Agents: 1, Cache: "cold", rep: cold,
+		About: "one agent that the server has never seen asks one question"},
+	{Name: "single-cached", Agents: 1, Cache: "warm", rep: warm,
+		About: "one agent goes on with its conversation"},
+	{Name: "concurrent-5", Agents: 5, Cache: "warm", rep: warm,
+		About: "5 agents go on with their conversations at the same moment"},
+	{Name: "concurrent-10", Agents: 10, Cache: "warm", rep: warm,
+		About: "10 agents go on with their conversations at the same moment"},
+	{Name: "pool-pressure", Agents: 16, Cache: "cold", rep: pressure,
+		About: "16 new agents at once reserve nine tenths of the KV pool"},
+}
+
+// FindScenario returns the scenario of that name.
+func FindScenario(name string) (Scenario, error) {
+	for _, s := range Scenarios {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Scenario{}, fmt.Errorf("unknown scenario %q", name)
+}
+
+// session is what the repetitions of one run of a scenario share.
+type session struct {
+	*runner
+	scenario Scenario
+	run, rep int
+	agents   []*Conversation // of the warm scenarios
+}
+
+func (s *session) newAgents(n int) []*Conversation {
+	agents := make([]*Conversation, n)
+	for i := range agents {
+		agents[i] = s.newAgent(fmt.Sprintf("%s-%d-%d-%d", s.scenario.Name, s.run, s.rep, i))
+	}
+	return agents
+}
+
+// cold asks as agents that are new.
+func cold(ctx context.Context, s *session) ([]Record, error) {
+	return s.load.RunAgents(ctx, s.newAgents(s.scenario.Agents), 1, s.words(s.plan.PromptTokens), s.plan.MaxTokens)
+}
+
+// warm asks the next turn of every agent. A follow-up is short beside the history, an eighth of the first prompt.
+func warm(ctx context.Context, s *session) ([]Record, error) {
+	if s.agents == nil {
+		s.agents = s.newAgents(s.scenario.Agents)
+		quiet := StressTestHarness{Client: s.load.Client}
+		records, err := quiet.RunAgents(ctx, s.agents, 1, s.words(s.plan.PromptTokens), s.plan.MaxTokens)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range records {
+			if r.Outcome != OK {
+				return nil, fmt.Errorf("%s: agent %s could not begin: %s", s.scenario.Name, r.Agent, r.Error)
+			}
+		}
+	}
+	return s.load.RunAgents(ctx, s.agents, 1, s.words(s.plan.PromptTokens/8), s.plan.MaxTokens)
+}
+
+// pressure sends requests that together may need 89 % of the pool, just under the 90 % at which the server begins to refuse.
+// What a request may need is its prompt and max_tokens, so the pressure is on the moment all are admitted; a stop string
+// that turns up soon ends the answers before they have really grown that long. A server that does not tell the size of its
+// pool gets the same number of ordinary requests, and its peak utilisation stays unknown.
+func pressure(ctx context.Context, s *session) ([]Record, error) {
+	p := s.plan
+	maxTokens := p.MaxTokens
+	if s.poolTokens > 0 {
+		each := 0.89 * float64(s.poolTokens) / float64(s.scenario.Agents)
+		maxTokens = int(math.Floor(each/float64(s.blockTokens)))*s.blockTokens - p.PromptTokens - p.PromptTokens/4
+		maxTokens = max(maxTokens, p.MaxTokens)
+	}
+	prompts := make([]Prompt, s.scenario.Agents)
+	for i, agent := range s.newAgents(len(prompts)) {
+		prompts[i] = agent.Ask(s.words(p.PromptTokens), maxTokens)
+		prompts[i].Stop = []string{".", "\n", "k", "z"}
+	}
+	return s.load.RunConcurrent(ctx, prompts)
+}

@@ -1,0 +1,152 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// StressTestHarness puts load on one server and records every request. Each method is one shape of load; all return a
+// record for every request that was due, in the order they were due, whatever became of it. The error is nil, the
+// context's, or that the server is gone; the records are good in any case.
+type StressTestHarness struct {
+	Client *Client
+
+	// Each, unless nil, is called with every record as its request ends, from several goroutines.
+	Each func(Record)
+
+	inFlight atomic.Int64
+}
+
+// InFlight is how many requests have been sent and have not ended.
+func (h *StressTestHarness) InFlight() int { return int(h.inFlight.Load()) }
+
+// RunConcurrent sends all prompts at once.
+func (h *StressTestHarness) RunConcurrent(ctx context.Context, prompts []Prompt) ([]Record, error) {
+	due := h.Client.Since()
+	records := make([]Record, len(prompts))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var requests sync.WaitGroup
+	for i, p := range prompts {
+		requests.Go(func() { records[i] = h.ask(ctx, cancel, due, p) })
+	}
+	requests.Wait()
+	return records, context.Cause(ctx)
+}
+
+// RunAgents lets every conversation run for the given number of turns, all conversations at once and each a closed loop:
+// an agent's next turn, of n words, is due the moment its last answer has ended. An agent whose turn was not answered asks
+// the next thing all the same, without that turn in its history.
+func (h *StressTestHarness) RunAgents(ctx context.Context, agents []*Conversation, turns, n, maxTokens int) ([]Record, error) {
+	byAgent := make([][]Record, len(agents))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	due := h.Client.Since()
+	var running sync.WaitGroup
+	for i, agent := range agents {
+		running.Go(func() {
+			due := due
+			for range turns {
+				r := h.turn(ctx, cancel, due, agent, n, maxTokens)
+				byAgent[i] = append(byAgent[i], r)
+				if ctx.Err() != nil {
+					return
+				}
+				due = r.End
+			}
+		})
+	}
+	running.Wait()
+	var records []Record
+	for _, r := range byAgent {
+		records = append(records, r...)
+	}
+	return records, context.Cause(ctx)
+}
+
+// RunSustained sends n prompts at a constant rate a second, open loop: a request is sent when it is due, however many
+// are still unanswered.
+func (h *StressTestHarness) RunSustained(ctx context.Context, rate float64, n int, prompt func(i int) Prompt) ([]Record, error) {
+	if rate <= 0 {
+		return nil, fmt.Errorf("rate %g: must be above 0 requests a second", rate)
+	}
+	return h.RunPaced(ctx, Constant{rate}, n, prompt)
+}
+
+// RunBursty sends bursts of size prompts at once, one burst every so often, open loop.
+func (h *StressTestHarness) RunBursty(ctx context.Context, size int, every time.Duration, bursts int, prompt func(i int) Prompt) ([]Record, error) {
+	if size < 1 {
+		return nil, fmt.Errorf("burst of %d requests", size)
+	}
+	return h.RunPaced(ctx, Burst{size, every}, size*bursts, prompt)
+}
+
+// RunRamp sends n prompts at a rate that rises linearly from one to another over a time, open loop.
+func (h *StressTestHarness) RunRamp(ctx context.Context, from, to float64, over time.Duration, n int, prompt func(i int) Prompt) ([]Record, error) {
+	if from < 0 || to <= 0 {
+		return nil, fmt.Errorf("ramp from %g to %g requests a second: must end above 0", from, to)
+	}
+	return h.RunPaced(ctx, Ramp{from, to, over}, n, prompt)
+}
+
+// RunPaced sends n prompts when the pacer wants them. A prompt that is late because the client was, is still timed from
+// when it was due.
+func (h *StressTestHarness) RunPaced(ctx context.Context, pace Pacer, n int, prompt func(i int) Prompt) ([]Record, error) {
+	start := h.Client.Since()
+	records := make([]Record, 0, n)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var requests sync.WaitGroup
+	sleep := time.NewTimer(0)
+	defer sleep.Stop()
+	for i := range n {
+		due := start + pace.Due(i)
+		sleep.Reset(due - h.Client.Since())
+		select {
+		case <-ctx.Done():
+		case <-sleep.C:
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		records = records[:i+1] // never grows beyond its capacity, so &records[i] stays put
+		requests.Go(func() { records[i] = h.ask(ctx, cancel, due, prompt(i)) })
+	}
+	requests.Wait()
+	return records, context.Cause(ctx)
+}
+
+// turn is one turn of a conversation, which it keeps in order: an answer is appended, an unanswered question taken back.
+func (h *StressTestHarness) turn(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, c *Conversation, n, maxTokens int) Record {
+	p := c.Ask(n, maxTokens)
+	turn := c.Turn()
+	r := h.ask(ctx, stop, due, p)
+	r.Turn = turn
+	if r.Outcome == OK {
+		c.Told(r.Answer)
+	} else {
+		c.TakeBack()
+	}
+	return r
+}
+
+// ErrServerGone ends a load early: the server refused a connection and does not accept another.
+var ErrServerGone = errors.New("the server is gone")
+
+func (h *StressTestHarness) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p Prompt) Record {
+	h.inFlight.Add(1)
+	r := h.Client.Ask(ctx, due, p)
+	h.inFlight.Add(-1)
+	if (r.Outcome == Refused || r.Outcome == Truncated) && !h.Client.Alive(ctx) {
+		// One clear error in place of one for every request that was still to come.
+		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
+	}
+	if h.Each != nil {
+		h.Each(r)
+	}
+	return r
+}
