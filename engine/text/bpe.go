@@ -2,12 +2,11 @@ package text
 
 import (
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
-
-	"hash/maphash"
 )
 
 // bpe is the byte-pair encoding model: a word starts as one symbol a character (a byte, for byte-level vocabularies), and

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// normalizer rewrites a piece of text before it is split into words.
+// normalizer rewrites a piece of text before it is split into words. The Unicode forms are x/text's, which puts a U+034F
+// into a run of more than 30 combining marks; Hugging Face tokenizers does not.
 type normalizer func(string) string
 
 func newNormalizers(c *component) ([]normalizer, error) {

@@ -7,10 +7,10 @@ import (
 	"github.com/nikolalohinski/gonja/v2/tokens"
 )
 
-// rewriteConditionals writes each conditional expression of a template as one that gonja can parse anywhere. gonja knows
+// rewrite writes a template so that gonja can parse it. Each conditional expression becomes one that goes anywhere: gonja knows
 // "A if C else B" only as the whole of {{ }} or {% set %}, and no chain of them; Gemma 3's template has one in
 // parentheses. (((C) and [A]) or [B])[0] means the same and evaluates no more of it.
-func rewriteConditionals(source string, cfg *config.Config) string {
+func rewrite(source string, cfg *config.Config) string {
 	lexer := tokens.NewLexer(source, cfg)
 	r := rewriter{source: lexer.Input}
 	stream := tokens.LexAll(source, cfg)
@@ -33,6 +33,10 @@ func rewriteConditionals(source string, cfg *config.Config) string {
 			i++
 		}
 		if statement && from < i {
+			if plain, ok := withoutGeneration[r.toks[from].Val]; ok {
+				out.WriteString(r.source[at:r.toks[from].Pos] + plain)
+				at = r.toks[from].Pos + len(r.toks[from].Val)
+			}
 			from++ // the statement's name
 		}
 		if i == len(r.toks) || from >= i {
@@ -47,6 +51,9 @@ func rewriteConditionals(source string, cfg *config.Config) string {
 	// A template ends without its last newline, which the lexer has taken already and will take again.
 	return out.String() + r.source[at:] + "\n"
 }
+
+// withoutGeneration is what stands for transformers' own statement, which marks what the assistant says for training.
+var withoutGeneration = map[string]string{"generation": "if true", "endgeneration": "endif"}
 
 type rewriter struct {
 	source string

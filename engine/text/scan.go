@@ -12,8 +12,8 @@ type scanner func(s string) int
 // gpt2Pattern is the expression built into the ByteLevel pre-tokenizer.
 const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
-// scanners are the expressions of the models people run, by hand: 60 MB/s of English instead of the 2 MB/s that regexp2
-// reaches. A fuzz test holds the two against each other.
+// scanners are the expressions of the models people run, by hand: 250 MB/s of English instead of regexp2's 4 MB/s. A fuzz
+// test holds the two against each other.
 var scanners = map[string]scanner{
 	gpt2Pattern: scanGPT2,
 	// Llama 3
@@ -22,7 +22,8 @@ var scanners = map[string]scanner{
 	`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`: func(s string) int { return scanLlama3(s, 1) },
 }
 
-// class is what these expressions tell apart: \p{L}, \p{N}, \s, and the rest.
+// class is what these expressions tell apart: \p{L}, \p{N}, \s, and the rest. Go 1.26 knows Unicode 15, Hugging Face
+// tokenizers 0.23 knows 16: the 5004 letters and numbers in between, of scripts such as Garay, are other here.
 type class uint8
 
 const (

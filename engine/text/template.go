@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	_ "embed"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,8 +13,6 @@ import (
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
-
-	_ "embed"
 )
 
 // gemmaTurns is the turn format of Gemma's instruction-tuned models for Gemma models without a template. Unlike theirs
@@ -23,8 +22,8 @@ import (
 var gemmaTurns string
 
 // template is a parsed chat template. It renders as transformers' apply_chat_template does; what gonja does otherwise is
-// mended here: conditional expressions inside of expressions (rewrite.go), a negative index equal to the length
-// (messages), and the filters trim and tojson.
+// mended here: what it cannot parse (rewrite.go), the index -n of a list of n (messages), and the filters trim and tojson.
+// What is left are things that no template of a chat without tools does: % formatting, **, and printing none.
 type template struct {
 	source   string
 	parsed   *exec.Template
@@ -39,7 +38,7 @@ func newTemplate(source string, specials map[string]string) (*template, error) {
 	cfg := config.New()
 	cfg.TrimBlocks, cfg.LeftStripBlocks = true, true
 	const name = "/chat_template"
-	loader, err := loaders.NewMemoryLoader(map[string]string{name: rewriteConditionals(source, cfg)})
+	loader, err := loaders.NewMemoryLoader(map[string]string{name: rewrite(source, cfg)})
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (t *tokenizer) addTokens(j *tokenizerJSON, decode decoder) error {
 
 // markSplitter cuts text where "▁", the space of SentencePiece, follows another character, unless some merge reaches over
 // that place: no merge then does, and each part can be encoded by itself, with the same result. It makes words, and so
-// the cache, of Gemma's text, which has no other cut: 5 -> 15 MB/s on English. nil where it does not apply.
+// the cache, of Gemma's text, which has no other cut: 5.3 -> 16.5 MB/s on English. nil where it does not apply.
 func markSplitter(j *modelJSON, byteLevel bool) splitter {
 	if _, ok := j.Vocab["▁"]; !ok || byteLevel || j.IgnoreMerges {
 		return nil

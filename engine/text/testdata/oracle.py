@@ -4,6 +4,8 @@
     python oracle.py                    # the committed folders bytelevel, split and sentencepiece
     python oracle.py smollm2 DIR        # smollm2.json, from an imported model folder; likewise gemma3-270m
 
+Training is not deterministic: the fixtures and their oracles are made, and committed, together.
+
 Every oracle holds, for each text, the ids with control tokens found (encode) and as plain text (encode_special_tokens),
 and for each chat the text and the ids of transformers' apply_chat_template, or the template's error.
 """
@@ -109,7 +111,9 @@ def bytelevel():
 {{ '<|im_start|>system\\nYou are a test.<|im_end|>\\n' }}
 {%- endif %}
 {{ '<|im_start|>' ~ message['role'] }}
+{% generation %}
 {{ message['content'] + '<|im_end|>' }}
+{% endgeneration %}
 {% endfor %}
 {% if add_generation_prompt %}
 {{ '<|im_start|>assistant\\n' }}
