@@ -41,6 +41,9 @@ type Ramp struct {
 }
 
 func (p Ramp) Due(i int) time.Duration {
+	if i == 0 {
+		return 0
+	}
 	n, over := float64(i), p.Over.Seconds()
 	if climbed := (p.From + p.To) / 2 * over; n >= climbed {
 		return seconds(over + (n-climbed)/p.To)
