@@ -34,6 +34,9 @@ type Engine struct {
 	door   door
 	close  func() error
 
+	// What the model says of itself, asked once: the model may be called from one goroutine at a time only.
+	vocab, context, tokenBytes int
+
 	snapshot atomic.Pointer[Stats]
 	retry    atomic.Int64  // nanoseconds until room is likely
 	done     chan struct{} // closed when the goroutine has ended
@@ -60,7 +63,8 @@ type job struct {
 	submitted, admitted, first time.Time
 }
 
-// New allocates the pool and starts the engine. Close must be called to free both, and closes the model too.
+// New allocates the pool and starts the engine. Close must be called to free both, and closes the model too; after an
+// error the model is still the caller's to close.
 func New(cfg Config) (*Engine, error) {
 	e, err := newEngine(cfg)
 	if err != nil {
@@ -80,11 +84,14 @@ func newEngine(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens, %d bytes: %w", blocks, cfg.BlockTokens, cfg.KVBytes, err)
 	}
 	e := &Engine{
-		cfg:    cfg,
-		blocks: blocks,
-		done:   make(chan struct{}),
-		sched:  newSched(blocks, cfg.BlockTokens, cfg.MaxBatch, cfg.StepTokens),
-		jobs:   make(map[uint64]*job),
+		cfg:        cfg,
+		blocks:     blocks,
+		vocab:      cfg.Model.Vocab(),
+		context:    cfg.Model.Context(),
+		tokenBytes: cfg.Model.KVBytesPerToken(),
+		done:       make(chan struct{}),
+		sched:      newSched(blocks, cfg.BlockTokens, cfg.MaxBatch, cfg.StepTokens),
+		jobs:       make(map[uint64]*job),
 	}
 	e.door.wake = make(chan struct{}, 1)
 	e.close = sync.OnceValue(func() error {
@@ -123,6 +130,9 @@ func (c *Config) complete() (blocks int, err error) {
 		c.KVBytes = 256 << 20
 	}
 	block := int64(c.Model.KVBytesPerToken()) * int64(c.BlockTokens)
+	if block <= 0 {
+		return 0, fmt.Errorf("engine: the model says that a token takes %d bytes in the KV cache", c.Model.KVBytesPerToken())
+	}
 	n := c.KVBytes / block
 	if n < 1 {
 		return 0, fmt.Errorf("engine: %d bytes of KV memory do not hold one block of %d tokens; it takes %d bytes", c.KVBytes, c.BlockTokens, block)
@@ -136,7 +146,7 @@ func (c *Config) complete() (blocks int, err error) {
 //
 // When ctx is done the request ends, and its blocks are back before the step after the running one. The prompt is copied.
 func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
-	if err := r.validate(ctx, e.cfg.Model.Vocab(), e.cfg.Model.Context()); err != nil {
+	if err := r.validate(ctx, e.vocab, e.context); err != nil {
 		if _, ok := errors.AsType[*ContextError](err); ok {
 			e.rejectedContext.Add(1)
 		}
@@ -308,7 +318,7 @@ func (e *Engine) step(b *batch) (err error) {
 			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
 		}
 	}
-	n := len(b.rows) * e.cfg.Model.Vocab()
+	n := len(b.rows) * e.vocab
 	e.logits = slices.Grow(e.logits[:0], n)[:n]
 	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.rows, e.logits); err != nil {
 		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
@@ -318,10 +328,9 @@ func (e *Engine) step(b *batch) (err error) {
 
 // draw picks the token of each row of logits.
 func (e *Engine) draw(b *batch) {
-	vocab := e.cfg.Model.Vocab()
 	e.next = e.next[:0]
 	for i, q := range b.askers {
-		token, ok := e.jobs[q.id].sampler.draw(e.logits[i*vocab:(i+1)*vocab], &e.choices)
+		token, ok := e.jobs[q.id].sampler.draw(e.logits[i*e.vocab:(i+1)*e.vocab], &e.choices)
 		if !ok {
 			token = noToken
 		}
@@ -393,7 +402,7 @@ func (e *Engine) settle() {
 
 func (e *Engine) publish() {
 	st := e.sched.Stats()
-	st.KVBytesPerToken = e.cfg.Model.KVBytesPerToken()
+	st.KVBytesPerToken = e.tokenBytes
 	e.snapshot.Store(&st)
 	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,9 @@ func TestTimesAndMiss(t *testing.T) {
 		want := Result{Finish: FinishLength, PromptTokens: 20, OutputTokens: 4, Miss: "new_agent", Prefill: 3 * time.Second, Decode: 3 * time.Second}
 		if r := s.Result(); r != want {
 			t.Errorf("result %+v, want %+v", r, want)
+		}
+		if first := <-second.Tokens(); first.Queue != 6*time.Second || first.Prefill != time.Second {
+			t.Errorf("the one who waited: first token after queue %v and prefill %v, want 6s and 1s", first.Queue, first.Prefill)
 		}
 		drainTokens(second)
 		want = Result{Finish: FinishLength, PromptTokens: 3, OutputTokens: 1, Miss: "new_agent", Queue: 6 * time.Second, Prefill: time.Second}
@@ -219,30 +223,30 @@ func TestCancel(t *testing.T) {
 type countingContext struct {
 	context.Context
 	done     chan struct{} // not the embedded context's, else package context would watch that one directly
-	watchers *int
+	watchers *atomic.Int64
 }
 
 func (c countingContext) Done() <-chan struct{} { return c.done }
 
 func (c countingContext) AfterFunc(f func()) func() bool {
-	*c.watchers++
-	return func() bool { *c.watchers--; return true }
+	c.watchers.Add(1)
+	return func() bool { c.watchers.Add(-1); return true }
 }
 
 // A context that outlives its requests, as a server's may, does not collect them.
 func TestContextIsLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		watchers := 0
+		var watchers atomic.Int64
 		ctx := countingContext{t.Context(), make(chan struct{}), &watchers}
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4})
 		s := ask(t, e, ctx, "a", count(1, 6), 2)
 		synctest.Wait()
-		if watchers != 1 {
-			t.Errorf("%d watchers while the request runs, want 1", watchers)
+		if n := watchers.Load(); n != 1 {
+			t.Errorf("%d watchers while the request runs, want 1", n)
 		}
 		drainTokens(s)
-		if watchers != 0 {
-			t.Errorf("%d watchers after it has ended, want none", watchers)
+		if n := watchers.Load(); n != 0 {
+			t.Errorf("%d watchers after it has ended, want none", n)
 		}
 	})
 }

@@ -118,7 +118,6 @@ type trial struct {
 	e       *Engine
 	fake    *fakeModel
 	fails   bool // a step is to fail, or has failed
-	panics  bool
 	history [8][]int32 // each agent's conversation as the requests say it went, whatever became of them
 	asked   []*asked
 	refused int

@@ -44,7 +44,7 @@ func FuzzPool(f *testing.F) {
 		for len(script) >= 2 {
 			verb, b := script[0]%7, int32(script[1]%blocks)
 			script = script[2:]
-			pinned, cached, free := d.counts()
+			_, cached, free := d.counts()
 			live := len(d.pins[b])+len(d.holds[b]) > 0
 			room := free + cached - d.promised
 			switch verb {
@@ -92,7 +92,7 @@ func FuzzPool(f *testing.F) {
 					}
 				}
 			}
-			pinned, cached, free = d.counts()
+			pinned, cached, free := d.counts()
 			peak = max(peak, pinned+d.promised)
 			used, idle, rest := p.split()
 			if used != pinned+d.promised || used+idle+rest != blocks || idle > cached || rest > free || p.peak != peak || p.available() != idle+rest {

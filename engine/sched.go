@@ -50,7 +50,7 @@ type sequence struct {
 	stop   []int32 // ids that end it
 
 	tokens   []int32 // the prompt, then the answer so far
-	blocks   []int32 // table: room for computed tokens, and during a step for its chunk
+	blocks   []int32 // table: ceil(computed/blockTokens) of them, and during a step those of its chunk too
 	computed int     // tokens whose KV is in blocks
 	reserved int     // blocks it may still claim
 	chunk    int     // tokens in the planned step
@@ -330,8 +330,7 @@ func (s *sched) append(q *sequence, token int32) event {
 // end gives back all that a sequence has, after its agent's memory took what it keeps.
 func (s *sched) end(q *sequence, token int32, why Finish) event {
 	if why != FinishError {
-		used := (q.computed + s.store.index.blockTokens - 1) / s.store.index.blockTokens
-		s.store.keep(q.agent, q.tokens[:q.computed], q.blocks[:used], !q.decoding())
+		s.store.keep(q.agent, q.tokens[:q.computed], q.blocks, !q.decoding())
 	}
 	for _, b := range q.blocks {
 		s.store.release(b)
