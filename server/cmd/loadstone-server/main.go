@@ -1,0 +1,17 @@
+// Loadstone-server serves one model over the OpenAI chat API. Run it with -h for its flags.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"loadstone/server/daemon"
+)
+
+func main() {
+	if err := daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "loadstone-server:", err)
+		os.Exit(1)
+	}
+}

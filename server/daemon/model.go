@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+
+	"loadstone/engine"
+	"loadstone/engine/catalog"
+	"loadstone/engine/checkpoint"
+	"loadstone/engine/ref"
+	"loadstone/engine/text"
+	"loadstone/metal"
+)
+
+// loaded is a model that is ready to serve, or why there is none.
+type loaded struct {
+	engine *engine.Engine
+	text   *text.Model
+	err    error
+}
+
+// load reads the model's weights and its text and starts an engine over them.
+func load(src catalog.Source, backend string, cfg engine.Config) loaded {
+	t, err := text.Load(src.FS)
+	if err != nil {
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
+	}
+	cfg.Model, err = open(src, backend)
+	if err != nil {
+		return loaded{err: fmt.Errorf("model %s on %s: %w", src.Name, backend, err)}
+	}
+	e, err := engine.New(cfg)
+	if err != nil {
+		cfg.Model.Close()
+		return loaded{err: err}
+	}
+	return loaded{engine: e, text: t}
+}
+
+func open(src catalog.Source, backend string) (engine.Model, error) {
+	if backend == "ref" {
+		c, err := checkpoint.Open(src.FS)
+		if err != nil {
+			return nil, err
+		}
+		return ref.New(c)
+	}
+	dir := src.Dir
+	if dir == "" { // MLX reads files, and the embedded model is none
+		tmp, err := os.MkdirTemp("", "loadstone-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(tmp)
+		if err := os.CopyFS(tmp, src.FS); err != nil {
+			return nil, err
+		}
+		dir = tmp
+	}
+	return metal.Open(dir)
+}

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"loadstone/engine"
+	"loadstone/metal"
+)
+
+// options are the command line.
+type options struct {
+	addr      string
+	model     string
+	backend   string
+	engine    engine.Config // all but the model
+	accessLog string
+	origins   string
+	drain     time.Duration
+	version   bool
+}
+
+const usage = `Serves one model over the OpenAI chat API, until SIGTERM or an interrupt; a second signal exits at once.
+
+  POST /v1/chat/completions    GET /v1/models    GET /health/live|ready|startup    GET /metrics
+
+`
+
+// parse reads the command line. Help goes to stdout, and its error is flag.ErrHelp.
+func parse(args []string, stdout io.Writer) (*options, error) {
+	o := new(options)
+	f := flag.NewFlagSet("serve", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // the error alone says what is wrong; its caller prints it
+	f.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
+	f.StringVar(&o.backend, "backend", "auto", "what runs it: metal (MLX), ref (pure Go), or auto: metal where this build has it")
+	o.engine.KVBytes = 256 << 20
+	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
+	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
+	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that run at once")
+	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model")
+	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
+	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
+	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
+	f.DurationVar(&o.drain, "drain-timeout", 30*time.Second, "how long answers in flight may take after the first signal")
+	f.BoolVar(&o.version, "version", false, "print versions and exit")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(stdout, usage)
+			f.SetOutput(stdout)
+			f.PrintDefaults()
+		}
+		return nil, err
+	}
+	return o, o.check(f.Args())
+}
+
+func (o *options) check(rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("unexpected argument %q; -h lists the flags", rest[0])
+	}
+	switch o.backend {
+	case "auto":
+		o.backend = "ref"
+		if metal.Available {
+			o.backend = "metal"
+		}
+	case "ref":
+	case "metal":
+		if !metal.Available {
+			return metal.ErrUnavailable
+		}
+	default:
+		return fmt.Errorf("unknown backend %q; want auto, ref or metal", o.backend)
+	}
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{{"block-tokens", o.engine.BlockTokens}, {"max-batch", o.engine.MaxBatch}, {"step-tokens", o.engine.StepTokens}, {"max-queue", o.engine.MaxQueue}} {
+		if n.value < 1 {
+			return fmt.Errorf("-%s is %d; want at least 1", n.flag, n.value)
+		}
+	}
+	return nil
+}
+
+// byteSize is a flag: bytes, or a number of KiB, MiB or GiB.
+type byteSize int64
+
+func (b *byteSize) String() string { return formatBytes(int64(*b)) }
+
+func (b *byteSize) Set(s string) error {
+	number, shift := s, 0
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			number, shift = n, 10*(i+1)
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil || n < 1 || n > (1<<62)>>shift {
+		return errors.New("want a number of bytes, or one with KiB, MiB or GiB")
+	}
+	*b = byteSize(n << shift)
+	return nil
+}
+
+func formatBytes(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB"}
+	i := 0
+	for n >= 1024 && n%1024 == 0 && i < len(units)-1 {
+		n /= 1024
+		i++
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d %s", n, units[0])
+	}
+	return fmt.Sprintf("%d%s", n, units[i])
+}
