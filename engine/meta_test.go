@@ -117,7 +117,7 @@ type asked struct {
 type trial struct {
 	e       *Engine
 	fake    *fakeModel
-	fails   bool // a step is to fail, or has failed
+	fails   bool       // a step is to fail, or has failed
 	history [8][]int32 // each agent's conversation as the requests say it went, whatever became of them
 	asked   []*asked
 	refused int
