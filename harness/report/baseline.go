@@ -66,6 +66,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Cores":      plural(r.Host.Cores, "core"),
 		"Memory":     orUnknown(bytesIfKnown(r.Host.Memory)),
 		"StartUp":    r.startUp(),
+		"Used":       r.used(),
 		"P99Needs":   p99Needs,
 	})
 }
@@ -129,6 +130,14 @@ func (r *Report) startUp() string {
 		return "not measured: the subject was already running"
 	}
 	return duration(r.StartUp) + " from start to ready, loading the model included; not part of any latency"
+}
+
+// used says what the subject's process took of the machine, "" when unknown.
+func (r *Report) used() string {
+	if r.System.Memory <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s of memory, %s of processor time", byteSize(r.System.Memory), duration(r.System.CPU))
 }
 
 func hitRate(s harness.Summary) string {

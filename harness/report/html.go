@@ -42,6 +42,7 @@ type page struct {
 	Date, Subject  string
 	Cores, Memory  string
 	StartUpText    string
+	Used           string
 	Targets        []targetCard
 	Met            int
 	Strips         stripChart
@@ -61,7 +62,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript),
 		Title: r.System.Model + on(r.System.Backend), Verdict: r.verdict(),
 		Date: r.Start.Format("2 January 2006, 15:04 MST"), Subject: r.subject(),
-		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(),
+		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
 		P99Needs: p99Needs, Dots: map[string][]dot{},
 	}

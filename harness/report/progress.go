@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -18,33 +16,19 @@ import (
 // redrawEvery is how often the line of a terminal changes: often enough to look alive, seldom enough to cost nothing.
 const redrawEvery = 100 * time.Millisecond
 
-// rolling is over how many of the latest requests the percentiles of the line are taken.
-const rolling = 200
-
-// Progress tells how far a measurement is: one line that is redrawn on a terminal, else one line per round of runs. Its
-// methods may be called by the goroutines that make the requests.
-type Progress struct {
+// A ProgressLine shows how far a measurement is: one line that is redrawn on a terminal, else a line at the end of each
+// round of runs.
+type ProgressLine struct {
 	w     io.Writer
 	width int // of the terminal; 0: not a terminal
-	color bool
-
-	mu       sync.Mutex
-	start    time.Time
-	drawn    time.Time
-	scenario string
-	run      int // 0-based
-	runs     int
-	total    int // runs of all scenarios
-	finished int
-	inFlight int
-	requests int
-	errors   int
-	recent   []time.Duration // ring of the latest latencies
+	runs  int
+	drawn time.Time
+	last  harness.Progress
 }
 
-// NewProgress shows the progress of scenarios × runs on w.
-func NewProgress(w io.Writer, scenarios, runs int) *Progress {
-	p := &Progress{w: w, runs: runs, total: scenarios * runs, start: time.Now(), color: Color(w)}
+// NewProgressLine shows a measurement of so many runs on w.
+func NewProgressLine(w io.Writer, runs int) *ProgressLine {
+	p := &ProgressLine{w: w, runs: runs}
 	if Terminal(w) {
 		p.width = 80
 		if n, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && n > 20 {
@@ -54,108 +38,71 @@ func NewProgress(w io.Writer, scenarios, runs int) *Progress {
 	return p
 }
 
-// Run says that run (0-based) of scenario begins.
-func (p *Progress) Run(scenario string, run int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if run != p.run && p.width == 0 {
-		fmt.Fprintln(p.w, p.line())
-	}
-	p.scenario, p.run = scenario, run
-	p.draw(true)
-}
-
-// RunDone says that the run is over.
-func (p *Progress) RunDone() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.finished++
-	p.draw(true)
-}
-
-// Sent says that a request went out.
-func (p *Progress) Sent() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.inFlight++
-	p.draw(false)
-}
-
-// Ended says how a request that went out came back.
-func (p *Progress) Ended(r *harness.Record) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.inFlight--
-	switch r.Outcome {
-	case harness.OK:
-		if len(p.recent) < rolling {
-			p.recent = append(p.recent, r.Latency())
-		} else {
-			p.recent[p.requests%rolling] = r.Latency()
+// Show is for harness.Plan's Progress, and like it not for several goroutines at a time.
+func (p *ProgressLine) Show(now harness.Progress) {
+	last := p.last
+	p.last = now
+	p.last.Outcomes = nil // not to be kept
+	switch {
+	case p.width > 0:
+		if now.Done == now.Total || time.Since(p.drawn) >= redrawEvery {
+			p.drawn = time.Now()
+			fmt.Fprint(p.w, "\r\x1b[2K"+p.fit(now))
 		}
-	case harness.Rejected, harness.Cancelled:
-	default:
-		p.errors++
+	case now.Done > last.Done && now.Done*p.runs%now.Total == 0: // a round of all scenarios is over
+		fmt.Fprintln(p.w, p.line(now))
 	}
-	p.requests++
-	p.draw(false)
 }
 
 // Close ends the line and leaves its last state on the screen.
-func (p *Progress) Close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.requests == 0 && p.width == 0 {
-		return
+func (p *ProgressLine) Close() {
+	if p.width > 0 && p.last.Total > 0 {
+		fmt.Fprintln(p.w)
 	}
-	if p.width > 0 {
-		p.draw(true)
-	} else {
-		fmt.Fprint(p.w, p.line())
-	}
-	fmt.Fprintln(p.w)
 }
 
-func (p *Progress) draw(now bool) {
-	if p.width == 0 || !now && time.Since(p.drawn) < redrawEvery {
-		return
-	}
-	p.drawn = time.Now()
-	line := p.line()
+// fit puts a bar before the line where the terminal has room for both, and cuts the line where it has not even room for it.
+func (p *ProgressLine) fit(now harness.Progress) string {
 	const bar = 20
-	if room := p.width - 1 - utf8.RuneCountInString(line); room > bar+3 {
-		line = p.bar(bar) + "  " + line
+	line := p.line(now)
+	if p.width-1-utf8.RuneCountInString(line) >= bar+2 {
+		full := bar * now.Done / max(now.Total, 1)
+		return strings.Repeat("━", full) + strings.Repeat("─", bar-full) + "  " + line
 	}
 	if r := []rune(line); len(r) >= p.width {
-		line = string(r[:p.width-1])
+		return string(r[:p.width-1])
 	}
-	fmt.Fprint(p.w, "\r\x1b[2K"+line)
+	return line
 }
 
-func (p *Progress) bar(width int) string {
-	full := width * p.finished / max(p.total, 1)
-	return strings.Repeat("━", full) + strings.Repeat("─", width-full)
-}
-
-// line is the state in words. Nothing is extrapolated before a tenth of the runs is done.
-func (p *Progress) line() string {
-	elapsed := time.Since(p.start)
-	parts := []string{fmt.Sprintf("%-13s", p.scenario), fmt.Sprintf("round %d/%d", p.run+1, p.runs),
-		fmt.Sprintf("%d requests", p.requests)}
-	if s := elapsed.Seconds(); s > 0 && p.requests > 0 {
-		parts = append(parts, rate(float64(p.requests)/s)+" req/s")
+func (p *ProgressLine) line(now harness.Progress) string {
+	requests, failed := 0, 0
+	for outcome, n := range now.Outcomes {
+		requests += n
+		switch outcome {
+		case harness.OK, harness.Rejected, harness.Cancelled:
+		default:
+			failed += n
+		}
 	}
-	parts = append(parts, fmt.Sprintf("%d in flight", p.inFlight), plural(p.errors, "error"))
-	if len(p.recent) > 0 {
-		sorted := slices.Sorted(slices.Values(p.recent))
-		d := harness.Describe(sorted)
-		parts = append(parts, "p50 "+duration(d.P50), "p99 "+duration(d.P99))
+	parts := []string{
+		fmt.Sprintf("round %d/%d", now.Run+1, p.runs),
+		fmt.Sprintf("%-13s", now.Scenario),
+		fmt.Sprintf("%d/%d", now.Done, now.Total),
+		plural(requests, "request"),
 	}
-	if p.finished >= p.total {
-		parts = append(parts, "took "+elapsed.Round(100*time.Millisecond).String())
-	} else if 10*p.finished >= p.total {
-		left := elapsed * time.Duration(p.total-p.finished) / time.Duration(p.finished)
-		parts = append(parts, "ETA "+left.Round(time.Second).String())
+	if s := now.Elapsed.Seconds(); s > 0 {
+		parts = append(parts, rate(float64(requests)/s)+" req/s")
+	}
+	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), plural(failed, "error"))
+	if now.Recent.N > 0 {
+		parts = append(parts, "p50 "+duration(now.Recent.P50), "p99 "+duration(now.Recent.P99))
+	}
+	switch {
+	case now.Done == now.Total:
+		parts = append(parts, "took "+now.Elapsed.Round(100*time.Millisecond).String())
+	case now.Left > 0:
+		parts = append(parts, "ETA "+now.Left.Round(time.Second).String())
 	}
 	return strings.Join(parts, "  ")
 }

@@ -31,6 +31,10 @@ type System struct {
 	Backend string // "ref", "metal", "" when unknown
 	Quant   string // weights as the model stores them: "f32", "q4", "" when unknown
 	Threads int    // threads the subject may use; 0 unknown
+
+	// What the subject's process had used by the end of the measurement; 0 unknown.
+	Memory int64         // resident, bytes
+	CPU    time.Duration // user and system
 }
 
 // Load says what was asked of the subject.

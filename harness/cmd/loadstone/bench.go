@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/report"
+)
+
+const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
+
+  bench.txt      Go benchmark format, for benchstat
+  records.jsonl  every request with all its times
+  baseline.md    the baseline document
+  report.html    the same to look at, one file that needs no network
+
+The server is this program itself as another process (loadstone serve), or any OpenAI-compatible one with -url.
+Flags after -- are those of loadstone serve.`
+
+const benchExamples = `  loadstone bench                                      the embedded model, all scenarios
+  loadstone bench -model smollm2 -max-tokens 64
+  loadstone bench -scenario single-cold,single-cached -n 20
+  loadstone bench -url http://127.0.0.1:8080 -out before
+  loadstone bench -- -max-batch 4                      another setting of the server
+  benchstat before/bench.txt after/bench.txt
+
+Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is missed,
+4 the server cannot be reached or started, 130 interrupted. Whatever was measured is written in any case.
+`
+
+// benchOptions are the command line of bench.
+type benchOptions struct {
+	model, backend, url, out string
+	scenarios                []harness.Scenario
+	n, runs                  int
+	promptTokens, maxTokens  int
+	seed                     uint64
+	json, strict, quiet      bool
+	answers                  bool
+	serve                    []string // for the subject
+}
+
+func bench(ctx context.Context, e *env, args []string) error {
+	o, err := parseBench(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	start := time.Now()
+	if o.out == "" {
+		o.out = filepath.Join("loadstone-results", start.Format("20060102-150405"))
+	}
+	results, err := newResults(o.out)
+	if err != nil {
+		return err
+	}
+	defer results.closeLogs()
+	s, err := findSubject(ctx, e, o, results)
+	if err != nil {
+		results.removeIfEmpty()
+		return err
+	}
+	defer s.stop()
+
+	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp,
+		Load: report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed}}
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "%s at %s: %d scenarios, %d runs of %d repetitions\n", r.System.Model, s.system.URL, len(o.scenarios), r.Load.Runs, r.Load.Reps)
+	}
+	runs, failure := o.measure(ctx, e, s)
+	s.usage(r)
+	r.Scenarios = collect(o, runs)
+	if failure != nil {
+		failure = s.explain(ctx, failure)
+		r.Stopped = failure.Error()
+	}
+	if len(runs) == 0 {
+		results.removeIfEmpty()
+		return failure
+	}
+	if err := results.write(r, o.answers); err != nil {
+		return errors.Join(failure, err)
+	}
+	if err := results.print(e, r, o.json); err != nil {
+		return errors.Join(failure, err)
+	}
+	if failure == nil && o.strict && len(r.Missed()) > 0 {
+		return &exitError{exitMissed, fmt.Errorf("%d of %d targets not met", len(r.Missed()), len(r.Judge()))}
+	}
+	return failure
+}
+
+func parseBench(e *env, args []string) (*benchOptions, error) {
+	o := new(benchOptions)
+	var names string
+	var remote bool
+	f := flags("bench", benchAbout, benchExamples, e.stdout)
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
+	f.StringVar(&o.backend, "backend", "auto", "what runs the model: metal (MLX), ref (pure Go), auto")
+	f.StringVar(&o.url, "url", "", "measure the server at this `address` instead of starting one")
+	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
+	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenarioNames(), ", ")+")")
+	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
+	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
+	f.IntVar(&o.promptTokens, "prompt-tokens", 128, "tokens of an agent's first prompt, roughly")
+	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+	f.Uint64Var(&o.seed, "seed", 1, "of the prompts")
+	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
+	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
+	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed")
+	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
+	f.BoolVar(&o.quiet, "q", false, "no progress")
+	if err := parse(f, args); err != nil {
+		return nil, err
+	}
+	o.serve = f.Args()
+	set := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	if len(o.serve) > 0 && !slices.Contains(args, "--") {
+		return nil, usageError("unexpected argument %q; loadstone bench -h lists the flags", o.serve[0])
+	}
+	if err := o.check(set, remote); err != nil {
+		return nil, err
+	}
+	var err error
+	o.scenarios, err = chooseScenarios(names)
+	return o, err
+}
+
+func (o *benchOptions) check(set map[string]bool, remote bool) error {
+	for name, v := range map[string]int{"n": o.n, "runs": o.runs, "prompt-tokens": o.promptTokens, "max-tokens": o.maxTokens} {
+		if v < 1 {
+			return usageError("-%s is %d; want at least 1", name, v)
+		}
+	}
+	if !set["runs"] {
+		o.runs = min(o.runs, o.n)
+	}
+	if o.n%o.runs != 0 {
+		return usageError("-n %d cannot be split evenly into -runs %d", o.n, o.runs)
+	}
+	if o.url == "" {
+		return nil
+	}
+	if set["backend"] || len(o.serve) > 0 {
+		return usageError("-backend and flags after -- are for a server that bench starts; with -url it runs already")
+	}
+	if !set["model"] {
+		o.model = ""
+	}
+	var err error
+	o.url, err = checkURL(o.url, remote)
+	return err
+}
+
+func scenarioNames() []string {
+	var names []string
+	for _, s := range harness.Scenarios {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func chooseScenarios(names string) ([]harness.Scenario, error) {
+	if names == "" {
+		return harness.Scenarios, nil
+	}
+	var chosen []harness.Scenario
+	for name := range strings.SplitSeq(names, ",") {
+		s, err := harness.FindScenario(strings.TrimSpace(name))
+		if err != nil {
+			return nil, usageError("%w; known are %s", err, strings.Join(scenarioNames(), ", "))
+		}
+		if slices.ContainsFunc(chosen, func(c harness.Scenario) bool { return c.Name == s.Name }) {
+			return nil, usageError("scenario %s is named twice", s.Name)
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen, nil
+}
+
+// measure carries the plan out and shows its progress.
+func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]harness.Run, error) {
+	client := harness.NewClient(s.system.URL)
+	client.Model = s.system.Model
+	defer client.Close()
+	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed}
+	if !o.quiet {
+		line := report.NewProgressLine(e.stderr, o.runs)
+		defer line.Close()
+		plan.Progress = line.Show
+	}
+	return client.Run(ctx, plan)
+}
+
+// collect groups the runs by scenario, in the order of the scenarios.
+func collect(o *benchOptions, runs []harness.Run) []report.Scenario {
+	var all []report.Scenario
+	for _, sc := range o.scenarios {
+		var own []harness.Run
+		s := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, About: sc.About, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens}
+		for _, run := range runs {
+			if run.Scenario == sc.Name {
+				own = append(own, run)
+				s.Runs = append(s.Runs, run.Summary())
+				s.Records = append(s.Records, run.Records...)
+			}
+		}
+		if len(own) > 0 {
+			s.Pooled = harness.Pool(own)
+			all = append(all, s)
+		}
+	}
+	return all
+}

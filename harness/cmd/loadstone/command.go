@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// A command is one of loadstone's.
+type command struct {
+	name    string
+	args    string // what comes after the name, for the usage line
+	summary string
+	run     func(ctx context.Context, e *env, args []string) error
+}
+
+// env is where a command reads and writes.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// commands lists them in the order of the overview. It is a function because help prints it.
+func commands() []command {
+	return []command{
+		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
+		{"serve", "[flags]", "serve a model over the OpenAI chat API", serve},
+		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
+		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},
+		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME", "the models on this machine", model},
+		{"help", "[TOPIC]", "more about a command or a topic", help},
+		{"version", "", "print the version", version},
+	}
+}
+
+func findCommand(name string) *command {
+	for _, c := range commands() {
+		if c.name == name {
+			return &c
+		}
+	}
+	return nil
+}
+
+// Exit codes. They are documented in the help topic exit.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // the work was begun and went wrong: a server that died, a request that failed
+	exitUsage       = 2   // the command line makes no sense: flags, names, unknown models
+	exitMissed      = 3   // bench -strict: measured, and a target was missed
+	exitUnreachable = 4   // the server could not be reached or started
+	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
+)
+
+// An exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error // nil: everything is said already
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitCode tells the user of the error, in one line, and returns its code.
+func exitCode(err error, stderr io.Writer) int {
+	var coded *exitError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &coded):
+		if coded.err != nil {
+			fmt.Fprintln(stderr, "loadstone:", oneLine(coded.err))
+		}
+		return coded.code
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "loadstone: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintln(stderr, "loadstone:", oneLine(err))
+	return exitFailed
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// interruptible returns a context that Ctrl-C and SIGTERM end. After the first signal the second has its default effect.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// flags makes the flag set of a command. Help goes to stdout as a whole; an error is left to its caller to print.
+func flags(name, about, examples string, stdout io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {
+		usage := name
+		if c := findCommand(name); c != nil && c.args != "" {
+			usage += " " + c.args
+		}
+		fmt.Fprintf(stdout, "usage: loadstone %s\n\n%s\n", usage, about)
+		if hasFlags(f) {
+			fmt.Fprint(stdout, "\nFlags:\n")
+			f.SetOutput(stdout)
+			f.PrintDefaults()
+			f.SetOutput(io.Discard)
+		}
+		if examples != "" {
+			fmt.Fprintf(stdout, "\nExamples:\n%s", examples)
+		}
+	}
+	return f
+}
+
+func hasFlags(f *flag.FlagSet) bool {
+	any := false
+	f.VisitAll(func(*flag.Flag) { any = true })
+	return any
+}
+
+// parse parses a command's flags; a mistake names the way to the help.
+func parse(f *flag.FlagSet, args []string) error {
+	err := f.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return usageError("%w; loadstone %s -h lists the flags", err, f.Name())
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func overview() string {
+	var b strings.Builder
+	b.WriteString("Loadstone measures the latency of LLM inference servers under load, and serves models itself.\n\nusage: loadstone COMMAND [ARGUMENTS]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.summary)
+	}
+	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h. Topics of help: %s.\n", strings.Join(topicNames(), ", "))
+	return b.String()
+}
+
+func help(ctx context.Context, e *env, args []string) error {
+	switch {
+	case len(args) == 0:
+		_, err := fmt.Fprint(e.stdout, overview())
+		return err
+	case len(args) > 1:
+		return usageError("help takes one topic")
+	case topics[args[0]] != "":
+		_, err := fmt.Fprint(e.stdout, topics[args[0]])
+		return err
+	}
+	if c := findCommand(args[0]); c != nil && c.name != "help" && c.name != "version" {
+		return c.run(ctx, e, []string{"-h"})
+	}
+	return usageError("no help on %q; topics are %s, and every command", args[0], strings.Join(topicNames(), ", "))
+}
+
+func topicNames() []string {
+	var names []string
+	for name := range topics {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+var topics = map[string]string{
+	"scenarios": `The five scenarios of bench, each repeated 100 times by default:
+
+  single-cold     one agent that the server has never seen asks one question: the whole prompt is read
+  single-cached   one agent goes on with its conversation: what was said before is in its cache
+  concurrent-5    five agents go on with theirs at the same moment
+  concurrent-10   ten do
+  pool-pressure   sixteen new agents at once reserve nine tenths of the server's KV pool
+
+The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
+falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
+queue and caches and are not independent of each other.
+`,
+	"targets": `A baseline is held to four targets:
+
+  p50 < 500 ms, p95 < 2000 ms, p99 < 5000 ms   end to end, from the moment a request was due to its last byte
+  cache hit rate > 80 %                        of the prompt tokens, where the caches start warm
+
+A target is met when every scenario meets it, and the figure shown is the worst scenario's. Failed requests count as
+never answered. Refusals (429) and cancelled requests are counted apart. loadstone bench -strict exits with 3 when a
+target is missed.
+`,
+	"exit": `Exit codes:
+
+    0  done
+    1  it was begun and went wrong: a server that died, a request that was refused, files that do not agree
+    2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's
+    3  bench -strict: measured, and a target was missed
+    4  the server cannot be reached or started
+  130  interrupted; what was measured until then is kept and reported
+`,
+	"results": `bench writes a folder:
+
+  report.html    to look at; one file that loads nothing
+  baseline.md    the baseline document: summary, method, results, targets, bottlenecks, recommendations
+  bench.txt      Go benchmark format. Compare two: benchstat before/bench.txt after/bench.txt
+  records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
+                 timing. No prompts; answers only with -answers
+  access.log     the server's own latencies; loadstone logs -records records.jsonl access.log sets them beside the client's
+  server.log     what else the server said
+`,
+}

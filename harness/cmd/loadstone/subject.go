@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"loadstone/engine/catalog"
+	"loadstone/harness"
+	"loadstone/harness/report"
+	"loadstone/metal"
+)
+
+// A subject is the server that is measured: one that bench started and will stop, or one that was there.
+type subject struct {
+	system  report.System
+	startUp time.Duration
+	process *harness.Process // nil: somebody else's
+}
+
+func findSubject(ctx context.Context, e *env, o *benchOptions, results *results) (*subject, error) {
+	if o.url == "" {
+		return startSubject(ctx, e, o, results)
+	}
+	served, err := servedModel(ctx, o.url)
+	if err != nil {
+		return nil, err
+	}
+	if o.model == "" {
+		o.model = served
+	}
+	return &subject{system: report.System{Name: "server", URL: o.url, Model: o.model}}, nil
+}
+
+// startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.
+func startSubject(ctx context.Context, e *env, o *benchOptions, results *results) (*subject, error) {
+	src, err := catalog.Open(o.model)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"serve", "-addr", "127.0.0.1:0", "-model", o.model, "-backend", o.backend, "-access-log", results.path("access.log")}, o.serve...)
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
+	}
+	p, err := harness.Start(ctx, results.serverLog, self, args...)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		// The server is this program, so its last words carry this program's name already.
+		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
+	}
+	version, commit := buildVersion()
+	return &subject{process: p, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+		Model: src.Name, Backend: backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
+}
+
+// backend is what auto stands for in this build; the server decides by the same rule.
+func backend(name string) string {
+	switch {
+	case name != "auto":
+		return name
+	case metal.Available:
+		return "metal"
+	}
+	return "ref"
+}
+
+// quantization is how the checkpoint stores its weights, "" when it does not say.
+func quantization(folder fs.FS) string {
+	text, err := fs.ReadFile(folder, "config.json")
+	if err != nil {
+		return ""
+	}
+	var c struct {
+		Quantization *struct {
+			Bits int
+		}
+		DType string `json:"torch_dtype"`
+		New   string `json:"dtype"`
+	}
+	if json.Unmarshal(text, &c) != nil {
+		return ""
+	}
+	if c.Quantization != nil && c.Quantization.Bits > 0 {
+		return fmt.Sprintf("q%d", c.Quantization.Bits)
+	}
+	if c.New != "" {
+		return c.New
+	}
+	return c.DType
+}
+
+// explain says of a failure what the user needs: that it was Ctrl-C, or that the server is gone, and why if it said.
+func (s *subject) explain(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, errors.New("interrupted; what was measured until then is kept")}
+	case errors.Is(err, harness.ErrServerGone):
+		return fmt.Errorf("%w; what was measured until then is kept", err)
+	}
+	return err
+}
+
+// usage notes what the server's process has used.
+func (s *subject) usage(r *report.Report) {
+	if s.process == nil {
+		return
+	}
+	select {
+	case <-s.process.Exited(): // nobody is there to ask
+	default:
+		if u, err := s.process.Usage(); err == nil {
+			r.System.Memory, r.System.CPU = u.RSS, u.CPU
+		}
+	}
+}
+
+// stop ends a server that bench started.
+func (s *subject) stop() {
+	if s.process != nil {
+		s.process.Stop(5 * time.Second)
+	}
+}
