@@ -69,16 +69,12 @@ func (s *Server) latency(next http.Handler) http.Handler {
 	})
 }
 
-// route is the pattern that answered, without its method: a metric's label must not grow with what clients invent.
+// route is the pattern that answered, without its method.
 func route(r *http.Request) string {
-	pattern := r.Pattern
-	if _, path, ok := strings.Cut(pattern, " "); ok {
-		pattern = path
+	if _, path, ok := strings.Cut(r.Pattern, " "); ok {
+		return path
 	}
-	if pattern == "/" || pattern == "" {
-		return "none"
-	}
-	return pattern
+	return r.Pattern
 }
 
 func milliseconds(d time.Duration) string {

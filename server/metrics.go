@@ -47,7 +47,11 @@ func newMetrics(routes []string) *metrics {
 	return m
 }
 
+// request counts an answer. A label must not grow with what clients invent: what is no route of ours is "none".
 func (m *metrics) request(route string, status int, d time.Duration) {
+	if m.durations[route] == nil {
+		route = "none"
+	}
 	m.durations[route].observe(d)
 	m.mu.Lock()
 	m.requests[requestKey{route, status}]++
@@ -119,7 +123,6 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		value      float64
 	}{
 		{"loadstone_pool_block_tokens", "Tokens that a KV block has room for.", float64(st.BlockTokens)},
-		{"loadstone_pool_block_tokens", "Tokens in a block.", float64(st.BlockTokens)},
 		{"loadstone_pool_utilization_ratio", "Used blocks of all, 0 to 1; above 0.9 new work is refused.", st.Utilization()},
 		{"loadstone_pool_peak_utilization_ratio", "The highest it has been.", peak},
 		{"loadstone_queue_depth", "Requests that wait.", float64(st.Queued)},

@@ -102,8 +102,12 @@ func isLoopback(origin string) bool {
 	return host == "localhost" || host == "127.0.0.1" || host == "::1" || strings.HasSuffix(host, ".localhost")
 }
 
+// limitBody bounds a body in size and in time, also where no handler reads it: net/http does, after the answer.
 func limitBody(limit int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			w.(*response).control.SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})

@@ -87,12 +87,11 @@ type chat struct {
 
 // decodeChat reads and validates a body. Its errors are for the client and name the field.
 func (s *Server) decodeChat(w *response, r *http.Request) (*chat, error) {
-	w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	w.control.SetReadDeadline(time.Time{}) // or it would cut off a long answer: the connection is watched for its end
+	w.control.SetReadDeadline(time.Time{}) // limitBody's, which would cut off a long answer: the connection is watched for its end
 	q := new(chatRequest)
 	if err := json.Unmarshal(body, q); err != nil {
 		return nil, syntaxError(err)

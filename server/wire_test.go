@@ -99,6 +99,7 @@ func TestWireRoutes(t *testing.T) {
 		tr.exchange(t, l, "one model", get("/v1/models/echo"))
 		tr.exchange(t, l, "an unknown model", get("/v1/models/gpt-4"))
 		tr.exchange(t, l, "an unknown path, which could break the log", get("/v2/x%0AREQUEST:%20GET"))
+		tr.exchange(t, l, "a path that is not clean", get("//v1/../v1/models"))
 		tr.exchange(t, l, "a wrong method", get("/v1/chat/completions"))
 		tr.exchange(t, l, "preflight from a page on this machine", strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
 		tr.exchange(t, l, "a configured origin", get("/health/live", "Origin: https://app.example"))
