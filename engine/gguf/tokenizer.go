@@ -14,7 +14,6 @@ const (
 	tokenUnknown     = 2
 	tokenControl     = 3
 	tokenUserDefined = 4
-	tokenUnused      = 5
 	tokenByte        = 6
 )
 
