@@ -275,8 +275,10 @@ func (c *Client) whole(body io.Reader, r *Record) error {
 func refusal(res *http.Response, r *Record) error {
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	r.Outcome = Failed
-	retry := res.Header.Get("Retry-After")
-	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable && retry != "" {
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
+		r.RetryAfter = time.Duration(s) * time.Second
+	}
+	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable && r.RetryAfter > 0 {
 		r.Outcome = Rejected
 	}
 	message := strings.TrimSpace(string(text))

@@ -24,6 +24,8 @@ type Record struct {
 	Status  int     `json:"status"` // HTTP status, 0 when none arrived
 	Error   string  `json:"error,omitempty"`
 
+	RetryAfter time.Duration `json:"retry_after_ns,omitempty"` // what a refusal asked for; 0 nothing
+
 	PromptTokens int    `json:"prompt_tokens"` // as the server's usage says; -1 unknown
 	CachedTokens int    `json:"cached_tokens"`
 	OutputTokens int    `json:"output_tokens"`

@@ -1,0 +1,124 @@
+package harness_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"syscall"
+	"testing"
+	"time"
+
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness"
+)
+
+// The units of the benchmarks below that testing does not know itself.
+var benchUnits = []struct{ name, better string }{
+	{"p50-ttft-ns", "lower"}, {"p99-ttft-ns", "lower"}, {"p50-e2e-ns", "lower"}, {"p99-e2e-ns", "lower"},
+	{"req/s", "higher"}, {"tok/s", "higher"}, {"hit-ratio", "higher"}, {"cpu-ns/req", "lower"},
+}
+
+// BenchmarkServe is the embedded default under agents that go on with their conversations; one iteration is one turn of
+// every agent. For baselines use the command, which runs all five scenarios.
+func BenchmarkServe(b *testing.B) {
+	for _, n := range []int{1, 5, 10} {
+		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
+			s := startSubject(b)
+			var records []harness.Record
+			var elapsed time.Duration
+			team := agents(n, 1)
+			for i := 0; b.Loop(); i++ {
+				if i%50 == 0 { // a conversation does not go on for ever
+					b.StopTimer()
+					team = agents(n, uint64(i)+1)
+					_, err := s.RunAgents(b.Context(), team, 1, 40, 16)
+					assert.NilError(b, err)
+					b.StartTimer()
+				}
+				start := time.Now()
+				turn, err := s.RunAgents(b.Context(), team, 1, 5, 16)
+				elapsed += time.Since(start)
+				assert.NilError(b, err)
+				records = append(records, turn...)
+			}
+			sum := harness.Summarize("serve", records, elapsed, -1)
+			assert.Equal(b, sum.ErrorRate, 0.0, firstError(records, harness.OK))
+			for name, v := range map[string]float64{
+				"p50-ttft-ns": float64(sum.TTFT.P50), "p99-ttft-ns": float64(sum.TTFT.P99),
+				"p50-e2e-ns": float64(sum.E2E.P50), "p99-e2e-ns": float64(sum.E2E.P99),
+				"req/s": sum.RequestsPerSec, "tok/s": sum.TokensPerSec, "hit-ratio": sum.HitRate,
+			} {
+				b.ReportMetric(v, name)
+			}
+		})
+	}
+}
+
+// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server that computes nothing,
+// beside a client that only reads the lines. The difference is the price of the records.
+func BenchmarkClient(b *testing.B) {
+	const streams, tokens = 32, 64
+	var stream bytes.Buffer
+	for range tokens {
+		stream.WriteString(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"null","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n")
+	}
+	stream.WriteString(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}` + "\n\ndata: [DONE]\n\n")
+	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := range bytes.SplitAfterSeq(stream.Bytes(), []byte("\n\n")) {
+			w.Write(event)
+			w.(http.Flusher).Flush()
+		}
+	}))
+	b.Cleanup(null.Close)
+	// The server's share is in both figures, as it runs in this process: compare the two, not either with anything else.
+	measure := func(b *testing.B, one func()) {
+		before := cpu(b)
+		for b.Loop() {
+			done := make(chan struct{})
+			for range streams {
+				go func() { one(); done <- struct{}{} }()
+			}
+			for range streams {
+				<-done
+			}
+		}
+		b.ReportMetric(float64(cpu(b)-before)/float64(b.N*streams), "cpu-ns/req")
+	}
+	b.Run("client=loadstone", func(b *testing.B) {
+		c := harness.NewClient(null.URL)
+		b.Cleanup(c.Close)
+		p := harness.Prompt{Messages: []harness.Message{{Role: "user", Content: "hi"}}}
+		measure(b, func() {
+			if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != harness.OK || len(r.Chunks) != tokens {
+				b.Errorf("%s %s", r.Outcome, r.Error)
+			}
+		})
+	})
+	b.Run("client=bare", func(b *testing.B) {
+		c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: streams}}
+		b.Cleanup(c.CloseIdleConnections)
+		measure(b, func() {
+			res, err := c.Post(null.URL, "application/json", bytes.NewReader([]byte(`{"messages":[{"role":"user","content":"hi"}],"stream":true}`)))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			lines := bufio.NewScanner(res.Body)
+			for lines.Scan() {
+			}
+			res.Body.Close()
+		})
+	})
+}
+
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	assert.NilError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
