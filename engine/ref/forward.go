@@ -116,6 +116,9 @@ func (m *Model) forward(batch []item, rows []int32, logits []float32) {
 		add(s.x, s.xb)
 	}
 
+	if len(rows) == 0 {
+		return
+	}
 	for i, row := range rows {
 		copy(s.last[i*e:][:e], s.x[int(row)*e:])
 	}
