@@ -97,7 +97,7 @@ func (h *StressTestHarness) RunRamp(ctx context.Context, from, to float64, over 
 // when it was due.
 func (h *StressTestHarness) RunPaced(ctx context.Context, pace Pacer, n int, prompt func(i int) Prompt) ([]Record, error) {
 	start := h.Client.Since()
-	records := make([]Record, 0, n)
+	records, sent := make([]Record, n), 0
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var requests sync.WaitGroup
@@ -113,11 +113,11 @@ func (h *StressTestHarness) RunPaced(ctx context.Context, pace Pacer, n int, pro
 		if ctx.Err() != nil {
 			break
 		}
-		records = records[:i+1] // never grows beyond its capacity, so &records[i] stays put
+		sent++
 		requests.Go(func() { records[i] = h.ask(ctx, cancel, due, prompt(i)) })
 	}
 	requests.Wait()
-	return records, context.Cause(ctx)
+	return records[:sent], context.Cause(ctx)
 }
 
 // turn is one turn of a conversation, which it keeps in order: an answer is appended, an unanswered question taken back.
