@@ -119,6 +119,9 @@ func (m *Model) forward(batch []item, rows []int32, logits []float32) {
 	if len(rows) == 0 {
 		return
 	}
+	if len(rows) == 0 { // a chunk from the middle of a prompt
+		return
+	}
 	for i, row := range rows {
 		copy(s.last[i*e:][:e], s.x[int(row)*e:])
 	}
