@@ -156,15 +156,17 @@ func poolAdvice(last Level) string {
 }
 
 func pressureAdvice(s *Scenario) string {
-	rejected := s.Pooled.Outcomes[harness.Rejected]
-	text := fmt.Sprintf("Near exhaustion (pool peak %s) %d of %s were refused with Retry-After", percent(s.Pooled.PeakPool), rejected, plural(s.Pooled.Requests, "request"))
-	if rejected == 0 {
-		text = fmt.Sprintf("Near exhaustion (pool peak %s) none of %s was refused", percent(s.Pooled.PeakPool), plural(s.Pooled.Requests, "request"))
+	sent, rejected, failed := s.Pooled.Requests, s.Pooled.Outcomes[harness.Rejected], failures(s.Pooled)
+	text := "Near exhaustion"
+	if s.Pooled.PeakPool >= 0 {
+		text += fmt.Sprintf(" (pool peak %s)", percent(s.Pooled.PeakPool))
 	}
-	switch failed := s.Pooled.Requests - rejected - s.Pooled.Outcomes[harness.OK]; failed {
-	case 0:
-		return text + " and none failed: clients that honour Retry-After need nothing else."
-	default:
+	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[harness.OK], plural(sent, "request"))
+	if rejected > 0 {
+		text += fmt.Sprintf(", %d refused with Retry-After", rejected)
+	}
+	if failed > 0 {
 		return text + fmt.Sprintf(" and %d failed: do not run at this level until that is understood.", failed)
 	}
+	return text + " and none failed: a full pool costs latency, not answers."
 }

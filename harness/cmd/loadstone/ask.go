@@ -47,7 +47,7 @@ func ask(ctx context.Context, e *env, args []string) error {
 	f.BoolVar(&q.whole, "no-stream", false, "ask for the answer in one piece")
 	f.BoolVar(&q.verbose, "v", false, "print tokens and timing on standard error")
 	f.BoolVar(&q.remote, "allow-remote", false, "allow an address that is not this machine's")
-	if err := parse(f, args); err != nil {
+	if err := f.parse(args); err != nil {
 		return err
 	}
 	q.text = strings.Join(f.Args(), " ")

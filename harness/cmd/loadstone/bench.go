@@ -65,8 +65,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	defer results.closeLogs()
 	s, err := findSubject(ctx, e, o, results)
 	if err != nil {
-		results.removeIfEmpty()
-		return err
+		return results.giveUp(err)
 	}
 	defer s.stop()
 
@@ -83,8 +82,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 		r.Stopped = failure.Error()
 	}
 	if len(runs) == 0 {
-		results.removeIfEmpty()
-		return failure
+		return results.giveUp(failure)
 	}
 	if err := results.write(r, o.answers); err != nil {
 		return errors.Join(failure, err)
@@ -104,13 +102,13 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	var remote bool
 	f := flags("bench", benchAbout, benchExamples, e.stdout)
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "what runs the model: metal (MLX), ref (pure Go), auto")
+	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
 	f.StringVar(&o.url, "url", "", "measure the server at this `address` instead of starting one")
 	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
 	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenarioNames(), ", ")+")")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
-	f.IntVar(&o.promptTokens, "prompt-tokens", 128, "tokens of an agent's first prompt, roughly")
+	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
 	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
@@ -118,7 +116,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
-	if err := parse(f, args); err != nil {
+	if err := f.parse(args); err != nil {
 		return nil, err
 	}
 	o.serve = f.Args()

@@ -61,16 +61,10 @@ const (
 // An exitError is an error with an exit code of its own.
 type exitError struct {
 	code int
-	err  error // nil: everything is said already
+	err  error
 }
 
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
+func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 func usageError(format string, args ...any) error {
@@ -84,9 +78,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &coded):
-		if coded.err != nil {
-			fmt.Fprintln(stderr, "loadstone:", oneLine(coded.err))
-		}
+		fmt.Fprintln(stderr, "loadstone:", oneLine(err)) // err, not coded: what it was wrapped in belongs to it
 		return coded.code
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "loadstone: interrupted")
@@ -105,40 +97,41 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// flags makes the flag set of a command. Help goes to stdout as a whole; an error is left to its caller to print.
-func flags(name, about, examples string, stdout io.Writer) *flag.FlagSet {
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
+// A flagSet is a command's flags and what its -h says.
+type flagSet struct {
+	*flag.FlagSet
+	stdout          io.Writer
+	about, examples string
+}
+
+func flags(name, about, examples string, stdout io.Writer) *flagSet {
+	f := &flagSet{flag.NewFlagSet(name, flag.ContinueOnError), stdout, about, examples}
 	f.SetOutput(io.Discard)
-	f.Usage = func() {
-		usage := name
-		if c := findCommand(name); c != nil && c.args != "" {
-			usage += " " + c.args
-		}
-		fmt.Fprintf(stdout, "usage: loadstone %s\n\n%s\n", usage, about)
-		if hasFlags(f) {
-			fmt.Fprint(stdout, "\nFlags:\n")
-			f.SetOutput(stdout)
-			f.PrintDefaults()
-			f.SetOutput(io.Discard)
-		}
-		if examples != "" {
-			fmt.Fprintf(stdout, "\nExamples:\n%s", examples)
-		}
-	}
+	f.Usage = func() {} // package flag prints it after every mistake; a mistake gets one line here
 	return f
 }
 
-func hasFlags(f *flag.FlagSet) bool {
-	any := false
-	f.VisitAll(func(*flag.Flag) { any = true })
-	return any
+// parse parses a command's flags. -h prints the help; a mistake names the way to it.
+func (f *flagSet) parse(args []string) error {
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		f.help()
+	case err != nil:
+		return usageError("%w; loadstone %s -h lists the flags", err, f.Name())
+	}
+	return err
 }
 
-// parse parses a command's flags; a mistake names the way to the help.
-func parse(f *flag.FlagSet, args []string) error {
-	err := f.Parse(args)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return err
+func (f *flagSet) help() {
+	fmt.Fprintf(f.stdout, "usage: loadstone %s %s\n\n%s\n", f.Name(), findCommand(f.Name()).args, f.about)
+	any := false
+	f.VisitAll(func(*flag.Flag) { any = true })
+	if any {
+		fmt.Fprint(f.stdout, "\nFlags:\n")
+		f.SetOutput(f.stdout)
+		f.PrintDefaults()
+		f.SetOutput(io.Discard)
 	}
-	return usageError("%w; loadstone %s -h lists the flags", err, f.Name())
+	fmt.Fprintf(f.stdout, "\nExamples:\n%s", f.examples)
 }

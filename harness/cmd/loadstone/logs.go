@@ -26,7 +26,7 @@ const logsExamples = `  loadstone serve -access-log access.log
 func logs(ctx context.Context, e *env, args []string) error {
 	f := flags("logs", logsAbout, logsExamples, e.stdout)
 	recordsFile := f.String("records", "", "records.jsonl of the `file` that the client wrote")
-	if err := parse(f, args); err != nil {
+	if err := f.parse(args); err != nil {
 		return err
 	}
 	if f.NArg() != 1 {

@@ -30,7 +30,7 @@ func model(ctx context.Context, e *env, args []string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	f := flags("model", modelAbout, modelExamples, e.stdout)
-	if err := parse(f, args); err != nil {
+	if err := f.parse(args); err != nil {
 		return err
 	}
 	switch args := f.Args(); {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,15 +40,22 @@ func (r *results) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *results) closeLogs() { r.serverLog.Close() }
 
-// removeIfEmpty takes the folder away again when nothing was measured.
-func (r *results) removeIfEmpty() {
-	if !r.fresh {
-		return
+// giveUp is the end of a measurement that has nothing to show. Of the folder only the server's log stays, if it has one.
+func (r *results) giveUp(err error) error {
+	if info, statErr := r.serverLog.Stat(); statErr == nil && info.Size() > 0 {
+		var coded *exitError
+		if errors.As(err, &coded) && coded.code == exitInterrupted {
+			return err
+		}
+		return fmt.Errorf("%w (its log is %s)", err, r.path("server.log"))
 	}
-	os.Remove(r.path("server.log"))
-	os.Remove(r.path("access.log"))
-	os.Remove(r.dir)
-	os.Remove(filepath.Dir(r.dir)) // succeeds only if it is empty, too
+	if r.fresh {
+		os.Remove(r.path("server.log"))
+		os.Remove(r.path("access.log"))
+		os.Remove(r.dir)
+		os.Remove(filepath.Dir(r.dir)) // succeeds only if it is empty, too
+	}
+	return err
 }
 
 // write writes every form of the report. A form that fails does not keep the others from being written.
