@@ -116,9 +116,6 @@ func (m *Model) forward(batch []item, rows []int32, logits []float32) {
 		add(s.x, s.xb)
 	}
 
-	if len(rows) == 0 {
-		return
-	}
 	if len(rows) == 0 { // a chunk from the middle of a prompt
 		return
 	}
