@@ -29,6 +29,7 @@ int ls_init(char *err, size_t errlen) {
   return guard(err, errlen, [] {
     if (!ls_gpu()) {
       mx::disable_compile(); // on a CPU it runs g++ in the middle of a request
+      ls_blas_init();
     }
   });
 }

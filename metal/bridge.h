@@ -70,7 +70,6 @@ int ls_reference_matmul(int32_t n, const float *a, const float *b, float *c, cha
 // The path of the object that answers cblas_sgemm for a library such as libmlx, and how often this package's answered.
 int ls_blas_object(char *path, size_t pathlen, char *err, size_t errlen);
 uint64_t ls_blas_calls(void);
-void ls_blas_threads(int32_t n);
 
 #ifdef __cplusplus
 }

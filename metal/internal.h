@@ -19,6 +19,9 @@
 
 #include "mlx/mlx.h"
 
+// Leaves the threads to this package (blas.cc).
+extern "C" void ls_blas_init(void);
+
 namespace ls {
 
 namespace mx = mlx::core;

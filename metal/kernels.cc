@@ -136,30 +136,25 @@ struct Attention {
     std::vector<float> q(in[0].size());
     prepare(in, q.data(), keys, values, head);
 
-    // Tiles of rows: what causality and the window hide from all of a tile is not computed. A tile of few rows is
-    // computed by one thread, so those go side by side; larger ones are left to BLAS and its threads, one by one.
+    // Tiles of rows: what causality and the window hide from all of a tile is not computed. The last go first, they
+    // are the longest.
     struct Tile {
       const Batch::Seq *seq;
       int head, first, rows;
     };
-    std::vector<Tile> small, large;
-    const int group = heads / kv_heads;
+    std::vector<Tile> tiles;
     for (const Batch::Seq &seq : batch->seqs) {
-      for (int h = 0; h < kv_heads; h++) {
-        for (int t = 0; t < seq.len; t += 64) {
-          const int n = std::min(64, seq.len - t);
-          (n * group <= few ? small : large).push_back({&seq, h, t, n});
+      for (int t = (seq.len - 1) / 64 * 64; t >= 0; t -= 64) {
+        for (int h = 0; h < kv_heads; h++) {
+          tiles.push_back({&seq, h, t, std::min(64, seq.len - t)});
         }
       }
     }
-    const auto one = [&](const Tile &t) {
+    Pool::shared().run(int(tiles.size()), [&](int i) {
+      const Tile &t = tiles[i];
       attend(*t.seq, t.first, t.rows, t.head, q.data(), keys + t.head * head, values + t.head * head,
              out.data<float>());
-    };
-    Pool::shared().run(int(small.size()), [&](int i) { one(small[i]); });
-    for (const Tile &t : large) {
-      one(t);
-    }
+    });
   }
 
   // Norms and rotates queries into q (sequence, kv head, token, head of the group, dim), and keys into the cache.

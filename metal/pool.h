@@ -12,7 +12,6 @@ namespace ls {
 
 class Pool {
 public:
-  // Kernels run on MLX's one CPU stream, so only one thread ever calls run.
   static Pool &shared() {
     static Pool *p = new Pool; // never destroyed: its threads may outlive main
     return *p;
@@ -20,7 +19,8 @@ public:
 
   // Calls f(i) for every i < n < 2^24, in any order, on all threads, and returns when all are done.
   template <typename F> void run(int n, F &&f) {
-    if (n <= 1 || workers_ == 0) {
+    // Inside f, or beside another caller, the caller does it all.
+    if (n <= 1 || workers_ == 0 || busy_.exchange(true, std::memory_order_acquire)) {
       for (int i = 0; i < n; i++) {
         f(i);
       }
@@ -37,6 +37,7 @@ public:
     while (done_.load(std::memory_order_acquire) < n) {
       std::this_thread::yield();
     }
+    busy_.store(false, std::memory_order_release);
   }
 
 private:
@@ -74,6 +75,7 @@ private:
   }
 
   int workers_ = 0;
+  std::atomic<bool> busy_{false};
   std::atomic<unsigned> round_{0};
   std::atomic<uint64_t> ticket_{0};
   std::atomic<int> done_{0};
