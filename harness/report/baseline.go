@@ -156,9 +156,9 @@ func poolPeak(s harness.Summary) string {
 
 func outcome(s harness.Summary, o harness.Outcome) int { return s.Outcomes[o] }
 
-// failures counts the requests that were neither answered nor cleanly refused.
+// failures counts the requests that were neither answered, nor cleanly refused, nor taken back by the client itself.
 func failures(s harness.Summary) int {
-	return s.Requests - s.Outcomes[harness.OK] - s.Outcomes[harness.Rejected]
+	return s.Requests - s.Outcomes[harness.OK] - s.Outcomes[harness.Rejected] - s.Outcomes[harness.Cancelled]
 }
 
 func tokens(n int) string {

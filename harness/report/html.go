@@ -54,6 +54,7 @@ type page struct {
 	Advice         []string
 	P99Needs       int
 	Dots           map[string][]dot
+	Busiest        int // index of the timeline shown first
 }
 
 // WriteHTML writes the report as one page that needs nothing else: no network, no fonts, no scripts but its own.
@@ -81,9 +82,13 @@ func (r *Report) WriteHTML(w io.Writer) error {
 			p.Distributions = append(p.Distributions, c)
 		}
 	}
+	most := 0
 	for i := range r.Scenarios {
 		if t := r.timeline(i); t != nil {
 			p.Timelines = append(p.Timelines, t)
+			if t.MostInFlight >= most {
+				most, p.Busiest = t.MostInFlight, i
+			}
 			p.Dots[t.Scenario] = t.Dots
 		}
 		p.Gauges = append(p.Gauges, newGaugePair(i, &r.Scenarios[i]))

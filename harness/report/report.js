@@ -1,7 +1,6 @@
 "use strict";
 (() => {
   const $ = (sel, from = document) => [...from.querySelectorAll(sel)];
-  const SVG = "http://www.w3.org/2000/svg";
   const tip = document.getElementById("tip");
 
   // Colour theme: follow the system until the reader chooses. Storage may be closed to a page opened from disk.
@@ -24,7 +23,7 @@
     tip.style.top = Math.max(8, Math.min(innerHeight - r.height - 8, y - r.height / 2)) + "px";
   }
   const hide = () => { tip.hidden = true };
-  const add = (svg, name, attrs) => { const e = svg.appendChild(document.createElementNS(SVG, name)); for (const k in attrs) e.setAttribute(k, attrs[k]); return e };
+  const add = (svg, name, attrs) => { const e = svg.appendChild(document.createElementNS(svg.namespaceURI, name)); for (const k in attrs) e.setAttribute(k, attrs[k]); return e };
   const inside = (svg, e) => { const m = svg.getScreenCTM(); return { x: (e.clientX - m.e) / m.a, y: (e.clientY - m.f) / m.d } };
   const outside = (svg, x, y) => { const m = svg.getScreenCTM(); return [x * m.a + m.e, y * m.d + m.f] };
   const time = ns => { const [v, u] = ns < 1e6 ? [ns / 1e3, "µs"] : ns < 1e9 ? [ns / 1e6, "ms"] : [ns / 1e9, "s"]; return Number(v.toPrecision(3)) + " " + u };

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"loadstone/harness"
 	"loadstone/harness/report"
@@ -26,9 +27,7 @@ func newResults(dir string) (*results, error) {
 		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
 	// The access log is appended to by the server: an older one would be counted again.
-	for _, old := range []string{"access.log"} {
-		os.Remove(r.path(old))
-	}
+	os.Remove(r.path("access.log"))
 	r.serverLog, err = os.OpenFile(r.path("server.log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
@@ -40,13 +39,11 @@ func (r *results) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *results) closeLogs() { r.serverLog.Close() }
 
-// giveUp is the end of a measurement that has nothing to show. Of the folder only the server's log stays, if it has one.
+// giveUp takes the folder away again: nothing was measured. Only what the server said before it failed stays.
 func (r *results) giveUp(err error) error {
-	if info, statErr := r.serverLog.Stat(); statErr == nil && info.Size() > 0 {
-		var coded *exitError
-		if errors.As(err, &coded) && coded.code == exitInterrupted {
-			return err
-		}
+	var coded *exitError
+	info, statErr := r.serverLog.Stat()
+	if !errors.As(err, &coded) && statErr == nil && info.Size() > 0 {
 		return fmt.Errorf("%w (its log is %s)", err, r.path("server.log"))
 	}
 	if r.fresh {
@@ -97,7 +94,7 @@ func (r *results) print(e *env, rep *report.Report, asJSON bool) error {
 	if err := rep.WriteTable(e.stdout, report.Color(e.stdout)); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(e.stdout, "\n%s  to look at\n%s  the baseline document\n%s    for benchstat\n%s  every request\n",
+	_, err := fmt.Fprintf(e.stdout, "\n%s    to look at\n%s    the baseline document\n%s      for benchstat\n%s  every request\n",
 		r.path("report.html"), r.path("baseline.md"), r.path("bench.txt"), r.path("records.jsonl"))
 	return err
 }
@@ -115,8 +112,15 @@ func (r *results) printJSON(w io.Writer, rep *report.Report) error {
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(map[string]any{
-		"system": rep.System, "host": rep.Host, "load": rep.Load, "start": rep.Start, "startup_ns": rep.StartUp,
-		"scenarios": scenarios, "targets": rep.Judge(), "stopped": rep.Stopped, "dir": r.dir,
-	})
+	return enc.Encode(struct {
+		System    report.System
+		Host      report.Host
+		Load      report.Load
+		Start     time.Time
+		StartUp   time.Duration
+		Scenarios []scenario
+		Targets   []report.Verdict
+		Stopped   string
+		Dir       string
+	}{rep.System, rep.Host, rep.Load, rep.Start, rep.StartUp, scenarios, rep.Judge(), rep.Stopped, r.dir})
 }

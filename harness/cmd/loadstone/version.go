@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"loadstone/metal"
 )
@@ -28,8 +31,7 @@ func version(_ context.Context, e *env, args []string) error {
 	return err
 }
 
-// buildVersion is what the build knows of itself: the module's version, and the commit when it was built (not run) from
-// a checkout.
+// buildVersion is what the build knows of itself: the module's version, and the commit it was built from.
 func buildVersion() (version, commit string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -38,19 +40,39 @@ func buildVersion() (version, commit string) {
 	if version = info.Main.Version; version == "(devel)" {
 		version = ""
 	}
-	dirty := ""
+	changes := ""
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			commit = s.Value[:min(len(s.Value), 12)]
+			commit = s.Value
 		case "vcs.modified":
 			if s.Value == "true" {
-				dirty = "+changes"
+				changes = "+changes"
 			}
 		}
 	}
-	if commit != "" {
-		commit += dirty
+	if commit == "" {
+		commit, changes = checkout()
 	}
-	return version, commit
+	return version, commit[:min(len(commit), 12)] + changes
+}
+
+// checkout asks git for the commit of the folder this file was compiled from: go run stamps no commit into what it
+// builds, and a baseline without one cannot be traced. With neither the folder nor git the commit is unknown.
+func checkout() (commit, changes string) {
+	_, file, _, _ := runtime.Caller(0)
+	if !filepath.IsAbs(file) { // built with -trimpath
+		return "", ""
+	}
+	git := func(args ...string) string {
+		out, err := exec.Command("git", append([]string{"-C", filepath.Dir(file)}, args...)...).Output()
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if commit = git("rev-parse", "HEAD"); commit != "" && git("status", "--porcelain", "--untracked-files=no") != "" {
+		changes = "+changes"
+	}
+	return commit, changes
 }
