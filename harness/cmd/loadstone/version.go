@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/exec"
+	osexec "os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -65,7 +65,7 @@ func checkout() (commit, changes string) {
 		return "", ""
 	}
 	git := func(args ...string) string {
-		out, err := exec.Command("git", append([]string{"-C", filepath.Dir(file)}, args...)...).Output()
+		out, err := osexec.Command("git", append([]string{"-C", filepath.Dir(file)}, args...)...).Output()
 		if err != nil {
 			return ""
 		}
