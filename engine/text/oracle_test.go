@@ -70,6 +70,7 @@ func TestOracle(t *testing.T) {
 	for _, name := range fixtures {
 		t.Run(name, func(t *testing.T) { checkOracle(t, loadFixture(t, name), readOracle(t, name+"/oracle.json")) })
 	}
+	t.Run("tiny", func(t *testing.T) { checkOracle(t, loadDir(t, "../tiny/model"), readOracle(t, "tiny.json")) })
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		t.Run(name, func(t *testing.T) { checkOracle(t, loadPulled(t, name), readOracle(t, name+".json")) })
 	}

@@ -2,7 +2,8 @@
 
     pip install tokenizers==0.23.3 transformers==5.23.0 jinja2==3.1.6
     python oracle.py                    # the committed folders bytelevel, split and sentencepiece
-    python oracle.py smollm2 DIR        # smollm2.json, from an imported model folder; likewise gemma3-270m
+    python oracle.py smollm2 DIR        # smollm2.json, from an imported model folder; likewise gemma3-270m,
+                                        # and tiny from ../../tiny/model whenever that is made anew
 
 Training is not deterministic: the fixtures and their oracles are made, and committed, together.
 
