@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -172,4 +173,14 @@ func (t *tail) last() string {
 	defer t.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// ExitStatus is how an ended process ended: its exit code, or the name of the signal that killed it.
+func (p *Process) ExitStatus() string {
+	<-p.exited
+	state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && state.Signaled() {
+		return state.Signal().String()
+	}
+	return strconv.Itoa(p.cmd.ProcessState.ExitCode())
 }

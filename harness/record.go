@@ -11,7 +11,8 @@ type Record struct {
 	Run      int    `json:"run"` // 0-based; one run is one benchmark line
 	Rep      int    `json:"rep"` // repetition of the scenario within the run
 	Agent    string `json:"agent"`
-	Turn     int    `json:"turn"` // 0-based turn of the agent's conversation
+	Turn     int    `json:"turn"`             // 0-based turn of the agent's conversation
+	Warmup   bool   `json:"warmup,omitempty"` // not measured: it filled a cache
 
 	Due          time.Duration   `json:"due_ns"`           // when the load plan wanted it sent: latency counts from here
 	Sent         time.Duration   `json:"sent_ns"`          // when the client began to send; Sent-Due is the client's lag

@@ -39,6 +39,7 @@ type Run struct {
 	Scenario string
 	Index    int
 	Records  []Record
+	Warmup   []Record      // requests that filled caches: in no summary, but in the server's log
 	Elapsed  time.Duration // under load; what comes between repetitions does not count
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
 }
@@ -64,6 +65,7 @@ type runner struct {
 	plan          Plan
 	load          *StressTestHarness
 	epoch         time.Time // makes the names of agents new to the server
+	first         Record    // the question that wakes the server up
 	tokensPerWord float64
 	poolTokens    int // size of the server's KV pool; 0 unknown
 	blockTokens   int
@@ -83,6 +85,9 @@ func (c *Client) Run(ctx context.Context, plan Plan) ([]Run, error) {
 	for i := range plan.Runs {
 		for _, scenario := range plan.Scenarios {
 			run, err := r.run(ctx, scenario, i, watch)
+			if len(runs) == 0 {
+				run.Warmup = append(run.Warmup, r.first)
+			}
 			if len(run.Records) > 0 {
 				runs = append(runs, run)
 			}
@@ -105,6 +110,8 @@ func (r *runner) prepare(ctx context.Context) error {
 		}
 		return fmt.Errorf("the server does not answer: %s", record.Error)
 	}
+	record.Warmup = true
+	r.first = record
 	r.tokensPerWord = 4.0 / 3 // English, if the server counts nothing
 	if record.PromptTokens > 0 {
 		r.tokensPerWord = float64(record.PromptTokens) / n
@@ -152,6 +159,10 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		watch.end()
 	}
 	run.PeakPool = peak()
+	for _, r := range s.unmeasured {
+		r.Scenario, r.Run, r.Warmup = scenario.Name, index, true
+		run.Warmup = append(run.Warmup, r)
+	}
 	return run, err
 }
 

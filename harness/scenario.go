@@ -49,7 +49,9 @@ type session struct {
 	*runner
 	scenario Scenario
 	run, rep int
-	agents   []*Conversation // of the warm scenarios
+
+	agents     []*Conversation // of the warm scenarios
+	unmeasured []Record        // of their first turns
 }
 
 func (s *session) newAgents(n int) []*Conversation {
@@ -71,6 +73,7 @@ func warm(ctx context.Context, s *session) ([]Record, error) {
 		s.agents = s.newAgents(s.scenario.Agents)
 		quiet := StressTestHarness{Client: s.load.Client}
 		records, err := quiet.RunAgents(ctx, s.agents, 1, s.words(s.plan.PromptTokens), s.plan.MaxTokens)
+		s.unmeasured = append(s.unmeasured, records...)
 		if err != nil {
 			return nil, err
 		}

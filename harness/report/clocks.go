@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"loadstone/harness"
@@ -35,58 +36,93 @@ func WriteAccessLog(w io.Writer, log harness.AccessLog) error {
 
 // Clocks sets what the client measured of its answered requests beside what the server did.
 type Clocks struct {
-	Client, Server, Log harness.Dist
-	Network             harness.Dist // of single requests: client's less server's, both of the same request
-	Agree               bool
-	Why                 string // if they do not
+	Client  harness.Dist // sent to end
+	Server  harness.Dist // the same requests, by the headers of their answers
+	Log     harness.Dist // the same, by their lines in the access log
+	Network harness.Dist // client's less log's, request by request
+	Others  int          // lines of the log that belong to no record: warm-up, other clients
+	Agree   bool
+	Why     string // if they do not
 }
 
-// logRounding is what a line of the log may be off by: it has two decimals of a millisecond.
-const logRounding = 10 * time.Microsecond
+// rounding is what a time of the server may be off by: headers and log have two decimals of a millisecond.
+const rounding = 10 * time.Microsecond
 
-// CompareClocks compares the records with the server's access log of the same path. They agree when no request was
-// shorter for the client than for the server, the log has as many requests as were answered, and its percentiles are
-// within the network's share of the client's. A log of a longer time than the records', or one that others used as well,
-// cannot agree: matching is by number and percentile, as a log line names no request.
+// CompareClocks compares the records with the lines of their path in the server's access log. They agree when every
+// answered request has a line of its own whose latency lies between what the answer's own header says, which is taken
+// first, and what the client measured, which ends last: so the log differs from the client by no more than the network's
+// share.
 func CompareClocks(records []harness.Record, log []time.Duration) Clocks {
-	var client, server, network []time.Duration
-	backwards := 0
+	var client, server []time.Duration
+	var spans []span
+	silent, backwards := 0, 0
 	for i := range records {
 		r := &records[i]
 		if r.Outcome != harness.OK {
 			continue
 		}
-		client = append(client, r.End-r.Sent)
-		if r.Server.Total < 0 {
-			continue
-		}
-		d := r.End - r.Sent - r.Server.Total
-		if d < -logRounding {
+		took := r.End - r.Sent
+		client = append(client, took)
+		switch total := r.Server.Total; {
+		case total < 0:
+			silent++
+		case total > took+rounding:
 			backwards++
+		default:
+			server = append(server, total)
+			spans = append(spans, span{total - rounding, took + rounding})
 		}
-		server, network = append(server, r.Server.Total), append(network, d)
 	}
-	c := Clocks{Client: harness.Describe(client), Server: harness.Describe(server), Log: harness.Describe(slices.Clone(log)), Network: harness.Describe(network)}
-	switch {
+	lines, network := match(spans, log)
+	c := Clocks{Client: harness.Describe(client), Server: harness.Describe(server), Log: harness.Describe(lines),
+		Network: harness.Describe(network), Others: len(log) - len(lines)}
+	switch missing := len(spans) - len(lines); {
 	case c.Client.N == 0:
 		c.Why = "no record is of an answered request"
-	case c.Log.N < c.Client.N:
-		c.Why = fmt.Sprintf("the log has %d answered requests, the records %d", c.Log.N, c.Client.N)
+	case silent > 0:
+		c.Why = fmt.Sprintf("%s without the server's own time, which finds the line in the log", plural(silent, "answer"))
 	case backwards > 0:
 		c.Why = fmt.Sprintf("%s took longer for the server than for the client", plural(backwards, "request"))
-	case !within(c.Log.P50, c.Client.P50, c.Network) || !within(c.Log.P95, c.Client.P95, c.Network):
-		c.Why = fmt.Sprintf("p50 and p95 differ by more than the network's share of at most %s", duration(c.Network.Max))
+	case missing > 0:
+		c.Why = fmt.Sprintf("%s of %d no line in the log with a latency between the server's header and the client's time", have(missing), len(spans))
 	default:
 		c.Agree = true
 	}
 	return c
 }
 
-// within tells whether the server's percentile is below the client's by no more than the slowest network share. The
-// warm-up requests in the log, which no record has, move a percentile by a little: a twentieth is allowed for them.
-func within(server, client time.Duration, network harness.Dist) bool {
-	slack := logRounding + client/20
-	return server <= client+slack && client-server <= max(network.Max, 0)+slack
+func have(n int) string {
+	if n == 1 {
+		return "1 record has"
+	}
+	return fmt.Sprintf("%d records have", n)
+}
+
+// A span is where the log line of a request must lie.
+type span struct{ from, to time.Duration }
+
+// match gives as many spans as possible a line of the log that lies in them, each line to one span, and returns those
+// lines with their distance from the spans' ends. Taking the lines in order and giving each to the open span that ends
+// first is optimal (Glover 1967, matching in a convex bipartite graph).
+func match(spans []span, log []time.Duration) (lines, distance []time.Duration) {
+	spans, log = slices.Clone(spans), slices.Clone(log)
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	slices.Sort(log)
+	var open []span // by their ends
+	for _, line := range log {
+		for len(spans) > 0 && spans[0].from <= line {
+			i, _ := slices.BinarySearchFunc(open, spans[0], func(a, b span) int { return cmp.Compare(a.to, b.to) })
+			open, spans = slices.Insert(open, i, spans[0]), spans[1:]
+		}
+		for len(open) > 0 && open[0].to < line {
+			open = open[1:]
+		}
+		if len(open) > 0 {
+			lines, distance = append(lines, line), append(distance, max(0, open[0].to-rounding-line))
+			open = open[1:]
+		}
+	}
+	return lines, distance
 }
 
 // Write prints the comparison.
@@ -94,20 +130,22 @@ func (c Clocks) Write(w io.Writer) error {
 	row := func(name string, d harness.Dist) []string {
 		return []string{name, fmt.Sprint(d.N), quantile(d, d.P50), quantile(d, d.P95), quantile(d, d.P99), quantile(d, d.Max)}
 	}
-	verdict := "they agree within the network's share"
-	if !c.Agree {
-		verdict = "they do NOT agree: " + c.Why
-	}
 	rows := [][]string{{"answered requests", "number", "p50", "p95", "p99", "max"}, row("client, sent to end", c.Client),
-		row("server, by its headers", c.Server), row("server, by its log", c.Log), row("network, request by request", c.Network)}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
-	}
+		row("server, by its headers", c.Server), row("server, by its log", c.Log), row("network and client", c.Network)}
+	var b strings.Builder
+	b.WriteString("\n")
 	for _, line := range align(rows) {
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
+		b.WriteString(line + "\n")
 	}
-	_, err := fmt.Fprintln(w, "\n"+verdict)
+	b.WriteString("\n")
+	if c.Others > 0 {
+		fmt.Fprintf(&b, "%s of the log belong to no record: warm-up, or other clients\n", plural(c.Others, "line"))
+	}
+	if c.Agree {
+		b.WriteString("they agree within the network's share\n")
+	} else {
+		b.WriteString("they do NOT agree: " + c.Why + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
 	return err
 }

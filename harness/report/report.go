@@ -50,6 +50,7 @@ type Scenario struct {
 	Pooled  harness.Summary
 	Runs    []harness.Summary // one benchmark line each
 	Records []harness.Record
+	Warmup  []harness.Record // unmeasured requests that filled the caches; they are in the raw records alone
 
 	Agents       int    // concurrent agents
 	Cache        string // state of the agents' caches when the clock starts: "cold", "warm", "mixed"

@@ -110,7 +110,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
 	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
 	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
-	f.Uint64Var(&o.seed, "seed", 1, "of the prompts")
+	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
 	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed")
@@ -153,6 +153,9 @@ func (o *benchOptions) check(set map[string]bool, remote bool) error {
 	}
 	if !set["model"] {
 		o.model = ""
+	}
+	if !set["seed"] {
+		o.seed = uint64(time.Now().UnixMilli())
 	}
 	var err error
 	o.url, err = checkURL(o.url, remote)
@@ -210,6 +213,7 @@ func collect(o *benchOptions, runs []harness.Run) []report.Scenario {
 				own = append(own, run)
 				s.Runs = append(s.Runs, run.Summary())
 				s.Records = append(s.Records, run.Records...)
+				s.Warmup = append(s.Warmup, run.Warmup...)
 			}
 		}
 		if len(own) > 0 {

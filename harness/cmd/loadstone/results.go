@@ -59,7 +59,7 @@ func (r *results) giveUp(err error) error {
 func (r *results) write(rep *report.Report, answers bool) error {
 	var records []harness.Record
 	for _, s := range rep.Scenarios {
-		records = append(records, s.Records...)
+		records = append(append(records, s.Warmup...), s.Records...)
 	}
 	first := harness.WriteRecords(r.path("records.jsonl"), records, answers)
 	for _, form := range []struct {
