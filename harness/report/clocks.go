@@ -84,18 +84,11 @@ func CompareClocks(records []harness.Record, log []time.Duration) Clocks {
 	case backwards > 0:
 		c.Why = fmt.Sprintf("%s took longer for the server than for the client", plural(backwards, "request"))
 	case missing > 0:
-		c.Why = fmt.Sprintf("%s of %d no line in the log with a latency between the server's header and the client's time", have(missing), len(spans))
+		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and the client's time", missing, plural(len(spans), "answered request"))
 	default:
 		c.Agree = true
 	}
 	return c
-}
-
-func have(n int) string {
-	if n == 1 {
-		return "1 record has"
-	}
-	return fmt.Sprintf("%d records have", n)
 }
 
 // A span is where the log line of a request must lie.

@@ -187,7 +187,7 @@ func TestLogs(t *testing.T) {
 	}{
 		{fmt.Sprintf(record, 12_500_000), exitOK, "they agree"},
 		{fmt.Sprintf(record, 11_000_000), exitFailed, "1 request took longer for the server than for the client"},
-		{strings.Repeat(fmt.Sprintf(record, 12_500_000), 2), exitFailed, "1 record has of 2 no line in the log},
+		{strings.Repeat(fmt.Sprintf(record, 12_500_000), 2), exitFailed, "1 of 2 answered requests without a line in the log"},
 		{"{", exitFailed, "record 1"},
 	} {
 		file := filepath.Join(t.TempDir(), "records.jsonl")
