@@ -157,6 +157,8 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		e.rejectedPool.Add(1)
 		return nil, err
 	}
+	draws := newSampler(r.Sampling)
+	draws.mask, draws.top = r.Mask, r.Logprobs
 	j := &job{
 		seq: &sequence{
 			agent:  r.Agent,
@@ -166,7 +168,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 			tokens: slices.Clone(r.Prompt),
 		},
 		stream:    &Stream{tokens: make(chan Token, r.MaxTokens)},
-		sampler:   newSampler(r.Sampling),
+		sampler:   draws,
 		submitted: time.Now(),
 	}
 	if err := e.door.enter(ctx, j, e.cfg.MaxQueue); err != nil {
@@ -238,7 +240,7 @@ func (e *Engine) run() {
 // turn takes what is in the door and makes one step. It reports false when there was nothing to do.
 func (e *Engine) turn() bool {
 	e.intake()
-	b := e.sched.Plan()
+	b := e.sched.Plan(e.cfg.StepTokens)
 	e.admit(b)
 	e.settle()
 	if b == nil {
@@ -330,19 +332,30 @@ func (e *Engine) step(b *batch) (err error) {
 func (e *Engine) draw(b *batch) {
 	e.next = e.next[:0]
 	for i, q := range b.askers {
-		token, ok := e.jobs[q.id].sampler.draw(e.logits[i*e.vocab:(i+1)*e.vocab], &e.choices)
-		if !ok {
+		e.next = append(e.next, e.drawFor(e.jobs[q.id], e.logits[i*e.vocab:(i+1)*e.vocab]))
+	}
+}
+
+// drawFor picks a job's token from its row, noToken when there is none. A mask that panics costs its own request.
+func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
+	defer func() {
+		if r := recover(); r != nil {
+			slog.Error("drawing a token panicked", "panic", r, "stack", string(debug.Stack()))
 			token = noToken
 		}
-		e.next = append(e.next, token)
+	}()
+	token, ok := j.sampler.draw(logits, &e.choices)
+	if !ok {
+		return noToken
 	}
+	return token
 }
 
 // deliver passes on what a step did to a request. err is the step's.
 func (e *Engine) deliver(ev event, now time.Time, err error) {
 	j := e.jobs[ev.seq.id]
 	if ev.token != noToken {
-		t := Token{ID: ev.token}
+		t := Token{ID: ev.token, Logprobs: j.sampler.logprobs}
 		if j.first.IsZero() {
 			j.first = now
 			t.Queue, t.Prefill = j.admitted.Sub(j.submitted), now.Sub(j.admitted)

@@ -20,6 +20,14 @@ type Request struct {
 	MaxTokens int     // most tokens of the answer, at least 1
 	Stop      []int32 // ids that end the answer; they are not delivered
 	Sampling  Sampling
+
+	// Mask, where not nil, says what the next token may be: it gets the answer so far and the row of logits, and sets
+	// those of the tokens it rules out to -Inf. It runs on the engine's goroutine, where every request waits for it, and
+	// must not keep the slices. When it leaves nothing, or panics, the request fails.
+	Mask func(answer []int32, logits []float32)
+
+	// Logprobs asks for this many of the likeliest tokens' log-probabilities with every token, and the token's own. 0: none.
+	Logprobs int
 }
 
 // Sampling says how a token is drawn from logits. The zero value is greedy.
@@ -27,6 +35,12 @@ type Sampling struct {
 	Temperature float64 // 0: greedy, whatever the other fields say
 	TopP        float64 // keep the likeliest tokens that together reach this probability; 0 or 1: off
 	TopK        int     // keep this many of the likeliest tokens; 0: off
+	MinP        float64 // keep tokens at least this likely in relation to the likeliest; 0: off
+
+	// These change the logits before anything else, greedy or not. The penalties are subtracted for tokens of the answer
+	// so far: Presence once, Frequency for each time the token is there.
+	Presence, Frequency float64
+	Bias                map[int32]float64 // added, by token
 
 	// Seed decides the draws: equal requests with equal seeds get equal answers, whatever else is in the batch. There
 	// is no special value; a caller who wants variety draws a seed.
@@ -39,6 +53,16 @@ type Token struct {
 
 	// Set on the first token only: how long the request waited, and how long its prompt took from there.
 	Queue, Prefill time.Duration
+
+	// Logprobs is the token's own and then the likeliest ones, likeliest first, where Request.Logprobs asks for them.
+	Logprobs []Logprob
+}
+
+// A Logprob is how likely a token was for the model: the natural logarithm of its share in the softmax of the logits as
+// they were before Mask and Sampling changed them.
+type Logprob struct {
+	ID      int32
+	Logprob float64
 }
 
 // A Finish says why an answer ended.
@@ -137,5 +161,8 @@ func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 			return fmt.Errorf("prompt token %d is %d: the model's vocabulary is 0..%d", i, t, vocab-1)
 		}
 	}
-	return r.Sampling.validate()
+	if r.Logprobs < 0 || r.Logprobs > vocab {
+		return fmt.Errorf("logprobs is %d: it must lie in 0..%d", r.Logprobs, vocab)
+	}
+	return r.Sampling.validate(vocab)
 }

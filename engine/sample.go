@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-func (s Sampling) validate() error {
+func (s Sampling) validate(vocab int) error {
 	switch {
 	case !(s.Temperature >= 0) || math.IsInf(s.Temperature, 1):
 		return fmt.Errorf("temperature is %v: it must be 0 or a positive number", s.Temperature)
@@ -17,18 +17,38 @@ func (s Sampling) validate() error {
 		return fmt.Errorf("top_p is %v: it must lie in 0..1", s.TopP)
 	case s.TopK < 0:
 		return fmt.Errorf("top_k is %d: it must be 0 or more", s.TopK)
+	case !(s.MinP >= 0 && s.MinP <= 1):
+		return fmt.Errorf("min_p is %v: it must lie in 0..1", s.MinP)
+	case !finite(s.Presence) || !finite(s.Frequency):
+		return fmt.Errorf("the penalties are %v and %v: they must be finite", s.Presence, s.Frequency)
+	}
+	for id, b := range s.Bias {
+		if id < 0 || int(id) >= vocab || !finite(b) {
+			return fmt.Errorf("the bias of token %d is %v: it must be finite, and the model's vocabulary is 0..%d", id, b, vocab-1)
+		}
 	}
 	return nil
 }
 
+func (s Sampling) penalizes() bool { return s.Presence != 0 || s.Frequency != 0 }
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+
 // errLogits ends a request whose row of logits has nothing to choose from.
-var errLogits = errors.New("the model's logits hold no finite number; its weights or its KV are damaged")
+var errLogits = errors.New("there is no token to choose: the model's logits hold no finite number, which means damage to its weights or KV, or the request's mask rules all of them out")
 
 // A sampler draws the tokens of one request. It has its own source of randomness and uses exactly one number a token,
 // so what it draws depends on the seed and the logits alone, never on the batch.
 type sampler struct {
 	how  Sampling
 	rand *rand.PCG
+	mask func(answer []int32, logits []float32)
+	top  int // log-probabilities to note
+
+	answer   []int32       // what was drawn, where a mask wants it
+	counts   map[int32]int // how often each token was drawn, where the penalties want it
+	raw      []float32     // the row as it came, where log-probabilities are asked for
+	logprobs []Logprob     // of the token drawn last, made anew for each
 }
 
 func newSampler(how Sampling) sampler {
@@ -44,6 +64,65 @@ type choice struct {
 
 // draw picks a token from a row of logits; false if there is none to pick. scratch is reused between calls.
 func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, bool) {
+	if s.top > 0 {
+		s.raw = append(s.raw[:0], logits...)
+	}
+	s.adjust(logits)
+	token, ok := s.pick(logits, scratch)
+	if s.top > 0 && ok {
+		s.logprobs = logprobs(s.raw, token, s.top, scratch)
+	}
+	if s.mask != nil {
+		s.answer = append(s.answer, token)
+	}
+	if s.how.penalizes() {
+		if s.counts == nil {
+			s.counts = make(map[int32]int)
+		}
+		s.counts[token]++
+	}
+	return token, ok
+}
+
+// adjust applies what changes logits: bias, penalties, and at last the mask, which nothing may soften.
+func (s *sampler) adjust(logits []float32) {
+	for id, b := range s.how.Bias {
+		logits[id] += float32(b)
+	}
+	for id, n := range s.counts {
+		logits[id] -= float32(s.how.Presence + s.how.Frequency*float64(n))
+	}
+	if s.mask != nil {
+		s.mask(s.answer, logits)
+	}
+}
+
+// logprobs is the log-probability of a token and those of the n likeliest.
+func logprobs(logits []float32, token int32, n int, scratch *[]choice) []Logprob {
+	best := argmax(logits)
+	if best < 0 {
+		return nil
+	}
+	high := logits[best]
+	all := Sampling{Temperature: 1}.choices(logits, high, (*scratch)[:0])
+	*scratch = all
+	var sum float64
+	for _, c := range all {
+		sum += c.weight
+	}
+	lse := float64(high) + math.Log(sum)
+	out := make([]Logprob, 0, n+1)
+	out = append(out, Logprob{token, float64(logits[token]) - lse})
+	likely := likeliest(all, min(n, len(all)))
+	slices.SortFunc(likely, likelier)
+	for _, c := range likely {
+		out = append(out, Logprob{c.id, float64(logits[c.id]) - lse})
+	}
+	return out
+}
+
+// pick draws from logits that nothing more is done to.
+func (s *sampler) pick(logits []float32, scratch *[]choice) (int32, bool) {
 	best := argmax(logits)
 	if best < 0 {
 		return 0, false
@@ -67,8 +146,8 @@ func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, bool) {
 	return best, true // rounding ate the last of u
 }
 
-// choices applies temperature, then TopK, then TopP, the order Hugging Face transformers uses, and appends what is left
-// to dst. high is the largest logit. With neither limit the order is by id, else likeliest first and ties by id.
+// choices applies temperature, then TopK, TopP and MinP, the order Hugging Face transformers uses, and appends what is left
+// to dst. high is the largest logit. With neither TopK nor TopP the order is by id, else likeliest first and ties by id.
 func (s Sampling) choices(logits []float32, high float32, dst []choice) []choice {
 	var sum float64
 	for id, l := range logits {
@@ -103,9 +182,13 @@ func (s Sampling) choices(logits []float32, high float32, dst []choice) []choice
 		var reach float64
 		for i, c := range dst {
 			if reach += c.weight; reach >= s.TopP*sum {
-				return dst[:i+1]
+				dst = dst[:i+1]
+				break
 			}
 		}
+	}
+	if s.MinP > 0 { // the likeliest has the weight 1
+		dst = slices.DeleteFunc(dst, func(c choice) bool { return c.weight < s.MinP })
 	}
 	return dst
 }

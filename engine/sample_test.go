@@ -41,6 +41,13 @@ func kept(s Sampling, logits []float32) (ids []int32, probs []float64) {
 			}
 		}
 	}
+	if s.MinP > 0 {
+		all = slices.DeleteFunc(all, func(p pair) bool { return p.w < s.MinP*all[0].w })
+		sum = 0
+		for _, p := range all {
+			sum += p.w
+		}
+	}
 	for _, p := range all {
 		ids, probs = append(ids, p.id), append(probs, p.w/sum)
 	}
@@ -56,6 +63,9 @@ func TestChoices(t *testing.T) {
 			logits[i] = float32(r.IntN(40)) / 8 // ties are common
 		}
 		s := Sampling{Temperature: 0.1 + 2*r.Float64()}
+		if r.IntN(3) == 0 {
+			s.MinP = 0.9 * r.Float64()
+		}
 		if r.IntN(2) == 0 {
 			s.TopK = 1 + r.IntN(40)
 		}
@@ -122,5 +132,65 @@ func TestArgmax(t *testing.T) {
 		if got := argmax(c.logits); got != c.want {
 			t.Errorf("argmax of %v is %d, want %d", c.logits, got, c.want)
 		}
+	}
+}
+
+// Bias and penalties move the greedy choice as their definitions say, and a mask has the last word.
+func TestAdjust(t *testing.T) {
+	row := []float32{0, 1, 2, 3}
+	draws := func(how Sampling, mask func([]int32, []float32)) (ids []int32) {
+		s := newSampler(how)
+		s.mask = mask
+		var scratch []choice
+		for range 6 {
+			id, ok := s.draw(slices.Clone(row), &scratch)
+			if !ok {
+				id = noToken
+			}
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	for _, test := range []struct {
+		name string
+		how  Sampling
+		mask func([]int32, []float32)
+		want []int32
+	}{
+		{"bias", Sampling{Bias: map[int32]float64{0: 3.5, 3: -1}}, nil, []int32{0, 0, 0, 0, 0, 0}},
+		{"presence, once", Sampling{Presence: 1.5}, nil, []int32{3, 2, 3, 3, 3, 3}},
+		{"frequency, each time", Sampling{Frequency: 1.25}, nil, []int32{3, 2, 3, 1, 2, 3}},
+		{"mask by position", Sampling{Bias: map[int32]float64{3: 100}}, func(answer []int32, logits []float32) {
+			for id := range logits {
+				if id != len(answer)%4 {
+					logits[id] = float32(math.Inf(-1))
+				}
+			}
+		}, []int32{0, 1, 2, 3, 0, 1}},
+		{"a mask that leaves nothing", Sampling{Temperature: 1}, func(_ []int32, logits []float32) {
+			for id := range logits {
+				logits[id] = float32(math.Inf(-1))
+			}
+		}, []int32{noToken, noToken, noToken, noToken, noToken, noToken}},
+	} {
+		if got := draws(test.how, test.mask); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// Log-probabilities are those of the model, whatever is done to its logits afterwards.
+func TestLogprobs(t *testing.T) {
+	row := []float32{1, 3, float32(math.Inf(-1)), 2}
+	lse := math.Log(math.E + math.Exp(3) + math.Exp(2))
+	s := newSampler(Sampling{Bias: map[int32]float64{0: 100}})
+	s.top = 2
+	var scratch []choice
+	if id, ok := s.draw(slices.Clone(row), &scratch); id != 0 || !ok {
+		t.Fatalf("drew %d", id)
+	}
+	want := []Logprob{{0, 1 - lse}, {1, 3 - lse}, {3, 2 - lse}}
+	if !slices.EqualFunc(s.logprobs, want, func(a, b Logprob) bool { return a.ID == b.ID && math.Abs(a.Logprob-b.Logprob) < 1e-6 }) {
+		t.Errorf("got %v, want %v", s.logprobs, want)
 	}
 }
