@@ -2,11 +2,13 @@ package harness_test
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,53 +60,42 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
-// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server that computes nothing,
-// beside a client that only reads the lines. The difference is the price of the records.
+// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server that computes nothing and
+// is a process of its own, beside a client that only reads the lines. The difference is the price of the records.
 func BenchmarkClient(b *testing.B) {
-	const streams, tokens = 32, 64
-	var stream bytes.Buffer
-	for range tokens {
-		stream.WriteString(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"null","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n")
-	}
-	stream.WriteString(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}` + "\n\ndata: [DONE]\n\n")
-	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "text/event-stream")
-		for event := range bytes.SplitAfterSeq(stream.Bytes(), []byte("\n\n")) {
-			w.Write(event)
-			w.(http.Flusher).Flush()
-		}
-	}))
-	b.Cleanup(null.Close)
-	// The server's share is in both figures, as it runs in this process: compare the two, not either with anything else.
+	self, err := os.Executable()
+	assert.NilError(b, err)
+	b.Setenv(serveVariable, "null")
+	null, err := harness.Start(b.Context(), io.Discard, self)
+	assert.NilError(b, err)
+	b.Cleanup(null.Kill)
 	measure := func(b *testing.B, one func()) {
+		b.ReportAllocs()
 		before := cpu(b)
 		for b.Loop() {
-			done := make(chan struct{})
-			for range streams {
-				go func() { one(); done <- struct{}{} }()
+			var streams sync.WaitGroup
+			for range nullStreams {
+				streams.Go(one)
 			}
-			for range streams {
-				<-done
-			}
+			streams.Wait()
 		}
-		b.ReportMetric(float64(cpu(b)-before)/float64(b.N*streams), "cpu-ns/req")
+		b.ReportMetric(float64(cpu(b)-before)/float64(b.N*nullStreams), "cpu-ns/req")
 	}
 	b.Run("client=loadstone", func(b *testing.B) {
 		c := harness.NewClient(null.URL)
 		b.Cleanup(c.Close)
 		p := harness.Prompt{Messages: []harness.Message{{Role: "user", Content: "hi"}}}
 		measure(b, func() {
-			if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != harness.OK || len(r.Chunks) != tokens {
+			if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != harness.OK || len(r.Chunks) != nullTokens {
 				b.Errorf("%s %s", r.Outcome, r.Error)
 			}
 		})
 	})
 	b.Run("client=bare", func(b *testing.B) {
-		c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: streams}}
+		c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: nullStreams}}
 		b.Cleanup(c.CloseIdleConnections)
 		measure(b, func() {
-			res, err := c.Post(null.URL, "application/json", bytes.NewReader([]byte(`{"messages":[{"role":"user","content":"hi"}],"stream":true}`)))
+			res, err := c.Post(null.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"stream":true}`))
 			if err != nil {
 				b.Error(err)
 				return
@@ -115,6 +106,30 @@ func BenchmarkClient(b *testing.B) {
 			res.Body.Close()
 		})
 	})
+}
+
+const nullStreams, nullTokens = 32, 64
+
+// serveNull is a server that answers every prompt at once with the same tokens, each written and flushed by itself.
+func serveNull() error {
+	token := []byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"null","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("listening on http://%s\n", listener.Addr())
+	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			return // healthy
+		}
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		for range nullTokens {
+			w.Write(token)
+			w.(http.Flusher).Flush()
+		}
+		io.WriteString(w, `data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`+"\n\ndata: [DONE]\n\n")
+	}))
 }
 
 func cpu(b *testing.B) time.Duration {

@@ -164,70 +164,40 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 	return req, nil
 }
 
-// completion is an answer or a chunk of one; only what a client needs.
-type completion struct {
-	Choices []struct {
-		Delta   struct{ Content string }
-		Message struct{ Content string }
-		Finish  string `json:"finish_reason"`
-	}
-	Usage *struct {
-		Prompt  int `json:"prompt_tokens"`
-		Output  int `json:"completion_tokens"`
-		Details *struct {
-			Cached int `json:"cached_tokens"`
-		} `json:"prompt_tokens_details"`
-	}
-	Error *struct{ Message string }
-}
-
-// usage takes over the server's token counts. A server that does not report cached tokens leaves them unknown.
-func (v *completion) usage(r *Record) {
-	if v.Usage == nil {
-		return
-	}
-	r.PromptTokens, r.OutputTokens = v.Usage.Prompt, v.Usage.Output
-	if v.Usage.Details != nil {
-		r.CachedTokens = v.Usage.Details.Cached
-	}
-}
-
 // stream reads an answer as it is made. An answer is whole when it has both a finish_reason and the [DONE] that ends it.
 func (c *Client) stream(body io.Reader, r *Record) error {
-	var answer strings.Builder
+	var answer []byte
+	var v completion
 	var failure error
 	done := false
-	err := events(body, func(data []byte) bool {
-		now := c.Since()
+	arrival := &stamped{body: body, clock: c}
+	err := events(arrival, func(data []byte) bool {
 		if string(data) == "[DONE]" {
 			done = true
 			return true // read on to the end of the body: the trailers come after it
 		}
-		var v completion
-		if err := json.Unmarshal(data, &v); err != nil {
+		if err := v.parse(data); err != nil {
 			r.Outcome, failure = Failed, fmt.Errorf("event is no chunk: %w", err)
 			return false
 		}
-		if v.Error != nil {
-			r.Outcome, failure = Failed, errors.New(v.Error.Message)
+		if v.failed {
+			r.Outcome, failure = Failed, errors.New(v.failure)
 			return false
 		}
-		v.usage(r)
-		for _, choice := range v.Choices {
-			if choice.Delta.Content != "" {
-				if r.FirstContent < 0 {
-					r.FirstContent = now
-				}
-				r.Chunks = append(r.Chunks, now)
-				answer.WriteString(choice.Delta.Content)
+		v.counts(r)
+		if len(v.content) > 0 {
+			if r.FirstContent < 0 {
+				r.FirstContent = arrival.at
 			}
-			if choice.Finish != "" {
-				r.Finish = choice.Finish
-			}
+			r.Chunks = append(r.Chunks, arrival.at)
+			answer = append(answer, v.content...)
+		}
+		if v.finish != "" {
+			r.Finish = v.finish
 		}
 		return true
 	})
-	r.Answer = answer.String()
+	r.Answer = string(answer)
 	switch {
 	case failure != nil:
 		return failure
@@ -238,6 +208,20 @@ func (c *Client) stream(body io.Reader, r *Record) error {
 	}
 	r.Outcome = OK
 	return nil
+}
+
+// stamped notes when its last Read returned, which is when all events that end in those bytes arrived: what parsing one of
+// them takes is no latency of the next.
+type stamped struct {
+	body  io.Reader
+	clock *Client
+	at    time.Duration
+}
+
+func (s *stamped) Read(p []byte) (int, error) {
+	n, err := s.body.Read(p)
+	s.at = s.clock.Since()
+	return n, err
 }
 
 func missingEnd(finish string, done bool) string {
@@ -255,15 +239,19 @@ func (c *Client) whole(body io.Reader, r *Record) error {
 	}
 	now := c.Since()
 	var v completion
-	if err := json.Unmarshal(text, &v); err != nil {
+	if err := v.parse(text); err != nil {
 		r.Outcome = Failed
 		return fmt.Errorf("answer is no completion: %w", err)
 	}
-	v.usage(r)
-	if len(v.Choices) == 0 || v.Choices[0].Finish == "" {
+	if v.failed {
+		r.Outcome = Failed
+		return errors.New(v.failure)
+	}
+	v.counts(r)
+	if v.finish == "" {
 		return errors.New("answer without a finish_reason")
 	}
-	r.Answer, r.Finish, r.Outcome = v.Choices[0].Message.Content, v.Choices[0].Finish, OK
+	r.Answer, r.Finish, r.Outcome = string(v.content), v.finish, OK
 	if r.Answer != "" {
 		r.FirstContent = now
 	}
@@ -283,8 +271,8 @@ func refusal(res *http.Response, r *Record) error {
 	}
 	message := strings.TrimSpace(string(text))
 	var v completion
-	if json.Unmarshal(text, &v) == nil && v.Error != nil {
-		message = v.Error.Message
+	if v.parse(text) == nil && v.failed {
+		message = v.failure
 	}
 	return fmt.Errorf("%s: %s", res.Status, message)
 }

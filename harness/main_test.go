@@ -20,8 +20,12 @@ import (
 const serveVariable = "LOADSTONE_TEST_SERVE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serveVariable) != "" {
-		if err := daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	serve := map[string]func() error{
+		"daemon": func() error { return daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr) },
+		"null":   serveNull,
+	}[os.Getenv(serveVariable)]
+	if serve != nil {
+		if err := serve(); err != nil {
 			fmt.Fprintln(os.Stderr, "loadstone:", err)
 			os.Exit(1)
 		}
@@ -50,7 +54,7 @@ func startSubject(tb testing.TB, flags ...string) *subject {
 	tb.Helper()
 	self, err := os.Executable()
 	assert.NilError(tb, err)
-	tb.Setenv(serveVariable, "1")
+	tb.Setenv(serveVariable, "daemon")
 	log, err := os.Create(filepath.Join(tb.TempDir(), "server.log"))
 	assert.NilError(tb, err)
 	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
