@@ -39,8 +39,8 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
                  int ldb, float beta, float *c, int ldc) {
   calls.fetch_add(1, std::memory_order_relaxed);
   // OpenBLAS runs on one thread (ls_init) and the pieces of a product on ours: its own threads meet at barriers, and
-  // when the system takes the processor from one, all wait. Measured beside other work on two processors, a prefill of
-  // 512 tokens took 0.8 to 7.8 s with its threads.
+  // when the system takes the processor from one, all wait. Beside other work on two processors a prefill of 512 tokens of
+  // Gemma 3 270M took 0.8 to 20 s with its threads and, in the same minutes, 1.3 to 2.3 s with ours.
   const int side = std::max(m, n), piece = 128;
   if (order != row_major || side < 2 * piece || double(m) * n * k < 4e6) {
     scipy_cblas_sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);

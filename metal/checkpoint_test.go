@@ -102,14 +102,6 @@ func float32Tensor(x []float32, shape ...int) tensor {
 	return tensor{"F32", shape, data}
 }
 
-func (t tensor) float32s() []float32 {
-	x := make([]float32, len(t.data)/4)
-	for i := range x {
-		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.data[4*i:]))
-	}
-	return x
-}
-
 // write puts the checkpoint into a new folder, as one file.
 func (c *checkpoint) write(t testing.TB) string {
 	t.Helper()

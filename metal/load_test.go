@@ -121,9 +121,6 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 			t.Errorf("%s: error %q, want %q and the folder", c.what, err, c.want)
 		}
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "nothing")); err == nil || !strings.Contains(err.Error(), "no config.json") {
-		t.Errorf("a folder that is not there: %v", err)
-	}
 }
 
 // BenchmarkWeights is one decode step and one prefill of 64 tokens on a model quantised to 4 bits, its weights widened to
@@ -157,6 +154,14 @@ func BenchmarkWeights(b *testing.B) {
 		})
 		m.Close()
 	}
+}
+
+func (t tensor) float32s() []float32 {
+	x := make([]float32, len(t.data)/4)
+	for i := range x {
+		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.data[4*i:]))
+	}
+	return x
 }
 
 func toBfloat16(x tensor) tensor {

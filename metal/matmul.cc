@@ -4,7 +4,8 @@
 //
 // Such a product is bound by reading W once. OpenBLAS's sgemm packs W first, which reads and writes all of it before
 // the work starts, and its sgemv takes one row of x only. Here every thread takes rows of W and multiplies them with
-// all rows of x while they are in its cache. BenchmarkDecode has the figures (graph=true goes through OpenBLAS).
+// all rows of x while they are in its cache. A decode step of SmolLM2 on two processors, OpenBLAS and this: 1 sequence
+// 65 and 25 ms, 8 sequences 121 and 41 ms (BenchmarkDecode, graph=true being MLX's operations and OpenBLAS).
 
 #include "kernel.h"
 #include "pool.h"

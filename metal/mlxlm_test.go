@@ -33,10 +33,10 @@ type mlxlmFacts struct {
 
 // The answer of mlx-lm for the same folder: logits after a prompt, 32 greedy tokens, logits after those.
 //
-// Both sum float32 in different orders, mlx-lm with the reference BLAS, and logits are of the order of 20; 0.01 is
-// twenty times what was seen, and a wrong norm, scale or rope base moves them by more than 0.1.
+// Both sum float32 in different orders, mlx-lm with the reference BLAS, and logits are of the order of 20: 4e-5 was the
+// largest difference seen.
 func TestMLXLM(t *testing.T) {
-	const tolerance = 0.01
+	const tolerance = 1e-3
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		for _, graph := range []bool{false, true} {
 			t.Run(name+map[bool]string{false: "/kernels", true: "/graph"}[graph], func(t *testing.T) {

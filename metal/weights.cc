@@ -23,7 +23,7 @@ array Linear::operator()(const array &x) const {
   if (scales) {
     return mx::quantized_matmul(x, w, *scales, biases, true, group, bits);
   }
-  // Rows from which OpenBLAS is faster: it has read the matrix twice by then, but multiplies better.
+  // Beyond so many rows the arithmetic costs more than reading the matrix, and OpenBLAS is better at it.
   constexpr int few = 16;
   return kernels && x.shape(0) <= few ? kernels::matmul(x, w) : mx::matmul(x, *transposed);
 }
@@ -82,7 +82,8 @@ array Weights::vector(const std::string &name, int n, float plus) {
 }
 
 // On a CPU every weight becomes float32: MLX multiplies bfloat16, float16 and quantised matrices there with scalar loops
-// on one thread, float32 with BLAS (BenchmarkWeights has the figures).
+// on one thread, float32 with BLAS or our kernel. SmolLM2 at 4 bits on two processors, as stored and widened: prefill
+// of 64 tokens 6.0 and 0.11 s, decode 125 and 25 ms (BenchmarkWeights).
 Linear Weights::linear(const std::string &name, int out, int in) {
   if (has(name + ".bias")) {
     throw std::runtime_error("tensor " + name + ".bias: layers with a bias are not supported");
