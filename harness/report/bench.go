@@ -59,9 +59,9 @@ func rejectRate(s *harness.Summary) float64 {
 // WriteBench writes the Go benchmark format: one line per run of a scenario, the run being the sample.
 //
 // What must be alike for two files to be compared (host, model, backend, load) stands in configuration keys: benchstat
-// puts unlike ones into separate tables. Version, commit and time differ between any two files worth comparing, so they
-// stand in comment lines, which every reader of the format skips; as keys they would keep benchstat from setting two
-// files side by side. What differs between scenarios is part of the name.
+// puts unlike ones into separate tables. Version, commit, time and seed may differ between any two files worth comparing,
+// so they stand in comment lines, which every reader of the format skips; as keys they would keep benchstat from setting
+// two files side by side. What differs between scenarios is part of the name.
 func (r *Report) WriteBench(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "# %s\n", strings.Join(r.provenance(), "\n# ")); err != nil {
 		return err
@@ -119,6 +119,7 @@ func (r *Report) provenance() []string {
 	if r.System.Commit != "" {
 		lines = append(lines, "commit "+r.System.Commit)
 	}
+	lines = append(lines, "seed "+strconv.FormatUint(r.Load.Seed, 10))
 	if r.Stopped != "" {
 		lines = append(lines, "incomplete: "+oneLine(r.Stopped))
 	}
@@ -140,7 +141,6 @@ func (r *Report) config() []benchfmt.Config {
 		{"quant", r.System.Quant},
 		{"threads", positive(r.System.Threads)},
 		{"load", fmt.Sprintf("closed, %d repetitions a run", r.Load.Reps)},
-		{"seed", strconv.FormatUint(r.Load.Seed, 10)},
 	} {
 		if v := oneLine(kv[1]); v != "" { // an empty value would delete the key
 			config = append(config, benchfmt.Config{Key: kv[0], Value: []byte(v), File: true})

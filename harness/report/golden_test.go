@@ -39,6 +39,7 @@ func TestBenchstatReads(t *testing.T) {
 	older := fixed()
 	older.System.Version, older.System.Commit = "v0.0.9", "ba9876543210"
 	older.Start = older.Start.AddDate(0, -1, 0)
+	older.Load.Seed = 99
 	var files benchfmt.Files
 	for name, r := range map[string]*Report{"old.txt": older, "new.txt": fixed()} {
 		path := dir + "/" + name
