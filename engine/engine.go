@@ -201,6 +201,9 @@ func (e *Engine) retryAfter() time.Duration {
 	return min(max(time.Duration(e.retry.Load()), time.Second), time.Minute)
 }
 
+// Vocab is how many tokens the model knows: their ids are 0..Vocab-1.
+func (e *Engine) Vocab() int { return e.vocab }
+
 // Stats is the latest snapshot. It takes no lock and never waits for a step.
 func (e *Engine) Stats() Stats {
 	st := *e.snapshot.Load()
@@ -358,7 +361,7 @@ func (e *Engine) deliver(ev event, now time.Time, err error) {
 		t := Token{ID: ev.token, Logprobs: j.sampler.logprobs}
 		if j.first.IsZero() {
 			j.first = now
-			t.Queue, t.Prefill = j.admitted.Sub(j.submitted), now.Sub(j.admitted)
+			t.Queue, t.Prefill, t.Cached = j.admitted.Sub(j.submitted), now.Sub(j.admitted), ev.seq.cached
 		}
 		j.stream.tokens <- t // never blocks: there is room for most tokens
 	} else if j.first.IsZero() && ev.finish == FinishStop {

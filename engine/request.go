@@ -51,8 +51,10 @@ type Sampling struct {
 type Token struct {
 	ID int32
 
-	// Set on the first token only: how long the request waited, and how long its prompt took from there.
+	// Set on the first token only: how long the request waited, how long its prompt took from there, and how many tokens
+	// of it came from the cache.
 	Queue, Prefill time.Duration
+	Cached         int
 
 	// Logprobs is the token's own and then the likeliest ones, likeliest first, where Request.Logprobs asks for them.
 	Logprobs []Logprob
