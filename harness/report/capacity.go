@@ -101,8 +101,8 @@ func (c *Capacity) addCapacity() string {
 	if !c.Saturated {
 		bound = "of the highest measured rate, a lower bound of what it bears"
 	}
-	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %% %s), or when there are more than %d in flight for over a minute.",
-		rate(headroom*c.Best), 100*headroom, bound, c.Knee.Agents)
+	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %% %s): queueing delay grows without bound from there on.",
+		rate(headroom*c.Best), 100*headroom, bound)
 }
 
 // scaleOut says how many agents one instance holds within the latency targets: as measured where a level misses one, else
