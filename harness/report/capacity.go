@@ -101,7 +101,7 @@ func (c *Capacity) addCapacity() string {
 	if !c.Saturated {
 		bound = "of the highest measured rate, a lower bound of what it bears"
 	}
-	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %% %s): queueing delay grows without bound from there on.",
+	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %% %s): beyond it waiting grows much faster than the load.",
 		rate(headroom*c.Best), 100*headroom, bound)
 }
 
