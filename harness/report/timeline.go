@@ -11,7 +11,7 @@ import (
 )
 
 // maxDots bounds a timeline. Above it requests are thinned evenly, but slow and failed ones all stay.
-const maxDots = 1500
+const maxDots = 3000
 
 // A timeline shows one scenario's requests in the order they ran: a dot for the first token, a square for the end, and
 // below them how many requests were in flight. Its runs stand one after another, whatever ran between them.
