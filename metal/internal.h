@@ -2,10 +2,6 @@
 #ifndef LOADSTONE_INTERNAL_H
 #define LOADSTONE_INTERNAL_H
 
-#if !__has_include("mlx/mlx.h")
-#error "MLX is not set up: run go run ./metal/setup"
-#endif
-
 #include "bridge.h"
 
 #include <cstdio>
