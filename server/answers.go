@@ -55,19 +55,19 @@ func (a *answers) drop(e *list.Element) {
 	a.tokens -= len(v.tokens)
 }
 
-// find returns the tokens of those messages of a conversation that are answers the agent got here, nil for the others.
-func (a *answers) find(agent string, roles, contents []string) [][]int32 {
-	found := make([][]int32, len(contents))
+// find returns the tokens of those turns of a conversation that are answers the agent got here, nil for the others.
+func (a *answers) find(agent string, turns []turn) [][]int32 {
+	found := make([][]int32, len(turns))
 	if agent == "" {
 		return found
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, text := range contents {
-		if roles[i] != "assistant" {
+	for i, t := range turns {
+		if t.role != "assistant" {
 			continue
 		}
-		if e, ok := a.known[answerKey{agent, text}]; ok {
+		if e, ok := a.known[answerKey{agent, t.key}]; ok {
 			a.recent.MoveToFront(e)
 			found[i] = e.Value.(*answer).tokens
 		}

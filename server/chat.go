@@ -12,116 +12,195 @@ import (
 
 // chat serves POST /v1/chat/completions.
 func (s *Server) chat(w *response, r *http.Request) error {
+	q := new(chatRequest)
+	g, err := s.begin(w, r, q, &q.samplingFields.Model, &q.SessionID, func() (*ask, error) { return q.ask(s.cfg.MaxTokens) })
+	if err != nil {
+		return err
+	}
+	defer g.cancel()
+	id := newID("chatcmpl-")
+	if g.ask.stream {
+		return s.stream(w, g, &chatEvents{newEvents(w, "chat.completion.chunk", id, s.cfg.Model, g.ask.usage), g.likely >= 0})
+	}
+	return s.whole(w, g, func(e ending) any { return newCompletion(id, s.cfg.Model, g, e) })
+}
+
+func newID(prefix string) string { return prefix + rand.Text() }
+
+// begin does what every API's request goes through until its first token: the body is read into q, asked checks it, and
+// the engine gets it. The caller must call the generation's cancel.
+func (s *Server) begin(w *response, r *http.Request, q any, model, session *string, asked func() (*ask, error)) (*generation, error) {
+	b, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := readBody(w, r, q); err != nil {
+		return nil, err
+	}
+	if *model != "" {
+		if err := s.isServed(*model); err != nil {
+			return nil, err
+		}
+	}
+	agent, err := identity(r.Header, *session)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.limits.take(agent, time.Now()); err != nil {
+		return nil, err
+	}
+	a, err := asked()
+	if err != nil {
+		return nil, err
+	}
+	a.agent = agent
+	return s.submit(w, r, b, a)
+}
+
+// open returns what the server serves, unless it takes no work.
+func (s *Server) open() (*backend, error) {
 	if s.draining.Load() {
-		return engine.ErrDraining
+		return nil, engine.ErrDraining
 	}
 	b := s.backend.Load()
 	if b == nil {
-		return errLoading
+		return nil, errLoading
 	}
-	c, err := s.decodeChat(w, r)
-	if err != nil {
-		return err
-	}
-	prompt, err := b.text.EncodeChat(c.roles, c.contents, s.answers.find(c.agent, c.roles, c.contents))
-	if err != nil {
-		return invalid("messages", "messages: %v", err)
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	stream, err := b.submit(ctx, c, prompt)
-	if err != nil {
-		return err
-	}
-	g := &generation{
-		client:  r.Context(),
-		cancel:  cancel,
-		stream:  stream,
-		text:    b.text,
-		metrics: s.metrics,
-		decoder: newDecoder(c.stops),
-		came:    w.start,
-	}
-	id, created := "chatcmpl-"+rand.Text(), time.Now().Unix()
-	if c.stream {
-		err = s.stream(w, g, newEvents(w, id, s.cfg.Model, created, c.usage))
-	} else {
-		err = s.complete(w, g, id, created)
-	}
-	if err == nil {
-		s.answers.keep(c.agent, string(g.answer), g.exact())
-	}
-	return err
+	return b, nil
 }
 
-// submit hands a chat to the engine. An answer whose length nobody asked for takes what the context leaves it.
-func (b *backend) submit(ctx context.Context, c *chat, prompt []int32) (*engine.Stream, error) {
-	q := engine.Request{
-		Agent:     c.agent,
-		Prompt:    prompt,
-		MaxTokens: c.maxTokens,
-		Stop:      b.text.StopTokens(),
-		Sampling:  c.sampling,
+func (s *Server) submit(w *response, r *http.Request, b *backend, a *ask) (*generation, error) {
+	prompt, err := s.encode(b, a)
+	if err != nil {
+		return nil, err
 	}
+	q, err := b.request(a, prompt)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	stream, err := b.submit(ctx, q, a)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &generation{
+		client:  r.Context(),
+		cancel:  cancel,
+		ask:     a,
+		stream:  stream,
+		vocab:   b.text,
+		metrics: s.metrics,
+		split:   newSplitter(a.stops, a.shape.calls()),
+		likely:  a.logprobs,
+		prompt:  len(prompt),
+		came:    w.start,
+	}, nil
+}
+
+// encode returns the tokens of a conversation, or of a text.
+func (s *Server) encode(b *backend, a *ask) ([]int32, error) {
+	if a.prompt != nil {
+		ids := b.text.Encode(*a.prompt, true)
+		if len(ids) == 0 {
+			return nil, invalid(a.param, "%s: has no tokens", a.param)
+		}
+		return ids, nil
+	}
+	roles, contents := a.conversation()
+	ids, err := b.text.EncodeChat(roles, contents, s.answers.find(a.agent, a.turns))
+	if err != nil {
+		return nil, invalid(a.param, "%s: %v", a.param, err)
+	}
+	return ids, nil
+}
+
+// request is the ask as the engine takes it.
+func (b *backend) request(a *ask, prompt []int32) (engine.Request, error) {
+	for id := range a.sampling.Bias {
+		if n := b.engine.Vocab(); int(id) >= n {
+			return engine.Request{}, invalid("logit_bias", "logit_bias: token %d; the model's are 0 to %d", id, n-1)
+		}
+	}
+	likely := 0
+	if a.logprobs >= 0 {
+		likely = min(max(a.logprobs, 1), b.engine.Vocab()) // the engine's 0 is none, not even the token's own
+	}
+	mask, err := b.mask(a.shape)
+	return engine.Request{
+		Agent:     a.agent,
+		Prompt:    prompt,
+		MaxTokens: a.maxTokens,
+		Stop:      b.text.StopTokens(),
+		Sampling:  a.sampling,
+		Mask:      mask,
+		Logprobs:  likely,
+	}, err
+}
+
+// submit hands a request to the engine. An answer whose length nobody asked for takes what the context leaves it.
+func (b *backend) submit(ctx context.Context, q engine.Request, a *ask) (*engine.Stream, error) {
 	stream, err := b.engine.Submit(ctx, q)
 	var length *engine.ContextError
-	if errors.As(err, &length) && c.defaultMax && length.Prompt < length.Limit {
+	if errors.As(err, &length) && a.defaultMax && length.Prompt < length.Limit {
 		q.MaxTokens = length.Limit - length.Prompt
 		stream, err = b.engine.Submit(ctx, q)
 	}
 	return stream, err
 }
 
-// complete answers in one piece.
-func (s *Server) complete(w *response, g *generation, id string, created int64) error {
-	for range g.chunks() {
+// whole answers in one piece, which body makes.
+func (s *Server) whole(w *response, g *generation, body func(ending) any) error {
+	for t := range g.tokens() {
+		g.take(t)
 	}
-	reason, err := g.finish()
+	g.end()
+	e, err := g.finish()
 	if err != nil {
 		return err
 	}
-	choice := completionChoice{FinishReason: reason}
-	choice.Message.Role = "assistant"
-	choice.Message.Content = string(g.answer)
+	s.answers.keep(g.ask.agent, answerText(string(g.answer), g.calls, true), g.exact())
 	w.Header().Set(serverTiming, g.timing(true))
-	return writeJSON(w, http.StatusOK, completion{
-		ID:      id,
-		Object:  "chat.completion",
-		Created: created,
-		Model:   s.cfg.Model,
-		Choices: []completionChoice{choice},
-		Usage:   g.usage(),
-	})
+	return writeJSON(w, http.StatusOK, body(e))
+}
+
+// A stream is a sink that writes an answer to the client in the form of one of the APIs.
+type stream interface {
+	sink
+	open(*generation) // the head of the response and what comes before the first piece
+	flush()
+	finish(ending) // of a complete answer only
+	failed() bool  // the client is gone
 }
 
 // stream answers token by token. The response's head goes out with the first token: until then a failure still has a
 // status of its own. Tokens that are there already go out together, so that a slow client costs no more than a fast one.
-func (s *Server) stream(w *response, g *generation, out *events) error {
-	for text := range g.chunks() {
+func (s *Server) stream(w *response, g *generation, out stream) error {
+	g.out = out
+	for t := range g.tokens() {
 		if w.status == 0 {
-			out.open(g.timing(false))
+			out.open(g)
 		}
-		if len(text) > 0 {
-			out.content(text)
-		}
+		g.take(t)
 		if !g.waiting() {
 			out.flush()
 		}
-		if out.err != nil {
-			break
+		if out.failed() {
+			return context.Canceled // net/http ends the request's own context only later
 		}
 	}
-	if out.err != nil {
-		return context.Canceled // net/http ends the request's own context only later
+	if w.status != 0 {
+		g.end()
 	}
-	reason, err := g.finish()
+	e, err := g.finish()
 	if err != nil {
 		return err
 	}
 	if w.status == 0 {
-		out.open(g.timing(false))
+		out.open(g)
 	}
-	out.finish(reason, g.usage())
+	out.finish(e)
+	s.answers.keep(g.ask.agent, answerText(string(g.answer), g.calls, true), g.exact())
 	w.Header().Set(serverTiming, g.timing(true))
 	return nil
 }

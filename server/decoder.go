@@ -16,6 +16,7 @@ type decoder struct {
 	text    []byte // whole characters; the tail of it may be the beginning of a stop string
 	sent    int    // bytes of text that the last call returned
 	stopped bool
+	hit     string // the stop string that was complete
 }
 
 // newDecoder takes the stop strings, none of them empty. Where two are complete with the same character, the longer
@@ -80,7 +81,7 @@ func (d *decoder) put(r rune) bool {
 		for i := range d.stops {
 			if d.stops[i].next(d.text[at]) {
 				d.text = d.text[:at+1-len(d.stops[i].stop)]
-				d.stopped = true
+				d.stopped, d.hit = true, d.stops[i].stop
 				return true
 			}
 		}

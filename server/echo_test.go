@@ -28,8 +28,8 @@ type byteText struct{ pieces [][]byte }
 func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
 	var ids []int32
 	for i, text := range contents {
-		if roles[i] == "tool" {
-			return nil, errors.New("this template has no tool messages")
+		if text == "refuse me" {
+			return nil, errors.New("this template refuses what it is told to")
 		}
 		ids = append(ids, begin, int32(roles[i][0]))
 		if answers[i] != nil {
@@ -42,6 +42,17 @@ func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 		ids = append(ids, end)
 	}
 	return append(ids, begin, 'a'), nil
+}
+
+func (byteText) Encode(s string, special bool) []int32 {
+	if s == "" {
+		return nil
+	}
+	ids := []int32{begin, 'u'}
+	for _, b := range []byte(s) {
+		ids = append(ids, int32(b))
+	}
+	return append(ids, end, begin, 'a')
 }
 
 func (t byteText) AppendToken(dst []byte, id int32) []byte {
@@ -226,7 +237,11 @@ func (l *memListener) exchange(t testing.TB, request string) string {
 
 // post is a chat request as bytes.
 func post(body string, headers ...string) string {
-	r := "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+	return postTo("/v1/chat/completions", body, headers...)
+}
+
+func postTo(path, body string, headers ...string) string {
+	r := "POST " + path + " HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
 	for _, h := range headers {
 		r += h + "\r\n"
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -18,6 +17,9 @@ import (
 // statusClientClosed is the status of a request whose client went away before its answer was complete: as a rule nobody
 // but the log and the metrics sees it. (Nginx introduced the number.)
 const statusClientClosed = 499
+
+// statusOverloaded is Anthropic's for a server that cannot take the request now; OpenAI's is 503.
+const statusOverloaded = 529
 
 var (
 	errLoading = errors.New("the model is loading; retry in 2 s")
@@ -84,7 +86,40 @@ func classify(err error) *apiError {
 }
 
 // refusals are the codes with which the server turns sound work away: the reasons of loadstone_rejects_total.
-var refusals = []string{"context_length_exceeded", "draining", "loading", "pool_exhausted", "pool_too_small", "queue_full"}
+var refusals = []string{"context_length_exceeded", "draining", "loading", "pool_exhausted", "pool_too_small", "queue_full", "rate_limit_exceeded"}
+
+// anthropicType is error.type in Anthropic's envelope. Its SDKs know no 503: what is full or going down is overloaded.
+func (e *apiError) anthropicType() string {
+	switch e.status {
+	case 401:
+		return "authentication_error"
+	case 404:
+		return "not_found_error"
+	case 413:
+		return "request_too_large"
+	case 429:
+		return "rate_limit_error"
+	case 503:
+		return "overloaded_error"
+	case 500:
+		return "api_error"
+	default:
+		return "invalid_request_error"
+	}
+}
+
+// anthropicBody is the error in Anthropic's envelope.
+func (e *apiError) anthropicBody(requestID string) []byte {
+	type fields struct {
+		Type    string `json:"type"`
+		Message string `json:"message"`
+	}
+	return mustJSON(struct {
+		Type      string `json:"type"`
+		Error     fields `json:"error"`
+		RequestID string `json:"request_id"`
+	}{"error", fields{e.anthropicType(), e.message}, requestID})
+}
 
 // body is the error in OpenAI's envelope, as a whole answer and as a frame of a stream that failed half-way.
 func (e *apiError) body() []byte {
@@ -98,18 +133,18 @@ func (e *apiError) body() []byte {
 	if e.param != "" {
 		f.Param = &e.param
 	}
-	b, err := json.Marshal(map[string]fields{"error": f})
-	if err != nil {
-		panic(err) // strings only: cannot fail
-	}
-	return b
+	return mustJSON(map[string]fields{"error": f})
 }
 
 // write tells the client: with a whole answer, or, where a stream is on its way, with a last event in place of a finish.
 func (e *apiError) write(w *response) {
 	if w.status != 0 {
 		w.outcome = e.status
-		if e.status != statusClientClosed {
+		switch {
+		case e.status == statusClientClosed:
+		case w.anthropic:
+			w.Write(slices.Concat([]byte("event: error\ndata: "), e.anthropicBody(w.Header().Get("X-Request-ID")), []byte("\n\n")))
+		default:
 			w.Write(slices.Concat([]byte("data: "), e.body(), []byte("\n\n")))
 		}
 		return
@@ -125,8 +160,15 @@ func (e *apiError) write(w *response) {
 	if e.status == http.StatusRequestEntityTooLarge || e.status == http.StatusRequestTimeout {
 		h.Set("Connection", "close") // the rest of the body is not read
 	}
-	w.WriteHeader(e.status)
-	w.Write(append(e.body(), '\n'))
+	status, body := e.status, e.body
+	if w.anthropic {
+		body = func() []byte { return e.anthropicBody(h.Get("X-Request-ID")) }
+		if status == http.StatusServiceUnavailable {
+			status = statusOverloaded
+		}
+	}
+	w.WriteHeader(status)
+	w.Write(append(body(), '\n'))
 }
 
 // retryAfter is d in whole seconds, at least 1 and at most 60: the SDKs ignore a longer wait and retry at once.

@@ -67,7 +67,7 @@ func whole(t *testing.T, s *Server, body string) string {
 	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
 		t.Fatalf("status %d, %v: %q", w.Code, err, w.Body)
 	}
-	return c.Choices[0].Message.Content
+	return *c.Choices[0].Message.Content
 }
 
 // streamed returns the text of a stream after checking the order of its frames: role, contents, finish, [DONE].
@@ -141,9 +141,9 @@ func FuzzChatRequest(f *testing.F) {
 		if err != nil {
 			err = syntaxError(err)
 		}
-		var c *chat
+		var c *ask
 		if err == nil {
-			c, err = q.chat(256)
+			c, err = q.ask(256)
 		}
 		if err != nil {
 			var e *apiError
@@ -152,7 +152,7 @@ func FuzzChatRequest(f *testing.F) {
 			}
 			return
 		}
-		if len(c.roles) == 0 || len(c.roles) != len(c.contents) || c.maxTokens < 1 || c.sampling.Temperature < 0 || c.sampling.Temperature > 2 ||
+		if len(c.turns) == 0 || c.maxTokens < 1 || c.sampling.Temperature < 0 || c.sampling.Temperature > 2 ||
 			c.sampling.TopP < 0 || c.sampling.TopP > 1 || c.sampling.TopK < 0 || len(c.stops) > maxStops {
 			t.Fatalf("%q: accepted as %+v", body, c)
 		}

@@ -9,46 +9,65 @@ import (
 	"loadstone/engine"
 )
 
-// A generation follows one answer while it is made: tokens come from the engine, text goes to the client.
+// A generation follows one answer while it is made: tokens come from the engine, text and tool calls go to the client.
 type generation struct {
 	client  context.Context // ends when the client goes away
 	cancel  context.CancelFunc
+	ask     *ask
 	stream  *engine.Stream
-	text    Text
+	vocab   Text
 	metrics *metrics
-	decoder decoder
+	split   splitter
+	likely  int  // log-probabilities wanted beside each token's own, -1: none at all
+	out     sink // nil: the answer is wanted whole
+	prompt  int  // tokens of it
 
 	came time.Time // when the request did
 	last time.Time // when the last token did
 
 	queue, prefill time.Duration // known with the first token
+	cached         int           // the same
 	result         engine.Result // known after finish
 	ids            []int32       // every token so far
 	answer         []byte        // all the text so far
+	calls          []toolCall    // all the tool calls so far; the last may be half
+	probs          []tokenProbs  // of the answer's tokens, where they are wanted
+	told           int           // how many of them the sink has
 	scratch        []byte
 }
 
-// chunks yields, for each token, the text that became certain with it, perhaps none. It ends at a stop string, at the
-// end of the tokens or when the client is gone; finish then says which.
-func (g *generation) chunks() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
+// A sink takes an answer piece by piece, whole characters in each.
+type sink interface {
+	text(b []byte, probs []tokenProbs)
+	call(index int, id, name string)
+	arguments(index int, b []byte) // of the call that began last
+}
+
+// A toolCall is a function that the model wants called.
+type toolCall struct {
+	id, name  string
+	arguments []byte // a JSON object, complete unless the answer was cut off
+}
+
+// tokenProbs are the log-probabilities of a token and of the likeliest ones in its place.
+type tokenProbs struct {
+	text    string
+	logprob float64
+	likely  []tokenProbs
+}
+
+// tokens yields the answer's tokens. It ends with them, at a stop string, or when the client is gone; finish then says which.
+func (g *generation) tokens() iter.Seq[engine.Token] {
+	return func(yield func(engine.Token) bool) {
 		tokens := g.stream.Tokens()
-		for !g.decoder.stopped {
+		for !g.split.text.stopped {
 			select {
 			case t, ok := <-tokens:
 				if !ok {
-					if rest := g.decoder.end(); len(rest) > 0 {
-						g.answer = append(g.answer, rest...)
-						yield(rest)
-					}
 					return
 				}
 				g.observe(t)
-				g.scratch = g.text.AppendToken(g.scratch[:0], t.ID)
-				text := g.decoder.push(g.scratch)
-				g.ids = append(g.ids, t.ID)
-				g.answer = append(g.answer, text...)
-				if !yield(text) {
+				if !yield(t) {
 					return
 				}
 			case <-g.client.Done():
@@ -61,7 +80,7 @@ func (g *generation) chunks() iter.Seq[[]byte] {
 func (g *generation) observe(t engine.Token) {
 	now := time.Now()
 	if len(g.ids) == 0 {
-		g.queue, g.prefill = t.Queue, t.Prefill
+		g.queue, g.prefill, g.cached = t.Queue, t.Prefill, t.Cached
 		g.metrics.ttft.observe(now.Sub(g.came))
 		g.metrics.queue.observe(t.Queue)
 	} else {
@@ -70,40 +89,107 @@ func (g *generation) observe(t engine.Token) {
 	g.last = now
 }
 
+// take adds a token to the answer and gives the sink what became certain with it, perhaps nothing.
+func (g *generation) take(t engine.Token) {
+	g.ids = append(g.ids, t.ID)
+	if g.likely >= 0 {
+		g.probs = append(g.probs, g.named(t.Logprobs))
+	}
+	g.scratch = g.vocab.AppendToken(g.scratch[:0], t.ID)
+	g.split.push(g.scratch, g)
+}
+
+// end gives the sink what was held back until no more tokens came.
+func (g *generation) end() { g.split.end(g) }
+
+// onText, onCall and onArguments are what the splitter finds.
+func (g *generation) onText(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	g.answer = append(g.answer, b...)
+	if g.out != nil {
+		g.out.text(b, g.probs[g.told:])
+		g.told = len(g.probs)
+	}
+}
+
+func (g *generation) onCall(name string) {
+	c := toolCall{id: newID("call_"), name: name}
+	g.calls = append(g.calls, c)
+	if g.out != nil {
+		g.out.call(len(g.calls)-1, c.id, c.name)
+	}
+}
+
+func (g *generation) onArguments(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	c := &g.calls[len(g.calls)-1]
+	c.arguments = append(c.arguments, b...)
+	if g.out != nil {
+		g.out.arguments(len(g.calls)-1, b)
+	}
+}
+
+// named puts text to the engine's log-probabilities.
+func (g *generation) named(ps []engine.Logprob) tokenProbs {
+	var all []tokenProbs
+	for _, p := range ps {
+		all = append(all, tokenProbs{text: string(g.vocab.AppendToken(nil, p.ID)), logprob: max(p.Logprob, -9999)}) // -Inf is no JSON
+	}
+	if len(all) == 0 {
+		return tokenProbs{}
+	}
+	all[0].likely = all[1:min(len(all), 1+g.likely)]
+	return all[0]
+}
+
 // waiting says whether the engine is ahead of the client, so that a flush can wait for the next token.
 func (g *generation) waiting() bool { return len(g.stream.Tokens()) > 0 }
 
-// finish returns the finish_reason of a complete answer, or why it is not complete. After a stop string it waits for
-// the engine to let go of the request, at most one step, because the result is not known before.
-func (g *generation) finish() (string, error) {
-	if g.decoder.stopped {
+// An ending says how a complete answer ended.
+type ending struct {
+	reason string // stop, length or tool_calls
+	stop   string // the stop string that did it, "" for none
+	usage  usage
+}
+
+// finish returns how a complete answer ended, or why it is not complete. After a stop string it waits for the engine to
+// let go of the request, at most one step, because the result is not known before.
+func (g *generation) finish() (ending, error) {
+	if g.split.text.stopped {
 		g.cancel()
 	}
 	for open := true; open; {
 		select {
 		case _, open = <-g.stream.Tokens():
 		case <-g.client.Done():
-			return "", g.client.Err()
+			return ending{}, g.client.Err()
 		}
 	}
 	g.result = g.stream.Result()
-	g.queue, g.prefill = g.result.Queue, g.result.Prefill
+	g.queue, g.prefill, g.cached = g.result.Queue, g.result.Prefill, g.result.CachedTokens
+	e := ending{reason: string(g.result.Finish), usage: g.usage()}
 	switch {
-	case g.decoder.stopped:
-		return string(engine.FinishStop), nil
+	case g.split.text.stopped:
+		e.reason, e.stop = string(engine.FinishStop), g.split.text.hit
+	case g.result.Finish == engine.FinishStop && len(g.calls) > 0:
+		e.reason = "tool_calls"
 	case g.result.Finish == engine.FinishStop || g.result.Finish == engine.FinishLength:
-		return string(g.result.Finish), nil
 	case g.client.Err() != nil:
-		return "", g.client.Err()
+		return ending{}, g.client.Err()
 	default:
-		return "", g.result.Err
+		return ending{}, g.result.Err
 	}
+	return e, nil
 }
 
 // exact returns the tokens that the text given stands for, nil when it is no whole number of them, as when a stop
 // string began in the middle of one.
 func (g *generation) exact() []int32 {
-	if !g.decoder.stopped {
+	if !g.split.text.stopped {
 		return g.ids
 	}
 	b := g.scratch[:0]
@@ -111,7 +197,7 @@ func (g *generation) exact() []int32 {
 		if bytes.Equal(b, g.answer) {
 			return g.ids[:i]
 		}
-		b = g.text.AppendToken(b, id)
+		b = g.vocab.AppendToken(b, id)
 	}
 	return nil
 }

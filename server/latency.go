@@ -21,11 +21,12 @@ const writeTimeout = 30 * time.Second
 // A response is the ResponseWriter of every handler: it knows when the request came in, what was answered and when.
 type response struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	start   time.Time
-	renewed time.Time // when the write deadline was last moved
-	status  int       // as sent, 0 before
-	outcome int       // as logged where that differs from what was sent: 499, or the failure of a stream
+	control   *http.ResponseController
+	start     time.Time
+	renewed   time.Time // when the write deadline was last moved
+	status    int       // as sent, 0 before
+	anthropic bool      // errors go out in Anthropic's envelope
+	outcome   int       // as logged where that differs from what was sent: 499, or the failure of a stream
 }
 
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -56,7 +57,7 @@ func (w *response) FlushError() error { return w.control.Flush() }
 // byte, which is the whole where nothing is streamed, and the trailer of a stream has the whole again.
 func (s *Server) latency(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &response{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}
+		x := &response{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now(), anthropic: isAnthropic(r.URL.Path)}
 		defer func() {
 			elapsed := time.Since(x.start)
 			w.Header().Set(trailerTotal, milliseconds(elapsed)) // goes out only where the handler announced it

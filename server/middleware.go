@@ -22,6 +22,9 @@ func requestID(next http.Handler) http.Handler {
 			id = "req_" + rand.Text()
 		}
 		w.Header().Set("X-Request-ID", id)
+		if isAnthropic(r.URL.Path) {
+			w.Header().Set("Request-Id", id) // where Anthropic's SDKs look for it
+		}
 		next.ServeHTTP(w, r)
 	})
 }

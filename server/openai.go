@@ -2,247 +2,122 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"loadstone/engine"
 )
 
 // chatRequest is the body of POST /v1/chat/completions. A field that is not here is ignored, as the SDKs expect of a
-// server older than they are. The second half is here in order to be refused: ignoring it would give a wrong answer.
+// server older than they are; the last ones are here in order to be refused, because ignoring them would give a wrong answer.
 type chatRequest struct {
-	Model               string        `json:"model"`
-	Messages            []chatMessage `json:"messages"`
-	MaxTokens           *int          `json:"max_tokens"`
-	MaxCompletionTokens *int          `json:"max_completion_tokens"` // wins over max_tokens
-	Temperature         *float64      `json:"temperature"`           // 0 to 2, default 1
-	TopP                *float64      `json:"top_p"`                 // 0 to 1, default 1
-	TopK                int           `json:"top_k"`                 // extension; 0 or -1: off
-	Seed                *int64        `json:"seed"`
-	Stop                stopStrings   `json:"stop"`
-	N                   *int          `json:"n"`
-	Stream              bool          `json:"stream"`
-	StreamOptions       *struct {
-		IncludeUsage bool `json:"include_usage"`
-	} `json:"stream_options"`
+	samplingFields
+	Messages            []chatMessage   `json:"messages"`
+	MaxCompletionTokens *int            `json:"max_completion_tokens"` // wins over max_tokens
+	Logprobs            bool            `json:"logprobs"`
+	TopLogprobs         *int            `json:"top_logprobs"` // 0 to 20
+	Tools               []chatTool      `json:"tools"`
+	ToolChoice          json.RawMessage `json:"tool_choice"`
+	ParallelToolCalls   *bool           `json:"parallel_tool_calls"`
+	ResponseFormat      *responseFormat `json:"response_format"`
 
-	Tools            []json.RawMessage      `json:"tools"`
-	ToolChoice       json.RawMessage        `json:"tool_choice"`
-	Functions        []json.RawMessage      `json:"functions"`
-	ResponseFormat   *struct{ Type string } `json:"response_format"`
-	Logprobs         bool                   `json:"logprobs"`
-	TopLogprobs      int                    `json:"top_logprobs"`
-	LogitBias        map[string]float64     `json:"logit_bias"`
-	PresencePenalty  float64                `json:"presence_penalty"`
-	FrequencyPenalty float64                `json:"frequency_penalty"`
-	MinP             float64                `json:"min_p"`
-	Modalities       []string               `json:"modalities"`
+	Functions  []json.RawMessage `json:"functions"`
+	Modalities []string          `json:"modalities"`
 }
 
 type chatMessage struct {
-	Role      string            `json:"role"`
-	Content   json.RawMessage   `json:"content"` // string, array of text parts, or null
-	ToolCalls []json.RawMessage `json:"tool_calls"`
+	Role       string          `json:"role"`
+	Content    json.RawMessage `json:"content"` // string, array of text parts, or null
+	ToolCalls  []chatToolCall  `json:"tool_calls"`
+	ToolCallID string          `json:"tool_call_id"`
 }
 
-// stopStrings is a string, an array of strings, or null.
-type stopStrings []string
-
-func (s *stopStrings) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil && b[0] == '"' {
-		*s = stopStrings{one}
-		return nil
-	}
-	if json.Unmarshal(b, (*[]string)(s)) != nil {
-		return invalid("stop", "stop: want a string or an array of strings")
-	}
-	return nil
+type chatToolCall struct {
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
 }
 
-const (
-	maxStops      = 4
-	maxStopLength = 1 << 10 // bytes
-)
-
-// A chat is a valid request in the engine's terms.
-type chat struct {
-	agent           string
-	roles, contents []string
-	maxTokens       int
-	defaultMax      bool // maxTokens is the server's: it may shrink to what the context leaves
-	sampling        engine.Sampling
-	stops           []string
-	stream, usage   bool
-}
-
-// decodeChat reads and validates a body. Its errors are for the client and name the field.
-func (s *Server) decodeChat(w *response, r *http.Request) (*chat, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, bodyError(err)
+// ask validates the request. Its errors are for the client and name the field.
+func (q *chatRequest) ask(defaultMax int) (*ask, error) {
+	if len(q.Functions) > 0 {
+		return nil, unsupported("functions", "functions: not supported by this server; use tools")
 	}
-	w.control.SetReadDeadline(time.Time{}) // limitBody's, which would cut off a long answer: the connection is watched for its end
-	q := new(chatRequest)
-	if err := json.Unmarshal(body, q); err != nil {
-		return nil, syntaxError(err)
+	if slices.ContainsFunc(q.Modalities, func(m string) bool { return m != "text" }) {
+		return nil, unsupported("modalities", "modalities: this server answers in text only")
 	}
-	if q.Model != "" {
-		if err := s.isServed(q.Model); err != nil {
-			return nil, err
-		}
-	}
-	agent := r.Header.Get("X-Agent-ID")
-	if agent != "" && !isName(agent) {
-		return nil, &apiError{status: 400, kind: "invalid_request_error", code: "invalid_agent_id", param: "X-Agent-ID",
-			message: "X-Agent-ID: want 1 to 128 of A-Z a-z 0-9 _ - . : not beginning with one of the last three"}
-	}
-	c, err := q.chat(s.cfg.MaxTokens)
+	a, err := q.samplingFields.ask(defaultMax)
 	if err != nil {
 		return nil, err
 	}
-	c.agent = agent
-	return c, nil
-}
-
-// bodyError tells a client that sent too much, or nothing in time, which the table knows, from one that is gone.
-func bodyError(err error) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	return fmt.Errorf("reading the body: %v: %w", err, context.Canceled)
-}
-
-func syntaxError(err error) error {
-	var (
-		api    *apiError
-		syntax *json.SyntaxError
-		typed  *json.UnmarshalTypeError
-	)
-	switch {
-	case errors.As(err, &api):
-		return api
-	case errors.As(err, &typed):
-		return invalid(typed.Field, "%s: want %s, got %s at byte %d", typed.Field, jsonName(typed.Type.Kind().String()), typed.Value, typed.Offset)
-	case errors.As(err, &syntax):
-		e := invalid("", "the body is not JSON: %v at byte %d", err, syntax.Offset)
-		e.code = "invalid_json"
-		return e
-	default:
-		e := invalid("", "the body is not JSON: %v", err)
-		e.code = "invalid_json"
-		return e
-	}
-}
-
-// jsonName says a Go kind in JSON's words.
-func jsonName(kind string) string {
-	switch kind {
-	case "int", "int64":
-		return "an integer"
-	case "float64":
-		return "a number"
-	case "bool":
-		return "a boolean"
-	case "slice":
-		return "an array"
-	case "struct", "map":
-		return "an object"
-	default:
-		return "a " + kind
-	}
-}
-
-// chat validates the request.
-func (q *chatRequest) chat(defaultMax int) (*chat, error) {
-	if err := q.unsupported(); err != nil {
+	a.param = "messages"
+	if err := a.most("max_completion_tokens", q.MaxCompletionTokens); err != nil {
 		return nil, err
 	}
-	c := &chat{stops: q.Stop, stream: q.Stream}
-	if err := q.messages(c); err != nil {
+	if n := q.TopLogprobs; n != nil {
+		if !q.Logprobs {
+			return nil, invalid("top_logprobs", "top_logprobs: only with logprobs true")
+		}
+		if *n < 0 || *n > maxLikeliest {
+			return nil, invalid("top_logprobs", "top_logprobs: %d; want 0 to %d", *n, maxLikeliest)
+		}
+		a.logprobs = *n
+	} else if q.Logprobs {
+		a.logprobs = 0
+	}
+	if a.shape, err = q.shape(); err != nil {
 		return nil, err
 	}
-	if err := q.numbers(c, defaultMax); err != nil {
-		return nil, err
-	}
-	if len(q.Stop) > maxStops {
-		return nil, invalid("stop", "stop: %d strings; at most %d", len(q.Stop), maxStops)
-	}
-	for _, stop := range q.Stop {
-		if stop == "" || len(stop) > maxStopLength {
-			return nil, invalid("stop", "stop: a string of %d bytes; want 1 to %d", len(stop), maxStopLength)
-		}
-	}
-	if q.StreamOptions != nil {
-		if !q.Stream {
-			return nil, invalid("stream_options", "stream_options: only with stream true")
-		}
-		c.usage = q.StreamOptions.IncludeUsage
-	}
-	return c, nil
+	return a, q.messages(a)
 }
 
-// unsupported refuses what would change the answer and what this server cannot do.
-func (q *chatRequest) unsupported() error {
-	if q.N != nil && *q.N != 1 {
-		return unsupported("n", "n: %d answers; this server gives 1", *q.N)
-	}
-	choice := string(q.ToolChoice)
-	for _, f := range []struct {
-		param string
-		used  bool
-	}{
-		{"tools", len(q.Tools) > 0},
-		{"tool_choice", !slices.Contains([]string{"", "null", `"none"`, `"auto"`}, choice)},
-		{"functions", len(q.Functions) > 0},
-		{"response_format", q.ResponseFormat != nil && q.ResponseFormat.Type != "text"},
-		{"logprobs", q.Logprobs},
-		{"top_logprobs", q.TopLogprobs != 0},
-		{"logit_bias", len(q.LogitBias) > 0},
-		{"presence_penalty", q.PresencePenalty != 0},
-		{"frequency_penalty", q.FrequencyPenalty != 0},
-		{"min_p", q.MinP != 0},
-		{"modalities", slices.ContainsFunc(q.Modalities, func(m string) bool { return m != "text" })},
-	} {
-		if f.used {
-			return unsupported(f.param, "%s: not supported by this server", f.param)
-		}
-	}
-	return nil
-}
-
-func (q *chatRequest) messages(c *chat) error {
+func (q *chatRequest) messages(a *ask) error {
 	if len(q.Messages) == 0 {
 		return invalid("messages", "messages: at least one is needed")
 	}
-	for i, m := range q.Messages {
-		at := fmt.Sprintf("messages[%d]", i)
-		role := m.Role
-		switch role {
-		case "system", "user", "assistant", "tool":
-		case "developer":
-			role = "system" // the newer name of the same thing; templates know the older one
-		default:
-			return invalid(at+".role", "%s.role: %q; want system, developer, user, assistant or tool", at, m.Role)
-		}
-		if len(m.ToolCalls) > 0 {
-			return unsupported(at+".tool_calls", "%s.tool_calls: not supported by this server", at)
-		}
-		text, err := contentText(at+".content", m.Content, role == "assistant")
-		if err != nil {
+	for i := range q.Messages {
+		if err := q.Messages[i].turn(fmt.Sprintf("messages[%d]", i), a); err != nil {
 			return err
 		}
-		c.roles = append(c.roles, role)
-		c.contents = append(c.contents, text)
+	}
+	return nil
+}
+
+// turn appends a message to the conversation.
+func (m *chatMessage) turn(at string, a *ask) error {
+	switch m.Role {
+	case "system", "developer", "user", "assistant", "tool":
+	default:
+		return invalid(at+".role", "%s.role: %q; want system, developer, user, assistant or tool", at, m.Role)
+	}
+	if len(m.ToolCalls) > 0 && m.Role != "assistant" {
+		return invalid(at+".tool_calls", "%s.tool_calls: only an assistant's message has them", at)
+	}
+	text, err := contentText(at+".content", m.Content, m.Role == "assistant")
+	if err != nil {
+		return err
+	}
+	switch m.Role {
+	case "developer":
+		a.turns = append(a.turns, turn{role: "system", text: text}) // the newer name of the same thing; templates know the older one
+	case "tool":
+		a.toolResult(text)
+	case "assistant":
+		var calls []toolCall
+		for j, c := range m.ToolCalls {
+			if !isToolName(c.Function.Name) || !isObject(c.Function.Arguments) {
+				at := fmt.Sprintf("%s.tool_calls[%d].function", at, j)
+				return invalid(at, "%s: want a name, and arguments that are a JSON object in a string", at)
+			}
+			calls = append(calls, toolCall{name: c.Function.Name, arguments: []byte(c.Function.Arguments)})
+		}
+		a.answered(text, calls)
+	default:
+		a.turns = append(a.turns, turn{role: m.Role, text: text})
 	}
 	return nil
 }
@@ -281,49 +156,7 @@ func contentText(at string, raw json.RawMessage, mayBeNull bool) (string, error)
 	return "", invalid(at, "%s: want a string or an array of text parts", at)
 }
 
-func (q *chatRequest) numbers(c *chat, defaultMax int) error {
-	c.maxTokens, c.defaultMax = defaultMax, true
-	for _, f := range []struct {
-		param string
-		value *int
-	}{{"max_tokens", q.MaxTokens}, {"max_completion_tokens", q.MaxCompletionTokens}} {
-		if f.value == nil {
-			continue
-		}
-		if *f.value < 1 {
-			return invalid(f.param, "%s: %d; want at least 1", f.param, *f.value)
-		}
-		c.maxTokens, c.defaultMax = *f.value, false
-	}
-	c.sampling.Temperature = 1
-	if t := q.Temperature; t != nil {
-		if *t < 0 || *t > 2 {
-			return invalid("temperature", "temperature: %v; want 0 to 2", *t)
-		}
-		c.sampling.Temperature = *t
-	}
-	if p := q.TopP; p != nil {
-		if *p < 0 || *p > 1 {
-			return invalid("top_p", "top_p: %v; want 0 to 1", *p)
-		}
-		c.sampling.TopP = *p
-		if *p == 0 { // the likeliest token alone, whereas the engine's 0 is off
-			c.sampling.Temperature = 0
-		}
-	}
-	if q.TopK < -1 {
-		return invalid("top_k", "top_k: %d; want at least 1, or 0 for off", q.TopK)
-	}
-	c.sampling.TopK = max(q.TopK, 0)
-	if q.Seed != nil {
-		c.sampling.Seed = uint64(*q.Seed)
-	} else {
-		c.sampling.Seed = rand.Uint64()
-	}
-	return nil
-}
-
-// completion is the answer to a request that does not stream.
+// completion is the answer to a chat that does not stream.
 type completion struct {
 	ID      string             `json:"id"`
 	Object  string             `json:"object"`
@@ -336,11 +169,63 @@ type completion struct {
 type completionChoice struct {
 	Index   int `json:"index"`
 	Message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
+		Role      string         `json:"role"`
+		Content   *string        `json:"content"` // null beside tool calls where the model said nothing
+		ToolCalls []chatToolCall `json:"tool_calls,omitempty"`
 	} `json:"message"`
-	Logprobs     *struct{} `json:"logprobs"` // always null
-	FinishReason string    `json:"finish_reason"`
+	Logprobs     *chatLogprobs `json:"logprobs"`
+	FinishReason string        `json:"finish_reason"`
+}
+
+func newCompletion(id, model string, g *generation, e ending) completion {
+	choice := completionChoice{FinishReason: e.reason}
+	choice.Message.Role = "assistant"
+	if len(g.answer) > 0 || len(g.calls) == 0 {
+		choice.Message.Content = new(string(g.answer))
+	}
+	for _, c := range g.calls {
+		w := chatToolCall{ID: c.id, Type: "function"}
+		w.Function.Name, w.Function.Arguments = c.name, string(c.arguments)
+		choice.Message.ToolCalls = append(choice.Message.ToolCalls, w)
+	}
+	if g.likely >= 0 {
+		choice.Logprobs = newChatLogprobs(g.probs)
+	}
+	return completion{ID: id, Object: "chat.completion", Created: time.Now().Unix(), Model: model,
+		Choices: []completionChoice{choice}, Usage: e.usage}
+}
+
+type chatLogprobs struct {
+	Content []chatLogprob `json:"content"`
+}
+
+type chatLogprob struct {
+	Token   string        `json:"token"`
+	Logprob float64       `json:"logprob"`
+	Bytes   []int         `json:"bytes"`
+	Likely  []chatLogprob `json:"top_logprobs,omitzero"` // those of a top_logprob itself have none
+}
+
+func newChatLogprobs(probs []tokenProbs) *chatLogprobs {
+	l := &chatLogprobs{Content: []chatLogprob{}}
+	for _, p := range probs {
+		w := newChatLogprob(p)
+		w.Likely = []chatLogprob{}
+		for _, q := range p.likely {
+			w.Likely = append(w.Likely, newChatLogprob(q))
+		}
+		l.Content = append(l.Content, w)
+	}
+	return l
+}
+
+// newChatLogprob has a token that is part of a character with U+FFFD in its text; its bytes are exact.
+func newChatLogprob(p tokenProbs) chatLogprob {
+	w := chatLogprob{Token: strings.ToValidUTF8(p.text, "\uFFFD"), Logprob: p.logprob, Bytes: []int{}}
+	for _, b := range []byte(p.text) {
+		w.Bytes = append(w.Bytes, int(b))
+	}
+	return w
 }
 
 type usage struct {

@@ -1,6 +1,6 @@
-// Package server speaks HTTP for an engine: the OpenAI chat API, health in three tiers, and Prometheus metrics.
+// Package server speaks HTTP for an engine: the OpenAI and Anthropic APIs, health in three tiers, and Prometheus metrics.
 //
-// A request passes request id, latency and log, recovery, CORS and the body limit, in that order, so that every answer
+// A request passes request id, latency and log, recovery, CORS, the body limit and the key, in that order, so that every answer
 // whatever its kind has an id, a log line and a metric. The handler decodes and validates it, renders and encodes the
 // conversation, submits it to the engine and turns the tokens that come back into text. Nothing here touches the
 // model or its memory, and nothing that answers /health or /metrics waits for a step of it.
@@ -25,6 +25,9 @@ type Text interface {
 	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
 	// AppendToken appends a token's bytes, which may be a part of a UTF-8 character.
 	AppendToken(dst []byte, id int32) []byte
+	// Encode encodes a text; special says whether control tokens written in it count and whether what begins every text is put
+	// in front.
+	Encode(s string, special bool) []int32
 	// StopTokens are the ids that end an answer.
 	StopTokens() []int32
 }
@@ -35,6 +38,9 @@ type Config struct {
 	MaxTokens int          // length of an answer where the request does not say. 0: 256
 	MaxBody   int64        // largest request body in bytes. 0: 8 MiB
 	Origins   []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
+	Keys      []string     // API keys, one of which every request but health must have. None: everybody is welcome
+	Rate      int          // requests a minute that are taken, with a minute's worth at once. 0: any number
+	AgentRate int          // the same for each agent
 	AccessLog io.Writer    // one line a request; never a prompt, an answer or a key. nil: none
 	Log       *slog.Logger // what went wrong inside. nil: slog.Default()
 }
@@ -48,6 +54,8 @@ type Server struct {
 	started  time.Time
 	metrics  *metrics
 	answers  *answers
+	keys     keys
+	limits   *limits
 	backend  atomic.Pointer[backend] // nil while loading
 	draining atomic.Bool
 }
@@ -77,7 +85,10 @@ func New(cfg Config) *Server {
 		log:     cfg.Log,
 		started: time.Now(),
 		answers: newAnswers(1 << 20),
+		keys:    newKeys(cfg.Keys),
+		limits:  newLimits(cfg.Rate, cfg.AgentRate),
 	}
+	s.cfg.Keys = nil
 	var paths []string
 	s.handler, paths = s.routes()
 	s.metrics = newMetrics(paths)
@@ -111,6 +122,9 @@ func (s *Server) routes() (http.Handler, []string) {
 	}
 	table := []route{
 		{"POST", "/v1/chat/completions", s.chat},
+		{"POST", "/v1/completions", s.completions},
+		{"POST", "/v1/messages", s.messages},
+		{"POST", "/v1/messages/count_tokens", s.countTokens},
 		{"GET", "/v1/models", s.models},
 		{"GET", "/v1/models/{id}", s.model},
 		{"GET", "/health/live", s.live},
@@ -140,7 +154,7 @@ func (s *Server) routes() (http.Handler, []string) {
 	handle("/", func(w *response, r *http.Request) error {
 		return &apiError{status: 404, kind: "invalid_request_error", code: "not_found", message: "no such path: " + r.URL.Path}
 	})
-	return requestID(s.latency(s.recovered(cors(s.cfg.Origins, limitBody(s.cfg.MaxBody, mux))))), paths
+	return requestID(s.latency(s.recovered(cors(s.cfg.Origins, limitBody(s.cfg.MaxBody, s.authenticated(mux)))))), paths
 }
 
 // fail answers with an error of the table. What is not the client's doing goes to the log as well.

@@ -206,14 +206,19 @@ func TestAnswers(t *testing.T) {
 	a.keep("ada", "one", []int32{1, 1})
 	a.keep("ada", "two", []int32{2, 2})
 	a.keep("bob", "one", []int32{3})
-	a.find("ada", []string{"assistant"}, []string{"one"}) // used again: "two" is now the oldest
+	said := func(texts ...string) (turns []turn) {
+		for _, text := range texts {
+			turns = append(turns, turn{role: "assistant", text: text, key: text})
+		}
+		return turns
+	}
+	a.find("ada", said("one")) // used again: "two" is now the oldest
 	a.keep("ada", "six", []int32{6})
-	roles := []string{"user", "assistant", "assistant", "assistant"}
-	got := a.find("ada", roles, []string{"one", "one", "two", "six"})
+	got := a.find("ada", append([]turn{{role: "user", text: "one"}}, said("one", "two", "six")...))
 	if got[0] != nil || len(got[1]) != 2 || got[1][0] != 1 || got[2] != nil || got[3] == nil {
 		t.Errorf("ada's answers: %v", got)
 	}
-	if got := a.find("bob", []string{"assistant"}, []string{"one"}); len(got[0]) != 1 || got[0][0] != 3 {
+	if got := a.find("bob", said("one")); len(got[0]) != 1 || got[0][0] != 3 {
 		t.Errorf("bob's answer: %v", got)
 	}
 	a.keep("ada", "big", make([]int32, 6)) // more than fits at all

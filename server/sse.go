@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
 const eventStream = "text/event-stream"
 
-// events writes the chunks of one streamed answer. They differ in little but the delta, so the rest is made once and a
+// events writes the chunks of one streamed answer of the OpenAI APIs. They differ in little but the delta, so the rest is made once and a
 // token costs the escaping of its text and one write.
 type events struct {
 	w     *response
@@ -20,10 +21,11 @@ type events struct {
 	err   error // the first one of a write or flush: the client is gone
 }
 
-func newEvents(w *response, id, model string, created int64, usage bool) *events {
+func newEvents(w *response, object, id, model string, usage bool) *events {
 	b := appendString([]byte(`data: {"id":`), id)
-	b = append(b, `,"object":"chat.completion.chunk","created":`...)
-	b = strconv.AppendInt(b, created, 10)
+	b = appendString(append(b, `,"object":`...), object)
+	b = append(b, `,"created":`...)
+	b = strconv.AppendInt(b, time.Now().Unix(), 10)
 	b = appendString(append(b, `,"model":`...), model)
 	b = append(b, `,"choices":[`...)
 	tail := "]}\n\n"
@@ -33,48 +35,35 @@ func newEvents(w *response, id, model string, created int64, usage bool) *events
 	return &events{w: w, head: string(b), tail: tail, usage: usage}
 }
 
-// open sends the head of the response, announces its trailers and begins the answer with its role.
-func (e *events) open(timing string) {
-	h := e.w.Header()
+// head sends the head of a stream's response and announces its trailers.
+func (w *response) head(timing string) {
+	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // or nginx holds the tokens back
 	h.Set("Trailer", trailerTotal+", "+serverTiming)
 	h.Set(serverTiming, timing)
-	e.w.WriteHeader(http.StatusOK)
-	e.write(`{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}`)
+	w.WriteHeader(http.StatusOK)
 }
 
-// content sends a piece of the answer: whole characters.
-func (e *events) content(text []byte) {
-	e.buf = append(e.buf[:0], e.head...)
-	e.buf = append(e.buf, `{"index":0,"delta":{"content":`...)
-	e.buf = appendString(e.buf, text)
-	e.buf = append(e.buf, `},"logprobs":null,"finish_reason":null}`...)
-	e.buf = append(e.buf, e.tail...)
+// begin starts a frame, which end sends.
+func (e *events) begin(choice string) { e.buf = append(append(e.buf[:0], e.head...), choice...) }
+
+func (e *events) end(choice string) {
+	e.buf = append(append(e.buf, choice...), e.tail...)
 	e.send()
 }
 
-// finish ends a complete answer, and only that.
-func (e *events) finish(reason string, u usage) {
-	e.write(`{"index":0,"delta":{},"logprobs":null,"finish_reason":"` + reason + `"}`)
+// done ends a complete answer, and only that, after its finish chunk.
+func (e *events) done(u usage) {
 	if e.usage {
-		numbers, err := json.Marshal(u)
-		if err != nil {
-			panic(err) // integers and a string: cannot fail
-		}
-		e.buf = append(append(e.buf[:0], e.head...), `],"usage":`...)
-		e.buf = append(append(e.buf, numbers...), "}\n\n"...)
+		e.begin(`],"usage":`)
+		e.buf = append(append(e.buf, mustJSON(u)...), "}\n\n"...)
 		e.send()
 	}
 	e.buf = append(e.buf[:0], "data: [DONE]\n\n"...)
 	e.send()
 	e.flush()
-}
-
-func (e *events) write(choice string) {
-	e.buf = append(append(append(e.buf[:0], e.head...), choice...), e.tail...)
-	e.send()
 }
 
 func (e *events) send() {
@@ -87,6 +76,63 @@ func (e *events) flush() {
 	if e.err == nil {
 		e.err = e.w.FlushError()
 	}
+}
+
+// failed says that a write failed: the client is gone.
+func (e *events) failed() bool { return e.err != nil }
+
+// mustJSON encodes what cannot fail to be encoded.
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// chatEvents are the chunks of a chat.
+type chatEvents struct {
+	*events
+	logprobs bool
+}
+
+func (e *chatEvents) open(g *generation) {
+	e.w.head(g.timing(false))
+	e.begin(`{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}`)
+	e.end("")
+}
+
+func (e *chatEvents) text(b []byte, probs []tokenProbs) {
+	e.begin(`{"index":0,"delta":{"content":`)
+	e.buf = appendString(e.buf, b)
+	e.buf = append(e.buf, `},"logprobs":`...)
+	if e.logprobs {
+		e.buf = append(e.buf, mustJSON(newChatLogprobs(probs))...)
+	} else {
+		e.buf = append(e.buf, "null"...)
+	}
+	e.end(`,"finish_reason":null}`)
+}
+
+func (e *chatEvents) call(index int, id, name string) {
+	e.begin(`{"index":0,"delta":{"tool_calls":[{"index":`)
+	e.buf = strconv.AppendInt(e.buf, int64(index), 10)
+	e.buf = appendString(append(e.buf, `,"id":`...), id)
+	e.buf = appendString(append(e.buf, `,"type":"function","function":{"name":`...), name)
+	e.end(`,"arguments":""}}]},"logprobs":null,"finish_reason":null}`)
+}
+
+func (e *chatEvents) arguments(index int, b []byte) {
+	e.begin(`{"index":0,"delta":{"tool_calls":[{"index":`)
+	e.buf = strconv.AppendInt(e.buf, int64(index), 10)
+	e.buf = appendString(append(e.buf, `,"function":{"arguments":`...), b)
+	e.end(`}}]},"logprobs":null,"finish_reason":null}`)
+}
+
+func (e *chatEvents) finish(end ending) {
+	e.begin(`{"index":0,"delta":{},"logprobs":null,"finish_reason":"`)
+	e.end(end.reason + `"}`)
+	e.done(end.usage)
 }
 
 // appendString appends text as a JSON string; a byte that is no part of a character becomes U+FFFD.

@@ -28,7 +28,7 @@ var volatile = []struct {
 	pattern *regexp.Regexp
 	with    string
 }{
-	{regexp.MustCompile(`\b(chatcmpl-|req_)[A-Z2-7]{26}`), "${1}ID"},
+	{regexp.MustCompile(`\b(chatcmpl-|cmpl-|req_|msg_|call_)[A-Z2-7]{26}`), "${1}ID"},
 	{regexp.MustCompile(`(?m)^((?:process|go)_\w+) .*$`), "$1 N"},
 	{regexp.MustCompile(`Content-Length: \d{4,}`), "Content-Length: N"}, // of the metrics
 	{regexp.MustCompile(`\r\n`), "\n"},
@@ -127,7 +127,7 @@ func TestWireErrors(t *testing.T) {
 			{"no content", message(`{"role":"user"}`)},
 			{"content of a wrong type", message(`{"role":"user","content":7}`)},
 			{"a part that is no text", message(`{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}}]}`)},
-			{"a conversation that the template refuses", message(`{"role":"tool","content":"x"}`)},
+			{"a conversation that the template refuses", message(`{"role":"user","content":"refuse me"}`)},
 			{"temperature", post(say("a", `"temperature":3`))},
 			{"top_p", post(say("a", `"top_p":-0.1`))},
 			{"top_k", post(say("a", `"top_k":-2`))},
@@ -137,8 +137,13 @@ func TestWireErrors(t *testing.T) {
 			{"stop of a wrong type", post(say("a", `"stop":7`))},
 			{"stream_options without stream", post(say("a", `"stream_options":{"include_usage":true}`))},
 			{"n", post(say("a", `"n":2`))},
-			{"tools", post(say("a", `"tools":[{"type":"function","function":{"name":"f"}}]`))},
-			{"response_format", post(say("a", `"response_format":{"type":"json_object"}`))},
+			{"functions", post(say("a", `"functions":[{"name":"f"}]`))},
+			{"a tool's name", post(say("a", `"tools":[{"type":"function","function":{"name":"f x"}}]`))},
+			{"a tool that is not there", post(say("a", `"tool_choice":{"type":"function","function":{"name":"f"}}`))},
+			{"response_format", post(say("a", `"response_format":{"type":"xml"}`))},
+			{"top_logprobs", post(say("a", `"top_logprobs":2`))},
+			{"a token that the model does not have", post(say("a", `"logit_bias":{"5000":1}`))},
+			{"a penalty", post(say("a", `"presence_penalty":-3`))},
 			{"an agent's name", post(say("a"), "X-Agent-ID: ../../etc")},
 			{"another model", post(say("a", `"model":"gpt-4"`))},
 			{"a body over the limit", post(say(strings.Repeat("a", 300)))},

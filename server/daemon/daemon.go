@@ -42,6 +42,10 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	keys, err := o.keys()
+	if err != nil {
+		return err
+	}
 	access, closeAccess, err := openAccessLog(o.accessLog, stderr)
 	if err != nil {
 		return err
@@ -57,15 +61,23 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fmt.Fprintf(stdout, "loadstone: listening on http://%s\n", listener.Addr())
 
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		log.Warn("the address is not this machine's own: whoever reaches it can use the model, there is no key", "addr", a.String())
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(keys) == 0 {
+		log.Warn("the address is not this machine's own: whoever reaches it can use the model, there is no key (-api-key-file)", "addr", a.String())
 	}
 	d := &daemon{
 		options: o,
 		source:  src,
 		stdout:  stdout,
 		log:     log,
-		server:  server.New(server.Config{Model: src.Name, AccessLog: access, Log: log, Origins: splitList(o.origins)}),
+		server: server.New(server.Config{
+			Model:     src.Name,
+			Origins:   splitList(o.origins),
+			Keys:      keys,
+			Rate:      o.rate,
+			AgentRate: o.agentRate,
+			AccessLog: access,
+			Log:       log,
+		}),
 	}
 	return d.serve(ctx, listener)
 }

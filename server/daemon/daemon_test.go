@@ -169,6 +169,35 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestKeys: the keys of the file and of the environment are let in, nobody else, and none is ever written down.
+func TestKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte("sk-file-1\nsk-file-2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LOADSTONE_API_KEY", "sk-env")
+	p := start(t, "-api-key-file", file)
+	for key, want := range map[string]int{"sk-file-1": 200, "sk-file-2": 200, "sk-env": 200, "sk-other": 401, "": 401} {
+		r, err := http.NewRequest("GET", p.url+"/v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("key %q: status %d, want %d", key, resp.StatusCode, want)
+		}
+	}
+	p.Process.Signal(os.Interrupt)
+	if p.end(t); strings.Contains(p.stderr.String(), "sk-") {
+		t.Errorf("a key is in the log: %s", &p.stderr)
+	}
+}
+
 // TestSecondSignal: it ends the process whatever the drain waits for.
 func TestSecondSignal(t *testing.T) {
 	p := start(t)
@@ -225,6 +254,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"-backend", "cuda"}, `unknown backend "cuda"; want auto, ref or metal`},
 		{[]string{"-kv-bytes", "3XB"}, "want a number of bytes, or one with KiB, MiB or GiB"},
 		{[]string{"-max-batch", "0"}, "-max-batch is 0; want at least 1"},
+		{[]string{"-rate", "-1"}, "-rate is -1 and -agent-rate 0; want 0 or more"},
+		{[]string{"-api-key-file", os.DevNull}, os.DevNull + " has no keys"},
 		{[]string{"-bogus"}, "flag provided but not defined: -bogus"},
 		{[]string{"now"}, `unexpected argument "now"; -h lists the flags`},
 		{[]string{"-access-log", filepath.Join(t.TempDir(), "no", "such", "dir")}, "no such file or directory"},

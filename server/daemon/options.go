@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,17 @@ type options struct {
 	engine    engine.Config // all but the model
 	accessLog string
 	origins   string
+	keyFile   string
+	rate      int
+	agentRate int
 	drain     time.Duration
 	version   bool
 }
 
-const usage = `Serves one model over the OpenAI chat API, until SIGTERM or an interrupt; a second signal exits at once.
+const usage = `Serves one model over the OpenAI and Anthropic APIs, until SIGTERM or an interrupt; a second signal exits at once.
 
-  POST /v1/chat/completions    GET /v1/models    GET /health/live|ready|startup    GET /metrics
+  POST /v1/chat/completions    POST /v1/completions    POST /v1/messages    POST /v1/messages/count_tokens
+  GET /v1/models               GET /metrics            GET /health/live|ready|startup
 
 `
 
@@ -47,6 +52,9 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
+	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
+	f.IntVar(&o.rate, "rate", 0, "requests a minute that are taken; beyond it they get 429; 0 is any number")
+	f.IntVar(&o.agentRate, "agent-rate", 0, "the same for each agent")
 	f.DurationVar(&o.drain, "drain-timeout", 30*time.Second, "how long answers in flight may take after the first signal")
 	f.BoolVar(&o.version, "version", false, "print versions and exit")
 	if err := f.Parse(args); err != nil {
@@ -86,7 +94,27 @@ func (o *options) check(rest []string) error {
 			return fmt.Errorf("-%s is %d; want at least 1", n.flag, n.value)
 		}
 	}
+	if o.rate < 0 || o.agentRate < 0 {
+		return fmt.Errorf("-rate is %d and -agent-rate %d; want 0 or more", o.rate, o.agentRate)
+	}
 	return nil
+}
+
+// keys are those of the file and of the environment: all of them are let in.
+func (o *options) keys() ([]string, error) {
+	keys := splitList(os.Getenv("LOADSTONE_API_KEY") + "," + os.Getenv("LOADSTONE_API_KEYS"))
+	if o.keyFile == "" {
+		return keys, nil
+	}
+	b, err := os.ReadFile(o.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Fields(string(b))
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%s has no keys: a server that is to ask for one would let nobody in", o.keyFile)
+	}
+	return append(keys, lines...), nil
 }
 
 // byteSize is a flag: bytes, or a number of KiB, MiB or GiB.

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+)
+
+// keys are the API keys of a server as digests, so that comparing takes the same time whatever a client sends, and so
+// that nothing printed by accident is a key.
+type keys [][sha256.Size]byte
+
+func newKeys(plain []string) keys {
+	var k keys
+	for _, p := range plain {
+		k = append(k, sha256.Sum256([]byte(p)))
+	}
+	return k
+}
+
+// has compares with every key, always.
+func (k keys) has(key string) bool {
+	digest, found := sha256.Sum256([]byte(key)), 0
+	for i := range k {
+		found |= subtle.ConstantTimeCompare(digest[:], k[i][:])
+	}
+	return found == 1
+}
+
+// authenticated wants a key for everything but health and the status page, which itself has to ask for it. The OpenAI SDKs
+// send a key as Authorization: Bearer, those of Anthropic as x-api-key; either will do on every route.
+func (s *Server) authenticated(next http.Handler) http.Handler {
+	if len(s.keys) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isOpen(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		key, ok := bearer(r.Header)
+		if !ok {
+			key = r.Header.Get("X-Api-Key")
+		}
+		if !s.keys.has(key) {
+			message := "the API key is not one of this server's"
+			if key == "" {
+				message = "this server wants an API key: send it as Authorization: Bearer KEY or as x-api-key: KEY"
+			}
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			s.fail(w.(*response), &apiError{status: 401, kind: "invalid_request_error", code: "invalid_api_key", message: message})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func bearer(h http.Header) (string, bool) {
+	scheme, key, ok := strings.Cut(h.Get("Authorization"), " ")
+	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+func isOpen(path string) bool { return path == "/" || strings.HasPrefix(path, "/health/") }
+
+// identity says whose memory a request continues. On every route the first of these that is there counts: the header
+// X-Agent-ID, the header X-Session-ID, the body's session_id. Without any the request is anonymous: it uses and leaves
+// only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name a person who may hold many
+// conversations at once, so they are not an identity here.)
+func identity(h http.Header, session string) (string, error) {
+	for _, id := range []struct{ param, name string }{
+		{"X-Agent-ID", h.Get("X-Agent-ID")},
+		{"X-Session-ID", h.Get("X-Session-ID")},
+		{"session_id", session},
+	} {
+		if id.name == "" {
+			continue
+		}
+		if !isName(id.name) {
+			e := invalid(id.param, "%s: want 1 to 128 of A-Z a-z 0-9 _ - . : not beginning with one of the last three", id.param)
+			e.code = "invalid_agent_id"
+			return "", e
+		}
+		return id.name, nil
+	}
+	return "", nil
+}
