@@ -51,6 +51,9 @@ func NewClient(url string) *Client {
 	t.Proxy = nil
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 0, 4096, 0
 	t.DisableCompression = true
+	// HTTP/2 would put all requests on one connection, with the server's limit of streams and its flow control on top.
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
 	return newClient(url, t)
 }
 

@@ -115,6 +115,15 @@ var streams = []struct {
 		err: "stream ended after 1 chunks without its [DONE]",
 	},
 	{
+		name: "[DONE] but no finish",
+		wire: wire{
+			{0, streamHead},
+			{5 * ms, data(`{"choices":[{"delta":{"content":"Hi"}}]}`) + data("[DONE]")},
+		},
+		outcome: Truncated, first: 5 * ms, chunks: []time.Duration{5 * ms}, answer: "Hi", end: 5 * ms, output: -1,
+		err: "stream ended after 1 chunks without its finish_reason",
+	},
+	{
 		name: "error in the stream",
 		wire: wire{
 			{0, streamHead},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 )
 
 // A Scenario is one of the loads that every baseline is made of.
@@ -103,5 +104,40 @@ func pressure(ctx context.Context, s *session) ([]Record, error) {
 		prompts[i] = agent.Ask(s.words(p.PromptTokens), maxTokens)
 		prompts[i].Stop = []string{".", "\n", "k", "z"}
 	}
-	return s.load.RunConcurrent(ctx, prompts)
+	before := s.reserved(ctx)
+	records, err := s.load.RunConcurrent(ctx, prompts)
+	if err == nil {
+		err = s.recovered(ctx, before)
+	}
+	return records, err
+}
+
+// reserved is how many blocks of the pool running requests hold, or -1 where the server does not say.
+func (s *session) reserved(ctx context.Context) float64 {
+	m, _ := s.load.Client.Scrape(ctx) // a nil Metrics knows no value
+	return m.Value(poolBlocks, "state", "used")
+}
+
+// recovered waits until the pool has back what a load took: the next one starts from where this one did, and a server that
+// loses blocks is found out.
+func (s *session) recovered(ctx context.Context, before float64) error {
+	const patience = 10 * time.Second
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		left := s.reserved(ctx)
+		if left <= before {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-timed.Done():
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			return fmt.Errorf("%s: the pool does not recover: %g blocks still reserved %v after the last answer, %g before the load", s.scenario.Name, left, patience, before)
+		}
+	}
 }

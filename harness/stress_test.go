@@ -154,7 +154,8 @@ func TestStressLatencyRemainsAcceptable(t *testing.T) {
 	assert.NilError(t, err)
 	sum := harness.Summarize("ramp", records, time.Second, -1)
 	assert.Equal(t, sum.Outcomes[harness.OK], 130, firstError(records, harness.OK))
-	assert.Assert(t, sum.E2E.P99 < 5*time.Second, "p99 is %v", sum.E2E.P99)
+	// The product's target, some ten times what this takes. With the race detector in the model it says nothing.
+	assert.Assert(t, raceDetector || sum.E2E.P99 < 5*time.Second, "p99 is %v", sum.E2E.P99)
 }
 
 func TestStressCacheHitRateIsHigh(t *testing.T) {
