@@ -144,22 +144,26 @@ func TestServerGone(t *testing.T) {
 	})
 }
 
-// pool is a server with a KV pool of 1000 blocks of 32 tokens, which a request of n tokens fills for 100 ms.
-type pool struct{ used, leaked atomic.Int64 }
+// pool is a server with a KV pool of 1000 blocks, of which a request holds those it may need for 100 ms.
+type pool struct {
+	blockTokens        int64
+	used, leaked, most atomic.Int64 // blocks in use, lost by each request, needed by the largest
+}
 
 func (p *pool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/metrics" {
 		used := p.used.Load()
 		fmt.Fprintf(w, "loadstone_pool_blocks{state=\"used\"} %d\nloadstone_pool_blocks{state=\"free\"} %d\n", used, 1000-used)
-		fmt.Fprintf(w, "loadstone_pool_block_tokens 32\nloadstone_pool_utilization_ratio %g\n", float64(used)/1000)
+		fmt.Fprintf(w, "loadstone_pool_block_tokens %d\nloadstone_pool_utilization_ratio %g\n", p.blockTokens, float64(used)/1000)
 		return
 	}
 	var body struct {
 		MaxTokens int `json:"max_tokens"`
 	}
 	json.NewDecoder(r.Body).Decode(&body)
-	blocks := int64(300+body.MaxTokens+31) / 32 // prompts have 300 tokens here
+	blocks := (300 + int64(body.MaxTokens) + p.blockTokens - 1) / p.blockTokens // prompts have 300 tokens here
 	p.used.Add(blocks)
+	p.most.Store(max(p.most.Load(), blocks))
 	time.Sleep(100 * ms)
 	p.used.Add(-blocks)
 	p.used.Add(p.leaked.Load())
@@ -168,7 +172,7 @@ func (p *pool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestRunRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := serve(t, new(pool).ServeHTTP)
+		h, _ := serve(t, (&pool{blockTokens: 32}).ServeHTTP)
 		var last Progress
 		plan := Plan{Scenarios: Scenarios, Runs: 2, Reps: 3, PromptTokens: 300, MaxTokens: 20, Seed: 1, Progress: func(p Progress) { last = p }}
 		runs, err := h.Client.Run(t.Context(), plan)
@@ -206,7 +210,7 @@ func TestRunRounds(t *testing.T) {
 // Blocks that do not come back after a load end the measurement, and what was measured stays.
 func TestRunFindsLostBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := new(pool)
+		server := &pool{blockTokens: 32}
 		server.leaked.Store(1)
 		h, _ := serve(t, server.ServeHTTP)
 		pressure, err := FindScenario("pool-pressure")
@@ -214,6 +218,21 @@ func TestRunFindsLostBlocks(t *testing.T) {
 		runs, err := h.Client.Run(t.Context(), Plan{Scenarios: []Scenario{pressure}, Runs: 1, Reps: 3, PromptTokens: 300, MaxTokens: 20})
 		assert.Error(t, err, "pool-pressure: the pool does not recover: 17 blocks still reserved 10s after the last answer, 1 before the load")
 		assert.Equal(t, len(runs[0].Records), 16)
+	})
+}
+
+// A pool that 16 requests of a sane length cannot fill gets more of them.
+func TestPressureOnALargePool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &pool{blockTokens: 512}
+		h, _ := serve(t, server.ServeHTTP)
+		pressure, err := FindScenario("pool-pressure")
+		assert.NilError(t, err)
+		runs, err := h.Client.Run(t.Context(), Plan{Scenarios: []Scenario{pressure}, Runs: 1, Reps: 1, PromptTokens: 300, MaxTokens: 20})
+		assert.NilError(t, err)
+		assert.Equal(t, len(runs[0].Records), 19) // 0.89*512000/24576
+		assert.Assert(t, server.most.Load()*512 <= 24<<10)
+		assert.Assert(t, runs[0].PeakPool > 0.8, "%g of the pool", runs[0].PeakPool)
 	})
 }
 

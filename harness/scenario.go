@@ -91,15 +91,19 @@ func warm(ctx context.Context, s *session) ([]Record, error) {
 // What a request may need is its prompt and max_tokens, so the pressure is on the moment all are admitted; a stop string
 // that turns up soon ends the answers before they have really grown that long. A server that does not tell the size of its
 // pool gets the same number of ordinary requests, and its peak utilisation stays unknown.
+//
+// A very large pool gets more agents than the scenario's, so that no request asks for more than models have context for.
 func pressure(ctx context.Context, s *session) ([]Record, error) {
 	p := s.plan
-	maxTokens := p.MaxTokens
+	agents, maxTokens := s.scenario.Agents, p.MaxTokens
 	if s.poolTokens > 0 {
-		each := 0.89 * float64(s.poolTokens) / float64(s.scenario.Agents)
+		want := 0.89 * float64(s.poolTokens)
+		agents = max(agents, int(math.Ceil(want/mostReserved)))
+		each := want / float64(agents)
 		maxTokens = int(math.Floor(each/float64(s.blockTokens)))*s.blockTokens - p.PromptTokens - p.PromptTokens/4
 		maxTokens = max(maxTokens, p.MaxTokens)
 	}
-	prompts := make([]Prompt, s.scenario.Agents)
+	prompts := make([]Prompt, agents)
 	for i, agent := range s.newAgents(len(prompts)) {
 		prompts[i] = agent.Ask(s.words(p.PromptTokens), maxTokens)
 		prompts[i].Stop = []string{".", "\n", "k", "z"}
@@ -111,6 +115,9 @@ func pressure(ctx context.Context, s *session) ([]Record, error) {
 	}
 	return records, err
 }
+
+// mostReserved is the tokens that one request of pressure may need at most.
+const mostReserved = 24 << 10
 
 // reserved is how many blocks of the pool running requests hold, or -1 where the server does not say.
 func (s *session) reserved(ctx context.Context) float64 {
