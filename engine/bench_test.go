@@ -31,7 +31,7 @@ func BenchmarkStep(b *testing.B) {
 			}
 			next := make([]int32, 32)
 			step := func() {
-				plan := s.Plan()
+				plan := s.Plan(s.stepTokens)
 				for i := range plan.rows {
 					next[i] = int32(i)
 				}

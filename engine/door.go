@@ -23,7 +23,8 @@ type door struct {
 type intake struct {
 	came []*job // in order; who is in left came before or comes here
 	left []departure
-	all  bool // everybody leaves
+	asks []func() // to be called by the goroutine
+	all  bool     // everybody leaves
 }
 
 type departure struct {
@@ -60,6 +61,14 @@ func (d *door) leave(id uint64, cause error) {
 	d.knock()
 }
 
+// ask leaves a function for the goroutine to call.
+func (d *door) ask(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.in.asks = append(d.in.asks, f)
+	d.knock()
+}
+
 // shut closes the door to requests, and sends everybody away if all.
 func (d *door) shut(all bool) {
 	d.mu.Lock()
@@ -85,10 +94,11 @@ func (d *door) empty() intake {
 	return in
 }
 
-// wait blocks a goroutine that has nothing to do until something is left. It reports false when nothing will be.
-func (d *door) wait() bool {
+// wait blocks a goroutine that has nothing to do until something is left or somebody knocks. It reports false when
+// nothing will be and nobody is inside.
+func (d *door) wait(inside bool) bool {
 	d.mu.Lock()
-	over := d.closed.Load() && len(d.in.came) == 0
+	over := d.closed.Load() && len(d.in.came) == 0 && !inside
 	d.mu.Unlock()
 	if over {
 		return false

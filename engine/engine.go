@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,14 @@ type Config struct {
 	MaxBatch    int   // requests that run at once. 0: 32
 	StepTokens  int   // most tokens in one step: decoding requests first, prompts fill the rest. 0: 256
 	MaxQueue    int   // requests that wait. 0: 512
+	MaxPerAgent int   // requests of one agent that wait or run; anonymous ones are not counted. 0: no limit
+
+	// The warm tier: agents' memories on disk.
+	Dir         string        // where they are, 0700, of this engine alone. Empty: there is none
+	Fingerprint string        // of all that the KV depends on: weights, tokenizer, template, KV format. Others' memories are not used
+	DiskBytes   int64         // most that the files may take; the longest unused go first. 0: 16 GiB
+	TTL         time.Duration // after which an unused memory is deleted. 0: never
+	SaveAfter   time.Duration // how long a memory rests before it is saved. 0: a second
 }
 
 // fullAbove is the utilization, in tenths, above which Submit refuses. What is left is for those in the queue.
@@ -44,13 +53,15 @@ type Engine struct {
 	rejectedPool, rejectedQueue, rejectedContext, rejectedDraining atomic.Uint64
 
 	// The goroutine's own.
-	sched   *sched
-	jobs    map[uint64]*job
-	ended   []*job        // their streams are to be closed after the next snapshot
-	pace    time.Duration // moving average of a step
-	logits  []float32
-	next    []int32  // tokens drawn in this step
-	choices []choice // scratch of the samplers
+	sched    *sched
+	warm     *warm // nil: there is none
+	restores []*restore
+	jobs     map[uint64]*job
+	ended    []*job        // their streams are to be closed after the next snapshot
+	pace     time.Duration // moving average of a step
+	logits   []float32
+	next     []int32  // tokens drawn in this step
+	choices  []choice // scratch of the samplers
 }
 
 // A job is a request on its way through the engine.
@@ -59,6 +70,7 @@ type job struct {
 	stream  *Stream
 	sampler sampler
 	forget  func() bool // undoes the watch on the request's context
+	restore *restore    // nil: there was none
 
 	submitted, admitted, first time.Time
 }
@@ -70,7 +82,11 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	go e.run()
+	var wrote sync.WaitGroup
+	if e.warm != nil {
+		wrote.Go(e.warm.writer.run)
+	}
+	go e.run(&wrote)
 	return e, nil
 }
 
@@ -94,6 +110,9 @@ func newEngine(cfg Config) (*Engine, error) {
 		jobs:       make(map[uint64]*job),
 	}
 	e.door.wake = make(chan struct{}, 1)
+	if err := e.openWarm(); err != nil {
+		return nil, err
+	}
 	e.close = sync.OnceValue(func() error {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -126,6 +145,11 @@ func (c *Config) complete() (blocks int, err error) {
 			*n.at = n.preset
 		}
 	}
+	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.MaxPerAgent < 0 {
+		return 0, errors.New("engine: Config's DiskBytes, TTL, SaveAfter and MaxPerAgent must not be negative")
+	}
+	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
+	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)
 	if c.KVBytes == 0 {
 		c.KVBytes = 256 << 20
 	}
@@ -204,11 +228,16 @@ func (e *Engine) retryAfter() time.Duration {
 // Vocab is how many tokens the model knows: their ids are 0..Vocab-1.
 func (e *Engine) Vocab() int { return e.vocab }
 
-// Stats is the latest snapshot. It takes no lock and never waits for a step.
+// Stats is the latest snapshot. It never waits for a step or a disk.
 func (e *Engine) Stats() Stats {
 	st := *e.snapshot.Load()
 	st.Queued = int(e.door.waiting.Load())
 	st.Draining = e.door.closed.Load()
+	if w := e.warm; w != nil {
+		st.Warm, st.WarmBytes = w.shelf.size()
+		st.UnsavedBytes = w.writer.unsaved.Load()
+		st.Saves, st.SaveFailures = w.writer.saves.Load(), w.writer.failures.Load()
+	}
 	st.RejectedPool = e.rejectedPool.Load()
 	st.RejectedQueue = e.rejectedQueue.Load()
 	st.RejectedContext = e.rejectedContext.Load()
@@ -233,21 +262,31 @@ func (e *Engine) Drain(ctx context.Context) error {
 // Close drains with no patience and closes the model.
 func (e *Engine) Close() error { return e.close() }
 
-// run is the engine's goroutine.
-func (e *Engine) run() {
+// run is the engine's goroutine. wrote is the writer's.
+func (e *Engine) run(wrote *sync.WaitGroup) {
 	defer close(e.done)
-	for e.turn() || e.door.wait() {
+	for e.turn() || e.door.wait(len(e.jobs) > 0) {
+	}
+	if e.warm != nil {
+		e.warm.close(func() { <-e.door.wake })
+		wrote.Wait()
+		e.warm.shelf.close()
 	}
 }
 
-// turn takes what is in the door and makes one step. It reports false when there was nothing to do.
+// turn takes what is in the door, makes one step, and moves a portion of KV from or to the warm tier. It reports false
+// when there was nothing to do.
 func (e *Engine) turn() bool {
 	e.intake()
+	worked := e.copyIn()
 	b := e.sched.Plan(e.cfg.StepTokens)
+	if e.warm != nil {
+		e.warm.rescue()
+	}
 	e.admit(b)
 	e.settle()
-	if b == nil {
-		return false
+	if b == nil || len(b.seqs) == 0 {
+		return e.copyOut() || worked
 	}
 	start := time.Now()
 	var events []event
@@ -264,8 +303,12 @@ func (e *Engine) turn() bool {
 		e.deliver(ev, now, err)
 	}
 	e.settle()
+	e.copyOut()
 	return true
 }
+
+// copyOut saves a portion of what is to be saved. It reports whether there was any.
+func (e *Engine) copyOut() bool { return e.warm != nil && e.warm.copyOut() }
 
 // intake brings in who came and takes out who left.
 func (e *Engine) intake() {
@@ -283,6 +326,9 @@ func (e *Engine) intake() {
 			e.cancel(id, ErrDraining, now)
 		}
 	}
+	for _, f := range in.asks {
+		f()
+	}
 }
 
 // cancel ends the job with an id unless it has ended by itself.
@@ -297,27 +343,42 @@ func (e *Engine) cancel(id uint64, cause error, now time.Time) {
 	e.finish(ev, now, cause)
 }
 
-// admit notes who left the queue.
+// admit notes who left the queue, and starts the restores.
 func (e *Engine) admit(b *batch) {
 	if b == nil || len(b.admitted) == 0 {
 		return
 	}
 	now := time.Now()
 	for _, q := range b.admitted {
-		e.jobs[q.id].admitted = now
+		j := e.jobs[q.id]
+		j.admitted = now
+		if q.restoring {
+			j.restore = e.warm.restore(q)
+			e.restores = append(e.restores, j.restore)
+		} else if q.miss == "new_agent" && e.warm != nil && e.warm.shelf.wasEvicted(q.agent) {
+			q.miss = "evicted"
+		}
 	}
 	e.door.waiting.Add(int64(-len(b.admitted)))
 }
 
-// step runs the model on a batch. A panic in the model fails the step like an error: it costs the requests in it, not
-// the server.
-func (e *Engine) step(b *batch) (err error) {
+// guard calls the model. A panic in there becomes an error: it costs the requests concerned, not the server.
+func (e *Engine) guard(call func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("model panicked in a step of %d sequences: %v", len(b.seqs), r)
-			slog.Error("model panicked", "sequences", len(b.seqs), "tokens", len(b.tokens), "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("model panicked: %v", r)
+			slog.Error("model panicked", "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
+	return call()
+}
+
+// step runs the model on a batch.
+func (e *Engine) step(b *batch) error {
+	return e.guard(func() error { return e.compute(b) })
+}
+
+func (e *Engine) compute(b *batch) error {
 	for _, c := range b.copies {
 		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.tokens)); err != nil {
 			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
@@ -385,6 +446,21 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 		OutputTokens: len(q.tokens) - q.prompt,
 		Miss:         q.miss,
 	}
+	switch {
+	case j.admitted.IsZero():
+	case q.restored > 0:
+		r.Tier = "warm"
+	case q.cached > 0:
+		r.Tier = "hot"
+	default:
+		r.Tier = "cold"
+	}
+	if rs := j.restore; rs != nil {
+		if q.restoring {
+			e.endRestore(rs)
+		}
+		r.RestoredBytes, r.Restore = rs.bytes, rs.took
+	}
 	if ev.finish == FinishCancelled || ev.finish == FinishError {
 		r.Err = err
 	}
@@ -419,6 +495,9 @@ func (e *Engine) settle() {
 func (e *Engine) publish() {
 	st := e.sched.Stats()
 	st.KVBytesPerToken = e.tokenBytes
+	if w := e.warm; w != nil {
+		st.Restores, st.RestoreFailures = w.restores, w.failures
+	}
 	e.snapshot.Store(&st)
 	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace))
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The metamorphic test: one list of operations must get the same answers, token for token, from engines that could not
@@ -58,7 +59,8 @@ func printOps(ops []op) string {
 // generate makes a list of operations from a seed.
 func generate(seed uint64) []op {
 	r := rand.New(rand.NewPCG(seed, 1))
-	verbs := []string{"new", "new", "more", "more", "more", "more", "edit", "again", "turns", "turns", "turns", "turns", "cancel", "cancel", "fail", "panic"}
+	verbs := []string{"new", "new", "more", "more", "more", "more", "edit", "again", "turns", "turns", "turns", "turns", "cancel", "cancel", "fail", "panic",
+		"save", "save", "restart", "kill", "delete"}
 	ops := make([]op, 20+r.IntN(60))
 	for i := range ops {
 		o := op{
@@ -90,6 +92,8 @@ var setups = []struct {
 	roomy    bool   // nothing may be refused
 	badHash  bool   // all blocks have one hash
 	forgetty bool   // every memory is evicted after each turn
+	warm     bool   // memories are kept on disk
+	portion  int    // bytes that go there at a time
 }{
 	{name: "roomy", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 64, MaxQueue: 1000}, roomy: true},
 	{name: "batch of one", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 1, StepTokens: 64, MaxQueue: 1000}, roomy: true},
@@ -101,6 +105,10 @@ var setups = []struct {
 	{name: "tiny pool, blocks of 1", cfg: Config{KVBytes: 150, BlockTokens: 1, MaxBatch: 8, StepTokens: 9, MaxQueue: 1000}},
 	{name: "tiny pool, blocks of 32", cfg: Config{KVBytes: 256, BlockTokens: 32, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}},
 	{name: "every hash equal", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, badHash: true},
+	{name: "warm", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, roomy: true, warm: true, portion: 1 << 20},
+	{name: "warm, tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, warm: true, portion: 6},
+	{name: "warm, eager", cfg: Config{KVBytes: 200, BlockTokens: 1, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: 1, DiskBytes: 6000}, warm: true, portion: 1},
+	{name: "warm, no pool", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, forgetty: true, warm: true, portion: 9},
 	{name: "no memory", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, forgetty: true},
 }
 
@@ -111,6 +119,8 @@ type asked struct {
 	want    []int32
 	stream  *Stream
 	cancel  context.CancelFunc
+	id      uint64
+	killed  bool // with its engine
 }
 
 // A trial is an engine under a list of operations. Its turns are made by the trial, so it is deterministic.
@@ -121,19 +131,69 @@ type trial struct {
 	history [8][]int32 // each agent's conversation as the requests say it went, whatever became of them
 	asked   []*asked
 	refused int
+	setup   int
+	dir     string
+	began   int // requests asked of engines before this one
+	quit    bool
+}
+
+// boot starts an engine, on what the last one left on disk.
+func (tr *trial) boot() (err error) {
+	s := setups[tr.setup]
+	tr.fake = newFake()
+	s.cfg.Model = tr.fake
+	if s.warm {
+		s.cfg.Dir = tr.dir
+	}
+	if tr.e, err = newEngine(s.cfg); err != nil {
+		return err
+	}
+	if s.warm {
+		tr.e.warm.portion = s.portion
+	}
+	if s.badHash {
+		tr.e.sched.store.index.sum = func(uint64, []int32) uint64 { return 42 }
+	}
+	tr.began = len(tr.asked)
+	return nil
+}
+
+// halt ends the engine: as Close does, or as a crash would.
+func (tr *trial) halt(crash bool) {
+	if crash {
+		for _, a := range tr.asked[tr.began:] {
+			a.killed = true
+		}
+		for len(tr.e.restores) > 0 {
+			tr.e.endRestore(tr.e.restores[0])
+		}
+	} else {
+		tr.e.door.shut(true)
+		for tr.turn() {
+		}
+	}
+	if w := tr.e.warm; w != nil {
+		if !crash {
+			w.close(func() { w.writer.step() })
+			for w.writer.step() {
+			}
+		}
+		w.fetches.Wait()
+		w.shelf.close()
+	}
 }
 
 // try runs ops and says what is wrong with the answers.
 func try(ops []op, setup int) (err error) {
 	s := setups[setup]
-	tr := &trial{fake: newFake()}
-	s.cfg.Model = tr.fake
-	tr.e, err = newEngine(s.cfg)
+	dir, err := os.MkdirTemp("", "meta-")
 	if err != nil {
 		return err
 	}
-	if s.badHash {
-		tr.e.sched.store.index.sum = func(uint64, []int32) uint64 { return 42 }
+	defer os.RemoveAll(dir)
+	tr := &trial{setup: setup, dir: dir}
+	if err := tr.boot(); err != nil {
+		return err
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -161,6 +221,15 @@ func (tr *trial) turn() bool {
 	if !invariants { // else it has
 		tr.e.sched.check()
 	}
+	for _, r := range tr.e.restores { // as if the disk took no time, so that a list of operations always does the same
+		for len(r.parts) == 0 {
+			<-tr.e.door.wake
+		}
+		more = true
+	}
+	if tr.e.warm != nil && setups[tr.setup].portion == 1 {
+		tr.e.warm.writer.step()
+	}
 	return more
 }
 
@@ -184,10 +253,10 @@ func (tr *trial) apply(o op) error {
 		return nil
 	case "cancel":
 		for _, a := range slices.Backward(tr.asked) {
-			if a.op.who == o.who {
+			if a.op.who == o.who && !a.killed {
 				a.cancel()
 				// What AfterFunc does in its own time.
-				tr.e.door.leave(uint64(slices.Index(tr.asked, a)+1), context.Canceled)
+				tr.e.door.leave(a.id, context.Canceled)
 				break
 			}
 		}
@@ -202,7 +271,29 @@ func (tr *trial) apply(o op) error {
 			return errors.New("injected")
 		}
 		return nil
+	case "save":
+		if w := tr.e.warm; w != nil {
+			w.flush(func() { w.writer.step() })
+			for w.writer.step() {
+			}
+		}
+		return nil
+	case "restart", "kill":
+		if !setups[tr.setup].warm || tr.quit {
+			return nil
+		}
+		tr.halt(o.verb == "kill")
+		return tr.boot()
+	case "delete":
+		name := fmt.Sprint("agent", o.who)
+		tr.e.forgetHot(name)
+		if w := tr.e.warm; w != nil {
+			w.writer.drop(name)
+			w.shelf.remove(name)
+		}
+		return nil
 	case "quit":
+		tr.quit = true
 		tr.e.door.shut(true)
 		return nil
 	default:
@@ -235,7 +326,7 @@ func (tr *trial) ask(o op, text []int32) error {
 		}
 		return err
 	}
-	tr.asked = append(tr.asked, &asked{op: o, request: r, want: want, stream: stream, cancel: cancel})
+	tr.asked = append(tr.asked, &asked{id: tr.e.door.last, op: o, request: r, want: want, stream: stream, cancel: cancel})
 	return nil
 }
 
@@ -254,6 +345,12 @@ func (tr *trial) verdict() error {
 		for len(a.stream.Tokens()) > 0 {
 			got = append(got, (<-a.stream.Tokens()).ID)
 		}
+		if a.killed {
+			if len(got) > len(a.want) || !slices.Equal(got, a.want[:len(got)]) {
+				return fmt.Errorf("%v: answer %v until the crash, want %v", a.op, got, a.want)
+			}
+			continue
+		}
 		if _, open := <-a.stream.Tokens(); open {
 			return fmt.Errorf("%v: never ended", a.op)
 		}
@@ -271,6 +368,7 @@ func (tr *trial) verdict() error {
 	if st := tr.e.Stats(); st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
 		return fmt.Errorf("something is left: %+v", st)
 	}
+	tr.halt(false)
 	tr.forgetAll()
 	tr.e.sched.check()
 	if free := len(tr.e.sched.store.pool.free); free != tr.e.blocks {

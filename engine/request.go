@@ -87,8 +87,15 @@ type Result struct {
 	OutputTokens int // tokens delivered
 
 	// Miss says why the rest of the prompt was not cached: "" when only what was new had to be computed, "new_agent",
-	// "diverged_at=K" when the agent's memory and the prompt part at token K, "evicted".
+	// "diverged_at=K" when the agent's memory and the prompt part at token K, "evicted", and of what was on disk
+	// "model_changed" and "corrupt".
 	Miss string
+
+	// Tier is the slowest that the cached tokens came from: "hot", the pool; "warm", the disk or what was on its way
+	// there; "cold" when there were none; "" for a request that never ran.
+	Tier          string
+	RestoredBytes int64         // of KV, brought back from the warm tier
+	Restore       time.Duration // what that took, a part of Prefill
 
 	// From Submit to admission, from there to the first token, from there to the end. A part that was not reached is 0.
 	Queue, Prefill, Decode time.Duration

@@ -5,7 +5,7 @@ import "slices"
 // A sched decides what each step does. It is a state machine without lock, clock, goroutine or model: the same calls
 // give the same batches, so that any situation can be written down as a transcript (testdata/sched).
 //
-//	Add, Cancel   between steps, any number
+//	Add, Cancel   between steps, any number; so Claim, Fill, Resume and Abandon for who restores
 //	Plan          admits who fits and says what the next step computes; nil when there is nothing to do
 //	...           the caller makes the batch's copies and runs the model
 //	Commit, Fail  takes the tokens that were drawn, or that the step failed, and says whom it ends
@@ -27,13 +27,15 @@ type sched struct {
 
 	store   store
 	queue   queue
-	running []*sequence // by age
+	running []*sequence             // by age
+	warm    func(agent string) bool // whether an agent's memory can be restored; nil: nobody's
 	batch   batch
 	planned bool // between Plan and Commit
 
-	stats  Stats   // counters only; the gauges are made when asked for
-	match  []int32 // scratch of admit
-	events []event // what Commit and Fail return, reused
+	stats   Stats       // counters only; the gauges are made when asked for
+	match   []int32     // scratch of admit
+	prefill []*sequence // scratch of divide
+	events  []event     // what Commit and Fail return, reused
 }
 
 const (
@@ -54,6 +56,9 @@ type sequence struct {
 	computed int     // tokens whose KV is in blocks
 	reserved int     // blocks it may still claim
 	chunk    int     // tokens in the planned step
+
+	restoring bool // it computes nothing until Resume
+	restored  int  // tokens whose KV was restored
 
 	passed int    // how many started before it when its turn had come
 	cached int    // tokens of the prompt that were never computed
@@ -114,22 +119,24 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 	return s.end(q, noToken, FinishCancelled), true
 }
 
-// Plan says what the next step computes, or nil when nothing runs or waits. The batch is valid until the next Plan.
-func (s *sched) Plan() *batch {
+// Plan says what the next step computes, of at most stepTokens prompt tokens and those that decode; nil when nothing
+// runs. A batch without sequences, because all who run are restoring, is no step: Plan again. The batch is valid until
+// the next Plan.
+func (s *sched) Plan(prompts int) *batch {
 	s.between("Plan")
 	s.batch.reset()
 	s.admit()
 	if len(s.running) == 0 {
 		return nil
 	}
-	s.divide()
+	s.divide(prompts)
 	for _, q := range s.running {
 		if q.chunk > 0 {
 			s.grow(q)
 			s.batch.add(q)
 		}
 	}
-	s.planned = true
+	s.planned = len(s.batch.seqs) > 0
 	return &s.batch
 }
 
@@ -173,6 +180,7 @@ func (s *sched) start(q *sequence, m match, grow int) {
 	q.cached = len(m.blocks)*s.store.index.blockTokens + m.part
 	q.computed = q.cached
 	q.miss = s.store.miss(q.agent, q.tokens, q.cached)
+	q.restoring = s.restorable(q)
 	q.reserved = grow
 	var c copyKV
 	q.blocks, c = s.store.take(q.agent, m, grow)
@@ -188,41 +196,79 @@ func (s *sched) start(q *sequence, m match, grow int) {
 	s.stats.Admitted++
 }
 
+// restorable reports whether a sequence that is about to start should first be given what its agent has on disk: when
+// the pool has less of that than there was. A prompt that leaves the cache within a block leaves the disk there as well.
+func (s *sched) restorable(q *sequence) bool {
+	return s.warm != nil && q.agent != "" && q.cached < q.prompt-1 && q.cached%s.store.index.blockTokens == 0 &&
+		s.store.agents[q.agent].behind() && s.warm(q.agent)
+}
+
 // divide sets the chunk of every running sequence.
-func (s *sched) divide() {
+func (s *sched) divide(prompts int) {
 	budget := s.stepTokens
-	var oldest *sequence
+	s.prefill = s.prefill[:0]
 	for _, q := range s.running {
 		q.chunk = 0
-		if q.decoding() {
+		switch {
+		case q.restoring:
+		case q.decoding():
 			q.chunk = 1
 			budget--
-			continue
-		}
-		s.catchUp(q)
-		if oldest == nil {
-			oldest = q
+		default:
+			s.catchUp(q)
+			s.prefill = append(s.prefill, q)
 		}
 	}
-	if oldest == nil {
+	if len(s.prefill) == 0 {
 		return
 	}
-	budget = max(budget, 1)
+	budget = max(min(budget, prompts), 1)
 
 	short := budget / 2
-	for _, q := range s.running {
-		if q.chunk == 0 && q != oldest && q.rest() <= short {
+	for _, q := range s.prefill[1:] {
+		if q.rest() <= short {
 			q.chunk = q.rest()
 			short -= q.chunk
 			budget -= q.chunk
 		}
 	}
-	for _, q := range s.running {
+	for _, q := range s.prefill {
 		if q.chunk == 0 {
 			q.chunk = min(q.rest(), budget)
 			budget -= q.chunk
 		}
 	}
+}
+
+// Claim makes room for the next n tokens of a sequence that restores and returns its blocks. Fill must follow, or
+// Abandon.
+func (s *sched) Claim(q *sequence, n int) []int32 {
+	s.between("Claim")
+	q.chunk = n
+	s.grow(q)
+	return q.blocks
+}
+
+// Fill records that the KV of the claimed tokens is in their blocks.
+func (s *sched) Fill(q *sequence) {
+	s.between("Fill")
+	s.advance(q)
+	q.cached += q.chunk
+	q.restored += q.chunk
+	q.chunk = 0
+}
+
+// Resume ends a restore, whatever it yielded. miss says why it was not more, as Result.Miss does.
+func (s *sched) Resume(q *sequence, miss string) {
+	s.between("Resume")
+	q.restoring = false
+	q.miss = miss
+}
+
+// Abandon ends a sequence because what was written to its claimed blocks is unknown.
+func (s *sched) Abandon(q *sequence) event {
+	s.between("Abandon")
+	return s.end(q, noToken, FinishError)
 }
 
 // catchUp takes over the blocks that others have computed since the sequence was admitted: of many that arrive together

@@ -135,7 +135,7 @@ func (w *world) do(line string) (string, error) {
 		w.sched.Add(q)
 		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), need(q.prompt, q.most, w.sched.store.index.blockTokens)), nil
 	case "plan":
-		return printBatch(w.sched.Plan()), nil
+		return printBatch(w.sched.Plan(w.sched.stepTokens)), nil
 	case "commit":
 		var next []int32
 		for _, word := range words {
@@ -180,7 +180,7 @@ func (w *world) do(line string) (string, error) {
 func (w *world) steps(n int) string {
 	var out strings.Builder
 	for range n {
-		b := w.sched.Plan()
+		b := w.sched.Plan(w.sched.stepTokens)
 		if b == nil {
 			out.WriteString("nothing to do\n")
 			break

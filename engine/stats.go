@@ -27,6 +27,15 @@ type Stats struct {
 	Failed       uint64 // requests that ended with FinishError
 	Evictions    uint64 // blocks that idle memories lost
 
+	// The warm tier.
+	Warm            int    // memories on disk
+	WarmBytes       int64  // what their files take
+	UnsavedBytes    int64  // copied out of the pool and not on disk yet
+	Saves           uint64 // memories written to disk
+	SaveFailures    uint64 // memories that could not be, or were evicted faster than the disk could take them
+	Restores        uint64 // requests that began with tokens from the warm tier
+	RestoreFailures uint64 // requests that found what was there to be of no use
+
 	RejectedPool, RejectedQueue, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
 }
 

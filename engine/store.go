@@ -3,7 +3,9 @@ package engine
 import (
 	"container/list"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 )
 
 // A store is the hot tier of the agents' memories and the owner of every KV block: the pool says who needs a block, the
@@ -22,6 +24,11 @@ type store struct {
 	used      list.List         // of *memory, the longest unused first
 	evicted   map[string]struct{}
 	evictions uint64
+
+	// What the warm tier has to know, for the engine to take between steps. Left empty unless tell is set.
+	tell  bool
+	fresh []*memory // became dirty
+	lost  []lost    // of dirty memories; the blocks' contents stay until the next write to the KV
 }
 
 // A memory is what the pool has of an agent that may be idle: the tokens of its conversation whose KV is computed, and
@@ -32,6 +39,26 @@ type memory struct {
 	blocks []int32 // ceil(len(tokens)/blockTokens); none is partial but the last
 	cut    bool    // eviction took the end
 	use    *list.Element
+
+	// For the warm tier.
+	whole int       // len(tokens) as it was kept; unknown when the agent may have more on disk
+	dirty bool      // what it was kept with is nowhere else
+	image *image    // the copy of it that is being made, which eviction does not stop
+	kept  time.Time // set by the warm tier
+}
+
+// unknown is more than any memory has.
+const unknown = math.MaxInt
+
+// behind reports whether the agent may have more on disk than in this memory, or has nothing in the pool at all.
+func (m *memory) behind() bool { return m == nil || len(m.tokens) < m.whole }
+
+// A lost block was a dirty memory's i-th and is no longer.
+type lost struct {
+	m      *memory
+	tokens []int32 // all that the memory had with it
+	i      int
+	block  int32
 }
 
 // maxEvicted bounds the names kept to tell "evicted" from "new_agent". Past it they are all dropped, and the agents
@@ -145,6 +172,7 @@ func (st *store) take(agent string, m match, grow int) (blocks []int32, c copyKV
 		st.pool.unhold(m.tail)
 		own.blocks = own.blocks[:len(blocks)]
 		own.tokens = own.tokens[:len(blocks)*st.index.blockTokens]
+		own.dirty = false // the sequence has it all now, and leaves it to the next memory
 		blocks = append(blocks, m.tail)
 		if len(own.blocks) == 0 {
 			st.forget(own)
@@ -181,6 +209,9 @@ func (st *store) cut(m *memory) {
 	b := m.blocks[last]
 	if m.agent == "" {
 		delete(st.anonymous, b)
+	}
+	if m.dirty {
+		st.lost = append(st.lost, lost{m, m.tokens, last, b})
 	}
 	m.blocks = m.blocks[:last]
 	m.tokens = m.tokens[:last*st.index.blockTokens]
@@ -264,6 +295,8 @@ func (st *store) release(b int32) {
 // cancelled before its prompt was done (partial) does not replace a longer one.
 //
 // Of an anonymous chain the full blocks are kept, once, for whoever comes with the same prefix.
+//
+// The memory is dirty, unless it is partial and shorter than what it stands for: then there may be a better one on disk.
 func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
 	if agent == "" {
 		st.keepAnonymous(tokens, blocks)
@@ -272,17 +305,30 @@ func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
 	if len(tokens) == 0 {
 		return
 	}
+	whole := len(tokens)
+	if partial {
+		whole = unknown
+	}
 	if old := st.agents[agent]; old != nil {
+		if len(tokens) >= old.whole {
+			whole = len(tokens)
+		}
 		stays := partial && len(tokens) < len(old.tokens)
 		if stays || len(tokens) <= len(old.tokens) && slices.Equal(tokens, old.tokens[:len(tokens)]) {
 			st.used.MoveToBack(old.use)
 			return
 		}
 		// The new chain's blocks are pinned, so what both share survives this.
+		old.dirty = false
 		st.forget(old)
 	}
 	delete(st.evicted, agent)
-	st.agents[agent] = st.add(&memory{agent: agent, tokens: tokens, blocks: blocks})
+	m := st.add(&memory{agent: agent, tokens: tokens, blocks: blocks, whole: whole})
+	st.agents[agent] = m
+	if st.tell && !m.behind() {
+		m.dirty = true
+		st.fresh = append(st.fresh, m)
+	}
 }
 
 func (st *store) keepAnonymous(tokens, blocks []int32) {
