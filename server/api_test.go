@@ -11,7 +11,7 @@ import (
 
 // messagesBody is an Anthropic request with one user message.
 func messagesBody(text string, more ...string) string {
-	b := `{"model":"echo","max_tokens":100,"temperature":0,"messages":[{"role":"user","content":` + string(appendString(nil, text)) + `}]`
+	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` + string(appendString(nil, text)) + `}]`
 	for _, m := range more {
 		b += "," + m
 	}
@@ -100,5 +100,68 @@ func TestRates(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		ask("200", "X-Agent-ID: ada")
 		ask("429agent ada takes 2 requests a minute", "X-Agent-ID: ada")
+	})
+}
+
+// script is a model that wants to say a text, one byte a token.
+func script(text string) *echoModel {
+	m := &echoModel{script: []int32{}}
+	for _, b := range []byte(text) {
+		m.script = append(m.script, int32(b))
+	}
+	return m
+}
+
+const weather = `"tools":[{"type":"function","function":{"name":"weather","description":"of a place","parameters":{"type":"object","properties":{"place":{"type":"string"},"days":{"type":"integer","minimum":1,"maximum":9}},"required":["place"],"additionalProperties":false}}},{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}}}}]`
+
+const twoCalls = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\":\"}é{\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"
+
+// TestWireTools: what a model wants to say parts into text and calls, the same whole and streamed, in both APIs.
+func TestWireTools(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr transcript
+		model := script(twoCalls)
+		model.delay = 5 * time.Millisecond
+		s, _ := start(t, Config{AccessLog: &tr.log}, engine.Config{Model: model}, byteText{})
+		l := listen(t, s)
+		tools := strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`, `"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
+		tr.exchange(t, l, "two calls", post(say("go", weather)))
+		tr.exchange(t, l, "as a stream", post(say("go", weather, `"stream":true`)))
+		tr.exchange(t, l, "Anthropic's", postTo("/v1/messages", messagesBody("go", tools)))
+		tr.exchange(t, l, "as a stream", postTo("/v1/messages", messagesBody("go", tools, `"stream":true`)))
+		tr.exchange(t, l, "no tools after all", post(say("go", weather, `"tool_choice":"none"`)))
+		tr.exchange(t, l, "cut off in the arguments", post(say("go", weather, `"max_tokens":75`)))
+		tr.exchange(t, l, "a strict tool that cannot be", post(say("go", `"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
+		tr.check(t, "tools")
+	})
+}
+
+// TestHeld: a model that would say anything else is held to what the request demands, and the next turn repeats the
+// answer's own tokens although the client wrote its JSON anew.
+func TestHeld(t *testing.T) {
+	for _, test := range []struct{ more, want string }{
+		{`"tool_choice":"required",` + weather, `"content":null,"tool_calls":[{"id":"call_`},
+		{`"tool_choice":{"type":"function","function":{"name":"now"}},` + weather, `"name":"now"`},
+		{`"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["yes"]}}}`, `"content":"\"yes\""`},
+		{`"response_format":{"type":"json_object"}`, `"content":"{`},
+		{`"response_format":{"type":"json_schema","json_schema":{"schema":{"not":{}}}}`, `cannot hold an answer to the schema: #: the keyword \"not\" is not supported`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+			if got := listen(t, s).exchange(t, post(say("say no", `"max_tokens":300`, test.more))); !strings.Contains(got, test.want) {
+				t.Errorf("%s: %q, want %s", test.more, got, test.want)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := start(t, Config{}, engine.Config{Model: script(twoCalls)}, byteText{})
+		l := listen(t, s)
+		l.exchange(t, post(say("go", weather), "X-Agent-ID: ada"))
+		next := `{"messages":[{"role":"user","content":"go"},{"role":"assistant","content":"Let me see.\n","tool_calls":[` +
+			`{"id":"1","type":"function","function":{"name":"weather","arguments":"{ \"place\" : \"}é{\" }"}},{"id":"2","type":"function","function":{"name":"now","arguments":"{}"}}]},` +
+			`{"role":"tool","tool_call_id":"1","content":"rain"},{"role":"tool","tool_call_id":"2","content":"noon"}],` + weather + `}`
+		if got := l.exchange(t, post(next, "X-Agent-ID: ada")); strings.Contains(got, `"miss":"diverged`) || strings.Contains(got, `"cached_tokens":0`) {
+			t.Errorf("the next turn: %q", got)
+		}
 	})
 }

@@ -59,6 +59,8 @@ func (t byteText) AppendToken(dst []byte, id int32) []byte {
 	switch {
 	case id < 256:
 		return append(dst, byte(id))
+	case int(id) >= pieces+len(t.pieces):
+		return dst
 	case id >= pieces:
 		return append(dst, t.pieces[id-pieces]...)
 	case id >= generated:

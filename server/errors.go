@@ -93,6 +93,8 @@ func (e *apiError) anthropicType() string {
 	switch e.status {
 	case 401:
 		return "authentication_error"
+	case 403:
+		return "permission_error"
 	case 404:
 		return "not_found_error"
 	case 413:

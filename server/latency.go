@@ -64,11 +64,17 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			status := cmp.Or(x.outcome, x.status, http.StatusOK)
 			s.metrics.request(route(r), status, elapsed)
 			// The path as it was sent, still escaped: a decoded one could hold a line break.
+			if s.cfg.QuietProbes && status == http.StatusOK && isProbe(r.URL.Path) {
+				return
+			}
 			s.access.Printf("REQUEST: %s %s STATUS: %d LATENCY: %sms", r.Method, r.URL.EscapedPath(), status, milliseconds(elapsed))
 		}()
 		next.ServeHTTP(x, r)
 	})
 }
+
+// isProbe holds for what machines ask all the time.
+func isProbe(path string) bool { return path == "/metrics" || strings.HasPrefix(path, "/health/") }
 
 // route is the pattern that answered, without its method.
 func route(r *http.Request) string {

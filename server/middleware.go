@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/rand"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -92,8 +93,21 @@ func cors(allowed []string, next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
+		if !ok && origin != "" && r.Method != http.MethodGet && r.Method != http.MethodHead && !isSame(origin, r.Host) {
+			// A page needs no leave to post, only to read the answer: this is what keeps it from making the model work.
+			(&apiError{status: 403, kind: "invalid_request_error", code: "origin_not_allowed",
+				message: "pages of this origin may not use the server; -origins allows them"}).write(w.(*response))
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isSame says whether a page of the origin was served by this server. A host name that is not this machine's own proves
+// nothing, because a foreign page's name can be made to lead here; an address cannot.
+func isSame(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host == host && net.ParseIP(u.Hostname()) != nil
 }
 
 func isLoopback(origin string) bool {

@@ -12,10 +12,12 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"loadstone/engine"
+	"loadstone/engine/grammar"
 )
 
 // Text is what the server needs to know of a model's language. Its methods are called from many goroutines at once.
@@ -34,15 +36,16 @@ type Text interface {
 
 // Config says what a Server serves. The zero value of every field but Model means its default.
 type Config struct {
-	Model     string       // the name under which the model is served
-	MaxTokens int          // length of an answer where the request does not say. 0: 256
-	MaxBody   int64        // largest request body in bytes. 0: 8 MiB
-	Origins   []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
-	Keys      []string     // API keys, one of which every request but health must have. None: everybody is welcome
-	Rate      int          // requests a minute that are taken, with a minute's worth at once. 0: any number
-	AgentRate int          // the same for each agent
-	AccessLog io.Writer    // one line a request; never a prompt, an answer or a key. nil: none
-	Log       *slog.Logger // what went wrong inside. nil: slog.Default()
+	Model       string       // the name under which the model is served
+	MaxTokens   int          // length of an answer where the request does not say. 0: 256
+	MaxBody     int64        // largest request body in bytes. 0: 8 MiB
+	Origins     []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
+	Keys        []string     // API keys, one of which every request but health must have. None: everybody is welcome
+	Rate        int          // requests a minute that are taken, with a minute's worth at once. 0: any number
+	AgentRate   int          // the same for each agent
+	AccessLog   io.Writer    // one line a request; never a prompt, an answer or a key. nil: none
+	QuietProbes bool         // no log lines for scrapes and health checks that went well
+	Log         *slog.Logger // what went wrong inside. nil: slog.Default()
 }
 
 // A Server is an http.Handler for one model. It answers from the start; until Ready it says that it is loading.
@@ -61,8 +64,9 @@ type Server struct {
 }
 
 type backend struct {
-	engine *engine.Engine
-	text   Text
+	engine     *engine.Engine
+	text       Text
+	vocabulary func() *grammar.Vocabulary // made when the first answer must be held to a form
 }
 
 // New returns a server that is loading.
@@ -97,7 +101,10 @@ func New(cfg Config) *Server {
 
 // Ready gives the server its engine and its text: from now on it takes work. It must be called at most once.
 func (s *Server) Ready(e *engine.Engine, t Text) {
-	if !s.backend.CompareAndSwap(nil, &backend{e, t}) {
+	vocabulary := sync.OnceValue(func() *grammar.Vocabulary {
+		return grammar.NewVocabulary(e.Vocab(), t.AppendToken, t.StopTokens())
+	})
+	if !s.backend.CompareAndSwap(nil, &backend{e, t, vocabulary}) {
 		panic("server: Ready called twice")
 	}
 }

@@ -233,7 +233,7 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	if got, want := strings.Fields(string(out)), "loadstone/engine loadstone/server"; strings.Join(got, " ") != want {
+	if got, want := strings.Fields(string(out)), "loadstone/engine loadstone/engine/grammar loadstone/server"; strings.Join(got, " ") != want {
 		t.Errorf("imports %v, want %s", got, want)
 	}
 }

@@ -104,6 +104,8 @@ func TestWireRoutes(t *testing.T) {
 		tr.exchange(t, l, "preflight from a page on this machine", strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
 		tr.exchange(t, l, "a configured origin", get("/health/live", "Origin: https://app.example"))
 		tr.exchange(t, l, "preflight from any other page", strings.Replace(get("/v1/chat/completions", "Origin: https://evil.example", "Access-Control-Request-Method: POST"), "GET", "OPTIONS", 1))
+		tr.exchange(t, l, "a post from any other page", post(say("hi"), "Origin: https://evil.example"))
+		tr.exchange(t, l, "a post from a configured one", post(say("hi"), "Origin: https://app.example"))
 		tr.check(t, "routes")
 	})
 }

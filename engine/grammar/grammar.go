@@ -93,6 +93,9 @@ func (b *builder) literal(text string) symbol {
 
 // repeat is s at least low times and at most high, which is -1 for any number.
 func (b *builder) repeat(s symbol, low, high int) symbol {
+	if len(b.rules) > maxRules {
+		return s // build refuses it
+	}
 	var tail symbol
 	if high < 0 {
 		tail = b.reserve()
@@ -152,7 +155,7 @@ func (b *builder) prune() {
 	}
 	for changed := true; changed; {
 		changed = false
-		for i := len(b.rules) - 1; i >= 0; i-- {
+		for i := range b.rules { // a rule mostly refers to earlier ones, so few rounds do
 			for _, a := range b.rules[i] {
 				if !finite[i] && good(a) {
 					finite[i], changed = true, true

@@ -3,6 +3,7 @@ package grammar
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -318,6 +319,23 @@ func TestCalls(t *testing.T) {
 				t.Errorf("%+v: %q is accepted", test, text)
 			}
 		}
+	}
+}
+
+// A small schema with very many ways to the same value costs no more than its size.
+func TestAmbiguous(t *testing.T) {
+	var s strings.Builder
+	s.WriteString(`{"$ref":"#/$defs/0","$defs":{`)
+	for i := range 60 {
+		fmt.Fprintf(&s, `"%d":{"anyOf":[{"$ref":"#/$defs/%d"},{"$ref":"#/$defs/%d"}]},`, i, i+1, i+1)
+	}
+	s.WriteString(`"60":{"const":7}}}`)
+	g, err := Schema([]byte(s.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := write(t, g, rand.New(rand.NewPCG(1, 1))); text != "7" {
+		t.Errorf("wrote %q", text)
 	}
 }
 

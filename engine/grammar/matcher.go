@@ -113,6 +113,7 @@ type machine struct {
 	nodeIDs  map[node]int32
 	states   []state
 	stateIDs map[string]int32
+	seen     map[node]bool // places that expand has been at for the state in the making
 }
 
 // A node is a stack: the symbol at a place in the code and what follows it there, then the stack below, -1 for none.
@@ -125,11 +126,12 @@ type state struct {
 }
 
 func newMachine(g *Grammar) *machine {
-	return &machine{g: g, nodeIDs: make(map[node]int32), stateIDs: make(map[string]int32)}
+	return &machine{g: g, nodeIDs: make(map[node]int32), stateIDs: make(map[string]int32), seen: make(map[node]bool)}
 }
 
 func (m *machine) start() int32 {
 	var s state
+	clear(m.seen)
 	for _, a := range m.g.rules[m.g.root] {
 		m.expand(&s, a, -1)
 	}
@@ -151,6 +153,7 @@ func (m *machine) step(at int32, c byte) int32 {
 		return max(n-1, dead)
 	}
 	var s state
+	clear(m.seen)
 	for _, top := range m.states[at].tops {
 		n := m.nodes[top]
 		if m.g.classes[^m.g.code[n.at]].has(c) {
@@ -168,8 +171,13 @@ func (m *machine) step(at int32, c byte) int32 {
 	return next
 }
 
-// expand adds what a stack may begin with to a state. It ends because no rule is left recursive.
+// expand adds what a stack may begin with to a state. It ends because no rule is left recursive,
+// and is at no place twice: ways to the same place can be exponentially many.
 func (m *machine) expand(s *state, at, below int32) {
+	if m.seen[node{at, below}] {
+		return
+	}
+	m.seen[node{at, below}] = true
 	switch sym := m.g.code[at]; {
 	case sym == end && below < 0:
 		s.accept = true

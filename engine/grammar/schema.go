@@ -85,6 +85,7 @@ type compiler struct {
 	str   symbol
 	char  symbol
 	digit symbol
+	asked int // calls of kinds
 }
 
 func newCompiler(root []byte) *compiler {
@@ -375,7 +376,8 @@ func (c *compiler) kinds(raw []byte, depth int) ([]string, bool) {
 		Enum  []json.RawMessage
 		AnyOf []json.RawMessage
 	}
-	if json.Unmarshal(raw, &s) != nil || depth > 20 {
+	c.asked++
+	if json.Unmarshal(raw, &s) != nil || depth > 20 || c.asked > 1000 {
 		return nil, false
 	}
 	var kinds []string

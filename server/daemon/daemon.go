@@ -70,13 +70,14 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		stdout:  stdout,
 		log:     log,
 		server: server.New(server.Config{
-			Model:     src.Name,
-			Origins:   splitList(o.origins),
-			Keys:      keys,
-			Rate:      o.rate,
-			AgentRate: o.agentRate,
-			AccessLog: access,
-			Log:       log,
+			Model:       src.Name,
+			Origins:     splitList(o.origins),
+			Keys:        keys,
+			Rate:        o.rate,
+			AgentRate:   o.agentRate,
+			AccessLog:   access,
+			QuietProbes: o.quiet,
+			Log:         log,
 		}),
 	}
 	return d.serve(ctx, listener)

@@ -21,6 +21,7 @@ type options struct {
 	backend   string
 	engine    engine.Config // all but the model
 	accessLog string
+	quiet     bool
 	origins   string
 	keyFile   string
 	rate      int
@@ -51,6 +52,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model")
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
+	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes and health checks that went well")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
 	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
 	f.IntVar(&o.rate, "rate", 0, "requests a minute that are taken; beyond it they get 429; 0 is any number")
