@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -62,13 +63,13 @@ func Pool(runs []Run) Summary {
 
 // runner carries out a plan.
 type runner struct {
-	plan          Plan
-	load          *StressTestHarness
-	epoch         time.Time // makes the names of agents new to the server
-	first         Record    // the question that wakes the server up
-	tokensPerWord float64
-	poolTokens    int // size of the server's KV pool; 0 unknown
-	blockTokens   int
+	plan        Plan
+	load        *StressTestHarness
+	epoch       time.Time // makes the names of agents new to the server
+	first       []Record  // the questions that wake the server up
+	size        promptSize
+	poolBlocks  int // of the server's KV pool; 0 unknown
+	blockTokens int
 }
 
 // Run carries out the plan against a server and returns its runs in the order in which they were made. When the context
@@ -86,7 +87,7 @@ func (c *Client) Run(ctx context.Context, plan Plan) ([]Run, error) {
 		for _, scenario := range plan.Scenarios {
 			run, err := r.run(ctx, scenario, i, watch)
 			if len(runs) == 0 {
-				run.Warmup = append(run.Warmup, r.first)
+				run.Warmup = append(run.Warmup, r.first...)
 			}
 			if len(run.Records) > 0 {
 				runs = append(runs, run)
@@ -99,36 +100,63 @@ func (c *Client) Run(ctx context.Context, plan Plan) ([]Run, error) {
 	return runs, nil
 }
 
-// prepare warms the server up, finds out how many tokens its tokenizer makes of a word, and the size of its pool.
+// prepare warms the server up, finds out how many tokens its template and tokenizer make of a prompt, and the size of its
+// pool.
 func (r *runner) prepare(ctx context.Context) error {
-	const n = 200
-	warm := r.newAgent("warm-up")
-	record := r.load.Client.Ask(ctx, r.load.Client.Since(), warm.Ask(n, 4))
-	if record.Outcome != OK {
-		if err := ctx.Err(); err != nil {
-			return err
+	var tokens []int
+	for _, n := range warmUpWords {
+		warm := r.newAgent(fmt.Sprintf("warm-up-%d", n))
+		record := r.load.Client.Ask(ctx, r.load.Client.Since(), warm.Ask(n, 4))
+		if record.Outcome != OK {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("the server does not answer: %s", record.Error)
 		}
-		return fmt.Errorf("the server does not answer: %s", record.Error)
+		record.Warmup = true
+		r.first = append(r.first, record)
+		tokens = append(tokens, record.PromptTokens)
 	}
-	record.Warmup = true
-	r.first = record
-	r.tokensPerWord = 4.0 / 3 // English, if the server counts nothing
-	if record.PromptTokens > 0 {
-		r.tokensPerWord = float64(record.PromptTokens) / n
-	}
+	r.size = fitPromptSize(warmUpWords, [2]int(tokens))
 	metrics, err := r.load.Client.Scrape(ctx)
 	if err != nil {
 		return err
 	}
 	blocks, blockTokens := metrics.Value(poolBlocks), metrics.Value(poolBlockTokens)
 	if blocks > 0 && blockTokens > 0 {
-		r.blockTokens = int(blockTokens)
-		r.poolTokens = int(blocks) * r.blockTokens
+		r.poolBlocks, r.blockTokens = int(blocks), int(blockTokens)
 	}
 	return nil
 }
 
-func (r *runner) words(tokens int) int { return max(1, int(float64(tokens)/r.tokensPerWord+0.5)) }
+// warmUpWords are the sizes of the two questions that warm a server up: two points make a line.
+var warmUpWords = [2]int{50, 200}
+
+// promptSize tells how many tokens a server makes of an agent's first prompt of so many words: constant + perWord*words.
+// The constant is what the chat template adds, such as a default system prompt, and the canary.
+type promptSize struct{ constant, perWord float64 }
+
+// fitPromptSize fits the line through two prompts. A server that does not count tokens, -1, is taken to speak English.
+func fitPromptSize(words, tokens [2]int) promptSize {
+	slope := float64(tokens[1]-tokens[0]) / float64(words[1]-words[0])
+	if tokens[0] < 0 || tokens[1] < 0 || slope <= 0 {
+		return promptSize{0, 4.0 / 3}
+	}
+	return promptSize{max(0, float64(tokens[0])-slope*float64(words[0])), slope}
+}
+
+// words is how many words make a first prompt of so many tokens, or as near as one word gets.
+func (s promptSize) words(tokens int) int {
+	return max(1, int(math.Round((float64(tokens)-s.constant)/s.perWord)))
+}
+
+// more is how many words add so many tokens to a prompt.
+func (s promptSize) more(tokens int) int { return promptSize{0, s.perWord}.words(tokens) }
+
+// tokens is how long a first prompt of so many words is.
+func (s promptSize) tokens(words int) int {
+	return int(math.Round(s.constant + s.perWord*float64(words)))
+}
 
 // newAgent makes an agent whose conversation depends on the plan's seed and its name in the plan alone, but whose identity
 // is new to a server that has seen the same plan before.

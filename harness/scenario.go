@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -65,7 +64,7 @@ func (s *session) newAgents(n int) []*Conversation {
 
 // cold asks as agents that are new.
 func cold(ctx context.Context, s *session) ([]Record, error) {
-	return s.load.RunAgents(ctx, s.newAgents(s.scenario.Agents), 1, s.words(s.plan.PromptTokens), s.plan.MaxTokens)
+	return s.load.RunAgents(ctx, s.newAgents(s.scenario.Agents), 1, s.size.words(s.plan.PromptTokens), s.plan.MaxTokens)
 }
 
 // warm asks the next turn of every agent. A follow-up is short beside the history, an eighth of the first prompt.
@@ -73,7 +72,7 @@ func warm(ctx context.Context, s *session) ([]Record, error) {
 	if s.agents == nil {
 		s.agents = s.newAgents(s.scenario.Agents)
 		quiet := StressTestHarness{Client: s.load.Client}
-		records, err := quiet.RunAgents(ctx, s.agents, 1, s.words(s.plan.PromptTokens), s.plan.MaxTokens)
+		records, err := quiet.RunAgents(ctx, s.agents, 1, s.size.words(s.plan.PromptTokens), s.plan.MaxTokens)
 		s.unmeasured = append(s.unmeasured, records...)
 		if err != nil {
 			return nil, err
@@ -84,28 +83,25 @@ func warm(ctx context.Context, s *session) ([]Record, error) {
 			}
 		}
 	}
-	return s.load.RunAgents(ctx, s.agents, 1, s.words(s.plan.PromptTokens/8), s.plan.MaxTokens)
+	return s.load.RunAgents(ctx, s.agents, 1, s.size.more(s.plan.PromptTokens/8), s.plan.MaxTokens)
 }
 
-// pressure sends requests that together may need 89 % of the pool, just under the 90 % at which the server begins to refuse.
+// pressure sends requests that together may need just under the 90 % of the pool at which the server begins to refuse.
 // What a request may need is its prompt and max_tokens, so the pressure is on the moment all are admitted; a stop string
 // that turns up soon ends the answers before they have really grown that long. A server that does not tell the size of its
 // pool gets the same number of ordinary requests, and its peak utilisation stays unknown.
 //
 // A very large pool gets more agents than the scenario's, so that no request asks for more than models have context for.
 func pressure(ctx context.Context, s *session) ([]Record, error) {
-	p := s.plan
-	agents, maxTokens := s.scenario.Agents, p.MaxTokens
-	if s.poolTokens > 0 {
-		want := 0.89 * float64(s.poolTokens)
-		agents = max(agents, int(math.Ceil(want/mostReserved)))
-		each := want / float64(agents)
-		maxTokens = int(math.Floor(each/float64(s.blockTokens)))*s.blockTokens - p.PromptTokens - p.PromptTokens/4
-		maxTokens = max(maxTokens, p.MaxTokens)
-	}
-	prompts := make([]Prompt, agents)
-	for i, agent := range s.newAgents(len(prompts)) {
-		prompts[i] = agent.Ask(s.words(p.PromptTokens), maxTokens)
+	words := s.size.words(s.plan.PromptTokens)
+	want := int(pressed * float64(s.poolBlocks))
+	n := max(s.scenario.Agents, (want*s.blockTokens+mostReserved-1)/mostReserved)
+	prompts := make([]Prompt, n)
+	for i, agent := range s.newAgents(n) {
+		// Half a block less than the share leaves the prompt room to be longer or shorter than expected without needing
+		// another number of blocks.
+		maxTokens := share(want, n, i)*s.blockTokens - s.blockTokens/2 - s.size.tokens(words)
+		prompts[i] = agent.Ask(words, max(maxTokens, s.plan.MaxTokens))
 		prompts[i].Stop = []string{".", "\n", "k", "z"}
 	}
 	before := s.reserved(ctx)
@@ -115,6 +111,12 @@ func pressure(ctx context.Context, s *session) ([]Record, error) {
 	}
 	return records, err
 }
+
+// pressed is the part of the pool that pressure reserves.
+const pressed = 0.89
+
+// share is part i of a total that is split among n as evenly as whole numbers can be.
+func share(total, n, i int) int { return (i+1)*total/n - i*total/n }
 
 // mostReserved is the tokens that one request of pressure may need at most.
 const mostReserved = 24 << 10
