@@ -1,5 +1,7 @@
 package harness
 
+import "bytes"
+
 // completion is an answer or a chunk of one; only what a client needs of it.
 type completion struct {
 	content []byte // of the choices' deltas or messages
@@ -9,6 +11,11 @@ type completion struct {
 	cached  int    // usage.prompt_tokens_details.cached_tokens
 	failure string // error.message, or the error itself where it is a string
 	failed  bool
+
+	// The last text that was parsed in full, and where between its quotes its content is if it has one content exactly.
+	last     []byte
+	from, to int
+	contents int
 }
 
 // parse reads a completion, whose content lands in the memory of the last one.
@@ -16,7 +23,11 @@ type completion struct {
 // Note: it reads the JSON itself. Decoding with encoding/json took three quarters of the client's time, on the very
 // machine whose server is being timed. It is as strict as encoding/json, but takes keys as they are written.
 func (v *completion) parse(text []byte) error {
-	*v = completion{content: v.content[:0], prompt: -1, output: -1, cached: -1}
+	if content, ok := v.another(text); ok {
+		v.content = append(v.content[:0], content...)
+		return nil
+	}
+	*v = completion{content: v.content[:0], last: v.last[:0], prompt: -1, output: -1, cached: -1}
 	c := cursor{text: text}
 	c.object(func(key []byte) {
 		switch string(key) {
@@ -34,7 +45,29 @@ func (v *completion) parse(text []byte) error {
 	if c.err == nil && c.at < len(text) {
 		c.fail("the end")
 	}
+	if c.err == nil && v.contents == 1 {
+		v.last = append(v.last, text...)
+	}
 	return c.err
+}
+
+// another tells whether text is the last one with another content, which it returns. The chunks of an answer mostly
+// differ in nothing else, and comparing bytes takes a tenth of the time of parsing them.
+func (v *completion) another(text []byte) ([]byte, bool) {
+	if len(v.last) == 0 {
+		return nil, false
+	}
+	before, after := v.last[:v.from], v.last[v.to:]
+	end := len(text) - len(after)
+	if end < v.from || !bytes.Equal(text[:v.from], before) || !bytes.Equal(text[end:], after) {
+		return nil, false
+	}
+	for _, b := range text[v.from:end] {
+		if b == '"' || b == '\\' || b < ' ' {
+			return nil, false
+		}
+	}
+	return text[v.from:end], true
 }
 
 func (v *completion) choice(c *cursor) {
@@ -43,7 +76,7 @@ func (v *completion) choice(c *cursor) {
 		case "delta", "message":
 			c.object(func(key []byte) {
 				if string(key) == "content" {
-					v.content = c.string(v.content)
+					v.text(c)
 				} else {
 					c.skip()
 				}
@@ -56,6 +89,17 @@ func (v *completion) choice(c *cursor) {
 			c.skip()
 		}
 	})
+}
+
+func (v *completion) text(c *cursor) {
+	if c.null() {
+		return
+	}
+	c.blank()
+	v.from = c.at + 1
+	v.content = c.string(v.content)
+	v.to = c.at - 1
+	v.contents++
 }
 
 func (v *completion) usage(c *cursor) {

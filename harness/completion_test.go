@@ -46,10 +46,37 @@ func TestParseCompletion(t *testing.T) {
 			}
 			assert.NilError(t, err)
 			assert.Equal(t, string(v.content), tc.content)
-			v.content = nil
-			assert.DeepEqual(t, v, tc.want, cmp.AllowUnexported(completion{}))
+			assert.DeepEqual(t, known(v), tc.want, cmp.AllowUnexported(completion{}))
 		})
 	}
+}
+
+// known is what a completion says, but for its content.
+func known(v completion) completion {
+	return completion{finish: v.finish, prompt: v.prompt, output: v.output, cached: v.cached, failure: v.failure, failed: v.failed}
+}
+
+// A chunk means the same whatever was parsed before it.
+func FuzzParseAfterAnother(f *testing.F) {
+	const chunk = `{"id":"x","choices":[{"delta":{"content":" word"},"finish_reason":null}]}`
+	f.Add(chunk, strings.Replace(chunk, " word", " another", 1))
+	f.Add(chunk, strings.Replace(chunk, " word", "", 1))
+	f.Add(chunk, strings.Replace(chunk, " word", `","content":"x`, 1))
+	f.Add(chunk, strings.Replace(chunk, " word", `\n\"`, 1))
+	f.Add(chunk, strings.Replace(chunk, " word", "\n", 1))
+	f.Add(chunk, chunk[:len(chunk)-1])
+	f.Add(chunk, strings.Replace(chunk, "null", `"stop"`, 1))
+	f.Add(`{"choices":[{"delta":{"content":""}},{"delta":{"content":"b"}}]}`, `{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}`)
+	f.Fuzz(func(t *testing.T, first, second string) {
+		var fresh, used completion
+		_ = used.parse([]byte(first))
+		want, got := fresh.parse([]byte(second)), used.parse([]byte(second))
+		assert.Equal(t, want == nil, got == nil)
+		if want == nil {
+			assert.Equal(t, string(used.content), string(fresh.content))
+			assert.DeepEqual(t, known(used), known(fresh), cmp.AllowUnexported(completion{}))
+		}
+	})
 }
 
 var ours = regexp.MustCompile(`"(choices|usage|error)"`)
