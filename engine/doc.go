@@ -27,6 +27,9 @@
 //	queue      the order of those who wait
 //	store      every block and every memory; who may have a block is in its pool, what is in it in its index
 //	sampler    one request's draws
+//	warm       what moves between the pool and the disk; its goroutines do the disk's work and know no block
+//	writer     images of memories on their way to the disk
+//	shelf      the files: names, quota, age, quarantine
 //	Model      the KV itself and the arithmetic; it knows blocks by number only
 //
 // # The pool
@@ -35,4 +38,12 @@
 // blocks count as room: they are evicted the moment somebody needs them. Utilization counts used blocks and those
 // promised to running requests, a shared block once. Above 90 % Submit refuses; what was admitted finishes; utilization
 // comes back without anybody's help.
+//
+// # Memories on disk
+//
+// With Config.Dir an agent's memory has three tiers: hot, in the pool; warm, a file; cold, recomputed from the prompt. A
+// memory is saved when it has rested a moment, when it is evicted, and when the engine ends; the copy is made between
+// steps, the writing on a goroutine. A request whose agent has less in the pool than it left is admitted like any other
+// and then given what it has on disk, as far as its prompt goes, before it computes the rest. The file is verified while
+// it is read; one that is of no use is set aside and costs no more than the memory.
 package engine

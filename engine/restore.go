@@ -73,13 +73,12 @@ func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
 	}
 	if err != nil {
 		last.miss, last.failed = errCorrupt.Error(), true
+		if errors.Is(err, errCorrupt) { // before the request goes on and leaves a better file
+			w.shelf.quarantine(src.file, r.seq.agent, err)
+		}
 	}
 	w.send(r, last)
-	switch {
-	case src.file == nil:
-	case errors.Is(err, errCorrupt):
-		w.shelf.quarantine(src.file, r.seq.agent, err)
-	case err == nil:
+	if src.file != nil && err == nil {
 		w.shelf.touch(r.seq.agent)
 	}
 }

@@ -209,13 +209,13 @@ func (s *shelf) sweep(room int64, keep string) bool {
 			byUse = append(byUse, e)
 		}
 	}
+	slices.SortFunc(byUse, func(a, b *entry) int { return a.used.Compare(b.used) })
 	total := s.bytes
 	s.mu.Unlock()
 	for _, e := range old {
 		total -= e.bytes
 		s.evict(e)
 	}
-	slices.SortFunc(byUse, func(a, b *entry) int { return a.used.Compare(b.used) })
 	for _, e := range byUse {
 		if total+room <= s.quota {
 			break

@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func warmConfig(dir string) Config {
+	return Config{Model: newFake(), KVBytes: 256, BlockTokens: 4, StepTokens: 16, Dir: dir, Fingerprint: "fake"}
+}
+
+// once runs an engine for one request and closes it.
+func once(t *testing.T, cfg Config, agent string, prompt []int32) ([]int32, Result) {
+	t.Helper()
+	cfg.Model = newFake()
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := ask(t, e, t.Context(), agent, prompt, 4)
+	got := drainTokens(s)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := greedy(prompt, 4); !slices.Equal(got, want) {
+		t.Errorf("answer %v, want %v; %+v", got, want, s.Result())
+	}
+	return got, s.Result()
+}
+
+func TestRestart(t *testing.T) {
+	cfg := warmConfig(t.TempDir())
+	prompt := count(1, 18)
+	answer, r := once(t, cfg, "ann", prompt)
+	if r.Tier != "cold" || r.Miss != "new_agent" {
+		t.Errorf("first turn %+v", r)
+	}
+	next := slices.Concat(prompt, answer, count(7, 3))
+	_, r = once(t, cfg, "ann", next)
+	if r.Tier != "warm" || r.CachedTokens != 21 || r.RestoredBytes != 21 || r.Miss != "" || r.Restore <= 0 || r.Restore > r.Prefill {
+		t.Errorf("after a restart %+v, want 21 tokens restored", r)
+	}
+	// Only the block in which the prompt leaves the memory, and those before it, are read.
+	edited := slices.Concat(prompt[:6], count(40, 9))
+	if _, r = once(t, cfg, "ann", edited); r.CachedTokens != 6 || r.RestoredBytes != 8 || r.Miss != "diverged_at=6" {
+		t.Errorf("edited %+v, want 6 tokens of 8 restored", r)
+	}
+	if _, r = once(t, cfg, "bob", edited); r.Miss != "new_agent" || r.CachedTokens != 0 {
+		t.Errorf("somebody else: %+v", r)
+	}
+	cfg.Fingerprint = "other"
+	if _, r = once(t, cfg, "ann", edited); r.Miss != "model_changed" || r.CachedTokens != 0 {
+		t.Errorf("another model: %+v", r)
+	}
+	if bad, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.model_changed.bad")); len(bad) != 1 {
+		t.Errorf("quarantined: %v", bad)
+	}
+}
+
+// memoryOf is the one memory file in a directory.
+func memoryOf(t *testing.T, dir string) string {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.memory"))
+	if len(files) != 1 {
+		t.Fatalf("memory files: %v", files)
+	}
+	return files[0]
+}
+
+// Every bit of a file matters, and so does its length: what is not as it was written is set aside and computed anew.
+func TestCorrupt(t *testing.T) {
+	cfg := warmConfig(t.TempDir())
+	prompt := count(1, 18)
+	answer, _ := once(t, cfg, "ann", prompt)
+	next := slices.Concat(prompt, answer, count(7, 3))
+	file := memoryOf(t, cfg.Dir)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 {
+		t.Errorf("memory file has mode %v", info.Mode())
+	}
+	try := func(name string, data []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openShelf(dir, label{fingerprint: "fake", blockTokens: 4, tokenBytes: 1}, 1<<20, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		m, err := s.open("ann")
+		if err == nil {
+			var block [4]byte
+			for i := range m.sums {
+				err = errors.Join(err, m.block(block[:m.label.blockBytes(i)]))
+			}
+			m.f.Close()
+		}
+		if err == nil {
+			t.Errorf("%s: not found out", name)
+		}
+	}
+	for i := range good {
+		for bit := range 8 {
+			if bit != i%8 && i%16 != 0 { // one bit of each byte, and all of some
+				continue
+			}
+			bad := slices.Clone(good)
+			bad[i] ^= 1 << bit
+			try(fmt.Sprintf("bit %d of byte %d", bit, i), bad)
+		}
+		if i%7 == 0 {
+			try(fmt.Sprintf("cut at %d", i), good[:i])
+		}
+	}
+	try("one byte more", append(slices.Clone(good), 0))
+
+	// And an engine goes on without it. The damage is in the third block: what is before it is of use.
+	bad := slices.Clone(good)
+	bad[len(bad)-12] ^= 1
+	if err := os.WriteFile(file, bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, r := once(t, cfg, "ann", next); r.Miss != "corrupt" || r.CachedTokens != 8 {
+		t.Errorf("restore of a damaged file: %+v, want 8 tokens and corrupt", r)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.corrupt.bad")); len(left) != 1 {
+		t.Errorf("quarantined: %v", left)
+	}
+	if _, r := once(t, cfg, "ann", next); r.Tier != "warm" || r.CachedTokens != len(next)-1 {
+		t.Errorf("after it was computed anew: %+v", r)
+	}
+}
+
+// A crash at any change of the disk leaves the old memory or the new one.
+func TestCrash(t *testing.T) {
+	match := label{fingerprint: "fake", blockTokens: 4, tokenBytes: 1}
+	make := func(n int) *image {
+		l := match
+		l.agent, l.tokens = "ann", n
+		img := &image{label: l, tokens: count(1, n)}
+		for i := range l.blocks() {
+			img.blocks = append(img.blocks, bytes.Repeat([]byte{byte(n)}, l.blockBytes(i)))
+		}
+		return img
+	}
+	for point := 1; ; point++ {
+		dir := t.TempDir()
+		s, err := openShelf(dir, match, 1<<20, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.save(make(10)); err != nil {
+			t.Fatal(err)
+		}
+		op, n := "", 0
+		s.fault = func(name string) {
+			if n++; n == point {
+				op = name
+				panic("crash")
+			}
+		}
+		crashed := func() (crashed bool) {
+			defer func() { crashed = recover() != nil }()
+			if err := s.save(make(23)); err != nil {
+				t.Fatal(err)
+			}
+			return false
+		}()
+		s.unlock() // as the end of the process does
+		again, err := openShelf(dir, match, 1<<20, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := again.open("ann")
+		if err != nil {
+			t.Fatalf("crash before %s: %v", op, err)
+		}
+		want := 10
+		if !crashed || op == "sync directory" {
+			want = 23
+		}
+		block := [4]byte{}
+		for i := range m.sums {
+			if err := m.block(block[:m.label.blockBytes(i)]); err != nil {
+				t.Errorf("crash before %s: %v", op, err)
+			}
+		}
+		if len(m.tokens) != want || int(block[0]) != want {
+			t.Errorf("crash before %s: %d tokens of %d, want %d", op, len(m.tokens), block[0], want)
+		}
+		m.f.Close()
+		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) != 0 {
+			t.Errorf("crash before %s left %v", op, left)
+		}
+		again.close()
+		if !crashed {
+			if point < 5 {
+				t.Errorf("only %d points", point-1)
+			}
+			return
+		}
+	}
+}
+
+// What a request leaves is saved when it has rested for SaveAfter, not before, and not once for every turn.
+func TestSaveWhenIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := warmConfig(t.TempDir())
+		cfg.SaveAfter = 10 * time.Second
+		e := start(t, cfg)
+		text := count(1, 9)
+		for range 3 {
+			text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 3))...)
+			time.Sleep(9 * time.Second)
+			synctest.Wait()
+			if st := e.Stats(); st.Saves != 0 || st.Warm != 0 {
+				t.Errorf("saved after 9 s: %+v", st)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if st := e.Stats(); st.Saves != 1 || st.Warm != 1 || st.UnsavedBytes != 0 || st.SaveFailures != 0 {
+			t.Errorf("after 10 s of rest: %+v", st)
+		}
+		if m, err := e.Inspect("ann"); err != nil || m.Tier != "hot" || !m.Saved || m.Tokens != len(text)-1 {
+			t.Errorf("inspect: %+v, %v", m, err)
+		}
+	})
+}
+
+// Evicted unsaved memories fall to the disk, not to nothing.
+func TestEvictedIsSaved(t *testing.T) {
+	cfg := warmConfig(t.TempDir())
+	cfg.SaveAfter = time.Hour
+	e := start(t, cfg)
+	prompt := count(1, 100)
+	answer := drainTokens(ask(t, e, t.Context(), "ann", prompt, 4))
+	drainTokens(ask(t, e, t.Context(), "bob", count(31, 100), 4))
+	drainTokens(ask(t, e, t.Context(), "cy", count(17, 150), 4)) // takes all of ann's and more
+	next := slices.Concat(prompt, answer, count(3, 3))
+	s := ask(t, e, t.Context(), "ann", next, 4)
+	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) {
+		t.Errorf("answer %v, want %v", got, want)
+	}
+	if r := s.Result(); r.Tier != "warm" || r.CachedTokens != 103 {
+		t.Errorf("after eviction %+v, want 103 tokens, restored", r)
+	}
+}
+
+func TestExportImport(t *testing.T) {
+	here, there := start(t, warmConfig(t.TempDir())), start(t, warmConfig(t.TempDir()))
+	prompt := count(1, 18)
+	agent := "../../etc/passwd\xff\x00"
+	answer := drainTokens(ask(t, here, t.Context(), agent, prompt, 4))
+	var file bytes.Buffer
+	if err := here.Export(agent, &file); err != nil {
+		t.Fatal(err)
+	}
+	n := int(file.Bytes()[0]) | int(file.Bytes()[1])<<8
+	if !json.Valid(file.Bytes()[8 : 8+n]) {
+		t.Error("the header is no JSON")
+	}
+	whole := file.Bytes()
+	for _, bad := range [][]byte{nil, whole[:20], whole[:len(whole)-1], append(slices.Clone(whole), 1), bytes.Replace(whole, []byte("fake"), []byte("evil"), 1)} {
+		if _, err := there.Import(bytes.NewReader(bad)); err == nil {
+			t.Errorf("took in %d bytes of %d", len(bad), len(whole))
+		}
+	}
+	if list, err := there.Agents(); err != nil || len(list) != 0 {
+		t.Errorf("after what was refused: %v, %v", list, err)
+	}
+	m, err := there.Import(bytes.NewReader(whole))
+	if err != nil || m.Agent != agent || m.Tokens != 21 || m.Tier != "warm" {
+		t.Fatalf("import: %+v, %v", m, err)
+	}
+	next := slices.Concat(prompt, answer, count(3, 3))
+	s := ask(t, there, t.Context(), agent, next, 4)
+	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) || s.Result().CachedTokens != 21 {
+		t.Errorf("answer %v, want %v; %+v", got, want, s.Result())
+	}
+	if err := there.Pin(agent); err != nil {
+		t.Error(err)
+	}
+	if list, err := there.Agents(); err != nil || len(list) != 1 || !list[0].Pinned || list[0].Tier != "hot" {
+		t.Errorf("agents: %+v, %v", list, err)
+	}
+	if err := there.Forget(agent); err != nil {
+		t.Error(err)
+	}
+	if err := there.Forget(agent); !errors.Is(err, ErrNoMemory) {
+		t.Errorf("forgotten twice: %v", err)
+	}
+	if _, err := there.Inspect(agent); !errors.Is(err, ErrNoMemory) {
+		t.Errorf("inspect of a forgotten one: %v", err)
+	}
+	if files, _ := os.ReadDir(there.cfg.Dir); len(files) != 1 || files[0].Name() != "lock" {
+		t.Errorf("left: %v", files)
+	}
+}
+
+// The order of eviction from the disk, as a trace: each line is an operation and who is there after it.
+func TestQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		match := label{fingerprint: "fake", blockTokens: 4, tokenBytes: 1}
+		var unit int64
+		img := func(agent string) *image {
+			l := match
+			l.agent, l.tokens, l.created, l.saved = agent, 4, time.Unix(0, 0), time.Unix(0, 0)
+			unit = l.size(len(l.encode()))
+			return &image{label: l, tokens: count(1, 4), blocks: [][]byte{{1, 2, 3, 4}}}
+		}
+		img("a")
+		s, err := openShelf(t.TempDir(), match, 3*unit, 10*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		const trace = `save a: a
+save b: a b
+save c: a b c
+touch a: a b c
+save d: a c d
+pin c: a c d
+save e: c d e
+save f: c e f
+pin e: c e f
+pin f: c e f
+save g: refused; c e f
+unpin e: c e f
+wait: c f
+save h: c f h
+`
+		var got strings.Builder
+		for line := range strings.Lines(trace) {
+			op, _, _ := strings.Cut(line, ":")
+			verb, agent, _ := strings.Cut(op, " ")
+			time.Sleep(time.Second)
+			err = nil
+			switch verb {
+			case "save":
+				err = s.save(img(agent))
+			case "touch":
+				s.touch(agent)
+			case "pin", "unpin":
+				err = s.pin(agent, verb == "pin")
+			case "wait":
+				time.Sleep(11 * time.Hour)
+			}
+			fmt.Fprintf(&got, "%s:", op)
+			if err != nil {
+				got.WriteString(" refused;")
+			}
+			for _, a := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+				if _, ok := s.find(a); ok {
+					got.WriteString(" " + a)
+				}
+			}
+			got.WriteByte('\n')
+		}
+		if got.String() != trace {
+			t.Errorf("got\n%swant\n%s", got.String(), trace)
+		}
+		if !s.wasEvicted("b") || !s.wasEvicted("e") || s.wasEvicted("c") {
+			t.Error("who was evicted is not known")
+		}
+	})
+}
