@@ -32,6 +32,8 @@ func commands() []command {
 		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
 		{"serve", "[flags]", "serve a model over the OpenAI chat API", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
+		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
+		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
 		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},
 		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME", "the models on this machine", model},
 		{"help", "[TOPIC]", "more about a command or a topic", help},
@@ -51,9 +53,9 @@ func findCommand(name string) *command {
 // Exit codes. They are documented in the help topic exit.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // the work was begun and went wrong: a server that died, a request that failed
+	exitFailed      = 1   // the work was begun and went wrong: a server that died, a request that failed, a gate that does not pass
 	exitUsage       = 2   // the command line makes no sense: flags, names, unknown models
-	exitMissed      = 3   // bench -strict: measured, and a target was missed
+	exitMissed      = 3   // bench -strict, gate -slo: measured, and a target was missed
 	exitUnreachable = 4   // the server could not be reached or started
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
 )

@@ -68,9 +68,11 @@ target is missed.
 	"exit": `Exit codes:
 
     0  done
-    1  it was begun and went wrong: a server that died, a request that was refused, files that do not agree
-    2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's
-    3  bench -strict: measured, and a target was missed
+    1  it was begun and went wrong: a server that died, a request that was refused, files that do not agree;
+       gate: something got worse or was not measured
+    2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's;
+       gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
+    3  bench -strict, gate -slo: measured, and a target or limit was missed
     4  the server cannot be reached or started
   130  interrupted; what was measured until then is kept and reported
 `,
@@ -78,7 +80,7 @@ target is missed.
 
   report.html    to look at; one file that loads nothing
   baseline.md    the baseline document: summary, method, results, targets, bottlenecks, recommendations
-  bench.txt      Go benchmark format. Compare two: benchstat before/bench.txt after/bench.txt
+  bench.txt      Go benchmark format. Compare two: loadstone compare before/bench.txt after/bench.txt
   records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
                  timing. No prompts; answers only with -answers
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log sets them beside the client's

@@ -1,0 +1,243 @@
+package gate
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each scenario.
+// With failing, only the cells that keep the gate from passing.
+func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
+	var rows [][]string
+	var paint []string // colour of each row's verdict
+	add := func(style string, cells ...string) { rows, paint = append(rows, cells), append(paint, style) }
+	for _, unit := range c.unitOrder() {
+		first := true
+		for i := range c.Cells {
+			cell := &c.Cells[i]
+			if cell.Unit != unit || failing && !cell.fails() {
+				continue
+			}
+			if first {
+				if len(rows) > 0 {
+					add("")
+				}
+				add("2", short(unit), "base", "head", "change", "95 % interval", "p", "")
+				first = false
+			}
+			add(cell.style(), cell.row(c)...)
+		}
+	}
+	var b strings.Builder
+	for i, line := range align(rows) {
+		if color && paint[i] == "2" {
+			line = "\x1b[2m" + line + "\x1b[0m"
+		} else if color && paint[i] != "" {
+			verdict := rows[i][len(rows[i])-1]
+			line = strings.TrimSuffix(line, verdict) + "\x1b[" + paint[i] + "m" + verdict + "\x1b[0m"
+		}
+		b.WriteString(line + "\n")
+	}
+	if len(rows) > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString(c.footer() + "\n")
+	for _, d := range c.Unlike {
+		b.WriteString("unlike: " + d.String() + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (c *Comparison) unitOrder() []string {
+	var units []string
+	seen := map[string]bool{}
+	for _, cell := range c.Cells {
+		if !seen[cell.Unit] {
+			seen[cell.Unit] = true
+			units = append(units, cell.Unit)
+		}
+	}
+	return units
+}
+
+func (cell *Cell) fails() bool {
+	switch cell.Verdict {
+	case Worse, Missing, Few, Client:
+		return true
+	}
+	return false
+}
+
+func (cell *Cell) style() string {
+	switch {
+	case cell.fails():
+		return "31;1"
+	case cell.Verdict == Better:
+		return "32;1"
+	}
+	return ""
+}
+
+func (cell *Cell) row(c *Comparison) []string {
+	base, head, change, interval, p := "–", "–", "", "", ""
+	if cell.NBase > 0 {
+		base = figure(cell.Base.Center, cell.Unit)
+	}
+	if cell.NHead > 0 {
+		head = figure(cell.Head.Center, cell.Unit)
+	}
+	if cell.NBase > 0 && cell.NHead > 0 {
+		change = "~"
+		if cell.Verdict != Same {
+			change = delta(cell.Delta, cell.Rule.Points)
+		}
+		if !cell.Rule.Exact {
+			interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
+			p = probability(cell.P)
+		}
+	}
+	verdict := string(cell.Verdict)
+	switch {
+	case cell.Verdict == Same:
+		verdict = ""
+	case cell.Why != "":
+		verdict += ": " + cell.Why
+	}
+	return []string{cell.Scenario, base, head, change, interval, p, verdict}
+}
+
+// footer counts, and says how the p values are to be read.
+func (c *Comparison) footer() string {
+	count := map[Verdict]int{}
+	lo, hi := math.MaxInt, 0
+	for _, cell := range c.Cells {
+		count[cell.Verdict]++
+		lo, hi = min(lo, cell.NBase, cell.NHead), max(hi, cell.NBase, cell.NHead)
+	}
+	runs := strconv.Itoa(hi)
+	if lo < hi {
+		runs = fmt.Sprintf("%d to %d", lo, hi)
+	}
+	parts := []string{}
+	for _, v := range []Verdict{Worse, Missing, Few, Client, Better, Changed, Small, Sparse} {
+		if count[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count[v], v))
+		}
+	}
+	parts = append(parts, fmt.Sprintf("%d ~", count[Same]))
+	floor := "no A/A floor"
+	if c.Floor != "" {
+		floor = "A/A floor " + c.Floor
+	}
+	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells), strings.Join(parts, ", "), runs, floor)
+}
+
+// WriteSLOs writes limits and what they were held against.
+func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
+	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
+	for _, r := range results {
+		word := "met"
+		switch {
+		case !r.Met:
+			word = "MISSED"
+		case !r.Sure:
+			word = "met, not surely: the interval crosses the limit"
+		}
+		rows = append(rows, []string{r.Text, r.Scenario, figure(r.Got.Center, r.Full),
+			figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full), strconv.Itoa(r.Runs), word})
+	}
+	for i, line := range align(rows) {
+		switch {
+		case color && i > 0 && !results[i-1].Met:
+			line = strings.TrimSuffix(line, "MISSED") + "\x1b[31;1mMISSED\x1b[0m"
+		case color && i == 0:
+			line = "\x1b[2m" + line + "\x1b[0m"
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// align pads all cells but a row's last: the first column to the left, the others to the right.
+func align(rows [][]string) []string {
+	widths := map[int]int{}
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for j, row := range rows {
+		var b strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			switch {
+			case i == 0:
+				b.WriteString(cell + pad)
+			case i == len(row)-1:
+				b.WriteString("  " + cell)
+			default:
+				b.WriteString("  " + pad + cell)
+			}
+		}
+		lines[j] = strings.TrimRight(b.String(), " ")
+	}
+	return lines
+}
+
+// figure prints a value of a tidied unit.
+func figure(v float64, unit string) string {
+	switch {
+	case math.IsInf(v, 1):
+		return "never"
+	case math.IsInf(v, -1):
+		return "-∞"
+	case strings.HasSuffix(unit, "-ratio"):
+		return percent(v)
+	case !strings.HasSuffix(unit, "-sec") && unit != "sec/op":
+		return three(v)
+	case v == 0:
+		return "0"
+	case math.Abs(v) < 999.5e-6:
+		return three(v*1e6) + " µs"
+	case math.Abs(v) < 0.9995:
+		return three(v*1e3) + " ms"
+	}
+	return three(v) + " s"
+}
+
+// delta prints a change: +20.1 %, or -2.0 pp for percentage points.
+func delta(d float64, points bool) string {
+	unit := " %"
+	if points {
+		unit = " pp"
+	}
+	if math.IsInf(d, 0) {
+		return map[bool]string{true: "+∞", false: "-∞"}[d > 0]
+	}
+	return fmt.Sprintf("%+.1f%s", 100*d, unit)
+}
+
+func percent(f float64) string { return fmt.Sprintf("%.3g %%", 100*f) }
+
+func probability(p float64) string {
+	if p < 0.0005 {
+		return "< 0.001"
+	}
+	return fmt.Sprintf("%.3f", p)
+}
+
+// three prints three significant digits without an exponent.
+func three(f float64) string {
+	if f == 0 || math.IsInf(f, 0) {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'f', max(0, 2-int(math.Floor(math.Log10(math.Abs(f))))), 64)
+}
