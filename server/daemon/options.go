@@ -51,6 +51,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that run at once")
 	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model")
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
+	f.StringVar(&o.engine.Dir, "agents-dir", "", "`directory` of agents' memories, which then survive restarts; of one server and one model. Empty: none")
+	o.engine.DiskBytes = 16 << 30
+	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk", "`size` that agents' memories may take on disk; the longest unused go first")
+	f.DurationVar(&o.engine.TTL, "agents-ttl", 0, "after how long an unused memory is deleted; 0 is never")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
 	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes and health checks that went well")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
