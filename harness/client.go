@@ -30,7 +30,8 @@ type Prompt struct {
 	Temperature float64 // 0: greedy, which makes answers comparable
 	Seed        uint64
 	Stop        []string
-	NoStream    bool // ask for one JSON answer instead of a stream
+	Canary      string // a secret in the messages, noted in the record; not sent by itself
+	NoStream    bool   // ask for one JSON answer instead of a stream
 }
 
 // Client sends chat requests to one server and times them. It is safe for concurrent use.
@@ -73,7 +74,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Stamps are taken before the bytes they are of are parsed. Sent is when Ask begins: waiting for a connection and writing
 // the request is the client's and the network's share, and stays in the latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) Record {
-	r := Record{Agent: p.Agent, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
+	r := Record{Agent: p.Agent, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
 		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: ServerTiming{-1, -1, -1, -1, -1}}
 	limit := c.Timeout
 	if limit == 0 {

@@ -60,7 +60,7 @@ func (c *Conversation) Ask(n, maxTokens int) Prompt {
 		text = c.Canary + " is my secret. " + text
 	}
 	c.messages = append(c.messages, Message{"user", text})
-	return Prompt{Agent: c.Agent, Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
+	return Prompt{Agent: c.Agent, Canary: c.Canary, Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
 }
 
 // Told appends the answer to the last prompt, word for word, as a client does that keeps its history.

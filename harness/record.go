@@ -33,6 +33,7 @@ type Record struct {
 	Finish       string `json:"finish,omitempty"` // finish_reason
 	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
 
+	Canary string       `json:"-"` // the secret word in the prompt, for the checks on answers; kept in no file
 	Server ServerTiming `json:"server"`
 }
 

@@ -1,0 +1,139 @@
+package harness
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Violation is something that must never happen in a load, whatever its latencies.
+type Violation struct {
+	Check string // "times", "tokens", "leak", "cache" or "identity"
+	Agent string
+	Turn  int
+	About string // what was found, and what should have been
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("%s: agent %s, turn %d: %s", v.Check, v.Agent, v.Turn, v.About)
+}
+
+// Check holds the records of one load, warm-up included, to what must be true of each of them:
+//
+//   - times: what came later has the later time, and every request has one of the known outcomes
+//   - tokens: as many prompt tokens were cached as there are at most, and no more pieces of an answer came than it has tokens
+//   - leak: no answer has another agent's canary in it
+//   - cache: an agent's turn finds at most its own last prompt and answer in the cache, a new agent at most the shared
+//     tokens that every prompt begins with, such as the chat template's; a negative number of them is not checked
+//
+// Records need the Canary of their Conversation, and their answers, for the leaks to be found.
+func Check(records []Record, shared int) []Violation {
+	var found []Violation
+	last := map[string]*Record{} // an agent's last answered turn
+	for _, r := range byTurn(records) {
+		report := func(check, format string, args ...any) {
+			found = append(found, Violation{check, r.Agent, r.Turn, fmt.Sprintf(format, args...)})
+		}
+		checkTimes(r, report)
+		if r.Outcome != OK {
+			continue
+		}
+		checkTokens(r, report)
+		for i := range records {
+			if c := records[i].Canary; c != "" && c != r.Canary && strings.Contains(r.Answer, c) {
+				report("leak", "the answer has the secret of agent %s in it", records[i].Agent)
+				break
+			}
+		}
+		before := last[r.Agent]
+		switch {
+		case r.Agent == "" || r.CachedTokens < 0:
+		case before == nil && r.Turn == 0 && shared >= 0 && r.CachedTokens > shared:
+			report("cache", "%d tokens of a new agent's prompt were cached; all prompts share %d", r.CachedTokens, shared)
+		case before != nil && before.PromptTokens >= 0 && r.CachedTokens > max(shared, before.PromptTokens+before.OutputTokens):
+			report("cache", "%d tokens were cached, and the agent had %d before", r.CachedTokens, before.PromptTokens+before.OutputTokens)
+		}
+		last[r.Agent] = r
+	}
+	return found
+}
+
+// byTurn is the records in the order in which they were due.
+func byTurn(records []Record) []*Record {
+	sorted := make([]*Record, len(records))
+	for i := range records {
+		sorted[i] = &records[i]
+	}
+	slices.SortStableFunc(sorted, func(a, b *Record) int { return int(a.Due - b.Due) })
+	return sorted
+}
+
+func checkTimes(r *Record, report func(check, format string, args ...any)) {
+	if !slices.Contains([]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}, r.Outcome) {
+		report("times", "the request has no outcome: %q", r.Outcome)
+	}
+	at := r.Due
+	for _, step := range append([]stamp{{"sent", r.Sent}, {"first byte", r.FirstByte}, {"first content", r.FirstContent}}, stamps(r)...) {
+		if step.at < 0 {
+			continue
+		}
+		if step.at < at {
+			report("times", "%s at %v, before %v", step.name, step.at, at)
+			return
+		}
+		at = step.at
+	}
+}
+
+type stamp struct {
+	name string
+	at   time.Duration
+}
+
+func stamps(r *Record) []stamp {
+	var all []stamp
+	for _, at := range r.Chunks {
+		all = append(all, stamp{"chunk", at})
+	}
+	return append(all, stamp{"end", r.End})
+}
+
+func checkTokens(r *Record, report func(check, format string, args ...any)) {
+	if r.PromptTokens >= 0 && r.CachedTokens > r.PromptTokens {
+		report("tokens", "%d tokens of a prompt of %d were cached", r.CachedTokens, r.PromptTokens)
+	}
+	// One piece more than tokens: a server may send the rest of a cut character by itself.
+	if r.OutputTokens >= 0 && len(r.Chunks) > r.OutputTokens+1 {
+		report("tokens", "%d pieces of an answer of %d tokens", len(r.Chunks), r.OutputTokens)
+	}
+}
+
+// CheckIdentity compares the greedy answers of a load with those that the same conversations got when nothing else ran. A
+// difference names the first byte at which they part. Turns that were not answered in both are left out.
+func CheckIdentity(alone, under []Record) []Violation {
+	type key struct {
+		agent string
+		turn  int
+	}
+	want := map[key]string{}
+	for _, r := range alone {
+		if r.Outcome == OK {
+			want[key{r.Agent, r.Turn}] = r.Answer
+		}
+	}
+	var found []Violation
+	for _, r := range under {
+		answer, ok := want[key{r.Agent, r.Turn}]
+		if !ok || r.Outcome != OK || r.Answer == answer {
+			continue
+		}
+		at := 0
+		for at < min(len(answer), len(r.Answer)) && answer[at] == r.Answer[at] {
+			at++
+		}
+		found = append(found, Violation{"identity", r.Agent, r.Turn,
+			fmt.Sprintf("the answer parts from the one given alone at byte %d of %d", at, len(answer))})
+	}
+	return found
+}
