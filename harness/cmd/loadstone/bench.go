@@ -90,10 +90,27 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if err := results.print(e, r, o.json); err != nil {
 		return errors.Join(failure, err)
 	}
+	if failure == nil {
+		failure = violated(runs)
+	}
 	if failure == nil && o.strict && len(r.Missed()) > 0 {
 		return &exitError{exitMissed, fmt.Errorf("%d of %d targets not met", len(r.Missed()), len(r.Judge()))}
 	}
 	return failure
+}
+
+// violated is the error of a measurement whose records cannot be true, or tell of a leak.
+func violated(runs []harness.Run) error {
+	var records []harness.Record
+	for _, run := range runs {
+		records = append(append(records, run.Warmup...), run.Records...)
+	}
+	// How much all prompts share, the template, is the server's own affair: a new agent's cached tokens are not checked.
+	found := harness.Check(records, -1)
+	if len(found) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d requests violate what must always hold, the first: %s", len(found), found[0])
 }
 
 func parseBench(e *env, args []string) (*benchOptions, error) {
