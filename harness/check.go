@@ -3,7 +3,6 @@ package harness
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -31,6 +30,10 @@ func (v Violation) String() string {
 func Check(records []Record, shared int) []Violation {
 	var found []Violation
 	last := map[string]*Record{} // an agent's last answered turn
+	owners := canaries{}
+	for _, r := range records {
+		owners[r.Canary] = r.Agent
+	}
 	for _, r := range byTurn(records) {
 		report := func(check, format string, args ...any) {
 			found = append(found, Violation{check, r.Agent, r.Turn, fmt.Sprintf(format, args...)})
@@ -40,11 +43,8 @@ func Check(records []Record, shared int) []Violation {
 			continue
 		}
 		checkTokens(r, report)
-		for i := range records {
-			if c := records[i].Canary; c != "" && c != r.Canary && strings.Contains(r.Answer, c) {
-				report("leak", "the answer has the secret of agent %s in it", records[i].Agent)
-				break
-			}
+		if agent, ok := owners.leak(r); ok {
+			report("leak", "the answer has the secret of agent %s in it", agent)
 		}
 		before := last[r.Agent]
 		switch {
@@ -57,6 +57,20 @@ func Check(records []Record, shared int) []Violation {
 		last[r.Agent] = r
 	}
 	return found
+}
+
+// canaries are the agents by their secrets, all of which are of canaryLength.
+type canaries map[string]string
+
+// leak looks at every place of an answer rather than for every secret: there are as many of those as agents.
+func (c canaries) leak(r *Record) (agent string, ok bool) {
+	for i := 0; i+canaryLength <= len(r.Answer); i++ {
+		word := r.Answer[i : i+canaryLength]
+		if agent, ok := c[word]; ok && word != r.Canary {
+			return agent, true
+		}
+	}
+	return "", false
 }
 
 // byTurn is the records in the order in which they were due.

@@ -30,7 +30,7 @@ type Prompt struct {
 	Temperature float64 // 0: greedy, which makes answers comparable
 	Seed        uint64
 	Stop        []string
-	Canary      string // a secret in the messages, noted in the record; not sent by itself
+	Canary      string // the secret of the Conversation in the messages, noted in the record; not sent by itself
 	NoStream    bool   // ask for one JSON answer instead of a stream
 }
 

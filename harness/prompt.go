@@ -47,10 +47,13 @@ type Conversation struct {
 	seed     uint64
 }
 
+// canaryLength is the hexadecimal digits of a canary.
+const canaryLength = 8
+
 // NewConversation makes the conversation of an agent, a function of the seed alone.
 func NewConversation(agent string, seed uint64) *Conversation {
 	rng := rand.New(rand.NewPCG(seed, 0x63616e617279))
-	return &Conversation{Agent: agent, Canary: fmt.Sprintf("%08x", rng.Uint32()), seed: seed}
+	return &Conversation{Agent: agent, Canary: fmt.Sprintf("%0*x", canaryLength, rng.Uint32()), seed: seed}
 }
 
 // Ask is the conversation's next prompt: all that was said so far and a new message of n words.
