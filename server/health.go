@@ -51,6 +51,20 @@ func (s *Server) ready(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusServiceUnavailable, h)
 }
 
+// drainState says how far a drain has come: it is over when nothing runs and nothing waits.
+func (s *Server) drainState(w *response, r *http.Request) error {
+	state := struct {
+		Draining bool `json:"draining"`
+		Running  int  `json:"running"`
+		Queued   int  `json:"queued"`
+	}{Draining: s.draining.Load()}
+	if b := s.backend.Load(); b != nil {
+		st := b.engine.Stats()
+		state.Running, state.Queued = st.Running, st.Queued
+	}
+	return writeJSON(w, http.StatusOK, state)
+}
+
 func writeJSON(w *response, status int, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -137,6 +137,7 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"GET", "/health/live", s.live},
 		{"GET", "/health/ready", s.ready},
 		{"GET", "/health/startup", s.startup},
+		{"GET", "/admin/drain", s.drainState},
 		{"GET", "/metrics", s.serveMetrics},
 	}
 	mux := http.NewServeMux()

@@ -209,6 +209,7 @@ func TestWireStates(t *testing.T) {
 		synctest.Wait()
 		tiers("draining")
 		tr.exchange(t, l, "draining", post(say("hi")))
+		tr.exchange(t, l, "draining", get("/admin/drain"))
 		for len(finished) == 0 {
 			model.gate <- struct{}{}
 			synctest.Wait()
