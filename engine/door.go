@@ -16,6 +16,8 @@ type door struct {
 	in   intake
 	last uint64 // id given last
 
+	inside map[string]int // requests of each agent that wait or run
+
 	wake chan struct{} // of one: something was left since the goroutine last looked
 }
 
@@ -32,8 +34,9 @@ type departure struct {
 	cause error
 }
 
-// enter leaves a request, unless the door is closed or limit requests wait already, and watches its context from then on.
-func (d *door) enter(ctx context.Context, j *job, limit int) error {
+// enter leaves a request, unless the door is closed, limit requests wait already, or perAgent of its agent are inside,
+// and watches its context from then on.
+func (d *door) enter(ctx context.Context, j *job, limit, perAgent int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed.Load() {
@@ -41,6 +44,12 @@ func (d *door) enter(ctx context.Context, j *job, limit int) error {
 	}
 	if n := int(d.waiting.Load()); n >= limit {
 		return &QueueError{Queued: n, Limit: limit}
+	}
+	if agent := j.seq.agent; agent != "" {
+		if n := d.inside[agent]; perAgent > 0 && n >= perAgent {
+			return &AgentError{InFlight: n, Limit: perAgent}
+		}
+		d.inside[agent]++
 	}
 	d.waiting.Add(1)
 	d.last++
@@ -51,6 +60,18 @@ func (d *door) enter(ctx context.Context, j *job, limit int) error {
 	d.in.came = append(d.in.came, j)
 	d.knock()
 	return nil
+}
+
+// exit notes that a request of an agent has ended.
+func (d *door) exit(agent string) {
+	if agent == "" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.inside[agent]--; d.inside[agent] == 0 {
+		delete(d.inside, agent)
+	}
 }
 
 // leave leaves word that a request's context is done.

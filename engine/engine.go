@@ -50,7 +50,7 @@ type Engine struct {
 	retry    atomic.Int64  // nanoseconds until room is likely
 	done     chan struct{} // closed when the goroutine has ended
 
-	rejectedPool, rejectedQueue, rejectedContext, rejectedDraining atomic.Uint64
+	rejectedPool, rejectedQueue, rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
 
 	// The goroutine's own.
 	sched    *sched
@@ -110,6 +110,7 @@ func newEngine(cfg Config) (*Engine, error) {
 		jobs:       make(map[uint64]*job),
 	}
 	e.door.wake = make(chan struct{}, 1)
+	e.door.inside = make(map[string]int)
 	if err := e.openWarm(); err != nil {
 		return nil, err
 	}
@@ -165,7 +166,7 @@ func (c *Config) complete() (blocks int, err error) {
 }
 
 // Submit hands a request in. It never waits for the model: either the request is accepted, and its Stream ends with a
-// Result in any case, or it is refused at once with an error that says why: *PoolError, *QueueError, *ContextError,
+// Result in any case, or it is refused at once with an error that says why: *PoolError, *QueueError, *AgentError, *ContextError,
 // ErrDraining, the context's error, or that the request is malformed.
 //
 // When ctx is done the request ends, and its blocks are back before the step after the running one. The prompt is copied.
@@ -195,10 +196,13 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		sampler:   draws,
 		submitted: time.Now(),
 	}
-	if err := e.door.enter(ctx, j, e.cfg.MaxQueue); err != nil {
+	if err := e.door.enter(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent); err != nil {
 		if full, ok := errors.AsType[*QueueError](err); ok {
 			full.RetryAfter = e.retryAfter()
 			e.rejectedQueue.Add(1)
+		} else if busy, ok := errors.AsType[*AgentError](err); ok {
+			busy.RetryAfter = e.retryAfter()
+			e.rejectedAgent.Add(1)
 		} else {
 			e.rejectedDraining.Add(1)
 		}
@@ -240,6 +244,7 @@ func (e *Engine) Stats() Stats {
 	}
 	st.RejectedPool = e.rejectedPool.Load()
 	st.RejectedQueue = e.rejectedQueue.Load()
+	st.RejectedAgent = e.rejectedAgent.Load()
 	st.RejectedContext = e.rejectedContext.Load()
 	st.RejectedDraining = e.rejectedDraining.Load()
 	return st
@@ -474,6 +479,7 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 	}
 	j.stream.result = r
 	j.forget()
+	e.door.exit(q.agent)
 	delete(e.jobs, q.id)
 	e.ended = append(e.ended, j)
 }

@@ -441,3 +441,38 @@ func TestConcurrentClients(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An agent's requests are limited by themselves; a deadline ends one, queued or running, and makes place for the next.
+func TestPerAgentLimitAndDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1, MaxPerAgent: 2})
+		submit := func(agent string, patience time.Duration) (*Stream, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			t.Cleanup(cancel)
+			return e.Submit(ctx, Request{Agent: agent, Prompt: count(1, 4), MaxTokens: 9})
+		}
+		running, _ := submit("a", 2500*time.Millisecond)
+		queued, _ := submit("a", 1500*time.Millisecond)
+		if _, err := submit("a", time.Hour); err == nil {
+			t.Error("a third request was taken")
+		} else if busy, ok := errors.AsType[*AgentError](err); !ok || busy.InFlight != 2 || busy.Limit != 2 || busy.RetryAfter < time.Second {
+			t.Errorf("a third request: %v", err)
+		}
+		for _, agent := range []string{"b", "", "", ""} {
+			if _, err := submit(agent, time.Hour); err != nil {
+				t.Errorf("agent %q: %v", agent, err)
+			}
+		}
+		for s, n := range map[*Stream]int{running: 3, queued: 0} {
+			if got := drainTokens(s); len(got) != n || s.Result().Finish != FinishCancelled || s.Result().Err != context.DeadlineExceeded {
+				t.Errorf("past its deadline: %d tokens, want %d; %+v", len(got), n, s.Result())
+			}
+		}
+		if _, err := submit("a", time.Hour); err != nil {
+			t.Errorf("when the others had ended: %v", err)
+		}
+		if n := e.Stats().RejectedAgent; n != 1 {
+			t.Errorf("%d refusals counted, want 1", n)
+		}
+	})
+}

@@ -143,6 +143,16 @@ func (e *QueueError) Error() string {
 	return fmt.Sprintf("queue is full: %d of %d requests wait; retry in %v", e.Queued, e.Limit, e.RetryAfter.Round(time.Second))
 }
 
+// An AgentError refuses a request because too many of its agent wait or run already.
+type AgentError struct {
+	InFlight, Limit int
+	RetryAfter      time.Duration
+}
+
+func (e *AgentError) Error() string {
+	return fmt.Sprintf("agent has %d of %d requests in flight; retry in %v", e.InFlight, e.Limit, e.RetryAfter.Round(time.Second))
+}
+
 // A ContextError refuses a request that is longer than the model's context.
 type ContextError struct{ Prompt, MaxTokens, Limit int }
 

@@ -36,7 +36,7 @@ type Stats struct {
 	Restores        uint64 // requests that began with tokens from the warm tier
 	RestoreFailures uint64 // requests that found what was there to be of no use
 
-	RejectedPool, RejectedQueue, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
+	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
 }
 
 // Utilization is the part of the pool that running requests have or may claim, 0 to 1.
