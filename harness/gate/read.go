@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchproc"
+	"golang.org/x/perf/benchunit"
 )
 
 // What a file's runs are read as. An A/A file has two sides of its own, marked by the configuration key side.
@@ -71,6 +72,9 @@ func read(paths []string, o *Options) (*pool, error) {
 				return nil, err // a syntax error, with file and line
 			}
 			continue // metadata of a unit
+		}
+		for i := range r.Values { // the reader leaves the unit of a 0 as it is, which would split the cell
+			r.Values[i].Value, r.Values[i].Unit = benchunit.Tidy(r.Values[i].Value, r.Values[i].Unit)
 		}
 		side := r.GetConfig(".file")
 		if side == floorSide {
