@@ -1,0 +1,129 @@
+package tiny_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"loadstone/engine"
+	"loadstone/engine/checkpoint"
+	"loadstone/engine/ref"
+	"loadstone/engine/tiny"
+)
+
+// boot starts an engine on the embedded model, with its agents' memories in dir.
+func boot(t testing.TB, dir string) *engine.Engine {
+	t.Helper()
+	c, err := checkpoint.Open(tiny.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ref.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(engine.Config{Model: m, KVBytes: 32 << 20, Dir: dir, SaveAfter: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func ask(t testing.TB, e *engine.Engine, agent string, prompt []int32, most int) ([]int32, engine.Result) {
+	t.Helper()
+	s, err := e.Submit(t.Context(), engine.Request{Agent: agent, Prompt: prompt, MaxTokens: most})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []int32
+	for tok := range s.Tokens() {
+		ids = append(ids, tok.ID)
+	}
+	return ids, s.Result()
+}
+
+// text is n tokens.
+func text(seed uint64, n int) []int32 {
+	s := []int32{2} // <bos>
+	for len(s) < n {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		s = append(s, 6+int32(seed>>40)%1018)
+	}
+	return s
+}
+
+// After a restart an agent's next turn is answered as if there had been none, token for token.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	e := boot(t, dir)
+	prompt := text(1, 300)
+	answer, _ := ask(t, e, "ann", prompt, 16)
+	next := slices.Concat(prompt, answer, text(2, 20)[1:])
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = boot(t, dir)
+	defer e.Close()
+	want, cold := ask(t, e, "", next, 32)
+	if cold.CachedTokens != 0 {
+		t.Fatalf("the oracle was cached: %+v", cold)
+	}
+	fresh := boot(t, "")
+	defer fresh.Close()
+	if again, _ := ask(t, fresh, "", next, 32); !slices.Equal(again, want) {
+		t.Fatal("the oracle is not itself twice")
+	}
+	got, r := ask(t, e, "ann", next, 32)
+	if !slices.Equal(got, want) {
+		t.Errorf("after a restart %v, want %v", got, want)
+	}
+	// The anonymous request has left its full blocks in the pool, so this is hot; another engine restores.
+	if r.CachedTokens < 315 {
+		t.Errorf("cached %d", r.CachedTokens)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = boot(t, dir)
+	defer e.Close()
+	got, r = ask(t, e, "ann", next, 32)
+	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)-1 || r.RestoredBytes == 0 {
+		t.Errorf("restored: %v, want %v; %+v", got, want, r)
+	}
+}
+
+// BenchmarkTTFT is the time to the first token of a prompt that is new (cold), on disk (warm: a restart before each) or
+// in the pool (hot).
+func BenchmarkTTFT(b *testing.B) {
+	for _, n := range []int{1024, 2048, 4096 - 8} {
+		for _, tier := range []string{"cold", "warm", "hot"} {
+			b.Run(fmt.Sprintf("tokens=%d/tier=%s", n, tier), func(b *testing.B) {
+				dir := b.TempDir()
+				prompt := text(3, n)
+				e := boot(b, dir)
+				ask(b, e, "ann", prompt, 1)
+				var total time.Duration
+				for i := range b.N {
+					agent, p := "ann", prompt
+					switch tier {
+					case "cold":
+						agent, p = fmt.Sprint("new", i), text(uint64(100+i), n)
+					case "warm":
+						if err := e.Close(); err != nil {
+							b.Fatal(err)
+						}
+						e = boot(b, dir)
+					}
+					_, r := ask(b, e, agent, p, 1)
+					if r.Tier != tier {
+						b.Fatalf("%s: %+v", tier, r)
+					}
+					total += r.Queue + r.Prefill
+				}
+				e.Close()
+				b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), "ttft-ns")
+			})
+		}
+	}
+}
