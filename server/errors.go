@@ -54,6 +54,7 @@ func classify(err error) *apiError {
 		api     *apiError
 		pool    *engine.PoolError
 		queue   *engine.QueueError
+		agent   *engine.AgentError
 		length  *engine.ContextError
 		tooLong *http.MaxBytesError
 	)
@@ -68,6 +69,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 429, kind: "rate_limit_error", code: "pool_exhausted", message: err.Error(), retry: max(pool.RetryAfter, time.Second)}
 	case errors.As(err, &queue):
 		return &apiError{status: 429, kind: "rate_limit_error", code: "queue_full", message: err.Error(), retry: max(queue.RetryAfter, time.Second)}
+	case errors.As(err, &agent):
+		return &apiError{status: 429, kind: "rate_limit_error", code: "agent_busy", message: err.Error(), retry: max(agent.RetryAfter, time.Second)}
 	case errors.As(err, &tooLong):
 		return &apiError{status: 413, kind: "invalid_request_error", code: "request_too_large", message: fmt.Sprintf("the body is larger than %d bytes", tooLong.Limit)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -86,7 +89,7 @@ func classify(err error) *apiError {
 }
 
 // refusals are the codes with which the server turns sound work away: the reasons of loadstone_rejects_total.
-var refusals = []string{"context_length_exceeded", "draining", "loading", "pool_exhausted", "pool_too_small", "queue_full", "rate_limit_exceeded"}
+var refusals = []string{"agent_busy", "context_length_exceeded", "draining", "loading", "pool_exhausted", "pool_too_small", "queue_full", "rate_limit_exceeded"}
 
 // anthropicType is error.type in Anthropic's envelope. Its SDKs know no 503: what is full or going down is overloaded.
 func (e *apiError) anthropicType() string {

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,5 +237,13 @@ func TestImports(t *testing.T) {
 	}
 	if got, want := strings.Fields(string(out)), "loadstone/engine loadstone/engine/grammar loadstone/server"; strings.Join(got, " ") != want {
 		t.Errorf("imports %v, want %s", got, want)
+	}
+}
+
+// TestAgentBusy: an agent over its own limit gets what a full queue gets, so that clients back off and come again.
+func TestAgentBusy(t *testing.T) {
+	got := classify(fmt.Errorf("submit: %w", &engine.AgentError{InFlight: 2, Limit: 2, RetryAfter: 300 * time.Millisecond}))
+	if got.status != 429 || got.code != "agent_busy" || got.kind != "rate_limit_error" || got.retry != time.Second || !slices.Contains(refusals, got.code) {
+		t.Errorf("%+v", *got)
 	}
 }

@@ -51,6 +51,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that run at once")
 	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model")
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
+	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0, "requests of one agent that wait or run; beyond it they get 429; 0 is no limit")
 	f.StringVar(&o.engine.Dir, "agents-dir", "", "`directory` of agents' memories, which then survive restarts; of one server and one model. Empty: none")
 	o.engine.DiskBytes = 16 << 30
 	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk", "`size` that agents' memories may take on disk; the longest unused go first")
@@ -99,6 +100,9 @@ func (o *options) check(rest []string) error {
 		if n.value < 1 {
 			return fmt.Errorf("-%s is %d; want at least 1", n.flag, n.value)
 		}
+	}
+	if o.engine.MaxPerAgent < 0 {
+		return fmt.Errorf("-max-per-agent is %d; want 0 or more", o.engine.MaxPerAgent)
 	}
 	if o.rate < 0 || o.agentRate < 0 {
 		return fmt.Errorf("-rate is %d and -agent-rate %d; want 0 or more", o.rate, o.agentRate)
