@@ -46,7 +46,7 @@ func start(t *testing.T, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(exe, append([]string{"-backend", "ref"}, args...)...)}
+	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", "ref"}, args...)...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_DAEMON=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()

@@ -42,7 +42,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	o := new(options)
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // the error alone says what is wrong; its caller prints it
-	f.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 is any free one")
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
 	f.StringVar(&o.backend, "backend", "auto", "what runs it: metal (MLX), ref (pure Go), or auto: metal where this build has it")
 	o.engine.KVBytes = 256 << 20

@@ -18,8 +18,8 @@ import (
 const askAbout = `Asks a server one question and prints the answer as it comes. The question is the arguments, or
 standard input where there are none.`
 
-const askExamples = `  loadstone serve -addr 127.0.0.1:8080 &
-  loadstone ask -url http://127.0.0.1:8080 What is a loadstone?
+const askExamples = `  loadstone serve &
+  loadstone ask What is a loadstone?
   loadstone ask -v -agent alice -max-tokens 32 < question.txt
 `
 
