@@ -7,8 +7,8 @@
 //	              config.go and safetensors.go what is checked before MLX sees a file
 //	C ABI         bridge.h, one crossing per step
 //	C++           bridge.cc entry points, weights.cc, model.cc the network, graph.cc its parts in MLX's operations,
-//	              kernels.cc and matmul.cc the same parts for CPUs (kernel.h, simd.h, pool.h beneath them),
-//	              blas.cc OpenBLAS in front of MLX's own
+//	              kernels.cc, attention.cc and matmul.cc the same parts for CPUs (kernel.h, simd.h and pool.h
+//	              beneath them), blas.cc OpenBLAS in front of MLX's own
 package metal
 
 import "errors"
