@@ -62,6 +62,7 @@ type Engine struct {
 	logits   []float32
 	next     []int32  // tokens drawn in this step
 	choices  []choice // scratch of the samplers
+	served   served
 }
 
 // A job is a request on its way through the engine.
@@ -229,6 +230,9 @@ func (e *Engine) retryAfter() time.Duration {
 	return min(max(time.Duration(e.retry.Load()), time.Second), time.Minute)
 }
 
+// Fingerprint is Config's.
+func (e *Engine) Fingerprint() string { return e.cfg.Fingerprint }
+
 // Vocab is how many tokens the model knows: their ids are 0..Vocab-1.
 func (e *Engine) Vocab() int { return e.vocab }
 
@@ -241,6 +245,7 @@ func (e *Engine) Stats() Stats {
 		st.Warm, st.WarmBytes = w.shelf.size()
 		st.UnsavedBytes = w.writer.unsaved.Load()
 		st.Saves, st.SaveFailures = w.writer.saves.Load(), w.writer.failures.Load()
+		st.SavedBytes, st.SaveTime = w.writer.bytes.Load(), time.Duration(w.writer.took.Load())
 	}
 	st.RejectedPool = e.rejectedPool.Load()
 	st.RejectedQueue = e.rejectedQueue.Load()
@@ -293,6 +298,7 @@ func (e *Engine) turn() bool {
 	if b == nil || len(b.seqs) == 0 {
 		return e.copyOut() || worked
 	}
+	e.served.step(len(b.seqs))
 	start := time.Now()
 	var events []event
 	err := e.step(b)
@@ -427,7 +433,8 @@ func (e *Engine) deliver(ev event, now time.Time, err error) {
 		t := Token{ID: ev.token, Logprobs: j.sampler.logprobs}
 		if j.first.IsZero() {
 			j.first = now
-			t.Queue, t.Prefill, t.Cached = j.admitted.Sub(j.submitted), now.Sub(j.admitted), ev.seq.cached
+			start := j.start(now)
+			t.Start = &start
 		}
 		j.stream.tokens <- t // never blocks: there is room for most tokens
 	} else if j.first.IsZero() && ev.finish == FinishStop {
@@ -444,44 +451,52 @@ func (e *Engine) deliver(ev event, now time.Time, err error) {
 // finish writes a request's result. Its stream is closed by settle.
 func (e *Engine) finish(ev event, now time.Time, err error) {
 	q, j := ev.seq, e.jobs[ev.seq.id]
+	if j.restore != nil && q.restoring {
+		e.endRestore(j.restore)
+	}
 	r := Result{
+		Start:        j.start(now),
 		Finish:       ev.finish,
 		PromptTokens: q.prompt,
-		CachedTokens: q.cached,
 		OutputTokens: len(q.tokens) - q.prompt,
-		Miss:         q.miss,
 	}
-	switch {
-	case j.admitted.IsZero():
-	case q.restored > 0:
-		r.Tier = "warm"
-	case q.cached > 0:
-		r.Tier = "hot"
-	default:
-		r.Tier = "cold"
-	}
-	if rs := j.restore; rs != nil {
-		if q.restoring {
-			e.endRestore(rs)
-		}
-		r.RestoredBytes, r.Restore = rs.bytes, rs.took
+	if !j.first.IsZero() {
+		r.Decode = now.Sub(j.first)
 	}
 	if ev.finish == FinishCancelled || ev.finish == FinishError {
 		r.Err = err
 	}
-	switch {
-	case j.admitted.IsZero():
-		r.Queue = now.Sub(j.submitted)
-	case j.first.IsZero():
-		r.Queue, r.Prefill = j.admitted.Sub(j.submitted), now.Sub(j.admitted)
-	default:
-		r.Queue, r.Prefill, r.Decode = j.admitted.Sub(j.submitted), j.first.Sub(j.admitted), now.Sub(j.first)
-	}
+	e.served.count(&r)
 	j.stream.result = r
 	j.forget()
 	e.door.exit(q.agent)
 	delete(e.jobs, q.id)
 	e.ended = append(e.ended, j)
+}
+
+// start is what is known of a job's prompt now.
+func (j *job) start(now time.Time) Start {
+	s := Start{CachedTokens: j.seq.cached, Miss: j.seq.miss}
+	if j.admitted.IsZero() {
+		s.Queue = now.Sub(j.submitted)
+		return s
+	}
+	s.Queue = j.admitted.Sub(j.submitted)
+	if s.Prefill = now.Sub(j.admitted); !j.first.IsZero() {
+		s.Prefill = j.first.Sub(j.admitted)
+	}
+	switch {
+	case j.seq.restored > 0:
+		s.Tier = "warm"
+	case j.seq.cached > 0:
+		s.Tier = "hot"
+	default:
+		s.Tier = "cold"
+	}
+	if r := j.restore; r != nil {
+		s.RestoredBytes, s.Restore = r.bytes, r.took
+	}
+	return s
 }
 
 // settle publishes a snapshot and then closes the streams of those who ended, so that whoever saw a request end finds
@@ -501,6 +516,7 @@ func (e *Engine) settle() {
 func (e *Engine) publish() {
 	st := e.sched.Stats()
 	st.KVBytesPerToken = e.tokenBytes
+	e.served.publish(&st)
 	if w := e.warm; w != nil {
 		st.Restores, st.RestoreFailures = w.restores, w.failures
 	}

@@ -78,7 +78,7 @@ func TestTimesAndMiss(t *testing.T) {
 		if want := greedy(prompt, 4); !slices.Equal(answer, want) {
 			t.Errorf("answer %v, want %v", answer, want)
 		}
-		want := Result{Finish: FinishLength, PromptTokens: 20, OutputTokens: 4, Miss: "new_agent", Tier: "cold", Prefill: 3 * time.Second, Decode: 3 * time.Second}
+		want := Result{Start: Start{Miss: "new_agent", Tier: "cold", Prefill: 3 * time.Second}, Finish: FinishLength, PromptTokens: 20, OutputTokens: 4, Decode: 3 * time.Second}
 		if r := s.Result(); r != want {
 			t.Errorf("result %+v, want %+v", r, want)
 		}
@@ -86,7 +86,7 @@ func TestTimesAndMiss(t *testing.T) {
 			t.Errorf("the one who waited: first token after queue %v and prefill %v, want 6s and 1s", first.Queue, first.Prefill)
 		}
 		drainTokens(second)
-		want = Result{Finish: FinishLength, PromptTokens: 3, OutputTokens: 1, Miss: "new_agent", Tier: "cold", Queue: 6 * time.Second, Prefill: time.Second}
+		want = Result{Start: Start{Miss: "new_agent", Tier: "cold", Queue: 6 * time.Second, Prefill: time.Second}, Finish: FinishLength, PromptTokens: 3, OutputTokens: 1}
 		if r := second.Result(); r != want {
 			t.Errorf("result of the one who waited %+v, want %+v", r, want)
 		}

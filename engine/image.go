@@ -61,13 +61,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var (
-	errCorrupt    = errors.New("corrupt")
-	errOtherModel = errors.New("model_changed")
-)
-
 func corrupt(format string, args ...any) error {
-	return fmt.Errorf("memory file is %w: %s", errCorrupt, fmt.Sprintf(format, args...))
+	return fmt.Errorf("memory file is %w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
 func (l *label) blocks() int { return (l.tokens + l.blockTokens - 1) / l.blockTokens }
@@ -144,7 +139,7 @@ func readLabel(r io.Reader, most int64) (label, []byte, error) {
 		return label{}, nil, err
 	}
 	// The numbers are bounded by the size of the file before anything is made of them.
-	if l.tokens < 1 || l.blockTokens < 1 || l.tokenBytes < 1 || l.blockTokens > math.MaxInt32 ||
+	if l.tokens < 0 || l.blockTokens < 1 || l.tokenBytes < 1 || l.blockTokens > math.MaxInt32 ||
 		int64(l.tokens) > most/4 || int64(l.tokens) > most/int64(l.tokenBytes) || l.size(len(raw)) > most {
 		return label{}, nil, corrupt("%d tokens of %d bytes in blocks of %d do not fit into %d bytes", l.tokens, l.tokenBytes, l.blockTokens, most)
 	}

@@ -26,6 +26,14 @@ var (
 	ErrNoMemory = errors.New("there is no memory of it")
 	// ErrNoDir refuses what needs memories on disk.
 	ErrNoDir = errors.New("memories are not kept on disk; give the engine a directory for them")
+	// ErrExists refuses to create what is there.
+	ErrExists = errors.New("it exists")
+	// ErrNoRoom refuses a memory that the quota has no room for.
+	ErrNoRoom = errors.New("no room")
+	// ErrCorrupt is said of a file that is not, byte for byte, what a memory is written as.
+	ErrCorrupt = errors.New("corrupt")
+	// ErrOtherModel is said of a memory that another model made, or one with another layout of its KV.
+	ErrOtherModel = errors.New("model_changed")
 )
 
 // Agents lists all memories, by agent. Like everything here that asks the engine's goroutine, it waits for a step, and
@@ -53,6 +61,31 @@ func (e *Engine) Agents() ([]Memory, error) {
 	}
 	slices.SortFunc(list, func(a, b Memory) int { return cmp.Compare(a.Agent, b.Agent) })
 	return list, nil
+}
+
+// Create makes an agent with an empty memory, on disk before Create returns, or fails with ErrExists.
+func (e *Engine) Create(agent string) (Memory, error) {
+	if e.warm == nil {
+		return Memory{}, ErrNoDir
+	}
+	if ok, err := e.Knows(agent); ok || err != nil {
+		return Memory{}, cmp.Or(err, fmt.Errorf("agent %q: %w", agent, ErrExists))
+	}
+	if err := e.warm.shelf.create(agent, e.warm.label); err != nil {
+		return Memory{}, err
+	}
+	return e.Inspect(agent)
+}
+
+// Knows says whether an agent has a memory. It waits for a step only where there is none on disk.
+func (e *Engine) Knows(agent string) (found bool, err error) {
+	if e.warm != nil {
+		if _, found = e.warm.shelf.find(agent); found {
+			return true, nil
+		}
+	}
+	err = e.call(func() { found = e.sched.store.agents[agent] != nil || e.warm != nil && e.warm.unsaved(agent) != nil })
+	return found, err
 }
 
 // Inspect says what is known of one agent's memory, or ErrNoMemory.

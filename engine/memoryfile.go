@@ -113,9 +113,9 @@ func (s *shelf) quarantine(m *memoryFile, agent string, why error) {
 }
 
 func (s *shelf) setAside(path string, why error) {
-	reason := errCorrupt
-	if errors.Is(why, errOtherModel) {
-		reason = errOtherModel
+	reason := ErrCorrupt
+	if errors.Is(why, ErrOtherModel) {
+		reason = ErrOtherModel
 	}
 	s.fault("quarantine")
 	os.Rename(path, strings.TrimSuffix(path, "memory")+reason.Error()+".bad")

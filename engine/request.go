@@ -51,10 +51,7 @@ type Sampling struct {
 type Token struct {
 	ID int32
 
-	// Set on the first token only: how long the request waited, how long its prompt took from there, and how many tokens
-	// of it came from the cache.
-	Queue, Prefill time.Duration
-	Cached         int
+	*Start // with the first token only, nil afterwards
 
 	// Logprobs is the token's own and then the likeliest ones, likeliest first, where Request.Logprobs asks for them.
 	Logprobs []Logprob
@@ -77,14 +74,11 @@ const (
 	FinishError     Finish = "error"     // the model failed
 )
 
-// A Result is what is known of a request when it has ended.
-type Result struct {
-	Finish Finish
-	Err    error // why, when Finish is FinishCancelled or FinishError
+// A Start is what is known of a request when its prompt is done.
+type Start struct {
+	Queue, Prefill time.Duration // from Submit to admission, from there to the first token. A part that was not reached is 0
 
-	PromptTokens int // length of the prompt
-	CachedTokens int // how many of them were not computed because their KV was in the cache
-	OutputTokens int // tokens delivered
+	CachedTokens int // how many of the prompt's were not computed because their KV was in the cache
 
 	// Miss says why the rest of the prompt was not cached: "" when only what was new had to be computed, "new_agent",
 	// "diverged_at=K" when the agent's memory and the prompt part at token K, "evicted", and of what was on disk
@@ -96,9 +90,18 @@ type Result struct {
 	Tier          string
 	RestoredBytes int64         // of KV, brought back from the warm tier
 	Restore       time.Duration // what that took, a part of Prefill
+}
 
-	// From Submit to admission, from there to the first token, from there to the end. A part that was not reached is 0.
-	Queue, Prefill, Decode time.Duration
+// A Result is what is known of a request when it has ended.
+type Result struct {
+	Start
+
+	Finish Finish
+	Err    error // why, when Finish is FinishCancelled or FinishError
+
+	PromptTokens int           // length of the prompt
+	OutputTokens int           // tokens delivered
+	Decode       time.Duration // from the first token to the end
 }
 
 // A Stream is the answer to one request while it is being made.

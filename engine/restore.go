@@ -50,12 +50,12 @@ func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
 		case errors.Is(err, fs.ErrNotExist):
 			w.send(r, part{last: true})
 			return
-		case errors.Is(err, errOtherModel):
-			last.miss, last.failed = errOtherModel.Error(), true
+		case errors.Is(err, ErrOtherModel):
+			last.miss, last.failed = ErrOtherModel.Error(), true
 			w.send(r, last)
 			return
 		case err != nil:
-			last.miss, last.failed = errCorrupt.Error(), true
+			last.miss, last.failed = ErrCorrupt.Error(), true
 			w.send(r, last)
 			return
 		}
@@ -72,8 +72,8 @@ func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
 		last.miss, err = "evicted", nil
 	}
 	if err != nil {
-		last.miss, last.failed = errCorrupt.Error(), true
-		if errors.Is(err, errCorrupt) { // before the request goes on and leaves a better file
+		last.miss, last.failed = ErrCorrupt.Error(), true
+		if errors.Is(err, ErrCorrupt) { // before the request goes on and leaves a better file
 			w.shelf.quarantine(src.file, r.seq.agent, err)
 		}
 	}

@@ -99,7 +99,7 @@ func (s *shelf) scan() error {
 			}
 			if err != nil {
 				slog.Warn("memory file set aside", "file", f.Name(), "reason", err)
-				s.setAside(path, errCorrupt)
+				s.setAside(path, ErrCorrupt)
 				continue
 			}
 			_, err = os.Lstat(pinName(path))
@@ -311,6 +311,19 @@ func (s *shelf) save(img *image) error {
 	})
 }
 
+// create writes a memory without tokens for an agent that has none, or fails with ErrExists.
+func (s *shelf) create(agent string, l label) error {
+	l.agent, l.tokens, l.created = agent, 0, time.Now()
+	l.saved = l.created
+	img := image{label: l}
+	return s.install(l, func(w io.Writer) error {
+		if _, ok := s.find(agent); ok { // of two who create the same, the second waited for the shelf
+			return fmt.Errorf("agent %q: %w", agent, ErrExists)
+		}
+		return img.write(w)
+	})
+}
+
 // copyIn takes in a memory file from elsewhere. Nothing of it is believed: it is written block by block as it is
 // verified, and appears only when all of it is sound and ready, which is called then, agrees.
 func (s *shelf) copyIn(r io.Reader, ready func(agent string) error) (label, error) {
@@ -329,7 +342,7 @@ func (s *shelf) copyIn(r io.Reader, ready func(agent string) error) (label, erro
 		if _, err := w.Write(p.raw); err != nil {
 			return err
 		}
-		buf := make([]byte, l.blockBytes(0))
+		buf := make([]byte, max(1, l.blockBytes(0)))
 		for i := range p.sums {
 			b := buf[:l.blockBytes(i)]
 			if err := p.readBlock(r, i, b); err != nil {
@@ -350,10 +363,10 @@ func (s *shelf) copyIn(r io.Reader, ready func(agent string) error) (label, erro
 func (s *shelf) fits(l *label) error {
 	switch {
 	case l.fingerprint != s.match.fingerprint:
-		return fmt.Errorf("%w: the memory was made by model %q, this one is %q", errOtherModel, l.fingerprint, s.match.fingerprint)
+		return fmt.Errorf("%w: the memory was made by model %q, this one is %q", ErrOtherModel, l.fingerprint, s.match.fingerprint)
 	case l.blockTokens != s.match.blockTokens || l.tokenBytes != s.match.tokenBytes:
 		return fmt.Errorf("%w: the memory has blocks of %d tokens of %d bytes, this engine's have %d of %d",
-			errOtherModel, l.blockTokens, l.tokenBytes, s.match.blockTokens, s.match.tokenBytes)
+			ErrOtherModel, l.blockTokens, l.tokenBytes, s.match.blockTokens, s.match.tokenBytes)
 	}
 	return nil
 }
@@ -367,7 +380,7 @@ func (s *shelf) install(l label, fill func(io.Writer) error) (err error) {
 	defer s.change.Unlock()
 	size := l.size(len(l.encode()))
 	if !s.sweep(size, l.agent) {
-		return fmt.Errorf("no room for a memory of %d bytes within the quota of %d; raise it, or delete or unpin others", size, s.quota)
+		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or delete or unpin others", ErrNoRoom, size, s.quota)
 	}
 	path := s.path(l.agent)
 	s.fault("create")

@@ -1,5 +1,13 @@
 package engine
 
+import (
+	"math/bits"
+	"time"
+)
+
+// BatchBuckets is how many sizes of batches Stats tells apart.
+const BatchBuckets = 8
+
 // Stats is a snapshot of the engine between two steps. Counters start at zero with the engine and only grow.
 type Stats struct {
 	// The pool. Used + Cached + Free == Blocks.
@@ -27,14 +35,22 @@ type Stats struct {
 	Failed       uint64 // requests that ended with FinishError
 	Evictions    uint64 // blocks that idle memories lost
 
+	FromHot, FromWarm, FromCold uint64               // requests that ran, by the tier of what they began with (see Start.Tier)
+	Batches                     [BatchBuckets]uint64 // steps, by how many sequences they had: up to 1, 2, 4, 8 and so on; the last of any number
+	BatchSequences              uint64               // sequences of all steps together
+
 	// The warm tier.
-	Warm            int    // memories on disk
-	WarmBytes       int64  // what their files take
-	UnsavedBytes    int64  // copied out of the pool and not on disk yet
-	Saves           uint64 // memories written to disk
-	SaveFailures    uint64 // memories that could not be, or were evicted faster than the disk could take them
-	Restores        uint64 // requests that began with tokens from the warm tier
-	RestoreFailures uint64 // requests that found what was there to be of no use
+	Warm            int           // memories on disk
+	WarmBytes       int64         // what their files take
+	UnsavedBytes    int64         // copied out of the pool and not on disk yet
+	Saves           uint64        // memories written to disk
+	SaveFailures    uint64        // memories that could not be, or were evicted faster than the disk could take them
+	SavedBytes      uint64        // of KV, written by all saves
+	SaveTime        time.Duration // that they took
+	Restores        uint64        // requests that began with tokens from the warm tier
+	RestoreFailures uint64        // requests that found what was there to be of no use
+	RestoredBytes   uint64        // of KV, read by all restores
+	RestoreTime     time.Duration // that they took
 
 	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
 }
@@ -45,4 +61,39 @@ func (s Stats) Utilization() float64 {
 		return 0
 	}
 	return float64(s.Used) / float64(s.Blocks)
+}
+
+// served is what the engine's goroutine counts beside the scheduler.
+type served struct {
+	hot, warm, cold uint64
+	batches         [BatchBuckets]uint64
+	sequences       uint64
+	restoredBytes   uint64
+	restore         time.Duration
+}
+
+// step counts a step of n sequences.
+func (s *served) step(n int) {
+	s.batches[min(bits.Len(uint(n-1)), BatchBuckets-1)]++
+	s.sequences += uint64(n)
+}
+
+// count counts a request that has ended.
+func (s *served) count(r *Result) {
+	switch r.Tier {
+	case "hot":
+		s.hot++
+	case "warm":
+		s.warm++
+	case "cold":
+		s.cold++
+	}
+	s.restoredBytes += uint64(r.RestoredBytes)
+	s.restore += r.Restore
+}
+
+func (s *served) publish(st *Stats) {
+	st.FromHot, st.FromWarm, st.FromCold = s.hot, s.warm, s.cold
+	st.Batches, st.BatchSequences = s.batches, s.sequences
+	st.RestoredBytes, st.RestoreTime = s.restoredBytes, s.restore
 }

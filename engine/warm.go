@@ -230,7 +230,7 @@ func (w *warm) urge(agent string) *image {
 
 // has reports whether an agent can be restored.
 func (w *warm) has(agent string) bool {
-	if _, ok := w.shelf.find(agent); ok {
+	if x, ok := w.shelf.find(agent); ok && x.label.tokens > 0 {
 		return true
 	}
 	return w.unsaved(agent) != nil

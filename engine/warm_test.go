@@ -311,6 +311,45 @@ func TestExportImport(t *testing.T) {
 	}
 }
 
+// An agent that was created is there at once and after a restart, once, and its first request is a new agent's.
+func TestCreate(t *testing.T) {
+	cfg := warmConfig(t.TempDir())
+	e := start(t, cfg)
+	if m, err := e.Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved || m.Tier != "warm" || m.Created.IsZero() {
+		t.Errorf("created: %+v, %v", m, err)
+	}
+	if _, err := e.Create("ann"); !errors.Is(err, ErrExists) {
+		t.Errorf("created twice: %v", err)
+	}
+	drainTokens(ask(t, e, t.Context(), "bob", count(1, 9), 1))
+	if _, err := e.Create("bob"); !errors.Is(err, ErrExists) {
+		t.Errorf("created over a memory in the pool: %v", err)
+	}
+	var file bytes.Buffer
+	if err := errors.Join(e.Pin("ann"), e.Export("ann", &file), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, cfg)
+	m, err := again.Inspect("ann")
+	if err != nil || !m.Pinned || m.Tokens != 0 {
+		t.Errorf("after a restart: %+v, %v", m, err)
+	}
+	s := ask(t, again, t.Context(), "ann", count(1, 18), 4)
+	if drainTokens(s); s.Result().Miss != "new_agent" || s.Result().Tier != "cold" {
+		t.Errorf("the first request: %+v", s.Result())
+	}
+	if now, err := again.Inspect("ann"); err != nil || now.Tokens != 21 || !now.Created.Equal(m.Created) || !now.Pinned {
+		t.Errorf("after it: %+v, %v", now, err)
+	}
+	there := start(t, warmConfig(t.TempDir()))
+	if m, err := there.Import(&file); err != nil || m.Agent != "ann" || m.Tokens != 0 {
+		t.Errorf("import: %+v, %v", m, err)
+	}
+	if _, err := start(t, Config{Model: newFake()}).Create("ann"); !errors.Is(err, ErrNoDir) {
+		t.Errorf("without a directory: %v", err)
+	}
+}
+
 // The order of eviction from the disk, as a trace: each line is an operation and who is there after it.
 func TestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

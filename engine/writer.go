@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A writer takes complete images to the disk, on a goroutine of its own, in the order they came. A newer image of an
@@ -17,6 +18,8 @@ type writer struct {
 
 	unsaved         atomic.Int64
 	saves, failures atomic.Uint64
+	bytes           atomic.Uint64 // of KV, of all saves
+	took            atomic.Int64  // nanoseconds, the same
 
 	mu     sync.Mutex
 	queue  []*image
@@ -96,6 +99,7 @@ func (w *writer) step() bool {
 	w.busy = img
 	w.mu.Unlock()
 
+	began := time.Now()
 	img.err = w.shelf.save(img)
 
 	if img.err != nil {
@@ -103,6 +107,8 @@ func (w *writer) step() bool {
 		slog.Error("agent's memory was not saved; what was saved before is kept", "tokens", img.label.tokens, "error", img.err)
 	} else {
 		w.saves.Add(1)
+		w.bytes.Add(uint64(img.label.kvBytes()))
+		w.took.Add(int64(time.Since(began)))
 	}
 	w.mu.Lock()
 	w.busy = nil

@@ -80,7 +80,7 @@ func (g *generation) tokens() iter.Seq[engine.Token] {
 func (g *generation) observe(t engine.Token) {
 	now := time.Now()
 	if len(g.ids) == 0 {
-		g.queue, g.prefill, g.cached = t.Queue, t.Prefill, t.Cached
+		g.queue, g.prefill, g.cached = t.Queue, t.Prefill, t.CachedTokens
 		g.metrics.ttft.observe(now.Sub(g.came))
 		g.metrics.queue.observe(t.Queue)
 	} else {
