@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -75,39 +74,4 @@ func labelled(series *dto.Metric, want []string) bool {
 const (
 	poolBlocks      = "loadstone_pool_blocks"
 	poolBlockTokens = "loadstone_pool_block_tokens"
-	poolUtilization = "loadstone_pool_utilization_ratio"
 )
-
-// poolPeak watches the pool's utilisation from now until the function it returns is called, which gives the highest seen,
-// or -1 where the server does not say. Between two looks a peak can pass unseen, so it is a lower bound.
-func (c *Client) poolPeak(ctx context.Context) (stop func() float64) {
-	const every = 20 * time.Millisecond
-	ctx, cancel := context.WithCancel(ctx)
-	peak := -1.0
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			m, err := c.Scrape(ctx)
-			if err != nil {
-				return
-			}
-			u := m.Value(poolUtilization)
-			if u < 0 {
-				return // a server that does not know it now never will
-			}
-			peak = max(peak, u)
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	return func() float64 {
-		cancel()
-		watching.Wait()
-		return peak
-	}
-}

@@ -11,7 +11,27 @@ import (
 
 // WriteRecords writes records as JSON Lines to a file that only its owner can read. Answers are left out unless asked
 // for; prompts are in no record.
-func WriteRecords(path string, records []Record, answers bool) (err error) {
+func WriteRecords(path string, records []Record, answers bool) error {
+	return writeLines(path, records, func(r *Record) {
+		if !answers {
+			r.Answer = ""
+		}
+	})
+}
+
+// ReadRecords reads what WriteRecords wrote.
+func ReadRecords(r io.Reader) ([]Record, error) { return readLines[Record](r) }
+
+// WriteSamples writes samples as JSON Lines to a file that only its owner can read.
+func WriteSamples(path string, samples []Sample) error {
+	return writeLines(path, samples, func(*Sample) {})
+}
+
+// ReadSamples reads what WriteSamples wrote.
+func ReadSamples(r io.Reader) ([]Sample, error) { return readLines[Sample](r) }
+
+// writeLines writes a line of JSON for each value, a copy of which edit may change before.
+func writeLines[T any](path string, values []T, edit func(*T)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -19,30 +39,28 @@ func WriteRecords(path string, records []Record, answers bool) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriter(f)
 	enc := json.NewEncoder(w)
-	for _, r := range records {
-		if !answers {
-			r.Answer = ""
-		}
-		if err := enc.Encode(&r); err != nil {
+	for _, v := range values {
+		edit(&v)
+		if err := enc.Encode(&v); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
 }
 
-// ReadRecords reads what WriteRecords wrote.
-func ReadRecords(r io.Reader) ([]Record, error) {
+// readLines reads what writeLines wrote.
+func readLines[T any](r io.Reader) ([]T, error) {
 	dec := json.NewDecoder(bufio.NewReader(r))
-	var records []Record
+	var values []T
 	for {
-		var rec Record
-		switch err := dec.Decode(&rec); err {
+		var v T
+		switch err := dec.Decode(&v); err {
 		case nil:
-			records = append(records, rec)
+			values = append(values, v)
 		case io.EOF:
-			return records, nil
+			return values, nil
 		default:
-			return records, fmt.Errorf("record %d: %w", len(records)+1, err)
+			return values, fmt.Errorf("record %d: %w", len(values)+1, err)
 		}
 	}
 }

@@ -43,6 +43,7 @@ type Run struct {
 	Warmup   []Record      // requests that filled caches: in no summary, but in the server's log
 	Elapsed  time.Duration // under load; what comes between repetitions does not count
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
+	Samples  []Sample      // what the server said of itself meanwhile; none where it says nothing
 }
 
 // Summary describes the run by itself.
@@ -169,7 +170,7 @@ func (r *runner) newAgent(name string) *Conversation {
 func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *watch) (Run, error) {
 	run := Run{Scenario: scenario.Name, Index: index}
 	s := &session{runner: r, scenario: scenario, run: index}
-	peak := r.load.Client.poolPeak(ctx)
+	samples := r.load.Client.watchServer(ctx)
 	var err error
 	for s.rep = range r.plan.Reps {
 		watch.begin(scenario.Name, index)
@@ -186,7 +187,11 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		}
 		watch.end()
 	}
-	run.PeakPool = peak()
+	run.Samples = samples()
+	for i := range run.Samples {
+		run.Samples[i].Scenario, run.Samples[i].Run = scenario.Name, index
+	}
+	run.PeakPool = peakPool(run.Samples)
 	for _, r := range s.unmeasured {
 		r.Scenario, r.Run, r.Warmup = scenario.Name, index, true
 		run.Warmup = append(run.Warmup, r)

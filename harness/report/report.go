@@ -51,6 +51,7 @@ type Scenario struct {
 	Runs    []harness.Summary // one benchmark line each
 	Records []harness.Record
 	Warmup  []harness.Record // unmeasured requests that filled the caches; they are in the raw records alone
+	Samples []harness.Sample // what the server said of itself meanwhile; none where it says nothing
 
 	Agents       int    // concurrent agents
 	Cache        string // state of the agents' caches when the clock starts: "cold", "warm", "mixed"

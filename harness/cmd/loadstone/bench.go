@@ -231,6 +231,7 @@ func collect(o *benchOptions, runs []harness.Run) []report.Scenario {
 				s.Runs = append(s.Runs, run.Summary())
 				s.Records = append(s.Records, run.Records...)
 				s.Warmup = append(s.Warmup, run.Warmup...)
+				s.Samples = append(s.Samples, run.Samples...)
 			}
 		}
 		if len(own) > 0 {

@@ -83,6 +83,7 @@ target is missed.
   bench.txt      Go benchmark format. Compare two: loadstone compare before/bench.txt after/bench.txt
   records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
                  timing. No prompts; answers only with -answers
+  samples.jsonl  what the server said of itself meanwhile, up to 50 times a second: queue, running, part of the pool in use
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log sets them beside the client's
   server.log     what else the server said
 `,

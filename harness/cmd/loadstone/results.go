@@ -58,10 +58,13 @@ func (r *results) giveUp(err error) error {
 // write writes every form of the report. A form that fails does not keep the others from being written.
 func (r *results) write(rep *report.Report, answers bool) error {
 	var records []harness.Record
+	var samples []harness.Sample
 	for _, s := range rep.Scenarios {
 		records = append(append(records, s.Warmup...), s.Records...)
+		samples = append(samples, s.Samples...)
 	}
-	first := harness.WriteRecords(r.path("records.jsonl"), records, answers)
+	first := errors.Join(harness.WriteRecords(r.path("records.jsonl"), records, answers),
+		harness.WriteSamples(r.path("samples.jsonl"), samples))
 	for _, form := range []struct {
 		name  string
 		write func(io.Writer) error
