@@ -12,7 +12,11 @@ type Record struct {
 	Rep      int    `json:"rep"` // repetition of the scenario within the run
 	Agent    string `json:"agent"`
 	Turn     int    `json:"turn"`             // 0-based turn of the agent's conversation
-	Warmup   bool   `json:"warmup,omitempty"` // not measured: it filled a cache
+	Warmup   bool   `json:"warmup,omitempty"` // not measured: it filled a cache, or came before the steady state
+	Level    Level  `json:"level,omitzero"`   // of a load that is tried at several
+	Cache    string `json:"cache,omitempty"`  // what the agents' caches held when the clock started: cold, warm or restored
+	Slow     bool   `json:"slow,omitempty"`   // the load read the answer slowly on purpose: its times are not the server's
+	Plan     string `json:"plan,omitempty"`   // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
 
 	Due          time.Duration   `json:"due_ns"`           // when the load plan wanted it sent: latency counts from here
 	Sent         time.Duration   `json:"sent_ns"`          // when the client began to send; Sent-Due is the client's lag

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -39,11 +40,27 @@ type Progress struct {
 type Run struct {
 	Scenario string
 	Index    int
+	Level    Level  // of a load that has several; the zero Level otherwise
+	Cache    string // what the agents' caches held when the clock started: "cold", "warm" or "restored"
 	Records  []Record
-	Warmup   []Record      // requests that filled caches: in no summary, but in the server's log
+	Warmup   []Record      // requests that filled caches or came before the steady state: in no summary, but in the server's log
 	Elapsed  time.Duration // under load; what comes between repetitions does not count
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
 	Samples  []Sample      // what the server said of itself meanwhile; none where it says nothing
+}
+
+// A Level is how hard a run pushed, where a load is tried at several: one point of a sweep, one probe of a search.
+type Level struct {
+	Kind  string  `json:"kind"`  // "rate", in arrivals a second, or "concurrency", in agents at a time
+	Value float64 `json:"value"` // above 0
+}
+
+// String is how a level is written in names: rate=4, concurrency=16; the zero Level is "".
+func (l Level) String() string {
+	if l.Kind == "" {
+		return ""
+	}
+	return l.Kind + "=" + strconv.FormatFloat(l.Value, 'g', 6, 64)
 }
 
 // Summary describes the run by itself.
@@ -168,7 +185,7 @@ func (r *runner) newAgent(name string) *Conversation {
 }
 
 func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *watch) (Run, error) {
-	run := Run{Scenario: scenario.Name, Index: index}
+	run := Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache}
 	s := &session{runner: r, scenario: scenario, run: index}
 	samples := r.load.Client.watchServer(ctx)
 	var err error
@@ -178,7 +195,7 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		records, err = scenario.rep(ctx, s)
 		records = slices.DeleteFunc(records, func(r Record) bool { return r.Outcome == "" }) // never sent
 		for i := range records {
-			records[i].Scenario, records[i].Run, records[i].Rep = scenario.Name, index, s.rep
+			records[i].Scenario, records[i].Run, records[i].Rep, records[i].Cache = scenario.Name, index, s.rep, scenario.Cache
 		}
 		run.Records = append(run.Records, records...)
 		run.Elapsed += span(records)

@@ -19,6 +19,13 @@ type Report struct {
 	StartUp   time.Duration // from starting the subject to its being ready, model loading included; 0 when it was already up
 	Scenarios []Scenario    // in the order they are shown
 	Stopped   string        // why the measurement ended early; "" when it is complete
+
+	// Limits are the verdicts on what a scenario file expects. nil: the four targets of a baseline are judged.
+	Limits []Verdict
+
+	// Highest is what a search found: the highest level at which all limits held. The zero Level where none was searched or
+	// none held.
+	Highest harness.Level
 }
 
 // System says what was measured.
@@ -43,6 +50,7 @@ type Load struct {
 	PromptTokens int // 0: the scenario's own
 	MaxTokens    int
 	Seed         uint64
+	Shape        string // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
 }
 
 // Scenario is one scenario's results: all repetitions pooled, each run by itself, and the requests behind them.
@@ -53,9 +61,10 @@ type Scenario struct {
 	Warmup  []harness.Record // unmeasured requests that filled the caches; they are in the raw records alone
 	Samples []harness.Sample // what the server said of itself meanwhile; none where it says nothing
 
-	Agents       int    // concurrent agents
-	Cache        string // state of the agents' caches when the clock starts: "cold", "warm", "mixed"
-	PromptTokens int    // as asked; 0 unknown
+	Level        harness.Level // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
+	Agents       int           // concurrent agents
+	Cache        string        // state of the agents' caches when the clock starts: "cold", "warm", "restored"
+	PromptTokens int           // as asked; 0 unknown
 	MaxTokens    int
 	About        string // one sentence for the reader
 }

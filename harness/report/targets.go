@@ -40,8 +40,11 @@ func (v Verdict) Word() string {
 	return "missed"
 }
 
-// Judge returns the verdicts on the four targets.
+// Judge returns the verdicts on the report's own limits, or on the four targets.
 func (r *Report) Judge() []Verdict {
+	if r.Limits != nil {
+		return r.Limits
+	}
 	return []Verdict{
 		r.judgeLatency("p50", TargetP50, func(d harness.Dist) time.Duration { return d.P50 }),
 		r.judgeLatency("p95", TargetP95, func(d harness.Dist) time.Duration { return d.P95 }),
