@@ -467,6 +467,12 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 		r.Err = err
 	}
 	e.served.count(&r)
+	if m := e.sched.store.agents[q.agent]; m != nil {
+		m.kept = now
+		if m.made.IsZero() {
+			m.made = now
+		}
+	}
 	j.stream.result = r
 	j.forget()
 	e.door.exit(q.agent)

@@ -17,7 +17,7 @@ type Memory struct {
 	Bytes   int64  // of its KV
 	Saved   bool   // that is on disk
 	Pinned  bool
-	Created time.Time // zero, as Used, when the memory was never due for saving
+	Created time.Time
 	Used    time.Time
 }
 
@@ -27,7 +27,7 @@ var (
 	// ErrNoDir refuses what needs memories on disk.
 	ErrNoDir = errors.New("memories are not kept on disk; give the engine a directory for them")
 	// ErrExists refuses to create what is there.
-	ErrExists = errors.New("it exists")
+	ErrExists = errors.New("it exists already")
 	// ErrNoRoom refuses a memory that the quota has no room for.
 	ErrNoRoom = errors.New("no room")
 	// ErrCorrupt is said of a file that is not, byte for byte, what a memory is written as.
@@ -77,6 +77,9 @@ func (e *Engine) Create(agent string) (Memory, error) {
 	return e.Inspect(agent)
 }
 
+// Durable says whether memories are kept on disk.
+func (e *Engine) Durable() bool { return e.warm != nil }
+
 // Knows says whether an agent has a memory. It waits for a step only where there is none on disk.
 func (e *Engine) Knows(agent string) (found bool, err error) {
 	if e.warm != nil {
@@ -125,7 +128,7 @@ func (e *Engine) hot(m *memory, file Memory) (Memory, bool) {
 	}
 	h := Memory{
 		Agent: m.agent, Tier: "hot", Tokens: len(m.tokens), Bytes: int64(len(m.tokens)) * int64(e.tokenBytes),
-		Saved: file.Saved && !m.dirty && e.warm.writer.find(m.agent) == nil, Pinned: file.Pinned, Created: cmp.Or(file.Created, m.kept), Used: m.kept,
+		Saved: file.Saved && !m.dirty && e.warm.writer.find(m.agent) == nil, Pinned: file.Pinned, Created: cmp.Or(file.Created, m.made), Used: m.kept,
 	}
 	return h, true
 }

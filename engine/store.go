@@ -41,10 +41,13 @@ type memory struct {
 	use    *list.Element
 
 	// For the warm tier.
-	whole int       // len(tokens) as it was kept; unknown when the agent may have more on disk
-	dirty bool      // what it was kept with is nowhere else
-	image *image    // the copy of it that is being made, which eviction does not stop
-	kept  time.Time // set by the warm tier
+	whole int    // len(tokens) as it was kept; unknown when the agent may have more on disk
+	dirty bool   // what it was kept with is nowhere else
+	image *image // the copy of it that is being made, which eviction does not stop
+
+	// Set by the engine, which has the clock.
+	made time.Time // when the agent's first memory was
+	kept time.Time // when the agent's last request ended
 }
 
 // unknown is more than any memory has.
@@ -305,7 +308,7 @@ func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
 	if len(tokens) == 0 {
 		return
 	}
-	whole := len(tokens)
+	whole, made := len(tokens), time.Time{}
 	if partial {
 		whole = unknown
 	}
@@ -321,9 +324,10 @@ func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
 		// The new chain's blocks are pinned, so what both share survives this.
 		old.dirty = false
 		st.forget(old)
+		made = old.made
 	}
 	delete(st.evicted, agent)
-	m := st.add(&memory{agent: agent, tokens: tokens, blocks: blocks, whole: whole})
+	m := st.add(&memory{agent: agent, tokens: tokens, blocks: blocks, whole: whole, made: made})
 	st.agents[agent] = m
 	if st.tell && !m.behind() {
 		m.dirty = true

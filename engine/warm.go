@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"sync"
@@ -52,7 +53,6 @@ func (w *warm) collect() {
 	}
 	now := time.Now()
 	for i, m := range w.store.fresh {
-		m.kept = now
 		w.due = append(w.due, due{m, now.Add(w.delay)})
 		w.store.fresh[i] = nil
 	}
@@ -79,7 +79,7 @@ func (w *warm) rescue() {
 func (w *warm) begin(m *memory, tokens []int32, urgent bool) bool {
 	l := w.label
 	l.agent, l.tokens, l.saved = m.agent, len(tokens), time.Now()
-	l.created = l.saved
+	l.created = cmp.Or(m.made, l.saved)
 	if old, ok := w.shelf.find(m.agent); ok {
 		l.created = old.label.created
 	}

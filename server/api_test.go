@@ -21,7 +21,7 @@ func messagesBody(text string, more ...string) string {
 func TestWireCompletions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: &tr.log}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		send := func(what, body string) { tr.exchange(t, l, what, postTo("/v1/completions", body)) }
 		send("a text to continue", `{"model":"echo","prompt":"Hi!","temperature":0,"session_id":"s1"}`)
@@ -38,7 +38,7 @@ func TestWireCompletions(t *testing.T) {
 func TestWireMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: &tr.log}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		send := func(what, body string, headers ...string) {
 			tr.exchange(t, l, what, postTo("/v1/messages", body, headers...))
@@ -64,7 +64,7 @@ func TestWireMessages(t *testing.T) {
 func TestWireKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: &tr.log, Keys: []string{"sk-one", "sk-two"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Keys: []string{"sk-one", "sk-two"}}, engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "no key", get("/v1/models"))
 		tr.exchange(t, l, "a wrong key", post(say("hi"), "Authorization: Bearer sk-three"))
@@ -122,7 +122,7 @@ func TestWireTools(t *testing.T) {
 		var tr transcript
 		model := script(twoCalls)
 		model.delay = 5 * time.Millisecond
-		s, _ := start(t, Config{AccessLog: &tr.log}, engine.Config{Model: model}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: model}, byteText{})
 		l := listen(t, s)
 		tools := strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`, `"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
 		tr.exchange(t, l, "two calls", post(say("go", weather)))

@@ -61,6 +61,8 @@ type samplingFields struct {
 	} `json:"stream_options"`
 }
 
+func (q *samplingFields) named() (model, session string) { return q.Model, q.SessionID }
+
 // stopStrings is a string, an array of strings, or null.
 type stopStrings []string
 

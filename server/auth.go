@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -63,25 +64,35 @@ func bearer(h http.Header) (string, bool) {
 
 func isOpen(path string) bool { return path == "/" || strings.HasPrefix(path, "/health/") }
 
-// identity says whose memory a request continues. On every route the first of these that is there counts: the header
-// X-Agent-ID, the header X-Session-ID, the body's session_id. Without any the request is anonymous: it uses and leaves
-// only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name a person who may hold many
-// conversations at once, so they are not an identity here.)
-func identity(h http.Header, session string) (string, error) {
+// identity says whose memory a request continues. On every route the first of these that is there counts: the agent in
+// the path, the header X-Agent-ID, the header X-Session-ID, the body's session_id. Without any the request is anonymous:
+// it uses and leaves only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name a person
+// who may hold many conversations at once, so they are not an identity here.)
+func identity(r *http.Request, session string) (string, error) {
 	for _, id := range []struct{ param, name string }{
-		{"X-Agent-ID", h.Get("X-Agent-ID")},
-		{"X-Session-ID", h.Get("X-Session-ID")},
+		{"agent_id", r.PathValue("id")},
+		{"X-Agent-ID", r.Header.Get("X-Agent-ID")},
+		{"X-Session-ID", r.Header.Get("X-Session-ID")},
 		{"session_id", session},
 	} {
-		if id.name == "" {
-			continue
+		if id.name != "" {
+			return id.name, checkAgent(id.param, id.name)
 		}
-		if !isName(id.name) {
-			e := invalid(id.param, "%s: want 1 to 128 of A-Z a-z 0-9 _ - . : not beginning with one of the last three", id.param)
-			e.code = "invalid_agent_id"
-			return "", e
-		}
-		return id.name, nil
 	}
 	return "", nil
+}
+
+// checkAgent says what is wrong with an agent's name.
+func checkAgent(param, name string) error {
+	var e *apiError
+	switch {
+	case !isName(name):
+		e = invalid(param, "%s: want 1 to 128 of A-Z a-z 0-9 _ - . : not beginning with one of the last three", param)
+	case slices.Contains(reserved, name):
+		e = invalid(param, "%s: %q is a path of this API and no name for an agent", param, name)
+	default:
+		return nil
+	}
+	e.code = "invalid_agent_id"
+	return e
 }

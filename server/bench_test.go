@@ -20,7 +20,7 @@ import (
 func BenchmarkStream(b *testing.B) {
 	for _, tokens := range []int{1, 64} {
 		body := say(strings.Repeat("a", tokens), `"stream":true`)
-		s, _ := start(b, Config{AccessLog: io.Discard}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(b, Config{AccessLog: LineLog(io.Discard)}, engine.Config{Model: &echoModel{}}, byteText{})
 		for _, v := range []struct {
 			name    string
 			handler http.Handler
@@ -28,7 +28,7 @@ func BenchmarkStream(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/tokens=%d", v.name, tokens), func(b *testing.B) {
 				hs := httptest.NewServer(v.handler)
 				defer hs.Close()
-				client := keepAlive(b, hs.Listener.Addr().String(), body)
+				client := repeating(b, hs.Listener.Addr().String(), body)
 				b.ReportAllocs()
 				before, _ := cpuTime()
 				for b.Loop() {
@@ -63,8 +63,8 @@ func bare(s *Server, body string) http.Handler {
 	})
 }
 
-// keepAlive returns a client that repeats one request on one connection, and allocates nothing for it.
-func keepAlive(b *testing.B, addr, body string) func() {
+// repeating returns a client that repeats one request on one connection, and allocates nothing for it.
+func repeating(b *testing.B, addr, body string) func() {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		b.Fatal(err)

@@ -12,24 +12,33 @@ import (
 
 // chat serves POST /v1/chat/completions.
 func (s *Server) chat(w *response, r *http.Request) error {
-	q := new(chatRequest)
-	g, err := s.begin(w, r, q, &q.samplingFields.Model, &q.SessionID, func() (*ask, error) { return q.ask(s.cfg.MaxTokens) })
+	g, err := s.begin(w, r, new(chatRequest))
 	if err != nil {
 		return err
 	}
 	defer g.cancel()
+	return s.chatAnswer(w, g)
+}
+
+func (s *Server) chatAnswer(w *response, g *generation) error {
 	id := newID("chatcmpl-")
 	if g.ask.stream {
-		return s.stream(w, g, &chatEvents{newEvents(w, "chat.completion.chunk", id, s.cfg.Model, g.ask.usage), g.likely >= 0})
+		return s.stream(w, g, &chatEvents{s.newEvents(w, "chat.completion.chunk", id, g.ask.usage), g.likely >= 0})
 	}
-	return s.whole(w, g, func(e ending) any { return newCompletion(id, s.cfg.Model, g, e) })
+	return s.whole(w, g, func(e ending) any { return s.newCompletion(id, g, e) })
 }
 
 func newID(prefix string) string { return prefix + rand.Text() }
 
-// begin does what every API's request goes through until its first token: the body is read into q, asked checks it, and
-// the engine gets it. The caller must call the generation's cancel.
-func (s *Server) begin(w *response, r *http.Request, q any, model, session *string, asked func() (*ask, error)) (*generation, error) {
+// A request is the body of any of the APIs.
+type request interface {
+	named() (model, session string)
+	ask(defaultMax int) (*ask, error) // checks it; its errors are for the client and name the field
+}
+
+// begin does what every API's request goes through until its first token: the body is read into q and checked, and the
+// engine gets it. The caller must call the generation's cancel.
+func (s *Server) begin(w *response, r *http.Request, q request) (*generation, error) {
 	b, err := s.open()
 	if err != nil {
 		return nil, err
@@ -37,24 +46,27 @@ func (s *Server) begin(w *response, r *http.Request, q any, model, session *stri
 	if err := readBody(w, r, q); err != nil {
 		return nil, err
 	}
-	if *model != "" {
-		if err := s.isServed(*model); err != nil {
+	model, session := q.named()
+	if model != "" {
+		if err := s.isServed(model); err != nil {
 			return nil, err
 		}
 	}
-	agent, err := identity(r.Header, *session)
+	agent, err := identity(r, session)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.limits.take(agent, time.Now()); err != nil {
 		return nil, err
 	}
-	a, err := asked()
+	a, err := q.ask(s.cfg.MaxTokens)
 	if err != nil {
 		return nil, err
 	}
 	a.agent = agent
-	return s.submit(w, r, b, a)
+	g, err := s.submit(w, r, b, a)
+	w.generation = g
+	return g, err
 }
 
 // open returns what the server serves, unless it takes no work.
@@ -160,6 +172,7 @@ func (s *Server) whole(w *response, g *generation, body func(ending) any) error 
 		return err
 	}
 	s.answers.keep(g.ask.agent, answerText(string(g.answer), g.calls, true), g.exact())
+	g.describe(w.Header())
 	w.Header().Set(serverTiming, g.timing(true))
 	return writeJSON(w, http.StatusOK, body(e))
 }
@@ -167,20 +180,28 @@ func (s *Server) whole(w *response, g *generation, body func(ending) any) error 
 // A stream is a sink that writes an answer to the client in the form of one of the APIs.
 type stream interface {
 	sink
-	open(*generation) // the head of the response and what comes before the first piece
+	open(*generation) // what comes before the first piece
 	flush()
 	finish(ending) // of a complete answer only
 	failed() bool  // the client is gone
 }
 
-// stream answers token by token. The response's head goes out with the first token: until then a failure still has a
-// status of its own. Tokens that are there already go out together, so that a slow client costs no more than a fast one.
+// stream answers token by token. The response's head goes out with the first token, until which a failure still has a
+// status of its own, unless that takes so long that the client must hear something. Tokens that are there already go out
+// together, so that a slow client costs no more than a fast one.
 func (s *Server) stream(w *response, g *generation, out stream) error {
 	g.out = out
-	for t := range g.tokens() {
-		if w.status == 0 {
+	begun := false
+	begin := func() {
+		if !begun {
+			begun = true
+			g.describe(w.Header()) // too late where idle sent the head
+			w.head(g.timing(false))
 			out.open(g)
 		}
+	}
+	for t := range g.tokens() {
+		begin()
 		g.take(t)
 		if !g.waiting() {
 			out.flush()
@@ -189,16 +210,14 @@ func (s *Server) stream(w *response, g *generation, out stream) error {
 			return context.Canceled // net/http ends the request's own context only later
 		}
 	}
-	if w.status != 0 {
+	if begun {
 		g.end()
 	}
 	e, err := g.finish()
 	if err != nil {
 		return err
 	}
-	if w.status == 0 {
-		out.open(g)
-	}
+	begin()
 	out.finish(e)
 	s.answers.keep(g.ask.agent, answerText(string(g.answer), g.calls, true), g.exact())
 	w.Header().Set(serverTiming, g.timing(true))

@@ -55,26 +55,30 @@ func (q *completionRequest) ask(defaultMax int) (*ask, error) {
 
 // completions serves POST /v1/completions.
 func (s *Server) completions(w *response, r *http.Request) error {
-	q := new(completionRequest)
-	g, err := s.begin(w, r, q, &q.Model, &q.SessionID, func() (*ask, error) { return q.ask(s.cfg.MaxTokens) })
+	g, err := s.begin(w, r, new(completionRequest))
 	if err != nil {
 		return err
 	}
 	defer g.cancel()
+	return s.completionAnswer(w, g)
+}
+
+func (s *Server) completionAnswer(w *response, g *generation) error {
 	id := newID("cmpl-")
 	if g.ask.stream {
-		return s.stream(w, g, &textEvents{events: newEvents(w, "text_completion", id, s.cfg.Model, g.ask.usage), logprobs: g.likely >= 0})
+		return s.stream(w, g, &textEvents{events: s.newEvents(w, "text_completion", id, g.ask.usage), logprobs: g.likely >= 0})
 	}
-	return s.whole(w, g, func(e ending) any { return newTextCompletion(id, s.cfg.Model, g, e) })
+	return s.whole(w, g, func(e ending) any { return s.newTextCompletion(id, g, e) })
 }
 
 type textCompletion struct {
-	ID      string       `json:"id"`
-	Object  string       `json:"object"`
-	Created int64        `json:"created"`
-	Model   string       `json:"model"`
-	Choices []textChoice `json:"choices"`
-	Usage   usage        `json:"usage"`
+	ID          string       `json:"id"`
+	Object      string       `json:"object"`
+	Created     int64        `json:"created"`
+	Model       string       `json:"model"`
+	Fingerprint string       `json:"system_fingerprint,omitempty"`
+	Choices     []textChoice `json:"choices"`
+	Usage       usage        `json:"usage"`
 }
 
 type textChoice struct {
@@ -92,13 +96,14 @@ type textLogprobs struct {
 	TextOffset    []int                `json:"text_offset"` // bytes from the beginning of the answer
 }
 
-func newTextCompletion(id, model string, g *generation, e ending) textCompletion {
+func (s *Server) newTextCompletion(id string, g *generation, e ending) textCompletion {
 	choice := textChoice{Text: string(g.answer), FinishReason: e.reason}
 	if g.likely >= 0 {
 		offset := 0
-		choice.Logprobs = newTextLogprobs(g.probs, &offset)
+		choice.Logprobs = newTextLogprobs(g.given(), &offset)
 	}
-	return textCompletion{ID: id, Object: "text_completion", Created: time.Now().Unix(), Model: model, Choices: []textChoice{choice}, Usage: e.usage}
+	return textCompletion{ID: id, Object: "text_completion", Created: time.Now().Unix(), Model: s.cfg.Model, Fingerprint: s.fingerprint(),
+		Choices: []textChoice{choice}, Usage: e.usage}
 }
 
 // newTextLogprobs moves offset past the tokens.
@@ -128,7 +133,7 @@ type textEvents struct {
 	offset   int
 }
 
-func (e *textEvents) open(g *generation) { e.w.head(g.timing(false)) }
+func (e *textEvents) open(*generation) {}
 
 func (e *textEvents) text(b []byte, probs []tokenProbs) {
 	e.begin(`{"index":0,"text":`)

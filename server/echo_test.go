@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -151,8 +152,15 @@ func (m *echoModel) CopyKV(dst, src, tokens int) error {
 	copy(m.kv[dst][:tokens], m.kv[src][:tokens])
 	return nil
 }
-func (m *echoModel) ReadKV(block, tokens int, dst []byte) error  { return errors.ErrUnsupported }
-func (m *echoModel) WriteKV(block, tokens int, src []byte) error { return errors.ErrUnsupported }
+func (m *echoModel) ReadKV(block, tokens int, dst []byte) error {
+	_, err := binary.Encode(dst, binary.LittleEndian, m.kv[block][:tokens])
+	return err
+}
+
+func (m *echoModel) WriteKV(block, tokens int, src []byte) error {
+	_, err := binary.Decode(src, binary.LittleEndian, m.kv[block][:tokens])
+	return err
+}
 
 // start returns a ready server over the model, closed with the test.
 func start(t testing.TB, cfg Config, ec engine.Config, text Text) (*Server, *engine.Engine) {

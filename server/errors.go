@@ -71,6 +71,18 @@ func classify(err error) *apiError {
 		return &apiError{status: 429, kind: "rate_limit_error", code: "queue_full", message: err.Error(), retry: max(queue.RetryAfter, time.Second)}
 	case errors.As(err, &agent):
 		return &apiError{status: 429, kind: "rate_limit_error", code: "agent_busy", message: err.Error(), retry: max(agent.RetryAfter, time.Second)}
+	case errors.Is(err, engine.ErrNoMemory):
+		return &apiError{status: 404, kind: "invalid_request_error", code: "agent_not_found", param: "agent_id", message: err.Error()}
+	case errors.Is(err, engine.ErrExists):
+		return &apiError{status: 409, kind: "conflict", code: "agent_exists", param: "agent_id", message: err.Error(), never: true}
+	case errors.Is(err, engine.ErrNoDir):
+		return &apiError{status: 400, kind: "invalid_request_error", code: "agents_not_kept", message: "agents are not kept on disk here; start the server with -agents-dir"}
+	case errors.Is(err, engine.ErrOtherModel):
+		return &apiError{status: 409, kind: "conflict", code: "model_changed", message: err.Error(), never: true}
+	case errors.Is(err, engine.ErrCorrupt):
+		return &apiError{status: 400, kind: "invalid_request_error", code: "invalid_memory", message: err.Error()}
+	case errors.Is(err, engine.ErrNoRoom):
+		return &apiError{status: 413, kind: "invalid_request_error", code: "request_too_large", message: err.Error()}
 	case errors.As(err, &tooLong):
 		return &apiError{status: 413, kind: "invalid_request_error", code: "request_too_large", message: fmt.Sprintf("the body is larger than %d bytes", tooLong.Limit)}
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"net/http"
+	"strconv"
 	"time"
 
 	"loadstone/engine"
@@ -25,19 +27,19 @@ type generation struct {
 	came time.Time // when the request did
 	last time.Time // when the last token did
 
-	queue, prefill time.Duration // known with the first token
-	cached         int           // the same
-	result         engine.Result // known after finish
-	ids            []int32       // every token so far
-	answer         []byte        // all the text so far
-	calls          []toolCall    // all the tool calls so far; the last may be half
-	probs          []tokenProbs  // of the answer's tokens, where they are wanted
-	told           int           // how many of them the sink has
-	scratch        []byte
+	start   engine.Start  // known with the first token
+	result  engine.Result // known after finish
+	ids     []int32       // every token so far
+	answer  []byte        // all the text so far
+	calls   []toolCall    // all the tool calls so far; the last may be half
+	probs   []tokenProbs  // of the answer's tokens, where they are wanted
+	told    int           // how many of them have had their text given
+	scratch []byte
 }
 
 // A sink takes an answer piece by piece, whole characters in each.
 type sink interface {
+	idle() // nothing came for a while
 	text(b []byte, probs []tokenProbs)
 	call(index int, id, name string)
 	arguments(index int, b []byte) // of the call that began last
@@ -60,6 +62,12 @@ type tokenProbs struct {
 func (g *generation) tokens() iter.Seq[engine.Token] {
 	return func(yield func(engine.Token) bool) {
 		tokens := g.stream.Tokens()
+		var tick <-chan time.Time
+		if g.out != nil {
+			ticker := time.NewTicker(keepAlive)
+			defer ticker.Stop()
+			tick = ticker.C
+		}
 		for !g.split.text.stopped {
 			select {
 			case t, ok := <-tokens:
@@ -70,6 +78,10 @@ func (g *generation) tokens() iter.Seq[engine.Token] {
 				if !yield(t) {
 					return
 				}
+			case now := <-tick:
+				if now.Sub(g.last) >= keepAlive {
+					g.out.idle()
+				}
 			case <-g.client.Done():
 				return
 			}
@@ -79,8 +91,8 @@ func (g *generation) tokens() iter.Seq[engine.Token] {
 
 func (g *generation) observe(t engine.Token) {
 	now := time.Now()
-	if len(g.ids) == 0 {
-		g.queue, g.prefill, g.cached = t.Queue, t.Prefill, t.CachedTokens
+	if t.Start != nil {
+		g.start = *t.Start
 		g.metrics.ttft.observe(now.Sub(g.came))
 		g.metrics.queue.observe(t.Queue)
 	} else {
@@ -110,8 +122,8 @@ func (g *generation) onText(b []byte) {
 	g.answer = append(g.answer, b...)
 	if g.out != nil {
 		g.out.text(b, g.probs[g.told:])
-		g.told = len(g.probs)
 	}
+	g.told = len(g.probs)
 }
 
 func (g *generation) onCall(name string) {
@@ -170,7 +182,7 @@ func (g *generation) finish() (ending, error) {
 		}
 	}
 	g.result = g.stream.Result()
-	g.queue, g.prefill, g.cached = g.result.Queue, g.result.Prefill, g.result.CachedTokens
+	g.start = g.result.Start
 	e := ending{reason: string(g.result.Finish), usage: g.usage()}
 	switch {
 	case g.split.text.stopped:
@@ -209,15 +221,38 @@ func (g *generation) usage() usage {
 		PromptTokens:     prompt,
 		CompletionTokens: output,
 		TotalTokens:      prompt + output,
-		Details:          promptDetails{CachedTokens: g.result.CachedTokens, Miss: g.result.Miss},
+		Details:          newPromptDetails(g.start),
 	}
 }
 
-// timing is the value of Server-Timing: the first two parts while the answer goes on, all three afterwards.
+// given are the log-probabilities of the tokens whose text was given: none of a stop string or of a call.
+func (g *generation) given() []tokenProbs {
+	if g.split.text.stopped || len(g.calls) > 0 {
+		return g.probs[:g.told]
+	}
+	return g.probs
+}
+
+// timing is the value of Server-Timing: what is known while the answer goes on, and all of it afterwards.
 func (g *generation) timing(done bool) string {
-	v := "queue;dur=" + milliseconds(g.queue) + ", prefill;dur=" + milliseconds(g.prefill)
+	v := "queue;dur=" + milliseconds(g.start.Queue) + ", prefill;dur=" + milliseconds(g.start.Prefill)
+	if g.start.Restore > 0 {
+		v += ", restore;dur=" + milliseconds(g.start.Restore)
+	}
 	if done {
 		v += ", decode;dur=" + milliseconds(g.result.Decode)
 	}
 	return v
+}
+
+// describe says what the cache was worth to the prompt, for clients of APIs whose usage has no place for it.
+func (g *generation) describe(h http.Header) {
+	h.Set("X-Cache-Tier", g.start.Tier)
+	h.Set("X-Cached-Tokens", strconv.Itoa(g.start.CachedTokens))
+	if g.start.Miss != "" {
+		h.Set("X-Cache-Miss", g.start.Miss)
+	}
+	if g.start.RestoredBytes > 0 {
+		h.Set("X-Restored-Bytes", strconv.FormatInt(g.start.RestoredBytes, 10))
+	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ type response struct {
 	status    int       // as sent, 0 before
 	anthropic bool      // errors go out in Anthropic's envelope
 	outcome   int       // as logged where that differs from what was sent: 499, or the failure of a stream
+
+	generation *generation // nil where nothing is generated
 }
 
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -67,7 +70,9 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			if s.cfg.QuietProbes && status == http.StatusOK && isProbe(r.URL.Path) {
 				return
 			}
-			s.access.Printf("REQUEST: %s %s STATUS: %d LATENCY: %sms", r.Method, r.URL.EscapedPath(), status, milliseconds(elapsed))
+			if s.cfg.AccessLog.Enabled(r.Context(), slog.LevelInfo) {
+				s.access(x, r.Method, r.URL.EscapedPath(), route(r), status, float64(elapsed)/float64(time.Millisecond))
+			}
 		}()
 		next.ServeHTTP(x, r)
 	})

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"loadstone/engine"
 )
 
 // metrics holds what the server counts itself; what the engine counts is read from its Stats at each scrape.
@@ -19,6 +17,7 @@ type metrics struct {
 	ttft, interToken, queue *histogram
 	durations               map[string]*histogram     // by route; never written after newMetrics
 	rejects                 map[string]*atomic.Uint64 // by reason; never written after newMetrics
+	panics                  atomic.Uint64
 
 	mu       sync.Mutex
 	requests map[requestKey]uint64
@@ -106,46 +105,8 @@ func (m *metrics) append(b []byte) []byte {
 	for _, reason := range refusals {
 		b = appendSample(b, `loadstone_rejects_total{reason="`+reason+`"}`, float64(m.rejects[reason].Load()))
 	}
-	return b
-}
-
-func appendStats(b []byte, st engine.Stats) []byte {
-	b = appendHead(b, "loadstone_pool_blocks", "gauge", "KV blocks: used by running requests, cached and evictable, free.")
-	b = appendSample(b, `loadstone_pool_blocks{state="used"}`, float64(st.Used))
-	b = appendSample(b, `loadstone_pool_blocks{state="cached"}`, float64(st.Cached))
-	b = appendSample(b, `loadstone_pool_blocks{state="free"}`, float64(st.Free))
-	peak := 0.0
-	if st.Blocks > 0 {
-		peak = float64(st.PeakUsed) / float64(st.Blocks)
-	}
-	for _, g := range []struct {
-		name, help string
-		value      float64
-	}{
-		{"loadstone_pool_block_tokens", "Tokens that a KV block has room for.", float64(st.BlockTokens)},
-		{"loadstone_pool_utilization_ratio", "Used blocks of all, 0 to 1; above 0.9 new work is refused.", st.Utilization()},
-		{"loadstone_pool_peak_utilization_ratio", "The highest it has been.", peak},
-		{"loadstone_queue_depth", "Requests that wait.", float64(st.Queued)},
-		{"loadstone_running", "Requests in the batch.", float64(st.Running)},
-		{"loadstone_agents", "Agents with a memory in the pool.", float64(st.Agents)},
-	} {
-		b = appendHead(b, g.name, "gauge", g.help)
-		b = appendSample(b, g.name, g.value)
-	}
-	b = appendHead(b, "loadstone_tokens_total", "counter", "Tokens of prompts, those of them that were cached, tokens of answers.")
-	b = appendSample(b, `loadstone_tokens_total{kind="prompt"}`, float64(st.PromptTokens))
-	b = appendSample(b, `loadstone_tokens_total{kind="cached"}`, float64(st.CachedTokens))
-	b = appendSample(b, `loadstone_tokens_total{kind="output"}`, float64(st.OutputTokens))
-	for _, c := range []struct {
-		name, help string
-		value      uint64
-	}{
-		{"loadstone_evictions_total", "Blocks that idle memories lost.", st.Evictions},
-		{"loadstone_steps_total", "Steps of the model.", st.Steps},
-	} {
-		b = appendHead(b, c.name, "counter", c.help)
-		b = appendSample(b, c.name, float64(c.value))
-	}
+	b = appendHead(b, "loadstone_panics_total", "counter", "Requests that a bug ended with 500.")
+	b = appendSample(b, "loadstone_panics_total", float64(m.panics.Load()))
 	return b
 }
 

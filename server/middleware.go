@@ -60,6 +60,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
+			s.metrics.panics.Add(1)
 			s.log.Error("panic", "request", x.Header().Get("X-Request-ID"), "path", r.URL.EscapedPath(), "value", v, "stack", string(debug.Stack()))
 			if x.status != 0 && x.Header().Get("Content-Type") != eventStream {
 				x.outcome = http.StatusInternalServerError
@@ -70,6 +71,9 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// exposed are the headers that a page may read.
+const exposed = "Location, Request-Id, Retry-After, Server-Timing, X-Cache-Miss, X-Cache-Tier, X-Cached-Tokens, X-Request-ID, X-Request-Latency-Ms, X-Restored-Bytes, X-Should-Retry"
 
 // cors lets pages of the allowed origins read the answers; others, and programs, are not concerned. Pages served from
 // this machine's loopback addresses are always allowed, any other origin must be configured: a server without a key
@@ -82,11 +86,11 @@ func cors(allowed []string, next http.Handler) http.Handler {
 		ok := origin != "" && (isLoopback(origin) || slices.Contains(allowed, origin) || slices.Contains(allowed, "*"))
 		if ok {
 			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Expose-Headers", "Retry-After, Server-Timing, X-Request-ID, X-Request-Latency-Ms")
+			h.Set("Access-Control-Expose-Headers", exposed)
 		}
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			if ok {
-				h.Set("Access-Control-Allow-Methods", "GET, POST")
+				h.Set("Access-Control-Allow-Methods", "DELETE, GET, POST")
 				h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
 				h.Set("Access-Control-Max-Age", "600")
 			}
@@ -122,6 +126,10 @@ func isLoopback(origin string) bool {
 // limitBody bounds a body in size and in time, also where no handler reads it: net/http does, after the answer.
 func limitBody(limit int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == importPath {
+			next.ServeHTTP(w, r) // has its own bounds
+			return
+		}
 		if r.ContentLength != 0 {
 			w.(*response).control.SetReadDeadline(time.Now().Add(bodyTimeout))
 		}

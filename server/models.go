@@ -37,6 +37,16 @@ func (s *Server) model(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, s.info())
 }
 
+// fingerprint is OpenAI's system_fingerprint: it changes when the weights, the tokenizer or the backend do. "" where the
+// engine was given none.
+func (s *Server) fingerprint() string {
+	f := s.backend.Load().engine.Fingerprint()
+	if f == "" {
+		return ""
+	}
+	return "fp_" + f[:min(len(f), 12)]
+}
+
 func (s *Server) isServed(name string) error {
 	if name == s.cfg.Model {
 		return nil

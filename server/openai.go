@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"loadstone/engine"
 )
 
 // chatRequest is the body of POST /v1/chat/completions. A field that is not here is ignored, as the SDKs expect of a
@@ -158,12 +161,13 @@ func contentText(at string, raw json.RawMessage, mayBeNull bool) (string, error)
 
 // completion is the answer to a chat that does not stream.
 type completion struct {
-	ID      string             `json:"id"`
-	Object  string             `json:"object"`
-	Created int64              `json:"created"`
-	Model   string             `json:"model"`
-	Choices []completionChoice `json:"choices"`
-	Usage   usage              `json:"usage"`
+	ID          string             `json:"id"`
+	Object      string             `json:"object"`
+	Created     int64              `json:"created"`
+	Model       string             `json:"model"`
+	Fingerprint string             `json:"system_fingerprint,omitempty"` // of all that an answer depends on beside the request
+	Choices     []completionChoice `json:"choices"`
+	Usage       usage              `json:"usage"`
 }
 
 type completionChoice struct {
@@ -177,7 +181,7 @@ type completionChoice struct {
 	FinishReason string        `json:"finish_reason"`
 }
 
-func newCompletion(id, model string, g *generation, e ending) completion {
+func (s *Server) newCompletion(id string, g *generation, e ending) completion {
 	choice := completionChoice{FinishReason: e.reason}
 	choice.Message.Role = "assistant"
 	if len(g.answer) > 0 || len(g.calls) == 0 {
@@ -189,9 +193,9 @@ func newCompletion(id, model string, g *generation, e ending) completion {
 		choice.Message.ToolCalls = append(choice.Message.ToolCalls, w)
 	}
 	if g.likely >= 0 {
-		choice.Logprobs = newChatLogprobs(g.probs)
+		choice.Logprobs = newChatLogprobs(g.given())
 	}
-	return completion{ID: id, Object: "chat.completion", Created: time.Now().Unix(), Model: model,
+	return completion{ID: id, Object: "chat.completion", Created: time.Now().Unix(), Model: s.cfg.Model, Fingerprint: s.fingerprint(),
 		Choices: []completionChoice{choice}, Usage: e.usage}
 }
 
@@ -235,7 +239,16 @@ type usage struct {
 	Details          promptDetails `json:"prompt_tokens_details"`
 }
 
+// promptDetails says, beyond OpenAI's cached_tokens, what the cache was worth to this prompt.
 type promptDetails struct {
-	CachedTokens int    `json:"cached_tokens"`
-	Miss         string `json:"miss,omitempty"` // extension: why the rest was not cached
+	CachedTokens  int     `json:"cached_tokens"`
+	Tier          string  `json:"tier,omitempty"` // hot, warm or cold
+	Miss          string  `json:"miss,omitempty"` // why the rest was not cached
+	RestoredBytes int64   `json:"restored_bytes,omitempty"`
+	RestoreMs     float64 `json:"restore_ms,omitempty"`
+}
+
+func newPromptDetails(s engine.Start) promptDetails {
+	ms := math.Round(s.Restore.Seconds()*1e5) / 1e2
+	return promptDetails{CachedTokens: s.CachedTokens, Tier: s.Tier, Miss: s.Miss, RestoredBytes: s.RestoredBytes, RestoreMs: ms}
 }

@@ -8,10 +8,10 @@ package server
 
 import (
 	"context"
-	"io"
-	"log"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +43,7 @@ type Config struct {
 	Keys        []string     // API keys, one of which every request but health must have. None: everybody is welcome
 	Rate        int          // requests a minute that are taken, with a minute's worth at once. 0: any number
 	AgentRate   int          // the same for each agent
-	AccessLog   io.Writer    // one line a request; never a prompt, an answer or a key. nil: none
+	AccessLog   *slog.Logger // one record a request; never a prompt, an answer or a key. nil: none
 	QuietProbes bool         // no log lines for scrapes and health checks that went well
 	Log         *slog.Logger // what went wrong inside. nil: slog.Default()
 }
@@ -52,7 +52,6 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	handler  http.Handler
-	access   *log.Logger
 	log      *slog.Logger
 	started  time.Time
 	metrics  *metrics
@@ -78,14 +77,13 @@ func New(cfg Config) *Server {
 		cfg.MaxBody = 8 << 20
 	}
 	if cfg.AccessLog == nil {
-		cfg.AccessLog = io.Discard
+		cfg.AccessLog = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
 	s := &Server{
 		cfg:     cfg,
-		access:  log.New(cfg.AccessLog, "", 0),
 		log:     cfg.Log,
 		started: time.Now(),
 		answers: newAnswers(1 << 20),
@@ -134,6 +132,16 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"POST", "/v1/messages/count_tokens", s.countTokens},
 		{"GET", "/v1/models", s.models},
 		{"GET", "/v1/models/{id}", s.model},
+		{"POST", "/v1/agents", s.createAgent},
+		{"GET", "/v1/agents", s.listAgents},
+		{"GET", "/v1/agents/stats", s.agentStats},
+		{"POST", importPath, s.importAgent},
+		{"GET", "/v1/agents/{id}", s.onAgent(inspect)},
+		{"DELETE", "/v1/agents/{id}", s.deleteAgent},
+		{"POST", "/v1/agents/{id}/generate", s.generate},
+		{"POST", "/v1/agents/{id}/pin", s.onAgent((*engine.Engine).Pin)},
+		{"POST", "/v1/agents/{id}/unpin", s.onAgent((*engine.Engine).Unpin)},
+		{"GET", "/v1/agents/{id}/export", s.exportAgent},
 		{"GET", "/health/live", s.live},
 		{"GET", "/health/ready", s.ready},
 		{"GET", "/health/startup", s.startup},
@@ -141,7 +149,6 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"GET", "/metrics", s.serveMetrics},
 	}
 	mux := http.NewServeMux()
-	var paths []string
 	handle := func(pattern string, h func(*response, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			x := w.(*response)
@@ -150,19 +157,33 @@ func (s *Server) routes() (http.Handler, []string) {
 			}
 		})
 	}
+	var paths []string
 	for _, e := range table {
-		paths = append(paths, e.path)
 		handle(e.method+" "+e.path, e.handle)
-		handle(e.path, func(w *response, r *http.Request) error {
-			w.Header().Set("Allow", e.method)
-			return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
-				message: r.Method + " is not allowed on " + r.URL.Path + "; use " + e.method}
-		})
+		if !slices.Contains(paths, e.path) {
+			paths = append(paths, e.path)
+		}
 	}
-	handle("/", func(w *response, r *http.Request) error {
-		return &apiError{status: 404, kind: "invalid_request_error", code: "not_found", message: "no such path: " + r.URL.Path}
-	})
+	handle("/", func(w *response, r *http.Request) error { return noRoute(mux, w, r) })
 	return requestID(s.latency(s.recovered(cors(s.cfg.Origins, limitBody(s.cfg.MaxBody, s.authenticated(mux)))))), paths
+}
+
+// noRoute tells a path that is not there from a method that the path does not have.
+func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"DELETE", "GET", "POST"} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+			r.Pattern = pattern // for the metrics
+		}
+	}
+	if allowed == nil {
+		return &apiError{status: 404, kind: "invalid_request_error", code: "not_found", message: "no such path: " + r.URL.Path}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
+		message: r.Method + " is not allowed on " + r.URL.Path + "; use " + strings.Join(allowed, " or ")}
 }
 
 // fail answers with an error of the table. What is not the client's doing goes to the log as well.

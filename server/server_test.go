@@ -25,7 +25,7 @@ func TestDisconnect(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var log strings.Builder
 			model := &echoModel{gate: make(chan struct{})}
-			s, e := start(t, Config{AccessLog: &log}, engine.Config{Model: model}, byteText{})
+			s, e := start(t, Config{AccessLog: LineLog(&log)}, engine.Config{Model: model}, byteText{})
 			t.Cleanup(func() { close(model.gate) })
 			l := listen(t, s)
 
@@ -58,7 +58,7 @@ func TestDisconnect(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		s, _ := start(t, Config{AccessLog: &log}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&log)}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
 		l := listen(t, s)
 
 		slow := l.dial(t)
@@ -72,6 +72,46 @@ func TestSlowReader(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "STATUS: 499 LATENCY: 40000.00ms\n") {
 			t.Errorf("the client that does not read is not given up 30 s after the first token: %q", log.String())
+		}
+	})
+}
+
+// TestKeepAlive: a client that waits hears something every 15 s, before the first token and between two, in a form that
+// its SDK skips, and then gets its answer; a failure after that is an event.
+func TestKeepAlive(t *testing.T) {
+	for _, test := range []struct{ path, body, before, between, first string }{
+		{"/v1/chat/completions", say("ab", `"stream":true`), comment, comment, `"delta":{"role"`},
+		{"/v1/completions", `{"prompt":"ab","temperature":0,"stream":true}`, comment, comment, `"text":"a"`},
+		{"/v1/messages", messagesBody("ab", `"stream":true`), comment, "event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: message_start"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			model := &echoModel{delay: 40 * time.Second}
+			s, _ := start(t, Config{}, engine.Config{Model: model}, byteText{})
+			l := listen(t, s)
+			got := l.exchange(t, postTo(test.path, test.body))
+			before, after, ok := strings.Cut(got, test.first)
+			if !ok || strings.Count(before, test.before) != 2 || strings.Count(after, test.between) < 4 || !strings.Contains(after, "decode;dur=80000.00") {
+				t.Errorf("%s: %q", test.path, got)
+			}
+			model.broken = errors.New("step: out of luck")
+			if got := l.exchange(t, postTo(test.path, test.body)); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "out of luck") {
+				t.Errorf("%s that fails: %q", test.path, got)
+			}
+		})
+	}
+}
+
+// TestAccessLog: every attribute a record has, and none of what was said.
+func TestAccessLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s, _ := start(t, Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)), Keys: []string{"sk-1"}}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, byteText{})
+		listen(t, s).exchange(t, post(say("a secret"), "X-Agent-ID: ada", "X-Request-ID: r1", "X-Api-Key: sk-1"))
+		synctest.Wait()
+		want := "time=2000-01-01T00:00:00.009Z level=INFO msg=request method=POST path=/v1/chat/completions status=200 latency_ms=9 route=/v1/chat/completions request=r1" +
+			" agent=ada stream=false tier=cold miss=new_agent prompt_tokens=13 cached_tokens=0 output_tokens=8 queue=0s prefill=1ms\n"
+		if log.String() != want {
+			t.Errorf("log %q, want %q", log.String(), want)
 		}
 	})
 }
@@ -117,7 +157,7 @@ func TestFailureWithinStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
 		model := &echoModel{delay: time.Second, broken: errors.New("step: out of luck"), from: 17}
-		s, _ := start(t, Config{AccessLog: &log, Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: model}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: model}, byteText{})
 		l := listen(t, s)
 		got := l.exchange(t, post(say("0123456789", `"stream":true`), "X-Request-ID: r1"))
 		synctest.Wait()
@@ -148,7 +188,7 @@ func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
 		text := &panicText{}
-		s, e := start(t, Config{AccessLog: &log, Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
+		s, e := start(t, Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
 		l := listen(t, s)
 		got := l.exchange(t, post(say("hello"), "X-Request-ID: r1"))
 		if !strings.HasPrefix(got, "HTTP/1.1 500 ") || !strings.Contains(got, "X-Should-Retry: false\r\n") || !strings.Contains(got, `"code":"internal_error"`) {

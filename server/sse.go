@@ -21,12 +21,15 @@ type events struct {
 	err   error // the first one of a write or flush: the client is gone
 }
 
-func newEvents(w *response, object, id, model string, usage bool) *events {
+func (s *Server) newEvents(w *response, object, id string, usage bool) *events {
 	b := appendString([]byte(`data: {"id":`), id)
 	b = appendString(append(b, `,"object":`...), object)
 	b = append(b, `,"created":`...)
 	b = strconv.AppendInt(b, time.Now().Unix(), 10)
-	b = appendString(append(b, `,"model":`...), model)
+	b = appendString(append(b, `,"model":`...), s.cfg.Model)
+	if f := s.fingerprint(); f != "" {
+		b = appendString(append(b, `,"system_fingerprint":`...), f)
+	}
 	b = append(b, `,"choices":[`...)
 	tail := "]}\n\n"
 	if usage {
@@ -35,15 +38,33 @@ func newEvents(w *response, object, id, model string, usage bool) *events {
 	return &events{w: w, head: string(b), tail: tail, usage: usage}
 }
 
-// head sends the head of a stream's response and announces its trailers.
+// head sends the head of a stream's response, unless it is out, and announces its trailers.
 func (w *response) head(timing string) {
+	if w.status != 0 {
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // or nginx holds the tokens back
 	h.Set("Trailer", trailerTotal+", "+serverTiming)
-	h.Set(serverTiming, timing)
+	if timing != "" {
+		h.Set(serverTiming, timing)
+	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// keepAlive is how long a client may hear nothing. Proxies and clients give up after 30 s or more.
+const keepAlive = 15 * time.Second
+
+// comment is a line that every reader of event streams skips.
+const comment = ": still at it\n\n"
+
+func (e *events) idle() {
+	e.w.head("")
+	e.buf = append(e.buf[:0], comment...)
+	e.send()
+	e.flush()
 }
 
 // begin starts a frame, which end sends.
@@ -96,8 +117,7 @@ type chatEvents struct {
 	logprobs bool
 }
 
-func (e *chatEvents) open(g *generation) {
-	e.w.head(g.timing(false))
+func (e *chatEvents) open(*generation) {
 	e.begin(`{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}`)
 	e.end("")
 }

@@ -28,7 +28,7 @@ var volatile = []struct {
 	pattern *regexp.Regexp
 	with    string
 }{
-	{regexp.MustCompile(`\b(chatcmpl-|cmpl-|req_|msg_|call_)[A-Z2-7]{26}`), "${1}ID"},
+	{regexp.MustCompile(`\b(chatcmpl-|cmpl-|req_|msg_|call_|agent_)[A-Z2-7]{26}`), "${1}ID"},
 	{regexp.MustCompile(`(?m)^((?:process|go)_\w+) .*$`), "$1 N"},
 	{regexp.MustCompile(`Content-Length: \d{4,}`), "Content-Length: N"}, // of the metrics
 	{regexp.MustCompile(`\r\n`), "\n"},
@@ -74,7 +74,7 @@ func (tr *transcript) check(t *testing.T, name string) {
 func TestWireChat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: &tr.log}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "an answer in one piece", post(say("Hi!", `"model":"echo"`)))
 		tr.exchange(t, l, "a stream; 🙂 is four tokens", post(say("Hi 🙂", `"stream":true`)))
@@ -93,7 +93,7 @@ func TestWireChat(t *testing.T) {
 func TestWireRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: &tr.log, Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "models", get("/v1/models"))
 		tr.exchange(t, l, "one model", get("/v1/models/echo"))
@@ -115,7 +115,7 @@ func TestWireErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
 		model := &echoModel{delay: time.Millisecond}
-		s, _ := start(t, Config{AccessLog: &tr.log, MaxBody: 300}, engine.Config{Model: model, KVBytes: 4 * 32 * 64}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), MaxBody: 300}, engine.Config{Model: model, KVBytes: 4 * 32 * 64}, byteText{})
 		l := listen(t, s)
 		message := func(m string) string { return post(`{"messages":[` + m + `]}`) }
 		for _, e := range []struct{ what, request string }{
@@ -171,7 +171,7 @@ func TestWireStates(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		s := newTestServer(Config{AccessLog: &tr.log})
+		s := newTestServer(Config{AccessLog: LineLog(&tr.log)})
 		l := listen(t, s)
 		tiers := func(state string) {
 			for _, path := range []string{"/health/live", "/health/startup", "/health/ready"} {

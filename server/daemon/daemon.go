@@ -75,7 +75,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			Keys:        keys,
 			Rate:        o.rate,
 			AgentRate:   o.agentRate,
-			AccessLog:   access,
+			AccessLog:   accessLogger(access, o.accessFormat),
 			QuietProbes: o.quiet,
 			Log:         log,
 		}),
@@ -186,6 +186,20 @@ func openAccessLog(name string, stderr io.Writer) (io.Writer, func() error, erro
 		return nil, nil, err
 	}
 	return f, f.Close, nil
+}
+
+// accessLogger writes a record a line in one of the formats; nil where nothing is to be written.
+func accessLogger(w io.Writer, format string) *slog.Logger {
+	switch {
+	case w == nil:
+		return nil
+	case format == "json":
+		return slog.New(slog.NewJSONHandler(w, nil))
+	case format == "text":
+		return slog.New(slog.NewTextHandler(w, nil))
+	default:
+		return server.LineLog(w)
+	}
 }
 
 func splitList(s string) []string {

@@ -254,6 +254,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-backend", "cuda"}, `unknown backend "cuda"; want auto, ref or metal`},
 		{[]string{"-kv-bytes", "3XB"}, "want a number of bytes, or one with KiB, MiB or GiB"},
 		{[]string{"-max-batch", "0"}, "-max-batch is 0; want at least 1"},
+		{[]string{"-access-format", "xml"}, `unknown -access-format "xml"; want line, text or json`},
 		{[]string{"-rate", "-1"}, "-rate is -1 and -agent-rate 0; want 0 or more"},
 		{[]string{"-api-key-file", os.DevNull}, os.DevNull + " has no keys"},
 		{[]string{"-bogus"}, "flag provided but not defined: -bogus"},

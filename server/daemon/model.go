@@ -25,10 +25,8 @@ func load(src catalog.Source, backend string, cfg engine.Config) loaded {
 	if err != nil {
 		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
 	}
-	if cfg.Dir != "" {
-		if cfg.Fingerprint, err = fingerprint(src.FS, backend); err != nil {
-			return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
-		}
+	if cfg.Fingerprint, err = fingerprint(src.FS, backend); err != nil {
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
 	}
 	cfg.Model, err = open(src, backend)
 	if err != nil {

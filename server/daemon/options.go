@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,24 +17,27 @@ import (
 
 // options are the command line.
 type options struct {
-	addr      string
-	model     string
-	backend   string
-	engine    engine.Config // all but the model
-	accessLog string
-	quiet     bool
-	origins   string
-	keyFile   string
-	rate      int
-	agentRate int
-	drain     time.Duration
-	version   bool
+	addr         string
+	model        string
+	backend      string
+	engine       engine.Config // all but the model
+	accessLog    string
+	accessFormat string
+	quiet        bool
+	origins      string
+	keyFile      string
+	rate         int
+	agentRate    int
+	drain        time.Duration
+	version      bool
 }
 
 const usage = `Serves one model over the OpenAI and Anthropic APIs, until SIGTERM or an interrupt; a second signal exits at once.
 
   POST /v1/chat/completions    POST /v1/completions    POST /v1/messages    POST /v1/messages/count_tokens
-  GET /v1/models               GET /metrics            GET /health/live|ready|startup
+  GET /v1/models               GET /metrics            GET /health/live|ready|startup      GET / (status page)
+  POST and GET /v1/agents      GET and DELETE /v1/agents/ID      POST /v1/agents/ID/generate|pin|unpin
+  GET /v1/agents/stats         GET /v1/agents/ID/export          POST /v1/agents/import
 
 `
 
@@ -57,6 +61,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk", "`size` that agents' memories may take on disk; the longest unused go first")
 	f.DurationVar(&o.engine.TTL, "agents-ttl", 0, "after how long an unused memory is deleted; 0 is never")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
+	f.StringVar(&o.accessFormat, "access-format", "line", "`form` of the access log: line, as 'loadstone logs' reads it; text or json, with agents and token counts, never a prompt")
 	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes and health checks that went well")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
 	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
@@ -92,6 +97,9 @@ func (o *options) check(rest []string) error {
 		}
 	default:
 		return fmt.Errorf("unknown backend %q; want auto, ref or metal", o.backend)
+	}
+	if !slices.Contains([]string{"line", "text", "json"}, o.accessFormat) {
+		return fmt.Errorf("unknown -access-format %q; want line, text or json", o.accessFormat)
 	}
 	for _, n := range []struct {
 		flag  string

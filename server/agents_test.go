@@ -1,0 +1,223 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"loadstone/engine"
+)
+
+func del(path string, headers ...string) string {
+	return strings.Replace(get(path, headers...), "GET", "DELETE", 1)
+}
+
+func TestWireAgents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr transcript
+		s, e := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}, Dir: t.TempDir(), Fingerprint: "0123456789abcdef"}, byteText{})
+		defer e.Close()
+		l := listen(t, s)
+		ada := func(body string) string { return postTo("/v1/agents/ada/generate", body) }
+		tr.exchange(t, l, "nobody is there", get("/v1/agents"))
+		tr.exchange(t, l, "nobody can be asked", ada(say("Hello")))
+		tr.exchange(t, l, "create", postTo("/v1/agents", `{"agent_id":"ada"}`))
+		tr.exchange(t, l, "create again", postTo("/v1/agents", `{"agent_id":"ada"}`))
+		tr.exchange(t, l, "create without a name", postTo("/v1/agents", `{}`))
+		tr.exchange(t, l, "a name that is none", postTo("/v1/agents", `{"agent_id":"a/b"}`))
+		tr.exchange(t, l, "a name that is a path", postTo("/v1/agents", `{"agent_id":"stats"}`))
+		tr.exchange(t, l, "inspect", get("/v1/agents/ada"))
+		tr.exchange(t, l, "the first turn, another header notwithstanding", postTo("/v1/agents/ada/generate", say("Hello, who is there?"), "X-Agent-ID: bob"))
+		tr.exchange(t, l, "inspect what is in the pool", get("/v1/agents/ada"))
+		tr.exchange(t, l, "the second turn, as a stream", ada(`{"messages":[{"role":"user","content":"Hello, who is there?"},{"role":"assistant","content":"Hello, who is there?"},{"role":"user","content":"Me"}],"stream":true}`))
+		tr.exchange(t, l, "a text to continue", ada(`{"prompt":"Once","temperature":0}`))
+		tr.exchange(t, l, "both", ada(`{"prompt":"Once","messages":[]}`))
+		tr.exchange(t, l, "neither", ada(`{}`))
+		tr.exchange(t, l, "pin, which saves", postTo("/v1/agents/ada/pin", ""))
+		tr.exchange(t, l, "the newest of them", get("/v1/agents?sort=recent&limit=1"))
+		tr.exchange(t, l, "all but the first", get("/v1/agents?after=ada"))
+		tr.exchange(t, l, "a limit", get("/v1/agents?limit=0"))
+		tr.exchange(t, l, "in numbers", get("/v1/agents/stats"))
+		tr.exchange(t, l, "unpin", postTo("/v1/agents/ada/unpin", ""))
+		tr.exchange(t, l, "delete", del("/v1/agents/ada"))
+		tr.exchange(t, l, "delete again", del("/v1/agents/ada"))
+		tr.exchange(t, l, "export of nobody", get("/v1/agents/ada/export"))
+		tr.exchange(t, l, "import of nothing", postTo("/v1/agents/import", ""))
+		tr.exchange(t, l, "import of something else", postTo("/v1/agents/import", strings.Repeat("x", 100)))
+		tr.exchange(t, l, "a wrong method", get("/v1/agents/ada/generate"))
+		tr.exchange(t, l, "another", del("/v1/agents"))
+		tr.check(t, "agents")
+	})
+}
+
+// TestAgentsWithoutDisk: what needs the disk says so, everything else works.
+func TestAgentsWithoutDisk(t *testing.T) {
+	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+	l := listen(t, s)
+	for _, test := range []struct{ request, status, want string }{
+		{postTo("/v1/agents", `{"agent_id":"ada"}`), "400", "start the server with -agents-dir"},
+		{postTo("/v1/agents/ada/generate", say("hi")), "200", `"content":"hi"`},
+		{get("/v1/agents/ada"), "200", `"tier":"hot","tokens":9,`},
+		{postTo("/v1/agents/ada/pin", ""), "400", `"code":"agents_not_kept"`},
+		{get("/v1/agents/ada/export"), "400", `"code":"agents_not_kept"`},
+		{get("/v1/agents"), "200", `"agent_id":"ada"`},
+		{del("/v1/agents/ada"), "204", ""},
+		{get("/v1/agents/ada"), "404", `"code":"agent_not_found"`},
+	} {
+		got := l.exchange(t, test.request)
+		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+" ") || !strings.Contains(got, test.want) {
+			t.Errorf("%.40q: %q, want %s and %s", test.request, got, test.status, test.want)
+		}
+	}
+}
+
+// TestMove: an agent goes from one server to another as a file, and its next turn there computes only what is new.
+func TestMove(t *testing.T) {
+	serve := func(fingerprint string) string {
+		s, _ := start(t, Config{MaxBody: 1 << 10}, engine.Config{Model: &echoModel{}, Dir: t.TempDir(), Fingerprint: fingerprint}, byteText{})
+		hs := httptest.NewServer(s)
+		t.Cleanup(hs.Close)
+		return hs.URL
+	}
+	do := func(method, url string, body []byte) (int, []byte) {
+		t.Helper()
+		r, err := http.NewRequest(method, url, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, b.Bytes()
+	}
+	here, there, other := serve("a"), serve("a"), serve("b")
+	text := strings.Repeat("long ", 100)
+	if status, b := do("POST", here+"/v1/agents", []byte(`{"agent_id":"ada"}`)); status != 201 {
+		t.Fatalf("create: %d %s", status, b)
+	}
+	if status, b := do("POST", here+"/v1/agents/ada/generate", []byte(say(text, `"max_tokens":600`))); status != 200 {
+		t.Fatalf("generate: %d %s", status, b)
+	}
+	status, file := do("GET", here+"/v1/agents/ada/export", nil)
+	if status != 200 || len(file) < 4<<10 {
+		t.Fatalf("export: %d, %d bytes", status, len(file))
+	}
+	if status, b := do("POST", other+"/v1/agents/import", file); status != 409 || !strings.Contains(string(b), `"code":"model_changed"`) {
+		t.Errorf("import into another model: %d %s", status, b)
+	}
+	broken := bytes.Clone(file)
+	broken[len(broken)-1]++
+	if status, b := do("POST", there+"/v1/agents/import", broken); status != 400 || !strings.Contains(string(b), `"code":"invalid_memory"`) {
+		t.Errorf("import of a broken file: %d %s", status, b)
+	}
+	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 || !strings.Contains(string(b), `"agent_id":"ada","tier":"warm"`) {
+		t.Errorf("import: %d %s", status, b)
+	}
+	next := fmt.Sprintf(`{"messages":[{"role":"user","content":%q},{"role":"user","content":"ok"}],"temperature":0}`, text)
+	_, b := do("POST", there+"/v1/agents/ada/generate", []byte(next))
+	var answer completion
+	if err := json.Unmarshal(b, &answer); err != nil {
+		t.Fatal(err)
+	}
+	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" || d.CachedTokens < 500 || d.Tier != "warm" || d.RestoredBytes < 2000 {
+		t.Errorf("the next turn: %s", b)
+	}
+}
+
+// TestIdentity: one precedence on every API.
+func TestIdentity(t *testing.T) {
+	bodies := map[string]string{
+		"/v1/chat/completions": say("hi", `"session_id":"body"`),
+		"/v1/completions":      `{"prompt":"hi","temperature":0,"session_id":"body"}`,
+		"/v1/messages":         messagesBody("hi", `"session_id":"body"`),
+	}
+	for path, body := range bodies {
+		for _, test := range []struct {
+			headers []string
+			body    string
+			want    string
+		}{
+			{[]string{"X-Session-ID: session", "X-Agent-ID: agent"}, body, "agent"},
+			{[]string{"X-Session-ID: session"}, body, "session"},
+			{nil, body, "body"},
+			{nil, strings.Replace(body, `"session_id":"body"`, `"session_id":""`, 1), ""},
+			{nil, strings.Replace(body, `"session_id":"body"`, `"user":"u","metadata":{"user_id":"v"}`, 1), ""},
+		} {
+			s, e := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+			if got := listen(t, s).exchange(t, postTo(path, test.body, test.headers...)); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+				t.Fatalf("%s: %q", path, got)
+			}
+			all, err := e.Agents()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			for _, m := range all {
+				got += m.Agent
+			}
+			if got != test.want {
+				t.Errorf("%s with %q: agent %q, want %q", path, test.headers, got, test.want)
+			}
+		}
+	}
+}
+
+// FuzzAgentRequest: any body of generate is a request of one of the two APIs, or a 400 that names itself.
+func FuzzAgentRequest(f *testing.F) {
+	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`, `{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``, `null`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(generateRequest)) })
+}
+
+// FuzzMessagesRequest: the same of Anthropic's.
+func FuzzMessagesRequest(f *testing.F) {
+	for _, body := range []string{
+		messagesBody("hi"),
+		messagesBody("hi", `"system":[{"type":"text","text":"a"}],"stop_sequences":["a"],"top_k":3,"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"f"}`),
+		`{"max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","name":"f","id":"1","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"x"}],"is_error":true}]}]}`,
+		`{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"},null]}]}`,
+		`{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null}],"mcp_servers":[1]}`,
+		`{"max_tokens":0}`, `[]`, ``, `null`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(messagesRequest)) })
+}
+
+// fuzzRequest reads a body as a server does.
+func fuzzRequest(t *testing.T, body []byte, q request) {
+	err := json.Unmarshal(body, q)
+	if err != nil {
+		err = syntaxError(err)
+	}
+	var a *ask
+	if err == nil {
+		q.named()
+		a, err = q.ask(256)
+	}
+	if err != nil {
+		var e *apiError
+		if !errors.As(err, &e) || e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body()) || !json.Valid(e.anthropicBody("r")) {
+			t.Fatalf("%q: not an error for a client: %#v", body, err)
+		}
+		return
+	}
+	if len(a.turns) == 0 && a.prompt == nil || a.maxTokens < 1 || a.sampling.Temperature < 0 || a.sampling.Temperature > 2 ||
+		a.sampling.TopP < 0 || a.sampling.TopP > 1 || a.sampling.TopK < 0 {
+		t.Fatalf("%q: accepted as %+v", body, a)
+	}
+}
