@@ -88,29 +88,25 @@ func checkTimes(r *Record, report func(check, format string, args ...any)) {
 		report("times", "the request has no outcome: %q", r.Outcome)
 	}
 	at := r.Due
-	for _, step := range append([]stamp{{"sent", r.Sent}, {"first byte", r.FirstByte}, {"first content", r.FirstContent}}, stamps(r)...) {
-		if step.at < 0 {
-			continue
+	later := func(name string, then time.Duration) bool {
+		if then >= 0 && then < at {
+			report("times", "%s at %v, before %v", name, then, at)
+			return false
 		}
-		if step.at < at {
-			report("times", "%s at %v, before %v", step.name, step.at, at)
-			return
-		}
-		at = step.at
+		at = max(at, then)
+		return true
 	}
-}
-
-type stamp struct {
-	name string
-	at   time.Duration
-}
-
-func stamps(r *Record) []stamp {
-	var all []stamp
-	for _, at := range r.Chunks {
-		all = append(all, stamp{"chunk", at})
+	ok := later("sent", r.Sent) && later("first byte", r.FirstByte)
+	if len(r.Chunks) == 0 {
+		ok = ok && later("first content", r.FirstContent)
 	}
-	return append(all, stamp{"end", r.End})
+	for i := 0; ok && i < len(r.Chunks); i++ {
+		ok = later("chunk", r.Chunks[i])
+	}
+	ok = ok && later("end", r.End)
+	if ok && len(r.Chunks) > r.Reasoning && r.FirstContent != r.Chunks[r.Reasoning] {
+		report("times", "first content at %v, and the first chunk of the answer at %v", r.FirstContent, r.Chunks[r.Reasoning])
+	}
 }
 
 func checkTokens(r *Record, report func(check, format string, args ...any)) {

@@ -189,12 +189,18 @@ func (c *Client) stream(body io.Reader, r *Record) error {
 			return false
 		}
 		v.counts(r)
-		if len(v.content) > 0 {
+		switch {
+		case len(v.content) > 0 || v.calls > 0:
 			if r.FirstContent < 0 {
 				r.FirstContent = arrival.at
 			}
 			r.Chunks = append(r.Chunks, arrival.at)
 			answer = append(answer, v.content...)
+		case len(v.reasoning) > 0:
+			if r.FirstContent < 0 {
+				r.Reasoning++
+			}
+			r.Chunks = append(r.Chunks, arrival.at)
 		}
 		if v.finish != "" {
 			r.Finish = v.finish
@@ -256,7 +262,7 @@ func (c *Client) whole(body io.Reader, r *Record) error {
 		return errors.New("answer without a finish_reason")
 	}
 	r.Answer, r.Finish, r.Outcome = string(v.content), v.finish, OK
-	if r.Answer != "" {
+	if r.Answer != "" || v.calls > 0 {
 		r.FirstContent = now
 	}
 	return nil

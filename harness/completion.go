@@ -4,18 +4,21 @@ import "bytes"
 
 // completion is an answer or a chunk of one; only what a client needs of it.
 type completion struct {
-	content []byte // of the choices' deltas or messages
-	finish  string // the last finish_reason that is not null
-	prompt  int    // usage.prompt_tokens; -1 unknown
-	output  int    // usage.completion_tokens
-	cached  int    // usage.prompt_tokens_details.cached_tokens
-	failure string // error.message, or the error itself where it is a string
-	failed  bool
+	content   []byte // of the choices' deltas or messages
+	reasoning []byte // of the same: what a model says to itself first, reasoning_content or reasoning
+	calls     int    // parts of tool calls
+	finish    string // the last finish_reason that is not null
+	prompt    int    // usage.prompt_tokens; -1 unknown
+	output    int    // usage.completion_tokens
+	cached    int    // usage.prompt_tokens_details.cached_tokens
+	failure   string // error.message, or the error itself where it is a string
+	failed    bool
 
-	// The last text that was parsed in full, and where between its quotes its content is if it has one content exactly.
+	// The last text that was parsed in full, and where between its quotes its content or reasoning is if it has just one.
 	last     []byte
 	from, to int
-	contents int
+	texts    int
+	thought  bool // that one is reasoning
 }
 
 // parse reads a completion, whose content lands in the memory of the last one.
@@ -23,11 +26,15 @@ type completion struct {
 // Note: it reads the JSON itself. Decoding with encoding/json took three quarters of the client's time, on the very
 // machine whose server is being timed. It is as strict as encoding/json, but takes keys as they are written.
 func (v *completion) parse(text []byte) error {
-	if content, ok := v.another(text); ok {
-		v.content = append(v.content[:0], content...)
+	if words, ok := v.another(text); ok {
+		if v.thought {
+			v.reasoning = append(v.reasoning[:0], words...)
+		} else {
+			v.content = append(v.content[:0], words...)
+		}
 		return nil
 	}
-	*v = completion{content: v.content[:0], last: v.last[:0], prompt: -1, output: -1, cached: -1}
+	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], last: v.last[:0], prompt: -1, output: -1, cached: -1}
 	c := cursor{text: text}
 	c.object(func(key []byte) {
 		switch string(key) {
@@ -45,7 +52,7 @@ func (v *completion) parse(text []byte) error {
 	if c.err == nil && c.at < len(text) {
 		c.fail("the end")
 	}
-	if c.err == nil && v.contents == 1 {
+	if c.err == nil && v.texts == 1 && v.calls == 0 {
 		v.last = append(v.last, text...)
 	}
 	return c.err
@@ -75,9 +82,14 @@ func (v *completion) choice(c *cursor) {
 		switch string(key) {
 		case "delta", "message":
 			c.object(func(key []byte) {
-				if string(key) == "content" {
-					v.text(c)
-				} else {
+				switch string(key) {
+				case "content":
+					v.content = v.text(c, v.content, false)
+				case "reasoning_content", "reasoning":
+					v.reasoning = v.text(c, v.reasoning, true)
+				case "tool_calls":
+					c.array(func() { v.calls++; c.skip() })
+				default:
 					c.skip()
 				}
 			})
@@ -91,15 +103,23 @@ func (v *completion) choice(c *cursor) {
 	})
 }
 
-func (v *completion) text(c *cursor) {
+// text appends the next value to dst. Only content and reasoning are taken as text alone; what is no string and not
+// content, as some servers have it in reasoning, is passed over.
+func (v *completion) text(c *cursor, dst []byte, thought bool) []byte {
 	if c.null() {
-		return
+		return dst
+	}
+	if thought && c.next() != '"' {
+		c.skip()
+		return dst
 	}
 	c.blank()
 	v.from = c.at + 1
-	v.content = c.string(v.content)
+	dst = c.string(dst)
 	v.to = c.at - 1
-	v.contents++
+	v.texts++
+	v.thought = thought
+	return dst
 }
 
 func (v *completion) usage(c *cursor) {

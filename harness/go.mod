@@ -3,6 +3,7 @@ module loadstone/harness
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // percentiles of a load that is too long to keep
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // gate: the exact U distribution, as x/perf uses it
 	github.com/anthropics/anthropic-sdk-go v1.84.0 // clients: the official clients against the server, in tests only
 	github.com/google/go-cmp v0.7.0 // tests: differences of whole values
@@ -10,6 +11,7 @@ require (
 	github.com/prometheus/client_model v0.6.3 // the types that expfmt parses into
 	github.com/prometheus/common v0.73.1 // expfmt: the parser of /metrics
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the end-to-end scripts
+	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // benchfmt, benchproc, benchmath: the format and its statistics
 	golang.org/x/term v0.47.0 // is the output a terminal, and how wide
 	gotest.tools/v3 v3.5.2 // tests: assert, and poll between processes

@@ -18,12 +18,13 @@ type Record struct {
 	Slow     bool   `json:"slow,omitempty"`   // the load read the answer slowly on purpose: its times are not the server's
 	Plan     string `json:"plan,omitempty"`   // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
 
-	Due          time.Duration   `json:"due_ns"`           // when the load plan wanted it sent: latency counts from here
-	Sent         time.Duration   `json:"sent_ns"`          // when the client began to send; Sent-Due is the client's lag
-	FirstByte    time.Duration   `json:"first_byte_ns"`    // first byte of the response's head
-	FirstContent time.Duration   `json:"first_content_ns"` // first non-empty content delta
-	Chunks       []time.Duration `json:"chunks_ns"`        // arrival of each content delta
-	End          time.Duration   `json:"end_ns"`           // end of the stream, or of the failure
+	Due          time.Duration   `json:"due_ns"`                     // when the load plan wanted it sent: latency counts from here
+	Sent         time.Duration   `json:"sent_ns"`                    // when the client began to send; Sent-Due is the client's lag
+	FirstByte    time.Duration   `json:"first_byte_ns"`              // first byte of the response's head
+	FirstContent time.Duration   `json:"first_content_ns"`           // first non-empty delta of the answer itself
+	Chunks       []time.Duration `json:"chunks_ns"`                  // arrival of each non-empty delta, of reasoning as well
+	Reasoning    int             `json:"reasoning_chunks,omitempty"` // how many of the Chunks, the first, are reasoning
+	End          time.Duration   `json:"end_ns"`                     // end of the stream, or of the failure
 
 	Outcome Outcome `json:"outcome"`
 	Status  int     `json:"status"` // HTTP status, 0 when none arrived
@@ -63,12 +64,24 @@ const (
 	Cancelled Outcome = "cancelled" // by the load plan itself
 )
 
-// TTFT is the time from due to the first content, or -1.
+// TTFT is the time from due to the first token, of reasoning or of the answer, or -1.
 func (r *Record) TTFT() time.Duration {
-	if r.FirstContent < 0 {
+	switch {
+	case r.Reasoning > 0 && len(r.Chunks) > 0:
+		return r.Chunks[0] - r.Due
+	case r.FirstContent < 0:
 		return -1
 	}
 	return r.FirstContent - r.Due
+}
+
+// perChunk is how many tokens a chunk of the answer has on average: a server that drafts tokens sends several at once.
+// Where the server counts one token more than there are chunks, or none, that is 1: an end-of-turn token has no text.
+func (r *Record) perChunk() float64 {
+	if chunks := len(r.Chunks); chunks > 0 && r.OutputTokens > chunks+1 {
+		return float64(r.OutputTokens) / float64(chunks)
+	}
+	return 1
 }
 
 // Latency is the time from due to the end.

@@ -28,8 +28,8 @@ func events(r io.Reader, each func(data []byte) bool) error {
 				return nil
 			}
 			data, has = data[:0], false
-		case bytes.HasPrefix(line, []byte("data:")):
-			value := bytes.TrimPrefix(line[len("data:"):], []byte(" "))
+		case bytes.HasPrefix(line, []byte("data:")) || string(line) == "data": // a field without a colon is empty
+			value := bytes.TrimPrefix(line[min(len("data:"), len(line)):], []byte(" "))
 			if has {
 				data = append(data, '\n')
 			}

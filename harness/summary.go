@@ -1,53 +1,9 @@
 package harness
 
 import (
-	"math"
-	"slices"
+	"maps"
 	"time"
 )
-
-// Never is the latency of a request that did not succeed: longer than any other, so that failures worsen percentiles
-// instead of leaving them.
-const Never = time.Duration(math.MaxInt64)
-
-// Dist describes a sample of durations. Percentiles are exact, by nearest rank: the p-th percentile of N sorted values is
-// value number ceil(p*N). A sample with failures in it has percentiles of Never from where they begin.
-type Dist struct {
-	N             int
-	P50, P95, P99 time.Duration
-	Min, Max      time.Duration
-	Mean          time.Duration // of the values below Never
-}
-
-// Describe makes the Dist of a sample, which it sorts in place. An empty sample has N 0 and nothing else.
-func Describe(sample []time.Duration) Dist {
-	n := len(sample)
-	if n == 0 {
-		return Dist{}
-	}
-	slices.Sort(sample)
-	d := Dist{N: n, P50: quantile(sample, 0.50), P95: quantile(sample, 0.95), P99: quantile(sample, 0.99),
-		Min: sample[0], Max: sample[n-1]}
-	var sum float64
-	finite := 0
-	for _, v := range sample {
-		if v != Never {
-			sum += float64(v)
-			finite++
-		}
-	}
-	if finite > 0 {
-		d.Mean = time.Duration(sum / float64(finite))
-	}
-	return d
-}
-
-// quantile is the nearest-rank quantile of a sorted, non-empty sample.
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	// The small subtraction keeps 0.95*20 = 19.000000000000004 from becoming rank 20.
-	rank := int(math.Ceil(q*float64(len(sorted)) - 1e-9))
-	return sorted[max(rank, 1)-1]
-}
 
 // Summary is what the records of one scenario come to.
 type Summary struct {
@@ -59,10 +15,13 @@ type Summary struct {
 
 	// What the client saw. Rejected and cancelled requests are counted apart and are in none of these; all other failures
 	// are in TTFT and E2E as Never.
-	TTFT Dist // due to first content
-	ITL  Dist // between consecutive content deltas
-	E2E  Dist // due to end
-	Lag  Dist // due to sent: the client's own share
+	TTFT    Dist // due to first token, of reasoning or of the answer
+	Content Dist // due to first token of the answer itself; N 0 where no answer had reasoning before it
+	ITL     Dist // between consecutive tokens: a gap is shared by the tokens of the chunk that ends it
+	Gap     Dist // between consecutive chunks, as they came
+	TPOT    Dist // of an answer: from first to last chunk, by tokens after the first
+	E2E     Dist // due to end
+	Lag     Dist // due to sent: the client's own share
 
 	// The answered requests, as the server timed them; Network is the client's E2E less Lag and the server's own total.
 	// N is 0 where the server says nothing.
@@ -88,53 +47,119 @@ type Summary struct {
 // Summarize makes the summary of one scenario's records. elapsed is how long its load ran and peakPool the highest pool
 // utilisation seen meanwhile, or -1.
 func Summarize(scenario string, records []Record, elapsed time.Duration, peakPool float64) Summary {
-	s := Summary{Scenario: scenario, Requests: len(records), Outcomes: map[Outcome]int{}, Elapsed: elapsed, PeakPool: peakPool}
-	var ttft, itl, e2e, lag, server, queue, prefill, decode, network []time.Duration
-	runs, reps := map[int]bool{}, map[[2]int]bool{}
-	failed := 0
+	var t Tally
 	for i := range records {
-		r := &records[i]
-		runs[r.Run], reps[[2]int{r.Run, r.Rep}] = true, true
-		s.Outcomes[r.Outcome]++
-		if r.Sent >= 0 {
-			lag = append(lag, r.Sent-r.Due)
-		}
-		switch r.Outcome {
-		case Rejected, Cancelled:
-			continue
-		case OK:
-		default:
-			failed++
-			ttft, e2e = append(ttft, Never), append(e2e, Never)
-			continue
-		}
-		e2e = append(e2e, r.Latency())
-		if t := r.TTFT(); t >= 0 { // an answer of no tokens has none
-			ttft = append(ttft, t)
-		}
-		for j := 1; j < len(r.Chunks); j++ {
-			itl = append(itl, r.Chunks[j]-r.Chunks[j-1])
-		}
-		for _, part := range []struct {
-			sample *[]time.Duration
-			v      time.Duration
-		}{{&server, r.Server.Total}, {&queue, r.Server.Queue}, {&prefill, r.Server.Prefill}, {&decode, r.Server.Decode}} {
-			if part.v >= 0 {
-				*part.sample = append(*part.sample, part.v)
-			}
-		}
-		if r.Server.Total >= 0 {
-			network = append(network, r.End-r.Sent-r.Server.Total)
-		}
-		if r.PromptTokens >= 0 {
-			s.PromptTokens += r.PromptTokens
-			s.CachedTokens += max(r.CachedTokens, 0)
-			s.OutputTokens += max(r.OutputTokens, 0)
+		t.Add(&records[i])
+	}
+	return t.Summary(scenario, elapsed, peakPool)
+}
+
+// A Tally is what a Summary is made of: it takes records one by one and keeps none of them, in memory that does not grow
+// with their number. The zero Tally is ready.
+type Tally struct {
+	ttft, content, itl, gap, tpot, e2e, lag Durations
+	server, queue, prefill, decode, network Durations
+
+	runs     map[int]bool
+	reps     map[[2]int]bool
+	outcomes map[Outcome]int
+	requests int
+	reasoned bool
+
+	promptTokens, cachedTokens, outputTokens int
+}
+
+// Add takes a record into account.
+func (t *Tally) Add(r *Record) {
+	if t.runs == nil {
+		t.runs, t.reps, t.outcomes = map[int]bool{}, map[[2]int]bool{}, map[Outcome]int{}
+	}
+	t.runs[r.Run], t.reps[[2]int{r.Run, r.Rep}] = true, true
+	t.requests++
+	t.outcomes[r.Outcome]++
+	if r.Sent >= 0 {
+		t.lag.Add(r.Sent - r.Due)
+	}
+	switch r.Outcome {
+	case OK:
+		t.answered(r)
+	case Rejected, Cancelled:
+	default:
+		t.ttft.Add(Never)
+		t.e2e.Add(Never)
+	}
+}
+
+func (t *Tally) answered(r *Record) {
+	t.e2e.Add(r.Latency())
+	if v := r.TTFT(); v >= 0 { // an answer of no tokens has none
+		t.ttft.Add(v)
+	}
+	t.reasoned = t.reasoned || r.Reasoning > 0
+	if r.FirstContent >= 0 {
+		t.content.Add(r.FirstContent - r.Due)
+	}
+	tokens := r.perChunk()
+	for j := 1; j < len(r.Chunks); j++ {
+		gap := r.Chunks[j] - r.Chunks[j-1]
+		t.gap.Add(gap)
+		t.itl.Add(time.Duration(float64(gap) / tokens))
+	}
+	if n := len(r.Chunks); n > 1 {
+		t.tpot.Add(time.Duration(float64(r.Chunks[n-1]-r.Chunks[0]) / (float64(n-1) * tokens)))
+	}
+	for _, part := range []struct {
+		sample *Durations
+		v      time.Duration
+	}{{&t.server, r.Server.Total}, {&t.queue, r.Server.Queue}, {&t.prefill, r.Server.Prefill}, {&t.decode, r.Server.Decode}} {
+		if part.v >= 0 {
+			part.sample.Add(part.v)
 		}
 	}
-	s.Runs, s.Reps = len(runs), len(reps)
-	s.TTFT, s.ITL, s.E2E, s.Lag = Describe(ttft), Describe(itl), Describe(e2e), Describe(lag)
-	s.Server, s.Queue, s.Prefill, s.Decode, s.Network = Describe(server), Describe(queue), Describe(prefill), Describe(decode), Describe(network)
+	if r.Server.Total >= 0 {
+		t.network.Add(r.End - r.Sent - r.Server.Total)
+	}
+	if r.PromptTokens >= 0 {
+		t.promptTokens += r.PromptTokens
+		t.cachedTokens += max(r.CachedTokens, 0)
+		t.outputTokens += max(r.OutputTokens, 0)
+	}
+}
+
+// Merge takes another tally's records into account.
+func (t *Tally) Merge(o *Tally) {
+	if t.runs == nil {
+		t.runs, t.reps, t.outcomes = map[int]bool{}, map[[2]int]bool{}, map[Outcome]int{}
+	}
+	maps.Copy(t.runs, o.runs)
+	maps.Copy(t.reps, o.reps)
+	for outcome, n := range o.outcomes {
+		t.outcomes[outcome] += n
+	}
+	t.requests += o.requests
+	t.reasoned = t.reasoned || o.reasoned
+	for _, pair := range [][2]*Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content}, {&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
+		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue}, {&t.prefill, &o.prefill}, {&t.decode, &o.decode},
+		{&t.network, &o.network}} {
+		pair[0].Merge(pair[1])
+	}
+	t.promptTokens += o.promptTokens
+	t.cachedTokens += o.cachedTokens
+	t.outputTokens += o.outputTokens
+}
+
+// Summary describes the records so far. elapsed is how long their load ran and peakPool the highest pool utilisation seen
+// meanwhile, or -1.
+func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64) Summary {
+	s := Summary{Scenario: scenario, Runs: len(t.runs), Reps: len(t.reps), Requests: t.requests, Outcomes: map[Outcome]int{},
+		TTFT: t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(), E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
+		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(), Decode: t.decode.Dist(), Network: t.network.Dist(),
+		Elapsed: elapsed, PeakPool: peakPool,
+		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens}
+	maps.Copy(s.Outcomes, t.outcomes)
+	if t.reasoned {
+		s.Content = t.content.Dist()
+	}
 	if elapsed > 0 {
 		s.RequestsPerSec = float64(s.Outcomes[OK]) / elapsed.Seconds()
 		s.TokensPerSec = float64(s.OutputTokens) / elapsed.Seconds()
@@ -143,6 +168,7 @@ func Summarize(scenario string, records []Record, elapsed time.Duration, peakPoo
 		s.HitRate = float64(s.CachedTokens) / float64(s.PromptTokens)
 	}
 	if s.Requests > 0 {
+		failed := s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]
 		s.ErrorRate = float64(failed) / float64(s.Requests)
 	}
 	return s

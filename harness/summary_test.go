@@ -1,31 +1,13 @@
 package harness
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"gotest.tools/v3/assert"
 )
-
-func TestDescribe(t *testing.T) {
-	var sample []time.Duration
-	for i := 100; i >= 1; i-- {
-		sample = append(sample, time.Duration(i)*ms)
-	}
-	assert.DeepEqual(t, Describe(sample), Dist{N: 100, P50: 50 * ms, P95: 95 * ms, P99: 99 * ms,
-		Min: ms, Max: 100 * ms, Mean: 50500 * time.Microsecond})
-	assert.DeepEqual(t, Describe([]time.Duration{7}), Dist{N: 1, P50: 7, P95: 7, P99: 7, Min: 7, Max: 7, Mean: 7})
-	assert.DeepEqual(t, Describe(nil), Dist{})
-	// 5 of 100 failed: the 95th percentile still is a real latency, the 96th and above are not.
-	for i := range 5 {
-		sample[99-i] = Never
-	}
-	d := Describe(sample)
-	assert.Equal(t, d.P95, 95*ms)
-	assert.Equal(t, d.P99, Never)
-	assert.Equal(t, d.Mean, 48*ms)
-}
 
 func TestSummarize(t *testing.T) {
 	unknown := ServerTiming{-1, -1, -1, -1, -1}
@@ -41,10 +23,12 @@ func TestSummarize(t *testing.T) {
 	want := Summary{
 		Scenario: "x", Runs: 2, Reps: 4, Requests: 4,
 		Outcomes: map[Outcome]int{OK: 2, Rejected: 1, Truncated: 1},
-		TTFT:     Dist{N: 3, P50: 30 * ms, P95: Never, P99: Never, Min: 10 * ms, Max: Never, Mean: 20 * ms},
-		ITL:      Dist{N: 2, P50: 2 * ms, P95: 4 * ms, P99: 4 * ms, Min: 2 * ms, Max: 4 * ms, Mean: 3 * ms},
-		E2E:      Dist{N: 3, P50: 40 * ms, P95: Never, P99: Never, Min: 20 * ms, Max: Never, Mean: 30 * ms},
-		Lag:      Dist{N: 4, P50: 0, P95: 1 * ms, P99: 1 * ms, Min: 0, Max: 1 * ms, Mean: ms / 4},
+		TTFT:     tailed(3, 30*ms, Never, 10*ms, 20*ms),
+		ITL:      tailed(2, 2*ms, 4*ms, 2*ms, 3*ms),
+		Gap:      tailed(2, 2*ms, 4*ms, 2*ms, 3*ms),
+		TPOT:     one(3 * ms),
+		E2E:      tailed(3, 40*ms, Never, 20*ms, 30*ms),
+		Lag:      tailed(4, 0, ms, 0, ms/4),
 		Server:   one(17 * ms), Queue: one(1 * ms), Prefill: one(6 * ms), Decode: one(10 * ms), Network: one(2 * ms),
 		Elapsed: 2 * time.Second, RequestsPerSec: 1, TokensPerSec: 2,
 		PromptTokens: 200, CachedTokens: 90, OutputTokens: 4,
@@ -53,4 +37,45 @@ func TestSummarize(t *testing.T) {
 	assert.Assert(t, cmp.Equal(Summarize("x", records, 2*time.Second, -1), want), cmp.Diff(want, Summarize("x", records, 2*time.Second, -1)))
 }
 
-func one(v time.Duration) Dist { return Dist{N: 1, P50: v, P95: v, P99: v, Min: v, Max: v, Mean: v} }
+// tailed is a distribution of so few values that all percentiles above the median are the largest.
+func tailed(n int, median, largest, least, mean time.Duration) Dist {
+	return Dist{N: n, P50: median, P90: largest, P95: largest, P99: largest, P999: largest, Min: least, Max: largest, Mean: mean}
+}
+
+func one(v time.Duration) Dist { return tailed(1, v, v, v, v) }
+
+// A chunk of several tokens is one gap of the stream and as many inter-token times as it has tokens; reasoning is the
+// first token but not yet the answer.
+func TestSummarizeSeveralTokensAChunk(t *testing.T) {
+	r := Record{Outcome: OK, FirstContent: 30 * ms, Chunks: []time.Duration{10 * ms, 22 * ms, 30 * ms, 42 * ms}, Reasoning: 2, End: 50 * ms,
+		PromptTokens: 9, OutputTokens: 16, Server: ServerTiming{-1, -1, -1, -1, -1}}
+	s := Summarize("x", []Record{r}, time.Second, -1)
+	assert.Equal(t, s.TTFT.P50, 10*ms)
+	assert.Equal(t, s.Content.P50, 30*ms)
+	assert.DeepEqual(t, s.Gap, tailed(3, 12*ms, 12*ms, 8*ms, 32*ms/3))
+	assert.DeepEqual(t, s.ITL, tailed(3, 3*ms, 3*ms, 2*ms, 8*ms/3))
+	assert.DeepEqual(t, s.TPOT, one(32*ms/12)) // 32 ms for the 12 tokens of three chunks
+	r.OutputTokens = 5                         // four chunks and an end-of-turn token without text
+	assert.Equal(t, Summarize("x", []Record{r}, time.Second, -1).ITL.P50, 12*ms)
+}
+
+// A tally of parts is the tally of the whole.
+func TestTallyMerge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var whole, first, second Tally
+	for i := range 1000 {
+		at := time.Duration(rng.IntN(1000)) * ms
+		r := Record{Run: i / 100, Rep: i / 10, Outcome: OK, FirstContent: at, Chunks: []time.Duration{at, at + 7*ms}, End: at + 9*ms, PromptTokens: i, OutputTokens: 2}
+		if i%50 == 0 {
+			r.Outcome = Truncated
+		}
+		whole.Add(&r)
+		if i < 300 {
+			first.Add(&r)
+		} else {
+			second.Add(&r)
+		}
+	}
+	first.Merge(&second)
+	assert.DeepEqual(t, first.Summary("x", time.Second, -1), whole.Summary("x", time.Second, -1))
+}
