@@ -206,7 +206,7 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 	}
 	run.Samples = samples()
 	for i := range run.Samples {
-		run.Samples[i].Scenario, run.Samples[i].Run = scenario.Name, index
+		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = scenario.Name, run.Level, index
 	}
 	run.PeakPool = peakPool(run.Samples)
 	for _, r := range s.unmeasured {

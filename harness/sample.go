@@ -9,6 +9,7 @@ import (
 // A Sample is what the server said of itself at one moment of a run.
 type Sample struct {
 	Scenario string `json:"scenario"`
+	Level    Level  `json:"level,omitzero"`
 	Run      int    `json:"run"`
 
 	At      time.Duration `json:"at_ns"`   // on the clock of the records

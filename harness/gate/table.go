@@ -29,7 +29,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 				add("2", short(unit), "base", "head", "change", "95 % interval", "p", "")
 				first = false
 			}
-			add(cell.style(), cell.row(c)...)
+			add(cell.style(), cell.row()...)
 		}
 	}
 	var b strings.Builder
@@ -83,7 +83,7 @@ func (cell *Cell) style() string {
 	return ""
 }
 
-func (cell *Cell) row(c *Comparison) []string {
+func (cell *Cell) row() []string {
 	base, head, change, interval, p := "–", "–", "", "", ""
 	if cell.NBase > 0 {
 		base = figure(cell.Base.Center, cell.Unit)

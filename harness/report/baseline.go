@@ -46,7 +46,7 @@ func (b namedBreakdown) share(part string) string {
 func (r *Report) breakdowns() []namedBreakdown {
 	var all []namedBreakdown
 	for i := range r.Scenarios {
-		all = append(all, namedBreakdown{r.Scenarios[i].Pooled.Scenario, breakdown(r.Scenarios[i].Records)})
+		all = append(all, namedBreakdown{r.Scenarios[i].Name(), breakdown(r.Scenarios[i].Records)})
 	}
 	return all
 }

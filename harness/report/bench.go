@@ -97,6 +97,9 @@ func (r *Report) WriteBench(w io.Writer) error {
 
 func (s *Scenario) benchName() string {
 	name := "Serve/scenario=" + s.Pooled.Scenario
+	if s.Level.Kind != "" {
+		name += "/" + s.Level.String()
+	}
 	for _, part := range []struct {
 		key   string
 		value int

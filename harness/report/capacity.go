@@ -65,7 +65,7 @@ func (r *Report) capacity() Capacity {
 }
 
 func (c *Capacity) add(s *Scenario) {
-	c.Levels = append(c.Levels, Level{s.Agents, s.Pooled.Scenario, s.Pooled.RequestsPerSec, s.Pooled.TokensPerSec, s.Pooled.E2E, s.Pooled.PeakPool})
+	c.Levels = append(c.Levels, Level{s.Agents, s.Name(), s.Pooled.RequestsPerSec, s.Pooled.TokensPerSec, s.Pooled.E2E, s.Pooled.PeakPool})
 }
 
 // advice is the production recommendations, each a complete statement made from the measured levels.

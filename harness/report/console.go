@@ -30,7 +30,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i].Pooled
 		rows = append(rows, []string{
-			s.Scenario, fmt.Sprint(s.Requests), quantile(s.TTFT, s.TTFT.P50), quantile(s.TTFT, s.TTFT.P99),
+			r.Scenarios[i].Name(), fmt.Sprint(s.Requests), quantile(s.TTFT, s.TTFT.P50), quantile(s.TTFT, s.TTFT.P99),
 			quantile(s.E2E, s.E2E.P50), quantile(s.E2E, s.E2E.P95), quantile(s.E2E, s.E2E.P99),
 			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[harness.Rejected]), fmt.Sprint(failures(*s)),
 		})

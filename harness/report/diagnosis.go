@@ -18,7 +18,7 @@ func (r *Report) diagnosis() string {
 	b := breakdown(s.Records)
 	first := b.Largest()
 	where := fmt.Sprintf("In %s, the slowest scenario, %s takes %s of the mean request (%s of %s)",
-		s.Pooled.Scenario, phrase[first.Name], percent(first.Share), duration(first.Mean), duration(b.Total))
+		s.Name(), phrase[first.Name], percent(first.Share), duration(first.Mean), duration(b.Total))
 	if first.Share < minCauseShare {
 		second := runnerUp(&b, first)
 		return where + fmt.Sprintf(", followed by %s with %s: no single part dominates.", phrase[second.Name], percent(second.Share))
@@ -26,7 +26,7 @@ func (r *Report) diagnosis() string {
 	if lone := r.lone(s); lone != nil && lone != s && first.Name != partNetwork && first.Name != partServer {
 		alone := breakdown(lone.Records)
 		if was := alone.Of(first.Name).Mean; was > 0 && first.Mean > was*3/2 {
-			where += fmt.Sprintf(", %s times what a lone request needs (%s, %s)", three(float64(first.Mean)/float64(was)), duration(was), lone.Pooled.Scenario)
+			where += fmt.Sprintf(", %s times what a lone request needs (%s, %s)", three(float64(first.Mean)/float64(was)), duration(was), lone.Name())
 		}
 	}
 	return where + ": " + remedy[first.Name] + "."

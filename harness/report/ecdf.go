@@ -80,7 +80,7 @@ func (r *Report) ecdf(id, title string, targets bool, times func(*harness.Record
 	}
 	for i, s := range samples {
 		if len(s) > 0 {
-			c.Curves = append(c.Curves, curve{r.Scenarios[i].Pooled.Scenario, i, ecdfPath(s, x, y)})
+			c.Curves = append(c.Curves, curve{r.Scenarios[i].Name(), i, ecdfPath(s, x, y)})
 		}
 	}
 	return c

@@ -14,14 +14,15 @@ import (
 // Host is the machine the load was generated on; with a subject on loopback, the subject's machine too.
 // A field the machine does not tell is empty or 0.
 type Host struct {
-	OS, Arch string // as Go names them
-	System   string // "Debian GNU/Linux 12 (bookworm)"
-	Kernel   string
-	CPU      string // the model, as the processor names itself
-	SIMD     string // the widest vector extension that matters to inference: "avx2", "avx512-vnni", "neon"
-	Cores    int    // cores this process may use, container limits counted
-	Memory   int64  // bytes
-	Go       string // version of the toolchain
+	OS     string `json:"os"` // as Go names it
+	Arch   string `json:"arch"`
+	System string `json:"system"` // "Debian GNU/Linux 12 (bookworm)"
+	Kernel string `json:"kernel"`
+	CPU    string `json:"cpu"`   // the model, as the processor names itself
+	SIMD   string `json:"simd"`  // the widest vector extension that matters to inference: "avx2", "avx512-vnni", "neon"
+	Cores  int    `json:"cores"` // cores this process may use, container limits counted
+	Memory int64  `json:"memory_bytes"`
+	Go     string `json:"go"` // version of the toolchain
 }
 
 // FindHost looks at the machine it runs on.

@@ -12,6 +12,9 @@ import (
 //go:embed report.html.tmpl
 var pageText string
 
+//go:embed charts.html.tmpl
+var chartsText string
+
 //go:embed report.css
 var pageStyle string
 
@@ -31,7 +34,7 @@ var pageTemplate = template.Must(template.New("report.html").Funcs(template.Func
 	"pct":      func(f float64) float64 { return px(100 * f) },
 	"minus":    func(a, b float64) float64 { return px(a - b) },
 	"plus":     func(a, b float64) float64 { return px(a + b) },
-}).Parse(pageText))
+}).Parse(chartsText + pageText))
 
 // page is what the template draws.
 type page struct {
@@ -54,7 +57,8 @@ type page struct {
 	Advice         []string
 	P99Needs       int
 	Dots           map[string][]dot
-	Busiest        int // index of the timeline shown first
+	Forest         *forest // beside an earlier measurement; nil: none
+	Busiest        int     // index of the timeline shown first
 }
 
 // WriteHTML writes the report as one page that needs nothing else: no network, no fonts, no scripts but its own.
@@ -66,6 +70,9 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
 		P99Needs: p99Needs, Dots: map[string][]dot{},
+	}
+	if r.Comparison != nil {
+		p.Forest = newForest(r.Comparison)
 	}
 	for _, v := range r.Judge() {
 		p.Targets = append(p.Targets, newTargetCard(v))
@@ -155,9 +162,9 @@ func (r *Report) strips() stripChart {
 			continue
 		}
 		c.Rows = append(c.Rows, strip{
-			Index: i, Scenario: s.Scenario, Y: float64(46 + 34*len(c.Rows)), Never: s.E2E.P99 == never,
+			Index: i, Scenario: r.Scenarios[i].Name(), Y: float64(46 + 34*len(c.Rows)), Never: s.E2E.P99 == never,
 			P50: px(x.at(s.E2E.P50)), P95: px(x.at(s.E2E.P95)), P99: px(x.at(s.E2E.P99)),
-			Text: fmt.Sprintf("%s: p50 %s, p95 %s, p99 %s", s.Scenario, duration(s.E2E.P50), duration(s.E2E.P95), duration(s.E2E.P99)),
+			Text: fmt.Sprintf("%s: p50 %s, p95 %s, p99 %s", r.Scenarios[i].Name(), duration(s.E2E.P50), duration(s.E2E.P95), duration(s.E2E.P99)),
 		})
 	}
 	c.Bottom = float64(46 + 34*len(c.Rows) - 12)
@@ -182,7 +189,7 @@ type gauge struct {
 }
 
 func newGaugePair(i int, s *Scenario) gaugePair {
-	return gaugePair{i, s.Pooled.Scenario,
+	return gaugePair{i, s.Name(),
 		newGauge(s.Pooled.PromptTokens > 0, s.Pooled.HitRate, TargetHitRate, hitRate(s.Pooled), fmt.Sprintf("target %.0f %%", 100*TargetHitRate)),
 		newGauge(s.Pooled.PeakPool >= 0, s.Pooled.PeakPool, poolFull, poolPeak(s.Pooled), fmt.Sprintf("work is refused above %.0f %%", 100*poolFull))}
 }

@@ -1,72 +1,86 @@
 // Package report turns the records and summaries of a load run into what people and tools read: the Go benchmark
 // format, a baseline document in Markdown, one self-contained HTML page, and the table and progress line of a terminal.
 //
-// Everything is made from a [Report] value and nothing else, so that the same files can be made again from a stored one.
+// Everything is made from a [Report] value and nothing else, so that the same files can be made again from a stored one:
+// record first, report later. [Report.WriteJSON] stores it, [Read] brings it back together with the raw records.
 package report
 
 import (
 	"time"
 
 	"loadstone/harness"
+	"loadstone/harness/gate"
 )
 
-// A Report is one measurement of one subject: who was measured, on what machine, how, and what came out.
+// A Report is one measurement of one subject: who was measured, on what machine, how, and what came out. Its JSON is
+// results.json, in which the requests themselves are left out.
 type Report struct {
-	System    System
-	Host      Host
-	Load      Load
-	Start     time.Time
-	StartUp   time.Duration // from starting the subject to its being ready, model loading included; 0 when it was already up
-	Scenarios []Scenario    // in the order they are shown
-	Stopped   string        // why the measurement ended early; "" when it is complete
+	System    System        `json:"system"`
+	Host      Host          `json:"host"`
+	Load      Load          `json:"load"`
+	Start     time.Time     `json:"start"`
+	StartUp   time.Duration `json:"start_up_ns"` // from starting the subject to its being ready, model loading included; 0 when it was already up
+	Scenarios []Scenario    `json:"scenarios"`   // in the order they are shown
+	Stopped   string        `json:"stopped"`     // why the measurement ended early; "" when it is complete
 
 	// Limits are the verdicts on what a scenario file expects. nil: the four targets of a baseline are judged.
-	Limits []Verdict
+	Limits []Verdict `json:"limits,omitempty"`
 
 	// Highest is what a search found: the highest level at which all limits held. The zero Level where none was searched or
 	// none held.
-	Highest harness.Level
+	Highest harness.Level `json:"highest,omitzero"`
+
+	Comparison *gate.Comparison `json:"-"` // with an earlier measurement; nil: none. Only the page shows it
 }
 
 // System says what was measured.
 type System struct {
-	Name    string // "loadstone", or what the URL answered
-	Version string
-	Commit  string
-	URL     string
-	Model   string
-	Backend string // "ref", "metal", "" when unknown
-	Quant   string // weights as the model stores them: "f32", "q4", "" when unknown
-	Threads int    // threads the subject may use; 0 unknown
+	Name    string `json:"name"` // "loadstone", or what the URL answered
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	URL     string `json:"url"`
+	Model   string `json:"model"`
+	Backend string `json:"backend"` // "ref", "metal", "" when unknown
+	Quant   string `json:"quant"`   // weights as the model stores them: "f32", "q4", "" when unknown
+	Threads int    `json:"threads"` // threads the subject may use; 0 unknown
 
 	// What the subject's process had used by the end of the measurement; 0 unknown.
-	Memory int64         // resident, bytes
-	CPU    time.Duration // user and system
+	Memory int64         `json:"memory_bytes"` // resident
+	CPU    time.Duration `json:"cpu_ns"`       // user and system
 }
 
 // Load says what was asked of the subject.
 type Load struct {
-	Runs, Reps   int // Reps per run
-	PromptTokens int // 0: the scenario's own
-	MaxTokens    int
-	Seed         uint64
-	Shape        string // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
+	Runs         int    `json:"runs"`
+	Reps         int    `json:"reps"`          // per run
+	PromptTokens int    `json:"prompt_tokens"` // 0: the scenario's own
+	MaxTokens    int    `json:"max_tokens"`
+	Seed         uint64 `json:"seed"`
+	Shape        string `json:"shape,omitempty"` // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
 }
 
 // Scenario is one scenario's results: all repetitions pooled, each run by itself, and the requests behind them.
 type Scenario struct {
-	Pooled  harness.Summary
-	Runs    []harness.Summary // one benchmark line each
-	Records []harness.Record
-	Warmup  []harness.Record // unmeasured requests that filled the caches; they are in the raw records alone
-	Samples []harness.Sample // what the server said of itself meanwhile; none where it says nothing
+	Pooled  harness.Summary   `json:"-"` // see MarshalJSON
+	Runs    []harness.Summary `json:"-"` // one benchmark line each
+	Records []harness.Record  `json:"-"`
+	Warmup  []harness.Record  `json:"-"` // unmeasured requests that filled the caches; they are in the raw records alone
+	Samples []harness.Sample  `json:"-"` // what the server said of itself meanwhile; none where it says nothing
 
-	Level        harness.Level // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
-	Agents       int           // concurrent agents
-	Cache        string        // state of the agents' caches when the clock starts: "cold", "warm", "restored"
-	PromptTokens int           // as asked; 0 unknown
-	MaxTokens    int
-	About        string // one sentence for the reader
+	Level        harness.Level `json:"level,omitzero"` // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
+	Agents       int           `json:"agents"`         // concurrent agents
+	Cache        string        `json:"cache"`          // state of the agents' caches when the clock starts: "cold", "warm", "restored"
+	PromptTokens int           `json:"prompt_tokens"`  // as asked; 0 unknown
+	MaxTokens    int           `json:"max_tokens"`
+	About        string        `json:"about"` // one sentence for the reader
+}
+
+// Name is what the scenario is called where its levels stand side by side.
+func (s Scenario) Name() string {
+	if s.Level.Kind == "" {
+		return s.Pooled.Scenario
+	}
+	return s.Pooled.Scenario + " " + s.Level.String()
 }
 
 // find returns the scenario called name, or nil.
@@ -74,6 +88,16 @@ func (r *Report) find(name string) *Scenario {
 	for i := range r.Scenarios {
 		if r.Scenarios[i].Pooled.Scenario == name {
 			return &r.Scenarios[i]
+		}
+	}
+	return nil
+}
+
+// at returns the scenario of that name and level, or nil.
+func (r *Report) at(name string, level harness.Level) *Scenario {
+	for i := range r.Scenarios {
+		if s := &r.Scenarios[i]; s.Pooled.Scenario == name && s.Level == level {
+			return s
 		}
 	}
 	return nil

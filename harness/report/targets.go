@@ -18,15 +18,15 @@ const (
 // A Verdict says whether one target holds, by its worst scenario: unlike scenarios are never pooled, so that a hundred
 // quick answers cannot hide ten slow ones.
 type Verdict struct {
-	Name     string // "p50"
-	Limit    string // "< 500 ms"
-	Figure   string // "312 ms"
-	Scenario string // the one the figure is from
-	Met      bool
-	Judged   bool // false when nothing was measured that could be judged; then Met is false as well
+	Name     string `json:"name"`     // "p50"
+	Limit    string `json:"limit"`    // "< 500 ms"
+	Figure   string `json:"figure"`   // "312 ms"
+	Scenario string `json:"scenario"` // the one the figure is from
+	Met      bool   `json:"met"`
+	Judged   bool   `json:"judged"` // false when nothing was measured that could be judged; then Met is false as well
 
 	// Fraction is the figure as a fraction of its limit, for drawing. 1 is the limit itself.
-	Fraction float64
+	Fraction float64 `json:"fraction"`
 }
 
 // Word says the verdict in one word.
@@ -68,9 +68,9 @@ func (r *Report) judgeLatency(name string, limit time.Duration, of func(harness.
 	v := Verdict{Name: name, Limit: fmt.Sprintf("< %d ms", limit.Milliseconds()), Figure: "–"}
 	worst := time.Duration(-1)
 	for i := range r.Scenarios {
-		s := &r.Scenarios[i].Pooled
+		s, name := &r.Scenarios[i].Pooled, r.Scenarios[i].Name()
 		if d := of(s.E2E); s.E2E.N > 0 && d > worst {
-			worst, v.Scenario = d, s.Scenario
+			worst, v.Scenario = d, name
 		}
 	}
 	if worst < 0 {
@@ -87,7 +87,7 @@ func (r *Report) judgeHitRate() Verdict {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		if s.hitsExpected() && s.Pooled.PromptTokens > 0 && s.Pooled.HitRate < worst {
-			worst, v.Scenario = s.Pooled.HitRate, s.Pooled.Scenario
+			worst, v.Scenario = s.Pooled.HitRate, s.Name()
 		}
 	}
 	if worst > 1 {

@@ -55,7 +55,7 @@ func (r *Report) timeline(index int) *timeline {
 	if len(recs) == 0 || length <= 0 {
 		return nil
 	}
-	t := &timeline{Scenario: s.Pooled.Scenario, Index: index, Width: 760, Height: 360,
+	t := &timeline{Scenario: s.Name(), Index: index, Width: 760, Height: 360,
 		Left: 56, Right: 744, Top: 26, Bottom: 240, FlightTop: 262, FlightBottom: 318, Total: len(recs)}
 	x := func(d time.Duration) float64 { return px(t.Left + (t.Right-t.Left)*float64(d)/float64(length)) }
 	t.X = linearTicks(length.Seconds(), 8, " s", func(v float64) float64 { return x(time.Duration(v * float64(time.Second))) })

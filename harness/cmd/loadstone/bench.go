@@ -16,10 +16,12 @@ import (
 
 const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
 
-  bench.txt      Go benchmark format, for benchstat
-  records.jsonl  every request with all its times
+  report.html    to look at, one file that needs no network
   baseline.md    the baseline document
-  report.html    the same to look at, one file that needs no network
+  bench.txt      Go benchmark format, for loadstone compare and benchstat
+  records.jsonl  every request with all its times; loadstone report makes everything else from it again
+
+and results.json, summary.csv, requests.csv, samples.jsonl; loadstone help results says what is in them.
 
 The server is this program itself as another process (loadstone serve), or any OpenAI-compatible one with -url.
 Flags after -- are those of loadstone serve.`

@@ -32,6 +32,7 @@ func commands() []command {
 		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
 		{"serve", "[flags]", "serve a model over the OpenAI chat API", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
+		{"report", "[flags] FOLDER", "make the report of a measurement again, also beside an earlier one", reportCommand},
 		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
 		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
 		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -19,6 +20,7 @@ It only shows: it exits with 0 whatever changed, and says so where the two were 
 loadstone gate decides.`
 
 const compareExamples = `  loadstone compare before/bench.txt after/bench.txt
+  loadstone compare -html changes.html before/bench.txt after/bench.txt
   loadstone compare -unit 'p50-*,tok/s' -scenario concurrent-10 before/bench.txt after/bench.txt
 
 Exit codes: 0 compared, 2 a file is empty or damaged, or the command line is wrong.
@@ -57,6 +59,7 @@ func compareFiles(_ context.Context, e *env, args []string) error {
 	f := flags("compare", compareAbout, compareExamples, e.stdout)
 	selected := selectionFlags(f.FlagSet)
 	var o gate.Options
+	page := f.String("html", "", "also write the comparison as one page to look at to this `file`")
 	f.BoolVar(&o.All, "all", false, "all units, not only those that are gated")
 	if err := f.parse(args); err != nil {
 		return err
@@ -69,6 +72,11 @@ func compareFiles(_ context.Context, e *env, args []string) error {
 	c, err := compareOptions(o)
 	if err != nil {
 		return err
+	}
+	if *page != "" {
+		if err := writeFile(*page, func(w io.Writer) error { return report.WriteComparisonHTML(w, c) }); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(e.stdout, "base %s\nhead %s\n\n", o.Base, o.Head)
 	return c.WriteTable(e.stdout, report.Color(e.stdout), false)

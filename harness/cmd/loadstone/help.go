@@ -81,10 +81,21 @@ target is missed.
   report.html    to look at; one file that loads nothing
   baseline.md    the baseline document: summary, method, results, targets, bottlenecks, recommendations
   bench.txt      Go benchmark format. Compare two: loadstone compare before/bench.txt after/bench.txt
+  results.json   what the tables show, for programs: the machine, the server, the load, the verdicts on the targets, and for
+                 each scenario the figures of all runs (all) and of each (by_run). Times end in _ns; one that was not measured
+                 is null, one that falls on a request without an answer is "never"
+  summary.csv    the same figures for a spreadsheet: a row for each scenario, run ("all": together) and metric, in ms
+  requests.csv   a row for each measured request: its times in ms, tokens, outcome
   records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
                  timing. No prompts; answers only with -answers
   samples.jsonl  what the server said of itself meanwhile, up to 50 times a second: queue, running, part of the pool in use
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log sets them beside the client's
   server.log     what else the server said
+
+The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes all others from them again, with the head
+of results.json for what they do not say: the machine, the server, the load. Raw files are for their owner alone (0600).
+
+Metrics: ttft is due to first token, itl between two tokens, e2e due to end, lag due to sent (the client's own); server,
+queue, prefill and decode are the server's word, network what the client waited beyond it.
 `,
 }

@@ -73,15 +73,17 @@ func readLog(e *env, name string) (harness.AccessLog, error) {
 	return log, err
 }
 
-func readRecords(name string) ([]harness.Record, error) {
+func readRecords(name string) ([]harness.Record, error) { return readLines(name, harness.ReadRecords) }
+
+func readLines[T any](name string, read func(io.Reader) ([]T, error)) ([]T, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	records, err := harness.ReadRecords(f)
+	values, err := read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return records, nil
+	return values, nil
 }

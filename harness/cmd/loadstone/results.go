@@ -1,13 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"loadstone/harness"
 	"loadstone/harness/report"
@@ -55,7 +53,7 @@ func (r *results) giveUp(err error) error {
 	return err
 }
 
-// write writes every form of the report. A form that fails does not keep the others from being written.
+// write writes the raw records and every form of the report.
 func (r *results) write(rep *report.Report, answers bool) error {
 	var records []harness.Record
 	var samples []harness.Sample
@@ -63,17 +61,23 @@ func (r *results) write(rep *report.Report, answers bool) error {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
-	first := errors.Join(harness.WriteRecords(r.path("records.jsonl"), records, answers),
-		harness.WriteSamples(r.path("samples.jsonl"), samples))
+	return errors.Join(harness.WriteRecords(r.path("records.jsonl"), records, answers),
+		harness.WriteSamples(r.path("samples.jsonl"), samples), writeForms(r.dir, rep, rep.WriteHTML))
+}
+
+// writeForms writes everything that is made from a report. A form that fails does not keep the others from being written.
+func writeForms(dir string, rep *report.Report, html func(io.Writer) error) error {
+	var failures []error
 	for _, form := range []struct {
 		name  string
 		write func(io.Writer) error
-	}{{"bench.txt", rep.WriteBench}, {"baseline.md", rep.WriteBaseline}, {"report.html", rep.WriteHTML}} {
-		if err := writeFile(r.path(form.name), form.write); err != nil && first == nil {
-			first = err
+	}{{"results.json", rep.WriteJSON}, {"bench.txt", rep.WriteBench}, {"summary.csv", rep.WriteSummaryCSV},
+		{"requests.csv", rep.WriteRequestsCSV}, {"baseline.md", rep.WriteBaseline}, {"report.html", html}} {
+		if err := writeFile(filepath.Join(dir, form.name), form.write); err != nil {
+			failures = append(failures, err)
 		}
 	}
-	return first
+	return errors.Join(failures...)
 }
 
 func writeFile(path string, write func(io.Writer) error) error {
@@ -90,40 +94,26 @@ func writeFile(path string, write func(io.Writer) error) error {
 
 // print tells the results and where the files are.
 func (r *results) print(e *env, rep *report.Report, asJSON bool) error {
+	return printResults(e, r.dir, rep, asJSON)
+}
+
+func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 	if asJSON {
-		return r.printJSON(e.stdout, rep)
+		return rep.WriteJSON(e.stdout)
 	}
 	fmt.Fprintln(e.stdout)
 	if err := rep.WriteTable(e.stdout, report.Color(e.stdout)); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(e.stdout, "\n%s    to look at\n%s    the baseline document\n%s      for benchstat\n%s  every request\n",
-		r.path("report.html"), r.path("baseline.md"), r.path("bench.txt"), r.path("records.jsonl"))
-	return err
-}
-
-// printJSON is the table for programs. Latencies are in nanoseconds; one that never came is the largest int64.
-func (r *results) printJSON(w io.Writer, rep *report.Report) error {
-	type scenario struct {
-		harness.Summary
-		Agents int
-		Cache  string
+	fmt.Fprintf(e.stdout, "\nin %s:\n", dir)
+	for _, file := range [][2]string{{"report.html", "to look at"}, {"baseline.md", "the baseline document"}, {"bench.txt", "for loadstone compare and benchstat"},
+		{"summary.csv", "and requests.csv, for a spreadsheet"}, {"results.json", "for programs"}, {"records.jsonl", "every request; loadstone report makes the others from it again"}} {
+		if _, err := os.Stat(filepath.Join(dir, file[0])); err != nil {
+			continue // the records are elsewhere
+		}
+		if _, err := fmt.Fprintf(e.stdout, "  %-13s  %s\n", file[0], file[1]); err != nil {
+			return err
+		}
 	}
-	var scenarios []scenario
-	for _, s := range rep.Scenarios {
-		scenarios = append(scenarios, scenario{s.Pooled, s.Agents, s.Cache})
-	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(struct {
-		System    report.System
-		Host      report.Host
-		Load      report.Load
-		Start     time.Time
-		StartUp   time.Duration
-		Scenarios []scenario
-		Targets   []report.Verdict
-		Stopped   string
-		Dir       string
-	}{rep.System, rep.Host, rep.Load, rep.Start, rep.StartUp, scenarios, rep.Judge(), rep.Stopped, r.dir})
+	return nil
 }

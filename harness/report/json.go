@@ -1,0 +1,276 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"loadstone/harness"
+)
+
+// format names the layout of results.json. A field may be added to it; one that changes or goes makes another format.
+const format = "loadstone-results/1"
+
+// resultsJSON is the file.
+type resultsJSON struct {
+	Format string `json:"format"`
+	*Report
+	Targets []Verdict `json:"targets"`
+}
+
+// WriteJSON writes everything that the tables show, for programs. Times are whole nanoseconds; one that was not measured is
+// null, and a percentile that falls on a failed request is "never", which jq and SQL on JSON sort after every number.
+func (r *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(resultsJSON{format, r, r.Judge()})
+}
+
+// latency is a time in a file of results.
+type latency struct {
+	time.Duration
+	known bool
+}
+
+func (l latency) MarshalJSON() ([]byte, error) {
+	switch {
+	case !l.known:
+		return []byte("null"), nil
+	case l.Duration == never:
+		return []byte(`"never"`), nil
+	}
+	return json.Marshal(int64(l.Duration))
+}
+
+type distJSON struct {
+	N    int     `json:"n"`
+	P50  latency `json:"p50_ns"`
+	P95  latency `json:"p95_ns"`
+	P99  latency `json:"p99_ns"`
+	Min  latency `json:"min_ns"`
+	Max  latency `json:"max_ns"`
+	Mean latency `json:"mean_ns"`
+}
+
+func newDistJSON(d harness.Dist) distJSON {
+	of := func(t time.Duration) latency { return latency{t, d.N > 0} }
+	return distJSON{d.N, of(d.P50), of(d.P95), of(d.P99), of(d.Min), of(d.Max), of(d.Mean)}
+}
+
+// summaryJSON is a summary in a file of results. Only what cannot be made again from the records is read back.
+type summaryJSON struct {
+	Run      int            `json:"run,omitempty"` // counted from 1; 0 all of them
+	Requests int            `json:"requests"`
+	Outcomes map[string]int `json:"outcomes"`
+	Elapsed  time.Duration  `json:"elapsed_ns"`
+	PeakPool *float64       `json:"peak_pool_ratio"`
+
+	ReqPerS      float64  `json:"req_per_s"`
+	TokPerS      float64  `json:"tok_per_s"`
+	HitRate      *float64 `json:"hit_ratio"`
+	ErrorRate    float64  `json:"error_ratio"`
+	PromptTokens int      `json:"prompt_tokens"`
+	CachedTokens int      `json:"cached_tokens"`
+	OutputTokens int      `json:"output_tokens"`
+
+	Times map[string]distJSON `json:"times"` // by the names of dists
+}
+
+// dists are the distributions of a summary by the names they have in files.
+var dists = []struct {
+	name, about string
+	of          func(*harness.Summary) harness.Dist
+}{
+	{"ttft", "due to first token", func(s *harness.Summary) harness.Dist { return s.TTFT }},
+	{"itl", "between two tokens", func(s *harness.Summary) harness.Dist { return s.ITL }},
+	{"e2e", "due to end", func(s *harness.Summary) harness.Dist { return s.E2E }},
+	{"lag", "due to sent", func(s *harness.Summary) harness.Dist { return s.Lag }},
+	{"server", "the server's own total", func(s *harness.Summary) harness.Dist { return s.Server }},
+	{"queue", "of it, waiting", func(s *harness.Summary) harness.Dist { return s.Queue }},
+	{"prefill", "of it, reading the prompt", func(s *harness.Summary) harness.Dist { return s.Prefill }},
+	{"decode", "of it, making the answer", func(s *harness.Summary) harness.Dist { return s.Decode }},
+	{"network", "client's time beyond the server's", func(s *harness.Summary) harness.Dist { return s.Network }},
+}
+
+func newSummaryJSON(run int, s *harness.Summary) summaryJSON {
+	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed, ReqPerS: s.RequestsPerSec,
+		TokPerS: s.TokensPerSec, ErrorRate: s.ErrorRate, PromptTokens: s.PromptTokens, CachedTokens: s.CachedTokens,
+		OutputTokens: s.OutputTokens, Times: map[string]distJSON{}}
+	for o, n := range s.Outcomes {
+		j.Outcomes[string(o)] = n
+	}
+	if s.PeakPool >= 0 {
+		j.PeakPool = &s.PeakPool
+	}
+	if s.PromptTokens > 0 {
+		j.HitRate = &s.HitRate
+	}
+	for _, d := range dists {
+		j.Times[d.name] = newDistJSON(d.of(s))
+	}
+	return j
+}
+
+// plainScenario is a Scenario without its methods.
+type plainScenario Scenario
+
+// MarshalJSON leaves the requests out and puts their summaries in.
+func (s Scenario) MarshalJSON() ([]byte, error) {
+	runs := make([]summaryJSON, len(s.Runs))
+	for i := range s.Runs {
+		runs[i] = newSummaryJSON(i+1, &s.Runs[i])
+	}
+	return json.Marshal(struct {
+		Name string `json:"scenario"`
+		plainScenario
+		All  summaryJSON   `json:"all"`
+		Runs []summaryJSON `json:"by_run"`
+	}{s.Pooled.Scenario, plainScenario(s), newSummaryJSON(0, &s.Pooled), runs})
+}
+
+// UnmarshalJSON reads what the records do not say; of each run, how long its load was and the pool's peak.
+func (s *Scenario) UnmarshalJSON(text []byte) error {
+	type measured struct {
+		Elapsed  time.Duration `json:"elapsed_ns"`
+		PeakPool *float64      `json:"peak_pool_ratio"`
+	}
+	var j struct {
+		Name string `json:"scenario"`
+		*plainScenario
+		All  measured   `json:"all"`
+		Runs []measured `json:"by_run"`
+	}
+	j.plainScenario = (*plainScenario)(s)
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	summary := func(m measured) harness.Summary {
+		sum := harness.Summary{Scenario: j.Name, Elapsed: m.Elapsed, PeakPool: -1}
+		if m.PeakPool != nil {
+			sum.PeakPool = *m.PeakPool
+		}
+		return sum
+	}
+	s.Pooled, s.Runs = summary(j.All), nil
+	for _, m := range j.Runs {
+		s.Runs = append(s.Runs, summary(m))
+	}
+	return nil
+}
+
+// Read makes a report from what was stored: results.json (nil: there is none), the raw records and the server's samples.
+// Every figure is computed from the records anew.
+func Read(results io.Reader, records []harness.Record, samples []harness.Sample) (*Report, error) {
+	r := &Report{}
+	if results != nil {
+		file := resultsJSON{Report: r}
+		if err := json.NewDecoder(results).Decode(&file); err != nil {
+			return nil, err
+		}
+		if file.Format != format {
+			return nil, fmt.Errorf("its format is %q, want %q", file.Format, format)
+		}
+	}
+	var unplaced []harness.Record
+	for _, rec := range records {
+		s := r.at(rec.Scenario, rec.Level)
+		if s == nil && rec.Warmup {
+			unplaced = append(unplaced, rec)
+			continue
+		}
+		if s == nil {
+			r.Scenarios = append(r.Scenarios, Scenario{Level: rec.Level, Cache: rec.Cache, Pooled: harness.Summary{Scenario: rec.Scenario, PeakPool: -1}})
+			s = &r.Scenarios[len(r.Scenarios)-1]
+		}
+		if rec.Warmup {
+			s.Warmup = append(s.Warmup, rec)
+		} else {
+			s.Records = append(s.Records, rec)
+		}
+	}
+	for _, sample := range samples {
+		if s := r.at(sample.Scenario, sample.Level); s != nil {
+			s.Samples = append(s.Samples, sample)
+		}
+	}
+	for i := range r.Scenarios {
+		r.Scenarios[i].summarize()
+	}
+	if len(r.Scenarios) == 0 {
+		return nil, fmt.Errorf("no measured request among %s", plural(len(records), "record"))
+	}
+	r.Scenarios[0].Warmup = append(r.Scenarios[0].Warmup, unplaced...)
+	if r.Load.Runs == 0 {
+		s := &r.Scenarios[0].Pooled
+		r.Load.Runs, r.Load.Reps = s.Runs, s.Reps/max(s.Runs, 1)
+	}
+	return r, nil
+}
+
+// summarize computes the summaries of a scenario that was read. How long each run was is kept where it is known, else
+// taken from the records.
+func (s *Scenario) summarize() {
+	byRun := map[int][]harness.Record{}
+	for _, rec := range s.Records {
+		byRun[rec.Run] = append(byRun[rec.Run], rec)
+	}
+	known := s.Runs
+	s.Runs = nil
+	var all time.Duration
+	for i, run := range slices.Sorted(maps.Keys(byRun)) {
+		elapsed, peak := underLoad(byRun[run]), -1.0
+		for _, sample := range s.Samples {
+			if sample.Run == run {
+				peak = max(peak, sample.Pool)
+			}
+		}
+		if i < len(known) {
+			elapsed, peak = cmp.Or(known[i].Elapsed, elapsed), known[i].PeakPool
+		}
+		all += elapsed
+		s.Pooled.PeakPool = max(s.Pooled.PeakPool, peak)
+		s.Runs = append(s.Runs, harness.Summarize(s.Pooled.Scenario, byRun[run], elapsed, peak))
+	}
+	s.Pooled = harness.Summarize(s.Pooled.Scenario, s.Records, cmp.Or(s.Pooled.Elapsed, all), s.Pooled.PeakPool)
+	if s.Agents == 0 {
+		s.Agents = mostAgents(s.Records)
+	}
+}
+
+// underLoad is how long the repetitions of one run took, without what came between them.
+func underLoad(records []harness.Record) time.Duration {
+	type span struct{ first, last time.Duration }
+	reps := map[int]span{}
+	for _, r := range records {
+		s, ok := reps[r.Rep]
+		if !ok {
+			s = span{r.Due, r.End}
+		}
+		reps[r.Rep] = span{min(s.first, r.Due), max(s.last, r.End)}
+	}
+	var sum time.Duration
+	for _, s := range reps {
+		sum += s.last - s.first
+	}
+	return sum
+}
+
+// mostAgents is how many agents took part in one repetition.
+func mostAgents(records []harness.Record) int {
+	type rep struct{ run, rep int }
+	agents := map[rep]map[string]bool{}
+	most := 0
+	for _, r := range records {
+		key := rep{r.Run, r.Rep}
+		if agents[key] == nil {
+			agents[key] = map[string]bool{}
+		}
+		agents[key][r.Agent] = true
+		most = max(most, len(agents[key]))
+	}
+	return most
+}

@@ -1,0 +1,152 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"loadstone/harness"
+)
+
+// What is stored is what was measured: a report made again is the same, figure by figure.
+func TestReadWhatWasWritten(t *testing.T) {
+	r := fixed()
+	r.Stopped = "the server is gone"
+	r.Scenarios[0].Warmup = []harness.Record{{Scenario: "single-cold", Warmup: true, Outcome: harness.OK}, {Warmup: true, Outcome: harness.OK}}
+	var records []harness.Record
+	var samples []harness.Sample
+	for _, s := range r.Scenarios {
+		records = append(append(records, s.Warmup...), s.Records...)
+		samples = append(samples, s.Samples...)
+	}
+	var stored bytes.Buffer
+	if err := r.WriteJSON(&stored); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Read(&stored, records, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, again, cmpopts.EquateApprox(0, 1e-12)); diff != "" {
+		t.Errorf("-stored +read:\n%s", diff)
+	}
+	var first, second bytes.Buffer
+	r.WriteHTML(&first)
+	again.WriteHTML(&second)
+	if first.String() != second.String() {
+		t.Error("the page made again is another")
+	}
+}
+
+// Records alone make a report as well; how long the load was is then told by them.
+func TestReadRecordsAlone(t *testing.T) {
+	want := fixed()
+	var records []harness.Record
+	for _, s := range want.Scenarios {
+		records = append(records, s.Records...)
+	}
+	r, err := Read(nil, records, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Scenarios {
+		w, got := &want.Scenarios[i], &r.Scenarios[i]
+		if diff := cmp.Diff(w.Pooled.E2E, got.Pooled.E2E); diff != "" || got.Agents != w.Agents || len(got.Runs) != len(w.Runs) {
+			t.Errorf("%s: %d agents, %d runs, (-want +got):\n%s", got.Pooled.Scenario, got.Agents, len(got.Runs), diff)
+		}
+		// A repetition ends with its last answer and the next is due a millisecond later, which is not load.
+		if d := w.Pooled.Elapsed - got.Pooled.Elapsed; d != 100*time.Millisecond {
+			t.Errorf("%s: under load for %v less than measured with the pauses", got.Pooled.Scenario, d)
+		}
+	}
+	if r.Load.Runs != 10 || r.Load.Reps != 10 {
+		t.Errorf("%d runs of %d", r.Load.Runs, r.Load.Reps)
+	}
+	if _, err := Read(nil, nil, nil); err == nil {
+		t.Error("a report was made of nothing")
+	}
+	if _, err := Read(strings.NewReader(`{"format":"loadstone-results/99"}`), records, nil); err == nil {
+		t.Error("a format of the future was read")
+	}
+}
+
+// Times that are none are no numbers in the file, and every summary has every distribution.
+func TestJSONOfTimes(t *testing.T) {
+	s := answered("a", 1, 1, 1e6, 2e6, 3e6, 4e6, 1)
+	s.Records = append(s.Records, harness.Record{Scenario: "a", Outcome: harness.Timeout, FirstContent: -1})
+	s.Pooled = harness.Summarize("a", s.Records, time.Second, -1)
+	var b bytes.Buffer
+	if err := (&Report{Scenarios: []Scenario{s}}).WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Scenarios []struct {
+			Name string `json:"scenario"`
+			All  struct {
+				Pool  *float64 `json:"peak_pool_ratio"`
+				Times map[string]map[string]any
+			}
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &file); err != nil {
+		t.Fatal(err)
+	}
+	all := file.Scenarios[0].All
+	if e2e := all.Times["e2e"]; e2e["p50_ns"] != 10e6 || e2e["p99_ns"] != "never" || e2e["n"] != 2.0 {
+		t.Errorf("e2e is %v", e2e)
+	}
+	if itl := all.Times["itl"]; itl["p50_ns"] != nil || all.Pool != nil || file.Scenarios[0].Name != "a" {
+		t.Errorf("what was not measured is %v, %v", itl, all.Pool)
+	}
+	if len(all.Times) != len(dists) {
+		t.Errorf("%d distributions, want %d", len(all.Times), len(dists))
+	}
+}
+
+func TestCSV(t *testing.T) {
+	r := fixed()
+	var summary, requests bytes.Buffer
+	if err := r.WriteSummaryCSV(&summary); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.WriteRequestsCSV(&requests); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&summary).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 + 5*11*(len(scalars)+len(dists)); len(rows) != want {
+		t.Errorf("%d rows, want %d: 5 scenarios, all and each of 10 runs", len(rows), want)
+	}
+	rows, err = csv.NewReader(&requests).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent, _ := r.requests(); len(rows) != 1+sent {
+		t.Errorf("%d rows, want one for each of %d requests", len(rows)-1, sent)
+	}
+	first := map[string]string{}
+	for i, name := range rows[0] {
+		first[name] = rows[1][i]
+	}
+	if first["ttft_ms"] != "51.177" || first["run"] != "1" || first["outcome"] != "ok" || first["prompt_tokens"] != "512" {
+		t.Errorf("the first request is %v", first)
+	}
+}
+
+// A server's words do not become a formula of whoever opens them.
+func TestCSVRunsNothing(t *testing.T) {
+	row := requestRow(&harness.Record{Outcome: harness.Failed, Error: `=HYPERLINK("x")`, Agent: "@a", Finish: "+1", FirstContent: -1})
+	for _, cell := range row {
+		if cell != "" && strings.ContainsRune("=+@", rune(cell[0])) {
+			t.Errorf("a cell begins like a formula: %s", cell)
+		}
+	}
+}
