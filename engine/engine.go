@@ -97,7 +97,7 @@ func newEngine(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Model.AllocKV(blocks, cfg.BlockTokens); err != nil {
+	if err := cfg.Model.AllocKV(blocks, blocks, cfg.BlockTokens); err != nil {
 		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens, %d bytes: %w", blocks, cfg.BlockTokens, cfg.KVBytes, err)
 	}
 	e := &Engine{
@@ -105,7 +105,7 @@ func newEngine(cfg Config) (*Engine, error) {
 		blocks:     blocks,
 		vocab:      cfg.Model.Vocab(),
 		context:    cfg.Model.Context(),
-		tokenBytes: cfg.Model.KVBytesPerToken(),
+		tokenBytes: tokenBytes(cfg.Model),
 		done:       make(chan struct{}),
 		sched:      newSched(blocks, cfg.BlockTokens, cfg.MaxBatch, cfg.StepTokens),
 		jobs:       make(map[uint64]*job),
@@ -155,15 +155,21 @@ func (c *Config) complete() (blocks int, err error) {
 	if c.KVBytes == 0 {
 		c.KVBytes = 256 << 20
 	}
-	block := int64(c.Model.KVBytesPerToken()) * int64(c.BlockTokens)
+	block := int64(tokenBytes(c.Model)) * int64(c.BlockTokens)
 	if block <= 0 {
-		return 0, fmt.Errorf("engine: the model says that a token takes %d bytes in the KV cache", c.Model.KVBytesPerToken())
+		return 0, fmt.Errorf("engine: the model says that a token takes %d bytes in the KV cache", tokenBytes(c.Model))
 	}
 	n := c.KVBytes / block
 	if n < 1 {
 		return 0, fmt.Errorf("engine: %d bytes of KV memory do not hold one block of %d tokens; it takes %d bytes", c.KVBytes, c.BlockTokens, block)
 	}
 	return int(min(n, math.MaxInt32/int64(c.BlockTokens))), nil
+}
+
+// tokenBytes is what one token takes in all layers of a model.
+func tokenBytes(m Model) int {
+	global, local := m.KVBytesPerToken()
+	return global + local
 }
 
 // Submit hands a request in. It never waits for the model: either the request is accepted, and its Stream ends with a
@@ -391,13 +397,13 @@ func (e *Engine) step(b *batch) error {
 
 func (e *Engine) compute(b *batch) error {
 	for _, c := range b.copies {
-		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.tokens)); err != nil {
+		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.dst), int(c.src), int(c.tokens)); err != nil {
 			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
 		}
 	}
 	n := len(b.rows) * e.vocab
 	e.logits = slices.Grow(e.logits[:0], n)[:n]
-	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.rows, e.logits); err != nil {
+	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.tables, b.rows, e.logits); err != nil {
 		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
 	}
 	return nil

@@ -341,8 +341,8 @@ func TestModelFails(t *testing.T) {
 // nanFake's logits are not numbers for one sequence of a batch: the one that begins with token 7.
 type nanFake struct{ *fakeModel }
 
-func (m nanFake) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
-	if err := m.fakeModel.Step(tokens, lens, starts, tables, rows, logits); err != nil {
+func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+	if err := m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits); err != nil {
 		return err
 	}
 	for i, row := range rows {

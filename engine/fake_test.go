@@ -27,18 +27,19 @@ const fakeVocab = 61
 
 func newFake() *fakeModel { return &fakeModel{vocab: fakeVocab, context: 4096} }
 
-func (m *fakeModel) Vocab() int           { return m.vocab }
-func (m *fakeModel) Context() int         { return m.context }
-func (m *fakeModel) KVBytesPerToken() int { return 1 } // so KVBytes counts tokens
-func (m *fakeModel) Close() error         { return nil }
+func (m *fakeModel) Vocab() int                           { return m.vocab }
+func (m *fakeModel) Context() int                         { return m.context }
+func (m *fakeModel) Window() int                          { return 0 }
+func (m *fakeModel) KVBytesPerToken() (global, local int) { return 1, 0 } // so KVBytes counts tokens
+func (m *fakeModel) Close() error                         { return nil }
 
-func (m *fakeModel) AllocKV(blocks, blockTokens int) error {
+func (m *fakeModel) AllocKV(blocks, locals, blockTokens int) error {
 	m.blockTokens = blockTokens
 	m.kv = make([]cell, blocks*blockTokens)
 	return nil
 }
 
-func (m *fakeModel) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+func (m *fakeModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
 	m.steps++
 	if m.before != nil {
 		if err := m.before(m.steps); err != nil {
@@ -123,7 +124,7 @@ func (m *fakeModel) read(table []int32, n int32) ([]int32, error) {
 	return text, nil
 }
 
-func (m *fakeModel) CopyKV(dst, src, tokens int) error {
+func (m *fakeModel) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
 	if dst == src || tokens < 1 || tokens >= m.blockTokens {
 		return fmt.Errorf("fake: copy of %d tokens from block %d to %d", tokens, src, dst)
 	}
@@ -131,7 +132,7 @@ func (m *fakeModel) CopyKV(dst, src, tokens int) error {
 	return nil
 }
 
-func (m *fakeModel) ReadKV(block, tokens int, dst []byte) error {
+func (m *fakeModel) ReadKV(block, local, tokens int, dst []byte) error {
 	if tokens < 1 || tokens > m.blockTokens || len(dst) != tokens {
 		return fmt.Errorf("fake: %d tokens of block %d into %d bytes", tokens, block, len(dst))
 	}
@@ -144,7 +145,7 @@ func (m *fakeModel) ReadKV(block, tokens int, dst []byte) error {
 	return nil
 }
 
-func (m *fakeModel) WriteKV(block, tokens int, src []byte) error {
+func (m *fakeModel) WriteKV(block, local, tokens int, src []byte) error {
 	if tokens < 1 || tokens > m.blockTokens || len(src) != tokens {
 		return fmt.Errorf("fake: %d tokens of block %d from %d bytes", tokens, block, len(src))
 	}

@@ -2,9 +2,11 @@ package engine
 
 // Model is a network together with the memory that holds its KV cache.
 //
-// The cache is paged: AllocKV makes blocks numbered 0..blocks-1, each with room for the keys and values of blockTokens
-// consecutive tokens in every layer. The model stores what Step computes where the caller's block tables say and knows
-// nothing of sequences, agents or sharing; the engine owns all of that.
+// The cache is paged and has two parts, because a layer with a sliding window soon needs no token again that a global
+// layer needs for ever. AllocKV makes blocks numbered 0..blocks-1, each with room for the keys and values of blockTokens
+// consecutive tokens in every global layer, and locals numbered 0..locals-1, which hold the same of the sliding layers.
+// The model stores what Step computes where the caller's tables say and knows nothing of sequences, agents or sharing, nor
+// which local belongs to which block; the engine owns all of that.
 //
 // The methods take builtin types only, so that package metal implements the interface without importing this module.
 // They are called from one goroutine at a time.
@@ -13,11 +15,14 @@ type Model interface {
 	Vocab() int
 	// Context is the most tokens, prompt and answer together, that a sequence may have.
 	Context() int
-	// KVBytesPerToken is what one token takes in the cache, all layers together.
-	KVBytesPerToken() int
+	// Window is how many tokens, itself included, a token sees in a sliding layer; 0 when there is no such layer. Then
+	// there are no locals, and what is said of them below is ignored.
+	Window() int
+	// KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.
+	KVBytesPerToken() (global, local int)
 
 	// AllocKV allocates the cache. It must be called once, before the first Step.
-	AllocKV(blocks, blockTokens int) error
+	AllocKV(blocks, locals, blockTokens int) error
 
 	// Step runs a batch of sequences, each one a run of new tokens after what is already in the cache: one token for a
 	// sequence that decodes, a chunk of the prompt for one that prefills.
@@ -27,22 +32,25 @@ type Model interface {
 	//   starts  starts[i] is the position of sequence i's first new token, that is, how many it has in the cache
 	//   tables  block tables, sequence after sequence: sequence i has ceil((starts[i]+lens[i])/blockTokens) entries, and
 	//           its token at position p lives in entry p/blockTokens at offset p%blockTokens
+	//   locals  for each entry of tables the local of the same tokens. Where no new token of the sequence sees any of them,
+	//           in entries before (starts[i]-Window+1)/blockTokens, it is not looked at
 	//   rows    ascending indices into tokens whose logits the caller wants; no other row is computed
 	//   logits  where they go, float32, len(rows) x Vocab, row-major
 	//
 	// Step writes the KV of every new token before any token of its sequence attends to it. Two sequences of one batch
-	// may share blocks, but never one that either of them writes. On an error the cache of the batch's own blocks is
-	// undefined and all other blocks are untouched.
-	Step(tokens, lens, starts, tables, rows []int32, logits []float32) error
+	// may share blocks and locals, but never one that either of them writes. On an error the cache of the batch's own blocks is
+	// undefined and all others are untouched.
+	Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error
 
-	// CopyKV copies the first tokens tokens of block src to block dst, in every layer.
-	CopyKV(dst, src, tokens int) error
+	// CopyKV copies the first tokens tokens of block src to block dst, and those of local srcLocal to dstLocal. Nothing is
+	// to be done for a part whose source is its destination.
+	CopyKV(dst, src, dstLocal, srcLocal, tokens int) error
 
-	// ReadKV writes the first tokens tokens of a block to dst, tokens x KVBytesPerToken bytes in a layout of the
-	// model's own that only WriteKV of an equal model understands.
-	ReadKV(block, tokens int, dst []byte) error
+	// ReadKV writes the first tokens tokens of a block and of a local to dst, tokens x KVBytesPerToken bytes in a layout of
+	// the model's own that only WriteKV of an equal model understands. With a local of -1 dst is for the block alone.
+	ReadKV(block, local, tokens int, dst []byte) error
 	// WriteKV is the inverse of ReadKV.
-	WriteKV(block, tokens int, src []byte) error
+	WriteKV(block, local, tokens int, src []byte) error
 
 	// Close frees everything. The model is unusable afterwards; a second Close does nothing.
 	Close() error

@@ -184,7 +184,7 @@ func (e *Engine) take(r *restore, p part) {
 		w.rescue()
 		err := e.guard(func() error {
 			for i, b := range p.blocks {
-				if err := w.model.WriteKV(int(table[first+i]), len(b)/w.label.tokenBytes, b); err != nil {
+				if err := w.model.WriteKV(int(table[first+i]), int(table[first+i]), len(b)/w.label.tokenBytes, b); err != nil {
 					return err
 				}
 			}

@@ -99,7 +99,7 @@ func (w *warm) copy(m *memory, i int, block int32) {
 		return
 	}
 	b := make([]byte, img.label.blockBytes(i))
-	err := w.guard(func() error { return w.model.ReadKV(int(block), len(b)/img.label.tokenBytes, b) })
+	err := w.guard(func() error { return w.model.ReadKV(int(block), int(block), len(b)/img.label.tokenBytes, b) })
 	if err != nil {
 		slog.Error("agent's memory cannot be read and is not saved", "tokens", img.label.tokens, "error", err)
 		w.writer.failures.Add(1)

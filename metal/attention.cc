@@ -136,7 +136,7 @@ struct Attention {
     const int group = heads / kv_heads, half = dim / 2;
     for (const Batch::Seq &seq : batch->seqs) {
       for (int i = 0; i < seq.len; i++) {
-        const size_t t = seq.first + i, slot = batch->slots[t];
+        const size_t t = seq.first + i, slot = batch->slots[window > 0][t];
         const float *cos = rope->cos.data() + t * half, *sin = rope->sin.data() + t * half;
         for (int h = 0; h < heads; h++) {
           const size_t row = (size_t(h / group) * seq.len + i) * group + h % group;
@@ -158,7 +158,7 @@ struct Attention {
     const int ld = hi - lo;
     const float *q = queries + (size_t(seq.first) * heads + (size_t(h) * seq.len + t) * group) * dim;
     std::vector<float> s(size_t(rows) * ld), o(size_t(rows) * dim);
-    const auto runs = batch->runs(seq, lo, hi);
+    const auto runs = batch->runs(seq, window > 0, lo, hi);
 
     int col = 0;
     for (const Run &r : runs) {

@@ -5,7 +5,7 @@ package metal
 import "fmt"
 
 // checkStep refuses what would make the C++ side read or write outside its arrays.
-func (m *Model) checkStep(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+func (m *Model) checkStep(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
 	if m.blocks == 0 {
 		return fmt.Errorf("metal: Step before AllocKV")
 	}
@@ -21,8 +21,8 @@ func (m *Model) checkStep(tokens, lens, starts, tables, rows []int32, logits []f
 		total += int(n)
 		blocks += (end + m.blockTokens - 1) / m.blockTokens
 	}
-	if total != len(tokens) || blocks != len(tables) {
-		return fmt.Errorf("metal: Step got %d tokens and %d table entries; the lengths ask for %d and %d", len(tokens), len(tables), total, blocks)
+	if total != len(tokens) || blocks != len(tables) || blocks != len(locals) {
+		return fmt.Errorf("metal: Step got %d tokens, %d table entries and %d locals; the lengths ask for %d tokens and %d entries", len(tokens), len(tables), len(locals), total, blocks)
 	}
 	for i, id := range tokens {
 		if id < 0 || int(id) >= m.cfg.vocab {
@@ -33,6 +33,15 @@ func (m *Model) checkStep(tokens, lens, starts, tables, rows []int32, logits []f
 		if b < 0 || int(b) >= m.blocks {
 			return fmt.Errorf("metal: block %d in a table; the cache has %d", b, m.blocks)
 		}
+	}
+	for i, n := range lens {
+		entries := (int(starts[i]+n) + m.blockTokens - 1) / m.blockTokens
+		for j := max(0, int(starts[i])-m.cfg.window+1) / m.blockTokens; m.kvLocal > 0 && j < entries; j++ {
+			if l := locals[j]; l < 0 || int(l) >= m.locals {
+				return fmt.Errorf("metal: sequence %d sees local %d; the cache has %d", i, l, m.locals)
+			}
+		}
+		locals = locals[entries:]
 	}
 	for i, r := range rows {
 		if r < 0 || int(r) >= total || i > 0 && r <= rows[i-1] {
@@ -45,18 +54,22 @@ func (m *Model) checkStep(tokens, lens, starts, tables, rows []int32, logits []f
 	return nil
 }
 
-func (m *Model) checkBlock(block, tokens int) error {
-	if block < 0 || block >= m.blocks || tokens < 0 || tokens > m.blockTokens {
-		return fmt.Errorf("metal: %d tokens of block %d; the cache has %d blocks of %d", tokens, block, m.blocks, m.blockTokens)
+func (m *Model) checkBlock(block, local, tokens int) error {
+	if block < 0 || block >= m.blocks || m.kvLocal > 0 && (local < -1 || local >= m.locals) || tokens < 0 || tokens > m.blockTokens {
+		return fmt.Errorf("metal: %d tokens of block %d and local %d; the cache has %d and %d of %d", tokens, block, local, m.blocks, m.locals, m.blockTokens)
 	}
 	return nil
 }
 
-func (m *Model) checkKV(block, tokens, size int) error {
-	if err := m.checkBlock(block, tokens); err != nil {
+func (m *Model) checkKV(block, local, tokens, size int) error {
+	if err := m.checkBlock(block, local, tokens); err != nil {
 		return err
 	}
-	if want := tokens * m.kvBytes; size != want {
+	want := tokens * m.kvGlobal
+	if local >= 0 {
+		want += tokens * m.kvLocal
+	}
+	if size != want {
 		return fmt.Errorf("metal: %d tokens of KV take %d bytes, not %d", tokens, want, size)
 	}
 	return nil

@@ -19,7 +19,7 @@ func openBench(b *testing.B, name string, opt options, blocks int) *Model {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { m.Close() })
-	if err := m.AllocKV(blocks, benchBlock); err != nil {
+	if err := m.AllocKV(blocks, blocks, benchBlock); err != nil {
 		b.Fatal(err)
 	}
 	return m
@@ -82,7 +82,7 @@ func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) [
 	}
 	logits := make([]float32, batch*m.Vocab())
 	for b.Loop() {
-		if err := m.Step(tokens, lens, starts, tables, rows, logits); err != nil {
+		if err := m.Step(tokens, lens, starts, tables, tables, rows, logits); err != nil {
 			b.Fatal(err)
 		}
 	}

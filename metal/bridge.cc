@@ -84,8 +84,11 @@ void ls_close(ls_model *m) {
   mx::clear_cache();
 }
 
-int64_t ls_kv_bytes_per_token(const ls_model *m) {
-  return int64_t(2) * m->config.layers * m->config.kv_heads * m->config.head_dim * mx::size_of(m->dtype);
+void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local) {
+  *global = *local = 0;
+  for (const Layer &l : m->layers) {
+    *(l.sliding ? local : global) += int64_t(2) * m->config.kv_heads * m->config.head_dim * mx::size_of(m->dtype);
+  }
 }
 
 void ls_kv_free(ls_model *m) {
@@ -97,10 +100,10 @@ void ls_kv_free(ls_model *m) {
   mx::clear_cache();
 }
 
-int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t block_tokens, char *err, size_t errlen) {
+int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_tokens, char *err, size_t errlen) {
   int rc = guard(err, errlen, [&] {
-    const mx::Shape shape{m->config.kv_heads, blocks * block_tokens, m->config.head_dim};
     for (Layer &l : m->layers) {
+      const mx::Shape shape{m->config.kv_heads, (l.sliding ? locals : blocks) * block_tokens, m->config.head_dim};
       l.keys = mx::zeros(shape, m->dtype);
       l.values = mx::zeros(shape, m->dtype);
       mx::eval(*l.keys, *l.values);
@@ -113,42 +116,49 @@ int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t block_tokens, char *err, si
   return rc;
 }
 
-// Calls f(p, n) for every stretch of n bytes that holds one layer's keys or values of one head of a block's first
-// tokens tokens, in the order that ls_kv_read documents. The cache is evaluated and, also on a GPU, in memory the CPU
-// can address.
-template <typename F> static void each_stretch(ls_model *m, int block, int tokens, F &&f) {
+// Calls f(p, n, sliding) for every stretch of n bytes that holds one layer's keys or values of one head of the first
+// tokens tokens of a block and a local, in the order that ls_kv_read documents. The cache is evaluated and, also on a
+// GPU, in memory the CPU can address.
+template <typename F> static void each_stretch(ls_model *m, int block, int local, int tokens, F &&f) {
   const size_t row = m->config.head_dim * mx::size_of(m->dtype);
   for (Layer &l : m->layers) {
+    const int at = l.sliding ? local : block;
+    if (at < 0) {
+      continue;
+    }
     for (array *cache : {&*l.keys, &*l.values}) {
       char *base = cache->data<char>();
       const size_t head = size_t(cache->shape(1)) * row;
       for (int h = 0; h < m->config.kv_heads; h++) {
-        f(base + h * head + size_t(block) * m->block_tokens * row, tokens * row);
+        f(base + h * head + size_t(at) * m->block_tokens * row, tokens * row, l.sliding);
       }
     }
   }
 }
 
-int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t tokens, char *err, size_t errlen) {
+int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t dst_local, int32_t src_local, int32_t tokens, char *err,
+               size_t errlen) {
   return guard(err, errlen, [&] {
     const ptrdiff_t row = m->config.head_dim * mx::size_of(m->dtype);
-    const ptrdiff_t distance = (ptrdiff_t(src) - dst) * m->block_tokens * row;
-    each_stretch(m, dst, tokens, [&](char *p, size_t n) { std::memmove(p, p + distance, n); });
+    const ptrdiff_t global = (ptrdiff_t(src) - dst) * m->block_tokens * row;
+    const ptrdiff_t local = (ptrdiff_t(src_local) - dst_local) * m->block_tokens * row;
+    each_stretch(m, dst, dst_local, tokens,
+                 [&](char *p, size_t n, bool sliding) { std::memmove(p, p + (sliding ? local : global), n); });
   });
 }
 
-int ls_kv_read(ls_model *m, int32_t block, int32_t tokens, uint8_t *dst, char *err, size_t errlen) {
+int ls_kv_read(ls_model *m, int32_t block, int32_t local, int32_t tokens, uint8_t *dst, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
-    each_stretch(m, block, tokens, [&](char *p, size_t n) {
+    each_stretch(m, block, local, tokens, [&](char *p, size_t n, bool) {
       std::memcpy(dst, p, n);
       dst += n;
     });
   });
 }
 
-int ls_kv_write(ls_model *m, int32_t block, int32_t tokens, const uint8_t *src, char *err, size_t errlen) {
+int ls_kv_write(ls_model *m, int32_t block, int32_t local, int32_t tokens, const uint8_t *src, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
-    each_stretch(m, block, tokens, [&](char *p, size_t n) {
+    each_stretch(m, block, local, tokens, [&](char *p, size_t n, bool) {
       std::memcpy(p, src, n);
       src += n;
     });
@@ -156,19 +166,23 @@ int ls_kv_write(ls_model *m, int32_t block, int32_t tokens, const uint8_t *src, 
 }
 
 int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
-            const int32_t *tables, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen) {
+            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     auto b = std::make_shared<Batch>();
     b->block_tokens = m->block_tokens;
     int first = 0;
     for (int i = 0; i < nseqs; i++) {
       const int end = starts[i] + lens[i], blocks = (end + m->block_tokens - 1) / m->block_tokens;
-      b->seqs.push_back({first, lens[i], starts[i], {tables, tables + blocks}});
+      b->seqs.push_back({first, lens[i], starts[i], {{tables, tables + blocks}, {locals, locals + blocks}}});
       tables += blocks;
+      locals += blocks;
       first += lens[i];
       for (int p = starts[i]; p < end; p++) {
         b->positions.push_back(p);
-        b->slots.push_back(b->seqs.back().table[p / m->block_tokens] * m->block_tokens + p % m->block_tokens);
+        for (bool sliding : {false, true}) {
+          const int block = b->seqs.back().table[sliding][p / m->block_tokens];
+          b->slots[sliding].push_back(block * m->block_tokens + p % m->block_tokens);
+        }
       }
     }
     b->tokens.assign(tokens, tokens + first);

@@ -47,19 +47,23 @@ int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *
             char *err, size_t errlen);
 void ls_close(ls_model *m);
 
-int64_t ls_kv_bytes_per_token(const ls_model *m);
-int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t block_tokens, char *err, size_t errlen);
+// What a token takes in the cache, in the global layers and in the sliding ones.
+void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local);
+// Global layers get blocks, sliding ones locals, both of block_tokens tokens.
+int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_tokens, char *err, size_t errlen);
 // Forget the cache so that it can be allocated anew.
 void ls_kv_free(ls_model *m);
-int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t tokens, char *err, size_t errlen);
-// The first tokens tokens of a block: for each layer keys then values, each kv_heads x tokens x head_dim.
-int ls_kv_read(ls_model *m, int32_t block, int32_t tokens, uint8_t *dst, char *err, size_t errlen);
-int ls_kv_write(ls_model *m, int32_t block, int32_t tokens, const uint8_t *src, char *err, size_t errlen);
+int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t dst_local, int32_t src_local, int32_t tokens, char *err,
+               size_t errlen);
+// The first tokens tokens of a block and a local: for each layer keys then values, each kv_heads x tokens x head_dim.
+// local < 0: global layers only.
+int ls_kv_read(ls_model *m, int32_t block, int32_t local, int32_t tokens, uint8_t *dst, char *err, size_t errlen);
+int ls_kv_write(ls_model *m, int32_t block, int32_t local, int32_t tokens, const uint8_t *src, char *err, size_t errlen);
 
-// engine.Model's Step. The caller has checked every index and length; tables holds, for each of the nseqs sequences,
-// ceil((starts[i]+lens[i])/block_tokens) blocks.
+// engine.Model's Step. The caller has checked every index and length; tables and locals hold, for each of the nseqs
+// sequences, ceil((starts[i]+lens[i])/block_tokens) numbers; those of locals that no new token sees are not looked at.
 int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
-            const int32_t *tables, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen);
+            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen);
 
 // Bytes held by live arrays, and by MLX's cache of freed buffers.
 void ls_memory(uint64_t *active, uint64_t *cached);

@@ -54,7 +54,7 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
   // All writes come before any read: a live view of the cache would turn the next write into a copy of all of it.
   for (const Batch::Seq &s : batch.seqs) {
     int t = s.first;
-    for (const Run &r : batch.runs(s, s.start, s.start + s.len)) {
+    for (const Run &r : batch.runs(s, l.sliding, s.start, s.start + s.len)) {
       const auto put = [&](std::optional<array> &cache, const array &x) {
         array rows = mx::slice(x, {0, t, 0}, {config.kv_heads, t + r.count, dim});
         array old = std::move(*cache);
@@ -70,7 +70,7 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
   for (const Batch::Seq &s : batch.seqs) {
     const int hi = s.start + s.len;
     const int lo = l.sliding ? std::max(0, s.start - config.window + 1) : 0;
-    const auto runs = batch.runs(s, lo, hi);
+    const auto runs = batch.runs(s, l.sliding, lo, hi);
     array qs = mx::expand_dims(mx::slice(q, {0, s.first, 0}, {config.heads, s.first + s.len, dim}), 0);
     array ks = mx::expand_dims(gather(*l.keys, runs), 0), vs = mx::expand_dims(gather(*l.values, runs), 0);
     // A single token sees all of lo..hi-1 and needs no mask.

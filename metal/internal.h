@@ -49,14 +49,14 @@ struct Batch {
     int first;   // index of its first new token in the batch
     int len;     // new tokens
     int start;   // position of the first
-    std::vector<int> table;
+    std::vector<int> table[2]; // of global and of sliding layers
   };
   std::vector<Seq> seqs;
-  std::vector<int> tokens, positions, slots; // per new token
+  std::vector<int> tokens, positions, slots[2]; // per new token; slots of global and of sliding layers
   int block_tokens = 0;
 
   // The slots of positions lo..hi-1 of s as few runs: blocks that lie side by side in the cache make one.
-  std::vector<Run> runs(const Seq &s, int lo, int hi) const;
+  std::vector<Run> runs(const Seq &s, bool sliding, int lo, int hi) const;
 };
 
 // cos and sin of position x frequency, tokens x head_dim/2 each.

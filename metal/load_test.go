@@ -22,7 +22,7 @@ func logitsOf(t *testing.T, dir string, opt options) [][]float32 {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if err := m.AllocKV(2, 16); err != nil {
+	if err := m.AllocKV(2, 2, 16); err != nil {
 		t.Fatal(err)
 	}
 	return step(t, m, []*sequence{{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}}, []int{20})
@@ -136,7 +136,7 @@ func BenchmarkWeights(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := m.AllocKV(4, benchBlock); err != nil {
+		if err := m.AllocKV(4, 4, benchBlock); err != nil {
 			b.Fatal(err)
 		}
 		ids := randomTokens(1, 65, m.Vocab())

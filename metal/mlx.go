@@ -44,8 +44,10 @@ func call(f func(err *C.char, errlen C.size_t) C.int) error {
 type Model struct {
 	cfg         config
 	h           *C.ls_model // used on the MLX thread only; nil once closed
-	kvBytes     int         // per token
+	kvGlobal    int         // bytes per token, in the global layers
+	kvLocal     int         // the same in the sliding ones
 	blocks      int
+	locals      int
 	blockTokens int
 	leak        runtime.Cleanup
 }
@@ -113,7 +115,9 @@ func (m *Model) load(files []string, opt options) error {
 		return C.ls_open(&c, &sliding[0], &paths[0], C.int32_t(len(paths)), &m.h, e, n)
 	})
 	if err == nil {
-		m.kvBytes = int(C.ls_kv_bytes_per_token(m.h))
+		var global, local C.int64_t
+		C.ls_kv_bytes_per_token(m.h, &global, &local)
+		m.kvGlobal, m.kvLocal = int(global), int(local)
 	}
 	return err
 }
@@ -131,8 +135,16 @@ func (m *Model) Vocab() int { return m.cfg.vocab }
 // Context is the most tokens a sequence may have.
 func (m *Model) Context() int { return m.cfg.maxPositions }
 
-// KVBytesPerToken is what one token takes in the cache, all layers together.
-func (m *Model) KVBytesPerToken() int { return m.kvBytes }
+// Window is how many tokens, itself included, a token sees in a sliding layer; 0 when there is no such layer.
+func (m *Model) Window() int {
+	if m.kvLocal == 0 {
+		return 0
+	}
+	return m.cfg.window
+}
+
+// KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.
+func (m *Model) KVBytesPerToken() (global, local int) { return m.kvGlobal, m.kvLocal }
 
 var errClosed = errors.New("metal: the model is closed")
 
@@ -146,67 +158,73 @@ func (m *Model) on(f func(err *C.char, errlen C.size_t) C.int) error {
 	})
 }
 
-// AllocKV allocates the cache, zeroed: blocks blocks of blockTokens tokens.
-func (m *Model) AllocKV(blocks, blockTokens int) error {
-	if blocks < 1 || blockTokens < 1 || blocks > math.MaxInt32/blockTokens {
-		return fmt.Errorf("metal: cannot allocate %d blocks of %d tokens: both must be at least 1 and their product below 2^31", blocks, blockTokens)
+// AllocKV allocates the cache, zeroed: blocks blocks of blockTokens tokens, and for the sliding layers locals.
+func (m *Model) AllocKV(blocks, locals, blockTokens int) error {
+	if m.kvLocal == 0 {
+		locals = 1 // of nothing
+	}
+	if blocks < 1 || locals < 1 || blockTokens < 1 || max(blocks, locals) > math.MaxInt32/blockTokens {
+		return fmt.Errorf("metal: cannot allocate %d blocks and %d locals of %d tokens: all must be at least 1 and the products below 2^31", blocks, locals, blockTokens)
 	}
 	if m.blocks != 0 {
 		return fmt.Errorf("metal: the cache is already allocated (%d blocks of %d tokens)", m.blocks, m.blockTokens)
 	}
 	// MLX aborts the process when memory runs out, so what cannot fit is refused here.
-	if need, have := uint64(blocks)*uint64(blockTokens)*uint64(m.kvBytes), availableMemory(); have > 0 && need > have {
+	if need, have := uint64(blockTokens)*(uint64(blocks)*uint64(m.kvGlobal)+uint64(locals)*uint64(m.kvLocal)), availableMemory(); have > 0 && need > have {
 		return fmt.Errorf("metal: the KV cache needs %d MiB, %d MiB of memory are available; ask for fewer blocks", need>>20, have>>20)
 	}
 	err := m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(blockTokens), e, n)
+		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(locals), C.int32_t(blockTokens), e, n)
 	})
 	if err == nil {
-		m.blocks, m.blockTokens = blocks, blockTokens
+		m.blocks, m.locals, m.blockTokens = blocks, locals, blockTokens
 	}
 	return err
 }
 
 // Step runs a batch: see engine.Model.
-func (m *Model) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
-	if err := m.checkStep(tokens, lens, starts, tables, rows, logits); err != nil {
+func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+	if m.kvLocal == 0 {
+		locals = tables // looked at by nobody
+	}
+	if err := m.checkStep(tokens, lens, starts, tables, locals, rows, logits); err != nil {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_step(m.h, cints(tokens), cints(lens), cints(starts), C.int32_t(len(lens)), cints(tables), cints(rows),
+		return C.ls_step(m.h, cints(tokens), cints(lens), cints(starts), C.int32_t(len(lens)), cints(tables), cints(locals), cints(rows),
 			C.int32_t(len(rows)), (*C.float)(unsafe.SliceData(logits)), e, n)
 	})
 }
 
 func cints(s []int32) *C.int32_t { return (*C.int32_t)(unsafe.SliceData(s)) }
 
-// CopyKV copies the first tokens tokens of block src to block dst.
-func (m *Model) CopyKV(dst, src, tokens int) error {
-	if err := errors.Join(m.checkBlock(dst, tokens), m.checkBlock(src, tokens)); err != nil || tokens == 0 {
+// CopyKV copies the first tokens tokens of block src to block dst, and those of local srcLocal to dstLocal.
+func (m *Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
+	if err := errors.Join(m.checkBlock(dst, dstLocal, tokens), m.checkBlock(src, srcLocal, tokens)); err != nil || tokens == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src), C.int32_t(tokens), e, n)
+		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src), C.int32_t(dstLocal), C.int32_t(srcLocal), C.int32_t(tokens), e, n)
 	})
 }
 
-// ReadKV writes the first tokens tokens of a block to dst.
-func (m *Model) ReadKV(block, tokens int, dst []byte) error {
-	if err := m.checkKV(block, tokens, len(dst)); err != nil || tokens == 0 {
+// ReadKV writes the first tokens tokens of a block and a local to dst; of the block alone where local is -1.
+func (m *Model) ReadKV(block, local, tokens int, dst []byte) error {
+	if err := m.checkKV(block, local, tokens, len(dst)); err != nil || tokens == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_read(m.h, C.int32_t(block), C.int32_t(tokens), (*C.uint8_t)(&dst[0]), e, n)
+		return C.ls_kv_read(m.h, C.int32_t(block), C.int32_t(local), C.int32_t(tokens), (*C.uint8_t)(&dst[0]), e, n)
 	})
 }
 
 // WriteKV is the inverse of ReadKV.
-func (m *Model) WriteKV(block, tokens int, src []byte) error {
-	if err := m.checkKV(block, tokens, len(src)); err != nil || tokens == 0 {
+func (m *Model) WriteKV(block, local, tokens int, src []byte) error {
+	if err := m.checkKV(block, local, tokens, len(src)); err != nil || tokens == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_write(m.h, C.int32_t(block), C.int32_t(tokens), (*C.uint8_t)(&src[0]), e, n)
+		return C.ls_kv_write(m.h, C.int32_t(block), C.int32_t(local), C.int32_t(tokens), (*C.uint8_t)(&src[0]), e, n)
 	})
 }
 

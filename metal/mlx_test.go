@@ -58,7 +58,7 @@ func step(t testing.TB, m *Model, seqs []*sequence, n []int) [][]float32 {
 		rows = append(rows, int32(i))
 	}
 	logits := make([]float32, len(rows)*m.Vocab())
-	if err := m.Step(tokens, lens, starts, tables, rows, logits); err != nil {
+	if err := m.Step(tokens, lens, starts, tables, tables, rows, logits); err != nil {
 		t.Fatal(err)
 	}
 	return slices.Collect(slices.Chunk(logits, m.Vocab()))
@@ -92,7 +92,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			m := openTiny(t, v.make(), v.opt)
-			if err := m.AllocKV(40, 4); err != nil {
+			if err := m.AllocKV(40, 40, 4); err != nil {
 				t.Fatal(err)
 			}
 			const n = 30
@@ -117,6 +117,41 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 				}
 			}
 
+			// No more locals than a window and a chunk take, used again and again.
+			for _, chunk := range []int{1, 5} {
+				other := openTiny(t, v.make(), v.opt)
+				locals := (other.Window()+2)/4 + 1 + (2+chunk)/4
+				if err := other.AllocKV(40, locals, 4); err != nil {
+					t.Fatal(err)
+				}
+				var ring, asked, local []int32
+				for i := range locals {
+					ring = append(ring, int32(i))
+				}
+				var rows [][]float32
+				for at := 0; at < n; at += chunk {
+					end := min(at+chunk, n)
+					for i := range min(len(local), max(0, at/4*4-other.Window()+1)/4) { // what no token of its block sees
+						if local[i] >= 0 {
+							ring, local[i] = append(ring, local[i]), -1
+						}
+					}
+					for len(local)*4 < end && other.Window() > 0 {
+						local, ring = append(local, ring[0]), ring[1:]
+					}
+					asked = asked[:0]
+					for i := at; i < end; i++ {
+						asked = append(asked, int32(i-at))
+					}
+					logits := make([]float32, (end-at)*other.Vocab())
+					if err := other.Step(ids[at:end], []int32{int32(end - at)}, []int32{int32(at)}, table(0, 1)[:(end+3)/4], local, asked, logits); err != nil {
+						t.Fatal(err)
+					}
+					rows = append(rows, slices.Collect(slices.Chunk(logits, other.Vocab()))...)
+				}
+				compare(t, fmt.Sprintf("chunks of %d, locals of the window", chunk), rows, want)
+			}
+
 			// Three others in the batch: one decodes, one prefills, one shares this sequence's first two blocks.
 			s := &sequence{ids: ids, table: table(0, 1)}
 			got := step(t, m, []*sequence{s}, []int{9})
@@ -138,7 +173,7 @@ func TestKernelsMatchGraph(t *testing.T) {
 		var rows [2][][]float32
 		for i, graph := range []bool{false, true} {
 			m := openTiny(t, c, options{graph: graph})
-			if err := m.AllocKV(4, 32); err != nil {
+			if err := m.AllocKV(4, 4, 32); err != nil {
 				t.Fatal(err)
 			}
 			ids := randomTokens(9, 100, m.Vocab())
@@ -152,18 +187,18 @@ func TestKernelsMatchGraph(t *testing.T) {
 func TestRows(t *testing.T) {
 	for _, v := range variants {
 		m := openTiny(t, v.make(), v.opt)
-		if err := m.AllocKV(4, 8); err != nil {
+		if err := m.AllocKV(4, 4, 8); err != nil {
 			t.Fatal(err)
 		}
 		ids := randomTokens(4, 20, m.Vocab())
 		want := step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2}}}, []int{20})
 		logits := make([]float32, 2*m.Vocab())
-		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{5, 19}, logits); err != nil {
+		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{2, 3, 1}, []int32{5, 19}, logits); err != nil {
 			t.Fatal(err)
 		}
 		compare(t, v.name, slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
 
-		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, nil, nil); err != nil {
+		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, []int32{3, 0}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		got := step(t, m, []*sequence{{ids: ids, table: []int32{3, 0, 2}, done: 12}}, []int{8})
@@ -177,7 +212,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 			dir := v.make()
 			m, other := openTiny(t, dir, v.opt), openTiny(t, dir, v.opt)
 			for _, x := range []*Model{m, other} {
-				if err := x.AllocKV(6, 8); err != nil {
+				if err := x.AllocKV(6, 6, 8); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -186,7 +221,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 
 			// A full block and a part of one move to other blocks; the rest of the sequence is computed on the copies.
 			for _, c := range []struct{ dst, src, tokens int }{{5, 0, 8}, {3, 1, 5}} {
-				if err := m.CopyKV(c.dst, c.src, c.tokens); err != nil {
+				if err := m.CopyKV(c.dst, c.src, c.dst, c.src, c.tokens); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -194,15 +229,15 @@ func TestKVCopyReadWrite(t *testing.T) {
 
 			// The same through bytes, into another model with the same weights.
 			for _, c := range []struct{ dst, src, tokens int }{{4, 0, 8}, {1, 1, 5}} {
-				saved := make([]byte, c.tokens*m.KVBytesPerToken())
-				if err := m.ReadKV(c.src, c.tokens, saved); err != nil {
+				saved := make([]byte, c.tokens*(m.kvGlobal+m.kvLocal))
+				if err := m.ReadKV(c.src, c.src, c.tokens, saved); err != nil {
 					t.Fatal(err)
 				}
-				if err := other.WriteKV(c.dst, c.tokens, saved); err != nil {
+				if err := other.WriteKV(c.dst, c.dst, c.tokens, saved); err != nil {
 					t.Fatal(err)
 				}
 				again := make([]byte, len(saved))
-				if err := other.ReadKV(c.dst, c.tokens, again); err != nil {
+				if err := other.ReadKV(c.dst, c.dst, c.tokens, again); err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(saved, again) {
@@ -218,12 +253,12 @@ func TestKVCopyReadWrite(t *testing.T) {
 func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 	for _, v := range variants {
 		m := openTiny(t, v.make(), v.opt)
-		if err := m.AllocKV(5, 4); err != nil {
+		if err := m.AllocKV(5, 5, 4); err != nil {
 			t.Fatal(err)
 		}
-		fill := bytes.Repeat([]byte{1, 2, 3, 4}, 4*m.KVBytesPerToken()/4)
+		fill := bytes.Repeat([]byte{1, 2, 3, 4}, m.kvGlobal+m.kvLocal)
 		for b := range 5 {
-			if err := m.WriteKV(b, 4, fill); err != nil {
+			if err := m.WriteKV(b, b, 4, fill); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -231,7 +266,7 @@ func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 		step(t, m, []*sequence{{ids: ids, table: []int32{3, 1}}}, []int{6})
 		got := make([]byte, len(fill))
 		for _, b := range []int{0, 2, 4} {
-			if err := m.ReadKV(b, 4, got); err != nil {
+			if err := m.ReadKV(b, b, 4, got); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(got, fill) {
@@ -244,19 +279,19 @@ func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 	m := openTiny(t, tinyLlama(), options{})
 	one := make([]float32, m.Vocab())
-	if err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, nil, nil); err == nil || !strings.Contains(err.Error(), "before AllocKV") {
+	if err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil); err == nil || !strings.Contains(err.Error(), "before AllocKV") {
 		t.Errorf("Step before AllocKV: %v", err)
 	}
-	if err := m.AllocKV(1<<20, 1<<20); err == nil || !strings.Contains(err.Error(), "2^31") {
+	if err := m.AllocKV(1<<20, 1<<20, 1<<20); err == nil || !strings.Contains(err.Error(), "2^31") {
 		t.Errorf("a cache of 2^40 tokens: %v", err)
 	}
-	if err := m.AllocKV(1<<20, 1<<10); err == nil || !strings.Contains(err.Error(), "available") {
+	if err := m.AllocKV(1<<20, 1<<20, 1<<10); err == nil || !strings.Contains(err.Error(), "available") {
 		t.Errorf("a cache larger than memory: %v", err)
 	}
-	if err := m.AllocKV(3, 4); err != nil {
+	if err := m.AllocKV(3, 3, 4); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.AllocKV(3, 4); err == nil {
+	if err := m.AllocKV(3, 3, 4); err == nil {
 		t.Error("a second AllocKV succeeds")
 	}
 	s := func(x ...int32) []int32 { return x }
@@ -280,30 +315,30 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 		{"rows not ascending", s(1, 2), s(2), s(0), s(0), s(1, 0), append(one, one...), "ascend"},
 		{"no room", s(1), s(1), s(0), s(0), s(0), one[1:], "need 131"},
 	} {
-		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.rows, c.logits)
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, c.logits)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.what, err, c.want)
 		}
 	}
-	buf := make([]byte, 4*m.KVBytesPerToken())
+	buf := make([]byte, 4*(m.kvGlobal+m.kvLocal))
 	for what, err := range map[string]error{
-		"CopyKV to block 3":  m.CopyKV(3, 0, 1),
-		"CopyKV of 5 tokens": m.CopyKV(1, 0, 5),
-		"ReadKV short":       m.ReadKV(0, 4, buf[1:]),
-		"WriteKV block -1":   m.WriteKV(-1, 4, buf),
+		"CopyKV to block 3":  m.CopyKV(3, 0, 0, 0, 1),
+		"CopyKV of 5 tokens": m.CopyKV(1, 0, 1, 0, 5),
+		"ReadKV short":       m.ReadKV(0, 0, 4, buf[1:]),
+		"WriteKV block -1":   m.WriteKV(-1, 0, 4, buf),
 	} {
 		if err == nil {
 			t.Errorf("%s succeeds", what)
 		}
 	}
-	if err := m.Step(s(1), s(1), s(0), s(2), s(0), one); err != nil {
+	if err := m.Step(s(1), s(1), s(0), s(2), s(2), s(0), one); err != nil {
 		t.Errorf("a good step after the bad ones: %v", err)
 	}
 }
 
 func TestCloseIsIdempotentAndFinal(t *testing.T) {
 	m := openTiny(t, tinyLlama(), options{})
-	if err := m.AllocKV(1, 4); err != nil {
+	if err := m.AllocKV(1, 1, 4); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -311,11 +346,11 @@ func TestCloseIsIdempotentAndFinal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, nil, nil)
+	err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("Step after Close: %v", err)
 	}
-	if err := m.AllocKV(1, 4); err == nil {
+	if err := m.AllocKV(1, 1, 4); err == nil {
 		t.Error("AllocKV after Close succeeds")
 	}
 }
@@ -330,7 +365,7 @@ func TestOpenAndCloseKeepMemoryFlat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.AllocKV(4, 8); err != nil {
+		if err := m.AllocKV(4, 4, 8); err != nil {
 			t.Fatal(err)
 		}
 		step(t, m, []*sequence{{ids: []int32{1, 2, 3}, table: []int32{0}}}, []int{3})

@@ -60,7 +60,7 @@ func TestMLXLM(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer m.Close()
-				if err := m.AllocKV(8, 32); err != nil {
+				if err := m.AllocKV(8, 8, 32); err != nil {
 					t.Fatal(err)
 				}
 
@@ -103,8 +103,8 @@ func stepLast(t testing.TB, m *Model, s *sequence, n int) []float32 {
 	t.Helper()
 	logits := make([]float32, m.Vocab())
 	end := s.done + n
-	err := m.Step(s.ids[s.done:end], []int32{int32(n)}, []int32{int32(s.done)},
-		s.table[:(end+m.blockTokens-1)/m.blockTokens], []int32{int32(n - 1)}, logits)
+	table := s.table[:(end+m.blockTokens-1)/m.blockTokens]
+	err := m.Step(s.ids[s.done:end], []int32{int32(n)}, []int32{int32(s.done)}, table, table, []int32{int32(n - 1)}, logits)
 	if err != nil {
 		t.Fatal(err)
 	}

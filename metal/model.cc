@@ -10,11 +10,11 @@
 
 using namespace ls;
 
-std::vector<Run> Batch::runs(const Seq &s, int lo, int hi) const {
+std::vector<Run> Batch::runs(const Seq &s, bool sliding, int lo, int hi) const {
   std::vector<Run> out;
   for (int p = lo; p < hi;) {
     const int offset = p % block_tokens;
-    const int slot = s.table[p / block_tokens] * block_tokens + offset;
+    const int slot = s.table[sliding][p / block_tokens] * block_tokens + offset;
     const int count = std::min(block_tokens - offset, hi - p);
     if (!out.empty() && out.back().slot + out.back().count == slot) {
       out.back().count += count;

@@ -14,14 +14,15 @@ type Model struct{}
 // Open returns ErrUnavailable.
 func Open(dir string) (*Model, error) { return nil, ErrUnavailable }
 
-func (*Model) Vocab() int                            { return 0 }
-func (*Model) Context() int                          { return 0 }
-func (*Model) KVBytesPerToken() int                  { return 0 }
-func (*Model) AllocKV(blocks, blockTokens int) error { return ErrUnavailable }
-func (*Model) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+func (*Model) Vocab() int                                    { return 0 }
+func (*Model) Context() int                                  { return 0 }
+func (*Model) Window() int                                   { return 0 }
+func (*Model) KVBytesPerToken() (global, local int)          { return 0, 0 }
+func (*Model) AllocKV(blocks, locals, blockTokens int) error { return ErrUnavailable }
+func (*Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
 	return ErrUnavailable
 }
-func (*Model) CopyKV(dst, src, tokens int) error           { return ErrUnavailable }
-func (*Model) ReadKV(block, tokens int, dst []byte) error  { return ErrUnavailable }
-func (*Model) WriteKV(block, tokens int, src []byte) error { return ErrUnavailable }
-func (*Model) Close() error                                { return nil }
+func (*Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error { return ErrUnavailable }
+func (*Model) ReadKV(block, local, tokens int, dst []byte) error     { return ErrUnavailable }
+func (*Model) WriteKV(block, local, tokens int, src []byte) error    { return ErrUnavailable }
+func (*Model) Close() error                                          { return nil }

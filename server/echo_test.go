@@ -86,12 +86,13 @@ type echoModel struct {
 	kv          [][]int32
 }
 
-func (m *echoModel) Vocab() int           { return vocab }
-func (m *echoModel) Context() int         { return 4096 }
-func (m *echoModel) KVBytesPerToken() int { return 4 }
-func (m *echoModel) Close() error         { return nil }
+func (m *echoModel) Vocab() int                           { return vocab }
+func (m *echoModel) Context() int                         { return 4096 }
+func (m *echoModel) Window() int                          { return 0 }
+func (m *echoModel) KVBytesPerToken() (global, local int) { return 4, 0 }
+func (m *echoModel) Close() error                         { return nil }
 
-func (m *echoModel) AllocKV(blocks, blockTokens int) error {
+func (m *echoModel) AllocKV(blocks, locals, blockTokens int) error {
 	m.blockTokens = int32(blockTokens)
 	for range blocks {
 		m.kv = append(m.kv, make([]int32, blockTokens))
@@ -99,7 +100,7 @@ func (m *echoModel) AllocKV(blocks, blockTokens int) error {
 	return nil
 }
 
-func (m *echoModel) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
+func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -148,16 +149,16 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 	return id
 }
 
-func (m *echoModel) CopyKV(dst, src, tokens int) error {
+func (m *echoModel) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
 	copy(m.kv[dst][:tokens], m.kv[src][:tokens])
 	return nil
 }
-func (m *echoModel) ReadKV(block, tokens int, dst []byte) error {
+func (m *echoModel) ReadKV(block, local, tokens int, dst []byte) error {
 	_, err := binary.Encode(dst, binary.LittleEndian, m.kv[block][:tokens])
 	return err
 }
 
-func (m *echoModel) WriteKV(block, tokens int, src []byte) error {
+func (m *echoModel) WriteKV(block, local, tokens int, src []byte) error {
 	_, err := binary.Decode(src, binary.LittleEndian, m.kv[block][:tokens])
 	return err
 }

@@ -92,7 +92,7 @@ func (m *Model) forward(batch []item, rows []int32, logits []float32) {
 			r.apply(s.q[i*c.Heads*d:][:c.Heads*d], i)
 			r.apply(s.k[i*c.KVHeads*d:][:c.KVHeads*d], i)
 		}
-		m.kv.store(l, batch, s.k, s.v)
+		m.kv.store(l, c.LayerSliding[l], batch, s.k, s.v)
 		m.attention(l, batch)
 		m.matmul(s.xb, s.att, y.o, c.Heads*d)
 		if y.postAttnNorm != nil {
@@ -155,7 +155,7 @@ func (m *Model) firstSeen(l, pos int) int {
 func (m *Model) attend(l, kh, i int, it item, buf []float32) []float32 {
 	c, s, kv := &m.cfg, &m.s, &m.kv
 	d, group := c.HeadDim, c.Heads/c.KVHeads
-	kd := c.KVHeads * d
+	kd, table := c.KVHeads*d, it.table(c.LayerSliding[l])
 	first, seen := m.firstSeen(l, it.pos), it.pos-m.firstSeen(l, it.pos)+1
 	if len(buf) < group*seen {
 		buf = make([]float32, 2*group*seen)
@@ -165,7 +165,7 @@ func (m *Model) attend(l, kh, i int, it item, buf []float32) []float32 {
 	out := s.att[(i*c.Heads+kh*group)*d:][:group*d]
 
 	for p := first; p <= it.pos; {
-		at, n := kv.run(it.table, p, it.pos)
+		at, n := kv.run(table, p, it.pos)
 		dots(scores[p-first:], seen, q, kv.keys[l][at*kd+kh*d:], kd, group, n, d)
 		p += n
 	}
@@ -174,7 +174,7 @@ func (m *Model) attend(l, kh, i int, it item, buf []float32) []float32 {
 	}
 	clear(out)
 	for p := first; p <= it.pos; {
-		at, n := kv.run(it.table, p, it.pos)
+		at, n := kv.run(table, p, it.pos)
 		values := kv.values[l][at*kd+kh*d:]
 		for g := range group {
 			weightedSum(out[g*d:][:d], scores[g*seen+p-first:][:n], values, kd)

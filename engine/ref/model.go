@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 
 	"loadstone/engine/checkpoint"
 )
@@ -41,12 +42,20 @@ func New(c *checkpoint.Checkpoint) (*Model, error) {
 // Vocab is the length of one row of logits.
 func (m *Model) Vocab() int { return m.cfg.VocabSize }
 
+// Window is how many tokens, itself included, a token sees in a sliding layer; 0 when there is no such layer.
+func (m *Model) Window() int {
+	if !slices.Contains(m.cfg.LayerSliding, true) {
+		return 0
+	}
+	return m.cfg.SlidingWindow
+}
+
 // Context is the most tokens that a sequence may have.
 func (m *Model) Context() int { return m.cfg.MaxPositions }
 
 // Step runs a batch; see engine.Model. It refuses one that does not fit the model, before it changes anything.
-func (m *Model) Step(tokens, lens, starts, tables, rows []int32, logits []float32) error {
-	b, err := m.batch(tokens, lens, starts, tables)
+func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+	b, err := m.batch(tokens, lens, starts, tables, locals)
 	if err != nil {
 		return err
 	}
@@ -72,12 +81,20 @@ func (m *Model) Close() error {
 
 // item is one token of a batch.
 type item struct {
-	id, pos int
-	table   []int32 // block table of its sequence
+	id, pos       int
+	blocks, local []int32 // tables of its sequence
+}
+
+// table is the one for a layer that slides or not.
+func (it *item) table(sliding bool) []int32 {
+	if sliding {
+		return it.local
+	}
+	return it.blocks
 }
 
 // batch checks a step's arrays and returns its tokens one by one.
-func (m *Model) batch(tokens, lens, starts, tables []int32) ([]item, error) {
+func (m *Model) batch(tokens, lens, starts, tables, locals []int32) ([]item, error) {
 	if m.closed {
 		return nil, fmt.Errorf("the model is closed")
 	}
@@ -86,6 +103,13 @@ func (m *Model) batch(tokens, lens, starts, tables []int32) ([]item, error) {
 	}
 	if len(lens) != len(starts) {
 		return nil, fmt.Errorf("%d lens and %d starts", len(lens), len(starts))
+	}
+	window := m.Window()
+	if window == 0 {
+		locals = tables // looked at by nobody
+	}
+	if len(locals) != len(tables) {
+		return nil, fmt.Errorf("%d blocks and %d locals", len(tables), len(locals))
 	}
 	items := m.s.items[:0]
 	for i, n := range lens {
@@ -102,13 +126,18 @@ func (m *Model) batch(tokens, lens, starts, tables []int32) ([]item, error) {
 				return nil, fmt.Errorf("sequence %d: block %d of %d", i, block, m.kv.blocks)
 			}
 		}
+		for j := max(0, int(start)-window+1) / m.kv.blockTokens; window > 0 && j < entries; j++ {
+			if l := locals[j]; l < 0 || int(l) >= m.kv.locals {
+				return nil, fmt.Errorf("sequence %d: local %d of %d", i, l, m.kv.locals)
+			}
+		}
 		for j, id := range tokens[:n] {
 			if id < 0 || int(id) >= m.cfg.VocabSize {
 				return nil, fmt.Errorf("sequence %d: token %d is outside the vocabulary of %d", i, id, m.cfg.VocabSize)
 			}
-			items = append(items, item{id: int(id), pos: int(start) + j, table: tables[:entries]})
+			items = append(items, item{id: int(id), pos: int(start) + j, blocks: tables[:entries], local: locals[:entries]})
 		}
-		tokens, tables = tokens[n:], tables[entries:]
+		tokens, tables, locals = tokens[n:], tables[entries:], locals[entries:]
 	}
 	if len(tokens) != 0 || len(tables) != 0 {
 		return nil, fmt.Errorf("%d tokens and %d blocks belong to no sequence", len(tokens), len(tables))

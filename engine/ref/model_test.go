@@ -131,7 +131,7 @@ func upTo(n int) []int32 {
 // run computes the logits of all tokens of one sequence in one step, in blocks 0, 1, 2, ...
 func run(t testing.TB, m *Model, tokens []int32) []float32 {
 	t.Helper()
-	if err := m.AllocKV(64, 8); err != nil {
+	if err := m.AllocKV(64, 64, 8); err != nil {
 		t.Fatal(err)
 	}
 	return step(t, m, tokens, []int32{int32(len(tokens))}, []int32{0}, upTo((len(tokens)+7)/8))
@@ -141,7 +141,7 @@ func run(t testing.TB, m *Model, tokens []int32) []float32 {
 func step(t testing.TB, m *Model, tokens, lens, starts, tables []int32) []float32 {
 	t.Helper()
 	logits := make([]float32, len(tokens)*m.Vocab())
-	if err := m.Step(tokens, lens, starts, tables, upTo(len(tokens)), logits); err != nil {
+	if err := m.Step(tokens, lens, starts, tables, tables, upTo(len(tokens)), logits); err != nil {
 		t.Fatal(err)
 	}
 	return logits
@@ -194,6 +194,8 @@ func TestSameBits(t *testing.T) {
 			"scattered blocks": func(t *testing.T, m *Model) []float32 {
 				return chunks(t, m, tokens, 8, []int32{60, 2, 33, 1, 17}, 40)
 			},
+			"locals of the window": func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 7) },
+			"one by one in it":     func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 1) },
 			"three workers": func(t *testing.T, m *Model) []float32 {
 				m.workers, m.shareAt = 3, 0
 				return chunks(t, m, tokens, 8, upTo(5), 40)
@@ -219,7 +221,7 @@ func TestSameBits(t *testing.T) {
 }
 
 func chunks(t *testing.T, m *Model, tokens []int32, blockTokens int, table []int32, chunk int) (logits []float32) {
-	if err := m.AllocKV(64, blockTokens); err != nil {
+	if err := m.AllocKV(64, 64, blockTokens); err != nil {
 		t.Fatal(err)
 	}
 	at := 0
@@ -231,9 +233,39 @@ func chunks(t *testing.T, m *Model, tokens []int32, blockTokens int, table []int
 	return logits
 }
 
+// windowed runs the sequence in chunks with no more locals than a window and a chunk take, used again and again.
+func windowed(t *testing.T, m *Model, tokens []int32, chunk int) (logits []float32) {
+	const size = 4
+	locals := (m.Window()+size-2)/size + 1 + (size-2+chunk)/size
+	if err := m.AllocKV(64, locals, size); err != nil {
+		t.Fatal(err)
+	}
+	free := upTo(locals)
+	var table []int32
+	for at := 0; at < len(tokens); at += chunk {
+		end := min(at+chunk, len(tokens))
+		for i := range min(len(table), max(0, at/size*size-m.Window()+1)/size) { // what no token of its block sees
+			if table[i] >= 0 {
+				free = append(free, table[i])
+				table[i] = -1
+			}
+		}
+		for len(table)*size < end && m.Window() > 0 {
+			table, free = append(table, free[0]), free[1:]
+		}
+		row := make([]float32, (end-at)*m.Vocab())
+		blocks := upTo((end + size - 1) / size)
+		if err := m.Step(tokens[at:end], []int32{int32(end - at)}, []int32{int32(at)}, blocks, table, upTo(end-at), row); err != nil {
+			t.Fatal(err)
+		}
+		logits = append(logits, row...)
+	}
+	return logits
+}
+
 // batched runs the sequence in three chunks, each between chunks of other sequences of other lengths.
 func batched(t *testing.T, m *Model, tokens []int32) (logits []float32) {
-	if err := m.AllocKV(64, 8); err != nil {
+	if err := m.AllocKV(64, 64, 8); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -261,7 +293,7 @@ func batched(t *testing.T, m *Model, tokens []int32) (logits []float32) {
 
 // moved runs 21 tokens in some blocks, moves these elsewhere, spoils them, and runs the rest.
 func moved(t *testing.T, m *Model, tokens []int32, move func(m *Model, dst, src, tokens int) error) []float32 {
-	if err := m.AllocKV(64, 8); err != nil {
+	if err := m.AllocKV(64, 64, 8); err != nil {
 		t.Fatal(err)
 	}
 	logits := step(t, m, tokens[:21], []int32{21}, []int32{0}, []int32{0, 1, 2})
@@ -274,14 +306,15 @@ func moved(t *testing.T, m *Model, tokens []int32, move func(m *Model, dst, src,
 	return append(logits, step(t, m, tokens[21:], []int32{19}, []int32{21}, []int32{40, 39, 38, 5, 6})...)
 }
 
-func copyBlock(m *Model, dst, src, tokens int) error { return m.CopyKV(dst, src, tokens) }
+func copyBlock(m *Model, dst, src, tokens int) error { return m.CopyKV(dst, src, dst, src, tokens) }
 
 func saveBlock(m *Model, dst, src, tokens int) error {
-	buf := make([]byte, tokens*m.KVBytesPerToken())
-	if err := m.ReadKV(src, tokens, buf); err != nil {
+	global, local := m.KVBytesPerToken()
+	buf := make([]byte, tokens*(global+local))
+	if err := m.ReadKV(src, src, tokens, buf); err != nil {
 		return err
 	}
-	return m.WriteKV(dst, tokens, buf)
+	return m.WriteKV(dst, dst, tokens, buf)
 }
 
 // TestRows: rows that nobody asked for are not in the way of those asked for.
@@ -291,7 +324,7 @@ func TestRows(t *testing.T) {
 	all := run(t, m, tokens)
 	rows := []int32{0, 17, 39}
 	got := make([]float32, len(rows)*m.Vocab())
-	if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), rows, got); err != nil {
+	if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), rows, got); err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range rows {
@@ -300,7 +333,7 @@ func TestRows(t *testing.T) {
 		}
 	}
 	// A prompt's chunk but the last is run for its keys and values alone.
-	if err := m.Step(tokens[:30], []int32{30}, []int32{0}, []int32{9, 10, 11, 12}, nil, nil); err != nil {
+	if err := m.Step(tokens[:30], []int32{30}, []int32{0}, []int32{9, 10, 11, 12}, []int32{9, 10, 11, 12}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	last := step(t, m, tokens[30:], []int32{10}, []int32{30}, []int32{9, 10, 11, 12, 13})
@@ -336,27 +369,36 @@ func TestRefusals(t *testing.T) {
 		{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
 		{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
 	} {
-		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.rows, make([]float32, c.logits))
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, make([]float32, c.logits))
 		if err == nil || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.say)
 		}
 	}
 	for name, err := range map[string]error{
-		"second AllocKV": m.AllocKV(1, 1), "CopyKV": m.CopyKV(0, 64, 1), "CopyKV tokens": m.CopyKV(0, 1, 9),
-		"ReadKV": m.ReadKV(-1, 1, nil), "WriteKV": m.WriteKV(0, 1, nil),
+		"second AllocKV": m.AllocKV(1, 1, 1), "CopyKV": m.CopyKV(0, 64, 0, 0, 1), "CopyKV tokens": m.CopyKV(0, 1, 0, 1, 9),
+		"ReadKV": m.ReadKV(-1, 0, 1, nil), "WriteKV": m.WriteKV(0, 0, 1, nil),
 	} {
 		if err == nil {
 			t.Errorf("%s did not fail", name)
 		}
 	}
-	if err := newModel(t, "llama", "").AllocKV(math.MaxInt32, math.MaxInt32); err == nil {
+	if err := newModel(t, "llama", "").AllocKV(math.MaxInt32, 0, math.MaxInt32); err == nil {
 		t.Error("AllocKV of 2^62 tokens did not fail")
+	}
+	sliding := newModel(t, "gemma3", "")
+	if err := sliding.AllocKV(5, 1, 8); err != nil {
+		t.Fatal(err)
+	}
+	for say, locals := range map[string][]int32{"1 blocks and 0 locals": nil, "local 1 of 1": s(1), "local -1 of 1": s(-1)} {
+		if err := sliding.Step(s(1), s(1), s(0), s(0), locals, nil, nil); err == nil || !strings.Contains(err.Error(), say) {
+			t.Errorf("locals %v: error %v, want one with %q", locals, err, say)
+		}
 	}
 	if got := step(t, m, prompt(m.Vocab()), s(40), s(0), upTo(5)); !slices.Equal(got, want) {
 		t.Error("after refused steps the logits differ")
 	}
 	m.Close()
-	if err := m.Step(s(1), s(1), s(0), s(0), nil, nil); err == nil {
+	if err := m.Step(s(1), s(1), s(0), s(0), s(0), nil, nil); err == nil {
 		t.Error("Step after Close did not fail")
 	}
 }

@@ -21,7 +21,7 @@ func open(t testing.TB) *ref.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.AllocKV(256, blockTokens); err != nil {
+	if err := m.AllocKV(256, 256, blockTokens); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -40,7 +40,7 @@ func feed(t testing.TB, m *ref.Model, tokens []int32, start int) []float32 {
 	t.Helper()
 	logits := make([]float32, m.Vocab())
 	blocks := (start + len(tokens) + blockTokens - 1) / blockTokens
-	err := m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(start)}, table[:blocks], []int32{int32(len(tokens) - 1)}, logits)
+	err := m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(start)}, table[:blocks], table[:blocks], []int32{int32(len(tokens) - 1)}, logits)
 	if err != nil {
 		t.Fatal(err)
 	}

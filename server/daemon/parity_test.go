@@ -68,7 +68,7 @@ func openForParity(t *testing.T, src catalog.Source, backend string) engine.Mode
 			t.Errorf("%s: close: %v", backend, err)
 		}
 	})
-	if err := m.AllocKV(8, 16); err != nil {
+	if err := m.AllocKV(8, 8, 16); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -83,7 +83,7 @@ func parityStep(t *testing.T, m engine.Model, tokens []int32, at int32) []float3
 		table[i] = int32(5*i) % 8 // all eight, not side by side
 	}
 	logits := make([]float32, m.Vocab())
-	if err := m.Step(tokens, []int32{n}, []int32{at}, table, []int32{n - 1}, logits); err != nil {
+	if err := m.Step(tokens, []int32{n}, []int32{at}, table, table, []int32{n - 1}, logits); err != nil {
 		t.Fatal(fmt.Errorf("position %d: %w", at, err))
 	}
 	return logits
