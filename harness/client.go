@@ -32,6 +32,12 @@ type Prompt struct {
 	Stop        []string
 	Canary      string // the secret of the Conversation in the messages, noted in the record; not sent by itself
 	NoStream    bool   // ask for one JSON answer instead of a stream
+	Tools       []json.RawMessage
+
+	// What the load does to the request on purpose. A request that ends before is not touched by it.
+	CancelAfter  time.Duration // takes it back so long after it was sent; 0 does not
+	CancelPieces int           // takes it back when so many pieces of the answer have come; 0 does not
+	ReadRate     int           // reads the response at no more than so many bytes a second; 0 as fast as it comes
 }
 
 // Client sends chat requests to one server and times them. It is safe for concurrent use.
@@ -42,6 +48,7 @@ type Client struct {
 	Timeout time.Duration // of one request; 0: two minutes
 
 	http  *http.Client
+	slow  *http.Client // for answers that are read slowly
 	start time.Time
 }
 
@@ -55,18 +62,24 @@ func NewClient(url string) *Client {
 	// HTTP/2 would put all requests on one connection, with the server's limit of streams and its flow control on top.
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	return newClient(url, t)
+	c := newClient(url, t)
+	c.slow = &http.Client{Transport: slowTransport(t)}
+	return c
 }
 
 func newClient(url string, t http.RoundTripper) *Client {
-	return &Client{URL: strings.TrimRight(url, "/"), http: &http.Client{Transport: t}, start: time.Now()}
+	c := &http.Client{Transport: t}
+	return &Client{URL: strings.TrimRight(url, "/"), http: c, slow: c, start: time.Now()}
 }
 
 // Since is the time since the client was made, the clock of its records.
 func (c *Client) Since() time.Duration { return time.Since(c.start) }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.slow.CloseIdleConnections()
+}
 
 // Ask sends a prompt that was due at the given time of the client's clock and returns its record. It always returns one:
 // whatever goes wrong is the record's Outcome.
@@ -75,10 +88,14 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // the request is the client's and the network's share, and stays in the latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) Record {
 	r := Record{Agent: p.Agent, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
-		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: ServerTiming{-1, -1, -1, -1, -1}}
-	limit := c.Timeout
+		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: ServerTiming{-1, -1, -1, -1, -1},
+		Plan: p.plan(), Slow: p.ReadRate > 0}
+	limit, atLimit := c.Timeout, Timeout
 	if limit == 0 {
 		limit = 2 * time.Minute
+	}
+	if p.CancelAfter > 0 && p.CancelAfter < limit {
+		limit, atLimit = p.CancelAfter, Cancelled
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -90,7 +107,7 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) Record {
 	case ctx.Err() != nil:
 		r.Outcome = Cancelled
 	case timed.Err() != nil:
-		r.Outcome = Timeout
+		r.Outcome = atLimit
 		err = fmt.Errorf("no end after %v", limit)
 	case r.Outcome != "": // exchange knows better
 	case r.Status == 0:
@@ -113,7 +130,11 @@ func (c *Client) exchange(ctx context.Context, p Prompt, r *Record) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.http.Do(req)
+	transport := c.http
+	if p.ReadRate > 0 {
+		transport = c.slow
+	}
+	res, err := transport.Do(req)
 	r.FirstByte = time.Duration(first.Load())
 	if err != nil {
 		return unwrapURL(err)
@@ -124,13 +145,17 @@ func (c *Client) exchange(ctx context.Context, p Prompt, r *Record) error {
 	if res.StatusCode != http.StatusOK {
 		return refusal(res, r)
 	}
+	var body io.Reader = res.Body
+	if p.ReadRate > 0 {
+		body = &throttled{ctx, res.Body, p.ReadRate}
+	}
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		err = c.stream(res.Body, r)
+		err = c.stream(body, r, p.CancelPieces)
 		r.Server.trailer(res.Trailer)
 		return err
 	}
 	r.Server.Total = r.Server.FirstByte
-	return c.whole(res.Body, r)
+	return c.whole(body, r)
 }
 
 func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
@@ -146,7 +171,9 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 		Stop        []string       `json:"stop,omitempty"`
 		Stream      bool           `json:"stream,omitempty"`
 		Options     *streamOptions `json:"stream_options,omitempty"`
-	}{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens, Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop}
+
+		Tools []json.RawMessage `json:"tools,omitempty"`
+	}{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens, Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
 	if !p.NoStream {
 		body.Stream, body.Options = true, &streamOptions{true}
 	}
@@ -169,7 +196,8 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 }
 
 // stream reads an answer as it is made. An answer is whole when it has both a finish_reason and the [DONE] that ends it.
-func (c *Client) stream(body io.Reader, r *Record) error {
+// most is after how many pieces it is taken back, 0 never.
+func (c *Client) stream(body io.Reader, r *Record, most int) error {
 	var answer []byte
 	var v completion
 	var failure error
@@ -204,6 +232,10 @@ func (c *Client) stream(body io.Reader, r *Record) error {
 		}
 		if v.finish != "" {
 			r.Finish = v.finish
+		}
+		if most > 0 && len(r.Chunks) >= most && r.Finish == "" {
+			r.Outcome, failure = Cancelled, fmt.Errorf("taken back after %d pieces", len(r.Chunks))
+			return false
 		}
 		return true
 	})

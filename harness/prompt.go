@@ -44,6 +44,7 @@ type Conversation struct {
 	Agent    string
 	Canary   string
 	messages []Message
+	system   int // messages that the conversation began with before anything was asked, 0 or 1
 	seed     uint64
 }
 
@@ -56,14 +57,30 @@ func NewConversation(agent string, seed uint64) *Conversation {
 	return &Conversation{Agent: agent, Canary: fmt.Sprintf("%0*x", canaryLength, rng.Uint32()), seed: seed}
 }
 
+// System gives a conversation in which nothing was asked yet a system prompt. Agents may share it: their canaries come after it.
+func (c *Conversation) System(text string) {
+	c.messages, c.system = []Message{{"system", text}}, 1
+}
+
 // Ask is the conversation's next prompt: all that was said so far and a new message of n words.
 func (c *Conversation) Ask(n, maxTokens int) Prompt {
-	text := Text(c.seed+uint64(len(c.messages)), n)
-	if len(c.messages) == 0 {
+	return c.Say(Text(c.seed+uint64(len(c.messages)), n), maxTokens)
+}
+
+// Say is the conversation's next prompt: all that was said so far and a new message.
+func (c *Conversation) Say(text string, maxTokens int) Prompt {
+	if len(c.messages) == c.system {
 		text = c.Canary + " is my secret. " + text
 	}
 	c.messages = append(c.messages, Message{"user", text})
 	return Prompt{Agent: c.Agent, Canary: c.Canary, Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
+}
+
+// Aside is a prompt that goes on from what was said so far and leaves no trace in the conversation. It is asked under a name
+// of its own, so that several can be asked at once.
+func (c *Conversation) Aside(agent, text string, maxTokens int) Prompt {
+	messages := append(c.messages[:len(c.messages):len(c.messages)], Message{"user", text})
+	return Prompt{Agent: agent, Canary: c.Canary, Messages: messages, MaxTokens: maxTokens}
 }
 
 // Told appends the answer to the last prompt, word for word, as a client does that keeps its history.
@@ -75,4 +92,4 @@ func (c *Conversation) Told(answer string) {
 func (c *Conversation) TakeBack() { c.messages = c.messages[:len(c.messages)-1] }
 
 // Turn is the 0-based turn of the last prompt.
-func (c *Conversation) Turn() int { return (len(c.messages) - 1) / 2 }
+func (c *Conversation) Turn() int { return (len(c.messages) - c.system - 1) / 2 }

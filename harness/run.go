@@ -46,6 +46,7 @@ type Run struct {
 	Warmup   []Record      // requests that filled caches or came before the steady state: in no summary, but in the server's log
 	Elapsed  time.Duration // under load; what comes between repetitions does not count
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
+	Steady   Steady        // of a load: where its steady state begins
 	Samples  []Sample      // what the server said of itself meanwhile; none where it says nothing
 }
 

@@ -74,7 +74,7 @@ func (h *StressTestHarness) RunSustained(ctx context.Context, rate float64, n in
 	if rate <= 0 {
 		return nil, fmt.Errorf("rate %g: must be above 0 requests a second", rate)
 	}
-	return h.RunPaced(ctx, Constant{rate}, n, prompt)
+	return h.RunPaced(ctx, Constant(rate), n, prompt)
 }
 
 // RunBursty sends bursts of size prompts at once, one burst every so often, open loop.
@@ -90,7 +90,7 @@ func (h *StressTestHarness) RunRamp(ctx context.Context, from, to float64, over 
 	if from < 0 || to <= 0 {
 		return nil, fmt.Errorf("ramp from %g to %g requests a second: must end above 0", from, to)
 	}
-	return h.RunPaced(ctx, Ramp{from, to, over}, n, prompt)
+	return h.RunPaced(ctx, Ramp(from, to, over), n, prompt)
 }
 
 // RunPaced sends n prompts when the pacer wants them. A prompt that is late because the client was, is still timed from

@@ -13,8 +13,8 @@ type Summary struct {
 	Requests int // sent; the sum of Outcomes
 	Outcomes map[Outcome]int
 
-	// What the client saw. Rejected and cancelled requests are counted apart and are in none of these; all other failures
-	// are in TTFT and E2E as Never.
+	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly on purpose, are counted and
+	// are in none of these; all other failures are in TTFT and E2E as Never.
 	TTFT    Dist // due to first token, of reasoning or of the answer
 	Content Dist // due to first token of the answer itself; N 0 where no answer had reasoning before it
 	ITL     Dist // between consecutive tokens: a gap is shared by the tokens of the chunk that ends it
@@ -91,6 +91,14 @@ func (t *Tally) Add(r *Record) {
 }
 
 func (t *Tally) answered(r *Record) {
+	if r.PromptTokens >= 0 {
+		t.promptTokens += r.PromptTokens
+		t.cachedTokens += max(r.CachedTokens, 0)
+		t.outputTokens += max(r.OutputTokens, 0)
+	}
+	if r.Slow {
+		return
+	}
 	t.e2e.Add(r.Latency())
 	if v := r.TTFT(); v >= 0 { // an answer of no tokens has none
 		t.ttft.Add(v)
@@ -118,11 +126,6 @@ func (t *Tally) answered(r *Record) {
 	}
 	if r.Server.Total >= 0 {
 		t.network.Add(r.End - r.Sent - r.Server.Total)
-	}
-	if r.PromptTokens >= 0 {
-		t.promptTokens += r.PromptTokens
-		t.cachedTokens += max(r.CachedTokens, 0)
-		t.outputTokens += max(r.OutputTokens, 0)
 	}
 }
 

@@ -1,0 +1,284 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A LoadPlan is a measurement of one load.
+type LoadPlan struct {
+	Load   Load
+	Runs   int     // rounds; each gives every level one run
+	Levels []Level // a sweep; empty: the load as it is
+	Search *Search // in place of Levels
+
+	// Reset, unless nil, makes the server forget what it has in memory; Client.URL may be another one after it. It is called
+	// before each run, and for restored caches after they were warmed. An error ends the measurement: what would be measured
+	// after it is not what was asked for.
+	Reset func(context.Context) error
+
+	// Progress, unless nil, is called from one goroutine at a time: after every request. Its repetitions are runs.
+	Progress func(Progress)
+}
+
+// A Search looks for the highest level at which every limit holds.
+type Search struct {
+	Kind      string // "rate" or "concurrency"
+	Low, High float64
+	Within    float64 // stops when the highest that holds and the lowest that does not are so near: 0.05 is 5 %
+	Limits    []Limit
+}
+
+// check refuses a plan that says nothing sensible.
+func (p *LoadPlan) check() error {
+	l := &p.Load
+	arrivals := 0
+	for _, given := range []bool{l.Concurrency > 0, l.Rate != nil, l.Burst.Size > 0, l.Trace != nil} {
+		if given {
+			arrivals++
+		}
+	}
+	switch _, bounded := l.agents(); {
+	case arrivals != 1:
+		return fmt.Errorf("load %s: want one of concurrency, rate, burst and trace, not %d", l.Name, arrivals)
+	case l.Trace == nil && l.Requests == 0 && l.Duration == 0:
+		return fmt.Errorf("load %s has no end: want a number of requests or a duration", l.Name)
+	case l.Cache != "cold" && l.Trace != nil:
+		return fmt.Errorf("load %s: a trace says itself what its prompts share, so its cache is cold, not %s", l.Name, l.Cache)
+	case l.Cache != "cold" && !bounded:
+		return fmt.Errorf("load %s: to begin with %s caches it must be known which agents will come: want a number of requests, or endless turns", l.Name, l.Cache)
+	case l.Cache == "restored" && p.Reset == nil:
+		return fmt.Errorf("load %s: restored caches need a way to make the server forget what it has in memory", l.Name)
+	}
+	return nil
+}
+
+// loadRunner carries out a LoadPlan.
+type loadRunner struct {
+	*runner
+	plan  LoadPlan
+	watch *watch
+	runs  []Run
+}
+
+// RunLoad carries out the plan against a server and returns its runs in the order in which they were made, and the highest
+// level that a search found, the zero Level if none held. When the context ends, the server dies or cannot be reset, it returns
+// what was measured until then and the error.
+func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, error) {
+	if err := plan.check(); err != nil {
+		return nil, Level{}, err
+	}
+	if plan.Load.Timeout > 0 {
+		c.Timeout = plan.Load.Timeout
+	}
+	levels := plan.Levels
+	if len(levels) == 0 {
+		levels = []Level{{}}
+	}
+	r := &loadRunner{plan: plan, runner: &runner{load: &StressTestHarness{Client: c}, epoch: time.Now(),
+		plan: Plan{Seed: plan.Load.Seeds.Text, Runs: plan.Runs, Reps: 1, Scenarios: make([]Scenario, len(levels)), Progress: plan.Progress}}}
+	if plan.Search != nil {
+		r.runner.plan.Scenarios = make([]Scenario, plan.Search.probes())
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, Level{}, err
+	}
+	r.watch = newWatch(r.runner)
+	r.load.Each = r.watch.record
+	var highest Level
+	var err error
+	if plan.Search != nil {
+		highest, err = r.search(ctx)
+	} else {
+		err = r.sweep(ctx, levels)
+	}
+	if len(r.runs) > 0 {
+		r.runs[0].Warmup = append(r.runs[0].Warmup, r.first...)
+	}
+	return r.runs, highest, err
+}
+
+func (r *loadRunner) sweep(ctx context.Context, levels []Level) error {
+	for i := range r.plan.Runs {
+		for _, level := range levels {
+			if err := r.run(ctx, level, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// run makes one run and keeps it.
+func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
+	load := r.plan.Load.At(level)
+	// Other words in every run, or the next one would find them in the server's cache.
+	load.Seeds.Text = derive(load.Seeds.Text, level.String(), index)
+	epoch := strconv.FormatInt(r.epoch.UnixMilli(), 36) + strconv.Itoa(len(r.runs))
+	x := newLoadRun(load, r.load, r.size, level, index, epoch)
+	run := Run{Scenario: load.Name, Index: index, Level: level, Cache: load.Cache}
+	var err error
+	if run.Warmup, err = r.setCache(ctx, x); err != nil {
+		return err
+	}
+	r.watch.begin(load.Name, index)
+	samples := r.load.Client.watchServer(ctx)
+	records, err := x.execute(ctx)
+	run.Samples = samples()
+	for i := range run.Samples {
+		run.Samples[i].Scenario, run.Samples[i].Run = load.Name, index
+	}
+	run.PeakPool = peakPool(run.Samples)
+	r.cut(&run, x, records)
+	if len(run.Records) > 0 {
+		r.runs = append(r.runs, run)
+	}
+	if err == nil && load.Cache == "cold" {
+		err = r.wasCold(records)
+	}
+	r.watch.end()
+	return err
+}
+
+// setCache brings the caches into the state the load is to begin with.
+func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []Record, err error) {
+	if x.load.Cache != "restored" {
+		if err := r.reset(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if x.load.Cache == "cold" {
+		return nil, nil
+	}
+	each := r.load.Each
+	r.load.Each = nil
+	defer func() { r.load.Each = each }()
+	n, _ := x.load.agents()
+	if err := x.warmUp(ctx, n); err != nil {
+		return nil, err
+	}
+	warmup, x.records = x.records, nil
+	for i := range warmup {
+		warmup[i].Warmup = true
+	}
+	if x.load.Cache == "restored" {
+		err = r.reset(ctx)
+	}
+	return warmup, err
+}
+
+func (r *loadRunner) reset(ctx context.Context) error {
+	if r.plan.Reset == nil {
+		return nil
+	}
+	if err := r.plan.Reset(ctx); err != nil {
+		return fmt.Errorf("the server could not be reset: %w", err)
+	}
+	return nil
+}
+
+// cut splits a run's records into what is measured and what came before.
+func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) {
+	run.Steady = findSteady(records)
+	w := x.load.WarmUp
+	n := 0
+	begin := x.start
+	switch {
+	case w.Auto && run.Steady.Found:
+		begin += run.Steady.From
+	case w.Duration > 0:
+		begin += w.Duration
+	case w.Requests > 0:
+		n = min(w.Requests, len(records))
+	}
+	for n < len(records) && records[n].Due < begin {
+		n++
+	}
+	for i := range records[:n] {
+		records[i].Warmup = true
+	}
+	run.Warmup = append(run.Warmup, records[:n]...)
+	run.Records = records[n:]
+	run.Elapsed = span(run.Records)
+}
+
+// wasCold finds out a server that has seen the load before: what is called cold must be.
+func (r *loadRunner) wasCold(records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	first := records[0]
+	own := float64(first.PromptTokens) - r.size.constant // what is not the template's
+	if first.Outcome == OK && first.PromptTokens > 0 && float64(first.CachedTokens) > r.size.constant+own/2 {
+		return fmt.Errorf("the cache was to be cold, but the server had %d of the first prompt's %d tokens in it: it has seen this load before; "+
+			"another -seed, or a reset, makes it new", first.CachedTokens, first.PromptTokens)
+	}
+	return nil
+}
+
+// search looks for the highest level that holds. From the lowest it goes up in doublings, so that the server is never asked
+// for much more than it can bear, and then halves the distance, in proportion, until that is small enough.
+func (r *loadRunner) search(ctx context.Context) (Level, error) {
+	s := r.plan.Search
+	holds, err := r.probe(ctx, s.Low)
+	if err != nil || !holds {
+		return Level{}, err
+	}
+	low, high := s.Low, s.High
+	for holds && low < s.High {
+		high = s.whole(min(2*low, s.High))
+		if holds, err = r.probe(ctx, high); err != nil {
+			return s.level(low), err
+		}
+		if holds {
+			low = high
+		}
+	}
+	for middle := s.whole(math.Sqrt(low * high)); high/low > 1+s.Within && middle > low && middle < high; middle = s.whole(math.Sqrt(low * high)) {
+		if holds, err = r.probe(ctx, middle); err != nil {
+			break
+		}
+		if holds {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return s.level(low), err
+}
+
+// probe makes the runs of one level and tells whether, taken together, they hold every limit.
+func (r *loadRunner) probe(ctx context.Context, v float64) (bool, error) {
+	begin := len(r.runs)
+	for i := range r.plan.Runs {
+		if err := r.run(ctx, r.plan.Search.level(v), i); err != nil {
+			return false, err
+		}
+	}
+	if begin == len(r.runs) {
+		return false, nil // not one request was measured
+	}
+	s := Pool(r.runs[begin:])
+	return !slices.ContainsFunc(r.plan.Search.Limits, func(l Limit) bool { _, _, holds := l.Check(&s); return !holds }), nil
+}
+
+func (s *Search) level(v float64) Level { return Level{s.Kind, v} }
+
+// whole is v as a level can be: half an agent is none.
+func (s *Search) whole(v float64) float64 {
+	if s.Kind == "concurrency" {
+		return math.Floor(v)
+	}
+	return v
+}
+
+// probes is how many levels the search looks at at most.
+func (s *Search) probes() int {
+	doublings := math.Ceil(math.Log2(s.High / s.Low))
+	halvings := math.Ceil(math.Log2(math.Ln2 / math.Log1p(s.Within)))
+	return 1 + int(doublings) + max(0, int(halvings))
+}
