@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -198,12 +199,17 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 // stream reads an answer as it is made. An answer is whole when it has both a finish_reason and the [DONE] that ends it.
 // most is after how many pieces it is taken back, 0 never.
 func (c *Client) stream(body io.Reader, r *Record, most int) error {
-	var answer []byte
-	var v completion
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	v, answer, chunks := &s.parsed, s.answer[:0], s.chunks[:0]
+	defer func() {
+		s.answer, s.chunks = answer, chunks
+		r.Answer, r.Chunks = string(answer), append([]time.Duration(nil), chunks...)
+	}()
 	var failure error
 	done := false
 	arrival := &stamped{body: body, clock: c}
-	err := events(arrival, func(data []byte) bool {
+	err := events(arrival, s.buffer, func(data []byte) bool {
 		if string(data) == "[DONE]" {
 			done = true
 			return true // read on to the end of the body: the trailers come after it
@@ -222,35 +228,45 @@ func (c *Client) stream(body io.Reader, r *Record, most int) error {
 			if r.FirstContent < 0 {
 				r.FirstContent = arrival.at
 			}
-			r.Chunks = append(r.Chunks, arrival.at)
+			chunks = append(chunks, arrival.at)
 			answer = append(answer, v.content...)
 		case len(v.reasoning) > 0:
 			if r.FirstContent < 0 {
 				r.Reasoning++
 			}
-			r.Chunks = append(r.Chunks, arrival.at)
+			chunks = append(chunks, arrival.at)
 		}
 		if v.finish != "" {
 			r.Finish = v.finish
 		}
-		if most > 0 && len(r.Chunks) >= most && r.Finish == "" {
-			r.Outcome, failure = Cancelled, fmt.Errorf("taken back after %d pieces", len(r.Chunks))
+		if most > 0 && len(chunks) >= most && r.Finish == "" {
+			r.Outcome, failure = Cancelled, fmt.Errorf("taken back after %d pieces", len(chunks))
 			return false
 		}
 		return true
 	})
-	r.Answer = string(answer)
 	switch {
 	case failure != nil:
 		return failure
 	case err != nil:
-		return fmt.Errorf("stream broke after %d chunks: %w", len(r.Chunks), err)
+		return fmt.Errorf("stream broke after %d chunks: %w", len(chunks), err)
 	case r.Finish == "" || !done:
-		return fmt.Errorf("stream ended after %d chunks without its %s", len(r.Chunks), missingEnd(r.Finish, done))
+		return fmt.Errorf("stream ended after %d chunks without its %s", len(chunks), missingEnd(r.Finish, done))
 	}
 	r.Outcome = OK
 	return nil
 }
+
+// scratch is the memory that reading a stream takes, used again by the next one: fresh buffers for every request cost as
+// much as all else that the client does.
+type scratch struct {
+	buffer []byte
+	parsed completion
+	answer []byte
+	chunks []time.Duration
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{buffer: make([]byte, 4<<10)} }}
 
 // stamped notes when its last Read returned, which is when all events that end in those bytes arrived: what parsing one of
 // them takes is no latency of the next.

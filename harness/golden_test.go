@@ -282,7 +282,7 @@ func FuzzEvents(f *testing.F) {
 	// However the bytes are cut into reads, the events are the same.
 	f.Fuzz(func(t *testing.T, text string, cut int) {
 		collect := func(r io.Reader) (all []string) {
-			events(r, func(data []byte) bool { all = append(all, string(data)); return true })
+			events(r, make([]byte, 64), func(data []byte) bool { all = append(all, string(data)); return true })
 			return all
 		}
 		whole := collect(strings.NewReader(text))

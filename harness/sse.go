@@ -14,9 +14,11 @@ const maxEvent = 1 << 20
 // or CR LF split over two reads; comments and fields other than data are skipped; the data lines of one event are joined
 // by LF. An event that the end of the stream cuts off is not delivered. After the WHATWG's "server-sent events" standard,
 // section 9.2.6.
-func events(r io.Reader, each func(data []byte) bool) error {
+//
+// buffer is memory for reading, of which nothing is in use any more when events returns.
+func events(r io.Reader, buffer []byte, each func(data []byte) bool) error {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 4096), maxEvent)
+	lines.Buffer(buffer[:0], maxEvent)
 	lines.Split(wholeLines)
 	var data []byte
 	has := false
