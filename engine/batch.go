@@ -11,6 +11,9 @@ type batch struct {
 	seqs     []*sequence // the sequence of each entry of lens
 	askers   []*sequence // the sequence of each entry of rows
 	admitted []*sequence // those of them that left the queue for this step
+
+	decoding int // sequences that decode
+	prompts  int // tokens of the others
 }
 
 // A copyKV asks for a call of Model.CopyKV.
@@ -20,6 +23,7 @@ func (b *batch) reset() {
 	b.copies, b.copiers = b.copies[:0], b.copiers[:0]
 	b.tokens, b.lens, b.starts, b.tables, b.rows = b.tokens[:0], b.lens[:0], b.starts[:0], b.tables[:0], b.rows[:0]
 	b.seqs, b.askers, b.admitted = b.seqs[:0], b.askers[:0], b.admitted[:0]
+	b.decoding, b.prompts = 0, 0
 }
 
 // add appends the sequence's next chunk, and asks for logits when that reaches the end of what is known of it.
@@ -30,6 +34,11 @@ func (b *batch) add(s *sequence) {
 	b.starts = append(b.starts, int32(s.computed))
 	b.tables = append(b.tables, s.blocks...)
 	b.seqs = append(b.seqs, s)
+	if s.decoding() {
+		b.decoding++
+	} else {
+		b.prompts += s.chunk
+	}
 	if end == len(s.tokens) {
 		b.rows = append(b.rows, int32(len(b.tokens)-1))
 		b.askers = append(b.askers, s)

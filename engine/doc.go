@@ -12,7 +12,8 @@
 // prompt that is in the cache is shared with whoever else has it, and prefill starts behind it. It joins the very next
 // step; nobody waits for a batch to end.
 //
-// A step is one call of Model.Step: one token for each request that decodes, and a chunk of the prompts that prefill.
+// A step is one call of Model.Step: one token for each request that decodes, and a chunk of the prompts that prefill, as
+// large as leaves the streams beside it half of their pace.
 // The token drawn from each row of logits goes to the request's Stream, whose channel holds the whole answer, so nothing
 // a client does can hold up a step.
 //
@@ -24,6 +25,7 @@
 //	Engine     the goroutine, the clock, the model, the streams, the sources of randomness
 //	door       what Submit and cancellations leave for the goroutine; the only lock
 //	sched      which sequences wait, run and end, and what a step computes: a state machine, nothing else
+//	pace       what steps have cost, and from that how much of the prompts the next may compute
 //	queue      the order of those who wait
 //	store      every block and every memory; who may have a block is in its pool, what is in it in its index
 //	sampler    one request's draws
@@ -38,6 +40,12 @@
 // blocks count as room: they are evicted the moment somebody needs them. Utilization counts used blocks and those
 // promised to running requests, a shared block once. Above 90 % Submit refuses; what was admitted finishes; utilization
 // comes back without anybody's help.
+//
+// Nobody is ever preempted, because the plan cannot over-commit: a request is admitted when all that its prompt and
+// MaxTokens can take is promised to it, in every layer, and promises never exceed what is free or cached. Engines that
+// admit by what a request has now must stop some when all grow at once, and compute their KV again or swap it out. The
+// price here is that a request which ends early has kept room from others; they wait for it in the queue, where they
+// have cost nothing yet. So an admitted request fails only if the model does.
 //
 // # Memories on disk
 //

@@ -21,7 +21,7 @@ type Config struct {
 	KVBytes     int64 // budget of the pool in bytes; whole blocks of it are used. 0: 256 MiB
 	BlockTokens int   // tokens in a block, the unit of allocation and of sharing. 0: 32
 	MaxBatch    int   // requests that run at once. 0: 32
-	StepTokens  int   // most tokens in one step: decoding requests first, prompts fill the rest. 0: 256
+	StepTokens  int   // most tokens in one step: decoding requests first, prompts may fill the rest (see pace). 0: 256
 	MaxQueue    int   // requests that wait. 0: 512
 	MaxPerAgent int   // requests of one agent that wait or run; anonymous ones are not counted. 0: no limit
 
@@ -57,8 +57,8 @@ type Engine struct {
 	warm     *warm // nil: there is none
 	restores []*restore
 	jobs     map[uint64]*job
-	ended    []*job        // their streams are to be closed after the next snapshot
-	pace     time.Duration // moving average of a step
+	ended    []*job // their streams are to be closed after the next snapshot
+	pace     pace
 	logits   []float32
 	next     []int32  // tokens drawn in this step
 	choices  []choice // scratch of the samplers
@@ -108,6 +108,7 @@ func newEngine(cfg Config) (*Engine, error) {
 		tokenBytes: tokenBytes(cfg.Model),
 		done:       make(chan struct{}),
 		sched:      newSched(blocks, cfg.BlockTokens, cfg.MaxBatch, cfg.StepTokens),
+		pace:       newPace(cfg.MaxBatch, cfg.StepTokens),
 		jobs:       make(map[uint64]*job),
 	}
 	e.door.wake = make(chan struct{}, 1)
@@ -295,7 +296,7 @@ func (e *Engine) run(wrote *sync.WaitGroup) {
 func (e *Engine) turn() bool {
 	e.intake()
 	worked := e.copyIn()
-	b := e.sched.Plan(e.cfg.StepTokens)
+	b := e.sched.Plan(e.pace.prompts(e.sched.load()))
 	if e.warm != nil {
 		e.warm.rescue()
 	}
@@ -305,7 +306,7 @@ func (e *Engine) turn() bool {
 		return e.copyOut() || worked
 	}
 	e.served.step(len(b.seqs))
-	start := time.Now()
+	start := e.pace.clock()
 	var events []event
 	err := e.step(b)
 	if err != nil {
@@ -314,8 +315,10 @@ func (e *Engine) turn() bool {
 		e.draw(b)
 		events = e.sched.Commit(e.next)
 	}
+	if err == nil {
+		e.pace.took(b.decoding, b.prompts, e.pace.clock().Sub(start))
+	}
 	now := time.Now()
-	e.pace += (now.Sub(start) - e.pace) / 8
 	for _, ev := range events {
 		e.deliver(ev, now, err)
 	}
@@ -533,5 +536,5 @@ func (e *Engine) publish() {
 		st.Restores, st.RestoreFailures = w.restores, w.failures
 	}
 	e.snapshot.Store(&st)
-	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace))
+	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace.step))
 }

@@ -154,7 +154,7 @@ func TestRefusals(t *testing.T) {
 		if err, ok := errors.AsType[*QueueError](submit(3, 2)); !ok || err.Queued != 2 || err.Limit != 2 || err.RetryAfter < time.Second {
 			t.Errorf("full queue: %v", err)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(12 * time.Second)
 		synctest.Wait()
 		atRest(t, e)
 

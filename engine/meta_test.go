@@ -154,6 +154,13 @@ func (tr *trial) boot() (err error) {
 	if s.badHash {
 		tr.e.sched.store.index.sum = func(uint64, []int32) uint64 { return 42 }
 	}
+	// Steps take what this says, so that how prompts are cut depends on the list of operations alone.
+	var now time.Time
+	steps := rand.New(rand.NewPCG(uint64(len(tr.asked)), 3))
+	tr.e.pace.clock = func() time.Time {
+		now = now.Add(time.Duration(steps.IntN(1000)))
+		return now
+	}
 	tr.began = len(tr.asked)
 	return nil
 }

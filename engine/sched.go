@@ -16,11 +16,12 @@ import "slices"
 // then nobody passes until it has started, which must come, because those who run end and leave nothing that cannot be
 // evicted. The search looks at no more than lookahead heads, which bounds the cost of a full queue.
 //
-// A step. Every sequence that decodes gets its one token, always. The rest of stepTokens goes to prompts, the oldest
-// first, so the mean wait is short; but up to half of it is first offered to prompts that it finishes on the spot, so a
-// short question is not stuck behind a long document. While there are prompts at least one token goes to them, even
-// where decoding takes all of stepTokens. A prompt's chunk therefore delays a decoding sequence by at most one step of
-// stepTokens, and the oldest prompt always moves.
+// A step. Every sequence that decodes gets its one token, always. The rest of stepTokens, or what Plan's caller allows of
+// it (see pace), goes to prompts, the oldest first, so the mean wait is short; but up to half of it is first offered to
+// prompts that it finishes on the spot, so a short question is not stuck behind a long document. If prompts are allowed
+// anything they get at least one token, even where decoding takes all of stepTokens, and if nobody decodes they are
+// always allowed that. A prompt's chunk therefore delays a decoding sequence by at most one step of stepTokens, and the
+// oldest prompt moves in every step that has prompts.
 type sched struct {
 	maxBatch   int
 	stepTokens int
@@ -119,8 +120,8 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 	return s.end(q, noToken, FinishCancelled), true
 }
 
-// Plan says what the next step computes, of at most stepTokens prompt tokens and those that decode; nil when nothing
-// runs. A batch without sequences, because all who run are restoring, is no step: Plan again. The batch is valid until
+// Plan says what the next step computes: a token of each sequence that decodes and as many prompt tokens as allowed; nil
+// when nothing runs. A batch without sequences, because all who run are restoring, is no step: Plan again. The batch is valid until
 // the next Plan.
 func (s *sched) Plan(prompts int) *batch {
 	s.between("Plan")
@@ -138,6 +139,20 @@ func (s *sched) Plan(prompts int) *batch {
 	}
 	s.planned = len(s.batch.seqs) > 0
 	return &s.batch
+}
+
+// load is how many of the running sequences decode, and how many have prompts to compute.
+func (s *sched) load() (decoding, prefilling int) {
+	for _, q := range s.running {
+		switch {
+		case q.restoring:
+		case q.decoding():
+			decoding++
+		default:
+			prefilling++
+		}
+	}
+	return
 }
 
 // admit starts every sequence that may start now.
@@ -222,7 +237,10 @@ func (s *sched) divide(prompts int) {
 	if len(s.prefill) == 0 {
 		return
 	}
-	budget = max(min(budget, prompts), 1)
+	if budget == s.stepTokens {
+		prompts = max(prompts, 1)
+	}
+	budget = min(max(budget, 1), prompts)
 
 	short := budget / 2
 	for _, q := range s.prefill[1:] {
@@ -411,7 +429,7 @@ func (s *sched) Stats() Stats {
 	return st
 }
 
-// soonest is how many steps it takes at most until one of the running sequences ends, 0 when none runs.
+// soonest is about how many steps it takes at most until one of the running sequences ends, 0 when none runs.
 func (s *sched) soonest() int {
 	steps := 0
 	for i, q := range s.running {

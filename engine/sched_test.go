@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the transcripts in testdata/sched
 //
 //	new blocks=N block=N batch=N step=N   a scheduler; block is BlockTokens, step StepTokens
 //	add ID [agent=A] prompt=P max=N [stop=T]
-//	plan                                  what the next step computes
+//	plan [N]                              what the next step computes, of at most N prompt tokens
 //	commit T...                           the tokens drawn for it; - where none could be
 //	fail                                  the step failed
 //	steps N                               N times plan and commit, the tokens counting up from 500; says the events only
@@ -135,7 +135,15 @@ func (w *world) do(line string) (string, error) {
 		w.sched.Add(q)
 		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), need(q.prompt, q.most, w.sched.store.index.blockTokens)), nil
 	case "plan":
-		return printBatch(w.sched.Plan(w.sched.stepTokens)), nil
+		prompts := w.sched.stepTokens
+		if len(words) > 0 {
+			n, err := strconv.Atoi(words[0])
+			if err != nil {
+				return "", err
+			}
+			prompts = n
+		}
+		return printBatch(w.sched.Plan(prompts)), nil
 	case "commit":
 		var next []int32
 		for _, word := range words {

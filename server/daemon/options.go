@@ -53,7 +53,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
 	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that run at once")
-	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model")
+	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model; beside running answers prompts get fewer, by what steps cost")
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
 	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0, "requests of one agent that wait or run; beyond it they get 429; 0 is no limit")
 	f.StringVar(&o.engine.Dir, "agents-dir", "", "`directory` of agents' memories, which then survive restarts; of one server and one model. Empty: none")

@@ -1,0 +1,90 @@
+package engine
+
+import "time"
+
+// A pace is what steps have cost lately, and says from that how many prompt tokens the next one may compute.
+//
+// While nobody decodes a step takes all it can hold, for a large one costs less a token. But whoever decodes waits for
+// the prompts in his step. So beside d requests that decode, prompts get as much time as those do, and a stream's tokens
+// come at half the pace while another request prefills; when more prompts than streams are there, w of them, every
+// request gets the same share, or a stream that was the first of a burst would hold up all the others.
+//
+// What a token of a prompt costs depends on the model, the machine, the history before it and how many are computed at
+// once, which no formula knows and each step shows. What a step without prompts costs is measured in one, for each
+// number of streams by itself, and again after every few steps with prompts.
+type pace struct {
+	clock func() time.Time
+
+	most    int             // prompt tokens that a step can hold
+	allowed int             // and how many the last one was
+	decode  []time.Duration // by the number of those who decode: a step without prompts; 0: not known
+	token   time.Duration   // what each token of a prompt adds to that
+	bulk    time.Duration   // the same in large steps without streams; 0: not known
+	mixed   int             // steps with both since the last one without prompts
+	step    time.Duration   // any step
+}
+
+const (
+	mostMixed  = 16 // steps with both before one without prompts is due
+	leastChunk = 16 // where most of the cost of a few tokens is that there are any: fewer would save nothing
+	leastBulk  = 64 // tokens that say what one costs in a large step
+)
+
+func newPace(maxBatch, stepTokens int) pace {
+	return pace{clock: time.Now, most: stepTokens, decode: make([]time.Duration, maxBatch+1)}
+}
+
+// prompts is the argument of the next Plan, when so many sequences decode and so many have prompts to compute.
+func (p *pace) prompts(decoding, prefilling int) int {
+	p.allowed = p.most
+	if decoding > 0 {
+		p.allowed = p.beside(decoding, prefilling)
+	}
+	return p.allowed
+}
+
+func (p *pace) beside(decoding, prefilling int) int {
+	alone := p.decode[decoding]
+	if alone == 0 || p.mixed >= mostMixed {
+		return 0
+	}
+	room := alone * 3 / 4 // no two steps take the same time, and the bound is on the slow ones
+	if prefilling > decoding {
+		room = room * time.Duration(prefilling) / time.Duration(decoding)
+	}
+	least := 1
+	if p.token > 4*p.bulk {
+		least = leastChunk
+	}
+	return int(min(max(int64(room/max(p.token, 1)), int64(least)), int64(p.most)))
+}
+
+// took notes what a step took in which so many sequences decoded and so many prompt tokens were computed.
+func (p *pace) took(decoding, prompts int, d time.Duration) {
+	p.step += (d - p.step) / 8
+	switch {
+	case decoding == 0:
+		p.mixed = 0
+		if each := d / time.Duration(prompts); p.bulk == 0 || prompts >= leastBulk {
+			p.bulk = each
+			p.token = max(p.token, each)
+		}
+	case prompts == 0:
+		p.mixed = 0
+		if p.decode[decoding] == 0 {
+			p.decode[decoding] = d
+		}
+		p.decode[decoding] += (d - p.decode[decoding]) / 4
+	default:
+		p.mixed++
+		if 2*prompts < p.allowed { // the end of a prompt: what a step of the usual size costs, it does not say
+			return
+		}
+		// Up fast and down slowly: one step that is too long is seen by every stream, some that are too short by nobody.
+		if each := max(d-p.decode[decoding], 0) / time.Duration(prompts); each > p.token {
+			p.token += (each - p.token) / 2
+		} else {
+			p.token -= (p.token - each) / 8
+		}
+	}
+}

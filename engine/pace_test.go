@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A pacedFake's steps take time by what is in them, as a real model's do: reading the weights, each token, each token's
+// look at those before it, and something for having prompts and streams at once.
+type pacedFake struct {
+	*fakeModel
+	weights, token, attend, both time.Duration
+}
+
+func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+	d := m.weights
+	for i, n := range lens {
+		d += time.Duration(n) * (m.token + time.Duration(starts[i])*m.attend)
+	}
+	if len(rows) > 0 && len(lens) > len(rows) {
+		d += m.both
+	}
+	time.Sleep(d) // in a bubble
+	return m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits)
+}
+
+// machines are what a step costs on some: a small network in plain Go, whose every token costs the same; one whose weights
+// are read from memory; one with long histories in mind; and one on which nothing that the pace does can help.
+var machines = []pacedFake{
+	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
+	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
+	{weights: 20 * time.Millisecond, token: time.Millisecond, attend: 2 * time.Microsecond},
+	{weights: 10 * time.Millisecond, token: 10 * time.Millisecond, both: 100 * time.Millisecond},
+}
+
+// gaps reads a stream's tokens and returns the times between them.
+func gaps(s *Stream, n int) (all []time.Duration) {
+	last := time.Time{}
+	for range s.Tokens() {
+		now := time.Now()
+		if !last.IsZero() {
+			all = append(all, now.Sub(last))
+		}
+		if last = now; len(all) == n {
+			break
+		}
+	}
+	return all
+}
+
+func p95(d []time.Duration) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	return d[len(d)*95/100]
+}
+
+// A prompt of 2000 tokens beside running streams makes their tokens come at half the pace at the worst, and itself takes
+// no longer than sharing the time asks for. Alone it is computed in the largest steps there are.
+func TestPromptBesideStreams(t *testing.T) {
+	for i, m := range machines {
+		for _, streams := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%d/streams=%d", i, streams), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m.fakeModel = newFake()
+					e := start(t, Config{Model: m, KVBytes: 1 << 16})
+					const n = 2000
+					alone := ask(t, e, t.Context(), "alone", count(3, n), 1)
+					drainTokens(alone)
+					if steps, want := e.Stats().Steps, uint64((n+255)/256); steps != want {
+						t.Errorf("alone the prompt took %d steps, want %d", steps, want)
+					}
+					var running []*Stream
+					for i := range streams {
+						running = append(running, ask(t, e, t.Context(), fmt.Sprint(i), count(i, 8), 3000))
+					}
+					before := p95(gaps(running[0], 100))
+					began := time.Now()
+					other := ask(t, e, t.Context(), "other", count(5, n), 1)
+					var during []time.Duration
+					for len(other.Tokens()) == 0 && len(during) < 2500 {
+						during = append(during, gaps(running[0], 1)...)
+					}
+					after := p95(during)
+					took, least := other.prefill(began), alone.Result().Prefill
+					t.Logf("tokens every %v alone and %v beside the prompt, which took %v, and %v alone", before, after, took, least)
+					if m.both > 50*time.Millisecond { // then the prompt at least has to get there
+						if len(during) > n/leastChunk*5/4 {
+							t.Errorf("the prompt took %d steps", len(during))
+						}
+						return
+					}
+					if after > 2*before {
+						t.Errorf("tokens came every %v, alone every %v", after, before)
+					}
+					// Half of the time is the streams', a little is spared, and what all steps have in common is paid more often.
+					if most := 4 * (least + time.Duration(len(during))*m.both); took > most {
+						t.Errorf("the prompt took %v, alone %v", took, least)
+					}
+				})
+			})
+		}
+	}
+}
+
+// prefill is how long the first token took from some time on.
+func (s *Stream) prefill(from time.Time) time.Duration {
+	<-s.Tokens()
+	return time.Since(from)
+}
+
+// Of a burst, the first to decode does not hold the others up: everybody has the same share of the time.
+func TestBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := machines[1]
+		m.fakeModel = newFake()
+		e := start(t, Config{Model: m, KVBytes: 1 << 16, BlockTokens: 8})
+		one := ask(t, e, t.Context(), "one", count(0, 100), 1)
+		drainTokens(one)
+		var all []*Stream
+		began := time.Now()
+		for i := range 10 {
+			all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), append(count(i, 2), count(i*i, 98)...), 200))
+		}
+		first := all[0].prefill(began)
+		last := first
+		for _, s := range all[1:] {
+			last = s.prefill(began)
+		}
+		t.Logf("the first token of the first after %v, of the last after %v", first, last)
+		// All prompts one after another, and as much again for the streams beside them.
+		if last > 2*10*one.Result().Prefill {
+			t.Errorf("the last prompt was done after %v; one takes %v", last, one.Result().Prefill)
+		}
+	})
+}
