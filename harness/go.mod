@@ -12,6 +12,7 @@ require (
 	github.com/prometheus/common v0.73.1 // expfmt: the parser of /metrics
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the end-to-end scripts
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
+	golang.org/x/net v0.61.0 // tests: reads the report as browsers do
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // benchfmt, benchproc, benchmath: the format and its statistics
 	golang.org/x/term v0.47.0 // is the output a terminal, and how wide
 	gotest.tools/v3 v3.5.2 // tests: assert, and poll between processes

@@ -61,7 +61,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Diagnosis":  r.diagnosis(),
 		"Breakdowns": r.breakdowns(),
 		"Advice":     r.advice(),
-		"Date":       r.Start.Format(time.RFC1123Z),
+		"Date":       orUnknown(r.date(time.RFC1123Z)),
 		"Subject":    r.subject(),
 		"Cores":      plural(r.Host.Cores, "core"),
 		"Memory":     orUnknown(bytesIfKnown(r.Host.Memory)),

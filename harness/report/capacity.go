@@ -70,6 +70,16 @@ func (c *Capacity) add(s *Scenario) {
 
 // advice is the production recommendations, each a complete statement made from the measured levels.
 func (r *Report) advice() []string {
+	if len(r.Scenarios) > 0 && r.Scenarios[0].Level.Kind != "" {
+		var advice []string
+		for _, w := range r.sweeps() {
+			advice = append(advice, w.advice()...)
+		}
+		if r.Highest.Kind != "" {
+			advice = append(advice, fmt.Sprintf("All limits held up to %s; that is what to plan one instance for, less what it has to bear when another one fails.", r.Highest))
+		}
+		return advice
+	}
 	c := r.capacity()
 	if len(c.Levels) < 2 {
 		return []string{"Throughput was measured at fewer than two levels of concurrency, so saturation, and with it capacity, cannot be told. " +

@@ -1,7 +1,6 @@
 package report
 
 import (
-	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -11,13 +10,9 @@ import (
 	"loadstone/harness/gate"
 )
 
-//go:embed compare.html.tmpl
-var comparePageText string
-
 // WriteComparisonHTML writes a comparison as one page that needs nothing else.
 func WriteComparisonHTML(w io.Writer, c *gate.Comparison) error {
-	page := template.Must(template.Must(pageTemplate.Clone()).New("compare.html").Parse(comparePageText))
-	return page.Execute(w, struct {
+	return pageTemplates.ExecuteTemplate(w, "compare", struct {
 		Style      template.CSS
 		Script     template.JS
 		Comparison *forest

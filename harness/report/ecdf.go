@@ -12,7 +12,6 @@ import (
 // An ecdfChart shows, for each scenario, which share of its requests took at most so long. Failed requests never
 // arrive, so the curve of a scenario with failures ends below 100 %.
 type ecdfChart struct {
-	ID, Title     string
 	Width, Height float64
 	Left, Right   float64 // plot area, pixels
 	Top, Bottom   float64
@@ -36,9 +35,16 @@ type curve struct {
 	Path     string
 }
 
-// ecdf draws the distribution of one time per request or token. times yields them, never for a failed request.
-func (r *Report) ecdf(id, title string, targets bool, times func(*harness.Record) []time.Duration) *ecdfChart {
-	c := &ecdfChart{ID: id, Title: title, Width: 760, Height: 360, Left: 48, Right: 732, Top: 14, Bottom: 318}
+// A distribution is one time per request or token of every scenario, drawn twice: as shares, which shows the bulk, and by
+// percentile, which shows the tail.
+type distribution struct {
+	ID, Title string
+	Share     *ecdfChart
+	Tail      *tailChart
+}
+
+// distribution draws one; nil where nothing was measured. times yields the times of a request, never for a failed one.
+func (r *Report) distribution(id, title string, targets bool, times func(*harness.Record) []time.Duration) *distribution {
 	samples := make([][]time.Duration, len(r.Scenarios))
 	lo, hi := never, time.Duration(0)
 	for i := range r.Scenarios {
@@ -55,6 +61,12 @@ func (r *Report) ecdf(id, title string, targets bool, times func(*harness.Record
 	if hi == 0 {
 		return nil
 	}
+	return &distribution{id, title, r.ecdf(samples, lo, hi, targets), r.tail(samples, lo, hi)}
+}
+
+// ecdf draws the sorted samples of the scenarios, whose finite values are lo..hi.
+func (r *Report) ecdf(samples [][]time.Duration, lo, hi time.Duration, targets bool) *ecdfChart {
+	c := &ecdfChart{Width: 560, Height: 348, Left: 48, Right: 546, Top: 14, Bottom: 306}
 	if targets && hi > TargetP50/3 { // a target far beyond the data would only squeeze it
 		hi = max(hi, TargetP50)
 	}

@@ -6,11 +6,15 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"strings"
 	"time"
 )
 
 //go:embed report.html.tmpl
 var pageText string
+
+//go:embed compare.html.tmpl
+var comparePageText string
 
 //go:embed charts.html.tmpl
 var chartsText string
@@ -21,7 +25,7 @@ var pageStyle string
 //go:embed report.js
 var pageScript string
 
-var pageTemplate = template.Must(template.New("report.html").Funcs(template.FuncMap{
+var pageTemplates = template.Must(template.New("charts").Funcs(template.FuncMap{
 	"q":        quantile,
 	"rate":     rate,
 	"percent":  percent,
@@ -31,10 +35,11 @@ var pageTemplate = template.Must(template.New("report.html").Funcs(template.Func
 	"failures": failures,
 	"outcome":  outcome,
 	"tokens":   tokens,
+	"class":    func(i int) string { return fmt.Sprintf("s%d", i%colours) },
 	"pct":      func(f float64) float64 { return px(100 * f) },
 	"minus":    func(a, b float64) float64 { return px(a - b) },
 	"plus":     func(a, b float64) float64 { return px(a + b) },
-}).Parse(chartsText + pageText))
+}).Parse(chartsText + `{{define "report"}}` + pageText + `{{end}}{{define "compare"}}` + comparePageText + `{{end}}`))
 
 // page is what the template draws.
 type page struct {
@@ -49,16 +54,18 @@ type page struct {
 	Targets        []targetCard
 	Met            int
 	Strips         stripChart
-	Distributions  []*ecdfChart
+	Distributions  []*distribution
 	Timelines      []*timeline
 	Breakdowns     []namedBreakdown
 	Gauges         []gaugePair
 	Diagnosis      string
 	Advice         []string
 	P99Needs       int
-	Dots           map[string][]dot
-	Forest         *forest // beside an earlier measurement; nil: none
-	Busiest        int     // index of the timeline shown first
+	Sweeps         []sweepChart
+	TabStyle       template.CSS
+	Data           map[string]chartData // by scenario
+	Forest         *forest              // beside an earlier measurement; nil: none
+	Busiest        int                  // index of the timeline shown first
 }
 
 // WriteHTML writes the report as one page that needs nothing else: no network, no fonts, no scripts but its own.
@@ -66,10 +73,10 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	p := page{
 		Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript),
 		Title: r.System.Model + on(r.System.Backend), Verdict: r.verdict(),
-		Date: r.Start.Format("2 January 2006, 15:04 MST"), Subject: r.subject(),
+		Date: r.date("2 January 2006, 15:04 MST"), Subject: r.subject(),
 		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
-		P99Needs: p99Needs, Dots: map[string][]dot{},
+		P99Needs: p99Needs, Data: map[string]chartData{},
 	}
 	if r.Comparison != nil {
 		p.Forest = newForest(r.Comparison)
@@ -80,10 +87,10 @@ func (r *Report) WriteHTML(w io.Writer) error {
 			p.Met++
 		}
 	}
-	for _, c := range []*ecdfChart{
-		r.ecdf("e2e", "End to end", true, latencies),
-		r.ecdf("ttft", "First token", false, ttfts),
-		r.ecdf("itl", "Between tokens", false, gaps),
+	for _, c := range []*distribution{
+		r.distribution("e2e", "End to end", true, latencies),
+		r.distribution("ttft", "First token", false, ttfts),
+		r.distribution("itl", "Between tokens", false, gaps),
 	} {
 		if c != nil {
 			p.Distributions = append(p.Distributions, c)
@@ -93,14 +100,58 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	for i := range r.Scenarios {
 		if t := r.timeline(i); t != nil {
 			p.Timelines = append(p.Timelines, t)
-			if t.MostInFlight >= most {
-				most, p.Busiest = t.MostInFlight, i
+			if t.Most >= most {
+				most, p.Busiest = t.Most, i
 			}
-			p.Dots[t.Scenario] = t.Dots
+			data := chartData{Dots: t.Dots, Server: t.Server}
+			if t.Lanes != nil {
+				data.Bars = t.Lanes.Bars
+			}
+			p.Data[t.Scenario] = data
 		}
 		p.Gauges = append(p.Gauges, newGaugePair(i, &r.Scenarios[i]))
 	}
-	return pageTemplate.Execute(w, p)
+	for _, s := range r.sweeps() {
+		p.Sweeps = append(p.Sweeps, newSweepChart(s))
+	}
+	p.TabStyle = tabStyle(max(len(p.Timelines), len(p.Distributions)))
+	return pageTemplates.ExecuteTemplate(w, "report", p)
+}
+
+// date is when the measurement began, "" where only its records are known.
+func (r *Report) date(layout string) string {
+	if r.Start.IsZero() {
+		return ""
+	}
+	return r.Start.Format(layout)
+}
+
+// colours is how many series the style tells apart; more begin again.
+const colours = 12
+
+// chartData is what the pointer and the keyboard read in a scenario's charts.
+type chartData struct {
+	Dots   []dot     `json:"dots"`
+	Server []instant `json:"server"`
+	Bars   []bar     `json:"bars"`
+}
+
+// tabStyle shows the n-th panel of a group when its n-th button is chosen, which works without a script.
+func tabStyle(n int) template.CSS {
+	var show, mark strings.Builder
+	for i := 1; i <= n; i++ {
+		if i > 1 {
+			show.WriteByte(',')
+			mark.WriteByte(',')
+		}
+		fmt.Fprintf(&show, ".tabs>input:nth-of-type(%d):checked~.panels>:nth-child(%d)", i, i)
+		fmt.Fprintf(&mark, ".tabs>input:nth-of-type(%d):checked~.bar label:nth-child(%d)", i, i)
+	}
+	if n == 0 {
+		return ""
+	}
+	return template.CSS(show.String() + "{display:block}" + mark.String() +
+		"{background:var(--panel);color:var(--ink);font-weight:600;box-shadow:0 1px 2px #0002}")
 }
 
 // A targetCard draws a verdict as a bar with a mark at the limit; the longer of the two fills the width.
@@ -136,6 +187,9 @@ type strip struct {
 
 func (r *Report) strips() stripChart {
 	c := stripChart{Width: 760, Left: 132, Right: 712}
+	for i := range r.Scenarios {
+		c.Left = max(c.Left, min(300, 7.6*float64(len(r.Scenarios[i].Name()))))
+	}
 	lo, hi := TargetP50, TargetP99
 	for i := range r.Scenarios {
 		d := r.Scenarios[i].Pooled.E2E

@@ -56,18 +56,18 @@ func TestPageEscapes(t *testing.T) {
 func TestPageData(t *testing.T) {
 	r := fixed()
 	html := render(t, r)
-	_, rest, _ := strings.Cut(html, `id="dots">`)
+	_, rest, _ := strings.Cut(html, `id="data">`)
 	data, _, _ := strings.Cut(rest, "</script>")
-	var dots map[string][]dot
-	if err := json.Unmarshal([]byte(data), &dots); err != nil {
+	var page map[string]chartData
+	if err := json.Unmarshal([]byte(data), &page); err != nil {
 		t.Fatalf("the page's data is no JSON: %v", err)
 	}
 	for _, s := range r.Scenarios {
-		if got, want := len(dots[s.Pooled.Scenario]), len(s.Records); got != want {
+		if got, want := len(page[s.Pooled.Scenario].Dots), len(s.Records); got != want {
 			t.Errorf("%s: %d dots for %d requests", s.Pooled.Scenario, got, want)
 		}
 	}
-	if got, want := dots["single-cold"][0].Text, "run 1, repetition 1, agent-0\nfirst token 51.2 ms, end 83.8 ms\n512 prompt tokens, 0 cached, 32 out"; got != want {
+	if got, want := page["single-cold"].Dots[0].Text, "run 1, repetition 1, agent-0\nfirst token 51.2 ms, end 83.8 ms\n512 prompt tokens, 0 cached, 32 out"; got != want {
 		t.Errorf("first dot says %q, want %q", got, want)
 	}
 }
@@ -129,10 +129,10 @@ func TestTimelinePlacesRuns(t *testing.T) {
 	if diff := cmp.Diff([]span{{0, 20}, {20, 40}, {40, 50}, {50, 100}}, got); diff != "" {
 		t.Errorf("placed records (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]time.Duration{0, 40}, runs); diff != "" || length != 100 {
+	if diff := cmp.Diff([]placedRun{{0, 0, 100, 140}, {1, 40, 1000, 1060}}, runs, cmp.AllowUnexported(placedRun{})); diff != "" || length != 100 {
 		t.Errorf("runs start at %v, length %v", runs, length)
 	}
-	if line := r.timeline(0); line.MostInFlight != 1 {
-		t.Errorf("%d in flight, want 1", line.MostInFlight)
+	if line := r.timeline(0); line.Most != 1 {
+		t.Errorf("%d in flight, want 1", line.Most)
 	}
 }

@@ -45,6 +45,7 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 			at = end + time.Millisecond
 		}
 		s.Runs = append(s.Runs, harness.Summarize(name, recs, at, pool-0.01*float64(run%3)))
+		s.Samples = append(s.Samples, sampled(name, run, recs, at, agents, pool-0.01*float64(run%3))...)
 		s.Records = append(s.Records, recs...)
 	}
 	var elapsed time.Duration
@@ -53,6 +54,23 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 	}
 	s.Pooled = harness.Summarize(name, s.Records, elapsed, pool)
 	r.Scenarios = append(r.Scenarios, s)
+}
+
+// sampled is what a server would have said of itself every 20 ms: half of the agents fit into its batch.
+func sampled(name string, run int, recs []harness.Record, length time.Duration, agents int, pool float64) []harness.Sample {
+	var samples []harness.Sample
+	for at := time.Duration(0); at < length; at += 20 * time.Millisecond {
+		n := 0
+		for _, r := range recs {
+			if r.Sent <= at && at < r.End {
+				n++
+			}
+		}
+		running := min(n, (agents+1)/2)
+		samples = append(samples, harness.Sample{Scenario: name, Run: run, At: at, Running: float64(running), Queue: float64(n - running),
+			Pool: pool * float64(n) / float64(agents)})
+	}
+	return samples
 }
 
 func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Duration, gen, prompt int, hits, prefillMs, load float64) harness.Record {

@@ -13,8 +13,9 @@ import (
 // maxDots bounds a timeline. Above it requests are thinned evenly, but slow and failed ones all stay.
 const maxDots = 3000
 
-// A timeline shows one scenario's requests in the order they ran: a dot for the first token, a square for the end, and
-// below them how many requests were in flight. Its runs stand one after another, whatever ran between them.
+// A timeline shows one scenario's requests in the order they ran: a dot for the first token, a square for the end, below
+// them how many requests were in flight with how many of them the server worked on and kept waiting, and its pool. Its runs
+// stand one after another, whatever ran between them.
 type timeline struct {
 	Scenario      string
 	Index         int
@@ -23,14 +24,30 @@ type timeline struct {
 	Top, Bottom   float64 // latency plot
 	FlightTop     float64 // in-flight plot, below
 	FlightBottom  float64
+	PoolTop       float64 // pool plot, below that; PoolTop = PoolBottom where the server does not say
+	PoolBottom    float64
 	X, Y          []tick
 	RunStarts     []float64
 	First, Ends   string // paths of dots: first token and end
 	Failures      []failureMark
 	Flight        string // area path
-	MostInFlight  int
+	Most          int    // top of the in-flight plot
+	Running       string // lines, by the server's word; "" it says nothing
+	Waiting       string
+	Pool          string // area path
+	PoolLimit     float64
 	Shown, Total  int
-	Dots          []dot // for the pointer and the keyboard, in order of X
+	Dots          []dot     // for the pointer and the keyboard, in order of X
+	Server        []instant // the same
+	Lanes         *lanes
+}
+
+// An instant is a sample in the page's data; a value below 0 is unknown.
+type instant struct {
+	X       float64 `json:"x"`
+	Running float64 `json:"r"`
+	Waiting float64 `json:"q"`
+	Pool    float64 `json:"p"`
 }
 
 type failureMark struct{ X float64 }
@@ -55,21 +72,112 @@ func (r *Report) timeline(index int) *timeline {
 	if len(recs) == 0 || length <= 0 {
 		return nil
 	}
-	t := &timeline{Scenario: s.Name(), Index: index, Width: 760, Height: 360,
-		Left: 56, Right: 744, Top: 26, Bottom: 240, FlightTop: 262, FlightBottom: 318, Total: len(recs)}
+	t := &timeline{Scenario: s.Name(), Index: index, Width: 1080, Height: 356,
+		Left: 56, Right: 1066, Top: 26, Bottom: 226, FlightTop: 248, FlightBottom: 314, PoolTop: 314, PoolBottom: 314, Total: len(recs)}
+	if peak := poolOf(s.Samples); peak >= 0 {
+		t.PoolTop, t.PoolBottom, t.Height = 334, 378, 420
+	}
 	x := func(d time.Duration) float64 { return px(t.Left + (t.Right-t.Left)*float64(d)/float64(length)) }
 	t.X = linearTicks(length.Seconds(), 8, " s", func(v float64) float64 { return x(time.Duration(v * float64(time.Second))) })
-	for _, start := range runs {
-		t.RunStarts = append(t.RunStarts, x(start))
+	for _, run := range runs {
+		t.RunStarts = append(t.RunStarts, x(run.at))
 	}
 	t.drawRequests(recs, x)
-	t.drawFlight(recs, x)
+	t.drawFlight(recs, x, mostWaitingAndRunning(s.Samples))
+	t.drawServer(s.Samples, runs, x)
+	t.Lanes = newLanes(s.Records)
 	return t
 }
 
-// placeRuns puts the runs of a scenario one after another and returns the records by start, the start of each run, and
-// the length of it all.
-func placeRuns(records []harness.Record) (recs []placed, runs []time.Duration, length time.Duration) {
+func poolOf(samples []harness.Sample) float64 {
+	peak := -1.0
+	for _, s := range samples {
+		peak = max(peak, s.Pool)
+	}
+	return peak
+}
+
+func mostWaitingAndRunning(samples []harness.Sample) int {
+	most := 0.0
+	for _, s := range samples {
+		most = max(most, s.Queue, s.Running)
+	}
+	return int(most)
+}
+
+// A placedRun is a run on the scenario's clock: its moment first stands at at.
+type placedRun struct {
+	run             int
+	at, first, last time.Duration
+}
+
+// drawServer draws the samples that lie within a run; between two of them the last one holds.
+func (t *timeline) drawServer(samples []harness.Sample, runs []placedRun, x func(time.Duration) float64) {
+	byRun := map[int][]harness.Sample{}
+	for _, s := range samples {
+		byRun[s.Run] = append(byRun[s.Run], s)
+	}
+	var running, waiting, pool strings.Builder
+	for _, run := range runs {
+		end := x(run.at + run.last - run.first)
+		var seen []instant
+		for _, s := range byRun[run.run] {
+			if s.At >= run.first && s.At <= run.last {
+				seen = append(seen, instant{x(run.at + s.At - run.first), s.Running, s.Queue, s.Pool})
+			}
+		}
+		seen = onePerPixel(seen)
+		t.Server = append(t.Server, seen...)
+		height := func(of func(instant) float64, most, top, bottom float64) func(instant) float64 {
+			return func(i instant) float64 { return px(bottom - (bottom-top)*min(1, of(i)/most)) }
+		}
+		steps(&running, seen, end, height(func(i instant) float64 { return i.Running }, float64(t.Most), t.FlightTop, t.FlightBottom))
+		steps(&waiting, seen, end, height(func(i instant) float64 { return i.Waiting }, float64(t.Most), t.FlightTop, t.FlightBottom))
+		if len(seen) > 0 && t.PoolTop < t.PoolBottom {
+			var area strings.Builder
+			steps(&area, seen, end, height(func(i instant) float64 { return i.Pool }, 1, t.PoolTop, t.PoolBottom))
+			writePoint(&pool, 'M', seen[0].X, t.PoolBottom)
+			pool.WriteString("L" + strings.TrimPrefix(area.String(), "M"))
+			writePoint(&pool, 'L', end, t.PoolBottom)
+			pool.WriteByte('Z')
+		}
+	}
+	t.Running, t.Waiting, t.Pool = running.String(), waiting.String(), pool.String()
+	t.PoolLimit = px(t.PoolBottom - (t.PoolBottom-t.PoolTop)*poolFull)
+}
+
+// onePerPixel leaves one instant a pixel, with the highest values within it.
+func onePerPixel(seen []instant) []instant {
+	var kept []instant
+	for _, i := range seen {
+		if n := len(kept); n > 0 && i.X-kept[n-1].X < 1 {
+			k := &kept[n-1]
+			k.Running, k.Waiting, k.Pool = max(k.Running, i.Running), max(k.Waiting, i.Waiting), max(k.Pool, i.Pool)
+			continue
+		}
+		kept = append(kept, i)
+	}
+	return kept
+}
+
+// steps draws a staircase to end.
+func steps(b *strings.Builder, seen []instant, end float64, y func(instant) float64) {
+	for i, s := range seen {
+		if i == 0 {
+			writePoint(b, 'M', s.X, y(s))
+		} else {
+			writePoint(b, 'L', s.X, y(seen[i-1]))
+			writePoint(b, 'L', s.X, y(s))
+		}
+	}
+	if len(seen) > 0 {
+		writePoint(b, 'L', end, y(seen[len(seen)-1]))
+	}
+}
+
+// placeRuns puts the runs of a scenario one after another and returns the records by start, where each run stands, and the
+// length of it all.
+func placeRuns(records []harness.Record) (recs []placed, runs []placedRun, length time.Duration) {
 	byRun := map[int][]*harness.Record{}
 	for i := range records {
 		byRun[records[i].Run] = append(byRun[records[i].Run], &records[i])
@@ -84,7 +192,7 @@ func placeRuns(records []harness.Record) (recs []placed, runs []time.Duration, l
 		for _, rec := range byRun[run] {
 			first, last = min(first, rec.Due), max(last, rec.End)
 		}
-		runs = append(runs, length)
+		runs = append(runs, placedRun{run, length, first, last})
 		for _, rec := range byRun[run] {
 			recs = append(recs, placed{rec, length + rec.Due - first, length + max(rec.End, rec.Due) - first})
 		}
@@ -150,7 +258,7 @@ func thin(recs []placed) []placed {
 }
 
 // drawFlight is the number of requests in flight over time, as steps.
-func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64) {
+func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, least int) {
 	type change struct {
 		at time.Duration
 		by int
@@ -162,12 +270,13 @@ func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64) {
 	// An end at the instant of a start comes first: one agent asking again is never two in flight.
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
 	n := 0
+	t.Most = max(1, least)
 	for _, c := range changes {
 		n += c.by
-		t.MostInFlight = max(t.MostInFlight, n)
+		t.Most = max(t.Most, n)
 	}
 	y := func(n int) float64 {
-		return px(t.FlightBottom - (t.FlightBottom-t.FlightTop)*float64(n)/float64(t.MostInFlight))
+		return px(t.FlightBottom - (t.FlightBottom-t.FlightTop)*float64(n)/float64(t.Most))
 	}
 	var b strings.Builder
 	writePoint(&b, 'M', t.Left, t.FlightBottom)

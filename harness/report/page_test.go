@@ -1,0 +1,353 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"loadstone/harness"
+)
+
+// swept is a load at five rates, of which the server bears three.
+func swept() *Report {
+	r := &Report{System: System{Model: "m"}, Load: Load{Runs: 1, Reps: 1}}
+	for _, rate := range []float64{4, 1, 2, 16, 8} {
+		s := Scenario{Level: harness.Level{Kind: "rate", Value: rate}, Cache: "cold", About: "arrivals without memory"}
+		for i := range 50 {
+			due := time.Duration(float64(i) / rate * float64(time.Second))
+			took := 100 * time.Millisecond
+			if rate > 4 { // it answers five a second
+				took += time.Duration(float64(i)/5*float64(time.Second)) - due
+			}
+			rec := harness.Record{Scenario: "open", Level: s.Level, Due: due, Sent: due, FirstContent: due + took/2, End: due + took, Outcome: harness.OK,
+				PromptTokens: 10, OutputTokens: 5, Server: harness.ServerTiming{Queue: took / 4, Prefill: took / 8, Decode: took / 2, Total: took}}
+			if rate == 16 && i%5 == 4 {
+				rec.Outcome, rec.FirstContent, rec.Error = harness.Timeout, -1, "no end after 2m0s"
+			}
+			s.Records = append(s.Records, rec)
+		}
+		s.summarize()
+		s.Pooled = harness.Summarize("open", s.Records, s.Pooled.Elapsed, -1)
+		r.Scenarios = append(r.Scenarios, s)
+	}
+	return r
+}
+
+// pages are the kinds of page there are.
+func pages(t *testing.T) map[string]string {
+	beside := fixed()
+	beside.Comparison = compared(t, 1.3)
+	var two bytes.Buffer
+	if err := WriteComparisonHTML(&two, beside.Comparison); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"report": render(t, fixed()), "beside another": render(t, beside), "sweep": render(t, swept()),
+		"comparison": two.String(), "nothing": render(t, &Report{})}
+}
+
+// every calls f with each element below n and its attributes.
+func every(n *html.Node, f func(*html.Node, map[string]string)) {
+	if n.Type == html.ElementNode {
+		attr := map[string]string{}
+		for _, a := range n.Attr {
+			attr[a.Key] = a.Val
+		}
+		f(n, attr)
+	}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		every(c, f)
+	}
+}
+
+// A page is as browsers and screen readers need it: elements nested, ids unique and what refers to them there, one main
+// heading, every picture named or hidden, every control reachable and named, nothing loaded from elsewhere.
+func TestPagesAreSound(t *testing.T) {
+	for name, text := range pages(t) {
+		t.Run(name, func(t *testing.T) {
+			nested(t, text)
+			doc, err := html.Parse(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids, headings := map[string]int{}, 0
+			every(doc, func(n *html.Node, attr map[string]string) {
+				if id, ok := attr["id"]; ok {
+					ids[id]++
+				}
+				if n.Data == "h1" {
+					headings++
+				}
+				hidden := attr["aria-hidden"] == "true"
+				if n.Data == "svg" && attr["role"] != "" && attr["aria-label"] == "" || (attr["tabindex"] == "0" && attr["aria-label"] == "") {
+					t.Errorf("<%s class=%q> has no name", n.Data, attr["class"])
+				}
+				if n.Data == "svg" && attr["role"] == "" && !hidden && !within(n, "key", "badge") {
+					t.Errorf("<svg class=%q> is neither named nor hidden", attr["class"])
+				}
+				if n.Data == "button" && attr["type"] != "button" {
+					t.Error("a button without its type")
+				}
+				if n.Data == "th" && attr["scope"] == "" {
+					t.Error("a heading of a table without its scope")
+				}
+			})
+			for id, n := range ids {
+				if n > 1 {
+					t.Errorf("id %q is there %d times", id, n)
+				}
+			}
+			if headings != 1 {
+				t.Errorf("%d main headings", headings)
+			}
+			every(doc, func(n *html.Node, attr map[string]string) {
+				for _, key := range []string{"for", "aria-labelledby", "href"} {
+					ref, ok := attr[key]
+					if ok && (key == "href" && !strings.HasPrefix(ref, "#") || ids[strings.TrimPrefix(ref, "#")] == 0) {
+						t.Errorf("%s=%q leads nowhere", key, ref)
+					}
+				}
+				for _, key := range []string{"src", "srcset", "data", "action", "poster", "background"} {
+					if attr[key] != "" {
+						t.Errorf("<%s %s=%q> loads something", n.Data, key, attr[key])
+					}
+				}
+				for key, value := range attr {
+					if strings.HasPrefix(key, "on") {
+						t.Errorf("<%s %s> is a script in an attribute", n.Data, key)
+					}
+					if strings.Contains(value, "NaN") || strings.Contains(value, "Inf") || strings.Contains(value, "ZgotmplZ") {
+						t.Errorf("<%s %s=%q>", n.Data, key, value)
+					}
+				}
+			})
+		})
+	}
+}
+
+// within tells whether a node stands in one of the given classes, whose text says what the picture does.
+func within(n *html.Node, classes ...string) bool {
+	for ; n != nil; n = n.Parent {
+		for _, a := range n.Attr {
+			for _, class := range strings.Fields(a.Val) {
+				if a.Key == "class" && slices.Contains(classes, class) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// nested fails where a tag is closed that was not open; the parser would repair it in silence.
+func nested(t *testing.T, text string) {
+	var open []string
+	z := html.NewTokenizer(strings.NewReader(text))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			if len(open) > 0 {
+				t.Errorf("never closed: %v", open)
+			}
+			return
+		case html.StartTagToken:
+			name, _ := z.TagName()
+			if !slices.Contains([]string{"meta", "input", "br", "link", "img"}, string(name)) {
+				open = append(open, string(name))
+			}
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			if len(open) == 0 || open[len(open)-1] != string(name) {
+				t.Fatalf("</%s> closes %v", name, open[max(0, len(open)-3):])
+			}
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+// paths are the d of all paths of a class within a figure.
+func paths(n *html.Node, class string) []string {
+	var d []string
+	every(n, func(n *html.Node, attr map[string]string) {
+		if n.Data == "path" && slices.Contains(strings.Fields(attr["class"]), class) && !within(n, "key") {
+			d = append(d, attr["d"])
+		}
+	})
+	return d
+}
+
+// charts returns the drawings of a class, in the order of the page.
+func charts(doc *html.Node, class string) []*html.Node {
+	var found []*html.Node
+	every(doc, func(n *html.Node, attr map[string]string) {
+		if n.Data == "svg" && slices.Contains(strings.Fields(attr["class"]), class) {
+			found = append(found, n)
+		}
+	})
+	return found
+}
+
+func strokes(d []string) int { return strings.Count(strings.Join(d, ""), "M") }
+
+// Every chart has as many marks as there are data.
+func TestChartsShowTheData(t *testing.T) {
+	r := fixed()
+	text := render(t, r)
+	doc, err := html.Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page map[string]chartData
+	_, rest, _ := strings.Cut(text, `id="data">`)
+	data, _, _ := strings.Cut(rest, "</script>")
+	if err := json.Unmarshal([]byte(data), &page); err != nil {
+		t.Fatal(err)
+	}
+	curves := charts(doc, "curves")
+	if len(curves) != 6 {
+		t.Fatalf("%d charts of curves, want three times in two ways", len(curves))
+	}
+	for i, c := range curves {
+		if n := len(paths(c, "curve")); n != len(r.Scenarios) {
+			t.Errorf("chart %d has %d curves for %d scenarios", i, n, len(r.Scenarios))
+		}
+	}
+	// 100 requests are enough for an interval of the median and of p95, 441 for one of p99.
+	if n, want := len(paths(curves[1], "ci-p")), 5*2+3; n != want {
+		t.Errorf("%d intervals, want %d", n, want)
+	}
+	timelines, lanes := charts(doc, "timeline"), charts(doc, "lanes")
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i]
+		ok := s.Pooled.Outcomes[harness.OK]
+		if ends, firsts := strokes(paths(timelines[i], "ends")), strokes(paths(timelines[i], "firsts")); ends != ok || firsts != ok {
+			t.Errorf("%s: %d ends and %d first tokens of %d answers", s.Name(), ends, firsts, ok)
+		}
+		if n := len(paths(timelines[i], "failure")); n != s.Pooled.Requests-ok {
+			t.Errorf("%s: %d crosses for %d unanswered requests", s.Name(), n, s.Pooled.Requests-ok)
+		}
+		worst := worstRequest(s.Records)
+		inRun, failed, decoded := 0, 0, 0
+		for _, rec := range s.Records {
+			if rec.Run == worst.Run {
+				inRun++
+				if rec.Outcome != harness.OK {
+					failed++
+				} else if rec.End > rec.FirstContent {
+					decoded++
+				}
+			}
+		}
+		bars := page[s.Name()].Bars
+		if len(bars) != inRun || len(paths(lanes[i], "failure")) != failed || strokes(paths(lanes[i], "part-lost")) != failed || strokes(paths(lanes[i], "part-decode")) != decoded {
+			t.Errorf("%s: %d bars, %d crosses, %d decodes in a run of %d requests, %d failed", s.Name(), len(bars), len(paths(lanes[i], "failure")),
+				strokes(paths(lanes[i], "part-decode")), inRun, failed)
+		}
+		if n := len(page[s.Name()].Server); n == 0 || n > len(s.Samples) {
+			t.Errorf("%s: %d instants of %d samples", s.Name(), n, len(s.Samples))
+		}
+	}
+}
+
+// The knee is the highest rate that was answered as it came, whatever the order in which the levels were measured.
+func TestSweep(t *testing.T) {
+	r := swept()
+	sweeps := r.sweeps()
+	if len(sweeps) != 1 || len(sweeps[0].Points) != 5 {
+		t.Fatalf("%d sweeps", len(sweeps))
+	}
+	w := sweeps[0]
+	if w.Knee != 2 || w.Points[w.Knee].Level != 4 || w.Open {
+		t.Errorf("the knee is point %d of %v: %s", w.Knee, w.Points, w.Text())
+	}
+	for i, want := range []float64{1, 2, 4, 8, 16} {
+		if p := w.Points[i]; p.Level != want || p.Offered < 0.999*want || p.Offered > 1.001*want {
+			t.Errorf("point %d is at %g, offered %g; want %g", i, p.Level, p.Offered, want)
+		}
+	}
+	if got, want := w.Text(), "The knee is at 4.00 req/s: 4.05 req/s answered, p95 100 ms; at 16.0 req/s it is 4.04 req/s and never."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	doc, err := html.Parse(strings.NewReader(render(t, r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range charts(doc, "sweep") {
+		n := 0
+		every(c, func(_ *html.Node, attr map[string]string) {
+			if strings.HasPrefix(attr["class"], "sweep-point") {
+				n++
+			}
+		})
+		if n != 5 {
+			t.Errorf("%d points of 5 levels", n)
+		}
+	}
+}
+
+// Without levels the standard scenarios are a sweep of their agents, and a closed loop has its knee where it is nearly best.
+func TestSweepOfStandardScenarios(t *testing.T) {
+	const ms = time.Millisecond
+	r := &Report{Scenarios: []Scenario{
+		answered("single-cached", 1, 10, 0, 10*ms, 90*ms, ms, 10),
+		answered("concurrent-5", 5, 50, 50*ms, 10*ms, 90*ms, ms, 33),
+		answered("concurrent-10", 10, 100, 200*ms, 10*ms, 95*ms, ms, 34)}}
+	w := r.sweeps()[0]
+	if w.Kind != "concurrency" || len(w.Points) != 3 || w.Points[w.Knee].Level != 5 {
+		t.Errorf("%+v", w)
+	}
+}
+
+// Agents have a lane each; a crowd shares as few as it needs, and nobody overlaps.
+func TestLanes(t *testing.T) {
+	rec := func(agent string, due, end time.Duration) *harness.Record {
+		return &harness.Record{Agent: agent, Due: due, End: end, Outcome: harness.OK}
+	}
+	lane, labels := assignLanes([]*harness.Record{rec("a", 0, 5), rec("b", 1, 3), rec("a", 5, 9), rec("b", 4, 6)})
+	if !slices.Equal(lane, []int{0, 1, 0, 1}) || !slices.Equal(labels, []string{"a", "b"}) {
+		t.Errorf("two agents have lanes %v, %v", lane, labels)
+	}
+	lane, labels = assignLanes([]*harness.Record{rec("", 0, 5), rec("", 1, 3), rec("", 4, 6), rec("", 6, 7)})
+	if !slices.Equal(lane, []int{0, 1, 1, 0}) || labels != nil {
+		t.Errorf("a crowd has lanes %v, %v", lane, labels)
+	}
+	// A long run is shown in part, around its worst request.
+	var long []harness.Record
+	for i := range 5000 {
+		r := *rec("a", time.Duration(i)*time.Second, time.Duration(i)*time.Second+time.Second)
+		r.FirstContent = r.Due + time.Second/2
+		long = append(long, r)
+	}
+	long[3000].Outcome = harness.Failed
+	l := newLanes(long)
+	if !l.Partly || l.Width != maxLanesWidth || len(l.Failures) != 1 || len(l.Bars) < 100 || len(l.Bars) > 200 {
+		t.Errorf("partly %v, %g wide, %d bars, %d failures", l.Partly, l.Width, len(l.Bars), len(l.Failures))
+	}
+}
+
+// Computed by hand: the parts of a request end where the client saw its first token.
+func TestPieces(t *testing.T) {
+	r := &harness.Record{Due: 100, Sent: 110, FirstContent: 200, End: 300, Outcome: harness.OK,
+		Server: harness.ServerTiming{Queue: 20, Prefill: 50, Decode: 90, Total: 180}}
+	want := []piece{{partNetwork, 100, 130}, {partQueue, 130, 150}, {partPrefill, 150, 200}, {partDecode, 200, 300}}
+	if got := pieces(r); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	r.Server = harness.ServerTiming{Queue: -1, Prefill: -1, Decode: -1, Total: -1}
+	if got := pieces(r); !slices.Equal(got, []piece{{partNetwork, 100, 200}, {partDecode, 200, 300}}) {
+		t.Errorf("of a silent server: %v", got)
+	}
+}
+
+// Computed by hand: with two nines as wide as 100 pixels, four values lie at the percentiles 12.5, 37.5, 62.5, 87.5.
+func TestTailPath(t *testing.T) {
+	y := logAxis{Lo: 1e6, Hi: 1e7, From: 100, To: 0}
+	x := func(p float64) float64 { return px(1000 * p) }
+	if got, want := tailPath([]time.Duration{1e6, 2e6, 5e6, never}, x, y), "M125 100L375 69.9L625 30.1L875 0"; got != want {
+		t.Errorf("tailPath = %s, want %s", got, want)
+	}
+}
