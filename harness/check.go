@@ -8,35 +8,41 @@ import (
 
 // A Violation is something that must never happen in a load, whatever its latencies.
 type Violation struct {
-	Check string // "times", "tokens", "leak", "cache" or "identity"
+	Check string // "times", "tokens", "leak", "cache", "count" or "identity"
 	Agent string
 	Turn  int
 	About string // what was found, and what should have been
+
+	at int // of identity: the byte at which the answers part
 }
 
 func (v Violation) String() string {
+	if v.Agent == "" {
+		return v.Check + ": " + v.About
+	}
 	return fmt.Sprintf("%s: agent %s, turn %d: %s", v.Check, v.Agent, v.Turn, v.About)
 }
 
 // Check holds the records of one load, warm-up included, to what must be true of each of them:
 //
 //   - times: what came later has the later time, and every request has one of the known outcomes
-//   - tokens: as many prompt tokens were cached as there are at most, and no more pieces of an answer came than it has tokens
+//   - tokens: as many prompt tokens were cached as there are at most, no more pieces of an answer came than it has tokens, and
+//     a text that has any has some
 //   - leak: no answer has another agent's canary in it
-//   - cache: an agent's turn finds at most its own last prompt and answer in the cache, a new agent at most the shared
+//   - cache: a conversation's turn finds at most its own longest prompt and answer in the cache, a new one at most the shared
 //     tokens that every prompt begins with, such as the chat template's; a negative number of them is not checked
 //
 // Records need the Canary of their Conversation, and their answers, for the leaks to be found.
 func Check(records []Record, shared int) []Violation {
 	var found []Violation
-	last := map[string]*Record{} // an agent's last answered turn
+	longest := map[string]int{} // of a conversation, by canary: its longest prompt and answer so far; -1 unknown
 	owners := canaries{}
 	for _, r := range records {
 		owners[r.Canary] = r.Agent
 	}
 	for _, r := range byTurn(records) {
 		report := func(check, format string, args ...any) {
-			found = append(found, Violation{check, r.Agent, r.Turn, fmt.Sprintf(format, args...)})
+			found = append(found, Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf(format, args...)})
 		}
 		checkTimes(r, report)
 		if r.Outcome != OK {
@@ -46,15 +52,22 @@ func Check(records []Record, shared int) []Violation {
 		if agent, ok := owners.leak(r); ok {
 			report("leak", "the answer has the secret of agent %s in it", agent)
 		}
-		before := last[r.Agent]
-		switch {
-		case r.Agent == "" || r.CachedTokens < 0:
-		case before == nil && r.Turn == 0 && shared >= 0 && r.CachedTokens > shared:
-			report("cache", "%d tokens of a new agent's prompt were cached; all prompts share %d", r.CachedTokens, shared)
-		case before != nil && before.PromptTokens >= 0 && r.CachedTokens > max(shared, before.PromptTokens+before.OutputTokens):
-			report("cache", "%d tokens were cached, and the agent had %d before", r.CachedTokens, before.PromptTokens+before.OutputTokens)
+		who := r.Canary
+		if who == "" {
+			who = r.Agent
 		}
-		last[r.Agent] = r
+		had, known := longest[who]
+		switch {
+		case who == "" || r.CachedTokens < 0:
+		case !known && r.Turn == 0 && shared >= 0 && r.CachedTokens > shared:
+			report("cache", "%d tokens of a new agent's prompt were cached; all prompts share %d", r.CachedTokens, shared)
+		case known && had >= 0 && r.CachedTokens > max(shared, had):
+			report("cache", "%d tokens were cached, and the agent had %d before", r.CachedTokens, had)
+		}
+		if had = max(had, r.PromptTokens+max(r.OutputTokens, 0)); r.PromptTokens < 0 {
+			had = -1
+		}
+		longest[who] = had
 	}
 	return found
 }
@@ -104,6 +117,10 @@ func checkTimes(r *Record, report func(check, format string, args ...any)) {
 		ok = later("chunk", r.Chunks[i])
 	}
 	ok = ok && later("end", r.End)
+	// A millisecond for the clocks' being read at two places and written with two decimals.
+	if ok && r.Outcome == OK && !r.Slow && r.Server.Total > r.End-r.Sent+time.Millisecond {
+		report("times", "the server says that it took %v, and the client saw its end after %v", r.Server.Total, r.End-r.Sent)
+	}
 	if ok && len(r.Chunks) > r.Reasoning && r.FirstContent != r.Chunks[r.Reasoning] {
 		report("times", "first content at %v, and the first chunk of the answer at %v", r.FirstContent, r.Chunks[r.Reasoning])
 	}
@@ -112,6 +129,10 @@ func checkTimes(r *Record, report func(check, format string, args ...any)) {
 func checkTokens(r *Record, report func(check, format string, args ...any)) {
 	if r.PromptTokens >= 0 && r.CachedTokens > r.PromptTokens {
 		report("tokens", "%d tokens of a prompt of %d were cached", r.CachedTokens, r.PromptTokens)
+	}
+	if r.OutputTokens == 0 && r.Answer != "" {
+		report("tokens", "an answer of 0 tokens has a text of %d bytes", len(r.Answer))
+		return
 	}
 	// One piece more than tokens: a server may send the rest of a cut character by itself.
 	if r.OutputTokens >= 0 && len(r.Chunks) > r.OutputTokens+1 {
@@ -143,7 +164,7 @@ func CheckIdentity(alone, under []Record) []Violation {
 			at++
 		}
 		found = append(found, Violation{"identity", r.Agent, r.Turn,
-			fmt.Sprintf("the answer parts from the one given alone at byte %d of %d", at, len(answer))})
+			fmt.Sprintf("the answer parts from the one given alone at byte %d of %d", at, len(answer)), at})
 	}
 	return found
 }

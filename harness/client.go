@@ -33,6 +33,7 @@ type Prompt struct {
 	Stop        []string
 	Canary      string // the secret of the Conversation in the messages, noted in the record; not sent by itself
 	NoStream    bool   // ask for one JSON answer instead of a stream
+	Logprobs    bool   // ask for the log-probabilities of the two likeliest tokens at each place
 	Tools       []json.RawMessage
 
 	// What the load does to the request on purpose. A request that ends before is not touched by it.
@@ -51,6 +52,8 @@ type Client struct {
 	http  *http.Client
 	slow  *http.Client // for answers that are read slowly
 	start time.Time
+
+	ledger ledger
 }
 
 // NewClient makes a client whose records count from now. It keeps every connection it opens, however many requests are in
@@ -100,8 +103,10 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) Record {
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	c.ledger.change(r.Sent, +1)
 	err := c.exchange(timed, p, &r)
 	r.End = c.Since()
+	c.ledger.change(r.End, -1)
 	switch {
 	case err == nil:
 		return r
@@ -172,9 +177,14 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 		Stop        []string       `json:"stop,omitempty"`
 		Stream      bool           `json:"stream,omitempty"`
 		Options     *streamOptions `json:"stream_options,omitempty"`
+		Logprobs    bool           `json:"logprobs,omitempty"`
+		Likely      int            `json:"top_logprobs,omitempty"`
 
 		Tools []json.RawMessage `json:"tools,omitempty"`
 	}{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens, Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
+	if p.Logprobs {
+		body.Logprobs, body.Likely = true, 2
+	}
 	if !p.NoStream {
 		body.Stream, body.Options = true, &streamOptions{true}
 	}

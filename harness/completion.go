@@ -1,6 +1,9 @@
 package harness
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // completion is an answer or a chunk of one; only what a client needs of it.
 type completion struct {
@@ -70,8 +73,8 @@ func (v *completion) another(text []byte) ([]byte, bool) {
 		return nil, false
 	}
 	for _, b := range text[v.from:end] {
-		if b == '"' || b == '\\' || b < ' ' {
-			return nil, false
+		if b == '"' || b == '\\' || b < ' ' || b >= utf8.RuneSelf {
+			return nil, false // to be looked at closely
 		}
 	}
 	return text[v.from:end], true
@@ -117,6 +120,9 @@ func (v *completion) text(c *cursor, dst []byte, thought bool) []byte {
 	v.from = c.at + 1
 	dst = c.string(dst)
 	v.to = c.at - 1
+	if c.err == nil && !utf8.Valid(c.text[v.from:v.to]) {
+		c.fail("text in UTF-8: a server that cuts characters in two loses them for most clients")
+	}
 	v.texts++
 	v.thought = thought
 	return dst

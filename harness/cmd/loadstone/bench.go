@@ -218,7 +218,17 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]harne
 		defer line.Close()
 		plan.Progress = line.Show
 	}
-	return client.Run(ctx, plan)
+	runs, err := client.Run(ctx, plan)
+	if err == nil {
+		var records []harness.Record
+		for _, run := range runs {
+			records = append(append(records, run.Warmup...), run.Records...)
+		}
+		if found := harness.Balance(records, harness.Ledger{}, client.Ledger()); len(found) > 0 {
+			err = fmt.Errorf("the measurement cannot be true: %s", found[0])
+		}
+	}
+	return runs, err
 }
 
 // collect groups the runs by scenario, in the order of the scenarios.

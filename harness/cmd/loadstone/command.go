@@ -30,6 +30,7 @@ type env struct {
 func commands() []command {
 	return []command{
 		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
+		{"check", "[flags] [-- flags of serve]", "check that a server's answers and counts are right under load", checkCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI chat API", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
 		{"report", "[flags] FOLDER", "make the report of a measurement again, also beside an earlier one", reportCommand},

@@ -69,7 +69,7 @@ target is missed.
 
     0  done
     1  it was begun and went wrong: a server that died, a request that was refused, files that do not agree;
-       gate: something got worse or was not measured
+       check: one fails; gate: something got worse or was not measured
     2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's;
        gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
     3  bench -strict, gate -slo: measured, and a target or limit was missed

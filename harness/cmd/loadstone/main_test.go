@@ -56,6 +56,10 @@ func TestMistakes(t *testing.T) {
 		{"bench -url " + nobody, exitUnreachable, "does not answer: "},
 		{"bench -url " + other.URL, exitUnreachable, "not as an OpenAI server does: GET /v1/models gave 404"},
 		{"bench -out " + empty + "/x", exitFailed, "give another with -out"},
+		{"check -agents 0", exitUsage, "-agents is 0; want 1 to 1000"},
+		{"check fast", exitUsage, `unexpected argument "fast"`},
+		{"check -url http://example.com", exitUsage, "say -allow-remote"},
+		{"check -url " + nobody, exitUnreachable, "does not answer: "},
 		{"ask", exitUsage, "there is no question"},
 		{"ask -url http://example.com hello", exitUsage, "example.com is not this machine"},
 		{"ask -url " + nobody + " hello", exitUnreachable, "does not answer"},
@@ -107,6 +111,25 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(over, topic) {
 			t.Errorf("the overview does not name the topic %s", topic)
 		}
+	}
+}
+
+// A server that is wrong makes check fail, with what is wrong.
+func TestCheckFails(t *testing.T) {
+	wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			fmt.Fprint(w, `{"data":[{"id":"wrong"}]}`)
+			return
+		}
+		fmt.Fprint(w, `{"choices":[{"message":{"content":"so"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":0}}`)
+	}))
+	defer wrong.Close()
+	code, stdout, stderr := loadstone(t, "", "check", "-q", "-url", wrong.URL, "-agents", "2", "-aborts", "1")
+	if code != exitFailed || !strings.Contains(stderr, "1 of 11 checks fail") || !strings.Contains(stdout, "an answer of 0 tokens has a text of 2 bytes") {
+		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+	if !strings.Contains(stdout, "recovery    unknown") {
+		t.Errorf("a server without metrics: %s", stdout)
 	}
 }
 

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/report"
+)
+
+const checkAbout = `Checks that a server is right, not that it is fast. The same greedy conversations are held alone, alone again, and all at
+once; then clients lose patience in the middle; then the server is restarted and the conversations go on:
+
+  repeatable  alone, the same prompt gets the same answer, whatever the cache holds
+  answered    under load every request is answered in full or refused cleanly (429, or 503 with Retry-After)
+  identity    under load every answer is byte for byte the one given alone. Where it is not, and the server tells
+              log-probabilities, a near tie of two tokens is a variant of the batch; anything else is corruption
+  recovery    after requests that were taken back nothing is left in flight, and blocks, goroutines, files and memory are
+              back, as far as the server's /metrics tell
+  solo        an agent alone gets its first token as quickly as before
+  restart     after a restart the conversations go on with the same answers (a server started here, not one at -url); a
+              variant is one that the server gives as well when somebody new sends the conversation's text
+  leaks       no answer has another agent's secret in it; each agent has one
+  cache       no conversation finds more tokens in the cache than it left there itself
+  tokens      the server's counts agree with what it sent
+  times       no stamp is before the one it follows, and the server claims no more time than passed
+  count       every request that was begun has ended and is on record, and Little's law holds
+
+The server is this program itself as another process, with memories that survive restarts, or any OpenAI-compatible one
+with -url. Flags after -- are those of loadstone serve.`
+
+const checkExamples = `  loadstone check
+  loadstone check -model smollm2 -agents 16 -- -max-batch 4
+  loadstone check -url http://127.0.0.1:8080
+  loadstone check -url http://127.0.0.1:8080 -variants   fail for variants, too
+
+Exit codes: 0 every check passes or cannot be made, 1 one fails, 2 wrong command line, 4 the server cannot be reached or
+started, 130 interrupted.
+`
+
+type checkOptions struct {
+	benchOptions // for the subject
+	audit        harness.Audit
+	variants     bool
+	timeout      time.Duration
+}
+
+func checkCommand(ctx context.Context, e *env, args []string) error {
+	o, err := parseCheck(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	dir, err := os.MkdirTemp("", "loadstone-check-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if o.url == "" && !slices.ContainsFunc(o.serve, func(s string) bool { return strings.HasPrefix(strings.TrimLeft(s, "-"), "agents-dir") }) {
+		memories := filepath.Join(dir, "agents")
+		if err := os.Mkdir(memories, 0o700); err != nil {
+			return err
+		}
+		o.serve = append([]string{"-agents-dir", memories}, o.serve...)
+	}
+	results, err := newResults(filepath.Join(dir, "server"))
+	if err != nil {
+		return err
+	}
+	defer results.closeLogs()
+	s, err := findSubject(ctx, e, &o.benchOptions, results)
+	if err != nil {
+		return err
+	}
+	defer func() { s.stop() }()
+	client := harness.NewClient(s.system.URL)
+	client.Model, client.Timeout = s.system.Model, o.timeout
+	defer client.Close()
+	if s.process != nil {
+		o.audit.Restart = func(ctx context.Context) error {
+			if err := s.process.Stop(30 * time.Second); err != nil {
+				return fmt.Errorf("the server did not end cleanly: %w", err)
+			}
+			again, err := startSubject(ctx, e, &o.benchOptions, results)
+			if err != nil {
+				return err
+			}
+			s, client.URL = again, again.system.URL
+			return nil
+		}
+	}
+	if !o.quiet {
+		o.audit.Step = func(about string) { fmt.Fprintf(e.stderr, "%s\n", about) }
+	}
+	findings, err := client.Audit(ctx, o.audit)
+	if ctx.Err() != nil {
+		return &exitError{exitInterrupted, errors.New("interrupted")}
+	}
+	if printErr := o.print(e.stdout, findings); printErr != nil {
+		return errors.Join(err, printErr)
+	}
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, f := range findings {
+		if f.Verdict == harness.Broken || f.Verdict == harness.Variant && o.variants {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return &exitError{exitFailed, fmt.Errorf("check: %d of %d checks fail", failed, len(findings))}
+	}
+	return nil
+}
+
+func parseCheck(e *env, args []string) (*checkOptions, error) {
+	o := &checkOptions{benchOptions: benchOptions{n: 1, runs: 1}}
+	var remote bool
+	f := flags("check", checkAbout, checkExamples, e.stdout)
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
+	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
+	f.StringVar(&o.url, "url", "", "check the server at this `address` instead of starting one")
+	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
+	f.IntVar(&o.audit.Agents, "agents", 8, "conversations at once")
+	f.IntVar(&o.audit.Turns, "turns", 3, "turns of each")
+	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
+	f.IntVar(&o.maxTokens, "max-tokens", 24, "most tokens of an answer")
+	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are taken back in the middle")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest that an answer may take")
+	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time")
+	f.BoolVar(&o.variants, "variants", false, "fail for variants as well: answers that differ, but are not corrupt")
+	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
+	f.BoolVar(&o.quiet, "q", false, "no progress")
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	o.serve = f.Args()
+	set := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	if len(o.serve) > 0 && !slices.Contains(args, "--") {
+		return nil, usageError("unexpected argument %q; loadstone check -h lists the flags", o.serve[0])
+	}
+	for name, v := range map[string]int{"agents": o.audit.Agents, "turns": o.audit.Turns, "aborts": o.audit.Aborts} {
+		if v < 1 || v > 1000 {
+			return nil, usageError("-%s is %d; want 1 to 1000", name, v)
+		}
+	}
+	if err := o.check(set, remote); err != nil {
+		return nil, err
+	}
+	o.audit.Words, o.audit.MaxTokens, o.audit.Seed = max(1, o.promptTokens*3/4), o.maxTokens, o.seed
+	return o, nil
+}
+
+// print is the findings as a table, or as JSON: a list of what was checked.
+func (o *checkOptions) print(w io.Writer, findings []harness.Finding) error {
+	if o.json {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(findings)
+	}
+	color := report.Color(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		verdict := string(f.Verdict)
+		if color { // all of one length, or the columns would be of several
+			verdict = map[harness.Judgement]string{harness.Passed: "\x1b[32;1m", harness.Broken: "\x1b[31;1m",
+				harness.Unknown: "\x1b[37;2m", harness.Variant: "\x1b[33;1m"}[f.Verdict] + verdict + "\x1b[0m"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, verdict, f.About)
+		for i, v := range f.Violations {
+			if i == 5 {
+				fmt.Fprintf(t, "\t\t... and %d more\n", len(f.Violations)-i)
+				break
+			}
+			if len(f.Violations) > 1 {
+				fmt.Fprintf(t, "\t\t%s\n", v)
+			}
+		}
+	}
+	return t.Flush()
+}
