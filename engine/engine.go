@@ -46,7 +46,7 @@ type Engine struct {
 	// What the model says of itself, asked once: the model may be called from one goroutine at a time only.
 	vocab, context, tokenBytes int
 
-	snapshot atomic.Pointer[Stats]
+	snapshot snapshot
 	retry    atomic.Int64  // nanoseconds until room is likely
 	done     chan struct{} // closed when the goroutine has ended
 
@@ -221,7 +221,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 
 // room refuses a request for n blocks when it can never fit, or when the pool is too full to queue for it.
 func (e *Engine) room(n int) error {
-	st := e.snapshot.Load()
+	st := e.snapshot.load()
 	if n > st.Blocks {
 		return &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
 	}
@@ -245,7 +245,7 @@ func (e *Engine) Vocab() int { return e.vocab }
 
 // Stats is the latest snapshot. It never waits for a step or a disk.
 func (e *Engine) Stats() Stats {
-	st := *e.snapshot.Load()
+	st := e.snapshot.load()
 	st.Queued = int(e.door.waiting.Load())
 	st.Draining = e.door.closed.Load()
 	if w := e.warm; w != nil {
@@ -535,6 +535,6 @@ func (e *Engine) publish() {
 	if w := e.warm; w != nil {
 		st.Restores, st.RestoreFailures = w.restores, w.failures
 	}
-	e.snapshot.Store(&st)
+	e.snapshot.store(&st)
 	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace.step))
 }

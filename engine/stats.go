@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/bits"
+	"sync"
 	"time"
 )
 
@@ -61,6 +62,24 @@ func (s Stats) Utilization() float64 {
 		return 0
 	}
 	return float64(s.Used) / float64(s.Blocks)
+}
+
+// A snapshot is the Stats of a moment. Its lock is held for a copy; an atomic pointer would cost an allocation a step.
+type snapshot struct {
+	mu    sync.Mutex
+	stats Stats
+}
+
+func (s *snapshot) load() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+func (s *snapshot) store(st *Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats = *st
 }
 
 // served is what the engine's goroutine counts beside the scheduler.
