@@ -41,7 +41,7 @@ func serve(t *testing.T, args ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, append([]string{"-backend", "ref", "-access-log", ""}, args...)...)
+	cmd := exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", "ref", "-access-log", ""}, args...)...)
 	cmd.Env = append(os.Environ(), "LOADSTONE_TEST_DAEMON=1", "LOADSTONE_API_KEY="+key)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

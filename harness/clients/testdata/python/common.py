@@ -1,0 +1,57 @@
+"""What the two programs share: where the server is, and a check that says what it saw."""
+
+import json
+import os
+import time
+import urllib.request
+
+URL = os.environ["LOADSTONE_URL"]
+LIMITED_URL = os.environ["LOADSTONE_LIMITED_URL"]  # takes 60 requests a minute
+KEY = os.environ["LOADSTONE_KEY"]
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "place": {"enum": ["Rome", "Oslo"]},
+        "days": {"type": "integer", "minimum": 1, "maximum": 9},
+    },
+    "required": ["place", "days"],
+    "additionalProperties": False,
+}
+
+
+def check(ok, *seen):
+    if not ok:
+        raise AssertionError(" ".join(str(s) for s in seen))
+
+
+def is_weather(arguments):
+    a = json.loads(arguments) if isinstance(arguments, str) else arguments
+    check(set(a) == {"place", "days"} and a["place"] in ("Rome", "Oslo") and 1 <= a["days"] <= 9, "arguments", a)
+
+
+def metric(series):
+    request = urllib.request.Request(URL + "/metrics", headers={"Authorization": "Bearer " + KEY})
+    for line in urllib.request.urlopen(request).read().decode().splitlines():
+        if line.startswith(series + " "):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError("no metric " + series)
+
+
+CANCELLED = 'loadstone_ended_total{how="cancelled"}'
+
+
+def wait_cancelled(before):
+    """Until the server has noticed that a client is gone and has its blocks back."""
+    deadline = time.monotonic() + 10
+    while metric(CANCELLED) == before or metric('loadstone_pool_blocks{state="used"}') != 0:
+        check(time.monotonic() < deadline, "the server goes on for a client that is gone")
+        time.sleep(0.01)
+
+
+def raises(kind, call):
+    try:
+        call()
+    except kind as e:
+        return e
+    raise AssertionError("no " + kind.__name__)
