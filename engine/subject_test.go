@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"loadstone/engine/catalog"
+	"loadstone/engine/checkpoint"
+	"loadstone/engine/ref"
+	"loadstone/engine/tiny"
+	"loadstone/metal"
+)
+
+// A subject is a network that lists of operations are run on.
+type subject struct {
+	name  string
+	open  func() (Model, error)
+	shift int32    // to its ids from the fake's, whose prompts everybody gets
+	only  []string // setups, where all would take too long
+
+	// What a request must be answered, without an engine.
+	foretell func(Request) []int32
+	// Why an answer is wrong that is not, or does not begin, what was foretold. Nil: it always is.
+	excuse func(r Request, got []int32) error
+}
+
+// theFake knows its answers from the prompt alone.
+var theFake = &subject{name: "fake", open: func() (Model, error) { return newFake(), nil }, foretell: foretell}
+
+func openTiny() (Model, error) {
+	c, err := checkpoint.Open(tiny.FS)
+	if err != nil {
+		return nil, err
+	}
+	return ref.New(c)
+}
+
+// openMetal opens a model that the catalog knows on MLX.
+func openMetal(name string) (Model, error) {
+	src, err := catalog.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if src.Dir == "" { // MLX reads files, and the embedded model is none
+		if src.Dir, err = os.MkdirTemp("", "loadstone-"); err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(src.Dir)
+		if err := os.CopyFS(src.Dir, src.FS); err != nil {
+			return nil, err
+		}
+	}
+	return metal.Open(src.Dir)
+}
+
+// A soloist is a model that answers one request at a time, the whole prompt in one step and then token by token, into
+// the first blocks of its memory: nothing is shared, kept, cut or batched.
+type soloist struct {
+	m     Model
+	known map[string][]int32
+}
+
+const soloTokens = 256
+
+func newSoloist(open func() (Model, error)) (*soloist, error) {
+	m, err := open()
+	if err != nil {
+		return nil, err
+	}
+	return &soloist{m: m, known: make(map[string][]int32)}, m.AllocKV(1, 1, soloTokens)
+}
+
+// logits runs tokens at a position and returns the rows of the last n.
+func (s *soloist) logits(tokens []int32, at, n int) []float32 {
+	rows := make([]int32, n)
+	for i := range rows {
+		rows[i] = int32(len(tokens) - n + i)
+	}
+	out := make([]float32, n*s.m.Vocab())
+	if err := s.m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(at)}, []int32{0}, []int32{0}, rows, out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func (s *soloist) foretell(r Request) []int32 {
+	key := fmt.Sprint(r.Prompt, r.MaxTokens, r.Stop, r.Sampling)
+	if answer, ok := s.known[key]; ok {
+		return answer
+	}
+	draws := newSampler(r.Sampling)
+	var scratch []choice
+	text := slices.Clone(r.Prompt)
+	logits := s.logits(text, 0, 1)
+	for {
+		t, ok := draws.draw(logits, &scratch)
+		if !ok {
+			panic("no token could be drawn")
+		}
+		if slices.Contains(r.Stop, t) {
+			break
+		}
+		if text = append(text, t); len(text) == len(r.Prompt)+r.MaxTokens {
+			break
+		}
+		logits = s.logits(text[len(text)-1:], len(text)-1, 1)
+	}
+	s.known[key] = text[len(r.Prompt):]
+	return s.known[key]
+}
+
+// excuse explains a greedy answer that differs from what was foretold: where it does first, and at each later token with
+// what it said itself before, the logits of its token and of the likeliest are no further apart than tolerance, a share
+// of the row's largest magnitude. So sums in another order may have told them apart.
+func (s *soloist) excuse(tolerance float64, explain func(string)) func(r Request, got []int32) error {
+	return func(r Request, got []int32) error {
+		if r.Sampling.Temperature != 0 {
+			panic("there is no excuse for a draw")
+		}
+		want := s.foretell(r)
+		first := common(got, want)
+		rows := s.logits(slices.Concat(r.Prompt, got[:len(got)-1]), 0, len(got))
+		for i, row := range slices.Collect(slices.Chunk(rows, s.m.Vocab())) {
+			best, largest := 0, 0.0
+			for j, v := range row {
+				largest = max(largest, math.Abs(float64(v)))
+				if v > row[best] {
+					best = j
+				}
+			}
+			apart := float64(row[best]-row[got[i]]) / largest
+			if apart > tolerance {
+				return fmt.Errorf("token %d: %d instead of %d, whose logit is larger by %.1e of the largest in the row; %.1e is the tolerance",
+					i, got[i], best, apart, tolerance)
+			}
+			if i == first {
+				explain(fmt.Sprintf("answers part at token %d, where %d and %d are %.1e of the row's largest logit apart", i, got[i], best, apart))
+			}
+		}
+		return nil
+	}
+}
+
+// onRef is the embedded network in plain Go, which must give the same answers to the last token.
+func onRef(t *testing.T) *subject {
+	t.Helper()
+	alone, err := newSoloist(openTiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &subject{name: "tiny on ref", open: openTiny, shift: 300, foretell: alone.foretell}
+}
+
+// onMetal is a network on MLX, whose kernels sum in another order for another batch.
+func onMetal(t *testing.T, model string, tolerance float64) *subject {
+	t.Helper()
+	if !metal.Available {
+		t.Skip(metal.ErrUnavailable)
+	}
+	open := func() (Model, error) { return openMetal(model) }
+	alone, err := newSoloist(open)
+	if err != nil {
+		t.Skip(err) // it says how to get the model
+	}
+	t.Cleanup(func() { alone.m.Close() })
+	return &subject{name: model + " on metal", open: open, shift: 300, foretell: alone.foretell,
+		excuse: alone.excuse(tolerance, func(s string) { t.Log(s) })}
+}
+
+// A failing model fails when it is told to, before it does anything.
+type failing struct {
+	Model
+	next func() error
+}
+
+func (m *failing) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+	if f := m.next; f != nil {
+		m.next = nil
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits)
+}
