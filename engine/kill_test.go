@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// A fatFake's KV takes 4 KiB a token, all of it the token's, so that files are larger than a write.
+type fatFake struct{ *fakeModel }
+
+const fat = 4096
+
+func (m fatFake) KVBytesPerToken() (global, local int) { return fat, 0 }
+
+func (m fatFake) ReadKV(block, local, tokens int, dst []byte) error {
+	thin := make([]byte, tokens)
+	if err := m.fakeModel.ReadKV(block, local, tokens, thin); err != nil {
+		return err
+	}
+	for i := range dst {
+		dst[i] = thin[i/fat]
+	}
+	return nil
+}
+
+func (m fatFake) WriteKV(block, local, tokens int, src []byte) error {
+	thin := make([]byte, tokens)
+	for i := range src {
+		if thin[i/fat] = src[i]; src[i] != src[i/fat*fat] {
+			return fmt.Errorf("byte %d of a token's KV is %d, the first %d", i%fat, src[i], src[i/fat*fat])
+		}
+	}
+	return m.fakeModel.WriteKV(block, local, tokens, thin)
+}
+
+func killConfig(dir string) Config {
+	return Config{Model: fatFake{newFake()}, KVBytes: 16 << 20, BlockTokens: 8, Dir: dir, Fingerprint: "fake", SaveAfter: 1}
+}
+
+// conversation is what an agent has said and heard after some turns, and what it says next.
+func conversation(agent, turns int) (past, prompt []int32) {
+	for k := range turns + 1 {
+		prompt = slices.Concat(past, count(agent*13+k, 40))
+		if k < turns {
+			past = slices.Concat(prompt, greedy(prompt, 4))
+		}
+	}
+	return past, prompt
+}
+
+// turnsOf is how many turns a memory of some tokens has; it lacks the last token of the last answer.
+func turnsOf(tokens int) (turns int, ok bool) { return (tokens + 1) / 44, tokens == 0 || (tokens+1)%44 == 0 }
+
+const killAgents = 4
+
+// A process that saves all the time is killed, at whatever point it is. What it leaves of each agent is a whole turn, none
+// older than what was there before, and the next turn is answered from it as if nothing had happened.
+func TestKill(t *testing.T) {
+	if dir := os.Getenv("LOADSTONE_TEST_KILL"); dir != "" {
+		saveForEver(t, dir)
+		return
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var had [killAgents]int
+	for range 15 {
+		cmd := exec.Command(exe, "-test.run=^TestKill$")
+		cmd.Env = append(os.Environ(), "LOADSTONE_TEST_KILL="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// It says a byte before each change of the disk, and goes on at once.
+		n := int64(rng.IntN(50))
+		_, err = io.CopyN(io.Discard, out, n)
+		cmd.Process.Kill()
+		cmd.Wait()
+		if err != nil {
+			t.Fatalf("the process ended by itself: %v", err)
+		}
+		lookAfterKill(t, dir, &had)
+	}
+	if had[0] < 3 {
+		t.Errorf("only %d turns were saved: the test has seen too little", had[0])
+	}
+}
+
+// saveForEver has all agents take a turn and saves them, from where they were.
+func saveForEver(t *testing.T, dir string) {
+	e, err := newEngine(killConfig(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.warm.shelf.fault = func(string) { os.Stdout.Write([]byte{'.'}) }
+	var wrote sync.WaitGroup
+	wrote.Go(e.warm.writer.run)
+	go e.run(&wrote)
+	for {
+		var agents sync.WaitGroup
+		for i := range killAgents {
+			agents.Go(func() {
+				m, _ := e.Inspect(fmt.Sprint(i))
+				turns, _ := turnsOf(m.Tokens)
+				_, prompt := conversation(i, turns)
+				drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
+				e.save(fmt.Sprint(i))
+			})
+		}
+		agents.Wait()
+	}
+}
+
+// lookAfterKill checks what is on disk. had is how many turns there were of each agent at the last look.
+func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
+	t.Helper()
+	e, err := New(killConfig(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, pattern := range []string{"*.bad", "*.tmp"} {
+		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); len(left) > 0 {
+			t.Errorf("after kill -9: %v", left)
+		}
+	}
+	for i := range had {
+		m, err := e.Inspect(fmt.Sprint(i))
+		if err != nil {
+			if had[i] > 0 {
+				t.Errorf("agent %d had %d turns: %v", i, had[i], err)
+			}
+			continue
+		}
+		turns, whole := turnsOf(m.Tokens)
+		if !whole || turns < had[i] {
+			t.Errorf("agent %d has %d tokens, no whole turn or less than %d", i, m.Tokens, had[i])
+		}
+		_, prompt := conversation(i, turns)
+		s := ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4)
+		if got, want := drainTokens(s), greedy(prompt, 4); !slices.Equal(got, want) {
+			t.Errorf("agent %d: answer %v, want %v", i, got, want)
+		}
+		if r := s.Result(); r.Tier != "warm" || r.CachedTokens != m.Tokens || r.Miss != "" {
+			t.Errorf("agent %d with %d tokens: %+v", i, m.Tokens, r)
+		}
+		had[i] = turns + 1 // and this turn is saved when the engine ends
+	}
+}
