@@ -56,7 +56,9 @@ func conversation(agent, turns int) (past, prompt []int32) {
 }
 
 // turnsOf is how many turns a memory of some tokens has; it lacks the last token of the last answer.
-func turnsOf(tokens int) (turns int, ok bool) { return (tokens + 1) / 44, tokens == 0 || (tokens+1)%44 == 0 }
+func turnsOf(tokens int) (turns int, ok bool) {
+	return (tokens + 1) / 44, tokens == 0 || (tokens+1)%44 == 0
+}
 
 const killAgents = 4
 
