@@ -14,6 +14,7 @@ require (
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
 	golang.org/x/net v0.61.0 // tests: reads the report as browsers do
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // benchfmt, benchproc, benchmath: the format and its statistics
+	golang.org/x/sys v0.49.0 // tests: a terminal to draw on
 	golang.org/x/term v0.47.0 // is the output a terminal, and how wide
 	gotest.tools/v3 v3.5.2 // tests: assert, and poll between processes
 	loadstone v0.0.0
@@ -53,7 +54,6 @@ require (
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect

@@ -89,6 +89,7 @@ func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, erro
 	}
 	r.watch = newWatch(r.runner)
 	r.load.Each = r.watch.record
+	defer r.watch.tick()()
 	var highest Level
 	var err error
 	if plan.Search != nil {
@@ -130,7 +131,7 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	records, err := x.execute(ctx)
 	run.Samples = samples()
 	for i := range run.Samples {
-		run.Samples[i].Scenario, run.Samples[i].Run = load.Name, index
+		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = load.Name, level, index
 	}
 	run.PeakPool = peakPool(run.Samples)
 	r.cut(&run, x, records)

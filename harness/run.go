@@ -20,7 +20,7 @@ type Plan struct {
 	MaxTokens    int    // of an answer
 	Seed         uint64 // of all prompts; a server that has answered this seed before may have them in its cache
 
-	// Progress, unless nil, is called from one goroutine at a time: after every request.
+	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second.
 	Progress func(Progress)
 }
 
@@ -101,6 +101,7 @@ func (c *Client) Run(ctx context.Context, plan Plan) ([]Run, error) {
 	}
 	watch := newWatch(r)
 	r.load.Each = watch.record
+	defer watch.tick()()
 	var runs []Run
 	for i := range plan.Runs {
 		for _, scenario := range plan.Scenarios {
@@ -276,6 +277,31 @@ func (w *watch) record(r Record) {
 		}
 	}
 	w.tell()
+}
+
+// tick tells also while no request ends, until the function it returns is called.
+func (w *watch) tick() (stop func()) {
+	const every = 200 * time.Millisecond
+	done := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				w.mu.Lock()
+				w.tell()
+				w.mu.Unlock()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		ticking.Wait()
+	}
 }
 
 func (w *watch) tell() {

@@ -13,26 +13,39 @@ import (
 	"loadstone/harness"
 )
 
-// redrawEvery is how often the line of a terminal changes: often enough to look alive, seldom enough to cost nothing.
-const redrawEvery = 100 * time.Millisecond
+const (
+	redrawEvery = 100 * time.Millisecond // often enough to look alive, seldom enough to cost nothing
+	plainEvery  = 10 * time.Second       // between the lines of a log
+	rateOver    = 5 * time.Second        // what the rate shown looks back on
+)
 
 // A ProgressLine shows how far a measurement is: one line that is redrawn on a terminal, else a line at the end of each
-// round of runs.
+// round of runs and every ten seconds within one.
 type ProgressLine struct {
 	w     io.Writer
-	width int // of the terminal; 0: not a terminal
+	width func() int // of the terminal now; nil: not a terminal
 	runs  int
-	drawn time.Time
+	drawn time.Duration // when, on the measurement's clock
+	cells int           // what the last drawing took
 	last  harness.Progress
+	past  []moment // of the last rateOver
+}
+
+// A moment is how many requests had ended at some time.
+type moment struct {
+	at       time.Duration
+	requests int
 }
 
 // NewProgressLine shows a measurement of so many runs on w.
 func NewProgressLine(w io.Writer, runs int) *ProgressLine {
 	p := &ProgressLine{w: w, runs: runs}
 	if Terminal(w) {
-		p.width = 80
-		if n, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && n > 20 {
-			p.width = n
+		p.width = func() int {
+			if n, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && n > 0 {
+				return n
+			}
+			return 80
 		}
 	}
 	return p
@@ -43,39 +56,98 @@ func (p *ProgressLine) Show(now harness.Progress) {
 	last := p.last
 	p.last = now
 	p.last.Outcomes = nil // not to be kept
+	p.note(now)
+	done := now.Done > last.Done
 	switch {
-	case p.width > 0:
-		if now.Done == now.Total || time.Since(p.drawn) >= redrawEvery {
-			p.drawn = time.Now()
-			fmt.Fprint(p.w, "\r\x1b[2K"+p.fit(now))
+	case p.width != nil:
+		if p.drawn == 0 || now.Elapsed-p.drawn >= redrawEvery || now.Done == now.Total {
+			p.redraw(now)
 		}
-	case now.Done > last.Done && now.Done*p.runs%now.Total == 0: // a round of all scenarios is over
+	case done && now.Done*p.runs%now.Total == 0, // a round of all scenarios is over
+		now.Elapsed-p.drawn >= plainEvery:
+		p.drawn = now.Elapsed
 		fmt.Fprintln(p.w, p.line(now))
 	}
 }
 
+// redraw replaces what was drawn last. A terminal that was made narrower since has wrapped it to several lines.
+func (p *ProgressLine) redraw(now harness.Progress) {
+	width := p.width()
+	up := ""
+	if rows := (p.cells - 1) / width; p.cells > 0 && rows > 0 {
+		up = fmt.Sprintf("\x1b[%dA", rows)
+	}
+	line := p.fit(now, width)
+	p.drawn, p.cells = now.Elapsed, utf8.RuneCountInString(line)
+	fmt.Fprint(p.w, up+"\r\x1b[J"+line)
+}
+
 // Close ends the line and leaves its last state on the screen.
 func (p *ProgressLine) Close() {
-	if p.width > 0 && p.last.Total > 0 {
+	if p.width != nil && p.cells > 0 {
 		fmt.Fprintln(p.w)
 	}
 }
 
-// fit puts a bar before the line where the terminal has room for both, and cuts the line where it has not even room for it.
-func (p *ProgressLine) fit(now harness.Progress) string {
+// fit puts a bar before the line where the terminal has room for both, and leaves out the parts that matter least where it
+// has not even room for it.
+func (p *ProgressLine) fit(now harness.Progress, width int) string {
 	const bar = 20
-	line := p.line(now)
-	if p.width-1-utf8.RuneCountInString(line) >= bar+2 {
+	parts := p.parts(now)
+	line := strings.Join(parts, "  ")
+	if width-1-utf8.RuneCountInString(line) >= bar+2 {
 		full := bar * now.Done / max(now.Total, 1)
 		return strings.Repeat("━", full) + strings.Repeat("─", bar-full) + "  " + line
 	}
-	if r := []rune(line); len(r) >= p.width {
-		return string(r[:p.width-1])
+	for _, least := range []string{"round", "request", "in flight", "req/s", "ETA"} {
+		if utf8.RuneCountInString(line) < width {
+			break
+		}
+		for i, part := range parts {
+			if strings.Contains(part, least) {
+				parts = append(parts[:i:i], parts[i+1:]...)
+				break
+			}
+		}
+		line = strings.Join(parts, "  ")
+	}
+	if r := []rune(line); len(r) >= width {
+		return string(r[:max(0, width-1)])
 	}
 	return line
 }
 
-func (p *ProgressLine) line(now harness.Progress) string {
+// note keeps what the rate is made of.
+func (p *ProgressLine) note(now harness.Progress) {
+	requests := 0
+	for _, n := range now.Outcomes {
+		requests += n
+	}
+	for len(p.past) > 1 && now.Elapsed-p.past[1].at >= rateOver {
+		p.past = p.past[1:]
+	}
+	// A moment every tenth of a second is enough, however many requests end.
+	if n := len(p.past); n > 1 && now.Elapsed-p.past[n-2].at < redrawEvery {
+		p.past = p.past[:n-1]
+	}
+	p.past = append(p.past, moment{now.Elapsed, requests})
+}
+
+// rate is how many requests end a second, of late.
+func (p *ProgressLine) rate() (perSecond float64, ok bool) {
+	first, last := moment{}, p.past[len(p.past)-1]
+	if len(p.past) > 1 && last.at-p.past[0].at > rateOver/2 {
+		first = p.past[0]
+	}
+	if last.at <= first.at {
+		return 0, false
+	}
+	return float64(last.requests-first.requests) / (last.at - first.at).Seconds(), true
+}
+
+func (p *ProgressLine) line(now harness.Progress) string { return strings.Join(p.parts(now), "  ") }
+
+func (p *ProgressLine) parts(now harness.Progress) []string {
 	requests, failed := 0, 0
 	for outcome, n := range now.Outcomes {
 		requests += n
@@ -91,10 +163,13 @@ func (p *ProgressLine) line(now harness.Progress) string {
 		fmt.Sprintf("%d/%d", now.Done, now.Total),
 		plural(requests, "request"),
 	}
-	if s := now.Elapsed.Seconds(); s > 0 {
-		parts = append(parts, rate(float64(requests)/s)+" req/s")
+	if r, ok := p.rate(); ok {
+		parts = append(parts, rate(r)+" req/s")
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), plural(failed, "error"))
+	if n := now.Outcomes[harness.Rejected]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d refused", n))
+	}
 	if now.Recent.N > 0 {
 		parts = append(parts, "p50 "+duration(now.Recent.P50), "p99 "+duration(now.Recent.P99))
 	}
@@ -104,5 +179,5 @@ func (p *ProgressLine) line(now harness.Progress) string {
 	case now.Left > 0:
 		parts = append(parts, "ETA "+now.Left.Round(time.Second).String())
 	}
-	return strings.Join(parts, "  ")
+	return parts
 }

@@ -60,6 +60,7 @@ func startSubject(ctx context.Context, e *env, o *benchOptions, results *results
 		// The server is this program, so its last words carry this program's name already.
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
+	killOnSecond(ctx, p)
 	version, commit := buildVersion()
 	return &subject{process: p, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
