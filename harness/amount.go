@@ -23,7 +23,7 @@ func Fixed(n float64) Amount { return Amount{A: n} }
 var amountKinds = map[string]int{"uniform": 2, "normal": 2, "lognormal": 2, "exponential": 1}
 
 // AmountForms are the ways to write an amount, for help and errors.
-const AmountForms = "N, uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION or exponential MEAN, each with max N after it or not"
+const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION or exponential MEAN, with max N after it or not"
 
 // ParseAmount reads an amount such as "64", "uniform 32 128" or "lognormal 200 300 max 2000". number reads one number.
 func ParseAmount(s string, number func(string) (float64, error)) (Amount, error) {
@@ -46,7 +46,7 @@ func ParseAmount(s string, number func(string) (float64, error)) (Amount, error)
 		}
 	}
 	if len(words) != want {
-		return a, fmt.Errorf("%q is no amount; want %s", s, AmountForms)
+		return a, fmt.Errorf("%q is no amount", s)
 	}
 	for i, to := range []*float64{&a.A, &a.B}[:want] {
 		var err error

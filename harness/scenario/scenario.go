@@ -1,0 +1,403 @@
+// Package scenario reads scenario files: loads that people write down, keep, and hold servers to.
+//
+// A scenario file is a txtar archive, text with more text files in it. Its section load says what the load is, a key and a
+// value a line; expect says what must come of it; other sections are prompts, tools and traces. What stands before the first
+// section is for people and for testscript, which can run the file as a test:
+//
+//	# Eight agents talk for three turns each.
+//	exec loadstone run -url $URL .
+//
+//	-- load --
+//	concurrency: 8
+//	turns: 3
+//	duration: 30s
+//	-- expect --
+//	error-ratio == 0
+//	p95-ttft < 500ms
+//
+// testscript unpacks the archive into a folder, so a folder with the same files is a scenario as well.
+package scenario
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"loadstone/harness"
+)
+
+// A File is a scenario as it was read.
+type File struct {
+	Load   harness.Load
+	Runs   int // rounds; at least 1
+	Levels []harness.Level
+	Search *harness.Search // its Limits are Expect
+	Expect []harness.Limit
+	Serve  []string // flags for the server, where it is started for the scenario
+
+	set map[string]int // the line of each key of load that was given
+}
+
+// Has tells whether the file gives a key of its load section.
+func (f *File) Has(key string) bool { return f.set[key] > 0 }
+
+// A section is one file of the archive.
+type section struct {
+	file string // where the section stands, for errors
+	name string
+	text []byte
+	line int // of file, of the section's first line, from 1
+}
+
+func (s section) err(line int, format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %w", s.file, s.line+line, fmt.Errorf(format, args...))
+}
+
+// Read reads a scenario file or folder. A mistake in it is an error with the file, the line and what is allowed there.
+func Read(path string) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		sections, err := unpacked(path)
+		if err != nil {
+			return nil, err
+		}
+		return parse(path, filepath.Base(path), sections)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, text)
+}
+
+// Parse is Read for a text that is no file yet. The load's name is the path's, unless the file gives another.
+func Parse(path string, text []byte) (*File, error) {
+	a := txtar.Parse(text)
+	if len(a.Files) == 0 {
+		return nil, fmt.Errorf("%s:1: no section in it; a scenario has a line -- load -- and the load after it (loadstone init writes an example)", path)
+	}
+	var sections []section
+	line := 1 + bytes.Count(a.Comment, []byte("\n"))
+	for _, f := range a.Files {
+		s := section{path, f.Name, f.Data, line + 1}
+		if !known(f.Name) && !strings.HasPrefix(f.Name, "script/") {
+			return nil, fmt.Errorf("%s:%d: there is no section %s; sections are %s, and files of the script's own under script/", path, line, f.Name, sectionNames)
+		}
+		if slices.ContainsFunc(sections, func(o section) bool { return o.name == f.Name }) {
+			return nil, fmt.Errorf("%s:%d: a second section %s", path, line, f.Name)
+		}
+		sections = append(sections, s)
+		line += 1 + bytes.Count(f.Data, []byte("\n"))
+	}
+	base := filepath.Base(path)
+	return parse(path, strings.TrimSuffix(base, filepath.Ext(base)), sections)
+}
+
+const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json and *.jsonl, a trace"
+
+func known(name string) bool {
+	for _, pattern := range []string{"load", "expect", "system*.txt", "prompts.txt", "tools.json", "*.jsonl"} {
+		if ok, _ := filepath.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// unpacked is the sections of a scenario that testscript, or a person, keeps as a folder. Other files are none of its
+// business.
+func unpacked(dir string) ([]section, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var sections []section
+	for _, e := range entries {
+		if e.IsDir() || !known(e.Name()) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		sections = append(sections, section{filepath.Join(dir, e.Name()), e.Name(), text, 1})
+	}
+	return sections, nil
+}
+
+func parse(path, name string, sections []section) (*File, error) {
+	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, sections: sections}
+	p.Load.Name = clean(name)
+	load, err := p.find("load")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; a scenario has a section load", path, err)
+	}
+	if err := p.keys(load); err != nil {
+		return nil, err
+	}
+	for _, s := range sections {
+		switch {
+		case s.name == "expect":
+			err = p.expect(s)
+		case s.name == "tools.json":
+			err = p.tools(s)
+		case s.name == "prompts.txt":
+			if p.Load.Prompts = paragraphs(s.text); len(p.Load.Prompts) == 0 {
+				err = s.err(0, "no prompt in it")
+			}
+		case strings.HasPrefix(s.name, "system"):
+			p.Load.SystemPrompts = append(p.Load.SystemPrompts, strings.TrimSpace(string(s.text)))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := p.defaults(load); err != nil {
+		return nil, err
+	}
+	return p.File, nil
+}
+
+// clean makes a name that fits into a benchmark line and a path.
+func clean(name string) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_':
+			return r
+		}
+		return '-'
+	}, name), "-.")
+}
+
+type parser struct {
+	*File
+	sections []section
+	trace    bool
+}
+
+func (p *parser) find(name string) (section, error) {
+	for _, s := range p.sections {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return section{}, fmt.Errorf("no section %s in it", name)
+}
+
+// lines calls each with every line that says something, without comment, and its number in the section from 0.
+func (s section) lines(each func(line int, text string) error) error {
+	for i, text := range strings.Split(string(s.text), "\n") {
+		text, _, _ = strings.Cut(text, "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		if err := each(i, text); err != nil {
+			return s.err(i, "%w", err)
+		}
+	}
+	return nil
+}
+
+func (p *parser) keys(s section) error {
+	return s.lines(func(line int, text string) error {
+		name, value, ok := strings.Cut(text, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok {
+			return fmt.Errorf("%q is no setting; want KEY: VALUE", text)
+		}
+		i := slices.IndexFunc(Keys, func(k Key) bool { return k.Name == name })
+		if i < 0 {
+			return fmt.Errorf("there is no key %s; keys are %s", name, strings.Join(names(), ", "))
+		}
+		if p.set[name] > 0 {
+			return fmt.Errorf("%s is given twice, first in line %d", name, p.set[name])
+		}
+		p.set[name] = s.line + line
+		if value == "" {
+			return fmt.Errorf("%s has no value; want %s", name, Keys[i].Form)
+		}
+		if err := Keys[i].read(p, value); err != nil {
+			return fmt.Errorf("%s: %w; want %s", name, err, Keys[i].Form)
+		}
+		return nil
+	})
+}
+
+func names() []string {
+	var all []string
+	for _, k := range Keys {
+		all = append(all, k.Name)
+	}
+	return all
+}
+
+func (p *parser) expect(s section) error {
+	return s.lines(func(_ int, text string) error {
+		l, err := harness.ParseLimit(text)
+		if err == nil {
+			p.Expect = append(p.Expect, l)
+		}
+		return err
+	})
+}
+
+func (p *parser) tools(s section) error {
+	if err := json.Unmarshal(s.text, &p.Load.Tools); err != nil {
+		line := 0
+		var at *json.SyntaxError
+		if errors.As(err, &at) {
+			line = bytes.Count(s.text[:min(int(at.Offset), len(s.text))], []byte("\n"))
+		}
+		return s.err(line, "no JSON array of tools: %w", err)
+	}
+	return nil
+}
+
+// paragraphs are the parts of a text that blank lines separate.
+func paragraphs(text []byte) []string {
+	var all []string
+	for part := range strings.SplitSeq(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n\n") {
+		if part = strings.TrimSpace(part); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// readTrace reads the section, or the file beside the scenario, that a trace is in.
+func (p *parser) readTrace(name string) ([]harness.TraceRequest, error) {
+	s, err := p.find(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w of that name; a trace is a section of the scenario", err)
+	}
+	// Blank lines stand for those before the section, so that an error has the line of the whole file.
+	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
+	return harness.ReadTrace(s.file, bytes.NewReader(text))
+}
+
+// defaults fills in what was not given and refuses what does not fit together.
+func (p *parser) defaults(s section) error {
+	l := &p.Load
+	conflict := func(a, b, why string) error {
+		return fmt.Errorf("%s:%d: %s and %s: %s", s.file, max(p.set[a], p.set[b]), a, b, why)
+	}
+	arrivals := []string{"concurrency", "rate", "burst", "trace"}
+	var given []string
+	for _, key := range arrivals {
+		if p.Has(key) {
+			given = append(given, key)
+		}
+	}
+	kind := "" // what a sweep or a search turns
+	if len(p.Levels) > 0 {
+		kind = p.Levels[0].Kind
+	} else if p.Search != nil {
+		kind = p.Search.Kind
+	}
+	switch {
+	case len(given) == 0 && kind == "":
+		return fmt.Errorf("%s:%d: the load says not when its agents arrive; want one of %s", s.file, s.line, strings.Join(arrivals, ", "))
+	case len(given) > 1:
+		return conflict(given[0], given[1], "a load has only one of "+strings.Join(arrivals, ", "))
+	case len(given) == 1 && kind != "" && given[0] != kind:
+		return conflict(given[0], p.turner(), "they turn different things")
+	case p.Has("sweep") && p.Has("search"):
+		return conflict("sweep", "search", "only one of them")
+	case p.Has("requests"), p.Has("duration"), p.Has("trace"):
+	case p.Has("burst") && l.Burst.Every == 0:
+		l.Requests = l.Burst.Size
+	default:
+		return fmt.Errorf("%s:%d: the load has no end; want requests or duration", s.file, s.line)
+	}
+	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"}} {
+		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && kind != needs {
+			return fmt.Errorf("%s:%d: %s is of a load with %s", s.file, p.set[key], key, needs)
+		}
+	}
+	for _, pair := range [][2]string{{"trace", "turns"}, {"trace", "prompt"}, {"trace", "follow-up"}, {"trace", "answer"}, {"trace", "system"}, {"trace", "fan-out"}} {
+		if p.Has(pair[0]) && p.Has(pair[1]) {
+			return conflict(pair[0], pair[1], "a trace brings its own prompts and answers")
+		}
+	}
+	if l.SystemPrompts != nil && p.Has("system") {
+		return fmt.Errorf("%s:%d: the system prompts are written in sections of their own", s.file, p.set["system"])
+	}
+	if p.Search != nil {
+		if p.Search.Limits = p.Expect; len(p.Expect) == 0 {
+			return fmt.Errorf("%s:%d: a search needs limits to search under; want a section expect", s.file, p.set["search"])
+		}
+	}
+	if kind == "rate" || p.Has("rate") {
+		if !p.Has("gaps") {
+			l.Gaps = 1
+		}
+	}
+	if first := p.first(); len(given) == 0 {
+		*l = l.At(first)
+	}
+	p.fill()
+	return nil
+}
+
+func (p *parser) turner() string {
+	if p.Search != nil {
+		return "search"
+	}
+	return "sweep"
+}
+
+// first is the level that a sweep or search begins with.
+func (p *parser) first() harness.Level {
+	if p.Search != nil {
+		return harness.Level{Kind: p.Search.Kind, Value: p.Search.Low}
+	}
+	if len(p.Levels) > 0 {
+		return p.Levels[0]
+	}
+	return harness.Level{}
+}
+
+// fill gives what was left out the same values as bench.
+func (p *parser) fill() {
+	l := &p.Load
+	if !p.Has("seed") {
+		p.seeds(1)
+	}
+	if !p.Has("prompt") {
+		l.Prompt = harness.Fixed(64)
+	}
+	if !p.Has("answer") {
+		l.Answer = harness.Fixed(16)
+	}
+	if l.Cache == "" {
+		l.Cache = "cold"
+	}
+}
+
+// seeds sets those that have no key of their own.
+func (p *parser) seeds(all uint64) {
+	for name, to := range p.seedKeys() {
+		if !p.Has(name) {
+			*to = all
+		}
+	}
+}
+
+func (p *parser) seedKeys() map[string]*uint64 {
+	s := &p.Load.Seeds
+	return map[string]*uint64{"seed.text": &s.Text, "seed.length": &s.Length, "seed.order": &s.Order, "seed.schedule": &s.Schedule,
+		"seed.think": &s.Think, "seed.cancel": &s.Cancel}
+}
+
+// Seed gives all seeds one value, those that the file sets as well.
+func (f *File) Seed(seed uint64) { f.Load.Seeds = harness.OneSeed(seed) }
