@@ -16,6 +16,7 @@ require (
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // benchfmt, benchproc, benchmath: the format and its statistics
 	golang.org/x/sys v0.49.0 // tests: a terminal to draw on
 	golang.org/x/term v0.47.0 // is the output a terminal, and how wide
+	golang.org/x/tools v0.51.0 // txtar: scenario files; the parser of go-internal panics on a line "-- --"
 	gotest.tools/v3 v3.5.2 // tests: assert, and poll between processes
 	loadstone v0.0.0
 	loadstone/metal v0.0.0
@@ -55,7 +56,6 @@ require (
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 )

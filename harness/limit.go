@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,7 @@ func units() []unit {
 			{"p999", func(d Dist) time.Duration { return d.P999 }},
 			{"max", func(d Dist) time.Duration { return d.Max }},
 		} {
-			all = append(all, unit{p.name + "-" + d.name, func(s *Summary) (float64, bool) { return p.of(d.of(s)).Seconds(), d.of(s).N > 0 }})
+			all = append(all, unit{p.name + "-" + d.name, func(s *Summary) (float64, bool) { return inSeconds(p.of(d.of(s))), d.of(s).N > 0 }})
 		}
 	}
 	for _, o := range []Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled} {
@@ -66,13 +67,23 @@ func units() []unit {
 	)
 }
 
-// LimitUnits names the figures that a limit can be on.
-func LimitUnits() []string {
-	var names []string
-	for _, u := range units() {
-		names = append(names, u.name)
+// inSeconds is a time in seconds; one that never came is longer than any.
+func inSeconds(d time.Duration) float64 {
+	if d == Never {
+		return math.Inf(1)
 	}
-	return names
+	return d.Seconds()
+}
+
+// LimitUnits says what a limit can be on, for help and errors.
+func LimitUnits() string {
+	var counts []string
+	for _, u := range units() {
+		if !(Limit{Unit: u.name}).IsTime() {
+			counts = append(counts, u.name)
+		}
+	}
+	return "p50, p90, p95, p99, p999 and max of ttft, itl, tpot, e2e and lag, as in p95-ttft; " + strings.Join(counts, ", ")
 }
 
 // ParseLimit reads a limit. Times have a unit of time, ratios may be in percent.
@@ -89,14 +100,14 @@ func ParseLimit(s string) (Limit, error) {
 	if l.Op == "=" {
 		return Limit{}, fmt.Errorf("%q: want < <= > >= or ==", s)
 	}
-	if !slices.Contains(LimitUnits(), l.Unit) {
-		return Limit{}, fmt.Errorf("%q: there is no %s; there are %s", s, l.Unit, strings.Join(LimitUnits(), ", "))
+	if !slices.ContainsFunc(units(), func(u unit) bool { return u.name == l.Unit }) {
+		return Limit{}, fmt.Errorf("%q: there is no %s; there are %s", s, l.Unit, LimitUnits())
 	}
 	var err error
 	if l.Value, err = quantity(strings.TrimSpace(rest)); err != nil {
 		return Limit{}, fmt.Errorf("%q: %w", s, err)
 	}
-	if _, isTime := l.time(); isTime && l.Value != 0 && !endsInTime(rest) {
+	if l.IsTime() && l.Value != 0 && !endsInTime(rest) {
 		return Limit{}, fmt.Errorf("%q: a time needs its unit, as in 200ms or 5s", s)
 	}
 	return l, nil
@@ -119,10 +130,10 @@ func quantity(s string) (float64, error) {
 
 func endsInTime(s string) bool { return strings.HasSuffix(strings.TrimSpace(s), "s") }
 
-// time is the limit as a time, if it is on one.
-func (l Limit) time() (time.Duration, bool) {
+// IsTime tells whether the limit is on a time, in seconds.
+func (l Limit) IsTime() bool {
 	_, of, ok := strings.Cut(l.Unit, "-")
-	return seconds(l.Value), ok && slices.Contains([]string{"ttft", "itl", "tpot", "e2e", "lag"}, of)
+	return ok && slices.Contains([]string{"ttft", "itl", "tpot", "e2e", "lag"}, of)
 }
 
 // Check holds a summary to the limit. measured is false where the figure was not measured; then the limit does not hold.

@@ -58,6 +58,9 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Scenarios":  r.Scenarios,
 		"Verdict":    r.verdict(),
 		"Targets":    r.Judge(),
+		"Latency":    r.latencies(),
+		"Own":        r.Limits != nil,
+		"Rounds":     plural(r.Load.Runs, "run"),
 		"Diagnosis":  r.diagnosis(),
 		"Breakdowns": r.breakdowns(),
 		"Advice":     r.advice(),
@@ -86,7 +89,7 @@ func (r *Report) verdict() string {
 	}
 	missed := r.Missed()
 	if len(missed) == 0 {
-		return text + " and meets all four targets."
+		return text + r.allMet()
 	}
 	var failed, unknown []string
 	for _, v := range missed {
@@ -105,6 +108,16 @@ func (r *Report) verdict() string {
 		text += "; not measured: " + list(unknown)
 	}
 	return text + "."
+}
+
+func (r *Report) allMet() string {
+	switch {
+	case r.Limits == nil:
+		return " and meets all four targets."
+	case len(r.Limits) == 0:
+		return "; no limit was set."
+	}
+	return fmt.Sprintf(" and holds %s.", plural(len(r.Limits), "limit"))
 }
 
 func on(backend string) string {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -143,7 +144,7 @@ func (r *Report) config() []benchfmt.Config {
 		{"backend", r.System.Backend},
 		{"quant", r.System.Quant},
 		{"threads", positive(r.System.Threads)},
-		{"load", fmt.Sprintf("closed, %d repetitions a run", r.Load.Reps)},
+		{"load", cmp.Or(r.Load.Shape, fmt.Sprintf("closed, %d repetitions a run", r.Load.Reps))},
 	} {
 		if v := oneLine(kv[1]); v != "" { // an empty value would delete the key
 			config = append(config, benchfmt.Config{Key: kv[0], Value: []byte(v), File: true})

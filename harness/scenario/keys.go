@@ -28,6 +28,12 @@ var Keys []Key
 // init, for the keys' errors list the keys.
 func init() {
 	Keys = []Key{
+		{"name", "letters, digits, - . and _", "what it is called in the results; default: the file's or folder's name", "", func(p *parser, v string) error {
+			if p.Load.Name = v; clean(v) != v {
+				return fmt.Errorf("%q", v)
+			}
+			return nil
+		}},
 		{"about", "a sentence", "what the scenario is for", "", func(p *parser, v string) error { p.Load.About = v; return nil }},
 		{"serve", "flags of loadstone serve", "the server's settings, where run starts it itself", "", func(p *parser, v string) error { p.Serve = strings.Fields(v); return nil }},
 
@@ -36,7 +42,7 @@ func init() {
 		{"rate", "4/s, 1/s to 20/s over 30s, or steps 1/s 2/s 4/s each 10s", "open loop: so many agents a second, however many are busy", "When agents arrive, one of",
 			func(p *parser, v string) (err error) { p.Load.Rate, err = profile(v); return err }},
 		{"burst", "20, or 20 every 5s", "open loop: so many agents at once, once or again and again", "When agents arrive, one of", readBurst},
-		{"trace", "the name of a section such as trace.jsonl", "open loop: requests as recorded, Mooncake's JSON Lines", "When agents arrive, one of", func(p *parser, v string) (err error) { p.Load.Trace, err = p.readTrace(v); return err }},
+		{"trace", "the name of a section such as trace.jsonl", "open loop: requests as recorded, Mooncake's JSON Lines", "When agents arrive, one of", func(p *parser, v string) error { p.trace = v; return nil }},
 
 		{"gaps", "even, poisson, or gamma SHAPE", "between arrivals at a rate; gamma below 1 is bursty, 1 is poisson, the default", "How they arrive", readGaps},
 		{"ramp-up", "a time", "in which the first agents of a concurrency begin, one after the other", "How they arrive",

@@ -20,6 +20,8 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +30,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/tools/txtar"
 
 	"loadstone/harness"
 )
@@ -71,7 +73,11 @@ func Read(path string) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return parse(path, filepath.Base(path), sections)
+		full, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		return parse(path, filepath.Base(full), sections)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -137,12 +143,15 @@ func unpacked(dir string) ([]section, error) {
 
 func parse(path, name string, sections []section) (*File, error) {
 	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, sections: sections}
-	p.Load.Name = clean(name)
+	p.Load.Name = cmp.Or(clean(name), "load")
 	load, err := p.find("load")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; a scenario has a section load", path, err)
 	}
 	if err := p.keys(load); err != nil {
+		return nil, err
+	}
+	if err := p.readTrace(load); err != nil {
 		return nil, err
 	}
 	for _, s := range sections {
@@ -182,7 +191,7 @@ func clean(name string) string {
 type parser struct {
 	*File
 	sections []section
-	trace    bool
+	trace    string // the section that the trace is in
 }
 
 func (p *parser) find(name string) (section, error) {
@@ -274,15 +283,19 @@ func paragraphs(text []byte) []string {
 	return all
 }
 
-// readTrace reads the section, or the file beside the scenario, that a trace is in.
-func (p *parser) readTrace(name string) ([]harness.TraceRequest, error) {
-	s, err := p.find(name)
+// readTrace reads the section that the trace is in.
+func (p *parser) readTrace(load section) (err error) {
+	if p.trace == "" {
+		return nil
+	}
+	s, err := p.find(p.trace)
 	if err != nil {
-		return nil, fmt.Errorf("%w of that name; a trace is a section of the scenario", err)
+		return fmt.Errorf("%s:%d: trace: %w; want the name of a section", load.file, p.set["trace"], err)
 	}
 	// Blank lines stand for those before the section, so that an error has the line of the whole file.
 	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
-	return harness.ReadTrace(s.file, bytes.NewReader(text))
+	p.Load.Trace, err = harness.ReadTrace(s.file, bytes.NewReader(text))
+	return err
 }
 
 // defaults fills in what was not given and refuses what does not fit together.
@@ -401,3 +414,8 @@ func (p *parser) seedKeys() map[string]*uint64 {
 
 // Seed gives all seeds one value, those that the file sets as well.
 func (f *File) Seed(seed uint64) { f.Load.Seeds = harness.OneSeed(seed) }
+
+// Example is a scenario file to start from, with every setting explained.
+//
+//go:embed example.txtar
+var Example string

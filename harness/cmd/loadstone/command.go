@@ -31,6 +31,8 @@ func commands() []command {
 	return []command{
 		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
 		{"check", "[flags] [-- flags of serve]", "check that a server's answers and counts are right under load", checkCommand},
+		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own", runCommand},
+		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI chat API", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
 		{"report", "[flags] FOLDER", "make the report of a measurement again, also beside an earlier one", reportCommand},
@@ -39,6 +41,7 @@ func commands() []command {
 		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},
 		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME", "the models on this machine", model},
 		{"help", "[TOPIC]", "more about a command or a topic", help},
+		{"completion", "bash | zsh | fish", "completion of commands and flags for a shell", completion},
 		{"version", "", "print the version", version},
 	}
 }
@@ -57,7 +60,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1   // the work was begun and went wrong: a server that died, a request that failed, a gate that does not pass
 	exitUsage       = 2   // the command line makes no sense: flags, names, unknown models
-	exitMissed      = 3   // bench -strict, gate -slo: measured, and a target was missed
+	exitMissed      = 3   // bench -strict, gate -slo, run: measured, and a target or limit was missed
 	exitUnreachable = 4   // the server could not be reached or started
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
 )

@@ -11,7 +11,7 @@ func overview() string {
 	var b strings.Builder
 	b.WriteString("Loadstone measures the latency of LLM inference servers under load, and serves models itself.\n\nusage: loadstone COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(&b, "  %-10s %s\n", c.name, c.summary)
 	}
 	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h. Topics of help: %s.\n", strings.Join(topicNames(), ", "))
 	return b.String()
@@ -44,7 +44,11 @@ func topicNames() []string {
 }
 
 var topics = map[string]string{
-	"scenarios": `The five scenarios of bench, each repeated 100 times by default:
+	"files":  filesTopic(),
+	"loads":  loadsTopic,
+	"caches": cachesTopic,
+	"seeds":  seedsTopic,
+	"scenarios": `The five scenarios of bench, each repeated 100 times by default (loads of your own: loadstone help files):
 
   single-cold     one agent that the server has never seen asks one question: the whole prompt is read
   single-cached   one agent goes on with its conversation: what was said before is in its cache
@@ -72,7 +76,7 @@ target is missed.
        check: one fails; gate: something got worse or was not measured
     2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's;
        gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
-    3  bench -strict, gate -slo: measured, and a target or limit was missed
+    3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
   130  interrupted; what was measured until then is kept and reported
 `,

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"loadstone": main, "http": func() { os.Exit(httpCommand()) }})
 }
 
-// TestScript runs testdata/script/*.txtar, the end-to-end tests. Beside testscript's own commands they have
+// TestScript runs testdata/script/*.txtar, the end-to-end tests, and the example scenarios, which are scripts as well. Beside testscript's own commands they have
 //
 //	serve [FLAG...]   start loadstone serve with the embedded model; $URL and $ADDR are its address when it is ready
 //	signal NAME       send the server TERM, INT or KILL
@@ -37,9 +37,13 @@ func TestMain(m *testing.M) {
 //	metric NAME OP N  compare one of the server's metrics, waiting up to 10 s until it holds; OP is == < > <= >=
 //
 // and the condition [mlx]. http METHOD URL [-H 'K: V'...] [FILE] is a program, so that it can run in the background.
-func TestScript(t *testing.T) {
+func TestScript(t *testing.T) { runScripts(t, "script") }
+
+func TestScenarios(t *testing.T) { runScripts(t, "scenarios") }
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("..", "..", "..", "testdata", "script"),
+		Dir:                 filepath.Join("..", "..", "..", "testdata", dir),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,

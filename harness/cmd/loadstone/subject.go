@@ -22,6 +22,7 @@ type subject struct {
 	system  report.System
 	startUp time.Duration
 	process *harness.Process // nil: somebody else's
+	start   func(context.Context) (*harness.Process, error)
 }
 
 func findSubject(ctx context.Context, e *env, o *benchOptions, results *results) (*subject, error) {
@@ -52,7 +53,10 @@ func startSubject(ctx context.Context, e *env, o *benchOptions, results *results
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
 	}
-	p, err := harness.Start(ctx, results.serverLog, self, args...)
+	start := func(ctx context.Context) (*harness.Process, error) {
+		return harness.Start(ctx, results.serverLog, self, args...)
+	}
+	p, err := start(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
@@ -62,7 +66,7 @@ func startSubject(ctx context.Context, e *env, o *benchOptions, results *results
 	}
 	killOnSecond(ctx, p)
 	version, commit := buildVersion()
-	return &subject{process: p, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+	return &subject{process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
@@ -132,4 +136,18 @@ func (s *subject) stop() {
 	if s.process != nil {
 		s.process.Stop(5 * time.Second)
 	}
+}
+
+// restart ends a server that was started here and starts it again, at another address. What it keeps on disk is all that it
+// knows then.
+func (s *subject) restart(ctx context.Context) error {
+	if err := s.process.Stop(time.Minute); err != nil {
+		return err
+	}
+	p, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	s.process, s.system.URL = p, p.URL
+	return nil
 }

@@ -1,0 +1,358 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/report"
+	"loadstone/harness/scenario"
+)
+
+const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive that loadstone init writes an example of, or a
+folder with the same files; loadstone help files says what can be in it. Results are written and printed as bench does.
+
+The server is this program itself as another process, with the scenario's own flags (serve), or any OpenAI-compatible one
+with -url. Flags after -- are those of loadstone serve and come after the scenario's. The other flags here override what the
+file says, for this run.`
+
+const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
+  loadstone run testdata/scenarios/chat.txtar -url http://127.0.0.1:8080
+  loadstone run chat.txtar -rate 4/s -duration 30s -seed 7
+  loadstone run chat.txtar -model smollm2 -concurrency 4 -n 40
+  loadstone run chat.txtar -url http://127.0.0.1:8000 -reset 'docker restart -t 1 server'
+
+Exit codes: 0 all that is expected holds, 1 it went wrong in the middle, 2 wrong command line or scenario file, 3 something
+expected does not hold, 4 the server cannot be reached or started, 130 interrupted. What was measured is written in any case.
+`
+
+// runOptions are the command line of run.
+type runOptions struct {
+	benchOptions
+	file *scenario.File
+
+	rate                   string
+	requests, concurrency  int
+	duration               time.Duration
+	resetCommand, resetURL string
+}
+
+func runCommand(ctx context.Context, e *env, args []string) error {
+	o, err := parseRun(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	start := time.Now()
+	load := &o.file.Load
+	if o.out == "" {
+		o.out = filepath.Join("loadstone-results", load.Name+"-"+start.Format("20060102-150405"))
+	}
+	results, err := newResults(o.out)
+	if err != nil {
+		return err
+	}
+	defer results.closeLogs()
+	if load.Cache == "restored" && o.url == "" {
+		memories, err := os.MkdirTemp("", "loadstone-agents-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(memories)
+		o.serve = append(o.serve, "-agents-dir", memories)
+	}
+	s, err := findSubject(ctx, e, &o.benchOptions, results)
+	if err != nil {
+		return results.giveUp(err)
+	}
+	defer s.stop()
+
+	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp, Load: report.Load{Runs: o.file.Runs, Reps: 1,
+		PromptTokens: int(load.Prompt.A), MaxTokens: int(load.Answer.A), Seed: load.Seeds.Text, Shape: o.shape()}}
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, load.Name, r.Load.Shape)
+	}
+	var runs []harness.Run
+	runs, r.Highest, err = o.measure(ctx, e, s)
+	s.usage(r)
+	r.Scenarios = collectLevels(load, runs)
+	failure := err
+	if failure != nil {
+		failure = s.explain(ctx, failure)
+		r.Stopped = failure.Error()
+	}
+	if len(runs) == 0 {
+		return results.giveUp(failure)
+	}
+	r.Hold(o.file.Expect, o.searched())
+	if err := results.write(r, o.answers); err != nil {
+		return errors.Join(failure, err)
+	}
+	if err := results.print(e, r, o.json); err != nil {
+		return errors.Join(failure, err)
+	}
+	if !o.json {
+		tellSteady(e, runs, load.WarmUp.Auto)
+	}
+	if failure == nil {
+		failure = violated(runs)
+	}
+	if missed := len(r.Missed()); failure == nil && missed > 0 {
+		return &exitError{exitMissed, fmt.Errorf("%s: %d of %d limits do not hold", load.Name, missed, len(r.Judge()))}
+	}
+	return failure
+}
+
+func parseRun(e *env, args []string) (*runOptions, error) {
+	o := &runOptions{}
+	var remote bool
+	f := flags("run", runAbout, runExamples, e.stdout)
+	f.StringVar(&o.rate, "rate", "", "agents a second, such as `4/s` or '1/s to 20/s over 30s', in place of the file's load")
+	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
+	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
+	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
+	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
+	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
+	f.StringVar(&o.url, "url", "", "run it against the server at this `address` instead of starting one")
+	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
+	f.StringVar(&o.resetCommand, "reset", "", "`command` that makes the server forget its caches, before each run; where it fails, nothing is measured")
+	f.StringVar(&o.resetURL, "reset-url", "", "`address` that does the same when it gets a POST, such as http://127.0.0.1:8000/reset_prefix_cache")
+	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/, the scenario's name and the time")
+	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
+	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
+	f.BoolVar(&o.quiet, "q", false, "no progress")
+
+	// The file may come before flags or after them.
+	own, serve := args, []string(nil)
+	if i := slices.Index(args, "--"); i >= 0 {
+		own, serve = args[:i], args[i+1:]
+	}
+	if err := f.parse(own); err != nil {
+		return nil, err
+	}
+	if f.NArg() == 0 {
+		return nil, usageError("want a scenario file; loadstone init writes an example")
+	}
+	path := f.Arg(0)
+	if err := f.parse(f.Args()[1:]); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, usageError("unexpected argument %q; run takes one scenario file", f.Arg(0))
+	}
+	var err error
+	if o.file, err = scenario.Read(path); err != nil {
+		return nil, usageError("%w", err)
+	}
+	set := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	o.serve = append(slices.Clone(o.file.Serve), serve...)
+	if err := o.override(set); err != nil {
+		return nil, err
+	}
+	return o, o.checkSubject(set, remote, len(serve) > 0)
+}
+
+// override puts what the command line says in place of what the file says.
+func (o *runOptions) override(set map[string]bool) error {
+	l := &o.file.Load
+	switch {
+	case set["rate"] && set["concurrency"]:
+		return usageError("-rate and -concurrency are two loads")
+	case set["rate"], set["concurrency"]:
+		if l.Trace != nil {
+			return usageError("%s replays a trace, which says itself when its requests are due", l.Name)
+		}
+		l.Rate, l.Concurrency, l.Burst, l.RampUp = nil, 0, harness.Burst{}, 0
+		o.file.Levels, o.file.Search = nil, nil
+	}
+	if set["rate"] {
+		var err error
+		if l.Rate, err = scenario.ParseRate(o.rate); err != nil {
+			return usageError("-rate: %w; want such as 4/s, or '1/s to 20/s over 30s', or 'steps 1/s 2/s each 10s'", err)
+		}
+		if !o.file.Has("gaps") {
+			l.Gaps = 1
+		}
+	}
+	for name, v := range map[string]int{"concurrency": o.concurrency, "n": o.requests, "duration": int(o.duration)} {
+		if set[name] && v < 1 {
+			return usageError("-%s: want more than 0", name)
+		}
+	}
+	l.Concurrency = cmp.Or(o.concurrency, l.Concurrency)
+	if set["n"] && !set["duration"] && l.Trace == nil {
+		l.Duration = 0
+	}
+	if set["duration"] && !set["n"] {
+		l.Requests = 0
+	}
+	l.Requests, l.Duration = cmp.Or(o.requests, l.Requests), cmp.Or(o.duration, l.Duration)
+	if set["seed"] {
+		o.file.Seed(o.seed)
+	}
+	return nil
+}
+
+func (o *runOptions) checkSubject(set map[string]bool, remote, serving bool) error {
+	l := &o.file.Load
+	if l.Cache == "restored" && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
+		return usageError("%s begins with restored caches, and of the server at -url it is not known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
+	}
+	if o.resetURL != "" {
+		base, err := checkURL(o.resetURL, remote)
+		if err != nil {
+			return fmt.Errorf("-reset-url: %w", err)
+		}
+		o.resetURL = base
+	}
+	if o.url == "" {
+		return nil
+	}
+	if set["backend"] || serving {
+		return usageError("-backend and flags after -- are for a server that run starts; with -url it runs already")
+	}
+	if !set["model"] {
+		o.model = ""
+	}
+	if !set["seed"] && !o.file.Has("seed.text") && l.Cache == "cold" {
+		l.Seeds.Text = uint64(time.Now().UnixMilli())
+	}
+	var err error
+	o.url, err = checkURL(o.url, remote)
+	return err
+}
+
+// shape says in words when requests are due, at every level.
+func (o *runOptions) shape() string {
+	l := &o.file.Load
+	switch {
+	case o.file.Search != nil:
+		s := o.file.Search
+		return fmt.Sprintf("search for the highest %s from %g to %g within %g %%", s.Kind, s.Low, s.High, 100*s.Within)
+	case len(o.file.Levels) > 0:
+		var values []string
+		for _, level := range o.file.Levels {
+			values = append(values, fmt.Sprint(level.Value))
+		}
+		return fmt.Sprintf("sweep over %s %s", o.file.Levels[0].Kind, strings.Join(values, ", "))
+	}
+	return l.Shape()
+}
+
+func (o *runOptions) searched() string {
+	if o.file.Search == nil {
+		return ""
+	}
+	return o.file.Search.Kind
+}
+
+func (o *runOptions) measure(ctx context.Context, e *env, s *subject) ([]harness.Run, harness.Level, error) {
+	client := harness.NewClient(s.system.URL)
+	client.Model = s.system.Model
+	defer client.Close()
+	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(client, s)}
+	if !o.quiet {
+		line := report.NewProgressLine(e.stderr, o.file.Runs)
+		defer line.Close()
+		plan.Progress = line.Show
+	}
+	return client.RunLoad(ctx, plan)
+}
+
+// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches new words are enough.
+func (o *runOptions) reset(client *harness.Client, s *subject) func(context.Context) error {
+	switch {
+	case o.resetCommand != "":
+		return func(ctx context.Context) error {
+			out, err := osexec.CommandContext(ctx, "sh", "-c", o.resetCommand).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%s: %w: %s", o.resetCommand, err, oneLine(errors.New(string(out))))
+			}
+			return nil
+		}
+	case o.resetURL != "":
+		return func(ctx context.Context) error { return post(ctx, o.resetURL) }
+	case o.file.Load.Cache == "restored":
+		return func(ctx context.Context) error {
+			client.Close()
+			if err := s.restart(ctx); err != nil {
+				return err
+			}
+			client.URL = s.system.URL
+			return nil
+		}
+	}
+	return nil
+}
+
+// post asks an address for a reset. Every answer but 2xx is a failure: what is not reset must not be measured as if it were.
+func post(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	if err != nil {
+		return err
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return err
+	}
+	res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("POST %s gave %s", address, res.Status)
+	}
+	return nil
+}
+
+// collectLevels groups the runs by level, from the lowest to the highest.
+func collectLevels(load *harness.Load, runs []harness.Run) []report.Scenario {
+	var all []report.Scenario
+	byLevel := map[harness.Level][]harness.Run{}
+	for _, run := range runs {
+		byLevel[run.Level] = append(byLevel[run.Level], run)
+	}
+	for level, own := range byLevel {
+		at := load.At(level)
+		s := report.Scenario{Level: level, Cache: load.Cache, Agents: at.Concurrency, About: cmp.Or(load.About, at.Shape()), Pooled: harness.Pool(own)}
+		if load.Trace == nil {
+			s.PromptTokens, s.MaxTokens = int(load.Prompt.A), int(load.Answer.A)
+		}
+		for _, run := range own {
+			s.Runs = append(s.Runs, run.Summary())
+			s.Records = append(s.Records, run.Records...)
+			s.Warmup = append(s.Warmup, run.Warmup...)
+			s.Samples = append(s.Samples, run.Samples...)
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
+	return all
+}
+
+// tellSteady says where the beginning of a run is not like the rest of it.
+func tellSteady(e *env, runs []harness.Run, cut bool) {
+	for _, run := range runs {
+		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
+		switch s := run.Steady; {
+		case s.Growing:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the server does not keep up\n", name, run.Index+1)
+		case s.Found && s.Requests > 0 && cut:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) came before the steady state and are left out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
+		case s.Found && s.Requests > 0:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package scenario
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness"
+)
+
+func TestEveryKey(t *testing.T) {
+	f, err := Parse("dir/my load.txtar", []byte(`
+for people
+-- load --
+about: all of it   # a comment
+serve: -max-batch 4 -quiet-probes
+concurrency: 8
+ramp-up: 2s
+requests: 100
+duration: 1m
+turns: uniform 1 5
+think: lognormal 2s 1s max 10s
+prompt: normal 64 8
+follow-up: 12
+answer: exponential 50 max 500
+fan-out: 3
+cancel: 20% after 3 pieces
+slow: 10% at 2000 B/s
+timeout: 5s
+cache: warm
+warm-up: 20 requests
+runs: 3
+sweep: concurrency 1 2 4
+seed.think: 9
+seed: 7
+
+-- system.txt --
+You are one.
+-- system-2.txt --
+You are another.
+-- prompts.txt --
+First,
+in two lines.
+
+Second.
+-- tools.json --
+[{"type": "function"}]
+-- expect --
+p95-ttft < 200ms
+rejected == 0 # none
+-- script/expected.txt --
+the script's own
+`))
+	assert.NilError(t, err)
+	want := &File{Runs: 3, Serve: []string{"-max-batch", "4", "-quiet-probes"},
+		Levels: []harness.Level{{Kind: "concurrency", Value: 1}, {Kind: "concurrency", Value: 2}, {Kind: "concurrency", Value: 4}},
+		Expect: []harness.Limit{{Unit: "p95-ttft", Op: "<", Value: 0.2, Text: "p95-ttft < 200ms"}, {Unit: "rejected", Op: "==", Text: "rejected == 0"}},
+		Load: harness.Load{Name: "my-load", About: "all of it", Seeds: harness.Seeds{Text: 7, Length: 7, Order: 7, Schedule: 7, Think: 9, Cancel: 7},
+			Concurrency: 8, RampUp: 2 * time.Second, Requests: 100, Duration: time.Minute,
+			Turns: harness.Amount{Kind: "uniform", A: 1, B: 5}, Think: harness.Amount{Kind: "lognormal", A: 2, B: 1, Max: 10},
+			Prompt: harness.Amount{Kind: "normal", A: 64, B: 8}, FollowUp: harness.Fixed(12), Answer: harness.Amount{Kind: "exponential", A: 50, Max: 500},
+			FanOut: harness.Fixed(3), SystemPrompts: []string{"You are one.", "You are another."}, Prompts: []string{"First,\nin two lines.", "Second."},
+			Cancel: harness.Cancel{Share: 0.2, Pieces: harness.Fixed(3)}, Slow: harness.Slow{Share: 0.1, Rate: 2000}, Timeout: 5 * time.Second,
+			Cache: "warm", WarmUp: harness.WarmUp{Requests: 20}},
+	}
+	assert.Equal(t, len(f.Load.Tools), 1)
+	f.Load.Tools = nil
+	assert.DeepEqual(t, f, want, cmpopts.IgnoreUnexported(File{}))
+}
+
+func TestArrivals(t *testing.T) {
+	for _, tc := range []struct {
+		load string
+		want func(*harness.Load)
+	}{
+		{"rate: 4/s\nduration: 1s", func(l *harness.Load) { l.Rate, l.Gaps, l.Duration = harness.Constant(4), 1, time.Second }},
+		{"rate: 4\ngaps: even\nrequests: 1", func(l *harness.Load) { l.Rate, l.Requests = harness.Constant(4), 1 }},
+		{"rate: 1/s to 20/s over 30s\ngaps: gamma 0.25\nrequests: 1", func(l *harness.Load) { l.Rate, l.Gaps, l.Requests = harness.Ramp(1, 20, 30*time.Second), 0.25, 1 }},
+		{"rate: steps 1/s 2/s each 5s\nrequests: 1", func(l *harness.Load) { l.Rate, l.Gaps, l.Requests = harness.Steps(5*time.Second, 1, 2), 1, 1 }},
+		{"burst: 20", func(l *harness.Load) { l.Burst.Size, l.Requests = 20, 20 }},
+		{"burst: 20 every 5s\nrequests: 60", func(l *harness.Load) { l.Burst, l.Requests = harness.Burst{Size: 20, Every: 5 * time.Second}, 60 }},
+		{"concurrency: 2\nturns: endless\nrequests: 1", func(l *harness.Load) { l.Concurrency, l.Turns, l.Requests = 2, harness.Fixed(math.Inf(1)), 1 }},
+		{"sweep: rate 2/s 4/s\nrequests: 1", func(l *harness.Load) { l.Rate, l.Gaps, l.Requests = harness.Constant(2), 1, 1 }},
+	} {
+		f, err := Parse("x.txtar", []byte("-- load --\n"+tc.load+"\n"))
+		assert.NilError(t, err, tc.load)
+		want := harness.Load{Name: "x", Seeds: harness.OneSeed(1), Prompt: harness.Fixed(64), Answer: harness.Fixed(16), Cache: "cold"}
+		tc.want(&want)
+		assert.DeepEqual(t, f.Load, want)
+	}
+}
+
+// Whatever is wrong is told with its place.
+func TestMistakes(t *testing.T) {
+	for _, tc := range []struct{ text, want string }{
+		{"", "x.txtar:1: no section in it"},
+		{"\n-- expect --\nok > 0\n", "x.txtar: no section load in it"},
+		{"-- load --\nconcurrency 8\n", `x.txtar:2: "concurrency 8" is no setting; want KEY: VALUE`},
+		{"-- load --\nconcurrency:\n", "x.txtar:2: concurrency has no value; want a number"},
+		{"-- load --\nconcurrency: 8\n\nconcurrency: 9\n", "x.txtar:4: concurrency is given twice, first in line 2"},
+		{"-- load --\nconcurrency: 0\n", "x.txtar:2: concurrency: 0: want 1 to"},
+		{"-- load --\nrate: fast\n", `x.txtar:2: rate: "fast" is no number`},
+		{"-- load --\nrate: 0/s\n", "x.txtar:2: rate: 0/s: want more than 0"},
+		{"-- load --\nburst: 5 every day\n", `x.txtar:2: burst: "day" is no time`},
+		{"-- load --\nrequests: 3\n", "x.txtar:2: the load says not when its agents arrive; want one of concurrency, rate, burst, trace"},
+		{"-- load --\nconcurrency: 1\nrequests: 1\ngaps: even\n", "x.txtar:4: gaps is of a load with rate"},
+		{"-- load --\nconcurrency: 1\nrequests: 1\nsweep: rate 1/s 2/s\n", "x.txtar:4: concurrency and sweep: they turn different things"},
+		{"-- load --\nsearch: rate 1/s to 9/s within 5%\nrequests: 1\n", "x.txtar:2: a search needs limits"},
+		{"-- load --\nsearch: rate 9/s to 1/s within 5%\n", "x.txtar:2: search: from rate=9 to rate=1 is no way up"},
+		{"-- load --\ncancel: 120% after 1s\n", `x.txtar:2: cancel: "120%" is no percentage`},
+		{"-- load --\ncache: lukewarm\n", `x.txtar:2: cache: "lukewarm"; want cold, warm or restored`},
+		{"-- load --\ntrace: t.jsonl\n", "x.txtar:2: trace: no section t.jsonl in it"},
+		{"-- load --\nburst: 1\n-- tools.json --\n[\n{,\n", "x.txtar:5: no JSON array of tools"},
+		{"-- load --\nburst: 1\n-- expect --\n# nothing\nfast\n", `x.txtar:5: "fast" is no limit`},
+		{"-- load --\nburst: 1\n-- load --\n", "x.txtar:3: a second section load"},
+	} {
+		_, err := Parse("x.txtar", []byte(tc.text))
+		assert.ErrorContains(t, err, tc.want)
+	}
+}
+
+// An unpacked scenario is the same as its archive, but for where it stands.
+func TestFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "talk")
+	assert.NilError(t, os.Mkdir(dir, 0o755))
+	for name, text := range map[string]string{"load": "concurrency: 1\nrequests: 1\n", "system.txt": "Be brief.\n", "expect": "ok == 1\n", "server.log": "none of its business"} {
+		assert.NilError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	got, err := Read(dir)
+	assert.NilError(t, err)
+	want, err := Parse("talk.txtar", []byte("-- load --\nconcurrency: 1\nrequests: 1\n-- system.txt --\nBe brief.\n-- expect --\nok == 1\n"))
+	assert.NilError(t, err)
+	assert.DeepEqual(t, got, want, cmpopts.IgnoreUnexported(File{}))
+
+	assert.NilError(t, os.WriteFile(filepath.Join(dir, "load"), []byte("\nconcurrency: some\n"), 0o644))
+	_, err = Read(dir)
+	assert.ErrorContains(t, err, filepath.Join(dir, "load")+":2: concurrency")
+}
+
+func TestExampleIsOne(t *testing.T) {
+	f, err := Parse("example.txtar", []byte(Example))
+	assert.NilError(t, err)
+	assert.Assert(t, len(f.Expect) > 0)
+	// What is commented out would be understood as well.
+	for _, m := range regexp.MustCompile(`(?m)^# (([a-z-]+): .*)$`).FindAllStringSubmatch(Example, -1) {
+		if m[2] == "trace" {
+			continue // needs its section
+		}
+		text := "-- load --\n" + m[1] + "\n"
+		if _, err := Parse("x.txtar", []byte(text)); err != nil && strings.Contains(err.Error(), "x.txtar:2: "+m[2]+":") {
+			t.Errorf("%s: %v", m[1], err)
+		}
+	}
+}
+
+// The examples that the repository ships are read without a mistake.
+func TestShippedScenarios(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/scenarios/*.txtar")
+	assert.NilError(t, err)
+	assert.Assert(t, len(files) > 0)
+	for _, file := range files {
+		f, err := Read(file)
+		assert.NilError(t, err)
+		assert.Equal(t, f.Load.Name, strings.TrimSuffix(filepath.Base(file), ".txtar"))
+		assert.Assert(t, len(f.Expect) > 0, "%s expects nothing", file)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(Example))
+	f.Add([]byte("-- load --\nsearch: rate 1/s to 9/s within 5%\nduration: 1s\n-- expect --\nok > 0\n"))
+	place := regexp.MustCompile(`^x\.txtar(:\d+)?: `)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := Parse("x.txtar", text)
+		if err != nil {
+			if !place.MatchString(err.Error()) {
+				t.Fatalf("an error without its place: %v", err)
+			}
+			return
+		}
+		for i := range 3 {
+			if turn := got.Load.Turn(0, i, i); got.Load.Trace == nil && (turn.Tokens < 0 || turn.Answer < 1 || turn.Think < 0) {
+				t.Fatalf("a turn that cannot be: %+v", turn)
+			}
+		}
+	})
+}
