@@ -8,10 +8,11 @@ import (
 // What a step costs besides the model: 32 requests decode, one of them ends in each step and the next joins, among 10000
 // agents that the engine remembers. ns/op is one step.
 func BenchmarkStep(b *testing.B) {
-	for _, agents := range []int{100, 10000} {
-		b.Run(fmt.Sprintf("batch=32/agents=%d", agents), func(b *testing.B) {
-			const history, most = 100, 32
-			s := newSched(agents*8+1000, 32, 32, 256)
+	for _, c := range []struct{ agents, history int }{{100, 100}, {10000, 100}, {100, 4096}} {
+		agents, history := c.agents, c.history
+		b.Run(fmt.Sprintf("batch=32/agents=%d/history=%d", agents, history), func(b *testing.B) {
+			const most = 32
+			s := newSched(agents*(history/32+5)+1000, 32, 32, 1<<14)
 			prompt := func(agent int) []int32 {
 				p := make([]int32, history, history+most)
 				for i := range p {

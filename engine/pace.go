@@ -5,9 +5,9 @@ import "time"
 // A pace is what steps have cost lately, and says from that how many prompt tokens the next one may compute.
 //
 // While nobody decodes a step takes all it can hold, for a large one costs less a token. But whoever decodes waits for
-// the prompts in his step. So beside d requests that decode, prompts get as much time as those do, and a stream's tokens
-// come at half the pace while another request prefills; when more prompts than streams are there, w of them, every
-// request gets the same share, or a stream that was the first of a burst would hold up all the others.
+// the prompts in his step. So beside those who decode a prompt gets as much time as they do, and a stream's tokens come at
+// half the pace while another request prefills. Each further prompt gets as much again: of twenty that come together the
+// first few would else hold up the rest, who then decode in steps that could have had all of them.
 //
 // What a token of a prompt costs depends on the model, the machine, the history before it and how many are computed at
 // once, which no formula knows and each step shows. What a step without prompts costs is measured in one, for each
@@ -49,9 +49,7 @@ func (p *pace) beside(decoding, prefilling int) int {
 		return 0
 	}
 	room := alone * 3 / 4 // no two steps take the same time, and the bound is on the slow ones
-	if prefilling > decoding {
-		room = room * time.Duration(prefilling) / time.Duration(decoding)
-	}
+	room *= time.Duration(max(prefilling, 1))
 	least := 1
 	if p.token > 4*p.bulk {
 		least = leastChunk

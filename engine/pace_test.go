@@ -51,9 +51,11 @@ func gaps(s *Stream, n int) (all []time.Duration) {
 	return all
 }
 
-func p95(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)*95/100]
+func p50(d []time.Duration) time.Duration { return quantile(d, 50) }
+func p95(d []time.Duration) time.Duration { return quantile(d, 95) }
+
+func quantile(d []time.Duration, percent int) time.Duration {
+	return slices.Sorted(slices.Values(d))[len(d)*percent/100]
 }
 
 // A prompt of 2000 tokens beside running streams makes their tokens come at half the pace at the worst, and itself takes
@@ -110,7 +112,7 @@ func (s *Stream) prefill(from time.Time) time.Duration {
 	return time.Since(from)
 }
 
-// Of a burst, the first to decode does not hold the others up: everybody has the same share of the time.
+// Of a burst, the first to decode does not hold the others up.
 func TestBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := machines[1]
@@ -129,8 +131,8 @@ func TestBurst(t *testing.T) {
 			last = s.prefill(began)
 		}
 		t.Logf("the first token of the first after %v, of the last after %v", first, last)
-		// All prompts one after another, and as much again for the streams beside them.
-		if last > 2*10*one.Result().Prefill {
+		// All prompts one after another, and for the streams beside them half as much.
+		if last > 3*10*one.Result().Prefill/2 {
 			t.Errorf("the last prompt was done after %v; one takes %v", last, one.Result().Prefill)
 		}
 	})

@@ -185,3 +185,43 @@ func (m *failing) Step(tokens, lens, starts, tables, locals, rows []int32, logit
 	}
 	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits)
 }
+
+// What a token takes is what the checkpoint says: in each layer a key and a value of each KV head, in float32.
+func TestBytesPerToken(t *testing.T) {
+	for name, want := range map[string]int{"tiny": 1536, "smollm2": 46080, "gemma3-270m": 36864} {
+		t.Run(name, func(t *testing.T) {
+			open := openTiny
+			if name != "tiny" {
+				if !metal.Available {
+					t.Skip(metal.ErrUnavailable)
+				}
+				open = func() (Model, error) { return openMetal(name) }
+			}
+			m, err := open()
+			if err != nil {
+				t.Skip(err) // it says how to get the model
+			}
+			defer m.Close()
+			src, err := catalog.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := checkpoint.Open(src.FS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var global, local int
+			for i := range c.Config.Layers {
+				bytes := c.Config.KVHeads * 2 * c.Config.HeadDim * 4
+				if i < len(c.Config.LayerSliding) && c.Config.LayerSliding[i] {
+					local += bytes
+				} else {
+					global += bytes
+				}
+			}
+			if g, l := m.KVBytesPerToken(); g != global || l != local || g+l != want {
+				t.Errorf("%d bytes in global layers and %d in sliding ones; the checkpoint says %d and %d, together %d", g, l, global, local, want)
+			}
+		})
+	}
+}

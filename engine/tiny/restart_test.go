@@ -1,7 +1,6 @@
 package tiny_test
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -90,40 +89,5 @@ func TestRestart(t *testing.T) {
 	got, r = ask(t, e, "ann", next, 32)
 	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)-1 || r.RestoredBytes == 0 {
 		t.Errorf("restored: %v, want %v; %+v", got, want, r)
-	}
-}
-
-// BenchmarkTTFT is the time to the first token of a prompt that is new (cold), on disk (warm: a restart before each) or
-// in the pool (hot).
-func BenchmarkTTFT(b *testing.B) {
-	for _, n := range []int{1024, 2048, 4096 - 8} {
-		for _, tier := range []string{"cold", "warm", "hot"} {
-			b.Run(fmt.Sprintf("tokens=%d/tier=%s", n, tier), func(b *testing.B) {
-				dir := b.TempDir()
-				prompt := text(3, n)
-				e := boot(b, dir)
-				ask(b, e, "ann", prompt, 1)
-				var total time.Duration
-				for i := range b.N {
-					agent, p := "ann", prompt
-					switch tier {
-					case "cold":
-						agent, p = fmt.Sprint("new", i), text(uint64(100+i), n)
-					case "warm":
-						if err := e.Close(); err != nil {
-							b.Fatal(err)
-						}
-						e = boot(b, dir)
-					}
-					_, r := ask(b, e, agent, p, 1)
-					if r.Tier != tier {
-						b.Fatalf("%s: %+v", tier, r)
-					}
-					total += r.Queue + r.Prefill
-				}
-				e.Close()
-				b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), "ttft-ns")
-			})
-		}
 	}
 }
