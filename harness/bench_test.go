@@ -120,6 +120,12 @@ func serveNull() error {
 	fmt.Printf("listening on http://%s\n", listener.Addr())
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
+			switch r.URL.Path {
+			case "/v1/models":
+				io.WriteString(w, `{"object":"list","data":[{"id":"word","object":"model"}]}`)
+			case "/metrics":
+				http.NotFound(w, r)
+			}
 			return // healthy
 		}
 		io.Copy(io.Discard, r.Body)
