@@ -84,5 +84,16 @@ func (r *Record) perChunk() float64 {
 	return 1
 }
 
+// TokenGaps are the times between the tokens of the answer: a gap between chunks is shared by the tokens of the chunk that
+// ends it.
+func (r *Record) TokenGaps() []time.Duration {
+	tokens := r.perChunk()
+	var gaps []time.Duration
+	for i := 1; i < len(r.Chunks); i++ {
+		gaps = append(gaps, time.Duration(float64(r.Chunks[i]-r.Chunks[i-1])/tokens))
+	}
+	return gaps
+}
+
 // Latency is the time from due to the end.
 func (r *Record) Latency() time.Duration { return r.End - r.Due }

@@ -16,6 +16,7 @@ var baselineText string
 
 var baselineTemplate = template.Must(template.New("baseline.md").Funcs(template.FuncMap{
 	"q":        quantile,
+	"bounded":  bounded,
 	"rate":     rate,
 	"percent":  percent,
 	"duration": duration,
@@ -26,10 +27,6 @@ var baselineTemplate = template.Must(template.New("baseline.md").Funcs(template.
 	"tokens":   tokens,
 	"share":    func(b namedBreakdown, part string) string { return b.share(part) },
 }).Parse(baselineText))
-
-// p99Needs is the least number of samples whose p99 has a finite two-sided 95 % interval (order statistics; 441 by the
-// binomial distribution).
-const p99Needs = 441
 
 type namedBreakdown struct {
 	Scenario string
@@ -70,7 +67,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Memory":     orUnknown(bytesIfKnown(r.Host.Memory)),
 		"StartUp":    r.startUp(),
 		"Used":       r.used(),
-		"P99Needs":   p99Needs,
+		"P99Needs":   wanted(0.99),
 	})
 }
 
@@ -91,11 +88,14 @@ func (r *Report) verdict() string {
 	if len(missed) == 0 {
 		return text + r.allMet()
 	}
-	var failed, unknown []string
+	var failed, unknown, few []string
 	for _, v := range missed {
-		if v.Judged {
+		switch {
+		case v.Few:
+			few = append(few, v.Name)
+		case v.Judged:
 			failed = append(failed, fmt.Sprintf("%s (%s in %s)", v.Name, v.Figure, v.Scenario))
-		} else {
+		default:
 			unknown = append(unknown, v.Name)
 		}
 	}
@@ -103,6 +103,9 @@ func (r *Report) verdict() string {
 		text += " and misses " + list(failed)
 	} else {
 		text += " and misses no target that was measured"
+	}
+	if len(few) > 0 {
+		text += "; too few requests to tell " + list(few)
 	}
 	if len(unknown) > 0 {
 		text += "; not measured: " + list(unknown)

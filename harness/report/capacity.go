@@ -150,8 +150,12 @@ func (c *Capacity) scaleOut() string {
 func tightest(d harness.Dist) (name, figure string, fraction float64) {
 	for _, t := range []struct {
 		name         string
+		q            float64
 		value, limit time.Duration
-	}{{"p50", d.P50, TargetP50}, {"p95", d.P95, TargetP95}, {"p99", d.P99, TargetP99}} {
+	}{{"p50", 0.50, d.P50, TargetP50}, {"p95", 0.95, d.P95, TargetP95}, {"p99", 0.99, d.P99, TargetP99}} {
+		if !harness.Supports(d.N, t.q) && t.value < t.limit {
+			continue
+		}
 		if f := float64(t.value) / float64(t.limit); f >= fraction {
 			name, figure, fraction = t.name, duration(t.value), f
 		}

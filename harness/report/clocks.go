@@ -24,7 +24,7 @@ func WriteAccessLog(w io.Writer, log harness.AccessLog) error {
 	for _, r := range routes {
 		d := harness.Describe(slices.Clone(log.Routes[r]))
 		rows = append(rows, []string{r.Method + " " + r.Path, fmt.Sprint(r.Status), fmt.Sprint(d.N),
-			duration(d.P50), duration(d.P95), duration(d.P99), duration(d.Max)})
+			quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)})
 	}
 	for _, line := range align(rows) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
@@ -32,6 +32,14 @@ func WriteAccessLog(w io.Writer, log harness.AccessLog) error {
 		}
 	}
 	return nil
+}
+
+// maximum prints the largest value, "–" when nothing was measured.
+func maximum(d harness.Dist) string {
+	if d.N == 0 {
+		return "–"
+	}
+	return duration(d.Max)
 }
 
 // Clocks sets what the client measured of its answered requests beside what the server did.
@@ -121,7 +129,7 @@ func match(spans []span, log []time.Duration) (lines, distance []time.Duration) 
 // Write prints the comparison.
 func (c Clocks) Write(w io.Writer) error {
 	row := func(name string, d harness.Dist) []string {
-		return []string{name, fmt.Sprint(d.N), quantile(d, d.P50), quantile(d, d.P95), quantile(d, d.P99), quantile(d, d.Max)}
+		return []string{name, fmt.Sprint(d.N), quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)}
 	}
 	rows := [][]string{{"answered requests", "number", "p50", "p95", "p99", "max"}, row("client, sent to end", c.Client),
 		row("server, by its headers", c.Server), row("server, by its log", c.Log), row("network and client", c.Network)}

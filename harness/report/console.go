@@ -30,8 +30,8 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i].Pooled
 		rows = append(rows, []string{
-			r.Scenarios[i].Name(), fmt.Sprint(s.Requests), quantile(s.TTFT, s.TTFT.P50), quantile(s.TTFT, s.TTFT.P99),
-			quantile(s.E2E, s.E2E.P50), quantile(s.E2E, s.E2E.P95), quantile(s.E2E, s.E2E.P99),
+			r.Scenarios[i].Name(), fmt.Sprint(s.Requests), quantile(s.TTFT, 0.50), quantile(s.TTFT, 0.99),
+			quantile(s.E2E, 0.50), quantile(s.E2E, 0.95), quantile(s.E2E, 0.99),
 			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[harness.Rejected]), fmt.Sprint(failures(*s)),
 		})
 	}
@@ -42,6 +42,9 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 			line = style("2", line)
 		}
 		b.WriteString(line + "\n")
+	}
+	if strings.Contains(b.String(), "n<") {
+		b.WriteString(style("2", "n<N: too few requests to bound that percentile with 95 % confidence") + "\n")
 	}
 	b.WriteString("\n")
 	r.writeVerdicts(&b, style)

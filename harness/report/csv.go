@@ -11,11 +11,12 @@ import (
 )
 
 // WriteSummaryCSV writes a row for each metric of each scenario, once for all runs together and once for each. Times are in
-// milliseconds and have percentiles, all else has a value. An empty field was not measured; "never" is a percentile that
+// milliseconds and have percentiles, each with its 95 % interval where the sample bounds it, all else has a value. An empty field was not measured; "never" is a percentile that
 // falls on a failed request.
 func (r *Report) WriteSummaryCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	out.Write([]string{"scenario", "level", "agents", "cache", "run", "metric", "unit", "n", "value", "p50", "p95", "p99", "min", "mean", "max"})
+	out.Write([]string{"scenario", "level", "agents", "cache", "run", "metric", "unit", "n", "value", "min", "mean", "max",
+		"p50", "p50_lo", "p50_hi", "p90", "p90_lo", "p90_hi", "p95", "p95_lo", "p95_hi", "p99", "p99_lo", "p99_hi", "p99.9", "p99.9_lo", "p99.9_hi"})
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		write := func(run string, sum *harness.Summary) {
@@ -25,13 +26,18 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 				if v, ok := m.of(sum); ok {
 					value = strconv.FormatFloat(v, 'g', -1, 64)
 				}
-				out.Write(append(head[:5:5], m.name, m.unit, strconv.Itoa(sum.Requests), value, "", "", "", "", "", ""))
+				row := append(head[:5:5], m.name, m.unit, strconv.Itoa(sum.Requests), value)
+				out.Write(append(row, make([]string, 3+3*len(harness.Quantiles))...))
 			}
 			for _, m := range dists {
 				d := m.of(sum)
 				row := append(head[:5:5], m.name, "ms", strconv.Itoa(d.N), "")
-				for _, t := range []time.Duration{d.P50, d.P95, d.P99, d.Min, d.Mean, d.Max} {
+				for _, t := range []time.Duration{d.Min, d.Mean, d.Max} {
 					row = append(row, milliseconds(t, d.N > 0))
+				}
+				for _, q := range harness.Quantiles {
+					ci, ok := d.Interval(q)
+					row = append(row, milliseconds(at(d, q), d.N > 0), milliseconds(ci.Lo, ok), milliseconds(ci.Hi, ok))
 				}
 				out.Write(row)
 			}
@@ -95,7 +101,7 @@ func requestRow(r *harness.Record) []string {
 		meanITL, maxITL = d.Mean, d.Max
 	}
 	return []string{text(r.Scenario), r.Level.String(), strconv.Itoa(r.Run + 1), strconv.Itoa(r.Rep + 1), text(r.Agent), strconv.Itoa(r.Turn + 1),
-		string(r.Outcome), strconv.Itoa(r.Status), ms(r.Due), ms(r.Sent), ms(r.FirstContent), ms(r.End),
+		string(r.Outcome), strconv.Itoa(r.Status), ms(r.Due), ms(r.Sent), milliseconds(r.Due+r.TTFT(), r.TTFT() >= 0), ms(r.End),
 		ms(r.TTFT()), ms(r.Latency()), ms(r.Sent - r.Due), ms(meanITL), ms(maxITL),
 		ms(r.Server.Queue), ms(r.Server.Prefill), ms(r.Server.Decode), ms(r.Server.Total),
 		count(r.PromptTokens), count(r.CachedTokens), count(r.OutputTokens), text(r.Finish), text(oneLine(r.Error))}

@@ -128,10 +128,10 @@ func writePoint(b *strings.Builder, op byte, x, y float64) {
 	b.WriteString(strconv.FormatFloat(y, 'f', -1, 64))
 }
 
-// ttfts and latencies take failures as harness.Summarize does: requests refused or cancelled on purpose have no say, all
+// ttfts and latencies take failures as harness.Summarize does: requests refused, cancelled or slowed on purpose have no say, all
 // other failures never arrive.
 func ttfts(r *harness.Record) []time.Duration {
-	if r.Outcome == harness.OK && r.FirstContent < 0 { // an answer of no tokens
+	if r.Outcome == harness.OK && r.TTFT() < 0 { // an answer of no tokens
 		return nil
 	}
 	return arrival(r, r.TTFT())
@@ -140,23 +140,21 @@ func ttfts(r *harness.Record) []time.Duration {
 func latencies(r *harness.Record) []time.Duration { return arrival(r, r.Latency()) }
 
 func arrival(r *harness.Record, d time.Duration) []time.Duration {
-	switch r.Outcome {
-	case harness.OK:
+	switch {
+	case r.Outcome == harness.OK && r.Slow:
+		return nil
+	case r.Outcome == harness.OK:
 		return []time.Duration{d}
-	case harness.Rejected, harness.Cancelled:
+	case r.Outcome == harness.Rejected || r.Outcome == harness.Cancelled:
 		return nil
 	}
 	return []time.Duration{never}
 }
 
-// gaps are the times between two deltas of a complete answer.
+// gaps are the times between two tokens of a complete answer.
 func gaps(r *harness.Record) []time.Duration {
-	if r.Outcome != harness.OK {
+	if r.Outcome != harness.OK || r.Slow {
 		return nil
 	}
-	var g []time.Duration
-	for i := 1; i < len(r.Chunks); i++ {
-		g = append(g, r.Chunks[i]-r.Chunks[i-1])
-	}
-	return g
+	return r.TokenGaps()
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -30,12 +31,59 @@ func duration(d time.Duration) string {
 	return three(d.Seconds()) + " s"
 }
 
-// quantile prints one percentile of a distribution, "–" when nothing was measured.
-func quantile(d harness.Dist, p time.Duration) string {
-	if d.N == 0 {
+// quantile prints one percentile of a distribution: "–" when nothing was measured, and how many values are wanted where
+// they are too few to bound it.
+func quantile(d harness.Dist, q float64) string {
+	switch {
+	case d.N == 0:
 		return "–"
+	case !harness.Supports(d.N, q):
+		return fmt.Sprintf("n<%d", wanted(q))
 	}
-	return duration(p)
+	return duration(at(d, q))
+}
+
+// at is one of the percentiles of harness.Quantiles.
+func at(d harness.Dist, q float64) time.Duration {
+	switch q {
+	case 0.50:
+		return d.P50
+	case 0.90:
+		return d.P90
+	case 0.95:
+		return d.P95
+	case 0.99:
+		return d.P99
+	case 0.999:
+		return d.P999
+	}
+	panic(fmt.Sprintf("report: a Dist has no %g quantile", q))
+}
+
+// wanted is the least number of values that bounds a quantile on both sides with 95 % confidence.
+func wanted(q float64) int {
+	return 1 + sort.Search(1<<20, func(n int) bool { return harness.Supports(n+1, q) })
+}
+
+// interval prints where a percentile lies with 95 % confidence, "" where the sample is too small to say.
+func interval(d harness.Dist, q float64) string {
+	ci, ok := d.Interval(q)
+	if !ok {
+		return ""
+	}
+	lo, hi := duration(ci.Lo), duration(ci.Hi)
+	if number, unit, ok := strings.Cut(lo, " "); ok && strings.HasSuffix(hi, " "+unit) {
+		lo = number
+	}
+	return lo + "–" + hi
+}
+
+// bounded prints a percentile with its interval.
+func bounded(d harness.Dist, q float64) string {
+	if ci := interval(d, q); ci != "" {
+		return quantile(d, q) + " (" + ci + ")"
+	}
+	return quantile(d, q)
 }
 
 // three prints f with three significant digits and no exponent.

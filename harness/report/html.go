@@ -8,6 +8,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"loadstone/harness"
 )
 
 //go:embed report.html.tmpl
@@ -27,6 +29,7 @@ var pageScript string
 
 var pageTemplates = template.Must(template.New("charts").Funcs(template.FuncMap{
 	"q":        quantile,
+	"ci":       interval,
 	"rate":     rate,
 	"percent":  percent,
 	"duration": duration,
@@ -76,7 +79,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Date: r.date("2 January 2006, 15:04 MST"), Subject: r.subject(),
 		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
-		P99Needs: p99Needs, Data: map[string]chartData{},
+		P99Needs: wanted(0.99), Data: map[string]chartData{},
 	}
 	if r.Comparison != nil {
 		p.Forest = newForest(r.Comparison)
@@ -182,6 +185,7 @@ type strip struct {
 	Y             float64
 	P50, P95, P99 float64 // pixels; NaN-free: Right where a percentile never arrived
 	Text          string
+	Has95, Has99  bool // the sample bounds it
 	Never         bool // p99 falls on a failed request
 }
 
@@ -217,8 +221,9 @@ func (r *Report) strips() stripChart {
 		}
 		c.Rows = append(c.Rows, strip{
 			Index: i, Scenario: r.Scenarios[i].Name(), Y: float64(46 + 34*len(c.Rows)), Never: s.E2E.P99 == never,
+			Has95: harness.Supports(s.E2E.N, 0.95), Has99: harness.Supports(s.E2E.N, 0.99) || s.E2E.P99 == never,
 			P50: px(x.at(s.E2E.P50)), P95: px(x.at(s.E2E.P95)), P99: px(x.at(s.E2E.P99)),
-			Text: fmt.Sprintf("%s: p50 %s, p95 %s, p99 %s", r.Scenarios[i].Name(), duration(s.E2E.P50), duration(s.E2E.P95), duration(s.E2E.P99)),
+			Text: fmt.Sprintf("%s: p50 %s, p95 %s, p99 %s", r.Scenarios[i].Name(), quantile(s.E2E, 0.50), quantile(s.E2E, 0.95), quantile(s.E2E, 0.99)),
 		})
 	}
 	c.Bottom = float64(46 + 34*len(c.Rows) - 12)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"loadstone/harness"
@@ -49,16 +50,26 @@ func (l latency) MarshalJSON() ([]byte, error) {
 type distJSON struct {
 	N    int     `json:"n"`
 	P50  latency `json:"p50_ns"`
+	P90  latency `json:"p90_ns"`
 	P95  latency `json:"p95_ns"`
 	P99  latency `json:"p99_ns"`
+	P999 latency `json:"p99.9_ns"`
 	Min  latency `json:"min_ns"`
 	Max  latency `json:"max_ns"`
 	Mean latency `json:"mean_ns"`
+
+	Intervals map[string][2]latency `json:"ci95_ns"` // by percentile; one that is missing is of a sample too small for it
 }
 
 func newDistJSON(d harness.Dist) distJSON {
 	of := func(t time.Duration) latency { return latency{t, d.N > 0} }
-	return distJSON{d.N, of(d.P50), of(d.P95), of(d.P99), of(d.Min), of(d.Max), of(d.Mean)}
+	j := distJSON{d.N, of(d.P50), of(d.P90), of(d.P95), of(d.P99), of(d.P999), of(d.Min), of(d.Max), of(d.Mean), map[string][2]latency{}}
+	for _, q := range harness.Quantiles {
+		if ci, ok := d.Interval(q); ok {
+			j.Intervals["p"+strconv.FormatFloat(100*q, 'g', 4, 64)] = [2]latency{of(ci.Lo), of(ci.Hi)}
+		}
+	}
+	return j
 }
 
 // summaryJSON is a summary in a file of results. Only what cannot be made again from the records is read back.
@@ -86,7 +97,10 @@ var dists = []struct {
 	of          func(*harness.Summary) harness.Dist
 }{
 	{"ttft", "due to first token", func(s *harness.Summary) harness.Dist { return s.TTFT }},
+	{"content", "due to first token after reasoning", func(s *harness.Summary) harness.Dist { return s.Content }},
 	{"itl", "between two tokens", func(s *harness.Summary) harness.Dist { return s.ITL }},
+	{"gap", "between two chunks", func(s *harness.Summary) harness.Dist { return s.Gap }},
+	{"tpot", "a token after the first, mean of an answer", func(s *harness.Summary) harness.Dist { return s.TPOT }},
 	{"e2e", "due to end", func(s *harness.Summary) harness.Dist { return s.E2E }},
 	{"lag", "due to sent", func(s *harness.Summary) harness.Dist { return s.Lag }},
 	{"server", "the server's own total", func(s *harness.Summary) harness.Dist { return s.Server }},

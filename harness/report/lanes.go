@@ -243,9 +243,9 @@ func pieces(r *harness.Record) []piece {
 	if r.Outcome != harness.OK {
 		return []piece{{partLost, r.Due, r.End}}
 	}
-	first := r.FirstContent
-	if first < 0 {
-		first = r.End
+	first := r.End
+	if r.TTFT() >= 0 {
+		first = r.Due + r.TTFT()
 	}
 	prefill, queue := first, first
 	if r.Server.Prefill > 0 {

@@ -57,14 +57,14 @@ func TestProgressOnARealTerminal(t *testing.T) {
 		}
 		s.Write(text[:n])
 	}
-	p.Show(at(2*time.Second, 5, 100, 0))
+	p.Show(after(2*time.Second, 5, 100, 0))
 	read()
 	if line := string(s.rows[0]); !strings.HasPrefix(line, "━━━━━──") || !strings.Contains(line, "51.0 req/s  10 in flight  0 errors") {
 		t.Errorf("drawn is %q", line)
 	}
 	resize(t, tty, 50)
 	s.resize(50)
-	p.Show(at(3*time.Second, 6, 120, 0))
+	p.Show(after(3*time.Second, 6, 120, 0))
 	read()
 	if line := string(s.rows[0]); len(s.rows) != 1 || len(line) >= 50 || !strings.Contains(line, "6/20") {
 		t.Errorf("after it was made narrower: %q", s.rows)

@@ -11,8 +11,8 @@ import (
 	"loadstone/harness"
 )
 
-// at is a measurement of two rounds of ten repetitions each, after so long.
-func at(elapsed time.Duration, done, requests, failed int) harness.Progress {
+// after is a measurement of two rounds of ten repetitions each, after so long.
+func after(elapsed time.Duration, done, requests, failed int) harness.Progress {
 	p := harness.Progress{Scenario: "concurrent-10", Run: min(done/10, 1), Done: done, Total: 20, InFlight: 10, Elapsed: elapsed,
 		Outcomes: map[harness.Outcome]int{harness.OK: requests, harness.Truncated: failed, harness.Rejected: 2},
 		Recent:   harness.Dist{N: requests, P50: 12 * time.Millisecond, P99: 340 * time.Millisecond}}
@@ -32,9 +32,9 @@ func TestProgressOfALog(t *testing.T) {
 		if i >= 360 {
 			done = 10 + (i-360)/4
 		}
-		p.Show(at(elapsed, done, 10*i, 1))
+		p.Show(after(elapsed, done, 10*i, 1))
 	}
-	p.Show(at(100*time.Second, 20, 4000, 1))
+	p.Show(after(100*time.Second, 20, 4000, 1))
 	p.Close()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	if len(lines) != 10 {
@@ -57,7 +57,7 @@ func TestProgressRate(t *testing.T) {
 		if i >= 500 { // from 10 s on four times as fast
 			requests += 3
 		}
-		p.Show(at(time.Duration(i)*20*time.Millisecond, 1, requests, 0))
+		p.Show(after(time.Duration(i)*20*time.Millisecond, 1, requests, 0))
 	}
 	if got, ok := p.rate(); !ok || got < 199 || got > 201 {
 		t.Errorf("%g requests a second, want 200", got)
@@ -143,7 +143,7 @@ func TestProgressOnATerminal(t *testing.T) {
 			s.resize(width)
 		}
 		elapsed += time.Second
-		p.Show(at(elapsed, i+1, 100*i, 0))
+		p.Show(after(elapsed, i+1, 100*i, 0))
 		used := 0
 		for _, row := range s.rows[1:] {
 			if len(row) > 0 {
@@ -159,7 +159,7 @@ func TestProgressOnATerminal(t *testing.T) {
 		t.Errorf("what stays is %q", last)
 	}
 	drawn := p.cells
-	p.Show(at(elapsed+redrawEvery/2, 10, 5000, 0)) // too soon to be drawn
+	p.Show(after(elapsed+redrawEvery/2, 10, 5000, 0)) // too soon to be drawn
 	if strings.Contains(s.String(), "5000") || p.cells != drawn {
 		t.Error("the line is redrawn more often than ten times a second")
 	}

@@ -33,7 +33,6 @@ type SweepPoint struct {
 	ReqPerS float64
 	TokPerS float64
 	E2E     harness.Dist
-	sorted  []time.Duration // of E2E
 	text    string
 }
 
@@ -72,12 +71,8 @@ func (r *Report) sweeps() []Sweep {
 func newSweepPoint(s *Scenario, level float64) SweepPoint {
 	p := SweepPoint{Level: level, ReqPerS: s.Pooled.RequestsPerSec, TokPerS: s.Pooled.TokensPerSec, E2E: s.Pooled.E2E}
 	p.Offered = offered(s.Records)
-	for i := range s.Records {
-		p.sorted = append(p.sorted, latencies(&s.Records[i])...)
-	}
-	slices.Sort(p.sorted)
 	p.text = fmt.Sprintf("%s\n%s req/s, %s tok/s\np50 %s, p95 %s, p99 %s", s.Name(), rate(p.ReqPerS), rate(p.TokPerS),
-		quantile(p.E2E, p.E2E.P50), quantile(p.E2E, p.E2E.P95), quantile(p.E2E, p.E2E.P99))
+		quantile(p.E2E, 0.50), quantile(p.E2E, 0.95), quantile(p.E2E, 0.99))
 	return p
 }
 
@@ -146,7 +141,7 @@ func (w *Sweep) Text() string {
 	}
 	k := w.Points[w.Knee]
 	return fmt.Sprintf("The knee is at %s: %s req/s answered, p95 %s; at %s it is %s req/s and %s.", w.level(k.Level), rate(k.ReqPerS),
-		quantile(k.E2E, k.E2E.P95), w.level(last.Level), rate(last.ReqPerS), quantile(last.E2E, last.E2E.P95))
+		quantile(k.E2E, 0.95), w.level(last.Level), rate(last.ReqPerS), quantile(last.E2E, 0.95))
 }
 
 // sweepChart draws a sweep twice over the same axis of levels: throughput, and latency.
@@ -207,7 +202,7 @@ func newSweepChart(w Sweep) sweepChart {
 	lastX := math.Inf(-1)
 	for i, p := range w.Points {
 		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Knee: i == w.Knee, Text: p.text}
-		if v, ok := newInterval(p.sorted, 0.95, y); ok {
+		if v, ok := newInterval(p.E2E, 0.95, y); ok {
 			m.Lo, m.Hi, m.Interval = v.Lo, v.Hi, true
 		}
 		if m.Knee {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aclements/go-moremath/stats"
+	"loadstone/harness"
 )
 
 // A tailChart shows the time that each percentile of a scenario's requests took, on an axis on which every nine is as wide
@@ -20,21 +20,18 @@ type tailChart struct {
 	Nines         float64 // the percentile axis ends at 1 - 10^-Nines
 	X, Y          []tick
 	Curves        []curve
-	Intervals     []interval
+	Intervals     []bounds
 }
 
-// An interval is where 95 of 100 repetitions of the measurement would find a percentile (order statistics). It takes the
+// bounds are where 95 of 100 repetitions of the measurement would find a percentile. They take the
 // requests for independent, which those that share a batch are not quite: read it as the least that is uncertain.
-type interval struct {
+type bounds struct {
 	Index      int
 	X, Lo, Hi  float64
 	Text       string
 	OpenAbove  bool // more than the largest value measured
 	Percentile string
 }
-
-// confidence of the intervals of percentiles.
-const confidence = 0.95
 
 func (r *Report) tail(samples [][]time.Duration, lo, hi time.Duration) *tailChart {
 	c := &tailChart{Width: 560, Height: 348, Left: 62, Right: 540, Top: 14, Bottom: 306, Nines: 1}
@@ -56,11 +53,12 @@ func (r *Report) tail(samples [][]time.Duration, lo, hi time.Duration) *tailChar
 			continue
 		}
 		c.Curves = append(c.Curves, curve{r.Scenarios[i].Name(), i, tailPath(s, x, y)})
+		d := harness.Describe(s) // sorted already
 		for _, q := range []struct {
 			p    float64
 			name string
 		}{{0.5, "p50"}, {0.95, "p95"}, {0.99, "p99"}} {
-			if v, ok := newInterval(s, q.p, y); ok {
+			if v, ok := newInterval(d, q.p, y); ok {
 				v.Index, v.Percentile = i, q.name
 				v.X = px(x(q.p) + 2.5*float64(i-len(samples)/2)) // beside each other
 				v.Text = r.Scenarios[i].Name() + ", " + q.name + ": " + v.Text
@@ -71,18 +69,14 @@ func (r *Report) tail(samples [][]time.Duration, lo, hi time.Duration) *tailChar
 	return c
 }
 
-// newInterval is the interval of the q-quantile of a sorted sample; ok is false where the sample is too small for one.
-func newInterval(sorted []time.Duration, q float64, y logAxis) (v interval, ok bool) {
-	ci := stats.QuantileCI(len(sorted), q, confidence)
-	if ci.LoOrder < 1 || ci.HiOrder > len(sorted) {
+// newInterval is the interval of a percentile of a sorted sample; ok is false where the sample is too small for one.
+func newInterval(d harness.Dist, q float64, y logAxis) (v bounds, ok bool) {
+	ci, ok := d.Interval(q)
+	if !ok || ci.Lo == never {
 		return v, false
 	}
-	lo, hi := sorted[ci.LoOrder-1], sorted[ci.HiOrder-1]
-	if lo == never {
-		return v, false
-	}
-	v.Lo, v.Hi, v.OpenAbove = px(y.at(lo)), px(y.at(hi)), hi == never
-	v.Text = "95 % interval " + duration(lo) + " to " + duration(hi)
+	v.Lo, v.Hi, v.OpenAbove = px(y.at(ci.Lo)), px(y.at(ci.Hi)), ci.Hi == never
+	v.Text = "95 % interval " + interval(d, q)
 	return v, true
 }
 

@@ -25,6 +25,8 @@ type Verdict struct {
 	Met      bool   `json:"met"`
 	Judged   bool   `json:"judged"` // false when nothing was measured that could be judged; then Met is false as well
 
+	Few bool `json:"too_few,omitempty"` // not judged because too few requests were measured to bound the percentile
+
 	// Fraction is the figure as a fraction of its limit, for drawing. 1 is the limit itself.
 	Fraction float64 `json:"fraction"`
 }
@@ -32,6 +34,8 @@ type Verdict struct {
 // Word says the verdict in one word.
 func (v Verdict) Word() string {
 	switch {
+	case v.Few:
+		return "too few requests"
 	case !v.Judged:
 		return "not measured"
 	case v.Met:
@@ -51,9 +55,9 @@ func (r *Report) Judge() []Verdict {
 // latencies are the verdicts on the three latency targets, whatever else the report is held to.
 func (r *Report) latencies() []Verdict {
 	return []Verdict{
-		r.judgeLatency("p50", TargetP50, func(d harness.Dist) time.Duration { return d.P50 }),
-		r.judgeLatency("p95", TargetP95, func(d harness.Dist) time.Duration { return d.P95 }),
-		r.judgeLatency("p99", TargetP99, func(d harness.Dist) time.Duration { return d.P99 }),
+		r.judgeLatency("p50", TargetP50, 0.50),
+		r.judgeLatency("p95", TargetP95, 0.95),
+		r.judgeLatency("p99", TargetP99, 0.99),
 	}
 }
 
@@ -68,18 +72,29 @@ func (r *Report) Missed() []Verdict {
 	return missed
 }
 
-func (r *Report) judgeLatency(name string, limit time.Duration, of func(harness.Dist) time.Duration) Verdict {
+// judgeLatency judges a percentile where the sample supports it. Where it does not, a figure within the limit proves
+// nothing, but one beyond it is missed all the same.
+func (r *Report) judgeLatency(name string, limit time.Duration, q float64) Verdict {
 	v := Verdict{Name: name, Limit: fmt.Sprintf("< %d ms", limit.Milliseconds()), Figure: "–"}
 	worst := time.Duration(-1)
 	for i := range r.Scenarios {
 		s, name := &r.Scenarios[i].Pooled, r.Scenarios[i].Name()
-		if d := of(s.E2E); s.E2E.N > 0 && d > worst {
+		d := at(s.E2E, q)
+		switch {
+		case s.E2E.N == 0:
+		case d < limit && !harness.Supports(s.E2E.N, q):
+			v.Few = true
+		case d > worst:
 			worst, v.Scenario = d, name
 		}
 	}
 	if worst < 0 {
+		if v.Few {
+			v.Figure = fmt.Sprintf("n<%d", wanted(q))
+		}
 		return v
 	}
+	v.Few = false
 	v.Judged, v.Met, v.Figure = true, worst < limit, duration(worst)
 	v.Fraction = float64(worst) / float64(limit)
 	return v

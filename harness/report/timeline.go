@@ -220,7 +220,7 @@ func (t *timeline) drawRequests(recs []placed, x func(time.Duration) float64) {
 		if r.Outcome == harness.OK {
 			d.End = px(y.at(r.Latency()))
 			writeDot(&ends, d.X, d.End)
-			if r.FirstContent >= 0 {
+			if r.TTFT() >= 0 {
 				d.First = px(y.at(r.TTFT()))
 				writeDot(&first, d.X, d.First)
 			}

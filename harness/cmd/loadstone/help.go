@@ -87,7 +87,8 @@ target is missed.
   bench.txt      Go benchmark format. Compare two: loadstone compare before/bench.txt after/bench.txt
   results.json   what the tables show, for programs: the machine, the server, the load, the verdicts on the targets, and for
                  each scenario the figures of all runs (all) and of each (by_run). Times end in _ns; one that was not measured
-                 is null, one that falls on a request without an answer is "never"
+                 is null, one that falls on a request without an answer is "never"; ci95_ns has the 95 % interval of
+                 each percentile that the sample is large enough to bound, and only those should be relied on
   summary.csv    the same figures for a spreadsheet: a row for each scenario, run ("all": together) and metric, in ms
   requests.csv   a row for each measured request: its times in ms, tokens, outcome
   records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
