@@ -199,7 +199,7 @@ func TestAsk(t *testing.T) {
 func TestLogs(t *testing.T) {
 	log := "REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.00ms\nnoise\nREQUEST: GET /metrics STATUS: 200 LATENCY: 0.10ms\n"
 	code, stdout, stderr := loadstone(t, log, "logs", "-")
-	if code != exitOK || !strings.Contains(stdout, "POST /v1/chat/completions     200       1  12.0 ms") {
+	if code != exitOK || !strings.Contains(stdout, "POST /v1/chat/completions     200       1  n<6  n<76  n<441  12.0 ms") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
 	}
 	record := `{"outcome":"ok","sent_ns":0,"end_ns":%d,"server":{"total_ns":12000000,"queue_ns":-1,"prefill_ns":-1,"decode_ns":-1}}` + "\n"
