@@ -40,6 +40,20 @@ func (d Dist) Interval(q float64) (Interval, bool) {
 	return d.CI[i], true
 }
 
+// highest is the highest percentile up to p99 that the sample supports, and its name; 0 where it supports none.
+func (d Dist) highest() (time.Duration, string) {
+	for _, p := range []struct {
+		q    float64
+		v    time.Duration
+		name string
+	}{{0.99, d.P99, "p99"}, {0.95, d.P95, "p95"}, {0.90, d.P90, "p90"}, {0.50, d.P50, "p50"}} {
+		if Supports(d.N, p.q) {
+			return p.v, p.name
+		}
+	}
+	return 0, ""
+}
+
 // Supports tells whether n values bound a quantile on both sides with 95 % confidence. Where they do not, a figure for it
 // should not be shown.
 func Supports(n int, q float64) bool {

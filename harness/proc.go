@@ -184,3 +184,12 @@ func (p *Process) ExitStatus() string {
 	}
 	return strconv.Itoa(p.cmd.ProcessState.ExitCode())
 }
+
+// OwnCPU is the processor time, user and system, that this process has used.
+func OwnCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

@@ -145,7 +145,8 @@ func TestDecide(t *testing.T) {
 		{"few runs", server{seed: 2, runs: 4}, gate.Options{}, false, "too few runs"},
 		{"few runs for so many cells", server{seed: 2, runs: 6}, gate.Options{Alpha: 0.001}, false, "too few runs"},
 		{"another model", server{seed: 2, model: "smollm2"}, gate.Options{}, true, "model is tiny in base and smollm2 in head"},
-		{"the client is slow", server{seed: 2, lag: 50 * time.Millisecond}, gate.Options{Units: []string{"p50-*"}}, true, "the load generator itself became slower"},
+		{"the client is slow", server{seed: 2, lag: 3500 * time.Microsecond}, gate.Options{Units: []string{"p50-*"}}, true, "the load generator itself became slower"},
+		{"the client explains it all", server{seed: 2, lag: 50 * time.Millisecond}, gate.Options{Units: []string{"p50-*"}}, true, "client is not given in base and invalid in head"},
 	} {
 		c.options.Base, c.options.Head = base, measure(t, c.head)
 		_, err := decide(t, c.options)

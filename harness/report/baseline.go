@@ -68,6 +68,8 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"StartUp":    r.startUp(),
 		"Used":       r.used(),
 		"P99Needs":   wanted(0.99),
+		"ErrorBar":   r.errorBar(),
+		"Doubts":     r.Doubts(),
 	})
 }
 

@@ -145,12 +145,22 @@ func (r *Report) config() []benchfmt.Config {
 		{"quant", r.System.Quant},
 		{"threads", positive(r.System.Threads)},
 		{"load", cmp.Or(r.Load.Shape, fmt.Sprintf("closed, %d repetitions a run", r.Load.Reps))},
+		{"client", r.invalid()},
 	} {
 		if v := oneLine(kv[1]); v != "" { // an empty value would delete the key
 			config = append(config, benchfmt.Config{Key: kv[0], Value: []byte(v), File: true})
 		}
 	}
 	return config
+}
+
+// invalid marks a measurement that the client itself could explain. As a key it keeps such a one from being compared with any
+// that is sound; where there is no doubt there is no key.
+func (r *Report) invalid() string {
+	if len(r.Doubts()) > 0 {
+		return "invalid"
+	}
+	return ""
 }
 
 func positive(n int) string {

@@ -48,6 +48,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	}
 	b.WriteString("\n")
 	r.writeVerdicts(&b, style)
+	r.writeClient(&b, style)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -22,6 +22,7 @@ type Report struct {
 	StartUp   time.Duration `json:"start_up_ns"` // from starting the subject to its being ready, model loading included; 0 when it was already up
 	Scenarios []Scenario    `json:"scenarios"`   // in the order they are shown
 	Stopped   string        `json:"stopped"`     // why the measurement ended early; "" when it is complete
+	Client    Client        `json:"client"`
 
 	// Limits are the verdicts on what a scenario file expects. nil: the four targets of a baseline are judged.
 	Limits []Verdict `json:"limits,omitempty"`

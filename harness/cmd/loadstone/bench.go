@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ const benchExamples = `  loadstone bench                                      th
   loadstone bench -- -max-batch 4                      another setting of the server
   benchstat before/bench.txt after/bench.txt
 
-Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is missed,
+Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is missed or the run invalid,
 4 the server cannot be reached or started, 130 interrupted. Whatever was measured is written in any case.
 `
 
@@ -76,7 +77,12 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %d scenarios, %d runs of %d repetitions\n", r.System.Model, s.system.URL, len(o.scenarios), r.Load.Runs, r.Load.Reps)
 	}
+	if r.Client.Floors, err = o.calibrate(ctx); err != nil {
+		return results.giveUp(s.explain(ctx, err))
+	}
+	began, used := time.Now(), harness.OwnCPU()
 	runs, failure := o.measure(ctx, e, s)
+	r.Client.Busy = (harness.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
 	r.Scenarios = collect(o, runs)
 	if failure != nil {
@@ -95,10 +101,23 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if failure == nil {
 		failure = violated(runs)
 	}
+	if doubts := r.Doubts(); failure == nil && o.strict && len(doubts) > 0 {
+		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
+	}
 	if failure == nil && o.strict && len(r.Missed()) > 0 {
 		return &exitError{exitMissed, fmt.Errorf("%d of %d targets not met", len(r.Missed()), len(r.Judge()))}
 	}
 	return failure
+}
+
+// calibrate measures the client alone, at the scenarios' numbers of streams.
+func (o *benchOptions) calibrate(ctx context.Context) ([]harness.Floor, error) {
+	var levels []int
+	for _, s := range o.scenarios {
+		levels = append(levels, s.Agents)
+	}
+	slices.Sort(levels)
+	return calibrate(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
 }
 
 // violated is the error of a measurement whose records cannot be true, or tell of a leak.
@@ -132,7 +151,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
 	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
-	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed")
+	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
 	if err := f.parse(args); err != nil {

@@ -38,6 +38,7 @@ func commands() []command {
 		{"report", "[flags] FOLDER", "make the report of a measurement again, also beside an earlier one", reportCommand},
 		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
 		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
+		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
 		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},
 		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME", "the models on this machine", model},
 		{"help", "[TOPIC]", "more about a command or a topic", help},

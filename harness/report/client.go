@@ -1,0 +1,63 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+)
+
+// Client is what the load generator knows of itself.
+type Client struct {
+	Floors []harness.Floor `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
+	Busy   float64         `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
+}
+
+// floor is that of the fewest streams that are no fewer than a load's, or of the most; false where none was measured.
+func (c *Client) floor(streams int) (best harness.Floor, ok bool) {
+	for _, f := range c.Floors {
+		if !ok || best.Streams < streams && f.Streams > best.Streams || f.Streams >= streams && f.Streams < best.Streams {
+			best, ok = f, true
+		}
+	}
+	return best, ok
+}
+
+// Doubts are the reasons for which the measurement is invalid, by scenario: what it shows may be the client's own doing.
+func (r *Report) Doubts() []string {
+	var all []string
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i]
+		floor, _ := r.Client.floor(s.Agents)
+		for _, why := range harness.Doubts(s.Pooled, floor, r.Client.Busy) {
+			all = append(all, s.Name()+": "+why)
+		}
+	}
+	return all
+}
+
+// errorBar says how far the client itself can be off, "" when that was not found out.
+func (r *Report) errorBar() string {
+	if len(r.Client.Floors) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, f := range r.Client.Floors {
+		parts = append(parts, fmt.Sprintf("%s at %s", duration(f.TTFT.Round(time.Microsecond)), plural(f.Streams, "stream")))
+	}
+	text := "the first token of a server that computes nothing takes " + list(parts)
+	if r.Client.Busy > 0 {
+		text += fmt.Sprintf("; during the load the client took %s of the processors", percent(r.Client.Busy))
+	}
+	return text
+}
+
+func (r *Report) writeClient(b *strings.Builder, style func(code, s string) string) {
+	for _, why := range r.Doubts() {
+		b.WriteString(style("31;1", "invalid") + " " + why + "\n")
+	}
+	if text := r.errorBar(); text != "" {
+		b.WriteString(style("2", "client  "+text) + "\n")
+	}
+}
