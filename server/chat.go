@@ -94,7 +94,11 @@ func (s *Server) submit(w *response, r *http.Request, b *backend, a *ask) (*gene
 	stream, err := b.submit(ctx, q, a)
 	if err != nil {
 		cancel()
-		return nil, err
+		e := classify(err)
+		if e.code == "context_length_exceeded" {
+			e.param = a.param
+		}
+		return nil, e
 	}
 	return &generation{
 		client:  r.Context(),

@@ -62,7 +62,7 @@ func classify(err error) *apiError {
 	case errors.As(err, &api):
 		return api
 	case errors.As(err, &length):
-		return &apiError{status: 400, kind: "invalid_request_error", code: "context_length_exceeded", param: "messages", message: err.Error()}
+		return &apiError{status: 400, kind: "invalid_request_error", code: "context_length_exceeded", message: err.Error()}
 	case errors.As(err, &pool) && pool.Need > pool.Total:
 		return &apiError{status: 400, kind: "invalid_request_error", code: "pool_too_small", param: "max_tokens", message: err.Error()}
 	case errors.As(err, &pool):

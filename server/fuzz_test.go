@@ -55,7 +55,48 @@ func FuzzAnswer(f *testing.F) {
 		if got := streamed(t, s, say("go", append(more, `"stream":true`)...)); got != want {
 			t.Errorf("stream %q, want %q", got, want)
 		}
+		body := messagesBody("go", `"stream":true`, `"stop_sequences":`+string(list))
+		if got := messaged(t, s, strings.Replace(body, `"max_tokens":300`, `"max_tokens":1000`, 1)); got != want {
+			t.Errorf("Anthropic's stream %q, want %q", got, want)
+		}
 	})
+}
+
+// messaged returns the text of a stream of Anthropic's after checking the order of its events: the message begins, a block
+// begins, gets its text and ends, and the message ends.
+func messaged(t *testing.T, s *Server, body string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/messages", strings.NewReader(body)))
+	if w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
+		t.Fatalf("status %d, %q", w.Code, w.Body)
+	}
+	var text strings.Builder
+	var order []string
+	for _, frame := range strings.SplitAfter(w.Body.String(), "\n\n") {
+		if frame == "" {
+			continue
+		}
+		var e struct {
+			Type  string
+			Index int
+			Delta struct{ Type, Text string }
+		}
+		name, data, ok := strings.Cut(frame, "\ndata: ")
+		if err := json.Unmarshal([]byte(data), &e); err != nil || !ok || name != "event: "+e.Type || e.Index != 0 {
+			t.Fatalf("frame %q: %v", frame, err)
+		}
+		if e.Type != "content_block_delta" {
+			order = append(order, e.Type)
+		} else if e.Delta.Type != "text_delta" || e.Delta.Text == "" || len(order) != 2 {
+			t.Fatalf("frame %q after %v", frame, order)
+		}
+		text.WriteString(e.Delta.Text)
+	}
+	if got := strings.Join(order, " "); got != "message_start content_block_start content_block_stop message_delta message_stop" {
+		t.Fatalf("events %s", got)
+	}
+	return text.String()
 }
 
 func whole(t *testing.T, s *Server, body string) string {

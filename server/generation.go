@@ -26,6 +26,7 @@ type generation struct {
 
 	came time.Time // when the request did
 	last time.Time // when the last token did
+	ttft time.Duration
 
 	start   engine.Start  // known with the first token
 	result  engine.Result // known after finish
@@ -93,7 +94,8 @@ func (g *generation) observe(t engine.Token) {
 	now := time.Now()
 	if t.Start != nil {
 		g.start = *t.Start
-		g.metrics.ttft.observe(now.Sub(g.came))
+		g.ttft = now.Sub(g.came)
+		g.metrics.ttft.observe(g.ttft)
 		g.metrics.queue.observe(t.Queue)
 	} else {
 		g.metrics.interToken.observe(now.Sub(g.last))
@@ -223,6 +225,18 @@ func (g *generation) usage() usage {
 		TotalTokens:      prompt + output,
 		Details:          newPromptDetails(g.start),
 	}
+}
+
+// served is what the status page tells of an answer that ended now.
+func (g *generation) served(now time.Time, total time.Duration) served {
+	v := served{at: now, queue: g.start.Queue, ttft: g.ttft, total: total, tier: g.start.Tier}
+	if g.ttft == 0 { // an answer without a token
+		v.ttft = total
+	}
+	if n := len(g.ids); n > 1 {
+		v.token = (g.last.Sub(g.came) - g.ttft) / time.Duration(n-1)
+	}
+	return v
 }
 
 // given are the log-probabilities of the tokens whose text was given: none of a stop string or of a call.

@@ -32,6 +32,15 @@ func (s *Server) startup(w *response, r *http.Request) error {
 
 // ready: new work is welcome.
 func (s *Server) ready(w *response, r *http.Request) error {
+	h := s.readiness()
+	if h.Reason != "" {
+		return writeJSON(w, http.StatusServiceUnavailable, h)
+	}
+	return writeJSON(w, http.StatusOK, h)
+}
+
+// readiness is the state of the server, with a reason where it takes no work.
+func (s *Server) readiness() health {
 	h := health{Status: "not_ready"}
 	b := s.backend.Load()
 	if b != nil {
@@ -46,9 +55,8 @@ func (s *Server) ready(w *response, r *http.Request) error {
 		h.Reason = "pool_near_exhaustion"
 	default:
 		h.Status = "ready"
-		return writeJSON(w, http.StatusOK, h)
 	}
-	return writeJSON(w, http.StatusServiceUnavailable, h)
+	return h
 }
 
 // drainState says how far a drain has come: it is over when nothing runs and nothing waits.

@@ -66,6 +66,9 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			w.Header().Set(trailerTotal, milliseconds(elapsed)) // goes out only where the handler announced it
 			status := cmp.Or(x.outcome, x.status, http.StatusOK)
 			s.metrics.request(route(r), status, elapsed)
+			if g := x.generation; g != nil && status == http.StatusOK {
+				s.recent.add(g.served(x.start.Add(elapsed), elapsed))
+			}
 			// The path as it was sent, still escaped: a decoded one could hold a line break.
 			if s.cfg.QuietProbes && status == http.StatusOK && isProbe(r.URL.Path) {
 				return
@@ -78,8 +81,10 @@ func (s *Server) latency(next http.Handler) http.Handler {
 	})
 }
 
-// isProbe holds for what machines ask all the time.
-func isProbe(path string) bool { return path == "/metrics" || strings.HasPrefix(path, "/health/") }
+// isProbe holds for what machines, and the status page, ask all the time.
+func isProbe(path string) bool {
+	return path == "/metrics" || path == "/admin/status" || strings.HasPrefix(path, "/health/")
+}
 
 // route is the pattern that answered, without its method.
 func route(r *http.Request) string {

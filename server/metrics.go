@@ -64,6 +64,17 @@ func (m *metrics) reject(code string) {
 	}
 }
 
+// refused are the refusals so far, by reason.
+func (m *metrics) refused() map[string]uint64 {
+	n := make(map[string]uint64)
+	for reason, count := range m.rejects {
+		if v := count.Load(); v > 0 {
+			n[reason] = v
+		}
+	}
+	return n
+}
+
 func (s *Server) serveMetrics(w *response, r *http.Request) error {
 	b := s.metrics.append(nil)
 	if backend := s.backend.Load(); backend != nil {

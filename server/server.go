@@ -44,7 +44,7 @@ type Config struct {
 	Rate        int          // requests a minute that are taken, with a minute's worth at once. 0: any number
 	AgentRate   int          // the same for each agent
 	AccessLog   *slog.Logger // one record a request; never a prompt, an answer or a key. nil: none
-	QuietProbes bool         // no log lines for scrapes and health checks that went well
+	QuietProbes bool         // no log lines for scrapes, health checks and the status page that went well
 	Log         *slog.Logger // what went wrong inside. nil: slog.Default()
 }
 
@@ -60,6 +60,8 @@ type Server struct {
 	limits   *limits
 	backend  atomic.Pointer[backend] // nil while loading
 	draining atomic.Bool
+	recent   recent
+	roster   roster
 }
 
 type backend struct {
@@ -146,6 +148,8 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"GET", "/health/ready", s.ready},
 		{"GET", "/health/startup", s.startup},
 		{"GET", "/admin/drain", s.drainState},
+		{"GET", "/admin/status", s.status},
+		{"GET", "/{$}", s.page},
 		{"GET", "/metrics", s.serveMetrics},
 	}
 	mux := http.NewServeMux()

@@ -202,6 +202,7 @@ func TestWireStates(t *testing.T) {
 		}
 		ask(2020)
 		tiers("the pool is nearly full and the engine is stuck in a step")
+		tr.exchange(t, l, "the same", get("/admin/status"))
 		tr.exchange(t, l, "the pool is nearly full", post(say("hi")))
 
 		drained := make(chan error, 1)

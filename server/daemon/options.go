@@ -62,7 +62,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.DurationVar(&o.engine.TTL, "agents-ttl", 0, "after how long an unused memory is deleted; 0 is never")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
 	f.StringVar(&o.accessFormat, "access-format", "line", "`form` of the access log: line, as 'loadstone logs' reads it; text or json, with agents and token counts, never a prompt")
-	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes and health checks that went well")
+	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes, health checks and looks of the status page that went well")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
 	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
 	f.IntVar(&o.rate, "rate", 0, "requests a minute that are taken; beyond it they get 429; 0 is any number")
