@@ -66,7 +66,7 @@ func (r *Report) distribution(id, title string, targets bool, times func(*harnes
 
 // ecdf draws the sorted samples of the scenarios, whose finite values are lo..hi.
 func (r *Report) ecdf(samples [][]time.Duration, lo, hi time.Duration, targets bool) *ecdfChart {
-	c := &ecdfChart{Width: 560, Height: 348, Left: 48, Right: 546, Top: 14, Bottom: 306}
+	c := &ecdfChart{Width: 560, Height: 348, Left: 48, Right: 536, Top: 14, Bottom: 306}
 	if targets && hi > TargetP50/3 { // a target far beyond the data would only squeeze it
 		hi = max(hi, TargetP50)
 	}

@@ -56,6 +56,8 @@ type page struct {
 	Used           string
 	Targets        []targetCard
 	Met            int
+	Own            bool // the targets are limits of the load's own
+	RunsText       string
 	Strips         stripChart
 	Distributions  []*distribution
 	Timelines      []*timeline
@@ -79,7 +81,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Date: r.date("2 January 2006, 15:04 MST"), Subject: r.subject(),
 		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
-		P99Needs: wanted(0.99), Data: map[string]chartData{},
+		P99Needs: wanted(0.99), Own: r.Limits != nil, RunsText: r.runsText(), Data: map[string]chartData{},
 	}
 	if r.Comparison != nil {
 		p.Forest = newForest(r.Comparison)
@@ -91,7 +93,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		}
 	}
 	for _, c := range []*distribution{
-		r.distribution("e2e", "End to end", true, latencies),
+		r.distribution("e2e", "End to end", r.Limits == nil, latencies),
 		r.distribution("ttft", "First token", false, ttfts),
 		r.distribution("itl", "Between tokens", false, gaps),
 	} {
@@ -127,6 +129,13 @@ func (r *Report) date(layout string) string {
 		return ""
 	}
 	return r.Start.Format(layout)
+}
+
+func (r *Report) runsText() string {
+	if r.Load.Reps <= 1 {
+		return plural(r.Load.Runs, "run")
+	}
+	return plural(r.Load.Runs, "run") + " of " + plural(r.Load.Reps, "repetition")
 }
 
 // colours is how many series the style tells apart; more begin again.
@@ -194,7 +203,10 @@ func (r *Report) strips() stripChart {
 	for i := range r.Scenarios {
 		c.Left = max(c.Left, min(300, 7.6*float64(len(r.Scenarios[i].Name()))))
 	}
-	lo, hi := TargetP50, TargetP99
+	lo, hi := never, time.Duration(0)
+	if r.Limits == nil {
+		lo, hi = TargetP50, TargetP99
+	}
 	for i := range r.Scenarios {
 		d := r.Scenarios[i].Pooled.E2E
 		if d.N == 0 {
@@ -206,13 +218,18 @@ func (r *Report) strips() stripChart {
 			}
 		}
 	}
-	x := newLogAxis(lo*9/10, hi, c.Left, c.Right)
+	if hi == 0 {
+		lo, hi = time.Millisecond, time.Second // nothing was answered
+	}
+	x := newLogAxis(lo/10*9, hi, c.Left, c.Right)
 	c.X = x.ticks()
 	for _, t := range []struct {
 		name  string
 		limit time.Duration
 	}{{"p50", TargetP50}, {"p95", TargetP95}, {"p99", TargetP99}} {
-		c.Targets = append(c.Targets, tick{px(x.at(t.limit)), t.name})
+		if r.Limits == nil {
+			c.Targets = append(c.Targets, tick{px(x.at(t.limit)), t.name})
+		}
 	}
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i].Pooled

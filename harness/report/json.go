@@ -213,6 +213,9 @@ func Read(results io.Reader, records []harness.Record, samples []harness.Sample)
 	}
 	for i := range r.Scenarios {
 		r.Scenarios[i].summarize()
+		if results == nil {
+			r.Scenarios[i].Agents = mostAgents(r.Scenarios[i].Records)
+		}
 	}
 	if len(r.Scenarios) == 0 {
 		return nil, fmt.Errorf("no measured request among %s", plural(len(records), "record"))
@@ -250,9 +253,6 @@ func (s *Scenario) summarize() {
 		s.Runs = append(s.Runs, harness.Summarize(s.Pooled.Scenario, byRun[run], elapsed, peak))
 	}
 	s.Pooled = harness.Summarize(s.Pooled.Scenario, s.Records, cmp.Or(s.Pooled.Elapsed, all), s.Pooled.PeakPool)
-	if s.Agents == 0 {
-		s.Agents = mostAgents(s.Records)
-	}
 }
 
 // underLoad is how long the repetitions of one run took, without what came between them.

@@ -18,6 +18,9 @@ import (
 func TestReadWhatWasWritten(t *testing.T) {
 	r := fixed()
 	r.Stopped = "the server is gone"
+	r.Limits = []Verdict{}
+	r.Highest = harness.Level{Kind: "rate", Value: 4}
+	r.Scenarios[4].Agents = 0
 	r.Scenarios[0].Warmup = []harness.Record{{Scenario: "single-cold", Warmup: true, Outcome: harness.OK}, {Warmup: true, Outcome: harness.OK}}
 	var records []harness.Record
 	var samples []harness.Sample

@@ -54,6 +54,7 @@ const (
 	maxLaneAgents = 24   // more agents than this are packed
 	maxLanes      = 64   // more lanes than this are not drawn
 	laneWidth     = 26   // pixels of the median request, at least
+	pageWidth     = 1160 // pixels of a figure on a wide screen
 	maxLanesWidth = 4000 // pixels
 )
 
@@ -147,8 +148,8 @@ func (l *lanes) window(run []*harness.Record, worst *harness.Record) (from time.
 	slices.Sort(took)
 	length := max(float64(last-first), 1)
 	scale = laneWidth / max(float64(took[len(took)/2]), 1)
-	if room := 1066 - l.Left - 14; scale*length < room { // fill the page
-		scale, l.Width = room/length, 1066
+	if room := pageWidth - l.Left - 14; scale*length < room { // fill the page
+		scale, l.Width = room/length, pageWidth
 		return first, scale
 	}
 	if room := maxLanesWidth - l.Left - 14; scale*length > room {

@@ -25,7 +25,7 @@ type Report struct {
 	Client    Client        `json:"client"`
 
 	// Limits are the verdicts on what a scenario file expects. nil: the four targets of a baseline are judged.
-	Limits []Verdict `json:"limits,omitempty"`
+	Limits []Verdict `json:"limits"`
 
 	// Highest is what a search found: the highest level at which all limits held. The zero Level where none was searched or
 	// none held.

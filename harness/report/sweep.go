@@ -140,8 +140,12 @@ func (w *Sweep) Text() string {
 		return fmt.Sprintf("No knee up to %s (%s req/s answered): it lies beyond what was measured.", w.level(last.Level), rate(last.ReqPerS))
 	}
 	k := w.Points[w.Knee]
-	return fmt.Sprintf("The knee is at %s: %s req/s answered, p95 %s; at %s it is %s req/s and %s.", w.level(k.Level), rate(k.ReqPerS),
-		quantile(k.E2E, 0.95), w.level(last.Level), rate(last.ReqPerS), quantile(last.E2E, 0.95))
+	name, q := "p95", 0.95
+	if !harness.Supports(k.E2E.N, q) || !harness.Supports(last.E2E.N, q) {
+		name, q = "p50", 0.50
+	}
+	return fmt.Sprintf("The knee is at %s: %s req/s answered, %s %s; at %s it is %s req/s and %s.", w.level(k.Level), rate(k.ReqPerS),
+		name, quantile(k.E2E, q), w.level(last.Level), rate(last.ReqPerS), quantile(last.E2E, q))
 }
 
 // sweepChart draws a sweep twice over the same axis of levels: throughput, and latency.
@@ -167,6 +171,7 @@ type sweepMark struct {
 	Lo, Hi            float64 // interval of p95
 	Interval          bool
 	Never             bool // p95 falls on a request without an answer
+	Few               bool // requests, so that p95 is only indicated
 	Knee              bool
 	Text              string
 }
@@ -201,7 +206,7 @@ func newSweepChart(w Sweep) sweepChart {
 	op := byte('M')
 	lastX := math.Inf(-1)
 	for i, p := range w.Points {
-		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Knee: i == w.Knee, Text: p.text}
+		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Few: !harness.Supports(p.E2E.N, 0.95), Knee: i == w.Knee, Text: p.text}
 		if v, ok := newInterval(p.E2E, 0.95, y); ok {
 			m.Lo, m.Hi, m.Interval = v.Lo, v.Hi, true
 		}
