@@ -442,6 +442,28 @@ func TestConcurrentClients(t *testing.T) {
 	}
 }
 
+// An agent with fifty requests in the queue does not make one with a single request wait for them.
+func TestFairness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, Config{Model: slowFake(), KVBytes: 1 << 10, BlockTokens: 4, MaxBatch: 2})
+		var greedy []*Stream
+		for range 50 {
+			greedy = append(greedy, ask(t, e, t.Context(), "greedy", count(1, 4), 5))
+		}
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		single := ask(t, e, t.Context(), "single", count(9, 4), 5)
+		drainTokens(single)
+		// Those two who run end first, in five steps and one in which the pace is measured.
+		if r := single.Result(); r.Queue > 6*time.Second {
+			t.Errorf("a single request waited %v", r.Queue)
+		}
+		for _, s := range greedy {
+			drainTokens(s)
+		}
+	})
+}
+
 // An agent's requests are limited by themselves; a deadline ends one, queued or running, and makes place for the next.
 func TestPerAgentLimitAndDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,7 +60,7 @@ func printOps(ops []op) string {
 func generate(seed uint64) []op {
 	r := rand.New(rand.NewPCG(seed, 1))
 	verbs := []string{"new", "new", "more", "more", "more", "more", "edit", "again", "turns", "turns", "turns", "turns", "cancel", "cancel", "fail", "panic",
-		"save", "save", "restart", "kill", "delete"}
+		"save", "save", "restart", "kill", "delete", "evict", "evict"}
 	ops := make([]op, 20+r.IntN(60))
 	for i := range ops {
 		o := op{
@@ -363,6 +363,12 @@ func (tr *trial) apply(o op) error {
 		}
 		tr.halt(o.verb == "kill")
 		return tr.boot()
+	case "evict": // as if others needed the room
+		st := &tr.e.sched.store
+		for m := st.agents[fmt.Sprint("agent", o.who)]; m != nil; m = st.agents[m.agent] {
+			st.cut(m)
+		}
+		return nil
 	case "delete":
 		name := fmt.Sprint("agent", o.who)
 		tr.e.forgetHot(name)

@@ -43,6 +43,9 @@ type shelf struct {
 	bytes   int64               // of all files of entries
 	gone    map[string]struct{} // agents whose memory was deleted to make room or for its age
 	unlock  func()
+
+	aging *time.Timer // runs age when the first memory is too old; nil without ttl; under change
+	over  bool        // close was called; under change
 }
 
 // An entry is what is known of a file without opening it.
@@ -77,7 +80,35 @@ func openShelf(dir string, match label, quota int64, ttl time.Duration) (*shelf,
 		unlock()
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
+	if ttl > 0 {
+		s.change.Lock()
+		s.aging = time.AfterFunc(s.young(), s.age)
+		s.change.Unlock()
+	}
 	return s, nil
+}
+
+// age deletes what is too old, whether anybody comes or not: who sets a limit wants the conversation gone by then.
+func (s *shelf) age() {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if !s.over {
+		s.sweep(0, "")
+		s.aging.Reset(s.young())
+	}
+}
+
+// young is how long it takes until the next memory is too old.
+func (s *shelf) young() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.ttl
+	for _, e := range s.entries {
+		if !e.pinned {
+			next = min(next, s.ttl-time.Since(e.used))
+		}
+	}
+	return max(next, time.Second) // no more than one look a second
 }
 
 func (s *shelf) scan() error {
@@ -285,8 +316,11 @@ func (s *shelf) pin(agent string, pinned bool) error {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.entries[agent].pinned = pinned
+	s.mu.Unlock()
+	if s.aging != nil {
+		s.aging.Reset(s.young())
+	}
 	return nil
 }
 
@@ -439,4 +473,12 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (s *shelf) close() { s.unlock() }
+func (s *shelf) close() {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.over = true
+	if s.aging != nil {
+		s.aging.Stop()
+	}
+	s.unlock()
+}

@@ -350,6 +350,41 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// A memory that nobody uses is off the disk when its time is over, though nobody comes; a pinned one stays until it is
+// not pinned any more.
+func TestTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := warmConfig(t.TempDir())
+		cfg.TTL = time.Hour
+		e := start(t, cfg)
+		for _, agent := range []string{"ann", "bob"} {
+			drainTokens(ask(t, e, t.Context(), agent, count(len(agent), 20), 3))
+		}
+		if err := e.Pin("bob"); err != nil {
+			t.Fatal(err)
+		}
+		there := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.memory"))
+			if len(files) != want || e.Stats().Warm != want {
+				t.Errorf("%d files and %d counted, want %d", len(files), e.Stats().Warm, want)
+			}
+		}
+		time.Sleep(59 * time.Minute)
+		there(2)
+		time.Sleep(2 * time.Minute)
+		there(1)
+		time.Sleep(24 * time.Hour)
+		there(1)
+		if err := e.Unpin("bob"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		there(0)
+	})
+}
+
 // The order of eviction from the disk, as a trace: each line is an operation and who is there after it.
 func TestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
