@@ -137,6 +137,35 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestForeignHost: a site whose name was made to lead here does not get to read what agents remember.
+func TestForeignHost(t *testing.T) {
+	for _, test := range []struct {
+		keys       []string
+		host, path string
+		want       int
+	}{
+		{nil, "evil.example", "/v1/agents", 403},
+		{nil, "evil.example:8080", "/v1/agents/ada/export", 403},
+		{nil, "localhost.evil.example", "/admin/status", 403},
+		{nil, "evil.example", "/v1/models", 200},
+		{nil, "app.example:8080", "/v1/agents", 200},
+		{nil, "127.0.0.1:8080", "/v1/agents", 200},
+		{nil, "[::1]:8080", "/admin/status", 200},
+		{nil, "192.168.1.7", "/admin/drain", 200},
+		{nil, "localhost:8080", "/v1/agents", 200},
+		{[]string{"sk-1"}, "evil.example", "/v1/agents", 200},
+	} {
+		s, _ := start(t, Config{Keys: test.keys, Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		r := httptest.NewRequest("GET", test.path, nil)
+		r.Host = test.host
+		r.Header.Set("X-Api-Key", "sk-1")
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Code != test.want {
+			t.Errorf("%s%s: %d, want %d", test.host, test.path, w.Code, test.want)
+		}
+	}
+}
+
 // TestIdentity: one precedence on every API.
 func TestIdentity(t *testing.T) {
 	bodies := map[string]string{

@@ -3,7 +3,9 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -33,7 +35,7 @@ func (k keys) has(key string) bool {
 // send a key as Authorization: Bearer, those of Anthropic as x-api-key; either will do on every route.
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	if len(s.keys) == 0 {
-		return next
+		return s.unlocked(next)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isOpen(r.URL.Path) {
@@ -54,6 +56,36 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// unlocked is what stands in place of keys where there are none. A page of any site can have its own name lead to this
+// machine, and then reads what it gets here as if it were its own; so what agents remember is given only to who asks for
+// this machine by an address, as localhost, or by a name that is configured.
+func (s *Server) unlocked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isPrivate(r.URL.Path) && !s.isNamed(r.Host) {
+			s.fail(w.(*response), &apiError{status: 403, kind: "invalid_request_error", code: "host_not_allowed",
+				message: "without an API key this is given only to who asks by an address or as localhost; -origins allows other names, -api-key-file makes keys"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isPrivate(path string) bool {
+	return strings.HasPrefix(path, "/v1/agents") || strings.HasPrefix(path, "/admin/")
+}
+
+// isNamed says whether a request's Host is an address, this machine's own name, or one of the configured origins'.
+func (s *Server) isNamed(host string) bool {
+	u, err := url.Parse("http://" + host)
+	if err != nil {
+		return false
+	}
+	return net.ParseIP(u.Hostname()) != nil || isLoopback("http://"+host) || slices.ContainsFunc(s.cfg.Origins, func(origin string) bool {
+		o, err := url.Parse(origin)
+		return origin == "*" || err == nil && o.Hostname() != "" && o.Hostname() == u.Hostname()
 	})
 }
 

@@ -252,7 +252,7 @@ func post(body string, headers ...string) string {
 }
 
 func postTo(path, body string, headers ...string) string {
-	r := "POST " + path + " HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+	r := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 	for _, h := range headers {
 		r += h + "\r\n"
 	}
@@ -260,7 +260,7 @@ func postTo(path, body string, headers ...string) string {
 }
 
 func get(path string, headers ...string) string {
-	r := "GET " + path + " HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+	r := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 	for _, h := range headers {
 		r += h + "\r\n"
 	}

@@ -72,6 +72,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		server: server.New(server.Config{
 			Model:       src.Name,
 			Origins:     splitList(o.origins),
+			MaxBody:     o.maxBody,
 			Keys:        keys,
 			Rate:        o.rate,
 			AgentRate:   o.agentRate,

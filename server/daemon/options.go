@@ -25,6 +25,7 @@ type options struct {
 	accessFormat string
 	quiet        bool
 	origins      string
+	maxBody      int64
 	keyFile      string
 	rate         int
 	agentRate    int
@@ -38,6 +39,9 @@ const usage = `Serves one model over the OpenAI and Anthropic APIs, until SIGTER
   GET /v1/models               GET /metrics            GET /health/live|ready|startup      GET / (status page)
   POST and GET /v1/agents      GET and DELETE /v1/agents/ID      POST /v1/agents/ID/generate|pin|unpin
   GET /v1/agents/stats         GET /v1/agents/ID/export          POST /v1/agents/import
+
+Whose memory a request continues, on every API: the agent's in the path, or else in the header X-Agent-ID, X-Session-ID,
+or the body's session_id, the first that is there. Without any it is nobody's, and only common beginnings are reused.
 
 `
 
@@ -63,6 +67,8 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
 	f.StringVar(&o.accessFormat, "access-format", "line", "`form` of the access log: line, as 'loadstone logs' reads it; text or json, with agents and token counts, never a prompt")
 	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes, health checks and looks of the status page that went well")
+	o.maxBody = 8 << 20
+	f.Var((*byteSize)(&o.maxBody), "max-body", "`size` of the largest request; beyond it they get 413. Imports of memories are bounded by -agents-disk")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
 	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
 	f.IntVar(&o.rate, "rate", 0, "requests a minute that are taken; beyond it they get 429; 0 is any number")
