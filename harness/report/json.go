@@ -21,6 +21,7 @@ type resultsJSON struct {
 	Format string `json:"format"`
 	*Report
 	Targets []Verdict `json:"targets"`
+	Invalid []string  `json:"invalid"` // why what was measured may be the client's own doing; none: it is sound
 }
 
 // WriteJSON writes everything that the tables show, for programs. Times are whole nanoseconds; one that was not measured is
@@ -28,7 +29,7 @@ type resultsJSON struct {
 func (r *Report) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(resultsJSON{format, r, r.Judge()})
+	return enc.Encode(resultsJSON{format, r, r.Judge(), append([]string{}, r.Doubts()...)})
 }
 
 // latency is a time in a file of results.

@@ -351,3 +351,24 @@ func TestTailPath(t *testing.T) {
 		t.Errorf("tailPath = %s, want %s", got, want)
 	}
 }
+
+// A measurement that the client itself could explain says so before anything else, in every form.
+func TestInvalidIsSaidFirst(t *testing.T) {
+	r := fixed()
+	r.Client.Busy = 0.97
+	if len(r.Doubts()) == 0 {
+		t.Fatal("a client that took all processors is not doubted")
+	}
+	page := render(t, r)
+	if at := strings.Index(page, "<strong>Invalid.</strong>"); at < 0 || at > strings.Index(page, `id="targets"`) {
+		t.Error("the page does not say so at its head")
+	}
+	var b bytes.Buffer
+	if err := r.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Invalid []string }
+	if err := json.Unmarshal(b.Bytes(), &file); err != nil || !slices.Equal(file.Invalid, r.Doubts()) {
+		t.Errorf("results.json has %q, %v", file.Invalid, err)
+	}
+}
