@@ -42,7 +42,7 @@ type forestGroup struct {
 type forestRow struct {
 	Scenario string
 	gate.Row
-	Kind            string  // "worse", "better" or "same", for its shape and colour
+	Kind            string  // "worse", "better", "same" or "open", for its shape and colour
 	At, Lo, Hi      float64 // pixels
 	BandLo, BandHi  float64 // changes that do not matter
 	CutLo, CutHi    bool    // the interval goes on beyond the picture
@@ -85,6 +85,8 @@ func newForest(c *gate.Comparison) *forest {
 	switch {
 	case count[gate.Worse] > 0:
 		f.Verdict = fmt.Sprintf("%s of %d got worse", plural(count[gate.Worse], "cell"), len(c.Cells))
+	case count[gate.Few] > 0:
+		f.Verdict = fmt.Sprintf("too few runs to tell in %d of %d cells", count[gate.Few], len(c.Cells))
 	case f.Worse:
 		f.Verdict = "nothing got worse that was measured, but not everything was"
 	case count[gate.Better] > 0:
@@ -125,6 +127,8 @@ func side(cell *gate.Cell, change float64) float64 {
 func newForestRow(cell *gate.Cell, x func(float64) float64, span float64) forestRow {
 	r := forestRow{Scenario: cell.Scenario, Row: cell.Row(), Kind: "same"}
 	switch {
+	case cell.Verdict == gate.Few, cell.Verdict == gate.Missing:
+		r.Kind = "open"
 	case cell.Fails():
 		r.Kind = "worse"
 	case cell.Verdict == gate.Better:

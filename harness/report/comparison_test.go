@@ -73,6 +73,39 @@ func TestForest(t *testing.T) {
 	}
 }
 
+// Two measurements of a few runs are not called worse, and not fine either.
+func TestForestOfFewRuns(t *testing.T) {
+	dir := t.TempDir()
+	var paths []string
+	for i := range 2 {
+		r := fixed()
+		for j := range r.Scenarios {
+			r.Scenarios[j].Runs = r.Scenarios[j].Runs[5*i : 5*i+4]
+		}
+		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
+		var b bytes.Buffer
+		r.WriteBench(&b)
+		if err := os.WriteFile(paths[i], b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := gate.Compare(gate.Options{Base: paths[0], Head: paths[1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newForest(c)
+	if !strings.HasPrefix(f.Verdict, "too few runs to tell in ") {
+		t.Errorf("verdict is %q", f.Verdict)
+	}
+	for _, g := range f.Groups {
+		for _, r := range g.Rows {
+			if g.Unit != "error-ratio" && r.Kind != "open" { // one error is told without statistics
+				t.Errorf("%s is %s, want open", r.Label, r.Kind)
+			}
+		}
+	}
+}
+
 // More tokens a second stand on the better side, though the number rose; a run of failures is at the edge, not off it.
 func TestForestSides(t *testing.T) {
 	head := fixed()

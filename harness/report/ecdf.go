@@ -21,6 +21,7 @@ type ecdfChart struct {
 	Guides        []tick // p50, p95, p99
 	Targets       []ecdfTarget
 	Curves        []curve
+	Before        []curve // of an earlier measurement
 }
 
 // An ecdfTarget is a point the curves must pass on its upper left.
@@ -45,14 +46,17 @@ type distribution struct {
 
 // distribution draws one; nil where nothing was measured. times yields the times of a request, never for a failed one.
 func (r *Report) distribution(id, title string, targets bool, times func(*harness.Record) []time.Duration) *distribution {
-	samples := make([][]time.Duration, len(r.Scenarios))
+	samples, before := make([][]time.Duration, len(r.Scenarios)), make([][]time.Duration, len(r.Scenarios))
 	lo, hi := never, time.Duration(0)
 	for i := range r.Scenarios {
-		for j := range r.Scenarios[i].Records {
-			samples[i] = append(samples[i], times(&r.Scenarios[i].Records[j])...)
+		s := &r.Scenarios[i]
+		samples[i] = sortedTimes(s.Records, times)
+		if r.Before != nil {
+			if old := r.Before.at(s.Pooled.Scenario, s.Level); old != nil {
+				before[i] = sortedTimes(old.Records, times)
+			}
 		}
-		slices.Sort(samples[i])
-		for _, d := range samples[i] {
+		for _, d := range slices.Concat(samples[i], before[i]) {
 			if d != never {
 				lo, hi = min(lo, d), max(hi, d)
 			}
@@ -61,11 +65,20 @@ func (r *Report) distribution(id, title string, targets bool, times func(*harnes
 	if hi == 0 {
 		return nil
 	}
-	return &distribution{id, title, r.ecdf(samples, lo, hi, targets), r.tail(samples, lo, hi)}
+	return &distribution{id, title, r.ecdf(samples, before, lo, hi, targets), r.tail(samples, before, lo, hi)}
+}
+
+func sortedTimes(records []harness.Record, times func(*harness.Record) []time.Duration) []time.Duration {
+	var all []time.Duration
+	for i := range records {
+		all = append(all, times(&records[i])...)
+	}
+	slices.Sort(all)
+	return all
 }
 
 // ecdf draws the sorted samples of the scenarios, whose finite values are lo..hi.
-func (r *Report) ecdf(samples [][]time.Duration, lo, hi time.Duration, targets bool) *ecdfChart {
+func (r *Report) ecdf(samples, before [][]time.Duration, lo, hi time.Duration, targets bool) *ecdfChart {
 	c := &ecdfChart{Width: 560, Height: 348, Left: 48, Right: 536, Top: 14, Bottom: 306}
 	if targets && hi > TargetP50/3 { // a target far beyond the data would only squeeze it
 		hi = max(hi, TargetP50)
@@ -88,6 +101,11 @@ func (r *Report) ecdf(samples [][]time.Duration, lo, hi time.Duration, targets b
 			if float64(t.limit) <= c.Hi {
 				c.Targets = append(c.Targets, ecdfTarget{px(x.at(t.limit)), y(t.share), t.label + " < " + duration(t.limit)})
 			}
+		}
+	}
+	for i, s := range before {
+		if len(s) > 0 {
+			c.Before = append(c.Before, curve{r.Scenarios[i].Name(), i, ecdfPath(s, x, y)})
 		}
 	}
 	for i, s := range samples {

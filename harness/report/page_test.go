@@ -41,7 +41,7 @@ func swept() *Report {
 // pages are the kinds of page there are.
 func pages(t *testing.T) map[string]string {
 	beside := fixed()
-	beside.Comparison = compared(t, 1.3)
+	beside.Comparison, beside.Before = compared(t, 1.3), fixed()
 	var two bytes.Buffer
 	if err := WriteComparisonHTML(&two, beside.Comparison); err != nil {
 		t.Fatal(err)
@@ -249,6 +249,23 @@ func TestChartsShowTheData(t *testing.T) {
 		}
 		if n := len(page[s.Name()].Server); n == 0 || n > len(s.Samples) {
 			t.Errorf("%s: %d instants of %d samples", s.Name(), n, len(s.Samples))
+		}
+	}
+}
+
+// Beside an earlier measurement every curve has that one's behind it.
+func TestCurvesOfBefore(t *testing.T) {
+	r := fixed()
+	r.Before = fixed()
+	r.Before.Scenarios = r.Before.Scenarios[1:]
+	doc, err := html.Parse(strings.NewReader(render(t, r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range charts(doc, "curves") {
+		before, now := paths(c, "ghost"), paths(c, "curve")
+		if len(before) != 4 || !slices.Equal(before, now[1:]) {
+			t.Errorf("chart %d has %d curves of before beside %d", i, len(before), len(now))
 		}
 	}
 }

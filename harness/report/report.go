@@ -31,7 +31,9 @@ type Report struct {
 	// none held.
 	Highest harness.Level `json:"highest,omitzero"`
 
-	Comparison *gate.Comparison `json:"-"` // with an earlier measurement; nil: none. Only the page shows it
+	// An earlier measurement to set beside this one, which only the page does; nil: none.
+	Comparison *gate.Comparison `json:"-"`
+	Before     *Report          `json:"-"` // its requests, whose curves stand behind; nil where they are not at hand
 }
 
 // System says what was measured.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type tailChart struct {
 	Nines         float64 // the percentile axis ends at 1 - 10^-Nines
 	X, Y          []tick
 	Curves        []curve
+	Before        []curve // of an earlier measurement
 	Intervals     []bounds
 }
 
@@ -33,9 +35,9 @@ type bounds struct {
 	Percentile string
 }
 
-func (r *Report) tail(samples [][]time.Duration, lo, hi time.Duration) *tailChart {
+func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *tailChart {
 	c := &tailChart{Width: 560, Height: 348, Left: 62, Right: 540, Top: 14, Bottom: 306, Nines: 1}
-	for _, s := range samples {
+	for _, s := range slices.Concat(samples, before) {
 		c.Nines = max(c.Nines, math.Log10(2*float64(len(s))))
 	}
 	c.Nines = min(c.Nines, 6)
@@ -48,6 +50,11 @@ func (r *Report) tail(samples [][]time.Duration, lo, hi time.Duration) *tailChar
 		}
 	}
 	c.X[0].Label = "min"
+	for i, s := range before {
+		if len(s) > 0 {
+			c.Before = append(c.Before, curve{r.Scenarios[i].Name(), i, tailPath(s, x, y)})
+		}
+	}
 	for i, s := range samples {
 		if len(s) == 0 {
 			continue

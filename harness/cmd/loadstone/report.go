@@ -57,6 +57,10 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 			return err
 		}
 		r.Comparison = c
+		// The benchmark lines are enough to compare; the curves are a bonus where the requests are kept.
+		if before, _, err := readReport(*base); err == nil {
+			r.Before = before
+		}
 		if err := writeFile(filepath.Join(*out, "report.html"), r.WriteHTML); err != nil {
 			return err
 		}
