@@ -181,7 +181,7 @@ func (tr *trial) boot() (err error) {
 	if s.warm {
 		tr.e.warm.portion = s.portion
 		if s.portion > 1 {
-			tr.e.warm.portion *= tokenBytes(m)
+			tr.e.warm.portion = min(s.portion*tokenBytes(m), 1<<20)
 		}
 	}
 	if s.badHash {

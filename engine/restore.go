@@ -89,7 +89,7 @@ func (w *warm) parts(r *restore, src source, have, useful int) error {
 		return nil
 	}
 	size, block := w.label.blockTokens, w.label.blockTokens*w.label.tokenBytes
-	n := max(1, w.portion/block)
+	n := min(max(1, w.portion/block), (useful-have+size-1)/size)
 	var buffers [3][]byte // one with the engine, one in the channel, one being filled
 	if src.file != nil {
 		if err := src.file.seek(have / size); err != nil {
