@@ -2,10 +2,13 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +24,8 @@ type LoadPlan struct {
 	// after it is not what was asked for.
 	Reset func(context.Context) error
 
-	// Progress, unless nil, is called from one goroutine at a time: after every request. Its repetitions are runs.
+	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second. Its
+	// repetitions are runs.
 	Progress func(Progress)
 }
 
@@ -63,6 +67,7 @@ type loadRunner struct {
 	plan  LoadPlan
 	watch *watch
 	runs  []Run
+	now   atomic.Pointer[loadRun] // the run under way
 }
 
 // RunLoad carries out the plan against a server and returns its runs in the order in which they were made, and the highest
@@ -88,7 +93,9 @@ func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, erro
 		return nil, Level{}, err
 	}
 	r.watch = newWatch(r.runner)
+	r.watch.part = r.part
 	r.load.Each = r.watch.record
+	defer r.watch.tick()()
 	defer r.watch.tick()()
 	var highest Level
 	var err error
@@ -97,10 +104,27 @@ func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, erro
 	} else {
 		err = r.sweep(ctx, levels)
 	}
+	r.watch.finish()
 	if len(r.runs) > 0 {
 		r.runs[0].Warmup = append(r.runs[0].Warmup, r.first...)
 	}
 	return r.runs, highest, err
+}
+
+// part is how far the current run is, from 0 to 1.
+func (r *loadRunner) part() float64 {
+	x := r.now.Load()
+	if x == nil {
+		return 0
+	}
+	part := 0.0
+	if n := x.expected; n > 0 {
+		part = float64(x.ended.Load()) / float64(n)
+	}
+	if d := x.load.Duration; d > 0 {
+		part = max(part, float64(x.h.Client.Since()-x.start)/float64(d))
+	}
+	return min(part, 1)
 }
 
 func (r *loadRunner) sweep(ctx context.Context, levels []Level) error {
@@ -126,9 +150,13 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	if run.Warmup, err = r.setCache(ctx, x); err != nil {
 		return err
 	}
-	r.watch.begin(load.Name, index)
+	before, counted := r.load.Client.state(ctx), r.load.Client.Ledger()
+	r.watch.begin(strings.TrimSpace(load.Name+" "+level.String()), index)
 	samples := r.load.Client.watchServer(ctx)
+	x.begun()
+	r.now.Store(x)
 	records, err := x.execute(ctx)
+	r.now.Store(nil)
 	run.Samples = samples()
 	for i := range run.Samples {
 		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = load.Name, level, index
@@ -141,8 +169,40 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	if err == nil && load.Cache == "cold" {
 		err = r.wasCold(records)
 	}
+	if found := Balance(records, counted, r.load.Client.Ledger()); err == nil && len(found) > 0 {
+		err = errors.New(found[0].String())
+	}
+	if err == nil {
+		err = r.drained(ctx, before)
+	}
 	r.watch.end()
 	return err
+}
+
+// drained waits until the server has nothing left of a run: what it still works on, or never gives back, would be in the
+// next one. A server that tells nothing has nothing left.
+func (r *loadRunner) drained(ctx context.Context, before state) error {
+	const patience = 10 * time.Second
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for start := time.Now(); ; {
+		now, left := r.load.Client.state(ctx), ""
+		for _, what := range []string{"requests that wait", "requests that run", "blocks in use"} {
+			if now.values[what] > before.values[what] {
+				left = fmt.Sprintf("%g %s", now.values[what], what)
+			}
+		}
+		switch {
+		case left == "" || ctx.Err() != nil:
+			return ctx.Err()
+		case time.Since(start) > patience:
+			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, strings.Join(before.known, ", ")+" before")
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // setCache brings the caches into the state the load is to begin with.

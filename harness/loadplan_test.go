@@ -583,3 +583,48 @@ func TestLimits(t *testing.T) {
 		assert.Assert(t, err != nil, "%q is taken for a limit", bad)
 	}
 }
+
+// A server that does not give back what a run took ends the measurement before the next run begins.
+func TestLoadFindsLostBlocks(t *testing.T) {
+	for _, leaked := range []int64{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &pool{blockTokens: 32}
+			h, _ := serve(t, server.ServeHTTP)
+			plan := LoadPlan{Load: Load{Name: "x", Concurrency: 2, Requests: 6, Cache: "cold"}, Runs: 2}
+			asked := 0
+			plan.Progress = func(Progress) {
+				if asked++; asked == 1 { // after the warm-up questions
+					server.leaked.Store(leaked)
+				}
+			}
+			runs, _, err := h.Client.RunLoad(t.Context(), plan)
+			if leaked == 0 {
+				assert.NilError(t, err)
+				assert.Equal(t, len(runs), 2)
+				return
+			}
+			assert.ErrorContains(t, err, "the server does not recover: ")
+			assert.ErrorContains(t, err, " blocks in use 10s after the last answer")
+			assert.Equal(t, len(runs), 1)
+			assert.Equal(t, len(runs[0].Records), 6)
+		})
+	}
+}
+
+// What ends a load early keeps it.
+func TestLoadInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := serve(t, (&fake{}).ServeHTTP)
+		ctx, cancel := context.WithTimeout(t.Context(), 1250*ms)
+		defer cancel()
+		var last Progress
+		plan := LoadPlan{Load: Load{Name: "x", Rate: Constant(10), Duration: 2 * time.Second, Cache: "cold"}, Runs: 2, Progress: func(p Progress) { last = p }}
+		runs, _, err := h.Client.RunLoad(ctx, plan)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, len(runs), 1)
+		// The warm-up questions took 200 ms, then one was due every 100 ms; the last was on its way.
+		assert.Equal(t, len(runs[0].Records), 11)
+		assert.Equal(t, runs[0].Records[10].Outcome, Cancelled)
+		assert.Assert(t, last.Part > 0.5 && last.Part < 1.01, "part %g", last.Part)
+	})
+}

@@ -21,17 +21,20 @@ type loadRun struct {
 
 	systems []string // texts of the system prompts
 
-	start time.Duration
-	next  atomic.Int64 // the next agent of a closed loop
-	sent  atomic.Int64
+	start    time.Duration
+	arrivals Arrivals
+	expected int          // requests that will be sent, roughly; 0 unknown
+	next     atomic.Int64 // the next agent of a closed loop
+	sent     atomic.Int64
+	ended    atomic.Int64
 
 	mu      sync.Mutex
-	begun   map[int]*Conversation // by agents that were warmed up
+	met     map[int]*Conversation // by agents that were warmed up
 	records []Record
 }
 
 func newLoadRun(load Load, h *StressTestHarness, size promptSize, level Level, index int, epoch string) *loadRun {
-	x := &loadRun{load: load, h: h, size: size, level: level, index: index, epoch: epoch, begun: map[int]*Conversation{}, systems: load.SystemPrompts}
+	x := &loadRun{load: load, h: h, size: size, level: level, index: index, epoch: epoch, met: map[int]*Conversation{}, systems: load.SystemPrompts}
 	if x.systems == nil {
 		for i := range load.System {
 			x.systems = append(x.systems, Text(derive(load.Seeds.Text, "system", i), size.more(load.SystemTokens)))
@@ -40,14 +43,26 @@ func newLoadRun(load Load, h *StressTestHarness, size promptSize, level Level, i
 	return x
 }
 
+// begun is called when the clock starts.
+func (x *loadRun) begun() {
+	x.arrivals = x.load.Arrivals()
+	x.expected = x.load.Requests
+	if x.expected == 0 && x.load.Turns.Kind == "" && x.load.FanOut == (Amount{}) && x.load.Turns != Endless {
+		x.expected = len(x.arrivals) * max(1, int(x.load.Turns.A))
+	}
+	if x.load.Trace != nil {
+		x.expected = len(x.arrivals)
+	}
+	x.ended.Store(0)
+	x.start = x.h.Client.Since()
+}
+
 // execute puts the load on the server and returns its records in the order in which they were due.
 func (x *loadRun) execute(ctx context.Context) ([]Record, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	arrivals := x.load.Arrivals()
-	x.start = x.h.Client.Since()
 	var agents sync.WaitGroup
-	for i, at := range arrivals {
+	for i, at := range x.arrivals {
 		if !x.sleep(ctx, x.start+at) {
 			break
 		}
@@ -148,7 +163,7 @@ func (x *loadRun) fanOut(ctx context.Context, stop context.CancelCauseFunc, c *C
 func (x *loadRun) conversation(i int) *Conversation {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if c := x.begun[i]; c != nil {
+	if c := x.met[i]; c != nil {
 		return c
 	}
 	c := NewConversation(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), derive(x.load.Seeds.Text, "agent", i))
@@ -194,6 +209,7 @@ func (x *loadRun) fated(p Prompt, t Turn) Prompt {
 
 func (x *loadRun) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p Prompt, t Turn, turn int) Record {
 	r := x.h.ask(ctx, stop, due, p)
+	x.ended.Add(1)
 	r.Scenario, r.Level, r.Run, r.Cache, r.Turn = x.load.Name, x.level, x.index, x.load.Cache, turn
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -223,7 +239,7 @@ func (x *loadRun) warmUp(ctx context.Context, n int) error {
 				}
 				c.Told(r.Answer)
 				x.mu.Lock()
-				x.begun[i] = c
+				x.met[i] = c
 				x.mu.Unlock()
 			}
 		})

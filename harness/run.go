@@ -28,7 +28,8 @@ type Plan struct {
 type Progress struct {
 	Scenario    string
 	Run         int
-	Done, Total int // repetitions, of the whole plan
+	Done, Total int     // repetitions, of the whole plan
+	Part        float64 // Done and the part of the current repetition that is over, where that is known
 	InFlight    int
 	Outcomes    map[Outcome]int // of the whole plan so far; not to be kept
 	Recent      Dist            // end-to-end latency of the last requests of this scenario
@@ -234,6 +235,7 @@ func span(records []Record) time.Duration {
 type watch struct {
 	r     *runner
 	start time.Time
+	part  func() float64 // of the current repetition, from 0 to 1; nil unknown
 
 	mu     sync.Mutex // records end on many goroutines
 	now    Progress
@@ -263,6 +265,14 @@ func (w *watch) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now.Done++
+	w.tell()
+}
+
+// finish is called at the end of a plan that may have taken fewer repetitions than it could have.
+func (w *watch) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Total = w.now.Done
 	w.tell()
 }
 
@@ -312,8 +322,12 @@ func (w *watch) tell() {
 	p.InFlight = w.r.load.InFlight()
 	p.Recent = Describe(slices.Clone(w.recent))
 	p.Elapsed = time.Since(w.start)
-	if p.Done > 0 {
-		p.Left = time.Duration(float64(p.Elapsed) / float64(p.Done) * float64(p.Total-p.Done))
+	p.Part = float64(p.Done)
+	if w.part != nil {
+		p.Part += w.part()
+	}
+	if p.Part > 0 {
+		p.Left = time.Duration(float64(p.Elapsed) / p.Part * (float64(p.Total) - p.Part))
 	}
 	w.r.plan.Progress(p)
 }

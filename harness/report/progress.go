@@ -96,7 +96,7 @@ func (p *ProgressLine) fit(now harness.Progress, width int) string {
 	parts := p.parts(now)
 	line := strings.Join(parts, "  ")
 	if width-1-utf8.RuneCountInString(line) >= bar+2 {
-		full := bar * now.Done / max(now.Total, 1)
+		full := min(bar, int(bar*max(now.Part, float64(now.Done)))/max(now.Total, 1))
 		return strings.Repeat("━", full) + strings.Repeat("─", bar-full) + "  " + line
 	}
 	for _, least := range []string{"round", "request", "in flight", "req/s", "ETA"} {
@@ -160,7 +160,7 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 	parts := []string{
 		fmt.Sprintf("round %d/%d", now.Run+1, p.runs),
 		fmt.Sprintf("%-13s", now.Scenario),
-		fmt.Sprintf("%d/%d", now.Done, now.Total),
+		overall(now),
 		plural(requests, "request"),
 	}
 	if r, ok := p.rate(); ok {
@@ -180,4 +180,13 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 		parts = append(parts, "ETA "+now.Left.Round(time.Second).String())
 	}
 	return parts
+}
+
+// overall is how much of the measurement is over: repetitions, or a percentage where they take so long that the part of one
+// is known.
+func overall(now harness.Progress) string {
+	if now.Part > float64(now.Done) && now.Total > 0 {
+		return fmt.Sprintf("%.0f %%", 100*now.Part/float64(now.Total))
+	}
+	return fmt.Sprintf("%d/%d", now.Done, now.Total)
 }
