@@ -37,26 +37,33 @@ func Check(records []Record, shared int) []Violation {
 	var found []Violation
 	longest := map[string]int{} // of a conversation, by canary: its longest prompt and answer so far; -1 unknown
 	owners := canaries{}
-	for _, r := range records {
+	atOnce := map[moment]siblings{}
+	for i := range records {
+		r := &records[i]
 		owners[r.Canary] = r.Agent
+		m := moment{conversation(r), r.Due}
+		atOnce[m] = append(atOnce[m], r)
 	}
 	for _, r := range byTurn(records) {
 		report := func(check, format string, args ...any) {
 			found = append(found, Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf(format, args...)})
 		}
 		checkTimes(r, report)
+		who := conversation(r)
 		if r.Outcome != OK {
+			if r.Outcome != Rejected {
+				longest[who] = -1 // what it left in the cache before it ended is not known
+			}
 			continue
 		}
 		checkTokens(r, report)
 		if agent, ok := owners.leak(r); ok {
 			report("leak", "the answer has the secret of agent %s in it", agent)
 		}
-		who := r.Canary
-		if who == "" {
-			who = r.Agent
-		}
 		had, known := longest[who]
+		if beside, ok := atOnce[moment{who, r.Due}]; ok && known {
+			had = beside.most(r, had)
+		}
 		switch {
 		case who == "" || r.CachedTokens < 0:
 		case !known && r.Turn == 0 && shared >= 0 && r.CachedTokens > shared:
@@ -70,6 +77,38 @@ func Check(records []Record, shared int) []Violation {
 		longest[who] = had
 	}
 	return found
+}
+
+// conversation is whose prompt a record's goes on from.
+func conversation(r *Record) string {
+	if r.Canary != "" {
+		return r.Canary
+	}
+	return r.Agent
+}
+
+// A moment is when something of a conversation was due.
+type moment struct {
+	who string
+	due time.Duration
+}
+
+// siblings are requests of one conversation that were due at once, such as questions in parallel: each may find in the cache
+// what another has just put there.
+type siblings []*Record
+
+// most is how many tokens r can find: had, or as many as the longest prompt beside it; -1 where that is not known.
+func (s siblings) most(r *Record, had int) int {
+	for _, other := range s {
+		switch {
+		case other == r || had < 0:
+		case other.PromptTokens < 0:
+			had = -1
+		default:
+			had = max(had, other.PromptTokens)
+		}
+	}
+	return had
 }
 
 // canaries are the agents by their secrets, all of which are of canaryLength.

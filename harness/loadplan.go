@@ -267,16 +267,23 @@ func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) {
 	run.Elapsed = span(run.Records)
 }
 
-// wasCold finds out a server that has seen the load before: what is called cold must be.
+// wasCold finds out a server that has seen the load before: what is called cold must be. Where prompts share something, only
+// the first one is new.
 func (r *loadRunner) wasCold(records []Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	first := records[0]
-	own := float64(first.PromptTokens) - r.size.constant // what is not the template's
-	if first.Outcome == OK && first.PromptTokens > 0 && float64(first.CachedTokens) > r.size.constant+own/2 {
-		return fmt.Errorf("the cache was to be cold, but the server had %d of the first prompt's %d tokens in it: it has seen this load before; "+
-			"another -seed, or a reset, makes it new", first.CachedTokens, first.PromptTokens)
+	l := &r.plan.Load
+	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil
+	for i, first := range records {
+		if i > 0 && shared {
+			break
+		}
+		if first.Outcome != OK || first.Turn > 0 || first.PromptTokens < 0 || strings.Contains(first.Agent, ":") {
+			continue
+		}
+		own := float64(first.PromptTokens) - r.size.constant // what is not the template's
+		if float64(first.CachedTokens) > r.size.constant+max(own/4, 8) {
+			return fmt.Errorf("the cache was to be cold, but the server had %d of a first prompt's %d tokens in it: it has seen this load before; "+
+				"another -seed, or a reset, makes it new", first.CachedTokens, first.PromptTokens)
+		}
 	}
 	return nil
 }

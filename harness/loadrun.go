@@ -143,7 +143,7 @@ func (x *loadRun) fanOut(ctx context.Context, stop context.CancelCauseFunc, c *C
 			break
 		}
 		t := x.load.Turn(agent, turn, i+1)
-		name := fmt.Sprintf("%s.%d.%d", c.Agent, turn, i+1)
+		name := fmt.Sprintf("%s:%d:%d", c.Agent, turn, i+1)
 		p := c.Aside(name, x.question(agent, turn, i+1, t), t.Answer)
 		asking.Go(func() { records[i] = x.ask(ctx, stop, due, x.fated(p, t), t, turn) })
 	}

@@ -169,7 +169,7 @@ func (d *duel) meet(ctx context.Context) error {
 	for i := range d.sides {
 		c := &d.sides[i]
 		if c.url != "" {
-			model, err := servedModel(ctx, c.url)
+			model, err := servedModel(ctx, c.url, "")
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ func TestMistakes(t *testing.T) {
 		{"bench -url ftp://127.0.0.1", exitUsage, "is no server's address"},
 		{"bench -url 127.0.0.1:1 -backend ref", exitUsage, "with -url it runs already"},
 		{"bench -url " + nobody, exitUnreachable, "does not answer: "},
-		{"bench -url " + other.URL, exitUnreachable, "not as an OpenAI server does: GET /v1/models gave 404"},
+		{"bench -url " + other.URL, exitUnreachable, "lists no model as an OpenAI server does: GET /v1/models gave 404"},
 		{"bench -out " + empty + "/x", exitFailed, "give another with -out"},
 		{"check -agents 0", exitUsage, "-agents is 0; want 1 to 1000"},
 		{"check fast", exitUsage, `unexpected argument "fast"`},

@@ -29,12 +29,9 @@ func findSubject(ctx context.Context, e *env, o *benchOptions, results *results)
 	if o.url == "" {
 		return startSubject(ctx, e, o, results)
 	}
-	served, err := servedModel(ctx, o.url)
-	if err != nil {
+	var err error
+	if o.model, err = servedModel(ctx, o.url, o.model); err != nil {
 		return nil, err
-	}
-	if o.model == "" {
-		o.model = served
 	}
 	return &subject{system: report.System{Name: "server", URL: o.url, Model: o.model}}, nil
 }

@@ -40,8 +40,9 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// servedModel asks a server for the model it serves. It is also how a server that is down is found out, in one line.
-func servedModel(ctx context.Context, base string) (string, error) {
+// servedModel asks a server for the model it serves, and is content with any answer where the user has named one: not every
+// server lists its models. It is also how a server that is down is found out, in one line.
+func servedModel(ctx context.Context, base, named string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/models", nil)
@@ -61,9 +62,12 @@ func servedModel(ctx context.Context, base string) (string, error) {
 	if err == nil && res.StatusCode == http.StatusServiceUnavailable {
 		return "", &exitError{exitUnreachable, fmt.Errorf("%s is not ready: %s", base, apiMessage(res, body))}
 	}
+	if err == nil && named != "" {
+		return named, nil
+	}
 	var list struct{ Data []struct{ ID string } }
 	if err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(body, &list) != nil || len(list.Data) == 0 {
-		return "", &exitError{exitUnreachable, fmt.Errorf("%s answers, but not as an OpenAI server does: GET /v1/models gave %s", base, res.Status)}
+		return "", &exitError{exitUnreachable, fmt.Errorf("%s answers, but lists no model as an OpenAI server does: GET /v1/models gave %s; name one with -model", base, res.Status)}
 	}
 	return list.Data[0].ID, nil
 }
