@@ -70,6 +70,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"P99Needs":   wanted(0.99),
 		"ErrorBar":   r.errorBar(),
 		"Doubts":     r.Doubts(),
+		"Wrong":      r.wrong(),
 	})
 }
 

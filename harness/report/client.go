@@ -53,6 +53,29 @@ func (r *Report) errorBar() string {
 	return text
 }
 
+// mostViolations is how many are shown; the file of results has all.
+const mostViolations = 5
+
+// wrong is what a reader has to know of the violations, "" where there are none.
+func (r *Report) wrong() string {
+	n := len(r.Violations)
+	if n == 0 {
+		return ""
+	}
+	var shown []string
+	for _, v := range r.Violations[:min(n, mostViolations)] {
+		shown = append(shown, clip(oneLine(v), 160))
+	}
+	text := plural(n, "request") + " violate what must always hold: " + strings.Join(shown, "; ")
+	if n == 1 {
+		text = strings.Replace(text, "violate ", "violates ", 1)
+	}
+	if n > mostViolations {
+		text += "; and more"
+	}
+	return text
+}
+
 func (r *Report) writeClient(b *strings.Builder, style func(code, s string) string) {
 	for _, why := range r.Doubts() {
 		b.WriteString(style("31;1", "invalid") + " " + why + "\n")

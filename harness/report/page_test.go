@@ -373,6 +373,7 @@ func TestTailPath(t *testing.T) {
 func TestInvalidIsSaidFirst(t *testing.T) {
 	r := fixed()
 	r.Client.Busy = 0.97
+	r.Violations = []string{"leak: agent-1, turn 2: <b>", "times: ended before it began", "3", "4", "5", "6"}
 	if len(r.Doubts()) == 0 {
 		t.Fatal("a client that took all processors is not doubted")
 	}
@@ -380,12 +381,19 @@ func TestInvalidIsSaidFirst(t *testing.T) {
 	if at := strings.Index(page, "<strong>Invalid.</strong>"); at < 0 || at > strings.Index(page, `id="targets"`) {
 		t.Error("the page does not say so at its head")
 	}
+	if want := "<strong>Wrong.</strong> 6 requests violate what must always hold: leak: agent-1, turn 2: &lt;b&gt;; times: ended before it began; 3; 4; 5; and more</p>"; !strings.Contains(page, want) {
+		t.Errorf("the page lacks %s", want)
+	}
 	var b bytes.Buffer
 	if err := r.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
-	var file struct{ Invalid []string }
-	if err := json.Unmarshal(b.Bytes(), &file); err != nil || !slices.Equal(file.Invalid, r.Doubts()) {
-		t.Errorf("results.json has %q, %v", file.Invalid, err)
+	var file struct{ Invalid, Violations []string }
+	if err := json.Unmarshal(b.Bytes(), &file); err != nil || !slices.Equal(file.Invalid, r.Doubts()) || !slices.Equal(file.Violations, r.Violations) {
+		t.Errorf("results.json has %q, %q, %v", file.Invalid, file.Violations, err)
+	}
+	b.Reset()
+	if err := r.WriteBaseline(&b); err != nil || !strings.Contains(b.String(), "**Wrong:** 6 requests") {
+		t.Errorf("the document does not say so, %v", err)
 	}
 }

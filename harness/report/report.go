@@ -24,6 +24,10 @@ type Report struct {
 	Stopped   string        `json:"stopped"`     // why the measurement ended early; "" when it is complete
 	Client    Client        `json:"client"`
 
+	// Violations are what in the records cannot be true, or tells of another agent's words in an answer. Any is a bug, of the
+	// subject or of the client, and one to find before a latency is believed.
+	Violations []string `json:"violations"`
+
 	// Limits are the verdicts on what a scenario file expects. nil: the four targets of a baseline are judged.
 	Limits []Verdict `json:"limits"`
 

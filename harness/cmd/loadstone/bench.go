@@ -92,6 +92,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if len(runs) == 0 {
 		return results.giveUp(failure)
 	}
+	r.Violations = violations(runs)
 	if err := results.write(r, o.answers); err != nil {
 		return errors.Join(failure, err)
 	}
@@ -99,7 +100,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 		return errors.Join(failure, err)
 	}
 	if failure == nil {
-		failure = violated(runs)
+		failure = violated(r.Violations)
 	}
 	if doubts := r.Doubts(); failure == nil && o.strict && len(doubts) > 0 {
 		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
@@ -120,14 +121,21 @@ func (o *benchOptions) calibrate(ctx context.Context) ([]harness.Floor, error) {
 	return calibrate(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
 }
 
-// violated is the error of a measurement whose records cannot be true, or tell of a leak.
-func violated(runs []harness.Run) error {
+// violations are what in the records cannot be true, or tells of a leak.
+func violations(runs []harness.Run) []string {
 	var records []harness.Record
 	for _, run := range runs {
 		records = append(append(records, run.Warmup...), run.Records...)
 	}
 	// How much all prompts share, the template, is the server's own affair: a new agent's cached tokens are not checked.
-	found := harness.Check(records, -1)
+	var found []string
+	for _, v := range harness.Check(records, -1) {
+		found = append(found, v.String())
+	}
+	return found
+}
+
+func violated(found []string) error {
 	if len(found) == 0 {
 		return nil
 	}

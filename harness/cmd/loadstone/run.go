@@ -96,6 +96,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		return results.giveUp(failure)
 	}
 	r.Hold(o.file.Expect, o.searched())
+	r.Violations = violations(runs)
 	if err := results.write(r, o.answers); err != nil {
 		return errors.Join(failure, err)
 	}
@@ -106,7 +107,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		tellSteady(e, runs, load.WarmUp.Auto)
 	}
 	if failure == nil {
-		failure = violated(runs)
+		failure = violated(r.Violations)
 	}
 	if missed := len(r.Missed()); failure == nil && missed > 0 {
 		return &exitError{exitMissed, fmt.Errorf("%s: %d of %d limits do not hold", load.Name, missed, len(r.Judge()))}
