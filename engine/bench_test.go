@@ -8,11 +8,12 @@ import (
 // What a step costs besides the model: 32 requests decode, one of them ends in each step and the next joins, among 10000
 // agents that the engine remembers. ns/op is one step.
 func BenchmarkStep(b *testing.B) {
-	for _, c := range []struct{ agents, history int }{{100, 100}, {10000, 100}, {100, 4096}} {
+	for _, c := range []struct{ agents, history, window int }{{100, 100, 0}, {10000, 100, 0}, {100, 4096, 0}, {10000, 100, 64}, {100, 4096, 512}} {
 		agents, history := c.agents, c.history
-		b.Run(fmt.Sprintf("batch=32/agents=%d/history=%d", agents, history), func(b *testing.B) {
+		b.Run(fmt.Sprintf("batch=32/agents=%d/history=%d/window=%d", agents, history, c.window), func(b *testing.B) {
 			const most = 32
-			s := newSched(agents*(history/32+5)+1000, 32, 32, 1<<14)
+			n := agents*(history/32+5) + 1000
+			s := newSched(layout{shape: shape{blockTokens: 32, window: c.window}, blocks: n, locals: n}, 32, 1<<14)
 			prompt := func(agent int) []int32 {
 				p := make([]int32, history, history+most)
 				for i := range p {

@@ -10,12 +10,22 @@ import (
 func (s *sched) check() {
 	st := &s.store
 	pins, holds := make([]int32, len(st.pool.blocks)), make([]int32, len(st.pool.blocks))
-	reserved := 0
+	reserved, promised := 0, 0
+	locals := make([]local, len(st.local.all)) // by local: the pins and holds there ought to be
 	for _, q := range s.running {
 		s.checkSequence(q)
 		reserved += q.reserved
-		for _, b := range q.blocks {
+		promised += q.locals
+		for i, b := range q.blocks {
 			pins[b]++
+			if s.pins(q, i) {
+				expect(st.local.of[b] != none, "sequence %d has block %d in its window, without a local", q.id, b)
+				if x := &locals[st.local.of[b]]; i >= q.stay {
+					x.stay++
+				} else {
+					x.pass++
+				}
+			}
 		}
 	}
 	memories := 0
@@ -23,13 +33,23 @@ func (s *sched) check() {
 		m := e.Value.(*memory)
 		st.checkMemory(m)
 		memories++
-		for _, b := range m.blocks {
+		for i, b := range m.blocks {
 			holds[b]++
+			if i >= m.low {
+				expect(st.local.of[b] != none, "memory has block %d at its end, without a local", b)
+				locals[st.local.of[b]].holds++
+			}
 		}
 	}
 	expect(memories == len(st.agents)+len(st.anonymous), "%d memories by use, %d by agent, %d anonymous", memories, len(st.agents), len(st.anonymous))
 	expect(reserved == st.pool.reserved, "%d blocks reserved, sequences have promises of %d", st.pool.reserved, reserved)
 	st.pool.check(pins, holds)
+	st.local.check(locals, promised)
+	for x := range st.local.all {
+		if b := st.local.all[x].block; b != none && st.pool.isFree(b) {
+			broken("local %d is of free block %d", x, b)
+		}
+	}
 	st.checkIndex()
 
 	waiting := 0
@@ -42,15 +62,37 @@ func (s *sched) check() {
 
 func (s *sched) checkSequence(q *sequence) {
 	size := s.store.index.blockTokens
-	room := q.computed
+	room := q.computed + q.claimed
 	if s.planned {
 		room += q.chunk
 	}
+	expect(q.claimed == 0 || q.restoring, "sequence %d has claimed %d tokens and restores nothing", q.id, q.claimed)
+	expect(q.low == s.store.local.low(q.computed), "sequence %d of %d tokens has locals from block %d on", q.id, q.computed, q.low)
 	expect(len(q.blocks) == (room+size-1)/size, "sequence %d has %d blocks for %d tokens", q.id, len(q.blocks), room)
 	expect(len(q.blocks)+q.reserved == need(q.prompt, q.most, size), "sequence %d has %d blocks and %d promised of %d",
 		q.id, len(q.blocks), q.reserved, need(q.prompt, q.most, size))
 	expect(q.computed < len(q.tokens), "sequence %d has nothing left to compute", q.id)
-	s.store.checkChain(q.tokens[:q.computed], q.blocks)
+	s.store.checkChain(q.tokens[:q.computed], q.blocks[:(q.computed+size-1)/size])
+	if s.store.local.window == 0 {
+		expect(q.locals == 0, "sequence %d is promised %d locals of none", q.id, q.locals)
+		return
+	}
+	pinned := 0
+	for i := range q.blocks {
+		if s.pins(q, i) {
+			pinned++
+		}
+	}
+	if most := s.mostLocals(q, q.computed); q.restoring {
+		expect(q.locals >= 0 && pinned+q.locals >= most, "restoring sequence %d has %d locals and %d promised of %d", q.id, pinned, q.locals, most)
+	} else {
+		expect(q.locals >= 0 && pinned+q.locals == most, "sequence %d has %d locals and %d promised of %d", q.id, pinned, q.locals, most)
+	}
+}
+
+// pins reports whether a sequence has its i-th block's local pinned.
+func (s *sched) pins(q *sequence, i int) bool {
+	return i >= q.low && (q.claimed == 0 || i < q.computed/s.store.index.blockTokens || i >= q.from)
 }
 
 func (st *store) checkMemory(m *memory) {
@@ -61,6 +103,7 @@ func (st *store) checkMemory(m *memory) {
 	} else {
 		expect(st.agents[m.agent] == m, "memory is not its agent's")
 	}
+	expect(m.low == st.local.low(len(m.tokens)) || m.cut && m.low > st.local.low(len(m.tokens)), "memory of %d tokens holds locals from block %d on", len(m.tokens), m.low)
 	if len(m.tokens)%size != 0 {
 		tail := st.pool.blocks[m.blocks[len(m.blocks)-1]]
 		expect(tail.pins == 0 && tail.holds == 1, "partial block of a memory is shared")
@@ -134,6 +177,49 @@ func (p *pool) check(pins, holds []int32) {
 	expect(p.available() >= 0, "%d blocks promised, %d free and %d cached", p.reserved, len(p.free), p.cached)
 	used, idle, rest := p.split()
 	expect(used+idle+rest == len(p.blocks) && idle >= 0 && rest >= 0, "used %d, cached %d and free %d of %d blocks", used, idle, rest, len(p.blocks))
+}
+
+// check compares the books with pins and holds counted by somebody else, and with what sequences are promised.
+func (l *locals) check(want []local, promised int) {
+	n := len(l.all) - 1
+	free, cached, paid := 0, 0, 0
+	for x, a := range l.all[:n] {
+		w := &want[x]
+		if a.pass != w.pass || a.stay != w.stay || a.holds != w.holds {
+			broken("local %d has %d+%d pins and %d holds, counted %d+%d and %d", x, a.pass, a.stay, a.holds, w.pass, w.stay, w.holds)
+		}
+		if a.block != none && l.of[a.block] != int32(x) {
+			broken("local %d is of block %d, which has %d", x, a.block, l.of[a.block])
+		}
+		paid += int(a.pass) + int(min(a.stay, 1))
+		switch {
+		case a.pass+a.stay > 0:
+		case a.holds > 0:
+			cached++
+		default:
+			free++
+		}
+		if a.pass+a.stay+a.holds > 0 && a.block == none {
+			broken("local %d is in use and no block's", x)
+		}
+	}
+	for b, x := range l.of {
+		if x != none && l.all[x].block != int32(b) {
+			broken("block %d has local %d, which is of block %d", b, x, l.all[x].block)
+		}
+	}
+	expect(paid+promised == l.used && cached == l.cached && free == l.free, "locals: used %d, cached %d, free %d; counted %d, %d, %d",
+		l.used, l.cached, l.free, paid+promised, cached, free)
+	listed := 0
+	for x := l.end().next; int(x) != n; x = l.all[x].next {
+		if a := &l.all[x]; a.pass+a.stay+a.holds > 0 || l.all[a.prev].next != x || listed == n {
+			broken("local %d is in the list of free ones", x)
+		}
+		listed++
+	}
+	expect(listed == free && l.available() >= 0, "%d free locals listed, %d counted; %d available", listed, free, l.available())
+	used, idle, rest := l.split()
+	expect(used+idle+rest == n && idle >= 0 && rest >= 0, "used %d, cached %d and free %d of %d locals", used, idle, rest, n)
 }
 
 func (p *pool) isFree(b int32) bool { return p.blocks[b].pins == 0 && p.blocks[b].holds == 0 }

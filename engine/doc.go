@@ -27,7 +27,8 @@
 //	sched      which sequences wait, run and end, and what a step computes: a state machine, nothing else
 //	pace       what steps have cost, and from that how much of the prompts the next may compute
 //	queue      the order of those who wait
-//	store      every block and every memory; who may have a block is in its pool, what is in it in its index
+//	store      every block and every memory; who may have a block is in its pool, what is in it in its index, what sliding
+//	           layers have of it in its locals
 //	sampler    one request's draws
 //	warm       what moves between the pool and the disk; its goroutines do the disk's work and know no block
 //	writer     images of memories on their way to the disk
@@ -46,6 +47,21 @@
 // admit by what a request has now must stop some when all grow at once, and compute their KV again or swap it out. The
 // price here is that a request which ends early has kept room from others; they wait for it in the queue, where they
 // have cost nothing yet. So an admitted request fails only if the model does.
+//
+// # Sliding layers
+//
+// A layer with a sliding window needs a token only for as long as the window sees it. What such layers have of a block is
+// its local. The budget is divided between blocks and locals once (see layout). A running request has the locals in its
+// window and those of the step, whatever its length, and an idle memory those at its end. So 4096 tokens of Gemma 3 270M
+// take 3.7 times less than if all layers kept all, in the pool and on disk.
+//
+// The price is that a prompt cannot go on from any point of what is in the cache, but only from one where the locals in
+// the window before it are still there. They are at the end of every memory, so a conversation that goes on finds all of
+// it; they are where two prompts were seen to part that began alike, as after a system prompt, for as long as there is
+// room; and they are wherever nobody has needed the room yet. Elsewhere, as in an edited conversation, the prompt is
+// computed from the last such point.
+//
+// Locals are like places in the batch: a request waits for them in the queue, and they are not in the utilization.
 //
 // # Memories on disk
 //

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -18,7 +17,7 @@ import (
 // Config says what an engine runs and how much it may take. The zero value of each number is its default.
 type Config struct {
 	Model       Model
-	KVBytes     int64 // budget of the pool in bytes; whole blocks of it are used. 0: 256 MiB
+	KVBytes     int64 // budget of the pool in bytes, of which whole blocks and locals are made. 0: 256 MiB
 	BlockTokens int   // tokens in a block, the unit of allocation and of sharing. 0: 32
 	MaxBatch    int   // requests that run at once. 0: 32
 	StepTokens  int   // most tokens in one step: decoding requests first, prompts may fill the rest (see pace). 0: 256
@@ -39,12 +38,12 @@ const fullAbove = 9
 // An Engine answers requests with one model. Its methods may be called from any goroutine.
 type Engine struct {
 	cfg    Config
-	blocks int
+	layout layout
 	door   door
 	close  func() error
 
 	// What the model says of itself, asked once: the model may be called from one goroutine at a time only.
-	vocab, context, tokenBytes int
+	vocab, context int
 
 	snapshot snapshot
 	retry    atomic.Int64  // nanoseconds until room is likely
@@ -93,23 +92,22 @@ func New(cfg Config) (*Engine, error) {
 
 // newEngine is New without the goroutine: who calls turn runs it.
 func newEngine(cfg Config) (*Engine, error) {
-	blocks, err := cfg.complete()
+	l, err := cfg.complete()
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.Model.AllocKV(blocks, blocks, cfg.BlockTokens); err != nil {
-		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens, %d bytes: %w", blocks, cfg.BlockTokens, cfg.KVBytes, err)
+	if err := cfg.Model.AllocKV(l.blocks, l.locals, l.blockTokens); err != nil {
+		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens and %d locals, %d bytes: %w", l.blocks, l.blockTokens, l.locals, cfg.KVBytes, err)
 	}
 	e := &Engine{
-		cfg:        cfg,
-		blocks:     blocks,
-		vocab:      cfg.Model.Vocab(),
-		context:    cfg.Model.Context(),
-		tokenBytes: tokenBytes(cfg.Model),
-		done:       make(chan struct{}),
-		sched:      newSched(blocks, cfg.BlockTokens, cfg.MaxBatch, cfg.StepTokens),
-		pace:       newPace(cfg.MaxBatch, cfg.StepTokens),
-		jobs:       make(map[uint64]*job),
+		cfg:     cfg,
+		layout:  l,
+		vocab:   cfg.Model.Vocab(),
+		context: cfg.Model.Context(),
+		done:    make(chan struct{}),
+		sched:   newSched(l, cfg.MaxBatch, cfg.StepTokens),
+		pace:    newPace(cfg.MaxBatch, cfg.StepTokens),
+		jobs:    make(map[uint64]*job),
 	}
 	e.door.wake = make(chan struct{}, 1)
 	e.door.inside = make(map[string]int)
@@ -126,10 +124,10 @@ func newEngine(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// complete puts the defaults in and returns how many blocks the budget has.
-func (c *Config) complete() (blocks int, err error) {
+// complete puts the defaults in and returns what the budget has room for.
+func (c *Config) complete() (layout, error) {
 	if c.Model == nil {
-		return 0, errors.New("engine: Config.Model is nil")
+		return layout{}, errors.New("engine: Config.Model is nil")
 	}
 	for _, n := range []struct {
 		name   string
@@ -142,35 +140,21 @@ func (c *Config) complete() (blocks int, err error) {
 		{"MaxQueue", &c.MaxQueue, 512},
 	} {
 		if *n.at < 0 {
-			return 0, fmt.Errorf("engine: Config.%s is %d: it must be positive, or 0 for %d", n.name, *n.at, n.preset)
+			return layout{}, fmt.Errorf("engine: Config.%s is %d: it must be positive, or 0 for %d", n.name, *n.at, n.preset)
 		}
 		if *n.at == 0 {
 			*n.at = n.preset
 		}
 	}
 	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.MaxPerAgent < 0 {
-		return 0, errors.New("engine: Config's DiskBytes, TTL, SaveAfter and MaxPerAgent must not be negative")
+		return layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter and MaxPerAgent must not be negative")
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)
 	if c.KVBytes == 0 {
 		c.KVBytes = 256 << 20
 	}
-	block := int64(tokenBytes(c.Model)) * int64(c.BlockTokens)
-	if block <= 0 {
-		return 0, fmt.Errorf("engine: the model says that a token takes %d bytes in the KV cache", tokenBytes(c.Model))
-	}
-	n := c.KVBytes / block
-	if n < 1 {
-		return 0, fmt.Errorf("engine: %d bytes of KV memory do not hold one block of %d tokens; it takes %d bytes", c.KVBytes, c.BlockTokens, block)
-	}
-	return int(min(n, math.MaxInt32/int64(c.BlockTokens))), nil
-}
-
-// tokenBytes is what one token takes in all layers of a model.
-func tokenBytes(m Model) int {
-	global, local := m.KVBytesPerToken()
-	return global + local
+	return newLayout(c.Model, c.KVBytes, c.BlockTokens, c.StepTokens)
 }
 
 // Submit hands a request in. It never waits for the model: either the request is accepted, and its Stream ends with a
@@ -400,13 +384,13 @@ func (e *Engine) step(b *batch) error {
 
 func (e *Engine) compute(b *batch) error {
 	for _, c := range b.copies {
-		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.dst), int(c.src), int(c.tokens)); err != nil {
+		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.dstLocal), int(c.srcLocal), int(c.tokens)); err != nil {
 			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
 		}
 	}
 	n := len(b.rows) * e.vocab
 	e.logits = slices.Grow(e.logits[:0], n)[:n]
-	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.tables, b.rows, e.logits); err != nil {
+	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.locals, b.rows, e.logits); err != nil {
 		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
 	}
 	return nil
@@ -530,7 +514,7 @@ func (e *Engine) settle() {
 
 func (e *Engine) publish() {
 	st := e.sched.Stats()
-	st.KVBytesPerToken = e.tokenBytes
+	st.KVBytesPerToken, st.KVLocalBytesPerToken = e.layout.tokenBytes, e.layout.localBytes
 	e.served.publish(&st)
 	if w := e.warm; w != nil {
 		st.Restores, st.RestoreFailures = w.restores, w.failures

@@ -8,10 +8,14 @@ import (
 // A fakeModel is a network whose next token is a hash of the whole sequence as its paged memory has it. What it stores
 // as KV is the token and its position, so a wrong block table, a stale block or a missing copy changes the answer or is
 // reported as an error. Its answers can be foretold without an engine (see foretell).
+//
+// With a window it has a sliding layer as well, which stores the same. A token that does not find there what is in its
+// window is an error.
 type fakeModel struct {
 	vocab, context int
+	window         int
 	blockTokens    int
-	kv             []cell
+	kv, local      []cell
 
 	steps int
 	// What a test wants to happen in a step, called before it with its 1-based number.
@@ -27,15 +31,17 @@ const fakeVocab = 61
 
 func newFake() *fakeModel { return &fakeModel{vocab: fakeVocab, context: 4096} }
 
-func (m *fakeModel) Vocab() int                           { return m.vocab }
-func (m *fakeModel) Context() int                         { return m.context }
-func (m *fakeModel) Window() int                          { return 0 }
-func (m *fakeModel) KVBytesPerToken() (global, local int) { return 1, 0 } // so KVBytes counts tokens
-func (m *fakeModel) Close() error                         { return nil }
+func (m *fakeModel) Vocab() int   { return m.vocab }
+func (m *fakeModel) Context() int { return m.context }
+func (m *fakeModel) Window() int  { return m.window }
+func (m *fakeModel) Close() error { return nil }
+
+// KVBytesPerToken is 1 in each layer, so KVBytes counts tokens.
+func (m *fakeModel) KVBytesPerToken() (global, local int) { return 1, min(m.window, 1) }
 
 func (m *fakeModel) AllocKV(blocks, locals, blockTokens int) error {
 	m.blockTokens = blockTokens
-	m.kv = make([]cell, blocks*blockTokens)
+	m.kv, m.local = make([]cell, blocks*blockTokens), make([]cell, locals*blockTokens)
 	return nil
 }
 
@@ -51,11 +57,24 @@ func (m *fakeModel) Step(tokens, lens, starts, tables, locals, rows []int32, log
 		return err
 	}
 	for i, table := range split {
+		local := locals
+		if m.window > 0 {
+			local, locals = locals[:len(table)], locals[len(table):]
+		}
 		for j := range lens[i] {
 			pos := starts[i] + j
-			*m.at(table, pos) = cell{tokens[0], pos + 1}
+			*m.at(m.kv, table, pos) = cell{tokens[0], pos + 1}
+			if m.window > 0 {
+				*m.at(m.local, local, pos) = cell{tokens[0], pos + 1}
+			}
 			tokens = tokens[1:]
 		}
+		if err := m.look(table, local, starts[i], starts[i]+lens[i]); err != nil {
+			return err
+		}
+	}
+	if m.window > 0 && len(locals) > 0 {
+		return fmt.Errorf("fake: %d locals too many", len(locals))
 	}
 	seq, end := 0, int32(0)
 	for i, row := range rows {
@@ -107,15 +126,32 @@ func (m *fakeModel) split(tokens, lens, starts, tables []int32) ([][]int32, erro
 	return split, nil
 }
 
-func (m *fakeModel) at(table []int32, pos int32) *cell {
-	return &m.kv[table[int(pos)/m.blockTokens]*int32(m.blockTokens)+pos%int32(m.blockTokens)]
+// look checks that the sliding layer has what the tokens from start to end see.
+func (m *fakeModel) look(table, local []int32, start, end int32) error {
+	if m.window == 0 {
+		return nil
+	}
+	for pos := max(0, start-int32(m.window)+1); pos < end; pos++ {
+		if local[int(pos)/m.blockTokens] < 0 {
+			return fmt.Errorf("fake: position %d, which position %d sees, has no local", pos, start)
+		}
+		got, want := *m.at(m.local, local, pos), *m.at(m.kv, table, pos)
+		if got.token != want.token || got.pos != pos+1 && got.pos != restored {
+			return fmt.Errorf("fake: the local of position %d holds token %d of position %d; it is token %d", pos, got.token, got.pos-1, want.token)
+		}
+	}
+	return nil
+}
+
+func (m *fakeModel) at(kv []cell, table []int32, pos int32) *cell {
+	return &kv[table[int(pos)/m.blockTokens]*int32(m.blockTokens)+pos%int32(m.blockTokens)]
 }
 
 // read returns the first n tokens of a sequence as the memory has them.
 func (m *fakeModel) read(table []int32, n int32) ([]int32, error) {
 	text := make([]int32, n)
 	for pos := range n {
-		c := *m.at(table, pos)
+		c := *m.at(m.kv, table, pos)
 		if c.pos != pos+1 && c.pos != restored {
 			return nil, fmt.Errorf("fake: position %d of a sequence holds the KV of position %d", pos, c.pos-1)
 		}
@@ -125,32 +161,55 @@ func (m *fakeModel) read(table []int32, n int32) ([]int32, error) {
 }
 
 func (m *fakeModel) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
-	if dst == src || tokens < 1 || tokens >= m.blockTokens {
+	if dst == src && dstLocal == srcLocal || tokens < 1 || tokens >= m.blockTokens {
 		return fmt.Errorf("fake: copy of %d tokens from block %d to %d", tokens, src, dst)
 	}
 	copy(m.kv[dst*m.blockTokens:][:tokens], m.kv[src*m.blockTokens:][:tokens])
+	if m.window > 0 {
+		copy(m.local[dstLocal*m.blockTokens:][:tokens], m.local[srcLocal*m.blockTokens:][:tokens])
+	}
 	return nil
 }
 
-func (m *fakeModel) ReadKV(block, local, tokens int, dst []byte) error {
-	if tokens < 1 || tokens > m.blockTokens || len(dst) != tokens {
-		return fmt.Errorf("fake: %d tokens of block %d into %d bytes", tokens, block, len(dst))
+// parts is what n bytes are of: a block and a local.
+func (m *fakeModel) parts(block, local, tokens, n int) ([][]cell, error) {
+	parts := [][]cell{m.kv[block*m.blockTokens:]}
+	if local >= 0 && m.window > 0 {
+		parts = append(parts, m.local[local*m.blockTokens:])
 	}
-	for i, c := range m.kv[block*m.blockTokens:][:tokens] {
-		if c.pos == 0 {
-			return fmt.Errorf("fake: token %d of block %d was never written", i, block)
+	if tokens < 1 || tokens > m.blockTokens || n != tokens*len(parts) {
+		return nil, fmt.Errorf("fake: %d tokens of block %d and local %d in %d bytes", tokens, block, local, n)
+	}
+	return parts, nil
+}
+
+func (m *fakeModel) ReadKV(block, local, tokens int, dst []byte) error {
+	parts, err := m.parts(block, local, tokens, len(dst))
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		for i, c := range part[:tokens] {
+			if c.pos == 0 {
+				return fmt.Errorf("fake: token %d of block %d and local %d was never written", i, block, local)
+			}
+			dst[i] = byte(c.token)
 		}
-		dst[i] = byte(c.token)
+		dst = dst[tokens:]
 	}
 	return nil
 }
 
 func (m *fakeModel) WriteKV(block, local, tokens int, src []byte) error {
-	if tokens < 1 || tokens > m.blockTokens || len(src) != tokens {
-		return fmt.Errorf("fake: %d tokens of block %d from %d bytes", tokens, block, len(src))
+	parts, err := m.parts(block, local, tokens, len(src))
+	if err != nil {
+		return err
 	}
-	for i, b := range src {
-		m.kv[block*m.blockTokens+i] = cell{int32(b), restored}
+	for _, part := range parts {
+		for i, b := range src[:tokens] {
+			part[i] = cell{int32(b), restored}
+		}
+		src = src[tokens:]
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -23,7 +24,7 @@ import (
 //
 //	checksums  U32 [1+blocks]  CRC-32C of header, its length and tokens; then of each block
 //	tokens     I32 [tokens]
-//	block.N    U8 [bytes]      block N as Model.ReadKV gave it
+//	block.N    U8 [bytes]      block N as Model.ReadKV gave it, with its local where that is in the window at the end
 //
 // What the memory is (see label) is in the header's __metadata__, as strings. A block has its own checksum so that a
 // restore reads and verifies no more than the prompt begins with. CRC-32C finds every flipped bit and every burst of up
@@ -47,14 +48,14 @@ type label struct {
 	agent       string
 	fingerprint string // of the model; see Config.Fingerprint
 	tokens      int
-	blockTokens int
-	tokenBytes  int // Model.KVBytesPerToken
-	created     time.Time
-	saved       time.Time
+	shape
+	created time.Time
+	saved   time.Time
 }
 
 const (
-	imageFormat = "loadstone memory 1"
+	imageFamily = "loadstone memory "
+	imageFormat = imageFamily + "2"
 	maxHeader   = 64 << 20 // bytes of JSON; a memory of a million tokens in blocks of one has as many
 	maxAgent    = 4096     // bytes of an agent's name that can be saved
 )
@@ -67,16 +68,23 @@ func corrupt(format string, args ...any) error {
 
 func (l *label) blocks() int { return (l.tokens + l.blockTokens - 1) / l.blockTokens }
 
+// from is the first block with a local.
+func (l *label) from() int { return l.low(l.tokens) }
+
+// at is how many bytes of blocks come before block i.
+func (l *label) at(i int) int64 { return l.bytes(min(i*l.blockTokens, l.tokens), l.from()) }
+
 // blockBytes is the size of block i, the last of which may be partial.
-func (l *label) blockBytes(i int) int {
-	return min(l.blockTokens, l.tokens-i*l.blockTokens) * l.tokenBytes
-}
+func (l *label) blockBytes(i int) int { return int(l.at(i+1) - l.at(i)) }
+
+// blockLen is how many tokens block i has.
+func (l *label) blockLen(i int) int { return min(l.blockTokens, l.tokens-i*l.blockTokens) }
 
 // size is the size of the file, whose header takes n bytes.
 func (l *label) size(n int) int64 { return int64(n) + l.before() + l.kvBytes() }
 
 // kvBytes is the size of all blocks.
-func (l *label) kvBytes() int64 { return int64(l.tokens) * int64(l.tokenBytes) }
+func (l *label) kvBytes() int64 { return l.at(l.blocks()) }
 
 // before is the size of what comes before the blocks and after the header.
 func (l *label) before() int64 { return 4 * int64(1+l.blocks()+l.tokens) }
@@ -97,7 +105,9 @@ func (l *label) encode() []byte {
 			"fingerprint":  url.PathEscape(l.fingerprint),
 			"tokens":       strconv.Itoa(l.tokens),
 			"block_tokens": strconv.Itoa(l.blockTokens),
+			"window":       strconv.Itoa(l.window),
 			"token_bytes":  strconv.Itoa(l.tokenBytes),
+			"local_bytes":  strconv.Itoa(l.localBytes),
 			"created":      l.created.UTC().Format(time.RFC3339Nano),
 			"saved":        l.saved.UTC().Format(time.RFC3339Nano),
 		},
@@ -139,8 +149,13 @@ func readLabel(r io.Reader, most int64) (label, []byte, error) {
 		return label{}, nil, err
 	}
 	// The numbers are bounded by the size of the file before anything is made of them.
-	if l.tokens < 0 || l.blockTokens < 1 || l.tokenBytes < 1 || l.blockTokens > math.MaxInt32 ||
-		int64(l.tokens) > most/4 || int64(l.tokens) > most/int64(l.tokenBytes) || l.size(len(raw)) > most {
+	for _, n := range []int{l.blockTokens, l.window, l.tokenBytes, l.localBytes} {
+		if n < 0 || n > math.MaxInt32 {
+			return label{}, nil, corrupt("a number of %d in its header", n)
+		}
+	}
+	all := int64(max(1, l.tokens))
+	if l.tokens < 0 || all > most/4 || l.blockTokens < 1 || int64(max(l.tokenBytes, l.localBytes)) > math.MaxInt64/4/all || l.size(len(raw)) > most {
 		return label{}, nil, corrupt("%d tokens of %d bytes in blocks of %d do not fit into %d bytes", l.tokens, l.tokenBytes, l.blockTokens, most)
 	}
 	// Each block has more than 40 bytes of header, so encode makes no more than was read.
@@ -158,6 +173,9 @@ func parseLabel(text []byte) (l label, err error) {
 		return l, corrupt("header: %v", err)
 	}
 	if f := header.Meta["format"]; f != imageFormat {
+		if strings.HasPrefix(f, imageFamily) {
+			return l, fmt.Errorf("%w: the memory has format %q, this version has %q", ErrOtherModel, f, imageFormat)
+		}
 		return l, corrupt("format %q; this version reads %q", f, imageFormat)
 	}
 	number := func(key string) int {
@@ -177,7 +195,8 @@ func parseLabel(text []byte) (l label, err error) {
 	}
 	l = label{
 		agent: name("agent"), fingerprint: name("fingerprint"),
-		tokens: number("tokens"), blockTokens: number("block_tokens"), tokenBytes: number("token_bytes"),
+		tokens:  number("tokens"),
+		shape:   shape{blockTokens: number("block_tokens"), window: number("window"), tokenBytes: number("token_bytes"), localBytes: number("local_bytes")},
 		created: when("created"), saved: when("saved"),
 	}
 	if err != nil {

@@ -127,7 +127,7 @@ func (e *Engine) hot(m *memory, file Memory) (Memory, bool) {
 		return file, false
 	}
 	h := Memory{
-		Agent: m.agent, Tier: "hot", Tokens: len(m.tokens), Bytes: int64(len(m.tokens)) * int64(e.tokenBytes),
+		Agent: m.agent, Tier: "hot", Tokens: len(m.tokens), Bytes: e.layout.bytes(len(m.tokens), m.low),
 		Saved: file.Saved && !m.dirty && e.warm.writer.find(m.agent) == nil, Pinned: file.Pinned, Created: cmp.Or(file.Created, m.made), Used: m.kept,
 	}
 	return h, true

@@ -60,7 +60,7 @@ func (m *memoryFile) readPreface(s *shelf, agent string) error {
 
 // seek goes to block i.
 func (m *memoryFile) seek(i int) error {
-	at := int64(len(m.raw)) + int64(i)*int64(m.label.blockBytes(0))
+	at := int64(len(m.raw)) + m.label.at(i)
 	if _, err := m.f.Seek(at, io.SeekStart); err != nil {
 		return err
 	}

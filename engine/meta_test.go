@@ -108,6 +108,7 @@ var setups = []struct {
 	{name: "every hash equal", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, badHash: true},
 	{name: "warm", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, roomy: true, warm: true, portion: 1 << 20},
 	{name: "warm, tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, warm: true, portion: 6},
+	{name: "warm, tiny pool, one token a step", cfg: Config{KVBytes: 170, BlockTokens: 4, MaxBatch: 8, StepTokens: 1, MaxQueue: 1000, SaveAfter: time.Hour}, warm: true, portion: 6},
 	{name: "warm, eager", cfg: Config{KVBytes: 200, BlockTokens: 1, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: 1, DiskBytes: 6000}, warm: true, portion: 1},
 	{name: "warm, no pool", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, forgetty: true, warm: true, portion: 9},
 	{name: "restarts", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 64, MaxQueue: 1000, SaveAfter: 1}, roomy: true, warm: true, portion: 1 << 20, restarts: true},
@@ -444,14 +445,17 @@ func (tr *trial) verdict() error {
 			return err
 		}
 	}
-	if st := tr.e.Stats(); st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
+	if st := tr.e.Stats(); st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks || st.LocalUsed != 0 || st.LocalCached+st.LocalFree != st.Locals {
 		return fmt.Errorf("something is left: %+v", st)
 	}
 	tr.halt(false)
 	tr.forgetAll()
 	tr.e.sched.check()
-	if free := len(tr.e.sched.store.pool.free); free != tr.e.blocks {
-		return fmt.Errorf("%d of %d blocks are free after everything was forgotten", free, tr.e.blocks)
+	if l := &tr.e.sched.store.local; l.free != tr.e.layout.locals || l.used != 0 {
+		return fmt.Errorf("%d of %d locals are free and %d used after everything was forgotten", l.free, tr.e.layout.locals, l.used)
+	}
+	if free := len(tr.e.sched.store.pool.free); free != tr.e.layout.blocks {
+		return fmt.Errorf("%d of %d blocks are free after everything was forgotten", free, tr.e.layout.blocks)
 	}
 	return nil
 }
@@ -560,6 +564,7 @@ func TestMetamorphicKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(t, theFake, ops)
+			check(t, sliding(9), ops)
 		})
 	}
 }
@@ -568,7 +573,8 @@ func FuzzMetamorphic(f *testing.F) {
 	for seed := range uint64(60) {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, seed uint64) { check(t, theFake, generate(seed)) })
+	subjects := []*subject{theFake, sliding(9), theFake, sliding(1), sliding(20), sliding(6)}
+	f.Fuzz(func(t *testing.T, seed uint64) { check(t, subjects[seed%uint64(len(subjects))], generate(seed)) })
 }
 
 // The networks that users run, with shorter lists. On MLX answers may part where two tokens are as good as equally likely.

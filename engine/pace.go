@@ -80,7 +80,7 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 		}
 		// Up fast and down slowly: one step that is too long is seen by every stream, some that are too short by nobody.
 		if each := max(d-p.decode[decoding], 0) / time.Duration(prompts); each > p.token {
-			p.token += (each - p.token) / 4
+			p.token += (each - p.token) / 2
 		} else {
 			p.token -= (p.token - each) / 8
 		}

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -15,9 +13,6 @@ import (
 type pacedFake struct {
 	*fakeModel
 	weights, token, attend, both time.Duration
-
-	noise float64 // standard deviation of the logarithm of what a step takes
-	rng   *rand.Rand
 }
 
 func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
@@ -28,21 +23,16 @@ func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logi
 	if len(rows) > 0 && len(lens) > len(rows) {
 		d += m.both
 	}
-	if m.noise > 0 {
-		d = time.Duration(float64(d) * math.Exp(m.noise*m.rng.NormFloat64()))
-	}
 	time.Sleep(d) // in a bubble
 	return m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits)
 }
 
 // machines are what a step costs on some: a small network in plain Go, whose every token costs the same; one whose weights
-// are read from memory; one with long histories in mind; one that others use as well; and one on which nothing that the
-// pace does can help.
+// are read from memory; one with long histories in mind; and one on which nothing that the pace does can help.
 var machines = []pacedFake{
 	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
 	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
 	{weights: 20 * time.Millisecond, token: time.Millisecond, attend: 2 * time.Microsecond},
-	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, noise: 0.5},
 	{weights: 10 * time.Millisecond, token: 10 * time.Millisecond, both: 100 * time.Millisecond},
 }
 
@@ -75,7 +65,7 @@ func TestPromptBesideStreams(t *testing.T) {
 		for _, streams := range []int{1, 4} {
 			t.Run(fmt.Sprintf("%d/streams=%d", i, streams), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					m.fakeModel, m.rng = newFake(), rand.New(rand.NewPCG(1, 2))
+					m.fakeModel = newFake()
 					e := start(t, Config{Model: m, KVBytes: 1 << 16})
 					const n = 2000
 					alone := ask(t, e, t.Context(), "alone", count(3, n), 1)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,7 @@ type restore struct {
 type part struct {
 	tokens int      // of use
 	blocks [][]byte // that hold them, valid until two more parts were taken
+	from   int      // the first block of all that has a local
 	last   bool
 	found  bool   // on the last: there was something to restore from
 	miss   string // on the last, if found: see Result.Miss
@@ -67,7 +69,12 @@ func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
 	if same < len(tokens) && same < len(prompt) {
 		last.miss = fmt.Sprintf("diverged_at=%d", same)
 	}
-	err := w.parts(r, src, have, min(same, len(prompt)-1))
+	useful, from := min(same, len(prompt)-1), w.label.low(len(tokens))
+	if w.label.low(useful) < from && from > have/w.label.blockTokens { // what its window sees is neither here nor there
+		last.miss = cmp.Or(last.miss, "evicted")
+		useful = have
+	}
+	err := w.parts(r, src, have, useful)
 	if errors.Is(err, errNotCopied) {
 		last.miss, err = "evicted", nil
 	}
@@ -88,7 +95,8 @@ func (w *warm) parts(r *restore, src source, have, useful int) error {
 	if have >= useful {
 		return nil
 	}
-	size, block := w.label.blockTokens, w.label.blockTokens*w.label.tokenBytes
+	size, block := w.label.blockTokens, w.label.blockTokens*(w.label.tokenBytes+w.label.localBytes)
+	from := w.label.low(len(src.tokens()))
 	n := min(max(1, w.portion/block), (useful-have+size-1)/size)
 	var buffers [3][]byte // one with the engine, one in the channel, one being filled
 	if src.file != nil {
@@ -100,7 +108,7 @@ func (w *warm) parts(r *restore, src source, have, useful int) error {
 		}
 	}
 	for turn := 0; have < useful; turn++ {
-		p, buf := part{}, buffers[turn%3]
+		p, buf := part{from: from}, buffers[turn%3]
 		for len(p.blocks) < n && have < useful {
 			b, err := src.block(have/size, buf[min(len(buf), len(p.blocks)*block):])
 			if err != nil {
@@ -179,12 +187,15 @@ func (e *Engine) copyIn() bool {
 func (e *Engine) take(r *restore, p part) {
 	q, w := r.seq, e.warm
 	if p.tokens > 0 {
-		first := q.computed / w.label.blockTokens
-		table := e.sched.Claim(q, p.tokens)
+		table, first := e.sched.Claim(q, p.tokens, p.from)
 		w.rescue()
 		err := e.guard(func() error {
 			for i, b := range p.blocks {
-				if err := w.model.WriteKV(int(table[first+i]), int(table[first+i]), len(b)/w.label.tokenBytes, b); err != nil {
+				local, size := none, w.label.tokenBytes
+				if first+i >= p.from {
+					local, size = w.store.local.of[table[first+i]], size+w.label.localBytes
+				}
+				if err := w.model.WriteKV(int(table[first+i]), int(local), len(b)/size, b); err != nil {
 					return err
 				}
 			}
@@ -194,7 +205,6 @@ func (e *Engine) take(r *restore, p part) {
 			e.finish(e.sched.Abandon(q), time.Now(), fmt.Errorf("model failed to restore %d tokens of KV: %w", p.tokens, err))
 			return
 		}
-		e.sched.Fill(q)
 		for _, b := range p.blocks {
 			r.bytes += int64(len(b))
 		}
@@ -210,6 +220,8 @@ func (e *Engine) take(r *restore, p part) {
 	e.endRestore(r)
 	if q.restored > 0 {
 		w.restores++
+	} else {
+		r.bytes = 0 // they were of no use
 	}
 	if p.failed {
 		w.failures++

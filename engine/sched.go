@@ -58,7 +58,15 @@ type sequence struct {
 	reserved int     // blocks it may still claim
 	chunk    int     // tokens in the planned step
 
+	// Of sliding layers; see locals.
+	low    int // the first block whose local it has pinned, and it has those of all after it
+	stay   int // the first block whose local it will have pinned to its end
+	locals int // locals it may still claim
+	branch int // blocks that others begin with as well and that are to be remembered when they are computed; 0: none
+
 	restoring bool // it computes nothing until Resume
+	claimed   int  // tokens that blocks were claimed for, behind those computed, while it is restoring
+	from      int  // the first of these blocks with a local; those between low and the first claimed one are pinned too
 	restored  int  // tokens whose KV was restored
 
 	passed int    // how many started before it when its turn had come
@@ -76,11 +84,11 @@ type event struct {
 // noToken in place of a token says that there is none: to Commit, that none could be drawn.
 const noToken int32 = -1
 
-func newSched(blocks, blockTokens, maxBatch, stepTokens int) *sched {
+func newSched(l layout, maxBatch, stepTokens int) *sched {
 	return &sched{
 		maxBatch:   maxBatch,
 		stepTokens: stepTokens,
-		store:      newStore(blocks, blockTokens),
+		store:      newStore(l),
 		queue:      newQueue(),
 	}
 }
@@ -100,7 +108,7 @@ func (s *sequence) rest() int { return len(s.tokens) - s.computed }
 // says that it ended.
 func (s *sched) Add(q *sequence) {
 	s.between("Add")
-	if need(q.prompt, q.most, s.store.index.blockTokens) > len(s.store.pool.blocks) {
+	if need(q.prompt, q.most, s.store.index.blockTokens) > len(s.store.pool.blocks) || s.mostLocals(q, 0) >= len(s.store.local.all) {
 		panic("engine: a sequence that can never fit")
 	}
 	s.queue.push(q)
@@ -133,8 +141,8 @@ func (s *sched) Plan(prompts int) *batch {
 	s.divide(prompts)
 	for _, q := range s.running {
 		if q.chunk > 0 {
-			s.grow(q)
-			s.batch.add(q)
+			s.grow(q, q.computed+q.chunk, 0)
+			s.batch.add(q, s.store.local.of)
 		}
 	}
 	s.planned = len(s.batch.seqs) > 0
@@ -165,7 +173,9 @@ func (s *sched) admit() {
 		if m.move {
 			grow--
 		}
-		if grow+m.idle > s.store.pool.available() {
+		restoring := s.restorable(q, m)
+		price, locals := s.price(q, m, restoring)
+		if grow+m.idle > s.store.pool.available() || price+locals > s.store.local.available() {
 			i++
 			continue
 		}
@@ -173,8 +183,45 @@ func (s *sched) admit() {
 			return
 		}
 		s.queue.pop(i)
-		s.start(q, m, grow)
+		q.restoring = restoring
+		s.start(q, m, grow, locals)
 	}
+}
+
+// price is what it costs to pin the locals of a match, and how many more have to be promised to the sequence.
+func (s *sched) price(q *sequence, m match, restoring bool) (price, locals int) {
+	l := &s.store.local
+	if l.window == 0 {
+		return 0, 0
+	}
+	q.stay = l.low(q.prompt + q.most - 1)
+	pinned := m.blocks[m.low:]
+	for i, b := range pinned {
+		price += l.price(b, m.low+i >= q.stay)
+	}
+	n := len(pinned)
+	if m.move {
+		price += l.price(m.tail, len(m.blocks) >= q.stay)
+		n++
+	}
+	most := s.mostLocals(q, m.tokens(l.blockTokens))
+	if restoring { // it keeps what it begins with until the restore has come to its end
+		most = min(need(q.prompt, q.most, l.blockTokens)-m.low, max(most, n+l.span()))
+	}
+	return price, most - n
+}
+
+// mostLocals is how many locals a sequence may have pinned at once from when computed tokens of it are.
+func (s *sched) mostLocals(q *sequence, computed int) int {
+	l := &s.store.local
+	if l.window == 0 {
+		return 0
+	}
+	chunk := 1
+	if computed < q.prompt {
+		chunk = min(q.prompt-computed, s.stepTokens)
+	}
+	return min(need(q.prompt, q.most, l.blockTokens)-l.low(computed), l.span()+l.step(chunk))
 }
 
 // pass lets head i start before those whose turn comes earlier, unless one of them has been passed often enough.
@@ -191,17 +238,20 @@ func (s *sched) pass(i int) bool {
 }
 
 // start gives a sequence what it shares and the promise of what it may need.
-func (s *sched) start(q *sequence, m match, grow int) {
-	q.cached = len(m.blocks)*s.store.index.blockTokens + m.part
+func (s *sched) start(q *sequence, m match, grow, locals int) {
+	q.cached = m.tokens(s.store.index.blockTokens)
 	q.computed = q.cached
 	q.miss = s.store.miss(q.agent, q.tokens, q.cached)
-	q.restoring = s.restorable(q)
-	q.reserved = grow
+	q.reserved, q.locals, q.low, q.branch = grow, locals, m.low, m.branch
 	var c copyKV
-	q.blocks, c = s.store.take(q.agent, m, grow)
+	q.blocks, c = s.store.take(q.agent, m, grow, locals, q.stay)
 	if m.part > 0 && !m.move {
 		q.reserved--
+		if s.store.local.window > 0 {
+			q.locals--
+		}
 	}
+	s.remember(q)
 	if c.dst != none {
 		s.batch.copies = append(s.batch.copies, c)
 		s.batch.copiers = append(s.batch.copiers, q)
@@ -213,9 +263,37 @@ func (s *sched) start(q *sequence, m match, grow int) {
 
 // restorable reports whether a sequence that is about to start should first be given what its agent has on disk: when
 // the pool has less of that than there was. A prompt that leaves the cache within a block leaves the disk there as well.
-func (s *sched) restorable(q *sequence) bool {
-	return s.warm != nil && q.agent != "" && q.cached < q.prompt-1 && q.cached%s.store.index.blockTokens == 0 &&
+func (s *sched) restorable(q *sequence, m match) bool {
+	return s.warm != nil && q.agent != "" && m.tokens(s.store.index.blockTokens) < q.prompt-1 && m.part == 0 &&
 		s.store.agents[q.agent].behind() && s.warm(q.agent)
+}
+
+// remember keeps the blocks that a sequence begins with as others do, because more may come who do: a system prompt whose
+// locals nobody holds is of no use to them.
+func (s *sched) remember(q *sequence) {
+	n := q.branch * s.store.index.blockTokens
+	if q.branch == 0 || q.computed < n || q.restoring {
+		return
+	}
+	if s.store.local.window > 0 && q.low <= s.store.local.low(n) {
+		s.store.keepAnonymous(slices.Clone(q.tokens[:n]), slices.Clone(q.blocks[:q.branch]))
+	}
+	q.branch = 0
+}
+
+// slide lets go of the locals that are no longer in a sequence's window, and of what it cannot need any more of those it
+// was promised.
+func (s *sched) slide(q *sequence) {
+	l := &s.store.local
+	if l.window == 0 {
+		return
+	}
+	for low := l.low(q.computed); q.low < low; q.low++ {
+		l.unpin(q.blocks[q.low], q.low >= q.stay)
+	}
+	most := s.mostLocals(q, q.computed) - (len(q.blocks) - q.low)
+	l.pay(most - q.locals)
+	q.locals = most
 }
 
 // divide sets the chunk of every running sequence.
@@ -258,29 +336,64 @@ func (s *sched) divide(prompts int) {
 	}
 }
 
-// Claim makes room for the next n tokens of a sequence that restores and returns its blocks. Fill must follow, or
-// Abandon.
-func (s *sched) Claim(q *sequence, n int) []int32 {
+// Claim makes room for the next n tokens of a sequence that restores and returns its blocks and the first of them that is
+// new. Those from block from on get locals; from is the same in all calls, no more than a window before the last token
+// that will be restored. What was claimed must be filled before Resume, or the sequence be given up with Abandon.
+func (s *sched) Claim(q *sequence, n, from int) (blocks []int32, first int) {
 	s.between("Claim")
-	q.chunk = n
-	s.grow(q)
-	return q.blocks
+	first = len(q.blocks)
+	q.claimed += n
+	q.from = from
+	s.grow(q, q.computed+q.claimed, from)
+	return q.blocks, first
 }
 
-// Fill records that the KV of the claimed tokens is in their blocks.
-func (s *sched) Fill(q *sequence) {
-	s.between("Fill")
-	s.advance(q)
+// Resume ends a restore, whatever it yielded. miss says why it was not more, as Result.Miss does. What was restored is of
+// use when all locals in the window at its end are there; else it is given back.
+func (s *sched) Resume(q *sequence, miss string) {
+	s.between("Resume")
+	l, first, end := &s.store.local, len(q.blocks), q.computed+q.claimed
+	if q.claimed > 0 {
+		first = q.computed / s.store.index.blockTokens
+	}
+	if l.low(end) < q.from && q.from > first {
+		s.unclaim(q)
+	}
+	if q.claimed > 0 && q.from > first { // there is a gap behind what it began with, and all of that is out of the window
+		for ; q.low < first; q.low++ {
+			l.unpin(q.blocks[q.low], q.low >= q.stay)
+			q.locals++
+			l.pay(1)
+		}
+		q.low = q.from
+	}
+	q.chunk, q.claimed = q.claimed, 0
 	q.cached += q.chunk
 	q.restored += q.chunk
+	q.restoring = false
+	q.miss = miss
+	s.advance(q)
 	q.chunk = 0
 }
 
-// Resume ends a restore, whatever it yielded. miss says why it was not more, as Result.Miss does.
-func (s *sched) Resume(q *sequence, miss string) {
-	s.between("Resume")
-	q.restoring = false
-	q.miss = miss
+// unclaim gives back the blocks of a restore.
+func (s *sched) unclaim(q *sequence) {
+	if q.claimed == 0 {
+		return
+	}
+	first := q.computed / s.store.index.blockTokens // it began at a block's end
+	for i := first; i < len(q.blocks); i++ {
+		if s.store.local.window > 0 && i >= q.from {
+			s.store.local.unpin(q.blocks[i], i >= q.stay)
+			s.store.local.pay(1)
+			q.locals++
+		}
+		s.store.release(q.blocks[i])
+		s.store.pool.reserve(1)
+		q.reserved++
+	}
+	q.blocks = q.blocks[:first]
+	q.claimed = 0
 }
 
 // Abandon ends a sequence because what was written to its claimed blocks is unknown.
@@ -294,7 +407,7 @@ func (s *sched) Abandon(q *sequence) event {
 func (s *sched) catchUp(q *sequence) {
 	size := s.store.index.blockTokens
 	for q.computed%size == 0 && q.computed+size < q.prompt {
-		b := s.store.share(q.last(), q.tokens[q.computed:q.computed+size])
+		b := s.store.share(q.last(), q.tokens[q.computed:q.computed+size], len(q.blocks) >= q.stay)
 		if b == none {
 			return
 		}
@@ -302,6 +415,11 @@ func (s *sched) catchUp(q *sequence) {
 		q.computed += size
 		q.cached += size
 		q.reserved--
+		if s.store.local.window > 0 {
+			q.locals--
+		}
+		s.remember(q)
+		s.slide(q)
 	}
 }
 
@@ -313,11 +431,18 @@ func (q *sequence) last() int32 {
 	return q.blocks[len(q.blocks)-1]
 }
 
-// grow makes room for the sequence's chunk.
-func (s *sched) grow(q *sequence) {
-	for q.computed+q.chunk > len(q.blocks)*s.store.index.blockTokens {
-		q.blocks = append(q.blocks, s.store.alloc())
+// grow makes room for a sequence's first n tokens, in sliding layers too from block from on.
+func (s *sched) grow(q *sequence, n, from int) {
+	for n > len(q.blocks)*s.store.index.blockTokens {
+		i, b := len(q.blocks), s.store.alloc()
+		q.blocks = append(q.blocks, b)
 		q.reserved--
+		if s.store.local.window > 0 && i >= from {
+			s.store.allocLocal(b, i >= q.stay)
+			if q.locals--; q.locals < 0 {
+				panic("engine: a sequence takes more locals than it was promised")
+			}
+		}
 	}
 }
 
@@ -361,7 +486,7 @@ func (s *sched) Fail() []event {
 	return s.events
 }
 
-// advance counts the chunk as computed and seals the blocks it filled.
+// advance counts the chunk as computed, seals the blocks it filled, and moves the window on.
 func (s *sched) advance(q *sequence) {
 	size := s.store.index.blockTokens
 	for i := q.computed / size; i < (q.computed+q.chunk)/size; i++ {
@@ -369,9 +494,11 @@ func (s *sched) advance(q *sequence) {
 		if i > 0 {
 			parent = q.blocks[i-1]
 		}
-		q.blocks[i] = s.store.seal(parent, q.blocks[i], q.tokens[i*size:(i+1)*size])
+		q.blocks[i] = s.store.seal(parent, q.blocks[i], q.tokens[i*size:(i+1)*size], i >= q.low, i >= q.stay)
 	}
 	q.computed += q.chunk
+	s.remember(q)
+	s.slide(q)
 }
 
 // append gives a sequence its next token.
@@ -393,14 +520,19 @@ func (s *sched) append(q *sequence, token int32) event {
 
 // end gives back all that a sequence has, after its agent's memory took what it keeps.
 func (s *sched) end(q *sequence, token int32, why Finish) event {
+	s.unclaim(q)
 	if why != FinishError {
 		s.store.keep(q.agent, q.tokens[:q.computed], q.blocks, !q.decoding())
 	}
-	for _, b := range q.blocks {
+	for i, b := range q.blocks {
+		if i >= q.low {
+			s.store.local.unpin(b, i >= q.stay)
+		}
 		s.store.release(b)
 	}
 	s.store.pool.unreserve(q.reserved)
-	q.reserved = 0
+	s.store.local.pay(-q.locals)
+	q.reserved, q.locals = 0, 0
 	if i := slices.Index(s.running, q); i >= 0 {
 		s.running = slices.Delete(s.running, i, i+1)
 	}
@@ -422,6 +554,10 @@ func (s *sched) Stats() Stats {
 	st.Blocks = len(p.blocks)
 	st.Used, st.Cached, st.Free = p.split()
 	st.PeakUsed = p.peak
+	l := &s.store.local
+	st.Locals = len(l.all) - 1
+	st.LocalUsed, st.LocalCached, st.LocalFree = l.split()
+	st.LocalPeakUsed = l.peak
 	st.BlockTokens = s.store.index.blockTokens
 	st.Running = len(s.running)
 	st.Agents = len(s.store.agents)

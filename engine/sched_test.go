@@ -16,14 +16,14 @@ var update = flag.Bool("update", false, "write the transcripts in testdata/sched
 // TestSched runs the transcripts in testdata/sched: commands to a scheduler, each with what it says after ----, up to an
 // empty line. Every invariant is checked after each command.
 //
-//	new blocks=N block=N batch=N step=N   a scheduler; block is BlockTokens, step StepTokens
+//	new blocks=N block=N batch=N step=N [locals=N window=N]   a scheduler; block is BlockTokens, step StepTokens
 //	add ID [agent=A] prompt=P max=N [stop=T]
 //	plan [N]                              what the next step computes, of at most N prompt tokens
 //	commit T...                           the tokens drawn for it; - where none could be
 //	fail                                  the step failed
 //	steps N                               N times plan and commit, the tokens counting up from 500; says the events only
 //	cancel ID
-//	pool | agents | queue                 the state
+//	pool | locals | agents | queue        the state
 //
 // A prompt is tokens and runs of them, as 1-8,5,9-12. @ID is all tokens of a sequence, its answer included; it comes first.
 func TestSched(t *testing.T) {
@@ -114,7 +114,8 @@ func (w *world) do(line string) (string, error) {
 	}
 	switch cmd := fields[0]; cmd {
 	case "new":
-		w.sched = newSched(number("blocks"), number("block"), number("batch"), number("step"))
+		w.sched = newSched(layout{shape: shape{blockTokens: number("block"), window: number("window")}, blocks: number("blocks"), locals: number("locals")},
+			number("batch"), number("step"))
 		w.seqs, w.token = map[string]*sequence{}, 500
 		return "", nil
 	case "add":
@@ -178,7 +179,7 @@ func (w *world) do(line string) (string, error) {
 			return "no such sequence\n", nil
 		}
 		return printEvents([]event{ev}), nil
-	case "pool", "agents", "queue":
+	case "pool", "locals", "agents", "queue":
 		return w.show(cmd), nil
 	default:
 		return "", fmt.Errorf("unknown command")
@@ -213,6 +214,24 @@ func (w *world) show(what string) string {
 		used, cached, free := st.pool.split()
 		fmt.Fprintf(&out, "used %d (%d of them promised), cached %d, free %d; peak %d; evicted %d\n",
 			used, st.pool.reserved, cached, free, st.pool.peak, st.evictions)
+		if st.local.window > 0 {
+			used, cached, free := st.local.split()
+			fmt.Fprintf(&out, "locals: used %d, cached %d, free %d; peak %d\n", used, cached, free, st.local.peak)
+		}
+	case "locals":
+		for x, l := range st.local.all {
+			if l.block == none {
+				continue
+			}
+			state := "free"
+			switch {
+			case l.pass+l.stay > 0:
+				state = "in a window"
+			case l.holds > 0:
+				state = "cached"
+			}
+			fmt.Fprintf(&out, "%d of block %d: %s\n", x, l.block, state)
+		}
 	case "agents":
 		for e := st.used.Front(); e != nil; e = e.Next() {
 			m := e.Value.(*memory)
@@ -283,12 +302,16 @@ func printBatch(b *batch) string {
 		if q.miss != "" {
 			fmt.Fprintf(&out, ", %s", q.miss)
 		}
-		fmt.Fprintf(&out, "; has %d blocks, may claim %d more\n", len(q.blocks), q.reserved)
+		fmt.Fprintf(&out, "; has %d blocks, may claim %d more", len(q.blocks), q.reserved)
+		if q.locals > 0 {
+			fmt.Fprintf(&out, " and %d locals", q.locals)
+		}
+		out.WriteByte('\n')
 	}
 	for _, c := range b.copies {
 		fmt.Fprintf(&out, "copy %d tokens of block %d to block %d\n", c.tokens, c.src, c.dst)
 	}
-	row := 0
+	row, locals := 0, b.locals
 	for i, q := range b.seqs {
 		what := "prefill"
 		if q.decoding() {
@@ -296,6 +319,10 @@ func printBatch(b *batch) string {
 		}
 		fmt.Fprintf(&out, "%d %s at %d: %d", q.id, what, b.starts[i], b.lens[i])
 		fmt.Fprintf(&out, " in blocks %v", q.blocks)
+		if table := locals[:len(q.blocks)]; slices.Max(table) != none {
+			fmt.Fprintf(&out, ", locals %v", table)
+		}
+		locals = locals[len(q.blocks):]
 		if row < len(b.askers) && b.askers[row] == q {
 			out.WriteString(" -> token")
 			row++

@@ -29,7 +29,7 @@ import (
 // point a memory is the old one or the new one. A file's modification time is when it was last used.
 type shelf struct {
 	dir   string
-	match label // what a file must have in common with this to be of use: fingerprint, blockTokens, tokenBytes
+	match label // what a file must have in common with this to be of use: fingerprint and shape
 	quota int64
 	ttl   time.Duration // 0: none
 
@@ -130,7 +130,7 @@ func (s *shelf) scan() error {
 			}
 			if err != nil {
 				slog.Warn("memory file set aside", "file", f.Name(), "reason", err)
-				s.setAside(path, ErrCorrupt)
+				s.setAside(path, err)
 				continue
 			}
 			_, err = os.Lstat(pinName(path))
@@ -376,7 +376,7 @@ func (s *shelf) copyIn(r io.Reader, ready func(agent string) error) (label, erro
 		if _, err := w.Write(p.raw); err != nil {
 			return err
 		}
-		buf := make([]byte, max(1, l.blockBytes(0)))
+		buf := make([]byte, max(1, l.blockBytes(0), l.blockBytes(l.from())))
 		for i := range p.sums {
 			b := buf[:l.blockBytes(i)]
 			if err := p.readBlock(r, i, b); err != nil {
@@ -398,9 +398,9 @@ func (s *shelf) fits(l *label) error {
 	switch {
 	case l.fingerprint != s.match.fingerprint:
 		return fmt.Errorf("%w: the memory was made by model %q, this one is %q", ErrOtherModel, l.fingerprint, s.match.fingerprint)
-	case l.blockTokens != s.match.blockTokens || l.tokenBytes != s.match.tokenBytes:
-		return fmt.Errorf("%w: the memory has blocks of %d tokens of %d bytes, this engine's have %d of %d",
-			ErrOtherModel, l.blockTokens, l.tokenBytes, s.match.blockTokens, s.match.tokenBytes)
+	case l.shape != s.match.shape:
+		return fmt.Errorf("%w: the memory has blocks of %d tokens of %d bytes and a window of %d tokens of %d; this engine's has %d of %d and %d of %d",
+			ErrOtherModel, l.blockTokens, l.tokenBytes, l.window, l.localBytes, s.match.blockTokens, s.match.tokenBytes, s.match.window, s.match.localBytes)
 	}
 	return nil
 }

@@ -17,9 +17,18 @@ type Stats struct {
 	Cached int // idle memory, evicted the moment somebody needs the room
 	Free   int
 
-	PeakUsed        int // highest Used so far
-	BlockTokens     int // tokens in a block
-	KVBytesPerToken int // all layers together
+	// The same of locals, which hold what a block's tokens have in layers with a sliding window, for as long as that sees
+	// them. A local is used as often as running requests share it and may leave it before they end. All 0 for a model without
+	// such layers.
+	Locals      int
+	LocalUsed   int
+	LocalCached int
+	LocalFree   int
+
+	PeakUsed, LocalPeakUsed int // highest so far
+	BlockTokens             int // tokens in a block, and in a local
+	KVBytesPerToken         int // in the global layers: of a block
+	KVLocalBytesPerToken    int // in the sliding ones: of a local
 
 	Running  int // requests in the batch
 	Queued   int // requests that wait
@@ -56,7 +65,8 @@ type Stats struct {
 	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
 }
 
-// Utilization is the part of the pool that running requests have or may claim, 0 to 1.
+// Utilization is the part of the pool's blocks that running requests have or may claim, 0 to 1. Locals are not in it: a
+// request has no more of them than a window takes, however long it is, so that they are like places in the batch.
 func (s Stats) Utilization() float64 {
 	if s.Blocks == 0 {
 		return 0

@@ -9,7 +9,7 @@ import (
 )
 
 // A store is the hot tier of the agents' memories and the owner of every KV block: the pool says who needs a block, the
-// index what is in it, the memories whose it is while nobody runs.
+// index what is in it, locals what sliding layers have of it, the memories whose it is while nobody runs.
 //
 // Rules that hold between calls:
 //   - Full blocks are immutable, in the index, and shared. The last, partial block of a chain belongs to one memory or
@@ -18,6 +18,7 @@ import (
 type store struct {
 	pool  pool
 	index prefix
+	local locals
 
 	agents    map[string]*memory
 	anonymous map[int32]*memory // by last block, which in the index stands for the whole chain
@@ -37,6 +38,7 @@ type memory struct {
 	agent  string // "" for a prefix that an anonymous request left
 	tokens []int32
 	blocks []int32 // ceil(len(tokens)/blockTokens); none is partial but the last
+	low    int     // the first block whose local it holds; none if that is past the last
 	cut    bool    // eviction took the end
 	use    *list.Element
 
@@ -62,16 +64,18 @@ type lost struct {
 	tokens []int32 // all that the memory had with it
 	i      int
 	block  int32
+	local  int32 // of the block, or none
 }
 
 // maxEvicted bounds the names kept to tell "evicted" from "new_agent". Past it they are all dropped, and the agents
 // behind them are new again: one word in a report, not worth a better structure.
 const maxEvicted = 1 << 16
 
-func newStore(blocks, blockTokens int) store {
+func newStore(l layout) store {
 	return store{
-		pool:      newPool(blocks),
-		index:     newPrefix(blocks, blockTokens),
+		pool:      newPool(l.blocks),
+		index:     newPrefix(l.blocks, l.blockTokens),
+		local:     newLocals(l),
 		agents:    make(map[string]*memory),
 		anonymous: make(map[int32]*memory),
 		evicted:   make(map[string]struct{}),
@@ -91,22 +95,39 @@ type match struct {
 	move bool
 
 	idle int // how many of the blocks that will be pinned are not pinned now
+
+	low    int // the first block whose local will be pinned
+	branch int // how many of the prompt's full blocks others have; their locals may be gone
 }
+
+// tokens is how many of the prompt's are in the cache.
+func (m *match) tokens(blockTokens int) int { return len(m.blocks)*blockTokens + m.part }
 
 // match looks a prompt up, for the agent that asks. It changes nothing. The blocks are appended to dst.
 func (st *store) match(agent string, prompt, dst []int32) match {
-	size := st.index.blockTokens
+	size, own := st.index.blockTokens, st.agents[agent]
 	m := match{blocks: st.index.walk(prompt, dst), tail: none}
-	if n := len(m.blocks); n*size == len(prompt) {
+	n := len(m.blocks)
+	if n > 0 && (own == nil || len(own.blocks) < n || own.blocks[n-1] != m.blocks[n-1]) {
+		m.branch = n
+	}
+	last := none
+	if n*size == len(prompt) {
 		// All of the prompt is there. Keep its last token out: the last block is copied without it.
-		m.tail, m.part = m.blocks[n-1], size-1
+		last = m.blocks[n-1]
 		m.blocks = m.blocks[:n-1]
-	} else if own := st.agents[agent]; own != nil {
+	}
+	if k := st.local.usable(m.blocks); k < len(m.blocks) {
+		m.blocks = m.blocks[:k]
+	} else if last != none && st.local.has(last) {
+		m.tail, m.part = last, size-1
+	} else if last == none && own != nil {
 		st.matchTail(&m, own, prompt)
 	}
 	if m.part == 0 {
 		m.tail = none
 	}
+	m.low = st.local.low(m.tokens(size))
 	for _, b := range m.blocks {
 		if st.pool.idle(b) {
 			m.idle++
@@ -126,8 +147,10 @@ func (st *store) matchTail(m *match, own *memory, prompt []int32) {
 	if k >= len(own.blocks) || k > 0 && own.blocks[k-1] != m.blocks[k-1] {
 		return
 	}
+	if m.tail = own.blocks[k]; !st.local.has(m.tail) {
+		return
+	}
 	rest := own.tokens[k*size : min(len(own.tokens), (k+1)*size)]
-	m.tail = own.blocks[k]
 	m.part = common(rest, prompt[k*size:len(prompt)-1])
 	m.move = m.part > 0 && m.part == len(rest) // it is partial: a full block would be among m.blocks
 }
@@ -147,31 +170,40 @@ func (st *store) miss(agent string, prompt []int32, cached int) string {
 	switch same := common(own.tokens, prompt); {
 	case same < len(own.tokens) && same < len(prompt):
 		return fmt.Sprintf("diverged_at=%d", same)
-	case own.cut:
+	case own.cut, cached < same/st.index.blockTokens*st.index.blockTokens: // or the locals there
 		return "evicted"
 	default:
 		return ""
 	}
 }
 
-// take pins what match found, for a new sequence, and reserves the blocks it may need beyond that. It returns the
-// sequence's blocks and a copy that has to be made before they are used, if any (dst none). grow includes the copy.
+// take pins what match found, for a new sequence, and reserves the blocks and locals it may need beyond that. It returns
+// the sequence's blocks and a copy that has to be made before they are used, if any (dst none). grow and locals include
+// the copy; the sequence stays on the locals of its blocks from stay on.
 //
 // The copy's source is not pinned, and making room for its destination may evict it. That is sound: the block keeps its
 // contents until somebody writes it, whoever gets it gets it after this, and a step makes its copies in the order they
 // were asked for and before it computes anything.
-func (st *store) take(agent string, m match, grow int) (blocks []int32, c copyKV) {
+func (st *store) take(agent string, m match, grow, locals, stay int) (blocks []int32, c copyKV) {
 	own := st.agents[agent]
 	if own != nil {
 		st.used.MoveToBack(own.use)
 	}
 	blocks = slices.Clone(m.blocks)
-	for _, b := range blocks {
+	for i, b := range blocks {
 		st.pool.pin(b)
+		if i >= m.low {
+			st.local.pin(b, i >= stay)
+		}
 	}
+	k := len(blocks)
 	c.dst = none
 	if m.move {
 		st.pool.pin(m.tail)
+		if k >= m.low {
+			st.local.pin(m.tail, k >= stay)
+			st.local.unhold(m.tail)
+		}
 		st.pool.unhold(m.tail)
 		own.blocks = own.blocks[:len(blocks)]
 		own.tokens = own.tokens[:len(blocks)*st.index.blockTokens]
@@ -182,11 +214,17 @@ func (st *store) take(agent string, m match, grow int) (blocks []int32, c copyKV
 		}
 	}
 	st.pool.reserve(grow)
+	st.local.pay(locals)
 	if m.tail != none && !m.move {
-		dst := st.alloc()
-		blocks = append(blocks, dst)
-		if dst != m.tail { // else the tail was evicted and came straight back
-			c = copyKV{dst: dst, src: m.tail, tokens: int32(m.part)}
+		c = copyKV{src: m.tail, srcLocal: st.local.of[m.tail], dstLocal: none, tokens: int32(m.part)}
+		c.dst = st.alloc()
+		blocks = append(blocks, c.dst)
+		if k >= m.low {
+			st.allocLocal(c.dst, k >= stay)
+			c.dstLocal = st.local.of[c.dst]
+		}
+		if c.dst == c.src && c.dstLocal == c.srcLocal { // the tail was evicted and came straight back
+			c.dst = none
 		}
 	}
 	return blocks, c
@@ -206,6 +244,19 @@ func (st *store) alloc() int32 {
 	return st.pool.alloc()
 }
 
+// allocLocal redeems one promised local for block b, evicting like alloc: a memory without its end's locals is of as
+// little use as one without its end.
+func (st *store) allocLocal(b int32, stays bool) {
+	for st.local.free == 0 {
+		oldest := st.used.Front()
+		if oldest == nil {
+			panic("engine: a promised local that nobody can give")
+		}
+		st.cut(oldest.Value.(*memory))
+	}
+	st.local.alloc(b, stays)
+}
+
 // cut takes the last block from a memory.
 func (st *store) cut(m *memory) {
 	last := len(m.blocks) - 1
@@ -214,13 +265,20 @@ func (st *store) cut(m *memory) {
 		delete(st.anonymous, b)
 	}
 	if m.dirty {
-		st.lost = append(st.lost, lost{m, m.tokens, last, b})
+		x := none
+		if last >= m.low {
+			x = st.local.of[b]
+		}
+		st.lost = append(st.lost, lost{m, m.tokens, last, b, x})
+	}
+	if last >= m.low {
+		st.local.unhold(b)
 	}
 	m.blocks = m.blocks[:last]
 	m.tokens = m.tokens[:last*st.index.blockTokens]
 	m.cut = true
 	if st.pool.unhold(b) {
-		st.index.remove(b)
+		st.freed(b)
 		st.evictions++
 	}
 	switch {
@@ -237,9 +295,12 @@ func (st *store) cut(m *memory) {
 
 // forget drops a memory. If it lost blocks to eviction, its agent's name is noted.
 func (st *store) forget(m *memory) {
-	for _, b := range m.blocks {
+	for i, b := range m.blocks {
+		if i >= m.low {
+			st.local.unhold(b)
+		}
 		if st.pool.unhold(b) {
-			st.index.remove(b)
+			st.freed(b)
 		}
 	}
 	st.used.Remove(m.use)
@@ -258,11 +319,21 @@ func (st *store) forget(m *memory) {
 	}
 }
 
+// freed parts a block that has become free from what was known of it.
+func (st *store) freed(b int32) {
+	st.index.remove(b)
+	st.local.drop(b)
+}
+
 // seal puts block b, which a sequence has just filled with tokens after parent, into the index and returns it. If an
-// equal block is there already, because two sequences computed the same at the same time, b is freed and the other one
-// returned in its place, pinned.
-func (st *store) seal(parent, b int32, tokens []int32) int32 {
+// equal block is there already, because two sequences computed the same at the same time or only its local was gone, b is
+// freed and the other one returned in its place, pinned. local says whether the sequence has b's local pinned; it stays
+// on it or not.
+func (st *store) seal(parent, b int32, tokens []int32, local, stays bool) int32 {
 	if twin := st.index.find(parent, tokens); twin != none {
+		if local {
+			st.local.move(b, twin, stays)
+		}
 		// Freed first: pinning an idle twin takes a cached block, and this is what makes up for it.
 		st.release(b)
 		st.pool.pin(twin)
@@ -272,21 +343,26 @@ func (st *store) seal(parent, b int32, tokens []int32) int32 {
 	return b
 }
 
-// share pins the block that holds tokens after parent, if there is one, in place of a reserved block that the sequence
-// would have filled with them.
-func (st *store) share(parent int32, tokens []int32) int32 {
+// share pins the block that holds tokens after parent, if there is one with its local, in place of a reserved block that
+// the sequence would have filled with them, and of a promised local.
+func (st *store) share(parent int32, tokens []int32, stays bool) int32 {
 	b := st.index.find(parent, tokens)
-	if b != none {
-		st.pool.unreserve(1)
-		st.pool.pin(b)
+	if b == none || !st.local.has(b) {
+		return none
+	}
+	st.pool.unreserve(1)
+	st.pool.pin(b)
+	if st.local.window > 0 {
+		st.local.pay(-1)
+		st.local.pin(b, stays)
 	}
 	return b
 }
 
-// release unpins a block of a sequence.
+// release unpins a block of a sequence, whose local it has unpinned.
 func (st *store) release(b int32) {
 	if st.pool.unpin(b) {
-		st.index.remove(b)
+		st.freed(b)
 	}
 }
 
@@ -296,6 +372,8 @@ func (st *store) release(b int32) {
 // An agent has one memory. When requests of one agent run at the same time, the one that ends last leaves it. Two
 // exceptions keep an agent from losing by it: a chain that its memory begins with adds nothing, and one that was
 // cancelled before its prompt was done (partial) does not replace a longer one.
+//
+// Neither holds for a memory that eviction has cut so that sliding layers cannot go on from its end.
 //
 // Of an anonymous chain the full blocks are kept, once, for whoever comes with the same prefix.
 //
@@ -317,9 +395,13 @@ func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
 			whole = len(tokens)
 		}
 		stays := partial && len(tokens) < len(old.tokens)
-		if stays || len(tokens) <= len(old.tokens) && slices.Equal(tokens, old.tokens[:len(tokens)]) {
+		begins := len(tokens) <= len(old.tokens) && slices.Equal(tokens, old.tokens[:len(tokens)])
+		if (stays || begins) && (old.dirty || old.low <= st.local.low(len(old.tokens))) {
 			st.used.MoveToBack(old.use)
 			return
+		}
+		if begins {
+			whole = max(whole, old.whole)
 		}
 		// The new chain's blocks are pinned, so what both share survives this.
 		old.dirty = false
@@ -335,6 +417,7 @@ func (st *store) keep(agent string, tokens, blocks []int32, partial bool) {
 	}
 }
 
+// keepAnonymous keeps the full blocks of a chain, and the locals at their end, which must all be there.
 func (st *store) keepAnonymous(tokens, blocks []int32) {
 	full := len(tokens) / st.index.blockTokens
 	if full == 0 {
@@ -343,14 +426,22 @@ func (st *store) keepAnonymous(tokens, blocks []int32) {
 	last := blocks[full-1]
 	if old := st.anonymous[last]; old != nil {
 		st.used.MoveToBack(old.use)
+		for i := st.local.low(len(old.tokens)); i < min(old.low, full); i++ { // eviction had cut it
+			st.local.hold(blocks[i])
+		}
+		old.low = min(old.low, st.local.low(len(old.tokens)))
 		return
 	}
 	st.anonymous[last] = st.add(&memory{tokens: tokens[:full*st.index.blockTokens], blocks: blocks[:full]})
 }
 
 func (st *store) add(m *memory) *memory {
-	for _, b := range m.blocks {
+	m.low = st.local.low(len(m.tokens))
+	for i, b := range m.blocks {
 		st.pool.hold(b)
+		if i >= m.low {
+			st.local.hold(b)
+		}
 	}
 	m.use = st.used.PushBack(m)
 	return m

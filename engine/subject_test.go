@@ -30,6 +30,22 @@ type subject struct {
 // theFake knows its answers from the prompt alone.
 var theFake = &subject{name: "fake", open: func() (Model, error) { return newFake(), nil }, foretell: foretell}
 
+// sliding is the fake with a sliding layer.
+func sliding(window int) *subject {
+	open := func() (Model, error) {
+		m := newFake()
+		m.window = window
+		return m, nil
+	}
+	return &subject{name: fmt.Sprintf("fake with a window of %d", window), open: open, foretell: foretell}
+}
+
+// tokenBytes is what one token takes in all layers.
+func tokenBytes(m Model) int {
+	global, local := m.KVBytesPerToken()
+	return global + local
+}
+
 func openTiny() (Model, error) {
 	c, err := checkpoint.Open(tiny.FS)
 	if err != nil {

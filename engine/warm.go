@@ -69,7 +69,7 @@ func (w *warm) rescue() {
 			slog.Warn("agent's memory is evicted unsaved; what was saved before is kept", "tokens", len(l.tokens), "unsaved_bytes", w.writer.unsaved.Load())
 		}
 		if l.m.image != nil {
-			w.copy(l.m, l.i, l.block)
+			w.copy(l.m, l.i, l.block, l.local)
 		}
 	}
 	w.store.lost = w.store.lost[:0]
@@ -92,14 +92,18 @@ func (w *warm) begin(m *memory, tokens []int32, urgent bool) bool {
 	return true
 }
 
-// copy copies the i-th block of a memory into its image, which the last one completes.
-func (w *warm) copy(m *memory, i int, block int32) {
+// copy copies the i-th block of a memory, and its local where that is in the window at the end, into the memory's image,
+// which the last one completes.
+func (w *warm) copy(m *memory, i int, block, local int32) {
 	img := m.image
 	if img.blocks[i] != nil {
 		return
 	}
 	b := make([]byte, img.label.blockBytes(i))
-	err := w.guard(func() error { return w.model.ReadKV(int(block), int(block), len(b)/img.label.tokenBytes, b) })
+	if i < img.label.from() {
+		local = none
+	}
+	err := w.guard(func() error { return w.model.ReadKV(int(block), int(local), img.label.blockLen(i), b) })
 	if err != nil {
 		slog.Error("agent's memory cannot be read and is not saved", "tokens", img.label.tokens, "error", err)
 		w.writer.failures.Add(1)
@@ -136,7 +140,7 @@ func (w *warm) copyOut() bool {
 		for i, b := range m.image.blocks {
 			if b == nil {
 				room -= m.image.label.blockBytes(i)
-				w.copy(m, i, m.blocks[i])
+				w.copy(m, i, m.blocks[i], w.store.local.of[m.blocks[i]])
 				break
 			}
 		}
@@ -265,7 +269,7 @@ func (e *Engine) openWarm() error {
 	if c.Dir == "" {
 		return nil
 	}
-	l := label{fingerprint: c.Fingerprint, blockTokens: c.BlockTokens, tokenBytes: e.tokenBytes}
+	l := label{fingerprint: c.Fingerprint, shape: e.layout.shape}
 	s, err := openShelf(c.Dir, l, c.DiskBytes, c.TTL)
 	if err != nil {
 		return err

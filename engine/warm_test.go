@@ -95,7 +95,7 @@ func TestCorrupt(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := openShelf(dir, label{fingerprint: "fake", blockTokens: 4, tokenBytes: 1}, 1<<20, 0)
+		s, err := openShelf(dir, label{fingerprint: "fake", shape: shape{blockTokens: 4, tokenBytes: 1}}, 1<<20, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestCorrupt(t *testing.T) {
 
 // A crash at any change of the disk leaves the old memory or the new one.
 func TestCrash(t *testing.T) {
-	match := label{fingerprint: "fake", blockTokens: 4, tokenBytes: 1}
+	match := label{fingerprint: "fake", shape: shape{blockTokens: 4, tokenBytes: 1}}
 	make := func(n int) *image {
 		l := match
 		l.agent, l.tokens = "ann", n
@@ -257,6 +257,74 @@ func TestEvictedIsSaved(t *testing.T) {
 	}
 	if r := s.Result(); r.Tier != "warm" || r.CachedTokens != 103 {
 		t.Errorf("after eviction %+v, want 103 tokens, restored", r)
+	}
+}
+
+// A memory of sliding layers is saved with the locals at its end alone, and comes back behind what others have left in the
+// pool of its beginning. Where the prompt leaves it before its end, it is of no use.
+func TestRestoreWindow(t *testing.T) {
+	cfg := warmConfig(t.TempDir())
+	boot := func() *Engine {
+		m := newFake()
+		m.window = 9
+		cfg.Model, cfg.KVBytes, cfg.StepTokens = m, 512, 1
+		return start(t, cfg)
+	}
+	e := boot()
+	system := count(1, 10)
+	text := slices.Concat(system, count(30, 25))
+	text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 4))...)
+	var file bytes.Buffer
+	if err := errors.Join(e.Export("ann", &file), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name           string
+		shared, prompt []int32
+		cached         int
+		bytes          int64
+		tier, miss     string
+	}{
+		{"alone", nil, slices.Concat(text, count(50, 3)), 38, 38 + 10, "warm", ""}, // tokens 28 to 37 with a local
+		{"behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text, count(50, 3)), 38, 30 + 10, "warm", ""},
+		{"left within the last block", nil, slices.Concat(text[:37], count(50, 3)), 37, 38 + 10, "warm", "diverged_at=37"},
+		{"left early", nil, slices.Concat(text[:20], count(50, 3)), 0, 0, "cold", "diverged_at=20"},
+		{"left early, behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text[:20], count(50, 3)), 8, 0, "hot", "diverged_at=20"},
+		{"asked again", nil, text[:35], 0, 0, "cold", "evicted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := boot()
+			defer e.Close()
+			if c.shared != nil {
+				drainTokens(ask(t, e, t.Context(), "", c.shared, 2))
+			}
+			s := ask(t, e, t.Context(), "ann", c.prompt, 4)
+			if got, want := drainTokens(s), greedy(c.prompt, 4); !slices.Equal(got, want) {
+				t.Errorf("answer %v, want %v", got, want)
+			}
+			if r := s.Result(); r.CachedTokens != c.cached || r.RestoredBytes != c.bytes || r.Tier != c.tier || r.Miss != c.miss {
+				t.Errorf("%+v, want %d tokens from %s, %d bytes restored, %q", r, c.cached, c.tier, c.bytes, c.miss)
+			}
+			if _, err := e.Import(bytes.NewReader(file.Bytes())); err != nil { // for the next
+				t.Error(err)
+			}
+		})
+	}
+
+	// Damage in the window at the end leaves nothing of use, because what is before it has no locals.
+	name := memoryOf(t, cfg.Dir)
+	bad := slices.Clone(file.Bytes())
+	bad[len(bad)-5] ^= 1
+	if err := os.WriteFile(name, bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e = boot()
+	s := ask(t, e, t.Context(), "ann", text, 4)
+	if got, want := drainTokens(s), greedy(text, 4); !slices.Equal(got, want) {
+		t.Errorf("answer %v, want %v", got, want)
+	}
+	if r := s.Result(); r.CachedTokens != 0 || r.RestoredBytes != 0 || r.Tier != "cold" || r.Miss != "corrupt" {
+		t.Errorf("damaged: %+v, want nothing restored", r)
 	}
 }
 
@@ -388,7 +456,7 @@ func TestTTL(t *testing.T) {
 // The order of eviction from the disk, as a trace: each line is an operation and who is there after it.
 func TestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		match := label{fingerprint: "fake", blockTokens: 4, tokenBytes: 1}
+		match := label{fingerprint: "fake", shape: shape{blockTokens: 4, tokenBytes: 1}}
 		var unit int64
 		img := func(agent string) *image {
 			l := match

@@ -16,6 +16,10 @@ type labelled struct {
 func appendStats(b []byte, st engine.Stats) []byte {
 	b = appendSeries(b, "loadstone_pool_blocks", "gauge", "KV blocks: used by running requests, cached and evictable, free.", "state",
 		labelled{"used", float64(st.Used)}, labelled{"cached", float64(st.Cached)}, labelled{"free", float64(st.Free)})
+	if st.Locals > 0 {
+		b = appendSeries(b, "loadstone_pool_locals", "gauge", "What sliding layers keep of blocks, for as long as their window sees it.", "state",
+			labelled{"used", float64(st.LocalUsed)}, labelled{"cached", float64(st.LocalCached)}, labelled{"free", float64(st.LocalFree)})
+	}
 	peak := 0.0
 	if st.Blocks > 0 {
 		peak = float64(st.PeakUsed) / float64(st.Blocks)
