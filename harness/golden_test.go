@@ -2,7 +2,9 @@ package harness
 
 import (
 	"io"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -312,3 +314,82 @@ type chopped struct {
 }
 
 func (c *chopped) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
+
+// recorded are whole responses as servers sent them, for the question "Name three colours." with max_tokens 6 and the usage
+// asked for: testdata/streams, byte for byte but for the names of the machine. frames is into what the server wrote at once.
+var recorded = []struct {
+	file   string
+	frames func(body string) []string
+	first  int   // the frame of the first token
+	chunks []int // the frames of all tokens
+	answer string
+	prompt int // tokens; -1: the server ignores stream_options
+	output int
+}{
+	// A role alone, six tokens, the finish; no usage. HTTP/1.1, one chunk a frame.
+	{"llama-cpp-python-0.3.36.http", httpChunks, 1, []int{1, 2, 3, 4, 5, 6}, "1. Red: This is", -1, -1},
+	// Two comments while the prompt is read, six tokens with the role in each, an empty delta, usage. HTTP/1.0, ended by the connection's end.
+	{"mlx-lm-0.32.2.http", blocks, 2, []int{2, 3, 4, 5, 6, 7}, "1. Red: This is", 34, 6},
+	// The role and the first token in one write; finish, usage and [DONE] in another, and trailers after it.
+	{"loadstone.http", httpChunks, 0, []int{0, 1, 2, 3, 4, 5}, "kesortant pokessesast", 21, 6},
+}
+
+// httpChunks are the chunks of a body in chunked encoding, and what follows the last.
+func httpChunks(body string) (frames []string) {
+	for {
+		size, _, _ := strings.Cut(body, "\r\n")
+		n, err := strconv.ParseUint(size, 16, 32)
+		if err != nil || n == 0 {
+			return append(frames, body)
+		}
+		end := len(size) + 2 + int(n) + 2
+		frames, body = append(frames, body[:end]), body[end:]
+	}
+}
+
+// blocks are the parts of a body that end in an empty line.
+func blocks(body string) []string {
+	frames := strings.SplitAfter(body, "\n\n")
+	return frames[:len(frames)-1]
+}
+
+// Recorded streams, their frames 10 ms apart, and again cut into pieces of seven bytes: the stamps are those of the frames.
+func TestRecordedStreams(t *testing.T) {
+	for _, tc := range recorded {
+		t.Run(tc.file, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/streams/" + tc.file)
+			assert.NilError(t, err)
+			head, body, ok := strings.Cut(string(text), "\r\n\r\n")
+			assert.Assert(t, ok)
+			whole, cut := wire{{0, head + "\r\n\r\n"}}, wire{{0, head + "\r\n\r\n"}}
+			frames := tc.frames(body)
+			for _, frame := range frames {
+				after := 10 * ms
+				whole = append(whole, part{after, frame})
+				for piece := range slices.Chunk([]byte(frame), 7) {
+					cut = append(cut, part{after, string(piece)})
+					after = 0
+				}
+			}
+			at := func(frame int) time.Duration { return time.Duration(frame+1) * 10 * ms }
+			var chunks []time.Duration
+			for _, frame := range tc.chunks {
+				chunks = append(chunks, at(frame))
+			}
+			for _, w := range []wire{whole, cut} {
+				synctest.Test(t, func(t *testing.T) {
+					r := w.client(t).Ask(t.Context(), 0, Prompt{})
+					assert.Equal(t, r.Outcome, OK, r.Error)
+					assert.Equal(t, r.FirstByte, time.Duration(0))
+					assert.Equal(t, r.FirstContent, at(tc.first))
+					assert.DeepEqual(t, r.Chunks, chunks)
+					assert.Equal(t, r.End, at(len(frames)-1))
+					assert.Equal(t, r.Answer, tc.answer)
+					assert.Equal(t, r.Finish, "length")
+					assert.Equal(t, r.PromptTokens, tc.prompt)
+					assert.Equal(t, r.OutputTokens, tc.output)
+				})
+			}
+		})
+	}
+}
