@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +22,7 @@ import (
 // The units of the benchmarks below that testing does not know itself.
 var benchUnits = []struct{ name, better string }{
 	{"p50-ttft-ns", "lower"}, {"p99-ttft-ns", "lower"}, {"p50-e2e-ns", "lower"}, {"p99-e2e-ns", "lower"},
-	{"req/s", "higher"}, {"tok/s", "higher"}, {"hit-ratio", "higher"}, {"cpu-ns/req", "lower"},
+	{"req/s", "higher"}, {"tok/s", "higher"}, {"hit-ratio", "higher"}, {"cpu-ns/req", "lower"}, {"heap-bytes", "lower"},
 }
 
 // BenchmarkServe is the embedded default under agents that go on with their conversations; one iteration is one turn of
@@ -84,7 +85,7 @@ func BenchmarkClient(b *testing.B) {
 	b.Run("client=loadstone", func(b *testing.B) {
 		c := harness.NewClient(null.URL)
 		b.Cleanup(c.Close)
-		p := harness.Prompt{Messages: []harness.Message{{Role: "user", Content: "hi"}}}
+		p := harness.Prompt{Messages: []harness.Message{{Role: "user", Content: "hi"}}, MaxTokens: nullTokens}
 		measure(b, func() {
 			if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != harness.OK || len(r.Chunks) != nullTokens {
 				b.Errorf("%s %s", r.Outcome, r.Error)
@@ -95,7 +96,7 @@ func BenchmarkClient(b *testing.B) {
 		c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: nullStreams}}
 		b.Cleanup(c.CloseIdleConnections)
 		measure(b, func() {
-			res, err := c.Post(null.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"stream":true}`))
+			res, err := c.Post(null.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":64,"stream":true}`))
 			if err != nil {
 				b.Error(err)
 				return
@@ -110,32 +111,42 @@ func BenchmarkClient(b *testing.B) {
 
 const nullStreams, nullTokens = 32, 64
 
-// serveNull is a server that answers every prompt at once with the same tokens, each written and flushed by itself.
+// serveNull is a server that answers every prompt at once, each token written and flushed by itself.
 func serveNull() error {
-	token := []byte(`data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"null","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
-	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
-			switch r.URL.Path {
-			case "/v1/models":
-				io.WriteString(w, `{"object":"list","data":[{"id":"word","object":"model"}]}`)
-			case "/metrics":
-				http.NotFound(w, r)
+	return http.Serve(listener, harness.NullServer(0))
+}
+
+// BenchmarkMemory is what a load of so many requests leaves on the heap while its run is still held: from some number of
+// requests on, no more.
+func BenchmarkMemory(b *testing.B) {
+	self, err := os.Executable()
+	assert.NilError(b, err)
+	b.Setenv(serveVariable, "null")
+	null, err := harness.Start(b.Context(), io.Discard, self)
+	assert.NilError(b, err)
+	b.Cleanup(null.Kill)
+	for _, n := range []int{1_000, 25_000, 100_000} {
+		b.Run(fmt.Sprintf("requests=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				c := harness.NewClient(null.URL)
+				load := harness.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: harness.Fixed(8), Answer: harness.Fixed(8)}
+				runs, _, err := c.RunLoad(b.Context(), harness.LoadPlan{Load: load, Runs: 1, Write: func([]harness.Record) error { return nil }})
+				assert.NilError(b, err)
+				assert.Equal(b, runs[0].Summary().Requests, n)
+				c.Close()
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				b.ReportMetric(float64(m.HeapAlloc), "heap-bytes")
+				runtime.KeepAlive(runs)
 			}
-			return // healthy
-		}
-		io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Type", "text/event-stream")
-		for range nullTokens {
-			w.Write(token)
-			w.(http.Flusher).Flush()
-		}
-		io.WriteString(w, `data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`+"\n\ndata: [DONE]\n\n")
-	}))
+		})
+	}
 }
 
 func cpu(b *testing.B) time.Duration {

@@ -24,6 +24,11 @@ type LoadPlan struct {
 	// after it is not what was asked for.
 	Reset func(context.Context) error
 
+	// Keep is how many records of a run stay in memory, 0 20000. Those of later requests are given to Write in batches, unless
+	// it is nil, and are in the run's Rest.
+	Keep  int
+	Write func([]Record) error
+
 	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second. Its
 	// repetitions are runs.
 	Progress func(Progress)
@@ -145,6 +150,7 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	load.Seeds.Text = derive(load.Seeds.Text, level.String(), index)
 	epoch := strconv.FormatInt(r.epoch.UnixMilli(), 36) + strconv.Itoa(len(r.runs))
 	x := newLoadRun(load, r.load, r.size, level, index, epoch)
+	x.records.keep, x.records.write = r.plan.Keep, r.plan.Write
 	run := Run{Scenario: load.Name, Index: index, Level: level, Cache: load.Cache}
 	var err error
 	if run.Warmup, err = r.setCache(ctx, x); err != nil {
@@ -162,14 +168,15 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = load.Name, level, index
 	}
 	run.PeakPool = peakPool(run.Samples)
-	r.cut(&run, x, records)
+	run.Rest = x.records.rest
+	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
 	if len(run.Records) > 0 {
 		r.runs = append(r.runs, run)
 	}
 	if err == nil && load.Cache == "cold" {
 		err = r.wasCold(records)
 	}
-	if found := Balance(records, counted, r.load.Client.Ledger()); err == nil && len(found) > 0 {
+	if found := Balance(records, counted, r.load.Client.Ledger().without(run.Rest)); err == nil && len(found) > 0 {
 		err = errors.New(found[0].String())
 	}
 	if err == nil {
@@ -219,10 +226,11 @@ func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []Record,
 	r.load.Each = nil
 	defer func() { r.load.Each = each }()
 	n, _ := x.load.agents()
+	x.records.keep = n
 	if err := x.warmUp(ctx, n); err != nil {
 		return nil, err
 	}
-	warmup, x.records = x.records, nil
+	warmup, x.records = x.records.kept, keeper{keep: r.plan.Keep, write: x.records.write}
 	for i := range warmup {
 		warmup[i].Warmup = true
 	}
@@ -242,8 +250,8 @@ func (r *loadRunner) reset(ctx context.Context) error {
 	return nil
 }
 
-// cut splits a run's records into what is measured and what came before.
-func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) {
+// cut splits a run's records into what is measured and what came before, which must end among those that are kept.
+func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) error {
 	run.Steady = findSteady(records)
 	w := x.load.WarmUp
 	n := 0
@@ -265,6 +273,15 @@ func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) {
 	run.Warmup = append(run.Warmup, records[:n]...)
 	run.Records = records[n:]
 	run.Elapsed = span(run.Records)
+	if run.Rest != nil {
+		if len(run.Records) == 0 {
+			return fmt.Errorf("the warm-up is longer than the %d requests whose records are kept", n)
+		}
+		first := min(run.Rest.first, slices.MinFunc(run.Records, func(a, b Record) int { return int(a.Due - b.Due) }).Due)
+		last := max(run.Rest.last, slices.MaxFunc(run.Records, func(a, b Record) int { return int(a.End - b.End) }).End)
+		run.Elapsed = last - first
+	}
+	return nil
 }
 
 // wasCold finds out a server that has seen the load before: what is called cold must be. Where prompts share something, only

@@ -628,3 +628,26 @@ func TestLoadInterrupted(t *testing.T) {
 		assert.Assert(t, last.Part > 0.5 && last.Part < 1.01, "part %g", last.Part)
 	})
 }
+
+// A load longer than what is kept of it: the records that are not kept are written, and the figures are those of all.
+func TestLongLoadIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := serve(t, NullServer(ms).ServeHTTP)
+		load := Load{Name: "long", Cache: "cold", Concurrency: 7, Requests: 5203, Prompt: Fixed(5), Answer: Fixed(3)}
+		var written []Record
+		plan := LoadPlan{Load: load, Runs: 1, Keep: 1000, Write: func(batch []Record) error { written = append(written, batch...); return nil }}
+		runs, _, err := h.Client.RunLoad(t.Context(), plan)
+		assert.NilError(t, err)
+		assert.Equal(t, len(runs[0].Records), 1000)
+		assert.Equal(t, runs[0].Rest.Requests, 4203)
+		assert.Equal(t, len(written), 4203)
+		s := runs[0].Summary()
+		assert.DeepEqual(t, Pool(runs), s)
+		want := Summarize("long", append(written, runs[0].Records...), runs[0].Elapsed, -1)
+		assert.DeepEqual(t, s, want)
+		assert.Equal(t, s.Requests, 5203)
+		// 744 rounds of seven requests of 2 ms, but for the last.
+		assert.Equal(t, s.Elapsed, 744*2*ms)
+		assert.Equal(t, len(runs[0].Rest.Violations), 0)
+	})
+}

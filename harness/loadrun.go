@@ -30,7 +30,7 @@ type loadRun struct {
 
 	mu      sync.Mutex
 	met     map[int]*Conversation // by agents that were warmed up
-	records []Record
+	records keeper
 }
 
 func newLoadRun(load Load, h *StressTestHarness, size promptSize, level Level, index int, epoch string) *loadRun {
@@ -77,8 +77,9 @@ func (x *loadRun) execute(ctx context.Context) ([]Record, error) {
 		})
 	}
 	agents.Wait()
-	slices.SortStableFunc(x.records, func(a, b Record) int { return int(a.Due - b.Due) })
-	return x.records, context.Cause(ctx)
+	x.records.close()
+	slices.SortStableFunc(x.records.kept, func(a, b Record) int { return int(a.Due - b.Due) })
+	return x.records.kept, context.Cause(ctx)
 }
 
 // agent lets one agent talk and returns when the next in its place may begin, and false when the load is over.
@@ -213,7 +214,7 @@ func (x *loadRun) ask(ctx context.Context, stop context.CancelCauseFunc, due tim
 	r.Scenario, r.Level, r.Run, r.Cache, r.Turn = x.load.Name, x.level, x.index, x.load.Cache, turn
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.records = append(x.records, r)
+	x.records.add(r)
 	return r
 }
 

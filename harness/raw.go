@@ -19,6 +19,15 @@ func WriteRecords(path string, records []Record, answers bool) error {
 	})
 }
 
+// AppendRecords adds records to a file of WriteRecords, or makes one.
+func AppendRecords(path string, records []Record, answers bool) error {
+	return writeLinesTo(path, os.O_APPEND, records, func(r *Record) {
+		if !answers {
+			r.Answer = ""
+		}
+	})
+}
+
 // ReadRecords reads what WriteRecords wrote.
 func ReadRecords(r io.Reader) ([]Record, error) { return readLines[Record](r) }
 
@@ -31,8 +40,13 @@ func WriteSamples(path string, samples []Sample) error {
 func ReadSamples(r io.Reader) ([]Sample, error) { return readLines[Sample](r) }
 
 // writeLines writes a line of JSON for each value, a copy of which edit may change before.
-func writeLines[T any](path string, values []T, edit func(*T)) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func writeLines[T any](path string, values []T, edit func(*T)) error {
+	return writeLinesTo(path, os.O_TRUNC, values, edit)
+}
+
+// writeLinesTo writes to a file that is truncated or appended to, as the flag says.
+func writeLinesTo[T any](path string, flag int, values []T, edit func(*T)) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o600)
 	if err != nil {
 		return err
 	}

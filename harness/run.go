@@ -44,6 +44,7 @@ type Run struct {
 	Level    Level  // of a load that has several; the zero Level otherwise
 	Cache    string // what the agents' caches held when the clock started: "cold", "warm" or "restored"
 	Records  []Record
+	Rest     *Rest         // of a long load: the requests after the Records, which are written away; nil none
 	Warmup   []Record      // requests that filled caches or came before the steady state: in no summary, but in the server's log
 	Elapsed  time.Duration // under load; what comes between repetitions does not count
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
@@ -66,19 +67,19 @@ func (l Level) String() string {
 }
 
 // Summary describes the run by itself.
-func (r Run) Summary() Summary { return Summarize(r.Scenario, r.Records, r.Elapsed, r.PeakPool) }
+func (r Run) Summary() Summary { return r.Tally().Summary(r.Scenario, r.Elapsed, r.PeakPool) }
 
-// Pool summarises several runs of one scenario, at least one, as one: their records together, their times under load added up.
+// Pool summarises several runs of one scenario, at least one, as one: their requests together, their times under load added up.
 func Pool(runs []Run) Summary {
-	var records []Record
+	var all Tally
 	var elapsed time.Duration
 	peak := -1.0
 	for _, r := range runs {
-		records = append(records, r.Records...)
+		all.Merge(r.Tally())
 		elapsed += r.Elapsed
 		peak = max(peak, r.PeakPool)
 	}
-	return Summarize(runs[0].Scenario, records, elapsed, peak)
+	return all.Summary(runs[0].Scenario, elapsed, peak)
 }
 
 // runner carries out a plan.

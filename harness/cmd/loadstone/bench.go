@@ -128,8 +128,14 @@ func violations(runs []harness.Run) []string {
 		records = append(append(records, run.Warmup...), run.Records...)
 	}
 	// How much all prompts share, the template, is the server's own affair: a new agent's cached tokens are not checked.
+	all := harness.Check(records, -1)
+	for _, run := range runs {
+		if run.Rest != nil {
+			all = append(all, run.Rest.Violations...)
+		}
+	}
 	var found []string
-	for _, v := range harness.Check(records, -1) {
+	for _, v := range all {
 		found = append(found, v.String())
 	}
 	return found

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -61,8 +62,35 @@ func (r *results) write(rep *report.Report, answers bool) error {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
-	return errors.Join(harness.WriteRecords(r.path("records.jsonl"), records, answers),
+	return errors.Join(harness.WriteRecords(r.path("records.jsonl"), records, answers), r.appendRest(),
 		harness.WriteSamples(r.path("samples.jsonl"), samples), writeForms(r.dir, rep, rep.WriteHTML))
+}
+
+// restFile is where a long load's records go that are not kept in memory, until the load has ended.
+const restFile = "records.rest.jsonl"
+
+// rest is what writes them.
+func (r *results) rest(answers bool) func([]harness.Record) error {
+	os.Remove(r.path(restFile)) // of a run that was killed
+	return func(batch []harness.Record) error { return harness.AppendRecords(r.path(restFile), batch, answers) }
+}
+
+// appendRest puts them after the others.
+func (r *results) appendRest() error {
+	from, err := os.Open(r.path(restFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(r.path("records.jsonl"), os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close(), os.Remove(r.path(restFile)))
 }
 
 // writeForms writes everything that is made from a report. A form that fails does not keep the others from being written.

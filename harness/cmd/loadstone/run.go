@@ -84,7 +84,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, load.Name, r.Load.Shape)
 	}
 	var runs []harness.Run
-	runs, r.Highest, err = o.measure(ctx, e, s)
+	runs, r.Highest, err = o.measure(ctx, e, s, results)
 	s.usage(r)
 	r.Scenarios = collectLevels(load, runs)
 	failure := err
@@ -260,11 +260,12 @@ func (o *runOptions) searched() string {
 	return o.file.Search.Kind
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, s *subject) ([]harness.Run, harness.Level, error) {
+func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results) ([]harness.Run, harness.Level, error) {
 	client := harness.NewClient(s.system.URL)
 	client.Model = s.system.Model
 	defer client.Close()
-	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(client, s)}
+	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(client, s),
+		Write: results.rest(o.answers)}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.file.Runs)
 		defer line.Close()
