@@ -49,7 +49,10 @@ func (m lastCut) Step(tokens, lens, starts, tables, locals, rows []int32, logits
 
 // The metamorphic test finds each of them, and what it prints is a short list that can be kept and fails again.
 func TestPlantedBugs(t *testing.T) {
-	on := onRef(t)
+	on := []*subject{theFake}
+	if !invariants { // with them, and the race detector, the arithmetic takes minutes and is not what they look at
+		on = append(on, onRef(t))
+	}
 	for _, bug := range []struct {
 		name  string
 		plant func(Model) Model
@@ -60,7 +63,7 @@ func TestPlantedBugs(t *testing.T) {
 		{"cross talk", func(m Model) Model { return crossTalk{m} }},
 		{"last cut", func(m Model) Model { return lastCut{m} }},
 	} {
-		for _, sound := range []*subject{theFake, on} {
+		for _, sound := range on {
 			t.Run(bug.name+"/"+sound.name, func(t *testing.T) {
 				sick := *sound
 				sick.open = func() (Model, error) {
