@@ -1,10 +1,14 @@
 package server
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"loadstone/engine"
 )
@@ -51,6 +55,10 @@ func TestWireMessages(t *testing.T) {
 		send("an agent's first turn, cut off", first+`]}`, "X-Session-ID: ada")
 		send("its second, of consecutive messages of the user", first+`,{"role":"assistant","content":[{"type":"text","text":"abcdefghi"}]},{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}],"stream":true}`, "X-Session-ID: ada")
 		tr.exchange(t, l, "counting", postTo("/v1/messages/count_tokens", `{"model":"echo","messages":[{"role":"user","content":"four"}]}`))
+		send("held to a schema", messagesBody("say no", `"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
+		send("a schema that cannot be", messagesBody("x", `"output_config":{"format":{"type":"json_schema","schema":{"not":{}}}}`))
+		send("no schema", messagesBody("x", `"output_config":{"format":{"type":"json_schema"}}`))
+		send("too many stop sequences", messagesBody("x", `"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
 		send("no max_tokens", `{"messages":[{"role":"user","content":"x"}]}`)
 		send("an image", `{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}`)
 		send("the answer's beginning", `{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`)
@@ -114,6 +122,9 @@ func script(text string) *echoModel {
 
 const weather = `"tools":[{"type":"function","function":{"name":"weather","description":"of a place","parameters":{"type":"object","properties":{"place":{"type":"string"},"days":{"type":"integer","minimum":1,"maximum":9}},"required":["place"],"additionalProperties":false}}},{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}}}}]`
 
+// messageTools are the same as Anthropic has them.
+var messageTools = strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`, `"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
+
 const twoCalls = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\":\"}é{\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"
 
 // TestWireTools: what a model wants to say parts into text and calls, the same whole and streamed, in both APIs.
@@ -124,16 +135,150 @@ func TestWireTools(t *testing.T) {
 		model.delay = 5 * time.Millisecond
 		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: model}, byteText{})
 		l := listen(t, s)
-		tools := strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`, `"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
 		tr.exchange(t, l, "two calls", post(say("go", weather)))
 		tr.exchange(t, l, "as a stream", post(say("go", weather, `"stream":true`)))
-		tr.exchange(t, l, "Anthropic's", postTo("/v1/messages", messagesBody("go", tools)))
-		tr.exchange(t, l, "as a stream", postTo("/v1/messages", messagesBody("go", tools, `"stream":true`)))
+		tr.exchange(t, l, "Anthropic's", postTo("/v1/messages", messagesBody("go", messageTools)))
+		tr.exchange(t, l, "as a stream", postTo("/v1/messages", messagesBody("go", messageTools, `"stream":true`)))
 		tr.exchange(t, l, "no tools after all", post(say("go", weather, `"tool_choice":"none"`)))
 		tr.exchange(t, l, "cut off in the arguments", post(say("go", weather, `"max_tokens":75`)))
 		tr.exchange(t, l, "a strict tool that cannot be", post(say("go", `"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
 		tr.check(t, "tools")
 	})
+}
+
+// FuzzCalls has a model say anything where it may call tools. What the grammar lets through parts into the same text and
+// the same calls whole and streamed, in both APIs, and every call that was not cut off is of a tool that there is.
+func FuzzCalls(f *testing.F) {
+	f.Add(twoCalls, uint16(300), false)
+	f.Add(twoCalls, uint16(75), false)
+	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": {}}", uint16(90), true)
+	f.Add("a < b <tool_cal> <tool_call>{", uint16(300), false)
+	f.Add("\xe2\x82<tool_call>\xac", uint16(200), true)
+	f.Fuzz(func(t *testing.T, text string, most uint16, required bool) {
+		if most == 0 || most > 400 || len(text) > 300 {
+			t.Skip("longer than it need be")
+		}
+		s, _ := start(t, Config{}, engine.Config{Model: script(text)}, byteText{})
+		max, choice := fmt.Sprintf(`"max_tokens":%d`, most), "auto"
+		if required {
+			choice = "required"
+		}
+		whole, streamed := parts{}, parts{}
+		whole.readChat(t, serve(t, s, "/v1/chat/completions", say("go", weather, max, `"tool_choice":"`+choice+`"`)))
+		for _, data := range frames(serve(t, s, "/v1/chat/completions", say("go", weather, max, `"tool_choice":"`+choice+`"`, `"stream":true`))) {
+			streamed.addChunk(t, data)
+		}
+		if got, want := fmt.Sprintf("%q", streamed), fmt.Sprintf("%q", whole); got != want {
+			t.Fatalf("streamed %s, whole %s", got, want)
+		}
+		for i, c := range whole.calls {
+			if c.name != "weather" && c.name != "now" {
+				t.Errorf("a call of %q", c.name)
+			}
+			if !json.Valid([]byte(c.arguments)) && (whole.end != "length" || i < len(whole.calls)-1) {
+				t.Errorf("call %d of %q is no JSON, and the answer was not cut off there: %s", i, c.arguments, whole.end)
+			}
+		}
+		theirs := parts{}
+		for _, data := range frames(serve(t, s, "/v1/messages", messagesBody("go", messageTools, `"tool_choice":{"type":"`+strings.Replace(choice, "required", "any", 1)+`"},"stream":true`, max))) {
+			theirs.addEvent(t, data)
+		}
+		theirs.end = whole.end // said in other words
+		if got, want := fmt.Sprintf("%q", theirs), fmt.Sprintf("%q", whole); got != want {
+			t.Errorf("Anthropic's stream %s, OpenAI's answer %s", got, want)
+		}
+	})
+}
+
+// parts are what an answer consists of.
+type parts struct {
+	text  string
+	calls []struct{ name, arguments string }
+	end   string
+}
+
+func serve(t *testing.T, s *Server, path, body string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
+	if w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
+		t.Fatalf("%s: %d %q", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// frames are the data of a stream's events.
+func frames(stream string) (data []string) {
+	for _, event := range strings.Split(stream, "\n\n") {
+		if _, d, ok := strings.Cut(event, "data: "); ok && d != "[DONE]" {
+			data = append(data, d)
+		}
+	}
+	return data
+}
+
+func (p *parts) readChat(t *testing.T, body string) {
+	t.Helper()
+	var c completion
+	if err := json.Unmarshal([]byte(body), &c); err != nil {
+		t.Fatal(err)
+	}
+	m := c.Choices[0].Message
+	if m.Content != nil {
+		p.text = *m.Content
+	}
+	for _, call := range m.ToolCalls {
+		p.calls = append(p.calls, struct{ name, arguments string }{call.Function.Name, call.Function.Arguments})
+	}
+	p.end = c.Choices[0].FinishReason
+}
+
+func (p *parts) addChunk(t *testing.T, data string) {
+	t.Helper()
+	var c struct {
+		Choices []struct {
+			Delta struct {
+				Content   string
+				ToolCalls []struct {
+					Index    int
+					Function struct{ Name, Arguments string }
+				} `json:"tool_calls"`
+			}
+			FinishReason string `json:"finish_reason"`
+		}
+	}
+	if err := json.Unmarshal([]byte(data), &c); err != nil {
+		t.Fatal(err)
+	}
+	p.text += c.Choices[0].Delta.Content
+	p.end += c.Choices[0].FinishReason
+	for _, call := range c.Choices[0].Delta.ToolCalls {
+		if call.Index == len(p.calls) {
+			p.calls = append(p.calls, struct{ name, arguments string }{name: call.Function.Name})
+		}
+		p.calls[call.Index].arguments += call.Function.Arguments
+	}
+}
+
+func (p *parts) addEvent(t *testing.T, data string) {
+	t.Helper()
+	var e struct {
+		Block struct{ Type, Name string } `json:"content_block"`
+		Delta struct {
+			Text    string
+			Partial string `json:"partial_json"`
+		}
+	}
+	if err := json.Unmarshal([]byte(data), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Block.Type == "tool_use" {
+		p.calls = append(p.calls, struct{ name, arguments string }{name: e.Block.Name})
+	}
+	p.text += e.Delta.Text
+	if e.Delta.Partial != "" {
+		p.calls[len(p.calls)-1].arguments += e.Delta.Partial
+	}
 }
 
 // TestHeld: a model that would say anything else is held to what the request demands, and the next turn repeats the

@@ -79,10 +79,11 @@ func (s *stopStrings) UnmarshalJSON(b []byte) error {
 }
 
 const (
-	maxStops      = 4
-	maxStopLength = 1 << 10 // bytes
-	maxBiases     = 1024
-	maxLikeliest  = 20 // what OpenAI's top_logprobs may be
+	maxStops         = 4       // OpenAI's
+	maxStopSequences = 64      // Anthropic has no limit; every one of them is looked for in every byte
+	maxStopLength    = 1 << 10 // bytes
+	maxBiases        = 1024
+	maxLikeliest     = 20 // what OpenAI's top_logprobs may be
 )
 
 // readBody reads a body into q.

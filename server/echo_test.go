@@ -137,7 +137,10 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 	}
 	k := n - answer - 2
 	if m.script != nil {
-		return append(m.script[:len(m.script):len(m.script)], end)[k]
+		if int(k) >= len(m.script) {
+			return end // or what a mask has in its place
+		}
+		return m.script[k]
 	}
 	user := answer - 1
 	for ; at(user) != begin || at(user+1) != 'u'; user-- {

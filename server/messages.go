@@ -28,6 +28,7 @@ type messagesRequest struct {
 	Stream      bool              `json:"stream"`
 	Tools       []messageTool     `json:"tools"`
 	ToolChoice  *messageChoice    `json:"tool_choice"`
+	Output      *messageOutput    `json:"output_config"`
 	MCPServers  []json.RawMessage `json:"mcp_servers"` // here in order to be refused
 }
 
@@ -62,6 +63,14 @@ type messageChoice struct {
 	OneCall bool   `json:"disable_parallel_tool_use"`
 }
 
+// messageOutput is what else is asked of an answer; how much effort it is to take is not up to models here.
+type messageOutput struct {
+	Format *struct {
+		Type   string          `json:"type"`
+		Schema json.RawMessage `json:"schema"`
+	} `json:"format"`
+}
+
 func (q *messagesRequest) named() (model, session string) { return q.Model, q.SessionID }
 
 func (q *messagesRequest) ask(int) (*ask, error) {
@@ -81,6 +90,9 @@ func (q *messagesRequest) ask(int) (*ask, error) {
 	sampling := samplingFields{Temperature: q.Temperature, TopP: q.TopP, TopK: q.TopK, Seed: new(int64(rand.Uint64()))}
 	if err := sampling.numbers(&a.sampling); err != nil {
 		return nil, err
+	}
+	if len(q.Stops) > maxStopSequences {
+		return nil, invalid("stop_sequences", "stop_sequences: %d strings; at most %d", len(q.Stops), maxStopSequences)
 	}
 	a.stops, a.stream = q.Stops, q.Stream
 	return a, checkStops("stop_sequences", q.Stops)
@@ -251,6 +263,12 @@ func (q *messagesRequest) shape() (shape, error) {
 		default:
 			return s, invalid("tool_choice.type", "tool_choice.type: %q; want auto, any, tool or none", c.Type)
 		}
+	}
+	if o := q.Output; o != nil && o.Format != nil {
+		if o.Format.Type != "json_schema" || orNil(o.Format.Schema) == nil {
+			return s, invalid("output_config.format", "output_config.format: want the type json_schema and a schema")
+		}
+		s.format, s.at = o.Format.Schema, "output_config.format.schema"
 	}
 	return s, s.check("tools")
 }

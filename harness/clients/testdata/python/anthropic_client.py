@@ -1,6 +1,9 @@
 """The official Python client of Anthropic's API, as it is, against a server."""
 
+from typing import Literal
+
 import anthropic
+from pydantic import BaseModel, Field
 
 from common import CANCELLED, KEY, LIMITED_URL, SCHEMA, URL, check, is_weather, metric, raises, wait_cancelled
 
@@ -52,6 +55,16 @@ def tools():
     client.messages.create(**dict(more, messages=ask["messages"] + [{"role": "assistant", "content": whole.content}, {"role": "user", "content": [result]}]))
 
 
+class Weather(BaseModel):
+    place: Literal["Rome", "Oslo"]
+    days: int = Field(description="how many")
+
+
+def schema():
+    parsed = client.messages.parse(**dict(ask, max_tokens=200), output_format=Weather)
+    check(parsed.parsed_output.place in ("Rome", "Oslo"), parsed)
+
+
 def memory():
     agent = {"X-Session-ID": "python-anthropic"}
     first = client.messages.create(**ask, extra_headers=agent)
@@ -87,6 +100,6 @@ def retries():
     raise AssertionError("the server refused nothing")
 
 
-for test in (text_and_stream, stop_sequence, tools, memory, errors, cancellation, retries):
+for test in (text_and_stream, stop_sequence, tools, schema, memory, errors, cancellation, retries):
     test()
     print("ok", test.__name__)
