@@ -1,4 +1,5 @@
-// Package server speaks HTTP for an engine: the OpenAI and Anthropic APIs, health in three tiers, and Prometheus metrics.
+// Package server speaks HTTP for an engine: the OpenAI and Anthropic APIs, agents and their memories, health in three
+// tiers, Prometheus metrics, and a status page.
 //
 // A request passes request id, latency and log, recovery, CORS, the body limit and the key, in that order, so that every answer
 // whatever its kind has an id, a log line and a metric. The handler decodes and validates it, renders and encodes the
