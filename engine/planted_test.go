@@ -51,7 +51,7 @@ func (m lastCut) Step(tokens, lens, starts, tables, locals, rows []int32, logits
 func TestPlantedBugs(t *testing.T) {
 	on := []*subject{theFake}
 	if !invariants { // with them, and the race detector, the arithmetic takes minutes and is not what they look at
-		on = append(on, onRef(t))
+		on = append(on, onRef(t, "f32"))
 	}
 	for _, bug := range []struct {
 		name  string

@@ -46,12 +46,15 @@ func tokenBytes(m Model) int {
 	return global + local
 }
 
-func openTiny() (Model, error) {
+func openTiny() (Model, error) { return openTinyAs("f32") }
+
+// openTinyAs keeps the KV in a format.
+func openTinyAs(kv string) (Model, error) {
 	c, err := checkpoint.Open(tiny.FS)
 	if err != nil {
 		return nil, err
 	}
-	return ref.New(c)
+	return ref.New(c, kv)
 }
 
 // openMetal opens a model that the catalog knows on MLX.
@@ -69,7 +72,7 @@ func openMetal(name string) (Model, error) {
 			return nil, err
 		}
 	}
-	return metal.Open(src.Dir)
+	return metal.Open(src.Dir, "auto")
 }
 
 // A soloist is a model that answers one request at a time, the whole prompt in one step and then token by token, into
@@ -160,14 +163,15 @@ func (s *soloist) excuse(tolerance float64, explain func(string)) func(r Request
 	}
 }
 
-// onRef is the embedded network in plain Go, which must give the same answers to the last token.
-func onRef(t *testing.T) *subject {
+// onRef is the embedded network in plain Go, which must give the same answers to the last token, however it keeps its KV.
+func onRef(t *testing.T, kv string) *subject {
 	t.Helper()
-	alone, err := newSoloist(openTiny)
+	open := func() (Model, error) { return openTinyAs(kv) }
+	alone, err := newSoloist(open)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &subject{name: "tiny on ref", open: openTiny, shift: 300, foretell: alone.foretell}
+	return &subject{name: "tiny on ref, KV " + kv, open: open, shift: 300, foretell: alone.foretell}
 }
 
 // onMetal is a network on MLX, whose kernels sum in another order for another batch.

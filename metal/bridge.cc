@@ -68,7 +68,17 @@ int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *
     Linear embed = w.linear("model.embed_tokens", c.vocab, c.hidden);
     array norm = w.vector("model.norm.weight", c.hidden, c.arch == LS_GEMMA3 ? 1 : 0);
     auto dtype = c.native ? norm.dtype() : mx::float32;
-    auto m = std::unique_ptr<ls_model>(new ls_model{.config = c, .embed = embed, .norm = norm, .dtype = dtype});
+    auto kv_dtype = dtype;
+    const KVFormat kv{c.kv_bits == 0 ? 32 : c.kv_bits};
+    if (!c.graph) {
+      kv_dtype = mx::uint8;
+    } else if (c.kv_bits == 32 || c.kv_bits == 16) {
+      kv_dtype = c.kv_bits == 32 ? mx::float32 : mx::float16;
+    } else if (c.kv_bits != 0) {
+      throw std::runtime_error("a KV cache of 4 or 8 bits is for the CPU; on a GPU it can be f32, f16 or auto, as the weights are");
+    }
+    auto m = std::unique_ptr<ls_model>(
+        new ls_model{.config = c, .embed = embed, .norm = norm, .dtype = dtype, .kv_dtype = kv_dtype, .kv = kv});
     if (!c.tied && w.has("lm_head.weight")) {
       m->head = w.linear("lm_head", c.vocab, c.hidden);
     }
@@ -84,10 +94,22 @@ void ls_close(ls_model *m) {
   mx::clear_cache();
 }
 
+// Bytes of one head's key or value of one token.
+static size_t kv_row(const ls_model *m) {
+  return m->config.graph ? m->config.head_dim * mx::size_of(m->kv_dtype) : m->kv.row(m->config.head_dim);
+}
+
+const char *ls_kv_format(const ls_model *m) {
+  if (m->config.graph) {
+    return m->kv_dtype == mx::float32 ? "f32" : m->kv_dtype == mx::float16 ? "f16" : "bf16";
+  }
+  return m->kv.bits == 32 ? "f32" : m->kv.bits == 16 ? "f16" : m->kv.bits == 8 ? "q8" : "q4";
+}
+
 void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local) {
   *global = *local = 0;
   for (const Layer &l : m->layers) {
-    *(l.sliding ? local : global) += int64_t(2) * m->config.kv_heads * m->config.head_dim * mx::size_of(m->dtype);
+    *(l.sliding ? local : global) += int64_t(2) * m->config.kv_heads * kv_row(m);
   }
 }
 
@@ -102,10 +124,11 @@ void ls_kv_free(ls_model *m) {
 
 int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_tokens, char *err, size_t errlen) {
   int rc = guard(err, errlen, [&] {
+    const int width = m->config.graph ? m->config.head_dim : int(kv_row(m));
     for (Layer &l : m->layers) {
-      const mx::Shape shape{m->config.kv_heads, (l.sliding ? locals : blocks) * block_tokens, m->config.head_dim};
-      l.keys = mx::zeros(shape, m->dtype);
-      l.values = mx::zeros(shape, m->dtype);
+      const mx::Shape shape{m->config.kv_heads, (l.sliding ? locals : blocks) * block_tokens, width};
+      l.keys = mx::zeros(shape, m->kv_dtype);
+      l.values = mx::zeros(shape, m->kv_dtype);
       mx::eval(*l.keys, *l.values);
     }
     m->block_tokens = block_tokens;
@@ -120,7 +143,7 @@ int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_token
 // tokens tokens of a block and a local, in the order that ls_kv_read documents. The cache is evaluated and, also on a
 // GPU, in memory the CPU can address.
 template <typename F> static void each_stretch(ls_model *m, int block, int local, int tokens, F &&f) {
-  const size_t row = m->config.head_dim * mx::size_of(m->dtype);
+  const size_t row = kv_row(m);
   for (Layer &l : m->layers) {
     const int at = l.sliding ? local : block;
     if (at < 0) {
@@ -139,7 +162,7 @@ template <typename F> static void each_stretch(ls_model *m, int block, int local
 int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t dst_local, int32_t src_local, int32_t tokens, char *err,
                size_t errlen) {
   return guard(err, errlen, [&] {
-    const ptrdiff_t row = m->config.head_dim * mx::size_of(m->dtype);
+    const ptrdiff_t row = kv_row(m);
     const ptrdiff_t global = (ptrdiff_t(src) - dst) * m->block_tokens * row;
     const ptrdiff_t local = (ptrdiff_t(src_local) - dst_local) * m->block_tokens * row;
     each_stretch(m, dst, dst_local, tokens,

@@ -25,6 +25,7 @@ typedef struct {
   int32_t window;          // tokens a sliding layer sees, itself included
   int32_t tied;            // the head is the embedding even where lm_head.weight exists
   int32_t native;          // keep weights as stored (GPU); else widen all to float32
+  int32_t kv_bits;         // of an element of the KV cache: 32, 16, 8, 4, or 0: as the activations
   int32_t graph;           // MLX operations only (GPU); else this package's own CPU kernels where they are faster
   float eps;
   float rope_theta, rope_local_theta;
@@ -49,13 +50,15 @@ void ls_close(ls_model *m);
 
 // What a token takes in the cache, in the global layers and in the sliding ones.
 void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local);
+// f32, f16, bf16, q8 or q4.
+const char *ls_kv_format(const ls_model *m);
 // Global layers get blocks, sliding ones locals, both of block_tokens tokens.
 int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_tokens, char *err, size_t errlen);
 // Forget the cache so that it can be allocated anew.
 void ls_kv_free(ls_model *m);
 int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t dst_local, int32_t src_local, int32_t tokens, char *err,
                size_t errlen);
-// The first tokens tokens of a block and a local: for each layer keys then values, each kv_heads x tokens x head_dim.
+// The first tokens tokens of a block and a local: for each layer keys then values, each kv_heads x tokens x a vector.
 // local < 0: global layers only.
 int ls_kv_read(ls_model *m, int32_t block, int32_t local, int32_t tokens, uint8_t *dst, char *err, size_t errlen);
 int ls_kv_write(ls_model *m, int32_t block, int32_t local, int32_t tokens, const uint8_t *src, char *err, size_t errlen);

@@ -56,7 +56,7 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
     int t = s.first;
     for (const Run &r : batch.runs(s, l.sliding, s.start, s.start + s.len)) {
       const auto put = [&](std::optional<array> &cache, const array &x) {
-        array rows = mx::slice(x, {0, t, 0}, {config.kv_heads, t + r.count, dim});
+        array rows = mx::astype(mx::slice(x, {0, t, 0}, {config.kv_heads, t + r.count, dim}), kv_dtype);
         array old = std::move(*cache);
         cache = mx::slice_update(old, rows, mx::Shape{0, r.slot, 0}, mx::Shape{config.kv_heads, r.slot + r.count, dim});
       };
@@ -72,7 +72,8 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
     const int lo = l.sliding ? std::max(0, s.start - config.window + 1) : 0;
     const auto runs = batch.runs(s, l.sliding, lo, hi);
     array qs = mx::expand_dims(mx::slice(q, {0, s.first, 0}, {config.heads, s.first + s.len, dim}), 0);
-    array ks = mx::expand_dims(gather(*l.keys, runs), 0), vs = mx::expand_dims(gather(*l.values, runs), 0);
+    array ks = mx::astype(mx::expand_dims(gather(*l.keys, runs), 0), q.dtype());
+    array vs = mx::astype(mx::expand_dims(gather(*l.values, runs), 0), q.dtype());
     // A single token sees all of lo..hi-1 and needs no mask.
     std::optional<array> mask;
     if (s.len > 1) {

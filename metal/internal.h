@@ -64,6 +64,18 @@ struct RopeTable {
   std::vector<float> cos, sin;
 };
 
+// How the CPU kernels' cache stores one head's key or value of one token, a vector of head_dim elements, by itself:
+//   32, 16  float32, binary16 (what is too large becomes the largest finite value)
+//   8, 4    groups of 64 elements, the last of a vector may be shorter: scale and bias, both binary16, then codes of that
+//           many bits, of 4 bits the first half of a group in the low and the second in the high halves of the bytes; an
+//           element is bias + scale code. 1.0625 and 0.5625 bytes an element where groups are whole
+struct KVFormat {
+  int bits;
+  size_t row(int dim) const; // bytes of a vector
+  void encode(const float *x, int dim, uint8_t *dst) const;
+  void decode(const uint8_t *src, int rows, int dim, float *x) const; // rows vectors that lie side by side
+};
+
 // A matrix product with a weight, stored rows = outputs, perhaps affine-quantised.
 struct Linear {
   array w;                                // outputs x inputs, as stored
@@ -81,8 +93,8 @@ struct Layer {
   std::optional<array> pre_ff, post_ff;   // gemma: before and after the MLP
   std::optional<array> q_norm, k_norm;    // gemma
   Linear q, k, v, o, gate, up, down;
-  // The paged cache, kv_heads x slots x head_dim: rows of one head lie side by side, which is what a matrix product
-  // over a run of slots takes without a copy.
+  // The paged cache, kv_heads x slots x a vector: those of one head lie side by side. Vectors are bytes in the cache's
+  // format, or for MLX's own operations head_dim elements.
   std::optional<array> keys, values;
 };
 
@@ -111,7 +123,7 @@ array norm(const array &x, const array &w, float eps, const std::optional<array>
 array glu(const array &gate, const array &up, bool gelu);
 // One layer's attention, from projections to heads' outputs: norms, rope, the writes to the cache, the reads from it.
 array attend(const Layer &layer, const array &q, const array &k, const array &v, const ls_config &config,
-             std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope);
+             KVFormat kv, std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope);
 } // namespace kernels
 
 } // namespace ls
@@ -122,7 +134,9 @@ struct ls_model {
   std::optional<ls::Linear> head; // unset: embed
   ls::array norm;
   std::vector<ls::Layer> layers;
-  ls::mx::Dtype dtype; // of activations and of the cache
+  ls::mx::Dtype dtype;    // of activations
+  ls::mx::Dtype kv_dtype; // of the cache
+  ls::KVFormat kv;        // what the bytes of the cache are; CPU kernels only
   int block_tokens = 0;
   std::string broken; // why nothing more can be computed
 

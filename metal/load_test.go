@@ -113,7 +113,7 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 		ck := tinyLlama()
 		c.damage(ck)
 		dir := ck.write(t)
-		m, err := Open(dir)
+		m, err := Open(dir, "auto")
 		if err == nil {
 			m.Close()
 			t.Errorf("%s: the model opens", c.what)

@@ -46,6 +46,7 @@ type Model struct {
 	h           *C.ls_model // used on the MLX thread only; nil once closed
 	kvGlobal    int         // bytes per token, in the global layers
 	kvLocal     int         // the same in the sliding ones
+	kvFormat    string
 	blocks      int
 	locals      int
 	blockTokens int
@@ -53,18 +54,26 @@ type Model struct {
 }
 
 // Open loads the network in dir, a Hugging Face or mlx-community folder: config.json, and safetensors that are float32,
-// float16, bfloat16 or affine-quantised. On a CPU all weights are widened to float32.
-func Open(dir string) (*Model, error) {
-	return open(dir, options{})
+// float16, bfloat16 or affine-quantised. On a CPU all weights are widened to float32. The KV cache will be kept as kv
+// says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along head_dim), or auto, which is what the network
+// computes in.
+func Open(dir, kv string) (*Model, error) {
+	return open(dir, options{kv: kv})
 }
+
+var kvBits = map[string]C.int32_t{"": 0, "auto": 0, "f32": 32, "f16": 16, "q8": 8, "q4": 4}
 
 // options are for tests and benchmarks, which run on a CPU what otherwise only a GPU does.
 type options struct {
 	native bool // keep weights as stored
 	graph  bool // MLX's operations only, none of our CPU kernels
+	kv     string
 }
 
 func open(dir string, opt options) (*Model, error) {
+	if _, ok := kvBits[opt.kv]; !ok {
+		return nil, fmt.Errorf("metal: unknown KV format %q; there are auto, f32, f16, q8 and q4", opt.kv)
+	}
 	cfg, err := readConfig(dir)
 	if err != nil {
 		return nil, err
@@ -94,7 +103,7 @@ func (m *Model) load(files []string, opt options) error {
 		intermediate: C.int32_t(cfg.intermediate), window: C.int32_t(cfg.window),
 		eps: C.float(cfg.eps), rope_theta: C.float(cfg.ropeTheta), rope_local_theta: C.float(cfg.ropeLocalTheta),
 		rope_scale: C.float(cfg.ropeScale), attention_scale: C.float(cfg.attentionScale),
-		embedding_scale: C.float(cfg.embeddingScale),
+		embedding_scale: C.float(cfg.embeddingScale), kv_bits: kvBits[opt.kv],
 	}
 	if cfg.gemma {
 		c.arch = C.LS_GEMMA3
@@ -118,6 +127,7 @@ func (m *Model) load(files []string, opt options) error {
 		var global, local C.int64_t
 		C.ls_kv_bytes_per_token(m.h, &global, &local)
 		m.kvGlobal, m.kvLocal = int(global), int(local)
+		m.kvFormat = C.GoString(C.ls_kv_format(m.h))
 	}
 	return err
 }
@@ -145,6 +155,9 @@ func (m *Model) Window() int {
 
 // KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.
 func (m *Model) KVBytesPerToken() (global, local int) { return m.kvGlobal, m.kvLocal }
+
+// KVFormat is how the cache is stored: f32, f16, bf16, q8 or q4.
+func (m *Model) KVFormat() string { return m.kvFormat }
 
 var errClosed = errors.New("metal: the model is closed")
 

@@ -15,6 +15,20 @@ import (
 // tolerance is for logits of the tiny networks, which are of the order of 10: the same sums in another order.
 const tolerance = 2e-4
 
+// within is the tolerance of a KV format: sums in another order put some elements of keys and values on the other side of
+// a rounding, and a logit moves by what that is worth.
+func within(kv string) float64 {
+	switch kv {
+	case "f16":
+		return 0.01
+	case "q8":
+		return 0.3
+	case "q4":
+		return 0.5
+	}
+	return tolerance
+}
+
 // variants are every way the tests can compute the same thing.
 var variants = []struct {
 	name string
@@ -25,6 +39,13 @@ var variants = []struct {
 	{"llama/graph", tinyLlama, options{graph: true}},
 	{"gemma/kernels", tinyGemma, options{}},
 	{"gemma/graph", tinyGemma, options{graph: true}},
+	{"llama/kernels/f16", tinyLlama, options{kv: "f16"}},
+	{"gemma/kernels/f16", tinyGemma, options{kv: "f16"}},
+	{"gemma/graph/f16", tinyGemma, options{graph: true, kv: "f16"}},
+	{"llama/kernels/q8", tinyLlama, options{kv: "q8"}},
+	{"gemma/kernels/q8", tinyGemma, options{kv: "q8"}},
+	{"llama/kernels/q4", tinyLlama, options{kv: "q4"}},
+	{"gemma/kernels/q4", tinyGemma, options{kv: "q4"}},
 }
 
 func openTiny(t testing.TB, c *checkpoint, opt options) *Model {
@@ -75,6 +96,11 @@ func randomTokens(seed uint64, n, vocab int) []int32 {
 
 func compare(t *testing.T, what string, got, want [][]float32) {
 	t.Helper()
+	compareWithin(t, tolerance, what, got, want)
+}
+
+func compareWithin(t *testing.T, tolerance float64, what string, got, want [][]float32) {
+	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d rows, want %d", what, len(got), len(want))
 	}
@@ -113,7 +139,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 					for s.done < n {
 						got = append(got, step(t, m, []*sequence{s}, []int{min(chunk, n-s.done)})...)
 					}
-					compare(t, fmt.Sprintf("chunks of %d, %s blocks", chunk, name), got, want)
+					compareWithin(t, within(v.opt.kv), fmt.Sprintf("chunks of %d, %s blocks", chunk, name), got, want)
 				}
 			}
 
@@ -149,7 +175,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 					}
 					rows = append(rows, slices.Collect(slices.Chunk(logits, other.Vocab()))...)
 				}
-				compare(t, fmt.Sprintf("chunks of %d, locals of the window", chunk), rows, want)
+				compareWithin(t, within(v.opt.kv), fmt.Sprintf("chunks of %d, locals of the window", chunk), rows, want)
 			}
 
 			// Three others in the batch: one decodes, one prefills, one shares this sequence's first two blocks.
@@ -161,8 +187,8 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 			prefill := &sequence{ids: randomTokens(6, 20, m.Vocab()), table: table(16, 1)}
 			rows := step(t, m, []*sequence{decode, s, prefill, shared}, []int{1, n - 9, 20, n - 8})
 			got = append(got, rows[1:1+n-9]...)
-			compare(t, "in a batch", got, want)
-			compare(t, "on shared blocks", rows[len(rows)-(n-8):], want[8:])
+			compareWithin(t, within(v.opt.kv), "in a batch", got, want)
+			compareWithin(t, within(v.opt.kv), "on shared blocks", rows[len(rows)-(n-8):], want[8:])
 		})
 	}
 }
@@ -170,16 +196,90 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 // The CPU kernels and MLX's own operations are two programs for the same network.
 func TestKernelsMatchGraph(t *testing.T) {
 	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
-		var rows [2][][]float32
-		for i, graph := range []bool{false, true} {
-			m := openTiny(t, c, options{graph: graph})
+		for _, kv := range []string{"f32", "f16"} {
+			var rows [2][][]float32
+			for i, graph := range []bool{false, true} {
+				m := openTiny(t, c, options{graph: graph, kv: kv})
+				if err := m.AllocKV(4, 4, 32); err != nil {
+					t.Fatal(err)
+				}
+				ids := randomTokens(9, 100, m.Vocab())
+				rows[i] = step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2, 3}}}, []int{100})
+			}
+			compareWithin(t, within(kv), fmt.Sprint(c.config["model_type"], kv), rows[0], rows[1])
+		}
+	}
+}
+
+// Each format is what it says: as large as the formula, and as near to float32 as its bits allow, but not the same.
+func TestKVFormats(t *testing.T) {
+	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+		var exact [][]float32
+		for _, f := range []struct {
+			kv    string
+			bytes func(elements, vectors int) int // of a token
+			most  float64
+		}{
+			{"f32", func(n, _ int) int { return 4 * n }, 0},
+			{"f16", func(n, _ int) int { return 2 * n }, 0.03},
+			{"q8", func(n, groups int) int { return n + 4*groups }, 1},
+			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 8},
+		} {
+			m := openTiny(t, c, options{kv: f.kv})
+			vectors := 2 * m.cfg.layers * m.cfg.kvHeads
+			global, local := m.KVBytesPerToken()
+			if got, want := global+local, f.bytes(vectors*m.cfg.headDim, vectors*((m.cfg.headDim+63)/64)); got != want || m.KVFormat() != f.kv {
+				t.Errorf("%s: %d bytes a token of %s, want %d", f.kv, got, m.KVFormat(), want)
+			}
 			if err := m.AllocKV(4, 4, 32); err != nil {
 				t.Fatal(err)
 			}
-			ids := randomTokens(9, 100, m.Vocab())
-			rows[i] = step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2, 3}}}, []int{100})
+			rows := step(t, m, []*sequence{{ids: randomTokens(9, 100, m.Vocab()), table: []int32{0, 1, 2, 3}}}, []int{100})
+			if f.kv == "f32" {
+				exact = rows
+				continue
+			}
+			compareWithin(t, f.most, f.kv, rows, exact)
+			if slices.EqualFunc(rows, exact, slices.Equal) {
+				t.Errorf("%s: the logits are float32's", f.kv)
+			}
 		}
-		compare(t, fmt.Sprint(c.config["model_type"]), rows[0], rows[1])
+	}
+}
+
+func TestUnknownKVFormats(t *testing.T) {
+	dir := tinyLlama().write(t)
+	for kv, want := range map[string]string{"q5": "unknown KV format", "q8": "for the CPU"} {
+		if m, err := open(dir, options{kv: kv, graph: true}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", kv, err, want)
+			m.Close()
+		}
+	}
+}
+
+// A history that is cut into spans, at each of its lengths, has the same answer as one that is not: a short step is cut
+// and a long one is not.
+func TestSpans(t *testing.T) {
+	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+		c.config["max_position_embeddings"] = 2400
+		for _, kv := range []string{"f32", "f16", "q8", "q4"} {
+			m := openTiny(t, c, options{kv: kv})
+			if err := m.AllocKV(150, 150, 16); err != nil {
+				t.Fatal(err)
+			}
+			table := make([]int32, 150)
+			for i := range table {
+				table[i] = int32(i*7) % 150 // no two side by side
+			}
+			ids := randomTokens(9, 2300, m.Vocab())
+			want := step(t, m, []*sequence{{ids: ids, table: table}}, []int{2300})
+			for _, at := range []int{1, 64, 1023, 1024, 1025, 2200} {
+				got := step(t, m, []*sequence{{ids: ids, table: table, done: at}}, []int{1})
+				compareWithin(t, within(kv), fmt.Sprint(kv, " token ", at), got, want[at:at+1])
+				got = step(t, m, []*sequence{{ids: ids, table: table, done: at}}, []int{16})
+				compareWithin(t, within(kv), fmt.Sprint(kv, " 16 tokens from ", at), got, want[at:at+16])
+			}
+		}
 	}
 }
 
@@ -196,13 +296,13 @@ func TestRows(t *testing.T) {
 		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{2, 3, 1}, []int32{5, 19}, logits); err != nil {
 			t.Fatal(err)
 		}
-		compare(t, v.name, slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
+		compareWithin(t, within(v.opt.kv), v.name, slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
 
 		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, []int32{3, 0}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		got := step(t, m, []*sequence{{ids: ids, table: []int32{3, 0, 2}, done: 12}}, []int{8})
-		compare(t, v.name+" after a step without rows", got, want[12:])
+		compareWithin(t, within(v.opt.kv), v.name+" after a step without rows", got, want[12:])
 	}
 }
 
@@ -225,7 +325,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			compare(t, "on copies", step(t, m, []*sequence{{ids: ids, table: []int32{5, 3, 4}, done: 13}}, []int{11}), want[13:])
+			compareWithin(t, within(v.opt.kv), "on copies", step(t, m, []*sequence{{ids: ids, table: []int32{5, 3, 4}, done: 13}}, []int{11}), want[13:])
 
 			// The same through bytes, into another model with the same weights.
 			for _, c := range []struct{ dst, src, tokens int }{{4, 0, 8}, {1, 1, 5}} {
@@ -244,7 +344,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 					t.Fatal("ReadKV does not return what WriteKV wrote")
 				}
 			}
-			compare(t, "after a restore", step(t, other, []*sequence{{ids: ids, table: []int32{4, 1, 0}, done: 13}}, []int{11}), want[13:])
+			compareWithin(t, within(v.opt.kv), "after a restore", step(t, other, []*sequence{{ids: ids, table: []int32{4, 1, 0}, done: 13}}, []int{11}), want[13:])
 		})
 	}
 }

@@ -68,7 +68,7 @@ void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<int> &
       array x = norm_(h, l.in_norm);
       array q = l.q(x), k = l.k(x), v = l.v(x);
       array a = config.graph ? graph_attend(l, q, k, v, *batch)
-                             : kernels::attend(l, q, k, v, config, batch, l.sliding ? local : global);
+                             : kernels::attend(l, q, k, v, config, kv, batch, l.sliding ? local : global);
       a = l.o(a);
       h = gemma ? norm_(a, l.post_norm, h) : h + a;
       x = norm_(h, gemma ? *l.pre_ff : l.post_norm);

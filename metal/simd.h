@@ -60,6 +60,21 @@ LS_INLINE float total(vf v) {
   return (d[0] + d[2]) + (d[1] + d[3]);
 }
 
+// The totals of four vectors: lanes of 128 bits are added first, for all four together.
+LS_INLINE void totals(const vf v[4], float *out) {
+  const auto fold = [](vf a, vf b) __attribute__((always_inline)) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+           __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  };
+  const vf a = fold(v[0], v[1]), b = fold(v[2], v[3]);
+  vf c = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+         __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  c += __builtin_shufflevector(c, c, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  for (int i = 0; i < 4; i++) {
+    out[i] = c[4 * i] + c[4 * i + 1];
+  }
+}
+
 LS_INLINE float dot(const float *a, const float *b, int n) {
   vf s0 = {}, s1 = {};
   int i = 0;

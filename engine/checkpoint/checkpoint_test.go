@@ -72,19 +72,19 @@ func TestMLX(t *testing.T) {
 func TestHalf(t *testing.T) {
 	for h := range uint32(1 << 16) {
 		h := uint16(h)
-		f := halfToFloat(h)
+		f := HalfToFloat(h)
 		if f != f {
-			if g := floatToHalf(f); g&0x7c00 != 0x7c00 || g&0x3ff == 0 {
+			if g := FloatToHalf(f); g&0x7c00 != 0x7c00 || g&0x3ff == 0 {
 				t.Fatalf("%#04x, a NaN, becomes %#04x", h, g)
 			}
 			continue
 		}
-		if g := floatToHalf(f); g != h {
+		if g := FloatToHalf(f); g != h {
 			t.Fatalf("%#04x is %v, which becomes %#04x", h, f, g)
 		}
-		if next := halfToFloat(h + 1); h&0x7fff < 0x7bff {
+		if next := HalfToFloat(h + 1); h&0x7fff < 0x7bff {
 			half := f + (next-f)/2
-			if g, want := floatToHalf(half), h+h&1; g != want {
+			if g, want := FloatToHalf(half), h+h&1; g != want {
 				t.Fatalf("%v between %#04x and the next becomes %#04x, want %#04x", half, h, g, want)
 			}
 		}

@@ -21,13 +21,13 @@ func appendBF16(out []float32, raw []byte) []float32 {
 
 func appendF16(out []float32, raw []byte) []float32 {
 	for ; len(raw) >= 2; raw = raw[2:] {
-		out = append(out, halfToFloat(binary.LittleEndian.Uint16(raw)))
+		out = append(out, HalfToFloat(binary.LittleEndian.Uint16(raw)))
 	}
 	return out
 }
 
-// halfToFloat widens an IEEE 754 binary16, exactly.
-func halfToFloat(h uint16) float32 {
+// HalfToFloat widens an IEEE 754 binary16, exactly.
+func HalfToFloat(h uint16) float32 {
 	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
 	switch exp {
 	case 0: // zero or subnormal: frac units of 2^-24
@@ -38,8 +38,8 @@ func halfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
-// floatToHalf rounds to the nearest binary16, ties to even; what is too large becomes infinite.
-func floatToHalf(f float32) uint16 {
+// FloatToHalf rounds to the nearest binary16, ties to even; what is too large becomes infinite.
+func FloatToHalf(f float32) uint16 {
 	b := math.Float32bits(f)
 	sign, abs := uint16(b>>16&0x8000), b&0x7fffffff
 	switch {

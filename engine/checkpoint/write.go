@@ -108,7 +108,7 @@ func (t *Tensor) write(w io.Writer) error {
 			case "F32":
 				raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
 			case "F16":
-				raw = binary.LittleEndian.AppendUint16(raw, floatToHalf(x))
+				raw = binary.LittleEndian.AppendUint16(raw, FloatToHalf(x))
 			case "BF16":
 				raw = binary.LittleEndian.AppendUint16(raw, floatToBrain(x))
 			}

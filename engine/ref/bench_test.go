@@ -22,7 +22,7 @@ func BenchmarkModel(b *testing.B) {
 			if err != nil {
 				b.Skipf("%v; get it with: loadstone model pull %s", err, name)
 			}
-			m, err := New(c)
+			m, err := New(c, "f32")
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -9,15 +9,15 @@ import (
 // state is the working memory of one step of T tokens. Letters as in weights.
 type state struct {
 	items      []item
-	x          []float32   // T x E: the residual stream
-	xb         []float32   // T x E: the stream, normed; then what a block adds to it
-	q          []float32   // T x H*D
-	k, v       []float32   // T x K*D
-	att        []float32   // T x H*D: what the heads read
-	gate, up   []float32   // T x F
-	last       []float32   // rows asked for x E
-	scores     [][]float32 // by worker: H/K x positions
-	local      rope        // of the sliding layers
+	x          []float32 // T x E: the residual stream
+	xb         []float32 // T x E: the stream, normed; then what a block adds to it
+	q          []float32 // T x H*D
+	k, v       []float32 // T x K*D
+	att        []float32 // T x H*D: what the heads read
+	gate, up   []float32 // T x F
+	last       []float32 // rows asked for x E
+	readers    []reader  // by worker
+	local      rope      // of the sliding layers
 	global     rope
 	embedScale float32
 	attnScale  float32
@@ -44,17 +44,18 @@ func (s *state) grow(c checkpoint.Config, t, rows, workers int) {
 	} {
 		*b.buf = sized(*b.buf, b.n)
 	}
-	for len(s.scores) < workers {
-		s.scores = append(s.scores, nil)
+	for len(s.readers) < workers {
+		s.readers = append(s.readers, reader{})
 	}
 }
 
-// sized returns a slice of n elements of any value, buf's own memory if it is enough.
+// sized returns a slice of n elements of any value, buf's own memory if it is enough, else with some to spare: what
+// depends on the history grows with every step.
 func sized(buf []float32, n int) []float32 {
 	if n <= cap(buf) {
 		return buf[:n]
 	}
-	return make([]float32, n)
+	return make([]float32, n, n+n/4)
 }
 
 // forward runs the network over a batch, stores its keys and values, and writes the logits of the rows asked for.
@@ -134,11 +135,23 @@ func (m *Model) attention(l int, batch []item) {
 		work += 2 * (it.pos - m.firstSeen(l, it.pos) + 1) * c.Heads * c.HeadDim
 	}
 	m.share(work, func(worker, workers int) {
-		// Dealt out one by one: later tokens see more.
-		for i := worker; i < len(batch); i += workers {
-			for h := range c.KVHeads {
-				s.scores[worker] = m.attend(l, h, i, batch[i], s.scores[worker])
+		r := &s.readers[worker]
+		for at := 0; at < len(batch); {
+			end := at + 1
+			for end < len(batch) && batch[end].seq == batch[at].seq {
+				end++
 			}
+			// Dealt out one by one: later tokens see more.
+			first := at + (worker-at%workers+workers)%workers
+			for h := range c.KVHeads {
+				if first < end {
+					r.open(&m.kv, l, h, batch[at].table(c.LayerSliding[l]), m.firstSeen(l, batch[first].pos), batch[end-1].pos)
+				}
+				for i := first; i < end; i += workers {
+					m.attend(r, l, h, i, batch[i])
+				}
+			}
+			at = end
 		}
 	})
 }
@@ -151,22 +164,19 @@ func (m *Model) firstSeen(l, pos int) int {
 	return 0
 }
 
-// attend computes the heads that share key head kh for token i of the batch. It returns buf, perhaps grown.
-func (m *Model) attend(l, kh, i int, it item, buf []float32) []float32 {
-	c, s, kv := &m.cfg, &m.s, &m.kv
+// attend computes the heads that share key head kh for token i of the batch.
+func (m *Model) attend(r *reader, l, kh, i int, it item) {
+	c, s := &m.cfg, &m.s
 	d, group := c.HeadDim, c.Heads/c.KVHeads
-	kd, table := c.KVHeads*d, it.table(c.LayerSliding[l])
 	first, seen := m.firstSeen(l, it.pos), it.pos-m.firstSeen(l, it.pos)+1
-	if len(buf) < group*seen {
-		buf = make([]float32, 2*group*seen)
-	}
-	scores := buf[:group*seen] // head of the group x position
+	r.scores = sized(r.scores, group*seen)
+	scores := r.scores // head of the group x position
 	q := s.q[(i*c.Heads+kh*group)*d:][:group*d]
 	out := s.att[(i*c.Heads+kh*group)*d:][:group*d]
 
 	for p := first; p <= it.pos; {
-		at, n := kv.run(table, p, it.pos)
-		dots(scores[p-first:], seen, q, kv.keys[l][at*kd+kh*d:], kd, group, n, d)
+		keys, stride, n := r.run(false, p, it.pos)
+		dots(scores[p-first:], seen, q, keys, stride, group, n, d)
 		p += n
 	}
 	for g := range group {
@@ -174,12 +184,10 @@ func (m *Model) attend(l, kh, i int, it item, buf []float32) []float32 {
 	}
 	clear(out)
 	for p := first; p <= it.pos; {
-		at, n := kv.run(table, p, it.pos)
-		values := kv.values[l][at*kd+kh*d:]
+		values, stride, n := r.run(true, p, it.pos)
 		for g := range group {
-			weightedSum(out[g*d:][:d], scores[g*seen+p-first:][:n], values, kd)
+			weightedSum(out[g*d:][:d], scores[g*seen+p-first:][:n], values, stride)
 		}
 		p += n
 	}
-	return buf
 }

@@ -1,22 +1,28 @@
 package ref
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 )
 
-// cache holds the keys and values, float32, by layer: blocks x blockTokens x width, or locals x blockTokens x width where
-// the layer slides. width is K*D.
+// cache holds the keys and values, by layer: blocks x blockTokens x K heads of rowBytes, or locals x blockTokens x K heads
+// where the layer slides.
 type cache struct {
-	keys, values                       [][]float32
-	blocks, locals, blockTokens, width int
+	keys, values                [][]byte
+	format                      format
+	blocks, locals, blockTokens int
+	heads, headDim, rowBytes    int
 }
+
+func (kv *cache) tokenBytes() int { return kv.heads * kv.rowBytes }
+
+// KVFormat is how the cache is stored: f32, f16, q8 or q4.
+func (m *Model) KVFormat() string { return m.kv.format.name }
 
 // KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.
 func (m *Model) KVBytesPerToken() (global, local int) {
-	layer := 2 * m.cfg.KVHeads * m.cfg.HeadDim * 4
+	layer := 2 * m.kv.tokenBytes()
 	for _, sliding := range m.cfg.LayerSliding {
 		if sliding {
 			local += layer
@@ -44,16 +50,16 @@ func (m *Model) AllocKV(blocks, locals, blockTokens int) error {
 		local > 0 && locals < 1 || float64(blocks*global+locals*local)*float64(blockTokens) > math.MaxInt/2 {
 		return fmt.Errorf("a KV cache of %d blocks of %d tokens of %d bytes and %d of %d cannot be", blocks, blockTokens, global, locals, local)
 	}
-	kv := cache{blocks: blocks, locals: locals, blockTokens: blockTokens, width: m.cfg.KVHeads * m.cfg.HeadDim}
+	kv := &m.kv
 	for _, sliding := range m.cfg.LayerSliding {
 		n := blocks
 		if sliding {
 			n = locals
 		}
-		kv.keys = append(kv.keys, make([]float32, n*blockTokens*kv.width))
-		kv.values = append(kv.values, make([]float32, n*blockTokens*kv.width))
+		kv.keys = append(kv.keys, make([]byte, n*blockTokens*kv.tokenBytes()))
+		kv.values = append(kv.values, make([]byte, n*blockTokens*kv.tokenBytes()))
 	}
-	m.kv = kv
+	kv.blocks, kv.locals, kv.blockTokens = blocks, locals, blockTokens
 	return nil
 }
 
@@ -63,11 +69,15 @@ func (kv *cache) run(table []int32, p, last int) (at, n int) {
 	return int(table[p/kv.blockTokens])*kv.blockTokens + off, min(kv.blockTokens-off, last-p+1)
 }
 
+// store encodes a batch's keys and values.
 func (kv *cache) store(layer int, sliding bool, batch []item, k, v []float32) {
 	for i, it := range batch {
 		at, _ := kv.run(it.table(sliding), it.pos, it.pos)
-		copy(kv.keys[layer][at*kv.width:][:kv.width], k[i*kv.width:])
-		copy(kv.values[layer][at*kv.width:][:kv.width], v[i*kv.width:])
+		for h := range kv.heads {
+			to, from := (at*kv.heads+h)*kv.rowBytes, (i*kv.heads+h)*kv.headDim
+			kv.format.encode(kv.keys[layer][to:][:kv.rowBytes], k[from:][:kv.headDim])
+			kv.format.encode(kv.values[layer][to:][:kv.rowBytes], v[from:][:kv.headDim])
+		}
 	}
 }
 
@@ -82,17 +92,14 @@ func (m *Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
 	return nil
 }
 
-// ReadKV writes the first tokens tokens of a block and a local to dst: by layer the keys, then the values, as
-// little-endian float32; of the block alone where local is -1.
+// ReadKV writes the first tokens tokens of a block and a local to dst: by layer the keys, then the values; of the
+// block alone where local is -1.
 func (m *Model) ReadKV(block, local, tokens int, dst []byte) error {
 	if err := m.checkBytes(block, local, tokens, len(dst)); err != nil {
 		return err
 	}
 	for plane := range m.planes(block, block, local, local, tokens) {
-		for _, x := range plane {
-			binary.LittleEndian.PutUint32(dst, math.Float32bits(x))
-			dst = dst[4:]
-		}
+		dst = dst[copy(dst, plane):]
 	}
 	return nil
 }
@@ -103,10 +110,7 @@ func (m *Model) WriteKV(block, local, tokens int, src []byte) error {
 		return err
 	}
 	for plane := range m.planes(block, block, local, local, tokens) {
-		for i := range plane {
-			plane[i] = math.Float32frombits(binary.LittleEndian.Uint32(src))
-			src = src[4:]
-		}
+		src = src[copy(plane, src):]
 	}
 	return nil
 }
@@ -116,10 +120,10 @@ const none = -1
 
 // planes yields, layer by layer, the first tokens' keys of two blocks and then their values; of sliding layers those of
 // two locals, if there are any.
-func (m *Model) planes(a, b, aLocal, bLocal, tokens int) func(yield func(a, b []float32) bool) {
+func (m *Model) planes(a, b, aLocal, bLocal, tokens int) func(yield func(a, b []byte) bool) {
 	kv := &m.kv
-	size := kv.blockTokens * kv.width
-	return func(yield func(a, b []float32) bool) {
+	size := kv.blockTokens * kv.tokenBytes()
+	return func(yield func(a, b []byte) bool) {
 		for l := range kv.keys {
 			i, j := a, b
 			if m.cfg.LayerSliding[l] {
@@ -127,8 +131,8 @@ func (m *Model) planes(a, b, aLocal, bLocal, tokens int) func(yield func(a, b []
 					continue
 				}
 			}
-			for _, plane := range [][]float32{kv.keys[l], kv.values[l]} {
-				if !yield(plane[i*size:][:tokens*kv.width], plane[j*size:][:tokens*kv.width]) {
+			for _, plane := range [][]byte{kv.keys[l], kv.values[l]} {
+				if !yield(plane[i*size:][:tokens*kv.tokenBytes()], plane[j*size:][:tokens*kv.tokenBytes()]) {
 					return
 				}
 			}

@@ -28,13 +28,19 @@ type Model struct {
 	closed  bool
 }
 
-// New reads all weights of a checkpoint as float32: 4 bytes a parameter.
-func New(c *checkpoint.Checkpoint) (*Model, error) {
+// New reads all weights of a checkpoint as float32: 4 bytes a parameter. The KV cache will be kept as kv says: f32, f16,
+// or quantised, q8 or q4; see format.
+func New(c *checkpoint.Checkpoint, kv string) (*Model, error) {
+	f, err := parseFormat(kv)
+	if err != nil {
+		return nil, err
+	}
 	w, err := load(c)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{cfg: c.Config, w: *w, workers: runtime.GOMAXPROCS(0), shareAt: 1 << 19}
+	m.kv = cache{format: f, heads: m.cfg.KVHeads, headDim: m.cfg.HeadDim, rowBytes: f.size(m.cfg.HeadDim)}
 	m.s.init(c.Config)
 	return m, nil
 }
@@ -82,7 +88,8 @@ func (m *Model) Close() error {
 // item is one token of a batch.
 type item struct {
 	id, pos       int
-	blocks, local []int32 // tables of its sequence
+	seq           int     // which sequence of the batch it is in
+	blocks, local []int32 // that one's tables
 }
 
 // table is the one for a layer that slides or not.
@@ -135,7 +142,7 @@ func (m *Model) batch(tokens, lens, starts, tables, locals []int32) ([]item, err
 			if id < 0 || int(id) >= m.cfg.VocabSize {
 				return nil, fmt.Errorf("sequence %d: token %d is outside the vocabulary of %d", i, id, m.cfg.VocabSize)
 			}
-			items = append(items, item{id: int(id), pos: int(start) + j, blocks: tables[:entries], local: locals[:entries]})
+			items = append(items, item{id: int(id), pos: int(start) + j, seq: i, blocks: tables[:entries], local: locals[:entries]})
 		}
 		tokens, tables, locals = tokens[n:], tables[entries:], locals[entries:]
 	}

@@ -35,7 +35,9 @@ func uniform(name string, n int) []float32 {
 }
 
 // newModel is a network of testdata with the oracle's weights, stored in the shape of an mlx-community folder.
-func newModel(t testing.TB, kind, prefix string) *Model {
+func newModel(t testing.TB, kind, prefix string) *Model { return newModelKV(t, kind, prefix, "f32") }
+
+func newModelKV(t testing.TB, kind, prefix, kv string) *Model {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", kind, "config.json"))
 	if err != nil {
@@ -56,7 +58,7 @@ func newModel(t testing.TB, kind, prefix string) *Model {
 	if c, err = checkpoint.Open(os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(c)
+	m, err := New(c, kv)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,42 +182,44 @@ func TestMLXLM(t *testing.T) {
 	}
 }
 
-// TestSameBits: the same tokens give the same logits bit by bit however they reach the network.
+// TestSameBits: the same tokens give the same logits bit by bit however they reach the network, whatever the KV format.
 func TestSameBits(t *testing.T) {
 	for _, kind := range kinds {
-		m := newModel(t, kind, "")
-		tokens := prompt(m.Vocab())
-		want := run(t, m, tokens)
-		ways := map[string]func(t *testing.T, m *Model) []float32{
-			"token by token": func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 8, upTo(5), 1) },
-			"chunks of 7":    func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 8, upTo(5), 7) },
-			"blocks of 5":    func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 5, upTo(8), 40) },
-			"blocks of 64":   func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 64, []int32{3}, 40) },
-			"scattered blocks": func(t *testing.T, m *Model) []float32 {
-				return chunks(t, m, tokens, 8, []int32{60, 2, 33, 1, 17}, 40)
-			},
-			"locals of the window": func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 7) },
-			"one by one in it":     func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 1) },
-			"three workers": func(t *testing.T, m *Model) []float32 {
-				m.workers, m.shareAt = 3, 0
-				return chunks(t, m, tokens, 8, upTo(5), 40)
-			},
-			"in a batch":    func(t *testing.T, m *Model) []float32 { return batched(t, m, tokens) },
-			"copied blocks": func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, copyBlock) },
-			"saved blocks":  func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, saveBlock) },
-		}
-		for name, way := range ways {
-			t.Run(kind+"/"+strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-				got := way(t, newModel(t, kind, ""))
-				if len(got) != len(want) {
-					t.Fatalf("%d logits, want %d", len(got), len(want))
-				}
-				for i := range want {
-					if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-						t.Fatalf("token %d: logit %d is %v, in one step %v", i/m.Vocab(), i%m.Vocab(), got[i], want[i])
+		for _, f := range formats {
+			m := newModelKV(t, kind, "", f.name)
+			tokens := prompt(m.Vocab())
+			want := run(t, m, tokens)
+			ways := map[string]func(t *testing.T, m *Model) []float32{
+				"token by token": func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 8, upTo(5), 1) },
+				"chunks of 7":    func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 8, upTo(5), 7) },
+				"blocks of 5":    func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 5, upTo(8), 40) },
+				"blocks of 64":   func(t *testing.T, m *Model) []float32 { return chunks(t, m, tokens, 64, []int32{3}, 40) },
+				"scattered blocks": func(t *testing.T, m *Model) []float32 {
+					return chunks(t, m, tokens, 8, []int32{60, 2, 33, 1, 17}, 40)
+				},
+				"locals of the window": func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 7) },
+				"one by one in it":     func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 1) },
+				"three workers": func(t *testing.T, m *Model) []float32 {
+					m.workers, m.shareAt = 3, 0
+					return chunks(t, m, tokens, 8, upTo(5), 40)
+				},
+				"in a batch":    func(t *testing.T, m *Model) []float32 { return batched(t, m, tokens) },
+				"copied blocks": func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, copyBlock) },
+				"saved blocks":  func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, saveBlock) },
+			}
+			for name, way := range ways {
+				t.Run(kind+"/"+f.name+"/"+strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+					got := way(t, newModelKV(t, kind, "", f.name))
+					if len(got) != len(want) {
+						t.Fatalf("%d logits, want %d", len(got), len(want))
 					}
-				}
-			})
+					for i := range want {
+						if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+							t.Fatalf("token %d: logit %d is %v, in one step %v", i/m.Vocab(), i%m.Vocab(), got[i], want[i])
+						}
+					}
+				})
+			}
 		}
 	}
 }

@@ -18,7 +18,7 @@ func boot(t testing.TB, dir string) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := ref.New(c)
+	m, err := ref.New(c, "f32")
 	if err != nil {
 		t.Fatal(err)
 	}

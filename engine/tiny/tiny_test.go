@@ -17,7 +17,7 @@ func open(t testing.TB) *ref.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := ref.New(c)
+	m, err := ref.New(c, "f32")
 	if err != nil {
 		t.Fatal(err)
 	}

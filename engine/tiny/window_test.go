@@ -36,7 +36,7 @@ func TestWindow(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				m, err := ref.New(f)
+				m, err := ref.New(f, "f32")
 				if err != nil {
 					t.Fatal(err)
 				}

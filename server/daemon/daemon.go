@@ -113,7 +113,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 
 	start := time.Now()
 	loading := make(chan loaded, 1)
-	go func() { loading <- load(d.source, d.backend, d.engine) }()
+	go func() { loading <- load(d.source, d.backend, d.kv, d.engine) }()
 	var m loaded
 	select {
 	case m = <-loading:
@@ -130,8 +130,8 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	defer m.engine.Close()
 	d.server.Ready(m.engine, m.text)
 	st := m.engine.Stats()
-	fmt.Fprintf(d.stdout, "loadstone: ready: %s on %s (%d blocks of %d tokens, %s of KV cache, loaded in %.1f s)\n",
-		d.source.Name, d.backend, st.Blocks, st.BlockTokens, formatBytes(d.engine.KVBytes), time.Since(start).Seconds())
+	fmt.Fprintf(d.stdout, "loadstone: ready: %s on %s (%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
+		d.source.Name, d.backend, st.Blocks, st.BlockTokens, formatBytes(d.engine.KVBytes), m.kv, time.Since(start).Seconds())
 
 	select {
 	case err := <-served:

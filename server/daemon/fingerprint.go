@@ -11,14 +11,14 @@ import (
 )
 
 // fingerprint identifies all that a model's KV cache depends on: weights, architecture, tokenizer and chat template, and
-// the backend, whose layout of the KV is its own.
+// the backend and the format of the cache, whose layout of the KV is their own.
 //
 // Files up to wholeFile are hashed as they are. Of larger ones, which are weights, it is the size, the beginning, where
 // safetensors have their header, and samples all through: training moves every weight, so another fine-tune differs in
 // them, and a gigabyte need not be read at every start.
-func fingerprint(fsys fs.FS, backend string) (string, error) {
+func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "backend %s\n", backend)
+	fmt.Fprintf(h, "backend %s\nkv %s\n", backend, kv)
 	entries, err := fs.ReadDir(fsys, ".") // sorted
 	if err != nil {
 		return "", err

@@ -17,22 +17,25 @@ func TestFingerprint(t *testing.T) {
 			"README.md":           {Data: []byte("read me")},
 		}
 	}
-	of := func(fsys fstest.MapFS, backend string) string {
+	of := func(fsys fstest.MapFS, backend, kv string) string {
 		t.Helper()
-		f, err := fingerprint(fsys, backend)
+		f, err := fingerprint(fsys, backend, kv)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f
 	}
-	was := of(model(), "ref")
+	was := of(model(), "ref", "f32")
 	same := model()
 	same["README.md"].Data = []byte("read me again")
-	if of(same, "ref") != was {
+	if of(same, "ref", "f32") != was {
 		t.Error("the read-me file counts")
 	}
-	if of(model(), "metal") == was {
+	if of(model(), "metal", "f32") == was {
 		t.Error("the backend does not count")
+	}
+	if of(model(), "ref", "f16") == was {
+		t.Error("the format of the cache does not count")
 	}
 	for name, change := range map[string]func(fstest.MapFS){
 		"config":       func(m fstest.MapFS) { m["config.json"].Data = []byte("[]") },
@@ -44,7 +47,7 @@ func TestFingerprint(t *testing.T) {
 	} {
 		m := model()
 		change(m)
-		if of(m, "ref") == was {
+		if of(m, "ref", "f32") == was {
 			t.Errorf("%s does not count", name)
 		}
 	}

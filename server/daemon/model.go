@@ -16,37 +16,49 @@ import (
 type loaded struct {
 	engine *engine.Engine
 	text   *text.Model
+	kv     string // format of the cache
 	err    error
 }
 
 // load reads the model's weights and its text and starts an engine over them.
-func load(src catalog.Source, backend string, cfg engine.Config) loaded {
+func load(src catalog.Source, backend, kv string, cfg engine.Config) loaded {
 	t, err := text.Load(src.FS)
 	if err != nil {
 		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
 	}
-	if cfg.Fingerprint, err = fingerprint(src.FS, backend); err != nil {
-		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
-	}
-	cfg.Model, err = open(src, backend)
+	m, err := open(src, backend, kv)
 	if err != nil {
 		return loaded{err: fmt.Errorf("model %s on %s: %w", src.Name, backend, err)}
 	}
+	if cfg.Fingerprint, err = fingerprint(src.FS, backend, m.KVFormat()); err != nil {
+		m.Close()
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
+	}
+	cfg.Model = m
 	e, err := engine.New(cfg)
 	if err != nil {
-		cfg.Model.Close()
+		m.Close()
 		return loaded{err: err}
 	}
-	return loaded{engine: e, text: t}
+	return loaded{engine: e, text: t, kv: m.KVFormat()}
 }
 
-func open(src catalog.Source, backend string) (engine.Model, error) {
+// A model that can also say how it stores its KV: what auto has come to.
+type model interface {
+	engine.Model
+	KVFormat() string
+}
+
+func open(src catalog.Source, backend, kv string) (model, error) {
 	if backend == "ref" {
+		if kv == "auto" {
+			kv = "f32"
+		}
 		c, err := checkpoint.Open(src.FS)
 		if err != nil {
 			return nil, err
 		}
-		return ref.New(c)
+		return ref.New(c, kv)
 	}
 	dir := src.Dir
 	if dir == "" { // MLX reads files, and the embedded model is none
@@ -60,5 +72,5 @@ func open(src catalog.Source, backend string) (engine.Model, error) {
 		}
 		dir = tmp
 	}
-	return metal.Open(dir)
+	return metal.Open(dir, kv)
 }

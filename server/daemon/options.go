@@ -20,6 +20,7 @@ type options struct {
 	addr         string
 	model        string
 	backend      string
+	kv           string        // format of the KV cache
 	engine       engine.Config // all but the model
 	accessLog    string
 	accessFormat string
@@ -53,6 +54,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
 	f.StringVar(&o.backend, "backend", "auto", "what runs it: metal (MLX), ref (pure Go), or auto: metal where this build has it")
+	f.StringVar(&o.kv, "kv", "auto", "how the KV cache is stored, in memory and on disk: f32, f16, q8, q4 (8 and 4 bits, groups of 64), or auto: as the backend computes")
 	o.engine.KVBytes = 256 << 20
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
@@ -103,6 +105,9 @@ func (o *options) check(rest []string) error {
 		}
 	default:
 		return fmt.Errorf("unknown backend %q; want auto, ref or metal", o.backend)
+	}
+	if !slices.Contains([]string{"auto", "f32", "f16", "q8", "q4"}, o.kv) {
+		return fmt.Errorf("unknown -kv %q; want auto, f32, f16, q8 or q4", o.kv)
 	}
 	if !slices.Contains([]string{"line", "text", "json"}, o.accessFormat) {
 		return fmt.Errorf("unknown -access-format %q; want line, text or json", o.accessFormat)

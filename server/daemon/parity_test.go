@@ -18,6 +18,10 @@ import (
 // compute in float32 and differ in the order of their sums alone; the worst seen is in the test's log.
 const parityTolerance = 1e-4
 
+// kvTolerance is the same for KV formats that round: a sum in another order puts some elements on the other side of a
+// rounding, and that element is then a step away.
+var kvTolerance = map[string]float64{"f16": 2e-3, "q8": 0.05, "q4": 0.4}
+
 // TestRefMatchesMetal runs the pure-Go model, the oracle, beside MLX on the same weights: the logits of a prompt and of
 // every greedy step agree, and so do 32 greedy tokens.
 //
@@ -33,7 +37,7 @@ func TestRefMatchesMetal(t *testing.T) {
 			if err != nil {
 				t.Skip(err) // it says how to get the model
 			}
-			ref, metal := openForParity(t, src, "ref", parityBlocks), openForParity(t, src, "metal", 34)
+			ref, metal := openForParity(t, src, "ref", "f32", parityBlocks), openForParity(t, src, "metal", "f32", 34)
 
 			rng := rand.New(rand.NewPCG(1, 1))
 			prompt := make([]int32, n)
@@ -65,12 +69,47 @@ func TestRefMatchesMetal(t *testing.T) {
 	}
 }
 
+// TestKVFormatsMatch does the same, in fewer steps, for each format that rounds. What the formats themselves cost is
+// TestPerplexity's.
+func TestKVFormatsMatch(t *testing.T) {
+	for _, name := range []string{"smollm2"} {
+		for _, kv := range []string{"f16", "q8", "q4"} {
+			t.Run(name+"/"+kv, func(t *testing.T) {
+				src, err := catalog.Open(name)
+				if err != nil {
+					t.Skip(err) // it says how to get the model
+				}
+				ref, metal := openForParity(t, src, "ref", kv, parityBlocks), openForParity(t, src, "metal", kv, parityBlocks)
+				rg, rl := ref.KVBytesPerToken()
+				if mg, ml := metal.KVBytesPerToken(); rg != mg || rl != ml {
+					t.Errorf("a token takes %d and %d bytes on ref, %d and %d on metal", rg, rl, mg, ml)
+				}
+				rng := rand.New(rand.NewPCG(1, 1))
+				tokens, at, worst := make([]int32, 24), int32(0), 0.0
+				for i := range tokens {
+					tokens[i] = rng.Int32N(int32(ref.Vocab()))
+				}
+				for range 4 {
+					want, got := parityStep(t, ref, tokens, at, parityBlocks), parityStep(t, metal, tokens, at, parityBlocks)
+					off, row := distance(want, got)
+					if worst = max(worst, off); off > kvTolerance[kv] {
+						t.Fatalf("position %d: logit %d is %g on ref and %g on metal", at, row, want[row], got[row])
+					}
+					at += int32(len(tokens))
+					tokens = []int32{argmax(want)}
+				}
+				t.Logf("largest difference %.1e of the row's largest logit", worst)
+			})
+		}
+	}
+}
+
 // parityBlocks is how many blocks of 16 the longest sequence takes.
 const parityBlocks = 37
 
-func openForParity(t *testing.T, src catalog.Source, backend string, locals int) engine.Model {
+func openForParity(t *testing.T, src catalog.Source, backend, kv string, locals int) engine.Model {
 	t.Helper()
-	m, err := open(src, backend)
+	m, err := open(src, backend, kv)
 	if err != nil {
 		t.Fatal(err)
 	}

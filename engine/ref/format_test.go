@@ -1,0 +1,141 @@
+package ref
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestBytesPerToken holds what a token takes against the formula: 4, 2, 1.0625 and 0.5625 bytes an element.
+func TestBytesPerToken(t *testing.T) {
+	for _, n := range []struct {
+		name                   string
+		layers, heads, headDim int
+		want                   map[string]int
+	}{
+		{"SmolLM2-135M", 30, 3, 64, map[string]int{"f32": 46080, "f16": 23040, "q8": 12240, "q4": 6480}},
+		{"Gemma 3 270M", 18, 1, 256, map[string]int{"f32": 36864, "f16": 18432, "q8": 9792, "q4": 5184}},
+		{"Llama 3.1 8B", 32, 8, 128, map[string]int{"f32": 262144, "f16": 131072, "q8": 69632, "q4": 36864}},
+	} {
+		for kv, want := range n.want {
+			f, err := parseFormat(kv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := 2 * n.layers * n.heads * f.size(n.headDim); got != want {
+				t.Errorf("%s at %s: %d bytes a token, want %d", n.name, kv, got, want)
+			}
+		}
+	}
+	if _, err := parseFormat("q5"); err == nil {
+		t.Error("q5 is taken for a format")
+	}
+}
+
+// TestFormats: what comes back is as near as the format allows, for any length, and encodes to the same bytes again.
+func TestFormats(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, f := range formats {
+		for _, n := range []int{1, 2, 3, 8, 16, 32, 63, 64, 65, 80, 128, 256} {
+			for _, scale := range []float32{0, 1e-9, 1e-3, 1, 30, 6e4, 1e30} {
+				x := make([]float32, n)
+				for i := range x {
+					x[i] = float32(rng.NormFloat64()) * scale
+				}
+				row, got := make([]byte, f.size(n)), make([]float32, n)
+				f.encode(row, x)
+				f.decode(got, row)
+				for at := 0; at < n; at += groupSize {
+					group := x[at:min(n, at+groupSize)]
+					low, high := float64(finite(slices.Min(group))), float64(finite(slices.Max(group)))
+					var off float64
+					switch f.bits {
+					case 16: // half the distance of two numbers
+						off = max(math.Abs(low), math.Abs(high))/2048 + 0x1p-25
+					case 8, 4:
+						// Half a step, or at the ends of the range what scale and bias have lost in rounding.
+						levels := float64(int(1)<<f.bits - 1)
+						off = (high-low)/levels*0.501 + (high-low)/2048 + math.Abs(low)/2048 + levels*0x1p-25
+					}
+					for i, v := range group {
+						if d := math.Abs(float64(finite(v) - got[at+i])); f.bits < 32 && !(d <= off) {
+							t.Fatalf("%s, %d elements of %g: %v comes back as %v, off by %g; at most %g", f.name, n, scale, v, got[at+i], d, off)
+						}
+						if f.bits == 32 && v != got[at+i] {
+							t.Fatalf("f32: %v comes back as %v", v, got[at+i])
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// FuzzFormat: no vector, and no bytes taken for one, is too strange.
+func FuzzFormat(f *testing.F) {
+	f.Add([]byte{0, 0, 0x80, 0x7f, 0, 0, 0x80, 0xff, 0, 0, 0xc0, 0x7f, 1, 0, 0, 0}) // infinities, NaN, the smallest number
+	f.Fuzz(func(t *testing.T, data []byte) {
+		x := make([]float32, len(data)/4)
+		if len(x) == 0 {
+			return
+		}
+		copy(x, floats(append([]byte(nil), data...)))
+		for _, f := range formats {
+			row, back := make([]byte, f.size(len(x))), make([]float32, len(x))
+			f.encode(row, x)
+			f.decode(back, row)
+			if f.bits < 32 && !slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
+				for i, v := range back {
+					if v != v || v-v != 0 {
+						t.Fatalf("%s: %v becomes %v", f.name, x[i], v)
+					}
+				}
+			}
+			copy(row, data)
+			f.decode(back, row)
+		}
+	})
+}
+
+// TestFormatsAgainstFloat32 says how far from float32's the logits are, whose deviation is 1, for both networks. Their heads
+// have 8 and 16 elements, so that a group is a quarter or less of what real models have.
+func TestFormatsAgainstFloat32(t *testing.T) {
+	for _, kind := range kinds {
+		want := run(t, newModel(t, kind, ""), prompt(newModel(t, kind, "").Vocab()))
+		for kv, most := range map[string]float64{"f16": 5e-3, "q8": 0.1, "q4": 1.5} {
+			got := run(t, newModelKV(t, kind, "", kv), prompt(newModel(t, kind, "").Vocab()))
+			worst := 0.0
+			for i := range want {
+				worst = max(worst, math.Abs(float64(got[i]-want[i])))
+			}
+			t.Logf("%s, %s: largest difference %.2g", kind, kv, worst)
+			if !(worst <= most) {
+				t.Errorf("%s, %s: a logit is off by %g, at most %g allowed", kind, kv, worst, most)
+			}
+			if worst == 0 {
+				t.Errorf("%s, %s: the logits are float32's: the cache is not what it says", kind, kv)
+			}
+		}
+	}
+}
+
+// BenchmarkFormat is a vector of 256 elements into the cache and out of it.
+func BenchmarkFormat(b *testing.B) {
+	x := uniform("x", 256)
+	for _, f := range formats {
+		row := make([]byte, f.size(len(x)))
+		b.Run("kv="+f.name+"/encode", func(b *testing.B) {
+			b.SetBytes(int64(4 * len(x)))
+			for b.Loop() {
+				f.encode(row, x)
+			}
+		})
+		b.Run("kv="+f.name+"/decode", func(b *testing.B) {
+			b.SetBytes(int64(4 * len(x)))
+			for b.Loop() {
+				f.decode(x, row)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+//go:build mlx
+
+package daemon
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"loadstone/engine/catalog"
+	"loadstone/engine/text"
+)
+
+// TestPerplexity says what the KV formats cost: the perplexity of 768 tokens of Newton's Opticks, which every Go
+// installation has, relative to float32's.
+func TestPerplexity(t *testing.T) {
+	book, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "testdata", "Isaac.Newton-Opticks.txt"))
+	if err != nil {
+		t.Skip(err)
+	}
+	for name, most := range map[string]map[string]float64{
+		"smollm2": {"f16": 1.001, "q8": 1.005, "q4": 1.25},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src, err := catalog.Open(name)
+			if err != nil {
+				t.Skip(err)
+			}
+			m, err := text.Load(src.FS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids := m.Encode(string(book[20000:24000]), true)
+			exact := perplexity(t, src, "f32", ids)
+			for _, kv := range []string{"f16", "q8", "q4"} {
+				ratio := perplexity(t, src, kv, ids) / exact
+				t.Logf("%s: perplexity %.3f at f32, %.5f times that", kv, exact, ratio)
+				if !(ratio <= most[kv] && ratio >= 1/most[kv]) {
+					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv, ratio, most[kv])
+				}
+			}
+		})
+	}
+}
+
+// perplexity is that of ids from the 64th on, in steps of 64 tokens.
+func perplexity(t *testing.T, src catalog.Source, kv string, ids []int32) float64 {
+	t.Helper()
+	m, err := open(src, "metal", kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	const step = 64
+	ids = ids[:768]
+	blocks := int32(len(ids)+31) / 32
+	if err := m.AllocKV(int(blocks), int(blocks), 32); err != nil {
+		t.Fatal(err)
+	}
+	table, rows := make([]int32, blocks), make([]int32, step)
+	for i := range table {
+		table[i] = int32(i)
+	}
+	for i := range rows {
+		rows[i] = int32(i)
+	}
+	logits := make([]float32, step*m.Vocab())
+	sum, n := 0.0, 0
+	for at := 0; at+step < len(ids); at += step {
+		entries := table[:(at+step+31)/32]
+		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows, logits); err != nil {
+			t.Fatal(err)
+		}
+		for i := range step {
+			if next := at + i + 1; next >= 64 {
+				sum += surprise(logits[i*m.Vocab():][:m.Vocab()], ids[next])
+				n++
+			}
+		}
+	}
+	return math.Exp(sum / float64(n))
+}
+
+// surprise is minus the logarithm of the probability of id.
+func surprise(row []float32, id int32) float64 {
+	top := row[argmax(row)]
+	sum := 0.0
+	for _, v := range row {
+		sum += math.Exp(float64(v - top))
+	}
+	return math.Log(sum) - float64(row[id]-top)
+}
