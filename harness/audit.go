@@ -23,6 +23,7 @@ type Audit struct {
 	Aborts    int // requests that are taken back in the middle
 	Seed      uint64
 
+	Process func() (Usage, error)       // what the server's process uses; nil: only what its /metrics tell of that
 	Restart func(context.Context) error // ends the server and starts it again on the same memories; nil: it cannot be
 	Step    func(string)                // is told what comes next
 }
@@ -55,6 +56,7 @@ type auditor struct {
 	alone    [][]Record // and answered
 	encoded  []Record   // the last turn of each conversation, asked by one who is new
 	records  []Record   // everything that was answered, in order
+	counters Metrics    // the server's, before
 	findings []Finding
 }
 
@@ -65,6 +67,8 @@ func (c *Client) Audit(ctx context.Context, a Audit) ([]Finding, error) {
 		x.Step = func(string) {}
 	}
 	ledger := c.Ledger()
+	counters, _ := c.Scrape(ctx) // a nil Metrics knows no value
+	x.counters = counters
 	for _, step := range []struct {
 		about string
 		do    func(context.Context) error
@@ -243,7 +247,7 @@ func (x *auditor) abort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before := x.c.state(ctx)
+	before := x.state(ctx)
 	rng := rand.New(rand.NewPCG(x.Seed, 0x61626f7274))
 	whole := x.alone[0][0].Latency()
 	prompts := make([]Prompt, x.Aborts)
@@ -267,6 +271,7 @@ func (x *auditor) abort(ctx context.Context) error {
 			failed = append(failed, Violation{Check: "recovery", Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("a request that was to be taken back ends as %s: %s", r.Outcome, r.Error)})
 		}
 	}
+	x.compareCounters(ctx)
 	x.c.Close() // idle connections of ours are not the server's leak
 	lost, took := x.recovery(ctx, before)
 	switch {

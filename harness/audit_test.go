@@ -28,6 +28,8 @@ type liar struct {
 	inFlight int
 	lost     int // blocks, requests or goroutines that never come back
 	restarts int
+
+	ok, prompt, output int // counted in /metrics
 }
 
 func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -68,6 +70,10 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.inFlight--
 		l.last, l.lastText = secret, prompt.String()
 		if done {
+			l.ok, l.prompt, l.output = l.ok+1, l.prompt+tokens, l.output+body.MaxTokens
+			if l.bug == "counters that forget" && l.ok%10 == 0 {
+				l.output -= 5
+			}
 			l.memories[secret] = max(l.memories[secret], tokens+body.MaxTokens)
 		}
 		if l.bug == "a block is lost with each request" || l.bug == "a block is lost with each abort" && !done {
@@ -195,6 +201,7 @@ func (l *liar) metrics(w http.ResponseWriter) {
 	case "a goroutine stays with each abort":
 		goroutines += l.lost
 	}
+	fmt.Fprintf(w, "loadstone_requests_total{route=\"/v1/chat/completions\",status=\"200\"} %d\nloadstone_tokens_total{kind=\"prompt\"} %d\nloadstone_tokens_total{kind=\"output\"} %d\n", l.ok, l.prompt, l.output)
 	fmt.Fprintf(w, "loadstone_pool_blocks{state=\"used\"} %d\nloadstone_running %d\nloadstone_queue_depth 0\ngo_goroutines %d\n", used, running, goroutines)
 }
 
@@ -221,6 +228,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 		{"no [DONE] under load", "answered", Broken, "under load, a request ends as truncated: stream ended after 8 chunks without its [DONE]"},
 		{"stuck", "answered", Broken, "under load, a request ends as timeout: no end after"},
 		{"503 without Retry-After", "answered", Broken, "under load, a request ends as failed: 503"},
+		{"counters that forget", "counters", Broken, "loadstone_tokens_total rose by"},
 		{"a block is lost with each request", "recovery", Broken, "blocks in use 15s after the last request"},
 		{"a block is lost with each abort", "recovery", Broken, "blocks in use 15s after the last request"},
 		{"aborted requests run on", "recovery", Broken, "requests that run 15s after the last request"},
@@ -238,7 +246,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 				i := slices.IndexFunc(findings, func(f Finding) bool { return f.Name == tc.check })
 				if tc.check == "" {
 					assert.NilError(t, err)
-					assert.Equal(t, len(findings), 11)
+					assert.Equal(t, len(findings), 12)
 					for _, f := range findings {
 						assert.Equal(t, f.Verdict, Passed, "%s: %s", f.Name, f.About)
 					}

@@ -140,8 +140,9 @@ func (p *Process) Usage() (Usage, error) { return usage(p.PID()) }
 
 // Usage is what a process uses of the machine.
 type Usage struct {
-	RSS int64         // resident memory, bytes
-	CPU time.Duration // user and system time
+	RSS   int64         // resident memory, bytes
+	CPU   time.Duration // user and system time
+	Files int           // open ones; -1 unknown
 }
 
 // ready asks whether the server takes work.

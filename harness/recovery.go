@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -59,6 +60,88 @@ func (c *Client) state(ctx context.Context) state {
 	return s
 }
 
+// state is what the server says it holds, and what the machine says of its process.
+func (x *auditor) state(ctx context.Context) state {
+	s := x.c.state(ctx)
+	if x.Process == nil {
+		return s
+	}
+	if u, err := x.Process(); err == nil {
+		for what, v := range map[string]int64{"MiB of memory": u.RSS, "open files": int64(u.Files)} {
+			if v >= 0 {
+				s.values[what] = float64(v)
+			}
+		}
+		if u.Files >= 0 {
+			s.known = append(s.known, fmt.Sprintf("%d open files", u.Files))
+		}
+	}
+	return s
+}
+
+// counted are the names that servers have for what they count of requests and tokens.
+var counted = []struct {
+	what  string
+	names [][]string // a counter, and the labels that its series must have
+	of    func(*Record) int
+}{
+	{"answered requests", [][]string{{"loadstone_requests_total", "route", "/v1/chat/completions", "status", "200"}, {"vllm:request_success_total"}},
+		func(*Record) int { return 1 }},
+	{"prompt tokens", [][]string{{"loadstone_tokens_total", "kind", "prompt"}, {"vllm:prompt_tokens_total"}, {"llamacpp:prompt_tokens_total"}},
+		func(r *Record) int { return r.PromptTokens }},
+	{"cached tokens", [][]string{{"loadstone_tokens_total", "kind", "cached"}}, func(r *Record) int { return r.CachedTokens }},
+	{"output tokens", [][]string{{"loadstone_tokens_total", "kind", "output"}, {"vllm:generation_tokens_total"}, {"llamacpp:tokens_predicted_total"}},
+		func(r *Record) int { return r.OutputTokens }},
+}
+
+// compareCounters holds what the server's own counters rose by to what its answers said. Others may use the server as well,
+// and requests that were taken back count there and not here, so the counters may have risen by more, never by less.
+// A server may count a request after its last byte, so it has a moment for that.
+func (x *auditor) compareCounters(ctx context.Context) {
+	const patience = 2 * time.Second
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for start := time.Now(); ; {
+		now, _ := x.c.Scrape(ctx)
+		wrong, agreed := x.counters.against(now, x.records)
+		switch {
+		case len(wrong) > 0 && time.Since(start) < patience && ctx.Err() == nil:
+			<-poll.C
+			continue
+		case len(wrong)+len(agreed) == 0:
+			x.unknown("counters", "the server's /metrics count no requests and no tokens")
+		default:
+			x.found("counters", wrong, "the server's /metrics have counted all %s that its answers told of", strings.Join(agreed, ", "))
+		}
+		return
+	}
+}
+
+// against holds the rise of counters until now to the answered requests among the records.
+func (m Metrics) against(now Metrics, records []Record) (wrong []Violation, agreed []string) {
+	for _, c := range counted {
+		said := 0
+		for i := range records {
+			if r := &records[i]; r.Outcome == OK {
+				said += max(0, c.of(r))
+			}
+		}
+		for _, name := range c.names {
+			before, after := m.Value(name[0], name[1:]...), now.Value(name[0], name[1:]...)
+			if after < 0 {
+				continue
+			}
+			if rose := after - max(before, 0); rose < float64(said) {
+				wrong = append(wrong, Violation{Check: "counters", About: fmt.Sprintf("%s rose by %.0f, and the answers told of %d %s", name[0], rose, said, c.what)})
+			} else {
+				agreed = append(agreed, fmt.Sprintf("%d %s", said, c.what))
+			}
+			break
+		}
+	}
+	return wrong, agreed
+}
+
 // recovery waits until the server holds no more than before, and says what it has not given back in time, and how long it
 // took.
 func (x *auditor) recovery(ctx context.Context, before state) (lost []Violation, took time.Duration) {
@@ -68,7 +151,7 @@ func (x *auditor) recovery(ctx context.Context, before state) (lost []Violation,
 	defer poll.Stop()
 	for {
 		lost = nil
-		now := x.c.state(ctx)
+		now := x.state(ctx)
 		for _, h := range held {
 			b, ok := before.values[h.what]
 			if !ok {

@@ -22,8 +22,13 @@ func usage(pid int) (Usage, error) {
 		return Usage{}, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}
 	number := func(field int) int64 { n, _ := strconv.ParseInt(fields[field-3], 10, 64); return n }
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return Usage{}, err
+	}
 	return Usage{
-		RSS: number(24) * int64(os.Getpagesize()),
-		CPU: time.Duration(number(14)+number(15)) * (time.Second / 100),
+		RSS:   number(24) * int64(os.Getpagesize()),
+		CPU:   time.Duration(number(14)+number(15)) * (time.Second / 100),
+		Files: len(files),
 	}, nil
 }

@@ -28,7 +28,7 @@ func usage(pid int) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	return Usage{RSS: rss << 10, CPU: cpu}, nil
+	return Usage{RSS: rss << 10, CPU: cpu, Files: -1}, nil
 }
 
 // clock parses [[days-]hours:]minutes:seconds.

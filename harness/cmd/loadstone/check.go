@@ -27,6 +27,7 @@ once; then clients lose patience in the middle; then the server is restarted and
               log-probabilities, a near tie of two tokens is a variant of the batch; anything else is corruption
   recovery    after requests that were taken back nothing is left in flight, and blocks, goroutines, files and memory are
               back, as far as the server's /metrics tell
+  counters    the server's own counters rose by at least what its answers told of
   solo        an agent alone gets its first token as quickly as before
   restart     after a restart the conversations go on with the same answers (a server started here, not one at -url); a
               variant is one that the server gives as well when somebody new sends the conversation's text
@@ -88,6 +89,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	client.Model, client.Timeout = s.system.Model, o.timeout
 	defer client.Close()
 	if s.process != nil {
+		o.audit.Process = func() (harness.Usage, error) { return s.process.Usage() }
 		o.audit.Restart = func(ctx context.Context) error {
 			if err := s.process.Stop(30 * time.Second); err != nil {
 				return fmt.Errorf("the server did not end cleanly: %w", err)
