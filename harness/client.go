@@ -50,7 +50,8 @@ type Client struct {
 	Timeout time.Duration // of one request; 0: two minutes
 
 	http  *http.Client
-	slow  *http.Client // for answers that are read slowly
+	slow  *http.Client        // for answers that are read slowly
+	nap   func(time.Duration) // sleeps for less than a timer can; nil where time is not real
 	start time.Time
 
 	ledger ledger
@@ -68,6 +69,7 @@ func NewClient(url string) *Client {
 	t.Protocols.SetHTTP1(true)
 	c := newClient(url, t)
 	c.slow = &http.Client{Transport: slowTransport(t)}
+	c.nap = nap
 	return c
 }
 
@@ -78,6 +80,26 @@ func newClient(url string, t http.RoundTripper) *Client {
 
 // Since is the time since the client was made, the clock of its records.
 func (c *Client) Since() time.Duration { return time.Since(c.start) }
+
+// await waits until a time of the client's clock, as exactly as the machine can, and tells whether the context lasted as long.
+// It is for the one goroutine that sends what is due: how late it wakes is in every latency.
+func (c *Client) await(ctx context.Context, until time.Duration) bool {
+	wait := until - c.Since()
+	if c.nap != nil {
+		wait -= coarse
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	for left := until - c.Since(); c.nap != nil && left > 0; left = until - c.Since() {
+		c.nap(left) // a signal may cut it short
+	}
+	return ctx.Err() == nil
+}
 
 // Close drops idle connections.
 func (c *Client) Close() {

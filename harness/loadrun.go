@@ -63,7 +63,7 @@ func (x *loadRun) execute(ctx context.Context) ([]Record, error) {
 	defer stop(nil)
 	var agents sync.WaitGroup
 	for i, at := range x.arrivals {
-		if !x.sleep(ctx, x.start+at) {
+		if !x.h.Client.await(ctx, x.start+at) {
 			break
 		}
 		agents.Go(func() { x.agent(ctx, stop, i, x.start+at) })

@@ -101,16 +101,9 @@ func (h *StressTestHarness) RunPaced(ctx context.Context, pace Pacer, n int, pro
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var requests sync.WaitGroup
-	sleep := time.NewTimer(0)
-	defer sleep.Stop()
 	for i := range n {
 		due := start + pace.Due(i)
-		sleep.Reset(due - h.Client.Since())
-		select {
-		case <-ctx.Done():
-		case <-sleep.C:
-		}
-		if ctx.Err() != nil {
+		if !h.Client.await(ctx, due) {
 			break
 		}
 		sent++
