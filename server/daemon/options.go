@@ -54,7 +54,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
 	f.StringVar(&o.backend, "backend", "auto", "what runs it: metal (MLX), ref (pure Go), or auto: metal where this build has it")
-	f.StringVar(&o.kv, "kv", "auto", "how the KV cache is stored, in memory and on disk: f32, f16, q8, q4 (8 and 4 bits, groups of 64), or auto: as the backend computes")
+	f.StringVar(&o.kv, "kv", "auto", "`format` of the KV cache, in memory and on disk: f32, f16, q8, q4 (8 and 4 bits in groups of 64), or auto: what the backend computes in")
 	o.engine.KVBytes = 256 << 20
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
