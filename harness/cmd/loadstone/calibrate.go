@@ -24,8 +24,8 @@ client measures of it is the client's own error bar. For each number of streams 
   lag    from a request's being due to its being sent: p99
   cpu    processor time of the client, a request
 
-bench does the same before a measurement, keeps it in the results, and calls a run invalid that the client could explain.
-With -serve it is that server, for other load generators to be measured with.`
+bench and run do the same before a measurement, keep it in the results, and call a measurement invalid that the client
+could explain. With -serve it is that server, for other load generators to be measured with.`
 
 const calibrateExamples = `  loadstone calibrate
   loadstone calibrate -streams 32 -tokens 64 -every 0

@@ -10,6 +10,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -83,8 +84,13 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, load.Name, r.Load.Shape)
 	}
+	if r.Client.Floors, err = calibrate(ctx, o.streams(), 16, 2*time.Millisecond, 200*time.Millisecond); err != nil {
+		return results.giveUp(s.explain(ctx, err))
+	}
 	var runs []harness.Run
+	began, used := time.Now(), harness.OwnCPU()
 	runs, r.Highest, err = o.measure(ctx, e, s, results)
+	r.Client.Busy = (harness.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
 	r.Scenarios = collectLevels(load, runs)
 	failure := err
@@ -258,6 +264,19 @@ func (o *runOptions) searched() string {
 		return ""
 	}
 	return o.file.Search.Kind
+}
+
+// streams are the numbers of streams at which the client is measured alone: those of the load where they are known.
+func (o *runOptions) streams() []int {
+	const most = 256 // beyond it the machine is what is measured
+	streams := []int{1}
+	for _, level := range append([]harness.Level{{}}, o.file.Levels...) {
+		if n := o.file.Load.At(level).Concurrency; n > 0 {
+			streams = append(streams, min(n, most))
+		}
+	}
+	slices.Sort(streams)
+	return slices.Compact(streams)
 }
 
 func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results) ([]harness.Run, harness.Level, error) {
