@@ -58,8 +58,8 @@
 // The price is that a prompt cannot go on from any point of what is in the cache, but only from one where the locals in
 // the window before it are still there. They are at the end of every memory, so a conversation that goes on finds all of
 // it; they are where two prompts were seen to part that began alike, as after a system prompt, for as long as there is
-// room; and they are wherever nobody has needed the room yet. Elsewhere, as in an edited conversation, the prompt is
-// computed from the last such point.
+// room; and they are wherever nobody has needed the room yet. Elsewhere, as in an edited conversation
+// or when the last prompt is asked again after a restart, it is computed from the last such point.
 //
 // Locals are like places in the batch: a request waits for them in the queue, and they are not in the utilization.
 //

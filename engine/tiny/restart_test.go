@@ -86,8 +86,19 @@ func TestRestart(t *testing.T) {
 	}
 	e = boot(t, dir)
 	defer e.Close()
-	got, r = ask(t, e, "ann", next, 32)
-	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)-1 || r.RestoredBytes == 0 {
+	third := slices.Concat(next, got, text(3, 9)[1:])
+	want, _ = ask(t, fresh, "", third, 32)
+	got, r = ask(t, e, "ann", third, 32)
+	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)+31 || r.RestoredBytes == 0 {
 		t.Errorf("restored: %v, want %v; %+v", got, want, r)
+	}
+	// Asked again after another restart, a prompt ends before the window that was saved: it is computed, and rightly.
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = boot(t, dir)
+	defer e.Close()
+	if got, r = ask(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Miss != "evicted" {
+		t.Errorf("asked again: %v, want %v; %+v", got, want, r)
 	}
 }
