@@ -3,7 +3,9 @@
 // The entry points of bridge.h.
 
 #include "internal.h"
+#include "product.h"
 
+#include <chrono>
 #include <cstring>
 
 #include "mlx/version.h"
@@ -22,6 +24,15 @@ const char *ls_version(void) { return mx::version(); }
 const char *ls_header_version(void) {
   return LS_TEXT(MLX_VERSION_MAJOR) "." LS_TEXT(MLX_VERSION_MINOR) "." LS_TEXT(MLX_VERSION_PATCH);
 }
+
+const char *ls_isa(void) { return quant::isa().name; }
+
+const char *ls_isa_name(int32_t i) {
+  const auto all = quant::all();
+  return size_t(i) < all.size() ? all[i]->name : nullptr;
+}
+
+int ls_isa_use(const char *name) { return quant::use(name) ? 0 : 1; }
 
 int ls_gpu(void) { return mx::default_device() == mx::Device::gpu; }
 
@@ -87,6 +98,23 @@ int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *
     }
     *out = m.release();
   });
+}
+
+int64_t ls_weight_bytes(const ls_model *m) {
+  size_t n = 0;
+  const auto add = [&](const Linear &l) {
+    for (const auto *a : {&l.w, &l.scales, &l.biases}) {
+      n += *a ? (*a)->nbytes() : 0;
+    }
+    n += l.packed ? l.packed->bytes() : 0;
+  };
+  add(m->head ? *m->head : m->embed);
+  for (const Layer &l : m->layers) {
+    for (const Linear *w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
+      add(*w);
+    }
+  }
+  return int64_t(n);
 }
 
 void ls_close(ls_model *m) {
@@ -223,5 +251,23 @@ int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, si
     array out = mx::matmul(array(a, {n, n}, mx::float32), array(b, {n, n}, mx::float32));
     mx::eval(out);
     std::memcpy(c, out.data<float>(), size_t(n) * n * sizeof(float));
+  });
+}
+
+int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases, int32_t rows, int32_t columns,
+                         int32_t group, int32_t bits, const float *x, int32_t m, float *y, int32_t times,
+                         double *seconds, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    const Linear w{.outputs = rows,
+                   .inputs = columns,
+                   .packed = std::make_shared<quant::Packed>(
+                       quant::pack(words, scales, biases, rows, columns, group, bits))};
+    kernels::Operand left;
+    left.fill(m, columns, {&w}, [&](int r, float *) { return x + size_t(r) * columns; });
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < times; i++) {
+      left.multiply({{&w, y}});
+    }
+    *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   });
 }

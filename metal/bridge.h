@@ -38,6 +38,12 @@ typedef struct {
 const char *ls_version(void);
 const char *ls_header_version(void);
 
+// The instruction set that multiplies quantised weights on a CPU; the i-th that was compiled, best first, or NULL; and, for
+// tests, another one from now on: 0, or 1 if this processor does not have it.
+const char *ls_isa(void);
+const char *ls_isa_name(int32_t i);
+int ls_isa_use(const char *name);
+
 // Picks the device, and turns MLX's run-time compiler off where that is g++. Once, first.
 int ls_init(char *err, size_t errlen);
 // 1: MLX computes on a GPU.
@@ -47,6 +53,8 @@ int ls_gpu(void);
 int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *files, int32_t nfiles, ls_model **out,
             char *err, size_t errlen);
 void ls_close(ls_model *m);
+// Of the weights that every decode step reads.
+int64_t ls_weight_bytes(const ls_model *m);
 
 // What a token takes in the cache, in the global layers and in the sliding ones.
 void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local);
@@ -74,6 +82,11 @@ void ls_memory(uint64_t *active, uint64_t *cached);
 // c = a b, n x n, row-major, by MLX; and by the BLAS that the MLX wheel itself links to (Linux).
 int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, size_t errlen);
 int ls_reference_matmul(int32_t n, const float *a, const float *b, float *c, char *err, size_t errlen);
+// y = x W^T by the kernels for quantised weights, as MLX stores these; x is m x columns, y m x rows. The product is done
+// times times; seconds is what that took, without the packing before.
+int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases, int32_t rows, int32_t columns,
+                         int32_t group, int32_t bits, const float *x, int32_t m, float *y, int32_t times,
+                         double *seconds, char *err, size_t errlen);
 // The path of the object that answers cblas_sgemm for a library such as libmlx, and how often this package's answered.
 int ls_blas_object(char *path, size_t pathlen, char *err, size_t errlen);
 uint64_t ls_blas_calls(void);

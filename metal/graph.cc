@@ -8,11 +8,6 @@
 
 using namespace ls;
 
-array ls_model::graph_norm(const array &x, const array &w, const std::optional<array> &residual) const {
-  array y = mx::fast::rms_norm(x, w, config.eps);
-  return residual ? *residual + y : y;
-}
-
 // What sequence s may attend to: row t, key j: j is at or before t, and inside the window.
 static array causal_mask(const Batch::Seq &s, int lo, int window) {
   const int keys = s.start + s.len - lo;
@@ -83,4 +78,25 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
     out.push_back(mx::reshape(mx::transpose(mx::squeeze(a, 0), {1, 0, 2}), {s.len, config.heads * dim}));
   }
   return out.size() == 1 ? out[0] : mx::concatenate(out, 0);
+}
+
+array ls_model::graph_layers(array h, const Batch &batch) {
+  const bool gemma = config.arch == LS_GEMMA3;
+  const auto norm = [&](const array &x, const array &w) { return mx::fast::rms_norm(x, w, config.eps); };
+  for (Layer &l : layers) {
+    array x = norm(h, l.in_norm);
+    array a = l.o(graph_attend(l, l.q(x), l.k(x), l.v(x), batch));
+    h = h + (gemma ? norm(a, l.post_norm) : a);
+    x = norm(h, gemma ? *l.pre_ff : l.post_norm);
+    array gate = l.gate(x), up = l.up(x);
+    if (gemma) {
+      array u = gate + array(0.044715f, dtype) * gate * gate * gate;
+      a = array(0.5f, dtype) * gate * (array(1.0f, dtype) + mx::tanh(array(0.7978845608028654f, dtype) * u)) * up;
+    } else {
+      a = gate * mx::sigmoid(gate) * up;
+    }
+    a = l.down(a);
+    h = h + (gemma ? norm(a, *l.post_ff) : a);
+  }
+  return h;
 }

@@ -3,6 +3,7 @@
 #define LOADSTONE_INTERNAL_H
 
 #include "bridge.h"
+#include "quant.h"
 
 #include <cstdio>
 #include <exception>
@@ -76,15 +77,18 @@ struct KVFormat {
   void decode(const uint8_t *src, int rows, int dim, float *x) const; // rows vectors that lie side by side
 };
 
-// A matrix product with a weight, stored rows = outputs, perhaps affine-quantised.
+// A matrix product with a weight, stored rows = outputs.
 struct Linear {
-  array w;                                // outputs x inputs, as stored
-  std::optional<array> transposed;        // a view of w, evaluated once; unset: quantised
-  std::optional<array> scales, biases;    // set: quantised
+  int outputs = 0, inputs = 0;
+  // One of three: outputs x inputs of floats, with a view of it for MLX's product; MLX's affine form; or packed for the
+  // CPU kernels.
+  std::optional<array> w, transposed;
+  std::optional<array> scales, biases;
   int group = 0, bits = 0;
-  bool kernels = false;                   // few rows go to our own kernel
-  array operator()(const array &x) const;
-  array rows(const array &ids) const;     // as an embedding: one row of the stored weight for each id
+  std::shared_ptr<const quant::Packed> packed;
+
+  array operator()(const array &x) const;             // in MLX's operations
+  array rows(const std::vector<int> &ids) const;      // as an embedding: one row of the stored weight for each id
 };
 
 struct Layer {
@@ -115,12 +119,13 @@ private:
 
 // This package's own CPU kernels, as MLX primitives: float32, on the CPU stream, contiguous inputs.
 namespace kernels {
-// x W^T, x being a few rows.
-array matmul(const array &x, const array &w);
-// rms_norm(x) * w, and with residual given, added to that.
-array norm(const array &x, const array &w, float eps, const std::optional<array> &residual = {});
-// act(gate) * up, act being SiLU or GELU (tanh approximation).
-array glu(const array &gate, const array &up, bool gelu);
+// x W^T for each of the weights, x or, with norm given, rms_norm(x) * norm.
+std::vector<array> products(const array &x, const std::optional<array> &norm, float eps,
+                            const std::vector<const Linear *> &weights);
+// residual + x W^T, or with norm given, residual + rms_norm(x W^T) * norm.
+array close(const array &x, const Linear &weight, const std::optional<array> &norm, float eps, const array &residual);
+// The second half of a layer: h + MLP, with the norms around it.
+array mlp(const array &h, const Layer &layer, const ls_config &config);
 // One layer's attention, from projections to heads' outputs: norms, rope, the writes to the cache, the reads from it.
 array attend(const Layer &layer, const array &q, const array &k, const array &v, const ls_config &config,
              KVFormat kv, std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope);
@@ -143,7 +148,8 @@ struct ls_model {
   void step(std::shared_ptr<const ls::Batch> batch, const std::vector<int> &rows, float *logits);
 
 private:
-  ls::array graph_norm(const ls::array &x, const ls::array &w, const std::optional<ls::array> &residual = {}) const;
+  ls::array kernel_layers(ls::array h, std::shared_ptr<const ls::Batch> batch) const;
+  ls::array graph_layers(ls::array h, const ls::Batch &batch);
   ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v, const ls::Batch &batch) const;
 };
 

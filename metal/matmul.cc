@@ -7,8 +7,7 @@
 // all rows of x while they are in its cache. A decode step of SmolLM2 on two processors, OpenBLAS and this: 1 sequence
 // 65 and 25 ms, 8 sequences 121 and 41 ms (BenchmarkDecode, graph=true being MLX's operations and OpenBLAS).
 
-#include "kernel.h"
-#include "pool.h"
+#include "product.h"
 #include "simd.h"
 
 namespace ls {
@@ -45,8 +44,9 @@ template <int M> LS_INLINE void tile(const float *w, const float *x, float *y, i
   }
 }
 
-// Rows from..to-1 of w (n x k) with all rows of x (m x k), into columns from..to-1 of y (m x n).
-LS_CLONES void product(const float *w, const float *x, float *y, int m, int n, int k, int from, int to) {
+} // namespace
+
+LS_CLONES void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int from, int to) {
   int r = from;
   for (; r + 4 <= to; r += 4) {
     const float *wr = w + size_t(r) * k;
@@ -66,23 +66,6 @@ LS_CLONES void product(const float *w, const float *x, float *y, int m, int n, i
       y[size_t(i) * n + r] = simd::dot(x + size_t(i) * k, w + size_t(r) * k, k);
     }
   }
-}
-
-} // namespace
-
-array matmul(const array &x, const array &w) {
-  const int m = x.shape(0), k = w.shape(1), n = w.shape(0);
-  return make(
-      "matmul", {m, n},
-      [m, n, k](const std::vector<array> &in, array &out) {
-        const float *x = in[0].data<float>(), *w = in[1].data<float>();
-        float *y = out.data<float>();
-        // Pieces of about 256 KiB: small enough that a thread which lost its processor holds up little.
-        const int rows = std::max(4, 65536 / k / 4 * 4);
-        Pool::shared().run((n + rows - 1) / rows,
-                           [&](int i) { product(w, x, y, m, n, k, i * rows, std::min(n, (i + 1) * rows)); });
-      },
-      {x, w});
 }
 
 } // namespace kernels

@@ -7,8 +7,10 @@
 //	              config.go and safetensors.go what is checked before MLX sees a file
 //	C ABI         bridge.h, one crossing per step
 //	C++           bridge.cc entry points, weights.cc, model.cc the network, graph.cc its parts in MLX's operations,
-//	              kernels.cc, attention.cc and matmul.cc the same parts for CPUs (kernel.h, simd.h and pool.h
-//	              beneath them), blas.cc OpenBLAS in front of MLX's own
+//	              kernels.cc and attention.cc the same parts for CPUs (kernel.h, simd.h and pool.h beneath them),
+//	              product.cc their products: with quantised weights (quant.h; quant.cc packs them, rows.cc quantises
+//	              activations, quant_*.cc has a file for each instruction set) and with float32 (matmul.cc),
+//	              blas.cc OpenBLAS in front of MLX's own
 package metal
 
 import "errors"

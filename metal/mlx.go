@@ -54,7 +54,8 @@ type Model struct {
 }
 
 // Open loads the network in dir, a Hugging Face or mlx-community folder: config.json, and safetensors that are float32,
-// float16, bfloat16 or affine-quantised. On a CPU all weights are widened to float32. The KV cache will be kept as kv
+// float16, bfloat16 or affine-quantised. On a CPU quantised weights are packed for our kernels
+// and all others widened to float32. The KV cache will be kept as kv
 // says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along head_dim), or auto, which is what the network
 // computes in.
 func Open(dir, kv string) (*Model, error) {
@@ -151,6 +152,15 @@ func (m *Model) Window() int {
 		return 0
 	}
 	return m.cfg.window
+}
+
+// weightBytes is what a decode step reads of the weights.
+func (m *Model) weightBytes() (n int) {
+	onThread(func() error {
+		n = int(C.ls_weight_bytes(m.h))
+		return nil
+	})
+	return n
 }
 
 // KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.

@@ -44,52 +44,37 @@ static std::shared_ptr<RopeTable> rope_table(const std::vector<int> &positions, 
   return t;
 }
 
+// What four primitives make of a layer: see kernels.cc and attention.cc.
+array ls_model::kernel_layers(array h, std::shared_ptr<const Batch> batch) const {
+  const bool gemma = config.arch == LS_GEMMA3;
+  const auto global = rope_table(batch->positions, config.head_dim, config.rope_theta, config.rope_scale);
+  const auto local = gemma ? rope_table(batch->positions, config.head_dim, config.rope_local_theta, 1) : global;
+  for (const Layer &l : layers) {
+    const auto qkv = kernels::products(h, l.in_norm, config.eps, {&l.q, &l.k, &l.v});
+    array a = kernels::attend(l, qkv[0], qkv[1], qkv[2], config, kv, batch, l.sliding ? local : global);
+    h = kernels::close(a, l.o, gemma ? std::optional(l.post_norm) : std::nullopt, config.eps, h);
+    h = kernels::mlp(h, l, config);
+  }
+  return h;
+}
+
 void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<int> &rows, float *logits) {
   if (!broken.empty()) {
     throw std::runtime_error("the model is unusable after an earlier error (" + broken + "); open it again");
   }
-  const bool gemma = config.arch == LS_GEMMA3;
-  const auto norm_ = [&](const array &x, const array &w, const std::optional<array> &residual = {}) {
-    return config.graph ? graph_norm(x, w, residual) : kernels::norm(x, w, config.eps, residual);
-  };
-  std::shared_ptr<RopeTable> global, local;
-  if (!config.graph) {
-    global = rope_table(batch->positions, config.head_dim, config.rope_theta, config.rope_scale);
-    local = gemma ? rope_table(batch->positions, config.head_dim, config.rope_local_theta, 1) : global;
-  }
-
-  array h = embed.rows(array(batch->tokens.data(), {int(batch->tokens.size())}, mx::int32));
-  h = mx::astype(h, dtype);
-  if (config.embedding_scale != 1) {
-    h = h * array(config.embedding_scale, dtype);
-  }
   try {
-    for (Layer &l : layers) {
-      array x = norm_(h, l.in_norm);
-      array q = l.q(x), k = l.k(x), v = l.v(x);
-      array a = config.graph ? graph_attend(l, q, k, v, *batch)
-                             : kernels::attend(l, q, k, v, config, kv, batch, l.sliding ? local : global);
-      a = l.o(a);
-      h = gemma ? norm_(a, l.post_norm, h) : h + a;
-      x = norm_(h, gemma ? *l.pre_ff : l.post_norm);
-      array gate = l.gate(x), up = l.up(x);
-      if (!config.graph) {
-        a = kernels::glu(gate, up, gemma);
-      } else if (gemma) {
-        array u = gate + array(0.044715f, dtype) * gate * gate * gate;
-        a = array(0.5f, dtype) * gate * (array(1.0f, dtype) + mx::tanh(array(0.7978845608028654f, dtype) * u)) * up;
-      } else {
-        a = gate * mx::sigmoid(gate) * up;
-      }
-      a = l.down(a);
-      h = gemma ? norm_(a, *l.post_ff, h) : h + a;
+    array h = mx::astype(embed.rows(batch->tokens), dtype);
+    if (config.embedding_scale != 1) {
+      h = h * array(config.embedding_scale, dtype);
     }
-
+    h = config.graph ? graph_layers(h, *batch) : kernel_layers(h, batch);
     std::vector<array> out;
     if (!rows.empty()) {
       // A long prompt wants one row of logits, and the head is the largest matrix there is.
       array x = mx::take(h, array(rows.data(), {int(rows.size())}, mx::int32), 0);
-      out.push_back(mx::astype((head ? *head : embed)(norm_(x, norm)), mx::float32));
+      const Linear &w = head ? *head : embed;
+      out.push_back(config.graph ? mx::astype(w(mx::fast::rms_norm(x, norm, config.eps)), mx::float32)
+                                 : kernels::products(x, norm, config.eps, {&w})[0]);
     } else if (!config.graph) {
       out.push_back(h);
     }

@@ -47,18 +47,26 @@ LS_INLINE void store(float *p, vf v, int n) {
   }
 }
 
-// Halves are added to halves: sixteen dependent additions would cost more than the product before them.
-LS_INLINE float total(vf v) {
-  typedef float v8 __attribute__((vector_size(32)));
-  typedef float v4 __attribute__((vector_size(16)));
-  v8 a[2];
-  std::memcpy(a, &v, sizeof v);
-  const v8 b = a[0] + a[1];
-  v4 c[2];
-  std::memcpy(c, &b, sizeof b);
-  const v4 d = c[0] + c[1];
-  return (d[0] + d[2]) + (d[1] + d[3]);
-}
+// Calls f on halves, then on halves of the result: sixteen dependent steps would cost more than the product before them.
+#define LS_HALVES(T, v, f)                                                                                             \
+  typedef T v8 __attribute__((vector_size(32)));                                                                       \
+  typedef T v4 __attribute__((vector_size(16)));                                                                       \
+  v8 a[2];                                                                                                             \
+  std::memcpy(a, &v, sizeof v);                                                                                        \
+  const v8 b = f(a[0], a[1]);                                                                                          \
+  v4 c[2];                                                                                                             \
+  std::memcpy(c, &b, sizeof b);                                                                                        \
+  const v4 d = f(c[0], c[1]);                                                                                          \
+  return f(f(d[0], d[2]), f(d[1], d[3]))
+
+#define LS_ADD(x, y) ((x) + (y))
+#define LS_LARGER(x, y) ((x) > (y) ? (x) : (y))
+
+LS_INLINE float total(vf v) { LS_HALVES(float, v, LS_ADD); }
+LS_INLINE int32_t total(vi v) { LS_HALVES(int32_t, v, LS_ADD); }
+LS_INLINE float top(vf v) { LS_HALVES(float, v, LS_LARGER); }
+LS_INLINE vf larger(vf x, vf y) { return LS_LARGER(x, y); }
+LS_INLINE vf abs(vf x) { return x < 0 ? -x : x; }
 
 // The totals of four vectors: lanes of 128 bits are added first, for all four together.
 LS_INLINE void totals(const vf v[4], float *out) {

@@ -8,6 +8,9 @@ const Available = false
 // Version is the version of MLX in this process, "" without one.
 func Version() string { return "" }
 
+// Runtime says what computes; here, nothing.
+func Runtime() string { return "" }
+
 // Model is a network on MLX; here, one that cannot be opened.
 type Model struct{}
 

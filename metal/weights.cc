@@ -2,6 +2,9 @@
 
 #include "internal.h"
 
+#include <cstdlib>
+#include <cstring>
+
 namespace ls {
 namespace {
 
@@ -21,27 +24,35 @@ std::string shape_text(const array &a) {
 
 array Linear::operator()(const array &x) const {
   if (scales) {
-    return mx::quantized_matmul(x, w, *scales, biases, true, group, bits);
+    return mx::quantized_matmul(x, *w, *scales, biases, true, group, bits);
   }
-  // Beyond so many rows the arithmetic costs more than reading the matrix, and OpenBLAS is better at it.
-  constexpr int few = 16;
-  return kernels && x.shape(0) <= few ? kernels::matmul(x, w) : mx::matmul(x, *transposed);
+  return mx::matmul(x, *transposed);
 }
 
-static Linear plain(const array &w, bool kernels) {
+array Linear::rows(const std::vector<int> &ids) const {
+  const int n = int(ids.size());
+  if (packed) {
+    array out = mx::zeros({n, inputs}, mx::float32);
+    mx::eval(out);
+    for (int i = 0; i < n; i++) {
+      packed->dequantise(ids[i], out.data<float>() + size_t(i) * inputs);
+    }
+    return out;
+  }
+  const array at(ids.data(), {n}, mx::int32);
+  if (scales) {
+    return mx::dequantize(mx::take(*w, at, 0), mx::take(*scales, at, 0), mx::take(*biases, at, 0), group, bits);
+  }
+  return mx::take(*w, at, 0);
+}
+
+static Linear plain(const array &w) {
   // Evaluated before it is transposed, so that both share one buffer.
   array stored = w;
   mx::eval(stored);
   array transposed = mx::transpose(stored);
   mx::eval(transposed);
-  return Linear{.w = stored, .transposed = transposed, .kernels = kernels};
-}
-
-array Linear::rows(const array &ids) const {
-  if (scales) {
-    return mx::dequantize(mx::take(w, ids, 0), mx::take(*scales, ids, 0), mx::take(*biases, ids, 0), group, bits);
-  }
-  return mx::take(w, ids, 0);
+  return Linear{.outputs = w.shape(0), .inputs = w.shape(1), .w = stored, .transposed = transposed};
 }
 
 Weights::Weights(const ls_config &config, const char *const *files, int nfiles) : config_(config) {
@@ -81,9 +92,8 @@ array Weights::vector(const std::string &name, int n, float plus) {
   return a;
 }
 
-// On a CPU every weight becomes float32: MLX multiplies bfloat16, float16 and quantised matrices there with scalar loops
-// on one thread, float32 with BLAS or our kernel. SmolLM2 at 4 bits on two processors, as stored and widened: prefill
-// of 64 tokens 6.0 and 0.11 s, decode 125 and 25 ms (BenchmarkWeights).
+// On a CPU quantised weights are packed for our kernels and others become float32, for MLX multiplies bfloat16, float16 and
+// quantised matrices there with scalar loops on one thread.
 Linear Weights::linear(const std::string &name, int out, int in) {
   if (has(name + ".bias")) {
     throw std::runtime_error("tensor " + name + ".bias: layers with a bias are not supported");
@@ -97,7 +107,7 @@ Linear Weights::linear(const std::string &name, int out, int in) {
     if (!mx::issubdtype(w.dtype(), mx::floating)) {
       throw std::runtime_error("tensor " + name + ".weight holds integers and has no scales");
     }
-    return plain(config_.native ? w : mx::astype(w, mx::float32), !config_.graph);
+    return plain(config_.native ? w : mx::astype(w, mx::float32));
   }
 
   array scales = take(name + ".scales");
@@ -111,12 +121,30 @@ Linear Weights::linear(const std::string &name, int out, int in) {
   }
   // The file's own shapes say how each tensor was quantised, also where config.json lists exceptions by layer.
   const int group = in / scales.shape(1), bits = int(int64_t(w.shape(1)) * 32 / in);
+  if (group != 32 && group != 64 && group != 128) {
+    throw std::runtime_error("tensor " + name + ".weight is quantised in groups of " + std::to_string(group) +
+                             "; 32, 64 and 128 are supported");
+  }
+  Linear l{.outputs = out, .inputs = in};
   if (config_.native) {
     mx::eval(w, scales, biases);
-    return Linear{.w = w, .scales = scales, .biases = biases, .group = group, .bits = bits};
+    l.w = w, l.scales = scales, l.biases = biases, l.group = group, l.bits = bits;
+    return l;
   }
-  return plain(mx::dequantize(w, mx::astype(scales, mx::float32), mx::astype(biases, mx::float32), group, bits),
-               !config_.graph);
+  scales = mx::astype(scales, mx::float32), biases = mx::astype(biases, mx::float32);
+  // Tests that hold something else to float32's accuracy ask for this.
+  const char *isa = std::getenv("LOADSTONE_ISA");
+  if (config_.graph || (isa != nullptr && std::strcmp(isa, "float32") == 0)) {
+    return plain(mx::dequantize(w, scales, biases, group, bits));
+  }
+  mx::eval(w, scales, biases);
+  try {
+    l.packed = std::make_shared<quant::Packed>(quant::pack(w.data<uint32_t>(), scales.data<float>(),
+                                                           biases.data<float>(), out, in, group, bits));
+  } catch (const std::runtime_error &e) {
+    throw std::runtime_error("tensor " + name + ".weight: " + e.what());
+  }
+  return l;
 }
 
 } // namespace ls

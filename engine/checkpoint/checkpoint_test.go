@@ -96,18 +96,23 @@ func TestWriteRead(t *testing.T) {
 	data := []float32{1, -2.5, 0.333251953125, 3.1415927, 65519, 1e-7}
 	list := []Tensor{}
 	for _, dtype := range []string{"F32", "F16", "BF16"} {
-		list = append(list, Tensor{"x." + dtype, dtype, []int{2, 3}, func() ([]float32, error) { return data, nil }})
+		list = append(list, Tensor{Name: "x." + dtype, DType: dtype, Shape: []int{2, 3}, Data: func() ([]float32, error) { return data, nil }})
 	}
-	list = append(list, Tensor{"empty", "F32", []int{0, 3}, func() ([]float32, error) { return nil, nil }},
-		Tensor{"scalar", "F32", nil, func() ([]float32, error) { return []float32{7}, nil }})
+	list = append(list, Tensor{Name: "empty", DType: "F32", Shape: []int{0, 3}, Data: func() ([]float32, error) { return nil, nil }},
+		Tensor{Name: "scalar", DType: "F32", Data: func() ([]float32, error) { return []float32{7}, nil }},
+		Tensor{Name: "q.weight", DType: "U32", Shape: []int{1, 4}, Words: func() ([]uint32, error) { return []uint32{0x21, 3, 0, 0xf0000000}, nil }},
+		Tensor{Name: "q.scales", DType: "F16", Shape: []int{1, 1}, Data: func() ([]float32, error) { return []float32{0.5}, nil }},
+		Tensor{Name: "q.biases", DType: "F16", Shape: []int{1, 1}, Data: func() ([]float32, error) { return []float32{-1}, nil }})
 	config := map[string]any{"model_type": "llama", "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1,
-		"intermediate_size": 8, "num_attention_heads": 2}
+		"intermediate_size": 8, "num_attention_heads": 2, "quantization": map[string]any{"group_size": 32, "bits": 4}}
+	packed := slices.Repeat([]float32{-1}, 32)
+	packed[0], packed[1], packed[8], packed[31] = -0.5, 0, 0.5, 6.5
 	if err := Write(dir, config, list); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string][]float32{
 		"x.F32": data, "x.F16": {1, -2.5, 0.333251953125, 3.140625, 65504, 1.1920929e-07},
-		"x.BF16": {1, -2.5, 0.33398438, 3.140625, 65536, 1.0011718e-07}, "empty": {}, "scalar": {7},
+		"x.BF16": {1, -2.5, 0.33398438, 3.140625, 65536, 1.0011718e-07}, "empty": {}, "scalar": {7}, "q.weight": packed,
 	}
 	// Once with files that can be read at any place, once with files that cannot.
 	for _, fsys := range []fs.FS{os.DirFS(dir), forwardFS{os.DirFS(dir)}} {

@@ -16,9 +16,10 @@ import (
 // Tensor is one tensor to write. Data is called once, when its turn comes, so no more than one tensor need be in memory.
 type Tensor struct {
 	Name  string
-	DType string // "F32", "F16" or "BF16": what is stored, rounded to nearest even
+	DType string // "F32", "F16" or "BF16": what is stored, rounded to nearest even; or "U32"
 	Shape []int
 	Data  func() ([]float32, error) // row-major, as many elements as Shape says
+	Words func() ([]uint32, error)  // in its place for "U32"
 }
 
 // Write makes dir a model folder: model.safetensors with the tensors in their order, then config.json. Each file is
@@ -64,8 +65,8 @@ func encodeHeader(tensors []Tensor) ([]byte, error) {
 	header := map[string]any{"__metadata__": map[string]string{"format": "pt"}}
 	var at int64
 	for _, t := range tensors {
-		if !slices.Contains([]string{"F32", "F16", "BF16"}, t.DType) {
-			return nil, fmt.Errorf("tensor %s: dtype %q cannot be written; F32, F16 and BF16 can", t.Name, t.DType)
+		if !slices.Contains([]string{"F32", "F16", "BF16", "U32"}, t.DType) {
+			return nil, fmt.Errorf("tensor %s: dtype %q cannot be written; F32, F16, BF16 and U32 can", t.Name, t.DType)
 		}
 		if header[t.Name] != nil {
 			return nil, fmt.Errorf("tensor %s is there twice", t.Name)
@@ -93,10 +94,25 @@ func (t *Tensor) elements() int {
 }
 
 func (t *Tensor) write(w io.Writer) error {
+	if t.DType == "U32" {
+		words, err := t.Words()
+		if err != nil {
+			return err
+		}
+		return writeElements(w, t, words, binary.LittleEndian.AppendUint32)
+	}
 	data, err := t.Data()
 	if err != nil {
 		return err
 	}
+	return writeElements(w, t, data, map[string]func([]byte, float32) []byte{
+		"F32":  func(raw []byte, x float32) []byte { return binary.LittleEndian.AppendUint32(raw, math.Float32bits(x)) },
+		"F16":  func(raw []byte, x float32) []byte { return binary.LittleEndian.AppendUint16(raw, FloatToHalf(x)) },
+		"BF16": func(raw []byte, x float32) []byte { return binary.LittleEndian.AppendUint16(raw, floatToBrain(x)) },
+	}[t.DType])
+}
+
+func writeElements[T any](w io.Writer, t *Tensor, data []T, appendTo func([]byte, T) []byte) error {
 	if len(data) != t.elements() {
 		return fmt.Errorf("%d elements for shape %v", len(data), t.Shape)
 	}
@@ -104,14 +120,7 @@ func (t *Tensor) write(w io.Writer) error {
 	for part := range slices.Chunk(data, 16<<10) {
 		raw = raw[:0]
 		for _, x := range part {
-			switch t.DType {
-			case "F32":
-				raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
-			case "F16":
-				raw = binary.LittleEndian.AppendUint16(raw, FloatToHalf(x))
-			case "BF16":
-				raw = binary.LittleEndian.AppendUint16(raw, floatToBrain(x))
-			}
+			raw = appendTo(raw, x)
 		}
 		if _, err := w.Write(raw); err != nil {
 			return err

@@ -79,8 +79,13 @@ func newModel(f *File) (*model, error) {
 	if m.config, err = config(f, arch, d); err != nil {
 		return nil, err
 	}
-	m.tensors, err = mapTensors(f, arch, layer, d)
-	return m, err
+	if m.tensors, err = mapTensors(f, arch, layer, d); err != nil {
+		return nil, err
+	}
+	if q := m.quantization(); q != nil {
+		m.config["quantization"], m.config["quantization_config"] = q, q // mlx-lm's name, and Hugging Face's
+	}
+	return m, nil
 }
 
 func mapTensors(f *File, arch string, layer map[string]string, d dims) ([]tensor, error) {
@@ -140,45 +145,4 @@ func (d dims) shape(part string) []int {
 		return []int{d.headDim}
 	}
 	return []int{d.hidden} // the other norms
-}
-
-// readAll reads the checkpoint's tensor into dst, and calls read after each few rows with the elements of these.
-func (t *tensor) readAll(f *File, dst []float32, read func(elements int) error) error {
-	columns, rows := t.src.Columns(), t.src.Rows()
-	step := max(1, readElements/columns)
-	if t.headDim != 0 {
-		step = t.headDim
-	}
-	for first := 0; first < rows; first += step {
-		part := dst[first*columns : min(first+step, rows)*columns]
-		if err := f.ReadRows(t.src, first, part); err != nil {
-			return err
-		}
-		if t.addend != 0 {
-			for i := range part {
-				part[i] += t.addend
-			}
-		}
-		if t.headDim != 0 {
-			unpermute(part, columns)
-		}
-		if err := read(len(part)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readElements is about how many are read at once.
-const readElements = 1 << 20
-
-// unpermute undoes llama.cpp's reordering of the rows of one head of q or k. Its RoPE rotates neighbouring rows 2i and
-// 2i+1, Hugging Face's rows i and i+headDim/2, so its converter interleaves the two halves of each head.
-func unpermute(head []float32, columns int) {
-	stored := slices.Clone(head)
-	headDim := len(head) / columns
-	for i := range headDim {
-		from := 2*i%headDim + 2*i/headDim
-		copy(head[i*columns:(i+1)*columns], stored[from*columns:])
-	}
 }

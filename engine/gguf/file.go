@@ -90,14 +90,22 @@ func (f *File) ReadRows(t *Tensor, first int, dst []float32) error {
 	if len(dst)%columns != 0 || first < 0 || rows > t.Rows()-first {
 		return fmt.Errorf("%s: rows %d and on, %d elements, are not rows of %v", t.Name, first, len(dst), t.Shape)
 	}
-	bytes := t.Type.bytes(columns)
-	buf := make([]byte, rows*bytes)
-	off := f.data + t.Offset + int64(first)*int64(bytes)
-	if n, err := f.src.ReadAt(buf, off); n < len(buf) {
-		return fmt.Errorf("%s: byte %d: %w", t.Name, off, err)
+	raw, err := f.readRaw(t, first, rows)
+	if err == nil {
+		t.Type.dequantize(dst, raw)
 	}
-	t.Type.dequantize(dst, buf)
-	return nil
+	return err
+}
+
+// readRaw reads rows first to first+rows-1 as they are stored.
+func (f *File) readRaw(t *Tensor, first, rows int) ([]byte, error) {
+	bytes := t.Type.bytes(t.Columns())
+	raw := make([]byte, rows*bytes)
+	off := f.data + t.Offset + int64(first)*int64(bytes)
+	if n, err := f.src.ReadAt(raw, off); n < len(raw) {
+		return nil, fmt.Errorf("%s: byte %d: %w", t.Name, off, err)
+	}
+	return raw, nil
 }
 
 func read(src io.ReaderAt, size int64) (*File, error) {

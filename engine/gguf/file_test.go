@@ -235,10 +235,14 @@ func FuzzImport(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, tensor := range m.tensors {
-			dst := make([]float32, tensor.src.Rows()*tensor.src.Columns())
-			if err := tensor.readAll(g, dst, func(int) error { return nil }); err != nil {
-				t.Error(fmt.Errorf("%s: %w", tensor.name, err))
+		for _, tensor := range m.weights(t.Context(), g, nil) {
+			if tensor.Data != nil {
+				_, err = tensor.Data()
+			} else {
+				_, err = tensor.Words()
+			}
+			if err != nil {
+				t.Error(fmt.Errorf("%s: %w", tensor.Name, err))
 			}
 		}
 	})

@@ -19,8 +19,8 @@ import (
 var imported = []string{"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
 	"generation_config.json", "chat_template.jinja", "LICENSE", "NOTICE.md", "GEMMA_TERMS.html"}
 
-// Import makes a Hugging Face folder at dir from the GGUF file at path: weights in float32, and configuration, tokenizer
-// and chat template from the file's metadata. It puts all into a new folder beside dir and renames it at the end, so dir
+// Import makes a Hugging Face folder at dir from the GGUF file at path: quantised weights in MLX's affine form, others in
+// float32, and configuration, tokenizer and chat template from the file's metadata. It puts all into a new folder beside dir and renames it at the end, so dir
 // is whole or not there; an earlier import at dir is replaced, a folder with other files in it is an error. It calls
 // progress, unless nil, with the bytes of weights done and to do.
 func Import(path, dir string, progress func(done, total int64)) error {
@@ -89,34 +89,6 @@ func swap(dir, fresh, old string) error {
 		return errors.Join(err, os.Rename(old, dir))
 	}
 	return nil
-}
-
-// weights lists the tensors for checkpoint.Write, which asks for the data of one after the other. They share a buffer:
-// Gemma's embedding alone has 671 MB.
-func (m *model) weights(ctx context.Context, f *File, progress func(done, total int64)) []checkpoint.Tensor {
-	var done, total int64
-	var buf []float32
-	list := make([]checkpoint.Tensor, len(m.tensors))
-	for i, t := range m.tensors {
-		n := t.src.Rows() * t.src.Columns()
-		total += 4 * int64(n)
-		read := func() ([]float32, error) {
-			if cap(buf) < n {
-				buf = nil // let the old one go before the new one comes
-				buf = make([]float32, n)
-			}
-			buf = buf[:n]
-			return buf, t.readAll(f, buf, func(elements int) error {
-				done += 4 * int64(elements)
-				if progress != nil {
-					progress(done, total)
-				}
-				return ctx.Err()
-			})
-		}
-		list[i] = checkpoint.Tensor{Name: t.name, DType: "F32", Shape: t.src.Shape, Data: read}
-	}
-	return list
 }
 
 // writeText writes all files but config.json and the weights.

@@ -23,6 +23,16 @@ TEXT = (
     "The lighthouse keeper counted the ships that passed before dawn. In the first hour there were three, in the second "
     "five, and after that the fog came in from the west and he could only listen for their bells. He wrote each one down"
 )
+# For perplexity, ordinary prose of a few kinds.
+PASSAGE = (
+    "A river does not choose its bed once and for all. Every flood moves a little sand from the outer bank to the inner one, and "
+    "after some hundred years a bend has become a loop that the water leaves behind as a lake. People who build beside rivers "
+    "know this, and people who draw borders along them have often forgotten it. In 1864 two towns found themselves on the "
+    "wrong side of the water overnight, with their churches, their mills and their debts. The court that had to decide took "
+    "eleven years. It ruled that a border moves with a river that moves slowly, and stays where it was when the river jumps. "
+    "To measure the speed of a current you need a float, a stopwatch and a known distance: drop the float in the middle, walk "
+    "beside it, and divide. Do it five times and take the middle value, because the wind helps sometimes and hinders sometimes."
+)
 GREEDY, TOP, STRIDE = 32, 16, 997
 
 
@@ -30,6 +40,16 @@ def logits(model, ids, cache):
     out = model(mx.array([ids]), cache=cache)[0, -1].astype(mx.float32)
     mx.eval(out)
     return np.array(out)
+
+
+def nll(model, ids):
+    """The mean negative log-likelihood of every token after the first, in nats."""
+    out = model(mx.array([ids]))[0].astype(mx.float32)
+    mx.eval(out)
+    rows = np.array(out)[:-1].astype(np.float64)
+    top = rows.max(axis=1)
+    logsum = top + np.log(np.exp(rows - top[:, None]).sum(axis=1))
+    return float((logsum - rows[np.arange(len(ids) - 1), ids[1:]]).mean())
 
 
 def facts(row):
@@ -60,6 +80,7 @@ def golden(name, folder):
     out = {
         "versions": VERSIONS, "prompt": ids, "stride": STRIDE, "prefill": prefill,
         "greedy": greedy, "greedy_gap": gap, "after_greedy": facts(row),
+        "passage": (passage := tokenizer.encode(PASSAGE)), "nll": round(nll(model, passage), 6),
     }
     path = pathlib.Path(__file__).parent / f"mlxlm_{name}.json"
     path.write_text("{\n" + ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in out.items()) + "\n}\n")

@@ -216,7 +216,7 @@ func version() string {
 	}
 	mlx := "MLX is not in this build"
 	if metal.Available {
-		mlx = "MLX " + metal.Version()
+		mlx = metal.Runtime()
 	}
 	return fmt.Sprintf("%s, %s %s/%s, %s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH, mlx)
 }

@@ -54,6 +54,7 @@ func TestPerplexity(t *testing.T) {
 // perplexity is that of ids from the 64th on, in steps of 64 tokens.
 func perplexity(t *testing.T, src catalog.Source, kv string, ids []int32) float64 {
 	t.Helper()
+	t.Setenv("LOADSTONE_ISA", "float32")
 	m, err := open(src, "metal", kv)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func version(_ context.Context, e *env, args []string) error {
 	}
 	mlx := "without MLX"
 	if metal.Available {
-		mlx = "MLX " + metal.Version()
+		mlx = metal.Runtime()
 	}
 	_, err := fmt.Fprintf(e.stdout, "loadstone %s, %s %s/%s, %s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH, mlx)
 	return err

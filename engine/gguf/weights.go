@@ -1,0 +1,146 @@
+package gguf
+
+import (
+	"context"
+	"strings"
+
+	"loadstone/engine/checkpoint"
+)
+
+// quantised says whether t stays quantised: as a matrix whose elements are the file's own.
+func (t *tensor) quantised() bool {
+	return t.src.Type.affineBits() != 0 && len(t.src.Shape) == 2 && t.addend == 0
+}
+
+// module is the tensor's name as config.json has it.
+func (t *tensor) module() string { return strings.TrimSuffix(t.name, ".weight") }
+
+// quantization is the object that tells mlx-lm and others how the tensors are stored; nil if none is quantised. Its own
+// bits are those of most tensors, and the others are listed.
+func (m *model) quantization() map[string]any {
+	count, most := map[int]int{}, 0
+	for _, t := range m.tensors {
+		if t.quantised() {
+			bits := t.src.Type.affineBits()
+			count[bits]++
+			if count[bits] > count[most] || count[bits] == count[most] && bits < most {
+				most = bits
+			}
+		}
+	}
+	if most == 0 {
+		return nil
+	}
+	q := map[string]any{"group_size": affineGroup, "bits": most}
+	for _, t := range m.tensors {
+		if bits := t.src.Type.affineBits(); t.quantised() && bits != most {
+			q[t.module()] = map[string]any{"group_size": affineGroup, "bits": bits}
+		}
+	}
+	return q
+}
+
+// source reads the checkpoint's tensors out of the file, one at a time: what it holds of one goes when the next is asked
+// for, for the largest embedding is more than half of a model.
+type source struct {
+	f      *File
+	read   func(bytes int64) error // told of what has been read
+	of     *tensor
+	floats []float32
+	affine affine
+}
+
+// weights lists the tensors for checkpoint.Write, which asks for the data of one after the other.
+func (m *model) weights(ctx context.Context, f *File, progress func(done, total int64)) []checkpoint.Tensor {
+	var done, total int64
+	for _, t := range m.tensors {
+		total += t.src.Size
+	}
+	s := &source{f: f, read: func(bytes int64) error {
+		done += bytes
+		if progress != nil {
+			progress(done, total)
+		}
+		return ctx.Err()
+	}}
+	var list []checkpoint.Tensor
+	for i := range m.tensors {
+		t := &m.tensors[i]
+		if !t.quantised() {
+			list = append(list, checkpoint.Tensor{Name: t.name, DType: "F32", Shape: t.src.Shape,
+				Data: func() ([]float32, error) { err := s.load(t); return s.floats, err }})
+			continue
+		}
+		rows, columns, bits := t.src.Rows(), t.src.Columns(), t.src.Type.affineBits()
+		groups := []int{rows, columns / affineGroup}
+		list = append(list,
+			checkpoint.Tensor{Name: t.name, DType: "U32", Shape: []int{rows, columns * bits / 32},
+				Words: func() ([]uint32, error) { err := s.load(t); return s.affine.words, err }},
+			checkpoint.Tensor{Name: t.module() + ".scales", DType: "F32", Shape: groups,
+				Data: func() ([]float32, error) { err := s.load(t); return s.affine.scales, err }},
+			checkpoint.Tensor{Name: t.module() + ".biases", DType: "F32", Shape: groups,
+				Data: func() ([]float32, error) { err := s.load(t); return s.affine.biases, err }})
+	}
+	return list
+}
+
+// load makes t the tensor at hand.
+func (s *source) load(t *tensor) error {
+	if s.of == t {
+		return nil
+	}
+	*s = source{f: s.f, read: s.read}
+	columns, rows := t.src.Columns(), t.src.Rows()
+	step := max(1, readElements/columns)
+	if t.headDim != 0 {
+		step = t.headDim
+	}
+	for first := 0; first < rows; first += step {
+		n := min(step, rows-first)
+		raw, err := s.f.readRaw(t.src, first, n)
+		if err != nil {
+			return err
+		}
+		if t.headDim != 0 {
+			unpermute(raw, len(raw)/n)
+		}
+		if t.quantised() {
+			s.affine.add(t.src.Type, raw)
+		} else {
+			s.addFloats(t, raw)
+		}
+		if err := s.read(int64(len(raw))); err != nil {
+			return err
+		}
+	}
+	s.of = t
+	return nil
+}
+
+func (s *source) addFloats(t *tensor, raw []byte) {
+	l := t.src.Type.layout()
+	first := len(s.floats)
+	s.floats = append(s.floats, make([]float32, len(raw)/l.bytes*l.elements)...)
+	part := s.floats[first:]
+	t.src.Type.dequantize(part, raw)
+	if t.addend != 0 {
+		for i := range part {
+			part[i] += t.addend
+		}
+	}
+}
+
+// readElements is about how many are read at once.
+const readElements = 1 << 20
+
+// unpermute undoes llama.cpp's reordering of the rows of one head of q or k, each of size bytes. Its RoPE rotates
+// neighbouring rows 2i and 2i+1, Hugging Face's rows i and i+headDim/2, so its converter interleaves the two halves of
+// each head.
+func unpermute(head []byte, size int) {
+	stored := append([]byte(nil), head...)
+	headDim := len(head) / size
+	for i := range headDim {
+		from := 2*i%headDim + 2*i/headDim
+		copy(head[i*size:(i+1)*size], stored[from*size:])
+	}
+}

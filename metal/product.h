@@ -1,0 +1,65 @@
+// y = x W^T on all threads, for quantised weights and for float32 ones.
+#ifndef LOADSTONE_PRODUCT_H
+#define LOADSTONE_PRODUCT_H
+
+#include "internal.h"
+#include "pool.h"
+#include "quant.h"
+
+#include <cstring>
+
+namespace ls {
+namespace kernels {
+
+// The rows on the left of products, in the form that each weight takes: quantised, float32 or both. Its memory stays for
+// the next use.
+class Operand {
+public:
+  // Row r is what make(r, buffer) returns, a pointer to columns floats, perhaps in buffer.
+  template <typename F> void fill(int rows, int columns, const std::vector<const Linear *> &weights, F &&make) {
+    rows_ = rows, columns_ = columns;
+    bool quantised = false, plain = false;
+    for (const Linear *w : weights) {
+      (w->packed ? quantised : plain) = true;
+    }
+    if (quantised) {
+      quantised_.resize(rows, columns);
+    }
+    if (plain) {
+      plain_.resize(size_t(rows) * columns);
+    }
+    constexpr int piece = 16; // a decode step of so few sequences stays on one thread: waking another takes longer
+    Pool::shared().run((rows + piece - 1) / piece, [&](int i) {
+      std::vector<float> buffer(columns);
+      for (int r = i * piece; r < std::min(rows, (i + 1) * piece); r++) {
+        const float *row = make(r, buffer.data());
+        if (quantised) {
+          quantised_.set(r, row);
+        }
+        if (plain) {
+          std::memcpy(plain_.data() + size_t(r) * columns, row, columns * sizeof(float));
+        }
+      }
+    });
+  }
+
+  // A product with all rows: y is rows x w->outputs.
+  struct Term {
+    const Linear *w;
+    float *y;
+  };
+  void multiply(const std::vector<Term> &terms) const;
+
+private:
+  int rows_ = 0, columns_ = 0;
+  quant::Rows quantised_;
+  std::vector<float> plain_;
+};
+
+// Rows from..to-1 of w (n x k) with all rows of x (m x k), into columns from..to-1 of y (m x n).
+void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int from, int to);
+
+} // namespace kernels
+} // namespace ls
+
+#endif

@@ -1,0 +1,102 @@
+//go:build mlx
+
+// Activations as whole numbers. They are quantised by blocks of 32 whatever the weight's groups are: the sum of a block's
+// products has to be scaled anyway, and a block's own scale keeps one large activation from drowning more than 31 others.
+
+#include "quant.h"
+#include "simd.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ls {
+namespace quant {
+
+using simd::vf;
+using simd::vi;
+
+void Rows::resize(int rows, int columns) {
+  rows_ = rows, columns_ = columns;
+  const std::vector<int> &tiles = isa().tiles;
+  parts_.clear();
+  part_of_.resize(rows);
+  for (int r = 0, kernel = 0; r < rows;) {
+    while (tiles[kernel] > rows - r) {
+      kernel++;
+    }
+    for (int i = 0; i < tiles[kernel]; i++) {
+      part_of_[r + i] = int(parts_.size());
+    }
+    parts_.push_back({r, tiles[kernel], kernel});
+    r += tiles[kernel];
+  }
+  const size_t blocks = size_t(rows) * columns / block;
+  x_.resize(size_t(rows) * columns);
+  scale_.resize(blocks), sum_.resize(blocks);
+  for (auto &s : start_) {
+    s.resize(blocks);
+  }
+}
+
+typedef int8_t vc __attribute__((vector_size(16)));
+
+LS_CLONES static void quantise(const float *x, int blocks, int step, int8_t *q, float *scale, float *sum, int32_t *start4,
+                               int32_t *start5, int32_t *start8) {
+  for (int b = 0; b < blocks; b++, x += block, q += size_t(step) * block) {
+    vf part[2];
+    vi whole[2];
+    for (int i = 0; i < 2; i++) {
+      part[i] = simd::load(x + 16 * i);
+    }
+    const float most = simd::top(simd::larger(simd::abs(part[0]), simd::abs(part[1])));
+    const float s = most / 127, inv = most > 0 ? 127 / most : 0;
+    for (int i = 0; i < 2; i++) {
+      // Adding and taking away 1.5 x 2^23 rounds to nearest, ties to even.
+      const vf magic = vf{} + 12582912.0f;
+      whole[i] = __builtin_convertvector(part[i] * inv + magic - magic, vi);
+      const vc bytes = __builtin_convertvector(whole[i], vc);
+      std::memcpy(q + 16 * i, &bytes, 16);
+    }
+    const int32_t n = simd::total(whole[0] + whole[1]);
+    const size_t at = size_t(b) * step;
+    scale[at] = s;
+    sum[at] = s * float(n);
+    start4[at] = -8 * n, start5[at] = -16 * n, start8[at] = -128 * n;
+  }
+}
+
+void Rows::set(int r, const float *x) {
+  const Part &p = parts_[part_of_[r]];
+  const int blocks = columns_ / block;
+  const size_t at = size_t(p.first) * blocks + (r - p.first);
+  quantise(x, blocks, p.rows, x_.data() + at * block, scale_.data() + at, sum_.data() + at, start_[0].data() + at,
+           start_[1].data() + at, start_[2].data() + at);
+}
+
+void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {
+  const auto &kernels = isa().kernels[bits_index(w.bits)][w.biased ? 1 : 0];
+  const auto &start = start_[bits_index(w.bits)];
+  for (int n = from; n < to; n++) {
+    const uint8_t *panel = w.data.get() + n * w.panel_bytes;
+    for (const Part &p : parts_) {
+      const size_t at = size_t(p.first) * (columns_ / block);
+      kernels[p.kernel]({
+          .scales = panel,
+          .quants = panel + w.scale_bytes,
+          .groups = w.columns / w.group,
+          .group_blocks = w.group / block,
+          .x = x_.data() + at * block,
+          .scale = scale_.data() + at,
+          .sum = sum_.data() + at,
+          .start = start.data() + at,
+          .factor = w.factor,
+          .y = y + size_t(p.first) * ldy + size_t(n) * panel_rows,
+          .ldy = ldy,
+          .n = std::min(panel_rows, w.rows - n * panel_rows),
+      });
+    }
+  }
+}
+
+} // namespace quant
+} // namespace ls
