@@ -23,7 +23,7 @@ import (
 // little-endian uint64, the header as JSON, the tensors' data in this order:
 //
 //	checksums  U32 [1+blocks]  CRC-32C of header, its length and tokens; then of each block
-//	tokens     I32 [tokens]
+//	tokens     I32 [tokens+last]  last is 1 where the answer's last token has no KV: nobody needed it
 //	block.N    U8 [bytes]      block N as Model.ReadKV gave it, with its local where that is in the window at the end
 //
 // What the memory is (see label) is in the header's __metadata__, as strings. A block has its own checksum so that a
@@ -34,7 +34,7 @@ import (
 // hostile file, no offset or shape, is ever trusted.
 type image struct {
 	label  label
-	tokens []int32
+	tokens []int32  // label.tokens, and label.last more
 	blocks [][]byte // nil where not copied yet
 	copied int      // how many are not nil
 
@@ -48,6 +48,7 @@ type label struct {
 	agent       string
 	fingerprint string // of the model; see Config.Fingerprint
 	tokens      int
+	last        int // how many more the conversation has, without KV: 0 or 1
 	shape
 	created time.Time
 	saved   time.Time
@@ -55,7 +56,7 @@ type label struct {
 
 const (
 	imageFamily = "loadstone memory "
-	imageFormat = imageFamily + "2"
+	imageFormat = imageFamily + "3"
 	maxHeader   = 64 << 20 // bytes of JSON; a memory of a million tokens in blocks of one has as many
 	maxAgent    = 4096     // bytes of an agent's name that can be saved
 )
@@ -87,7 +88,7 @@ func (l *label) size(n int) int64 { return int64(n) + l.before() + l.kvBytes() }
 func (l *label) kvBytes() int64 { return l.at(l.blocks()) }
 
 // before is the size of what comes before the blocks and after the header.
-func (l *label) before() int64 { return 4 * int64(1+l.blocks()+l.tokens) }
+func (l *label) before() int64 { return 4 * int64(1+l.blocks()+l.tokens+l.last) }
 
 // encode makes the header and its length.
 func (l *label) encode() []byte {
@@ -104,6 +105,7 @@ func (l *label) encode() []byte {
 			"agent":        url.PathEscape(l.agent), // any bytes become ASCII
 			"fingerprint":  url.PathEscape(l.fingerprint),
 			"tokens":       strconv.Itoa(l.tokens),
+			"last":         strconv.Itoa(l.last),
 			"block_tokens": strconv.Itoa(l.blockTokens),
 			"window":       strconv.Itoa(l.window),
 			"token_bytes":  strconv.Itoa(l.tokenBytes),
@@ -112,7 +114,7 @@ func (l *label) encode() []byte {
 			"saved":        l.saved.UTC().Format(time.RFC3339Nano),
 		},
 		"checksums": entry{"U32", []int{1 + n}, [2]int64{0, at}},
-		"tokens":    entry{"I32", []int{l.tokens}, [2]int64{at, l.before()}},
+		"tokens":    entry{"I32", []int{l.tokens + l.last}, [2]int64{at, l.before()}},
 	}
 	at = l.before()
 	for i := range n {
@@ -155,7 +157,7 @@ func readLabel(r io.Reader, most int64) (label, []byte, error) {
 		}
 	}
 	all := int64(max(1, l.tokens))
-	if l.tokens < 0 || all > most/4 || l.blockTokens < 1 || int64(max(l.tokenBytes, l.localBytes)) > math.MaxInt64/4/all || l.size(len(raw)) > most {
+	if l.tokens < 0 || l.last < 0 || l.last > min(1, l.tokens) || all > most/4 || l.blockTokens < 1 || int64(max(l.tokenBytes, l.localBytes)) > math.MaxInt64/4/all || l.size(len(raw)) > most {
 		return label{}, nil, corrupt("%d tokens of %d bytes in blocks of %d do not fit into %d bytes", l.tokens, l.tokenBytes, l.blockTokens, most)
 	}
 	// Each block has more than 40 bytes of header, so encode makes no more than was read.
@@ -195,7 +197,7 @@ func parseLabel(text []byte) (l label, err error) {
 	}
 	l = label{
 		agent: name("agent"), fingerprint: name("fingerprint"),
-		tokens:  number("tokens"),
+		tokens: number("tokens"), last: number("last"),
 		shape:   shape{blockTokens: number("block_tokens"), window: number("window"), tokenBytes: number("token_bytes"), localBytes: number("local_bytes")},
 		created: when("created"), saved: when("saved"),
 	}
@@ -240,7 +242,7 @@ func encodeTokens(tokens []int32) []byte {
 // A preface is what comes before the blocks of a file, found sound.
 type preface struct {
 	label  label
-	tokens []int32
+	tokens []int32  // as in an image
 	sums   []uint32 // of the blocks
 	raw    []byte   // all of it
 }

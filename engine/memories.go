@@ -113,6 +113,33 @@ func (e *Engine) Inspect(agent string) (Memory, error) {
 	return m, err
 }
 
+// Tokens are an agent's conversation as its last request left it, answer included, nil when it has no memory. It wakes
+// nobody: of a file it reads no KV.
+func (e *Engine) Tokens(agent string) ([]int32, error) {
+	var tokens []int32
+	whole := false
+	err := e.call(func() {
+		if m := e.sched.store.agents[agent]; m != nil {
+			tokens = m.tokens
+			if whole = !m.behind(); whole {
+				tokens = slices.Concat(tokens, m.last)
+			}
+		}
+		if e.warm != nil && !whole {
+			if img := e.warm.unsaved(agent); img != nil {
+				tokens, whole = img.tokens, true
+			}
+		}
+	})
+	if err != nil || whole || e.warm == nil {
+		return slices.Clone(tokens), err
+	}
+	if saved := e.warm.shelf.tokens(agent); saved != nil {
+		return saved, nil
+	}
+	return slices.Clone(tokens), nil
+}
+
 func (x *entry) memory() Memory {
 	return Memory{
 		Agent: x.label.agent, Tier: "warm", Tokens: x.label.tokens, Bytes: x.label.kvBytes(), Saved: true, Pinned: x.pinned,

@@ -37,6 +37,24 @@ func (s *shelf) open(agent string) (*memoryFile, error) {
 	return m, nil
 }
 
+// tokens are an agent's conversation as its file has it, nil where that is of no use: whoever wants to restore from it
+// will say why.
+func (s *shelf) tokens(agent string) []int32 {
+	if _, ok := s.find(agent); !ok {
+		return nil
+	}
+	f, err := os.Open(s.path(agent))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	m := &memoryFile{f: f, r: bufio.NewReaderSize(f, 1<<16)}
+	if m.readPreface(s, agent) != nil {
+		return nil
+	}
+	return m.preface.tokens
+}
+
 func (m *memoryFile) readPreface(s *shelf, agent string) error {
 	info, err := m.f.Stat()
 	if err != nil {

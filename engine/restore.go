@@ -150,11 +150,12 @@ type source struct {
 	file *memoryFile
 }
 
+// tokens are those whose KV it has.
 func (s source) tokens() []int32 {
 	if s.img != nil {
-		return s.img.tokens
+		return s.img.tokens[:s.img.label.tokens]
 	}
-	return s.file.preface.tokens
+	return s.file.tokens[:s.file.label.tokens]
 }
 
 // block is block i, read into dst where it has to be read.

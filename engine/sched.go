@@ -522,7 +522,11 @@ func (s *sched) append(q *sequence, token int32) event {
 func (s *sched) end(q *sequence, token int32, why Finish) event {
 	s.unclaim(q)
 	if why != FinishError {
-		s.store.keep(q.agent, q.tokens[:q.computed], q.blocks, !q.decoding())
+		var last []int32
+		if q.decoding() {
+			last = q.tokens[q.computed:]
+		}
+		s.store.keep(q.agent, q.tokens[:q.computed], last, q.blocks, !q.decoding())
 	}
 	for i, b := range q.blocks {
 		if i >= q.low {

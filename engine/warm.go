@@ -78,7 +78,7 @@ func (w *warm) rescue() {
 // begin starts the image of a memory that has, or had, these tokens, if there is room for it or it is urgent.
 func (w *warm) begin(m *memory, tokens []int32, urgent bool) bool {
 	l := w.label
-	l.agent, l.tokens, l.saved = m.agent, len(tokens), time.Now()
+	l.agent, l.tokens, l.last, l.saved = m.agent, len(tokens), len(m.last), time.Now()
 	l.created = cmp.Or(m.made, l.saved)
 	if old, ok := w.shelf.find(m.agent); ok {
 		l.created = old.label.created
@@ -87,7 +87,7 @@ func (w *warm) begin(m *memory, tokens []int32, urgent bool) bool {
 		return false
 	}
 	w.writer.unsaved.Add(l.kvBytes())
-	m.image = &image{label: l, tokens: slices.Clone(tokens), blocks: make([][]byte, l.blocks()), written: make(chan struct{})}
+	m.image = &image{label: l, tokens: slices.Concat(tokens, m.last), blocks: make([][]byte, l.blocks()), written: make(chan struct{})}
 	w.making = append(w.making, m)
 	return true
 }

@@ -520,3 +520,53 @@ save h: c f h
 		}
 	})
 }
+
+// A memory tells all tokens of its conversation, also the last one, whose KV nobody has needed, wherever it is: in the
+// pool, on its way to the disk, on the disk, and after it came in from elsewhere.
+func TestTokens(t *testing.T) {
+	cfg := warmConfig(t.TempDir())
+	e := start(t, cfg)
+	tell := func(e *Engine, where string, want []int32) {
+		t.Helper()
+		if got, err := e.Tokens("ann"); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", where, got, err, want)
+		}
+	}
+	tell(e, "nobody", nil)
+	text := count(1, 9)
+	text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 3))...)
+	tell(e, "in the pool", text)
+	for i := range 8 { // they evict her
+		drainTokens(ask(t, e, t.Context(), fmt.Sprint("bob", i), count(20+i, 60), 3))
+	}
+	if err := e.call(func() {
+		if m := e.sched.store.agents["ann"]; !m.behind() {
+			t.Errorf("she is still in the pool: %+v", m)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	tell(e, "evicted", text)
+	var file bytes.Buffer
+	if err := e.Export("ann", &file); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Model = newFake()
+	e = start(t, cfg)
+	tell(e, "after a restart", text)
+	if m, err := e.Inspect("ann"); err != nil || m.Tier != "warm" || m.Tokens != len(text)-1 {
+		t.Errorf("she was woken: %+v, %v", m, err)
+	}
+	other := start(t, warmConfig(t.TempDir()))
+	if _, err := other.Import(&file); err != nil {
+		t.Fatal(err)
+	}
+	tell(other, "imported", text)
+	if err := other.Forget("ann"); err != nil {
+		t.Fatal(err)
+	}
+	tell(other, "forgotten", nil)
+}

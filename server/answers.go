@@ -9,7 +9,8 @@ import (
 // and what a model generates is often not what its tokenizer would make of the same text; when an agent sends an answer
 // back as part of the conversation, these tokens stand in its place and its cache still fits, token for token.
 //
-// It is bounded: beyond limit tokens it forgets the answers that were used longest ago, which costs cached tokens and
+// It is bounded: beyond limit tokens it forgets the answers that were used longest ago. What is forgotten so, or with the
+// process, comes back from the agent's memory (see recall); an answer that is not in there either costs cached tokens and
 // never correctness.
 type answers struct {
 	limit int

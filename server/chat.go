@@ -124,7 +124,9 @@ func (s *Server) encode(b *backend, a *ask) ([]int32, error) {
 		return ids, nil
 	}
 	roles, contents := a.conversation()
-	ids, err := b.text.EncodeChat(roles, contents, s.answers.find(a.agent, a.turns))
+	answers := s.answers.find(a.agent, a.turns)
+	s.recall(b, a, roles, contents, answers)
+	ids, err := b.text.EncodeChat(roles, contents, answers)
 	if err != nil {
 		return nil, invalid(a.param, "%s: %v", a.param, err)
 	}
