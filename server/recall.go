@@ -16,66 +16,68 @@ const recallRounds = 4
 // with is this answer if it is spelled as the client has it. Whatever else is in there is of no use and does no harm: at
 // worst an answer is encoded anew from its text.
 func (s *Server) recall(b *backend, a *ask, roles, contents []string, known [][]int32) {
-	lost := make([]bool, len(known))
+	var lost []int // turns
 	for i, t := range a.turns {
-		lost[i] = t.role == "assistant" && t.key != "" && known[i] == nil
+		if t.role == "assistant" && t.key != "" && known[i] == nil {
+			lost = append(lost, i)
+		}
 	}
 	stops := b.text.StopTokens()
-	if a.agent == "" || len(stops) == 0 || !slices.Contains(lost, true) {
+	if a.agent == "" || len(lost) == 0 || len(stops) == 0 {
 		return
 	}
 	memory, err := b.engine.Tokens(a.agent)
-	if err != nil {
-		return // so will be the request's
+	if err != nil || len(memory) == 0 {
+		return
 	}
 	gap := slices.Repeat(stops[:1], 3) // no content can make one of them, and no template makes so many
 	for range recallRounds {
 		marked := slices.Clone(known)
-		for i := range lost {
-			if lost[i] {
-				marked[i] = gap
-			}
+		var keys []string
+		for _, i := range lost {
+			marked[i] = gap
+			keys = append(keys, a.turns[i].key)
 		}
 		ids, err := b.text.EncodeChat(roles, contents, marked)
 		if err != nil {
-			return // so will be the request's
+			return // encode will say it
 		}
-		missed := s.follow(b, a, memory, ids, gap, stops, lost, known)
-		if missed < 0 {
+		answers, more := follow(b.text, memory, ids, gap, stops, keys)
+		for n, answer := range answers {
+			known[lost[n]] = answer
+			s.answers.keep(a.agent, keys[n], answer)
+		}
+		if !more {
 			return
 		}
-		lost[missed] = false // it is encoded from its text, perhaps as it was then
+		lost = lost[len(answers)+1:] // that one is encoded from its text, perhaps as it was then
 	}
 }
 
-// follow follows the memory along ids, a conversation with gaps for the lost answers, and fills in those it finds. It
-// returns the first that is not what the memory has in its place, or -1 where the memory is another conversation's or ends.
-func (s *Server) follow(b *backend, a *ask, memory, ids, gap, stops []int32, lost []bool, known [][]int32) (missed int) {
-	for i := range lost {
-		if !lost[i] {
-			continue
-		}
+// follow follows a memory along ids, a conversation with gaps in place of the answers with these keys. It returns those
+// that the memory has, and whether more may be found behind the one that it does not have.
+func follow(t Text, memory, ids, gap, stops []int32, keys []string) (answers [][]int32, more bool) {
+	for i, key := range keys {
 		n := 0
 		for n < len(ids) && !startsWith(ids[n:], gap) {
 			n++
 		}
 		if n == len(ids) || !startsWith(memory, ids[:n]) {
-			return -1
+			return answers, false
 		}
 		memory, ids = memory[n:], ids[n+len(gap):]
-		answer := memory
-		if end := slices.IndexFunc(memory, func(id int32) bool { return slices.Contains(stops, id) }); end >= 0 {
-			answer = memory[:end]
+		end := slices.IndexFunc(memory, func(id int32) bool { return slices.Contains(stops, id) })
+		if end < 0 {
+			end = len(memory)
 		}
-		answer = spelled(b.text, answer, a.turns[i].key)
+		answer := spelled(t, memory[:end], key)
 		if answer == nil {
-			return i
+			return answers, i+1 < len(keys)
 		}
-		known[i], lost[i] = answer, false
-		s.answers.keep(a.agent, a.turns[i].key, answer)
+		answers = append(answers, slices.Clone(answer)) // the whole memory need not be kept for it
 		memory = memory[len(answer):]
 	}
-	return -1
+	return answers, false
 }
 
 func startsWith(ids, prefix []int32) bool {

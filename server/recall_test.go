@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"loadstone/engine"
 )
@@ -183,4 +184,32 @@ func TestRecallOfAnotherText(t *testing.T) {
 		}
 		e.Close()
 	}
+}
+
+// FuzzSpelled: whatever the memory holds, what is taken from it for an answer says what the client says, but for the white
+// space in the arguments of calls.
+func FuzzSpelled(f *testing.F) {
+	f.Add("Hello, there", "Hello")
+	f.Add("Voil\xc3", "Voil\uFFFD")
+	f.Add(twoCalls, twoCalls)
+	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": { }}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
+	f.Add("<tool_call>and then {\"name\" \"now\", \"arguments\": {}}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
+	f.Fuzz(func(t *testing.T, memory, key string) {
+		if key == "" || len(memory) > 1000 {
+			t.Skip("no answer")
+		}
+		var d decoder
+		var said []byte
+		for _, id := range spelled(byteText{}, script(memory).script, key) {
+			said = append(said, d.push([]byte{byte(id)})...)
+		}
+		said = append(said, d.end()...)
+		space := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
+		if len(said) > 0 && string(said) != key && (!strings.Contains(key, callOpen) || space.Replace(string(said)) != space.Replace(key)) {
+			t.Errorf("%q is taken for %q", said, key)
+		}
+		if found := strings.HasPrefix(memory, key); found && utf8.ValidString(key) && len(said) == 0 {
+			t.Errorf("%q is not found in %q", key, memory)
+		}
+	})
 }
