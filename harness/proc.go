@@ -26,9 +26,6 @@ type Process struct {
 	stderr tail
 }
 
-// behind is the nice value of a server under test.
-const behind = 10
-
 // listening is what a server prints before its URL once its port is open.
 const listening = "listening on "
 
@@ -49,9 +46,6 @@ func Start(ctx context.Context, log io.Writer, command string, args ...string) (
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	// Client and server share the processors. Where both want one the client goes first: it takes little, and what it waits
-	// for it would report as the server's latency. Where the system refuses, the lag in the report says what that costs.
-	syscall.Setpriority(syscall.PRIO_PGRP, p.PID(), behind)
 	urls := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(stdout)
