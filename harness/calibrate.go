@@ -143,8 +143,9 @@ func Doubts(s Summary, floor Floor, busy float64) []string {
 	if !Supports(s.TTFT.N, 0.50) || first == Never || first <= 0 {
 		return nil // nothing is claimed that could be doubted
 	}
-	if lag, name := s.Lag.highest(); lag > lagLeast && float64(lag) > lagLimit*float64(first) {
-		why = append(why, fmt.Sprintf("the client sent too late: %s of its lag, %v, is %.0f %% of the median first token", name, lag.Round(time.Microsecond), 100*float64(lag)/float64(first)))
+	lag, name := s.Lag.highest()
+	if tail, _ := s.TTFT.highest(); lag > lagLeast && float64(lag) > lagLimit*float64(tail) {
+		why = append(why, fmt.Sprintf("the client sent too late: %s of its lag, %v, is %.0f %% of the first token's", name, lag.Round(time.Microsecond), 100*float64(lag)/float64(tail)))
 	}
 	if share := float64(floor.TTFT) / float64(first); share > floorLimit {
 		why = append(why, fmt.Sprintf("a server that takes no time measures %v to the first token at %d streams, %.0f %% of the median here", floor.TTFT.Round(time.Microsecond), floor.Streams, 100*share))
@@ -155,7 +156,9 @@ func Doubts(s Summary, floor Floor, busy float64) []string {
 	return why
 }
 
-// The limits of Doubts. A lag of less than half a millisecond is nobody's business.
+// The limits of Doubts. Of a percentile's latency the client may have made what the same percentile of its lag is, and no
+// more: five requests in 500 that were late say nothing of the median. A lag of less than half a millisecond is nobody's
+// business.
 const (
 	lagLimit   = 0.10
 	lagLeast   = 500 * time.Microsecond

@@ -60,7 +60,7 @@ func TestDoubts(t *testing.T) {
 		want  string
 	}{
 		{"sound", run(20*ms, ms, 500), Floor{Streams: 8, TTFT: ms}, 0.3, ""},
-		{"late", run(20*ms, 3*ms, 500), Floor{}, 0, "the client sent too late: p99 of its lag, 3ms, is 15 % of the median first token"},
+		{"late", run(20*ms, 3*ms, 500), Floor{}, 0, "the client sent too late: p99 of its lag, 3ms, is 15 % of the first token's"},
 		{"late, few requests", run(20*ms, 3*ms, 50), Floor{}, 0, "p90 of its lag"},
 		{"late, but by nothing", run(2*ms, ms/2, 500), Floor{}, 0, ""},
 		{"too few to say", run(20*ms, 3*ms, 5), Floor{}, 0, ""},
