@@ -74,4 +74,5 @@ func labelled(series *dto.Metric, want []string) bool {
 const (
 	poolBlocks      = "loadstone_pool_blocks"
 	poolBlockTokens = "loadstone_pool_block_tokens"
+	poolLocals      = "loadstone_pool_locals" // what sliding layers keep of blocks; none where there are no such layers
 )

@@ -15,7 +15,7 @@ type Sample struct {
 	At      time.Duration `json:"at_ns"`   // on the clock of the records
 	Queue   float64       `json:"queue"`   // requests that wait; -1 unknown
 	Running float64       `json:"running"` // requests being worked on; -1 unknown
-	Pool    float64       `json:"pool"`    // part of the KV pool in use, 0 to 1; -1 unknown
+	Pool    float64       `json:"pool"`    // part of the KV pool in use, 0 to 1, of its fuller part where it has two; -1 unknown
 }
 
 // gauges are the names that servers give to what a Sample holds: ours, vLLM's, SGLang's, llama.cpp's.
@@ -36,6 +36,9 @@ func (m Metrics) sample(at time.Duration) (s Sample, ok bool) {
 				break
 			}
 		}
+	}
+	if used := m.Value(poolLocals, "state", "used"); used > 0 {
+		s.Pool = max(s.Pool, used/(used+m.Value(poolLocals, "state", "cached")+m.Value(poolLocals, "state", "free")))
 	}
 	return s, ok
 }
