@@ -158,6 +158,7 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	}
 	before, counted := r.load.Client.state(ctx), r.load.Client.Ledger()
 	r.watch.begin(strings.TrimSpace(load.Name+" "+level.String()), index)
+	count := r.load.Client.count(ctx)
 	samples := r.load.Client.watchServer(ctx)
 	x.begun()
 	r.now.Store(x)
@@ -169,6 +170,7 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	}
 	run.PeakPool = peakPool(run.Samples)
 	run.Rest = x.records.rest
+	run.Counters = count(records, run.Rest)
 	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
 	if len(run.Records) > 0 {
 		r.runs = append(r.runs, run)

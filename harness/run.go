@@ -50,6 +50,7 @@ type Run struct {
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
 	Steady   Steady        // of a load: where its steady state begins
 	Samples  []Sample      // what the server said of itself meanwhile; none where it says nothing
+	Counters *Counters     // the server's own count beside the client's; nil where it does not count
 }
 
 // A Level is how hard a run pushed, where a load is tried at several: one point of a sweep, one probe of a search.
@@ -67,19 +68,27 @@ func (l Level) String() string {
 }
 
 // Summary describes the run by itself.
-func (r Run) Summary() Summary { return r.Tally().Summary(r.Scenario, r.Elapsed, r.PeakPool) }
+func (r Run) Summary() Summary {
+	s := r.Tally().Summary(r.Scenario, r.Elapsed, r.PeakPool)
+	s.Counters = r.Counters
+	return s
+}
 
 // Pool summarises several runs of one scenario, at least one, as one: their requests together, their times under load added up.
 func Pool(runs []Run) Summary {
 	var all Tally
 	var elapsed time.Duration
 	peak := -1.0
+	var counters *Counters
 	for _, r := range runs {
+		counters = counters.Add(r.Counters)
 		all.Merge(r.Tally())
 		elapsed += r.Elapsed
 		peak = max(peak, r.PeakPool)
 	}
-	return all.Summary(runs[0].Scenario, elapsed, peak)
+	s := all.Summary(runs[0].Scenario, elapsed, peak)
+	s.Counters = counters
+	return s
 }
 
 // runner carries out a plan.
@@ -191,6 +200,7 @@ func (r *runner) newAgent(name string) *Conversation {
 func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *watch) (Run, error) {
 	run := Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache}
 	s := &session{runner: r, scenario: scenario, run: index}
+	count := r.load.Client.count(ctx)
 	samples := r.load.Client.watchServer(ctx)
 	var err error
 	for s.rep = range r.plan.Reps {
@@ -209,6 +219,7 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		watch.end()
 	}
 	run.Samples = samples()
+	run.Counters = count(slices.Concat(run.Records, s.unmeasured), nil)
 	for i := range run.Samples {
 		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = scenario.Name, run.Level, index
 	}

@@ -42,6 +42,8 @@ type Summary struct {
 	HitRate   float64 // CachedTokens / PromptTokens
 	ErrorRate float64 // failed, truncated, timed out and refused requests / Requests
 	PeakPool  float64 // highest utilisation of the server's KV pool seen, 0 to 1; -1 not measurable
+
+	Counters *Counters // the server's own count beside the client's; nil: it does not count, or is not known here
 }
 
 // Summarize makes the summary of one scenario's records. elapsed is how long its load ran and peakPool the highest pool

@@ -69,6 +69,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Used":       r.used(),
 		"P99Needs":   wanted(0.99),
 		"ErrorBar":   r.errorBar(),
+		"Counted":    r.counted(),
 		"Doubts":     r.Doubts(),
 		"Wrong":      r.wrong(),
 	})

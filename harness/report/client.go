@@ -24,7 +24,8 @@ func (c *Client) floor(streams int) (best harness.Floor, ok bool) {
 	return best, ok
 }
 
-// Doubts are the reasons for which the measurement is invalid, by scenario: what it shows may be the client's own doing.
+// Doubts are the reasons for which the measurement is invalid, by scenario: what it shows may be the client's own doing, or
+// the server's for somebody else.
 func (r *Report) Doubts() []string {
 	var all []string
 	for i := range r.Scenarios {
@@ -32,6 +33,11 @@ func (r *Report) Doubts() []string {
 		floor, _ := r.Client.floor(s.Agents)
 		for _, why := range harness.Doubts(s.Pooled, floor, r.Client.Busy) {
 			all = append(all, s.Name()+": "+why)
+		}
+		for run := range s.Runs {
+			for _, why := range s.Runs[run].Counters.Doubts() {
+				all = append(all, fmt.Sprintf("%s, run %d: %s", s.Name(), run+1, why))
+			}
 		}
 	}
 	return all
@@ -79,6 +85,9 @@ func (r *Report) wrong() string {
 func (r *Report) writeClient(b *strings.Builder, style func(code, s string) string) {
 	for _, why := range r.Doubts() {
 		b.WriteString(style("31;1", "invalid") + " " + why + "\n")
+	}
+	if text := r.counted(); text != "" {
+		b.WriteString(style("2", "server  counted "+text) + "\n")
 	}
 	if text := r.errorBar(); text != "" {
 		b.WriteString(style("2", "client  "+text) + "\n")

@@ -81,6 +81,8 @@ type summaryJSON struct {
 	Elapsed  time.Duration  `json:"elapsed_ns"`
 	PeakPool *float64       `json:"peak_pool_ratio"`
 
+	Counters *harness.Counters `json:"counters,omitempty"`
+
 	ReqPerS      float64  `json:"req_per_s"`
 	TokPerS      float64  `json:"tok_per_s"`
 	HitRate      *float64 `json:"hit_ratio"`
@@ -114,7 +116,7 @@ var dists = []struct {
 func newSummaryJSON(run int, s *harness.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed, ReqPerS: s.RequestsPerSec,
 		TokPerS: s.TokensPerSec, ErrorRate: s.ErrorRate, PromptTokens: s.PromptTokens, CachedTokens: s.CachedTokens,
-		OutputTokens: s.OutputTokens, Times: map[string]distJSON{}}
+		OutputTokens: s.OutputTokens, Counters: s.Counters, Times: map[string]distJSON{}}
 	for o, n := range s.Outcomes {
 		j.Outcomes[string(o)] = n
 	}
@@ -147,11 +149,13 @@ func (s Scenario) MarshalJSON() ([]byte, error) {
 	}{s.Pooled.Scenario, plainScenario(s), newSummaryJSON(0, &s.Pooled), runs})
 }
 
-// UnmarshalJSON reads what the records do not say; of each run, how long its load was and the pool's peak.
+// UnmarshalJSON reads what the records do not say; of each run, how long its load was, the pool's peak and what
+// the server counted.
 func (s *Scenario) UnmarshalJSON(text []byte) error {
 	type measured struct {
-		Elapsed  time.Duration `json:"elapsed_ns"`
-		PeakPool *float64      `json:"peak_pool_ratio"`
+		Elapsed  time.Duration     `json:"elapsed_ns"`
+		PeakPool *float64          `json:"peak_pool_ratio"`
+		Counters *harness.Counters `json:"counters"`
 	}
 	var j struct {
 		Name string `json:"scenario"`
@@ -164,7 +168,7 @@ func (s *Scenario) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	summary := func(m measured) harness.Summary {
-		sum := harness.Summary{Scenario: j.Name, Elapsed: m.Elapsed, PeakPool: -1}
+		sum := harness.Summary{Scenario: j.Name, Elapsed: m.Elapsed, PeakPool: -1, Counters: m.Counters}
 		if m.PeakPool != nil {
 			sum.PeakPool = *m.PeakPool
 		}
@@ -241,19 +245,23 @@ func (s *Scenario) summarize() {
 	var all time.Duration
 	for i, run := range slices.Sorted(maps.Keys(byRun)) {
 		elapsed, peak := underLoad(byRun[run]), -1.0
+		var counters *harness.Counters
 		for _, sample := range s.Samples {
 			if sample.Run == run {
 				peak = max(peak, sample.Pool)
 			}
 		}
 		if i < len(known) {
-			elapsed, peak = cmp.Or(known[i].Elapsed, elapsed), known[i].PeakPool
+			elapsed, peak, counters = cmp.Or(known[i].Elapsed, elapsed), known[i].PeakPool, known[i].Counters
 		}
 		all += elapsed
 		s.Pooled.PeakPool = max(s.Pooled.PeakPool, peak)
 		s.Runs = append(s.Runs, harness.Summarize(s.Pooled.Scenario, byRun[run], elapsed, peak))
+		s.Runs[i].Counters = counters
 	}
+	counters := s.Pooled.Counters
 	s.Pooled = harness.Summarize(s.Pooled.Scenario, s.Records, cmp.Or(s.Pooled.Elapsed, all), s.Pooled.PeakPool)
+	s.Pooled.Counters = counters
 }
 
 // underLoad is how long the repetitions of one run took, without what came between them.

@@ -45,6 +45,9 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 			at = end + time.Millisecond
 		}
 		s.Runs = append(s.Runs, harness.Summarize(name, recs, at, pool-0.01*float64(run%3)))
+		if name != "pool-pressure" {
+			s.Runs[run].Counters = counters(recs)
+		}
 		s.Samples = append(s.Samples, sampled(name, run, recs, at, agents, pool-0.01*float64(run%3))...)
 		s.Records = append(s.Records, recs...)
 	}
@@ -53,7 +56,26 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 		elapsed += run.Elapsed
 	}
 	s.Pooled = harness.Summarize(name, s.Records, elapsed, pool)
+	for _, run := range s.Runs {
+		s.Pooled.Counters = s.Pooled.Counters.Add(run.Counters)
+	}
 	r.Scenarios = append(r.Scenarios, s)
+}
+
+// counters are those of a server that counts as the client does.
+func counters(recs []harness.Record) *harness.Counters {
+	account := func() map[string]float64 {
+		a := map[string]float64{}
+		for _, r := range recs {
+			a["answered_requests"]++
+			a["prompt_tokens"] += float64(r.PromptTokens)
+			a["output_tokens"] += float64(r.OutputTokens)
+		}
+		return a
+	}
+	c := &harness.Counters{Server: account(), Client: account()}
+	c.Server["evictions"], c.Server["cpu_seconds"] = 3, c.Server["output_tokens"]/2048
+	return c
 }
 
 // sampled is what a server would have said of itself every 20 ms: half of the agents fit into its batch.

@@ -88,7 +88,11 @@ target is missed.
   results.json   what the tables show, for programs: the machine, the server, the load, the verdicts on the targets, and for
                  each scenario the figures of all runs (all) and of each (by_run). Times end in _ns; one that was not measured
                  is null, one that falls on a request without an answer is "never"; ci95_ns has the 95 % interval of
-                 each percentile that the sample is large enough to bound, and only those should be relied on
+                 each percentile that the sample is large enough to bound, and only those should be relied on. counters has by
+                 how much the server's own counters rose in the runs (server) and what the client has of the same requests,
+                 warm-up included (client): answered_requests, prompt_tokens, cached_tokens, output_tokens; of the server
+                 also requests_STATUS, rejects_REASON, evictions, restores, steps, cpu_seconds. Where the two cannot both be
+                 right, the measurement is invalid
   summary.csv    the same figures for a spreadsheet: a row for each scenario, run ("all": together) and metric, in ms
   requests.csv   a row for each measured request: its times in ms, tokens, outcome
   records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
@@ -98,7 +102,7 @@ target is missed.
   server.log     what else the server said
 
 The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes all others from them again, with the head
-of results.json for what they do not say: the machine, the server, the load. Raw files are for their owner alone (0600).
+of results.json for what they do not say: the machine, the server and its counters, the load. Raw files are for their owner alone (0600).
 
 Metrics: ttft is due to first token, itl between two tokens, e2e due to end, lag due to sent (the client's own); server,
 queue, prefill and decode are the server's word, network what the client waited beyond it.

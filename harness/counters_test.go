@@ -1,0 +1,111 @@
+package harness
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gotest.tools/v3/assert"
+)
+
+// A server's own count of a run is the client's, first turns and the one after the last byte included; one who counts wrong,
+// or serves somebody else meanwhile, is found out.
+func TestRunIsCountedTwice(t *testing.T) {
+	concurrent, err := FindScenario("concurrent-5")
+	assert.NilError(t, err)
+	for _, tc := range []struct {
+		name, bug, doubt string
+		stranger         bool
+	}{
+		{"sound", "", "", false},
+		{"forgets", "counters that forget", "the server counted 85 output tokens, and the client has 90", false},
+		{"shared", "", "the server counted 16 answered requests, and the client has 15: somebody else uses it", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, _ := serve(t, (&liar{bug: tc.bug, memories: map[string]int{}}).ServeHTTP)
+				plan := Plan{Scenarios: []Scenario{concurrent}, Runs: 2, Reps: 2, PromptTokens: 100, MaxTokens: 6, Seed: 1}
+				if tc.stranger {
+					go func() {
+						time.Sleep(100 * ms) // after the warm-up questions, while the first turns are answered
+						h.Client.Ask(t.Context(), h.Client.Since(), Prompt{Messages: []Message{{"user", "who are you?"}}, MaxTokens: 6})
+					}()
+				}
+				runs, err := h.Client.Run(t.Context(), plan)
+				assert.NilError(t, err)
+				assert.Equal(t, len(runs), 2)
+				c := runs[0].Counters
+				assert.Assert(t, c != nil)
+				got := strings.Join(c.Doubts(), "; ")
+				if (tc.doubt == "") != (got == "") || !strings.Contains(got, tc.doubt) {
+					t.Errorf("%q, want %q", got, tc.doubt)
+				}
+				if tc.doubt == "" {
+					assert.Equal(t, c.Client["answered_requests"], 15.0) // five first turns, two repetitions
+					for _, name := range []string{"answered_requests", "prompt_tokens", "output_tokens"} {
+						assert.Equal(t, c.Server[name], c.Client[name], name)
+					}
+					both := Pool(runs).Counters
+					assert.Equal(t, both.Server["requests_200"], 30.0)
+					assert.Equal(t, len(both.Doubts()), 0)
+				}
+			})
+		})
+	}
+}
+
+// A load's requests that are taken back are open on both sides; those that are not kept are counted all the same.
+func TestLoadIsCountedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := serve(t, (&liar{memories: map[string]int{}}).ServeHTTP)
+		load := Load{Name: "x", Cache: "cold", Concurrency: 3, Requests: 30, Prompt: Fixed(20), Answer: Fixed(8), Cancel: Cancel{Share: 0.5, Pieces: Fixed(3)}}
+		runs, _, err := h.Client.RunLoad(t.Context(), LoadPlan{Load: load, Runs: 1, Keep: 10, Write: func([]Record) error { return nil }})
+		assert.NilError(t, err)
+		c := runs[0].Counters
+		s := runs[0].Summary()
+		assert.Assert(t, s.Outcomes[Cancelled] > 0 && s.Outcomes[OK] > 0, "%v", s.Outcomes)
+		assert.Equal(t, c.Client["answered_requests"], float64(s.Outcomes[OK]))
+		assert.Equal(t, c.Client["unfinished_requests"], float64(s.Outcomes[Cancelled]))
+		assert.Equal(t, c.Server["answered_requests"], float64(s.Outcomes[OK]))
+		assert.Equal(t, len(c.Doubts()), 0, "%v", c.Doubts())
+	})
+}
+
+// Only a server that counts requests or tokens, from before a run to after it, is set beside the client.
+func TestCountersOfServers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before, after string
+		want          map[string]float64
+	}{
+		"loadstone": {
+			"loadstone_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 3\nloadstone_requests_total{route=\"/metrics\",status=\"200\"} 9\n" +
+				"loadstone_rejects_total{reason=\"pool_exhausted\"} 1\nloadstone_rejects_total{reason=\"queue_full\"} 1\nprocess_cpu_seconds_total 1.5\nloadstone_evictions_total 2\n",
+			"loadstone_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 5\nloadstone_requests_total{route=\"/v1/chat/completions\",status=\"429\"} 4\n" +
+				"loadstone_requests_total{route=\"/metrics\",status=\"200\"} 12\nloadstone_rejects_total{reason=\"pool_exhausted\"} 5\nloadstone_rejects_total{reason=\"queue_full\"} 1\n" +
+				"process_cpu_seconds_total 2\nloadstone_evictions_total 2\n",
+			map[string]float64{"answered_requests": 2, "requests_200": 2, "requests_429": 4, "rejects_pool_exhausted": 4, "cpu_seconds": 0.5, "evictions": 0},
+		},
+		"vllm": {"vllm:request_success_total{finished_reason=\"stop\"} 1\nvllm:generation_tokens_total 10\n",
+			"vllm:request_success_total{finished_reason=\"stop\"} 1\nvllm:request_success_total{finished_reason=\"length\"} 2\nvllm:generation_tokens_total 30\n",
+			map[string]float64{"answered_requests": 2, "output_tokens": 20}},
+		"restarted":  {"llamacpp:tokens_predicted_total 10\n", "llamacpp:tokens_predicted_total 4\n", nil},
+		"a stranger": {"process_cpu_seconds_total 1\n", "process_cpu_seconds_total 2\n", nil},
+		"silent":     {"", "", nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			text := tc.before
+			h, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+			count := h.Client.count(t.Context())
+			text = tc.after
+			c := count(nil, nil)
+			if tc.want == nil {
+				assert.Assert(t, c == nil, "%s: %v", name, c)
+				return
+			}
+			assert.DeepEqual(t, c.Server, tc.want)
+		})
+	}
+}
