@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,4 +94,13 @@ func TestCheckCacheOfParallelQuestions(t *testing.T) {
 	gone := turn("a", time.Second, -1, -1)
 	gone.Outcome = Cancelled
 	assert.DeepEqual(t, Check([]Record{first, gone, turn("a", 2*time.Second, 130, 112)}, -1), []Violation(nil))
+}
+
+func TestCanariesAreNoNumbers(t *testing.T) {
+	for seed := range uint64(10_000) {
+		word := NewConversation("a", seed).Canary
+		if _, err := strconv.Atoi(word); err == nil || len(word) != canaryLength {
+			t.Fatalf("seed %d: the canary %q could be a part of a number", seed, word)
+		}
+	}
 }

@@ -48,13 +48,18 @@ type Conversation struct {
 	seed     uint64
 }
 
-// canaryLength is the hexadecimal digits of a canary.
+// canaryLength is the hexadecimal digits of a canary. At least one of them is a letter: of a server that answers in numbers,
+// such as times, some agent's secret would sooner or later be a part.
 const canaryLength = 8
 
 // NewConversation makes the conversation of an agent, a function of the seed alone.
 func NewConversation(agent string, seed uint64) *Conversation {
 	rng := rand.New(rand.NewPCG(seed, 0x63616e617279))
-	return &Conversation{Agent: agent, Canary: fmt.Sprintf("%0*x", canaryLength, rng.Uint32()), seed: seed}
+	word := fmt.Sprintf("%0*x", canaryLength, rng.Uint32())
+	if !strings.ContainsAny(word, "abcdef") {
+		word = "a" + word[1:]
+	}
+	return &Conversation{Agent: agent, Canary: word, seed: seed}
 }
 
 // System gives a conversation in which nothing was asked yet a system prompt. Agents may share it: their canaries come after it.
