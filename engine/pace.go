@@ -26,7 +26,7 @@ type pace struct {
 
 const (
 	mostMixed  = 16 // steps with both before one without prompts is due
-	leastChunk = 16 // where most of the cost of a few tokens is that there are any: fewer would save nothing
+	leastChunk = 16 // where most of the cost of a few tokens is that there are any: one costs what half as many do in a large step
 	leastBulk  = 64 // tokens that say what one costs in a large step
 )
 
@@ -51,7 +51,7 @@ func (p *pace) beside(decoding, prefilling int) int {
 	room := alone * 3 / 4 // no two steps take the same time, and the bound is on the slow ones
 	room *= time.Duration(max(prefilling, 1))
 	least := 1
-	if p.token > 4*p.bulk {
+	if p.token > leastChunk/2*p.bulk {
 		least = leastChunk
 	}
 	return int(min(max(int64(room/max(p.token, 1)), int64(least)), int64(p.most)))
