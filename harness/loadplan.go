@@ -101,7 +101,6 @@ func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, erro
 	r.watch.part = r.part
 	r.load.Each = r.watch.record
 	defer r.watch.tick()()
-	defer r.watch.tick()()
 	var highest Level
 	var err error
 	if plan.Search != nil {
