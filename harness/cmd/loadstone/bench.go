@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -168,19 +167,14 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
-	if err := f.parse(args); err != nil {
+	set, err := f.parseBeforeServe(args)
+	if err != nil {
 		return nil, err
 	}
 	o.serve = f.Args()
-	set := map[string]bool{}
-	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
-	if len(o.serve) > 0 && !slices.Contains(args, "--") {
-		return nil, usageError("unexpected argument %q; loadstone bench -h lists the flags", o.serve[0])
-	}
 	if err := o.check(set, remote); err != nil {
 		return nil, err
 	}
-	var err error
 	o.scenarios, err = chooseScenarios(names)
 	return o, err
 }

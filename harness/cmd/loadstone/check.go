@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -145,15 +144,11 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	f.BoolVar(&o.variants, "variants", false, "fail for variants as well: answers that differ, but are not corrupt")
 	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
-	if err := f.parse(args); err != nil {
+	set, err := f.parseBeforeServe(args)
+	if err != nil {
 		return nil, err
 	}
 	o.serve = f.Args()
-	set := map[string]bool{}
-	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
-	if len(o.serve) > 0 && !slices.Contains(args, "--") {
-		return nil, usageError("unexpected argument %q; loadstone check -h lists the flags", o.serve[0])
-	}
 	for name, v := range map[string]int{"agents": o.audit.Agents, "turns": o.audit.Turns, "aborts": o.audit.Aborts} {
 		if v < 1 || v > 1000 {
 			return nil, usageError("-%s is %d; want 1 to 1000", name, v)

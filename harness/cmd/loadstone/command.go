@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -134,6 +135,19 @@ func (f *flagSet) parse(args []string) error {
 		return usageError("%w; loadstone %s -h lists the flags", err, f.Name())
 	}
 	return err
+}
+
+// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells which were set.
+func (f *flagSet) parseBeforeServe(args []string) (set map[string]bool, err error) {
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 && !slices.Contains(args, "--") {
+		return nil, usageError("unexpected argument %q; loadstone %s -h lists the flags", f.Arg(0), f.Name())
+	}
+	set = map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	return set, nil
 }
 
 func (f *flagSet) help() {
