@@ -17,6 +17,11 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/null"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
 )
 
 // The units of the benchmarks below that testing does not know itself.
@@ -31,7 +36,7 @@ func BenchmarkServe(b *testing.B) {
 	for _, n := range []int{1, 5, 10} {
 		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
 			s := startSubject(b)
-			var records []harness.Record
+			var records []record.Record
 			var elapsed time.Duration
 			team := agents(n, 1)
 			for i := 0; b.Loop(); i++ {
@@ -48,8 +53,8 @@ func BenchmarkServe(b *testing.B) {
 				assert.NilError(b, err)
 				records = append(records, turn...)
 			}
-			sum := harness.Summarize("serve", records, elapsed, -1)
-			assert.Equal(b, sum.ErrorRate, 0.0, firstError(records, harness.OK))
+			sum := record.Summarize("serve", records, elapsed, -1)
+			assert.Equal(b, sum.ErrorRate, 0.0, firstError(records, record.OK))
 			for name, v := range map[string]float64{
 				"p50-ttft-ns": float64(sum.TTFT.P50), "p99-ttft-ns": float64(sum.TTFT.P99),
 				"p50-e2e-ns": float64(sum.E2E.P50), "p99-e2e-ns": float64(sum.E2E.P99),
@@ -67,9 +72,9 @@ func BenchmarkClient(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)
 	b.Setenv(serveVariable, "null")
-	null, err := harness.Start(b.Context(), io.Discard, self)
+	server, err := proc.Start(b.Context(), io.Discard, self)
 	assert.NilError(b, err)
-	b.Cleanup(null.Kill)
+	b.Cleanup(server.Kill)
 	measure := func(b *testing.B, one func()) {
 		b.ReportAllocs()
 		before := cpu(b)
@@ -83,11 +88,11 @@ func BenchmarkClient(b *testing.B) {
 		b.ReportMetric(float64(cpu(b)-before)/float64(b.N*nullStreams), "cpu-ns/req")
 	}
 	b.Run("client=loadstone", func(b *testing.B) {
-		c := harness.NewClient(null.URL)
+		c := client.New(server.URL)
 		b.Cleanup(c.Close)
-		p := harness.Prompt{Messages: []harness.Message{{Role: "user", Content: "hi"}}, MaxTokens: nullTokens}
+		p := client.Prompt{Messages: []client.Message{{Role: "user", Content: "hi"}}, MaxTokens: nullTokens}
 		measure(b, func() {
-			if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != harness.OK || len(r.Chunks) != nullTokens {
+			if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != record.OK || len(r.Chunks) != nullTokens {
 				b.Errorf("%s %s", r.Outcome, r.Error)
 			}
 		})
@@ -96,7 +101,7 @@ func BenchmarkClient(b *testing.B) {
 		c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: nullStreams}}
 		b.Cleanup(c.CloseIdleConnections)
 		measure(b, func() {
-			res, err := c.Post(null.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":64,"stream":true}`))
+			res, err := c.Post(server.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":64,"stream":true}`))
 			if err != nil {
 				b.Error(err)
 				return
@@ -118,7 +123,7 @@ func serveNull() error {
 		return err
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
-	return http.Serve(listener, harness.NullServer(0))
+	return http.Serve(listener, null.Server(0))
 }
 
 // BenchmarkMemory is what a load of so many requests leaves on the heap while its run is still held: from some number of
@@ -127,15 +132,15 @@ func BenchmarkMemory(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)
 	b.Setenv(serveVariable, "null")
-	null, err := harness.Start(b.Context(), io.Discard, self)
+	server, err := proc.Start(b.Context(), io.Discard, self)
 	assert.NilError(b, err)
-	b.Cleanup(null.Kill)
+	b.Cleanup(server.Kill)
 	for _, n := range []int{1_000, 25_000, 100_000} {
 		b.Run(fmt.Sprintf("requests=%d", n), func(b *testing.B) {
 			for b.Loop() {
-				c := harness.NewClient(null.URL)
-				load := harness.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: harness.Fixed(8), Answer: harness.Fixed(8)}
-				runs, _, err := c.RunLoad(b.Context(), harness.LoadPlan{Load: load, Runs: 1, Write: func([]harness.Record) error { return nil }})
+				c := client.New(server.URL)
+				l := load.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
+				runs, _, err := harness.LoadPlan{Load: l, Runs: 1, Write: func([]record.Record) error { return nil }}.Run(b.Context(), c)
 				assert.NilError(b, err)
 				assert.Equal(b, runs[0].Summary().Requests, n)
 				c.Close()

@@ -9,6 +9,11 @@ import (
 	"time"
 
 	"gotest.tools/v3/assert"
+
+	"loadstone/harness/client"
+	"loadstone/harness/client/clienttest"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // A server's own count of a run is the client's, first turns and the one after the last byte included; one who counts wrong,
@@ -26,15 +31,15 @@ func TestRunIsCountedTwice(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h, _ := serve(t, (&liar{bug: tc.bug, memories: map[string]int{}}).ServeHTTP)
+				h, _ := serve(t, (&clienttest.Liar{Bug: tc.bug}).ServeHTTP)
 				plan := Plan{Scenarios: []Scenario{concurrent}, Runs: 2, Reps: 2, PromptTokens: 100, MaxTokens: 6, Seed: 1}
 				if tc.stranger {
 					go func() {
 						time.Sleep(100 * ms) // after the warm-up questions, while the first turns are answered
-						h.Client.Ask(t.Context(), h.Client.Since(), Prompt{Messages: []Message{{"user", "who are you?"}}, MaxTokens: 6})
+						h.Client.Ask(t.Context(), h.Client.Since(), client.Prompt{Messages: []client.Message{{Role: "user", Content: "who are you?"}}, MaxTokens: 6})
 					}()
 				}
-				runs, err := h.Client.Run(t.Context(), plan)
+				runs, err := plan.Run(t.Context(), h.Client)
 				assert.NilError(t, err)
 				assert.Equal(t, len(runs), 2)
 				c := runs[0].Counters
@@ -48,7 +53,7 @@ func TestRunIsCountedTwice(t *testing.T) {
 					for _, name := range []string{"answered_requests", "prompt_tokens", "output_tokens"} {
 						assert.Equal(t, c.Server[name], c.Client[name], name)
 					}
-					both := Pool(runs).Counters
+					both := record.Pool(runs).Counters
 					assert.Equal(t, both.Server["requests_200"], 30.0)
 					assert.Equal(t, len(both.Doubts()), 0)
 				}
@@ -60,16 +65,16 @@ func TestRunIsCountedTwice(t *testing.T) {
 // A load's requests that are taken back are open on both sides; those that are not kept are counted all the same.
 func TestLoadIsCountedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := serve(t, (&liar{memories: map[string]int{}}).ServeHTTP)
-		load := Load{Name: "x", Cache: "cold", Concurrency: 3, Requests: 30, Prompt: Fixed(20), Answer: Fixed(8), Cancel: Cancel{Share: 0.5, Pieces: Fixed(3)}}
-		runs, _, err := h.Client.RunLoad(t.Context(), LoadPlan{Load: load, Runs: 1, Keep: 10, Write: func([]Record) error { return nil }})
+		h, _ := serve(t, (&clienttest.Liar{}).ServeHTTP)
+		l := load.Load{Name: "x", Cache: "cold", Concurrency: 3, Requests: 30, Prompt: load.Fixed(20), Answer: load.Fixed(8), Cancel: load.Cancel{Share: 0.5, Pieces: load.Fixed(3)}}
+		runs, _, err := LoadPlan{Load: l, Runs: 1, Keep: 10, Write: func([]record.Record) error { return nil }}.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		c := runs[0].Counters
 		s := runs[0].Summary()
-		assert.Assert(t, s.Outcomes[Cancelled] > 0 && s.Outcomes[OK] > 0, "%v", s.Outcomes)
-		assert.Equal(t, c.Client["answered_requests"], float64(s.Outcomes[OK]))
-		assert.Equal(t, c.Client["unfinished_requests"], float64(s.Outcomes[Cancelled]))
-		assert.Equal(t, c.Server["answered_requests"], float64(s.Outcomes[OK]))
+		assert.Assert(t, s.Outcomes[record.Cancelled] > 0 && s.Outcomes[record.OK] > 0, "%v", s.Outcomes)
+		assert.Equal(t, c.Client["answered_requests"], float64(s.Outcomes[record.OK]))
+		assert.Equal(t, c.Client["unfinished_requests"], float64(s.Outcomes[record.Cancelled]))
+		assert.Equal(t, c.Server["answered_requests"], float64(s.Outcomes[record.OK]))
 		assert.Equal(t, len(c.Doubts()), 0, "%v", c.Doubts())
 	})
 }
@@ -78,7 +83,7 @@ func TestLoadIsCountedTwice(t *testing.T) {
 func TestCountersOfServers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after string
-		want          map[string]float64
+		want          record.Account
 	}{
 		"loadstone": {
 			"loadstone_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 3\nloadstone_requests_total{route=\"/metrics\",status=\"200\"} 9\n" +
@@ -86,11 +91,11 @@ func TestCountersOfServers(t *testing.T) {
 			"loadstone_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 5\nloadstone_requests_total{route=\"/v1/chat/completions\",status=\"429\"} 4\n" +
 				"loadstone_requests_total{route=\"/metrics\",status=\"200\"} 12\nloadstone_rejects_total{reason=\"pool_exhausted\"} 5\nloadstone_rejects_total{reason=\"queue_full\"} 1\n" +
 				"process_cpu_seconds_total 2\nloadstone_evictions_total 2\n",
-			map[string]float64{"answered_requests": 2, "requests_200": 2, "requests_429": 4, "rejects_pool_exhausted": 4, "cpu_seconds": 0.5, "evictions": 0},
+			record.Account{"answered_requests": 2, "requests_200": 2, "requests_429": 4, "rejects_pool_exhausted": 4, "cpu_seconds": 0.5, "evictions": 0},
 		},
 		"vllm": {"vllm:request_success_total{finished_reason=\"stop\"} 1\nvllm:generation_tokens_total 10\n",
 			"vllm:request_success_total{finished_reason=\"stop\"} 1\nvllm:request_success_total{finished_reason=\"length\"} 2\nvllm:generation_tokens_total 30\n",
-			map[string]float64{"answered_requests": 2, "output_tokens": 20}},
+			record.Account{"answered_requests": 2, "output_tokens": 20}},
 		"restarted":  {"llamacpp:tokens_predicted_total 10\n", "llamacpp:tokens_predicted_total 4\n", nil},
 		"a stranger": {"process_cpu_seconds_total 1\n", "process_cpu_seconds_total 2\n", nil},
 		"silent":     {"", "", nil},
@@ -98,9 +103,9 @@ func TestCountersOfServers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			text := tc.before
 			h, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
-			count := h.Client.count(t.Context())
+			counted := count(t.Context(), h.Client)
 			text = tc.after
-			c := count(nil, nil)
+			c := counted(nil, nil)
 			if tc.want == nil {
 				assert.Assert(t, c == nil, "%s: %v", name, c)
 				return

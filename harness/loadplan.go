@@ -4,20 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // A LoadPlan is a measurement of one load.
 type LoadPlan struct {
-	Load   Load
-	Runs   int     // rounds; each gives every level one run
-	Levels []Level // a sweep; empty: the load as it is
-	Search *Search // in place of Levels
+	Load   load.Load
+	Runs   int          // rounds; each gives every level one run
+	Levels []load.Level // a sweep; empty: the load as it is
+	Search *Search      // in place of Levels
 
 	// Reset, unless nil, makes the server forget what it has in memory; Client.URL may be another one after it. It is called
 	// before each run, and for restored caches after they were warmed. An error ends the measurement: what would be measured
@@ -27,19 +29,11 @@ type LoadPlan struct {
 	// Keep is how many records of a run stay in memory, 0 20000. Those of later requests are given to Write in batches, unless
 	// it is nil, and are in the run's Rest.
 	Keep  int
-	Write func([]Record) error
+	Write func([]record.Record) error
 
 	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second. Its
 	// repetitions are runs.
 	Progress func(Progress)
-}
-
-// A Search looks for the highest level at which every limit holds.
-type Search struct {
-	Kind      string // "rate" or "concurrency"
-	Low, High float64
-	Within    float64 // stops when the highest that holds and the lowest that does not are so near: 0.05 is 5 %
-	Limits    []Limit
 }
 
 // check refuses a plan that says nothing sensible.
@@ -51,7 +45,7 @@ func (p *LoadPlan) check() error {
 			arrivals++
 		}
 	}
-	switch _, bounded := l.agents(); {
+	switch _, bounded := l.Agents(); {
 	case arrivals != 1:
 		return fmt.Errorf("load %s: want one of concurrency, rate, burst and trace, not %d", l.Name, arrivals)
 	case l.Trace == nil && l.Requests == 0 && l.Duration == 0:
@@ -71,23 +65,23 @@ type loadRunner struct {
 	*runner
 	plan  LoadPlan
 	watch *watch
-	runs  []Run
+	runs  []record.Run
 	now   atomic.Pointer[loadRun] // the run under way
 }
 
-// RunLoad carries out the plan against a server and returns its runs in the order in which they were made, and the highest
+// Run carries out the plan against a server and returns its runs in the order in which they were made, and the highest
 // level that a search found, the zero Level if none held. When the context ends, the server dies or cannot be reset, it returns
 // what was measured until then and the error.
-func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, error) {
+func (plan LoadPlan) Run(ctx context.Context, c *client.Client) ([]record.Run, load.Level, error) {
 	if err := plan.check(); err != nil {
-		return nil, Level{}, err
+		return nil, load.Level{}, err
 	}
 	if plan.Load.Timeout > 0 {
 		c.Timeout = plan.Load.Timeout
 	}
 	levels := plan.Levels
 	if len(levels) == 0 {
-		levels = []Level{{}}
+		levels = []load.Level{{}}
 	}
 	r := &loadRunner{plan: plan, runner: &runner{load: &StressTestHarness{Client: c}, epoch: time.Now(),
 		plan: Plan{Seed: plan.Load.Seeds.Text, Runs: plan.Runs, Reps: 1, Scenarios: make([]Scenario, len(levels)), Progress: plan.Progress}}}
@@ -95,13 +89,13 @@ func (c *Client) RunLoad(ctx context.Context, plan LoadPlan) ([]Run, Level, erro
 		r.runner.plan.Scenarios = make([]Scenario, plan.Search.probes())
 	}
 	if err := r.prepare(ctx); err != nil {
-		return nil, Level{}, err
+		return nil, load.Level{}, err
 	}
 	r.watch = newWatch(r.runner)
 	r.watch.part = r.part
 	r.load.Each = r.watch.record
 	defer r.watch.tick()()
-	var highest Level
+	var highest load.Level
 	var err error
 	if plan.Search != nil {
 		highest, err = r.search(ctx)
@@ -131,7 +125,7 @@ func (r *loadRunner) part() float64 {
 	return min(part, 1)
 }
 
-func (r *loadRunner) sweep(ctx context.Context, levels []Level) error {
+func (r *loadRunner) sweep(ctx context.Context, levels []load.Level) error {
 	for i := range r.plan.Runs {
 		for _, level := range levels {
 			if err := r.run(ctx, level, i); err != nil {
@@ -143,41 +137,41 @@ func (r *loadRunner) sweep(ctx context.Context, levels []Level) error {
 }
 
 // run makes one run and keeps it.
-func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
-	load := r.plan.Load.At(level)
+func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error {
+	l := r.plan.Load.At(level)
 	// Other words in every run, or the next one would find them in the server's cache.
-	load.Seeds.Text = derive(load.Seeds.Text, level.String(), index)
+	l.Seeds.Text = load.Derive(l.Seeds.Text, level.String(), index)
 	epoch := strconv.FormatInt(r.epoch.UnixMilli(), 36) + strconv.Itoa(len(r.runs))
-	x := newLoadRun(load, r.load, r.size, level, index, epoch)
+	x := newLoadRun(l, r.load, r.size, level, index, epoch)
 	x.records.keep, x.records.write = r.plan.Keep, r.plan.Write
-	run := Run{Scenario: load.Name, Index: index, Level: level, Cache: load.Cache}
+	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache}
 	var err error
 	if run.Warmup, err = r.setCache(ctx, x); err != nil {
 		return err
 	}
-	before, counted := r.load.Client.state(ctx), r.load.Client.Ledger()
-	r.watch.begin(strings.TrimSpace(load.Name+" "+level.String()), index)
-	count := r.load.Client.count(ctx)
-	samples := r.load.Client.watchServer(ctx)
+	before, begun := serverState(ctx, r.load.Client), r.load.Client.Ledger()
+	r.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index)
+	counted := count(ctx, r.load.Client)
+	samples := watchServer(ctx, r.load.Client)
 	x.begun()
 	r.now.Store(x)
 	records, err := x.execute(ctx)
 	r.now.Store(nil)
 	run.Samples = samples()
 	for i := range run.Samples {
-		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = load.Name, level, index
+		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = l.Name, level, index
 	}
-	run.PeakPool = peakPool(run.Samples)
+	run.PeakPool = record.PeakPool(run.Samples)
 	run.Rest = x.records.rest
-	run.Counters = count(records, run.Rest)
+	run.Counters = counted(records, run.Rest)
 	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
 	if len(run.Records) > 0 {
 		r.runs = append(r.runs, run)
 	}
-	if err == nil && load.Cache == "cold" {
+	if err == nil && l.Cache == "cold" {
 		err = r.wasCold(records)
 	}
-	if found := Balance(records, counted, r.load.Client.Ledger().without(run.Rest)); err == nil && len(found) > 0 {
+	if found := record.Balance(records, begun, r.load.Client.Ledger().Without(run.Rest)); err == nil && len(found) > 0 {
 		err = errors.New(found[0].String())
 	}
 	if err == nil {
@@ -187,34 +181,8 @@ func (r *loadRunner) run(ctx context.Context, level Level, index int) error {
 	return err
 }
 
-// drained waits until the server has nothing left of a run: what it still works on, or never gives back, would be in the
-// next one. A server that tells nothing has nothing left.
-func (r *loadRunner) drained(ctx context.Context, before state) error {
-	const patience = 10 * time.Second
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for start := time.Now(); ; {
-		now, left := r.load.Client.state(ctx), ""
-		for _, what := range []string{"requests that wait", "requests that run", "blocks in use"} {
-			if now.values[what] > before.values[what] {
-				left = fmt.Sprintf("%g %s", now.values[what], what)
-			}
-		}
-		switch {
-		case left == "" || ctx.Err() != nil:
-			return ctx.Err()
-		case time.Since(start) > patience:
-			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, strings.Join(before.known, ", ")+" before")
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-		}
-	}
-}
-
 // setCache brings the caches into the state the load is to begin with.
-func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []Record, err error) {
+func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []record.Record, err error) {
 	if x.load.Cache != "restored" {
 		if err := r.reset(ctx); err != nil {
 			return nil, err
@@ -226,7 +194,7 @@ func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []Record,
 	each := r.load.Each
 	r.load.Each = nil
 	defer func() { r.load.Each = each }()
-	n, _ := x.load.agents()
+	n, _ := x.load.Agents()
 	x.records.keep = n
 	if err := x.warmUp(ctx, n); err != nil {
 		return nil, err
@@ -252,8 +220,8 @@ func (r *loadRunner) reset(ctx context.Context) error {
 }
 
 // cut splits a run's records into what is measured and what came before, which must end among those that are kept.
-func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) error {
-	run.Steady = findSteady(records)
+func (r *loadRunner) cut(run *record.Run, x *loadRun, records []record.Record) error {
+	run.Steady = record.FindSteady(records)
 	w := x.load.WarmUp
 	n := 0
 	begin := x.start
@@ -273,28 +241,23 @@ func (r *loadRunner) cut(run *Run, x *loadRun, records []Record) error {
 	}
 	run.Warmup = append(run.Warmup, records[:n]...)
 	run.Records = records[n:]
-	run.Elapsed = span(run.Records)
-	if run.Rest != nil {
-		if len(run.Records) == 0 {
-			return fmt.Errorf("the warm-up is longer than the %d requests whose records are kept", n)
-		}
-		first := min(run.Rest.first, slices.MinFunc(run.Records, func(a, b Record) int { return int(a.Due - b.Due) }).Due)
-		last := max(run.Rest.last, slices.MaxFunc(run.Records, func(a, b Record) int { return int(a.End - b.End) }).End)
-		run.Elapsed = last - first
+	run.Elapsed = run.Span()
+	if run.Rest != nil && len(run.Records) == 0 {
+		return fmt.Errorf("the warm-up is longer than the %d requests whose records are kept", n)
 	}
 	return nil
 }
 
 // wasCold finds out a server that has seen the load before: what is called cold must be. Where prompts share something, only
 // the first one is new.
-func (r *loadRunner) wasCold(records []Record) error {
+func (r *loadRunner) wasCold(records []record.Record) error {
 	l := &r.plan.Load
 	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil
 	for i, first := range records {
 		if i > 0 && shared {
 			break
 		}
-		if first.Outcome != OK || first.Turn > 0 || first.PromptTokens < 0 || strings.Contains(first.Agent, ":") {
+		if first.Outcome != record.OK || first.Turn > 0 || first.PromptTokens < 0 || strings.Contains(first.Agent, ":") {
 			continue
 		}
 		own := float64(first.PromptTokens) - r.size.constant // what is not the template's
@@ -304,67 +267,4 @@ func (r *loadRunner) wasCold(records []Record) error {
 		}
 	}
 	return nil
-}
-
-// search looks for the highest level that holds. From the lowest it goes up in doublings, so that the server is never asked
-// for much more than it can bear, and then halves the distance, in proportion, until that is small enough.
-func (r *loadRunner) search(ctx context.Context) (Level, error) {
-	s := r.plan.Search
-	holds, err := r.probe(ctx, s.Low)
-	if err != nil || !holds {
-		return Level{}, err
-	}
-	low, high := s.Low, s.High
-	for holds && low < s.High {
-		high = s.whole(min(2*low, s.High))
-		if holds, err = r.probe(ctx, high); err != nil {
-			return s.level(low), err
-		}
-		if holds {
-			low = high
-		}
-	}
-	for middle := s.whole(math.Sqrt(low * high)); high/low > 1+s.Within && middle > low && middle < high; middle = s.whole(math.Sqrt(low * high)) {
-		if holds, err = r.probe(ctx, middle); err != nil {
-			break
-		}
-		if holds {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return s.level(low), err
-}
-
-// probe makes the runs of one level and tells whether, taken together, they hold every limit.
-func (r *loadRunner) probe(ctx context.Context, v float64) (bool, error) {
-	begin := len(r.runs)
-	for i := range r.plan.Runs {
-		if err := r.run(ctx, r.plan.Search.level(v), i); err != nil {
-			return false, err
-		}
-	}
-	if begin == len(r.runs) {
-		return false, nil // not one request was measured
-	}
-	s := Pool(r.runs[begin:])
-	return !slices.ContainsFunc(r.plan.Search.Limits, func(l Limit) bool { _, _, holds := l.Check(&s); return !holds }), nil
-}
-
-func (s *Search) level(v float64) Level { return Level{s.Kind, v} }
-
-// whole is v as a level can be: half an agent is none.
-func (s *Search) whole(v float64) float64 {
-	if s.Kind == "concurrency" {
-		return math.Floor(v)
-	}
-	return v
-}
-
-// probes is how many levels the search looks at at most.
-func (s *Search) probes() int {
-	doublings := math.Ceil(math.Log2(s.High / s.Low))
-	halvings := math.Ceil(math.Log2(math.Ln2 / math.Log1p(s.Within)))
-	return 1 + int(doublings) + max(0, int(halvings))
 }

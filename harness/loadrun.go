@@ -7,14 +7,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // loadRun is one run of a load: its agents at work.
 type loadRun struct {
-	load  Load
+	load  load.Load
 	h     *StressTestHarness
 	size  promptSize
-	level Level
+	level load.Level
 	index int
 	epoch string // part of the agents' names, which are new to the server in every run
 	warm  bool   // every agent has had its first turn
@@ -22,7 +26,7 @@ type loadRun struct {
 	systems []string // texts of the system prompts
 
 	start    time.Duration
-	arrivals Arrivals
+	arrivals load.Arrivals
 	expected int          // requests that will be sent, roughly; 0 unknown
 	next     atomic.Int64 // the next agent of a closed loop
 	sent     atomic.Int64
@@ -33,11 +37,11 @@ type loadRun struct {
 	records keeper
 }
 
-func newLoadRun(load Load, h *StressTestHarness, size promptSize, level Level, index int, epoch string) *loadRun {
-	x := &loadRun{load: load, h: h, size: size, level: level, index: index, epoch: epoch, met: map[int]*Conversation{}, systems: load.SystemPrompts}
+func newLoadRun(l load.Load, h *StressTestHarness, size promptSize, level load.Level, index int, epoch string) *loadRun {
+	x := &loadRun{load: l, h: h, size: size, level: level, index: index, epoch: epoch, met: map[int]*Conversation{}, systems: l.SystemPrompts}
 	if x.systems == nil {
-		for i := range load.System {
-			x.systems = append(x.systems, Text(derive(load.Seeds.Text, "system", i), size.more(load.SystemTokens)))
+		for i := range l.System {
+			x.systems = append(x.systems, load.Text(load.Derive(l.Seeds.Text, "system", i), size.more(l.SystemTokens)))
 		}
 	}
 	return x
@@ -47,7 +51,7 @@ func newLoadRun(load Load, h *StressTestHarness, size promptSize, level Level, i
 func (x *loadRun) begun() {
 	x.arrivals = x.load.Arrivals()
 	x.expected = x.load.Requests
-	if x.expected == 0 && x.load.Turns.Kind == "" && x.load.FanOut == (Amount{}) && x.load.Turns != Endless {
+	if x.expected == 0 && x.load.Turns.Kind == "" && x.load.FanOut == (load.Amount{}) && x.load.Turns != load.Endless {
 		x.expected = len(x.arrivals) * max(1, int(x.load.Turns.A))
 	}
 	if x.load.Trace != nil {
@@ -58,12 +62,12 @@ func (x *loadRun) begun() {
 }
 
 // execute puts the load on the server and returns its records in the order in which they were due.
-func (x *loadRun) execute(ctx context.Context) ([]Record, error) {
+func (x *loadRun) execute(ctx context.Context) ([]record.Record, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var agents sync.WaitGroup
 	for i, at := range x.arrivals {
-		if !x.h.Client.await(ctx, x.start+at) {
+		if !x.h.Client.Await(ctx, x.start+at) {
 			break
 		}
 		agents.Go(func() { x.agent(ctx, stop, i, x.start+at) })
@@ -78,7 +82,7 @@ func (x *loadRun) execute(ctx context.Context) ([]Record, error) {
 	}
 	agents.Wait()
 	x.records.close()
-	slices.SortStableFunc(x.records.kept, func(a, b Record) int { return int(a.Due - b.Due) })
+	slices.SortStableFunc(x.records.kept, func(a, b record.Record) int { return int(a.Due - b.Due) })
 	return x.records.kept, context.Cause(ctx)
 }
 
@@ -90,24 +94,24 @@ func (x *loadRun) agent(ctx context.Context, stop context.CancelCauseFunc, i int
 		first = 1
 	}
 	var heard []string // what the questions asked in parallel were answered with
-	for k := first; k-first < x.load.turns(i); k++ {
+	for k := first; k-first < x.load.TurnsOf(i); k++ {
 		if !x.begin(ctx, due) {
 			return 0, false
 		}
 		t := x.load.Turn(i, k, 0)
 		r := x.ask(ctx, stop, due, x.prompt(c, i, k, t, heard), t, k)
-		if r.Outcome == OK {
+		if r.Outcome == record.OK {
 			c.Told(r.Answer)
 		} else {
 			c.TakeBack()
 		}
 		due = r.End
-		if heard = nil; r.Outcome == OK && t.FanOut > 0 {
+		if heard = nil; r.Outcome == record.OK && t.FanOut > 0 {
 			due, heard = x.fanOut(ctx, stop, c, i, k, t.FanOut, due)
 		}
 		// Who was refused comes back when the server said, as a client does that is written with care.
 		due += r.RetryAfter
-		if k-first+1 < x.load.turns(i) {
+		if k-first+1 < x.load.TurnsOf(i) {
 			due += t.Think
 		}
 	}
@@ -137,7 +141,7 @@ func (x *loadRun) sleep(ctx context.Context, until time.Duration) bool {
 
 // fanOut asks n questions at once that go on from the conversation. It returns when the last was answered, and the answers.
 func (x *loadRun) fanOut(ctx context.Context, stop context.CancelCauseFunc, c *Conversation, agent, turn, n int, due time.Duration) (time.Duration, []string) {
-	records := make([]Record, n)
+	records := make([]record.Record, n)
 	var asking sync.WaitGroup
 	for i := range n {
 		if !x.begin(ctx, due) {
@@ -153,7 +157,7 @@ func (x *loadRun) fanOut(ctx context.Context, stop context.CancelCauseFunc, c *C
 	var heard []string
 	for _, r := range records {
 		end = max(end, r.End)
-		if r.Outcome == OK {
+		if r.Outcome == record.OK {
 			heard = append(heard, r.Answer)
 		}
 	}
@@ -167,19 +171,19 @@ func (x *loadRun) conversation(i int) *Conversation {
 	if c := x.met[i]; c != nil {
 		return c
 	}
-	c := NewConversation(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), derive(x.load.Seeds.Text, "agent", i))
-	if k := x.load.shares(i); k >= 0 {
+	c := NewConversation(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), load.Derive(x.load.Seeds.Text, "agent", i))
+	if k := x.load.SystemOf(i); k >= 0 {
 		c.System(x.systems[k])
 	}
 	return c
 }
 
 // prompt is an agent's next question as it is sent.
-func (x *loadRun) prompt(c *Conversation, agent, turn int, t Turn, heard []string) Prompt {
+func (x *loadRun) prompt(c *Conversation, agent, turn int, t load.Turn, heard []string) client.Prompt {
 	if x.load.Trace != nil {
 		// The secret comes last: a trace's prompts must begin alike where it says so.
-		text := x.load.tracedText(agent, x.size.more)
-		p := Prompt{Agent: c.Agent, Canary: c.Canary, MaxTokens: t.Answer, Messages: []Message{{"user", text + " " + c.Canary + " is my secret."}}}
+		text := x.load.TracedText(agent, x.size.more)
+		p := client.Prompt{Agent: c.Agent, Canary: c.Canary, MaxTokens: t.Answer, Messages: []client.Message{{Role: "user", Content: text + " " + c.Canary + " is my secret."}}}
 		c.messages = p.Messages
 		return x.fated(p, t)
 	}
@@ -191,7 +195,7 @@ func (x *loadRun) prompt(c *Conversation, agent, turn int, t Turn, heard []strin
 }
 
 // question is the text of a new question.
-func (x *loadRun) question(agent, turn, sub int, t Turn) string {
+func (x *loadRun) question(agent, turn, sub int, t load.Turn) string {
 	if t.Text != "" {
 		return t.Text
 	}
@@ -199,16 +203,16 @@ func (x *loadRun) question(agent, turn, sub int, t Turn) string {
 	if turn == 0 && sub == 0 && len(x.systems) == 0 {
 		words = x.size.words(t.Tokens)
 	}
-	return Text(derive(x.load.Seeds.Text, "question", agent, turn, sub), words)
+	return load.Text(load.Derive(x.load.Seeds.Text, "question", agent, turn, sub), words)
 }
 
 // fated is a prompt with what the load means to do to it.
-func (x *loadRun) fated(p Prompt, t Turn) Prompt {
+func (x *loadRun) fated(p client.Prompt, t load.Turn) client.Prompt {
 	p.Tools, p.CancelAfter, p.CancelPieces, p.ReadRate = x.load.Tools, t.Cancel, t.Pieces, t.Reading
 	return p
 }
 
-func (x *loadRun) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p Prompt, t Turn, turn int) Record {
+func (x *loadRun) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p client.Prompt, t load.Turn, turn int) record.Record {
 	r := x.h.ask(ctx, stop, due, p)
 	x.ended.Add(1)
 	r.Scenario, r.Level, r.Run, r.Cache, r.Turn = x.load.Name, x.level, x.index, x.load.Cache, turn
@@ -234,7 +238,7 @@ func (x *loadRun) warmUp(ctx context.Context, n int) error {
 				t := x.load.Turn(i, 0, 0)
 				t.Cancel, t.Pieces, t.Reading = 0, 0, 0
 				r := x.ask(ctx, stop, x.h.Client.Since(), x.prompt(c, i, 0, t, nil), t, 0)
-				if r.Outcome != OK {
+				if r.Outcome != record.OK {
 					stop(fmt.Errorf("agent %s could not have its first turn, which is to warm the cache: %s: %s", r.Agent, r.Outcome, r.Error))
 					return
 				}

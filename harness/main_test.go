@@ -13,6 +13,9 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
 	"loadstone/server/daemon"
 )
 
@@ -43,8 +46,8 @@ func TestMain(m *testing.M) {
 
 // A subject is a running server under test and a client for it.
 type subject struct {
-	*harness.Process
-	*harness.Client
+	*proc.Process
+	*client.Client
 	harness.StressTestHarness
 }
 
@@ -59,9 +62,9 @@ func startSubject(tb testing.TB, flags ...string) *subject {
 	assert.NilError(tb, err)
 	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
 	defer cancel()
-	p, err := harness.Start(ctx, log, self, append([]string{"-addr", "127.0.0.1:0", "-model", "tiny"}, flags...)...)
+	p, err := proc.Start(ctx, log, self, append([]string{"-addr", "127.0.0.1:0", "-model", "tiny"}, flags...)...)
 	assert.NilError(tb, err)
-	s := &subject{Process: p, Client: harness.NewClient(p.URL)}
+	s := &subject{Process: p, Client: client.New(p.URL)}
 	s.StressTestHarness.Client = s.Client
 	tb.Cleanup(func() {
 		s.Client.Close()
@@ -93,16 +96,16 @@ func agents(n int, seed uint64) []*harness.Conversation {
 }
 
 // prompts makes n first questions of as many new agents.
-func prompts(n int, seed uint64, words, maxTokens int) []harness.Prompt {
-	all := make([]harness.Prompt, n)
+func prompts(n int, seed uint64, words, maxTokens int) []client.Prompt {
+	all := make([]client.Prompt, n)
 	for i, a := range agents(n, seed) {
 		all[i] = a.Ask(words, maxTokens)
 	}
 	return all
 }
 
-func outcomes(records []harness.Record) map[harness.Outcome]int {
-	n := map[harness.Outcome]int{}
+func outcomes(records []record.Record) map[record.Outcome]int {
+	n := map[record.Outcome]int{}
 	for _, r := range records {
 		n[r.Outcome]++
 	}
@@ -110,7 +113,7 @@ func outcomes(records []harness.Record) map[harness.Outcome]int {
 }
 
 // firstError is the error of the first record that ended in one of the given ways.
-func firstError(records []harness.Record, not ...harness.Outcome) string {
+func firstError(records []record.Record, not ...record.Outcome) string {
 next:
 	for _, r := range records {
 		for _, o := range not {

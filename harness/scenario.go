@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/record"
 )
 
 // A Scenario is one of the loads that every baseline is made of.
@@ -13,7 +16,7 @@ type Scenario struct {
 	Agents int    // how many send at once
 	Cache  string // what the agents' caches hold when the clock starts: "cold" or "warm"
 
-	rep func(context.Context, *session) ([]Record, error)
+	rep func(context.Context, *session) ([]record.Record, error)
 }
 
 // Scenarios are the five, in the order in which they run.
@@ -51,7 +54,7 @@ type session struct {
 	run, rep int
 
 	agents     []*Conversation // of the warm scenarios
-	unmeasured []Record        // of their first turns
+	unmeasured []record.Record // of their first turns
 }
 
 func (s *session) newAgents(n int) []*Conversation {
@@ -63,12 +66,12 @@ func (s *session) newAgents(n int) []*Conversation {
 }
 
 // cold asks as agents that are new.
-func cold(ctx context.Context, s *session) ([]Record, error) {
+func cold(ctx context.Context, s *session) ([]record.Record, error) {
 	return s.load.RunAgents(ctx, s.newAgents(s.scenario.Agents), 1, s.size.words(s.plan.PromptTokens), s.plan.MaxTokens)
 }
 
 // warm asks the next turn of every agent. A follow-up is short beside the history, an eighth of the first prompt.
-func warm(ctx context.Context, s *session) ([]Record, error) {
+func warm(ctx context.Context, s *session) ([]record.Record, error) {
 	if s.agents == nil {
 		s.agents = s.newAgents(s.scenario.Agents)
 		quiet := StressTestHarness{Client: s.load.Client}
@@ -78,7 +81,7 @@ func warm(ctx context.Context, s *session) ([]Record, error) {
 			return nil, err
 		}
 		for _, r := range records {
-			if r.Outcome != OK {
+			if r.Outcome != record.OK {
 				return nil, fmt.Errorf("%s: agent %s could not begin: %s", s.scenario.Name, r.Agent, r.Error)
 			}
 		}
@@ -92,11 +95,11 @@ func warm(ctx context.Context, s *session) ([]Record, error) {
 // pool gets the same number of ordinary requests, and its peak utilisation stays unknown.
 //
 // A very large pool gets more agents than the scenario's, so that no request asks for more than models have context for.
-func pressure(ctx context.Context, s *session) ([]Record, error) {
+func pressure(ctx context.Context, s *session) ([]record.Record, error) {
 	words := s.size.words(s.plan.PromptTokens)
 	want := int(pressed * float64(s.poolBlocks))
 	n := max(s.scenario.Agents, (want*s.blockTokens+mostReserved-1)/mostReserved)
-	prompts := make([]Prompt, n)
+	prompts := make([]client.Prompt, n)
 	for i, agent := range s.newAgents(n) {
 		// Half a block less than the share leaves the prompt room to be longer or shorter than expected without needing
 		// another number of blocks.
@@ -124,7 +127,7 @@ const mostReserved = 24 << 10
 // reserved is how many blocks of the pool running requests hold, or -1 where the server does not say.
 func (s *session) reserved(ctx context.Context) float64 {
 	m, _ := s.load.Client.Scrape(ctx) // a nil Metrics knows no value
-	return m.Value(poolBlocks, "state", "used")
+	return m.Reserved()
 }
 
 // recovered waits until the pool has back what a load took: the next one starts from where this one did, and a server that

@@ -11,6 +11,8 @@ import (
 	"gotest.tools/v3/poll"
 
 	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/record"
 )
 
 // The eight stress tests. Each starts a server process of its own.
@@ -20,7 +22,7 @@ func TestStressOver100ConcurrentRequests(t *testing.T) {
 	const n, tokens = 150, 8
 	records, err := s.RunConcurrent(t.Context(), prompts(n, 1, 20, tokens))
 	assert.NilError(t, err)
-	assert.Equal(t, outcomes(records)[harness.OK], n, firstError(records, harness.OK))
+	assert.Equal(t, outcomes(records)[record.OK], n, firstError(records, record.OK))
 	for _, r := range records {
 		assert.Equal(t, r.OutputTokens, tokens, "agent %s", r.Agent)
 	}
@@ -35,11 +37,11 @@ func TestStressGraceful429WhenThePoolIsExhausted(t *testing.T) {
 	records, err := s.RunConcurrent(t.Context(), prompts(n, 2, 20, 64))
 	assert.NilError(t, err)
 	got := outcomes(records)
-	assert.Equal(t, got[harness.OK]+got[harness.Rejected], n, firstError(records, harness.OK, harness.Rejected))
-	assert.Assert(t, got[harness.OK] > 0, "nobody was served")
-	assert.Assert(t, got[harness.Rejected] > 0, "nobody was refused, so the pool was never full")
+	assert.Equal(t, got[record.OK]+got[record.Rejected], n, firstError(records, record.OK, record.Rejected))
+	assert.Assert(t, got[record.OK] > 0, "nobody was served")
+	assert.Assert(t, got[record.Rejected] > 0, "nobody was refused, so the pool was never full")
 	for _, r := range records {
-		if r.Outcome != harness.Rejected {
+		if r.Outcome != record.Rejected {
 			assert.Equal(t, r.OutputTokens, 64, "an admitted request was cut short")
 			continue
 		}
@@ -49,7 +51,7 @@ func TestStressGraceful429WhenThePoolIsExhausted(t *testing.T) {
 	recovered(t, s)
 	again, err := s.RunConcurrent(t.Context(), prompts(4, 3, 20, 64))
 	assert.NilError(t, err)
-	assert.Equal(t, outcomes(again)[harness.OK], 4, firstError(again, harness.OK))
+	assert.Equal(t, outcomes(again)[record.OK], 4, firstError(again, record.OK))
 }
 
 func TestStressNoCrashesUnderLoad(t *testing.T) {
@@ -57,14 +59,14 @@ func TestStressNoCrashesUnderLoad(t *testing.T) {
 	s.Timeout = 20 * time.Second
 	good := prompts(200, 4, 30, 16)
 	// Every fourth request is one that a server must survive, not serve.
-	bad := []harness.Prompt{
+	bad := []client.Prompt{
 		{},
-		{Messages: []harness.Message{{Role: "wizard", Content: "hi"}}},
-		{Messages: []harness.Message{{Role: "user", Content: strings.Repeat("much ", 100_000)}}, MaxTokens: 8},
-		{Messages: []harness.Message{{Role: "user", Content: "hi"}}, MaxTokens: 1 << 40},
-		{Messages: []harness.Message{{Role: "user", Content: "\x00\xff<end_of_turn><bos>"}}, MaxTokens: 8, Temperature: 1e300},
+		{Messages: []client.Message{{Role: "wizard", Content: "hi"}}},
+		{Messages: []client.Message{{Role: "user", Content: strings.Repeat("much ", 100_000)}}, MaxTokens: 8},
+		{Messages: []client.Message{{Role: "user", Content: "hi"}}, MaxTokens: 1 << 40},
+		{Messages: []client.Message{{Role: "user", Content: "\x00\xff<end_of_turn><bos>"}}, MaxTokens: 8, Temperature: 1e300},
 	}
-	records, err := s.RunBursty(t.Context(), 20, 50*time.Millisecond, 10, func(i int) harness.Prompt {
+	records, err := s.RunBursty(t.Context(), 20, 50*time.Millisecond, 10, func(i int) client.Prompt {
 		if i%4 == 3 {
 			return bad[i/4%len(bad)]
 		}
@@ -72,9 +74,9 @@ func TestStressNoCrashesUnderLoad(t *testing.T) {
 	})
 	assert.NilError(t, err)
 	for i, r := range records {
-		assert.Assert(t, r.Status != 0 && (r.Status < 500 || r.Outcome == harness.Rejected), "request %d: %s %s", i, r.Outcome, r.Error)
+		assert.Assert(t, r.Status != 0 && (r.Status < 500 || r.Outcome == record.Rejected), "request %d: %s %s", i, r.Outcome, r.Error)
 		if i%4 != 3 {
-			assert.Assert(t, r.Outcome == harness.OK || r.Outcome == harness.Rejected, "request %d: %s %s", i, r.Outcome, r.Error)
+			assert.Assert(t, r.Outcome == record.OK || r.Outcome == record.Rejected, "request %d: %s %s", i, r.Outcome, r.Error)
 		}
 	}
 	select {
@@ -90,9 +92,9 @@ func TestStressPoolRecoversAfterLoad(t *testing.T) {
 	goroutines := s.metric(t, "go_goroutines")
 	// Clients that lose patience leave requests behind in every state: queued, in prefill, in decode.
 	s.Timeout = 30 * time.Millisecond
-	records, err := s.RunSustained(t.Context(), 400, 200, func(i int) harness.Prompt { return prompts(1, uint64(100+i), 60, 200)[0] })
+	records, err := s.RunSustained(t.Context(), 400, 200, func(i int) client.Prompt { return prompts(1, uint64(100+i), 60, 200)[0] })
 	assert.NilError(t, err)
-	assert.Assert(t, outcomes(records)[harness.Timeout] > 0, "no client lost patience: %v", outcomes(records))
+	assert.Assert(t, outcomes(records)[record.Timeout] > 0, "no client lost patience: %v", outcomes(records))
 	s.Client.Close()
 	recovered(t, s)
 	poll.WaitOn(t, func(poll.LogT) poll.Result {
@@ -105,14 +107,14 @@ func TestStressPoolRecoversAfterLoad(t *testing.T) {
 	s.Timeout = 0
 	after, err := s.RunConcurrent(t.Context(), prompts(5, 5, 20, 8))
 	assert.NilError(t, err)
-	assert.Equal(t, outcomes(after)[harness.OK], 5, firstError(after, harness.OK))
+	assert.Equal(t, outcomes(after)[record.OK], 5, firstError(after, record.OK))
 }
 
 func TestStress10Agents50RapidRequests(t *testing.T) {
 	s := startSubject(t)
 	records, err := s.RunAgents(t.Context(), agents(10, 6), 50, 4, 4)
 	assert.NilError(t, err)
-	assert.Equal(t, outcomes(records)[harness.OK], 500, firstError(records, harness.OK))
+	assert.Equal(t, outcomes(records)[record.OK], 500, firstError(records, record.OK))
 	for _, r := range records {
 		if r.Turn > 0 {
 			assert.Assert(t, r.CachedTokens > 0, "agent %s has lost its memory at turn %d", r.Agent, r.Turn)
@@ -125,7 +127,7 @@ func TestStressCacheIsolationUnderLoad(t *testing.T) {
 	crowd := agents(n, 7)
 	under, err := startSubject(t, "-block-tokens", "8").RunAgents(t.Context(), crowd, turns, 12, 12)
 	assert.NilError(t, err)
-	assert.Equal(t, outcomes(under)[harness.OK], n*turns, firstError(under, harness.OK))
+	assert.Equal(t, outcomes(under)[record.OK], n*turns, firstError(under, record.OK))
 
 	alone := startSubject(t)
 	for i, agent := range agents(n, 7) {
@@ -148,12 +150,12 @@ func TestStressCacheIsolationUnderLoad(t *testing.T) {
 
 func TestStressLatencyRemainsAcceptable(t *testing.T) {
 	s := startSubject(t)
-	records, err := s.RunRamp(t.Context(), 5, 60, 4*time.Second, 130, func(i int) harness.Prompt {
+	records, err := s.RunRamp(t.Context(), 5, 60, 4*time.Second, 130, func(i int) client.Prompt {
 		return prompts(1, uint64(1000+i), 30, 8)[0]
 	})
 	assert.NilError(t, err)
-	sum := harness.Summarize("ramp", records, time.Second, -1)
-	assert.Equal(t, sum.Outcomes[harness.OK], 130, firstError(records, harness.OK))
+	sum := record.Summarize("ramp", records, time.Second, -1)
+	assert.Equal(t, sum.Outcomes[record.OK], 130, firstError(records, record.OK))
 	// The product's target, some ten times what this takes. With the race detector in the model it says nothing.
 	assert.Assert(t, raceDetector || sum.E2E.P99 < 5*time.Second, "p99 is %v", sum.E2E.P99)
 }
@@ -165,8 +167,8 @@ func TestStressCacheHitRateIsHigh(t *testing.T) {
 	assert.NilError(t, err)
 	records, err := s.RunAgents(t.Context(), team, 10, 8, 8)
 	assert.NilError(t, err)
-	sum := harness.Summarize("hits", records, time.Second, -1)
-	assert.Equal(t, sum.Outcomes[harness.OK], 50, firstError(records, harness.OK))
+	sum := record.Summarize("hits", records, time.Second, -1)
+	assert.Equal(t, sum.Outcomes[record.OK], 50, firstError(records, record.OK))
 	assert.Assert(t, sum.HitRate > 0.8, "hit rate %.3f", sum.HitRate)
 }
 

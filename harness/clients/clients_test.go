@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"loadstone/server/daemon"
+
 	"github.com/anthropics/anthropic-sdk-go"
 	aoption "github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
-	"loadstone/server/daemon"
 )
 
 // The test binary runs itself as the server.

@@ -13,6 +13,7 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/gate"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
 
@@ -46,10 +47,10 @@ func measure(t *testing.T, s server) string {
 			continue
 		}
 		out := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, PromptTokens: 64, MaxTokens: 16}
-		var all []harness.Record
+		var all []record.Record
 		for run := range s.runs {
 			speed := (1 + s.slower) * math.Exp(0.03*rng.NormFloat64()) * (1 + 0.01*float64(run)/float64(s.runs))
-			var records []harness.Record
+			var records []record.Record
 			for rep := range 10 {
 				for agent := range min(sc.Agents, 3) { // more of them show the gate nothing new
 					records = append(records, request(rng, speed, sc, run, rep, agent, s.lag))
@@ -57,13 +58,13 @@ func measure(t *testing.T, s server) string {
 			}
 			if run == s.runs-1 {
 				for i := range s.errors {
-					records[i].Outcome, records[i].Error = harness.Failed, "injected"
+					records[i].Outcome, records[i].Error = record.Failed, "injected"
 				}
 			}
-			out.Runs = append(out.Runs, harness.Summarize(sc.Name, records, time.Duration(float64(10*time.Second)*speed), 0.3))
+			out.Runs = append(out.Runs, record.Summarize(sc.Name, records, time.Duration(float64(10*time.Second)*speed), 0.3))
 			all = append(all, records...)
 		}
-		out.Pooled = harness.Summarize(sc.Name, all, time.Minute, 0.3)
+		out.Pooled = record.Summarize(sc.Name, all, time.Minute, 0.3)
 		r.Scenarios = append(r.Scenarios, out)
 	}
 	name := filepath.Join(t.TempDir(), "bench.txt")
@@ -78,16 +79,16 @@ func measure(t *testing.T, s server) string {
 	return name
 }
 
-func request(rng *rand.Rand, speed float64, sc harness.Scenario, run, rep, agent int, lag time.Duration) harness.Record {
+func request(rng *rand.Rand, speed float64, sc harness.Scenario, run, rep, agent int, lag time.Duration) record.Record {
 	slow := speed * math.Exp(0.1*rng.NormFloat64())
 	if rng.IntN(50) == 0 {
 		slow *= 1.5
 	}
 	of := func(d time.Duration) time.Duration { return time.Duration(float64(d) * slow) }
 	sent := lag + time.Duration(rng.IntN(50_000))
-	r := harness.Record{Scenario: sc.Name, Run: run, Rep: rep, Agent: fmt.Sprint(agent), Sent: sent, Outcome: harness.OK, Status: 200,
+	r := record.Record{Scenario: sc.Name, Run: run, Rep: rep, Agent: fmt.Sprint(agent), Sent: sent, Outcome: record.OK, Status: 200,
 		FirstContent: sent + of(40*time.Millisecond), PromptTokens: 64, OutputTokens: 16,
-		Server: harness.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
+		Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
 	if sc.Cache == "warm" {
 		r.CachedTokens = 60
 	}

@@ -7,7 +7,7 @@ import (
 
 	"gotest.tools/v3/golden"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // answered is a scenario of n equal requests whose server reports the given parts.
@@ -15,12 +15,12 @@ func answered(name string, agents, n int, queue, prefill, decode, network time.D
 	total := queue + prefill + decode
 	s := Scenario{Agents: agents, Cache: "warm"}
 	for range n {
-		s.Records = append(s.Records, harness.Record{Scenario: name, FirstContent: queue + prefill, End: total + network, Outcome: harness.OK,
+		s.Records = append(s.Records, record.Record{Scenario: name, FirstContent: queue + prefill, End: total + network, Outcome: record.OK,
 			PromptTokens: 100, CachedTokens: 90, OutputTokens: 10,
-			Server: harness.ServerTiming{FirstByte: queue, Total: total, Queue: queue, Prefill: prefill, Decode: decode}})
+			Server: record.ServerTiming{FirstByte: queue, Total: total, Queue: queue, Prefill: prefill, Decode: decode}})
 	}
 	elapsed := time.Duration(float64(n) / perSecond * float64(time.Second))
-	s.Pooled = harness.Summarize(name, s.Records, elapsed, 0.04*float64(agents))
+	s.Pooled = record.Summarize(name, s.Records, elapsed, 0.04*float64(agents))
 	return s
 }
 
@@ -66,7 +66,7 @@ func TestDiagnosisAndAdvice(t *testing.T) {
 // The parts of a request add up to what the client saw, and a server that is silent is left out instead of counted as 0.
 func TestBreakdownAddsUp(t *testing.T) {
 	s := answered("single-cold", 1, 4, 1e6, 2e6, 3e6, 4e6, 1)
-	s.Records = append(s.Records, harness.Record{End: time.Hour, Outcome: harness.OK, Server: harness.ServerTiming{Total: -1, Queue: -1, Prefill: -1, Decode: -1}})
+	s.Records = append(s.Records, record.Record{End: time.Hour, Outcome: record.OK, Server: record.ServerTiming{Total: -1, Queue: -1, Prefill: -1, Decode: -1}})
 	b := breakdown(s.Records)
 	var sum time.Duration
 	var shares float64

@@ -8,7 +8,7 @@ import (
 	"text/template"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 //go:embed baseline.md.tmpl
@@ -82,7 +82,7 @@ func (r *Report) verdict() string {
 	if n := len(r.Scenarios); n > 1 {
 		text += fmt.Sprintf(" in %d scenarios", n)
 	}
-	if n := r.outcomes(harness.Rejected); n > 0 {
+	if n := r.outcomes(record.Rejected); n > 0 {
 		text += fmt.Sprintf(" (%d refused for lack of room)", n)
 	}
 	if r.Stopped != "" {
@@ -160,25 +160,25 @@ func (r *Report) used() string {
 	return fmt.Sprintf("%s of memory, %s of processor time", byteSize(r.System.Memory), duration(r.System.CPU))
 }
 
-func hitRate(s harness.Summary) string {
+func hitRate(s record.Summary) string {
 	if s.PromptTokens <= 0 {
 		return "–"
 	}
 	return percent(s.HitRate)
 }
 
-func poolPeak(s harness.Summary) string {
+func poolPeak(s record.Summary) string {
 	if s.PeakPool < 0 {
 		return "–"
 	}
 	return percent(s.PeakPool)
 }
 
-func outcome(s harness.Summary, o harness.Outcome) int { return s.Outcomes[o] }
+func outcome(s record.Summary, o record.Outcome) int { return s.Outcomes[o] }
 
 // failures counts the requests that were neither answered, nor cleanly refused, nor taken back by the client itself.
-func failures(s harness.Summary) int {
-	return s.Requests - s.Outcomes[harness.OK] - s.Outcomes[harness.Rejected] - s.Outcomes[harness.Cancelled]
+func failures(s record.Summary) int {
+	return s.Requests - s.Outcomes[record.OK] - s.Outcomes[record.Rejected] - s.Outcomes[record.Cancelled]
 }
 
 func tokens(n int) string {

@@ -11,7 +11,8 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // units are the measurements of one run, in the order of the benchmark line. Times end in -ns, which benchstat tidies to
@@ -21,40 +22,40 @@ import (
 // a run under pressure is not.
 var units = []struct {
 	name, better string
-	of           func(*harness.Summary) (value float64, ok bool)
+	of           func(*record.Summary) (value float64, ok bool)
 }{
-	{"p50-ttft-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P50) }},
-	{"p95-ttft-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P95) }},
-	{"p99-ttft-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P99) }},
-	{"p50-itl-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P50) }},
-	{"p95-itl-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P95) }},
-	{"p99-itl-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P99) }},
-	{"p50-e2e-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P50) }},
-	{"p95-e2e-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P95) }},
-	{"p99-e2e-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P99) }},
-	{"req/s", "higher", func(s *harness.Summary) (float64, bool) { return s.RequestsPerSec, true }},
-	{"tok/s", "higher", func(s *harness.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
-	{"hit-ratio", "higher", func(s *harness.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
-	{"peak-pool-ratio", "lower", func(s *harness.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
-	{"error-ratio", "lower", func(s *harness.Summary) (float64, bool) { return s.ErrorRate, true }},
-	{"reject-ratio", "lower", func(s *harness.Summary) (float64, bool) { return rejectRate(s), true }},
-	{"p99-lag-ns", "lower", func(s *harness.Summary) (float64, bool) { return ns(s.Lag, s.Lag.P99) }},
+	{"p50-ttft-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P50) }},
+	{"p95-ttft-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P95) }},
+	{"p99-ttft-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.TTFT, s.TTFT.P99) }},
+	{"p50-itl-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P50) }},
+	{"p95-itl-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P95) }},
+	{"p99-itl-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.ITL, s.ITL.P99) }},
+	{"p50-e2e-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P50) }},
+	{"p95-e2e-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P95) }},
+	{"p99-e2e-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P99) }},
+	{"req/s", "higher", func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, true }},
+	{"tok/s", "higher", func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+	{"hit-ratio", "higher", func(s *record.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
+	{"peak-pool-ratio", "lower", func(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
+	{"error-ratio", "lower", func(s *record.Summary) (float64, bool) { return s.ErrorRate, true }},
+	{"reject-ratio", "lower", func(s *record.Summary) (float64, bool) { return rejectRate(s), true }},
+	{"p99-lag-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.Lag, s.Lag.P99) }},
 }
 
 // ns is one percentile as benchmark value: +Inf where the percentile falls on a failed request, absent where nothing was
 // measured.
-func ns(d harness.Dist, p time.Duration) (float64, bool) {
+func ns(d stats.Dist, p time.Duration) (float64, bool) {
 	if p == never {
 		return math.Inf(1), d.N > 0
 	}
 	return float64(p), d.N > 0
 }
 
-func rejectRate(s *harness.Summary) float64 {
+func rejectRate(s *record.Summary) float64 {
 	if s.Requests == 0 {
 		return 0
 	}
-	return float64(s.Outcomes[harness.Rejected]) / float64(s.Requests)
+	return float64(s.Outcomes[record.Rejected]) / float64(s.Requests)
 }
 
 // WriteBench writes the Go benchmark format: one line per run of a scenario, the run being the sample.

@@ -3,7 +3,7 @@ package report
 import (
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // A Breakdown is where the mean answered request of a scenario spent its time, by the server's own timings. Means are
@@ -51,12 +51,12 @@ func (b *Breakdown) Largest() Part {
 	return largest
 }
 
-func breakdown(records []harness.Record) Breakdown {
+func breakdown(records []record.Record) Breakdown {
 	var b Breakdown
 	var queue, prefill, decode, server, network time.Duration
 	for i := range records {
 		r, t := &records[i], &records[i].Server
-		if r.Outcome != harness.OK || t.Total < 0 || t.Queue < 0 || t.Prefill < 0 || t.Decode < 0 {
+		if r.Outcome != record.OK || t.Total < 0 || t.Queue < 0 || t.Prefill < 0 || t.Decode < 0 {
 			continue
 		}
 		b.N++

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // kneeShare is the part of the highest measured throughput at which the subject counts as saturated: beyond the fewest
@@ -24,7 +25,7 @@ type Level struct {
 	Scenario string
 	ReqPerS  float64
 	TokPerS  float64
-	E2E      harness.Dist
+	E2E      stats.Dist
 	PeakPool float64
 }
 
@@ -147,13 +148,13 @@ func (c *Capacity) scaleOut() string {
 }
 
 // tightest is the latency target that d comes nearest to, or misses by the most.
-func tightest(d harness.Dist) (name, figure string, fraction float64) {
+func tightest(d stats.Dist) (name, figure string, fraction float64) {
 	for _, t := range []struct {
 		name         string
 		q            float64
 		value, limit time.Duration
 	}{{"p50", 0.50, d.P50, TargetP50}, {"p95", 0.95, d.P95, TargetP95}, {"p99", 0.99, d.P99, TargetP99}} {
-		if !harness.Supports(d.N, t.q) && t.value < t.limit {
+		if !stats.Supports(d.N, t.q) && t.value < t.limit {
 			continue
 		}
 		if f := float64(t.value) / float64(t.limit); f >= fraction {
@@ -170,12 +171,12 @@ func poolAdvice(last Level) string {
 }
 
 func pressureAdvice(s *Scenario) string {
-	sent, rejected, failed := s.Pooled.Requests, s.Pooled.Outcomes[harness.Rejected], failures(s.Pooled)
+	sent, rejected, failed := s.Pooled.Requests, s.Pooled.Outcomes[record.Rejected], failures(s.Pooled)
 	text := "Near exhaustion"
 	if s.Pooled.PeakPool >= 0 {
 		text += fmt.Sprintf(" (pool peak %s)", percent(s.Pooled.PeakPool))
 	}
-	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[harness.OK], plural(sent, "request"))
+	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[record.OK], plural(sent, "request"))
 	if rejected > 0 {
 		text += fmt.Sprintf(", %d refused with Retry-After", rejected)
 	}

@@ -5,17 +5,17 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/null"
 )
 
 // Client is what the load generator knows of itself.
 type Client struct {
-	Floors []harness.Floor `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
-	Busy   float64         `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
+	Floors []null.Floor `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
+	Busy   float64      `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
 }
 
 // floor is that of the fewest streams that are no fewer than a load's, or of the most; false where none was measured.
-func (c *Client) floor(streams int) (best harness.Floor, ok bool) {
+func (c *Client) floor(streams int) (best null.Floor, ok bool) {
 	for _, f := range c.Floors {
 		if !ok || best.Streams < streams && f.Streams > best.Streams || f.Streams >= streams && f.Streams < best.Streams {
 			best, ok = f, true
@@ -31,7 +31,7 @@ func (r *Report) Doubts() []string {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		floor, _ := r.Client.floor(s.Agents)
-		for _, why := range harness.Doubts(s.Pooled, floor, r.Client.Busy) {
+		for _, why := range null.Doubts(s.Pooled, floor, r.Client.Busy) {
 			all = append(all, s.Name()+": "+why)
 		}
 		for run := range s.Runs {

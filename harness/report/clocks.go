@@ -8,21 +8,22 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // WriteAccessLog prints the latencies of a server's access log by route.
-func WriteAccessLog(w io.Writer, log harness.AccessLog) error {
-	routes := make([]harness.Route, 0, len(log.Routes))
+func WriteAccessLog(w io.Writer, log record.AccessLog) error {
+	routes := make([]record.Route, 0, len(log.Routes))
 	for r := range log.Routes {
 		routes = append(routes, r)
 	}
-	slices.SortFunc(routes, func(a, b harness.Route) int {
+	slices.SortFunc(routes, func(a, b record.Route) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Status, b.Status))
 	})
 	rows := [][]string{{"request", "status", "number", "p50", "p95", "p99", "max"}}
 	for _, r := range routes {
-		d := harness.Describe(slices.Clone(log.Routes[r]))
+		d := stats.Describe(slices.Clone(log.Routes[r]))
 		rows = append(rows, []string{r.Method + " " + r.Path, fmt.Sprint(r.Status), fmt.Sprint(d.N),
 			quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)})
 	}
@@ -35,7 +36,7 @@ func WriteAccessLog(w io.Writer, log harness.AccessLog) error {
 }
 
 // maximum prints the largest value, "–" when nothing was measured.
-func maximum(d harness.Dist) string {
+func maximum(d stats.Dist) string {
 	if d.N == 0 {
 		return "–"
 	}
@@ -44,11 +45,11 @@ func maximum(d harness.Dist) string {
 
 // Clocks sets what the client measured of its answered requests beside what the server did.
 type Clocks struct {
-	Client  harness.Dist // sent to end
-	Server  harness.Dist // the same requests, by the headers of their answers
-	Log     harness.Dist // the same, by their lines in the access log
-	Network harness.Dist // client's less log's, request by request
-	Others  int          // lines of the log that belong to no record: warm-up, other clients
+	Client  stats.Dist // sent to end
+	Server  stats.Dist // the same requests, by the headers of their answers
+	Log     stats.Dist // the same, by their lines in the access log
+	Network stats.Dist // client's less log's, request by request
+	Others  int        // lines of the log that belong to no record: warm-up, other clients
 	Agree   bool
 	Why     string // if they do not
 }
@@ -60,13 +61,13 @@ const rounding = 10 * time.Microsecond
 // answered request has a line of its own whose latency lies between what the answer's own header says, which is taken
 // first, and what the client measured, which ends last: so the log differs from the client by no more than the network's
 // share.
-func CompareClocks(records []harness.Record, log []time.Duration) Clocks {
+func CompareClocks(records []record.Record, log []time.Duration) Clocks {
 	var client, server []time.Duration
 	var spans []span
 	silent, backwards := 0, 0
 	for i := range records {
 		r := &records[i]
-		if r.Outcome != harness.OK {
+		if r.Outcome != record.OK {
 			continue
 		}
 		took := r.End - r.Sent
@@ -82,8 +83,8 @@ func CompareClocks(records []harness.Record, log []time.Duration) Clocks {
 		}
 	}
 	lines, network := match(spans, log)
-	c := Clocks{Client: harness.Describe(client), Server: harness.Describe(server), Log: harness.Describe(lines),
-		Network: harness.Describe(network), Others: len(log) - len(lines)}
+	c := Clocks{Client: stats.Describe(client), Server: stats.Describe(server), Log: stats.Describe(lines),
+		Network: stats.Describe(network), Others: len(log) - len(lines)}
 	switch missing := len(spans) - len(lines); {
 	case c.Client.N == 0:
 		c.Why = "no record is of an answered request"
@@ -128,7 +129,7 @@ func match(spans []span, log []time.Duration) (lines, distance []time.Duration) 
 
 // Write prints the comparison.
 func (c Clocks) Write(w io.Writer) error {
-	row := func(name string, d harness.Dist) []string {
+	row := func(name string, d stats.Dist) []string {
 		return []string{name, fmt.Sprint(d.N), quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)}
 	}
 	rows := [][]string{{"answered requests", "number", "p50", "p95", "p99", "max"}, row("client, sent to end", c.Client),

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"loadstone/harness"
 	"loadstone/harness/gate"
+	"loadstone/harness/stats"
 )
 
 // compared is a comparison of the fixed report with one in which one scenario became slower by so much.
@@ -111,7 +111,7 @@ func TestForestSides(t *testing.T) {
 	head := fixed()
 	for i := range head.Scenarios[0].Runs {
 		head.Scenarios[0].Runs[i].TokensPerSec *= 2
-		head.Scenarios[1].Runs[i].E2E.P99 = harness.Never
+		head.Scenarios[1].Runs[i].E2E.P99 = stats.Never
 	}
 	dir := t.TempDir()
 	var paths []string

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/term"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // Terminal tells whether w is a terminal that may be redrawn.
@@ -32,7 +32,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 		rows = append(rows, []string{
 			r.Scenarios[i].Name(), fmt.Sprint(s.Requests), quantile(s.TTFT, 0.50), quantile(s.TTFT, 0.99),
 			quantile(s.E2E, 0.50), quantile(s.E2E, 0.95), quantile(s.E2E, 0.99),
-			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[harness.Rejected]), fmt.Sprint(failures(*s)),
+			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[record.Rejected]), fmt.Sprint(failures(*s)),
 		})
 	}
 	var b strings.Builder

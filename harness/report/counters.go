@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // counted says what the server counted in all scenarios, "" where it does not count.
 func (r *Report) counted() string {
-	var all *harness.Counters
+	var all *record.Counters
 	for i := range r.Scenarios {
 		all = all.Add(r.Scenarios[i].Pooled.Counters)
 	}

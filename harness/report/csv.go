@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // WriteSummaryCSV writes a row for each metric of each scenario, once for all runs together and once for each. Times are in
@@ -19,7 +20,7 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 		"p50", "p50_lo", "p50_hi", "p90", "p90_lo", "p90_hi", "p95", "p95_lo", "p95_hi", "p99", "p99_lo", "p99_hi", "p99.9", "p99.9_lo", "p99.9_hi"})
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
-		write := func(run string, sum *harness.Summary) {
+		write := func(run string, sum *record.Summary) {
 			head := []string{text(sum.Scenario), s.Level.String(), strconv.Itoa(s.Agents), s.Cache, run}
 			for _, m := range scalars {
 				value := ""
@@ -27,7 +28,7 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 					value = strconv.FormatFloat(v, 'g', -1, 64)
 				}
 				row := append(head[:5:5], m.name, m.unit, strconv.Itoa(sum.Requests), value)
-				out.Write(append(row, make([]string, 3+3*len(harness.Quantiles))...))
+				out.Write(append(row, make([]string, 3+3*len(stats.Quantiles))...))
 			}
 			for _, m := range dists {
 				d := m.of(sum)
@@ -35,7 +36,7 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 				for _, t := range []time.Duration{d.Min, d.Mean, d.Max} {
 					row = append(row, milliseconds(t, d.N > 0))
 				}
-				for _, q := range harness.Quantiles {
+				for _, q := range stats.Quantiles {
 					ci, ok := d.Interval(q)
 					row = append(row, milliseconds(at(d, q), d.N > 0), milliseconds(ci.Lo, ok), milliseconds(ci.Hi, ok))
 				}
@@ -54,20 +55,20 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 // scalars are the metrics of a summary that are one number.
 var scalars = []struct {
 	name, unit string
-	of         func(*harness.Summary) (float64, bool)
+	of         func(*record.Summary) (float64, bool)
 }{
-	{"answered", "requests", func(s *harness.Summary) (float64, bool) { return float64(s.Outcomes[harness.OK]), true }},
-	{"rejected", "requests", func(s *harness.Summary) (float64, bool) { return float64(s.Outcomes[harness.Rejected]), true }},
-	{"failed", "requests", func(s *harness.Summary) (float64, bool) { return float64(failures(*s)), true }},
-	{"elapsed", "s", func(s *harness.Summary) (float64, bool) { return s.Elapsed.Seconds(), true }},
-	{"requests", "1/s", func(s *harness.Summary) (float64, bool) { return s.RequestsPerSec, true }},
-	{"tokens", "1/s", func(s *harness.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
-	{"prompt_tokens", "tokens", func(s *harness.Summary) (float64, bool) { return float64(s.PromptTokens), s.PromptTokens > 0 }},
-	{"cached_tokens", "tokens", func(s *harness.Summary) (float64, bool) { return float64(s.CachedTokens), s.PromptTokens > 0 }},
-	{"output_tokens", "tokens", func(s *harness.Summary) (float64, bool) { return float64(s.OutputTokens), s.OutputTokens > 0 }},
-	{"hit_rate", "ratio", func(s *harness.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
-	{"error_rate", "ratio", func(s *harness.Summary) (float64, bool) { return s.ErrorRate, true }},
-	{"peak_pool", "ratio", func(s *harness.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
+	{"answered", "requests", func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[record.OK]), true }},
+	{"rejected", "requests", func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[record.Rejected]), true }},
+	{"failed", "requests", func(s *record.Summary) (float64, bool) { return float64(failures(*s)), true }},
+	{"elapsed", "s", func(s *record.Summary) (float64, bool) { return s.Elapsed.Seconds(), true }},
+	{"requests", "1/s", func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, true }},
+	{"tokens", "1/s", func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+	{"prompt_tokens", "tokens", func(s *record.Summary) (float64, bool) { return float64(s.PromptTokens), s.PromptTokens > 0 }},
+	{"cached_tokens", "tokens", func(s *record.Summary) (float64, bool) { return float64(s.CachedTokens), s.PromptTokens > 0 }},
+	{"output_tokens", "tokens", func(s *record.Summary) (float64, bool) { return float64(s.OutputTokens), s.OutputTokens > 0 }},
+	{"hit_rate", "ratio", func(s *record.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
+	{"error_rate", "ratio", func(s *record.Summary) (float64, bool) { return s.ErrorRate, true }},
+	{"peak_pool", "ratio", func(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
 }
 
 // WriteRequestsCSV writes a row for each measured request. Times are in milliseconds, on the clock of the run or as
@@ -86,7 +87,7 @@ func (r *Report) WriteRequestsCSV(w io.Writer) error {
 	return out.Error()
 }
 
-func requestRow(r *harness.Record) []string {
+func requestRow(r *record.Record) []string {
 	ms := func(t time.Duration) string { return milliseconds(t, t >= 0) }
 	count := func(n int) string {
 		if n < 0 {
@@ -97,7 +98,7 @@ func requestRow(r *harness.Record) []string {
 	itl := gaps(r)
 	meanITL, maxITL := time.Duration(-1), time.Duration(-1)
 	if len(itl) > 0 {
-		d := harness.Describe(itl)
+		d := stats.Describe(itl)
 		meanITL, maxITL = d.Mean, d.Max
 	}
 	return []string{text(r.Scenario), r.Level.String(), strconv.Itoa(r.Run + 1), strconv.Itoa(r.Rep + 1), text(r.Agent), strconv.Itoa(r.Turn + 1),

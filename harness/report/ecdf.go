@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // An ecdfChart shows, for each scenario, which share of its requests took at most so long. Failed requests never
@@ -45,7 +45,7 @@ type distribution struct {
 }
 
 // distribution draws one; nil where nothing was measured. times yields the times of a request, never for a failed one.
-func (r *Report) distribution(id, title string, targets bool, times func(*harness.Record) []time.Duration) *distribution {
+func (r *Report) distribution(id, title string, targets bool, times func(*record.Record) []time.Duration) *distribution {
 	samples, before := make([][]time.Duration, len(r.Scenarios)), make([][]time.Duration, len(r.Scenarios))
 	lo, hi := never, time.Duration(0)
 	for i := range r.Scenarios {
@@ -68,7 +68,7 @@ func (r *Report) distribution(id, title string, targets bool, times func(*harnes
 	return &distribution{id, title, r.ecdf(samples, before, lo, hi, targets), r.tail(samples, before, lo, hi)}
 }
 
-func sortedTimes(records []harness.Record, times func(*harness.Record) []time.Duration) []time.Duration {
+func sortedTimes(records []record.Record, times func(*record.Record) []time.Duration) []time.Duration {
 	var all []time.Duration
 	for i := range records {
 		all = append(all, times(&records[i])...)
@@ -148,30 +148,30 @@ func writePoint(b *strings.Builder, op byte, x, y float64) {
 
 // ttfts and latencies take failures as harness.Summarize does: requests refused, cancelled or slowed on purpose have no say, all
 // other failures never arrive.
-func ttfts(r *harness.Record) []time.Duration {
-	if r.Outcome == harness.OK && r.TTFT() < 0 { // an answer of no tokens
+func ttfts(r *record.Record) []time.Duration {
+	if r.Outcome == record.OK && r.TTFT() < 0 { // an answer of no tokens
 		return nil
 	}
 	return arrival(r, r.TTFT())
 }
 
-func latencies(r *harness.Record) []time.Duration { return arrival(r, r.Latency()) }
+func latencies(r *record.Record) []time.Duration { return arrival(r, r.Latency()) }
 
-func arrival(r *harness.Record, d time.Duration) []time.Duration {
+func arrival(r *record.Record, d time.Duration) []time.Duration {
 	switch {
-	case r.Outcome == harness.OK && r.Slow:
+	case r.Outcome == record.OK && r.Slow:
 		return nil
-	case r.Outcome == harness.OK:
+	case r.Outcome == record.OK:
 		return []time.Duration{d}
-	case r.Outcome == harness.Rejected || r.Outcome == harness.Cancelled:
+	case r.Outcome == record.Rejected || r.Outcome == record.Cancelled:
 		return nil
 	}
 	return []time.Duration{never}
 }
 
 // gaps are the times between two tokens of a complete answer.
-func gaps(r *harness.Record) []time.Duration {
-	if r.Outcome != harness.OK || r.Slow {
+func gaps(r *record.Record) []time.Duration {
+	if r.Outcome != record.OK || r.Slow {
 		return nil
 	}
 	return r.TokenGaps()

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/stats"
 )
 
 // never is what a percentile is when the requests it falls on failed.
-const never = harness.Never
+const never = stats.Never
 
 // duration prints d with three significant digits and the unit that suits it; "never" where a failure stands.
 func duration(d time.Duration) string {
@@ -33,18 +33,18 @@ func duration(d time.Duration) string {
 
 // quantile prints one percentile of a distribution: "–" when nothing was measured, and how many values are wanted where
 // they are too few to bound it.
-func quantile(d harness.Dist, q float64) string {
+func quantile(d stats.Dist, q float64) string {
 	switch {
 	case d.N == 0:
 		return "–"
-	case !harness.Supports(d.N, q):
+	case !stats.Supports(d.N, q):
 		return fmt.Sprintf("n<%d", wanted(q))
 	}
 	return duration(at(d, q))
 }
 
 // at is one of the percentiles of harness.Quantiles.
-func at(d harness.Dist, q float64) time.Duration {
+func at(d stats.Dist, q float64) time.Duration {
 	switch q {
 	case 0.50:
 		return d.P50
@@ -62,11 +62,11 @@ func at(d harness.Dist, q float64) time.Duration {
 
 // wanted is the least number of values that bounds a quantile on both sides with 95 % confidence.
 func wanted(q float64) int {
-	return 1 + sort.Search(1<<20, func(n int) bool { return harness.Supports(n+1, q) })
+	return 1 + sort.Search(1<<20, func(n int) bool { return stats.Supports(n+1, q) })
 }
 
 // interval prints where a percentile lies with 95 % confidence, "" where the sample is too small to say.
-func interval(d harness.Dist, q float64) string {
+func interval(d stats.Dist, q float64) string {
 	ci, ok := d.Interval(q)
 	if !ok {
 		return ""
@@ -79,7 +79,7 @@ func interval(d harness.Dist, q float64) string {
 }
 
 // bounded prints a percentile with its interval.
-func bounded(d harness.Dist, q float64) string {
+func bounded(d stats.Dist, q float64) string {
 	if ci := interval(d, q); ci != "" {
 		return quantile(d, q) + " (" + ci + ")"
 	}

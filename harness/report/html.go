@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/stats"
 )
 
 //go:embed report.html.tmpl
@@ -241,7 +241,7 @@ func (r *Report) strips() stripChart {
 		}
 		c.Rows = append(c.Rows, strip{
 			Index: i, Scenario: r.Scenarios[i].Name(), Y: float64(46 + 34*len(c.Rows)), Never: s.E2E.P99 == never,
-			Has95: harness.Supports(s.E2E.N, 0.95), Has99: harness.Supports(s.E2E.N, 0.99) || s.E2E.P99 == never,
+			Has95: stats.Supports(s.E2E.N, 0.95), Has99: stats.Supports(s.E2E.N, 0.99) || s.E2E.P99 == never,
 			P50: px(x.at(s.E2E.P50)), P95: px(x.at(s.E2E.P95)), P99: px(x.at(s.E2E.P99)),
 			Text: fmt.Sprintf("%s: p50 %s, p95 %s, p99 %s", r.Scenarios[i].Name(), quantile(s.E2E, 0.50), quantile(s.E2E, 0.95), quantile(s.E2E, 0.99)),
 		})

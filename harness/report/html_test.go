@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 func render(t *testing.T, r *Report) string {
@@ -74,14 +74,14 @@ func TestPageData(t *testing.T) {
 
 // An interrupted measurement, a subject that tells nothing of itself, and one that answers nothing still make a page.
 func TestPageOfLittle(t *testing.T) {
-	refused := harness.Record{Scenario: "single-cold", Due: 0, Sent: 1, End: 2, FirstByte: -1, FirstContent: -1, Outcome: harness.Refused,
-		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: harness.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
-	recs := []harness.Record{refused}
-	sum := harness.Summarize("single-cold", recs, time.Second, -1)
+	refused := record.Record{Scenario: "single-cold", Due: 0, Sent: 1, End: 2, FirstByte: -1, FirstContent: -1, Outcome: record.Refused,
+		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
+	recs := []record.Record{refused}
+	sum := record.Summarize("single-cold", recs, time.Second, -1)
 	for name, r := range map[string]*Report{
 		"nothing":      {},
-		"no records":   {Scenarios: []Scenario{{Pooled: harness.Summarize("single-cold", nil, 0, -1)}}},
-		"all refused":  {Stopped: "the server is gone", Scenarios: []Scenario{{Pooled: sum, Runs: []harness.Summary{sum}, Records: recs}}},
+		"no records":   {Scenarios: []Scenario{{Pooled: record.Summarize("single-cold", nil, 0, -1)}}},
+		"all refused":  {Stopped: "the server is gone", Scenarios: []Scenario{{Pooled: sum, Runs: []record.Summary{sum}, Records: recs}}},
 		"other server": {System: System{Model: "m"}, Scenarios: []Scenario{{Pooled: sum, Records: recs, Agents: 1, Cache: "warm"}}},
 	} {
 		var b bytes.Buffer
@@ -114,10 +114,10 @@ func TestECDFPath(t *testing.T) {
 
 // Runs are placed one after another whatever their records' clock says, and an end meets a start as one in flight.
 func TestTimelinePlacesRuns(t *testing.T) {
-	rec := func(run int, due, end time.Duration) harness.Record {
-		return harness.Record{Run: run, Due: due, Sent: due, FirstContent: due + 1, End: end, Outcome: harness.OK}
+	rec := func(run int, due, end time.Duration) record.Record {
+		return record.Record{Run: run, Due: due, Sent: due, FirstContent: due + 1, End: end, Outcome: record.OK}
 	}
-	r := &Report{Scenarios: []Scenario{{Records: []harness.Record{
+	r := &Report{Scenarios: []Scenario{{Records: []record.Record{
 		rec(1, 1000, 1010), rec(0, 100, 120), rec(0, 120, 140), rec(1, 1010, 1060),
 	}}}}
 	recs, runs, length := placeRuns(r.Scenarios[0].Records)

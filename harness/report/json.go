@@ -10,7 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // format names the layout of results.json. A field may be added to it; one that changes or goes makes another format.
@@ -62,10 +63,10 @@ type distJSON struct {
 	Intervals map[string][2]latency `json:"ci95_ns"` // by percentile; one that is missing is of a sample too small for it
 }
 
-func newDistJSON(d harness.Dist) distJSON {
+func newDistJSON(d stats.Dist) distJSON {
 	of := func(t time.Duration) latency { return latency{t, d.N > 0} }
 	j := distJSON{d.N, of(d.P50), of(d.P90), of(d.P95), of(d.P99), of(d.P999), of(d.Min), of(d.Max), of(d.Mean), map[string][2]latency{}}
-	for _, q := range harness.Quantiles {
+	for _, q := range stats.Quantiles {
 		if ci, ok := d.Interval(q); ok {
 			j.Intervals["p"+strconv.FormatFloat(100*q, 'g', 4, 64)] = [2]latency{of(ci.Lo), of(ci.Hi)}
 		}
@@ -81,7 +82,7 @@ type summaryJSON struct {
 	Elapsed  time.Duration  `json:"elapsed_ns"`
 	PeakPool *float64       `json:"peak_pool_ratio"`
 
-	Counters *harness.Counters `json:"counters,omitempty"`
+	Counters *record.Counters `json:"counters,omitempty"`
 
 	ReqPerS      float64  `json:"req_per_s"`
 	TokPerS      float64  `json:"tok_per_s"`
@@ -97,23 +98,23 @@ type summaryJSON struct {
 // dists are the distributions of a summary by the names they have in files.
 var dists = []struct {
 	name, about string
-	of          func(*harness.Summary) harness.Dist
+	of          func(*record.Summary) stats.Dist
 }{
-	{"ttft", "due to first token", func(s *harness.Summary) harness.Dist { return s.TTFT }},
-	{"content", "due to first token after reasoning", func(s *harness.Summary) harness.Dist { return s.Content }},
-	{"itl", "between two tokens", func(s *harness.Summary) harness.Dist { return s.ITL }},
-	{"gap", "between two chunks", func(s *harness.Summary) harness.Dist { return s.Gap }},
-	{"tpot", "a token after the first, mean of an answer", func(s *harness.Summary) harness.Dist { return s.TPOT }},
-	{"e2e", "due to end", func(s *harness.Summary) harness.Dist { return s.E2E }},
-	{"lag", "due to sent", func(s *harness.Summary) harness.Dist { return s.Lag }},
-	{"server", "the server's own total", func(s *harness.Summary) harness.Dist { return s.Server }},
-	{"queue", "of it, waiting", func(s *harness.Summary) harness.Dist { return s.Queue }},
-	{"prefill", "of it, reading the prompt", func(s *harness.Summary) harness.Dist { return s.Prefill }},
-	{"decode", "of it, making the answer", func(s *harness.Summary) harness.Dist { return s.Decode }},
-	{"network", "client's time beyond the server's", func(s *harness.Summary) harness.Dist { return s.Network }},
+	{"ttft", "due to first token", func(s *record.Summary) stats.Dist { return s.TTFT }},
+	{"content", "due to first token after reasoning", func(s *record.Summary) stats.Dist { return s.Content }},
+	{"itl", "between two tokens", func(s *record.Summary) stats.Dist { return s.ITL }},
+	{"gap", "between two chunks", func(s *record.Summary) stats.Dist { return s.Gap }},
+	{"tpot", "a token after the first, mean of an answer", func(s *record.Summary) stats.Dist { return s.TPOT }},
+	{"e2e", "due to end", func(s *record.Summary) stats.Dist { return s.E2E }},
+	{"lag", "due to sent", func(s *record.Summary) stats.Dist { return s.Lag }},
+	{"server", "the server's own total", func(s *record.Summary) stats.Dist { return s.Server }},
+	{"queue", "of it, waiting", func(s *record.Summary) stats.Dist { return s.Queue }},
+	{"prefill", "of it, reading the prompt", func(s *record.Summary) stats.Dist { return s.Prefill }},
+	{"decode", "of it, making the answer", func(s *record.Summary) stats.Dist { return s.Decode }},
+	{"network", "client's time beyond the server's", func(s *record.Summary) stats.Dist { return s.Network }},
 }
 
-func newSummaryJSON(run int, s *harness.Summary) summaryJSON {
+func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed, ReqPerS: s.RequestsPerSec,
 		TokPerS: s.TokensPerSec, ErrorRate: s.ErrorRate, PromptTokens: s.PromptTokens, CachedTokens: s.CachedTokens,
 		OutputTokens: s.OutputTokens, Counters: s.Counters, Times: map[string]distJSON{}}
@@ -153,9 +154,9 @@ func (s Scenario) MarshalJSON() ([]byte, error) {
 // the server counted.
 func (s *Scenario) UnmarshalJSON(text []byte) error {
 	type measured struct {
-		Elapsed  time.Duration     `json:"elapsed_ns"`
-		PeakPool *float64          `json:"peak_pool_ratio"`
-		Counters *harness.Counters `json:"counters"`
+		Elapsed  time.Duration    `json:"elapsed_ns"`
+		PeakPool *float64         `json:"peak_pool_ratio"`
+		Counters *record.Counters `json:"counters"`
 	}
 	var j struct {
 		Name string `json:"scenario"`
@@ -167,8 +168,8 @@ func (s *Scenario) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return err
 	}
-	summary := func(m measured) harness.Summary {
-		sum := harness.Summary{Scenario: j.Name, Elapsed: m.Elapsed, PeakPool: -1, Counters: m.Counters}
+	summary := func(m measured) record.Summary {
+		sum := record.Summary{Scenario: j.Name, Elapsed: m.Elapsed, PeakPool: -1, Counters: m.Counters}
 		if m.PeakPool != nil {
 			sum.PeakPool = *m.PeakPool
 		}
@@ -183,7 +184,7 @@ func (s *Scenario) UnmarshalJSON(text []byte) error {
 
 // Read makes a report from what was stored: results.json (nil: there is none), the raw records and the server's samples.
 // Every figure is computed from the records anew.
-func Read(results io.Reader, records []harness.Record, samples []harness.Sample) (*Report, error) {
+func Read(results io.Reader, records []record.Record, samples []record.Sample) (*Report, error) {
 	r := &Report{}
 	if results != nil {
 		file := resultsJSON{Report: r}
@@ -194,7 +195,7 @@ func Read(results io.Reader, records []harness.Record, samples []harness.Sample)
 			return nil, fmt.Errorf("its format is %q, want %q", file.Format, format)
 		}
 	}
-	var unplaced []harness.Record
+	var unplaced []record.Record
 	for _, rec := range records {
 		s := r.at(rec.Scenario, rec.Level)
 		if s == nil && rec.Warmup {
@@ -202,7 +203,7 @@ func Read(results io.Reader, records []harness.Record, samples []harness.Sample)
 			continue
 		}
 		if s == nil {
-			r.Scenarios = append(r.Scenarios, Scenario{Level: rec.Level, Cache: rec.Cache, Pooled: harness.Summary{Scenario: rec.Scenario, PeakPool: -1}})
+			r.Scenarios = append(r.Scenarios, Scenario{Level: rec.Level, Cache: rec.Cache, Pooled: record.Summary{Scenario: rec.Scenario, PeakPool: -1}})
 			s = &r.Scenarios[len(r.Scenarios)-1]
 		}
 		if rec.Warmup {
@@ -236,7 +237,7 @@ func Read(results io.Reader, records []harness.Record, samples []harness.Sample)
 // summarize computes the summaries of a scenario that was read. How long each run was is kept where it is known, else
 // taken from the records.
 func (s *Scenario) summarize() {
-	byRun := map[int][]harness.Record{}
+	byRun := map[int][]record.Record{}
 	for _, rec := range s.Records {
 		byRun[rec.Run] = append(byRun[rec.Run], rec)
 	}
@@ -245,7 +246,7 @@ func (s *Scenario) summarize() {
 	var all time.Duration
 	for i, run := range slices.Sorted(maps.Keys(byRun)) {
 		elapsed, peak := underLoad(byRun[run]), -1.0
-		var counters *harness.Counters
+		var counters *record.Counters
 		for _, sample := range s.Samples {
 			if sample.Run == run {
 				peak = max(peak, sample.Pool)
@@ -256,16 +257,16 @@ func (s *Scenario) summarize() {
 		}
 		all += elapsed
 		s.Pooled.PeakPool = max(s.Pooled.PeakPool, peak)
-		s.Runs = append(s.Runs, harness.Summarize(s.Pooled.Scenario, byRun[run], elapsed, peak))
+		s.Runs = append(s.Runs, record.Summarize(s.Pooled.Scenario, byRun[run], elapsed, peak))
 		s.Runs[i].Counters = counters
 	}
 	counters := s.Pooled.Counters
-	s.Pooled = harness.Summarize(s.Pooled.Scenario, s.Records, cmp.Or(s.Pooled.Elapsed, all), s.Pooled.PeakPool)
+	s.Pooled = record.Summarize(s.Pooled.Scenario, s.Records, cmp.Or(s.Pooled.Elapsed, all), s.Pooled.PeakPool)
 	s.Pooled.Counters = counters
 }
 
 // underLoad is how long the repetitions of one run took, without what came between them.
-func underLoad(records []harness.Record) time.Duration {
+func underLoad(records []record.Record) time.Duration {
 	type span struct{ first, last time.Duration }
 	reps := map[int]span{}
 	for _, r := range records {
@@ -283,7 +284,7 @@ func underLoad(records []harness.Record) time.Duration {
 }
 
 // mostAgents is how many agents took part in one repetition.
-func mostAgents(records []harness.Record) int {
+func mostAgents(records []record.Record) int {
 	type rep struct{ run, rep int }
 	agents := map[rep]map[string]bool{}
 	most := 0

@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"loadstone/harness"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // What is stored is what was measured: a report made again is the same, figure by figure.
@@ -19,11 +20,11 @@ func TestReadWhatWasWritten(t *testing.T) {
 	r := fixed()
 	r.Stopped = "the server is gone"
 	r.Limits = []Verdict{}
-	r.Highest = harness.Level{Kind: "rate", Value: 4}
+	r.Highest = load.Level{Kind: "rate", Value: 4}
 	r.Scenarios[4].Agents = 0
-	r.Scenarios[0].Warmup = []harness.Record{{Scenario: "single-cold", Warmup: true, Outcome: harness.OK}, {Warmup: true, Outcome: harness.OK}}
-	var records []harness.Record
-	var samples []harness.Sample
+	r.Scenarios[0].Warmup = []record.Record{{Scenario: "single-cold", Warmup: true, Outcome: record.OK}, {Warmup: true, Outcome: record.OK}}
+	var records []record.Record
+	var samples []record.Sample
 	for _, s := range r.Scenarios {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
@@ -50,7 +51,7 @@ func TestReadWhatWasWritten(t *testing.T) {
 // Records alone make a report as well; how long the load was is then told by them.
 func TestReadRecordsAlone(t *testing.T) {
 	want := fixed()
-	var records []harness.Record
+	var records []record.Record
 	for _, s := range want.Scenarios {
 		records = append(records, s.Records...)
 	}
@@ -82,8 +83,8 @@ func TestReadRecordsAlone(t *testing.T) {
 // Times that are none are no numbers in the file, and every summary has every distribution.
 func TestJSONOfTimes(t *testing.T) {
 	s := answered("a", 1, 1, 1e6, 2e6, 3e6, 4e6, 1)
-	s.Records = append(s.Records, harness.Record{Scenario: "a", Outcome: harness.Timeout, FirstContent: -1})
-	s.Pooled = harness.Summarize("a", s.Records, time.Second, -1)
+	s.Records = append(s.Records, record.Record{Scenario: "a", Outcome: record.Timeout, FirstContent: -1})
+	s.Pooled = record.Summarize("a", s.Records, time.Second, -1)
 	var b bytes.Buffer
 	if err := (&Report{Scenarios: []Scenario{s}}).WriteJSON(&b); err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func TestCSV(t *testing.T) {
 
 // A server's words do not become a formula of whoever opens them.
 func TestCSVRunsNothing(t *testing.T) {
-	row := requestRow(&harness.Record{Outcome: harness.Failed, Error: `=HYPERLINK("x")`, Agent: "@a", Finish: "+1", FirstContent: -1})
+	row := requestRow(&record.Record{Outcome: record.Failed, Error: `=HYPERLINK("x")`, Agent: "@a", Finish: "+1", FirstContent: -1})
 	for _, cell := range row {
 		if cell != "" && strings.ContainsRune("=+@", rune(cell[0])) {
 			t.Errorf("a cell begins like a formula: %s", cell)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // A lanes chart is one run as a schedule: a lane for each agent, a bar for each request, coloured by where the server says
@@ -59,12 +59,12 @@ const (
 )
 
 // newLanes draws the run that has the worst request: the slowest failed one, or the slowest.
-func newLanes(records []harness.Record) *lanes {
+func newLanes(records []record.Record) *lanes {
 	worst := worstRequest(records)
 	if worst == nil {
 		return nil
 	}
-	var run []*harness.Record
+	var run []*record.Record
 	runs := map[int]bool{}
 	for i := range records {
 		runs[records[i].Run] = true
@@ -72,7 +72,7 @@ func newLanes(records []harness.Record) *lanes {
 			run = append(run, &records[i])
 		}
 	}
-	slices.SortStableFunc(run, func(a, b *harness.Record) int { return cmp.Compare(a.Due, b.Due) })
+	slices.SortStableFunc(run, func(a, b *record.Record) int { return cmp.Compare(a.Due, b.Due) })
 	l := &lanes{Run: worst.Run + 1, Runs: len(runs), Left: 92, Top: 8}
 	from, scale := l.window(run, worst)
 	x := func(at time.Duration) float64 {
@@ -81,7 +81,7 @@ func newLanes(records []harness.Record) *lanes {
 	lane, labels := assignLanes(run)
 	l.Packed = labels == nil
 	l.place(lane, labels)
-	inView := func(r *harness.Record) bool {
+	inView := func(r *record.Record) bool {
 		return scale*float64(r.End-from) > 0 && scale*float64(r.Due-from) < l.Width-l.Left-14
 	}
 	paths := map[string]*strings.Builder{}
@@ -101,7 +101,7 @@ func newLanes(records []harness.Record) *lanes {
 			writePoint(paths[p.part], 'M', x(p.from), y)
 			fmt.Fprintf(paths[p.part], "H%g", max(x(p.to), x(p.from)+0.6))
 		}
-		if r.Outcome != harness.OK {
+		if r.Outcome != record.OK {
 			l.Failures = append(l.Failures, laneFailure{x(r.End), y})
 		}
 		l.Bars = append(l.Bars, bar{x(r.Due), px(max(x(r.End)-x(r.Due), 1)), y, describeParts(r)})
@@ -117,13 +117,13 @@ func newLanes(records []harness.Record) *lanes {
 }
 
 // worstRequest is the slowest of those that failed, else of all but those that were refused or cancelled.
-func worstRequest(records []harness.Record) *harness.Record {
-	var worst *harness.Record
-	rank := func(r *harness.Record) int {
+func worstRequest(records []record.Record) *record.Record {
+	var worst *record.Record
+	rank := func(r *record.Record) int {
 		switch r.Outcome {
-		case harness.OK:
+		case record.OK:
 			return 1
-		case harness.Rejected, harness.Cancelled:
+		case record.Rejected, record.Cancelled:
 			return 0
 		}
 		return 2
@@ -138,7 +138,7 @@ func worstRequest(records []harness.Record) *harness.Record {
 }
 
 // window decides the scale, in pixels a nanosecond, and where the picture begins.
-func (l *lanes) window(run []*harness.Record, worst *harness.Record) (from time.Duration, scale float64) {
+func (l *lanes) window(run []*record.Record, worst *record.Record) (from time.Duration, scale float64) {
 	first, last := never, time.Duration(0)
 	var took []time.Duration
 	for _, r := range run {
@@ -164,7 +164,7 @@ func (l *lanes) window(run []*harness.Record, worst *harness.Record) (from time.
 
 // assignLanes gives every request of a run, in order of due, a lane: its agent's, or, where there are too many agents, the
 // first that is free. labels are the agents' names, nil for the second kind.
-func assignLanes(run []*harness.Record) (lane []int, labels []string) {
+func assignLanes(run []*record.Record) (lane []int, labels []string) {
 	lane = make([]int, len(run))
 	agents := map[string]int{}
 	for i, r := range run {
@@ -240,8 +240,8 @@ type piece struct {
 
 // pieces cuts a request into parts. The server says how long each was, the client when the first token came: the prefill
 // ends there, the queue before it, and what is left in front is the way to the server and its front door.
-func pieces(r *harness.Record) []piece {
-	if r.Outcome != harness.OK {
+func pieces(r *record.Record) []piece {
+	if r.Outcome != record.OK {
 		return []piece{{partLost, r.Due, r.End}}
 	}
 	first := r.End
@@ -265,9 +265,9 @@ func pieces(r *harness.Record) []piece {
 	return all
 }
 
-func describeParts(r *harness.Record) string {
+func describeParts(r *record.Record) string {
 	text := describe(r)
-	if t := r.Server; r.Outcome == harness.OK && t.Queue >= 0 && t.Prefill >= 0 && t.Decode >= 0 {
+	if t := r.Server; r.Outcome == record.OK && t.Queue >= 0 && t.Prefill >= 0 && t.Decode >= 0 {
 		text += fmt.Sprintf("\nqueue %s, prefill %s, decode %s", duration(t.Queue), duration(t.Prefill), duration(t.Decode))
 	}
 	return text

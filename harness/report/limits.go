@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/limit"
 )
 
 // Hold judges the report by limits of its own in place of the four targets: each by its worst scenario, and where the
 // report is a search's, by the highest level that was found. level is what was searched for, "" nothing.
-func (r *Report) Hold(limits []harness.Limit, searched string) {
+func (r *Report) Hold(limits []limit.Limit, searched string) {
 	r.Limits = []Verdict{}
 	judged := r.Scenarios
 	if searched != "" {
@@ -39,7 +39,7 @@ func (r *Report) Hold(limits []harness.Limit, searched string) {
 }
 
 // worst is the verdict on one limit by the scenario that misses it the most, or comes nearest to it.
-func worst(l harness.Limit, scenarios []Scenario) Verdict {
+func worst(l limit.Limit, scenarios []Scenario) Verdict {
 	v := Verdict{Name: l.Unit, Limit: l.Op + " " + inUnit(l, l.Value), Figure: "–"}
 	for i := range scenarios {
 		value, measured, holds := l.Check(&scenarios[i].Pooled)
@@ -56,7 +56,7 @@ func worst(l harness.Limit, scenarios []Scenario) Verdict {
 }
 
 // fraction is how far a value is on its way to a limit; 1 is the limit itself, more is beyond.
-func fraction(l harness.Limit, value float64) float64 {
+func fraction(l limit.Limit, value float64) float64 {
 	switch {
 	case value == l.Value:
 		return 1
@@ -70,7 +70,7 @@ func fraction(l harness.Limit, value float64) float64 {
 }
 
 // inUnit prints a value of the limit's unit.
-func inUnit(l harness.Limit, v float64) string {
+func inUnit(l limit.Limit, v float64) string {
 	switch {
 	case l.IsTime():
 		if math.IsInf(v, 1) {

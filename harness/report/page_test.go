@@ -10,29 +10,30 @@ import (
 
 	"golang.org/x/net/html"
 
-	"loadstone/harness"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // swept is a load at five rates, of which the server bears three.
 func swept() *Report {
 	r := &Report{System: System{Model: "m"}, Load: Load{Runs: 1, Reps: 1}}
 	for _, rate := range []float64{4, 1, 2, 16, 8} {
-		s := Scenario{Level: harness.Level{Kind: "rate", Value: rate}, Cache: "cold", About: "arrivals without memory"}
+		s := Scenario{Level: load.Level{Kind: "rate", Value: rate}, Cache: "cold", About: "arrivals without memory"}
 		for i := range 100 {
 			due := time.Duration(float64(i) / rate * float64(time.Second))
 			took := 100 * time.Millisecond
 			if rate > 4 { // it answers five a second
 				took += time.Duration(float64(i)/5*float64(time.Second)) - due
 			}
-			rec := harness.Record{Scenario: "open", Level: s.Level, Due: due, Sent: due, FirstContent: due + took/2, End: due + took, Outcome: harness.OK,
-				PromptTokens: 10, OutputTokens: 5, Server: harness.ServerTiming{Queue: took / 4, Prefill: took / 8, Decode: took / 2, Total: took}}
+			rec := record.Record{Scenario: "open", Level: s.Level, Due: due, Sent: due, FirstContent: due + took/2, End: due + took, Outcome: record.OK,
+				PromptTokens: 10, OutputTokens: 5, Server: record.ServerTiming{Queue: took / 4, Prefill: took / 8, Decode: took / 2, Total: took}}
 			if rate == 16 && i%5 == 4 {
-				rec.Outcome, rec.FirstContent, rec.Error = harness.Timeout, -1, "no end after 2m0s"
+				rec.Outcome, rec.FirstContent, rec.Error = record.Timeout, -1, "no end after 2m0s"
 			}
 			s.Records = append(s.Records, rec)
 		}
 		s.summarize()
-		s.Pooled = harness.Summarize("open", s.Records, s.Pooled.Elapsed, -1)
+		s.Pooled = record.Summarize("open", s.Records, s.Pooled.Elapsed, -1)
 		r.Scenarios = append(r.Scenarios, s)
 	}
 	return r
@@ -223,7 +224,7 @@ func TestChartsShowTheData(t *testing.T) {
 	timelines, lanes := charts(doc, "timeline"), charts(doc, "lanes")
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
-		ok := s.Pooled.Outcomes[harness.OK]
+		ok := s.Pooled.Outcomes[record.OK]
 		if ends, firsts := strokes(paths(timelines[i], "ends")), strokes(paths(timelines[i], "firsts")); ends != ok || firsts != ok {
 			t.Errorf("%s: %d ends and %d first tokens of %d answers", s.Name(), ends, firsts, ok)
 		}
@@ -235,7 +236,7 @@ func TestChartsShowTheData(t *testing.T) {
 		for _, rec := range s.Records {
 			if rec.Run == worst.Run {
 				inRun++
-				if rec.Outcome != harness.OK {
+				if rec.Outcome != record.OK {
 					failed++
 				} else if rec.End > rec.FirstContent {
 					decoded++
@@ -321,25 +322,25 @@ func TestSweepOfStandardScenarios(t *testing.T) {
 
 // Agents have a lane each; a crowd shares as few as it needs, and nobody overlaps.
 func TestLanes(t *testing.T) {
-	rec := func(agent string, due, end time.Duration) *harness.Record {
-		return &harness.Record{Agent: agent, Due: due, End: end, Outcome: harness.OK}
+	rec := func(agent string, due, end time.Duration) *record.Record {
+		return &record.Record{Agent: agent, Due: due, End: end, Outcome: record.OK}
 	}
-	lane, labels := assignLanes([]*harness.Record{rec("a", 0, 5), rec("b", 1, 3), rec("a", 5, 9), rec("b", 4, 6)})
+	lane, labels := assignLanes([]*record.Record{rec("a", 0, 5), rec("b", 1, 3), rec("a", 5, 9), rec("b", 4, 6)})
 	if !slices.Equal(lane, []int{0, 1, 0, 1}) || !slices.Equal(labels, []string{"a", "b"}) {
 		t.Errorf("two agents have lanes %v, %v", lane, labels)
 	}
-	lane, labels = assignLanes([]*harness.Record{rec("", 0, 5), rec("", 1, 3), rec("", 4, 6), rec("", 6, 7)})
+	lane, labels = assignLanes([]*record.Record{rec("", 0, 5), rec("", 1, 3), rec("", 4, 6), rec("", 6, 7)})
 	if !slices.Equal(lane, []int{0, 1, 1, 0}) || labels != nil {
 		t.Errorf("a crowd has lanes %v, %v", lane, labels)
 	}
 	// A long run is shown in part, around its worst request.
-	var long []harness.Record
+	var long []record.Record
 	for i := range 5000 {
 		r := *rec("a", time.Duration(i)*time.Second, time.Duration(i)*time.Second+time.Second)
 		r.FirstContent = r.Due + time.Second/2
 		long = append(long, r)
 	}
-	long[3000].Outcome = harness.Failed
+	long[3000].Outcome = record.Failed
 	l := newLanes(long)
 	if !l.Partly || l.Width != maxLanesWidth || len(l.Failures) != 1 || len(l.Bars) < 100 || len(l.Bars) > 200 {
 		t.Errorf("partly %v, %g wide, %d bars, %d failures", l.Partly, l.Width, len(l.Bars), len(l.Failures))
@@ -348,13 +349,13 @@ func TestLanes(t *testing.T) {
 
 // Computed by hand: the parts of a request end where the client saw its first token.
 func TestPieces(t *testing.T) {
-	r := &harness.Record{Due: 100, Sent: 110, FirstContent: 200, End: 300, Outcome: harness.OK,
-		Server: harness.ServerTiming{Queue: 20, Prefill: 50, Decode: 90, Total: 180}}
+	r := &record.Record{Due: 100, Sent: 110, FirstContent: 200, End: 300, Outcome: record.OK,
+		Server: record.ServerTiming{Queue: 20, Prefill: 50, Decode: 90, Total: 180}}
 	want := []piece{{partNetwork, 100, 130}, {partQueue, 130, 150}, {partPrefill, 150, 200}, {partDecode, 200, 300}}
 	if got := pieces(r); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	r.Server = harness.ServerTiming{Queue: -1, Prefill: -1, Decode: -1, Total: -1}
+	r.Server = record.ServerTiming{Queue: -1, Prefill: -1, Decode: -1, Total: -1}
 	if got := pieces(r); !slices.Equal(got, []piece{{partNetwork, 100, 200}, {partDecode, 200, 300}}) {
 		t.Errorf("of a silent server: %v", got)
 	}

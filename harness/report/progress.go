@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 const (
@@ -152,7 +153,7 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 	for outcome, n := range now.Outcomes {
 		requests += n
 		switch outcome {
-		case harness.OK, harness.Rejected, harness.Cancelled:
+		case record.OK, record.Rejected, record.Cancelled:
 		default:
 			failed += n
 		}
@@ -167,7 +168,7 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 		parts = append(parts, rate(r)+" req/s")
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), plural(failed, "error"))
-	if n := now.Outcomes[harness.Rejected]; n > 0 {
+	if n := now.Outcomes[record.Rejected]; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d refused", n))
 	}
 	if now.Recent.N > 0 {

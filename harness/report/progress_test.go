@@ -9,13 +9,15 @@ import (
 	"unicode/utf8"
 
 	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // after is a measurement of two rounds of ten repetitions each, after so long.
 func after(elapsed time.Duration, done, requests, failed int) harness.Progress {
 	p := harness.Progress{Scenario: "concurrent-10", Run: min(done/10, 1), Done: done, Total: 20, InFlight: 10, Elapsed: elapsed,
-		Outcomes: map[harness.Outcome]int{harness.OK: requests, harness.Truncated: failed, harness.Rejected: 2},
-		Recent:   harness.Dist{N: requests, P50: 12 * time.Millisecond, P99: 340 * time.Millisecond}}
+		Outcomes: map[record.Outcome]int{record.OK: requests, record.Truncated: failed, record.Rejected: 2},
+		Recent:   stats.Dist{N: requests, P50: 12 * time.Millisecond, P99: 340 * time.Millisecond}}
 	if done > 0 {
 		p.Left = elapsed * time.Duration(20-done) / time.Duration(done)
 	}

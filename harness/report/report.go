@@ -8,8 +8,9 @@ package report
 import (
 	"time"
 
-	"loadstone/harness"
 	"loadstone/harness/gate"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // A Report is one measurement of one subject: who was measured, on what machine, how, and what came out. Its JSON is
@@ -33,7 +34,7 @@ type Report struct {
 
 	// Highest is what a search found: the highest level at which all limits held. The zero Level where none was searched or
 	// none held.
-	Highest harness.Level `json:"highest,omitzero"`
+	Highest load.Level `json:"highest,omitzero"`
 
 	// An earlier measurement to set beside this one, which only the page does; nil: none.
 	Comparison *gate.Comparison `json:"-"`
@@ -68,18 +69,18 @@ type Load struct {
 
 // Scenario is one scenario's results: all repetitions pooled, each run by itself, and the requests behind them.
 type Scenario struct {
-	Pooled  harness.Summary   `json:"-"` // see MarshalJSON
-	Runs    []harness.Summary `json:"-"` // one benchmark line each
-	Records []harness.Record  `json:"-"`
-	Warmup  []harness.Record  `json:"-"` // unmeasured requests that filled the caches; they are in the raw records alone
-	Samples []harness.Sample  `json:"-"` // what the server said of itself meanwhile; none where it says nothing
+	Pooled  record.Summary   `json:"-"` // see MarshalJSON
+	Runs    []record.Summary `json:"-"` // one benchmark line each
+	Records []record.Record  `json:"-"`
+	Warmup  []record.Record  `json:"-"` // unmeasured requests that filled the caches; they are in the raw records alone
+	Samples []record.Sample  `json:"-"` // what the server said of itself meanwhile; none where it says nothing
 
-	Level        harness.Level `json:"level,omitzero"` // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
-	Agents       int           `json:"agents"`         // concurrent agents
-	Cache        string        `json:"cache"`          // state of the agents' caches when the clock starts: "cold", "warm", "restored"
-	PromptTokens int           `json:"prompt_tokens"`  // as asked; 0 unknown
-	MaxTokens    int           `json:"max_tokens"`
-	About        string        `json:"about"` // one sentence for the reader
+	Level        load.Level `json:"level,omitzero"` // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
+	Agents       int        `json:"agents"`         // concurrent agents
+	Cache        string     `json:"cache"`          // state of the agents' caches when the clock starts: "cold", "warm", "restored"
+	PromptTokens int        `json:"prompt_tokens"`  // as asked; 0 unknown
+	MaxTokens    int        `json:"max_tokens"`
+	About        string     `json:"about"` // one sentence for the reader
 }
 
 // Name is what the scenario is called where its levels stand side by side.
@@ -101,7 +102,7 @@ func (r *Report) find(name string) *Scenario {
 }
 
 // at returns the scenario of that name and level, or nil.
-func (r *Report) at(name string, level harness.Level) *Scenario {
+func (r *Report) at(name string, level load.Level) *Scenario {
 	for i := range r.Scenarios {
 		if s := &r.Scenarios[i]; s.Pooled.Scenario == name && s.Level == level {
 			return s
@@ -115,10 +116,10 @@ func (r *Report) requests() (sent, ok int) {
 	for i := range r.Scenarios {
 		sent += r.Scenarios[i].Pooled.Requests
 	}
-	return sent, r.outcomes(harness.OK)
+	return sent, r.outcomes(record.OK)
 }
 
-func (r *Report) outcomes(o harness.Outcome) int {
+func (r *Report) outcomes(o record.Outcome) int {
 	n := 0
 	for i := range r.Scenarios {
 		n += r.Scenarios[i].Pooled.Outcomes[o]

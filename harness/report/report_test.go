@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // fixed is a report from made-up records that are the same every time: five scenarios, a few refusals, one failure with
@@ -33,7 +33,7 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 	rng := rand.New(rand.NewPCG(uint64(len(r.Scenarios)), 7))
 	s := Scenario{Agents: agents, Cache: cache, PromptTokens: prompt, MaxTokens: gen, About: about}
 	for run := range 10 {
-		var recs []harness.Record
+		var recs []record.Record
 		at := time.Duration(0)
 		for rep := range 10 {
 			end := at
@@ -44,7 +44,7 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 			}
 			at = end + time.Millisecond
 		}
-		s.Runs = append(s.Runs, harness.Summarize(name, recs, at, pool-0.01*float64(run%3)))
+		s.Runs = append(s.Runs, record.Summarize(name, recs, at, pool-0.01*float64(run%3)))
 		if name != "pool-pressure" {
 			s.Runs[run].Counters = counters(recs)
 		}
@@ -55,7 +55,7 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 	for _, run := range s.Runs {
 		elapsed += run.Elapsed
 	}
-	s.Pooled = harness.Summarize(name, s.Records, elapsed, pool)
+	s.Pooled = record.Summarize(name, s.Records, elapsed, pool)
 	for _, run := range s.Runs {
 		s.Pooled.Counters = s.Pooled.Counters.Add(run.Counters)
 	}
@@ -63,7 +63,7 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 }
 
 // counters are those of a server that counts as the client does.
-func counters(recs []harness.Record) *harness.Counters {
+func counters(recs []record.Record) *record.Counters {
 	account := func() map[string]float64 {
 		a := map[string]float64{}
 		for _, r := range recs {
@@ -73,14 +73,14 @@ func counters(recs []harness.Record) *harness.Counters {
 		}
 		return a
 	}
-	c := &harness.Counters{Server: account(), Client: account()}
+	c := &record.Counters{Server: account(), Client: account()}
 	c.Server["evictions"], c.Server["cpu_seconds"] = 3, c.Server["output_tokens"]/2048
 	return c
 }
 
 // sampled is what a server would have said of itself every 20 ms: half of the agents fit into its batch.
-func sampled(name string, run int, recs []harness.Record, length time.Duration, agents int, pool float64) []harness.Sample {
-	var samples []harness.Sample
+func sampled(name string, run int, recs []record.Record, length time.Duration, agents int, pool float64) []record.Sample {
+	var samples []record.Sample
 	for at := time.Duration(0); at < length; at += 20 * time.Millisecond {
 		n := 0
 		for _, r := range recs {
@@ -89,28 +89,28 @@ func sampled(name string, run int, recs []harness.Record, length time.Duration, 
 			}
 		}
 		running := min(n, (agents+1)/2)
-		samples = append(samples, harness.Sample{Scenario: name, Run: run, At: at, Running: float64(running), Queue: float64(n - running),
+		samples = append(samples, record.Sample{Scenario: name, Run: run, At: at, Running: float64(running), Queue: float64(n - running),
 			Pool: pool * float64(n) / float64(agents)})
 	}
 	return samples
 }
 
-func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Duration, gen, prompt int, hits, prefillMs, load float64) harness.Record {
+func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Duration, gen, prompt int, hits, prefillMs, load float64) record.Record {
 	ms := func(mean, spread float64) time.Duration {
 		return time.Duration(mean * math.Exp(spread*rng.NormFloat64()) * 1e6).Round(time.Microsecond)
 	}
 	queue, prefill := ms(0.08*load*load/3, 0.6), ms(prefillMs, 0.25)
-	rec := harness.Record{Scenario: name, Run: run, Rep: rep, Agent: fmt.Sprintf("agent-%d", agent), Due: due, Sent: due + ms(0.02, 0.5),
-		Outcome: harness.OK, Status: 200, PromptTokens: prompt, CachedTokens: int(hits * float64(prompt)), OutputTokens: gen, Finish: "length"}
+	rec := record.Record{Scenario: name, Run: run, Rep: rep, Agent: fmt.Sprintf("agent-%d", agent), Due: due, Sent: due + ms(0.02, 0.5),
+		Outcome: record.OK, Status: 200, PromptTokens: prompt, CachedTokens: int(hits * float64(prompt)), OutputTokens: gen, Finish: "length"}
 	if name == "pool-pressure" && rng.IntN(9) == 0 {
-		rec.Outcome, rec.Status, rec.End, rec.FirstByte, rec.FirstContent = harness.Rejected, 429, rec.Sent+ms(0.6, 0.2), -1, -1
+		rec.Outcome, rec.Status, rec.End, rec.FirstByte, rec.FirstContent = record.Rejected, 429, rec.Sent+ms(0.6, 0.2), -1, -1
 		rec.PromptTokens, rec.CachedTokens, rec.OutputTokens = -1, -1, -1
 		rec.Error = "pool exhausted: need 12 blocks, 3 free; retry in 2 s"
-		rec.Server = harness.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}
+		rec.Server = record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}
 		return rec
 	}
 	if name == "pool-pressure" && run == 3 && rep == 3 && agent == 3 {
-		rec.Outcome, rec.End = harness.Truncated, rec.Sent+ms(9, 0.1)
+		rec.Outcome, rec.End = record.Truncated, rec.Sent+ms(9, 0.1)
 		rec.Error = `stream ended without [DONE] </script><script>alert("x")</script>` + "\nBenchmarkForged 1 1 req/s"
 		return rec
 	}
@@ -125,6 +125,6 @@ func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Durati
 	}
 	rec.End = at + ms(0.05, 0.2)
 	decode := at - rec.FirstContent
-	rec.Server = harness.ServerTiming{FirstByte: rec.FirstByte - rec.Sent, Queue: queue, Prefill: prefill, Decode: decode, Total: rec.End - rec.Sent - ms(0.1, 0.2)}
+	rec.Server = record.ServerTiming{FirstByte: rec.FirstByte - rec.Sent, Queue: queue, Prefill: prefill, Decode: decode, Total: rec.End - rec.Sent - ms(0.1, 0.2)}
 	return rec
 }

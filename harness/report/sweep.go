@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // keepsUp is the part of the offered rate that has to be answered for the subject to count as keeping up with it.
@@ -32,7 +33,7 @@ type SweepPoint struct {
 	Offered float64 // requests a second that fell due, of an open loop; by chance it is not just the level
 	ReqPerS float64
 	TokPerS float64
-	E2E     harness.Dist
+	E2E     stats.Dist
 	text    string
 }
 
@@ -77,7 +78,7 @@ func newSweepPoint(s *Scenario, level float64) SweepPoint {
 }
 
 // offered is the rate at which requests fell due, pauses between runs and repetitions left out.
-func offered(records []harness.Record) float64 {
+func offered(records []record.Record) float64 {
 	type rep struct{ run, rep int }
 	type span struct{ first, last time.Duration }
 	spans := map[rep]span{}
@@ -141,7 +142,7 @@ func (w *Sweep) Text() string {
 	}
 	k := w.Points[w.Knee]
 	name, q := "p95", 0.95
-	if !harness.Supports(k.E2E.N, q) || !harness.Supports(last.E2E.N, q) {
+	if !stats.Supports(k.E2E.N, q) || !stats.Supports(last.E2E.N, q) {
 		name, q = "p50", 0.50
 	}
 	return fmt.Sprintf("The knee is at %s: %s req/s answered, %s %s; at %s it is %s req/s and %s.", w.level(k.Level), rate(k.ReqPerS),
@@ -206,7 +207,7 @@ func newSweepChart(w Sweep) sweepChart {
 	op := byte('M')
 	lastX := math.Inf(-1)
 	for i, p := range w.Points {
-		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Few: !harness.Supports(p.E2E.N, 0.95), Knee: i == w.Knee, Text: p.text}
+		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Few: !stats.Supports(p.E2E.N, 0.95), Knee: i == w.Knee, Text: p.text}
 		if v, ok := newInterval(p.E2E, 0.95, y); ok {
 			m.Lo, m.Hi, m.Interval = v.Lo, v.Hi, true
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/stats"
 )
 
 // A tailChart shows the time that each percentile of a scenario's requests took, on an axis on which every nine is as wide
@@ -60,7 +60,7 @@ func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *
 			continue
 		}
 		c.Curves = append(c.Curves, curve{r.Scenarios[i].Name(), i, tailPath(s, x, y)})
-		d := harness.Describe(s) // sorted already
+		d := stats.Describe(s) // sorted already
 		for _, q := range []struct {
 			p    float64
 			name string
@@ -77,7 +77,7 @@ func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *
 }
 
 // newInterval is the interval of a percentile of a sorted sample; ok is false where the sample is too small for one.
-func newInterval(d harness.Dist, q float64, y logAxis) (v bounds, ok bool) {
+func newInterval(d stats.Dist, q float64, y logAxis) (v bounds, ok bool) {
 	ci, ok := d.Interval(q)
 	if !ok || ci.Lo == never {
 		return v, false

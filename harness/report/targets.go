@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/stats"
 )
 
 // The targets every baseline is held to. Latency is end to end, from the moment a request was due to its last byte.
@@ -82,7 +82,7 @@ func (r *Report) judgeLatency(name string, limit time.Duration, q float64) Verdi
 		d := at(s.E2E, q)
 		switch {
 		case s.E2E.N == 0:
-		case d < limit && !harness.Supports(s.E2E.N, q):
+		case d < limit && !stats.Supports(s.E2E.N, q):
 			v.Few = true
 		case d > worst:
 			worst, v.Scenario = d, name

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 )
 
 // maxDots bounds a timeline. Above it requests are thinned evenly, but slow and failed ones all stay.
@@ -62,7 +62,7 @@ type dot struct {
 
 // placed is a record at its place on the scenario's own clock, on which runs follow each other without a gap.
 type placed struct {
-	*harness.Record
+	*record.Record
 	start, end time.Duration
 }
 
@@ -89,7 +89,7 @@ func (r *Report) timeline(index int) *timeline {
 	return t
 }
 
-func poolOf(samples []harness.Sample) float64 {
+func poolOf(samples []record.Sample) float64 {
 	peak := -1.0
 	for _, s := range samples {
 		peak = max(peak, s.Pool)
@@ -97,7 +97,7 @@ func poolOf(samples []harness.Sample) float64 {
 	return peak
 }
 
-func mostWaitingAndRunning(samples []harness.Sample) int {
+func mostWaitingAndRunning(samples []record.Sample) int {
 	most := 0.0
 	for _, s := range samples {
 		most = max(most, s.Queue, s.Running)
@@ -112,8 +112,8 @@ type placedRun struct {
 }
 
 // drawServer draws the samples that lie within a run; between two of them the last one holds.
-func (t *timeline) drawServer(samples []harness.Sample, runs []placedRun, x func(time.Duration) float64) {
-	byRun := map[int][]harness.Sample{}
+func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(time.Duration) float64) {
+	byRun := map[int][]record.Sample{}
 	for _, s := range samples {
 		byRun[s.Run] = append(byRun[s.Run], s)
 	}
@@ -177,8 +177,8 @@ func steps(b *strings.Builder, seen []instant, end float64, y func(instant) floa
 
 // placeRuns puts the runs of a scenario one after another and returns the records by start, where each run stands, and the
 // length of it all.
-func placeRuns(records []harness.Record) (recs []placed, runs []placedRun, length time.Duration) {
-	byRun := map[int][]*harness.Record{}
+func placeRuns(records []record.Record) (recs []placed, runs []placedRun, length time.Duration) {
+	byRun := map[int][]*record.Record{}
 	for i := range records {
 		byRun[records[i].Run] = append(byRun[records[i].Run], &records[i])
 	}
@@ -205,7 +205,7 @@ func placeRuns(records []harness.Record) (recs []placed, runs []placedRun, lengt
 func (t *timeline) drawRequests(recs []placed, x func(time.Duration) float64) {
 	lo, hi := never, time.Duration(0)
 	for _, r := range recs {
-		if r.Outcome == harness.OK {
+		if r.Outcome == record.OK {
 			hi = max(hi, r.Latency())
 			if ttft := r.TTFT(); ttft >= 0 {
 				lo = min(lo, ttft)
@@ -217,7 +217,7 @@ func (t *timeline) drawRequests(recs []placed, x func(time.Duration) float64) {
 	var first, ends strings.Builder
 	for _, r := range thin(recs) {
 		d := dot{X: x(r.start), First: -1, End: -1, Text: describe(r.Record)}
-		if r.Outcome == harness.OK {
+		if r.Outcome == record.OK {
 			d.End = px(y.at(r.Latency()))
 			writeDot(&ends, d.X, d.End)
 			if r.TTFT() >= 0 {
@@ -250,7 +250,7 @@ func thin(recs []placed) []placed {
 	every := (len(recs) + maxDots - 1) / maxDots
 	var kept []placed
 	for i, r := range recs {
-		if i%every == 0 || r.Outcome != harness.OK && len(kept) < 2*maxDots || r.Latency() > slow {
+		if i%every == 0 || r.Outcome != record.OK && len(kept) < 2*maxDots || r.Latency() > slow {
 			kept = append(kept, r)
 		}
 	}
@@ -298,12 +298,12 @@ func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, leas
 	t.Flight = b.String()
 }
 
-func describe(r *harness.Record) string {
+func describe(r *record.Record) string {
 	who := fmt.Sprintf("run %d, repetition %d, %s", r.Run+1, r.Rep+1, r.Agent)
 	if r.Agent == "" {
 		who = fmt.Sprintf("run %d, repetition %d", r.Run+1, r.Rep+1)
 	}
-	if r.Outcome != harness.OK {
+	if r.Outcome != record.OK {
 		what := string(r.Outcome)
 		if r.Status > 0 {
 			what += fmt.Sprintf(" (%d)", r.Status)

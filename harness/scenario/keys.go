@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"loadstone/harness"
+	"loadstone/harness/load"
 )
 
 // A Key is one setting of a load section.
@@ -20,7 +21,7 @@ type Key struct {
 	read func(p *parser, value string) error
 }
 
-const amount = harness.AmountForms
+const amount = load.AmountForms
 
 // Keys are all there are, in the order of the help.
 var Keys []Key
@@ -59,28 +60,28 @@ func init() {
 		{"turns", amount + "; or endless", "of an agent, each with the whole conversation and the server's answers; default 1", "What an agent asks",
 			func(p *parser, v string) (err error) {
 				if v == "endless" {
-					p.Load.Turns = harness.Endless
+					p.Load.Turns = load.Endless
 					return nil
 				}
-				p.Load.Turns, err = harness.ParseAmount(v, number)
+				p.Load.Turns, err = load.ParseAmount(v, number)
 				return err
 			}},
 		{"think", amount + ", of times such as 2s", "pause between an answer and the next turn; default none", "What an agent asks",
 			func(p *parser, v string) (err error) {
-				p.Load.Think, err = harness.ParseAmount(v, timeNumber)
+				p.Load.Think, err = load.ParseAmount(v, timeNumber)
 				return err
 			}},
 		{"prompt", amount, "tokens of an agent's first question, roughly; default 64", "What an agent asks",
-			func(p *parser, v string) (err error) { p.Load.Prompt, err = harness.ParseAmount(v, number); return err }},
+			func(p *parser, v string) (err error) { p.Load.Prompt, err = load.ParseAmount(v, number); return err }},
 		{"follow-up", amount, "tokens of its later questions; default an eighth of prompt's", "What an agent asks",
 			func(p *parser, v string) (err error) {
-				p.Load.FollowUp, err = harness.ParseAmount(v, number)
+				p.Load.FollowUp, err = load.ParseAmount(v, number)
 				return err
 			}},
 		{"answer", amount, "most tokens of an answer; default 16", "What an agent asks",
-			func(p *parser, v string) (err error) { p.Load.Answer, err = harness.ParseAmount(v, number); return err }},
+			func(p *parser, v string) (err error) { p.Load.Answer, err = load.ParseAmount(v, number); return err }},
 		{"fan-out", amount, "questions asked in parallel after each answer; the next turn begins with their answers", "What an agent asks",
-			func(p *parser, v string) (err error) { p.Load.FanOut, err = harness.ParseAmount(v, number); return err }},
+			func(p *parser, v string) (err error) { p.Load.FanOut, err = load.ParseAmount(v, number); return err }},
 		{"system", "2 of 300 tokens", "so many system prompts, each agent having one of them; or write them in sections system*.txt", "What an agent asks", readSystem},
 
 		{"cancel", "20% after AMOUNT, of times or of pieces: 20% after exponential 200ms, 5% after 3 pieces", "requests that are taken back", "What goes wrong on purpose", readCancel},
@@ -150,10 +151,10 @@ func readCancel(p *parser, v string) (err error) {
 		return err
 	}
 	if pieces, ok := strings.CutSuffix(after, " pieces"); ok {
-		c.Pieces, err = harness.ParseAmount(pieces, number)
+		c.Pieces, err = load.ParseAmount(pieces, number)
 		return err
 	}
-	c.After, err = harness.ParseAmount(after, timeNumber)
+	c.After, err = load.ParseAmount(after, timeNumber)
 	return err
 }
 
@@ -236,8 +237,8 @@ func readSearch(p *parser, v string) error {
 	return nil
 }
 
-func level(kind, v string) (harness.Level, error) {
-	l := harness.Level{Kind: kind}
+func level(kind, v string) (load.Level, error) {
+	l := load.Level{Kind: kind}
 	var err error
 	switch kind {
 	case "rate":
@@ -256,7 +257,7 @@ func level(kind, v string) (harness.Level, error) {
 }
 
 // profile reads the three forms of a rate.
-func profile(v string) (harness.Profile, error) {
+func profile(v string) (load.Profile, error) {
 	words := strings.Fields(v)
 	switch {
 	case len(words) == 1:
@@ -264,7 +265,7 @@ func profile(v string) (harness.Profile, error) {
 		if err == nil && r <= 0 {
 			err = fmt.Errorf("%s: want more than 0", v)
 		}
-		return harness.Constant(r), err
+		return load.Constant(r), err
 	case len(words) == 5 && words[1] == "to" && words[3] == "over":
 		from, err := rate(words[0])
 		if err != nil {
@@ -278,7 +279,7 @@ func profile(v string) (harness.Profile, error) {
 		if err == nil && from+to <= 0 {
 			err = fmt.Errorf("%q is no load", v)
 		}
-		return harness.Ramp(from, to, over), err
+		return load.Ramp(from, to, over), err
 	case len(words) >= 4 && words[0] == "steps" && words[len(words)-2] == "each":
 		each, err := duration(words[len(words)-1])
 		if err != nil {
@@ -295,13 +296,13 @@ func profile(v string) (harness.Profile, error) {
 		if slices.Max(rates) <= 0 {
 			return nil, fmt.Errorf("%q is no load", v)
 		}
-		return harness.Steps(each, rates...), nil
+		return load.Steps(each, rates...), nil
 	}
 	return nil, fmt.Errorf("%q", v)
 }
 
 // ParseRate reads a rate in any of its forms, and ParseDuration a time: the command line has them, too.
-func ParseRate(v string) (harness.Profile, error) { return profile(v) }
+func ParseRate(v string) (load.Profile, error) { return profile(v) }
 
 func rate(v string) (float64, error) {
 	n, err := number(strings.TrimSuffix(v, "/s"))

@@ -33,15 +33,17 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"loadstone/harness"
+	"loadstone/harness/limit"
+	"loadstone/harness/load"
 )
 
 // A File is a scenario as it was read.
 type File struct {
-	Load   harness.Load
+	Load   load.Load
 	Runs   int // rounds; at least 1
-	Levels []harness.Level
+	Levels []load.Level
 	Search *harness.Search // its Limits are Expect
-	Expect []harness.Limit
+	Expect []limit.Limit
 	Serve  []string // flags for the server, where it is started for the scenario
 
 	set map[string]int // the line of each key of load that was given
@@ -252,7 +254,7 @@ func names() []string {
 
 func (p *parser) expect(s section) error {
 	return s.lines(func(_ int, text string) error {
-		l, err := harness.ParseLimit(text)
+		l, err := limit.Parse(text)
 		if err == nil {
 			p.Expect = append(p.Expect, l)
 		}
@@ -284,17 +286,17 @@ func paragraphs(text []byte) []string {
 }
 
 // readTrace reads the section that the trace is in.
-func (p *parser) readTrace(load section) (err error) {
+func (p *parser) readTrace(from section) (err error) {
 	if p.trace == "" {
 		return nil
 	}
 	s, err := p.find(p.trace)
 	if err != nil {
-		return fmt.Errorf("%s:%d: trace: %w; want the name of a section", load.file, p.set["trace"], err)
+		return fmt.Errorf("%s:%d: trace: %w; want the name of a section", from.file, p.set["trace"], err)
 	}
 	// Blank lines stand for those before the section, so that an error has the line of the whole file.
 	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
-	p.Load.Trace, err = harness.ReadTrace(s.file, bytes.NewReader(text))
+	p.Load.Trace, err = load.ReadTrace(s.file, bytes.NewReader(text))
 	return err
 }
 
@@ -370,14 +372,14 @@ func (p *parser) turner() string {
 }
 
 // first is the level that a sweep or search begins with.
-func (p *parser) first() harness.Level {
+func (p *parser) first() load.Level {
 	if p.Search != nil {
-		return harness.Level{Kind: p.Search.Kind, Value: p.Search.Low}
+		return load.Level{Kind: p.Search.Kind, Value: p.Search.Low}
 	}
 	if len(p.Levels) > 0 {
 		return p.Levels[0]
 	}
-	return harness.Level{}
+	return load.Level{}
 }
 
 // fill gives what was left out the same values as bench.
@@ -387,10 +389,10 @@ func (p *parser) fill() {
 		p.seeds(1)
 	}
 	if !p.Has("prompt") {
-		l.Prompt = harness.Fixed(64)
+		l.Prompt = load.Fixed(64)
 	}
 	if !p.Has("answer") {
-		l.Answer = harness.Fixed(16)
+		l.Answer = load.Fixed(16)
 	}
 	if l.Cache == "" {
 		l.Cache = "cold"
@@ -413,7 +415,7 @@ func (p *parser) seedKeys() map[string]*uint64 {
 }
 
 // Seed gives all seeds one value, those that the file sets as well.
-func (f *File) Seed(seed uint64) { f.Load.Seeds = harness.OneSeed(seed) }
+func (f *File) Seed(seed uint64) { f.Load.Seeds = load.OneSeed(seed) }
 
 // Example is a scenario file to start from, with every setting explained.
 //

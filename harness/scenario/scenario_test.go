@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"gotest.tools/v3/assert"
 
-	"loadstone/harness"
+	"loadstone/harness/limit"
+	"loadstone/harness/load"
 )
 
 func TestEveryKey(t *testing.T) {
@@ -60,15 +61,15 @@ the script's own
 `))
 	assert.NilError(t, err)
 	want := &File{Runs: 3, Serve: []string{"-max-batch", "4", "-quiet-probes"},
-		Levels: []harness.Level{{Kind: "concurrency", Value: 1}, {Kind: "concurrency", Value: 2}, {Kind: "concurrency", Value: 4}},
-		Expect: []harness.Limit{{Unit: "p95-ttft", Op: "<", Value: 0.2, Text: "p95-ttft < 200ms"}, {Unit: "rejected", Op: "==", Text: "rejected == 0"}},
-		Load: harness.Load{Name: "my-load", About: "all of it", Seeds: harness.Seeds{Text: 7, Length: 7, Order: 7, Schedule: 7, Think: 9, Cancel: 7},
+		Levels: []load.Level{{Kind: "concurrency", Value: 1}, {Kind: "concurrency", Value: 2}, {Kind: "concurrency", Value: 4}},
+		Expect: []limit.Limit{{Unit: "p95-ttft", Op: "<", Value: 0.2, Text: "p95-ttft < 200ms"}, {Unit: "rejected", Op: "==", Text: "rejected == 0"}},
+		Load: load.Load{Name: "my-load", About: "all of it", Seeds: load.Seeds{Text: 7, Length: 7, Order: 7, Schedule: 7, Think: 9, Cancel: 7},
 			Concurrency: 8, RampUp: 2 * time.Second, Requests: 100, Duration: time.Minute,
-			Turns: harness.Amount{Kind: "uniform", A: 1, B: 5}, Think: harness.Amount{Kind: "lognormal", A: 2, B: 1, Max: 10},
-			Prompt: harness.Amount{Kind: "normal", A: 64, B: 8}, FollowUp: harness.Fixed(12), Answer: harness.Amount{Kind: "exponential", A: 50, Max: 500},
-			FanOut: harness.Fixed(3), SystemPrompts: []string{"You are one.", "You are another."}, Prompts: []string{"First,\nin two lines.", "Second."},
-			Cancel: harness.Cancel{Share: 0.2, Pieces: harness.Fixed(3)}, Slow: harness.Slow{Share: 0.1, Rate: 2000}, Timeout: 5 * time.Second,
-			Cache: "warm", WarmUp: harness.WarmUp{Requests: 20}},
+			Turns: load.Amount{Kind: "uniform", A: 1, B: 5}, Think: load.Amount{Kind: "lognormal", A: 2, B: 1, Max: 10},
+			Prompt: load.Amount{Kind: "normal", A: 64, B: 8}, FollowUp: load.Fixed(12), Answer: load.Amount{Kind: "exponential", A: 50, Max: 500},
+			FanOut: load.Fixed(3), SystemPrompts: []string{"You are one.", "You are another."}, Prompts: []string{"First,\nin two lines.", "Second."},
+			Cancel: load.Cancel{Share: 0.2, Pieces: load.Fixed(3)}, Slow: load.Slow{Share: 0.1, Rate: 2000}, Timeout: 5 * time.Second,
+			Cache: "warm", WarmUp: load.WarmUp{Requests: 20}},
 	}
 	assert.Equal(t, len(f.Load.Tools), 1)
 	f.Load.Tools = nil
@@ -78,20 +79,20 @@ the script's own
 func TestArrivals(t *testing.T) {
 	for _, tc := range []struct {
 		load string
-		want func(*harness.Load)
+		want func(*load.Load)
 	}{
-		{"rate: 4/s\nduration: 1s", func(l *harness.Load) { l.Rate, l.Gaps, l.Duration = harness.Constant(4), 1, time.Second }},
-		{"rate: 4\ngaps: even\nrequests: 1", func(l *harness.Load) { l.Rate, l.Requests = harness.Constant(4), 1 }},
-		{"rate: 1/s to 20/s over 30s\ngaps: gamma 0.25\nrequests: 1", func(l *harness.Load) { l.Rate, l.Gaps, l.Requests = harness.Ramp(1, 20, 30*time.Second), 0.25, 1 }},
-		{"rate: steps 1/s 2/s each 5s\nrequests: 1", func(l *harness.Load) { l.Rate, l.Gaps, l.Requests = harness.Steps(5*time.Second, 1, 2), 1, 1 }},
-		{"burst: 20", func(l *harness.Load) { l.Burst.Size, l.Requests = 20, 20 }},
-		{"burst: 20 every 5s\nrequests: 60", func(l *harness.Load) { l.Burst, l.Requests = harness.Burst{Size: 20, Every: 5 * time.Second}, 60 }},
-		{"concurrency: 2\nturns: endless\nrequests: 1", func(l *harness.Load) { l.Concurrency, l.Turns, l.Requests = 2, harness.Fixed(math.Inf(1)), 1 }},
-		{"sweep: rate 2/s 4/s\nrequests: 1", func(l *harness.Load) { l.Rate, l.Gaps, l.Requests = harness.Constant(2), 1, 1 }},
+		{"rate: 4/s\nduration: 1s", func(l *load.Load) { l.Rate, l.Gaps, l.Duration = load.Constant(4), 1, time.Second }},
+		{"rate: 4\ngaps: even\nrequests: 1", func(l *load.Load) { l.Rate, l.Requests = load.Constant(4), 1 }},
+		{"rate: 1/s to 20/s over 30s\ngaps: gamma 0.25\nrequests: 1", func(l *load.Load) { l.Rate, l.Gaps, l.Requests = load.Ramp(1, 20, 30*time.Second), 0.25, 1 }},
+		{"rate: steps 1/s 2/s each 5s\nrequests: 1", func(l *load.Load) { l.Rate, l.Gaps, l.Requests = load.Steps(5*time.Second, 1, 2), 1, 1 }},
+		{"burst: 20", func(l *load.Load) { l.Burst.Size, l.Requests = 20, 20 }},
+		{"burst: 20 every 5s\nrequests: 60", func(l *load.Load) { l.Burst, l.Requests = load.Burst{Size: 20, Every: 5 * time.Second}, 60 }},
+		{"concurrency: 2\nturns: endless\nrequests: 1", func(l *load.Load) { l.Concurrency, l.Turns, l.Requests = 2, load.Fixed(math.Inf(1)), 1 }},
+		{"sweep: rate 2/s 4/s\nrequests: 1", func(l *load.Load) { l.Rate, l.Gaps, l.Requests = load.Constant(2), 1, 1 }},
 	} {
 		f, err := Parse("x.txtar", []byte("-- load --\n"+tc.load+"\n"))
 		assert.NilError(t, err, tc.load)
-		want := harness.Load{Name: "x", Seeds: harness.OneSeed(1), Prompt: harness.Fixed(64), Answer: harness.Fixed(16), Cache: "cold"}
+		want := load.Load{Name: "x", Seeds: load.OneSeed(1), Prompt: load.Fixed(64), Answer: load.Fixed(16), Cache: "cold"}
 		tc.want(&want)
 		assert.DeepEqual(t, f.Load, want)
 	}

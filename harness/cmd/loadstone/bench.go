@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/null"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
 
@@ -76,12 +80,12 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %d scenarios, %d runs of %d repetitions\n", r.System.Model, s.system.URL, len(o.scenarios), r.Load.Runs, r.Load.Reps)
 	}
-	if r.Client.Floors, err = o.calibrate(ctx); err != nil {
+	if r.Client.Floors, err = o.floors(ctx); err != nil {
 		return results.giveUp(s.explain(ctx, err))
 	}
-	began, used := time.Now(), harness.OwnCPU()
+	began, used := time.Now(), proc.OwnCPU()
 	runs, failure := o.measure(ctx, e, s)
-	r.Client.Busy = (harness.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
+	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
 	r.Scenarios = collect(o, runs)
 	if failure != nil {
@@ -110,24 +114,24 @@ func bench(ctx context.Context, e *env, args []string) error {
 	return failure
 }
 
-// calibrate measures the client alone, at the scenarios' numbers of streams.
-func (o *benchOptions) calibrate(ctx context.Context) ([]harness.Floor, error) {
+// measureFloors measures the client alone, at the scenarios' numbers of streams.
+func (o *benchOptions) floors(ctx context.Context) ([]null.Floor, error) {
 	var levels []int
 	for _, s := range o.scenarios {
 		levels = append(levels, s.Agents)
 	}
 	slices.Sort(levels)
-	return calibrate(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
+	return measureFloors(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
 }
 
 // violations are what in the records cannot be true, or tells of a leak.
-func violations(runs []harness.Run) []string {
-	var records []harness.Record
+func violations(runs []record.Run) []string {
+	var records []record.Record
 	for _, run := range runs {
 		records = append(append(records, run.Warmup...), run.Records...)
 	}
 	// How much all prompts share, the template, is the server's own affair: a new agent's cached tokens are not checked.
-	all := harness.Check(records, -1)
+	all := record.Check(records, -1)
 	for _, run := range runs {
 		if run.Rest != nil {
 			all = append(all, run.Rest.Violations...)
@@ -235,23 +239,23 @@ func chooseScenarios(names string) ([]harness.Scenario, error) {
 }
 
 // measure carries the plan out and shows its progress.
-func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]harness.Run, error) {
-	client := harness.NewClient(s.system.URL)
-	client.Model = s.system.Model
-	defer client.Close()
+func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]record.Run, error) {
+	c := client.New(s.system.URL)
+	c.Model = s.system.Model
+	defer c.Close()
 	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
-	runs, err := client.Run(ctx, plan)
+	runs, err := plan.Run(ctx, c)
 	if err == nil {
-		var records []harness.Record
+		var records []record.Record
 		for _, run := range runs {
 			records = append(append(records, run.Warmup...), run.Records...)
 		}
-		if found := harness.Balance(records, harness.Ledger{}, client.Ledger()); len(found) > 0 {
+		if found := record.Balance(records, record.Ledger{}, c.Ledger()); len(found) > 0 {
 			err = fmt.Errorf("the measurement cannot be true: %s", found[0])
 		}
 	}
@@ -259,10 +263,10 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]harne
 }
 
 // collect groups the runs by scenario, in the order of the scenarios.
-func collect(o *benchOptions, runs []harness.Run) []report.Scenario {
+func collect(o *benchOptions, runs []record.Run) []report.Scenario {
 	var all []report.Scenario
 	for _, sc := range o.scenarios {
-		var own []harness.Run
+		var own []record.Run
 		s := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, About: sc.About, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens}
 		for _, run := range runs {
 			if run.Scenario == sc.Name {
@@ -274,7 +278,7 @@ func collect(o *benchOptions, runs []harness.Run) []report.Scenario {
 			}
 		}
 		if len(own) > 0 {
-			s.Pooled = harness.Pool(own)
+			s.Pooled = record.Pool(own)
 			all = append(all, s)
 		}
 	}

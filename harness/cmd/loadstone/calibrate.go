@@ -12,7 +12,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/null"
+	"loadstone/harness/proc"
 )
 
 const calibrateAbout = `Measures the load generator itself: a server that computes nothing runs as another process on this machine, and what the
@@ -65,7 +67,7 @@ func calibrateCommand(ctx context.Context, e *env, args []string) error {
 	if *tokens < 1 || *during <= 0 || *every < 0 {
 		return usageError("-tokens, -time and -every must be more than 0 (-every may be 0)")
 	}
-	floors, err := calibrate(ctx, levels, *tokens, *every, *during)
+	floors, err := measureFloors(ctx, levels, *tokens, *every, *during)
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
@@ -89,25 +91,25 @@ func calibrateCommand(ctx context.Context, e *env, args []string) error {
 	return t.Flush()
 }
 
-// calibrate measures the client's floors against a null server that runs for as long as that takes.
-func calibrate(ctx context.Context, levels []int, tokens int, every, during time.Duration) ([]harness.Floor, error) {
+// measureFloors measures the client's floors against a null server that runs for as long as that takes.
+func measureFloors(ctx context.Context, levels []int, tokens int, every, during time.Duration) ([]null.Floor, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p, err := harness.Start(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
+	p, err := proc.Start(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
 	if err != nil {
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server that computes nothing did not start: %w", err)}
 	}
 	defer p.Kill()
-	var floors []harness.Floor
+	var floors []null.Floor
 	for _, n := range levels {
-		c := harness.NewClient(p.URL)               // for each its own, or connections that others opened would flatter it
-		_, err := c.MeasureFloor(ctx, n, tokens, 1) // and warm
+		c := client.New(p.URL)                       // for each its own, or connections that others opened would flatter it
+		_, err := null.Measure(ctx, c, n, tokens, 1) // and warm
 		if err != nil {
 			return nil, err
 		}
-		floor, err := c.MeasureFloor(ctx, n, tokens, during)
+		floor, err := null.Measure(ctx, c, n, tokens, during)
 		c.Close()
 		if err != nil {
 			return nil, err
@@ -122,7 +124,7 @@ func serveNull(ctx context.Context, w io.Writer, addr string, every time.Duratio
 	if err != nil {
 		return &exitError{exitUnreachable, err}
 	}
-	s := &http.Server{Handler: harness.NullServer(every), ReadHeaderTimeout: 10 * time.Second}
+	s := &http.Server{Handler: null.Server(every), ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	fmt.Fprintf(w, "listening on http://%s\n", l.Addr())
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -13,7 +13,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"loadstone/harness"
+	"loadstone/harness/audit"
+	"loadstone/harness/client"
+	"loadstone/harness/proc"
 	"loadstone/harness/report"
 )
 
@@ -50,7 +52,7 @@ started, 130 interrupted.
 
 type checkOptions struct {
 	benchOptions // for the subject
-	audit        harness.Audit
+	audit        audit.Audit
 	variants     bool
 	timeout      time.Duration
 }
@@ -84,11 +86,11 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer func() { s.stop() }()
-	client := harness.NewClient(s.system.URL)
-	client.Model, client.Timeout = s.system.Model, o.timeout
-	defer client.Close()
+	c := client.New(s.system.URL)
+	c.Model, c.Timeout = s.system.Model, o.timeout
+	defer c.Close()
 	if s.process != nil {
-		o.audit.Process = func() (harness.Usage, error) { return s.process.Usage() }
+		o.audit.Process = func() (proc.Usage, error) { return s.process.Usage() }
 		o.audit.Restart = func(ctx context.Context) error {
 			if err := s.process.Stop(30 * time.Second); err != nil {
 				return fmt.Errorf("the server did not end cleanly: %w", err)
@@ -97,14 +99,14 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 			if err != nil {
 				return err
 			}
-			s, client.URL = again, again.system.URL
+			s, c.URL = again, again.system.URL
 			return nil
 		}
 	}
 	if !o.quiet {
 		o.audit.Step = func(about string) { fmt.Fprintf(e.stderr, "%s\n", about) }
 	}
-	findings, err := client.Audit(ctx, o.audit)
+	findings, err := o.audit.Run(ctx, c)
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
@@ -116,7 +118,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	}
 	failed := 0
 	for _, f := range findings {
-		if f.Verdict == harness.Broken || f.Verdict == harness.Variant && o.variants {
+		if f.Verdict == audit.Broken || f.Verdict == audit.Variant && o.variants {
 			failed++
 		}
 	}
@@ -162,7 +164,7 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 }
 
 // print is the findings as a table, or as JSON: a list of what was checked.
-func (o *checkOptions) print(w io.Writer, findings []harness.Finding) error {
+func (o *checkOptions) print(w io.Writer, findings []audit.Finding) error {
 	if o.json {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
@@ -173,8 +175,8 @@ func (o *checkOptions) print(w io.Writer, findings []harness.Finding) error {
 	for _, f := range findings {
 		verdict := string(f.Verdict)
 		if color { // all of one length, or the columns would be of several
-			verdict = map[harness.Judgement]string{harness.Passed: "\x1b[32;1m", harness.Broken: "\x1b[31;1m",
-				harness.Unknown: "\x1b[37;2m", harness.Variant: "\x1b[33;1m"}[f.Verdict] + verdict + "\x1b[0m"
+			verdict = map[audit.Judgement]string{audit.Passed: "\x1b[32;1m", audit.Broken: "\x1b[31;1m",
+				audit.Unknown: "\x1b[37;2m", audit.Variant: "\x1b[33;1m"}[f.Verdict] + verdict + "\x1b[0m"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, verdict, f.About)
 		for i, v := range f.Violations {

@@ -14,8 +14,9 @@ import (
 	"time"
 
 	"loadstone/engine/catalog"
-	"loadstone/harness"
 	"loadstone/harness/gate"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
 
@@ -38,7 +39,7 @@ type contender struct {
 	url     string
 	command []string
 	system  report.System
-	runs    []harness.Run
+	runs    []record.Run
 }
 
 // flags declares those of a measurement. The function it returns is called after parsing and tells whether there is one.
@@ -188,7 +189,7 @@ func (d *duel) meet(ctx context.Context) error {
 }
 
 // once is one round of one side.
-func (d *duel) once(ctx context.Context, side, round int) ([]harness.Run, error) {
+func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) {
 	c := &d.sides[side]
 	s := &subject{system: c.system}
 	defer s.stop()
@@ -199,7 +200,7 @@ func (d *duel) once(ctx context.Context, side, round int) ([]harness.Run, error)
 		}
 		defer log.Close()
 		words := slices.Concat(c.command[1:], []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
-		s.process, err = harness.Start(ctx, log, c.command[0], words...)
+		s.process, err = proc.Start(ctx, log, c.command[0], words...)
 		if err != nil {
 			return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %w", err)}
 		}

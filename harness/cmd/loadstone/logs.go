@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"os"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
 
@@ -46,7 +46,7 @@ func logs(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	c := report.CompareClocks(records, log.Routes[harness.Route{Method: http.MethodPost, Path: "/v1/chat/completions", Status: http.StatusOK}])
+	c := report.CompareClocks(records, log.Routes[record.Route{Method: http.MethodPost, Path: "/v1/chat/completions", Status: http.StatusOK}])
 	if err := c.Write(e.stdout); err != nil {
 		return err
 	}
@@ -56,24 +56,24 @@ func logs(ctx context.Context, e *env, args []string) error {
 	return nil
 }
 
-func readLog(e *env, name string) (harness.AccessLog, error) {
+func readLog(e *env, name string) (record.AccessLog, error) {
 	var in io.Reader = e.stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return harness.AccessLog{}, err
+			return record.AccessLog{}, err
 		}
 		defer f.Close()
 		in = f
 	}
-	log, err := harness.ReadAccessLog(in)
+	log, err := record.ReadAccessLog(in)
 	if err == nil && len(log.Routes) == 0 {
 		err = fmt.Errorf("%s has no access-log line among its %d; one looks like: REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms", name, log.Skipped)
 	}
 	return log, err
 }
 
-func readRecords(name string) ([]harness.Record, error) { return readLines(name, harness.ReadRecords) }
+func readRecords(name string) ([]record.Record, error) { return readLines(name, record.Read) }
 
 func readLines[T any](name string, read func(io.Reader) ([]T, error)) ([]T, error) {
 	f, err := os.Open(name)

@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"loadstone/harness"
 	"loadstone/harness/gate"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
 
@@ -85,11 +85,11 @@ func readReport(name string) (r *report.Report, dir string, err error) {
 		file = filepath.Join(name, "records.jsonl")
 	}
 	dir = filepath.Dir(file)
-	records, err := readLines(file, harness.ReadRecords)
+	records, err := readLines(file, record.Read)
 	if err != nil {
 		return nil, "", err
 	}
-	samples, err := readLines(filepath.Join(dir, "samples.jsonl"), harness.ReadSamples)
+	samples, err := readLines(filepath.Join(dir, "samples.jsonl"), record.ReadSamples)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, "", err
 	}

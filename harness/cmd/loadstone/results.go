@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"loadstone/harness"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
 
@@ -56,23 +56,23 @@ func (r *results) giveUp(err error) error {
 
 // write writes the raw records and every form of the report.
 func (r *results) write(rep *report.Report, answers bool) error {
-	var records []harness.Record
-	var samples []harness.Sample
+	var records []record.Record
+	var samples []record.Sample
 	for _, s := range rep.Scenarios {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
-	return errors.Join(harness.WriteRecords(r.path("records.jsonl"), records, answers), r.appendRest(),
-		harness.WriteSamples(r.path("samples.jsonl"), samples), writeForms(r.dir, rep, rep.WriteHTML))
+	return errors.Join(record.Write(r.path("records.jsonl"), records, answers), r.appendRest(),
+		record.WriteSamples(r.path("samples.jsonl"), samples), writeForms(r.dir, rep, rep.WriteHTML))
 }
 
 // restFile is where a long load's records go that are not kept in memory, until the load has ended.
 const restFile = "records.rest.jsonl"
 
 // rest is what writes them.
-func (r *results) rest(answers bool) func([]harness.Record) error {
+func (r *results) rest(answers bool) func([]record.Record) error {
 	os.Remove(r.path(restFile)) // of a run that was killed
-	return func(batch []harness.Record) error { return harness.AppendRecords(r.path(restFile), batch, answers) }
+	return func(batch []record.Record) error { return record.Append(r.path(restFile), batch, answers) }
 }
 
 // appendRest puts them after the others.

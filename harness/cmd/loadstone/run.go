@@ -16,6 +16,10 @@ import (
 	"time"
 
 	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
 	"loadstone/harness/report"
 	"loadstone/harness/scenario"
 )
@@ -56,16 +60,16 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	start := time.Now()
-	load := &o.file.Load
+	l := &o.file.Load
 	if o.out == "" {
-		o.out = filepath.Join("loadstone-results", load.Name+"-"+start.Format("20060102-150405"))
+		o.out = filepath.Join("loadstone-results", l.Name+"-"+start.Format("20060102-150405"))
 	}
 	results, err := newResults(o.out)
 	if err != nil {
 		return err
 	}
 	defer results.closeLogs()
-	if load.Cache == "restored" && o.url == "" {
+	if l.Cache == "restored" && o.url == "" {
 		memories, err := os.MkdirTemp("", "loadstone-agents-")
 		if err != nil {
 			return err
@@ -80,19 +84,19 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	defer s.stop()
 
 	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp, Load: report.Load{Runs: o.file.Runs, Reps: 1,
-		PromptTokens: int(load.Prompt.A), MaxTokens: int(load.Answer.A), Seed: load.Seeds.Text, Shape: o.shape()}}
+		PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text, Shape: o.shape()}}
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, load.Name, r.Load.Shape)
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, l.Name, r.Load.Shape)
 	}
-	if r.Client.Floors, err = calibrate(ctx, o.streams(), 16, 2*time.Millisecond, 200*time.Millisecond); err != nil {
+	if r.Client.Floors, err = measureFloors(ctx, o.streams(), 16, 2*time.Millisecond, 200*time.Millisecond); err != nil {
 		return results.giveUp(s.explain(ctx, err))
 	}
-	var runs []harness.Run
-	began, used := time.Now(), harness.OwnCPU()
+	var runs []record.Run
+	began, used := time.Now(), proc.OwnCPU()
 	runs, r.Highest, err = o.measure(ctx, e, s, results)
-	r.Client.Busy = (harness.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
+	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
-	r.Scenarios = collectLevels(load, runs)
+	r.Scenarios = collectLevels(l, runs)
 	failure := err
 	if failure != nil {
 		failure = s.explain(ctx, failure)
@@ -110,13 +114,13 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		return errors.Join(failure, err)
 	}
 	if !o.json {
-		tellSteady(e, runs, load.WarmUp.Auto)
+		tellSteady(e, runs, l.WarmUp.Auto)
 	}
 	if failure == nil {
 		failure = violated(r.Violations)
 	}
 	if missed := len(r.Missed()); failure == nil && missed > 0 {
-		return &exitError{exitMissed, fmt.Errorf("%s: %d of %d limits do not hold", load.Name, missed, len(r.Judge()))}
+		return &exitError{exitMissed, fmt.Errorf("%s: %d of %d limits do not hold", l.Name, missed, len(r.Judge()))}
 	}
 	return failure
 }
@@ -182,7 +186,7 @@ func (o *runOptions) override(set map[string]bool) error {
 		if l.Trace != nil {
 			return usageError("%s replays a trace, which says itself when its requests are due", l.Name)
 		}
-		l.Rate, l.Concurrency, l.Burst, l.RampUp = nil, 0, harness.Burst{}, 0
+		l.Rate, l.Concurrency, l.Burst, l.RampUp = nil, 0, load.Burst{}, 0
 		o.file.Levels, o.file.Search = nil, nil
 	}
 	if set["rate"] {
@@ -270,7 +274,7 @@ func (o *runOptions) searched() string {
 func (o *runOptions) streams() []int {
 	const most = 256 // beyond it the machine is what is measured
 	streams := []int{1}
-	for _, level := range append([]harness.Level{{}}, o.file.Levels...) {
+	for _, level := range append([]load.Level{{}}, o.file.Levels...) {
 		if n := o.file.Load.At(level).Concurrency; n > 0 {
 			streams = append(streams, min(n, most))
 		}
@@ -279,22 +283,22 @@ func (o *runOptions) streams() []int {
 	return slices.Compact(streams)
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results) ([]harness.Run, harness.Level, error) {
-	client := harness.NewClient(s.system.URL)
-	client.Model = s.system.Model
-	defer client.Close()
-	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(client, s),
+func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results) ([]record.Run, load.Level, error) {
+	c := client.New(s.system.URL)
+	c.Model = s.system.Model
+	defer c.Close()
+	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(c, s),
 		Write: results.rest(o.answers)}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.file.Runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
-	return client.RunLoad(ctx, plan)
+	return plan.Run(ctx, c)
 }
 
 // reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches new words are enough.
-func (o *runOptions) reset(client *harness.Client, s *subject) func(context.Context) error {
+func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) error {
 	switch {
 	case o.resetCommand != "":
 		return func(ctx context.Context) error {
@@ -308,11 +312,11 @@ func (o *runOptions) reset(client *harness.Client, s *subject) func(context.Cont
 		return func(ctx context.Context) error { return post(ctx, o.resetURL) }
 	case o.file.Load.Cache == "restored":
 		return func(ctx context.Context) error {
-			client.Close()
+			c.Close()
 			if err := s.restart(ctx); err != nil {
 				return err
 			}
-			client.URL = s.system.URL
+			c.URL = s.system.URL
 			return nil
 		}
 	}
@@ -339,17 +343,17 @@ func post(ctx context.Context, address string) error {
 }
 
 // collectLevels groups the runs by level, from the lowest to the highest.
-func collectLevels(load *harness.Load, runs []harness.Run) []report.Scenario {
+func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
 	var all []report.Scenario
-	byLevel := map[harness.Level][]harness.Run{}
+	byLevel := map[load.Level][]record.Run{}
 	for _, run := range runs {
 		byLevel[run.Level] = append(byLevel[run.Level], run)
 	}
 	for level, own := range byLevel {
-		at := load.At(level)
-		s := report.Scenario{Level: level, Cache: load.Cache, Agents: at.Concurrency, About: cmp.Or(load.About, at.Shape()), Pooled: harness.Pool(own)}
-		if load.Trace == nil {
-			s.PromptTokens, s.MaxTokens = int(load.Prompt.A), int(load.Answer.A)
+		at := l.At(level)
+		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape()), Pooled: record.Pool(own)}
+		if l.Trace == nil {
+			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
 		}
 		for _, run := range own {
 			s.Runs = append(s.Runs, run.Summary())
@@ -364,7 +368,7 @@ func collectLevels(load *harness.Load, runs []harness.Run) []report.Scenario {
 }
 
 // tellSteady says where the beginning of a run is not like the rest of it.
-func tellSteady(e *env, runs []harness.Run, cut bool) {
+func tellSteady(e *env, runs []record.Run, cut bool) {
 	for _, run := range runs {
 		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
 		switch s := run.Steady; {

@@ -17,7 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/proc"
 	"loadstone/metal"
 )
 
@@ -69,8 +70,8 @@ func runScripts(t *testing.T, dir string) {
 type serverKey struct{}
 
 type scriptServer struct {
-	*harness.Process
-	client *harness.Client
+	*proc.Process
+	client *client.Client
 }
 
 func (s *scriptServer) close() {
@@ -100,9 +101,9 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	path, err := program(ts, "loadstone")
 	ts.Check(err)
-	s.Process, err = harness.Start(ctx, log, path, append([]string{"serve", "-addr", "127.0.0.1:0"}, args...)...)
+	s.Process, err = proc.Start(ctx, log, path, append([]string{"serve", "-addr", "127.0.0.1:0"}, args...)...)
 	ts.Check(err)
-	s.client = harness.NewClient(s.URL)
+	s.client = client.New(s.URL)
 	ts.Setenv("URL", s.URL)
 	ts.Setenv("ADDR", strings.TrimPrefix(s.URL, "http://"))
 }

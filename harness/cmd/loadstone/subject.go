@@ -13,6 +13,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness"
+	"loadstone/harness/proc"
 	"loadstone/harness/report"
 	"loadstone/metal"
 )
@@ -21,8 +22,8 @@ import (
 type subject struct {
 	system  report.System
 	startUp time.Duration
-	process *harness.Process // nil: somebody else's
-	start   func(context.Context) (*harness.Process, error)
+	process *proc.Process // nil: somebody else's
+	start   func(context.Context) (*proc.Process, error)
 }
 
 func findSubject(ctx context.Context, e *env, o *benchOptions, results *results) (*subject, error) {
@@ -50,8 +51,8 @@ func startSubject(ctx context.Context, e *env, o *benchOptions, results *results
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
 	}
-	start := func(ctx context.Context) (*harness.Process, error) {
-		return harness.Start(ctx, results.serverLog, self, args...)
+	start := func(ctx context.Context) (*proc.Process, error) {
+		return proc.Start(ctx, results.serverLog, self, args...)
 	}
 	p, err := start(ctx)
 	if err != nil {

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"loadstone/harness"
+	"loadstone/harness/limit"
+	"loadstone/harness/load"
 	"loadstone/harness/scenario"
 )
 
@@ -32,7 +33,7 @@ Keys of load:
 			fmt.Fprintf(&b, "\n%s\n", group)
 		}
 		fmt.Fprintf(&b, "  %-14s %s\n", k.Name, k.About)
-		fmt.Fprintf(&b, "  %-14s %s\n", "", strings.Replace(k.Form, harness.AmountForms, "an amount", 1))
+		fmt.Fprintf(&b, "  %-14s %s\n", "", strings.Replace(k.Form, load.AmountForms, "an amount", 1))
 	}
 	fmt.Fprintf(&b, `
 An amount is %s.
@@ -41,7 +42,7 @@ Limits of expect are such as p95-ttft < 200ms, rejected > 0 or hit-ratio >= 80%%
 %s.
 ttft is due to first token, itl between tokens, tpot per token of an answer, e2e due to end, lag the client's own delay.
 In a sweep every level must hold them, in a search they are what is searched under.
-`, harness.AmountForms, harness.LimitUnits())
+`, load.AmountForms, limit.Units())
 	return b.String()
 }
 

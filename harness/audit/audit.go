@@ -1,0 +1,408 @@
+// Package audit asks of a server what a measurement takes for granted: that its answers are right under load and nobody
+// else's, that its counts are true, and that nothing is left behind afterwards.
+package audit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/metrics"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
+)
+
+// An Audit is how much is asked.
+//
+// The same greedy conversations are held alone, alone again and all at once; then clients lose patience; then, where the
+// server can be restarted, the conversations go on. Everything is judged from what is on the wire.
+type Audit struct {
+	Agents    int // conversations at once
+	Turns     int // of each
+	Words     int // of an agent's first question, roughly; later ones have a fourth
+	MaxTokens int
+	Aborts    int // requests that are taken back in the middle
+	Seed      uint64
+
+	Process func() (proc.Usage, error)  // what the server's process uses; nil: only what its /metrics tell of that
+	Restart func(context.Context) error // ends the server and starts it again on the same memories; nil: it cannot be
+	Step    func(string)                // is told what comes next
+}
+
+// A Finding is the outcome of one kind of check.
+type Finding struct {
+	Name       string
+	Verdict    Judgement
+	About      string // what was looked at, or what is wrong with the first Violation
+	Violations []record.Violation
+}
+
+// Judgement is what a check comes to.
+type Judgement string
+
+const (
+	Passed  Judgement = "pass"
+	Broken  Judgement = "FAIL"
+	Unknown Judgement = "unknown" // the server does not say what would be needed
+	Variant Judgement = "variant" // answers differ for a reason that is no corruption: rounding, or a text encoded anew
+)
+
+// auditor is an Audit on its way.
+type auditor struct {
+	Audit
+	c    *client.Client
+	load harness.StressTestHarness
+
+	asked    [][]client.Prompt // by agent and turn: what was asked alone
+	alone    [][]record.Record // and answered
+	encoded  []record.Record   // the last turn of each conversation, asked by one who is new
+	records  []record.Record   // everything that was answered, in order
+	counters metrics.Metrics   // the server's, before
+	findings []Finding
+}
+
+// Run carries the audit out. The error is that it could not be: the server is gone, or does not answer even alone.
+func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
+	x := &auditor{Audit: a, c: c, load: harness.StressTestHarness{Client: c}}
+	if x.Step == nil {
+		x.Step = func(string) {}
+	}
+	ledger := c.Ledger()
+	counters, _ := c.Scrape(ctx) // a nil Metrics knows no value
+	x.counters = counters
+	for _, step := range []struct {
+		about string
+		do    func(context.Context) error
+	}{
+		{fmt.Sprintf("%d conversations of %d turns, one after the other", a.Agents, a.Turns), x.askAlone},
+		{"the same again, one after the other", x.askAgain},
+		{"the same, all at once", x.askTogether},
+		{fmt.Sprintf("%d requests that are taken back in the middle", a.Aborts), x.abort},
+		{"the server is restarted, and the conversations go on", x.restart},
+	} {
+		x.Step(step.about)
+		if err := step.do(ctx); err != nil {
+			return x.findings, err
+		}
+	}
+	x.judgeRecords(record.Balance(x.records, ledger, c.Ledger()))
+	return x.findings, nil
+}
+
+func (x *auditor) found(name string, violations []record.Violation, about string, args ...any) {
+	f := Finding{Name: name, Verdict: Passed, About: fmt.Sprintf(about, args...), Violations: violations}
+	if len(violations) > 0 {
+		f.Verdict, f.About = Broken, violations[0].About
+		if n := len(violations); n > 1 {
+			f.About = fmt.Sprintf("%d times, the first: %s", n, f.About)
+		}
+	}
+	x.findings = append(x.findings, f)
+}
+
+func (x *auditor) unknown(name, why string) {
+	x.findings = append(x.findings, Finding{Name: name, Verdict: Unknown, About: why})
+}
+
+// ask is one request, kept.
+func (x *auditor) ask(ctx context.Context, p client.Prompt, turn int) record.Record {
+	r := x.c.Ask(ctx, x.c.Since(), p)
+	r.Turn = turn
+	x.records = append(x.records, r)
+	return r
+}
+
+// askAlone holds the conversations while nothing else runs. What is said here is what must be said ever after.
+func (x *auditor) askAlone(ctx context.Context) error {
+	for i := range x.Agents {
+		agent := harness.NewConversation(fmt.Sprintf("audit-%d-%d", x.Seed, i), x.Seed<<20+uint64(i))
+		var asked []client.Prompt
+		var answered []record.Record
+		for turn := range x.Turns {
+			words := x.Words
+			if turn > 0 {
+				words = max(1, x.Words/4)
+			}
+			p := agent.Ask(words, x.MaxTokens)
+			r := x.ask(ctx, p, turn)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.Outcome != record.OK {
+				x.found("answered", []record.Violation{{Check: "answered", Agent: r.Agent, Turn: turn, About: fmt.Sprintf("alone, a request ends as %s: %s", r.Outcome, r.Error)}}, "")
+				return fmt.Errorf("the server does not answer even alone: %s: %s", r.Outcome, r.Error)
+			}
+			agent.Told(r.Answer)
+			asked, answered = append(asked, p), append(answered, r)
+		}
+		x.asked, x.alone = append(x.asked, asked), append(x.alone, answered)
+	}
+	return nil
+}
+
+// askAgain finds out whether the server is one whose greedy answers can be compared at all.
+func (x *auditor) askAgain(ctx context.Context) error {
+	var again []record.Record
+	for i := range x.asked {
+		for turn, p := range x.asked[i] {
+			again = append(again, x.ask(ctx, p, turn))
+		}
+	}
+	for _, prompts := range x.asked {
+		p := prompts[len(prompts)-1]
+		p.Agent += "-new"
+		x.encoded = append(x.encoded, x.ask(ctx, p, len(prompts)-1))
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	differ := record.CheckIdentity(slices.Concat(x.alone...), again)
+	if len(differ) > 0 {
+		// With its cache the server computes the same prompt in other pieces, which can round to another answer.
+		x.judge(ctx, "repeatable", differ, "alone, the same prompts get the same answers, of which %d were compared", len(again))
+		return nil
+	}
+	x.found("repeatable", nil, "alone, the same prompts get the same answers, of which %d were compared", len(again))
+	return nil
+}
+
+// askTogether holds all conversations at once, each with the history it had alone, so that one answer that differs does
+// not make all later ones differ.
+func (x *auditor) askTogether(ctx context.Context) error {
+	const rounds = 2 // the first fills the batch as agents come, the second as they happen to fall
+	var under []record.Record
+	for range rounds {
+		byAgent := make([][]record.Record, x.Agents)
+		done := make(chan struct{})
+		for i := range x.asked {
+			go func() {
+				for turn, p := range x.asked[i] {
+					r := x.c.Ask(ctx, x.c.Since(), p)
+					r.Turn = turn
+					byAgent[i] = append(byAgent[i], r)
+				}
+				done <- struct{}{}
+			}()
+		}
+		for range x.asked {
+			<-done
+		}
+		under = append(under, slices.Concat(byAgent...)...)
+	}
+	x.records = append(x.records, under...)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var failed []record.Violation
+	compared := 0
+	for _, r := range under {
+		switch r.Outcome {
+		case record.OK:
+			compared++
+		case record.Rejected:
+		default:
+			failed = append(failed, record.Violation{Check: "answered", Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("under load, a request ends as %s: %s", r.Outcome, r.Error)})
+		}
+	}
+	x.found("answered", failed, "%d of %d requests under load, the others refused cleanly", compared, len(under))
+	x.judge(ctx, "identity", record.CheckIdentity(slices.Concat(x.alone...), under), "under load, %d answers are byte for byte those given alone", compared)
+	return nil
+}
+
+// nearTie is the difference of two tokens' log-probabilities below which another order of additions can change which is
+// the likelier: bfloat16 has three digits, and logits are sums of many of them.
+const nearTie = 0.25
+
+// judge tells answers that rounding explains from those that it does not: where the answers part, the server is asked alone
+// for the log-probabilities of the two likeliest tokens there.
+func (x *auditor) judge(ctx context.Context, name string, differ []record.Violation, about string, args ...any) {
+	var corrupt []record.Violation
+	variants := 0
+	for _, v := range differ {
+		gap, at := math.Inf(1), v.At
+		if i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool { return p[0].Agent == v.Agent }); i >= 0 {
+			gap = x.c.Tie(ctx, x.asked[i][v.Turn], x.alone[i][v.Turn].Answer, at)
+		}
+		switch {
+		case gap < nearTie:
+			variants++
+			continue
+		case math.IsInf(gap, 1):
+			v.About += "; the server gives no log-probabilities that would tell rounding from corruption"
+		default:
+			v.About += fmt.Sprintf("; there its choice was clear, by %.2f nats", gap)
+		}
+		corrupt = append(corrupt, v)
+	}
+	if variants > 0 && len(corrupt) == 0 {
+		x.findings = append(x.findings, Finding{Name: name, Verdict: Variant, Violations: differ,
+			About: fmt.Sprintf("%d answers differ from those given alone where two tokens were nearly as likely: they depend on the batch, and are not corrupt", variants)})
+		return
+	}
+	x.found(name, corrupt, about, args...)
+}
+
+// abort sends requests that are taken back while they wait, are read or answered, and looks whether the server gets over it.
+func (x *auditor) abort(ctx context.Context) error {
+	alone, err := x.solo(ctx, 0)
+	if err != nil {
+		return err
+	}
+	before := x.state(ctx)
+	rng := rand.New(rand.NewPCG(x.Seed, 0x61626f7274))
+	whole := x.alone[0][0].Latency()
+	prompts := make([]client.Prompt, x.Aborts)
+	for i := range prompts {
+		prompts[i] = harness.NewConversation(fmt.Sprintf("abort-%d-%d", x.Seed, i), x.Seed<<20+1<<19+uint64(i)).Ask(x.Words, x.MaxTokens)
+		prompts[i].CancelAfter = 1 + time.Duration(rng.Float64()*1.2*float64(whole))
+	}
+	records, err := x.load.RunConcurrent(ctx, prompts)
+	x.records = append(x.records, records...)
+	if err != nil {
+		return err
+	}
+	var failed []record.Violation
+	cancelled := 0
+	for _, r := range records {
+		switch r.Outcome {
+		case record.Cancelled:
+			cancelled++
+		case record.OK, record.Rejected:
+		default:
+			failed = append(failed, record.Violation{Check: "recovery", Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("a request that was to be taken back ends as %s: %s", r.Outcome, r.Error)})
+		}
+	}
+	x.compareCounters(ctx)
+	x.c.Close() // idle connections of ours are not the server's leak
+	lost, took := x.recovery(ctx, before)
+	switch {
+	case len(before.Known) == 0 && len(failed) == 0:
+		x.unknown("recovery", "the server's /metrics tell nothing of requests in flight, blocks or memory")
+	default:
+		x.found("recovery", append(failed, lost...), "%d requests taken back; %v later all was back: %s", cancelled, took.Round(time.Millisecond), strings.Join(before.Known, ", "))
+	}
+	return x.soloAgain(ctx, alone)
+}
+
+// soloRequests are asked to find out how quick the server is alone: enough for the median's interval.
+const soloRequests = 8
+
+// solo is the time to first token of agents that are new and alone.
+func (x *auditor) solo(ctx context.Context, round uint64) (stats.Dist, error) {
+	var times []time.Duration
+	for i := range uint64(soloRequests) {
+		p := harness.NewConversation(fmt.Sprintf("solo-%d-%d-%d", x.Seed, round, i), x.Seed<<20+3<<18+round<<8+i).Ask(x.Words, x.MaxTokens)
+		r := x.ask(ctx, p, 0)
+		if r.Outcome != record.OK {
+			if err := ctx.Err(); err != nil {
+				return stats.Dist{}, err
+			}
+			return stats.Dist{}, fmt.Errorf("alone, a request ends as %s: %s", r.Outcome, r.Error)
+		}
+		times = append(times, max(r.TTFT(), 0))
+	}
+	return stats.Describe(times), nil
+}
+
+// soloAgain looks whether an agent alone is served as quickly as before. A machine has slow moments of its own, so it may
+// try again, and is slower only from twice the time on.
+func (x *auditor) soloAgain(ctx context.Context, before stats.Dist) error {
+	bound, _ := before.Interval(0.50)
+	limit := max(bound.Hi, 2*before.P50) + 5*time.Millisecond
+	var after stats.Dist
+	for try := range uint64(6) {
+		var err error
+		if after, err = x.solo(ctx, 1+try); err != nil {
+			return err
+		}
+		if after.P50 <= limit {
+			break
+		}
+	}
+	var slow []record.Violation
+	if after.P50 > limit {
+		slow = append(slow, record.Violation{Check: "solo", About: fmt.Sprintf("alone, the first token takes %v, and took %v (at most %v) before the load", after.P50, before.P50, bound.Hi)})
+	}
+	x.found("solo", slow, "alone, the first token takes %v, and took %v before the load", after.P50.Round(10*time.Microsecond), before.P50.Round(10*time.Microsecond))
+	return nil
+}
+
+// restart restarts the server and asks every conversation's first and last turn again.
+//
+// A server that knows the tokens of its answers by agent goes on from those. One that has lost them goes on from their
+// text, which it encodes anew, often to other tokens: as it does when somebody new sends the same conversation, which is how
+// such an answer is told from a wrong one.
+func (x *auditor) restart(ctx context.Context) error {
+	if x.Restart == nil {
+		x.unknown("restart", "the server was not started by this program, and is left running")
+		return nil
+	}
+	if err := x.Restart(ctx); err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	var after, alone []record.Record
+	warm, anew := 0, 0
+	for i, prompts := range x.asked {
+		last := len(prompts) - 1
+		// The last one first: the first one's answer would be known again by then.
+		for _, turn := range slices.Compact([]int{last, 0}) {
+			r := x.ask(ctx, prompts[turn], turn)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.Outcome != record.OK {
+				x.found("restart", []record.Violation{{Check: "restart", Agent: r.Agent, Turn: turn, About: fmt.Sprintf("after a restart a request ends as %s: %s", r.Outcome, r.Error)}}, "")
+				return nil
+			}
+			if turn == last && r.CachedTokens > 0 {
+				warm++
+			}
+			if turn > 0 && r.Answer != x.alone[i][turn].Answer && r.Answer == x.encoded[i].Answer {
+				anew++
+				continue
+			}
+			after, alone = append(after, r), append(alone, x.alone[i][turn])
+		}
+	}
+	before := len(x.findings)
+	x.judge(ctx, "restart", record.CheckIdentity(alone, after), "after a restart the conversations go on as if there had been none, %d of %d from memories that were kept", warm, len(x.asked))
+	if f := &x.findings[before]; anew > 0 && f.Verdict == Passed {
+		f.Verdict = Variant
+		f.About = fmt.Sprintf("after a restart %d of %d conversations go on from their answers' text, encoded anew, not from the tokens that were generated", anew, len(x.asked))
+	}
+	return nil
+}
+
+// judgeRecords holds all records to what must be true of each.
+func (x *auditor) judgeRecords(balance []record.Violation) {
+	const ownCheck = -1 // what all prompts share is the server's affair
+	by := map[string][]record.Violation{}
+	for _, v := range append(record.Check(x.records, ownCheck), balance...) {
+		by[v.Check] = append(by[v.Check], v)
+	}
+	usage, cached := false, false
+	for i := range x.records {
+		usage, cached = usage || x.records[i].PromptTokens >= 0, cached || x.records[i].CachedTokens >= 0
+	}
+	n := len(x.records)
+	x.found("leaks", by["leak"], "no answer of %d has another agent's secret in it", n)
+	if cached {
+		x.found("cache", by["cache"], "no conversation found more in the cache than it had left there itself")
+	} else {
+		x.unknown("cache", "the server's usage has no cached_tokens")
+	}
+	if usage {
+		x.found("tokens", by["tokens"], "the server's counts agree with what it sent")
+	} else {
+		x.unknown("tokens", "the server's stream has no usage")
+	}
+	x.found("times", by["times"], "no stamp of %d requests is before the one it follows", n)
+	x.found("count", by["count"], "%d requests begun, ended and recorded; Little's law holds", n)
+}

@@ -1,0 +1,68 @@
+package audit
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness/client/clienttest"
+)
+
+// Each planted bug is found by the check that is for it, and by its name; a server without one passes them all.
+func TestAuditFindsPlantedBugs(t *testing.T) {
+	for _, tc := range []struct {
+		bug, check string
+		verdict    Judgement
+		about      string
+	}{
+		{"", "", Passed, ""},
+		{"another agent's secret", "leaks", Broken, "the answer has the secret of agent"},
+		{"another agent's answer", "identity", Broken, "there its choice was clear, by 3.00 nats"},
+		{"the batch decides", "identity", Broken, "the answer parts from the one given alone at byte"},
+		{"the batch decides near ties", "identity", Variant, "they depend on the batch, and are not corrupt"},
+		{"another answer each time", "repeatable", Broken, "the answer parts"},
+		{"too much cached", "tokens", Broken, "of a prompt of"},
+		{"another's memory", "cache", Broken, "tokens were cached, and the agent had"},
+		{"usage of nothing", "tokens", Broken, "an answer of 0 tokens has a text"},
+		{"usage of too few", "tokens", Broken, "8 pieces of an answer of 2 tokens"},
+		{"every frame twice", "tokens", Broken, "16 pieces of an answer of 8 tokens"},
+		{"a frame twice under load", "identity", Broken, "the answer parts"},
+		{"a character in two frames", "answered", Broken, "alone, a request ends as failed: event is no chunk"},
+		{"no [DONE] under load", "answered", Broken, "under load, a request ends as truncated: stream ended after 8 chunks without its [DONE]"},
+		{"stuck", "answered", Broken, "under load, a request ends as timeout: no end after"},
+		{"503 without Retry-After", "answered", Broken, "under load, a request ends as failed: 503"},
+		{"counters that forget", "counters", Broken, "loadstone_tokens_total rose by"},
+		{"a block is lost with each request", "recovery", Broken, "15s after the last request: "},
+		{"a block is lost with each abort", "recovery", Broken, "15s after the last request: "},
+		{"aborted requests run on", "recovery", Broken, "15s after the last request: "},
+		{"a goroutine stays with each abort", "recovery", Broken, "15s after the last request: "},
+		{"slow ever after an abort", "solo", Broken, "alone, the first token takes 66ms, and took 22ms"},
+		{"another answer after a restart", "restart", Broken, "the answer parts"},
+		{"answers encoded anew after a restart", "restart", Variant, "4 of 4 conversations go on from their answers' text"},
+	} {
+		t.Run(tc.bug, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &clienttest.Liar{Bug: tc.bug}
+				c, _ := clienttest.Serve(t, server)
+				findings, err := Audit{Agents: 4, Turns: 3, Words: 20, MaxTokens: 8, Aborts: 40, Seed: 7,
+					Restart: func(context.Context) error { server.Restart(); return nil }}.Run(t.Context(), c)
+				i := slices.IndexFunc(findings, func(f Finding) bool { return f.Name == tc.check })
+				if tc.check == "" {
+					assert.NilError(t, err)
+					assert.Equal(t, len(findings), 12)
+					for _, f := range findings {
+						assert.Equal(t, f.Verdict, Passed, "%s: %s", f.Name, f.About)
+					}
+					return
+				}
+				assert.Assert(t, i >= 0, "no finding on %s: %v", tc.check, findings)
+				assert.Equal(t, findings[i].Verdict, tc.verdict, findings[i].About)
+				assert.Assert(t, strings.Contains(findings[i].About, tc.about), "%s", findings[i].About)
+			})
+		})
+	}
+}

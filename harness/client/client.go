@@ -1,0 +1,163 @@
+// Package client sends chat requests to one server and times them: the wire, and what the client itself counts of it.
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"loadstone/harness/record"
+)
+
+// Client sends chat requests to one server and times them. It is safe for concurrent use.
+type Client struct {
+	URL     string        // base, such as http://127.0.0.1:8080, without a slash at the end
+	Model   string        // as the server calls it; "" lets the server decide
+	Key     string        // sent as a bearer token unless ""
+	Timeout time.Duration // of one request; 0: two minutes
+
+	http  *http.Client
+	slow  *http.Client        // for answers that are read slowly
+	nap   func(time.Duration) // sleeps for less than a timer can; nil where time is not real
+	start time.Time
+
+	ledger ledger
+}
+
+// New makes a client whose records count from now. It keeps every connection it opens, however many requests are in
+// flight: the default transport's two idle connections a host would put connection set-up into the latencies.
+func New(url string) *Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 0, 4096, 0
+	t.DisableCompression = true
+	// HTTP/2 would put all requests on one connection, with the server's limit of streams and its flow control on top.
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	c := Over(url, t)
+	c.slow = &http.Client{Transport: slowTransport(t)}
+	c.nap = nap
+	return c
+}
+
+// Over makes a client over a transport of the caller's, such as a network in memory.
+func Over(url string, t http.RoundTripper) *Client {
+	c := &http.Client{Transport: t}
+	return &Client{URL: strings.TrimRight(url, "/"), http: c, slow: c, start: time.Now()}
+}
+
+// Since is the time since the client was made, the clock of its records.
+func (c *Client) Since() time.Duration { return time.Since(c.start) }
+
+// Began is when the client's clock began.
+func (c *Client) Began() time.Time { return c.start }
+
+// Await waits until a time of the client's clock, as exactly as the machine can, and tells whether the context lasted as long.
+// It is for the one goroutine that sends what is due: how late it wakes is in every latency.
+func (c *Client) Await(ctx context.Context, until time.Duration) bool {
+	wait := until - c.Since()
+	if c.nap != nil {
+		wait -= coarse
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	for left := until - c.Since(); c.nap != nil && left > 0; left = until - c.Since() {
+		c.nap(left) // a signal may cut it short
+	}
+	return ctx.Err() == nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.slow.CloseIdleConnections()
+}
+
+// Ask sends a prompt that was due at the given time of the client's clock and returns its record. It always returns one:
+// whatever goes wrong is the record's Outcome.
+//
+// Stamps are taken before the bytes they are of are parsed. Sent is when Ask begins: waiting for a connection and writing
+// the request is the client's and the network's share, and stays in the latency.
+func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
+	r := record.Record{Agent: p.Agent, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
+		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.Untimed,
+		Plan: p.plan(), Slow: p.ReadRate > 0}
+	limit, atLimit := c.Timeout, record.Timeout
+	if limit == 0 {
+		limit = 2 * time.Minute
+	}
+	if p.CancelAfter > 0 && p.CancelAfter < limit {
+		limit, atLimit = p.CancelAfter, record.Cancelled
+	}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c.ledger.change(r.Sent, +1)
+	err := c.exchange(timed, p, &r)
+	r.End = c.Since()
+	c.ledger.change(r.End, -1)
+	switch {
+	case err == nil:
+		return r
+	case ctx.Err() != nil:
+		r.Outcome = record.Cancelled
+	case timed.Err() != nil:
+		r.Outcome = atLimit
+		err = fmt.Errorf("no end after %v", limit)
+	case r.Outcome != "": // exchange knows better
+	case r.Status == 0:
+		r.Outcome = record.Refused
+	default:
+		r.Outcome = record.Truncated
+	}
+	r.Error = err.Error()
+	return r
+}
+
+// exchange does one request. A nil error means that r has its outcome.
+func (c *Client) exchange(ctx context.Context, p Prompt, r *record.Record) error {
+	// Atomic because the transport calls back from a goroutine of its own, even after Do has given up.
+	var first atomic.Int64
+	first.Store(-1)
+	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { first.Store(int64(c.Since())) },
+	}), p)
+	if err != nil {
+		return err
+	}
+	transport := c.http
+	if p.ReadRate > 0 {
+		transport = c.slow
+	}
+	res, err := transport.Do(req)
+	r.FirstByte = time.Duration(first.Load())
+	if err != nil {
+		return unwrapURL(err)
+	}
+	defer res.Body.Close()
+	r.Status = res.StatusCode
+	headTimes(&r.Server, res.Header)
+	if res.StatusCode != http.StatusOK {
+		return refusal(res, r)
+	}
+	var body io.Reader = res.Body
+	if p.ReadRate > 0 {
+		body = &throttled{ctx, res.Body, p.ReadRate}
+	}
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		err = c.stream(body, r, p.CancelPieces)
+		trailerTimes(&r.Server, res.Trailer)
+		return err
+	}
+	r.Server.Total = r.Server.FirstByte
+	return c.whole(body, r)
+}

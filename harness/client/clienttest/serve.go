@@ -1,0 +1,53 @@
+// Package clienttest has servers for tests that run in memory, so that client and server can share a synctest bubble.
+package clienttest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+
+	"loadstone/harness/client"
+)
+
+// Serve starts a server in memory, to be used within a synctest bubble, and returns a client of it and what kills it.
+func Serve(t testing.TB, h http.Handler) (*client.Client, func()) {
+	network := &pipes{make(chan net.Conn), make(chan struct{})}
+	server := &http.Server{Handler: h}
+	go server.Serve(network)
+	c := client.Over("http://server", &http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100})
+	t.Cleanup(func() {
+		c.Close()
+		server.Shutdown(context.Background()) // waits for its handlers
+	})
+	return c, func() { server.Close() }
+}
+
+// pipes is a network in memory, so that client and server can share a synctest bubble.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.closed:
+		return nil, errors.New("connection refused")
+	}
+}
+
+func (p *pipes) Close() error   { close(p.closed); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,0 +1,71 @@
+package harness
+
+import (
+	"loadstone/harness/record"
+)
+
+// keptRecords is how many records of a run stay in memory: enough for every chart, some 25 MiB.
+const keptRecords = 20_000
+
+// A keeper holds a run's records: the first in full, and every later batch only until it was written and counted, which
+// happens beside the load.
+type keeper struct {
+	keep  int                         // 0 is keptRecords
+	write func([]record.Record) error // unless nil, is given every batch
+
+	kept, batch []record.Record
+	full, empty chan []record.Record // to and from the goroutine that deals with the batches
+	done        chan struct{}
+	rest        *record.Rest
+	err         error // of write
+}
+
+// batchSize is small enough for the load not to feel one's being dealt with.
+const batchSize = 1000
+
+func (k *keeper) add(r record.Record) {
+	limit := k.keep
+	if limit == 0 {
+		limit = keptRecords
+	}
+	if len(k.kept) < limit {
+		k.kept = append(k.kept, r)
+		return
+	}
+	if k.rest == nil {
+		k.rest = &record.Rest{}
+		k.full, k.empty, k.done = make(chan []record.Record, 1), make(chan []record.Record, 3), make(chan struct{})
+		k.empty <- make([]record.Record, 0, batchSize)
+		k.empty <- make([]record.Record, 0, batchSize)
+		k.batch = make([]record.Record, 0, batchSize)
+		go k.deal()
+	}
+	if k.batch = append(k.batch, r); len(k.batch) == batchSize {
+		k.full <- k.batch
+		k.batch = <-k.empty
+	}
+}
+
+func (k *keeper) deal() {
+	defer close(k.done)
+	for batch := range k.full {
+		k.rest.Add(batch)
+		if k.write != nil && k.err == nil {
+			k.err = k.write(batch)
+		}
+		clear(batch) // their texts are not needed any more
+		k.empty <- batch[:0]
+	}
+}
+
+// close deals with the last batch. Only then rest and err may be looked at.
+func (k *keeper) close() {
+	if k.rest == nil {
+		return
+	}
+	if len(k.batch) > 0 {
+		k.full <- k.batch
+	}
+	close(k.full)
+	<-k.done
+}

@@ -1,0 +1,118 @@
+package load
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Amount is a number that may vary from one time to the next: tokens, turns, seconds. The zero Amount is always 0.
+type Amount struct {
+	Kind string  // "" always A; "uniform" from A to B; "normal" and "lognormal" of mean A and deviation B; "exponential" of mean A
+	A, B float64 // of the numbers themselves, of a lognormal one, too
+	Max  float64 // what is drawn above it becomes it; 0: no bound
+}
+
+// Fixed is an amount that does not vary.
+func Fixed(n float64) Amount { return Amount{A: n} }
+
+// amountKinds are how many numbers each kind takes.
+var amountKinds = map[string]int{"uniform": 2, "normal": 2, "lognormal": 2, "exponential": 1}
+
+// AmountForms are the ways to write an amount, for help and errors.
+const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION or exponential MEAN, with max N after it or not"
+
+// ParseAmount reads an amount such as "64", "uniform 32 128" or "lognormal 200 300 max 2000". number reads one number.
+func ParseAmount(s string, number func(string) (float64, error)) (Amount, error) {
+	var a Amount
+	words := strings.Fields(s)
+	if n := len(words); n > 2 && words[n-2] == "max" {
+		var err error
+		if a.Max, err = number(words[n-1]); err != nil {
+			return a, err
+		}
+		if a.Max <= 0 {
+			return a, fmt.Errorf("max %s: want more than 0", words[n-1])
+		}
+		words = words[:n-2]
+	}
+	want := 1
+	if len(words) > 0 {
+		if n, ok := amountKinds[words[0]]; ok {
+			a.Kind, want, words = words[0], n, words[1:]
+		}
+	}
+	if len(words) != want {
+		return a, fmt.Errorf("%q is no amount", s)
+	}
+	for i, to := range []*float64{&a.A, &a.B}[:want] {
+		var err error
+		if *to, err = number(words[i]); err != nil {
+			return a, err
+		}
+		if *to < 0 {
+			return a, fmt.Errorf("%s: want 0 or more", words[i])
+		}
+	}
+	if a.Kind == "uniform" && a.B < a.A {
+		return a, fmt.Errorf("%q: the low end is above the high end", s)
+	}
+	if a.Kind == "lognormal" && a.A == 0 {
+		return a, fmt.Errorf("%q: want a mean above 0", s)
+	}
+	return a, nil
+}
+
+// Draw draws a number, never below 0.
+func (a Amount) Draw(rng *rand.Rand) float64 {
+	v := a.A
+	switch a.Kind {
+	case "uniform":
+		v += (a.B - a.A) * rng.Float64()
+	case "normal":
+		v += a.B * rng.NormFloat64()
+	case "lognormal":
+		// Mean and deviation of the variable give those of its logarithm.
+		variance := math.Log1p(a.B * a.B / (a.A * a.A))
+		v = math.Exp(math.Log(a.A) - variance/2 + math.Sqrt(variance)*rng.NormFloat64())
+	case "exponential":
+		v *= rng.ExpFloat64()
+	}
+	if a.Max > 0 {
+		v = min(v, a.Max)
+	}
+	return max(v, 0)
+}
+
+// count draws a whole number of at least least.
+func (a Amount) count(rng *rand.Rand, least int) int {
+	v := a.A
+	if a.Kind == "uniform" { // both ends as likely as what lies between
+		v += float64(rng.IntN(int(a.B-a.A) + 1))
+	} else {
+		v = a.Draw(rng)
+	}
+	if a.Max > 0 {
+		v = min(v, a.Max)
+	}
+	return max(int(math.Round(v)), least)
+}
+
+// seconds draws a time.
+func (a Amount) seconds(rng *rand.Rand) time.Duration { return seconds(a.Draw(rng)) }
+
+// String is the amount as it is written.
+func (a Amount) String() string {
+	f := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	s := strings.TrimSpace(a.Kind + " " + f(a.A))
+	if amountKinds[a.Kind] == 2 {
+		s += " " + f(a.B)
+	}
+	if a.Max > 0 {
+		s += " max " + f(a.Max)
+	}
+	return s
+}

@@ -1,0 +1,19 @@
+package load
+
+import (
+	"strconv"
+)
+
+// A Level is how hard a run pushed, where a load is tried at several: one point of a sweep, one probe of a search.
+type Level struct {
+	Kind  string  `json:"kind"`  // "rate", in arrivals a second, or "concurrency", in agents at a time
+	Value float64 `json:"value"` // above 0
+}
+
+// String is how a level is written in names: rate=4, concurrency=16; the zero Level is "".
+func (l Level) String() string {
+	if l.Kind == "" {
+		return ""
+	}
+	return l.Kind + "=" + strconv.FormatFloat(l.Value, 'g', 6, 64)
+}

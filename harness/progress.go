@@ -1,0 +1,124 @@
+package harness
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
+)
+
+// Progress is where a measurement is.
+type Progress struct {
+	Scenario    string
+	Run         int
+	Done, Total int     // repetitions, of the whole plan
+	Part        float64 // Done and the part of the current repetition that is over, where that is known
+	InFlight    int
+	Outcomes    map[record.Outcome]int // of the whole plan so far; not to be kept
+	Recent      stats.Dist             // end-to-end latency of the last requests of this scenario
+	Elapsed     time.Duration          // since the measurement began
+	Left        time.Duration          // what the rest will take if it goes on like this; 0 unknown
+}
+
+// watch keeps what Progress tells.
+type watch struct {
+	r     *runner
+	start time.Time
+	part  func() float64 // of the current repetition, from 0 to 1; nil unknown
+
+	mu     sync.Mutex // records end on many goroutines
+	now    Progress
+	recent []time.Duration
+}
+
+// recentRequests is how many of the last requests the rolling percentiles look at.
+const recentRequests = 200
+
+func newWatch(r *runner) *watch {
+	w := &watch{r: r, start: time.Now()}
+	w.now.Outcomes = map[record.Outcome]int{}
+	w.now.Total = r.plan.Runs * r.plan.Reps * len(r.plan.Scenarios)
+	return w
+}
+
+func (w *watch) begin(scenario string, run int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now.Scenario != scenario {
+		w.recent = w.recent[:0]
+	}
+	w.now.Scenario, w.now.Run = scenario, run
+}
+
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Done++
+	w.tell()
+}
+
+// finish is called at the end of a plan that may have taken fewer repetitions than it could have.
+func (w *watch) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Total = w.now.Done
+	w.tell()
+}
+
+func (w *watch) record(r record.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now.Outcomes[r.Outcome]++
+	if r.Outcome == record.OK {
+		w.recent = append(w.recent, r.Latency())
+		if n := len(w.recent) - recentRequests; n > 0 {
+			w.recent = slices.Delete(w.recent, 0, n)
+		}
+	}
+	w.tell()
+}
+
+// tick tells also while no request ends, until the function it returns is called.
+func (w *watch) tick() (stop func()) {
+	const every = 200 * time.Millisecond
+	done := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				w.mu.Lock()
+				w.tell()
+				w.mu.Unlock()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		ticking.Wait()
+	}
+}
+
+func (w *watch) tell() {
+	if w.r.plan.Progress == nil {
+		return
+	}
+	p := w.now
+	p.InFlight = w.r.load.InFlight()
+	p.Recent = stats.Describe(slices.Clone(w.recent))
+	p.Elapsed = time.Since(w.start)
+	p.Part = float64(p.Done)
+	if w.part != nil {
+		p.Part += w.part()
+	}
+	if p.Part > 0 {
+		p.Left = time.Duration(float64(p.Elapsed) / p.Part * (float64(p.Total) - p.Part))
+	}
+	w.r.plan.Progress(p)
+}

@@ -1,0 +1,108 @@
+// Package record is what is known of requests and runs: the record of each request, what a run of them comes to, and what must
+// be true of them whatever their latencies. It sends nothing; all that reports, checks and gates say is made from it.
+package record
+
+import (
+	"time"
+
+	"loadstone/harness/load"
+)
+
+// A Record is what the client knows of one request, and nothing else: reports, checks and gates are made from records
+// alone, so that whatever they say can be made again from the file of raw records.
+//
+// Times are offsets from the start of the run on the monotonic clock. A time that never came is -1.
+type Record struct {
+	Scenario string     `json:"scenario"`
+	Run      int        `json:"run"` // 0-based; one run is one benchmark line
+	Rep      int        `json:"rep"` // repetition of the scenario within the run
+	Agent    string     `json:"agent"`
+	Turn     int        `json:"turn"`             // 0-based turn of the agent's conversation
+	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache, or came before the steady state
+	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
+	Cache    string     `json:"cache,omitempty"`  // what the agents' caches held when the clock started: cold, warm or restored
+	Slow     bool       `json:"slow,omitempty"`   // the load read the answer slowly on purpose: its times are not the server's
+	Plan     string     `json:"plan,omitempty"`   // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
+
+	Due          time.Duration   `json:"due_ns"`                     // when the load plan wanted it sent: latency counts from here
+	Sent         time.Duration   `json:"sent_ns"`                    // when the client began to send; Sent-Due is the client's lag
+	FirstByte    time.Duration   `json:"first_byte_ns"`              // first byte of the response's head
+	FirstContent time.Duration   `json:"first_content_ns"`           // first non-empty delta of the answer itself
+	Chunks       []time.Duration `json:"chunks_ns"`                  // arrival of each non-empty delta, of reasoning as well
+	Reasoning    int             `json:"reasoning_chunks,omitempty"` // how many of the Chunks, the first, are reasoning
+	End          time.Duration   `json:"end_ns"`                     // end of the stream, or of the failure
+
+	Outcome Outcome `json:"outcome"`
+	Status  int     `json:"status"` // HTTP status, 0 when none arrived
+	Error   string  `json:"error,omitempty"`
+
+	RetryAfter time.Duration `json:"retry_after_ns,omitempty"` // what a refusal asked for; 0 nothing
+
+	PromptTokens int    `json:"prompt_tokens"` // as the server's usage says; -1 unknown
+	CachedTokens int    `json:"cached_tokens"`
+	OutputTokens int    `json:"output_tokens"`
+	Finish       string `json:"finish,omitempty"` // finish_reason
+	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
+
+	Canary string       `json:"-"` // the secret word in the prompt, for the checks on answers; kept in no file
+	Server ServerTiming `json:"server"`
+}
+
+// ServerTiming is what the server says of its own part of a request. A part it does not report is -1.
+type ServerTiming struct {
+	FirstByte time.Duration `json:"first_byte_ns"` // header X-Request-Latency-Ms
+	Total     time.Duration `json:"total_ns"`      // trailer X-Total-Latency-Ms; the header where nothing was streamed
+	Queue     time.Duration `json:"queue_ns"`      // Server-Timing: queue, prefill, decode
+	Prefill   time.Duration `json:"prefill_ns"`
+	Decode    time.Duration `json:"decode_ns"`
+}
+
+// Untimed is the timing of a server that reports none.
+var Untimed = ServerTiming{-1, -1, -1, -1, -1}
+
+// Outcome is how a request ended. Every request has exactly one.
+type Outcome string
+
+const (
+	OK        Outcome = "ok"
+	Rejected  Outcome = "rejected"  // 429, or 503 with Retry-After: the server said no, cleanly
+	Failed    Outcome = "failed"    // any other status, or an error event in the stream
+	Truncated Outcome = "truncated" // the stream ended without its finish or its [DONE]
+	Timeout   Outcome = "timeout"
+	Refused   Outcome = "refused"   // no connection, or it broke before the response's head
+	Cancelled Outcome = "cancelled" // by the load plan itself
+)
+
+// TTFT is the time from due to the first token, of reasoning or of the answer, or -1.
+func (r *Record) TTFT() time.Duration {
+	switch {
+	case r.Reasoning > 0 && len(r.Chunks) > 0:
+		return r.Chunks[0] - r.Due
+	case r.FirstContent < 0:
+		return -1
+	}
+	return r.FirstContent - r.Due
+}
+
+// perChunk is how many tokens a chunk of the answer has on average: a server that drafts tokens sends several at once.
+// Where the server counts one token more than there are chunks, or none, that is 1: an end-of-turn token has no text.
+func (r *Record) perChunk() float64 {
+	if chunks := len(r.Chunks); chunks > 0 && r.OutputTokens > chunks+1 {
+		return float64(r.OutputTokens) / float64(chunks)
+	}
+	return 1
+}
+
+// TokenGaps are the times between the tokens of the answer: a gap between chunks is shared by the tokens of the chunk that
+// ends it.
+func (r *Record) TokenGaps() []time.Duration {
+	tokens := r.perChunk()
+	var gaps []time.Duration
+	for i := 1; i < len(r.Chunks); i++ {
+		gaps = append(gaps, time.Duration(float64(r.Chunks[i]-r.Chunks[i-1])/tokens))
+	}
+	return gaps
+}
+
+// Latency is the time from due to the end.
+func (r *Record) Latency() time.Duration { return r.End - r.Due }

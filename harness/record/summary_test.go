@@ -1,0 +1,85 @@
+package record
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness/stats"
+)
+
+const ms = time.Millisecond
+
+func TestSummarize(t *testing.T) {
+	unknown := ServerTiming{-1, -1, -1, -1, -1}
+	records := []Record{
+		{Run: 0, Rep: 0, Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 10 * ms, Chunks: []time.Duration{10 * ms, 14 * ms, 16 * ms}, End: 20 * ms,
+			PromptTokens: 100, CachedTokens: 90, OutputTokens: 3,
+			Server: ServerTiming{FirstByte: 8 * ms, Total: 17 * ms, Queue: 1 * ms, Prefill: 6 * ms, Decode: 10 * ms}},
+		{Run: 0, Rep: 1, Outcome: OK, Due: 100 * ms, Sent: 100 * ms, FirstContent: 130 * ms, Chunks: []time.Duration{130 * ms}, End: 140 * ms,
+			PromptTokens: 100, CachedTokens: -1, OutputTokens: 1, Server: unknown}, // says nothing of its cache or its time
+		{Run: 1, Rep: 0, Outcome: Rejected, Status: 429, Due: 0, Sent: 0, FirstContent: -1, End: 1 * ms, PromptTokens: -1, Server: unknown},
+		{Run: 1, Rep: 1, Outcome: Truncated, Due: 0, Sent: 0, FirstContent: 5 * ms, Chunks: []time.Duration{5 * ms}, End: 6 * ms, PromptTokens: -1, Server: unknown},
+	}
+	want := Summary{
+		Scenario: "x", Runs: 2, Reps: 4, Requests: 4,
+		Outcomes: map[Outcome]int{OK: 2, Rejected: 1, Truncated: 1},
+		TTFT:     tailed(3, 30*ms, stats.Never, 10*ms, 20*ms),
+		ITL:      tailed(2, 2*ms, 4*ms, 2*ms, 3*ms),
+		Gap:      tailed(2, 2*ms, 4*ms, 2*ms, 3*ms),
+		TPOT:     one(3 * ms),
+		E2E:      tailed(3, 40*ms, stats.Never, 20*ms, 30*ms),
+		Lag:      tailed(4, 0, ms, 0, ms/4),
+		Server:   one(17 * ms), Queue: one(1 * ms), Prefill: one(6 * ms), Decode: one(10 * ms), Network: one(2 * ms),
+		Elapsed: 2 * time.Second, RequestsPerSec: 1, TokensPerSec: 2,
+		PromptTokens: 200, CachedTokens: 90, OutputTokens: 4,
+		HitRate: 0.45, ErrorRate: 0.25, PeakPool: -1,
+	}
+	assert.Assert(t, cmp.Equal(Summarize("x", records, 2*time.Second, -1), want), cmp.Diff(want, Summarize("x", records, 2*time.Second, -1)))
+}
+
+// tailed is a distribution of so few values that all percentiles above the median are the largest.
+func tailed(n int, median, largest, least, mean time.Duration) stats.Dist {
+	return stats.Dist{N: n, P50: median, P90: largest, P95: largest, P99: largest, P999: largest, Min: least, Max: largest, Mean: mean}
+}
+
+func one(v time.Duration) stats.Dist { return tailed(1, v, v, v, v) }
+
+// A chunk of several tokens is one gap of the stream and as many inter-token times as it has tokens; reasoning is the
+// first token but not yet the answer.
+func TestSummarizeSeveralTokensAChunk(t *testing.T) {
+	r := Record{Outcome: OK, FirstContent: 30 * ms, Chunks: []time.Duration{10 * ms, 22 * ms, 30 * ms, 42 * ms}, Reasoning: 2, End: 50 * ms,
+		PromptTokens: 9, OutputTokens: 16, Server: ServerTiming{-1, -1, -1, -1, -1}}
+	s := Summarize("x", []Record{r}, time.Second, -1)
+	assert.Equal(t, s.TTFT.P50, 10*ms)
+	assert.Equal(t, s.Content.P50, 30*ms)
+	assert.DeepEqual(t, s.Gap, tailed(3, 12*ms, 12*ms, 8*ms, 32*ms/3))
+	assert.DeepEqual(t, s.ITL, tailed(3, 3*ms, 3*ms, 2*ms, 8*ms/3))
+	assert.DeepEqual(t, s.TPOT, one(32*ms/12)) // 32 ms for the 12 tokens of three chunks
+	r.OutputTokens = 5                         // four chunks and an end-of-turn token without text
+	assert.Equal(t, Summarize("x", []Record{r}, time.Second, -1).ITL.P50, 12*ms)
+}
+
+// A tally of parts is the tally of the whole.
+func TestTallyMerge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var whole, first, second Tally
+	for i := range 1000 {
+		at := time.Duration(rng.IntN(1000)) * ms
+		r := Record{Run: i / 100, Rep: i / 10, Outcome: OK, FirstContent: at, Chunks: []time.Duration{at, at + 7*ms}, End: at + 9*ms, PromptTokens: i, OutputTokens: 2}
+		if i%50 == 0 {
+			r.Outcome = Truncated
+		}
+		whole.Add(&r)
+		if i < 300 {
+			first.Add(&r)
+		} else {
+			second.Add(&r)
+		}
+	}
+	first.Merge(&second)
+	assert.DeepEqual(t, first.Summary("x", time.Second, -1), whole.Summary("x", time.Second, -1))
+}
