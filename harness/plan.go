@@ -8,17 +8,19 @@ import (
 	"time"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
 // A Plan is a measurement: which scenarios, how often, how large.
 type Plan struct {
 	Scenarios    []Scenario
-	Runs         int    // rounds; each gives every scenario one run, so that a slow minute of the machine hits all of them
-	Reps         int    // repetitions of a scenario in a run; Runs*Reps in all
-	PromptTokens int    // roughly, of an agent's first prompt
-	MaxTokens    int    // of an answer
-	Seed         uint64 // of all prompts; a server that has answered this seed before may have them in its cache
+	Runs         int            // rounds; each gives every scenario one run, so that a slow minute of the machine hits all of them
+	Reps         int            // repetitions of a scenario in a run; Runs*Reps in all
+	PromptTokens int            // roughly, of an agent's first prompt
+	MaxTokens    int            // of an answer
+	Goodput      load.Objective // what an answer must hold to be good
+	Seed         uint64         // of all prompts; a server that has answered this seed before may have them in its cache
 
 	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second.
 	Progress func(Progress)
@@ -111,6 +113,7 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		records = slices.DeleteFunc(records, func(r record.Record) bool { return r.Outcome == "" }) // never sent
 		for i := range records {
 			records[i].Scenario, records[i].Run, records[i].Rep, records[i].Cache = scenario.Name, index, s.rep, scenario.Cache
+			records[i].Judge(s.plan.Goodput)
 		}
 		run.Records = append(run.Records, records...)
 		run.Elapsed += record.Span(records)

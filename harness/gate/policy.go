@@ -33,6 +33,8 @@ var rules = map[string]Rule{
 	"p99-e2e":         {Gated: true, Effect: 0.15, Least: 500e-6},
 	"req/s":           {Effect: 0.05},
 	"tok/s":           {Gated: true, Effect: 0.05},
+	"goodput-req/s":   {Effect: 0.05},
+	"good-ratio":      {Gated: true, Points: true, Effect: 0.02},
 	"hit-ratio":       {Gated: true, Points: true, Effect: 0.01},
 	"reject-ratio":    {Gated: true, Points: true, Effect: 0.02},
 	"error-ratio":     {Gated: true, Exact: true, Points: true},

@@ -66,6 +66,8 @@ func units() []unit {
 		unit{"reject-ratio", func(s *record.Summary) (float64, bool) { return share(s.Outcomes[record.Rejected], s) }},
 		unit{"req/s", func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, s.Elapsed > 0 }},
 		unit{"tok/s", func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+		unit{"goodput", func(s *record.Summary) (float64, bool) { return s.Goodput, s.Judged > 0 && s.Elapsed > 0 }},
+		unit{"good-ratio", func(s *record.Summary) (float64, bool) { return s.GoodRate, s.Judged > 0 }},
 		unit{"hit-ratio", func(s *record.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
 		unit{"peak-pool-ratio", func(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
 	)

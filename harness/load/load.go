@@ -53,6 +53,7 @@ type Load struct {
 	Slow   Slow
 
 	Timeout time.Duration // of one request; 0 is the client's
+	Goodput Objective     // what an answer must hold to be good; the zero Objective: none is judged
 
 	// State of the caches and of the server when the clock starts.
 	Cache  string // "cold", "warm", "restored"

@@ -22,6 +22,7 @@ type Record struct {
 	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
 	Cache    string     `json:"cache,omitempty"`  // what the agents' caches held when the clock started: cold, warm or restored
 	Slow     bool       `json:"slow,omitempty"`   // the load read the answer slowly on purpose: its times are not the server's
+	SLO      SLO        `json:"slo,omitempty"`    // whether it met the load's objective
 	Plan     string     `json:"plan,omitempty"`   // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
 
 	Due          time.Duration   `json:"due_ns"`                     // when the load plan wanted it sent: latency counts from here
@@ -73,6 +74,30 @@ const (
 	Cancelled Outcome = "cancelled" // by the load plan itself
 )
 
+// SLO says whether a request met the objective that it was to meet.
+type SLO string
+
+const (
+	Unjudged SLO = "" // there was none, or it was taken back or read slowly on purpose
+	Met      SLO = "met"
+	Missed   SLO = "missed" // too late, refused or failed
+)
+
+// Judge holds the request to an objective, in place of an earlier one.
+func (r *Record) Judge(o load.Objective) {
+	switch {
+	case o == (load.Objective{}) || r.Outcome == Cancelled || r.Slow:
+		r.SLO = Unjudged
+	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) && within(r.Latency(), o.E2E):
+		r.SLO = Met
+	default:
+		r.SLO = Missed
+	}
+}
+
+// within holds a time to a bound, where there are both.
+func within(d, bound time.Duration) bool { return bound == 0 || d < bound }
+
 // TTFT is the time from due to the first token, of reasoning or of the answer, or -1.
 func (r *Record) TTFT() time.Duration {
 	switch {
@@ -102,6 +127,15 @@ func (r *Record) TokenGaps() []time.Duration {
 		gaps = append(gaps, time.Duration(float64(r.Chunks[i]-r.Chunks[i-1])/tokens))
 	}
 	return gaps
+}
+
+// TPOT is the time per token after the first, from the first chunk of the answer to the last, or -1 where there is none.
+func (r *Record) TPOT() time.Duration {
+	n := len(r.Chunks)
+	if n < 2 {
+		return -1
+	}
+	return time.Duration(float64(r.Chunks[n-1]-r.Chunks[0]) / (float64(n-1) * r.perChunk()))
 }
 
 // Latency is the time from due to the end.

@@ -36,6 +36,10 @@ type Summary struct {
 	RequestsPerSec float64       // answered requests
 	TokensPerSec   float64       // their output tokens
 
+	Judged   int     // requests held to an objective of their own, 0 where the load has none; all but those taken back or read slowly
+	GoodRate float64 // those that met it / Judged
+	Goodput  float64 // those that met it, a second
+
 	PromptTokens int // of answered requests whose usage is known
 	CachedTokens int
 	OutputTokens int

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gotest.tools/v3/assert"
 
+	"loadstone/harness/load"
 	"loadstone/harness/stats"
 )
 
@@ -82,4 +83,36 @@ func TestTallyMerge(t *testing.T) {
 	}
 	first.Merge(&second)
 	assert.DeepEqual(t, first.Summary("x", time.Second, -1), whole.Summary("x", time.Second, -1))
+}
+
+// Every bound is on what the client saw of the one request; who was refused or failed met nothing, who was taken back or
+// read slowly on purpose is not asked.
+func TestGoodput(t *testing.T) {
+	answer := Record{Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 30 * ms, Chunks: []time.Duration{30 * ms, 40 * ms, 52 * ms}, OutputTokens: 3, End: 60 * ms}
+	for _, tc := range []struct {
+		objective load.Objective
+		want      SLO
+	}{
+		{load.Objective{}, Unjudged},
+		{load.Objective{TTFT: 30 * ms}, Missed}, {load.Objective{TTFT: 31 * ms}, Met},
+		{load.Objective{TPOT: 11 * ms}, Missed}, {load.Objective{TPOT: 12 * ms}, Met},
+		{load.Objective{E2E: 60 * ms}, Missed}, {load.Objective{E2E: 61 * ms}, Met},
+		{load.Objective{TTFT: 31 * ms, TPOT: 12 * ms, E2E: 50 * ms}, Missed},
+	} {
+		r := answer
+		r.Judge(tc.objective)
+		assert.Equal(t, r.SLO, tc.want, "%v", tc.objective)
+	}
+	slow := answer
+	slow.Slow = true
+	late := answer
+	late.FirstContent = 500 * ms
+	records := []Record{answer, answer, late, {Outcome: Rejected}, {Outcome: Failed}, {Outcome: Cancelled}, slow}
+	for i := range records {
+		records[i].Judge(load.Objective{TTFT: 100 * ms})
+	}
+	s := Summarize("x", records, 4*time.Second, -1)
+	assert.Equal(t, s.Judged, 5)
+	assert.Equal(t, s.GoodRate, 0.4)
+	assert.Equal(t, s.Goodput, 0.5)
 }

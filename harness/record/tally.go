@@ -19,6 +19,8 @@ type Tally struct {
 	requests int
 	reasoned bool
 
+	judged, good int
+
 	promptTokens, cachedTokens, outputTokens int
 }
 
@@ -30,6 +32,12 @@ func (t *Tally) Add(r *Record) {
 	t.runs[r.Run], t.reps[[2]int{r.Run, r.Rep}] = true, true
 	t.requests++
 	t.outcomes[r.Outcome]++
+	if r.SLO != Unjudged {
+		t.judged++
+	}
+	if r.SLO == Met {
+		t.good++
+	}
 	if r.Sent >= 0 {
 		t.lag.Add(r.Sent - r.Due)
 	}
@@ -66,8 +74,8 @@ func (t *Tally) answered(r *Record) {
 		t.gap.Add(gap)
 		t.itl.Add(time.Duration(float64(gap) / tokens))
 	}
-	if n := len(r.Chunks); n > 1 {
-		t.tpot.Add(time.Duration(float64(r.Chunks[n-1]-r.Chunks[0]) / (float64(n-1) * tokens)))
+	if v := r.TPOT(); v >= 0 {
+		t.tpot.Add(v)
 	}
 	for _, part := range []struct {
 		sample *stats.Durations
@@ -93,6 +101,8 @@ func (t *Tally) Merge(o *Tally) {
 		t.outcomes[outcome] += n
 	}
 	t.requests += o.requests
+	t.judged += o.judged
+	t.good += o.good
 	t.reasoned = t.reasoned || o.reasoned
 	for _, pair := range [][2]*stats.Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content}, {&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
 		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue}, {&t.prefill, &o.prefill}, {&t.decode, &o.decode},
@@ -110,7 +120,7 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	s := Summary{Scenario: scenario, Runs: len(t.runs), Reps: len(t.reps), Requests: t.requests, Outcomes: map[Outcome]int{},
 		TTFT: t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(), E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
 		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(), Decode: t.decode.Dist(), Network: t.network.Dist(),
-		Elapsed: elapsed, PeakPool: peakPool,
+		Elapsed: elapsed, PeakPool: peakPool, Judged: t.judged,
 		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if t.reasoned {
@@ -119,9 +129,13 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	if elapsed > 0 {
 		s.RequestsPerSec = float64(s.Outcomes[OK]) / elapsed.Seconds()
 		s.TokensPerSec = float64(s.OutputTokens) / elapsed.Seconds()
+		s.Goodput = float64(t.good) / elapsed.Seconds()
 	}
 	if s.PromptTokens > 0 {
 		s.HitRate = float64(s.CachedTokens) / float64(s.PromptTokens)
+	}
+	if t.judged > 0 {
+		s.GoodRate = float64(t.good) / float64(t.judged)
 	}
 	if s.Requests > 0 {
 		failed := s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]

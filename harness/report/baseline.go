@@ -21,6 +21,7 @@ var baselineTemplate = template.Must(template.New("baseline.md").Funcs(template.
 	"percent":  percent,
 	"duration": duration,
 	"hitrate":  hitRate,
+	"goodput":  goodput,
 	"pool":     poolPeak,
 	"failures": failures,
 	"outcome":  outcome,
@@ -57,6 +58,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Targets":    r.Judge(),
 		"Latency":    r.latencies(),
 		"Own":        r.Limits != nil,
+		"Judged":     r.judged(),
 		"Rounds":     plural(r.Load.Runs, "run"),
 		"Diagnosis":  r.diagnosis(),
 		"Breakdowns": r.breakdowns(),
@@ -165,6 +167,14 @@ func hitRate(s record.Summary) string {
 		return "–"
 	}
 	return percent(s.HitRate)
+}
+
+// goodput is the good answers of a second, and what part of the requests they are.
+func goodput(s record.Summary) string {
+	if s.Judged == 0 {
+		return "–"
+	}
+	return rate(s.Goodput) + "/s, " + percent(s.GoodRate)
 }
 
 func poolPeak(s record.Summary) string {

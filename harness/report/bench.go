@@ -35,6 +35,8 @@ var units = []struct {
 	{"p99-e2e-ns", "lower", func(s *record.Summary) (float64, bool) { return ns(s.E2E, s.E2E.P99) }},
 	{"req/s", "higher", func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, true }},
 	{"tok/s", "higher", func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+	{"goodput-req/s", "higher", func(s *record.Summary) (float64, bool) { return s.Goodput, s.Judged > 0 }},
+	{"good-ratio", "higher", func(s *record.Summary) (float64, bool) { return s.GoodRate, s.Judged > 0 }},
 	{"hit-ratio", "higher", func(s *record.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
 	{"peak-pool-ratio", "lower", func(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
 	{"error-ratio", "lower", func(s *record.Summary) (float64, bool) { return s.ErrorRate, true }},

@@ -27,13 +27,21 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 		{"", "", "first token", "", "end to end", "", "", "", "", "", "", ""},
 		{"scenario", "requests", "p50", "p99", "p50", "p95", "p99", "tok/s", "hits", "pool", "429", "failed"},
 	}
+	judged := r.judged()
+	if judged {
+		rows[0], rows[1] = append(rows[0], ""), append(rows[1], "goodput")
+	}
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i].Pooled
-		rows = append(rows, []string{
+		row := []string{
 			r.Scenarios[i].Name(), fmt.Sprint(s.Requests), quantile(s.TTFT, 0.50), quantile(s.TTFT, 0.99),
 			quantile(s.E2E, 0.50), quantile(s.E2E, 0.95), quantile(s.E2E, 0.99),
 			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[record.Rejected]), fmt.Sprint(failures(*s)),
-		})
+		}
+		if judged {
+			row = append(row, goodput(*s))
+		}
+		rows = append(rows, row)
 	}
 	var b strings.Builder
 	style := styler(color)
@@ -45,6 +53,9 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	}
 	if strings.Contains(b.String(), "n<") {
 		b.WriteString(style("2", "n<N: too few requests to bound that percentile with 95 % confidence") + "\n")
+	}
+	if judged {
+		b.WriteString(style("2", "goodput: answers a second with "+r.Load.Goodput+", and their share of all requests") + "\n")
 	}
 	b.WriteString("\n")
 	r.writeVerdicts(&b, style)

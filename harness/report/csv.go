@@ -63,6 +63,8 @@ var scalars = []struct {
 	{"elapsed", "s", func(s *record.Summary) (float64, bool) { return s.Elapsed.Seconds(), true }},
 	{"requests", "1/s", func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, true }},
 	{"tokens", "1/s", func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+	{"goodput", "1/s", func(s *record.Summary) (float64, bool) { return s.Goodput, s.Judged > 0 }},
+	{"good_rate", "ratio", func(s *record.Summary) (float64, bool) { return s.GoodRate, s.Judged > 0 }},
 	{"prompt_tokens", "tokens", func(s *record.Summary) (float64, bool) { return float64(s.PromptTokens), s.PromptTokens > 0 }},
 	{"cached_tokens", "tokens", func(s *record.Summary) (float64, bool) { return float64(s.CachedTokens), s.PromptTokens > 0 }},
 	{"output_tokens", "tokens", func(s *record.Summary) (float64, bool) { return float64(s.OutputTokens), s.OutputTokens > 0 }},
@@ -77,7 +79,7 @@ func (r *Report) WriteRequestsCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	out.Write([]string{"scenario", "level", "run", "repetition", "agent", "turn", "outcome", "status", "due_ms", "sent_ms", "first_token_ms", "end_ms",
 		"ttft_ms", "e2e_ms", "lag_ms", "mean_itl_ms", "max_itl_ms", "queue_ms", "prefill_ms", "decode_ms", "server_ms",
-		"prompt_tokens", "cached_tokens", "output_tokens", "finish", "error"})
+		"prompt_tokens", "cached_tokens", "output_tokens", "slo", "finish", "error"})
 	for i := range r.Scenarios {
 		for j := range r.Scenarios[i].Records {
 			out.Write(requestRow(&r.Scenarios[i].Records[j]))
@@ -105,7 +107,7 @@ func requestRow(r *record.Record) []string {
 		string(r.Outcome), strconv.Itoa(r.Status), ms(r.Due), ms(r.Sent), milliseconds(r.Due+r.TTFT(), r.TTFT() >= 0), ms(r.End),
 		ms(r.TTFT()), ms(r.Latency()), ms(r.Sent - r.Due), ms(meanITL), ms(maxITL),
 		ms(r.Server.Queue), ms(r.Server.Prefill), ms(r.Server.Decode), ms(r.Server.Total),
-		count(r.PromptTokens), count(r.CachedTokens), count(r.OutputTokens), text(r.Finish), text(oneLine(r.Error))}
+		count(r.PromptTokens), count(r.CachedTokens), count(r.OutputTokens), string(r.SLO), text(r.Finish), text(oneLine(r.Error))}
 }
 
 func milliseconds(t time.Duration, known bool) string {

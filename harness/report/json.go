@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
 )
@@ -86,6 +87,8 @@ type summaryJSON struct {
 
 	ReqPerS      float64  `json:"req_per_s"`
 	TokPerS      float64  `json:"tok_per_s"`
+	Goodput      *float64 `json:"goodput_req_per_s"` // null where no request had an objective
+	GoodRate     *float64 `json:"good_ratio"`
 	HitRate      *float64 `json:"hit_ratio"`
 	ErrorRate    float64  `json:"error_ratio"`
 	PromptTokens int      `json:"prompt_tokens"`
@@ -123,6 +126,9 @@ func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	}
 	if s.PeakPool >= 0 {
 		j.PeakPool = &s.PeakPool
+	}
+	if s.Judged > 0 {
+		j.Goodput, j.GoodRate = &s.Goodput, &s.GoodRate
 	}
 	if s.PromptTokens > 0 {
 		j.HitRate = &s.HitRate
@@ -217,6 +223,7 @@ func Read(results io.Reader, records []record.Record, samples []record.Sample) (
 			s.Samples = append(s.Samples, sample)
 		}
 	}
+	r.judgeRecords()
 	for i := range r.Scenarios {
 		r.Scenarios[i].summarize()
 		if results == nil {
@@ -232,6 +239,29 @@ func Read(results io.Reader, records []record.Record, samples []record.Sample) (
 		r.Load.Runs, r.Load.Reps = s.Runs, s.Reps/max(s.Runs, 1)
 	}
 	return r, nil
+}
+
+// judgeRecords holds every request to the objective that the report names, which may be another one than they were measured
+// with.
+func (r *Report) judgeRecords() {
+	o, err := load.ParseObjective(r.Load.Goodput)
+	if err != nil {
+		return // there is none, and what the records say of themselves stays
+	}
+	for i := range r.Scenarios {
+		for j := range r.Scenarios[i].Records {
+			r.Scenarios[i].Records[j].Judge(o)
+		}
+	}
+}
+
+// SetGoodput holds every request to another objective.
+func (r *Report) SetGoodput(o load.Objective) {
+	r.Load.Goodput = o.String()
+	r.judgeRecords()
+	for i := range r.Scenarios {
+		r.Scenarios[i].summarize()
+	}
 }
 
 // summarize computes the summaries of a scenario that was read. How long each run was is kept where it is known, else

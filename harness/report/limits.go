@@ -79,7 +79,7 @@ func inUnit(l limit.Limit, v float64) string {
 		return duration(time.Duration(v * float64(time.Second)))
 	case strings.HasSuffix(l.Unit, "-ratio"):
 		return percent(v)
-	case slices.Contains([]string{"req/s", "tok/s"}, l.Unit):
+	case slices.Contains([]string{"req/s", "tok/s", "goodput"}, l.Unit):
 		return rate(v)
 	}
 	return fmt.Sprintf("%.0f", v)

@@ -6,6 +6,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"loadstone/harness/gate"
@@ -64,7 +65,8 @@ type Load struct {
 	PromptTokens int    `json:"prompt_tokens"` // 0: the scenario's own
 	MaxTokens    int    `json:"max_tokens"`
 	Seed         uint64 `json:"seed"`
-	Shape        string `json:"shape,omitempty"` // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
+	Goodput      string `json:"goodput,omitempty"` // what an answer must hold to be good, as load.ParseObjective reads it
+	Shape        string `json:"shape,omitempty"`   // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
 }
 
 // Scenario is one scenario's results: all repetitions pooled, each run by itself, and the requests behind them.
@@ -117,6 +119,11 @@ func (r *Report) requests() (sent, ok int) {
 		sent += r.Scenarios[i].Pooled.Requests
 	}
 	return sent, r.outcomes(record.OK)
+}
+
+// judged tells whether requests were held to an objective of their own.
+func (r *Report) judged() bool {
+	return slices.ContainsFunc(r.Scenarios, func(s Scenario) bool { return s.Pooled.Judged > 0 })
 }
 
 func (r *Report) outcomes(o record.Outcome) int {

@@ -6,8 +6,12 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
+
+// objective is what a made-up answer must hold to be good.
+var objective = load.Objective{TTFT: 60 * time.Millisecond, E2E: 500 * time.Millisecond}
 
 // fixed is a report from made-up records that are the same every time: five scenarios, a few refusals, one failure with
 // a hostile text in it.
@@ -17,7 +21,7 @@ func fixed() *Report {
 			Memory: 48 << 20, CPU: 91 * time.Second},
 		Host: Host{OS: "linux", Arch: "amd64", System: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0", CPU: "Example CPU @ 2.50GHz",
 			SIMD: "avx2", Cores: 2, Memory: 8 << 30, Go: "go1.26.0"},
-		Load:    Load{Runs: 10, Reps: 10, Seed: 1},
+		Load:    Load{Runs: 10, Reps: 10, Seed: 1, Goodput: objective.String()},
 		Start:   time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
 		StartUp: 182 * time.Millisecond,
 	}
@@ -39,6 +43,7 @@ func (r *Report) add(name string, agents int, cache string, prompt, gen int, hit
 			end := at
 			for a := range agents {
 				rec := oneRecord(rng, name, run, rep, a, at, gen, prompt, hits, prefillMs, float64(agents))
+				rec.Judge(objective)
 				recs = append(recs, rec)
 				end = max(end, rec.End)
 			}

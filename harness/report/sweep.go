@@ -32,6 +32,7 @@ type SweepPoint struct {
 	Level   float64
 	Offered float64 // requests a second that fell due, of an open loop; by chance it is not just the level
 	ReqPerS float64
+	Goodput float64 // of them, those that met the load's objective; -1 there is none
 	TokPerS float64
 	E2E     stats.Dist
 	text    string
@@ -71,9 +72,13 @@ func (r *Report) sweeps() []Sweep {
 
 func newSweepPoint(s *Scenario, level float64) SweepPoint {
 	p := SweepPoint{Level: level, ReqPerS: s.Pooled.RequestsPerSec, TokPerS: s.Pooled.TokensPerSec, E2E: s.Pooled.E2E}
-	p.Offered = offered(s.Records)
+	p.Offered, p.Goodput = offered(s.Records), -1
 	p.text = fmt.Sprintf("%s\n%s req/s, %s tok/s\np50 %s, p95 %s, p99 %s", s.Name(), rate(p.ReqPerS), rate(p.TokPerS),
 		quantile(p.E2E, 0.50), quantile(p.E2E, 0.95), quantile(p.E2E, 0.99))
+	if s.Pooled.Judged > 0 {
+		p.Goodput = s.Pooled.Goodput
+		p.text += "\ngoodput " + goodput(s.Pooled)
+	}
 	return p
 }
 
@@ -160,6 +165,7 @@ type sweepChart struct {
 	Throughput    []tick // its axis
 	Latency       []tick
 	Rate          string // paths
+	Goodput       string // "" where there is no objective
 	Offered       string // what a subject that keeps up would answer; "" closed loop
 	P50, P95      string
 	Marks         []sweepMark
@@ -203,7 +209,7 @@ func newSweepChart(w Sweep) sweepChart {
 	up := func(v float64) float64 { return px(c.Bottom - (c.Bottom-c.Top)*min(1, v/most)) }
 	y := newLogAxis(lo*9/10, hi*11/10, c.Bottom, c.Top)
 	c.Throughput, c.Latency = linearTicks(most, 5, "", up), y.ticks()
-	var answered, offered, p50, p95 strings.Builder
+	var answered, good, offered, p50, p95 strings.Builder
 	op := byte('M')
 	lastX := math.Inf(-1)
 	for i, p := range w.Points {
@@ -215,6 +221,9 @@ func newSweepChart(w Sweep) sweepChart {
 			c.KneeX = m.X
 		}
 		writePoint(&answered, op, m.X, m.Rate)
+		if p.Goodput >= 0 {
+			writePoint(&good, op, m.X, up(p.Goodput))
+		}
 		writePoint(&p50, op, m.X, m.P50)
 		writePoint(&p95, op, m.X, m.P95)
 		if w.Kind == "rate" && p.Offered <= most {
@@ -230,7 +239,7 @@ func newSweepChart(w Sweep) sweepChart {
 		}
 		c.Marks = append(c.Marks, m)
 	}
-	c.Rate, c.Offered, c.P50, c.P95 = answered.String(), offered.String(), p50.String(), p95.String()
+	c.Rate, c.Goodput, c.Offered, c.P50, c.P95 = answered.String(), good.String(), offered.String(), p50.String(), p95.String()
 	return c
 }
 

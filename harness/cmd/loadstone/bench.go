@@ -12,6 +12,7 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/null"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
@@ -48,6 +49,7 @@ type benchOptions struct {
 	n, runs                  int
 	promptTokens, maxTokens  int
 	seed                     uint64
+	goodput                  load.Objective
 	json, strict, quiet      bool
 	answers                  bool
 	serve                    []string // for the subject
@@ -76,7 +78,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	defer s.stop()
 
 	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp,
-		Load: report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed}}
+		Load: report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}}
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %d scenarios, %d runs of %d repetitions\n", r.System.Model, s.system.URL, len(o.scenarios), r.Load.Runs, r.Load.Reps)
 	}
@@ -165,6 +167,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
 	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
 	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+	goodputFlag(f, &o.goodput)
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
 	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
@@ -181,6 +184,16 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	}
 	o.scenarios, err = chooseScenarios(names)
 	return o, err
+}
+
+// goodputFlag declares the flag -goodput.
+func goodputFlag(f *flagSet, o *load.Objective) {
+	f.Func("goodput", "`objective` that an answer must hold to be good, such as 'ttft<300ms,tpot<50ms'; those a second are counted", func(s string) (err error) {
+		if *o, err = load.ParseObjective(s); err != nil {
+			err = fmt.Errorf("%w; want %s", err, load.ObjectiveForm)
+		}
+		return err
+	})
 }
 
 func (o *benchOptions) check(set map[string]bool, remote bool) error {
@@ -243,7 +256,7 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]recor
 	c := client.New(s.system.URL)
 	c.Model = s.system.Model
 	defer c.Close()
-	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed}
+	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.runs)
 		defer line.Close()

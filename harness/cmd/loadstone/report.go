@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"loadstone/harness/gate"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -22,6 +23,7 @@ and prints the table. With -compare the page also shows what changed since anoth
 const reportExamples = `  loadstone report loadstone-results/20261124-120000
   loadstone report -out /tmp/again records.jsonl
   loadstone report -compare before after
+  loadstone report -goodput 'ttft<300ms,tpot<50ms' after
   loadstone report -json after | jq '.scenarios[] | [.scenario, .all.times.e2e.p99_ns]'
 
 Exit codes: 0 done, 1 a file cannot be read or written, 2 wrong command line, or measurements that cannot be compared.
@@ -31,6 +33,8 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 	f := flags("report", reportAbout, reportExamples, e.stdout)
 	out := f.String("out", "", "`folder` for the files; default: where the records are")
 	base := f.String("compare", "", "`folder` of an earlier measurement, or its bench.txt, to compare with")
+	var objective load.Objective
+	goodputFlag(f, &objective)
 	asJSON := f.Bool("json", false, "print the results as JSON instead of a table")
 	if err := f.parse(args); err != nil {
 		return err
@@ -41,6 +45,9 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 	r, dir, err := readReport(f.Arg(0))
 	if err != nil {
 		return err
+	}
+	if objective != (load.Objective{}) {
+		r.SetGoodput(objective)
 	}
 	if *out == "" {
 		*out = dir

@@ -84,7 +84,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	defer s.stop()
 
 	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp, Load: report.Load{Runs: o.file.Runs, Reps: 1,
-		PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text, Shape: o.shape()}}
+		PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text, Goodput: l.Goodput.String(), Shape: o.shape()}}
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, l.Name, r.Load.Shape)
 	}
@@ -133,6 +133,7 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
 	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
+	goodputFlag(f, &o.goodput)
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
 	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
@@ -211,6 +212,9 @@ func (o *runOptions) override(set map[string]bool) error {
 		l.Requests = 0
 	}
 	l.Requests, l.Duration = cmp.Or(o.requests, l.Requests), cmp.Or(o.duration, l.Duration)
+	if set["goodput"] {
+		l.Goodput = o.goodput
+	}
 	if set["seed"] {
 		o.file.Seed(o.seed)
 	}

@@ -67,6 +67,10 @@ A sweep makes a run at each of several rates or concurrencies. A search goes up 
 that is expected no longer holds, and then halves the distance, until the highest level that holds is known well enough. Each
 probe is a run of its own in the results.
 
+Goodput is what a server answers in time: goodput says what an answer must hold for itself, such as ttft < 300ms, tpot < 50ms,
+and those that do are counted by the second and as a share of all that was sent, refused and failed ones among it. A search
+with good-ratio >= 90% in expect finds the highest load at which nine of ten users are served as they should be.
+
 The beginning of a run is left out with warm-up. warm-up: auto finds where latency becomes steady by MSER-5, the cut after
 which the mean of the rest has the least standard error; a cut beyond half of the run counts as none. A latency that grows as
 long as the run lasts is reported: the server does not keep up.
