@@ -151,22 +151,14 @@ func (st *store) checkIndex() {
 
 // check compares the books with counts made by somebody else.
 func (p *pool) check(pins, holds []int32) {
-	free, pinned, cached := 0, 0, 0
+	var counted tally
 	for i, b := range p.blocks {
 		if b.pins != pins[i] || b.holds != holds[i] {
 			broken("block %d has %d pins and %d holds, counted %d and %d", i, b.pins, b.holds, pins[i], holds[i])
 		}
-		switch {
-		case b.pins > 0:
-			pinned++
-		case b.holds > 0:
-			cached++
-		default:
-			free++
-		}
+		counted[ownerOf(b.pins, b.holds)]++
 	}
-	expect(pinned == p.pinned && cached == p.cached && free == len(p.free), "pinned %d, cached %d, free %d; counted %d, %d, %d",
-		p.pinned, p.cached, len(p.free), pinned, cached, free)
+	expect(counted == p.tally && counted[byNobody] == len(p.free), "blocks by owner %v and %d free, counted %v", p.tally, len(p.free), counted)
 	seen := make([]bool, len(p.blocks))
 	for _, b := range p.free {
 		if seen[b] || !p.isFree(b) {
@@ -174,15 +166,23 @@ func (p *pool) check(pins, holds []int32) {
 		}
 		seen[b] = true
 	}
-	expect(p.available() >= 0, "%d blocks promised, %d free and %d cached", p.reserved, len(p.free), p.cached)
+	expect(p.available() >= 0, "%d blocks promised, owners have %v", p.reserved, p.tally)
 	used, idle, rest := p.split()
 	expect(used+idle+rest == len(p.blocks) && idle >= 0 && rest >= 0, "used %d, cached %d and free %d of %d blocks", used, idle, rest, len(p.blocks))
+	p.purposes().check("blocks", len(p.blocks), idle+rest)
+}
+
+// check: the purposes of n things add up to them, and what is neither running nor promised is no less than what is available.
+func (p Purposes) check(of string, n, available int) {
+	expect(p.Sum() == int64(n) && min(p.Running, p.Promised, p.Shared, p.Cached, p.Free) >= 0 && p.Shared+p.Cached+p.Free >= int64(available),
+		"%d %s, of which %d are available, are for %+v", n, of, available, p)
 }
 
 // check compares the books with pins and holds counted by somebody else, and with what sequences are promised.
 func (l *locals) check(want []local, promised int) {
 	n := len(l.all) - 1
-	free, cached, paid := 0, 0, 0
+	var counted tally
+	paid := 0
 	for x, a := range l.all[:n] {
 		w := &want[x]
 		if a.pass != w.pass || a.stay != w.stay || a.holds != w.holds {
@@ -192,13 +192,7 @@ func (l *locals) check(want []local, promised int) {
 			broken("local %d is of block %d, which has %d", x, a.block, l.of[a.block])
 		}
 		paid += int(a.pass) + int(min(a.stay, 1))
-		switch {
-		case a.pass+a.stay > 0:
-		case a.holds > 0:
-			cached++
-		default:
-			free++
-		}
+		counted[a.owner()]++
 		if a.pass+a.stay+a.holds > 0 && a.block == none {
 			broken("local %d is in use and no block's", x)
 		}
@@ -208,8 +202,7 @@ func (l *locals) check(want []local, promised int) {
 			broken("block %d has local %d, which is of block %d", b, x, l.all[x].block)
 		}
 	}
-	expect(paid+promised == l.used && cached == l.cached && free == l.free, "locals: used %d, cached %d, free %d; counted %d, %d, %d",
-		l.used, l.cached, l.free, paid+promised, cached, free)
+	expect(paid+promised == l.used && counted == l.tally, "%d locals used, by owner %v; counted %d, %v", l.used, l.tally, paid+promised, counted)
 	listed := 0
 	for x := l.end().next; int(x) != n; x = l.all[x].next {
 		if a := &l.all[x]; a.pass+a.stay+a.holds > 0 || l.all[a.prev].next != x || listed == n {
@@ -217,9 +210,10 @@ func (l *locals) check(want []local, promised int) {
 		}
 		listed++
 	}
-	expect(listed == free && l.available() >= 0, "%d free locals listed, %d counted; %d available", listed, free, l.available())
+	expect(listed == counted[byNobody] && l.available() >= 0, "%d free locals listed, %d counted; %d available", listed, counted[byNobody], l.available())
 	used, idle, rest := l.split()
 	expect(used+idle+rest == n && idle >= 0 && rest >= 0, "used %d, cached %d and free %d of %d locals", used, idle, rest, n)
+	l.purposes().check("locals", n, idle+rest)
 }
 
 func (p *pool) isFree(b int32) bool { return p.blocks[b].pins == 0 && p.blocks[b].holds == 0 }

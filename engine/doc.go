@@ -39,8 +39,8 @@
 //
 // A block is used while a running request has it, cached while only idle memories have it, and free otherwise. Cached
 // blocks count as room: they are evicted the moment somebody needs them. Utilization counts used blocks and those
-// promised to running requests, a shared block once. Above 90 % Submit refuses; what was admitted finishes; utilization
-// comes back without anybody's help.
+// promised to running requests, a shared block once; with sliding layers it is that of their part of the pool where that
+// is fuller. Above 90 % Submit refuses; what was admitted finishes; utilization comes back without anybody's help.
 //
 // Nobody is ever preempted, because the plan cannot over-commit: a request is admitted when all that its prompt and
 // MaxTokens can take is promised to it, in every layer, and promises never exceed what is free or cached. Engines that
@@ -61,7 +61,9 @@
 // room; and they are wherever nobody has needed the room yet. Elsewhere, as in an edited conversation
 // or when the last prompt is asked again after a restart, it is computed from the last such point.
 //
-// Locals are like places in the batch: a request waits for them in the queue, and they are not in the utilization.
+// Either part can be what runs out: short conversations take as many locals as blocks, long ones a window's. The budget is
+// not one that both draw from, because the model's two arenas are allocated once: arenas that could each grow to the
+// whole budget would touch twice its memory over time.
 //
 // # Memories on disk
 //

@@ -169,8 +169,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		}
 		return nil, err
 	}
-	n := need(len(r.Prompt), r.MaxTokens, e.cfg.BlockTokens)
-	if err := e.room(n); err != nil {
+	if err := e.room(need(len(r.Prompt), r.MaxTokens, e.cfg.BlockTokens), len(r.Prompt)); err != nil {
 		e.rejectedPool.Add(1)
 		return nil, err
 	}
@@ -203,16 +202,24 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 	return j.stream, nil
 }
 
-// room refuses a request for n blocks when it can never fit, or when the pool is too full to queue for it.
-func (e *Engine) room(n int) error {
+// room refuses a request for n blocks, prompt tokens of them to be computed, when it can never fit, or when either part of
+// the pool is too full to queue for it.
+func (e *Engine) room(n, prompt int) error {
 	st := e.snapshot.load()
-	if n > st.Blocks {
-		return &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
+	blocks := PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
+	locals := PoolError{Need: min(n, e.layout.atOnce(min(prompt, e.cfg.StepTokens))), Free: st.Locals - st.LocalUsed, Total: st.Locals, Sliding: true}
+	full := &blocks
+	switch {
+	case n > st.Blocks:
+		return full
+	case st.Used*10 > st.Blocks*fullAbove:
+	case st.LocalUsed*10 > st.Locals*fullAbove:
+		full = &locals
+	default:
+		return nil
 	}
-	if st.Used*10 > st.Blocks*fullAbove {
-		return &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks, RetryAfter: e.retryAfter()}
-	}
-	return nil
+	full.RetryAfter = e.retryAfter()
+	return full
 }
 
 // retryAfter is when one of the running requests will have ended at the latest, at the pace of the last steps, within
@@ -514,7 +521,6 @@ func (e *Engine) settle() {
 
 func (e *Engine) publish() {
 	st := e.sched.Stats()
-	st.KVBytesPerToken, st.KVLocalBytesPerToken = e.layout.tokenBytes, e.layout.localBytes
 	e.served.publish(&st)
 	if w := e.warm; w != nil {
 		st.Restores, st.RestoreFailures = w.restores, w.failures

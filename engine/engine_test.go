@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -58,7 +59,11 @@ func count(from, n int) []int32 {
 // atRest fails unless nothing runs, waits or is promised.
 func atRest(t *testing.T, e *Engine) {
 	t.Helper()
-	if st := e.Stats(); st.Used != 0 || st.Running != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
+	st, l := e.Stats(), &e.layout
+	if kv := int64(l.blockTokens) * (int64(l.blocks)*int64(l.tokenBytes) + int64(l.locals)*int64(l.localBytes)); st.Bytes.Sum() != kv || kv > e.cfg.KVBytes {
+		t.Errorf("of %d bytes %d are made into a pool that is for %+v", e.cfg.KVBytes, kv, st.Bytes)
+	}
+	if st.Used != 0 || st.LocalUsed != 0 || st.Running != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
 		t.Errorf("engine is not at rest: %+v", st)
 	}
 }
@@ -180,6 +185,45 @@ func TestRefusals(t *testing.T) {
 		if st.RejectedContext != 1 || st.RejectedPool != 2 || st.RejectedQueue != 1 {
 			t.Errorf("refusals were counted as %+v", st)
 		}
+	})
+}
+
+// TestSlidingRefusals: what runs out first where conversations are not much longer than a window is locals. That is a full
+// pool as well.
+func TestSlidingRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := slowFake()
+		m.window = 8
+		e := start(t, Config{Model: m, KVBytes: 160, BlockTokens: 4, StepTokens: 4})
+		if st := e.Stats(); st.Blocks != 27 || st.Locals != 13 {
+			t.Fatalf("%d blocks and %d locals", st.Blocks, st.Locals)
+		}
+		for i := range 3 { // each of 7 blocks, and 4 locals while its prompt is computed
+			ask(t, e, t.Context(), fmt.Sprint(i), count(1+i, 16), 13)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		st := e.Stats()
+		if st.Running != 3 || st.Used != 21 || st.LocalUsed != 12 || st.Utilization() != 12./13 {
+			t.Errorf("%d run with %d blocks and %d locals, utilization %g", st.Running, st.Used, st.LocalUsed, st.Utilization())
+		}
+		if b := st.Bytes; b.Sum() != 160 || b.Running+b.Promised != 4*(21+12) || b.Running == 0 || b.Promised == 0 {
+			t.Errorf("the pool is for %+v", b)
+		}
+		_, err := e.Submit(t.Context(), Request{Prompt: count(4, 16), MaxTokens: 13})
+		full, ok := errors.AsType[*PoolError](err)
+		if !ok || full.Need != 4 || full.Free != 1 || full.Total != 13 || !full.Sliding || full.RetryAfter < time.Second {
+			t.Fatalf("no locals are left: %v", err)
+		}
+		if want := fmt.Sprintf("pool exhausted: need 4 blocks of sliding layers, 1 of 13 free; retry in %v", full.RetryAfter.Round(time.Second)); err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		atRest(t, e)
+		if st := e.Stats(); st.Bytes.Running+st.Bytes.Promised != 0 || st.Bytes.Cached == 0 || st.PeakUtilization() != 12./13 {
+			t.Errorf("at rest the pool is for %+v, peak utilization %g", st.Bytes, st.PeakUtilization())
+		}
+		drainTokens(ask(t, e, t.Context(), "", count(4, 16), 13))
 	})
 }
 

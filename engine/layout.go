@@ -33,6 +33,9 @@ func (s *shape) span() int {
 // step is how many blocks more than span there can be while n tokens are computed.
 func (s *shape) step(n int) int { return (s.blockTokens - 2 + n) / s.blockTokens }
 
+// atOnce is the most locals that a sequence has while it computes n tokens.
+func (s *shape) atOnce(n int) int { return s.span() + s.step(n) }
+
 // bytes is what tokens take that begin a chain, in global layers, and in sliding ones from block low on.
 func (s *shape) bytes(tokens, low int) int64 {
 	return int64(tokens)*int64(s.tokenBytes) + max(0, int64(tokens)-int64(low)*int64(s.blockTokens))*int64(s.localBytes)

@@ -23,10 +23,9 @@ type locals struct {
 	of  []int32 // by block: its local, or none
 	all []local // and one more, where the list of free ones begins and ends
 
-	free   int
-	cached int // held and not pinned
-	used   int // paid for or promised
-	peak   int // highest used so far
+	tally tally
+	used  int // paid for or promised
+	peak  int // highest used so far
 }
 
 type local struct {
@@ -37,7 +36,7 @@ type local struct {
 }
 
 func newLocals(at layout) locals {
-	l := locals{shape: at.shape, of: make([]int32, at.blocks), all: make([]local, at.locals+1)}
+	l := locals{shape: at.shape, of: make([]int32, at.blocks), all: make([]local, at.locals+1), tally: tally{byNobody: at.locals}}
 	for b := range l.of {
 		l.of[b] = none
 	}
@@ -57,13 +56,33 @@ func (l *locals) push(x, behind int32) {
 	next := l.all[behind].next
 	l.all[x].prev, l.all[x].next = behind, next
 	l.all[behind].next, l.all[next].prev = x, x
-	l.free++
 }
 
 func (l *locals) pull(x int32) {
 	a := &l.all[x]
 	l.all[a.prev].next, l.all[a.next].prev = a.next, a.prev
-	l.free--
+}
+
+// owner is who has it.
+func (a *local) owner() owner { return ownerOf(a.pass+a.stay, a.holds) }
+
+// change changes the counts of local x, and puts it into the list of free ones or takes it out.
+func (l *locals) change(x, pass, stay, holds int32) {
+	a := &l.all[x]
+	was := a.owner()
+	a.pass += pass
+	a.stay += stay
+	a.holds += holds
+	if min(a.pass, a.stay, a.holds) < 0 {
+		panic(fmt.Sprintf("engine: local %d of block %d let go once too often", x, a.block))
+	}
+	is := a.owner()
+	l.tally.move(was, is)
+	if was == byNobody && is != byNobody {
+		l.pull(x)
+	} else if is == byNobody && was != byNobody {
+		l.push(x, l.end().prev)
+	}
 }
 
 // has reports whether block b has all that a sequence in whose window it is needs.
@@ -89,9 +108,15 @@ func (l *locals) available() int { return len(l.all) - 1 - l.used }
 // split divides the locals as Stats shows them; see pool.split.
 func (l *locals) split() (used, cached, free int) {
 	n := len(l.all) - 1
-	fromFree := min(l.used-(n-l.free-l.cached), l.free)
-	return l.used, n - l.used - (l.free - fromFree), l.free - fromFree
+	fromFree := min(l.promised(), l.tally[byNobody])
+	return l.used, n - l.used - (l.tally[byNobody] - fromFree), l.tally[byNobody] - fromFree
 }
+
+// promised is how many more running sequences may pin, or have paid for what others have pinned as well.
+func (l *locals) promised() int { return l.used - l.tally.pinned() }
+
+// purposes says what the locals are for.
+func (l *locals) purposes() Purposes { return l.tally.purposes(l.promised()) }
 
 // pay adds n to what is used; n may be negative, to take back.
 func (l *locals) pay(n int) {
@@ -113,54 +138,28 @@ func (l *locals) price(b int32, stays bool) int {
 // pin adds a running sequence to the local of block b, which has one. It pays the price.
 func (l *locals) pin(b int32, stays bool) {
 	l.pay(l.price(b, stays))
-	x := l.of[b]
-	a := &l.all[x]
-	if a.pass+a.stay == 0 {
-		if a.holds == 0 {
-			l.pull(x)
-		} else {
-			l.cached--
-		}
-	}
 	if stays {
-		a.stay++
+		l.change(l.of[b], 0, 1, 0)
 	} else {
-		a.pass++
+		l.change(l.of[b], 1, 0, 0)
 	}
 }
 
 // unpin undoes pin.
 func (l *locals) unpin(b int32, stays bool) {
-	x := l.of[b]
-	a := &l.all[x]
-	n := &a.pass
 	if stays {
-		n = &a.stay
-	}
-	if *n--; *n < 0 {
-		panic(fmt.Sprintf("engine: local %d of block %d unpinned once too often", x, b))
+		l.change(l.of[b], 0, -1, 0)
+	} else {
+		l.change(l.of[b], -1, 0, 0)
 	}
 	l.pay(-l.price(b, stays))
-	l.rest(x)
-}
-
-// rest lets a local go that may have become unpinned.
-func (l *locals) rest(x int32) {
-	a := &l.all[x]
-	switch {
-	case a.pass+a.stay > 0:
-	case a.holds > 0:
-		l.cached++
-	default:
-		l.push(x, l.end().prev)
-	}
 }
 
 // alloc redeems one promised local for block b and pins it. There must be a free one.
 func (l *locals) alloc(b int32, stays bool) {
 	x := l.end().next
-	if l.free == 0 || l.of[b] != none {
-		panic(fmt.Sprintf("engine: local for block %d: %d free, it has %d", b, l.free, l.of[b]))
+	if l.tally[byNobody] == 0 || l.of[b] != none {
+		panic(fmt.Sprintf("engine: local for block %d: %d free, it has %d", b, l.tally[byNobody], l.of[b]))
 	}
 	if old := l.all[x].block; old != none {
 		l.of[old] = none
@@ -171,27 +170,10 @@ func (l *locals) alloc(b int32, stays bool) {
 }
 
 // hold adds a memory to block b's local.
-func (l *locals) hold(b int32) {
-	x := l.of[b]
-	a := &l.all[x]
-	if a.holds++; a.holds == 1 && a.pass+a.stay == 0 {
-		l.pull(x)
-		l.cached++
-	}
-}
+func (l *locals) hold(b int32) { l.change(l.of[b], 0, 0, 1) }
 
 // unhold takes a memory off block b's local.
-func (l *locals) unhold(b int32) {
-	x := l.of[b]
-	a := &l.all[x]
-	if a.holds--; a.holds < 0 {
-		panic(fmt.Sprintf("engine: local %d of block %d let go once too often", x, b))
-	}
-	if a.holds == 0 && a.pass+a.stay == 0 {
-		l.cached--
-		l.push(x, l.end().prev)
-	}
-}
+func (l *locals) unhold(b int32) { l.change(l.of[b], 0, 0, -1) }
 
 // drop parts block b, which has become free, from its local. That one is the next to be allocated.
 func (l *locals) drop(b int32) {

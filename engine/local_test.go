@@ -31,6 +31,16 @@ func (d *dumbLocals) paid() (n int) {
 	return n
 }
 
+// purposes is what a dumb pool says whose blocks are these: what is paid more than once for one is a promise.
+func (d *dumbLocals) purposes() Purposes {
+	p := dumbPool{promised: d.promised + d.paid()}
+	for x, pins := range d.stay {
+		p.pins, p.holds = append(p.pins, make([]int, len(pins))), append(p.holds, make([]int, d.holds[x]))
+		p.promised -= min(1, len(pins))
+	}
+	return p.purposes()
+}
+
 // change applies f to the local of block b and moves it in the row, as that says.
 func (d *dumbLocals) change(b int32, f func(x int)) {
 	x := d.of[b]
@@ -155,6 +165,9 @@ func FuzzLocals(f *testing.F) {
 				if x, ok := d.of[b]; ok != (l.of[b] != none) || ok && int(l.of[b]) != x {
 					t.Fatalf("after %d block %d has local %d, want %d, %t", verb, b, l.of[b], x, ok)
 				}
+			}
+			if got, want := l.purposes(), d.purposes(); got != want {
+				t.Fatalf("after %d of block %d locals are for %+v, want %+v", verb, b, got, want)
 			}
 			var row []int
 			for x := l.end().next; int(x) != n; x = l.all[x].next {

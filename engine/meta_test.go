@@ -383,8 +383,8 @@ func (tr *trial) verdict() error {
 	tr.halt(false)
 	tr.forgetAll()
 	tr.e.sched.check()
-	if l := &tr.e.sched.store.local; l.free != tr.e.layout.locals || l.used != 0 {
-		return fmt.Errorf("%d of %d locals are free and %d used after everything was forgotten", l.free, tr.e.layout.locals, l.used)
+	if l := &tr.e.sched.store.local; l.tally[byNobody] != tr.e.layout.locals || l.used != 0 {
+		return fmt.Errorf("%d of %d locals are free and %d used after everything was forgotten", l.tally[byNobody], tr.e.layout.locals, l.used)
 	}
 	if free := len(tr.e.sched.store.pool.free); free != tr.e.layout.blocks {
 		return fmt.Errorf("%d of %d blocks are free after everything was forgotten", free, tr.e.layout.blocks)

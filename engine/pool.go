@@ -16,8 +16,7 @@ type pool struct {
 	blocks []struct{ pins, holds int32 }
 	free   []int32 // a stack: the block freed last is the likeliest to be in a CPU's cache
 
-	pinned   int // blocks with pins > 0
-	cached   int // blocks with holds > 0 and no pins
+	tally    tally
 	reserved int // promised, not yet allocated
 	peak     int // highest used() so far
 }
@@ -26,6 +25,7 @@ func newPool(blocks int) pool {
 	p := pool{
 		blocks: make([]struct{ pins, holds int32 }, blocks),
 		free:   make([]int32, blocks),
+		tally:  tally{byNobody: blocks},
 	}
 	for i := range p.free {
 		p.free[i] = int32(blocks - 1 - i) // block 0 comes out first
@@ -34,17 +34,20 @@ func newPool(blocks int) pool {
 }
 
 // used is how many blocks running sequences have or may yet claim.
-func (p *pool) used() int { return p.pinned + p.reserved }
+func (p *pool) used() int { return p.tally.pinned() + p.reserved }
 
 // available is how many more blocks could be promised.
-func (p *pool) available() int { return len(p.free) + p.cached - p.reserved }
+func (p *pool) available() int { return len(p.free) + p.tally.idle() - p.reserved }
 
 // split divides the blocks as Stats shows them: reservations are taken out of the free blocks first, because that is
 // where alloc takes them, and out of the cached ones for the rest.
 func (p *pool) split() (used, cached, free int) {
 	fromFree := min(p.reserved, len(p.free))
-	return p.used(), p.cached - (p.reserved - fromFree), len(p.free) - fromFree
+	return p.used(), p.tally.idle() - (p.reserved - fromFree), len(p.free) - fromFree
 }
+
+// purposes says what the blocks are for.
+func (p *pool) purposes() Purposes { return p.tally.purposes(p.reserved) }
 
 // reserve promises n blocks. n must not exceed available().
 func (p *pool) reserve(n int) {
@@ -69,70 +72,64 @@ func (p *pool) alloc() int32 {
 	last := len(p.free) - 1
 	b := p.free[last]
 	p.free = p.free[:last]
-	p.blocks[b].pins = 1
-	p.pinned++
+	p.change(b, 1, 0)
 	return b
 }
 
 // idle reports whether no running sequence has block b.
 func (p *pool) idle(b int32) bool { return p.blocks[b].pins == 0 }
 
+// change changes the counts of block b and reports whether that made it free.
+func (p *pool) change(b, pins, holds int32) (freed bool) {
+	x := &p.blocks[b]
+	was := ownerOf(x.pins, x.holds)
+	x.pins += pins
+	x.holds += holds
+	is := ownerOf(x.pins, x.holds)
+	p.tally.move(was, is)
+	if is != byNobody {
+		return false
+	}
+	p.free = append(p.free, b)
+	return true
+}
+
 // pin adds a running sequence to a block that is not free. Pinning an idle block takes it out of the cached ones, so
 // available() must allow for it.
 func (p *pool) pin(b int32) {
-	x := p.live(b)
-	if x.pins == 0 {
-		if p.available() < 1 {
-			panic("engine: pin of a cached block that is promised")
-		}
-		p.cached--
-		p.pinned++
-		p.peak = max(p.peak, p.used())
+	p.live(b)
+	if p.idle(b) && p.available() < 1 {
+		panic("engine: pin of a cached block that is promised")
 	}
-	x.pins++
+	p.change(b, 1, 0)
+	p.peak = max(p.peak, p.used())
 }
 
 // unpin takes a running sequence off block b and reports whether that made it free.
 func (p *pool) unpin(b int32) bool {
-	x := &p.blocks[b]
-	if x.pins == 0 {
+	if p.idle(b) {
 		panic(fmt.Sprintf("engine: block %d unpinned once too often", b))
 	}
-	x.pins--
-	if x.pins > 0 {
-		return false
-	}
-	p.pinned--
-	if x.holds > 0 {
-		p.cached++
-		return false
-	}
-	p.free = append(p.free, b)
-	return true
+	return p.change(b, -1, 0)
 }
 
 // hold adds a memory to a block that is not free.
-func (p *pool) hold(b int32) { p.live(b).holds++ }
+func (p *pool) hold(b int32) {
+	p.live(b)
+	p.change(b, 0, 1)
+}
 
 // unhold takes a memory off block b and reports whether that made it free.
 func (p *pool) unhold(b int32) bool {
-	x := &p.blocks[b]
-	if x.holds == 0 {
+	if p.blocks[b].holds == 0 {
 		panic(fmt.Sprintf("engine: block %d let go once too often", b))
 	}
-	x.holds--
-	if x.holds > 0 || x.pins > 0 {
-		return false
-	}
-	p.cached--
-	p.free = append(p.free, b)
-	return true
+	return p.change(b, 0, -1)
 }
 
-func (p *pool) live(b int32) *struct{ pins, holds int32 } {
-	x := &p.blocks[b]
-	if x.pins == 0 && x.holds == 0 {
+// live panics where block b is free.
+func (p *pool) live(b int32) {
+	if x := &p.blocks[b]; ownerOf(x.pins, x.holds) == byNobody {
 		panic(fmt.Sprintf("engine: block %d is free", b))
 	}
-	return x
 }

@@ -26,6 +26,32 @@ func (d *dumbPool) counts() (pinned, cached, free int) {
 	return
 }
 
+// purposes goes through all blocks, and then finds room for what is promised: first where it is free, then in memories.
+func (d *dumbPool) purposes() (p Purposes) {
+	for b := range d.pins {
+		switch pins, holds := len(d.pins[b]), len(d.holds[b]); {
+		case pins+holds == 0:
+			p.Free++
+		case pins > 1 || holds > 1:
+			p.Shared++
+		case pins == 1:
+			p.Running++
+		default:
+			p.Cached++
+		}
+	}
+	for range d.promised {
+		p.Promised++
+		for _, n := range []*int64{&p.Free, &p.Cached, &p.Shared} {
+			if *n > 0 {
+				*n--
+				break
+			}
+		}
+	}
+	return p
+}
+
 // FuzzPool does what a byte string says to a pool and to the dumb one, and compares them after each operation.
 func FuzzPool(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -95,6 +121,9 @@ func FuzzPool(f *testing.F) {
 			pinned, cached, free := d.counts()
 			peak = max(peak, pinned+d.promised)
 			used, idle, rest := p.split()
+			if want := d.purposes(); p.purposes() != want {
+				t.Fatalf("blocks are for %+v, want %+v", p.purposes(), want)
+			}
 			if used != pinned+d.promised || used+idle+rest != blocks || idle > cached || rest > free || p.peak != peak || p.available() != idle+rest {
 				t.Fatalf("after %d on block %d: used %d cached %d free %d peak %d, counted pinned %d promised %d cached %d free %d peak %d",
 					verb, b, used, idle, rest, p.peak, pinned, d.promised, cached, free, peak)

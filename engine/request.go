@@ -120,11 +120,12 @@ func (s *Stream) Result() Result { return s.result }
 // ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that Drain cancelled.
 var ErrDraining = errors.New("engine is draining: it takes no new work and does not come back; ask another replica")
 
-// A PoolError refuses a request for lack of KV blocks: now, or, when Need > Total, for good.
+// A PoolError refuses a request for lack of KV blocks, or of the locals of sliding layers: now, or, when Need > Total, for good.
 type PoolError struct {
-	Need  int // blocks the prompt and MaxTokens can take
-	Free  int // blocks no running request has or may claim
-	Total int // blocks there are
+	Need    int  // blocks the prompt and MaxTokens can take, or locals at once
+	Free    int  // those no running request has or may claim
+	Total   int  // those there are
+	Sliding bool // it is locals that are lacking
 
 	RetryAfter time.Duration // when to try again; 0 when it can never fit
 }
@@ -133,7 +134,11 @@ func (e *PoolError) Error() string {
 	if e.Need > e.Total {
 		return fmt.Sprintf("request can never fit: it needs %d KV blocks and the pool has %d; shorten the prompt or max_tokens, or give the server more KV memory", e.Need, e.Total)
 	}
-	return fmt.Sprintf("pool exhausted: need %d blocks, %d of %d free; retry in %v", e.Need, e.Free, e.Total, e.RetryAfter.Round(time.Second))
+	of := ""
+	if e.Sliding {
+		of = " of sliding layers"
+	}
+	return fmt.Sprintf("pool exhausted: need %d blocks%s, %d of %d free; retry in %v", e.Need, of, e.Free, e.Total, e.RetryAfter.Round(time.Second))
 }
 
 // A QueueError refuses a request because too many wait already.

@@ -221,7 +221,7 @@ func (s *sched) mostLocals(q *sequence, computed int) int {
 	if computed < q.prompt {
 		chunk = min(q.prompt-computed, s.stepTokens)
 	}
-	return min(need(q.prompt, q.most, l.blockTokens)-l.low(computed), l.span()+l.step(chunk))
+	return min(need(q.prompt, q.most, l.blockTokens)-l.low(computed), l.atOnce(chunk))
 }
 
 // pass lets head i start before those whose turn comes earlier, unless one of them has been passed often enough.
@@ -562,7 +562,13 @@ func (s *sched) Stats() Stats {
 	st.Locals = len(l.all) - 1
 	st.LocalUsed, st.LocalCached, st.LocalFree = l.split()
 	st.LocalPeakUsed = l.peak
+	if l.window > 0 {
+		st.LocalsEach = l.atOnce(s.stepTokens)
+	}
 	st.BlockTokens = s.store.index.blockTokens
+	st.KVBytesPerToken, st.KVLocalBytesPerToken = l.tokenBytes, l.localBytes
+	st.Bytes.add(p.purposes(), int64(l.blockTokens)*int64(l.tokenBytes))
+	st.Bytes.add(l.purposes(), int64(l.blockTokens)*int64(l.localBytes))
 	st.Running = len(s.running)
 	st.Agents = len(s.store.agents)
 	st.Evictions = s.store.evictions

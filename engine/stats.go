@@ -24,6 +24,9 @@ type Stats struct {
 	LocalUsed   int
 	LocalCached int
 	LocalFree   int
+	LocalsEach  int // most that one request takes at once
+
+	Bytes Purposes // of both parts: all that was made of Config.KVBytes
 
 	PeakUsed, LocalPeakUsed int // highest so far
 	BlockTokens             int // tokens in a block, and in a local
@@ -65,13 +68,22 @@ type Stats struct {
 	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
 }
 
-// Utilization is the part of the pool's blocks that running requests have or may claim, 0 to 1. Locals are not in it: a
-// request has no more of them than a window takes, however long it is, so that they are like places in the batch.
-func (s Stats) Utilization() float64 {
-	if s.Blocks == 0 {
-		return 0
+// Utilization is the part of the pool's blocks, or of its locals where that is more, that running requests have or may
+// claim, 0 to 1.
+func (s Stats) Utilization() float64 { return s.fuller(s.Used, s.LocalUsed) }
+
+// PeakUtilization is the highest that Utilization has been.
+func (s Stats) PeakUtilization() float64 { return s.fuller(s.PeakUsed, s.LocalPeakUsed) }
+
+func (s Stats) fuller(blocks, locals int) float64 {
+	share := 0.0
+	if s.Blocks > 0 {
+		share = float64(blocks) / float64(s.Blocks)
 	}
-	return float64(s.Used) / float64(s.Blocks)
+	if s.Locals > 0 {
+		share = max(share, float64(locals)/float64(s.Locals))
+	}
+	return share
 }
 
 // A snapshot is the Stats of a moment. Its lock is held for a copy; an atomic pointer would cost an allocation a step.

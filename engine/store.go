@@ -248,7 +248,7 @@ func (st *store) alloc() int32 {
 // allocLocal redeems one promised local for block b, evicting like alloc: a memory without its end's locals is of as
 // little use as one without its end.
 func (st *store) allocLocal(b int32, stays bool) {
-	for st.local.free == 0 {
+	for st.local.tally[byNobody] == 0 {
 		oldest := st.used.Front()
 		if oldest == nil {
 			panic("engine: a promised local that nobody can give")

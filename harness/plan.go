@@ -35,6 +35,8 @@ type runner struct {
 	size        promptSize
 	poolBlocks  int // of the server's KV pool; 0 unknown
 	blockTokens int
+	locals      int // the pool's blocks for sliding layers; 0: there are none
+	localsEach  int // most of them that one request takes
 }
 
 // Run carries out the plan against a server and returns its runs in the order in which they were made. When the context
@@ -89,6 +91,7 @@ func (r *runner) prepare(ctx context.Context) error {
 		return err
 	}
 	r.poolBlocks, r.blockTokens = scrape.PoolSize()
+	r.locals, r.localsEach = scrape.PoolLocals()
 	return nil
 }
 

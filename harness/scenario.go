@@ -95,10 +95,14 @@ func warm(ctx context.Context, s *session) ([]record.Record, error) {
 // pool gets the same number of ordinary requests, and its peak utilisation stays unknown.
 //
 // A very large pool gets more agents than the scenario's, so that no request asks for more than models have context for.
+// Where a model has sliding layers, their part of the pool may be the one that is full first.
 func pressure(ctx context.Context, s *session) ([]record.Record, error) {
 	words := s.size.words(s.plan.PromptTokens)
 	want := int(pressed * float64(s.poolBlocks))
 	n := max(s.scenario.Agents, (want*s.blockTokens+mostReserved-1)/mostReserved)
+	if n*s.localsEach > int(pressed*float64(s.locals)) {
+		want = min(want, int(pressed*float64(s.locals)))
+	}
 	prompts := make([]client.Prompt, n)
 	for i, agent := range s.newAgents(n) {
 		// Half a block less than the share leaves the prompt room to be longer or shorter than expected without needing
@@ -124,7 +128,8 @@ func share(total, n, i int) int { return (i+1)*total/n - i*total/n }
 // mostReserved is the tokens that one request of pressure may need at most.
 const mostReserved = 24 << 10
 
-// reserved is how many blocks of the pool running requests hold, or -1 where the server does not say.
+// reserved is how many blocks of the pool, and of its part for sliding layers, running requests hold, or -1 where the
+// server does not say.
 func (s *session) reserved(ctx context.Context) float64 {
 	m, _ := s.load.Client.Scrape(ctx) // a nil Metrics knows no value
 	return m.Reserved()

@@ -19,18 +19,19 @@ func appendStats(b []byte, st engine.Stats) []byte {
 	if st.Locals > 0 {
 		b = appendSeries(b, "loadstone_pool_locals", "gauge", "What sliding layers keep of blocks, for as long as their window sees it.", "state",
 			labelled{"used", float64(st.LocalUsed)}, labelled{"cached", float64(st.LocalCached)}, labelled{"free", float64(st.LocalFree)})
+		b = appendHead(b, "loadstone_pool_request_locals", "gauge", "Most of them that one request takes at once, however long it is.")
+		b = appendSample(b, "loadstone_pool_request_locals", float64(st.LocalsEach))
 	}
-	peak := 0.0
-	if st.Blocks > 0 {
-		peak = float64(st.PeakUsed) / float64(st.Blocks)
-	}
+	b = appendSeries(b, "loadstone_pool_bytes", "gauge", "What the KV pool, all of it, is for: one running request, promised to running requests, several requests or memories at once, one idle memory, nothing.", "purpose",
+		labelled{"running", float64(st.Bytes.Running)}, labelled{"promised", float64(st.Bytes.Promised)}, labelled{"shared", float64(st.Bytes.Shared)},
+		labelled{"cached", float64(st.Bytes.Cached)}, labelled{"free", float64(st.Bytes.Free)})
 	for _, g := range []struct {
 		name, help string
 		value      float64
 	}{
 		{"loadstone_pool_block_tokens", "Tokens that a KV block has room for.", float64(st.BlockTokens)},
-		{"loadstone_pool_utilization_ratio", "Used blocks of all, 0 to 1; above 0.9 new work is refused.", st.Utilization()},
-		{"loadstone_pool_peak_utilization_ratio", "The highest it has been.", peak},
+		{"loadstone_pool_utilization_ratio", "Used blocks of all, or locals where that is more, 0 to 1; above 0.9 new work is refused.", st.Utilization()},
+		{"loadstone_pool_peak_utilization_ratio", "The highest it has been.", st.PeakUtilization()},
 		{"loadstone_queue_depth", "Requests that wait.", float64(st.Queued)},
 		{"loadstone_running", "Requests in the batch.", float64(st.Running)},
 		{"loadstone_agents", "Agents with a memory in the pool.", float64(st.Agents)},

@@ -59,13 +59,22 @@ type statusInfo struct {
 }
 
 type poolStatus struct {
-	Blocks      int   `json:"blocks"`
-	Used        int   `json:"used"`
-	Cached      int   `json:"cached"`
-	Free        int   `json:"free"`
-	BlockTokens int   `json:"block_tokens"`
-	Bytes       int64 `json:"bytes"`
-	DiskBytes   int64 `json:"disk_bytes"`
+	Blocks      int         `json:"blocks"`
+	BlockTokens int         `json:"block_tokens"`
+	Locals      int         `json:"locals"`
+	Utilization float64     `json:"utilization"` // of blocks or, where that is more, locals, 0 to 1
+	Bytes       int64       `json:"bytes"`
+	For         purposeInfo `json:"for"` // in bytes; adds up to Bytes
+	DiskBytes   int64       `json:"disk_bytes"`
+}
+
+// purposeInfo is an engine.Purposes.
+type purposeInfo struct {
+	Running  int64 `json:"running"`
+	Promised int64 `json:"promised"`
+	Shared   int64 `json:"shared"`
+	Cached   int64 `json:"cached"`
+	Free     int64 `json:"free"`
 }
 
 type latencyStatus struct {
@@ -109,8 +118,8 @@ func (s *Server) status(w *response, r *http.Request) error {
 
 func (info *statusInfo) engine(st engine.Stats) {
 	info.Running, info.Queued = st.Running, st.Queued
-	info.Pool = poolStatus{Blocks: st.Blocks, Used: st.Used, Cached: st.Cached, Free: st.Free, BlockTokens: st.BlockTokens,
-		Bytes: int64(st.Blocks) * int64(st.BlockTokens) * int64(st.KVBytesPerToken), DiskBytes: st.WarmBytes}
+	info.Pool = poolStatus{Blocks: st.Blocks, BlockTokens: st.BlockTokens, Locals: st.Locals, Utilization: st.Utilization(),
+		Bytes: st.Bytes.Sum(), For: purposeInfo(st.Bytes), DiskBytes: st.WarmBytes}
 	for name, n := range map[string]uint64{
 		"finished": st.Finished, "cancelled": st.Cancelled, "failed": st.Failed, "steps": st.Steps, "batch_sequences": st.BatchSequences,
 		"prompt_tokens": st.PromptTokens, "cached_tokens": st.CachedTokens, "output_tokens": st.OutputTokens,

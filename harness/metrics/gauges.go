@@ -25,8 +25,5 @@ func (m Metrics) Sample(at time.Duration) (s record.Sample, ok bool) {
 			}
 		}
 	}
-	if used := m.Value(poolLocals, "state", "used"); used > 0 {
-		s.Pool = max(s.Pool, used/(used+m.Value(poolLocals, "state", "cached")+m.Value(poolLocals, "state", "free")))
-	}
 	return s, ok
 }

@@ -18,8 +18,6 @@ func TestSampleOfServers(t *testing.T) {
 		ok      bool
 	}{
 		"loadstone": {"loadstone_queue_depth 3\nloadstone_running 8\nloadstone_pool_utilization_ratio 0.25\n", record.Sample{Queue: 3, Running: 8, Pool: 0.25}, true},
-		"loadstone, sliding layers": {"loadstone_pool_utilization_ratio 0.25\nloadstone_pool_locals{state=\"used\"} 3\nloadstone_pool_locals{state=\"cached\"} 0\nloadstone_pool_locals{state=\"free\"} 1\n",
-			record.Sample{Queue: -1, Running: -1, Pool: 0.75}, true},
 		"vllm": {"vllm:num_requests_waiting{model_name=\"a\"} 2\nvllm:num_requests_running{model_name=\"a\"} 4\nvllm:gpu_cache_usage_perc{model_name=\"a\"} 0.5\n",
 			record.Sample{Queue: 2, Running: 4, Pool: 0.5}, true},
 		"llama.cpp without a pool": {"llamacpp:requests_processing 1\nllamacpp:requests_deferred 0\n", record.Sample{Queue: 0, Running: 1, Pool: -1}, true},

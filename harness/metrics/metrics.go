@@ -48,12 +48,22 @@ func (m Metrics) PoolSize() (blocks, blockTokens int) {
 	return int(b), int(t)
 }
 
-// Reserved is how many blocks of the pool running requests hold, or -1 where the server does not say.
-func (m Metrics) Reserved() float64 { return m.Value(poolBlocks, "state", "used") }
+// PoolLocals is how many blocks the pool has for sliding layers, and how many of them one request takes at most, however
+// long it is; 0 where there are no such layers.
+func (m Metrics) PoolLocals() (all, each int) {
+	return max(0, int(m.Value(poolLocals))), max(0, int(m.Value(poolLocalsEach)))
+}
+
+// Reserved is how many blocks of the pool, those for sliding layers included, running requests hold, or -1 where the
+// server does not say.
+func (m Metrics) Reserved() float64 {
+	return m.Value(poolBlocks, "state", "used") + max(0, m.Value(poolLocals, "state", "used"))
+}
 
 // What the server calls its KV pool.
 const (
 	poolBlocks      = "loadstone_pool_blocks"
 	poolBlockTokens = "loadstone_pool_block_tokens"
 	poolLocals      = "loadstone_pool_locals" // what sliding layers keep of blocks; none where there are no such layers
+	poolLocalsEach  = "loadstone_pool_request_locals"
 )
