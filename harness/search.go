@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"math"
-	"slices"
 
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
@@ -61,7 +60,13 @@ func (r *loadRunner) probe(ctx context.Context, v float64) (bool, error) {
 		return false, nil // not one request was measured
 	}
 	s := record.Pool(r.runs[begin:])
-	return !slices.ContainsFunc(r.plan.Search.Limits, func(l limit.Limit) bool { _, _, holds := l.Check(&s); return !holds }), nil
+	for _, l := range r.plan.Search.Limits {
+		// What too few requests leave open sends the search on up; it is open as well of the level that is found.
+		if stands, _, _ := l.Judge(&s); stands != limit.Met && stands != limit.NotShown {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (s *Search) level(v float64) load.Level { return load.Level{Kind: s.Kind, Value: v} }

@@ -13,6 +13,7 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/gate"
+	"loadstone/harness/limit"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -265,7 +266,7 @@ func TestSLO(t *testing.T) {
 			t.Errorf("%s: met is %v, got %v", results[i].Text, results[i].Met, results[i].Got)
 		}
 	}
-	if _, err := gate.CheckSLOs(gate.Options{Head: head}, []gate.SLO{{Unit: "p98-e2e", Op: "<", Limit: 1, Text: "p98-e2e<1s"}}); err == nil || !strings.Contains(err.Error(), "has no p98-e2e") {
+	if _, err := gate.CheckSLOs(gate.Options{Head: head}, []limit.Limit{{Unit: "p98-e2e", Op: "<", Value: 1, Text: "p98-e2e<1s"}}); err == nil || !strings.Contains(err.Error(), "has no p98-e2e") {
 		t.Errorf("an unknown unit: %v", err)
 	}
 	for _, bad := range []string{"", "p99-e2e", "p99-e2e<", "p99-e2e<fast", "<5s", "p99-e2e<5s,"} {

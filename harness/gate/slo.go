@@ -3,75 +3,29 @@ package gate
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"loadstone/harness/limit"
 	"strings"
-	"time"
 
 	"golang.org/x/perf/benchmath"
 )
 
-// An SLO is an absolute limit on a unit, such as p99-e2e<5s or hit-ratio>80%.
-type SLO struct {
-	Unit  string // short
-	Op    string // < <= > >=
-	Limit float64
-	Text  string
-}
-
-// ParseSLOs reads a list of limits, separated by commas. Times have a unit of time, ratios may be in percent.
-func ParseSLOs(s string) ([]SLO, error) {
-	var all []SLO
+// ParseSLOs reads a list of limits, separated by commas, such as p99-e2e<5s,hit-ratio>80%.
+func ParseSLOs(s string) ([]limit.Limit, error) {
+	var all []limit.Limit
 	for text := range strings.SplitSeq(s, ",") {
-		text = strings.TrimSpace(text)
-		i := strings.IndexAny(text, "<>")
-		if i <= 0 {
-			return nil, fmt.Errorf("%q is no limit; want one like p99-e2e<5s", text)
-		}
-		slo := SLO{Unit: short(strings.TrimSpace(text[:i])), Op: text[i : i+1], Text: text}
-		value := text[i+1:]
-		if strings.HasPrefix(value, "=") {
-			slo.Op, value = slo.Op+"=", value[1:]
-		}
-		var err error
-		slo.Limit, err = quantity(strings.TrimSpace(value))
+		l, err := limit.Read(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", text, err)
+			return nil, err
 		}
-		all = append(all, slo)
+		l.Unit = short(l.Unit)
+		all = append(all, l)
 	}
 	return all, nil
 }
 
-// quantity reads 500ms as 0.5, 80% as 0.8 and 100 as 100.
-func quantity(s string) (float64, error) {
-	if d, err := time.ParseDuration(s); err == nil && s != "0" {
-		return d.Seconds(), nil
-	}
-	f, err := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
-	if err != nil || f != f {
-		return 0, fmt.Errorf("%q is no time, percentage or number", s)
-	}
-	if strings.HasSuffix(s, "%") {
-		f /= 100
-	}
-	return f, nil
-}
-
-func (s SLO) holds(v float64) bool {
-	switch s.Op {
-	case "<":
-		return v < s.Limit
-	case "<=":
-		return v <= s.Limit
-	case ">":
-		return v > s.Limit
-	}
-	return v >= s.Limit
-}
-
 // An SLOResult is one limit on one scenario.
 type SLOResult struct {
-	SLO
+	limit.Limit
 	Scenario string
 	Full     string // the unit as the file has it, tidied
 	Runs     int
@@ -81,7 +35,7 @@ type SLOResult struct {
 }
 
 // CheckSLOs holds one file, o.Head, to limits. Every limit must find its unit, and in every scenario that is looked at.
-func CheckSLOs(o Options, slos []SLO) ([]SLOResult, error) {
+func CheckSLOs(o Options, slos []limit.Limit) ([]SLOResult, error) {
 	p, err := read([]string{headSide + "=" + o.Head}, &o)
 	if err != nil {
 		return nil, err
@@ -116,9 +70,9 @@ func CheckSLOs(o Options, slos []SLO) ([]SLOResult, error) {
 			if s == nil {
 				return nil, fmt.Errorf("%s: %s has no %s; it has %s", slo.Text, scenario(name), slo.Unit, strings.Join(units, ", "))
 			}
-			r := SLOResult{SLO: slo, Scenario: scenario(name), Full: s.unit, Runs: len(s.values[headSide]), Got: summary(s.values[headSide])}
-			r.Met = slo.holds(r.Got.Center)
-			r.Sure = slo.holds(r.Got.Lo) && slo.holds(r.Got.Hi)
+			r := SLOResult{Limit: slo, Scenario: scenario(name), Full: s.unit, Runs: len(s.values[headSide]), Got: summary(s.values[headSide])}
+			r.Met = slo.Holds(r.Got.Center)
+			r.Sure = slo.Holds(r.Got.Lo) && slo.Holds(r.Got.Hi)
 			all = append(all, r)
 		}
 	}

@@ -138,7 +138,7 @@ func byTurn(records []Record) []*Record {
 }
 
 func checkTimes(r *Record, report func(check, format string, args ...any)) {
-	if !slices.Contains([]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}, r.Outcome) {
+	if !slices.Contains(Outcomes[:], r.Outcome) {
 		report("times", "the request has no outcome: %q", r.Outcome)
 	}
 	at := r.Due

@@ -74,6 +74,9 @@ const (
 	Cancelled Outcome = "cancelled" // by the load plan itself
 )
 
+// Outcomes are all there are.
+var Outcomes = [...]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}
+
 // SLO says whether a request met the objective that it was to meet.
 type SLO string
 

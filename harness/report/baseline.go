@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 //go:embed baseline.md.tmpl
@@ -69,7 +70,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Memory":     orUnknown(bytesIfKnown(r.Host.Memory)),
 		"StartUp":    r.startUp(),
 		"Used":       r.used(),
-		"P99Needs":   wanted(0.99),
+		"P99Needs":   stats.Wanted(0.99),
 		"ErrorBar":   r.errorBar(),
 		"Counted":    r.counted(),
 		"Doubts":     r.Doubts(),
@@ -90,14 +91,14 @@ func (r *Report) verdict() string {
 	if r.Stopped != "" {
 		text += " before the measurement stopped"
 	}
-	missed := r.Missed()
+	missed := append(r.Missed(), r.NotShown()...)
 	if len(missed) == 0 {
 		return text + r.allMet()
 	}
 	var failed, unknown, few []string
 	for _, v := range missed {
 		switch {
-		case v.Few:
+		case v.Needs > 0:
 			few = append(few, v.Name)
 		case v.Judged:
 			failed = append(failed, fmt.Sprintf("%s (%s in %s)", v.Name, v.Figure, v.Scenario))

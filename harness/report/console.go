@@ -77,6 +77,8 @@ func (r *Report) writeVerdicts(b *strings.Builder, style func(code, s string) st
 		switch v := r.Judge()[i]; {
 		case v.Met:
 			line = strings.Replace(line, " met ", " "+style("32;1", "met")+" ", 1)
+		case v.Needs > 0:
+			line = strings.Replace(line, v.Word(), style("33;1", v.Word()), 1)
 		default:
 			line = strings.Replace(line, v.Word(), style("31;1", v.Word()), 1)
 		}

@@ -38,7 +38,7 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 				}
 				for _, q := range stats.Quantiles {
 					ci, ok := d.Interval(q)
-					row = append(row, milliseconds(at(d, q), d.N > 0), milliseconds(ci.Lo, ok), milliseconds(ci.Hi, ok))
+					row = append(row, milliseconds(d.At(q), d.N > 0), milliseconds(ci.Lo, ok), milliseconds(ci.Hi, ok))
 				}
 				out.Write(row)
 			}

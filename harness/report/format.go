@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -38,31 +37,9 @@ func quantile(d stats.Dist, q float64) string {
 	case d.N == 0:
 		return "–"
 	case !stats.Supports(d.N, q):
-		return fmt.Sprintf("n<%d", wanted(q))
+		return fmt.Sprintf("n<%d", stats.Wanted(q))
 	}
-	return duration(at(d, q))
-}
-
-// at is one of the percentiles of harness.Quantiles.
-func at(d stats.Dist, q float64) time.Duration {
-	switch q {
-	case 0.50:
-		return d.P50
-	case 0.90:
-		return d.P90
-	case 0.95:
-		return d.P95
-	case 0.99:
-		return d.P99
-	case 0.999:
-		return d.P999
-	}
-	panic(fmt.Sprintf("report: a Dist has no %g quantile", q))
-}
-
-// wanted is the least number of values that bounds a quantile on both sides with 95 % confidence.
-func wanted(q float64) int {
-	return 1 + sort.Search(1<<20, func(n int) bool { return stats.Supports(n+1, q) })
+	return duration(d.At(q))
 }
 
 // interval prints where a percentile lies with 95 % confidence, "" where the sample is too small to say.

@@ -12,45 +12,58 @@ import (
 )
 
 // Hold judges the report by limits of its own in place of the four targets: each by its worst scenario, and where the
-// report is a search's, by the highest level that was found. level is what was searched for, "" nothing.
+// report is a search's, by the highest level that was found. searched is what was searched for, "" nothing. A highest level is
+// not shown where one of the limits at it is not.
 func (r *Report) Hold(limits []limit.Limit, searched string) {
-	r.Limits = []Verdict{}
 	judged := r.Scenarios
+	highest := Verdict{Name: "highest " + searched, Limit: "> 0", Figure: "none"}
 	if searched != "" {
-		v := Verdict{Name: "highest " + searched, Limit: "> 0", Figure: "none"}
 		judged = nil
-		if r.Highest.Kind != "" {
-			v.Met, v.Judged, v.Fraction, v.Figure = true, true, 0, strconv.FormatFloat(r.Highest.Value, 'g', 4, 64)
+		switch {
+		case r.Highest.Kind != "":
+			highest.Met, highest.Judged, highest.Figure = true, true, strconv.FormatFloat(r.Highest.Value, 'g', 4, 64)
 			for _, s := range r.Scenarios {
 				if s.Level == r.Highest {
 					judged = append(judged, s)
 				}
 			}
-			v.Scenario = judged[0].Name()
-		} else if len(r.Scenarios) > 0 {
+			highest.Scenario = judged[0].Name()
+		case len(r.Scenarios) > 0:
 			judged = r.Scenarios[:1] // the lowest, to show by what it failed
-			v.Judged = true
+			highest.Judged = true
 		}
-		r.Limits = append(r.Limits, v)
 	}
+	r.Limits = []Verdict{}
 	for _, l := range limits {
-		r.Limits = append(r.Limits, worst(l, judged))
+		v := worst(l, judged)
+		r.Limits = append(r.Limits, v)
+		if v.Needs > highest.Needs && highest.Met {
+			highest.Met, highest.Judged, highest.Needs = false, false, v.Needs
+		}
+	}
+	if searched != "" {
+		r.Limits = slices.Insert(r.Limits, 0, highest)
 	}
 }
+
+// gravity is the order of what can be said of a limit in several scenarios: the last decides.
+var gravity = []limit.Standing{limit.Met, limit.NotShown, limit.Missed, limit.Unmeasured}
 
 // worst is the verdict on one limit by the scenario that misses it the most, or comes nearest to it.
 func worst(l limit.Limit, scenarios []Scenario) Verdict {
 	v := Verdict{Name: l.Unit, Limit: l.Op + " " + inUnit(l, l.Value), Figure: "–"}
+	weight := -1
 	for i := range scenarios {
-		value, measured, holds := l.Check(&scenarios[i].Pooled)
-		if !measured {
-			return Verdict{Name: v.Name, Limit: v.Limit, Figure: "–", Scenario: scenarios[i].Name()}
-		}
-		f := fraction(l, value)
-		if v.Judged && (holds && !v.Met || holds == v.Met && f <= v.Fraction) {
+		stands, value, needs := l.Judge(&scenarios[i].Pooled)
+		w, f := slices.Index(gravity, stands), fraction(l, value)
+		if w < weight || w == weight && f <= v.Fraction {
 			continue
 		}
-		v.Judged, v.Met, v.Fraction, v.Figure, v.Scenario = true, holds, f, inUnit(l, value), scenarios[i].Name()
+		weight = w
+		v.Judged, v.Met, v.Needs, v.Scenario = stands == limit.Met || stands == limit.Missed, stands == limit.Met, needs, scenarios[i].Name()
+		if v.Figure, v.Fraction = inUnit(l, value), f; stands == limit.Unmeasured {
+			return Verdict{Name: v.Name, Limit: v.Limit, Figure: "–", Scenario: v.Scenario}
+		}
 	}
 	return v
 }

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"loadstone/harness/stats"
@@ -25,7 +27,8 @@ type Verdict struct {
 	Met      bool   `json:"met"`
 	Judged   bool   `json:"judged"` // false when nothing was measured that could be judged; then Met is false as well
 
-	Few bool `json:"too_few,omitempty"` // not judged because too few requests were measured to bound the percentile
+	// Needs is how many requests, or gaps between tokens, would bound the percentile, where it is not judged because they were too few; 0 otherwise.
+	Needs int `json:"needs_requests,omitempty"`
 
 	// Fraction is the figure as a fraction of its limit, for drawing. 1 is the limit itself.
 	Fraction float64 `json:"fraction"`
@@ -34,14 +37,22 @@ type Verdict struct {
 // Word says the verdict in one word.
 func (v Verdict) Word() string {
 	switch {
-	case v.Few:
-		return "too few requests"
+	case v.Needs > 0:
+		return "not shown: needs " + v.Sample()
 	case !v.Judged:
 		return "not measured"
 	case v.Met:
 		return "met"
 	}
 	return "missed"
+}
+
+// Sample is what would bound the percentile of a verdict that is not shown.
+func (v Verdict) Sample() string {
+	if strings.HasSuffix(v.Name, "-itl") {
+		return fmt.Sprintf("%d gaps between tokens", v.Needs)
+	}
+	return fmt.Sprintf("%d requests", v.Needs)
 }
 
 // Judge returns the verdicts on the report's own limits, or on the four targets.
@@ -61,15 +72,14 @@ func (r *Report) latencies() []Verdict {
 	}
 }
 
-// Missed returns the verdicts that are not met, those that could not be judged included: unmeasured is not met.
+// Missed returns the verdicts that are not met, those that were not measured included.
 func (r *Report) Missed() []Verdict {
-	var missed []Verdict
-	for _, v := range r.Judge() {
-		if !v.Met {
-			missed = append(missed, v)
-		}
-	}
-	return missed
+	return slices.DeleteFunc(slices.Clone(r.Judge()), func(v Verdict) bool { return v.Met || v.Needs > 0 })
+}
+
+// NotShown returns the verdicts that too few requests leave open: neither met nor missed.
+func (r *Report) NotShown() []Verdict {
+	return slices.DeleteFunc(slices.Clone(r.Judge()), func(v Verdict) bool { return v.Needs == 0 })
 }
 
 // judgeLatency judges a percentile where the sample supports it. Where it does not, a figure within the limit proves
@@ -79,22 +89,22 @@ func (r *Report) judgeLatency(name string, limit time.Duration, q float64) Verdi
 	worst := time.Duration(-1)
 	for i := range r.Scenarios {
 		s, name := &r.Scenarios[i].Pooled, r.Scenarios[i].Name()
-		d := at(s.E2E, q)
+		d := s.E2E.At(q)
 		switch {
 		case s.E2E.N == 0:
 		case d < limit && !stats.Supports(s.E2E.N, q):
-			v.Few = true
+			v.Needs = stats.Wanted(q)
 		case d > worst:
 			worst, v.Scenario = d, name
 		}
 	}
 	if worst < 0 {
-		if v.Few {
-			v.Figure = fmt.Sprintf("n<%d", wanted(q))
+		if v.Needs > 0 {
+			v.Figure = fmt.Sprintf("n<%d", v.Needs)
 		}
 		return v
 	}
-	v.Few = false
+	v.Needs = 0
 	v.Judged, v.Met, v.Figure = true, worst < limit, duration(worst)
 	v.Fraction = float64(worst) / float64(limit)
 	return v

@@ -2,8 +2,10 @@
 package stats
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -41,15 +43,28 @@ func (d Dist) Interval(q float64) (Interval, bool) {
 	return d.CI[i], true
 }
 
+// At is one of the percentiles of Quantiles.
+func (d Dist) At(q float64) time.Duration {
+	switch q {
+	case 0.50:
+		return d.P50
+	case 0.90:
+		return d.P90
+	case 0.95:
+		return d.P95
+	case 0.99:
+		return d.P99
+	case 0.999:
+		return d.P999
+	}
+	panic(fmt.Sprintf("stats: a Dist has no %g quantile", q))
+}
+
 // Highest is the highest percentile up to p99 that the sample supports, and its name; 0 where it supports none.
 func (d Dist) Highest() (time.Duration, string) {
-	for _, p := range []struct {
-		q    float64
-		v    time.Duration
-		name string
-	}{{0.99, d.P99, "p99"}, {0.95, d.P95, "p95"}, {0.90, d.P90, "p90"}, {0.50, d.P50, "p50"}} {
-		if Supports(d.N, p.q) {
-			return p.v, p.name
+	for _, q := range []float64{0.99, 0.95, 0.90, 0.50} {
+		if Supports(d.N, q) {
+			return d.At(q), fmt.Sprintf("p%.0f", 100*q)
 		}
 	}
 	return 0, ""
@@ -60,6 +75,11 @@ func (d Dist) Highest() (time.Duration, string) {
 func Supports(n int, q float64) bool {
 	_, _, ok := bounds(n, q)
 	return ok
+}
+
+// Wanted is the least number of values that bounds a quantile so.
+func Wanted(q float64) int {
+	return 1 + sort.Search(1<<20, func(n int) bool { return Supports(n+1, q) })
 }
 
 // bounds are the ranks, from 1, of the values that bound a quantile.

@@ -39,7 +39,8 @@ const benchExamples = `  loadstone bench                                      th
   benchstat before/bench.txt after/bench.txt
 
 Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is missed or the run invalid,
-4 the server cannot be reached or started, 130 interrupted. Whatever was measured is written in any case.
+4 the server cannot be reached or started, 5 -strict and too few requests to show that a target is met, 130 interrupted.
+Whatever was measured is written in any case.
 `
 
 // benchOptions are the command line of bench.
@@ -110,8 +111,8 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if doubts := r.Doubts(); failure == nil && o.strict && len(doubts) > 0 {
 		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
 	}
-	if failure == nil && o.strict && len(r.Missed()) > 0 {
-		return &exitError{exitMissed, fmt.Errorf("%d of %d targets not met", len(r.Missed()), len(r.Judge()))}
+	if failure == nil && o.strict {
+		failure = judged(r, "", "targets")
 	}
 	return failure
 }
@@ -171,7 +172,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
 	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
-	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it")
+	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
 	set, err := f.parseBeforeServe(args)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"loadstone/harness/gate"
+	"loadstone/harness/limit"
 	"loadstone/harness/report"
 )
 
@@ -58,7 +59,7 @@ that matches nothing, a unit without better=, a disturbed measurement, a wrong c
 // gateOptions are the command line of gate.
 type gateOptions struct {
 	gate.Options
-	slos    []gate.SLO
+	slos    []limit.Limit
 	verbose bool
 	aa      string // file to write an A/A measurement to
 	measure *duel  // nil: two files

@@ -66,8 +66,9 @@ queue and caches and are not independent of each other.
   cache hit rate > 80 %                        of the prompt tokens, where the caches start warm
 
 A target is met when every scenario meets it, and the figure shown is the worst scenario's. Failed requests count as
-never answered. Refusals (429) and cancelled requests are counted apart. loadstone bench -strict exits with 3 when a
-target is missed.
+never answered. Refusals (429) and cancelled requests are counted apart. A percentile within its target is
+met only where the requests are enough to bound it, and not shown otherwise. loadstone bench -strict exits with 3 when a
+target is missed, and with 5 when one is not shown.
 `,
 	"exit": `Exit codes:
 
@@ -78,7 +79,12 @@ target is missed.
        gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
+    5  bench -strict, run: nothing is missed, but a percentile within its limit is not shown to hold: it was measured on fewer
+       requests than bound it (6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99, 4394 for a p99.9)
   130  interrupted; what was measured until then is kept and reported
+
+So of limits: met is 0, missed or not measured 3, not shown 5, and where several differ 3 before 5. gate -slo judges by the
+median over the runs, and has no 5.
 `,
 	"results": `bench writes a folder:
 

@@ -38,7 +38,8 @@ const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
   loadstone run chat.txtar -url http://127.0.0.1:8000 -reset 'docker restart -t 1 server'
 
 Exit codes: 0 all that is expected holds, 1 it went wrong in the middle, 2 wrong command line or scenario file, 3 something
-expected does not hold, 4 the server cannot be reached or started, 130 interrupted. What was measured is written in any case.
+expected does not hold, 4 the server cannot be reached or started, 5 nothing is missed, but there were too few requests to
+show that a percentile holds, 130 interrupted. What was measured is written in any case.
 `
 
 // runOptions are the command line of run.
@@ -119,10 +120,23 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if failure == nil {
 		failure = violated(r.Violations)
 	}
-	if missed := len(r.Missed()); failure == nil && missed > 0 {
-		return &exitError{exitMissed, fmt.Errorf("%s: %d of %d limits do not hold", l.Name, missed, len(r.Judge()))}
+	if failure == nil {
+		failure = judged(r, l.Name+": ", "limits")
 	}
 	return failure
+}
+
+// judged is the error that a report's verdicts come to, what is missed before what too few requests leave open.
+func judged(r *report.Report, of, what string) error {
+	all, missed, open := len(r.Judge()), len(r.Missed()), r.NotShown()
+	switch {
+	case missed > 0:
+		return &exitError{exitMissed, fmt.Errorf("%s%d of %d %s missed", of, missed, all, what)}
+	case len(open) > 0:
+		most := slices.MaxFunc(open, func(a, b report.Verdict) int { return a.Needs - b.Needs })
+		return &exitError{exitNotShown, fmt.Errorf("%s%d of %d %s not shown: %s needs %s", of, len(open), all, what, most.Name, most.Sample())}
+	}
+	return nil
 }
 
 func parseRun(e *env, args []string) (*runOptions, error) {
