@@ -136,7 +136,7 @@ func (x *auditor) askAlone(ctx context.Context) error {
 				return err
 			}
 			if r.Outcome != record.OK {
-				x.found("answered", []record.Violation{{Check: "answered", Agent: r.Agent, Turn: turn, About: fmt.Sprintf("alone, a request ends as %s: %s", r.Outcome, r.Error)}}, "")
+				x.found("answered", []record.Violation{endsAs(&r, "answered", "alone, a request")}, "")
 				return fmt.Errorf("the server does not answer even alone: %s: %s", r.Outcome, r.Error)
 			}
 			agent.Told(r.Answer)
@@ -200,20 +200,30 @@ func (x *auditor) askTogether(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var failed []record.Violation
-	compared := 0
-	for _, r := range under {
-		switch r.Outcome {
-		case record.OK:
-			compared++
-		case record.Rejected:
-		default:
-			failed = append(failed, record.Violation{Check: "answered", Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("under load, a request ends as %s: %s", r.Outcome, r.Error)})
-		}
-	}
+	compared, failed := outcomes(under, record.OK, "answered", "under load, a request")
 	x.found("answered", failed, "%d of %d requests under load, the others refused cleanly", compared, len(under))
 	x.judge(ctx, "identity", record.CheckIdentity(slices.Concat(x.alone...), under), "under load, %d answers are byte for byte those given alone", compared)
 	return nil
+}
+
+// outcomes counts the requests that ended as they were to, and says of those that failed how they did: what was answered or
+// refused cleanly has not, nor what was meant to be taken back.
+func outcomes(records []record.Record, as record.Outcome, check, whose string) (n int, failed []record.Violation) {
+	for i := range records {
+		switch r := &records[i]; r.Outcome {
+		case as:
+			n++
+		case record.OK, record.Rejected:
+		default:
+			failed = append(failed, endsAs(r, check, whose))
+		}
+	}
+	return n, failed
+}
+
+// endsAs is the violation of a request that ended as it must not.
+func endsAs(r *record.Record, check, whose string) record.Violation {
+	return record.Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("%s ends as %s: %s", whose, r.Outcome, r.Error)}
 }
 
 // nearTie is the difference of two tokens' log-probabilities below which another order of additions can change which is
@@ -268,17 +278,7 @@ func (x *auditor) abort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var failed []record.Violation
-	cancelled := 0
-	for _, r := range records {
-		switch r.Outcome {
-		case record.Cancelled:
-			cancelled++
-		case record.OK, record.Rejected:
-		default:
-			failed = append(failed, record.Violation{Check: "recovery", Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("a request that was to be taken back ends as %s: %s", r.Outcome, r.Error)})
-		}
-	}
+	cancelled, failed := outcomes(records, record.Cancelled, "recovery", "a request that was to be taken back")
 	x.compareCounters(ctx)
 	x.c.Close() // idle connections of ours are not the server's leak
 	lost, took := x.recovery(ctx, before)
@@ -358,7 +358,7 @@ func (x *auditor) restart(ctx context.Context) error {
 				return err
 			}
 			if r.Outcome != record.OK {
-				x.found("restart", []record.Violation{{Check: "restart", Agent: r.Agent, Turn: turn, About: fmt.Sprintf("after a restart a request ends as %s: %s", r.Outcome, r.Error)}}, "")
+				x.found("restart", []record.Violation{endsAs(&r, "restart", "after a restart a request")}, "")
 				return nil
 			}
 			if turn == last && r.CachedTokens > 0 {

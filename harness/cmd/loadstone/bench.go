@@ -45,15 +45,14 @@ Whatever was measured is written in any case.
 
 // benchOptions are the command line of bench.
 type benchOptions struct {
-	model, backend, url, out string
-	scenarios                []harness.Scenario
-	n, runs                  int
-	promptTokens, maxTokens  int
-	seed                     uint64
-	goodput                  load.Objective
-	json, strict, quiet      bool
-	answers                  bool
-	serve                    []string // for the subject
+	subjectOptions
+	out                     string
+	scenarios               []harness.Scenario
+	n, runs                 int
+	promptTokens, maxTokens int
+	seed                    uint64
+	goodput                 load.Objective
+	strict, answers         bool
 }
 
 func bench(ctx context.Context, e *env, args []string) error {
@@ -72,7 +71,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer results.closeLogs()
-	s, err := findSubject(ctx, e, o, results)
+	s, err := findSubject(ctx, e, &o.subjectOptions, results)
 	if err != nil {
 		return results.giveUp(err)
 	}
@@ -157,12 +156,8 @@ func violated(found []string) error {
 func parseBench(e *env, args []string) (*benchOptions, error) {
 	o := new(benchOptions)
 	var names string
-	var remote bool
 	f := flags("bench", benchAbout, benchExamples, e.stdout)
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
-	f.StringVar(&o.url, "url", "", "measure the server at this `address` instead of starting one")
-	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
+	o.flags(f, "measure")
 	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenarioNames(), ", ")+")")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
@@ -171,16 +166,17 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	goodputFlag(f, &o.goodput)
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
-	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
-	f.BoolVar(&o.quiet, "q", false, "no progress")
 	set, err := f.parseBeforeServe(args)
 	if err != nil {
 		return nil, err
 	}
 	o.serve = f.Args()
-	if err := o.check(set, remote); err != nil {
+	if err := o.check(set); err != nil {
+		return nil, err
+	}
+	if err := o.settle(f, set, len(o.serve) > 0); err != nil {
 		return nil, err
 	}
 	o.scenarios, err = chooseScenarios(names)
@@ -197,7 +193,7 @@ func goodputFlag(f *flagSet, o *load.Objective) {
 	})
 }
 
-func (o *benchOptions) check(set map[string]bool, remote bool) error {
+func (o *benchOptions) check(set map[string]bool) error {
 	for name, v := range map[string]int{"n": o.n, "runs": o.runs, "prompt-tokens": o.promptTokens, "max-tokens": o.maxTokens} {
 		if v < 1 {
 			return usageError("-%s is %d; want at least 1", name, v)
@@ -209,21 +205,10 @@ func (o *benchOptions) check(set map[string]bool, remote bool) error {
 	if o.n%o.runs != 0 {
 		return usageError("-n %d cannot be split evenly into -runs %d", o.n, o.runs)
 	}
-	if o.url == "" {
-		return nil
-	}
-	if set["backend"] || len(o.serve) > 0 {
-		return usageError("-backend and flags after -- are for a server that bench starts; with -url it runs already")
-	}
-	if !set["model"] {
-		o.model = ""
-	}
-	if !set["seed"] {
+	if o.url != "" && !set["seed"] {
 		o.seed = uint64(time.Now().UnixMilli())
 	}
-	var err error
-	o.url, err = checkURL(o.url, remote)
-	return err
+	return nil
 }
 
 func scenarioNames() []string {

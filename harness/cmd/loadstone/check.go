@@ -51,10 +51,10 @@ started, 130 interrupted.
 `
 
 type checkOptions struct {
-	benchOptions // for the subject
-	audit        audit.Audit
-	variants     bool
-	timeout      time.Duration
+	subjectOptions
+	audit    audit.Audit
+	variants bool
+	timeout  time.Duration
 }
 
 func checkCommand(ctx context.Context, e *env, args []string) error {
@@ -81,7 +81,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer results.closeLogs()
-	s, err := findSubject(ctx, e, &o.benchOptions, results)
+	s, err := findSubject(ctx, e, &o.subjectOptions, results)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 			if err := s.process.Stop(30 * time.Second); err != nil {
 				return fmt.Errorf("the server did not end cleanly: %w", err)
 			}
-			again, err := startSubject(ctx, e, &o.benchOptions, results)
+			again, err := startSubject(ctx, e, &o.subjectOptions, results)
 			if err != nil {
 				return err
 			}
@@ -129,23 +129,17 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 }
 
 func parseCheck(e *env, args []string) (*checkOptions, error) {
-	o := &checkOptions{benchOptions: benchOptions{n: 1, runs: 1}}
-	var remote bool
+	o := &checkOptions{}
 	f := flags("check", checkAbout, checkExamples, e.stdout)
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
-	f.StringVar(&o.url, "url", "", "check the server at this `address` instead of starting one")
-	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
+	o.flags(f, "check")
 	f.IntVar(&o.audit.Agents, "agents", 8, "conversations at once")
 	f.IntVar(&o.audit.Turns, "turns", 3, "turns of each")
-	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.maxTokens, "max-tokens", 24, "most tokens of an answer")
+	promptTokens := f.Int("prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
+	f.IntVar(&o.audit.MaxTokens, "max-tokens", 24, "most tokens of an answer")
 	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are taken back in the middle")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest that an answer may take")
-	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time")
+	f.Uint64Var(&o.audit.Seed, "seed", 1, "of the prompts; with -url the default is another one each time")
 	f.BoolVar(&o.variants, "variants", false, "fail for variants as well: answers that differ, but are not corrupt")
-	f.BoolVar(&o.json, "json", false, "print the findings as JSON")
-	f.BoolVar(&o.quiet, "q", false, "no progress")
 	set, err := f.parseBeforeServe(args)
 	if err != nil {
 		return nil, err
@@ -156,11 +150,16 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 			return nil, usageError("-%s is %d; want 1 to 1000", name, v)
 		}
 	}
-	if err := o.check(set, remote); err != nil {
-		return nil, err
+	for name, v := range map[string]int{"prompt-tokens": *promptTokens, "max-tokens": o.audit.MaxTokens} {
+		if v < 1 {
+			return nil, usageError("-%s is %d; want at least 1", name, v)
+		}
 	}
-	o.audit.Words, o.audit.MaxTokens, o.audit.Seed = max(1, o.promptTokens*3/4), o.maxTokens, o.seed
-	return o, nil
+	o.audit.Words = max(1, *promptTokens*3/4)
+	if o.url != "" && !set["seed"] {
+		o.audit.Seed = uint64(time.Now().UnixMilli())
+	}
+	return o, o.settle(f, set, len(o.serve) > 0)
 }
 
 // print is the findings as a table, or as JSON: a list of what was checked.

@@ -46,21 +46,17 @@ type contender struct {
 func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 	o := &d.bench
 	var urls, commands [2]string
-	var remote bool
 	for i, name := range sideNames {
 		f.StringVar(&urls[i], name+"-url", "", "measure the server at this `address` as the "+name)
 		f.StringVar(&commands[i], name+"-cmd", "", "measure this loadstone `command` as the "+name+"; default: this program")
 	}
-	f.BoolVar(&remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve or to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
+	o.modelFlags(f)
 	f.IntVar(&o.runs, "runs", 10, "rounds; each is one run of every scenario on each side")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario on each side")
 	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
 	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
 	f.Uint64Var(&o.seed, "seed", 1, "of the first round's prompts; with addresses the default is another one each time")
 	f.StringVar(&d.out, "out", "", "`folder` for base.txt and head.txt; default: loadstone-results/gate- and the time")
-	f.BoolVar(&o.quiet, "q", false, "no progress")
 	return func(args []string, aa bool) (bool, error) {
 		any := aa
 		for i := range sideNames {
@@ -77,11 +73,11 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 		}
 		o.serve = f.Args()
 		o.url = urls[0] + urls[1] // for what bench checks alike
-		return true, d.check(f, urls, commands, remote, aa)
+		return true, d.check(f, urls, commands, aa)
 	}
 }
 
-func (d *duel) check(f *flagSet, urls, commands [2]string, remote, aa bool) error {
+func (d *duel) check(f *flagSet, urls, commands [2]string, aa bool) error {
 	o := &d.bench
 	for _, v := range []struct {
 		name string
@@ -103,7 +99,7 @@ func (d *duel) check(f *flagSet, urls, commands [2]string, remote, aa bool) erro
 		case urls[i] != "" && commands[i] != "":
 			return usageError("-%s-url and -%s-cmd are two servers for one side", name, name)
 		case urls[i] != "":
-			if d.sides[i].url, err = checkURL(urls[i], remote); err != nil {
+			if d.sides[i].url, err = checkURL(urls[i], o.remote); err != nil {
 				return err
 			}
 			if d.bench.seed == 1 {

@@ -44,8 +44,12 @@ show that a percentile holds, 130 interrupted. What was measured is written in a
 
 // runOptions are the command line of run.
 type runOptions struct {
-	benchOptions
-	file *scenario.File
+	subjectOptions
+	file    *scenario.File
+	out     string
+	seed    uint64
+	goodput load.Objective
+	answers bool
 
 	rate                   string
 	requests, concurrency  int
@@ -78,7 +82,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		defer os.RemoveAll(memories)
 		o.serve = append(o.serve, "-agents-dir", memories)
 	}
-	s, err := findSubject(ctx, e, &o.benchOptions, results)
+	s, err := findSubject(ctx, e, &o.subjectOptions, results)
 	if err != nil {
 		return results.giveUp(err)
 	}
@@ -141,7 +145,6 @@ func judged(r *report.Report, of, what string) error {
 
 func parseRun(e *env, args []string) (*runOptions, error) {
 	o := &runOptions{}
-	var remote bool
 	f := flags("run", runAbout, runExamples, e.stdout)
 	f.StringVar(&o.rate, "rate", "", "agents a second, such as `4/s` or '1/s to 20/s over 30s', in place of the file's load")
 	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
@@ -149,16 +152,11 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
 	goodputFlag(f, &o.goodput)
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; with -url the name to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
-	f.StringVar(&o.url, "url", "", "run it against the server at this `address` instead of starting one")
-	f.BoolVar(&remote, "allow-remote", false, "allow -url to lead off this machine; only for servers that are yours")
+	o.flags(f, "load")
 	f.StringVar(&o.resetCommand, "reset", "", "`command` that makes the server forget its caches, before each run; where it fails, nothing is measured")
 	f.StringVar(&o.resetURL, "reset-url", "", "`address` that does the same when it gets a POST, such as http://127.0.0.1:8000/reset_prefix_cache")
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/, the scenario's name and the time")
-	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
-	f.BoolVar(&o.quiet, "q", false, "no progress")
 
 	// The file may come before flags or after them.
 	own, serve := args, []string(nil)
@@ -188,7 +186,10 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	if err := o.override(set); err != nil {
 		return nil, err
 	}
-	return o, o.checkSubject(set, remote, len(serve) > 0)
+	if err := o.checkResets(set); err != nil {
+		return nil, err
+	}
+	return o, o.settle(f, set, len(serve) > 0)
 }
 
 // override puts what the command line says in place of what the file says.
@@ -235,33 +236,23 @@ func (o *runOptions) override(set map[string]bool) error {
 	return nil
 }
 
-func (o *runOptions) checkSubject(set map[string]bool, remote, serving bool) error {
+// checkResets looks whether the load's cache state can be brought about at a server that runs.
+func (o *runOptions) checkResets(set map[string]bool) error {
 	l := &o.file.Load
 	if l.Cache == "restored" && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
 		return usageError("%s begins with restored caches, and of the server at -url it is not known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
 	}
 	if o.resetURL != "" {
-		base, err := checkURL(o.resetURL, remote)
+		base, err := checkURL(o.resetURL, o.remote)
 		if err != nil {
 			return fmt.Errorf("-reset-url: %w", err)
 		}
 		o.resetURL = base
 	}
-	if o.url == "" {
-		return nil
-	}
-	if set["backend"] || serving {
-		return usageError("-backend and flags after -- are for a server that run starts; with -url it runs already")
-	}
-	if !set["model"] {
-		o.model = ""
-	}
-	if !set["seed"] && !o.file.Has("seed.text") && l.Cache == "cold" {
+	if o.url != "" && !set["seed"] && !o.file.Has("seed.text") && l.Cache == "cold" {
 		l.Seeds.Text = uint64(time.Now().UnixMilli())
 	}
-	var err error
-	o.url, err = checkURL(o.url, remote)
-	return err
+	return nil
 }
 
 // shape says in words when requests are due, at every level.

@@ -26,7 +26,46 @@ type subject struct {
 	start   func(context.Context) (*proc.Process, error)
 }
 
-func findSubject(ctx context.Context, e *env, o *benchOptions, results *results) (*subject, error) {
+// subjectOptions say which server is measured, and how much is told meanwhile.
+type subjectOptions struct {
+	model, backend, url string
+	remote              bool // url may lead off this machine
+	json, quiet         bool
+	serve               []string // flags of serve, for a server that is started
+}
+
+// modelFlags declares those of every command that may start a server.
+func (o *subjectOptions) modelFlags(f *flagSet) {
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that runs, the name to ask for")
+	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
+	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
+	f.BoolVar(&o.quiet, "q", false, "no progress")
+}
+
+// flags declares those and what a command of one server has beside them.
+func (o *subjectOptions) flags(f *flagSet, verb string) {
+	o.modelFlags(f)
+	f.StringVar(&o.url, "url", "", verb+" the server at this `address` instead of starting one")
+	f.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+}
+
+// settle is called once the flags are parsed: it refuses what does not go together and completes the address.
+func (o *subjectOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
+	if o.url == "" {
+		return nil
+	}
+	if set["backend"] || serving {
+		return usageError("-backend and flags after -- are for a server that %s starts; with -url it runs already", f.Name())
+	}
+	if !set["model"] {
+		o.model = ""
+	}
+	var err error
+	o.url, err = checkURL(o.url, o.remote)
+	return err
+}
+
+func findSubject(ctx context.Context, e *env, o *subjectOptions, results *results) (*subject, error) {
 	if o.url == "" {
 		return startSubject(ctx, e, o, results)
 	}
@@ -38,7 +77,7 @@ func findSubject(ctx context.Context, e *env, o *benchOptions, results *results)
 }
 
 // startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.
-func startSubject(ctx context.Context, e *env, o *benchOptions, results *results) (*subject, error) {
+func startSubject(ctx context.Context, e *env, o *subjectOptions, results *results) (*subject, error) {
 	src, err := catalog.Open(o.model)
 	if err != nil {
 		return nil, usageError("%w", err)
