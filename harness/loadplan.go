@@ -141,7 +141,7 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	l := r.plan.Load.At(level)
 	// Other words in every run, or the next one would find them in the server's cache.
 	l.Seeds.Text = load.Derive(l.Seeds.Text, level.String(), index)
-	epoch := strconv.FormatInt(r.epoch.UnixMilli(), 36) + strconv.Itoa(len(r.runs))
+	epoch := strconv.FormatInt(r.epoch.UnixMicro(), 36) + strconv.Itoa(len(r.runs))
 	x := newLoadRun(l, r.load, r.size, level, index, epoch)
 	x.records.keep, x.records.write = r.plan.Keep, r.plan.Write
 	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache}

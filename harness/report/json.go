@@ -238,7 +238,7 @@ func Read(results io.Reader, records []record.Record, samples []record.Sample) (
 		s := &r.Scenarios[0].Pooled
 		r.Load.Runs, r.Load.Reps = s.Runs, s.Reps/max(s.Runs, 1)
 	}
-	return r, nil
+	return r, r.holdAgain()
 }
 
 // judgeRecords holds every request to the objective that the report names, which may be another one than they were measured
@@ -255,13 +255,22 @@ func (r *Report) judgeRecords() {
 	}
 }
 
-// SetGoodput holds every request to another objective.
-func (r *Report) SetGoodput(o load.Objective) {
+// SetGoodput holds every request to another objective. An error is a limit of the load that cannot be read.
+func (r *Report) SetGoodput(o load.Objective) error {
 	r.Load.Goodput = o.String()
 	r.judgeRecords()
 	for i := range r.Scenarios {
 		r.Scenarios[i].summarize()
 	}
+	return r.holdAgain()
+}
+
+// holdAgain judges anew by limits that the load has.
+func (r *Report) holdAgain() error {
+	if len(r.Load.Expect) == 0 && r.Load.Search == "" {
+		return nil
+	}
+	return r.Hold()
 }
 
 // summarize computes the summaries of a scenario that was read. How long each run was is kept where it is known, else

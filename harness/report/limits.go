@@ -11,10 +11,22 @@ import (
 	"loadstone/harness/limit"
 )
 
-// Hold judges the report by limits of its own in place of the four targets: each by its worst scenario, and where the
-// report is a search's, by the highest level that was found. searched is what was searched for, "" nothing. A highest level is
-// not shown where one of the limits at it is not.
-func (r *Report) Hold(limits []limit.Limit, searched string) {
+// Hold judges the report by the limits of its load in place of the four targets: each by its worst scenario, and where the
+// report is a search's, by the highest level that was found. A highest level is not shown where one of the limits at it is
+// not. An error is a limit that cannot be read.
+func (r *Report) Hold() error {
+	limits := make([]limit.Limit, len(r.Load.Expect))
+	for i, text := range r.Load.Expect {
+		var err error
+		if limits[i], err = limit.Parse(text); err != nil {
+			return err
+		}
+	}
+	r.hold(limits, r.Load.Search)
+	return nil
+}
+
+func (r *Report) hold(limits []limit.Limit, searched string) {
 	judged := r.Scenarios
 	highest := Verdict{Name: "highest " + searched, Limit: "> 0", Figure: "none"}
 	if searched != "" {

@@ -21,9 +21,10 @@ type Report struct {
 	Host      Host          `json:"host"`
 	Load      Load          `json:"load"`
 	Start     time.Time     `json:"start"`
-	StartUp   time.Duration `json:"start_up_ns"` // from starting the subject to its being ready, model loading included; 0 when it was already up
-	Scenarios []Scenario    `json:"scenarios"`   // in the order they are shown
-	Stopped   string        `json:"stopped"`     // why the measurement ended early; "" when it is complete
+	Epoch     time.Time     `json:"epoch,omitzero"` // of a load: when the clock of its records was 0
+	StartUp   time.Duration `json:"start_up_ns"`    // from starting the subject to its being ready, model loading included; 0 when it was already up
+	Scenarios []Scenario    `json:"scenarios"`      // in the order they are shown
+	Stopped   string        `json:"stopped"`        // why the measurement ended early; "" when it is complete
 	Client    Client        `json:"client"`
 
 	// Violations are what in the records cannot be true, or tells of another agent's words in an answer. Any is a bug, of the
@@ -60,13 +61,15 @@ type System struct {
 
 // Load says what was asked of the subject.
 type Load struct {
-	Runs         int    `json:"runs"`
-	Reps         int    `json:"reps"`          // per run
-	PromptTokens int    `json:"prompt_tokens"` // 0: the scenario's own
-	MaxTokens    int    `json:"max_tokens"`
-	Seed         uint64 `json:"seed"`
-	Goodput      string `json:"goodput,omitempty"` // what an answer must hold to be good, as load.ParseObjective reads it
-	Shape        string `json:"shape,omitempty"`   // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
+	Runs         int      `json:"runs"`
+	Reps         int      `json:"reps"`          // per run
+	PromptTokens int      `json:"prompt_tokens"` // 0: the scenario's own
+	MaxTokens    int      `json:"max_tokens"`
+	Seed         uint64   `json:"seed"`
+	Goodput      string   `json:"goodput,omitempty"` // what an answer must hold to be good, as load.ParseObjective reads it
+	Expect       []string `json:"expect,omitempty"`  // the limits of a scenario file, as they were written
+	Search       string   `json:"search,omitempty"`  // what a search turned, "rate" or "concurrency"; "" it was none
+	Shape        string   `json:"shape,omitempty"`   // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
 }
 
 // Scenario is one scenario's results: all repetitions pooled, each run by itself, and the requests behind them.

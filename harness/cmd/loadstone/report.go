@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"loadstone/harness/gate"
 	"loadstone/harness/load"
@@ -18,11 +19,15 @@ const reportAbout = `Makes the report of a measurement again from what was recor
 its records.jsonl alone, in which case the report knows less of the machine and the server. All figures are computed anew.
 
 It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the same folder, or -out,
-and prints the table. With -compare the page also shows what changed since another measurement, with intervals.`
+and prints the table. With -compare the page also shows what changed since another measurement, with intervals.
+
+Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
+time: each runs the scenario with a -seed of its own and a duration. -out gets the whole.`
 
 const reportExamples = `  loadstone report loadstone-results/20261124-120000
   loadstone report -out /tmp/again records.jsonl
   loadstone report -compare before after
+  loadstone report -out all from-host-a from-host-b
   loadstone report -goodput 'ttft<300ms,tpot<50ms' after
   loadstone report -json after | jq '.scenarios[] | [.scenario, .all.times.e2e.p99_ns]'
 
@@ -39,15 +44,20 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	if f.NArg() != 1 {
-		return usageError("want one folder that bench wrote, or a records.jsonl; loadstone report -h shows examples")
+	if f.NArg() == 0 {
+		return usageError("want a folder that bench or run wrote, or a records.jsonl; loadstone report -h shows examples")
 	}
-	r, dir, err := readReport(f.Arg(0))
+	if f.NArg() > 1 && *out == "" {
+		return usageError("several folders are the parts of one load; -out says where the whole is to be written")
+	}
+	r, dir, err := readParts(f.Args())
 	if err != nil {
 		return err
 	}
 	if objective != (load.Objective{}) {
-		r.SetGoodput(objective)
+		if err := r.SetGoodput(objective); err != nil {
+			return err
+		}
 	}
 	if *out == "" {
 		*out = dir
@@ -55,7 +65,12 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return err
 	}
-	if err := writeForms(*out, r, r.WriteHTML); err != nil {
+	if f.NArg() > 1 {
+		err = errors.Join(writeRecords(*out, r, true), writeForms(*out, r, r.WriteHTML))
+	} else {
+		err = writeForms(*out, r, r.WriteHTML)
+	}
+	if err != nil {
 		return err
 	}
 	if *base != "" {
@@ -73,6 +88,23 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		}
 	}
 	return printResults(e, *out, r, *asJSON)
+}
+
+// readParts reads a measurement, or the parts of one that several load generators made at the same time.
+func readParts(names []string) (r *report.Report, dir string, err error) {
+	if len(names) == 1 {
+		return readReport(names[0])
+	}
+	parts := make([]*report.Report, len(names))
+	for i, name := range names {
+		if parts[i], dir, err = readReport(name); err != nil {
+			return nil, "", err
+		}
+	}
+	if r, err = report.Merge(parts); err != nil {
+		return nil, "", usageError("%s are no parts of one load: %w", strings.Join(names, ", "), err)
+	}
+	return r, dir, nil
 }
 
 // benchFile is the benchmark file of a folder of results; a file is itself.

@@ -56,14 +56,18 @@ func (r *results) giveUp(err error) error {
 
 // write writes the raw records and every form of the report.
 func (r *results) write(rep *report.Report, answers bool) error {
+	return errors.Join(writeRecords(r.dir, rep, answers), r.appendRest(), writeForms(r.dir, rep, rep.WriteHTML))
+}
+
+// writeRecords writes what a report is made of.
+func writeRecords(dir string, rep *report.Report, answers bool) error {
 	var records []record.Record
 	var samples []record.Sample
 	for _, s := range rep.Scenarios {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
-	return errors.Join(record.Write(r.path("records.jsonl"), records, answers), r.appendRest(),
-		record.WriteSamples(r.path("samples.jsonl"), samples), writeForms(r.dir, rep, rep.WriteHTML))
+	return errors.Join(record.Write(filepath.Join(dir, "records.jsonl"), records, answers), record.WriteSamples(filepath.Join(dir, "samples.jsonl"), samples))
 }
 
 // restFile is where a long load's records go that are not kept in memory, until the load has ended.

@@ -90,6 +90,12 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 
 	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp, Load: report.Load{Runs: o.file.Runs, Reps: 1,
 		PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text, Goodput: l.Goodput.String(), Shape: o.shape()}}
+	for _, limit := range o.file.Expect {
+		r.Load.Expect = append(r.Load.Expect, limit.Text)
+	}
+	if o.file.Search != nil {
+		r.Load.Search = o.file.Search.Kind
+	}
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, l.Name, r.Load.Shape)
 	}
@@ -98,7 +104,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	}
 	var runs []record.Run
 	began, used := time.Now(), proc.OwnCPU()
-	runs, r.Highest, err = o.measure(ctx, e, s, results)
+	runs, r.Highest, err = o.measure(ctx, e, s, results, r)
 	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
 	r.Scenarios = collectLevels(l, runs)
@@ -110,7 +116,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if len(runs) == 0 {
 		return results.giveUp(failure)
 	}
-	r.Hold(o.file.Expect, o.searched())
+	failure = errors.Join(failure, r.Hold())
 	r.Violations = violations(runs)
 	if err := results.write(r, o.answers); err != nil {
 		return errors.Join(failure, err)
@@ -272,13 +278,6 @@ func (o *runOptions) shape() string {
 	return l.Shape()
 }
 
-func (o *runOptions) searched() string {
-	if o.file.Search == nil {
-		return ""
-	}
-	return o.file.Search.Kind
-}
-
 // streams are the numbers of streams at which the client is measured alone: those of the load where they are known.
 func (o *runOptions) streams() []int {
 	const most = 256 // beyond it the machine is what is measured
@@ -292,9 +291,10 @@ func (o *runOptions) streams() []int {
 	return slices.Compact(streams)
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results) ([]record.Run, load.Level, error) {
+func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.system.Model
+	r.Epoch = c.Began()
 	defer c.Close()
 	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(c, s),
 		Write: results.rest(o.answers)}
