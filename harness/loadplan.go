@@ -20,6 +20,7 @@ type LoadPlan struct {
 	Runs   int          // rounds; each gives every level one run
 	Levels []load.Level // a sweep; empty: the load as it is
 	Search *Search      // in place of Levels
+	Until  *Until       // ends the rounds of Levels before there were Runs of them; nil: nothing does
 
 	// Reset, unless nil, makes the server forget what it has in memory; Client.URL may be another one after it. It is called
 	// before each run, and for restored caches after they were warmed. An error ends the measurement: what would be measured
@@ -131,6 +132,9 @@ func (r *loadRunner) sweep(ctx context.Context, levels []load.Level) error {
 			if err := r.run(ctx, level, i); err != nil {
 				return err
 			}
+		}
+		if u := r.plan.Until; u != nil && u.Spread(r.runs) <= u.Within {
+			break
 		}
 	}
 	return nil

@@ -81,10 +81,21 @@ func Units() string {
 // Parse reads a limit on a run.
 func Parse(s string) (Limit, error) {
 	l, err := Read(s)
-	if err == nil && !slices.ContainsFunc(figures(), func(f figure) bool { return f.name == l.Unit }) {
+	if err == nil && !Known(l.Unit) {
 		err = fmt.Errorf("%q: there is no %s; there are %s", s, l.Unit, Units())
 	}
 	return l, err
+}
+
+// Known tells whether there is a figure of that name.
+func Known(name string) bool {
+	return slices.ContainsFunc(figures(), func(f figure) bool { return f.name == name })
+}
+
+// Figure is one of a summary's figures, by a name that is Known; measured is false where it was not measured.
+func Figure(name string, s *record.Summary) (v float64, measured bool) {
+	all := figures()
+	return all[slices.IndexFunc(all, func(f figure) bool { return f.name == name })].of(s)
 }
 
 // A Standing is how a run stands to a limit.

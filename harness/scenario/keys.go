@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"loadstone/harness"
+	"loadstone/harness/limit"
 	"loadstone/harness/load"
 )
 
@@ -92,7 +93,7 @@ func init() {
 		{"warm-up", "a time, 20 requests, or auto", "the beginning that is left out; auto: until latency is steady", "How it is measured", readWarmUp},
 		{"goodput", load.ObjectiveForm, "what an answer must hold to be good; goodput and good-ratio count those that do", "How it is measured",
 			func(p *parser, v string) (err error) { p.Load.Goodput, err = load.ParseObjective(v); return err }},
-		{"runs", "a number, 1 or more", "rounds, each a line in bench.txt; default 1", "How it is measured", func(p *parser, v string) (err error) { p.Runs, err = count(v, 1); return err }},
+		{"runs", "a number, 1 or more, or 30 until p95-e2e within 5%", "rounds, each a line in bench.txt; default 1; until ends them when the figure's median is known so well", "How it is measured", readRuns},
 		{"sweep", "rate 1/s 2/s 4/s, or concurrency 1 2 4 8", "a run at each level", "How it is measured", readSweep},
 		{"search", "rate 1/s to 64/s within 5%, or concurrency 1 to 64 within 5%", "the highest level at which all that is expected holds", "How it is measured", readSearch},
 
@@ -191,6 +192,27 @@ func readWarmUp(p *parser, v string) (err error) {
 	default:
 		w.Duration, err = duration(v)
 	}
+	return err
+}
+
+func readRuns(p *parser, v string) (err error) {
+	most, until, some := strings.Cut(v, " until ")
+	p.Runs, err = count(most, 1)
+	if err != nil || !some {
+		return err
+	}
+	words := strings.Fields(until)
+	if len(words) != 3 || words[1] != "within" {
+		return fmt.Errorf("%q", until)
+	}
+	if !limit.Known(words[0]) {
+		return fmt.Errorf("there is no %s; there are %s", words[0], limit.Units())
+	}
+	if p.Runs < 6 {
+		return fmt.Errorf("%d runs have no interval, which takes 6", p.Runs)
+	}
+	p.Until = &harness.Until{Figure: words[0]}
+	p.Until.Within, err = part(words[2])
 	return err
 }
 

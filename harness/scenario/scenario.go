@@ -42,6 +42,7 @@ type File struct {
 	Load   load.Load
 	Runs   int // rounds; at least 1
 	Levels []load.Level
+	Until  *harness.Until
 	Search *harness.Search // its Limits are Expect
 	Expect []limit.Limit
 	Serve  []string // flags for the server, where it is started for the scenario
@@ -326,6 +327,8 @@ func (p *parser) defaults(s section) error {
 		return conflict(given[0], given[1], "a load has only one of "+strings.Join(arrivals, ", "))
 	case len(given) == 1 && kind != "" && given[0] != kind:
 		return conflict(given[0], p.turner(), "they turn different things")
+	case p.Has("search") && p.Until != nil:
+		return conflict("search", "runs", "a search has as many runs at every level")
 	case p.Has("sweep") && p.Has("search"):
 		return conflict("sweep", "search", "only one of them")
 	case p.Has("requests"), p.Has("duration"), p.Has("trace"):

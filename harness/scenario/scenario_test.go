@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"gotest.tools/v3/assert"
 
+	"loadstone/harness"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 )
@@ -192,4 +193,24 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRuns(t *testing.T) {
+	for _, tc := range []struct{ runs, want string }{
+		{"30 until p95-e2e within 5%", ""},
+		{"5 until p95-e2e within 5%", "5 runs have no interval, which takes 6; want a number"},
+		{"30 until p95-latency within 5%", "there is no p95-latency; there are p50"},
+		{"30 until p95-e2e", `"p95-e2e"; want a number`},
+		{"30 until p95-e2e within 5", `"5" is no percentage`},
+		{"30 until p95-e2e within 5%\nsearch: concurrency 1 to 8 within 5%", "a search has as many runs at every level"},
+	} {
+		f, err := Parse("x.txtar", []byte("-- load --\nrequests: 3\nconcurrency: 2\nruns: "+tc.runs+"\n-- expect --\nok > 0\n"))
+		if tc.want == "" {
+			assert.NilError(t, err)
+			assert.DeepEqual(t, f.Until, &harness.Until{Figure: "p95-e2e", Within: 0.05})
+			assert.Equal(t, f.Runs, 30)
+		} else {
+			assert.ErrorContains(t, err, tc.want)
+		}
+	}
 }

@@ -82,6 +82,17 @@ func Wanted(q float64) int {
 	return 1 + sort.Search(1<<20, func(n int) bool { return Supports(n+1, q) })
 }
 
+// Median is that of values, which it sorts in place, with its 95 % interval; it is false where they are too few for one.
+func Median(values []float64) (lo, median, hi float64, ok bool) {
+	n := len(values)
+	i, j, ok := bounds(n, 0.5)
+	if !ok {
+		return 0, 0, 0, false
+	}
+	slices.Sort(values)
+	return values[i-1], (values[(n-1)/2] + values[n/2]) / 2, values[j-1], true
+}
+
 // bounds are the ranks, from 1, of the values that bound a quantile.
 func bounds(n int, q float64) (lo, hi int, ok bool) {
 	ci := stats.QuantileCI(n, q, 0.95)

@@ -108,6 +108,9 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
 	r.Scenarios = collectLevels(l, runs)
+	if len(runs) > 0 {
+		r.Load.Runs = runs[len(runs)-1].Index + 1
+	}
 	failure := err
 	if failure != nil {
 		failure = s.explain(ctx, failure)
@@ -126,6 +129,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	}
 	if !o.json {
 		tellSteady(e, runs, l.WarmUp.Auto)
+		tellUntil(e, o.file.Until, runs)
 	}
 	if failure == nil {
 		failure = violated(r.Violations)
@@ -296,7 +300,7 @@ func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *r
 	c.Model = s.system.Model
 	r.Epoch = c.Began()
 	defer c.Close()
-	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Reset: o.reset(c, s),
+	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
 		Write: results.rest(o.answers)}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.file.Runs)
@@ -374,6 +378,19 @@ func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
 	}
 	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
 	return all
+}
+
+// tellUntil says how well the figure is known that ends the runs.
+func tellUntil(e *env, u *harness.Until, runs []record.Run) {
+	if u == nil {
+		return
+	}
+	n, spread := runs[len(runs)-1].Index+1, u.Spread(runs)
+	if spread <= u.Within {
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n", u.Figure, 100*spread, n)
+	} else {
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
+	}
 }
 
 // tellSteady says where the beginning of a run is not like the rest of it.
