@@ -126,8 +126,8 @@ func serveNull() error {
 	return http.Serve(listener, null.Server(0))
 }
 
-// BenchmarkMemory is what a load of so many requests leaves on the heap while its run is still held: from some number of
-// requests on, no more.
+// BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are still held, as run makes it
+// and as bench does: from some number of requests on, little more than the ten bytes of an agent's secret.
 func BenchmarkMemory(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)
@@ -135,21 +135,39 @@ func BenchmarkMemory(b *testing.B) {
 	server, err := proc.Start(b.Context(), io.Discard, self)
 	assert.NilError(b, err)
 	b.Cleanup(server.Kill)
-	for _, n := range []int{1_000, 25_000, 100_000} {
-		b.Run(fmt.Sprintf("requests=%d", n), func(b *testing.B) {
-			for b.Loop() {
-				c := client.New(server.URL)
-				l := load.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
-				runs, _, err := harness.LoadPlan{Load: l, Runs: 1, Write: func([]record.Record) error { return nil }}.Run(b.Context(), c)
-				assert.NilError(b, err)
-				assert.Equal(b, runs[0].Summary().Requests, n)
-				c.Close()
-				runtime.GC()
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				b.ReportMetric(float64(m.HeapAlloc), "heap-bytes")
-				runtime.KeepAlive(runs)
+	write := func([]record.Record) error { return nil }
+	measure := func(b *testing.B, n int, plan func(c *client.Client) ([]record.Run, error)) {
+		for b.Loop() {
+			c := client.New(server.URL)
+			runs, err := plan(c)
+			assert.NilError(b, err)
+			requests := 0
+			for _, run := range runs {
+				requests += run.Summary().Requests
 			}
+			assert.Equal(b, requests, n)
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			b.ReportMetric(float64(m.HeapAlloc), "heap-bytes")
+			runtime.KeepAlive(runs)
+			c.Close()
+		}
+	}
+	for _, n := range []int{1_000, 25_000, 250_000} {
+		b.Run(fmt.Sprintf("by=run/requests=%d", n), func(b *testing.B) {
+			l := load.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
+			measure(b, n, func(c *client.Client) ([]record.Run, error) {
+				runs, _, err := harness.LoadPlan{Load: l, Runs: 1, Write: write}.Run(b.Context(), c)
+				return runs, err
+			})
+		})
+		b.Run(fmt.Sprintf("by=bench/requests=%d", n), func(b *testing.B) {
+			cold, err := harness.FindScenario("single-cold")
+			assert.NilError(b, err)
+			measure(b, n, func(c *client.Client) ([]record.Run, error) {
+				return harness.Plan{Scenarios: []harness.Scenario{cold}, Runs: 10, Reps: n / 10, PromptTokens: 8, MaxTokens: 8, Write: write}.Run(b.Context(), c)
+			})
 		})
 	}
 }

@@ -4,14 +4,19 @@ import (
 	"loadstone/harness/record"
 )
 
-// keptRecords is how many records of a run stay in memory: enough for every chart, some 25 MiB.
-const keptRecords = 20_000
+// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and leastKept how many of each of its runs:
+// enough for every chart.
+const keptRecords, leastKept = 20_000, 1_000
+
+// keptOf is how many of each of so many runs.
+func keptOf(runs int) int { return max(keptRecords/max(runs, 1), leastKept) }
 
 // A keeper holds a run's records: the first in full, and every later batch only until it was written and counted, which
-// happens beside the load.
+// happens beside the load. It holds all of them to what must be true.
 type keeper struct {
-	keep  int                         // 0 is keptRecords
+	keep  int
 	write func([]record.Record) error // unless nil, is given every batch
+	check record.Checker
 
 	kept, batch []record.Record
 	full, empty chan []record.Record // to and from the goroutine that deals with the batches
@@ -24,11 +29,7 @@ type keeper struct {
 const batchSize = 1000
 
 func (k *keeper) add(r record.Record) {
-	limit := k.keep
-	if limit == 0 {
-		limit = keptRecords
-	}
-	if len(k.kept) < limit {
+	if len(k.kept) < k.keep {
 		k.kept = append(k.kept, r)
 		return
 	}
@@ -48,7 +49,9 @@ func (k *keeper) add(r record.Record) {
 
 func (k *keeper) deal() {
 	defer close(k.done)
+	k.check.Add(k.kept)
 	for batch := range k.full {
+		k.check.Add(batch)
 		k.rest.Add(batch)
 		if k.write != nil && k.err == nil {
 			k.err = k.write(batch)
@@ -58,9 +61,10 @@ func (k *keeper) deal() {
 	}
 }
 
-// close deals with the last batch. Only then rest and err may be looked at.
+// close deals with the last batch. Only then check, rest and err may be looked at.
 func (k *keeper) close() {
 	if k.rest == nil {
+		k.check.Add(k.kept)
 		return
 	}
 	if len(k.batch) > 0 {

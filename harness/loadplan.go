@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ type LoadPlan struct {
 	// after it is not what was asked for.
 	Reset func(context.Context) error
 
-	// Keep is how many records of a run stay in memory, 0 20000. Those of later requests are given to Write in batches, unless
-	// it is nil, and are in the run's Rest.
+	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000 at least. Those of later
+	// requests are given to Write in batches, unless it is nil, and are in the run's Rest.
 	Keep  int
 	Write func([]record.Record) error
 
@@ -105,7 +106,8 @@ func (plan LoadPlan) Run(ctx context.Context, c *client.Client) ([]record.Run, l
 	}
 	r.watch.finish()
 	if len(r.runs) > 0 {
-		r.runs[0].Warmup = append(r.runs[0].Warmup, r.first...)
+		first := &r.runs[0]
+		first.Warmup, first.Violations = append(first.Warmup, r.first...), append(first.Violations, record.Check(r.first, -1)...)
 	}
 	return r.runs, highest, err
 }
@@ -147,7 +149,7 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	l.Seeds.Text = load.Derive(l.Seeds.Text, level.String(), index)
 	epoch := strconv.FormatInt(r.epoch.UnixMicro(), 36) + strconv.Itoa(len(r.runs))
 	x := newLoadRun(l, r.load, r.size, level, index, epoch)
-	x.records.keep, x.records.write = r.plan.Keep, r.plan.Write
+	x.records = r.keeper()
 	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache}
 	var err error
 	if run.Warmup, err = r.setCache(ctx, x); err != nil {
@@ -166,7 +168,7 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = l.Name, level, index
 	}
 	run.PeakPool = record.PeakPool(run.Samples)
-	run.Rest = x.records.rest
+	run.Rest, run.Violations = x.records.rest, x.records.check.Found()
 	run.Counters = counted(records, run.Rest)
 	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
 	if len(run.Records) > 0 {
@@ -183,6 +185,15 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	}
 	r.watch.end()
 	return err
+}
+
+// keeper is a new one, for a run. A warm-up must end among the records that are kept.
+func (r *loadRunner) keeper() keeper {
+	keep := keptOf(len(r.runner.plan.Scenarios) * r.plan.Runs)
+	if r.plan.Load.WarmUp != (load.WarmUp{}) {
+		keep = keptRecords
+	}
+	return keeper{keep: cmp.Or(r.plan.Keep, keep), write: r.plan.Write, check: record.Checker{Shared: -1}}
 }
 
 // setCache brings the caches into the state the load is to begin with.
@@ -203,7 +214,10 @@ func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []record.
 	if err := x.warmUp(ctx, n); err != nil {
 		return nil, err
 	}
-	warmup, x.records = x.records.kept, keeper{keep: r.plan.Keep, write: x.records.write}
+	x.records.close()
+	warmup, check := x.records.kept, x.records.check
+	x.records = r.keeper()
+	x.records.check = check
 	for i := range warmup {
 		warmup[i].Warmup = true
 	}

@@ -549,6 +549,6 @@ func TestLongLoadIsCounted(t *testing.T) {
 		assert.Equal(t, s.Requests, 5203)
 		// 744 rounds of seven requests of 2 ms, but for the last.
 		assert.Equal(t, s.Elapsed, 744*2*ms)
-		assert.Equal(t, len(runs[0].Rest.Violations), 0)
+		assert.Equal(t, len(runs[0].Violations), 0)
 	})
 }

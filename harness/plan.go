@@ -1,7 +1,9 @@
 package harness
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -21,6 +23,11 @@ type Plan struct {
 	MaxTokens    int            // of an answer
 	Goodput      load.Objective // what an answer must hold to be good
 	Seed         uint64         // of all prompts; a server that has answered this seed before may have them in its cache
+
+	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000 at least. Those of later
+	// requests are given to Write in batches, unless it is nil, and are in the run's Rest.
+	Keep  int
+	Write func([]record.Record) error
 
 	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second.
 	Progress func(Progress)
@@ -55,7 +62,7 @@ func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, error
 		for _, scenario := range plan.Scenarios {
 			run, err := r.run(ctx, scenario, i, watch)
 			if len(runs) == 0 {
-				run.Warmup = append(run.Warmup, r.first...)
+				run.Warmup, run.Violations = append(run.Warmup, r.first...), append(run.Violations, record.Check(r.first, -1)...)
 			}
 			if len(run.Records) > 0 {
 				runs = append(runs, run)
@@ -74,15 +81,15 @@ func (r *runner) prepare(ctx context.Context) error {
 	var tokens []int
 	for _, n := range warmUpWords {
 		warm := r.newAgent(fmt.Sprintf("warm-up-%d", n))
-		answer := r.load.Client.Ask(ctx, r.load.Client.Since(), warm.Ask(n, 4))
-		if answer.Outcome != record.OK {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return fmt.Errorf("the server does not answer: %s", answer.Error)
+		p := warm.Ask(n, 4)
+		answer, err := r.wake(ctx, p)
+		if err == nil && answer.PromptTokens < 0 {
+			p.NoStream = true // some servers count the tokens of answers in one piece alone
+			answer, err = r.wake(ctx, p)
 		}
-		answer.Warmup = true
-		r.first = append(r.first, answer)
+		if err != nil {
+			return err
+		}
 		tokens = append(tokens, answer.PromptTokens)
 	}
 	r.size = fitPromptSize(warmUpWords, [2]int(tokens))
@@ -93,6 +100,20 @@ func (r *runner) prepare(ctx context.Context) error {
 	r.poolBlocks, r.blockTokens = scrape.PoolSize()
 	r.locals, r.localsEach = scrape.PoolLocals()
 	return nil
+}
+
+// wake asks a question that wakes the server up.
+func (r *runner) wake(ctx context.Context, p client.Prompt) (record.Record, error) {
+	answer := r.load.Client.Ask(ctx, r.load.Client.Since(), p)
+	if err := ctx.Err(); err != nil {
+		return answer, err
+	}
+	if answer.Outcome != record.OK {
+		return answer, fmt.Errorf("the server does not answer: %s", answer.Error)
+	}
+	answer.Warmup = true
+	r.first = append(r.first, answer)
+	return answer, nil
 }
 
 // newAgent makes an agent whose conversation depends on the plan's seed and its name in the plan alone, but whose identity
@@ -106,6 +127,7 @@ func (r *runner) newAgent(name string) *Conversation {
 func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *watch) (record.Run, error) {
 	run := record.Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache}
 	s := &session{runner: r, scenario: scenario, run: index}
+	k := keeper{keep: cmp.Or(r.plan.Keep, keptOf(r.plan.Runs*len(r.plan.Scenarios))), write: r.plan.Write, check: record.Checker{Shared: -1}}
 	count := count(ctx, r.load.Client)
 	samples := watchServer(ctx, r.load.Client)
 	var err error
@@ -114,19 +136,24 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		var records []record.Record
 		records, err = scenario.rep(ctx, s)
 		records = slices.DeleteFunc(records, func(r record.Record) bool { return r.Outcome == "" }) // never sent
-		for i := range records {
-			records[i].Scenario, records[i].Run, records[i].Rep, records[i].Cache = scenario.Name, index, s.rep, scenario.Cache
-			records[i].Judge(s.plan.Goodput)
+		if s.rep == 0 {
+			k.check.Add(s.unmeasured)
 		}
-		run.Records = append(run.Records, records...)
+		for _, r := range records {
+			r.Scenario, r.Run, r.Rep, r.Cache = scenario.Name, index, s.rep, scenario.Cache
+			r.Judge(s.plan.Goodput)
+			k.add(r)
+		}
 		run.Elapsed += record.Span(records)
 		if err != nil {
 			break
 		}
 		watch.end()
 	}
+	k.close()
+	run.Records, run.Rest, run.Violations = k.kept, k.rest, k.check.Found()
 	run.Samples = samples()
-	run.Counters = count(slices.Concat(run.Records, s.unmeasured), nil)
+	run.Counters = count(slices.Concat(run.Records, s.unmeasured), run.Rest)
 	for i := range run.Samples {
 		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = scenario.Name, run.Level, index
 	}
@@ -135,5 +162,5 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int, watch *w
 		r.Scenario, r.Run, r.Warmup = scenario.Name, index, true
 		run.Warmup = append(run.Warmup, r)
 	}
-	return run, err
+	return run, errors.Join(err, k.err)
 }

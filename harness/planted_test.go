@@ -1,16 +1,19 @@
 package harness
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -66,5 +69,63 @@ func TestCheckFindsPlantedBugs(t *testing.T) {
 				assert.Equal(t, found[0].String(), tc.want)
 			})
 		})
+	}
+}
+
+// A leak is found wherever in a measurement it is: an answer that is not kept any more, with the secret of one who asked first.
+func TestLeakFarApart(t *testing.T) {
+	for _, bug := range []bool{false, true} {
+		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
+			"load": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
+				l := load.Load{Name: "long", Cache: "cold", Concurrency: 3, Requests: 2500, Prompt: load.Fixed(5), Answer: load.Fixed(3)}
+				runs, _, err := LoadPlan{Load: l, Runs: 1, Keep: 100}.Run(ctx, c)
+				return runs, err
+			},
+			"bench": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
+				return Plan{Scenarios: Scenarios[:1], Runs: 2, Reps: 1250, PromptTokens: 300, MaxTokens: 3, Keep: 100}.Run(ctx, c)
+			},
+		} {
+			t.Run(fmt.Sprint(name, " leaks ", bug), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var mu sync.Mutex
+					var first string
+					requests := 0
+					h, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path != "/v1/chat/completions" {
+							w.WriteHeader(http.StatusNotFound)
+							return
+						}
+						var body struct{ Messages []client.Message }
+						json.NewDecoder(r.Body).Decode(&body)
+						answer, _, _ := strings.Cut(body.Messages[0].Content, " ")
+						mu.Lock()
+						defer mu.Unlock()
+						if requests++; requests == 3 { // after the two that wake the server up
+							first = answer
+						}
+						if bug && requests == 2400 {
+							answer = first
+						}
+						fmt.Fprintf(w, `{"choices":[{"message":{"content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":300,"completion_tokens":1}}`, answer)
+					})
+					runs, err := measure(t.Context(), h.Client)
+					assert.NilError(t, err)
+					var found []string
+					total := 0
+					for _, run := range runs {
+						total += len(run.Records) + run.Rest.Requests
+						for _, v := range run.Violations {
+							found = append(found, v.About)
+						}
+					}
+					assert.Equal(t, total, 2500)
+					if !bug {
+						assert.Equal(t, len(found), 0, "%v", found)
+						return
+					}
+					assert.DeepEqual(t, found, []string{"the answer has the secret of another agent, " + first + ", in it"})
+				})
+			})
+		}
 	}
 }

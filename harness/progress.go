@@ -110,7 +110,8 @@ func (w *watch) tell() {
 		return
 	}
 	p := w.now
-	p.InFlight = w.r.load.InFlight()
+	ledger := w.r.load.Client.Ledger()
+	p.InFlight = ledger.Begun - ledger.Ended
 	p.Recent = stats.Describe(slices.Clone(w.recent))
 	p.Elapsed = time.Since(w.start)
 	p.Part = float64(p.Done)

@@ -26,7 +26,8 @@ type Client struct {
 	nap   func(time.Duration) // sleeps for less than a timer can; nil where time is not real
 	start time.Time
 
-	ledger ledger
+	ledger  ledger
+	secrets secrets
 }
 
 // New makes a client whose records count from now. It keeps every connection it opens, however many requests are in
@@ -101,10 +102,12 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	c.secrets.plant(p.Canary)
 	c.ledger.change(r.Sent, +1)
 	err := c.exchange(timed, p, &r)
 	r.End = c.Since()
 	c.ledger.change(r.End, -1)
+	r.Leak = c.secrets.leak(r.Answer, p.Canary)
 	switch {
 	case err == nil:
 		return r

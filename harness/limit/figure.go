@@ -51,10 +51,10 @@ func figures() []figure {
 			return float64(s.Outcomes[record.Rejected]) / float64(max(s.Requests, 1)), s.Requests > 0
 		}},
 		figure{name: "req/s", of: func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, s.Elapsed > 0 }},
-		figure{name: "tok/s", of: func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens > 0 }},
+		figure{name: "tok/s", of: func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens+s.Pieces > 0 }},
 		figure{name: "goodput", of: func(s *record.Summary) (float64, bool) { return s.Goodput, s.Judged > 0 && s.Elapsed > 0 }},
 		figure{name: "good-ratio", of: func(s *record.Summary) (float64, bool) { return s.GoodRate, s.Judged > 0 }},
-		figure{name: "hit-ratio", of: func(s *record.Summary) (float64, bool) { return s.HitRate, s.PromptTokens > 0 }},
+		figure{name: "hit-ratio", of: func(s *record.Summary) (float64, bool) { return s.HitRate, s.HitRate >= 0 }},
 		figure{name: "peak-pool-ratio", of: func(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
 	)
 }

@@ -2,10 +2,9 @@ package record
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
-
-	"loadstone/harness/load"
 )
 
 // A Violation is something that must never happen in a load, whatever its latencies.
@@ -33,52 +32,124 @@ func (v Violation) String() string {
 //   - leak: no answer has another agent's canary in it
 //   - cache: a conversation's turn finds at most its own longest prompt and answer in the cache, a new one at most the shared
 //     tokens that every prompt begins with, such as the chat template's; a negative number of them is not checked
-//
-// Records need the Canary of their Conversation, and their answers, for the leaks to be found.
 func Check(records []Record, shared int) []Violation {
+	c := Checker{Shared: shared}
+	c.Add(records)
+	return c.Found()
+}
+
+// A Checker is Check for records that come in batches, of which it keeps none, in memory that does not grow with their number.
+// What a conversation left in the cache is forgotten when it has been silent for tens of thousands of requests.
+type Checker struct {
+	Shared int // tokens that every prompt begins with; negative unknown
+
+	batch  int
+	left   map[string]memory // of conversations
+	owners map[string]string // agents by their canaries, of the batch
+	found  []doubt
+}
+
+// A memory is what a conversation left in the server's cache: its longest prompt and answer, in tokens; -1 unknown.
+type memory struct{ tokens, batch int }
+
+// A doubt is a violation that a later record may explain: one of the cache, by another question of the conversation that was
+// due at the same moment and has not ended yet.
+type doubt struct {
+	Violation
+	moment moment
+	cached int
+}
+
+const (
+	mostAlike = 100     // violations of one check; who has that many has seen enough
+	mostLeft  = 1 << 16 // conversations that are remembered
+	patience  = 32      // batches that a conversation may be silent for
+)
+
+// Found are the violations so far, at most a hundred of each check.
+func (c *Checker) Found() []Violation {
 	var found []Violation
-	longest := map[string]int{} // of a conversation, by canary: its longest prompt and answer so far; -1 unknown
-	owners := canaries{}
+	for _, d := range c.found {
+		found = append(found, d.Violation)
+	}
+	return found
+}
+
+// Add takes the next records, in the order in which they ended or a whole load's in any.
+func (c *Checker) Add(records []Record) {
+	c.batch++
+	c.forget()
+	c.owners = map[string]string{}
 	atOnce := map[moment]siblings{}
 	for i := range records {
 		r := &records[i]
-		owners[r.Canary] = r.Agent
+		c.owners[r.Canary] = r.Agent
 		m := moment{conversation(r), r.Due}
 		atOnce[m] = append(atOnce[m], r)
 	}
+	c.found = slices.DeleteFunc(c.found, func(d doubt) bool {
+		return d.Check == "cache" && atOnce[d.moment].most(nil, d.cached-1) != d.cached-1
+	})
 	for _, r := range byTurn(records) {
-		report := func(check, format string, args ...any) {
-			found = append(found, Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf(format, args...)})
-		}
-		checkTimes(r, report)
-		who := conversation(r)
-		if r.Outcome != OK {
-			if r.Outcome != Rejected {
-				longest[who] = -1 // what it left in the cache before it ended is not known
-			}
-			continue
-		}
-		checkTokens(r, report)
-		if agent, ok := owners.leak(r); ok {
-			report("leak", "the answer has the secret of agent %s in it", agent)
-		}
-		had, known := longest[who]
-		if beside, ok := atOnce[moment{who, r.Due}]; ok && known {
-			had = beside.most(r, had)
-		}
-		switch {
-		case who == "" || r.CachedTokens < 0:
-		case !known && r.Turn == 0 && shared >= 0 && r.CachedTokens > shared:
-			report("cache", "%d tokens of a new agent's prompt were cached; all prompts share %d", r.CachedTokens, shared)
-		case known && had >= 0 && r.CachedTokens > max(shared, had):
-			report("cache", "%d tokens were cached, and the agent had %d before", r.CachedTokens, had)
-		}
-		if had = max(had, r.PromptTokens+max(r.OutputTokens, 0)); r.PromptTokens < 0 {
-			had = -1
-		}
-		longest[who] = had
+		c.one(r, atOnce[moment{conversation(r), r.Due}])
 	}
-	return found
+}
+
+// forget drops the conversations that have been silent for long, where there are many.
+func (c *Checker) forget() {
+	if c.left == nil {
+		c.left = map[string]memory{}
+	}
+	if len(c.left) > mostLeft {
+		maps.DeleteFunc(c.left, func(_ string, m memory) bool { return m.batch < c.batch-patience })
+	}
+}
+
+func (c *Checker) one(r *Record, beside siblings) {
+	who := conversation(r)
+	report := func(check, format string, args ...any) {
+		alike := 0
+		for _, d := range c.found {
+			if d.Check == check {
+				alike++
+			}
+		}
+		if alike < mostAlike {
+			c.found = append(c.found, doubt{Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf(format, args...)}, moment{who, r.Due}, r.CachedTokens})
+		}
+	}
+	checkTimes(r, report)
+	if r.Leak != "" {
+		owner := "another agent, " + r.Leak + ","
+		if agent, ok := c.owners[r.Leak]; ok {
+			owner = "agent " + agent
+		}
+		report("leak", "the answer has the secret of %s in it", owner)
+	}
+	if r.Outcome != OK {
+		if r.Outcome != Rejected {
+			c.left[who] = memory{-1, c.batch} // what it left in the cache before it ended is not known
+		}
+		return
+	}
+	checkTokens(r, report)
+	before, known := c.left[who]
+	had := before.tokens
+	if known {
+		had = beside.most(r, had)
+	}
+	switch {
+	case who == "" || r.CachedTokens < 0:
+	case !known && r.Turn == 0 && c.Shared >= 0 && r.CachedTokens > c.Shared:
+		report("cache", "%d tokens of a new agent's prompt were cached; all prompts share %d", r.CachedTokens, c.Shared)
+	case known && had >= 0 && r.CachedTokens > max(c.Shared, had):
+		report("cache", "%d tokens were cached, and the agent had %d before", r.CachedTokens, had)
+	}
+	tokens := max(before.tokens, r.PromptTokens+max(r.OutputTokens, 0))
+	if r.PromptTokens < 0 {
+		tokens = -1
+	}
+	c.left[who] = memory{tokens, c.batch}
 }
 
 // conversation is whose prompt a record's goes on from.
@@ -111,20 +182,6 @@ func (s siblings) most(r *Record, had int) int {
 		}
 	}
 	return had
-}
-
-// canaries are the agents by their secrets, all of which are of CanaryLength.
-type canaries map[string]string
-
-// leak looks at every place of an answer rather than for every secret: there are as many of those as agents.
-func (c canaries) leak(r *Record) (agent string, ok bool) {
-	for i := 0; i+load.CanaryLength <= len(r.Answer); i++ {
-		word := r.Answer[i : i+load.CanaryLength]
-		if agent, ok := c[word]; ok && word != r.Canary {
-			return agent, true
-		}
-	}
-	return "", false
 }
 
 // byTurn is the records in the order in which they were due.

@@ -1,6 +1,10 @@
 package record
 
 import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,4 +37,70 @@ func TestCheckCacheOfParallelQuestions(t *testing.T) {
 	gone := turn("a", time.Second, -1, -1)
 	gone.Outcome = Cancelled
 	assert.DeepEqual(t, Check([]Record{first, gone, turn("a", 2*time.Second, 130, 112)}, -1), []Violation(nil))
+}
+
+// Whatever the batches are that records come in, what is found is what is found among all at once, and nothing else: what a
+// conversation left in the cache is remembered, and a question asked in parallel may explain another though it ends later.
+func TestCheckerInBatches(t *testing.T) {
+	total := 0
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		records := conversations(rng)
+		slices.SortStableFunc(records, func(a, b Record) int { return cmp.Compare(a.End, b.End) })
+		whole := Check(records, -1)
+		c := Checker{Shared: -1}
+		for left := records; len(left) > 0; {
+			n := min(1+rng.IntN(6), len(left))
+			c.Add(left[:n])
+			left = left[n:]
+		}
+		assert.DeepEqual(t, where(c.Found()), where(whole))
+		total += len(whole)
+	}
+	assert.Assert(t, total > 100, "%d found", total)
+}
+
+func where(found []Violation) []string {
+	var all []string
+	for _, v := range found {
+		all = append(all, fmt.Sprint(v.Check, " of agent ", v.Agent, " in turn ", v.Turn))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// conversations are those of five agents, with questions in parallel and now and then more in the cache than there can be.
+func conversations(rng *rand.Rand) []Record {
+	var records []Record
+	for agent := range 5 {
+		had, due := 0, time.Duration(rng.IntN(1000))
+		for turn := range 6 {
+			beside := 1
+			if turn > 0 {
+				beside += rng.IntN(3)
+			}
+			longest := 0
+			prompts := make([]int, beside)
+			for i := range prompts {
+				prompts[i] = had + 1 + rng.IntN(20)
+				longest = max(longest, prompts[i])
+			}
+			end := due
+			for i, prompt := range prompts {
+				r := Record{Agent: fmt.Sprint(agent, ":", i), Canary: fmt.Sprintf("a%07d", agent), Turn: turn, Due: due, Sent: due, FirstByte: -1, FirstContent: -1,
+					End: due + 1 + time.Duration(rng.IntN(500)), Outcome: OK, PromptTokens: prompt, CachedTokens: rng.IntN(max(had, 1)), OutputTokens: 3}
+				switch {
+				case turn > 0 && rng.IntN(8) == 0:
+					r.CachedTokens = had + rng.IntN(min(longest, prompt)-had+1) // another of the questions may be why
+				case turn > 0 && rng.IntN(16) == 0:
+					r.CachedTokens, r.PromptTokens = longest+1, longest+1
+				}
+				longest = max(longest, r.PromptTokens)
+				records = append(records, r)
+				end = max(end, r.End)
+			}
+			had, due = longest+3, end
+		}
+	}
+	return records
 }

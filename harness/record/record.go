@@ -45,7 +45,8 @@ type Record struct {
 	Finish       string `json:"finish,omitempty"` // finish_reason
 	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
 
-	Canary string       `json:"-"` // the secret word in the prompt, for the checks on answers; kept in no file
+	Canary string       `json:"-"`              // the secret word in the prompt, for the checks on answers; kept in no file
+	Leak   string       `json:"leak,omitempty"` // the secret of another that the answer has in it, or what came of it
 	Server ServerTiming `json:"server"`
 }
 

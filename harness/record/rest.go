@@ -2,12 +2,11 @@ package record
 
 import "time"
 
-// A Rest is what became of a run's requests beyond those whose records are kept: they are written away and checked in
-// batches, and counted in a tally, so that a run takes no more memory the longer it is.
+// A Rest is what became of a run's requests beyond those whose records are kept: they are written away, checked and
+// counted in a tally, so that a run takes no more memory the longer it is.
 type Rest struct {
-	Tally      Tally
-	Requests   int
-	Violations []Violation // what Check found among them; at most a hundred
+	Tally    Tally
+	Requests int
 
 	seconds     float64       // that they were in flight, together
 	first, last time.Duration // due and end
@@ -15,9 +14,6 @@ type Rest struct {
 
 // Add takes a batch of records.
 func (r *Rest) Add(batch []Record) {
-	const shown = 100
-	found := Check(batch, -1)
-	r.Violations = append(r.Violations, found[:min(len(found), shown-min(len(r.Violations), shown))]...)
 	for i := range batch {
 		one := &batch[i]
 		if r.Requests == 0 {

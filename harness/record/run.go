@@ -8,18 +8,19 @@ import (
 
 // A Run is one run of one scenario: a sample of its latencies, and one line in a benchmark file.
 type Run struct {
-	Scenario string
-	Index    int
-	Level    load.Level // of a load that has several; the zero Level otherwise
-	Cache    string     // what the agents' caches held when the clock started: "cold", "warm" or "restored"
-	Records  []Record
-	Rest     *Rest         // of a long load: the requests after the Records, which are written away; nil none
-	Warmup   []Record      // requests that filled caches or came before the steady state: in no summary, but in the server's log
-	Elapsed  time.Duration // under load; what comes between repetitions does not count
-	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
-	Steady   Steady        // of a load: where its steady state begins
-	Samples  []Sample      // what the server said of itself meanwhile; none where it says nothing
-	Counters *Counters     // the server's own count beside the client's; nil where it does not count
+	Scenario   string
+	Index      int
+	Level      load.Level // of a load that has several; the zero Level otherwise
+	Cache      string     // what the agents' caches held when the clock started: "cold", "warm" or "restored"
+	Records    []Record
+	Rest       *Rest         // of a long load: the requests after the Records, which are written away; nil none
+	Warmup     []Record      // requests that filled caches or came before the steady state: in no summary, but in the server's log
+	Elapsed    time.Duration // under load; what comes between repetitions does not count
+	PeakPool   float64       // highest utilisation of the KV pool seen, -1 unknown
+	Steady     Steady        // of a load: where its steady state begins
+	Violations []Violation   // what a Checker found among all its requests, those of warm-up and Rest included
+	Samples    []Sample      // what the server said of itself meanwhile; none where it says nothing
+	Counters   *Counters     // the server's own count beside the client's; nil where it does not count
 }
 
 // Summary describes the run by itself.

@@ -43,8 +43,9 @@ type Summary struct {
 	PromptTokens int // of answered requests whose usage is known
 	CachedTokens int
 	OutputTokens int
+	Pieces       int // of answered requests whose usage is unknown: their tokens, as near as the client can tell
 
-	HitRate   float64 // CachedTokens / PromptTokens
+	HitRate   float64 // CachedTokens / PromptTokens; -1: no answer tells what was cached, though some servers leave only a 0 out
 	ErrorRate float64 // failed, truncated, timed out and refused requests / Requests
 	PeakPool  float64 // highest utilisation of the server's KV pool seen, 0 to 1; -1 not measurable
 

@@ -13,8 +13,7 @@ type Tally struct {
 	ttft, content, itl, gap, tpot, e2e, lag stats.Durations
 	server, queue, prefill, decode, network stats.Durations
 
-	runs     map[int]bool
-	reps     map[[2]int]bool
+	reps     map[int]int // repetitions by run; in a run they are numbered from 0
 	outcomes map[Outcome]int
 	requests int
 	reasoned bool
@@ -22,14 +21,17 @@ type Tally struct {
 	judged, good int
 
 	promptTokens, cachedTokens, outputTokens int
+
+	told   bool // some answer said what was cached
+	pieces int  // of answers whose usage is unknown
 }
 
 // Add takes a record into account.
 func (t *Tally) Add(r *Record) {
-	if t.runs == nil {
-		t.runs, t.reps, t.outcomes = map[int]bool{}, map[[2]int]bool{}, map[Outcome]int{}
+	if t.reps == nil {
+		t.reps, t.outcomes = map[int]int{}, map[Outcome]int{}
 	}
-	t.runs[r.Run], t.reps[[2]int{r.Run, r.Rep}] = true, true
+	t.reps[r.Run] = max(t.reps[r.Run], r.Rep+1)
 	t.requests++
 	t.outcomes[r.Outcome]++
 	if r.SLO != Unjudged {
@@ -54,8 +56,12 @@ func (t *Tally) Add(r *Record) {
 func (t *Tally) answered(r *Record) {
 	if r.PromptTokens >= 0 {
 		t.promptTokens += r.PromptTokens
+		t.told = t.told || r.CachedTokens >= 0
 		t.cachedTokens += max(r.CachedTokens, 0)
 		t.outputTokens += max(r.OutputTokens, 0)
+	}
+	if r.OutputTokens < 0 {
+		t.pieces += len(r.Chunks)
 	}
 	if r.Slow {
 		return
@@ -92,11 +98,12 @@ func (t *Tally) answered(r *Record) {
 
 // Merge takes another tally's records into account.
 func (t *Tally) Merge(o *Tally) {
-	if t.runs == nil {
-		t.runs, t.reps, t.outcomes = map[int]bool{}, map[[2]int]bool{}, map[Outcome]int{}
+	if t.reps == nil {
+		t.reps, t.outcomes = map[int]int{}, map[Outcome]int{}
 	}
-	maps.Copy(t.runs, o.runs)
-	maps.Copy(t.reps, o.reps)
+	for run, n := range o.reps {
+		t.reps[run] = max(t.reps[run], n)
+	}
 	for outcome, n := range o.outcomes {
 		t.outcomes[outcome] += n
 	}
@@ -112,26 +119,33 @@ func (t *Tally) Merge(o *Tally) {
 	t.promptTokens += o.promptTokens
 	t.cachedTokens += o.cachedTokens
 	t.outputTokens += o.outputTokens
+	t.told = t.told || o.told
+	t.pieces += o.pieces
 }
 
 // Summary describes the records so far. elapsed is how long their load ran and peakPool the highest pool utilisation seen
 // meanwhile, or -1.
 func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64) Summary {
-	s := Summary{Scenario: scenario, Runs: len(t.runs), Reps: len(t.reps), Requests: t.requests, Outcomes: map[Outcome]int{},
+	reps := 0
+	for _, n := range t.reps {
+		reps += n
+	}
+	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests, Outcomes: map[Outcome]int{},
 		TTFT: t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(), E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
 		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(), Decode: t.decode.Dist(), Network: t.network.Dist(),
 		Elapsed: elapsed, PeakPool: peakPool, Judged: t.judged,
-		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens}
+		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens, Pieces: t.pieces}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if t.reasoned {
 		s.Content = t.content.Dist()
 	}
 	if elapsed > 0 {
 		s.RequestsPerSec = float64(s.Outcomes[OK]) / elapsed.Seconds()
-		s.TokensPerSec = float64(s.OutputTokens) / elapsed.Seconds()
+		s.TokensPerSec = float64(s.OutputTokens+s.Pieces) / elapsed.Seconds()
 		s.Goodput = float64(t.good) / elapsed.Seconds()
 	}
-	if s.PromptTokens > 0 {
+	s.HitRate = -1
+	if t.told && s.PromptTokens > 0 {
 		s.HitRate = float64(s.CachedTokens) / float64(s.PromptTokens)
 	}
 	if t.judged > 0 {

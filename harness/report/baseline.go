@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -19,6 +20,7 @@ var baselineTemplate = template.Must(template.New("baseline.md").Funcs(template.
 	"q":        quantile,
 	"bounded":  bounded,
 	"rate":     rate,
+	"tokrate":  tokenRate,
 	"percent":  percent,
 	"duration": duration,
 	"hitrate":  hitRate,
@@ -36,7 +38,7 @@ type namedBreakdown struct {
 }
 
 func (b namedBreakdown) share(part string) string {
-	if b.N == 0 {
+	if !slices.ContainsFunc(b.Parts, func(p Part) bool { return p.Name == part }) {
 		return "–"
 	}
 	return percent(b.Of(part).Share)
@@ -164,7 +166,7 @@ func (r *Report) used() string {
 }
 
 func hitRate(s record.Summary) string {
-	if s.PromptTokens <= 0 {
+	if s.HitRate < 0 {
 		return "–"
 	}
 	return percent(s.HitRate)

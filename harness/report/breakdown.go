@@ -1,15 +1,17 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"loadstone/harness/record"
 )
 
-// A Breakdown is where the mean answered request of a scenario spent its time, by the server's own timings. Means are
-// used because only they add up to the whole.
+// A Breakdown is where the mean answered request of a scenario spent its time: by the server's own timings, or, where it
+// reports none, by when its first token came. Means are used because only they add up to the whole.
 type Breakdown struct {
-	N     int // answered requests whose server reported its timings
+	N     int  // answered requests that say so
+	Seen  bool // by the client, in two parts, not told by the server
 	Parts []Part
 	Total time.Duration // mean end-to-end latency of those requests, as the client saw it
 }
@@ -28,6 +30,7 @@ const (
 	partDecode  = "decode"
 	partServer  = "server"  // the rest of the server's time: HTTP, templates, tokenizing
 	partNetwork = "network" // what the client waited beyond the server's total: connection, kernel, the client itself
+	partWait    = "wait"    // until the first token, where the server does not tell queue, prefill and network apart
 )
 
 // Of returns the part's share, 0 when nothing was reported.
@@ -69,14 +72,46 @@ func breakdown(records []record.Record) Breakdown {
 		network += max(0, r.Latency()-t.Total)
 	}
 	if b.N == 0 {
-		return b
+		return seen(records)
 	}
-	n := time.Duration(b.N)
-	sum := queue + prefill + decode + server + network
-	for _, p := range []Part{{Name: partQueue, Mean: queue}, {Name: partPrefill, Mean: prefill}, {Name: partDecode, Mean: decode},
-		{Name: partServer, Mean: server}, {Name: partNetwork, Mean: network}} {
-		b.Parts = append(b.Parts, Part{p.Name, p.Mean / n, float64(p.Mean) / float64(max(sum, 1))})
-	}
-	b.Total /= n
+	b.divide([]Part{{Name: partQueue, Mean: queue}, {Name: partPrefill, Mean: prefill}, {Name: partDecode, Mean: decode},
+		{Name: partServer, Mean: server}, {Name: partNetwork, Mean: network}})
 	return b
+}
+
+// seen is the breakdown by the client's stamps alone. An answer that came in one piece has no parts.
+func seen(records []record.Record) Breakdown {
+	b := Breakdown{Seen: true}
+	var wait, decode time.Duration
+	for i := range records {
+		r := &records[i]
+		if r.Outcome != record.OK || r.TTFT() < 0 || len(r.Chunks) < 2 {
+			continue
+		}
+		b.N++
+		b.Total += r.Latency()
+		wait += r.TTFT()
+		decode += r.Latency() - r.TTFT()
+	}
+	if b.N > 0 {
+		b.divide([]Part{{Name: partWait, Mean: wait}, {Name: partDecode, Mean: decode}})
+	}
+	return b
+}
+
+// divide makes means of sums.
+func (b *Breakdown) divide(sums []Part) {
+	var sum time.Duration
+	for _, p := range sums {
+		sum += p.Mean
+	}
+	for _, p := range sums {
+		b.Parts = append(b.Parts, Part{p.Name, p.Mean / time.Duration(b.N), float64(p.Mean) / float64(max(sum, 1))})
+	}
+	b.Total /= time.Duration(b.N)
+}
+
+// pieces tells whether tokens are counted by the pieces in which they came, for want of a usage.
+func (r *Report) pieces() bool {
+	return slices.ContainsFunc(r.Scenarios, func(s Scenario) bool { return s.Pooled.Pieces > 0 })
 }

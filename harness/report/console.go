@@ -36,7 +36,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 		row := []string{
 			r.Scenarios[i].Name(), fmt.Sprint(s.Requests), quantile(s.TTFT, 0.50), quantile(s.TTFT, 0.99),
 			quantile(s.E2E, 0.50), quantile(s.E2E, 0.95), quantile(s.E2E, 0.99),
-			rate(s.TokensPerSec), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[record.Rejected]), fmt.Sprint(failures(*s)),
+			tokenRate(*s), hitRate(*s), poolPeak(*s), fmt.Sprint(s.Outcomes[record.Rejected]), fmt.Sprint(failures(*s)),
 		}
 		if judged {
 			row = append(row, goodput(*s))
@@ -56,6 +56,9 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	}
 	if judged {
 		b.WriteString(style("2", "goodput: answers a second with "+r.Load.Goodput+", and their share of all requests") + "\n")
+	}
+	if r.pieces() {
+		b.WriteString(style("2", "~: the server's answers have no usage, so each piece of an answer counts as a token") + "\n")
 	}
 	b.WriteString("\n")
 	r.writeVerdicts(&b, style)

@@ -13,7 +13,7 @@ const minCauseShare = 0.5
 func (r *Report) diagnosis() string {
 	s := r.slowest()
 	if s == nil {
-		return "No answered request carries the server's own timings, so where the time goes cannot be told."
+		return "No answer came in pieces or with the server's own timings, so where the time goes cannot be told."
 	}
 	b := breakdown(s.Records)
 	first := b.Largest()
@@ -38,6 +38,7 @@ var phrase = map[string]string{
 	partDecode:  "decode",
 	partServer:  "the server outside the engine",
 	partNetwork: "the way between client and server",
+	partWait:    "waiting for the first token",
 }
 
 var remedy = map[string]string{
@@ -45,6 +46,7 @@ var remedy = map[string]string{
 	partPrefill: "reading the prompt bounds the latency, so shorter prompts, a higher cache hit rate or a faster prefill shorten it",
 	partDecode:  "the speed of one decode step under this load bounds the latency, so fewer agents per instance, shorter answers or a faster step shorten it",
 	partServer:  "the time goes outside the model, to HTTP, chat templates and tokenizing",
+	partWait:    "queue and prompt are in it, which this server does not tell apart; what grows with the number of agents is the queue",
 	partNetwork: "the server has answered long before the client has seen it; look at the connection and the client's own load first",
 }
 
@@ -58,7 +60,7 @@ func runnerUp(b *Breakdown, first Part) Part {
 	return second
 }
 
-// slowest is the scenario with the largest mean latency among those whose server reported its timings, or nil.
+// slowest is the scenario with the largest mean latency among those of which it is known where the time goes, or nil.
 func (r *Report) slowest() *Scenario {
 	var slowest *Scenario
 	var most time.Duration

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"loadstone/harness/record"
 	"loadstone/harness/stats"
 )
 
@@ -99,6 +100,17 @@ func rate(f float64) string {
 		return three(f)
 	}
 	return strconv.FormatFloat(f, 'f', 0, 64)
+}
+
+// tokenRate prints the tokens of a second: ~ where pieces stand for them, "–" where there are neither.
+func tokenRate(s record.Summary) string {
+	switch {
+	case s.OutputTokens+s.Pieces == 0:
+		return "–"
+	case s.Pieces > 0:
+		return "~" + rate(s.TokensPerSec)
+	}
+	return rate(s.TokensPerSec)
 }
 
 // byteSize prints a size in binary units.

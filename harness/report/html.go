@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ var pageTemplates = template.Must(template.New("charts").Funcs(template.FuncMap{
 	"q":        quantile,
 	"ci":       interval,
 	"rate":     rate,
+	"tokrate":  tokenRate,
 	"percent":  percent,
 	"duration": duration,
 	"hitrate":  hitRate,
@@ -67,7 +69,10 @@ type page struct {
 	Distributions  []*distribution
 	Timelines      []*timeline
 	Breakdowns     []namedBreakdown
-	Gauges         []gaugePair
+	Gauges         []gaugePair // of the scenarios of which either is known
+	PoolKnown      bool
+	Seen           bool // the breakdowns are the client's
+	Pieces         bool // tokens are pieces
 	Diagnosis      string
 	Advice         []string
 	P99Needs       int
@@ -119,8 +124,13 @@ func (r *Report) WriteHTML(w io.Writer) error {
 			}
 			p.Data[t.Scenario] = data
 		}
-		p.Gauges = append(p.Gauges, newGaugePair(i, &r.Scenarios[i]))
+		if g := newGaugePair(i, &r.Scenarios[i]); g.Hit.Known || g.Pool.Known {
+			p.Gauges = append(p.Gauges, g)
+		}
 	}
+	p.PoolKnown = slices.ContainsFunc(p.Gauges, func(g gaugePair) bool { return g.Pool.Known })
+	p.Seen = !slices.ContainsFunc(p.Breakdowns, func(b namedBreakdown) bool { return b.N > 0 && !b.Seen })
+	p.Pieces = r.pieces()
 	for _, s := range r.sweeps() {
 		p.Sweeps = append(p.Sweeps, newSweepChart(s))
 	}
@@ -271,7 +281,7 @@ type gauge struct {
 
 func newGaugePair(i int, s *Scenario) gaugePair {
 	return gaugePair{i, s.Name(),
-		newGauge(s.Pooled.PromptTokens > 0, s.Pooled.HitRate, TargetHitRate, hitRate(s.Pooled), fmt.Sprintf("target %.0f %%", 100*TargetHitRate)),
+		newGauge(s.Pooled.HitRate >= 0, s.Pooled.HitRate, TargetHitRate, hitRate(s.Pooled), fmt.Sprintf("target %.0f %%", 100*TargetHitRate)),
 		newGauge(s.Pooled.PeakPool >= 0, s.Pooled.PeakPool, poolFull, poolPeak(s.Pooled), fmt.Sprintf("work is refused above %.0f %%", 100*poolFull))}
 }
 

@@ -94,6 +94,7 @@ type summaryJSON struct {
 	PromptTokens int      `json:"prompt_tokens"`
 	CachedTokens int      `json:"cached_tokens"`
 	OutputTokens int      `json:"output_tokens"`
+	Pieces       int      `json:"pieces,omitempty"` // of answers without usage
 
 	Times map[string]distJSON `json:"times"` // by the names of dists
 }
@@ -120,7 +121,7 @@ var dists = []struct {
 func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed, ReqPerS: s.RequestsPerSec,
 		TokPerS: s.TokensPerSec, ErrorRate: s.ErrorRate, PromptTokens: s.PromptTokens, CachedTokens: s.CachedTokens,
-		OutputTokens: s.OutputTokens, Counters: s.Counters, Times: map[string]distJSON{}}
+		OutputTokens: s.OutputTokens, Pieces: s.Pieces, Counters: s.Counters, Times: map[string]distJSON{}}
 	for o, n := range s.Outcomes {
 		j.Outcomes[string(o)] = n
 	}
@@ -130,7 +131,7 @@ func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	if s.Judged > 0 {
 		j.Goodput, j.GoodRate = &s.Goodput, &s.GoodRate
 	}
-	if s.PromptTokens > 0 {
+	if s.HitRate >= 0 {
 		j.HitRate = &s.HitRate
 	}
 	for _, d := range dists {

@@ -106,7 +106,7 @@ func newLanes(records []record.Record) *lanes {
 		}
 		l.Bars = append(l.Bars, bar{x(r.Due), px(max(x(r.End)-x(r.Due), 1)), y, describeParts(r)})
 	}
-	for _, name := range []string{partNetwork, partQueue, partPrefill, partDecode, partLost} {
+	for _, name := range []string{partNetwork, partWait, partQueue, partPrefill, partDecode, partLost} {
 		if p := paths[name]; p != nil {
 			l.Parts = append(l.Parts, lanePart{name, p.String()})
 		}
@@ -239,7 +239,8 @@ type piece struct {
 }
 
 // pieces cuts a request into parts. The server says how long each was, the client when the first token came: the prefill
-// ends there, the queue before it, and what is left in front is the way to the server and its front door.
+// ends there, the queue before it, and what is left in front is the way to the server and its front door. A server that says
+// nothing has all of that in one part.
 func pieces(r *record.Record) []piece {
 	if r.Outcome != record.OK {
 		return []piece{{partLost, r.Due, r.End}}
@@ -256,8 +257,12 @@ func pieces(r *record.Record) []piece {
 	if r.Server.Queue > 0 {
 		queue = max(r.Due, prefill-r.Server.Queue)
 	}
+	front := partNetwork
+	if r.Server.Queue < 0 && r.Server.Prefill < 0 {
+		front = partWait
+	}
 	var all []piece
-	for _, p := range []piece{{partNetwork, r.Due, queue}, {partQueue, queue, prefill}, {partPrefill, prefill, first}, {partDecode, first, r.End}} {
+	for _, p := range []piece{{front, r.Due, queue}, {partQueue, queue, prefill}, {partPrefill, prefill, first}, {partDecode, first, r.End}} {
 		if p.to > p.from {
 			all = append(all, p)
 		}

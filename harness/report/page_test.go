@@ -356,7 +356,7 @@ func TestPieces(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	r.Server = record.ServerTiming{Queue: -1, Prefill: -1, Decode: -1, Total: -1}
-	if got := pieces(r); !slices.Equal(got, []piece{{partNetwork, 100, 200}, {partDecode, 200, 300}}) {
+	if got := pieces(r); !slices.Equal(got, []piece{{partWait, 100, 200}, {partDecode, 200, 300}}) {
 		t.Errorf("of a silent server: %v", got)
 	}
 }

@@ -115,7 +115,7 @@ func (r *Report) judgeHitRate() Verdict {
 	worst := 2.0
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
-		if s.hitsExpected() && s.Pooled.PromptTokens > 0 && s.Pooled.HitRate < worst {
+		if s.hitsExpected() && s.Pooled.HitRate >= 0 && s.Pooled.HitRate < worst {
 			worst, v.Scenario = s.Pooled.HitRate, s.Name()
 		}
 	}

@@ -66,7 +66,7 @@ func ask(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if q.model == "" {
-		if q.model, err = servedModel(ctx, base, ""); err != nil {
+		if q.model, err = servedModel(ctx, e, base, ""); err != nil {
 			return err
 		}
 	}

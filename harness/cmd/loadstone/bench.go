@@ -86,7 +86,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 		return results.giveUp(s.explain(ctx, err))
 	}
 	began, used := time.Now(), proc.OwnCPU()
-	runs, failure := o.measure(ctx, e, s)
+	runs, failure := o.measure(ctx, e, s, results.rest(o.answers))
 	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
 	r.Scenarios = collect(o, runs)
@@ -128,20 +128,11 @@ func (o *benchOptions) floors(ctx context.Context) ([]null.Floor, error) {
 
 // violations are what in the records cannot be true, or tells of a leak.
 func violations(runs []record.Run) []string {
-	var records []record.Record
-	for _, run := range runs {
-		records = append(append(records, run.Warmup...), run.Records...)
-	}
-	// How much all prompts share, the template, is the server's own affair: a new agent's cached tokens are not checked.
-	all := record.Check(records, -1)
-	for _, run := range runs {
-		if run.Rest != nil {
-			all = append(all, run.Rest.Violations...)
-		}
-	}
 	var found []string
-	for _, v := range all {
-		found = append(found, v.String())
+	for _, run := range runs {
+		for _, v := range run.Violations {
+			found = append(found, v.String())
+		}
 	}
 	return found
 }
@@ -237,12 +228,13 @@ func chooseScenarios(names string) ([]harness.Scenario, error) {
 	return chosen, nil
 }
 
-// measure carries the plan out and shows its progress.
-func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]record.Run, error) {
+// measure carries the plan out and shows its progress. What of a long one is not kept in memory is given to write, unless nil.
+func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write func([]record.Record) error) ([]record.Run, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.system.Model
 	defer c.Close()
-	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput}
+	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput,
+		Write: write}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.runs)
 		defer line.Close()
@@ -251,10 +243,12 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject) ([]recor
 	runs, err := plan.Run(ctx, c)
 	if err == nil {
 		var records []record.Record
+		counted := c.Ledger()
 		for _, run := range runs {
 			records = append(append(records, run.Warmup...), run.Records...)
+			counted = counted.Without(run.Rest)
 		}
-		if found := record.Balance(records, record.Ledger{}, c.Ledger()); len(found) > 0 {
+		if found := record.Balance(records, record.Ledger{}, counted); len(found) > 0 {
 			err = fmt.Errorf("the measurement cannot be true: %s", found[0])
 		}
 	}

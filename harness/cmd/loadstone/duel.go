@@ -130,7 +130,7 @@ func (d *duel) check(f *flagSet, urls, commands [2]string, aa bool) error {
 // run measures and writes base.txt and head.txt. An interrupted or failed measurement writes none: half a duel decides
 // nothing.
 func (d *duel) run(ctx context.Context, e *env) error {
-	if err := d.meet(ctx); err != nil {
+	if err := d.meet(ctx, e); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(d.out, 0o755); err != nil {
@@ -162,11 +162,11 @@ func (d *duel) run(ctx context.Context, e *env) error {
 }
 
 // meet finds out who the two are before any load is sent.
-func (d *duel) meet(ctx context.Context) error {
+func (d *duel) meet(ctx context.Context, e *env) error {
 	for i := range d.sides {
 		c := &d.sides[i]
 		if c.url != "" {
-			model, err := servedModel(ctx, c.url, "")
+			model, err := servedModel(ctx, e, c.url, "")
 			if err != nil {
 				return err
 			}
@@ -207,7 +207,7 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 	if side == 1 && c.url != "" && c.url == d.sides[0].url {
 		o.seed += 1 << 32 // an A/A measurement of one running server: its cache knows the other side's prompts
 	}
-	runs, err := o.measure(ctx, nil, s)
+	runs, err := o.measure(ctx, nil, s, nil)
 	for i := range runs {
 		runs[i].Index = round
 		for j := range runs[i].Records {

@@ -154,6 +154,40 @@ func TestCheckURL(t *testing.T) {
 }
 
 // ask prints the answer as it comes and nothing else on standard output; what went wrong is one line.
+// A server that loads its model is waited for.
+func TestServedModelWaits(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"error":{"message":"Loading model","type":"unavailable_error","code":503}}`)
+			return
+		}
+		fmt.Fprint(w, `{"object":"list","data":[{"id":"some-model"}]}`)
+	}))
+	t.Cleanup(server.Close)
+	var stderr strings.Builder
+	model, err := servedModel(t.Context(), &env{stderr: &stderr}, server.URL, "")
+	if err != nil || model != "some-model" || asked != 3 || stderr.String() != "waiting for "+server.URL+": Loading model\n" {
+		t.Errorf("%q, %v after %d questions, told %q", model, err, asked, &stderr)
+	}
+}
+
+// One that lists nothing is asked what it answers with.
+func TestServedModelOfNoList(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			fmt.Fprint(w, `{"object":"list","data":[]}`)
+			return
+		}
+		fmt.Fprint(w, `{"model":"default_model","choices":[{"message":{"content":"so"},"finish_reason":"length"}]}`)
+	}))
+	t.Cleanup(server.Close)
+	if model, err := servedModel(t.Context(), &env{}, server.URL, ""); err != nil || model != "default_model" {
+		t.Errorf("%q, %v", model, err)
+	}
+}
+
 func TestAsk(t *testing.T) {
 	stream := "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a st\"}}]}\n\n" +
 		"data: {\"choices\":[{\"delta\":{\"content\":\"one\"},\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"prompt_tokens_details\":{\"cached_tokens\":7}}}\n\n"

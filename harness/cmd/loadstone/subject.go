@@ -70,7 +70,7 @@ func findSubject(ctx context.Context, e *env, o *subjectOptions, results *result
 		return startSubject(ctx, e, o, results)
 	}
 	var err error
-	if o.model, err = servedModel(ctx, o.url, o.model); err != nil {
+	if o.model, err = servedModel(ctx, e, o.url, o.model); err != nil {
 		return nil, err
 	}
 	return &subject{system: report.System{Name: "server", URL: o.url, Model: o.model}}, nil

@@ -1,0 +1,73 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness/load"
+)
+
+func TestLeak(t *testing.T) {
+	var s secrets
+	for _, canary := range []string{"0badcafe", "deadbeef", "deadbeef", "", "word", "0badcafe0"} {
+		s.plant(canary)
+	}
+	assert.Equal(t, len(s.known), 2)
+	for _, tc := range []struct{ answer, want string }{
+		{"", ""},
+		{"deadbee", ""},
+		{"0badcafe is my secret", ""}, // its own
+		{"your secret is deadbeef", "deadbeef"},
+		{"0badcafe, or deadbeef?", "deadbeef"},
+		{"xdeadbeefx", "deadbeef"},
+		{"00deadbeef00", "deadbeef"}, // among other digits
+		{"dead beef", ""},
+		{"DEADBEEF", ""},
+	} {
+		assert.Equal(t, s.leak(tc.answer, "0badcafe"), tc.want, tc.answer)
+	}
+}
+
+// A secret is out however long ago its owner asked, and while its owner has no answer yet.
+func TestLeakOfAnyTime(t *testing.T) {
+	const n = 3000
+	secret := func(i int) string { return load.Canary(uint64(i)) }
+	asked := make(chan struct{})
+	told := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Messages []Message }
+		json.NewDecoder(r.Body).Decode(&body)
+		answer := body.Messages[0].Content
+		switch answer {
+		case secret(n):
+			close(asked)
+			<-told
+		case secret(n - 1):
+			answer = secret(0)
+		case secret(n - 2):
+			<-asked
+			answer = secret(n)
+		}
+		fmt.Fprintf(w, `{"choices":[{"message":{"content":%q},"finish_reason":"stop"}]}`, answer)
+	}))
+	t.Cleanup(server.Close)
+	c := New(server.URL)
+	t.Cleanup(c.Close)
+	ask := func(i int) string {
+		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: []Message{{"user", secret(i)}}}).Leak
+	}
+	for i := range n - 2 {
+		assert.Equal(t, ask(i), "")
+	}
+	last := make(chan string)
+	go func() { last <- ask(n) }()
+	assert.Equal(t, ask(n-2), secret(n))
+	close(told)
+	assert.Equal(t, <-last, "")
+	assert.Equal(t, ask(n-1), secret(0))
+}
