@@ -14,7 +14,6 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/null"
-	"loadstone/harness/proc"
 )
 
 const calibrateAbout = `Measures the load generator itself: a server that computes nothing runs as another process on this machine, and what the
@@ -97,7 +96,7 @@ func measureFloors(ctx context.Context, levels []int, tokens int, every, during 
 	if err != nil {
 		return nil, err
 	}
-	p, err := proc.Start(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
+	p, err := startServer(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
 	if err != nil {
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server that computes nothing did not start: %w", err)}
 	}

@@ -6,11 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // A command is one of loadstone's.
@@ -99,18 +96,6 @@ func exitCode(err error, stderr io.Writer) int {
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
-
-// interruptible returns a context that Ctrl-C and SIGTERM end, and a terminal that is closed unless nohup keeps that away.
-// After the first signal the second has its default effect.
-func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(ctx, signals...)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
 
 // A flagSet is a command's flags and what its -h says.
 type flagSet struct {

@@ -15,7 +15,6 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness/gate"
-	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -196,7 +195,7 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 		}
 		defer log.Close()
 		words := slices.Concat(c.command[1:], []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
-		s.process, err = proc.Start(ctx, log, c.command[0], words...)
+		s.process, err = startServer(ctx, log, c.command[0], words...)
 		if err != nil {
 			return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %w", err)}
 		}

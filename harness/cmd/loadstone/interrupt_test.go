@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"loadstone/harness/client"
+	"net"
+	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -26,4 +31,95 @@ func TestInterruptible(t *testing.T) {
 		}
 		stop()
 	}
+}
+
+// The first Ctrl-C ends a measurement cleanly. Where that hangs, here because nobody reads the pipe in the place of a file of
+// results, the second ends the program at once, and the server that it has started.
+func TestSecondInterrupt(t *testing.T) {
+	dir := t.TempDir()
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := port.Addr().String()
+	port.Close()
+	results := filepath.Join(dir, "results")
+	if err := os.Mkdir(results, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(results, "samples.jsonl"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(installed(t, dir), "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", results, "--", "-addr", addr)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer cmd.Process.Kill()
+
+	until := func(what string, holds func() bool) {
+		t.Helper()
+		limit, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+		defer tick.Stop()
+		for !holds() {
+			select {
+			case <-tick.C: // the other side is another process
+			case err := <-ended:
+				t.Fatalf("the program ended with %v before %s", err, what)
+			case <-limit:
+				t.Fatalf("a minute without %s", what)
+			}
+		}
+	}
+	answers := func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}
+	c := client.New("http://" + addr)
+	defer c.Close()
+	until("a request", func() bool {
+		m, _ := c.Scrape(t.Context())
+		return m.Value("loadstone_requests_total", "route", "/v1/chat/completions", "status", "200") > 5
+	})
+	cmd.Process.Signal(os.Interrupt)
+	until("its records' being written", func() bool {
+		_, err := os.Stat(filepath.Join(results, "records.jsonl"))
+		return err == nil
+	})
+	if !answers() {
+		t.Fatal("the server has ended before the program")
+	}
+	cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("the program still runs after the second signal")
+	}
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	if answers() {
+		t.Error("the server is left behind")
+	}
+}
+
+// installed is this program under its own name, as testscript.Main knows it.
+func installed(t *testing.T, dir string) string {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "loadstone")
+	text, err := os.ReadFile(self)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -91,7 +91,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
 	}
 	start := func(ctx context.Context) (*proc.Process, error) {
-		return proc.Start(ctx, results.serverLog, self, args...)
+		return startServer(ctx, results.serverLog, self, args...)
 	}
 	p, err := start(ctx)
 	if err != nil {
@@ -101,7 +101,6 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		// The server is this program, so its last words carry this program's name already.
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
-	killOnSecond(ctx, p)
 	version, commit := buildVersion()
 	return &subject{process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
