@@ -80,3 +80,48 @@ func TestDoubts(t *testing.T) {
 		}
 	}
 }
+
+// A load's echo on a server that computes nothing is the load's densest piece, as dense as it was.
+func TestEcho(t *testing.T) {
+	var records []record.Record
+	at := func(due, took time.Duration, tokens int) {
+		records = append(records, record.Record{Due: due, Sent: due, End: due + took, Chunks: make([]time.Duration, tokens), Outcome: record.OK})
+	}
+	for i := range 10 { // one a second, then ten within 90 ms, each again and again
+		at(time.Duration(i)*time.Second, 50*ms, 5)
+	}
+	for burst := range 3 {
+		for i := range 10 {
+			at(20*time.Second+time.Duration(burst)*300*ms+time.Duration(i)*10*ms, 100*ms, 20)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e, ok := NewEcho(records)
+		assert.Assert(t, ok)
+		assert.Equal(t, len(e.Due), 30)
+		assert.Equal(t, e.Due[29], 690*ms)
+		assert.Equal(t, e.Tokens, 20)
+		assert.Equal(t, e.Every, 5*ms)
+		c, _ := clienttest.Serve(t, Server(e.Every))
+		f, err := e.Measure(t.Context(), c)
+		assert.NilError(t, err)
+		f.Process = 0
+		assert.DeepEqual(t, f, Floor{Streams: 10, Rate: 29 / (690 * ms).Seconds(), Requests: 30}) // an answer takes 95 ms
+	})
+
+	for i := range records { // answers that take too long to be waited for again
+		records[i].End = records[i].Sent + 10*time.Second
+	}
+	e, ok := NewEcho(records)
+	assert.Assert(t, ok)
+	assert.Equal(t, len(e.Due), record.MostInFlight(records))
+	assert.Equal(t, e.Due[len(e.Due)-1], time.Duration(0))
+	assert.Equal(t, e.Every, 500*ms)
+	assert.Equal(t, e.Tokens, 4)
+
+	for i := range records {
+		records[i].Outcome = record.Failed
+	}
+	_, ok = NewEcho(records)
+	assert.Assert(t, !ok, "nothing was answered")
+}

@@ -1,6 +1,8 @@
 package record
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"loadstone/harness/load"
@@ -83,4 +85,24 @@ func ends(records []Record) (first, last time.Duration) {
 		first, last = min(first, records[i].Due), max(last, records[i].End)
 	}
 	return first, last
+}
+
+// MostInFlight is how many requests at most were sent and had not ended at once.
+func MostInFlight(records []Record) int {
+	type change struct {
+		at time.Duration
+		by int
+	}
+	var changes []change
+	for i := range records {
+		changes = append(changes, change{records[i].Sent, +1}, change{records[i].End, -1})
+	}
+	// One that ends when another is sent makes way for it.
+	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by) })
+	n, most := 0, 0
+	for _, c := range changes {
+		n += c.by
+		most = max(most, n)
+	}
+	return most
 }

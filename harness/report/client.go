@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"loadstone/harness/load"
 	"loadstone/harness/null"
 )
 
@@ -14,9 +15,13 @@ type Client struct {
 	Busy   float64      `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
 }
 
-// floor is that of the fewest streams that are no fewer than a load's, or of the most; false where none was measured.
-func (c *Client) floor(streams int) (best null.Floor, ok bool) {
+// floor is that of the load's level, and of those at one level that of the fewest streams that are no fewer than the load's,
+// or of the most; false where none was measured.
+func (c *Client) floor(level load.Level, streams int) (best null.Floor, ok bool) {
 	for _, f := range c.Floors {
+		if f.Level != level {
+			continue
+		}
 		if !ok || best.Streams < streams && f.Streams > best.Streams || f.Streams >= streams && f.Streams < best.Streams {
 			best, ok = f, true
 		}
@@ -30,7 +35,7 @@ func (r *Report) Doubts() []string {
 	var all []string
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
-		floor, _ := r.Client.floor(s.Agents)
+		floor, _ := r.Client.floor(s.Level, s.Agents)
 		for _, why := range null.Doubts(s.Pooled, floor, r.Client.Busy) {
 			all = append(all, s.Name()+": "+why)
 		}
@@ -50,7 +55,10 @@ func (r *Report) errorBar() string {
 	}
 	var parts []string
 	for _, f := range r.Client.Floors {
-		parts = append(parts, fmt.Sprintf("%s at %s", duration(f.TTFT.Round(time.Microsecond)), plural(f.Streams, "stream")))
+		parts = append(parts, duration(f.TTFT.Round(time.Microsecond))+" "+f.Load())
+	}
+	if n := len(parts); n > 3 { // the ends of a sweep say enough; the file of results has all
+		parts = []string{parts[0], parts[n-1]}
 	}
 	text := "the first token of a server that computes nothing takes " + list(parts)
 	if r.Client.Busy > 0 {

@@ -13,7 +13,10 @@ import (
 	"time"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/null"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
 )
 
 const calibrateAbout = `Measures the load generator itself: a server that computes nothing runs as another process on this machine, and what the
@@ -25,8 +28,8 @@ client measures of it is the client's own error bar. For each number of streams 
   lag    from a request's being due to its being sent: p99
   cpu    processor time of the client, a request
 
-bench and run do the same before a measurement, keep it in the results, and call a measurement invalid that the client
-could explain. With -serve it is that server, for other load generators to be measured with.`
+bench and gate do the same before a measurement, at their scenarios' numbers of streams, and run after it, with the
+densest second of the load as it really was. They call a measurement invalid that the client could explain. With -serve it is that server, for other load generators to be measured with.`
 
 const calibrateExamples = `  loadstone calibrate
   loadstone calibrate -streams 32 -tokens 64 -every 0
@@ -90,8 +93,8 @@ func calibrateCommand(ctx context.Context, e *env, args []string) error {
 	return t.Flush()
 }
 
-// measureFloors measures the client's floors against a null server that runs for as long as that takes.
-func measureFloors(ctx context.Context, levels []int, tokens int, every, during time.Duration) ([]null.Floor, error) {
+// startNull starts a null server as a process of its own.
+func startNull(ctx context.Context, every time.Duration) (*proc.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -99,6 +102,36 @@ func measureFloors(ctx context.Context, levels []int, tokens int, every, during 
 	p, err := startServer(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
 	if err != nil {
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server that computes nothing did not start: %w", err)}
+	}
+	return p, nil
+}
+
+// echo measures the client alone under a piece of the load that the records are of; false where there is none.
+func echo(ctx context.Context, level load.Level, records []record.Record) (f null.Floor, ok bool, err error) {
+	e, ok := null.NewEcho(records)
+	if !ok {
+		return f, false, nil
+	}
+	p, err := startNull(ctx, e.Every)
+	if err != nil {
+		return f, false, err
+	}
+	defer p.Kill()
+	c := client.New(p.URL)
+	defer c.Close()
+	if _, err := null.Measure(ctx, c, record.MostInFlight(records), 1, 1); err != nil { // and warm
+		return f, false, err
+	}
+	f, err = e.Measure(ctx, c)
+	f.Level = level
+	return f, err == nil, err
+}
+
+// measureFloors measures the client's floors against a null server that runs for as long as that takes.
+func measureFloors(ctx context.Context, levels []int, tokens int, every, during time.Duration) ([]null.Floor, error) {
+	p, err := startNull(ctx, every)
+	if err != nil {
+		return nil, err
 	}
 	defer p.Kill()
 	var floors []null.Floor

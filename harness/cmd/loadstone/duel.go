@@ -15,6 +15,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness/gate"
+	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -25,10 +26,12 @@ import (
 // A server that is a command is started afresh for every run: what one process was lucky with, such as where its memory
 // came to lie, is noise between runs then, and no difference between the sides.
 type duel struct {
-	bench benchOptions // the load; runs is the number of rounds
-	sides [2]contender
-	out   string
-	start time.Time
+	bench  benchOptions // the load; runs is the number of rounds
+	sides  [2]contender
+	client report.Client // the load generator, which is one for both sides
+	doubts []string      // of both sides
+	out    string
+	start  time.Time
 }
 
 var sideNames = [2]string{"base", "head"}
@@ -135,16 +138,18 @@ func (d *duel) run(ctx context.Context, e *env) error {
 	if err := os.MkdirAll(d.out, 0o755); err != nil {
 		return fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
+	var err error
+	if d.client.Floors, err = d.bench.floors(ctx); err != nil {
+		return d.explain(ctx, err)
+	}
+	began, used := time.Now(), proc.OwnCPU()
 	for round := range d.bench.runs {
 		order := [2]int{round % 2, 1 - round%2} // A B, B A
 		for _, side := range order {
 			began := time.Now()
 			runs, err := d.once(ctx, side, round)
 			if err != nil {
-				if ctx.Err() != nil {
-					return &exitError{exitInterrupted, errors.New("interrupted; nothing is decided")}
-				}
-				return fmt.Errorf("round %d of %d, %s: %w", round+1, d.bench.runs, sideNames[side], err)
+				return d.explain(ctx, fmt.Errorf("round %d of %d, %s: %w", round+1, d.bench.runs, sideNames[side], err))
 			}
 			d.sides[side].runs = append(d.sides[side].runs, runs...)
 			if !d.bench.quiet {
@@ -152,12 +157,33 @@ func (d *duel) run(ctx context.Context, e *env) error {
 			}
 		}
 	}
+	d.client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	for i := range d.sides {
-		if err := writeFile(filepath.Join(d.out, sideNames[i]+".txt"), d.report(i).WriteBench); err != nil {
+		r := d.report(i)
+		if err := writeFile(filepath.Join(d.out, sideNames[i]+".txt"), r.WriteBench); err != nil {
 			return err
+		}
+		for _, why := range r.Doubts() {
+			d.doubts = append(d.doubts, sideNames[i]+", "+why)
 		}
 	}
 	return nil
+}
+
+// doubt is why what was measured shows nothing unless it shows a server that got worse: the client could explain that much.
+func (d *duel) doubt() error {
+	if d == nil || len(d.doubts) == 0 {
+		return nil
+	}
+	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is invalid: %s", d.doubts[0])}
+}
+
+// explain says of a failure that it was Ctrl-C, where it was.
+func (d *duel) explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &exitError{exitInterrupted, errors.New("interrupted; nothing is decided")}
+	}
+	return err
 }
 
 // meet finds out who the two are before any load is sent.
@@ -219,7 +245,7 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 // report makes of one side what bench would have.
 func (d *duel) report(side int) *report.Report {
 	c := &d.sides[side]
-	return &report.Report{System: c.system, Host: report.FindHost(), Start: d.start, Scenarios: collect(&d.bench, c.runs),
+	return &report.Report{System: c.system, Host: report.FindHost(), Start: d.start, Client: d.client, Scenarios: collect(&d.bench, c.runs),
 		Load: report.Load{Runs: d.bench.runs, Reps: d.bench.n / d.bench.runs, PromptTokens: d.bench.promptTokens, MaxTokens: d.bench.maxTokens, Seed: d.bench.seed}}
 }
 

@@ -52,8 +52,8 @@ and when it is not:
   gate: pass
 
 Exit codes: 0 pass, 1 something got worse or was not measured, 2 it cannot be decided: unlike or empty files, a pattern
-that matches nothing, a unit without better=, a disturbed measurement, a wrong command line, 3 an -slo is missed,
-4 a server cannot be reached or started, 130 interrupted.
+that matches nothing, a unit without better=, nothing worse in a measurement that is disturbed or that the load
+generator itself could explain, a wrong command line, 3 an -slo is missed, 4 a server cannot be reached or started, 130 interrupted.
 `
 
 // gateOptions are the command line of gate.
@@ -78,6 +78,9 @@ func gateCommand(ctx context.Context, e *env, args []string) error {
 		}
 		o.Base, o.Head = filepath.Join(o.measure.out, "base.txt"), filepath.Join(o.measure.out, "head.txt")
 		if o.aa != "" {
+			if err := o.measure.doubt(); err != nil {
+				return err
+			}
 			return o.measure.writeFloor(e, o.aa)
 		}
 	}
@@ -104,6 +107,8 @@ func (o *gateOptions) decide(e *env) error {
 	var invalid *gate.Invalid
 	err = c.Decide()
 	switch {
+	case err == nil && o.measure.doubt() != nil:
+		return o.measure.doubt()
 	case err == nil:
 		fmt.Fprintln(e.stdout, "gate: pass")
 		return nil

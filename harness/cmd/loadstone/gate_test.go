@@ -33,7 +33,7 @@ func slowServer(t *testing.T, delay time.Duration) *httptest.Server {
 // A delay in front of the first token is found by a gate that measures by itself. The delay is far more than what a busy
 // machine adds to a run's median, so that this is no test of the machine.
 func TestGateMeasures(t *testing.T) {
-	quick, slow := slowServer(t, 0), slowServer(t, 60*time.Millisecond)
+	quick, slow := slowServer(t, 20*time.Millisecond), slowServer(t, 80*time.Millisecond)
 	t.Chdir(t.TempDir())
 	code, stdout, stderr := loadstone(t, "", "gate", "-base-url", quick.URL, "-head-url", slow.URL, "-out", "out", "-q",
 		"-scenario", "single-cold", "-unit", "p50-ttft", "-runs", "6", "-n", "18")
@@ -45,6 +45,17 @@ func TestGateMeasures(t *testing.T) {
 		if err != nil || strings.Count(string(text), "\nBenchmarkServe/") != 6 {
 			t.Errorf("%s: %v, want 6 runs\n%s", name, err, text)
 		}
+	}
+}
+
+// Two servers that take no time differ by what the client does: nothing is decided.
+func TestGateDoubts(t *testing.T) {
+	base, head := slowServer(t, 0), slowServer(t, 0)
+	t.Chdir(t.TempDir())
+	code, stdout, stderr := loadstone(t, "", "gate", "-base-url", base.URL, "-head-url", head.URL, "-out", "out", "-q",
+		"-scenario", "single-cold", "-unit", "error-ratio", "-runs", "6", "-n", "18")
+	if code != exitUsage || !strings.Contains(stderr, "nothing can be decided: the measurement is invalid: base, single-cold: a server that takes no time measures") {
+		t.Errorf("exit %d, %s%s; want exit %d", code, stdout, stderr, exitUsage)
 	}
 }
 

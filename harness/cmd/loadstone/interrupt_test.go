@@ -50,7 +50,11 @@ func TestSecondInterrupt(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(results, "samples.jsonl"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(installed(t, dir), "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", results, "--", "-addr", addr)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", results, "--", "-addr", addr)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -105,21 +109,4 @@ func TestSecondInterrupt(t *testing.T) {
 	if answers() {
 		t.Error("the server is left behind")
 	}
-}
-
-// installed is this program under its own name, as testscript.Main knows it.
-func installed(t *testing.T, dir string) string {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "loadstone")
-	text, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(path, text, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

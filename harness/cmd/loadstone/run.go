@@ -18,6 +18,7 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/client"
 	"loadstone/harness/load"
+	"loadstone/harness/null"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
@@ -99,19 +100,17 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, l.Name, r.Load.Shape)
 	}
-	if r.Client.Floors, err = measureFloors(ctx, o.streams(), 16, 2*time.Millisecond, 200*time.Millisecond); err != nil {
-		return results.giveUp(s.explain(ctx, err))
-	}
-	var runs []record.Run
 	began, used := time.Now(), proc.OwnCPU()
-	runs, r.Highest, err = o.measure(ctx, e, s, results, r)
+	runs, highest, failure := o.measure(ctx, e, s, results, r)
 	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	s.usage(r)
-	r.Scenarios = collectLevels(l, runs)
+	r.Scenarios, r.Highest = collectLevels(l, runs), highest
 	if len(runs) > 0 {
 		r.Load.Runs = runs[len(runs)-1].Index + 1
 	}
-	failure := err
+	if r.Client.Floors, err = o.floors(ctx, e, r.Scenarios); failure == nil {
+		failure = err
+	}
 	if failure != nil {
 		failure = s.explain(ctx, failure)
 		r.Stopped = failure.Error()
@@ -282,17 +281,22 @@ func (o *runOptions) shape() string {
 	return l.Shape()
 }
 
-// streams are the numbers of streams at which the client is measured alone: those of the load where they are known.
-func (o *runOptions) streams() []int {
-	const most = 256 // beyond it the machine is what is measured
-	streams := []int{1}
-	for _, level := range append([]load.Level{{}}, o.file.Levels...) {
-		if n := o.file.Load.At(level).Concurrency; n > 0 {
-			streams = append(streams, min(n, most))
+// floors measures the client alone, under each level's load as it really was.
+func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenario) ([]null.Floor, error) {
+	if !o.quiet && len(levels) > 0 {
+		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
+	}
+	var all []null.Floor
+	for _, s := range levels {
+		f, ok, err := echo(ctx, s.Level, s.Records)
+		if err != nil {
+			return all, err
+		}
+		if ok {
+			all = append(all, f)
 		}
 	}
-	slices.Sort(streams)
-	return slices.Compact(streams)
+	return all, nil
 }
 
 func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {

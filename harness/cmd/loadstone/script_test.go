@@ -25,8 +25,13 @@ import (
 var update = flag.Bool("update-scripts", false, "rewrite the golden files inside the scripts")
 
 // The scripts of testdata/script run this command and this one only: the test binary is loadstone, and http, a small
-// client that shows what is on the wire.
+// client that shows what is on the wire. Commands that run in this process start this program again as a server, by the name
+// it has: the test binary, which must then not run the tests.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && findCommand(os.Args[1]) != nil {
+		main()
+		return
+	}
 	testscript.Main(m, map[string]func(){"loadstone": main, "http": func() { os.Exit(httpCommand()) }})
 }
 
