@@ -6,16 +6,27 @@
 // Keys and values go by in tiles that fit the first cache, and the softmax is taken as they do: each row of queries keeps
 // the largest score so far, the sum of the weights under it and the weighted sum of values, and rescales both when a
 // larger score comes (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., FlashAttention, arXiv 2205.14135). No score
-// is written to memory. A step of few tokens with a long history is cut along the history, or one head would keep one
-// processor busy; the parts are merged by the same rule.
+// is written to memory.
+//
+// A row's result is the same to its last bit whatever else is in the step and however the prompt is cut, for the product
+// after it rounds it to 8 bits, and one float that differs can become another whole number and, by and by, another
+// answer. So:
+//   - tiles begin at absolute multiples of their size. Positions that a row does not see weigh exactly 0;
+//   - a score is summed over the head's dimension in turn, whether rows are few or many, from keys that were turned round.
+//     Lanes over the dimension, added up at the end, need no turning, but cost a prompt 1.5 to 1.9 times as much, and
+//     with the turning by eights a row alone is as fast without (head dimensions of 64 and 256, AVX-512);
+//   - a row begins anew at absolute multiples of a span, and its spans are folded together in their order by the same
+//     rule as above, whichever threads computed them. So work is cut along the history wherever that keeps threads busy.
 
 #include "kernel.h"
 #include "pool.h"
 #include "simd.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <memory>
 
@@ -84,6 +95,9 @@ LS_CLONES void product(const float *a, int lda, const float *b, int ldb, int m, 
   for (; i + 6 <= m; i += 6) {
     panels<6, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
+  for (; i + 4 <= m && (m - i) % 3 != 0; i += 4) {
+    panels<4, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  }
   for (; i + 3 <= m; i += 3) {
     panels<3, 2>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
@@ -92,73 +106,37 @@ LS_CLONES void product(const float *a, int lda, const float *b, int ldb, int m, 
   }
 }
 
-template <int R> LS_INLINE void dots(const float *q, const float *k, int dim, float *s, int ld) {
-  vf acc[R][4] = {};
-  int i = 0;
-  for (; i + width <= dim; i += width) {
-    vf x[4];
-    for (int j = 0; j < 4; j++) {
-      x[j] = simd::load(k + size_t(j) * dim + i);
-    }
-    for (int r = 0; r < R; r++) {
-      const vf y = simd::load(q + r * dim + i);
-      for (int j = 0; j < 4; j++) {
-        acc[r][j] += y * x[j];
-      }
-    }
-  }
-  for (int r = 0; r < R; r++) {
-    simd::totals(acc[r], s + r * ld);
-    for (int e = i; e < dim; e++) {
-      for (int j = 0; j < 4; j++) {
-        s[r * ld + j] += q[r * dim + e] * k[size_t(j) * dim + e];
-      }
-    }
-  }
-}
-
-// s[j][i] = q[j] . k[i] for few rows of q, from keys as they lie.
-LS_CLONES void scores(const float *q, int rows, const float *k, int n, int dim, float *s, int ld) {
-  int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    const float *ki = k + size_t(i) * dim;
-    int j = 0;
-    for (; j + 2 <= rows; j += 2) {
-      dots<2>(q + j * dim, ki, dim, s + j * ld + i, ld);
-    }
-    for (; j < rows; j++) {
-      dots<1>(q + j * dim, ki, dim, s + j * ld + i, ld);
-    }
-  }
-  for (; i < n; i++) {
-    for (int j = 0; j < rows; j++) {
-      s[j * ld + i] = simd::dot(q + j * dim, k + size_t(i) * dim, dim);
-    }
-  }
-}
-
 // t[d][j] = k[j][d] for n keys; rows of t are ld apart.
 LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
   typedef float v4 __attribute__((vector_size(16)));
+  typedef float v8 __attribute__((vector_size(32)));
   int j = 0;
-  for (; j + 4 <= n; j += 4) {
+  for (; j + 8 <= n; j += 8) {
+    const float *kj = k + size_t(j) * dim;
     int d = 0;
     for (; d + 4 <= dim; d += 4) {
-      v4 r[4];
+      v8 r[4]; // elements d..d+3 of keys j+e and j+e+4: nothing has then to cross the halves
       for (int e = 0; e < 4; e++) {
-        std::memcpy(&r[e], k + size_t(j + e) * dim + d, sizeof r[e]);
+        v4 x, y;
+        std::memcpy(&x, kj + size_t(e) * dim + d, sizeof x);
+        std::memcpy(&y, kj + size_t(e + 4) * dim + d, sizeof y);
+        r[e] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7);
       }
-      const v4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-      const v4 c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), e = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-      const v4 o[4] = {__builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
-                       __builtin_shufflevector(c, e, 0, 1, 4, 5), __builtin_shufflevector(c, e, 2, 3, 6, 7)};
+      const v8 a = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13);
+      const v8 b = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13);
+      const v8 c = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15);
+      const v8 e = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
+      const v8 o[4] = {__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
+                       __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15),
+                       __builtin_shufflevector(c, e, 0, 1, 8, 9, 4, 5, 12, 13),
+                       __builtin_shufflevector(c, e, 2, 3, 10, 11, 6, 7, 14, 15)};
       for (int x = 0; x < 4; x++) {
         std::memcpy(t + size_t(d + x) * ld + j, &o[x], sizeof o[x]);
       }
     }
     for (; d < dim; d++) {
-      for (int e = 0; e < 4; e++) {
-        t[size_t(d) * ld + j + e] = k[size_t(j + e) * dim + d];
+      for (int e = 0; e < 8; e++) {
+        t[size_t(d) * ld + j + e] = kj[size_t(e) * dim + d];
       }
     }
   }
@@ -172,6 +150,18 @@ LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
 // What rows of queries have seen so far: top score, sum of weights under it, weighted sum of values (rows x dim).
 struct Seen {
   float *top, *sum, *o;
+
+  static size_t size(int rows, int dim) { return size_t(rows) * (dim + 2); }
+  Seen(float *p, int rows) : top(p), sum(p + rows), o(p + 2 * size_t(rows)) {}
+  void reset(int rows, int dim) {
+    std::fill(top, sum, -std::numeric_limits<float>::infinity());
+    std::fill(sum, o + size_t(rows) * dim, 0.0f);
+  }
+  Seen from(int row, int dim) const {
+    Seen s = *this;
+    s.top += row, s.sum += row, s.o += size_t(row) * dim;
+    return s;
+  }
 };
 
 // Turns the scores of one row into weights, 0 outside lo..hi-1, and rescales what it has seen.
@@ -220,10 +210,27 @@ LS_CLONES void weigh_all(float *s, int ld, int rows, int group, int first, int w
   }
 }
 
+// Adds to what rows have seen in earlier spans what they have seen in the next one. A row that has seen nothing, for it
+// stands before the span or its window has passed it, has a top of minus infinity and weighs nothing.
+LS_CLONES void fold(Seen a, Seen b, int rows, int dim) {
+  for (int r = 0; r < rows; r++) {
+    const float t = std::max(a.top[r], b.top[r]);
+    const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t), y = b.top[r] == t ? 1 : std::exp(b.top[r] - t);
+    a.top[r] = t;
+    a.sum[r] = a.sum[r] * x + b.sum[r] * y;
+    float *to = a.o + size_t(r) * dim;
+    const float *from = b.o + size_t(r) * dim;
+    for (int i = 0; i < dim; i += width) {
+      const int m = std::min(width, dim - i);
+      simd::store(to + i, simd::load(to + i, m) * x + simd::load(from + i, m) * y, m);
+    }
+  }
+}
+
 struct Attention {
-  static constexpr int few = 8;        // rows up to which turning keys round costs more than it saves
-  static constexpr int row_tile = 64;  // tokens
-  static constexpr int short_run = 16; // new tokens up to which a sequence's history is cut into spans
+  static constexpr int most_rows = 64; // tokens of a piece
+  static constexpr int shares = 4;     // of the work, for each thread, that are small enough
+  static constexpr int few_rows = 16;  // tokens that are done with a tile before others begin with it
 
   int heads, kv_heads, dim, window;
   float eps, scale;
@@ -233,17 +240,22 @@ struct Attention {
   std::shared_ptr<const Batch> batch;
   std::shared_ptr<const RopeTable> rope;
 
-  // A piece of work: tokens t..t+n-1 of a sequence, for the heads that share kv head h, over positions lo..hi-1. With
-  // other pieces of the same rows its result goes to a part, else to the output.
-  struct Piece {
+  // A tile of keys and one of values are in the first cache at a time. A span is a whole number of tiles, and long enough
+  // that what it costs to fold is nothing: 128 positions of dim 256 made a prompt of 2048 tokens 7 % dearer.
+  int tile() const { return dim <= 128 ? 64 : dim <= 256 ? 32 : 16; }
+  int span() const { return std::max(256, 32768 / dim / 64 * 64); }
+
+  // Tokens t..t+n-1 of a sequence, for the heads that share kv head h: what they attend to lies in positions lo..hi-1.
+  struct Rows {
     const Batch::Seq *seq;
     int h, t, n, lo, hi;
-    ptrdiff_t part; // where in parts, in floats; -1: none
+    ptrdiff_t part;          // where in parts, in floats, their spans' results are; -1: nowhere, one piece does them all
+    std::atomic<int> left{}; // spans that are not done
   };
-  struct Merge {
-    const Batch::Seq *seq;
-    int h, t, n, count;
-    ptrdiff_t part;
+  // A piece of work: positions lo..hi-1 of rows.
+  struct Piece {
+    Rows *rows;
+    int lo, hi;
   };
 
   // in: q, k, v (tokens x heads x dim), and q_norm, k_norm for Gemma.
@@ -261,36 +273,50 @@ struct Attention {
       prepare(in, owner.data(), i * 32, std::min(tokens, i * 32 + 32), q.get());
     });
 
-    // Spans end at multiples of a fixed number, so that what a sequence's sums are does not depend on who else is there.
-    const int group = heads / kv_heads, span = std::max(64, 32768 / dim / 16 * 16);
-    std::vector<Piece> pieces;
-    std::vector<Merge> merges;
-    size_t floats = 0;
+    std::deque<Rows> all;
+    double work = 0;
     for (const Batch::Seq &seq : batch->seqs) {
+      const int step = row_tile(seq);
       // The last rows go first, they are the longest.
-      for (int t = (seq.len - 1) / row_tile * row_tile; t >= 0; t -= row_tile) {
-        const int n = std::min(row_tile, seq.len - t), hi = seq.start + t + n;
+      for (int t = (seq.len - 1) / step * step; t >= 0; t -= step) {
+        const int n = std::min(step, seq.len - t), hi = seq.start + t + n;
         const int lo = window > 0 ? std::max(0, seq.start + t - window + 1) : 0;
         for (int h = 0; h < kv_heads; h++) {
-          if (seq.len > short_run || lo / span == (hi - 1) / span) {
-            pieces.push_back({&seq, h, t, n, lo, hi, -1});
-            continue;
-          }
-          Merge m{&seq, h, t, n, 0, ptrdiff_t(floats)};
-          for (int p = lo; p < hi; p = (p / span + 1) * span, m.count++) {
-            pieces.push_back({&seq, h, t, n, p, std::min(hi, (p / span + 1) * span), ptrdiff_t(floats)});
-            floats += size_t(n) * group * (dim + 2);
-          }
-          merges.push_back(m);
+          all.emplace_back(&seq, h, t, n, lo, hi, -1);
+          work += double(n) * (hi - lo);
         }
+      }
+    }
+    // What is a small share of the work is one piece, for nobody waits long for it.
+    const double small = work / (shares * Pool::shared().threads());
+    std::vector<Piece> pieces;
+    size_t floats = 0;
+    for (Rows &r : all) {
+      const int first = r.lo / span(), last = (r.hi - 1) / span();
+      if (first == last || Pool::shared().threads() == 1 || double(r.n) * (r.hi - r.lo) <= small) {
+        pieces.push_back({&r, r.lo, r.hi});
+        continue;
+      }
+      r.part = ptrdiff_t(floats), r.left = last - first + 1;
+      floats += r.left * Seen::size(r.n * (heads / kv_heads), dim);
+      for (int i = first; i <= last; i++) {
+        pieces.push_back({&r, std::max(r.lo, i * span()), std::min(r.hi, (i + 1) * span())});
       }
     }
     const std::unique_ptr<float[]> parts(new float[floats]);
     float *dst = out.data<float>();
     Pool::shared().run(int(pieces.size()), [&](int i) { attend(pieces[i], q.get(), parts.get(), dst); });
-    for (const Merge &m : merges) {
-      merge(m, parts.get(), dst);
+  }
+
+  // Tokens of a piece: fewer where that leaves a thread without work.
+  int row_tile(const Batch::Seq &seq) const {
+    const int hi = seq.start + seq.len, lo = window > 0 ? std::max(0, seq.start - window + 1) : 0;
+    const int spans = (hi - 1) / span() - lo / span() + 1;
+    int n = most_rows;
+    while (n > few_rows && (seq.len + n - 1) / n * kv_heads * spans < shares * Pool::shared().threads()) {
+      n /= 2;
     }
+    return n;
   }
 
   // Norms and rotates the queries of tokens from..to-1 into q (sequence, kv head, token, head of the group, dim), and
@@ -339,71 +365,61 @@ struct Attention {
   }
 
   void attend(const Piece &w, const float *queries, float *parts, float *out) const {
-    const int group = heads / kv_heads, rows = w.n * group, first = w.seq->start + w.t;
-    // A tile of keys and one of values are in the first cache at a time.
-    const int tile = std::clamp(8192 / dim / 16 * 16, 16, 64);
+    const Rows &r = *w.rows;
+    const int group = heads / kv_heads, rows = r.n * group, step = few_rows * group, tile = this->tile();
+    const size_t size = Seen::size(rows, dim);
     static thread_local std::vector<float> scratch; // lives as long as its thread, which is for good
-    scratch.resize(size_t(rows) * (tile + dim + 2) + size_t(3) * tile * dim);
-    float *s = scratch.data(), *buf = s + size_t(rows) * tile, *turned = buf + size_t(tile) * dim;
-    Seen seen{turned + size_t(tile) * dim, nullptr, nullptr};
-    if (w.part >= 0) {
-      seen.top = parts + w.part;
-    }
-    seen.sum = seen.top + rows, seen.o = seen.sum + rows;
-    std::fill(seen.top, seen.sum, -std::numeric_limits<float>::infinity());
-    std::fill(seen.sum, seen.o + size_t(rows) * dim, 0.0f);
+    scratch.resize(2 * size + size_t(step) * tile + size_t(2) * tile * dim);
+    float *s = scratch.data() + 2 * size, *buf = s + size_t(step) * tile, *turned = buf + size_t(tile) * dim;
+    Seen all(r.part < 0 ? scratch.data() : parts + r.part + (w.lo / span() - r.lo / span()) * size, rows);
 
-    const float *q = queries + (size_t(w.seq->first) * heads + (size_t(w.h) * w.seq->len + w.t) * group) * dim;
-    for (int p = w.lo; p < w.hi; p += tile) {
-      const int n = std::min(tile, w.hi - p);
-      const float *k = fetch(keys + w.h * head, *w.seq, p, n, buf);
-      if (rows <= few) {
-        scores(q, rows, k, n, dim, s, tile);
-      } else {
-        transpose(k, n, dim, turned, tile);
-        product(q, dim, turned, tile, rows, dim, n, s, tile, false);
+    const float *q = queries + (size_t(r.seq->first) * heads + (size_t(r.h) * r.seq->len + r.t) * group) * dim;
+    for (int p = w.lo; p < w.hi;) {
+      Seen seen = p == w.lo ? all : Seen(scratch.data() + size, rows);
+      seen.reset(rows, dim);
+      for (const int end = std::min(w.hi, (p / span() + 1) * span()); p < end;) {
+        const int n = std::min(end, (p / tile + 1) * tile) - p;
+        transpose(fetch(keys + r.h * head, *r.seq, p, n, buf), n, dim, turned, tile);
+        const float *v = fetch(values + r.h * head, *r.seq, p, n, buf);
+        for (int i = 0; i < rows; i += step) {
+          const int m = std::min(step, rows - i), first = r.seq->start + r.t + i / group;
+          // Later than all of these rows, or past their windows.
+          if (p > first + (m - 1) / group || (window > 0 && p + n <= first - window + 1)) {
+            continue;
+          }
+          const Seen some = seen.from(i, dim);
+          product(q + size_t(i) * dim, dim, turned, tile, m, dim, n, s, tile, false);
+          weigh_all(s, tile, m, group, first, window, p, n, some, dim);
+          product(s, tile, v, dim, m, n, dim, some.o, dim, true);
+        }
+        p += n;
       }
-      weigh_all(s, tile, rows, group, first, window, p, n, seen, dim);
-      const float *v = fetch(values + w.h * head, *w.seq, p, n, buf);
-      product(s, tile, v, dim, rows, n, dim, seen.o, dim, true);
+      if (seen.o != all.o) {
+        fold(all, seen, rows, dim);
+      }
     }
-    if (w.part < 0) {
-      finish(*w.seq, w.h, w.t, rows, seen, out);
+    if (r.part < 0) {
+      finish(r, all, out);
+    } else if (w.rows->left.fetch_sub(1) == 1) { // the others' are there as well
+      Seen sum(parts + r.part, rows);
+      for (int i = 1; i <= (r.hi - 1) / span() - r.lo / span(); i++) {
+        fold(sum, Seen(parts + r.part + i * size, rows), rows, dim);
+      }
+      finish(r, sum, out);
     }
   }
 
   // Divides by the sums of weights, into the rows of the output.
-  void finish(const Batch::Seq &seq, int h, int t, int rows, Seen seen, float *out) const {
+  void finish(const Rows &rows, Seen seen, float *out) const {
     const int group = heads / kv_heads;
-    for (int r = 0; r < rows; r++) {
-      float *dst = out + ((size_t(seq.first) + t + r / group) * heads + h * group + r % group) * dim;
+    for (int r = 0; r < rows.n * group; r++) {
+      float *dst = out + ((size_t(rows.seq->first) + rows.t + r / group) * heads + rows.h * group + r % group) * dim;
       const float *o = seen.o + size_t(r) * dim;
       const float inv = 1 / seen.sum[r];
       for (int i = 0; i < dim; i++) {
         dst[i] = o[i] * inv;
       }
     }
-  }
-
-  // Puts the parts of the same rows together, in the first of them.
-  LS_CLONES void merge(const Merge &m, float *parts, float *out) const {
-    const int rows = m.n * (heads / kv_heads);
-    const size_t size = size_t(rows) * (dim + 2);
-    const Seen a{parts + m.part, parts + m.part + rows, parts + m.part + 2 * rows};
-    for (int i = 1; i < m.count; i++) {
-      const float *top = a.top + i * size, *sum = top + rows, *o = sum + rows;
-      for (int r = 0; r < rows; r++) {
-        const float t = std::max(a.top[r], top[r]);
-        // A row that has seen nothing, for the window has passed it, has a top of minus infinity and weighs nothing.
-        const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t), y = top[r] == t ? 1 : std::exp(top[r] - t);
-        a.top[r] = t;
-        a.sum[r] = a.sum[r] * x + sum[r] * y;
-        for (int d = 0; d < dim; d++) {
-          a.o[size_t(r) * dim + d] = a.o[size_t(r) * dim + d] * x + o[size_t(r) * dim + d] * y;
-        }
-      }
-    }
-    finish(*m.seq, m.h, m.t, rows, a, out);
   }
 };
 

@@ -17,6 +17,8 @@ public:
     return *p;
   }
 
+  int threads() const { return workers_ + 1; }
+
   // Calls f(i) for every i < n < 2^24, in any order, on all threads, and returns when all are done.
   template <typename F> void run(int n, F &&f) {
     // Inside f, or beside another caller, the caller does it all.
