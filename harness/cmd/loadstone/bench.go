@@ -2,19 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"loadstone/harness"
 	"loadstone/harness/client"
-	"loadstone/harness/load"
 	"loadstone/harness/null"
-	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -45,14 +40,12 @@ Whatever was measured is written in any case.
 
 // benchOptions are the command line of bench.
 type benchOptions struct {
-	subjectOptions
-	out                     string
+	measurementOptions
 	scenarios               []harness.Scenario
 	n, runs                 int
 	promptTokens, maxTokens int
 	seed                    uint64
-	goodput                 load.Objective
-	strict, answers         bool
+	strict                  bool
 }
 
 func bench(ctx context.Context, e *env, args []string) error {
@@ -62,61 +55,33 @@ func bench(ctx context.Context, e *env, args []string) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	start := time.Now()
-	if o.out == "" {
-		o.out = filepath.Join("loadstone-results", start.Format("20060102-150405"))
-	}
-	results, err := newResults(o.out)
+	m, err := begin(ctx, e, &o.measurementOptions, "")
 	if err != nil {
 		return err
 	}
-	defer results.closeLogs()
-	s, err := findSubject(ctx, e, &o.subjectOptions, results)
-	if err != nil {
-		return results.giveUp(err)
-	}
-	defer s.stop()
-
-	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp,
-		Load: report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}}
+	defer m.end()
+	r := m.report
+	r.Load = report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %d scenarios, %d runs of %d repetitions\n", r.System.Model, s.system.URL, len(o.scenarios), r.Load.Runs, r.Load.Reps)
+		fmt.Fprintf(e.stderr, "%s at %s: %d scenarios, %d runs of %d repetitions\n", r.System.Model, r.System.URL, len(o.scenarios), r.Load.Runs, r.Load.Reps)
 	}
 	if r.Client.Floors, err = o.floors(ctx); err != nil {
-		return results.giveUp(s.explain(ctx, err))
+		return m.results.giveUp(m.subject.explain(ctx, err))
 	}
-	began, used := time.Now(), proc.OwnCPU()
-	runs, failure := o.measure(ctx, e, s, results.rest(o.answers))
-	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
-	s.usage(r)
+	m.loading()
+	runs, failure := o.measure(ctx, e, m.subject, m.results.rest(o.answers))
+	m.loaded()
 	r.Scenarios = collect(o, runs)
-	if failure != nil {
-		failure = s.explain(ctx, failure)
-		r.Stopped = failure.Error()
+	if err := m.keep(ctx, e, runs, failure); err != nil || !o.strict {
+		return err
 	}
-	if len(runs) == 0 {
-		return results.giveUp(failure)
-	}
-	r.Violations = violations(runs)
-	if err := results.write(r, o.answers); err != nil {
-		return errors.Join(failure, err)
-	}
-	if err := results.print(e, r, o.json); err != nil {
-		return errors.Join(failure, err)
-	}
-	if failure == nil {
-		failure = violated(r.Violations)
-	}
-	if doubts := r.Doubts(); failure == nil && o.strict && len(doubts) > 0 {
+	if doubts := r.Doubts(); len(doubts) > 0 {
 		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
 	}
-	if failure == nil && o.strict {
-		failure = judged(r, "", "targets")
-	}
-	return failure
+	return judged(r, "", "targets")
 }
 
-// measureFloors measures the client alone, at the scenarios' numbers of streams.
+// floors measures the client alone, at the scenarios' numbers of streams.
 func (o *benchOptions) floors(ctx context.Context) ([]null.Floor, error) {
 	var levels []int
 	for _, s := range o.scenarios {
@@ -124,24 +89,6 @@ func (o *benchOptions) floors(ctx context.Context) ([]null.Floor, error) {
 	}
 	slices.Sort(levels)
 	return measureFloors(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
-}
-
-// violations are what in the records cannot be true, or tells of a leak.
-func violations(runs []record.Run) []string {
-	var found []string
-	for _, run := range runs {
-		for _, v := range run.Violations {
-			found = append(found, v.String())
-		}
-	}
-	return found
-}
-
-func violated(found []string) error {
-	if len(found) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d requests violate what must always hold, the first: %s", len(found), found[0])
 }
 
 func parseBench(e *env, args []string) (*benchOptions, error) {
@@ -154,11 +101,8 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
 	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
 	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
-	goodputFlag(f, &o.goodput)
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
-	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time")
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
-	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	set, err := f.parseBeforeServe(args)
 	if err != nil {
 		return nil, err
@@ -172,16 +116,6 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	}
 	o.scenarios, err = chooseScenarios(names)
 	return o, err
-}
-
-// goodputFlag declares the flag -goodput.
-func goodputFlag(f *flagSet, o *load.Objective) {
-	f.Func("goodput", "`objective` that an answer must hold to be good, such as 'ttft<300ms,tpot<50ms'; those a second are counted", func(s string) (err error) {
-		if *o, err = load.ParseObjective(s); err != nil {
-			err = fmt.Errorf("%w; want %s", err, load.ObjectiveForm)
-		}
-		return err
-	})
 }
 
 func (o *benchOptions) check(set map[string]bool) error {

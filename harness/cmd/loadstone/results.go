@@ -124,11 +124,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// print tells the results and where the files are.
-func (r *results) print(e *env, rep *report.Report, asJSON bool) error {
-	return printResults(e, r.dir, rep, asJSON)
-}
-
+// printResults tells the results and where the files are.
 func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 	if asJSON {
 		return rep.WriteJSON(e.stdout)

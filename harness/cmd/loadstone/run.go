@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"os"
 	osexec "os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +17,6 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/null"
-	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 	"loadstone/harness/scenario"
@@ -45,12 +42,9 @@ show that a percentile holds, 130 interrupted. What was measured is written in a
 
 // runOptions are the command line of run.
 type runOptions struct {
-	subjectOptions
-	file    *scenario.File
-	out     string
-	seed    uint64
-	goodput load.Objective
-	answers bool
+	measurementOptions
+	file *scenario.File
+	seed uint64
 
 	rate                   string
 	requests, concurrency  int
@@ -65,16 +59,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	start := time.Now()
 	l := &o.file.Load
-	if o.out == "" {
-		o.out = filepath.Join("loadstone-results", l.Name+"-"+start.Format("20060102-150405"))
-	}
-	results, err := newResults(o.out)
-	if err != nil {
-		return err
-	}
-	defer results.closeLogs()
 	if l.Cache == "restored" && o.url == "" {
 		memories, err := os.MkdirTemp("", "loadstone-agents-")
 		if err != nil {
@@ -83,27 +68,19 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		defer os.RemoveAll(memories)
 		o.serve = append(o.serve, "-agents-dir", memories)
 	}
-	s, err := findSubject(ctx, e, &o.subjectOptions, results)
+	m, err := begin(ctx, e, &o.measurementOptions, l.Name+"-")
 	if err != nil {
-		return results.giveUp(err)
+		return err
 	}
-	defer s.stop()
-
-	r := &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp, Load: report.Load{Runs: o.file.Runs, Reps: 1,
-		PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text, Goodput: l.Goodput.String(), Shape: o.shape()}}
-	for _, limit := range o.file.Expect {
-		r.Load.Expect = append(r.Load.Expect, limit.Text)
-	}
-	if o.file.Search != nil {
-		r.Load.Search = o.file.Search.Kind
-	}
+	defer m.end()
+	r := m.report
+	r.Load = o.describe()
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, s.system.URL, l.Name, r.Load.Shape)
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Load.Shape)
 	}
-	began, used := time.Now(), proc.OwnCPU()
-	runs, highest, failure := o.measure(ctx, e, s, results, r)
-	r.Client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
-	s.usage(r)
+	m.loading()
+	runs, highest, failure := o.measure(ctx, e, m.subject, m.results, r)
+	m.loaded()
 	r.Scenarios, r.Highest = collectLevels(l, runs), highest
 	if len(runs) > 0 {
 		r.Load.Runs = runs[len(runs)-1].Index + 1
@@ -111,45 +88,32 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if r.Client.Floors, err = o.floors(ctx, e, r.Scenarios); failure == nil {
 		failure = err
 	}
-	if failure != nil {
-		failure = s.explain(ctx, failure)
-		r.Stopped = failure.Error()
+	if err := r.Hold(); failure == nil {
+		failure = err
 	}
-	if len(runs) == 0 {
-		return results.giveUp(failure)
-	}
-	failure = errors.Join(failure, r.Hold())
-	r.Violations = violations(runs)
-	if err := results.write(r, o.answers); err != nil {
-		return errors.Join(failure, err)
-	}
-	if err := results.print(e, r, o.json); err != nil {
-		return errors.Join(failure, err)
-	}
+	failure = m.keep(ctx, e, runs, failure)
 	if !o.json {
 		tellSteady(e, runs, l.WarmUp.Auto)
 		tellUntil(e, o.file.Until, runs)
 	}
-	if failure == nil {
-		failure = violated(r.Violations)
+	if failure != nil {
+		return failure
 	}
-	if failure == nil {
-		failure = judged(r, l.Name+": ", "limits")
-	}
-	return failure
+	return judged(r, l.Name+": ", "limits")
 }
 
-// judged is the error that a report's verdicts come to, what is missed before what too few requests leave open.
-func judged(r *report.Report, of, what string) error {
-	all, missed, open := len(r.Judge()), len(r.Missed()), r.NotShown()
-	switch {
-	case missed > 0:
-		return &exitError{exitMissed, fmt.Errorf("%s%d of %d %s missed", of, missed, all, what)}
-	case len(open) > 0:
-		most := slices.MaxFunc(open, func(a, b report.Verdict) int { return a.Needs - b.Needs })
-		return &exitError{exitNotShown, fmt.Errorf("%s%d of %d %s not shown: %s needs %s", of, len(open), all, what, most.Name, most.Sample())}
+// describe is the load as the report says it.
+func (o *runOptions) describe() report.Load {
+	l := &o.file.Load
+	d := report.Load{Runs: o.file.Runs, Reps: 1, PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text,
+		Goodput: l.Goodput.String(), Shape: o.shape()}
+	for _, expected := range o.file.Expect {
+		d.Expect = append(d.Expect, expected.Text)
 	}
-	return nil
+	if o.file.Search != nil {
+		d.Search = o.file.Search.Kind
+	}
+	return d
 }
 
 func parseRun(e *env, args []string) (*runOptions, error) {
@@ -159,13 +123,10 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
 	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
-	goodputFlag(f, &o.goodput)
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
 	o.flags(f, "load")
 	f.StringVar(&o.resetCommand, "reset", "", "`command` that makes the server forget its caches, before each run; where it fails, nothing is measured")
 	f.StringVar(&o.resetURL, "reset-url", "", "`address` that does the same when it gets a POST, such as http://127.0.0.1:8000/reset_prefix_cache")
-	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/, the scenario's name and the time")
-	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 
 	// The file may come before flags or after them.
 	own, serve := args, []string(nil)
