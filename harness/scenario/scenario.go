@@ -53,18 +53,6 @@ type File struct {
 // Has tells whether the file gives a key of its load section.
 func (f *File) Has(key string) bool { return f.set[key] > 0 }
 
-// A section is one file of the archive.
-type section struct {
-	file string // where the section stands, for errors
-	name string
-	text []byte
-	line int // of file, of the section's first line, from 1
-}
-
-func (s section) err(line int, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %w", s.file, s.line+line, fmt.Errorf(format, args...))
-}
-
 // Read reads a scenario file or folder. A mistake in it is an error with the file, the line and what is allowed there.
 func Read(path string) (*File, error) {
 	info, err := os.Stat(path)
@@ -114,36 +102,6 @@ func Parse(path string, text []byte) (*File, error) {
 
 const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json and *.jsonl, a trace"
 
-func known(name string) bool {
-	for _, pattern := range []string{"load", "expect", "system*.txt", "prompts.txt", "tools.json", "*.jsonl"} {
-		if ok, _ := filepath.Match(pattern, name); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// unpacked is the sections of a scenario that testscript, or a person, keeps as a folder. Other files are none of its
-// business.
-func unpacked(dir string) ([]section, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var sections []section
-	for _, e := range entries {
-		if e.IsDir() || !known(e.Name()) {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		sections = append(sections, section{filepath.Join(dir, e.Name()), e.Name(), text, 1})
-	}
-	return sections, nil
-}
-
 func parse(path, name string, sections []section) (*File, error) {
 	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, sections: sections}
 	p.Load.Name = cmp.Or(clean(name), "load")
@@ -180,17 +138,6 @@ func parse(path, name string, sections []section) (*File, error) {
 	return p.File, nil
 }
 
-// clean makes a name that fits into a benchmark line and a path.
-func clean(name string) string {
-	return strings.Trim(strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_':
-			return r
-		}
-		return '-'
-	}, name), "-.")
-}
-
 type parser struct {
 	*File
 	sections []section
@@ -204,20 +151,6 @@ func (p *parser) find(name string) (section, error) {
 		}
 	}
 	return section{}, fmt.Errorf("no section %s in it", name)
-}
-
-// lines calls each with every line that says something, without comment, and its number in the section from 0.
-func (s section) lines(each func(line int, text string) error) error {
-	for i, text := range strings.Split(string(s.text), "\n") {
-		text, _, _ = strings.Cut(text, "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		if err := each(i, text); err != nil {
-			return s.err(i, "%w", err)
-		}
-	}
-	return nil
 }
 
 func (p *parser) keys(s section) error {
@@ -275,17 +208,6 @@ func (p *parser) tools(s section) error {
 	return nil
 }
 
-// paragraphs are the parts of a text that blank lines separate.
-func paragraphs(text []byte) []string {
-	var all []string
-	for part := range strings.SplitSeq(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n\n") {
-		if part = strings.TrimSpace(part); part != "" {
-			all = append(all, part)
-		}
-	}
-	return all
-}
-
 // readTrace reads the section that the trace is in.
 func (p *parser) readTrace(from section) (err error) {
 	if p.trace == "" {
@@ -299,107 +221,6 @@ func (p *parser) readTrace(from section) (err error) {
 	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
 	p.Load.Trace, err = load.ReadTrace(s.file, bytes.NewReader(text))
 	return err
-}
-
-// defaults fills in what was not given and refuses what does not fit together.
-func (p *parser) defaults(s section) error {
-	l := &p.Load
-	conflict := func(a, b, why string) error {
-		return fmt.Errorf("%s:%d: %s and %s: %s", s.file, max(p.set[a], p.set[b]), a, b, why)
-	}
-	arrivals := []string{"concurrency", "rate", "burst", "trace"}
-	var given []string
-	for _, key := range arrivals {
-		if p.Has(key) {
-			given = append(given, key)
-		}
-	}
-	kind := "" // what a sweep or a search turns
-	if len(p.Levels) > 0 {
-		kind = p.Levels[0].Kind
-	} else if p.Search != nil {
-		kind = p.Search.Kind
-	}
-	switch {
-	case len(given) == 0 && kind == "":
-		return fmt.Errorf("%s:%d: the load says not when its agents arrive; want one of %s", s.file, s.line, strings.Join(arrivals, ", "))
-	case len(given) > 1:
-		return conflict(given[0], given[1], "a load has only one of "+strings.Join(arrivals, ", "))
-	case len(given) == 1 && kind != "" && given[0] != kind:
-		return conflict(given[0], p.turner(), "they turn different things")
-	case p.Has("search") && p.Until != nil:
-		return conflict("search", "runs", "a search has as many runs at every level")
-	case p.Has("sweep") && p.Has("search"):
-		return conflict("sweep", "search", "only one of them")
-	case p.Has("requests"), p.Has("duration"), p.Has("trace"):
-	case p.Has("burst") && l.Burst.Every == 0:
-		l.Requests = l.Burst.Size
-	default:
-		return fmt.Errorf("%s:%d: the load has no end; want requests or duration", s.file, s.line)
-	}
-	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"}} {
-		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && kind != needs {
-			return fmt.Errorf("%s:%d: %s is of a load with %s", s.file, p.set[key], key, needs)
-		}
-	}
-	for _, pair := range [][2]string{{"trace", "turns"}, {"trace", "prompt"}, {"trace", "follow-up"}, {"trace", "answer"}, {"trace", "system"}, {"trace", "fan-out"}} {
-		if p.Has(pair[0]) && p.Has(pair[1]) {
-			return conflict(pair[0], pair[1], "a trace brings its own prompts and answers")
-		}
-	}
-	if l.SystemPrompts != nil && p.Has("system") {
-		return fmt.Errorf("%s:%d: the system prompts are written in sections of their own", s.file, p.set["system"])
-	}
-	if p.Search != nil {
-		if p.Search.Limits = p.Expect; len(p.Expect) == 0 {
-			return fmt.Errorf("%s:%d: a search needs limits to search under; want a section expect", s.file, p.set["search"])
-		}
-	}
-	if kind == "rate" || p.Has("rate") {
-		if !p.Has("gaps") {
-			l.Gaps = 1
-		}
-	}
-	if first := p.first(); len(given) == 0 {
-		*l = l.At(first)
-	}
-	p.fill()
-	return nil
-}
-
-func (p *parser) turner() string {
-	if p.Search != nil {
-		return "search"
-	}
-	return "sweep"
-}
-
-// first is the level that a sweep or search begins with.
-func (p *parser) first() load.Level {
-	if p.Search != nil {
-		return load.Level{Kind: p.Search.Kind, Value: p.Search.Low}
-	}
-	if len(p.Levels) > 0 {
-		return p.Levels[0]
-	}
-	return load.Level{}
-}
-
-// fill gives what was left out the same values as bench.
-func (p *parser) fill() {
-	l := &p.Load
-	if !p.Has("seed") {
-		p.seeds(1)
-	}
-	if !p.Has("prompt") {
-		l.Prompt = load.Fixed(64)
-	}
-	if !p.Has("answer") {
-		l.Answer = load.Fixed(16)
-	}
-	if l.Cache == "" {
-		l.Cache = "cold"
-	}
 }
 
 // seeds sets those that have no key of their own.

@@ -3,12 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
-	osexec "os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -206,25 +203,6 @@ func (o *runOptions) override(set map[string]bool) error {
 	return nil
 }
 
-// checkResets looks whether the load's cache state can be brought about at a server that runs.
-func (o *runOptions) checkResets(set map[string]bool) error {
-	l := &o.file.Load
-	if l.Cache == "restored" && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
-		return usageError("%s begins with restored caches, and of the server at -url it is not known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
-	}
-	if o.resetURL != "" {
-		base, err := checkURL(o.resetURL, o.remote)
-		if err != nil {
-			return fmt.Errorf("-reset-url: %w", err)
-		}
-		o.resetURL = base
-	}
-	if o.url != "" && !set["seed"] && !o.file.Has("seed.text") && l.Cache == "cold" {
-		l.Seeds.Text = uint64(time.Now().UnixMilli())
-	}
-	return nil
-}
-
 // shape says in words when requests are due, at every level.
 func (o *runOptions) shape() string {
 	l := &o.file.Load
@@ -273,102 +251,4 @@ func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *r
 		plan.Progress = line.Show
 	}
 	return plan.Run(ctx, c)
-}
-
-// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches new words are enough.
-func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) error {
-	switch {
-	case o.resetCommand != "":
-		return func(ctx context.Context) error {
-			out, err := osexec.CommandContext(ctx, "sh", "-c", o.resetCommand).CombinedOutput()
-			if err != nil {
-				return fmt.Errorf("%s: %w: %s", o.resetCommand, err, oneLine(errors.New(string(out))))
-			}
-			return nil
-		}
-	case o.resetURL != "":
-		return func(ctx context.Context) error { return post(ctx, o.resetURL) }
-	case o.file.Load.Cache == "restored":
-		return func(ctx context.Context) error {
-			c.Close()
-			if err := s.restart(ctx); err != nil {
-				return err
-			}
-			c.URL = s.system.URL
-			return nil
-		}
-	}
-	return nil
-}
-
-// post asks an address for a reset. Every answer but 2xx is a failure: what is not reset must not be measured as if it were.
-func post(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
-	if err != nil {
-		return err
-	}
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		return err
-	}
-	res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("POST %s gave %s", address, res.Status)
-	}
-	return nil
-}
-
-// collectLevels groups the runs by level, from the lowest to the highest.
-func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
-	var all []report.Scenario
-	byLevel := map[load.Level][]record.Run{}
-	for _, run := range runs {
-		byLevel[run.Level] = append(byLevel[run.Level], run)
-	}
-	for level, own := range byLevel {
-		at := l.At(level)
-		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape()), Pooled: record.Pool(own)}
-		if l.Trace == nil {
-			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
-		}
-		for _, run := range own {
-			s.Runs = append(s.Runs, run.Summary())
-			s.Records = append(s.Records, run.Records...)
-			s.Warmup = append(s.Warmup, run.Warmup...)
-			s.Samples = append(s.Samples, run.Samples...)
-		}
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
-	return all
-}
-
-// tellUntil says how well the figure is known that ends the runs.
-func tellUntil(e *env, u *harness.Until, runs []record.Run) {
-	if u == nil {
-		return
-	}
-	n, spread := runs[len(runs)-1].Index+1, u.Spread(runs)
-	if spread <= u.Within {
-		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n", u.Figure, 100*spread, n)
-	} else {
-		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
-	}
-}
-
-// tellSteady says where the beginning of a run is not like the rest of it.
-func tellSteady(e *env, runs []record.Run, cut bool) {
-	for _, run := range runs {
-		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
-		switch s := run.Steady; {
-		case s.Growing:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the server does not keep up\n", name, run.Index+1)
-		case s.Found && s.Requests > 0 && cut:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) came before the steady state and are left out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
-		case s.Found && s.Requests > 0:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
-		}
-	}
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"loadstone/harness"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"slices"
+	"strings"
+	"time"
+)
+
+// collectLevels groups the runs by level, from the lowest to the highest.
+func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
+	var all []report.Scenario
+	byLevel := map[load.Level][]record.Run{}
+	for _, run := range runs {
+		byLevel[run.Level] = append(byLevel[run.Level], run)
+	}
+	for level, own := range byLevel {
+		at := l.At(level)
+		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape()), Pooled: record.Pool(own)}
+		if l.Trace == nil {
+			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
+		}
+		for _, run := range own {
+			s.Runs = append(s.Runs, run.Summary())
+			s.Records = append(s.Records, run.Records...)
+			s.Warmup = append(s.Warmup, run.Warmup...)
+			s.Samples = append(s.Samples, run.Samples...)
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
+	return all
+}
+
+// tellSteady says where the beginning of a run is not like the rest of it.
+func tellSteady(e *env, runs []record.Run, cut bool) {
+	for _, run := range runs {
+		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
+		switch s := run.Steady; {
+		case s.Growing:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the server does not keep up\n", name, run.Index+1)
+		case s.Found && s.Requests > 0 && cut:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) came before the steady state and are left out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
+		case s.Found && s.Requests > 0:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
+		}
+	}
+}
+
+// tellUntil says how well the figure is known that ends the runs.
+func tellUntil(e *env, u *harness.Until, runs []record.Run) {
+	if u == nil {
+		return
+	}
+	n, spread := runs[len(runs)-1].Index+1, u.Spread(runs)
+	if spread <= u.Within {
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n", u.Figure, 100*spread, n)
+	} else {
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
+	}
+}

@@ -1,0 +1,122 @@
+package scenario
+
+import (
+	_ "embed"
+	"fmt"
+	"loadstone/harness/load"
+	"strings"
+)
+
+// defaults fills in what was not given and refuses what does not fit together.
+func (p *parser) defaults(s section) error {
+	turned, given, err := p.arrival(s)
+	if err != nil {
+		return err
+	}
+	if err := p.fit(s, turned); err != nil {
+		return err
+	}
+	l := &p.Load
+	if (turned == "rate" || p.Has("rate")) && !p.Has("gaps") {
+		l.Gaps = 1
+	}
+	if !given {
+		*l = l.At(p.first())
+	}
+	p.fill()
+	return nil
+}
+
+// conflict is the error of two keys that do not go together.
+func (p *parser) conflict(s section, a, b, why string) error {
+	return fmt.Errorf("%s:%d: %s and %s: %s", s.file, max(p.set[a], p.set[b]), a, b, why)
+}
+
+// arrival looks whether the load says when its agents arrive and when it ends. It returns what a sweep or a search turns, and
+// whether a kind of arrival is given beside.
+func (p *parser) arrival(s section) (turned string, given bool, err error) {
+	all := []string{"concurrency", "rate", "burst", "trace"}
+	var kinds []string
+	for _, key := range all {
+		if p.Has(key) {
+			kinds = append(kinds, key)
+		}
+	}
+	turned = p.first().Kind
+	switch {
+	case len(kinds) == 0 && turned == "":
+		err = fmt.Errorf("%s:%d: the load says not when its agents arrive; want one of %s", s.file, s.line, strings.Join(all, ", "))
+	case len(kinds) > 1:
+		err = p.conflict(s, kinds[0], kinds[1], "a load has only one of "+strings.Join(all, ", "))
+	case len(kinds) == 1 && turned != "" && kinds[0] != turned:
+		err = p.conflict(s, kinds[0], p.turner(), "they turn different things")
+	case p.Has("search") && p.Until != nil:
+		err = p.conflict(s, "search", "runs", "a search has as many runs at every level")
+	case p.Has("sweep") && p.Has("search"):
+		err = p.conflict(s, "sweep", "search", "only one of them")
+	case p.Has("requests"), p.Has("duration"), p.Has("trace"):
+	case p.Has("burst") && p.Load.Burst.Every == 0:
+		p.Load.Requests = p.Load.Burst.Size
+	default:
+		err = fmt.Errorf("%s:%d: the load has no end; want requests or duration", s.file, s.line)
+	}
+	return turned, len(kinds) > 0, err
+}
+
+// fit refuses keys that mean nothing in such a load.
+func (p *parser) fit(s section, turned string) error {
+	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"}} {
+		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && turned != needs {
+			return fmt.Errorf("%s:%d: %s is of a load with %s", s.file, p.set[key], key, needs)
+		}
+	}
+	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system", "fan-out"} {
+		if p.Has("trace") && p.Has(key) {
+			return p.conflict(s, "trace", key, "a trace brings its own prompts and answers")
+		}
+	}
+	if p.Load.SystemPrompts != nil && p.Has("system") {
+		return fmt.Errorf("%s:%d: the system prompts are written in sections of their own", s.file, p.set["system"])
+	}
+	if p.Search != nil {
+		if p.Search.Limits = p.Expect; len(p.Expect) == 0 {
+			return fmt.Errorf("%s:%d: a search needs limits to search under; want a section expect", s.file, p.set["search"])
+		}
+	}
+	return nil
+}
+
+func (p *parser) turner() string {
+	if p.Search != nil {
+		return "search"
+	}
+	return "sweep"
+}
+
+// first is the level that a sweep or search begins with.
+func (p *parser) first() load.Level {
+	if p.Search != nil {
+		return load.Level{Kind: p.Search.Kind, Value: p.Search.Low}
+	}
+	if len(p.Levels) > 0 {
+		return p.Levels[0]
+	}
+	return load.Level{}
+}
+
+// fill gives what was left out the same values as bench.
+func (p *parser) fill() {
+	l := &p.Load
+	if !p.Has("seed") {
+		p.seeds(1)
+	}
+	if !p.Has("prompt") {
+		l.Prompt = load.Fixed(64)
+	}
+	if !p.Has("answer") {
+		l.Answer = load.Fixed(16)
+	}
+	if l.Cache == "" {
+		l.Cache = "cold"
+	}
+}
