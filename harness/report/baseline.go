@@ -77,6 +77,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Counted":    r.counted(),
 		"Doubts":     r.Doubts(),
 		"Wrong":      r.wrong(),
+		"Failed":     strings.ReplaceAll(r.whyFailed(), "`", "'"), // as code, since servers wrote it
 	})
 }
 

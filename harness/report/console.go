@@ -60,6 +60,9 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	if r.pieces() {
 		b.WriteString(style("2", "~: the server's answers have no usage, so each piece of an answer counts as a token") + "\n")
 	}
+	if why := r.whyFailed(); why != "" {
+		b.WriteString(style("31", "failed: "+why) + "\n")
+	}
 	b.WriteString("\n")
 	r.writeVerdicts(&b, style)
 	r.writeClient(&b, style)

@@ -165,7 +165,7 @@ func chooseScenarios(names string) ([]harness.Scenario, error) {
 // measure carries the plan out and shows its progress. What of a long one is not kept in memory is given to write, unless nil.
 func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write func([]record.Record) error) ([]record.Run, error) {
 	c := client.New(s.system.URL)
-	c.Model = s.system.Model
+	c.Model = s.model
 	defer c.Close()
 	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput,
 		Write: write}

@@ -87,7 +87,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	}
 	defer func() { s.stop() }()
 	c := client.New(s.system.URL)
-	c.Model, c.Timeout = s.system.Model, o.timeout
+	c.Model, c.Timeout = s.model, o.timeout
 	defer c.Close()
 	if s.process != nil {
 		o.audit.Process = func() (proc.Usage, error) { return s.process.Usage() }

@@ -212,7 +212,7 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 // once is one round of one side.
 func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) {
 	c := &d.sides[side]
-	s := &subject{system: c.system}
+	s := &subject{model: c.system.Model, system: c.system}
 	defer s.stop()
 	if c.url == "" {
 		log, err := os.OpenFile(filepath.Join(d.out, sideNames[side]+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

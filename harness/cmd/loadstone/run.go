@@ -240,7 +240,7 @@ func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenari
 
 func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {
 	c := client.New(s.system.URL)
-	c.Model = s.system.Model
+	c.Model = s.model
 	r.Epoch = c.Began()
 	defer c.Close()
 	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),

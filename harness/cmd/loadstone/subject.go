@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 // A subject is the server that is measured: one that bench started and will stop, or one that was there.
 type subject struct {
+	model   string // as the server calls it
 	system  report.System
 	startUp time.Duration
 	process *proc.Process // nil: somebody else's
@@ -73,7 +75,11 @@ func findSubject(ctx context.Context, e *env, o *subjectOptions, results *result
 	if o.model, err = servedModel(ctx, e, o.url, o.model); err != nil {
 		return nil, err
 	}
-	return &subject{system: report.System{Name: "server", URL: o.url, Model: o.model}}, nil
+	name := o.model
+	if filepath.IsAbs(name) {
+		name = filepath.Base(name) // a server that calls its model by the file: where that lies is no name of it
+	}
+	return &subject{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
 }
 
 // startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.
@@ -102,7 +108,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
 	version, commit := buildVersion()
-	return &subject{process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+	return &subject{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
