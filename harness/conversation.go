@@ -1,8 +1,6 @@
 package harness
 
 import (
-	_ "embed"
-
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 )
@@ -23,18 +21,18 @@ func NewConversation(agent string, seed uint64) *Conversation {
 	return &Conversation{Agent: agent, Canary: load.Canary(seed), seed: seed}
 }
 
-// System gives a conversation in which nothing was asked yet a system prompt. Agents may share it: their canaries come after it.
-func (c *Conversation) System(text string) {
+// share gives a conversation in which nothing was asked yet a system prompt. Agents may share it: their canaries come after it.
+func (c *Conversation) share(text string) {
 	c.messages, c.system = []client.Message{{Role: "system", Content: text}}, 1
 }
 
 // Ask is the conversation's next prompt: all that was said so far and a new message of n words.
 func (c *Conversation) Ask(n, maxTokens int) client.Prompt {
-	return c.Say(load.Text(c.seed+uint64(len(c.messages)), n), maxTokens)
+	return c.say(load.Text(c.seed+uint64(len(c.messages)), n), maxTokens)
 }
 
-// Say is the conversation's next prompt: all that was said so far and a new message.
-func (c *Conversation) Say(text string, maxTokens int) client.Prompt {
+// say is the conversation's next prompt: all that was said so far and a new message.
+func (c *Conversation) say(text string, maxTokens int) client.Prompt {
 	if len(c.messages) == c.system {
 		text = c.Canary + " is my secret. " + text
 	}
@@ -42,9 +40,9 @@ func (c *Conversation) Say(text string, maxTokens int) client.Prompt {
 	return client.Prompt{Agent: c.Agent, Canary: c.Canary, Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
 }
 
-// Aside is a prompt that goes on from what was said so far and leaves no trace in the conversation. It is asked under a name
+// aside is a prompt that goes on from what was said so far and leaves no trace in the conversation. It is asked under a name
 // of its own, so that several can be asked at once.
-func (c *Conversation) Aside(agent, text string, maxTokens int) client.Prompt {
+func (c *Conversation) aside(agent, text string, maxTokens int) client.Prompt {
 	messages := append(c.messages[:len(c.messages):len(c.messages)], client.Message{Role: "user", Content: text})
 	return client.Prompt{Agent: agent, Canary: c.Canary, Messages: messages, MaxTokens: maxTokens}
 }
@@ -54,8 +52,8 @@ func (c *Conversation) Told(answer string) {
 	c.messages = append(c.messages, client.Message{Role: "assistant", Content: answer})
 }
 
-// TakeBack forgets the last prompt, which was not answered.
-func (c *Conversation) TakeBack() { c.messages = c.messages[:len(c.messages)-1] }
+// takeBack forgets the last prompt, which was not answered.
+func (c *Conversation) takeBack() { c.messages = c.messages[:len(c.messages)-1] }
 
-// Turn is the 0-based turn of the last prompt.
-func (c *Conversation) Turn() int { return (len(c.messages) - c.system - 1) / 2 }
+// turn is the 0-based turn of the last prompt.
+func (c *Conversation) turn() int { return (len(c.messages) - c.system - 1) / 2 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"loadstone/harness/client"
 	"loadstone/harness/load"
@@ -64,8 +63,9 @@ func (p *LoadPlan) check() error {
 
 // loadRunner carries out a LoadPlan.
 type loadRunner struct {
-	*runner
+	*subject
 	plan  LoadPlan
+	most  int // runs that there can be
 	watch *watch
 	runs  []record.Run
 	now   atomic.Pointer[loadRun] // the run under way
@@ -85,20 +85,18 @@ func (plan LoadPlan) Run(ctx context.Context, c *client.Client) ([]record.Run, l
 	if len(levels) == 0 {
 		levels = []load.Level{{}}
 	}
-	r := &loadRunner{plan: plan, runner: &runner{load: &StressTestHarness{Client: c}, epoch: time.Now(),
-		plan: Plan{Seed: plan.Load.Seeds.Text, Runs: plan.Runs, Reps: 1, Scenarios: make([]Scenario, len(levels)), Progress: plan.Progress}}}
+	most := len(levels) * plan.Runs
 	if plan.Search != nil {
-		r.runner.plan.Scenarios = make([]Scenario, plan.Search.probes())
+		most = plan.Search.probes() * plan.Runs
 	}
-	if err := r.prepare(ctx); err != nil {
+	s, err := meet(ctx, c, plan.Load.Seeds.Text)
+	if err != nil {
 		return nil, load.Level{}, err
 	}
-	r.watch = newWatch(r.runner)
+	r := &loadRunner{subject: s, plan: plan, most: most, watch: newWatch(s, most, plan.Progress)}
 	r.watch.part = r.part
-	r.load.Each = r.watch.record
 	defer r.watch.tick()()
 	var highest load.Level
-	var err error
 	if plan.Search != nil {
 		highest, err = r.search(ctx)
 	} else {
@@ -157,19 +155,13 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	}
 	before, begun := serverState(ctx, r.load.Client), r.load.Client.Ledger()
 	r.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index)
-	counted := count(ctx, r.load.Client)
-	samples := watchServer(ctx, r.load.Client)
+	seen := observe(ctx, r.load.Client)
 	x.begun()
 	r.now.Store(x)
 	records, err := x.execute(ctx)
 	r.now.Store(nil)
-	run.Samples = samples()
-	for i := range run.Samples {
-		run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = l.Name, level, index
-	}
-	run.PeakPool = record.PeakPool(run.Samples)
 	run.Rest, run.Violations = x.records.rest, x.records.check.Found()
-	run.Counters = counted(records, run.Rest)
+	seen(&run, records)
 	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
 	if len(run.Records) > 0 {
 		r.runs = append(r.runs, run)
@@ -189,7 +181,7 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 
 // keeper is a new one, for a run. A warm-up must end among the records that are kept.
 func (r *loadRunner) keeper() keeper {
-	keep := keptOf(len(r.runner.plan.Scenarios) * r.plan.Runs)
+	keep := keptOf(r.most)
 	if r.plan.Load.WarmUp != (load.WarmUp{}) {
 		keep = keptRecords
 	}

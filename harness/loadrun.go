@@ -103,7 +103,7 @@ func (x *loadRun) agent(ctx context.Context, stop context.CancelCauseFunc, i int
 		if r.Outcome == record.OK {
 			c.Told(r.Answer)
 		} else {
-			c.TakeBack()
+			c.takeBack()
 		}
 		due = r.End
 		if heard = nil; r.Outcome == record.OK && t.FanOut > 0 {
@@ -149,7 +149,7 @@ func (x *loadRun) fanOut(ctx context.Context, stop context.CancelCauseFunc, c *C
 		}
 		t := x.load.Turn(agent, turn, i+1)
 		name := fmt.Sprintf("%s:%d:%d", c.Agent, turn, i+1)
-		p := c.Aside(name, x.question(agent, turn, i+1, t), t.Answer)
+		p := c.aside(name, x.question(agent, turn, i+1, t), t.Answer)
 		asking.Go(func() { records[i] = x.ask(ctx, stop, due, x.fated(p, t), t, turn) })
 	}
 	asking.Wait()
@@ -173,7 +173,7 @@ func (x *loadRun) conversation(i int) *Conversation {
 	}
 	c := NewConversation(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), load.Derive(x.load.Seeds.Text, "agent", i))
 	if k := x.load.SystemOf(i); k >= 0 {
-		c.System(x.systems[k])
+		c.share(x.systems[k])
 	}
 	return c
 }
@@ -191,7 +191,7 @@ func (x *loadRun) prompt(c *Conversation, agent, turn int, t load.Turn, heard []
 	for i := len(heard) - 1; i >= 0; i-- {
 		text = heard[i] + "\n\n" + text
 	}
-	return x.fated(c.Say(text, t.Answer), t)
+	return x.fated(c.say(text, t.Answer), t)
 }
 
 // question is the text of a new question.

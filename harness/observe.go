@@ -12,6 +12,21 @@ import (
 	"loadstone/harness/record"
 )
 
+// observe looks at the server from now on. The function it returns ends that and puts into a run what was seen; records are
+// all of the run that are kept, those included that its results leave out.
+func observe(ctx context.Context, c *client.Client) func(run *record.Run, records []record.Record) {
+	counted := count(ctx, c)
+	samples := watchServer(ctx, c)
+	return func(run *record.Run, records []record.Record) {
+		run.Samples = samples()
+		for i := range run.Samples {
+			run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = run.Scenario, run.Level, run.Index
+		}
+		run.PeakPool = record.PeakPool(run.Samples)
+		run.Counters = counted(records, run.Rest)
+	}
+}
+
 // watchServer samples the server from now until the function it returns is called. Between two looks a peak can pass
 // unseen, so the highest sample is a lower bound. There is no sample of a server that tells nothing of itself.
 func watchServer(ctx context.Context, c *client.Client) (stop func() []record.Sample) {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"loadstone/harness/client"
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
 )
@@ -24,9 +25,10 @@ type Progress struct {
 
 // watch keeps what Progress tells.
 type watch struct {
-	r     *runner
-	start time.Time
-	part  func() float64 // of the current repetition, from 0 to 1; nil unknown
+	client *client.Client
+	report func(Progress) // nil: nobody wants to know
+	start  time.Time
+	part   func() float64 // of the current repetition, from 0 to 1; nil unknown
 
 	mu     sync.Mutex // records end on many goroutines
 	now    Progress
@@ -36,10 +38,11 @@ type watch struct {
 // recentRequests is how many of the last requests the rolling percentiles look at.
 const recentRequests = 200
 
-func newWatch(r *runner) *watch {
-	w := &watch{r: r, start: time.Now()}
-	w.now.Outcomes = map[record.Outcome]int{}
-	w.now.Total = r.plan.Runs * r.plan.Reps * len(r.plan.Scenarios)
+// newWatch watches a plan of so many repetitions.
+func newWatch(s *subject, total int, report func(Progress)) *watch {
+	w := &watch{client: s.load.Client, report: report, start: time.Now()}
+	w.now.Outcomes, w.now.Total = map[record.Outcome]int{}, total
+	s.load.Each = w.record
 	return w
 }
 
@@ -106,11 +109,11 @@ func (w *watch) tick() (stop func()) {
 }
 
 func (w *watch) tell() {
-	if w.r.plan.Progress == nil {
+	if w.report == nil {
 		return
 	}
 	p := w.now
-	ledger := w.r.load.Client.Ledger()
+	ledger := w.client.Ledger()
 	p.InFlight = ledger.Begun - ledger.Ended
 	p.Recent = stats.Describe(slices.Clone(w.recent))
 	p.Elapsed = time.Since(w.start)
@@ -121,5 +124,5 @@ func (w *watch) tell() {
 	if p.Part > 0 {
 		p.Left = time.Duration(float64(p.Elapsed) / p.Part * (float64(p.Total) - p.Part))
 	}
-	w.r.plan.Progress(p)
+	w.report(p)
 }

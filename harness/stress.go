@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"loadstone/harness/client"
@@ -23,12 +22,7 @@ type StressTestHarness struct {
 
 	// Each, unless nil, is called with every record as its request ends, from several goroutines.
 	Each func(record.Record)
-
-	inFlight atomic.Int64
 }
-
-// InFlight is how many requests have been sent and have not ended.
-func (h *StressTestHarness) InFlight() int { return int(h.inFlight.Load()) }
 
 // RunConcurrent sends all prompts at once.
 func (h *StressTestHarness) RunConcurrent(ctx context.Context, prompts []client.Prompt) ([]record.Record, error) {
@@ -122,13 +116,13 @@ func (h *StressTestHarness) RunPaced(ctx context.Context, pace load.Pacer, n int
 // turn is one turn of a conversation, which it keeps in order: an answer is appended, an unanswered question taken back.
 func (h *StressTestHarness) turn(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, c *Conversation, n, maxTokens int) record.Record {
 	p := c.Ask(n, maxTokens)
-	turn := c.Turn()
+	turn := c.turn()
 	r := h.ask(ctx, stop, due, p)
 	r.Turn = turn
 	if r.Outcome == record.OK {
 		c.Told(r.Answer)
 	} else {
-		c.TakeBack()
+		c.takeBack()
 	}
 	return r
 }
@@ -137,9 +131,7 @@ func (h *StressTestHarness) turn(ctx context.Context, stop context.CancelCauseFu
 var ErrServerGone = errors.New("the server is gone")
 
 func (h *StressTestHarness) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p client.Prompt) record.Record {
-	h.inFlight.Add(1)
 	r := h.Client.Ask(ctx, due, p)
-	h.inFlight.Add(-1)
 	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !h.Client.Alive(ctx) {
 		// One clear error in place of one for every request that was still to come.
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))

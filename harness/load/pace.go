@@ -106,9 +106,6 @@ func Gamma(p Profile, shape float64, seed uint64, n int, until time.Duration) Ar
 	return slices.Clip(due)
 }
 
-// Poisson draws n arrivals that know nothing of each other, rate a second on average.
-func Poisson(rate float64, n int, seed uint64) Arrivals { return Gamma(Constant(rate), 1, seed, n, 0) }
-
 // gammaGap draws from a gamma distribution of the given shape and scale 1 (Marsaglia and Tsang, A simple method for
 // generating gamma variables, ACM TOMS 26:3, 2000; below 1 with their boost).
 func gammaGap(rng *rand.Rand, shape float64) float64 {

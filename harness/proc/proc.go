@@ -106,9 +106,6 @@ func (p *Process) died() error {
 	return fmt.Errorf("the server ended before it was ready: %w", p.err)
 }
 
-// PID is the process's id.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
 // Exited is closed once the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
@@ -139,7 +136,7 @@ func (p *Process) Kill() {
 }
 
 // Usage is what the process has used until now.
-func (p *Process) Usage() (Usage, error) { return usage(p.PID()) }
+func (p *Process) Usage() (Usage, error) { return usage(p.cmd.Process.Pid) }
 
 // Usage is what a process uses of the machine.
 type Usage struct {

@@ -1,6 +1,7 @@
 package clienttest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -28,131 +29,164 @@ type Liar struct {
 	ok, prompt, output int // counted in /metrics
 }
 
+// A question is a request as the liar reads it.
+type question struct {
+	Messages  []struct{ Content string }
+	MaxTokens int `json:"max_tokens"`
+	Logprobs  bool
+
+	agent, prompt, secret string
+	tokens                int
+}
+
+// A reply is what the liar makes of a question.
+type reply struct {
+	alone            bool   // nothing else is in flight
+	other, otherText string // the secret and the prompt of the last other request
+	pace             time.Duration
+
+	words          []string
+	output, cached int // tokens, as its usage says
+	whole          bool
+}
+
 func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/metrics" {
 		l.metrics(w)
 		return
 	}
-	var body struct {
-		Messages  []struct{ Content string }
-		MaxTokens int `json:"max_tokens"`
-		Logprobs  bool
-		Stream    bool
-	}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+	q := question{agent: r.Header.Get("X-Agent-ID")}
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	var prompt strings.Builder
-	for _, m := range body.Messages {
-		prompt.WriteString(m.Content + " ")
+	for _, m := range q.Messages {
+		q.prompt += m.Content + " "
 	}
-	secret, _, _ := strings.Cut(prompt.String(), " ")
-	tokens := len(strings.Fields(prompt.String()))
+	q.secret, _, _ = strings.Cut(q.prompt, " ")
+	q.tokens = len(strings.Fields(q.prompt))
 
-	l.mu.Lock()
-	l.inFlight++
-	alone := l.inFlight == 1
-	cached := min(l.memories[secret], tokens-1)
-	other, otherText := l.last, l.lastText
-	if other == secret {
-		other, otherText = "", ""
-	}
-	l.mu.Unlock()
-	done := false
-	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.inFlight--
-		l.last, l.lastText = secret, prompt.String()
-		if done {
-			l.ok, l.prompt, l.output = l.ok+1, l.prompt+tokens, l.output+body.MaxTokens
-			if l.Bug == "counters that forget" && l.ok%10 == 0 {
-				l.output -= 5
-			}
-			if l.memories == nil {
-				l.memories = map[string]int{}
-			}
-			l.memories[secret] = max(l.memories[secret], tokens+body.MaxTokens)
-		}
-		if l.Bug == "a block is lost with each request" || l.Bug == "a block is lost with each abort" && !done {
-			l.lost++
-		}
-	}()
-
-	pace := time.Duration(1)
-	if l.Bug == "slow ever after an abort" && l.lost > 0 {
-		pace = 3
-	}
+	a := l.begin(&q)
+	defer l.end(&q, a)
 	select {
-	case <-time.After(20 * time.Millisecond * pace):
+	case <-time.After(20 * time.Millisecond * a.pace):
 	case <-r.Context().Done():
 		l.mu.Lock()
 		l.lost++
 		l.mu.Unlock()
 		return
 	}
-	words := l.answer(prompt.String(), body.MaxTokens)
-	output := len(words)
-	switch {
-	case l.Bug == "another agent's secret" && other != "" && !alone:
-		words[1] = " " + other
-	case l.Bug == "another agent's answer" && otherText != "" && !alone:
-		words = l.answer(otherText, body.MaxTokens)
-	case (l.Bug == "the batch decides" || l.Bug == "the batch decides near ties") && !alone:
-		words[2] = " crowd"
-	case l.Bug == "another answer each time":
-		l.restarts++
-		words[2] = fmt.Sprint(" number ", l.restarts)
-	case l.Bug == "too much cached" && cached > 0:
-		cached = tokens + 100
-	case l.Bug == "another's memory" && len(body.Messages) > 1:
-		cached = tokens - 1 // of a question that is new
-	case l.Bug == "usage of nothing":
-		output = 0
-	case l.Bug == "usage of too few":
-		output = 2
-	case l.Bug == "another answer after a restart" && l.restarts > 0:
-		words[0] = "What"
-	case l.Bug == "answers encoded anew after a restart" && len(body.Messages) > 1 && (l.restarts > 0 || strings.HasSuffix(r.Header.Get("X-Agent-ID"), "-new")):
-		words[0] = "Anew"
-	case l.Bug == "503 without Retry-After" && !alone:
+	if l.Bug == "503 without Retry-After" && !a.alone {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	if body.Logprobs {
-		gap := 3.0
-		if l.Bug == "the batch decides near ties" {
-			gap = 0.01
-		}
-		type likely struct {
-			Logprob float64 `json:"logprob"`
-		}
-		type token struct {
-			Token string   `json:"token"`
-			Top   []likely `json:"top_logprobs"`
-		}
-		var content []token
-		for _, word := range words {
-			content = append(content, token{word, []likely{{-0.1}, {-0.1 - gap}}})
-		}
-		json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{"finish_reason": "stop",
-			"message": map[string]any{"content": strings.Join(words, "")}, "logprobs": map[string]any{"content": content}}}})
+	l.lie(&q, a)
+	if q.Logprobs {
+		l.logprobs(w, a)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	l.stream(r.Context(), w, &q, a)
+}
+
+func (l *Liar) begin(q *question) *reply {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight++
+	a := &reply{alone: l.inFlight == 1, cached: min(l.memories[q.secret], q.tokens-1), pace: 1}
+	if l.last != q.secret {
+		a.other, a.otherText = l.last, l.lastText
+	}
+	if l.Bug == "slow ever after an abort" && l.lost > 0 {
+		a.pace = 3
+	}
+	return a
+}
+
+func (l *Liar) end(q *question, a *reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight--
+	l.last, l.lastText = q.secret, q.prompt
+	if a.whole {
+		l.ok, l.prompt, l.output = l.ok+1, l.prompt+q.tokens, l.output+q.MaxTokens
+		if l.Bug == "counters that forget" && l.ok%10 == 0 {
+			l.output -= 5
+		}
+		if l.memories == nil {
+			l.memories = map[string]int{}
+		}
+		l.memories[q.secret] = max(l.memories[q.secret], q.tokens+q.MaxTokens)
+	}
+	if l.Bug == "a block is lost with each request" || l.Bug == "a block is lost with each abort" && !a.whole {
+		l.lost++
+	}
+}
+
+// lie makes the answer, right but for the bug.
+func (l *Liar) lie(q *question, a *reply) {
+	a.words = l.answer(q.prompt, q.MaxTokens)
+	a.output = len(a.words)
+	switch {
+	case l.Bug == "another agent's secret" && a.other != "" && !a.alone:
+		a.words[1] = " " + a.other
+	case l.Bug == "another agent's answer" && a.otherText != "" && !a.alone:
+		a.words = l.answer(a.otherText, q.MaxTokens)
+	case (l.Bug == "the batch decides" || l.Bug == "the batch decides near ties") && !a.alone:
+		a.words[2] = " crowd"
+	case l.Bug == "another answer each time":
+		l.restarts++
+		a.words[2] = fmt.Sprint(" number ", l.restarts)
+	case l.Bug == "too much cached" && a.cached > 0:
+		a.cached = q.tokens + 100
+	case l.Bug == "another's memory" && len(q.Messages) > 1:
+		a.cached = q.tokens - 1 // of a question that is new
+	case l.Bug == "usage of nothing":
+		a.output = 0
+	case l.Bug == "usage of too few":
+		a.output = 2
+	case l.Bug == "another answer after a restart" && l.restarts > 0:
+		a.words[0] = "What"
+	case l.Bug == "answers encoded anew after a restart" && len(q.Messages) > 1 && (l.restarts > 0 || strings.HasSuffix(q.agent, "-new")):
+		a.words[0] = "Anew"
+	}
+}
+
+// logprobs is the answer in one piece, with how likely its tokens were.
+func (l *Liar) logprobs(w http.ResponseWriter, a *reply) {
+	gap := 3.0
+	if l.Bug == "the batch decides near ties" {
+		gap = 0.01
+	}
+	type likely struct {
+		Logprob float64 `json:"logprob"`
+	}
+	type token struct {
+		Token string   `json:"token"`
+		Top   []likely `json:"top_logprobs"`
+	}
+	var content []token
+	for _, word := range a.words {
+		content = append(content, token{word, []likely{{-0.1}, {-0.1 - gap}}})
+	}
+	json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{"finish_reason": "stop",
+		"message": map[string]any{"content": strings.Join(a.words, "")}, "logprobs": map[string]any{"content": content}}}})
+}
+
+// stream is the answer a word at a time.
+func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a *reply) {
 	send := func(text string) {
 		fmt.Fprintf(w, "data: %s\n\n", text)
 		w.(http.Flusher).Flush()
 	}
-	for i, word := range words {
+	for i, word := range a.words {
 		select {
-		case <-time.After(2 * time.Millisecond * pace):
-		case <-r.Context().Done():
+		case <-time.After(2 * time.Millisecond * a.pace):
+		case <-ctx.Done():
 			return
 		}
-		if l.Bug == "stuck" && i == 3 && !alone {
-			<-r.Context().Done()
+		if l.Bug == "stuck" && i == 3 && !a.alone {
+			<-ctx.Done()
 			return
 		}
 		delta, _ := json.Marshal(word)
@@ -161,7 +195,7 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case l.Bug == "every frame twice":
 			send(chunk)
-		case l.Bug == "a frame twice under load" && i == 1 && !alone:
+		case l.Bug == "a frame twice under load" && i == 1 && !a.alone:
 			send(chunk)
 		case l.Bug == "a character in two frames" && i == 1:
 			send(`{"choices":[{"index":0,"delta":{"content":"` + "\xe2\x82" + `"}}]}`)
@@ -169,9 +203,9 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	send(`{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`)
-	send(fmt.Sprintf(`{"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}}`, tokens, output, cached))
-	done = true
-	if l.Bug == "no [DONE] under load" && !alone {
+	send(fmt.Sprintf(`{"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}}`, q.tokens, a.output, a.cached))
+	a.whole = true
+	if l.Bug == "no [DONE] under load" && !a.alone {
 		return
 	}
 	send("[DONE]")
