@@ -335,6 +335,7 @@ struct Attention {
       for (int h = 0; h < heads; h++) {
         const size_t at = (size_t(h / group) * seq.len + i) * group + h % group;
         turn(qs + (size_t(t) * heads + h) * dim, qn, eps, cos, sin, dim, scale, q + (size_t(seq.first) * heads + at) * dim);
+        kv.rotate(q + (size_t(seq.first) * heads + at) * dim, dim);
       }
       for (int h = 0; h < kv_heads; h++) {
         turn(ks + (size_t(t) * kv_heads + h) * dim, kn, eps, cos, sin, dim, 1, key.data());
@@ -419,6 +420,7 @@ struct Attention {
       for (int i = 0; i < dim; i++) {
         dst[i] = o[i] * inv;
       }
+      kv.unrotate(dst, dim);
     }
   }
 };

@@ -73,6 +73,26 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkKV is what the formats of the cache cost: a prompt of 512 tokens, and one token after 1024 others.
+func BenchmarkKV(b *testing.B) {
+	for _, name := range benchModels {
+		for _, kv := range []string{"f32", "f16", "q8", "q4"} {
+			b.Run(fmt.Sprintf("model=%s/kv=%s", name, kv), func(b *testing.B) {
+				m := openBench(b, name, options{kv: kv}, 1024/benchBlock+1)
+				ids := randomTokens(1, 512, m.Vocab())
+				b.Run("prompt=512", func(b *testing.B) {
+					for b.Loop() {
+						stepLast(b, m, &sequence{ids: ids, table: consecutive(0, len(ids))}, len(ids))
+					}
+				})
+				b.Run("history=1024", func(b *testing.B) {
+					benchDecode(b, m, 1024, 1, func(int) []int32 { return consecutive(0, 1025) })
+				})
+			})
+		}
+	}
+}
+
 // benchDecode decodes the same position again and again: the cache holds zeros, which cost what other numbers do.
 func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) []int32) {
 	var tokens, lens, starts, tables, rows []int32

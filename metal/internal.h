@@ -70,11 +70,18 @@ struct RopeTable {
 //   8, 4    groups of 64 elements, the last of a vector may be shorter: scale and bias, both binary16, then codes of that
 //           many bits, of 4 bits the first half of a group in the low and the second in the high halves of the bytes; an
 //           element is bias + scale code. 1.0625 and 0.5625 bytes an element where groups are whole
+//
+// Of 4 bits a group's few large elements would leave the others none, so what is stored is a vector times a random
+// rotation, which makes all elements about as large: signs, then a Hadamard matrix of the largest power of two that
+// divides head_dim, over and over (Ashkboos et al., QuaRot, arXiv 2404.00456). Attention reads the vectors as they are:
+// queries, rotated too, have the same products with keys, and its result is a sum of values that is to be rotated back.
 struct KVFormat {
   int bits;
   size_t row(int dim) const; // bytes of a vector
   void encode(const float *x, int dim, uint8_t *dst) const;
-  void decode(const uint8_t *src, int rows, int dim, float *x) const; // rows vectors that lie side by side
+  void decode(const uint8_t *src, int rows, int dim, float *x) const; // rows vectors that lie side by side; rotated
+  void rotate(float *x, int dim) const; // in place; nothing where the format has no rotation
+  void unrotate(float *x, int dim) const;
 };
 
 // A matrix product with a weight, stored rows = outputs.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -126,6 +127,53 @@ LS_CLONES void quantise(const float *x, int n, int bits, uint8_t *dst) {
   }
 }
 
+// Random signs, the same for ever: memories on disk depend on them.
+struct Signs {
+  float at[256];
+  Signs() {
+    uint32_t r = 12345; // of the generator in Numerical Recipes
+    for (float &s : at) {
+      r = r * 1664525 + 1013904223;
+      s = r >> 31 ? -1 : 1;
+    }
+  }
+};
+const Signs signs;
+
+LS_CLONES void flip(float *x, int n, float scale) {
+  for (int i = 0; i < n; i++) {
+    x[i] *= signs.at[i % 256] * scale;
+  }
+}
+
+typedef float v8 __attribute__((vector_size(32)));
+
+// x = H x for H of n = 2^k rows of 1 and -1 that are orthogonal, by the fast Walsh-Hadamard transform. The first three stages are within
+// vectors of eight.
+LS_CLONES void hadamard(float *x, int n) {
+  int h = 1;
+  for (int i = 0; n >= 8 && i < n; i += 8, h = 8) {
+    v8 v;
+    std::memcpy(&v, x + i, sizeof v);
+    v = __builtin_shufflevector(v, v, 0, 0, 2, 2, 4, 4, 6, 6) +
+        __builtin_shufflevector(v, -v, 1, 9, 3, 11, 5, 13, 7, 15);
+    v = __builtin_shufflevector(v, v, 0, 1, 0, 1, 4, 5, 4, 5) +
+        __builtin_shufflevector(v, -v, 2, 3, 10, 11, 6, 7, 14, 15);
+    v = __builtin_shufflevector(v, v, 0, 1, 2, 3, 0, 1, 2, 3) +
+        __builtin_shufflevector(v, -v, 4, 5, 6, 7, 12, 13, 14, 15);
+    std::memcpy(x + i, &v, sizeof v);
+  }
+  for (; h < n; h *= 2) {
+    for (int i = 0; i < n; i += 2 * h) {
+      float *__restrict a = x + i, *__restrict b = x + i + h;
+      for (int j = 0; j < h; j++) {
+        const float sum = a[j] + b[j], difference = a[j] - b[j];
+        a[j] = sum, b[j] = difference;
+      }
+    }
+  }
+}
+
 LS_CLONES void dequantise8(const uint8_t *__restrict src, int rows, int n, float *__restrict x) {
   for (int r = 0; r < rows; r++) {
     for (int at = 0; at < n; at += group) {
@@ -180,6 +228,26 @@ size_t KVFormat::row(int dim) const {
   return size_t(dim / group) * (4 + group * bits / 8) + (rest > 0 ? 4 + (rest * bits + 7) / 8 : 0);
 }
 
+void KVFormat::rotate(float *x, int dim) const {
+  if (bits == 4) {
+    const int n = dim & -dim;
+    flip(x, dim, 1 / std::sqrt(float(n)));
+    for (int i = 0; i < dim; i += n) {
+      hadamard(x + i, n);
+    }
+  }
+}
+
+void KVFormat::unrotate(float *x, int dim) const {
+  if (bits == 4) {
+    const int n = dim & -dim;
+    for (int i = 0; i < dim; i += n) {
+      hadamard(x + i, n);
+    }
+    flip(x, dim, 1 / std::sqrt(float(n)));
+  }
+}
+
 void KVFormat::encode(const float *x, int dim, uint8_t *dst) const {
   switch (bits) {
   case 32:
@@ -188,6 +256,13 @@ void KVFormat::encode(const float *x, int dim, uint8_t *dst) const {
   case 16:
     narrow(x, dim, dst);
     return;
+  }
+  static thread_local std::vector<float> rotated; // lives as long as its thread, which is for good
+  if (bits == 4) {
+    rotated.resize(dim);
+    std::transform(x, x + dim, rotated.begin(), finite);
+    rotate(rotated.data(), dim);
+    x = rotated.data();
   }
   for (int at = 0; at < dim; at += group) {
     const int n = std::min(group, dim - at);

@@ -223,7 +223,7 @@ func TestKVFormats(t *testing.T) {
 			{"f32", func(n, _ int) int { return 4 * n }, 0},
 			{"f16", func(n, _ int) int { return 2 * n }, 0.03},
 			{"q8", func(n, groups int) int { return n + 4*groups }, 1},
-			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 8},
+			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 12},
 		} {
 			m := openTiny(t, c, options{kv: f.kv})
 			vectors := 2 * m.cfg.layers * m.cfg.kvHeads

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"loadstone/engine/checkpoint"
 )
@@ -16,7 +17,7 @@ import (
 //	q8   groups of 64 elements, the last of a vector may be shorter: scale and bias, both binary16, then codes of 8 bits;
 //	     an element is bias + scale code. 1.0625 bytes an element where groups are whole
 //	q4   the same with codes of 4 bits, the first half of a group in the low and the second in the high halves of the
-//	     bytes: 0.5625 bytes an element
+//	     bytes: 0.5625 bytes an element. What is stored is the vector rotated (see rotation.go), and read so
 //
 // Numbers of 2 bytes are little-endian, float32 is as the machine has it, so that attention reads it where it lies.
 type format struct {
@@ -60,6 +61,13 @@ func (f format) encode(dst []byte, x []float32) {
 			binary.LittleEndian.PutUint16(dst[2*i:], half(v))
 		}
 	default:
+		if f.rotates() {
+			x = slices.Clone(x)
+			for i, v := range x {
+				x[i] = finite(v)
+			}
+			rotate(x)
+		}
 		for len(x) > 0 {
 			n := min(groupSize, len(x))
 			size := f.size(n)
@@ -97,7 +105,7 @@ func (f format) quantise(dst []byte, x []float32) {
 	}
 }
 
-// decode reads a vector of len(x) elements from src.
+// decode reads a vector of len(x) elements from src, as it is stored.
 func (f format) decode(x []float32, src []byte) {
 	switch f.bits {
 	case 32:

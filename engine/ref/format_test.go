@@ -46,6 +46,12 @@ func TestFormats(t *testing.T) {
 				row, got := make([]byte, f.size(n)), make([]float32, n)
 				f.encode(row, x)
 				f.decode(got, row)
+				if f.rotates() {
+					for i, v := range x {
+						x[i] = finite(v)
+					}
+					rotate(x)
+				}
 				for at := 0; at < n; at += groupSize {
 					group := x[at:min(n, at+groupSize)]
 					low, high := float64(finite(slices.Min(group))), float64(finite(slices.Max(group)))
@@ -67,6 +73,44 @@ func TestFormats(t *testing.T) {
 						}
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestRotation: it is one, it can be undone, and of a vector with a single large element nothing stands out.
+func TestRotation(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, n := range []int{1, 2, 3, 8, 16, 64, 80, 128, 256, 512} {
+		x, y := make([]float32, n), make([]float32, n)
+		for i := range n {
+			x[i], y[i] = float32(rng.NormFloat64()), float32(rng.NormFloat64())
+		}
+		product := func(x, y []float32) (sum float64) {
+			for i := range x {
+				sum += float64(x[i]) * float64(y[i])
+			}
+			return sum
+		}
+		rx, ry := slices.Clone(x), slices.Clone(y)
+		rotate(rx)
+		rotate(ry)
+		if want, got := product(x, y), product(rx, ry); math.Abs(got-want) > 1e-5*float64(n) {
+			t.Errorf("%d elements: product %g, rotated %g", n, want, got)
+		}
+		unrotate(rx)
+		for i := range x {
+			if math.Abs(float64(rx[i]-x[i])) > 1e-5 {
+				t.Errorf("%d elements: element %d is %g, was %g", n, i, rx[i], x[i])
+			}
+		}
+		clear(x)
+		x[n/2] = 1
+		rotate(x)
+		for i, v := range x {
+			part := float64(n & -n)
+			if want := 1 / math.Sqrt(part); v != 0 && math.Abs(math.Abs(float64(v))-want) > 1e-6 || v == 0 && n == n&-n {
+				t.Errorf("%d elements: of a single one, element %d has %g, want %g", n, i, v, want)
 			}
 		}
 	}

@@ -93,8 +93,10 @@ func (m *Model) forward(batch []item, rows []int32, logits []float32) {
 			r.apply(s.q[i*c.Heads*d:][:c.Heads*d], i)
 			r.apply(s.k[i*c.KVHeads*d:][:c.KVHeads*d], i)
 		}
+		m.kv.rotate(s.q)
 		m.kv.store(l, c.LayerSliding[l], batch, s.k, s.v)
 		m.attention(l, batch)
+		m.kv.unrotate(s.att)
 		m.matmul(s.xb, s.att, y.o, c.Heads*d)
 		if y.postAttnNorm != nil {
 			rmsNorm(s.xb, s.xb, y.postAttnNorm, c.RMSNormEps)

@@ -18,6 +18,9 @@ import (
 // them, and a gigabyte need not be read at every start.
 func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 	h := sha256.New()
+	if kv == "q4" {
+		kv = "q4 rotated" // once it was not
+	}
 	fmt.Fprintf(h, "backend %s\nkv %s\n", backend, kv)
 	entries, err := fs.ReadDir(fsys, ".") // sorted
 	if err != nil {
