@@ -58,8 +58,9 @@
 // The price is that a prompt cannot go on from any point of what is in the cache, but only from one where the locals in
 // the window before it are still there. They are at the end of every memory, so a conversation that goes on finds all of
 // it; they are where two prompts were seen to part that began alike, as after a system prompt, for as long as there is
-// room; and they are wherever nobody has needed the room yet. Elsewhere, as in an edited conversation
-// or when the last prompt is asked again after a restart, it is computed from the last such point.
+// room; and they are wherever nobody has needed the room yet. A file has, if they were still there when it was written,
+// those with which the last question can be asked again or changed. Elsewhere, as in a conversation that is edited further
+// back, a prompt is computed from the last such point.
 //
 // Either part can be what runs out: short conversations take as many locals as blocks, long ones a window's. The budget is
 // not one that both draw from, because the model's two arenas are allocated once: arenas that could each grow to the

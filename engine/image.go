@@ -22,9 +22,13 @@ import (
 // The file is a safetensors file (https://github.com/huggingface/safetensors#format): the length of the header as a
 // little-endian uint64, the header as JSON, the tensors' data in this order:
 //
-//	checksums  U32 [1+blocks]  CRC-32C of header, its length and tokens; then of each block
+//	checksums  U32 [1+blocks+behind]  CRC-32C of header, its length and tokens; then of each block
 //	tokens     I32 [tokens+last]  last is 1 where the answer's last token has no KV: nobody needed it
 //	block.N    U8 [bytes]      block N as Model.ReadKV gave it, with its local where that is in the window at the end
+//	behind.K   U8 [bytes]      the K-th block before those that have one, again and with its local
+//
+// The last are there for who comes back to where the last request began, or asks its question again, as far as their
+// locals had outlived it. Nobody else reads them.
 //
 // What the memory is (see label) is in the header's __metadata__, as strings. A block has its own checksum so that a
 // restore reads and verifies no more than the prompt begins with. CRC-32C finds every flipped bit and every burst of up
@@ -35,7 +39,7 @@ import (
 type image struct {
 	label  label
 	tokens []int32  // label.tokens, and label.last more
-	blocks [][]byte // nil where not copied yet
+	blocks [][]byte // and those behind; nil where not copied yet
 	copied int      // how many are not nil
 
 	stale   atomic.Bool   // it is not to be written any more
@@ -49,6 +53,7 @@ type label struct {
 	fingerprint string // of the model; see Config.Fingerprint
 	tokens      int
 	last        int // how many more the conversation has, without KV: 0 or 1
+	behind      int // how many blocks are there a second time
 	shape
 	created time.Time
 	saved   time.Time
@@ -56,7 +61,7 @@ type label struct {
 
 const (
 	imageFamily = "loadstone memory "
-	imageFormat = imageFamily + "3"
+	imageFormat = imageFamily + "4"
 	maxHeader   = 64 << 20 // bytes of JSON; a memory of a million tokens in blocks of one has as many
 	maxAgent    = 4096     // bytes of an agent's name that can be saved
 )
@@ -72,23 +77,47 @@ func (l *label) blocks() int { return (l.tokens + l.blockTokens - 1) / l.blockTo
 // from is the first block with a local.
 func (l *label) from() int { return l.low(l.tokens) }
 
-// at is how many bytes of blocks come before block i.
-func (l *label) at(i int) int64 { return l.bytes(min(i*l.blockTokens, l.tokens), l.from()) }
+// A block is numbered as it lies in the file: those behind come after all others.
 
-// blockBytes is the size of block i, the last of which may be partial.
+// at is how many bytes of blocks come before block i.
+func (l *label) at(i int) int64 {
+	more := int64(max(0, i-l.blocks())) * int64(l.blockTokens) * int64(l.tokenBytes+l.localBytes)
+	return l.bytes(min(i*l.blockTokens, l.tokens), l.from()) + more
+}
+
+// blockBytes is the size of block i, which may be partial if it is the conversation's last.
 func (l *label) blockBytes(i int) int { return int(l.at(i+1) - l.at(i)) }
 
 // blockLen is how many tokens block i has.
-func (l *label) blockLen(i int) int { return min(l.blockTokens, l.tokens-i*l.blockTokens) }
+func (l *label) blockLen(i int) int { return min(l.blockTokens, l.tokens-l.place(i)*l.blockTokens) }
+
+// place is where in the conversation block i is.
+func (l *label) place(i int) int {
+	if i < l.blocks() {
+		return i
+	}
+	return l.from() - 1 - (i - l.blocks())
+}
+
+// whole is the block that has place n with its local.
+func (l *label) whole(n int) int {
+	if n >= l.from() {
+		return n
+	}
+	return l.blocks() + l.from() - 1 - n
+}
+
+// parts is how many blocks are in the file.
+func (l *label) parts() int { return l.blocks() + l.behind }
 
 // size is the size of the file, whose header takes n bytes.
 func (l *label) size(n int) int64 { return int64(n) + l.before() + l.kvBytes() }
 
 // kvBytes is the size of all blocks.
-func (l *label) kvBytes() int64 { return l.at(l.blocks()) }
+func (l *label) kvBytes() int64 { return l.at(l.parts()) }
 
 // before is the size of what comes before the blocks and after the header.
-func (l *label) before() int64 { return 4 * int64(1+l.blocks()+l.tokens+l.last) }
+func (l *label) before() int64 { return 4 * int64(1+l.parts()+l.tokens+l.last) }
 
 // encode makes the header and its length.
 func (l *label) encode() []byte {
@@ -97,7 +126,7 @@ func (l *label) encode() []byte {
 		Shape   []int    `json:"shape"`
 		Offsets [2]int64 `json:"data_offsets"`
 	}
-	n := l.blocks()
+	n := l.parts()
 	at := int64(4 * (1 + n))
 	header := map[string]any{
 		"__metadata__": map[string]string{
@@ -106,6 +135,7 @@ func (l *label) encode() []byte {
 			"fingerprint":  url.PathEscape(l.fingerprint),
 			"tokens":       strconv.Itoa(l.tokens),
 			"last":         strconv.Itoa(l.last),
+			"behind":       strconv.Itoa(l.behind),
 			"block_tokens": strconv.Itoa(l.blockTokens),
 			"window":       strconv.Itoa(l.window),
 			"token_bytes":  strconv.Itoa(l.tokenBytes),
@@ -118,8 +148,11 @@ func (l *label) encode() []byte {
 	}
 	at = l.before()
 	for i := range n {
-		size := l.blockBytes(i)
-		header["block."+strconv.Itoa(i)] = entry{"U8", []int{size}, [2]int64{at, at + int64(size)}}
+		size, name := l.blockBytes(i), "block."+strconv.Itoa(i)
+		if i >= l.blocks() {
+			name = "behind." + strconv.Itoa(i-l.blocks())
+		}
+		header[name] = entry{"U8", []int{size}, [2]int64{at, at + int64(size)}}
 		at += int64(size)
 	}
 	text, err := json.Marshal(header)
@@ -157,11 +190,12 @@ func readLabel(r io.Reader, most int64) (label, []byte, error) {
 		}
 	}
 	all := int64(max(1, l.tokens))
-	if l.tokens < 0 || l.last < 0 || l.last > min(1, l.tokens) || all > most/4 || l.blockTokens < 1 || int64(max(l.tokenBytes, l.localBytes)) > math.MaxInt64/4/all || l.size(len(raw)) > most {
+	if l.tokens < 0 || l.behind < 0 || l.last < 0 || l.last > min(1, l.tokens) || all > most/4 || l.blockTokens < 1 || int64(max(l.tokenBytes, l.localBytes)) > math.MaxInt64/8/all ||
+		l.behind > min(l.blocks(), l.from()) || l.size(len(raw)) > most {
 		return label{}, nil, corrupt("%d tokens of %d bytes in blocks of %d do not fit into %d bytes", l.tokens, l.tokenBytes, l.blockTokens, most)
 	}
 	// Each block has more than 40 bytes of header, so encode makes no more than was read.
-	if l.blocks() > len(raw)/40 || !bytes.Equal(raw, l.encode()) {
+	if l.parts() > len(raw)/40 || !bytes.Equal(raw, l.encode()) {
 		return label{}, nil, corrupt("header is not as it was written")
 	}
 	return l, raw, nil
@@ -197,7 +231,7 @@ func parseLabel(text []byte) (l label, err error) {
 	}
 	l = label{
 		agent: name("agent"), fingerprint: name("fingerprint"),
-		tokens: number("tokens"), last: number("last"),
+		tokens: number("tokens"), last: number("last"), behind: number("behind"),
 		shape:   shape{blockTokens: number("block_tokens"), window: number("window"), tokenBytes: number("token_bytes"), localBytes: number("local_bytes")},
 		created: when("created"), saved: when("saved"),
 	}
@@ -254,7 +288,7 @@ func readPreface(r io.Reader, l label, header []byte) (*preface, error) {
 		return nil, corrupt("%v", err)
 	}
 	p := &preface{label: l, raw: slices.Concat(header, raw)}
-	n := 4 * (1 + l.blocks())
+	n := 4 * (1 + l.parts())
 	if checksum(header, raw[n:]) != binary.LittleEndian.Uint32(raw) {
 		return nil, corrupt("checksum of header and tokens")
 	}

@@ -69,12 +69,15 @@ func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
 	if same < len(tokens) && same < len(prompt) {
 		last.miss = fmt.Sprintf("diverged_at=%d", same)
 	}
-	useful, from := min(same, len(prompt)-1), w.label.low(len(tokens))
-	if w.label.low(useful) < from && from > have/w.label.blockTokens { // what its window sees is neither here nor there
-		last.miss = cmp.Or(last.miss, "evicted")
-		useful = have
+	l := src.label()
+	useful, from := min(same, len(prompt)-1), l.from()
+	if low := l.low(useful); low < from && from > have/l.blockTokens { // what its window sees is not all at the end, nor here
+		if from = low; from < l.from()-l.behind {
+			last.miss = cmp.Or(last.miss, "evicted")
+			useful = have
+		}
 	}
-	err := w.parts(r, src, have, useful)
+	err := w.parts(r, src, have, useful, from)
 	if errors.Is(err, errNotCopied) {
 		last.miss, err = "evicted", nil
 	}
@@ -90,19 +93,15 @@ func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
 	}
 }
 
-// parts sends what is between tokens have and useful.
-func (w *warm) parts(r *restore, src source, have, useful int) error {
+// parts sends what is between tokens have and useful, with locals from block from on.
+func (w *warm) parts(r *restore, src source, have, useful, from int) error {
 	if have >= useful {
 		return nil
 	}
 	size, block := w.label.blockTokens, w.label.blockTokens*(w.label.tokenBytes+w.label.localBytes)
-	from := w.label.low(len(src.tokens()))
 	n := min(max(1, w.portion/block), (useful-have+size-1)/size)
 	var buffers [3][]byte // one with the engine, one in the channel, one being filled
 	if src.file != nil {
-		if err := src.file.seek(have / size); err != nil {
-			return err
-		}
 		for i := range buffers {
 			buffers[i] = make([]byte, n*block)
 		}
@@ -110,7 +109,11 @@ func (w *warm) parts(r *restore, src source, have, useful int) error {
 	for turn := 0; have < useful; turn++ {
 		p, buf := part{from: from}, buffers[turn%3]
 		for len(p.blocks) < n && have < useful {
-			b, err := src.block(have/size, buf[min(len(buf), len(p.blocks)*block):])
+			i := have / size
+			if i >= from {
+				i = src.label().whole(i)
+			}
+			b, err := src.block(i, buf[min(len(buf), len(p.blocks)*block):])
 			if err != nil {
 				w.send(r, p) // what is before it is good
 				return err
@@ -150,6 +153,13 @@ type source struct {
 	file *memoryFile
 }
 
+func (s source) label() *label {
+	if s.img != nil {
+		return &s.img.label
+	}
+	return &s.file.label
+}
+
 // tokens are those whose KV it has.
 func (s source) tokens() []int32 {
 	if s.img != nil {
@@ -165,6 +175,11 @@ func (s source) block(i int, dst []byte) ([]byte, error) {
 			return nil, errNotCopied
 		}
 		return s.img.blocks[i], nil
+	}
+	if i != s.file.next {
+		if err := s.file.seek(i); err != nil {
+			return nil, err
+		}
 	}
 	dst = dst[:s.file.label.blockBytes(i)]
 	return dst, s.file.block(dst)

@@ -526,7 +526,7 @@ func (s *sched) end(q *sequence, token int32, why Finish) event {
 		if q.decoding() {
 			last = q.tokens[q.computed:]
 		}
-		s.store.keep(q.agent, q.tokens[:q.computed], last, q.blocks, !q.decoding())
+		s.store.keep(q.agent, q.tokens[:q.computed], last, q.blocks, s.turn(q), !q.decoding())
 	}
 	for i, b := range q.blocks {
 		if i >= q.low {
@@ -549,6 +549,15 @@ func (s *sched) end(q *sequence, token int32, why Finish) event {
 		s.stats.Finished++
 	}
 	return event{seq: q, token: token, finish: why}
+}
+
+// turn is where a user may come back to after this request, to change the question or to have it answered again: where it
+// began, or if that is more than a window ago, its last token.
+func (s *sched) turn(q *sequence) int {
+	if q.computed-q.cached < s.store.local.window {
+		return q.cached
+	}
+	return min(q.prompt, q.computed) - 1
 }
 
 // Stats fills in everything but what only the engine knows: Queued, Draining and the refusals.

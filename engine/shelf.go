@@ -376,7 +376,7 @@ func (s *shelf) copyIn(r io.Reader, ready func(agent string) error) (label, erro
 		if _, err := w.Write(p.raw); err != nil {
 			return err
 		}
-		buf := make([]byte, max(1, l.blockBytes(0), l.blockBytes(l.from())))
+		buf := make([]byte, max(1, l.blockBytes(0), l.blockBytes(l.from()), l.blockBytes(l.blocks())))
 		for i := range p.sums {
 			b := buf[:l.blockBytes(i)]
 			if err := p.readBlock(r, i, b); err != nil {

@@ -40,6 +40,7 @@ type memory struct {
 	blocks []int32 // ceil(len(tokens)/blockTokens); none is partial but the last
 	low    int     // the first block whose local it holds; none if that is past the last
 	last   []int32 // the answer's last token, where nobody has needed its KV: it comes after tokens, as they were kept
+	turn   int     // the token that its last request began at, or its prompt's last: one may come back to there
 	cut    bool    // eviction took the end
 	use    *list.Element
 
@@ -378,10 +379,10 @@ func (st *store) release(b int32) {
 //
 // Of an anonymous chain the full blocks are kept, once, for whoever comes with the same prefix.
 //
-// last is the token that the chain goes on with, if its KV was not computed.
+// last is the token that the chain goes on with, if its KV was not computed. turn is where it may be taken up again.
 //
 // The memory is dirty, unless it is partial and shorter than what it stands for: then there may be a better one on disk.
-func (st *store) keep(agent string, tokens, last, blocks []int32, partial bool) {
+func (st *store) keep(agent string, tokens, last, blocks []int32, turn int, partial bool) {
 	if agent == "" {
 		st.keepAnonymous(tokens, blocks)
 		return
@@ -412,7 +413,7 @@ func (st *store) keep(agent string, tokens, last, blocks []int32, partial bool) 
 		made = old.made
 	}
 	delete(st.evicted, agent)
-	m := st.add(&memory{agent: agent, tokens: tokens, last: last, blocks: blocks, whole: whole, made: made})
+	m := st.add(&memory{agent: agent, tokens: tokens, last: last, blocks: blocks, turn: turn, whole: whole, made: made})
 	st.agents[agent] = m
 	if st.tell && !m.behind() {
 		m.dirty = true

@@ -80,6 +80,9 @@ func (w *warm) begin(m *memory, tokens []int32, urgent bool) bool {
 	l := w.label
 	l.agent, l.tokens, l.last, l.saved = m.agent, len(tokens), len(m.last), time.Now()
 	l.created = cmp.Or(m.made, l.saved)
+	for l.behind < l.from()-l.low(max(m.turn, l.tokens-l.window)) && w.block(m, &l, l.blocks()+l.behind) != none {
+		l.behind++
+	}
 	if old, ok := w.shelf.find(m.agent); ok {
 		l.created = old.label.created
 	}
@@ -87,13 +90,50 @@ func (w *warm) begin(m *memory, tokens []int32, urgent bool) bool {
 		return false
 	}
 	w.writer.unsaved.Add(l.kvBytes())
-	m.image = &image{label: l, tokens: slices.Concat(tokens, m.last), blocks: make([][]byte, l.blocks()), written: make(chan struct{})}
+	m.image = &image{label: l, tokens: slices.Concat(tokens, m.last), blocks: make([][]byte, l.parts()), written: make(chan struct{})}
 	w.making = append(w.making, m)
 	return true
 }
 
-// copy copies the i-th block of a memory, and its local where that is in the window at the end, into the memory's image,
-// which the last one completes.
+// block is what a memory has as block i of its image; none where that has its local in the image and has lost it, or is
+// lost altogether.
+func (w *warm) block(m *memory, l *label, i int) int32 {
+	n := l.place(i)
+	if n >= len(m.blocks) || i >= l.blocks() && w.store.local.of[m.blocks[n]] == none {
+		return none
+	}
+	return m.blocks[n]
+}
+
+// copyNext copies a block that is missing in a memory's image, and says how many bytes. Those behind come first, because
+// nothing keeps their locals; when one is gone, so are those behind it.
+func (w *warm) copyNext(m *memory) int {
+	img := m.image
+	l := &img.label
+	for i := l.blocks(); i < l.parts(); i++ {
+		if img.blocks[i] != nil {
+			continue
+		}
+		if b := w.block(m, l, i); b != none {
+			w.copy(m, i, b, w.store.local.of[b])
+			return l.blockBytes(i)
+		}
+		size := l.kvBytes()
+		l.behind, img.blocks = i-l.blocks(), img.blocks[:i]
+		w.writer.unsaved.Add(l.kvBytes() - size)
+	}
+	for i, b := range img.blocks {
+		if b == nil {
+			w.copy(m, i, m.blocks[i], w.store.local.of[m.blocks[i]])
+			return l.blockBytes(i)
+		}
+	}
+	w.complete(m)
+	return 0
+}
+
+// copy copies block i of a memory's image, with its local where that is to be there, into the image, which the last one
+// completes.
 func (w *warm) copy(m *memory, i int, block, local int32) {
 	img := m.image
 	if img.blocks[i] != nil {
@@ -112,10 +152,16 @@ func (w *warm) copy(m *memory, i int, block, local int32) {
 	}
 	img.blocks[i] = b
 	if img.copied++; img.copied == len(img.blocks) {
-		m.image = nil // from here on it is the writer's
-		m.dirty = false
-		w.writer.put(img)
+		w.complete(m)
 	}
+}
+
+// complete hands a memory's image, all of which is copied, to the writer.
+func (w *warm) complete(m *memory) {
+	img := m.image
+	m.image = nil
+	m.dirty = false
+	w.writer.put(img)
 }
 
 // give gives a memory up for saving.
@@ -137,13 +183,7 @@ func (w *warm) copyOut() bool {
 		if m == nil {
 			break
 		}
-		for i, b := range m.image.blocks {
-			if b == nil {
-				room -= m.image.label.blockBytes(i)
-				w.copy(m, i, m.blocks[i], w.store.local.of[m.blocks[i]])
-				break
-			}
-		}
+		room -= max(1, w.copyNext(m))
 	}
 	return room < w.portion
 }

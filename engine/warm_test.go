@@ -90,42 +90,17 @@ func TestCorrupt(t *testing.T) {
 	if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 {
 		t.Errorf("memory file has mode %v", info.Mode())
 	}
-	try := func(name string, data []byte) {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := openShelf(dir, label{fingerprint: "fake", shape: shape{blockTokens: 4, tokenBytes: 1}}, 1<<20, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		m, err := s.open("ann")
-		if err == nil {
-			var block [4]byte
-			for i := range m.sums {
-				err = errors.Join(err, m.block(block[:m.label.blockBytes(i)]))
-			}
-			m.f.Close()
-		}
-		if err == nil {
-			t.Errorf("%s: not found out", name)
-		}
+	tryAll(t, "without sliding layers", filepath.Base(file), good, shape{blockTokens: 4, tokenBytes: 1})
+
+	sliding := &image{label: label{agent: "ann", fingerprint: "fake", tokens: 38, last: 1, behind: 2, shape: shape{blockTokens: 4, window: 9, tokenBytes: 1, localBytes: 1}}, tokens: count(1, 39)}
+	for i := range sliding.label.parts() {
+		sliding.blocks = append(sliding.blocks, bytes.Repeat([]byte{byte(i)}, sliding.label.blockBytes(i)))
 	}
-	for i := range good {
-		for bit := range 8 {
-			if bit != i%8 && i%16 != 0 { // one bit of each byte, and all of some
-				continue
-			}
-			bad := slices.Clone(good)
-			bad[i] ^= 1 << bit
-			try(fmt.Sprintf("bit %d of byte %d", bit, i), bad)
-		}
-		if i%7 == 0 {
-			try(fmt.Sprintf("cut at %d", i), good[:i])
-		}
+	var data bytes.Buffer
+	if err := sliding.write(&data); err != nil {
+		t.Fatal(err)
 	}
-	try("one byte more", append(slices.Clone(good), 0))
+	tryAll(t, "with sliding layers", filepath.Base(file), data.Bytes(), sliding.label.shape)
 
 	// And an engine goes on without it. The damage is in the third block: what is before it is of use.
 	bad := slices.Clone(good)
@@ -142,6 +117,53 @@ func TestCorrupt(t *testing.T) {
 	if _, r := once(t, cfg, "ann", next); r.Tier != "warm" || r.CachedTokens != len(next)-1 {
 		t.Errorf("after it was computed anew: %+v", r)
 	}
+}
+
+// tryAll damages a file in many ways, of which each is found out by who reads all of it.
+func tryAll(t *testing.T, kind, file string, good []byte, match shape) {
+	t.Helper()
+	read := func(data []byte) error {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openShelf(dir, label{fingerprint: "fake", shape: match}, 1<<20, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		m, err := s.open("ann")
+		if err != nil {
+			return err
+		}
+		defer m.f.Close()
+		for i := range m.sums {
+			err = errors.Join(err, m.block(make([]byte, m.label.blockBytes(i))))
+		}
+		return err
+	}
+	if err := read(good); err != nil {
+		t.Fatalf("%s: %v", kind, err)
+	}
+	try := func(name string, data []byte) {
+		if read(data) == nil {
+			t.Errorf("%s: %s: not found out", kind, name)
+		}
+	}
+	for i := range good {
+		for bit := range 8 {
+			if bit != i%8 && i%16 != 0 { // one bit of each byte, and all of some
+				continue
+			}
+			bad := slices.Clone(good)
+			bad[i] ^= 1 << bit
+			try(fmt.Sprintf("bit %d of byte %d", bit, i), bad)
+		}
+		if i%7 == 0 {
+			try(fmt.Sprintf("cut at %d", i), good[:i])
+		}
+	}
+	try("one byte more", append(slices.Clone(good), 0))
 }
 
 // A crash at any change of the disk leaves the old memory or the new one.
@@ -261,7 +283,8 @@ func TestEvictedIsSaved(t *testing.T) {
 }
 
 // A memory of sliding layers is saved with the locals at its end alone, and comes back behind what others have left in the
-// pool of its beginning. Where the prompt leaves it before its end, it is of no use.
+// pool of its beginning. Where the prompt leaves it before its end, it is of use from where its last request began, or
+// from the end of that one's prompt.
 func TestRestoreWindow(t *testing.T) {
 	cfg := warmConfig(t.TempDir())
 	boot := func() *Engine {
@@ -274,8 +297,13 @@ func TestRestoreWindow(t *testing.T) {
 	system := count(1, 10)
 	text := slices.Concat(system, count(30, 25))
 	text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 4))...)
-	var file bytes.Buffer
-	if err := errors.Join(e.Export("ann", &file), e.Close()); err != nil {
+	var file, later bytes.Buffer
+	if err := e.Export("ann", &file); err != nil {
+		t.Fatal(err)
+	}
+	question := slices.Concat(text, count(50, 3))
+	drainTokens(ask(t, e, t.Context(), "ann", question, 4))
+	if err := errors.Join(e.Export("ann", &later), e.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -290,11 +318,24 @@ func TestRestoreWindow(t *testing.T) {
 		{"left within the last block", nil, slices.Concat(text[:37], count(50, 3)), 37, 38 + 10, "warm", "diverged_at=37"},
 		{"left early", nil, slices.Concat(text[:20], count(50, 3)), 0, 0, "cold", "diverged_at=20"},
 		{"left early, behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text[:20], count(50, 3)), 8, 0, "hot", "diverged_at=20"},
-		{"asked again", nil, text[:35], 0, 0, "cold", "evicted"},
+		{"asked again", nil, text[:35], 34, 36 + 12, "warm", ""}, // tokens 24 to 35
+		{"asked again, behind a shared prefix", slices.Concat(system, count(7, 5)), text[:35], 34, 28 + 12, "warm", ""},
+		{"asked in part", nil, text[:31], 0, 0, "cold", "evicted"},
+		{"later, alone", nil, slices.Concat(question, greedy(question, 4), count(7, 2)), 45, 45 + 9, "warm", ""}, // 36 to 44
+		{"later, asked again", nil, question, 41, 44 + 12, "warm", ""},                                           // 32 to 43
+		{"later, edited", nil, slices.Concat(text, count(20, 3)), 39, 40 + 12, "warm", "diverged_at=39"},         // 28 to 39
+		{"later, edited before that", nil, slices.Concat(text[:34], count(20, 3)), 0, 0, "cold", "diverged_at=34"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := boot()
 			defer e.Close()
+			saved := file.Bytes()
+			if strings.HasPrefix(c.name, "later") {
+				saved = later.Bytes()
+			}
+			if _, err := e.Import(bytes.NewReader(saved)); err != nil {
+				t.Fatal(err)
+			}
 			if c.shared != nil {
 				drainTokens(ask(t, e, t.Context(), "", c.shared, 2))
 			}
@@ -305,26 +346,29 @@ func TestRestoreWindow(t *testing.T) {
 			if r := s.Result(); r.CachedTokens != c.cached || r.RestoredBytes != c.bytes || r.Tier != c.tier || r.Miss != c.miss {
 				t.Errorf("%+v, want %d tokens from %s, %d bytes restored, %q", r, c.cached, c.tier, c.bytes, c.miss)
 			}
-			if _, err := e.Import(bytes.NewReader(file.Bytes())); err != nil { // for the next
-				t.Error(err)
-			}
 		})
 	}
 
-	// Damage in the window at the end leaves nothing of use, because what is before it has no locals.
+	// Damage in the window at the end leaves nothing of use, because what is before it has no locals; and so does damage in
+	// the block behind that for who needs it.
 	name := memoryOf(t, cfg.Dir)
-	bad := slices.Clone(file.Bytes())
-	bad[len(bad)-5] ^= 1
-	if err := os.WriteFile(name, bad, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	e = boot()
-	s := ask(t, e, t.Context(), "ann", text, 4)
-	if got, want := drainTokens(s), greedy(text, 4); !slices.Equal(got, want) {
-		t.Errorf("answer %v, want %v", got, want)
-	}
-	if r := s.Result(); r.CachedTokens != 0 || r.RestoredBytes != 0 || r.Tier != "cold" || r.Miss != "corrupt" {
-		t.Errorf("damaged: %+v, want nothing restored", r)
+	for at, prompt := range map[int][]int32{8 + 5: text, 5: text[:35]} {
+		bad := slices.Clone(file.Bytes())
+		bad[len(bad)-at] ^= 1
+		if err := os.WriteFile(name, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e = boot()
+		s := ask(t, e, t.Context(), "ann", prompt, 4)
+		if got, want := drainTokens(s), greedy(prompt, 4); !slices.Equal(got, want) {
+			t.Errorf("answer %v, want %v", got, want)
+		}
+		if r := s.Result(); r.CachedTokens != 0 || r.RestoredBytes != 0 || r.Tier != "cold" || r.Miss != "corrupt" {
+			t.Errorf("damaged %d bytes before the end: %+v, want nothing restored", at, r)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
