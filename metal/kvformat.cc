@@ -141,8 +141,10 @@ struct Signs {
 const Signs signs;
 
 LS_CLONES void flip(float *x, int n, float scale) {
-  for (int i = 0; i < n; i++) {
-    x[i] *= signs.at[i % 256] * scale;
+  for (int i = 0; i < n; i += 256) {
+    for (int j = 0, m = std::min(256, n - i); j < m; j++) {
+      x[i + j] *= signs.at[j] * scale;
+    }
   }
 }
 
