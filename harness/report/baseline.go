@@ -16,20 +16,9 @@ import (
 //go:embed baseline.md.tmpl
 var baselineText string
 
-var baselineTemplate = template.Must(template.New("baseline.md").Funcs(template.FuncMap{
-	"q":        quantile,
-	"bounded":  bounded,
-	"rate":     rate,
-	"tokrate":  tokenRate,
-	"percent":  percent,
-	"duration": duration,
-	"hitrate":  hitRate,
-	"goodput":  goodput,
-	"pool":     poolPeak,
-	"failures": failures,
-	"outcome":  outcome,
-	"tokens":   tokens,
-	"share":    func(b namedBreakdown, part string) string { return b.share(part) },
+var baselineTemplate = template.Must(template.New("baseline.md").Funcs(figures).Funcs(template.FuncMap{
+	"bounded": bounded,
+	"share":   func(b namedBreakdown, part string) string { return b.share(part) },
 }).Parse(baselineText))
 
 type namedBreakdown struct {

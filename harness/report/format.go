@@ -11,6 +11,21 @@ import (
 	"loadstone/harness/stats"
 )
 
+// figures are what the templates of the document and of the page print alike.
+var figures = map[string]any{
+	"q":        quantile,
+	"rate":     rate,
+	"tokrate":  tokenRate,
+	"percent":  percent,
+	"duration": duration,
+	"hitrate":  hitRate,
+	"goodput":  goodput,
+	"pool":     poolPeak,
+	"failures": failures,
+	"outcome":  outcome,
+	"tokens":   tokens,
+}
+
 // never is what a percentile is when the requests it falls on failed.
 const never = stats.Never
 

@@ -28,23 +28,12 @@ var pageStyle string
 //go:embed report.js
 var pageScript string
 
-var pageTemplates = template.Must(template.New("charts").Funcs(template.FuncMap{
-	"q":        quantile,
-	"ci":       interval,
-	"rate":     rate,
-	"tokrate":  tokenRate,
-	"percent":  percent,
-	"duration": duration,
-	"hitrate":  hitRate,
-	"goodput":  goodput,
-	"pool":     poolPeak,
-	"failures": failures,
-	"outcome":  outcome,
-	"tokens":   tokens,
-	"class":    func(i int) string { return fmt.Sprintf("s%d", i%colours) },
-	"pct":      func(f float64) float64 { return px(100 * f) },
-	"minus":    func(a, b float64) float64 { return px(a - b) },
-	"plus":     func(a, b float64) float64 { return px(a + b) },
+var pageTemplates = template.Must(template.New("charts").Funcs(template.FuncMap(figures)).Funcs(template.FuncMap{
+	"ci":    interval,
+	"class": func(i int) string { return fmt.Sprintf("s%d", i%colours) },
+	"pct":   func(f float64) float64 { return px(100 * f) },
+	"minus": func(a, b float64) float64 { return px(a - b) },
+	"plus":  func(a, b float64) float64 { return px(a + b) },
 }).Parse(chartsText + `{{define "report"}}` + pageText + `{{end}}{{define "compare"}}` + comparePageText + `{{end}}`))
 
 // page is what the template draws.

@@ -85,21 +85,17 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { s.stop() }()
+	defer s.stop()
 	c := client.New(s.system.URL)
 	c.Model, c.Timeout = s.model, o.timeout
 	defer c.Close()
 	if s.process != nil {
 		o.audit.Process = func() (proc.Usage, error) { return s.process.Usage() }
 		o.audit.Restart = func(ctx context.Context) error {
-			if err := s.process.Stop(30 * time.Second); err != nil {
-				return fmt.Errorf("the server did not end cleanly: %w", err)
-			}
-			again, err := startSubject(ctx, e, &o.subjectOptions, results)
-			if err != nil {
+			if err := s.restart(ctx); err != nil {
 				return err
 			}
-			s, c.URL = again, again.system.URL
+			c.URL = s.system.URL
 			return nil
 		}
 	}
@@ -116,6 +112,11 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
+	return o.judge(findings)
+}
+
+// judge is the error of the checks that fail.
+func (o *checkOptions) judge(findings []audit.Finding) error {
 	failed := 0
 	for _, f := range findings {
 		if f.Verdict == audit.Broken || f.Verdict == audit.Variant && o.variants {

@@ -184,7 +184,7 @@ func (s *subject) stop() {
 // knows then.
 func (s *subject) restart(ctx context.Context) error {
 	if err := s.process.Stop(time.Minute); err != nil {
-		return err
+		return fmt.Errorf("the server did not end cleanly: %w", err)
 	}
 	p, err := s.start(ctx)
 	if err != nil {
