@@ -126,15 +126,15 @@ func serverState(ctx context.Context, c *client.Client) metrics.State {
 	return m.State()
 }
 
-// drained waits until the server has nothing left of a run: what it still works on, or never gives back, would be in the
+// drained waits until the server has nothing left of a load: what it still works on, or never gives back, would be in the
 // next one. A server that tells nothing has nothing left.
-func (r *loadRunner) drained(ctx context.Context, before metrics.State) error {
+func (s *subject) drained(ctx context.Context, before metrics.State) error {
 	const patience = 10 * time.Second
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for start := time.Now(); ; {
-		now, left := serverState(ctx, r.load.Client), ""
-		for _, what := range []string{"requests that wait", "requests that run", "blocks in use"} {
+		now, left := serverState(ctx, s.load.Client), ""
+		for _, what := range []string{"requests that wait", "requests that run", "blocks in use", "blocks for sliding layers in use"} {
 			if now.Values[what] > before.Values[what] {
 				left = fmt.Sprintf("%g %s", now.Values[what], what)
 			}

@@ -94,7 +94,7 @@ func TestRunFindsLostBlocks(t *testing.T) {
 		pressure, err := FindScenario("pool-pressure")
 		assert.NilError(t, err)
 		runs, err := Plan{Scenarios: []Scenario{pressure}, Runs: 1, Reps: 3, PromptTokens: 300, MaxTokens: 20}.Run(t.Context(), h.Client)
-		assert.Error(t, err, "pool-pressure: the pool does not recover: 18 blocks still reserved 10s after the last answer, 2 before the load")
+		assert.Error(t, err, "the server does not recover: 18 blocks in use 10s after the last answer, 2 blocks in use before")
 		assert.Equal(t, len(runs[0].Records), 16)
 	})
 }

@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"loadstone/harness/client"
 	"loadstone/harness/record"
@@ -120,10 +119,10 @@ func pressure(ctx context.Context, s *session) ([]record.Record, error) {
 		prompts[i] = agent.Ask(words, max(maxTokens, s.plan.MaxTokens))
 		prompts[i].Stop = []string{".", "\n", "k", "z"}
 	}
-	before := s.reserved(ctx)
+	before := serverState(ctx, s.load.Client)
 	records, err := s.load.RunConcurrent(ctx, prompts)
 	if err == nil {
-		err = s.recovered(ctx, before)
+		err = s.drained(ctx, before)
 	}
 	return records, err
 }
@@ -136,34 +135,3 @@ func share(total, n, i int) int { return (i+1)*total/n - i*total/n }
 
 // mostReserved is the tokens that one request of pressure may need at most.
 const mostReserved = 24 << 10
-
-// reserved is how many blocks of the pool, and of its part for sliding layers, running requests hold, or -1 where the
-// server does not say.
-func (s *session) reserved(ctx context.Context) float64 {
-	m, _ := s.load.Client.Scrape(ctx) // a nil Metrics knows no value
-	return m.Reserved()
-}
-
-// recovered waits until the pool has back what a load took: the next one starts from where this one did, and a server that
-// loses blocks is found out.
-func (s *session) recovered(ctx context.Context, before float64) error {
-	const patience = 10 * time.Second
-	timed, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		left := s.reserved(ctx)
-		if left <= before {
-			return nil
-		}
-		select {
-		case <-poll.C:
-		case <-timed.Done():
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-			return fmt.Errorf("%s: the pool does not recover: %g blocks still reserved %v after the last answer, %g before the load", s.scenario.Name, left, patience, before)
-		}
-	}
-}

@@ -54,12 +54,6 @@ func (m Metrics) PoolLocals() (all, each int) {
 	return max(0, int(m.Value(poolLocals))), max(0, int(m.Value(poolLocalsEach)))
 }
 
-// Reserved is how many blocks of the pool, those for sliding layers included, running requests hold, or -1 where the
-// server does not say.
-func (m Metrics) Reserved() float64 {
-	return m.Value(poolBlocks, "state", "used") + max(0, m.Value(poolLocals, "state", "used"))
-}
-
 // What the server calls its KV pool.
 const (
 	poolBlocks      = "loadstone_pool_blocks"
