@@ -37,7 +37,8 @@ import (
 //	14 a library's insides are patched                                       TestStandardLibraryOnly; metal uses public headers
 //	15 an exception in a step ends the engine, unseen                        TestModelFails
 //	16 with one more agent than places nobody hits                           TestMoreAgentsThanPlaces
-//	17 memories of a window cannot be cut and reused                         FuzzMetamorphic's edits
+//	17 memories of a window cannot be cut and reused                         TestRestoreWindow, FuzzMetamorphic's edits
+//	18 a pool of two parts is called half empty while one of them is full    TestSlidingRefusals
 
 // Whatever comes, if it is admitted it ends as it should, though the pool is much too small for all at once.
 func TestAdmittedNeverFails(t *testing.T) {

@@ -42,11 +42,17 @@ type process struct {
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startOn(t, "tiny", "ref", args...)
+}
+
+// startOn starts one with another model.
+func startOn(t *testing.T, model, backend string, args ...string) *process {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", "ref"}, args...)...)}
+	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_DAEMON=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
@@ -62,7 +68,7 @@ func start(t *testing.T, args ...string) *process {
 	})
 	p.stdout = bufio.NewReader(out)
 	p.url = p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
-	p.line(t, `^loadstone: ready: (tiny) on ref \(\d+ blocks of 32 tokens, .*\)$`)
+	p.line(t, `^loadstone: ready: (`+model+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
 	return p
 }
 
