@@ -17,8 +17,11 @@ type secrets struct {
 // plant notes the canary of a prompt that is about to be sent. Later would be too late: another's answer may have it in it and
 // end before its owner's does.
 func (s *secrets) plant(canary string) {
+	if len(canary) != load.CanaryLength {
+		return
+	}
 	secret, err := strconv.ParseUint(canary, 16, 32)
-	if err != nil || len(canary) != load.CanaryLength || s.has(uint32(secret)) {
+	if err != nil || s.has(uint32(secret)) {
 		return
 	}
 	s.mu.Lock()

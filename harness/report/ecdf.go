@@ -146,7 +146,7 @@ func writePoint(b *strings.Builder, op byte, x, y float64) {
 	b.WriteString(strconv.FormatFloat(y, 'f', -1, 64))
 }
 
-// ttfts and latencies take failures as harness.Summarize does: requests refused, cancelled or slowed on purpose have no say, all
+// ttfts and latencies take failures as record.Summarize does: requests refused, cancelled or slowed on purpose have no say, all
 // other failures never arrive.
 func ttfts(r *record.Record) []time.Duration {
 	if r.Outcome == record.OK && r.TTFT() < 0 { // an answer of no tokens
