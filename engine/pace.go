@@ -12,6 +12,9 @@ import "time"
 // What a token of a prompt costs depends on the model, the machine, the history before it and how many are computed at
 // once, which no formula knows and each step shows. What a step without prompts costs is measured in one, for each
 // number of streams by itself, and again after every few steps with prompts.
+//
+// Some of it is paid for having prompts at all, such as reading a long one's keys and values. Where that is most of the
+// streams' share, keeping to it would starve the prompt: then its tokens get half as much time as that.
 type pace struct {
 	clock func() time.Time
 
@@ -20,14 +23,14 @@ type pace struct {
 	decode  []time.Duration // by the number of those who decode: a step without prompts; 0: not known
 	token   time.Duration   // what each token of a prompt adds to that
 	bulk    time.Duration   // the same in large steps without streams; 0: not known
+	cost    trend           // what some tokens of a prompt add
 	mixed   int             // steps with both since the last one without prompts
 	step    time.Duration   // any step
 }
 
 const (
-	mostMixed  = 16 // steps with both before one without prompts is due
-	leastChunk = 16 // where most of the cost of a few tokens is that there are any: one costs what half as many do in a large step
-	leastBulk  = 64 // tokens that say what one costs in a large step
+	mostMixed = 16 // steps with both before one without prompts is due
+	leastBulk = 64 // tokens that say what one costs in a large step
 )
 
 func newPace(maxBatch, stepTokens int) pace {
@@ -50,11 +53,8 @@ func (p *pace) beside(decoding, prefilling int) int {
 	}
 	room := alone * 3 / 4 // no two steps take the same time, and the bound is on the slow ones
 	room *= time.Duration(max(prefilling, 1))
-	least := 1
-	if p.token > leastChunk/2*p.bulk {
-		least = leastChunk
-	}
-	return int(min(max(int64(room/max(p.token, 1)), int64(least)), int64(p.most)))
+	least := max(1, p.cost.fixed()/max(p.cost.slope, 1)/2)
+	return int(min(max(float64(room)/float64(max(p.token, 1)), least), float64(p.most)))
 }
 
 // took notes what a step took in which so many sequences decoded and so many prompt tokens were computed.
@@ -79,10 +79,32 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 			return
 		}
 		// Up fast and down slowly: one step that is too long is seen by every stream, some that are too short by nobody.
-		if each := max(d-p.decode[decoding], 0) / time.Duration(prompts); each > p.token {
+		more := max(d-p.decode[decoding], 0)
+		p.cost.add(float64(prompts), float64(more), float64(p.bulk))
+		if each := more / time.Duration(prompts); each > p.token {
 			p.token += (each - p.token) / 2
 		} else {
 			p.token -= (p.token - each) / 8
 		}
 	}
 }
+
+// A trend is a line fitted to what was seen lately: y = fixed + slope x.
+type trend struct {
+	x, y, xx, xy float64 // means, variance and covariance, older ones weighing less
+	slope        float64
+}
+
+// add takes in a point. The slope is at least so much; where x hardly varies it stays what it was.
+func (l *trend) add(x, y, least float64) {
+	if l.slope == 0 {
+		*l = trend{x: x, y: y, slope: max(least, 1)}
+	}
+	dx, dy := x-l.x, y-l.y
+	l.x, l.y = l.x+dx/8, l.y+dy/8
+	l.xx, l.xy = (l.xx+dx*dx/8)*7/8, (l.xy+dx*dy/8)*7/8
+	l.slope = max((l.xy+l.slope)/(l.xx+1), least, 1)
+}
+
+// fixed is y at x = 0, and not below 0.
+func (l *trend) fixed() float64 { return max(l.y-l.slope*l.x, 0) }

@@ -9,16 +9,20 @@ import (
 )
 
 // A pacedFake's steps take time by what is in them, as a real model's do: reading the weights, each token, each token's
-// look at those before it, and something for having prompts and streams at once.
+// look at those before it, the fetching of those for a prompt, and something for having prompts and streams at once.
 type pacedFake struct {
 	*fakeModel
-	weights, token, attend, both time.Duration
+	weights, token, attend, read, both time.Duration
 }
 
 func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
 	d := m.weights
+	end := int32(0)
 	for i, n := range lens {
 		d += time.Duration(n) * (m.token + time.Duration(starts[i])*m.attend)
+		if end += n; !slices.Contains(rows, end-1) { // a prompt's, not its last
+			d += time.Duration(starts[i]) * m.read
+		}
 	}
 	if len(rows) > 0 && len(lens) > len(rows) {
 		d += m.both
@@ -28,11 +32,13 @@ func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logi
 }
 
 // machines are what a step costs on some: a small network in plain Go, whose every token costs the same; one whose weights
-// are read from memory; one with long histories in mind; and one on which nothing that the pace does can help.
+// are read from memory; one with long histories in mind; one that has to fetch those as well, for however few tokens; and
+// one on which nothing that the pace does can help.
 var machines = []pacedFake{
 	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
 	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
 	{weights: 20 * time.Millisecond, token: time.Millisecond, attend: 2 * time.Microsecond},
+	{weights: 8 * time.Millisecond, token: 500 * time.Microsecond, attend: 350 * time.Nanosecond, read: 2500 * time.Nanosecond},
 	{weights: 10 * time.Millisecond, token: 10 * time.Millisecond, both: 100 * time.Millisecond},
 }
 
@@ -75,7 +81,7 @@ func TestPromptBesideStreams(t *testing.T) {
 					}
 					var running []*Stream
 					for i := range streams {
-						running = append(running, ask(t, e, t.Context(), fmt.Sprint(i), count(i, 8), 3000))
+						running = append(running, ask(t, e, t.Context(), fmt.Sprint(i), count(i, 80), 3000))
 					}
 					before := p95(gaps(running[0], 100))
 					began := time.Now()
@@ -88,7 +94,7 @@ func TestPromptBesideStreams(t *testing.T) {
 					took, least := other.prefill(began), alone.Result().Prefill
 					t.Logf("tokens every %v alone and %v beside the prompt, which took %v, and %v alone", before, after, took, least)
 					if m.both > 50*time.Millisecond { // then the prompt at least has to get there
-						if len(during) > n/leastChunk*5/4 {
+						if len(during) > n/5*5/4 { // five tokens take half as long as there being any
 							t.Errorf("the prompt took %d steps", len(during))
 						}
 						return
@@ -97,7 +103,7 @@ func TestPromptBesideStreams(t *testing.T) {
 						t.Errorf("tokens came every %v, alone every %v", after, before)
 					}
 					// Half of the time is the streams', a little is spared, and what all steps have in common is paid more often.
-					if most := 4 * (least + time.Duration(len(during))*m.both); took > most {
+					if most := 4 * (least + time.Duration(len(during))*(m.both+n/2*m.read)); took > most {
 						t.Errorf("the prompt took %v, alone %v", took, least)
 					}
 				})

@@ -174,12 +174,9 @@ LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, fl
   vf most = vf{} + s[lo];
   for (int i = lo; i < hi; i += width) {
     const vf x = simd::load(s + i, std::min(width, hi - i), s[lo]);
-    most = x > most ? x : most;
+    most = simd::larger(x, most);
   }
-  float t = top;
-  for (int i = 0; i < width; i++) {
-    t = std::max(t, most[i]);
-  }
+  const float t = std::max(top, simd::top(most));
   if (t > top) {
     const float shrink = std::exp(top - t); // 0 at first: top is minus infinity
     top = t;
@@ -365,6 +362,21 @@ struct Attention {
     return buf;
   }
 
+  // Asks for what fetch will read. A step comes back to a layer's keys and values when the other layers' have driven them out
+  // of the caches, and turning keys round reads eight at a time, which the processor does not foresee: without this eight
+  // streams after 4096 tokens took 1.4 to 1.5 times as long.
+  void ahead(const uint8_t *plane, const Batch::Seq &seq, int p, int n) const {
+    const std::vector<int> &table = seq.table[window > 0];
+    for (int end = p + n; p < end;) {
+      const int offset = p % batch->block_tokens, count = std::min(batch->block_tokens - offset, end - p);
+      const uint8_t *at = plane + (size_t(table[p / batch->block_tokens]) * batch->block_tokens + offset) * kv.row(dim);
+      for (size_t i = 0; i < count * kv.row(dim); i += 64) {
+        __builtin_prefetch(at + i);
+      }
+      p += count;
+    }
+  }
+
   void attend(const Piece &w, const float *queries, float *parts, float *out) const {
     const Rows &r = *w.rows;
     const int group = heads / kv_heads, rows = r.n * group, step = few_rows * group, tile = this->tile();
@@ -380,8 +392,12 @@ struct Attention {
       seen.reset(rows, dim);
       for (const int end = std::min(w.hi, (p / span() + 1) * span()); p < end;) {
         const int n = std::min(end, (p / tile + 1) * tile) - p;
+        ahead(values + r.h * head, *r.seq, p, n);
         transpose(fetch(keys + r.h * head, *r.seq, p, n, buf), n, dim, turned, tile);
         const float *v = fetch(values + r.h * head, *r.seq, p, n, buf);
+        if (p + n < w.hi) {
+          ahead(keys + r.h * head, *r.seq, p + n, std::min(tile, w.hi - p - n));
+        }
         for (int i = 0; i < rows; i += step) {
           const int m = std::min(step, rows - i), first = r.seq->start + r.t + i / group;
           // Later than all of these rows, or past their windows.

@@ -102,10 +102,9 @@ LS_INLINE vf exp(vf x) {
   const vf lo = vf{} - 87.0f, hi = vf{} + 88.0f;
   x = x < lo ? lo : x;
   x = x > hi ? hi : x;
-  const vf t = x * 1.44269504f;
-  const vf half = vf{} + 0.5f;
-  const vi n = __builtin_convertvector(t + (t < 0 ? -half : half), vi);
-  const vf m = __builtin_convertvector(n, vf);
+  const vf magic = vf{} + 12582912.0f; // 1.5 x 2^23: adding it rounds to nearest and leaves n in the lowest bits
+  const vf t = x * 1.44269504f + magic;
+  const vf m = t - magic;
   const vf f = x - m * 0.693359375f + m * 2.12194440e-4f;
   vf p = 1.9875691500e-4f * f + 1.3981999507e-3f;
   p = p * f + 8.3334519073e-3f;
@@ -113,7 +112,9 @@ LS_INLINE vf exp(vf x) {
   p = p * f + 1.6666665459e-1f;
   p = p * f + 5.0000001201e-1f;
   p = p * f * f + f + 1.0f;
-  const vi e = (n + 127) << 23;
+  vi e;
+  std::memcpy(&e, &t, sizeof e);
+  e = (e + 127) << 23;
   vf scale;
   std::memcpy(&scale, &e, sizeof scale);
   return p * scale;
