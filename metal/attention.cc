@@ -246,7 +246,7 @@ struct Attention {
   struct Rows {
     const Batch::Seq *seq;
     int h, t, n, lo, hi;
-    ptrdiff_t part;          // where in parts, in floats, their spans' results are; -1: nowhere, one piece does them all
+    ptrdiff_t part = -1;     // where in parts, in floats, their spans' results are; -1: nowhere, one piece does them all
     std::atomic<int> left{}; // spans that are not done
   };
   // A piece of work: positions lo..hi-1 of rows.
@@ -279,7 +279,8 @@ struct Attention {
         const int n = std::min(step, seq.len - t), hi = seq.start + t + n;
         const int lo = window > 0 ? std::max(0, seq.start + t - window + 1) : 0;
         for (int h = 0; h < kv_heads; h++) {
-          all.emplace_back(&seq, h, t, n, lo, hi, -1);
+          Rows &r = all.emplace_back();
+          r.seq = &seq, r.h = h, r.t = t, r.n = n, r.lo = lo, r.hi = hi;
           work += double(n) * (hi - lo);
         }
       }
