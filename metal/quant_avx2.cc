@@ -7,6 +7,7 @@
 
 #if defined(__x86_64__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define LS_TARGET __attribute__((target("avx2,fma,f16c")))
@@ -138,7 +139,18 @@ LS_TILE(tile_vnni, LS_TARGET_VNNI, dots_vnni)
   {{tile<bits, false, 4>, tile<bits, false, 2>, tile<bits, false, 1>},                                                 \
    {tile<bits, true, 4>, tile<bits, true, 2>, tile<bits, true, 1>}}
 
-bool here() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
+// Clang before 17 does not know these two by name in __builtin_cpu_supports.
+bool f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+bool vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & bit_AVXVNNI) != 0;
+}
+
+bool here() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c(); }
 
 } // namespace
 
@@ -149,7 +161,7 @@ const Isa *avx2() {
 
 const Isa *avxvnni() {
   static const Isa isa{"avx-vnni",
-                       [] { return here() && __builtin_cpu_supports("avxvnni"); },
+                       [] { return here() && vnni(); },
                        {4, 2, 1},
                        {LS_KERNELS(tile_vnni, 4), LS_KERNELS(tile_vnni, 5), LS_KERNELS(tile_vnni, 8)}};
   return &isa;

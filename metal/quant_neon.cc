@@ -5,7 +5,8 @@
 
 #include "quant.h"
 
-#if defined(__aarch64__)
+// Before Clang 16 arm_neon.h has no vdotq_s32 where the whole file is not compiled for it.
+#if defined(__aarch64__) && (defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__) || __clang_major__ >= 16)
 
 #include <arm_neon.h>
 #ifdef __linux__
@@ -15,6 +16,8 @@
 
 #ifdef __ARM_FEATURE_DOTPROD
 #define LS_TARGET
+#elif defined(__clang__)
+#define LS_TARGET __attribute__((target("dotprod")))
 #else
 #define LS_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
@@ -55,21 +58,21 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
       const uint8_t *s = t.scales + g * (BIASED ? 64 : 32) + 8 * r;
       const float32x4_t ws = halves(s), wb = BIASED ? halves(s + 32) : ws;
       for (int b = 0; b < t.group_blocks; b++) {
-        int32x4_t d[M];
-        for (int m = 0; m < M; m++) {
-          d[m] = vdupq_n_s32(BITS == 8 ? 0 : start[m]);
-        }
+        int8x16_t w[8];
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
-          const int8x16_t w = chunk<BITS>(p, j, r);
-          for (int m = 0; m < M; m++) {
-            int32_t four;
-            __builtin_memcpy(&four, x + 32 * m + 4 * j, 4);
-            d[m] = vdotq_s32(d[m], w, vreinterpretq_s8_s32(vdupq_n_s32(four)));
-          }
+          w[j] = chunk<BITS>(p, j, r);
         }
+#pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
-          acc[m] = vfmaq_f32(acc[m], vcvtq_f32_s32(d[m]), vmulq_n_f32(ws, scale[m]));
+          const int8x16_t x0 = vld1q_s8(x + 32 * m), x1 = vld1q_s8(x + 32 * m + 16);
+          // Two sums, for one would wait for itself.
+          int32x4_t d0 = vdupq_n_s32(BITS == 8 ? 0 : start[m]), d1 = vdupq_n_s32(0);
+          d0 = vdotq_laneq_s32(d0, w[0], x0, 0), d1 = vdotq_laneq_s32(d1, w[4], x1, 0);
+          d0 = vdotq_laneq_s32(d0, w[1], x0, 1), d1 = vdotq_laneq_s32(d1, w[5], x1, 1);
+          d0 = vdotq_laneq_s32(d0, w[2], x0, 2), d1 = vdotq_laneq_s32(d1, w[6], x1, 2);
+          d0 = vdotq_laneq_s32(d0, w[3], x0, 3), d1 = vdotq_laneq_s32(d1, w[7], x1, 3);
+          acc[m] = vfmaq_f32(acc[m], vcvtq_f32_s32(vaddq_s32(d0, d1)), vmulq_n_f32(ws, scale[m]));
           if constexpr (BIASED) {
             acc[m] = vfmaq_n_f32(acc[m], wb, sum[m]);
           }
