@@ -9,9 +9,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
+
+#include <sys/mman.h>
 
 namespace ls {
 namespace quant {
@@ -105,6 +108,33 @@ uint8_t *pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t 
   return out + 320;
 }
 
+// Memory for one packed weight. A decode step reads all weights once, and with pages of 4 KiB it waits for their addresses
+// as long as for what is in them: a plain sum over 280 MB ran 1.6 to 2.2 times as fast with pages of 2 MiB. So weights lie
+// side by side in chunks for which the system is asked for such pages. A chunk goes with the last weight in it.
+std::shared_ptr<uint8_t> weight_memory(size_t bytes) {
+  constexpr size_t page = 2 << 20, least = 32 << 20;
+  static std::mutex mutex;
+  static std::weak_ptr<uint8_t> chunk;
+  static size_t size = 0, used = 0;
+  const std::lock_guard lock(mutex);
+  bytes = (bytes + panel_align - 1) / panel_align * panel_align;
+  std::shared_ptr<uint8_t> c = chunk.lock();
+  if (c == nullptr || size - used < bytes) {
+    size = (std::max(bytes, least) + page - 1) / page * page, used = 0;
+    auto *data = static_cast<uint8_t *>(std::aligned_alloc(page, size));
+    if (data == nullptr) {
+      throw std::bad_alloc();
+    }
+#ifdef MADV_HUGEPAGE
+    madvise(data, size, MADV_HUGEPAGE); // refused where there are none, and nothing depends on it
+#endif
+    chunk = c = std::shared_ptr<uint8_t>(data, std::free);
+  }
+  uint8_t *at = c.get() + used;
+  used += bytes;
+  return {std::move(c), at};
+}
+
 } // namespace
 
 Packed pack(const uint32_t *words, const float *scales, const float *biases, int rows, int columns, int group, int bits) {
@@ -124,13 +154,8 @@ Packed pack(const uint32_t *words, const float *scales, const float *biases, int
   const size_t parts = p.biased ? 2 : 1;
   p.scale_bytes = (groups * parts * panel_rows * 2 + panel_align - 1) / panel_align * panel_align;
   p.panel_bytes = p.scale_bytes + size_t(columns) / block * p.bits * 64;
-  // A whole number of large pages where the system has them: a decode step walks through all of it.
-  constexpr size_t page = 4096;
-  auto *data = static_cast<uint8_t *>(std::aligned_alloc(page, (p.bytes() + page - 1) / page * page));
-  if (data == nullptr) {
-    throw std::bad_alloc();
-  }
-  p.data = std::shared_ptr<uint8_t>(data, std::free);
+  p.data = weight_memory(p.bytes());
+  uint8_t *data = p.data.get();
 
   const size_t row_words = size_t(columns) * bits / 32;
   Pool::shared().run(p.panels(), [&](int n) {

@@ -112,6 +112,9 @@ template <int BITS, int M> LS_TARGET_VNNI inline __attribute__((always_inline)) 
           wb = _mm256_cvtph_ps(_mm_loadu_si128(s + 2));                                                                \
         }                                                                                                              \
         for (int b = 0; b < t.group_blocks; b++) {                                                                     \
+          for (int j = 0; j < BITS && half == 0; j++) {                                                                \
+            _mm_prefetch(reinterpret_cast<const char *>(p + prefetch_ahead + 64 * j), _MM_HINT_T0);                    \
+          }                                                                                                            \
           __m256i d[M];                                                                                                \
           dot<BITS, M>(p, x, start, d);                                                                                \
           for (int m = 0; m < M; m++) {                                                                                \

@@ -55,6 +55,9 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
       wb = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(s + 32)));
     }
     for (int b = 0; b < t.group_blocks; b++) {
+      for (int j = 0; j < BITS; j++) {
+        _mm_prefetch(reinterpret_cast<const char *>(p + prefetch_ahead + 64 * j), _MM_HINT_T0);
+      }
       __m512i w[8];
       p = unpack<BITS>(p, w);
 #pragma GCC unroll 16
