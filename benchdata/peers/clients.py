@@ -1,54 +1,74 @@
-"""What load generators cost, and what they report, where the server answers at once, in the Go benchmark format.
+"""What a load generator costs, and what it reports, where the server answers at once, in the Go benchmark format.
 
-    clients.py URL CACHE
+    clients.py CLIENT URL CACHE
 
-URL is a server that sends 64 tokens without computing anything, CACHE the folder that `run setup` filled. Each client sends
-chat requests with 32 streams at once, twice: few, and 1024 more. The difference is processor time for 1024 requests without
-start-up, children included. The first token that a client reports, its median, is its own error: there was none to wait for.
+CLIENT is loadstone, guidellm, aiperf, wrk or k6, URL a server that sends answers without computing anything, CACHE the folder
+that `run setup` filled. It sends chat requests with 32 streams at once, for answers of 64 pieces and, where it can be
+told so, of one, twice: few requests, and many more. The difference is processor time for the many without start-up, children
+included. req/s is how fast it goes with the server on the same processors. The first token that a client reports, its median,
+is its own error: there was none to wait for. wrk and k6 read answers whole and know no tokens.
 """
 
 import json
-
 import resource
 import subprocess
 import sys
 import tempfile
 
-STREAMS, FEW, MORE = 32, 64, 1024
+STREAMS, FEW = 32, 64
 
 
-def guidellm(url, cache, n, out):
+def guidellm(url, cache, out, n, tokens):
     run(out, f"{cache}/peers/guidellm/bin/guidellm", "run", "--disable-console",
         "--backend", f"kind=openai_http,target={url},model=word,validate_backend=false",
         "--profile", f"kind=concurrent,streams={STREAMS}", "--constraint", f"kind=max_requests,count={n}",
         "--tokenizer", f"kind=huggingface_auto,model={cache}/models/smollm2",
-        "--data", "kind=synthetic_text,prompt_tokens=16,output_tokens=64", "--output", f"kind=json,path={out}/r.json")
+        "--data", f"kind=synthetic_text,prompt_tokens=16,output_tokens={tokens}", "--output", f"kind=json,path={out}/r.json")
     metrics = json.load(open(f"{out}/r.json"))["benchmarks"][0]["metrics"]  # of a few requests fewer than it was told
-    return metrics["request_totals"]["successful"], metrics["time_to_first_token_ms"]["successful"]["median"] * 1e6
+    return (metrics["request_totals"]["successful"], metrics["requests_per_second"]["successful"]["mean"],
+            metrics["time_to_first_token_ms"]["successful"]["median"] * 1e6)
 
 
-def aiperf(url, cache, n, out):
+def aiperf(url, cache, out, n, tokens):
     run(out, f"{cache}/peers/aiperf/bin/aiperf", "profile", "-m", "word", "-u", url, "--endpoint-type", "chat", "--streaming",
         "--concurrency", str(STREAMS), "--request-count", str(n), "--tokenizer", f"{cache}/models/smollm2",
-        "--isl", "16", "--osl", "64", "--ui", "none", "--output-artifact-dir", out)
+        "--isl", "16", "--osl", str(tokens), "--ui", "none", "--output-artifact-dir", out)
     result = json.load(open(f"{out}/profile_export_aiperf.json"))
-    return result["request_count"]["avg"], result["time_to_first_token"]["p50"] * 1e6
+    return result["request_count"]["avg"], result["request_throughput"]["avg"], result["time_to_first_token"]["p50"] * 1e6
 
 
-def loadstone(url, cache, n, out):
+def loadstone(url, cache, out, n, tokens):
     with open(f"{out}/load.txtar", "w") as f:
-        f.write(f"-- load --\nconcurrency: {STREAMS}\nrequests: {n}\nprompt: 16\nanswer: 64\n")
+        f.write(f"-- load --\nconcurrency: {STREAMS}\nrequests: {n}\nprompt: 16\nanswer: {tokens}\n")
     text = run(out, f"{cache}/peers/loadstone", "run", f"{out}/load.txtar", "-q", "-url", url, "-out", f"{out}/results", "-json")
     measured = json.loads(text)["scenarios"][0]["all"]
-    return measured["outcomes"]["ok"], measured["times"]["ttft"]["p50_ns"]
+    return measured["outcomes"]["ok"], measured["req_per_s"], measured["times"]["ttft"]["p50_ns"]
 
 
-def wrk(url, cache, n, out):
-    """It reads answers whole and knows no tokens, so only its cost can be compared. It takes a time, not a number of requests."""
+def wrk(url, cache, out, n, tokens):
+    """It takes a time, not a number of requests."""
     with open(f"{out}/post.lua", "w") as f:
-        f.write('wrk.method = "POST"\nwrk.body = \'{"messages":[{"role":"user","content":"hi"}],"stream":true}\'\n')
-    text = run(out, "wrk", "-t2", f"-c{STREAMS}", "-d3s", "-s", f"{out}/post.lua", f"{url}/v1/chat/completions")
-    return int(text.split(" requests in ")[0].split()[-1])
+        f.write(f"wrk.method = 'POST'\nwrk.body = '{body(tokens)}'\n")
+    seconds = 4 if n > FEW else 1
+    text = run(out, "wrk", "-t2", f"-c{STREAMS}", f"-d{seconds}s", "-s", f"{out}/post.lua", f"{url}/v1/chat/completions")
+    return int(text.split(" requests in ")[0].split()[-1]), float(text.split("Requests/sec:")[1].split()[0]), None
+
+
+def k6(url, cache, out, n, tokens):
+    with open(f"{out}/load.js", "w") as f:
+        f.write(f"import http from 'k6/http';\nexport const options = {{ vus: {STREAMS}, iterations: {n} }};\n"
+                f"export default function () {{ http.post('{url}/v1/chat/completions', '{body(tokens)}'); }}\n")
+    run(out, f"{cache}/peers/bin/k6", "run", "--quiet", "--no-usage-report", "--summary-export", f"{out}/r.json", f"{out}/load.js")
+    requests = json.load(open(f"{out}/r.json"))["metrics"]["http_reqs"]
+    return requests["count"], requests["rate"], None
+
+
+def body(tokens):
+    return json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": tokens, "stream": True})
+
+
+# What each can be told, and how many requests show its cost.
+CLIENTS = {guidellm: ((64,), 512), aiperf: ((64,), 512), loadstone: ((64, 1), 8192), wrk: ((64, 1), 8192), k6: ((64, 1), 8192)}
 
 
 def run(out, *command):
@@ -63,27 +83,25 @@ def cpu():
     return u.ru_utime + u.ru_stime
 
 
-def timed(client, *args):
+def timed(client, url, cache, n, tokens):
     """Processor seconds of one run, and what the client reports."""
     with tempfile.TemporaryDirectory() as out:
         before = cpu()
-        result = client(*args, out)
+        result = client(url, cache, out, n, tokens)
         return cpu() - before, result
 
 
 def main():
-    url, cache = sys.argv[1:]
-    for client in (loadstone, guidellm, aiperf):
-        few, (fewer, _) = timed(client, url, cache, FEW)
-        more, (n, ttft) = timed(client, url, cache, FEW + MORE)
-        report(client, n - fewer, more - few, f" {ttft:.0f} p50-ttft-ns")
-    seconds, n = timed(wrk, url, cache, 0)
-    report(wrk, n, seconds)
-
-
-def report(client, n, seconds, rest=""):
-    print(f"client: {client.__name__}")
-    print(f"BenchmarkNull/streams={STREAMS}/tokens=64 {n:.0f} {seconds / n * 1e9:.0f} cpu-ns/req{rest}", flush=True)
+    name, url, cache = sys.argv[1:]
+    client = globals()[name]
+    answers, many = CLIENTS[client]
+    print(f"client: {name}")
+    for tokens in answers:
+        few, (fewer, _, _) = timed(client, url, cache, FEW, tokens)
+        more, (n, rate, ttft) = timed(client, url, cache, FEW + many, tokens)
+        first = f" {ttft:.0f} p50-ttft-ns" if ttft is not None else ""
+        each = (more - few) / (n - fewer)
+        print(f"BenchmarkNull/streams={STREAMS}/tokens={tokens} {n - fewer:.0f} {each * 1e9:.0f} cpu-ns/req {rate:.1f} req/s{first}", flush=True)
 
 
 main()

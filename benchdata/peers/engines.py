@@ -1,15 +1,16 @@
 """Prefill and decode of a peer's engine, in process, in the Go benchmark format.
 
     engines.py llama.cpp  --gguf FILE   --model NAME
-    engines.py mlx-lm     --folder DIR  --model NAME
+    engines.py mlx-lm     --folder DIR  --model NAME [--short]
 
 One benchmark line is one repetition; names and units are those of metal's own benchmarks, so that benchstat sets them side
 by side. A decode step is one token for each sequence of a batch, each with the same history, greedy, logits of every row;
-a prefill is one prompt into an empty cache, logits of its last token alone. Loading and one warm-up of each are not timed.
-mlx-lm multiplies on a CPU with scalar loops and gets the shortest of each.
+a prefill is one prompt into an empty cache, logits of its last token alone. Loading and one warm-up are not timed. GB/s is
+how fast the weights are read, each once a step.
 """
 
 import argparse
+import os
 import time
 
 PROMPTS = (128, 512, 2048)
@@ -22,8 +23,9 @@ def tokens(n, vocab):
     return [(7919 * i + 104729) % (vocab - 1000) + 500 for i in range(n)]
 
 
-def report(name, seconds, count):
-    print(f"Benchmark{name} 1 {seconds * 1e9:.0f} ns/op {count / seconds:.2f} tok/s", flush=True)
+def report(name, seconds, count, weights=0):
+    rate = f" {weights / seconds / 1e9:.2f} GB/s" if weights else ""
+    print(f"Benchmark{name} 1 {seconds * 1e9:.0f} ns/op {count / seconds:.2f} tok/s{rate}", flush=True)
 
 
 class LlamaCpp:
@@ -33,23 +35,31 @@ class LlamaCpp:
         import llama_cpp
 
         self.c = c = llama_cpp
+        self.threads = threads
         c.llama_backend_init()
         self.quiet = c.llama_log_callback(lambda level, text, data: None)  # kept: C holds it
         c.llama_log_set(self.quiet, None)
         self.model = c.llama_model_load_from_file(path.encode(), c.llama_model_default_params())
         if not self.model:
             raise SystemExit(f"{path}: llama.cpp cannot load it")
-        params = c.llama_context_default_params()
-        params.n_ctx, params.n_batch, params.n_ubatch = 4096 + 8 * 512, 2048, 512
-        params.n_seq_max = max(batch for _, batch in DECODES)
-        params.n_threads = params.n_threads_batch = threads
-        self.context = c.llama_init_from_model(self.model, params)
-        self.memory = c.llama_get_memory(self.context)
+        self.weights = c.llama_model_size(self.model)
         self.vocab = c.llama_vocab_n_tokens(c.llama_model_get_vocab(self.model))
         self.batch = c.llama_batch_init(2048, 0, 1)
+        self.context = None
 
-    def forget(self):
-        self.c.llama_memory_clear(self.memory, False)
+    def begin(self, length, batch):
+        """An empty cache for sequences of so many tokens. A context is divided evenly among its sequences."""
+        c = self.c
+        if self.context:
+            c.llama_free(self.context)
+        params = c.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = batch * (-(-length // 256) * 256), batch
+        params.n_batch, params.n_ubatch = 2048, 512
+        params.n_threads = params.n_threads_batch = self.threads
+        params.swa_full = False  # as llama-server and llama-bench have it: sliding layers keep their window alone
+        self.context = c.llama_init_from_model(self.model, params)
+        if not self.context:
+            raise SystemExit(f"llama.cpp makes no context of {batch} times {length} tokens")
 
     def step(self, items):
         """items: (token, position, sequence, wants logits) each."""
@@ -61,20 +71,22 @@ class LlamaCpp:
             raise SystemExit(f"llama_decode: {code}")
         self.c.llama_synchronize(self.context)
 
-    def prefill(self, ids, sequence=0):
-        for at in range(0, len(ids), 2048):
-            part = ids[at : at + 2048]
-            self.step([(t, at + i, sequence, at + i == len(ids) - 1) for i, t in enumerate(part)])
+    def prefill(self, ids, batch=1):
+        for sequence in range(batch):
+            for at in range(0, len(ids), 2048):
+                part = ids[at : at + 2048]
+                self.step([(t, at + i, sequence, at + i == len(ids) - 1) for i, t in enumerate(part)])
 
     def decode(self, position, batch):
         self.step([(100 + s, position, s, True) for s in range(batch)])
 
 
 class MLXLM:
-    """mlx-lm on an MLX folder: its model and its KV cache, one sequence."""
+    """mlx-lm on an MLX folder: its model and its KV cache."""
 
     def __init__(self, folder):
         import mlx.core as mx
+        from mlx.utils import tree_flatten
         from mlx_lm.models.cache import make_prompt_cache
         from mlx_lm.utils import load
 
@@ -82,19 +94,20 @@ class MLXLM:
         self.mx, self.make = mx, make_prompt_cache
         self.model, _ = load(folder)
         self.vocab = self.model.args.vocab_size
-        self.caches = None
+        self.weights = sum(v.nbytes for _, v in tree_flatten(self.model.parameters()))
 
-    def forget(self):
-        self.caches = None
+    def begin(self, length, batch):
+        self.caches = self.make(self.model)
 
-    def prefill(self, ids, sequence=0):
-        if self.caches is None:
-            self.caches = self.make(self.model)
-        logits = self.model(self.mx.array([ids]), cache=self.caches)[:, -1]
+    def step(self, rows):
+        logits = self.model(self.mx.array(rows), cache=self.caches)[:, -1]
         self.mx.eval(logits, [c.state for c in self.caches])
 
+    def prefill(self, ids, batch=1):
+        self.step([ids] * batch)
+
     def decode(self, position, batch):
-        self.prefill([100])
+        self.step([[100 + s] for s in range(batch)])
 
 
 def timed(f, *args):
@@ -103,24 +116,18 @@ def timed(f, *args):
     return time.perf_counter() - start
 
 
-def measure(engine, model, repetitions, prompts, decodes):
+def measure(engine, model, prompts, decodes):
+    engine.begin(32, 1)
     engine.prefill(tokens(32, engine.vocab))
     for n in prompts:
-        for _ in range(repetitions):
-            engine.forget()
-            report(f"Prefill/model={model}/prompt={n}", timed(engine.prefill, tokens(n, engine.vocab)), n)
+        engine.begin(n, 1)
+        report(f"Prefill/model={model}/prompt={n}", timed(engine.prefill, tokens(n, engine.vocab)), n)
     for history, batch in decodes:
-        engine.forget()
-        for s in range(batch):
-            engine.prefill(tokens(history, engine.vocab), s)
+        engine.begin(history + 1 + STEPS, batch)
+        engine.prefill(tokens(history, engine.vocab), batch)
         engine.decode(history, batch)
-        at = history + 1
-        for _ in range(repetitions):
-            took = 0
-            for _ in range(STEPS):
-                took += timed(engine.decode, at, batch)
-                at += 1
-            report(f"Decode/model={model}/history={history}/batch={batch}", took / STEPS, batch)
+        took = sum(timed(engine.decode, history + 1 + i, batch) for i in range(STEPS))
+        report(f"Decode/model={model}/history={history}/batch={batch}", took / STEPS, batch, engine.weights)
 
 
 def main():
@@ -129,15 +136,14 @@ def main():
     p.add_argument("--gguf")
     p.add_argument("--folder")
     p.add_argument("--model", required=True, help="name in the benchmark lines")
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("-n", type=int, default=6, help="repetitions")
+    p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--short", action="store_true", help="the shortest prompt and history alone")
     a = p.parse_args()
-    print(f"engine: {a.engine}")
-    if a.engine == "llama.cpp":
-        measure(LlamaCpp(a.gguf, a.threads), a.model, a.n, PROMPTS, DECODES)
+    engine = LlamaCpp(a.gguf, a.threads) if a.engine == "llama.cpp" else MLXLM(a.folder)
+    if a.short:
+        measure(engine, a.model, PROMPTS[:1], DECODES[:1])
     else:
-        # 128 tokens of prompt take it the better part of a minute.
-        measure(MLXLM(a.folder), a.model, 1, PROMPTS[:1], DECODES[:1])
+        measure(engine, a.model, PROMPTS, DECODES)
 
 
 main()
