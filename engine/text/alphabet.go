@@ -26,15 +26,15 @@ var unalphabet = func() (u [324]int16) {
 	return u
 }()
 
-// alphabetBytes returns the bytes that a token of a byte-level vocabulary stands for; false if some character of it
+// alphabetBytes appends the bytes that a token of a byte-level vocabulary stands for; false if some character of it
 // stands for none.
-func alphabetBytes(token string) ([]byte, bool) {
-	raw := make([]byte, 0, len(token))
+func alphabetBytes(dst []byte, token string) ([]byte, bool) {
+	n := len(dst)
 	for _, r := range token {
 		if int(r) >= len(unalphabet) || unalphabet[r] < 0 {
-			return nil, false
+			return dst[:n], false
 		}
-		raw = append(raw, byte(unalphabet[r]))
+		dst = append(dst, byte(unalphabet[r]))
 	}
-	return raw, true
+	return dst, true
 }

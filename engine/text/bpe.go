@@ -1,6 +1,7 @@
 package text
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -14,15 +15,16 @@ import (
 //
 // It is safe for concurrent use.
 type bpe struct {
-	vocab     map[string]int32 // by raw bytes if byteLevel, else by text
-	merges    pairTable        // to the rank
-	merged    []int32          // the token that a rank's merge makes
-	byteLevel bool
-	byteIDs   [256]int32 // the symbol of one byte: of the byte-level alphabet, or <0xHH>; -1 if there is none
-	fallback  bool       // a character without a token becomes its bytes' tokens
-	whole     bool       // a word that is a token is that token, whatever the merges say
-	unk       int32      // the token of what has none; -1: it is dropped
-	fuseUnk   bool       // neighbouring unknown characters make one unk
+	vocab      map[string]int32 // by raw bytes if byteLevel, else by text
+	merges     pairTable        // to the rank
+	merged     []int32          // the token that a rank's merge makes
+	byteLevel  bool
+	beforeMark map[rune]bool // characters that some merge joins to a "▁" behind them; for Gemma that is ">", of ">▁</"
+	byteIDs    [256]int32    // the symbol of one byte: of the byte-level alphabet, or <0xHH>; -1 if there is none
+	fallback   bool          // a character without a token becomes its bytes' tokens
+	whole      bool          // a word that is a token is that token, whatever the merges say
+	unk        int32         // the token of what has none; -1: it is dropped
+	fuseUnk    bool          // neighbouring unknown characters make one unk
 
 	seed    maphash.Seed
 	cache   []atomic.Pointer[cachedWord]
@@ -265,7 +267,7 @@ func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 	}
 	b.scratch.New = func() any { return new(merger) }
 	if j.UnkToken != "" {
-		id, ok := j.Vocab[j.UnkToken]
+		id, ok := j.vocab.byText[j.UnkToken]
 		if !ok {
 			return nil, fmt.Errorf("unk_token %q is not in the vocabulary", j.UnkToken)
 		}
@@ -277,19 +279,19 @@ func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 			name = string(alphabet[c])
 		}
 		b.byteIDs[c] = -1
-		if id, ok := j.Vocab[name]; ok {
+		if id, ok := j.vocab.byText[name]; ok {
 			b.byteIDs[c] = id
 		}
 	}
 	if err := b.addMerges(j); err != nil {
 		return nil, err
 	}
-	b.vocab = j.Vocab
+	b.vocab = j.vocab.byText
 	if byteLevel {
-		b.vocab = make(map[string]int32, len(j.Vocab))
-		for token, id := range j.Vocab {
-			if raw, ok := alphabetBytes(token); ok {
-				b.vocab[string(raw)] = id
+		b.vocab = make(map[string]int32, len(j.vocab.ids))
+		for i, token := range j.vocab.tokens {
+			if raw, ok := alphabetBytes(nil, token); ok {
+				b.vocab[string(raw)] = j.vocab.ids[i]
 			}
 		}
 	}
@@ -297,25 +299,51 @@ func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 }
 
 func (b *bpe) addMerges(j *modelJSON) error {
-	b.merges = newPairTable(len(j.Merges))
-	b.merged = make([]int32, len(j.Merges))
+	b.beforeMark = map[rune]bool{'▁': true}
+	vocab := &j.vocab
+	find := func(token []byte) (int32, error) {
+		id, ok := vocab.byText[string(token)]
+		if !ok {
+			return 0, fmt.Errorf("%q is not in the vocabulary", token)
+		}
+		return id, nil
+	}
+	var pairs [][2]int32
 	var joined []byte
-	for rank, pair := range j.Merges {
-		left, ok := j.Vocab[pair[0]]
-		if !ok {
-			return fmt.Errorf("merge %d: %q is not in the vocabulary", rank, pair[0])
+	made := 0 // place in the vocabulary of the last merge's token
+	err := j.merges.each(func(left, right []byte) error {
+		l, err := find(left)
+		if err != nil {
+			return err
 		}
-		right, ok := j.Vocab[pair[1]]
-		if !ok {
-			return fmt.Errorf("merge %d: %q is not in the vocabulary", rank, pair[1])
+		r, err := find(right)
+		if err != nil {
+			return err
 		}
-		joined = append(append(joined[:0], pair[0]...), pair[1]...)
-		id, ok := j.Vocab[string(joined)]
-		if !ok {
-			return fmt.Errorf("merge %d: %q is not in the vocabulary", rank, joined)
+		// Files list merges by the tokens that they make: the same token again, or the next.
+		joined = append(append(joined[:0], left...), right...)
+		if vocab.tokens[made] != string(joined) && made+1 < len(vocab.tokens) {
+			made++
 		}
-		b.merges.set(left, right, uint32(rank))
-		b.merged[rank] = id
+		id := vocab.ids[made]
+		if vocab.tokens[made] != string(joined) {
+			if id, err = find(joined); err != nil {
+				return err
+			}
+		}
+		pairs, b.merged = append(pairs, [2]int32{l, r}), append(b.merged, id)
+		if bytes.HasPrefix(right, []byte("▁")) {
+			last, _ := utf8.DecodeLastRune(left)
+			b.beforeMark[last] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.merges = newPairTable(len(pairs))
+	for rank, p := range pairs {
+		b.merges.set(p[0], p[1], uint32(rank))
 	}
 	return nil
 }

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// decoder returns the bytes that a token stands for, wherever it stands. The one decoder that depends on the place is
+// decoder appends the bytes that a token stands for, wherever it stands. The one decoder that depends on the place is
 // Strip, which drops the space before the first word of a text; an answer is no beginning of a text, so it is left out.
-type decoder func(token string) []byte
+type decoder func(dst []byte, token string) []byte
 
 func newDecoder(c *component) (decoder, error) {
 	if c == nil {
-		return func(token string) []byte { return []byte(token) }, nil
+		return func(dst []byte, token string) []byte { return append(dst, token...) }, nil
 	}
 	if c.Type == "ByteLevel" {
-		return func(token string) []byte {
-			if raw, ok := alphabetBytes(token); ok {
-				return raw
+		return func(dst []byte, token string) []byte {
+			if dst, ok := alphabetBytes(dst, token); ok {
+				return dst
 			}
-			return []byte(token)
+			return append(dst, token...)
 		}, nil
 	}
 	var replace []*strings.Replacer
@@ -48,14 +48,14 @@ func newDecoder(c *component) (decoder, error) {
 			return nil, fmt.Errorf("decoder type %q is not supported", s.Type)
 		}
 	}
-	return func(token string) []byte {
+	return func(dst []byte, token string) []byte {
 		if b, ok := byteToken(token); ok && fallback {
-			return []byte{b}
+			return append(dst, b)
 		}
 		for _, r := range replace {
 			token = r.Replace(token)
 		}
-		return []byte(token)
+		return append(dst, token...)
 	}, nil
 }
 

@@ -3,7 +3,6 @@ package text
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // tokenizerJSON is what this package reads of tokenizer.json. Truncation and padding are left out on purpose: a server
@@ -17,17 +16,34 @@ type tokenizerJSON struct {
 	Model         modelJSON    `json:"model"`
 }
 
+func parseTokenizer(data []byte) (*tokenizerJSON, error) {
+	vocab, merges, rest, err := cutModel(data)
+	j := new(tokenizerJSON)
+	if err := json.Unmarshal(rest, j); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.Model.merges = mergeList{merges}
+	if j.Model.vocab, err = readVocabulary(vocab); err != nil {
+		return nil, err
+	}
+	return j, j.Model.check()
+}
+
 type modelJSON struct {
-	Type                    string           `json:"type"`
-	Dropout                 float64          `json:"dropout"`
-	UnkToken                string           `json:"unk_token"`
-	ContinuingSubwordPrefix string           `json:"continuing_subword_prefix"`
-	EndOfWordSuffix         string           `json:"end_of_word_suffix"`
-	FuseUnk                 bool             `json:"fuse_unk"`
-	ByteFallback            bool             `json:"byte_fallback"`
-	IgnoreMerges            bool             `json:"ignore_merges"`
-	Vocab                   map[string]int32 `json:"vocab"`
-	Merges                  mergeList        `json:"merges"`
+	Type                    string  `json:"type"`
+	Dropout                 float64 `json:"dropout"`
+	UnkToken                string  `json:"unk_token"`
+	ContinuingSubwordPrefix string  `json:"continuing_subword_prefix"`
+	EndOfWordSuffix         string  `json:"end_of_word_suffix"`
+	FuseUnk                 bool    `json:"fuse_unk"`
+	ByteFallback            bool    `json:"byte_fallback"`
+	IgnoreMerges            bool    `json:"ignore_merges"`
+
+	vocab  vocabulary
+	merges mergeList
 }
 
 func (j *modelJSON) check() error {
@@ -40,39 +56,14 @@ func (j *modelJSON) check() error {
 		return fmt.Errorf("model continuing_subword_prefix %q is not supported", j.ContinuingSubwordPrefix)
 	case j.EndOfWordSuffix != "":
 		return fmt.Errorf("model end_of_word_suffix %q is not supported", j.EndOfWordSuffix)
-	case len(j.Vocab) == 0:
+	case len(j.vocab.ids) == 0:
 		return fmt.Errorf("model has no vocabulary")
 	}
-	for token, id := range j.Vocab {
+	for i, id := range j.vocab.ids {
 		if id < 0 {
-			return fmt.Errorf("token %q has the negative id %d", token, id)
+			return fmt.Errorf("token %q has the negative id %d", j.vocab.tokens[i], id)
 		}
 	}
-	return nil
-}
-
-// mergeList holds merges in order of rank. Files up to 2024 write "a b", later ones ["a","b"].
-type mergeList [][2]string
-
-func (m *mergeList) UnmarshalJSON(data []byte) error {
-	var pairs [][2]string
-	if err := json.Unmarshal(data, &pairs); err == nil {
-		*m = pairs
-		return nil
-	}
-	var lines []string
-	if err := json.Unmarshal(data, &lines); err != nil {
-		return fmt.Errorf("merges are neither strings nor pairs of strings: %w", err)
-	}
-	pairs = make([][2]string, len(lines))
-	for i, line := range lines {
-		left, right, ok := strings.Cut(line, " ")
-		if !ok || strings.Contains(right, " ") {
-			return fmt.Errorf("merge %d: %q is not two tokens with a space between", i, line)
-		}
-		pairs[i] = [2]string{left, right}
-	}
-	*m = pairs
 	return nil
 }
 
