@@ -44,6 +44,7 @@ type Engine struct {
 
 	// What the model says of itself, asked once: the model may be called from one goroutine at a time only.
 	vocab, context int
+	weightBytes    int64
 
 	snapshot snapshot
 	retry    atomic.Int64  // nanoseconds until room is likely
@@ -108,6 +109,9 @@ func newEngine(cfg Config) (*Engine, error) {
 		sched:   newSched(l, cfg.MaxBatch, cfg.StepTokens),
 		pace:    newPace(cfg.MaxBatch, cfg.StepTokens),
 		jobs:    make(map[uint64]*job),
+	}
+	if m, ok := cfg.Model.(interface{ WeightBytes() int64 }); ok {
+		e.weightBytes = m.WeightBytes()
 	}
 	e.door.wake = make(chan struct{}, 1)
 	e.door.inside = make(map[string]int)
@@ -522,6 +526,7 @@ func (e *Engine) settle() {
 func (e *Engine) publish() {
 	st := e.sched.Stats()
 	e.served.publish(&st)
+	st.WeightBytes = e.weightBytes
 	if w := e.warm; w != nil {
 		st.Restores, st.RestoreFailures = w.restores, w.failures
 	}

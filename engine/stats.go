@@ -28,10 +28,11 @@ type Stats struct {
 
 	Bytes Purposes // of both parts: all that was made of Config.KVBytes
 
-	PeakUsed, LocalPeakUsed int // highest so far
-	BlockTokens             int // tokens in a block, and in a local
-	KVBytesPerToken         int // in the global layers: of a block
-	KVLocalBytesPerToken    int // in the sliding ones: of a local
+	PeakUsed, LocalPeakUsed int   // highest so far
+	BlockTokens             int   // tokens in a block, and in a local
+	KVBytesPerToken         int   // in the global layers: of a block
+	KVLocalBytesPerToken    int   // in the sliding ones: of a local
+	WeightBytes             int64 // of the model's weights in memory; 0: it does not say
 
 	Running  int // requests in the batch
 	Queued   int // requests that wait

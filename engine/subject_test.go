@@ -72,7 +72,7 @@ func openMetal(name string) (Model, error) {
 			return nil, err
 		}
 	}
-	return metal.Open(src.Dir, "auto")
+	return metal.Open(src.Dir, "auto", nil)
 }
 
 // A soloist is a model that answers one request at a time, the whole prompt in one step and then token by token, into

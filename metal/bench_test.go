@@ -108,7 +108,7 @@ func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) [
 	}
 	steps := float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(float64(batch)*steps, "tok/s")
-	b.ReportMetric(float64(m.weightBytes())*steps/1e9, "GB/s") // of weights; BenchmarkMemory is the limit
+	b.ReportMetric(float64(m.decodeBytes())*steps/1e9, "GB/s") // of weights; BenchmarkMemory is the limit
 }
 
 // consecutive is a block table for n tokens from a block on.

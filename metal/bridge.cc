@@ -3,6 +3,7 @@
 // The entry points of bridge.h.
 
 #include "internal.h"
+#include "pool.h"
 #include "product.h"
 
 #include <chrono>
@@ -71,13 +72,11 @@ static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding) {
   return l;
 }
 
-int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *files, int32_t nfiles, ls_model **out,
-            char *err, size_t errlen) {
+int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     const ls_config &c = *config;
-    Weights w(c, files, nfiles);
-    Linear embed = w.linear("model.embed_tokens", c.vocab, c.hidden);
-    array norm = w.vector("model.norm.weight", c.hidden, c.arch == LS_GEMMA3 ? 1 : 0);
+    auto w = std::make_unique<Weights>(c, tensors, ntensors);
+    array norm = w->vector("model.norm.weight", c.hidden, c.arch == LS_GEMMA3 ? 1 : 0);
     auto dtype = c.native ? norm.dtype() : mx::float32;
     auto kv_dtype = dtype;
     const KVFormat kv{c.kv_bits == 0 ? 32 : c.kv_bits};
@@ -88,33 +87,53 @@ int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *
     } else if (c.kv_bits != 0) {
       throw std::runtime_error("a KV cache of 4 or 8 bits is for the CPU; on a GPU it can be f32, f16 or auto, as the weights are");
     }
-    auto m = std::unique_ptr<ls_model>(
-        new ls_model{.config = c, .embed = embed, .norm = norm, .dtype = dtype, .kv_dtype = kv_dtype, .kv = kv});
-    if (!c.tied && w.has("lm_head.weight")) {
-      m->head = w.linear("lm_head", c.vocab, c.hidden);
+    auto m = std::unique_ptr<ls_model>(new ls_model{
+        .config = c, .embed = w->linear("model.embed_tokens", c.vocab, c.hidden), .norm = norm, .dtype = dtype, .kv_dtype = kv_dtype, .kv = kv});
+    if (!c.tied && w->has("lm_head.weight")) {
+      m->head = w->linear("lm_head", c.vocab, c.hidden);
     }
-    for (int i = 0; i < c.layers; i++) {
-      m->layers.push_back(load_layer(w, c, i, sliding[i] != 0));
-    }
+    m->weights = std::move(w);
     *out = m.release();
   });
 }
 
-int64_t ls_weight_bytes(const ls_model *m) {
-  size_t n = 0;
-  const auto add = [&](const Linear &l) {
-    for (const auto *a : {&l.w, &l.scales, &l.biases}) {
-      n += *a ? (*a)->nbytes() : 0;
-    }
-    n += l.packed ? l.packed->bytes() : 0;
-  };
-  add(m->head ? *m->head : m->embed);
-  for (const Layer &l : m->layers) {
-    for (const Linear *w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
-      add(*w);
-    }
+int ls_load_layer(ls_model *m, int32_t sliding, char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    m->layers.push_back(load_layer(*m->weights, m->config, int(m->layers.size()), sliding != 0));
+  });
+}
+
+void ls_loaded(ls_model *m) { m->weights.reset(); }
+
+int64_t ls_bytes_read(const ls_model *m) { return m->weights->bytes_read(); }
+
+static int64_t bytes(const Linear &l) {
+  size_t n = l.packed ? l.packed->bytes() : 0;
+  for (const auto *a : {&l.w, &l.scales, &l.biases}) {
+    n += *a ? (*a)->nbytes() : 0;
   }
   return int64_t(n);
+}
+
+int64_t ls_decode_bytes(const ls_model *m) {
+  int64_t n = bytes(m->head ? *m->head : m->embed);
+  for (const Layer &l : m->layers) {
+    for (const Linear *w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
+      n += bytes(*w);
+    }
+  }
+  return n;
+}
+
+int64_t ls_weight_bytes(const ls_model *m) {
+  int64_t n = ls_decode_bytes(m) + (m->head ? bytes(m->embed) : 0) + m->norm.nbytes();
+  for (const Layer &l : m->layers) {
+    n += l.in_norm.nbytes() + l.post_norm.nbytes();
+    for (const auto *a : {&l.pre_ff, &l.post_ff, &l.q_norm, &l.k_norm}) {
+      n += *a ? (*a)->nbytes() : 0;
+    }
+  }
+  return n;
 }
 
 void ls_close(ls_model *m) {
@@ -155,10 +174,17 @@ int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_token
     const int width = m->config.graph ? m->config.head_dim : int(kv_row(m));
     for (Layer &l : m->layers) {
       const mx::Shape shape{m->config.kv_heads, (l.sliding ? locals : blocks) * block_tokens, width};
-      l.keys = mx::zeros(shape, m->kv_dtype);
-      l.values = mx::zeros(shape, m->kv_dtype);
-      mx::eval(*l.keys, *l.values);
+      for (auto *cache : {&l.keys, &l.values}) {
+        *cache = empty(shape, m->kv_dtype);
+        prefer_large_pages((*cache)->data<char>(), (*cache)->nbytes());
+      }
     }
+    // The system clears what is touched first, and all threads touch: that takes what there is of an allocation's time.
+    Pool::shared().run(2 * int(m->layers.size()), [&](int i) {
+      Layer &l = m->layers[i / 2];
+      array &cache = i % 2 == 0 ? *l.keys : *l.values;
+      std::memset(cache.data<char>(), 0, cache.nbytes());
+    });
     m->block_tokens = block_tokens;
   });
   if (rc != 0) {
@@ -258,10 +284,11 @@ int ls_quantised_product(const uint32_t *words, const float *scales, const float
                          int32_t group, int32_t bits, const float *x, int32_t m, float *y, int32_t times,
                          double *seconds, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
+    Arena memory;
     const Linear w{.outputs = rows,
                    .inputs = columns,
                    .packed = std::make_shared<quant::Packed>(
-                       quant::pack(words, scales, biases, rows, columns, group, bits))};
+                       quant::pack(words, scales, biases, rows, columns, group, bits, memory))};
     kernels::Operand left;
     left.fill(m, columns, {&w}, [&](int r, float *) { return x + size_t(r) * columns; });
     const auto start = std::chrono::steady_clock::now();

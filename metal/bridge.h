@@ -17,6 +17,17 @@ extern "C" {
 
 typedef struct ls_model ls_model;
 
+enum { LS_F32, LS_F16, LS_BF16, LS_U32, LS_OTHER_TYPE };
+
+// A tensor of a checkpoint, where its file is mapped into memory; at any address.
+typedef struct {
+  const char *name;
+  int32_t type, dims;
+  const int64_t *shape;
+  const void *data;
+  int64_t bytes;
+} ls_tensor;
+
 enum { LS_LLAMA = 0, LS_GEMMA3 = 1 };
 
 typedef struct {
@@ -49,12 +60,16 @@ int ls_init(char *err, size_t errlen);
 // 1: MLX computes on a GPU.
 int ls_gpu(void);
 
-// sliding[i] != 0: layer i has a window. files: the safetensors files, whose headers the caller has checked.
-int ls_open(const ls_config *config, const uint8_t *sliding, const char *const *files, int32_t nfiles, ls_model **out,
-            char *err, size_t errlen);
+// Opening is ls_open, ls_load_layer for every layer in order, ls_loaded; the tensors, whose sizes the caller has checked,
+// are read meanwhile and not afterwards. ls_bytes_read is how much of them has been.
+int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out, char *err, size_t errlen);
+int ls_load_layer(ls_model *m, int32_t sliding, char *err, size_t errlen);
+void ls_loaded(ls_model *m);
+int64_t ls_bytes_read(const ls_model *m);
 void ls_close(ls_model *m);
-// Of the weights that every decode step reads.
+// Of all weights in memory; and of those that every decode step reads.
 int64_t ls_weight_bytes(const ls_model *m);
+int64_t ls_decode_bytes(const ls_model *m);
 
 // What a token takes in the cache, in the global layers and in the sliding ones.
 void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local);

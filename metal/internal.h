@@ -39,6 +39,9 @@ template <typename F> int guard(char *err, size_t errlen, F &&f) {
   return 1;
 }
 
+// An array in MLX's memory, not yet written.
+array empty(const mx::Shape &shape, mx::Dtype type);
+
 // A run of consecutive slots of the paged cache that holds consecutive positions of one sequence.
 struct Run {
   int slot, count;
@@ -112,16 +115,22 @@ struct Layer {
 // Takes tensors by name out of the files and says what is wrong with those it does not like.
 class Weights {
 public:
-  Weights(const ls_config &config, const char *const *files, int nfiles);
+  Weights(const ls_config &config, const ls_tensor *tensors, int n);
   bool has(const std::string &name) const;
   array vector(const std::string &name, int n, float plus = 0);
   Linear linear(const std::string &name, int out, int in);
+  int64_t bytes_read() const { return bytes_read_; }
 
 private:
-  array take(const std::string &name);
-  const ls_config &config_;
+  const ls_tensor &find(const std::string &name) const;
+  void done(const ls_tensor &t);
+  Linear quantised(const std::string &name, const ls_tensor &w, int out, int in);
+
+  const ls_config config_;
   std::string prefix_; // "" or "language_model."
-  std::unordered_map<std::string, array> tensors_;
+  std::unordered_map<std::string, ls_tensor> tensors_;
+  Arena memory_;
+  int64_t bytes_read_ = 0;
 };
 
 // This package's own CPU kernels, as MLX primitives: float32, on the CPU stream, contiguous inputs.
@@ -151,6 +160,7 @@ struct ls_model {
   ls::KVFormat kv;        // what the bytes of the cache are; CPU kernels only
   int block_tokens = 0;
   std::string broken; // why nothing more can be computed
+  std::unique_ptr<ls::Weights> weights; // while they are loaded
 
   void step(std::shared_ptr<const ls::Batch> batch, const std::vector<int> &rows, float *logits);
 

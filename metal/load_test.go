@@ -160,7 +160,7 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 		ck := tinyLlama()
 		c.damage(ck)
 		dir := ck.write(t)
-		m, err := Open(dir, "auto")
+		m, err := Open(dir, "auto", nil)
 		if err == nil {
 			m.Close()
 			t.Errorf("%s: the model opens", c.what)
@@ -168,6 +168,49 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 			t.Errorf("%s: error %q, want %q and the folder", c.what, err, c.want)
 		}
 	}
+}
+
+// A folder that goes away while its weights are read does no harm, for its files are open; one whose file is cut is an error
+// before what is gone is looked at, and no bus error.
+func TestLoadOfFilesThatChange(t *testing.T) {
+	load := func(change func(dir string) error) (told []int64, total int64, err error) {
+		dir := tinyGemma().write(t)
+		cfg, err := readConfig(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := openWeights(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		if err := change(dir); err != nil {
+			t.Fatal(err)
+		}
+		m := &Model{cfg: cfg}
+		err = onThread(func() error {
+			return m.load(w, options{progress: func(done, of int64) { told, total = append(told, done), of }})
+		})
+		if err == nil {
+			m.Close()
+		}
+		return told, total, err
+	}
+	told, total, err := load(os.RemoveAll)
+	if err != nil || !slices.IsSorted(told) || len(told) != 5 || told[4] != total || total != tensorBytes(tinyGemma()) {
+		t.Errorf("a folder that goes away: %v, progress %v of %d", err, told, total)
+	}
+	if _, _, err := load(func(dir string) error { return os.Truncate(filepath.Join(dir, "model.safetensors"), 5000) }); err == nil || !strings.Contains(err.Error(), "has become shorter, 5000 bytes of") {
+		t.Errorf("a file that is cut: %v", err)
+	}
+}
+
+// tensorBytes is how many bytes a checkpoint's tensors have.
+func tensorBytes(c *checkpoint) (n int64) {
+	for _, x := range c.tensors {
+		n += int64(len(x.data))
+	}
+	return n
 }
 
 // BenchmarkWeights is one decode step and one prefill of 64 tokens on a quantised model: its weights packed for the CPU

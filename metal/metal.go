@@ -4,10 +4,10 @@
 // Open returns ErrUnavailable. Model satisfies the engine's Model interface without importing it.
 //
 //	Go            metal.go (this), mlx.go Model, thread.go the one thread that owns MLX,
-//	              config.go and safetensors.go what is checked before MLX sees a file
+//	              config.go and safetensors.go what is checked before a file is used, mapping.go the files in memory
 //	C ABI         bridge.h, one crossing per step
 //	C++           bridge.cc entry points, weights.cc, model.cc the network, graph.cc its parts in MLX's operations,
-//	              kernels.cc and attention.cc the same parts for CPUs (kernel.h, simd.h and pool.h beneath them),
+//	              kernels.cc and attention.cc the same parts for CPUs (kernel.h, simd.h, pool.h and pages.h beneath them),
 //	              product.cc their products: with quantised weights (quant.h; quant.cc packs them, rows.cc quantises
 //	              activations, quant_*.cc has a file for each instruction set) and with float32 (matmul.cc),
 //	              blas.cc OpenBLAS in front of MLX's own

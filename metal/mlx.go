@@ -47,6 +47,7 @@ type Model struct {
 	kvGlobal    int         // bytes per token, in the global layers
 	kvLocal     int         // the same in the sliding ones
 	kvFormat    string
+	weights     int64 // bytes
 	blocks      int
 	locals      int
 	blockTokens int
@@ -54,12 +55,12 @@ type Model struct {
 }
 
 // Open loads the network in dir, a Hugging Face or mlx-community folder: config.json, and safetensors that are float32,
-// float16, bfloat16 or affine-quantised. On a CPU quantised weights are packed for our kernels
-// and all others widened to float32. The KV cache will be kept as kv
-// says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along head_dim), or auto, which is what the network
-// computes in.
-func Open(dir, kv string) (*Model, error) {
-	return open(dir, options{kv: kv})
+// float16, bfloat16 or affine-quantised. On a CPU quantised weights are packed for our kernels and all others widened to
+// float32. The KV cache will be kept as kv says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along
+// head_dim), or auto, which is what the network computes in. Unless it is nil, progress is called now and then with how many
+// bytes of the weights have been read, and of how many.
+func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {
+	return open(dir, options{kv: kv, progress: progress})
 }
 
 var kvBits = map[string]C.int32_t{"": 0, "auto": 0, "f32": 32, "f16": 16, "q8": 8, "q4": 4}
@@ -69,6 +70,8 @@ type options struct {
 	native bool // keep weights as stored
 	graph  bool // MLX's operations only, none of our CPU kernels
 	kv     string
+
+	progress func(done, total int64)
 }
 
 func open(dir string, opt options) (*Model, error) {
@@ -79,12 +82,13 @@ func open(dir string, opt options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := weightFiles(dir)
+	w, err := openWeights(dir)
 	if err != nil {
 		return nil, err
 	}
+	defer w.Close()
 	m := &Model{cfg: cfg}
-	if err := onThread(func() error { return m.load(files, opt) }); err != nil {
+	if err := onThread(func() error { return m.load(w, opt) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	_, file, line, _ := runtime.Caller(2)
@@ -95,7 +99,7 @@ func open(dir string, opt options) (*Model, error) {
 }
 
 // load runs on the MLX thread.
-func (m *Model) load(files []string, opt options) error {
+func (m *Model) load(w *mapping, opt options) error {
 	cfg := &m.cfg
 	c := C.ls_config{
 		arch:  C.LS_LLAMA,
@@ -111,26 +115,39 @@ func (m *Model) load(files []string, opt options) error {
 	}
 	gpu := C.ls_gpu() != 0
 	c.tied, c.native, c.graph = cbool(cfg.tied), cbool(opt.native || gpu), cbool(opt.native || opt.graph || gpu)
-	sliding := make([]C.uint8_t, cfg.layers)
-	for i, s := range cfg.sliding {
-		sliding[i] = C.uint8_t(cbool(s))
+	read := func(f func(err *C.char, errlen C.size_t) C.int) error {
+		if err := w.check(); err != nil {
+			return err
+		}
+		if err := call(f); err != nil {
+			return err
+		}
+		if opt.progress != nil {
+			opt.progress(int64(C.ls_bytes_read(m.h)), w.bytes)
+		}
+		return nil
 	}
-	paths := make([]*C.char, len(files))
-	for i, f := range files {
-		paths[i] = C.CString(f)
-		defer C.free(unsafe.Pointer(paths[i]))
-	}
-	// An array of C pointers in Go memory may be passed: it holds no Go pointer.
-	err := call(func(e *C.char, n C.size_t) C.int {
-		return C.ls_open(&c, &sliding[0], &paths[0], C.int32_t(len(paths)), &m.h, e, n)
+	// The array of tensors is Go's and holds pointers that are not, but for those to shapes, which are pinned.
+	err := read(func(e *C.char, n C.size_t) C.int {
+		return C.ls_open(&c, unsafe.SliceData(w.tensors), C.int32_t(len(w.tensors)), &m.h, e, n)
 	})
-	if err == nil {
-		var global, local C.int64_t
-		C.ls_kv_bytes_per_token(m.h, &global, &local)
-		m.kvGlobal, m.kvLocal = int(global), int(local)
-		m.kvFormat = C.GoString(C.ls_kv_format(m.h))
+	for i := 0; err == nil && i < cfg.layers; i++ {
+		err = read(func(e *C.char, n C.size_t) C.int { return C.ls_load_layer(m.h, cbool(cfg.sliding[i]), e, n) })
 	}
-	return err
+	if err != nil {
+		if m.h != nil {
+			C.ls_close(m.h)
+			m.h = nil
+		}
+		return err
+	}
+	C.ls_loaded(m.h)
+	var global, local C.int64_t
+	C.ls_kv_bytes_per_token(m.h, &global, &local)
+	m.kvGlobal, m.kvLocal = int(global), int(local)
+	m.kvFormat = C.GoString(C.ls_kv_format(m.h))
+	m.weights = int64(C.ls_weight_bytes(m.h))
+	return nil
 }
 
 func cbool(b bool) C.int32_t {
@@ -154,10 +171,13 @@ func (m *Model) Window() int {
 	return m.cfg.window
 }
 
-// weightBytes is what a decode step reads of the weights.
-func (m *Model) weightBytes() (n int) {
+// WeightBytes is what the weights take in memory.
+func (m *Model) WeightBytes() int64 { return m.weights }
+
+// decodeBytes is what a decode step reads of the weights.
+func (m *Model) decodeBytes() (n int) {
 	onThread(func() error {
-		n = int(C.ls_weight_bytes(m.h))
+		n = int(C.ls_decode_bytes(m.h))
 		return nil
 	})
 	return n

@@ -9,12 +9,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
-#include <new>
 #include <stdexcept>
 #include <string>
-
-#include <sys/mman.h>
 
 namespace ls {
 namespace quant {
@@ -60,7 +56,7 @@ float common_factor(const float *a, const float *b, size_t n) {
 }
 
 // The elements of one row, which are one little-endian stream of bits, each plus shift.
-void unpack_row(const uint32_t *words, int columns, int bits, int shift, uint8_t *out) {
+void unpack_row(const uint8_t *words, int columns, int bits, int shift, uint8_t *out) {
   if (bits == 8) {
     std::memcpy(out, words, columns);
     return;
@@ -70,7 +66,10 @@ void unpack_row(const uint32_t *words, int columns, int bits, int shift, uint8_t
   const unsigned mask = (1u << bits) - 1;
   for (int i = 0; i < columns; i++) {
     if (filled < bits) {
-      have |= uint64_t(*words++) << filled;
+      uint32_t word;
+      std::memcpy(&word, words, 4); // a file's tensors may lie anywhere
+      words += 4;
+      have |= uint64_t(word) << filled;
       filled += 32;
     }
     out[i] = uint8_t((have & mask) + shift);
@@ -108,36 +107,10 @@ uint8_t *pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t 
   return out + 320;
 }
 
-// Memory for one packed weight. A decode step reads all weights once, and with pages of 4 KiB it waits for their addresses
-// as long as for what is in them: a plain sum over 280 MB ran 1.6 to 2.2 times as fast with pages of 2 MiB. So weights lie
-// side by side in chunks for which the system is asked for such pages. A chunk goes with the last weight in it.
-std::shared_ptr<uint8_t> weight_memory(size_t bytes) {
-  constexpr size_t page = 2 << 20, least = 32 << 20;
-  static std::mutex mutex;
-  static std::weak_ptr<uint8_t> chunk;
-  static size_t size = 0, used = 0;
-  const std::lock_guard lock(mutex);
-  bytes = (bytes + panel_align - 1) / panel_align * panel_align;
-  std::shared_ptr<uint8_t> c = chunk.lock();
-  if (c == nullptr || size - used < bytes) {
-    size = (std::max(bytes, least) + page - 1) / page * page, used = 0;
-    auto *data = static_cast<uint8_t *>(std::aligned_alloc(page, size));
-    if (data == nullptr) {
-      throw std::bad_alloc();
-    }
-#ifdef MADV_HUGEPAGE
-    madvise(data, size, MADV_HUGEPAGE); // refused where there are none, and nothing depends on it
-#endif
-    chunk = c = std::shared_ptr<uint8_t>(data, std::free);
-  }
-  uint8_t *at = c.get() + used;
-  used += bytes;
-  return {std::move(c), at};
-}
-
 } // namespace
 
-Packed pack(const uint32_t *words, const float *scales, const float *biases, int rows, int columns, int group, int bits) {
+Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns, int group, int bits,
+            Arena &memory) {
   Packed p;
   p.rows = rows, p.columns = columns, p.group = group;
   p.bits = bits <= 4 ? 4 : bits == 5 ? 5 : 8;
@@ -154,17 +127,17 @@ Packed pack(const uint32_t *words, const float *scales, const float *biases, int
   const size_t parts = p.biased ? 2 : 1;
   p.scale_bytes = (groups * parts * panel_rows * 2 + panel_align - 1) / panel_align * panel_align;
   p.panel_bytes = p.scale_bytes + size_t(columns) / block * p.bits * 64;
-  p.data = weight_memory(p.bytes());
-  uint8_t *data = p.data.get();
+  p.data = memory.take(p.bytes());
 
-  const size_t row_words = size_t(columns) * bits / 32;
+  uint8_t *data = p.data.get();
+  const size_t row_bytes = size_t(columns) * bits / 8;
   Pool::shared().run(p.panels(), [&](int n) {
     uint8_t *out = data + n * p.panel_bytes;
     std::memset(out, 0, p.scale_bytes);
     std::vector<uint8_t> wide(size_t(panel_rows) * columns);
     for (int r = 0; r < panel_rows && n * panel_rows + r < rows; r++) {
       const size_t row = size_t(n) * panel_rows + r;
-      unpack_row(words + row * row_words, columns, bits, shift, wide.data() + size_t(r) * columns);
+      unpack_row(static_cast<const uint8_t *>(words) + row * row_bytes, columns, bits, shift, wide.data() + size_t(r) * columns);
       for (int g = 0; g < groups; g++) {
         const auto put = [&](size_t part, float x) {
           const uint16_t h = float_to_half(x / p.factor);

@@ -2,6 +2,8 @@
 #ifndef LOADSTONE_QUANT_H
 #define LOADSTONE_QUANT_H
 
+#include "pages.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,8 +43,9 @@ struct Packed {
   void dequantise(int row, float *out) const;
 };
 
-// MLX's affine form: bits 2 to 8, words being rows x columns*bits/32 of them.
-Packed pack(const uint32_t *words, const float *scales, const float *biases, int rows, int columns, int group, int bits);
+// MLX's affine form: bits 2 to 8, words being rows x columns*bits/32 of them, at any address.
+Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns, int group, int bits,
+            Arena &memory);
 
 // What a kernel is given: one panel, and a tile of a few rows of activations.
 struct Tile {

@@ -12,9 +12,7 @@ import (
 	"slices"
 )
 
-// weightFiles lists the safetensors files of a model folder: those the index names, else model*.safetensors. Every
-// header is checked here, because MLX reads the data lazily, on a thread of its own, where a short file is no longer an
-// error that names the file.
+// weightFiles lists the safetensors files of a model folder: those the index names, else model*.safetensors.
 func weightFiles(dir string) ([]string, error) {
 	var names []string
 	index, err := os.ReadFile(filepath.Join(dir, "model.safetensors.index.json"))
@@ -52,11 +50,15 @@ func weightFiles(dir string) ([]string, error) {
 	}
 	for i, name := range names {
 		names[i] = filepath.Join(dir, name)
-		if err := checkSafetensors(names[i]); err != nil {
-			return nil, err
-		}
 	}
 	return names, nil
+}
+
+// stored is a tensor of a safetensors file: bytes begin to end of it.
+type stored struct {
+	name, dtype string
+	shape       []int64
+	begin, end  int64
 }
 
 // maxHeader is the format's own limit.
@@ -64,71 +66,66 @@ const maxHeader = 100 << 20
 
 var dtypeSize = map[string]int64{"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8}
 
-// checkSafetensors checks that a file's header describes data the file has. The format: an 8-byte little-endian
-// length, that much JSON, the data; https://github.com/huggingface/safetensors.
-func checkSafetensors(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
+// readHeader returns what a safetensors file of size bytes holds, and checks that it holds it: what reads the data later
+// finds it mapped into memory, where a missing byte is no error but a signal. The format: an 8-byte little-endian length,
+// that much JSON, the data; https://github.com/huggingface/safetensors.
+func readHeader(f io.Reader, size int64) ([]stored, error) {
 	var n uint64
 	if err := binary.Read(f, binary.LittleEndian, &n); err != nil {
-		return fmt.Errorf("%s: %d bytes are too few for a safetensors file", path, info.Size())
+		return nil, fmt.Errorf("%d bytes are too few for a safetensors file", size)
 	}
-	if n > maxHeader || int64(n) > info.Size()-8 {
-		return fmt.Errorf("%s: header of %d bytes in a file of %d: it is truncated or not safetensors; get it again", path, n, info.Size())
+	if n > maxHeader || int64(n) > size-8 {
+		return nil, fmt.Errorf("header of %d bytes in a file of %d: it is truncated or not safetensors; get it again", n, size)
 	}
 	header := make([]byte, n)
 	if _, err := io.ReadFull(f, header); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	var tensors map[string]json.RawMessage
-	if err := json.Unmarshal(header, &tensors); err != nil {
-		return fmt.Errorf("%s: header: %w", path, err)
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(header, &raw); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
 	}
-	data := info.Size() - 8 - int64(n)
-	for name, raw := range tensors {
-		if name == "__metadata__" {
-			continue
+	delete(raw, "__metadata__")
+	tensors := make([]stored, 0, len(raw))
+	for name, raw := range raw {
+		t, err := parseTensor(raw, size-8-int64(n))
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
-		if err := checkTensor(raw, data); err != nil {
-			return fmt.Errorf("%s: tensor %s: %w", path, name, err)
-		}
+		t.name = name
+		t.begin, t.end = t.begin+8+int64(n), t.end+8+int64(n)
+		tensors = append(tensors, t)
 	}
-	return nil
+	return tensors, nil
 }
 
-func checkTensor(raw json.RawMessage, data int64) error {
+// parseTensor returns a tensor's type, shape and place in the data, of which there are so many bytes.
+func parseTensor(raw json.RawMessage, data int64) (stored, error) {
 	var t struct {
 		DType   string   `json:"dtype"`
 		Shape   []int64  `json:"shape"`
 		Offsets [2]int64 `json:"data_offsets"`
 	}
 	if err := json.Unmarshal(raw, &t); err != nil {
-		return err
+		return stored{}, err
 	}
 	size, ok := dtypeSize[t.DType]
 	if !ok {
-		return fmt.Errorf("dtype %q is not supported", t.DType)
+		return stored{}, fmt.Errorf("dtype %q is not supported", t.DType)
 	}
 	for _, d := range t.Shape {
 		if d < 0 || d > 0 && size > data/d {
 			// A negative size, or more than the file could hold; either way the product below must not overflow.
-			return fmt.Errorf("shape %v of %s does not fit the %d bytes of data in the file: it is truncated or damaged; get it again", t.Shape, t.DType, data)
+			return stored{}, fmt.Errorf("shape %v of %s does not fit the %d bytes of data in the file: it is truncated or damaged; get it again", t.Shape, t.DType, data)
 		}
 		size *= d
 	}
 	begin, end := t.Offsets[0], t.Offsets[1]
 	if begin < 0 || end < begin || end > data {
-		return fmt.Errorf("data from %d to %d of the %d bytes in the file: it is truncated or damaged; get it again", begin, end, data)
+		return stored{}, fmt.Errorf("data from %d to %d of the %d bytes in the file: it is truncated or damaged; get it again", begin, end, data)
 	}
 	if end-begin != size {
-		return fmt.Errorf("%d bytes of data for shape %v of %s, which takes %d", end-begin, t.Shape, t.DType, size)
+		return stored{}, fmt.Errorf("%d bytes of data for shape %v of %s, which takes %d", end-begin, t.Shape, t.DType, size)
 	}
-	return nil
+	return stored{dtype: t.DType, shape: t.Shape, begin: begin, end: end}, nil
 }

@@ -15,13 +15,16 @@ func Runtime() string { return "" }
 type Model struct{}
 
 // Open returns ErrUnavailable.
-func Open(dir, kv string) (*Model, error) { return nil, ErrUnavailable }
+func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {
+	return nil, ErrUnavailable
+}
 
 func (*Model) Vocab() int                                    { return 0 }
 func (*Model) Context() int                                  { return 0 }
 func (*Model) Window() int                                   { return 0 }
 func (*Model) KVBytesPerToken() (global, local int)          { return 0, 0 }
 func (*Model) KVFormat() string                              { return "" }
+func (*Model) WeightBytes() int64                            { return 0 }
 func (*Model) AllocKV(blocks, locals, blockTokens int) error { return ErrUnavailable }
 func (*Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
 	return ErrUnavailable

@@ -1,26 +1,84 @@
 //go:build mlx
 
 #include "internal.h"
+#include "pool.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace ls {
 namespace {
 
-std::string shape_text(const array &a) {
-  std::string s = "[";
-  for (int i = 0; i < a.ndim(); i++) {
-    s += (i > 0 ? " " : "") + std::to_string(a.shape(i));
+[[noreturn]] void wrong_shape(const std::string &name, const ls_tensor &t, const std::string &want) {
+  std::string shape;
+  for (int i = 0; i < t.dims; i++) {
+    shape += (i > 0 ? " " : "") + std::to_string(t.shape[i]);
   }
-  return s + "]";
+  throw std::runtime_error("tensor " + name + " has shape [" + shape + "], config.json asks for [" + want + "]");
 }
 
-[[noreturn]] void wrong_shape(const std::string &name, const array &a, const std::string &want) {
-  throw std::runtime_error("tensor " + name + " has shape " + shape_text(a) + ", config.json asks for [" + want + "]");
+mx::Dtype dtype(const std::string &name, const ls_tensor &t) {
+  switch (t.type) {
+  case LS_F32:
+    return mx::float32;
+  case LS_F16:
+    return mx::float16;
+  case LS_BF16:
+    return mx::bfloat16;
+  case LS_U32:
+    return mx::uint32;
+  }
+  throw std::runtime_error("tensor " + name + " has a type that no weight has; F32, F16, BF16 and packed U32 are supported");
+}
+
+// A copy in MLX's memory.
+array stored(const std::string &name, const ls_tensor &t) {
+  array a = empty(mx::Shape(t.shape, t.shape + t.dims), dtype(name, t));
+  std::memcpy(a.data<char>(), t.data, t.bytes);
+  return a;
+}
+
+// As float32, on all threads.
+void widen(const std::string &name, const ls_tensor &t, float *out) {
+  constexpr size_t piece = 1 << 16;
+  const size_t size = mx::size_of(dtype(name, t)), n = t.bytes / size;
+  if (!mx::issubdtype(dtype(name, t), mx::floating)) {
+    throw std::runtime_error("tensor " + name + " holds integers; floats are expected");
+  }
+  Pool::shared().run(int((n + piece - 1) / piece), [&](int i) {
+    const uint8_t *from = static_cast<const uint8_t *>(t.data) + i * piece * size;
+    float *to = out + i * piece;
+    const size_t count = std::min(piece, n - i * piece);
+    if (t.type == LS_F32) {
+      std::memcpy(to, from, count * size);
+      return;
+    }
+    for (size_t j = 0; j < count; j++) {
+      uint16_t half;
+      std::memcpy(&half, from + 2 * j, 2);
+      if (t.type == LS_F16) {
+        to[j] = quant::half_to_float(half);
+      } else {
+        const uint32_t bits = uint32_t(half) << 16;
+        std::memcpy(to + j, &bits, 4);
+      }
+    }
+  });
 }
 
 } // namespace
+
+array empty(const mx::Shape &shape, mx::Dtype type) {
+  size_t n = mx::size_of(type);
+  for (int d : shape) {
+    n *= d;
+  }
+  return array(mx::allocator::malloc(n), shape, type);
+}
 
 array Linear::operator()(const array &x) const {
   if (scales) {
@@ -55,10 +113,9 @@ static Linear plain(const array &w) {
   return Linear{.outputs = w.shape(0), .inputs = w.shape(1), .w = stored, .transposed = transposed};
 }
 
-Weights::Weights(const ls_config &config, const char *const *files, int nfiles) : config_(config) {
-  for (int i = 0; i < nfiles; i++) {
-    auto loaded = mx::load_safetensors(std::string(files[i])).first; // headers only: data is read when evaluated
-    tensors_.merge(loaded);
+Weights::Weights(const ls_config &config, const ls_tensor *tensors, int n) : config_(config) {
+  for (int i = 0; i < n; i++) {
+    tensors_.emplace(tensors[i].name, tensors[i]);
   }
   if (has("language_model.model.embed_tokens.weight")) {
     prefix_ = "language_model.";
@@ -67,28 +124,40 @@ Weights::Weights(const ls_config &config, const char *const *files, int nfiles) 
 
 bool Weights::has(const std::string &name) const { return tensors_.count(prefix_ + name) > 0; }
 
-array Weights::take(const std::string &name) {
+const ls_tensor &Weights::find(const std::string &name) const {
   auto it = tensors_.find(prefix_ + name);
   if (it == tensors_.end()) {
     throw std::runtime_error("tensor " + prefix_ + name + " is missing from the checkpoint");
   }
-  array a = it->second;
-  tensors_.erase(it);
-  return a;
+  return it->second;
+}
+
+// A tensor has been read: the process no longer holds the file's pages. The system may, for the next start.
+void Weights::done(const ls_tensor &t) {
+  bytes_read_ += t.bytes;
+  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), at = reinterpret_cast<uintptr_t>(t.data);
+  const uintptr_t from = (at + page - 1) / page * page, to = (at + t.bytes) / page * page;
+  if (from < to) {
+    madvise(reinterpret_cast<void *>(from), to - from, MADV_DONTNEED);
+  }
 }
 
 array Weights::vector(const std::string &name, int n, float plus) {
-  array a = take(name);
-  if (a.ndim() != 1 || a.shape(0) != n) {
-    wrong_shape(name, a, std::to_string(n));
+  const ls_tensor &t = find(name);
+  if (t.dims != 1 || t.shape[0] != n) {
+    wrong_shape(name, t, std::to_string(n));
   }
-  auto dtype = config_.native ? a.dtype() : mx::float32;
-  a = mx::astype(a, mx::float32);
-  if (plus != 0) {
-    a = a + array(plus);
+  std::vector<float> x(n);
+  widen(name, t, x.data());
+  for (float &v : x) {
+    v += plus;
   }
-  a = mx::astype(a, dtype);
-  mx::eval(a);
+  done(t);
+  array a(x.begin(), {n}, mx::float32);
+  if (config_.native) {
+    a = mx::astype(a, dtype(name, t));
+    mx::eval(a);
+  }
   return a;
 }
 
@@ -98,52 +167,59 @@ Linear Weights::linear(const std::string &name, int out, int in) {
   if (has(name + ".bias")) {
     throw std::runtime_error("tensor " + name + ".bias: layers with a bias are not supported");
   }
-  array w = take(name + ".weight");
-  const std::string want = std::to_string(out) + " " + std::to_string(in);
-  if (!has(name + ".scales")) {
-    if (w.ndim() != 2 || w.shape(0) != out || w.shape(1) != in) {
-      wrong_shape(name + ".weight", w, want);
-    }
-    if (!mx::issubdtype(w.dtype(), mx::floating)) {
-      throw std::runtime_error("tensor " + name + ".weight holds integers and has no scales");
-    }
-    return plain(config_.native ? w : mx::astype(w, mx::float32));
+  const ls_tensor &w = find(name + ".weight");
+  if (has(name + ".scales")) {
+    return quantised(name, w, out, in);
   }
+  if (w.dims != 2 || w.shape[0] != out || w.shape[1] != in) {
+    wrong_shape(name + ".weight", w, std::to_string(out) + " " + std::to_string(in));
+  }
+  if (w.type == LS_U32 || w.type == LS_OTHER_TYPE) {
+    throw std::runtime_error("tensor " + name + ".weight holds integers and has no scales");
+  }
+  array a = config_.native ? stored(name, w) : empty({out, in}, mx::float32);
+  if (!config_.native) {
+    widen(name, w, a.data<float>());
+  }
+  done(w);
+  return plain(a);
+}
 
-  array scales = take(name + ".scales");
-  array biases = take(name + ".biases");
-  if (w.dtype() != mx::uint32 || w.ndim() != 2 || scales.ndim() != 2 || w.shape(0) != out || scales.shape(0) != out ||
-      scales.shape(1) == 0 || in % scales.shape(1) != 0 || (int64_t(w.shape(1)) * 32) % in != 0) {
-    wrong_shape(name + ".weight", w, want + ", packed");
+Linear Weights::quantised(const std::string &name, const ls_tensor &w, int out, int in) {
+  const ls_tensor &scales = find(name + ".scales"), &biases = find(name + ".biases");
+  if (w.type != LS_U32 || w.dims != 2 || scales.dims != 2 || w.shape[0] != out || scales.shape[0] != out ||
+      scales.shape[1] == 0 || in % scales.shape[1] != 0 || (w.shape[1] * 32) % in != 0) {
+    wrong_shape(name + ".weight", w, std::to_string(out) + " " + std::to_string(in) + ", packed");
   }
-  if (biases.shape() != scales.shape()) {
-    wrong_shape(name + ".biases", biases, std::to_string(scales.shape(0)) + " " + std::to_string(scales.shape(1)));
+  if (biases.dims != 2 || biases.shape[0] != out || biases.shape[1] != scales.shape[1]) {
+    wrong_shape(name + ".biases", biases, std::to_string(out) + " " + std::to_string(scales.shape[1]));
   }
   // The file's own shapes say how each tensor was quantised, also where config.json lists exceptions by layer.
-  const int group = in / scales.shape(1), bits = int(int64_t(w.shape(1)) * 32 / in);
+  const int group = int(in / scales.shape[1]), bits = int(w.shape[1] * 32 / in);
   if (group != 32 && group != 64 && group != 128) {
     throw std::runtime_error("tensor " + name + ".weight is quantised in groups of " + std::to_string(group) +
                              "; 32, 64 and 128 are supported");
   }
   Linear l{.outputs = out, .inputs = in};
-  if (config_.native) {
-    mx::eval(w, scales, biases);
-    l.w = w, l.scales = scales, l.biases = biases, l.group = group, l.bits = bits;
-    return l;
-  }
-  scales = mx::astype(scales, mx::float32), biases = mx::astype(biases, mx::float32);
   // Tests that hold something else to float32's accuracy ask for this.
   const char *isa = std::getenv("LOADSTONE_ISA");
-  if (config_.graph || (isa != nullptr && std::strcmp(isa, "float32") == 0)) {
-    return plain(mx::dequantize(w, scales, biases, group, bits));
+  if (config_.native) {
+    l.w = stored(name, w), l.scales = stored(name, scales), l.biases = stored(name, biases), l.group = group, l.bits = bits;
+  } else if (config_.graph || (isa != nullptr && std::strcmp(isa, "float32") == 0)) {
+    const auto floats = [&](const ls_tensor &t) { return mx::astype(stored(name, t), mx::float32); };
+    l = plain(mx::dequantize(stored(name, w), floats(scales), floats(biases), group, bits));
+  } else {
+    std::vector<float> s(size_t(out) * scales.shape[1]), b(s.size());
+    widen(name + ".scales", scales, s.data());
+    widen(name + ".biases", biases, b.data());
+    try {
+      l.packed = std::make_shared<quant::Packed>(
+          quant::pack(w.data, s.data(), b.data(), out, in, group, bits, memory_));
+    } catch (const std::runtime_error &e) {
+      throw std::runtime_error("tensor " + name + ".weight: " + e.what());
+    }
   }
-  mx::eval(w, scales, biases);
-  try {
-    l.packed = std::make_shared<quant::Packed>(quant::pack(w.data<uint32_t>(), scales.data<float>(),
-                                                           biases.data<float>(), out, in, group, bits));
-  } catch (const std::runtime_error &e) {
-    throw std::runtime_error("tensor " + name + ".weight: " + e.what());
-  }
+  done(w), done(scales), done(biases);
   return l;
 }
 

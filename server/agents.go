@@ -50,7 +50,7 @@ func orNever(t time.Time) *time.Time {
 func (s *Server) memories() (*engine.Engine, error) {
 	b := s.backend.Load()
 	if b == nil {
-		return nil, errLoading
+		return nil, loadingError{s.loading.Load()}
 	}
 	return b.engine, nil
 }

@@ -76,7 +76,7 @@ func (s *Server) open() (*backend, error) {
 	}
 	b := s.backend.Load()
 	if b == nil {
-		return nil, errLoading
+		return nil, loadingError{s.loading.Load()}
 	}
 	return b, nil
 }

@@ -29,6 +29,7 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		name, help string
 		value      float64
 	}{
+		{"loadstone_weight_bytes", "The model's weights in memory; 0: it does not say.", float64(st.WeightBytes)},
 		{"loadstone_pool_block_tokens", "Tokens that a KV block has room for.", float64(st.BlockTokens)},
 		{"loadstone_pool_utilization_ratio", "Used blocks of all, or locals where that is more, 0 to 1; above 0.9 new work is refused.", st.Utilization()},
 		{"loadstone_pool_peak_utilization_ratio", "The highest it has been.", st.PeakUtilization()},

@@ -22,9 +22,18 @@ const statusClientClosed = 499
 const statusOverloaded = 529
 
 var (
-	errLoading = errors.New("the model is loading; retry in 2 s")
-	errPanic   = errors.New("internal error; the request id finds it in the server's log")
+	errPanic = errors.New("internal error; the request id finds it in the server's log")
 )
+
+// A loadingError turns away what comes before the model is loaded.
+type loadingError struct{ percent int64 }
+
+func (e loadingError) Error() string {
+	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent, retryAfter(loadingRetry))
+}
+
+// loadingRetry is what a client is told to wait: what is loaded in less is worth no answer that says when.
+const loadingRetry = 2 * time.Second
 
 // An apiError is an error as a client gets it.
 type apiError struct {
@@ -87,8 +96,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 413, kind: "invalid_request_error", code: "request_too_large", message: fmt.Sprintf("the body is larger than %d bytes", tooLong.Limit)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &apiError{status: 408, kind: "invalid_request_error", code: "request_timeout", message: "the body did not arrive in time"}
-	case errors.Is(err, errLoading):
-		return &apiError{status: 503, kind: "server_error", code: "loading", message: err.Error(), retry: 2 * time.Second}
+	case errors.As(err, new(loadingError)):
+		return &apiError{status: 503, kind: "server_error", code: "loading", message: err.Error(), retry: loadingRetry}
 	case errors.Is(err, engine.ErrDraining):
 		return &apiError{status: 503, kind: "server_error", code: "draining", message: "the server is shutting down; retry in 5 s", retry: 5 * time.Second}
 	case errors.Is(err, context.Canceled):

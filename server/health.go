@@ -14,6 +14,7 @@ const exhausted = 0.90
 type health struct {
 	Status      string   `json:"status"`
 	Reason      string   `json:"reason,omitempty"`
+	Loaded      *int64   `json:"loaded_percent,omitempty"`
 	Utilization *float64 `json:"pool_utilization,omitempty"` // 0 to 1
 }
 
@@ -25,7 +26,8 @@ func (s *Server) live(w *response, r *http.Request) error {
 // startup: the model is loaded. Until then the other two tiers mean nothing.
 func (s *Server) startup(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
-		return writeJSON(w, http.StatusServiceUnavailable, health{Status: "starting", Reason: "loading"})
+		w.Header().Set("Retry-After", retryAfter(loadingRetry))
+		return writeJSON(w, http.StatusServiceUnavailable, health{Status: "starting", Reason: "loading", Loaded: new(s.loading.Load())})
 	}
 	return writeJSON(w, http.StatusOK, health{Status: "started"})
 }
@@ -33,6 +35,9 @@ func (s *Server) startup(w *response, r *http.Request) error {
 // ready: new work is welcome.
 func (s *Server) ready(w *response, r *http.Request) error {
 	h := s.readiness()
+	if h.Reason == "loading" {
+		w.Header().Set("Retry-After", retryAfter(loadingRetry))
+	}
 	if h.Reason != "" {
 		return writeJSON(w, http.StatusServiceUnavailable, h)
 	}
@@ -50,7 +55,7 @@ func (s *Server) readiness() health {
 	case s.draining.Load():
 		h.Reason = "draining"
 	case b == nil:
-		h.Reason = "loading"
+		h.Reason, h.Loaded = "loading", new(s.loading.Load())
 	case *h.Utilization > exhausted:
 		h.Reason = "pool_near_exhaustion"
 	default:

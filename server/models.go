@@ -19,7 +19,7 @@ func (s *Server) info() modelInfo {
 
 func (s *Server) models(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
-		return errLoading
+		return loadingError{s.loading.Load()}
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		Object string      `json:"object"`
@@ -29,7 +29,7 @@ func (s *Server) models(w *response, r *http.Request) error {
 
 func (s *Server) model(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
-		return errLoading
+		return loadingError{s.loading.Load()}
 	}
 	if err := s.isServed(r.PathValue("id")); err != nil {
 		return err

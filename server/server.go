@@ -60,6 +60,7 @@ type Server struct {
 	keys     keys
 	limits   *limits
 	backend  atomic.Pointer[backend] // nil while loading
+	loading  atomic.Int64            // per cent of the weights that have been read
 	draining atomic.Bool
 	recent   recent
 	roster   roster
@@ -98,6 +99,13 @@ func New(cfg Config) *Server {
 	s.handler, paths = s.routes()
 	s.metrics = newMetrics(paths)
 	return s
+}
+
+// Loading says how much of a model's weights has been read, in bytes: those who ask for what is not ready yet are told.
+func (s *Server) Loading(done, total int64) {
+	if total > 0 {
+		s.loading.Store(100 * done / total)
+	}
 }
 
 // Ready gives the server its engine and its text: from now on it takes work. It must be called at most once.

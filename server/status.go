@@ -45,7 +45,9 @@ type statusInfo struct {
 	Model    string            `json:"model"`
 	State    string            `json:"state"` // as /health/ready says it
 	Reason   string            `json:"reason,omitempty"`
+	Loaded   *int64            `json:"loaded_percent,omitempty"`
 	UptimeMs int64             `json:"uptime_ms"`
+	Weights  int64             `json:"weight_bytes"`
 	Pool     poolStatus        `json:"pool"`
 	Running  int               `json:"running"`
 	Queued   int               `json:"queued"`
@@ -97,7 +99,7 @@ func (s *Server) status(w *response, r *http.Request) error {
 	}
 	now := time.Now()
 	h := s.readiness()
-	info := statusInfo{Model: s.cfg.Model, State: h.Status, Reason: h.Reason, UptimeMs: now.Sub(s.started).Milliseconds(),
+	info := statusInfo{Model: s.cfg.Model, State: h.Status, Reason: h.Reason, Loaded: h.Loaded, UptimeMs: now.Sub(s.started).Milliseconds(),
 		Counters: map[string]uint64{"panics": s.metrics.panics.Load()}, Rejects: s.metrics.refused(), Recent: [][4]any{}, Agents: []agentInfo{}}
 	if b := s.backend.Load(); b != nil {
 		info.engine(b.engine.Stats())
@@ -117,7 +119,7 @@ func (s *Server) status(w *response, r *http.Request) error {
 }
 
 func (info *statusInfo) engine(st engine.Stats) {
-	info.Running, info.Queued = st.Running, st.Queued
+	info.Running, info.Queued, info.Weights = st.Running, st.Queued, st.WeightBytes
 	info.Pool = poolStatus{Blocks: st.Blocks, BlockTokens: st.BlockTokens, Locals: st.Locals, Utilization: st.Utilization(),
 		Bytes: st.Bytes.Sum(), For: purposeInfo(st.Bytes), DiskBytes: st.WarmBytes}
 	for name, n := range map[string]uint64{

@@ -178,6 +178,7 @@ func TestWireStates(t *testing.T) {
 				tr.exchange(t, l, state, get(path))
 			}
 		}
+		s.Loading(187, 300)
 		tiers("loading")
 		tr.exchange(t, l, "loading", post(say("hi")))
 

@@ -14,13 +14,21 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Checkpoint is an opened folder. It holds no files open: Float32 opens the one it needs, so there is nothing to close.
 type Checkpoint struct {
-	Config  Config
+	Config Config
+
+	// Progress is called, unless it is nil, with how many bytes of tensors have been read, and how many there are. It may be
+	// called from several goroutines at once if Float32 is.
+	Progress func(done, total int64)
+
 	fsys    fs.FS
 	tensors map[string]*tensor
+	bytes   int64 // of all tensors
+	done    atomic.Int64
 }
 
 const (
@@ -110,6 +118,7 @@ func (c *Checkpoint) addFile(name string) error {
 		}
 		t.file = name
 		c.tensors[t.name] = t
+		c.bytes += t.end - t.begin
 	}
 	return nil
 }
@@ -174,6 +183,9 @@ func (c *Checkpoint) read(t *tensor, chunk int, use func([]byte)) error {
 			return fmt.Errorf("the file became shorter while it was read: %w", err)
 		}
 		use(buf)
+		if done := c.done.Add(int64(len(buf))); c.Progress != nil {
+			c.Progress(done, c.bytes)
+		}
 	}
 	return nil
 }

@@ -79,6 +79,22 @@ func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits 
 	return nil
 }
 
+// WeightBytes is what the weights take.
+func (m *Model) WeightBytes() (n int64) {
+	all := [][]float32{m.w.embed, m.w.norm}
+	if len(m.w.head) > 0 && &m.w.head[0] != &m.w.embed[0] {
+		all = append(all, m.w.head)
+	}
+	for i := range m.w.layers {
+		l := &m.w.layers[i]
+		all = append(all, l.attnNorm, l.q, l.k, l.v, l.o, l.qNorm, l.kNorm, l.postAttnNorm, l.mlpNorm, l.gate, l.up, l.down, l.postMLPNorm)
+	}
+	for _, x := range all {
+		n += int64(4 * len(x))
+	}
+	return n
+}
+
 // Close frees everything. A second Close does nothing.
 func (m *Model) Close() error {
 	m.w, m.kv, m.s, m.closed = weights{}, cache{}, state{}, true

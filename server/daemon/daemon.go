@@ -65,10 +65,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		log.Warn("the address is not this machine's own: whoever reaches it can use the model, there is no key (-api-key-file)", "addr", a.String())
 	}
 	d := &daemon{
-		options: o,
-		source:  src,
-		stdout:  stdout,
-		log:     log,
+		options:  o,
+		source:   src,
+		stdout:   stdout,
+		progress: stderr,
+		log:      log,
 		server: server.New(server.Config{
 			Model:       src.Name,
 			Origins:     splitList(o.origins),
@@ -81,6 +82,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			Log:         log,
 		}),
 	}
+	if o.silent {
+		d.progress = io.Discard
+	}
 	return d.serve(ctx, listener)
 }
 
@@ -89,8 +93,10 @@ type daemon struct {
 	*options
 	source catalog.Source
 	stdout io.Writer
-	log    *slog.Logger
-	server *server.Server
+	// Where a load that takes a while says how far it is.
+	progress io.Writer
+	log      *slog.Logger
+	server   *server.Server
 }
 
 // serve answers on the listener while the model loads and afterwards, until ctx or a signal ends it.
@@ -112,18 +118,30 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	defer hs.Close()
 
 	start := time.Now()
+	p := newProgress(d.progress, d.source.Name)
 	loading := make(chan loaded, 1)
-	go func() { loading <- load(d.source, d.backend, d.kv, d.engine) }()
+	go func() { loading <- load(d.source, d.backend, d.kv, d.engine, p.read) }()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	var m loaded
-	select {
-	case m = <-loading:
-	case err := <-served:
-		return err
-	case <-signals: // nothing is in flight, and a load cannot be interrupted
-		return nil
-	case <-ctx.Done():
-		return nil
+	for ended := false; !ended; {
+		select {
+		case m = <-loading:
+			ended = true
+		case now := <-tick.C:
+			d.server.Loading(p.done.Load(), p.total.Load())
+			p.show(now)
+		case err := <-served:
+			return err
+		case <-signals: // nothing is in flight, and a load cannot be interrupted
+			p.end()
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	tick.Stop()
+	p.end()
 	if m.err != nil {
 		return m.err
 	}

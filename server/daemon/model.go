@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"os"
+	"sync"
 
 	"loadstone/engine"
 	"loadstone/engine/catalog"
@@ -20,15 +21,21 @@ type loaded struct {
 	err    error
 }
 
-// load reads the model's weights and its text and starts an engine over them.
-func load(src catalog.Source, backend, kv string, cfg engine.Config) loaded {
-	t, err := text.Load(src.FS)
-	if err != nil {
-		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
-	}
-	m, err := open(src, backend, kv)
+// load reads the model's weights and, beside them, its text, and starts an engine over both. progress is called with how
+// much of the weights has been read.
+func load(src catalog.Source, backend, kv string, cfg engine.Config, progress func(done, total int64)) loaded {
+	var t *text.Model
+	var textErr error
+	var reading sync.WaitGroup
+	reading.Go(func() { t, textErr = text.Load(src.FS) })
+	m, err := open(src, backend, kv, progress)
+	reading.Wait()
 	if err != nil {
 		return loaded{err: fmt.Errorf("model %s on %s: %w", src.Name, backend, err)}
+	}
+	if textErr != nil {
+		m.Close()
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, textErr)}
 	}
 	if cfg.Fingerprint, err = fingerprint(src.FS, backend, m.KVFormat()); err != nil {
 		m.Close()
@@ -49,7 +56,7 @@ type model interface {
 	KVFormat() string
 }
 
-func open(src catalog.Source, backend, kv string) (model, error) {
+func open(src catalog.Source, backend, kv string, progress func(done, total int64)) (model, error) {
 	if backend == "ref" {
 		if kv == "auto" {
 			kv = "f32"
@@ -58,6 +65,7 @@ func open(src catalog.Source, backend, kv string) (model, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.Progress = progress
 		return ref.New(c, kv)
 	}
 	dir := src.Dir
@@ -72,5 +80,5 @@ func open(src catalog.Source, backend, kv string) (model, error) {
 		}
 		dir = tmp
 	}
-	return metal.Open(dir, kv)
+	return metal.Open(dir, kv, progress)
 }

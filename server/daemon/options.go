@@ -25,6 +25,7 @@ type options struct {
 	accessLog    string
 	accessFormat string
 	quiet        bool
+	silent       bool
 	origins      string
 	maxBody      int64
 	keyFile      string
@@ -69,6 +70,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
 	f.StringVar(&o.accessFormat, "access-format", "line", "`form` of the access log: line, as 'loadstone logs' reads it; text or json, with agents and token counts, never a prompt")
 	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes, health checks and looks of the status page that went well")
+	f.BoolVar(&o.silent, "q", false, "do not show how far a load is")
 	o.maxBody = 8 << 20
 	f.Var((*byteSize)(&o.maxBody), "max-body", "`size` of the largest request; beyond it they get 413. Imports of memories are bounded by -agents-disk")
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")

@@ -110,7 +110,7 @@ const parityBlocks = 37
 func openForParity(t *testing.T, src catalog.Source, backend, kv string, locals int) engine.Model {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", "float32") // activations of 8 bits are package metal's to test
-	m, err := open(src, backend, kv)
+	m, err := open(src, backend, kv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestPerplexity(t *testing.T) {
 func perplexity(t *testing.T, src catalog.Source, kv string, ids []int32) float64 {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", "float32")
-	m, err := open(src, "metal", kv)
+	m, err := open(src, "metal", kv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
