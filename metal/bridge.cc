@@ -108,7 +108,7 @@ void ls_loaded(ls_model *m) { m->weights.reset(); }
 int64_t ls_bytes_read(const ls_model *m) { return m->weights->bytes_read(); }
 
 static int64_t bytes(const Linear &l) {
-  size_t n = l.packed ? l.packed->bytes() : 0;
+  size_t n = l.packed ? l.packed->bytes() : l.halves ? l.halves->bytes() : 0;
   for (const auto *a : {&l.w, &l.scales, &l.biases}) {
     n += *a ? (*a)->nbytes() : 0;
   }
@@ -296,5 +296,18 @@ int ls_quantised_product(const uint32_t *words, const float *scales, const float
       left.multiply({{&w, y}});
     }
     *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  });
+}
+
+int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns, const float *x, int32_t m, float *y,
+                    char *err, size_t errlen) {
+  return guard(err, errlen, [&] {
+    Arena memory;
+    const Linear w{.outputs = rows,
+                   .inputs = columns,
+                   .halves = std::make_shared<half::Packed>(half::pack(words, brain != 0, rows, columns, memory))};
+    kernels::Operand left;
+    left.fill(m, columns, {&w}, [&](int r, float *) { return x + size_t(r) * columns; });
+    left.multiply({{&w, y}});
   });
 }

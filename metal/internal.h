@@ -3,6 +3,7 @@
 #define LOADSTONE_INTERNAL_H
 
 #include "bridge.h"
+#include "half.h"
 #include "quant.h"
 
 #include <cstdio>
@@ -90,12 +91,13 @@ struct KVFormat {
 // A matrix product with a weight, stored rows = outputs.
 struct Linear {
   int outputs = 0, inputs = 0;
-  // One of three: outputs x inputs of floats, with a view of it for MLX's product; MLX's affine form; or packed for the
-  // CPU kernels.
+  // One of four: outputs x inputs of floats, with a view of it for MLX's product; MLX's affine form; or packed for the CPU
+  // kernels, quantised or of 16 bits.
   std::optional<array> w, transposed;
   std::optional<array> scales, biases;
   int group = 0, bits = 0;
   std::shared_ptr<const quant::Packed> packed;
+  std::shared_ptr<const half::Packed> halves;
 
   array operator()(const array &x) const;             // in MLX's operations
   array rows(const std::vector<int> &ids) const;      // as an embedding: one row of the stored weight for each id

@@ -39,6 +39,7 @@ func TestFolderForms(t *testing.T) {
 
 	t.Run("bfloat16", func(t *testing.T) {
 		compare(t, "bfloat16", logitsOf(t, half.write(t), options{}), want)
+		compare(t, "bfloat16 widened", logitsOf(t, half.write(t), options{graph: true}), want)
 	})
 	t.Run("index", func(t *testing.T) {
 		c, dir := fromBfloat16(half), t.TempDir()

@@ -55,8 +55,8 @@ type Model struct {
 }
 
 // Open loads the network in dir, a Hugging Face or mlx-community folder: config.json, and safetensors that are float32,
-// float16, bfloat16 or affine-quantised. On a CPU quantised weights are packed for our kernels and all others widened to
-// float32. The KV cache will be kept as kv says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along
+// float16, bfloat16 or affine-quantised. On a CPU all but float32 are packed for our kernels. The
+// KV cache will be kept as kv says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along
 // head_dim), or auto, which is what the network computes in. Unless it is nil, progress is called now and then with how many
 // bytes of the weights have been read, and of how many.
 func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {

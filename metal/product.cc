@@ -32,6 +32,11 @@ void Operand::multiply(const std::vector<Term> &terms) const {
       for (int n = 0; n < w.packed->panels(); n += step) {
         pieces.push_back({&t, n, std::min(n + step, w.packed->panels())});
       }
+    } else if (w.halves) {
+      const int panels = w.halves->panels(), step = half::piece(*w.halves, rows_);
+      for (int n = 0; n < panels; n += step) {
+        pieces.push_back({&t, n, std::min(n + step, panels)});
+      }
     } else if (rows_ <= few) {
       const int step = std::max<int>(4, 4 * piece_bytes / sizeof(float) / columns_ / 4 * 4);
       for (int n = 0; n < w.outputs; n += step) {
@@ -47,6 +52,8 @@ void Operand::multiply(const std::vector<Term> &terms) const {
     const Linear &w = *p.term->w;
     if (w.packed) {
       quantised_.multiply(*w.packed, p.from, p.to, p.term->y, w.outputs);
+    } else if (w.halves) {
+      halves_.multiply(*w.halves, p.from, p.to, p.term->y, w.outputs);
     } else {
       few_rows(w.w->data<float>(), plain_.data(), p.term->y, rows_, w.outputs, columns_, p.from, p.to);
     }

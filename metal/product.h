@@ -1,7 +1,8 @@
-// y = x W^T on all threads, for quantised weights and for float32 ones.
+// y = x W^T on all threads, for quantised weights, for those of 16 bits and for float32 ones.
 #ifndef LOADSTONE_PRODUCT_H
 #define LOADSTONE_PRODUCT_H
 
+#include "half.h"
 #include "internal.h"
 #include "pool.h"
 #include "quant.h"
@@ -11,19 +12,22 @@
 namespace ls {
 namespace kernels {
 
-// The rows on the left of products, in the form that each weight takes: quantised, float32 or both. Its memory stays for
+// The rows on the left of products, in the form that each weight takes: quantised, in tiles or as they are. Its memory stays for
 // the next use.
 class Operand {
 public:
   // Row r is what make(r, buffer) returns, a pointer to columns floats, perhaps in buffer.
   template <typename F> void fill(int rows, int columns, const std::vector<const Linear *> &weights, F &&make) {
     rows_ = rows, columns_ = columns;
-    bool quantised = false, plain = false;
+    bool quantised = false, halves = false, plain = false;
     for (const Linear *w : weights) {
-      (w->packed ? quantised : plain) = true;
+      (w->packed ? quantised : w->halves ? halves : plain) = true;
     }
     if (quantised) {
       quantised_.resize(rows, columns);
+    }
+    if (halves) {
+      halves_.resize(rows, columns);
     }
     if (plain) {
       plain_.resize(size_t(rows) * columns);
@@ -35,6 +39,9 @@ public:
         const float *row = make(r, buffer.data());
         if (quantised) {
           quantised_.set(r, row);
+        }
+        if (halves) {
+          halves_.set(r, row);
         }
         if (plain) {
           std::memcpy(plain_.data() + size_t(r) * columns, row, columns * sizeof(float));
@@ -53,6 +60,7 @@ public:
 private:
   int rows_ = 0, columns_ = 0;
   quant::Rows quantised_;
+  half::Rows halves_;
   std::vector<float> plain_;
 };
 

@@ -97,6 +97,13 @@ array Linear::rows(const std::vector<int> &ids) const {
     }
     return out;
   }
+  if (halves) {
+    array out = empty({n, inputs}, mx::float32);
+    for (int i = 0; i < n; i++) {
+      halves->row(ids[i], out.data<float>() + size_t(i) * inputs);
+    }
+    return out;
+  }
   const array at(ids.data(), {n}, mx::int32);
   if (scales) {
     return mx::dequantize(mx::take(*w, at, 0), mx::take(*scales, at, 0), mx::take(*biases, at, 0), group, bits);
@@ -161,8 +168,8 @@ array Weights::vector(const std::string &name, int n, float plus) {
   return a;
 }
 
-// On a CPU quantised weights are packed for our kernels and others become float32, for MLX multiplies bfloat16, float16 and
-// quantised matrices there with scalar loops on one thread.
+// On a CPU quantised weights and those of 16 bits are packed for our kernels, for MLX multiplies them there with scalar loops
+// on one thread.
 Linear Weights::linear(const std::string &name, int out, int in) {
   if (has(name + ".bias")) {
     throw std::runtime_error("tensor " + name + ".bias: layers with a bias are not supported");
@@ -176,6 +183,12 @@ Linear Weights::linear(const std::string &name, int out, int in) {
   }
   if (w.type == LS_U32 || w.type == LS_OTHER_TYPE) {
     throw std::runtime_error("tensor " + name + ".weight holds integers and has no scales");
+  }
+  if (!config_.graph && (w.type == LS_BF16 || w.type == LS_F16)) {
+    Linear l{.outputs = out, .inputs = in};
+    l.halves = std::make_shared<half::Packed>(half::pack(w.data, w.type == LS_BF16, out, in, memory_));
+    done(w);
+    return l;
   }
   array a = config_.native ? stored(name, w) : empty({out, in}, mx::float32);
   if (!config_.native) {

@@ -1,0 +1,171 @@
+//go:build mlx
+
+// Products with weights of 16 bits, widened in registers. Half the bytes of float32 is half the memory and, in decode, which
+// does nothing but read weights, half the time; for many rows the widening, once a column for a tile of rows, disappears
+// beside the multiplications. One core with AVX-512 and a weight of 1536 x 576 in bfloat16, thousand million operations a
+// second, this and OpenBLAS on the same weight in float32: 1 row 29 and 7, 8 rows 87 and 43, 128 rows 102 and 82.
+
+#include "half.h"
+
+#include "pool.h"
+#include "simd.h"
+
+#include <algorithm>
+
+namespace ls {
+namespace half {
+namespace {
+
+using simd::vf;
+
+typedef uint16_t vh __attribute__((vector_size(32)));
+typedef uint32_t vu __attribute__((vector_size(64)));
+
+template <bool BRAIN> LS_INLINE vf widen(const uint8_t *p) {
+  vh h;
+  std::memcpy(&h, p, sizeof h);
+  vu u = __builtin_convertvector(h, vu);
+  vf f;
+  if constexpr (BRAIN) {
+    u <<= 16;
+    std::memcpy(&f, &u, sizeof f);
+    return f;
+  }
+  // The digits in their place and the exponent 112 too small, which a product puts right for subnormal numbers as well.
+  const vu size = (u & 0x7fff) << 13, sign = (u & 0x8000) << 16;
+  std::memcpy(&f, &size, sizeof f);
+  f *= 0x1p112f;
+  std::memcpy(&u, &f, sizeof u);
+  u |= sign;
+  std::memcpy(&f, &u, sizeof f);
+  return f;
+}
+
+// One panel with M rows of activations, of whose 16 outputs n exist.
+template <bool BRAIN, int M> LS_INLINE void tile(const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  vf acc[M] = {};
+#pragma GCC unroll 4
+  for (int k = 0; k < columns; k++) {
+    const vf v = widen<BRAIN>(w + size_t(k) * 32);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; m++) {
+      acc[m] += v * x[size_t(k) * M + m];
+    }
+  }
+  for (int m = 0; m < M; m++) {
+    simd::store(y + size_t(m) * ldy, acc[m], n);
+  }
+}
+
+// Rows of activations that a tile has: as many as leave registers for the weight, with AVX-512 and with less. The order of a
+// row's sums is the same in each.
+constexpr int sizes[] = {14, 6, 4, 2, 1};
+
+template <bool BRAIN>
+LS_INLINE void any(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  switch (rows) {
+  case 14:
+    return tile<BRAIN, 14>(w, x, columns, y, ldy, n);
+  case 6:
+    return tile<BRAIN, 6>(w, x, columns, y, ldy, n);
+  case 4:
+    return tile<BRAIN, 4>(w, x, columns, y, ldy, n);
+  case 2:
+    return tile<BRAIN, 2>(w, x, columns, y, ldy, n);
+  }
+  tile<BRAIN, 1>(w, x, columns, y, ldy, n);
+}
+
+LS_CLONES void brain_tile(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  any<true>(rows, w, x, columns, y, ldy, n);
+}
+
+LS_CLONES void half_tile(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  any<false>(rows, w, x, columns, y, ldy, n);
+}
+
+bool wide_registers() {
+#if defined(__x86_64__)
+  static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+  return wide;
+#else
+  return true; // 32 registers
+#endif
+}
+
+} // namespace
+
+Packed pack(const void *words, bool brain, int rows, int columns, Arena &memory) {
+  Packed p{.rows = rows, .columns = columns, .brain = brain};
+  p.data = memory.take(p.bytes());
+  uint8_t *data = p.data.get();
+  Pool::shared().run(p.panels(), [&](int n) {
+    uint8_t *out = data + n * p.panel_bytes();
+    const int there = std::min(panel_rows, rows - n * panel_rows);
+    const uint8_t *in = static_cast<const uint8_t *>(words) + size_t(n) * panel_rows * columns * 2;
+    constexpr int step = 32; // columns of 16 rows that are in the first cache at a time
+    for (int from = 0; from < columns; from += step) {
+      const int to = std::min(columns, from + step);
+      for (int r = 0; r < panel_rows; r++) {
+        for (int k = from; k < to; k++) {
+          uint16_t word = 0;
+          if (r < there) {
+            std::memcpy(&word, in + (size_t(r) * columns + k) * 2, 2);
+          }
+          std::memcpy(out + (size_t(k) * panel_rows + r) * 2, &word, 2);
+        }
+      }
+    }
+  });
+  return p;
+}
+
+int piece(const Packed &w, int rows) {
+  const size_t bytes = rows > 16 ? 256 << 10 : 64 << 10;
+  return int(std::clamp<size_t>(bytes / w.panel_bytes(), 1, std::max(1, w.panels() / 8)));
+}
+
+void Packed::row(int r, float *out) const {
+  const uint8_t *panel = data.get() + r / panel_rows * panel_bytes();
+  for (int k = 0; k < columns; k++) {
+    const vf v = brain ? widen<true>(panel + size_t(k) * 32) : widen<false>(panel + size_t(k) * 32);
+    out[k] = v[r % panel_rows];
+  }
+}
+
+void Rows::resize(int rows, int columns) {
+  rows_ = rows, columns_ = columns;
+  parts_.clear();
+  part_of_.resize(rows);
+  const int *size = wide_registers() ? sizes : sizes + 1;
+  for (int r = 0; r < rows;) {
+    while (*size > rows - r) {
+      size++;
+    }
+    std::fill_n(part_of_.begin() + r, *size, int(parts_.size()));
+    parts_.push_back({r, *size});
+    r += *size;
+  }
+  x_.resize(size_t(rows) * columns);
+}
+
+void Rows::set(int r, const float *x) {
+  const Part &p = parts_[part_of_[r]];
+  float *to = x_.data() + size_t(p.first) * columns_ + (r - p.first);
+  for (int k = 0; k < columns_; k++) {
+    to[size_t(k) * p.rows] = x[k];
+  }
+}
+
+void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {
+  const auto tile = w.brain ? brain_tile : half_tile;
+  for (const Part &p : parts_) { // its rows stay in the second cache while the panels go by
+    for (int n = from; n < to; n++) {
+      tile(p.rows, w.data.get() + n * w.panel_bytes(), x_.data() + size_t(p.first) * columns_, columns_,
+           y + size_t(p.first) * ldy + size_t(n) * panel_rows, ldy, std::min(panel_rows, w.rows - n * panel_rows));
+    }
+  }
+}
+
+} // namespace half
+} // namespace ls

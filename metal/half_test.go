@@ -1,0 +1,83 @@
+//go:build mlx
+
+package metal
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// float16 widens an IEEE half: the slow way, by its definition.
+func float16(h uint16) float64 {
+	sign, exp, frac := 1-2*float64(h>>15), int(h>>10&31), float64(h&1023)
+	if exp == 0 {
+		return sign * math.Ldexp(frac, -24)
+	}
+	return sign * math.Ldexp(1024+frac, exp-25)
+}
+
+// randomHalves has numbers of many sizes, subnormal ones and zeros among them.
+func randomHalves(rng *rand.Rand, rows, columns int, brain bool) *halves {
+	w := &halves{rows: rows, columns: columns, brain: brain, words: make([]uint16, rows*columns)}
+	for i := range w.words {
+		w.words[i] = uint16(rng.IntN(2)<<15 | rng.IntN(15)<<10 | rng.IntN(1024)) // float16 below 1
+		if brain {
+			w.words[i] = uint16(math.Float32bits(float32(rng.NormFloat64()*math.Exp2(-float64(rng.IntN(20))))) >> 16)
+		}
+		if rng.IntN(50) == 0 {
+			w.words[i] = 0
+		}
+	}
+	return w
+}
+
+func (w *halves) element(i int) float64 {
+	if w.brain {
+		return float64(math.Float32frombits(uint32(w.words[i]) << 16))
+	}
+	return float16(w.words[i])
+}
+
+// Weights of 16 bits against a dumb twin in float64: numbers of rows that fill tiles and that do not, outputs that fill no
+// panel, odd columns. Nothing is rounded but sums. And a row's product is to the last bit the same whatever rows are
+// beside it.
+func TestHalfProduct(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 1))
+	for _, brain := range []bool{true, false} {
+		for _, shape := range [][2]int{{39, 77}, {16, 1}, {530, 320}} {
+			w := randomHalves(rng, shape[0], shape[1], brain)
+			x := make([]float32, 45*w.columns)
+			for i := range x {
+				x[i] = float32(rng.NormFloat64())
+			}
+			alone := make([]float32, 45*w.rows)
+			for m := range 45 {
+				if err := w.product(x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows]); err != nil {
+					t.Fatal(err)
+				}
+				for n := range w.rows {
+					sum, size := 0.0, 0.0
+					for k := range w.columns {
+						p := w.element(n*w.columns+k) * float64(x[m*w.columns+k])
+						sum, size = sum+p, size+math.Abs(p)
+					}
+					if got := float64(alone[m*w.rows+n]); !(math.Abs(got-sum) <= 2e-6*size) {
+						t.Fatalf("brain %t, %v, row %d element %d is %v, want %v", brain, shape, m, n, got, sum)
+					}
+				}
+			}
+			for _, m := range []int{2, 3, 5, 7, 15, 16, 17, 29, 45} {
+				y := make([]float32, m*w.rows)
+				if err := w.product(x[:m*w.columns], y); err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range y {
+					if v != alone[i] {
+						t.Fatalf("brain %t, %v: row %d of %d, element %d is %v and alone %v", brain, shape, i/w.rows, m, i%w.rows, v, alone[i])
+					}
+				}
+			}
+		}
+	}
+}
