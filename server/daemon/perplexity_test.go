@@ -14,8 +14,9 @@ import (
 	"loadstone/engine/text"
 )
 
-// TestPerplexity says what the KV formats cost: the perplexity of 768 tokens of Newton's Opticks, which every Go
-// installation has, relative to float32's. Eight bits cost nothing that can be seen, four some.
+// TestPerplexity says what is lost by storing KV in fewer bits, and by the kernels for quantised weights, which round
+// activations to eight: the perplexity of Newton's Opticks, which every Go installation has, relative to that of the same
+// weights in float32 throughout.
 func TestPerplexity(t *testing.T) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -38,30 +39,35 @@ func TestPerplexity(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids := m.Encode(string(book[20000:24000]), true)
-			exact := perplexity(t, src, "f32", ids)
+			ids := m.Encode(string(book[20000:36000]), true)
+			exact := perplexity(t, src, "float32", "f32", ids[:768])
 			for _, kv := range []string{"f16", "q8", "q4"} {
-				ratio := perplexity(t, src, kv, ids) / exact
+				ratio := perplexity(t, src, "float32", kv, ids[:768]) / exact
 				t.Logf("%s: perplexity %.3f at f32, %.5f times that", kv, exact, ratio)
 				if !(ratio <= most[kv] && ratio >= 1/most[kv]) {
 					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv, ratio, most[kv])
 				}
+			}
+			long := ids[:1536] // of the 182 tokens that package metal has from mlx-lm, chance alone makes 1 %
+			ratio := perplexity(t, src, "", "f32", long) / perplexity(t, src, "float32", "f32", long)
+			t.Logf("the kernels: %.5f times float32's perplexity", ratio)
+			if !(math.Abs(ratio-1) < 0.01) {
+				t.Errorf("the kernels for quantised weights: perplexity is %.5f times float32's", ratio)
 			}
 		})
 	}
 }
 
 // perplexity is that of ids from the 64th on, in steps of 64 tokens.
-func perplexity(t *testing.T, src catalog.Source, kv string, ids []int32) float64 {
+func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) float64 {
 	t.Helper()
-	t.Setenv("LOADSTONE_ISA", "float32")
+	t.Setenv("LOADSTONE_ISA", isa)
 	m, err := open(src, "metal", kv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	const step = 64
-	ids = ids[:768]
 	blocks := int32(len(ids)+31) / 32
 	if err := m.AllocKV(int(blocks), int(blocks), 32); err != nil {
 		t.Fatal(err)
