@@ -39,41 +39,6 @@ type sched struct {
 	events  []event     // what Commit and Fail return, reused
 }
 
-const (
-	patience  = 16
-	lookahead = 8
-)
-
-// A sequence is a request as the scheduler sees it.
-type sequence struct {
-	id     uint64
-	agent  string
-	prompt int     // tokens of the prompt
-	most   int     // most tokens of the answer
-	stop   []int32 // ids that end it
-
-	tokens   []int32 // the prompt, then the answer so far
-	blocks   []int32 // table: ceil(computed/blockTokens) of them, and during a step those of its chunk too
-	computed int     // tokens whose KV is in blocks
-	reserved int     // blocks it may still claim
-	chunk    int     // tokens in the planned step
-
-	// Of sliding layers; see locals.
-	low    int // the first block whose local it has pinned, and it has those of all after it
-	stay   int // the first block whose local it will have pinned to its end
-	locals int // locals it may still claim
-	branch int // blocks that others begin with as well and that are to be remembered when they are computed; 0: none
-
-	restoring bool // it computes nothing until Resume
-	claimed   int  // tokens that blocks were claimed for, behind those computed, while it is restoring
-	from      int  // the first of these blocks with a local; those between low and the first claimed one are pinned too
-	restored  int  // tokens whose KV was restored
-
-	passed int    // how many started before it when its turn had come
-	cached int    // tokens of the prompt that were never computed
-	miss   string // see Result.Miss
-}
-
 // An event tells what a step, or Cancel, did to a sequence: it got a token, or ended, or both.
 type event struct {
 	seq    *sequence
@@ -92,17 +57,6 @@ func newSched(l layout, maxBatch, stepTokens int) *sched {
 		queue:      newQueue(),
 	}
 }
-
-// need is how many blocks a prompt and its longest answer take. The KV of the very last token is never computed.
-func need(prompt, most, blockTokens int) int {
-	return (prompt + most - 1 + blockTokens - 1) / blockTokens
-}
-
-// decoding reports whether the prompt is computed.
-func (s *sequence) decoding() bool { return s.computed >= s.prompt }
-
-// rest is how many known tokens are not computed yet.
-func (s *sequence) rest() int { return len(s.tokens) - s.computed }
 
 // Add queues a sequence. It must be able to fit into the empty pool. The sequence is the scheduler's until an event
 // says that it ended.
@@ -163,139 +117,6 @@ func (s *sched) load() (decoding, prefilling int) {
 	return
 }
 
-// admit starts every sequence that may start now.
-func (s *sched) admit() {
-	for i := 0; i < min(len(s.queue.turns), lookahead) && len(s.running) < s.maxBatch; {
-		q := s.queue.head(i)
-		m := s.store.match(q.agent, q.tokens, s.match[:0])
-		s.match = m.blocks
-		grow := need(q.prompt, q.most, s.store.index.blockTokens) - len(m.blocks)
-		if m.move {
-			grow--
-		}
-		restoring := s.restorable(q, m)
-		price, locals := s.price(q, m, restoring)
-		if grow+m.idle > s.store.pool.available() || price+locals > s.store.local.available() {
-			i++
-			continue
-		}
-		if !s.pass(i) {
-			return
-		}
-		s.queue.pop(i)
-		q.restoring = restoring
-		s.start(q, m, grow, locals)
-	}
-}
-
-// price is what it costs to pin the locals of a match, and how many more have to be promised to the sequence.
-func (s *sched) price(q *sequence, m match, restoring bool) (price, locals int) {
-	l := &s.store.local
-	if l.window == 0 {
-		return 0, 0
-	}
-	q.stay = l.low(q.prompt + q.most - 1)
-	pinned := m.blocks[m.low:]
-	for i, b := range pinned {
-		price += l.price(b, m.low+i >= q.stay)
-	}
-	n := len(pinned)
-	if m.move {
-		price += l.price(m.tail, len(m.blocks) >= q.stay)
-		n++
-	}
-	most := s.mostLocals(q, m.tokens(l.blockTokens))
-	if restoring { // it keeps what it begins with until the restore has come to its end
-		most = min(need(q.prompt, q.most, l.blockTokens)-m.low, max(most, n+l.span()))
-	}
-	return price, most - n
-}
-
-// mostLocals is how many locals a sequence may have pinned at once from when computed tokens of it are.
-func (s *sched) mostLocals(q *sequence, computed int) int {
-	l := &s.store.local
-	if l.window == 0 {
-		return 0
-	}
-	chunk := 1
-	if computed < q.prompt {
-		chunk = min(q.prompt-computed, s.stepTokens)
-	}
-	return min(need(q.prompt, q.most, l.blockTokens)-l.low(computed), l.atOnce(chunk))
-}
-
-// pass lets head i start before those whose turn comes earlier, unless one of them has been passed often enough.
-func (s *sched) pass(i int) bool {
-	for j := range i {
-		if s.queue.head(j).passed == patience {
-			return false
-		}
-	}
-	for j := range i {
-		s.queue.head(j).passed++
-	}
-	return true
-}
-
-// start gives a sequence what it shares and the promise of what it may need.
-func (s *sched) start(q *sequence, m match, grow, locals int) {
-	q.cached = m.tokens(s.store.index.blockTokens)
-	q.computed = q.cached
-	q.miss = s.store.miss(q.agent, q.tokens, q.cached)
-	q.reserved, q.locals, q.low, q.branch = grow, locals, m.low, m.branch
-	var c copyKV
-	q.blocks, c = s.store.take(q.agent, m, grow, locals, q.stay)
-	if m.part > 0 && !m.move {
-		q.reserved--
-		if s.store.local.window > 0 {
-			q.locals--
-		}
-	}
-	s.remember(q)
-	if c.dst != none {
-		s.batch.copies = append(s.batch.copies, c)
-		s.batch.copiers = append(s.batch.copiers, q)
-	}
-	s.running = append(s.running, q)
-	s.batch.admitted = append(s.batch.admitted, q)
-	s.stats.Admitted++
-}
-
-// restorable reports whether a sequence that is about to start should first be given what its agent has on disk: when
-// the pool has less of that than there was. A prompt that leaves the cache within a block leaves the disk there as well.
-func (s *sched) restorable(q *sequence, m match) bool {
-	return s.warm != nil && q.agent != "" && m.tokens(s.store.index.blockTokens) < q.prompt-1 && m.part == 0 &&
-		s.store.agents[q.agent].behind() && s.warm(q.agent)
-}
-
-// remember keeps the blocks that a sequence begins with as others do, because more may come who do: a system prompt whose
-// locals nobody holds is of no use to them.
-func (s *sched) remember(q *sequence) {
-	n := q.branch * s.store.index.blockTokens
-	if q.branch == 0 || q.computed < n || q.restoring {
-		return
-	}
-	if s.store.local.window > 0 && q.low <= s.store.local.low(n) {
-		s.store.keepAnonymous(slices.Clone(q.tokens[:n]), slices.Clone(q.blocks[:q.branch]))
-	}
-	q.branch = 0
-}
-
-// slide lets go of the locals that are no longer in a sequence's window, and of what it cannot need any more of those it
-// was promised.
-func (s *sched) slide(q *sequence) {
-	l := &s.store.local
-	if l.window == 0 {
-		return
-	}
-	for low := l.low(q.computed); q.low < low; q.low++ {
-		l.unpin(q.blocks[q.low], q.low >= q.stay)
-	}
-	most := s.mostLocals(q, q.computed) - (len(q.blocks) - q.low)
-	l.pay(most - q.locals)
-	q.locals = most
-}
-
 // divide sets the chunk of every running sequence.
 func (s *sched) divide(prompts int) {
 	budget := s.stepTokens
@@ -334,101 +155,6 @@ func (s *sched) divide(prompts int) {
 			budget -= q.chunk
 		}
 	}
-}
-
-// Claim makes room for the next n tokens of a sequence that restores and returns its blocks and the first of them that is
-// new. Those from block from on get locals; from is the same in all calls, no more than a window before the last token
-// that will be restored. What was claimed must be filled before Resume, or the sequence be given up with Abandon.
-func (s *sched) Claim(q *sequence, n, from int) (blocks []int32, first int) {
-	s.between("Claim")
-	first = len(q.blocks)
-	q.claimed += n
-	q.from = from
-	s.grow(q, q.computed+q.claimed, from)
-	return q.blocks, first
-}
-
-// Resume ends a restore, whatever it yielded. miss says why it was not more, as Result.Miss does. What was restored is of
-// use when all locals in the window at its end are there; else it is given back.
-func (s *sched) Resume(q *sequence, miss string) {
-	s.between("Resume")
-	l, first, end := &s.store.local, len(q.blocks), q.computed+q.claimed
-	if q.claimed > 0 {
-		first = q.computed / s.store.index.blockTokens
-	}
-	if l.low(end) < q.from && q.from > first {
-		s.unclaim(q)
-	}
-	if q.claimed > 0 && q.from > first { // there is a gap behind what it began with, and all of that is out of the window
-		for ; q.low < first; q.low++ {
-			l.unpin(q.blocks[q.low], q.low >= q.stay)
-			q.locals++
-			l.pay(1)
-		}
-		q.low = q.from
-	}
-	q.chunk, q.claimed = q.claimed, 0
-	q.cached += q.chunk
-	q.restored += q.chunk
-	q.restoring = false
-	q.miss = miss
-	s.advance(q)
-	q.chunk = 0
-}
-
-// unclaim gives back the blocks of a restore.
-func (s *sched) unclaim(q *sequence) {
-	if q.claimed == 0 {
-		return
-	}
-	first := q.computed / s.store.index.blockTokens // it began at a block's end
-	for i := first; i < len(q.blocks); i++ {
-		if s.store.local.window > 0 && i >= q.from {
-			s.store.local.unpin(q.blocks[i], i >= q.stay)
-			s.store.local.pay(1)
-			q.locals++
-		}
-		s.store.release(q.blocks[i])
-		s.store.pool.reserve(1)
-		q.reserved++
-	}
-	q.blocks = q.blocks[:first]
-	q.claimed = 0
-}
-
-// Abandon ends a sequence because what was written to its claimed blocks is unknown.
-func (s *sched) Abandon(q *sequence) event {
-	s.between("Abandon")
-	return s.end(q, noToken, FinishError)
-}
-
-// catchUp takes over the blocks that others have computed since the sequence was admitted: of many that arrive together
-// with one system prompt, the first computes it.
-func (s *sched) catchUp(q *sequence) {
-	size := s.store.index.blockTokens
-	for q.computed%size == 0 && q.computed+size < q.prompt {
-		b := s.store.share(q.last(), q.tokens[q.computed:q.computed+size], len(q.blocks) >= q.stay)
-		if b == none {
-			return
-		}
-		q.blocks = append(q.blocks, b)
-		q.computed += size
-		q.cached += size
-		q.reserved--
-		if s.store.local.window > 0 {
-			q.locals--
-		}
-		s.remember(q)
-		s.slide(q)
-	}
-}
-
-// last is the last block of a sequence that ends on a block's end.
-func (q *sequence) last() int32 {
-	if len(q.blocks) == 0 {
-		return root
-	}
-	return q.blocks[len(q.blocks)-1]
 }
 
 // grow makes room for a sequence's first n tokens, in sliding layers too from block from on.
@@ -558,30 +284,6 @@ func (s *sched) turn(q *sequence) int {
 		return q.cached
 	}
 	return min(q.prompt, q.computed) - 1
-}
-
-// Stats fills in everything but what only the engine knows: Queued, Draining and the refusals.
-func (s *sched) Stats() Stats {
-	st := s.stats
-	p := &s.store.pool
-	st.Blocks = len(p.blocks)
-	st.Used, st.Cached, st.Free = p.split()
-	st.PeakUsed = p.peak
-	l := &s.store.local
-	st.Locals = len(l.all) - 1
-	st.LocalUsed, st.LocalCached, st.LocalFree = l.split()
-	st.LocalPeakUsed = l.peak
-	if l.window > 0 {
-		st.LocalsEach = l.atOnce(s.stepTokens)
-	}
-	st.BlockTokens = s.store.index.blockTokens
-	st.KVBytesPerToken, st.KVLocalBytesPerToken = l.tokenBytes, l.localBytes
-	st.Bytes.add(p.purposes(), int64(l.blockTokens)*int64(l.tokenBytes))
-	st.Bytes.add(l.purposes(), int64(l.blockTokens)*int64(l.localBytes))
-	st.Running = len(s.running)
-	st.Agents = len(s.store.agents)
-	st.Evictions = s.store.evictions
-	return st
 }
 
 // soonest is about how many steps it takes at most until one of the running sequences ends, 0 when none runs.

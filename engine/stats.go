@@ -139,3 +139,27 @@ func (s *served) publish(st *Stats) {
 	st.Batches, st.BatchSequences = s.batches, s.sequences
 	st.RestoredBytes, st.RestoreTime = s.restoredBytes, s.restore
 }
+
+// Stats fills in everything but what only the engine knows: Queued, Draining and the refusals.
+func (s *sched) Stats() Stats {
+	st := s.stats
+	p := &s.store.pool
+	st.Blocks = len(p.blocks)
+	st.Used, st.Cached, st.Free = p.split()
+	st.PeakUsed = p.peak
+	l := &s.store.local
+	st.Locals = len(l.all) - 1
+	st.LocalUsed, st.LocalCached, st.LocalFree = l.split()
+	st.LocalPeakUsed = l.peak
+	if l.window > 0 {
+		st.LocalsEach = l.atOnce(s.stepTokens)
+	}
+	st.BlockTokens = s.store.index.blockTokens
+	st.KVBytesPerToken, st.KVLocalBytesPerToken = l.tokenBytes, l.localBytes
+	st.Bytes.add(p.purposes(), int64(l.blockTokens)*int64(l.tokenBytes))
+	st.Bytes.add(l.purposes(), int64(l.blockTokens)*int64(l.localBytes))
+	st.Running = len(s.running)
+	st.Agents = len(s.store.agents)
+	st.Evictions = s.store.evictions
+	return st
+}

@@ -1,0 +1,105 @@
+package engine
+
+import "time"
+
+// A job is a request on its way through the engine.
+type job struct {
+	seq     *sequence
+	stream  *Stream
+	sampler sampler
+	forget  func() bool // undoes the watch on the request's context
+	restore *restore    // nil: there was none
+
+	submitted, admitted, first time.Time
+}
+
+// cancel ends the job with an id unless it has ended by itself.
+func (e *Engine) cancel(id uint64, cause error, now time.Time) {
+	ev, ok := e.sched.Cancel(id)
+	if !ok {
+		return
+	}
+	if e.jobs[id].admitted.IsZero() {
+		e.door.waiting.Add(-1)
+	}
+	e.finish(ev, now, cause)
+}
+
+// deliver passes on what a step did to a request. err is the step's.
+func (e *Engine) deliver(ev event, now time.Time, err error) {
+	j := e.jobs[ev.seq.id]
+	if ev.token != noToken {
+		t := Token{ID: ev.token, Logprobs: j.sampler.logprobs}
+		if j.first.IsZero() {
+			j.first = now
+			start := j.start(now)
+			t.Start = &start
+		}
+		j.stream.tokens <- t // never blocks: there is room for most tokens
+	} else if j.first.IsZero() && ev.finish == FinishStop {
+		j.first = now // an empty answer has its prefill too
+	}
+	if ev.finish == FinishError && err == nil {
+		err = errLogits
+	}
+	if ev.finish != "" {
+		e.finish(ev, now, err)
+	}
+}
+
+// finish writes a request's result. Its stream is closed by settle.
+func (e *Engine) finish(ev event, now time.Time, err error) {
+	q, j := ev.seq, e.jobs[ev.seq.id]
+	if j.restore != nil && q.restoring {
+		e.endRestore(j.restore)
+	}
+	r := Result{
+		Start:        j.start(now),
+		Finish:       ev.finish,
+		PromptTokens: q.prompt,
+		OutputTokens: len(q.tokens) - q.prompt,
+	}
+	if !j.first.IsZero() {
+		r.Decode = now.Sub(j.first)
+	}
+	if ev.finish == FinishCancelled || ev.finish == FinishError {
+		r.Err = err
+	}
+	e.served.count(&r)
+	if m := e.sched.store.agents[q.agent]; m != nil {
+		m.kept = now
+		if m.made.IsZero() {
+			m.made = now
+		}
+	}
+	j.stream.result = r
+	j.forget()
+	e.door.exit(q.agent)
+	delete(e.jobs, q.id)
+	e.ended = append(e.ended, j)
+}
+
+// start is what is known of a job's prompt now.
+func (j *job) start(now time.Time) Start {
+	s := Start{CachedTokens: j.seq.cached, Miss: j.seq.miss}
+	if j.admitted.IsZero() {
+		s.Queue = now.Sub(j.submitted)
+		return s
+	}
+	s.Queue = j.admitted.Sub(j.submitted)
+	if s.Prefill = now.Sub(j.admitted); !j.first.IsZero() {
+		s.Prefill = j.first.Sub(j.admitted)
+	}
+	switch {
+	case j.seq.restored > 0:
+		s.Tier = "warm"
+	case j.seq.cached > 0:
+		s.Tier = "hot"
+	default:
+		s.Tier = "cold"
+	}
+	if r := j.restore; r != nil {
+		s.RestoredBytes, s.Restore = r.bytes, r.took
+	}
+	return s
+}
