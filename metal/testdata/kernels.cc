@@ -90,7 +90,8 @@ static void check(const char *isa, int outputs, int columns, int group, int bits
     scales[i] = float(rng() % 200) / 4096;
     biases[i] = biased ? float(int(rng() % 200) - 100) / 512 : -scales[i] * float(1 << (bits - 1));
   }
-  const quant::Packed w = quant::pack(words.data(), scales.data(), biases.data(), outputs, columns, group, bits);
+  Arena memory;
+  const quant::Packed w = quant::pack(words.data(), scales.data(), biases.data(), outputs, columns, group, bits, memory);
   std::vector<float> row(columns);
   std::vector<float> x = random_rows(most_rows, columns, kind);
   const std::vector<double> whole = rounded(x);
