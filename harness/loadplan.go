@@ -104,8 +104,7 @@ func (plan LoadPlan) Run(ctx context.Context, c *client.Client) ([]record.Run, l
 	}
 	r.watch.finish()
 	if len(r.runs) > 0 {
-		first := &r.runs[0]
-		first.Warmup, first.Violations = append(first.Warmup, r.first...), append(first.Violations, record.Check(r.first, -1)...)
+		r.greeted(&r.runs[0])
 	}
 	return r.runs, highest, err
 }

@@ -52,7 +52,7 @@ func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, error
 		for _, scenario := range plan.Scenarios {
 			run, err := r.run(ctx, scenario, i)
 			if len(runs) == 0 {
-				run.Warmup, run.Violations = append(run.Warmup, r.first...), append(run.Violations, record.Check(r.first, -1)...)
+				r.greeted(&run)
 			}
 			if len(run.Records) > 0 {
 				runs = append(runs, run)

@@ -50,6 +50,11 @@ func meet(ctx context.Context, c *client.Client, seed uint64) (*subject, error) 
 	return s, nil
 }
 
+// greeted gives a measurement's first run the questions that woke the server up.
+func (s *subject) greeted(run *record.Run) {
+	run.Warmup, run.Violations = append(run.Warmup, s.first...), append(run.Violations, record.Check(s.first, -1)...)
+}
+
 // wake asks a question that wakes the server up.
 func (s *subject) wake(ctx context.Context, p client.Prompt) (record.Record, error) {
 	answer := s.load.Client.Ask(ctx, s.load.Client.Since(), p)

@@ -89,13 +89,23 @@ func Parse(s string) (Limit, error) {
 
 // Known tells whether there is a figure of that name.
 func Known(name string) bool {
-	return slices.ContainsFunc(figures(), func(f figure) bool { return f.name == name })
+	_, ok := find(name)
+	return ok
+}
+
+func find(name string) (figure, bool) {
+	all := figures()
+	i := slices.IndexFunc(all, func(f figure) bool { return f.name == name })
+	if i < 0 {
+		return figure{}, false
+	}
+	return all[i], true
 }
 
 // Figure is one of a summary's figures, by a name that is Known; measured is false where it was not measured.
 func Figure(name string, s *record.Summary) (v float64, measured bool) {
-	all := figures()
-	return all[slices.IndexFunc(all, func(f figure) bool { return f.name == name })].of(s)
+	f, _ := find(name)
+	return f.of(s)
 }
 
 // A Standing is how a run stands to a limit.
@@ -111,8 +121,7 @@ const (
 // Judge holds a summary to the limit. A percentile within it proves nothing where the sample cannot bound it, as the p99 of 20
 // requests; needs is then how many would do. One beyond the limit is missed however few they are.
 func (l Limit) Judge(s *record.Summary) (stands Standing, value float64, needs int) {
-	all := figures()
-	f := all[slices.IndexFunc(all, func(f figure) bool { return f.name == l.Unit })]
+	f, _ := find(l.Unit)
 	value, measured := f.of(s)
 	switch {
 	case !measured:

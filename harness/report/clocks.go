@@ -100,10 +100,7 @@ func CompareClocks(records []record.Record, log []time.Duration) Clocks {
 	return c
 }
 
-// A span is where the log line of a request must lie.
-type span struct{ from, to time.Duration }
-
-// match gives as many spans as possible a line of the log that lies in them, each line to one span, and returns those
+// match gives as many spans, in each of which the log line of a request must lie, as possible a line of the log that lies in them, each line to one span, and returns those
 // lines with their distance from the spans' ends. Taking the lines in order and giving each to the open span that ends
 // first is optimal (Glover 1967, matching in a convex bipartite graph).
 func match(spans []span, log []time.Duration) (lines, distance []time.Duration) {

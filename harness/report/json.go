@@ -307,20 +307,7 @@ func (s *Scenario) summarize() {
 
 // underLoad is how long the repetitions of one run took, without what came between them.
 func underLoad(records []record.Record) time.Duration {
-	type span struct{ first, last time.Duration }
-	reps := map[int]span{}
-	for _, r := range records {
-		s, ok := reps[r.Rep]
-		if !ok {
-			s = span{r.Due, r.End}
-		}
-		reps[r.Rep] = span{min(s.first, r.Due), max(s.last, r.End)}
-	}
-	var sum time.Duration
-	for _, s := range reps {
-		sum += s.last - s.first
-	}
-	return sum
+	return total(spans(records, func(r *record.Record) int { return r.Rep }, ended))
 }
 
 // mostAgents is how many agents took part in one repetition.

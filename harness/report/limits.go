@@ -22,12 +22,7 @@ func (r *Report) Hold() error {
 			return err
 		}
 	}
-	r.hold(limits, r.Load.Search)
-	return nil
-}
-
-func (r *Report) hold(limits []limit.Limit, searched string) {
-	judged := r.Scenarios
+	judged, searched := r.Scenarios, r.Load.Search
 	highest := Verdict{Name: "highest " + searched, Limit: "> 0", Figure: "none"}
 	if searched != "" {
 		judged = nil
@@ -56,6 +51,7 @@ func (r *Report) hold(limits []limit.Limit, searched string) {
 	if searched != "" {
 		r.Limits = slices.Insert(r.Limits, 0, highest)
 	}
+	return nil
 }
 
 // gravity is the order of what can be said of a limit in several scenarios: the last decides.

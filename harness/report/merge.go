@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func Merge(parts []*Report) (*Report, error) {
 // mergeScenario puts the parts of one level on one clock, which began at epoch.
 func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Time) (Scenario, error) {
 	var whole Scenario
-	spans := map[int][]span{} // of each run, by part
+	loaded := map[int][]span{} // of each run, by part
 	for i, p := range parts {
 		own := p.at(name, level)
 		if own == nil {
@@ -83,26 +84,19 @@ func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Ti
 			}
 		}
 		whole.Agents += own.Agents
-		whole.Records = append(whole.Records, shifted(own.Records, late)...)
+		records := shifted(own.Records, late)
+		whole.Records = append(whole.Records, records...)
 		whole.Warmup = append(whole.Warmup, shifted(own.Warmup, late)...)
-		byRun := map[int]span{}
-		for _, r := range own.Records {
-			s, ok := byRun[r.Run]
-			if !ok {
-				s = span{r.Due + late, r.End + late}
-			}
-			byRun[r.Run] = span{min(s.from, r.Due+late), max(s.to, r.End+late)}
-		}
-		for run, s := range byRun {
-			spans[run] = append(spans[run], s)
+		for run, s := range spans(records, func(r *record.Record) int { return r.Run }, ended) {
+			loaded[run] = append(loaded[run], s)
 		}
 	}
 	slices.SortStableFunc(whole.Records, func(a, b record.Record) int {
 		return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.Due, b.Due))
 	})
 	var apart []error
-	for run, of := range spans {
-		apart = append(apart, sameTime(whole.Name(), run, of, len(parts)))
+	for _, run := range slices.Sorted(maps.Keys(loaded)) {
+		apart = append(apart, sameTime(whole.Name(), run, loaded[run], len(parts)))
 	}
 	whole.summarize()
 	return whole, errors.Join(apart...)

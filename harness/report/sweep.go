@@ -85,24 +85,12 @@ func newSweepPoint(s *Scenario, level float64) SweepPoint {
 // offered is the rate at which requests fell due, pauses between runs and repetitions left out.
 func offered(records []record.Record) float64 {
 	type rep struct{ run, rep int }
-	type span struct{ first, last time.Duration }
-	spans := map[rep]span{}
-	for _, r := range records {
-		key := rep{r.Run, r.Rep}
-		s, ok := spans[key]
-		if !ok {
-			s = span{r.Due, r.Due}
-		}
-		spans[key] = span{min(s.first, r.Due), max(s.last, r.Due)}
-	}
-	var total time.Duration
-	for _, s := range spans {
-		total += s.last - s.first
-	}
-	if total <= 0 {
+	due := spans(records, func(r *record.Record) rep { return rep{r.Run, r.Rep} }, func(r *record.Record) time.Duration { return r.Due })
+	took := total(due)
+	if took <= 0 {
 		return 0
 	}
-	return float64(len(records)-len(spans)) / total.Seconds()
+	return float64(len(records)-len(due)) / took.Seconds()
 }
 
 // findKnee marks the knee. An open loop offers a rate: the knee is the highest up to which every rate was answered. A

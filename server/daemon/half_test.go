@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
-	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,24 +29,11 @@ func TestRefMatchesMetalHalf(t *testing.T) {
 				t.Fatal(err)
 			}
 			ref, metal := openForParity(t, folder, "ref", "f32", parityBlocks), openForParity(t, folder, "metal", "f32", parityBlocks)
-			rng := rand.New(rand.NewPCG(1, 1))
-			tokens, at, worst := make([]int32, 40), int32(0), 0.0
-			for i := range tokens {
-				tokens[i] = rng.Int32N(int32(ref.Vocab()))
-			}
-			for range 8 {
-				want, got := parityStep(t, ref, tokens, at, parityBlocks), parityStep(t, metal, tokens, at, parityBlocks)
-				off, row := distance(want, got)
-				if worst = max(worst, off); off > parityTolerance {
-					t.Fatalf("position %d: logit %d is %g on ref and %g on metal", at, row, want[row], got[row])
-				}
+			paritySteps(t, ref, metal, 40, 8, parityTolerance, func(at int32, want, got []float32) {
 				if argmax(want) != argmax(got) {
 					t.Fatalf("position %d: ref says %d, metal %d", at, argmax(want), argmax(got))
 				}
-				at += int32(len(tokens))
-				tokens = []int32{argmax(want)}
-			}
-			t.Logf("largest difference %.1e of the row's largest logit", worst)
+			})
 		})
 	}
 }

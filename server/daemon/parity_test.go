@@ -84,24 +84,32 @@ func TestKVFormatsMatch(t *testing.T) {
 				if mg, ml := metal.KVBytesPerToken(); rg != mg || rl != ml {
 					t.Errorf("a token takes %d and %d bytes on ref, %d and %d on metal", rg, rl, mg, ml)
 				}
-				rng := rand.New(rand.NewPCG(1, 1))
-				tokens, at, worst := make([]int32, 24), int32(0), 0.0
-				for i := range tokens {
-					tokens[i] = rng.Int32N(int32(ref.Vocab()))
-				}
-				for range 4 {
-					want, got := parityStep(t, ref, tokens, at, parityBlocks), parityStep(t, metal, tokens, at, parityBlocks)
-					off, row := distance(want, got)
-					if worst = max(worst, off); off > kvTolerance[kv] {
-						t.Fatalf("position %d: logit %d is %g on ref and %g on metal", at, row, want[row], got[row])
-					}
-					at += int32(len(tokens))
-					tokens = []int32{argmax(want)}
-				}
-				t.Logf("largest difference %.1e of the row's largest logit", worst)
+				paritySteps(t, ref, metal, 24, 4, kvTolerance[kv], func(int32, []float32, []float32) {})
 			})
 		}
 	}
+}
+
+// paritySteps runs n random tokens and then ref's greedy ones, in so many steps, on both models. The logits of each step must
+// be within tolerance; each is called with them.
+func paritySteps(t *testing.T, ref, metal engine.Model, n, steps int, tolerance float64, each func(at int32, want, got []float32)) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 1))
+	tokens, at, worst := make([]int32, n), int32(0), 0.0
+	for i := range tokens {
+		tokens[i] = rng.Int32N(int32(ref.Vocab()))
+	}
+	for range steps {
+		want, got := parityStep(t, ref, tokens, at, parityBlocks), parityStep(t, metal, tokens, at, parityBlocks)
+		off, row := distance(want, got)
+		if worst = max(worst, off); off > tolerance {
+			t.Fatalf("position %d: logit %d is %g on ref and %g on metal", at, row, want[row], got[row])
+		}
+		each(at, want, got)
+		at += int32(len(tokens))
+		tokens = []int32{argmax(want)}
+	}
+	t.Logf("largest difference %.1e of the row's largest logit", worst)
 }
 
 // parityBlocks is how many blocks of 16 the longest sequence takes.

@@ -198,15 +198,10 @@ func collect(o *benchOptions, runs []record.Run) []report.Scenario {
 		for _, run := range runs {
 			if run.Scenario == sc.Name {
 				own = append(own, run)
-				s.Runs = append(s.Runs, run.Summary())
-				s.Records = append(s.Records, run.Records...)
-				s.Warmup = append(s.Warmup, run.Warmup...)
-				s.Samples = append(s.Samples, run.Samples...)
 			}
 		}
 		if len(own) > 0 {
-			s.Pooled = record.Pool(own)
-			all = append(all, s)
+			all = append(all, filled(s, own))
 		}
 	}
 	return all

@@ -3,13 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+
 	"loadstone/harness"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
-	"slices"
-	"strings"
-	"time"
 )
 
 // collectLevels groups the runs by level, from the lowest to the highest.
@@ -21,17 +22,11 @@ func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
 	}
 	for level, own := range byLevel {
 		at := l.At(level)
-		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape()), Pooled: record.Pool(own)}
+		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape())}
 		if l.Trace == nil {
 			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
 		}
-		for _, run := range own {
-			s.Runs = append(s.Runs, run.Summary())
-			s.Records = append(s.Records, run.Records...)
-			s.Warmup = append(s.Warmup, run.Warmup...)
-			s.Samples = append(s.Samples, run.Samples...)
-		}
-		all = append(all, s)
+		all = append(all, filled(s, own))
 	}
 	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
 	return all
@@ -54,7 +49,7 @@ func tellSteady(e *env, runs []record.Run, cut bool) {
 
 // tellUntil says how well the figure is known that ends the runs.
 func tellUntil(e *env, u *harness.Until, runs []record.Run) {
-	if u == nil {
+	if u == nil || len(runs) == 0 {
 		return
 	}
 	n, spread := runs[len(runs)-1].Index+1, u.Spread(runs)

@@ -107,6 +107,18 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 	return failure
 }
 
+// filled is a scenario with what its runs, at least one, came to.
+func filled(s report.Scenario, own []record.Run) report.Scenario {
+	s.Pooled = record.Pool(own)
+	for _, run := range own {
+		s.Runs = append(s.Runs, run.Summary())
+		s.Records = append(s.Records, run.Records...)
+		s.Warmup = append(s.Warmup, run.Warmup...)
+		s.Samples = append(s.Samples, run.Samples...)
+	}
+	return s
+}
+
 // violations are what in the records cannot be true, or tells of a leak.
 func violations(runs []record.Run) []string {
 	var found []string
