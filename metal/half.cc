@@ -134,23 +134,13 @@ void Packed::row(int r, float *out) const {
 }
 
 void Rows::resize(int rows, int columns) {
-  rows_ = rows, columns_ = columns;
-  parts_.clear();
-  part_of_.resize(rows);
-  const int *size = wide_registers() ? sizes : sizes + 1;
-  for (int r = 0; r < rows;) {
-    while (*size > rows - r) {
-      size++;
-    }
-    std::fill_n(part_of_.begin() + r, *size, int(parts_.size()));
-    parts_.push_back({r, *size});
-    r += *size;
-  }
+  columns_ = columns;
+  parts_.cut(rows, wide_registers() ? sizes : sizes + 1);
   x_.resize(size_t(rows) * columns);
 }
 
 void Rows::set(int r, const float *x) {
-  const Part &p = parts_[part_of_[r]];
+  const Parts::Part &p = parts_.of(r);
   float *to = x_.data() + size_t(p.first) * columns_ + (r - p.first);
   for (int k = 0; k < columns_; k++) {
     to[size_t(k) * p.rows] = x[k];
@@ -159,7 +149,7 @@ void Rows::set(int r, const float *x) {
 
 void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {
   const auto tile = w.brain ? brain_tile : half_tile;
-  for (const Part &p : parts_) { // its rows stay in the second cache while the panels go by
+  for (const Parts::Part &p : parts_.all) { // its rows stay in the second cache while the panels go by
     for (int n = from; n < to; n++) {
       tile(p.rows, w.data.get() + n * w.panel_bytes(), x_.data() + size_t(p.first) * columns_, columns_,
            y + size_t(p.first) * ldy + size_t(n) * panel_rows, ldy, std::min(panel_rows, w.rows - n * panel_rows));

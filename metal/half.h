@@ -3,6 +3,7 @@
 #define LOADSTONE_HALF_H
 
 #include "pages.h"
+#include "parts.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -44,12 +45,8 @@ public:
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
 private:
-  struct Part {
-    int first, rows;
-  };
-  int rows_ = 0, columns_ = 0;
-  std::vector<Part> parts_;
-  std::vector<int> part_of_;
+  int columns_ = 0;
+  Parts parts_;
   std::vector<float> x_;
 };
 

@@ -3,6 +3,7 @@
 #define LOADSTONE_QUANT_H
 
 #include "pages.h"
+#include "parts.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -94,13 +95,8 @@ public:
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
 private:
-  // A tile that the rows are cut into.
-  struct Part {
-    int first, rows, kernel;
-  };
-  int rows_ = 0, columns_ = 0;
-  std::vector<Part> parts_;
-  std::vector<int> part_of_;
+  int columns_ = 0;
+  Parts parts_; // a tile's size is its kernel's place
   std::vector<int8_t> x_;
   std::vector<float> scale_, sum_;
   std::vector<int32_t> start_[3];

@@ -16,20 +16,8 @@ using simd::vf;
 using simd::vi;
 
 void Rows::resize(int rows, int columns) {
-  rows_ = rows, columns_ = columns;
-  const std::vector<int> &tiles = isa().tiles;
-  parts_.clear();
-  part_of_.resize(rows);
-  for (int r = 0, kernel = 0; r < rows;) {
-    while (tiles[kernel] > rows - r) {
-      kernel++;
-    }
-    for (int i = 0; i < tiles[kernel]; i++) {
-      part_of_[r + i] = int(parts_.size());
-    }
-    parts_.push_back({r, tiles[kernel], kernel});
-    r += tiles[kernel];
-  }
+  columns_ = columns;
+  parts_.cut(rows, isa().tiles.data());
   const size_t blocks = size_t(rows) * columns / block;
   x_.resize(size_t(rows) * columns);
   scale_.resize(blocks), sum_.resize(blocks);
@@ -66,7 +54,7 @@ LS_CLONES static void quantise(const float *x, int blocks, int step, int8_t *q, 
 }
 
 void Rows::set(int r, const float *x) {
-  const Part &p = parts_[part_of_[r]];
+  const Parts::Part &p = parts_.of(r);
   const int blocks = columns_ / block;
   const size_t at = size_t(p.first) * blocks + (r - p.first);
   quantise(x, blocks, p.rows, x_.data() + at * block, scale_.data() + at, sum_.data() + at, start_[0].data() + at,
@@ -78,9 +66,9 @@ void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const 
   const auto &start = start_[bits_index(w.bits)];
   for (int n = from; n < to; n++) {
     const uint8_t *panel = w.data.get() + n * w.panel_bytes;
-    for (const Part &p : parts_) {
+    for (const Parts::Part &p : parts_.all) {
       const size_t at = size_t(p.first) * (columns_ / block);
-      kernels[p.kernel]({
+      kernels[p.size]({
           .scales = panel,
           .quants = panel + w.scale_bytes,
           .groups = w.columns / w.group,
