@@ -129,9 +129,10 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 // exchange does one request. A nil error means that r has its outcome.
 func (c *Client) exchange(ctx context.Context, p Prompt, r *record.Record) error {
 	// Atomic because the transport calls back from a goroutine of its own, even after Do has given up.
-	var first atomic.Int64
+	var first, connections atomic.Int64
 	first.Store(-1)
 	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { connections.Add(1) },
 		GotFirstResponseByte: func() { first.Store(int64(c.Since())) },
 	}), p)
 	if err != nil {
@@ -142,7 +143,7 @@ func (c *Client) exchange(ctx context.Context, p Prompt, r *record.Record) error
 		transport = c.slow
 	}
 	res, err := transport.Do(req)
-	r.FirstByte = time.Duration(first.Load())
+	r.FirstByte, r.Resent = time.Duration(first.Load()), max(0, int(connections.Load())-1)
 	if err != nil {
 		return unwrapURL(err)
 	}

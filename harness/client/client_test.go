@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -68,6 +69,50 @@ func TestServerTimings(t *testing.T) {
 			Queue: 1500 * time.Microsecond, Prefill: 8 * ms, Decode: 9750 * time.Microsecond}
 		assert.Equal(t, r.Server, want)
 		assert.Equal(t, r.FirstByte, 10*ms)
+	})
+}
+
+// A server may close a connection that it had said it would keep. What meets that is sent again and says so, with the time
+// in its latency; what meets it on a connection of its own has failed.
+func TestResent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const events = `data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"
+		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", len(events), events)
+		// What each connection does with each request that comes: it answers, or hangs up after 5 ms.
+		scripts := [][]bool{{true, false}, {true, false}, {false}}
+		c := Over("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			answers := scripts[0]
+			scripts = scripts[1:]
+			go func() {
+				defer far.Close()
+				in := bufio.NewReader(far)
+				for _, answered := range answers {
+					req, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					io.Copy(io.Discard, req.Body)
+					assert.Equal(t, len(req.Header.Values("Idempotency-Key")), 0)
+					<-time.After(5 * ms) // fake time
+					if answered {
+						io.WriteString(far, answer)
+					}
+				}
+			}()
+			return near, nil
+		}})
+		t.Cleanup(c.Close)
+		for i, want := range []struct {
+			outcome record.Outcome
+			resent  int
+			took    time.Duration
+		}{{record.OK, 0, 5 * ms}, {record.OK, 1, 10 * ms}, {record.Refused, 1, 10 * ms}} {
+			r := c.Ask(t.Context(), c.Since(), Prompt{Agent: "a"})
+			assert.Equal(t, r.Outcome, want.outcome, "%d: %s", i, r.Error)
+			assert.Equal(t, r.Resent, want.resent)
+			assert.Equal(t, r.Latency(), want.took)
+		}
 	})
 }
 

@@ -72,5 +72,10 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
+	// A key with no value is not sent. It tells the transport that a request may be sent again which met a connection that the
+	// server had closed meanwhile, before a byte of a response: as the clients of OpenAI and Anthropic do, and as must be with
+	// servers on cpp-httplib, which close after a stream or two without saying so. It happens on connections used before
+	// alone, so a server that hangs up on a request is seen all the same; and the record counts it.
+	req.Header["Idempotency-Key"] = nil
 	return req, nil
 }

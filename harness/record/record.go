@@ -37,6 +37,9 @@ type Record struct {
 	Status  int     `json:"status"` // HTTP status, 0 when none arrived
 	Error   string  `json:"error,omitempty"`
 
+	// How often it met a connection that the server had closed without saying so and was sent again; the time is in its latency.
+	Resent int `json:"resent,omitempty"`
+
 	RetryAfter time.Duration `json:"retry_after_ns,omitempty"` // what a refusal asked for; 0 nothing
 
 	PromptTokens int    `json:"prompt_tokens"` // as the server's usage says; -1 unknown

@@ -13,6 +13,7 @@ type Summary struct {
 	Reps     int // repetitions of the scenario, all runs together
 	Requests int // sent; the sum of Outcomes
 	Outcomes map[Outcome]int
+	Resent   int // how often a request was sent again because the server had closed its connection
 
 	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly on purpose, are counted and
 	// are in none of these; all other failures are in TTFT and E2E as Never.

@@ -18,6 +18,7 @@ type Tally struct {
 	requests int
 	reasoned bool
 
+	resent       int
 	judged, good int
 
 	promptTokens, cachedTokens, outputTokens int
@@ -34,6 +35,7 @@ func (t *Tally) Add(r *Record) {
 	t.reps[r.Run] = max(t.reps[r.Run], r.Rep+1)
 	t.requests++
 	t.outcomes[r.Outcome]++
+	t.resent += r.Resent
 	if r.SLO != Unjudged {
 		t.judged++
 	}
@@ -108,6 +110,7 @@ func (t *Tally) Merge(o *Tally) {
 		t.outcomes[outcome] += n
 	}
 	t.requests += o.requests
+	t.resent += o.resent
 	t.judged += o.judged
 	t.good += o.good
 	t.reasoned = t.reasoned || o.reasoned
@@ -133,7 +136,7 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests, Outcomes: map[Outcome]int{},
 		TTFT: t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(), E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
 		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(), Decode: t.decode.Dist(), Network: t.network.Dist(),
-		Elapsed: elapsed, PeakPool: peakPool, Judged: t.judged,
+		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Judged: t.judged,
 		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens, Pieces: t.pieces}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if t.reasoned {

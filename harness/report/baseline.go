@@ -67,6 +67,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Doubts":     r.Doubts(),
 		"Wrong":      r.wrong(),
 		"Failed":     strings.ReplaceAll(r.whyFailed(), "`", "'"), // as code, since servers wrote it
+		"Resent":     r.resent(),
 	})
 }
 

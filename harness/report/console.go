@@ -63,6 +63,9 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	if why := r.whyFailed(); why != "" {
 		b.WriteString(style("31", "failed: "+why) + "\n")
 	}
+	if text := r.resent(); text != "" {
+		b.WriteString(style("33", "resent: "+text) + "\n")
+	}
 	b.WriteString("\n")
 	r.writeVerdicts(&b, style)
 	r.writeClient(&b, style)

@@ -60,6 +60,7 @@ var scalars = []struct {
 	{"answered", "requests", func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[record.OK]), true }},
 	{"rejected", "requests", func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[record.Rejected]), true }},
 	{"failed", "requests", func(s *record.Summary) (float64, bool) { return float64(failures(*s)), true }},
+	{"resent", "requests", func(s *record.Summary) (float64, bool) { return float64(s.Resent), true }},
 	{"elapsed", "s", func(s *record.Summary) (float64, bool) { return s.Elapsed.Seconds(), true }},
 	{"requests", "1/s", func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, true }},
 	{"tokens", "1/s", func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens+s.Pieces > 0 }},
@@ -77,7 +78,7 @@ var scalars = []struct {
 // durations; an empty field never came.
 func (r *Report) WriteRequestsCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	out.Write([]string{"scenario", "level", "run", "repetition", "agent", "turn", "outcome", "status", "due_ms", "sent_ms", "first_token_ms", "end_ms",
+	out.Write([]string{"scenario", "level", "run", "repetition", "agent", "turn", "outcome", "status", "resent", "due_ms", "sent_ms", "first_token_ms", "end_ms",
 		"ttft_ms", "e2e_ms", "lag_ms", "mean_itl_ms", "max_itl_ms", "queue_ms", "prefill_ms", "decode_ms", "server_ms",
 		"prompt_tokens", "cached_tokens", "output_tokens", "slo", "finish", "error"})
 	for i := range r.Scenarios {
@@ -104,7 +105,7 @@ func requestRow(r *record.Record) []string {
 		meanITL, maxITL = d.Mean, d.Max
 	}
 	return []string{text(r.Scenario), r.Level.String(), strconv.Itoa(r.Run + 1), strconv.Itoa(r.Rep + 1), text(r.Agent), strconv.Itoa(r.Turn + 1),
-		string(r.Outcome), strconv.Itoa(r.Status), ms(r.Due), ms(r.Sent), milliseconds(r.Due+r.TTFT(), r.TTFT() >= 0), ms(r.End),
+		string(r.Outcome), strconv.Itoa(r.Status), strconv.Itoa(r.Resent), ms(r.Due), ms(r.Sent), milliseconds(r.Due+r.TTFT(), r.TTFT() >= 0), ms(r.End),
 		ms(r.TTFT()), ms(r.Latency()), ms(r.Sent - r.Due), ms(meanITL), ms(maxITL),
 		ms(r.Server.Queue), ms(r.Server.Prefill), ms(r.Server.Decode), ms(r.Server.Total),
 		count(r.PromptTokens), count(r.CachedTokens), count(r.OutputTokens), string(r.SLO), text(r.Finish), text(oneLine(r.Error))}

@@ -17,6 +17,18 @@ var numbers = regexp.MustCompile(`\d+(\.\d+)?`)
 // mostReasons are shown; requests.csv has those of all.
 const mostReasons = 3
 
+// resent says how many requests met a closed connection; "" none. A client that sends nothing again fails there.
+func (r *Report) resent() string {
+	n := 0
+	for i := range r.Scenarios {
+		n += r.Scenarios[i].Pooled.Resent
+	}
+	if n == 0 {
+		return ""
+	}
+	return plural(n, "request") + " met a connection that the server had closed without saying so, and went again over a new one; the time is in the latency"
+}
+
 // whyFailed says of the failed requests whose records are kept what went wrong, the most frequent reason first, each by one of
 // its messages; "" where none failed.
 func (r *Report) whyFailed() string {

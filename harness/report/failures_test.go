@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"testing"
 
 	"loadstone/harness/record"
@@ -17,6 +18,10 @@ func TestWhyFailed(t *testing.T) {
 	}}
 	if got, want := r.whyFailed(), "2 × truncated: broke after 0 chunks; 1 × failed: 500: a; 1 × failed: 500: b; 1 other reason"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+	r.Scenarios[1].Pooled.Resent = 2
+	if got := r.resent(); !strings.HasPrefix(got, "2 requests met a connection that the server had closed") {
+		t.Errorf("of 2 requests that were sent again it says %q", got)
 	}
 	if got := (&Report{Scenarios: r.Scenarios[:0]}).whyFailed(); got != "" {
 		t.Errorf("nothing failed, and it says %q", got)

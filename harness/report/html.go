@@ -60,6 +60,7 @@ type page struct {
 	Breakdowns     []namedBreakdown
 	Gauges         []gaugePair // of the scenarios of which either is known
 	Failed         string      // why requests failed
+	Resent         string      // how many met a closed connection
 	PoolKnown      bool
 	Seen           bool // the breakdowns are the client's
 	Pieces         bool // tokens are pieces
@@ -81,7 +82,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Date: r.date("2 January 2006, 15:04 MST"), Subject: r.subject(),
 		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
-		P99Needs: stats.Wanted(0.99), Own: r.Limits != nil, RunsText: r.runsText(), Judged: r.judged(), ErrorBar: r.errorBar(), Counted: r.counted(), Wrong: r.wrong(), Failed: r.whyFailed(), Data: map[string]chartData{},
+		P99Needs: stats.Wanted(0.99), Own: r.Limits != nil, RunsText: r.runsText(), Judged: r.judged(), ErrorBar: r.errorBar(), Counted: r.counted(), Wrong: r.wrong(), Failed: r.whyFailed(), Resent: r.resent(), Data: map[string]chartData{},
 	}
 	if r.Comparison != nil {
 		p.Forest = newForest(r.Comparison)

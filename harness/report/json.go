@@ -95,6 +95,7 @@ type summaryJSON struct {
 	CachedTokens int      `json:"cached_tokens"`
 	OutputTokens int      `json:"output_tokens"`
 	Pieces       int      `json:"pieces,omitempty"` // of answers without usage
+	Resent       int      `json:"resent,omitempty"` // requests sent again because the server had closed their connection
 
 	Times map[string]distJSON `json:"times"` // by the names of dists
 }
@@ -121,7 +122,7 @@ var dists = []struct {
 func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed, ReqPerS: s.RequestsPerSec,
 		TokPerS: s.TokensPerSec, ErrorRate: s.ErrorRate, PromptTokens: s.PromptTokens, CachedTokens: s.CachedTokens,
-		OutputTokens: s.OutputTokens, Pieces: s.Pieces, Counters: s.Counters, Times: map[string]distJSON{}}
+		OutputTokens: s.OutputTokens, Pieces: s.Pieces, Resent: s.Resent, Counters: s.Counters, Times: map[string]distJSON{}}
 	for o, n := range s.Outcomes {
 		j.Outcomes[string(o)] = n
 	}
