@@ -20,7 +20,6 @@ var held = []struct {
 	{what: "requests that wait", names: gauges[0]},
 	{what: "requests that run", names: gauges[1]},
 	{what: "blocks in use", names: []string{poolBlocks}, label: [2]string{"state", "used"}},
-	{what: "blocks of sliding layers in use", names: []string{poolLocals}, label: [2]string{"state", "used"}},
 	{what: "blocks for sliding layers in use", names: []string{poolLocals}, label: [2]string{"state", "used"}},
 	{what: "pool in use", names: gauges[2][1:], slack: func(float64) float64 { return 0.001 }},
 	// A scrape's own connection takes up to three goroutines and a descriptor.

@@ -99,10 +99,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 			return nil
 		}
 	}
-	if !o.quiet {
-		o.audit.Step = func(about string) { fmt.Fprintf(e.stderr, "%s\n", about) }
-	}
-	findings, err := o.audit.Run(ctx, c)
+	findings, err := o.run(ctx, e, c)
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
@@ -113,6 +110,16 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	return o.judge(findings)
+}
+
+// run carries the audit out and tells how far it is.
+func (o *checkOptions) run(ctx context.Context, e *env, c *client.Client) ([]audit.Finding, error) {
+	if !o.quiet {
+		steps := newSteps(e.stderr, c)
+		o.audit.Step = steps.next
+		defer steps.watch()()
+	}
+	return o.audit.Run(ctx, c)
 }
 
 // judge is the error of the checks that fail.
