@@ -159,13 +159,8 @@ func (x *auditor) askAgain(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	differ := record.CheckIdentity(slices.Concat(x.alone...), again)
-	if len(differ) > 0 {
-		// With its cache the server computes the same prompt in other pieces, which can round to another answer.
-		x.judge(ctx, "repeatable", differ, "alone, the same prompts get the same answers, of which %d were compared", len(again))
-		return nil
-	}
-	x.found("repeatable", nil, "alone, the same prompts get the same answers, of which %d were compared", len(again))
+	// With its cache the server computes the same prompt in other pieces, which can round to another answer.
+	x.judge(ctx, "repeatable", slices.Concat(x.alone...), again, "alone, the same prompts get the same answers, of which %d were compared", len(again))
 	return nil
 }
 
@@ -198,7 +193,7 @@ func (x *auditor) askTogether(ctx context.Context) error {
 	}
 	compared, failed := outcomes(under, record.OK, "answered", "under load, a request")
 	x.found("answered", failed, "%d of %d requests under load, the others refused cleanly", compared, len(under))
-	x.judge(ctx, "identity", record.CheckIdentity(slices.Concat(x.alone...), under), "under load, %d answers are byte for byte those given alone", compared)
+	x.judge(ctx, "identity", slices.Concat(x.alone...), under, "under load, %d answers are byte for byte those given alone", compared)
 	return nil
 }
 
@@ -227,21 +222,21 @@ func endsAs(r *record.Record, check, whose string) record.Violation {
 const nearTie = 0.25
 
 // judge tells answers that rounding explains from those that it does not: where the answers part, the server is asked alone
-// for the log-probabilities of the two likeliest tokens there.
-func (x *auditor) judge(ctx context.Context, name string, differ []record.Violation, about string, args ...any) {
+// for the log-probabilities of the two likeliest tokens there. A server that has none is asked the same again when it knows
+// nothing of the conversation: an answer that it then gives alone is no corruption either.
+func (x *auditor) judge(ctx context.Context, name string, alone, answers []record.Record, about string, args ...any) {
+	differ := record.CheckIdentity(alone, answers)
 	var corrupt []record.Violation
 	variants := 0
 	for _, v := range differ {
-		gap, at := math.Inf(1), v.At
-		if i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool { return p[0].Agent == v.Agent }); i >= 0 {
-			gap = x.c.Tie(ctx, x.asked[i][v.Turn], x.alone[i][v.Turn].Answer, at)
-		}
+		i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool { return p[0].Agent == v.Agent })
+		gap := x.c.Tie(ctx, x.asked[i][v.Turn], x.alone[i][v.Turn].Answer, v.At)
 		switch {
-		case gap < nearTie:
+		case gap < nearTie, math.IsInf(gap, 1) && x.saysAlone(ctx, i, v.Turn, answers):
 			variants++
 			continue
 		case math.IsInf(gap, 1):
-			v.About += "; the server gives no log-probabilities that would tell rounding from corruption"
+			v.About += "; the server does not say so alone, and gives no log-probabilities that would tell rounding from corruption"
 		default:
 			v.About += fmt.Sprintf("; there its choice was clear, by %.2f nats", gap)
 		}
@@ -249,10 +244,23 @@ func (x *auditor) judge(ctx context.Context, name string, differ []record.Violat
 	}
 	if variants > 0 && len(corrupt) == 0 {
 		x.findings = append(x.findings, Finding{Name: name, Verdict: Variant, Violations: differ,
-			About: fmt.Sprintf("%d answers differ from those given alone where two tokens were nearly as likely: they depend on the batch, and are not corrupt", variants)})
+			About: fmt.Sprintf("%d answers differ from those given alone where two tokens were nearly as likely, or as the server differs alone: they depend on batch or cache, and are not corrupt", variants)})
 		return
 	}
 	x.found(name, corrupt, about, args...)
+}
+
+// saysAlone tells whether the server gives one of the answers to a turn when it is asked alone by somebody new, with another
+// conversation in between: some remember the last one, whoever sent it.
+func (x *auditor) saysAlone(ctx context.Context, i, turn int, answers []record.Record) bool {
+	other := x.asked[(i+1)%len(x.asked)][0]
+	p := x.asked[i][turn]
+	other.Agent, p.Agent = other.Agent+"-other", p.Agent+"-anew"
+	x.ask(ctx, other, 0)
+	r := x.ask(ctx, p, turn)
+	return r.Outcome == record.OK && slices.ContainsFunc(answers, func(a record.Record) bool {
+		return a.Agent == x.asked[i][turn].Agent && a.Turn == turn && a.Answer == r.Answer
+	})
 }
 
 // judgeRecords holds all records to what must be true of each.

@@ -45,7 +45,7 @@ func (x *auditor) restart(ctx context.Context) error {
 		}
 	}
 	before := len(x.findings)
-	x.judge(ctx, "restart", record.CheckIdentity(alone, after), "after a restart the conversations go on as if there had been none, %d of %d from memories that were kept", warm, len(x.asked))
+	x.judge(ctx, "restart", alone, after, "after a restart the conversations go on as if there had been none, %d of %d from memories that were kept", warm, len(x.asked))
 	if f := &x.findings[before]; anew > 0 && f.Verdict == Passed {
 		f.Verdict = Variant
 		f.About = fmt.Sprintf("after a restart %d of %d conversations go on from their answers' text, encoded anew, not from the tokens that were generated", anew, len(x.asked))

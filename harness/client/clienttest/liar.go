@@ -134,6 +134,8 @@ func (l *Liar) lie(q *question, a *reply) {
 		a.words = l.answer(a.otherText, q.MaxTokens)
 	case (l.Bug == "the batch decides" || l.Bug == "the batch decides near ties") && !a.alone:
 		a.words[2] = " crowd"
+	case l.Bug == "the cache decides" && a.other != "" && len(q.Messages) > 1:
+		a.words[2] = " forgotten"
 	case l.Bug == "another answer each time":
 		l.restarts++
 		a.words[2] = fmt.Sprint(" number ", l.restarts)
@@ -154,6 +156,10 @@ func (l *Liar) lie(q *question, a *reply) {
 
 // logprobs is the answer in one piece, with how likely its tokens were.
 func (l *Liar) logprobs(w http.ResponseWriter, a *reply) {
+	if l.Bug == "the cache decides" {
+		w.WriteHeader(http.StatusBadRequest) // it tells none
+		return
+	}
 	gap := 3.0
 	if l.Bug == "the batch decides near ties" {
 		gap = 0.01

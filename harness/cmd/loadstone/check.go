@@ -25,7 +25,8 @@ once; then clients lose patience in the middle; then the server is restarted and
   repeatable  alone, the same prompt gets the same answer, whatever the cache holds
   answered    under load every request is answered in full or refused cleanly (429, or 503 with Retry-After)
   identity    under load every answer is byte for byte the one given alone. Where it is not, and the server tells
-              log-probabilities, a near tie of two tokens is a variant of the batch; anything else is corruption
+              log-probabilities, a near tie of two tokens is a variant of the batch; where it tells none, so is an answer
+              that it gives alone as well, to somebody new; anything else is corruption
   recovery    after requests that were taken back nothing is left in flight, and blocks, goroutines, files and memory are
               back, as far as the server's /metrics tell
   counters    the server's own counters rose by at least what its answers told of
