@@ -43,7 +43,7 @@ type part struct {
 // Models lists what is known, the default first. The versions of the packages are pinned here and nowhere else.
 func Models() []Model {
 	return []Model{{
-		Name: "tiny", Title: "Gemma-3-shaped test model with random weights, embedded",
+		Name: "tiny", Title: "Gemma-3-shaped test network with random weights",
 		Licence: "part of this program, under its licence",
 	}, {
 		Name: "smollm2", Title: "SmolLM2-135M-Instruct, from Q4_1",

@@ -44,13 +44,25 @@ func writeLines[T any](path string, values []T, edit func(*T)) error {
 	return writeLinesTo(path, os.O_TRUNC, values, edit)
 }
 
-// writeLinesTo writes to a file that is truncated or appended to, as the flag says.
+// writeLinesTo writes to a file that is truncated or appended to, as the flag says. Where not all of it can be written, as on
+// a full disk, nothing is: a part would pass for the whole.
 func writeLinesTo[T any](path string, flag int, values []T, edit func(*T)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	before, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	defer func() {
+		if err != nil {
+			f.Truncate(before)
+		}
+		if err = errors.Join(err, f.Close()); err != nil && before == 0 {
+			os.Remove(path)
+		}
+	}()
 	w := bufio.NewWriter(f)
 	enc := json.NewEncoder(w)
 	for _, v := range values {

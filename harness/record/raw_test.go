@@ -35,6 +35,21 @@ func TestRecordsOnDisk(t *testing.T) {
 	assert.Equal(t, len(got), 1)
 }
 
+// What cannot be written whole is not written: a file is as it was before, or not there.
+func TestNoHalfFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lines.jsonl")
+	same := func(*any) {}
+	half := []any{strings.Repeat("x", 1<<16), func() {}} // a function is no JSON
+	assert.ErrorContains(t, writeLines(path, half, same), "unsupported type")
+	_, err := os.Stat(path)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	assert.NilError(t, writeLines(path, []any{1}, same))
+	assert.ErrorContains(t, writeLinesTo(path, os.O_APPEND, half, same), "unsupported type")
+	text, err := os.ReadFile(path)
+	assert.NilError(t, err)
+	assert.Equal(t, string(text), "1\n")
+}
+
 func TestSamplesKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "samples.jsonl")
 	want := []Sample{{Scenario: "a", Run: 1, At: 5, Queue: 2, Running: -1, Pool: 0.5}, {Scenario: "b"}}

@@ -107,7 +107,7 @@ func parse(path, name string, sections []section) (*File, error) {
 	p.Load.Name = cmp.Or(clean(name), "load")
 	load, err := p.find("load")
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; a scenario has a section load", path, err)
+		return nil, fmt.Errorf("%s: %w; a scenario file has a line -- load -- and the load after it, a folder a file load (loadstone init writes an example)", path, err)
 	}
 	if err := p.keys(load); err != nil {
 		return nil, err

@@ -25,14 +25,15 @@ import (
 
 // Run serves until ctx ends or the process gets SIGTERM or an interrupt, then finishes the answers in flight. What
 // programs wait for goes to stdout, a line each, when the port is open and when the model is ready; everything else
-// goes to stderr. The error is one line for the user; nil also stands for a drain in which nothing was cut off.
+// goes to stderr. The error is one line for the user, a *UsageError where the command line is at fault; nil also stands for
+// a drain in which nothing was cut off.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return &UsageError{err}
 	}
 	if o.version {
 		fmt.Fprintln(stdout, version())
@@ -40,7 +41,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	src, err := catalog.Open(o.model)
 	if err != nil {
-		return err
+		return &UsageError{err}
 	}
 	keys, err := o.keys()
 	if err != nil {
@@ -87,6 +88,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	return d.serve(ctx, listener)
 }
+
+// A UsageError is what is wrong with a command line, before anything was begun.
+type UsageError struct{ err error }
+
+func (e *UsageError) Error() string { return e.err.Error() }
+func (e *UsageError) Unwrap() error { return e.err }
 
 // A daemon is one run.
 type daemon struct {

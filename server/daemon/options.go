@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -35,7 +36,9 @@ type options struct {
 	version      bool
 }
 
-const usage = `Serves one model over the OpenAI and Anthropic APIs, until SIGTERM or an interrupt; a second signal exits at once.
+const usage = `usage: loadstone serve [flags], or loadstone-server [flags], which is this command alone
+
+Serves one model over the OpenAI and Anthropic APIs, until SIGTERM or an interrupt; a second signal exits at once.
 
   POST /v1/chat/completions    POST /v1/completions    POST /v1/messages    POST /v1/messages/count_tokens
   GET /v1/models               GET /metrics            GET /health/live|ready|startup      GET / (status page)
@@ -45,6 +48,16 @@ const usage = `Serves one model over the OpenAI and Anthropic APIs, until SIGTER
 Whose memory a request continues, on every API: the agent's in the path, or else in the header X-Agent-ID, X-Session-ID,
 or the body's session_id, the first that is there. Without any it is nobody's, and only common beginnings are reused.
 
+Flags:
+`
+
+const examples = `
+Examples:
+  loadstone serve -model smollm2 -agents-dir ~/agents
+  loadstone serve -addr 127.0.0.1:0 -kv-bytes 1GiB -kv q8
+  curl http://127.0.0.1:8080/v1/chat/completions -d '{"messages":[{"role":"user","content":"What is a loadstone?"}]}'
+
+Exit codes: 0 ended, and no answer was cut off, 1 it could not start or went wrong, 2 wrong command line.
 `
 
 // parse reads the command line. Help goes to stdout, and its error is flag.ErrHelp.
@@ -76,7 +89,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
 	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
 	f.IntVar(&o.rate, "rate", 0, "requests a minute that are taken; beyond it they get 429; 0 is any number")
-	f.IntVar(&o.agentRate, "agent-rate", 0, "the same for each agent")
+	f.IntVar(&o.agentRate, "agent-rate", 0, "requests a minute that are taken of each agent; beyond it they get 429; 0 is any number")
 	f.DurationVar(&o.drain, "drain-timeout", 30*time.Second, "how long answers in flight may take after the first signal")
 	f.BoolVar(&o.version, "version", false, "print versions and exit")
 	if err := f.Parse(args); err != nil {
@@ -84,8 +97,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			fmt.Fprint(stdout, usage)
 			f.SetOutput(stdout)
 			f.PrintDefaults()
+			fmt.Fprint(stdout, examples)
+			return nil, err
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w; -h lists the flags", err)
 	}
 	return o, o.check(f.Args())
 }
@@ -121,6 +136,12 @@ func (o *options) check(rest []string) error {
 		if n.value < 1 {
 			return fmt.Errorf("-%s is %d; want at least 1", n.flag, n.value)
 		}
+	}
+	if o.engine.TTL < 0 {
+		return fmt.Errorf("-agents-ttl is %v; want 0 or more", o.engine.TTL)
+	}
+	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+		return fmt.Errorf("-addr %s is no address to listen on; want one like 127.0.0.1:8080", o.addr)
 	}
 	if o.engine.MaxPerAgent < 0 {
 		return fmt.Errorf("-max-per-agent is %d; want 0 or more", o.engine.MaxPerAgent)

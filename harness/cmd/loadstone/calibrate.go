@@ -29,7 +29,8 @@ client measures of it is the client's own error bar. For each number of streams 
   cpu    processor time of the client, a request
 
 bench and gate do the same before a measurement, at their scenarios' numbers of streams, and run after it, with the
-densest second of the load as it really was. They call a measurement invalid that the client could explain. With -serve it is that server, for other load generators to be measured with.`
+densest second of the load as it really was. They call a measurement invalid that the client could explain. With -serve it is
+that server, for other load generators to be measured with.`
 
 const calibrateExamples = `  loadstone calibrate
   loadstone calibrate -streams 32 -tokens 64 -every 0

@@ -6,8 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // A command is one of loadstone's.
@@ -31,9 +34,9 @@ func commands() []command {
 		{"check", "[flags] [-- flags of serve]", "check that a server's answers and counts are right under load", checkCommand},
 		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own", runCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
-		{"serve", "[flags]", "serve a model over the OpenAI chat API", serve},
+		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
-		{"report", "[flags] FOLDER", "make the report of a measurement again, also beside an earlier one", reportCommand},
+		{"report", "[flags] FOLDER...", "make the report of a measurement again, also beside an earlier one", reportCommand},
 		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
 		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
@@ -62,6 +65,7 @@ const (
 	exitMissed      = 3   // bench -strict, gate -slo, run: measured, and a target or limit was missed
 	exitUnreachable = 4   // the server could not be reached or started
 	exitNotShown    = 5   // bench -strict, run: nothing is missed, but too few requests were measured to bound a percentile
+	exitUnread      = 141 // nobody reads standard output any more; a shell shows the same of a program that SIGPIPE ended
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
 )
 
@@ -87,6 +91,8 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.As(err, &coded):
 		fmt.Fprintln(stderr, "loadstone:", oneLine(err)) // err, not coded: what it was wrapped in belongs to it
 		return coded.code
+	case unread(err):
+		return exitUnread
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "loadstone: interrupted")
 		return exitInterrupted
@@ -95,7 +101,29 @@ func exitCode(err error, stderr io.Writer) int {
 	return exitFailed
 }
 
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// unread says whether an error is that of a pipe whose reader, such as head, has seen enough.
+func unread(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p, syscall.EPIPE)
+}
+
+// oneLine is an error in one line, also where it is several that were joined.
+func oneLine(err error) string {
+	var b strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		line = strings.Join(strings.Fields(line), " ")
+		switch said := b.String(); {
+		case line == "":
+			continue
+		case said != "" && strings.ContainsAny(said[len(said)-1:], ":;,"):
+			b.WriteByte(' ')
+		case said != "":
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
 
 // A flagSet is a command's flags and what its -h says.
 type flagSet struct {

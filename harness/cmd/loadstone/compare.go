@@ -12,18 +12,19 @@ import (
 	"loadstone/harness/report"
 )
 
-const compareAbout = `Compares two measurements, files in the Go benchmark format such as bench writes, and prints what changed: the medians of the
-runs, the change with its 95 % interval, and p of the Mann-Whitney U test after Holm's correction over all cells shown.
+const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go benchmark format such as their bench.txt, and prints
+what changed: the medians of the runs, the change with its 95 % interval, and p of the Mann-Whitney U test after Holm's
+correction over all cells shown.
 A ~ stands where no difference can be told from chance. Ratios change by percentage points (pp).
 
 It only shows: it exits with 0 whatever changed, and says so where the two were measured under unlike conditions.
 loadstone gate decides.`
 
-const compareExamples = `  loadstone compare before/bench.txt after/bench.txt
-  loadstone compare -html changes.html before/bench.txt after/bench.txt
+const compareExamples = `  loadstone compare before after
+  loadstone compare -html changes.html before after
   loadstone compare -unit 'p50-*,tok/s' -scenario concurrent-10 before/bench.txt after/bench.txt
 
-Exit codes: 0 compared, 2 a file is empty or damaged, or the command line is wrong.
+Exit codes: 0 compared, 2 a file is missing, empty or damaged, or the command line is wrong.
 `
 
 // selectionFlags are those that compare and gate share.
@@ -35,6 +36,7 @@ func selectionFlags(f *flag.FlagSet) func(*gate.Options) {
 	floor := f.String("floor", "", "`file` of an A/A measurement (loadstone gate -aa); default: beside the base, .floor in place of .txt, if it is there")
 	alpha := f.Float64("alpha", 0.05, "chance of a false alarm, all cells together")
 	return func(o *gate.Options) {
+		o.Base, o.Head = benchFile(o.Base), benchFile(o.Head)
 		o.Scenarios, o.Units, o.Ignore = commas(*scenarios), commas(*units), commas(*ignore)
 		o.Filter, o.Floor, o.Alpha = *filter, *floor, *alpha
 		beside := strings.TrimSuffix(o.Base, ".txt") + ".floor"
@@ -65,7 +67,7 @@ func compareFiles(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if f.NArg() != 2 {
-		return usageError("want two files, before and after; loadstone compare -h shows examples")
+		return usageError("want two measurements, before and after; loadstone compare -h shows examples")
 	}
 	o.Base, o.Head = f.Arg(0), f.Arg(1)
 	selected(&o)

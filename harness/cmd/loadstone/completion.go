@@ -68,6 +68,7 @@ func completions(ctx context.Context) ([]completed, error) {
 			}
 		case "version":
 			done.words = []string{}
+			fallthrough
 		default:
 			var text bytes.Buffer
 			if code := exitCode(c.run(ctx, &env{stdin: strings.NewReader(""), stdout: &text, stderr: &text}, []string{"-h"}), io.Discard); code != exitOK {

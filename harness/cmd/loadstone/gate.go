@@ -12,12 +12,12 @@ import (
 	"loadstone/harness/report"
 )
 
-const gateAbout = `Decides whether a server got worse, for scripts: exit code 0 if not. Three ways:
+const gateAbout = `Decides whether a server got worse, for scripts: exit code 0 if not. Four ways:
 
-  loadstone gate -base FILE -head FILE       two measurements, files that bench wrote
-  loadstone gate -base-cmd OLD [-head-cmd NEW]   measures two builds of loadstone by itself, in turns: A B B A ...
-  loadstone gate -base-url URL -head-url URL     the same with two servers that run
-  loadstone gate -slo 'p99-e2e<5s' -head FILE    holds one measurement to absolute limits
+  loadstone gate -base FOLDER -head FOLDER         two measurements that bench wrote, or their bench.txt
+  loadstone gate -base-cmd OLD [-head-cmd NEW]     measures two builds of loadstone by itself, in turns: A B B A ...
+  loadstone gate -base-url URL -head-url URL       the same with two servers that run
+  loadstone gate -slo 'p99-e2e<5s' -head FOLDER    holds one measurement to absolute limits
 
 A cell, one unit of one scenario, is worse when the change is significant (Mann-Whitney U over the runs, Holm's
 correction over all cells), and larger than what matters for its unit (-effect; 5 % for medians, 10 % for p95, 15 % for
@@ -33,10 +33,10 @@ With -base-cmd and -head-cmd every run has a fresh server process; both sides ge
 A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.`
 
 const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head after/bench.txt
-  loadstone gate -base before/bench.txt -head after/bench.txt -effect p50-ttft=3%,tok/s=10%
+  loadstone gate -base before -head after -effect p50-ttft=3%,tok/s=10%
   loadstone gate -base-cmd ./loadstone-main -model smollm2 -- -max-batch 8
   loadstone gate -aa benchdata/baseline/tiny.floor
-  loadstone gate -slo 'p99-e2e<5s,p50-ttft<500ms,error-ratio<=0' -head after/bench.txt
+  loadstone gate -slo 'p99-e2e<5s,p50-ttft<500ms,error-ratio<=0' -head after
 
 What it prints when a build is slower:
 
@@ -142,8 +142,8 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	o := &gateOptions{}
 	d := &duel{start: time.Now()}
 	f := flags("gate", gateAbout, gateExamples, e.stdout)
-	f.StringVar(&o.Base, "base", "", "`file` with the measurement to hold the other to")
-	f.StringVar(&o.Head, "head", "", "`file` with the measurement to judge")
+	f.StringVar(&o.Base, "base", "", "`folder` of the measurement to hold the other to, or its bench.txt")
+	f.StringVar(&o.Head, "head", "", "`folder` of the measurement to judge, or its bench.txt")
 	selected := selectionFlags(f.FlagSet)
 	effects := f.String("effect", "", "`list` of smallest changes that matter, such as p50-ttft=3%,tok/s=10%")
 	slo := f.String("slo", "", "`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
@@ -180,9 +180,9 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 			return nil, usageError("-runs is %d; want at least -min-runs, %d", d.bench.runs, o.MinRuns)
 		}
 	case o.Base == "" && o.slos == nil:
-		return nil, usageError("nothing to judge: want -base FILE -head FILE, or -base-cmd or -base-url; loadstone gate -h shows examples")
+		return nil, usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or -base-url; loadstone gate -h shows examples")
 	case o.Head == "":
-		return nil, usageError("want -head FILE, the measurement to judge; loadstone bench makes one")
+		return nil, usageError("want -head FOLDER, the measurement to judge; loadstone bench makes one")
 	}
 	return o, nil
 }

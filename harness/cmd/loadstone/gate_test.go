@@ -71,7 +71,7 @@ func TestGateExitCodes(t *testing.T) {
 		want string
 	}{
 		{"gate", exitUsage, "nothing to judge"},
-		{"gate -base empty.txt", exitUsage, "want -head FILE"},
+		{"gate -base empty.txt", exitUsage, "want -head FOLDER"},
 		{"gate -base empty.txt -head empty.txt", exitUsage, "no benchmark result"},
 		{"gate -base x -base-url 127.0.0.1:1", exitUsage, "not both"},
 		{"gate -base-cmd nosuchprogram", exitUsage, "nosuchprogram"},
@@ -82,7 +82,7 @@ func TestGateExitCodes(t *testing.T) {
 		{"gate -base a -head b -effect p99=fast", exitUsage, "is no effect"},
 		{"gate -base a -head b -min-runs 2", exitUsage, "want at least 4"},
 		{"gate -aa x -runs 3 -n 10", exitUsage, "cannot be split evenly"},
-		{"compare empty.txt", exitUsage, "want two files"},
+		{"compare empty.txt", exitUsage, "want two measurements"},
 		{"compare empty.txt nosuch.txt", exitUsage, "nosuch.txt"},
 		{"compare -alpha 2 a b", exitUsage, "-alpha is 2"},
 	} {

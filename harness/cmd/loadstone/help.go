@@ -11,13 +11,20 @@ func overview() string {
 	var b strings.Builder
 	b.WriteString("Loadstone measures the latency of LLM inference servers under load, and serves models itself.\n\nusage: loadstone COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-10s %s\n", c.name, c.summary)
+		fmt.Fprintf(&b, "  %-10s  %s\n", c.name, c.summary)
 	}
 	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h. Topics of help: %s.\n", strings.Join(topicNames(), ", "))
 	return b.String()
 }
 
+const helpAbout = `Prints the overview, the help of a command, as its -h does, or more about a topic.`
+
 func help(ctx context.Context, e *env, args []string) error {
+	f := flags("help", helpAbout, "  loadstone help\n  loadstone help bench\n  loadstone help files\n", e.stdout)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	args = f.Args()
 	switch {
 	case len(args) == 0:
 		_, err := fmt.Fprint(e.stdout, overview())
@@ -28,7 +35,7 @@ func help(ctx context.Context, e *env, args []string) error {
 		_, err := fmt.Fprint(e.stdout, topics[args[0]])
 		return err
 	}
-	if c := findCommand(args[0]); c != nil && c.name != "help" && c.name != "version" {
+	if c := findCommand(args[0]); c != nil {
 		return c.run(ctx, e, []string{"-h"})
 	}
 	return usageError("no help on %q; topics are %s, and every command", args[0], strings.Join(topicNames(), ", "))

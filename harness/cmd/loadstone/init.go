@@ -17,7 +17,7 @@ const initExamples = `  loadstone init
   loadstone init mine.txtar && loadstone run mine.txtar
 `
 
-func initCommand(_ context.Context, e *env, args []string) (err error) {
+func initCommand(_ context.Context, e *env, args []string) error {
 	f := flags("init", initAbout, initExamples, e.stdout)
 	if err := f.parse(args); err != nil {
 		return err
@@ -36,8 +36,9 @@ func initCommand(_ context.Context, e *env, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.WriteString(scenario.Example); err != nil {
+	_, err = file.WriteString(scenario.Example)
+	if err := errors.Join(err, file.Close()); err != nil {
+		os.Remove(name) // half of an example is none
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s is written; change it, then: loadstone run %s\n", name, name)

@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 func main() {
+	// A reader that goes away, as of loadstone bench | head, is an error of the write, by which a server that was started is
+	// stopped all the same; the signal would end this program alone. It is caught, not ignored: that would be inherited.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -95,10 +95,9 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 		return m.results.giveUp(failure)
 	}
 	r.Violations = violations(runs)
-	if err := m.results.write(r, m.options.answers); err != nil {
-		return errors.Join(failure, err)
-	}
-	if err := printResults(e, m.results.dir, r, m.options.json); err != nil {
+	// What no file took, as of a disk that is full, is to be read at least.
+	err := m.results.write(r, m.options.answers)
+	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
 		return errors.Join(failure, err)
 	}
 	if n := len(r.Violations); failure == nil && n > 0 {

@@ -53,7 +53,7 @@ func listModels(w io.Writer) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, m := range list {
-		state := "embedded"
+		state := "in this program"
 		switch {
 		case m.Embedded():
 		case m.Installed:

@@ -118,13 +118,18 @@ func benchFile(name string) string {
 // readReport reads a folder of results, or a file of records and what lies beside it, and returns its folder as well.
 func readReport(name string) (r *report.Report, dir string, err error) {
 	file := name
-	if info, err := os.Stat(name); err != nil {
+	if info, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%s does not exist; want a folder that bench or run wrote, or its records.jsonl", name)
+	} else if err != nil {
 		return nil, "", err
 	} else if info.IsDir() {
 		file = filepath.Join(name, "records.jsonl")
 	}
 	dir = filepath.Dir(file)
 	records, err := readLines(file, record.Read)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%s has no records.jsonl; want a folder that bench or run wrote", name)
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -109,19 +109,32 @@ func writeForms(dir string, rep *report.Report, html func(io.Writer) error) erro
 			failures = append(failures, err)
 		}
 	}
+	if len(failures) > 1 { // for one reason, such as a full disk
+		return fmt.Errorf("%w; %d more files were not written", failures[0], len(failures)-1)
+	}
 	return errors.Join(failures...)
 }
 
+// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no file, such as /dev/stdout,
+// is written to.
 func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path)
+	part := path + ".part"
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		part = path
+	}
+	f, err := os.Create(part)
 	if err != nil {
 		return err
 	}
-	if err := write(f); err != nil {
-		f.Close()
-		return fmt.Errorf("%s: %w", path, err)
+	err = errors.Join(write(f), f.Close())
+	if part == path {
+		return err
 	}
-	return f.Close()
+	if err == nil {
+		return os.Rename(part, path)
+	}
+	os.Remove(part)
+	return fmt.Errorf("%s was not written: %w", path, err)
 }
 
 // printResults tells the results and where the files are.

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -116,7 +118,7 @@ func (o *runOptions) describe() report.Load {
 func parseRun(e *env, args []string) (*runOptions, error) {
 	o := &runOptions{}
 	f := flags("run", runAbout, runExamples, e.stdout)
-	f.StringVar(&o.rate, "rate", "", "agents a second, such as `4/s` or '1/s to 20/s over 30s', in place of the file's load")
+	f.StringVar(&o.rate, "rate", "", "agents a second, such as 4/s or '1/s to 20/s over 30s', in place of the file's `load`")
 	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
 	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
@@ -144,7 +146,10 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 		return nil, usageError("unexpected argument %q; run takes one scenario file", f.Arg(0))
 	}
 	var err error
-	if o.file, err = scenario.Read(path); err != nil {
+	if o.file, err = scenario.Read(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError("%s does not exist; loadstone init %[1]s writes an example there", path)
+	}
+	if err != nil {
 		return nil, usageError("%w", err)
 	}
 	set := map[string]bool{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"loadstone/server/daemon"
 )
@@ -9,5 +10,9 @@ import (
 // serve is the server's own program under this command's name, so that one binary measures and is measured. It handles
 // signals itself: it drains, as the program loadstone-server does.
 func serve(ctx context.Context, e *env, args []string) error {
-	return daemon.Run(ctx, args, e.stdout, e.stderr)
+	err := daemon.Run(ctx, args, e.stdout, e.stderr)
+	if _, ok := errors.AsType[*daemon.UsageError](err); ok {
+		return usageError("%w", err)
+	}
+	return err
 }

@@ -12,8 +12,18 @@ import (
 	"loadstone/metal"
 )
 
+const versionAbout = `Prints the version of this program, the commit it was built from, and what runs models in it: MLX, with the kernels that
+this machine's processor has, or pure Go alone.`
+
+const versionExamples = `  loadstone version
+`
+
 func version(_ context.Context, e *env, args []string) error {
-	if len(args) > 0 {
+	f := flags("version", versionAbout, versionExamples, e.stdout)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
 		return usageError("version takes no arguments")
 	}
 	v, commit := buildVersion()
