@@ -253,7 +253,11 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 	case cell.better == 0:
 		return Changed
 	case worse > 0:
-		cell.Why = fmt.Sprintf("more than %s", percent(cell.Bound))
+		bound := percent(cell.Bound)
+		if cell.Rule.Points {
+			bound = strings.TrimSuffix(bound, "%") + "pp"
+		}
+		cell.Why = "more than " + bound
 		if cell.Floor == cell.Bound {
 			cell.Why += ", the A/A floor"
 		}

@@ -78,8 +78,17 @@ func (r *Report) verdict() string {
 	if n := len(r.Scenarios); n > 1 {
 		text += fmt.Sprintf(" in %d scenarios", n)
 	}
-	if n := r.outcomes(record.Rejected); n > 0 {
-		text += fmt.Sprintf(" (%d refused for lack of room)", n)
+	var unanswered []string // and not failed either
+	for _, o := range []struct {
+		outcome record.Outcome
+		word    string
+	}{{record.Rejected, "refused"}, {record.Cancelled, "taken back"}} {
+		if n := r.outcomes(o.outcome); n > 0 {
+			unanswered = append(unanswered, fmt.Sprintf("%d %s", n, o.word))
+		}
+	}
+	if unanswered != nil {
+		text += " (" + strings.Join(unanswered, ", ") + ")"
 	}
 	if r.Stopped != "" {
 		text += " before the measurement stopped"

@@ -207,7 +207,7 @@ type strip struct {
 func (r *Report) strips() stripChart {
 	c := stripChart{Width: 760, Left: 132, Right: 712}
 	for i := range r.Scenarios {
-		c.Left = max(c.Left, min(300, 7.6*float64(len(r.Scenarios[i].Name()))))
+		c.Left = max(c.Left, min(300, 14+8*float64(len(r.Scenarios[i].Name()))))
 	}
 	lo, hi := never, time.Duration(0)
 	if r.Limits == nil {

@@ -201,7 +201,7 @@ func newSweepChart(w Sweep) sweepChart {
 	op := byte('M')
 	lastX := math.Inf(-1)
 	for i, p := range w.Points {
-		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Few: !stats.Supports(p.E2E.N, 0.95), Knee: i == w.Knee, Text: p.text}
+		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Few: !stats.Supports(p.E2E.N, 0.95), Knee: i == w.Knee && !w.Open, Text: p.text}
 		if v, ok := newInterval(p.E2E, 0.95, y); ok {
 			m.Lo, m.Hi, m.Interval = v.Lo, v.Hi, true
 		}

@@ -40,9 +40,9 @@ func tellSteady(e *env, runs []record.Run, cut bool) {
 		case s.Growing:
 			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the server does not keep up\n", name, run.Index+1)
 		case s.Found && s.Requests > 0 && cut:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) came before the steady state and are left out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s came before the steady state and are left out\n", name, run.Index+1, beginning(s))
 		case s.Found && s.Requests > 0:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %d requests (%v) are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, s.Requests, s.From.Round(time.Millisecond))
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, beginning(s))
 		}
 	}
 }
@@ -58,4 +58,12 @@ func tellUntil(e *env, u *harness.Until, runs []record.Run) {
 	} else {
 		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
 	}
+}
+
+// beginning is the part of a run before the steady state. What was due at once, as in a closed loop, has taken no time.
+func beginning(s record.Steady) string {
+	if s.From < time.Millisecond {
+		return fmt.Sprintf("%d requests", s.Requests)
+	}
+	return fmt.Sprintf("%d requests (%v)", s.Requests, s.From.Round(time.Millisecond))
 }
