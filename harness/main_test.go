@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 		"null":   serveNull,
 	}[os.Getenv(serveVariable)]
 	if serve != nil {
+		proc.FollowParent()
 		if err := serve(); err != nil {
 			fmt.Fprintln(os.Stderr, "loadstone:", err)
 			os.Exit(1)

@@ -35,13 +35,18 @@ const listening = "listening on "
 // Start runs a command that is a server: it prints a line with "listening on URL" on standard output and answers
 // /health/ready with 200 when its model is loaded. Start returns when it does. The process's standard error goes to log.
 //
-// A server that ends before it is ready, or when ctx does, is an error that has the last thing it said.
+// A server that ends before it is ready, or when ctx does, is an error that has the last thing it said. One that calls
+// FollowParent does not outlive this process.
 func Start(ctx context.Context, log io.Writer, command string, args ...string) (*Process, error) {
 	began := time.Now()
 	p := &Process{cmd: exec.Command(command, args...), exited: make(chan struct{})}
 	p.cmd.Stderr = io.MultiWriter(log, &p.stderr)
 	// Its own process group: Ctrl-C in a terminal must stop the load first and the server after it, not both at once.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Env = append(os.Environ(), lifeline+"=1")
+	if _, err := p.cmd.StdinPipe(); err != nil { // is closed once the process has ended, or when this one does
+		return nil, err
+	}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func startNull(ctx context.Context, every time.Duration) (*proc.Process, error) 
 	if err != nil {
 		return nil, err
 	}
-	p, err := startServer(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
+	p, err := proc.Start(ctx, io.Discard, self, "calibrate", "-serve", "-every", every.String())
 	if err != nil {
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server that computes nothing did not start: %w", err)}
 	}

@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"loadstone/harness/client"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"loadstone/harness/client"
 )
 
 // Ctrl-C, a service manager and a closed terminal all end a measurement the way that still reports.
@@ -106,7 +109,35 @@ func TestSecondInterrupt(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
 	}
-	if answers() {
-		t.Error("the server is left behind")
+	until("the server's end", func() bool { return !answers() })
+}
+
+// However a measurement ends, its server does not outlive it: killed as it starts, or at any moment after. All its processes
+// have the write end of a pipe, so that the pipe ends when the last of them has.
+func TestNoServerIsLeft(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const kills, starting = 30, 600 * time.Millisecond
+	for i := range kills {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(self, "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", t.TempDir())
+		cmd.ExtraFiles = []*os.File{w}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		<-time.After(starting * time.Duration(i) / kills) // the moment is what is tried, nothing is waited for
+		cmd.Process.Kill()
+		cmd.Wait()
+		r.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Fatalf("killed after %v: %v: the server is left behind", starting*time.Duration(i)/kills, err)
+		}
+		r.Close()
 	}
 }

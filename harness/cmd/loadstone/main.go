@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"loadstone/harness/proc"
 )
 
 func main() {
+	proc.FollowParent()
 	// A reader that goes away, as of loadstone bench | head, is an error of the write, by which a server that was started is
 	// stopped all the same; the signal would end this program alone. It is caught, not ignored: that would be inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -97,7 +97,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
 	}
 	start := func(ctx context.Context) (*proc.Process, error) {
-		return startServer(ctx, results.serverLog, self, args...)
+		return proc.Start(ctx, results.serverLog, self, args...)
 	}
 	p, err := start(ctx)
 	if err != nil {
