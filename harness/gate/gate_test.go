@@ -261,9 +261,9 @@ func TestSLO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []bool{true, false, true, true} {
-		if results[i].Met != want {
-			t.Errorf("%s: met is %v, got %v", results[i].Text, results[i].Met, results[i].Got)
+	for i, want := range []limit.Standing{limit.NotShown, limit.Missed, limit.Met, limit.Met} {
+		if results[i].Stands != want {
+			t.Errorf("%s: %s, got %v, %s", results[i].Text, results[i].Stands, results[i].Got, results[i].Word())
 		}
 	}
 	if _, err := gate.CheckSLOs(gate.Options{Head: head}, []limit.Limit{{Unit: "p98-e2e", Op: "<", Value: 1, Text: "p98-e2e<1s"}}); err == nil || !strings.Contains(err.Error(), "has no p98-e2e") {
@@ -273,5 +273,66 @@ func TestSLO(t *testing.T) {
 		if _, err := gate.ParseSLOs(bad); err == nil {
 			t.Errorf("ParseSLOs(%q) is no error", bad)
 		}
+	}
+}
+
+// A percentile within its limit is shown to hold by runs that are each large enough, or by all of them where none is beyond it;
+// not by many small ones, nor by a file that does not say how large they are. A limit that is missed is, whatever the size.
+func TestSLOSample(t *testing.T) {
+	line := func(p99 float64, n int) string {
+		text := fmt.Sprintf("BenchmarkServe/scenario=x 1 %g p99-e2e-ns 1e6 p50-itl-ns 9 req/s", p99)
+		if n > 0 {
+			text += fmt.Sprintf(" %d n-e2e %d n-itl", n, n)
+		}
+		return text + "\n"
+	}
+	const within, beyond = 1e9, 6e9
+	for _, c := range []struct {
+		name, slo, file string
+		stands          limit.Standing
+		word            string
+	}{
+		{"ten runs of 20", "p99-e2e<5s", strings.Repeat(line(within, 20), 10), limit.NotShown, "not shown: needs 441 requests, has 200"},
+		{"ten runs of 44", "p99-e2e<5s", strings.Repeat(line(within, 44), 10), limit.NotShown, "not shown: needs 441 requests, has 440"},
+		{"ten runs of 45, all within", "p99-e2e<5s", strings.Repeat(line(within, 45), 10), limit.Met, "met"},
+		{"ten runs of 45, one beyond", "p99-e2e<5s", strings.Repeat(line(within, 45), 9) + line(beyond, 45), limit.NotShown, "some runs are beyond the limit, and one has only 45 of the 441 requests it needs"},
+		{"ten runs of 441, one beyond", "p99-e2e<5s", strings.Repeat(line(within, 441), 9) + line(beyond, 441), limit.Met, "met"},
+		{"most beyond", "p99-e2e<5s", line(within, 5) + strings.Repeat(line(beyond, 5), 9), limit.Missed, "MISSED"},
+		{"a file without sizes", "p99-e2e<5s", strings.Repeat(line(within, 0), 10), limit.NotShown, "not shown: needs 441 requests, and the file does not say how many it has"},
+		{"one line without", "p99-e2e<5s", strings.Repeat(line(within, 500), 9) + line(within, 0), limit.NotShown, "does not say"},
+		{"missed without sizes", "p99-e2e<5s", strings.Repeat(line(beyond, 0), 10), limit.Missed, "MISSED"},
+		{"gaps", "p50-itl<1s", line(within, 5), limit.NotShown, "needs 6 gaps between tokens, has 5"},
+		{"no percentile", "req/s>1", line(within, 0), limit.Met, "met"},
+	} {
+		name := filepath.Join(t.TempDir(), "f.txt")
+		if err := os.WriteFile(name, []byte(c.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		slos, err := gate.ParseSLOs(c.slo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := gate.CheckSLOs(gate.Options{Head: name}, slos)
+		if err != nil || len(results) != 1 || results[0].Stands != c.stands || !strings.Contains(results[0].Word(), c.word) {
+			t.Errorf("%s: %v, %+v: %s; want %s, %q", c.name, err, results, results[0].Word(), c.stands, c.word)
+		}
+	}
+}
+
+// The number of requests behind a percentile is nothing to compare: no cell is made of it.
+func TestSizesAreNoCells(t *testing.T) {
+	base := measure(t, server{seed: 1})
+	c, err := decide(t, gate.Options{Base: base, Head: measure(t, server{seed: 2}), All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range c.Cells {
+		if strings.HasPrefix(cell.Unit, "n-") {
+			t.Errorf("%s is compared", cell.Unit)
+		}
+	}
+	text, err := os.ReadFile(base)
+	if err != nil || !strings.Contains(string(text), " 30 n-ttft 450 n-itl 30 n-e2e 30 n-lag") {
+		t.Errorf("the file does not have the sizes: %v", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchproc"
 	"golang.org/x/perf/benchunit"
+
+	"loadstone/harness/limit"
 )
 
 // What a file's runs are read as. An A/A file has two sides of its own, marked by the configuration key side.
@@ -29,7 +31,29 @@ const (
 type samples struct {
 	name, unit string
 	values     map[string][]float64
+	sizes      map[string][]int // of a percentile: of how many requests or gaps each value is; 0 the file does not say
 	configs    map[string][]benchproc.Key
+}
+
+// sizeUnit begins the units that say how many values a run's percentiles are of. They are nothing to compare: a load that is
+// another one is told by its configuration.
+const sizeUnit = "n-"
+
+// SizeOf is the unit of the number of values that the percentiles of some times are of, such as n-e2e.
+func SizeOf(times string) string { return sizeUnit + times }
+
+// takeSizes takes from a result how many values its percentiles are of, by their times.
+func takeSizes(r *benchfmt.Result) map[string]int {
+	sizes := map[string]int{}
+	r.Values = slices.DeleteFunc(r.Values, func(v benchfmt.Value) bool {
+		of, ok := strings.CutPrefix(v.Unit, sizeUnit)
+		if _, _, times := (limit.Limit{Unit: "p50-" + of}).Percentile(); !ok || !times {
+			return false
+		}
+		sizes[of] = int(v.Value)
+		return true
+	})
+	return sizes
 }
 
 // pool is everything that was read.
@@ -80,6 +104,7 @@ func read(paths []string, o *Options) (*pool, error) {
 		if side == floorSide {
 			side += "/" + r.GetConfig(sideKey)
 		}
+		sizes := takeSizes(r)
 		if keep, err := filter.Apply(r); !keep || err != nil {
 			continue
 		}
@@ -93,11 +118,13 @@ func read(paths []string, o *Options) (*pool, error) {
 			}
 			s := byKey[key]
 			if s == nil {
-				s = &samples{key.Get(nameField), key.Get(unitField), map[string][]float64{}, map[string][]benchproc.Key{}}
+				s = &samples{key.Get(nameField), key.Get(unitField), map[string][]float64{}, map[string][]int{}, map[string][]benchproc.Key{}}
 				byKey[key] = s
 				p.cells = append(p.cells, s)
 			}
 			s.values[side] = append(s.values[side], v)
+			_, of, _ := limit.Limit{Unit: short(s.unit)}.Percentile()
+			s.sizes[side] = append(s.sizes[side], sizes[of])
 			s.configs[side] = append(s.configs[side], config)
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"loadstone/harness/limit"
+	"loadstone/harness/table"
 )
 
 // WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each scenario.
@@ -33,7 +35,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 		}
 	}
 	var b strings.Builder
-	for i, line := range align(rows) {
+	for i, line := range table.Align(rows, 0, 6) {
 		if color && paint[i] == "2" {
 			line = "\x1b[2m" + line + "\x1b[0m"
 		} else if color && paint[i] != "" {
@@ -141,20 +143,14 @@ func (c *Comparison) footer() string {
 func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
 	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
 	for _, r := range results {
-		word := "met"
-		switch {
-		case !r.Met:
-			word = "MISSED"
-		case !r.Sure:
-			word = "met, not surely: the interval crosses the limit"
-		}
 		rows = append(rows, []string{r.Text, r.Scenario, figure(r.Got.Center, r.Full),
-			figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full), strconv.Itoa(r.Runs), word})
+			figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full), strconv.Itoa(r.Runs), r.Word()})
 	}
-	for i, line := range align(rows) {
+	for i, line := range table.Align(rows, 0, 5) {
 		switch {
-		case color && i > 0 && !results[i-1].Met:
-			line = strings.TrimSuffix(line, "MISSED") + "\x1b[31;1mMISSED\x1b[0m"
+		case color && i > 0 && results[i-1].Stands != limit.Met:
+			word := results[i-1].Word()
+			line = strings.TrimSuffix(line, word) + "\x1b[" + map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}[results[i-1].Stands] + ";1m" + word + "\x1b[0m"
 		case color && i == 0:
 			line = "\x1b[2m" + line + "\x1b[0m"
 		}
@@ -163,33 +159,6 @@ func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
 		}
 	}
 	return nil
-}
-
-// align pads all cells but a row's last: the first column to the left, the others to the right.
-func align(rows [][]string) []string {
-	widths := map[int]int{}
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	lines := make([]string, len(rows))
-	for j, row := range rows {
-		var b strings.Builder
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			switch {
-			case i == 0:
-				b.WriteString(cell + pad)
-			case i == len(row)-1:
-				b.WriteString("  " + cell)
-			default:
-				b.WriteString("  " + pad + cell)
-			}
-		}
-		lines[j] = strings.TrimRight(b.String(), " ")
-	}
-	return lines
 }
 
 // figure prints a value of a tidied unit.
@@ -202,15 +171,15 @@ func figure(v float64, unit string) string {
 	case strings.HasSuffix(unit, "-ratio"):
 		return percent(v)
 	case !strings.HasSuffix(unit, "-sec") && unit != "sec/op":
-		return three(v)
+		return table.Three(v)
 	case v == 0:
 		return "0"
 	case math.Abs(v) < 999.5e-6:
-		return three(v*1e6) + " µs"
+		return table.Three(v*1e6) + " µs"
 	case math.Abs(v) < 0.9995:
-		return three(v*1e3) + " ms"
+		return table.Three(v*1e3) + " ms"
 	}
-	return three(v) + " s"
+	return table.Three(v) + " s"
 }
 
 // delta prints a change: +20.1 %, or -2.0 pp for percentage points.
@@ -232,12 +201,4 @@ func probability(p float64) string {
 		return "< 0.001"
 	}
 	return fmt.Sprintf("%.3f", p)
-}
-
-// three prints three significant digits without an exponent.
-func three(f float64) string {
-	if f == 0 || math.IsInf(f, 0) {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	return strconv.FormatFloat(f, 'f', max(0, 2-int(math.Floor(math.Log10(math.Abs(f))))), 64)
 }

@@ -102,6 +102,21 @@ func find(name string) (figure, bool) {
 	return all[i], true
 }
 
+// Percentile is the quantile that the limit is on and what times it is of, such as 0.99 and e2e; false where it is on none.
+func (l Limit) Percentile() (q float64, of string, ok bool) {
+	f, _ := find(l.Unit)
+	_, of, _ = strings.Cut(l.Unit, "-")
+	return f.q, of, f.sample != nil
+}
+
+// Sample is n of what a percentile is of.
+func (l Limit) Sample(n int) string {
+	if _, of, _ := l.Percentile(); of == "itl" {
+		return fmt.Sprintf("%d gaps between tokens", n)
+	}
+	return fmt.Sprintf("%d requests", n)
+}
+
 // Figure is one of a summary's figures, by a name that is Known; measured is false where it was not measured.
 func Figure(name string, s *record.Summary) (v float64, measured bool) {
 	f, _ := find(name)

@@ -3,6 +3,7 @@ package limit
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,10 +57,15 @@ func quantity(s string) (v float64, isTime bool, err error) {
 	return v, false, nil
 }
 
-// IsTime tells whether the limit is on a time, in seconds.
+// IsTime tells whether the limit is on a time, in seconds: of one answer, or a percentile of many.
 func (l Limit) IsTime() bool {
-	_, of, ok := strings.Cut(l.Unit, "-")
-	return ok && slices.Contains([]string{"ttft", "itl", "tpot", "e2e", "lag"}, of)
+	of := l.Unit[strings.LastIndex(l.Unit, "-")+1:]
+	return slices.Contains([]string{"ttft", "itl", "tpot", "e2e", "lag"}, of)
+}
+
+// Duration is the value of a limit on a time, as long as a Duration can be at most.
+func (l Limit) Duration() time.Duration {
+	return time.Duration(math.Round(min(l.Value*1e9, math.MaxInt64/2)))
 }
 
 // Holds tells whether a value is within the limit.

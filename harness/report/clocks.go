@@ -10,6 +10,7 @@ import (
 
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
+	"loadstone/harness/table"
 )
 
 // WriteAccessLog prints the latencies of a server's access log by route.
@@ -27,7 +28,7 @@ func WriteAccessLog(w io.Writer, log record.AccessLog) error {
 		rows = append(rows, []string{r.Method + " " + r.Path, fmt.Sprint(r.Status), fmt.Sprint(d.N),
 			quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)})
 	}
-	for _, line := range align(rows) {
+	for _, line := range table.Align(rows, 0) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (c Clocks) Write(w io.Writer) error {
 		row("server, by its headers", c.Server), row("server, by its log", c.Log), row("network and client", c.Network)}
 	var b strings.Builder
 	b.WriteString("\n")
-	for _, line := range align(rows) {
+	for _, line := range table.Align(rows, 0) {
 		b.WriteString(line + "\n")
 	}
 	b.WriteString("\n")

@@ -5,11 +5,11 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"loadstone/harness/record"
+	"loadstone/harness/table"
 )
 
 // Terminal tells whether w is a terminal that may be redrawn.
@@ -45,7 +45,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	}
 	var b strings.Builder
 	style := styler(color)
-	for i, line := range align(rows) {
+	for i, line := range table.Align(rows, 0) {
 		if i < 2 {
 			line = style("2", line)
 		}
@@ -82,7 +82,7 @@ func (r *Report) writeVerdicts(b *strings.Builder, style func(code, s string) st
 		}
 		rows = append(rows, []string{v.Name, v.Limit, v.Figure, v.Word(), where})
 	}
-	for i, line := range align(rows) {
+	for i, line := range table.Align(rows, 0, 4) {
 		switch v := r.Judge()[i]; {
 		case v.Met:
 			line = strings.Replace(line, " met ", " "+style("32;1", "met")+" ", 1)
@@ -100,32 +100,4 @@ func styler(color bool) func(code, s string) string {
 		return func(_, s string) string { return s }
 	}
 	return func(code, s string) string { return "\x1b[" + code + "m" + s + "\x1b[0m" }
-}
-
-// align pads the cells of a table: the first column and words to the left, all others to the right. A cell followed by
-// empty ones in a heading is left where it is.
-func align(rows [][]string) []string {
-	widths := map[int]int{}
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	lines := make([]string, len(rows))
-	for j, row := range rows {
-		var b strings.Builder
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i > 0 {
-				b.WriteString("  ")
-			}
-			if i == 0 || strings.HasPrefix(cell, "worst:") {
-				b.WriteString(cell + pad)
-			} else {
-				b.WriteString(pad + cell)
-			}
-		}
-		lines[j] = strings.TrimRight(b.String(), " ")
-	}
-	return lines
 }

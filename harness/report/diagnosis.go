@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"time"
+
+	"loadstone/harness/table"
 )
 
 // minCauseShare is how much of a request's time one part must take to be named the cause on its own.
@@ -26,7 +28,7 @@ func (r *Report) diagnosis() string {
 	if lone := r.lone(s); lone != nil && lone != s && first.Name != partNetwork && first.Name != partServer {
 		alone := breakdown(lone.Records)
 		if was := alone.Of(first.Name).Mean; was > 0 && first.Mean > was*3/2 {
-			where += fmt.Sprintf(", %s times what a lone request needs (%s, %s)", three(float64(first.Mean)/float64(was)), duration(was), lone.Name())
+			where += fmt.Sprintf(", %s times what a lone request needs (%s, %s)", table.Three(float64(first.Mean)/float64(was)), duration(was), lone.Name())
 		}
 	}
 	return where + ": " + remedy[first.Name] + "."

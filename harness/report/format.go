@@ -9,6 +9,7 @@ import (
 
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
+	"loadstone/harness/table"
 )
 
 // figures are what the templates of the document and of the page print alike.
@@ -39,11 +40,11 @@ func duration(d time.Duration) string {
 	case d == 0:
 		return "0"
 	case d < 999_500*time.Nanosecond: // what rounds to 1000 µs is 1.00 ms
-		return three(float64(d)/1e3) + " µs"
+		return table.Three(float64(d)/1e3) + " µs"
 	case d < 999_500*time.Microsecond:
-		return three(float64(d)/1e6) + " ms"
+		return table.Three(float64(d)/1e6) + " ms"
 	}
-	return three(d.Seconds()) + " s"
+	return table.Three(d.Seconds()) + " s"
 }
 
 // quantile prints one percentile of a distribution: "–" when nothing was measured, and how many values are wanted where
@@ -79,19 +80,6 @@ func bounded(d stats.Dist, q float64) string {
 	return quantile(d, q)
 }
 
-// three prints f with three significant digits and no exponent.
-func three(f float64) string {
-	if f == 0 || math.IsInf(f, 0) || math.IsNaN(f) {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	digits := 2 - int(math.Floor(math.Log10(math.Abs(f))))
-	s := strconv.FormatFloat(f, 'f', max(digits, 0), 64)
-	if digits == 3 && len(strings.TrimLeft(s, "0.")) > 3 { // 0.9996 -> 1.000
-		s = s[:len(s)-1]
-	}
-	return s
-}
-
 // percent prints a ratio: 0 %, 0.4 %, 97.3 %, 100 %.
 func percent(r float64) string {
 	switch p := 100 * r; {
@@ -112,7 +100,7 @@ func rate(f float64) string {
 		return "0"
 	}
 	if f < 100 {
-		return three(f)
+		return table.Three(f)
 	}
 	return strconv.FormatFloat(f, 'f', 0, 64)
 }

@@ -13,7 +13,7 @@ import (
 
 // Hold judges the report by the limits of its load in place of the four targets: each by its worst scenario, and where the
 // report is a search's, by the highest level that was found. A highest level is not shown where one of the limits at it is
-// not. An error is a limit that cannot be read.
+// not. An error is a limit that cannot be read, or a highest level that no scenario is of.
 func (r *Report) Hold() error {
 	limits := make([]limit.Limit, len(r.Load.Expect))
 	for i, text := range r.Load.Expect {
@@ -33,6 +33,9 @@ func (r *Report) Hold() error {
 				if s.Level == r.Highest {
 					judged = append(judged, s)
 				}
+			}
+			if len(judged) == 0 {
+				return fmt.Errorf("the highest level that was found is %s, of which there are no results", r.Highest)
 			}
 			highest.Scenario = judged[0].Name()
 		case len(r.Scenarios) > 0:

@@ -11,6 +11,7 @@ import (
 
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
+	"loadstone/harness/table"
 )
 
 // keepsUp is the part of the offered rate that has to be answered for the subject to count as keeping up with it.
@@ -119,7 +120,7 @@ func (w *Sweep) findKnee() {
 // level prints a level of the sweep.
 func (w *Sweep) level(v float64) string {
 	if w.Kind == "rate" {
-		return three(v) + " req/s"
+		return table.Three(v) + " req/s"
 	}
 	return plural(int(v), "agent")
 }

@@ -3,9 +3,9 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"loadstone/harness/limit"
 	"loadstone/harness/stats"
 )
 
@@ -49,10 +49,7 @@ func (v Verdict) Word() string {
 
 // Sample is what would bound the percentile of a verdict that is not shown.
 func (v Verdict) Sample() string {
-	if strings.HasSuffix(v.Name, "-itl") {
-		return fmt.Sprintf("%d gaps between tokens", v.Needs)
-	}
-	return fmt.Sprintf("%d requests", v.Needs)
+	return limit.Limit{Unit: v.Name}.Sample(v.Needs)
 }
 
 // Judge returns the verdicts on the report's own limits, or on the four targets.

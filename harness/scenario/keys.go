@@ -89,8 +89,8 @@ func init() {
 
 		{"cache", "cold, warm or restored", "what the agents' caches hold when the clock starts; default cold", "How it is measured", readCache},
 		{"warm-up", "a time, 20 requests, or auto", "the beginning that is left out; auto: until latency is steady", "How it is measured", readWarmUp},
-		{"goodput", load.ObjectiveForm, "what an answer must hold to be good; goodput and good-ratio count those that do", "How it is measured",
-			func(p *parser, v string) (err error) { p.Load.Goodput, err = load.ParseObjective(v); return err }},
+		{"goodput", limit.ObjectiveForm, "what an answer must hold to be good; goodput and good-ratio count those that do", "How it is measured",
+			func(p *parser, v string) (err error) { p.Load.Goodput, err = limit.ParseObjective(v); return err }},
 		{"runs", "a number, 1 or more, or 30 until p95-e2e within 5%", "rounds, each a line in bench.txt; default 1; until ends them when the figure's median is known so well", "How it is measured", readRuns},
 		{"sweep", "rate 1/s 2/s 4/s, or concurrency 1 2 4 8", "a run at each level", "How it is measured", readSweep},
 		{"search", "rate 1/s to 64/s within 5%, or concurrency 1 to 64 within 5%", "the highest level at which all that is expected holds", "How it is measured", readSearch},

@@ -64,7 +64,7 @@ const (
 	exitUsage       = 2   // the command line makes no sense: flags, names, unknown models
 	exitMissed      = 3   // bench -strict, gate -slo, run: measured, and a target or limit was missed
 	exitUnreachable = 4   // the server could not be reached or started
-	exitNotShown    = 5   // bench -strict, run: nothing is missed, but too few requests were measured to bound a percentile
+	exitNotShown    = 5   // bench -strict, gate -slo, run: nothing is missed, but too few requests were measured to bound a percentile
 	exitUnread      = 141 // nobody reads standard output any more; a shell shows the same of a program that SIGPIPE ended
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
 )

@@ -30,7 +30,11 @@ Measurements that are unlike (host class, cpu, model, backend, quant, load, ...)
 A cell that is worse only because the load generator's own lag grew is an invalid measurement, not a regression.
 
 With -base-cmd and -head-cmd every run has a fresh server process; both sides get the same prompts, from the same seeds.
-A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.`
+A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.
+
+An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
+it: the requests of every run, or those of all runs where each of them is within the limit. Files that do not say how many
+requests their percentiles are of, as bench wrote them once, leave it open.`
 
 const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head after/bench.txt
   loadstone gate -base before -head after -effect p50-ttft=3%,tok/s=10%
@@ -53,7 +57,8 @@ and when it is not:
 
 Exit codes: 0 pass, 1 something got worse or was not measured, 2 it cannot be decided: unlike or empty files, a pattern
 that matches nothing, a unit without better=, nothing worse in a measurement that is disturbed or that the load
-generator itself could explain, a wrong command line, 3 an -slo is missed, 4 a server cannot be reached or started, 130 interrupted.
+generator itself could explain, a wrong command line, 3 an -slo is missed, 4 a server cannot be reached or started, 5 no -slo
+is missed, but too few requests were measured to show that a percentile holds, 130 interrupted.
 `
 
 // gateOptions are the command line of gate.
@@ -126,14 +131,19 @@ func (o *gateOptions) checkSLOs(e *env) (missed, err error) {
 	if err := gate.WriteSLOs(e.stdout, results, report.Color(e.stdout)); err != nil {
 		return nil, err
 	}
-	n := 0
-	for _, r := range results {
-		if !r.Met {
-			n++
+	count := map[limit.Standing]int{}
+	needs := ""
+	for i := range results {
+		r := &results[i]
+		if count[r.Stands]++; r.Stands == limit.NotShown && needs == "" {
+			needs = fmt.Sprintf("%s in %s needs %s", r.Unit, r.Scenario, r.Sample(r.Needs))
 		}
 	}
-	if n > 0 {
-		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed", n, len(results))}
+	switch {
+	case count[limit.Missed] > 0:
+		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed", count[limit.Missed], len(results))}
+	case count[limit.NotShown] > 0:
+		missed = &exitError{exitNotShown, fmt.Errorf("gate: %d of %d limits not shown: %s", count[limit.NotShown], len(results), needs)}
 	}
 	return missed, nil
 }

@@ -86,12 +86,12 @@ target is missed, and with 5 when one is not shown.
        gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
-    5  bench -strict, run: nothing is missed, but a percentile within its limit is not shown to hold: it was measured on fewer
-       requests than bound it (6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99, 4394 for a p99.9)
+    5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not shown to hold: it was
+       measured on fewer requests than bound it (6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99, 4394 for a p99.9)
   130  interrupted; what was measured until then is kept and reported
 
 So of limits: met is 0, missed or not measured 3, not shown 5, and where several differ 3 before 5. gate -slo judges by the
-median over the runs, and has no 5.
+median over the runs, each of which must bound the percentile, or all together where none is beyond the limit.
 `,
 	"results": `bench writes a folder:
 
