@@ -27,6 +27,9 @@ type LoadPlan struct {
 	// after it is not what was asked for.
 	Reset func(context.Context) error
 
+	// Again is how many of each run's questions are asked once more after it, alone, to hold the answers to each other; 0 none.
+	Again int
+
 	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000 at least. Those of later
 	// requests are given to Write in batches, unless it is nil, and are in the run's Rest.
 	Keep  int
@@ -156,15 +159,15 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	r.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index)
 	seen := observe(ctx, r.load.Client)
 	x.begun()
+	window := newWindow(r.plan.Again, l.Seeds.Text)
+	r.load.answered = window
 	r.now.Store(x)
 	records, err := x.execute(ctx)
 	r.now.Store(nil)
-	run.Rest, run.Violations = x.records.rest, x.records.check.Found()
+	r.load.answered = nil
+	run.Rest = x.records.rest
 	seen(&run, records)
 	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
-	if len(run.Records) > 0 {
-		r.runs = append(r.runs, run)
-	}
 	if err == nil && l.Cache == "cold" {
 		err = r.wasCold(records)
 	}
@@ -173,6 +176,13 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	}
 	if err == nil {
 		err = r.drained(ctx, before)
+	}
+	if err == nil {
+		err = r.compare(ctx, &run, &x.records, window)
+	}
+	run.Violations = append(x.records.check.Found(), run.Violations...)
+	if len(run.Records) > 0 {
+		r.runs = append(r.runs, run)
 	}
 	r.watch.end()
 	return err

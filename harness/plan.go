@@ -21,6 +21,9 @@ type Plan struct {
 	Goodput      load.Objective // what an answer must hold to be good
 	Seed         uint64         // of all prompts; a server that has answered this seed before may have them in its cache
 
+	// Again is how many of each run's questions are asked once more after it, alone, to hold the answers to each other; 0 none.
+	Again int
+
 	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000 at least. Those of later
 	// requests are given to Write in batches, unless it is nil, and are in the run's Rest.
 	Keep  int
@@ -71,6 +74,8 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.
 	s := &session{runner: r, scenario: scenario, run: index}
 	k := keeper{keep: cmp.Or(r.plan.Keep, keptOf(r.plan.Runs*len(r.plan.Scenarios))), write: r.plan.Write, check: record.Checker{Shared: -1}}
 	seen := observe(ctx, r.load.Client)
+	window := newWindow(r.plan.Again, load.Derive(r.plan.Seed, scenario.Name, index))
+	r.load.answered = window
 	var err error
 	for s.rep = range r.plan.Reps {
 		r.watch.begin(scenario.Name, index)
@@ -91,12 +96,17 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.
 		}
 		r.watch.end()
 	}
+	r.load.answered = nil
 	k.close()
-	run.Records, run.Rest, run.Violations = k.kept, k.rest, k.check.Found()
+	run.Records, run.Rest = k.kept, k.rest
 	seen(&run, slices.Concat(run.Records, s.unmeasured))
 	for _, r := range s.unmeasured {
 		r.Scenario, r.Run, r.Warmup = scenario.Name, index, true
 		run.Warmup = append(run.Warmup, r)
 	}
-	return run, errors.Join(err, k.err)
+	if err = errors.Join(err, k.err); err == nil {
+		err = r.compare(ctx, &run, &k, window)
+	}
+	run.Violations = append(k.check.Found(), run.Violations...)
+	return run, err
 }

@@ -13,6 +13,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/client"
+	"loadstone/harness/client/clienttest"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
@@ -124,6 +125,70 @@ func TestLeakFarApart(t *testing.T) {
 						return
 					}
 					assert.DeepEqual(t, found, []string{"the answer has the secret of another agent, " + first + ", in it"})
+				})
+			})
+		}
+	}
+}
+
+// In a measurement as well an answer under load is held to the one given alone: another agent's without a secret in it is found
+// whether or not the server tells how likely its tokens were, and what rounding may explain is counted and nothing worse.
+func TestMixUp(t *testing.T) {
+	for _, tc := range []struct {
+		bug       string
+		logprobs  bool
+		violation string // "" none
+		said      func(a record.Again) bool
+	}{
+		{"", true, "", func(a record.Again) bool { return a.Differ == 0 }},
+		{"another agent's answer", true, "the answer parts from the one given alone afterwards", func(a record.Again) bool { return a.Differ > 0 && a.Rounded+a.Open == 0 }},
+		{"another agent's answer", false, "the answer is the one that agent", func(a record.Again) bool { return a.Differ > a.Open }},
+		{"the batch decides near ties", true, "", func(a record.Again) bool { return a.Differ > 0 && a.Rounded == a.Differ }},
+		{"the batch decides", true, "there its choice was clear, by 3.00 nats", func(a record.Again) bool { return a.Differ > 0 }},
+		{"the batch decides", false, "", func(a record.Again) bool { return a.Differ > 0 && a.Open == a.Differ }},
+	} {
+		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
+			"load": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
+				l := load.Load{Name: "mixed", Cache: "cold", Concurrency: 3, Requests: 30, Turns: load.Fixed(3), Prompt: load.Fixed(12), Answer: load.Fixed(8)}
+				runs, _, err := LoadPlan{Load: l, Runs: 2, Again: AskedAgain}.Run(ctx, c)
+				return runs, err
+			},
+			"bench": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
+				return Plan{Scenarios: Scenarios[2:3], Runs: 2, Reps: 4, PromptTokens: 20, MaxTokens: 8, Again: AskedAgain}.Run(ctx, c)
+			},
+		} {
+			t.Run(fmt.Sprintf("%s, %s, logprobs %v", name, tc.bug, tc.logprobs), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					liar := &clienttest.Liar{Bug: tc.bug, Silent: !tc.logprobs}
+					c, _ := clienttest.Serve(t, liar)
+					runs, err := measure(t.Context(), c)
+					assert.NilError(t, err)
+					assert.Equal(t, len(runs), 2)
+					var said record.Again
+					var found []record.Violation
+					for _, run := range runs {
+						said, found = said.Add(run.Again), append(found, run.Violations...)
+						again := 0
+						for _, r := range run.Warmup {
+							if r.Plan == "asked again, alone" {
+								again++
+								assert.Equal(t, r.Cache, "warm")
+								assert.Assert(t, r.CachedTokens > 0, "its own prompt was in the cache")
+							}
+						}
+						assert.Equal(t, again, AskedAgain)
+					}
+					assert.Equal(t, said.Compared, 2*AskedAgain)
+					assert.Assert(t, tc.said(said), "%+v", said)
+					if tc.violation == "" {
+						assert.Equal(t, len(found), 0, "%v", found)
+						return
+					}
+					assert.Assert(t, len(found) > 0)
+					for _, v := range found {
+						assert.Equal(t, v.Check, "identity")
+						assert.Assert(t, strings.Contains(v.About, tc.violation), v.About)
+					}
 				})
 			})
 		}

@@ -22,6 +22,8 @@ type StressTestHarness struct {
 
 	// Each, unless nil, is called with every record as its request ends, from several goroutines.
 	Each func(record.Record)
+
+	answered *window // is given what was answered
 }
 
 // RunConcurrent sends all prompts at once.
@@ -135,6 +137,9 @@ func (h *StressTestHarness) ask(ctx context.Context, stop context.CancelCauseFun
 	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !h.Client.Alive(ctx) {
 		// One clear error in place of one for every request that was still to come.
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
+	}
+	if r.Outcome == record.OK {
+		h.answered.add(p, r)
 	}
 	if h.Each != nil {
 		h.Each(r)

@@ -217,10 +217,6 @@ func endsAs(r *record.Record, check, whose string) record.Violation {
 	return record.Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("%s ends as %s: %s", whose, r.Outcome, r.Error)}
 }
 
-// nearTie is the difference of two tokens' log-probabilities below which another order of additions can change which is
-// the likelier: bfloat16 has three digits, and logits are sums of many of them.
-const nearTie = 0.25
-
 // judge tells answers that rounding explains from those that it does not: where the answers part, the server is asked alone
 // for the log-probabilities of the two likeliest tokens there. A server that has none is asked the same again when it knows
 // nothing of the conversation: an answer that it then gives alone is no corruption either.
@@ -232,7 +228,7 @@ func (x *auditor) judge(ctx context.Context, name string, alone, answers []recor
 		i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool { return p[0].Agent == v.Agent })
 		gap := x.c.Tie(ctx, x.asked[i][v.Turn], x.alone[i][v.Turn].Answer, v.At)
 		switch {
-		case gap < nearTie, math.IsInf(gap, 1) && x.saysAlone(ctx, i, v.Turn, answers):
+		case gap < client.NearTie, math.IsInf(gap, 1) && x.saysAlone(ctx, i, v.Turn, answers):
 			variants++
 			continue
 		case math.IsInf(gap, 1):

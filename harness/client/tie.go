@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// NearTie is the difference of two tokens' log-probabilities below which another order of additions can change which is
+// the likelier: bfloat16 has three digits, and logits are sums of many of them.
+const NearTie = 0.25
+
 // Tie is by how much more likely, in log-probability, the greedy answer's token at a byte is than the next likeliest, or +Inf
 // where the server does not tell.
 func (c *Client) Tie(ctx context.Context, p Prompt, answer string, at int) float64 {

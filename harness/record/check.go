@@ -257,12 +257,18 @@ func CheckIdentity(alone, under []Record) []Violation {
 		if !ok || r.Outcome != OK || r.Answer == answer {
 			continue
 		}
-		at := 0
-		for at < min(len(answer), len(r.Answer)) && answer[at] == r.Answer[at] {
-			at++
-		}
+		at := Parting(answer, r.Answer)
 		found = append(found, Violation{"identity", r.Agent, r.Turn,
 			fmt.Sprintf("the answer parts from the one given alone at byte %d of %d", at, len(answer)), at})
 	}
 	return found
+}
+
+// Parting is the first byte at which two answers are not the same.
+func Parting(a, b string) int {
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	return at
 }

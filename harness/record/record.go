@@ -18,7 +18,7 @@ type Record struct {
 	Rep      int        `json:"rep"` // repetition of the scenario within the run
 	Agent    string     `json:"agent"`
 	Turn     int        `json:"turn"`             // 0-based turn of the agent's conversation
-	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache, or came before the steady state
+	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache, came before the steady state, or asked again after the load
 	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
 	Cache    string     `json:"cache,omitempty"`  // what the agents' caches held when the clock started: cold, warm or restored
 	Slow     bool       `json:"slow,omitempty"`   // the load read the answer slowly on purpose: its times are not the server's

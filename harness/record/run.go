@@ -16,11 +16,12 @@ type Run struct {
 	Cache      string     // what the agents' caches held when the clock started: "cold", "warm" or "restored"
 	Records    []Record
 	Rest       *Rest         // of a long load: the requests after the Records, which are written away; nil none
-	Warmup     []Record      // requests that filled caches or came before the steady state: in no summary, but in the server's log
+	Warmup     []Record      // requests that filled caches, came before the steady state or were asked again: in no summary, but in the server's log
 	Elapsed    time.Duration // under load; what comes between repetitions does not count
 	PeakPool   float64       // highest utilisation of the KV pool seen, -1 unknown
 	Steady     Steady        // of a load: where its steady state begins
-	Violations []Violation   // what a Checker found among all its requests, those of warm-up and Rest included
+	Violations []Violation   // what a Checker found among all its requests, those of warm-up and Rest included, and answers that were another's
+	Again      Again         // how they compare with those given alone
 	Samples    []Sample      // what the server said of itself meanwhile; none where it says nothing
 	Counters   *Counters     // the server's own count beside the client's; nil where it does not count
 }

@@ -64,6 +64,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"P99Needs":   stats.Wanted(0.99),
 		"ErrorBar":   r.errorBar(),
 		"Counted":    r.counted(),
+		"Again":      r.again(),
 		"Doubts":     r.Doubts(),
 		"Wrong":      r.wrong(),
 		"Failed":     strings.ReplaceAll(r.whyFailed(), "`", "'"), // as code, since servers wrote it

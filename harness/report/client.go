@@ -7,6 +7,7 @@ import (
 
 	"loadstone/harness/load"
 	"loadstone/harness/null"
+	"loadstone/harness/record"
 )
 
 // Client is what the load generator knows of itself.
@@ -90,7 +91,47 @@ func (r *Report) wrong() string {
 	return text
 }
 
+// again says how answers under load compare with those given alone, "" where none was asked for again.
+func (r *Report) again() string {
+	a := r.allAgain()
+	if a.Compared == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d asked for again, alone: ", a.Compared)
+	if a.Differ == 0 {
+		return text + "all are the same"
+	}
+	text += fmt.Sprintf("%d differ", a.Differ)
+	if a.Rounded > 0 {
+		text += fmt.Sprintf(", %d where two tokens were nearly as likely and the batch decides", a.Rounded)
+	}
+	if wrong := a.Differ - a.Rounded - a.Open; wrong > 0 {
+		text += fmt.Sprintf(", %d for no such reason", wrong)
+	}
+	if a.Open > 0 {
+		text += fmt.Sprintf(", %d by rounding or corruption, which a server without log-probabilities does not tell apart", a.Open)
+	}
+	return text
+}
+
+// allAgain is that of all scenarios.
+func (r *Report) allAgain() record.Again {
+	var all record.Again
+	for i := range r.Scenarios {
+		all = all.Add(r.Scenarios[i].Again)
+	}
+	return all
+}
+
 func (r *Report) writeClient(b *strings.Builder, style func(code, s string) string) {
+	if text := r.wrong(); text != "" {
+		b.WriteString(style("31;1", "wrong") + "   " + text + "\n")
+	}
+	if text, a := r.again(), r.allAgain(); a.Open > 0 {
+		b.WriteString(style("33;1", "answers") + " " + text + "\n")
+	} else if text != "" {
+		b.WriteString(style("2", "answers "+text) + "\n")
+	}
 	for _, why := range r.Doubts() {
 		b.WriteString(style("31;1", "invalid") + " " + why + "\n")
 	}

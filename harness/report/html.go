@@ -53,6 +53,8 @@ type page struct {
 	Judged         bool // requests have an objective of their own
 	ErrorBar       string
 	Counted        string
+	Again          string
+	Open           bool // of Again: rounding cannot be told from corruption
 	Wrong          string
 	Strips         stripChart
 	Distributions  []*distribution
@@ -82,7 +84,8 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Date: r.date("2 January 2006, 15:04 MST"), Subject: r.subject(),
 		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
-		P99Needs: stats.Wanted(0.99), Own: r.Limits != nil, RunsText: r.runsText(), Judged: r.judged(), ErrorBar: r.errorBar(), Counted: r.counted(), Wrong: r.wrong(), Failed: r.whyFailed(), Resent: r.resent(), Data: map[string]chartData{},
+		P99Needs: stats.Wanted(0.99), Own: r.Limits != nil, RunsText: r.runsText(), Judged: r.judged(), ErrorBar: r.errorBar(), Counted: r.counted(),
+		Again: r.again(), Open: r.allAgain().Open > 0, Wrong: r.wrong(), Failed: r.whyFailed(), Resent: r.resent(), Data: map[string]chartData{},
 	}
 	if r.Comparison != nil {
 		p.Forest = newForest(r.Comparison)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
@@ -246,7 +247,7 @@ func Read(results io.Reader, records []record.Record, samples []record.Sample) (
 // judgeRecords holds every request to the objective that the report names, which may be another one than they were measured
 // with.
 func (r *Report) judgeRecords() {
-	o, err := load.ParseObjective(r.Load.Goodput)
+	o, err := limit.ParseObjective(r.Load.Goodput)
 	if err != nil {
 		return // there is none, and what the records say of themselves stays
 	}

@@ -76,6 +76,7 @@ func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Ti
 		late := p.Epoch.Sub(epoch)
 		if i == 0 {
 			whole = *own
+			whole.Again = record.Again{}
 			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil, nil
 			whole.Pooled = record.Summary{Scenario: name, PeakPool: -1}
 			for _, s := range own.Samples {
@@ -84,6 +85,7 @@ func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Ti
 			}
 		}
 		whole.Agents += own.Agents
+		whole.Again = whole.Again.Add(own.Again)
 		records := shifted(own.Records, late)
 		whole.Records = append(whole.Records, records...)
 		whole.Warmup = append(whole.Warmup, shifted(own.Warmup, late)...)

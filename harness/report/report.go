@@ -66,7 +66,7 @@ type Load struct {
 	PromptTokens int      `json:"prompt_tokens"` // 0: the scenario's own
 	MaxTokens    int      `json:"max_tokens"`
 	Seed         uint64   `json:"seed"`
-	Goodput      string   `json:"goodput,omitempty"` // what an answer must hold to be good, as load.ParseObjective reads it
+	Goodput      string   `json:"goodput,omitempty"` // what an answer must hold to be good, as limit.ParseObjective reads it
 	Expect       []string `json:"expect,omitempty"`  // the limits of a scenario file, as they were written
 	Search       string   `json:"search,omitempty"`  // what a search turned, "rate" or "concurrency"; "" it was none
 	Shape        string   `json:"shape,omitempty"`   // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
@@ -79,6 +79,8 @@ type Scenario struct {
 	Records []record.Record  `json:"-"`
 	Warmup  []record.Record  `json:"-"` // unmeasured requests that filled the caches; they are in the raw records alone
 	Samples []record.Sample  `json:"-"` // what the server said of itself meanwhile; none where it says nothing
+
+	Again record.Again `json:"again,omitzero"` // what came of asking some of its questions again, alone
 
 	Level        load.Level `json:"level,omitzero"` // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
 	Agents       int        `json:"agents"`         // concurrent agents

@@ -16,7 +16,8 @@ import (
 // A Liar is a server with memories and a pool of blocks that answers with words made from the whole prompt, right but for
 // one bug.
 type Liar struct {
-	Bug string // one of those that ServeHTTP knows; "" none
+	Bug    string // one of those that ServeHTTP knows; "" none
+	Silent bool   // it gives no log-probabilities
 
 	mu       sync.Mutex
 	memories map[string]int // tokens of each conversation, by its secret
@@ -81,7 +82,11 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.lie(&q, a)
-	if q.Logprobs {
+	switch {
+	case q.Logprobs && l.Silent:
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	case q.Logprobs:
 		l.logprobs(w, a)
 		return
 	}

@@ -168,7 +168,7 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write fu
 	c.Model = s.model
 	defer c.Close()
 	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput,
-		Write: write}
+		Again: harness.AskedAgain, Write: write}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.runs)
 		defer line.Close()

@@ -221,7 +221,7 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 		}
 		defer log.Close()
 		words := slices.Concat(c.command[1:], []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
-		s.process, err = startServer(ctx, log, c.command[0], words...)
+		s.process, err = proc.Start(ctx, log, c.command[0], words...)
 		if err != nil {
 			return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %w", err)}
 		}
@@ -233,6 +233,9 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 		o.seed += 1 << 32 // an A/A measurement of one running server: its cache knows the other side's prompts
 	}
 	runs, err := o.measure(ctx, nil, s, nil)
+	if found := violations(runs); err == nil && len(found) > 0 {
+		err = fmt.Errorf("what must always hold does not: %s", found[0])
+	}
 	for i := range runs {
 		runs[i].Index = round
 		for j := range runs[i].Records {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
@@ -33,8 +34,8 @@ func (o *measurementOptions) flags(f *flagSet, verb string) {
 // goodputFlag declares the flag -goodput.
 func goodputFlag(f *flagSet, o *load.Objective) {
 	f.Func("goodput", "`objective` that an answer must hold to be good, such as 'ttft<300ms,tpot<50ms'; those a second are counted", func(s string) (err error) {
-		if *o, err = load.ParseObjective(s); err != nil {
-			err = fmt.Errorf("%w; want %s", err, load.ObjectiveForm)
+		if *o, err = limit.ParseObjective(s); err != nil {
+			err = fmt.Errorf("%w; want %s", err, limit.ObjectiveForm)
 		}
 		return err
 	})
@@ -114,6 +115,7 @@ func filled(s report.Scenario, own []record.Run) report.Scenario {
 		s.Records = append(s.Records, run.Records...)
 		s.Warmup = append(s.Warmup, run.Warmup...)
 		s.Samples = append(s.Samples, run.Samples...)
+		s.Again = s.Again.Add(run.Again)
 	}
 	return s
 }

@@ -1,0 +1,154 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/record"
+)
+
+// AskedAgain is how many of a run's questions are enough to be asked again after it: few beside the run's own, and in ten runs
+// a server that mixes up one answer in ten is found out 98 times of 100.
+const AskedAgain = 4
+
+// againFor is how long that may take.
+const againFor = 30 * time.Second
+
+// A window is a few requests of a run that were answered right after each other, drawn from all that were (Vitter's reservoir,
+// of windows). They stand together because answers that are mixed up are those of requests that met. It keeps no other.
+type window struct {
+	size int
+
+	mu         sync.Mutex
+	rng        *rand.Rand
+	full       int // windows so far
+	now, drawn []exchange
+}
+
+// An exchange is a prompt and what came of it.
+type exchange struct {
+	prompt client.Prompt
+	answer record.Record
+}
+
+// newWindow draws one of so many requests. Of none it is nil, which takes nothing.
+func newWindow(size int, seed uint64) *window {
+	if size <= 0 {
+		return nil
+	}
+	return &window{size: size, rng: rand.New(rand.NewPCG(seed, 0x616761696e))}
+}
+
+// add takes a request that was answered. Its prompt is read later, and stays as it is: what a conversation takes back are
+// questions without an answer.
+func (w *window) add(p client.Prompt, r record.Record) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = append(w.now, exchange{p, r})
+	if len(w.now) < w.size {
+		return
+	}
+	if w.full++; w.rng.IntN(w.full) == 0 {
+		w.drawn = w.now
+	}
+	w.now = nil
+}
+
+// exchanges are those that were drawn, or the few there are.
+func (w *window) exchanges() []exchange {
+	if w.drawn != nil {
+		return w.drawn
+	}
+	return w.now
+}
+
+// compare asks a window's questions again after a run and gives the run what came of it.
+func (s *subject) compare(ctx context.Context, run *record.Run, k *keeper, w *window) error {
+	if w == nil {
+		return nil
+	}
+	records, found, said, err := s.askAgain(ctx, w)
+	for i := range records {
+		records[i].Scenario, records[i].Level, records[i].Run = run.Scenario, run.Level, run.Index
+	}
+	k.check.Add(records)
+	run.Warmup, run.Violations, run.Again = append(run.Warmup, records...), append(run.Violations, found...), said
+	return err
+}
+
+// askAgain asks a window's questions once more, now that nothing else runs, and holds the answers under load to those given
+// alone. It says what came of it, and returns the records, which are not of the load.
+//
+// The load's prompts are new by design, or they would find each other in the cache; so none is answered twice in it, and that
+// a server gives one agent another's answer would show nowhere. An answer that differs is wrong where the server's own
+// log-probabilities say that its choice was clear. Where they say that it was not, a batch has rounded otherwise, which is no
+// error. Where it gives none, an answer is wrong that is the very one another agent gets alone; any other is counted and left open.
+func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
+	timed, cancel := context.WithTimeout(ctx, againFor)
+	defer cancel()
+	before := serverState(ctx, s.load.Client)
+	var asked []exchange
+	var alone []string
+	for _, x := range w.exchanges() {
+		p := x.prompt
+		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
+		r := s.load.Client.Ask(timed, s.load.Client.Since(), p)
+		r.Turn, r.Cache, r.Plan, r.Warmup = x.answer.Turn, "warm", "asked again, alone", true
+		records = append(records, r)
+		if r.Outcome == record.OK {
+			asked, alone = append(asked, x), append(alone, r.Answer)
+		}
+		if timed.Err() != nil {
+			break
+		}
+	}
+	said.Compared = len(asked)
+	for i, x := range asked {
+		if x.answer.Answer == alone[i] {
+			continue
+		}
+		said.Differ++
+		at := record.Parting(alone[i], x.answer.Answer)
+		v := record.Violation{Check: "identity", Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
+			About: fmt.Sprintf("the answer parts from the one given alone afterwards at byte %d of %d", at, len(alone[i]))}
+		gap, other := s.load.Client.Tie(timed, x.prompt, alone[i], at), whose(x.answer.Answer, alone)
+		switch {
+		case gap < client.NearTie:
+			said.Rounded++
+			continue
+		case !math.IsInf(gap, 1):
+			v.About += fmt.Sprintf("; there its choice was clear, by %.2f nats", gap)
+		case other >= 0:
+			v.About = "the answer is the one that agent " + asked[other].answer.Agent + " gets alone"
+		default:
+			said.Open++
+			continue
+		}
+		found = append(found, v)
+	}
+	if err := s.drained(ctx, before); err != nil { // where one took too long
+		return records, found, said, err
+	}
+	return records, found, said, ctx.Err()
+}
+
+// telling is how long an answer must be, in bytes, for two that are the same to be no accident.
+const telling = 16
+
+// whose finds an answer among those given alone, -1 where it is none of them, or where they do not tell agents apart.
+func whose(answer string, alone []string) int {
+	sorted := slices.Sorted(slices.Values(alone))
+	if len(answer) < telling || len(slices.Compact(sorted)) < len(alone) {
+		return -1
+	}
+	return slices.Index(alone, answer)
+}
