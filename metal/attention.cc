@@ -18,6 +18,7 @@
 //   - a row begins anew at absolute multiples of a span, and its spans are folded together in their order by the same
 //     rule as above, whichever threads computed them. So work is cut along the history wherever that keeps threads busy.
 
+#include "attention_tile.h"
 #include "kernel.h"
 #include "pool.h"
 #include "simd.h"
@@ -25,17 +26,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <deque>
-#include <limits>
 #include <memory>
 
 namespace ls {
 namespace kernels {
 namespace {
-
-using simd::vf;
-using simd::width;
 
 // One head's vector: perhaps a norm, then the rotation of its two halves.
 LS_INLINE void turn(const float *x, const float *w, float eps, const float *cos, const float *sin, int dim, float scale,
@@ -46,181 +42,6 @@ LS_INLINE void turn(const float *x, const float *w, float eps, const float *cos,
     const float a = x[i] * inv * (w != nullptr ? w[i] : 1), b = x[i + half] * inv * (w != nullptr ? w[i + half] : 1);
     y[i] = a * cos[i] - b * sin[i];
     y[i + half] = a * sin[i] + b * cos[i];
-  }
-}
-
-// c (+)= a b for R rows of a and V vectors of columns, of which the last may be cut short.
-template <int R, int V>
-LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, float *c, int ldc, int last, bool add) {
-  vf acc[R][V] = {};
-  for (int r = 0; r < R && add; r++) {
-    for (int v = 0; v < V; v++) {
-      acc[r][v] = simd::load(c + r * ldc + v * width, v == V - 1 ? last : width);
-    }
-  }
-  for (int i = 0; i < k; i++) {
-    vf x[V];
-    for (int v = 0; v < V; v++) {
-      x[v] = simd::load(b + size_t(i) * ldb + v * width, v == V - 1 ? last : width);
-    }
-    for (int r = 0; r < R; r++) {
-      for (int v = 0; v < V; v++) {
-        acc[r][v] += a[r * lda + i] * x[v];
-      }
-    }
-  }
-  for (int r = 0; r < R; r++) {
-    for (int v = 0; v < V; v++) {
-      simd::store(c + r * ldc + v * width, acc[r][v], v == V - 1 ? last : width);
-    }
-  }
-}
-
-template <int R, int V>
-LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, int n, float *c, int ldc, bool add) {
-  int j = 0;
-  for (; j + V * width <= n; j += V * width) {
-    panel<R, V>(a, lda, b + j, ldb, k, c + j, ldc, width, add);
-  }
-  for (; j < n; j += width) {
-    panel<R, 1>(a, lda, b + j, ldb, k, c + j, ldc, std::min(width, n - j), add);
-  }
-}
-
-// c (+)= a b, m x k times k x n, all small and in the caches. Six rows and one vector are twelve of AVX2's sixteen
-// registers, and already as fast as the multipliers are: eight and two with AVX-512 gained nothing.
-LS_CLONES void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc,
-                       bool add) {
-  int i = 0;
-  for (; i + 6 <= m; i += 6) {
-    panels<6, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
-  }
-  for (; i + 4 <= m && (m - i) % 3 != 0; i += 4) {
-    panels<4, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
-  }
-  for (; i + 3 <= m; i += 3) {
-    panels<3, 2>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
-  }
-  for (; i < m; i++) {
-    panels<1, 4>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
-  }
-}
-
-// t[d][j] = k[j][d] for n keys; rows of t are ld apart.
-LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
-  typedef float v4 __attribute__((vector_size(16)));
-  typedef float v8 __attribute__((vector_size(32)));
-  int j = 0;
-  for (; j + 8 <= n; j += 8) {
-    const float *kj = k + size_t(j) * dim;
-    int d = 0;
-    for (; d + 4 <= dim; d += 4) {
-      v8 r[4]; // elements d..d+3 of keys j+e and j+e+4: nothing has then to cross the halves
-      for (int e = 0; e < 4; e++) {
-        v4 x, y;
-        std::memcpy(&x, kj + size_t(e) * dim + d, sizeof x);
-        std::memcpy(&y, kj + size_t(e + 4) * dim + d, sizeof y);
-        r[e] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7);
-      }
-      const v8 a = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13);
-      const v8 b = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13);
-      const v8 c = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15);
-      const v8 e = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
-      const v8 o[4] = {__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
-                       __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15),
-                       __builtin_shufflevector(c, e, 0, 1, 8, 9, 4, 5, 12, 13),
-                       __builtin_shufflevector(c, e, 2, 3, 10, 11, 6, 7, 14, 15)};
-      for (int x = 0; x < 4; x++) {
-        std::memcpy(t + size_t(d + x) * ld + j, &o[x], sizeof o[x]);
-      }
-    }
-    for (; d < dim; d++) {
-      for (int e = 0; e < 8; e++) {
-        t[size_t(d) * ld + j + e] = kj[size_t(e) * dim + d];
-      }
-    }
-  }
-  for (; j < n; j++) {
-    for (int d = 0; d < dim; d++) {
-      t[size_t(d) * ld + j] = k[size_t(j) * dim + d];
-    }
-  }
-}
-
-// What rows of queries have seen so far: top score, sum of weights under it, weighted sum of values (rows x dim).
-struct Seen {
-  float *top, *sum, *o;
-
-  static size_t size(int rows, int dim) { return size_t(rows) * (dim + 2); }
-  Seen(float *p, int rows) : top(p), sum(p + rows), o(p + 2 * size_t(rows)) {}
-  void reset(int rows, int dim) {
-    std::fill(top, sum, -std::numeric_limits<float>::infinity());
-    std::fill(sum, o + size_t(rows) * dim, 0.0f);
-  }
-  Seen from(int row, int dim) const {
-    Seen s = *this;
-    s.top += row, s.sum += row, s.o += size_t(row) * dim;
-    return s;
-  }
-};
-
-// Turns the scores of one row into weights, 0 outside lo..hi-1, and rescales what it has seen.
-LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, float *o, int dim) {
-  lo = std::max(lo, 0), hi = std::min(hi, n);
-  if (lo >= hi) {
-    std::fill(s, s + n, 0.0f);
-    return;
-  }
-  vf most = vf{} + s[lo];
-  for (int i = lo; i < hi; i += width) {
-    const vf x = simd::load(s + i, std::min(width, hi - i), s[lo]);
-    most = simd::larger(x, most);
-  }
-  const float t = std::max(top, simd::top(most));
-  if (t > top) {
-    const float shrink = std::exp(top - t); // 0 at first: top is minus infinity
-    top = t;
-    sum *= shrink;
-    for (int i = 0; i < dim; i++) {
-      o[i] *= shrink;
-    }
-  }
-  vf total = {};
-  for (int i = lo; i < hi; i += width) {
-    const int m = std::min(width, hi - i);
-    const vf e = simd::exp(simd::load(s + i, m, t - 200) - t);
-    simd::store(s + i, e, m);
-    total += e;
-  }
-  sum += simd::total(total);
-  std::fill(s, s + lo, 0.0f);
-  std::fill(s + hi, s + n, 0.0f);
-}
-
-// Rows of queries, group of them to a position from first on, take in the scores of the n keys from position p on.
-LS_CLONES void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n, Seen seen,
-                         int dim) {
-  for (int r = 0; r < rows; r++) {
-    const int at = first + r / group;
-    weigh(s + size_t(r) * ld, n, window > 0 ? at - window + 1 - p : 0, at + 1 - p, seen.top[r], seen.sum[r],
-          seen.o + size_t(r) * dim, dim);
-  }
-}
-
-// Adds to what rows have seen in earlier spans what they have seen in the next one. A row that has seen nothing, for it
-// stands before the span or its window has passed it, has a top of minus infinity and weighs nothing.
-LS_CLONES void fold(Seen a, Seen b, int rows, int dim) {
-  for (int r = 0; r < rows; r++) {
-    const float t = std::max(a.top[r], b.top[r]);
-    const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t), y = b.top[r] == t ? 1 : std::exp(b.top[r] - t);
-    a.top[r] = t;
-    a.sum[r] = a.sum[r] * x + b.sum[r] * y;
-    float *to = a.o + size_t(r) * dim;
-    const float *from = b.o + size_t(r) * dim;
-    for (int i = 0; i < dim; i += width) {
-      const int m = std::min(width, dim - i);
-      simd::store(to + i, simd::load(to + i, m) * x + simd::load(from + i, m) * y, m);
-    }
   }
 }
 

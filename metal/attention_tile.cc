@@ -1,0 +1,170 @@
+//go:build mlx
+
+#include "attention_tile.h"
+#include "simd.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace ls {
+namespace kernels {
+
+using simd::vf;
+using simd::width;
+
+// c (+)= a b for R rows of a and V vectors of columns, of which the last may be cut short.
+template <int R, int V>
+LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, float *c, int ldc, int last, bool add) {
+  vf acc[R][V] = {};
+  for (int r = 0; r < R && add; r++) {
+    for (int v = 0; v < V; v++) {
+      acc[r][v] = simd::load(c + r * ldc + v * width, v == V - 1 ? last : width);
+    }
+  }
+  for (int i = 0; i < k; i++) {
+    vf x[V];
+    for (int v = 0; v < V; v++) {
+      x[v] = simd::load(b + size_t(i) * ldb + v * width, v == V - 1 ? last : width);
+    }
+    for (int r = 0; r < R; r++) {
+      for (int v = 0; v < V; v++) {
+        acc[r][v] += a[r * lda + i] * x[v];
+      }
+    }
+  }
+  for (int r = 0; r < R; r++) {
+    for (int v = 0; v < V; v++) {
+      simd::store(c + r * ldc + v * width, acc[r][v], v == V - 1 ? last : width);
+    }
+  }
+}
+
+template <int R, int V>
+LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, int n, float *c, int ldc, bool add) {
+  int j = 0;
+  for (; j + V * width <= n; j += V * width) {
+    panel<R, V>(a, lda, b + j, ldb, k, c + j, ldc, width, add);
+  }
+  for (; j < n; j += width) {
+    panel<R, 1>(a, lda, b + j, ldb, k, c + j, ldc, std::min(width, n - j), add);
+  }
+}
+
+// Six rows and one vector are twelve of AVX2's sixteen registers, and already as fast as the multipliers are: eight and two
+// with AVX-512 gained nothing.
+LS_CLONES void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc,
+                       bool add) {
+  int i = 0;
+  for (; i + 6 <= m; i += 6) {
+    panels<6, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  }
+  for (; i + 4 <= m && (m - i) % 3 != 0; i += 4) {
+    panels<4, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  }
+  for (; i + 3 <= m; i += 3) {
+    panels<3, 2>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  }
+  for (; i < m; i++) {
+    panels<1, 4>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+  }
+}
+
+LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
+  typedef float v4 __attribute__((vector_size(16)));
+  typedef float v8 __attribute__((vector_size(32)));
+  int j = 0;
+  for (; j + 8 <= n; j += 8) {
+    const float *kj = k + size_t(j) * dim;
+    int d = 0;
+    for (; d + 4 <= dim; d += 4) {
+      v8 r[4]; // elements d..d+3 of keys j+e and j+e+4: nothing has then to cross the halves
+      for (int e = 0; e < 4; e++) {
+        v4 x, y;
+        std::memcpy(&x, kj + size_t(e) * dim + d, sizeof x);
+        std::memcpy(&y, kj + size_t(e + 4) * dim + d, sizeof y);
+        r[e] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7);
+      }
+      const v8 a = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13);
+      const v8 b = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13);
+      const v8 c = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15);
+      const v8 e = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
+      const v8 o[4] = {__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
+                       __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15),
+                       __builtin_shufflevector(c, e, 0, 1, 8, 9, 4, 5, 12, 13),
+                       __builtin_shufflevector(c, e, 2, 3, 10, 11, 6, 7, 14, 15)};
+      for (int x = 0; x < 4; x++) {
+        std::memcpy(t + size_t(d + x) * ld + j, &o[x], sizeof o[x]);
+      }
+    }
+    for (; d < dim; d++) {
+      for (int e = 0; e < 8; e++) {
+        t[size_t(d) * ld + j + e] = kj[size_t(e) * dim + d];
+      }
+    }
+  }
+  for (; j < n; j++) {
+    for (int d = 0; d < dim; d++) {
+      t[size_t(d) * ld + j] = k[size_t(j) * dim + d];
+    }
+  }
+}
+
+// Turns the scores of one row into weights, 0 outside lo..hi-1, and rescales what it has seen.
+LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, float *o, int dim) {
+  lo = std::max(lo, 0), hi = std::min(hi, n);
+  if (lo >= hi) {
+    std::fill(s, s + n, 0.0f);
+    return;
+  }
+  vf most = vf{} + s[lo];
+  for (int i = lo; i < hi; i += width) {
+    const vf x = simd::load(s + i, std::min(width, hi - i), s[lo]);
+    most = simd::larger(x, most);
+  }
+  const float t = std::max(top, simd::top(most));
+  if (t > top) {
+    const float shrink = std::exp(top - t); // 0 at first: top is minus infinity
+    top = t;
+    sum *= shrink;
+    for (int i = 0; i < dim; i++) {
+      o[i] *= shrink;
+    }
+  }
+  vf total = {};
+  for (int i = lo; i < hi; i += width) {
+    const int m = std::min(width, hi - i);
+    const vf e = simd::exp(simd::load(s + i, m, t - 200) - t);
+    simd::store(s + i, e, m);
+    total += e;
+  }
+  sum += simd::total(total);
+  std::fill(s, s + lo, 0.0f);
+  std::fill(s + hi, s + n, 0.0f);
+}
+
+LS_CLONES void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n, Seen seen,
+                         int dim) {
+  for (int r = 0; r < rows; r++) {
+    const int at = first + r / group;
+    weigh(s + size_t(r) * ld, n, window > 0 ? at - window + 1 - p : 0, at + 1 - p, seen.top[r], seen.sum[r],
+          seen.o + size_t(r) * dim, dim);
+  }
+}
+
+LS_CLONES void fold(Seen a, Seen b, int rows, int dim) {
+  for (int r = 0; r < rows; r++) {
+    const float t = std::max(a.top[r], b.top[r]);
+    const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t), y = b.top[r] == t ? 1 : std::exp(b.top[r] - t);
+    a.top[r] = t;
+    a.sum[r] = a.sum[r] * x + b.sum[r] * y;
+    float *to = a.o + size_t(r) * dim;
+    const float *from = b.o + size_t(r) * dim;
+    for (int i = 0; i < dim; i += width) {
+      const int m = std::min(width, dim - i);
+      simd::store(to + i, simd::load(to + i, m) * x + simd::load(from + i, m) * y, m);
+    }
+  }
+}
+
+} // namespace kernels
+} // namespace ls
