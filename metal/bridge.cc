@@ -300,7 +300,7 @@ int ls_quantised_product(const uint32_t *words, const float *scales, const float
 }
 
 int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns, const float *x, int32_t m, float *y,
-                    char *err, size_t errlen) {
+                    int32_t times, double *seconds, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     Arena memory;
     const Linear w{.outputs = rows,
@@ -308,6 +308,10 @@ int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t 
                    .halves = std::make_shared<half::Packed>(half::pack(words, brain != 0, rows, columns, memory))};
     kernels::Operand left;
     left.fill(m, columns, {&w}, [&](int r, float *) { return x + size_t(r) * columns; });
-    left.multiply({{&w, y}});
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < times; i++) {
+      left.multiply({{&w, y}});
+    }
+    *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   });
 }

@@ -4,7 +4,7 @@
 // C++ exception leaves the library. Inputs are borrowed for the call and nothing keeps a pointer into Go's memory.
 //
 // MLX keeps streams and encoders per thread, so all calls must come from the one thread that called ls_init
-// (thread.go); the version functions are the exception.
+// (thread.go); what tells versions, instruction sets and the device is the exception.
 #ifndef LOADSTONE_BRIDGE_H
 #define LOADSTONE_BRIDGE_H
 
@@ -104,7 +104,7 @@ int ls_quantised_product(const uint32_t *words, const float *scales, const float
                          double *seconds, char *err, size_t errlen);
 // The same for weights of 16 bits, bfloat16 where brain is not 0, else float16; words are rows x columns of them.
 int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns, const float *x, int32_t m, float *y,
-                    char *err, size_t errlen);
+                    int32_t times, double *seconds, char *err, size_t errlen);
 // The path of the object that answers cblas_sgemm for a library such as libmlx, and how often this package's answered.
 int ls_blas_object(char *path, size_t pathlen, char *err, size_t errlen);
 uint64_t ls_blas_calls(void);

@@ -57,10 +57,6 @@ template <bool BRAIN, int M> LS_INLINE void tile(const uint8_t *w, const float *
   }
 }
 
-// Rows of activations that a tile has: as many as leave registers for the weight, with AVX-512 and with less. The order of a
-// row's sums is the same in each.
-constexpr int sizes[] = {14, 6, 4, 2, 1};
-
 template <bool BRAIN>
 LS_INLINE void any(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
   switch (rows) {
@@ -84,13 +80,27 @@ LS_CLONES void half_tile(int rows, const uint8_t *w, const float *x, int columns
   any<false>(rows, w, x, columns, y, ldy, n);
 }
 
-bool wide_registers() {
+// The place in tile_rows of the most rows whose sums stay in registers: 14 need 28 of AVX2's and 56 of NEON's.
+int largest() {
 #if defined(__x86_64__)
   static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  return wide;
+  return wide ? 0 : 1;
 #else
-  return true; // 32 registers
+  return 1;
 #endif
+}
+
+// What this processor widens float16 with, or null.
+const Tile *widening() {
+  static const Tile *tiles = []() -> const Tile * {
+    for (const Widening &w : widenings()) {
+      if (w.here()) {
+        return w.tiles;
+      }
+    }
+    return nullptr;
+  }();
+  return tiles;
 }
 
 } // namespace
@@ -135,7 +145,7 @@ void Packed::row(int r, float *out) const {
 
 void Rows::resize(int rows, int columns) {
   columns_ = columns;
-  parts_.cut(rows, wide_registers() ? sizes : sizes + 1);
+  parts_.cut(rows, tile_rows + largest());
   x_.resize(size_t(rows) * columns);
 }
 
@@ -148,11 +158,18 @@ void Rows::set(int r, const float *x) {
 }
 
 void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {
-  const auto tile = w.brain ? brain_tile : half_tile;
+  const Tile *tiles = w.brain ? nullptr : widening();
   for (const Parts::Part &p : parts_.all) { // its rows stay in the second cache while the panels go by
+    const float *x = x_.data() + size_t(p.first) * columns_;
     for (int n = from; n < to; n++) {
-      tile(p.rows, w.data.get() + n * w.panel_bytes(), x_.data() + size_t(p.first) * columns_, columns_,
-           y + size_t(p.first) * ldy + size_t(n) * panel_rows, ldy, std::min(panel_rows, w.rows - n * panel_rows));
+      const uint8_t *panel = w.data.get() + n * w.panel_bytes();
+      float *out = y + size_t(p.first) * ldy + size_t(n) * panel_rows;
+      const int outputs = std::min(panel_rows, w.rows - n * panel_rows);
+      if (tiles != nullptr) {
+        tiles[largest() + p.size](panel, x, columns_, out, ldy, outputs);
+      } else {
+        (w.brain ? brain_tile : half_tile)(p.rows, panel, x, columns_, out, ldy, outputs);
+      }
     }
   }
 }

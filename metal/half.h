@@ -28,6 +28,24 @@ struct Packed {
   void row(int r, float *out) const;
 };
 
+// Rows of activations that a tile has, descending: as many as leave registers for the weight, with AVX-512 and with less. The
+// order of a row's sums is the same in each.
+constexpr int tile_rows[] = {14, 6, 4, 2, 1};
+constexpr int tile_sizes = 5;
+
+// One panel with a tile of activations (columns x rows of the tile), into rows of y, ldy apart, of whose 16 outputs n exist.
+using Tile = void (*)(const uint8_t *w, const float *x, int columns, float *y, int ldy, int n);
+
+// Tiles for float16 by an instruction that widens it, by place in tile_rows.
+struct Widening {
+  const char *name;
+  bool (*here)(); // whether this processor has it
+  Tile tiles[tile_sizes];
+};
+
+// All that were compiled, best first.
+const std::vector<Widening> &widenings();
+
 // words: rows x columns numbers of 16 bits, at any address.
 Packed pack(const void *words, bool brain, int rows, int columns, Arena &memory);
 

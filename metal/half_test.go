@@ -3,6 +3,7 @@
 package metal
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -53,7 +54,7 @@ func TestHalfProduct(t *testing.T) {
 			}
 			alone := make([]float32, 45*w.rows)
 			for m := range 45 {
-				if err := w.product(x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows]); err != nil {
+				if _, err := w.product(x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows], 1); err != nil {
 					t.Fatal(err)
 				}
 				for n := range w.rows {
@@ -69,7 +70,7 @@ func TestHalfProduct(t *testing.T) {
 			}
 			for _, m := range []int{2, 3, 5, 7, 15, 16, 17, 29, 45} {
 				y := make([]float32, m*w.rows)
-				if err := w.product(x[:m*w.columns], y); err != nil {
+				if _, err := w.product(x[:m*w.columns], y, 1); err != nil {
 					t.Fatal(err)
 				}
 				for i, v := range y {
@@ -78,6 +79,30 @@ func TestHalfProduct(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// BenchmarkHalfProduct is the rate at which a weight of 16 bits streams from memory at one row, and of multiplications at more.
+func BenchmarkHalfProduct(b *testing.B) {
+	rng := rand.New(rand.NewPCG(9, 2))
+	for _, brain := range []bool{true, false} {
+		w := randomHalves(rng, 65536, 1024, brain)
+		for _, m := range []int{1, 8, 256} {
+			x, y := make([]float32, m*w.columns), make([]float32, m*w.rows)
+			for i := range x {
+				x[i] = float32(rng.NormFloat64())
+			}
+			b.Run(fmt.Sprintf("brain=%t/rows=%d", brain, m), func(b *testing.B) {
+				seconds, err := w.product(x, y, b.N)
+				if err != nil {
+					b.Fatal(err)
+				}
+				each := seconds / float64(b.N)
+				b.ReportMetric(each*1e9, "ns/op")
+				b.ReportMetric(2*float64(len(w.words))/each/1e9, "GB/s")
+				b.ReportMetric(2*float64(m*w.rows*w.columns)/each/1e9, "GOP/s")
+			})
 		}
 	}
 }
