@@ -5,32 +5,36 @@ package metal
 import (
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// kernelSources are the files of the kernels for quantised weights, which need nothing of MLX.
+// kernelSources are the files of the kernels for quantised and for float16 weights, which need nothing of MLX.
 var kernelSources = []string{
 	"testdata/kernels.cc", "quant.cc", "quant_scalar.cc", "quant_neon.cc", "quant_avx2.cc", "quant_avx512.cc", "rows.cc",
+	"half_f16.cc",
 }
 
 // The kernels of other processors than this machine's, in an emulator: ARM's dot products, and both families without
-// what is newest, where the loader picks other clones too. On such a processor TestQuantisedProduct does this and more.
+// what is newest, where the loader picks other clones too; and this machine's own. All products are the same on all of them
+// to the last bit.
 func TestKernelsOfOtherProcessors(t *testing.T) {
 	type processor struct {
-		cpu  string // qemu's name
+		cpu  string // qemu's name; "" is this machine's
 		runs []string
 	}
+	digest, digestOf := "", ""
 	for _, c := range []struct {
-		compiler, emulator string
-		install            string // Debian's and Ubuntu's packages
-		processors         []processor
+		arch, compiler, emulator string
+		install                  string // Debian's and Ubuntu's packages
+		processors               []processor
 	}{
-		{"aarch64-linux-gnu-g++", "qemu-aarch64", "g++-aarch64-linux-gnu qemu-user",
-			[]processor{{"neoverse-n1", []string{"neon-dotprod", "scalar"}}, {"cortex-a53", []string{"scalar"}}}},
-		{"x86_64-linux-gnu-g++", "qemu-x86_64", "g++-x86-64-linux-gnu qemu-user",
-			[]processor{{"max", []string{"avx2", "scalar"}}, {"Nehalem", []string{"scalar"}}}},
+		{"arm64", "aarch64-linux-gnu-g++", "qemu-aarch64", "g++-aarch64-linux-gnu qemu-user",
+			[]processor{{"neoverse-n1", []string{"neon-dotprod", "scalar", "neon"}}, {"cortex-a53", []string{"scalar", "neon"}}}},
+		{"amd64", "x86_64-linux-gnu-g++", "qemu-x86_64", "g++-x86-64-linux-gnu qemu-user",
+			[]processor{{"max", []string{"avx2", "scalar", "f16c"}}, {"Nehalem", []string{"scalar"}}}},
 	} {
 		t.Run(c.emulator, func(t *testing.T) {
 			for _, tool := range []string{c.compiler, c.emulator} {
@@ -43,19 +47,35 @@ func TestKernelsOfOtherProcessors(t *testing.T) {
 			if out, err := exec.Command(c.compiler, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", c.compiler, err, out)
 			}
+			if runtime.GOOS == "linux" && runtime.GOARCH == c.arch {
+				c.processors = append(c.processors, processor{})
+			}
 			for _, p := range c.processors {
-				out, err := exec.Command(c.emulator, "-cpu", p.cpu, program).CombinedOutput()
+				name, cmd := p.cpu, exec.Command(c.emulator, "-cpu", p.cpu, program)
+				if p.cpu == "" {
+					name, cmd = "this machine", exec.Command(program)
+				}
+				out, err := cmd.CombinedOutput()
 				if err != nil {
-					t.Errorf("%s: %v\n%s", p.cpu, err, out)
+					t.Errorf("%s: %v\n%s", name, err, out)
 				}
 				var runs []string
+				got := "none"
 				for line := range strings.Lines(string(out)) {
-					if name, ok := strings.CutPrefix(strings.TrimSpace(line), "ran "); ok {
-						runs = append(runs, name)
+					switch key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key {
+					case "ran":
+						runs = append(runs, value)
+					case "digest":
+						got = value
 					}
 				}
-				if !slices.Equal(runs, p.runs) {
-					t.Errorf("%s runs %v, want %v\n%s", p.cpu, runs, p.runs, out)
+				if digest == "" {
+					digest, digestOf = got, name
+				} else if got != digest {
+					t.Errorf("%s: products have the digest %s, on %s %s", name, got, digestOf, digest)
+				}
+				if p.cpu != "" && !slices.Equal(runs, p.runs) {
+					t.Errorf("%s runs %v, want %v\n%s", name, runs, p.runs, out)
 				}
 			}
 		})

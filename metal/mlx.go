@@ -113,7 +113,7 @@ func (m *Model) load(w *mapping, opt options) error {
 	if cfg.gemma {
 		c.arch = C.LS_GEMMA3
 	}
-	gpu := C.ls_gpu() != 0
+	gpu := onGPU()
 	c.tied, c.native, c.graph = cbool(cfg.tied), cbool(opt.native || gpu), cbool(opt.native || opt.graph || gpu)
 	read := func(f func(err *C.char, errlen C.size_t) C.int) error {
 		if err := w.check(); err != nil {

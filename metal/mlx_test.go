@@ -29,12 +29,14 @@ func within(kv string) float64 {
 	return tolerance
 }
 
-// variants are every way the tests can compute the same thing.
-var variants = []struct {
+type variant struct {
 	name string
 	make func() *checkpoint
 	opt  options
-}{
+}
+
+// variants are every way the tests can compute the same thing.
+var variants = []variant{
 	{"llama/kernels", tinyLlama, options{}},
 	{"llama/graph", tinyLlama, options{graph: true}},
 	{"gemma/kernels", tinyGemma, options{}},
@@ -46,6 +48,12 @@ var variants = []struct {
 	{"gemma/kernels/q8", tinyGemma, options{kv: "q8"}},
 	{"llama/kernels/q4", tinyLlama, options{kv: "q4"}},
 	{"gemma/kernels/q4", tinyGemma, options{kv: "q4"}},
+}
+
+func init() {
+	if onGPU() { // which runs MLX's operations only
+		variants = slices.DeleteFunc(variants, func(v variant) bool { return !v.opt.graph })
+	}
 }
 
 func openTiny(t testing.TB, c *checkpoint, opt options) *Model {
@@ -195,6 +203,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 
 // The CPU kernels and MLX's own operations are two programs for the same network.
 func TestKernelsMatchGraph(t *testing.T) {
+	needsCPU(t)
 	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
 		for _, kv := range []string{"f32", "f16"} {
 			var rows [2][][]float32
@@ -213,6 +222,7 @@ func TestKernelsMatchGraph(t *testing.T) {
 
 // Each format is what it says: as large as the formula, and as near to float32 as its bits allow, but not the same.
 func TestKVFormats(t *testing.T) {
+	needsCPU(t)
 	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
 		var exact [][]float32
 		for _, f := range []struct {
@@ -262,6 +272,7 @@ func TestUnknownKVFormats(t *testing.T) {
 // alone. The sequence crosses tiles, spans and, in sliding layers, windows; on two threads and more, some of these steps
 // are cut at spans and others are not.
 func TestStepIsExact(t *testing.T) {
+	needsCPU(t)
 	const n = 1160
 	for name, make := range map[string]func() *checkpoint{
 		"llama": func() *checkpoint { // spans of 512

@@ -2,6 +2,7 @@
 
 #include "product.h"
 
+// By OpenBLAS (blas.cc), on macOS by Accelerate.
 extern "C" void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
                             const float *b, int ldb, float beta, float *c, int ldc);
 

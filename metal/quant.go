@@ -11,10 +11,16 @@ import (
 	"unsafe"
 )
 
-// Runtime says what computes: the version of MLX, and the instruction set of the CPU kernels for quantised weights.
+// Runtime says what computes: the version of MLX, and its GPU or the instruction set of the CPU kernels for quantised weights.
 func Runtime() string {
+	if onGPU() {
+		return "MLX " + Version() + " (GPU)"
+	}
 	return "MLX " + Version() + " (CPU kernels: " + instructionSet() + ")"
 }
+
+// onGPU reports whether this machine has a GPU that MLX computes on; then it runs MLX's own operations.
+func onGPU() bool { return C.ls_gpu() != 0 }
 
 // instructionSet is the one in use: the best that this processor has, unless LOADSTONE_ISA names another.
 func instructionSet() string { return C.GoString(C.ls_isa()) }

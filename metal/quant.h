@@ -63,7 +63,9 @@ struct Tile {
 
 using Kernel = void (*)(const Tile &);
 
-// One instruction set's kernels. Each has to give the same whole numbers; sums of floats may differ by their rounding.
+// One instruction set's kernels. All give the same floats to the last bit: a block's sum of whole numbers is exact, and an
+// output takes in one block after the other, fma(sum, weight's scale x activations' scale, output), then, where there are
+// biases, fma(bias, the activations' sum, output).
 struct Isa {
   const char *name;
   bool (*here)();          // whether this processor has it

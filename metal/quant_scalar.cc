@@ -4,6 +4,7 @@
 
 #include "quant.h"
 
+#include <cmath>
 #include <cstring>
 
 namespace ls {
@@ -30,9 +31,9 @@ template <int BITS, bool BIASED> void tile(const Tile &t) {
         for (int k = 0; k < block; k++) {
           d += element<BITS>(p, k / 4, r * 4 + k % 4) * t.x[b * block + k];
         }
-        acc[r] += float(d) * (half_to_float(half[r]) * t.scale[b]);
+        acc[r] = std::fma(float(d), half_to_float(half[r]) * t.scale[b], acc[r]);
         if constexpr (BIASED) {
-          acc[r] += half_to_float(half[panel_rows + r]) * t.sum[b];
+          acc[r] = std::fma(half_to_float(half[panel_rows + r]), t.sum[b], acc[r]);
         }
       }
     }

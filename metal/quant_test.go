@@ -25,6 +25,14 @@ func eachInstructionSet(t *testing.T, f func(t *testing.T, isa string)) {
 	}
 }
 
+// needsCPU skips a test of what a GPU does not run.
+func needsCPU(t testing.TB) {
+	t.Helper()
+	if onGPU() {
+		t.Skip("it tests the CPU kernels, and MLX computes on a GPU here")
+	}
+}
+
 // randomAffine is a weight with some zero groups and, if symmetric, biases that leave as many numbers below zero as above.
 func randomAffine(rng *rand.Rand, rows, columns, group, bits int, symmetric bool) *affine {
 	w := &affine{rows: rows, columns: columns, group: group, bits: bits, words: make([]uint32, rows*columns*bits/32)}
@@ -35,7 +43,7 @@ func randomAffine(rng *rand.Rand, rows, columns, group, bits int, symmetric bool
 		scale := float32(rng.IntN(200)) / 4096 // some are 0; all are float16
 		bias := -scale * float32(int(1)<<(bits-1))
 		if !symmetric {
-			bias = float32(rng.IntN(200)-100) / 512
+			bias += float32(rng.IntN(200)-100) / 512 // a float16 too, and the sum no more than float32 holds
 		}
 		w.scales, w.biases = append(w.scales, scale), append(w.biases, bias)
 	}
@@ -43,8 +51,9 @@ func randomAffine(rng *rand.Rand, rows, columns, group, bits int, symmetric bool
 }
 
 // dumbProduct is what the kernels are to compute, in float64: activations rounded to whole numbers of a 127th of the
-// largest in their block of 32, times the weight's elements.
-func dumbProduct(w *affine, x []float32) []float64 {
+// largest in their block of 32, times the weight's elements. And how far float32 may be from it: what is added up is a
+// product for each block and perhaps one for its bias, each of which has been rounded three times, and every sum once.
+func dumbProduct(w *affine, x []float32) (y, bound []float64) {
 	q := make([]float64, len(x))
 	for b := 0; b < len(x); b += 32 {
 		most := float32(0)
@@ -55,90 +64,92 @@ func dumbProduct(w *affine, x []float32) []float64 {
 			q[i] = math.RoundToEven(float64(x[i]*(127/most))) * float64(most/127)
 		}
 	}
-	element := func(row, column int) float64 {
+	element := func(row, column int) (scaled, bias float64) {
 		u := 0
 		for b := range w.bits {
 			at := (row*w.columns+column)*w.bits + b
 			u |= int(w.words[at/32]>>(at%32)&1) << b
 		}
-		g := (row*w.columns + column) / w.group
-		return float64(w.scales[g])*float64(u) + float64(w.biases[g])
+		g, middle := (row*w.columns+column)/w.group, float64(int(1)<<(w.bits-1))
+		scale := float64(w.scales[g])
+		return scale * (float64(u) - middle), float64(w.biases[g]) + scale*middle
 	}
-	y := make([]float64, len(x)/w.columns*w.rows)
+	y = make([]float64, len(x)/w.columns*w.rows)
+	bound = make([]float64, len(y))
+	roundings := 0x1p-24 * float64(2*w.columns/32+3)
 	for n := range w.rows {
 		for k := range w.columns {
-			e := element(n, k)
+			scaled, bias := element(n, k)
 			for m := range len(x) / w.columns {
-				y[m*w.rows+n] += e * q[m*w.columns+k]
+				a := q[m*w.columns+k]
+				y[m*w.rows+n] += (scaled + bias) * a
+				bound[m*w.rows+n] += roundings * (math.Abs(scaled) + math.Abs(bias)) * math.Abs(a)
 			}
 		}
 	}
-	return y
+	return y, bound
 }
 
-// Every kernel of every instruction set against the dumb twin: all widths, groups, both kinds of bias, numbers of rows that
-// fill tiles and that do not, a number of outputs that fills no panel, activations of very different size.
-func TestQuantisedProduct(t *testing.T) {
-	eachInstructionSet(t, func(t *testing.T, isa string) {
-		rng := rand.New(rand.NewPCG(7, 1))
-		for _, bits := range []int{2, 3, 4, 5, 6, 8} {
-			for _, group := range []int{32, 64, 128} {
-				for _, symmetric := range []bool{true, false} {
-					w := randomAffine(rng, 39, 256, group, bits, symmetric)
-					for _, m := range []int{1, 2, 3, 5, 16, 31} {
-						x := make([]float32, m*w.columns)
-						for i := range x {
-							x[i] = float32(rng.NormFloat64() * math.Exp2(float64(rng.IntN(8))))
-						}
-						clear(x[:32])
-						y := make([]float32, m*w.rows)
-						if _, err := w.product(x, y, 1); err != nil {
+// quantisedProduct is a weight with rows of activations and what the scalar kernels make of each row alone.
+type quantisedProduct struct {
+	w    *affine
+	x, y []float32
+}
+
+// quantisedProducts have all widths, groups, both kinds of bias, numbers of outputs that fill panels and that do not, and
+// activations of very different size; the scalar kernels agree with the dumb twin on them.
+func quantisedProducts(t *testing.T) (all []quantisedProduct) {
+	const most = 33
+	rng := rand.New(rand.NewPCG(7, 1))
+	best := instructionSet()
+	defer useInstructionSet(best)
+	useInstructionSet("scalar")
+	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+		for _, group := range []int{32, 64, 128} {
+			for _, symmetric := range []bool{true, false} {
+				for _, shape := range [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384}, {33, 640}} {
+					p := quantisedProduct{w: randomAffine(rng, shape[0], shape[1], group, bits, symmetric)}
+					p.x, p.y = make([]float32, most*p.w.columns), make([]float32, most*p.w.rows)
+					for i := range p.x {
+						p.x[i] = float32(rng.NormFloat64() * math.Exp2(float64(rng.IntN(8))))
+					}
+					clear(p.x[:32])
+					for m := range most {
+						if _, err := p.w.product(p.x[m*p.w.columns:][:p.w.columns], p.y[m*p.w.rows:][:p.w.rows], 1); err != nil {
 							t.Fatal(err)
 						}
-						want, largest := dumbProduct(w, x), 0.0
-						for _, v := range want {
-							largest = max(largest, math.Abs(v))
-						}
-						// Scales are float16 here, so nothing but sums of floats is rounded; biases, other than symmetric ones,
-						// are rounded to float16, and these are much larger than a real weight's.
-						tolerance := 1e-5
-						if !symmetric {
-							tolerance = 1e-3
-						}
-						for i, v := range want {
-							if off := math.Abs(v - float64(y[i])); !(off <= tolerance*largest) {
-								t.Fatalf("%d bits, groups of %d, symmetric %t, %d rows: element %d is %v, want %v of at most %v",
-									bits, group, symmetric, m, i, y[i], v, largest)
-							}
+					}
+					want, bound := dumbProduct(p.w, p.x)
+					for i, v := range want {
+						if off := math.Abs(v - float64(p.y[i])); !(off <= bound[i]) {
+							t.Fatalf("%d bits, groups of %d, symmetric %t, %v: row %d element %d is %v, want %v within %.2g",
+								bits, group, symmetric, shape, i/p.w.rows, i%p.w.rows, p.y[i], v, bound[i])
 						}
 					}
+					all = append(all, p)
 				}
 			}
 		}
-	})
+	}
+	return all
 }
 
-// A row's product does not depend on how many rows there are beside it: a stream's answer is the same in every batch.
-func TestQuantisedProductIsTheSameInAnyBatch(t *testing.T) {
+// Every kernel of every instruction set gives what the scalar ones do to the last bit, however many rows there are beside a
+// row: an answer is the same in every batch, and on another processor with the rest of a layer as here.
+func TestQuantisedProduct(t *testing.T) {
+	all := quantisedProducts(t)
 	eachInstructionSet(t, func(t *testing.T, isa string) {
-		rng := rand.New(rand.NewPCG(7, 2))
-		w := randomAffine(rng, 64, 128, 32, 4, false)
-		x := make([]float32, 21*w.columns)
-		for i := range x {
-			x[i] = float32(rng.NormFloat64())
-		}
-		all := make([]float32, 21*w.rows)
-		if _, err := w.product(x, all, 1); err != nil {
-			t.Fatal(err)
-		}
-		for m := range 21 {
-			one := make([]float32, w.rows)
-			if _, err := w.product(x[m*w.columns:(m+1)*w.columns], one, 1); err != nil {
-				t.Fatal(err)
-			}
-			for i, v := range one {
-				if v != all[m*w.rows+i] {
-					t.Fatalf("row %d element %d is %v alone and %v in a batch", m, i, v, all[m*w.rows+i])
+		for _, p := range all {
+			for m := 1; m <= len(p.x)/p.w.columns; m++ {
+				y := make([]float32, m*p.w.rows)
+				if _, err := p.w.product(p.x[:m*p.w.columns], y, 1); err != nil {
+					t.Fatal(err)
+				}
+				for i, v := range y {
+					if math.Float32bits(v) != math.Float32bits(p.y[i]) {
+						t.Fatalf("%d bits, groups of %d, %d x %d: row %d of %d, element %d is %v, by the scalar kernels alone %v",
+							p.w.bits, p.w.group, p.w.rows, p.w.columns, i/p.w.rows, m, i%p.w.rows, v, p.y[i])
+					}
 				}
 			}
 		}

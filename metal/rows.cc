@@ -39,9 +39,10 @@ LS_CLONES static void quantise(const float *x, int blocks, int step, int8_t *q, 
     const float most = simd::top(simd::larger(simd::abs(part[0]), simd::abs(part[1])));
     const float s = most / 127, inv = most > 0 ? 127 / most : 0;
     for (int i = 0; i < 2; i++) {
-      // Adding and taking away 1.5 x 2^23 rounds to nearest, ties to even.
-      const vf magic = vf{} + 12582912.0f;
-      whole[i] = __builtin_convertvector(part[i] * inv + magic - magic, vi);
+      // Adding and taking away 1.5 x 2^23 rounds to nearest, ties to even. The comparison before it changes nothing but that
+      // no compiler makes one operation, with one rounding, of product and sum: the whole number is the same everywhere.
+      const vf magic = vf{} + 12582912.0f, scaled = simd::larger(part[i] * inv, vf{} - 127.5f);
+      whole[i] = __builtin_convertvector(scaled + magic - magic, vi);
       const vc bytes = __builtin_convertvector(whole[i], vc);
       std::memcpy(q + 16 * i, &bytes, 16);
     }

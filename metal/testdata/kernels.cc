@@ -1,7 +1,8 @@
-// The kernels for quantised weights and the vectors of simd.h against the dumbest double arithmetic, without MLX, so that
-// a cross compiler and an emulator can try another processor's. It prints each instruction set that it ran, and what is
-// wrong; cross_test.go compiles and runs it.
+// The kernels for quantised weights, the tiles for float16 ones and the vectors of simd.h against the dumbest arithmetic,
+// without MLX, so that a cross compiler and an emulator can try another processor's. It prints what it ran, what is wrong, and
+// a digest of all quantised products, which every processor has to share; cross_test.go compiles and runs it.
 
+#include "../half.h"
 #include "../quant.h"
 #include "../simd.h"
 
@@ -21,11 +22,15 @@ template <typename... Args> static void fail(const char *format, Args... args) {
 }
 
 // Weights and activations that come near the ends of every range in the kernels, beside ordinary ones.
-enum Data { normal, uneven, largest, alternating, tiny, zero, kinds };
+enum Data { normal, uneven, largest, alternating, halves, tiny, zero, kinds };
 
 static std::mt19937_64 rng(7);
 
-static float gauss() { return std::normal_distribution<float>()(rng); }
+// About normal, and to the last bit the same on every processor.
+static float gauss() {
+  const uint64_t r = rng();
+  return float(int((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 131070) / 37837;
+}
 
 static std::vector<uint32_t> random_words(size_t n, Data kind) {
   std::vector<uint32_t> words(n);
@@ -38,21 +43,22 @@ static std::vector<uint32_t> random_words(size_t n, Data kind) {
 static std::vector<float> random_rows(int rows, int columns, Data kind) {
   std::vector<float> x(size_t(rows) * columns);
   for (size_t i = 0; i < x.size(); i++) {
+    const float g = gauss();
     switch (kind) {
-    case uneven: x[i] = gauss() * std::ldexp(1.0f, int(rng() % 24)); break;
+    case uneven: x[i] = std::ldexp(g, int(rng() % 24)); break;
     case largest: x[i] = i / columns % 2 ? -127 : 127; break;
     case alternating: x[i] = i % 2 ? -127 : 127; break;
-    case tiny: x[i] = gauss() * 1e-30f; break;
+    case halves: x[i] = i % quant::block == 0 ? 93.7f : (float(int(rng() % 253) - 126) + 0.5f) / (127 / 93.7f); break;
+    case tiny: x[i] = g * 1e-30f; break;
     case zero: x[i] = 0; break;
-    default: x[i] = gauss(); break;
+    default: x[i] = g; break;
     }
   }
   return x;
 }
 
-// Activations as whole numbers of a 127th of the largest in their block. Those that lie half-way between two are made a
-// little smaller: floats with and without fused multiplication round them to either.
-static std::vector<double> rounded(std::vector<float> &x) {
+// Activations as whole numbers of a 127th of the largest in their block.
+static std::vector<double> rounded(const std::vector<float> &x) {
   std::vector<double> out(x.size());
   for (size_t b = 0; b < x.size(); b += quant::block) {
     float most = 0;
@@ -60,11 +66,7 @@ static std::vector<double> rounded(std::vector<float> &x) {
       most = std::max(most, std::fabs(x[b + i]));
     }
     for (size_t i = b; i < b + quant::block && most > 0; i++) {
-      const auto whole = [&] { return double(x[i]) * double(127 / most); };
-      while (std::fabs(std::fabs(whole() - std::trunc(whole())) - 0.5) < 1e-4) {
-        x[i] *= 0.999f;
-      }
-      out[i] = std::nearbyint(whole()) * double(most) / 127;
+      out[i] = std::nearbyint(x[i] * (127 / most)) * double(most / 127);
     }
   }
   return out;
@@ -81,51 +83,109 @@ static std::vector<float> product(const quant::Packed &w, const float *x, int ro
   return y;
 }
 
-static void check(const char *isa, int outputs, int columns, int group, int bits, bool biased, Data kind) {
+static uint64_t digest = 14695981039346656037u; // FNV-1a
+
+// The scalar kernels, one row alone, against double arithmetic; all others, and rows together, against that to the last bit.
+static void check(const std::vector<const char *> &isas, int outputs, int columns, int group, int bits, bool biased,
+                  Data kind) {
   constexpr int most_rows = 17;
   const auto words = random_words(size_t(outputs) * columns * bits / 32, kind);
-  std::vector<float> scales(size_t(outputs) * columns / group), biases(scales.size());
+  const float middle = float(1 << (bits - 1));
+  std::vector<float> scales(size_t(outputs) * columns / group), biases(scales.size()), offsets(scales.size());
   for (size_t i = 0; i < scales.size(); i++) {
-    // Float16 holds them all, whatever power of two is taken out of them.
+    // Float16 holds them all, whatever power of two is taken out of them, and float32 what the file would hold.
     scales[i] = float(rng() % 200) / 4096;
-    biases[i] = biased ? float(int(rng() % 200) - 100) / 512 : -scales[i] * float(1 << (bits - 1));
+    offsets[i] = biased ? float(int(rng() % 200) - 100) / 512 : 0;
+    biases[i] = offsets[i] - scales[i] * middle;
   }
   Arena memory;
   const quant::Packed w = quant::pack(words.data(), scales.data(), biases.data(), outputs, columns, group, bits, memory);
-  std::vector<float> row(columns);
-  std::vector<float> x = random_rows(most_rows, columns, kind);
+  const std::vector<float> x = random_rows(most_rows, columns, kind);
   const std::vector<double> whole = rounded(x);
-  std::vector<double> want(size_t(most_rows) * outputs), size(most_rows);
+  const auto wrong = [&](const char *isa, int rows, size_t i, float got, double want) {
+    fail("%s: %d x %d, %d bits, groups of %d, biased %d, data %d, %d rows: element %d of row %d is %.9g, want %.9g\n", isa,
+         outputs, columns, bits, group, biased, kind, rows, int(i % outputs), int(i / outputs), double(got), want);
+  };
+
+  std::vector<float> alone, row(columns);
+  quant::use("scalar");
+  for (int m = 0; m < most_rows; m++) {
+    const std::vector<float> y = product(w, x.data() + size_t(m) * columns, 1);
+    alone.insert(alone.end(), y.begin(), y.end());
+  }
   for (int n = 0; n < outputs; n++) {
     w.dequantise(n, row.data());
     for (int m = 0; m < most_rows; m++) {
+      // What is added up: a product for each block, and one for its bias. Each has three roundings before its sum's.
+      double want = 0, size = 0;
       for (int k = 0; k < columns; k++) {
-        want[size_t(m) * outputs + n] += double(row[k]) * whole[size_t(m) * columns + k];
+        const double a = whole[size_t(m) * columns + k], offset = offsets[(size_t(n) * columns + k) / group];
+        want += double(row[k]) * a;
+        size += (std::fabs(row[k] - offset) + std::fabs(offset)) * std::fabs(a);
+      }
+      const double bound = 0x1p-24 * (columns / quant::block * (biased ? 2 : 1) + 3) * size;
+      const float got = alone[size_t(m) * outputs + n];
+      if (!(std::fabs(got - want) <= bound)) {
+        wrong("scalar", 1, size_t(m) * outputs + n, got, want);
       }
     }
   }
-  for (int m = 0; m < most_rows; m++) {
-    for (int k = 0; k < columns; k++) {
-      size[m] += std::fabs(whole[size_t(m) * columns + k]);
-    }
+  for (float y : alone) {
+    uint32_t b;
+    std::memcpy(&b, &y, sizeof b);
+    digest = (digest ^ b) * 1099511628211u;
   }
-  // The terms are at most 12.5 for 8 bits. One weight or one activation that is wrong by 1 shows at this tolerance.
-  const double tolerance = 1e-6 * (200.0 / 4096 * (1 << bits) + 0.4);
-  std::vector<float> alone(size_t(most_rows) * outputs);
-  for (int rows = 1; rows <= most_rows; rows++) {
-    const std::vector<float> y = product(w, x.data(), rows);
-    for (size_t i = 0; i < y.size(); i++) {
-      const int m = int(i / outputs);
-      if (!(std::fabs(y[i] - want[i]) <= tolerance * size[m])) {
-        fail("%s: %d x %d, %d bits, groups of %d, biased %d, data %d, %d rows: element %d of row %d is %g, want %g\n", isa,
-             outputs, columns, bits, group, biased, kind, rows, int(i % outputs), m, double(y[i]), want[i]);
+  for (const char *isa : isas) {
+    quant::use(isa);
+    const bool tiles = quant::isa().tiles[0] > 1; // else rows know nothing of each other
+    for (int rows = tiles ? 1 : most_rows; rows <= most_rows; rows++) {
+      const std::vector<float> y = product(w, x.data(), rows);
+      for (size_t i = 0; i < y.size(); i++) {
+        if (std::memcmp(&y[i], &alone[i], sizeof(float)) != 0) {
+          wrong(isa, rows, i, y[i], alone[i]);
+        }
       }
     }
-    const std::vector<float> last = product(w, x.data() + size_t(rows - 1) * columns, 1);
-    std::copy(last.begin(), last.end(), alone.begin() + size_t(rows - 1) * outputs);
-    if (!std::equal(y.begin(), y.end(), alone.begin())) {
-      fail("%s: %d x %d, %d bits, groups of %d, data %d: %d rows together are not what they are alone\n", isa, outputs,
-           columns, bits, group, kind, rows);
+  }
+}
+
+// Float16 widened by the processor against fused multiplications one by one, to the last bit: all that float16 has but
+// infinities and what is no number.
+static void check_halves() {
+  constexpr int columns = 97, most_rows = half::tile_rows[0];
+  std::vector<uint16_t> w(columns * half::panel_rows);
+  std::vector<float> x(columns * most_rows);
+  for (const half::Widening &widening : half::widenings()) {
+    if (!widening.here()) {
+      continue;
+    }
+    std::printf("ran %s\n", widening.name);
+    for (int size = 0; size < half::tile_sizes; size++) {
+      const int rows = half::tile_rows[size];
+      for (int n = 1; n <= half::panel_rows; n++) {
+        for (uint16_t &h : w) {
+          const uint64_t r = rng();
+          h = uint16_t((r % 31) << 10 | (r >> 8 & 0x83ff));
+        }
+        for (float &v : x) {
+          v = gauss();
+        }
+        std::vector<float> y(size_t(rows) * half::panel_rows, -1);
+        widening.tiles[size](reinterpret_cast<const uint8_t *>(w.data()), x.data(), columns, y.data(), half::panel_rows, n);
+        for (int m = 0; m < rows; m++) {
+          for (int i = 0; i < half::panel_rows; i++) {
+            float want = i < n ? 0 : -1; // what does not exist is not written
+            for (int k = 0; k < columns && i < n; k++) {
+              want = std::fma(quant::half_to_float(w[k * half::panel_rows + i]), x[k * rows + m], want);
+            }
+            const float got = y[m * half::panel_rows + i];
+            if (std::memcmp(&got, &want, sizeof got) != 0) {
+              fail("%s: %d rows, output %d of %d, row %d is %.9g, want %.9g\n", widening.name, rows, i, n, m, double(got),
+                   double(want));
+            }
+          }
+        }
+      }
     }
   }
 }
@@ -171,24 +231,26 @@ static void check_vectors() {
 
 int main() {
   check_vectors();
+  std::vector<const char *> isas;
   for (const quant::Isa *isa : quant::all()) {
-    if (!quant::use(isa->name)) {
-      continue;
+    if (quant::use(isa->name)) {
+      isas.push_back(isa->name);
+      std::printf("ran %s\n", isa->name);
     }
-    std::printf("ran %s\n", isa->name);
-    for (int bits : {2, 3, 4, 5, 6, 8}) {
-      for (int group : {32, 64, 128}) {
-        for (int kind = normal; kind < kinds; kind++) {
-          for (bool biased : {false, true}) {
-            check(isa->name, 39, 3 * group, group, bits, biased, Data(kind));
-          }
+  }
+  for (int bits : {2, 3, 4, 5, 6, 8}) {
+    for (int group : {32, 64, 128}) {
+      for (int kind = normal; kind < kinds; kind++) {
+        for (bool biased : {false, true}) {
+          check(isas, 39, 3 * group, group, bits, biased, Data(kind));
         }
-        for (int outputs : {1, 15, 16, 17}) {
-          check(isa->name, outputs, group, group, bits, true, normal);
-        }
+      }
+      for (int outputs : {1, 15, 16, 17}) {
+        check(isas, outputs, group, group, bits, true, normal);
       }
     }
   }
-  std::printf("%d failures\n", failures);
+  check_halves();
+  std::printf("digest %016llx\n%d failures\n", (unsigned long long)digest, failures);
   return failures > 0;
 }
