@@ -51,6 +51,12 @@ func (w *window) add(p client.Prompt, r record.Record) {
 	if w == nil {
 		return
 	}
+	r.Turn = -1 // its caller knows it, and has not said it yet
+	for _, m := range p.Messages {
+		if m.Role == "user" {
+			r.Turn++
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = append(w.now, exchange{p, r})
@@ -91,7 +97,7 @@ func (s *subject) compare(ctx context.Context, run *record.Run, k *keeper, w *wi
 // The load's prompts are new by design, or they would find each other in the cache; so none is answered twice in it, and that
 // a server gives one agent another's answer would show nowhere. An answer that differs is wrong where the server's own
 // log-probabilities say that its choice was clear. Where they say that it was not, a batch has rounded otherwise, which is no
-// error. Where it gives none, an answer is wrong that is the very one another agent gets alone; any other is counted and left open.
+// error. Where it gives none, an answer is wrong that is another agent's as well; any other is counted and left open.
 func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
 	timed, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
@@ -119,16 +125,16 @@ func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Rec
 		said.Differ++
 		at := record.Parting(alone[i], x.answer.Answer)
 		v := record.Violation{Check: "identity", Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
-			About: fmt.Sprintf("the answer parts from the one given alone afterwards at byte %d of %d", at, len(alone[i]))}
-		gap, other := s.load.Client.Tie(timed, x.prompt, alone[i], at), whose(x.answer.Answer, alone)
+			About: fmt.Sprintf("alone afterwards the answer is another from byte %d of %d on", at, len(alone[i]))}
+		gap, another := s.load.Client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
 		switch {
 		case gap < client.NearTie:
 			said.Rounded++
 			continue
 		case !math.IsInf(gap, 1):
-			v.About += fmt.Sprintf("; there its choice was clear, by %.2f nats", gap)
-		case other >= 0:
-			v.About = "the answer is the one that agent " + asked[other].answer.Agent + " gets alone"
+			v.About += fmt.Sprintf(", where the choice was clear by %.2f nats", gap)
+		case another != "":
+			v.About = another
 		default:
 			said.Open++
 			continue
@@ -144,11 +150,21 @@ func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Rec
 // telling is how long an answer must be, in bytes, for two that are the same to be no accident.
 const telling = 16
 
-// whose finds an answer among those given alone, -1 where it is none of them, or where they do not tell agents apart.
-func whose(answer string, alone []string) int {
-	sorted := slices.Sorted(slices.Values(alone))
-	if len(answer) < telling || len(slices.Compact(sorted)) < len(alone) {
-		return -1
+// mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show it where those given alone
+// tell all agents apart.
+func mixedUp(i int, asked []exchange, alone []string) string {
+	answer := asked[i].answer.Answer
+	apart := slices.Compact(slices.Sorted(slices.Values(alone)))
+	if len(answer) < telling || len(apart) < len(alone) {
+		return ""
 	}
-	return slices.Index(alone, answer)
+	for j, other := range asked {
+		switch {
+		case alone[j] == answer:
+			return "the answer is the one that agent " + other.answer.Agent + " gets alone"
+		case i != j && other.answer.Answer == answer:
+			return "agent " + other.answer.Agent + " was given the very same answer, and alone each gets another"
+		}
+	}
+	return ""
 }

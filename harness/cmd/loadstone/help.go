@@ -66,6 +66,11 @@ var topics = map[string]string{
 The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
 falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
 queue and caches and are not independent of each other.
+
+After each run, of loadstone run as well, four of its questions are asked again when nothing else runs, unmeasured: greedy
+answers must be the same. One that is not counts as rounding where the server's log-probabilities say that two tokens were
+nearly as likely, and is wrong where they say otherwise or where it is another agent's; the measurement then fails. Of a
+server without log-probabilities the others are a warning, and loadstone check looks closer.
 `,
 	"targets": `A baseline is held to four targets:
 
@@ -81,7 +86,8 @@ target is missed, and with 5 when one is not shown.
 
     0  done
     1  it was begun and went wrong: a server that died, a request that was refused, files that do not agree;
-       check: one fails; gate: something got worse or was not measured
+       bench, run: an answer that is another agent's, or figures that cannot be true; check: one fails; gate: something got
+       worse or was not measured
     2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's;
        gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
@@ -105,7 +111,8 @@ median over the runs, each of which must bound the percentile, or all together w
                  how much the server's own counters rose in the runs (server) and what the client has of the same requests,
                  warm-up included (client): answered_requests, prompt_tokens, cached_tokens, output_tokens; of the server
                  also requests_STATUS, rejects_REASON, evictions, restores, steps, cpu_seconds. Where the two cannot both be
-                 right, the measurement is invalid
+                 right, the measurement is invalid. again has how many answers were compared with those given alone, how many differ,
+                 and of how many that is rounding (rounded) or cannot be told (open)
   summary.csv    the same figures for a spreadsheet: a row for each scenario, run ("all": together) and metric, in ms
   requests.csv   a row for each measured request: its times in ms, tokens, outcome
   records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
