@@ -127,7 +127,7 @@ func serveNull() error {
 }
 
 // BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are still held, as run makes it
-// and as bench does: from some number of requests on, little more than the ten bytes of an agent's secret.
+// and as bench does: the records that are kept, and the secrets of the last million agents, ten bytes each.
 func BenchmarkMemory(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)

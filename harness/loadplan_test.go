@@ -288,7 +288,7 @@ func TestSeeds(t *testing.T) {
 		rate := l
 		rate.Concurrency, rate.Rate, rate.Gaps, rate.Requests = 0, load.Constant(10), 1, 100
 		x := newLoadRun(l, nil, promptSize{0, 1}, load.Level{}, 0, "")
-		c.Lengths, c.Order, c.Think, c.Cancel, c.Schedule = fmt.Sprint(lengths), fmt.Sprint(order), fmt.Sprint(think), fmt.Sprint(cancel), fmt.Sprint(rate.Arrivals())
+		c.Lengths, c.Order, c.Think, c.Cancel, c.Schedule = fmt.Sprint(lengths), fmt.Sprint(order), fmt.Sprint(think), fmt.Sprint(cancel), fmt.Sprint(slices.Collect(rate.Arrivals()))
 		c.Text = x.question(3, 1, 0, load.Turn{Tokens: 10}) + x.conversation(3).Canary + strings.Join(x.systems, "")
 		return c
 	}

@@ -26,7 +26,6 @@ type loadRun struct {
 	systems []string // texts of the system prompts
 
 	start    time.Duration
-	arrivals load.Arrivals
 	expected int          // requests that will be sent, roughly; 0 unknown
 	next     atomic.Int64 // the next agent of a closed loop
 	sent     atomic.Int64
@@ -49,13 +48,11 @@ func newLoadRun(l load.Load, h *StressTestHarness, size promptSize, level load.L
 
 // begun is called when the clock starts.
 func (x *loadRun) begun() {
-	x.arrivals = x.load.Arrivals()
 	x.expected = x.load.Requests
-	if x.expected == 0 && x.load.Turns.Kind == "" && x.load.FanOut == (load.Amount{}) && x.load.Turns != load.Endless {
-		x.expected = len(x.arrivals) * max(1, int(x.load.Turns.A))
-	}
-	if x.load.Trace != nil {
-		x.expected = len(x.arrivals)
+	known := x.load.Turns.Kind == "" && x.load.FanOut == (load.Amount{}) && x.load.Turns != load.Endless
+	if x.load.Concurrency == 0 && (x.expected == 0 && known || x.load.Trace != nil) {
+		agents, _ := x.load.Agents()
+		x.expected = agents * max(1, int(x.load.Turns.A))
 	}
 	x.ended.Store(0)
 	x.start = x.h.Client.Since()
@@ -66,11 +63,14 @@ func (x *loadRun) execute(ctx context.Context) ([]record.Record, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var agents sync.WaitGroup
-	for i, at := range x.arrivals {
+	n := 0
+	for at := range x.load.Arrivals() {
 		if !x.h.Client.Await(ctx, x.start+at) {
 			break
 		}
+		i := n
 		agents.Go(func() { x.agent(ctx, stop, i, x.start+at) })
+		n++
 	}
 	for i := range x.load.Concurrency {
 		agents.Go(func() {

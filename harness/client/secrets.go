@@ -7,12 +7,16 @@ import (
 	"loadstone/harness/load"
 )
 
-// secrets are the canaries of all who asked anything through one client, however many they are and however long ago it was:
-// some ten bytes each, of which no records need to be kept.
+// secrets are the canaries of those who asked last through one client: of a million at least, which are ten MiB, and of twice as
+// many at most. An agent who asks again counts anew. What a server still has of one who was silent for longer, in a prefix or a
+// slot, has been another's a million times since.
 type secrets struct {
-	mu    sync.RWMutex
-	known map[uint32]struct{}
+	mu         sync.RWMutex
+	young, old map[uint32]struct{} // old: those of the last million before the young
 }
+
+// generation is how many canaries the young are before they are old.
+const generation = 1 << 20
 
 // plant notes the canary of a prompt that is about to be sent. Later would be too late: another's answer may have it in it and
 // end before its owner's does.
@@ -21,21 +25,27 @@ func (s *secrets) plant(canary string) {
 		return
 	}
 	secret, err := strconv.ParseUint(canary, 16, 32)
-	if err != nil || s.has(uint32(secret)) {
+	if err != nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known == nil {
-		s.known = map[uint32]struct{}{}
+	if _, ok := s.young[uint32(secret)]; ok {
+		return
 	}
-	s.known[uint32(secret)] = struct{}{}
+	if s.young == nil || len(s.young) == generation {
+		s.young, s.old = map[uint32]struct{}{}, s.young
+	}
+	s.young[uint32(secret)] = struct{}{}
 }
 
 func (s *secrets) has(secret uint32) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, ok := s.known[secret]
+	if _, ok := s.young[secret]; ok {
+		return true
+	}
+	_, ok := s.old[secret]
 	return ok
 }
 

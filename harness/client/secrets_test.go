@@ -17,7 +17,7 @@ func TestLeak(t *testing.T) {
 	for _, canary := range []string{"0badcafe", "deadbeef", "deadbeef", "", "word", "0badcafe0"} {
 		s.plant(canary)
 	}
-	assert.Equal(t, len(s.known), 2)
+	assert.Equal(t, len(s.young), 2)
 	for _, tc := range []struct{ answer, want string }{
 		{"", ""},
 		{"deadbee", ""},
@@ -31,6 +31,24 @@ func TestLeak(t *testing.T) {
 	} {
 		assert.Equal(t, s.leak(tc.answer, "0badcafe"), tc.want, tc.answer)
 	}
+}
+
+// However many agents ask, no more than two generations are kept; a secret is known for one generation after it was last used.
+func TestSecretsAreForgotten(t *testing.T) {
+	var s secrets
+	plant := func(i int) { s.plant(fmt.Sprintf("%08x", i)) }
+	for i := range generation {
+		plant(i)
+	}
+	plant(0) // again
+	for i := range generation {
+		if plant(generation + i); !s.has(0) || !s.has(generation-1) || len(s.young)+len(s.old) > 2*generation {
+			t.Fatalf("after %d more: %d young, %d old", i+1, len(s.young), len(s.old))
+		}
+	}
+	plant(2 * generation)
+	assert.Assert(t, !s.has(0) && !s.has(generation-1), "two generations ago")
+	assert.Assert(t, s.has(generation+1))
 }
 
 // A secret is out however long ago its owner asked, and while its owner has no answer yet.

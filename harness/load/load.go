@@ -5,6 +5,7 @@ package load
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"time"
 )
@@ -153,44 +154,46 @@ func (l *Load) SystemOf(agent int) int {
 	return draw(l.Seeds.Order, "system", agent).IntN(n)
 }
 
-// Arrivals is when the agents of an open loop arrive, all of them. A closed loop, in which that depends on the server, has
-// none.
-func (l *Load) Arrivals() Arrivals {
+// Arrivals is when the agents of an open loop arrive, all of them, one after the other. None is kept, so a load takes no more
+// memory the longer it is. A closed loop, in which that depends on the server, has none.
+func (l *Load) Arrivals() iter.Seq[time.Duration] {
 	most := l.Requests
 	if most == 0 {
 		most = math.MaxInt
 	}
-	var due Arrivals
 	switch {
 	case l.Trace != nil:
 		return l.traced(most)
 	case l.Rate != nil && l.Gaps > 0:
 		return Gamma(l.Rate, l.Gaps, l.Seeds.Schedule, most, l.Duration)
 	case l.Rate != nil:
-		due = l.paced(l.Rate, most)
+		return l.paced(l.Rate, most)
 	case l.Burst.Size > 0:
-		due = l.paced(l.Burst, most)
+		return l.paced(l.Burst, most)
 	}
-	return due
+	return func(func(time.Duration) bool) {}
 }
 
-func (l *Load) paced(p Pacer, most int) Arrivals {
-	var due Arrivals
-	for i := range most {
-		t := p.Due(i)
-		if t == neverDue || l.Duration > 0 && t >= l.Duration {
-			break
+func (l *Load) paced(p Pacer, most int) iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		for i := range most {
+			t := p.Due(i)
+			if t == neverDue || l.Duration > 0 && t >= l.Duration || !yield(t) {
+				return
+			}
 		}
-		due = append(due, t)
 	}
-	return due
 }
 
 // Agents is how many agents the load can come to at most; false where that cannot be told beforehand.
 func (l *Load) Agents() (int, bool) {
 	switch {
 	case l.Concurrency == 0:
-		return len(l.Arrivals()), true
+		n := 0
+		for range l.Arrivals() {
+			n++
+		}
+		return n, true
 	case l.Turns == Endless:
 		return l.Concurrency, true
 	case l.Requests > 0:

@@ -1,9 +1,9 @@
 package load
 
 import (
+	"iter"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -80,30 +80,25 @@ type Burst struct {
 
 func (p Burst) Due(i int) time.Duration { return time.Duration(i/p.Size) * p.Every }
 
-// Arrivals are times that were drawn or recorded beforehand. Due panics for an arrival beyond them.
-type Arrivals []time.Duration
-
-func (p Arrivals) Due(i int) time.Duration { return p[i] }
-
 // Gamma draws arrivals at random at a profile's rate: the gaps of a gamma distribution of the given shape and mean 1 are
 // summed and mapped through the inverse of the integral of the rate (time rescaling; Çinlar, Introduction to Stochastic
 // Processes, 1975). Shape 1 is a Poisson process, arrivals that know nothing of each other; below 1 they come in clusters,
 // above 1 more evenly. vLLM calls the shape burstiness.
 //
-// It draws n arrivals, or fewer where the next would be due at until or later; until 0 is no limit.
-func Gamma(p Profile, shape float64, seed uint64, n int, until time.Duration) Arrivals {
-	rng := rand.New(rand.NewPCG(seed, 0x706f6973736f6e))
-	var due Arrivals
-	at := 0.0
-	for len(due) < n {
-		at += gammaGap(rng, shape) / shape
-		t := p.When(at)
-		if t == neverDue || until > 0 && t >= until {
-			break
+// It draws n arrivals, or fewer where the next would be due at until or later; until 0 is no limit. Each is drawn when it is
+// asked for, the same every time.
+func Gamma(p Profile, shape float64, seed uint64, n int, until time.Duration) iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		rng := rand.New(rand.NewPCG(seed, 0x706f6973736f6e))
+		at := 0.0
+		for range n {
+			at += gammaGap(rng, shape) / shape
+			t := p.When(at)
+			if t == neverDue || until > 0 && t >= until || !yield(t) {
+				return
+			}
 		}
-		due = append(due, t)
 	}
-	return slices.Clip(due)
 }
 
 // gammaGap draws from a gamma distribution of the given shape and scale 1 (Marsaglia and Tsang, A simple method for

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"time"
 )
@@ -89,20 +90,19 @@ func traceRequest(text []byte) (TraceRequest, error) {
 }
 
 // traced is when the requests of the trace are due, the first at once.
-func (l *Load) traced(most int) Arrivals {
+func (l *Load) traced(most int) iter.Seq[time.Duration] {
 	speed := l.Speed
 	if speed == 0 {
 		speed = 1
 	}
-	var due Arrivals
-	for _, r := range l.Trace[:min(most, len(l.Trace))] {
-		t := time.Duration(float64(r.At-l.Trace[0].At) / speed)
-		if l.Duration > 0 && t >= l.Duration {
-			break
+	return func(yield func(time.Duration) bool) {
+		for _, r := range l.Trace[:min(most, len(l.Trace))] {
+			t := time.Duration(float64(r.At-l.Trace[0].At) / speed)
+			if l.Duration > 0 && t >= l.Duration || !yield(t) {
+				return
+			}
 		}
-		due = append(due, t)
 	}
-	return due
 }
 
 // scaled is a number of the trace's tokens at the scale of the load.
