@@ -31,12 +31,14 @@ func TestRunIsCountedTwice(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h, _ := serve(t, (&clienttest.Liar{Bug: tc.bug}).ServeHTTP)
+				server := &clienttest.Liar{Bug: tc.bug}
+				h, _ := serve(t, server.ServeHTTP)
 				plan := Plan{Scenarios: []Scenario{concurrent}, Runs: 2, Reps: 2, PromptTokens: 100, MaxTokens: 6, Seed: 1}
 				if tc.stranger {
+					stranger, _ := clienttest.Serve(t, server)
 					go func() {
 						time.Sleep(100 * ms) // after the warm-up questions, while the first turns are answered
-						h.Client.Ask(t.Context(), h.Client.Since(), client.Prompt{Messages: []client.Message{{Role: "user", Content: "who are you?"}}, MaxTokens: 6})
+						stranger.Ask(t.Context(), stranger.Since(), client.Prompt{Messages: []client.Message{{Role: "user", Content: "who are you?"}}, MaxTokens: 6})
 					}()
 				}
 				runs, err := plan.Run(t.Context(), h.Client)

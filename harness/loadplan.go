@@ -171,8 +171,8 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	if err == nil && l.Cache == "cold" {
 		err = r.wasCold(records)
 	}
-	if found := record.Balance(records, begun, r.load.Client.Ledger().Without(run.Rest)); err == nil && len(found) > 0 {
-		err = errors.New(found[0].String())
+	if err == nil {
+		err = r.balanced(records, run.Rest, begun)
 	}
 	if err == nil {
 		err = r.drained(ctx, before)

@@ -151,3 +151,11 @@ func (s *subject) drained(ctx context.Context, before metrics.State) error {
 		}
 	}
 }
+
+// balanced holds a run's records, and those that are not kept, to what the client has counted since it was begun.
+func (s *subject) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {
+	if found := record.Balance(records, begun, s.load.Client.Ledger().Without(rest)); len(found) > 0 {
+		return fmt.Errorf("the measurement cannot be true: %s", found[0])
+	}
+	return nil
+}

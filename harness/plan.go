@@ -73,6 +73,7 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.
 	run := record.Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache}
 	s := &session{runner: r, scenario: scenario, run: index}
 	k := keeper{keep: cmp.Or(r.plan.Keep, keptOf(r.plan.Runs*len(r.plan.Scenarios))), write: r.plan.Write, check: record.Checker{Shared: -1}}
+	begun := r.load.Client.Ledger()
 	seen := observe(ctx, r.load.Client)
 	window := newWindow(r.plan.Again, load.Derive(r.plan.Seed, scenario.Name, index))
 	r.load.answered = window
@@ -105,6 +106,9 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.
 		run.Warmup = append(run.Warmup, r)
 	}
 	if err = errors.Join(err, k.err); err == nil {
+		err = r.balanced(slices.Concat(run.Records, run.Warmup), run.Rest, begun)
+	}
+	if err == nil {
 		err = r.compare(ctx, &run, &k, window)
 	}
 	run.Violations = append(k.check.Found(), run.Violations...)

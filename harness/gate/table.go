@@ -21,7 +21,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 		first := true
 		for i := range c.Cells {
 			cell := &c.Cells[i]
-			if cell.Unit != unit || failing && !cell.fails() {
+			if cell.Unit != unit || failing && !cell.Fails() {
 				continue
 			}
 			if first {
@@ -31,7 +31,8 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 				add("2", short(unit), "base", "head", "change", "95 % interval", "p", "")
 				first = false
 			}
-			add(cell.style(), cell.row()...)
+			r := cell.Row()
+			add(cell.style(), cell.Scenario, r.Base, r.Head, r.Change, r.Interval, r.P, r.Verdict)
 		}
 	}
 	var b strings.Builder
@@ -47,7 +48,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	if len(rows) > 0 {
 		b.WriteString("\n")
 	}
-	b.WriteString(c.footer() + "\n")
+	b.WriteString(c.Summary() + "\n")
 	for _, d := range c.Unlike {
 		b.WriteString("unlike: " + d.String() + "\n")
 	}
@@ -67,7 +68,8 @@ func (c *Comparison) unitOrder() []string {
 	return units
 }
 
-func (cell *Cell) fails() bool {
+// Fails tells whether the cell keeps the gate from passing.
+func (cell *Cell) Fails() bool {
 	switch cell.Verdict {
 	case Worse, Missing, Few, Client:
 		return true
@@ -77,7 +79,7 @@ func (cell *Cell) fails() bool {
 
 func (cell *Cell) style() string {
 	switch {
-	case cell.fails():
+	case cell.Fails():
 		return "31;1"
 	case cell.Verdict == Better:
 		return "32;1"
@@ -85,36 +87,45 @@ func (cell *Cell) style() string {
 	return ""
 }
 
-func (cell *Cell) row() []string {
-	base, head, change, interval, p := "–", "–", "", "", ""
+// A Row is a cell as text.
+type Row struct{ Base, Head, Change, Interval, P, Verdict string }
+
+// Row returns the cell's texts.
+func (cell *Cell) Row() Row {
+	r := Row{Base: "–", Head: "–", Verdict: string(cell.Verdict)}
 	if cell.NBase > 0 {
-		base = figure(cell.Base.Center, cell.Unit)
+		r.Base = figure(cell.Base.Center, cell.Unit)
 	}
 	if cell.NHead > 0 {
-		head = figure(cell.Head.Center, cell.Unit)
+		r.Head = figure(cell.Head.Center, cell.Unit)
 	}
 	if cell.NBase > 0 && cell.NHead > 0 {
-		change = "~"
+		r.Change = "~"
 		if cell.Verdict != Same {
-			change = delta(cell.Delta, cell.Rule.Points)
+			r.Change = delta(cell.Delta, cell.Rule.Points)
 		}
 		if !cell.Rule.Exact {
-			interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
-			p = probability(cell.P)
+			r.Interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
+			r.P = probability(cell.P)
 		}
 	}
-	verdict := string(cell.Verdict)
 	switch {
 	case cell.Verdict == Same:
-		verdict = ""
+		r.Verdict = ""
 	case cell.Why != "":
-		verdict += ": " + cell.Why
+		r.Verdict += ": " + cell.Why
 	}
-	return []string{cell.Scenario, base, head, change, interval, p, verdict}
+	return r
 }
 
-// footer counts, and says how the p values are to be read.
-func (c *Comparison) footer() string {
+// ShortUnit is the unit as people say it: p99-e2e for p99-e2e-sec.
+func (cell *Cell) ShortUnit() string { return short(cell.Unit) }
+
+// HigherIsBetter is 1 where more is better, -1 where less is, 0 where nothing says.
+func (cell *Cell) HigherIsBetter() int { return cell.better }
+
+// Summary is the line below the table: how many cells have which verdict, and how p was corrected.
+func (c *Comparison) Summary() string {
 	count := map[Verdict]int{}
 	lo, hi := math.MaxInt, 0
 	for _, cell := range c.Cells {

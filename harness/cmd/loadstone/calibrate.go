@@ -59,13 +59,9 @@ func calibrateCommand(ctx context.Context, e *env, args []string) error {
 	if *serve {
 		return serveNull(ctx, e.stdout, *addr, *every)
 	}
-	var levels []int
-	for _, text := range commas(*streams) {
-		n := 0
-		if _, err := fmt.Sscan(text, &n); err != nil || n < 1 || n > 4096 {
-			return usageError("-streams %s: want numbers from 1 to 4096", *streams)
-		}
-		levels = append(levels, n)
+	levels, err := streamCounts(*streams)
+	if err != nil {
+		return err
 	}
 	if *tokens < 1 || *during <= 0 || *every < 0 {
 		return usageError("-tokens, -time and -every must be more than 0 (-every may be 0)")
@@ -82,7 +78,24 @@ func calibrateCommand(ctx context.Context, e *env, args []string) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(floors)
 	}
-	t := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	return printFloors(e.stdout, floors)
+}
+
+// streamCounts reads -streams.
+func streamCounts(list string) ([]int, error) {
+	var counts []int
+	for _, text := range commas(list) {
+		n := 0
+		if _, err := fmt.Sscan(text, &n); err != nil || n < 1 || n > 4096 {
+			return nil, usageError("-streams %s: want numbers from 1 to 4096", list)
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}
+
+func printFloors(w io.Writer, floors []null.Floor) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "streams\trequests\tttft p50\tp99\tfirst p50\tlate p50\tp99\tlag p99\tcpu a request\t")
 	for _, l := range floors {
 		fmt.Fprintf(t, "%d\t%d", l.Streams, l.Requests)

@@ -70,12 +70,8 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if o.url == "" && !slices.ContainsFunc(o.serve, func(s string) bool { return strings.HasPrefix(strings.TrimLeft(s, "-"), "agents-dir") }) {
-		memories := filepath.Join(dir, "agents")
-		if err := os.Mkdir(memories, 0o700); err != nil {
-			return err
-		}
-		o.serve = append([]string{"-agents-dir", memories}, o.serve...)
+	if err := o.remember(filepath.Join(dir, "agents")); err != nil {
+		return err
 	}
 	results, err := newResults(filepath.Join(dir, "server"))
 	if err != nil {
@@ -111,6 +107,16 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	return o.judge(findings)
+}
+
+// remember gives a server that is started here a place for its memories, unless it has one: they are to survive its restart.
+func (o *checkOptions) remember(memories string) error {
+	has := slices.ContainsFunc(o.serve, func(s string) bool { return strings.HasPrefix(strings.TrimLeft(s, "-"), "agents-dir") })
+	if o.url != "" || has {
+		return nil
+	}
+	o.serve = append([]string{"-agents-dir", memories}, o.serve...)
+	return os.Mkdir(memories, 0o700)
 }
 
 // run carries the audit out and tells how far it is.

@@ -74,20 +74,25 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if *base != "" {
-		c, err := compareOptions(gate.Options{Base: benchFile(*base), Head: filepath.Join(*out, "bench.txt"), Alpha: 0.05})
-		if err != nil {
-			return err
-		}
-		r.Comparison = c
-		// The benchmark lines are enough to compare; the curves are a bonus where the requests are kept.
-		if before, _, err := readReport(*base); err == nil {
-			r.Before = before
-		}
-		if err := writeFile(filepath.Join(*out, "report.html"), r.WriteHTML); err != nil {
+		if err := setBeside(r, *base, *out); err != nil {
 			return err
 		}
 	}
 	return printResults(e, *out, r, *asJSON)
+}
+
+// setBeside writes the page once more, with an earlier measurement beside the report's own.
+func setBeside(r *report.Report, base, dir string) error {
+	c, err := compareOptions(gate.Options{Base: benchFile(base), Head: filepath.Join(dir, "bench.txt"), Alpha: 0.05})
+	if err != nil {
+		return err
+	}
+	r.Comparison = c
+	// The benchmark lines are enough to compare; the curves are a bonus where the requests are kept.
+	if before, _, err := readReport(base); err == nil {
+		r.Before = before
+	}
+	return writeFile(filepath.Join(dir, "report.html"), r.WriteHTML)
 }
 
 // readParts reads a measurement, or the parts of one that several load generators made at the same time.
