@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -66,7 +67,7 @@ type pool struct {
 // read reads the files, label=path each. What may not differ between the sides is left in the residue of the projections,
 // so that a key nobody has thought of keeps unlike measurements apart as well.
 func read(paths []string, o *Options) (*pool, error) {
-	filter, err := benchproc.NewFilter(cmpOr(o.Filter, "*"))
+	filter, err := benchproc.NewFilter(cmp.Or(o.Filter, "*"))
 	if err != nil {
 		return nil, fmt.Errorf("-filter %s: %w", o.Filter, err)
 	}
@@ -130,13 +131,6 @@ func read(paths []string, o *Options) (*pool, error) {
 	}
 	p.units = benchfmt.UnitMetadataMap(in.Units())
 	return p, in.Err()
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // must fails when a side has no result: an empty file compares well with everything.

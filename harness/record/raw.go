@@ -12,16 +12,16 @@ import (
 // Write writes records as JSON Lines to a file that only its owner can read. Answers are left out unless asked
 // for; prompts are in no record.
 func Write(path string, records []Record, answers bool) error {
-	return writeLines(path, records, func(r *Record) {
-		if !answers {
-			r.Answer = ""
-		}
-	})
+	return writeRecords(path, os.O_TRUNC, records, answers)
 }
 
 // Append adds records to a file of Write, or makes one.
 func Append(path string, records []Record, answers bool) error {
-	return writeLinesTo(path, os.O_APPEND, records, func(r *Record) {
+	return writeRecords(path, os.O_APPEND, records, answers)
+}
+
+func writeRecords(path string, flag int, records []Record, answers bool) error {
+	return writeLines(path, flag, records, func(r *Record) {
 		if !answers {
 			r.Answer = ""
 		}
@@ -33,20 +33,16 @@ func Read(r io.Reader) ([]Record, error) { return readLines[Record](r) }
 
 // WriteSamples writes samples as JSON Lines to a file that only its owner can read.
 func WriteSamples(path string, samples []Sample) error {
-	return writeLines(path, samples, func(*Sample) {})
+	return writeLines(path, os.O_TRUNC, samples, func(*Sample) {})
 }
 
 // ReadSamples reads what WriteSamples wrote.
 func ReadSamples(r io.Reader) ([]Sample, error) { return readLines[Sample](r) }
 
-// writeLines writes a line of JSON for each value, a copy of which edit may change before.
-func writeLines[T any](path string, values []T, edit func(*T)) error {
-	return writeLinesTo(path, os.O_TRUNC, values, edit)
-}
-
-// writeLinesTo writes to a file that is truncated or appended to, as the flag says. Where not all of it can be written, as on
-// a full disk, nothing is: a part would pass for the whole.
-func writeLinesTo[T any](path string, flag int, values []T, edit func(*T)) (err error) {
+// writeLines writes a line of JSON for each value, a copy of which edit may change before, to a file that is truncated or
+// appended to, as the flag says. Where not all of it can be written, as on a full disk, nothing is: a part would pass for the
+// whole.
+func writeLines[T any](path string, flag int, values []T, edit func(*T)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o600)
 	if err != nil {
 		return err

@@ -40,11 +40,11 @@ func TestNoHalfFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lines.jsonl")
 	same := func(*any) {}
 	half := []any{strings.Repeat("x", 1<<16), func() {}} // a function is no JSON
-	assert.ErrorContains(t, writeLines(path, half, same), "unsupported type")
+	assert.ErrorContains(t, writeLines(path, os.O_TRUNC, half, same), "unsupported type")
 	_, err := os.Stat(path)
 	assert.ErrorIs(t, err, os.ErrNotExist)
-	assert.NilError(t, writeLines(path, []any{1}, same))
-	assert.ErrorContains(t, writeLinesTo(path, os.O_APPEND, half, same), "unsupported type")
+	assert.NilError(t, writeLines(path, os.O_TRUNC, []any{1}, same))
+	assert.ErrorContains(t, writeLines(path, os.O_APPEND, half, same), "unsupported type")
 	text, err := os.ReadFile(path)
 	assert.NilError(t, err)
 	assert.Equal(t, string(text), "1\n")

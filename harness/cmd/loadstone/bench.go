@@ -99,8 +99,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenarioNames(), ", ")+")")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
-	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+	o.sizes(f)
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
 	set, err := f.parseBeforeServe(args)
@@ -118,17 +117,34 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	return o, err
 }
 
-func (o *benchOptions) check(set map[string]bool) error {
-	for name, v := range map[string]int{"n": o.n, "runs": o.runs, "prompt-tokens": o.promptTokens, "max-tokens": o.maxTokens} {
-		if v < 1 {
-			return usageError("-%s is %d; want at least 1", name, v)
+// sizes declares how large a scenario's requests are.
+func (o *benchOptions) sizes(f *flagSet) {
+	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
+	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+}
+
+// checkAmounts refuses what is no measurement.
+func (o *benchOptions) checkAmounts() error {
+	for _, v := range []struct {
+		name string
+		n    int
+	}{{"n", o.n}, {"runs", o.runs}, {"prompt-tokens", o.promptTokens}, {"max-tokens", o.maxTokens}} {
+		if v.n < 1 {
+			return usageError("-%s is %d; want at least 1", v.name, v.n)
 		}
-	}
-	if !set["runs"] {
-		o.runs = min(o.runs, o.n)
 	}
 	if o.n%o.runs != 0 {
 		return usageError("-n %d cannot be split evenly into -runs %d", o.n, o.runs)
+	}
+	return nil
+}
+
+func (o *benchOptions) check(set map[string]bool) error {
+	if !set["runs"] {
+		o.runs = max(1, min(o.runs, o.n))
+	}
+	if err := o.checkAmounts(); err != nil {
+		return err
 	}
 	if o.url != "" && !set["seed"] {
 		o.seed = uint64(time.Now().UnixMilli())

@@ -55,8 +55,7 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 	o.modelFlags(f)
 	f.IntVar(&o.runs, "runs", 10, "rounds; each is one run of every scenario on each side")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario on each side")
-	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+	o.sizes(f)
 	f.Uint64Var(&o.seed, "seed", 1, "of the first round's prompts; with addresses the default is another one each time")
 	f.StringVar(&d.out, "out", "", "`folder` for base.txt and head.txt; default: loadstone-results/gate- and the time")
 	return func(args []string, aa bool) (bool, error) {
@@ -81,16 +80,8 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 
 func (d *duel) check(f *flagSet, urls, commands [2]string, aa bool) error {
 	o := &d.bench
-	for _, v := range []struct {
-		name string
-		n    int
-	}{{"n", o.n}, {"runs", o.runs}, {"prompt-tokens", o.promptTokens}, {"max-tokens", o.maxTokens}} {
-		if v.n < 1 {
-			return usageError("-%s is %d; want at least 1", v.name, v.n)
-		}
-	}
-	if o.n%o.runs != 0 {
-		return usageError("-n %d cannot be split evenly into -runs %d", o.n, o.runs)
+	if err := o.checkAmounts(); err != nil {
+		return err
 	}
 	var err error
 	if o.scenarios, err = chooseScenarios(f.Lookup("scenario").Value.String()); err != nil {
