@@ -14,8 +14,8 @@
 //
 // A step is one call of Model.Step: one token for each request that decodes, and a chunk of the prompts that prefill, as
 // large as leaves the streams beside it half of their pace.
-// The token drawn from each row of logits goes to the request's Stream, whose channel holds the whole answer, so nothing
-// a client does can hold up a step.
+// The token, the model's pick where a request is greedy and else one drawn from its row of logits, goes to the request's
+// Stream, whose channel holds the whole answer, so nothing a client does can hold up a step.
 //
 // When the request ends, or is cancelled, its chain of tokens and blocks becomes its agent's memory: the prompt and the
 // answer, except the last token, whose KV was never computed. Blocks it did not use are free before the next step.

@@ -37,7 +37,10 @@ type Engine struct {
 	jobs     map[uint64]*job
 	ended    []*job // their streams are to be closed after the next snapshot
 	pace     pace
+	rows     []int32 // of the step, whose logits samplers want
 	logits   []float32
+	picks    []int32 // rows of which nothing but the likeliest token is wanted
+	best     []int32
 	next     []int32  // tokens drawn in this step
 	choices  []choice // scratch of the samplers
 	served   served

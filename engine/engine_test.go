@@ -385,8 +385,8 @@ func TestModelFails(t *testing.T) {
 // nanFake's logits are not numbers for one sequence of a batch: the one that begins with token 7.
 type nanFake struct{ *fakeModel }
 
-func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
-	if err := m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits); err != nil {
+func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+	if err := m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best); err != nil {
 		return err
 	}
 	for i, row := range rows {
@@ -395,6 +395,11 @@ func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits
 			for j := range m.vocab {
 				logits[i*m.vocab+j] = zero / zero
 			}
+		}
+	}
+	for i, row := range picks {
+		if tokens[row] == 7 {
+			best[i] = noToken
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func (m *fakeModel) AllocKV(blocks, locals, blockTokens int) error {
 	return nil
 }
 
-func (m *fakeModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m *fakeModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	m.steps++
 	if m.before != nil {
 		if err := m.before(m.steps); err != nil {
@@ -76,19 +76,27 @@ func (m *fakeModel) Step(tokens, lens, starts, tables, locals, rows []int32, log
 	if m.window > 0 && len(locals) > 0 {
 		return fmt.Errorf("fake: %d locals too many", len(locals))
 	}
-	seq, end := 0, int32(0)
-	for i, row := range rows {
+	next := func(row int32) (int32, error) {
+		seq, end := 0, int32(0)
 		for row >= end+lens[seq] {
 			end += lens[seq]
 			seq++
 		}
 		text, err := m.read(split[seq], starts[seq]+row-end+1)
+		return nextToken(text), err
+	}
+	clear(logits)
+	for i, row := range rows {
+		token, err := next(row)
 		if err != nil {
 			return err
 		}
-		out := logits[i*m.vocab : (i+1)*m.vocab]
-		clear(out)
-		out[nextToken(text)] = 1
+		logits[i*m.vocab+int(token)] = 1
+	}
+	for i, row := range picks {
+		if best[i], err = next(row); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -34,13 +34,18 @@ type Model interface {
 	//           its token at position p lives in entry p/blockTokens at offset p%blockTokens
 	//   locals  for each entry of tables the local of the same tokens. Where no new token of the sequence sees any of them,
 	//           in entries before (starts[i]-Window+1)/blockTokens, it is not looked at
-	//   rows    ascending indices into tokens whose logits the caller wants; no other row is computed
+	//   rows    ascending indices into tokens whose logits the caller wants
 	//   logits  where they go, float32, len(rows) x Vocab, row-major
+	//   picks   ascending indices into tokens, none of them in rows, of which the caller wants nothing but the likeliest
+	//           next token; rows of logits that are neither in rows nor in picks are not computed
+	//   best    where those go: the index of the largest finite logit, the first of equals, or -1 where there is none
+	//
+	// Which of both is asked for changes no bit of a logit: a pick is the largest of the row that would have been given out.
 	//
 	// Step writes the KV of every new token before any token of its sequence attends to it. Two sequences of one batch
 	// may share blocks and locals, but never one that either of them writes. On an error the cache of the batch's own blocks is
 	// undefined and all others are untouched.
-	Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error
+	Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error
 
 	// CopyKV copies the first tokens tokens of block src to block dst, and those of local srcLocal to dstLocal. Nothing is
 	// to be done for a part whose source is its destination.

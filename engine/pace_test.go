@@ -15,20 +15,20 @@ type pacedFake struct {
 	weights, token, attend, read, both time.Duration
 }
 
-func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	d := m.weights
 	end := int32(0)
 	for i, n := range lens {
 		d += time.Duration(n) * (m.token + time.Duration(starts[i])*m.attend)
-		if end += n; !slices.Contains(rows, end-1) { // a prompt's, not its last
+		if end += n; !slices.Contains(rows, end-1) && !slices.Contains(picks, end-1) { // a prompt's, not its last
 			d += time.Duration(starts[i]) * m.read
 		}
 	}
-	if len(rows) > 0 && len(lens) > len(rows) {
+	if asked := len(rows) + len(picks); asked > 0 && len(lens) > asked {
 		d += m.both
 	}
 	time.Sleep(d) // in a bubble
-	return m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits)
+	return m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
 }
 
 // machines are what a step costs on some: a small network in plain Go, whose every token costs the same; one whose weights

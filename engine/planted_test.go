@@ -30,21 +30,21 @@ func (m halfWrite) WriteKV(block, local, tokens int, src []byte) error {
 	return m.Model.WriteKV(block, local, tokens-1, src[:len(src)/tokens*(tokens-1)])
 }
 
-func (m crossTalk) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m crossTalk) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	if n := len(lens); n >= 3 && starts[n-1] > 4 {
 		first := len(tables) - int(starts[n-1]+lens[n-1]+3)/4 // in blocks of 4
 		if at := first; at > 0 && at < len(tables) {
 			tables[at] = tables[0]
 		}
 	}
-	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits)
+	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
 }
 
-func (m lastCut) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
-	if n := len(tokens); len(lens) == 1 && n > 8 && len(rows) == 1 {
+func (m lastCut) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+	if n := len(tokens); len(lens) == 1 && n > 8 && len(rows)+len(picks) == 1 {
 		tokens[n-1] = tokens[n-2]
 	}
-	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits)
+	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
 }
 
 // The metamorphic test finds each of them, and what it prints is a short list that can be kept and fails again.

@@ -56,6 +56,11 @@ func newSampler(how Sampling) sampler {
 	return sampler{how: how, rand: rand.NewPCG(how.Seed, 0x9e3779b97f4a7c15)}
 }
 
+// greedy reports whether a token is the likeliest and nothing else is asked of its row of logits.
+func (s *sampler) greedy() bool {
+	return s.how.Temperature == 0 && len(s.how.Bias) == 0 && !s.how.penalizes() && s.mask == nil && s.top == 0
+}
+
 // A choice is a token that may be drawn.
 type choice struct {
 	id     int32

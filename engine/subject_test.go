@@ -99,7 +99,7 @@ func (s *soloist) logits(tokens []int32, at, n int) []float32 {
 		rows[i] = int32(len(tokens) - n + i)
 	}
 	out := make([]float32, n*s.m.Vocab())
-	if err := s.m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(at)}, []int32{0}, []int32{0}, rows, out); err != nil {
+	if err := s.m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(at)}, []int32{0}, []int32{0}, rows, out, nil, nil); err != nil {
 		panic(err)
 	}
 	return out
@@ -200,14 +200,14 @@ type failing struct {
 	next func() error
 }
 
-func (m *failing) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m *failing) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	if f := m.next; f != nil {
 		m.next = nil
 		if err := f(); err != nil {
 			return err
 		}
 	}
-	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits)
+	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
 }
 
 // What a token takes is what the checkpoint says: in each layer a key and a value of each KV head, in float32.

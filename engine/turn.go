@@ -123,19 +123,35 @@ func (e *Engine) compute(b *batch) error {
 			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
 		}
 	}
-	n := len(b.rows) * e.vocab
+	e.rows, e.picks = e.rows[:0], e.picks[:0]
+	for i, q := range b.askers {
+		if e.jobs[q.id].sampler.greedy() {
+			e.picks = append(e.picks, b.rows[i])
+		} else {
+			e.rows = append(e.rows, b.rows[i])
+		}
+	}
+	n := len(e.rows) * e.vocab
 	e.logits = slices.Grow(e.logits[:0], n)[:n]
-	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.locals, b.rows, e.logits); err != nil {
+	e.best = slices.Grow(e.best[:0], len(e.picks))[:len(e.picks)]
+	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.locals, e.rows, e.logits, e.picks, e.best); err != nil {
 		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
 	}
 	return nil
 }
 
-// draw picks the token of each row of logits.
+// draw finds the token of each sequence that is to have one: the model's pick, or one drawn from its row of logits.
 func (e *Engine) draw(b *batch) {
 	e.next = e.next[:0]
-	for i, q := range b.askers {
-		e.next = append(e.next, e.drawFor(e.jobs[q.id], e.logits[i*e.vocab:(i+1)*e.vocab]))
+	logits, best := e.logits, e.best
+	for _, q := range b.askers {
+		j, token := e.jobs[q.id], noToken
+		if j.sampler.greedy() {
+			token, best = best[0], best[1:]
+		} else {
+			token, logits = e.drawFor(j, logits[:e.vocab]), logits[e.vocab:]
+		}
+		e.next = append(e.next, token)
 	}
 }
 

@@ -2,10 +2,13 @@
 
 package metal
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // checkStep refuses what would make the C++ side read or write outside its arrays.
-func (m *Model) checkStep(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m *Model) checkStep(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	if m.blocks == 0 {
 		return fmt.Errorf("metal: Step before AllocKV")
 	}
@@ -43,13 +46,23 @@ func (m *Model) checkStep(tokens, lens, starts, tables, locals, rows []int32, lo
 		}
 		locals = locals[entries:]
 	}
-	for i, r := range rows {
-		if r < 0 || int(r) >= total || i > 0 && r <= rows[i-1] {
-			return fmt.Errorf("metal: row %d of the logits is token %d; rows ascend and stay below %d", i, r, total)
+	for what, asked := range map[string][]int32{"row": rows, "pick": picks} {
+		for i, r := range asked {
+			if r < 0 || int(r) >= total || i > 0 && r <= asked[i-1] {
+				return fmt.Errorf("metal: %s %d is token %d; rows and picks ascend and stay below %d", what, i, r, total)
+			}
+		}
+	}
+	for _, r := range picks {
+		if slices.Contains(rows, r) {
+			return fmt.Errorf("metal: token %d is among the rows and among the picks", r)
 		}
 	}
 	if len(logits) != len(rows)*m.cfg.vocab {
 		return fmt.Errorf("metal: room for %d logits; %d rows of %d need %d", len(logits), len(rows), m.cfg.vocab, len(rows)*m.cfg.vocab)
+	}
+	if len(best) != len(picks) {
+		return fmt.Errorf("metal: room for %d of %d picks", len(best), len(picks))
 	}
 	return nil
 }

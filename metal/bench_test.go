@@ -45,7 +45,7 @@ func BenchmarkPrefill(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is one token for each sequence of a batch, each with the same history.
+// BenchmarkDecode is one greedy token for each sequence of a batch, each with the same history.
 func BenchmarkDecode(b *testing.B) {
 	for _, name := range benchModels {
 		for _, graph := range []bool{false, true} {
@@ -95,14 +95,14 @@ func BenchmarkKV(b *testing.B) {
 
 // benchDecode decodes the same position again and again: the cache holds zeros, which cost what other numbers do.
 func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) []int32) {
-	var tokens, lens, starts, tables, rows []int32
+	var tokens, lens, starts, tables, picks []int32
 	for i := range batch {
 		tokens, lens, starts = append(tokens, int32(100+i)), append(lens, 1), append(starts, int32(history))
-		tables, rows = append(tables, table(i)...), append(rows, int32(i))
+		tables, picks = append(tables, table(i)...), append(picks, int32(i))
 	}
-	logits := make([]float32, batch*m.Vocab())
+	best := make([]int32, batch)
 	for b.Loop() {
-		if err := m.Step(tokens, lens, starts, tables, tables, rows, logits); err != nil {
+		if err := m.Step(tokens, lens, starts, tables, tables, nil, nil, picks, best); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -243,7 +243,8 @@ int ls_kv_write(ls_model *m, int32_t block, int32_t local, int32_t tokens, const
 }
 
 int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
-            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen) {
+            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits,
+            const int32_t *picks, int32_t npicks, int32_t *best, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     auto b = std::make_shared<Batch>();
     b->block_tokens = m->block_tokens;
@@ -263,7 +264,18 @@ int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32
       }
     }
     b->tokens.assign(tokens, tokens + first);
-    m->step(b, {rows, rows + nrows}, logits);
+    // In the tokens' order, whatever is asked of each: then the head's product is the same one, to the last bit.
+    std::vector<Asked> asked;
+    for (int r = 0, p = 0; r < nrows || p < npicks;) {
+      if (p == npicks || (r < nrows && rows[r] < picks[p])) {
+        asked.push_back({rows[r], logits + size_t(r) * m->config.vocab, nullptr});
+        r++;
+      } else {
+        asked.push_back({picks[p], nullptr, best + p});
+        p++;
+      }
+    }
+    m->step(b, asked);
   });
 }
 

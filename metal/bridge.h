@@ -89,7 +89,8 @@ int ls_kv_write(ls_model *m, int32_t block, int32_t local, int32_t tokens, const
 // engine.Model's Step. The caller has checked every index and length; tables and locals hold, for each of the nseqs
 // sequences, ceil((starts[i]+lens[i])/block_tokens) numbers; those of locals that no new token sees are not looked at.
 int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
-            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits, char *err, size_t errlen);
+            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits,
+            const int32_t *picks, int32_t npicks, int32_t *best, char *err, size_t errlen);
 
 // Bytes held by live arrays, and by MLX's cache of freed buffers.
 void ls_memory(uint64_t *active, uint64_t *cached);

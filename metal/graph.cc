@@ -5,6 +5,8 @@
 #include "internal.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 using namespace ls;
 
@@ -99,4 +101,44 @@ array ls_model::graph_layers(array h, const Batch &batch) {
     h = h + (gemma ? norm(a, *l.post_ff) : a);
   }
   return h;
+}
+
+// Evaluates a step: the caches and, where asked for, the head on rows of h.
+void ls_model::graph_head(const array &h, const std::vector<Asked> &asked) const {
+  std::vector<array> out;
+  for (const Layer &l : layers) {
+    out.push_back(*l.keys);
+    out.push_back(*l.values);
+  }
+  if (asked.empty()) {
+    mx::eval(out);
+    return;
+  }
+  std::vector<int> tokens, given, picked; // the latter places in asked
+  for (size_t i = 0; i < asked.size(); i++) {
+    tokens.push_back(asked[i].token);
+    (asked[i].logits != nullptr ? given : picked).push_back(int(i));
+  }
+  const auto take = [](const array &x, const std::vector<int> &rows) {
+    return int(rows.size()) == x.shape(0) ? x : mx::take(x, array(rows.data(), {int(rows.size())}, mx::int32), 0);
+  };
+  const array x = mx::take(h, array(tokens.data(), {int(tokens.size())}, mx::int32), 0);
+  const array all = mx::astype((head ? *head : embed)(mx::fast::rms_norm(x, norm, config.eps)), mx::float32);
+  std::optional<array> logits, best;
+  if (!given.empty()) {
+    out.push_back(logits.emplace(take(all, given)));
+  }
+  if (!picked.empty()) {
+    // MLX's argmax prefers NaN, and of equals takes the first.
+    const array rows = take(all, picked), finite = mx::isfinite(rows);
+    const array place = mx::argmax(mx::where(finite, rows, array(-INFINITY)), 1);
+    out.push_back(best.emplace(mx::where(mx::any(finite, 1), mx::astype(place, mx::int32), array(-1))));
+  }
+  mx::eval(out);
+  for (size_t i = 0; i < given.size(); i++) {
+    std::memcpy(asked[given[i]].logits, logits->data<float>() + i * config.vocab, config.vocab * sizeof(float));
+  }
+  for (size_t i = 0; i < picked.size(); i++) {
+    *asked[picked[i]].best = best->data<int32_t>()[i];
+  }
 }

@@ -163,7 +163,7 @@ void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const 
     const float *x = x_.data() + size_t(p.first) * columns_;
     for (int n = from; n < to; n++) {
       const uint8_t *panel = w.data.get() + n * w.panel_bytes();
-      float *out = y + size_t(p.first) * ldy + size_t(n) * panel_rows;
+      float *out = y + size_t(p.first) * ldy + size_t(n - from) * panel_rows;
       const int outputs = std::min(panel_rows, w.rows - n * panel_rows);
       if (tiles != nullptr) {
         tiles[largest() + p.size](panel, x, columns_, out, ldy, outputs);

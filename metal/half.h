@@ -58,8 +58,8 @@ class Rows {
 public:
   void resize(int rows, int columns);
   void set(int r, const float *x);
-  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy. Every sum is taken column after column in float32,
-  // however many rows there are.
+  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy, whose first column is panel from's first. Every sum
+  // is taken column after column in float32, however many rows there are.
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
 private:

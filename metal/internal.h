@@ -64,6 +64,13 @@ struct Batch {
   std::vector<Run> runs(const Seq &s, bool sliding, int lo, int hi) const;
 };
 
+// A token of a step whose row of logits the caller wants, or only the largest one's place; one pointer is null.
+struct Asked {
+  int token;
+  float *logits;
+  int32_t *best; // the first of equals, -1 where none is finite
+};
+
 // cos and sin of position x frequency, tokens x head_dim/2 each.
 struct RopeTable {
   std::vector<float> cos, sin;
@@ -147,6 +154,8 @@ array mlp(const array &h, const Layer &layer, const ls_config &config);
 // One layer's attention, from projections to heads' outputs: norms, rope, the writes to the cache, the reads from it.
 array attend(const Layer &layer, const array &q, const array &k, const array &v, const ls_config &config,
              KVFormat kv, std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope);
+// The head on rows of h, which is evaluated, normed; into the caller's memory.
+void head(const array &h, const array &norm, float eps, const Linear &weight, const std::vector<Asked> &asked);
 } // namespace kernels
 
 } // namespace ls
@@ -164,9 +173,10 @@ struct ls_model {
   std::string broken; // why nothing more can be computed
   std::unique_ptr<ls::Weights> weights; // while they are loaded
 
-  void step(std::shared_ptr<const ls::Batch> batch, const std::vector<int> &rows, float *logits);
+  void step(std::shared_ptr<const ls::Batch> batch, const std::vector<ls::Asked> &asked);
 
 private:
+  void graph_head(const ls::array &h, const std::vector<ls::Asked> &asked) const;
   ls::array kernel_layers(ls::array h, std::shared_ptr<const ls::Batch> batch) const;
   ls::array graph_layers(ls::array h, const ls::Batch &batch);
   ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v, const ls::Batch &batch) const;

@@ -107,6 +107,17 @@ std::vector<array> products(const array &x, const std::optional<array> &norm, fl
       {x});
 }
 
+void head(const array &h, const array &norm, float eps, const Linear &weight, const std::vector<Asked> &asked) {
+  const int n = h.shape(1);
+  const float *x = h.data<float>(), *w = norm.data<float>();
+  Operand &left = scratch().x;
+  left.fill(int(asked.size()), n, {&weight}, [&](int i, float *y) {
+    norm_row(x + size_t(asked[i].token) * n, w, nullptr, y, n, eps);
+    return y;
+  });
+  left.head(weight, asked);
+}
+
 array close(const array &x, const Linear &weight, const std::optional<array> &norm, float eps, const array &residual) {
   return make(
       "close", residual.shape(),

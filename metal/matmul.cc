@@ -46,24 +46,24 @@ template <int M> LS_INLINE void tile(const float *w, const float *x, float *y, i
 
 } // namespace
 
-LS_CLONES void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int from, int to) {
-  int r = from;
-  for (; r + 4 <= to; r += 4) {
+LS_CLONES void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int ldy) {
+  int r = 0;
+  for (; r + 4 <= n; r += 4) {
     const float *wr = w + size_t(r) * k;
     int i = 0;
     for (; i + 4 <= m; i += 4) {
-      tile<4>(wr, x + size_t(i) * k, y + size_t(i) * n + r, k, n);
+      tile<4>(wr, x + size_t(i) * k, y + size_t(i) * ldy + r, k, ldy);
     }
     for (; i + 2 <= m; i += 2) {
-      tile<2>(wr, x + size_t(i) * k, y + size_t(i) * n + r, k, n);
+      tile<2>(wr, x + size_t(i) * k, y + size_t(i) * ldy + r, k, ldy);
     }
     for (; i < m; i++) {
-      tile<1>(wr, x + size_t(i) * k, y + size_t(i) * n + r, k, n);
+      tile<1>(wr, x + size_t(i) * k, y + size_t(i) * ldy + r, k, ldy);
     }
   }
-  for (; r < to; r++) {
+  for (; r < n; r++) {
     for (int i = 0; i < m; i++) {
-      y[size_t(i) * n + r] = simd::dot(x + size_t(i) * k, w + size_t(r) * k, k);
+      y[size_t(i) * ldy + r] = simd::dot(x + size_t(i) * k, w + size_t(r) * k, k);
     }
   }
 }

@@ -226,16 +226,16 @@ func (m *Model) AllocKV(blocks, locals, blockTokens int) error {
 }
 
 // Step runs a batch: see engine.Model.
-func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	if m.kvLocal == 0 {
 		locals = tables // looked at by nobody
 	}
-	if err := m.checkStep(tokens, lens, starts, tables, locals, rows, logits); err != nil {
+	if err := m.checkStep(tokens, lens, starts, tables, locals, rows, logits, picks, best); err != nil {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
 		return C.ls_step(m.h, cints(tokens), cints(lens), cints(starts), C.int32_t(len(lens)), cints(tables), cints(locals), cints(rows),
-			C.int32_t(len(rows)), (*C.float)(unsafe.SliceData(logits)), e, n)
+			C.int32_t(len(rows)), (*C.float)(unsafe.SliceData(logits)), cints(picks), C.int32_t(len(picks)), cints(best), e, n)
 	})
 }
 

@@ -87,7 +87,7 @@ func step(t testing.TB, m *Model, seqs []*sequence, n []int) [][]float32 {
 		rows = append(rows, int32(i))
 	}
 	logits := make([]float32, len(rows)*m.Vocab())
-	if err := m.Step(tokens, lens, starts, tables, tables, rows, logits); err != nil {
+	if err := m.Step(tokens, lens, starts, tables, tables, rows, logits, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	return slices.Collect(slices.Chunk(logits, m.Vocab()))
@@ -178,7 +178,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 						asked = append(asked, int32(i-at))
 					}
 					logits := make([]float32, (end-at)*other.Vocab())
-					if err := other.Step(ids[at:end], []int32{int32(end - at)}, []int32{int32(at)}, table(0, 1)[:(end+3)/4], local, asked, logits); err != nil {
+					if err := other.Step(ids[at:end], []int32{int32(end - at)}, []int32{int32(at)}, table(0, 1)[:(end+3)/4], local, asked, logits, nil, nil); err != nil {
 						t.Fatal(err)
 					}
 					rows = append(rows, slices.Collect(slices.Chunk(logits, other.Vocab()))...)
@@ -380,12 +380,12 @@ func TestRows(t *testing.T) {
 		ids := randomTokens(4, 20, m.Vocab())
 		want := step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2}}}, []int{20})
 		logits := make([]float32, 2*m.Vocab())
-		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{2, 3, 1}, []int32{5, 19}, logits); err != nil {
+		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{2, 3, 1}, []int32{5, 19}, logits, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		compareWithin(t, within(v.opt.kv), v.name, slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
 
-		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, []int32{3, 0}, nil, nil); err != nil {
+		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, []int32{3, 0}, nil, nil, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		got := step(t, m, []*sequence{{ids: ids, table: []int32{3, 0, 2}, done: 12}}, []int{8})
@@ -466,7 +466,7 @@ func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 	m := openTiny(t, tinyLlama(), options{})
 	one := make([]float32, m.Vocab())
-	if err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil); err == nil || !strings.Contains(err.Error(), "before AllocKV") {
+	if err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "before AllocKV") {
 		t.Errorf("Step before AllocKV: %v", err)
 	}
 	if err := m.AllocKV(1<<20, 1<<20, 1<<20); err == nil || !strings.Contains(err.Error(), "2^31") {
@@ -502,7 +502,7 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 		{"rows not ascending", s(1, 2), s(2), s(0), s(0), s(1, 0), append(one, one...), "ascend"},
 		{"no room", s(1), s(1), s(0), s(0), s(0), one[1:], "need 131"},
 	} {
-		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, c.logits)
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, c.logits, nil, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.what, err, c.want)
 		}
@@ -518,7 +518,23 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 			t.Errorf("%s succeeds", what)
 		}
 	}
-	if err := m.Step(s(1), s(1), s(0), s(2), s(2), s(0), one); err != nil {
+	for _, c := range []struct {
+		rows, picks []int32
+		best        int
+		want        string
+	}{
+		{nil, s(1), 1, "pick 0 is token 1"},
+		{nil, s(0, 0), 2, "ascend"},
+		{s(0), s(0), 1, "among the rows and among the picks"},
+		{nil, s(0), 0, "room for 0 of 1 picks"},
+		{nil, nil, 1, "room for 1 of 0 picks"},
+	} {
+		err := m.Step(s(1), s(1), s(0), s(0), s(0), c.rows, one[:len(c.rows)*131], c.picks, make([]int32, c.best))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("rows %v and picks %v: error %v, want one with %q", c.rows, c.picks, err, c.want)
+		}
+	}
+	if err := m.Step(s(1), s(1), s(0), s(2), s(2), s(0), one, nil, nil); err != nil {
 		t.Errorf("a good step after the bad ones: %v", err)
 	}
 }
@@ -533,7 +549,7 @@ func TestCloseIsIdempotentAndFinal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil)
+	err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("Step after Close: %v", err)
 	}

@@ -165,7 +165,7 @@ func stepLast(t testing.TB, m *Model, s *sequence, n int) []float32 {
 	logits := make([]float32, m.Vocab())
 	end := s.done + n
 	table := s.table[:(end+m.blockTokens-1)/m.blockTokens]
-	err := m.Step(s.ids[s.done:end], []int32{int32(n)}, []int32{int32(s.done)}, table, table, []int32{int32(n - 1)}, logits)
+	err := m.Step(s.ids[s.done:end], []int32{int32(n)}, []int32{int32(s.done)}, table, table, []int32{int32(n - 1)}, logits, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 using namespace ls;
 
@@ -58,7 +57,7 @@ array ls_model::kernel_layers(array h, std::shared_ptr<const Batch> batch) const
   return h;
 }
 
-void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<int> &rows, float *logits) {
+void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<Asked> &asked) {
   if (!broken.empty()) {
     throw std::runtime_error("the model is unusable after an earlier error (" + broken + "); open it again");
   }
@@ -67,26 +66,14 @@ void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<int> &
     if (config.embedding_scale != 1) {
       h = h * array(config.embedding_scale, dtype);
     }
-    h = config.graph ? graph_layers(h, *batch) : kernel_layers(h, batch);
-    std::vector<array> out;
-    if (!rows.empty()) {
-      // A long prompt wants one row of logits, and the head is the largest matrix there is.
-      array x = mx::take(h, array(rows.data(), {int(rows.size())}, mx::int32), 0);
-      const Linear &w = head ? *head : embed;
-      out.push_back(config.graph ? mx::astype(w(mx::fast::rms_norm(x, norm, config.eps)), mx::float32)
-                                 : kernels::products(x, norm, config.eps, {&w})[0]);
-    } else if (!config.graph) {
-      out.push_back(h);
-    }
     if (config.graph) {
-      for (Layer &l : layers) {
-        out.push_back(*l.keys);
-        out.push_back(*l.values);
-      }
+      graph_head(graph_layers(h, *batch), asked);
+      return;
     }
-    mx::eval(out);
-    if (!rows.empty()) {
-      std::memcpy(logits, out[0].data<float>(), rows.size() * config.vocab * sizeof(float));
+    h = kernel_layers(h, batch);
+    mx::eval(h);
+    if (!asked.empty()) { // a long prompt wants one row, and the head is the largest matrix there is
+      kernels::head(h, norm, config.eps, head ? *head : embed, asked);
     }
   } catch (const std::exception &e) {
     // A graph that failed half-way may have taken the cache's buffers with it; the kernels write in place and have not.

@@ -1,6 +1,13 @@
 //go:build mlx
 
 #include "product.h"
+#include "simd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cfloat>
+#include <cmath>
+#include <mutex>
 
 // By OpenBLAS (blas.cc), on macOS by Accelerate.
 extern "C" void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
@@ -18,47 +25,137 @@ constexpr int few = 16;
 // Bytes of a weight that one task reads: small enough that a thread which lost its processor holds up little.
 constexpr size_t piece_bytes = 64 << 10;
 
+// How a product is cut into tasks. A unit is a panel, or a row of a float32 weight.
+struct Cut {
+  int units, outputs; // of a unit
+  int step;           // units that a task takes
+  int tasks() const { return (units + step - 1) / step; }
+};
+
+Cut cut(const Linear &w, int rows, int columns) {
+  if (w.packed) {
+    const size_t bytes = w.packed->panel_bytes * (1 + rows / 16);
+    return {w.packed->panels(), quant::panel_rows, std::max<int>(1, piece_bytes / bytes)};
+  }
+  if (w.halves) {
+    return {w.halves->panels(), half::panel_rows, half::piece(*w.halves, rows)};
+  }
+  return {w.outputs, 1, std::max<int>(4, 4 * piece_bytes / sizeof(float) / columns / 4 * 4)};
+}
+
+bool plain(const Linear &w) { return !w.packed && !w.halves; }
+
+// The largest finite number, -INFINITY where there is none.
+LS_CLONES float largest(const float *x, int n) {
+  const simd::vf low = simd::vf{} - INFINITY, finite = simd::vf{} + FLT_MAX;
+  simd::vf best = low;
+  for (int i = 0; i < n; i += simd::width) {
+    const simd::vf v = simd::load(x + i, std::min(simd::width, n - i), -INFINITY);
+    best = simd::larger(v <= finite ? v : low, best); // false for NaN
+  }
+  return simd::top(best);
+}
+
+// The place of the largest of a row whose parts threads look at in any order: the first of equals.
+class Best {
+public:
+  void offer(int first, const float *x, int n) {
+    const float high = largest(x, n);
+    if (high == -INFINITY || high < high_.load(std::memory_order_relaxed)) {
+      return;
+    }
+    const int place = first + int(std::find(x, x + n, high) - x);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const float before = high_.load(std::memory_order_relaxed);
+    if (high > before || (high == before && place < place_)) {
+      high_.store(high, std::memory_order_relaxed);
+      place_ = place;
+    }
+  }
+  int place() const { return place_; }
+
+private:
+  std::atomic<float> high_{-INFINITY};
+  std::mutex mutex_;
+  int place_ = -1;
+};
+
 } // namespace
+
+void Operand::part(const Linear &w, int from, int to, float *y, int ldy) const {
+  if (w.packed) {
+    quantised_.multiply(*w.packed, from, to, y, ldy);
+  } else if (w.halves) {
+    halves_.multiply(*w.halves, from, to, y, ldy);
+  } else {
+    few_rows(w.w->data<float>() + size_t(from) * columns_, plain_.data(), y, rows_, to - from, columns_, ldy);
+  }
+}
 
 void Operand::multiply(const std::vector<Term> &terms) const {
   struct Piece {
     const Term *term;
-    int from, to; // panels, or rows of a float32 weight
+    int from, to;
+    float *y;
   };
   std::vector<Piece> pieces;
   for (const Term &t : terms) {
     const Linear &w = *t.w;
-    if (w.packed) {
-      const int step = std::max<int>(1, piece_bytes / (w.packed->panel_bytes * (1 + rows_ / 16)));
-      for (int n = 0; n < w.packed->panels(); n += step) {
-        pieces.push_back({&t, n, std::min(n + step, w.packed->panels())});
-      }
-    } else if (w.halves) {
-      const int panels = w.halves->panels(), step = half::piece(*w.halves, rows_);
-      for (int n = 0; n < panels; n += step) {
-        pieces.push_back({&t, n, std::min(n + step, panels)});
-      }
-    } else if (rows_ <= few) {
-      const int step = std::max<int>(4, 4 * piece_bytes / sizeof(float) / columns_ / 4 * 4);
-      for (int n = 0; n < w.outputs; n += step) {
-        pieces.push_back({&t, n, std::min(n + step, w.outputs)});
-      }
-    } else {
+    if (plain(w) && rows_ > few) {
       cblas_sgemm(101, 111, 112, rows_, w.outputs, columns_, 1, plain_.data(), columns_, w.w->data<float>(), columns_, 0,
                   t.y, w.outputs);
+      continue;
+    }
+    const Cut c = cut(w, rows_, columns_);
+    for (int n = 0; n < c.units; n += c.step) {
+      pieces.push_back({&t, n, std::min(n + c.step, c.units), t.y + size_t(n) * c.outputs});
     }
   }
   Pool::shared().run(int(pieces.size()), [&](int i) {
     const Piece &p = pieces[i];
-    const Linear &w = *p.term->w;
-    if (w.packed) {
-      quantised_.multiply(*w.packed, p.from, p.to, p.term->y, w.outputs);
-    } else if (w.halves) {
-      halves_.multiply(*w.halves, p.from, p.to, p.term->y, w.outputs);
-    } else {
-      few_rows(w.w->data<float>(), plain_.data(), p.term->y, rows_, w.outputs, columns_, p.from, p.to);
-    }
+    part(*p.term->w, p.from, p.to, p.y, p.term->w->outputs);
   });
+}
+
+// A row that is not given out never leaves the cache: each task looks at what it has just computed.
+void Operand::head(const Linear &w, const std::vector<Asked> &asked) const {
+  if (std::all_of(asked.begin(), asked.end(), [](const Asked &a) { return a.logits != nullptr; })) {
+    multiply({{&w, asked[0].logits}});
+    return;
+  }
+  std::vector<Best> best(rows_);
+  const auto deal = [&](int first, int n, const float *y, int ldy) {
+    for (int r = 0; r < rows_; r++, y += ldy) {
+      if (asked[r].logits != nullptr) {
+        std::memcpy(asked[r].logits + first, y, n * sizeof(float));
+      } else {
+        best[r].offer(first, y, n);
+      }
+    }
+  };
+  if (plain(w) && rows_ > few) {
+    std::vector<float> y(size_t(rows_) * w.outputs);
+    multiply({{&w, y.data()}});
+    constexpr int step = 4096;
+    Pool::shared().run((w.outputs + step - 1) / step, [&](int i) {
+      deal(i * step, std::min(step, w.outputs - i * step), y.data() + i * step, w.outputs);
+    });
+  } else {
+    const Cut c = cut(w, rows_, columns_);
+    Pool::shared().run(c.tasks(), [&](int i) {
+      const int from = i * c.step, to = std::min(from + c.step, c.units);
+      const int first = from * c.outputs, n = std::min(to * c.outputs, w.outputs) - first;
+      thread_local std::vector<float> y;
+      y.resize(size_t(rows_) * n);
+      part(w, from, to, y.data(), n);
+      deal(first, n, y.data(), n);
+    });
+  }
+  for (int r = 0; r < rows_; r++) {
+    if (asked[r].best != nullptr) {
+      *asked[r].best = best[r].place();
+    }
+  }
 }
 
 } // namespace kernels

@@ -56,16 +56,21 @@ public:
     float *y;
   };
   void multiply(const std::vector<Term> &terms) const;
+  // The product of which row i is given out or only its largest is found, as asked[i] says. Rows that are given out lie one
+  // after the other in memory.
+  void head(const Linear &w, const std::vector<Asked> &asked) const;
 
 private:
+  // What a task does: panels, or rows of a float32 weight, from..to-1 with all rows, into y, rows x ldy.
+  void part(const Linear &w, int from, int to, float *y, int ldy) const;
   int rows_ = 0, columns_ = 0;
   quant::Rows quantised_;
   half::Rows halves_;
   std::vector<float> plain_;
 };
 
-// Rows from..to-1 of w (n x k) with all rows of x (m x k), into columns from..to-1 of y (m x n).
-void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int from, int to);
+// The rows of w (n x k) with all rows of x (m x k), into y, m x ldy.
+void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int ldy);
 
 } // namespace kernels
 } // namespace ls

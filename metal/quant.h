@@ -93,7 +93,7 @@ public:
   void resize(int rows, int columns);
   // Quantises row r.
   void set(int r, const float *x);
-  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy.
+  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy, whose first column is panel from's first.
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
 private:

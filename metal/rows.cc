@@ -79,7 +79,7 @@ void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const 
           .sum = sum_.data() + at,
           .start = start.data() + at,
           .factor = w.factor,
-          .y = y + size_t(p.first) * ldy + size_t(n) * panel_rows,
+          .y = y + size_t(p.first) * ldy + size_t(n - from) * panel_rows,
           .ldy = ldy,
           .n = std::min(panel_rows, w.rows - n * panel_rows),
       });

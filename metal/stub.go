@@ -26,7 +26,7 @@ func (*Model) KVBytesPerToken() (global, local int)          { return 0, 0 }
 func (*Model) KVFormat() string                              { return "" }
 func (*Model) WeightBytes() int64                            { return 0 }
 func (*Model) AllocKV(blocks, locals, blockTokens int) error { return ErrUnavailable }
-func (*Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (*Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	return ErrUnavailable
 }
 func (*Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error { return ErrUnavailable }

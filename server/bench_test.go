@@ -74,18 +74,18 @@ type nullModel struct {
 func (m *nullModel) Vocab() int { return end + 1 }
 
 // Step answers one request at a time.
-func (m *nullModel) Step(tokens, _, _, _, _, _ []int32, logits []float32) error {
+func (m *nullModel) Step(tokens, _, _, _, _, _ []int32, _ []float32, _, best []int32) error {
 	if m.gate != nil {
 		<-m.gate
 	}
 	if len(tokens) > 1 { // a prompt
 		m.said = 0
 	}
-	clear(logits)
-	if m.said++; m.said <= m.tokens {
-		logits['a'] = 1
-	} else {
-		logits[len(logits)-1] = 1 // end
+	if m.said++; len(best) > 0 {
+		best[0] = 'a'
+		if m.said > m.tokens {
+			best[0] = end
+		}
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (m *echoModel) AllocKV(blocks, locals, blockTokens int) error {
 	return nil
 }
 
-func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -110,7 +110,8 @@ func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, log
 	if m.broken != nil && starts[0] >= m.from {
 		return m.broken
 	}
-	var row, index int32
+	clear(logits)
+	var index int32
 	for i, n := range lens {
 		total := starts[i] + n
 		table := tables[:(total+m.blockTokens-1)/m.blockTokens]
@@ -119,10 +120,12 @@ func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, log
 			p := starts[i] + j
 			m.kv[table[p/m.blockTokens]][p%m.blockTokens] = tokens[index]
 			if len(rows) > 0 && rows[0] == index {
-				rows = rows[1:]
-				clear(logits[row*vocab : (row+1)*vocab])
-				logits[row*vocab+m.next(table, p+1)] = 1e6
-				row++
+				logits[m.next(table, p+1)] = 1e6
+				rows, logits = rows[1:], logits[vocab:]
+			}
+			if len(picks) > 0 && picks[0] == index {
+				best[0] = m.next(table, p+1)
+				picks, best = picks[1:], best[1:]
 			}
 			index++
 		}

@@ -41,7 +41,7 @@ func BenchmarkModel(b *testing.B) {
 						tokens, start = prompt[128:], 128
 					}
 					for b.Loop() {
-						if err := m.Step(tokens, []int32{n}, []int32{start}, upTo(int(start+n+31)/32), upTo(int(start+n+31)/32), []int32{n - 1}, logits); err != nil {
+						if err := m.Step(tokens, []int32{n}, []int32{start}, upTo(int(start+n+31)/32), upTo(int(start+n+31)/32), []int32{n - 1}, logits, nil, nil); err != nil {
 							b.Fatal(err)
 						}
 					}

@@ -16,6 +16,7 @@ type state struct {
 	att        []float32 // T x H*D: what the heads read
 	gate, up   []float32 // T x F
 	last       []float32 // rows asked for x E
+	picked     []float32 // rows of logits that stay here
 	readers    []reader  // by worker
 	local      rope      // of the sliding layers
 	global     rope
@@ -33,14 +34,14 @@ func (s *state) init(c checkpoint.Config) {
 	}
 }
 
-func (s *state) grow(c checkpoint.Config, t, rows, workers int) {
+func (s *state) grow(c checkpoint.Config, t, workers int) {
 	e, hd, kd := c.HiddenSize, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	for _, b := range []struct {
 		buf *[]float32
 		n   int
 	}{
 		{&s.x, t * e}, {&s.xb, t * e}, {&s.q, t * hd}, {&s.k, t * kd}, {&s.v, t * kd}, {&s.att, t * hd},
-		{&s.gate, t * c.Intermediate}, {&s.up, t * c.Intermediate}, {&s.last, rows * e},
+		{&s.gate, t * c.Intermediate}, {&s.up, t * c.Intermediate},
 	} {
 		*b.buf = sized(*b.buf, b.n)
 	}
@@ -58,11 +59,11 @@ func sized(buf []float32, n int) []float32 {
 	return make([]float32, n, n+n/4)
 }
 
-// forward runs the network over a batch, stores its keys and values, and writes the logits of the rows asked for.
-func (m *Model) forward(batch []item, rows []int32, logits []float32) {
+// forward runs the layers over a batch and stores its keys and values.
+func (m *Model) forward(batch []item) {
 	c, w, s := &m.cfg, &m.w, &m.s
 	t, e, d := len(batch), c.HiddenSize, c.HeadDim
-	s.grow(*c, t, len(rows), m.workers)
+	s.grow(*c, t, m.workers)
 	s.global.turn(batch)
 	if c.RopeLocalTheta > 0 {
 		s.local.turn(batch)
@@ -118,15 +119,31 @@ func (m *Model) forward(batch []item, rows []int32, logits []float32) {
 		}
 		add(s.x, s.xb)
 	}
+}
 
+// head writes the logits of some rows of the batch that forward has run.
+func (m *Model) head(rows []int32, logits []float32) {
 	if len(rows) == 0 { // a chunk from the middle of a prompt
 		return
 	}
+	s, e := &m.s, m.cfg.HiddenSize
+	s.last = sized(s.last, len(rows)*e)
 	for i, row := range rows {
 		copy(s.last[i*e:][:e], s.x[int(row)*e:])
 	}
-	rmsNorm(s.last, s.last, w.norm, c.RMSNormEps)
-	m.matmul(logits, s.last, w.head, e)
+	rmsNorm(s.last, s.last, m.w.norm, m.cfg.RMSNormEps)
+	m.matmul(logits, s.last, m.w.head, e)
+}
+
+// largest is the index of the largest finite logit, the first of equals, or -1 when there is none.
+func largest(logits []float32) int32 {
+	best, high := int32(-1), float32(math.Inf(-1))
+	for i, l := range logits {
+		if l > high && l <= math.MaxFloat32 {
+			best, high = int32(i), l
+		}
+	}
+	return best
 }
 
 // attention lets every token of the batch read what it may see in layer l, through its block table.

@@ -60,22 +60,38 @@ func (m *Model) Window() int {
 func (m *Model) Context() int { return m.cfg.MaxPositions }
 
 // Step runs a batch; see engine.Model. It refuses one that does not fit the model, before it changes anything.
-func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32) error {
+func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
 	b, err := m.batch(tokens, lens, starts, tables, locals)
 	if err != nil {
 		return err
 	}
-	last := int32(-1)
-	for _, r := range rows {
-		if r <= last || int(r) >= len(tokens) {
-			return fmt.Errorf("rows %v are not ascending indices into %d tokens", rows, len(tokens))
+	for _, asked := range [][]int32{rows, picks} {
+		last := int32(-1)
+		for _, r := range asked {
+			if r <= last || int(r) >= len(tokens) {
+				return fmt.Errorf("rows %v are not ascending indices into %d tokens", asked, len(tokens))
+			}
+			last = r
 		}
-		last = r
 	}
-	if len(logits) != len(rows)*m.cfg.VocabSize {
-		return fmt.Errorf("room for %d logits; %d rows of %d need %d", len(logits), len(rows), m.cfg.VocabSize, len(rows)*m.cfg.VocabSize)
+	for _, r := range picks {
+		if slices.Contains(rows, r) {
+			return fmt.Errorf("token %d is among the rows and among the picks", r)
+		}
 	}
-	m.forward(b, rows, logits)
+	if len(logits) != len(rows)*m.cfg.VocabSize || len(best) != len(picks) {
+		return fmt.Errorf("room for %d logits and %d picks; %d rows of %d need %d, and there are %d picks",
+			len(logits), len(best), len(rows), m.cfg.VocabSize, len(rows)*m.cfg.VocabSize, len(picks))
+	}
+	m.forward(b)
+	m.head(rows, logits)
+	if len(picks) > 0 {
+		m.s.picked = sized(m.s.picked, len(picks)*m.cfg.VocabSize)
+		m.head(picks, m.s.picked)
+		for i := range picks {
+			best[i] = largest(m.s.picked[i*m.cfg.VocabSize:][:m.cfg.VocabSize])
+		}
+	}
 	return nil
 }
 

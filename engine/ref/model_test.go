@@ -143,7 +143,7 @@ func run(t testing.TB, m *Model, tokens []int32) []float32 {
 func step(t testing.TB, m *Model, tokens, lens, starts, tables []int32) []float32 {
 	t.Helper()
 	logits := make([]float32, len(tokens)*m.Vocab())
-	if err := m.Step(tokens, lens, starts, tables, tables, upTo(len(tokens)), logits); err != nil {
+	if err := m.Step(tokens, lens, starts, tables, tables, upTo(len(tokens)), logits, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	return logits
@@ -259,7 +259,7 @@ func windowed(t *testing.T, m *Model, tokens []int32, chunk int) (logits []float
 		}
 		row := make([]float32, (end-at)*m.Vocab())
 		blocks := upTo((end + size - 1) / size)
-		if err := m.Step(tokens[at:end], []int32{int32(end - at)}, []int32{int32(at)}, blocks, table, upTo(end-at), row); err != nil {
+		if err := m.Step(tokens[at:end], []int32{int32(end - at)}, []int32{int32(at)}, blocks, table, upTo(end-at), row, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		logits = append(logits, row...)
@@ -328,7 +328,7 @@ func TestRows(t *testing.T) {
 	all := run(t, m, tokens)
 	rows := []int32{0, 17, 39}
 	got := make([]float32, len(rows)*m.Vocab())
-	if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), rows, got); err != nil {
+	if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), rows, got, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range rows {
@@ -337,13 +337,71 @@ func TestRows(t *testing.T) {
 		}
 	}
 	// A prompt's chunk but the last is run for its keys and values alone.
-	if err := m.Step(tokens[:30], []int32{30}, []int32{0}, []int32{9, 10, 11, 12}, []int32{9, 10, 11, 12}, nil, nil); err != nil {
+	if err := m.Step(tokens[:30], []int32{30}, []int32{0}, []int32{9, 10, 11, 12}, []int32{9, 10, 11, 12}, nil, nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	last := step(t, m, tokens[30:], []int32{10}, []int32{30}, []int32{9, 10, 11, 12, 13})
 	if !slices.Equal(last, all[30*m.Vocab():]) {
 		t.Error("after a chunk with no rows the logits differ")
 	}
+}
+
+// TestPicks: a pick is the largest of the row that would have been given out, the first of equals, beside other rows or not,
+// and -1 where no logit is finite.
+func TestPicks(t *testing.T) {
+	for _, kind := range kinds {
+		for name, damage := range map[string]func(m *Model){
+			"sound": func(m *Model) {},
+			"ties": func(m *Model) { // the first half of the vocabulary again
+				copy(m.w.head[m.cfg.VocabSize/2*m.cfg.HiddenSize:], slices.Clone(m.w.head))
+			},
+			"some infinite": func(m *Model) {
+				for i := 0; i < len(m.w.head); i += 5 * m.cfg.HiddenSize {
+					m.w.head[i] = float32(math.Inf(i%2*2 - 1))
+				}
+				m.w.head[3*m.cfg.HiddenSize] = float32(math.NaN())
+			},
+			"none finite": func(m *Model) { m.w.norm[7] = float32(math.NaN()) },
+		} {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				m := newModel(t, kind, "")
+				m.w.head, m.w.norm = slices.Clone(m.w.head), slices.Clone(m.w.norm)
+				damage(m)
+				tokens, vocab := prompt(m.Vocab()), m.Vocab()
+				all := run(t, m, tokens)
+				for _, asked := range []struct{ rows, picks []int32 }{
+					{nil, upTo(40)}, {[]int32{0, 17, 39}, []int32{3, 4, 18}}, {upTo(39), []int32{39}}, {nil, []int32{20}},
+				} {
+					logits, best := make([]float32, len(asked.rows)*vocab), make([]int32, len(asked.picks))
+					if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), asked.rows, logits, asked.picks, best); err != nil {
+						t.Fatal(err)
+					}
+					for i, r := range asked.rows {
+						for j, v := range logits[i*vocab:][:vocab] {
+							if math.Float32bits(v) != math.Float32bits(all[int(r)*vocab+j]) {
+								t.Fatalf("row %d has other logits beside picks", r)
+							}
+						}
+					}
+					for i, r := range asked.picks {
+						want := slices.Index(all[int(r)*vocab:][:vocab], greatest(all[int(r)*vocab:][:vocab]))
+						if int(best[i]) != want {
+							t.Fatalf("token %d's pick is %d, the largest of its row %d", r, best[i], want)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// greatest is the greatest of what is finite; NaN, which is nowhere in a row, when nothing is.
+func greatest(row []float32) float32 {
+	finite := slices.DeleteFunc(slices.Clone(row), func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) })
+	if len(finite) == 0 {
+		return float32(math.NaN())
+	}
+	return slices.Max(finite)
 }
 
 // TestRefusals: a step that does not fit is an error that says what does not fit, and the model still works.
@@ -373,9 +431,24 @@ func TestRefusals(t *testing.T) {
 		{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
 		{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
 	} {
-		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, make([]float32, c.logits))
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, make([]float32, c.logits), nil, nil)
 		if err == nil || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.say)
+		}
+	}
+	for _, c := range []struct {
+		rows, picks []int32
+		best        int
+		say         string
+	}{
+		{nil, s(1), 1, "ascending indices into 1 tokens"},
+		{nil, s(0, 0), 2, "ascending indices"},
+		{s(0), s(0), 1, "among the rows and among the picks"},
+		{nil, s(0), 0, "0 picks; 0 rows"},
+	} {
+		err := m.Step(s(1), s(1), s(0), s(0), s(0), c.rows, make([]float32, len(c.rows)*89), c.picks, make([]int32, c.best))
+		if err == nil || !strings.Contains(err.Error(), c.say) {
+			t.Errorf("rows %v and picks %v: error %v, want one with %q", c.rows, c.picks, err, c.say)
 		}
 	}
 	for name, err := range map[string]error{
@@ -394,7 +467,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for say, locals := range map[string][]int32{"1 blocks and 0 locals": nil, "local 1 of 1": s(1), "local -1 of 1": s(-1)} {
-		if err := sliding.Step(s(1), s(1), s(0), s(0), locals, nil, nil); err == nil || !strings.Contains(err.Error(), say) {
+		if err := sliding.Step(s(1), s(1), s(0), s(0), locals, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), say) {
 			t.Errorf("locals %v: error %v, want one with %q", locals, err, say)
 		}
 	}
@@ -402,7 +475,7 @@ func TestRefusals(t *testing.T) {
 		t.Error("after refused steps the logits differ")
 	}
 	m.Close()
-	if err := m.Step(s(1), s(1), s(0), s(0), s(0), nil, nil); err == nil {
+	if err := m.Step(s(1), s(1), s(0), s(0), s(0), nil, nil, nil, nil); err == nil {
 		t.Error("Step after Close did not fail")
 	}
 }

@@ -31,13 +31,13 @@ func BenchmarkDecode(b *testing.B) {
 			tokens, lens, starts, rows := make([]int32, batch), make([]int32, batch), make([]int32, batch), make([]int32, batch)
 			for i := range batch {
 				tokens[i], lens[i], starts[i], rows[i] = int32(100+i), 1, context, int32(i)
-				if err := m.Step(prompt, []int32{context}, []int32{0}, table[i*blocks:][:blocks-1], table[i*blocks:][:blocks-1], nil, nil); err != nil {
+				if err := m.Step(prompt, []int32{context}, []int32{0}, table[i*blocks:][:blocks-1], table[i*blocks:][:blocks-1], nil, nil, nil, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
 			logits := make([]float32, batch*m.Vocab())
 			for b.Loop() {
-				if err := m.Step(tokens, lens, starts, table[:batch*blocks], table[:batch*blocks], rows, logits); err != nil {
+				if err := m.Step(tokens, lens, starts, table[:batch*blocks], table[:batch*blocks], rows, logits, nil, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -40,7 +40,7 @@ func feed(t testing.TB, m *ref.Model, tokens []int32, start int) []float32 {
 	t.Helper()
 	logits := make([]float32, m.Vocab())
 	blocks := (start + len(tokens) + blockTokens - 1) / blockTokens
-	err := m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(start)}, table[:blocks], table[:blocks], []int32{int32(len(tokens) - 1)}, logits)
+	err := m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(start)}, table[:blocks], table[:blocks], []int32{int32(len(tokens) - 1)}, logits, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func parityStep(t *testing.T, m engine.Model, tokens []int32, at int32, locals i
 		local[i] = int32(i % locals)
 	}
 	logits := make([]float32, m.Vocab())
-	if err := m.Step(tokens, []int32{n}, []int32{at}, table, local, []int32{n - 1}, logits); err != nil {
+	if err := m.Step(tokens, []int32{n}, []int32{at}, table, local, []int32{n - 1}, logits, nil, nil); err != nil {
 		t.Fatal(fmt.Errorf("position %d: %w", at, err))
 	}
 	return logits

@@ -83,7 +83,7 @@ func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) f
 	sum, n := 0.0, 0
 	for at := 0; at+step < len(ids); at += step {
 		entries := table[:(at+step+31)/32]
-		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows, logits); err != nil {
+		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows, logits, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i := range step {
