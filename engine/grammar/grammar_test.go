@@ -339,7 +339,8 @@ func TestAmbiguous(t *testing.T) {
 	}
 }
 
-// BenchmarkMask is what a token costs in a state that was not met before, with a vocabulary as large as Gemma's.
+// BenchmarkMask is what a token costs in a state that was not met before, and in one that was and allows many or few tokens,
+// with a vocabulary as large as Gemma's.
 func BenchmarkMask(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const size = 262144
@@ -354,8 +355,20 @@ func BenchmarkMask(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for b.Loop() {
+	b.Run("state=new", func(b *testing.B) {
+		for b.Loop() {
+			m := newMachine(g)
+			v.allowed(m, m.run(m.start(), []byte(`{"name":"`)))
+		}
+	})
+	logits := make([]float32, size)
+	for name, text := range map[string]string{"many": `{"name":"`, "none": `{`} {
 		m := newMachine(g)
-		v.allowed(m, m.run(m.start(), []byte(`{"name":"`)))
+		set := v.allowed(m, m.run(m.start(), []byte(text)))
+		b.Run("state=known/allows="+name, func(b *testing.B) {
+			for b.Loop() {
+				rule(logits, set)
+			}
+		})
 	}
 }

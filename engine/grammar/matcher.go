@@ -63,9 +63,30 @@ func (g *Grammar) Mask(v *Vocabulary) func(answer []int32, logits []float32) {
 			set = v.allowed(m, at)
 			allowed[at] = set
 		}
-		for id := range logits {
-			if id >= v.size || set[id>>6]>>(id&63)&1 == 0 {
-				logits[id] = float32(math.Inf(-1))
+		rule(logits, set)
+	}
+}
+
+// impossible is the logits of 64 tokens that are ruled out.
+var impossible = [64]float32(slices.Repeat([]float32{float32(math.Inf(-1))}, 64))
+
+// rule sets the logits of all tokens that are not in the set to -Inf: by 64 together where none or all of them are in it.
+func rule(logits []float32, set []uint64) {
+	for at := 0; at < len(logits); at += 64 {
+		in, of := uint64(0), logits[at:min(at+64, len(logits))]
+		if at>>6 < len(set) {
+			in = set[at>>6]
+		}
+		switch in {
+		case ^uint64(0):
+			continue
+		case 0:
+			copy(of, impossible[:])
+			continue
+		}
+		for i := range of {
+			if in>>i&1 == 0 {
+				of[i] = impossible[0]
 			}
 		}
 	}
