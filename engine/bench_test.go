@@ -104,10 +104,10 @@ func BenchmarkDraw(b *testing.B) {
 	for _, s := range []Sampling{{}, {Temperature: 0.8}, {Temperature: 0.8, TopP: 0.95}, {Temperature: 0.8, TopK: 40, TopP: 0.95}} {
 		b.Run(fmt.Sprintf("t=%g/p=%g/k=%d", s.Temperature, s.TopP, s.TopK), func(b *testing.B) {
 			one := newSampler(s)
-			var scratch []choice
+			var u urn
 			b.ReportAllocs()
 			for b.Loop() {
-				one.draw(logits, &scratch)
+				one.draw(logits, &u)
 			}
 		})
 	}

@@ -41,8 +41,8 @@ type Engine struct {
 	logits   []float32
 	picks    []int32 // rows of which nothing but the likeliest token is wanted
 	best     []int32
-	next     []int32  // tokens drawn in this step
-	choices  []choice // scratch of the samplers
+	next     []int32 // tokens drawn in this step
+	urn      urn
 	served   served
 }
 

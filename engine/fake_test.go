@@ -231,12 +231,12 @@ func nextToken(text []int32) int32 {
 func foretell(r Request) []int32 {
 	text := slices.Clone(r.Prompt)
 	draws := newSampler(r.Sampling)
-	var scratch []choice
+	var u urn
 	logits := make([]float32, fakeVocab)
 	for range r.MaxTokens {
 		clear(logits)
 		logits[nextToken(text)] = 1
-		t, _ := draws.draw(logits, &scratch)
+		t, _ := draws.draw(logits, &u)
 		if slices.Contains(r.Stop, t) {
 			break
 		}

@@ -56,26 +56,17 @@ func newSampler(how Sampling) sampler {
 	return sampler{how: how, rand: rand.NewPCG(how.Seed, 0x9e3779b97f4a7c15)}
 }
 
-// greedy reports whether a token is the likeliest and nothing else is asked of its row of logits.
-func (s *sampler) greedy() bool {
-	return s.how.Temperature == 0 && len(s.how.Bias) == 0 && !s.how.penalizes() && s.mask == nil && s.top == 0
-}
-
-// A choice is a token that may be drawn.
-type choice struct {
-	id     int32
-	weight float64 // probability times a constant
-}
-
-// draw picks a token from a row of logits; false if there is none to pick. scratch is reused between calls.
-func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, bool) {
-	if s.top > 0 {
+// draw picks a token from a row of logits, which it may change; false if there is none to pick. The urn's memory is reused.
+func (s *sampler) draw(logits []float32, u *urn) (int32, bool) {
+	raw := logits
+	if s.top > 0 && s.adjusts() {
 		s.raw = append(s.raw[:0], logits...)
+		raw = s.raw
 	}
 	s.adjust(logits)
-	token, ok := s.pick(logits, scratch)
+	token, ok := s.pick(logits, u)
 	if s.top > 0 && ok {
-		s.logprobs = logprobs(s.raw, token, s.top, scratch)
+		s.logprobs = logprobs(raw, token, s.top, u)
 	}
 	if s.mask != nil {
 		s.answer = append(s.answer, token)
@@ -88,6 +79,12 @@ func (s *sampler) draw(logits []float32, scratch *[]choice) (int32, bool) {
 	}
 	return token, ok
 }
+
+// adjusts reports whether logits are changed before a token is drawn.
+func (s *sampler) adjusts() bool { return len(s.how.Bias) > 0 || s.how.penalizes() || s.mask != nil }
+
+// greedy reports whether a token is the likeliest and nothing else is asked of its row of logits.
+func (s *sampler) greedy() bool { return s.how.Temperature == 0 && !s.adjusts() && s.top == 0 }
 
 // adjust applies what changes logits: bias, penalties, and at last the mask, which nothing may soften.
 func (s *sampler) adjust(logits []float32) {
@@ -102,148 +99,80 @@ func (s *sampler) adjust(logits []float32) {
 	}
 }
 
-// logprobs is the log-probability of a token and those of the n likeliest.
-func logprobs(logits []float32, token int32, n int, scratch *[]choice) []Logprob {
-	best := argmax(logits)
+// impossible is how far below the largest a logit's share in the softmax is 0 to a float64.
+const impossible = 745
+
+// logprobs is the log-probability of a token and those of the n likeliest that are possible at all.
+func logprobs(logits []float32, token int32, n int, u *urn) []Logprob {
+	best := u.fill(logits)
 	if best < 0 {
 		return nil
 	}
-	high := logits[best]
-	all := Sampling{Temperature: 1}.choices(logits, high, (*scratch)[:0])
-	*scratch = all
-	var sum float64
-	for _, c := range all {
-		sum += c.weight
-	}
-	lse := float64(high) + math.Log(sum)
+	high, of := float64(logits[best]), math.Log(u.weigh(1))
 	out := make([]Logprob, 0, n+1)
-	out = append(out, Logprob{token, float64(logits[token]) - lse})
-	likely := likeliest(all, min(n, len(all)))
-	slices.SortFunc(likely, likelier)
+	out = append(out, Logprob{token, float64(logits[token]) - high - of})
+	likely := u.likeliest(n, math.Float32bits(impossible))
+	slices.SortFunc(likely, func(a, b choice) int { return cmp.Compare(a.key, b.key) })
 	for _, c := range likely {
-		out = append(out, Logprob{c.id, float64(logits[c.id]) - lse})
+		out = append(out, Logprob{c.id(), float64(logits[c.id()]) - high - of})
 	}
 	return out
 }
 
 // pick draws from logits that nothing more is done to.
-func (s *sampler) pick(logits []float32, scratch *[]choice) (int32, bool) {
-	best := argmax(logits)
-	if best < 0 {
-		return 0, false
+func (s *sampler) pick(logits []float32, u *urn) (int32, bool) {
+	best := u.fill(logits)
+	if best < 0 || s.how.Temperature == 0 {
+		return best, best >= 0
 	}
-	if s.how.Temperature == 0 {
-		return best, true
+	r := float64(s.rand.Uint64()>>11) / (1 << 53)
+	if !s.how.limits(len(logits)) {
+		if id := u.at(r * u.weigh(s.how.Temperature)); id >= 0 {
+			return id, true
+		}
+		return best, true // rounding ate the last of it
 	}
-	choices := s.how.choices(logits, logits[best], (*scratch)[:0])
-	*scratch = choices
-
+	choices := s.how.choices(u)
 	var sum float64
 	for _, c := range choices {
 		sum += c.weight
 	}
-	u := float64(s.rand.Uint64()>>11) / (1 << 53) * sum
-	for _, c := range choices {
-		if u -= c.weight; u < 0 {
-			return c.id, true
-		}
-	}
-	return best, true // rounding ate the last of u
+	// As in at, the first that comes to more than r of the sum.
+	return choices[reach(choices, math.Nextafter(r*sum, math.Inf(1)))-1].id(), true
 }
 
-// choices applies temperature, then TopK, TopP and MinP, the order Hugging Face transformers uses, and appends what is left
-// to dst. high is the largest logit. With neither TopK nor TopP the order is by id, else likeliest first and ties by id.
-func (s Sampling) choices(logits []float32, high float32, dst []choice) []choice {
+// limits reports whether some of n tokens are not to be drawn.
+func (s Sampling) limits(n int) bool { return s.limitsK(n) || s.limitsP() || s.MinP > 0 }
+
+func (s Sampling) limitsK(n int) bool { return s.TopK > 0 && s.TopK < n }
+
+func (s Sampling) limitsP() bool { return s.TopP > 0 && s.TopP < 1 }
+
+// choices applies temperature, then TopK, TopP and MinP, the order Hugging Face transformers uses, and returns what is left
+// of a row, in no order.
+func (s Sampling) choices(u *urn) []choice {
+	var c []choice
 	var sum float64
-	for id, l := range logits {
-		if l > high {
-			continue // +Inf is damage, not a likely token
+	switch {
+	case s.limitsK(len(u.logits)):
+		u.scale = newScale(u.scale.high, s.Temperature)
+		c = u.likeliest(s.TopK, u.scale.most)
+		for _, x := range c {
+			sum += x.weight
 		}
-		// NaN fails this comparison too and is left out.
-		if w := math.Exp(float64(l-high) / s.Temperature); w > 0 {
-			dst = append(dst, choice{int32(id), w})
-			sum += w
-		}
+	case s.limitsP():
+		// Tokens below this floor have less than 1-TopP together, so those above reach TopP without them.
+		sum = u.weigh(s.Temperature)
+		c = u.gather(u.scale.within((1 - s.TopP) * sum / float64(len(u.logits))))
+	default:
+		u.scale = newScale(u.scale.high, s.Temperature)
+		c = u.gather(u.scale.within(s.MinP))
 	}
-	limitK := s.TopK > 0 && s.TopK < len(dst)
-	limitP := s.TopP > 0 && s.TopP < 1
-	if limitP && !limitK {
-		// Sorting a vocabulary of 262144 at each token would cost more than a small model's step. Tokens below this
-		// floor have less than 1-TopP together, so those above reach TopP without them: the result is the same.
-		floor := (1 - s.TopP) * sum / float64(len(dst))
-		dst = slices.DeleteFunc(dst, func(c choice) bool { return c.weight < floor })
-	}
-	if limitK {
-		dst = likeliest(dst, s.TopK)
-		sum = 0
-		for _, c := range dst {
-			sum += c.weight
-		}
-	}
-	if limitK || limitP {
-		slices.SortFunc(dst, likelier)
-	}
-	if limitP {
-		var reach float64
-		for i, c := range dst {
-			if reach += c.weight; reach >= s.TopP*sum {
-				dst = dst[:i+1]
-				break
-			}
-		}
+	if s.limitsP() {
+		c = c[:reach(c, s.TopP*sum)]
 	}
 	if s.MinP > 0 { // the likeliest has the weight 1
-		dst = slices.DeleteFunc(dst, func(c choice) bool { return c.weight < s.MinP })
+		c = slices.DeleteFunc(c, func(x choice) bool { return x.weight < s.MinP })
 	}
-	return dst
-}
-
-// likelier orders choices by falling weight, ties by id.
-func likelier(a, b choice) int {
-	return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.id, b.id))
-}
-
-// likeliest moves the k first choices by likelier to the front, in no order, and returns them: a heap of k whose root is
-// the one to lose next. 1 <= k <= len(c).
-func likeliest(c []choice, k int) []choice {
-	heap := c[:k]
-	for i := k/2 - 1; i >= 0; i-- {
-		sink(heap, i)
-	}
-	for _, x := range c[k:] {
-		if likelier(x, heap[0]) < 0 {
-			heap[0] = x
-			sink(heap, 0)
-		}
-	}
-	return heap
-}
-
-// sink restores the heap below i, where every parent is less likely than its children.
-func sink(heap []choice, i int) {
-	for {
-		worst := i
-		for child := 2*i + 1; child <= 2*i+2 && child < len(heap); child++ {
-			if likelier(heap[child], heap[worst]) > 0 {
-				worst = child
-			}
-		}
-		if worst == i {
-			return
-		}
-		heap[i], heap[worst] = heap[worst], heap[i]
-		i = worst
-	}
-}
-
-// argmax is the index of the largest finite logit, the first of equals, or -1 when there is none.
-func argmax(logits []float32) int32 {
-	best := int32(-1)
-	high := float32(math.Inf(-1))
-	for i, l := range logits {
-		if l > high && l <= math.MaxFloat32 {
-			best, high = int32(i), l
-		}
-	}
-	return best
+	return c
 }

@@ -1,91 +1,248 @@
 package engine
 
 import (
+	"cmp"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 )
 
-// kept is the tokens a draw may pick and their probabilities, by the definition: sort everything, cut, cut.
-func kept(s Sampling, logits []float32) (ids []int32, probs []float64) {
-	type pair struct {
-		id int32
-		w  float64
-	}
-	var all []pair
+// argmax is the index of the largest finite logit, the first of equals, or -1 when there is none.
+func argmax(logits []float32) int32 {
+	best := int32(-1)
+	high := float32(math.Inf(-1))
 	for i, l := range logits {
-		all = append(all, pair{int32(i), math.Exp(float64(l) / s.Temperature)})
-	}
-	slices.SortStableFunc(all, func(a, b pair) int {
-		if a.w > b.w {
-			return -1
-		} else if a.w < b.w {
-			return 1
+		if l > high && l <= math.MaxFloat32 {
+			best, high = int32(i), l
 		}
-		return 0
+	}
+	return best
+}
+
+// A plainChoice is a token that may be drawn, and its probability times a constant.
+type plainChoice struct {
+	id     int32
+	weight float64
+}
+
+// plain is the urn's dumb twin: the tokens a draw may pick, by the definition: weigh everything, sort everything, cut, cut,
+// cut. They are in the order of the draw: by id where nothing is cut, else likeliest first. near is how far the nearest cut
+// was from falling elsewhere, as a share of what it compares.
+func plain(s Sampling, logits []float32) (all []plainChoice, near float64) {
+	near = 1
+	best := argmax(logits)
+	if best < 0 {
+		return nil, near
+	}
+	for i, l := range logits {
+		if l <= math.MaxFloat32 && l >= -math.MaxFloat32 {
+			if w := math.Exp(float64(l-logits[best]) / s.Temperature); w >= 0x1p-80 {
+				all = append(all, plainChoice{int32(i), w})
+			}
+		}
+	}
+	if !s.limits(len(logits)) {
+		return all, near
+	}
+	slices.SortStableFunc(all, func(a, b plainChoice) int {
+		return cmp.Compare(distance(logits, best, a.id), distance(logits, best, b.id))
 	})
-	if s.TopK > 0 && s.TopK < len(all) {
+	if s.limitsK(len(all)) {
 		all = all[:s.TopK]
 	}
-	var sum, reach float64
-	for _, p := range all {
-		sum += p.w
-	}
-	if s.TopP > 0 && s.TopP < 1 {
-		for i, p := range all {
-			if reach += p.w; reach >= s.TopP*sum {
+	if s.limitsP() {
+		sum, reach := total(all), 0.0
+		for i, c := range all {
+			reach += c.weight
+			near = min(near, math.Abs(reach/(s.TopP*sum)-1))
+			if reach >= s.TopP*sum {
 				all = all[:i+1]
-				sum = reach
 				break
 			}
 		}
 	}
 	if s.MinP > 0 {
-		all = slices.DeleteFunc(all, func(p pair) bool { return p.w < s.MinP*all[0].w })
-		sum = 0
-		for _, p := range all {
-			sum += p.w
-		}
+		all = slices.DeleteFunc(all, func(c plainChoice) bool {
+			near = min(near, math.Abs(c.weight/s.MinP-1))
+			return c.weight < s.MinP
+		})
 	}
-	for _, p := range all {
-		ids, probs = append(ids, p.id), append(probs, p.w/sum)
-	}
-	return ids, probs
+	return all, near
 }
 
-// The choices are those of the definition, whatever short cuts lead to them.
-func TestChoices(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
-	for range 2000 {
-		logits := make([]float32, 1+r.IntN(60))
-		for i := range logits {
-			logits[i] = float32(r.IntN(40)) / 8 // ties are common
+func distance(logits []float32, best, id int32) float32 { return logits[best] - logits[id] }
+
+func total(all []plainChoice) (sum float64) {
+	for _, c := range all {
+		sum += c.weight
+	}
+	return sum
+}
+
+// plainDraw is the token that r, in 0..1, stands for.
+func plainDraw(all []plainChoice, r float64) (id int32, near float64) {
+	near = 1
+	sum := total(all)
+	reach := 0.0
+	for _, c := range all {
+		reach += c.weight
+		near = min(near, math.Abs(reach/sum-r))
+		if reach > r*sum {
+			return c.id, near
 		}
-		s := Sampling{Temperature: 0.1 + 2*r.Float64()}
-		if r.IntN(3) == 0 {
-			s.MinP = 0.9 * r.Float64()
-		}
-		if r.IntN(2) == 0 {
-			s.TopK = 1 + r.IntN(40)
-		}
-		if r.IntN(2) == 0 {
-			s.TopP = r.Float64()
-		}
-		wantIDs, wantProbs := kept(s, logits)
-		got := s.choices(logits, logits[argmax(logits)], nil)
-		slices.SortFunc(got, likelier)
-		var sum float64
-		for _, c := range got {
-			sum += c.weight
-		}
-		if len(got) != len(wantIDs) {
-			t.Fatalf("%+v of %v: %d choices, want %v", s, logits, len(got), wantIDs)
+	}
+	return all[len(all)-1].id, near
+}
+
+// rounding is how near to a border a cut or a draw may fall on its other side.
+const rounding = 1e-12
+
+// checkPick draws from a row and compares with the twin: the token, and where something is cut, what is left.
+func checkPick(t *testing.T, s Sampling, logits []float32) {
+	t.Helper()
+	want, near := plain(s, logits)
+	var u urn
+	best := u.fill(logits)
+	if best != argmax(logits) {
+		t.Fatalf("%d logits: the likeliest is %d, want %d", len(logits), best, argmax(logits))
+	}
+	if near < rounding || best < 0 {
+		return
+	}
+	if s.limits(len(logits)) {
+		got := slices.Clone(s.choices(&u))
+		slices.SortFunc(got, func(a, b choice) int { return cmp.Compare(a.key, b.key) })
+		if len(got) != len(want) {
+			t.Fatalf("%+v of %d logits: %d choices, want %d", s, len(logits), len(got), len(want))
 		}
 		for i, c := range got {
-			if c.id != wantIDs[i] || math.Abs(c.weight/sum-wantProbs[i]) > 1e-9 {
-				t.Fatalf("%+v of %v: choice %d is token %d with %g, want %d with %g", s, logits, i, c.id, c.weight/sum, wantIDs[i], wantProbs[i])
+			if c.id() != want[i].id || math.Abs(c.weight/want[i].weight-1) > 1e-13 {
+				t.Fatalf("%+v of %d logits: choice %d is token %d with %g, want %d with %g", s, len(logits), i, c.id(), c.weight, want[i].id, want[i].weight)
 			}
+		}
+	}
+	one, twin := newSampler(s), newSampler(s)
+	for range 4 {
+		id, ok := one.draw(slices.Clone(logits), &u)
+		r := float64(twin.rand.Uint64()>>11) / (1 << 53)
+		wantID, near := plainDraw(want, r)
+		if !ok || id != wantID && near > rounding {
+			t.Fatalf("%+v of %d logits: drew %d at %g, want %d", s, len(logits), id, r, wantID)
+		}
+	}
+}
+
+// randomRow is logits of some kind: few values, so that ties are common, or all kinds of spread, with and without damage, and masked ones.
+func randomRow(r *rand.Rand, n int) []float32 {
+	logits := make([]float32, n)
+	spread := math.Exp2(float64(r.IntN(14)) - 6)
+	ties, damaged, masked := r.IntN(3) == 0, r.IntN(4) == 0, r.IntN(4) == 0
+	for i := range logits {
+		logits[i] = float32(r.NormFloat64() * spread)
+		if ties {
+			logits[i] = float32(r.IntN(40)) / 8
+		}
+		if masked && r.IntN(64) > 0 {
+			logits[i] = float32(math.Inf(-1))
+		}
+		if damaged && r.IntN(16) == 0 {
+			logits[i] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32, -math.MaxFloat32, 0, float32(math.Copysign(0, -1))}[r.IntN(7)]
+		}
+	}
+	return logits
+}
+
+func randomSampling(r *rand.Rand) Sampling {
+	s := Sampling{Temperature: math.Exp2(r.Float64()*10 - 6), Seed: r.Uint64()}
+	if r.IntN(3) == 0 {
+		s.MinP = r.Float64() * r.Float64()
+	}
+	if r.IntN(2) == 0 {
+		s.TopK = 1 + r.IntN(1+r.IntN(400))
+	}
+	if r.IntN(2) == 0 {
+		s.TopP = 1 - r.Float64()*r.Float64()
+	}
+	return s
+}
+
+// What is drawn is what the definition says, whatever short cuts lead to it.
+func TestPick(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for i := range 4000 {
+		n := 1 + r.IntN(60)
+		if i%4 == 0 {
+			n = 1 + r.IntN(3000)
+		}
+		checkPick(t, randomSampling(r), randomRow(r, n))
+	}
+	for _, n := range []int{1 << 16, 262144} { // shared by goroutines
+		for range 3 {
+			checkPick(t, randomSampling(r), randomRow(r, n))
+		}
+	}
+}
+
+func FuzzPick(f *testing.F) {
+	f.Add([]byte{0, 0, 128, 63, 0, 0, 0, 64}, 1.0, 0, 0.9, 0.0, uint64(1))
+	f.Add([]byte{0, 0, 192, 127, 0, 0, 128, 127, 0, 0, 128, 255, 1, 0, 0, 0}, 1e-320, 2, 0.0, 0.1, uint64(2))
+	f.Add(slices.Repeat([]byte{1, 2, 128, 65, 0, 0, 0, 64}, 200), 1e300, 0, 1e-9, 1.0, uint64(3))
+	f.Fuzz(func(t *testing.T, data []byte, temperature float64, topK int, topP, minP float64, seed uint64) {
+		s := Sampling{Temperature: temperature, TopK: topK, TopP: topP, MinP: minP, Seed: seed}
+		if s.validate(0) != nil || temperature == 0 || len(data) < 4 {
+			return
+		}
+		logits := make([]float32, len(data)/4)
+		for i := range logits {
+			logits[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		checkPick(t, s, logits)
+	})
+}
+
+// What is drawn depends on the logits and the seed, and on nothing else: not on how many goroutines there are, nor on what
+// the urn held before.
+func TestPickIsTheSameOnAnyMachine(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	var used urn
+	for range 10 {
+		logits, s := randomRow(r, 150000), randomSampling(r)
+		var ids []int32
+		var sums []float64
+		for _, workers := range []int{1, 2, 7} {
+			before := runtime.GOMAXPROCS(workers)
+			one := newSampler(s)
+			for range 3 {
+				id, _ := one.pick(logits, &used)
+				ids = append(ids, id)
+			}
+			var fresh urn
+			fresh.fill(logits)
+			sums = append(sums, fresh.weigh(s.Temperature))
+			runtime.GOMAXPROCS(before)
+		}
+		if !slices.Equal(ids[:3], ids[3:6]) || !slices.Equal(ids[:3], ids[6:]) || sums[0] != sums[1] || sums[0] != sums[2] {
+			t.Fatalf("%+v: with 1, 2 and 7 processors %v are drawn, of %v", s, ids, sums)
+		}
+	}
+}
+
+// A weight is e^x to about the last digits that a float64 has.
+func TestWeight(t *testing.T) {
+	for _, temperature := range []float64{0.1, 0.7, 1, 3} {
+		s := newScale(2, temperature)
+		for d := 0.0; d/temperature < least*ln2; d += 0.00137 {
+			l := float32(2 - d)
+			got, want := s.weight(s.distance(l)), math.Exp(float64(l-2)/temperature)
+			if math.Abs(got/want-1) > 2e-14 {
+				t.Fatalf("at a distance of %g and a temperature of %g the weight is %v, want %v", 2-l, temperature, got, want)
+			}
+		}
+		if s.weight(0) != 1 {
+			t.Errorf("the likeliest weighs %v", s.weight(0))
 		}
 	}
 }
@@ -94,22 +251,22 @@ func TestChoices(t *testing.T) {
 func TestDraw(t *testing.T) {
 	logits := []float32{1, 3, 2, 0, float32(math.NaN()), float32(math.Inf(-1)), float32(math.Inf(1))}
 	s := Sampling{Temperature: 1, TopP: 0.95}
-	_, probs := kept(s, logits[:4])
+	probs, _ := plain(s, logits)
 	counts := make(map[int32]int)
-	var scratch []choice
+	var u urn
 	const draws = 20000
 	for seed := range uint64(draws) {
 		s.Seed = seed
 		one := newSampler(s)
-		id, ok := one.draw(logits, &scratch)
+		id, ok := one.draw(logits, &u)
 		if !ok {
 			t.Fatal("nothing drawn")
 		}
 		counts[id]++
 	}
-	for i, id := range []int32{1, 2, 0} {
-		if got := float64(counts[id]) / draws; math.Abs(got-probs[i]) > 0.01 {
-			t.Errorf("token %d was drawn with frequency %.3f, its probability is %.3f", id, got, probs[i])
+	for _, c := range probs {
+		if got, want := float64(counts[c.id])/draws, c.weight/total(probs); math.Abs(got-want) > 0.01 {
+			t.Errorf("token %d was drawn with frequency %.3f, its probability is %.3f", c.id, got, want)
 		}
 	}
 	if len(counts) != len(probs) {
@@ -129,8 +286,9 @@ func TestArgmax(t *testing.T) {
 		{[]float32{nan, inf, -inf}, -1},
 		{nil, -1},
 	} {
-		if got := argmax(c.logits); got != c.want {
-			t.Errorf("argmax of %v is %d, want %d", c.logits, got, c.want)
+		var u urn
+		if got := u.fill(c.logits); got != c.want || argmax(c.logits) != c.want {
+			t.Errorf("the likeliest of %v is %d, want %d", c.logits, got, c.want)
 		}
 	}
 }
@@ -141,9 +299,9 @@ func TestAdjust(t *testing.T) {
 	draws := func(how Sampling, mask func([]int32, []float32)) (ids []int32) {
 		s := newSampler(how)
 		s.mask = mask
-		var scratch []choice
+		var u urn
 		for range 6 {
-			id, ok := s.draw(slices.Clone(row), &scratch)
+			id, ok := s.draw(slices.Clone(row), &u)
 			if !ok {
 				id = noToken
 			}
@@ -185,12 +343,46 @@ func TestLogprobs(t *testing.T) {
 	lse := math.Log(math.E + math.Exp(3) + math.Exp(2))
 	s := newSampler(Sampling{Bias: map[int32]float64{0: 100}})
 	s.top = 2
-	var scratch []choice
-	if id, ok := s.draw(slices.Clone(row), &scratch); id != 0 || !ok {
+	var u urn
+	if id, ok := s.draw(slices.Clone(row), &u); id != 0 || !ok {
 		t.Fatalf("drew %d", id)
 	}
 	want := []Logprob{{0, 1 - lse}, {1, 3 - lse}, {3, 2 - lse}}
 	if !slices.EqualFunc(s.logprobs, want, func(a, b Logprob) bool { return a.ID == b.ID && math.Abs(a.Logprob-b.Logprob) < 1e-6 }) {
 		t.Errorf("got %v, want %v", s.logprobs, want)
+	}
+}
+
+// Of any row they are those of the definition.
+func TestLogprobsOfRandomRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	var u urn
+	for i := range 300 {
+		logits := randomRow(r, 1+r.IntN(3000))
+		best, n := argmax(logits), 1+r.IntN(30)
+		if best < 0 {
+			continue
+		}
+		if i%50 == 0 {
+			n = len(logits)
+		}
+		var ids []int32
+		sum := 0.0
+		for id, l := range logits {
+			if l <= math.MaxFloat32 && l >= -math.MaxFloat32 && logits[best]-l <= impossible {
+				sum += math.Exp(float64(l - logits[best]))
+				ids = append(ids, int32(id))
+			}
+		}
+		slices.SortStableFunc(ids, func(a, b int32) int { return cmp.Compare(distance(logits, best, a), distance(logits, best, b)) })
+		got := logprobs(logits, best, n, &u)
+		if ids = append([]int32{best}, ids[:min(n, len(ids))]...); len(got) != len(ids) {
+			t.Fatalf("%d log-probabilities, want %d", len(got), len(ids))
+		}
+		for i, p := range got {
+			if want := float64(logits[p.ID]) - float64(logits[best]) - math.Log(sum); p.ID != ids[i] || math.Abs(p.Logprob-want) > 1e-9*max(1, math.Abs(want)) {
+				t.Fatalf("log-probability %d is %v, want %d with %v", i, p, ids[i], want)
+			}
+		}
 	}
 }

@@ -111,11 +111,11 @@ func (s *soloist) foretell(r Request) []int32 {
 		return answer
 	}
 	draws := newSampler(r.Sampling)
-	var scratch []choice
+	var u urn
 	text := slices.Clone(r.Prompt)
 	logits := s.logits(text, 0, 1)
 	for {
-		t, ok := draws.draw(logits, &scratch)
+		t, ok := draws.draw(logits, &u)
 		if !ok {
 			panic("no token could be drawn")
 		}

@@ -163,7 +163,7 @@ func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 			token = noToken
 		}
 	}()
-	token, ok := j.sampler.draw(logits, &e.choices)
+	token, ok := j.sampler.draw(logits, &e.urn)
 	if !ok {
 		return noToken
 	}
