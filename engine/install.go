@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -103,7 +104,7 @@ func (s *shelf) install(l label, fill func(io.Writer) error) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(faulty{f, s.fault}, ioPortion)
-	if err := errors.Join(fill(w), w.Flush(), s.sync(f), f.Close()); err != nil {
+	if err := cmp.Or(fill(w), w.Flush(), s.sync(f), f.Close()); err != nil { // the first: a full disk has the same to say to each
 		return err
 	}
 	s.fault("rename")

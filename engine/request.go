@@ -165,7 +165,7 @@ func (e *AgentError) Error() string {
 type ContextError struct{ Prompt, MaxTokens, Limit int }
 
 func (e *ContextError) Error() string {
-	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d; shorten either by %d",
+	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d by %d; shorten one of them",
 		e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
 }
 

@@ -45,10 +45,10 @@ func (q *completionRequest) ask(defaultMax int) (*ask, error) {
 		a.prompt = &one
 	case json.Unmarshal(q.Prompt, &list) == nil && len(list) == 1:
 		a.prompt = &list[0]
-	case len(list) > 1:
+	case json.Unmarshal(q.Prompt, &list) == nil && len(list) > 1:
 		return nil, unsupported("prompt", "prompt: %d texts; this server continues 1 at a time", len(list))
 	default:
-		return nil, invalid("prompt", "prompt: want a string, or an array of one")
+		return nil, invalid("prompt", "prompt: want a string, or an array of one; token ids are not taken")
 	}
 	return a, nil
 }
