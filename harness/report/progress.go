@@ -100,7 +100,7 @@ func (p *ProgressLine) fit(now harness.Progress, width int) string {
 		full := min(bar, int(bar*max(now.Part, float64(now.Done)))/max(now.Total, 1))
 		return strings.Repeat("━", full) + strings.Repeat("─", bar-full) + "  " + line
 	}
-	for _, least := range []string{"round", "request", "in flight", "req/s", "ETA"} {
+	for _, least := range []string{"round", "request", "in flight", "req/s", "ETA", "p99", "p50"} {
 		if utf8.RuneCountInString(line) < width {
 			break
 		}
