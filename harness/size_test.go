@@ -1,9 +1,17 @@
 package harness
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"gotest.tools/v3/assert"
+
+	"loadstone/harness/client"
 )
 
 func TestPromptSize(t *testing.T) {
@@ -28,4 +36,36 @@ func TestPromptSize(t *testing.T) {
 			assert.Equal(t, got.tokens(10), tc.tokensOf10)
 		})
 	}
+}
+
+// Measurements with other seeds ask with other words, and as many of them, whatever the tokenizer makes of the words.
+func TestSizeOfEverySeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var words []int
+		h, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			var body struct{ Messages []client.Message }
+			if r.Method != http.MethodPost || json.NewDecoder(r.Body).Decode(&body) != nil {
+				http.NotFound(w, r)
+				return
+			}
+			text := body.Messages[len(body.Messages)-1].Content
+			mu.Lock()
+			defer mu.Unlock()
+			words = append(words, len(strings.Fields(text)))
+			fmt.Fprintf(w, `{"choices":[{"message":{"content":"so"},"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":1}}`, len(text))
+		})
+		cold, err := FindScenario("single-cold")
+		assert.NilError(t, err)
+		var want []int
+		for seed := range uint64(8) {
+			words = nil
+			_, err = Plan{Scenarios: []Scenario{cold}, Runs: 1, Reps: 2, PromptTokens: 300, MaxTokens: 4, Seed: seed}.Run(t.Context(), h.Client)
+			assert.NilError(t, err)
+			if want == nil {
+				want = words
+			}
+			assert.DeepEqual(t, words, want)
+		}
+	})
 }

@@ -23,12 +23,17 @@ type subject struct {
 	localsEach  int // most of them that one request takes
 }
 
+// sizing is the seed of the questions by which a server's tokenizer is got to know. It is none of the load's: how many tokens
+// a word has varies with the words, and two measurements would ask for prompts of other lengths, by a fifth, where their
+// seeds differ.
+const sizing = 1
+
 // meet warms a server up, and finds out how many tokens its template and tokenizer make of a prompt, and the size of its pool.
 func meet(ctx context.Context, c *client.Client, seed uint64) (*subject, error) {
 	s := &subject{load: &StressTestHarness{Client: c}, seed: seed, epoch: time.Now()}
 	var tokens []int
 	for _, n := range warmUpWords {
-		warm := s.newAgent(fmt.Sprintf("warm-up-%d", n))
+		warm := s.agent(sizing, fmt.Sprintf("warm-up-%d", n))
 		p := warm.Ask(n, 4)
 		answer, err := s.wake(ctx, p)
 		if err == nil && answer.PromptTokens < 0 {
@@ -71,8 +76,10 @@ func (s *subject) wake(ctx context.Context, p client.Prompt) (record.Record, err
 
 // newAgent makes an agent whose conversation depends on the plan's seed and its name in the plan alone, but whose identity
 // is new to a server that has seen the same plan before.
-func (s *subject) newAgent(name string) *Conversation {
+func (s *subject) newAgent(name string) *Conversation { return s.agent(s.seed, name) }
+
+func (s *subject) agent(seed uint64, name string) *Conversation {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s", s.seed, name)
+	fmt.Fprintf(h, "%d %s", seed, name)
 	return NewConversation(fmt.Sprintf("%s-%x", name, s.epoch.UnixMilli()), h.Sum64())
 }
