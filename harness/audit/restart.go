@@ -17,6 +17,7 @@ func (x *auditor) restart(ctx context.Context) error {
 		x.unknown("restart", "the server was not started by this program, and is left running")
 		return nil
 	}
+	x.Step("the server is restarted, and the conversations go on")
 	if err := x.Restart(ctx); err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
