@@ -88,6 +88,9 @@ func (r *Report) verdict() string {
 			unanswered = append(unanswered, fmt.Sprintf("%d %s", n, o.word))
 		}
 	}
+	if n := sent - ok - r.outcomes(record.Rejected) - r.outcomes(record.Cancelled); n > 0 {
+		unanswered = append(unanswered, fmt.Sprintf("%d failed", n))
+	}
 	if unanswered != nil {
 		text += " (" + strings.Join(unanswered, ", ") + ")"
 	}

@@ -63,34 +63,42 @@ var gravity = []limit.Standing{limit.Met, limit.NotShown, limit.Missed, limit.Un
 // worst is the verdict on one limit by the scenario that misses it the most, or comes nearest to it.
 func worst(l limit.Limit, scenarios []Scenario) Verdict {
 	v := Verdict{Name: l.Unit, Limit: l.Op + " " + inUnit(l, l.Value), Figure: "–"}
-	weight := -1
+	weight, nearest := -1, 0.0
 	for i := range scenarios {
 		stands, value, needs := l.Judge(&scenarios[i].Pooled)
-		w, f := slices.Index(gravity, stands), fraction(l, value)
-		if w < weight || w == weight && f <= v.Fraction {
+		w, n := slices.Index(gravity, stands), near(l, value)
+		if w < weight || w == weight && n <= nearest {
 			continue
 		}
-		weight = w
+		weight, nearest = w, n
 		v.Judged, v.Met, v.Needs, v.Scenario = stands == limit.Met || stands == limit.Missed, stands == limit.Met, needs, scenarios[i].Name()
-		if v.Figure, v.Fraction = inUnit(l, value), f; stands == limit.Unmeasured {
+		if v.Figure, v.Fraction = inUnit(l, value), part(value, l.Value); stands == limit.Unmeasured {
 			return Verdict{Name: v.Name, Limit: v.Limit, Figure: "–", Scenario: v.Scenario}
 		}
 	}
 	return v
 }
 
-// fraction is how far a value is on its way to a limit; 1 is the limit itself, more is beyond.
-func fraction(l limit.Limit, value float64) float64 {
+// near is how far a value is on its way to missing a limit; 1 is the limit itself, more is beyond.
+func near(l limit.Limit, value float64) float64 {
 	switch {
 	case value == l.Value:
 		return 1
 	case strings.HasPrefix(l.Op, ">"):
-		value, l.Value = l.Value, value
+		return part(l.Value, value)
 	}
-	if l.Value == 0 {
+	return part(value, l.Value)
+}
+
+// part is a value as a fraction of another.
+func part(value, of float64) float64 {
+	switch {
+	case value == 0:
+		return 0
+	case of == 0:
 		return 2 // any more than nothing is beyond
 	}
-	return min(value/l.Value, 1000) // a file of results knows no infinity
+	return min(value/of, 1000) // a file of results knows no infinity
 }
 
 // inUnit prints a value of the limit's unit.
