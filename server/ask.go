@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"loadstone/engine"
@@ -117,7 +118,13 @@ func syntaxError(err error) error {
 	case errors.As(err, &api):
 		return api
 	case errors.As(err, &typed):
-		return invalid(typed.Field, "%s: want %s, got %s at byte %d", typed.Field, jsonName(typed.Type.Kind().String()), typed.Value, typed.Offset)
+		// The path has the names of embedded structs in it, which are none of JSON's.
+		field := strings.TrimPrefix(typed.Field, "samplingFields.")
+		at := field
+		if at == "" {
+			at = "the body"
+		}
+		return invalid(field, "%s: want %s, got %s at byte %d", at, jsonName(typed.Type.Kind().String()), typed.Value, typed.Offset)
 	case errors.As(err, &syntax):
 		e := invalid("", "the body is not JSON: %v at byte %d", err, syntax.Offset)
 		e.code = "invalid_json"

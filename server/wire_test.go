@@ -123,6 +123,8 @@ func TestWireErrors(t *testing.T) {
 			{"half of it", post(`{"messages":[`)},
 			{"more than one", post(say("a") + say("b"))},
 			{"a wrong type", post(`{"messages":"hi"}`)},
+			{"a body of a wrong type", post(`[]`)},
+			{"a fraction of a token", post(say("a", `"max_tokens":3.5`))},
 			{"a wrong type deeper down", message(`{"role":7}`)},
 			{"no messages", post(`{}`)},
 			{"an unknown role", message(`{"role":"robot","content":"x"}`)},
