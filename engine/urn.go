@@ -100,22 +100,23 @@ func (u *urn) at(target float64) int32 {
 
 // gather returns the tokens up to a distance, ordered by id.
 func (u *urn) gather(most uint32) []choice {
-	u.choices = u.choices[:0]
+	c, s := u.choices[:0], u.scale // in registers: the loop is short
 	for b, top := range u.tops {
-		if u.scale.distance(top) > most {
+		if s.distance(top) > most {
 			continue
 		}
 		for i, l := range u.block(b) {
-			if d := u.scale.distance(l); d <= most {
-				c := choice{key: uint64(d)<<32 | uint64(b*urnBlock+i)}
-				if d <= u.scale.most {
-					c.weight = u.scale.weight(d)
+			if d := s.distance(l); d <= most {
+				x := choice{key: uint64(d)<<32 | uint64(b*urnBlock+i)}
+				if d <= s.most {
+					x.weight = s.weight(d)
 				}
-				u.choices = append(u.choices, c)
+				c = append(c, x)
 			}
 		}
 	}
-	return u.choices
+	u.choices = c
+	return c
 }
 
 // likeliest returns the k likeliest tokens up to a distance in no order, fewer where there are not so many. Of the k blocks
