@@ -95,6 +95,9 @@ target is missed, and with 5 when one is not shown.
     5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not shown to hold: it was
        measured on fewer requests than bound it (6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99, 4394 for a p99.9)
   130  interrupted; what was measured until then is kept and reported
+  141  nobody reads standard output any more, as after loadstone bench | head; what was measured is kept
+
+loadstone serve gives 0 when it was told to end and cut no answer off, 1 otherwise, and 2 for a wrong command line.
 
 So of limits: met is 0, missed or not measured 3, not shown 5, and where several differ 3 before 5. gate -slo judges by the
 median over the runs, each of which must bound the percentile, or all together where none is beyond the limit.
