@@ -12,6 +12,7 @@ import (
 type Scenario struct {
 	Name   string // the key it has in every file
 	About  string // one sentence for the reader
+	Blind  string // the same of a server that does not tell the size of its KV pool; "" where that makes no difference
 	Agents int    // how many send at once
 	Cache  string // what the agents' caches hold when the clock starts: "cold" or "warm"
 
@@ -33,7 +34,8 @@ var Scenarios = []Scenario{
 	{Name: "concurrent-10", Agents: 10, Cache: "warm", rep: warm,
 		About: "10 agents go on with their conversations at the same moment"},
 	{Name: "pool-pressure", Agents: 16, Cache: "cold", rep: pressure,
-		About: "16 new agents at once reserve nine tenths of the KV pool"},
+		About: "16 new agents at once reserve nine tenths of the KV pool",
+		Blind: "16 new agents at once; the server does not tell how large its KV pool is"},
 }
 
 // FindScenario returns the scenario of that name.

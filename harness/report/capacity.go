@@ -89,7 +89,11 @@ func (r *Report) advice() []string {
 	last := c.Levels[len(c.Levels)-1]
 	advice := []string{c.saturation(), c.addCapacity(), c.scaleOut()}
 	if last.PeakPool > 0 {
-		advice = append(advice, poolAdvice(last))
+		enlarge := "Enlarge it"
+		if r.System.Name == "loadstone" {
+			enlarge += " (-kv-bytes)"
+		}
+		advice = append(advice, poolAdvice(last, enlarge))
 	}
 	if s := r.find("pool-pressure"); s != nil && s.Pooled.Requests > 0 {
 		advice = append(advice, pressureAdvice(s))
@@ -164,17 +168,18 @@ func tightest(d stats.Dist) (name, figure string, fraction float64) {
 	return name, figure, fraction
 }
 
-func poolAdvice(last Level) string {
+func poolAdvice(last Level, enlarge string) string {
 	agents := int(poolFull / (last.PeakPool / float64(last.Agents)))
-	return fmt.Sprintf("The pool peaked at %s with %d agents; at that size per agent it refuses work from about %s in flight. Enlarge it (-kv-bytes) or scale out before that.",
-		percent(last.PeakPool), last.Agents, plural(agents, "request"))
+	return fmt.Sprintf("The pool peaked at %s with %d agents; at that size per agent it refuses work from about %s in flight. %s or scale out before that.",
+		percent(last.PeakPool), last.Agents, plural(agents, "request"), enlarge)
 }
 
 func pressureAdvice(s *Scenario) string {
 	sent, rejected, failed := s.Pooled.Requests, s.Pooled.Outcomes[record.Rejected], failures(s.Pooled)
-	text := "Near exhaustion"
-	if s.Pooled.PeakPool >= 0 {
-		text += fmt.Sprintf(" (pool peak %s)", percent(s.Pooled.PeakPool))
+	known := s.Pooled.PeakPool >= 0
+	text := fmt.Sprintf("With %d agents at once", s.Agents)
+	if known {
+		text = fmt.Sprintf("Near exhaustion (pool peak %s)", percent(s.Pooled.PeakPool))
 	}
 	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[record.OK], plural(sent, "request"))
 	if rejected > 0 {
@@ -182,6 +187,9 @@ func pressureAdvice(s *Scenario) string {
 	}
 	if failed > 0 {
 		return text + fmt.Sprintf(" and %d failed: do not run at this level until that is understood.", failed)
+	}
+	if !known {
+		return text + " and none failed; how full its KV pool was, the server does not tell."
 	}
 	return text + " and none failed: a full pool costs latency, not answers."
 }

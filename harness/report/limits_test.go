@@ -38,3 +38,11 @@ func TestPartOfALimit(t *testing.T) {
 		assert.Equal(t, v.Fraction, tc.part, tc.limit)
 	}
 }
+
+// Of a server that does not tell how full its pool is nothing is said that only a full one shows.
+func TestPressureOnAnUnknownPool(t *testing.T) {
+	s := &Scenario{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1, Outcomes: map[record.Outcome]int{record.OK: 32}}}
+	assert.Equal(t, pressureAdvice(s), "With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV pool was, the server does not tell.")
+	s.Pooled.PeakPool = 0.89
+	assert.Equal(t, pressureAdvice(s), "Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a full pool costs latency, not answers.")
+}

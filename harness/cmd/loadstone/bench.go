@@ -205,7 +205,11 @@ func collect(o *benchOptions, runs []record.Run) []report.Scenario {
 			}
 		}
 		if len(own) > 0 {
-			all = append(all, filled(s, own))
+			s = filled(s, own)
+			if s.Pooled.PeakPool < 0 && sc.Blind != "" {
+				s.About = sc.Blind
+			}
+			all = append(all, s)
 		}
 	}
 	return all
