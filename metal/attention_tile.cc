@@ -13,60 +13,72 @@ using simd::vf;
 using simd::width;
 
 // c (+)= a b for R rows of a and V vectors of columns, of which the last may be cut short.
-template <int R, int V>
+template <int LANES, int R, int V>
 LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, float *c, int ldc, int last, bool add) {
-  vf acc[R][V] = {};
+  using v = typename simd::Of<LANES>::f;
+  v acc[R][V] = {};
   for (int r = 0; r < R && add; r++) {
-    for (int v = 0; v < V; v++) {
-      acc[r][v] = simd::load(c + r * ldc + v * width, v == V - 1 ? last : width);
+    for (int i = 0; i < V; i++) {
+      acc[r][i] = simd::load<LANES>(c + r * ldc + i * LANES, i == V - 1 ? last : LANES);
     }
   }
   for (int i = 0; i < k; i++) {
-    vf x[V];
-    for (int v = 0; v < V; v++) {
-      x[v] = simd::load(b + size_t(i) * ldb + v * width, v == V - 1 ? last : width);
+    v x[V];
+    for (int j = 0; j < V; j++) {
+      x[j] = simd::load<LANES>(b + size_t(i) * ldb + j * LANES, j == V - 1 ? last : LANES);
     }
     for (int r = 0; r < R; r++) {
-      for (int v = 0; v < V; v++) {
-        acc[r][v] += a[r * lda + i] * x[v];
+      for (int j = 0; j < V; j++) {
+        acc[r][j] += a[r * lda + i] * x[j];
       }
     }
   }
   for (int r = 0; r < R; r++) {
-    for (int v = 0; v < V; v++) {
-      simd::store(c + r * ldc + v * width, acc[r][v], v == V - 1 ? last : width);
+    for (int i = 0; i < V; i++) {
+      simd::store<LANES>(c + r * ldc + i * LANES, acc[r][i], i == V - 1 ? last : LANES);
     }
   }
 }
 
-template <int R, int V>
+template <int LANES, int R, int V>
 LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, int n, float *c, int ldc, bool add) {
   int j = 0;
-  for (; j + V * width <= n; j += V * width) {
-    panel<R, V>(a, lda, b + j, ldb, k, c + j, ldc, width, add);
+  for (; j + V * LANES <= n; j += V * LANES) {
+    panel<LANES, R, V>(a, lda, b + j, ldb, k, c + j, ldc, LANES, add);
   }
-  for (; j < n; j += width) {
-    panel<R, 1>(a, lda, b + j, ldb, k, c + j, ldc, std::min(width, n - j), add);
+  for (; j < n; j += LANES) {
+    panel<LANES, R, 1>(a, lda, b + j, ldb, k, c + j, ldc, std::min(LANES, n - j), add);
   }
 }
 
-// Six rows and one vector are twelve of AVX2's sixteen registers, and already as fast as the multipliers are: eight and two
-// with AVX-512 gained nothing.
-LS_CLONES void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc,
-                       bool add) {
+// Six rows of sixteen columns are twelve of AVX2's sixteen registers, and already as fast as the multipliers are: eight and
+// thirty-two with AVX-512 gained nothing.
+template <int LANES>
+LS_INLINE void product_of(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add) {
+  constexpr int V = width / LANES;
   int i = 0;
   for (; i + 6 <= m; i += 6) {
-    panels<6, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+    panels<LANES, 6, V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
   for (; i + 4 <= m && (m - i) % 3 != 0; i += 4) {
-    panels<4, 1>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+    panels<LANES, 4, V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
   for (; i + 3 <= m; i += 3) {
-    panels<3, 2>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+    panels<LANES, 3, 2 * V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
   for (; i < m; i++) {
-    panels<1, 4>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+    panels<LANES, 1, LANES == 16 ? 4 : 8>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
+}
+
+namespace {
+LS_WIDTHS(product_here, product_of,
+          (const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add), a, lda, b, ldb,
+          m, k, n, c, ldc, add)
+} // namespace
+
+void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add) {
+  product_here(a, lda, b, ldb, m, k, n, c, ldc, add);
 }
 
 LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {

@@ -16,23 +16,19 @@ namespace ls {
 namespace half {
 namespace {
 
-using simd::vf;
-
-typedef uint16_t vh __attribute__((vector_size(32)));
-typedef uint32_t vu __attribute__((vector_size(64)));
-
-template <bool BRAIN> LS_INLINE vf widen(const uint8_t *p) {
-  vh h;
+template <int LANES, bool BRAIN> LS_INLINE typename simd::Of<LANES>::f widen(const uint8_t *p) {
+  typename simd::Of<LANES>::h h;
   std::memcpy(&h, p, sizeof h);
-  vu u = __builtin_convertvector(h, vu);
-  vf f;
+  using U = typename simd::Of<LANES>::u;
+  U u = __builtin_convertvector(h, U);
+  typename simd::Of<LANES>::f f;
   if constexpr (BRAIN) {
     u <<= 16;
     std::memcpy(&f, &u, sizeof f);
     return f;
   }
   // The digits in their place and the exponent 112 too small, which a product puts right for subnormal numbers as well.
-  const vu size = (u & 0x7fff) << 13, sign = (u & 0x8000) << 16;
+  const U size = (u & 0x7fff) << 13, sign = (u & 0x8000) << 16;
   std::memcpy(&f, &size, sizeof f);
   f *= 0x1p112f;
   std::memcpy(&u, &f, sizeof u);
@@ -42,43 +38,59 @@ template <bool BRAIN> LS_INLINE vf widen(const uint8_t *p) {
 }
 
 // One panel with M rows of activations, of whose 16 outputs n exist.
-template <bool BRAIN, int M> LS_INLINE void tile(const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
-  vf acc[M] = {};
+template <int LANES, bool BRAIN, int M>
+LS_INLINE void tile(const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  constexpr int V = panel_rows / LANES;
+  typename simd::Of<LANES>::f acc[M][V] = {};
 #pragma GCC unroll 4
   for (int k = 0; k < columns; k++) {
-    const vf v = widen<BRAIN>(w + size_t(k) * 32);
+    typename simd::Of<LANES>::f v[V];
+#pragma GCC unroll 4
+    for (int i = 0; i < V; i++) {
+      v[i] = widen<LANES, BRAIN>(w + size_t(k) * 32 + i * LANES * 2);
+    }
 #pragma GCC unroll 16
     for (int m = 0; m < M; m++) {
-      acc[m] += v * x[size_t(k) * M + m];
+#pragma GCC unroll 4
+      for (int i = 0; i < V; i++) {
+        acc[m][i] += v[i] * x[size_t(k) * M + m];
+      }
     }
   }
   for (int m = 0; m < M; m++) {
-    simd::store(y + size_t(m) * ldy, acc[m], n);
+    for (int i = 0; i < V && i * LANES < n; i++) {
+      simd::store<LANES>(y + size_t(m) * ldy + i * LANES, acc[m][i], std::min(LANES, n - i * LANES));
+    }
   }
 }
 
-template <bool BRAIN>
+template <int LANES, bool BRAIN>
 LS_INLINE void any(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
   switch (rows) {
   case 14:
-    return tile<BRAIN, 14>(w, x, columns, y, ldy, n);
+    return tile<LANES, BRAIN, 14>(w, x, columns, y, ldy, n);
   case 6:
-    return tile<BRAIN, 6>(w, x, columns, y, ldy, n);
+    return tile<LANES, BRAIN, 6>(w, x, columns, y, ldy, n);
   case 4:
-    return tile<BRAIN, 4>(w, x, columns, y, ldy, n);
+    return tile<LANES, BRAIN, 4>(w, x, columns, y, ldy, n);
   case 2:
-    return tile<BRAIN, 2>(w, x, columns, y, ldy, n);
+    return tile<LANES, BRAIN, 2>(w, x, columns, y, ldy, n);
   }
-  tile<BRAIN, 1>(w, x, columns, y, ldy, n);
+  tile<LANES, BRAIN, 1>(w, x, columns, y, ldy, n);
 }
 
-LS_CLONES void brain_tile(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
-  any<true>(rows, w, x, columns, y, ldy, n);
+template <int LANES> LS_INLINE void any_brain(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  any<LANES, true>(rows, w, x, columns, y, ldy, n);
 }
 
-LS_CLONES void half_tile(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
-  any<false>(rows, w, x, columns, y, ldy, n);
+template <int LANES> LS_INLINE void any_half(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+  any<LANES, false>(rows, w, x, columns, y, ldy, n);
 }
+
+LS_WIDTHS(brain_tile, any_brain, (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows, w, x,
+          columns, y, ldy, n)
+LS_WIDTHS(half_tile, any_half, (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows, w, x,
+          columns, y, ldy, n)
 
 // The place in tile_rows of the most rows whose sums stay in registers: 14 need 28 of AVX2's and 56 of NEON's.
 int largest() {
@@ -138,8 +150,8 @@ int piece(const Packed &w, int rows) {
 void Packed::row(int r, float *out) const {
   const uint8_t *panel = data.get() + r / panel_rows * panel_bytes();
   for (int k = 0; k < columns; k++) {
-    const vf v = brain ? widen<true>(panel + size_t(k) * 32) : widen<false>(panel + size_t(k) * 32);
-    out[k] = v[r % panel_rows];
+    const uint8_t *p = panel + size_t(k) * 32 + r % panel_rows / 4 * 8;
+    out[k] = (brain ? widen<4, true>(p) : widen<4, false>(p))[r % 4];
   }
 }
 
@@ -167,8 +179,10 @@ void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const 
       const int outputs = std::min(panel_rows, w.rows - n * panel_rows);
       if (tiles != nullptr) {
         tiles[largest() + p.size](panel, x, columns_, out, ldy, outputs);
+      } else if (w.brain) {
+        brain_tile(p.rows, panel, x, columns_, out, ldy, outputs);
       } else {
-        (w.brain ? brain_tile : half_tile)(p.rows, panel, x, columns_, out, ldy, outputs);
+        half_tile(p.rows, panel, x, columns_, out, ldy, outputs);
       }
     }
   }

@@ -1,6 +1,10 @@
 // Vectors of 16 floats in GCC's and Clang's portable form: the compiler splits them where the machine's are shorter.
 // On x86 LS_CLONES compiles a function for AVX-512, for AVX2 and for any, and the loader picks; what such a function
 // calls must be LS_INLINE, or it stays at the least of them.
+//
+// LS_WIDTHS defines a function that calls f<LANES>, a template over the length of its vectors, with as many lanes as the
+// processor has: longer ones do not stay in registers from one turn of a loop to the next. Where sums are made in such a loop,
+// that made AVX2 7 to 65 times slower. No result may depend on LANES.
 #ifndef LOADSTONE_SIMD_H
 #define LOADSTONE_SIMD_H
 
@@ -9,8 +13,14 @@
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #define LS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define LS_WIDTHS(name, f, parameters, ...)                                                                            \
+  __attribute__((target("arch=x86-64-v4"))) void name parameters { f<16>(__VA_ARGS__); }                               \
+  __attribute__((target("arch=x86-64-v3"))) void name parameters { f<8>(__VA_ARGS__); }                                \
+  __attribute__((target("default"))) void name parameters { f<4>(__VA_ARGS__); }
 #else
 #define LS_CLONES
+#define LS_WIDTHS(name, f, parameters, ...)                                                                            \
+  void name parameters { f<4>(__VA_ARGS__); }
 #endif
 #define LS_INLINE static inline __attribute__((always_inline))
 
@@ -20,6 +30,43 @@ namespace simd {
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
 constexpr int width = 16;
+
+// Vectors of so many floats, and of as many whole numbers of 32 and 16 bits.
+template <int LANES> struct Of;
+template <> struct Of<16> {
+  typedef float f __attribute__((vector_size(64)));
+  typedef uint32_t u __attribute__((vector_size(64)));
+  typedef uint16_t h __attribute__((vector_size(32)));
+};
+template <> struct Of<8> {
+  typedef float f __attribute__((vector_size(32)));
+  typedef uint32_t u __attribute__((vector_size(32)));
+  typedef uint16_t h __attribute__((vector_size(16)));
+};
+template <> struct Of<4> {
+  typedef float f __attribute__((vector_size(16)));
+  typedef uint32_t u __attribute__((vector_size(16)));
+  typedef uint16_t h __attribute__((vector_size(8)));
+};
+
+// The first n of LANES elements; the rest is 0, or not written.
+template <int LANES> LS_INLINE typename Of<LANES>::f load(const float *p, int n) {
+  typename Of<LANES>::f v = {};
+  if (n == LANES) {
+    std::memcpy(&v, p, sizeof v);
+  } else {
+    std::memcpy(&v, p, n * sizeof(float));
+  }
+  return v;
+}
+
+template <int LANES> LS_INLINE void store(float *p, typename Of<LANES>::f v, int n) {
+  if (n == LANES) {
+    std::memcpy(p, &v, sizeof v);
+  } else {
+    std::memcpy(p, &v, n * sizeof(float));
+  }
+}
 
 LS_INLINE vf load(const float *p) {
   vf v;
