@@ -155,7 +155,7 @@ func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
 	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
 	for _, r := range results {
 		rows = append(rows, []string{r.Text, r.Scenario, figure(r.Got.Center, r.Full),
-			figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full), strconv.Itoa(r.Runs), r.Word()})
+			interval(&r), strconv.Itoa(r.Runs), r.Word()})
 	}
 	for i, line := range table.Align(rows, 0, 5) {
 		switch {
@@ -170,6 +170,14 @@ func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
 		}
 	}
 	return nil
+}
+
+// interval is that of the median, which fewer than six runs do not bound (benchmath.AssumeNothing).
+func interval(r *SLOResult) string {
+	if math.IsInf(r.Got.Lo, -1) {
+		return "needs 6 runs"
+	}
+	return figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full)
 }
 
 // figure prints a value of a tidied unit.

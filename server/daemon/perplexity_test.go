@@ -41,7 +41,7 @@ func TestPerplexity(t *testing.T) {
 			}
 			ids := m.Encode(string(book[20000:36000]), true)
 			exact := perplexity(t, src, "float32", "f32", ids[:768])
-			for _, kv := range []string{"f16", "q8", "q4"} {
+			for _, kv := range kvFormats() {
 				ratio := perplexity(t, src, "float32", kv, ids[:768]) / exact
 				t.Logf("%s: perplexity %.3f at f32, %.5f times that", kv, exact, ratio)
 				if !(ratio <= most[kv] && ratio >= 1/most[kv]) {
