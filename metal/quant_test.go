@@ -210,14 +210,14 @@ func BenchmarkMemory(b *testing.B) {
 		for p := range sums {
 			part := words[p*len(words)/len(sums) : (p+1)*len(words)/len(sums)]
 			wg.Go(func() {
-				var s0, s1, s2, s3 uint64 // one sum would wait for itself
-				for ; len(part) >= 8; part = part[8:] {
-					s0 += part[0] + part[4]
-					s1 += part[1] + part[5]
-					s2 += part[2] + part[6]
-					s3 += part[3] + part[7]
+				// As few instructions as can be: four sums and a slice cut anew each time read 26 GB/s where this reads 34, as
+				// do two, four and eight places at once and pages of 2 MiB.
+				var sum uint64
+				for i := 0; i+8 <= len(part); i += 8 {
+					w := part[i : i+8 : i+8]
+					sum += w[0] + w[1] + w[2] + w[3] + w[4] + w[5] + w[6] + w[7]
 				}
-				sums[p] = s0 + s1 + s2 + s3
+				sums[p] = sum
 			})
 		}
 		wg.Wait()
