@@ -85,20 +85,27 @@ func (w *watch) record(r record.Record) {
 
 // tick tells also while no request ends, until the function it returns is called.
 func (w *watch) tick() (stop func()) {
-	const every = 200 * time.Millisecond
+	return Every(200*time.Millisecond, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.tell()
+	})
+}
+
+// Every calls f again and again, first when the period has passed, until the function it returns is called; then no call is
+// under way any more.
+func Every(period time.Duration, f func()) (stop func()) {
 	done := make(chan struct{})
 	var ticking sync.WaitGroup
 	ticking.Go(func() {
-		tick := time.NewTicker(every)
+		tick := time.NewTicker(period)
 		defer tick.Stop()
 		for {
 			select {
 			case <-done:
 				return
 			case <-tick.C:
-				w.mu.Lock()
-				w.tell()
-				w.mu.Unlock()
+				f()
 			}
 		}
 	})

@@ -49,18 +49,19 @@ template <> struct Of<4> {
   typedef uint16_t h __attribute__((vector_size(8)));
 };
 
-// The first n of LANES elements; the rest is 0, or not written.
-template <int LANES> LS_INLINE typename Of<LANES>::f load(const float *p, int n) {
+// The first n <= LANES elements; the rest reads as fill, or is not written.
+template <int LANES = width> LS_INLINE typename Of<LANES>::f load(const float *p, int n, float fill = 0) {
   typename Of<LANES>::f v = {};
   if (n == LANES) {
     std::memcpy(&v, p, sizeof v);
   } else {
+    v += fill;
     std::memcpy(&v, p, n * sizeof(float));
   }
   return v;
 }
 
-template <int LANES> LS_INLINE void store(float *p, typename Of<LANES>::f v, int n) {
+template <int LANES = width> LS_INLINE void store(float *p, typename Of<LANES>::f v, int n) {
   if (n == LANES) {
     std::memcpy(p, &v, sizeof v);
   } else {
@@ -75,24 +76,6 @@ LS_INLINE vf load(const float *p) {
 }
 
 LS_INLINE void store(float *p, vf v) { std::memcpy(p, &v, sizeof v); }
-
-// The first n <= width elements; the rest reads as fill.
-LS_INLINE vf load(const float *p, int n, float fill = 0) {
-  if (n == width) {
-    return load(p);
-  }
-  vf v = vf{} + fill;
-  std::memcpy(&v, p, n * sizeof(float));
-  return v;
-}
-
-LS_INLINE void store(float *p, vf v, int n) {
-  if (n == width) {
-    store(p, v);
-  } else {
-    std::memcpy(p, &v, n * sizeof(float));
-  }
-}
 
 // Calls f on halves, then on halves of the result: sixteen dependent steps would cost more than the product before them.
 #define LS_HALVES(T, v, f)                                                                                             \

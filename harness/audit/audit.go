@@ -73,20 +73,8 @@ func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
 	ledger := c.Ledger()
 	counters, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	x.counters = counters
-	for _, step := range []struct {
-		about string
-		do    func(context.Context) error
-	}{
-		{fmt.Sprintf("%d conversations of %d turns, one after the other", a.Agents, a.Turns), x.askAlone},
-		{"the same again, one after the other", x.askAgain},
-		{"the same, all at once", x.askTogether},
-		{fmt.Sprintf("%d requests that are taken back in the middle", a.Aborts), x.abort},
-		{"", x.restart}, // if it may be
-	} {
-		if step.about != "" {
-			x.Step(step.about)
-		}
-		if err := step.do(ctx); err != nil {
+	for _, step := range []func(context.Context) error{x.askAlone, x.askAgain, x.askTogether, x.abort, x.restart} {
+		if err := step(ctx); err != nil {
 			return x.findings, err
 		}
 	}
@@ -119,6 +107,7 @@ func (x *auditor) ask(ctx context.Context, p client.Prompt, turn int) record.Rec
 
 // askAlone holds the conversations while nothing else runs. What is said here is what must be said ever after.
 func (x *auditor) askAlone(ctx context.Context) error {
+	x.Step(fmt.Sprintf("%d conversations of %d turns, one after the other", x.Agents, x.Turns))
 	for i := range x.Agents {
 		agent := harness.NewConversation(fmt.Sprintf("audit-%d-%d", x.Seed, i), x.Seed<<20+uint64(i))
 		var asked []client.Prompt
@@ -147,6 +136,7 @@ func (x *auditor) askAlone(ctx context.Context) error {
 
 // askAgain finds out whether the server is one whose greedy answers can be compared at all.
 func (x *auditor) askAgain(ctx context.Context) error {
+	x.Step("the same again, one after the other")
 	var again []record.Record
 	for i := range x.asked {
 		for turn, p := range x.asked[i] {
@@ -169,6 +159,7 @@ func (x *auditor) askAgain(ctx context.Context) error {
 // askTogether holds all conversations at once, each with the history it had alone, so that one answer that differs does
 // not make all later ones differ.
 func (x *auditor) askTogether(ctx context.Context) error {
+	x.Step("the same, all at once")
 	const rounds = 2 // the first fills the batch as agents come, the second as they happen to fall
 	var under []record.Record
 	for range rounds {

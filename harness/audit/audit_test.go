@@ -47,7 +47,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 	} {
 		t.Run(tc.bug, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := &clienttest.Liar{Bug: tc.bug}
+				server := &clienttest.Liar{Bug: tc.bug, Silent: tc.bug == "the cache decides"}
 				c, _ := clienttest.Serve(t, server)
 				findings, err := Audit{Agents: 4, Turns: 3, Words: 20, MaxTokens: 8, Aborts: 40, Seed: 7,
 					Restart: func(context.Context) error { server.Restart(); return nil }}.Run(t.Context(), c)

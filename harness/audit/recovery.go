@@ -82,6 +82,7 @@ func (x *auditor) recovery(ctx context.Context, before metrics.State) (lost []re
 
 // abort sends requests that are taken back while they wait, are read or answered, and looks whether the server gets over it.
 func (x *auditor) abort(ctx context.Context) error {
+	x.Step(fmt.Sprintf("%d requests that are taken back in the middle", x.Aborts))
 	alone, err := x.solo(ctx, 0)
 	if err != nil {
 		return err

@@ -51,13 +51,13 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 		"Latency":    r.latencies(),
 		"Own":        r.Limits != nil,
 		"Judged":     r.judged(),
-		"Rounds":     plural(r.Load.Runs, "run"),
+		"Rounds":     Plural(r.Load.Runs, "run"),
 		"Diagnosis":  r.diagnosis(),
 		"Breakdowns": r.breakdowns(),
 		"Advice":     r.advice(),
 		"Date":       orUnknown(r.date(time.RFC1123Z)),
 		"Subject":    r.subject(),
-		"Cores":      plural(r.Host.Cores, "core"),
+		"Cores":      Plural(r.Host.Cores, "core"),
 		"Memory":     orUnknown(bytesIfKnown(r.Host.Memory)),
 		"StartUp":    r.startUp(),
 		"Used":       r.used(),
@@ -75,7 +75,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 // verdict is the executive summary: what was asked, how much of it was answered, and which targets hold.
 func (r *Report) verdict() string {
 	sent, ok := r.requests()
-	text := fmt.Sprintf("%s%s answered %d of %s", r.System.Model, on(r.System.Backend), ok, plural(sent, "request"))
+	text := fmt.Sprintf("%s%s answered %d of %s", r.System.Model, on(r.System.Backend), ok, Plural(sent, "request"))
 	if n := len(r.Scenarios); n > 1 {
 		text += fmt.Sprintf(" in %d scenarios", n)
 	}
@@ -133,7 +133,7 @@ func (r *Report) allMet() string {
 	case len(r.Limits) == 0:
 		return "; no limit was set."
 	}
-	return fmt.Sprintf(" and holds %s.", plural(len(r.Limits), "limit"))
+	return fmt.Sprintf(" and holds %s.", Plural(len(r.Limits), "limit"))
 }
 
 func on(backend string) string {
@@ -202,7 +202,7 @@ func tokens(n int) string {
 	if n <= 0 {
 		return "–"
 	}
-	return plural(n, "token")
+	return Plural(n, "token")
 }
 
 func orUnknown(s string) string {

@@ -105,10 +105,10 @@ func (c *Capacity) saturation() string {
 	last := c.Levels[len(c.Levels)-1]
 	if !c.Saturated {
 		return fmt.Sprintf("Throughput still grows at %d agents (%s req/s, %s tok/s; %s req/s with %s): saturation lies beyond what was measured.",
-			last.Agents, rate(last.ReqPerS), rate(last.TokPerS), rate(c.Levels[0].ReqPerS), plural(c.Levels[0].Agents, "agent"))
+			last.Agents, rate(last.ReqPerS), rate(last.TokPerS), rate(c.Levels[0].ReqPerS), Plural(c.Levels[0].Agents, "agent"))
 	}
 	return fmt.Sprintf("One instance saturates at about %s: %s req/s (%s tok/s), against %s req/s at %d.",
-		plural(c.Knee.Agents, "concurrent agent"), rate(c.Knee.ReqPerS), rate(c.Knee.TokPerS), rate(last.ReqPerS), last.Agents)
+		Plural(c.Knee.Agents, "concurrent agent"), rate(c.Knee.ReqPerS), rate(c.Knee.TokPerS), rate(last.ReqPerS), last.Agents)
 }
 
 func (c *Capacity) addCapacity() string {
@@ -132,10 +132,10 @@ func (c *Capacity) scaleOut() string {
 		}
 		if holds.Agents == 0 {
 			return fmt.Sprintf("Scaling out does not help: even %s misses the %s target (%s), so the time of a single request must fall first.",
-				plural(l.Agents, "agent"), name, figure)
+				Plural(l.Agents, "agent"), name, figure)
 		}
 		return fmt.Sprintf("Scale out beyond %s per instance: %d were within all latency targets, %d miss %s (%s).",
-			plural(holds.Agents, "concurrent agent"), holds.Agents, l.Agents, name, figure)
+			Plural(holds.Agents, "concurrent agent"), holds.Agents, l.Agents, name, figure)
 	}
 	last := c.Levels[len(c.Levels)-1]
 	name, _, fraction := tightest(last.E2E)
@@ -171,7 +171,7 @@ func tightest(d stats.Dist) (name, figure string, fraction float64) {
 func poolAdvice(last Level, enlarge string) string {
 	agents := int(poolFull / (last.PeakPool / float64(last.Agents)))
 	return fmt.Sprintf("The pool peaked at %s with %d agents; at that size per agent it refuses work from about %s in flight. %s or scale out before that.",
-		percent(last.PeakPool), last.Agents, plural(agents, "request"), enlarge)
+		percent(last.PeakPool), last.Agents, Plural(agents, "request"), enlarge)
 }
 
 func pressureAdvice(s *Scenario) string {
@@ -181,7 +181,7 @@ func pressureAdvice(s *Scenario) string {
 	if known {
 		text = fmt.Sprintf("Near exhaustion (pool peak %s)", percent(s.Pooled.PeakPool))
 	}
-	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[record.OK], plural(sent, "request"))
+	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[record.OK], Plural(sent, "request"))
 	if rejected > 0 {
 		text += fmt.Sprintf(", %d refused with Retry-After", rejected)
 	}

@@ -81,7 +81,7 @@ func (r *Report) wrong() string {
 	for _, v := range r.Violations[:min(n, mostViolations)] {
 		shown = append(shown, clip(oneLine(v), 160))
 	}
-	text := plural(n, "request") + " violate what must always hold: " + strings.Join(shown, "; ")
+	text := Plural(n, "request") + " violate what must always hold: " + strings.Join(shown, "; ")
 	if n == 1 {
 		text = strings.Replace(text, "violate ", "violates ", 1)
 	}

@@ -90,20 +90,20 @@ func CompareClocks(records []record.Record, log []time.Duration) Clocks {
 	case c.Client.N == 0:
 		c.Why = "no record is of an answered request"
 	case silent > 0:
-		c.Why = fmt.Sprintf("%s without the server's own time, which finds the line in the log", plural(silent, "answer"))
+		c.Why = fmt.Sprintf("%s without the server's own time, which finds the line in the log", Plural(silent, "answer"))
 	case backwards > 0:
-		c.Why = fmt.Sprintf("%s took longer for the server than for the client", plural(backwards, "request"))
+		c.Why = fmt.Sprintf("%s took longer for the server than for the client", Plural(backwards, "request"))
 	case missing > 0:
-		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and the client's time", missing, plural(len(spans), "answered request"))
+		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and the client's time", missing, Plural(len(spans), "answered request"))
 	default:
 		c.Agree = true
 	}
 	return c
 }
 
-// match gives as many spans, in each of which the log line of a request must lie, as possible a line of the log that lies in them, each line to one span, and returns those
-// lines with their distance from the spans' ends. Taking the lines in order and giving each to the open span that ends
-// first is optimal (Glover 1967, matching in a convex bipartite graph).
+// match gives as many spans as possible, in each of which the log line of a request must lie, a line of the log that lies in
+// them, each line to one span, and returns those lines with their distance from the spans' ends. Taking the lines in order and
+// giving each to the open span that ends first is optimal (Glover 1967, matching in a convex bipartite graph).
 func match(spans []span, log []time.Duration) (lines, distance []time.Duration) {
 	spans, log = slices.Clone(spans), slices.Clone(log)
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
@@ -139,7 +139,7 @@ func (c Clocks) Write(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	if c.Others > 0 {
-		fmt.Fprintf(&b, "%s of the log belong to no record: warm-up, or other clients\n", plural(c.Others, "line"))
+		fmt.Fprintf(&b, "%s of the log belong to no record: warm-up, or other clients\n", Plural(c.Others, "line"))
 	}
 	if c.Agree {
 		b.WriteString("they agree within the network's share\n")

@@ -84,13 +84,13 @@ func newForest(c *gate.Comparison) *forest {
 	}
 	switch {
 	case count[gate.Worse] > 0:
-		f.Verdict = fmt.Sprintf("%s of %d got worse", plural(count[gate.Worse], "cell"), len(c.Cells))
+		f.Verdict = fmt.Sprintf("%s of %d got worse", Plural(count[gate.Worse], "cell"), len(c.Cells))
 	case count[gate.Few] > 0:
 		f.Verdict = fmt.Sprintf("too few runs to tell in %d of %d cells", count[gate.Few], len(c.Cells))
 	case f.Worse:
 		f.Verdict = "nothing got worse that was measured, but not everything was"
 	case count[gate.Better] > 0:
-		f.Verdict = fmt.Sprintf("nothing got worse; %s of %d got better", plural(count[gate.Better], "cell"), len(c.Cells))
+		f.Verdict = fmt.Sprintf("nothing got worse; %s of %d got better", Plural(count[gate.Better], "cell"), len(c.Cells))
 	default:
 		f.Verdict = "no change that could be told from chance and mattered"
 	}

@@ -26,7 +26,7 @@ func (r *Report) resent() string {
 	if n == 0 {
 		return ""
 	}
-	return plural(n, "request") + " met a connection that the server had closed without saying so, and went again over a new one; the time is in the latency"
+	return Plural(n, "request") + " met a connection that the server had closed without saying so, and went again over a new one; the time is in the latency"
 }
 
 // whyFailed says of the failed requests whose records are kept what went wrong, the most frequent reason first, each by one of
@@ -60,7 +60,7 @@ func (r *Report) whyFailed() string {
 		parts = append(parts, fmt.Sprintf("%d × %s", one.n, one.text))
 	}
 	if more := len(sorted) - mostReasons; more > 0 {
-		parts = append(parts, plural(more, "other reason"))
+		parts = append(parts, Plural(more, "other reason"))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -141,8 +141,8 @@ func list(words []string) string {
 	}
 }
 
-// plural prints "1 request", "2 requests".
-func plural(n int, noun string) string {
+// Plural prints "1 request", "2 requests".
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

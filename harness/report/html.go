@@ -82,7 +82,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript),
 		Title: r.System.Model + on(r.System.Backend), Verdict: r.verdict(),
 		Date: r.date("2 January 2006, 15:04 MST"), Subject: r.subject(),
-		Cores: plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
+		Cores: Plural(r.Host.Cores, "core"), Memory: orUnknown(bytesIfKnown(r.Host.Memory)), StartUpText: r.startUp(), Used: r.used(),
 		Strips: r.strips(), Breakdowns: r.breakdowns(), Diagnosis: r.diagnosis(), Advice: r.advice(),
 		P99Needs: stats.Wanted(0.99), Own: r.Limits != nil, RunsText: r.runsText(), Judged: r.judged(), ErrorBar: r.errorBar(), Counted: r.counted(),
 		Again: r.again(), Open: r.allAgain().Open > 0, Wrong: r.wrong(), Failed: r.whyFailed(), Resent: r.resent(), Data: map[string]chartData{},
@@ -142,9 +142,9 @@ func (r *Report) date(layout string) string {
 
 func (r *Report) runsText() string {
 	if r.Load.Reps <= 1 {
-		return plural(r.Load.Runs, "run")
+		return Plural(r.Load.Runs, "run")
 	}
-	return plural(r.Load.Runs, "run") + " of " + plural(r.Load.Reps, "repetition")
+	return Plural(r.Load.Runs, "run") + " of " + Plural(r.Load.Reps, "repetition")
 }
 
 // colours is how many series the style tells apart; more begin again.

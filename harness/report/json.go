@@ -234,7 +234,7 @@ func Read(results io.Reader, records []record.Record, samples []record.Sample) (
 		}
 	}
 	if len(r.Scenarios) == 0 {
-		return nil, fmt.Errorf("no measured request among %s", plural(len(records), "record"))
+		return nil, fmt.Errorf("no measured request among %s", Plural(len(records), "record"))
 	}
 	r.Scenarios[0].Warmup = append(r.Scenarios[0].Warmup, unplaced...)
 	if r.Load.Runs == 0 {

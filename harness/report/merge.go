@@ -53,7 +53,7 @@ func Merge(parts []*Report) (*Report, error) {
 	}
 	for i, p := range parts {
 		if len(p.Scenarios) != len(whole.Scenarios) {
-			return nil, fmt.Errorf("part %d has %s, the first one %s", i+1, plural(len(p.Scenarios), "level"), plural(len(whole.Scenarios), "level"))
+			return nil, fmt.Errorf("part %d has %s, the first one %s", i+1, Plural(len(p.Scenarios), "level"), Plural(len(whole.Scenarios), "level"))
 		}
 		whole.Violations = append(whole.Violations, p.Violations...)
 		whole.Stopped = strings.Trim(whole.Stopped+"; "+p.Stopped, "; ")

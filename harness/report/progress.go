@@ -162,12 +162,12 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 		fmt.Sprintf("round %d/%d", now.Run+1, p.runs),
 		fmt.Sprintf("%-13s", now.Scenario),
 		overall(now),
-		plural(requests, "request"),
+		Plural(requests, "request"),
 	}
 	if r, ok := p.rate(); ok {
 		parts = append(parts, rate(r)+" req/s")
 	}
-	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), plural(failed, "error"))
+	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), Plural(failed, "error"))
 	if n := now.Outcomes[record.Rejected]; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d refused", n))
 	}

@@ -122,7 +122,7 @@ func (w *Sweep) level(v float64) string {
 	if w.Kind == "rate" {
 		return table.Three(v) + " req/s"
 	}
-	return plural(int(v), "agent")
+	return Plural(int(v), "agent")
 }
 
 // Text says in a sentence where the knee is.

@@ -161,10 +161,6 @@ func (l *Liar) lie(q *question, a *reply) {
 
 // logprobs is the answer in one piece, with how likely its tokens were.
 func (l *Liar) logprobs(w http.ResponseWriter, a *reply) {
-	if l.Bug == "the cache decides" {
-		w.WriteHeader(http.StatusBadRequest) // it tells none
-		return
-	}
 	gap := 3.0
 	if l.Bug == "the batch decides near ties" {
 		gap = 0.01

@@ -63,7 +63,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	r := m.report
 	r.Load = report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, plural(len(o.scenarios), "scenario"), plural(r.Load.Runs, "run"), plural(r.Load.Reps, "repetition"))
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, report.Plural(len(o.scenarios), "scenario"), report.Plural(r.Load.Runs, "run"), report.Plural(r.Load.Reps, "repetition"))
 	}
 	if r.Client.Floors, err = o.floors(ctx); err != nil {
 		return m.results.giveUp(m.subject.explain(ctx, err))
@@ -213,11 +213,4 @@ func collect(o *benchOptions, runs []record.Run) []report.Scenario {
 		}
 	}
 	return all
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"loadstone/harness"
 	"loadstone/harness/client"
 	"loadstone/harness/report"
 )
@@ -43,23 +44,9 @@ func (s *steps) next(about string) {
 
 // watch tells until the function it returns is called.
 func (s *steps) watch() (stop func()) {
-	done := make(chan struct{})
-	var ticking sync.WaitGroup
-	ticking.Go(func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				s.tell()
-			}
-		}
-	})
+	untick := harness.Every(time.Second, s.tell)
 	return func() {
-		close(done)
-		ticking.Wait()
+		untick()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.finish()
