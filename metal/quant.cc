@@ -78,7 +78,7 @@ void unpack_row(const uint8_t *words, int columns, int bits, int shift, uint8_t 
 }
 
 // One block of 32 columns out of 16 rows of bytes.
-uint8_t *pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t *out) {
+void pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t *out) {
   uint8_t chunk[8][64];
   for (int j = 0; j < 8; j++) {
     for (int r = 0; r < panel_rows; r++) {
@@ -87,24 +87,20 @@ uint8_t *pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t 
   }
   if (bits == 8) {
     std::memcpy(out, chunk, 512);
-    return out + 512;
+    return;
   }
   for (int j = 0; j < 4; j++) {
     for (int i = 0; i < 64; i++) {
       out[64 * j + i] = (chunk[j][i] & 15) | chunk[j + 4][i] << 4;
     }
   }
-  if (bits == 4) {
-    return out + 256;
-  }
-  for (int i = 0; i < 64; i++) {
+  for (int i = 0; i < 64 && bits == 5; i++) {
     uint8_t high = 0;
     for (int j = 0; j < 8; j++) {
       high |= (chunk[j][i] >> 4 & 1) << j;
     }
     out[256 + i] = high;
   }
-  return out + 320;
 }
 
 } // namespace
@@ -124,24 +120,24 @@ Packed pack(const void *words, const float *scales, const float *biases, int row
     p.biased = p.biased || bias[i] != 0;
   }
   p.factor = common_factor(scales, bias.data(), bias.size());
-  const size_t parts = p.biased ? 2 : 1;
-  p.scale_bytes = (groups * parts * panel_rows * 2 + panel_align - 1) / panel_align * panel_align;
-  p.panel_bytes = p.scale_bytes + size_t(columns) / block * p.bits * 64;
+  p.panel_bytes = p.block_at(columns / block - 1) + size_t(p.bits) * line;
   p.data = memory.take(p.bytes());
 
   uint8_t *data = p.data.get();
   const size_t row_bytes = size_t(columns) * bits / 8;
   Pool::shared().run(p.panels(), [&](int n) {
     uint8_t *out = data + n * p.panel_bytes;
-    std::memset(out, 0, p.scale_bytes);
+    for (int g = 0; g < groups; g += p.of_line()) {
+      std::memset(out + p.scales_at(g), 0, line);
+    }
     std::vector<uint8_t> wide(size_t(panel_rows) * columns);
     for (int r = 0; r < panel_rows && n * panel_rows + r < rows; r++) {
       const size_t row = size_t(n) * panel_rows + r;
       unpack_row(static_cast<const uint8_t *>(words) + row * row_bytes, columns, bits, shift, wide.data() + size_t(r) * columns);
       for (int g = 0; g < groups; g++) {
-        const auto put = [&](size_t part, float x) {
+        const auto put = [&](int part, float x) {
           const uint16_t h = float_to_half(x / p.factor);
-          std::memcpy(out + ((g * parts + part) * panel_rows + r) * 2, &h, 2);
+          std::memcpy(out + p.scales_at(g) + (part * panel_rows + r) * 2, &h, 2);
         };
         put(0, scales[row * groups + g]);
         if (p.biased) {
@@ -149,19 +145,18 @@ Packed pack(const void *words, const float *scales, const float *biases, int row
         }
       }
     }
-    out += p.scale_bytes;
-    for (int at = 0; at < columns; at += block) {
-      out = pack_block(wide.data(), columns, at, p.bits, out);
+    for (int b = 0; b < columns / block; b++) {
+      pack_block(wide.data(), columns, b * block, p.bits, out + p.block_at(b));
     }
   });
   return p;
 }
 
 void Packed::dequantise(int row, float *out) const {
-  const uint8_t *panel = data.get() + size_t(row / panel_rows) * panel_bytes, *quants = panel + scale_bytes;
+  const uint8_t *panel = data.get() + size_t(row / panel_rows) * panel_bytes;
   const int r = row % panel_rows, parts = biased ? 2 : 1, offset = 1 << (bits - 1);
   for (int i = 0; i < columns; i++) {
-    const uint8_t *b = quants + size_t(i / block) * bits * 64;
+    const uint8_t *b = panel + block_at(i / block);
     const int j = i % block / 4, at = 4 * r + i % 4;
     int q = bits == 8 ? b[64 * j + at] : j < 4 ? b[64 * j + at] & 15 : b[64 * (j - 4) + at] >> 4;
     if (bits == 5) {
@@ -169,7 +164,7 @@ void Packed::dequantise(int row, float *out) const {
     }
     uint16_t half[2] = {};
     for (int part = 0; part < parts; part++) {
-      std::memcpy(half + part, panel + ((size_t(i / group) * parts + part) * panel_rows + r) * 2, 2);
+      std::memcpy(half + part, panel + scales_at(i / group) + (part * panel_rows + r) * 2, 2);
     }
     out[i] = factor * (half_to_float(half[0]) * float(q - offset) + half_to_float(half[1]));
   }

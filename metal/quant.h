@@ -15,32 +15,36 @@ namespace quant {
 
 constexpr int panel_rows = 16;  // rows of a weight that lie interleaved: as many as a vector has 32-bit lanes
 constexpr int block = 32;       // columns with one scale of the activations
-constexpr int panel_align = 64; // bytes
-
-// How many bytes ahead the kernels for x86 ask for a weight, which the processor's own guess does too late. A core of a
-// Zen 4 reads a matrix of 262144 x 640 so, without and with it, at 1 row: 8 bits 12.2 and 7.5 ms, 5 bits 9.8 and 3.8, 4
-// bits 7.8 and 3.0; at 8 rows: 20.5 and 10.2, 15.9 and 9.2, 13.0 and 8.9. Half and twice the distance gain half or less.
-constexpr int prefetch_ahead = 384;
+constexpr int line = 64;        // bytes of a cache line, and the alignment of a panel
 
 // A weight, outputs x inputs, element = scale (q - offset) + bias with q of 4, 5 or 8 bits and offset = 2^(bits-1). A scale
 // and, where any is not 0, a bias belong to a group of 32, 64 or 128 columns of a row.
 //
-// It is stored in panels of 16 rows, the last one filled up with zeros. A panel has first, for each group, 16 scales and
-// then perhaps 16 biases, as float16 divided by factor; then, from the next multiple of 64 bytes, its blocks of 32
-// columns. A block is 8 chunks of 4 columns, a chunk 64 bytes: 4 columns of row 0, of row 1, ... so that one multiplication
+// It is stored in panels of 16 rows, the last one filled up with zeros. A panel is read from its first byte to its last: a line
+// of scales, then the blocks of 32 columns that they are for, and so on. A line has the 16 scales and the 16 biases of one
+// group, or the 16 scales of each of two, as float16 divided by factor. A block is 8 chunks of 4 columns, a chunk 64 bytes: 4 columns of row 0, of row 1, ... so that one multiplication
 // of bytes with the same 4 activations leaves a sum for each row in that row's lane, and no lane is ever added to another.
 //   8 bits   the 8 chunks
 //   4 bits   4 x 64 bytes, chunk j in the low halves and chunk j+4 in the high halves
 //   5 bits   as 4 bits, then 64 bytes whose bit j is the fifth bit of chunk j
+//
+// One stream is what the processor foresees. With all scales of a panel before its blocks, two cores of a Zen 4 read a
+// matrix of 4 bits with biases at 25 GB/s, of 8 bits at 41, with software prefetch 384 bytes ahead and less without; so they
+// read it at 58 to 62, as fast as a plain sum does, and every prefetch that was tried (384 to 8192 bytes ahead, into the
+// first cache or the second) made it slower or nothing.
 struct Packed {
   int rows = 0, columns = 0, group = 0, bits = 0;
   bool biased = false;
   float factor = 1;
-  size_t scale_bytes = 0, panel_bytes = 0;
+  size_t panel_bytes = 0;
   std::shared_ptr<uint8_t> data;
 
+  int of_line() const { return biased ? 1 : 2; } // groups
   int panels() const { return (rows + panel_rows - 1) / panel_rows; }
   size_t bytes() const { return panel_bytes * panels(); }
+  // Where in a panel the scales of a group begin, and where a block of 32 columns does.
+  size_t scales_at(int g) const { return block_at(g / of_line() * of_line() * (group / block)) - line + g % of_line() * (line / 2); }
+  size_t block_at(int b) const { return size_t(b * block / group / of_line() + 1) * line + size_t(b) * bits * line; }
   void dequantise(int row, float *out) const;
 };
 
@@ -50,7 +54,7 @@ Packed pack(const void *words, const float *scales, const float *biases, int row
 
 // What a kernel is given: one panel, and a tile of a few rows of activations.
 struct Tile {
-  const uint8_t *scales, *quants;
+  const uint8_t *panel;
   int groups, group_blocks;
   const int8_t *x;      // blocks x rows of the tile x 32
   const float *scale;   // blocks x rows: x times this is the activation
@@ -62,6 +66,15 @@ struct Tile {
 };
 
 using Kernel = void (*)(const Tile &);
+
+// The scales of group g, last being those of the group before it. p is moved past their line where one begins.
+template <bool BIASED> inline __attribute__((always_inline)) const uint8_t *scales(int g, const uint8_t *last, const uint8_t *&p) {
+  if (!BIASED && g % 2 == 1) {
+    return last + line / 2;
+  }
+  p += line;
+  return p - line;
+}
 
 // One instruction set's kernels. All give the same floats to the last bit: a block's sum of whole numbers is exact, and an
 // output takes in one block after the other, fma(sum, weight's scale x activations' scale, output), then, where there are

@@ -100,23 +100,21 @@ template <int BITS, int M> LS_TARGET_VNNI inline __attribute__((always_inline)) 
       for (int m = 0; m < M; m++) {                                                                                    \
         acc[m] = _mm256_setzero_ps();                                                                                  \
       }                                                                                                                \
-      const uint8_t *p = t.quants + 32 * half;                                                                         \
+      const uint8_t *p = t.panel, *scale_line = nullptr;                                                               \
       const int8_t *x = t.x;                                                                                           \
       const float *scale = t.scale, *sum = t.sum;                                                                      \
       const int32_t *start = t.start;                                                                                  \
       for (int g = 0; g < t.groups; g++) {                                                                             \
-        const auto *s = reinterpret_cast<const __m128i *>(t.scales + g * (BIASED ? 64 : 32) + 16 * half);              \
+        scale_line = scales<BIASED>(g, scale_line, p);                                                                 \
+        const auto *s = reinterpret_cast<const __m128i *>(scale_line + 16 * half);                                     \
         const __m256 ws = _mm256_cvtph_ps(_mm_loadu_si128(s));                                                         \
         __m256 wb = ws;                                                                                                \
         if constexpr (BIASED) {                                                                                        \
           wb = _mm256_cvtph_ps(_mm_loadu_si128(s + 2));                                                                \
         }                                                                                                              \
         for (int b = 0; b < t.group_blocks; b++) {                                                                     \
-          for (int j = 0; j < BITS && half == 0; j++) {                                                                \
-            _mm_prefetch(reinterpret_cast<const char *>(p + prefetch_ahead + 64 * j), _MM_HINT_T0);                    \
-          }                                                                                                            \
           __m256i d[M];                                                                                                \
-          dot<BITS, M>(p, x, start, d);                                                                                \
+          dot<BITS, M>(p + 32 * half, x, start, d);                                                                    \
           for (int m = 0; m < M; m++) {                                                                                \
             const __m256 f = _mm256_mul_ps(ws, _mm256_set1_ps(scale[m]));                                              \
             acc[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[m]), f, acc[m]);                                             \

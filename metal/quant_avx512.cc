@@ -43,21 +43,18 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
   for (int m = 0; m < M; m++) {
     acc[m] = _mm512_setzero_ps();
   }
-  const uint8_t *p = t.quants;
+  const uint8_t *p = t.panel, *s = nullptr;
   const int8_t *x = t.x;
   const float *scale = t.scale, *sum = t.sum;
   const int32_t *start = t.start;
   for (int g = 0; g < t.groups; g++) {
-    const uint8_t *s = t.scales + g * (BIASED ? 64 : 32);
+    s = scales<BIASED>(g, s, p);
     const __m512 ws = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(s)));
     __m512 wb;
     if constexpr (BIASED) {
       wb = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(s + 32)));
     }
     for (int b = 0; b < t.group_blocks; b++) {
-      for (int j = 0; j < BITS; j++) {
-        _mm_prefetch(reinterpret_cast<const char *>(p + prefetch_ahead + 64 * j), _MM_HINT_T0);
-      }
       __m512i w[8];
       p = unpack<BITS>(p, w);
 #pragma GCC unroll 16

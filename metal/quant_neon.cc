@@ -50,13 +50,13 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
     for (int m = 0; m < M; m++) {
       acc[m] = vdupq_n_f32(0);
     }
-    const uint8_t *p = t.quants;
+    const uint8_t *p = t.panel, *s = nullptr;
     const int8_t *x = t.x;
     const float *scale = t.scale, *sum = t.sum;
     const int32_t *start = t.start;
     for (int g = 0; g < t.groups; g++) {
-      const uint8_t *s = t.scales + g * (BIASED ? 64 : 32) + 8 * r;
-      const float32x4_t ws = halves(s), wb = BIASED ? halves(s + 32) : ws;
+      s = scales<BIASED>(g, s, p);
+      const float32x4_t ws = halves(s + 8 * r), wb = BIASED ? halves(s + 32 + 8 * r) : ws;
       for (int b = 0; b < t.group_blocks; b++) {
         int8x16_t w[8];
 #pragma GCC unroll 8

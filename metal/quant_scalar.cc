@@ -21,10 +21,11 @@ template <int BITS> int element(const uint8_t *p, int j, int i) {
 
 template <int BITS, bool BIASED> void tile(const Tile &t) {
   float acc[panel_rows] = {};
-  const uint8_t *p = t.quants;
+  const uint8_t *p = t.panel, *s = nullptr;
   for (int g = 0, b = 0; g < t.groups; g++) {
     uint16_t half[2 * panel_rows];
-    std::memcpy(half, t.scales + g * (BIASED ? 64 : 32), BIASED ? 64 : 32);
+    s = scales<BIASED>(g, s, p);
+    std::memcpy(half, s, BIASED ? line : line / 2);
     for (int c = 0; c < t.group_blocks; c++, b++, p += BITS * 64) {
       for (int r = 0; r < panel_rows; r++) {
         int32_t d = t.start[b];

@@ -70,8 +70,7 @@ void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const 
     for (const Parts::Part &p : parts_.all) {
       const size_t at = size_t(p.first) * (columns_ / block);
       kernels[p.size]({
-          .scales = panel,
-          .quants = panel + w.scale_bytes,
+          .panel = panel,
           .groups = w.columns / w.group,
           .group_blocks = w.group / block,
           .x = x_.data() + at * block,
