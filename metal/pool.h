@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <type_traits>
 
@@ -17,12 +18,14 @@ public:
     return *p;
   }
 
-  int threads() const { return workers_ + 1; }
+  int threads() const { return threads_; }
 
-  // Calls f(i) for every i < n < 2^24, in any order, on all threads, and returns when all are done.
+  // Calls f(i) for every i < n < 2^24, on all threads, and returns when all are done. Each thread begins with a share of its
+  // own and goes through it in order, for what lies side by side in memory is read twice as fast by one thread as by two in
+  // turns (raw sums of 64 KiB in turns 46 GB/s, of halves 60); who has done his takes from the ends of the others'.
   template <typename F> void run(int n, F &&f) {
     // Inside f, or beside another caller, the caller does it all.
-    if (n <= 1 || workers_ == 0 || busy_.exchange(true, std::memory_order_acquire)) {
+    if (n <= 1 || threads_ == 1 || busy_.exchange(true, std::memory_order_acquire)) {
       for (int i = 0; i < n; i++) {
         f(i);
       }
@@ -32,54 +35,82 @@ public:
     arg_ = &f;
     done_.store(0, std::memory_order_relaxed);
     const uint64_t round = round_.load(std::memory_order_relaxed) + 1;
-    ticket_.store(round << 48 | uint64_t(n), std::memory_order_release);
+    for (int t = 0; t < threads_; t++) {
+      const uint64_t from = int64_t(n) * t / threads_, to = int64_t(n) * (t + 1) / threads_;
+      shares_[t].left.store(round << 48 | from << 24 | to, std::memory_order_release);
+    }
     round_.store(unsigned(round), std::memory_order_release);
     round_.notify_all();
-    work();
-    while (done_.load(std::memory_order_acquire) < n) {
-      std::this_thread::yield();
+    work(0);
+    for (int i = 0; done_.load(std::memory_order_acquire) < n; i++) {
+      pause(i);
     }
     busy_.store(false, std::memory_order_release);
   }
 
 private:
-  Pool() {
-    workers_ = std::max(1, int(std::thread::hardware_concurrency())) - 1;
-    for (int i = 0; i < workers_; i++) {
-      std::thread([this] { loop(); }).detach();
+  Pool() : threads_(std::max(1, int(std::thread::hardware_concurrency()))), shares_(new Share[threads_]) {
+    for (int t = 1; t < threads_; t++) {
+      std::thread([this, t] { loop(t); }).detach();
     }
   }
 
-  // A ticket is the round, the next i and n: 16, 24 and 24 bits. Who takes an i knows that its round is still on, for
-  // run waits for it; who comes late takes none, and nobody waits for a thread that the system has put aside.
-  void work() {
-    uint64_t t = ticket_.load(std::memory_order_acquire);
-    while ((t >> 24 & 0xffffff) < (t & 0xffffff)) {
-      if (ticket_.compare_exchange_weak(t, t + (1 << 24), std::memory_order_acq_rel, std::memory_order_acquire)) {
-        call_(arg_, int(t >> 24 & 0xffffff));
+  // What is left of a thread's share: the round, the first i and the one after the last, of 16, 24 and 24 bits. Who takes an
+  // i knows that its round is still on, for run waits for it; who comes late takes none, and nobody waits for a thread that
+  // the system has put aside.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> left{0};
+  };
+
+  void work(int thread) {
+    take(shares_[thread].left, [](uint64_t left) { return left >> 24 & 0xffffff; }, 1 << 24);
+    for (int t = 1; t < threads_; t++) {
+      take(shares_[(thread + t) % threads_].left, [](uint64_t left) { return (left & 0xffffff) - 1; }, -1);
+    }
+  }
+
+  // Calls what which picks of a share, as long as there is any; change is what makes it taken.
+  template <typename Which> void take(std::atomic<uint64_t> &share, Which &&which, int64_t change) {
+    uint64_t left = share.load(std::memory_order_acquire);
+    while ((left >> 24 & 0xffffff) < (left & 0xffffff)) {
+      if (share.compare_exchange_weak(left, left + change, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        call_(arg_, int(which(left)));
         done_.fetch_add(1, std::memory_order_release);
-        t = ticket_.load(std::memory_order_acquire);
+        left = share.load(std::memory_order_acquire);
       }
     }
   }
 
   // A decode step calls run a few hundred times, a tenth of a millisecond apart: looking for the next round a little
   // before sleeping saves most of the wake-ups. More than that would take the processor from everybody else.
-  void loop() {
+  void loop(int thread) {
     for (unsigned seen = 0;;) {
-      for (int i = 0; i < 200 && round_.load(std::memory_order_acquire) == seen; i++) {
-        std::this_thread::yield();
+      for (int i = 0; i < 1000 && round_.load(std::memory_order_acquire) == seen; i++) {
+        pause(i);
       }
       round_.wait(seen, std::memory_order_acquire);
       seen = round_.load(std::memory_order_acquire);
-      work();
+      work(thread);
     }
   }
 
-  int workers_ = 0;
+  // The i-th look in vain: some microseconds on the processor, then only if nobody else wants it.
+  static void pause(int i) {
+    if (i < 800) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#elif defined(__aarch64__)
+      asm volatile("yield");
+#endif
+    } else {
+      std::this_thread::yield();
+    }
+  }
+
+  const int threads_;
+  std::unique_ptr<Share[]> shares_;
   std::atomic<bool> busy_{false};
   std::atomic<unsigned> round_{0};
-  std::atomic<uint64_t> ticket_{0};
   std::atomic<int> done_{0};
   void (*call_)(void *, int) = nullptr;
   void *arg_ = nullptr;
