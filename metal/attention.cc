@@ -1,6 +1,6 @@
 //go:build mlx
 
-// Attention on a CPU as one MLX primitive: norms, rope, the writes to the paged cache and the reads from it where it
+// Attention on a CPU: norms, rope, the writes to the paged cache and the reads from it where it
 // lies, in whatever format.
 //
 // Keys and values go by in tiles that fit the first cache, and the softmax is taken as they do: each row of queries keeps
@@ -19,7 +19,7 @@
 //     rule as above, whichever threads computed them. So work is cut along the history wherever that keeps threads busy.
 
 #include "attention_tile.h"
-#include "kernel.h"
+#include "internal.h"
 #include "pool.h"
 #include "simd.h"
 
@@ -55,8 +55,9 @@ struct Attention {
   KVFormat kv;
   uint8_t *keys, *values; // kv_heads x slots x row
   size_t head;            // bytes of one head
-  std::shared_ptr<const Batch> batch;
-  std::shared_ptr<const RopeTable> rope;
+  const Batch &batch;
+  const RopeTable &rope;
+  const float *q_norm, *k_norm; // Gemma's
 
   // A tile of keys and one of values are in the first cache at a time. A span is a whole number of tiles, and long enough
   // that what it costs to fold is nothing: 128 positions of dim 256 made a prompt of 2048 tokens 7 % dearer.
@@ -76,24 +77,23 @@ struct Attention {
     int lo, hi;
   };
 
-  // in: q, k, v (tokens x heads x dim), and q_norm, k_norm for Gemma.
   // The cache is written in place: MLX's rule that arrays never change is bent here, by their only owner, on the one
   // stream that reads them.
-  void operator()(const std::vector<array> &in, array &out) const {
-    const std::unique_ptr<float[]> q(new float[in[0].size()]);
-    const int tokens = int(batch->tokens.size());
+  void operator()(const float *queries, const float *new_keys, const float *new_values, float *out) const {
+    const int tokens = int(batch.tokens.size());
+    const std::unique_ptr<float[]> q(new float[size_t(tokens) * heads * dim]);
     std::vector<const Batch::Seq *> owner;
     owner.reserve(tokens);
-    for (const Batch::Seq &s : batch->seqs) {
+    for (const Batch::Seq &s : batch.seqs) {
       owner.insert(owner.end(), s.len, &s);
     }
     Pool::shared().run((tokens + 31) / 32, [&](int i) {
-      prepare(in, owner.data(), i * 32, std::min(tokens, i * 32 + 32), q.get());
+      prepare(queries, new_keys, new_values, owner.data(), i * 32, std::min(tokens, i * 32 + 32), q.get());
     });
 
     std::deque<Rows> all;
     double work = 0;
-    for (const Batch::Seq &seq : batch->seqs) {
+    for (const Batch::Seq &seq : batch.seqs) {
       const int step = row_tile(seq);
       // The last rows go first, they are the longest.
       for (int t = (seq.len - 1) / step * step; t >= 0; t -= step) {
@@ -123,8 +123,7 @@ struct Attention {
       }
     }
     const std::unique_ptr<float[]> parts(new float[floats]);
-    float *dst = out.data<float>();
-    Pool::shared().run(int(pieces.size()), [&](int i) { attend(pieces[i], q.get(), parts.get(), dst); });
+    Pool::shared().run(int(pieces.size()), [&](int i) { attend(pieces[i], q.get(), parts.get(), out); });
   }
 
   // Tokens of a piece: fewer where that leaves a thread without work.
@@ -140,24 +139,22 @@ struct Attention {
 
   // Norms and rotates the queries of tokens from..to-1 into q (sequence, kv head, token, head of the group, dim), and
   // their keys into the cache.
-  LS_CLONES void prepare(const std::vector<array> &in, const Batch::Seq *const *owner, int from, int to,
+  LS_CLONES void prepare(const float *qs, const float *ks, const float *vs, const Batch::Seq *const *owner, int from, int to,
                          float *q) const {
-    const float *qn = in.size() > 3 ? in[3].data<float>() : nullptr, *kn = in.size() > 3 ? in[4].data<float>() : nullptr;
-    const float *qs = in[0].data<float>(), *ks = in[1].data<float>(), *vs = in[2].data<float>();
     const int group = heads / kv_heads, half = dim / 2;
     const size_t row = kv.row(dim);
     std::vector<float> key(dim);
     for (int t = from; t < to; t++) {
       const Batch::Seq &seq = *owner[t];
-      const size_t i = t - seq.first, slot = batch->slots[window > 0][t];
-      const float *cos = rope->cos.data() + size_t(t) * half, *sin = rope->sin.data() + size_t(t) * half;
+      const size_t i = t - seq.first, slot = batch.slots[window > 0][t];
+      const float *cos = rope.cos.data() + size_t(t) * half, *sin = rope.sin.data() + size_t(t) * half;
       for (int h = 0; h < heads; h++) {
         const size_t at = (size_t(h / group) * seq.len + i) * group + h % group;
-        turn(qs + (size_t(t) * heads + h) * dim, qn, eps, cos, sin, dim, scale, q + (size_t(seq.first) * heads + at) * dim);
+        turn(qs + (size_t(t) * heads + h) * dim, q_norm, eps, cos, sin, dim, scale, q + (size_t(seq.first) * heads + at) * dim);
         kv.rotate(q + (size_t(seq.first) * heads + at) * dim, dim);
       }
       for (int h = 0; h < kv_heads; h++) {
-        turn(ks + (size_t(t) * kv_heads + h) * dim, kn, eps, cos, sin, dim, 1, key.data());
+        turn(ks + (size_t(t) * kv_heads + h) * dim, k_norm, eps, cos, sin, dim, 1, key.data());
         kv.encode(key.data(), dim, keys + h * head + slot * row);
         kv.encode(vs + (size_t(t) * kv_heads + h) * dim, dim, values + h * head + slot * row);
       }
@@ -169,11 +166,11 @@ struct Attention {
     const size_t row = kv.row(dim);
     const std::vector<int> &table = seq.table[window > 0];
     for (int done = 0; done < n;) {
-      const int at = p + done, offset = at % batch->block_tokens;
-      const size_t slot = size_t(table[at / batch->block_tokens]) * batch->block_tokens + offset;
-      int count = std::min(batch->block_tokens - offset, n - done);
-      while (done + count < n && table[(at + count) / batch->block_tokens] * size_t(batch->block_tokens) == slot + count) {
-        count = std::min(count + batch->block_tokens, n - done);
+      const int at = p + done, offset = at % batch.block_tokens;
+      const size_t slot = size_t(table[at / batch.block_tokens]) * batch.block_tokens + offset;
+      int count = std::min(batch.block_tokens - offset, n - done);
+      while (done + count < n && table[(at + count) / batch.block_tokens] * size_t(batch.block_tokens) == slot + count) {
+        count = std::min(count + batch.block_tokens, n - done);
       }
       if (count == n && kv.bits == 32) {
         return reinterpret_cast<const float *>(plane + slot * row);
@@ -190,8 +187,8 @@ struct Attention {
   void ahead(const uint8_t *plane, const Batch::Seq &seq, int p, int n) const {
     const std::vector<int> &table = seq.table[window > 0];
     for (int end = p + n; p < end;) {
-      const int offset = p % batch->block_tokens, count = std::min(batch->block_tokens - offset, end - p);
-      const uint8_t *at = plane + (size_t(table[p / batch->block_tokens]) * batch->block_tokens + offset) * kv.row(dim);
+      const int offset = p % batch.block_tokens, count = std::min(batch.block_tokens - offset, end - p);
+      const uint8_t *at = plane + (size_t(table[p / batch.block_tokens]) * batch.block_tokens + offset) * kv.row(dim);
       for (size_t i = 0; i < count * kv.row(dim); i += 64) {
         __builtin_prefetch(at + i);
       }
@@ -265,19 +262,13 @@ struct Attention {
 
 } // namespace
 
-array attend(const Layer &l, const array &q, const array &k, const array &v, const ls_config &c, KVFormat kv,
-             std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope) {
-  std::vector<array> inputs{q, k, v};
-  if (l.q_norm) {
-    inputs.push_back(*l.q_norm);
-    inputs.push_back(*l.k_norm);
-  }
+void attend(const Layer &l, const float *q, const float *k, const float *v, const ls_config &c, KVFormat kv, const Batch &batch,
+            const RopeTable &rope, float *out) {
   array keys = *l.keys, values = *l.values;
   const size_t head = size_t(keys.shape(1)) * keys.shape(2);
-  return make("attend", q.shape(),
-              Attention{c.heads, c.kv_heads, c.head_dim, l.sliding ? c.window : 0, c.eps, c.attention_scale, kv,
-                        keys.data<uint8_t>(), values.data<uint8_t>(), head, std::move(batch), std::move(rope)},
-              std::move(inputs));
+  const auto data = [](const std::optional<array> &a) { return a ? a->data<float>() : nullptr; };
+  Attention{c.heads, c.kv_heads, c.head_dim, l.sliding ? c.window : 0, c.eps, c.attention_scale, kv,
+            keys.data<uint8_t>(), values.data<uint8_t>(), head, batch, rope, data(l.q_norm), data(l.k_norm)}(q, k, v, out);
 }
 
 } // namespace kernels

@@ -103,6 +103,14 @@ array ls_model::graph_layers(array h, const Batch &batch) {
   return h;
 }
 
+void ls_model::graph_step(const Batch &batch, const std::vector<Asked> &asked) {
+  array h = mx::astype(embed.rows(batch.tokens), dtype);
+  if (config.embedding_scale != 1) {
+    h = h * array(config.embedding_scale, dtype);
+  }
+  graph_head(graph_layers(h, batch), asked);
+}
+
 // Evaluates a step: the caches and, where asked for, the head on rows of h.
 void ls_model::graph_head(const array &h, const std::vector<Asked> &asked) const {
   std::vector<array> out;

@@ -20,6 +20,8 @@
 // Leaves the threads to this package (blas.cc).
 extern "C" void ls_blas_init(void);
 
+struct ls_model;
+
 namespace ls {
 
 namespace mx = mlx::core;
@@ -74,6 +76,7 @@ struct Asked {
 // cos and sin of position x frequency, tokens x head_dim/2 each.
 struct RopeTable {
   std::vector<float> cos, sin;
+  RopeTable(const std::vector<int> &positions, int dim, float base, float scale);
 };
 
 // How the CPU kernels' cache stores one head's key or value of one token, a vector of head_dim elements, by itself:
@@ -107,7 +110,8 @@ struct Linear {
   std::shared_ptr<const half::Packed> halves;
 
   array operator()(const array &x) const;             // in MLX's operations
-  array rows(const std::vector<int> &ids) const;      // as an embedding: one row of the stored weight for each id
+  array rows(const std::vector<int> &ids) const;      // as an embedding, in them: one row of the stored weight for each id
+  void row(int id, float *out) const;                 // one, of what the CPU kernels take
 };
 
 struct Layer {
@@ -142,20 +146,15 @@ private:
   int64_t bytes_read_ = 0;
 };
 
-// This package's own CPU kernels, as MLX primitives: float32, on the CPU stream, contiguous inputs.
+// This package's own CPU kernels: float32, on the CPU stream.
 namespace kernels {
-// x W^T for each of the weights, x or, with norm given, rms_norm(x) * norm.
-std::vector<array> products(const array &x, const std::optional<array> &norm, float eps,
-                            const std::vector<const Linear *> &weights);
-// residual + x W^T, or with norm given, residual + rms_norm(x W^T) * norm.
-array close(const array &x, const Linear &weight, const std::optional<array> &norm, float eps, const array &residual);
-// The second half of a layer: h + MLP, with the norms around it.
-array mlp(const array &h, const Layer &layer, const ls_config &config);
-// One layer's attention, from projections to heads' outputs: norms, rope, the writes to the cache, the reads from it.
-array attend(const Layer &layer, const array &q, const array &k, const array &v, const ls_config &config,
-             KVFormat kv, std::shared_ptr<const Batch> batch, std::shared_ptr<const RopeTable> rope);
-// The head on rows of h, which is evaluated, normed; into the caller's memory.
-void head(const array &h, const array &norm, float eps, const Linear &weight, const std::vector<Asked> &asked);
+// A step as an MLX primitive: the last layer's rows, tokens x hidden. Evaluating it writes the caches, and what is asked
+// for to where that says.
+array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked);
+// One layer's attention, from projections (tokens x heads x head_dim) to heads' outputs, the same: norms, rope, the writes
+// to the cache, the reads from it.
+void attend(const Layer &layer, const float *q, const float *k, const float *v, const ls_config &config, KVFormat kv,
+            const Batch &batch, const RopeTable &rope, float *out);
 } // namespace kernels
 
 } // namespace ls
@@ -176,8 +175,8 @@ struct ls_model {
   void step(std::shared_ptr<const ls::Batch> batch, const std::vector<ls::Asked> &asked);
 
 private:
+  void graph_step(const ls::Batch &batch, const std::vector<ls::Asked> &asked);
   void graph_head(const ls::array &h, const std::vector<ls::Asked> &asked) const;
-  ls::array kernel_layers(ls::array h, std::shared_ptr<const ls::Batch> batch) const;
   ls::array graph_layers(ls::array h, const ls::Batch &batch);
   ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v, const ls::Batch &batch) const;
 };

@@ -1,11 +1,12 @@
 //go:build mlx
 
-// The parts of a layer beside attention, each an MLX primitive of our own.
+// A step through the network, attention apart, as one MLX primitive of our own.
 //
 // On a CPU MLX composes a norm or a gated unit from a dozen small operations, each a pass over memory and a task for its
-// worker thread, and a decode step is made of small operations. Here a layer is four primitives, attention being one: what
-// stands between two products is done row by row while the rows are quantised for the second. BenchmarkDecode compares
-// both (graph=true is MLX's own).
+// worker thread, and a decode step is made of small operations. Here what stands between two products is done row by row
+// while the rows are quantised for the second. Four primitives a layer, MLX's graph between them, were tried: its evaluator
+// is woken by every one that is done, and took a processor from the products 120 times a step of SmolLM2. BenchmarkDecode
+// compares with MLX's own operations (graph=true).
 
 #include "kernel.h"
 #include "product.h"
@@ -21,35 +22,18 @@ namespace {
 using simd::vf;
 using simd::width;
 
-// rms_norm(x) * w, and with residual given, added to that.
-LS_CLONES void norm_row(const float *x, const float *w, const float *residual, float *y, int n, float eps) {
+// y = rms_norm(x) * w, perhaps in place.
+LS_CLONES void norm_row(const float *x, const float *w, float *y, int n, float eps) {
   const float inv = 1 / std::sqrt(simd::dot(x, x, n) / n + eps);
   for (int i = 0; i < n; i++) {
     y[i] = x[i] * inv * w[i];
   }
-  for (int i = 0; residual != nullptr && i < n; i++) {
-    y[i] += residual[i];
-  }
 }
 
-LS_CLONES void add_row(const float *x, const float *residual, float *y, int n) {
+LS_CLONES void add_row(const float *x, float *y, int n) {
   for (int i = 0; i < n; i++) {
-    y[i] = x[i] + residual[i];
+    y[i] += x[i];
   }
-}
-
-// y = residual + x, or residual + rms_norm(x) * w.
-void close_rows(const float *x, const float *w, const float *residual, float *y, int rows, int n, float eps) {
-  constexpr int piece = 16;
-  Pool::shared().run((rows + piece - 1) / piece, [&](int i) {
-    for (size_t r = i * piece; r < size_t(std::min(rows, (i + 1) * piece)); r++) {
-      if (w != nullptr) {
-        norm_row(x + r * n, w, residual + r * n, y + r * n, n, eps);
-      } else {
-        add_row(x + r * n, residual + r * n, y + r * n, n);
-      }
-    }
-  });
 }
 
 // act(gate) * up, act being SiLU or GELU (tanh approximation).
@@ -63,10 +47,10 @@ LS_CLONES void glu_row(const float *gate, const float *up, float *y, int n, bool
   }
 }
 
-// Memory that lasts from one task to the next: one stream runs them all, one after the other.
+// Memory that lasts from one step to the next: one stream runs them all, one after the other.
 struct Scratch {
   Operand x, inner;
-  std::vector<float> gate, up, y;
+  std::vector<float> q, k, v, attended, gate, up, y;
 };
 
 Scratch &scratch() {
@@ -74,94 +58,117 @@ Scratch &scratch() {
   return s;
 }
 
-const float *data(const std::optional<array> &a) { return a ? a->data<float>() : nullptr; }
+// One step. Rows are the batch's tokens.
+class Step {
+public:
+  Step(const ls_model &model, const Batch &batch, float *h)
+      : model_(model), c_(model.config), batch_(batch), rows_(int(batch.tokens.size())), h_(h) {}
+
+  void run(const std::vector<Asked> &asked) {
+    embed();
+    const RopeTable global(batch_.positions, c_.head_dim, c_.rope_theta, c_.rope_scale);
+    const RopeTable local(batch_.positions, c_.head_dim, c_.rope_local_theta, 1); // Gemma's
+    for (const Layer &l : model_.layers) {
+      attention(l, l.sliding ? local : global);
+      mlp(l);
+    }
+    if (!asked.empty()) { // a long prompt wants one row, and the head is the largest matrix there is
+      head(asked);
+    }
+  }
+
+private:
+  bool gemma() const { return c_.arch == LS_GEMMA3; }
+
+  void embed() {
+    each_row(rows_, [&](int r) {
+      float *row = h_ + size_t(r) * c_.hidden;
+      model_.embed.row(batch_.tokens[r], row);
+      for (int i = 0; i < c_.hidden; i++) {
+        row[i] *= c_.embedding_scale;
+      }
+    });
+  }
+
+  void attention(const Layer &l, const RopeTable &rope) {
+    normed(h_, rows_, l.in_norm, {&l.q, &l.k, &l.v});
+    Scratch &s = scratch();
+    for (auto [buffer, w] : {std::pair(&s.q, &l.q), {&s.k, &l.k}, {&s.v, &l.v}}) {
+      buffer->resize(size_t(rows_) * w->outputs);
+    }
+    s.x.multiply({{&l.q, s.q.data()}, {&l.k, s.k.data()}, {&l.v, s.v.data()}});
+    s.attended.resize(s.q.size());
+    attend(l, s.q.data(), s.k.data(), s.v.data(), c_, model_.kv, batch_, rope, s.attended.data());
+    s.x.fill(rows_, l.o.inputs, {&l.o}, [&](int r, float *) { return s.attended.data() + size_t(r) * l.o.inputs; });
+    close(s.x, l.o, gemma() ? &l.post_norm : nullptr, h_, rows_);
+  }
+
+  void mlp(const Layer &l) {
+    const int inner = c_.intermediate;
+    Scratch &s = scratch();
+    // Rows by 256, so that what lies between the products stays in the second cache.
+    constexpr int most = 256;
+    for (int first = 0; first < rows_; first += most) {
+      const int rows = std::min(most, rows_ - first);
+      float *h = h_ + size_t(first) * c_.hidden;
+      normed(h, rows, gemma() ? *l.pre_ff : l.post_norm, {&l.gate, &l.up});
+      s.gate.resize(size_t(rows) * inner), s.up.resize(size_t(rows) * inner);
+      s.x.multiply({{&l.gate, s.gate.data()}, {&l.up, s.up.data()}});
+      s.inner.fill(rows, inner, {&l.down}, [&](int r, float *y) {
+        glu_row(s.gate.data() + size_t(r) * inner, s.up.data() + size_t(r) * inner, y, inner, gemma());
+        return y;
+      });
+      close(s.inner, l.down, gemma() ? &*l.post_ff : nullptr, h, rows);
+    }
+  }
+
+  void head(const std::vector<Asked> &asked) {
+    const Linear &w = model_.head ? *model_.head : model_.embed;
+    Operand &x = scratch().x;
+    x.fill(int(asked.size()), c_.hidden, {&w}, [&](int i, float *y) {
+      norm_row(h_ + size_t(asked[i].token) * c_.hidden, model_.norm.data<float>(), y, c_.hidden, c_.eps);
+      return y;
+    });
+    x.head(w, asked);
+  }
+
+  // Rows of h, normed, for products with the weights.
+  void normed(const float *h, int rows, const array &norm, const std::vector<const Linear *> &weights) {
+    scratch().x.fill(rows, c_.hidden, weights, [&](int r, float *y) {
+      norm_row(h + size_t(r) * c_.hidden, norm.data<float>(), y, c_.hidden, c_.eps);
+      return y;
+    });
+  }
+
+  // h += x W^T, or with norm given, rms_norm(x W^T) * norm.
+  void close(const Operand &x, const Linear &w, const array *norm, float *h, int rows) {
+    std::vector<float> &y = scratch().y;
+    const int n = c_.hidden;
+    y.resize(size_t(rows) * n);
+    x.multiply({{&w, y.data()}});
+    each_row(rows, [&](int r) {
+      float *row = y.data() + size_t(r) * n;
+      if (norm != nullptr) {
+        norm_row(row, norm->data<float>(), row, n, c_.eps);
+      }
+      add_row(row, h + size_t(r) * n, n);
+    });
+  }
+
+  const ls_model &model_;
+  const ls_config &c_;
+  const Batch &batch_;
+  const int rows_;
+  float *const h_; // rows x hidden, what the layers add to
+};
 
 } // namespace
 
-std::vector<array> products(const array &x, const std::optional<array> &norm, float eps,
-                            const std::vector<const Linear *> &weights) {
-  std::vector<mx::Shape> shapes;
-  for (const Linear *w : weights) {
-    shapes.push_back({x.shape(0), w->outputs});
-  }
-  return make(
-      "products", shapes,
-      [weights, w = data(norm), eps](const std::vector<array> &in, std::vector<array> &out) {
-        const int rows = in[0].shape(0), n = in[0].shape(1);
-        const float *x = in[0].data<float>();
-        Operand &left = scratch().x;
-        left.fill(rows, n, weights, [=](int r, float *y) {
-          const float *row = x + size_t(r) * n;
-          if (w == nullptr) {
-            return row;
-          }
-          norm_row(row, w, nullptr, y, n, eps);
-          return const_cast<const float *>(y);
-        });
-        std::vector<Operand::Term> terms;
-        for (size_t i = 0; i < weights.size(); i++) {
-          terms.push_back({weights[i], out[i].data<float>()});
-        }
-        left.multiply(terms);
-      },
-      {x});
-}
-
-void head(const array &h, const array &norm, float eps, const Linear &weight, const std::vector<Asked> &asked) {
-  const int n = h.shape(1);
-  const float *x = h.data<float>(), *w = norm.data<float>();
-  Operand &left = scratch().x;
-  left.fill(int(asked.size()), n, {&weight}, [&](int i, float *y) {
-    norm_row(x + size_t(asked[i].token) * n, w, nullptr, y, n, eps);
-    return y;
+array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked) {
+  const mx::Shape shape{int(batch->tokens.size()), model.config.hidden};
+  return make("step", shape, [&model, batch = std::move(batch), asked = std::move(asked)](float *h) {
+    Step(model, *batch, h).run(asked);
   });
-  left.head(weight, asked);
-}
-
-array close(const array &x, const Linear &weight, const std::optional<array> &norm, float eps, const array &residual) {
-  return make(
-      "close", residual.shape(),
-      [weight = &weight, w = data(norm), eps](const std::vector<array> &in, array &out) {
-        const int rows = in[0].shape(0), n = in[0].shape(1), hidden = in[1].shape(1);
-        const float *x = in[0].data<float>();
-        Scratch &s = scratch();
-        s.x.fill(rows, n, {weight}, [=](int r, float *) { return x + size_t(r) * n; });
-        s.y.resize(size_t(rows) * hidden);
-        s.x.multiply({{weight, s.y.data()}});
-        close_rows(s.y.data(), w, in[1].data<float>(), out.data<float>(), rows, hidden, eps);
-      },
-      {x, residual});
-}
-
-array mlp(const array &h, const Layer &layer, const ls_config &config) {
-  return make(
-      "mlp", h.shape(),
-      [&layer, &config](const std::vector<array> &in, array &out) {
-        const bool gemma = config.arch == LS_GEMMA3;
-        const float *before = gemma ? layer.pre_ff->data<float>() : layer.post_norm.data<float>();
-        const float *after = gemma ? layer.post_ff->data<float>() : nullptr;
-        const int hidden = config.hidden, inner = config.intermediate;
-        Scratch &s = scratch();
-        // Rows by 256, so that what lies between the products stays in the second cache.
-        constexpr int most = 256;
-        for (int first = 0; first < in[0].shape(0); first += most) {
-          const int rows = std::min(most, in[0].shape(0) - first);
-          const float *x = in[0].data<float>() + size_t(first) * hidden;
-          s.gate.resize(size_t(rows) * inner), s.up.resize(size_t(rows) * inner), s.y.resize(size_t(rows) * hidden);
-          s.x.fill(rows, hidden, {&layer.gate, &layer.up}, [&](int r, float *y) {
-            norm_row(x + size_t(r) * hidden, before, nullptr, y, hidden, config.eps);
-            return y;
-          });
-          s.x.multiply({{&layer.gate, s.gate.data()}, {&layer.up, s.up.data()}});
-          s.inner.fill(rows, inner, {&layer.down}, [&](int r, float *y) {
-            glu_row(s.gate.data() + size_t(r) * inner, s.up.data() + size_t(r) * inner, y, inner, gemma);
-            return y;
-          });
-          s.inner.multiply({{&layer.down, s.y.data()}});
-          close_rows(s.y.data(), after, x, out.data<float>() + size_t(first) * hidden, rows, hidden, config.eps);
-        }
-      },
-      {h});
 }
 
 } // namespace kernels

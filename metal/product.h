@@ -12,6 +12,16 @@
 namespace ls {
 namespace kernels {
 
+// Calls f(r) for every row, on all threads where there are many: a decode step of few sequences stays on one.
+template <typename F> void each_row(int rows, F &&f) {
+  constexpr int piece = 16;
+  Pool::shared().run((rows + piece - 1) / piece, [&](int i) {
+    for (int r = i * piece; r < std::min(rows, (i + 1) * piece); r++) {
+      f(r);
+    }
+  });
+}
+
 // The rows on the left of products, in the form that each weight takes: quantised, in tiles or as they are. Its memory stays for
 // the next use.
 class Operand {
@@ -32,20 +42,18 @@ public:
     if (plain) {
       plain_.resize(size_t(rows) * columns);
     }
-    constexpr int piece = 16; // a decode step of so few sequences stays on one thread: waking another takes longer
-    Pool::shared().run((rows + piece - 1) / piece, [&](int i) {
-      std::vector<float> buffer(columns);
-      for (int r = i * piece; r < std::min(rows, (i + 1) * piece); r++) {
-        const float *row = make(r, buffer.data());
-        if (quantised) {
-          quantised_.set(r, row);
-        }
-        if (halves) {
-          halves_.set(r, row);
-        }
-        if (plain) {
-          std::memcpy(plain_.data() + size_t(r) * columns, row, columns * sizeof(float));
-        }
+    each_row(rows, [&](int r) {
+      static thread_local std::vector<float> buffer; // lives as long as its thread, which is for good
+      buffer.resize(columns);
+      const float *row = make(r, buffer.data());
+      if (quantised) {
+        quantised_.set(r, row);
+      }
+      if (halves) {
+        halves_.set(r, row);
+      }
+      if (plain) {
+        std::memcpy(plain_.data() + size_t(r) * columns, row, columns * sizeof(float));
       }
     });
   }

@@ -89,26 +89,21 @@ array Linear::operator()(const array &x) const {
 
 array Linear::rows(const std::vector<int> &ids) const {
   const int n = int(ids.size());
-  if (packed) {
-    array out = mx::zeros({n, inputs}, mx::float32);
-    mx::eval(out);
-    for (int i = 0; i < n; i++) {
-      packed->dequantise(ids[i], out.data<float>() + size_t(i) * inputs);
-    }
-    return out;
-  }
-  if (halves) {
-    array out = empty({n, inputs}, mx::float32);
-    for (int i = 0; i < n; i++) {
-      halves->row(ids[i], out.data<float>() + size_t(i) * inputs);
-    }
-    return out;
-  }
   const array at(ids.data(), {n}, mx::int32);
   if (scales) {
     return mx::dequantize(mx::take(*w, at, 0), mx::take(*scales, at, 0), mx::take(*biases, at, 0), group, bits);
   }
   return mx::take(*w, at, 0);
+}
+
+void Linear::row(int id, float *out) const {
+  if (packed) {
+    packed->dequantise(id, out);
+  } else if (halves) {
+    halves->row(id, out);
+  } else {
+    std::memcpy(out, w->data<float>() + size_t(id) * inputs, inputs * sizeof(float));
+  }
 }
 
 static Linear plain(const array &w) {
