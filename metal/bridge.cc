@@ -4,9 +4,7 @@
 
 #include "internal.h"
 #include "pool.h"
-#include "product.h"
 
-#include <chrono>
 #include <cstring>
 
 #include "mlx/version.h"
@@ -282,48 +280,4 @@ int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32
 void ls_memory(uint64_t *active, uint64_t *cached) {
   *active = mx::get_active_memory();
   *cached = mx::get_cache_memory();
-}
-
-int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, size_t errlen) {
-  return guard(err, errlen, [&] {
-    array out = mx::matmul(array(a, {n, n}, mx::float32), array(b, {n, n}, mx::float32));
-    mx::eval(out);
-    std::memcpy(c, out.data<float>(), size_t(n) * n * sizeof(float));
-  });
-}
-
-int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases, int32_t rows, int32_t columns,
-                         int32_t group, int32_t bits, const float *x, int32_t m, float *y, int32_t times,
-                         double *seconds, char *err, size_t errlen) {
-  return guard(err, errlen, [&] {
-    Arena memory;
-    const Linear w{.outputs = rows,
-                   .inputs = columns,
-                   .packed = std::make_shared<quant::Packed>(
-                       quant::pack(words, scales, biases, rows, columns, group, bits, memory))};
-    kernels::Operand left;
-    left.fill(m, columns, {&w}, [&](int r, float *) { return x + size_t(r) * columns; });
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < times; i++) {
-      left.multiply({{&w, y}});
-    }
-    *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  });
-}
-
-int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns, const float *x, int32_t m, float *y,
-                    int32_t times, double *seconds, char *err, size_t errlen) {
-  return guard(err, errlen, [&] {
-    Arena memory;
-    const Linear w{.outputs = rows,
-                   .inputs = columns,
-                   .halves = std::make_shared<half::Packed>(half::pack(words, brain != 0, rows, columns, memory))};
-    kernels::Operand left;
-    left.fill(m, columns, {&w}, [&](int r, float *) { return x + size_t(r) * columns; });
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < times; i++) {
-      left.multiply({{&w, y}});
-    }
-    *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  });
 }

@@ -106,6 +106,8 @@ int ls_quantised_product(const uint32_t *words, const float *scales, const float
 // The same for weights of 16 bits, bfloat16 where brain is not 0, else float16; words are rows x columns of them.
 int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns, const float *x, int32_t m, float *y,
                     int32_t times, double *seconds, char *err, size_t errlen);
+// Reads as many bytes, a multiple of 64 KiB in large pages, times times on all threads.
+int ls_read_memory(int64_t bytes, int32_t times, double *seconds, char *err, size_t errlen);
 // The path of the object that answers cblas_sgemm for a library such as libmlx, and how often this package's answered.
 int ls_blas_object(char *path, size_t pathlen, char *err, size_t errlen);
 uint64_t ls_blas_calls(void);

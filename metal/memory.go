@@ -2,6 +2,9 @@
 
 package metal
 
+// #include "bridge.h"
+import "C"
+
 import (
 	"bufio"
 	"fmt"
@@ -22,4 +25,14 @@ func availableMemory() uint64 {
 		}
 	}
 	return 0
+}
+
+// readMemory reads as many bytes, in large pages and none of them in a cache, times times with the kernels' threads.
+func readMemory(bytes, times int) (seconds float64, err error) {
+	err = onThread(func() error {
+		return call(func(e *C.char, n C.size_t) C.int {
+			return C.ls_read_memory(C.int64_t(bytes), C.int32_t(times), (*C.double)(&seconds), e, n)
+		})
+	})
+	return seconds, err
 }

@@ -93,12 +93,13 @@ void Operand::part(const Linear &w, int from, int to, float *y, int ldy) const {
 }
 
 void Operand::multiply(const std::vector<Term> &terms) const {
-  struct Piece {
+  struct Share {
     const Term *term;
-    int from, to;
-    float *y;
+    Cut cut;
+    int end; // tasks of this term and of those before it
   };
-  std::vector<Piece> pieces;
+  std::vector<Share> shares;
+  int tasks = 0;
   for (const Term &t : terms) {
     const Linear &w = *t.w;
     if (plain(w) && rows_ > few) {
@@ -107,13 +108,17 @@ void Operand::multiply(const std::vector<Term> &terms) const {
       continue;
     }
     const Cut c = cut(w, rows_, columns_);
-    for (int n = 0; n < c.units; n += c.step) {
-      pieces.push_back({&t, n, std::min(n + c.step, c.units), t.y + size_t(n) * c.outputs});
-    }
+    tasks += c.tasks();
+    shares.push_back({&t, c, tasks});
   }
-  Pool::shared().run(int(pieces.size()), [&](int i) {
-    const Piece &p = pieces[i];
-    part(*p.term->w, p.from, p.to, p.y, p.term->w->outputs);
+  Pool::shared().run(tasks, [&](int i) {
+    auto s = shares.begin();
+    while (i >= s->end) {
+      s++;
+    }
+    const Cut &c = s->cut;
+    const int from = (i - s->end + c.tasks()) * c.step, to = std::min(from + c.step, c.units);
+    part(*s->term->w, from, to, s->term->y + size_t(from) * c.outputs, s->term->w->outputs);
   });
 }
 
