@@ -7,11 +7,11 @@
 //	              config.go and safetensors.go what is checked before a file is used, mapping.go the files in memory
 //	C ABI         bridge.h, one crossing per step
 //	C++           bridge.cc entry points, weights.cc, model.cc the network, graph.cc its parts in MLX's operations,
-//	              kernels.cc and attention.cc the same parts for CPUs (attention_tile.cc, kernel.h, simd.h, pool.h and
-//	              pages.h beneath them), product.cc their products: with weights of 16 bits (half.cc, half_f16.cc), with
+//	              step.cc and attention.cc the same for CPUs (attention_tile.cc, simd.h, pool.h and pages.h beneath
+//	              them), product.cc their products: with weights of 16 bits (half.cc, half_f16.cc), with
 //	              quantised ones (quant.h; quant.cc packs them, rows.cc quantises activations, quant_*.cc has a file for
 //	              each instruction set) and with float32 (matmul.cc),
-//	              blas.cc OpenBLAS in front of MLX's own
+//	              blas.cc OpenBLAS in front of MLX's own, probe.cc what tests ask of the kernels alone
 package metal
 
 import "errors"

@@ -127,7 +127,7 @@ Packed pack(const void *words, const float *scales, const float *biases, int row
   const size_t row_bytes = size_t(columns) * bits / 8;
   Pool::shared().run(p.panels(), [&](int n) {
     uint8_t *out = data + n * p.panel_bytes;
-    for (int g = 0; g < groups; g += p.of_line()) {
+    for (int g = 0; g < groups; g += p.line_groups()) {
       std::memset(out + p.scales_at(g), 0, line);
     }
     std::vector<uint8_t> wide(size_t(panel_rows) * columns);

@@ -20,18 +20,18 @@ constexpr int line = 64;        // bytes of a cache line, and the alignment of a
 // A weight, outputs x inputs, element = scale (q - offset) + bias with q of 4, 5 or 8 bits and offset = 2^(bits-1). A scale
 // and, where any is not 0, a bias belong to a group of 32, 64 or 128 columns of a row.
 //
-// It is stored in panels of 16 rows, the last one filled up with zeros. A panel is read from its first byte to its last: a line
-// of scales, then the blocks of 32 columns that they are for, and so on. A line has the 16 scales and the 16 biases of one
-// group, or the 16 scales of each of two, as float16 divided by factor. A block is 8 chunks of 4 columns, a chunk 64 bytes: 4 columns of row 0, of row 1, ... so that one multiplication
-// of bytes with the same 4 activations leaves a sum for each row in that row's lane, and no lane is ever added to another.
+// It is stored in panels of 16 rows, the last one filled up with zeros. A panel is read from its first byte to its last: a
+// line of scales, then the blocks of 32 columns that they are for, and so on. A line has the 16 scales and the 16 biases of
+// one group, or the 16 scales of each of two, as float16 divided by factor. A block is 8 chunks of 4 columns, a chunk 64
+// bytes: 4 columns of row 0, of row 1, ... so that one multiplication of bytes with the same 4 activations leaves a sum for
+// each row in that row's lane, and no lane is ever added to another.
 //   8 bits   the 8 chunks
 //   4 bits   4 x 64 bytes, chunk j in the low halves and chunk j+4 in the high halves
 //   5 bits   as 4 bits, then 64 bytes whose bit j is the fifth bit of chunk j
 //
-// One stream is what the processor foresees. With all scales of a panel before its blocks, two cores of a Zen 4 read a
-// matrix of 4 bits with biases at 25 GB/s, of 8 bits at 41, with software prefetch 384 bytes ahead and less without; so they
-// read it at 58 to 62, as fast as a plain sum does, and every prefetch that was tried (384 to 8192 bytes ahead, into the
-// first cache or the second) made it slower or nothing.
+// One stream is what a processor foresees. With all scales of a panel before its blocks, two cores of a Zen 4 read a matrix
+// of 4 bits with biases at 25 GB/s and one of 8 bits at 41, with software prefetch, and less without. So they read both at 58
+// to 62, as a plain sum does, and no prefetch (384 to 8192 bytes ahead, for the first cache or the second) made it faster.
 struct Packed {
   int rows = 0, columns = 0, group = 0, bits = 0;
   bool biased = false;
@@ -39,12 +39,17 @@ struct Packed {
   size_t panel_bytes = 0;
   std::shared_ptr<uint8_t> data;
 
-  int of_line() const { return biased ? 1 : 2; } // groups
   int panels() const { return (rows + panel_rows - 1) / panel_rows; }
   size_t bytes() const { return panel_bytes * panels(); }
-  // Where in a panel the scales of a group begin, and where a block of 32 columns does.
-  size_t scales_at(int g) const { return block_at(g / of_line() * of_line() * (group / block)) - line + g % of_line() * (line / 2); }
-  size_t block_at(int b) const { return size_t(b * block / group / of_line() + 1) * line + size_t(b) * bits * line; }
+  // Groups whose scales are in one line.
+  int line_groups() const { return biased ? 1 : 2; }
+  // Where in a panel block b begins, behind its line and all before it.
+  size_t block_at(int b) const { return size_t(b * block / group / line_groups() + 1) * line + size_t(b) * bits * line; }
+  // Where the scales of group g begin.
+  size_t scales_at(int g) const {
+    const int first = g / line_groups() * line_groups(); // of its line
+    return block_at(first * (group / block)) - line + (g - first) * (line / 2);
+  }
   void dequantise(int row, float *out) const;
 };
 

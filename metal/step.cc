@@ -8,12 +8,14 @@
 // is woken by every one that is done, and took a processor from the products 120 times a step of SmolLM2. BenchmarkDecode
 // compares with MLX's own operations (graph=true).
 
-#include "kernel.h"
 #include "product.h"
 #include "simd.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "mlx/backend/cpu/encoder.h"
+#include "mlx/primitives.h"
 
 namespace ls {
 namespace kernels {
@@ -162,13 +164,37 @@ private:
   float *const h_; // rows x hidden, what the layers add to
 };
 
+// Like MLX's own primitives it hands the work to the stream's thread and holds its output weakly there: the evaluator
+// keeps it alive until the task has run.
+class Primitive : public mx::Primitive {
+public:
+  Primitive(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked)
+      : mx::Primitive(mx::default_stream(mx::Device::cpu)), model_(model), batch_(std::move(batch)),
+        asked_(std::move(asked)) {}
+
+  void eval_cpu(const std::vector<array> &, std::vector<array> &outputs) override {
+    outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+    mx::cpu::get_command_encoder(stream()).dispatch(
+        [&model = model_, batch = batch_, asked = asked_, h = array::unsafe_weak_copy(outputs[0])]() mutable {
+          Step(model, *batch, h.data<float>()).run(asked);
+        });
+  }
+  void eval_gpu(const std::vector<array> &, std::vector<array> &) override {
+    throw std::runtime_error("a step of the CPU kernels runs on the CPU only");
+  }
+  const char *name() const override { return "step"; }
+
+private:
+  const ls_model &model_;
+  const std::shared_ptr<const Batch> batch_;
+  const std::vector<Asked> asked_;
+};
+
 } // namespace
 
 array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked) {
   const mx::Shape shape{int(batch->tokens.size()), model.config.hidden};
-  return make("step", shape, [&model, batch = std::move(batch), asked = std::move(asked)](float *h) {
-    Step(model, *batch, h).run(asked);
-  });
+  return array(shape, mx::float32, std::make_shared<Primitive>(model, std::move(batch), std::move(asked)), {});
 }
 
 } // namespace kernels
