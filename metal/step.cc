@@ -69,9 +69,12 @@ public:
   void run(const std::vector<Asked> &asked) {
     embed();
     const RopeTable global(batch_.positions, c_.head_dim, c_.rope_theta, c_.rope_scale);
-    const RopeTable local(batch_.positions, c_.head_dim, c_.rope_local_theta, 1); // Gemma's
+    std::optional<RopeTable> local; // of sliding layers
+    if (gemma()) {
+      local.emplace(batch_.positions, c_.head_dim, c_.rope_local_theta, 1);
+    }
     for (const Layer &l : model_.layers) {
-      attention(l, l.sliding ? local : global);
+      attention(l, l.sliding && local ? *local : global);
       mlp(l);
     }
     if (!asked.empty()) { // a long prompt wants one row, and the head is the largest matrix there is
