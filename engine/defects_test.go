@@ -25,7 +25,7 @@ import (
 //	 4 prefixes are compared as text, or dropped below half                  TestTimesAndMiss, testdata/sched/continue.txt
 //	 5 agents with one system prompt overwrite each other, as do two         TestSystemPromptIsStoredOnce,
 //	   requests of one agent                                                 testdata/sched/same_agent_twice.txt
-//	 6 another model's KV is used                                            TestRestart, server/daemon TestFingerprint
+//	 6 another model's KV is used                                            TestRestart, server/service TestFingerprint
 //	 7 requests join when the batch is empty; a long delta stalls everyone   TestLongDeltaBesideStream, testdata/sched/chunked.txt
 //	 8 the queue has no end and changes order; who leaves is computed on;    TestRefusals, testdata/sched/fairness.txt,
 //	   a rejected stream looks like success                                  TestCancel, server TestDisconnect, TestWireStates

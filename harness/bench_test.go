@@ -19,9 +19,9 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/client"
 	"loadstone/harness/load"
-	"loadstone/harness/null"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
+	"loadstone/harness/stub"
 )
 
 // The units of the benchmarks below that testing does not know itself.
@@ -123,7 +123,7 @@ func serveNull() error {
 		return err
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
-	return http.Serve(listener, null.Server(0))
+	return http.Serve(listener, stub.Server(0))
 }
 
 // BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are still held, as run makes it

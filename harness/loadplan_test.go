@@ -18,8 +18,8 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
-	"loadstone/harness/null"
 	"loadstone/harness/record"
+	"loadstone/harness/stub"
 )
 
 // fake is a server in memory whose every answer takes 100 ms, and which remembers what it was asked.
@@ -533,7 +533,7 @@ func TestLoadInterrupted(t *testing.T) {
 // A load longer than what is kept of it: the records that are not kept are written, and the figures are those of all.
 func TestLongLoadIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := serve(t, null.Server(ms).ServeHTTP)
+		h, _ := serve(t, stub.Server(ms).ServeHTTP)
 		l := load.Load{Name: "long", Cache: "cold", Concurrency: 7, Requests: 5203, Prompt: load.Fixed(5), Answer: load.Fixed(3)}
 		var written []record.Record
 		plan := LoadPlan{Load: l, Runs: 1, Keep: 1000, Write: func(batch []record.Record) error { written = append(written, batch...); return nil }}

@@ -16,7 +16,7 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
-	"loadstone/server/daemon"
+	"loadstone/server/service"
 )
 
 // serveVariable makes this test binary the server under test, so that the stress tests attack a process of its own.
@@ -24,7 +24,7 @@ const serveVariable = "LOADSTONE_TEST_SERVE"
 
 func TestMain(m *testing.M) {
 	serve := map[string]func() error{
-		"daemon": func() error { return daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr) },
+		"daemon": func() error { return service.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr) },
 		"null":   serveNull,
 	}[os.Getenv(serveVariable)]
 	if serve != nil {

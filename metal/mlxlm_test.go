@@ -112,7 +112,7 @@ func matchMLXLM(t *testing.T, name string, opt options, tolerance float32) {
 
 // TestPerplexity finds gross errors of the kernels for quantised weights on a passage of prose that mlx-lm, which computes
 // in float32, has the perplexity of. Its 182 tokens are too few to tell 1 % from chance: 0.8 % less and 1.2 % more were seen
-// for Gemma 3 270M by nothing but the order of sums. What rounding costs, the test of that name in server/daemon says.
+// for Gemma 3 270M by nothing but the order of sums. What rounding costs, the test of that name in server/service says.
 func TestPerplexity(t *testing.T) {
 	needsCPU(t)
 	for _, name := range []string{"smollm2", "gemma3-270m"} {

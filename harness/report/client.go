@@ -6,19 +6,19 @@ import (
 	"time"
 
 	"loadstone/harness/load"
-	"loadstone/harness/null"
 	"loadstone/harness/record"
+	"loadstone/harness/stub"
 )
 
 // Client is what the load generator knows of itself.
 type Client struct {
-	Floors []null.Floor `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
+	Floors []stub.Floor `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
 	Busy   float64      `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
 }
 
 // floor is that of the load's level, and of those at one level that of the fewest streams that are no fewer than the load's,
 // or of the most; false where none was measured.
-func (c *Client) floor(level load.Level, streams int) (best null.Floor, ok bool) {
+func (c *Client) floor(level load.Level, streams int) (best stub.Floor, ok bool) {
 	for _, f := range c.Floors {
 		if f.Level != level {
 			continue
@@ -37,7 +37,7 @@ func (r *Report) Doubts() []string {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		floor, _ := r.Client.floor(s.Level, s.Agents)
-		for _, why := range null.Doubts(s.Pooled, floor, r.Client.Busy) {
+		for _, why := range stub.Doubts(s.Pooled, floor, r.Client.Busy) {
 			all = append(all, s.Name()+": "+why)
 		}
 		for run := range s.Runs {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"loadstone/harness/load"
-	"loadstone/harness/null"
 	"loadstone/harness/record"
+	"loadstone/harness/stub"
 )
 
 // together is the part of a run's time that all its parts must share. What is not loaded at the same time is another load.
@@ -141,9 +141,9 @@ func shifted(records []record.Record, by time.Duration) []record.Record {
 }
 
 // worstFloors has the largest error of each number of streams.
-func worstFloors(floors []null.Floor) []null.Floor {
-	slices.SortStableFunc(floors, func(a, b null.Floor) int {
+func worstFloors(floors []stub.Floor) []stub.Floor {
+	slices.SortStableFunc(floors, func(a, b stub.Floor) int {
 		return cmp.Or(cmp.Compare(a.Streams, b.Streams), cmp.Compare(b.TTFT, a.TTFT))
 	})
-	return slices.CompactFunc(floors, func(a, b null.Floor) bool { return a.Streams == b.Streams })
+	return slices.CompactFunc(floors, func(a, b stub.Floor) bool { return a.Streams == b.Streams })
 }

@@ -100,21 +100,19 @@ func checkPlatform(goos, goarch string) error {
 	return fmt.Errorf("MLX has no package for %s/%s; it runs on linux/amd64, linux/arm64 and darwin/arm64, and without it the pure-Go backend does the work", goos, goarch)
 }
 
-// findMetal finds the metal module from any folder of the repository.
+// findMetal finds the folder metal from any folder of the repository.
 func findMetal() (string, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for dir := cwd; ; dir = filepath.Dir(dir) {
-		for _, d := range []string{dir, filepath.Join(dir, "metal")} {
-			mod, err := os.ReadFile(filepath.Join(d, "go.mod"))
-			if err == nil && bytes.HasPrefix(mod, []byte("module loadstone/metal\n")) {
-				return d, nil
-			}
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(mod, []byte("module loadstone\n")) {
+			return filepath.Join(dir, "metal"), nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no loadstone/metal module above %s; run this inside the repository", cwd)
+			return "", fmt.Errorf("no module loadstone above %s; run this inside the repository", cwd)
 		}
 	}
 }

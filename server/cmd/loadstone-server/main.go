@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"os"
 
-	"loadstone/server/daemon"
+	"loadstone/server/service"
 )
 
 func main() {
-	if err := daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := service.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "loadstone-server:", err)
-		if _, ok := errors.AsType[*daemon.UsageError](err); ok {
+		if _, ok := errors.AsType[*service.UsageError](err); ok {
 			os.Exit(2)
 		}
 		os.Exit(1)

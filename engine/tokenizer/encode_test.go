@@ -1,0 +1,210 @@
+package tokenizer
+
+import (
+	"go/build"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2"
+)
+
+// naive is byte-pair encoding as it is defined: merge the leftmost pair of the lowest rank until there is none.
+func naive(b *bpe, word string) []int32 {
+	var ids []int32
+	for _, s := range b.symbols(nil, word) {
+		ids = append(ids, s.id)
+	}
+	for {
+		best, at := ^uint32(0), -1
+		for i := range len(ids) - 1 {
+			if rank, ok := b.merges.get(ids[i], ids[i+1]); ok && rank < best {
+				best, at = rank, i
+			}
+		}
+		if at < 0 {
+			return ids
+		}
+		ids[at] = b.merged[best]
+		ids = slices.Delete(ids, at+1, at+2)
+	}
+}
+
+// TestMerge holds the heap against the definition on words made of what the vocabulary is made of.
+func TestMerge(t *testing.T) {
+	for _, name := range fixtures {
+		m := loadFixture(t, name)
+		rng := rand.New(rand.NewPCG(3, 4))
+		parts := make([]string, 0, len(m.tokenizer.model.vocab))
+		for part := range m.tokenizer.model.vocab {
+			parts = append(parts, part)
+		}
+		slices.Sort(parts)
+		b := m.tokenizer.model
+		b.whole = false
+		for range 2000 {
+			var w strings.Builder
+			for range rng.IntN(12) {
+				w.WriteString(parts[rng.IntN(len(parts))])
+			}
+			if got, want := b.append(nil, w.String()), naive(b, w.String()); !slices.Equal(got, want) {
+				t.Errorf("%s: %q\n got %v\nwant %v", name, w.String(), got, want)
+			}
+		}
+	}
+}
+
+// TestMarkSplitter holds that cutting at "▁" changes nothing, where a merge reaches over some of the cuts.
+func TestMarkSplitter(t *testing.T) {
+	tk, err := newTokenizer([]byte(`{"model":{"vocab":{"a":0,">":1,"<":2,"▁":3,"▁<":4,">▁<":5,"a▁":6,"▁▁":7,"▁a":8},` +
+		`"merges":["▁ <","> ▁<","▁ ▁","▁ a"]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Model{tokenizer: tk}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 2000 {
+		var s strings.Builder
+		for range rng.IntN(12) {
+			s.WriteString([]string{"a", ">", "<", "▁", "▁"}[rng.IntN(5)])
+		}
+		if got, want := m.Encode(s.String(), true), naive(tk.model, s.String()); !slices.Equal(got, want) {
+			t.Errorf("%q\n got %v\nwant %v", s.String(), got, want)
+		}
+	}
+}
+
+// FuzzEncode holds that any text can be encoded, that plain text makes no control tokens, and that byte-level tokens give
+// the text back.
+func FuzzEncode(f *testing.F) {
+	for _, e := range readOracle(f, "bytelevel/oracle.json").Encodings {
+		f.Add(e.Text)
+	}
+	f.Add("\xff\xc3(\xe2\x96")
+	var models []*Model
+	for _, name := range fixtures {
+		models = append(models, loadFixture(f, name))
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for i, m := range models {
+			plain := m.Encode(s, false)
+			if found := controls(m, plain); len(found) > 0 {
+				t.Errorf("%s: control tokens %v from plain %q", fixtures[i], found, s)
+			}
+			if want := normalize(m.tokenizer.normalizers, s); utf8.ValidString(s) && fixtures[i] != "sentencepiece" && decode(m, plain) != want {
+				t.Errorf("%s: got %q back, want %q", fixtures[i], decode(m, plain), want)
+			}
+			m.Encode(s, true)
+			if _, err := m.EncodeChat([]string{"user"}, []string{s}, nil); err != nil {
+				t.Errorf("%s: %v", fixtures[i], err)
+			}
+		}
+	})
+}
+
+// FuzzScanners holds the scanners against the expressions they stand for.
+func FuzzScanners(f *testing.F) {
+	for _, e := range readOracle(f, "bytelevel/oracle.json").Encodings {
+		f.Add(e.Text)
+	}
+	f.Add("a\n \n  b\r\n\r\n   c '\t's 'S 'RE're'lL 12345a \u00a0\u00a0x \u3000")
+	expressions := make(map[string]*pattern)
+	for expression := range scanners {
+		// regexp2 folds no ſ to s; Oniguruma, which Hugging Face uses, does.
+		expressions[expression] = &pattern{re: regexp2.MustCompile(strings.Replace(expression, "(?i:'s|", "(?i:'s|'ſ|", 1), regexp2.None)}
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+		for expression, p := range expressions {
+			scan := &pattern{scan: scanners[expression]}
+			if got, want := scan.spans(nil, s), p.spans(nil, s); !slices.Equal(got, want) {
+				t.Errorf("%s\non %q\n got %v\nwant %v", expression, s, got, want)
+			}
+		}
+	})
+}
+
+// FuzzLoad holds that a hostile tokenizer.json makes an error or a tokenizer, never a panic.
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(`{"added_tokens":[{"id":3,"content":"<s>","special":true,"lstrip":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"},{"type":"Prepend","prepend":"▁"},{"type":"Strip","strip_left":true}]},` +
+		`"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithNext","invert":true},{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]},` +
+		`"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[3]}}},` +
+		`"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"}]},` +
+		`"model":{"type":"BPE","unk_token":"a","fuse_unk":true,"byte_fallback":true,"vocab":{"a":0,"b":1,"ab":2,"▁":4},"merges":[["a","b"]]}}`))
+	f.Add([]byte(`{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0,"Ġ":1},"merges":["Ġ a"]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tk, err := newTokenizer(data)
+		if err != nil {
+			return
+		}
+		m := &Model{tokenizer: tk}
+		for _, s := range []string{"", "a b  ab <s> é\n", strings.Repeat("ab", 50)} {
+			for _, id := range m.Encode(s, true) {
+				m.AppendToken(nil, id)
+			}
+		}
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	prose := readOracle(b, "smollm2.json").Encodings
+	var mixed strings.Builder
+	for mixed.Len() < 1<<20 {
+		for _, e := range prose[:16] {
+			mixed.WriteString(e.Text)
+		}
+	}
+	texts := []struct{ name, text string }{
+		{"multilingual", mixed.String()},
+		{"no-spaces", strings.Repeat("abcdefghij", 10000)},
+	}
+	// English and code of the kind that everybody has.
+	if source, err := os.ReadFile(filepath.Join(build.Default.GOROOT, "src", "net", "http", "server.go")); err == nil {
+		texts = append(texts, struct{ name, text string }{"net-http-source", string(source)})
+	}
+	for _, name := range []string{"smollm2", "gemma3-270m"} {
+		b.Run("model="+name, func(b *testing.B) {
+			m := loadPulled(b, name)
+			for _, text := range texts {
+				b.Run("text="+text.name, func(b *testing.B) {
+					b.SetBytes(int64(len(text.text)))
+					for b.Loop() {
+						m.Encode(text.text, true)
+					}
+				})
+			}
+		})
+	}
+}
+
+// BenchmarkEncodeChat is the 50th message of a chat, 100 bytes each.
+func BenchmarkEncodeChat(b *testing.B) {
+	for name, m := range chatModels(b) {
+		var roles, contents []string
+		for i := range 49 {
+			roles = append(roles, [...]string{"user", "assistant"}[i%2])
+			contents = append(contents, strings.Repeat("ten bytes ", 10))
+		}
+		b.Run("template="+strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := m.EncodeChat(roles, contents, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for _, name := range []string{"smollm2", "gemma3-270m"} {
+		b.Run("model="+name, func(b *testing.B) {
+			for b.Loop() {
+				loadPulled(b, name)
+			}
+		})
+	}
+}

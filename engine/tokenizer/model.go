@@ -1,0 +1,211 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+)
+
+// Model is the text side of a model: its tokenizer and its chat template. It is safe for concurrent use.
+type Model struct {
+	tokenizer *tokenizer
+	template  *template // nil if the model has none
+	stops     []int32
+}
+
+// Load reads the text side of a Hugging Face folder: tokenizer.json, which must be there, and of tokenizer_config.json,
+// chat_template.jinja, generation_config.json and config.json what is there.
+func Load(fsys fs.FS) (*Model, error) {
+	data, err := fs.ReadFile(fsys, "tokenizer.json")
+	if err != nil {
+		return nil, err
+	}
+	m := new(Model)
+	if m.tokenizer, err = newTokenizer(data); err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	s, err := readSettings(fsys)
+	if err != nil {
+		return nil, err
+	}
+	source, file := s.template, s.templateFile
+	if _, ok := m.tokenizer.added["<start_of_turn>"]; ok && source == "" {
+		source, file = gemmaTurns, "the built-in Gemma template"
+	}
+	if source != "" {
+		if m.template, err = newTemplate(source, s.specials(m.tokenizer)); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	m.setStops(s)
+	return m, nil
+}
+
+// Encode returns the ids of s. With special, s is read as Hugging Face tokenizers' encode reads it: control tokens written
+// out in it are found, and the tokens that begin (or end) every text are added. Without, s is plain text, whatever it says.
+func (m *Model) Encode(s string, special bool) []int32 {
+	if !special {
+		return m.tokenizer.encode(nil, s, guard{plain: true}, true)
+	}
+	ids := append([]int32(nil), m.tokenizer.before...)
+	ids = m.tokenizer.encode(ids, s, guard{}, true)
+	return append(ids, m.tokenizer.after...)
+}
+
+// AppendToken appends the bytes that a token stands for. They may be a part of a UTF-8 character. Control tokens, and ids
+// that the vocabulary does not have, stand for nothing.
+func (m *Model) AppendToken(dst []byte, id int32) []byte {
+	if id < 0 || int(id) >= len(m.tokenizer.bytes) {
+		return dst
+	}
+	return append(dst, m.tokenizer.bytes[id]...)
+}
+
+// StopTokens returns the ids that end an answer, ascending: the model's end-of-sequence ids, and the control token that
+// the template puts right behind an answer, such as <end_of_turn> or <|im_end|>.
+func (m *Model) StopTokens() []int32 { return slices.Clone(m.stops) }
+
+func (m *Model) setStops(s settings) {
+	stops := slices.Clone(s.eos)
+	if id, ok := m.tokenizer.id(s.eosToken); ok {
+		stops = append(stops, id)
+	}
+	if id, ok := m.endOfTurn(); ok {
+		stops = append(stops, id)
+	}
+	slices.Sort(stops)
+	m.stops = slices.Compact(stops)
+}
+
+// settings is what the small files of a model folder say about text.
+type settings struct {
+	template, templateFile       string
+	bosToken, eosToken, unkToken string
+	padToken                     string
+	bosID                        int32 // -1: not said
+	eos                          []int32
+}
+
+func readSettings(fsys fs.FS) (settings, error) {
+	s := settings{bosID: -1}
+	var tok struct {
+		ChatTemplate templateJSON `json:"chat_template"`
+		BOS          tokenJSON    `json:"bos_token"`
+		EOS          tokenJSON    `json:"eos_token"`
+		UNK          tokenJSON    `json:"unk_token"`
+		PAD          tokenJSON    `json:"pad_token"`
+	}
+	// tokenizer_config.json repeats special_tokens_map.json, and goes first.
+	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
+		if err := readJSON(fsys, name, &tok); err != nil {
+			return s, err
+		}
+	}
+	s.bosToken, s.eosToken, s.unkToken, s.padToken = string(tok.BOS), string(tok.EOS), string(tok.UNK), string(tok.PAD)
+	s.template, s.templateFile = string(tok.ChatTemplate), "tokenizer_config.json: chat_template"
+	switch data, err := fs.ReadFile(fsys, "chat_template.jinja"); {
+	case err == nil:
+		s.template, s.templateFile = string(data), "chat_template.jinja"
+	case !errors.Is(err, fs.ErrNotExist):
+		return s, err
+	}
+	for _, name := range []string{"config.json", "generation_config.json"} {
+		var c struct {
+			EOS  idsJSON `json:"eos_token_id"`
+			BOS  idsJSON `json:"bos_token_id"`
+			Text struct {
+				EOS idsJSON `json:"eos_token_id"`
+				BOS idsJSON `json:"bos_token_id"`
+			} `json:"text_config"`
+		}
+		if err := readJSON(fsys, name, &c); err != nil {
+			return s, err
+		}
+		s.eos = slices.Concat(s.eos, c.EOS, c.Text.EOS)
+		for _, id := range slices.Concat(c.Text.BOS, c.BOS) {
+			s.bosID = id
+		}
+	}
+	return s, nil
+}
+
+// specials returns the variables that a template sees of the tokenizer.
+func (s settings) specials(t *tokenizer) map[string]string {
+	bos := s.bosToken
+	if bos == "" {
+		bos = t.controlText(s.bosID)
+	}
+	eos := s.eosToken
+	for _, id := range s.eos {
+		if eos == "" {
+			eos = t.controlText(id)
+		}
+	}
+	return map[string]string{"bos_token": bos, "eos_token": eos, "unk_token": s.unkToken, "pad_token": s.padToken}
+}
+
+// readJSON reads a file that may be missing.
+func readJSON(fsys fs.FS, name string, v any) error {
+	data, err := fs.ReadFile(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// tokenJSON is a token as its text, or as an object with it.
+type tokenJSON string
+
+func (t *tokenJSON) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '{' {
+		var o struct {
+			Content string `json:"content"`
+		}
+		err := json.Unmarshal(data, &o)
+		*t = tokenJSON(o.Content)
+		return err
+	}
+	return json.Unmarshal(data, (*string)(t))
+}
+
+// templateJSON is a chat template, or a list of named ones of which "default" counts.
+type templateJSON string
+
+func (t *templateJSON) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '[' {
+		var list []struct{ Name, Template string }
+		if err := json.Unmarshal(data, &list); err != nil {
+			return err
+		}
+		for _, named := range list {
+			if named.Name == "default" {
+				*t = templateJSON(named.Template)
+			}
+		}
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(t))
+}
+
+// idsJSON is one id, a list of them, or null.
+type idsJSON []int32
+
+func (ids *idsJSON) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '[' {
+		return json.Unmarshal(data, (*[]int32)(ids))
+	}
+	var id *int32
+	if err := json.Unmarshal(data, &id); err != nil || id == nil {
+		return err
+	}
+	*ids = idsJSON{*id}
+	return nil
+}

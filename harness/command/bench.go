@@ -1,0 +1,216 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"loadstone/harness/stub"
+)
+
+const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
+
+  report.html    to look at, one file that needs no network
+  baseline.md    the baseline document
+  bench.txt      Go benchmark format, for loadstone compare and benchstat
+  records.jsonl  every request with all its times; loadstone report makes everything else from it again
+
+and results.json, summary.csv, requests.csv, samples.jsonl; loadstone help results says what is in them.
+
+The server is this program itself as another process (loadstone serve), or any OpenAI-compatible one with -url.
+Flags after -- are those of loadstone serve.`
+
+const benchExamples = `  loadstone bench                                      the embedded model, all scenarios
+  loadstone bench -model smollm2 -max-tokens 64
+  loadstone bench -scenario single-cold,single-cached -n 20
+  loadstone bench -url http://127.0.0.1:8080 -out before
+  loadstone bench -- -max-batch 4                      another setting of the server
+  benchstat before/bench.txt after/bench.txt
+
+Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is missed or the run invalid,
+4 the server cannot be reached or started, 5 -strict and too few requests to show that a target is met, 130 interrupted.
+Whatever was measured is written in any case.
+`
+
+// benchOptions are the command line of bench.
+type benchOptions struct {
+	measurementOptions
+	scenarios               []harness.Scenario
+	n, runs                 int
+	promptTokens, maxTokens int
+	seed                    uint64
+	strict                  bool
+}
+
+func bench(ctx context.Context, e *env, args []string) error {
+	o, err := parseBench(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	m, err := begin(ctx, e, &o.measurementOptions, "")
+	if err != nil {
+		return err
+	}
+	defer m.end()
+	r := m.report
+	r.Load = report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, report.Plural(len(o.scenarios), "scenario"), report.Plural(r.Load.Runs, "run"), report.Plural(r.Load.Reps, "repetition"))
+	}
+	if r.Client.Floors, err = o.floors(ctx); err != nil {
+		return m.results.giveUp(m.subject.explain(ctx, err))
+	}
+	m.loading()
+	runs, failure := o.measure(ctx, e, m.subject, m.results.rest(o.answers))
+	m.loaded()
+	r.Scenarios = collect(o, runs)
+	if err := m.keep(ctx, e, runs, failure); err != nil || !o.strict {
+		return err
+	}
+	if doubts := r.Doubts(); len(doubts) > 0 {
+		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
+	}
+	return judged(r, "", "targets")
+}
+
+// floors measures the client alone, at the scenarios' numbers of streams.
+func (o *benchOptions) floors(ctx context.Context) ([]stub.Floor, error) {
+	var levels []int
+	for _, s := range o.scenarios {
+		levels = append(levels, s.Agents)
+	}
+	slices.Sort(levels)
+	return measureFloors(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
+}
+
+func parseBench(e *env, args []string) (*benchOptions, error) {
+	o := new(benchOptions)
+	var names string
+	f := flags("bench", benchAbout, benchExamples, e.stdout)
+	o.flags(f, "measure")
+	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenarioNames(), ", ")+")")
+	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
+	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
+	o.sizes(f)
+	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
+	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
+	set, err := f.parseBeforeServe(args)
+	if err != nil {
+		return nil, err
+	}
+	o.serve = f.Args()
+	if err := o.check(set); err != nil {
+		return nil, err
+	}
+	if err := o.settle(f, set, len(o.serve) > 0); err != nil {
+		return nil, err
+	}
+	o.scenarios, err = chooseScenarios(names)
+	return o, err
+}
+
+// sizes declares how large a scenario's requests are.
+func (o *benchOptions) sizes(f *flagSet) {
+	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
+	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+}
+
+// checkAmounts refuses what is no measurement.
+func (o *benchOptions) checkAmounts() error {
+	for _, v := range []struct {
+		name string
+		n    int
+	}{{"n", o.n}, {"runs", o.runs}, {"prompt-tokens", o.promptTokens}, {"max-tokens", o.maxTokens}} {
+		if v.n < 1 {
+			return usageError("-%s is %d; want at least 1", v.name, v.n)
+		}
+	}
+	if o.n%o.runs != 0 {
+		return usageError("-n %d cannot be split evenly into -runs %d", o.n, o.runs)
+	}
+	return nil
+}
+
+func (o *benchOptions) check(set map[string]bool) error {
+	if !set["runs"] {
+		o.runs = max(1, min(o.runs, o.n))
+	}
+	if err := o.checkAmounts(); err != nil {
+		return err
+	}
+	if o.url != "" && !set["seed"] {
+		o.seed = uint64(time.Now().UnixMilli())
+	}
+	return nil
+}
+
+func scenarioNames() []string {
+	var names []string
+	for _, s := range harness.Scenarios {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func chooseScenarios(names string) ([]harness.Scenario, error) {
+	if names == "" {
+		return harness.Scenarios, nil
+	}
+	var chosen []harness.Scenario
+	for name := range strings.SplitSeq(names, ",") {
+		s, err := harness.FindScenario(strings.TrimSpace(name))
+		if err != nil {
+			return nil, usageError("%w; known are %s", err, strings.Join(scenarioNames(), ", "))
+		}
+		if slices.ContainsFunc(chosen, func(c harness.Scenario) bool { return c.Name == s.Name }) {
+			return nil, usageError("scenario %s is named twice", s.Name)
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen, nil
+}
+
+// measure carries the plan out and shows its progress. What of a long one is not kept in memory is given to write, unless nil.
+func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write func([]record.Record) error) ([]record.Run, error) {
+	c := client.New(s.system.URL)
+	c.Model = s.model
+	defer c.Close()
+	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput,
+		Again: harness.AskedAgain, Write: write}
+	if !o.quiet {
+		line := report.NewProgressLine(e.stderr, o.runs)
+		defer line.Close()
+		plan.Progress = line.Show
+	}
+	return plan.Run(ctx, c)
+}
+
+// collect groups the runs by scenario, in the order of the scenarios.
+func collect(o *benchOptions, runs []record.Run) []report.Scenario {
+	var all []report.Scenario
+	for _, sc := range o.scenarios {
+		var own []record.Run
+		s := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, About: sc.About, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens}
+		for _, run := range runs {
+			if run.Scenario == sc.Name {
+				own = append(own, run)
+			}
+		}
+		if len(own) > 0 {
+			s = filled(s, own)
+			if s.Pooled.PeakPool < 0 && sc.Blind != "" {
+				s.About = sc.Blind
+			}
+			all = append(all, s)
+		}
+	}
+	return all
+}

@@ -1,0 +1,178 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// A command is one of loadstone's.
+type command struct {
+	name    string
+	args    string // what comes after the name, for the usage line
+	summary string
+	run     func(ctx context.Context, e *env, args []string) error
+}
+
+// env is where a command reads and writes.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// commands lists them in the order of the overview. It is a function because help prints it.
+func commands() []command {
+	return []command{
+		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
+		{"check", "[flags] [-- flags of serve]", "check that a server's answers and counts are right under load", checkCommand},
+		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own", runCommand},
+		{"init", "[FILE]", "write a scenario file to start from", initCommand},
+		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
+		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
+		{"report", "[flags] FOLDER...", "make the report of a measurement again, also beside an earlier one", reportCommand},
+		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
+		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
+		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
+		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},
+		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME", "the models on this machine", model},
+		{"help", "[TOPIC]", "more about a command or a topic", help},
+		{"completion", "bash | zsh | fish", "completion of commands and flags for a shell", completion},
+		{"version", "", "print the version", version},
+	}
+}
+
+func findCommand(name string) *command {
+	for _, c := range commands() {
+		if c.name == name {
+			return &c
+		}
+	}
+	return nil
+}
+
+// Exit codes. They are documented in the help topic exit.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // the work was begun and went wrong: a server that died, a request that failed, a gate that does not pass
+	exitUsage       = 2   // the command line makes no sense: flags, names, unknown models
+	exitMissed      = 3   // bench -strict, gate -slo, run: measured, and a target or limit was missed
+	exitUnreachable = 4   // the server could not be reached or started
+	exitNotShown    = 5   // bench -strict, gate -slo, run: nothing is missed, but too few requests were measured to bound a percentile
+	exitUnread      = 141 // nobody reads standard output any more; a shell shows the same of a program that SIGPIPE ended
+	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
+)
+
+// An exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageError(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitCode tells the user of the error, in one line, and returns its code.
+func exitCode(err error, stderr io.Writer) int {
+	var coded *exitError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &coded):
+		fmt.Fprintln(stderr, "loadstone:", oneLine(err)) // err, not coded: what it was wrapped in belongs to it
+		return coded.code
+	case unread(err):
+		return exitUnread
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "loadstone: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintln(stderr, "loadstone:", oneLine(err))
+	return exitFailed
+}
+
+// unread says whether an error is that of a pipe whose reader, such as head, has seen enough.
+func unread(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p, syscall.EPIPE)
+}
+
+// oneLine is an error in one line, also where it is several that were joined.
+func oneLine(err error) string {
+	var b strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		line = strings.Join(strings.Fields(line), " ")
+		switch said := b.String(); {
+		case line == "":
+			continue
+		case said != "" && strings.ContainsAny(said[len(said)-1:], ":;,"):
+			b.WriteByte(' ')
+		case said != "":
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// A flagSet is a command's flags and what its -h says.
+type flagSet struct {
+	*flag.FlagSet
+	stdout          io.Writer
+	about, examples string
+}
+
+func flags(name, about, examples string, stdout io.Writer) *flagSet {
+	f := &flagSet{flag.NewFlagSet(name, flag.ContinueOnError), stdout, about, examples}
+	f.SetOutput(io.Discard)
+	f.Usage = func() {} // package flag prints it after every mistake; a mistake gets one line here
+	return f
+}
+
+// parse parses a command's flags. -h prints the help; a mistake names the way to it.
+func (f *flagSet) parse(args []string) error {
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		f.help()
+	case err != nil:
+		return usageError("%w; loadstone %s -h lists the flags", err, f.Name())
+	}
+	return err
+}
+
+// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells which were set.
+func (f *flagSet) parseBeforeServe(args []string) (set map[string]bool, err error) {
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 && !slices.Contains(args, "--") {
+		return nil, usageError("unexpected argument %q; loadstone %s -h lists the flags", f.Arg(0), f.Name())
+	}
+	set = map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	return set, nil
+}
+
+func (f *flagSet) help() {
+	fmt.Fprintf(f.stdout, "usage: loadstone %s %s\n\n%s\n", f.Name(), findCommand(f.Name()).args, f.about)
+	any := false
+	f.VisitAll(func(*flag.Flag) { any = true })
+	if any {
+		fmt.Fprint(f.stdout, "\nFlags:\n")
+		f.SetOutput(f.stdout)
+		f.PrintDefaults()
+		f.SetOutput(io.Discard)
+	}
+	fmt.Fprintf(f.stdout, "\nExamples:\n%s", f.examples)
+}

@@ -1,0 +1,97 @@
+package command
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"loadstone/harness/gate"
+	"loadstone/harness/report"
+)
+
+const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go benchmark format such as their bench.txt, and prints
+what changed: the medians of the runs, the change with its 95 % interval, and p of the Mann-Whitney U test after Holm's
+correction over all cells shown.
+A ~ stands where no difference can be told from chance. Ratios change by percentage points (pp).
+
+It only shows: it exits with 0 whatever changed, and says so where the two were measured under unlike conditions.
+loadstone gate decides.`
+
+const compareExamples = `  loadstone compare before after
+  loadstone compare -html changes.html before after
+  loadstone compare -unit 'p50-*,tok/s' -scenario concurrent-10 before/bench.txt after/bench.txt
+
+Exit codes: 0 compared, 2 a file is missing, empty or damaged, or the command line is wrong.
+`
+
+// selectionFlags are those that compare and gate share.
+func selectionFlags(f *flag.FlagSet) func(*gate.Options) {
+	scenarios := f.String("scenario", "", "`names` or patterns of scenarios, separated by commas; default: all")
+	units := f.String("unit", "", "`names` or patterns of units, separated by commas, such as 'p99-*,tok/s'; default: those that are gated")
+	filter := f.String("filter", "", "`expression` of benchstat's filter language, such as model:tiny")
+	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ between the two")
+	floor := f.String("floor", "", "`file` of an A/A measurement (loadstone gate -aa); default: beside the base, .floor in place of .txt, if it is there")
+	alpha := f.Float64("alpha", 0.05, "chance of a false alarm, all cells together")
+	return func(o *gate.Options) {
+		o.Base, o.Head = benchFile(o.Base), benchFile(o.Head)
+		o.Scenarios, o.Units, o.Ignore = commas(*scenarios), commas(*units), commas(*ignore)
+		o.Filter, o.Floor, o.Alpha = *filter, *floor, *alpha
+		beside := strings.TrimSuffix(o.Base, ".txt") + ".floor"
+		if _, err := os.Stat(beside); o.Floor == "" && o.Base != "" && err == nil {
+			o.Floor = beside
+		}
+	}
+}
+
+func commas(s string) []string {
+	if s == "" {
+		return nil
+	}
+	var all []string
+	for part := range strings.SplitSeq(s, ",") {
+		all = append(all, strings.TrimSpace(part))
+	}
+	return all
+}
+
+func compareFiles(_ context.Context, e *env, args []string) error {
+	f := flags("compare", compareAbout, compareExamples, e.stdout)
+	selected := selectionFlags(f.FlagSet)
+	var o gate.Options
+	page := f.String("html", "", "also write the comparison as one page to look at to this `file`")
+	f.BoolVar(&o.All, "all", false, "all units, not only those that are gated")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if f.NArg() != 2 {
+		return usageError("want two measurements, before and after; loadstone compare -h shows examples")
+	}
+	o.Base, o.Head = f.Arg(0), f.Arg(1)
+	selected(&o)
+	c, err := compareOptions(o)
+	if err != nil {
+		return err
+	}
+	if *page != "" {
+		if err := writeFile(*page, func(w io.Writer) error { return report.WriteComparisonHTML(w, c) }); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(e.stdout, "base %s\nhead %s\n\n", o.Base, o.Head)
+	return c.WriteTable(e.stdout, report.Color(e.stdout), false)
+}
+
+// compareOptions compares; whatever is wrong with files or options is a usage error.
+func compareOptions(o gate.Options) (*gate.Comparison, error) {
+	if !(o.Alpha > 0 && o.Alpha < 1) {
+		return nil, usageError("-alpha is %g; want more than 0 and less than 1", o.Alpha)
+	}
+	c, err := gate.Compare(o)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,219 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"loadstone/engine/catalog"
+)
+
+const completionAbout = `Writes a script that teaches a shell to complete loadstone's commands, flags and their values.`
+
+const completionExamples = `  source <(loadstone completion bash)                                        # this shell; or the same line in ~/.bashrc
+  loadstone completion zsh > "${fpath[1]}/_loadstone"
+  loadstone completion fish > ~/.config/fish/completions/loadstone.fish
+`
+
+func completion(ctx context.Context, e *env, args []string) error {
+	f := flags("completion", completionAbout, completionExamples, e.stdout)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	write := map[string]func(io.Writer, []completed){"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[f.Arg(0)]
+	if write == nil || f.NArg() != 1 {
+		return usageError("want one of: loadstone completion %s", findCommand("completion").args)
+	}
+	all, err := completions(ctx)
+	if err != nil {
+		return err
+	}
+	write(e.stdout, all)
+	return nil
+}
+
+// completed is what can follow the name of a command.
+type completed struct {
+	command, summary string
+	flags            []completedFlag
+	words            []string // that are arguments; nil: files
+}
+
+type completedFlag struct {
+	name, usage string
+	takes       bool     // a value
+	values      []string // nil: files, if it takes any
+}
+
+// completions asks every command for its help: a flag that is not in it is not there.
+func completions(ctx context.Context) ([]completed, error) {
+	models := []string{}
+	for _, m := range catalog.Models() {
+		models = append(models, m.Name)
+	}
+	values := map[string][]string{"model": models, "backend": {"auto", "metal", "ref"}, "scenario": scenarioNames()}
+	words := map[string][]string{"model": {"list", "pull", "import", "path"}, "completion": {"bash", "zsh", "fish"}}
+	var all []completed
+	for _, c := range commands() {
+		done := completed{command: c.name, summary: c.summary, words: words[c.name]}
+		switch c.name {
+		case "help":
+			done.words = topicNames()
+			for _, other := range commands() {
+				done.words = append(done.words, other.name)
+			}
+		case "version":
+			done.words = []string{}
+			fallthrough
+		default:
+			var text bytes.Buffer
+			if code := exitCode(c.run(ctx, &env{stdin: strings.NewReader(""), stdout: &text, stderr: &text}, []string{"-h"}), io.Discard); code != exitOK {
+				return nil, fmt.Errorf("%s -h ended with %d", c.name, code)
+			}
+			done.flags = helpFlags(text.String(), values)
+		}
+		all = append(all, done)
+	}
+	return all, nil
+}
+
+// A flag in the help that package flag prints: its name, what its value is called, and in the next line what it is for.
+var helpFlag = regexp.MustCompile(`(?m)^  -([a-z0-9-]+)( [^\t\n]+)?(?:\n    )?\t(.*)$`)
+
+func helpFlags(help string, values map[string][]string) []completedFlag {
+	var all []completedFlag
+	for _, m := range helpFlag.FindAllStringSubmatch(help, -1) {
+		usage, _, _ := strings.Cut(m[3], "; ")
+		usage, _, _ = strings.Cut(usage, " (default")
+		all = append(all, completedFlag{name: m[1], usage: usage, takes: m[2] != "", values: values[m[1]]})
+	}
+	return all
+}
+
+func flagNames(flags []completedFlag) string {
+	var names []string
+	for _, f := range flags {
+		names = append(names, "-"+f.name)
+	}
+	return strings.Join(names, " ")
+}
+
+func commandNames(all []completed) string {
+	var names []string
+	for _, c := range all {
+		names = append(names, c.command)
+	}
+	return strings.Join(names, " ")
+}
+
+func bashCompletion(w io.Writer, all []completed) {
+	fmt.Fprintf(w, `# bash completion for loadstone
+_loadstone() {
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} flags= words= files=
+	COMPREPLY=()
+	if (( COMP_CWORD == 1 )); then
+		COMPREPLY=($(compgen -W '%s' -- "$word"))
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+`, commandNames(all))
+	for _, c := range all {
+		fmt.Fprintf(w, "\t%s)\n", c.command)
+		if len(c.flags) > 0 {
+			fmt.Fprint(w, "\t\tcase $before in\n")
+			var files []string
+			for _, f := range c.flags {
+				switch {
+				case f.values != nil:
+					fmt.Fprintf(w, "\t\t-%[1]s|--%[1]s) COMPREPLY=($(compgen -W '%[2]s' -- \"$word\")); return ;;\n", f.name, strings.Join(f.values, " "))
+				case f.takes:
+					files = append(files, "-"+f.name, "--"+f.name)
+				}
+			}
+			if files != nil {
+				fmt.Fprintf(w, "\t\t%s) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n", strings.Join(files, "|"))
+			}
+			fmt.Fprintf(w, "\t\tesac\n\t\tflags='%s'\n", flagNames(c.flags))
+		}
+		if c.words != nil {
+			fmt.Fprintf(w, "\t\twords='%s'\n", strings.Join(c.words, " "))
+		} else {
+			fmt.Fprint(w, "\t\tfiles=1\n")
+		}
+		fmt.Fprint(w, "\t\t;;\n")
+	}
+	fmt.Fprint(w, `	esac
+	if [[ $word == -* ]]; then
+		COMPREPLY=($(compgen -W "$flags" -- "$word"))
+	elif [[ $files ]]; then
+		COMPREPLY=($(compgen -f -- "$word"))
+	else
+		COMPREPLY=($(compgen -W "$words" -- "$word"))
+	fi
+}
+complete -o filenames -F _loadstone loadstone
+`)
+}
+
+// zshQuote makes text safe inside zsh's single quotes and its specs, where brackets and colons mean something.
+func zshQuote(s string) string {
+	return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(s)
+}
+
+func zshCompletion(w io.Writer, all []completed) {
+	fmt.Fprint(w, "#compdef loadstone\n# zsh completion for loadstone\n_loadstone() {\n\tlocal -a commands=(\n")
+	for _, c := range all {
+		fmt.Fprintf(w, "\t\t'%s:%s'\n", c.command, zshQuote(c.summary))
+	}
+	fmt.Fprint(w, "\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n\tlocal command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $command in\n")
+	for _, c := range all {
+		fmt.Fprintf(w, "\t%s)\n\t\t_arguments", c.command)
+		for _, f := range c.flags {
+			action := ""
+			switch {
+			case f.values != nil:
+				action = fmt.Sprintf(":value:(%s)", strings.Join(f.values, " "))
+			case f.takes:
+				action = ":value:_files"
+			}
+			fmt.Fprintf(w, " \\\n\t\t\t'-%s[%s]%s'", f.name, zshQuote(f.usage), action)
+		}
+		if c.words != nil {
+			fmt.Fprintf(w, " \\\n\t\t\t'*:word:(%s)'", strings.Join(c.words, " "))
+		} else {
+			fmt.Fprint(w, " \\\n\t\t\t'*:file:_files'")
+		}
+		fmt.Fprint(w, "\n\t\t;;\n")
+	}
+	// As a file in fpath it is the function's own body; sourced, it has to be made known.
+	fmt.Fprint(w, "\tesac\n}\nif [[ $funcstack[1] == _loadstone ]]; then\n\t_loadstone \"$@\"\nelse\n\tcompdef _loadstone loadstone\nfi\n")
+}
+
+func fishQuote(s string) string { return strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) }
+
+func fishCompletion(w io.Writer, all []completed) {
+	fmt.Fprint(w, "# fish completion for loadstone\ncomplete -c loadstone -f\n")
+	for _, c := range all {
+		fmt.Fprintf(w, "complete -c loadstone -n __fish_use_subcommand -a %s -d '%s'\n", c.command, fishQuote(c.summary))
+		is := fmt.Sprintf("complete -c loadstone -n '__fish_seen_subcommand_from %s'", c.command)
+		if c.words == nil {
+			fmt.Fprintf(w, "%s -F\n", is)
+		} else if len(c.words) > 0 {
+			fmt.Fprintf(w, "%s -a '%s'\n", is, strings.Join(slices.Compact(c.words), " "))
+		}
+		for _, f := range c.flags {
+			value := ""
+			switch {
+			case f.values != nil:
+				value = fmt.Sprintf(" -x -a '%s'", strings.Join(f.values, " "))
+			case f.takes:
+				value = " -r"
+			}
+			fmt.Fprintf(w, "%s -o %s%s -d '%s'\n", is, f.name, value, fishQuote(f.usage))
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"loadstone/harness/gate"
+	"loadstone/harness/limit"
+	"loadstone/harness/report"
+)
+
+const gateAbout = `Decides whether a server got worse, for scripts: exit code 0 if not. Four ways:
+
+  loadstone gate -base FOLDER -head FOLDER         two measurements that bench wrote, or their bench.txt
+  loadstone gate -base-cmd OLD [-head-cmd NEW]     measures two builds of loadstone by itself, in turns: A B B A ...
+  loadstone gate -base-url URL -head-url URL       the same with two servers that run
+  loadstone gate -slo 'p99-e2e<5s' -head FOLDER    holds one measurement to absolute limits
+
+A cell, one unit of one scenario, is worse when the change is significant (Mann-Whitney U over the runs, Holm's
+correction over all cells), and larger than what matters for its unit (-effect; 5 % for medians, 10 % for p95, 15 % for
+p99, 1 point of hit rate, and never less than 200 us of time to first token), and larger than what the same server
+measured twice shows. That noise is measured with -aa FILE and kept beside the baseline: for base.txt it is base.floor.
+An error more than in the base fails without statistics.
+
+What was not measured fails as well: a cell that one side lacks, and too few runs for any outcome to be significant.
+Measurements that are unlike (host class, cpu, model, backend, quant, load, ...) are refused with the key that differs.
+A cell that is worse only because the load generator's own lag grew is an invalid measurement, not a regression.
+
+With -base-cmd and -head-cmd every run has a fresh server process; both sides get the same prompts, from the same seeds.
+A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.
+
+An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
+it: the requests of every run, or those of all runs where each of them is within the limit. Files that do not say how many
+requests their percentiles are of, as bench wrote them once, leave it open.`
+
+const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head after/bench.txt
+  loadstone gate -base before -head after -effect p50-ttft=3%,tok/s=10%
+  loadstone gate -base-cmd ./loadstone-main -model smollm2 -- -max-batch 8
+  loadstone gate -aa benchdata/baseline/tiny.floor
+  loadstone gate -slo 'p99-e2e<5s,p50-ttft<500ms,error-ratio<=0' -head after
+
+What it prints when a build is slower:
+
+  p50-ttft          base     head   change      95 % interval        p
+  single-cold    45.7 ms  54.6 ms  +19.8 %  +15.1 % … +24.0 %  < 0.001  worse: more than 5 %
+
+  20 cells: 1 worse, 19 ~ (10 runs a side, p after Holm's correction, no A/A floor)
+  loadstone: gate: of 20 cells 1 worse
+
+and when it is not:
+
+  20 cells: 20 ~ (10 runs a side, p after Holm's correction, A/A floor benchdata/baseline/tiny.floor)
+  gate: pass
+
+Exit codes: 0 pass, 1 something got worse or was not measured, 2 it cannot be decided: unlike or empty files, a pattern
+that matches nothing, a unit without better=, nothing worse in a measurement that is disturbed or that the load
+generator itself could explain, a wrong command line, 3 an -slo is missed, 4 a server cannot be reached or started, 5 no -slo
+is missed, but too few requests were measured to show that a percentile holds, 130 interrupted.
+`
+
+// gateOptions are the command line of gate.
+type gateOptions struct {
+	gate.Options
+	slos    []limit.Limit
+	verbose bool
+	aa      string // file to write an A/A measurement to
+	measure *duel  // nil: two files
+}
+
+func gateCommand(ctx context.Context, e *env, args []string) error {
+	o, err := parseGate(e, args)
+	if err != nil {
+		return err
+	}
+	if o.measure != nil {
+		ctx, stop := interruptible(ctx)
+		defer stop()
+		if err := o.measure.run(ctx, e); err != nil {
+			return err
+		}
+		o.Base, o.Head = filepath.Join(o.measure.out, "base.txt"), filepath.Join(o.measure.out, "head.txt")
+		if o.aa != "" {
+			if err := o.measure.doubt(); err != nil {
+				return err
+			}
+			return o.measure.writeFloor(e, o.aa)
+		}
+	}
+	var failure error
+	if o.Base != "" {
+		failure = o.decide(e)
+	}
+	if o.slos == nil {
+		return failure
+	}
+	missed, err := o.checkSLOs(e)
+	return errors.Join(failure, err, missed)
+}
+
+// decide compares base and head and prints what keeps the gate from passing, or everything with -v.
+func (o *gateOptions) decide(e *env) error {
+	c, err := compareOptions(o.Options)
+	if err != nil {
+		return err
+	}
+	if err := c.WriteTable(e.stdout, report.Color(e.stdout), !o.verbose); err != nil {
+		return err
+	}
+	var invalid *gate.Invalid
+	err = c.Decide()
+	switch {
+	case err == nil && o.measure.doubt() != nil:
+		return o.measure.doubt()
+	case err == nil:
+		fmt.Fprintln(e.stdout, "gate: pass")
+		return nil
+	case errors.As(err, &invalid):
+		return &exitError{exitUsage, fmt.Errorf("gate: %w", err)}
+	}
+	return &exitError{exitFailed, fmt.Errorf("gate: %w", err)}
+}
+
+func (o *gateOptions) checkSLOs(e *env) (missed, err error) {
+	results, err := gate.CheckSLOs(o.Options, o.slos)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	if err := gate.WriteSLOs(e.stdout, results, report.Color(e.stdout)); err != nil {
+		return nil, err
+	}
+	count := map[limit.Standing]int{}
+	needs := ""
+	for i := range results {
+		r := &results[i]
+		if count[r.Stands]++; r.Stands == limit.NotShown && needs == "" {
+			needs = fmt.Sprintf("%s in %s needs %s", r.Unit, r.Scenario, r.Sample(r.Needs))
+		}
+	}
+	switch {
+	case count[limit.Missed] > 0:
+		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed", count[limit.Missed], len(results))}
+	case count[limit.NotShown] > 0:
+		missed = &exitError{exitNotShown, fmt.Errorf("gate: %d of %d limits not shown: %s", count[limit.NotShown], len(results), needs)}
+	}
+	return missed, nil
+}
+
+func parseGate(e *env, args []string) (*gateOptions, error) {
+	o := &gateOptions{}
+	d := &duel{start: time.Now()}
+	f := flags("gate", gateAbout, gateExamples, e.stdout)
+	f.StringVar(&o.Base, "base", "", "`folder` of the measurement to hold the other to, or its bench.txt")
+	f.StringVar(&o.Head, "head", "", "`folder` of the measurement to judge, or its bench.txt")
+	selected := selectionFlags(f.FlagSet)
+	effects := f.String("effect", "", "`list` of smallest changes that matter, such as p50-ttft=3%,tok/s=10%")
+	slo := f.String("slo", "", "`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
+	f.IntVar(&o.MinRuns, "min-runs", 6, "fewest runs a side; fewer fail")
+	f.BoolVar(&o.verbose, "v", false, "print all cells, not only those that fail")
+	f.StringVar(&o.aa, "aa", "", "measure a server against itself and write the noise to this `file`; nothing is judged")
+	finish := d.flags(f)
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	selected(&o.Options)
+	var err error
+	if o.Effects, err = gate.ParseEffects(*effects); err != nil {
+		return nil, usageError("-effect: %w", err)
+	}
+	if *slo != "" {
+		if o.slos, err = gate.ParseSLOs(*slo); err != nil {
+			return nil, usageError("-slo: %w", err)
+		}
+	}
+	if o.MinRuns < 4 {
+		return nil, usageError("-min-runs is %d; want at least 4, with fewer no outcome is significant", o.MinRuns)
+	}
+	measuring, err := finish(args, o.aa != "")
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case measuring && (o.Base != "" || o.Head != ""):
+		return nil, usageError("either files (-base, -head) or servers to measure (-base-cmd, -base-url, -aa), not both")
+	case measuring:
+		o.measure = d
+		if o.Scenarios = nil; d.bench.runs < o.MinRuns && o.aa == "" {
+			return nil, usageError("-runs is %d; want at least -min-runs, %d", d.bench.runs, o.MinRuns)
+		}
+	case o.Base == "" && o.slos == nil:
+		return nil, usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or -base-url; loadstone gate -h shows examples")
+	case o.Head == "":
+		return nil, usageError("want -head FOLDER, the measurement to judge; loadstone bench makes one")
+	}
+	return o, nil
+}

@@ -1,0 +1,143 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"loadstone/harness/client"
+)
+
+// Ctrl-C, a service manager and a closed terminal all end a measurement the way that still reports.
+func TestInterruptible(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			t.Logf("%v is ignored here, as nohup wants it", s)
+			continue
+		}
+		ctx, stop := interruptible(context.Background())
+		if err := syscall.Kill(syscall.Getpid(), s); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+			t.Errorf("%v ends nothing", s)
+		}
+		stop()
+	}
+}
+
+// The first Ctrl-C ends a measurement cleanly. Where that hangs, here because nobody reads the pipe in the place of a file of
+// results, the second ends the program at once, and the server that it has started.
+func TestSecondInterrupt(t *testing.T) {
+	dir := t.TempDir()
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := port.Addr().String()
+	port.Close()
+	results := filepath.Join(dir, "results")
+	if err := os.Mkdir(results, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(results, "samples.jsonl"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", results, "--", "-addr", addr)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer cmd.Process.Kill()
+
+	until := func(what string, holds func() bool) {
+		t.Helper()
+		limit, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+		defer tick.Stop()
+		for !holds() {
+			select {
+			case <-tick.C: // the other side is another process
+			case err := <-ended:
+				t.Fatalf("the program ended with %v before %s", err, what)
+			case <-limit:
+				t.Fatalf("a minute without %s", what)
+			}
+		}
+	}
+	answers := func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}
+	c := client.New("http://" + addr)
+	defer c.Close()
+	until("a request", func() bool {
+		m, _ := c.Scrape(t.Context())
+		return m.Value("loadstone_requests_total", "route", "/v1/chat/completions", "status", "200") > 5
+	})
+	cmd.Process.Signal(os.Interrupt)
+	until("its records' being written", func() bool {
+		_, err := os.Stat(filepath.Join(results, "records.jsonl"))
+		return err == nil
+	})
+	if !answers() {
+		t.Fatal("the server has ended before the program")
+	}
+	cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("the program still runs after the second signal")
+	}
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	until("the server's end", func() bool { return !answers() })
+}
+
+// However a measurement ends, its server does not outlive it: killed as it starts, or at any moment after. All its processes
+// have the write end of a pipe, so that the pipe ends when the last of them has.
+func TestNoServerIsLeft(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const kills, starting = 30, 600 * time.Millisecond
+	for i := range kills {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(self, "bench", "-q", "-n", "100000", "-runs", "1", "-scenario", "single-cold", "-out", t.TempDir())
+		cmd.ExtraFiles = []*os.File{w}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		<-time.After(starting * time.Duration(i) / kills) // the moment is what is tried, nothing is waited for
+		cmd.Process.Kill()
+		cmd.Wait()
+		r.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Fatalf("killed after %v: %v: the server is left behind", starting*time.Duration(i)/kills, err)
+		}
+		r.Close()
+	}
+}

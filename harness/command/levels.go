@@ -1,0 +1,69 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+)
+
+// collectLevels groups the runs by level, from the lowest to the highest.
+func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
+	var all []report.Scenario
+	byLevel := map[load.Level][]record.Run{}
+	for _, run := range runs {
+		byLevel[run.Level] = append(byLevel[run.Level], run)
+	}
+	for level, own := range byLevel {
+		at := l.At(level)
+		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape())}
+		if l.Trace == nil {
+			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
+		}
+		all = append(all, filled(s, own))
+	}
+	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
+	return all
+}
+
+// tellSteady says where the beginning of a run is not like the rest of it.
+func tellSteady(e *env, runs []record.Run, cut bool) {
+	for _, run := range runs {
+		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
+		switch s := run.Steady; {
+		case s.Growing:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the server does not keep up\n", name, run.Index+1)
+		case s.Found && s.Requests > 0 && cut:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s came before the steady state and are left out\n", name, run.Index+1, beginning(s))
+		case s.Found && s.Requests > 0:
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, beginning(s))
+		}
+	}
+}
+
+// tellUntil says how well the figure is known that ends the runs.
+func tellUntil(e *env, u *harness.Until, runs []record.Run) {
+	if u == nil || len(runs) == 0 {
+		return
+	}
+	n, spread := runs[len(runs)-1].Index+1, u.Spread(runs)
+	if spread <= u.Within {
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n", u.Figure, 100*spread, n)
+	} else {
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
+	}
+}
+
+// beginning is the part of a run before the steady state. What was due at once, as in a closed loop, has taken no time.
+func beginning(s record.Steady) string {
+	if s.From < time.Millisecond {
+		return fmt.Sprintf("%d requests", s.Requests)
+	}
+	return fmt.Sprintf("%d requests (%v)", s.Requests, s.From.Round(time.Millisecond))
+}

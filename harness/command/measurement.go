@@ -1,0 +1,145 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"loadstone/harness/limit"
+	"loadstone/harness/load"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+)
+
+// measurementOptions are what bench and run have in common: the server, and what is kept of it.
+type measurementOptions struct {
+	subjectOptions
+	out     string
+	answers bool
+	goodput load.Objective
+}
+
+func (o *measurementOptions) flags(f *flagSet, verb string) {
+	o.subjectOptions.flags(f, verb)
+	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time, of run after the scenario's name")
+	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
+	goodputFlag(f, &o.goodput)
+}
+
+// goodputFlag declares the flag -goodput.
+func goodputFlag(f *flagSet, o *load.Objective) {
+	f.Func("goodput", "`objective` that an answer must hold to be good, such as 'ttft<300ms,tpot<50ms'; those a second are counted", func(s string) (err error) {
+		if *o, err = limit.ParseObjective(s); err != nil {
+			err = fmt.Errorf("%w; want %s", err, limit.ObjectiveForm)
+		}
+		return err
+	})
+}
+
+// A measurement is one of a server, from its start to the last file of results.
+type measurement struct {
+	options *measurementOptions
+	subject *subject
+	results *results
+	report  *report.Report
+
+	began time.Time     // of the load
+	used  time.Duration // processor time of this program before it
+}
+
+// begin makes the folder for the results and finds the server, or starts it. name comes before the time in the folder's name.
+func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*measurement, error) {
+	start := time.Now()
+	if o.out == "" {
+		o.out = filepath.Join("loadstone-results", name+start.Format("20060102-150405"))
+	}
+	results, err := newResults(o.out)
+	if err != nil {
+		return nil, err
+	}
+	s, err := findSubject(ctx, e, &o.subjectOptions, results)
+	if err != nil {
+		results.closeLogs()
+		return nil, results.giveUp(err)
+	}
+	return &measurement{options: o, subject: s, results: results,
+		report: &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}, nil
+}
+
+func (m *measurement) end() {
+	m.subject.stop()
+	m.results.closeLogs()
+}
+
+// loading is called when the load begins, loaded when it has ended.
+func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
+
+func (m *measurement) loaded() {
+	m.report.Client.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
+	m.subject.usage(m.report)
+}
+
+// keep writes and prints what was measured, in any case, and returns what went wrong first: the measurement, which is failure,
+// the files, or what the records say that must never be.
+func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failure error) error {
+	r := m.report
+	if failure != nil {
+		failure = m.subject.explain(ctx, failure)
+		r.Stopped = failure.Error()
+	}
+	if len(runs) == 0 {
+		return m.results.giveUp(failure)
+	}
+	r.Violations = violations(runs)
+	// What no file took, as of a disk that is full, is to be read at least.
+	err := m.results.write(r, m.options.answers)
+	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
+		return errors.Join(failure, err)
+	}
+	if n := len(r.Violations); failure == nil && n > 0 {
+		failure = fmt.Errorf("%d requests violate what must always hold, the first: %s", n, r.Violations[0])
+	}
+	return failure
+}
+
+// filled is a scenario with what its runs, at least one, came to.
+func filled(s report.Scenario, own []record.Run) report.Scenario {
+	s.Pooled = record.Pool(own)
+	for _, run := range own {
+		s.Runs = append(s.Runs, run.Summary())
+		s.Records = append(s.Records, run.Records...)
+		s.Warmup = append(s.Warmup, run.Warmup...)
+		s.Samples = append(s.Samples, run.Samples...)
+		s.Again = s.Again.Add(run.Again)
+	}
+	return s
+}
+
+// violations are what in the records cannot be true, or tells of a leak.
+func violations(runs []record.Run) []string {
+	var found []string
+	for _, run := range runs {
+		for _, v := range run.Violations {
+			found = append(found, v.String())
+		}
+	}
+	return found
+}
+
+// judged is the error that a report's verdicts come to, what is missed before what too few requests leave open.
+func judged(r *report.Report, of, what string) error {
+	all, missed, open := len(r.Judge()), len(r.Missed()), r.NotShown()
+	switch {
+	case missed > 0:
+		return &exitError{exitMissed, fmt.Errorf("%s%d of %d %s missed", of, missed, all, what)}
+	case len(open) > 0:
+		most := slices.MaxFunc(open, func(a, b report.Verdict) int { return a.Needs - b.Needs })
+		return &exitError{exitNotShown, fmt.Errorf("%s%d of %d %s not shown: %s needs %s", of, len(open), all, what, most.Name, most.Sample())}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"loadstone/harness/gate"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+)
+
+const reportAbout = `Makes the report of a measurement again from what was recorded: record first, report later. FOLDER is what bench wrote, or
+its records.jsonl alone, in which case the report knows less of the machine and the server. All figures are computed anew.
+
+It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the same folder, or -out,
+and prints the table. With -compare the page also shows what changed since another measurement, with intervals.
+
+Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
+time: each runs the scenario with a -seed of its own and a duration. -out gets the whole.`
+
+const reportExamples = `  loadstone report loadstone-results/20261124-120000
+  loadstone report -out /tmp/again records.jsonl
+  loadstone report -compare before after
+  loadstone report -out all from-host-a from-host-b
+  loadstone report -goodput 'ttft<300ms,tpot<50ms' after
+  loadstone report -json after | jq '.scenarios[] | [.scenario, .all.times.e2e.p99_ns]'
+
+Exit codes: 0 done, 1 a file cannot be read or written, 2 wrong command line, or measurements that cannot be compared.
+`
+
+func reportCommand(_ context.Context, e *env, args []string) error {
+	f := flags("report", reportAbout, reportExamples, e.stdout)
+	out := f.String("out", "", "`folder` for the files; default: where the records are")
+	base := f.String("compare", "", "`folder` of an earlier measurement, or its bench.txt, to compare with")
+	var objective load.Objective
+	goodputFlag(f, &objective)
+	asJSON := f.Bool("json", false, "print the results as JSON instead of a table")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if f.NArg() == 0 {
+		return usageError("want a folder that bench or run wrote, or a records.jsonl; loadstone report -h shows examples")
+	}
+	if f.NArg() > 1 && *out == "" {
+		return usageError("several folders are the parts of one load; -out says where the whole is to be written")
+	}
+	r, dir, err := readParts(f.Args())
+	if err != nil {
+		return err
+	}
+	if objective != (load.Objective{}) {
+		if err := r.SetGoodput(objective); err != nil {
+			return err
+		}
+	}
+	if *out == "" {
+		*out = dir
+	}
+	if err := os.MkdirAll(*out, 0o755); err != nil {
+		return err
+	}
+	if f.NArg() > 1 {
+		err = errors.Join(writeRecords(*out, r, true), writeForms(*out, r, r.WriteHTML))
+	} else {
+		err = writeForms(*out, r, r.WriteHTML)
+	}
+	if err != nil {
+		return err
+	}
+	if *base != "" {
+		if err := setBeside(r, *base, *out); err != nil {
+			return err
+		}
+	}
+	return printResults(e, *out, r, *asJSON)
+}
+
+// setBeside writes the page once more, with an earlier measurement beside the report's own.
+func setBeside(r *report.Report, base, dir string) error {
+	c, err := compareOptions(gate.Options{Base: benchFile(base), Head: filepath.Join(dir, "bench.txt"), Alpha: 0.05})
+	if err != nil {
+		return err
+	}
+	r.Comparison = c
+	// The benchmark lines are enough to compare; the curves are a bonus where the requests are kept.
+	if before, _, err := readReport(base); err == nil {
+		r.Before = before
+	}
+	return writeFile(filepath.Join(dir, "report.html"), r.WriteHTML)
+}
+
+// readParts reads a measurement, or the parts of one that several load generators made at the same time.
+func readParts(names []string) (r *report.Report, dir string, err error) {
+	if len(names) == 1 {
+		return readReport(names[0])
+	}
+	parts := make([]*report.Report, len(names))
+	for i, name := range names {
+		if parts[i], dir, err = readReport(name); err != nil {
+			return nil, "", err
+		}
+	}
+	if r, err = report.Merge(parts); err != nil {
+		return nil, "", usageError("%s are no parts of one load: %w", strings.Join(names, ", "), err)
+	}
+	return r, dir, nil
+}
+
+// benchFile is the benchmark file of a folder of results; a file is itself.
+func benchFile(name string) string {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return filepath.Join(name, "bench.txt")
+	}
+	return name
+}
+
+// readReport reads a folder of results, or a file of records and what lies beside it, and returns its folder as well.
+func readReport(name string) (r *report.Report, dir string, err error) {
+	file := name
+	if info, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%s does not exist; want a folder that bench or run wrote, or its records.jsonl", name)
+	} else if err != nil {
+		return nil, "", err
+	} else if info.IsDir() {
+		file = filepath.Join(name, "records.jsonl")
+	}
+	dir = filepath.Dir(file)
+	records, err := readLines(file, record.Read)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%s has no records.jsonl; want a folder that bench or run wrote", name)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	samples, err := readLines(filepath.Join(dir, "samples.jsonl"), record.ReadSamples)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	results, err := os.Open(filepath.Join(dir, "results.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r, err = report.Read(nil, records, samples)
+	case err != nil:
+		return nil, "", err
+	default:
+		defer results.Close()
+		r, err = report.Read(results, records, samples)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", dir, err)
+	}
+	return r, dir, nil
+}

@@ -1,0 +1,75 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"loadstone/harness/client"
+	"net/http"
+	osexec "os/exec"
+	"time"
+)
+
+// checkResets looks whether the load's cache state can be brought about at a server that runs.
+func (o *runOptions) checkResets(set map[string]bool) error {
+	l := &o.file.Load
+	if l.Cache == "restored" && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
+		return usageError("%s begins with restored caches, and of the server at -url it is not known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
+	}
+	if o.resetURL != "" {
+		base, err := checkURL(o.resetURL, o.remote)
+		if err != nil {
+			return fmt.Errorf("-reset-url: %w", err)
+		}
+		o.resetURL = base
+	}
+	if o.url != "" && !set["seed"] && !o.file.Has("seed.text") && l.Cache == "cold" {
+		l.Seeds.Text = uint64(time.Now().UnixMilli())
+	}
+	return nil
+}
+
+// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches new words are enough.
+func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) error {
+	switch {
+	case o.resetCommand != "":
+		return func(ctx context.Context) error {
+			out, err := osexec.CommandContext(ctx, "sh", "-c", o.resetCommand).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%s: %w: %s", o.resetCommand, err, oneLine(errors.New(string(out))))
+			}
+			return nil
+		}
+	case o.resetURL != "":
+		return func(ctx context.Context) error { return post(ctx, o.resetURL) }
+	case o.file.Load.Cache == "restored":
+		return func(ctx context.Context) error {
+			c.Close()
+			if err := s.restart(ctx); err != nil {
+				return err
+			}
+			c.URL = s.system.URL
+			return nil
+		}
+	}
+	return nil
+}
+
+// post asks an address for a reset. Every answer but 2xx is a failure: what is not reset must not be measured as if it were.
+func post(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	if err != nil {
+		return err
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return err
+	}
+	res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("POST %s gave %s", address, res.Status)
+	}
+	return nil
+}

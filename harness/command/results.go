@@ -1,0 +1,160 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+)
+
+// results is the folder a measurement is written to.
+type results struct {
+	dir       string
+	fresh     bool // made by us
+	serverLog *os.File
+}
+
+func newResults(dir string) (*results, error) {
+	_, err := os.Stat(dir)
+	r := &results{dir: dir, fresh: err != nil}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
+	}
+	// The access log is appended to by the server: an older one would be counted again.
+	os.Remove(r.path("access.log"))
+	r.serverLog, err = os.OpenFile(r.path("server.log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
+	}
+	return r, nil
+}
+
+func (r *results) path(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *results) closeLogs() { r.serverLog.Close() }
+
+// giveUp takes the folder away again: nothing was measured. Only what the server said before it failed stays.
+func (r *results) giveUp(err error) error {
+	var coded *exitError
+	info, statErr := r.serverLog.Stat()
+	if !errors.As(err, &coded) && statErr == nil && info.Size() > 0 {
+		return fmt.Errorf("%w (its log is %s)", err, r.path("server.log"))
+	}
+	if r.fresh {
+		os.Remove(r.path("server.log"))
+		os.Remove(r.path("access.log"))
+		os.Remove(r.dir)
+		os.Remove(filepath.Dir(r.dir)) // succeeds only if it is empty, too
+	}
+	return err
+}
+
+// write writes the raw records and every form of the report.
+func (r *results) write(rep *report.Report, answers bool) error {
+	return errors.Join(writeRecords(r.dir, rep, answers), r.appendRest(), writeForms(r.dir, rep, rep.WriteHTML))
+}
+
+// writeRecords writes what a report is made of.
+func writeRecords(dir string, rep *report.Report, answers bool) error {
+	var records []record.Record
+	var samples []record.Sample
+	for _, s := range rep.Scenarios {
+		records = append(append(records, s.Warmup...), s.Records...)
+		samples = append(samples, s.Samples...)
+	}
+	return errors.Join(record.Write(filepath.Join(dir, "records.jsonl"), records, answers), record.WriteSamples(filepath.Join(dir, "samples.jsonl"), samples))
+}
+
+// restFile is where a long load's records go that are not kept in memory, until the load has ended.
+const restFile = "records.rest.jsonl"
+
+// rest is what writes them.
+func (r *results) rest(answers bool) func([]record.Record) error {
+	os.Remove(r.path(restFile)) // of a run that was killed
+	return func(batch []record.Record) error { return record.Append(r.path(restFile), batch, answers) }
+}
+
+// appendRest puts them after the others.
+func (r *results) appendRest() error {
+	from, err := os.Open(r.path(restFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(r.path("records.jsonl"), os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close(), os.Remove(r.path(restFile)))
+}
+
+// writeForms writes everything that is made from a report. A form that fails does not keep the others from being written.
+func writeForms(dir string, rep *report.Report, html func(io.Writer) error) error {
+	var failures []error
+	for _, form := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{{"results.json", rep.WriteJSON}, {"bench.txt", rep.WriteBench}, {"summary.csv", rep.WriteSummaryCSV},
+		{"requests.csv", rep.WriteRequestsCSV}, {"baseline.md", rep.WriteBaseline}, {"report.html", html}} {
+		if err := writeFile(filepath.Join(dir, form.name), form.write); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) > 1 { // for one reason, such as a full disk
+		return fmt.Errorf("%w; %d more files were not written", failures[0], len(failures)-1)
+	}
+	return errors.Join(failures...)
+}
+
+// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no file, such as /dev/stdout,
+// is written to.
+func writeFile(path string, write func(io.Writer) error) error {
+	part := path + ".part"
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		part = path
+	}
+	f, err := os.Create(part)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(write(f), f.Close())
+	if part == path {
+		return err
+	}
+	if err == nil {
+		return os.Rename(part, path)
+	}
+	os.Remove(part)
+	return fmt.Errorf("%s was not written: %w", path, err)
+}
+
+// printResults tells the results and where the files are.
+func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
+	if asJSON {
+		return rep.WriteJSON(e.stdout)
+	}
+	fmt.Fprintln(e.stdout)
+	if err := rep.WriteTable(e.stdout, report.Color(e.stdout)); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "\nin %s:\n", dir)
+	for _, file := range [][2]string{{"report.html", "to look at"}, {"baseline.md", "the baseline document"}, {"bench.txt", "for loadstone compare and benchstat"},
+		{"summary.csv", "and requests.csv, for a spreadsheet"}, {"results.json", "for programs"}, {"records.jsonl", "every request; loadstone report makes the others from it again"}} {
+		if _, err := os.Stat(filepath.Join(dir, file[0])); err != nil {
+			continue // the records are elsewhere
+		}
+		if _, err := fmt.Fprintf(e.stdout, "  %-13s  %s\n", file[0], file[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

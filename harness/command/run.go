@@ -1,0 +1,259 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"loadstone/harness/scenario"
+	"loadstone/harness/stub"
+)
+
+const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive that loadstone init writes an example of, or a
+folder with the same files; loadstone help files says what can be in it. Results are written and printed as bench does.
+
+The server is this program itself as another process, with the scenario's own flags (serve), or any OpenAI-compatible one
+with -url. Flags after -- are those of loadstone serve and come after the scenario's. The other flags here override what the
+file says, for this run.`
+
+const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
+  loadstone run testdata/scenarios/chat.txtar -url http://127.0.0.1:8080
+  loadstone run chat.txtar -rate 4/s -duration 30s -seed 7
+  loadstone run chat.txtar -model smollm2 -concurrency 4 -n 40
+  loadstone run chat.txtar -url http://127.0.0.1:8000 -reset 'docker restart -t 1 server'
+
+Exit codes: 0 all that is expected holds, 1 it went wrong in the middle, 2 wrong command line or scenario file, 3 something
+expected does not hold, 4 the server cannot be reached or started, 5 nothing is missed, but there were too few requests to
+show that a percentile holds, 130 interrupted. What was measured is written in any case.
+`
+
+// runOptions are the command line of run.
+type runOptions struct {
+	measurementOptions
+	file *scenario.File
+	seed uint64
+
+	rate                   string
+	requests, concurrency  int
+	duration               time.Duration
+	resetCommand, resetURL string
+}
+
+func runCommand(ctx context.Context, e *env, args []string) error {
+	o, err := parseRun(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	l := &o.file.Load
+	if l.Cache == "restored" && o.url == "" {
+		memories, err := os.MkdirTemp("", "loadstone-agents-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(memories)
+		o.serve = append(o.serve, "-agents-dir", memories)
+	}
+	m, err := begin(ctx, e, &o.measurementOptions, l.Name+"-")
+	if err != nil {
+		return err
+	}
+	defer m.end()
+	r := m.report
+	r.Load = o.describe()
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Load.Shape)
+	}
+	m.loading()
+	runs, highest, failure := o.measure(ctx, e, m.subject, m.results, r)
+	m.loaded()
+	r.Scenarios, r.Highest = collectLevels(l, runs), highest
+	if len(runs) > 0 {
+		r.Load.Runs = runs[len(runs)-1].Index + 1
+	}
+	if r.Client.Floors, err = o.floors(ctx, e, r.Scenarios); failure == nil {
+		failure = err
+	}
+	if err := r.Hold(); failure == nil {
+		failure = err
+	}
+	failure = m.keep(ctx, e, runs, failure)
+	if !o.json {
+		tellSteady(e, runs, l.WarmUp.Auto)
+		tellUntil(e, o.file.Until, runs)
+	}
+	if failure != nil {
+		return failure
+	}
+	return judged(r, l.Name+": ", "limits")
+}
+
+// describe is the load as the report says it.
+func (o *runOptions) describe() report.Load {
+	l := &o.file.Load
+	d := report.Load{Runs: o.file.Runs, Reps: 1, PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text,
+		Goodput: l.Goodput.String(), Shape: o.shape()}
+	for _, expected := range o.file.Expect {
+		d.Expect = append(d.Expect, expected.Text)
+	}
+	if o.file.Search != nil {
+		d.Search = o.file.Search.Kind
+	}
+	return d
+}
+
+func parseRun(e *env, args []string) (*runOptions, error) {
+	o := &runOptions{}
+	f := flags("run", runAbout, runExamples, e.stdout)
+	f.StringVar(&o.rate, "rate", "", "agents a second, such as 4/s or '1/s to 20/s over 30s', in place of the file's `load`")
+	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
+	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
+	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
+	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
+	o.flags(f, "load")
+	f.StringVar(&o.resetCommand, "reset", "", "`command` that makes the server forget its caches, before each run; where it fails, nothing is measured")
+	f.StringVar(&o.resetURL, "reset-url", "", "`address` that does the same when it gets a POST, such as http://127.0.0.1:8000/reset_prefix_cache")
+
+	// The file may come before flags or after them.
+	own, serve := args, []string(nil)
+	if i := slices.Index(args, "--"); i >= 0 {
+		own, serve = args[:i], args[i+1:]
+	}
+	if err := f.parse(own); err != nil {
+		return nil, err
+	}
+	if f.NArg() == 0 {
+		return nil, usageError("want a scenario file; loadstone init writes an example")
+	}
+	path := f.Arg(0)
+	if err := f.parse(f.Args()[1:]); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, usageError("unexpected argument %q; run takes one scenario file", f.Arg(0))
+	}
+	var err error
+	if o.file, err = scenario.Read(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError("%s does not exist; loadstone init %[1]s writes an example there", path)
+	}
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	set := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	o.serve = append(slices.Clone(o.file.Serve), serve...)
+	if err := o.override(set); err != nil {
+		return nil, err
+	}
+	if err := o.checkResets(set); err != nil {
+		return nil, err
+	}
+	return o, o.settle(f, set, len(serve) > 0)
+}
+
+// override puts what the command line says in place of what the file says.
+func (o *runOptions) override(set map[string]bool) error {
+	l := &o.file.Load
+	switch {
+	case set["rate"] && set["concurrency"]:
+		return usageError("-rate and -concurrency are two loads")
+	case set["rate"], set["concurrency"]:
+		if l.Trace != nil {
+			return usageError("%s replays a trace, which says itself when its requests are due", l.Name)
+		}
+		l.Rate, l.Concurrency, l.Burst, l.RampUp = nil, 0, load.Burst{}, 0
+		o.file.Levels, o.file.Search = nil, nil
+	}
+	if set["rate"] {
+		var err error
+		if l.Rate, err = scenario.ParseRate(o.rate); err != nil {
+			return usageError("-rate: %w; want such as 4/s, or '1/s to 20/s over 30s', or 'steps 1/s 2/s each 10s'", err)
+		}
+		if !o.file.Has("gaps") {
+			l.Gaps = 1
+		}
+	}
+	for name, v := range map[string]int{"concurrency": o.concurrency, "n": o.requests, "duration": int(o.duration)} {
+		if set[name] && v < 1 {
+			return usageError("-%s: want more than 0", name)
+		}
+	}
+	l.Concurrency = cmp.Or(o.concurrency, l.Concurrency)
+	if set["n"] && !set["duration"] && l.Trace == nil {
+		l.Duration = 0
+	}
+	if set["duration"] && !set["n"] {
+		l.Requests = 0
+	}
+	l.Requests, l.Duration = cmp.Or(o.requests, l.Requests), cmp.Or(o.duration, l.Duration)
+	if set["goodput"] {
+		l.Goodput = o.goodput
+	}
+	if set["seed"] {
+		o.file.Seed(o.seed)
+	}
+	return nil
+}
+
+// shape says in words when requests are due, at every level.
+func (o *runOptions) shape() string {
+	l := &o.file.Load
+	switch {
+	case o.file.Search != nil:
+		s := o.file.Search
+		return fmt.Sprintf("search for the highest %s from %g to %g within %g %%", s.Kind, s.Low, s.High, 100*s.Within)
+	case len(o.file.Levels) > 0:
+		var values []string
+		for _, level := range o.file.Levels {
+			values = append(values, fmt.Sprint(level.Value))
+		}
+		return fmt.Sprintf("sweep over %s %s", o.file.Levels[0].Kind, strings.Join(values, ", "))
+	}
+	return l.Shape()
+}
+
+// floors measures the client alone, under each level's load as it really was.
+func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenario) ([]stub.Floor, error) {
+	if !o.quiet && len(levels) > 0 {
+		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
+	}
+	var all []stub.Floor
+	for _, s := range levels {
+		f, ok, err := echo(ctx, s.Level, s.Records)
+		if err != nil {
+			return all, err
+		}
+		if ok {
+			all = append(all, f)
+		}
+	}
+	return all, nil
+}
+
+func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {
+	c := client.New(s.system.URL)
+	c.Model = s.model
+	r.Epoch = c.Began()
+	defer c.Close()
+	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
+		Again: harness.AskedAgain, Write: results.rest(o.answers)}
+	if !o.quiet {
+		line := report.NewProgressLine(e.stderr, o.file.Runs)
+		defer line.Close()
+		plan.Progress = line.Show
+	}
+	return plan.Run(ctx, c)
+}

@@ -1,0 +1,39 @@
+package command
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A step that lasts tells every ten seconds in a log and every second on a terminal, and counts its own requests alone.
+func TestSteps(t *testing.T) {
+	for _, test := range []struct {
+		redraw bool
+		want   string
+	}{
+		{false, "one\ntwo\ntwo: 3 requests in 10s\ntwo: 3 requests in 20s\n"},
+		{true, "one\r\x1b[Kone: 2 requests in 0s\ntwo" + strings.Repeat("\r\x1b[Ktwo: 3 requests in Ns", 21) + "\r\x1b[Ktwo: 3 requests in 21s\n"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var b strings.Builder
+			ended := 7
+			s := &steps{w: &b, redraw: test.redraw, count: func() int { return ended }}
+			stop := s.watch()
+			s.next("one")
+			ended += 2
+			s.next("two")
+			ended += 3
+			<-time.After(21*time.Second + time.Second/4) // fake time
+			stop()
+			want := test.want
+			for i := 1; strings.Contains(want, "Ns"); i++ {
+				want = strings.Replace(want, "Ns", (time.Duration(i) * time.Second).String(), 1)
+			}
+			if got := b.String(); got != want {
+				t.Errorf("%q\nwant %q", got, want)
+			}
+		})
+	}
+}

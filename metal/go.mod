@@ -1,3 +1,0 @@
-module loadstone/metal
-
-go 1.26.0

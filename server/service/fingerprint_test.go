@@ -1,0 +1,54 @@
+package service
+
+import (
+	"bytes"
+	"testing"
+	"testing/fstest"
+)
+
+// Whatever the KV depends on changes the fingerprint, and nothing else does.
+func TestFingerprint(t *testing.T) {
+	weights := bytes.Repeat([]byte{1}, wholeFile+1000)
+	model := func() fstest.MapFS {
+		return fstest.MapFS{
+			"config.json":         {Data: []byte("{}")},
+			"chat_template.jinja": {Data: []byte("a")},
+			"model.safetensors":   {Data: bytes.Clone(weights)},
+			"README.md":           {Data: []byte("read me")},
+		}
+	}
+	of := func(fsys fstest.MapFS, backend, kv string) string {
+		t.Helper()
+		f, err := fingerprint(fsys, backend, kv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	was := of(model(), "ref", "f32")
+	same := model()
+	same["README.md"].Data = []byte("read me again")
+	if of(same, "ref", "f32") != was {
+		t.Error("the read-me file counts")
+	}
+	if of(model(), "metal", "f32") == was {
+		t.Error("the backend does not count")
+	}
+	if of(model(), "ref", "f16") == was {
+		t.Error("the format of the cache does not count")
+	}
+	for name, change := range map[string]func(fstest.MapFS){
+		"config":       func(m fstest.MapFS) { m["config.json"].Data = []byte("[]") },
+		"template":     func(m fstest.MapFS) { m["chat_template.jinja"].Data = []byte("b") },
+		"tokenizer":    func(m fstest.MapFS) { m["tokenizer.json"] = &fstest.MapFile{Data: []byte("{}")} },
+		"size":         func(m fstest.MapFS) { m["model.safetensors"].Data = append(m["model.safetensors"].Data, 1) },
+		"last weight":  func(m fstest.MapFS) { m["model.safetensors"].Data[len(weights)-1]++ },
+		"first weight": func(m fstest.MapFS) { m["model.safetensors"].Data[0]++ },
+	} {
+		m := model()
+		change(m)
+		if of(m, "ref", "f32") == was {
+			t.Errorf("%s does not count", name)
+		}
+	}
+}
