@@ -3,6 +3,7 @@ package harness
 import (
 	"loadstone/harness/client"
 	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // A Conversation is one agent's: what it asked, what it was told. Its first message begins with a canary, a word of this
@@ -37,14 +38,14 @@ func (c *Conversation) say(text string, maxTokens int) client.Prompt {
 		text = c.Canary + " is my secret. " + text
 	}
 	c.messages = append(c.messages, client.Message{Role: "user", Content: text})
-	return client.Prompt{Agent: c.Agent, Canary: c.Canary, Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
+	return client.Prompt{Place: record.Place{Agent: c.Agent}, Canary: c.Canary, Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
 }
 
 // aside is a prompt that goes on from what was said so far and leaves no trace in the conversation. It is asked under a name
 // of its own, so that several can be asked at once.
 func (c *Conversation) aside(agent, text string, maxTokens int) client.Prompt {
 	messages := append(c.messages[:len(c.messages):len(c.messages)], client.Message{Role: "user", Content: text})
-	return client.Prompt{Agent: agent, Canary: c.Canary, Messages: messages, MaxTokens: maxTokens}
+	return client.Prompt{Place: record.Place{Agent: agent}, Canary: c.Canary, Messages: messages, MaxTokens: maxTokens}
 }
 
 // Told appends the answer to the last prompt, word for word, as a client does that keeps its history.

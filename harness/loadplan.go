@@ -54,11 +54,11 @@ func (p *LoadPlan) check() error {
 		return fmt.Errorf("load %s: want one of concurrency, rate, burst and trace, not %d", l.Name, arrivals)
 	case l.Trace == nil && l.Requests == 0 && l.Duration == 0:
 		return fmt.Errorf("load %s has no end: want a number of requests or a duration", l.Name)
-	case l.Cache != "cold" && l.Trace != nil:
+	case l.Cache != load.Cold && l.Trace != nil:
 		return fmt.Errorf("load %s: a trace says itself what its prompts share, so its cache is cold, not %s", l.Name, l.Cache)
-	case l.Cache != "cold" && !bounded:
+	case l.Cache != load.Cold && !bounded:
 		return fmt.Errorf("load %s: to begin with %s caches it must be known which agents will come: want a number of requests, or endless turns", l.Name, l.Cache)
-	case l.Cache == "restored" && p.Reset == nil:
+	case l.Cache == load.Restored && p.Reset == nil:
 		return fmt.Errorf("load %s: restored caches need a way to make the server forget what it has in memory", l.Name)
 	}
 	return nil
@@ -168,7 +168,7 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	run.Rest = x.records.rest
 	seen(&run, records)
 	err = errors.Join(err, r.cut(&run, x, records), x.records.err)
-	if err == nil && l.Cache == "cold" {
+	if err == nil && l.Cache == load.Cold {
 		err = r.wasCold(records)
 	}
 	if err == nil {
@@ -199,12 +199,12 @@ func (r *loadRunner) keeper() keeper {
 
 // setCache brings the caches into the state the load is to begin with.
 func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []record.Record, err error) {
-	if x.load.Cache != "restored" {
+	if x.load.Cache != load.Restored {
 		if err := r.reset(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if x.load.Cache == "cold" {
+	if x.load.Cache == load.Cold {
 		return nil, nil
 	}
 	each := r.load.Each
@@ -222,7 +222,7 @@ func (r *loadRunner) setCache(ctx context.Context, x *loadRun) (warmup []record.
 	for i := range warmup {
 		warmup[i].Warmup = true
 	}
-	if x.load.Cache == "restored" {
+	if x.load.Cache == load.Restored {
 		err = r.reset(ctx)
 	}
 	return warmup, err

@@ -407,7 +407,7 @@ func TestCacheStates(t *testing.T) {
 	t.Run("warm", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l, resets := base, 0
-			l.Cache = "warm"
+			l.Cache = load.Hot
 			f := &fake{}
 			runs, _, asked := f.load(t, LoadPlan{Load: l, Reset: func(context.Context) error { resets++; return nil }})
 			assert.Equal(t, resets, 1)
@@ -415,7 +415,7 @@ func TestCacheStates(t *testing.T) {
 			assert.Equal(t, len(runs[0].Records), 6)
 			for _, r := range runs[0].Records {
 				assert.Assert(t, r.Turn > 0 && !r.Warmup)
-				assert.Equal(t, r.Cache, "warm")
+				assert.Equal(t, r.Cache, load.Hot)
 			}
 			assert.Equal(t, len(runs[0].Warmup), 2+warmUpQuestions)
 		})
@@ -428,7 +428,7 @@ func TestCacheStates(t *testing.T) {
 			at := 0
 			runs, _, _ := f.load(t, LoadPlan{Load: l, Reset: func(context.Context) error { at = len(f.asked); return nil }})
 			assert.Equal(t, at, warmUpQuestions+2) // between the first turns and the measured ones
-			assert.Equal(t, runs[0].Cache, "restored")
+			assert.Equal(t, runs[0].Cache, load.Restored)
 		})
 	})
 	t.Run("not as cold as it was called", func(t *testing.T) {

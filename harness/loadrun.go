@@ -183,7 +183,7 @@ func (x *loadRun) prompt(c *Conversation, agent, turn int, t load.Turn, heard []
 	if x.load.Trace != nil {
 		// The secret comes last: a trace's prompts must begin alike where it says so.
 		text := x.load.TracedText(agent, x.size.more)
-		p := client.Prompt{Agent: c.Agent, Canary: c.Canary, MaxTokens: t.Answer, Messages: []client.Message{{Role: "user", Content: text + " " + c.Canary + " is my secret."}}}
+		p := client.Prompt{Place: record.Place{Agent: c.Agent}, Canary: c.Canary, MaxTokens: t.Answer, Messages: []client.Message{{Role: "user", Content: text + " " + c.Canary + " is my secret."}}}
 		c.messages = p.Messages
 		return x.fated(p, t)
 	}

@@ -5,16 +5,17 @@ import (
 	"fmt"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
 // A Scenario is one of the loads that every baseline is made of.
 type Scenario struct {
-	Name   string // the key it has in every file
-	About  string // one sentence for the reader
-	Blind  string // the same of a server that does not tell the size of its KV pool; "" where that makes no difference
-	Agents int    // how many send at once
-	Cache  string // what the agents' caches hold when the clock starts: "cold" or "warm"
+	Name   string     // the key it has in every file
+	About  string     // one sentence for the reader
+	Blind  string     // the same of a server that does not tell the size of its KV pool; "" where that makes no difference
+	Agents int        // how many send at once
+	Cache  load.Cache // what the agents' caches hold when the clock starts
 
 	rep func(context.Context, *session) ([]record.Record, error)
 }
@@ -25,15 +26,15 @@ type Scenario struct {
 // every repetition is its next turn, with all that was asked and answered before in the prompt. That is what agents do,
 // and what makes a hit rate mean something.
 var Scenarios = []Scenario{
-	{Name: "single-cold", Agents: 1, Cache: "cold", rep: cold,
+	{Name: "single-cold", Agents: 1, Cache: load.Cold, rep: cold,
 		About: "one agent that the server has never seen asks one question"},
-	{Name: "single-cached", Agents: 1, Cache: "warm", rep: warm,
+	{Name: "single-cached", Agents: 1, Cache: load.Hot, rep: warm,
 		About: "one agent goes on with its conversation"},
-	{Name: "concurrent-5", Agents: 5, Cache: "warm", rep: warm,
+	{Name: "concurrent-5", Agents: 5, Cache: load.Hot, rep: warm,
 		About: "5 agents go on with their conversations at the same moment"},
-	{Name: "concurrent-10", Agents: 10, Cache: "warm", rep: warm,
+	{Name: "concurrent-10", Agents: 10, Cache: load.Hot, rep: warm,
 		About: "10 agents go on with their conversations at the same moment"},
-	{Name: "pool-pressure", Agents: 16, Cache: "cold", rep: pressure,
+	{Name: "pool-pressure", Agents: 16, Cache: load.Cold, rep: pressure,
 		About: "16 new agents at once reserve nine tenths of the KV pool",
 		Blind: "16 new agents at once; the server does not tell how large its KV pool is"},
 }

@@ -90,7 +90,7 @@ func (c *Client) Close() {
 // Stamps are taken before the bytes they are of are parsed. Sent is when Ask begins: waiting for a connection and writing
 // the request is the client's and the network's share, and stays in the latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
-	r := record.Record{Agent: p.Agent, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
+	r := record.Record{Place: p.Place, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
 		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.Untimed,
 		Plan: p.plan(), Slow: p.ReadRate > 0}
 	limit, atLimit := c.Timeout, record.Timeout

@@ -108,7 +108,7 @@ func TestResent(t *testing.T) {
 			resent  int
 			took    time.Duration
 		}{{record.OK, 0, 5 * ms}, {record.OK, 1, 10 * ms}, {record.Refused, 1, 10 * ms}} {
-			r := c.Ask(t.Context(), c.Since(), Prompt{Agent: "a"})
+			r := c.Ask(t.Context(), c.Since(), Prompt{Place: record.Place{Agent: "a"}})
 			assert.Equal(t, r.Outcome, want.outcome, "%d: %s", i, r.Error)
 			assert.Equal(t, r.Resent, want.resent)
 			assert.Equal(t, r.Latency(), want.took)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"loadstone/harness/record"
 )
 
 // A Message is one turn of a conversation.
@@ -16,7 +18,8 @@ type Message struct {
 
 // A Prompt is what to ask and how.
 type Prompt struct {
-	Agent       string // sent as X-Agent-ID; "" none
+	record.Place // of the request in its load; Agent is sent as X-Agent-ID unless ""
+
 	Messages    []Message
 	MaxTokens   int
 	Temperature float64 // 0: greedy, which makes answers comparable

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"loadstone/harness/client"
 	"net/http"
 	osexec "os/exec"
 	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
 )
 
 // checkResets looks whether the load's cache state can be brought about at a server that runs.
 func (o *runOptions) checkResets(set map[string]bool) error {
 	l := &o.file.Load
-	if l.Cache == "restored" && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
+	if l.Cache == load.Restored && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
 		return usageError("%s begins with restored caches, and of the server at -url it is not known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
 	}
 	if o.resetURL != "" {
@@ -23,7 +25,7 @@ func (o *runOptions) checkResets(set map[string]bool) error {
 		}
 		o.resetURL = base
 	}
-	if o.url != "" && !set["seed"] && !o.file.Has("seed.text") && l.Cache == "cold" {
+	if o.url != "" && !set["seed"] && !o.file.Has("seed.text") && l.Cache == load.Cold {
 		l.Seeds.Text = uint64(time.Now().UnixMilli())
 	}
 	return nil
@@ -42,7 +44,7 @@ func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) e
 		}
 	case o.resetURL != "":
 		return func(ctx context.Context) error { return post(ctx, o.resetURL) }
-	case o.file.Load.Cache == "restored":
+	case o.file.Load.Cache == load.Restored:
 		return func(ctx context.Context) error {
 			c.Close()
 			if err := s.restart(ctx); err != nil {

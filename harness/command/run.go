@@ -59,7 +59,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	l := &o.file.Load
-	if l.Cache == "restored" && o.url == "" {
+	if l.Cache == load.Restored && o.url == "" {
 		memories, err := os.MkdirTemp("", "loadstone-agents-")
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/gate"
 	"loadstone/harness/limit"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -87,10 +88,10 @@ func request(rng *rand.Rand, speed float64, sc harness.Scenario, run, rep, agent
 	}
 	of := func(d time.Duration) time.Duration { return time.Duration(float64(d) * slow) }
 	sent := lag + time.Duration(rng.IntN(50_000))
-	r := record.Record{Scenario: sc.Name, Run: run, Rep: rep, Agent: fmt.Sprint(agent), Sent: sent, Outcome: record.OK, Status: 200,
+	r := record.Record{Place: record.Place{Scenario: sc.Name, Run: run, Rep: rep, Agent: fmt.Sprint(agent)}, Sent: sent, Outcome: record.OK, Status: 200,
 		FirstContent: sent + of(40*time.Millisecond), PromptTokens: 64, OutputTokens: 16,
 		Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
-	if sc.Cache == "warm" {
+	if sc.Cache == load.Hot {
 		r.CachedTokens = 60
 	}
 	at := r.FirstContent

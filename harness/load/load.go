@@ -57,7 +57,7 @@ type Load struct {
 	Goodput Objective     // what an answer must hold to be good; the zero Objective: none is judged
 
 	// State of the caches and of the server when the clock starts.
-	Cache  string // "cold", "warm", "restored"
+	Cache  Cache
 	WarmUp WarmUp
 }
 

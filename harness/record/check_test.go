@@ -12,7 +12,7 @@ import (
 )
 
 func TestCheckTimes(t *testing.T) {
-	good := Record{Agent: "a", Due: 1, Sent: 2, FirstByte: 3, FirstContent: 4, Chunks: nil, End: 6, Outcome: OK, PromptTokens: -1, CachedTokens: -1, OutputTokens: -1}
+	good := Record{Place: Place{Agent: "a"}, Due: 1, Sent: 2, FirstByte: 3, FirstContent: 4, Chunks: nil, End: 6, Outcome: OK, PromptTokens: -1, CachedTokens: -1, OutputTokens: -1}
 	assert.Equal(t, len(Check([]Record{good}, 0)), 0)
 	early := good
 	early.FirstContent = 1
@@ -26,7 +26,7 @@ func TestCheckTimes(t *testing.T) {
 // more than the longest of them has. What a request that was taken back left there is not known.
 func TestCheckCacheOfParallelQuestions(t *testing.T) {
 	turn := func(agent string, due time.Duration, prompt, cached int) Record {
-		return Record{Agent: agent, Canary: "0badcafe", Due: due, Sent: due, FirstByte: -1, FirstContent: -1, End: due + time.Second, Outcome: OK,
+		return Record{Place: Place{Agent: agent}, Canary: "0badcafe", Due: due, Sent: due, FirstByte: -1, FirstContent: -1, End: due + time.Second, Outcome: OK,
 			PromptTokens: prompt, CachedTokens: cached, OutputTokens: 10}
 	}
 	first := turn("a", 0, 100, 0)
@@ -87,7 +87,7 @@ func conversations(rng *rand.Rand) []Record {
 			}
 			end := due
 			for i, prompt := range prompts {
-				r := Record{Agent: fmt.Sprint(agent, ":", i), Canary: fmt.Sprintf("a%07d", agent), Turn: turn, Due: due, Sent: due, FirstByte: -1, FirstContent: -1,
+				r := Record{Place: Place{Agent: fmt.Sprint(agent, ":", i), Turn: turn}, Canary: fmt.Sprintf("a%07d", agent), Due: due, Sent: due, FirstByte: -1, FirstContent: -1,
 					End: due + 1 + time.Duration(rng.IntN(500)), Outcome: OK, PromptTokens: prompt, CachedTokens: rng.IntN(max(had, 1)), OutputTokens: 3}
 				switch {
 				case turn > 0 && rng.IntN(8) == 0:

@@ -15,8 +15,8 @@ import (
 func TestRecordsOnDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records.jsonl")
 	records := []Record{
-		{Scenario: "x", Agent: "a", Chunks: []time.Duration{1, 2}, Outcome: OK, Answer: "secret"},
-		{Scenario: "x", Outcome: Refused, Error: "no"},
+		{Place: Place{Scenario: "x", Agent: "a"}, Chunks: []time.Duration{1, 2}, Outcome: OK, Answer: "secret"},
+		{Place: Place{Scenario: "x"}, Outcome: Refused, Error: "no"},
 	}
 	assert.NilError(t, Write(path, records, false))
 	info, err := os.Stat(path)

@@ -8,22 +8,28 @@ import (
 	"loadstone/harness/load"
 )
 
-// A Record is what the client knows of one request, and nothing else: reports, checks and gates are made from records
-// alone, so that whatever they say can be made again from the file of raw records.
+// A Place is where a request stands in a measurement. It is decided before the request is sent and
+// does not change afterwards.
+type Place struct {
+	Scenario string     `json:"scenario"`
+	Run      int        `json:"run"` // 0-based; one run is one benchmark line
+	Rep      int        `json:"rep"` // round of a load whose agents ask together, 0-based; otherwise 0
+	Agent    string     `json:"agent"`
+	Turn     int        `json:"turn"`             // 0-based turn of the agent's conversation
+	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache or was asked again after the load
+	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
+	Cache    load.Cache `json:"cache,omitempty"`  // what the agents' caches held when the clock started
+}
+
+// A Record is what the client has seen of one request. Reports, checks and gates are made from records alone, so that
+// whatever they say can be made again from the file of raw records.
 //
 // Times are offsets from the start of the run on the monotonic clock. A time that never came is -1.
 type Record struct {
-	Scenario string     `json:"scenario"`
-	Run      int        `json:"run"` // 0-based; one run is one benchmark line
-	Rep      int        `json:"rep"` // repetition of the scenario within the run
-	Agent    string     `json:"agent"`
-	Turn     int        `json:"turn"`             // 0-based turn of the agent's conversation
-	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache, came before the steady state, or asked again after the load
-	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
-	Cache    string     `json:"cache,omitempty"`  // what the agents' caches held when the clock started: cold, warm or restored
-	Slow     bool       `json:"slow,omitempty"`   // the load read the answer slowly on purpose: its times are not the server's
-	SLO      SLO        `json:"slo,omitempty"`    // whether it met the load's objective
-	Plan     string     `json:"plan,omitempty"`   // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
+	Place
+	Slow bool   `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
+	SLO  SLO    `json:"slo,omitempty"`  // whether it met the load's objective
+	Plan string `json:"plan,omitempty"` // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
 
 	Due          time.Duration   `json:"due_ns"`                     // when the load plan wanted it sent: latency counts from here
 	Sent         time.Duration   `json:"sent_ns"`                    // when the client began to send; Sent-Due is the client's lag

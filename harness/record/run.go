@@ -13,7 +13,7 @@ type Run struct {
 	Scenario   string
 	Index      int
 	Level      load.Level // of a load that has several; the zero Level otherwise
-	Cache      string     // what the agents' caches held when the clock started: "cold", "warm" or "restored"
+	Cache      load.Cache // what the agents' caches held when the clock started
 	Records    []Record
 	Rest       *Rest         // of a long load: the requests after the Records, which are written away; nil none
 	Warmup     []Record      // requests that filled caches, came before the steady state or were asked again: in no summary, but in the server's log

@@ -17,13 +17,13 @@ const ms = time.Millisecond
 func TestSummarize(t *testing.T) {
 	unknown := ServerTiming{-1, -1, -1, -1, -1}
 	records := []Record{
-		{Run: 0, Rep: 0, Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 10 * ms, Chunks: []time.Duration{10 * ms, 14 * ms, 16 * ms}, End: 20 * ms,
+		{Place: Place{Run: 0, Rep: 0}, Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 10 * ms, Chunks: []time.Duration{10 * ms, 14 * ms, 16 * ms}, End: 20 * ms,
 			PromptTokens: 100, CachedTokens: 90, OutputTokens: 3,
 			Server: ServerTiming{FirstByte: 8 * ms, Total: 17 * ms, Queue: 1 * ms, Prefill: 6 * ms, Decode: 10 * ms}},
-		{Run: 0, Rep: 1, Outcome: OK, Due: 100 * ms, Sent: 100 * ms, FirstContent: 130 * ms, Chunks: []time.Duration{130 * ms}, End: 140 * ms,
+		{Place: Place{Run: 0, Rep: 1}, Outcome: OK, Due: 100 * ms, Sent: 100 * ms, FirstContent: 130 * ms, Chunks: []time.Duration{130 * ms}, End: 140 * ms,
 			PromptTokens: 100, CachedTokens: -1, OutputTokens: 1, Server: unknown}, // says nothing of its cache or its time
-		{Run: 1, Rep: 0, Outcome: Rejected, Status: 429, Due: 0, Sent: 0, FirstContent: -1, End: 1 * ms, PromptTokens: -1, Server: unknown},
-		{Run: 1, Rep: 1, Outcome: Truncated, Due: 0, Sent: 0, FirstContent: 5 * ms, Chunks: []time.Duration{5 * ms}, End: 6 * ms, PromptTokens: -1, Server: unknown},
+		{Place: Place{Run: 1, Rep: 0}, Outcome: Rejected, Status: 429, Due: 0, Sent: 0, FirstContent: -1, End: 1 * ms, PromptTokens: -1, Server: unknown},
+		{Place: Place{Run: 1, Rep: 1}, Outcome: Truncated, Due: 0, Sent: 0, FirstContent: 5 * ms, Chunks: []time.Duration{5 * ms}, End: 6 * ms, PromptTokens: -1, Server: unknown},
 	}
 	want := Summary{
 		Scenario: "x", Runs: 2, Reps: 4, Requests: 4,
@@ -70,7 +70,7 @@ func TestTallyMerge(t *testing.T) {
 	var whole, first, second Tally
 	for i := range 1000 {
 		at := time.Duration(rng.IntN(1000)) * ms
-		r := Record{Run: i / 100, Rep: i / 10, Outcome: OK, FirstContent: at, Chunks: []time.Duration{at, at + 7*ms}, End: at + 9*ms, PromptTokens: i, OutputTokens: 2}
+		r := Record{Place: Place{Run: i / 100, Rep: i / 10}, Outcome: OK, FirstContent: at, Chunks: []time.Duration{at, at + 7*ms}, End: at + 9*ms, PromptTokens: i, OutputTokens: 2}
 		if i%50 == 0 {
 			r.Outcome = Truncated
 		}

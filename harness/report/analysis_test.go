@@ -7,15 +7,16 @@ import (
 
 	"gotest.tools/v3/golden"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
 // answered is a scenario of n equal requests whose server reports the given parts.
 func answered(name string, agents, n int, queue, prefill, decode, network time.Duration, perSecond float64) Scenario {
 	total := queue + prefill + decode
-	s := Scenario{Agents: agents, Cache: "warm"}
+	s := Scenario{Agents: agents, Cache: load.Hot}
 	for range n {
-		s.Records = append(s.Records, record.Record{Scenario: name, FirstContent: queue + prefill, End: total + network, Outcome: record.OK,
+		s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: name}, FirstContent: queue + prefill, End: total + network, Outcome: record.OK,
 			PromptTokens: 100, CachedTokens: 90, OutputTokens: 10,
 			Server: record.ServerTiming{FirstByte: queue, Total: total, Queue: queue, Prefill: prefill, Decode: decode}})
 	}

@@ -119,7 +119,7 @@ func (s *Scenario) benchName() string {
 		}
 	}
 	if s.Cache != "" {
-		name += "/cache=" + s.Cache
+		name += "/cache=" + s.Cache.Key()
 	}
 	return name
 }

@@ -21,7 +21,7 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		write := func(run string, sum *record.Summary) {
-			head := []string{text(sum.Scenario), s.Level.String(), strconv.Itoa(s.Agents), s.Cache, run}
+			head := []string{text(sum.Scenario), s.Level.String(), strconv.Itoa(s.Agents), string(s.Cache), run}
 			for _, m := range scalars {
 				value := ""
 				if v, ok := m.of(sum); ok {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -74,7 +75,7 @@ func TestPageData(t *testing.T) {
 
 // An interrupted measurement, a subject that tells nothing of itself, and one that answers nothing still make a page.
 func TestPageOfLittle(t *testing.T) {
-	refused := record.Record{Scenario: "single-cold", Due: 0, Sent: 1, End: 2, FirstByte: -1, FirstContent: -1, Outcome: record.Refused,
+	refused := record.Record{Place: record.Place{Scenario: "single-cold"}, Due: 0, Sent: 1, End: 2, FirstByte: -1, FirstContent: -1, Outcome: record.Refused,
 		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
 	recs := []record.Record{refused}
 	sum := record.Summarize("single-cold", recs, time.Second, -1)
@@ -82,7 +83,7 @@ func TestPageOfLittle(t *testing.T) {
 		"nothing":      {},
 		"no records":   {Scenarios: []Scenario{{Pooled: record.Summarize("single-cold", nil, 0, -1)}}},
 		"all refused":  {Stopped: "the server is gone", Scenarios: []Scenario{{Pooled: sum, Runs: []record.Summary{sum}, Records: recs}}},
-		"other server": {System: System{Model: "m"}, Scenarios: []Scenario{{Pooled: sum, Records: recs, Agents: 1, Cache: "warm"}}},
+		"other server": {System: System{Model: "m"}, Scenarios: []Scenario{{Pooled: sum, Records: recs, Agents: 1, Cache: load.Hot}}},
 	} {
 		var b bytes.Buffer
 		if err := r.WriteHTML(&b); err != nil {
@@ -115,7 +116,7 @@ func TestECDFPath(t *testing.T) {
 // Runs are placed one after another whatever their records' clock says, and an end meets a start as one in flight.
 func TestTimelinePlacesRuns(t *testing.T) {
 	rec := func(run int, due, end time.Duration) record.Record {
-		return record.Record{Run: run, Due: due, Sent: due, FirstContent: due + 1, End: end, Outcome: record.OK}
+		return record.Record{Place: record.Place{Run: run}, Due: due, Sent: due, FirstContent: due + 1, End: end, Outcome: record.OK}
 	}
 	r := &Report{Scenarios: []Scenario{{Records: []record.Record{
 		rec(1, 1000, 1010), rec(0, 100, 120), rec(0, 120, 140), rec(1, 1010, 1060),

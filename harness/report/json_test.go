@@ -22,7 +22,7 @@ func TestReadWhatWasWritten(t *testing.T) {
 	r.Limits = []Verdict{}
 	r.Highest = load.Level{Kind: "rate", Value: 4}
 	r.Scenarios[4].Agents = 0
-	r.Scenarios[0].Warmup = []record.Record{{Scenario: "single-cold", Warmup: true, Outcome: record.OK}, {Warmup: true, Outcome: record.OK}}
+	r.Scenarios[0].Warmup = []record.Record{{Place: record.Place{Scenario: "single-cold", Warmup: true}, Outcome: record.OK}, {Place: record.Place{Warmup: true}, Outcome: record.OK}}
 	var records []record.Record
 	var samples []record.Sample
 	for _, s := range r.Scenarios {
@@ -83,7 +83,7 @@ func TestReadRecordsAlone(t *testing.T) {
 // Times that are none are no numbers in the file, and every summary has every distribution.
 func TestJSONOfTimes(t *testing.T) {
 	s := answered("a", 1, 1, 1e6, 2e6, 3e6, 4e6, 1)
-	s.Records = append(s.Records, record.Record{Scenario: "a", Outcome: record.Timeout, FirstContent: -1})
+	s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "a"}, Outcome: record.Timeout, FirstContent: -1})
 	s.Pooled = record.Summarize("a", s.Records, time.Second, -1)
 	var b bytes.Buffer
 	if err := (&Report{Scenarios: []Scenario{s}}).WriteJSON(&b); err != nil {
@@ -147,7 +147,7 @@ func TestCSV(t *testing.T) {
 
 // A server's words do not become a formula of whoever opens them.
 func TestCSVRunsNothing(t *testing.T) {
-	row := requestRow(&record.Record{Outcome: record.Failed, Error: `=HYPERLINK("x")`, Agent: "@a", Finish: "+1", FirstContent: -1})
+	row := requestRow(&record.Record{Place: record.Place{Agent: "@a"}, Outcome: record.Failed, Error: `=HYPERLINK("x")`, Finish: "+1", FirstContent: -1})
 	for _, cell := range row {
 		if cell != "" && strings.ContainsRune("=+@", rune(cell[0])) {
 			t.Errorf("a cell begins like a formula: %s", cell)

@@ -19,7 +19,7 @@ func generated() *Report {
 		for i := range 400 {
 			due := time.Duration(i) * time.Millisecond
 			first := due + time.Duration(1+i%10)*time.Millisecond
-			s.Records = append(s.Records, record.Record{Scenario: "x", Run: i / 200, Agent: fmt.Sprint(i % 4), Level: s.Level, Outcome: record.OK, Due: due, Sent: due,
+			s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "x", Run: i / 200, Agent: fmt.Sprint(i % 4), Level: s.Level}, Outcome: record.OK, Due: due, Sent: due,
 				FirstByte: -1, FirstContent: first, Chunks: []time.Duration{first, first + time.Millisecond}, End: first + 2*time.Millisecond, PromptTokens: 9, OutputTokens: 2, Server: record.Untimed})
 		}
 		r.Scenarios = append(r.Scenarios, s)

@@ -25,7 +25,7 @@ func swept() *Report {
 			if rate > 4 { // it answers five a second
 				took += time.Duration(float64(i)/5*float64(time.Second)) - due
 			}
-			rec := record.Record{Scenario: "open", Level: s.Level, Due: due, Sent: due, FirstContent: due + took/2, End: due + took, Outcome: record.OK,
+			rec := record.Record{Place: record.Place{Scenario: "open", Level: s.Level}, Due: due, Sent: due, FirstContent: due + took/2, End: due + took, Outcome: record.OK,
 				PromptTokens: 10, OutputTokens: 5, Server: record.ServerTiming{Queue: took / 4, Prefill: took / 8, Decode: took / 2, Total: took}}
 			if rate == 16 && i%5 == 4 {
 				rec.Outcome, rec.FirstContent, rec.Error = record.Timeout, -1, "no end after 2m0s"
@@ -323,7 +323,7 @@ func TestSweepOfStandardScenarios(t *testing.T) {
 // Agents have a lane each; a crowd shares as few as it needs, and nobody overlaps.
 func TestLanes(t *testing.T) {
 	rec := func(agent string, due, end time.Duration) *record.Record {
-		return &record.Record{Agent: agent, Due: due, End: end, Outcome: record.OK}
+		return &record.Record{Place: record.Place{Agent: agent}, Due: due, End: end, Outcome: record.OK}
 	}
 	lane, labels := assignLanes([]*record.Record{rec("a", 0, 5), rec("b", 1, 3), rec("a", 5, 9), rec("b", 4, 6)})
 	if !slices.Equal(lane, []int{0, 1, 0, 1}) || !slices.Equal(labels, []string{"a", "b"}) {

@@ -44,7 +44,7 @@ func FuzzRead(f *testing.F) {
 	searched.Load.Search, searched.Load.Expect = "rate", []string{"p95-ttft < 20ms", "error-ratio == 0", "hit-ratio > 2%"}
 	searched.Highest = load.Level{Kind: "rate", Value: 2}
 	seed(searched)
-	f.Add([]byte(nil), lines([]record.Record{{Scenario: "x", Outcome: record.OK, Due: 1, End: 1 << 62, Chunks: []time.Duration{5, 3}, Reasoning: 9}}), []byte(nil))
+	f.Add([]byte(nil), lines([]record.Record{{Place: record.Place{Scenario: "x"}, Outcome: record.OK, Due: 1, End: 1 << 62, Chunks: []time.Duration{5, 3}, Reasoning: 9}}), []byte(nil))
 	f.Fuzz(func(t *testing.T, results, records, samples []byte) {
 		requests, err := record.Read(bytes.NewReader(records))
 		if err != nil {

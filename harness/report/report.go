@@ -84,7 +84,7 @@ type Scenario struct {
 
 	Level        load.Level `json:"level,omitzero"` // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
 	Agents       int        `json:"agents"`         // concurrent agents
-	Cache        string     `json:"cache"`          // state of the agents' caches when the clock starts: "cold", "warm", "restored"
+	Cache        load.Cache `json:"cache"`          // state of the agents' caches when the clock starts
 	PromptTokens int        `json:"prompt_tokens"`  // as asked; 0 unknown
 	MaxTokens    int        `json:"max_tokens"`
 	About        string     `json:"about"` // one sentence for the reader

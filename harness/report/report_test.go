@@ -25,15 +25,15 @@ func fixed() *Report {
 		Start:   time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
 		StartUp: 182 * time.Millisecond,
 	}
-	r.add("single-cold", 1, "cold", 512, 32, 0.0, 48, 0.31, "One request to an empty cache: the whole prompt is read.")
-	r.add("single-cached", 1, "warm", 512, 32, 0.97, 3, 0.31, "The next turn of an agent whose cache is warm.")
-	r.add("concurrent-5", 5, "warm", 512, 32, 0.94, 6, 0.45, "Five agents at once, each on its own warm cache.")
-	r.add("concurrent-10", 10, "warm", 512, 32, 0.92, 11, 0.72, "Ten agents at once, each on its own warm cache.")
-	r.add("pool-pressure", 14, "mixed", 512, 32, 0.55, 40, 0.96, "More agents than the pool has room for: refusals are part of it.")
+	r.add("single-cold", 1, load.Cold, 512, 32, 0.0, 48, 0.31, "One request to an empty cache: the whole prompt is read.")
+	r.add("single-cached", 1, load.Hot, 512, 32, 0.97, 3, 0.31, "The next turn of an agent whose cache is warm.")
+	r.add("concurrent-5", 5, load.Hot, 512, 32, 0.94, 6, 0.45, "Five agents at once, each on its own warm cache.")
+	r.add("concurrent-10", 10, load.Hot, 512, 32, 0.92, 11, 0.72, "Ten agents at once, each on its own warm cache.")
+	r.add("pool-pressure", 14, load.Cold, 512, 32, 0.55, 40, 0.96, "More agents than the pool has room for: refusals are part of it.")
 	return r
 }
 
-func (r *Report) add(name string, agents int, cache string, prompt, gen int, hits, prefillMs, pool float64, about string) {
+func (r *Report) add(name string, agents int, cache load.Cache, prompt, gen int, hits, prefillMs, pool float64, about string) {
 	rng := rand.New(rand.NewPCG(uint64(len(r.Scenarios)), 7))
 	s := Scenario{Agents: agents, Cache: cache, PromptTokens: prompt, MaxTokens: gen, About: about}
 	for run := range 10 {
@@ -105,7 +105,7 @@ func oneRecord(rng *rand.Rand, name string, run, rep, agent int, due time.Durati
 		return time.Duration(mean * math.Exp(spread*rng.NormFloat64()) * 1e6).Round(time.Microsecond)
 	}
 	queue, prefill := ms(0.08*load*load/3, 0.6), ms(prefillMs, 0.25)
-	rec := record.Record{Scenario: name, Run: run, Rep: rep, Agent: fmt.Sprintf("agent-%d", agent), Due: due, Sent: due + ms(0.02, 0.5),
+	rec := record.Record{Place: record.Place{Scenario: name, Run: run, Rep: rep, Agent: fmt.Sprintf("agent-%d", agent)}, Due: due, Sent: due + ms(0.02, 0.5),
 		Outcome: record.OK, Status: 200, PromptTokens: prompt, CachedTokens: int(hits * float64(prompt)), OutputTokens: gen, Finish: "length"}
 	if name == "pool-pressure" && rng.IntN(9) == 0 {
 		rec.Outcome, rec.Status, rec.End, rec.FirstByte, rec.FirstContent = record.Rejected, 429, rec.Sent+ms(0.6, 0.2), -1, -1

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"loadstone/harness/limit"
+	"loadstone/harness/load"
 	"loadstone/harness/stats"
 )
 
@@ -126,4 +127,4 @@ func (r *Report) judgeHitRate() Verdict {
 
 // hitsExpected tells whether the scenario starts with warm caches. The others measure what happens without, and their
 // hit rate is shown but not judged.
-func (s *Scenario) hitsExpected() bool { return s.Cache == "warm" }
+func (s *Scenario) hitsExpected() bool { return s.Cache == load.Hot }

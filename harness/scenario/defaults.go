@@ -117,6 +117,6 @@ func (p *parser) fill() {
 		l.Answer = load.Fixed(16)
 	}
 	if l.Cache == "" {
-		l.Cache = "cold"
+		l.Cache = load.Cold
 	}
 }

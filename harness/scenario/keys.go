@@ -87,7 +87,7 @@ func init() {
 		{"slow", "10% at 2000 B/s", "answers that are read slowly; their times are kept out of the results", "What goes wrong on purpose", readSlow},
 		{"timeout", "a time", "of one request; default 2m", "What goes wrong on purpose", func(p *parser, v string) (err error) { p.Load.Timeout, err = duration(v); return err }},
 
-		{"cache", "cold, warm or restored", "what the agents' caches hold when the clock starts; default cold", "How it is measured", readCache},
+		{"cache", "cold, hot or restored", "what the agents' caches hold when the clock starts; default cold", "How it is measured", readCache},
 		{"warm-up", "a time, 20 requests, or auto", "the beginning that is left out; auto: until latency is steady", "How it is measured", readWarmUp},
 		{"goodput", limit.ObjectiveForm, "what an answer must hold to be good; goodput and good-ratio count those that do", "How it is measured",
 			func(p *parser, v string) (err error) { p.Load.Goodput, err = limit.ParseObjective(v); return err }},
@@ -171,12 +171,9 @@ func readSlow(p *parser, v string) (err error) {
 	return err
 }
 
-func readCache(p *parser, v string) error {
-	p.Load.Cache = v
-	if !slices.Contains([]string{"cold", "warm", "restored"}, v) {
-		return fmt.Errorf("%q", v)
-	}
-	return nil
+func readCache(p *parser, v string) (err error) {
+	p.Load.Cache, err = load.ParseCache(v)
+	return err
 }
 
 func readWarmUp(p *parser, v string) (err error) {

@@ -70,7 +70,7 @@ the script's own
 			Prompt: load.Amount{Kind: "normal", A: 64, B: 8}, FollowUp: load.Fixed(12), Answer: load.Amount{Kind: "exponential", A: 50, Max: 500},
 			FanOut: load.Fixed(3), SystemPrompts: []string{"You are one.", "You are another."}, Prompts: []string{"First,\nin two lines.", "Second."},
 			Cancel: load.Cancel{Share: 0.2, Pieces: load.Fixed(3)}, Slow: load.Slow{Share: 0.1, Rate: 2000}, Timeout: 5 * time.Second,
-			Cache: "warm", WarmUp: load.WarmUp{Requests: 20}},
+			Cache: load.Hot, WarmUp: load.WarmUp{Requests: 20}},
 	}
 	assert.Equal(t, len(f.Load.Tools), 1)
 	f.Load.Tools = nil
@@ -117,7 +117,7 @@ func TestMistakes(t *testing.T) {
 		{"-- load --\nsearch: rate 1/s to 9/s within 5%\nrequests: 1\n", "x.txtar:2: a search needs limits"},
 		{"-- load --\nsearch: rate 9/s to 1/s within 5%\n", "x.txtar:2: search: from rate=9 to rate=1 is no way up"},
 		{"-- load --\ncancel: 120% after 1s\n", `x.txtar:2: cancel: "120%" is no percentage`},
-		{"-- load --\ncache: lukewarm\n", `x.txtar:2: cache: "lukewarm"; want cold, warm or restored`},
+		{"-- load --\ncache: lukewarm\n", `x.txtar:2: cache: "lukewarm" is not a state of caches; want cold, hot or restored`},
 		{"-- load --\ntrace: t.jsonl\n", "x.txtar:2: trace: no section t.jsonl in it"},
 		{"-- load --\nburst: 1\n-- tools.json --\n[\n{,\n", "x.txtar:5: no JSON array of tools"},
 		{"-- load --\nburst: 1\n-- expect --\n# nothing\nfast\n", `x.txtar:5: "fast" is no limit`},
