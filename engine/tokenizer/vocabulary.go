@@ -10,20 +10,23 @@ import (
 	"unicode/utf8"
 )
 
-// Nine tenths of a tokenizer.json are its vocabulary and its merges, 14 MB of Gemma's, and encoding/json with reflection
-// takes most of a second for them. They are cut out and read here; the rest, with null in their places, is encoding/json's.
+// Nine tenths of a tokenizer.json are its vocabulary and its merges: 14 MB of Gemma's file.
+// encoding/json, which uses reflection, takes most of a second for them. So they are cut out and
+// read here, and encoding/json reads the rest, with null in their places.
 
-// vocabulary is the tokens of a model: text and id, as the file lists them, and the id by text.
+// vocabulary is the tokens of a model.
 type vocabulary struct {
-	tokens []string
-	ids    []int32
-	byText map[string]int32
+	tokens []string         // in the order of the file
+	ids    []int32          // in the same order
+	byText map[string]int32 // ids by token
 }
 
-// mergeList is the merges in order of rank, as written in the file: up to 2024 "a b", later ["a","b"].
+// mergeList is the merges, in the order of their ranks, as the file writes them: "a b" up to 2024,
+// ["a","b"] since.
 type mergeList struct{ cursor }
 
-// cutModel finds the vocabulary and the merges in a tokenizer.json; rest is the file without them.
+// cutModel finds the vocabulary and the merges in a tokenizer.json. rest is the file with null in
+// their places.
 func cutModel(data []byte) (vocab, merges cursor, rest []byte, err error) {
 	c := cursor{data: data, raw: utf8.Valid(data)}
 	at := 0
@@ -50,12 +53,13 @@ func cutModel(data []byte) (vocab, merges cursor, rest []byte, err error) {
 	return vocab, merges, append(rest, data[at:]...), err
 }
 
+// readVocabulary reads the object of tokens and ids.
 func readVocabulary(c cursor) (vocabulary, error) {
 	v := vocabulary{}
 	if c.null() {
 		return v, nil
 	}
-	var text strings.Builder // of all tokens: one allocation, not one for each
+	var text strings.Builder // the text of all tokens: one allocation, not one for each token
 	text.Grow((len(c.data) - c.at) / 2)
 	var ends []int
 	err := c.list('{', '}', func() error {
@@ -84,40 +88,18 @@ func readVocabulary(c cursor) (vocabulary, error) {
 	return v, nil
 }
 
-// each calls use with the two sides of every merge, which are its own until the next call.
+// each calls use with the two sides of every merge. They are valid until use returns.
 func (m mergeList) each(use func(left, right []byte) error) error {
 	c := m.cursor
 	if c.null() {
 		return nil
 	}
-	rank, sides := -1, [2][]byte{}
+	rank := -1
 	err := c.list('[', ']', func() error {
 		rank++
-		if c.peek() == '[' {
-			i := 0
-			err := c.list('[', ']', func() (err error) {
-				if i == len(sides) {
-					return errors.New("more than two tokens")
-				}
-				sides[i], err = c.text()
-				i++
-				return err
-			})
-			if err == nil && i < len(sides) {
-				err = errors.New("fewer than two tokens")
-			}
-			if err != nil {
-				return err
-			}
-			return use(sides[0], sides[1])
-		}
-		line, err := c.text()
+		left, right, err := c.merge()
 		if err != nil {
 			return err
-		}
-		left, right, ok := bytes.Cut(line, []byte(" "))
-		if !ok || bytes.IndexByte(right, ' ') >= 0 {
-			return fmt.Errorf("%q is not two tokens with a space between", line)
 		}
 		return use(left, right)
 	})
@@ -127,14 +109,44 @@ func (m mergeList) each(use func(left, right []byte) error) error {
 	return nil
 }
 
-// cursor reads JSON from one place on. It is strict where it takes values; what it skips is for encoding/json to check.
-type cursor struct {
-	data []byte
-	at   int
-	raw  bool // all of data is UTF-8: strings without escapes are their own text
+// merge takes one merge, in either form.
+func (c *cursor) merge() (left, right []byte, err error) {
+	if c.peek() != '[' {
+		line, err := c.text()
+		if err != nil {
+			return nil, nil, err
+		}
+		left, right, ok := bytes.Cut(line, []byte(" "))
+		if !ok || bytes.IndexByte(right, ' ') >= 0 {
+			return nil, nil, fmt.Errorf("%q is not two tokens with a space between", line)
+		}
+		return left, right, nil
+	}
+	var sides [2][]byte
+	n := 0
+	err = c.list('[', ']', func() (err error) {
+		if n == len(sides) {
+			return errors.New("more than two tokens")
+		}
+		sides[n], err = c.text()
+		n++
+		return err
+	})
+	if err == nil && n < len(sides) {
+		err = errors.New("fewer than two tokens")
+	}
+	return sides[0], sides[1], err
 }
 
-// peek returns the next byte that is no white space, 0 at the end.
+// cursor reads JSON from one place on. It is strict about the values that it takes; encoding/json
+// checks those that it skips.
+type cursor struct {
+	data []byte
+	at   int  // offset of the next byte
+	raw  bool // all of data is UTF-8, so a string without escapes is its own text
+}
+
+// peek returns the next byte that is not white space, 0 at the end.
 func (c *cursor) peek() byte {
 	for ; c.at < len(c.data); c.at++ {
 		switch b := c.data[c.at]; b {
@@ -146,6 +158,7 @@ func (c *cursor) peek() byte {
 	return 0
 }
 
+// take takes one byte, which must be want.
 func (c *cursor) take(want byte) error {
 	if c.peek() != want || c.at == len(c.data) {
 		return fmt.Errorf("offset %d: want %q", c.at, want)
@@ -154,12 +167,13 @@ func (c *cursor) take(want byte) error {
 	return nil
 }
 
-// null reports whether the value is null, or there is none.
+// null reports whether the rest of data is null or empty.
 func (c *cursor) null() bool {
 	return c.peek() == 0 || bytes.Equal(bytes.TrimRight(c.data[c.at:], " \t\r\n"), []byte("null"))
 }
 
-// list takes what stands between open and end, element by element.
+// list takes a list or an object that begins with open and ends with end; element takes one element
+// of it.
 func (c *cursor) list(open, end byte, element func() error) error {
 	if err := c.take(open); err != nil {
 		return err
@@ -182,7 +196,8 @@ func (c *cursor) list(open, end byte, element func() error) error {
 	}
 }
 
-// members calls use with the members of an object; a value's data ends where the value does.
+// members calls use with the members of an object. The data of a value's cursor ends where the
+// value ends.
 func (c *cursor) members(use func(key string, value cursor) error) error {
 	return c.list('{', '}', func() error {
 		key, err := c.text()
@@ -216,7 +231,8 @@ func (c *cursor) text() ([]byte, error) {
 	return []byte(text), nil
 }
 
-// quoted takes a string and returns what is between its quotes, and whether that is its text.
+// quoted takes a string and returns the bytes between its quotes. plain reports whether they are
+// its text.
 func (c *cursor) quoted() (s []byte, plain bool, err error) {
 	if err := c.take('"'); err != nil {
 		return nil, false, err
@@ -237,17 +253,18 @@ func (c *cursor) quoted() (s []byte, plain bool, err error) {
 	return nil, false, errors.New("a string without an end")
 }
 
-// id takes a whole number.
+// id takes a token id, a whole number.
 func (c *cursor) id() (int32, error) {
 	c.peek()
 	from := c.at
-	for c.at < len(c.data) && (c.data[c.at] >= '0' && c.data[c.at] <= '9' || c.data[c.at] == '-' && c.at == from) {
+	for c.at < len(c.data) && (c.data[c.at] >= '0' && c.data[c.at] <= '9' ||
+		c.data[c.at] == '-' && c.at == from) {
 		c.at++
 	}
 	s := string(c.data[from:c.at])
 	n, err := strconv.ParseInt(s, 10, 32)
 	if digits := strings.TrimPrefix(s, "-"); err != nil || len(digits) > 1 && digits[0] == '0' {
-		return 0, fmt.Errorf("offset %d: %q is no token id", from, s)
+		return 0, fmt.Errorf("offset %d: %q is not a token id", from, s)
 	}
 	return int32(n), nil
 }
