@@ -7,17 +7,20 @@ import (
 	"slices"
 )
 
-// A Vocabulary is the bytes of every token, in an order in which the walk over all of them shares their beginnings.
+// A Vocabulary holds the bytes of every token, sorted, so that tokens with the same beginning are
+// neighbours. It is immutable and safe for concurrent use.
 type Vocabulary struct {
 	size   int
-	ids    []int32 // of the tokens that have bytes and do not end an answer, by their bytes
-	texts  [][]byte
-	shared []int // bytes in common with the token before
+	ids    []int32  // the tokens that have bytes and do not end an answer, sorted by their bytes
+	texts  [][]byte // their bytes
+	shared []int    // the number of bytes that a token has in common with the one before
 	stops  []int32
 }
 
-// NewVocabulary reads the tokens 0..size-1. appendToken appends a token's bytes, none for control tokens; stops end an answer.
-func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte, stops []int32) *Vocabulary {
+// NewVocabulary reads tokens 0 to size-1. appendToken appends the bytes of a token, none for a
+// control token. The tokens stops end an answer.
+func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte,
+	stops []int32) *Vocabulary {
 	v := &Vocabulary{size: size, stops: stops}
 	texts := make([][]byte, size)
 	for id := range int32(size) {
@@ -39,13 +42,15 @@ func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte, stop
 	return v
 }
 
-// Mask returns a mask for one answer, to be called before each token is drawn with the answer so far: it sets the logits of
-// tokens that would leave the grammar to -Inf, and those of the stop tokens unless the answer may end here.
+// Mask returns a mask for one answer. Before each token is drawn, the mask is called with the
+// answer so far and the logits of the next token, by id. It sets the logits of tokens that would
+// leave the grammar to -Inf, and those of the stop tokens unless the answer may end here. The
+// answer only grows from call to call. A mask is not safe for concurrent use.
 func (g *Grammar) Mask(v *Vocabulary) func(answer []int32, logits []float32) {
 	m := newMachine(g)
-	at, done := m.start(), 0
-	allowed := make(map[int32][]uint64) // by state
-	texts := make(map[int32][]byte)
+	at, done := m.start(), 0            // the state after the first done tokens of the answer
+	allowed := make(map[int32][]uint64) // by state: the set of allowed tokens
+	texts := make(map[int32][]byte)     // the bytes of tokens of the answer
 	return func(answer []int32, logits []float32) {
 		for _, id := range answer[done:] {
 			text, ok := texts[id]
@@ -63,15 +68,16 @@ func (g *Grammar) Mask(v *Vocabulary) func(answer []int32, logits []float32) {
 			set = v.allowed(m, at)
 			allowed[at] = set
 		}
-		rule(logits, set)
+		ruleOut(logits, set)
 	}
 }
 
-// impossible is the logits of 64 tokens that are ruled out.
+// impossible are the logits of 64 tokens that are ruled out.
 var impossible = [64]float32(slices.Repeat([]float32{float32(math.Inf(-1))}, 64))
 
-// rule sets the logits of all tokens that are not in the set to -Inf: by 64 together where none or all of them are in it.
-func rule(logits []float32, set []uint64) {
+// ruleOut sets the logits of all tokens outside the set to -Inf. It handles 64 tokens at once if
+// none or all of them are in the set.
+func ruleOut(logits []float32, set []uint64) {
 	for at := 0; at < len(logits); at += 64 {
 		in, of := uint64(0), logits[at:min(at+64, len(logits))]
 		if at>>6 < len(set) {
@@ -92,7 +98,8 @@ func rule(logits []float32, set []uint64) {
 	}
 }
 
-// allowed walks over all tokens from a state.
+// allowed returns the set of tokens that are allowed in a state, as bits. It walks over all tokens
+// and reuses the states of the beginning that a token shares with the one before.
 func (v *Vocabulary) allowed(m *machine, from int32) []uint64 {
 	set := make([]uint64, (v.size+63)/64)
 	if from == dead {
@@ -103,10 +110,11 @@ func (v *Vocabulary) allowed(m *machine, from int32) []uint64 {
 			set[id>>6] |= 1 << (id & 63)
 		}
 	}
-	path := []int32{from} // path[n] is the state after n bytes of the token before; it ends where that died
+	// path[n] is the state after n bytes of the last token. It ends before the first dead state.
+	path := []int32{from}
 	for i, text := range v.texts {
 		if v.shared[i] >= len(path) {
-			continue // dies where the one before died
+			continue // it fails at the byte at which the one before failed
 		}
 		path = path[:v.shared[i]+1]
 		for _, c := range text[v.shared[i]:] {
@@ -124,32 +132,37 @@ func (v *Vocabulary) allowed(m *machine, from int32) []uint64 {
 	return set
 }
 
+// dead is the state after a byte that leaves the grammar.
 const dead int32 = -1
 
-// A machine runs a grammar over bytes. A state is the set of all stacks of symbols that may follow; stacks share their
-// tails, and equal ones are the same number, so states are small and a transition is found once.
+// A machine runs a grammar over bytes. A state is the set of all stacks of symbols that may follow.
+// Stacks share their lower parts, and equal stacks and equal states have equal numbers, so states
+// are small and each transition is computed once. A machine is not safe for concurrent use.
 type machine struct {
 	g        *Grammar
 	nodes    []node
 	nodeIDs  map[node]int32
 	states   []state
 	stateIDs map[string]int32
-	seen     map[node]bool // places that expand has been at for the state in the making
+	seen     map[node]bool // stacks that expand has handled for the state in the making
 }
 
-// A node is a stack: the symbol at a place in the code and what follows it there, then the stack below, -1 for none.
+// A node is a stack. Its top is the rest of an alternative, which begins at place at in the code;
+// below is the number of the stack below it, -1 if there is none.
 type node struct{ at, below int32 }
 
 type state struct {
-	tops   []int32 // nodes at a class
-	accept bool
-	next   *[256]int32 // dead, or a state plus 1; 0: not known yet
+	tops   []int32     // the stacks, as numbers of nodes; each begins with a class
+	accept bool        // the answer may end here
+	next   *[256]int32 // by byte: dead, or the next state plus 1, or 0 if it is not known yet
 }
 
 func newMachine(g *Grammar) *machine {
-	return &machine{g: g, nodeIDs: make(map[node]int32), stateIDs: make(map[string]int32), seen: make(map[node]bool)}
+	return &machine{g: g, nodeIDs: make(map[node]int32), stateIDs: make(map[string]int32),
+		seen: make(map[node]bool)}
 }
 
+// start returns the state before the first byte.
 func (m *machine) start() int32 {
 	var s state
 	clear(m.seen)
@@ -159,6 +172,7 @@ func (m *machine) start() int32 {
 	return m.intern(s)
 }
 
+// run returns the state after a text.
 func (m *machine) run(at int32, text []byte) int32 {
 	for _, c := range text {
 		at = m.step(at, c)
@@ -166,6 +180,7 @@ func (m *machine) run(at int32, text []byte) int32 {
 	return at
 }
 
+// step returns the state after a byte.
 func (m *machine) step(at int32, c byte) int32 {
 	if at == dead {
 		return dead
@@ -192,8 +207,9 @@ func (m *machine) step(at int32, c byte) int32 {
 	return next
 }
 
-// expand adds what a stack may begin with to a state. It ends because no rule is left recursive,
-// and is at no place twice: ways to the same place can be exponentially many.
+// expand replaces the rules at the top of a stack by their alternatives until each stack begins
+// with a class, and adds those stacks to a state. It ends because no rule is left recursive. It
+// handles no stack twice, because there may be exponentially many ways to the same stack.
 func (m *machine) expand(s *state, at, below int32) {
 	if m.seen[node{at, below}] {
 		return
@@ -208,7 +224,8 @@ func (m *machine) expand(s *state, at, below int32) {
 	case sym < 0:
 		s.tops = append(s.tops, m.node(at, below))
 	default:
-		if m.g.code[at+1] != end { // else the rule takes the stack's place, so that lists do not pile up
+		// If nothing is left of this node it is dropped, so long lists do not make deep stacks.
+		if m.g.code[at+1] != end {
 			below = m.node(at+1, below)
 		}
 		for _, a := range m.g.rules[sym] {
@@ -217,6 +234,7 @@ func (m *machine) expand(s *state, at, below int32) {
 	}
 }
 
+// node returns the number of a stack.
 func (m *machine) node(at, below int32) int32 {
 	n := node{at, below}
 	id, ok := m.nodeIDs[n]
@@ -228,6 +246,7 @@ func (m *machine) node(at, below int32) int32 {
 	return id
 }
 
+// intern returns the number of a state.
 func (m *machine) intern(s state) int32 {
 	slices.Sort(s.tops)
 	s.tops = slices.Compact(s.tops)
