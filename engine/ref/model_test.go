@@ -439,34 +439,40 @@ func greatest(row []float32) float32 {
 	return slices.Max(finite)
 }
 
+// s is a short form for a slice.
+func s(ids ...int32) []int32 { return ids }
+
+// refusedSteps are steps that do not fit the model of TestRefusals, whose blocks have 8 tokens,
+// with a part of their errors.
+var refusedSteps = []struct {
+	name                               string
+	tokens, lens, starts, tables, rows []int32
+	logits                             int
+	say                                string
+}{
+	{"token", s(89), s(1), s(0), s(0), nil, 0, "token 89 is outside the vocabulary of 89"},
+	{"negative token", s(-1), s(1), s(0), s(0), nil, 0, "token -1"},
+	{"block", s(1), s(1), s(0), s(64), nil, 0, "block 64 of 64"},
+	{"no block", s(1), s(1), s(8), s(0), nil, 0, "1 tokens and 2 blocks; 1 and 1 are left"},
+	{"too many blocks", s(1), s(1), s(7), s(0, 1), nil, 0, "1 blocks belong to no sequence"},
+	{"too many tokens", s(1, 2), s(1), s(0), s(0), nil, 0, "1 tokens and 0 blocks belong to no sequence"},
+	{"too few tokens", s(1, 2), s(3), s(0), s(0), nil, 0, "3 tokens and 1 blocks; 2 and 1 are left"},
+	{"empty sequence", nil, s(0), s(0), nil, nil, 0, "0 tokens from position 0"},
+	{"context", s(1), s(1), s(64), s(0, 1, 2, 3, 4, 5, 6, 7, 8), nil, 0, "the context has 64"},
+	{"negative start", s(1), s(1), s(-1), s(0), nil, 0, "from position -1"},
+	{"huge", s(1), s(math.MaxInt32), s(math.MaxInt32), s(0), nil, 0, "the context has 64"},
+	{"starts", s(1), s(1), nil, s(0), nil, 0, "1 lens and 0 starts"},
+	{"row", s(1), s(1), s(0), s(0), s(1), 89, "ascending indices into 1 tokens"},
+	{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
+	{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
+}
+
 // TestRefusals checks that a step that does not fit is an error that names the misfit, and that the
 // model still works after it.
 func TestRefusals(t *testing.T) {
 	m := newModel(t, "llama", "")
 	want := run(t, m, prompt(m.Vocab()))
-	s := func(ids ...int32) []int32 { return ids }
-	for _, c := range []struct {
-		name                               string
-		tokens, lens, starts, tables, rows []int32
-		logits                             int
-		say                                string
-	}{
-		{"token", s(89), s(1), s(0), s(0), nil, 0, "token 89 is outside the vocabulary of 89"},
-		{"negative token", s(-1), s(1), s(0), s(0), nil, 0, "token -1"},
-		{"block", s(1), s(1), s(0), s(64), nil, 0, "block 64 of 64"},
-		{"no block", s(1), s(1), s(8), s(0), nil, 0, "1 tokens and 2 blocks; 1 and 1 are left"},
-		{"too many blocks", s(1), s(1), s(7), s(0, 1), nil, 0, "1 blocks belong to no sequence"},
-		{"too many tokens", s(1, 2), s(1), s(0), s(0), nil, 0, "1 tokens and 0 blocks belong to no sequence"},
-		{"too few tokens", s(1, 2), s(3), s(0), s(0), nil, 0, "3 tokens and 1 blocks; 2 and 1 are left"},
-		{"empty sequence", nil, s(0), s(0), nil, nil, 0, "0 tokens from position 0"},
-		{"context", s(1), s(1), s(64), s(0, 1, 2, 3, 4, 5, 6, 7, 8), nil, 0, "the context has 64"},
-		{"negative start", s(1), s(1), s(-1), s(0), nil, 0, "from position -1"},
-		{"huge", s(1), s(math.MaxInt32), s(math.MaxInt32), s(0), nil, 0, "the context has 64"},
-		{"starts", s(1), s(1), nil, s(0), nil, 0, "1 lens and 0 starts"},
-		{"row", s(1), s(1), s(0), s(0), s(1), 89, "ascending indices into 1 tokens"},
-		{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
-		{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
-	} {
+	for _, c := range refusedSteps {
 		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows,
 			make([]float32, c.logits), nil, nil)
 		if err == nil || !strings.Contains(err.Error(), c.say) {

@@ -21,9 +21,9 @@ by trial:
 - There are two global layers, the first in the middle: a change of one token spreads a little to
   every later position and grows in the layers after it. With only the last layer global, changes in
   1000 tokens of repeated text went unseen.
-- There is not more of it: an error of 1e-7, which is the difference between two backends, grows to
-  1e-3 of the logits' standard deviation, which still leaves the greedy answers of ref and mlx-lm
-  equal. Query and key norms of 1.4 and gates of 4 double that error.
+- It is not more chaotic than that: an error of 1e-7, which is the difference between two backends,
+  grows to 1e-3 of the logits' standard deviation, which still leaves the greedy answers of ref and
+  mlx-lm equal. Query and key norms of 1.4 and gates of 4 double that error.
 """
 
 import json
