@@ -6,7 +6,7 @@ import "fmt"
 const (
 	gemma3Pattern      = 6              // every sixth layer attends globally
 	gemma3SlidingTheta = float32(10000) // RoPE base of the sliding layers
-	gemma3Layers27B    = 62             // the size whose attention scale is not its head dimension's
+	gemma3Layers27B    = 62             // the size with an attention scale of its own
 )
 
 // readDims reads the sizes of a network. All are at least 1.

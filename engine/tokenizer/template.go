@@ -52,8 +52,9 @@ func newTemplate(source string, specials map[string]string) (*template, error) {
 	if err != nil {
 		return nil, err
 	}
+	globals := exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables)
 	parsed, err := exec.NewTemplate(name, cfg, loader, &exec.Environment{
-		Context:           exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables),
+		Context:           globals,
 		Filters:           filters,
 		Tests:             builtins.Tests,
 		ControlStructures: builtins.ControlStructures,

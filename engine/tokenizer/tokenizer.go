@@ -16,7 +16,7 @@ type tokenizer struct {
 	splitters       []splitter
 	model           *bpe
 	before, after   []int32          // ids that the post-processor puts around a text
-	bytes           [][]byte         // by id: the token's bytes, nil for control tokens and unused ids
+	bytes           [][]byte         // by id: the token's bytes; nil for control tokens
 	added           map[string]int32 // ids of added tokens, by their text
 }
 
