@@ -2,7 +2,6 @@ package service
 
 import (
 	"fmt"
-	"os"
 	"sync"
 
 	"loadstone/engine"
@@ -68,17 +67,10 @@ func open(src catalog.Source, backend, kv string, progress func(done, total int6
 		c.Progress = progress
 		return ref.New(c, kv)
 	}
-	dir := src.Dir
-	if dir == "" { // MLX reads files, and the embedded model is none
-		tmp, err := os.MkdirTemp("", "loadstone-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(tmp)
-		if err := os.CopyFS(tmp, src.FS); err != nil {
-			return nil, err
-		}
-		dir = tmp
+	dir, remove, err := src.Folder() // MLX reads files by their names
+	if err != nil {
+		return nil, err
 	}
+	defer remove()
 	return metal.Open(dir, kv, progress)
 }
