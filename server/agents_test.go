@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,9 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/anthropic"
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/openai"
 )
 
 func del(path string, headers ...string) string {
@@ -62,7 +64,7 @@ func TestAgentsWithoutDisk(t *testing.T) {
 	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 	l := listen(t, s)
 	for _, test := range []struct{ request, status, want string }{
-		{postTo("/v1/agents", `{"agent_id":"ada"}`), "400", "start the server with -agents-dir"},
+		{postTo("/v1/agents", `{"agent_id":"ada"}`), "400", "the server's operator can configure a directory for them"},
 		{postTo("/v1/agents/ada/generate", say("hi")), "200", `"content":"hi"`},
 		{get("/v1/agents/ada"), "200", `"tier":"hot","tokens":9,`},
 		{postTo("/v1/agents/ada/pin", ""), "400", `"code":"agents_not_kept"`},
@@ -128,7 +130,7 @@ func TestMove(t *testing.T) {
 	}
 	next := fmt.Sprintf(`{"messages":[{"role":"user","content":%q},{"role":"user","content":"ok"}],"temperature":0}`, text)
 	_, b := do("POST", there+"/v1/agents/ada/generate", []byte(next))
-	var answer completion
+	var answer openai.Completion
 	if err := json.Unmarshal(b, &answer); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +211,7 @@ func FuzzAgentRequest(f *testing.F) {
 	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`, `{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``, `null`} {
 		f.Add([]byte(body))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(generateRequest)) })
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.AgentRequest)) })
 }
 
 // FuzzMessagesRequest: the same of Anthropic's.
@@ -224,29 +226,31 @@ func FuzzMessagesRequest(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(messagesRequest)) })
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(anthropic.MessagesRequest)) })
 }
 
 // fuzzRequest reads a body as a server does.
-func fuzzRequest(t *testing.T, body []byte, q request) {
+func fuzzRequest(t *testing.T, body []byte, q generationBody) {
 	err := json.Unmarshal(body, q)
 	if err != nil {
 		err = syntaxError(err)
 	}
-	var a *ask
+	var p *generate.Params
 	if err == nil {
-		q.named()
-		a, err = q.ask(256)
+		q.Named()
+		p, err = q.Validate(256)
 	}
 	if err != nil {
-		var e *apiError
-		if !errors.As(err, &e) || e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body()) || !json.Valid(e.anthropicBody("r")) {
+		e, w := classify(err), httptest.NewRecorder()
+		ours, theirs := &response{ResponseWriter: w}, &response{ResponseWriter: w, anthropic: true}
+		if e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body(ours)) || !json.Valid(e.body(theirs)) {
 			t.Fatalf("%q: not an error for a client: %#v", body, err)
 		}
 		return
 	}
-	if len(a.turns) == 0 && a.prompt == nil || a.maxTokens < 1 || a.sampling.Temperature < 0 || a.sampling.Temperature > 2 ||
-		a.sampling.TopP < 0 || a.sampling.TopP > 1 || a.sampling.TopK < 0 {
-		t.Fatalf("%q: accepted as %+v", body, a)
+	s := p.Sampling
+	if len(p.Messages) == 0 && p.Prompt == nil || p.MaxTokens < 1 || s.Temperature < 0 || s.Temperature > 2 ||
+		s.TopP < 0 || s.TopP > 1 || s.TopK < 0 {
+		t.Fatalf("%q: accepted as %+v", body, p)
 	}
 }

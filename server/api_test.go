@@ -11,11 +11,13 @@ import (
 	"unicode/utf8"
 
 	"loadstone/engine"
+	"loadstone/server/internal/openai"
+	"loadstone/server/internal/wire"
 )
 
 // messagesBody is an Anthropic request with one user message.
 func messagesBody(text string, more ...string) string {
-	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` + string(appendString(nil, text)) + `}]`
+	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` + string(wire.AppendString(nil, text)) + `}]`
 	for _, m := range more {
 		b += "," + m
 	}
@@ -219,7 +221,7 @@ func frames(stream string) (data []string) {
 
 func (p *parts) readChat(t *testing.T, body string) {
 	t.Helper()
-	var c completion
+	var c openai.Completion
 	if err := json.Unmarshal([]byte(body), &c); err != nil {
 		t.Fatal(err)
 	}

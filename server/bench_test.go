@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"loadstone/engine"
+	"loadstone/server/internal/openai"
 )
 
 // BenchmarkStream streams answers of 1 and of 64 tokens over loopback, from the whole server with a model that costs
@@ -107,7 +108,7 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 		b.Fatal(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var q chatRequest
+		var q openai.ChatRequest
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -121,7 +122,7 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 			}
 			made = stream.Tokens()
 		}
-		w.Header().Set("Content-Type", eventStream)
+		w.Header().Set("Content-Type", eventStreamType)
 		for _, step := range steps {
 			if gate != nil {
 				<-gate

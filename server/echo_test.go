@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/wire"
 )
 
 // The language of the tests: a token is a byte, and every byte has a second token, which is what the model generates.
@@ -275,7 +276,7 @@ func get(path string, headers ...string) string {
 
 // say is the body of a chat with one user message.
 func say(text string, more ...string) string {
-	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`, appendString(nil, text))
+	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`, wire.AppendString(nil, text))
 	for _, m := range more {
 		body += "," + m
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"loadstone/engine"
+	"loadstone/server/internal/openai"
 )
 
 // FuzzAnswer has a model generate any bytes in any tokens. Whatever they are, every frame of the stream is JSON in
@@ -103,7 +104,7 @@ func whole(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
-	var c completion
+	var c openai.Completion
 	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
 		t.Fatalf("status %d, %v: %q", w.Code, err, w.Body)
 	}
@@ -175,5 +176,23 @@ func FuzzChatRequest(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(chatRequest)) })
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.ChatRequest)) })
+}
+
+// decoded returns what the server must make of an answer's bytes, the slow way: the text is cut before the
+// first stop string that is complete, and before the longest where several end together.
+func decoded(raw []byte, stops []string) string {
+	text := string([]rune(string(raw)))
+	for n := range len(text) + 1 {
+		cut := -1
+		for _, stop := range stops {
+			if strings.HasSuffix(text[:n], stop) && (cut < 0 || n-len(stop) < cut) {
+				cut = n - len(stop)
+			}
+		}
+		if cut >= 0 {
+			return text[:cut]
+		}
+	}
+	return text
 }

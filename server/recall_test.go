@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"loadstone/engine"
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
 )
 
 // trimText drops white space around what it encodes from text, as chat templates do.
@@ -66,7 +67,9 @@ func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached
 // After a restart, and on another server, a conversation goes on from the tokens that were generated, as if nothing had
 // happened: just as much of it is cached.
 func TestRecall(t *testing.T) {
-	user := func(text string) string { return `{"role":"user","content":` + string(appendString(nil, text)) + `}` }
+	user := func(text string) string {
+		return `{"role":"user","content":` + string(wire.AppendString(nil, text)) + `}`
+	}
 	hello := []string{user("Hello, who is there?"), user("Me, déjà vu"), user("and I, and I, and I")}
 	result := `{"role":"tool","tool_call_id":"x","content":"rain"}`
 	results := `{"role":"user","content":[{"type":"tool_result","tool_use_id":"x","content":"rain"}]}`
@@ -167,8 +170,11 @@ func TestRecallOfAnotherText(t *testing.T) {
 		if err != nil || len(tokens) == 0 {
 			t.Fatalf("the memory: %v, %v", tokens, err)
 		}
-		a := &ask{agent: "ada", turns: []turn{{role: "user", text: "Hello"}, {role: "assistant", text: answer, key: answer}, {role: "user", text: "Me"}}}
-		ids, err := s.encode(s.backend.Load(), a)
+		p := &generate.Params{Agent: "ada"}
+		p.AddMessage(generate.RoleUser, "Hello")
+		p.AddAnswer(answer, nil)
+		p.AddMessage(generate.RoleUser, "Me")
+		ids, err := s.backend.Load().generator.Encode(p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,32 +190,4 @@ func TestRecallOfAnotherText(t *testing.T) {
 		}
 		e.Close()
 	}
-}
-
-// FuzzSpelled: whatever the memory holds, what is taken from it for an answer says what the client says, but for the white
-// space in the arguments of calls.
-func FuzzSpelled(f *testing.F) {
-	f.Add("Hello, there", "Hello")
-	f.Add("Voil\xc3", "Voil\uFFFD")
-	f.Add(twoCalls, twoCalls)
-	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": { }}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
-	f.Add("<tool_call>and then {\"name\" \"now\", \"arguments\": {}}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
-	f.Fuzz(func(t *testing.T, memory, key string) {
-		if key == "" || len(memory) > 1000 {
-			t.Skip("no answer")
-		}
-		var d decoder
-		var said []byte
-		for _, id := range spelled(byteText{}, script(memory).script, key) {
-			said = append(said, d.push([]byte{byte(id)})...)
-		}
-		said = append(said, d.end()...)
-		space := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
-		if len(said) > 0 && string(said) != key && (!strings.Contains(key, callOpen) || space.Replace(string(said)) != space.Replace(key)) {
-			t.Errorf("%q is taken for %q", said, key)
-		}
-		if found := strings.HasPrefix(memory, key); found && utf8.ValidString(key) && len(said) == 0 {
-			t.Errorf("%q is not found in %q", key, memory)
-		}
-	})
 }

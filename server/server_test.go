@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/wire"
 )
 
 // TestDisconnect: a client that goes away gives its blocks back, streaming or not, and whatever comes first.
@@ -80,9 +81,9 @@ func TestSlowReader(t *testing.T) {
 // its SDK skips, and then gets its answer; a failure after that is an event.
 func TestKeepAlive(t *testing.T) {
 	for _, test := range []struct{ path, body, before, between, first string }{
-		{"/v1/chat/completions", say("ab", `"stream":true`), comment, comment, `"delta":{"role"`},
-		{"/v1/completions", `{"prompt":"ab","temperature":0,"stream":true}`, comment, comment, `"text":"a"`},
-		{"/v1/messages", messagesBody("ab", `"stream":true`), comment, "event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: message_start"},
+		{"/v1/chat/completions", say("ab", `"stream":true`), wire.KeepAlive, wire.KeepAlive, `"delta":{"role"`},
+		{"/v1/completions", `{"prompt":"ab","temperature":0,"stream":true}`, wire.KeepAlive, wire.KeepAlive, `"text":"a"`},
+		{"/v1/messages", messagesBody("ab", `"stream":true`), wire.KeepAlive, "event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: message_start"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			model := &echoModel{delay: 40 * time.Second}
@@ -243,40 +244,18 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestAnswers(t *testing.T) {
-	a := newAnswers(5)
-	a.keep("ada", "one", []int32{1, 1})
-	a.keep("ada", "two", []int32{2, 2})
-	a.keep("bob", "one", []int32{3})
-	said := func(texts ...string) (turns []turn) {
-		for _, text := range texts {
-			turns = append(turns, turn{role: "assistant", text: text, key: text})
-		}
-		return turns
-	}
-	a.find("ada", said("one")) // used again: "two" is now the oldest
-	a.keep("ada", "six", []int32{6})
-	got := a.find("ada", append([]turn{{role: "user", text: "one"}}, said("one", "two", "six")...))
-	if got[0] != nil || len(got[1]) != 2 || got[1][0] != 1 || got[2] != nil || got[3] == nil {
-		t.Errorf("ada's answers: %v", got)
-	}
-	if got := a.find("bob", said("one")); len(got[0]) != 1 || got[0][0] != 3 {
-		t.Errorf("bob's answer: %v", got)
-	}
-	a.keep("ada", "big", make([]int32, 6)) // more than fits at all
-	if a.tokens != 0 || len(a.known) != 0 || a.recent.Len() != 0 {
-		t.Errorf("after an answer beyond the limit: %d tokens, %d answers", a.tokens, len(a.known))
-	}
-}
-
-// TestImports: the server is the standard library and the engine, and nothing else.
+// TestImports: the server needs the standard library, the engine and their internal packages, and nothing else.
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	if got, want := strings.Fields(string(out)), "loadstone/engine loadstone/engine/grammar loadstone/server"; strings.Join(got, " ") != want {
-		t.Errorf("imports %v, want %s", got, want)
+	want := []string{"loadstone/engine", "loadstone/engine/grammar", "loadstone/server"}
+	got := slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool {
+		return strings.HasPrefix(path, "loadstone/engine/internal/") || strings.HasPrefix(path, "loadstone/server/internal/")
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("imports %v, want %v", got, want)
 	}
 }
 

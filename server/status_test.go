@@ -72,13 +72,13 @@ func TestPage(t *testing.T) {
 
 func TestRecent(t *testing.T) {
 	var r recent
-	for i := range recentMost + 10 {
+	for i := range maxRecent + 10 {
 		r.add(served{total: time.Duration(i)})
 	}
-	if all, next := r.since(0); len(all) != recentMost || next != recentMost+10 || all[0].total != 10 || all[recentMost-1].total != recentMost+9 {
+	if all, next := r.since(0); len(all) != maxRecent || next != maxRecent+10 || all[0].total != 10 || all[maxRecent-1].total != maxRecent+9 {
 		t.Errorf("%d answers from %v, next %d", len(all), all[0].total, next)
 	}
-	if list, _ := r.since(recentMost + 8); len(list) != 2 || list[0].total != recentMost+8 {
+	if list, _ := r.since(maxRecent + 8); len(list) != 2 || list[0].total != maxRecent+8 {
 		t.Errorf("the last two: %v", list)
 	}
 	var d []time.Duration

@@ -1,0 +1,86 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"loadstone/engine"
+)
+
+// A handler answers a request, or returns the error that fail answers with.
+type handler func(*response, *http.Request) error
+
+// routes returns the whole chain of handlers and the paths of the routes.
+func (s *Server) routes() (http.Handler, []string) {
+	table := []struct {
+		method, path string
+		handle       handler
+	}{
+		{"POST", "/v1/chat/completions", s.chat},
+		{"POST", "/v1/completions", s.completions},
+		{"POST", "/v1/messages", s.messages},
+		{"POST", "/v1/messages/count_tokens", s.countTokens},
+		{"GET", "/v1/models", s.models},
+		{"GET", "/v1/models/{id}", s.model},
+		{"POST", "/v1/agents", s.createAgent},
+		{"GET", "/v1/agents", s.listAgents},
+		{"GET", "/v1/agents/stats", s.agentStats},
+		{"POST", importPath, s.importAgent},
+		{"GET", "/v1/agents/{id}", s.onAgent(nil)},
+		{"DELETE", "/v1/agents/{id}", s.deleteAgent},
+		{"POST", "/v1/agents/{id}/generate", s.generate},
+		{"POST", "/v1/agents/{id}/pin", s.onAgent((*engine.Engine).Pin)},
+		{"POST", "/v1/agents/{id}/unpin", s.onAgent((*engine.Engine).Unpin)},
+		{"GET", "/v1/agents/{id}/export", s.exportAgent},
+		{"GET", "/health/live", s.live},
+		{"GET", "/health/ready", s.ready},
+		{"GET", "/health/startup", s.startup},
+		{"GET", "/admin/drain", s.drainState},
+		{"GET", "/admin/status", s.status},
+		{"GET", "/{$}", s.page},
+		{"GET", "/metrics", s.serveMetrics},
+	}
+	mux := http.NewServeMux()
+	handle := func(pattern string, h handler) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			x := w.(*response)
+			if err := h(x, r); err != nil {
+				s.fail(x, err)
+			}
+		})
+	}
+	var paths []string
+	for _, route := range table {
+		handle(route.method+" "+route.path, route.handle)
+		if !slices.Contains(paths, route.path) {
+			paths = append(paths, route.path)
+		}
+	}
+	handle("/", func(w *response, r *http.Request) error { return noRoute(mux, w, r) })
+	h := s.authenticated(mux)
+	h = limitBody(s.cfg.MaxBody, h)
+	h = cors(s.cfg.Origins, h)
+	h = s.recovered(h)
+	h = s.latency(h)
+	return requestID(h), paths
+}
+
+// noRoute returns the error for a path that does not exist, or for a method that a path does not have.
+func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"DELETE", "GET", "POST"} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+			r.Pattern = pattern // for the metrics
+		}
+	}
+	if allowed == nil {
+		return &apiError{status: 404, kind: "invalid_request_error", code: "not_found",
+			message: "no such path: " + r.URL.Path}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
+		message: r.Method + " is not allowed on " + r.URL.Path + "; use " + strings.Join(allowed, " or ")}
+}
