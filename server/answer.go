@@ -95,7 +95,7 @@ func (s *Server) answer(w *response, g *generate.Generation, out answerWriter) e
 // must hear something. Tokens that are there already go out together, so that a slow client costs no more
 // than a fast one.
 func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
-	e := &eventStream{w: w}
+	e := newEventStream(w)
 	begun := false
 	begin := func() {
 		if !begun {
@@ -104,6 +104,7 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 			setCacheHeaders(w.Header(), start) // too late where keepAlive sent the head
 			e.sendHead(timing(start))
 			e.buf = out.AppendStart(e.buf, g.Usage())
+			e.send()
 		}
 	}
 	keepAlive := func() {

@@ -15,6 +15,11 @@ type eventStream struct {
 	err error // the first error of a write or a flush: the client is gone
 }
 
+// newEventStream returns a stream whose buffer has room for the event of a token.
+func newEventStream(w *response) *eventStream {
+	return &eventStream{w: w, buf: make([]byte, 0, 512)}
+}
+
 // sendHead sends the head of the response, unless it is out already, and announces the trailers.
 func (e *eventStream) sendHead(timing string) {
 	if e.w.status != 0 {

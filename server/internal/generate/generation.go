@@ -29,12 +29,13 @@ type Generation struct {
 	lastToken time.Time     // when the last token arrived
 	ttft      time.Duration // from arrived to the first token; 0 before it
 
-	start    engine.Start  // known with the first token
-	result   engine.Result // known after Finish
-	ids      []int32       // every token so far
-	assembly assembly      // of the text and the calls so far
-	answer   Answer        // known after Finish
+	start    engine.Start // known with the first token
+	ids      []int32      // every token so far
+	assembly assembly     // of the text and the calls so far
 	scratch  []byte
+
+	answer Answer        // known after Finish
+	decode time.Duration // from the first token to the end, known after Finish
 }
 
 // Pieces yields for each token the pieces that became certain with it, perhaps none. It ends with the
@@ -135,26 +136,26 @@ func (g *Generation) Finish() (*Answer, error) {
 			return nil, g.client.Err()
 		}
 	}
-	g.result = g.stream.Result()
-	g.start = g.result.Start
+	result := g.stream.Result()
+	g.start, g.decode = result.Start, result.Decode
 	g.answer = Answer{
 		Text:   g.assembly.text,
 		Calls:  g.assembly.calls,
 		Probs:  g.probs(),
-		Reason: string(g.result.Finish),
+		Reason: string(result.Finish),
 		Usage:  g.Usage(),
 	}
 	a := &g.answer
 	switch {
 	case stopped:
 		a.Reason, a.Stop = ReasonStop, g.splitter.text.hit
-	case g.result.Finish == engine.FinishStop && len(a.Calls) > 0:
+	case result.Finish == engine.FinishStop && len(a.Calls) > 0:
 		a.Reason = ReasonToolCalls
-	case g.result.Finish == engine.FinishStop || g.result.Finish == engine.FinishLength:
+	case result.Finish == engine.FinishStop || result.Finish == engine.FinishLength:
 	case g.client.Err() != nil:
 		return nil, g.client.Err()
 	default:
-		return nil, g.result.Err
+		return nil, result.Err
 	}
 	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true), g.exactTokens())
 	return a, nil
@@ -199,7 +200,7 @@ func (g *Generation) Usage() Usage {
 }
 
 // Decode returns the time from the first token to the end; 0 before Finish.
-func (g *Generation) Decode() time.Duration { return g.result.Decode }
+func (g *Generation) Decode() time.Duration { return g.decode }
 
 // TTFT returns the time from the request's arrival to the first token; 0 while there is none.
 func (g *Generation) TTFT() time.Duration { return g.ttft }
