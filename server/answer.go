@@ -20,11 +20,11 @@ type generationBody interface {
 
 // An answerWriter writes one answer in the form of one of the APIs, whole or as events.
 type answerWriter interface {
-	Whole(*generate.Answer) any                        // the body of an answer that does not stream
+	Whole(generate.Answer) any                         // the body of an answer that does not stream
 	AppendStart(b []byte, soFar generate.Usage) []byte // before the first piece
 	AppendPiece(b []byte, p generate.Piece) []byte     //
 	AppendKeepAlive(b []byte) []byte                   // when no token has come for a while
-	AppendFinish(b []byte, a *generate.Answer) []byte  // after the last piece of a complete answer
+	AppendFinish(b []byte, a generate.Answer) []byte   // after the last piece of a complete answer
 }
 
 // begin does what every request for an answer goes through: its body is read and checked, and the engine

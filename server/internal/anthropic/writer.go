@@ -19,7 +19,7 @@ type MessageWriter struct {
 func NewMessageWriter(id, model string) *MessageWriter { return &MessageWriter{id: id, model: model} }
 
 // Whole returns the body of an answer that does not stream.
-func (w *MessageWriter) Whole(a *generate.Answer) any {
+func (w *MessageWriter) Whole(a generate.Answer) any {
 	content := []byte("[")
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
 		content = append(wire.AppendString(append(content, `{"type":"text","text":`...), a.Text), '}')
@@ -33,7 +33,7 @@ func (w *MessageWriter) Whole(a *generate.Answer) any {
 		content = append(append(content, `,"input":`...), input(c)...)
 		content = append(content, '}')
 	}
-	return json.RawMessage(w.appendMessage(nil, append(content, ']'), a, a.Usage))
+	return json.RawMessage(w.appendMessage(nil, append(content, ']'), &a, a.Usage))
 }
 
 // appendMessage appends a message; a is nil while the answer is not complete.
@@ -116,13 +116,13 @@ func (w *MessageWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 }
 
 // AppendFinish appends what comes after the last piece of a complete answer.
-func (w *MessageWriter) AppendFinish(b []byte, a *generate.Answer) []byte {
+func (w *MessageWriter) AppendFinish(b []byte, a generate.Answer) []byte {
 	if w.blocks == 0 {
 		b = w.appendTextBlock(b)
 	}
 	b = w.endBlock(b)
 	b = begin(b, "message_delta", `,"delta":{"stop_reason":`)
-	b = appendStop(b, a)
+	b = appendStop(b, &a)
 	b = append(b, `},"usage":`...)
 	b = end(append(b, wire.Encode(newUsage(a.Usage))...))
 	return end(begin(b, "message_stop", ""))

@@ -34,7 +34,6 @@ type Generation struct {
 	assembly assembly     // of the text and the calls so far
 	scratch  []byte
 
-	answer Answer        // known after Finish
 	decode time.Duration // from the first token to the end, known after Finish
 }
 
@@ -124,7 +123,7 @@ func (g *Generation) tokenProbs(logprobs []engine.Logprob) TokenProbs {
 // Finish returns the complete answer, or the reason why it is not complete. After a stop string it waits
 // for the engine to let go of the request, at most one step, because the result is not known before. It
 // remembers the answer's tokens for the agent's next request.
-func (g *Generation) Finish() (*Answer, error) {
+func (g *Generation) Finish() (Answer, error) {
 	stopped := g.splitter.text.stopped
 	if stopped {
 		g.Cancel()
@@ -133,19 +132,18 @@ func (g *Generation) Finish() (*Answer, error) {
 		select {
 		case _, open = <-g.stream.Tokens():
 		case <-g.client.Done():
-			return nil, g.client.Err()
+			return Answer{}, g.client.Err()
 		}
 	}
 	result := g.stream.Result()
 	g.start, g.decode = result.Start, result.Decode
-	g.answer = Answer{
+	a := Answer{
 		Text:   g.assembly.text,
 		Calls:  g.assembly.calls,
 		Probs:  g.probs(),
 		Reason: string(result.Finish),
 		Usage:  g.Usage(),
 	}
-	a := &g.answer
 	switch {
 	case stopped:
 		a.Reason, a.Stop = ReasonStop, g.splitter.text.hit
@@ -153,9 +151,9 @@ func (g *Generation) Finish() (*Answer, error) {
 		a.Reason = ReasonToolCalls
 	case result.Finish == engine.FinishStop || result.Finish == engine.FinishLength:
 	case g.client.Err() != nil:
-		return nil, g.client.Err()
+		return Answer{}, g.client.Err()
 	default:
-		return nil, result.Err
+		return Answer{}, result.Err
 	}
 	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true), g.exactTokens())
 	return a, nil

@@ -48,7 +48,7 @@ func NewChatWriter(h Head, p *generate.Params) *ChatWriter {
 }
 
 // Whole returns the body of an answer that does not stream.
-func (w *ChatWriter) Whole(a *generate.Answer) any {
+func (w *ChatWriter) Whole(a generate.Answer) any {
 	choice := chatChoice{FinishReason: a.Reason}
 	choice.Message.Role = "assistant"
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
@@ -111,7 +111,7 @@ func (w *ChatWriter) appendText(b []byte, p generate.Piece) []byte {
 }
 
 // AppendFinish appends what comes after the last piece of a complete answer.
-func (w *ChatWriter) AppendFinish(b []byte, a *generate.Answer) []byte {
+func (w *ChatWriter) AppendFinish(b []byte, a generate.Answer) []byte {
 	b = w.begin(b, `{"index":0,"delta":{},"logprobs":null,"finish_reason":"`)
 	b = append(append(b, a.Reason...), '"')
 	return w.done(w.end(b, "}"), a.Usage)

@@ -43,7 +43,7 @@ func NewCompletionWriter(h Head, p *generate.Params) *CompletionWriter {
 }
 
 // Whole returns the body of an answer that does not stream.
-func (w *CompletionWriter) Whole(a *generate.Answer) any {
+func (w *CompletionWriter) Whole(a generate.Answer) any {
 	choice := textChoice{Text: string(a.Text), FinishReason: a.Reason}
 	if w.logprobs {
 		choice.Logprobs = w.newLogprobs(a.Probs)
@@ -75,7 +75,7 @@ func (w *CompletionWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 }
 
 // AppendFinish appends what comes after the last piece of a complete answer.
-func (w *CompletionWriter) AppendFinish(b []byte, a *generate.Answer) []byte {
+func (w *CompletionWriter) AppendFinish(b []byte, a generate.Answer) []byte {
 	b = w.begin(b, `{"index":0,"text":"","logprobs":null,"finish_reason":"`)
 	b = append(append(b, a.Reason...), '"')
 	return w.done(w.end(b, "}"), a.Usage)
