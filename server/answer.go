@@ -22,7 +22,7 @@ type generationBody interface {
 type answerWriter interface {
 	Whole(generate.Answer) any                         // the body of an answer that does not stream
 	AppendStart(b []byte, soFar generate.Usage) []byte // before the first piece
-	AppendPiece(b []byte, p generate.Piece) []byte     //
+	AppendPiece(b []byte, p generate.Piece) []byte     // the events of one piece
 	AppendKeepAlive(b []byte) []byte                   // when no token has come for a while
 	AppendFinish(b []byte, a generate.Answer) []byte   // after the last piece of a complete answer
 }

@@ -78,6 +78,7 @@ func (s *Server) status(w *response, r *http.Request) error {
 		Reason:   h.Reason,
 		Loaded:   h.Loaded,
 		UptimeMs: now.Sub(s.started).Milliseconds(),
+		Pool:     poolStatus{AdmitBelow: engine.AdmitBelow},
 		Counters: map[string]uint64{"panics": s.metrics.panics.Load()},
 		Rejects:  s.metrics.refused(),
 		Recent:   [][4]any{},
