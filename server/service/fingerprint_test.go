@@ -31,7 +31,7 @@ func TestFingerprint(t *testing.T) {
 	if of(same, "ref", "f32") != was {
 		t.Error("the read-me file counts")
 	}
-	if of(model(), "metal", "f32") == was {
+	if of(model(), BackendMLX, "f32") == was {
 		t.Error("the backend does not count")
 	}
 	if of(model(), "ref", "f16") == was {

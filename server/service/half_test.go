@@ -28,7 +28,7 @@ func TestRefMatchesMetalHalf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ref, metal := openForParity(t, folder, "ref", "f32", parityBlocks), openForParity(t, folder, "metal", "f32", parityBlocks)
+			ref, metal := openForParity(t, folder, BackendRef, "f32", parityBlocks), openForParity(t, folder, BackendMLX, "f32", parityBlocks)
 			paritySteps(t, ref, metal, 40, 8, parityTolerance, func(at int32, want, got []float32) {
 				if argmax(want) != argmax(got) {
 					t.Fatalf("position %d: ref says %d, metal %d", at, argmax(want), argmax(got))

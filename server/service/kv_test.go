@@ -91,7 +91,7 @@ func converse(t *testing.T, model, kv string) (answers []kvAnswer) {
 		fmt.Fprintf(&facts, "House %d has %d windows and a %s door. ", i+1, i*7%11+2, []string{"green", "red", "blue", "white", "black"}[i*3%5])
 	}
 	args := []string{"-kv", kv, "-kv-bytes", "128MiB"}
-	steady, dir := startOn(t, model, "metal", append(args, "-agents-dir", t.TempDir())...), t.TempDir()
+	steady, dir := startOn(t, model, BackendMLX, append(args, "-agents-dir", t.TempDir())...), t.TempDir()
 	questions := []string{facts.String() + "Which houses have a red door?", "And which have a blue one?", "How many windows has house 7?", ""}
 	var talk []message
 	for turn, question := range questions {
@@ -104,7 +104,7 @@ func converse(t *testing.T, model, kv string) (answers []kvAnswer) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := startOn(t, model, "metal", append(args, "-agents-dir", dir)...)
+		p := startOn(t, model, BackendMLX, append(args, "-agents-dir", dir)...)
 		want, known := askKV(t, steady, string(body))
 		got, restored := askKV(t, p, string(body))
 		if restored != known {

@@ -23,7 +23,7 @@ func TestMemory(t *testing.T) {
 			if _, err := catalog.Open(name); err != nil {
 				t.Skip(err) // it says how to get the model
 			}
-			p := startOn(t, name, "metal")
+			p := startOn(t, name, BackendMLX)
 			p.complete(t, strings.Repeat("It was a dark and stormy night. ", 125))
 			weights, pool, peak := p.gauge(t, "loadstone_weight_bytes"), p.gauge(t, "loadstone_pool_bytes"), p.peak(t)
 			t.Logf("weights %.0f MB, KV pool %.0f MB, peak %.0f MB", weights/1e6, pool/1e6, peak/1e6)

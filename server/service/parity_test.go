@@ -39,7 +39,7 @@ func TestRefMatchesMetal(t *testing.T) {
 			if err != nil {
 				t.Skip(err) // it says how to get the model
 			}
-			ref, metal := openForParity(t, src, "ref", "f32", parityBlocks), openForParity(t, src, "metal", "f32", 34)
+			ref, metal := openForParity(t, src, BackendRef, "f32", parityBlocks), openForParity(t, src, BackendMLX, "f32", 34)
 
 			rng := rand.New(rand.NewPCG(1, 1))
 			prompt := make([]int32, n)
@@ -89,7 +89,7 @@ func TestKVFormatsMatch(t *testing.T) {
 				if err != nil {
 					t.Skip(err) // it says how to get the model
 				}
-				ref, metal := openForParity(t, src, "ref", kv, parityBlocks), openForParity(t, src, "metal", kv, parityBlocks)
+				ref, metal := openForParity(t, src, BackendRef, kv, parityBlocks), openForParity(t, src, BackendMLX, kv, parityBlocks)
 				rg, rl := ref.KVBytesPerToken()
 				if mg, ml := metal.KVBytesPerToken(); rg != mg || rl != ml {
 					t.Errorf("a token takes %d and %d bytes on ref, %d and %d on metal", rg, rl, mg, ml)

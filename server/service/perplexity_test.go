@@ -62,7 +62,7 @@ func TestPerplexity(t *testing.T) {
 func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) float64 {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", isa)
-	m, err := open(src, "metal", kv, nil)
+	m, err := open(src, BackendMLX, kv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 
 // The test binary runs itself as the daemon, so that signals and exit codes are real.
 func TestMain(m *testing.M) {
-	if os.Getenv("LOADSTONE_TEST_DAEMON") == "" {
+	if os.Getenv("LOADSTONE_TEST_SERVICE") == "" {
 		os.Exit(m.Run())
 	}
 	if err := Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -53,7 +53,7 @@ func startOn(t *testing.T, model, backend string, args ...string) *process {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
-	p.Env = append(os.Environ(), "LOADSTONE_TEST_DAEMON=1")
+	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -257,7 +257,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-addr", busy.Addr().String()}, busy.Addr().String() + " is in use by another process; stop it, or give another -addr (port 0 is any free one)"},
 		{[]string{"-model", "nobody"}, `unknown model "nobody"; known are `},
 		{[]string{"-model", filepath.Join(t.TempDir(), "x")}, "does not exist"},
-		{[]string{"-backend", "cuda"}, `unknown backend "cuda"; want auto, ref or metal`},
+		{[]string{"-backend", "cuda"}, `unknown -backend "cuda"; want auto, mlx or ref`},
 		{[]string{"-kv-bytes", "3XB"}, "want a number of bytes, or one with KiB, MiB or GiB"},
 		{[]string{"-max-batch", "0"}, "-max-batch is 0; want at least 1"},
 		{[]string{"-access-format", "xml"}, `unknown -access-format "xml"; want line, text or json`},
@@ -274,8 +274,10 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	if !metal.Available {
-		if err := Run(t.Context(), []string{"-backend", "metal"}, io.Discard, io.Discard); !errors.Is(err, metal.ErrUnavailable) {
-			t.Errorf("-backend metal: %v", err)
+		for _, name := range []string{"mlx", "metal"} {
+			if err := Run(t.Context(), []string{"-backend", name}, io.Discard, io.Discard); !errors.Is(err, metal.ErrUnavailable) {
+				t.Errorf("-backend %s: %v", name, err)
+			}
 		}
 	}
 }
