@@ -82,9 +82,9 @@ func TestCancel(t *testing.T) {
 func TestMemories(t *testing.T) {
 	url := serve(t, "-agents-dir", t.TempDir())
 	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key), option.WithHeader("X-Agent-ID", "ada"))
-	ask := openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(12), Temperature: openai.Float(0),
+	params := openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(12), Temperature: openai.Float(0),
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")}}
-	first, err := oa.Chat.Completions.New(t.Context(), ask)
+	first, err := oa.Chat.Completions.New(t.Context(), params)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 
 // The test binary runs itself as the server.
 func TestMain(m *testing.M) {
-	if os.Getenv("LOADSTONE_TEST_DAEMON") == "" {
+	if os.Getenv("LOADSTONE_TEST_SERVICE") == "" {
 		os.Exit(m.Run())
 	}
 	if err := service.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -43,7 +43,7 @@ func serve(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", "ref", "-access-log", ""}, args...)...)
-	cmd.Env = append(os.Environ(), "LOADSTONE_TEST_DAEMON=1", "LOADSTONE_API_KEY="+key)
+	cmd.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1", "LOADSTONE_API_KEY="+key)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -96,13 +96,13 @@ func isWeather(t *testing.T, arguments string) {
 
 func TestOpenAI(t *testing.T) {
 	client := openai.NewClient(option.WithBaseURL(serve(t)+"/v1"), option.WithAPIKey(key))
-	ask := openai.ChatCompletionNewParams{
+	params := openai.ChatCompletionNewParams{
 		Model:       "tiny",
 		Messages:    []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("Be brief."), openai.UserMessage("Hello")},
 		MaxTokens:   openai.Int(12),
 		Temperature: openai.Float(0),
 	}
-	whole, err := client.Chat.Completions.New(t.Context(), ask)
+	whole, err := client.Chat.Completions.New(t.Context(), params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +122,12 @@ func TestOpenAI(t *testing.T) {
 		}
 		return acc
 	}
-	acc := streamed(ask)
+	acc := streamed(params)
 	if got := acc.Choices[0].Message.Content; got != text || acc.Usage.TotalTokens != whole.Usage.TotalTokens {
 		t.Errorf("streamed %q of %d tokens, whole %q of %d", got, acc.Usage.TotalTokens, text, whole.Usage.TotalTokens)
 	}
 
-	tools := ask
+	tools := params
 	tools.MaxTokens = openai.Int(200)
 	tools.Tools = []openai.ChatCompletionToolUnionParam{openai.ChatCompletionFunctionTool(weather)}
 	tools.ToolChoice = openai.ChatCompletionToolChoiceOptionUnionParam{OfAuto: openai.String("required")}
@@ -146,7 +146,7 @@ func TestOpenAI(t *testing.T) {
 		t.Errorf("the turn after a call: %v", err)
 	}
 
-	format := ask
+	format := params
 	format.MaxTokens = openai.Int(200)
 	format.ResponseFormat.OfJSONSchema = &openai.ResponseFormatJSONSchemaParam{JSONSchema: openai.ResponseFormatJSONSchemaJSONSchemaParam{Name: "weather", Schema: weather.Parameters}}
 	held, err := client.Chat.Completions.New(t.Context(), format)
@@ -163,12 +163,12 @@ func TestOpenAI(t *testing.T) {
 		t.Errorf("models: %+v, %v", list, err)
 	}
 	var refused *openai.Error
-	bad := ask
+	bad := params
 	bad.N = openai.Int(2)
 	if _, err := client.Chat.Completions.New(t.Context(), bad); !errors.As(err, &refused) || refused.StatusCode != 400 || refused.Param != "n" {
 		t.Errorf("n=2: %v", err)
 	}
-	if _, err := client.Chat.Completions.New(t.Context(), ask, option.WithAPIKey("sk-other")); !errors.As(err, &refused) || refused.StatusCode != 401 {
+	if _, err := client.Chat.Completions.New(t.Context(), params, option.WithAPIKey("sk-other")); !errors.As(err, &refused) || refused.StatusCode != 401 {
 		t.Errorf("a wrong key: %v", err)
 	}
 }
@@ -176,7 +176,7 @@ func TestOpenAI(t *testing.T) {
 // TestRetries: a client that is told to wait comes back and is served; one that gives up in time gets its error.
 func TestRetries(t *testing.T) {
 	client := openai.NewClient(option.WithBaseURL(serve(t, "-rate", "60")+"/v1"), option.WithAPIKey(key), option.WithMaxRetries(2))
-	ask := openai.ChatCompletionNewParams{Model: "tiny", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")}, MaxTokens: openai.Int(1)}
+	params := openai.ChatCompletionNewParams{Model: "tiny", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")}, MaxTokens: openai.Int(1)}
 	retried := false
 	again := option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 		resp, err := next(r)
@@ -184,7 +184,7 @@ func TestRetries(t *testing.T) {
 		return resp, err
 	})
 	for range 65 { // a minute's worth goes at once, and the bucket fills by one a second
-		if _, err := client.Chat.Completions.New(t.Context(), ask, again); err != nil {
+		if _, err := client.Chat.Completions.New(t.Context(), params, again); err != nil {
 			t.Fatal(err)
 		}
 		if retried {
@@ -196,22 +196,22 @@ func TestRetries(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	ask.MaxTokens = openai.Int(300)
-	if _, err := client.Chat.Completions.New(ctx, ask); !errors.Is(err, context.DeadlineExceeded) {
+	params.MaxTokens = openai.Int(300)
+	if _, err := client.Chat.Completions.New(ctx, params); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a client out of patience: %v", err)
 	}
 }
 
 func TestAnthropic(t *testing.T) {
 	client := anthropic.NewClient(aoption.WithBaseURL(serve(t)), aoption.WithAPIKey(key))
-	ask := anthropic.MessageNewParams{
+	params := anthropic.MessageNewParams{
 		Model:       "tiny",
 		MaxTokens:   12,
 		System:      []anthropic.TextBlockParam{{Text: "Be brief."}},
 		Messages:    []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Hello"))},
 		Temperature: anthropic.Float(0),
 	}
-	whole, err := client.Messages.New(t.Context(), ask)
+	whole, err := client.Messages.New(t.Context(), params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,12 +227,12 @@ func TestAnthropic(t *testing.T) {
 		}
 		return m
 	}
-	m := streamed(ask)
+	m := streamed(params)
 	total := func(u anthropic.Usage) int64 {
 		return u.InputTokens + u.CacheCreationInputTokens + u.CacheReadInputTokens
 	}
-	count, err := client.Messages.CountTokens(t.Context(), anthropic.MessageCountTokensParams{Model: "tiny", Messages: ask.Messages,
-		System: anthropic.MessageCountTokensParamsSystemUnion{OfTextBlockArray: ask.System}})
+	count, err := client.Messages.CountTokens(t.Context(), anthropic.MessageCountTokensParams{Model: "tiny", Messages: params.Messages,
+		System: anthropic.MessageCountTokensParamsSystemUnion{OfTextBlockArray: params.System}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,26 +240,26 @@ func TestAnthropic(t *testing.T) {
 		t.Errorf("streamed %+v, whole %+v, counted %d", m.Usage, whole.Usage, count.InputTokens)
 	}
 
-	ask.MaxTokens = 200
-	ask.Tools = []anthropic.ToolUnionParam{{OfTool: &anthropic.ToolParam{Name: "weather", InputSchema: anthropic.ToolInputSchemaParam{
+	params.MaxTokens = 200
+	params.Tools = []anthropic.ToolUnionParam{{OfTool: &anthropic.ToolParam{Name: "weather", InputSchema: anthropic.ToolInputSchemaParam{
 		Properties: weather.Parameters["properties"], Required: []string{"place", "days"}}}}}
-	ask.ToolChoice = anthropic.ToolChoiceUnionParam{OfAny: &anthropic.ToolChoiceAnyParam{}}
-	called, err := client.Messages.New(t.Context(), ask)
+	params.ToolChoice = anthropic.ToolChoiceUnionParam{OfAny: &anthropic.ToolChoiceAnyParam{}}
+	called, err := client.Messages.New(t.Context(), params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []anthropic.Message{*called, streamed(ask)} {
+	for _, m := range []anthropic.Message{*called, streamed(params)} {
 		if len(m.Content) != 1 || m.StopReason != anthropic.StopReasonToolUse || m.Content[0].Name != "weather" {
 			t.Fatalf("the call: %s", m.RawJSON())
 		}
 		isWeather(t, string(m.Content[0].Input))
 	}
-	ask.Messages = append(ask.Messages, called.ToParam(), anthropic.NewUserMessage(anthropic.NewToolResultBlock(called.Content[0].ID, "rain", false)))
-	if _, err := client.Messages.New(t.Context(), ask); err != nil {
+	params.Messages = append(params.Messages, called.ToParam(), anthropic.NewUserMessage(anthropic.NewToolResultBlock(called.Content[0].ID, "rain", false)))
+	if _, err := client.Messages.New(t.Context(), params); err != nil {
 		t.Errorf("the turn after a call: %v", err)
 	}
 	var refused *anthropic.Error
-	if _, err := client.Messages.New(t.Context(), ask, aoption.WithAPIKey("sk-other")); !errors.As(err, &refused) || refused.StatusCode != 401 || refused.RequestID == "" {
+	if _, err := client.Messages.New(t.Context(), params, aoption.WithAPIKey("sk-other")); !errors.As(err, &refused) || refused.StatusCode != 401 || refused.RequestID == "" {
 		t.Errorf("a wrong key: %v", err)
 	}
 }
