@@ -41,9 +41,9 @@ func fileName(agent string) string {
 // importPath is the route that takes files, which may be larger than limitBody allows elsewhere.
 const importPath = "/v1/agents/import"
 
-// importAgent serves POST /v1/agents/import: a file that export made replaces what there is of its agent. It
-// is read as it comes and never as a whole, and the engine bounds it by its quota before it believes a byte
-// of it.
+// importAgent serves POST /v1/agents/import: a file that export made replaces what there is of its
+// agent. It is read as it comes and never as a whole, and the engine bounds it by its quota before
+// it believes a byte of it.
 func (s *Server) importAgent(w *response, r *http.Request) error {
 	b, err := s.open()
 	if err != nil {
@@ -63,7 +63,8 @@ type upload struct {
 }
 
 func (u *upload) Read(b []byte) (int, error) {
-	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails for a test's recorder, which has none
+	// fails for a test's recorder, which has none
+	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	n, err := u.body.Read(b)
 	if err != nil && err != io.EOF && !os.IsTimeout(err) {
 		err = bodyError(err)

@@ -13,13 +13,15 @@ import (
 	"loadstone/server/internal/openai"
 )
 
-// agentInfo is what is known of an agent, which is a name and the memory behind it. Any request that names
-// an agent makes it (see identity). An agent that is created here is on disk before its first request.
-// Nothing here touches the model, and a memory is inspected where it lies, without a restore.
+// agentInfo is what is known of an agent, which is a name and the memory behind it. Any request
+// that names an agent makes it (see identity). An agent that is created here is on disk before its
+// first request. Nothing here touches the model, and a memory is inspected where it lies, without a
+// restore.
 type agentInfo struct {
-	Object       string     `json:"object"`
-	AgentID      string     `json:"agent_id"`
-	Tier         string     `json:"tier"`   // hot: all of it is in the pool; disk: at least a part is only on disk
+	Object  string `json:"object"`
+	AgentID string `json:"agent_id"`
+	// hot: all of it is in the pool; disk: at least a part is only on disk
+	Tier         string     `json:"tier"`
 	Tokens       int        `json:"tokens"` // of the conversation after the last request
 	Bytes        int64      `json:"bytes"`  // of its KV
 	Dirty        bool       `json:"dirty"`  // the disk does not have it as it is now
@@ -79,8 +81,8 @@ func (s *Server) createAgent(w *response, r *http.Request) error {
 // maxListed is the largest number of agents in one list.
 const maxListed = 1000
 
-// listAgents serves GET /v1/agents: by name or, with ?sort=recent, the last used first. ?limit=N bounds the
-// list, and ?after=NAME returns the agents that come after this one.
+// listAgents serves GET /v1/agents: by name or, with ?sort=recent, the last used first. ?limit=N
+// bounds the list, and ?after=NAME returns the agents that come after this one.
 func (s *Server) listAgents(w *response, r *http.Request) error {
 	b, err := s.loaded()
 	if err != nil {
@@ -161,8 +163,8 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, sum)
 }
 
-// onAgent serves an action on one agent and answers with the agent as it is afterwards. A nil action does
-// nothing.
+// onAgent serves an action on one agent and answers with the agent as it is afterwards. A nil
+// action does nothing.
 func (s *Server) onAgent(action func(e *engine.Engine, agent string) error) handler {
 	return func(w *response, r *http.Request) error {
 		b, err := s.loaded()
@@ -196,14 +198,16 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 	return nil
 }
 
-// generate serves POST /v1/agents/{id}/generate: a chat where the body has messages, a completion where it
-// has a prompt. The path says whose memory the request continues, whatever else identity would look at.
+// generate serves POST /v1/agents/{id}/generate: a chat where the body has messages, a completion
+// where it has a prompt. The path says whose memory the request continues, whatever else identity
+// would look at.
 func (s *Server) generate(w *response, r *http.Request) error {
 	b, err := s.open()
 	if err != nil {
 		return err
 	}
-	// Where agents are not kept on disk, they cannot be created, and are made by their first request.
+	// Where agents are not kept on disk, they cannot be created, and are made by their first
+	// request.
 	if id := r.PathValue("id"); b.engine.Durable() {
 		known, err := b.engine.Knows(id)
 		if err != nil {

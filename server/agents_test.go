@@ -24,7 +24,9 @@ func del(path string, headers ...string) string {
 func TestWireAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, e := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}, Dir: t.TempDir(), Fingerprint: "0123456789abcdef"}, byteText{})
+		s, e := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}, Dir: t.TempDir(),
+				Fingerprint: "0123456789abcdef"}, byteText{})
 		defer e.Close()
 		l := listen(t, s)
 		ada := func(body string) string { return postTo("/v1/agents/ada/generate", body) }
@@ -36,9 +38,11 @@ func TestWireAgents(t *testing.T) {
 		tr.exchange(t, l, "a name that is none", postTo("/v1/agents", `{"agent_id":"a/b"}`))
 		tr.exchange(t, l, "a name that is a path", postTo("/v1/agents", `{"agent_id":"stats"}`))
 		tr.exchange(t, l, "inspect", get("/v1/agents/ada"))
-		tr.exchange(t, l, "the first turn, another header notwithstanding", postTo("/v1/agents/ada/generate", say("Hello, who is there?"), "X-Agent-ID: bob"))
+		tr.exchange(t, l, "the first turn, another header notwithstanding",
+			postTo("/v1/agents/ada/generate", say("Hello, who is there?"), "X-Agent-ID: bob"))
 		tr.exchange(t, l, "inspect what is in the pool", get("/v1/agents/ada"))
-		tr.exchange(t, l, "the second turn, as a stream", ada(`{"messages":[{"role":"user","content":"Hello, who is there?"},{"role":"assistant","content":"Hello, who is there?"},{"role":"user","content":"Me"}],"stream":true}`))
+		tr.exchange(t, l, "the second turn, as a stream",
+			ada(`{"messages":[{"role":"user","content":"Hello, who is there?"},{"role":"assistant","content":"Hello, who is there?"},{"role":"user","content":"Me"}],"stream":true}`))
 		tr.exchange(t, l, "a text to continue", ada(`{"prompt":"Once","temperature":0}`))
 		tr.exchange(t, l, "both", ada(`{"prompt":"Once","messages":[]}`))
 		tr.exchange(t, l, "neither", ada(`{}`))
@@ -52,7 +56,8 @@ func TestWireAgents(t *testing.T) {
 		tr.exchange(t, l, "delete again", del("/v1/agents/ada"))
 		tr.exchange(t, l, "export of nobody", get("/v1/agents/ada/export"))
 		tr.exchange(t, l, "import of nothing", postTo("/v1/agents/import", ""))
-		tr.exchange(t, l, "import of something else", postTo("/v1/agents/import", strings.Repeat("x", 100)))
+		tr.exchange(t, l, "import of something else",
+			postTo("/v1/agents/import", strings.Repeat("x", 100)))
 		tr.exchange(t, l, "a wrong method", get("/v1/agents/ada/generate"))
 		tr.exchange(t, l, "another", del("/v1/agents"))
 		tr.check(t, "agents")
@@ -74,16 +79,20 @@ func TestAgentsWithoutDisk(t *testing.T) {
 		{get("/v1/agents/ada"), "404", `"code":"agent_not_found"`},
 	} {
 		got := l.exchange(t, test.request)
-		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+" ") || !strings.Contains(got, test.want) {
+		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+" ") ||
+			!strings.Contains(got, test.want) {
 			t.Errorf("%.40q: %q, want %s and %s", test.request, got, test.status, test.want)
 		}
 	}
 }
 
-// TestMove: an agent goes from one server to another as a file, and its next turn there computes only what is new.
+// TestMove: an agent goes from one server to another as a file, and its next turn there computes
+// only what is new.
 func TestMove(t *testing.T) {
 	serve := func(fingerprint string) string {
-		s, _ := start(t, Config{MaxBody: 1 << 10}, engine.Config{Model: &echoModel{}, Dir: t.TempDir(), Fingerprint: fingerprint}, byteText{})
+		s, _ := start(t, Config{MaxBody: 1 << 10},
+			engine.Config{Model: &echoModel{}, Dir: t.TempDir(),
+				Fingerprint: fingerprint}, byteText{})
 		hs := httptest.NewServer(s)
 		t.Cleanup(hs.Close)
 		return hs.URL
@@ -110,22 +119,26 @@ func TestMove(t *testing.T) {
 	if status, b := do("POST", here+"/v1/agents", []byte(`{"agent_id":"ada"}`)); status != 201 {
 		t.Fatalf("create: %d %s", status, b)
 	}
-	if status, b := do("POST", here+"/v1/agents/ada/generate", []byte(say(text, `"max_tokens":600`))); status != 200 {
+	if status, b := do("POST", here+"/v1/agents/ada/generate",
+		[]byte(say(text, `"max_tokens":600`))); status != 200 {
 		t.Fatalf("generate: %d %s", status, b)
 	}
 	status, file := do("GET", here+"/v1/agents/ada/export", nil)
 	if status != 200 || len(file) < 4<<10 {
 		t.Fatalf("export: %d, %d bytes", status, len(file))
 	}
-	if status, b := do("POST", other+"/v1/agents/import", file); status != 409 || !strings.Contains(string(b), `"code":"model_changed"`) {
+	if status, b := do("POST", other+"/v1/agents/import", file); status != 409 ||
+		!strings.Contains(string(b), `"code":"model_changed"`) {
 		t.Errorf("import into another model: %d %s", status, b)
 	}
 	broken := bytes.Clone(file)
 	broken[len(broken)-1]++
-	if status, b := do("POST", there+"/v1/agents/import", broken); status != 400 || !strings.Contains(string(b), `"code":"invalid_memory"`) {
+	if status, b := do("POST", there+"/v1/agents/import", broken); status != 400 ||
+		!strings.Contains(string(b), `"code":"invalid_memory"`) {
 		t.Errorf("import of a broken file: %d %s", status, b)
 	}
-	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 || !strings.Contains(string(b), `"agent_id":"ada","tier":"warm"`) {
+	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 ||
+		!strings.Contains(string(b), `"agent_id":"ada","tier":"warm"`) {
 		t.Errorf("import: %d %s", status, b)
 	}
 	next := fmt.Sprintf(`{"messages":[{"role":"user","content":%q},{"role":"user","content":"ok"}],"temperature":0}`, text)
@@ -134,12 +147,14 @@ func TestMove(t *testing.T) {
 	if err := json.Unmarshal(b, &answer); err != nil {
 		t.Fatal(err)
 	}
-	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" || d.CachedTokens < 500 || d.Tier != "warm" || d.RestoredBytes < 2000 {
+	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" ||
+		d.CachedTokens < 500 || d.Tier != "warm" || d.RestoredBytes < 2000 {
 		t.Errorf("the next turn: %s", b)
 	}
 }
 
-// TestForeignHost: a site whose name was made to lead here does not get to read what agents remember.
+// TestForeignHost: a site whose name was made to lead here does not get to read what agents
+// remember.
 func TestForeignHost(t *testing.T) {
 	for _, test := range []struct {
 		keys       []string
@@ -157,7 +172,8 @@ func TestForeignHost(t *testing.T) {
 		{nil, "localhost:8080", "/v1/agents", 200},
 		{[]string{"sk-1"}, "evil.example", "/v1/agents", 200},
 	} {
-		s, _ := start(t, Config{Keys: test.keys, Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{Keys: test.keys, Origins: []string{"https://app.example"}},
+			engine.Config{Model: &echoModel{}}, byteText{})
 		r := httptest.NewRequest("GET", test.path, nil)
 		r.Host = test.host
 		r.Header.Set("X-Api-Key", "sk-1")
@@ -188,7 +204,9 @@ func TestIdentity(t *testing.T) {
 			{nil, strings.Replace(body, `"session_id":"body"`, `"user":"u","metadata":{"user_id":"v"}`, 1), ""},
 		} {
 			s, e := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
-			if got := listen(t, s).exchange(t, postTo(path, test.body, test.headers...)); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			if got := listen(t, s).exchange(t,
+				postTo(path, test.body,
+					test.headers...)); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 				t.Fatalf("%s: %q", path, got)
 			}
 			all, err := e.Agents()
@@ -206,9 +224,11 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// FuzzAgentRequest: any body of generate is a request of one of the two APIs, or a 400 that names itself.
+// FuzzAgentRequest: any body of generate is a request of one of the two APIs, or a 400 that names
+// itself.
 func FuzzAgentRequest(f *testing.F) {
-	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`, `{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``, `null`} {
+	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`,
+		`{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``, `null`} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.AgentRequest)) })
@@ -243,13 +263,15 @@ func fuzzRequest(t *testing.T, body []byte, q generationBody) {
 	if err != nil {
 		e, w := classify(err), httptest.NewRecorder()
 		ours, theirs := &response{ResponseWriter: w}, &response{ResponseWriter: w, anthropic: true}
-		if e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body(ours)) || !json.Valid(e.body(theirs)) {
+		if e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body(ours)) ||
+			!json.Valid(e.body(theirs)) {
 			t.Fatalf("%q: not an error for a client: %#v", body, err)
 		}
 		return
 	}
 	s := p.Sampling
-	if len(p.Messages) == 0 && p.Prompt == nil || p.MaxTokens < 1 || s.Temperature < 0 || s.Temperature > 2 ||
+	if len(p.Messages) == 0 && p.Prompt == nil || p.MaxTokens < 1 || s.Temperature < 0 ||
+		s.Temperature > 2 ||
 		s.TopP < 0 || s.TopP > 1 || s.TopK < 0 {
 		t.Fatalf("%q: accepted as %+v", body, p)
 	}

@@ -12,7 +12,8 @@ import (
 
 // A generationBody is the body of a request for an answer, of either API.
 type generationBody interface {
-	// Named returns the model that the body asks for and the session it names, "" where it names none.
+	// Named returns the model that the body asks for and the session it names, "" where it names
+	// none.
 	Named() (model, session string)
 	// Validate checks the body. maxTokens is the length of an answer where the body gives none.
 	Validate(maxTokens int) (*generate.Params, error)
@@ -27,9 +28,10 @@ type answerWriter interface {
 	AppendFinish(b []byte, a generate.Answer) []byte   // after the last piece of a complete answer
 }
 
-// begin does what every request for an answer goes through: its body is read and checked, and the engine
-// gets the prompt. The caller must call the generation's Cancel.
-func (s *Server) begin(w *response, r *http.Request, body generationBody) (*generate.Generation, error) {
+// begin does what every request for an answer goes through: its body is read and checked, and the
+// engine gets the prompt. The caller must call the generation's Cancel.
+func (s *Server) begin(w *response, r *http.Request, body generationBody) (*generate.Generation,
+	error) {
 	b, err := s.open()
 	if err != nil {
 		return nil, err
@@ -90,10 +92,10 @@ func (s *Server) answer(w *response, g *generate.Generation, out answerWriter) e
 	return writeJSON(w, http.StatusOK, out.Whole(a))
 }
 
-// streamAnswer sends an answer token by token. The response's head goes out with the first token, so that
-// a failure before it still has a status of its own, unless the first token takes so long that the client
-// must hear something. Tokens that are there already go out together, so that a slow client costs no more
-// than a fast one.
+// streamAnswer sends an answer token by token. The response's head goes out with the first token,
+// so that a failure before it still has a status of its own, unless the first token takes so long
+// that the client must hear something. Tokens that are there already go out together, so that a
+// slow client costs no more than a fast one.
 func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	e := newEventStream(w)
 	begun := false
@@ -121,7 +123,8 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 			e.flush()
 		}
 		if e.err != nil {
-			return context.Canceled // the client is gone; net/http ends the request's own context only later
+			// the client is gone; net/http ends the request's own context only later
+			return context.Canceled
 		}
 	}
 	e.appendPieces(g.Rest(), out)
@@ -152,8 +155,8 @@ func wholeTiming(start engine.Start, decode time.Duration) string {
 	return timing(start) + ", decode;dur=" + milliseconds(decode)
 }
 
-// setCacheHeaders says what the cache was worth to the prompt, for clients of APIs whose usage has no
-// field for it.
+// setCacheHeaders says what the cache was worth to the prompt, for clients of APIs whose usage has
+// no field for it.
 func setCacheHeaders(h http.Header, start engine.Start) {
 	h.Set("X-Cache-Tier", start.Tier)
 	h.Set("X-Cached-Tokens", strconv.Itoa(start.CachedTokens))

@@ -22,7 +22,8 @@ func (s *Server) messages(w *response, r *http.Request) error {
 	return s.answer(w, g, anthropic.NewMessageWriter(newID("msg_"), s.cfg.Model))
 }
 
-// countTokens serves POST /v1/messages/count_tokens: how many tokens the prompt of the same body has.
+// countTokens serves POST /v1/messages/count_tokens: how many tokens the prompt of the same body
+// has.
 func (s *Server) countTokens(w *response, r *http.Request) error {
 	b, err := s.open()
 	if err != nil {

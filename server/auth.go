@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// keys are the digests of a server's API keys. So a comparison takes the same time whatever a client
-// sends, and nothing that is printed by accident is a key.
+// keys are the digests of a server's API keys. So a comparison takes the same time whatever a
+// client sends, and nothing that is printed by accident is a key.
 type keys [][sha256.Size]byte
 
 func newKeys(plain []string) keys {
@@ -31,9 +31,9 @@ func (k keys) has(key string) bool {
 	return found == 1
 }
 
-// authenticated demands a key for everything except health checks and the status page, which itself has to
-// ask its reader for the key. The SDKs of OpenAI send a key as Authorization: Bearer, those of Anthropic as
-// x-api-key; every route takes either.
+// authenticated demands a key for everything except health checks and the status page, which itself
+// has to ask its reader for the key. The SDKs of OpenAI send a key as Authorization: Bearer, those
+// of Anthropic as x-api-key; every route takes either.
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	if len(s.keys) == 0 {
 		return s.unlocked(next)
@@ -53,7 +53,8 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 				message = "this server needs an API key: send it as Authorization: Bearer KEY or as x-api-key: KEY"
 			}
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.fail(w.(*response), &apiError{status: 401, kind: "invalid_request_error", code: "invalid_api_key",
+			s.fail(w.(*response), &apiError{status: 401, kind: "invalid_request_error",
+				code:    "invalid_api_key",
 				message: message})
 			return
 		}
@@ -61,14 +62,15 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// unlocked protects a server without keys. A page of any site can make the site's own name lead to this
-// machine, and then reads the answers of this server as if they were the site's (DNS rebinding). So what
-// agents remember is given only to requests that name this machine by an address, as localhost, or by the
-// name of a configured origin.
+// unlocked protects a server without keys. A page of any site can make the site's own name lead to
+// this machine, and then reads the answers of this server as if they were the site's (DNS
+// rebinding). So what agents remember is given only to requests that name this machine by an
+// address, as localhost, or by the name of a configured origin.
 func (s *Server) unlocked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isPrivate(r.URL.Path) && !s.isNamed(r.Host) {
-			s.fail(w.(*response), &apiError{status: 403, kind: "invalid_request_error", code: "host_not_allowed",
+			s.fail(w.(*response), &apiError{status: 403, kind: "invalid_request_error",
+				code: "host_not_allowed",
 				message: "this server has no API keys, so it answers here only to requests that name it by an address " +
 					"or as localhost; its operator can set keys, or allow this name as an origin"})
 			return
@@ -82,7 +84,8 @@ func isPrivate(path string) bool {
 	return strings.HasPrefix(path, "/v1/agents") || strings.HasPrefix(path, "/admin/")
 }
 
-// isNamed says whether a request's Host is an address, localhost, or the host of a configured origin.
+// isNamed says whether a request's Host is an address, localhost, or the host of a configured
+// origin.
 func (s *Server) isNamed(host string) bool {
 	u, err := url.Parse("http://" + host)
 	if err != nil {

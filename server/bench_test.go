@@ -16,16 +16,18 @@ import (
 	"loadstone/server/internal/openai"
 )
 
-// BenchmarkStream streams answers of 1 and of 64 tokens over loopback, from the whole server with a model that costs
-// next to nothing, and from a bare handler that decodes the same request and writes the same bytes.
+// BenchmarkStream streams answers of 1 and of 64 tokens over loopback, from the whole server with a
+// model that costs next to nothing, and from a bare handler that decodes the same request and
+// writes the same bytes.
 //
 //	paced   every token waits until the client has the one before, so both make a write and wake up for each
 //	free    the model is as fast as it can be; the server then sends together what is there already
 //
-// The third handler is as bare and writes when the same engine has a token: what the server needs more than it is the
-// server's own, and what it needs more than the second is the engine's.
+// The third handler is as bare and writes when the same engine has a token: what the server needs
+// more than it is the server's own, and what it needs more than the second is the engine's.
 //
-// The difference in allocs/op between 1 and 64 tokens is what a token costs. The handlers side by side, and the answers:
+// The difference in allocs/op between 1 and 64 tokens is what a token costs. The handlers side by
+// side, and the answers:
 //
 //	go test ./server -run '^$' -bench Stream -count 10 > benchdata/server/stream.txt
 //	benchstat -col /handler benchdata/server/stream.txt
@@ -37,26 +39,30 @@ func BenchmarkStream(b *testing.B) {
 			if pace == "paced" {
 				gate = make(chan struct{}, 1)
 			}
-			s, e := start(b, Config{AccessLog: LineLog(io.Discard)}, engine.Config{Model: &nullModel{echoModel: echoModel{gate: gate}, tokens: tokens}}, byteText{})
+			s, e := start(b, Config{AccessLog: LineLog(io.Discard)},
+				engine.Config{Model: &nullModel{echoModel: echoModel{gate: gate},
+					tokens: tokens}}, byteText{})
 			for _, v := range []struct {
 				name    string
 				handler http.Handler
-			}{{"server", s}, {"bare", bare(b, tokens, body, gate, nil)}, {"engine", bare(b, tokens, body, nil, e)}} {
-				b.Run(fmt.Sprintf("pace=%s/tokens=%d/handler=%s", pace, tokens, v.name), func(b *testing.B) {
-					hs := httptest.NewServer(v.handler)
-					defer hs.Close()
-					client := repeating(b, hs.Listener.Addr().String(), body, gate)
-					b.ReportAllocs()
-					before, _ := cpuTime()
-					for b.Loop() {
-						client()
-					}
-					after, ok := cpuTime()
-					if ok {
-						b.ReportMetric(float64(after-before)/float64(b.N), "cpu-ns/op")
-					}
-					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-				})
+			}{{"server", s}, {"bare", bare(b, tokens, body, gate, nil)}, {"engine",
+				bare(b, tokens, body, nil, e)}} {
+				b.Run(fmt.Sprintf("pace=%s/tokens=%d/handler=%s", pace, tokens, v.name),
+					func(b *testing.B) {
+						hs := httptest.NewServer(v.handler)
+						defer hs.Close()
+						client := repeating(b, hs.Listener.Addr().String(), body, gate)
+						b.ReportAllocs()
+						before, _ := cpuTime()
+						for b.Loop() {
+							client()
+						}
+						after, ok := cpuTime()
+						if ok {
+							b.ReportMetric(float64(after-before)/float64(b.N), "cpu-ns/op")
+						}
+						b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+					})
 			}
 			if gate != nil {
 				close(gate)
@@ -65,7 +71,8 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// A nullModel answers with a number of letters and computes nothing. With a gate every step takes a value from it.
+// A nullModel answers with a number of letters and computes nothing. With a gate every step takes a
+// value from it.
 type nullModel struct {
 	echoModel
 	tokens int
@@ -91,10 +98,11 @@ func (m *nullModel) Step(tokens, _, _, _, _, _ []int32, _ []float32, _, best []i
 	return nil
 }
 
-// bare returns a handler that answers as a server does to one request, without doing anything for it. With a gate it
-// writes what the server's model makes in a step for each value of it; with an engine, for each of its tokens and at
-// its end.
-func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.Engine) http.Handler {
+// bare returns a handler that answers as a server does to one request, without doing anything for
+// it. With a gate it writes what the server's model makes in a step for each value of it; with an
+// engine, for each of its tokens and at its end.
+func bare(b *testing.B, tokens int, body string, gate chan struct{},
+	e *engine.Engine) http.Handler {
 	s, _ := start(b, Config{}, engine.Config{Model: &nullModel{tokens: tokens}}, byteText{})
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
@@ -103,7 +111,8 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 	steps := [][]byte{slices.Concat(chunks[:2]...)}
 	steps = append(steps, chunks[2:n-2]...)
 	steps = append(steps, slices.Concat(chunks[n-2:n]...))
-	prompt, err := byteText{}.EncodeChat([]string{"user"}, []string{strings.Repeat("a", tokens)}, make([][]int32, 1))
+	prompt, err := byteText{}.EncodeChat([]string{"user"}, []string{strings.Repeat("a", tokens)},
+		make([][]int32, 1))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,7 +124,8 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 		}
 		var made <-chan engine.Token
 		if e != nil {
-			stream, err := e.Submit(r.Context(), engine.Request{Prompt: prompt, MaxTokens: 256, Stop: []int32{end}})
+			stream, err := e.Submit(r.Context(),
+				engine.Request{Prompt: prompt, MaxTokens: 256, Stop: []int32{end}})
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
@@ -136,8 +146,8 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 	})
 }
 
-// repeating returns a client that repeats one request on one connection, and allocates nothing for it. It opens the
-// gate, where there is one, once at first and then whenever it has read something.
+// repeating returns a client that repeats one request on one connection, and allocates nothing for
+// it. It opens the gate, where there is one, once at first and then whenever it has read something.
 func repeating(b *testing.B, addr, body string, gate chan struct{}) func() {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {

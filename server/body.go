@@ -28,10 +28,11 @@ func readBody(w *response, r *http.Request, v any) error {
 	return nil
 }
 
-// bodyError tells a client that sent too much, or nothing in time, from a client that is gone. classify
-// knows the errors of the former.
+// bodyError tells a client that sent too much, or nothing in time, from a client that is gone.
+// classify knows the errors of the former.
 func bodyError(err error) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok ||
+		errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("reading the body: %v: %w", err, context.Canceled)
@@ -48,7 +49,8 @@ func syntaxError(err error) *generate.RequestError {
 	case errors.As(err, &request):
 		return request
 	case errors.As(err, &typed):
-		// The path begins with the name of the Go struct that the OpenAI bodies embed; JSON has no such field.
+		// The path begins with the name of the Go struct that the OpenAI bodies embed; JSON has no
+		// such field.
 		field := strings.TrimPrefix(typed.Field, "samplingFields.")
 		subject := field
 		if subject == "" {
@@ -59,7 +61,8 @@ func syntaxError(err error) *generate.RequestError {
 	case errors.As(err, &syntax):
 		err = fmt.Errorf("%w at byte %d", err, syntax.Offset)
 	}
-	return &generate.RequestError{Code: "invalid_json", Message: fmt.Sprintf("the body is not JSON: %v", err)}
+	return &generate.RequestError{Code: "invalid_json",
+		Message: fmt.Sprintf("the body is not JSON: %v", err)}
 }
 
 // jsonKind names a Go kind in JSON's words.

@@ -15,8 +15,9 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// The language of the tests: a token is a byte, and every byte has a second token, which is what the model generates.
-// So an answer that is encoded again is not what was generated, as with real tokenizers.
+// The language of the tests: a token is a byte, and every byte has a second token, which is what
+// the model generates. So an answer that is encoded again is not what was generated, as with real
+// tokenizers.
 const (
 	begin     = 256 // begins a message; the first letter of its role follows
 	end       = 257 // ends a message and an answer
@@ -74,8 +75,8 @@ func (t byteText) AppendToken(dst []byte, id int32) []byte {
 
 func (byteText) StopTokens() []int32 { return []int32{end} }
 
-// echoModel answers a conversation with its last user message. It reads the conversation back from its KV blocks, so
-// that an answer from the wrong cache is a wrong answer.
+// echoModel answers a conversation with its last user message. It reads the conversation back from
+// its KV blocks, so that an answer from the wrong cache is a wrong answer.
 type echoModel struct {
 	script []int32       // answer this instead
 	delay  time.Duration // of a step
@@ -101,7 +102,8 @@ func (m *echoModel) AllocKV(blocks, locals, blockTokens int) error {
 	return nil
 }
 
-func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32,
+	picks, best []int32) error {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -194,8 +196,8 @@ func newTestServer(cfg Config) *Server {
 	return New(cfg)
 }
 
-// A memListener is a network inside the test: a connection is a net.Pipe, on which synctest's time does not stand still
-// as it would for a real socket.
+// A memListener is a network inside the test: a connection is a net.Pipe, on which synctest's time
+// does not stand still as it would for a real socket.
 type memListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -204,7 +206,8 @@ type memListener struct {
 // listen serves h in memory until the test ends.
 func listen(t testing.TB, h http.Handler) *memListener {
 	l := &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
-	hs := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	hs := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler,
+		slog.LevelError)}
 	go hs.Serve(l)
 	t.Cleanup(func() { hs.Close() })
 	return l
@@ -240,7 +243,8 @@ func (l *memListener) dial(t testing.TB) net.Conn {
 	return client
 }
 
-// exchange sends one request, byte for byte, and returns all that comes back until the server hangs up.
+// exchange sends one request, byte for byte, and returns all that comes back until the server hangs
+// up.
 func (l *memListener) exchange(t testing.TB, request string) string {
 	t.Helper()
 	c := l.dial(t)
@@ -263,7 +267,8 @@ func postTo(path, body string, headers ...string) string {
 	for _, h := range headers {
 		r += h + "\r\n"
 	}
-	return r + fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return r + fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(body), body)
 }
 
 func get(path string, headers ...string) string {
@@ -276,7 +281,8 @@ func get(path string, headers ...string) string {
 
 // say is the body of a chat with one user message.
 func say(text string, more ...string) string {
-	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`, wire.AppendString(nil, text))
+	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`,
+		wire.AppendString(nil, text))
 	for _, m := range more {
 		body += "," + m
 	}

@@ -17,11 +17,12 @@ import (
 	"loadstone/server/internal/openai"
 )
 
-// statusClientClosed is the status of a request whose client went away before its answer was complete. As
-// a rule only the log and the metrics see it. (Nginx introduced the number.)
+// statusClientClosed is the status of a request whose client went away before its answer was
+// complete. As a rule only the log and the metrics see it. (Nginx introduced the number.)
 const statusClientClosed = 499
 
-// statusOverloaded is Anthropic's status for a server that cannot take the request now; OpenAI's is 503.
+// statusOverloaded is Anthropic's status for a server that cannot take the request now; OpenAI's is
+// 503.
 const statusOverloaded = 529
 
 var errPanic = errors.New("internal error; the request id leads to it in the server's log")
@@ -30,7 +31,8 @@ var errPanic = errors.New("internal error; the request id leads to it in the ser
 type loadingError struct{ percent int64 }
 
 func (e loadingError) Error() string {
-	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent, retryAfter(loadingRetry))
+	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent,
+		retryAfter(loadingRetry))
 }
 
 // loadingRetry is how long a client is told to wait while the model is loading.
@@ -44,13 +46,15 @@ type apiError struct {
 	param   string // error.param: the field at fault, "" for none
 	message string
 	retry   time.Duration // Retry-After; 0: none
-	never   bool          // a retry cannot help although the status suggests it: X-Should-Retry is false
+	// a retry cannot help although the status suggests it: X-Should-Retry is false
+	never bool
 }
 
 func (e *apiError) Error() string { return e.message }
 
-// classify is the one table from an error to what the client gets. A full pool is 429 while running work
-// frees it, and 400 where the request is larger than the whole pool: only the first is worth a retry.
+// classify is the one table from an error to what the client gets. A full pool is 429 while running
+// work frees it, and 400 where the request is larger than the whole pool: only the first is worth a
+// retry.
 func classify(err error) *apiError {
 	var (
 		api     *apiError
@@ -68,7 +72,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 400, kind: "invalid_request_error", code: request.Code,
 			param: request.Param, message: request.Message}
 	case errors.As(err, &length):
-		return &apiError{status: 400, kind: "invalid_request_error", code: "context_length_exceeded",
+		return &apiError{status: 400, kind: "invalid_request_error",
+			code:    "context_length_exceeded",
 			message: err.Error()}
 	case errors.As(err, &pool) && pool.Need > pool.Total:
 		return &apiError{status: 400, kind: "invalid_request_error", code: "pool_too_small",
@@ -113,7 +118,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 503, kind: "server_error", code: "draining",
 			message: "the server is shutting down; retry in 5 s", retry: 5 * time.Second}
 	case errors.Is(err, context.Canceled):
-		return &apiError{status: statusClientClosed, kind: "invalid_request_error", code: "client_closed_request",
+		return &apiError{status: statusClientClosed, kind: "invalid_request_error",
+			code:    "client_closed_request",
 			message: "the client went away"}
 	case errors.Is(err, errPanic):
 		return &apiError{status: 500, kind: "server_error", code: "internal_error",
@@ -131,8 +137,8 @@ var refusals = []string{
 	"rate_limit_exceeded",
 }
 
-// body returns the error in the envelope of the API that the request came by, as a whole answer and as an
-// event of a stream that failed half-way.
+// body returns the error in the envelope of the API that the request came by, as a whole answer and
+// as an event of a stream that failed half-way.
 func (e *apiError) body(w *response) []byte {
 	if w.anthropic {
 		return anthropic.ErrorBody(e.status, e.message, w.Header().Get("X-Request-ID"))
@@ -140,8 +146,8 @@ func (e *apiError) body(w *response) []byte {
 	return openai.ErrorBody(e.kind, e.code, e.param, e.message)
 }
 
-// write tells the client: with a whole answer or, where a stream has begun, with a last event in place of
-// the finish.
+// write tells the client: with a whole answer or, where a stream has begun, with a last event in
+// place of the finish.
 func (e *apiError) write(w *response) {
 	if w.status != 0 {
 		w.outcome = e.status
@@ -183,8 +189,8 @@ func (s *Server) fail(w *response, err error) {
 	e.write(w)
 }
 
-// retryAfter returns d in whole seconds, at least 1 and at most 60: the SDKs ignore a longer wait and retry
-// at once.
+// retryAfter returns d in whole seconds, at least 1 and at most 60: the SDKs ignore a longer wait
+// and retry at once.
 func retryAfter(d time.Duration) string {
 	return strconv.Itoa(min(max(int(math.Ceil(d.Seconds())), 1), 60))
 }

@@ -8,8 +8,8 @@ import (
 	"loadstone/engine"
 )
 
-// health is the body of all three health checks. None of them asks the engine's goroutine anything, so they
-// answer at once, however long a step of the model takes.
+// health is the body of all three health checks. None of them asks the engine's goroutine anything,
+// so they answer at once, however long a step of the model takes.
 type health struct {
 	Status      string   `json:"status"`
 	Reason      string   `json:"reason,omitempty"`

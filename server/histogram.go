@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Bucket bounds in seconds. A request lasts from a refusal (1 ms) to a long answer (minutes). The time
-// between two tokens, and the wait in the queue, begin a decade lower.
+// Bucket bounds in seconds. A request lasts from a refusal (1 ms) to a long answer (minutes). The
+// time between two tokens, and the wait in the queue, begin a decade lower.
 var (
 	requestBounds = []float64{
 		0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120,
@@ -17,8 +17,8 @@ var (
 	}
 )
 
-// A histogram counts durations in buckets, in the form of Prometheus. A scrape may see an observation in its
-// bucket and not yet in the sum.
+// A histogram counts durations in buckets, in the form of Prometheus. A scrape may see an
+// observation in its bucket and not yet in the sum.
 type histogram struct {
 	bounds  []float64 // upper bounds, ascending
 	buckets []atomic.Uint64

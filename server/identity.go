@@ -7,11 +7,11 @@ import (
 	"loadstone/server/internal/generate"
 )
 
-// identity returns the name of the agent whose memory a request continues. On every route, the first of
-// these that is given counts: the agent in the path, the header X-Agent-ID, the header X-Session-ID, the
-// body's session_id. Without any of them the request is anonymous: it uses and leaves only prefixes that
-// everybody shares. (OpenAI's user and Anthropic's metadata.user_id name a person, who may hold many
-// conversations at once, so they are not an identity here.)
+// identity returns the name of the agent whose memory a request continues. On every route, the
+// first of these that is given counts: the agent in the path, the header X-Agent-ID, the header
+// X-Session-ID, the body's session_id. Without any of them the request is anonymous: it uses and
+// leaves only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name
+// a person, who may hold many conversations at once, so they are not an identity here.)
 func identity(r *http.Request, session string) (string, error) {
 	for _, id := range []struct{ param, name string }{
 		{"agent_id", r.PathValue("id")},
@@ -26,7 +26,8 @@ func identity(r *http.Request, session string) (string, error) {
 	return "", nil
 }
 
-// reservedNames are the last parts of paths under /v1/agents, where an agent's name stands otherwise.
+// reservedNames are the last parts of paths under /v1/agents, where an agent's name stands
+// otherwise.
 var reservedNames = []string{"import", "stats"}
 
 // checkAgentName says what is wrong with an agent's name.
@@ -34,9 +35,11 @@ func checkAgentName(param, name string) error {
 	var e *generate.RequestError
 	switch {
 	case !isName(name):
-		e = generate.Invalid(param, "%s: want 1 to 128 of A-Z a-z 0-9 _ - . : where the first is not - . or :", param)
+		e = generate.Invalid(param,
+			"%s: want 1 to 128 of A-Z a-z 0-9 _ - . : where the first is not - . or :", param)
 	case slices.Contains(reservedNames, name):
-		e = generate.Invalid(param, "%s: %q is a path of this API and cannot be an agent's name", param, name)
+		e = generate.Invalid(param, "%s: %q is a path of this API and cannot be an agent's name",
+			param, name)
 	default:
 		return nil
 	}
@@ -44,8 +47,8 @@ func checkAgentName(param, name string) error {
 	return e
 }
 
-// isName says whether a client's name for a request or an agent can stand in a log line or a file name:
-// 1 to 128 of A-Z a-z 0-9 and - _ . : of which the first is a letter, a digit or _.
+// isName says whether a client's name for a request or an agent can stand in a log line or a file
+// name: 1 to 128 of A-Z a-z 0-9 and - _ . : of which the first is a letter, a digit or _.
 func isName(s string) bool {
 	if s == "" || len(s) > 128 {
 		return false

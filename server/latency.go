@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// latency measures every request. The log line, the metrics and the trailer of a stream have the time of the
-// whole request. The header has the time to the first byte, which is the same where nothing is streamed.
+// latency measures every request. The log line, the metrics and the trailer of a stream have the
+// time of the whole request. The header has the time to the first byte, which is the same where
+// nothing is streamed.
 func (s *Server) latency(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &response{
@@ -20,7 +21,8 @@ func (s *Server) latency(next http.Handler) http.Handler {
 		}
 		defer func() {
 			elapsed := time.Since(x.start)
-			w.Header().Set(trailerTotal, milliseconds(elapsed)) // is sent only where the handler announced it
+			// is sent only where the handler announced it
+			w.Header().Set(trailerTotal, milliseconds(elapsed))
 			status := cmp.Or(x.outcome, x.status, http.StatusOK)
 			s.metrics.request(route(r), status, elapsed)
 			if g := x.generation; g != nil && status == http.StatusOK {

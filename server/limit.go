@@ -9,7 +9,8 @@ import (
 // limits holds back clients that ask too often: all of them together, and each agent by itself. An
 // anonymous request belongs to no agent and meets the first limit only.
 //
-// Each limit is a token bucket, which has room for a minute's worth of requests and fills at an even rate.
+// Each limit is a token bucket, which has room for a minute's worth of requests and fills at an
+// even rate.
 type limits struct {
 	all, agent int // requests a minute; 0: no limit
 
@@ -29,7 +30,8 @@ func newLimits(all, agent int) *limits {
 	return &limits{all: all, agent: agent, agents: make(map[string]*bucket), sweep: 1024}
 }
 
-// take counts one request of an agent, or refuses it with an error that says when there will be room.
+// take counts one request of an agent, or refuses it with an error that says when there will be
+// room.
 func (l *limits) take(agent string, now time.Time) error {
 	if l.all == 0 && l.agent == 0 {
 		return nil
@@ -92,6 +94,8 @@ func (b *bucket) wait(perMinute int, now time.Time) time.Duration {
 }
 
 func tooMany(who string, perMinute int, wait time.Duration) error {
-	return &apiError{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded", retry: wait,
-		message: fmt.Sprintf("%s takes %d requests a minute; retry in %s s", who, perMinute, retryAfter(wait))}
+	return &apiError{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded",
+		retry: wait,
+		message: fmt.Sprintf("%s takes %d requests a minute; retry in %s s", who, perMinute,
+			retryAfter(wait))}
 }

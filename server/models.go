@@ -12,10 +12,11 @@ type modelInfo struct {
 	OwnedBy string `json:"owned_by"`
 }
 
-// modelInfo describes the one model. It was created when this server started, because the weights have no
-// date of their own.
+// modelInfo describes the one model. It was created when this server started, because the weights
+// have no date of their own.
 func (s *Server) modelInfo() modelInfo {
-	return modelInfo{ID: s.cfg.Model, Object: "model", Created: s.started.Unix(), OwnedBy: "loadstone"}
+	return modelInfo{ID: s.cfg.Model, Object: "model", Created: s.started.Unix(),
+		OwnedBy: "loadstone"}
 }
 
 // models serves GET /v1/models.
@@ -40,8 +41,8 @@ func (s *Server) model(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, s.modelInfo())
 }
 
-// fingerprint returns OpenAI's system_fingerprint, which changes with the weights, the tokenizer or the
-// backend. It is "" where the engine was given none.
+// fingerprint returns OpenAI's system_fingerprint, which changes with the weights, the tokenizer or
+// the backend. It is "" where the engine was given none.
 func (s *Server) fingerprint() string {
 	f := s.backend.Load().engine.Fingerprint()
 	if f == "" {
@@ -55,6 +56,7 @@ func (s *Server) checkModel(name string) error {
 	if name == s.cfg.Model {
 		return nil
 	}
-	return &apiError{status: 404, kind: "invalid_request_error", code: "model_not_found", param: "model",
+	return &apiError{status: 404, kind: "invalid_request_error", code: "model_not_found",
+		param:   "model",
 		message: fmt.Sprintf("model %q is not served here; %q is", name, s.cfg.Model)}
 }

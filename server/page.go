@@ -13,9 +13,9 @@ var statusHTML string
 
 var statusPage = template.Must(template.New("status").Parse(statusHTML))
 
-// page serves GET /: a page that draws what /admin/status says, once a second. It needs no key, because it
-// holds nothing that needs one: it asks its reader for the key. All of it is one file, and it loads nothing
-// else.
+// page serves GET /: a page that draws what /admin/status says, once a second. It needs no key,
+// because it holds nothing that needs one: it asks its reader for the key. All of it is one file,
+// and it loads nothing else.
 func (s *Server) page(w *response, r *http.Request) error {
 	nonce := rand.Text()
 	var b bytes.Buffer

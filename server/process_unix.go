@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// residentBytes returns the resident memory of this process, which Linux has in a file. Other systems tell it
-// only through C, so it is not known there.
+// residentBytes returns the resident memory of this process, which Linux has in a file. Other
+// systems tell it only through C, so it is not known there.
 func residentBytes() (int64, bool) {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

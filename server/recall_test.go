@@ -30,11 +30,13 @@ type talk struct {
 	messages     []json.RawMessage
 }
 
-// turn asks and returns the answer's message and how many tokens were cached. The message becomes part of the talk.
+// turn asks and returns the answer's message and how many tokens were cached. The message becomes
+// part of the talk.
 func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached string) {
 	t.Helper()
 	c.messages = append(c.messages, json.RawMessage(user))
-	body, err := json.Marshal(map[string]any{"messages": c.messages, "temperature": 0, "session_id": "ada"})
+	body, err := json.Marshal(map[string]any{"messages": c.messages, "temperature": 0,
+		"session_id": "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +66,14 @@ func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached
 	return string(raw), w.Header().Get("X-Cached-Tokens")
 }
 
-// After a restart, and on another server, a conversation goes on from the tokens that were generated, as if nothing had
-// happened: just as much of it is cached.
+// After a restart, and on another server, a conversation goes on from the tokens that were
+// generated, as if nothing had happened: just as much of it is cached.
 func TestRecall(t *testing.T) {
 	user := func(text string) string {
 		return `{"role":"user","content":` + string(wire.AppendString(nil, text)) + `}`
 	}
-	hello := []string{user("Hello, who is there?"), user("Me, déjà vu"), user("and I, and I, and I")}
+	hello := []string{user("Hello, who is there?"), user("Me, déjà vu"),
+		user("and I, and I, and I")}
 	result := `{"role":"tool","tool_call_id":"x","content":"rain"}`
 	results := `{"role":"user","content":[{"type":"tool_result","tool_use_id":"x","content":"rain"}]}`
 	for _, test := range []struct {
@@ -101,7 +104,8 @@ func TestRecall(t *testing.T) {
 						model.script[i] += generated
 					}
 				}
-				s, e := start(t, Config{}, engine.Config{Model: model, Dir: dir, Fingerprint: "a"}, test.text)
+				s, e := start(t, Config{}, engine.Config{Model: model, Dir: dir, Fingerprint: "a"},
+					test.text)
 				if known, err := e.Knows("ada"); err == nil && !known {
 					e.Create("ada")
 				}
@@ -117,13 +121,15 @@ func TestRecall(t *testing.T) {
 					t.Fatalf("turn %d: %s tokens cached where nothing had happened", i, cached)
 				}
 				s, e := open(dir)
-				if got, n := restarted.turn(t, s, user); withoutIDs(got) != withoutIDs(answer) || n != cached {
+				if got, n := restarted.turn(t, s, user); withoutIDs(got) != withoutIDs(answer) ||
+					n != cached {
 					t.Errorf("turn %d after a restart: %s tokens cached, want %s; answer %s, want %s", i, n, cached, got, answer)
 				}
 				if err := e.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got, n := exported.turn(t, moved, user); withoutIDs(got) != withoutIDs(answer) || n != cached {
+				if got, n := exported.turn(t, moved, user); withoutIDs(got) != withoutIDs(answer) ||
+					n != cached {
 					t.Errorf("turn %d on another server: %s tokens cached, want %s; answer %s, want %s", i, n, cached, got, answer)
 				}
 				var file bytes.Buffer

@@ -8,8 +8,8 @@ import (
 	"loadstone/server/internal/generate"
 )
 
-// recent remembers the latest complete answers for the status page: the time they took and the cache tier of
-// their prompts.
+// recent remembers the latest complete answers for the status page: the time they took and the
+// cache tier of their prompts.
 type recent struct {
 	mu    sync.Mutex
 	ring  []served // up to maxRecent; then the oldest is overwritten
@@ -29,7 +29,8 @@ type served struct {
 // newServed returns the answer of a generation that took total and ended at the time given.
 func newServed(g *generate.Generation, at time.Time, total time.Duration) served {
 	start := g.Usage().Start
-	v := served{at: at, queue: start.Queue, ttft: g.TTFT(), total: total, itl: g.MeanITL(), tier: start.Tier}
+	v := served{at: at, queue: start.Queue, ttft: g.TTFT(), total: total, itl: g.MeanITL(),
+		tier: start.Tier}
 	if v.ttft == 0 { // the answer has no token
 		v.ttft = total
 	}
@@ -47,8 +48,8 @@ func (r *recent) add(s served) {
 	r.total++
 }
 
-// since returns the answers from number n on, as far as they are remembered, oldest first, and the number of
-// the next answer.
+// since returns the answers from number n on, as far as they are remembered, oldest first, and the
+// number of the next answer.
 func (r *recent) since(n int) ([]served, int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

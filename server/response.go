@@ -14,12 +14,12 @@ const (
 	serverTiming    = "Server-Timing"
 )
 
-// writeTimeout is how long a client may take to make room for one write. Every write renews it, so that an
-// answer may take any time, and a client that stops reading is given up all the same.
+// writeTimeout is how long a client may take to make room for one write. Every write renews it, so
+// that an answer may take any time, and a client that stops reading is given up all the same.
 const writeTimeout = 30 * time.Second
 
-// A response is the ResponseWriter of every handler. It knows when the request arrived, and what was
-// answered.
+// A response is the ResponseWriter of every handler. It knows when the request arrived, and what
+// was answered.
 type response struct {
 	http.ResponseWriter
 	control   *http.ResponseController
@@ -27,7 +27,8 @@ type response struct {
 	renewed   time.Time // when the write deadline was last moved
 	status    int       // as sent; 0 before
 	anthropic bool      // errors go out in Anthropic's envelope
-	outcome   int       // the status for the log, where it differs from status: 499, or that of a failed stream
+	// the status for the log, where it differs from status: 499, or that of a failed stream
+	outcome int
 
 	generation *generate.Generation // nil where nothing is generated
 }
@@ -46,10 +47,12 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	// Moving a deadline costs about as much as formatting a token, so it is moved at most once a second.
+	// Moving a deadline costs about as much as formatting a token, so it is moved at most once a
+	// second.
 	if now := time.Now(); now.Sub(w.renewed) > time.Second {
 		w.renewed = now
-		w.control.SetWriteDeadline(now.Add(writeTimeout)) // fails for a test's recorder, which has none
+		// fails for a test's recorder, which has none
+		w.control.SetWriteDeadline(now.Add(writeTimeout))
 	}
 	return w.ResponseWriter.Write(b)
 }

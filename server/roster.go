@@ -7,8 +7,8 @@ import (
 	"loadstone/engine"
 )
 
-// A roster is the list of the agents that were used last, as it was a moment ago. The engine answers only
-// between two steps, so a goroutine waits for it and no request does.
+// A roster is the list of the agents that were used last, as it was a moment ago. The engine
+// answers only between two steps, so a goroutine waits for it and no request does.
 type roster struct {
 	mu         sync.Mutex
 	refreshing bool

@@ -66,7 +66,8 @@ func (s *Server) routes() (http.Handler, []string) {
 	return requestID(h), paths
 }
 
-// noRoute returns the error for a path that does not exist, or for a method that a path does not have.
+// noRoute returns the error for a path that does not exist, or for a method that a path does not
+// have.
 func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{"DELETE", "GET", "POST"} {
@@ -82,5 +83,6 @@ func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
-		message: r.Method + " is not allowed on " + r.URL.Path + "; use " + strings.Join(allowed, " or ")}
+		message: r.Method + " is not allowed on " + r.URL.Path + "; use " +
+			strings.Join(allowed, " or ")}
 }

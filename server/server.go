@@ -1,9 +1,9 @@
-// Package server speaks HTTP for an engine: the OpenAI and Anthropic APIs, agents and their memories,
-// health in three tiers, Prometheus metrics, and a status page.
+// Package server speaks HTTP for an engine: the OpenAI and Anthropic APIs, agents and their
+// memories, health in three tiers, Prometheus metrics, and a status page.
 //
 // A request passes request id, latency and log, recovery, CORS, the body limit and the key, in that
-// order, so that every answer of whatever kind has an id, a log line and a metric. A request for an answer
-// then goes this way:
+// order, so that every answer of whatever kind has an id, a log line and a metric. A request for an
+// answer then goes this way:
 //
 //	HTTP  -->  server: routes, limits, who asks
 //	             |  body                                 ^  whole answer or events
@@ -16,8 +16,8 @@
 //	             v                                       |
 //	           engine
 //
-// Nothing here touches the model or its memory, and nothing that answers /health or /metrics waits for a
-// step of the model.
+// Nothing here touches the model or its memory, and nothing that answers /health or /metrics waits
+// for a step of the model.
 package server
 
 import (
@@ -34,14 +34,14 @@ import (
 // Text is what the server needs to know of a model's language. Its methods are called from many
 // goroutines at once.
 type Text interface {
-	// EncodeChat renders messages, up to the beginning of an answer, and encodes them. There is one role,
-	// content and answer for each message. answers[i], where it is not nil, are the exact tokens that the
-	// model generated for message i, and stand in place of those of contents[i].
+	// EncodeChat renders messages, up to the beginning of an answer, and encodes them. There is one
+	// role, content and answer for each message. answers[i], where it is not nil, are the exact
+	// tokens that the model generated for message i, and stand in place of those of contents[i].
 	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
 	// AppendToken appends a token's bytes to dst. They may be a part of a UTF-8 character.
 	AppendToken(dst []byte, id int32) []byte
-	// Encode encodes a text. With special, control tokens that are written in the text count as such, and
-	// the tokens that begin every text are put in front.
+	// Encode encodes a text. With special, control tokens that are written in the text count as
+	// such, and the tokens that begin every text are put in front.
 	Encode(s string, special bool) []int32
 	// StopTokens returns the ids that end an answer.
 	StopTokens() []int32
@@ -49,20 +49,25 @@ type Text interface {
 
 // Config says what a Server serves. The zero value of every field except Model means its default.
 type Config struct {
-	Model       string       // the name under which the model is served
-	MaxTokens   int          // length of an answer where the request names none. 0: 256
-	MaxBody     int64        // size of the largest request body in bytes. 0: 8 MiB
-	Origins     []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
-	Keys        []string     // API keys, one of which every request except health checks needs. None: no key is needed
-	Rate        int          // requests a minute that are taken, with a minute's worth at once. 0: no limit
-	AgentRate   int          // the same for each agent
-	AccessLog   *slog.Logger // gets a record for each request, without prompts, answers and keys. nil: none
-	QuietProbes bool         // write no log lines for scrapes, health checks and the status page that went well
+	Model     string // the name under which the model is served
+	MaxTokens int    // length of an answer where the request names none. 0: 256
+	MaxBody   int64  // size of the largest request body in bytes. 0: 8 MiB
+	// origins whose pages may read the answers, beside this machine's own; "*" for all
+	Origins []string
+	// API keys, one of which every request except health checks needs. None: no key is needed
+	Keys []string
+	// requests a minute that are taken, with a minute's worth at once. 0: no limit
+	Rate      int
+	AgentRate int // the same for each agent
+	// gets a record for each request, without prompts, answers and keys. nil: none
+	AccessLog *slog.Logger
+	// write no log lines for scrapes, health checks and the status page that went well
+	QuietProbes bool
 	Log         *slog.Logger // gets errors inside the server. nil: slog.Default()
 }
 
-// A Server is an http.Handler for one model. It answers from the start; until Ready is called it says
-// that it is loading.
+// A Server is an http.Handler for one model. It answers from the start; until Ready is called it
+// says that it is loading.
 type Server struct {
 	cfg      Config
 	handler  http.Handler
@@ -112,16 +117,16 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Loading tells the server how much of a model's weights has been read, in bytes. Requests that come
-// before the model is ready are answered with it.
+// Loading tells the server how much of a model's weights has been read, in bytes. Requests that
+// come before the model is ready are answered with it.
 func (s *Server) Loading(done, total int64) {
 	if total > 0 {
 		s.loading.Store(100 * done / total)
 	}
 }
 
-// Ready gives the server its engine and its text: from now on it takes work. It must be called at most
-// once.
+// Ready gives the server its engine and its text: from now on it takes work. It must be called at
+// most once.
 func (s *Server) Ready(e *engine.Engine, t Text) {
 	b := &backend{engine: e, generator: generate.New(e, t, s.metrics.token)}
 	if !s.backend.CompareAndSwap(nil, b) {
@@ -129,8 +134,9 @@ func (s *Server) Ready(e *engine.Engine, t Text) {
 	}
 }
 
-// Drain takes the server out of service: it is not ready any more, new work gets 503, and answers in
-// flight are finished. They are cut off with an error when ctx ends first; Drain then returns ctx's error.
+// Drain takes the server out of service: it is not ready any more, new work gets 503, and answers
+// in flight are finished. They are cut off with an error when ctx ends first; Drain then returns
+// ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	if b := s.backend.Load(); b != nil {

@@ -14,7 +14,8 @@ import (
 func TestWireStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "nothing yet", get("/admin/status"))
 		l.exchange(t, post(say("Hi"), "X-Agent-ID: ada"))
@@ -32,13 +33,15 @@ func TestWireStatus(t *testing.T) {
 	})
 }
 
-// TestPage: the page is there without a key, is all there is to load, and runs nothing but its own script.
+// TestPage: the page is there without a key, is all there is to load, and runs nothing but its own
+// script.
 func TestPage(t *testing.T) {
 	s := newTestServer(Config{Keys: []string{"sk-secret"}}) // loading, too
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
-	if w.Code != 200 || !strings.HasPrefix(page, "<!doctype html>") || strings.Contains(page, "sk-secret") {
+	if w.Code != 200 || !strings.HasPrefix(page, "<!doctype html>") ||
+		strings.Contains(page, "sk-secret") {
 		t.Fatalf("status %d, %.100q", w.Code, page)
 	}
 	nonces := regexp.MustCompile(`nonce[-=]"?([A-Z2-7]{26})`).FindAllStringSubmatch(policy+page, -1)
@@ -51,7 +54,8 @@ func TestPage(t *testing.T) {
 		}
 	}
 	for _, u := range regexp.MustCompile(`(?:https?:)?//[\w.]+[^\s'"]*`).FindAllString(page, -1) {
-		if !strings.HasPrefix(u, "http://www.w3.org/2000/svg") && !strings.HasPrefix(u, "// ") { // a namespace, and never loaded
+		// a namespace, and never loaded
+		if !strings.HasPrefix(u, "http://www.w3.org/2000/svg") && !strings.HasPrefix(u, "// ") {
 			t.Errorf("the page names %s", u)
 		}
 	}
@@ -75,7 +79,8 @@ func TestRecent(t *testing.T) {
 	for i := range maxRecent + 10 {
 		r.add(served{total: time.Duration(i)})
 	}
-	if all, next := r.since(0); len(all) != maxRecent || next != maxRecent+10 || all[0].total != 10 || all[maxRecent-1].total != maxRecent+9 {
+	if all, next := r.since(0); len(all) != maxRecent || next != maxRecent+10 ||
+		all[0].total != 10 || all[maxRecent-1].total != maxRecent+9 {
 		t.Errorf("%d answers from %v, next %d", len(all), all[0].total, next)
 	}
 	if list, _ := r.since(maxRecent + 8); len(list) != 2 || list[0].total != maxRecent+8 {

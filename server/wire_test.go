@@ -17,8 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
-// A transcript is what goes over the wire, byte for byte, under testdata. It is made in synctest's time, in which
-// nothing takes longer than the model says, so the latencies are part of it; only ids, and what a process is like, are not.
+// A transcript is what goes over the wire, byte for byte, under testdata. It is made in synctest's
+// time, in which nothing takes longer than the model says, so the latencies are part of it; only
+// ids, and what a process is like, are not.
 type transcript struct {
 	strings.Builder
 	log strings.Builder // the access log
@@ -39,7 +40,8 @@ func (tr *transcript) exchange(t *testing.T, l *memListener, what, request strin
 	tr.log.Reset()
 	response := l.exchange(t, request)
 	synctest.Wait() // the log line is written when the client has its answer already
-	fmt.Fprintf(tr, "### %s\n%s\n\n--- answer\n%s\n--- log\n%s\n", what, strings.TrimRight(request, "\r\n"), response, tr.log.String())
+	fmt.Fprintf(tr, "### %s\n%s\n\n--- answer\n%s\n--- log\n%s\n", what,
+		strings.TrimRight(request, "\r\n"), response, tr.log.String())
 }
 
 func (tr *transcript) check(t *testing.T, name string) {
@@ -74,18 +76,27 @@ func (tr *transcript) check(t *testing.T, name string) {
 func TestWireChat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "an answer in one piece", post(say("Hi!", `"model":"echo"`)))
 		tr.exchange(t, l, "a stream; 🙂 is four tokens", post(say("Hi 🙂", `"stream":true`)))
-		tr.exchange(t, l, "a stream with usage, cut off at max_completion_tokens", post(say("Hello", `"stream":true`, `"stream_options":{"include_usage":true}`, `"max_tokens":9`, `"max_completion_tokens":3`)))
+		tr.exchange(t, l, "a stream with usage, cut off at max_completion_tokens",
+			post(say("Hello", `"stream":true`, `"stream_options":{"include_usage":true}`,
+				`"max_tokens":9`, `"max_completion_tokens":3`)))
 		tr.exchange(t, l, "an empty stream", post(say("", `"stream":true`)))
-		// The stop string is complete with the last token: where the engine has to be told, it may make one more step or not.
-		tr.exchange(t, l, "a stop string over several tokens", post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`)))
-		tr.exchange(t, l, "the same as a stream", post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`, `"stream":true`)))
-		tr.exchange(t, l, "an agent's first turn", post(say("What I said before."), "X-Agent-ID: ada", "X-Request-ID: mine-1"))
-		tr.exchange(t, l, "its second turn, in which the answer is cached as well", post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":[{"type":"text","text":"And "},{"type":"text","text":"now"}]}]}`, "X-Agent-ID: ada"))
-		tr.exchange(t, l, "the same from another agent", post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":"And now"}]}`, "X-Agent-ID: bob"))
+		// The stop string is complete with the last token: where the engine has to be told, it may
+		// make one more step or not.
+		tr.exchange(t, l, "a stop string over several tokens",
+			post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`)))
+		tr.exchange(t, l, "the same as a stream",
+			post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`, `"stream":true`)))
+		tr.exchange(t, l, "an agent's first turn",
+			post(say("What I said before."), "X-Agent-ID: ada", "X-Request-ID: mine-1"))
+		tr.exchange(t, l, "its second turn, in which the answer is cached as well",
+			post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":[{"type":"text","text":"And "},{"type":"text","text":"now"}]}]}`, "X-Agent-ID: ada"))
+		tr.exchange(t, l, "the same from another agent",
+			post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":"And now"}]}`, "X-Agent-ID: bob"))
 		tr.check(t, "chat")
 	})
 }
@@ -93,29 +104,39 @@ func TestWireChat(t *testing.T) {
 func TestWireRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log),
+			Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "models", get("/v1/models"))
 		tr.exchange(t, l, "one model", get("/v1/models/echo"))
 		tr.exchange(t, l, "an unknown model", get("/v1/models/gpt-4"))
-		tr.exchange(t, l, "an unknown path, which could break the log", get("/v2/x%0AREQUEST:%20GET"))
+		tr.exchange(t, l, "an unknown path, which could break the log",
+			get("/v2/x%0AREQUEST:%20GET"))
 		tr.exchange(t, l, "a path that is not clean", get("//v1/../v1/models"))
 		tr.exchange(t, l, "a wrong method", get("/v1/chat/completions"))
-		tr.exchange(t, l, "preflight from a page on this machine", strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
+		tr.exchange(t, l, "preflight from a page on this machine",
+			strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000",
+				"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
 		tr.exchange(t, l, "a configured origin", get("/health/live", "Origin: https://app.example"))
-		tr.exchange(t, l, "preflight from any other page", strings.Replace(get("/v1/chat/completions", "Origin: https://evil.example", "Access-Control-Request-Method: POST"), "GET", "OPTIONS", 1))
-		tr.exchange(t, l, "a post from any other page", post(say("hi"), "Origin: https://evil.example"))
-		tr.exchange(t, l, "a post from a configured one", post(say("hi"), "Origin: https://app.example"))
+		tr.exchange(t, l, "preflight from any other page",
+			strings.Replace(get("/v1/chat/completions", "Origin: https://evil.example",
+				"Access-Control-Request-Method: POST"), "GET", "OPTIONS", 1))
+		tr.exchange(t, l, "a post from any other page",
+			post(say("hi"), "Origin: https://evil.example"))
+		tr.exchange(t, l, "a post from a configured one",
+			post(say("hi"), "Origin: https://app.example"))
 		tr.check(t, "routes")
 	})
 }
 
-// TestWireErrors has a line of every row of the table in errors.go, and every 400 of the request's own fields.
+// TestWireErrors has a line of every row of the table in errors.go, and every 400 of the request's
+// own fields.
 func TestWireErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
 		model := &echoModel{delay: time.Millisecond}
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), MaxBody: 300}, engine.Config{Model: model, KVBytes: 4 * 32 * 64}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), MaxBody: 300},
+			engine.Config{Model: model, KVBytes: 4 * 32 * 64}, byteText{})
 		l := listen(t, s)
 		message := func(m string) string { return post(`{"messages":[` + m + `]}`) }
 		for _, e := range []struct{ what, request string }{
@@ -168,7 +189,8 @@ func TestWireStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
 		model := &echoModel{gate: make(chan struct{})}
-		e, err := engine.New(engine.Config{Model: model, KVBytes: 4 * 32 * 64, MaxBatch: 1, MaxQueue: 1})
+		e, err := engine.New(engine.Config{Model: model, KVBytes: 4 * 32 * 64, MaxBatch: 1,
+			MaxQueue: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,10 +209,14 @@ func TestWireStates(t *testing.T) {
 		s.Ready(e, byteText{})
 		tiers("ready")
 
-		// One request runs and one waits: the queue is full. Then one that may claim nearly the whole pool runs.
+		// One request runs and one waits: the queue is full. Then one that may claim nearly the
+		// whole pool runs.
 		finished := make(chan string, 2)
 		ask := func(max int) {
-			go func() { finished <- l.exchange(t, post(say("hi", fmt.Sprintf(`"max_tokens":%d`, max)))) }()
+			go func() {
+				finished <- l.exchange(t,
+					post(say("hi", fmt.Sprintf(`"max_tokens":%d`, max))))
+			}()
 			synctest.Wait()
 		}
 		ask(8)

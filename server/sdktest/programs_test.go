@@ -15,7 +15,8 @@ const install = `they are installed and run by .ci/run; by hand:
   npm ci --prefix server/sdktest/testdata/node
   LOADSTONE_TEST_CLIENTS=1 go test ./server/sdktest`
 
-// TestPrograms runs the official Python and Node clients: each program under testdata is one of them at work.
+// TestPrograms runs the official Python and Node clients: each program under testdata is one of
+// them at work.
 func TestPrograms(t *testing.T) {
 	if os.Getenv("LOADSTONE_TEST_CLIENTS") == "" {
 		t.Skip("the packages are not asked for; " + install)
@@ -35,7 +36,8 @@ func TestPrograms(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), program.interpreter, program.file)
 			cmd.Dir = filepath.Join("testdata", program.dir)
 			// No proxy of the machine's stands between a client and a server on this machine.
-			cmd.Env = append(os.Environ(), "LOADSTONE_URL="+url, "LOADSTONE_LIMITED_URL="+limited, "LOADSTONE_KEY="+key, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+			cmd.Env = append(os.Environ(), "LOADSTONE_URL="+url, "LOADSTONE_LIMITED_URL="+limited,
+				"LOADSTONE_KEY="+key, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s\n%s", err, out, install)

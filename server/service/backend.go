@@ -23,8 +23,9 @@ const (
 // BackendValues returns what the flag -backend takes, without the old name of mlx.
 func BackendValues() []string { return []string{backendAuto, BackendMLX, BackendRef} }
 
-// Backend returns the backend that a value of the flag -backend stands for in this build: auto is mlx where
-// the build has it and ref elsewhere, and metal is mlx. Any other name is returned unchanged.
+// Backend returns the backend that a value of the flag -backend stands for in this build: auto is
+// mlx where the build has it and ref elsewhere, and metal is mlx. Any other name is returned
+// unchanged.
 func Backend(name string) string {
 	switch {
 	case name == backendMetal:
@@ -52,8 +53,8 @@ func checkBackend(name string) error {
 // KVAuto stands for the KV format in which the backend computes.
 const KVAuto = "auto"
 
-// KVFormats returns the formats of the KV cache, most bits first. q8 and q4 have 8 and 4 bits in groups of
-// 64 elements.
+// KVFormats returns the formats of the KV cache, most bits first. q8 and q4 have 8 and 4 bits in
+// groups of 64 elements.
 func KVFormats() []string { return []string{"f32", "f16", "q8", "q4"} }
 
 func checkKVFormat(name string) error {

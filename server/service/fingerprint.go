@@ -10,16 +10,19 @@ import (
 	"slices"
 )
 
-// fingerprint identifies everything that a model's KV cache depends on: weights, architecture, tokenizer and
-// chat template, the backend, which has a KV layout of its own, and the format of the cache.
+// fingerprint identifies everything that a model's KV cache depends on: weights, architecture,
+// tokenizer and chat template, the backend, which has a KV layout of its own, and the format of the
+// cache.
 //
-// Files up to wholeFile bytes are hashed whole. Larger files are weights. Of them, the hash covers the size,
-// the beginning, where safetensors have their header, and samples throughout. Training moves every weight,
-// so another fine-tune differs in the samples, and a gigabyte need not be read at every start.
+// Files up to wholeFile bytes are hashed whole. Larger files are weights. Of them, the hash covers
+// the size, the beginning, where safetensors have their header, and samples throughout. Training
+// moves every weight, so another fine-tune differs in the samples, and a gigabyte need not be read
+// at every start.
 func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 	h := sha256.New()
-	// These two lines are hashed as earlier releases wrote them, so that memories on disk stay valid. q4 has
-	// stored rotated vectors since commit 58caa56; memories from before it must not match.
+	// These two lines are hashed as earlier releases wrote them, so that memories on disk stay
+	// valid. q4 has stored rotated vectors since commit 58caa56; memories from before it must not
+	// match.
 	if backend == BackendMLX {
 		backend = backendMetal
 	}
@@ -32,7 +35,8 @@ func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if !slices.Contains([]string{".json", ".jinja", ".safetensors", ".model"}, path.Ext(e.Name())) {
+		if !slices.Contains([]string{".json", ".jinja", ".safetensors", ".model"},
+			path.Ext(e.Name())) {
 			continue
 		}
 		if err := hashFile(h, fsys, e.Name()); err != nil {

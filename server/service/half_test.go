@@ -14,8 +14,8 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// TestRefMatchesMetalHalf does what TestRefMatchesMetal does with folders in bfloat16 and float16, which ref widens to float32
-// and MLX's CPU kernels keep: SmolLM2 with its weights rounded to them.
+// TestRefMatchesMetalHalf does what TestRefMatchesMetal does with folders in bfloat16 and float16,
+// which ref widens to float32 and MLX's CPU kernels keep: SmolLM2 with its weights rounded to them.
 func TestRefMatchesMetalHalf(t *testing.T) {
 	src, err := catalog.Open("smollm2")
 	if err != nil {
@@ -28,7 +28,8 @@ func TestRefMatchesMetalHalf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ref, metal := openForParity(t, folder, BackendRef, "f32", parityBlocks), openForParity(t, folder, BackendMLX, "f32", parityBlocks)
+			ref, metal := openForParity(t, folder, BackendRef, "f32",
+				parityBlocks), openForParity(t, folder, BackendMLX, "f32", parityBlocks)
 			paritySteps(t, ref, metal, 40, 8, parityTolerance, func(at int32, want, got []float32) {
 				if argmax(want) != argmax(got) {
 					t.Fatalf("position %d: ref says %d, metal %d", at, argmax(want), argmax(got))
@@ -54,7 +55,8 @@ func rounded(t *testing.T, from fs.FS, dtype string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tensors = append(tensors, checkpoint.Tensor{Name: name, DType: dtype, Shape: shape, Data: func() ([]float32, error) { return data, nil }})
+		tensors = append(tensors, checkpoint.Tensor{Name: name, DType: dtype, Shape: shape,
+			Data: func() ([]float32, error) { return data, nil }})
 	}
 	text, err := fs.ReadFile(from, "config.json")
 	if err != nil {

@@ -15,16 +15,18 @@ import (
 	"loadstone/engine/catalog"
 )
 
-// kvDrift is how far a token's log-probability may be from what it should be; where the likeliest two are within twice
-// that, the answers may part. Float32's is for steps of other sizes.
+// kvDrift is how far a token's log-probability may be from what it should be; where the likeliest
+// two are within twice that, the answers may part. Float32's is for steps of other sizes.
 var kvDrift = map[string]float64{"f32": 1e-3, "f16": 0.02, "q8": 0.3, "q4": 2}
 
-// TestKVThroughDaemon has one greedy conversation, longer than the window of Gemma 3 270M, with a daemon for each format of the KV
-// cache. Formats agree with float32 within kvDrift, and a daemon that is restarted before each turn says the same to the
-// last bit as one that is not. When the last question is asked again it may find KV that was computed in steps of other
-// sizes than the other one.
+// TestKVThroughDaemon has one greedy conversation, longer than the window of Gemma 3 270M, with a
+// daemon for each format of the KV cache. Formats agree with float32 within kvDrift, and a daemon
+// that is restarted before each turn says the same to the last bit as one that is not. When the
+// last question is asked again it may find KV that was computed in steps of other sizes than the
+// other one.
 func TestKVThroughDaemon(t *testing.T) {
-	t.Setenv("LOADSTONE_ISA", "float32") // with activations of 8 bits a difference in the last bit is soon one in the first
+	// with activations of 8 bits a difference in the last bit is soon one in the first
+	t.Setenv("LOADSTONE_ISA", "float32")
 	const model = "gemma3-270m"
 	if _, err := catalog.Open(model); err != nil {
 		t.Skip(err) // it says how to get the model
@@ -54,8 +56,9 @@ func TestKVThroughDaemon(t *testing.T) {
 	}
 }
 
-// drift is how many tokens an answer begins with that are another one's, and how far their log-probabilities are apart; an
-// error where that is too far, or the answers part where they should not.
+// drift is how many tokens an answer begins with that are another one's, and how far their
+// log-probabilities are apart; an error where that is too far, or the answers part where they
+// should not.
 func (a kvAnswer) drift(want kvAnswer, most float64) (same int, worst float64, err error) {
 	for i, w := range want.Logprobs.Content {
 		if i >= len(a.Logprobs.Content) || a.Logprobs.Content[i].Token != w.Token {
@@ -66,7 +69,8 @@ func (a kvAnswer) drift(want kvAnswer, most float64) (same int, worst float64, e
 		}
 		off := math.Abs(a.Logprobs.Content[i].Logprob - w.Logprob)
 		if worst = max(worst, off); off > most {
-			return i, worst, fmt.Errorf("token %d has log-probability %g, not %g", i, a.Logprobs.Content[i].Logprob, w.Logprob)
+			return i, worst, fmt.Errorf("token %d has log-probability %g, not %g", i,
+				a.Logprobs.Content[i].Logprob, w.Logprob)
 		}
 	}
 	return len(want.Logprobs.Content), worst, nil
@@ -88,11 +92,14 @@ func converse(t *testing.T, model, kv string) (answers []kvAnswer) {
 	t.Helper()
 	var facts strings.Builder
 	for i := range 50 {
-		fmt.Fprintf(&facts, "House %d has %d windows and a %s door. ", i+1, i*7%11+2, []string{"green", "red", "blue", "white", "black"}[i*3%5])
+		fmt.Fprintf(&facts, "House %d has %d windows and a %s door. ", i+1, i*7%11+2,
+			[]string{"green", "red", "blue", "white", "black"}[i*3%5])
 	}
 	args := []string{"-kv", kv, "-kv-bytes", "128MiB"}
-	steady, dir := startOn(t, model, BackendMLX, append(args, "-agents-dir", t.TempDir())...), t.TempDir()
-	questions := []string{facts.String() + "Which houses have a red door?", "And which have a blue one?", "How many windows has house 7?", ""}
+	steady, dir := startOn(t, model, BackendMLX,
+		append(args, "-agents-dir", t.TempDir())...), t.TempDir()
+	questions := []string{facts.String() + "Which houses have a red door?",
+		"And which have a blue one?", "How many windows has house 7?", ""}
 	var talk []message
 	for turn, question := range questions {
 		if question == "" {
@@ -100,7 +107,8 @@ func converse(t *testing.T, model, kv string) (answers []kvAnswer) {
 		} else {
 			talk = append(talk, message{"user", question})
 		}
-		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": "ada", "max_tokens": 24, "temperature": 0, "logprobs": true, "top_logprobs": 2})
+		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": "ada",
+			"max_tokens": 24, "temperature": 0, "logprobs": true, "top_logprobs": 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +116,8 @@ func converse(t *testing.T, model, kv string) (answers []kvAnswer) {
 		want, known := askKV(t, steady, string(body))
 		got, restored := askKV(t, p, string(body))
 		if restored != known {
-			t.Errorf("%s, turn %d: %d tokens of the prompt are cached after a restart, %d without", kv, turn, restored, known)
+			t.Errorf("%s, turn %d: %d tokens of the prompt are cached after a restart, %d without",
+				kv, turn, restored, known)
 		}
 		p.Process.Signal(syscall.SIGTERM)
 		if code := p.end(t); code != 0 {
@@ -140,7 +149,8 @@ func askKV(t *testing.T, p *process, body string) (kvAnswer, int) {
 			} `json:"prompt_tokens_details"`
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil || resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil ||
+		resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
 		t.Fatalf("status %d, %+v, %v, stderr %s", resp.StatusCode, r, err, &p.stderr)
 	}
 	return r.Choices[0], r.Usage.Details.Cached

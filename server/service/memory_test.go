@@ -15,8 +15,8 @@ import (
 	"loadstone/engine/catalog"
 )
 
-// TestMemory: the most that a server has taken, while it loaded and while it read a prompt of a thousand tokens, is its
-// weights, its KV pool and 300 MB.
+// TestMemory: the most that a server has taken, while it loaded and while it read a prompt of a
+// thousand tokens, is its weights, its KV pool and 300 MB.
 func TestMemory(t *testing.T) {
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		t.Run(name, func(t *testing.T) {
@@ -25,13 +25,17 @@ func TestMemory(t *testing.T) {
 			}
 			p := startOn(t, name, BackendMLX)
 			p.complete(t, strings.Repeat("It was a dark and stormy night. ", 125))
-			weights, pool, peak := p.gauge(t, "loadstone_weight_bytes"), p.gauge(t, "loadstone_pool_bytes"), p.peak(t)
-			t.Logf("weights %.0f MB, KV pool %.0f MB, peak %.0f MB", weights/1e6, pool/1e6, peak/1e6)
+			weights, pool, peak := p.gauge(t, "loadstone_weight_bytes"), p.gauge(t,
+				"loadstone_pool_bytes"), p.peak(t)
+			t.Logf("weights %.0f MB, KV pool %.0f MB, peak %.0f MB", weights/1e6, pool/1e6,
+				peak/1e6)
 			if weights < 50e6 || pool < 200e6 || peak < weights+pool/2 {
-				t.Errorf("weights of %.0f MB, a pool of %.0f MB and a peak of %.0f MB cannot be", weights/1e6, pool/1e6, peak/1e6)
+				t.Errorf("weights of %.0f MB, a pool of %.0f MB and a peak of %.0f MB cannot be",
+					weights/1e6, pool/1e6, peak/1e6)
 			}
 			if peak > weights+pool+300e6 {
-				t.Errorf("the process took %.0f MB, its weights %.0f MB and its KV pool %.0f MB", peak/1e6, weights/1e6, pool/1e6)
+				t.Errorf("the process took %.0f MB, its weights %.0f MB and its KV pool %.0f MB",
+					peak/1e6, weights/1e6, pool/1e6)
 			}
 		})
 	}
@@ -62,7 +66,8 @@ func (p *process) gauge(t *testing.T, name string) (sum float64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (.*)$`).FindAllSubmatch(body, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (.*)$`).FindAllSubmatch(body,
+		-1) {
 		v, err := strconv.ParseFloat(string(m[1]), 64)
 		if err != nil {
 			t.Fatal(err)

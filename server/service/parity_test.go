@@ -16,22 +16,23 @@ import (
 	"loadstone/metal"
 )
 
-// parityTolerance is how far apart a logit may be on ref and on MLX, as a share of the largest logit of the row. Both
-// compute in float32 and differ in the order of their sums alone; the worst seen is in the test's log.
+// parityTolerance is how far apart a logit may be on ref and on MLX, as a share of the largest
+// logit of the row. Both compute in float32 and differ in the order of their sums alone; the worst
+// seen is in the test's log.
 const parityTolerance = 1e-4
 
-// kvTolerance is the same for KV formats that round: a sum in another order puts some elements on the other side of a
-// rounding, and that element is then a step away.
+// kvTolerance is the same for KV formats that round: a sum in another order puts some elements on
+// the other side of a rounding, and that element is then a step away.
 var kvTolerance = map[string]float64{"f16": 2e-3, "q8": 0.05, "q4": 0.4}
 
-// TestRefMatchesMetal runs the pure-Go model, the oracle, beside MLX on the same weights: the logits of a prompt and of
-// every greedy step agree, and so do 32 greedy tokens.
+// TestRefMatchesMetal runs the pure-Go model, the oracle, beside MLX on the same weights: the
+// logits of a prompt and of every greedy step agree, and so do 32 greedy tokens.
 //
-// Gemma's prompt is longer than its window of 512 tokens. MLX keeps no more of its sliding layers than the window and a
-// block, used again and again, and ref keeps all.
+// Gemma's prompt is longer than its window of 512 tokens. MLX keeps no more of its sliding layers
+// than the window and a block, used again and again, and ref keeps all.
 //
-// The embedded model is not among them: it is chaotic on purpose and makes 1e-3 of a difference of 1e-7 within its six
-// layers (engine/tiny/make.py), so it can show no smaller error.
+// The embedded model is not among them: it is chaotic on purpose and makes 1e-3 of a difference of
+// 1e-7 within its six layers (engine/tiny/make.py), so it can show no smaller error.
 func TestRefMatchesMetal(t *testing.T) {
 	for name, n := range map[string]int{"smollm2": 40, "gemma3-270m": 560} {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +40,8 @@ func TestRefMatchesMetal(t *testing.T) {
 			if err != nil {
 				t.Skip(err) // it says how to get the model
 			}
-			ref, metal := openForParity(t, src, BackendRef, "f32", parityBlocks), openForParity(t, src, BackendMLX, "f32", 34)
+			ref, metal := openForParity(t, src, BackendRef, "f32", parityBlocks), openForParity(t,
+				src, BackendMLX, "f32", 34)
 
 			rng := rand.New(rand.NewPCG(1, 1))
 			prompt := make([]int32, n)
@@ -57,11 +59,13 @@ func TestRefMatchesMetal(t *testing.T) {
 				off, row := distance(want, got)
 				worst = max(worst, off)
 				if off > parityTolerance {
-					t.Fatalf("token %d: logit %d is %g on ref and %g on metal", i, row, want[row], got[row])
+					t.Fatalf("token %d: logit %d is %g on ref and %g on metal", i, row, want[row],
+						got[row])
 				}
 				id := argmax(want)
 				if g := argmax(got); g != id {
-					t.Fatalf("token %d: ref says %d (%g), metal %d (%g)", i, id, want[id], g, want[g])
+					t.Fatalf("token %d: ref says %d (%g), metal %d (%g)", i, id, want[id], g,
+						want[g])
 				}
 				at += int32(len(tokens))
 				tokens = []int32{id}
@@ -71,7 +75,8 @@ func TestRefMatchesMetal(t *testing.T) {
 	}
 }
 
-// kvFormats are those of this machine that round: a GPU runs MLX's own operations, which read no KV of 8 or 4 bits.
+// kvFormats are those of this machine that round: a GPU runs MLX's own operations, which read no KV
+// of 8 or 4 bits.
 func kvFormats() []string {
 	if strings.HasSuffix(metal.Runtime(), "(GPU)") {
 		return []string{"f16"}
@@ -79,8 +84,8 @@ func kvFormats() []string {
 	return []string{"f16", "q8", "q4"}
 }
 
-// TestKVFormatsMatch does the same, in fewer steps, for each format that rounds. What the formats themselves cost is
-// TestPerplexity's.
+// TestKVFormatsMatch does the same, in fewer steps, for each format that rounds. What the formats
+// themselves cost is TestPerplexity's.
 func TestKVFormatsMatch(t *testing.T) {
 	for _, name := range []string{"smollm2"} {
 		for _, kv := range kvFormats() {
@@ -89,20 +94,24 @@ func TestKVFormatsMatch(t *testing.T) {
 				if err != nil {
 					t.Skip(err) // it says how to get the model
 				}
-				ref, metal := openForParity(t, src, BackendRef, kv, parityBlocks), openForParity(t, src, BackendMLX, kv, parityBlocks)
+				ref, metal := openForParity(t, src, BackendRef, kv, parityBlocks), openForParity(t,
+					src, BackendMLX, kv, parityBlocks)
 				rg, rl := ref.KVBytesPerToken()
 				if mg, ml := metal.KVBytesPerToken(); rg != mg || rl != ml {
-					t.Errorf("a token takes %d and %d bytes on ref, %d and %d on metal", rg, rl, mg, ml)
+					t.Errorf("a token takes %d and %d bytes on ref, %d and %d on metal", rg, rl, mg,
+						ml)
 				}
-				paritySteps(t, ref, metal, 24, 4, kvTolerance[kv], func(int32, []float32, []float32) {})
+				paritySteps(t, ref, metal, 24, 4, kvTolerance[kv],
+					func(int32, []float32, []float32) {})
 			})
 		}
 	}
 }
 
-// paritySteps runs n random tokens and then ref's greedy ones, in so many steps, on both models. The logits of each step must
-// be within tolerance; each is called with them.
-func paritySteps(t *testing.T, ref, metal engine.Model, n, steps int, tolerance float64, each func(at int32, want, got []float32)) {
+// paritySteps runs n random tokens and then ref's greedy ones, in so many steps, on both models.
+// The logits of each step must be within tolerance; each is called with them.
+func paritySteps(t *testing.T, ref, metal engine.Model, n, steps int, tolerance float64,
+	each func(at int32, want, got []float32)) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 1))
 	tokens, at, worst := make([]int32, n), int32(0), 0.0
@@ -110,10 +119,12 @@ func paritySteps(t *testing.T, ref, metal engine.Model, n, steps int, tolerance 
 		tokens[i] = rng.Int32N(int32(ref.Vocab()))
 	}
 	for range steps {
-		want, got := parityStep(t, ref, tokens, at, parityBlocks), parityStep(t, metal, tokens, at, parityBlocks)
+		want, got := parityStep(t, ref, tokens, at, parityBlocks), parityStep(t, metal, tokens, at,
+			parityBlocks)
 		off, row := distance(want, got)
 		if worst = max(worst, off); off > tolerance {
-			t.Fatalf("position %d: logit %d is %g on ref and %g on metal", at, row, want[row], got[row])
+			t.Fatalf("position %d: logit %d is %g on ref and %g on metal", at, row, want[row],
+				got[row])
 		}
 		each(at, want, got)
 		at += int32(len(tokens))
@@ -153,13 +164,15 @@ func parityStep(t *testing.T, m engine.Model, tokens []int32, at int32, locals i
 		local[i] = int32(i % locals)
 	}
 	logits := make([]float32, m.Vocab())
-	if err := m.Step(tokens, []int32{n}, []int32{at}, table, local, []int32{n - 1}, logits, nil, nil); err != nil {
+	if err := m.Step(tokens, []int32{n}, []int32{at}, table, local, []int32{n - 1}, logits, nil,
+		nil); err != nil {
 		t.Fatal(fmt.Errorf("position %d: %w", at, err))
 	}
 	return logits
 }
 
-// distance is the largest difference of two rows as a share of the first one's largest magnitude, and where it is.
+// distance is the largest difference of two rows as a share of the first one's largest magnitude,
+// and where it is.
 func distance(a, b []float32) (share float64, at int) {
 	var largest, off float64
 	for i := range a {

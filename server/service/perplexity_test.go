@@ -14,15 +14,16 @@ import (
 	"loadstone/engine/tokenizer"
 )
 
-// TestPerplexity says what is lost by storing KV in fewer bits, and by the kernels for quantised weights, which round
-// activations to eight: the perplexity of Newton's Opticks, which every Go installation has, relative to that of the same
-// weights in float32 throughout.
+// TestPerplexity says what is lost by storing KV in fewer bits, and by the kernels for quantised
+// weights, which round activations to eight: the perplexity of Newton's Opticks, which every Go
+// installation has, relative to that of the same weights in float32 throughout.
 func TestPerplexity(t *testing.T) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		t.Skip(err)
 	}
-	book, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "testdata", "Isaac.Newton-Opticks.txt"))
+	book, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "testdata",
+		"Isaac.Newton-Opticks.txt"))
 	if err != nil {
 		t.Skip(err)
 	}
@@ -45,14 +46,18 @@ func TestPerplexity(t *testing.T) {
 				ratio := perplexity(t, src, "float32", kv, ids[:768]) / exact
 				t.Logf("%s: perplexity %.3f at f32, %.5f times that", kv, exact, ratio)
 				if !(ratio <= most[kv] && ratio >= 1/most[kv]) {
-					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv, ratio, most[kv])
+					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv,
+						ratio, most[kv])
 				}
 			}
-			long := ids[:1536] // of the 182 tokens that package metal has from mlx-lm, chance alone makes 1 %
-			ratio := perplexity(t, src, "", "f32", long) / perplexity(t, src, "float32", "f32", long)
+			// of the 182 tokens that package metal has from mlx-lm, chance alone makes 1 %
+			long := ids[:1536]
+			ratio := perplexity(t, src, "", "f32", long) / perplexity(t, src, "float32", "f32",
+				long)
 			t.Logf("the kernels: %.5f times float32's perplexity", ratio)
 			if !(math.Abs(ratio-1) < 0.01) {
-				t.Errorf("the kernels for quantised weights: perplexity is %.5f times float32's", ratio)
+				t.Errorf("the kernels for quantised weights: perplexity is %.5f times float32's",
+					ratio)
 			}
 		})
 	}
@@ -83,7 +88,8 @@ func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) f
 	sum, n := 0.0, 0
 	for at := 0; at+step < len(ids); at += step {
 		entries := table[:(at+step+31)/32]
-		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows, logits, nil, nil); err != nil {
+		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows,
+			logits, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i := range step {

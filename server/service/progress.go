@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// progress is the state of a load. The loader reports it, and the process shows it, unless the load takes
-// less than a second: on a terminal as a bar, elsewhere as a line every few seconds.
+// progress is the state of a load. The loader reports it, and the process shows it, unless the load
+// takes less than a second: on a terminal as a bar, elsewhere as a line every few seconds.
 type progress struct {
 	done, total atomic.Int64 // bytes of weights
 

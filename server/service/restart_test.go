@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestRestart: agents of a daemon that is restarted between any two turns get the answers of one that is not, and find as
-// much in the cache: the first prompt, and the answer as it was generated.
+// TestRestart: agents of a daemon that is restarted between any two turns get the answers of one
+// that is not, and find as much in the cache: the first prompt, and the answer as it was generated.
 func TestRestart(t *testing.T) {
 	steady, dir := start(t, "-agents-dir", t.TempDir()), t.TempDir()
 	type reply struct {
@@ -26,30 +26,36 @@ func TestRestart(t *testing.T) {
 	}
 	ask := func(p *process, agent string, talk []message) (r reply) {
 		t.Helper()
-		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": agent, "max_tokens": 24, "temperature": 0})
+		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": agent,
+			"max_tokens": 24, "temperature": 0})
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp := p.ask(t, string(body))
-		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil || resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil ||
+			resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
 			t.Fatalf("status %d, %+v, %v", resp.StatusCode, r, err)
 		}
 		return r
 	}
 	agents, turns := 8, 3
 	talks := make([][]message, agents)
-	before := make([]int, agents) // tokens of each talk, its last answer's last one without KV left out
+	// tokens of each talk, its last answer's last one without KV left out
+	before := make([]int, agents)
 	for turn := range turns {
 		p := start(t, "-agents-dir", dir)
 		for i := range talks {
 			agent := fmt.Sprint("agent-", i)
-			talks[i] = append(talks[i], message{"user", fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
+			talks[i] = append(talks[i], message{"user",
+				fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
 			want, got := ask(steady, agent, talks[i]), ask(p, agent, talks[i])
 			if got.Choices[0] != want.Choices[0] || got.Usage.Prompt != want.Usage.Prompt {
 				t.Errorf("turn %d of %s after a restart: %+v, want %+v", turn, agent, got, want)
 			}
-			if u := got.Usage; turn > 0 && (u.Details.Cached != before[i] || u.Details.Tier != "warm") {
-				t.Errorf("turn %d of %s after a restart: %+v of the prompt cached, want %d", turn, agent, u, before[i])
+			if u := got.Usage; turn > 0 && (u.Details.Cached != before[i] ||
+				u.Details.Tier != "warm") {
+				t.Errorf("turn %d of %s after a restart: %+v of the prompt cached, want %d", turn,
+					agent, u, before[i])
 			}
 			before[i] = got.Usage.Prompt + got.Usage.Output - 1
 			talks[i] = append(talks[i], got.Choices[0].Message)

@@ -1,11 +1,13 @@
-// Package service runs a server as a process: the command line, the model, the port and the signals.
+// Package service runs a server as a process: the command line, the model, the port and the
+// signals.
 //
 //	command line --options--> catalog: model folder --load--> metal or engine/ref: model
 //	                                                  |
 //	signals --drain--> server: HTTP  <--Ready--  engine and engine/tokenizer
 //
-// The port is open while the model loads, so that a client gets a status and not a refused connection. Run
-// is the whole of it; Backend and KVFormats are the rules that other programs share with the command line.
+// The port is open while the model loads, so that a client gets a status and not a refused
+// connection. Run is the whole of it; Backend and KVFormats are the rules that other programs share
+// with the command line.
 package service
 
 import (
@@ -30,10 +32,11 @@ import (
 	"loadstone/server"
 )
 
-// Run serves until ctx ends or the process gets SIGTERM or an interrupt, and then finishes the answers in
-// flight. It writes a line to stdout when the port is open and another when the model is ready, which
-// programs can wait for; everything else goes to stderr. The error is one line for the user, and a
-// *UsageError where the command line is at fault. It is nil after a drain in which no answer was cut off.
+// Run serves until ctx ends or the process gets SIGTERM or an interrupt, and then finishes the
+// answers in flight. It writes a line to stdout when the port is open and another when the model is
+// ready, which programs can wait for; everything else goes to stderr. The error is one line for the
+// user, and a *UsageError where the command line is at fault. It is nil after a drain in which no
+// answer was cut off.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -114,7 +117,8 @@ type instance struct {
 	server   *server.Server
 }
 
-// serve answers on the listener while the model loads and afterwards, until ctx or a signal ends it.
+// serve answers on the listener while the model loads and afterwards, until ctx or a signal ends
+// it.
 func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -122,7 +126,8 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	defer signal.Stop(signals)
 	hs := &http.Server{
 		Handler: i.server,
-		// The server has deadlines for bodies and for writes. A deadline for the whole would cut off long streams.
+		// The server has deadlines for bodies and for writes. A deadline for the whole would cut
+		// off long streams.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -173,8 +178,9 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	case <-signals:
 	case <-ctx.Done():
 	}
-	// A second signal ends the process here, because a shell turns off the signal's default effect for what it
-	// runs in the background, and because Run's own end would wait for a step of the model.
+	// A second signal ends the process here, because a shell turns off the signal's default effect
+	// for what it runs in the background, and because Run's own end would wait for a step of the
+	// model.
 	go func() {
 		if s, ok := <-signals; ok {
 			i.log.Warn("exiting at once", "signal", s.String())
@@ -193,7 +199,8 @@ func (i *instance) finish(hs *http.Server, m loaded) error {
 	defer cancel()
 	cut := i.server.Drain(ctx)
 
-	// The engine has given every answer to its handler now. Clients that were cut off get a second to hear it.
+	// The engine has given every answer to its handler now. Clients that were cut off get a second
+	// to hear it.
 	if cut != nil {
 		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -208,7 +215,8 @@ func (i *instance) finish(hs *http.Server, m loaded) error {
 	return nil
 }
 
-// openAccessLog opens the log, which only this user may read: it says who asked when, though not what.
+// openAccessLog opens the log, which only this user may read: it says who asked when, though not
+// what.
 func openAccessLog(name string, stderr io.Writer) (io.Writer, func() error, error) {
 	nothing := func() error { return nil }
 	switch name {
@@ -224,7 +232,8 @@ func openAccessLog(name string, stderr io.Writer) (io.Writer, func() error, erro
 	return f, f.Close, nil
 }
 
-// accessLogger returns a logger that writes a line for each record in one of the formats, nil for no log.
+// accessLogger returns a logger that writes a line for each record in one of the formats, nil for
+// no log.
 func accessLogger(w io.Writer, format string) *slog.Logger {
 	switch {
 	case w == nil:

@@ -52,7 +52,8 @@ func startOn(t *testing.T, model, backend string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
+	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend",
+		backend, "-model", model}, args...)...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
@@ -96,7 +97,8 @@ func (p *process) end(t *testing.T) (code int) {
 // ask posts a chat; the caller closes the body.
 func (p *process) ask(t *testing.T, body string) *http.Response {
 	t.Helper()
-	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json", strings.NewReader(body))
+	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,8 @@ func (p *process) ask(t *testing.T, body string) *http.Response {
 
 const longStream = `{"messages":[{"role":"user","content":"Tell me everything."}],"max_tokens":500,"temperature":1,"seed":1,"stream":true}`
 
-// hold opens a connection with a request whose handler waits for the rest of its body, which keeps a drain going.
+// hold opens a connection with a request whose handler waits for the rest of its body, which keeps
+// a drain going.
 func (p *process) hold(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -121,7 +124,8 @@ func (p *process) hold(t *testing.T) net.Conn {
 	return c
 }
 
-// draining signals the process and waits until it takes no more work: it says so, or its port is closed already.
+// draining signals the process and waits until it takes no more work: it says so, or its port is
+// closed already.
 func (p *process) draining(t *testing.T) {
 	t.Helper()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
@@ -137,14 +141,15 @@ func (p *process) draining(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), `"reason":"draining"`) {
+		if resp.StatusCode == http.StatusServiceUnavailable &&
+			strings.Contains(string(body), `"reason":"draining"`) {
 			return
 		}
 	}
 }
 
-// TestDrain: what is in flight when SIGTERM comes is finished, a stream and a request that is still being sent; then the
-// process ends, and ends well.
+// TestDrain: what is in flight when SIGTERM comes is finished, a stream and a request that is still
+// being sent; then the process ends, and ends well.
 func TestDrain(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "access.log")
 	p := start(t, "-access-log", log)
@@ -159,7 +164,8 @@ func TestDrain(t *testing.T) {
 		t.Errorf("the stream ends with %q, %v", rest[max(0, len(rest)-200):], err)
 	}
 	io.WriteString(held, "{}")
-	if resp, err := http.ReadResponse(bufio.NewReader(held), nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+	if resp, err := http.ReadResponse(bufio.NewReader(held), nil); err != nil ||
+		resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("the request that was held: %v, %v", resp, err)
 	}
 	if code := p.end(t); code != 0 {
@@ -175,7 +181,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestKeys: the keys of the file and of the environment are let in, nobody else, and none is ever written down.
+// TestKeys: the keys of the file and of the environment are let in, nobody else, and none is ever
+// written down.
 func TestKeys(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(file, []byte("sk-file-1\nsk-file-2\n"), 0o600); err != nil {
@@ -183,7 +190,8 @@ func TestKeys(t *testing.T) {
 	}
 	t.Setenv("LOADSTONE_API_KEY", "sk-env")
 	p := start(t, "-api-key-file", file)
-	for key, want := range map[string]int{"sk-file-1": 200, "sk-file-2": 200, "sk-env": 200, "sk-other": 401, "": 401} {
+	for key, want := range map[string]int{"sk-file-1": 200, "sk-file-2": 200, "sk-env": 200,
+		"sk-other": 401, "": 401} {
 		r, err := http.NewRequest("GET", p.url+"/v1/models", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -220,7 +228,8 @@ func TestDrainTimeout(t *testing.T) {
 	p := start(t, "-drain-timeout", "100ms")
 	p.hold(t)
 	p.Process.Signal(syscall.SIGTERM)
-	if code := p.end(t); code != 1 || !strings.HasSuffix(p.stderr.String(), "answers were cut off: the drain took longer than 100ms\n") {
+	if code := p.end(t); code != 1 || !strings.HasSuffix(p.stderr.String(),
+		"answers were cut off: the drain took longer than 100ms\n") {
 		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
 	}
 }
@@ -234,7 +243,8 @@ func TestAnswer(t *testing.T) {
 			CompletionTokens int `json:"completion_tokens"`
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Choices) != 1 || answer.Usage.CompletionTokens == 0 {
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Choices) != 1 ||
+		answer.Usage.CompletionTokens == 0 {
 		t.Errorf("status %d, answer %+v, %v", resp.StatusCode, answer, err)
 	}
 	p.Process.Signal(os.Interrupt)
@@ -243,7 +253,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestErrors: what stops a daemon from starting is one line that says what to do, and nothing on stdout.
+// TestErrors: what stops a daemon from starting is one line that says what to do, and nothing on
+// stdout.
 func TestErrors(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -269,13 +280,16 @@ func TestErrors(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		err := Run(t.Context(), test.args, &stdout, &stderr)
-		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") || stdout.Len()+stderr.Len() > 0 {
-			t.Errorf("%v: %v, want %s; stdout %q, stderr %q", test.args, err, test.want, &stdout, &stderr)
+		if err == nil || !strings.Contains(err.Error(), test.want) ||
+			strings.Contains(err.Error(), "\n") || stdout.Len()+stderr.Len() > 0 {
+			t.Errorf("%v: %v, want %s; stdout %q, stderr %q", test.args, err, test.want, &stdout,
+				&stderr)
 		}
 	}
 	if !metal.Available {
 		for _, name := range []string{"mlx", "metal"} {
-			if err := Run(t.Context(), []string{"-backend", name}, io.Discard, io.Discard); !errors.Is(err, metal.ErrUnavailable) {
+			if err := Run(t.Context(), []string{"-backend", name}, io.Discard,
+				io.Discard); !errors.Is(err, metal.ErrUnavailable) {
 				t.Errorf("-backend %s: %v", name, err)
 			}
 		}
@@ -283,7 +297,8 @@ func TestErrors(t *testing.T) {
 }
 
 func TestByteSize(t *testing.T) {
-	for s, want := range map[string]int64{"1": 1, "512KiB": 512 << 10, "3 MiB": 3 << 20, "2GiB": 2 << 30} {
+	for s, want := range map[string]int64{"1": 1, "512KiB": 512 << 10, "3 MiB": 3 << 20,
+		"2GiB": 2 << 30} {
 		var b byteSize
 		if err := b.Set(s); err != nil || int64(b) != want {
 			t.Errorf("%q: %d, %v; want %d", s, b, err, want)

@@ -22,13 +22,14 @@ type block struct {
 	IsError   bool            `json:"is_error"`
 }
 
-// badBlock returns the error for a block at the path given that this server cannot read; known are the
-// types that it reads there.
+// badBlock returns the error for a block at the path given that this server cannot read; known are
+// the types that it reads there.
 func badBlock(path string, b block, known string) error {
 	if b.Type == "text" {
 		return generate.Invalid(path+".text", "%s.text: missing", path)
 	}
-	return generate.Unsupported(path+".type", "%s.type: %q; this server reads %s", path, b.Type, known)
+	return generate.Unsupported(path+".type", "%s.type: %q; this server reads %s", path, b.Type,
+		known)
 }
 
 // readBlocks reads content that is a string or an array of blocks.

@@ -2,9 +2,9 @@ package anthropic
 
 import "loadstone/server/internal/wire"
 
-// ErrorBody returns an error in Anthropic's envelope. status is the HTTP status that the error has in
-// OpenAI's API; the envelope's type follows from it. Anthropic's SDKs know no 503: a server that is full
-// or going down is overloaded.
+// ErrorBody returns an error in Anthropic's envelope. status is the HTTP status that the error has
+// in OpenAI's API; the envelope's type follows from it. Anthropic's SDKs know no 503: a server that
+// is full or going down is overloaded.
 func ErrorBody(status int, message, requestID string) []byte {
 	type fields struct {
 		Type    string `json:"type"`

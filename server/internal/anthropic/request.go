@@ -14,13 +14,13 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// maxStopSequences bounds the stop sequences. Anthropic has no limit, but each sequence is looked for at
-// every byte of the answer.
+// maxStopSequences bounds the stop sequences. Anthropic has no limit, but each sequence is looked
+// for at every byte of the answer.
 const maxStopSequences = 64
 
-// A MessagesRequest is the body of POST /v1/messages, and of /v1/messages/count_tokens, which needs no
-// max_tokens. Fields that are missing here are ignored, among them cache_control, because everything is
-// cached, and thinking, because the models here do not think aloud.
+// A MessagesRequest is the body of POST /v1/messages, and of /v1/messages/count_tokens, which needs
+// no max_tokens. Fields that are missing here are ignored, among them cache_control, because
+// everything is cached, and thinking, because the models here do not think aloud.
 type MessagesRequest struct {
 	Model       string            `json:"model"`
 	SessionID   string            `json:"session_id"` // extension: names the agent
@@ -46,8 +46,8 @@ type message struct {
 // Named returns the model that the body asks for and the session it names, "" where it names none.
 func (q *MessagesRequest) Named() (model, session string) { return q.Model, q.SessionID }
 
-// Validate checks the body. The API has no default length of an answer, so the parameter is not used. The
-// errors name the field at fault and are for the client.
+// Validate checks the body. The API has no default length of an answer, so the parameter is not
+// used. The errors name the field at fault and are for the client.
 func (q *MessagesRequest) Validate(int) (*generate.Params, error) {
 	if q.MaxTokens == nil {
 		return nil, generate.Invalid("max_tokens", "max_tokens: missing")
@@ -145,10 +145,12 @@ func addAnswer(p *generate.Params, path string, blocks []block) error {
 		switch {
 		case b.Type == "text" && b.Text != nil:
 			text.WriteString(*b.Text)
-		case b.Type == "thinking" || b.Type == "redacted_thinking": // another model's, not a part of the answer
+		// another model's, not a part of the answer
+		case b.Type == "thinking" || b.Type == "redacted_thinking":
 		case b.Type == "tool_use":
 			if !generate.IsToolName(b.Name) || !wire.IsObject(string(b.Input)) {
-				return generate.Invalid(path, "%s: a tool_use; want a name, and an input that is an object", path)
+				return generate.Invalid(path,
+					"%s: a tool_use; want a name, and an input that is an object", path)
 			}
 			calls = append(calls, generate.ToolCall{Name: b.Name, Arguments: b.Input})
 		default:

@@ -21,8 +21,8 @@ type toolChoice struct {
 	OneCall bool   `json:"disable_parallel_tool_use"`
 }
 
-// outputConfig is what a request demands of the answer's form. Its effort is ignored, because the models
-// here have none to choose.
+// outputConfig is what a request demands of the answer's form. Its effort is ignored, because the
+// models here have none to choose.
 type outputConfig struct {
 	Format *struct {
 		Type   string          `json:"type"`
@@ -35,7 +35,8 @@ func (q *MessagesRequest) constraint() (generate.Constraint, error) {
 	c := generate.Constraint{Choice: generate.ChoiceNone, Parallel: true}
 	for i, t := range q.Tools {
 		if t.Type != "" && t.Type != "custom" {
-			return c, generate.Unsupported("tools", "tools[%d].type: %q; this server has no tools of its own", i, t.Type)
+			return c, generate.Unsupported("tools",
+				"tools[%d].type: %q; this server has no tools of its own", i, t.Type)
 		}
 		c.Tools = append(c.Tools, generate.Tool{
 			Name:        t.Name,

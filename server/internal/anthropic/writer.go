@@ -16,13 +16,17 @@ type MessageWriter struct {
 }
 
 // NewMessageWriter returns a writer for the answer of a model; id is the answer's.
-func NewMessageWriter(id, model string) *MessageWriter { return &MessageWriter{id: id, model: model} }
+func NewMessageWriter(id, model string) *MessageWriter {
+	return &MessageWriter{id: id,
+		model: model}
+}
 
 // Whole returns the body of an answer that does not stream.
 func (w *MessageWriter) Whole(a generate.Answer) any {
 	content := []byte("[")
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
-		content = append(wire.AppendString(append(content, `{"type":"text","text":`...), a.Text), '}')
+		content = append(wire.AppendString(append(content, `{"type":"text","text":`...), a.Text),
+			'}')
 	}
 	for _, c := range a.Calls {
 		if len(content) > 1 {
@@ -37,7 +41,8 @@ func (w *MessageWriter) Whole(a generate.Answer) any {
 }
 
 // appendMessage appends a message; a is nil while the answer is not complete.
-func (w *MessageWriter) appendMessage(b, content []byte, a *generate.Answer, u generate.Usage) []byte {
+func (w *MessageWriter) appendMessage(b, content []byte, a *generate.Answer,
+	u generate.Usage) []byte {
 	b = wire.AppendString(append(b, `{"id":`...), w.id)
 	b = wire.AppendString(append(b, `,"type":"message","role":"assistant","model":`...), w.model)
 	b = append(append(b, `,"content":`...), content...)
@@ -51,7 +56,8 @@ func (w *MessageWriter) appendMessage(b, content []byte, a *generate.Answer, u g
 	return append(b, '}')
 }
 
-// appendStop appends why an answer ended, in Anthropic's words, and the stop sequence that ended it.
+// appendStop appends why an answer ended, in Anthropic's words, and the stop sequence that ended
+// it.
 func appendStop(b []byte, a *generate.Answer) []byte {
 	reason := "end_turn"
 	switch {
@@ -69,8 +75,8 @@ func appendStop(b []byte, a *generate.Answer) []byte {
 	return wire.AppendString(b, a.Stop)
 }
 
-// input returns a call's arguments. Where max_tokens cut the call off, they are not JSON and the call gets
-// an empty object.
+// input returns a call's arguments. Where max_tokens cut the call off, they are not JSON and the
+// call gets an empty object.
 func input(c generate.ToolCall) []byte {
 	if !json.Valid(c.Arguments) {
 		return []byte("{}")
@@ -78,8 +84,8 @@ func input(c generate.ToolCall) []byte {
 	return c.Arguments
 }
 
-// AppendKeepAlive appends what a client hears when no token has come for a while: a ping once the message
-// has begun, and a comment before, because the SDKs want message_start as the first event.
+// AppendKeepAlive appends what a client hears when no token has come for a while: a ping once the
+// message has begun, and a comment before, because the SDKs want message_start as the first event.
 func (w *MessageWriter) AppendKeepAlive(b []byte) []byte {
 	if !w.begun {
 		return append(b, wire.KeepAlive...)
@@ -110,7 +116,8 @@ func (w *MessageWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 		b = wire.AppendString(append(b, `,"name":`...), p.Name)
 		return end(append(b, `,"input":{}}`...))
 	default:
-		b = w.beginIndexed(b, "content_block_delta", `,"delta":{"type":"input_json_delta","partial_json":`)
+		b = w.beginIndexed(b, "content_block_delta",
+			`,"delta":{"type":"input_json_delta","partial_json":`)
 		return end(append(wire.AppendString(b, p.Bytes), '}'))
 	}
 }
@@ -162,8 +169,8 @@ func begin(b []byte, name, rest string) []byte {
 
 func end(b []byte) []byte { return append(b, "}\n\n"...) }
 
-// usage parts the prompt into what was read from the cache, what was computed and is now cached, and what
-// was computed for this answer alone.
+// usage parts the prompt into what was read from the cache, what was computed and is now cached,
+// and what was computed for this answer alone.
 type usage struct {
 	InputTokens   int `json:"input_tokens"`
 	CacheCreation int `json:"cache_creation_input_tokens"`

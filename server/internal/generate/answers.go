@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// answers remembers the exact tokens of the answers that were given to each agent. A text can be encoded
-// in more than one way, and what a model generates is often not what its tokenizer would make of the same
-// text. When an agent sends an answer back as a part of the conversation, these tokens stand in its place
-// and the agent's cache still fits, token for token.
+// answers remembers the exact tokens of the answers that were given to each agent. A text can be
+// encoded in more than one way, and what a model generates is often not what its tokenizer would
+// make of the same text. When an agent sends an answer back as a part of the conversation, these
+// tokens stand in its place and the agent's cache still fits, token for token.
 //
-// The memory is bounded: beyond limit tokens, the answers that were used longest ago are forgotten. An
-// answer that was forgotten so, or with the process, comes back from the agent's memory (see recall). An
-// answer that is not there either costs cached tokens but never correctness.
+// The memory is bounded: beyond limit tokens, the answers that were used longest ago are forgotten.
+// An answer that was forgotten so, or with the process, comes back from the agent's memory (see
+// recall). An answer that is not there either costs cached tokens but never correctness.
 type answers struct {
 	limit int
 
@@ -33,8 +33,8 @@ func newAnswers(limit int) *answers {
 	return &answers{limit: limit, recent: list.New(), known: make(map[answerKey]*list.Element)}
 }
 
-// keep remembers an answer; a later answer with the same text replaces it. tokens must not be changed
-// afterwards.
+// keep remembers an answer; a later answer with the same text replaces it. tokens must not be
+// changed afterwards.
 func (a *answers) keep(agent, text string, tokens []int32) {
 	if agent == "" || text == "" || len(tokens) == 0 {
 		return
@@ -58,7 +58,8 @@ func (a *answers) drop(e *list.Element) {
 	a.tokens -= len(v.tokens)
 }
 
-// find returns, for each message that is an answer the agent got here, its tokens, and nil for the others.
+// find returns, for each message that is an answer the agent got here, its tokens, and nil for the
+// others.
 func (a *answers) find(agent string, messages []Message) [][]int32 {
 	found := make([][]int32, len(messages))
 	if agent == "" {

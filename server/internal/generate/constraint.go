@@ -26,7 +26,8 @@ type Constraint struct {
 	Choice string // "" means ChoiceNone
 	Only   string // the one tool that must be called; "": any of them
 
-	// Parallel allows more than one call in an answer; an answer with ChoiceRequired has one all the same.
+	// Parallel allows more than one call in an answer; an answer with ChoiceRequired has one all
+	// the same.
 	Parallel bool
 
 	Schema      json.RawMessage // JSON schema of the text; nil: any text
@@ -52,11 +53,13 @@ func (c *Constraint) Check(field string) error {
 	seen := make(map[string]bool)
 	for i, t := range c.Tools {
 		if !IsToolName(t.Name) || seen[t.Name] {
-			return Invalid(field, "%s[%d]: the name %q; want 1 to 64 of A-Z a-z 0-9 _ -, and each name once", field, i, t.Name)
+			return Invalid(field,
+				"%s[%d]: the name %q; want 1 to 64 of A-Z a-z 0-9 _ -, and each name once", field, i, t.Name)
 		}
 		seen[t.Name] = true
 		if len(t.Parameters) > 0 && !wire.IsObject(string(t.Parameters)) {
-			return Invalid(field, "%s[%d]: the parameters of %s; want a JSON schema, which is an object", field, i, t.Name)
+			return Invalid(field,
+				"%s[%d]: the parameters of %s; want a JSON schema, which is an object", field, i, t.Name)
 		}
 	}
 	if c.Choice == ChoiceRequired && len(c.Tools) == 0 {
@@ -65,8 +68,8 @@ func (c *Constraint) Check(field string) error {
 	return nil
 }
 
-// IsToolName says whether s is 1 to 64 of A-Z a-z 0-9 _ -, which is OpenAI's rule. Such a name needs no
-// escapes in JSON.
+// IsToolName says whether s is 1 to 64 of A-Z a-z 0-9 _ -, which is OpenAI's rule. Such a name
+// needs no escapes in JSON.
 func IsToolName(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false

@@ -6,11 +6,11 @@ import (
 )
 
 // A decoder turns the bytes of an answer's tokens into text that may be sent. This text has whole
-// characters only, with U+FFFD for every byte that is not a part of one, and nothing that is a stop string
-// or may yet become one.
+// characters only, with U+FFFD for every byte that is not a part of one, and nothing that is a stop
+// string or may yet become one.
 //
-// What it returns depends on the bytes alone and not on how they are cut into tokens: the first stop
-// string to be complete ends the text, so a stream and a whole answer always agree.
+// What it returns depends on the bytes alone and not on how they are cut into tokens: the first
+// stop string to be complete ends the text, so a stream and a whole answer always agree.
 type decoder struct {
 	stops   []stopMatcher
 	raw     []byte // beginning of a character, at most 3 bytes
@@ -31,8 +31,8 @@ func newDecoder(stops []string) decoder {
 	return d
 }
 
-// push takes the bytes of one token and returns the text that is now certain, which is valid until the
-// next call. Once a stop string is complete, stopped is set and no more text is returned.
+// push takes the bytes of one token and returns the text that is now certain, which is valid until
+// the next call. Once a stop string is complete, stopped is set and no more text is returned.
 func (d *decoder) push(token []byte) []byte {
 	if d.stopped {
 		return nil

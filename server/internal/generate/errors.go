@@ -11,8 +11,9 @@ type RequestError struct {
 
 // Codes of a RequestError.
 const (
-	CodeInvalid     = "invalid_value"         // the value breaks the API's rules
-	CodeUnsupported = "unsupported_parameter" // the API allows the value, and this server cannot serve it
+	CodeInvalid = "invalid_value" // the value breaks the API's rules
+	// the API allows the value, and this server cannot serve it
+	CodeUnsupported = "unsupported_parameter"
 )
 
 func (e *RequestError) Error() string { return e.Message }

@@ -1,5 +1,5 @@
-// Package generate makes answers, whatever API they are asked for in. A dialect's package validates a
-// body into Params. A Generator turns them into a prompt, submits it to the engine and returns a
+// Package generate makes answers, whatever API they are asked for in. A dialect's package validates
+// a body into Params. A Generator turns them into a prompt, submits it to the engine and returns a
 // Generation, which yields the answer piece by piece and, at its end, the whole Answer. A dialect's
 // package then writes pieces and answers in the form of its API.
 //
@@ -7,9 +7,10 @@
 //	body --Validate--> Params --Encode--> prompt --Submit--> tokens
 //	events <--Append-- Piece <--splitter, decoder-- bytes <--AppendToken-----+
 //
-// A model's text parts into the text of the answer and its tool calls (splitter), whole characters and
-// no stop strings (decoder). The exact tokens of each answer are remembered (answers) or found in the
-// agent's memory (recall), so that the agent's next prompt begins with the very tokens that are cached.
+// A model's text parts into the text of the answer and its tool calls (splitter), whole characters
+// and no stop strings (decoder). The exact tokens of each answer are remembered (answers) or found
+// in the agent's memory (recall), so that the agent's next prompt begins with the very tokens that
+// are cached.
 package generate
 
 import (
@@ -22,8 +23,8 @@ import (
 	"loadstone/engine/grammar"
 )
 
-// Text is what a Generator needs to know of the model's language. It has the methods of server.Text,
-// which documents them. They are called from many goroutines at once.
+// Text is what a Generator needs to know of the model's language. It has the methods of
+// server.Text, which documents them. They are called from many goroutines at once.
 type Text interface {
 	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
 	AppendToken(dst []byte, id int32) []byte
@@ -31,11 +32,12 @@ type Text interface {
 	StopTokens() []int32
 }
 
-// rememberedTokens bounds the answers whose tokens are remembered, of all agents together: 4 MiB of ids.
+// rememberedTokens bounds the answers whose tokens are remembered, of all agents together: 4 MiB of
+// ids.
 const rememberedTokens = 1 << 20
 
-// A Generator makes answers with one engine and its model's text. Its methods may be called from many
-// goroutines at once.
+// A Generator makes answers with one engine and its model's text. Its methods may be called from
+// many goroutines at once.
 type Generator struct {
 	engine      *engine.Engine
 	text        Text
@@ -45,8 +47,8 @@ type Generator struct {
 	onToken     func(t engine.Token, since time.Duration)
 }
 
-// New returns a Generator. It calls onToken for every token of every answer, with the time since the
-// answer's token before; for the first token, with the time since the request arrived.
+// New returns a Generator. It calls onToken for every token of every answer, with the time since
+// the answer's token before; for the first token, with the time since the request arrived.
 func New(e *engine.Engine, t Text, onToken func(t engine.Token, since time.Duration)) *Generator {
 	return &Generator{
 		engine: e,
@@ -83,8 +85,8 @@ func (g *Generator) Encode(p *Params) ([]int32, error) {
 	return ids, nil
 }
 
-// Start submits a request, which arrived at the time given, to the engine. The caller must call Cancel
-// of the Generation. ctx is the client's: it ends when the client goes away.
+// Start submits a request, which arrived at the time given, to the engine. The caller must call
+// Cancel of the Generation. ctx is the client's: it ends when the client goes away.
 func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*Generation, error) {
 	prompt, err := g.Encode(p)
 	if err != nil {
@@ -116,7 +118,8 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, error) {
 	for id := range p.Sampling.Bias {
 		if n := g.engine.Vocab(); int(id) >= n {
-			return engine.Request{}, Invalid("logit_bias", "logit_bias: token %d; the model's are 0 to %d", id, n-1)
+			return engine.Request{}, Invalid("logit_bias",
+				"logit_bias: token %d; the model's are 0 to %d", id, n-1)
 		}
 	}
 	logprobs := 0
@@ -136,9 +139,10 @@ func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, er
 	}, err
 }
 
-// submit hands a request to the engine. Where MaxTokens is only a default and too long for the context,
-// the answer gets what the prompt leaves of the context.
-func (g *Generator) submit(ctx context.Context, r engine.Request, isDefault bool) (*engine.Stream, error) {
+// submit hands a request to the engine. Where MaxTokens is only a default and too long for the
+// context, the answer gets what the prompt leaves of the context.
+func (g *Generator) submit(ctx context.Context, r engine.Request, isDefault bool) (*engine.Stream,
+	error) {
 	stream, err := g.engine.Submit(ctx, r)
 	var length *engine.ContextError
 	if errors.As(err, &length) && isDefault && length.Prompt < length.Limit {

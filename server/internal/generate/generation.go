@@ -9,12 +9,12 @@ import (
 	"loadstone/engine"
 )
 
-// KeepAliveInterval is how long the client of a stream may hear nothing. Proxies and clients give up
-// after 30 s or more.
+// KeepAliveInterval is how long the client of a stream may hear nothing. Proxies and clients give
+// up after 30 s or more.
 const KeepAliveInterval = 15 * time.Second
 
-// A Generation follows one answer while it is made. Its caller ranges over Pieces, takes the Rest and
-// then calls Finish, in this order and from one goroutine.
+// A Generation follows one answer while it is made. Its caller ranges over Pieces, takes the Rest
+// and then calls Finish, in this order and from one goroutine.
 type Generation struct {
 	Params       *Params
 	Cancel       context.CancelFunc // ends the request in the engine
@@ -37,10 +37,10 @@ type Generation struct {
 	decode time.Duration // from the first token to the end, known after Finish
 }
 
-// Pieces yields for each token the pieces that became certain with it, perhaps none. It ends with the
-// last token, at a stop string, or when the client is gone; Finish then says which. The pieces are valid
-// until the next ones. keepAlive, where it is not nil, is called whenever no token has come for
-// KeepAliveInterval.
+// Pieces yields for each token the pieces that became certain with it, perhaps none. It ends with
+// the last token, at a stop string, or when the client is gone; Finish then says which. The pieces
+// are valid until the next ones. keepAlive, where it is not nil, is called whenever no token has
+// come for KeepAliveInterval.
 func (g *Generation) Pieces(keepAlive func()) iter.Seq[[]Piece] {
 	return func(yield func([]Piece) bool) {
 		tokens := g.stream.Tokens()
@@ -100,8 +100,8 @@ func (g *Generation) Rest() []Piece {
 	return g.assembly.take()
 }
 
-// Behind says whether the engine is ahead of the caller, who can then wait with a flush for the next
-// token.
+// Behind says whether the engine is ahead of the caller, who can then wait with a flush for the
+// next token.
 func (g *Generation) Behind() bool { return len(g.stream.Tokens()) > 0 }
 
 // tokenProbs puts text to the engine's log-probabilities of a token, of which the first is its own.
@@ -120,9 +120,9 @@ func (g *Generation) tokenProbs(logprobs []engine.Logprob) TokenProbs {
 	return all[0]
 }
 
-// Finish returns the complete answer, or the reason why it is not complete. After a stop string it waits
-// for the engine to let go of the request, at most one step, because the result is not known before. It
-// remembers the answer's tokens for the agent's next request.
+// Finish returns the complete answer, or the reason why it is not complete. After a stop string it
+// waits for the engine to let go of the request, at most one step, because the result is not known
+// before. It remembers the answer's tokens for the agent's next request.
 func (g *Generation) Finish() (Answer, error) {
 	stopped := g.splitter.text.stopped
 	if stopped {
@@ -155,12 +155,13 @@ func (g *Generation) Finish() (Answer, error) {
 	default:
 		return Answer{}, result.Err
 	}
-	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true), g.exactTokens())
+	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true),
+		g.exactTokens())
 	return a, nil
 }
 
-// exactTokens returns the tokens of the answer's text. It returns nil where the text is not a whole number
-// of tokens, as when a stop string began in the middle of one.
+// exactTokens returns the tokens of the answer's text. It returns nil where the text is not a whole
+// number of tokens, as when a stop string began in the middle of one.
 func (g *Generation) exactTokens() []int32 {
 	if !g.splitter.text.stopped {
 		return g.ids

@@ -9,7 +9,8 @@ import (
 // callForm is how the grammar writes a tool call; the splitter reads it.
 var callForm = grammar.Form{Open: callOpen, Name: callName, Args: callArgs, Close: callClose}
 
-// mask returns the engine's mask that holds an answer to the constraint, nil where any answer will do.
+// mask returns the engine's mask that holds an answer to the constraint, nil where any answer will
+// do.
 func (g *Generator) mask(c *Constraint) (func(answer []int32, logits []float32), error) {
 	if !c.allowsCalls() && c.Schema == nil {
 		return nil, nil
@@ -21,8 +22,8 @@ func (g *Generator) mask(c *Constraint) (func(answer []int32, logits []float32),
 	return compiled.Mask(g.vocabulary()), nil
 }
 
-// grammar compiles the constraint. A schema that cannot be guaranteed is an error where the client asked
-// for a guarantee. For a tool that is not strict, the arguments are then any object.
+// grammar compiles the constraint. A schema that cannot be guaranteed is an error where the client
+// asked for a guarantee. For a tool that is not strict, the arguments are then any object.
 func (c *Constraint) grammar() (*grammar.Grammar, error) {
 	if !c.allowsCalls() {
 		compiled, err := grammar.Schema(c.Schema)
@@ -42,14 +43,17 @@ func (c *Constraint) grammar() (*grammar.Grammar, error) {
 		}
 		tools = append(tools, tool)
 	}
-	compiled, err := grammar.Calls(tools, callForm, c.Choice == ChoiceRequired, c.Parallel, c.Schema)
+	compiled, err := grammar.Calls(tools, callForm, c.Choice == ChoiceRequired, c.Parallel,
+		c.Schema)
 	return compiled, schemaError(c.SchemaField, err)
 }
 
-// schemaError tells the client which schema cannot be enforced; other errors, and nil, pass unchanged.
+// schemaError tells the client which schema cannot be enforced; other errors, and nil, pass
+// unchanged.
 func schemaError(field string, err error) error {
 	if e, ok := errors.AsType[*grammar.SchemaError](err); ok {
-		return Unsupported(field, "%s: this server cannot hold an answer to the schema: %v", field, e)
+		return Unsupported(field, "%s: this server cannot hold an answer to the schema: %v", field,
+			e)
 	}
 	return err
 }

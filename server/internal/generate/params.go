@@ -9,11 +9,13 @@ type Params struct {
 	Prompt      *string   // the text to continue where there is no conversation
 	PromptField string    // name of the body's field that has either, for errors
 
-	MaxTokens        int  // largest length of the answer
-	MaxTokensDefault bool // the client named no length, so MaxTokens may shrink to what the context leaves
+	MaxTokens int // largest length of the answer
+	// the client named no length, so MaxTokens may shrink to what the context leaves
+	MaxTokensDefault bool
 
-	Sampling    engine.Sampling
-	TopLogprobs int // how many of the likeliest tokens are reported beside each token; -1: no log-probabilities
+	Sampling engine.Sampling
+	// how many of the likeliest tokens are reported beside each token; -1: no log-probabilities
+	TopLogprobs int
 	Stops       []string
 	Constraint  Constraint
 
@@ -37,7 +39,8 @@ type Message struct {
 	toolResult bool   // the message consists of results of tools
 }
 
-// SetMaxTokens takes the length of the answer from a field of the body; n is nil where it is missing.
+// SetMaxTokens takes the length of the answer from a field of the body; n is nil where it is
+// missing.
 func (p *Params) SetMaxTokens(field string, n *int) error {
 	if n == nil {
 		return nil
@@ -63,8 +66,8 @@ func (p *Params) AddAnswer(text string, calls []ToolCall) {
 	})
 }
 
-// AddToolResult appends what a tool returned. Results of several calls share one message, because some
-// templates demand that roles alternate.
+// AddToolResult appends what a tool returned. Results of several calls share one message, because
+// some templates demand that roles alternate.
 func (p *Params) AddToolResult(text string) {
 	text = "<tool_response>\n" + text + "\n</tool_response>"
 	if n := len(p.Messages); n > 0 && p.Messages[n-1].toolResult {
@@ -88,10 +91,10 @@ func (p *Params) MergeRoles() {
 	p.Messages = merged
 }
 
-// conversation returns the messages as the chat template gets them. Templates differ in what they know
-// of tools, and many know nothing. So tools are described in the system message, calls are text of the
-// assistant's messages, and results are text of the user's: every template can express that, and models
-// that were trained on tools know the tags.
+// conversation returns the messages as the chat template gets them. Templates differ in what they
+// know of tools, and many know nothing. So tools are described in the system message, calls are
+// text of the assistant's messages, and results are text of the user's: every template can express
+// that, and models that were trained on tools know the tags.
 func (p *Params) conversation() []Message {
 	if !p.Constraint.allowsCalls() {
 		return p.Messages

@@ -27,14 +27,16 @@ func byteTokens(s string) (ids []int32) {
 const twoCalls = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\":\"}é{\"}}\n</tool_call>" +
 	"\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"
 
-// FuzzSpelled: whatever the memory holds, the tokens that are taken from it for an answer spell the client's
-// text, except for the white space in the arguments of calls.
+// FuzzSpelled: whatever the memory holds, the tokens that are taken from it for an answer spell the
+// client's text, except for the white space in the arguments of calls.
 func FuzzSpelled(f *testing.F) {
 	f.Add("Hello, there", "Hello")
 	f.Add("Voil\xc3", "Voil\uFFFD")
 	f.Add(twoCalls, twoCalls)
-	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": { }}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
-	f.Add("<tool_call>and then {\"name\" \"now\", \"arguments\": {}}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
+	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": { }}\n</tool_call>",
+		"<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
+	f.Add("<tool_call>and then {\"name\" \"now\", \"arguments\": {}}\n</tool_call>",
+		"<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
 	f.Fuzz(func(t *testing.T, memory, key string) {
 		if key == "" || len(memory) > 1000 {
 			t.Skip("no answer")
@@ -46,10 +48,13 @@ func FuzzSpelled(f *testing.F) {
 		}
 		said = append(said, d.end()...)
 		space := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
-		if len(said) > 0 && string(said) != key && (!strings.Contains(key, callOpen) || space.Replace(string(said)) != space.Replace(key)) {
+		if len(said) > 0 && string(said) != key &&
+			(!strings.Contains(key, callOpen) ||
+				space.Replace(string(said)) != space.Replace(key)) {
 			t.Errorf("%q is taken for %q", said, key)
 		}
-		if found := strings.HasPrefix(memory, key); found && utf8.ValidString(key) && len(said) == 0 {
+		if found := strings.HasPrefix(memory, key); found && utf8.ValidString(key) &&
+			len(said) == 0 {
 			t.Errorf("%q is not found in %q", key, memory)
 		}
 	})

@@ -1,8 +1,8 @@
 package generate
 
-// A splitter parts an answer's bytes into text, from which it cuts the stop strings, and tool calls. What
-// it finds does not depend on how the bytes are cut into tokens, so a stream and a whole answer always
-// agree.
+// A splitter parts an answer's bytes into text, from which it cuts the stop strings, and tool
+// calls. What it finds does not depend on how the bytes are cut into tokens, so a stream and a
+// whole answer always agree.
 type splitter struct {
 	text  decoder
 	tools bool // the answer may have calls

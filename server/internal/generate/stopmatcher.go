@@ -1,7 +1,7 @@
 package generate
 
-// A stopMatcher finds one stop string in a text that comes byte by byte, by the algorithm of Knuth, Morris
-// and Pratt (1977). So no stop string, however repetitive, costs more than the text is long.
+// A stopMatcher finds one stop string in a text that comes byte by byte, by the algorithm of Knuth,
+// Morris and Pratt (1977). So no stop string, however repetitive, costs more than the text is long.
 type stopMatcher struct {
 	stop    string
 	border  []int // [i]: length of the longest proper prefix of stop that is a suffix of stop[:i+1]

@@ -9,10 +9,10 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// The text of a tool call in an answer. Models that were trained on tools mostly know this form from
-// Hermes and Qwen. The grammar of an answer with tools holds every model to it, byte for byte, so a call
-// that is found in an answer is always whole and valid. After the text of an answer come its calls, and
-// nothing else.
+// The text of a tool call in an answer. Models that were trained on tools mostly know this form
+// from Hermes and Qwen. The grammar of an answer with tools holds every model to it, byte for byte,
+// so a call that is found in an answer is always whole and valid. After the text of an answer come
+// its calls, and nothing else.
 const (
 	callOpen  = "<tool_call>"
 	callName  = "\n{\"name\": \""
@@ -53,8 +53,8 @@ func (t *Tool) describe() []byte {
 	return append(b, "}}"...)
 }
 
-// answerText returns an answer as the model wrote it. With compact arguments the text is the same for
-// every client, however the client formats its JSON.
+// answerText returns an answer as the model wrote it. With compact arguments the text is the same
+// for every client, however the client formats its JSON.
 func answerText(text string, calls []ToolCall, compact bool) string {
 	if len(calls) == 0 {
 		return text

@@ -1,5 +1,5 @@
-// Package openai has the wire format of the OpenAI API: the bodies of requests and their validation, and
-// the answers, whole and as events.
+// Package openai has the wire format of the OpenAI API: the bodies of requests and their
+// validation, and the answers, whole and as events.
 //
 //	ChatRequest, CompletionRequest, AgentRequest --Validate--> generate.Params
 //	ChatWriter, CompletionWriter <-- generate.Piece, generate.Answer

@@ -8,8 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// KeepAlive is a comment, which every reader of server-sent events skips. A stream that has nothing to
-// say for a while sends it, because proxies and clients give up on a connection that stays silent.
+// KeepAlive is a comment, which every reader of server-sent events skips. A stream that has nothing
+// to say for a while sends it, because proxies and clients give up on a connection that stays
+// silent.
 const KeepAlive = ": keep-alive\n\n"
 
 // AppendString appends text to dst as a JSON string. A byte that is not a part of a UTF-8 character
