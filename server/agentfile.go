@@ -63,8 +63,7 @@ type upload struct {
 }
 
 func (u *upload) Read(b []byte) (int, error) {
-	// fails for a test's recorder, which has none
-	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails for a test's recorder, which has none
 	n, err := u.body.Read(b)
 	if err != nil && err != io.EOF && !os.IsTimeout(err) {
 		err = bodyError(err)

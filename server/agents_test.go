@@ -91,8 +91,8 @@ func TestAgentsWithoutDisk(t *testing.T) {
 func TestMove(t *testing.T) {
 	serve := func(fingerprint string) string {
 		s, _ := start(t, Config{MaxBody: 1 << 10},
-			engine.Config{Model: &echoModel{}, Dir: t.TempDir(),
-				Fingerprint: fingerprint}, byteText{})
+			engine.Config{Model: &echoModel{}, Dir: t.TempDir(), Fingerprint: fingerprint},
+			byteText{})
 		hs := httptest.NewServer(s)
 		t.Cleanup(hs.Close)
 		return hs.URL
@@ -205,8 +205,8 @@ func TestIdentity(t *testing.T) {
 		} {
 			s, e := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 			if got := listen(t, s).exchange(t,
-				postTo(path, test.body,
-					test.headers...)); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+				postTo(path, test.body, test.headers...)); !strings.HasPrefix(got,
+				"HTTP/1.1 200 ") {
 				t.Fatalf("%s: %q", path, got)
 			}
 			all, err := e.Agents()
@@ -228,7 +228,8 @@ func TestIdentity(t *testing.T) {
 // itself.
 func FuzzAgentRequest(f *testing.F) {
 	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`,
-		`{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``, `null`} {
+		`{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``,
+		`null`} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.AgentRequest)) })
@@ -238,7 +239,8 @@ func FuzzAgentRequest(f *testing.F) {
 func FuzzMessagesRequest(f *testing.F) {
 	for _, body := range []string{
 		messagesBody("hi"),
-		messagesBody("hi", `"system":[{"type":"text","text":"a"}],"stop_sequences":["a"],"top_k":3,"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"f"}`),
+		messagesBody("hi",
+			`"system":[{"type":"text","text":"a"}],"stop_sequences":["a"],"top_k":3,"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"f"}`),
 		`{"max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","name":"f","id":"1","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"x"}],"is_error":true}]}]}`,
 		`{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"},null]}]}`,
 		`{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null}],"mcp_servers":[1]}`,

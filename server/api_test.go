@@ -35,7 +35,8 @@ func TestWireCompletions(t *testing.T) {
 		send("a text to continue",
 			`{"model":"echo","prompt":"Hi!","temperature":0,"session_id":"s1"}`)
 		send("with log-probabilities", `{"prompt":["Hi"],"temperature":0,"logprobs":2}`)
-		send("as a stream", `{"prompt":"Hi","temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
+		send("as a stream",
+			`{"prompt":"Hi","temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
 		send("no prompt", `{"max_tokens":3}`)
 		send("two prompts", `{"prompt":["a","b"]}`)
 		tr.exchange(t, l, "a chat with log-probabilities",
@@ -63,17 +64,21 @@ func TestWireMessages(t *testing.T) {
 		send("an agent's first turn, cut off", first+`]}`, "X-Session-ID: ada")
 		send("its second, of consecutive messages of the user",
 			first+`,{"role":"assistant","content":[{"type":"text","text":"abcdefghi"}]},{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}],"stream":true}`, "X-Session-ID: ada")
-		tr.exchange(t, l, "counting", postTo("/v1/messages/count_tokens",
-			`{"model":"echo","messages":[{"role":"user","content":"four"}]}`))
-		send("held to a schema", messagesBody("say no",
-			`"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
-		send("a schema that cannot be", messagesBody("x",
-			`"output_config":{"format":{"type":"json_schema","schema":{"not":{}}}}`))
+		tr.exchange(t, l, "counting",
+			postTo("/v1/messages/count_tokens",
+				`{"model":"echo","messages":[{"role":"user","content":"four"}]}`))
+		send("held to a schema",
+			messagesBody("say no",
+				`"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
+		send("a schema that cannot be",
+			messagesBody("x",
+				`"output_config":{"format":{"type":"json_schema","schema":{"not":{}}}}`))
 		send("no schema", messagesBody("x", `"output_config":{"format":{"type":"json_schema"}}`))
-		send("too many stop sequences", messagesBody("x",
-			`"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
+		send("too many stop sequences",
+			messagesBody("x", `"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
 		send("no max_tokens", `{"messages":[{"role":"user","content":"x"}]}`)
-		send("an image", `{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}`)
+		send("an image",
+			`{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}`)
 		send("the answer's beginning",
 			`{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`)
 		send("another model", `{"model":"claude","max_tokens":1,"messages":[]}`)
@@ -160,12 +165,13 @@ func TestWireTools(t *testing.T) {
 		tr.exchange(t, l, "two calls", post(say("go", weather)))
 		tr.exchange(t, l, "as a stream", post(say("go", weather, `"stream":true`)))
 		tr.exchange(t, l, "Anthropic's", postTo("/v1/messages", messagesBody("go", messageTools)))
-		tr.exchange(t, l, "as a stream", postTo("/v1/messages",
-			messagesBody("go", messageTools, `"stream":true`)))
+		tr.exchange(t, l, "as a stream",
+			postTo("/v1/messages", messagesBody("go", messageTools, `"stream":true`)))
 		tr.exchange(t, l, "no tools after all", post(say("go", weather, `"tool_choice":"none"`)))
 		tr.exchange(t, l, "cut off in the arguments", post(say("go", weather, `"max_tokens":75`)))
 		tr.exchange(t, l, "a strict tool that cannot be",
-			post(say("go", `"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
+			post(say("go",
+				`"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
 		tr.check(t, "tools")
 	})
 }
@@ -189,8 +195,9 @@ func FuzzCalls(f *testing.F) {
 			choice = "required"
 		}
 		whole, streamed := parts{}, parts{}
-		whole.readChat(t, serve(t, s, "/v1/chat/completions",
-			say("go", weather, max, `"tool_choice":"`+choice+`"`)))
+		whole.readChat(t,
+			serve(t, s, "/v1/chat/completions",
+				say("go", weather, max, `"tool_choice":"`+choice+`"`)))
 		for _, data := range frames(serve(t, s, "/v1/chat/completions",
 			say("go", weather, max, `"tool_choice":"`+choice+`"`, `"stream":true`))) {
 			streamed.addChunk(t, data)
@@ -210,8 +217,9 @@ func FuzzCalls(f *testing.F) {
 		}
 		theirs := parts{}
 		for _, data := range frames(serve(t, s, "/v1/messages",
-			messagesBody("go", messageTools, `"tool_choice":{"type":"`+strings.Replace(choice,
-				"required", "any", 1)+`"},"stream":true`, max))) {
+			messagesBody("go", messageTools,
+				`"tool_choice":{"type":"`+strings.Replace(choice, "required", "any",
+					1)+`"},"stream":true`, max))) {
 			theirs.addEvent(t, data)
 		}
 		theirs.end = whole.end // said in other words
@@ -259,8 +267,8 @@ func (p *parts) readChat(t *testing.T, body string) {
 		p.text = *m.Content
 	}
 	for _, call := range m.ToolCalls {
-		p.calls = append(p.calls, struct{ name, arguments string }{call.Function.Name,
-			call.Function.Arguments})
+		p.calls = append(p.calls,
+			struct{ name, arguments string }{call.Function.Name, call.Function.Arguments})
 	}
 	p.end = c.Choices[0].FinishReason
 }
@@ -326,8 +334,8 @@ func TestHeld(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 			if got := listen(t, s).exchange(t,
-				post(say("say no", `"max_tokens":300`,
-					test.more))); !strings.Contains(got, test.want) {
+				post(say("say no", `"max_tokens":300`, test.more))); !strings.Contains(got,
+				test.want) {
 				t.Errorf("%s: %q, want %s", test.more, got, test.want)
 			}
 		})

@@ -53,8 +53,7 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 				message = "this server needs an API key: send it as Authorization: Bearer KEY or as x-api-key: KEY"
 			}
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.fail(w.(*response), &apiError{status: 401, kind: "invalid_request_error",
-				code:    "invalid_api_key",
+			s.fail(w.(*response), &apiError{status: 401, kind: "invalid_request_error", code: "invalid_api_key",
 				message: message})
 			return
 		}
@@ -69,8 +68,7 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 func (s *Server) unlocked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isPrivate(r.URL.Path) && !s.isNamed(r.Host) {
-			s.fail(w.(*response), &apiError{status: 403, kind: "invalid_request_error",
-				code: "host_not_allowed",
+			s.fail(w.(*response), &apiError{status: 403, kind: "invalid_request_error", code: "host_not_allowed",
 				message: "this server has no API keys, so it answers here only to requests that name it by an address " +
 					"or as localhost; its operator can set keys, or allow this name as an origin"})
 			return

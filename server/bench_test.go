@@ -40,13 +40,13 @@ func BenchmarkStream(b *testing.B) {
 				gate = make(chan struct{}, 1)
 			}
 			s, e := start(b, Config{AccessLog: LineLog(io.Discard)},
-				engine.Config{Model: &nullModel{echoModel: echoModel{gate: gate},
-					tokens: tokens}}, byteText{})
+				engine.Config{Model: &nullModel{echoModel: echoModel{gate: gate}, tokens: tokens}},
+				byteText{})
 			for _, v := range []struct {
 				name    string
 				handler http.Handler
-			}{{"server", s}, {"bare", bare(b, tokens, body, gate, nil)}, {"engine",
-				bare(b, tokens, body, nil, e)}} {
+			}{{"server", s}, {"bare", bare(b, tokens, body, gate, nil)},
+				{"engine", bare(b, tokens, body, nil, e)}} {
 				b.Run(fmt.Sprintf("pace=%s/tokens=%d/handler=%s", pace, tokens, v.name),
 					func(b *testing.B) {
 						hs := httptest.NewServer(v.handler)

@@ -206,8 +206,8 @@ type memListener struct {
 // listen serves h in memory until the test ends.
 func listen(t testing.TB, h http.Handler) *memListener {
 	l := &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
-	hs := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler,
-		slog.LevelError)}
+	hs := &http.Server{Handler: h,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go hs.Serve(l)
 	t.Cleanup(func() { hs.Close() })
 	return l

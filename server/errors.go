@@ -31,8 +31,7 @@ var errPanic = errors.New("internal error; the request id leads to it in the ser
 type loadingError struct{ percent int64 }
 
 func (e loadingError) Error() string {
-	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent,
-		retryAfter(loadingRetry))
+	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent, retryAfter(loadingRetry))
 }
 
 // loadingRetry is how long a client is told to wait while the model is loading.
@@ -46,8 +45,7 @@ type apiError struct {
 	param   string // error.param: the field at fault, "" for none
 	message string
 	retry   time.Duration // Retry-After; 0: none
-	// a retry cannot help although the status suggests it: X-Should-Retry is false
-	never bool
+	never   bool          // a retry cannot help although the status suggests it: X-Should-Retry is false
 }
 
 func (e *apiError) Error() string { return e.message }
@@ -72,8 +70,7 @@ func classify(err error) *apiError {
 		return &apiError{status: 400, kind: "invalid_request_error", code: request.Code,
 			param: request.Param, message: request.Message}
 	case errors.As(err, &length):
-		return &apiError{status: 400, kind: "invalid_request_error",
-			code:    "context_length_exceeded",
+		return &apiError{status: 400, kind: "invalid_request_error", code: "context_length_exceeded",
 			message: err.Error()}
 	case errors.As(err, &pool) && pool.Need > pool.Total:
 		return &apiError{status: 400, kind: "invalid_request_error", code: "pool_too_small",
@@ -118,8 +115,7 @@ func classify(err error) *apiError {
 		return &apiError{status: 503, kind: "server_error", code: "draining",
 			message: "the server is shutting down; retry in 5 s", retry: 5 * time.Second}
 	case errors.Is(err, context.Canceled):
-		return &apiError{status: statusClientClosed, kind: "invalid_request_error",
-			code:    "client_closed_request",
+		return &apiError{status: statusClientClosed, kind: "invalid_request_error", code: "client_closed_request",
 			message: "the client went away"}
 	case errors.Is(err, errPanic):
 		return &apiError{status: 500, kind: "server_error", code: "internal_error",

@@ -58,8 +58,8 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("stream %q, want %q", got, want)
 		}
 		body := messagesBody("go", `"stream":true`, `"stop_sequences":`+string(list))
-		if got := messaged(t, s, strings.Replace(body, `"max_tokens":300`, `"max_tokens":1000`,
-			1)); got != want {
+		if got := messaged(t, s,
+			strings.Replace(body, `"max_tokens":300`, `"max_tokens":1000`, 1)); got != want {
 			t.Errorf("Anthropic's stream %q, want %q", got, want)
 		}
 	})

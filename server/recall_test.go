@@ -91,8 +91,10 @@ func TestRecall(t *testing.T) {
 		{"tool calls", talk{path: "/v1/chat/completions", fields: weather}, twoCalls, []string{user("Go"), result, result}, byteText{}},
 		{"Anthropic's tool calls", talk{path: "/v1/messages", fields: `"max_tokens":300,` + messageTools}, twoCalls, []string{user("Go"), results, results}, byteText{}},
 		{"answers that nobody gave", talk{path: "/v1/chat/completions", messages: []json.RawMessage{
-			json.RawMessage(user("What is 1+1?")), json.RawMessage(`{"role":"assistant","content":" 2\n"}`),
-			json.RawMessage(user("What is 1+2?")), json.RawMessage(`{"role":"assistant","content":"3"}`),
+			json.RawMessage(user("What is 1+1?")),
+			json.RawMessage(`{"role":"assistant","content":" 2\n"}`),
+			json.RawMessage(user("What is 1+2?")),
+			json.RawMessage(`{"role":"assistant","content":"3"}`),
 		}}, "", hello, trimText{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

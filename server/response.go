@@ -27,8 +27,7 @@ type response struct {
 	renewed   time.Time // when the write deadline was last moved
 	status    int       // as sent; 0 before
 	anthropic bool      // errors go out in Anthropic's envelope
-	// the status for the log, where it differs from status: 499, or that of a failed stream
-	outcome int
+	outcome   int       // the status for the log, where it differs from status: 499, or that of a failed stream
 
 	generation *generate.Generation // nil where nothing is generated
 }
@@ -51,8 +50,7 @@ func (w *response) Write(b []byte) (int, error) {
 	// second.
 	if now := time.Now(); now.Sub(w.renewed) > time.Second {
 		w.renewed = now
-		// fails for a test's recorder, which has none
-		w.control.SetWriteDeadline(now.Add(writeTimeout))
+		w.control.SetWriteDeadline(now.Add(writeTimeout)) // fails for a test's recorder, which has none
 	}
 	return w.ResponseWriter.Write(b)
 }

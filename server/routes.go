@@ -83,6 +83,5 @@ func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
-		message: r.Method + " is not allowed on " + r.URL.Path + "; use " +
-			strings.Join(allowed, " or ")}
+		message: r.Method + " is not allowed on " + r.URL.Path + "; use " + strings.Join(allowed, " or ")}
 }

@@ -49,20 +49,15 @@ type Text interface {
 
 // Config says what a Server serves. The zero value of every field except Model means its default.
 type Config struct {
-	Model     string // the name under which the model is served
-	MaxTokens int    // length of an answer where the request names none. 0: 256
-	MaxBody   int64  // size of the largest request body in bytes. 0: 8 MiB
-	// origins whose pages may read the answers, beside this machine's own; "*" for all
-	Origins []string
-	// API keys, one of which every request except health checks needs. None: no key is needed
-	Keys []string
-	// requests a minute that are taken, with a minute's worth at once. 0: no limit
-	Rate      int
-	AgentRate int // the same for each agent
-	// gets a record for each request, without prompts, answers and keys. nil: none
-	AccessLog *slog.Logger
-	// write no log lines for scrapes, health checks and the status page that went well
-	QuietProbes bool
+	Model       string       // the name under which the model is served
+	MaxTokens   int          // length of an answer where the request names none. 0: 256
+	MaxBody     int64        // size of the largest request body in bytes. 0: 8 MiB
+	Origins     []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
+	Keys        []string     // API keys, one of which every request except health checks needs. None: no key is needed
+	Rate        int          // requests a minute that are taken, with a minute's worth at once. 0: no limit
+	AgentRate   int          // the same for each agent
+	AccessLog   *slog.Logger // gets a record for each request, without prompts, answers and keys. nil: none
+	QuietProbes bool         // write no log lines for scrapes, health checks and the status page that went well
 	Log         *slog.Logger // gets errors inside the server. nil: slog.Default()
 }
 

@@ -115,10 +115,11 @@ func TestKeepAlive(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		s, _ := start(t, Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)),
-			Keys: []string{"sk-1"}}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, byteText{})
-		listen(t, s).exchange(t, post(say("a secret"), "X-Agent-ID: ada", "X-Request-ID: r1",
-			"X-Api-Key: sk-1"))
+		s, _ := start(t,
+			Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)), Keys: []string{"sk-1"}},
+			engine.Config{Model: &echoModel{delay: time.Millisecond}}, byteText{})
+		listen(t, s).exchange(t,
+			post(say("a secret"), "X-Agent-ID: ada", "X-Request-ID: r1", "X-Api-Key: sk-1"))
 		synctest.Wait()
 		want := "time=2000-01-01T00:00:00.009Z level=INFO msg=request method=POST path=/v1/chat/completions status=200 latency_ms=9 route=/v1/chat/completions request=r1" +
 			" agent=ada stream=false tier=cold miss=new_agent prompt_tokens=13 cached_tokens=0 output_tokens=8 queue=0s prefill=1ms\n"
@@ -176,9 +177,9 @@ func TestFailureWithinStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
 		model := &echoModel{delay: time.Second, broken: errors.New("step: out of luck"), from: 17}
-		s, _ := start(t, Config{AccessLog: LineLog(&log),
-			Log: slog.New(slog.NewTextHandler(&inside,
-				nil))}, engine.Config{Model: model}, byteText{})
+		s, _ := start(t,
+			Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))},
+			engine.Config{Model: model}, byteText{})
 		l := listen(t, s)
 		got := l.exchange(t, post(say("0123456789", `"stream":true`), "X-Request-ID: r1"))
 		synctest.Wait()
@@ -212,9 +213,9 @@ func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
 		text := &panicText{}
-		s, e := start(t, Config{AccessLog: LineLog(&log),
-			Log: slog.New(slog.NewTextHandler(&inside,
-				nil))}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
+		s, e := start(t,
+			Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))},
+			engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
 		l := listen(t, s)
 		got := l.exchange(t, post(say("hello"), "X-Request-ID: r1"))
 		if !strings.HasPrefix(got, "HTTP/1.1 500 ") ||
@@ -297,8 +298,8 @@ func TestImports(t *testing.T) {
 // TestAgentBusy: an agent over its own limit gets what a full queue gets, so that clients back off
 // and come again.
 func TestAgentBusy(t *testing.T) {
-	got := classify(fmt.Errorf("submit: %w", &engine.AgentError{InFlight: 2, Limit: 2,
-		RetryAfter: 300 * time.Millisecond}))
+	got := classify(fmt.Errorf("submit: %w",
+		&engine.AgentError{InFlight: 2, Limit: 2, RetryAfter: 300 * time.Millisecond}))
 	if got.status != 429 || got.code != "agent_busy" || got.kind != "rate_limit_error" ||
 		got.retry != time.Second || !slices.Contains(refusals, got.code) {
 		t.Errorf("%+v", *got)

@@ -104,8 +104,9 @@ func TestWireChat(t *testing.T) {
 func TestWireRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log),
-			Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t,
+			Config{AccessLog: LineLog(&tr.log), Origins: []string{"https://app.example"}},
+			engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "models", get("/v1/models"))
 		tr.exchange(t, l, "one model", get("/v1/models/echo"))
@@ -116,7 +117,8 @@ func TestWireRoutes(t *testing.T) {
 		tr.exchange(t, l, "a wrong method", get("/v1/chat/completions"))
 		tr.exchange(t, l, "preflight from a page on this machine",
 			strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000",
-				"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
+				"Access-Control-Request-Method: POST",
+				"Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
 		tr.exchange(t, l, "a configured origin", get("/health/live", "Origin: https://app.example"))
 		tr.exchange(t, l, "preflight from any other page",
 			strings.Replace(get("/v1/chat/completions", "Origin: https://evil.example",

@@ -43,8 +43,8 @@ func serve(t *testing.T, args ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", "ref",
-		"-access-log", ""}, args...)...)
+	cmd := exec.Command(exe,
+		append([]string{"-addr", "127.0.0.1:0", "-backend", "ref", "-access-log", ""}, args...)...)
 	cmd.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1", "LOADSTONE_API_KEY="+key)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -166,7 +166,8 @@ func TestOpenAI(t *testing.T) {
 
 	completion, err := client.Completions.New(t.Context(),
 		openai.CompletionNewParams{Model: "tiny",
-			Prompt: openai.CompletionNewParamsPromptUnion{OfString: openai.String("Once")}, MaxTokens: openai.Int(5), Logprobs: openai.Int(2)})
+			Prompt:    openai.CompletionNewParamsPromptUnion{OfString: openai.String("Once")},
+			MaxTokens: openai.Int(5), Logprobs: openai.Int(2)})
 	if err != nil || completion.Usage.CompletionTokens == 0 ||
 		len(completion.Choices[0].Logprobs.Tokens) != int(completion.Usage.CompletionTokens) {
 		t.Errorf("a completion: %+v, %v", completion, err)
@@ -194,7 +195,8 @@ func TestRetries(t *testing.T) {
 	client := openai.NewClient(option.WithBaseURL(serve(t, "-rate", "60")+"/v1"),
 		option.WithAPIKey(key), option.WithMaxRetries(2))
 	params := openai.ChatCompletionNewParams{Model: "tiny",
-		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")}, MaxTokens: openai.Int(1)}
+		Messages:  []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")},
+		MaxTokens: openai.Int(1)}
 	retried := false
 	again := option.WithMiddleware(func(r *http.Request,
 		next option.MiddlewareNext) (*http.Response, error) {

@@ -55,8 +55,9 @@ func rounded(t *testing.T, from fs.FS, dtype string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tensors = append(tensors, checkpoint.Tensor{Name: name, DType: dtype, Shape: shape,
-			Data: func() ([]float32, error) { return data, nil }})
+		tensors = append(tensors,
+			checkpoint.Tensor{Name: name, DType: dtype, Shape: shape,
+				Data: func() ([]float32, error) { return data, nil }})
 	}
 	text, err := fs.ReadFile(from, "config.json")
 	if err != nil {

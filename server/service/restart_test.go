@@ -46,14 +46,15 @@ func TestRestart(t *testing.T) {
 		p := start(t, "-agents-dir", dir)
 		for i := range talks {
 			agent := fmt.Sprint("agent-", i)
-			talks[i] = append(talks[i], message{"user",
-				fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
+			talks[i] = append(talks[i],
+				message{"user",
+					fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
 			want, got := ask(steady, agent, talks[i]), ask(p, agent, talks[i])
 			if got.Choices[0] != want.Choices[0] || got.Usage.Prompt != want.Usage.Prompt {
 				t.Errorf("turn %d of %s after a restart: %+v, want %+v", turn, agent, got, want)
 			}
-			if u := got.Usage; turn > 0 && (u.Details.Cached != before[i] ||
-				u.Details.Tier != "warm") {
+			if u := got.Usage; turn > 0 &&
+				(u.Details.Cached != before[i] || u.Details.Tier != "warm") {
 				t.Errorf("turn %d of %s after a restart: %+v of the prompt cached, want %d", turn,
 					agent, u, before[i])
 			}

@@ -52,8 +52,8 @@ func startOn(t *testing.T, model, backend string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend",
-		backend, "-model", model}, args...)...)}
+	p := &process{Cmd: exec.Command(exe,
+		append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
@@ -176,7 +176,8 @@ func TestDrain(t *testing.T) {
 		t.Errorf("access log: %v, %v", info, err)
 	}
 	lines, err := os.ReadFile(log)
-	if err != nil || !regexp.MustCompile(`(?m)^REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: \d+\.\d\dms$`).Match(lines) {
+	if err != nil ||
+		!regexp.MustCompile(`(?m)^REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: \d+\.\d\dms$`).Match(lines) {
 		t.Errorf("access log: %q, %v", lines, err)
 	}
 }
@@ -228,15 +229,17 @@ func TestDrainTimeout(t *testing.T) {
 	p := start(t, "-drain-timeout", "100ms")
 	p.hold(t)
 	p.Process.Signal(syscall.SIGTERM)
-	if code := p.end(t); code != 1 || !strings.HasSuffix(p.stderr.String(),
-		"answers were cut off: the drain took longer than 100ms\n") {
+	if code := p.end(t); code != 1 ||
+		!strings.HasSuffix(p.stderr.String(),
+			"answers were cut off: the drain took longer than 100ms\n") {
 		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
 	}
 }
 
 func TestAnswer(t *testing.T) {
 	p := start(t)
-	resp := p.ask(t, `{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":8,"temperature":0}`)
+	resp := p.ask(t,
+		`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":8,"temperature":0}`)
 	var answer struct {
 		Choices []struct{ Message struct{ Content string } }
 		Usage   struct {

@@ -8,19 +8,17 @@ import (
 
 // An Answer is a complete answer.
 type Answer struct {
-	Text  []byte
-	Calls []ToolCall
-	// of the tokens in Text, where they are wanted: none of a stop string or a call
-	Probs  []TokenProbs
-	Reason string // why the answer ended: ReasonStop, ReasonLength or ReasonToolCalls
-	Stop   string // the stop string that ended the answer, "" for none
+	Text   []byte
+	Calls  []ToolCall
+	Probs  []TokenProbs // of the tokens in Text, where they are wanted: none of a stop string or a call
+	Reason string       // why the answer ended: ReasonStop, ReasonLength or ReasonToolCalls
+	Stop   string       // the stop string that ended the answer, "" for none
 	Usage  Usage
 }
 
 // Values of Answer.Reason.
 const (
-	// the model ended the answer, or a stop string did
-	ReasonStop      = string(engine.FinishStop)
+	ReasonStop      = string(engine.FinishStop)   // the model ended the answer, or a stop string did
 	ReasonLength    = string(engine.FinishLength) // the answer has MaxTokens
 	ReasonToolCalls = "tool_calls"                // the answer ends with calls of tools
 )
@@ -54,12 +52,11 @@ const (
 
 // A Piece is a part of an answer that became certain: whole characters of text, or of a tool call.
 type Piece struct {
-	Kind  PieceKind
-	Bytes []byte // of PieceText and PieceArguments, at least one. They never change
-	// of PieceText, where they are wanted: of the tokens since the piece before
-	Probs    []TokenProbs
-	Call     int    // of PieceCall and PieceArguments: index of the call in the answer
-	ID, Name string // of PieceCall
+	Kind     PieceKind
+	Bytes    []byte       // of PieceText and PieceArguments, at least one. They never change
+	Probs    []TokenProbs // of PieceText, where they are wanted: of the tokens since the piece before
+	Call     int          // of PieceCall and PieceArguments: index of the call in the answer
+	ID, Name string       // of PieceCall
 }
 
 // An assembly puts an answer together from what the splitter finds, and keeps what it found as
@@ -85,16 +82,14 @@ func (a *assembly) addText(b []byte) {
 	}
 	from := len(a.text)
 	a.text = append(a.text, b...)
-	a.pieces = append(a.pieces, Piece{Kind: PieceText, Bytes: a.text[from:],
-		Probs: a.probs[a.probsGiven:]})
+	a.pieces = append(a.pieces, Piece{Kind: PieceText, Bytes: a.text[from:], Probs: a.probs[a.probsGiven:]})
 	a.probsGiven = len(a.probs)
 }
 
 func (a *assembly) addCall(name string) {
 	c := ToolCall{ID: "call_" + rand.Text(), Name: name}
 	a.calls = append(a.calls, c)
-	a.pieces = append(a.pieces, Piece{Kind: PieceCall, Call: len(a.calls) - 1, ID: c.ID,
-		Name: c.Name})
+	a.pieces = append(a.pieces, Piece{Kind: PieceCall, Call: len(a.calls) - 1, ID: c.ID, Name: c.Name})
 }
 
 func (a *assembly) addArguments(b []byte) {

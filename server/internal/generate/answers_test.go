@@ -15,8 +15,8 @@ func TestAnswers(t *testing.T) {
 	}
 	a.find("ada", said("one")) // is used again, so "two" is now the oldest
 	a.keep("ada", "six", []int32{6})
-	got := a.find("ada", append([]Message{{Role: RoleUser, Text: "one"}},
-		said("one", "two", "six")...))
+	got := a.find("ada",
+		append([]Message{{Role: RoleUser, Text: "one"}}, said("one", "two", "six")...))
 	if got[0] != nil || len(got[1]) != 2 || got[1][0] != 1 || got[2] != nil || got[3] == nil {
 		t.Errorf("ada's answers: %v", got)
 	}

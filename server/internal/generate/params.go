@@ -9,13 +9,11 @@ type Params struct {
 	Prompt      *string   // the text to continue where there is no conversation
 	PromptField string    // name of the body's field that has either, for errors
 
-	MaxTokens int // largest length of the answer
-	// the client named no length, so MaxTokens may shrink to what the context leaves
-	MaxTokensDefault bool
+	MaxTokens        int  // largest length of the answer
+	MaxTokensDefault bool // the client named no length, so MaxTokens may shrink to what the context leaves
 
-	Sampling engine.Sampling
-	// how many of the likeliest tokens are reported beside each token; -1: no log-probabilities
-	TopLogprobs int
+	Sampling    engine.Sampling
+	TopLogprobs int // how many of the likeliest tokens are reported beside each token; -1: no log-probabilities
 	Stops       []string
 	Constraint  Constraint
 

@@ -21,8 +21,7 @@ const recallRounds = 4
 //
 // Where tokens are missing, recall asks the engine's goroutine for the memory, so it waits for a
 // step.
-func (g *Generator) recall(agent string, messages []Message, roles, contents []string,
-	known [][]int32) {
+func (g *Generator) recall(agent string, messages []Message, roles, contents []string, known [][]int32) {
 	var lost []int // indexes of messages
 	for i, m := range messages {
 		if m.Role == RoleAssistant && m.key != "" && known[i] == nil {
@@ -37,8 +36,7 @@ func (g *Generator) recall(agent string, messages []Message, roles, contents []s
 	if err != nil || len(memory) == 0 {
 		return
 	}
-	// no content can make one of these, and no template makes three
-	gap := slices.Repeat(stops[:1], 3)
+	gap := slices.Repeat(stops[:1], 3) // no content can make one of these, and no template makes three
 	for range recallRounds {
 		marked := slices.Clone(known)
 		var keys []string
@@ -58,8 +56,7 @@ func (g *Generator) recall(agent string, messages []Message, roles, contents []s
 		if !more {
 			return
 		}
-		// the one skipped is encoded from its text, perhaps as it was then
-		lost = lost[len(found)+1:]
+		lost = lost[len(found)+1:] // the one skipped is encoded from its text, perhaps as it was then
 	}
 }
 
@@ -84,8 +81,7 @@ func follow(t Text, memory, ids, gap, stops []int32, keys []string) (found [][]i
 		if answer == nil {
 			return found, i+1 < len(keys)
 		}
-		// a copy, so that the whole memory is not kept for it
-		found = append(found, slices.Clone(answer))
+		found = append(found, slices.Clone(answer)) // a copy, so that the whole memory is not kept for it
 		memory = memory[len(answer):]
 	}
 	return found, false
@@ -107,8 +103,7 @@ func spelled(t Text, ids []int32, key string) []int32 {
 	for i, id := range ids {
 		b = t.AppendToken(b[:0], id)
 		text = append(text, d.push(b)...)
-		if len(text)+len(d.raw)*len("\uFFFD") == len(key) &&
-			string(text)+strings.Repeat("\uFFFD", len(d.raw)) == key {
+		if len(text)+len(d.raw)*len("\uFFFD") == len(key) && string(text)+strings.Repeat("\uFFFD", len(d.raw)) == key {
 			return ids[:i+1]
 		}
 	}
@@ -122,8 +117,7 @@ func spelled(t Text, ids []int32, key string) []int32 {
 		s.push(b, &a)
 	}
 	s.end(&a)
-	if answerText(string(a.text), a.calls, false) == string(text) &&
-		answerText(string(a.text), a.calls, true) == key {
+	if answerText(string(a.text), a.calls, false) == string(text) && answerText(string(a.text), a.calls, true) == key {
 		return ids
 	}
 	return nil

@@ -86,8 +86,7 @@ type textLogprobs struct {
 	Tokens        []string             `json:"tokens"`
 	TokenLogprobs []float64            `json:"token_logprobs"`
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
-	// bytes from the beginning of the answer
-	TextOffset []int `json:"text_offset"`
+	TextOffset    []int                `json:"text_offset"` // bytes from the beginning of the answer
 }
 
 // newLogprobs returns the log-probabilities of tokens and moves the offset past them.
