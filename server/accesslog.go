@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// LineLog returns an access log that writes one line for each request, in the form that `loadstone
-// logs` reads:
+// LineLog returns an access log that writes one line for each request, in the form that the command
+// `loadstone logs` reads:
 //
 //	REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms
 //
@@ -36,7 +36,8 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 		case "status":
 			b = strconv.AppendInt(append(b, " STATUS: "...), a.Value.Int64(), 10)
 		case "latency_ms":
-			b = append(strconv.AppendFloat(append(b, " LATENCY: "...), a.Value.Float64(), 'f', 2, 64), "ms\n"...)
+			b = strconv.AppendFloat(append(b, " LATENCY: "...), a.Value.Float64(), 'f', 2, 64)
+			b = append(b, "ms\n"...)
 			return false
 		}
 		return true
@@ -61,7 +62,8 @@ func (s *Server) logAccess(w *response, method, path, route string, status int, 
 		attrs = append(attrs,
 			slog.String("agent", g.Params.Agent), slog.Bool("stream", g.Params.Stream),
 			slog.String("tier", u.Start.Tier), slog.String("miss", u.Start.Miss),
-			slog.Int("prompt_tokens", u.PromptTokens), slog.Int("cached_tokens", u.Start.CachedTokens),
+			slog.Int("prompt_tokens", u.PromptTokens),
+			slog.Int("cached_tokens", u.Start.CachedTokens),
 			slog.Int("output_tokens", u.OutputTokens),
 			slog.Duration("queue", u.Start.Queue), slog.Duration("prefill", u.Start.Prefill))
 	}

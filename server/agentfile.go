@@ -63,7 +63,8 @@ type upload struct {
 }
 
 func (u *upload) Read(b []byte) (int, error) {
-	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails for a test's recorder, which has none
+	// This fails for a test's recorder, which has no deadline.
+	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	n, err := u.body.Read(b)
 	if err != nil && err != io.EOF && !os.IsTimeout(err) {
 		err = bodyError(err)

@@ -30,7 +30,9 @@ type answerWriter interface {
 
 // begin does what every request for an answer goes through: its body is read and checked, and the
 // engine gets the prompt. The caller must call the generation's Cancel.
-func (s *Server) begin(w *response, r *http.Request, body generationBody) (*generate.Generation, error) {
+func (s *Server) begin(
+	w *response, r *http.Request, body generationBody,
+) (*generate.Generation, error) {
 	b, err := s.open()
 	if err != nil {
 		return nil, err
@@ -122,7 +124,8 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 			e.flush()
 		}
 		if e.err != nil {
-			return context.Canceled // the client is gone; net/http ends the request's own context only later
+			// The client is gone; net/http ends the request's own context only later.
+			return context.Canceled
 		}
 	}
 	e.appendPieces(g.Rest(), out)

@@ -50,11 +50,13 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		if !s.keys.has(key) {
 			message := "the API key is not one of this server's"
 			if key == "" {
-				message = "this server needs an API key: send it as Authorization: Bearer KEY or as x-api-key: KEY"
+				message = "this server needs an API key: send it as Authorization: Bearer KEY " +
+					"or as x-api-key: KEY"
 			}
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.fail(w.(*response), &apiError{status: 401, kind: "invalid_request_error", code: "invalid_api_key",
-				message: message})
+			s.fail(w.(*response), &apiError{
+				status: 401, kind: kindInvalid, code: "invalid_api_key", message: message,
+			})
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -68,9 +70,12 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 func (s *Server) unlocked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isPrivate(r.URL.Path) && !s.isNamed(r.Host) {
-			s.fail(w.(*response), &apiError{status: 403, kind: "invalid_request_error", code: "host_not_allowed",
-				message: "this server has no API keys, so it answers here only to requests that name it by an address " +
-					"or as localhost; its operator can set keys, or allow this name as an origin"})
+			s.fail(w.(*response), &apiError{
+				status: 403, kind: kindInvalid, code: "host_not_allowed",
+				message: "this server has no API keys, so it answers here only to requests that " +
+					"name it by an address or as localhost; its operator can set keys, or allow " +
+					"this name as an origin",
+			})
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -31,7 +31,8 @@ func readBody(w *response, r *http.Request, v any) error {
 // bodyError tells a client that sent too much, or nothing in time, from a client that is gone.
 // classify knows the errors of the former.
 func bodyError(err error) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok ||
+		errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("reading the body: %v: %w", err, context.Canceled)
@@ -60,7 +61,8 @@ func syntaxError(err error) *generate.RequestError {
 	case errors.As(err, &syntax):
 		err = fmt.Errorf("%w at byte %d", err, syntax.Offset)
 	}
-	return &generate.RequestError{Code: "invalid_json", Message: fmt.Sprintf("the body is not JSON: %v", err)}
+	return &generate.RequestError{Code: "invalid_json",
+		Message: fmt.Sprintf("the body is not JSON: %v", err)}
 }
 
 // jsonKind names a Go kind in JSON's words.

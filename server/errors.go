@@ -31,21 +31,30 @@ var errPanic = errors.New("internal error; the request id leads to it in the ser
 type loadingError struct{ percent int64 }
 
 func (e loadingError) Error() string {
-	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent, retryAfter(loadingRetry))
+	return fmt.Sprintf("the model is loading (%d %%); retry in %s s", e.percent,
+		retryAfter(loadingRetry))
 }
 
 // loadingRetry is how long a client is told to wait while the model is loading.
 const loadingRetry = 2 * time.Second
 
+// Kinds of errors: OpenAI's error.type.
+const (
+	kindInvalid   = "invalid_request_error"
+	kindRateLimit = "rate_limit_error"
+	kindConflict  = "conflict"
+	kindServer    = "server_error"
+)
+
 // An apiError is an error as the client gets it.
 type apiError struct {
 	status  int
-	kind    string // OpenAI's error.type
+	kind    string
 	code    string // error.code: stable, for programs
 	param   string // error.param: the field at fault, "" for none
 	message string
 	retry   time.Duration // Retry-After; 0: none
-	never   bool          // a retry cannot help although the status suggests it: X-Should-Retry is false
+	never   bool          // X-Should-Retry is false: a retry cannot help, whatever the status says
 }
 
 func (e *apiError) Error() string { return e.message }
@@ -67,61 +76,61 @@ func classify(err error) *apiError {
 	case errors.As(err, &api):
 		return api
 	case errors.As(err, &request):
-		return &apiError{status: 400, kind: "invalid_request_error", code: request.Code,
-			param: request.Param, message: request.Message}
+		return &apiError{status: 400, kind: kindInvalid, code: request.Code, param: request.Param,
+			message: request.Message}
 	case errors.As(err, &length):
-		return &apiError{status: 400, kind: "invalid_request_error", code: "context_length_exceeded",
+		return &apiError{status: 400, kind: kindInvalid, code: "context_length_exceeded",
 			message: err.Error()}
 	case errors.As(err, &pool) && pool.Need > pool.Total:
-		return &apiError{status: 400, kind: "invalid_request_error", code: "pool_too_small",
-			param: "max_tokens", message: err.Error()}
+		return &apiError{status: 400, kind: kindInvalid, code: "pool_too_small", param: "max_tokens",
+			message: err.Error()}
 	case errors.As(err, &pool):
-		return &apiError{status: 429, kind: "rate_limit_error", code: "pool_exhausted",
+		return &apiError{status: 429, kind: kindRateLimit, code: "pool_exhausted",
 			message: err.Error(), retry: max(pool.RetryAfter, time.Second)}
 	case errors.As(err, &queue):
-		return &apiError{status: 429, kind: "rate_limit_error", code: "queue_full",
+		return &apiError{status: 429, kind: kindRateLimit, code: "queue_full",
 			message: err.Error(), retry: max(queue.RetryAfter, time.Second)}
 	case errors.As(err, &agent):
-		return &apiError{status: 429, kind: "rate_limit_error", code: "agent_busy",
+		return &apiError{status: 429, kind: kindRateLimit, code: "agent_busy",
 			message: err.Error(), retry: max(agent.RetryAfter, time.Second)}
 	case errors.Is(err, engine.ErrNoMemory):
-		return &apiError{status: 404, kind: "invalid_request_error", code: "agent_not_found",
-			param: "agent_id", message: err.Error()}
+		return &apiError{status: 404, kind: kindInvalid, code: "agent_not_found", param: "agent_id",
+			message: err.Error()}
 	case errors.Is(err, engine.ErrExists):
-		return &apiError{status: 409, kind: "conflict", code: "agent_exists",
-			param: "agent_id", message: err.Error(), never: true}
+		return &apiError{status: 409, kind: kindConflict, code: "agent_exists", param: "agent_id",
+			message: err.Error(), never: true}
 	case errors.Is(err, engine.ErrNoDir):
-		return &apiError{status: 400, kind: "invalid_request_error", code: "agents_not_kept",
+		return &apiError{status: 400, kind: kindInvalid, code: "agents_not_kept",
 			message: "agents are not kept on disk here; the server's operator can configure a directory for them"}
 	case errors.Is(err, engine.ErrOtherModel):
-		return &apiError{status: 409, kind: "conflict", code: "model_changed",
+		return &apiError{status: 409, kind: kindConflict, code: "model_changed",
 			message: err.Error(), never: true}
 	case errors.Is(err, engine.ErrCorrupt):
-		return &apiError{status: 400, kind: "invalid_request_error", code: "invalid_memory",
+		return &apiError{status: 400, kind: kindInvalid, code: "invalid_memory",
 			message: err.Error()}
 	case errors.Is(err, engine.ErrNoRoom):
-		return &apiError{status: 413, kind: "invalid_request_error", code: "request_too_large",
+		return &apiError{status: 413, kind: kindInvalid, code: "request_too_large",
 			message: err.Error()}
 	case errors.As(err, &tooLong):
-		return &apiError{status: 413, kind: "invalid_request_error", code: "request_too_large",
+		return &apiError{status: 413, kind: kindInvalid, code: "request_too_large",
 			message: fmt.Sprintf("the body is larger than %d bytes", tooLong.Limit)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &apiError{status: 408, kind: "invalid_request_error", code: "request_timeout",
+		return &apiError{status: 408, kind: kindInvalid, code: "request_timeout",
 			message: "the body did not arrive in time"}
 	case errors.As(err, new(loadingError)):
-		return &apiError{status: 503, kind: "server_error", code: "loading",
+		return &apiError{status: 503, kind: kindServer, code: "loading",
 			message: err.Error(), retry: loadingRetry}
 	case errors.Is(err, engine.ErrDraining):
-		return &apiError{status: 503, kind: "server_error", code: "draining",
+		return &apiError{status: 503, kind: kindServer, code: "draining",
 			message: "the server is shutting down; retry in 5 s", retry: 5 * time.Second}
 	case errors.Is(err, context.Canceled):
-		return &apiError{status: statusClientClosed, kind: "invalid_request_error", code: "client_closed_request",
+		return &apiError{status: statusClientClosed, kind: kindInvalid, code: "client_closed_request",
 			message: "the client went away"}
 	case errors.Is(err, errPanic):
-		return &apiError{status: 500, kind: "server_error", code: "internal_error",
+		return &apiError{status: 500, kind: kindServer, code: "internal_error",
 			message: err.Error(), never: true}
 	default:
-		return &apiError{status: 500, kind: "server_error", code: "internal_error",
+		return &apiError{status: 500, kind: kindServer, code: "internal_error",
 			message: err.Error()}
 	}
 }
@@ -129,7 +138,8 @@ func classify(err error) *apiError {
 // refusals are the codes with which the server turns away valid work: the reasons of
 // loadstone_rejects_total.
 var refusals = []string{
-	"agent_busy", "context_length_exceeded", "draining", "loading", "pool_exhausted", "pool_too_small", "queue_full",
+	"agent_busy", "context_length_exceeded", "draining", "loading", "pool_exhausted",
+	"pool_too_small", "queue_full",
 	"rate_limit_exceeded",
 }
 

@@ -35,9 +35,11 @@ func checkAgentName(param, name string) error {
 	var e *generate.RequestError
 	switch {
 	case !isName(name):
-		e = generate.Invalid(param, "%s: want 1 to 128 of A-Z a-z 0-9 _ - . : where the first is not - . or :", param)
+		e = generate.Invalid(param,
+			"%s: want 1 to 128 of A-Z a-z 0-9 _ - . : where the first is not - . or :", param)
 	case slices.Contains(reservedNames, name):
-		e = generate.Invalid(param, "%s: %q is a path of this API and cannot be an agent's name", param, name)
+		e = generate.Invalid(param, "%s: %q is a path of this API and cannot be an agent's name",
+			param, name)
 	default:
 		return nil
 	}

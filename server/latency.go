@@ -21,7 +21,8 @@ func (s *Server) latency(next http.Handler) http.Handler {
 		}
 		defer func() {
 			elapsed := time.Since(x.start)
-			w.Header().Set(trailerTotal, milliseconds(elapsed)) // is sent only where the handler announced it
+			// A trailer is sent only where the handler announced it.
+			w.Header().Set(trailerTotal, milliseconds(elapsed))
 			status := cmp.Or(x.outcome, x.status, http.StatusOK)
 			s.metrics.request(route(r), status, elapsed)
 			if g := x.generation; g != nil && status == http.StatusOK {

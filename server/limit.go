@@ -94,6 +94,9 @@ func (b *bucket) wait(perMinute int, now time.Time) time.Duration {
 }
 
 func tooMany(who string, perMinute int, wait time.Duration) error {
-	return &apiError{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded", retry: wait,
-		message: fmt.Sprintf("%s takes %d requests a minute; retry in %s s", who, perMinute, retryAfter(wait))}
+	return &apiError{
+		status: 429, kind: kindRateLimit, code: "rate_limit_exceeded", retry: wait,
+		message: fmt.Sprintf("%s takes %d requests a minute; retry in %s s",
+			who, perMinute, retryAfter(wait)),
+	}
 }

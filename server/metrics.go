@@ -108,7 +108,8 @@ func (m *metrics) append(b []byte) []byte {
 	requests := maps.Clone(m.requests)
 	m.mu.Unlock()
 
-	b = appendHead(b, "loadstone_requests_total", "counter", "Requests by route and status. 499: the client went away.")
+	b = appendHead(b, "loadstone_requests_total", "counter",
+		"Requests by route and status. 499: the client went away.")
 	for _, k := range slices.SortedFunc(maps.Keys(requests), func(a, b requestKey) int {
 		return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.status, b.status))
 	}) {
@@ -123,24 +124,31 @@ func (m *metrics) append(b []byte) []byte {
 		}
 		b = m.durations[route].append(b, "loadstone_request_duration_seconds", `route="`+route+`"`)
 	}
-	b = appendHead(b, "loadstone_ttft_seconds", "histogram", "From the request's head to the answer's first token.")
+	b = appendHead(b, "loadstone_ttft_seconds", "histogram",
+		"From the request's head to the answer's first token.")
 	b = m.ttft.append(b, "loadstone_ttft_seconds", "")
-	b = appendHead(b, "loadstone_inter_token_seconds", "histogram", "Between two tokens of one answer.")
+	b = appendHead(b, "loadstone_inter_token_seconds", "histogram",
+		"Between two tokens of one answer.")
 	b = m.interToken.append(b, "loadstone_inter_token_seconds", "")
-	b = appendHead(b, "loadstone_queue_seconds", "histogram", "From submission to admission by the engine.")
+	b = appendHead(b, "loadstone_queue_seconds", "histogram",
+		"From submission to admission by the engine.")
 	b = m.queue.append(b, "loadstone_queue_seconds", "")
-	b = appendHead(b, "loadstone_rejects_total", "counter", "Requests refused, by the error's code.")
+	b = appendHead(b, "loadstone_rejects_total", "counter",
+		"Requests refused, by the error's code.")
 	for _, reason := range refusals {
-		b = appendSample(b, `loadstone_rejects_total{reason="`+reason+`"}`, float64(m.rejects[reason].Load()))
+		b = appendSample(b, `loadstone_rejects_total{reason="`+reason+`"}`,
+			float64(m.rejects[reason].Load()))
 	}
-	b = appendHead(b, "loadstone_panics_total", "counter", "Requests that ended with 500 because of a bug.")
+	b = appendHead(b, "loadstone_panics_total", "counter",
+		"Requests that ended with 500 because of a bug.")
 	b = appendSample(b, "loadstone_panics_total", float64(m.panics.Load()))
 	return b
 }
 
 func appendProcess(b []byte) []byte {
 	if rss, ok := residentBytes(); ok {
-		b = appendHead(b, "process_resident_memory_bytes", "gauge", "Resident memory, including the model's.")
+		b = appendHead(b, "process_resident_memory_bytes", "gauge",
+			"Resident memory, including the model's.")
 		b = appendSample(b, "process_resident_memory_bytes", float64(rss))
 	}
 	if cpu, ok := cpuTime(); ok {

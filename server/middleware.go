@@ -44,7 +44,8 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 				panic(v)
 			}
 			s.metrics.panics.Add(1)
-			s.log.Error("panic", "request", x.Header().Get("X-Request-ID"), "path", r.URL.EscapedPath(),
+			s.log.Error("panic",
+				"request", x.Header().Get("X-Request-ID"), "path", r.URL.EscapedPath(),
 				"value", v, "stack", string(debug.Stack()))
 			if x.status != 0 && x.Header().Get("Content-Type") != eventStreamType {
 				// Half of an answer is out. Only a broken connection keeps it from passing for a
@@ -71,7 +72,8 @@ func cors(allowed []string, next http.Handler) http.Handler {
 		origin := r.Header.Get("Origin")
 		h := w.Header()
 		h.Add("Vary", "Origin")
-		ok := origin != "" && (isLoopback(origin) || slices.Contains(allowed, origin) || slices.Contains(allowed, "*"))
+		known := isLoopback(origin) || slices.Contains(allowed, origin) || slices.Contains(allowed, "*")
+		ok := origin != "" && known
 		if ok {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", exposedHeaders)
@@ -79,17 +81,22 @@ func cors(allowed []string, next http.Handler) http.Handler {
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			if ok {
 				h.Set("Access-Control-Allow-Methods", "DELETE, GET, POST")
-				h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+				h.Set("Access-Control-Allow-Headers",
+					r.Header.Get("Access-Control-Request-Headers"))
 				h.Set("Access-Control-Max-Age", "600")
 			}
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		if !ok && origin != "" && r.Method != http.MethodGet && r.Method != http.MethodHead && !isSame(origin, r.Host) {
+		if !ok && origin != "" && r.Method != http.MethodGet && r.Method != http.MethodHead &&
+			!isSame(origin, r.Host) {
 			// A browser lets any page post and only keeps the answer from it. This check keeps a
 			// foreign page from making the model work.
-			(&apiError{status: 403, kind: "invalid_request_error", code: "origin_not_allowed",
-				message: "pages of this origin may not use the server; its operator can allow the origin"}).write(w.(*response))
+			e := &apiError{
+				status: 403, kind: kindInvalid, code: "origin_not_allowed",
+				message: "pages of this origin may not use the server; its operator can allow the origin",
+			}
+			e.write(w.(*response))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -111,7 +118,8 @@ func isLoopback(origin string) bool {
 		return false
 	}
 	host := u.Hostname()
-	return host == "localhost" || host == "127.0.0.1" || host == "::1" || strings.HasSuffix(host, ".localhost")
+	return host == "localhost" || host == "127.0.0.1" || host == "::1" ||
+		strings.HasSuffix(host, ".localhost")
 }
 
 // limitBody bounds a body in size and in time, even where no handler reads it, because net/http

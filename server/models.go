@@ -15,7 +15,12 @@ type modelInfo struct {
 // modelInfo describes the one model. It was created when this server started, because the weights
 // have no date of their own.
 func (s *Server) modelInfo() modelInfo {
-	return modelInfo{ID: s.cfg.Model, Object: "model", Created: s.started.Unix(), OwnedBy: "loadstone"}
+	return modelInfo{
+		ID:      s.cfg.Model,
+		Object:  "model",
+		Created: s.started.Unix(),
+		OwnedBy: "loadstone",
+	}
 }
 
 // models serves GET /v1/models.
@@ -55,6 +60,8 @@ func (s *Server) checkModel(name string) error {
 	if name == s.cfg.Model {
 		return nil
 	}
-	return &apiError{status: 404, kind: "invalid_request_error", code: "model_not_found", param: "model",
-		message: fmt.Sprintf("model %q is not served here; %q is", name, s.cfg.Model)}
+	return &apiError{
+		status: 404, kind: kindInvalid, code: "model_not_found", param: "model",
+		message: fmt.Sprintf("model %q is not served here; %q is", name, s.cfg.Model),
+	}
 }

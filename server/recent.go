@@ -29,7 +29,14 @@ type served struct {
 // newServed returns the answer of a generation that took total and ended at the time given.
 func newServed(g *generate.Generation, at time.Time, total time.Duration) served {
 	start := g.Usage().Start
-	v := served{at: at, queue: start.Queue, ttft: g.TTFT(), total: total, itl: g.MeanITL(), tier: start.Tier}
+	v := served{
+		at:    at,
+		queue: start.Queue,
+		ttft:  g.TTFT(),
+		total: total,
+		itl:   g.MeanITL(),
+		tier:  start.Tier,
+	}
 	if v.ttft == 0 { // the answer has no token
 		v.ttft = total
 	}

@@ -27,7 +27,7 @@ type response struct {
 	renewed   time.Time // when the write deadline was last moved
 	status    int       // as sent; 0 before
 	anthropic bool      // errors go out in Anthropic's envelope
-	outcome   int       // the status for the log, where it differs from status: 499, or that of a failed stream
+	outcome   int       // for the log, where it differs from status: 499, or a failed stream's
 
 	generation *generate.Generation // nil where nothing is generated
 }
@@ -50,7 +50,8 @@ func (w *response) Write(b []byte) (int, error) {
 	// second.
 	if now := time.Now(); now.Sub(w.renewed) > time.Second {
 		w.renewed = now
-		w.control.SetWriteDeadline(now.Add(writeTimeout)) // fails for a test's recorder, which has none
+		// This fails for a test's recorder, which has no deadline.
+		w.control.SetWriteDeadline(now.Add(writeTimeout))
 	}
 	return w.ResponseWriter.Write(b)
 }

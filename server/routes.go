@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -78,10 +79,14 @@ func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 		}
 	}
 	if allowed == nil {
-		return &apiError{status: 404, kind: "invalid_request_error", code: "not_found",
-			message: "no such path: " + r.URL.Path}
+		return &apiError{
+			status: 404, kind: kindInvalid, code: "not_found", message: "no such path: " + r.URL.Path,
+		}
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	return &apiError{status: 405, kind: "invalid_request_error", code: "method_not_allowed",
-		message: r.Method + " is not allowed on " + r.URL.Path + "; use " + strings.Join(allowed, " or ")}
+	return &apiError{
+		status: 405, kind: kindInvalid, code: "method_not_allowed",
+		message: fmt.Sprintf("%s is not allowed on %s; use %s",
+			r.Method, r.URL.Path, strings.Join(allowed, " or ")),
+	}
 }

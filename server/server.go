@@ -49,16 +49,27 @@ type Text interface {
 
 // Config says what a Server serves. The zero value of every field except Model means its default.
 type Config struct {
-	Model       string       // the name under which the model is served
-	MaxTokens   int          // length of an answer where the request names none. 0: 256
-	MaxBody     int64        // size of the largest request body in bytes. 0: 8 MiB
-	Origins     []string     // origins whose pages may read the answers, beside this machine's own; "*" for all
-	Keys        []string     // API keys, one of which every request except health checks needs. None: no key is needed
-	Rate        int          // requests a minute that are taken, with a minute's worth at once. 0: no limit
-	AgentRate   int          // the same for each agent
-	AccessLog   *slog.Logger // gets a record for each request, without prompts, answers and keys. nil: none
-	QuietProbes bool         // write no log lines for scrapes, health checks and the status page that went well
-	Log         *slog.Logger // gets errors inside the server. nil: slog.Default()
+	// Model is the name under which the model is served.
+	Model string
+	// MaxTokens is the length of an answer where the request names none. 0: 256
+	MaxTokens int
+	// MaxBody is the size of the largest request body in bytes. 0: 8 MiB
+	MaxBody int64
+	// Origins are the web origins whose pages may read the answers, beside those of this machine; "*" is
+	// all.
+	Origins []string
+	// Keys are the API keys. Every request except health checks needs one of them. None: no key is needed
+	Keys []string
+	// Rate is how many requests are taken in a minute, and at most at once. 0: no limit
+	Rate int
+	// AgentRate is the same for each agent. 0: no limit
+	AgentRate int
+	// AccessLog gets a record for each request, without prompts, answers and keys. nil: no log
+	AccessLog *slog.Logger
+	// QuietProbes keeps scrapes, health checks and the status page out of the access log if they went well.
+	QuietProbes bool
+	// Log gets the errors inside the server. nil: slog.Default()
+	Log *slog.Logger
 }
 
 // A Server is an http.Handler for one model. It answers from the start; until Ready is called it

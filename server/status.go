@@ -26,8 +26,8 @@ type statusInfo struct {
 	Counters map[string]uint64 `json:"counters"` // since the start
 	Rejects  map[string]uint64 `json:"rejects"`  // by reason, those that happened
 	Latency  latencyStatus     `json:"latency"`
-	Recent   [][4]any          `json:"recent"` // each answer's: time since its end, TTFT, total time, tier
-	Next     int               `json:"next"`   // ?since=N with this number returns the answers that are new by then
+	Recent   [][4]any          `json:"recent"` // age, TTFT, total time and tier of each answer
+	Next     int               `json:"next"`   // ?since=N with this N returns the answers after these
 	Agents   []agentInfo       `json:"agents"` // those used last
 	Known    int               `json:"agents_known"`
 }
@@ -36,7 +36,7 @@ type poolStatus struct {
 	Blocks      int         `json:"blocks"`
 	BlockTokens int         `json:"block_tokens"`
 	WindowSlots int         `json:"window_slots"` // of sliding-window layers; 0: the model has none
-	Utilization float64     `json:"utilization"`  // of blocks or of window slots, whichever is more; 0 to 1
+	Utilization float64     `json:"utilization"`  // of blocks or window slots, the larger; 0 to 1
 	AdmitBelow  float64     `json:"admit_below"`  // the utilization above which new work is refused
 	Bytes       int64       `json:"bytes"`
 	For         purposeInfo `json:"for"` // in bytes; the sum is Bytes
@@ -67,7 +67,8 @@ func (s *Server) status(w *response, r *http.Request) error {
 	if text := r.URL.Query().Get("since"); text != "" {
 		var err error
 		if since, err = strconv.Atoi(text); err != nil || since < 0 {
-			return generate.Invalid("since", "since: %q; want the value of next in an earlier answer", text)
+			return generate.Invalid("since",
+				"since: %q; want the value of next in an earlier answer", text)
 		}
 	}
 	now := time.Now()
@@ -96,7 +97,8 @@ func (s *Server) status(w *response, r *http.Request) error {
 	info.Latency, info.Next = newLatencyStatus(all, now), next
 	for _, a := range all[max(0, len(all)-max(0, next-since)):] {
 		age := now.Sub(a.at).Milliseconds()
-		info.Recent = append(info.Recent, [4]any{age, inMilliseconds(a.ttft), inMilliseconds(a.total), a.tier})
+		info.Recent = append(info.Recent,
+			[4]any{age, inMilliseconds(a.ttft), inMilliseconds(a.total), a.tier})
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return writeJSON(w, http.StatusOK, info)
@@ -118,7 +120,9 @@ func (info *statusInfo) addStats(st engine.Stats) {
 	for name, n := range map[string]uint64{
 		"finished": st.Finished, "cancelled": st.Cancelled, "failed": st.Failed,
 		"steps": st.Steps, "batch_sequences": st.BatchSequences,
-		"prompt_tokens": st.PromptTokens, "cached_tokens": st.CachedTokens, "output_tokens": st.OutputTokens,
+		"prompt_tokens": st.PromptTokens, "cached_tokens": st.CachedTokens,
+		"output_tokens": st.OutputTokens,
+
 		"hot": st.FromHot, "disk": st.FromWarm, "cold": st.FromCold,
 		"evictions": st.Evictions, "restores": st.Restores, "saves": st.Saves,
 	} {

@@ -35,7 +35,8 @@ func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if !slices.Contains([]string{".json", ".jinja", ".safetensors", ".model"}, path.Ext(e.Name())) {
+		if !slices.Contains([]string{".json", ".jinja", ".safetensors", ".model"},
+			path.Ext(e.Name())) {
 			continue
 		}
 		if err := hashFile(h, fsys, e.Name()); err != nil {

@@ -23,7 +23,8 @@ type loaded struct {
 
 // load reads the model's weights and, at the same time, its tokenizer, and starts an engine over
 // both. It calls progress with how many bytes of the weights have been read.
-func load(src catalog.Source, backend, kv string, cfg engine.Config, progress func(done, total int64)) loaded {
+func load(src catalog.Source, backend, kv string, cfg engine.Config,
+	progress func(done, total int64)) loaded {
 	var text *tokenizer.Model
 	var textErr error
 	var reading sync.WaitGroup

@@ -70,42 +70,58 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // the caller prints the error
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
-	f.StringVar(&o.backend, "backend", "auto", "`backend` that runs the model: mlx (MLX), ref (pure Go), or auto: mlx where this build has it, "+
-		"ref elsewhere. metal, the old name of mlx, is accepted for one more release")
-	f.StringVar(&o.kv, "kv", "auto", "`format` of the KV cache, in memory and on disk: "+strings.Join(KVFormats(), ", ")+
-		" (q8 and q4 have 8 and 4 bits in groups of 64), or auto: the one in which the backend computes")
+	f.StringVar(&o.model, "model", "tiny",
+		"`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
+	f.StringVar(&o.backend, "backend", "auto",
+		"`backend` that runs the model: mlx (MLX), ref (pure Go), or auto: mlx where this build has it, "+
+			"ref elsewhere. metal, the old name of mlx, is accepted for one more release")
+	f.StringVar(&o.kv, "kv", "auto",
+		"`format` of the KV cache, in memory and on disk: "+strings.Join(KVFormats(), ", ")+
+			" (q8 and q4 have 8 and 4 bits in groups of 64), or auto: the one in which the backend computes")
 	o.engine.KVBytes = 256 << 20
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
 	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that may run at once")
-	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "largest number of tokens in one step of the model; "+
-		"beside running answers, prompts get fewer, depending on what steps cost")
+	f.IntVar(&o.engine.StepTokens, "step-tokens", 256,
+		"largest number of tokens in one step of the model; "+
+			"beside running answers, prompts get fewer, depending on what steps cost")
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that may wait; further ones get 429")
-	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0, "requests of one agent that may wait or run; "+
-		"further ones get 429; 0 is no limit")
-	f.StringVar(&o.engine.Dir, "agents-dir", "", "`directory` for agents' memories, which then survive restarts; "+
-		"for one server and one model. Empty: none")
+	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0,
+		"requests of one agent that may wait or run; "+
+			"further ones get 429; 0 is no limit")
+	f.StringVar(&o.engine.Dir, "agents-dir", "",
+		"`directory` for agents' memories, which then survive restarts; "+
+			"for one server and one model. Empty: none")
 	o.engine.DiskBytes = 16 << 30
-	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk", "`size` that agents' memories may take on disk; "+
-		"those unused for the longest time are deleted first")
-	f.DurationVar(&o.engine.TTL, "agents-ttl", 0, "time after which an unused memory is deleted; 0 is never")
-	f.StringVar(&o.accessLog, "access-log", "-", "`file` to which a line is appended for each request; - is stderr, empty is none")
-	f.StringVar(&o.accessFormat, "access-format", "line", "`format` of the access log: line, which 'loadstone logs' reads; "+
-		"text or json, with agents and token counts. None has prompts")
-	f.BoolVar(&o.quiet, "quiet-probes", false, "do not log scrapes, health checks and requests of the status page that went well")
+	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk",
+		"`size` that agents' memories may take on disk; "+
+			"those unused for the longest time are deleted first")
+	f.DurationVar(&o.engine.TTL, "agents-ttl", 0,
+		"time after which an unused memory is deleted; 0 is never")
+	f.StringVar(&o.accessLog, "access-log", "-",
+		"`file` to which a line is appended for each request; - is stderr, empty is none")
+	f.StringVar(&o.accessFormat, "access-format", "line",
+		"`format` of the access log: line, which 'loadstone logs' reads; "+
+			"text or json, with agents and token counts. None has prompts")
+	f.BoolVar(&o.quiet, "quiet-probes", false,
+		"do not log scrapes, health checks and requests of the status page that went well")
 	f.BoolVar(&o.silent, "q", false, "do not show the progress of loading")
 	o.maxBody = 8 << 20
-	f.Var((*byteSize)(&o.maxBody), "max-body", "`size` of the largest request; larger ones get 413. "+
-		"Imports of memories are bounded by -agents-disk")
-	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server, "+
-		"beside those of this machine; * is all")
-	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are accepted, one on each line, "+
-		"beside those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
-	f.IntVar(&o.rate, "rate", 0, "requests that are taken in a minute; further ones get 429; 0 is no limit")
+	f.Var((*byteSize)(&o.maxBody), "max-body",
+		"`size` of the largest request; larger ones get 413. "+
+			"Imports of memories are bounded by -agents-disk")
+	f.StringVar(&o.origins, "origins", "",
+		"web `origins`, separated by commas, whose pages may use the server, "+
+			"beside those of this machine; * is all")
+	f.StringVar(&o.keyFile, "api-key-file", "",
+		"`file` with the API keys that are accepted, one on each line, "+
+			"beside those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
+	f.IntVar(&o.rate, "rate", 0,
+		"requests that are taken in a minute; further ones get 429; 0 is no limit")
 	f.IntVar(&o.agentRate, "agent-rate", 0, "requests that are taken from each agent in a minute; "+
 		"further ones get 429; 0 is no limit")
-	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long answers in flight may take after the first signal")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second,
+		"how long answers in flight may take after the first signal")
 	f.BoolVar(&o.version, "version", false, "print versions and exit")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -153,7 +169,8 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("-agents-ttl is %v; want 0 or more", o.engine.TTL)
 	}
 	if _, _, err := net.SplitHostPort(o.addr); err != nil {
-		return fmt.Errorf("-addr %s is not an address to listen on; want one like 127.0.0.1:8080", o.addr)
+		return fmt.Errorf("-addr %s is not an address to listen on; want one like 127.0.0.1:8080",
+			o.addr)
 	}
 	if o.engine.MaxPerAgent < 0 {
 		return fmt.Errorf("-max-per-agent is %d; want 0 or more", o.engine.MaxPerAgent)
@@ -176,7 +193,8 @@ func (o *options) keys() ([]string, error) {
 	}
 	lines := strings.Fields(string(b))
 	if len(lines) == 0 {
-		return nil, fmt.Errorf("%s has no keys: a server that demands a key would let nobody in", o.keyFile)
+		return nil, fmt.Errorf("%s has no keys: a server that demands a key would let nobody in",
+			o.keyFile)
 	}
 	return append(keys, lines...), nil
 }

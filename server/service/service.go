@@ -168,7 +168,8 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	defer m.engine.Close()
 	i.server.Ready(m.engine, m.text)
 	st := m.engine.Stats()
-	fmt.Fprintf(i.stdout, "loadstone: ready: %s on %s (%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
+	fmt.Fprintf(i.stdout,
+		"loadstone: ready: %s on %s (%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
 		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
 		formatBytes(i.engine.KVBytes), m.kv, time.Since(start).Seconds())
 

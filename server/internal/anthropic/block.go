@@ -28,7 +28,8 @@ func badBlock(path string, b block, known string) error {
 	if b.Type == "text" {
 		return generate.Invalid(path+".text", "%s.text: missing", path)
 	}
-	return generate.Unsupported(path+".type", "%s.type: %q; this server reads %s", path, b.Type, known)
+	return generate.Unsupported(path+".type", "%s.type: %q; this server reads %s", path, b.Type,
+		known)
 }
 
 // readBlocks reads content that is a string or an array of blocks.

@@ -145,10 +145,12 @@ func addAnswer(p *generate.Params, path string, blocks []block) error {
 		switch {
 		case b.Type == "text" && b.Text != nil:
 			text.WriteString(*b.Text)
-		case b.Type == "thinking" || b.Type == "redacted_thinking": // another model's, not a part of the answer
+		case b.Type == "thinking" || b.Type == "redacted_thinking":
+			// Another model's, and not a part of the answer.
 		case b.Type == "tool_use":
 			if !generate.IsToolName(b.Name) || !wire.IsObject(string(b.Input)) {
-				return generate.Invalid(path, "%s: a tool_use; want a name, and an input that is an object", path)
+				return generate.Invalid(path,
+					"%s: a tool_use; want a name, and an input that is an object", path)
 			}
 			calls = append(calls, generate.ToolCall{Name: b.Name, Arguments: b.Input})
 		default:

@@ -35,7 +35,8 @@ func (q *MessagesRequest) constraint() (generate.Constraint, error) {
 	c := generate.Constraint{Choice: generate.ChoiceNone, Parallel: true}
 	for i, t := range q.Tools {
 		if t.Type != "" && t.Type != "custom" {
-			return c, generate.Unsupported("tools", "tools[%d].type: %q; this server has no tools of its own", i, t.Type)
+			return c, generate.Unsupported("tools",
+				"tools[%d].type: %q; this server has no tools of its own", i, t.Type)
 		}
 		c.Tools = append(c.Tools, generate.Tool{
 			Name:        t.Name,

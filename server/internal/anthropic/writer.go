@@ -16,13 +16,16 @@ type MessageWriter struct {
 }
 
 // NewMessageWriter returns a writer for the answer of a model; id is the answer's.
-func NewMessageWriter(id, model string) *MessageWriter { return &MessageWriter{id: id, model: model} }
+func NewMessageWriter(id, model string) *MessageWriter {
+	return &MessageWriter{id: id, model: model}
+}
 
 // Whole returns the body of an answer that does not stream.
 func (w *MessageWriter) Whole(a generate.Answer) any {
 	content := []byte("[")
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
-		content = append(wire.AppendString(append(content, `{"type":"text","text":`...), a.Text), '}')
+		content = append(content, `{"type":"text","text":`...)
+		content = append(wire.AppendString(content, a.Text), '}')
 	}
 	for _, c := range a.Calls {
 		if len(content) > 1 {
@@ -37,7 +40,9 @@ func (w *MessageWriter) Whole(a generate.Answer) any {
 }
 
 // appendMessage appends a message; a is nil while the answer is not complete.
-func (w *MessageWriter) appendMessage(b, content []byte, a *generate.Answer, u generate.Usage) []byte {
+func (w *MessageWriter) appendMessage(
+	b, content []byte, a *generate.Answer, u generate.Usage,
+) []byte {
 	b = wire.AppendString(append(b, `{"id":`...), w.id)
 	b = wire.AppendString(append(b, `,"type":"message","role":"assistant","model":`...), w.model)
 	b = append(append(b, `,"content":`...), content...)
@@ -111,7 +116,8 @@ func (w *MessageWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 		b = wire.AppendString(append(b, `,"name":`...), p.Name)
 		return end(append(b, `,"input":{}}`...))
 	default:
-		b = w.beginIndexed(b, "content_block_delta", `,"delta":{"type":"input_json_delta","partial_json":`)
+		b = w.beginIndexed(b, "content_block_delta",
+			`,"delta":{"type":"input_json_delta","partial_json":`)
 		return end(append(wire.AppendString(b, p.Bytes), '}'))
 	}
 }

@@ -10,7 +10,7 @@ import (
 type Answer struct {
 	Text   []byte
 	Calls  []ToolCall
-	Probs  []TokenProbs // of the tokens in Text, where they are wanted: none of a stop string or a call
+	Probs  []TokenProbs // of the tokens in Text, without stop strings; nil: not wanted
 	Reason string       // why the answer ended: ReasonStop, ReasonLength or ReasonToolCalls
 	Stop   string       // the stop string that ended the answer, "" for none
 	Usage  Usage
@@ -18,7 +18,7 @@ type Answer struct {
 
 // Values of Answer.Reason.
 const (
-	ReasonStop      = string(engine.FinishStop)   // the model ended the answer, or a stop string did
+	ReasonStop      = string(engine.FinishStop)   // the model or a stop string ended the answer
 	ReasonLength    = string(engine.FinishLength) // the answer has MaxTokens
 	ReasonToolCalls = "tool_calls"                // the answer ends with calls of tools
 )
@@ -54,7 +54,7 @@ const (
 type Piece struct {
 	Kind     PieceKind
 	Bytes    []byte       // of PieceText and PieceArguments, at least one. They never change
-	Probs    []TokenProbs // of PieceText, where they are wanted: of the tokens since the piece before
+	Probs    []TokenProbs // of PieceText: of the tokens since the piece before; nil: not wanted
 	Call     int          // of PieceCall and PieceArguments: index of the call in the answer
 	ID, Name string       // of PieceCall
 }
@@ -82,14 +82,16 @@ func (a *assembly) addText(b []byte) {
 	}
 	from := len(a.text)
 	a.text = append(a.text, b...)
-	a.pieces = append(a.pieces, Piece{Kind: PieceText, Bytes: a.text[from:], Probs: a.probs[a.probsGiven:]})
+	a.pieces = append(a.pieces,
+		Piece{Kind: PieceText, Bytes: a.text[from:], Probs: a.probs[a.probsGiven:]})
 	a.probsGiven = len(a.probs)
 }
 
 func (a *assembly) addCall(name string) {
 	c := ToolCall{ID: "call_" + rand.Text(), Name: name}
 	a.calls = append(a.calls, c)
-	a.pieces = append(a.pieces, Piece{Kind: PieceCall, Call: len(a.calls) - 1, ID: c.ID, Name: c.Name})
+	a.pieces = append(a.pieces,
+		Piece{Kind: PieceCall, Call: len(a.calls) - 1, ID: c.ID, Name: c.Name})
 }
 
 func (a *assembly) addArguments(b []byte) {

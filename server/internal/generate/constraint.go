@@ -53,11 +53,15 @@ func (c *Constraint) Check(field string) error {
 	seen := make(map[string]bool)
 	for i, t := range c.Tools {
 		if !IsToolName(t.Name) || seen[t.Name] {
-			return Invalid(field, "%s[%d]: the name %q; want 1 to 64 of A-Z a-z 0-9 _ -, and each name once", field, i, t.Name)
+			return Invalid(field,
+				"%s[%d]: the name %q; want 1 to 64 of A-Z a-z 0-9 _ -, and each name once", field,
+				i, t.Name)
 		}
 		seen[t.Name] = true
 		if len(t.Parameters) > 0 && !wire.IsObject(string(t.Parameters)) {
-			return Invalid(field, "%s[%d]: the parameters of %s; want a JSON schema, which is an object", field, i, t.Name)
+			return Invalid(field,
+				"%s[%d]: the parameters of %s; want a JSON schema, which is an object", field, i,
+				t.Name)
 		}
 	}
 	if c.Choice == ChoiceRequired && len(c.Tools) == 0 {

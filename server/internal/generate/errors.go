@@ -12,7 +12,7 @@ type RequestError struct {
 // Codes of a RequestError.
 const (
 	CodeInvalid     = "invalid_value"         // the value breaks the API's rules
-	CodeUnsupported = "unsupported_parameter" // the API allows the value, and this server cannot serve it
+	CodeUnsupported = "unsupported_parameter" // this server cannot serve the value
 )
 
 func (e *RequestError) Error() string { return e.Message }

@@ -118,7 +118,8 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, error) {
 	for id := range p.Sampling.Bias {
 		if n := g.engine.Vocab(); int(id) >= n {
-			return engine.Request{}, Invalid("logit_bias", "logit_bias: token %d; the model's are 0 to %d", id, n-1)
+			return engine.Request{}, Invalid("logit_bias",
+				"logit_bias: token %d; the model's are 0 to %d", id, n-1)
 		}
 	}
 	logprobs := 0
@@ -140,7 +141,9 @@ func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, er
 
 // submit hands a request to the engine. Where MaxTokens is only a default and too long for the
 // context, the answer gets what the prompt leaves of the context.
-func (g *Generator) submit(ctx context.Context, r engine.Request, isDefault bool) (*engine.Stream, error) {
+func (g *Generator) submit(
+	ctx context.Context, r engine.Request, isDefault bool,
+) (*engine.Stream, error) {
 	stream, err := g.engine.Submit(ctx, r)
 	var length *engine.ContextError
 	if errors.As(err, &length) && isDefault && length.Prompt < length.Limit {

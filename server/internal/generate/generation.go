@@ -155,7 +155,8 @@ func (g *Generation) Finish() (Answer, error) {
 	default:
 		return Answer{}, result.Err
 	}
-	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true), g.exactTokens())
+	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true),
+		g.exactTokens())
 	return a, nil
 }
 

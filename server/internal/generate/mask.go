@@ -43,7 +43,8 @@ func (c *Constraint) grammar() (*grammar.Grammar, error) {
 		}
 		tools = append(tools, tool)
 	}
-	compiled, err := grammar.Calls(tools, callForm, c.Choice == ChoiceRequired, c.Parallel, c.Schema)
+	required := c.Choice == ChoiceRequired
+	compiled, err := grammar.Calls(tools, callForm, required, c.Parallel, c.Schema)
 	return compiled, schemaError(c.SchemaField, err)
 }
 
@@ -51,7 +52,8 @@ func (c *Constraint) grammar() (*grammar.Grammar, error) {
 // unchanged.
 func schemaError(field string, err error) error {
 	if e, ok := errors.AsType[*grammar.SchemaError](err); ok {
-		return Unsupported(field, "%s: this server cannot hold an answer to the schema: %v", field, e)
+		return Unsupported(field,
+			"%s: this server cannot hold an answer to the schema: %v", field, e)
 	}
 	return err
 }

@@ -9,13 +9,17 @@ type Params struct {
 	Prompt      *string   // the text to continue where there is no conversation
 	PromptField string    // name of the body's field that has either, for errors
 
-	MaxTokens        int  // largest length of the answer
-	MaxTokensDefault bool // the client named no length, so MaxTokens may shrink to what the context leaves
+	MaxTokens int // largest length of the answer
+	// MaxTokensDefault says that the client named no length. MaxTokens may then shrink to what the
+	// prompt leaves of the context.
+	MaxTokensDefault bool
 
-	Sampling    engine.Sampling
-	TopLogprobs int // how many of the likeliest tokens are reported beside each token; -1: no log-probabilities
-	Stops       []string
-	Constraint  Constraint
+	Sampling   engine.Sampling
+	Stops      []string
+	Constraint Constraint
+	// TopLogprobs is how many of the likeliest tokens are reported beside each token. -1: the answer has
+	// no log-probabilities
+	TopLogprobs int
 
 	Stream      bool // the answer is sent as events while it is made
 	StreamUsage bool // the stream ends with the usage

@@ -21,7 +21,9 @@ const recallRounds = 4
 //
 // Where tokens are missing, recall asks the engine's goroutine for the memory, so it waits for a
 // step.
-func (g *Generator) recall(agent string, messages []Message, roles, contents []string, known [][]int32) {
+func (g *Generator) recall(
+	agent string, messages []Message, roles, contents []string, known [][]int32,
+) {
 	var lost []int // indexes of messages
 	for i, m := range messages {
 		if m.Role == RoleAssistant && m.key != "" && known[i] == nil {
@@ -36,7 +38,8 @@ func (g *Generator) recall(agent string, messages []Message, roles, contents []s
 	if err != nil || len(memory) == 0 {
 		return
 	}
-	gap := slices.Repeat(stops[:1], 3) // no content can make one of these, and no template makes three
+	// No content can make one of these tokens, and no template makes three in a row.
+	gap := slices.Repeat(stops[:1], 3)
 	for range recallRounds {
 		marked := slices.Clone(known)
 		var keys []string
@@ -56,7 +59,8 @@ func (g *Generator) recall(agent string, messages []Message, roles, contents []s
 		if !more {
 			return
 		}
-		lost = lost[len(found)+1:] // the one skipped is encoded from its text, perhaps as it was then
+		// The answer that is skipped is encoded from its text, perhaps to the same tokens as then.
+		lost = lost[len(found)+1:]
 	}
 }
 
@@ -81,7 +85,8 @@ func follow(t Text, memory, ids, gap, stops []int32, keys []string) (found [][]i
 		if answer == nil {
 			return found, i+1 < len(keys)
 		}
-		found = append(found, slices.Clone(answer)) // a copy, so that the whole memory is not kept for it
+		// A copy, so that the whole memory is not kept for it.
+		found = append(found, slices.Clone(answer))
 		memory = memory[len(answer):]
 	}
 	return found, false
@@ -103,7 +108,8 @@ func spelled(t Text, ids []int32, key string) []int32 {
 	for i, id := range ids {
 		b = t.AppendToken(b[:0], id)
 		text = append(text, d.push(b)...)
-		if len(text)+len(d.raw)*len("\uFFFD") == len(key) && string(text)+strings.Repeat("\uFFFD", len(d.raw)) == key {
+		if len(text)+len(d.raw)*len("\uFFFD") == len(key) &&
+			string(text)+strings.Repeat("\uFFFD", len(d.raw)) == key {
 			return ids[:i+1]
 		}
 	}
@@ -117,7 +123,8 @@ func spelled(t Text, ids []int32, key string) []int32 {
 		s.push(b, &a)
 	}
 	s.end(&a)
-	if answerText(string(a.text), a.calls, false) == string(text) && answerText(string(a.text), a.calls, true) == key {
+	if answerText(string(a.text), a.calls, false) == string(text) &&
+		answerText(string(a.text), a.calls, true) == key {
 		return ids
 	}
 	return nil

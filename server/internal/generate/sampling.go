@@ -41,13 +41,15 @@ func (f SamplingFields) Sampling() (engine.Sampling, error) {
 		{"frequency_penalty", f.Frequency, -2, 2},
 	} {
 		if !(field.value >= field.min && field.value <= field.max) {
-			return s, Invalid(field.name, "%s: %v; want %v to %v", field.name, field.value, field.min, field.max)
+			return s, Invalid(field.name, "%s: %v; want %v to %v", field.name, field.value,
+				field.min, field.max)
 		}
 	}
 	if f.TopK < -1 {
 		return s, Invalid("top_k", "top_k: %d; want at least 1, or 0 for off", f.TopK)
 	}
-	s.Temperature, s.TopP, s.TopK = orDefault(f.Temperature, 1), orDefault(f.TopP, 1), max(f.TopK, 0)
+	s.Temperature, s.TopP, s.TopK = orDefault(f.Temperature, 1), orDefault(f.TopP, 1), max(f.TopK,
+		0)
 	if s.TopP == 0 { // means the likeliest token alone, whereas the engine's 0 means off
 		s.Temperature = 0
 	}
@@ -63,7 +65,8 @@ func (f SamplingFields) Sampling() (engine.Sampling, error) {
 
 func (f SamplingFields) bias() (map[int32]float64, error) {
 	if len(f.Bias) > maxBiases {
-		return nil, Invalid("logit_bias", "logit_bias: %d tokens; at most %d", len(f.Bias), maxBiases)
+		return nil, Invalid("logit_bias", "logit_bias: %d tokens; at most %d", len(f.Bias),
+			maxBiases)
 	}
 	if len(f.Bias) == 0 {
 		return nil, nil
@@ -75,7 +78,8 @@ func (f SamplingFields) bias() (map[int32]float64, error) {
 			return nil, Invalid("logit_bias", "logit_bias: %q; want token ids as keys", token)
 		}
 		if !(math.Abs(b) <= 100) {
-			return nil, Invalid("logit_bias", "logit_bias: %v for token %d; want -100 to 100", b, id)
+			return nil, Invalid("logit_bias", "logit_bias: %v for token %d; want -100 to 100", b,
+				id)
 		}
 		bias[int32(id)] = b
 	}
@@ -96,7 +100,8 @@ func CheckStops(field string, stops []string, limit int) error {
 	}
 	for _, stop := range stops {
 		if stop == "" || len(stop) > maxStopLength {
-			return Invalid(field, "%s: a string of %d bytes; want 1 to %d", field, len(stop), maxStopLength)
+			return Invalid(field, "%s: a string of %d bytes; want 1 to %d", field, len(stop),
+				maxStopLength)
 		}
 	}
 	return nil

@@ -23,8 +23,9 @@ type Completion struct {
 type chatChoice struct {
 	Index   int `json:"index"`
 	Message struct {
-		Role      string         `json:"role"`
-		Content   *string        `json:"content"` // null beside tool calls where the model wrote no text
+		Role string `json:"role"`
+		// null beside tool calls where the model wrote no text
+		Content   *string        `json:"content"`
 		ToolCalls []chatToolCall `json:"tool_calls,omitempty"`
 	} `json:"message"`
 	Logprobs     *chatLogprobs `json:"logprobs"`
@@ -144,7 +145,8 @@ func newChatLogprobs(probs []generate.TokenProbs) *chatLogprobs {
 // newChatLogprob returns a token. In the text of a token that is a part of a character stands
 // U+FFFD; its bytes are exact.
 func newChatLogprob(p generate.TokenProbs) chatLogprob {
-	token := chatLogprob{Token: strings.ToValidUTF8(p.Text, "\uFFFD"), Logprob: p.Logprob, Bytes: []int{}}
+	token := chatLogprob{Token: strings.ToValidUTF8(p.Text, "\uFFFD"), Logprob: p.Logprob,
+		Bytes: []int{}}
 	for _, b := range []byte(p.Text) {
 		token.Bytes = append(token.Bytes, int(b))
 	}

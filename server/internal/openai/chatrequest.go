@@ -49,10 +49,12 @@ type chatToolCall struct {
 // errors name the field at fault and are for the client.
 func (q *ChatRequest) Validate(maxTokens int) (*generate.Params, error) {
 	if len(q.Functions) > 0 {
-		return nil, generate.Unsupported("functions", "functions: not supported by this server; use tools")
+		return nil, generate.Unsupported("functions",
+			"functions: not supported by this server; use tools")
 	}
 	if slices.ContainsFunc(q.Modalities, func(m string) bool { return m != "text" }) {
-		return nil, generate.Unsupported("modalities", "modalities: this server answers in text only")
+		return nil, generate.Unsupported("modalities",
+			"modalities: this server answers in text only")
 	}
 	p, err := q.samplingFields.validate(maxTokens)
 	if err != nil {
@@ -88,7 +90,8 @@ func (q *ChatRequest) topLogprobs() (int, error) {
 	case !q.Logprobs:
 		return 0, generate.Invalid("top_logprobs", "top_logprobs: only with logprobs true")
 	case *n < 0 || *n > maxTopLogprobs:
-		return 0, generate.Invalid("top_logprobs", "top_logprobs: %d; want 0 to %d", *n, maxTopLogprobs)
+		return 0, generate.Invalid("top_logprobs", "top_logprobs: %d; want 0 to %d", *n,
+			maxTopLogprobs)
 	default:
 		return *n, nil
 	}
@@ -103,14 +106,16 @@ func (m *chatMessage) addTo(p *generate.Params, path string) error {
 			"%s.role: %q; want system, developer, user, assistant or tool", path, m.Role)
 	}
 	if len(m.ToolCalls) > 0 && m.Role != "assistant" {
-		return generate.Invalid(path+".tool_calls", "%s.tool_calls: only an assistant's message has them", path)
+		return generate.Invalid(path+".tool_calls",
+			"%s.tool_calls: only an assistant's message has them", path)
 	}
 	text, err := contentText(path+".content", m.Content, m.Role == "assistant")
 	if err != nil {
 		return err
 	}
 	switch m.Role {
-	case "system", "developer": // developer is the newer name of system, which templates do not know
+	// developer is the newer name of system, which templates do not know
+	case "system", "developer":
 		p.AddMessage(generate.RoleSystem, text)
 	case "user":
 		p.AddMessage(generate.RoleUser, text)
@@ -131,9 +136,11 @@ func (m *chatMessage) calls(path string) ([]generate.ToolCall, error) {
 	for i, c := range m.ToolCalls {
 		if !generate.IsToolName(c.Function.Name) || !wire.IsObject(c.Function.Arguments) {
 			at := fmt.Sprintf("%s.tool_calls[%d].function", path, i)
-			return nil, generate.Invalid(at, "%s: want a name, and arguments that are a JSON object in a string", at)
+			return nil, generate.Invalid(at,
+				"%s: want a name, and arguments that are a JSON object in a string", at)
 		}
-		calls = append(calls, generate.ToolCall{Name: c.Function.Name, Arguments: []byte(c.Function.Arguments)})
+		calls = append(calls,
+			generate.ToolCall{Name: c.Function.Name, Arguments: []byte(c.Function.Arguments)})
 	}
 	return calls, nil
 }
@@ -163,7 +170,8 @@ func contentText(path string, raw json.RawMessage, mayBeNull bool) (string, erro
 	for i, part := range parts {
 		path := fmt.Sprintf("%s[%d]", path, i)
 		if part.Type != "text" {
-			return "", generate.Unsupported(path+".type", "%s.type: %q; this server reads text parts only", path, part.Type)
+			return "", generate.Unsupported(path+".type",
+				"%s.type: %q; this server reads text parts only", path, part.Type)
 		}
 		if part.Text == nil {
 			return "", generate.Invalid(path+".text", "%s.text: missing", path)

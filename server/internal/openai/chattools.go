@@ -33,7 +33,8 @@ func (q *ChatRequest) constraint() (generate.Constraint, error) {
 	}
 	for i, t := range q.Tools {
 		if t.Type != "function" {
-			return c, generate.Unsupported("tools", "tools[%d].type: %q; this server knows function", i, t.Type)
+			return c, generate.Unsupported("tools",
+				"tools[%d].type: %q; this server knows function", i, t.Type)
 		}
 		f := t.Function
 		c.Tools = append(c.Tools, generate.Tool{
@@ -94,7 +95,8 @@ func (q *ChatRequest) readFormat(c *generate.Constraint) error {
 		return nil
 	case "json_schema":
 		if f.JSONSchema == nil || wire.OrNil(f.JSONSchema.Schema) == nil {
-			return generate.Invalid("response_format.json_schema", "response_format.json_schema: missing its schema")
+			return generate.Invalid("response_format.json_schema",
+				"response_format.json_schema: missing its schema")
 		}
 		c.Schema, c.SchemaField = f.JSONSchema.Schema, "response_format.json_schema.schema"
 		return nil

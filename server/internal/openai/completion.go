@@ -86,7 +86,8 @@ type textLogprobs struct {
 	Tokens        []string             `json:"tokens"`
 	TokenLogprobs []float64            `json:"token_logprobs"`
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
-	TextOffset    []int                `json:"text_offset"` // bytes from the beginning of the answer
+	// bytes from the beginning of the answer
+	TextOffset []int `json:"text_offset"`
 }
 
 // newLogprobs returns the log-probabilities of tokens and moves the offset past them.

@@ -30,7 +30,8 @@ func (q *CompletionRequest) Validate(maxTokens int) (*generate.Params, error) {
 	case q.Suffix != "":
 		return nil, generate.Unsupported("suffix", "suffix: not supported by this server")
 	case q.BestOf != nil && *q.BestOf != 1:
-		return nil, generate.Unsupported("best_of", "best_of: %d answers; this server makes 1", *q.BestOf)
+		return nil, generate.Unsupported("best_of", "best_of: %d answers; this server makes 1",
+			*q.BestOf)
 	}
 	if n := q.Logprobs; n != nil {
 		if *n < 0 || *n > 5 {
@@ -53,8 +54,10 @@ func (q *CompletionRequest) prompt() (*string, error) {
 	case err == nil && len(list) == 1:
 		return &list[0], nil
 	case err == nil && len(list) > 1:
-		return nil, generate.Unsupported("prompt", "prompt: %d texts; this server continues 1 at a time", len(list))
+		return nil, generate.Unsupported("prompt",
+			"prompt: %d texts; this server continues 1 at a time", len(list))
 	default:
-		return nil, generate.Invalid("prompt", "prompt: want a string, or an array of one string; not token ids")
+		return nil, generate.Invalid("prompt",
+			"prompt: want a string, or an array of one string; not token ids")
 	}
 }

@@ -40,7 +40,10 @@ func (e *events) AppendKeepAlive(b []byte) []byte { return append(b, wire.KeepAl
 func (e *events) begin(b []byte, choice string) []byte {
 	return append(append(b, e.head...), choice...)
 }
-func (e *events) end(b []byte, choice string) []byte { return append(append(b, choice...), e.tail...) }
+
+func (e *events) end(b []byte, choice string) []byte {
+	return append(append(b, choice...), e.tail...)
+}
 
 // done appends what comes after the finish chunk of a complete answer.
 func (e *events) done(b []byte, u generate.Usage) []byte {
