@@ -17,12 +17,14 @@ func appendStats(b []byte, st engine.Stats) []byte {
 	b = appendPool(b, st)
 	b = appendGauges(b, st)
 	b = appendSeries(b, "loadstone_tokens_total", "counter",
-		"Tokens of prompts, those of them that were cached and that were computed, and tokens of answers.", "kind",
+		"Tokens of prompts, those of them that were cached and that were computed, "+
+			"and tokens of answers.", "kind",
 		labelled{"prompt", float64(st.PromptTokens)}, labelled{"cached", float64(st.CachedTokens)},
 		labelled{"computed", float64(st.PromptTokens - st.CachedTokens)},
 		labelled{"output", float64(st.OutputTokens)})
 	b = appendSeries(b, "loadstone_cache_hits_total", "counter",
-		"Requests that ran, by the slowest tier that the cached tokens of their prompt came from. cold: no tokens were cached.",
+		"Requests that ran, by the slowest tier that the cached tokens of their prompt came from. "+
+			"cold: no tokens were cached.",
 		"tier",
 		labelled{"hot", float64(st.FromHot)}, labelled{"disk", float64(st.FromWarm)},
 		labelled{"cold", float64(st.FromCold)})
@@ -41,12 +43,13 @@ func appendPool(b []byte, st engine.Stats) []byte {
 		labelled{"free", float64(st.Free)})
 	if st.Locals > 0 {
 		b = appendSeries(b, "loadstone_pool_window_slots", "gauge",
-			"Window slots, which hold the KV of sliding-window layers: used by running requests, cached and evictable, free.",
+			"Window slots, which hold the KV of sliding-window layers: "+
+				"used by running requests, cached and evictable, free.",
 			"state",
 			labelled{"used", float64(st.LocalUsed)}, labelled{"cached", float64(st.LocalCached)},
 			labelled{"free", float64(st.LocalFree)})
 		b = appendHead(b, "loadstone_pool_request_window_slots", "gauge",
-			"The largest number of window slots that one request takes at once, however long it is.")
+			"Largest number of window slots that one request takes at once, however long it is.")
 		b = appendSample(b, "loadstone_pool_request_window_slots", float64(st.LocalsEach))
 	}
 	return appendSeries(b, "loadstone_pool_bytes", "gauge",

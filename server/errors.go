@@ -82,8 +82,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 400, kind: kindInvalid, code: "context_length_exceeded",
 			message: err.Error()}
 	case errors.As(err, &pool) && pool.Need > pool.Total:
-		return &apiError{status: 400, kind: kindInvalid, code: "pool_too_small", param: "max_tokens",
-			message: err.Error()}
+		return &apiError{status: 400, kind: kindInvalid, code: "pool_too_small",
+			param: "max_tokens", message: err.Error()}
 	case errors.As(err, &pool):
 		return &apiError{status: 429, kind: kindRateLimit, code: "pool_exhausted",
 			message: err.Error(), retry: max(pool.RetryAfter, time.Second)}
@@ -101,7 +101,8 @@ func classify(err error) *apiError {
 			message: err.Error(), never: true}
 	case errors.Is(err, engine.ErrNoDir):
 		return &apiError{status: 400, kind: kindInvalid, code: "agents_not_kept",
-			message: "agents are not kept on disk here; the server's operator can configure a directory for them"}
+			message: "agents are not kept on disk here; " +
+				"the server's operator can configure a directory for them"}
 	case errors.Is(err, engine.ErrOtherModel):
 		return &apiError{status: 409, kind: kindConflict, code: "model_changed",
 			message: err.Error(), never: true}
@@ -124,8 +125,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 503, kind: kindServer, code: "draining",
 			message: "the server is shutting down; retry in 5 s", retry: 5 * time.Second}
 	case errors.Is(err, context.Canceled):
-		return &apiError{status: statusClientClosed, kind: kindInvalid, code: "client_closed_request",
-			message: "the client went away"}
+		return &apiError{status: statusClientClosed, kind: kindInvalid,
+			code: "client_closed_request", message: "the client went away"}
 	case errors.Is(err, errPanic):
 		return &apiError{status: 500, kind: kindServer, code: "internal_error",
 			message: err.Error(), never: true}

@@ -60,8 +60,8 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 }
 
 // exposedHeaders are the headers that a page may read.
-const exposedHeaders = "Location, Request-Id, Retry-After, Server-Timing, X-Cache-Miss, X-Cache-Tier, " +
-	"X-Cached-Tokens, X-Request-ID, X-Request-Latency-Ms, X-Restored-Bytes, X-Should-Retry"
+const exposedHeaders = "Location, Request-Id, Retry-After, Server-Timing, X-Cache-Miss, " +
+	"X-Cache-Tier, X-Cached-Tokens, X-Request-ID, X-Request-Latency-Ms, X-Restored-Bytes, X-Should-Retry"
 
 // cors lets pages of the allowed origins read the answers. Requests that do not come from a page
 // pass unchanged. Pages from this machine's loopback addresses are always allowed, and any other
@@ -72,8 +72,8 @@ func cors(allowed []string, next http.Handler) http.Handler {
 		origin := r.Header.Get("Origin")
 		h := w.Header()
 		h.Add("Vary", "Origin")
-		known := isLoopback(origin) || slices.Contains(allowed, origin) || slices.Contains(allowed, "*")
-		ok := origin != "" && known
+		ok := origin != "" && (isLoopback(origin) ||
+			slices.Contains(allowed, origin) || slices.Contains(allowed, "*"))
 		if ok {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", exposedHeaders)
@@ -94,7 +94,8 @@ func cors(allowed []string, next http.Handler) http.Handler {
 			// foreign page from making the model work.
 			e := &apiError{
 				status: 403, kind: kindInvalid, code: "origin_not_allowed",
-				message: "pages of this origin may not use the server; its operator can allow the origin",
+				message: "pages of this origin may not use the server; " +
+					"its operator can allow the origin",
 			}
 			e.write(w.(*response))
 			return

@@ -80,7 +80,8 @@ func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 	}
 	if allowed == nil {
 		return &apiError{
-			status: 404, kind: kindInvalid, code: "not_found", message: "no such path: " + r.URL.Path,
+			status: 404, kind: kindInvalid, code: "not_found",
+			message: "no such path: " + r.URL.Path,
 		}
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))

@@ -55,10 +55,11 @@ type Config struct {
 	MaxTokens int
 	// MaxBody is the size of the largest request body in bytes. 0: 8 MiB
 	MaxBody int64
-	// Origins are the web origins whose pages may read the answers, beside those of this machine; "*" is
-	// all.
+	// Origins are the web origins whose pages may read the answers, beside those of this machine;
+	// "*" is all.
 	Origins []string
-	// Keys are the API keys. Every request except health checks needs one of them. None: no key is needed
+	// Keys are the API keys. Every request except health checks needs one of them. None: no key is
+	// needed
 	Keys []string
 	// Rate is how many requests are taken in a minute, and at most at once. 0: no limit
 	Rate int
@@ -66,7 +67,8 @@ type Config struct {
 	AgentRate int
 	// AccessLog gets a record for each request, without prompts, answers and keys. nil: no log
 	AccessLog *slog.Logger
-	// QuietProbes keeps scrapes, health checks and the status page out of the access log if they went well.
+	// QuietProbes keeps scrapes, health checks and the status page out of the access log if they
+	// went well.
 	QuietProbes bool
 	// Log gets the errors inside the server. nil: slog.Default()
 	Log *slog.Logger

@@ -27,7 +27,7 @@ type statusInfo struct {
 	Rejects  map[string]uint64 `json:"rejects"`  // by reason, those that happened
 	Latency  latencyStatus     `json:"latency"`
 	Recent   [][4]any          `json:"recent"` // age, TTFT, total time and tier of each answer
-	Next     int               `json:"next"`   // ?since=N with this N returns the answers after these
+	Next     int               `json:"next"`   // ?since=N with this N returns newer answers
 	Agents   []agentInfo       `json:"agents"` // those used last
 	Known    int               `json:"agents_known"`
 }

@@ -35,10 +35,11 @@ type options struct {
 	version      bool
 }
 
-const usage = `usage: loadstone serve [flags], or loadstone-server [flags], a program with this command alone
+const usage = `usage: loadstone serve [flags], or loadstone-server [flags]
 
-Serves one model over the OpenAI and Anthropic APIs until SIGTERM or an interrupt, and then finishes the
-answers in flight. A second signal exits at once.
+Serves one model over the OpenAI and Anthropic APIs until SIGTERM or an interrupt, and then finishes
+the answers in flight. A second signal exits at once. The program loadstone-server has this command
+alone.
 
   POST /v1/chat/completions    POST /v1/completions
   POST /v1/messages            POST /v1/messages/count_tokens
@@ -48,9 +49,10 @@ answers in flight. A second signal exits at once.
   POST /v1/agents/ID/generate|pin|unpin      GET /v1/agents/stats
   GET /v1/agents/ID/export                   POST /v1/agents/import
 
-On every API, a request continues the memory of an agent: the one in the path or, where there is none, in
-the header X-Agent-ID, the header X-Session-ID or the body's session_id, whichever comes first. Without any
-of them the request has no memory, and only beginnings that prompts share are reused.
+On every API, a request continues the memory of an agent: the one in the path or, where there is
+none, in the header X-Agent-ID, the header X-Session-ID or the body's session_id, whichever comes
+first. Without any of them the request has no memory, and only beginnings that prompts share are
+reused.
 
 Flags:
 `
@@ -59,9 +61,11 @@ const examples = `
 Examples:
   loadstone serve -model smollm2 -agents-dir ~/agents
   loadstone serve -addr 127.0.0.1:0 -kv-bytes 1GiB -kv q8
-  curl http://127.0.0.1:8080/v1/chat/completions -d '{"messages":[{"role":"user","content":"What is a loadstone?"}]}'
+  curl http://127.0.0.1:8080/v1/chat/completions \
+    -d '{"messages":[{"role":"user","content":"What is a loadstone?"}]}'
 
-Exit codes: 0 it ended and cut off no answer, 1 it could not start or failed, 2 the command line is wrong.
+Exit codes: 0 it ended and cut off no answer, 1 it could not start or failed, 2 the command line is
+wrong.
 `
 
 // parse reads the command line. Help goes to stdout, and its error is flag.ErrHelp.
@@ -73,11 +77,12 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.model, "model", "tiny",
 		"`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
 	f.StringVar(&o.backend, "backend", "auto",
-		"`backend` that runs the model: mlx (MLX), ref (pure Go), or auto: mlx where this build has it, "+
-			"ref elsewhere. metal, the old name of mlx, is accepted for one more release")
+		"`backend` that runs the model: mlx (MLX), ref (pure Go), or auto: mlx where this build "+
+			"has it, ref elsewhere. metal, the old name of mlx, is accepted for one more release")
 	f.StringVar(&o.kv, "kv", "auto",
 		"`format` of the KV cache, in memory and on disk: "+strings.Join(KVFormats(), ", ")+
-			" (q8 and q4 have 8 and 4 bits in groups of 64), or auto: the one in which the backend computes")
+			" (q8 and q4 have 8 and 4 bits in groups of 64), "+
+			"or auto: the one in which the backend computes")
 	o.engine.KVBytes = 256 << 20
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")

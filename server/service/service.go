@@ -64,8 +64,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer closeAccess()
 	listener, err := net.Listen("tcp", o.addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is in use by another process; stop it, or give another -addr (port 0 is any free one)",
-			o.addr)
+		return fmt.Errorf("%s is in use by another process; "+
+			"stop it, or give another -addr (port 0 is any free one)", o.addr)
 	}
 	if err != nil {
 		return err
@@ -74,8 +74,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(keys) == 0 {
-		log.Warn("there is no API key, and the address is not this machine's own: everybody who reaches it can use "+
-			"the model; -api-key-file sets keys", "addr", a.String())
+		log.Warn("there is no API key, and the address is not this machine's own: "+
+			"everybody who reaches it can use the model; -api-key-file sets keys", "addr", a.String())
 	}
 	i := &instance{
 		options:  o,
@@ -169,7 +169,8 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	i.server.Ready(m.engine, m.text)
 	st := m.engine.Stats()
 	fmt.Fprintf(i.stdout,
-		"loadstone: ready: %s on %s (%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
+		"loadstone: ready: %s on %s "+
+			"(%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
 		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
 		formatBytes(i.engine.KVBytes), m.kv, time.Since(start).Seconds())
 

@@ -17,8 +17,8 @@ type Params struct {
 	Sampling   engine.Sampling
 	Stops      []string
 	Constraint Constraint
-	// TopLogprobs is how many of the likeliest tokens are reported beside each token. -1: the answer has
-	// no log-probabilities
+	// TopLogprobs is how many of the likeliest tokens are reported beside each token. -1: the
+	// answer has no log-probabilities
 	TopLogprobs int
 
 	Stream      bool // the answer is sent as events while it is made

@@ -76,8 +76,8 @@ func (w *ChatWriter) Whole(a generate.Answer) any {
 
 // AppendStart appends what comes before the first piece.
 func (w *ChatWriter) AppendStart(b []byte, _ generate.Usage) []byte {
-	b = w.begin(b, `{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}`)
-	return w.end(b, "")
+	b = w.begin(b, `{"index":0,"delta":{"role":"assistant","content":""},`)
+	return w.end(b, `"logprobs":null,"finish_reason":null}`)
 }
 
 // AppendPiece appends the event of a piece.
