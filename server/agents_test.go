@@ -17,6 +17,9 @@ import (
 	"loadstone/server/internal/openai"
 )
 
+// diskTier is the engine's word for a memory that is on disk.
+const diskTier = "warm"
+
 func del(path string, headers ...string) string {
 	return strings.Replace(get(path, headers...), "GET", "DELETE", 1)
 }
@@ -64,7 +67,8 @@ func TestWireAgents(t *testing.T) {
 	})
 }
 
-// TestAgentsWithoutDisk: what needs the disk says so, everything else works.
+// TestAgentsWithoutDisk: requests that need the disk are refused with the reason, and all others
+// work.
 func TestAgentsWithoutDisk(t *testing.T) {
 	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 	l := listen(t, s)
@@ -138,7 +142,7 @@ func TestMove(t *testing.T) {
 		t.Errorf("import of a broken file: %d %s", status, b)
 	}
 	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 ||
-		!strings.Contains(string(b), `"agent_id":"ada","tier":"warm"`) {
+		!strings.Contains(string(b), `"agent_id":"ada","tier":"`+diskTier+`"`) {
 		t.Errorf("import: %d %s", status, b)
 	}
 	next := fmt.Sprintf(`{"messages":[{"role":"user","content":%q},{"role":"user","content":"ok"}],"temperature":0}`, text)
@@ -148,12 +152,12 @@ func TestMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" ||
-		d.CachedTokens < 500 || d.Tier != "warm" || d.RestoredBytes < 2000 {
+		d.CachedTokens < 500 || d.Tier != diskTier || d.RestoredBytes < 2000 {
 		t.Errorf("the next turn: %s", b)
 	}
 }
 
-// TestForeignHost: a site whose name was made to lead here does not get to read what agents
+// TestForeignHost: a page of a site whose name was made to lead here cannot read what agents
 // remember.
 func TestForeignHost(t *testing.T) {
 	for _, test := range []struct {
@@ -184,7 +188,7 @@ func TestForeignHost(t *testing.T) {
 	}
 }
 
-// TestIdentity: one precedence on every API.
+// TestIdentity: the sources of an agent's name have one order on every API.
 func TestIdentity(t *testing.T) {
 	bodies := map[string]string{
 		"/v1/chat/completions": say("hi", `"session_id":"body"`),
@@ -224,8 +228,8 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// FuzzAgentRequest: any body of generate is a request of one of the two APIs, or a 400 that names
-// itself.
+// FuzzAgentRequest: any body of generate is a chat, a completion, or a 400 with a code and a
+// message.
 func FuzzAgentRequest(f *testing.F) {
 	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`,
 		`{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``,
@@ -235,7 +239,7 @@ func FuzzAgentRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.AgentRequest)) })
 }
 
-// FuzzMessagesRequest: the same of Anthropic's.
+// FuzzMessagesRequest: any body is a request or such a 400 in Anthropic's API, too.
 func FuzzMessagesRequest(f *testing.F) {
 	for _, body := range []string{
 		messagesBody("hi"),
@@ -251,7 +255,7 @@ func FuzzMessagesRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(anthropic.MessagesRequest)) })
 }
 
-// fuzzRequest reads a body as a server does.
+// fuzzRequest reads and checks a body as the server does.
 func fuzzRequest(t *testing.T, body []byte, q generationBody) {
 	err := json.Unmarshal(body, q)
 	if err != nil {

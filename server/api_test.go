@@ -15,7 +15,7 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// messagesBody is an Anthropic request with one user message.
+// messagesBody returns the body of an Anthropic request with one user message.
 func messagesBody(text string, more ...string) string {
 	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` +
 		string(wire.AppendString(nil, text)) + `}]`
@@ -106,14 +106,14 @@ func TestWireKeys(t *testing.T) {
 	})
 }
 
-// TestRates: a minute's worth at once, then the even rate; one agent's excess costs no other agent
-// anything.
+// TestRates: requests are taken at once up to a minute's worth, and then at an even rate. An agent
+// that exceeds its rate costs no other agent anything.
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := start(t, Config{Rate: 6, AgentRate: 2}, engine.Config{Model: &echoModel{}},
 			byteText{})
 		l := listen(t, s)
-		ask := func(want string, headers ...string) {
+		expect := func(want string, headers ...string) {
 			t.Helper()
 			answer := l.exchange(t, post(say("hi"), headers...))
 			if !strings.HasPrefix(answer, "HTTP/1.1 "+want[:3]) ||
@@ -121,21 +121,21 @@ func TestRates(t *testing.T) {
 				t.Errorf("want %q: %q", want, answer)
 			}
 		}
-		ask("200", "X-Agent-ID: ada")
-		ask("200", "X-Agent-ID: ada")
-		ask("429Retry-After: 30\r\n", "X-Agent-ID: ada")
-		ask("200", "X-Session-ID: bob")
+		expect("200", "X-Agent-ID: ada")
+		expect("200", "X-Agent-ID: ada")
+		expect("429Retry-After: 30\r\n", "X-Agent-ID: ada")
+		expect("200", "X-Session-ID: bob")
 		for range 3 {
-			ask("200")
+			expect("200")
 		}
-		ask("429Retry-After: 10\r\n", "X-Session-ID: bob")
+		expect("429Retry-After: 10\r\n", "X-Session-ID: bob")
 		time.Sleep(30 * time.Second)
-		ask("200", "X-Agent-ID: ada")
-		ask("429agent ada takes 2 requests a minute", "X-Agent-ID: ada")
+		expect("200", "X-Agent-ID: ada")
+		expect("429agent ada takes 2 requests a minute", "X-Agent-ID: ada")
 	})
 }
 
-// script is a model that wants to say a text, one byte a token.
+// script returns a model that generates a text, with one token for each byte.
 func script(text string) *echoModel {
 	m := &echoModel{script: []int32{}}
 	for _, b := range []byte(text) {
@@ -146,14 +146,14 @@ func script(text string) *echoModel {
 
 const weather = `"tools":[{"type":"function","function":{"name":"weather","description":"of a place","parameters":{"type":"object","properties":{"place":{"type":"string"},"days":{"type":"integer","minimum":1,"maximum":9}},"required":["place"],"additionalProperties":false}}},{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}}}}]`
 
-// messageTools are the same as Anthropic has them.
+// messageTools are the same tools in Anthropic's form.
 var messageTools = strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`,
 	`"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
 
 const twoCalls = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\":\"}é{\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"
 
-// TestWireTools: what a model wants to say parts into text and calls, the same whole and streamed,
-// in both APIs.
+// TestWireTools: what a model generates parts into text and calls, and into the same ones whole and
+// streamed, in both APIs.
 func TestWireTools(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
@@ -176,21 +176,21 @@ func TestWireTools(t *testing.T) {
 	})
 }
 
-// FuzzCalls has a model say anything where it may call tools. What the grammar lets through parts
+// FuzzCalls has a model generate any text where it may call tools. What the grammar admits parts
 // into the same text and the same calls whole and streamed, in both APIs, and every call that was
-// not cut off is of a tool that there is.
+// not cut off names a tool of the request.
 func FuzzCalls(f *testing.F) {
 	f.Add(twoCalls, uint16(300), false)
 	f.Add(twoCalls, uint16(75), false)
 	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": {}}", uint16(90), true)
 	f.Add("a < b <tool_cal> <tool_call>{", uint16(300), false)
 	f.Add("\xe2\x82<tool_call>\xac", uint16(200), true)
-	f.Fuzz(func(t *testing.T, text string, most uint16, required bool) {
-		if most == 0 || most > 400 || len(text) > 300 {
+	f.Fuzz(func(t *testing.T, text string, maxTokens uint16, required bool) {
+		if maxTokens == 0 || maxTokens > 400 || len(text) > 300 {
 			t.Skip("longer than it need be")
 		}
 		s, _ := start(t, Config{}, engine.Config{Model: script(text)}, byteText{})
-		max, choice := fmt.Sprintf(`"max_tokens":%d`, most), "auto"
+		max, choice := fmt.Sprintf(`"max_tokens":%d`, maxTokens), "auto"
 		if required {
 			choice = "required"
 		}
@@ -211,7 +211,7 @@ func FuzzCalls(f *testing.F) {
 			}
 			if !json.Valid([]byte(c.arguments)) &&
 				(whole.end != "length" || i < len(whole.calls)-1) {
-				t.Errorf("call %d of %q is no JSON, and the answer was not cut off there: %s", i,
+				t.Errorf("call %d of %q is not JSON, and the answer was not cut off there: %s", i,
 					c.arguments, whole.end)
 			}
 		}
@@ -222,14 +222,14 @@ func FuzzCalls(f *testing.F) {
 					1)+`"},"stream":true`, max))) {
 			theirs.addEvent(t, data)
 		}
-		theirs.end = whole.end // said in other words
+		theirs.end = whole.end // Anthropic's API has other words for it
 		if got, want := fmt.Sprintf("%q", theirs), fmt.Sprintf("%q", whole); got != want {
 			t.Errorf("Anthropic's stream %s, OpenAI's answer %s", got, want)
 		}
 	})
 }
 
-// parts are what an answer consists of.
+// parts are the text, the calls and the end of an answer.
 type parts struct {
 	text  string
 	calls []struct{ name, arguments string }
@@ -246,7 +246,7 @@ func serve(t *testing.T, s *Server, path, body string) string {
 	return w.Body.String()
 }
 
-// frames are the data of a stream's events.
+// frames returns the data of a stream's events.
 func frames(stream string) (data []string) {
 	for _, event := range strings.Split(stream, "\n\n") {
 		if _, d, ok := strings.Cut(event, "data: "); ok && d != "[DONE]" {
@@ -321,8 +321,8 @@ func (p *parts) addEvent(t *testing.T, data string) {
 	}
 }
 
-// TestHeld: a model that would say anything else is held to what the request demands, and the next
-// turn repeats the answer's own tokens although the client wrote its JSON anew.
+// TestHeld: a model that would generate anything else is held to what the request demands. The next
+// turn repeats the answer's own tokens although the client formatted its JSON in another way.
 func TestHeld(t *testing.T) {
 	for _, test := range []struct{ more, want string }{
 		{`"tool_choice":"required",` + weather, `"content":null,"tool_calls":[{"id":"call_`},

@@ -34,9 +34,9 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer e.Close() // closes the model, too
+	defer e.Close() // which closes the model
 
-	s := server.New(server.Config{Model: "tiny"}) // answers already, and says that it is loading
+	s := server.New(server.Config{Model: "tiny"}) // it answers at once, and says that it is loading
 	s.Ready(e, text)
 	hs := httptest.NewServer(s)
 	defer hs.Close()

@@ -13,8 +13,8 @@ import (
 )
 
 // FuzzAnswer has a model generate any bytes in any tokens. Whatever they are, every frame of the
-// stream is JSON in UTF-8, the frames come in order, and what they say together is what the same
-// request without stream says, and what decoding everything at once would have said.
+// stream is JSON in UTF-8, the frames come in order, and their text is that of the same request
+// without stream, and that of all bytes decoded at once.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("Grüße, 🙂 and \"quotes\"\n\\ <b>"), []byte{3, 1, 4, 1, 5}, "", "")
 	f.Add([]byte("one STOP two"), []byte{1}, "STOP", "two")
@@ -22,7 +22,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw, cuts []byte, stop1, stop2 string) {
 		if len(raw) > 300 || len(stop1) > 100 || len(stop2) > 100 || !utf8.ValidString(stop1) ||
 			!utf8.ValidString(stop2) {
-			t.Skip("larger than it need be, or not a thing that JSON can say")
+			t.Skip("larger than necessary, or not expressible in JSON")
 		}
 		var stops []string
 		for _, s := range []string{stop1, stop2} {
@@ -65,8 +65,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// messaged returns the text of a stream of Anthropic's after checking the order of its events: the
-// message begins, a block begins, gets its text and ends, and the message ends.
+// messaged returns the text of a stream in Anthropic's API after it has checked the order of the
+// events: the message begins, a block begins, gets its text and ends, and the message ends.
 func messaged(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -116,8 +116,8 @@ func whole(t *testing.T, s *Server, body string) string {
 	return *c.Choices[0].Message.Content
 }
 
-// streamed returns the text of a stream after checking the order of its frames: role, contents,
-// finish, [DONE].
+// streamed returns the text of a stream after it has checked the order of the frames: role,
+// contents, finish, [DONE].
 func streamed(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -170,8 +170,8 @@ func streamed(t *testing.T, s *Server, body string) string {
 	return text.String()
 }
 
-// FuzzChatRequest: any body is either a request that holds to what the engine asks for, or a 400
-// that names itself.
+// FuzzChatRequest: any body is either a request that the engine accepts, or a 400 with a code and a
+// message.
 func FuzzChatRequest(f *testing.F) {
 	for _, body := range []string{
 		say("hi"),

@@ -13,7 +13,7 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// trimText drops white space around what it encodes from text, as chat templates do.
+// trimText drops white space around contents that it encodes, as chat templates do.
 type trimText struct{ byteText }
 
 func (t trimText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
@@ -24,14 +24,14 @@ func (t trimText) EncodeChat(roles, contents []string, answers [][]int32) ([]int
 	return t.byteText.EncodeChat(roles, contents, answers)
 }
 
-// A talk is a conversation with a server, held as a client of one of the APIs holds it.
+// A talk is a conversation of a client of one of the APIs with a server.
 type talk struct {
 	path, fields string
 	messages     []json.RawMessage
 }
 
-// turn asks and returns the answer's message and how many tokens were cached. The message becomes
-// part of the talk.
+// turn sends a question and returns the answer's message and how many tokens of the prompt were
+// cached. Both messages become a part of the talk.
 func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached string) {
 	t.Helper()
 	c.messages = append(c.messages, json.RawMessage(user))
@@ -66,8 +66,8 @@ func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached
 	return string(raw), w.Header().Get("X-Cached-Tokens")
 }
 
-// After a restart, and on another server, a conversation goes on from the tokens that were
-// generated, as if nothing had happened: just as much of it is cached.
+// TestRecall: after a restart and on another server, a conversation goes on from the tokens that
+// were generated, and as much of it is cached as without the change.
 func TestRecall(t *testing.T) {
 	user := func(text string) string {
 		return `{"role":"user","content":` + string(wire.AppendString(nil, text)) + `}`
@@ -90,7 +90,7 @@ func TestRecall(t *testing.T) {
 		{"ended by a stop string", talk{path: "/v1/chat/completions", fields: `"stop":"there"`}, "", hello, byteText{}},
 		{"tool calls", talk{path: "/v1/chat/completions", fields: weather}, twoCalls, []string{user("Go"), result, result}, byteText{}},
 		{"Anthropic's tool calls", talk{path: "/v1/messages", fields: `"max_tokens":300,` + messageTools}, twoCalls, []string{user("Go"), results, results}, byteText{}},
-		{"answers that nobody gave", talk{path: "/v1/chat/completions", messages: []json.RawMessage{
+		{"answers that no server gave", talk{path: "/v1/chat/completions", messages: []json.RawMessage{
 			json.RawMessage(user("What is 1+1?")),
 			json.RawMessage(`{"role":"assistant","content":" 2\n"}`),
 			json.RawMessage(user("What is 1+2?")),
@@ -149,7 +149,7 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// withoutIDs is a message without what is drawn anew for each.
+// withoutIDs returns a message without its ids, which are drawn anew for each message.
 func withoutIDs(message string) string {
 	for _, id := range []string{"call_", "toolu_"} {
 		for at := 0; ; {
@@ -165,7 +165,7 @@ func withoutIDs(message string) string {
 	return message
 }
 
-// What a client says counts, whatever the memory holds.
+// TestRecallOfAnotherText: the text of the client counts, whatever the memory holds.
 func TestRecallOfAnotherText(t *testing.T) {
 	dir := t.TempDir()
 	first := talk{path: "/v1/chat/completions"}

@@ -20,8 +20,7 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// TestDisconnect: a client that goes away gives its blocks back, streaming or not, and whatever
-// comes first.
+// TestDisconnect: the blocks of a client that goes away are free again, whether it streams or not.
 func TestDisconnect(t *testing.T) {
 	for _, body := range []string{say("a long story"), say("a long story", `"stream":true`)} {
 		synctest.Test(t, func(t *testing.T) {
@@ -58,7 +57,7 @@ func TestDisconnect(t *testing.T) {
 }
 
 // TestSlowReader: a client that stops reading is given up after writeTimeout and costs no other
-// client anything, while a stream that is read may take as long as it likes.
+// client anything, while a stream that is read may take any time.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
@@ -69,7 +68,7 @@ func TestSlowReader(t *testing.T) {
 		slow := l.dial(t)
 		defer slow.Close()
 		io.WriteString(slow, post(say("0123456789", `"stream":true`)))
-		synctest.Wait() // it is in the first step
+		synctest.Wait() // until the request is in its first step
 		began := time.Now()
 		answer := l.exchange(t, post(say("0123456789", `"stream":true`)))
 		if took := time.Since(began); took < 110*time.Second ||
@@ -84,7 +83,8 @@ func TestSlowReader(t *testing.T) {
 }
 
 // TestKeepAlive: a client that waits hears something every 15 s, before the first token and between
-// two, in a form that its SDK skips, and then gets its answer; a failure after that is an event.
+// two tokens, in a form that its SDK skips, and then gets its answer. A failure after that is an
+// event.
 func TestKeepAlive(t *testing.T) {
 	for _, test := range []struct{ path, body, before, between, first string }{
 		{"/v1/chat/completions", say("ab", `"stream":true`), wire.KeepAlive, wire.KeepAlive, `"delta":{"role"`},
@@ -111,7 +111,7 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// TestAccessLog: every attribute a record has, and none of what was said.
+// TestAccessLog: a record has all its attributes, and nothing of the prompt or the answer.
 func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
@@ -129,8 +129,8 @@ func TestAccessLog(t *testing.T) {
 	})
 }
 
-// TestSlowBody: a body that does not come is given up after bodyTimeout. Where no handler waits for
-// it, net/http does, before it sends the answer, which is then lost.
+// TestSlowBody: a body that does not arrive is given up after bodyTimeout. Where no handler waits
+// for it, net/http does so before it sends the answer, which is then lost.
 func TestSlowBody(t *testing.T) {
 	for path, want := range map[string]string{"/v1/chat/completions": "HTTP/1.1 408 ",
 		"/v1/models": ""} {
@@ -146,7 +146,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// TestDrainCutsOff: when the patience of a drain ends, a stream ends with an error in place of a
+// TestDrainCutsOff: when the time of a drain is over, a stream ends with an error in place of a
 // finish.
 func TestDrainCutsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -171,8 +171,8 @@ func TestDrainCutsOff(t *testing.T) {
 	})
 }
 
-// TestFailureWithinStream: after the head has gone out, a failure of the model is an event, not a
-// finish.
+// TestFailureWithinStream: after the head has been sent, a failure of the model is an event and not
+// a finish.
 func TestFailureWithinStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
@@ -195,7 +195,7 @@ func TestFailureWithinStream(t *testing.T) {
 	})
 }
 
-// panicText panics where it is told to.
+// panicText panics after a number of tokens.
 type panicText struct {
 	byteText
 	after int
@@ -208,7 +208,7 @@ func (p *panicText) AppendToken(dst []byte, id int32) []byte {
 	return p.byteText.AppendToken(dst, id)
 }
 
-// TestPanic: a bug costs its own request, says so, and leaves everything else as it was.
+// TestPanic: a bug costs only its own request, which is told, and everything else goes on.
 func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
@@ -246,7 +246,7 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// TestTrailers: what net/http's own client makes of a stream's two kinds of timing.
+// TestTrailers: net/http's client gets a stream's timing in the head, and all of it in the trailer.
 func TestTrailers(t *testing.T) {
 	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 	hs := httptest.NewServer(s)
@@ -295,8 +295,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestAgentBusy: an agent over its own limit gets what a full queue gets, so that clients back off
-// and come again.
+// TestAgentBusy: an agent over its own limit gets the same status as with a full queue, so that
+// clients wait and try again.
 func TestAgentBusy(t *testing.T) {
 	got := classify(fmt.Errorf("submit: %w",
 		&engine.AgentError{InFlight: 2, Limit: 2, RetryAfter: 300 * time.Millisecond}))

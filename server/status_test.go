@@ -22,7 +22,7 @@ func TestWireStatus(t *testing.T) {
 		time.Sleep(time.Second)
 		l.exchange(t, post(say("Hello!"), "X-Agent-ID: ada"))
 		l.exchange(t, post(say("refused", `"max_tokens":4096`)))
-		l.exchange(t, get("/admin/status")) // has the agents looked up
+		l.exchange(t, get("/admin/status")) // refreshes the roster of agents
 		synctest.Wait()
 		tr.exchange(t, l, "all answers", get("/admin/status"))
 		tr.exchange(t, l, "those from the second on", get("/admin/status?since=1"))
@@ -33,10 +33,9 @@ func TestWireStatus(t *testing.T) {
 	})
 }
 
-// TestPage: the page is there without a key, is all there is to load, and runs nothing but its own
-// script.
+// TestPage: the page needs no key, loads nothing else, and runs no script except its own.
 func TestPage(t *testing.T) {
-	s := newTestServer(Config{Keys: []string{"sk-secret"}}) // loading, too
+	s := newTestServer(Config{Keys: []string{"sk-secret"}}) // which is loading
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
@@ -54,7 +53,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	for _, u := range regexp.MustCompile(`(?:https?:)?//[\w.]+[^\s'"]*`).FindAllString(page, -1) {
-		// a namespace, and never loaded
+		// The first is a namespace, which is never loaded.
 		if !strings.HasPrefix(u, "http://www.w3.org/2000/svg") && !strings.HasPrefix(u, "// ") {
 			t.Errorf("the page names %s", u)
 		}

@@ -17,9 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
-// A transcript is what goes over the wire, byte for byte, under testdata. It is made in synctest's
-// time, in which nothing takes longer than the model says, so the latencies are part of it; only
-// ids, and what a process is like, are not.
+// A transcript has the bytes that go over the wire, and is compared with a file in testdata. It is
+// made in synctest's time, in which only the model's delay takes time, so the latencies are a part
+// of it. Ids and the figures of the process are not.
 type transcript struct {
 	strings.Builder
 	log strings.Builder // the access log
@@ -39,7 +39,7 @@ func (tr *transcript) exchange(t *testing.T, l *memListener, what, request strin
 	t.Helper()
 	tr.log.Reset()
 	response := l.exchange(t, request)
-	synctest.Wait() // the log line is written when the client has its answer already
+	synctest.Wait() // for the log line, which is written after the answer
 	fmt.Fprintf(tr, "### %s\n%s\n\n--- answer\n%s\n--- log\n%s\n", what,
 		strings.TrimRight(request, "\r\n"), response, tr.log.String())
 }
@@ -85,8 +85,8 @@ func TestWireChat(t *testing.T) {
 			post(say("Hello", `"stream":true`, `"stream_options":{"include_usage":true}`,
 				`"max_tokens":9`, `"max_completion_tokens":3`)))
 		tr.exchange(t, l, "an empty stream", post(say("", `"stream":true`)))
-		// The stop string is complete with the last token: where the engine has to be told, it may
-		// make one more step or not.
+		// The stop string is complete with the last token. Where the engine must be cancelled for
+		// it, it may or may not make one more step.
 		tr.exchange(t, l, "a stop string over several tokens",
 			post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`)))
 		tr.exchange(t, l, "the same as a stream",
@@ -131,8 +131,8 @@ func TestWireRoutes(t *testing.T) {
 	})
 }
 
-// TestWireErrors has a line of every row of the table in errors.go, and every 400 of the request's
-// own fields.
+// TestWireErrors has an exchange for the rows of the table in errors.go that a request can cause,
+// and one for every 400 of a chat's fields.
 func TestWireErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
@@ -186,7 +186,7 @@ func TestWireErrors(t *testing.T) {
 	})
 }
 
-// TestWireStates walks through the life of a server: loading, ready, full, draining.
+// TestWireStates goes through the states of a server: loading, ready, full, draining.
 func TestWireStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
@@ -211,18 +211,18 @@ func TestWireStates(t *testing.T) {
 		s.Ready(e, byteText{})
 		tiers("ready")
 
-		// One request runs and one waits: the queue is full. Then one that may claim nearly the
-		// whole pool runs.
+		// One request runs and one waits, so the queue is full. Then a request runs that may take
+		// nearly the whole pool.
 		finished := make(chan string, 2)
-		ask := func(max int) {
+		begin := func(maxTokens int) {
 			go func() {
 				finished <- l.exchange(t,
-					post(say("hi", fmt.Sprintf(`"max_tokens":%d`, max))))
+					post(say("hi", fmt.Sprintf(`"max_tokens":%d`, maxTokens))))
 			}()
 			synctest.Wait()
 		}
-		ask(8)
-		ask(8)
+		begin(8)
+		begin(8)
 		tr.exchange(t, l, "the queue is full", post(say("hi")))
 		for range 2 {
 			for len(finished) == 0 {
@@ -231,7 +231,7 @@ func TestWireStates(t *testing.T) {
 			}
 			<-finished
 		}
-		ask(2020)
+		begin(2020)
 		tiers("the pool is nearly full and the engine is stuck in a step")
 		tr.exchange(t, l, "the same", get("/admin/status"))
 		tr.exchange(t, l, "the pool is nearly full", post(say("hi")))

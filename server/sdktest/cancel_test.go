@@ -17,7 +17,7 @@ import (
 	"gotest.tools/v3/poll"
 )
 
-// metric is a series of the server's, as it is now.
+// metric returns the value of a series of the server's metrics.
 func metric(t *testing.T, url, series string) float64 {
 	t.Helper()
 	r, err := http.NewRequest("GET", url+"/metrics", nil)
@@ -43,7 +43,7 @@ func metric(t *testing.T, url, series string) float64 {
 	return 0
 }
 
-// TestCancel: a client that closes its stream costs the server nothing more.
+// TestCancel: the server stops working for a client that closes its stream.
 func TestCancel(t *testing.T) {
 	url := serve(t)
 	left := func(n float64) {
@@ -82,8 +82,8 @@ func TestCancel(t *testing.T) {
 	left(2)
 }
 
-// TestMemories: what an agent has is found again by either API, and moved by what the agents' own
-// API gives.
+// TestMemories: both APIs find an agent's memory again, and the agents' own API moves it to another
+// server.
 func TestMemories(t *testing.T) {
 	url := serve(t, "-agents-dir", t.TempDir())
 	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key),

@@ -1,5 +1,5 @@
-// Package sdktest has no code: its tests put the official clients, as they are, in front of a
-// server.
+// Package sdktest has no code. Its tests run the official SDKs of OpenAI and Anthropic, unchanged,
+// against a server.
 package sdktest
 
 import (
@@ -189,8 +189,8 @@ func TestOpenAI(t *testing.T) {
 	}
 }
 
-// TestRetries: a client that is told to wait comes back and is served; one that gives up in time
-// gets its error.
+// TestRetries: a client that is told to wait comes back and is served. A client whose own timeout
+// ends gets that error.
 func TestRetries(t *testing.T) {
 	client := openai.NewClient(option.WithBaseURL(serve(t, "-rate", "60")+"/v1"),
 		option.WithAPIKey(key), option.WithMaxRetries(2))
@@ -204,7 +204,7 @@ func TestRetries(t *testing.T) {
 		retried = retried || err == nil && resp.StatusCode == 429
 		return resp, err
 	})
-	for range 65 { // a minute's worth goes at once, and the bucket fills by one a second
+	for range 65 { // 60 are taken at once, and then one a second
 		if _, err := client.Chat.Completions.New(t.Context(), params, again); err != nil {
 			t.Fatal(err)
 		}

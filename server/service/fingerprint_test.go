@@ -6,7 +6,8 @@ import (
 	"testing/fstest"
 )
 
-// Whatever the KV depends on changes the fingerprint, and nothing else does.
+// TestFingerprint: everything that the KV depends on changes the fingerprint, and nothing else
+// does.
 func TestFingerprint(t *testing.T) {
 	weights := bytes.Repeat([]byte{1}, wholeFile+1000)
 	model := func() fstest.MapFS {

@@ -15,13 +15,13 @@ import (
 	"loadstone/engine/catalog"
 )
 
-// TestMemory: the most that a server has taken, while it loaded and while it read a prompt of a
-// thousand tokens, is its weights, its KV pool and 300 MB.
+// TestMemory: the peak memory of a server that loads and then reads a prompt of a thousand tokens
+// is at most its weights, its KV pool and 300 MB.
 func TestMemory(t *testing.T) {
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := catalog.Open(name); err != nil {
-				t.Skip(err) // it says how to get the model
+				t.Skip(err) // the error says how to get the model
 			}
 			p := startOn(t, name, BackendMLX)
 			p.complete(t, strings.Repeat("It was a dark and stormy night. ", 125))
@@ -54,7 +54,7 @@ func (p *process) complete(t *testing.T, prompt string) {
 	}
 }
 
-// gauge is a metric, summed over its labels.
+// gauge returns the value of a metric, summed over its labels.
 func (p *process) gauge(t *testing.T, name string) (sum float64) {
 	t.Helper()
 	resp, err := http.Get(p.url + "/metrics")
@@ -77,7 +77,7 @@ func (p *process) gauge(t *testing.T, name string) (sum float64) {
 	return sum
 }
 
-// peak is the most memory that the process has had, in bytes.
+// peak returns the peak memory of the process, in bytes.
 func (p *process) peak(t *testing.T) float64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))

@@ -14,9 +14,10 @@ import (
 	"loadstone/engine/tokenizer"
 )
 
-// TestPerplexity says what is lost by storing KV in fewer bits, and by the kernels for quantised
-// weights, which round activations to eight: the perplexity of Newton's Opticks, which every Go
-// installation has, relative to that of the same weights in float32 throughout.
+// TestPerplexity measures the loss from storing KV in fewer bits, and from the kernels for
+// quantised weights, which round activations to eight bits. It is the perplexity of Newton's
+// Opticks, which every Go installation has, relative to that of the same weights in float32
+// throughout.
 func TestPerplexity(t *testing.T) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -27,7 +28,7 @@ func TestPerplexity(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	for name, most := range map[string]map[string]float64{
+	for name, limits := range map[string]map[string]float64{
 		"smollm2":     {"f16": 1.001, "q8": 1.005, "q4": 1.09},
 		"gemma3-270m": {"f16": 1.001, "q8": 1.005, "q4": 1.16},
 	} {
@@ -42,15 +43,15 @@ func TestPerplexity(t *testing.T) {
 			}
 			ids := m.Encode(string(book[20000:36000]), true)
 			exact := perplexity(t, src, "float32", "f32", ids[:768])
-			for _, kv := range kvFormats() {
+			for _, kv := range roundingFormats() {
 				ratio := perplexity(t, src, "float32", kv, ids[:768]) / exact
 				t.Logf("%s: perplexity %.3f at f32, %.5f times that", kv, exact, ratio)
-				if !(ratio <= most[kv] && ratio >= 1/most[kv]) {
+				if !(ratio <= limits[kv] && ratio >= 1/limits[kv]) {
 					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv,
-						ratio, most[kv])
+						ratio, limits[kv])
 				}
 			}
-			// of the 182 tokens that package metal has from mlx-lm, chance alone makes 1 %
+			// Package metal has 182 tokens from mlx-lm; with so few, chance alone makes 1 %.
 			long := ids[:1536]
 			ratio := perplexity(t, src, "", "f32", long) / perplexity(t, src, "float32", "f32",
 				long)
@@ -63,7 +64,7 @@ func TestPerplexity(t *testing.T) {
 	}
 }
 
-// perplexity is that of ids from the 64th on, in steps of 64 tokens.
+// perplexity returns the perplexity of ids from the 64th on, in steps of 64 tokens.
 func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) float64 {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", isa)
@@ -102,7 +103,7 @@ func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) f
 	return math.Exp(sum / float64(n))
 }
 
-// surprise is minus the logarithm of the probability of id.
+// surprise returns minus the logarithm of the probability of id.
 func surprise(row []float32, id int32) float64 {
 	top := row[argmax(row)]
 	sum := 0.0

@@ -21,7 +21,7 @@ import (
 	"loadstone/metal"
 )
 
-// The test binary runs itself as the daemon, so that signals and exit codes are real.
+// TestMain: the test binary runs itself as the server, so that signals and exit codes are real.
 func TestMain(m *testing.M) {
 	if os.Getenv("LOADSTONE_TEST_SERVICE") == "" {
 		os.Exit(m.Run())
@@ -32,12 +32,12 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// process is a daemon of its own.
+// A process is a server in a process of its own.
 type process struct {
 	*exec.Cmd
 	url    string
 	stdout *bufio.Reader
-	stderr bytes.Buffer // whole once the process has ended
+	stderr bytes.Buffer // complete once the process has ended
 }
 
 func start(t *testing.T, args ...string) *process {
@@ -45,7 +45,7 @@ func start(t *testing.T, args ...string) *process {
 	return startOn(t, "tiny", "ref", args...)
 }
 
-// startOn starts one with another model.
+// startOn starts a server with the model and the backend.
 func startOn(t *testing.T, model, backend string, args ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
@@ -84,7 +84,7 @@ func (p *process) line(t *testing.T, pattern string) string {
 	return m[1]
 }
 
-// end waits for the process, which must have nothing more to say on stdout.
+// end waits for the process, which must write nothing more to stdout.
 func (p *process) end(t *testing.T) (code int) {
 	t.Helper()
 	if rest, err := io.ReadAll(p.stdout); err != nil || len(rest) > 0 {
@@ -94,8 +94,8 @@ func (p *process) end(t *testing.T) (code int) {
 	return p.ProcessState.ExitCode()
 }
 
-// ask posts a chat; the caller closes the body.
-func (p *process) ask(t *testing.T, body string) *http.Response {
+// chat sends a chat request. The body of the response is closed at the end of the test.
+func (p *process) chat(t *testing.T, body string) *http.Response {
 	t.Helper()
 	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json",
 		strings.NewReader(body))
@@ -108,8 +108,8 @@ func (p *process) ask(t *testing.T, body string) *http.Response {
 
 const longStream = `{"messages":[{"role":"user","content":"Tell me everything."}],"max_tokens":500,"temperature":1,"seed":1,"stream":true}`
 
-// hold opens a connection with a request whose handler waits for the rest of its body, which keeps
-// a drain going.
+// hold opens a connection with a request whose handler waits for the rest of its body, so that a
+// drain does not end.
 func (p *process) hold(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -124,8 +124,8 @@ func (p *process) hold(t *testing.T) net.Conn {
 	return c
 }
 
-// draining signals the process and waits until it takes no more work: it says so, or its port is
-// closed already.
+// draining signals the process and waits until it takes no more work: it answers so, or its port is
+// closed.
 func (p *process) draining(t *testing.T) {
 	t.Helper()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
@@ -148,12 +148,12 @@ func (p *process) draining(t *testing.T) {
 	}
 }
 
-// TestDrain: what is in flight when SIGTERM comes is finished, a stream and a request that is still
-// being sent; then the process ends, and ends well.
+// TestDrain: a stream and a request that is still being sent when SIGTERM comes are finished. Then
+// the process ends with exit code 0.
 func TestDrain(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "access.log")
 	p := start(t, "-access-log", log)
-	stream := bufio.NewReader(p.ask(t, longStream).Body)
+	stream := bufio.NewReader(p.chat(t, longStream).Body)
 	if _, err := stream.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +182,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestKeys: the keys of the file and of the environment are let in, nobody else, and none is ever
-// written down.
+// TestKeys: the keys of the file and of the environment are accepted and no others, and no key is
+// logged.
 func TestKeys(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(file, []byte("sk-file-1\nsk-file-2\n"), 0o600); err != nil {
@@ -213,7 +213,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: it ends the process whatever the drain waits for.
+// TestSecondSignal: a second signal ends the process, whatever the drain waits for.
 func TestSecondSignal(t *testing.T) {
 	p := start(t)
 	p.hold(t)
@@ -224,7 +224,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestDrainTimeout: what takes longer is cut off, and the exit code says so.
+// TestDrainTimeout: answers that take longer are cut off, and the exit code is 1.
 func TestDrainTimeout(t *testing.T) {
 	p := start(t, "-drain-timeout", "100ms")
 	p.hold(t)
@@ -238,7 +238,7 @@ func TestDrainTimeout(t *testing.T) {
 
 func TestAnswer(t *testing.T) {
 	p := start(t)
-	resp := p.ask(t,
+	resp := p.chat(t,
 		`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":8,"temperature":0}`)
 	var answer struct {
 		Choices []struct{ Message struct{ Content string } }
@@ -256,8 +256,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestErrors: what stops a daemon from starting is one line that says what to do, and nothing on
-// stdout.
+// TestErrors: an error that keeps a server from starting is one line that says what to do, and
+// nothing is written to stdout.
 func TestErrors(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,4 +1,4 @@
-// The official Node client of Anthropic's API, as it is, against a server.
+// Tests a server with Anthropic's official Node SDK.
 import assert from "node:assert/strict";
 import Anthropic from "@anthropic-ai/sdk";
 import { cancelled, isWeather, key, schema, url, waitCancelled } from "./common.mjs";

@@ -1,4 +1,4 @@
-// What the two programs share: where the server is, and what a call's arguments must be.
+// Shared by the two programs: the server's address, and checks.
 import assert from "node:assert/strict";
 
 export const url = process.env.LOADSTONE_URL;
@@ -25,7 +25,7 @@ async function metric(series) {
 
 export const cancelled = () => metric('loadstone_ended_total{how="cancelled"}');
 
-// waitCancelled returns when the server has noticed that a client is gone and has its blocks back.
+// waitCancelled returns when the server has cancelled a request and its blocks are free.
 export async function waitCancelled(before) {
   const deadline = Date.now() + 10000;
   while ((await cancelled()) === before || (await metric('loadstone_pool_blocks{state="used"}')) !== 0) {

@@ -1,4 +1,4 @@
-// The official Node client of OpenAI's API, as it is, against a server.
+// Tests a server with OpenAI's official Node SDK.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { cancelled, isWeather, key, limitedURL, schema, url, waitCancelled } from "./common.mjs";
@@ -33,7 +33,7 @@ const streamed = (await client.chat.completions.stream(tools).finalChatCompletio
 assert.equal(streamed.tool_calls[0].function.arguments, call.function.arguments);
 assert.equal(streamed.content, null);
 
-// The client runs the function by itself and asks again with what it returned.
+// The SDK runs the function by itself and sends its result in the next request.
 const run = client.chat.completions.runTools(
   { ...tools, tools: [{ type: "function", function: { name: "weather", parameters: schema, function: (a) => (isWeather(a), "rain") } }] },
   { maxChatCompletions: 2 },

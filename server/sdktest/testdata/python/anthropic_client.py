@@ -1,4 +1,4 @@
-"""The official Python client of Anthropic's API, as it is, against a server."""
+"""Tests a server with Anthropic's official Python SDK."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The official Python client of OpenAI's API, as it is, against a server."""
+"""Tests a server with OpenAI's official Python SDK."""
 
 from typing import Literal
 
