@@ -38,9 +38,6 @@ func fileName(agent string) string {
 	return agent
 }
 
-// importPath is the route that takes files, which may be larger than limitBody allows elsewhere.
-const importPath = "/v1/agents/import"
-
 // importAgent serves POST /v1/agents/import: a file that export made replaces what there is of its
 // agent. It is read as it comes and never as a whole, and the engine bounds it by its quota before
 // it believes a byte of it.

@@ -118,7 +118,7 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	}
 	for pieces := range g.Pieces(keepAlive) {
 		begin()
-		e.appendPieces(pieces, out)
+		e.buf = appendPieces(e.buf, pieces, out)
 		e.send()
 		if !g.Behind() {
 			e.flush()
@@ -128,7 +128,7 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 			return context.Canceled
 		}
 	}
-	e.appendPieces(g.Rest(), out)
+	e.buf = appendPieces(e.buf, g.Rest(), out)
 	e.send()
 	a, err := g.Finish()
 	if err != nil {
@@ -140,6 +140,13 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	e.flush()
 	w.Header().Set(serverTiming, wholeTiming(a.Usage.Start, g.Decode()))
 	return nil
+}
+
+func appendPieces(b []byte, pieces []generate.Piece, out answerWriter) []byte {
+	for _, p := range pieces {
+		b = out.AppendPiece(b, p)
+	}
+	return b
 }
 
 // timing returns the value of Server-Timing while the answer is not complete.

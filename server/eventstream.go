@@ -2,8 +2,6 @@ package server
 
 import (
 	"net/http"
-
-	"loadstone/server/internal/generate"
 )
 
 const eventStreamType = "text/event-stream"
@@ -34,12 +32,6 @@ func (e *eventStream) sendHead(timing string) {
 		h.Set(serverTiming, timing)
 	}
 	e.w.WriteHeader(http.StatusOK)
-}
-
-func (e *eventStream) appendPieces(pieces []generate.Piece, out answerWriter) {
-	for _, p := range pieces {
-		e.buf = out.AppendPiece(e.buf, p)
-	}
 }
 
 // send writes the events in buf.

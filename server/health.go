@@ -1,8 +1,6 @@
 package server
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 
 	"loadstone/engine"
@@ -76,18 +74,4 @@ func (s *Server) drainState(w *response, r *http.Request) error {
 		state.Running, state.Queued = st.Running, st.Queued
 	}
 	return writeJSON(w, http.StatusOK, state)
-}
-
-// writeJSON answers with v as JSON.
-func writeJSON(w *response, status int, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(b.Bytes()) // an error here means that the client is gone
-	return nil
 }

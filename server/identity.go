@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"net/http"
 	"slices"
 
@@ -63,3 +64,6 @@ func isName(s string) bool {
 	}
 	return true
 }
+
+// newID returns an id that nobody can guess.
+func newID(prefix string) string { return prefix + rand.Text() }

@@ -3,8 +3,6 @@ package server
 import (
 	"cmp"
 	"maps"
-	"net/http"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -90,19 +88,6 @@ func (m *metrics) refused() map[string]uint64 {
 	return n
 }
 
-func (s *Server) serveMetrics(w *response, r *http.Request) error {
-	b := s.metrics.append(nil)
-	if backend := s.backend.Load(); backend != nil {
-		b = appendStats(b, backend.engine.Stats())
-	}
-	b = appendProcess(b)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	w.WriteHeader(http.StatusOK)
-	w.Write(b)
-	return nil
-}
-
 func (m *metrics) append(b []byte) []byte {
 	m.mu.Lock()
 	requests := maps.Clone(m.requests)
@@ -143,20 +128,6 @@ func (m *metrics) append(b []byte) []byte {
 		"Requests that ended with 500 because of a bug.")
 	b = appendSample(b, "loadstone_panics_total", float64(m.panics.Load()))
 	return b
-}
-
-func appendProcess(b []byte) []byte {
-	if rss, ok := residentBytes(); ok {
-		b = appendHead(b, "process_resident_memory_bytes", "gauge",
-			"Resident memory, including the model's.")
-		b = appendSample(b, "process_resident_memory_bytes", float64(rss))
-	}
-	if cpu, ok := cpuTime(); ok {
-		b = appendHead(b, "process_cpu_seconds_total", "counter", "CPU time, user and system.")
-		b = appendSample(b, "process_cpu_seconds_total", cpu.Seconds())
-	}
-	b = appendHead(b, "go_goroutines", "gauge", "Goroutines.")
-	return appendSample(b, "go_goroutines", float64(runtime.NumGoroutine()))
 }
 
 func appendHead(b []byte, name, kind, help string) []byte {

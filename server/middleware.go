@@ -2,12 +2,8 @@ package server
 
 import (
 	"crypto/rand"
-	"net"
 	"net/http"
-	"net/url"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -59,69 +55,8 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 	})
 }
 
-// exposedHeaders are the headers that a page may read.
-const exposedHeaders = "Location, Request-Id, Retry-After, Server-Timing, X-Cache-Miss, " +
-	"X-Cache-Tier, X-Cached-Tokens, X-Request-ID, X-Request-Latency-Ms, X-Restored-Bytes, X-Should-Retry"
-
-// cors lets pages of the allowed origins read the answers. Requests that do not come from a page
-// pass unchanged. Pages from this machine's loopback addresses are always allowed, and any other
-// origin must be configured: a server without a key must not answer to every page that its user
-// happens to have open.
-func cors(allowed []string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := r.Header.Get("Origin")
-		h := w.Header()
-		h.Add("Vary", "Origin")
-		ok := origin != "" && (isLoopback(origin) ||
-			slices.Contains(allowed, origin) || slices.Contains(allowed, "*"))
-		if ok {
-			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Expose-Headers", exposedHeaders)
-		}
-		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-			if ok {
-				h.Set("Access-Control-Allow-Methods", "DELETE, GET, POST")
-				h.Set("Access-Control-Allow-Headers",
-					r.Header.Get("Access-Control-Request-Headers"))
-				h.Set("Access-Control-Max-Age", "600")
-			}
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		if !ok && origin != "" && r.Method != http.MethodGet && r.Method != http.MethodHead &&
-			!isSame(origin, r.Host) {
-			// A browser lets any page post and only keeps the answer from it. This check keeps a
-			// foreign page from making the model work.
-			e := &apiError{
-				status: 403, kind: kindInvalid, code: "origin_not_allowed",
-				message: "pages of this origin may not use the server; " +
-					"its operator can allow the origin",
-			}
-			e.write(w.(*response))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// isSame says whether a page of the origin came from this server. A host name that is not this
-// machine's own proves nothing, because a foreign site's name can be made to lead here. An address
-// cannot.
-func isSame(origin, host string) bool {
-	u, err := url.Parse(origin)
-	return err == nil && u.Host == host && net.ParseIP(u.Hostname()) != nil
-}
-
-// isLoopback says whether an origin is on this machine.
-func isLoopback(origin string) bool {
-	u, err := url.Parse(origin)
-	if err != nil {
-		return false
-	}
-	host := u.Hostname()
-	return host == "localhost" || host == "127.0.0.1" || host == "::1" ||
-		strings.HasSuffix(host, ".localhost")
-}
+// importPath is the route that takes files, which may be larger than limitBody allows elsewhere.
+const importPath = "/v1/agents/import"
 
 // limitBody bounds a body in size and in time, even where no handler reads it, because net/http
 // then reads it after the answer.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/rand"
 	"net/http"
 
 	"loadstone/server/internal/generate"
@@ -39,5 +38,3 @@ func (s *Server) answerCompletion(w *response, g *generate.Generation) error {
 func (s *Server) openaiHead(idPrefix string) openai.Head {
 	return openai.Head{ID: newID(idPrefix), Model: s.cfg.Model, Fingerprint: s.fingerprint()}
 }
-
-func newID(prefix string) string { return prefix + rand.Text() }

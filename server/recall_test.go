@@ -125,14 +125,16 @@ func TestRecall(t *testing.T) {
 				s, e := open(dir)
 				if got, n := restarted.turn(t, s, user); withoutIDs(got) != withoutIDs(answer) ||
 					n != cached {
-					t.Errorf("turn %d after a restart: %s tokens cached, want %s; answer %s, want %s", i, n, cached, got, answer)
+					t.Errorf("turn %d after a restart: %s tokens cached, want %s; answer %s, want %s",
+						i, n, cached, got, answer)
 				}
 				if err := e.Close(); err != nil {
 					t.Fatal(err)
 				}
 				if got, n := exported.turn(t, moved, user); withoutIDs(got) != withoutIDs(answer) ||
 					n != cached {
-					t.Errorf("turn %d on another server: %s tokens cached, want %s; answer %s, want %s", i, n, cached, got, answer)
+					t.Errorf("turn %d on another server: %s tokens cached, want %s; answer %s, want %s",
+						i, n, cached, got, answer)
 				}
 				var file bytes.Buffer
 				if err := from.Export("ada", &file); err != nil {

@@ -58,6 +58,9 @@ func (w *response) Write(b []byte) (int, error) {
 
 func (w *response) FlushError() error { return w.control.Flush() }
 
+// A handler answers a request, or returns the error that fail answers with.
+type handler func(*response, *http.Request) error
+
 func milliseconds(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 2, 64)
 }

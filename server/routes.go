@@ -2,15 +2,42 @@ package server
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"loadstone/engine"
 )
 
-// A handler answers a request, or returns the error that fail answers with.
-type handler func(*response, *http.Request) error
+// New returns a server that is loading.
+func New(cfg Config) *Server {
+	if cfg.MaxTokens == 0 {
+		cfg.MaxTokens = 256
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 8 << 20
+	}
+	if cfg.AccessLog == nil {
+		cfg.AccessLog = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Server{
+		cfg:     cfg,
+		log:     cfg.Log,
+		started: time.Now(),
+		keys:    newKeys(cfg.Keys),
+		limits:  newLimits(cfg.Rate, cfg.AgentRate),
+	}
+	s.cfg.Keys = nil
+	var paths []string
+	s.handler, paths = s.routes()
+	s.metrics = newMetrics(paths)
+	return s
+}
 
 // routes returns the whole chain of handlers and the paths of the routes.
 func (s *Server) routes() (http.Handler, []string) {

@@ -97,34 +97,6 @@ type backend struct {
 	generator *generate.Generator
 }
 
-// New returns a server that is loading.
-func New(cfg Config) *Server {
-	if cfg.MaxTokens == 0 {
-		cfg.MaxTokens = 256
-	}
-	if cfg.MaxBody == 0 {
-		cfg.MaxBody = 8 << 20
-	}
-	if cfg.AccessLog == nil {
-		cfg.AccessLog = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	s := &Server{
-		cfg:     cfg,
-		log:     cfg.Log,
-		started: time.Now(),
-		keys:    newKeys(cfg.Keys),
-		limits:  newLimits(cfg.Rate, cfg.AgentRate),
-	}
-	s.cfg.Keys = nil
-	var paths []string
-	s.handler, paths = s.routes()
-	s.metrics = newMetrics(paths)
-	return s
-}
-
 // Loading tells the server how much of a model's weights has been read, in bytes. Requests that
 // come before the model is ready are answered with it.
 func (s *Server) Loading(done, total int64) {

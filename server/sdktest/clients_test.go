@@ -137,7 +137,9 @@ func TestOpenAI(t *testing.T) {
 	tools := params
 	tools.MaxTokens = openai.Int(200)
 	tools.Tools = []openai.ChatCompletionToolUnionParam{openai.ChatCompletionFunctionTool(weather)}
-	tools.ToolChoice = openai.ChatCompletionToolChoiceOptionUnionParam{OfAuto: openai.String("required")}
+	tools.ToolChoice = openai.ChatCompletionToolChoiceOptionUnionParam{
+		OfAuto: openai.String("required"),
+	}
 	called, err := client.Chat.Completions.New(t.Context(), tools)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +159,12 @@ func TestOpenAI(t *testing.T) {
 
 	format := params
 	format.MaxTokens = openai.Int(200)
-	format.ResponseFormat.OfJSONSchema = &openai.ResponseFormatJSONSchemaParam{JSONSchema: openai.ResponseFormatJSONSchemaJSONSchemaParam{Name: "weather", Schema: weather.Parameters}}
+	format.ResponseFormat.OfJSONSchema = &openai.ResponseFormatJSONSchemaParam{
+		JSONSchema: openai.ResponseFormatJSONSchemaJSONSchemaParam{
+			Name:   "weather",
+			Schema: weather.Parameters,
+		},
+	}
 	held, err := client.Chat.Completions.New(t.Context(), format)
 	if err != nil {
 		t.Fatal(err)

@@ -28,8 +28,8 @@ func TestRefMatchesMLXHalf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ref, mlx := openForParity(t, folder, BackendRef, "f32",
-				parityBlocks), openForParity(t, folder, BackendMLX, "f32", parityBlocks)
+			ref := openForParity(t, folder, BackendRef, "f32", parityBlocks)
+			mlx := openForParity(t, folder, BackendMLX, "f32", parityBlocks)
 			paritySteps(t, ref, mlx, 40, 8, parityTolerance, func(at int32, want, got []float32) {
 				if argmax(want) != argmax(got) {
 					t.Fatalf("position %d: ref says %d, mlx %d", at, argmax(want), argmax(got))

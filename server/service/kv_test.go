@@ -64,7 +64,8 @@ func (a kvAnswer) drift(want kvAnswer, limit float64) (same int, worst float64, 
 	for i, w := range want.Logprobs.Content {
 		if i >= len(a.Logprobs.Content) || a.Logprobs.Content[i].Token != w.Token {
 			if gap := w.TopLogprobs[0].Logprob - w.TopLogprobs[1].Logprob; gap > 2*limit {
-				return i, worst, fmt.Errorf("it parts at token %d, where the likeliest two are %g apart", i, gap)
+				return i, worst, fmt.Errorf(
+					"it parts at token %d, where the likeliest two are %g apart", i, gap)
 			}
 			return i, worst, nil
 		}

@@ -136,7 +136,9 @@ func paritySteps(t *testing.T, ref, mlx engine.Model, n, steps int, tolerance fl
 // parityBlocks is how many blocks of 16 tokens the longest sequence takes.
 const parityBlocks = 37
 
-func openForParity(t *testing.T, src catalog.Source, backend, kv string, windowSlots int) engine.Model {
+func openForParity(
+	t *testing.T, src catalog.Source, backend, kv string, windowSlots int,
+) engine.Model {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", "float32") // package metal tests activations of 8 bits
 	m, err := open(src, backend, kv, nil)
