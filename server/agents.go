@@ -14,7 +14,7 @@ import (
 )
 
 // agentInfo is what is known of an agent, which is a name and the memory behind it. Any request
-// that names an agent makes it (see identity). An agent that is created here is on disk before its
+// that names an agent makes it (see agentName). An agent that is created here is on disk before its
 // first request. Nothing here touches the model, and a memory is inspected where it lies, without a
 // restore.
 type agentInfo struct {
@@ -197,10 +197,10 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 	return nil
 }
 
-// generate serves POST /v1/agents/{id}/generate: a chat where the body has messages, a completion
-// where it has a prompt. The path says whose memory the request continues, whatever else identity
-// would look at.
-func (s *Server) generate(w *response, r *http.Request) error {
+// generateForAgent serves POST /v1/agents/{id}/generate: a chat where the body has messages, a
+// completion where it has a prompt. The path says whose memory the request continues, whatever else
+// agentName would look at.
+func (s *Server) generateForAgent(w *response, r *http.Request) error {
 	b, err := s.open()
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (s *Server) generate(w *response, r *http.Request) error {
 	}
 	defer g.Cancel()
 	if body.IsCompletion() {
-		return s.answerCompletion(w, g)
+		return s.sendCompletion(w, g)
 	}
-	return s.answerChat(w, g)
+	return s.sendChat(w, g)
 }

@@ -40,7 +40,7 @@ func (s *Server) begin(
 	if err := readBody(w, r, body); err != nil {
 		return nil, err
 	}
-	agent, err := s.identify(r, body)
+	agent, err := s.agentOf(r, body)
 	if err != nil {
 		return nil, err
 	}
@@ -64,20 +64,20 @@ func (s *Server) begin(
 	return g, nil
 }
 
-// identify checks the model that a body asks for and returns the agent whose memory the request
+// agentOf checks the model that a body asks for and returns the agent whose memory the request
 // continues.
-func (s *Server) identify(r *http.Request, body generationBody) (agent string, err error) {
+func (s *Server) agentOf(r *http.Request, body generationBody) (agent string, err error) {
 	model, session := body.Named()
 	if model != "" {
 		if err := s.checkModel(model); err != nil {
 			return "", err
 		}
 	}
-	return identity(r, session)
+	return agentName(r, session)
 }
 
-// answer sends an answer, in one piece or as a stream of events.
-func (s *Server) answer(w *response, g *generate.Generation, out answerWriter) error {
+// sendAnswer sends an answer, in one piece or as a stream of events.
+func (s *Server) sendAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	if g.Params.Stream {
 		return streamAnswer(w, g, out)
 	}
@@ -100,7 +100,7 @@ func (s *Server) answer(w *response, g *generate.Generation, out answerWriter) e
 func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	e := newEventStream(w)
 	begun := false
-	begin := func() {
+	sendStart := func() {
 		if !begun {
 			begun = true
 			start := g.Usage().Start
@@ -117,7 +117,7 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 		e.flush()
 	}
 	for pieces := range g.Pieces(keepAlive) {
-		begin()
+		sendStart()
 		e.buf = appendPieces(e.buf, pieces, out)
 		e.send()
 		if !g.Behind() {
@@ -134,7 +134,7 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	if err != nil {
 		return err
 	}
-	begin()
+	sendStart()
 	e.buf = out.AppendFinish(e.buf, a)
 	e.send()
 	e.flush()

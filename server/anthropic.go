@@ -19,7 +19,7 @@ func (s *Server) messages(w *response, r *http.Request) error {
 		return err
 	}
 	defer g.Cancel()
-	return s.answer(w, g, anthropic.NewMessageWriter(newID("msg_"), s.cfg.Model))
+	return s.sendAnswer(w, g, anthropic.NewMessageWriter(newID("msg_"), s.cfg.Model))
 }
 
 // countTokens serves POST /v1/messages/count_tokens: how many tokens the prompt of the same body
@@ -33,7 +33,7 @@ func (s *Server) countTokens(w *response, r *http.Request) error {
 	if err := readBody(w, r, body); err != nil {
 		return err
 	}
-	agent, err := s.identify(r, body)
+	agent, err := s.agentOf(r, body)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func (s *Server) chat(w *response, r *http.Request) error {
 		return err
 	}
 	defer g.Cancel()
-	return s.answerChat(w, g)
+	return s.sendChat(w, g)
 }
 
 // completions serves POST /v1/completions.
@@ -24,15 +24,15 @@ func (s *Server) completions(w *response, r *http.Request) error {
 		return err
 	}
 	defer g.Cancel()
-	return s.answerCompletion(w, g)
+	return s.sendCompletion(w, g)
 }
 
-func (s *Server) answerChat(w *response, g *generate.Generation) error {
-	return s.answer(w, g, openai.NewChatWriter(s.openaiHead("chatcmpl-"), g.Params))
+func (s *Server) sendChat(w *response, g *generate.Generation) error {
+	return s.sendAnswer(w, g, openai.NewChatWriter(s.openaiHead("chatcmpl-"), g.Params))
 }
 
-func (s *Server) answerCompletion(w *response, g *generate.Generation) error {
-	return s.answer(w, g, openai.NewCompletionWriter(s.openaiHead("cmpl-"), g.Params))
+func (s *Server) sendCompletion(w *response, g *generate.Generation) error {
+	return s.sendAnswer(w, g, openai.NewCompletionWriter(s.openaiHead("cmpl-"), g.Params))
 }
 
 func (s *Server) openaiHead(idPrefix string) openai.Head {

@@ -57,7 +57,7 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"POST", importPath, s.importAgent},
 		{"GET", "/v1/agents/{id}", s.onAgent(nil)},
 		{"DELETE", "/v1/agents/{id}", s.deleteAgent},
-		{"POST", "/v1/agents/{id}/generate", s.generate},
+		{"POST", "/v1/agents/{id}/generate", s.generateForAgent},
 		{"POST", "/v1/agents/{id}/pin", s.onAgent((*engine.Engine).Pin)},
 		{"POST", "/v1/agents/{id}/unpin", s.onAgent((*engine.Engine).Unpin)},
 		{"GET", "/v1/agents/{id}/export", s.exportAgent},

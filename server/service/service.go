@@ -75,7 +75,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(keys) == 0 {
 		log.Warn("there is no API key, and the address is not this machine's own: "+
-			"everybody who reaches it can use the model; -api-key-file sets keys", "addr", a.String())
+			"everybody who reaches it can use the model; -api-key-file sets keys",
+			"addr", a.String())
 	}
 	i := &instance{
 		options:  o,

@@ -8,12 +8,12 @@ import (
 	"loadstone/server/internal/generate"
 )
 
-// identity returns the name of the agent whose memory a request continues. On every route, the
+// agentName returns the name of the agent whose memory a request continues. On every route, the
 // first of these that is given counts: the agent in the path, the header X-Agent-ID, the header
 // X-Session-ID, the body's session_id. Without any of them the request is anonymous: it uses and
 // leaves only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name
 // a person, who may hold many conversations at once, so they are not an identity here.)
-func identity(r *http.Request, session string) (string, error) {
+func agentName(r *http.Request, session string) (string, error) {
 	for _, id := range []struct{ param, name string }{
 		{"agent_id", r.PathValue("id")},
 		{"X-Agent-ID", r.Header.Get("X-Agent-ID")},
