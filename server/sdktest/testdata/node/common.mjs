@@ -7,7 +7,10 @@ export const key = process.env.LOADSTONE_KEY;
 
 export const schema = {
   type: "object",
-  properties: { place: { enum: ["Rome", "Oslo"] }, days: { type: "integer", minimum: 1, maximum: 9 } },
+  properties: {
+    place: { enum: ["Rome", "Oslo"] },
+    days: { type: "integer", minimum: 1, maximum: 9 },
+  },
   required: ["place", "days"],
   additionalProperties: false,
 };
@@ -19,8 +22,16 @@ export function isWeather(json) {
 }
 
 async function metric(series) {
-  const text = await (await fetch(url + "/metrics", { headers: { Authorization: "Bearer " + key } })).text();
-  return Number(text.split("\n").find((l) => l.startsWith(series + " ")).split(" ").at(-1));
+  const text = await (
+    await fetch(url + "/metrics", { headers: { Authorization: "Bearer " + key } })
+  ).text();
+  return Number(
+    text
+      .split("\n")
+      .find((l) => l.startsWith(series + " "))
+      .split(" ")
+      .at(-1),
+  );
 }
 
 export const cancelled = () => metric('loadstone_ended_total{how="cancelled"}');
@@ -28,7 +39,10 @@ export const cancelled = () => metric('loadstone_ended_total{how="cancelled"}');
 // waitCancelled returns when the server has cancelled a request and its blocks are free.
 export async function waitCancelled(before) {
   const deadline = Date.now() + 10000;
-  while ((await cancelled()) === before || (await metric('loadstone_pool_blocks{state="used"}')) !== 0) {
+  while (
+    (await cancelled()) === before ||
+    (await metric('loadstone_pool_blocks{state="used"}')) !== 0
+  ) {
     assert.ok(Date.now() < deadline, "the server goes on for a client that is gone");
     await new Promise((done) => setTimeout(done, 10));
   }

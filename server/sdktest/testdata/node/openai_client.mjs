@@ -6,14 +6,22 @@ import { cancelled, isWeather, key, limitedURL, schema, url, waitCancelled } fro
 const client = new OpenAI({ baseURL: url + "/v1", apiKey: key, maxRetries: 0 });
 const params = {
   model: "tiny",
-  messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "Hello" }],
+  messages: [
+    { role: "system", content: "Be brief." },
+    { role: "user", content: "Hello" },
+  ],
   max_completion_tokens: 12,
   temperature: 0,
 };
 
 const whole = await client.chat.completions.create(params);
-let text = "", last;
-for await (const c of await client.chat.completions.create({ ...params, stream: true, stream_options: { include_usage: true } })) {
+let text = "",
+  last;
+for await (const c of await client.chat.completions.create({
+  ...params,
+  stream: true,
+  stream_options: { include_usage: true },
+})) {
   text += c.choices[0]?.delta.content ?? "";
   last = c;
 }
@@ -29,17 +37,29 @@ const tools = {
 };
 const call = (await client.chat.completions.create(tools)).choices[0].message.tool_calls[0];
 isWeather(call.function.arguments);
-const streamed = (await client.chat.completions.stream(tools).finalChatCompletion()).choices[0].message;
+const streamed = (await client.chat.completions.stream(tools).finalChatCompletion()).choices[0]
+  .message;
 assert.equal(streamed.tool_calls[0].function.arguments, call.function.arguments);
 assert.equal(streamed.content, null);
 
 // The SDK runs the function by itself and sends its result in the next request.
 const run = client.chat.completions.runTools(
-  { ...tools, tools: [{ type: "function", function: { name: "weather", parameters: schema, function: (a) => (isWeather(a), "rain") } }] },
+  {
+    ...tools,
+    tools: [
+      {
+        type: "function",
+        function: { name: "weather", parameters: schema, function: (a) => (isWeather(a), "rain") },
+      },
+    ],
+  },
   { maxChatCompletions: 2 },
 );
 await run.done();
-assert.ok(run.messages.some((m) => m.role === "tool" && m.content === "rain"), JSON.stringify(run.messages));
+assert.ok(
+  run.messages.some((m) => m.role === "tool" && m.content === "rain"),
+  JSON.stringify(run.messages),
+);
 
 const held = await client.chat.completions.create({
   ...params,
@@ -48,13 +68,28 @@ const held = await client.chat.completions.create({
 });
 isWeather(held.choices[0].message.content);
 
-await assert.rejects(client.chat.completions.create({ ...params, n: 2 }), (e) => e instanceof OpenAI.BadRequestError && e.param === "n" && !!e.requestID);
-await assert.rejects(client.withOptions({ apiKey: "sk-other" }).models.list(), OpenAI.AuthenticationError);
+await assert.rejects(
+  client.chat.completions.create({ ...params, n: 2 }),
+  (e) => e instanceof OpenAI.BadRequestError && e.param === "n" && !!e.requestID,
+);
+await assert.rejects(
+  client.withOptions({ apiKey: "sk-other" }).models.list(),
+  OpenAI.AuthenticationError,
+);
 await assert.rejects(client.models.retrieve("gpt-4"), OpenAI.NotFoundError);
-await assert.rejects(client.chat.completions.create({ ...params, max_completion_tokens: 300 }, { timeout: 1 }), OpenAI.APIConnectionTimeoutError);
+await assert.rejects(
+  client.chat.completions.create({ ...params, max_completion_tokens: 300 }, { timeout: 1 }),
+  OpenAI.APIConnectionTimeoutError,
+);
 
 const before = await cancelled();
-const long = await client.chat.completions.create({ ...params, max_completion_tokens: 500, temperature: 1, seed: 1, stream: true });
+const long = await client.chat.completions.create({
+  ...params,
+  max_completion_tokens: 500,
+  temperature: 1,
+  seed: 1,
+  stream: true,
+});
 for await (const _ of long) break; // which aborts the request
 await waitCancelled(before);
 
@@ -70,7 +105,10 @@ const limited = new OpenAI({
   },
 });
 for (let i = 0; i < 200 && refused === 0; i++) {
-  assert.equal((await limited.chat.completions.create({ ...params, max_completion_tokens: 1 })).choices.length, 1);
+  assert.equal(
+    (await limited.chat.completions.create({ ...params, max_completion_tokens: 1 })).choices.length,
+    1,
+  );
 }
 assert.equal(refused, 1);
 console.log("ok");

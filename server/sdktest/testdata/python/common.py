@@ -27,7 +27,11 @@ def check(ok, *seen):
 
 def is_weather(arguments):
     a = json.loads(arguments) if isinstance(arguments, str) else arguments
-    check(set(a) == {"place", "days"} and a["place"] in ("Rome", "Oslo") and 1 <= a["days"] <= 9, "arguments", a)
+    check(
+        set(a) == {"place", "days"} and a["place"] in ("Rome", "Oslo") and 1 <= a["days"] <= 9,
+        "arguments",
+        a,
+    )
 
 
 def metric(series):
