@@ -53,3 +53,23 @@ func TestFingerprint(t *testing.T) {
 		}
 	}
 }
+
+// TestFingerprintIsStable: memories that earlier releases saved are still valid, those of MLX among
+// them, which was called metal then.
+func TestFingerprintIsStable(t *testing.T) {
+	model := fstest.MapFS{
+		"config.json":       {Data: []byte("{}")},
+		"model.safetensors": {Data: []byte("weights")},
+	}
+	for _, test := range []struct{ backend, kv, want string }{
+		{BackendRef, "f32", "a68af1116a00c084d2859a6ebfba2e3f"},
+		{BackendRef, "q4", "7e9b85fb2f48fd2b63162f3499efe67e"},
+		{BackendMLX, "f32", "137360478bf3a84b48460f547e19b60d"},
+		{BackendMLX, "q4", "2f8744433833c4fc3fe5352cb6f7d618"},
+	} {
+		got, err := fingerprint(model, test.backend, test.kv)
+		if err != nil || got != test.want {
+			t.Errorf("%s, %s: %s, %v, want %s", test.backend, test.kv, got, err, test.want)
+		}
+	}
+}
