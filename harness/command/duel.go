@@ -18,6 +18,7 @@ import (
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/server/service"
 )
 
 // A duel measures two servers in turns, A B B A and so on, so that a slow minute of the machine falls on both. Round i has
@@ -195,7 +196,7 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 		}
 		// Another build's version is not known here; which one it was stands in the command.
 		c.system = report.System{Name: "loadstone", Version: strings.Join(c.command, " "), Model: src.Name,
-			Backend: backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
+			Backend: service.Backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
 	}
 	return nil
 }

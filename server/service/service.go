@@ -1,4 +1,13 @@
-// Package service runs a server as a process: the command line, the model, the port and the signals.
+// Package service runs a server as a process: the command line, the model, the port and the
+// signals.
+//
+//	command line --options--> catalog: model folder --load--> metal or engine/ref: model
+//	                                                  |
+//	signals --drain--> server: HTTP  <--Ready--  engine and engine/tokenizer
+//
+// The port is open while the model loads, so that a client gets a status and not a refused
+// connection. Run is the whole of it; Backend and KVFormats are the rules that other programs share
+// with the command line.
 package service
 
 import (
@@ -23,10 +32,11 @@ import (
 	"loadstone/server"
 )
 
-// Run serves until ctx ends or the process gets SIGTERM or an interrupt, then finishes the answers in flight. What
-// programs wait for goes to stdout, a line each, when the port is open and when the model is ready; everything else
-// goes to stderr. The error is one line for the user, a *UsageError where the command line is at fault; nil also stands for
-// a drain in which nothing was cut off.
+// Run serves until ctx ends or the process gets SIGTERM or an interrupt, and then finishes the
+// answers in flight. It writes a line to stdout when the port is open and another when the model is
+// ready, which programs can wait for; everything else goes to stderr. The error is one line for the
+// user, and a *UsageError where the command line is at fault. It is nil after a drain in which no
+// answer was cut off.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
@@ -54,7 +64,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer closeAccess()
 	listener, err := net.Listen("tcp", o.addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is in use by another process; stop it, or give another -addr (port 0 is any free one)", o.addr)
+		return fmt.Errorf("%s is in use by another process; "+
+			"stop it, or give another -addr (port 0 is any free one)", o.addr)
 	}
 	if err != nil {
 		return err
@@ -63,9 +74,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(keys) == 0 {
-		log.Warn("the address is not this machine's own: whoever reaches it can use the model, there is no key (-api-key-file)", "addr", a.String())
+		log.Warn("there is no API key, and the address is not this machine's own: "+
+			"everybody who reaches it can use the model; -api-key-file sets keys",
+			"addr", a.String())
 	}
-	d := &daemon{
+	i := &instance{
 		options:  o,
 		source:   src,
 		stdout:   stdout,
@@ -84,50 +97,51 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}),
 	}
 	if o.silent {
-		d.progress = io.Discard
+		i.progress = io.Discard
 	}
-	return d.serve(ctx, listener)
+	return i.serve(ctx, listener)
 }
 
-// A UsageError is what is wrong with a command line, before anything was begun.
+// A UsageError says what is wrong with a command line. Nothing was begun then.
 type UsageError struct{ err error }
 
 func (e *UsageError) Error() string { return e.err.Error() }
 func (e *UsageError) Unwrap() error { return e.err }
 
-// A daemon is one run.
-type daemon struct {
+// An instance is one call of Run.
+type instance struct {
 	*options
-	source catalog.Source
-	stdout io.Writer
-	// Where a load that takes a while says how far it is.
-	progress io.Writer
+	source   catalog.Source
+	stdout   io.Writer
+	progress io.Writer // gets the state of a load that takes a while
 	log      *slog.Logger
 	server   *server.Server
 }
 
-// serve answers on the listener while the model loads and afterwards, until ctx or a signal ends it.
-func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
+// serve answers on the listener while the model loads and afterwards, until ctx or a signal ends
+// it.
+func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer close(signals)
 	defer signal.Stop(signals)
 	hs := &http.Server{
-		Handler: d.server,
-		// Bodies and answers have deadlines of their own in the server: one for the whole would cut off long streams.
+		Handler: i.server,
+		// The server has deadlines for bodies and for writes. A deadline for the whole would cut
+		// off long streams.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(i.log.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(listener) }()
 	defer hs.Close()
 
 	start := time.Now()
-	p := newProgress(d.progress, d.source.Name)
+	shown := newProgress(i.progress, i.source.Name)
 	loading := make(chan loaded, 1)
-	go func() { loading <- load(d.source, d.backend, d.kv, d.engine, p.read) }()
+	go func() { loading <- load(i.source, i.backend, i.kv, i.engine, shown.read) }()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var m loaded
@@ -136,27 +150,30 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 		case m = <-loading:
 			ended = true
 		case now := <-tick.C:
-			d.server.Loading(p.done.Load(), p.total.Load())
-			p.show(now)
+			i.server.Loading(shown.done.Load(), shown.total.Load())
+			shown.show(now)
 		case err := <-served:
 			return err
 		case <-signals: // nothing is in flight, and a load cannot be interrupted
-			p.end()
+			shown.end()
 			return nil
 		case <-ctx.Done():
 			return nil
 		}
 	}
 	tick.Stop()
-	p.end()
+	shown.end()
 	if m.err != nil {
 		return m.err
 	}
 	defer m.engine.Close()
-	d.server.Ready(m.engine, m.text)
+	i.server.Ready(m.engine, m.text)
 	st := m.engine.Stats()
-	fmt.Fprintf(d.stdout, "loadstone: ready: %s on %s (%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
-		d.source.Name, d.backend, st.Blocks, st.BlockTokens, formatBytes(d.engine.KVBytes), m.kv, time.Since(start).Seconds())
+	fmt.Fprintf(i.stdout,
+		"loadstone: ready: %s on %s "+
+			"(%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
+		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
+		formatBytes(i.engine.KVBytes), m.kv, time.Since(start).Seconds())
 
 	select {
 	case err := <-served:
@@ -164,26 +181,29 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener) error {
 	case <-signals:
 	case <-ctx.Done():
 	}
-	// Not the signal's default effect, which a shell sets to none for what it runs in the background; and not by way of
-	// Run's end, which would wait for a step of the model.
+	// A second signal ends the process here, because a shell turns off the signal's default effect
+	// for what it runs in the background, and because Run's own end would wait for a step of the
+	// model.
 	go func() {
 		if s, ok := <-signals; ok {
-			d.log.Warn("exiting at once", "signal", s.String())
+			i.log.Warn("exiting at once", "signal", s.String())
 			os.Exit(1)
 		}
 	}()
-	return d.drain(hs, m)
+	return i.finish(hs, m)
 }
 
-// drain finishes the answers in flight, all the while saying on the open port that it takes no more.
-func (d *daemon) drain(hs *http.Server, m loaded) error {
+// finish finishes the answers in flight. The port stays open and refuses new work meanwhile.
+func (i *instance) finish(hs *http.Server, m loaded) error {
 	st := m.engine.Stats()
-	d.log.Info("draining; another signal exits at once", "running", st.Running, "queued", st.Queued, "limit", d.options.drain)
-	ctx, cancel := context.WithTimeout(context.Background(), d.options.drain)
+	i.log.Info("draining; another signal exits at once",
+		"running", st.Running, "queued", st.Queued, "limit", i.drainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), i.drainTimeout)
 	defer cancel()
-	cut := d.server.Drain(ctx)
+	cut := i.server.Drain(ctx)
 
-	// Every answer is with its handler now. Those who were cut off get a second to be told.
+	// The engine has given every answer to its handler now. Clients that were cut off get a second
+	// to hear it.
 	if cut != nil {
 		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -192,13 +212,14 @@ func (d *daemon) drain(hs *http.Server, m loaded) error {
 		cut = err
 	}
 	if cut != nil {
-		return fmt.Errorf("answers were cut off: the drain took longer than %v", d.options.drain)
+		return fmt.Errorf("answers were cut off: the drain took longer than %v", i.drainTimeout)
 	}
-	d.log.Info("drained")
+	i.log.Info("drained")
 	return nil
 }
 
-// openAccessLog opens the log for this user's eyes only: it says who asked when, if not what.
+// openAccessLog opens the log, which only this user may read: it says who asked when, though not
+// what.
 func openAccessLog(name string, stderr io.Writer) (io.Writer, func() error, error) {
 	nothing := func() error { return nil }
 	switch name {
@@ -214,7 +235,8 @@ func openAccessLog(name string, stderr io.Writer) (io.Writer, func() error, erro
 	return f, f.Close, nil
 }
 
-// accessLogger writes a record a line in one of the formats; nil where nothing is to be written.
+// accessLogger returns a logger that writes a line for each record in one of the formats, nil for
+// no log.
 func accessLogger(w io.Writer, format string) *slog.Logger {
 	switch {
 	case w == nil:
@@ -228,10 +250,12 @@ func accessLogger(w io.Writer, format string) *slog.Logger {
 	}
 }
 
+// splitList splits a list at commas and spaces.
 func splitList(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
+// version returns the versions of this program, of Go and of MLX.
 func version() string {
 	v := "loadstone"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -239,7 +263,7 @@ func version() string {
 			v += " " + info.Main.Version
 		}
 	}
-	mlx := "MLX is not in this build"
+	mlx := "without MLX"
 	if metal.Available {
 		mlx = metal.Runtime()
 	}

@@ -21,9 +21,9 @@ import (
 	"loadstone/metal"
 )
 
-// The test binary runs itself as the daemon, so that signals and exit codes are real.
+// TestMain: the test binary runs itself as the server, so that signals and exit codes are real.
 func TestMain(m *testing.M) {
-	if os.Getenv("LOADSTONE_TEST_DAEMON") == "" {
+	if os.Getenv("LOADSTONE_TEST_SERVICE") == "" {
 		os.Exit(m.Run())
 	}
 	if err := Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -32,12 +32,12 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// process is a daemon of its own.
+// A process is a server in a process of its own.
 type process struct {
 	*exec.Cmd
 	url    string
 	stdout *bufio.Reader
-	stderr bytes.Buffer // whole once the process has ended
+	stderr bytes.Buffer // complete once the process has ended
 }
 
 func start(t *testing.T, args ...string) *process {
@@ -45,15 +45,16 @@ func start(t *testing.T, args ...string) *process {
 	return startOn(t, "tiny", "ref", args...)
 }
 
-// startOn starts one with another model.
+// startOn starts a server with the model and the backend.
 func startOn(t *testing.T, model, backend string, args ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(exe, append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
-	p.Env = append(os.Environ(), "LOADSTONE_TEST_DAEMON=1")
+	p := &process{Cmd: exec.Command(exe,
+		append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
+	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -83,7 +84,7 @@ func (p *process) line(t *testing.T, pattern string) string {
 	return m[1]
 }
 
-// end waits for the process, which must have nothing more to say on stdout.
+// end waits for the process, which must write nothing more to stdout.
 func (p *process) end(t *testing.T) (code int) {
 	t.Helper()
 	if rest, err := io.ReadAll(p.stdout); err != nil || len(rest) > 0 {
@@ -93,10 +94,11 @@ func (p *process) end(t *testing.T) (code int) {
 	return p.ProcessState.ExitCode()
 }
 
-// ask posts a chat; the caller closes the body.
-func (p *process) ask(t *testing.T, body string) *http.Response {
+// chat sends a chat request. The body of the response is closed at the end of the test.
+func (p *process) chat(t *testing.T, body string) *http.Response {
 	t.Helper()
-	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json", strings.NewReader(body))
+	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,8 @@ func (p *process) ask(t *testing.T, body string) *http.Response {
 
 const longStream = `{"messages":[{"role":"user","content":"Tell me everything."}],"max_tokens":500,"temperature":1,"seed":1,"stream":true}`
 
-// hold opens a connection with a request whose handler waits for the rest of its body, which keeps a drain going.
+// hold opens a connection with a request whose handler waits for the rest of its body, so that a
+// drain does not end.
 func (p *process) hold(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -121,7 +124,8 @@ func (p *process) hold(t *testing.T) net.Conn {
 	return c
 }
 
-// draining signals the process and waits until it takes no more work: it says so, or its port is closed already.
+// draining signals the process and waits until it takes no more work: it answers so, or its port is
+// closed.
 func (p *process) draining(t *testing.T) {
 	t.Helper()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
@@ -137,18 +141,19 @@ func (p *process) draining(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), `"reason":"draining"`) {
+		if resp.StatusCode == http.StatusServiceUnavailable &&
+			strings.Contains(string(body), `"reason":"draining"`) {
 			return
 		}
 	}
 }
 
-// TestDrain: what is in flight when SIGTERM comes is finished, a stream and a request that is still being sent; then the
-// process ends, and ends well.
+// TestDrain: a stream and a request that is still being sent when SIGTERM comes are finished. Then
+// the process ends with exit code 0.
 func TestDrain(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "access.log")
 	p := start(t, "-access-log", log)
-	stream := bufio.NewReader(p.ask(t, longStream).Body)
+	stream := bufio.NewReader(p.chat(t, longStream).Body)
 	if _, err := stream.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +164,8 @@ func TestDrain(t *testing.T) {
 		t.Errorf("the stream ends with %q, %v", rest[max(0, len(rest)-200):], err)
 	}
 	io.WriteString(held, "{}")
-	if resp, err := http.ReadResponse(bufio.NewReader(held), nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+	if resp, err := http.ReadResponse(bufio.NewReader(held), nil); err != nil ||
+		resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("the request that was held: %v, %v", resp, err)
 	}
 	if code := p.end(t); code != 0 {
@@ -170,12 +176,14 @@ func TestDrain(t *testing.T) {
 		t.Errorf("access log: %v, %v", info, err)
 	}
 	lines, err := os.ReadFile(log)
-	if err != nil || !regexp.MustCompile(`(?m)^REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: \d+\.\d\dms$`).Match(lines) {
+	if err != nil ||
+		!regexp.MustCompile(`(?m)^REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: \d+\.\d\dms$`).Match(lines) {
 		t.Errorf("access log: %q, %v", lines, err)
 	}
 }
 
-// TestKeys: the keys of the file and of the environment are let in, nobody else, and none is ever written down.
+// TestKeys: the keys of the file and of the environment are accepted and no others, and no key is
+// logged.
 func TestKeys(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(file, []byte("sk-file-1\nsk-file-2\n"), 0o600); err != nil {
@@ -183,7 +191,8 @@ func TestKeys(t *testing.T) {
 	}
 	t.Setenv("LOADSTONE_API_KEY", "sk-env")
 	p := start(t, "-api-key-file", file)
-	for key, want := range map[string]int{"sk-file-1": 200, "sk-file-2": 200, "sk-env": 200, "sk-other": 401, "": 401} {
+	for key, want := range map[string]int{"sk-file-1": 200, "sk-file-2": 200, "sk-env": 200,
+		"sk-other": 401, "": 401} {
 		r, err := http.NewRequest("GET", p.url+"/v1/models", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +213,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: it ends the process whatever the drain waits for.
+// TestSecondSignal: a second signal ends the process, whatever the drain waits for.
 func TestSecondSignal(t *testing.T) {
 	p := start(t)
 	p.hold(t)
@@ -215,26 +224,30 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestDrainTimeout: what takes longer is cut off, and the exit code says so.
+// TestDrainTimeout: answers that take longer are cut off, and the exit code is 1.
 func TestDrainTimeout(t *testing.T) {
 	p := start(t, "-drain-timeout", "100ms")
 	p.hold(t)
 	p.Process.Signal(syscall.SIGTERM)
-	if code := p.end(t); code != 1 || !strings.HasSuffix(p.stderr.String(), "answers were cut off: the drain took longer than 100ms\n") {
+	if code := p.end(t); code != 1 ||
+		!strings.HasSuffix(p.stderr.String(),
+			"answers were cut off: the drain took longer than 100ms\n") {
 		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
 	}
 }
 
 func TestAnswer(t *testing.T) {
 	p := start(t)
-	resp := p.ask(t, `{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":8,"temperature":0}`)
+	resp := p.chat(t,
+		`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":8,"temperature":0}`)
 	var answer struct {
 		Choices []struct{ Message struct{ Content string } }
 		Usage   struct {
 			CompletionTokens int `json:"completion_tokens"`
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Choices) != 1 || answer.Usage.CompletionTokens == 0 {
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Choices) != 1 ||
+		answer.Usage.CompletionTokens == 0 {
 		t.Errorf("status %d, answer %+v, %v", resp.StatusCode, answer, err)
 	}
 	p.Process.Signal(os.Interrupt)
@@ -243,7 +256,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestErrors: what stops a daemon from starting is one line that says what to do, and nothing on stdout.
+// TestErrors: an error that keeps a server from starting is one line that says what to do, and
+// nothing is written to stdout.
 func TestErrors(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -257,7 +271,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-addr", busy.Addr().String()}, busy.Addr().String() + " is in use by another process; stop it, or give another -addr (port 0 is any free one)"},
 		{[]string{"-model", "nobody"}, `unknown model "nobody"; known are `},
 		{[]string{"-model", filepath.Join(t.TempDir(), "x")}, "does not exist"},
-		{[]string{"-backend", "cuda"}, `unknown backend "cuda"; want auto, ref or metal`},
+		{[]string{"-backend", "cuda"}, `unknown -backend "cuda"; want auto, mlx or ref`},
 		{[]string{"-kv-bytes", "3XB"}, "want a number of bytes, or one with KiB, MiB or GiB"},
 		{[]string{"-max-batch", "0"}, "-max-batch is 0; want at least 1"},
 		{[]string{"-access-format", "xml"}, `unknown -access-format "xml"; want line, text or json`},
@@ -269,19 +283,25 @@ func TestErrors(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		err := Run(t.Context(), test.args, &stdout, &stderr)
-		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") || stdout.Len()+stderr.Len() > 0 {
-			t.Errorf("%v: %v, want %s; stdout %q, stderr %q", test.args, err, test.want, &stdout, &stderr)
+		if err == nil || !strings.Contains(err.Error(), test.want) ||
+			strings.Contains(err.Error(), "\n") || stdout.Len()+stderr.Len() > 0 {
+			t.Errorf("%v: %v, want %s; stdout %q, stderr %q", test.args, err, test.want, &stdout,
+				&stderr)
 		}
 	}
 	if !metal.Available {
-		if err := Run(t.Context(), []string{"-backend", "metal"}, io.Discard, io.Discard); !errors.Is(err, metal.ErrUnavailable) {
-			t.Errorf("-backend metal: %v", err)
+		for _, name := range []string{"mlx", "metal"} {
+			if err := Run(t.Context(), []string{"-backend", name}, io.Discard,
+				io.Discard); !errors.Is(err, metal.ErrUnavailable) {
+				t.Errorf("-backend %s: %v", name, err)
+			}
 		}
 	}
 }
 
 func TestByteSize(t *testing.T) {
-	for s, want := range map[string]int64{"1": 1, "512KiB": 512 << 10, "3 MiB": 3 << 20, "2GiB": 2 << 30} {
+	for s, want := range map[string]int64{"1": 1, "512KiB": 512 << 10, "3 MiB": 3 << 20,
+		"2GiB": 2 << 30} {
 		var b byteSize
 		if err := b.Set(s); err != nil || int64(b) != want {
 			t.Errorf("%q: %d, %v; want %d", s, b, err, want)

@@ -1,4 +1,4 @@
-package server
+package generate
 
 import (
 	"strings"
@@ -39,22 +39,4 @@ func TestDecoder(t *testing.T) {
 			}
 		})
 	}
-}
-
-// decoded is what the decoder must give, said the slow way: the text is cut before the first stop string that is
-// complete, the longest where several end together.
-func decoded(raw []byte, stops []string) string {
-	text := string([]rune(string(raw)))
-	for n := range len(text) + 1 {
-		cut := -1
-		for _, stop := range stops {
-			if strings.HasSuffix(text[:n], stop) && (cut < 0 || n-len(stop) < cut) {
-				cut = n - len(stop)
-			}
-		}
-		if cut >= 0 {
-			return text[:cut]
-		}
-	}
-	return text
 }
