@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"loadstone/engine/internal/sample"
 )
 
 // fullAbove is the utilization, in tenths, above which Submit refuses. What is left is for those in the queue.
@@ -42,7 +44,7 @@ type Engine struct {
 	picks    []int32 // rows of which nothing but the likeliest token is wanted
 	best     []int32
 	next     []int32 // tokens drawn in this step
-	urn      urn
+	row      sample.Distribution
 	served   served
 }
 
@@ -114,8 +116,6 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		e.rejectedPool.Add(1)
 		return nil, err
 	}
-	draws := newSampler(r.Sampling)
-	draws.mask, draws.top = r.Mask, r.Logprobs
 	j := &job{
 		seq: &sequence{
 			agent:  r.Agent,
@@ -125,7 +125,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 			tokens: slices.Clone(r.Prompt),
 		},
 		stream:    &Stream{tokens: make(chan Token, r.MaxTokens)},
-		sampler:   draws,
+		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
 		submitted: time.Now(),
 	}
 	if err := e.door.enter(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loadstone/engine/internal/sample"
 )
 
 // slowFake is a fake whose steps take a second of the bubble's time each.
@@ -411,7 +413,7 @@ func TestNoFiniteLogits(t *testing.T) {
 		bad := ask(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 7}, 2)
 		good := ask(t, e, t.Context(), "b", []int32{8}, 2)
 		drainTokens(bad)
-		if r := bad.Result(); r.Finish != FinishError || r.Err != errLogits {
+		if r := bad.Result(); r.Finish != FinishError || r.Err != sample.ErrNoToken {
 			t.Errorf("finished %q with %v", r.Finish, r.Err)
 		}
 		if got, want := drainTokens(good), greedy([]int32{8}, 2); !slices.Equal(got, want) {

@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"slices"
+
+	"loadstone/engine/internal/sample"
 )
 
 // A fakeModel is a network whose next token is a hash of the whole sequence as its paged memory has it. What it stores
@@ -230,13 +232,13 @@ func nextToken(text []int32) int32 {
 // foretell is the answer that any engine must give to a request.
 func foretell(r Request) []int32 {
 	text := slices.Clone(r.Prompt)
-	draws := newSampler(r.Sampling)
-	var u urn
+	draws := sample.New(r.Sampling, nil, 0)
+	var row sample.Distribution
 	logits := make([]float32, fakeVocab)
 	for range r.MaxTokens {
 		clear(logits)
 		logits[nextToken(text)] = 1
-		t, _ := draws.draw(logits, &u)
+		t, _ := draws.Draw(logits, &row)
 		if slices.Contains(r.Stop, t) {
 			break
 		}

@@ -1,12 +1,16 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"loadstone/engine/internal/sample"
+)
 
 // A job is a request on its way through the engine.
 type job struct {
 	seq     *sequence
 	stream  *Stream
-	sampler sampler
+	sampler sample.Sampler
 	forget  func() bool // undoes the watch on the request's context
 	restore *restore    // nil: there was none
 
@@ -29,7 +33,7 @@ func (e *Engine) cancel(id uint64, cause error, now time.Time) {
 func (e *Engine) deliver(ev event, now time.Time, err error) {
 	j := e.jobs[ev.seq.id]
 	if ev.token != noToken {
-		t := Token{ID: ev.token, Logprobs: j.sampler.logprobs}
+		t := Token{ID: ev.token, Logprobs: j.sampler.Logprobs()}
 		if j.first.IsZero() {
 			j.first = now
 			start := j.start(now)
@@ -40,7 +44,7 @@ func (e *Engine) deliver(ev event, now time.Time, err error) {
 		j.first = now // an empty answer has its prefill too
 	}
 	if ev.finish == FinishError && err == nil {
-		err = errLogits
+		err = sample.ErrNoToken
 	}
 	if ev.finish != "" {
 		e.finish(ev, now, err)

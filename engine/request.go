@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"loadstone/engine/internal/sample"
 )
 
 // A Request asks for one answer.
@@ -31,21 +33,7 @@ type Request struct {
 }
 
 // Sampling says how a token is drawn from logits. The zero value is greedy.
-type Sampling struct {
-	Temperature float64 // 0: greedy, whatever the other fields say
-	TopP        float64 // keep the likeliest tokens that together reach this probability; 0 or 1: off
-	TopK        int     // keep this many of the likeliest tokens; 0: off
-	MinP        float64 // keep tokens at least this likely in relation to the likeliest; 0: off
-
-	// These change the logits before anything else, greedy or not. The penalties are subtracted for tokens of the answer
-	// so far: Presence once, Frequency for each time the token is there.
-	Presence, Frequency float64
-	Bias                map[int32]float64 // added, by token
-
-	// Seed decides the draws: equal requests with equal seeds get equal answers, whatever else is in the batch. There
-	// is no special value; a caller who wants variety draws a seed.
-	Seed uint64
-}
+type Sampling = sample.Sampling
 
 // A Token is one token of an answer.
 type Token struct {
@@ -57,12 +45,8 @@ type Token struct {
 	Logprobs []Logprob
 }
 
-// A Logprob is how likely a token was for the model: the natural logarithm of its share in the softmax of the logits as
-// they were before Mask and Sampling changed them.
-type Logprob struct {
-	ID      int32
-	Logprob float64
-}
+// A Logprob says how likely a token was for the model.
+type Logprob = sample.Logprob
 
 // A Finish says why an answer ended.
 type Finish string
@@ -191,5 +175,5 @@ func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 	if r.Logprobs < 0 || r.Logprobs > vocab {
 		return fmt.Errorf("logprobs is %d: it must lie in 0..%d", r.Logprobs, vocab)
 	}
-	return r.Sampling.validate(vocab)
+	return r.Sampling.Validate(vocab)
 }

@@ -9,6 +9,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/engine/checkpoint"
+	"loadstone/engine/internal/sample"
 	"loadstone/engine/ref"
 	"loadstone/engine/tiny"
 	"loadstone/metal"
@@ -110,12 +111,12 @@ func (s *soloist) foretell(r Request) []int32 {
 	if answer, ok := s.known[key]; ok {
 		return answer
 	}
-	draws := newSampler(r.Sampling)
-	var u urn
+	draws := sample.New(r.Sampling, nil, 0)
+	var row sample.Distribution
 	text := slices.Clone(r.Prompt)
 	logits := s.logits(text, 0, 1)
 	for {
-		t, ok := draws.draw(logits, &u)
+		t, ok := draws.Draw(logits, &row)
 		if !ok {
 			panic("no token could be drawn")
 		}

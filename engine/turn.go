@@ -125,7 +125,7 @@ func (e *Engine) compute(b *batch) error {
 	}
 	e.rows, e.picks = e.rows[:0], e.picks[:0]
 	for i, q := range b.askers {
-		if e.jobs[q.id].sampler.greedy() {
+		if e.jobs[q.id].sampler.Greedy() {
 			e.picks = append(e.picks, b.rows[i])
 		} else {
 			e.rows = append(e.rows, b.rows[i])
@@ -146,7 +146,7 @@ func (e *Engine) draw(b *batch) {
 	logits, best := e.logits, e.best
 	for _, q := range b.askers {
 		j, token := e.jobs[q.id], noToken
-		if j.sampler.greedy() {
+		if j.sampler.Greedy() {
 			token, best = best[0], best[1:]
 		} else {
 			token, logits = e.drawFor(j, logits[:e.vocab]), logits[e.vocab:]
@@ -163,7 +163,7 @@ func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 			token = noToken
 		}
 	}()
-	token, ok := j.sampler.draw(logits, &e.urn)
+	token, ok := j.sampler.Draw(logits, &e.row)
 	if !ok {
 		return noToken
 	}

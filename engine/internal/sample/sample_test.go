@@ -1,4 +1,4 @@
-package engine
+package sample
 
 import (
 	"cmp"
@@ -22,15 +22,16 @@ func argmax(logits []float32) int32 {
 	return best
 }
 
-// A plainChoice is a token that may be drawn, and its probability times a constant.
+// A plainChoice is a token that may be drawn; its weight is its probability times a constant.
 type plainChoice struct {
 	id     int32
 	weight float64
 }
 
-// plain is the urn's dumb twin: the tokens a draw may pick, by the definition: weigh everything, sort everything, cut, cut,
-// cut. They are in the order of the draw: by id where nothing is cut, else likeliest first. near is how far the nearest cut
-// was from falling elsewhere, as a share of what it compares.
+// plain is a Distribution's dumb twin: it returns the tokens that a draw may pick, by the
+// definition: weigh everything, sort everything, cut, cut, cut. They are in the order of the
+// draw: by id where nothing is cut, else likeliest first. near is how far the nearest cut was
+// from falling elsewhere, as a share of the numbers it compares.
 func plain(s Sampling, logits []float32) (all []plainChoice, near float64) {
 	near = 1
 	best := argmax(logits)
@@ -82,7 +83,7 @@ func total(all []plainChoice) (sum float64) {
 	return sum
 }
 
-// plainDraw is the token that r, in 0..1, stands for.
+// plainDraw returns the token that r, in 0..1, stands for.
 func plainDraw(all []plainChoice, r float64) (id int32, near float64) {
 	near = 1
 	sum := total(all)
@@ -97,15 +98,16 @@ func plainDraw(all []plainChoice, r float64) (id int32, near float64) {
 	return all[len(all)-1].id, near
 }
 
-// rounding is how near to a border a cut or a draw may fall on its other side.
+// rounding is how near to a border a cut or a draw may fall on the wrong side of it.
 const rounding = 1e-12
 
-// checkPick draws from a row and compares with the twin: the token, and where something is cut, what is left.
+// checkPick draws from a row and compares with the twin: the token, and where something is cut, the
+// tokens that are left.
 func checkPick(t *testing.T, s Sampling, logits []float32) {
 	t.Helper()
 	want, near := plain(s, logits)
-	var u urn
-	best := u.fill(logits)
+	var d Distribution
+	best := d.fill(logits)
 	if best != argmax(logits) {
 		t.Fatalf("%d logits: the likeliest is %d, want %d", len(logits), best, argmax(logits))
 	}
@@ -113,20 +115,21 @@ func checkPick(t *testing.T, s Sampling, logits []float32) {
 		return
 	}
 	if s.limits(len(logits)) {
-		got := slices.Clone(s.choices(&u))
+		got := slices.Clone(s.choices(&d))
 		slices.SortFunc(got, func(a, b choice) int { return cmp.Compare(a.key, b.key) })
 		if len(got) != len(want) {
 			t.Fatalf("%+v of %d logits: %d choices, want %d", s, len(logits), len(got), len(want))
 		}
 		for i, c := range got {
 			if c.id() != want[i].id || math.Abs(c.weight/want[i].weight-1) > 1e-13 {
-				t.Fatalf("%+v of %d logits: choice %d is token %d with %g, want %d with %g", s, len(logits), i, c.id(), c.weight, want[i].id, want[i].weight)
+				t.Fatalf("%+v of %d logits: choice %d is token %d with %g, want %d with %g",
+					s, len(logits), i, c.id(), c.weight, want[i].id, want[i].weight)
 			}
 		}
 	}
-	one, twin := newSampler(s), newSampler(s)
+	one, twin := New(s, nil, 0), New(s, nil, 0)
 	for range 4 {
-		id, ok := one.draw(slices.Clone(logits), &u)
+		id, ok := one.Draw(slices.Clone(logits), &d)
 		r := float64(twin.rand.Uint64()>>11) / (1 << 53)
 		wantID, near := plainDraw(want, r)
 		if !ok || id != wantID && near > rounding {
@@ -135,7 +138,8 @@ func checkPick(t *testing.T, s Sampling, logits []float32) {
 	}
 }
 
-// randomRow is logits of some kind: few values, so that ties are common, or all kinds of spread, with and without damage, and masked ones.
+// randomRow returns logits of some kind: of few values, so that ties are common, or of all kinds of
+// spread, with and without damage, and masked ones.
 func randomRow(r *rand.Rand, n int) []float32 {
 	logits := make([]float32, n)
 	spread := math.Exp2(float64(r.IntN(14)) - 6)
@@ -149,7 +153,10 @@ func randomRow(r *rand.Rand, n int) []float32 {
 			logits[i] = float32(math.Inf(-1))
 		}
 		if damaged && r.IntN(16) == 0 {
-			logits[i] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32, -math.MaxFloat32, 0, float32(math.Copysign(0, -1))}[r.IntN(7)]
+			logits[i] = []float32{
+				float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)),
+				math.MaxFloat32, -math.MaxFloat32, 0, float32(math.Copysign(0, -1)),
+			}[r.IntN(7)]
 		}
 	}
 	return logits
@@ -169,7 +176,7 @@ func randomSampling(r *rand.Rand) Sampling {
 	return s
 }
 
-// What is drawn is what the definition says, whatever short cuts lead to it.
+// The tokens drawn are those of the definition, whatever short cuts lead to them.
 func TestPick(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for i := range 4000 {
@@ -190,9 +197,10 @@ func FuzzPick(f *testing.F) {
 	f.Add([]byte{0, 0, 128, 63, 0, 0, 0, 64}, 1.0, 0, 0.9, 0.0, uint64(1))
 	f.Add([]byte{0, 0, 192, 127, 0, 0, 128, 127, 0, 0, 128, 255, 1, 0, 0, 0}, 1e-320, 2, 0.0, 0.1, uint64(2))
 	f.Add(slices.Repeat([]byte{1, 2, 128, 65, 0, 0, 0, 64}, 200), 1e300, 0, 1e-9, 1.0, uint64(3))
-	f.Fuzz(func(t *testing.T, data []byte, temperature float64, topK int, topP, minP float64, seed uint64) {
+	f.Fuzz(func(t *testing.T, data []byte, temperature float64, topK int, topP, minP float64,
+		seed uint64) {
 		s := Sampling{Temperature: temperature, TopK: topK, TopP: topP, MinP: minP, Seed: seed}
-		if s.validate(0) != nil || temperature == 0 || len(data) < 4 {
+		if s.Validate(0) != nil || temperature == 0 || len(data) < 4 {
 			return
 		}
 		logits := make([]float32, len(data)/4)
@@ -203,42 +211,44 @@ func FuzzPick(f *testing.F) {
 	})
 }
 
-// What is drawn depends on the logits and the seed, and on nothing else: not on how many goroutines there are, nor on what
-// the urn held before.
+// A draw depends on the logits and the seed, and on nothing else: not on how many goroutines there
+// are, nor on what the Distribution held before.
 func TestPickIsTheSameOnAnyMachine(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	var used urn
+	var used Distribution
 	for range 10 {
 		logits, s := randomRow(r, 150000), randomSampling(r)
 		var ids []int32
 		var sums []float64
 		for _, workers := range []int{1, 2, 7} {
 			before := runtime.GOMAXPROCS(workers)
-			one := newSampler(s)
+			one := New(s, nil, 0)
 			for range 3 {
 				id, _ := one.pick(logits, &used)
 				ids = append(ids, id)
 			}
-			var fresh urn
+			var fresh Distribution
 			fresh.fill(logits)
 			sums = append(sums, fresh.weigh(s.Temperature))
 			runtime.GOMAXPROCS(before)
 		}
-		if !slices.Equal(ids[:3], ids[3:6]) || !slices.Equal(ids[:3], ids[6:]) || sums[0] != sums[1] || sums[0] != sums[2] {
-			t.Fatalf("%+v: with 1, 2 and 7 processors %v are drawn, of %v", s, ids, sums)
+		same := slices.Equal(ids[:3], ids[3:6]) && slices.Equal(ids[:3], ids[6:])
+		if !same || sums[0] != sums[1] || sums[0] != sums[2] {
+			t.Fatalf("%+v: with 1, 2 and 7 processors %v are drawn, from sums of %v", s, ids, sums)
 		}
 	}
 }
 
-// A weight is e^x to about the last digits that a float64 has.
+// A weight is e^x to about the last digits of a float64.
 func TestWeight(t *testing.T) {
 	for _, temperature := range []float64{0.1, 0.7, 1, 3} {
 		s := newScale(2, temperature)
-		for d := 0.0; d/temperature < least*ln2; d += 0.00137 {
+		for d := 0.0; d/temperature < maxHalve*ln2; d += 0.00137 {
 			l := float32(2 - d)
 			got, want := s.weight(s.distance(l)), math.Exp(float64(l-2)/temperature)
 			if math.Abs(got/want-1) > 2e-14 {
-				t.Fatalf("at a distance of %g and a temperature of %g the weight is %v, want %v", 2-l, temperature, got, want)
+				t.Fatalf("at a distance of %g and a temperature of %g the weight is %v, want %v",
+					2-l, temperature, got, want)
 			}
 		}
 		if s.weight(0) != 1 {
@@ -249,24 +259,27 @@ func TestWeight(t *testing.T) {
 
 // Draws follow the probabilities. The seeds are fixed, so the test is not a lottery.
 func TestDraw(t *testing.T) {
-	logits := []float32{1, 3, 2, 0, float32(math.NaN()), float32(math.Inf(-1)), float32(math.Inf(1))}
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	logits := []float32{1, 3, 2, 0, nan, -inf, inf}
 	s := Sampling{Temperature: 1, TopP: 0.95}
 	probs, _ := plain(s, logits)
 	counts := make(map[int32]int)
-	var u urn
+	var d Distribution
 	const draws = 20000
 	for seed := range uint64(draws) {
 		s.Seed = seed
-		one := newSampler(s)
-		id, ok := one.draw(logits, &u)
+		one := New(s, nil, 0)
+		id, ok := one.Draw(logits, &d)
 		if !ok {
 			t.Fatal("nothing drawn")
 		}
 		counts[id]++
 	}
 	for _, c := range probs {
-		if got, want := float64(counts[c.id])/draws, c.weight/total(probs); math.Abs(got-want) > 0.01 {
-			t.Errorf("token %d was drawn with frequency %.3f, its probability is %.3f", c.id, got, want)
+		got, want := float64(counts[c.id])/draws, c.weight/total(probs)
+		if math.Abs(got-want) > 0.01 {
+			t.Errorf("token %d was drawn with frequency %.3f, its probability is %.3f",
+				c.id, got, want)
 		}
 	}
 	if len(counts) != len(probs) {
@@ -286,8 +299,8 @@ func TestArgmax(t *testing.T) {
 		{[]float32{nan, inf, -inf}, -1},
 		{nil, -1},
 	} {
-		var u urn
-		if got := u.fill(c.logits); got != c.want || argmax(c.logits) != c.want {
+		var d Distribution
+		if got := d.fill(c.logits); got != c.want || argmax(c.logits) != c.want {
 			t.Errorf("the likeliest of %v is %d, want %d", c.logits, got, c.want)
 		}
 	}
@@ -295,15 +308,15 @@ func TestArgmax(t *testing.T) {
 
 // Bias and penalties move the greedy choice as their definitions say, and a mask has the last word.
 func TestAdjust(t *testing.T) {
+	const none = -1
 	row := []float32{0, 1, 2, 3}
 	draws := func(how Sampling, mask func([]int32, []float32)) (ids []int32) {
-		s := newSampler(how)
-		s.mask = mask
-		var u urn
+		s := New(how, mask, 0)
+		var d Distribution
 		for range 6 {
-			id, ok := s.draw(slices.Clone(row), &u)
+			id, ok := s.Draw(slices.Clone(row), &d)
 			if !ok {
-				id = noToken
+				id = none
 			}
 			ids = append(ids, id)
 		}
@@ -318,7 +331,8 @@ func TestAdjust(t *testing.T) {
 		{"bias", Sampling{Bias: map[int32]float64{0: 3.5, 3: -1}}, nil, []int32{0, 0, 0, 0, 0, 0}},
 		{"presence, once", Sampling{Presence: 1.5}, nil, []int32{3, 2, 3, 3, 3, 3}},
 		{"frequency, each time", Sampling{Frequency: 1.25}, nil, []int32{3, 2, 3, 1, 2, 3}},
-		{"mask by position", Sampling{Bias: map[int32]float64{3: 100}}, func(answer []int32, logits []float32) {
+		{"mask by position", Sampling{Bias: map[int32]float64{3: 100}}, func(answer []int32,
+			logits []float32) {
 			for id := range logits {
 				if id != len(answer)%4 {
 					logits[id] = float32(math.Inf(-1))
@@ -329,7 +343,7 @@ func TestAdjust(t *testing.T) {
 			for id := range logits {
 				logits[id] = float32(math.Inf(-1))
 			}
-		}, []int32{noToken, noToken, noToken, noToken, noToken, noToken}},
+		}, []int32{none, none, none, none, none, none}},
 	} {
 		if got := draws(test.how, test.mask); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
@@ -337,26 +351,26 @@ func TestAdjust(t *testing.T) {
 	}
 }
 
-// Log-probabilities are those of the model, whatever is done to its logits afterwards.
+// Log-probabilities are those of the model, however its logits are changed afterwards.
 func TestLogprobs(t *testing.T) {
 	row := []float32{1, 3, float32(math.Inf(-1)), 2}
 	lse := math.Log(math.E + math.Exp(3) + math.Exp(2))
-	s := newSampler(Sampling{Bias: map[int32]float64{0: 100}})
-	s.top = 2
-	var u urn
-	if id, ok := s.draw(slices.Clone(row), &u); id != 0 || !ok {
+	s := New(Sampling{Bias: map[int32]float64{0: 100}}, nil, 2)
+	var d Distribution
+	if id, ok := s.Draw(slices.Clone(row), &d); id != 0 || !ok {
 		t.Fatalf("drew %d", id)
 	}
 	want := []Logprob{{0, 1 - lse}, {1, 3 - lse}, {3, 2 - lse}}
-	if !slices.EqualFunc(s.logprobs, want, func(a, b Logprob) bool { return a.ID == b.ID && math.Abs(a.Logprob-b.Logprob) < 1e-6 }) {
-		t.Errorf("got %v, want %v", s.logprobs, want)
+	near := func(a, b Logprob) bool { return a.ID == b.ID && math.Abs(a.Logprob-b.Logprob) < 1e-6 }
+	if !slices.EqualFunc(s.Logprobs(), want, near) {
+		t.Errorf("got %v, want %v", s.Logprobs(), want)
 	}
 }
 
-// Of any row they are those of the definition.
+// The log-probabilities of any row are those of the definition.
 func TestLogprobsOfRandomRows(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
-	var u urn
+	var d Distribution
 	for i := range 300 {
 		logits := randomRow(r, 1+r.IntN(3000))
 		best, n := argmax(logits), 1+r.IntN(30)
@@ -374,13 +388,16 @@ func TestLogprobsOfRandomRows(t *testing.T) {
 				ids = append(ids, int32(id))
 			}
 		}
-		slices.SortStableFunc(ids, func(a, b int32) int { return cmp.Compare(distance(logits, best, a), distance(logits, best, b)) })
-		got := logprobs(logits, best, n, &u)
+		slices.SortStableFunc(ids, func(a, b int32) int {
+			return cmp.Compare(distance(logits, best, a), distance(logits, best, b))
+		})
+		got := logprobs(logits, best, n, &d)
 		if ids = append([]int32{best}, ids[:min(n, len(ids))]...); len(got) != len(ids) {
 			t.Fatalf("%d log-probabilities, want %d", len(got), len(ids))
 		}
 		for i, p := range got {
-			if want := float64(logits[p.ID]) - float64(logits[best]) - math.Log(sum); p.ID != ids[i] || math.Abs(p.Logprob-want) > 1e-9*max(1, math.Abs(want)) {
+			want := float64(logits[p.ID]) - float64(logits[best]) - math.Log(sum)
+			if p.ID != ids[i] || math.Abs(p.Logprob-want) > 1e-9*max(1, math.Abs(want)) {
 				t.Fatalf("log-probability %d is %v, want %d with %v", i, p, ids[i], want)
 			}
 		}
