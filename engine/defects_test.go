@@ -10,10 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loadstone/engine/internal/snapshot"
 )
 
 // What engines of this kind have been seen to do wrong, and which test would see it here:
@@ -40,7 +41,8 @@ import (
 //	17 memories of a window cannot be cut and reused                         TestRestoreWindow, FuzzMetamorphic's edits
 //	18 a pool of two parts is called half empty while one of them is full    TestSlidingRefusals
 
-// Whatever comes, if it is admitted it ends as it should, though the pool is much too small for all at once.
+// Whatever comes, if it is admitted it ends as it should, though the pool is much too small for
+// all at once.
 func TestAdmittedNeverFails(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	e := start(t, Config{Model: newFake(), KVBytes: 160, BlockTokens: 4, MaxBatch: 32, StepTokens: 16, MaxQueue: 1000})
@@ -78,26 +80,27 @@ func TestAdmittedNeverFails(t *testing.T) {
 func TestIdleMemoriesAreRoom(t *testing.T) {
 	e := start(t, Config{Model: newFake(), KVBytes: 400, BlockTokens: 4})
 	for i := range 8 {
-		drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), count(i, 50), 10))
+		drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), count(i, 50), 10))
 	}
 	if st := e.Stats(); st.Free > 10 || st.Utilization() != 0 {
 		t.Errorf("after eight requests: %+v", st)
 	}
-	s := ask(t, e, t.Context(), "large", count(30, 350), 50)
+	s := submit(t, e, t.Context(), "large", count(30, 350), 50)
 	if got := drainTokens(s); len(got) != 50 || s.Result().Finish != FinishLength {
 		t.Errorf("who needs all of it: %+v", s.Result())
 	}
 	atRest(t, e)
 }
 
-// A system prompt is computed and stored once for all who have it, at the same time or later, and that is counted.
+// A system prompt is computed and stored once for all who have it, at the same time or later, and
+// that is counted.
 func TestSystemPromptIsStoredOnce(t *testing.T) {
 	const system, own, agents = 400, 8, 10
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 8})
 	var all []*Stream
 	prompt := func(i int) []int32 { return append(count(1, system), count(i*5, own)...) }
 	for i := range agents {
-		all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), prompt(i), 1))
+		all = append(all, submit(t, e, t.Context(), fmt.Sprint(i), prompt(i), 1))
 		if i == 4 { // half of them together, half later
 			for _, s := range all {
 				drainTokens(s)
@@ -120,26 +123,27 @@ func TestSystemPromptIsStoredOnce(t *testing.T) {
 		t.Errorf("counted %+v, the requests say %d cached", st, cached)
 	}
 	for i := range agents { // and nobody's memory is another's
-		s := ask(t, e, t.Context(), fmt.Sprint(i), append(prompt(i), 7, 7), 4)
+		s := submit(t, e, t.Context(), fmt.Sprint(i), append(prompt(i), 7, 7), 4)
 		if got, want := drainTokens(s), greedy(append(prompt(i), 7, 7), 4); !slices.Equal(got, want) || s.Result().CachedTokens != system+own {
 			t.Errorf("agent %d: %v, want %v; %+v", i, got, want, s.Result())
 		}
 	}
 }
 
-// A long addition to what is cached is cut like any prompt, and a short request that comes after it joins the next step.
+// A long addition to what is cached is cut like any prompt, and a short request that comes after
+// it joins the next step.
 func TestLongDeltaBesideStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := machines[1]
 		m.fakeModel = newFake()
 		e := start(t, Config{Model: m, KVBytes: 1 << 13})
 		prompt := count(1, 100)
-		answer := drainTokens(ask(t, e, t.Context(), "warm", prompt, 4))
-		stream := ask(t, e, t.Context(), "stream", count(3, 5), 400)
+		answer := drainTokens(submit(t, e, t.Context(), "disk", prompt, 4))
+		stream := submit(t, e, t.Context(), "stream", count(3, 5), 400)
 		alone := p95(gaps(stream, 50))
-		long := ask(t, e, t.Context(), "warm", slices.Concat(prompt, answer, count(9, 1500)), 1)
+		long := submit(t, e, t.Context(), "disk", slices.Concat(prompt, answer, count(9, 1500)), 1)
 		beside := gaps(stream, 20)
-		short := ask(t, e, t.Context(), "short", count(7, 5), 1)
+		short := submit(t, e, t.Context(), "short", count(7, 5), 1)
 		first := <-short.Tokens()
 		if first.Queue > 2*alone || first.Prefill > 3*alone {
 			t.Errorf("a short question waited %v and took %v, a step takes %v", first.Queue, first.Prefill, alone)
@@ -157,13 +161,13 @@ func TestLongDeltaBesideStream(t *testing.T) {
 
 // What was restored is in the pool from then on: the next turn reads no file.
 func TestRestoredIsHot(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 40)
 	once(t, cfg, "ann", prompt)
 	cfg.Model = newFake()
 	e := start(t, cfg)
-	for i, tier := range []string{"warm", "hot", "hot"} {
-		s := ask(t, e, t.Context(), "ann", append(slices.Clone(prompt), int32(i)), 1)
+	for i, tier := range []string{"disk", "hot", "hot"} {
+		s := submit(t, e, t.Context(), "ann", append(slices.Clone(prompt), int32(i)), 1)
 		drainTokens(s)
 		if r := s.Result(); r.Tier != tier || r.CachedTokens != 40 || (tier == "hot") != (r.RestoredBytes == 0) {
 			t.Errorf("request %d after a restart: %+v", i, r)
@@ -183,7 +187,7 @@ func TestMoreAgentsThanPlaces(t *testing.T) {
 		var all []*Stream
 		for i := range agents {
 			text[i] = append(text[i], count(i*7+turn, 11)...)
-			all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), text[i], 3))
+			all = append(all, submit(t, e, t.Context(), fmt.Sprint(i), text[i], 3))
 		}
 		for i, s := range all {
 			had := len(text[i]) - 11 - 1
@@ -197,10 +201,10 @@ func TestMoreAgentsThanPlaces(t *testing.T) {
 
 // A file that bears another agent's name is nobody's.
 func TestFileUnderAnotherName(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
 	once(t, cfg, "ann", prompt)
-	if err := os.Rename(memoryOf(t, cfg.Dir), filepath.Join(cfg.Dir, fileName("bob"))); err != nil {
+	if err := os.Rename(memoryOf(t, cfg.Dir), filepath.Join(cfg.Dir, snapshot.FileName("bob"))); err != nil {
 		t.Fatal(err)
 	}
 	for _, agent := range []string{"bob", "ann"} {
@@ -219,7 +223,7 @@ func TestNothingSaidIsLogged(t *testing.T) {
 	old := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	defer slog.SetDefault(old)
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := []int32{41, 42, 43, 44, 45, 46, 47, 48}
 	once(t, cfg, "ann", prompt)
 	data, err := os.ReadFile(memoryOf(t, cfg.Dir))
@@ -245,13 +249,13 @@ func TestNothingSaidIsLogged(t *testing.T) {
 func TestEvicted(t *testing.T) {
 	prompt := count(1, 30)
 	again := func(e *Engine, agent string) Result {
-		s := ask(t, e, t.Context(), agent, append(slices.Clone(prompt), 5), 1)
+		s := submit(t, e, t.Context(), agent, append(slices.Clone(prompt), 5), 1)
 		drainTokens(s)
 		return s.Result()
 	}
 	hot := start(t, Config{Model: newFake(), KVBytes: 64, BlockTokens: 4})
-	drainTokens(ask(t, hot, t.Context(), "ann", prompt, 1))
-	drainTokens(ask(t, hot, t.Context(), "bob", count(31, 60), 4))
+	drainTokens(submit(t, hot, t.Context(), "ann", prompt, 1))
+	drainTokens(submit(t, hot, t.Context(), "bob", count(31, 60), 4))
 	if r := again(hot, "ann"); r.Miss != "evicted" || r.CachedTokens != 0 {
 		t.Errorf("from the pool: %+v", r)
 	}
@@ -260,7 +264,7 @@ func TestEvicted(t *testing.T) {
 	}
 
 	// On disk there is room for one and a half. The pool is emptied by a restart.
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	once(t, cfg, "ann", prompt)
 	info, err := os.Stat(memoryOf(t, cfg.Dir))
 	if err != nil {
@@ -268,7 +272,7 @@ func TestEvicted(t *testing.T) {
 	}
 	cfg.Model, cfg.DiskBytes = newFake(), info.Size()*3/2
 	e := start(t, cfg)
-	drainTokens(ask(t, e, t.Context(), "bob", count(31, 30), 1))
+	drainTokens(submit(t, e, t.Context(), "bob", count(31, 30), 1))
 	if err := e.save("bob"); err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +299,7 @@ func TestEvicted(t *testing.T) {
 	}
 	for _, agent := range []string{"ann", "bob"} {
 		want := "new_agent" // of the two the one that was not in that file
-		if filepath.Base(file) == fileName(agent) {
+		if filepath.Base(file) == snapshot.FileName(agent) {
 			want = "evicted"
 		}
 		if r := again(e, agent); r.Miss != want {
@@ -304,24 +308,22 @@ func TestEvicted(t *testing.T) {
 	}
 }
 
-// While the disk is stuck answers go on, what waits for it is bounded, and what is evicted beyond that falls to what was
-// saved last; when it is back, everything that is left is saved.
+// While the disk is stuck answers go on, what waits for it is bounded, and what is evicted beyond
+// that falls to what was saved last; when it is back, everything that is left is saved.
 func TestDiskIsSlow(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	cfg.KVBytes, cfg.SaveAfter = 128, 1
 	e, err := newEngine(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stuck := make(chan struct{})
-	e.warm.shelf.fault = func(string) { <-stuck }
-	e.warm.unsavedMost = 200
-	var wrote sync.WaitGroup
-	wrote.Go(e.warm.writer.run)
-	go e.run(&wrote)
+	e.disk.store.Fault = func(string) { <-stuck }
+	e.disk.writer.MaxUnsaved = 200
+	e.start()
 	for i := range 20 {
 		prompt := count(i, 50)
-		if got, want := drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4)), greedy(prompt, 4); !slices.Equal(got, want) {
+		if got, want := drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4)), greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("agent %d: %v, want %v", i, got, want)
 		}
 		if n := e.Stats().UnsavedBytes; n > 200 {
@@ -335,7 +337,7 @@ func TestDiskIsSlow(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
-	if st := e.Stats(); st.Saves == 0 || st.UnsavedBytes != 0 || st.Warm == 0 {
+	if st := e.Stats(); st.Saves == 0 || st.UnsavedBytes != 0 || st.DiskMemories == 0 {
 		t.Errorf("with the disk back: %+v", st)
 	}
 }

@@ -32,7 +32,7 @@ func start(t *testing.T, cfg Config) *Engine {
 	return e
 }
 
-func ask(t *testing.T, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
+func submit(t *testing.T, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
 	t.Helper()
 	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: most})
 	if err != nil {
@@ -62,10 +62,12 @@ func count(from, n int) []int32 {
 func atRest(t *testing.T, e *Engine) {
 	t.Helper()
 	st, l := e.Stats(), &e.layout
-	if kv := int64(l.blockTokens) * (int64(l.blocks)*int64(l.tokenBytes) + int64(l.locals)*int64(l.localBytes)); st.Bytes.Sum() != kv || kv > e.cfg.KVBytes {
-		t.Errorf("of %d bytes %d are made into a pool that is for %+v", e.cfg.KVBytes, kv, st.Bytes)
+	all := int64(l.BlockTokens) * (int64(l.Blocks)*int64(l.GlobalBytes) +
+		int64(l.WindowSlots)*int64(l.SlidingBytes))
+	if st.Bytes.Sum() != all || all > e.cfg.KVBytes {
+		t.Errorf("of %d bytes %d are made into a pool that is for %+v", e.cfg.KVBytes, all, st.Bytes)
 	}
-	if st.Used != 0 || st.LocalUsed != 0 || st.Running != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
+	if st.Used != 0 || st.WindowSlotsUsed != 0 || st.Running != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
 		t.Errorf("engine is not at rest: %+v", st)
 	}
 }
@@ -74,8 +76,8 @@ func TestTimesAndMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, StepTokens: 8, MaxBatch: 1})
 		prompt := count(1, 20) // three chunks
-		s := ask(t, e, t.Context(), "a", prompt, 4)
-		second := ask(t, e, t.Context(), "b", count(9, 3), 1)
+		s := submit(t, e, t.Context(), "a", prompt, 4)
+		second := submit(t, e, t.Context(), "b", count(9, 3), 1)
 
 		first := <-s.Tokens()
 		if first.Queue != 0 || first.Prefill != 3*time.Second {
@@ -100,13 +102,13 @@ func TestTimesAndMiss(t *testing.T) {
 
 		// The next turn: prompt and answer but its last token are in the cache.
 		next := slices.Concat(prompt, answer, count(30, 5))
-		s = ask(t, e, t.Context(), "a", next, 1)
+		s = submit(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 23 || r.Miss != "" {
 			t.Errorf("second turn: %d tokens cached, miss %q; want 23 and none", r.CachedTokens, r.Miss)
 		}
 		next[21]++
-		s = ask(t, e, t.Context(), "a", next, 1)
+		s = submit(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 21 || r.Miss != "diverged_at=21" {
 			t.Errorf("changed turn: %d tokens cached, miss %q; want 21 and diverged_at=21", r.CachedTokens, r.Miss)
@@ -165,7 +167,8 @@ func TestRefusals(t *testing.T) {
 		synctest.Wait()
 		atRest(t, e)
 
-		// Of twenty blocks 18 are promised: one more may come, and waits for its place. 19 are too many.
+		// Of twenty blocks 18 are promised: one more may come, and waits for its place. 19 are
+		// too many.
 		if err := submit(60, 13); err != nil {
 			t.Fatal(err)
 		}
@@ -190,23 +193,23 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestSlidingRefusals: what runs out first where conversations are not much longer than a window is locals. That is a full
-// pool as well.
+// TestSlidingRefusals: what runs out first where conversations are not much longer than a window
+// is locals. That is a full pool as well.
 func TestSlidingRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := slowFake()
 		m.window = 8
 		e := start(t, Config{Model: m, KVBytes: 160, BlockTokens: 4, StepTokens: 4})
-		if st := e.Stats(); st.Blocks != 27 || st.Locals != 13 {
-			t.Fatalf("%d blocks and %d locals", st.Blocks, st.Locals)
+		if st := e.Stats(); st.Blocks != 27 || st.WindowSlots != 13 {
+			t.Fatalf("%d blocks and %d locals", st.Blocks, st.WindowSlots)
 		}
 		for i := range 3 { // each of 7 blocks, and 4 locals while its prompt is computed
-			ask(t, e, t.Context(), fmt.Sprint(i), count(1+i, 16), 13)
+			submit(t, e, t.Context(), fmt.Sprint(i), count(1+i, 16), 13)
 		}
 		time.Sleep(1100 * time.Millisecond)
 		st := e.Stats()
-		if st.Running != 3 || st.Used != 21 || st.LocalUsed != 12 || st.Utilization() != 12./13 {
-			t.Errorf("%d run with %d blocks and %d locals, utilization %g", st.Running, st.Used, st.LocalUsed, st.Utilization())
+		if st.Running != 3 || st.Used != 21 || st.WindowSlotsUsed != 12 || st.Utilization() != 12./13 {
+			t.Errorf("%d run with %d blocks and %d locals, utilization %g", st.Running, st.Used, st.WindowSlotsUsed, st.Utilization())
 		}
 		if b := st.Bytes; b.Sum() != 160 || b.Running+b.Promised != 4*(21+12) || b.Running == 0 || b.Promised == 0 {
 			t.Errorf("the pool is for %+v", b)
@@ -216,7 +219,7 @@ func TestSlidingRefusals(t *testing.T) {
 		if !ok || full.Need != 4 || full.Free != 1 || full.Total != 13 || !full.Sliding || full.RetryAfter < time.Second {
 			t.Fatalf("no locals are left: %v", err)
 		}
-		if want := fmt.Sprintf("pool exhausted: need 4 blocks of sliding layers, 1 of 13 free; retry in %v", full.RetryAfter.Round(time.Second)); err.Error() != want {
+		if want := fmt.Sprintf("pool exhausted: need 4 window slots, 1 of 13 free; retry in %v", full.RetryAfter.Round(time.Second)); err.Error() != want {
 			t.Errorf("%q, want %q", err, want)
 		}
 		time.Sleep(time.Minute)
@@ -225,7 +228,7 @@ func TestSlidingRefusals(t *testing.T) {
 		if st := e.Stats(); st.Bytes.Running+st.Bytes.Promised != 0 || st.Bytes.Cached == 0 || st.PeakUtilization() != 12./13 {
 			t.Errorf("at rest the pool is for %+v, peak utilization %g", st.Bytes, st.PeakUtilization())
 		}
-		drainTokens(ask(t, e, t.Context(), "", count(4, 16), 13))
+		drainTokens(submit(t, e, t.Context(), "", count(4, 16), 13))
 	})
 }
 
@@ -234,9 +237,9 @@ func TestCancel(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, StepTokens: 4, MaxBatch: 1})
 		why := errors.New("client went away")
 		ctx, cancel := context.WithCancelCause(t.Context())
-		running := ask(t, e, ctx, "a", count(1, 6), 20)
-		queued := ask(t, e, ctx, "b", count(1, 6), 20)
-		prefilling := ask(t, e, ctx, "c", count(1, 30), 2)
+		running := submit(t, e, ctx, "a", count(1, 6), 20)
+		queued := submit(t, e, ctx, "b", count(1, 6), 20)
+		prefilling := submit(t, e, ctx, "c", count(1, 30), 2)
 
 		time.Sleep(4500 * time.Millisecond) // two chunks, two more tokens, in the middle of a step
 		cancel(why)
@@ -255,9 +258,10 @@ func TestCancel(t *testing.T) {
 		if st := e.Stats(); st.Cancelled != 3 || st.Steps != 5 {
 			t.Errorf("%d cancelled in %d steps, want 3 in 5", st.Cancelled, st.Steps)
 		}
-		// What was computed until then is the agent's memory: 6 of the prompt and 3 of the answer's 4 tokens.
+		// What was computed until then is the agent's memory: 6 of the prompt and 3 of the
+		// answer's 4 tokens.
 		next := slices.Concat(count(1, 6), greedy(count(1, 6), 4), count(1, 3))
-		s := ask(t, e, t.Context(), "a", next, 1)
+		s := submit(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 9 {
 			t.Errorf("after a cancelled turn %d tokens were cached, want 9", r.CachedTokens)
@@ -285,7 +289,7 @@ func TestContextIsLetGo(t *testing.T) {
 		var watchers atomic.Int64
 		ctx := countingContext{t.Context(), make(chan struct{}), &watchers}
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4})
-		s := ask(t, e, ctx, "a", count(1, 6), 2)
+		s := submit(t, e, ctx, "a", count(1, 6), 2)
 		synctest.Wait()
 		if n := watchers.Load(); n != 1 {
 			t.Errorf("%d watchers while the request runs, want 1", n)
@@ -300,8 +304,8 @@ func TestContextIsLetGo(t *testing.T) {
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1})
-		running := ask(t, e, t.Context(), "a", count(1, 6), 5)
-		queued := ask(t, e, t.Context(), "b", count(1, 6), 5)
+		running := submit(t, e, t.Context(), "a", count(1, 6), 5)
+		queued := submit(t, e, t.Context(), "b", count(1, 6), 5)
 		began := time.Now()
 		if err := e.Drain(t.Context()); err != nil {
 			t.Fatal(err)
@@ -326,8 +330,8 @@ func TestDrain(t *testing.T) {
 func TestDrainOutOfPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1})
-		running := ask(t, e, t.Context(), "a", count(1, 6), 5)
-		queued := ask(t, e, t.Context(), "b", count(1, 6), 5)
+		running := submit(t, e, t.Context(), "a", count(1, 6), 5)
+		queued := submit(t, e, t.Context(), "b", count(1, 6), 5)
 		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 		defer cancel()
 		began := time.Now()
@@ -364,8 +368,8 @@ func TestModelFails(t *testing.T) {
 					return nil
 				}
 				e := start(t, Config{Model: m, KVBytes: 64, BlockTokens: 4, MaxBatch: 1})
-				s := ask(t, e, t.Context(), "a", count(1, 6), 5)
-				other := ask(t, e, t.Context(), "b", count(2, 6), 5)
+				s := submit(t, e, t.Context(), "a", count(1, 6), 5)
+				other := submit(t, e, t.Context(), "b", count(2, 6), 5)
 				if got := drainTokens(s); len(got) != 2 {
 					t.Errorf("%d tokens before the third step failed, want 2", len(got))
 				}
@@ -387,8 +391,8 @@ func TestModelFails(t *testing.T) {
 // nanFake's logits are not numbers for one sequence of a batch: the one that begins with token 7.
 type nanFake struct{ *fakeModel }
 
-func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
-	if err := m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best); err != nil {
+func (m nanFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32, picks, best []int32) error {
+	if err := m.fakeModel.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best); err != nil {
 		return err
 	}
 	for i, row := range rows {
@@ -410,8 +414,8 @@ func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits
 func TestNoFiniteLogits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: nanFake{slowFake()}, KVBytes: 64, BlockTokens: 4})
-		bad := ask(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 7}, 2)
-		good := ask(t, e, t.Context(), "b", []int32{8}, 2)
+		bad := submit(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 7}, 2)
+		good := submit(t, e, t.Context(), "b", []int32{8}, 2)
 		drainTokens(bad)
 		if r := bad.Result(); r.Finish != FinishError || r.Err != sample.ErrNoToken {
 			t.Errorf("finished %q with %v", r.Finish, r.Err)
@@ -419,7 +423,7 @@ func TestNoFiniteLogits(t *testing.T) {
 		if got, want := drainTokens(good), greedy([]int32{8}, 2); !slices.Equal(got, want) {
 			t.Errorf("its neighbour got %v, want %v", got, want)
 		}
-		again := ask(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 8}, 1)
+		again := submit(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 8}, 1)
 		drainTokens(again)
 		if r := again.Result(); r.CachedTokens != 0 {
 			t.Errorf("%d tokens of damaged KV were remembered", r.CachedTokens)
@@ -443,14 +447,15 @@ func TestStop(t *testing.T) {
 		t.Errorf("result %+v", r)
 	}
 	// Every delivered token was computed when the stop came.
-	s = ask(t, e, t.Context(), "a", slices.Concat(prompt, want, count(2, 3)), 1)
+	s = submit(t, e, t.Context(), "a", slices.Concat(prompt, want, count(2, 3)), 1)
 	drainTokens(s)
 	if r := s.Result(); r.CachedTokens != len(prompt)+len(want) {
 		t.Errorf("%d tokens cached, want all %d", r.CachedTokens, len(prompt)+len(want))
 	}
 }
 
-// Many clients at once, some of whom leave, under the race detector and with the invariants checked after each step.
+// Many clients at once, some of whom leave, under the race detector and with the invariants
+// checked after each step.
 func TestConcurrentClients(t *testing.T) {
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 4, MaxBatch: 8, StepTokens: 32})
 	var clients sync.WaitGroup
@@ -499,11 +504,11 @@ func TestFairness(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 1 << 10, BlockTokens: 4, MaxBatch: 2})
 		var greedy []*Stream
 		for range 50 {
-			greedy = append(greedy, ask(t, e, t.Context(), "greedy", count(1, 4), 5))
+			greedy = append(greedy, submit(t, e, t.Context(), "greedy", count(1, 4), 5))
 		}
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
-		single := ask(t, e, t.Context(), "single", count(9, 4), 5)
+		single := submit(t, e, t.Context(), "single", count(9, 4), 5)
 		drainTokens(single)
 		// Those two who run end first, in five steps and one in which the pace is measured.
 		if r := single.Result(); r.Queue > 6*time.Second {
@@ -515,7 +520,8 @@ func TestFairness(t *testing.T) {
 	})
 }
 
-// An agent's requests are limited by themselves; a deadline ends one, queued or running, and makes place for the next.
+// An agent's requests are limited by themselves; a deadline ends one, queued or running, and
+// makes place for the next.
 func TestPerAgentLimitAndDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1, MaxPerAgent: 2})

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Two turns of one agent. The second repeats the first, answer included, and computes only what is new and the answer's
-// last token.
+// Two turns of one agent. The second repeats the first, answer included, and computes only what
+// is new and the answer's last token.
 func Example() {
 	e, err := New(Config{Model: newFake(), KVBytes: 4096}) // in earnest: ref.New, or metal.Open
 	if err != nil {

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// The engine and the server stand on the standard library alone. The one exception is engine/tokenizer, which wraps kept
-// libraries for tokenizers and templates; only commands may import it, so nothing here may reach it either.
+// The engine and the server stand on the standard library alone. The one exception is
+// engine/tokenizer, which wraps kept libraries for tokenizers and templates; only commands may
+// import it, so nothing here may reach it either.
 func TestStandardLibraryOnly(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {

@@ -17,11 +17,11 @@ type fatFake struct{ *fakeModel }
 
 const fat = 4096
 
-func (m fatFake) KVBytesPerToken() (global, local int) { return fat, 0 }
+func (m fatFake) KVBytesPerToken() (global, window int) { return fat, 0 }
 
-func (m fatFake) ReadKV(block, local, tokens int, dst []byte) error {
+func (m fatFake) ReadKV(block, window, tokens int, dst []byte) error {
 	thin := make([]byte, tokens)
-	if err := m.fakeModel.ReadKV(block, local, tokens, thin); err != nil {
+	if err := m.fakeModel.ReadKV(block, window, tokens, thin); err != nil {
 		return err
 	}
 	for i := range dst {
@@ -30,14 +30,14 @@ func (m fatFake) ReadKV(block, local, tokens int, dst []byte) error {
 	return nil
 }
 
-func (m fatFake) WriteKV(block, local, tokens int, src []byte) error {
+func (m fatFake) WriteKV(block, window, tokens int, src []byte) error {
 	thin := make([]byte, tokens)
 	for i := range src {
 		if thin[i/fat] = src[i]; src[i] != src[i/fat*fat] {
 			return fmt.Errorf("byte %d of a token's KV is %d, the first %d", i%fat, src[i], src[i/fat*fat])
 		}
 	}
-	return m.fakeModel.WriteKV(block, local, tokens, thin)
+	return m.fakeModel.WriteKV(block, window, tokens, thin)
 }
 
 func killConfig(dir string) Config {
@@ -55,15 +55,17 @@ func conversation(agent, turns int) (past, prompt []int32) {
 	return past, prompt
 }
 
-// turnsOf is how many turns a memory of some tokens has; it lacks the last token of the last answer.
+// turnsOf is how many turns a memory of some tokens has; it lacks the last token of the last
+// answer.
 func turnsOf(tokens int) (turns int, ok bool) {
 	return (tokens + 1) / 44, tokens == 0 || (tokens+1)%44 == 0
 }
 
 const killAgents = 4
 
-// A process that saves all the time is killed, at whatever point it is. What it leaves of each agent is a whole turn, none
-// older than what was there before, and the next turn is answered from it as if nothing had happened.
+// A process that saves all the time is killed, at whatever point it is. What it leaves of each
+// agent is a whole turn, none older than what was there before, and the next turn is answered
+// from it as if nothing had happened.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("LOADSTONE_TEST_KILL"); dir != "" {
 		saveForEver(t, dir)
@@ -107,10 +109,8 @@ func saveForEver(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.warm.shelf.fault = func(string) { os.Stdout.Write([]byte{'.'}) }
-	var wrote sync.WaitGroup
-	wrote.Go(e.warm.writer.run)
-	go e.run(&wrote)
+	e.disk.store.Fault = func(string) { os.Stdout.Write([]byte{'.'}) }
+	e.start()
 	for {
 		var agents sync.WaitGroup
 		for i := range killAgents {
@@ -118,7 +118,7 @@ func saveForEver(t *testing.T, dir string) {
 				m, _ := e.Inspect(fmt.Sprint(i))
 				turns, _ := turnsOf(m.Tokens)
 				_, prompt := conversation(i, turns)
-				drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
+				drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
 				e.save(fmt.Sprint(i))
 			})
 		}
@@ -126,7 +126,8 @@ func saveForEver(t *testing.T, dir string) {
 	}
 }
 
-// lookAfterKill checks what is on disk. had is how many turns there were of each agent at the last look.
+// lookAfterKill checks what is on disk. had is how many turns there were of each agent at the
+// last look.
 func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
 	t.Helper()
 	e, err := New(killConfig(dir))
@@ -152,11 +153,11 @@ func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
 			t.Errorf("agent %d has %d tokens, no whole turn or less than %d", i, m.Tokens, had[i])
 		}
 		_, prompt := conversation(i, turns)
-		s := ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4)
+		s := submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4)
 		if got, want := drainTokens(s), greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("agent %d: answer %v, want %v", i, got, want)
 		}
-		if r := s.Result(); r.Tier != "warm" || r.CachedTokens != m.Tokens || r.Miss != "" {
+		if r := s.Result(); r.Tier != "disk" || r.CachedTokens != m.Tokens || r.Miss != "" {
 			t.Errorf("agent %d with %d tokens: %+v", i, m.Tokens, r)
 		}
 		had[i] = turns + 1 // and this turn is saved when the engine ends

@@ -11,9 +11,10 @@ import (
 	"loadstone/metal"
 )
 
-// The engine on the networks that users run: the embedded one in plain Go and, with -tags mlx, the real ones on MLX. An
-// operation measures all that its ratios compare, one after the other, so that a machine that changes its speed changes
-// both sides. benchdata/engine/README.md says how the files there are made.
+// The engine on the networks that users run: the embedded one in plain Go and, with -tags mlx,
+// the real ones on MLX. An operation measures all that its ratios compare, one after the other,
+// so that a machine that changes its speed changes both sides. benchdata/engine/README.md says
+// how the files there are made.
 
 // benchUnits are the units here, and which way is better.
 var benchUnits = []struct{ name, better string }{
@@ -40,12 +41,12 @@ type benchModel struct {
 	ready bool
 }
 
-func (m *benchModel) AllocKV(blocks, locals, blockTokens int) error {
+func (m *benchModel) AllocKV(blocks, windowSlots, blockTokens int) error {
 	if m.ready {
 		return nil
 	}
 	m.ready = true
-	return m.Model.AllocKV(blocks, locals, blockTokens)
+	return m.Model.AllocKV(blocks, windowSlots, blockTokens)
 }
 
 func (m *benchModel) Close() error { return nil }
@@ -59,7 +60,7 @@ func onModels(b *testing.B, f func(b *testing.B, m *benchModel)) {
 				if !metal.Available {
 					b.Skip(metal.ErrUnavailable)
 				}
-				open = func() (Model, error) { return openMetal(name) }
+				open = func() (Model, error) { return openMLX(name) }
 			}
 			m, err := open()
 			if err != nil {
@@ -94,7 +95,7 @@ func (m *benchModel) prompt(seed, n int) []int32 {
 	return p
 }
 
-func benchAsk(b *testing.B, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
+func benchSubmit(b *testing.B, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
 	b.Helper()
 	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: most})
 	if err != nil {
@@ -107,7 +108,7 @@ func benchAsk(b *testing.B, e *Engine, ctx context.Context, agent string, prompt
 func ttft(b *testing.B, e *Engine, agent string, prompt []int32, tier string) (time.Duration, Result) {
 	b.Helper()
 	began := time.Now()
-	s := benchAsk(b, e, b.Context(), agent, prompt, 1)
+	s := benchSubmit(b, e, b.Context(), agent, prompt, 1)
 	<-s.Tokens()
 	took := time.Since(began)
 	drainTokens(s)
@@ -123,9 +124,9 @@ func evictHot(b *testing.B, e *Engine, agent string) {
 	err := e.save(agent)
 	if err == nil {
 		err = e.call(func() {
-			st := &e.sched.store
-			for m := st.agents[agent]; m != nil; m = st.agents[agent] {
-				st.cut(m)
+			st := e.sched.store
+			for c := st.Agent(agent); c != nil; c = st.Agent(agent) {
+				st.Cut(c)
 			}
 		})
 	}
@@ -134,8 +135,9 @@ func evictHot(b *testing.B, e *Engine, agent string) {
 	}
 }
 
-// BenchmarkTTFT is the time to the first token of a prompt that is new (cold), in the pool (hot), on disk (warm) or on
-// disk when the engine starts (restart: from the start of the engine on a loaded network).
+// BenchmarkTTFT is the time to the first token of a prompt that is new (cold), in the pool (hot),
+// on disk (warm) or on disk when the engine starts (restart: from the start of the engine on a
+// loaded network).
 func BenchmarkTTFT(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, n := range []int{1024, 2048, 4096} {
@@ -147,14 +149,15 @@ func BenchmarkTTFT(b *testing.B) {
 				var cold, warm, hot, restart time.Duration
 				for b.Loop() {
 					seed++
-					// A few less: where a memory ends with a block, the window before its last token begins a block earlier.
+					// A few less: where a memory ends with a block, the window before its last
+					// token begins a block earlier.
 					agent, p := fmt.Sprint(n, "-", seed), m.prompt(n+seed, n-8)
 					took, _ := ttft(b, e, agent, p, "cold")
 					cold += took
 					took, _ = ttft(b, e, agent, p, "hot")
 					hot += took
 					evictHot(b, e, agent)
-					took, r := ttft(b, e, agent, p, "warm")
+					took, r := ttft(b, e, agent, p, "disk")
 					warm += took
 					bytes += r.RestoredBytes
 					if err := e.Close(); err != nil {
@@ -162,7 +165,7 @@ func BenchmarkTTFT(b *testing.B) {
 					}
 					began := time.Now()
 					e = m.engine(b, dir)
-					ttft(b, e, agent, p, "warm")
+					ttft(b, e, agent, p, "disk")
 					restart += time.Since(began)
 					if err := e.Forget(agent); err != nil { // the disk is not to fill up
 						b.Fatal(err)
@@ -181,14 +184,15 @@ func BenchmarkTTFT(b *testing.B) {
 	})
 }
 
-// perOp reports a time that all operations took together, and not how long an operation took, which is a mixture.
+// perOp reports a time that all operations took together, and not how long an operation took,
+// which is a mixture.
 func perOp(b *testing.B, unit string, total time.Duration) {
 	b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), unit)
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkPromptBesideStreams is the time between the tokens of a stream, among some, without and while the prompt of
-// another agent, of 2048 tokens, is computed; and how long that takes.
+// BenchmarkPromptBesideStreams is the time between the tokens of a stream, among some, without
+// and while the prompt of another agent, of 2048 tokens, is computed; and how long that takes.
 func BenchmarkPromptBesideStreams(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, streams := range []int{1, 4} {
@@ -203,11 +207,11 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 					var running []*Stream
 					for i := range streams {
 						seed++
-						running = append(running, benchAsk(b, e, ctx, fmt.Sprint("stream", i), m.prompt(seed, 64), 3000))
+						running = append(running, benchSubmit(b, e, ctx, fmt.Sprint("stream", i), m.prompt(seed, 64), 3000))
 					}
 					alone = append(alone, gaps(running[streams-1], 100)[20:]...) // when all of them run
 					seed++
-					other := benchAsk(b, e, ctx, "other", m.prompt(seed, 2048), 1)
+					other := benchSubmit(b, e, ctx, "other", m.prompt(seed, 2048), 1)
 					for s := running[streams-1]; len(other.Tokens()) == 0; {
 						g := gaps(s, 1)
 						if len(g) == 0 {
@@ -215,7 +219,8 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 						}
 						beside = append(beside, g...)
 					}
-					// Before and after, because by then what the stream has said makes its own tokens cost more.
+					// Before and after, because by then what the stream has said makes its own
+					// tokens cost more.
 					alone = append(alone, gaps(running[streams-1], 80)...)
 					drainTokens(other)
 					first += other.Result().Queue + other.Result().Prefill
@@ -243,13 +248,14 @@ func BenchmarkBatch(b *testing.B) {
 				e := m.engine(b, "")
 				defer e.Close()
 				seed := 0
-				// decode returns the tokens a second that n streams get between the last one's first token and the first one's end.
+				// decode returns the tokens a second that n streams get between the last one's
+				// first token and the first one's end.
 				decode := func(n int) float64 {
 					ctx, cancel := context.WithCancel(b.Context())
 					var all []*Stream
 					for range n {
 						seed++
-						all = append(all, benchAsk(b, e, ctx, "", m.prompt(seed, 64), 4*most))
+						all = append(all, benchSubmit(b, e, ctx, "", m.prompt(seed, 64), 4*most))
 					}
 					for _, s := range all {
 						<-s.Tokens()
@@ -280,7 +286,8 @@ func BenchmarkBatch(b *testing.B) {
 	})
 }
 
-// BenchmarkHistory is the time between a stream's tokens after so many: apart from attention it is to be the same.
+// BenchmarkHistory is the time between a stream's tokens after so many: apart from attention it
+// is to be the same.
 func BenchmarkHistory(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, n := range []int{128, 1024, 4096} {
@@ -290,7 +297,7 @@ func BenchmarkHistory(b *testing.B) {
 				p := m.prompt(n, n)
 				var all []time.Duration
 				for b.Loop() {
-					s := benchAsk(b, e, b.Context(), "ann", p, 34)
+					s := benchSubmit(b, e, b.Context(), "ann", p, 34)
 					all = append(all, gaps(s, 32)...)
 					drainTokens(s)
 				}

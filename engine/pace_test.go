@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// A pacedFake's steps take time by what is in them, as a real model's do: reading the weights, each token, each token's
-// look at those before it, the fetching of those for a prompt, and something for having prompts and streams at once.
+// A pacedFake's steps take time by what is in them, as a real model's do: reading the weights,
+// each token, each token's look at those before it, the fetching of those for a prompt, and
+// something for having prompts and streams at once.
 type pacedFake struct {
 	*fakeModel
 	weights, token, attend, read, both time.Duration
 }
 
-func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m pacedFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32, picks, best []int32) error {
 	d := m.weights
 	end := int32(0)
 	for i, n := range lens {
@@ -28,12 +29,13 @@ func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logi
 		d += m.both
 	}
 	time.Sleep(d) // in a bubble
-	return m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
+	return m.fakeModel.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 
-// machines are what a step costs on some: a small network in plain Go, whose every token costs the same; one whose weights
-// are read from memory; one with long histories in mind; one that has to fetch those as well, for however few tokens; and
-// one on which nothing that the pace does can help.
+// machines are what a step costs on some: a small network in plain Go, whose every token costs
+// the same; one whose weights are read from memory; one with long histories in mind; one that has
+// to fetch those as well, for however few tokens; and one on which nothing that the pace does can
+// help.
 var machines = []pacedFake{
 	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
 	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
@@ -64,8 +66,9 @@ func quantile(d []time.Duration, percent int) time.Duration {
 	return slices.Sorted(slices.Values(d))[len(d)*percent/100]
 }
 
-// A prompt of 2000 tokens beside running streams makes their tokens come at half the pace at the worst, and itself takes
-// no longer than sharing the time asks for. Alone it is computed in the largest steps there are.
+// A prompt of 2000 tokens beside running streams makes their tokens come at half the pace at the
+// worst, and itself takes no longer than sharing the time asks for. Alone it is computed in the
+// largest steps there are.
 func TestPromptBesideStreams(t *testing.T) {
 	for i, m := range machines {
 		for _, streams := range []int{1, 4} {
@@ -74,18 +77,18 @@ func TestPromptBesideStreams(t *testing.T) {
 					m.fakeModel = newFake()
 					e := start(t, Config{Model: m, KVBytes: 1 << 16})
 					const n = 2000
-					alone := ask(t, e, t.Context(), "alone", count(3, n), 1)
+					alone := submit(t, e, t.Context(), "alone", count(3, n), 1)
 					drainTokens(alone)
 					if steps, want := e.Stats().Steps, uint64((n+255)/256); steps != want {
 						t.Errorf("alone the prompt took %d steps, want %d", steps, want)
 					}
 					var running []*Stream
 					for i := range streams {
-						running = append(running, ask(t, e, t.Context(), fmt.Sprint(i), count(i, 80), 3000))
+						running = append(running, submit(t, e, t.Context(), fmt.Sprint(i), count(i, 80), 3000))
 					}
 					before := p95(gaps(running[0], 100))
 					began := time.Now()
-					other := ask(t, e, t.Context(), "other", count(5, n), 1)
+					other := submit(t, e, t.Context(), "other", count(5, n), 1)
 					var during []time.Duration
 					for len(other.Tokens()) == 0 && len(during) < 2500 {
 						during = append(during, gaps(running[0], 1)...)
@@ -102,7 +105,8 @@ func TestPromptBesideStreams(t *testing.T) {
 					if after > 2*before {
 						t.Errorf("tokens came every %v, alone every %v", after, before)
 					}
-					// Half of the time is the streams', a little is spared, and what all steps have in common is paid more often.
+					// Half of the time is the streams', a little is spared, and what all steps
+					// have in common is paid more often.
 					if most := 4 * (least + time.Duration(len(during))*(m.both+n/2*m.read)); took > most {
 						t.Errorf("the prompt took %v, alone %v", took, least)
 					}
@@ -124,12 +128,12 @@ func TestBurst(t *testing.T) {
 		m := machines[1]
 		m.fakeModel = newFake()
 		e := start(t, Config{Model: m, KVBytes: 1 << 16, BlockTokens: 8})
-		one := ask(t, e, t.Context(), "one", count(0, 100), 1)
+		one := submit(t, e, t.Context(), "one", count(0, 100), 1)
 		drainTokens(one)
 		var all []*Stream
 		began := time.Now()
 		for i := range 10 {
-			all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), append(count(i, 2), count(i*i, 98)...), 200))
+			all = append(all, submit(t, e, t.Context(), fmt.Sprint(i), append(count(i, 2), count(i*i, 98)...), 200))
 		}
 		first := all[0].prefill(began)
 		last := first

@@ -2,55 +2,58 @@ package engine
 
 import "slices"
 
-// A queue holds the sequences that wait: first come, first served among those of one agent, and the agents in turns. An
-// agent with fifty requests waits as long for its second as one with a single request waits for its first.
+// A queue holds the sequences that wait: first come, first served within one agent's line, and
+// round robin between the agents. An agent with fifty requests waits as long for its second as
+// one with a single request waits for its first.
 //
-// All anonymous requests are one agent's.
+// All anonymous requests count as one agent's.
 type queue struct {
-	lines map[string]*line
-	turns []*line // the agents with somebody waiting, the next turn first
-	n     int     // sequences, all lines together
+	byAgent map[string]*line
+	lines   []*line // never empty ones, the next in turn first
+	n       int     // sequences in all lines
 }
 
+// A line holds the sequences of one agent.
 type line struct {
 	agent   string
-	waiting []*sequence // never empty
+	waiting []*sequence
 }
 
-func newQueue() queue { return queue{lines: make(map[string]*line)} }
+func newQueue() queue { return queue{byAgent: make(map[string]*line)} }
 
-// push adds a sequence to the end of its agent's line. An agent new to the queue has its turn after all others.
+// push adds a sequence to the end of its agent's line. The line of an agent new to the queue comes
+// after all others.
 func (q *queue) push(s *sequence) {
-	l := q.lines[s.agent]
+	l := q.byAgent[s.agent]
 	if l == nil {
 		l = &line{agent: s.agent}
-		q.lines[s.agent] = l
-		q.turns = append(q.turns, l)
+		q.byAgent[s.agent] = l
+		q.lines = append(q.lines, l)
 	}
 	l.waiting = append(l.waiting, s)
 	q.n++
 }
 
-// head is the sequence whose turn is i-th, without removing it.
-func (q *queue) head(i int) *sequence { return q.turns[i].waiting[0] }
+// head returns the first sequence of the i-th line, without removing it.
+func (q *queue) head(i int) *sequence { return q.lines[i].waiting[0] }
 
-// pop removes head(i), and its agent goes to the end of the turns.
+// pop removes head(i), and its line goes to the end.
 func (q *queue) pop(i int) {
-	l := q.turns[i]
-	q.turns = slices.Delete(q.turns, i, i+1)
+	l := q.lines[i]
+	q.lines = slices.Delete(q.lines, i, i+1)
 	l.waiting = l.waiting[1:]
 	q.n--
 	if len(l.waiting) > 0 {
-		q.turns = append(q.turns, l)
+		q.lines = append(q.lines, l)
 	} else {
-		delete(q.lines, l.agent)
+		delete(q.byAgent, l.agent)
 	}
 }
 
-// remove takes the sequence with an id out, wherever it stands, and reports whether it was there. An agent whose head
-// leaves this way keeps its turn.
+// remove takes the sequence with an id out, wherever it waits, and reports whether it was there. A
+// line keeps its place when its head is removed.
 func (q *queue) remove(id uint64) (*sequence, bool) {
-	for i, l := range q.turns {
+	for i, l := range q.lines {
 		j := slices.IndexFunc(l.waiting, func(s *sequence) bool { return s.id == id })
 		if j < 0 {
 			continue
@@ -59,8 +62,8 @@ func (q *queue) remove(id uint64) (*sequence, bool) {
 		l.waiting = slices.Delete(l.waiting, j, j+1)
 		q.n--
 		if len(l.waiting) == 0 {
-			q.turns = slices.Delete(q.turns, i, i+1)
-			delete(q.lines, l.agent)
+			q.lines = slices.Delete(q.lines, i, i+1)
+			delete(q.byAgent, l.agent)
 		}
 		return s, true
 	}

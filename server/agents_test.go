@@ -123,7 +123,7 @@ func TestMove(t *testing.T) {
 	if status, b := do("POST", there+"/v1/agents/import", broken); status != 400 || !strings.Contains(string(b), `"code":"invalid_memory"`) {
 		t.Errorf("import of a broken file: %d %s", status, b)
 	}
-	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 || !strings.Contains(string(b), `"agent_id":"ada","tier":"warm"`) {
+	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 || !strings.Contains(string(b), `"agent_id":"ada","tier":"disk"`) {
 		t.Errorf("import: %d %s", status, b)
 	}
 	next := fmt.Sprintf(`{"messages":[{"role":"user","content":%q},{"role":"user","content":"ok"}],"temperature":0}`, text)
@@ -132,7 +132,7 @@ func TestMove(t *testing.T) {
 	if err := json.Unmarshal(b, &answer); err != nil {
 		t.Fatal(err)
 	}
-	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" || d.CachedTokens < 500 || d.Tier != "warm" || d.RestoredBytes < 2000 {
+	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" || d.CachedTokens < 500 || d.Tier != "disk" || d.RestoredBytes < 2000 {
 		t.Errorf("the next turn: %s", b)
 	}
 }

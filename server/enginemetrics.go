@@ -16,11 +16,11 @@ type labelled struct {
 func appendStats(b []byte, st engine.Stats) []byte {
 	b = appendSeries(b, "loadstone_pool_blocks", "gauge", "KV blocks: used by running requests, cached and evictable, free.", "state",
 		labelled{"used", float64(st.Used)}, labelled{"cached", float64(st.Cached)}, labelled{"free", float64(st.Free)})
-	if st.Locals > 0 {
+	if st.WindowSlots > 0 {
 		b = appendSeries(b, "loadstone_pool_locals", "gauge", "What sliding layers keep of blocks, for as long as their window sees it.", "state",
-			labelled{"used", float64(st.LocalUsed)}, labelled{"cached", float64(st.LocalCached)}, labelled{"free", float64(st.LocalFree)})
+			labelled{"used", float64(st.WindowSlotsUsed)}, labelled{"cached", float64(st.WindowSlotsCached)}, labelled{"free", float64(st.WindowSlotsFree)})
 		b = appendHead(b, "loadstone_pool_request_locals", "gauge", "Most of them that one request takes at once, however long it is.")
-		b = appendSample(b, "loadstone_pool_request_locals", float64(st.LocalsEach))
+		b = appendSample(b, "loadstone_pool_request_locals", float64(st.WindowSlotsPerRequest))
 	}
 	b = appendSeries(b, "loadstone_pool_bytes", "gauge", "What the KV pool, all of it, is for: one running request, promised to running requests, several requests or memories at once, one idle memory, nothing.", "purpose",
 		labelled{"running", float64(st.Bytes.Running)}, labelled{"promised", float64(st.Bytes.Promised)}, labelled{"shared", float64(st.Bytes.Shared)},
@@ -36,8 +36,8 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		{"loadstone_queue_depth", "Requests that wait.", float64(st.Queued)},
 		{"loadstone_running", "Requests in the batch.", float64(st.Running)},
 		{"loadstone_agents", "Agents with a memory in the pool.", float64(st.Agents)},
-		{"loadstone_saved_agents", "Agents with a memory on disk.", float64(st.Warm)},
-		{"loadstone_saved_bytes", "What memories take on disk.", float64(st.WarmBytes)},
+		{"loadstone_saved_agents", "Agents with a memory on disk.", float64(st.DiskMemories)},
+		{"loadstone_saved_bytes", "What memories take on disk.", float64(st.DiskBytes)},
 		{"loadstone_unsaved_bytes", "KV on its way to the disk.", float64(st.UnsavedBytes)},
 	} {
 		b = appendHead(b, g.name, "gauge", g.help)
@@ -47,7 +47,7 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		labelled{"prompt", float64(st.PromptTokens)}, labelled{"cached", float64(st.CachedTokens)},
 		labelled{"computed", float64(st.PromptTokens - st.CachedTokens)}, labelled{"output", float64(st.OutputTokens)})
 	b = appendSeries(b, "loadstone_cache_hits_total", "counter", "Requests that ran, by the slowest tier their prompt's cached tokens came from; cold: there were none.", "tier",
-		labelled{"hot", float64(st.FromHot)}, labelled{"warm", float64(st.FromWarm)}, labelled{"cold", float64(st.FromCold)})
+		labelled{"hot", float64(st.FromHot)}, labelled{"warm", float64(st.FromDisk)}, labelled{"cold", float64(st.FromCold)})
 	b = appendSeries(b, "loadstone_ended_total", "counter", "Requests that the engine took and that have ended, by how.", "how",
 		labelled{"finished", float64(st.Finished)}, labelled{"cancelled", float64(st.Cancelled)}, labelled{"failed", float64(st.Failed)})
 	for _, c := range []struct {

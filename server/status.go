@@ -120,12 +120,12 @@ func (s *Server) status(w *response, r *http.Request) error {
 
 func (info *statusInfo) engine(st engine.Stats) {
 	info.Running, info.Queued, info.Weights = st.Running, st.Queued, st.WeightBytes
-	info.Pool = poolStatus{Blocks: st.Blocks, BlockTokens: st.BlockTokens, Locals: st.Locals, Utilization: st.Utilization(),
-		Bytes: st.Bytes.Sum(), For: purposeInfo(st.Bytes), DiskBytes: st.WarmBytes}
+	info.Pool = poolStatus{Blocks: st.Blocks, BlockTokens: st.BlockTokens, Locals: st.WindowSlots, Utilization: st.Utilization(),
+		Bytes: st.Bytes.Sum(), For: purposeInfo(st.Bytes), DiskBytes: st.DiskBytes}
 	for name, n := range map[string]uint64{
 		"finished": st.Finished, "cancelled": st.Cancelled, "failed": st.Failed, "steps": st.Steps, "batch_sequences": st.BatchSequences,
 		"prompt_tokens": st.PromptTokens, "cached_tokens": st.CachedTokens, "output_tokens": st.OutputTokens,
-		"hot": st.FromHot, "warm": st.FromWarm, "cold": st.FromCold, "evictions": st.Evictions, "restores": st.Restores, "saves": st.Saves,
+		"hot": st.FromHot, "warm": st.FromDisk, "cold": st.FromCold, "evictions": st.Evictions, "restores": st.Restores, "saves": st.Saves,
 	} {
 		info.Counters[name] = n
 	}

@@ -48,7 +48,7 @@ func TestRestart(t *testing.T) {
 			if got.Choices[0] != want.Choices[0] || got.Usage.Prompt != want.Usage.Prompt {
 				t.Errorf("turn %d of %s after a restart: %+v, want %+v", turn, agent, got, want)
 			}
-			if u := got.Usage; turn > 0 && (u.Details.Cached != before[i] || u.Details.Tier != "warm") {
+			if u := got.Usage; turn > 0 && (u.Details.Cached != before[i] || u.Details.Tier != "disk") {
 				t.Errorf("turn %d of %s after a restart: %+v of the prompt cached, want %d", turn, agent, u, before[i])
 			}
 			before[i] = got.Usage.Prompt + got.Usage.Output - 1

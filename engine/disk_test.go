@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func warmConfig(dir string) Config {
+func diskConfig(dir string) Config {
 	return Config{Model: newFake(), KVBytes: 256, BlockTokens: 4, StepTokens: 16, Dir: dir, Fingerprint: "fake"}
 }
 
@@ -26,7 +26,7 @@ func once(t *testing.T, cfg Config, agent string, prompt []int32) ([]int32, Resu
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := ask(t, e, t.Context(), agent, prompt, 4)
+	s := submit(t, e, t.Context(), agent, prompt, 4)
 	got := drainTokens(s)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func once(t *testing.T, cfg Config, agent string, prompt []int32) ([]int32, Resu
 }
 
 func TestRestart(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
 	answer, r := once(t, cfg, "ann", prompt)
 	if r.Tier != "cold" || r.Miss != "new_agent" {
@@ -46,7 +46,7 @@ func TestRestart(t *testing.T) {
 	}
 	next := slices.Concat(prompt, answer, count(7, 3))
 	_, r = once(t, cfg, "ann", next)
-	if r.Tier != "warm" || r.CachedTokens != 21 || r.RestoredBytes != 21 || r.Miss != "" || r.Restore <= 0 || r.Restore > r.Prefill {
+	if r.Tier != "disk" || r.CachedTokens != 21 || r.RestoredBytes != 21 || r.Miss != "" || r.Restore <= 0 || r.Restore > r.Prefill {
 		t.Errorf("after a restart %+v, want 21 tokens restored", r)
 	}
 	// Only the block in which the prompt leaves the memory, and those before it, are read.
@@ -76,9 +76,10 @@ func memoryOf(t *testing.T, dir string) string {
 	return files[0]
 }
 
-// Every bit of a file matters, and so does its length: what is not as it was written is set aside and computed anew.
+// Every bit of a file matters, and so does its length: what is not as it was written is set aside
+// and computed anew.
 func TestCorrupt(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
 	answer, _ := once(t, cfg, "ann", prompt)
 	next := slices.Concat(prompt, answer, count(7, 3))
@@ -90,19 +91,9 @@ func TestCorrupt(t *testing.T) {
 	if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 {
 		t.Errorf("memory file has mode %v", info.Mode())
 	}
-	tryAll(t, "without sliding layers", filepath.Base(file), good, shape{blockTokens: 4, tokenBytes: 1})
 
-	sliding := &image{label: label{agent: "ann", fingerprint: "fake", tokens: 38, last: 1, behind: 2, shape: shape{blockTokens: 4, window: 9, tokenBytes: 1, localBytes: 1}}, tokens: count(1, 39)}
-	for i := range sliding.label.parts() {
-		sliding.blocks = append(sliding.blocks, bytes.Repeat([]byte{byte(i)}, sliding.label.blockBytes(i)))
-	}
-	var data bytes.Buffer
-	if err := sliding.write(&data); err != nil {
-		t.Fatal(err)
-	}
-	tryAll(t, "with sliding layers", filepath.Base(file), data.Bytes(), sliding.label.shape)
-
-	// And an engine goes on without it. The damage is in the third block: what is before it is of use.
+	// And an engine goes on without it. The damage is in the third block: what is before it is of
+	// use.
 	bad := slices.Clone(good)
 	bad[len(bad)-12] ^= 1
 	if err := os.WriteFile(file, bad, 0o600); err != nil {
@@ -114,147 +105,30 @@ func TestCorrupt(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.corrupt.bad")); len(left) != 1 {
 		t.Errorf("quarantined: %v", left)
 	}
-	if _, r := once(t, cfg, "ann", next); r.Tier != "warm" || r.CachedTokens != len(next)-1 {
+	if _, r := once(t, cfg, "ann", next); r.Tier != "disk" || r.CachedTokens != len(next)-1 {
 		t.Errorf("after it was computed anew: %+v", r)
 	}
 }
 
-// tryAll damages a file in many ways, of which each is found out by who reads all of it.
-func tryAll(t *testing.T, kind, file string, good []byte, match shape) {
-	t.Helper()
-	read := func(data []byte) error {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := openShelf(dir, label{fingerprint: "fake", shape: match}, 1<<20, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		m, err := s.open("ann")
-		if err != nil {
-			return err
-		}
-		defer m.f.Close()
-		for i := range m.sums {
-			err = errors.Join(err, m.block(make([]byte, m.label.blockBytes(i))))
-		}
-		return err
-	}
-	if err := read(good); err != nil {
-		t.Fatalf("%s: %v", kind, err)
-	}
-	try := func(name string, data []byte) {
-		if read(data) == nil {
-			t.Errorf("%s: %s: not found out", kind, name)
-		}
-	}
-	for i := range good {
-		for bit := range 8 {
-			if bit != i%8 && i%16 != 0 { // one bit of each byte, and all of some
-				continue
-			}
-			bad := slices.Clone(good)
-			bad[i] ^= 1 << bit
-			try(fmt.Sprintf("bit %d of byte %d", bit, i), bad)
-		}
-		if i%7 == 0 {
-			try(fmt.Sprintf("cut at %d", i), good[:i])
-		}
-	}
-	try("one byte more", append(slices.Clone(good), 0))
-}
-
-// A crash at any change of the disk leaves the old memory or the new one.
-func TestCrash(t *testing.T) {
-	match := label{fingerprint: "fake", shape: shape{blockTokens: 4, tokenBytes: 1}}
-	make := func(n int) *image {
-		l := match
-		l.agent, l.tokens = "ann", n
-		img := &image{label: l, tokens: count(1, n)}
-		for i := range l.blocks() {
-			img.blocks = append(img.blocks, bytes.Repeat([]byte{byte(n)}, l.blockBytes(i)))
-		}
-		return img
-	}
-	for point := 1; ; point++ {
-		dir := t.TempDir()
-		s, err := openShelf(dir, match, 1<<20, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.save(make(10)); err != nil {
-			t.Fatal(err)
-		}
-		op, n := "", 0
-		s.fault = func(name string) {
-			if n++; n == point {
-				op = name
-				panic("crash")
-			}
-		}
-		crashed := func() (crashed bool) {
-			defer func() { crashed = recover() != nil }()
-			if err := s.save(make(23)); err != nil {
-				t.Fatal(err)
-			}
-			return false
-		}()
-		s.unlock() // as the end of the process does
-		again, err := openShelf(dir, match, 1<<20, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := again.open("ann")
-		if err != nil {
-			t.Fatalf("crash before %s: %v", op, err)
-		}
-		want := 10
-		if !crashed || op == "sync directory" {
-			want = 23
-		}
-		block := [4]byte{}
-		for i := range m.sums {
-			if err := m.block(block[:m.label.blockBytes(i)]); err != nil {
-				t.Errorf("crash before %s: %v", op, err)
-			}
-		}
-		if len(m.tokens) != want || int(block[0]) != want {
-			t.Errorf("crash before %s: %d tokens of %d, want %d", op, len(m.tokens), block[0], want)
-		}
-		m.f.Close()
-		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) != 0 {
-			t.Errorf("crash before %s left %v", op, left)
-		}
-		again.close()
-		if !crashed {
-			if point < 5 {
-				t.Errorf("only %d points", point-1)
-			}
-			return
-		}
-	}
-}
-
-// What a request leaves is saved when it has rested for SaveAfter, not before, and not once for every turn.
+// What a request leaves is saved when it has rested for SaveAfter, not before, and not once for
+// every turn.
 func TestSaveWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := warmConfig(t.TempDir())
+		cfg := diskConfig(t.TempDir())
 		cfg.SaveAfter = 10 * time.Second
 		e := start(t, cfg)
 		text := count(1, 9)
 		for range 3 {
-			text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 3))...)
+			text = append(text, drainTokens(submit(t, e, t.Context(), "ann", text, 3))...)
 			time.Sleep(9 * time.Second)
 			synctest.Wait()
-			if st := e.Stats(); st.Saves != 0 || st.Warm != 0 {
+			if st := e.Stats(); st.Saves != 0 || st.DiskMemories != 0 {
 				t.Errorf("saved after 9 s: %+v", st)
 			}
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if st := e.Stats(); st.Saves != 1 || st.Warm != 1 || st.UnsavedBytes != 0 || st.SaveFailures != 0 {
+		if st := e.Stats(); st.Saves != 1 || st.DiskMemories != 1 || st.UnsavedBytes != 0 || st.SaveFailures != 0 {
 			t.Errorf("after 10 s of rest: %+v", st)
 		}
 		if m, err := e.Inspect("ann"); err != nil || m.Tier != "hot" || !m.Saved || m.Tokens != len(text)-1 {
@@ -265,28 +139,28 @@ func TestSaveWhenIdle(t *testing.T) {
 
 // Evicted unsaved memories fall to the disk, not to nothing.
 func TestEvictedIsSaved(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	cfg.SaveAfter = time.Hour
 	e := start(t, cfg)
 	prompt := count(1, 100)
-	answer := drainTokens(ask(t, e, t.Context(), "ann", prompt, 4))
-	drainTokens(ask(t, e, t.Context(), "bob", count(31, 100), 4))
-	drainTokens(ask(t, e, t.Context(), "cy", count(17, 150), 4)) // takes all of ann's and more
+	answer := drainTokens(submit(t, e, t.Context(), "ann", prompt, 4))
+	drainTokens(submit(t, e, t.Context(), "bob", count(31, 100), 4))
+	drainTokens(submit(t, e, t.Context(), "cy", count(17, 150), 4)) // takes all of ann's and more
 	next := slices.Concat(prompt, answer, count(3, 3))
-	s := ask(t, e, t.Context(), "ann", next, 4)
+	s := submit(t, e, t.Context(), "ann", next, 4)
 	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) {
 		t.Errorf("answer %v, want %v", got, want)
 	}
-	if r := s.Result(); r.Tier != "warm" || r.CachedTokens != 103 {
+	if r := s.Result(); r.Tier != "disk" || r.CachedTokens != 103 {
 		t.Errorf("after eviction %+v, want 103 tokens, restored", r)
 	}
 }
 
-// A memory of sliding layers is saved with the locals at its end alone, and comes back behind what others have left in the
-// pool of its beginning. Where the prompt leaves it before its end, it is of use from where its last request began, or
-// from the end of that one's prompt.
+// A memory of sliding layers is saved with the locals at its end alone, and comes back behind
+// what others have left in the pool of its beginning. Where the prompt leaves it before its end,
+// it is of use from where its last request began, or from the end of that one's prompt.
 func TestRestoreWindow(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	boot := func() *Engine {
 		m := newFake()
 		m.window = 9
@@ -296,13 +170,13 @@ func TestRestoreWindow(t *testing.T) {
 	e := boot()
 	system := count(1, 10)
 	text := slices.Concat(system, count(30, 25))
-	text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 4))...)
+	text = append(text, drainTokens(submit(t, e, t.Context(), "ann", text, 4))...)
 	var file, later bytes.Buffer
 	if err := e.Export("ann", &file); err != nil {
 		t.Fatal(err)
 	}
 	question := slices.Concat(text, count(50, 3))
-	drainTokens(ask(t, e, t.Context(), "ann", question, 4))
+	drainTokens(submit(t, e, t.Context(), "ann", question, 4))
 	if err := errors.Join(e.Export("ann", &later), e.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -313,17 +187,17 @@ func TestRestoreWindow(t *testing.T) {
 		bytes          int64
 		tier, miss     string
 	}{
-		{"alone", nil, slices.Concat(text, count(50, 3)), 38, 38 + 10, "warm", ""}, // tokens 28 to 37 with a local
-		{"behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text, count(50, 3)), 38, 30 + 10, "warm", ""},
-		{"left within the last block", nil, slices.Concat(text[:37], count(50, 3)), 37, 38 + 10, "warm", "diverged_at=37"},
+		{"alone", nil, slices.Concat(text, count(50, 3)), 38, 38 + 10, "disk", ""}, // tokens 28 to 37 with a local
+		{"behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text, count(50, 3)), 38, 30 + 10, "disk", ""},
+		{"left within the last block", nil, slices.Concat(text[:37], count(50, 3)), 37, 38 + 10, "disk", "diverged_at=37"},
 		{"left early", nil, slices.Concat(text[:20], count(50, 3)), 0, 0, "cold", "diverged_at=20"},
 		{"left early, behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text[:20], count(50, 3)), 8, 0, "hot", "diverged_at=20"},
-		{"asked again", nil, text[:35], 34, 36 + 12, "warm", ""}, // tokens 24 to 35
-		{"asked again, behind a shared prefix", slices.Concat(system, count(7, 5)), text[:35], 34, 28 + 12, "warm", ""},
+		{"asked again", nil, text[:35], 34, 36 + 12, "disk", ""}, // tokens 24 to 35
+		{"asked again, behind a shared prefix", slices.Concat(system, count(7, 5)), text[:35], 34, 28 + 12, "disk", ""},
 		{"asked in part", nil, text[:31], 0, 0, "cold", "evicted"},
-		{"later, alone", nil, slices.Concat(question, greedy(question, 4), count(7, 2)), 45, 45 + 9, "warm", ""}, // 36 to 44
-		{"later, asked again", nil, question, 41, 44 + 12, "warm", ""},                                           // 32 to 43
-		{"later, edited", nil, slices.Concat(text, count(20, 3)), 39, 40 + 12, "warm", "diverged_at=39"},         // 28 to 39
+		{"later, alone", nil, slices.Concat(question, greedy(question, 4), count(7, 2)), 45, 45 + 9, "disk", ""}, // 36 to 44
+		{"later, asked again", nil, question, 41, 44 + 12, "disk", ""},                                           // 32 to 43
+		{"later, edited", nil, slices.Concat(text, count(20, 3)), 39, 40 + 12, "disk", "diverged_at=39"},         // 28 to 39
 		{"later, edited before that", nil, slices.Concat(text[:34], count(20, 3)), 0, 0, "cold", "diverged_at=34"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -337,9 +211,9 @@ func TestRestoreWindow(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.shared != nil {
-				drainTokens(ask(t, e, t.Context(), "", c.shared, 2))
+				drainTokens(submit(t, e, t.Context(), "", c.shared, 2))
 			}
-			s := ask(t, e, t.Context(), "ann", c.prompt, 4)
+			s := submit(t, e, t.Context(), "ann", c.prompt, 4)
 			if got, want := drainTokens(s), greedy(c.prompt, 4); !slices.Equal(got, want) {
 				t.Errorf("answer %v, want %v", got, want)
 			}
@@ -349,8 +223,8 @@ func TestRestoreWindow(t *testing.T) {
 		})
 	}
 
-	// Damage in the window at the end leaves nothing of use, because what is before it has no locals; and so does damage in
-	// the block behind that for who needs it.
+	// Damage in the window at the end leaves nothing of use, because what is before it has no
+	// locals; and so does damage in the block behind that for who needs it.
 	name := memoryOf(t, cfg.Dir)
 	for at, prompt := range map[int][]int32{8 + 5: text, 5: text[:35]} {
 		bad := slices.Clone(file.Bytes())
@@ -359,7 +233,7 @@ func TestRestoreWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 		e = boot()
-		s := ask(t, e, t.Context(), "ann", prompt, 4)
+		s := submit(t, e, t.Context(), "ann", prompt, 4)
 		if got, want := drainTokens(s), greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("answer %v, want %v", got, want)
 		}
@@ -373,10 +247,10 @@ func TestRestoreWindow(t *testing.T) {
 }
 
 func TestExportImport(t *testing.T) {
-	here, there := start(t, warmConfig(t.TempDir())), start(t, warmConfig(t.TempDir()))
+	here, there := start(t, diskConfig(t.TempDir())), start(t, diskConfig(t.TempDir()))
 	prompt := count(1, 18)
 	agent := "../../etc/passwd\xff\x00"
-	answer := drainTokens(ask(t, here, t.Context(), agent, prompt, 4))
+	answer := drainTokens(submit(t, here, t.Context(), agent, prompt, 4))
 	var file bytes.Buffer
 	if err := here.Export(agent, &file); err != nil {
 		t.Fatal(err)
@@ -395,11 +269,11 @@ func TestExportImport(t *testing.T) {
 		t.Errorf("after what was refused: %v, %v", list, err)
 	}
 	m, err := there.Import(bytes.NewReader(whole))
-	if err != nil || m.Agent != agent || m.Tokens != 21 || m.Tier != "warm" {
+	if err != nil || m.Agent != agent || m.Tokens != 21 || m.Tier != "disk" {
 		t.Fatalf("import: %+v, %v", m, err)
 	}
 	next := slices.Concat(prompt, answer, count(3, 3))
-	s := ask(t, there, t.Context(), agent, next, 4)
+	s := submit(t, there, t.Context(), agent, next, 4)
 	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) || s.Result().CachedTokens != 21 {
 		t.Errorf("answer %v, want %v; %+v", got, want, s.Result())
 	}
@@ -423,17 +297,18 @@ func TestExportImport(t *testing.T) {
 	}
 }
 
-// An agent that was created is there at once and after a restart, once, and its first request is a new agent's.
+// An agent that was created is there at once and after a restart, once, and its first request is
+// a new agent's.
 func TestCreate(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
-	if m, err := e.Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved || m.Tier != "warm" || m.Created.IsZero() {
+	if m, err := e.Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved || m.Tier != "disk" || m.Created.IsZero() {
 		t.Errorf("created: %+v, %v", m, err)
 	}
 	if _, err := e.Create("ann"); !errors.Is(err, ErrExists) {
 		t.Errorf("created twice: %v", err)
 	}
-	drainTokens(ask(t, e, t.Context(), "bob", count(1, 9), 1))
+	drainTokens(submit(t, e, t.Context(), "bob", count(1, 9), 1))
 	if _, err := e.Create("bob"); !errors.Is(err, ErrExists) {
 		t.Errorf("created over a memory in the pool: %v", err)
 	}
@@ -446,14 +321,14 @@ func TestCreate(t *testing.T) {
 	if err != nil || !m.Pinned || m.Tokens != 0 {
 		t.Errorf("after a restart: %+v, %v", m, err)
 	}
-	s := ask(t, again, t.Context(), "ann", count(1, 18), 4)
+	s := submit(t, again, t.Context(), "ann", count(1, 18), 4)
 	if drainTokens(s); s.Result().Miss != "new_agent" || s.Result().Tier != "cold" {
 		t.Errorf("the first request: %+v", s.Result())
 	}
 	if now, err := again.Inspect("ann"); err != nil || now.Tokens != 21 || !now.Created.Equal(m.Created) || !now.Pinned {
 		t.Errorf("after it: %+v, %v", now, err)
 	}
-	there := start(t, warmConfig(t.TempDir()))
+	there := start(t, diskConfig(t.TempDir()))
 	if m, err := there.Import(&file); err != nil || m.Agent != "ann" || m.Tokens != 0 {
 		t.Errorf("import: %+v, %v", m, err)
 	}
@@ -462,15 +337,15 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// A memory that nobody uses is off the disk when its time is over, though nobody comes; a pinned one stays until it is
-// not pinned any more.
+// A memory that nobody uses is off the disk when its time is over, though nobody comes; a pinned
+// one stays until it is not pinned any more.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := warmConfig(t.TempDir())
+		cfg := diskConfig(t.TempDir())
 		cfg.TTL = time.Hour
 		e := start(t, cfg)
 		for _, agent := range []string{"ann", "bob"} {
-			drainTokens(ask(t, e, t.Context(), agent, count(len(agent), 20), 3))
+			drainTokens(submit(t, e, t.Context(), agent, count(len(agent), 20), 3))
 		}
 		if err := e.Pin("bob"); err != nil {
 			t.Fatal(err)
@@ -479,8 +354,8 @@ func TestTTL(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.memory"))
-			if len(files) != want || e.Stats().Warm != want {
-				t.Errorf("%d files and %d counted, want %d", len(files), e.Stats().Warm, want)
+			if len(files) != want || e.Stats().DiskMemories != want {
+				t.Errorf("%d files and %d counted, want %d", len(files), e.Stats().DiskMemories, want)
 			}
 		}
 		time.Sleep(59 * time.Minute)
@@ -497,78 +372,11 @@ func TestTTL(t *testing.T) {
 	})
 }
 
-// The order of eviction from the disk, as a trace: each line is an operation and who is there after it.
-func TestQuota(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		match := label{fingerprint: "fake", shape: shape{blockTokens: 4, tokenBytes: 1}}
-		var unit int64
-		img := func(agent string) *image {
-			l := match
-			l.agent, l.tokens, l.created, l.saved = agent, 4, time.Unix(0, 0), time.Unix(0, 0)
-			unit = l.size(len(l.encode()))
-			return &image{label: l, tokens: count(1, 4), blocks: [][]byte{{1, 2, 3, 4}}}
-		}
-		img("a")
-		s, err := openShelf(t.TempDir(), match, 3*unit, 10*time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		const trace = `save a: a
-save b: a b
-save c: a b c
-touch a: a b c
-save d: a c d
-pin c: a c d
-save e: c d e
-save f: c e f
-pin e: c e f
-pin f: c e f
-save g: refused; c e f
-unpin e: c e f
-wait: c f
-save h: c f h
-`
-		var got strings.Builder
-		for line := range strings.Lines(trace) {
-			op, _, _ := strings.Cut(line, ":")
-			verb, agent, _ := strings.Cut(op, " ")
-			time.Sleep(time.Second)
-			err = nil
-			switch verb {
-			case "save":
-				err = s.save(img(agent))
-			case "touch":
-				s.touch(agent)
-			case "pin", "unpin":
-				err = s.pin(agent, verb == "pin")
-			case "wait":
-				time.Sleep(11 * time.Hour)
-			}
-			fmt.Fprintf(&got, "%s:", op)
-			if err != nil {
-				got.WriteString(" refused;")
-			}
-			for _, a := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-				if _, ok := s.find(a); ok {
-					got.WriteString(" " + a)
-				}
-			}
-			got.WriteByte('\n')
-		}
-		if got.String() != trace {
-			t.Errorf("got\n%swant\n%s", got.String(), trace)
-		}
-		if !s.wasEvicted("b") || !s.wasEvicted("e") || s.wasEvicted("c") {
-			t.Error("who was evicted is not known")
-		}
-	})
-}
-
-// A memory tells all tokens of its conversation, also the last one, whose KV nobody has needed, wherever it is: in the
-// pool, on its way to the disk, on the disk, and after it came in from elsewhere.
+// A memory tells all tokens of its conversation, also the last one, whose KV nobody has needed,
+// wherever it is: in the pool, on its way to the disk, on the disk, and after it came in from
+// elsewhere.
 func TestTokens(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
 	tell := func(e *Engine, where string, want []int32) {
 		t.Helper()
@@ -578,14 +386,14 @@ func TestTokens(t *testing.T) {
 	}
 	tell(e, "nobody", nil)
 	text := count(1, 9)
-	text = append(text, drainTokens(ask(t, e, t.Context(), "ann", text, 3))...)
+	text = append(text, drainTokens(submit(t, e, t.Context(), "ann", text, 3))...)
 	tell(e, "in the pool", text)
 	for i := range 8 { // they evict her
-		drainTokens(ask(t, e, t.Context(), fmt.Sprint("bob", i), count(20+i, 60), 3))
+		drainTokens(submit(t, e, t.Context(), fmt.Sprint("bob", i), count(20+i, 60), 3))
 	}
 	if err := e.call(func() {
-		if m := e.sched.store.agents["ann"]; !m.behind() {
-			t.Errorf("she is still in the pool: %+v", m)
+		if c := e.sched.store.Agent("ann"); !c.Partial() {
+			t.Errorf("she is still in the pool: %+v", c)
 		}
 	}); err != nil {
 		t.Fatal(err)
@@ -601,10 +409,10 @@ func TestTokens(t *testing.T) {
 	cfg.Model = newFake()
 	e = start(t, cfg)
 	tell(e, "after a restart", text)
-	if m, err := e.Inspect("ann"); err != nil || m.Tier != "warm" || m.Tokens != len(text)-1 {
+	if m, err := e.Inspect("ann"); err != nil || m.Tier != "disk" || m.Tokens != len(text)-1 {
 		t.Errorf("she was woken: %+v, %v", m, err)
 	}
-	other := start(t, warmConfig(t.TempDir()))
+	other := start(t, diskConfig(t.TempDir()))
 	if _, err := other.Import(&file); err != nil {
 		t.Fatal(err)
 	}

@@ -8,30 +8,32 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
-// run is the engine's goroutine. wrote is the writer's.
-func (e *Engine) run(wrote *sync.WaitGroup) {
+// run is the engine's goroutine. writer is the goroutine that writes memories to disk.
+func (e *Engine) run(writer *sync.WaitGroup) {
 	defer close(e.done)
-	for e.turn() || e.door.wait(len(e.jobs) > 0) {
+	for e.iterate() || e.mailbox.wait(len(e.jobs) > 0) {
 	}
-	if e.warm != nil {
-		e.warm.close(func() { <-e.door.wake })
-		wrote.Wait()
-		e.warm.shelf.close()
+	if e.disk != nil {
+		e.disk.close(func() { <-e.mailbox.wake })
+		writer.Wait()
+		e.disk.store.Close()
 	}
 }
 
-// turn takes what is in the door, makes one step, and moves a portion of KV from or to the warm tier. It reports false
-// when there was nothing to do.
-func (e *Engine) turn() bool {
-	e.intake()
+// iterate takes the mail, makes one step, and moves a portion of KV from or to the disk. It returns
+// false when there was nothing to do.
+func (e *Engine) iterate() bool {
+	e.takeMail()
 	worked := e.copyIn()
 	b := e.sched.Plan(e.pace.prompts(e.sched.load()))
-	if e.warm != nil {
-		e.warm.rescue()
+	if e.disk != nil {
+		e.disk.rescue()
 	}
-	e.admit(b)
+	e.noteAdmitted(b)
 	e.settle()
 	if b == nil || len(b.seqs) == 0 {
 		return e.copyOut() || worked
@@ -58,32 +60,32 @@ func (e *Engine) turn() bool {
 	return true
 }
 
-// copyOut saves a portion of what is to be saved. It reports whether there was any.
-func (e *Engine) copyOut() bool { return e.warm != nil && e.warm.copyOut() }
+// copyOut copies a portion of the memories that are to be saved. It reports whether there were any.
+func (e *Engine) copyOut() bool { return e.disk != nil && e.disk.copyOut() }
 
-// intake brings in who came and takes out who left.
-func (e *Engine) intake() {
-	in := e.door.empty()
-	for _, j := range in.came {
+// takeMail brings new requests in, and ends cancelled ones.
+func (e *Engine) takeMail() {
+	m := e.mailbox.take()
+	for _, j := range m.submitted {
 		e.jobs[j.seq.id] = j
 		e.sched.Add(j.seq)
 	}
 	now := time.Now()
-	for _, l := range in.left {
-		e.cancel(l.id, l.cause, now)
+	for _, c := range m.cancelled {
+		e.cancel(c.id, c.cause, now)
 	}
-	if in.all {
+	if m.cancelAll {
 		for _, id := range slices.Sorted(maps.Keys(e.jobs)) {
 			e.cancel(id, ErrDraining, now)
 		}
 	}
-	for _, f := range in.asks {
+	for _, f := range m.calls {
 		f()
 	}
 }
 
-// admit notes who left the queue, and starts the restores.
-func (e *Engine) admit(b *batch) {
+// noteAdmitted notes which requests have left the queue, and starts their restores.
+func (e *Engine) noteAdmitted(b *batch) {
 	if b == nil || len(b.admitted) == 0 {
 		return
 	}
@@ -92,16 +94,17 @@ func (e *Engine) admit(b *batch) {
 		j := e.jobs[q.id]
 		j.admitted = now
 		if q.restoring {
-			j.restore = e.warm.restore(q)
+			j.restore = e.disk.restore(q)
 			e.restores = append(e.restores, j.restore)
-		} else if q.miss == "new_agent" && e.warm != nil && e.warm.shelf.wasEvicted(q.agent) {
-			q.miss = "evicted"
+		} else if q.miss == kv.MissNewAgent && e.disk != nil && e.disk.store.Evicted(q.agent) {
+			q.miss = kv.MissEvicted
 		}
 	}
-	e.door.waiting.Add(int64(-len(b.admitted)))
+	e.mailbox.waiting.Add(int64(-len(b.admitted)))
 }
 
-// guard calls the model. A panic in there becomes an error: it costs the requests concerned, not the server.
+// guard calls the model. It turns a panic into an error, so that the panic costs the requests
+// concerned and not the server.
 func (e *Engine) guard(call func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -118,13 +121,15 @@ func (e *Engine) step(b *batch) error {
 }
 
 func (e *Engine) compute(b *batch) error {
+	m := e.cfg.Model
 	for _, c := range b.copies {
-		if err := e.cfg.Model.CopyKV(int(c.dst), int(c.src), int(c.dstLocal), int(c.srcLocal), int(c.tokens)); err != nil {
-			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.src, c.dst, err)
+		err := m.CopyKV(int(c.Dst), int(c.Src), int(c.DstSlot), int(c.SrcSlot), int(c.Tokens))
+		if err != nil {
+			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.Src, c.Dst, err)
 		}
 	}
 	e.rows, e.picks = e.rows[:0], e.picks[:0]
-	for i, q := range b.askers {
+	for i, q := range b.sampling {
 		if e.jobs[q.id].sampler.Greedy() {
 			e.picks = append(e.picks, b.rows[i])
 		} else {
@@ -134,17 +139,19 @@ func (e *Engine) compute(b *batch) error {
 	n := len(e.rows) * e.vocab
 	e.logits = slices.Grow(e.logits[:0], n)[:n]
 	e.best = slices.Grow(e.best[:0], len(e.picks))[:len(e.picks)]
-	if err := e.cfg.Model.Step(b.tokens, b.lens, b.starts, b.tables, b.locals, e.rows, e.logits, e.picks, e.best); err != nil {
+	err := m.Step(b.tokens, b.lens, b.starts, b.tables, b.windowSlots, e.rows, e.logits, e.picks, e.best)
+	if err != nil {
 		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
 	}
 	return nil
 }
 
-// draw finds the token of each sequence that is to have one: the model's pick, or one drawn from its row of logits.
+// draw finds the token of each sequence that is to have one: the model's pick, or one drawn from
+// its row of logits.
 func (e *Engine) draw(b *batch) {
 	e.next = e.next[:0]
 	logits, best := e.logits, e.best
-	for _, q := range b.askers {
+	for _, q := range b.sampling {
 		j, token := e.jobs[q.id], noToken
 		if j.sampler.Greedy() {
 			token, best = best[0], best[1:]
@@ -155,7 +162,8 @@ func (e *Engine) draw(b *batch) {
 	}
 }
 
-// drawFor picks a job's token from its row, noToken when there is none. A mask that panics costs its own request.
+// drawFor draws a job's token from its row, noToken when there is none. A mask that panics costs
+// its own request only.
 func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -170,8 +178,8 @@ func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 	return token
 }
 
-// settle publishes a snapshot and then closes the streams of those who ended, so that whoever saw a request end finds
-// its blocks in the pool.
+// settle publishes Stats and then closes the streams of the requests that have ended, so that
+// whoever sees a request end finds its blocks in the pool.
 func (e *Engine) settle() {
 	if invariants {
 		e.sched.check()
@@ -188,9 +196,9 @@ func (e *Engine) publish() {
 	st := e.sched.Stats()
 	e.served.publish(&st)
 	st.WeightBytes = e.weightBytes
-	if w := e.warm; w != nil {
-		st.Restores, st.RestoreFailures = w.restores, w.failures
+	if d := e.disk; d != nil {
+		st.Restores, st.RestoreFailures = d.restores, d.failures
 	}
-	e.snapshot.store(&st)
-	e.retry.Store(int64(e.sched.soonest()) * int64(e.pace.step))
+	e.published.store(&st)
+	e.retry.Store(int64(e.sched.stepsToNextEnd()) * int64(e.pace.step))
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package engine
+package snapshot
 
 import (
 	"fmt"
@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// lockDir takes a directory for this process. The system lets go of it when the process ends, however it does.
+// lockDir takes a directory for this process. The system releases it when the process ends,
+// however it ends.
 func lockDir(dir string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -17,7 +18,8 @@ func lockDir(dir string) (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("directory of agents' memories %s is in use by another server; give each its own: %w", dir, err)
+		return nil, fmt.Errorf("directory of agents' memories %s is in use by another server; "+
+			"give each its own: %w", dir, err)
 	}
 	return func() { f.Close() }, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/engine/checkpoint"
+	"loadstone/engine/internal/kv"
 	"loadstone/engine/internal/sample"
 	"loadstone/engine/ref"
 	"loadstone/engine/tiny"
@@ -16,7 +17,7 @@ import (
 )
 
 // A subject is a network that lists of operations are run on.
-type subject struct {
+type network struct {
 	name  string
 	open  func() (Model, error)
 	shift int32    // to its ids from the fake's, whose prompts everybody gets
@@ -29,16 +30,16 @@ type subject struct {
 }
 
 // theFake knows its answers from the prompt alone.
-var theFake = &subject{name: "fake", open: func() (Model, error) { return newFake(), nil }, foretell: foretell}
+var theFake = &network{name: "fake", open: func() (Model, error) { return newFake(), nil }, foretell: foretell}
 
 // sliding is the fake with a sliding layer.
-func sliding(window int) *subject {
+func sliding(window int) *network {
 	open := func() (Model, error) {
 		m := newFake()
 		m.window = window
 		return m, nil
 	}
-	return &subject{name: fmt.Sprintf("fake with a window of %d", window), open: open, foretell: foretell}
+	return &network{name: fmt.Sprintf("fake with a window of %d", window), open: open, foretell: foretell}
 }
 
 // tokenBytes is what one token takes in all layers.
@@ -58,8 +59,8 @@ func openTinyAs(kv string) (Model, error) {
 	return ref.New(c, kv)
 }
 
-// openMetal opens a model that the catalog knows on MLX.
-func openMetal(name string) (Model, error) {
+// openMLX opens a model that the catalog knows on MLX.
+func openMLX(name string) (Model, error) {
 	src, err := catalog.Open(name)
 	if err != nil {
 		return nil, err
@@ -76,8 +77,8 @@ func openMetal(name string) (Model, error) {
 	return metal.Open(src.Dir, "auto", nil)
 }
 
-// A soloist is a model that answers one request at a time, the whole prompt in one step and then token by token, into
-// the first blocks of its memory: nothing is shared, kept, cut or batched.
+// A soloist is a model that answers one request at a time, the whole prompt in one step and then
+// token by token, into the first blocks of its memory: nothing is shared, kept, cut or batched.
 type soloist struct {
 	m     Model
 	known map[string][]int32
@@ -132,16 +133,17 @@ func (s *soloist) foretell(r Request) []int32 {
 	return s.known[key]
 }
 
-// excuse explains a greedy answer that differs from what was foretold: where it does first, and at each later token with
-// what it said itself before, the logits of its token and of the likeliest are no further apart than tolerance, a share
-// of the row's largest magnitude. So sums in another order may have told them apart.
+// excuse explains a greedy answer that differs from what was foretold: where it does first, and
+// at each later token with what it said itself before, the logits of its token and of the
+// likeliest are no further apart than tolerance, a share of the row's largest magnitude. So sums
+// in another order may have told them apart.
 func (s *soloist) excuse(tolerance float64, explain func(string)) func(r Request, got []int32) error {
 	return func(r Request, got []int32) error {
 		if r.Sampling.Temperature != 0 {
 			panic("there is no excuse for a draw")
 		}
 		want := s.foretell(r)
-		first := common(got, want)
+		first := kv.CommonPrefix(got, want)
 		rows := s.logits(slices.Concat(r.Prompt, got[:len(got)-1]), 0, len(got))
 		for i, row := range slices.Collect(slices.Chunk(rows, s.m.Vocab())) {
 			best, largest := 0, 0.0
@@ -164,31 +166,32 @@ func (s *soloist) excuse(tolerance float64, explain func(string)) func(r Request
 	}
 }
 
-// onRef is the embedded network in plain Go, which must give the same answers to the last token, however it keeps its KV.
-func onRef(t *testing.T, kv string) *subject {
+// onRef is the embedded network in plain Go, which must give the same answers to the last token,
+// however it keeps its KV.
+func onRef(t *testing.T, kv string) *network {
 	t.Helper()
 	open := func() (Model, error) { return openTinyAs(kv) }
 	alone, err := newSoloist(open)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &subject{name: "tiny on ref, KV " + kv, open: open, shift: 300, foretell: alone.foretell}
+	return &network{name: "tiny on ref, KV " + kv, open: open, shift: 300, foretell: alone.foretell}
 }
 
-// onMetal is a network on MLX. With quantised weights, and tolerance 0, answers must be the same to the last token; float32
-// weights are multiplied in another order beside more than 16 tokens.
-func onMetal(t *testing.T, model string, tolerance float64) *subject {
+// onMLX is a network on MLX. With quantised weights, and tolerance 0, answers must be the same
+// to the last token; float32 weights are multiplied in another order beside more than 16 tokens.
+func onMLX(t *testing.T, model string, tolerance float64) *network {
 	t.Helper()
 	if !metal.Available {
 		t.Skip(metal.ErrUnavailable)
 	}
-	open := func() (Model, error) { return openMetal(model) }
+	open := func() (Model, error) { return openMLX(model) }
 	alone, err := newSoloist(open)
 	if err != nil {
 		t.Skip(err) // it says how to get the model
 	}
 	t.Cleanup(func() { alone.m.Close() })
-	on := &subject{name: model + " on metal", open: open, shift: 300, foretell: alone.foretell}
+	on := &network{name: model + " on mlx", open: open, shift: 300, foretell: alone.foretell}
 	if tolerance > 0 {
 		on.excuse = alone.excuse(tolerance, func(s string) { t.Log(s) })
 	}
@@ -201,17 +204,18 @@ type failing struct {
 	next func() error
 }
 
-func (m *failing) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m *failing) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32, picks, best []int32) error {
 	if f := m.next; f != nil {
 		m.next = nil
 		if err := f(); err != nil {
 			return err
 		}
 	}
-	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
+	return m.Model.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 
-// What a token takes is what the checkpoint says: in each layer a key and a value of each KV head, in float32.
+// What a token takes is what the checkpoint says: in each layer a key and a value of each KV
+// head, in float32.
 func TestBytesPerToken(t *testing.T) {
 	for name, want := range map[string]int{"tiny": 1536, "smollm2": 46080, "gemma3-270m": 36864} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +224,7 @@ func TestBytesPerToken(t *testing.T) {
 				if !metal.Available {
 					t.Skip(metal.ErrUnavailable)
 				}
-				open = func() (Model, error) { return openMetal(name) }
+				open = func() (Model, error) { return openMLX(name) }
 			}
 			m, err := open()
 			if err != nil {
