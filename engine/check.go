@@ -29,7 +29,8 @@ func (s *sched) check() {
 
 	waiting := 0
 	for _, l := range s.queue.lines {
-		expect(len(l.waiting) > 0 && s.queue.byAgent[l.agent] == l, "line of an agent is empty or lost")
+		expect(len(l.waiting) > 0 && s.queue.byAgent[l.agent] == l,
+			"line of an agent is empty or lost")
 		waiting += len(l.waiting)
 	}
 	expect(waiting == s.queue.n && len(s.queue.byAgent) == len(s.queue.lines),

@@ -32,7 +32,7 @@ type Config struct {
 	// Fingerprint stands for everything that the KV depends on: weights, tokenizer, template and KV
 	// format. Memories with another fingerprint are not used.
 	Fingerprint string
-	DiskBytes   int64         // most bytes of the files; the least recently used go first. 0: 16 GiB
+	DiskBytes   int64         // limit of the files; the least recently used go first. 0: 16 GiB
 	TTL         time.Duration // after which an unused memory is deleted. 0: never
 	SaveAfter   time.Duration // how long a memory rests before it is saved. 0: a second
 }
@@ -53,14 +53,14 @@ func (c *Config) complete() (kv.Layout, error) {
 		{"MaxQueue", &c.MaxQueue, 512},
 	} {
 		if *n.at < 0 {
-			return kv.Layout{}, fmt.Errorf("engine: Config.%s is %d: it must be positive, or 0 for %d",
-				n.name, *n.at, n.preset)
+			return kv.Layout{}, fmt.Errorf("engine: Config.%s is %d: it must be positive, "+
+				"or 0 for %d", n.name, *n.at, n.preset)
 		}
 		*n.at = cmp.Or(*n.at, n.preset)
 	}
 	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.MaxPerAgent < 0 {
-		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter and MaxPerAgent " +
-			"must not be negative")
+		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter and " +
+			"MaxPerAgent must not be negative")
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)

@@ -53,7 +53,7 @@ type due struct {
 
 const (
 	portionBytes  = 4 << 20   // a millisecond or two of copying
-	minMaxUnsaved = 256 << 20 // bytes in RAM that may wait for the disk; half the pool if that is more
+	minMaxUnsaved = 256 << 20 // bytes that may wait for the disk; half the pool if that is more
 )
 
 // openDisk opens the directory of memories, if the engine has one.
@@ -191,7 +191,8 @@ func (d *disk) copy(c *kv.Chain, i int, block, slot int32) {
 		return d.model.ReadKV(int(block), int(slot), h.ChunkTokens(i), b)
 	})
 	if err != nil {
-		slog.Error("agent's memory cannot be read and is not saved", "tokens", h.Tokens, "error", err)
+		slog.Error("agent's memory cannot be read and is not saved",
+			"tokens", h.Tokens, "error", err)
 		d.writer.Fail()
 		d.giveUp(c, err)
 		return

@@ -69,8 +69,8 @@ func newEngine(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if err := cfg.Model.AllocKV(l.Blocks, l.WindowSlots, l.BlockTokens); err != nil {
-		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens and %d window slots, %d bytes: %w",
-			l.Blocks, l.BlockTokens, l.WindowSlots, cfg.KVBytes, err)
+		return nil, fmt.Errorf("allocating %d KV blocks of %d tokens and %d window slots, "+
+			"%d bytes: %w", l.Blocks, l.BlockTokens, l.WindowSlots, cfg.KVBytes, err)
 	}
 	e := &Engine{
 		cfg:     cfg,

@@ -24,9 +24,9 @@ func list(t *testing.T, args ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// The engine, all its internal packages, and the server stand on the standard library alone. The one
-// exception is engine/tokenizer, which wraps libraries for tokenizers and templates; only commands may
-// import it, so nothing here may reach it either.
+// The engine, all its internal packages, and the server stand on the standard library alone. The
+// one exception is engine/tokenizer, which wraps libraries for tokenizers and templates; only
+// commands may import it, so nothing here may reach it either.
 func TestStandardLibraryOnly(t *testing.T) {
 	packages := []string{"./engine", "./engine/internal/...", "./server"}
 	deps := append([]string{"-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}, packages...)
@@ -39,7 +39,8 @@ func TestStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// The engine's internal packages can be used without it: of this module they import each other only.
+// The engine's internal packages can be used without it: of this module they import each other
+// only.
 func TestInternalPackagesStandAlone(t *testing.T) {
 	const own = "loadstone/engine/internal/"
 	found := 0

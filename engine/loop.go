@@ -139,7 +139,8 @@ func (e *Engine) compute(b *batch) error {
 	n := len(e.rows) * e.vocab
 	e.logits = slices.Grow(e.logits[:0], n)[:n]
 	e.best = slices.Grow(e.best[:0], len(e.picks))[:len(e.picks)]
-	err := m.Step(b.tokens, b.lens, b.starts, b.tables, b.windowSlots, e.rows, e.logits, e.picks, e.best)
+	err := m.Step(b.tokens, b.lens, b.starts, b.tables, b.windowSlots,
+		e.rows, e.logits, e.picks, e.best)
 	if err != nil {
 		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
 	}

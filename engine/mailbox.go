@@ -9,7 +9,7 @@ import (
 // A mailbox takes requests, cancellations and calls from any goroutine for the engine's, which
 // empties it between two steps. Its lock is held for a few instructions, never during a step.
 type mailbox struct {
-	waiting atomic.Int64 // requests here or in the queue; grows under mu, so that its limit is exact
+	waiting atomic.Int64 // requests here or in the queue; grows under mu: the limit is exact
 	closed  atomic.Bool  // set under mu
 
 	mu       sync.Mutex

@@ -17,9 +17,9 @@ import (
 )
 
 // The metamorphic test: one list of operations must get the same answers, token for token, from
-// engines that are set up as differently as possible, because the answer to a request depends on its
-// tokens and its seed alone. The fake model's answers depend on every token before them as its paged
-// memory has it, and are known without an engine.
+// engines that are set up as differently as possible, because the answer to a request depends on
+// its tokens and its seed alone. The fake model's answers depend on every token before them as
+// its paged memory has it, and are known without an engine.
 
 // roomyPool is the KVBytes, counted in tokens, of setups in which everything has room.
 const roomyPool = 1 << 12
@@ -100,8 +100,8 @@ func (a *submission) read() {
 	}
 }
 
-// A trial is an engine under a list of operations. The trial makes the engine's iterations, so it is
-// deterministic.
+// A trial is an engine under a list of operations. The trial makes the engine's iterations, so it
+// is deterministic.
 type trial struct {
 	*network
 	e        *Engine

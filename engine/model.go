@@ -34,21 +34,21 @@ type Model interface {
 	//
 	//   tokens       new token ids, sequence after sequence
 	//   lens         lens[i] >= 1 is how many of tokens are sequence i's
-	//   starts       starts[i] is the position of sequence i's first new token: how many tokens it has
-	//                in the cache
+	//   starts       starts[i] is the position of sequence i's first new token: how many tokens it
+	//                has in the cache
 	//   tables       block tables, sequence after sequence: sequence i has
-	//                ceil((starts[i]+lens[i])/blockTokens) entries, and its token at position p lives
-	//                in entry p/blockTokens at offset p%blockTokens
-	//   windowSlots  for each entry of tables the window slot of the same tokens. It is ignored where
-	//                no new token of the sequence sees any of them, in entries before
+	//                ceil((starts[i]+lens[i])/blockTokens) entries, and its token at position p
+	//                lives in entry p/blockTokens at offset p%blockTokens
+	//   windowSlots  for each entry of tables the window slot of the same tokens. It is ignored
+	//                where no new token of the sequence sees any of them, in entries before
 	//                (starts[i]-Window+1)/blockTokens
 	//   rows         ascending indices into tokens whose logits the caller wants
 	//   logits       where those go, float32, len(rows) x Vocab, row-major
 	//   picks        ascending indices into tokens, none of them in rows, of which the caller wants
-	//                nothing but the likeliest next token; rows of logits that are neither in rows nor
-	//                in picks are not computed
-	//   best         where the picks go: the index of the largest finite logit, the first of equals, or
-	//                -1 where there is none
+	//                nothing but the likeliest next token; rows of logits that are neither in rows
+	//                nor in picks are not computed
+	//   best         where the picks go: the index of the largest finite logit, the first of equals,
+	//                or -1 where there is none
 	//
 	// Which of the two is asked for changes no bit of a logit: a pick is the largest of the row
 	// that would have been given out.
@@ -57,7 +57,8 @@ type Model interface {
 	// sequences of one batch may share blocks and window slots, but never one that either of them
 	// writes. On an error the contents of the batch's own blocks are undefined and all others are
 	// untouched.
-	Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32, picks, best []int32) error
+	Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+		picks, best []int32) error
 
 	// CopyKV copies the first tokens tokens of block src to block dst, and those of window slot
 	// srcWindow to dstWindow. It does nothing for a part whose source is its destination.

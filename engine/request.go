@@ -174,8 +174,8 @@ func (e *AgentError) Error() string {
 type ContextError struct{ Prompt, MaxTokens, Limit int }
 
 func (e *ContextError) Error() string {
-	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d by %d; "+
-		"shorten one of them", e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
+	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d "+
+		"by %d; shorten one of them", e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
 }
 
 // validate checks everything that does not depend on the engine's state. vocab and limit, the
@@ -195,7 +195,8 @@ func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 	}
 	for i, t := range r.Prompt {
 		if t < 0 || int(t) >= vocab {
-			return fmt.Errorf("prompt token %d is %d: the model's vocabulary is 0..%d", i, t, vocab-1)
+			return fmt.Errorf("prompt token %d is %d: the model's vocabulary is 0..%d",
+				i, t, vocab-1)
 		}
 	}
 	if r.Logprobs < 0 || r.Logprobs > vocab {

@@ -10,10 +10,10 @@ import (
 // model: the same calls give the same batches, so that any situation can be written down as a
 // transcript (testdata/sched).
 //
-//	Add, Cancel   between steps, any number; so Claim, Resume and Abandon for a sequence that restores
+//	Add, Cancel   between steps, any number; Claim, Resume and Abandon too
 //	Plan          admits sequences and says what the next step computes; nil if nothing runs
 //	...           the caller makes the batch's copies and runs the model
-//	Commit, Fail  takes the tokens that were drawn, or that the step failed; says which sequences end
+//	Commit, Fail  takes the drawn tokens, or that the step failed; says which sequences end
 //
 // Admission. A sequence starts when there is a place in the batch and the pool can promise every
 // block that its prompt and its longest answer can take, less those it shares. So it never runs

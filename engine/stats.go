@@ -68,7 +68,7 @@ type Stats struct {
 	DiskBytes       int64         // of their files
 	UnsavedBytes    int64         // copied out of the pool and not on disk yet
 	Saves           uint64        // memories written to disk
-	SaveFailures    uint64        // memories not saved: an error, or the disk was slower than eviction
+	SaveFailures    uint64        // memories not saved: an error, or the disk was too slow
 	SavedBytes      uint64        // of KV, written by all saves
 	SaveTime        time.Duration // of all saves
 	Restores        uint64        // requests that began with tokens from disk

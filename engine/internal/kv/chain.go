@@ -100,8 +100,15 @@ func (st *Store) Keep(agent string, e Ended) {
 		created = old.Created
 	}
 	st.Evicted.Remove(agent)
-	c := st.add(&Chain{Agent: agent, Tokens: e.Tokens, Last: e.Last, Blocks: e.Blocks, TurnStart: e.TurnStart,
-		whole: whole, Created: created})
+	c := st.add(&Chain{
+		Agent:     agent,
+		Tokens:    e.Tokens,
+		Blocks:    e.Blocks,
+		Last:      e.Last,
+		TurnStart: e.TurnStart,
+		Created:   created,
+		whole:     whole,
+	})
 	st.agents[agent] = c
 	if st.Track && !c.Partial() {
 		c.Dirty = true

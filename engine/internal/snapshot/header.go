@@ -201,7 +201,8 @@ func parseHeader(text []byte) (h Header, err error) {
 	}
 	if f := header.Meta["format"]; f != format {
 		if strings.HasPrefix(f, family) {
-			return h, fmt.Errorf("%w: the memory has format %q, this version has %q", ErrOtherModel, f, format)
+			return h, fmt.Errorf("%w: the memory has format %q, this version has %q",
+				ErrOtherModel, f, format)
 		}
 		return h, corrupt("format %q; this version reads %q", f, format)
 	}

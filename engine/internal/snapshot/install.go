@@ -80,8 +80,8 @@ func (s *Store) fits(h *Header) error {
 		return fmt.Errorf("%w: the memory was made by model %q, this one is %q",
 			ErrOtherModel, h.Fingerprint, want.Fingerprint)
 	case h.Shape != want.Shape:
-		return fmt.Errorf("%w: the memory has blocks of %d tokens of %d bytes and a window of %d tokens "+
-			"of %d; this engine's has %d of %d and %d of %d", ErrOtherModel,
+		return fmt.Errorf("%w: the memory has blocks of %d tokens of %d bytes and a window of %d "+
+			"tokens of %d; this engine's has %d of %d and %d of %d", ErrOtherModel,
 			h.BlockTokens, h.GlobalBytes, h.Window, h.SlidingBytes,
 			want.BlockTokens, want.GlobalBytes, want.Window, want.SlidingBytes)
 	}
@@ -98,12 +98,13 @@ func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
 	defer s.change.Unlock()
 	size := h.fileBytes(len(h.encode()))
 	if !s.sweep(size, h.Agent) {
-		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or delete or "+
-			"unpin others", ErrNoRoom, size, s.quota)
+		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or delete "+
+			"or unpin others", ErrNoRoom, size, s.quota)
 	}
 	path := s.path(h.Agent)
 	s.Fault("create")
-	f, err := os.CreateTemp(s.dir, strings.TrimSuffix(FileName(h.Agent), "memory")+"*.tmp") // mode 0600
+	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
+	f, err := os.CreateTemp(s.dir, pattern) // mode 0600
 	if err != nil {
 		return err
 	}

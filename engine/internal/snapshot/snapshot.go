@@ -7,7 +7,7 @@
 // A file is a safetensors file (https://github.com/huggingface/safetensors#format): the length of
 // the header as a little-endian uint64, the header as JSON, then the tensors' data in this order:
 //
-//	checksums  U32 [1+chunks]    CRC-32C of the header, its length and the tokens; then of each chunk
+//	checksums  U32 [1+chunks]    CRC-32C of header, its length and tokens; then of each chunk
 //	tokens     I32 [tokens+last] last is 1 where the answer's last token has no KV yet
 //	block.N    U8 [bytes]        block N as Model.ReadKV gave it, with its window slot where that is
 //	                             in the window at the conversation's end
@@ -45,7 +45,7 @@ var (
 	// ErrCorrupt says that a file is not, byte for byte, as it was written.
 	ErrCorrupt = errors.New("corrupt")
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
-	ErrOtherModel = errors.New("made by another model")
+	ErrOtherModel = errors.New("model mismatch")
 	// ErrNotCopied says that a block of a snapshot in RAM has not been copied out of the pool yet.
 	ErrNotCopied = errors.New("the block is not copied yet")
 	// ErrSuperseded says that a snapshot was not written because the agent's memory has changed.

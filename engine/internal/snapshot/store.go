@@ -152,7 +152,8 @@ func readEntry(path string) (*Entry, error) {
 	}
 	h, header, err := readHeader(bufio.NewReader(f), info.Size())
 	if err == nil && h.fileBytes(len(header)) != info.Size() {
-		err = corrupt("%d bytes for %d tokens; it must be %d", info.Size(), h.Tokens, h.fileBytes(len(header)))
+		err = corrupt("%d bytes for %d tokens; it must be %d",
+			info.Size(), h.Tokens, h.fileBytes(len(header)))
 	}
 	if err != nil {
 		return nil, err
@@ -210,7 +211,7 @@ func (s *Store) forget(e *Entry) {
 func (s *Store) unlink(agent string) {
 	path := s.path(agent)
 	s.Fault("remove")
-	os.Remove(path) // an error leaves a file that the next start finds again; nothing else can be done
+	os.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
 	os.Remove(pinName(path))
 }
 

@@ -36,7 +36,7 @@ type Writer struct {
 // WriterStats counts what a Writer has done.
 type WriterStats struct {
 	Unsaved         int64         // bytes of KV in RAM and not on disk yet
-	Saves, Failures uint64        // snapshots that were written, and that could not be made or written
+	Saves, Failures uint64        // snapshots written, and those that could not be made or written
 	Bytes           uint64        // of KV, of all saves
 	Took            time.Duration // of all saves
 }
