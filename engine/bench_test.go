@@ -7,12 +7,20 @@ import (
 	"loadstone/engine/internal/kv"
 )
 
-// What a step costs besides the model: 32 requests decode, one of them ends in each step and the
-// next joins, among 10000 agents that the engine remembers. ns/op is one step.
+// BenchmarkStep measures what a step costs besides the model: 32 requests decode, one of them
+// ends in each step and the next joins, among up to 10000 agents that the engine remembers. ns/op
+// is one step.
 func BenchmarkStep(b *testing.B) {
-	for _, c := range []struct{ agents, history, window int }{{100, 100, 0}, {10000, 100, 0}, {100, 4096, 0}, {10000, 100, 64}, {100, 4096, 512}} {
+	for _, c := range []struct{ agents, history, window int }{
+		{100, 100, 0},
+		{10000, 100, 0},
+		{100, 4096, 0},
+		{10000, 100, 64},
+		{100, 4096, 512},
+	} {
 		agents, history := c.agents, c.history
-		b.Run(fmt.Sprintf("batch=32/agents=%d/history=%d/window=%d", agents, history, c.window), func(b *testing.B) {
+		name := fmt.Sprintf("batch=32/agents=%d/history=%d/window=%d", agents, history, c.window)
+		b.Run(name, func(b *testing.B) {
 			const maxTokens = 32
 			shape := kv.Shape{BlockTokens: 32, Window: c.window}
 			n := agents*(history/32+5) + 1000
@@ -21,7 +29,7 @@ func BenchmarkStep(b *testing.B) {
 				p := make([]int32, history, history+maxTokens)
 				for i := range p {
 					p[i] = int32(i)
-					if i >= 64 { // a system prompt of two blocks that all share
+					if i >= 64 { // behind a system prompt of two blocks that all share
 						p[i] = int32(agent*history + i)
 					}
 				}
@@ -32,7 +40,8 @@ func BenchmarkStep(b *testing.B) {
 			add := func() {
 				agent := int(id) % agents
 				id++
-				s.Add(&sequence{id: id, agent: names[agent], prompt: history, max: maxTokens, tokens: prompt(agent)})
+				s.Add(&sequence{id: id, agent: names[agent], prompt: history, max: maxTokens,
+					tokens: prompt(agent)})
 			}
 			next := make([]int32, 32)
 			step := func() {

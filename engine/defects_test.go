@@ -17,39 +17,54 @@ import (
 	"loadstone/engine/internal/snapshot"
 )
 
-// What engines of this kind have been seen to do wrong, and which test would see it here:
+// The defects that engines of this kind have been seen to have, and the tests that would find them
+// here:
 //
-//	 1 admission counts a part of what a request takes, and exhaustion       TestAdmittedNeverFails,
-//	   discards a finished answer                                            testdata/sched/pool_full.txt
-//	 2 an evicted memory's blocks stay taken                                 TestIdleMemoriesAreRoom
-//	 3 the previous answer is computed again every turn                      TestTimesAndMiss, testdata/sched/continue.txt
-//	 4 prefixes are compared as text, or dropped below half                  TestTimesAndMiss, testdata/sched/continue.txt
-//	 5 agents with one system prompt overwrite each other, as do two         TestSystemPromptIsStoredOnce,
-//	   requests of one agent                                                 testdata/sched/same_agent_twice.txt
-//	 6 another model's KV is used                                            TestRestart, server/service TestFingerprint
-//	 7 requests join when the batch is empty; a long delta stalls everyone   TestLongDeltaBesideStream, testdata/sched/chunked.txt
-//	 8 the queue has no end and changes order; who leaves is computed on;    TestRefusals, testdata/sched/fairness.txt,
-//	   a rejected stream looks like success                                  TestCancel, server TestDisconnect, TestWireStates
-//	 9 shutdown throws answers away                                          TestDrain, TestDrainOutOfPatience
-//	10 restoring consumes what was hot, which is slower than warm            TestRestoredIsHot, BenchmarkTTFT
-//	11 files are published in part, and their names believed                 TestCrash, TestKill, TestCorrupt, TestFileUnderAnotherName
-//	12 prompts and answers are logged; answers are tidied up                 TestNothingSaidIsLogged, server TestDecoder
-//	13 what is advertised does nothing: prefixes shared, hits counted        TestSystemPromptIsStoredOnce
-//	14 a library's insides are patched                                       TestStandardLibraryOnly; metal uses public headers
-//	15 an exception in a step ends the engine, unseen                        TestModelFails
-//	16 with one more agent than places nobody hits                           TestMoreAgentsThanPlaces
-//	17 memories of a window cannot be cut and reused                         TestRestoreWindow, FuzzMetamorphic's edits
-//	18 a pool of two parts is called half empty while one of them is full    TestSlidingRefusals
+//	 1 admission counts a part of what a request     TestAdmittedNeverFails,
+//	   takes, and exhaustion discards a finished     testdata/sched/pool_full.txt
+//	   answer
+//	 2 an evicted memory's blocks stay taken         TestIdleMemoriesAreRoom
+//	 3 the previous answer is computed again every   TestTimesAndMiss,
+//	   turn                                          testdata/sched/continue.txt
+//	 4 prefixes are compared as text, or dropped     TestTimesAndMiss,
+//	   below half                                    testdata/sched/continue.txt
+//	 5 agents with one system prompt overwrite each  TestSystemPromptIsStoredOnce,
+//	   other, as do two requests of one agent        testdata/sched/same_agent_twice.txt
+//	 6 another model's KV is used                    TestRestart, server/service TestFingerprint
+//	 7 requests join when the batch is empty; a      TestLongDeltaBesideStream,
+//	   long delta stalls all others                  testdata/sched/chunked.txt
+//	 8 the queue has no end and changes order; a     TestRefusals, testdata/sched/fairness.txt,
+//	   cancelled request is computed on; a rejected  TestCancel, server TestDisconnect,
+//	   stream looks like success                     TestWireStates
+//	 9 shutdown throws answers away                  TestDrain, TestDrainOutOfPatience
+//	10 restoring takes a memory out of the pool,     TestRestoredIsHot, BenchmarkTTFT
+//	   and is slower than it
+//	11 files are published in part, and their names  TestCrash, TestKill, TestCorrupt,
+//	   are believed                                  TestFileUnderAnotherName
+//	12 prompts and answers are logged; answers are   TestNothingSaidIsLogged, server TestDecoder
+//	   tidied up
+//	13 advertised features do nothing: prefixes      TestSystemPromptIsStoredOnce
+//	   shared, hits counted
+//	14 a library's insides are patched               TestStandardLibraryOnly; metal uses public
+//	                                                 headers
+//	15 an exception in a step ends the engine,       TestModelFails
+//	   unseen
+//	16 with one more agent than places nothing hits  TestMoreAgentsThanPlaces
+//	17 memories of a window cannot be cut and        TestRestoreWindow, FuzzMetamorphic's edits
+//	   reused
+//	18 a pool of two parts is called half empty      TestSlidingRefusals
+//	   while one of them is full
 
-// Whatever comes, if it is admitted it ends as it should, though the pool is much too small for
-// all at once.
+// Every admitted request ends as it should, though the pool is much too small for all at once.
 func TestAdmittedNeverFails(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	e := start(t, Config{Model: newFake(), KVBytes: 160, BlockTokens: 4, MaxBatch: 32, StepTokens: 16, MaxQueue: 1000})
+	e := start(t, Config{Model: newFake(), KVBytes: 160, BlockTokens: 4, MaxBatch: 32,
+		StepTokens: 16, MaxQueue: 1000})
 	taken, refused := 0, 0
 	var all []*Stream
 	for range 2000 {
-		s, err := e.Submit(t.Context(), Request{Agent: fmt.Sprint(r.IntN(40)), Prompt: count(r.IntN(fakeVocab), 1+r.IntN(90)), MaxTokens: 1 + r.IntN(60)})
+		s, err := e.Submit(t.Context(), Request{Agent: fmt.Sprint(r.IntN(40)),
+			Prompt: count(r.IntN(fakeVocab), 1+r.IntN(90)), MaxTokens: 1 + r.IntN(60)})
 		if err == nil {
 			taken++
 			all = append(all, s)
@@ -69,14 +84,16 @@ func TestAdmittedNeverFails(t *testing.T) {
 		drainTokens(s)
 	}
 	st := e.Stats()
-	t.Logf("%d taken, %d refused, %d blocks evicted, at most %d of %d used", taken, refused, st.Evictions, st.PeakUsed, st.Blocks)
-	if st.Failed != 0 || int(st.Finished) != taken || st.Evictions == 0 || refused == 0 || st.PeakUsed < st.Blocks*9/10 {
+	t.Logf("%d taken, %d refused, %d blocks evicted, at most %d of %d used",
+		taken, refused, st.Evictions, st.PeakUsed, st.Blocks)
+	if st.Failed != 0 || int(st.Finished) != taken || st.Evictions == 0 || refused == 0 ||
+		st.PeakUsed < st.Blocks*9/10 {
 		t.Errorf("of %d taken: %+v", taken, st)
 	}
 	atRest(t, e)
 }
 
-// A pool full of idle memories is an empty pool to who comes.
+// A pool full of idle memories is an empty pool to a new request.
 func TestIdleMemoriesAreRoom(t *testing.T) {
 	e := start(t, Config{Model: newFake(), KVBytes: 400, BlockTokens: 4})
 	for i := range 8 {
@@ -87,13 +104,13 @@ func TestIdleMemoriesAreRoom(t *testing.T) {
 	}
 	s := submit(t, e, t.Context(), "large", count(30, 350), 50)
 	if got := drainTokens(s); len(got) != 50 || s.Result().Finish != FinishLength {
-		t.Errorf("who needs all of it: %+v", s.Result())
+		t.Errorf("a request that needs all of the pool: %+v", s.Result())
 	}
 	atRest(t, e)
 }
 
-// A system prompt is computed and stored once for all who have it, at the same time or later, and
-// that is counted.
+// A system prompt is computed and stored once for all requests that begin with it, at the same
+// time or later, and the hits are counted.
 func TestSystemPromptIsStoredOnce(t *testing.T) {
 	const system, own, agents = 400, 8, 10
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 8})
@@ -119,19 +136,21 @@ func TestSystemPromptIsStoredOnce(t *testing.T) {
 	if want := system/8 + agents*own/8; st.Cached != want {
 		t.Errorf("%d blocks are kept for %d agents, want %d", st.Cached, agents, want)
 	}
-	if st.CachedTokens != uint64(cached) || st.PromptTokens != agents*(system+own) || st.FromCold == agents {
+	if st.CachedTokens != uint64(cached) || st.PromptTokens != agents*(system+own) ||
+		st.FromCold == agents {
 		t.Errorf("counted %+v, the requests say %d cached", st, cached)
 	}
-	for i := range agents { // and nobody's memory is another's
+	for i := range agents { // and no agent has another's memory
 		s := submit(t, e, t.Context(), fmt.Sprint(i), append(prompt(i), 7, 7), 4)
-		if got, want := drainTokens(s), greedy(append(prompt(i), 7, 7), 4); !slices.Equal(got, want) || s.Result().CachedTokens != system+own {
+		got, want := drainTokens(s), greedy(append(prompt(i), 7, 7), 4)
+		if !slices.Equal(got, want) || s.Result().CachedTokens != system+own {
 			t.Errorf("agent %d: %v, want %v; %+v", i, got, want, s.Result())
 		}
 	}
 }
 
-// A long addition to what is cached is cut like any prompt, and a short request that comes after
-// it joins the next step.
+// A long addition to a cached conversation is cut into chunks like any prompt, and a short
+// request that comes after it joins the next step.
 func TestLongDeltaBesideStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := machines[1]
@@ -146,7 +165,8 @@ func TestLongDeltaBesideStream(t *testing.T) {
 		short := submit(t, e, t.Context(), "short", count(7, 5), 1)
 		first := <-short.Tokens()
 		if first.Queue > 2*alone || first.Prefill > 3*alone {
-			t.Errorf("a short question waited %v and took %v, a step takes %v", first.Queue, first.Prefill, alone)
+			t.Errorf("a short question waited %v and took %v, a step takes %v",
+				first.Queue, first.Prefill, alone)
 		}
 		beside = append(beside, gaps(stream, 20)...)
 		if p := p95(beside); len(long.Tokens()) > 0 || p > 2*alone {
@@ -159,7 +179,7 @@ func TestLongDeltaBesideStream(t *testing.T) {
 	})
 }
 
-// What was restored is in the pool from then on: the next turn reads no file.
+// A restored memory is in the pool from then on: the next turn reads no file.
 func TestRestoredIsHot(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 40)
@@ -169,7 +189,8 @@ func TestRestoredIsHot(t *testing.T) {
 	for i, tier := range []string{"disk", "hot", "hot"} {
 		s := submit(t, e, t.Context(), "ann", append(slices.Clone(prompt), int32(i)), 1)
 		drainTokens(s)
-		if r := s.Result(); r.Tier != tier || r.CachedTokens != 40 || (tier == "hot") != (r.RestoredBytes == 0) {
+		if r := s.Result(); r.Tier != tier || r.CachedTokens != 40 ||
+			(tier == "hot") != (r.RestoredBytes == 0) {
 			t.Errorf("request %d after a restart: %+v", i, r)
 		}
 	}
@@ -178,7 +199,7 @@ func TestRestoredIsHot(t *testing.T) {
 	}
 }
 
-// Agents take turns with fewer places than agents, and everybody finds what he left.
+// Agents take turns with fewer places than agents, and each finds what it left.
 func TestMoreAgentsThanPlaces(t *testing.T) {
 	const agents, places = 7, 2
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 4, MaxBatch: places})
@@ -199,12 +220,13 @@ func TestMoreAgentsThanPlaces(t *testing.T) {
 	}
 }
 
-// A file that bears another agent's name is nobody's.
+// A file under another agent's name belongs to no agent.
 func TestFileUnderAnotherName(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
 	once(t, cfg, "ann", prompt)
-	if err := os.Rename(memoryOf(t, cfg.Dir), filepath.Join(cfg.Dir, snapshot.FileName("bob"))); err != nil {
+	file := filepath.Join(cfg.Dir, snapshot.FileName("bob"))
+	if err := os.Rename(memoryOf(t, cfg.Dir), file); err != nil {
 		t.Fatal(err)
 	}
 	for _, agent := range []string{"bob", "ann"} {
@@ -217,11 +239,13 @@ func TestFileUnderAnotherName(t *testing.T) {
 	}
 }
 
-// Ids are all that the engine knows of what is said, and it logs none, however badly things go.
+// The engine knows conversations as token ids only, and it logs none of them, however badly
+// things go.
 func TestNothingSaidIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	old := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	all := &slog.HandlerOptions{Level: slog.LevelDebug}
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, all)))
 	defer slog.SetDefault(old)
 	cfg := diskConfig(t.TempDir())
 	prompt := []int32{41, 42, 43, 44, 45, 46, 47, 48}
@@ -245,7 +269,7 @@ func TestNothingSaidIsLogged(t *testing.T) {
 	}
 }
 
-// Every way to lose a memory to room or age is called by its name.
+// A memory that was lost to room or to age is called evicted, whichever way it went.
 func TestEvicted(t *testing.T) {
 	prompt := count(1, 30)
 	again := func(e *Engine, agent string) Result {
@@ -260,7 +284,7 @@ func TestEvicted(t *testing.T) {
 		t.Errorf("from the pool: %+v", r)
 	}
 	if r := again(hot, "cy"); r.Miss != "new_agent" {
-		t.Errorf("somebody new: %+v", r)
+		t.Errorf("a new agent: %+v", r)
 	}
 
 	// On disk there is room for one and a half. The pool is emptied by a restart.
@@ -308,8 +332,9 @@ func TestEvicted(t *testing.T) {
 	}
 }
 
-// While the disk is stuck answers go on, what waits for it is bounded, and what is evicted beyond
-// that falls to what was saved last; when it is back, everything that is left is saved.
+// While the disk is stuck answers go on, the memories that wait for it are bounded, and of those
+// that are evicted beyond the bound only what was saved last is left. When the disk is back,
+// everything that is left is saved.
 func TestDiskIsSlow(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	cfg.KVBytes, cfg.SaveAfter = 128, 1
@@ -323,7 +348,8 @@ func TestDiskIsSlow(t *testing.T) {
 	e.start()
 	for i := range 20 {
 		prompt := count(i, 50)
-		if got, want := drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4)), greedy(prompt, 4); !slices.Equal(got, want) {
+		got := drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
+		if want := greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("agent %d: %v, want %v", i, got, want)
 		}
 		if n := e.Stats().UnsavedBytes; n > 200 {

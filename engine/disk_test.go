@@ -15,7 +15,8 @@ import (
 )
 
 func diskConfig(dir string) Config {
-	return Config{Model: newFake(), KVBytes: 256, BlockTokens: 4, StepTokens: 16, Dir: dir, Fingerprint: "fake"}
+	return Config{Model: newFake(), KVBytes: 256, BlockTokens: 4, StepTokens: 16, Dir: dir,
+		Fingerprint: "fake"}
 }
 
 // once runs an engine for one request and closes it.
@@ -46,16 +47,18 @@ func TestRestart(t *testing.T) {
 	}
 	next := slices.Concat(prompt, answer, count(7, 3))
 	_, r = once(t, cfg, "ann", next)
-	if r.Tier != "disk" || r.CachedTokens != 21 || r.RestoredBytes != 21 || r.Miss != "" || r.Restore <= 0 || r.Restore > r.Prefill {
+	if r.Tier != "disk" || r.CachedTokens != 21 || r.RestoredBytes != 21 || r.Miss != "" ||
+		r.Restore <= 0 || r.Restore > r.Prefill {
 		t.Errorf("after a restart %+v, want 21 tokens restored", r)
 	}
 	// Only the block in which the prompt leaves the memory, and those before it, are read.
 	edited := slices.Concat(prompt[:6], count(40, 9))
-	if _, r = once(t, cfg, "ann", edited); r.CachedTokens != 6 || r.RestoredBytes != 8 || r.Miss != "diverged_at=6" {
+	if _, r = once(t, cfg, "ann", edited); r.CachedTokens != 6 || r.RestoredBytes != 8 ||
+		r.Miss != "diverged_at=6" {
 		t.Errorf("edited %+v, want 6 tokens of 8 restored", r)
 	}
 	if _, r = once(t, cfg, "bob", edited); r.Miss != "new_agent" || r.CachedTokens != 0 {
-		t.Errorf("somebody else: %+v", r)
+		t.Errorf("another agent: %+v", r)
 	}
 	cfg.Fingerprint = "other"
 	if _, r = once(t, cfg, "ann", edited); r.Miss != "model_changed" || r.CachedTokens != 0 {
@@ -76,8 +79,7 @@ func memoryOf(t *testing.T, dir string) string {
 	return files[0]
 }
 
-// Every bit of a file matters, and so does its length: what is not as it was written is set aside
-// and computed anew.
+// A damaged file is set aside and its tokens are computed again.
 func TestCorrupt(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
@@ -92,8 +94,7 @@ func TestCorrupt(t *testing.T) {
 		t.Errorf("memory file has mode %v", info.Mode())
 	}
 
-	// And an engine goes on without it. The damage is in the third block: what is before it is of
-	// use.
+	// The damage is in the third block: the blocks before it are of use.
 	bad := slices.Clone(good)
 	bad[len(bad)-12] ^= 1
 	if err := os.WriteFile(file, bad, 0o600); err != nil {
@@ -110,8 +111,7 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// What a request leaves is saved when it has rested for SaveAfter, not before, and not once for
-// every turn.
+// A memory is saved when it has rested for SaveAfter, not before, and not once for every turn.
 func TestSaveWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := diskConfig(t.TempDir())
@@ -128,10 +128,12 @@ func TestSaveWhenIdle(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if st := e.Stats(); st.Saves != 1 || st.DiskMemories != 1 || st.UnsavedBytes != 0 || st.SaveFailures != 0 {
+		if st := e.Stats(); st.Saves != 1 || st.DiskMemories != 1 || st.UnsavedBytes != 0 ||
+			st.SaveFailures != 0 {
 			t.Errorf("after 10 s of rest: %+v", st)
 		}
-		if m, err := e.Inspect("ann"); err != nil || m.Tier != "hot" || !m.Saved || m.Tokens != len(text)-1 {
+		if m, err := e.Inspect("ann"); err != nil || m.Tier != "hot" || !m.Saved ||
+			m.Tokens != len(text)-1 {
 			t.Errorf("inspect: %+v, %v", m, err)
 		}
 	})
@@ -156,9 +158,10 @@ func TestEvictedIsSaved(t *testing.T) {
 	}
 }
 
-// A memory of sliding layers is saved with the locals at its end alone, and comes back behind
-// what others have left in the pool of its beginning. Where the prompt leaves it before its end,
-// it is of use from where its last request began, or from the end of that one's prompt.
+// A memory of sliding layers is saved with the window slots at its end alone, and is restored
+// behind those of its first blocks that others have left in the pool. Where the prompt leaves the
+// memory before its end, the memory is of use from where its last request began, or from the end
+// of that one's prompt.
 func TestRestoreWindow(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	boot := func() *Engine {
@@ -187,18 +190,29 @@ func TestRestoreWindow(t *testing.T) {
 		bytes          int64
 		tier, miss     string
 	}{
-		{"alone", nil, slices.Concat(text, count(50, 3)), 38, 38 + 10, "disk", ""}, // tokens 28 to 37 with a local
-		{"behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text, count(50, 3)), 38, 30 + 10, "disk", ""},
-		{"left within the last block", nil, slices.Concat(text[:37], count(50, 3)), 37, 38 + 10, "disk", "diverged_at=37"},
+		// Tokens 28 to 37 are with a window slot.
+		{"alone", nil, slices.Concat(text, count(50, 3)), 38, 38 + 10, "disk", ""},
+		{"behind a shared prefix", slices.Concat(system, count(7, 5)),
+			slices.Concat(text, count(50, 3)), 38, 30 + 10, "disk", ""},
+		{"left within the last block", nil, slices.Concat(text[:37], count(50, 3)), 37, 38 + 10,
+			"disk", "diverged_at=37"},
 		{"left early", nil, slices.Concat(text[:20], count(50, 3)), 0, 0, "cold", "diverged_at=20"},
-		{"left early, behind a shared prefix", slices.Concat(system, count(7, 5)), slices.Concat(text[:20], count(50, 3)), 8, 0, "hot", "diverged_at=20"},
+		{"left early, behind a shared prefix", slices.Concat(system, count(7, 5)),
+			slices.Concat(text[:20], count(50, 3)), 8, 0, "hot", "diverged_at=20"},
 		{"asked again", nil, text[:35], 34, 36 + 12, "disk", ""}, // tokens 24 to 35
-		{"asked again, behind a shared prefix", slices.Concat(system, count(7, 5)), text[:35], 34, 28 + 12, "disk", ""},
+		{"asked again, behind a shared prefix", slices.Concat(system, count(7, 5)), text[:35], 34,
+			28 + 12, "disk", ""},
 		{"asked in part", nil, text[:31], 0, 0, "cold", "evicted"},
-		{"later, alone", nil, slices.Concat(question, greedy(question, 4), count(7, 2)), 45, 45 + 9, "disk", ""}, // 36 to 44
-		{"later, asked again", nil, question, 41, 44 + 12, "disk", ""},                                           // 32 to 43
-		{"later, edited", nil, slices.Concat(text, count(20, 3)), 39, 40 + 12, "disk", "diverged_at=39"},         // 28 to 39
-		{"later, edited before that", nil, slices.Concat(text[:34], count(20, 3)), 0, 0, "cold", "diverged_at=34"},
+		// Tokens 36 to 44.
+		{"later, alone", nil, slices.Concat(question, greedy(question, 4), count(7, 2)), 45, 45 + 9,
+			"disk", ""},
+		// Tokens 32 to 43.
+		{"later, asked again", nil, question, 41, 44 + 12, "disk", ""},
+		// Tokens 28 to 39.
+		{"later, edited", nil, slices.Concat(text, count(20, 3)), 39, 40 + 12, "disk",
+			"diverged_at=39"},
+		{"later, edited before that", nil, slices.Concat(text[:34], count(20, 3)), 0, 0, "cold",
+			"diverged_at=34"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := boot()
@@ -217,14 +231,17 @@ func TestRestoreWindow(t *testing.T) {
 			if got, want := drainTokens(s), greedy(c.prompt, 4); !slices.Equal(got, want) {
 				t.Errorf("answer %v, want %v", got, want)
 			}
-			if r := s.Result(); r.CachedTokens != c.cached || r.RestoredBytes != c.bytes || r.Tier != c.tier || r.Miss != c.miss {
-				t.Errorf("%+v, want %d tokens from %s, %d bytes restored, %q", r, c.cached, c.tier, c.bytes, c.miss)
+			if r := s.Result(); r.CachedTokens != c.cached || r.RestoredBytes != c.bytes ||
+				r.Tier != c.tier || r.Miss != c.miss {
+				t.Errorf("%+v, want %d tokens from %s, %d bytes restored, %q",
+					r, c.cached, c.tier, c.bytes, c.miss)
 			}
 		})
 	}
 
-	// Damage in the window at the end leaves nothing of use, because what is before it has no
-	// locals; and so does damage in the block behind that for who needs it.
+	// Damage in the window at the end leaves nothing of use, because the blocks before it have no
+	// window slots; and so does damage in the last chunk, the earlier block, for a request that
+	// needs that one.
 	name := memoryOf(t, cfg.Dir)
 	for at, prompt := range map[int][]int32{8 + 5: text, 5: text[:35]} {
 		bad := slices.Clone(file.Bytes())
@@ -237,7 +254,8 @@ func TestRestoreWindow(t *testing.T) {
 		if got, want := drainTokens(s), greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("answer %v, want %v", got, want)
 		}
-		if r := s.Result(); r.CachedTokens != 0 || r.RestoredBytes != 0 || r.Tier != "cold" || r.Miss != "corrupt" {
+		if r := s.Result(); r.CachedTokens != 0 || r.RestoredBytes != 0 || r.Tier != "cold" ||
+			r.Miss != "corrupt" {
 			t.Errorf("damaged %d bytes before the end: %+v, want nothing restored", at, r)
 		}
 		if err := e.Close(); err != nil {
@@ -257,10 +275,11 @@ func TestExportImport(t *testing.T) {
 	}
 	n := int(file.Bytes()[0]) | int(file.Bytes()[1])<<8
 	if !json.Valid(file.Bytes()[8 : 8+n]) {
-		t.Error("the header is no JSON")
+		t.Error("the header is not JSON")
 	}
 	whole := file.Bytes()
-	for _, bad := range [][]byte{nil, whole[:20], whole[:len(whole)-1], append(slices.Clone(whole), 1), bytes.Replace(whole, []byte("fake"), []byte("evil"), 1)} {
+	for _, bad := range [][]byte{nil, whole[:20], whole[:len(whole)-1],
+		append(slices.Clone(whole), 1), bytes.Replace(whole, []byte("fake"), []byte("evil"), 1)} {
 		if _, err := there.Import(bytes.NewReader(bad)); err == nil {
 			t.Errorf("took in %d bytes of %d", len(bad), len(whole))
 		}
@@ -274,13 +293,15 @@ func TestExportImport(t *testing.T) {
 	}
 	next := slices.Concat(prompt, answer, count(3, 3))
 	s := submit(t, there, t.Context(), agent, next, 4)
-	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) || s.Result().CachedTokens != 21 {
+	if got, want := drainTokens(s), greedy(next, 4); !slices.Equal(got, want) ||
+		s.Result().CachedTokens != 21 {
 		t.Errorf("answer %v, want %v; %+v", got, want, s.Result())
 	}
 	if err := there.Pin(agent); err != nil {
 		t.Error(err)
 	}
-	if list, err := there.Agents(); err != nil || len(list) != 1 || !list[0].Pinned || list[0].Tier != "hot" {
+	if list, err := there.Agents(); err != nil || len(list) != 1 || !list[0].Pinned ||
+		list[0].Tier != "hot" {
 		t.Errorf("agents: %+v, %v", list, err)
 	}
 	if err := there.Forget(agent); err != nil {
@@ -302,7 +323,8 @@ func TestExportImport(t *testing.T) {
 func TestCreate(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
-	if m, err := e.Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved || m.Tier != "disk" || m.Created.IsZero() {
+	if m, err := e.Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved ||
+		m.Tier != "disk" || m.Created.IsZero() {
 		t.Errorf("created: %+v, %v", m, err)
 	}
 	if _, err := e.Create("ann"); !errors.Is(err, ErrExists) {
@@ -325,7 +347,8 @@ func TestCreate(t *testing.T) {
 	if drainTokens(s); s.Result().Miss != "new_agent" || s.Result().Tier != "cold" {
 		t.Errorf("the first request: %+v", s.Result())
 	}
-	if now, err := again.Inspect("ann"); err != nil || now.Tokens != 21 || !now.Created.Equal(m.Created) || !now.Pinned {
+	if now, err := again.Inspect("ann"); err != nil || now.Tokens != 21 ||
+		!now.Created.Equal(m.Created) || !now.Pinned {
 		t.Errorf("after it: %+v, %v", now, err)
 	}
 	there := start(t, diskConfig(t.TempDir()))
@@ -337,8 +360,8 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// A memory that nobody uses is off the disk when its time is over, though nobody comes; a pinned
-// one stays until it is not pinned any more.
+// An unused memory is off the disk when its time is over, though no request comes; a pinned one
+// stays until it is unpinned.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := diskConfig(t.TempDir())
@@ -355,7 +378,8 @@ func TestTTL(t *testing.T) {
 			synctest.Wait()
 			files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.memory"))
 			if len(files) != want || e.Stats().DiskMemories != want {
-				t.Errorf("%d files and %d counted, want %d", len(files), e.Stats().DiskMemories, want)
+				t.Errorf("%d files and %d counted, want %d",
+					len(files), e.Stats().DiskMemories, want)
 			}
 		}
 		time.Sleep(59 * time.Minute)
@@ -372,9 +396,8 @@ func TestTTL(t *testing.T) {
 	})
 }
 
-// A memory tells all tokens of its conversation, also the last one, whose KV nobody has needed,
-// wherever it is: in the pool, on its way to the disk, on the disk, and after it came in from
-// elsewhere.
+// Tokens returns all tokens of a conversation, also the last one, whose KV has not been computed,
+// wherever the memory is: in the pool, on its way to the disk, on the disk, or imported.
 func TestTokens(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
@@ -384,7 +407,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", where, got, err, want)
 		}
 	}
-	tell(e, "nobody", nil)
+	tell(e, "before the first request", nil)
 	text := count(1, 9)
 	text = append(text, drainTokens(submit(t, e, t.Context(), "ann", text, 3))...)
 	tell(e, "in the pool", text)
@@ -410,7 +433,7 @@ func TestTokens(t *testing.T) {
 	e = start(t, cfg)
 	tell(e, "after a restart", text)
 	if m, err := e.Inspect("ann"); err != nil || m.Tier != "disk" || m.Tokens != len(text)-1 {
-		t.Errorf("she was woken: %+v, %v", m, err)
+		t.Errorf("she was restored: %+v, %v", m, err)
 	}
 	other := start(t, diskConfig(t.TempDir()))
 	if _, err := other.Import(&file); err != nil {

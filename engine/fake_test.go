@@ -9,12 +9,12 @@ import (
 )
 
 // A fakeModel is a network whose next token is a hash of the whole sequence as its paged memory
-// has it. What it stores as KV is the token and its position, so a wrong block table, a stale
-// block or a missing copy changes the answer or is reported as an error. Its answers can be
-// foretold without an engine (see foretell).
+// has it. As KV it stores the token and its position, so a wrong block table, a stale block or a
+// missing copy changes the answer or is reported as an error. Its answers can be foretold without
+// an engine (see foretell).
 //
-// With a window it has a sliding layer as well, which stores the same. A token that does not find
-// there what is in its window is an error.
+// With a window it has a sliding layer as well, which stores the same. It is an error if a token
+// does not find there what is in its window.
 type fakeModel struct {
 	vocab, context int
 	window         int
@@ -51,7 +51,8 @@ func (m *fakeModel) AllocKV(blocks, windowSlots, blockTokens int) error {
 	return nil
 }
 
-func (m *fakeModel) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32, picks, best []int32) error {
+func (m *fakeModel) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	m.steps++
 	if m.before != nil {
 		if err := m.before(m.steps); err != nil {
@@ -116,7 +117,7 @@ func (m *fakeModel) split(tokens, lens, starts, tables []int32) ([][]int32, erro
 		size := int32(m.blockTokens)
 		entries := (starts[i] + n + size - 1) / size
 		if n < 1 || int(entries) > len(tables) {
-			return nil, fmt.Errorf("fake: sequence %d has %d tokens at %d and %d table entries left",
+			return nil, fmt.Errorf("fake: sequence %d has %d tokens at %d and %d entries left",
 				i, n, starts[i], len(tables))
 		}
 		table := tables[:entries]
@@ -155,8 +156,8 @@ func (m *fakeModel) look(table, slots []int32, start, end int32) error {
 		}
 		got, want := *m.at(m.slots, slots, pos), *m.at(m.blocks, table, pos)
 		if got.token != want.token || got.pos != pos+1 && got.pos != restored {
-			return fmt.Errorf("fake: the window slot of position %d holds token %d of position %d; "+
-				"it is token %d", pos, got.token, got.pos-1, want.token)
+			return fmt.Errorf("fake: the window slot of position %d holds token %d of position "+
+				"%d; it is token %d", pos, got.token, got.pos-1, want.token)
 		}
 	}
 	return nil
@@ -173,7 +174,8 @@ func (m *fakeModel) read(table []int32, n int32) ([]int32, error) {
 	for pos := range n {
 		c := *m.at(m.blocks, table, pos)
 		if c.pos != pos+1 && c.pos != restored {
-			return nil, fmt.Errorf("fake: position %d of a sequence holds the KV of position %d", pos, c.pos-1)
+			return nil, fmt.Errorf("fake: position %d of a sequence holds the KV of position %d",
+				pos, c.pos-1)
 		}
 		text[pos] = c.token
 	}

@@ -29,7 +29,8 @@ func list(t *testing.T, args ...string) []string {
 // commands may import it, so nothing here may reach it either.
 func TestStandardLibraryOnly(t *testing.T) {
 	packages := []string{"./engine", "./engine/internal/...", "./server"}
-	deps := append([]string{"-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}, packages...)
+	deps := append([]string{"-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"},
+		packages...)
 	for _, path := range list(t, deps...) {
 		ours := path == "loadstone" || strings.HasPrefix(path, "loadstone/")
 		if !ours || strings.HasPrefix(path, "loadstone/engine/tokenizer") ||
@@ -44,7 +45,8 @@ func TestStandardLibraryOnly(t *testing.T) {
 func TestInternalPackagesStandAlone(t *testing.T) {
 	const own = "loadstone/engine/internal/"
 	found := 0
-	for _, path := range list(t, "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./engine/internal/...") {
+	for _, path := range list(t, "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}",
+		"./engine/internal/...") {
 		if !strings.HasPrefix(path, own) {
 			t.Errorf("a package in %s imports %s", own, path)
 		}

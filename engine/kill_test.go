@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// A fatFake's KV takes 4 KiB a token, all of it the token's, so that files are larger than a write.
+// A fatFake's KV takes 4 KiB a token, all of which repeat the token, so that files are larger
+// than one write.
 type fatFake struct{ *fakeModel }
 
 const fat = 4096
@@ -34,17 +35,19 @@ func (m fatFake) WriteKV(block, window, tokens int, src []byte) error {
 	thin := make([]byte, tokens)
 	for i := range src {
 		if thin[i/fat] = src[i]; src[i] != src[i/fat*fat] {
-			return fmt.Errorf("byte %d of a token's KV is %d, the first %d", i%fat, src[i], src[i/fat*fat])
+			return fmt.Errorf("byte %d of a token's KV is %d, the first %d",
+				i%fat, src[i], src[i/fat*fat])
 		}
 	}
 	return m.fakeModel.WriteKV(block, window, tokens, thin)
 }
 
 func killConfig(dir string) Config {
-	return Config{Model: fatFake{newFake()}, KVBytes: 16 << 20, BlockTokens: 8, Dir: dir, Fingerprint: "fake", SaveAfter: 1}
+	return Config{Model: fatFake{newFake()}, KVBytes: 16 << 20, BlockTokens: 8, Dir: dir,
+		Fingerprint: "fake", SaveAfter: 1}
 }
 
-// conversation is what an agent has said and heard after some turns, and what it says next.
+// conversation returns the past of an agent after some turns, and its next prompt.
 func conversation(agent, turns int) (past, prompt []int32) {
 	for k := range turns + 1 {
 		prompt = slices.Concat(past, count(agent*13+k, 40))
@@ -55,7 +58,7 @@ func conversation(agent, turns int) (past, prompt []int32) {
 	return past, prompt
 }
 
-// turnsOf is how many turns a memory of some tokens has; it lacks the last token of the last
+// turnsOf returns how many turns a memory of some tokens has; it lacks the last token of the last
 // answer.
 func turnsOf(tokens int) (turns int, ok bool) {
 	return (tokens + 1) / 44, tokens == 0 || (tokens+1)%44 == 0
@@ -63,9 +66,9 @@ func turnsOf(tokens int) (turns int, ok bool) {
 
 const killAgents = 4
 
-// A process that saves all the time is killed, at whatever point it is. What it leaves of each
-// agent is a whole turn, none older than what was there before, and the next turn is answered
-// from it as if nothing had happened.
+// A process that saves all the time is killed at an arbitrary point. The memory that it leaves of
+// each agent ends with a whole turn, none older than the one that was there before, and the next
+// turn is answered from it as if nothing had happened.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("LOADSTONE_TEST_KILL"); dir != "" {
 		saveForEver(t, dir)
@@ -88,7 +91,7 @@ func TestKill(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// It says a byte before each change of the disk, and goes on at once.
+		// The process prints a byte before each change of the disk, and goes on at once.
 		n := int64(rng.IntN(50))
 		_, err = io.CopyN(io.Discard, out, n)
 		cmd.Process.Kill()
@@ -126,8 +129,8 @@ func saveForEver(t *testing.T, dir string) {
 	}
 }
 
-// lookAfterKill checks what is on disk. had is how many turns there were of each agent at the
-// last look.
+// lookAfterKill checks what is on disk. had has the number of turns of each agent at the last
+// look.
 func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
 	t.Helper()
 	e, err := New(killConfig(dir))

@@ -33,16 +33,21 @@ var setups = []struct {
 	forgetty bool   // every memory is evicted after each operation
 	disk     bool   // memories are kept on disk
 	portion  int    // bytes that are copied there at a time; times the bytes of a token if above 1
-	restarts bool   // the engine ends, by a crash or not, between any two steps; then each client asks for the rest
+	// The engine ends, by a crash or not, between any two steps, and clients ask again for the
+	// rest.
+	restarts bool
 }{
 	{name: "roomy", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64}, roomy: true},
-	{name: "batch of one", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 1, StepTokens: 64},
+	{name: "batch of one", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 1,
+		StepTokens: 64},
 		roomy: true},
 	{name: "one token a step", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 1},
 		roomy: true},
-	{name: "odd chunks", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 5, StepTokens: 7},
+	{name: "odd chunks", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 5,
+		StepTokens: 7},
 		roomy: true},
-	{name: "blocks of 1", cfg: Config{KVBytes: roomyPool, BlockTokens: 1, StepTokens: 16}, roomy: true},
+	{name: "blocks of 1", cfg: Config{KVBytes: roomyPool, BlockTokens: 1, StepTokens: 16},
+		roomy: true},
 	{name: "blocks of 32", cfg: Config{KVBytes: roomyPool, BlockTokens: 32, StepTokens: 24},
 		roomy: true},
 	{name: "tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, StepTokens: 16}},
@@ -65,9 +70,11 @@ var setups = []struct {
 	{name: "disk, no pool",
 		cfg:      Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16, SaveAfter: time.Hour},
 		forgetty: true, disk: true, portion: 9},
-	{name: "restarts", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64, SaveAfter: 1},
+	{name: "restarts", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64,
+		SaveAfter: 1},
 		roomy: true, disk: true, portion: 1 << 20, restarts: true},
-	{name: "no memory", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16}, forgetty: true},
+	{name: "no memory", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16},
+		forgetty: true},
 }
 
 // A submission is a request and what is known of it.
@@ -145,8 +152,8 @@ func (tr *trial) boot() (err error) {
 	if s.badHash {
 		tr.e.sched.store.SetHash(func(uint64, []int32) uint64 { return 42 })
 	}
-	// Steps take what this says, so that how prompts are cut depends on the list of operations
-	// alone.
+	// The clock says how long steps take, so that the size of chunks depends on the list of
+	// operations alone.
 	var now time.Time
 	steps := rand.New(rand.NewPCG(uint64(len(tr.requests)), 3))
 	tr.e.pace.clock = func() time.Time {
@@ -155,7 +162,8 @@ func (tr *trial) boot() (err error) {
 	}
 	tr.began = len(tr.requests)
 	tr.boots++
-	tr.life = tr.boots + steps.IntN(8) // later and later, or an answer that begins anew would never end
+	// It restarts later and later, or an answer that begins anew would never end.
+	tr.life = tr.boots + steps.IntN(8)
 	return nil
 }
 
@@ -188,8 +196,8 @@ func (tr *trial) halt(crash bool) {
 	tr.model.Close()
 }
 
-// restart ends the engine and has a new one answer what the old one did not: the rest of an
-// answer where the tokens say it all, and all of it where draws were made.
+// restart ends the engine and has a new one answer the requests that the old one left open: the
+// rest of an answer where the tokens determine it, and all of it where draws were made.
 func (tr *trial) restart() error {
 	var open []*submission
 	for _, a := range tr.requests[tr.began:] {
@@ -206,7 +214,9 @@ func (tr *trial) restart() error {
 		r := a.request
 		want := a.want
 		if r.Sampling.Temperature == 0 && len(a.got) < r.MaxTokens {
-			r.Prompt, r.MaxTokens, want = slices.Concat(r.Prompt, a.got), r.MaxTokens-len(a.got), want[len(a.got):]
+			r.Prompt = slices.Concat(r.Prompt, a.got)
+			r.MaxTokens -= len(a.got)
+			want = want[len(a.got):]
 		}
 		if err := tr.submit(a.op, r, want); err != nil {
 			return err
@@ -215,7 +225,7 @@ func (tr *trial) restart() error {
 	return nil
 }
 
-// try runs ops and says what is wrong with the answers.
+// try runs ops in a setup and returns an error that says what is wrong with the answers.
 func try(on *network, ops []op, setup int) (err error) {
 	s := setups[setup]
 	dir, err := os.MkdirTemp("", "meta-")
@@ -259,7 +269,8 @@ func (tr *trial) iterate() bool {
 	if !invariants { // else it has
 		tr.e.sched.check()
 	}
-	for _, r := range tr.e.restores { // as if the disk took no time, so that a list of operations always does the same
+	// As if the disk took no time, so that a list of operations always does the same.
+	for _, r := range tr.e.restores {
 		for len(r.portions) == 0 {
 			<-tr.e.mailbox.wake
 		}
@@ -294,7 +305,7 @@ func (tr *trial) apply(o op) error {
 			if a.op.agent == o.agent && !a.killed {
 				a.cancel()
 				a.left = true
-				// What AfterFunc does in its own time.
+				// AfterFunc does this in its own time.
 				tr.e.mailbox.cancel(a.id, context.Canceled)
 				break
 			}
@@ -350,7 +361,8 @@ func (tr *trial) apply(o op) error {
 }
 
 func (tr *trial) request(o op, text []int32) error {
-	r := Request{Prompt: text, MaxTokens: o.max, Sampling: Sampling{Temperature: o.temp, TopK: o.seed % 4, Seed: uint64(o.seed)}}
+	r := Request{Prompt: text, MaxTokens: o.max,
+		Sampling: Sampling{Temperature: o.temp, TopK: o.seed % 4, Seed: uint64(o.seed)}}
 	if o.agent > 0 {
 		r.Agent = fmt.Sprint("agent", o.agent)
 	}
@@ -384,7 +396,8 @@ func (tr *trial) submit(o op, r Request, want []int32) error {
 		}
 		return err
 	}
-	tr.requests = append(tr.requests, &submission{id: tr.e.mailbox.lastID, op: o, request: r, want: want, stream: stream, cancel: cancel})
+	tr.requests = append(tr.requests, &submission{id: tr.e.mailbox.lastID, op: o, request: r,
+		want: want, stream: stream, cancel: cancel})
 	return nil
 }
 
@@ -394,7 +407,7 @@ func (tr *trial) forgetAll() {
 	}
 }
 
-// verdict compares what was answered with what had to be, and looks for anything left behind.
+// verdict compares the answers with what they had to be, and looks for anything left behind.
 func (tr *trial) verdict() error {
 	for _, a := range tr.requests {
 		if err := tr.judge(a); err != nil {
@@ -402,7 +415,8 @@ func (tr *trial) verdict() error {
 		}
 	}
 	st := tr.e.Stats()
-	if st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks || st.WindowSlotsUsed != 0 ||
+	if st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks ||
+		st.WindowSlotsUsed != 0 ||
 		st.WindowSlotsCached+st.WindowSlotsFree != st.WindowSlots {
 		return fmt.Errorf("something is left: %+v", st)
 	}
@@ -444,7 +458,8 @@ func (tr *trial) judge(a *submission) error {
 		return fmt.Errorf("%v: answer %v, want %v; %+v", a.op, a.got, a.want, r)
 	case r.Finish == FinishError && (!tr.fails || !strings.Contains(r.Err.Error(), "injected")):
 		return fmt.Errorf("%v: %w", a.op, r.Err)
-	case whole && (r.OutputTokens != len(a.got) || r.PromptTokens != len(a.request.Prompt) || r.CachedTokens >= r.PromptTokens):
+	case whole && (r.OutputTokens != len(a.got) || r.PromptTokens != len(a.request.Prompt) ||
+		r.CachedTokens >= r.PromptTokens):
 		return fmt.Errorf("%v: result %+v for %d tokens", a.op, r, len(a.got))
 	}
 	return nil
@@ -486,7 +501,10 @@ func FuzzMetamorphic(f *testing.F) {
 		f.Add(seed)
 	}
 	networks := []*network{theFake, sliding(9), theFake, sliding(1), sliding(20), sliding(6)}
-	f.Fuzz(func(t *testing.T, seed uint64) { check(t, networks[seed%uint64(len(networks))], generate(seed)) })
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		check(t, networks[seed%uint64(len(networks))],
+			generate(seed))
+	})
 }
 
 // The networks that users run, with shorter lists.

@@ -47,8 +47,8 @@ type Model interface {
 	//   picks        ascending indices into tokens, none of them in rows, of which the caller wants
 	//                nothing but the likeliest next token; rows of logits that are neither in rows
 	//                nor in picks are not computed
-	//   best         where the picks go: the index of the largest finite logit, the first of equals,
-	//                or -1 where there is none
+	//   best         where the picks go: the index of the largest finite logit, the first of
+	//                equals, or -1 where there is none
 	//
 	// Which of the two is asked for changes no bit of a logit: a pick is the largest of the row
 	// that would have been given out.

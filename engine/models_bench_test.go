@@ -18,9 +18,12 @@ import (
 
 // benchUnits are the units here, and which way is better.
 var benchUnits = []struct{ name, better string }{
-	{"cold-ttft-ns", "lower"}, {"warm-ttft-ns", "lower"}, {"hot-ttft-ns", "lower"}, {"restart-ttft-ns", "lower"},
-	{"warm/cold", "lower"}, {"hot/warm", "lower"}, {"restart/cold", "lower"}, {"restored-B/token", "lower"},
-	{"alone-p95-itl-ns", "lower"}, {"beside-p95-itl-ns", "lower"}, {"beside/alone", "lower"}, {"p50-beside/alone", "lower"},
+	{"cold-ttft-ns", "lower"}, {"warm-ttft-ns", "lower"}, {"hot-ttft-ns", "lower"},
+	{"restart-ttft-ns", "lower"},
+	{"warm/cold", "lower"}, {"hot/warm", "lower"}, {"restart/cold", "lower"},
+	{"restored-B/token", "lower"},
+	{"alone-p95-itl-ns", "lower"}, {"beside-p95-itl-ns", "lower"}, {"beside/alone", "lower"},
+	{"p50-beside/alone", "lower"},
 	{"beside-ttft-ns", "lower"}, {"p50-itl-ns", "lower"},
 	{"tok/s", "higher"}, {"x-single", "higher"},
 }
@@ -28,7 +31,8 @@ var benchUnits = []struct{ name, better string }{
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() != "" {
-		for _, u := range benchUnits { // before the first result: benchstat needs to know which way is better
+		// before the first result: benchstat needs to know which way is better
+		for _, u := range benchUnits {
 			fmt.Printf("Unit %s better=%s\n", u.name, u.better)
 		}
 	}
@@ -77,7 +81,8 @@ const benchTokens = 16 << 10
 
 func (m *benchModel) engine(b *testing.B, dir string) *Engine {
 	b.Helper()
-	e, err := New(Config{Model: m, KVBytes: benchTokens * int64(tokenBytes(m)), Dir: dir, SaveAfter: time.Hour})
+	e, err := New(Config{Model: m, KVBytes: benchTokens * int64(tokenBytes(m)), Dir: dir,
+		SaveAfter: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,9 +100,10 @@ func (m *benchModel) prompt(seed, n int) []int32 {
 	return p
 }
 
-func benchSubmit(b *testing.B, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
+func benchSubmit(b *testing.B, e *Engine, ctx context.Context, agent string, prompt []int32,
+	maxTokens int) *Stream {
 	b.Helper()
-	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: most})
+	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: maxTokens})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,7 +111,9 @@ func benchSubmit(b *testing.B, e *Engine, ctx context.Context, agent string, pro
 }
 
 // ttft is the time to the first token from a tier.
-func ttft(b *testing.B, e *Engine, agent string, prompt []int32, tier string) (time.Duration, Result) {
+func ttft(
+	b *testing.B, e *Engine, agent string, prompt []int32, tier string,
+) (time.Duration, Result) {
 	b.Helper()
 	began := time.Now()
 	s := benchSubmit(b, e, b.Context(), agent, prompt, 1)
@@ -135,9 +143,9 @@ func evictHot(b *testing.B, e *Engine, agent string) {
 	}
 }
 
-// BenchmarkTTFT is the time to the first token of a prompt that is new (cold), in the pool (hot),
-// on disk (warm) or on disk when the engine starts (restart: from the start of the engine on a
-// loaded network).
+// BenchmarkTTFT measures the time to the first token of a prompt that is new (cold), in the pool
+// (hot), on disk (warm, as the committed results call it) or on disk when the engine starts
+// (restart: from the start of the engine on a loaded network).
 func BenchmarkTTFT(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, n := range []int{1024, 2048, 4096} {
@@ -207,9 +215,12 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 					var running []*Stream
 					for i := range streams {
 						seed++
-						running = append(running, benchSubmit(b, e, ctx, fmt.Sprint("stream", i), m.prompt(seed, 64), 3000))
+						running = append(running,
+							benchSubmit(b, e, ctx, fmt.Sprint("stream", i), m.prompt(seed, 64),
+								3000))
 					}
-					alone = append(alone, gaps(running[streams-1], 100)[20:]...) // when all of them run
+					// when all of them run
+					alone = append(alone, gaps(running[streams-1], 100)[20:]...)
 					seed++
 					other := benchSubmit(b, e, ctx, "other", m.prompt(seed, 2048), 1)
 					for s := running[streams-1]; len(other.Tokens()) == 0; {
@@ -219,7 +230,7 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 						}
 						beside = append(beside, g...)
 					}
-					// Before and after, because by then what the stream has said makes its own
+					// Before and after, because by then its longer history makes the stream's own
 					// tokens cost more.
 					alone = append(alone, gaps(running[streams-1], 80)...)
 					drainTokens(other)
@@ -239,10 +250,11 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 	})
 }
 
-// BenchmarkBatch is what requests together get, and how much more that is than what one gets.
+// BenchmarkBatch measures how many tokens a second requests get together, and how much more that
+// is than one gets alone.
 func BenchmarkBatch(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
-		const most = 48
+		const tokens = 48
 		for _, batch := range []int{1, 2, 4, 5, 8} {
 			b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 				e := m.engine(b, "")
@@ -255,7 +267,7 @@ func BenchmarkBatch(b *testing.B) {
 					var all []*Stream
 					for range n {
 						seed++
-						all = append(all, benchSubmit(b, e, ctx, "", m.prompt(seed, 64), 4*most))
+						all = append(all, benchSubmit(b, e, ctx, "", m.prompt(seed, 64), 4*tokens))
 					}
 					for _, s := range all {
 						<-s.Tokens()
@@ -263,7 +275,7 @@ func BenchmarkBatch(b *testing.B) {
 					last := all[n-1]
 					<-last.Tokens() // in a step with all of them
 					began := time.Now()
-					for range most {
+					for range tokens {
 						<-last.Tokens()
 					}
 					took := time.Since(began)
@@ -271,7 +283,7 @@ func BenchmarkBatch(b *testing.B) {
 					for _, s := range all {
 						drainTokens(s)
 					}
-					return float64(n*most) / took.Seconds()
+					return float64(n*tokens) / took.Seconds()
 				}
 				var single, together float64
 				for b.Loop() {

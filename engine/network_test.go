@@ -16,21 +16,22 @@ import (
 	"loadstone/metal"
 )
 
-// A subject is a network that lists of operations are run on.
+// A network is a model that lists of operations are run on.
 type network struct {
 	name  string
 	open  func() (Model, error)
-	shift int32    // to its ids from the fake's, whose prompts everybody gets
+	shift int32    // to its ids from the fake's, whose prompts all networks get
 	only  []string // setups, where all would take too long
 
-	// What a request must be answered, without an engine.
+	// foretell returns what a request must be answered, without an engine.
 	foretell func(Request) []int32
-	// Why an answer is wrong that is not, or does not begin, what was foretold. Nil: it always is.
+	// excuse says why an answer is wrong that differs from the foretold one; nil excuses none.
 	excuse func(r Request, got []int32) error
 }
 
 // theFake knows its answers from the prompt alone.
-var theFake = &network{name: "fake", open: func() (Model, error) { return newFake(), nil }, foretell: foretell}
+var theFake = &network{name: "fake", open: func() (Model, error) { return newFake(), nil },
+	foretell: foretell}
 
 // sliding is the fake with a sliding layer.
 func sliding(window int) *network {
@@ -39,13 +40,14 @@ func sliding(window int) *network {
 		m.window = window
 		return m, nil
 	}
-	return &network{name: fmt.Sprintf("fake with a window of %d", window), open: open, foretell: foretell}
+	name := fmt.Sprintf("fake with a window of %d", window)
+	return &network{name: name, open: open, foretell: foretell}
 }
 
-// tokenBytes is what one token takes in all layers.
+// tokenBytes returns the bytes of one token in all layers.
 func tokenBytes(m Model) int {
-	global, local := m.KVBytesPerToken()
-	return global + local
+	global, window := m.KVBytesPerToken()
+	return global + window
 }
 
 func openTiny() (Model, error) { return openTinyAs("f32") }
@@ -101,7 +103,8 @@ func (s *soloist) logits(tokens []int32, at, n int) []float32 {
 		rows[i] = int32(len(tokens) - n + i)
 	}
 	out := make([]float32, n*s.m.Vocab())
-	if err := s.m.Step(tokens, []int32{int32(len(tokens))}, []int32{int32(at)}, []int32{0}, []int32{0}, rows, out, nil, nil); err != nil {
+	lens, starts, first := []int32{int32(len(tokens))}, []int32{int32(at)}, []int32{0}
+	if err := s.m.Step(tokens, lens, starts, first, first, rows, out, nil, nil); err != nil {
 		panic(err)
 	}
 	return out
@@ -133,11 +136,13 @@ func (s *soloist) foretell(r Request) []int32 {
 	return s.known[key]
 }
 
-// excuse explains a greedy answer that differs from what was foretold: where it does first, and
-// at each later token with what it said itself before, the logits of its token and of the
-// likeliest are no further apart than tolerance, a share of the row's largest magnitude. So sums
-// in another order may have told them apart.
-func (s *soloist) excuse(tolerance float64, explain func(string)) func(r Request, got []int32) error {
+// excuse explains a greedy answer that differs from the foretold one: where it does first, and at
+// each later token given its own earlier ones, the logits of its token and of the likeliest are
+// no further apart than tolerance, a share of the row's largest magnitude. So sums in another
+// order may have told them apart.
+func (s *soloist) excuse(
+	tolerance float64, explain func(string),
+) func(r Request, got []int32) error {
 	return func(r Request, got []int32) error {
 		if r.Sampling.Temperature != 0 {
 			panic("there is no excuse for a draw")
@@ -155,11 +160,13 @@ func (s *soloist) excuse(tolerance float64, explain func(string)) func(r Request
 			}
 			apart := float64(row[best]-row[got[i]]) / largest
 			if apart > tolerance {
-				return fmt.Errorf("token %d: %d instead of %d, whose logit is larger by %.1e of the largest in the row; %.1e is the tolerance",
+				return fmt.Errorf("token %d: %d instead of %d, whose logit is larger by %.1e of "+
+					"the largest in the row; %.1e is the tolerance",
 					i, got[i], best, apart, tolerance)
 			}
 			if i == first {
-				explain(fmt.Sprintf("answers part at token %d, where %d and %d are %.1e of the row's largest logit apart", i, got[i], best, apart))
+				explain(fmt.Sprintf("answers part at token %d, where %d and %d are %.1e of the "+
+					"row's largest logit apart", i, got[i], best, apart))
 			}
 		}
 		return nil
@@ -204,7 +211,8 @@ type failing struct {
 	next func() error
 }
 
-func (m *failing) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32, picks, best []int32) error {
+func (m *failing) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	if f := m.next; f != nil {
 		m.next = nil
 		if err := f(); err != nil {
@@ -214,8 +222,8 @@ func (m *failing) Step(tokens, lens, starts, tables, windowSlots, rows []int32, 
 	return m.Model.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 
-// What a token takes is what the checkpoint says: in each layer a key and a value of each KV
-// head, in float32.
+// A token takes what the checkpoint says: in each layer a key and a value of each KV head, in
+// float32.
 func TestBytesPerToken(t *testing.T) {
 	for name, want := range map[string]int{"tiny": 1536, "smollm2": 46080, "gemma3-270m": 36864} {
 		t.Run(name, func(t *testing.T) {
@@ -239,17 +247,18 @@ func TestBytesPerToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var global, local int
+			var global, window int
 			for i := range c.Config.Layers {
 				bytes := c.Config.KVHeads * 2 * c.Config.HeadDim * 4
 				if i < len(c.Config.LayerSliding) && c.Config.LayerSliding[i] {
-					local += bytes
+					window += bytes
 				} else {
 					global += bytes
 				}
 			}
-			if g, l := m.KVBytesPerToken(); g != global || l != local || g+l != want {
-				t.Errorf("%d bytes in global layers and %d in sliding ones; the checkpoint says %d and %d, together %d", g, l, global, local, want)
+			if g, w := m.KVBytesPerToken(); g != global || w != window || g+w != want {
+				t.Errorf("%d bytes in global layers and %d in sliding ones; the checkpoint says "+
+					"%d and %d, together %d", g, w, global, window, want)
 			}
 		})
 	}

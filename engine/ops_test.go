@@ -150,7 +150,8 @@ type failure struct {
 }
 
 func (f *failure) String() string {
-	return fmt.Sprintf("%s: %v\nsmallest list that fails, with: %v\nkeep it as testdata/meta/NAME.txt:\n%s",
+	return fmt.Sprintf("%s: %v\nsmallest list that fails, with: %v\n"+
+		"keep it as testdata/meta/NAME.txt:\n%s",
 		setups[f.setup].name, f.first, f.err, printOps(f.ops))
 }
 

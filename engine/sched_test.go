@@ -13,10 +13,11 @@ import (
 	"loadstone/engine/internal/kv"
 )
 
-var update = flag.Bool("update", false, "write the transcripts in testdata/sched anew; review the diff")
+var update = flag.Bool("update", false,
+	"write the transcripts in testdata/sched anew; review the diff")
 
-// TestSched runs the transcripts in testdata/sched: commands to a scheduler, each with what it
-// says after ----, up to an empty line. Every invariant is checked after each command.
+// TestSched runs the transcripts in testdata/sched: commands to a scheduler, each followed by
+// ---- and its output, up to an empty line. Every invariant is checked after each command.
 //
 //	new blocks=N block=N batch=N step=N [slots=N window=N]
 //	                                      a scheduler; block is BlockTokens, step StepTokens
@@ -24,12 +25,13 @@ var update = flag.Bool("update", false, "write the transcripts in testdata/sched
 //	plan [N]                              what the next step computes, of at most N prompt tokens
 //	commit T...                           the tokens drawn for it; - where none could be
 //	fail                                  the step failed
-//	steps N                               N times plan and commit, the tokens counting up from 500; says the events only
+//	steps N                               N times plan and commit, the tokens counting up from 500;
+//	                                      prints the events only
 //	cancel ID
-//	pool | locals | agents | queue        the state
+//	pool | slots | agents | queue         the state
 //
-// A prompt is tokens and runs of them, as 1-8,5,9-12. @ID is all tokens of a sequence, its answer
-// included; it comes first.
+// A prompt is tokens and runs of them, as in 1-8,5,9-12. @ID stands for all tokens of a sequence,
+// its answer included; it comes first.
 func TestSched(t *testing.T) {
 	files, err := filepath.Glob("testdata/sched/*.txt")
 	if err != nil || len(files) == 0 {
@@ -167,7 +169,8 @@ func (w *world) do(line string) (string, error) {
 			next = append(next, int32(n))
 		}
 		if want := len(w.sched.batch.rows); len(next) != want {
-			return "", fmt.Errorf("the step asks for %d tokens:\n%s", want, printBatch(&w.sched.batch))
+			return "", fmt.Errorf("the step asks for %d tokens:\n%s",
+				want, printBatch(&w.sched.batch))
 		}
 		return printEvents(w.sched.Commit(next)), nil
 	case "fail":
@@ -222,8 +225,8 @@ func (w *world) show(what string) string {
 	case "pool":
 		st := store.Stats()
 		c := st.Blocks
-		fmt.Fprintf(&out, "used %d (%d of them promised), cached %d, free %d; peak %d; evicted %d\n",
-			c.Used, c.Promised, c.Cached, c.Free, c.Peak, st.Evictions)
+		fmt.Fprintf(&out, "used %d (%d of them promised), cached %d, free %d; peak %d; "+
+			"evicted %d\n", c.Used, c.Promised, c.Cached, c.Free, c.Peak, st.Evictions)
 		if c := st.Slots; store.Window > 0 {
 			fmt.Fprintf(&out, "window slots: used %d, cached %d, free %d; peak %d\n",
 				c.Used, c.Cached, c.Free, c.Peak)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzIndex fills and empties an index by a byte string and compares what it finds with a search
-// of all that is in it, once with the real hash and once with one that has two values.
+// FuzzIndex fills and empties an index by a byte string and compares its answers with a search of
+// everything in it, once with the real hash and once with one that has two values.
 func FuzzIndex(f *testing.F) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20 {

@@ -2,9 +2,9 @@ package kv
 
 import "testing"
 
-// What a sequence needs is never more than low, span and step say, whatever the block, the window
-// and the chunk.
-func TestLocalsNeeded(t *testing.T) {
+// A sequence never needs more than WindowStart, WindowBlocks and StepBlocks say, whatever the
+// block, the window and the chunk.
+func TestSlotsNeeded(t *testing.T) {
 	for size := 1; size <= 9; size++ {
 		for window := 1; window <= 21; window++ {
 			s := Shape{BlockTokens: size, Window: window}

@@ -5,10 +5,9 @@ import (
 	"testing"
 )
 
-// A dumbPool is the pool again, as somebody would write it who has never heard of counting: lists
-// of who has a block.
+// A dumbPool is the pool again without counts: it lists the pins and the holds of each block.
 type dumbPool struct {
-	pins, holds [][]int // by block, one entry for each
+	pins, holds [][]int // by block, one entry for each pin or hold
 	promised    int
 }
 
@@ -26,8 +25,8 @@ func (d *dumbPool) counts() (pinned, cached, free int) {
 	return
 }
 
-// purposes goes through all blocks, and then finds room for what is promised: first where it is
-// free, then in memories.
+// purposes goes through all blocks, and then finds room for the promised ones: first in free
+// blocks, then in those of chains.
 func (d *dumbPool) purposes() (p Purposes) {
 	for b := range d.pins {
 		switch pins, holds := len(d.pins[b]), len(d.holds[b]); {
@@ -129,8 +128,8 @@ func FuzzPool(f *testing.F) {
 			right := c.Used == pinned+d.promised && c.Used+c.Cached+c.Free == blocks
 			if !right || c.Cached > cached || c.Free > free || c.Peak != peak ||
 				p.available() != c.Cached+c.Free {
-				t.Fatalf("after %d on block %d: %+v, counted pinned %d promised %d cached %d free %d "+
-					"peak %d", verb, b, c, pinned, d.promised, cached, free, peak)
+				t.Fatalf("after %d on block %d: %+v, counted pinned %d promised %d cached %d "+
+					"free %d peak %d", verb, b, c, pinned, d.promised, cached, free, peak)
 			}
 			var pins, holds []int32
 			for b := range blocks {

@@ -31,8 +31,8 @@ func (d *dumbSlots) charged() (n int) {
 	return n
 }
 
-// purposes is what a dumb pool says whose blocks are these: what is paid more than once for one
-// is a promise.
+// purposes is what a dumb pool with these as blocks says, where each charge for a slot beyond the
+// first counts as a promise.
 func (d *dumbSlots) purposes() Purposes {
 	p := dumbPool{promised: d.promised + d.charged()}
 	for x, uses := range d.uses {
@@ -65,9 +65,9 @@ func (d *dumbSlots) acquire(b int32, pin bool) {
 	d.change(b, func(x int) { d.uses[x] = append(d.uses[x], pin) })
 }
 
-// FuzzLocals does what a byte string says to locals and to the dumb ones, and compares them after
+// FuzzSlots does what a byte string says to slots and to the dumb ones, and compares them after
 // each operation.
-func FuzzLocals(f *testing.F) {
+func FuzzSlots(f *testing.F) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 20 {
 		script := make([]byte, 600)

@@ -195,7 +195,8 @@ func TestPick(t *testing.T) {
 
 func FuzzPick(f *testing.F) {
 	f.Add([]byte{0, 0, 128, 63, 0, 0, 0, 64}, 1.0, 0, 0.9, 0.0, uint64(1))
-	f.Add([]byte{0, 0, 192, 127, 0, 0, 128, 127, 0, 0, 128, 255, 1, 0, 0, 0}, 1e-320, 2, 0.0, 0.1, uint64(2))
+	f.Add([]byte{0, 0, 192, 127, 0, 0, 128, 127, 0, 0, 128, 255, 1, 0, 0, 0}, 1e-320, 2, 0.0, 0.1,
+		uint64(2))
 	f.Add(slices.Repeat([]byte{1, 2, 128, 65, 0, 0, 0, 64}, 200), 1e300, 0, 1e-9, 1.0, uint64(3))
 	f.Fuzz(func(t *testing.T, data []byte, temperature float64, topK int, topP, minP float64,
 		seed uint64) {

@@ -98,8 +98,8 @@ func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
 	defer s.change.Unlock()
 	size := h.fileBytes(len(h.encode()))
 	if !s.sweep(size, h.Agent) {
-		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or delete "+
-			"or unpin others", ErrNoRoom, size, s.quota)
+		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or "+
+			"delete or unpin others", ErrNoRoom, size, s.quota)
 	}
 	path := s.path(h.Agent)
 	s.Fault("create")

@@ -113,7 +113,10 @@ func damage(t *testing.T, good []byte, match Header) {
 
 // A crash at any change of the disk leaves the old memory or the new one.
 func TestCrash(t *testing.T) {
-	of := func(n int) *Snapshot { return complete(small.of("ann", n), func(int) byte { return byte(n) }) }
+	of := func(n int) *Snapshot {
+		return complete(small.of("ann", n),
+			func(int) byte { return byte(n) })
+	}
 	for point := 1; ; point++ {
 		dir := t.TempDir()
 		s := open(t, dir, small, 1<<20, 0)
