@@ -67,7 +67,7 @@ func openMLX(name string) (Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if src.Dir == "" { // MLX reads files, and the embedded model is none
+	if src.Dir == "" { // MLX reads files, which the embedded model is not in
 		if src.Dir, err = os.MkdirTemp("", "loadstone-"); err != nil {
 			return nil, err
 		}

@@ -98,9 +98,9 @@ func TestPromptBesideStreams(t *testing.T) {
 						during = append(during, gaps(running[0], 1)...)
 					}
 					after := p95(during)
-					took, least := other.prefill(began), alone.Result().Prefill
+					took, alonePrefill := other.prefill(began), alone.Result().Prefill
 					t.Logf("tokens every %v alone and %v beside the prompt, which took %v, and "+
-						"%v alone", before, after, took, least)
+						"%v alone", before, after, took, alonePrefill)
 					if m.both > 50*time.Millisecond { // then the prompt at least has to get there
 						// Five tokens take half as long as having a prompt at all.
 						if len(during) > n/5*5/4 {
@@ -114,8 +114,8 @@ func TestPromptBesideStreams(t *testing.T) {
 					// Half of the time is for the streams, a little is spared, and the costs that
 					// all steps have in common are paid more often.
 					common := time.Duration(len(during)) * (m.both + n/2*m.read)
-					if took > 4*(least+common) {
-						t.Errorf("the prompt took %v, alone %v", took, least)
+					if took > 4*(alonePrefill+common) {
+						t.Errorf("the prompt took %v, alone %v", took, alonePrefill)
 					}
 				})
 			})
