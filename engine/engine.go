@@ -122,8 +122,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		}
 		return nil, err
 	}
-	blocks := need(len(r.Prompt), r.MaxTokens, e.cfg.BlockTokens)
-	if err := e.checkRoom(blocks, len(r.Prompt)); err != nil {
+	if err := e.checkRoom(extentOf(len(r.Prompt), r.MaxTokens, e.cfg.StepTokens)); err != nil {
 		e.rejectedPool.Add(1)
 		return nil, err
 	}
@@ -159,10 +158,10 @@ func (e *Engine) noteRefusal(err error) {
 	}
 }
 
-// checkRoom refuses a request for n blocks, with so many tokens of prompt, when it can never fit,
-// or when the blocks or the window slots are too full to queue for them.
-func (e *Engine) checkRoom(n, prompt int) error {
-	st := e.published.load()
+// checkRoom refuses a request when it can never fit, or when the blocks or the window slots are
+// too full to queue for them.
+func (e *Engine) checkRoom(x kv.Extent) error {
+	st, n := e.published.load(), x.Blocks(&e.layout.Shape)
 	full := &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
 	switch {
 	case n > st.Blocks:
@@ -170,7 +169,7 @@ func (e *Engine) checkRoom(n, prompt int) error {
 	case float64(st.Used) > AdmitBelow*float64(st.Blocks):
 	case float64(st.WindowSlotsUsed) > AdmitBelow*float64(st.WindowSlots):
 		full = &PoolError{
-			Need:    min(n, e.layout.MaxSlots(min(prompt, e.cfg.StepTokens))),
+			Need:    x.MaxSlots(&e.layout.Shape, 0),
 			Free:    st.WindowSlots - st.WindowSlotsUsed,
 			Total:   st.WindowSlots,
 			Sliding: true,

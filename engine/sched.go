@@ -76,7 +76,7 @@ func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 // until an event says that it has ended.
 func (s *sched) Add(q *sequence) {
 	s.mustBeBetween("Add")
-	if !s.store.Fits(q.extent(s.stepTokens)) {
+	if !s.store.Fits(extentOf(q.prompt, q.max, s.stepTokens)) {
 		panic("engine: a sequence that can never fit")
 	}
 	s.queue.push(q)

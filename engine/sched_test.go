@@ -144,7 +144,7 @@ func (w *world) do(line string) (string, error) {
 			tokens: prompt, stop: stop}
 		w.seqs[words[0]] = q
 		w.sched.Add(q)
-		blocks := need(q.prompt, q.max, w.sched.store.BlockTokens)
+		blocks := extentOf(q.prompt, q.max, 0).Blocks(&w.sched.store.Shape)
 		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), blocks), nil
 	case "plan":
 		prompts := w.sched.stepTokens

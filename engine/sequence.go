@@ -26,14 +26,9 @@ type sequence struct {
 	miss   string // see Start.Miss
 }
 
-// extent says how large the sequence can become. The KV of its very last token is never computed.
-func (q *sequence) extent(stepTokens int) kv.Extent {
-	return kv.Extent{Prompt: q.prompt, Tokens: q.prompt + q.max - 1, Step: stepTokens}
-}
-
-// need returns how many blocks a prompt and its longest answer take.
-func need(prompt, maxTokens, blockTokens int) int {
-	return (prompt + maxTokens - 1 + blockTokens - 1) / blockTokens
+// extentOf says how large a sequence can become. The KV of its very last token is never computed.
+func extentOf(prompt, maxTokens, stepTokens int) kv.Extent {
+	return kv.Extent{Prompt: prompt, Tokens: prompt + maxTokens - 1, Step: stepTokens}
 }
 
 // decoding reports whether the prompt is computed.

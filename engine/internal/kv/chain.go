@@ -99,7 +99,7 @@ func (st *Store) Keep(agent string, e Ended) {
 		st.drop(old)
 		created = old.Created
 	}
-	st.Evicted.Remove(agent)
+	st.evicted.Remove(agent)
 	c := st.add(&Chain{
 		Agent:     agent,
 		Tokens:    e.Tokens,
@@ -177,7 +177,7 @@ func (st *Store) drop(c *Chain) {
 	}
 	delete(st.agents, c.Agent)
 	if c.cut {
-		st.Evicted.Add(c.Agent)
+		st.evicted.Add(c.Agent)
 	}
 }
 

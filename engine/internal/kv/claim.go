@@ -52,7 +52,7 @@ type Terms struct {
 // slots it begins with until the restore has come to its end, so it needs more of them.
 func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	s := &st.slots
-	t := Terms{extent: x, idle: m.idle, blocks: x.blocks(&st.Shape) - len(m.Blocks)}
+	t := Terms{extent: x, idle: m.idle, blocks: x.Blocks(&st.Shape) - len(m.Blocks)}
 	if m.move {
 		t.blocks--
 	}
@@ -69,9 +69,9 @@ func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 		t.slotCost += s.cost(m.tail, len(m.Blocks) >= pinFrom)
 		n++
 	}
-	limit := x.maxSlots(&st.Shape, m.Tokens)
+	limit := x.MaxSlots(&st.Shape, m.Tokens)
 	if restoring {
-		limit = min(x.blocks(&st.Shape)-m.start, max(limit, n+st.WindowBlocks()))
+		limit = min(x.Blocks(&st.Shape)-m.start, max(limit, n+st.WindowBlocks()))
 	}
 	t.slots = limit - n
 	return t
@@ -84,7 +84,7 @@ func (st *Store) Affords(t Terms) bool {
 
 // Fits reports whether a sequence could start if it were alone.
 func (st *Store) Fits(x Extent) bool {
-	return x.blocks(&st.Shape) <= st.Blocks && x.maxSlots(&st.Shape, 0) <= st.WindowSlots
+	return x.Blocks(&st.Shape) <= st.Blocks && x.MaxSlots(&st.Shape, 0) <= st.WindowSlots
 }
 
 // A Copy asks for a call of Model.CopyKV. Dst is None where nothing is to be copied.

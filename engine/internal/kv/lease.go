@@ -47,12 +47,12 @@ type Extent struct {
 	Step   int // most tokens of a prompt that are computed in one step
 }
 
-// blocks returns how many blocks all tokens take.
-func (x Extent) blocks(s *Shape) int { return (x.Tokens + s.BlockTokens - 1) / s.BlockTokens }
+// Blocks returns how many blocks all tokens take.
+func (x Extent) Blocks(s *Shape) int { return (x.Tokens + s.BlockTokens - 1) / s.BlockTokens }
 
-// maxSlots returns the most slots that the sequence can have at once, from when so many of its
+// MaxSlots returns the most slots that the sequence can have at once, from when so many of its
 // tokens are computed.
-func (x Extent) maxSlots(s *Shape, computed int) int {
+func (x Extent) MaxSlots(s *Shape, computed int) int {
 	if s.Window == 0 {
 		return 0
 	}
@@ -60,7 +60,7 @@ func (x Extent) maxSlots(s *Shape, computed int) int {
 	if computed < x.Prompt {
 		chunk = min(x.Prompt-computed, x.Step)
 	}
-	return min(x.blocks(s)-s.WindowStart(computed), s.MaxSlots(chunk))
+	return min(x.Blocks(s)-s.WindowStart(computed), s.MaxSlots(chunk))
 }
 
 // pinFrom returns the first block that is still in the window when the sequence ends.
@@ -157,7 +157,7 @@ func (l *Lease) Slide(blocks []int32, computed int) {
 		l.Release(blocks[l.start], l.start)
 	}
 	has := len(blocks) - l.start
-	l.Promise(l.extent.maxSlots(&l.slots.Shape, computed) - has)
+	l.Promise(l.extent.MaxSlots(&l.slots.Shape, computed) - has)
 }
 
 // Skip begins a gap at block start: the blocks from there up to block end will have no slots.
@@ -200,7 +200,7 @@ func (l *Lease) check(id uint64, blocks []int32, computed int, restoring bool) {
 			has++
 		}
 	}
-	limit := l.extent.maxSlots(s, computed)
+	limit := l.extent.MaxSlots(s, computed)
 	right := has+l.promised == limit || restoring && has+l.promised >= limit
 	expect(l.promised >= 0 && right,
 		"sequence %d has %d window slots and is promised %d, of %d", id, has, l.promised, limit)

@@ -95,7 +95,7 @@ func (st *Store) Miss(agent string, prompt []int32, cached int) string {
 	}
 	own := st.agents[agent]
 	if own == nil {
-		if st.Evicted.Has(agent) {
+		if st.evicted.Has(agent) {
 			return MissEvicted
 		}
 		return MissNewAgent

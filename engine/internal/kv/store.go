@@ -24,9 +24,7 @@ type Store struct {
 	anonymous map[int32]*Chain // by last block, which in the index stands for the whole chain
 	byUse     list.List        // of *Chain, the least recently used first
 	evictions uint64
-
-	// Evicted has the agents whose chains eviction has cut and that have none now.
-	Evicted Names
+	evicted   Names // agents whose chains eviction has cut and that have none now
 
 	// Track has the store note what a copy elsewhere, such as on disk, has to know.
 	Track bool
@@ -43,7 +41,7 @@ func NewStore(l Layout) *Store {
 		slots:     newSlots(l),
 		agents:    make(map[string]*Chain),
 		anonymous: make(map[int32]*Chain),
-		Evicted:   make(Names),
+		evicted:   make(Names),
 	}
 }
 
@@ -105,7 +103,7 @@ func (st *Store) ChainBytes(c *Chain) int64 { return st.Bytes(len(c.Tokens), c.s
 // Forget drops an agent's chain because its owner wants that, and reports whether there was one.
 // The agent counts as new afterwards.
 func (st *Store) Forget(agent string) bool {
-	st.Evicted.Remove(agent)
+	st.evicted.Remove(agent)
 	c := st.agents[agent]
 	if c == nil {
 		return false
