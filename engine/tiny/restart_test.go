@@ -89,7 +89,7 @@ func TestRestart(t *testing.T) {
 	third := slices.Concat(next, got, text(3, 9)[1:])
 	want, _ = ask(t, fresh, "", third, 32)
 	got, r = ask(t, e, "ann", third, 32)
-	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)+31 || r.RestoredBytes == 0 {
+	if !slices.Equal(got, want) || r.Tier != engine.TierDisk || r.CachedTokens != len(next)+31 || r.RestoredBytes == 0 {
 		t.Errorf("restored: %v, want %v; %+v", got, want, r)
 	}
 	// Asked again after another restart, a prompt ends before the window at the end, and finds its own.
@@ -98,7 +98,7 @@ func TestRestart(t *testing.T) {
 	}
 	e = boot(t, dir)
 	defer e.Close()
-	if got, r = ask(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(third)-1 || r.Miss != "" {
+	if got, r = ask(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Tier != engine.TierDisk || r.CachedTokens != len(third)-1 || r.Miss != "" {
 		t.Errorf("asked again: %v, want %v; %+v", got, want, r)
 	}
 }
