@@ -39,8 +39,9 @@ import (
 //	 9 shutdown throws answers away                  TestDrain, TestDrainOutOfPatience
 //	10 restoring takes a memory out of the pool,     TestRestoredIsHot, BenchmarkTTFT
 //	   and is slower than it
-//	11 files are published in part, and their names  TestCrash, TestKill, TestCorrupt,
-//	   are believed                                  TestFileUnderAnotherName
+//	11 files are published in part, and their names  TestKill, TestCorrupt, internal/snapshot
+//	   are believed                                  TestCrash and TestDamage,
+//	                                                 TestFileUnderAnotherName
 //	12 prompts and answers are logged; answers are   TestNothingSaidIsLogged, server TestDecoder
 //	   tidied up
 //	13 advertised features do nothing: prefixes      TestSystemPromptIsStoredOnce
@@ -316,7 +317,7 @@ func TestEvicted(t *testing.T) {
 	cfg.Model, cfg.TTL = newFake(), time.Hour
 	e = start(t, cfg)
 	if list, err := e.Agents(); err != nil || len(list) != 0 {
-		t.Errorf("what is too old is still there: %v, %v", list, err)
+		t.Errorf("a memory that is too old is still there: %v, %v", list, err)
 	}
 	if files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.memory")); len(files) != 0 {
 		t.Errorf("and on disk: %v", files)

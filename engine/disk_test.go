@@ -69,7 +69,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// memoryOf is the one memory file in a directory.
+// memoryOf returns the one memory file in a directory.
 func memoryOf(t *testing.T, dir string) string {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(dir, "*.memory"))
@@ -318,8 +318,8 @@ func TestExportImport(t *testing.T) {
 	}
 }
 
-// An agent that was created is there at once and after a restart, once, and its first request is
-// a new agent's.
+// A created agent is there at once and after a restart, once, and its first request is a new
+// agent's.
 func TestCreate(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
@@ -401,16 +401,16 @@ func TestTTL(t *testing.T) {
 func TestTokens(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
-	tell := func(e *Engine, where string, want []int32) {
+	expectTokens := func(e *Engine, where string, want []int32) {
 		t.Helper()
 		if got, err := e.Tokens("ann"); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v; want %v", where, got, err, want)
 		}
 	}
-	tell(e, "before the first request", nil)
+	expectTokens(e, "before the first request", nil)
 	text := count(1, 9)
 	text = append(text, drainTokens(submit(t, e, t.Context(), "ann", text, 3))...)
-	tell(e, "in the pool", text)
+	expectTokens(e, "in the pool", text)
 	for i := range 8 { // they evict her
 		drainTokens(submit(t, e, t.Context(), fmt.Sprint("bob", i), count(20+i, 60), 3))
 	}
@@ -421,7 +421,7 @@ func TestTokens(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	tell(e, "evicted", text)
+	expectTokens(e, "evicted", text)
 	var file bytes.Buffer
 	if err := e.Export("ann", &file); err != nil {
 		t.Fatal(err)
@@ -431,7 +431,7 @@ func TestTokens(t *testing.T) {
 	}
 	cfg.Model = newFake()
 	e = start(t, cfg)
-	tell(e, "after a restart", text)
+	expectTokens(e, "after a restart", text)
 	if m, err := e.Inspect("ann"); err != nil || m.Tier != "disk" || m.Tokens != len(text)-1 {
 		t.Errorf("she was restored: %+v, %v", m, err)
 	}
@@ -439,9 +439,9 @@ func TestTokens(t *testing.T) {
 	if _, err := other.Import(&file); err != nil {
 		t.Fatal(err)
 	}
-	tell(other, "imported", text)
+	expectTokens(other, "imported", text)
 	if err := other.Forget("ann"); err != nil {
 		t.Fatal(err)
 	}
-	tell(other, "forgotten", nil)
+	expectTokens(other, "forgotten", nil)
 }

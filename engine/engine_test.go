@@ -15,7 +15,7 @@ import (
 	"loadstone/engine/internal/sample"
 )
 
-// slowFake is a fake whose steps take a second of the bubble's time each.
+// slowFake returns a fake whose steps take a second each, in the time of a synctest bubble.
 func slowFake() *fakeModel {
 	m := newFake()
 	m.before = func(int) error { time.Sleep(time.Second); return nil }
@@ -50,7 +50,7 @@ func drainTokens(s *Stream) (ids []int32) {
 	return ids
 }
 
-// count is n tokens from a first one up, within the vocabulary.
+// count returns n tokens from a first one up, within the vocabulary.
 func count(from, n int) []int32 {
 	ids := make([]int32, n)
 	for i := range ids {
@@ -489,7 +489,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// Many clients at once, some of whom leave, under the race detector and with the invariants
+// Many clients at once, of which some cancel, under the race detector and with the invariants
 // checked after each step.
 func TestConcurrentClients(t *testing.T) {
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 4, MaxBatch: 8,

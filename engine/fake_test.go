@@ -26,8 +26,8 @@ type fakeModel struct {
 	before func(step int) error
 }
 
-// A cell is the KV of one token. pos is 1-based: 0 is memory never written, restored one that
-// WriteKV wrote.
+// A cell is the KV of one token. pos is 1-based: 0 is memory that was never written, restored is
+// memory that WriteKV wrote.
 type cell struct{ token, pos int32 }
 
 const restored = -1

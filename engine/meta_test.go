@@ -285,7 +285,7 @@ func (tr *trial) iterate() bool {
 func (tr *trial) apply(o op) error {
 	text := tr.history[o.agent]
 	switch o.verb {
-	case "new": // a system prompt that some share, and more
+	case "new": // a system prompt that some agents share, and more
 		text = slices.Concat(tr.ids(count(o.seed%3, o.at)), tr.ids(tokens(o.seed, o.n)))
 	case "more":
 		text = slices.Concat(text, tr.ids(tokens(o.seed, o.n)))
@@ -377,7 +377,7 @@ func (tr *trial) request(o op, text []int32) error {
 	return tr.submit(o, r, want)
 }
 
-// ids makes a subject's tokens of the fake's.
+// ids makes tokens of the network under test from those of the fake.
 func (tr *trial) ids(tokens []int32) []int32 {
 	for i := range tokens {
 		tokens[i] += tr.shift

@@ -89,7 +89,7 @@ func (m *benchModel) engine(b *testing.B, dir string) *Engine {
 	return e
 }
 
-// prompt is n tokens that no other seed's prompt begins with.
+// prompt returns n tokens with which no other seed's prompt begins.
 func (m *benchModel) prompt(seed, n int) []int32 {
 	p := make([]int32, n)
 	x := uint64(seed+1) * 0x9e3779b97f4a7c15
@@ -110,7 +110,7 @@ func benchSubmit(b *testing.B, e *Engine, ctx context.Context, agent string, pro
 	return s
 }
 
-// ttft is the time to the first token from a tier.
+// ttft returns the time to the first token from a tier.
 func ttft(
 	b *testing.B, e *Engine, agent string, prompt []int32, tier string,
 ) (time.Duration, Result) {
@@ -192,15 +192,16 @@ func BenchmarkTTFT(b *testing.B) {
 	})
 }
 
-// perOp reports a time that all operations took together, and not how long an operation took,
-// which is a mixture.
+// perOp reports a time that all operations took together, per operation, and hides ns/op, which
+// would be a mixture.
 func perOp(b *testing.B, unit string, total time.Duration) {
 	b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), unit)
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkPromptBesideStreams is the time between the tokens of a stream, among some, without
-// and while the prompt of another agent, of 2048 tokens, is computed; and how long that takes.
+// BenchmarkPromptBesideStreams measures the time between the tokens of a stream, among some,
+// without and while the prompt of another agent, of 2048 tokens, is computed; and how long that
+// takes.
 func BenchmarkPromptBesideStreams(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, streams := range []int{1, 4} {
@@ -298,8 +299,8 @@ func BenchmarkBatch(b *testing.B) {
 	})
 }
 
-// BenchmarkHistory is the time between a stream's tokens after so many: apart from attention it
-// is to be the same.
+// BenchmarkHistory measures the time between a stream's tokens after a history of so many: apart
+// from attention it should be the same.
 func BenchmarkHistory(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, n := range []int{128, 1024, 4096} {

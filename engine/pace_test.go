@@ -123,7 +123,7 @@ func TestPromptBesideStreams(t *testing.T) {
 	}
 }
 
-// prefill is how long the first token took from some time on.
+// prefill returns how long the first token took from some time on.
 func (s *Stream) prefill(from time.Time) time.Duration {
 	<-s.Tokens()
 	return time.Since(from)
