@@ -27,7 +27,7 @@
 // # Who owns what
 //
 //	Engine     the goroutine, the clock, the model, the streams, the sources of randomness
-//	mailbox    what Submit and cancellations leave for the goroutine; the only lock
+//	mailbox    what Submit and cancellations leave for the goroutine, under a lock
 //	sched      which sequences wait, run and end, and what a step computes: a state machine
 //	pace       what steps have cost, and from that how many prompt tokens the next may compute
 //	queue      the order of the sequences that wait

@@ -39,8 +39,8 @@ type portion struct {
 // A source is what a restore reads from: a snapshot in RAM on its way to the disk, or a file.
 type source interface {
 	Header() *snapshot.Header
-	Tokens() []int32                             // those whose KV it has
-	Chunk(i int, dst []byte) (b []byte, e error) // reads into dst if it has to read
+	Tokens() []int32 // those whose KV it has
+	Chunk(i int, dst []byte) ([]byte, error)
 }
 
 // restore starts the restore of a sequence that was admitted.

@@ -275,7 +275,9 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	got := slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool { return strings.HasPrefix(path, "loadstone/engine/internal/") })
+	got := slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool {
+		return strings.HasPrefix(path, "loadstone/engine/internal/")
+	})
 	if want := "loadstone/engine loadstone/engine/grammar loadstone/server"; strings.Join(got, " ") != want {
 		t.Errorf("imports %v, want %s", got, want)
 	}
