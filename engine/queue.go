@@ -23,49 +23,49 @@ func newQueue() queue { return queue{byAgent: make(map[string]*line)} }
 
 // push adds a sequence to the end of its agent's line. The line of an agent new to the queue comes
 // after all others.
-func (q *queue) push(s *sequence) {
-	l := q.byAgent[s.agent]
+func (w *queue) push(q *sequence) {
+	l := w.byAgent[q.agent]
 	if l == nil {
-		l = &line{agent: s.agent}
-		q.byAgent[s.agent] = l
-		q.lines = append(q.lines, l)
+		l = &line{agent: q.agent}
+		w.byAgent[q.agent] = l
+		w.lines = append(w.lines, l)
 	}
-	l.waiting = append(l.waiting, s)
-	q.n++
+	l.waiting = append(l.waiting, q)
+	w.n++
 }
 
 // head returns the first sequence of the i-th line, without removing it.
-func (q *queue) head(i int) *sequence { return q.lines[i].waiting[0] }
+func (w *queue) head(i int) *sequence { return w.lines[i].waiting[0] }
 
 // pop removes head(i), and its line goes to the end.
-func (q *queue) pop(i int) {
-	l := q.lines[i]
-	q.lines = slices.Delete(q.lines, i, i+1)
+func (w *queue) pop(i int) {
+	l := w.lines[i]
+	w.lines = slices.Delete(w.lines, i, i+1)
 	l.waiting = l.waiting[1:]
-	q.n--
+	w.n--
 	if len(l.waiting) > 0 {
-		q.lines = append(q.lines, l)
+		w.lines = append(w.lines, l)
 	} else {
-		delete(q.byAgent, l.agent)
+		delete(w.byAgent, l.agent)
 	}
 }
 
 // remove takes the sequence with an id out, wherever it waits, and reports whether it was there. A
 // line keeps its place when its head is removed.
-func (q *queue) remove(id uint64) (*sequence, bool) {
-	for i, l := range q.lines {
-		j := slices.IndexFunc(l.waiting, func(s *sequence) bool { return s.id == id })
+func (w *queue) remove(id uint64) (*sequence, bool) {
+	for i, l := range w.lines {
+		j := slices.IndexFunc(l.waiting, func(q *sequence) bool { return q.id == id })
 		if j < 0 {
 			continue
 		}
-		s := l.waiting[j]
+		q := l.waiting[j]
 		l.waiting = slices.Delete(l.waiting, j, j+1)
-		q.n--
+		w.n--
 		if len(l.waiting) == 0 {
-			q.lines = slices.Delete(q.lines, i, i+1)
-			delete(q.byAgent, l.agent)
+			w.lines = slices.Delete(w.lines, i, i+1)
+			delete(w.byAgent, l.agent)
 		}
-		return s, true
+		return q, true
 	}
 	return nil, false
 }
