@@ -31,7 +31,7 @@ func within(kv string) float64 {
 
 type variant struct {
 	name string
-	make func() *checkpoint
+	make func() *folder
 	opt  options
 }
 
@@ -56,7 +56,7 @@ func init() {
 	}
 }
 
-func openTiny(t testing.TB, c *checkpoint, opt options) *Model {
+func openTiny(t testing.TB, c *folder, opt options) *Model {
 	t.Helper()
 	m, err := open(c.write(t), opt)
 	if err != nil {
@@ -204,7 +204,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 // The CPU kernels and MLX's own operations are two programs for the same network.
 func TestKernelsMatchGraph(t *testing.T) {
 	needsCPU(t)
-	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+	for _, c := range []*folder{tinyLlama(), tinyGemma()} {
 		for _, kv := range []string{"f32", "f16"} {
 			var rows [2][][]float32
 			for i, graph := range []bool{false, true} {
@@ -223,7 +223,7 @@ func TestKernelsMatchGraph(t *testing.T) {
 // Each format is what it says: as large as the formula, and as near to float32 as its bits allow, but not the same.
 func TestKVFormats(t *testing.T) {
 	needsCPU(t)
-	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+	for _, c := range []*folder{tinyLlama(), tinyGemma()} {
 		var exact [][]float32
 		for _, f := range []struct {
 			kv    string
@@ -236,9 +236,9 @@ func TestKVFormats(t *testing.T) {
 			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 12},
 		} {
 			m := openTiny(t, c, options{kv: f.kv})
-			vectors := 2 * m.cfg.layers * m.cfg.kvHeads
+			vectors := 2 * m.cfg.Layers * m.cfg.KVHeads
 			global, local := m.KVBytesPerToken()
-			if got, want := global+local, f.bytes(vectors*m.cfg.headDim, vectors*((m.cfg.headDim+63)/64)); got != want || m.KVFormat() != f.kv {
+			if got, want := global+local, f.bytes(vectors*m.cfg.HeadDim, vectors*((m.cfg.HeadDim+63)/64)); got != want || m.KVFormat() != f.kv {
 				t.Errorf("%s: %d bytes a token of %s, want %d", f.kv, got, m.KVFormat(), want)
 			}
 			if err := m.AllocKV(4, 4, 32); err != nil {
@@ -274,13 +274,13 @@ func TestUnknownKVFormats(t *testing.T) {
 func TestStepIsExact(t *testing.T) {
 	needsCPU(t)
 	const n = 1160
-	for name, make := range map[string]func() *checkpoint{
-		"llama": func() *checkpoint { // spans of 512
+	for name, make := range map[string]func() *folder{
+		"llama": func() *folder { // spans of 512
 			c := tinyLlama().config
 			c["head_dim"], c["max_position_embeddings"], c["num_hidden_layers"] = 64, n, 2
 			return tiny(c)
 		},
-		"gemma": func() *checkpoint { // spans of 448 and a vector that 16 does not divide
+		"gemma": func() *folder { // spans of 448 and a vector that 16 does not divide
 			c := tinyGemma().config
 			c["max_position_embeddings"], c["sliding_window"] = n, 150
 			return tiny(c)
@@ -416,7 +416,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 
 			// The same through bytes, into another model with the same weights.
 			for _, c := range []struct{ dst, src, tokens int }{{4, 0, 8}, {1, 1, 5}} {
-				saved := make([]byte, c.tokens*(m.kvGlobal+m.kvLocal))
+				saved := make([]byte, c.tokens*(m.kvGlobal+m.kvSliding))
 				if err := m.ReadKV(c.src, c.src, c.tokens, saved); err != nil {
 					t.Fatal(err)
 				}
@@ -443,7 +443,7 @@ func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 		if err := m.AllocKV(5, 5, 4); err != nil {
 			t.Fatal(err)
 		}
-		fill := bytes.Repeat([]byte{1, 2, 3, 4}, m.kvGlobal+m.kvLocal)
+		fill := bytes.Repeat([]byte{1, 2, 3, 4}, m.kvGlobal+m.kvSliding)
 		for b := range 5 {
 			if err := m.WriteKV(b, b, 4, fill); err != nil {
 				t.Fatal(err)
@@ -507,7 +507,7 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", c.what, err, c.want)
 		}
 	}
-	buf := make([]byte, 4*(m.kvGlobal+m.kvLocal))
+	buf := make([]byte, 4*(m.kvGlobal+m.kvSliding))
 	for what, err := range map[string]error{
 		"CopyKV to block 3":  m.CopyKV(3, 0, 0, 0, 1),
 		"CopyKV of 5 tokens": m.CopyKV(1, 0, 1, 0, 5),

@@ -24,7 +24,7 @@ func largest(row []float32) int32 {
 
 // pickHead is a network whose head has so many outputs that tasks share it and every row twice, the copies in different
 // tasks' parts, so that the largest logit is always there twice.
-func pickHead() *checkpoint {
+func pickHead() *folder {
 	c := tinyLlama().config
 	c["vocab_size"] = 5003
 	h := tiny(c)
@@ -45,30 +45,30 @@ func damage(x tensor, every int, values ...float64) {
 // the largest is there twice, and where logits are not finite.
 func TestPicks(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
-	heads := map[string]func() *checkpoint{
+	heads := map[string]func() *folder{
 		"float32": pickHead,
 		"tied":    tinyGemma,
-		"bfloat16": func() *checkpoint {
+		"bfloat16": func() *folder {
 			c := pickHead()
 			for name, x := range c.tensors {
 				c.tensors[name] = toBfloat16(x)
 			}
 			return c
 		},
-		"4 bits": func() *checkpoint { packed, _ := quantisedPair(pickHead, 32, 4); return packed },
-		"8 bits": func() *checkpoint { packed, _ := quantisedPair(pickHead, 32, 8); return packed },
-		"some infinite": func() *checkpoint {
+		"4 bits": func() *folder { packed, _ := quantisedPair(pickHead, 32, 4); return packed },
+		"8 bits": func() *folder { packed, _ := quantisedPair(pickHead, 32, 8); return packed },
+		"some infinite": func() *folder {
 			c := pickHead()
 			damage(c.tensors["lm_head.weight"], 64*7, nan, inf, -inf)
 			return c
 		},
-		"bfloat16, some infinite": func() *checkpoint {
+		"bfloat16, some infinite": func() *folder {
 			c := pickHead()
 			damage(c.tensors["lm_head.weight"], 64*7, nan, inf, -inf)
 			c.tensors["lm_head.weight"] = toBfloat16(c.tensors["lm_head.weight"])
 			return c
 		},
-		"none finite": func() *checkpoint {
+		"none finite": func() *folder {
 			c := pickHead()
 			damage(c.tensors["model.norm.weight"], 1, nan)
 			return c

@@ -21,7 +21,7 @@ type tensor struct {
 }
 
 // checkpoint is a model folder in memory, for tests to damage and write.
-type checkpoint struct {
+type folder struct {
 	config  map[string]any
 	tensors map[string]tensor
 }
@@ -29,7 +29,7 @@ type checkpoint struct {
 // tinyLlama and tinyGemma are random networks with every part of their architecture: grouped heads and, for Gemma,
 // sliding layers between global ones with a window shorter than the tests' sequences. Head sizes are one that vectors
 // of 16 divide and one that they do not.
-func tinyLlama() *checkpoint {
+func tinyLlama() *folder {
 	return tiny(map[string]any{
 		"model_type": "llama", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 6,
 		"num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96, "max_position_embeddings": 128,
@@ -37,7 +37,7 @@ func tinyLlama() *checkpoint {
 	})
 }
 
-func tinyGemma() *checkpoint {
+func tinyGemma() *folder {
 	return tiny(map[string]any{
 		"model_type": "gemma3_text", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
 		"num_key_value_heads": 1, "head_dim": 72, "intermediate_size": 96, "max_position_embeddings": 128,
@@ -46,8 +46,8 @@ func tinyGemma() *checkpoint {
 	})
 }
 
-func tiny(config map[string]any) *checkpoint {
-	c := &checkpoint{config: config, tensors: map[string]tensor{}}
+func tiny(config map[string]any) *folder {
+	c := &folder{config: config, tensors: map[string]tensor{}}
 	n := func(key string) int { return config[key].(int) }
 	rng := rand.New(rand.NewPCG(1, 2))
 	add := func(name string, center, spread float64, shape ...int) {
@@ -103,7 +103,7 @@ func float32Tensor(x []float32, shape ...int) tensor {
 }
 
 // write puts the checkpoint into a new folder, as one file.
-func (c *checkpoint) write(t testing.TB) string {
+func (c *folder) write(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	c.writeConfig(t, dir)
@@ -111,7 +111,7 @@ func (c *checkpoint) write(t testing.TB) string {
 	return dir
 }
 
-func (c *checkpoint) writeConfig(t testing.TB, dir string) {
+func (c *folder) writeConfig(t testing.TB, dir string) {
 	t.Helper()
 	data, err := json.Marshal(c.config)
 	if err != nil {
