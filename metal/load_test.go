@@ -26,10 +26,12 @@ func logitsOf(t *testing.T, dir string, opt options) [][]float32 {
 	if err := m.AllocKV(2, 2, 16); err != nil {
 		t.Fatal(err)
 	}
-	return step(t, m, []*sequence{{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}}, []int{20})
+	return step(t, m, []*sequence{{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}},
+		[]int{20})
 }
 
-// The same network in the forms in which folders come: several files with an index, bfloat16, inside a multimodal one.
+// The same network in several forms of folders: several files with an index, bfloat16, and inside a
+// multimodal folder.
 func TestFolderForms(t *testing.T) {
 	half := tinyGemma()
 	for name, x := range half.tensors {
@@ -57,7 +59,8 @@ func TestFolderForms(t *testing.T) {
 	})
 	t.Run("multimodal", func(t *testing.T) {
 		c := fromBfloat16(half)
-		outer := &folder{config: map[string]any{"model_type": "gemma3", "text_config": c.config}, tensors: map[string]tensor{}}
+		outer := &folder{config: map[string]any{"model_type": "gemma3", "text_config": c.config},
+			tensors: map[string]tensor{}}
 		for name, x := range c.tensors {
 			outer.tensors["language_model."+name] = x
 		}
@@ -65,23 +68,26 @@ func TestFolderForms(t *testing.T) {
 	})
 }
 
-// quantisedPair is a network whose matrices are quantised, and the same numbers in float32.
+// quantisedPair returns a network whose matrices are quantised, and one with the same numbers in
+// float32.
 func quantisedPair(make func() *folder, group, bits int) (packed, plain *folder) {
 	packed, plain = make(), make()
 	packed.config["quantization"] = map[string]any{"group_size": group, "bits": bits}
 	for name, x := range plain.tensors {
-		// 72-wide heads make an output projection of 288 inputs, still a multiple of 32.
+		// Heads of 72 elements make an output projection of 288 inputs, which is a multiple of 32.
 		if len(x.shape) == 2 {
 			q := quantise(x, group, bits)
 			base := strings.TrimSuffix(name, ".weight")
-			packed.tensors[name], packed.tensors[base+".scales"], packed.tensors[base+".biases"] = q.weight, q.scales, q.biases
+			packed.tensors[name], packed.tensors[base+".scales"],
+				packed.tensors[base+".biases"] = q.weight, q.scales, q.biases
 			plain.tensors[name] = q.plain
 		}
 	}
 	return packed, plain
 }
 
-// Affine-quantised weights: widened, and kept as on a GPU, against the same numbers in float32.
+// Affine-quantised weights, widened and kept as on a GPU, give the logits of the same numbers in
+// float32.
 func TestQuantised(t *testing.T) {
 	for _, make := range []func() *folder{tinyLlama, tinyGemma} {
 		for _, bits := range []int{4, 5, 8} {
@@ -94,9 +100,10 @@ func TestQuantised(t *testing.T) {
 	}
 }
 
-// The CPU kernels for quantised weights: every instruction set gives what the scalar kernels do to the last bit, and that is
-// near what float32 gives, not equal to it, for activations become whole numbers of 8 bits: a few per cent after three layers
-// of random numbers. What it is worth in real networks, TestMLXLM says.
+// The CPU kernels for quantised weights give the same logits with every instruction set as the
+// scalar kernels, to the last bit. These are near the logits of float32 and not equal, because
+// activations are rounded to whole numbers of 8 bits: the difference is a few per cent after three
+// layers of random numbers. TestMLXLM shows the difference in real networks.
 func TestQuantisedKernels(t *testing.T) {
 	needsCPU(t)
 	for name, make := range map[string]func() *folder{"llama": tinyLlama, "gemma": tinyGemma} {
@@ -123,7 +130,8 @@ func TestQuantisedKernels(t *testing.T) {
 					for i, row := range logitsOf(t, dir, options{}) {
 						for j, x := range row {
 							if x != want[i][j] {
-								t.Fatalf("row %d logit %d is %v, the scalar kernels give %v", i, j, x, want[i][j])
+								t.Fatalf("row %d logit %d is %v, the scalar kernels give %v", i, j,
+									x, want[i][j])
 							}
 						}
 					}
@@ -139,11 +147,19 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 		damage func(c *folder)
 		want   string
 	}{
-		{"a tensor missing", func(c *folder) { delete(c.tensors, "model.layers.2.mlp.up_proj.weight") }, "tensor model.layers.2.mlp.up_proj.weight is missing"},
+		{"a tensor missing", func(
+			c *folder) {
+			delete(c.tensors, "model.layers.2.mlp.up_proj.weight")
+		},
+			"tensor model.layers.2.mlp.up_proj.weight is missing"},
 		{"another shape", func(c *folder) {
-			c.tensors["model.layers.0.self_attn.q_proj.weight"] = float32Tensor(make([]float32, 64*64), 64, 64)
+			c.tensors["model.layers.0.self_attn.q_proj.weight"] = float32Tensor(
+				make([]float32, 64*64), 64, 64)
 		}, "q_proj.weight has shape [64 64], config.json asks for [192 64]"},
-		{"a norm too long", func(c *folder) { c.tensors["model.norm.weight"] = float32Tensor(make([]float32, 65), 65) }, "model.norm.weight has shape [65]"},
+		{"a norm too long", func(c *folder) {
+			c.tensors["model.norm.weight"] = float32Tensor(
+				make([]float32, 65), 65)
+		}, "model.norm.weight has shape [65]"},
 		{"a bias", func(c *folder) {
 			c.tensors["model.layers.1.mlp.down_proj.bias"] = float32Tensor(make([]float32, 64), 64)
 		}, "down_proj.bias"},
@@ -155,8 +171,10 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 		{"scales without biases", func(c *folder) {
 			c.tensors["lm_head.scales"] = float32Tensor(make([]float32, 131*2), 131, 2)
 		}, "lm_head.biases is missing"},
-		{"another vocabulary", func(c *folder) { c.config["vocab_size"] = 130 }, "model.embed_tokens.weight has shape [131 64]"},
-		{"another architecture", func(c *folder) { c.config["model_type"] = "mamba" }, `config.json: model_type "mamba" is not supported`},
+		{"another vocabulary", func(c *folder) { c.config["vocab_size"] = 130 },
+			"model.embed_tokens.weight has shape [131 64]"},
+		{"another architecture", func(c *folder) { c.config["model_type"] = "mamba" },
+			`config.json: model_type "mamba" is not supported`},
 		{"a type that nothing reads", func(c *folder) {
 			c.tensors["lm_head.weight"] = tensor{"Q4", []int{131, 64}, make([]byte, 131*64/2)}
 		}, `model.safetensors: tensor lm_head.weight: dtype "Q4" is unknown`},
@@ -189,7 +207,10 @@ func TestLoadOfFilesThatChange(t *testing.T) {
 		}
 		m := &Model{cfg: w.config}
 		err = onThread(func() error {
-			return m.load(w, options{progress: func(done, of int64) { told, total = append(told, done), of }})
+			return m.load(w, options{progress: func(done,
+				of int64) {
+				told, total = append(told, done), of
+			}})
 		})
 		if err == nil {
 			m.Close()
@@ -197,15 +218,19 @@ func TestLoadOfFilesThatChange(t *testing.T) {
 		return told, total, err
 	}
 	told, total, err := load(os.RemoveAll)
-	if err != nil || !slices.IsSorted(told) || len(told) != 5 || told[4] != total || total != tensorBytes(tinyGemma()) {
+	if err != nil || !slices.IsSorted(told) || len(told) != 5 || told[4] != total ||
+		total != tensorBytes(tinyGemma()) {
 		t.Errorf("a folder that goes away: %v, progress %v of %d", err, told, total)
 	}
-	if _, _, err := load(func(dir string) error { return os.Truncate(filepath.Join(dir, "model.safetensors"), 5000) }); err == nil || !strings.Contains(err.Error(), "has become shorter, 5000 bytes of") {
+	_, _, err = load(func(dir string) error {
+		return os.Truncate(filepath.Join(dir, "model.safetensors"), 5000)
+	})
+	if err == nil || !strings.Contains(err.Error(), "has become shorter, 5000 bytes of") {
 		t.Errorf("a file that is cut: %v", err)
 	}
 }
 
-// tensorBytes is how many bytes a checkpoint's tensors have.
+// tensorBytes returns the bytes of all tensors of a folder.
 func tensorBytes(c *folder) (n int64) {
 	for _, x := range c.tensors {
 		n += int64(len(x.data))
@@ -213,15 +238,19 @@ func tensorBytes(c *folder) (n int64) {
 	return n
 }
 
-// BenchmarkWeights is one decode step and one prefill of 64 tokens on a quantised model: its weights packed for the CPU
-// kernels (what Open does), widened to float32, and as stored, in MLX's operations. It needs a quantised mlx-community folder in
+// BenchmarkWeights is one decode step and one prefill of 64 tokens on a quantised model, with its
+// weights packed for the CPU kernels (as Open does it), widened to float32, and as stored, the
+// latter two with MLX's operations. It needs a quantised mlx-community folder in
 // $LOADSTONE_QUANTISED.
 func BenchmarkWeights(b *testing.B) {
 	dir := os.Getenv("LOADSTONE_QUANTISED")
 	if dir == "" {
-		b.Skip("set LOADSTONE_QUANTISED to the folder of a quantised model, such as mlx_lm.convert -q makes")
+		b.Skip("set LOADSTONE_QUANTISED to the folder of a quantised model, " +
+			"for instance one that mlx_lm.convert -q has made")
 	}
-	for name, opt := range map[string]options{"packed": {}, "float32": {graph: true}, "as-stored": {native: true, graph: true}} {
+	for name, opt := range map[string]options{
+		"packed": {}, "float32": {graph: true}, "as-stored": {native: true, graph: true},
+	} {
 		m, err := open(dir, opt)
 		if err != nil {
 			b.Fatal(err)
@@ -257,12 +286,13 @@ func (t tensor) float32s() []float32 {
 func toBfloat16(x tensor) tensor {
 	data := make([]byte, 0, len(x.data)/2)
 	for _, v := range x.float32s() {
-		data = binary.LittleEndian.AppendUint16(data, uint16(math.Float32bits(float32(bfloat16(float64(v))))>>16))
+		rounded := float32(bfloat16(float64(v)))
+		data = binary.LittleEndian.AppendUint16(data, uint16(math.Float32bits(rounded)>>16))
 	}
 	return tensor{"BF16", x.shape, data}
 }
 
-// fromBfloat16 is the same checkpoint in float32.
+// fromBfloat16 returns the same network in float32.
 func fromBfloat16(c *folder) *folder {
 	out := &folder{config: c.config, tensors: map[string]tensor{}}
 	for name, x := range c.tensors {
@@ -277,20 +307,21 @@ func fromBfloat16(c *folder) *folder {
 
 type quantised struct{ weight, scales, biases, plain tensor }
 
-// quantise is MLX's affine form: groups of a row share scale and bias, x = scale q + bias, and q's of bits bits fill
-// little-endian words of 32, the first in the lowest bits.
+// quantise returns a matrix in MLX's affine form: the elements of a group of a row share a scale
+// and a bias, x = scale q + bias, and the q, of bits bits each, fill little-endian words of 32
+// bits, the first in the lowest bits.
 func quantise(x tensor, group, bits int) quantised {
 	in, levels := x.shape[1], float32(int(1)<<bits-1)
 	var words []byte
 	var scales, biases, plain []float32
 	w := x.float32s()
 	for g := 0; g < len(w); g += group {
-		part := w[g : g+group]
-		lo, hi := slices.Min(part), slices.Max(part)
+		elements := w[g : g+group]
+		lo, hi := slices.Min(elements), slices.Max(elements)
 		scale := (hi - lo) / levels
 		scales, biases = append(scales, scale), append(biases, lo)
 		word, filled := uint64(0), 0
-		for _, v := range part {
+		for _, v := range elements {
 			q := uint64(math.Round(float64((v - lo) / scale)))
 			plain = append(plain, scale*float32(q)+lo)
 			word |= q << filled
@@ -302,7 +333,9 @@ func quantise(x tensor, group, bits int) quantised {
 	}
 	rows := x.shape[0]
 	return quantised{
-		tensor{"U32", []int{rows, in * bits / 32}, words}, float32Tensor(scales, rows, in/group),
-		float32Tensor(biases, rows, in/group), float32Tensor(plain, rows, in),
+		tensor{"U32", []int{rows, in * bits / 32}, words},
+		float32Tensor(scales, rows, in/group),
+		float32Tensor(biases, rows, in/group),
+		float32Tensor(plain, rows, in),
 	}
 }

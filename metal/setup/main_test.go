@@ -49,13 +49,15 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 
 	wants(t, linkExisting(dir, filepath.Join(dir, "out"), nil), "give -link a site-packages folder")
 	wants(t, check(dir, "0.32.4"), "no MLX headers")
-	write(t, filepath.Join(dir, "include/mlx/version.h"), strings.ReplaceAll(versionHeader, "32", "31"))
+	write(t, filepath.Join(dir, "include/mlx/version.h"), strings.ReplaceAll(versionHeader, "32",
+		"31"))
 	wants(t, check(dir, "0.32.4"), "found 0.31.4, the bridge needs 0.32.4")
 	write(t, filepath.Join(dir, "include/mlx/version.h"), versionHeader)
 	wants(t, check(dir, "0.32.4"), "not complete")
 }
 
-// The pinned versions are read for the system at hand, and the command finds its files from any folder below.
+// The pinned versions are read for the system at hand, and the command finds its files from any
+// folder below.
 func TestPins(t *testing.T) {
 	home, err := findMetal()
 	if err != nil {
