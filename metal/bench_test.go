@@ -55,12 +55,12 @@ func BenchmarkDecode(b *testing.B) {
 				m := openBench(b, name, options{graph: graph}, 8*maxBlocks)
 				for _, history := range []int{128, 4096} {
 					for _, batch := range []int{1, 4, 8} {
-						b.Run(fmt.Sprintf("history=%d/batch=%d", history, batch),
-							func(b *testing.B) {
-								benchDecode(b, m, history, batch, func(i int) []int32 {
-									return consecutive(i*maxBlocks, history+1)
-								})
+						name := fmt.Sprintf("history=%d/batch=%d", history, batch)
+						b.Run(name, func(b *testing.B) {
+							benchDecode(b, m, history, batch, func(i int) []int32 {
+								return consecutive(i*maxBlocks, history+1)
 							})
+						})
 					}
 				}
 				b.Run("history=4096/batch=1/blocks=scattered", func(b *testing.B) {
@@ -87,8 +87,8 @@ func BenchmarkKV(b *testing.B) {
 				ids := randomTokens(1, 512, m.Vocab())
 				b.Run("prompt=512", func(b *testing.B) {
 					for b.Loop() {
-						stepLast(b, m, &sequence{ids: ids, table: consecutive(0, len(ids))},
-							len(ids))
+						s := &sequence{ids: ids, table: consecutive(0, len(ids))}
+						stepLast(b, m, s, len(ids))
 					}
 				})
 				b.Run("history=1024", func(b *testing.B) {

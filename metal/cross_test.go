@@ -76,8 +76,8 @@ func TestKernelsOfOtherProcessors(t *testing.T) {
 				if digest == "" {
 					digest, digestOf = got, name
 				} else if got != digest {
-					t.Errorf("%s: products have the digest %s, on %s %s", name, got, digestOf,
-						digest)
+					t.Errorf("%s: products have the digest %s, on %s %s",
+						name, got, digestOf, digest)
 				}
 				if p.cpu != "" && !slices.Equal(runs, p.runs) {
 					t.Errorf("%s runs %v, want %v\n%s", name, runs, p.runs, out)

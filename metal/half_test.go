@@ -24,8 +24,8 @@ func randomHalves(rng *rand.Rand, rows, columns int, brain bool) *halves {
 	for i := range w.words {
 		w.words[i] = uint16(rng.IntN(2)<<15 | rng.IntN(15)<<10 | rng.IntN(1024)) // float16 below 1
 		if brain {
-			w.words[i] = uint16(math.Float32bits(
-				float32(rng.NormFloat64()*math.Exp2(-float64(rng.IntN(20))))) >> 16)
+			x := float32(rng.NormFloat64() * math.Exp2(-float64(rng.IntN(20))))
+			w.words[i] = uint16(math.Float32bits(x) >> 16)
 		}
 		if rng.IntN(50) == 0 {
 			w.words[i] = 0
@@ -55,8 +55,8 @@ func TestHalfProduct(t *testing.T) {
 			}
 			alone := make([]float32, 45*w.rows)
 			for m := range 45 {
-				if _, err := w.product(x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows],
-					1); err != nil {
+				row, y := x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows]
+				if _, err := w.product(row, y, 1); err != nil {
 					t.Fatal(err)
 				}
 				for n := range w.rows {

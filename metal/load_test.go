@@ -26,8 +26,8 @@ func logitsOf(t *testing.T, dir string, opt options) [][]float32 {
 	if err := m.AllocKV(2, 2, 16); err != nil {
 		t.Fatal(err)
 	}
-	return step(t, m, []*sequence{{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}},
-		[]int{20})
+	s := &sequence{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}
+	return step(t, m, []*sequence{s}, []int{20})
 }
 
 // The same network in several forms of folders: several files with an index, bfloat16, and inside a
@@ -130,8 +130,8 @@ func TestQuantisedKernels(t *testing.T) {
 					for i, row := range logitsOf(t, dir, options{}) {
 						for j, x := range row {
 							if x != want[i][j] {
-								t.Fatalf("row %d logit %d is %v, the scalar kernels give %v", i, j,
-									x, want[i][j])
+								t.Fatalf("row %d logit %d is %v, the scalar kernels give %v",
+									i, j, x, want[i][j])
 							}
 						}
 					}
@@ -142,26 +142,29 @@ func TestQuantisedKernels(t *testing.T) {
 }
 
 func TestOpenRefusesDamagedModels(t *testing.T) {
+	zeros := func(shape ...int) tensor {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		return float32Tensor(make([]float32, n), shape...)
+	}
 	for _, c := range []struct {
 		what   string
 		damage func(c *folder)
 		want   string
 	}{
-		{"a tensor missing", func(
-			c *folder) {
+		{"a tensor missing", func(c *folder) {
 			delete(c.tensors, "model.layers.2.mlp.up_proj.weight")
-		},
-			"tensor model.layers.2.mlp.up_proj.weight is missing"},
+		}, "tensor model.layers.2.mlp.up_proj.weight is missing"},
 		{"another shape", func(c *folder) {
-			c.tensors["model.layers.0.self_attn.q_proj.weight"] = float32Tensor(
-				make([]float32, 64*64), 64, 64)
+			c.tensors["model.layers.0.self_attn.q_proj.weight"] = zeros(64, 64)
 		}, "q_proj.weight has shape [64 64], config.json asks for [192 64]"},
 		{"a norm too long", func(c *folder) {
-			c.tensors["model.norm.weight"] = float32Tensor(
-				make([]float32, 65), 65)
+			c.tensors["model.norm.weight"] = zeros(65)
 		}, "model.norm.weight has shape [65]"},
 		{"a bias", func(c *folder) {
-			c.tensors["model.layers.1.mlp.down_proj.bias"] = float32Tensor(make([]float32, 64), 64)
+			c.tensors["model.layers.1.mlp.down_proj.bias"] = zeros(64)
 		}, "down_proj.bias"},
 		{"integers without scales", func(c *folder) {
 			x := c.tensors["lm_head.weight"]
@@ -169,7 +172,7 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 			c.tensors["lm_head.weight"] = x
 		}, "has no scales"},
 		{"scales without biases", func(c *folder) {
-			c.tensors["lm_head.scales"] = float32Tensor(make([]float32, 131*2), 131, 2)
+			c.tensors["lm_head.scales"] = zeros(131, 2)
 		}, "lm_head.biases is missing"},
 		{"another vocabulary", func(c *folder) { c.config["vocab_size"] = 130 },
 			"model.embed_tokens.weight has shape [131 64]"},
@@ -192,10 +195,44 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 	}
 }
 
+// The files are checked by package checkpoint before they are mapped, and its errors get the
+// folder.
+func TestOpenRefusesDamagedFiles(t *testing.T) {
+	dir := tinyLlama().write(t)
+	refused := func(want string) {
+		t.Helper()
+		m, err := Open(dir, "auto", nil)
+		if err == nil {
+			m.Close()
+			t.Errorf("the model opens, want %q", want)
+		} else if !strings.HasPrefix(err.Error(), dir+": "+want) {
+			t.Errorf("error %q, want %q and the folder", err, want)
+		}
+	}
+	weights := filepath.Join(dir, "model.safetensors")
+	for _, size := range []int64{5000, 100, 5, 0} {
+		if err := os.Truncate(weights, size); err != nil {
+			t.Fatal(err)
+		}
+		refused("model.safetensors: ")
+	}
+	if err := os.Remove(weights); err != nil {
+		t.Fatal(err)
+	}
+	refused("model.safetensors is not there")
+	index := []byte(`{"weight_map":{"x":"../../etc/passwd"}}`)
+	writeFile(t, filepath.Join(dir, "model.safetensors.index.json"), index)
+	refused("model.safetensors.index.json: tensor x is in")
+	if err := os.Remove(filepath.Join(dir, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	refused("config.json is not there")
+}
+
 // A folder that is removed while its weights are read does no harm, for its files are open. A file
 // that is cut is an error before the missing bytes are read, and not a bus error.
 func TestLoadOfFilesThatChange(t *testing.T) {
-	load := func(change func(dir string) error) (told []int64, total int64, err error) {
+	load := func(change func(dir string) error) (read []int64, total int64, err error) {
 		dir := tinyGemma().write(t)
 		w, err := openWeights(dir)
 		if err != nil {
@@ -206,21 +243,17 @@ func TestLoadOfFilesThatChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &Model{cfg: w.config}
-		err = onThread(func() error {
-			return m.load(w, options{progress: func(done,
-				of int64) {
-				told, total = append(told, done), of
-			}})
-		})
+		opt := options{progress: func(done, of int64) { read, total = append(read, done), of }}
+		err = onThread(func() error { return m.load(w, opt) })
 		if err == nil {
 			m.Close()
 		}
-		return told, total, err
+		return read, total, err
 	}
-	told, total, err := load(os.RemoveAll)
-	if err != nil || !slices.IsSorted(told) || len(told) != 5 || told[4] != total ||
+	read, total, err := load(os.RemoveAll)
+	if err != nil || !slices.IsSorted(read) || len(read) != 5 || read[4] != total ||
 		total != tensorBytes(tinyGemma()) {
-		t.Errorf("a folder that goes away: %v, progress %v of %d", err, told, total)
+		t.Errorf("a folder that goes away: %v, progress %v of %d", err, read, total)
 	}
 	_, _, err = load(func(dir string) error {
 		return os.Truncate(filepath.Join(dir, "model.safetensors"), 5000)

@@ -249,8 +249,8 @@ func (m *Model) AllocKV(blocks, windowSlots, blockTokens int) error {
 			"ask for fewer blocks", need>>20, have>>20)
 	}
 	err := m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(windowSlots), C.int32_t(blockTokens),
-			e, n)
+		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(windowSlots),
+			C.int32_t(blockTokens), e, n)
 	})
 	if err == nil {
 		m.blocks, m.windowSlots, m.blockTokens = blocks, windowSlots, blockTokens
@@ -286,9 +286,8 @@ func (m *Model) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src), C.int32_t(dstSlot),
-			C.int32_t(srcSlot),
-			C.int32_t(tokens), e, n)
+		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src),
+			C.int32_t(dstSlot), C.int32_t(srcSlot), C.int32_t(tokens), e, n)
 	})
 }
 

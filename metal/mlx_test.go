@@ -160,9 +160,9 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 
 			for _, chunk := range []int{1, 5} {
 				other := openTiny(t, v.make(), v.opt)
-				compareWithin(t, within(v.opt.kv), fmt.Sprintf("chunks of %d, few window slots",
-					chunk),
-					stepInFewSlots(t, other, ids, table(0, 1), chunk), want)
+				got := stepInFewSlots(t, other, ids, table(0, 1), chunk)
+				compareWithin(t, within(v.opt.kv),
+					fmt.Sprintf("chunks of %d, few window slots", chunk), got, want)
 			}
 
 			// Three others are in the batch: one decodes, one prefills, and one shares the first
@@ -575,8 +575,8 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 		err := m.Step(s(1), s(1), s(0), s(0), s(0),
 			c.rows, one[:len(c.rows)*131], c.picks, make([]int32, c.best))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("rows %v and picks %v: error %v, want one with %q", c.rows, c.picks, err,
-				c.want)
+			t.Errorf("rows %v and picks %v: error %v, want one with %q",
+				c.rows, c.picks, err, c.want)
 		}
 	}
 	if err := m.Step(s(1), s(1), s(0), s(2), s(2), s(0), one, nil, nil); err != nil {

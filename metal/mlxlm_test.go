@@ -105,8 +105,8 @@ func matchMLXLM(t *testing.T, name string, opt options, tolerance float32) {
 	for i, id := range want.Greedy {
 		got := argmax(row)
 		if got != id && want.Gap[i] > tolerance {
-			t.Fatalf("greedy token %d is %d, mlx-lm has %d, ahead of its next best by %v", i, got,
-				id, want.Gap[i])
+			t.Fatalf("greedy token %d is %d, mlx-lm has %d, ahead of its next best by %v",
+				i, got, id, want.Gap[i])
 		}
 		s.ids = append(s.ids, id)
 		row = stepLast(t, m, s, 1)
@@ -141,8 +141,8 @@ func TestPerplexity(t *testing.T) {
 			n := len(want.Passage)
 			table := []int32{0, 1, 2, 3, 4, 5, 6, 7}
 			total := 0.0
-			for i, row := range step(t, m, []*sequence{{ids: want.Passage, table: table}},
-				[]int{n})[:n-1] {
+			s := &sequence{ids: want.Passage, table: table}
+			for i, row := range step(t, m, []*sequence{s}, []int{n})[:n-1] {
 				total += logLoss(row, want.Passage[i+1])
 			}
 			if math.IsNaN(first) {

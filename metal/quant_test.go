@@ -110,10 +110,10 @@ func quantisedProducts(t *testing.T) (all []quantisedProduct) {
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		for _, group := range []int{32, 64, 128} {
 			for _, symmetric := range []bool{true, false} {
-				for _, shape := range [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384},
-					{33, 640}} {
-					p := quantisedProduct{w: randomAffine(rng, shape[0], shape[1], group, bits,
-						symmetric)}
+				shapes := [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384}, {33, 640}}
+				for _, shape := range shapes {
+					w := randomAffine(rng, shape[0], shape[1], group, bits, symmetric)
+					p := quantisedProduct{w: w}
 					p.x, p.y = make([]float32, maxRows*p.w.columns),
 						make([]float32, maxRows*p.w.rows)
 					for i := range p.x {

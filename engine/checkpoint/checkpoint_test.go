@@ -334,8 +334,8 @@ func TestShardsWithoutIndex(t *testing.T) {
 	}
 	var got []string
 	for _, e := range c.Entries() {
-		got = append(got, fmt.Sprintf("%s %s %s %v %d-%d", e.File, e.Name, e.DType, e.Shape,
-			e.Begin, e.End))
+		got = append(got, fmt.Sprintf("%s %s %s %v %d-%d",
+			e.File, e.Name, e.DType, e.Shape, e.Begin, e.End))
 	}
 	want := []string{"model-1.safetensors b F32 [1] 62-66", "model-2.safetensors a F32 [1] 62-66"}
 	if !slices.Equal(got, want) {
@@ -370,8 +370,8 @@ func TestBadQuantization(t *testing.T) {
 		"m: quantization of 4 bits in groups ": {`,"quantization":{"group_size":32,"bits":4,"m":{"bits":4,"group_size":1}}}`, weight(1, 4, "", 0)},
 	} {
 		fsys := folder(c.weights)
-		fsys["config.json"] = &fstest.MapFile{Data: []byte(strings.TrimSuffix(llamaConfig, "}") +
-			c.tail)}
+		config := strings.TrimSuffix(llamaConfig, "}") + c.tail
+		fsys["config.json"] = &fstest.MapFile{Data: []byte(config)}
 		ck, err := Open(fsys)
 		if err == nil {
 			_, _, err = ck.Float32("m.weight")

@@ -25,7 +25,7 @@ type Config struct {
 	RMSNormEps         float64
 	RopeTheta          float64 // base of the global layers
 	RopeLocalTheta     float64 // base of the sliding layers, rope_local_base_freq; 0 for Llama
-	RopeFactor         float64 // positions of the global layers are divided by it; 1 without scaling
+	RopeFactor         float64 // positions of global layers are divided by it; 1 without scaling
 	QueryPreAttnScalar float64 // attention scores are divided by its square root
 
 	TieEmbeddings bool // the embedding is the head as well, even where the files hold a head
@@ -152,8 +152,10 @@ func parseConfig(data []byte) (Config, error) {
 		LayerSliding:   f.sliding(), RMSNormEps: f.RMSNormEps, RopeTheta: f.RopeTheta,
 		RopeLocalTheta: f.RopeLocalTheta, RopeFactor: factor,
 		QueryPreAttnScalar: f.QueryPreAttnScalar, EOS: f.EOS,
-		TieEmbeddings: f.TieEmbeddings != nil && *f.TieEmbeddings || f.TieEmbeddings == nil &&
-			f.gemma(),
+		TieEmbeddings: f.gemma(),
+	}
+	if f.TieEmbeddings != nil {
+		c.TieEmbeddings = *f.TieEmbeddings
 	}
 	if len(f.BOS) > 0 {
 		c.BOS = f.BOS[0]
@@ -332,6 +334,6 @@ func (r *rope) factor() (float64, error) {
 	case kind == "linear" && r.Factor > 0:
 		return r.Factor, nil
 	}
-	return 0, fmt.Errorf("RoPE scaling %q with factor %v is not supported; linear is", kind,
-		r.Factor)
+	return 0, fmt.Errorf("RoPE scaling %q with factor %v is not supported; linear is",
+		kind, r.Factor)
 }

@@ -16,9 +16,9 @@ func TestGemmaConfigs(t *testing.T) {
 	want := Config{
 		ModelType: "gemma3_text", VocabSize: 100, HiddenSize: 64, Layers: 4, Heads: 2, KVHeads: 1,
 		HeadDim: 32, Intermediate: 128,
-		MaxPositions: 1024, SlidingWindow: 16, SlidingPattern: 2, LayerSliding: []bool{true, false,
-			true, false},
-		RMSNormEps: 1e-6, RopeTheta: 5e5, RopeLocalTheta: 2e4, RopeFactor: 8,
+		MaxPositions: 1024, SlidingWindow: 16, SlidingPattern: 2,
+		LayerSliding: []bool{true, false, true, false},
+		RMSNormEps:   1e-6, RopeTheta: 5e5, RopeLocalTheta: 2e4, RopeFactor: 8,
 		QueryPreAttnScalar: 32, TieEmbeddings: true,
 		BOS: 2, EOS: []int32{1, 5},
 	}
@@ -74,8 +74,8 @@ func TestLlamaConfigs(t *testing.T) {
 		"lm_head":{"group_size":32,"bits":8}}}`
 	for name, text := range map[string]string{
 		"theta": keys + `,"rope_theta":100000` + quant,
-		"rope_parameters": keys + `,"rope_parameters":{"rope_type":"default","rope_theta":100000}` +
-			quant,
+		"rope_parameters": keys +
+			`,"rope_parameters":{"rope_type":"default","rope_theta":100000}` + quant,
 	} {
 		got, err := parseConfig([]byte(text))
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -90,39 +90,31 @@ func TestRefusedConfigs(t *testing.T) {
 			pair + `}`
 	}
 	for say, text := range map[string]string{
-		`model_type "qwen3" is not supported`:     `{"model_type":"qwen3"}`,
-		`vocab_size is 0`:                         `{"model_type":"llama"}`,
-		`vocab_size is -1`:                        with(`"vocab_size":-1`),
-		`num_hidden_layers is 1000000`:            with(`"num_hidden_layers":1000000`),
-		`head_dim 3 is odd`:                       with(`"head_dim":3`),
-		`num_attention_heads 2 is not a multiple`: with(`"num_key_value_heads":3`),
-		`rms_norm_eps is -1`:                      with(`"rms_norm_eps":-1`),
-		`layer_types has 1 layers, num_hidden_layers is 4`: with(
-			`"layer_types":["full_attention"]`),
-		`layer type "linear_attention"`: with(
-			`"layer_types":["linear_attention","full_attention","full_attention","full_attention"]`),
-		`activation "relu" is not supported for gemma3_text`: with(`"hidden_activation":"relu"`),
-		`RoPE scaling "yarn" with factor 4 is not supported`: with(
-			`"rope_scaling":{"rope_type":"yarn","factor":4}`),
-		`RoPE scaling "linear" with factor 0 is not supported`: with(
-			`"rope_scaling":{"type":"linear"}`),
-		`attention_bias`: with(`"attention_bias":true`),
-		`special token 100 is outside the vocabulary of 100`: with(`"eos_token_id":[1,100]`),
-		`model_type "mamba" is not supported; llama`:         with(`"model_type":"mamba"`),
-		`hidden_size is -1`:           with(`"hidden_size":-1`),
-		`vocab_size is 1099511627776`: with(`"vocab_size":1099511627776`),
-		`num_hidden_layers is 0`:      with(`"num_hidden_layers":0`),
-		`head_dim 7 is odd`:           with(`"head_dim":7`),
-		`cannot unmarshal string`:     with(`"hidden_size":"many"`),
-		`RoPE scaling "llama3" with factor 8`: with(
-			`"rope_scaling":{"rope_type":"llama3","factor":8}`),
-		`quantization "mxfp4" is not supported`: with(
-			`"quantization":{"mode":"mxfp4"}`),
-		`model_type "gemma2" is not supported`: with(
-			`"text_config":{"model_type":"gemma2"}`),
-		`model_type "qwen2_vl" is not supported`: `{"model_type":"qwen2_vl","text_config":{"vocab_size":8}}`,
-		`quantization "gptq" is not supported`: with(
-			`"quantization_config":{"quant_method":"gptq","bits":4,"group_size":128}`),
+		`model_type "qwen3" is not supported`:                  `{"model_type":"qwen3"}`,
+		`vocab_size is 0`:                                      `{"model_type":"llama"}`,
+		`vocab_size is -1`:                                     with(`"vocab_size":-1`),
+		`num_hidden_layers is 1000000`:                         with(`"num_hidden_layers":1000000`),
+		`head_dim 3 is odd`:                                    with(`"head_dim":3`),
+		`num_attention_heads 2 is not a multiple`:              with(`"num_key_value_heads":3`),
+		`rms_norm_eps is -1`:                                   with(`"rms_norm_eps":-1`),
+		`layer_types has 1 layers, num_hidden_layers is 4`:     with(`"layer_types":["full_attention"]`),
+		`layer type "linear_attention"`:                        with(`"layer_types":["linear_attention","full_attention","full_attention","full_attention"]`),
+		`activation "relu" is not supported for gemma3_text`:   with(`"hidden_activation":"relu"`),
+		`RoPE scaling "yarn" with factor 4 is not supported`:   with(`"rope_scaling":{"rope_type":"yarn","factor":4}`),
+		`RoPE scaling "linear" with factor 0 is not supported`: with(`"rope_scaling":{"type":"linear"}`),
+		`attention_bias`:                                       with(`"attention_bias":true`),
+		`special token 100 is outside the vocabulary of 100`:   with(`"eos_token_id":[1,100]`),
+		`model_type "mamba" is not supported; llama`:           with(`"model_type":"mamba"`),
+		`hidden_size is -1`:                                    with(`"hidden_size":-1`),
+		`vocab_size is 1099511627776`:                          with(`"vocab_size":1099511627776`),
+		`num_hidden_layers is 0`:                               with(`"num_hidden_layers":0`),
+		`head_dim 7 is odd`:                                    with(`"head_dim":7`),
+		`cannot unmarshal string`:                              with(`"hidden_size":"many"`),
+		`RoPE scaling "llama3" with factor 8`:                  with(`"rope_scaling":{"rope_type":"llama3","factor":8}`),
+		`quantization "mxfp4" is not supported`:                with(`"quantization":{"mode":"mxfp4"}`),
+		`model_type "gemma2" is not supported`:                 with(`"text_config":{"model_type":"gemma2"}`),
+		`model_type "qwen2_vl" is not supported`:               `{"model_type":"qwen2_vl","text_config":{"vocab_size":8}}`,
+		`quantization "gptq" is not supported`:                 with(`"quantization_config":{"quant_method":"gptq","bits":4,"group_size":128}`),
 	} {
 		if _, err := parseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), say) {
 			t.Errorf("error %v, want one with %q", err, say)

@@ -100,8 +100,8 @@ func parseEntries(header []byte) ([]*Entry, error) {
 		}
 		name := key.(string) // Token returns nothing else where a key is due
 		if len(name) > maxName {
-			return nil, fmt.Errorf("a tensor's name of %d bytes; at most %d are taken", len(name),
-				maxName)
+			return nil, fmt.Errorf("a tensor's name of %d bytes; at most %d are taken",
+				len(name), maxName)
 		}
 		if seen[name] {
 			return nil, fmt.Errorf("tensor %s is there twice", name)
@@ -147,8 +147,8 @@ func (e *Entry) check(data int64) error {
 		return fmt.Errorf("dtype %q is unknown", e.DType)
 	}
 	if e.Begin < 0 || e.End < e.Begin || e.End > data {
-		return fmt.Errorf("bytes %d to %d of %d bytes of data: the file is truncated or damaged; get it again",
-			e.Begin, e.End, data)
+		return fmt.Errorf("bytes %d to %d of %d bytes of data: "+
+			"the file is truncated or damaged; get it again", e.Begin, e.End, data)
 	}
 	for _, n := range e.Shape {
 		if n < 0 {

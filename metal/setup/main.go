@@ -57,8 +57,8 @@ func run(link string) error {
 	want := pins["mlx"]
 	final := filepath.Join(home, ".mlx")
 	if link == "" && check(final, want) == nil {
-		fmt.Printf("MLX %s is already in %s; nothing to do (remove that folder to install it again)\n",
-			want, final)
+		fmt.Printf("MLX %s is already in %s; nothing to do "+
+			"(remove that folder to install it again)\n", want, final)
 		return nil
 	}
 	if err := checkCompiler(); err != nil {
@@ -103,7 +103,8 @@ func checkPlatform(goos, goarch string) error {
 	case "linux/amd64", "linux/arm64", "darwin/arm64":
 		return nil
 	}
-	return fmt.Errorf("MLX has no package for %s/%s; it runs on linux/amd64, linux/arm64 and darwin/arm64. "+
+	return fmt.Errorf("MLX has no package for %s/%s; "+
+		"it runs on linux/amd64, linux/arm64 and darwin/arm64. "+
 		"The pure-Go backend works without it", goos, goarch)
 }
 

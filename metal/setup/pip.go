@@ -28,12 +28,13 @@ func python() (string, error) {
 		}
 		v := strings.Fields(string(out))
 		if len(v) != 2 || v[0] != "3" || !atLeast(v[1], 10) {
-			return "", fmt.Errorf("%s is Python %s; MLX needs 3.10 or newer: install it or set PYTHON to one",
-				path, strings.Join(v, "."))
+			return "", fmt.Errorf("%s is Python %s; MLX needs 3.10 or newer: "+
+				"install it or set PYTHON to one", path, strings.Join(v, "."))
 		}
 		if err := exec.Command(path, "-m", "pip", "--version").Run(); err != nil {
-			return "", fmt.Errorf("%s has no pip; install it (Debian and Ubuntu: apt install python3-pip; "+
-				"elsewhere: %s -m ensurepip)", path, name)
+			return "", fmt.Errorf("%s has no pip; install it "+
+				"(Debian and Ubuntu: apt install python3-pip; elsewhere: %s -m ensurepip)",
+				path, name)
 		}
 		fmt.Printf("Python %s with pip: %s\n", strings.Join(v, "."), path)
 		return path, nil
@@ -124,8 +125,8 @@ func pip(dir string, what ...string) error {
 			return err
 		}
 		return errors.New("pip could not install the wheels: its own words are above; " +
-			"the usual reasons are no network, a full disk, or a glibc older than 2.35 (ldd --version), " +
-			"for which MLX does not publish a wheel")
+			"the usual reasons are no network, a full disk, " +
+			"or a glibc older than 2.35 (ldd --version), for which MLX does not publish a wheel")
 	}
 	return nil
 }
