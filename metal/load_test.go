@@ -49,10 +49,11 @@ func TestFolderForms(t *testing.T) {
 		files, weightMap := []map[string]tensor{{}, {}}, map[string]string{}
 		for i, name := range slices.Sorted(maps.Keys(c.tensors)) {
 			files[i%2][name] = c.tensors[name]
-			weightMap[name] = []string{"a.safetensors", "b.safetensors"}[i%2]
+			weightMap[name] = []string{"a.safetensors", "b.weights"}[i%2]
 		}
 		writeSafetensors(t, filepath.Join(dir, "a.safetensors"), files[0])
-		writeSafetensors(t, filepath.Join(dir, "b.safetensors"), files[1])
+		// The index may give a file any name.
+		writeSafetensors(t, filepath.Join(dir, "b.weights"), files[1])
 		index, _ := json.Marshal(map[string]any{"weight_map": weightMap})
 		writeFile(t, filepath.Join(dir, "model.safetensors.index.json"), index)
 		compare(t, "index", logitsOf(t, dir, options{}), want)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -32,7 +31,7 @@ type mapping struct {
 type mappedFile struct {
 	*os.File
 	size int64
-	data []byte // nil until a tensor of the file is needed
+	data []byte // nil unless the file has tensors
 }
 
 var tensorTypes = map[string]C.int32_t{
@@ -55,7 +54,14 @@ func (w *mapping) open() error {
 		return err
 	}
 	w.config = c.Config
-	for _, e := range c.Entries() {
+	entries := c.Entries()
+	dims := 0
+	for _, e := range entries {
+		dims += len(e.Shape)
+	}
+	shapes := make([]C.int64_t, 0, dims+1) // of all tensors: never moved, and pinned as a whole
+	w.pins.Pin(unsafe.SliceData(shapes))
+	for _, e := range entries {
 		f := w.files[e.File]
 		if err := f.mmap(); err != nil {
 			return fmt.Errorf("%s: %w", e.File, err)
@@ -71,36 +77,39 @@ func (w *mapping) open() error {
 		if e.End > e.Begin {
 			t.data = unsafe.Pointer(&f.data[e.Begin])
 		}
-		if len(e.Shape) > 0 {
-			shape := make([]C.int64_t, len(e.Shape))
-			for i, n := range e.Shape {
-				shape[i] = C.int64_t(n)
-			}
-			t.shape = &shape[0]
-			w.pins.Pin(t.shape)
+		first := len(shapes)
+		for _, n := range e.Shape {
+			shapes = append(shapes, C.int64_t(n))
 		}
+		t.shape = unsafe.SliceData(shapes[first:])
 		w.tensors = append(w.tensors, t)
 		w.bytes += e.End - e.Begin
 	}
 	return nil
 }
 
-// keepOpen is the folder as a file system that keeps its safetensors files open after they are
-// closed. The files that are mapped are then the ones whose headers package checkpoint has checked,
-// also when somebody replaces the folder in between. It matters because a byte that is missing from
-// a mapped file is not an error but a signal.
+// keepOpen is the folder as a file system that keeps its files open after they are closed. The
+// files that are mapped are then the ones whose headers package checkpoint has checked, also when
+// somebody replaces the folder in between. It matters because a byte that is missing from a mapped
+// file is not an error but a signal.
 type keepOpen struct{ *mapping }
 
 func (k keepOpen) Open(name string) (fs.File, error) {
 	f, err := os.DirFS(k.dir).Open(name)
-	if err != nil || filepath.Ext(name) != ".safetensors" {
-		return f, err
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return f, nil
 	}
 	file := f.(*os.File) // DirFS returns nothing else
-	info, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return nil, err
+	if earlier := k.files[name]; earlier != nil {
+		earlier.File.Close()
 	}
 	k.files[name] = &mappedFile{File: file, size: info.Size()}
 	return keptFile{file, info}, nil
@@ -131,6 +140,9 @@ func (f *mappedFile) mmap() (err error) {
 // process.
 func (w *mapping) check() error {
 	for _, f := range w.files {
+		if f.data == nil {
+			continue
+		}
 		info, err := f.Stat()
 		if err != nil {
 			return err
