@@ -69,8 +69,9 @@ func parseHeader(r io.Reader, size int64) ([]*Entry, error) {
 	var at int64
 	for _, e := range entries {
 		if e.Begin != at {
-			return nil, fmt.Errorf("tensor %s begins at byte %d of the data, the one before it ends at %d: "+
-				"the file is damaged; get it again", e.Name, e.Begin, at)
+			return nil, fmt.Errorf("tensor %s begins at byte %d of the data, "+
+				"the one before it ends at %d: the file is damaged; get it again",
+				e.Name, e.Begin, at)
 		}
 		at = e.End
 		e.Begin += 8 + int64(n)

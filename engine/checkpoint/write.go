@@ -69,8 +69,8 @@ func encodeHeader(tensors []Tensor) ([]byte, error) {
 	var at int64
 	for _, t := range tensors {
 		if !slices.Contains([]string{"F32", "F16", "BF16", "U32"}, t.DType) {
-			return nil, fmt.Errorf("tensor %s: dtype %q cannot be written; F32, F16, BF16 and U32 can",
-				t.Name, t.DType)
+			return nil, fmt.Errorf("tensor %s: dtype %q cannot be written; "+
+				"F32, F16, BF16 and U32 can", t.Name, t.DType)
 		}
 		if header[t.Name] != nil {
 			return nil, fmt.Errorf("tensor %s is there twice", t.Name)
