@@ -294,7 +294,8 @@ func (f *configFile) checkKind() error {
 	if f.AttentionBias || f.MLPBias || f.RopeTraditional || f.Bidirectional ||
 		f.AttnSoftcap != 0 || f.FinalSoftcap != 0 {
 		return errors.New("attention_bias, mlp_bias, rope_traditional, " +
-			"use_bidirectional_attention, attn_logit_softcapping and final_logit_softcapping are not supported")
+			"use_bidirectional_attention, attn_logit_softcapping and " +
+			"final_logit_softcapping are not supported")
 	}
 	for _, t := range f.LayerTypes {
 		if t != "full_attention" && !(f.gemma() && t == "sliding_attention") {
