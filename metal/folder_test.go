@@ -20,34 +20,41 @@ type tensor struct {
 	data  []byte
 }
 
-// checkpoint is a model folder in memory, for tests to damage and write.
-type checkpoint struct {
+// folder is a model folder in memory, for tests to damage and write.
+type folder struct {
 	config  map[string]any
 	tensors map[string]tensor
 }
 
-// tinyLlama and tinyGemma are random networks with every part of their architecture: grouped heads and, for Gemma,
-// sliding layers between global ones with a window shorter than the tests' sequences. Head sizes are one that vectors
-// of 16 divide and one that they do not.
-func tinyLlama() *checkpoint {
+// tinyLlama and tinyGemma return random networks with every part of their architecture: grouped
+// heads and, for Gemma, sliding layers between global ones with a window shorter than the tests'
+// sequences. The head size of one is a multiple of 16, the length of a vector; that of the other is
+// not.
+func tinyLlama() *folder {
 	return tiny(map[string]any{
-		"model_type": "llama", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 6,
-		"num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96, "max_position_embeddings": 128,
-		"rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false,
+		"model_type": "llama", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 3,
+		"num_attention_heads": 6,
+		"num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
+		"max_position_embeddings": 128,
+		"rms_norm_eps":            1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false,
 	})
 }
 
-func tinyGemma() *checkpoint {
+func tinyGemma() *folder {
 	return tiny(map[string]any{
-		"model_type": "gemma3_text", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
-		"num_key_value_heads": 1, "head_dim": 72, "intermediate_size": 96, "max_position_embeddings": 128,
-		"rms_norm_eps": 1e-6, "rope_theta": 1e6, "rope_local_base_freq": 1e4, "query_pre_attn_scalar": 72,
-		"sliding_window": 7, "sliding_window_pattern": 2,
+		"model_type": "gemma3_text", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 4,
+		"num_attention_heads": 4,
+		"num_key_value_heads": 1, "head_dim": 72, "intermediate_size": 96,
+		"max_position_embeddings": 128,
+		"rms_norm_eps":            1e-6, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+		"query_pre_attn_scalar": 72,
+		"sliding_window":        7, "sliding_window_pattern": 2,
 	})
 }
 
-func tiny(config map[string]any) *checkpoint {
-	c := &checkpoint{config: config, tensors: map[string]tensor{}}
+// tiny returns a network with random weights for this config.json.
+func tiny(config map[string]any) *folder {
+	c := &folder{config: config, tensors: map[string]tensor{}}
 	n := func(key string) int { return config[key].(int) }
 	rng := rand.New(rand.NewPCG(1, 2))
 	add := func(name string, center, spread float64, shape ...int) {
@@ -64,7 +71,7 @@ func tiny(config map[string]any) *checkpoint {
 	gemma := config["model_type"] == "gemma3_text"
 	center := 1.0
 	if gemma {
-		center = 0 // stored less one
+		center = 0 // Gemma stores the weights of norms minus one
 	}
 	hidden, inter, dim := n("hidden_size"), n("intermediate_size"), n("head_dim")
 	q, kv := n("num_attention_heads")*dim, n("num_key_value_heads")*dim
@@ -102,8 +109,8 @@ func float32Tensor(x []float32, shape ...int) tensor {
 	return tensor{"F32", shape, data}
 }
 
-// write puts the checkpoint into a new folder, as one file.
-func (c *checkpoint) write(t testing.TB) string {
+// write writes the folder to disk, with one file of weights, and returns where it is.
+func (c *folder) write(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	c.writeConfig(t, dir)
@@ -111,7 +118,7 @@ func (c *checkpoint) write(t testing.TB) string {
 	return dir
 }
 
-func (c *checkpoint) writeConfig(t testing.TB, dir string) {
+func (c *folder) writeConfig(t testing.TB, dir string) {
 	t.Helper()
 	data, err := json.Marshal(c.config)
 	if err != nil {
@@ -125,7 +132,8 @@ func writeSafetensors(t testing.TB, path string, tensors map[string]tensor) {
 	header, data := map[string]any{"__metadata__": map[string]string{"format": "pt"}}, []byte(nil)
 	for _, name := range slices.Sorted(maps.Keys(tensors)) {
 		x := tensors[name]
-		header[name] = map[string]any{"dtype": x.dtype, "shape": x.shape, "data_offsets": []int{len(data), len(data) + len(x.data)}}
+		header[name] = map[string]any{"dtype": x.dtype, "shape": x.shape,
+			"data_offsets": []int{len(data), len(data) + len(x.data)}}
 		data = append(data, x.data...)
 	}
 	text, err := json.Marshal(header)
