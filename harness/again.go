@@ -52,12 +52,6 @@ func (w *window) add(p client.Prompt, r record.Record) {
 	if w == nil {
 		return
 	}
-	r.Turn = -1 // its caller knows it, and has not said it yet
-	for _, m := range p.Messages {
-		if m.Role == "user" {
-			r.Turn++
-		}
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = append(w.now, exchange{p, r})
@@ -79,14 +73,11 @@ func (w *window) exchanges() []exchange {
 }
 
 // compare asks a window's questions again after a run and gives the run what came of it.
-func (s *subject) compare(ctx context.Context, run *record.Run, k *keeper, w *window) error {
+func (s *server) compare(ctx context.Context, run *record.Run, k *keeper, w *window) error {
 	if w == nil {
 		return nil
 	}
 	records, found, said, err := s.askAgain(ctx, w)
-	for i := range records {
-		records[i].Scenario, records[i].Level, records[i].Run = run.Scenario, run.Level, run.Index
-	}
 	k.check.Add(records)
 	run.Warmup, run.Violations, run.Again = append(run.Warmup, records...), append(run.Violations, found...), said
 	return err
@@ -99,17 +90,18 @@ func (s *subject) compare(ctx context.Context, run *record.Run, k *keeper, w *wi
 // a server gives one agent another's answer would show nowhere. An answer that differs is wrong where the server's own
 // log-probabilities say that its choice was clear. Where they say that it was not, a batch has rounded otherwise, which is no
 // error. Where it gives none, an answer is wrong that is another agent's as well; any other is counted and left open.
-func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
+func (s *server) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
 	timed, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
-	before := serverState(ctx, s.load.Client)
+	before := serverState(ctx, s.client)
 	var asked []exchange
 	var alone []string
 	for _, x := range w.exchanges() {
 		p := x.prompt
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
-		r := s.load.Client.Ask(timed, s.load.Client.Since(), p)
-		r.Turn, r.Cache, r.Plan, r.Warmup = x.answer.Turn, load.Hot, "asked again, alone", true
+		p.Cache, p.Warmup = load.Hot, true
+		r := s.client.Ask(timed, s.client.Since(), p)
+		r.Plan = "asked again, alone"
 		records = append(records, r)
 		if r.Outcome == record.OK {
 			asked, alone = append(asked, x), append(alone, r.Answer)
@@ -127,7 +119,7 @@ func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Rec
 		at := record.Parting(alone[i], x.answer.Answer)
 		v := record.Violation{Check: "identity", Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
 			About: fmt.Sprintf("alone afterwards the answer is another from byte %d of %d on", at, len(alone[i]))}
-		gap, another := s.load.Client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
+		gap, another := s.client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
 		switch {
 		case gap < client.NearTie:
 			said.Rounded++

@@ -10,6 +10,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -21,7 +22,7 @@ func TestBalance(t *testing.T) {
 			fmt.Fprint(w, answered)
 		})
 		before := h.Client.Ledger()
-		records, err := h.RunSustained(t.Context(), 50, 20, func(int) client.Prompt { return client.Prompt{} })
+		records, err := h.Send(t.Context(), load.Constant(50), make([]client.Prompt, 20))
 		assert.NilError(t, err)
 		after := h.Client.Ledger()
 		assert.Equal(t, len(record.Balance(records, before, after)), 0)

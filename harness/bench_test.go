@@ -30,31 +30,20 @@ var benchUnits = []struct{ name, better string }{
 	{"req/s", "higher"}, {"tok/s", "higher"}, {"hit-ratio", "higher"}, {"cpu-ns/req", "lower"}, {"heap-bytes", "lower"},
 }
 
-// BenchmarkServe is the embedded default under agents that go on with their conversations; one iteration is one turn of
-// every agent. For baselines use the command, which runs all five scenarios.
+// BenchmarkServe is the embedded default under agents that go on with their conversations; one
+// iteration is one turn of every agent. For baselines use the command, which runs all five scenarios.
 func BenchmarkServe(b *testing.B) {
 	for _, n := range []int{1, 5, 10} {
 		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
-			s := startSubject(b)
-			var records []record.Record
-			var elapsed time.Duration
-			team := agents(n, 1)
-			for i := 0; b.Loop(); i++ {
-				if i%50 == 0 { // a conversation does not go on for ever
-					b.StopTimer()
-					team = agents(n, uint64(i)+1)
-					_, err := s.RunAgents(b.Context(), team, 1, 40, 16)
-					assert.NilError(b, err)
-					b.StartTimer()
-				}
-				start := time.Now()
-				turn, err := s.RunAgents(b.Context(), team, 1, 5, 16)
-				elapsed += time.Since(start)
+			h := start(b)
+			var runs []record.Run
+			for b.Loop() {
+				run, err := h.Run(b.Context(), load.Load{Together: n, Rounds: 10, Turns: load.Endless, Cache: load.Hot})
 				assert.NilError(b, err)
-				records = append(records, turn...)
+				runs = append(runs, run)
 			}
-			sum := record.Summarize("serve", records, elapsed, -1)
-			assert.Equal(b, sum.ErrorRate, 0.0, firstError(records, record.OK))
+			sum := record.Pool(runs)
+			assert.Equal(b, sum.ErrorRate, 0.0)
 			for name, v := range map[string]float64{
 				"p50-ttft-ns": float64(sum.TTFT.P50), "p99-ttft-ns": float64(sum.TTFT.P99),
 				"p50-e2e-ns": float64(sum.E2E.P50), "p99-e2e-ns": float64(sum.E2E.P99),
@@ -158,15 +147,15 @@ func BenchmarkMemory(b *testing.B) {
 		b.Run(fmt.Sprintf("by=run/requests=%d", n), func(b *testing.B) {
 			l := load.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
 			measure(b, n, func(c *client.Client) ([]record.Run, error) {
-				runs, _, err := harness.LoadPlan{Load: l, Runs: 1, Write: write}.Run(b.Context(), c)
+				runs, _, err := harness.Plan{Loads: []load.Load{l}, Runs: 1, Write: write}.Run(b.Context(), c)
 				return runs, err
 			})
 		})
 		b.Run(fmt.Sprintf("by=bench/requests=%d", n), func(b *testing.B) {
-			cold, err := harness.FindScenario("single-cold")
-			assert.NilError(b, err)
+			cold := load.Load{Name: "single-cold", Together: 1, Rounds: n / 10, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
 			measure(b, n, func(c *client.Client) ([]record.Run, error) {
-				return harness.Plan{Scenarios: []harness.Scenario{cold}, Runs: 10, Reps: n / 10, PromptTokens: 8, MaxTokens: 8, Write: write}.Run(b.Context(), c)
+				runs, _, err := harness.Plan{Loads: []load.Load{cold}, Runs: 10, Write: write}.Run(b.Context(), c)
+				return runs, err
 			})
 		})
 	}

@@ -19,8 +19,6 @@ import (
 // A server's own count of a run is the client's, first turns and the one after the last byte included; one who counts wrong,
 // or serves somebody else meanwhile, is found out.
 func TestRunIsCountedTwice(t *testing.T) {
-	concurrent, err := FindScenario("concurrent-5")
-	assert.NilError(t, err)
 	for _, tc := range []struct {
 		name, bug, doubt string
 		stranger         bool
@@ -33,7 +31,7 @@ func TestRunIsCountedTwice(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := &clienttest.Liar{Bug: tc.bug}
 				h, _ := serve(t, server.ServeHTTP)
-				plan := Plan{Scenarios: []Scenario{concurrent}, Runs: 2, Reps: 2, PromptTokens: 100, MaxTokens: 6, Seed: 1}
+				plan := Plan{Loads: five(2, 100, 6, "concurrent-5"), Runs: 2}
 				if tc.stranger {
 					stranger, _ := clienttest.Serve(t, server)
 					go func() {
@@ -41,7 +39,7 @@ func TestRunIsCountedTwice(t *testing.T) {
 						stranger.Ask(t.Context(), stranger.Since(), client.Prompt{Messages: []client.Message{{Role: "user", Content: "who are you?"}}, MaxTokens: 6})
 					}()
 				}
-				runs, err := plan.Run(t.Context(), h.Client)
+				runs, _, err := plan.Run(t.Context(), h.Client)
 				assert.NilError(t, err)
 				assert.Equal(t, len(runs), 2)
 				c := runs[0].Counters
@@ -69,7 +67,7 @@ func TestLoadIsCountedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := serve(t, (&clienttest.Liar{}).ServeHTTP)
 		l := load.Load{Name: "x", Cache: "cold", Concurrency: 3, Requests: 30, Prompt: load.Fixed(20), Answer: load.Fixed(8), Cancel: load.Cancel{Share: 0.5, Pieces: load.Fixed(3)}}
-		runs, _, err := LoadPlan{Load: l, Runs: 1, Keep: 10, Write: func([]record.Record) error { return nil }}.Run(t.Context(), h.Client)
+		runs, _, err := Plan{Loads: []load.Load{l}, Runs: 1, Keep: 10, Write: func([]record.Record) error { return nil }}.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		c := runs[0].Counters
 		s := runs[0].Summary()

@@ -1,6 +1,9 @@
 package harness
 
 import (
+	"cmp"
+	"slices"
+
 	"loadstone/harness/record"
 )
 
@@ -61,15 +64,18 @@ func (k *keeper) deal() {
 	}
 }
 
-// close deals with the last batch. Only then check, rest and err may be looked at.
-func (k *keeper) close() {
+// close deals with the last batch and returns the records that are kept, in the order in which they
+// were due. Only then check, rest and err may be looked at.
+func (k *keeper) close() []record.Record {
 	if k.rest == nil {
 		k.check.Add(k.kept)
-		return
+	} else {
+		if len(k.batch) > 0 {
+			k.full <- k.batch
+		}
+		close(k.full)
+		<-k.done
 	}
-	if len(k.batch) > 0 {
-		k.full <- k.batch
-	}
-	close(k.full)
-	<-k.done
+	slices.SortStableFunc(k.kept, func(a, b record.Record) int { return cmp.Compare(a.Due, b.Due) })
+	return k.kept
 }

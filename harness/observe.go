@@ -128,12 +128,12 @@ func serverState(ctx context.Context, c *client.Client) metrics.State {
 
 // drained waits until the server has nothing left of a load: what it still works on, or never gives back, would be in the
 // next one. A server that tells nothing has nothing left.
-func (s *subject) drained(ctx context.Context, before metrics.State) error {
+func (s *server) drained(ctx context.Context, before metrics.State) error {
 	const patience = 10 * time.Second
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for start := time.Now(); ; {
-		now, left := serverState(ctx, s.load.Client), ""
+		now, left := serverState(ctx, s.client), ""
 		for _, what := range []string{"requests that wait", "requests that run", "blocks in use", "blocks for sliding layers in use"} {
 			if now.Values[what] > before.Values[what] {
 				left = fmt.Sprintf("%g %s", now.Values[what], what)
@@ -153,8 +153,8 @@ func (s *subject) drained(ctx context.Context, before metrics.State) error {
 }
 
 // balanced holds a run's records, and those that are not kept, to what the client has counted since it was begun.
-func (s *subject) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {
-	if found := record.Balance(records, begun, s.load.Client.Ledger().Without(rest)); len(found) > 0 {
+func (s *server) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {
+	if found := record.Balance(records, begun, s.client.Ledger().Without(rest)); len(found) > 0 {
 		return fmt.Errorf("the measurement cannot be true: %s", found[0])
 	}
 	return nil

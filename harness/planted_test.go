@@ -55,9 +55,8 @@ func TestCheckFindsPlantedBugs(t *testing.T) {
 				})
 				ask := func() (all []record.Record) {
 					for i, name := range []string{"a", "b"} {
-						records, err := h.RunAgents(t.Context(), []*Conversation{NewConversation(name, uint64(i))}, 1, 4, 8)
-						assert.NilError(t, err)
-						all = append(all, records...)
+						p := NewConversation(name, uint64(i)).Ask(4, 8)
+						all = append(all, h.Client.Ask(t.Context(), h.Client.Since(), p))
 					}
 					return all
 				}
@@ -80,11 +79,12 @@ func TestLeakFarApart(t *testing.T) {
 		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
 			"load": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
 				l := load.Load{Name: "long", Cache: "cold", Concurrency: 3, Requests: 2500, Prompt: load.Fixed(5), Answer: load.Fixed(3)}
-				runs, _, err := LoadPlan{Load: l, Runs: 1, Keep: 100}.Run(ctx, c)
+				runs, _, err := Plan{Loads: []load.Load{l}, Runs: 1, Keep: 100}.Run(ctx, c)
 				return runs, err
 			},
 			"bench": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
-				return Plan{Scenarios: Scenarios[:1], Runs: 2, Reps: 1250, PromptTokens: 300, MaxTokens: 3, Keep: 100}.Run(ctx, c)
+				runs, _, err := Plan{Loads: five(1250, 300, 3, "single-cold"), Runs: 2, Keep: 100}.Run(ctx, c)
+				return runs, err
 			},
 		} {
 			t.Run(fmt.Sprint(name, " leaks ", bug), func(t *testing.T) {
@@ -151,11 +151,12 @@ func TestMixUp(t *testing.T) {
 		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
 			"load": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
 				l := load.Load{Name: "mixed", Cache: "cold", Concurrency: 3, Requests: 30, Turns: load.Fixed(3), Prompt: load.Fixed(12), Answer: load.Fixed(8)}
-				runs, _, err := LoadPlan{Load: l, Runs: 2, Again: AskedAgain}.Run(ctx, c)
+				runs, _, err := Plan{Loads: []load.Load{l}, Runs: 2, Again: AskedAgain}.Run(ctx, c)
 				return runs, err
 			},
 			"bench": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
-				return Plan{Scenarios: Scenarios[2:3], Runs: 2, Reps: 4, PromptTokens: 20, MaxTokens: 8, Again: AskedAgain}.Run(ctx, c)
+				runs, _, err := Plan{Loads: five(4, 20, 8, "concurrent-5"), Runs: 2, Again: AskedAgain}.Run(ctx, c)
+				return runs, err
 			},
 		} {
 			t.Run(fmt.Sprintf("%s, %s, logprobs %v", name, tc.bug, tc.logprobs), func(t *testing.T) {

@@ -39,10 +39,9 @@ type watch struct {
 const recentRequests = 200
 
 // newWatch watches a plan of so many repetitions.
-func newWatch(s *subject, total int, report func(Progress)) *watch {
-	w := &watch{client: s.load.Client, report: report, start: time.Now()}
+func newWatch(c *client.Client, total int, report func(Progress)) *watch {
+	w := &watch{client: c, report: report, start: time.Now()}
 	w.now.Outcomes, w.now.Total = map[record.Outcome]int{}, total
-	s.load.Each = w.record
 	return w
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/metrics"
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
@@ -95,7 +96,7 @@ func (x *auditor) abort(ctx context.Context) error {
 		prompts[i] = harness.NewConversation(fmt.Sprintf("abort-%d-%d", x.Seed, i), x.Seed<<20+1<<19+uint64(i)).Ask(x.Words, x.MaxTokens)
 		prompts[i].CancelAfter = 1 + time.Duration(rng.Float64()*1.2*float64(whole))
 	}
-	records, err := x.load.RunConcurrent(ctx, prompts)
+	records, err := x.load.Send(ctx, load.Burst{Size: len(prompts)}, prompts)
 	x.records = append(x.records, records...)
 	if err != nil {
 		return err

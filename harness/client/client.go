@@ -2,6 +2,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -93,10 +94,7 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	r := record.Record{Place: p.Place, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
 		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.Untimed,
 		Plan: p.plan(), Slow: p.ReadRate > 0}
-	limit, atLimit := c.Timeout, record.Timeout
-	if limit == 0 {
-		limit = 2 * time.Minute
-	}
+	limit, atLimit := cmp.Or(p.Timeout, c.Timeout, 2*time.Minute), record.Timeout
 	if p.CancelAfter > 0 && p.CancelAfter < limit {
 		limit, atLimit = p.CancelAfter, record.Cancelled
 	}

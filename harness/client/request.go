@@ -29,6 +29,7 @@ type Prompt struct {
 	NoStream    bool   // ask for one JSON answer instead of a stream
 	Logprobs    bool   // ask for the log-probabilities of the two likeliest tokens at each place
 	Tools       []json.RawMessage
+	Timeout     time.Duration // of this request; 0: the client's
 
 	// What the load does to the request on purpose. A request that ends before is not touched by it.
 	CancelAfter  time.Duration // takes it back so long after it was sent; 0 does not

@@ -84,9 +84,6 @@ func (d *duel) check(f *flagSet, urls, commands [2]string, aa bool) error {
 		return err
 	}
 	var err error
-	if o.scenarios, err = chooseScenarios(f.Lookup("scenario").Value.String()); err != nil {
-		return err
-	}
 	for i, name := range sideNames {
 		switch {
 		case urls[i] != "" && commands[i] != "":
@@ -113,6 +110,9 @@ func (d *duel) check(f *flagSet, urls, commands [2]string, aa bool) error {
 	}
 	if !aa && d.sides[0].url != "" && d.sides[0].url == d.sides[1].url {
 		return usageError("-base-url and -head-url are one server: its cache would know the second side's prompts from the first's")
+	}
+	if err := o.choose(f.Lookup("scenario").Value.String()); err != nil {
+		return err
 	}
 	if d.out == "" {
 		d.out = filepath.Join("loadstone-results", "gate-"+d.start.Format("20060102-150405"))
@@ -219,19 +219,17 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 		s.system.URL = s.process.URL
 	}
 	o := d.bench
-	o.n, o.runs, o.quiet, o.seed = o.n/o.runs, 1, true, o.seed+uint64(round)
+	o.runs, o.first, o.quiet = 1, round, true
 	if side == 1 && c.url != "" && c.url == d.sides[0].url {
-		o.seed += 1 << 32 // an A/A measurement of one running server: its cache knows the other side's prompts
+		// An A/A measurement of one server that runs: its cache knows the other side's prompts.
+		o.loads = slices.Clone(o.loads)
+		for i := range o.loads {
+			o.loads[i].Seeds.Text++
+		}
 	}
 	runs, err := o.measure(ctx, nil, s, nil)
 	if found := violations(runs); err == nil && len(found) > 0 {
 		err = fmt.Errorf("what must always hold does not: %s", found[0])
-	}
-	for i := range runs {
-		runs[i].Index = round
-		for j := range runs[i].Records {
-			runs[i].Records[j].Run = round
-		}
 	}
 	return runs, err
 }

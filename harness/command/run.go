@@ -248,7 +248,7 @@ func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *r
 	c.Model = s.model
 	r.Epoch = c.Began()
 	defer c.Close()
-	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
+	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
 		Again: harness.AskedAgain, Write: results.rest(o.answers)}
 	if !o.quiet {
 		line := report.NewProgressLine(e.stderr, o.file.Runs)

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"loadstone/harness"
 	"loadstone/harness/gate"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/harness/scenario"
 )
 
 // server is one that a test measures without running it: what it changes of a healthy one.
@@ -44,17 +44,22 @@ func measure(t *testing.T, s server) string {
 	r := &report.Report{System: report.System{Name: "loadstone", Model: s.model, Backend: "ref", Quant: "f32", Threads: 2},
 		Host: report.Host{OS: "linux", Arch: "amd64", CPU: "Example CPU", Cores: 2, SIMD: "avx2", Memory: 8 << 30},
 		Load: report.Load{Runs: s.runs, Reps: 10, Seed: s.seed}}
-	for _, sc := range harness.Scenarios {
+	files, err := scenario.Five()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		sc := file.Load
 		if s.only != "" && s.only != sc.Name {
 			continue
 		}
-		out := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, PromptTokens: 64, MaxTokens: 16}
+		out := report.Scenario{Agents: sc.Together, Cache: sc.Cache, PromptTokens: 64, MaxTokens: 16}
 		var all []record.Record
 		for run := range s.runs {
 			speed := (1 + s.slower) * math.Exp(0.03*rng.NormFloat64()) * (1 + 0.01*float64(run)/float64(s.runs))
 			var records []record.Record
 			for rep := range 10 {
-				for agent := range min(sc.Agents, 3) { // more of them show the gate nothing new
+				for agent := range min(sc.Together, 3) { // more of them show the gate nothing new
 					records = append(records, request(rng, speed, sc, run, rep, agent, s.lag))
 				}
 			}
@@ -81,7 +86,7 @@ func measure(t *testing.T, s server) string {
 	return name
 }
 
-func request(rng *rand.Rand, speed float64, sc harness.Scenario, run, rep, agent int, lag time.Duration) record.Record {
+func request(rng *rand.Rand, speed float64, sc load.Load, run, rep, agent int, lag time.Duration) record.Record {
 	slow := speed * math.Exp(0.1*rng.NormFloat64())
 	if rng.IntN(50) == 0 {
 		slow *= 1.5

@@ -32,7 +32,6 @@ import (
 
 	"golang.org/x/tools/txtar"
 
-	"loadstone/harness"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 )
@@ -42,8 +41,8 @@ type File struct {
 	Load   load.Load
 	Runs   int // rounds; at least 1
 	Levels []load.Level
-	Until  *harness.Until
-	Search *harness.Search // its Limits are Expect
+	Until  *Until
+	Search *Search // its Limits are Expect
 	Expect []limit.Limit
 	Serve  []string // flags for the server, where it is started for the scenario
 
@@ -158,7 +157,7 @@ func (p *parser) keys(s section) error {
 		name, value, ok := strings.Cut(text, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		if !ok {
-			return fmt.Errorf("%q is no setting; want KEY: VALUE", text)
+			return fmt.Errorf("%q is not a setting; want KEY: VALUE", text)
 		}
 		i := slices.IndexFunc(Keys, func(k Key) bool { return k.Name == name })
 		if i < 0 {
@@ -203,7 +202,7 @@ func (p *parser) tools(s section) error {
 		if errors.As(err, &at) {
 			line = bytes.Count(s.text[:min(int(at.Offset), len(s.text))], []byte("\n"))
 		}
-		return s.err(line, "no JSON array of tools: %w", err)
+		return s.err(line, "not a JSON array of tools: %w", err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,13 +20,14 @@ import (
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/scenario"
 	"loadstone/harness/stub"
 )
 
 // fake is a server in memory whose every answer takes 100 ms, and which remembers what it was asked.
 type fake struct {
 	mu    sync.Mutex
-	asked []request
+	asked []question
 	busy  int // requests in the server now
 	most  int
 
@@ -35,21 +37,21 @@ type fake struct {
 	cached   int                          // tokens that it says were cached
 }
 
-type request struct {
+type question struct {
 	Messages  []client.Message
 	MaxTokens int `json:"max_tokens"`
 	Tools     []json.RawMessage
 	agent     string
 }
 
-func (r request) text() string { return r.Messages[len(r.Messages)-1].Content }
+func (r question) text() string { return r.Messages[len(r.Messages)-1].Content }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/v1/chat/completions" {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	req := request{agent: r.Header.Get("X-Agent-ID")}
+	req := question{agent: r.Header.Get("X-Agent-ID")}
 	json.NewDecoder(r.Body).Decode(&req)
 	f.mu.Lock()
 	f.asked = append(f.asked, req)
@@ -86,7 +88,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
 }
 
-func words2(r request) int {
+func words2(r question) int {
 	n := 0
 	for _, m := range r.Messages {
 		n += len(strings.Fields(m.Content))
@@ -98,16 +100,13 @@ func words2(r request) int {
 const warmUpQuestions = len(warmUpWords)
 
 // load is a plan's result on the fake, the server's view of it without the warm-up questions.
-func (f *fake) load(t *testing.T, plan LoadPlan) ([]record.Run, load.Level, []request) {
+func (f *fake) load(t *testing.T, plan Plan) ([]record.Run, load.Level, []question) {
 	t.Helper()
 	h, _ := serve(t, f.ServeHTTP)
 	if plan.Runs == 0 {
 		plan.Runs = 1
 	}
-	if plan.Load.Cache == "" {
-		plan.Load.Cache = "cold"
-	}
-	plan.Load.Name = "test"
+	plan.Loads[0].Name = "test"
 	runs, highest, err := plan.Run(t.Context(), h.Client)
 	assert.NilError(t, err)
 	return runs, highest, f.asked[warmUpQuestions:]
@@ -140,7 +139,7 @@ func TestOpenLoopSendsWhenDue(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				runs, _, _ := (&fake{}).load(t, LoadPlan{Load: tc.load})
+				runs, _, _ := (&fake{}).load(t, Plan{Loads: []load.Load{tc.load}})
 				assert.DeepEqual(t, due(runs[0].Records), tc.want)
 				for _, r := range runs[0].Records {
 					assert.Equal(t, r.Outcome, record.OK, r.Error)
@@ -154,7 +153,7 @@ func TestOpenLoopSendsWhenDue(t *testing.T) {
 func TestClosedLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
-		runs, _, asked := f.load(t, LoadPlan{Load: load.Load{Concurrency: 3, Requests: 10, RampUp: 90 * ms, Turns: load.Fixed(2)}})
+		runs, _, asked := f.load(t, Plan{Loads: []load.Load{{Concurrency: 3, Requests: 10, RampUp: 90 * ms, Turns: load.Fixed(2)}}})
 		assert.Equal(t, f.most, 3)
 		assert.Equal(t, len(asked), 10)
 		assert.DeepEqual(t, due(runs[0].Records)[:6], []time.Duration{0, 30 * ms, 60 * ms, 100 * ms, 130 * ms, 160 * ms})
@@ -170,7 +169,7 @@ func TestClosedLoop(t *testing.T) {
 func TestTurnsCarryTheConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tools := []json.RawMessage{json.RawMessage(`{"type":"function","function":{"name":"f"}}`)}
-		_, _, asked := (&fake{}).load(t, LoadPlan{Load: load.Load{Concurrency: 1, Requests: 9, Turns: load.Fixed(3), System: 2, SystemTokens: 40, Prompt: load.Fixed(30), Tools: tools}})
+		_, _, asked := (&fake{}).load(t, Plan{Loads: []load.Load{{Concurrency: 1, Requests: 9, Turns: load.Fixed(3), System: 2, SystemTokens: 40, Prompt: load.Fixed(30), Tools: tools}}})
 		systems := map[string]bool{}
 		for i, r := range asked {
 			turn := i % 3
@@ -192,7 +191,7 @@ func TestTurnsCarryTheConversation(t *testing.T) {
 func TestFanOutJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
-		runs, _, asked := f.load(t, LoadPlan{Load: load.Load{Concurrency: 1, Requests: 5, Turns: load.Fixed(2), FanOut: load.Fixed(3)}})
+		runs, _, asked := f.load(t, Plan{Loads: []load.Load{{Concurrency: 1, Requests: 5, Turns: load.Fixed(2), FanOut: load.Fixed(3)}}})
 		assert.DeepEqual(t, due(runs[0].Records), []time.Duration{0, 100 * ms, 100 * ms, 100 * ms, 200 * ms})
 		assert.Equal(t, f.most, 3)
 		names := map[string]bool{}
@@ -215,7 +214,7 @@ func TestFanOutJoins(t *testing.T) {
 func TestRefusedAgentWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{refuse: func(n int) bool { return n == warmUpQuestions+1 }}
-		runs, _, _ := f.load(t, LoadPlan{Load: load.Load{Concurrency: 1, Requests: 2}})
+		runs, _, _ := f.load(t, Plan{Loads: []load.Load{{Concurrency: 1, Requests: 2}}})
 		assert.Equal(t, runs[0].Records[0].Outcome, record.Rejected)
 		assert.DeepEqual(t, due(runs[0].Records), []time.Duration{0, 2 * time.Second})
 	})
@@ -238,7 +237,7 @@ func TestCancelAndSlowReaders(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{streamed: 5}
 				tc.load.Concurrency, tc.load.Requests = 1, 1
-				runs, _, _ := f.load(t, LoadPlan{Load: tc.load})
+				runs, _, _ := f.load(t, Plan{Loads: []load.Load{tc.load}})
 				r := runs[0].Records[0]
 				assert.Equal(t, r.Outcome, tc.outcome, r.Error)
 				assert.Equal(t, r.Plan, tc.plan)
@@ -249,7 +248,7 @@ func TestCancelAndSlowReaders(t *testing.T) {
 	}
 	t.Run("slow reader", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			runs, _, _ := (&fake{streamed: 5}).load(t, LoadPlan{Load: load.Load{Concurrency: 1, Requests: 1, Slow: load.Slow{Share: 1, Rate: 100}}})
+			runs, _, _ := (&fake{streamed: 5}).load(t, Plan{Loads: []load.Load{{Concurrency: 1, Requests: 1, Slow: load.Slow{Share: 1, Rate: 100}}}})
 			r := runs[0].Records[0]
 			assert.Equal(t, r.Outcome, record.OK, r.Error)
 			assert.Assert(t, r.Slow)
@@ -274,22 +273,30 @@ func TestSeeds(t *testing.T) {
 	}
 	of := func(l load.Load) choices {
 		var c choices
-		var lengths, order, think, cancel []any
+		var lengths, order, think, cancel, text []any
+		systems := map[string]bool{}
+		named, fixed := l, l // where the number of calls depends on no seed, each has its place
+		fixed.Turns, fixed.FanOut = load.Fixed(3), load.Fixed(2)
+		named.SystemPrompts = []string{"one", "two", "three"}
 		for agent := range 40 {
-			lengths = append(lengths, l.TurnsOf(agent))
-			order = append(order, l.SystemOf(agent))
-			for turn := range 3 {
-				t := l.Turn(agent, turn, 0)
-				lengths = append(lengths, t.Tokens, t.Answer, t.FanOut, l.Turn(agent, turn, 1).Tokens)
-				think = append(think, t.Think)
-				cancel = append(cancel, t.Cancel, t.Reading)
+			for call := range l.Session(agent).Calls {
+				lengths = append(lengths, call.ID, call.Aside, call.Add[0].Words[0].Tokens, call.Answer)
+			}
+			s := fixed.Session(agent)
+			order = append(order, named.Session(agent).Begin[0].Text)
+			text = append(text, s.Secret)
+			systems[load.Text(s.Begin[0].Words[0].Seed, 3)] = true
+			for call := range s.Calls {
+				w := call.Add[0].Words[0]
+				think = append(think, call.Turn > 0 && call.Aside == 0, call.Pause)
+				cancel = append(cancel, call.Cancel, call.ReadRate)
+				text = append(text, load.Text(w.Seed, 3))
 			}
 		}
 		rate := l
 		rate.Concurrency, rate.Rate, rate.Gaps, rate.Requests = 0, load.Constant(10), 1, 100
-		x := newLoadRun(l, nil, promptSize{0, 1}, load.Level{}, 0, "")
-		c.Lengths, c.Order, c.Think, c.Cancel, c.Schedule = fmt.Sprint(lengths), fmt.Sprint(order), fmt.Sprint(think), fmt.Sprint(cancel), fmt.Sprint(slices.Collect(rate.Arrivals()))
-		c.Text = x.question(3, 1, 0, load.Turn{Tokens: 10}) + x.conversation(3).Canary + strings.Join(x.systems, "")
+		c.Lengths, c.Order, c.Think, c.Cancel = fmt.Sprint(lengths), fmt.Sprint(order), fmt.Sprint(think), fmt.Sprint(cancel)
+		c.Schedule, c.Text = fmt.Sprint(slices.Collect(rate.Arrivals())), fmt.Sprint(text, slices.Sorted(maps.Keys(systems)))
 		return c
 	}
 	base := of(changed(func(*load.Load) {}))
@@ -325,9 +332,9 @@ func TestTraceSharesPrefixes(t *testing.T) {
 `))
 	assert.NilError(t, err)
 	synctest.Test(t, func(t *testing.T) {
-		_, _, asked := (&fake{}).load(t, LoadPlan{Load: load.Load{Trace: trace, Lengths: 0.5}})
+		_, _, asked := (&fake{}).load(t, Plan{Loads: []load.Load{{Trace: trace, Lengths: 0.5}}})
 		assert.Equal(t, len(asked), 3)
-		slices.SortFunc(asked, func(a, b request) int { return a.MaxTokens - b.MaxTokens })
+		slices.SortFunc(asked, func(a, b question) int { return a.MaxTokens - b.MaxTokens })
 		first, second := strings.Fields(asked[0].text()), strings.Fields(asked[1].text())
 		same := 0
 		for same < len(first) && first[same] == second[same] {
@@ -347,7 +354,7 @@ func TestSearchFindsTheHighestRate(t *testing.T) {
 		f := &fake{took: func(busy int) time.Duration { return time.Duration(busy) * 100 * ms }}
 		most, err := limit.Parse("max-e2e <= 200ms")
 		assert.NilError(t, err)
-		plan := LoadPlan{Load: load.Load{Rate: load.Constant(1), Requests: 20}, Search: &Search{Kind: "rate", Low: 1, High: 64, Within: 0.05, Limits: []limit.Limit{most}}}
+		plan := Plan{Loads: []load.Load{{Rate: load.Constant(1), Requests: 20}}, Search: &scenario.Search{Kind: "rate", Low: 1, High: 64, Within: 0.05, Limits: []limit.Limit{most}}}
 		runs, highest, _ := f.load(t, plan)
 		// Up to two at a time, and so up to 10 a second.
 		assert.Assert(t, highest.Value > 9.5 && highest.Value <= 20, "%v", highest)
@@ -359,7 +366,7 @@ func TestSearchFindsTheHighestRate(t *testing.T) {
 			assert.Equal(t, stands == limit.Met, r.Level.Value <= highest.Value, "at %v", r.Level)
 		}
 		assert.DeepEqual(t, rates[:4], []float64{1, 2, 4, 8})
-		assert.Assert(t, len(runs) <= plan.Search.probes(), "%d probes, announced were %d", len(runs), plan.Search.probes())
+		assert.Assert(t, len(runs) <= probes(plan.Search), "%d probes, announced were %d", len(runs), probes(plan.Search))
 	})
 }
 
@@ -376,8 +383,8 @@ func TestSearchOfConcurrency(t *testing.T) {
 				return 100 * ms
 			}}
 			most, _ := limit.Parse("max-e2e < 500ms")
-			_, highest, _ := f.load(t, LoadPlan{Load: load.Load{Concurrency: 1, Requests: 100},
-				Search: &Search{Kind: "concurrency", Low: 1, High: 32, Within: 0.01, Limits: []limit.Limit{most}}})
+			_, highest, _ := f.load(t, Plan{Loads: []load.Load{{Concurrency: 1, Requests: 100}},
+				Search: &scenario.Search{Kind: "concurrency", Low: 1, High: 32, Within: 0.01, Limits: []limit.Limit{most}}})
 			assert.Equal(t, highest, tc.want)
 		})
 	}
@@ -386,7 +393,7 @@ func TestSearchOfConcurrency(t *testing.T) {
 func TestSweepTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		levels := []load.Level{{Kind: "concurrency", Value: 1}, {Kind: "concurrency", Value: 4}}
-		runs, _, asked := (&fake{}).load(t, LoadPlan{Load: load.Load{Requests: 8, Concurrency: 1}, Levels: levels, Runs: 2})
+		runs, _, asked := (&fake{}).load(t, Plan{Loads: []load.Load{{Requests: 8, Concurrency: 1}}, Levels: levels, Runs: 2})
 		var order []string
 		for _, r := range runs {
 			order = append(order, fmt.Sprintf("%d %v %v", r.Index, r.Level, r.Elapsed))
@@ -409,7 +416,7 @@ func TestCacheStates(t *testing.T) {
 			l, resets := base, 0
 			l.Cache = load.Hot
 			f := &fake{}
-			runs, _, asked := f.load(t, LoadPlan{Load: l, Reset: func(context.Context) error { resets++; return nil }})
+			runs, _, asked := f.load(t, Plan{Loads: []load.Load{l}, Reset: func(context.Context) error { resets++; return nil }})
 			assert.Equal(t, resets, 1)
 			assert.Equal(t, len(asked), 8)
 			assert.Equal(t, len(runs[0].Records), 6)
@@ -426,7 +433,7 @@ func TestCacheStates(t *testing.T) {
 			l.Cache = "restored"
 			f := &fake{}
 			at := 0
-			runs, _, _ := f.load(t, LoadPlan{Load: l, Reset: func(context.Context) error { at = len(f.asked); return nil }})
+			runs, _, _ := f.load(t, Plan{Loads: []load.Load{l}, Reset: func(context.Context) error { at = len(f.asked); return nil }})
 			assert.Equal(t, at, warmUpQuestions+2) // between the first turns and the measured ones
 			assert.Equal(t, runs[0].Cache, load.Restored)
 		})
@@ -436,7 +443,7 @@ func TestCacheStates(t *testing.T) {
 			l := base
 			l.Cache, l.Turns = "cold", load.Amount{}
 			h, _ := serve(t, (&fake{cached: 1000}).ServeHTTP)
-			runs, _, err := LoadPlan{Load: l, Runs: 1}.Run(t.Context(), h.Client)
+			runs, _, err := Plan{Loads: []load.Load{l}, Runs: 1}.Run(t.Context(), h.Client)
 			assert.ErrorContains(t, err, "it has seen this load before")
 			assert.Equal(t, len(runs), 1)
 		})
@@ -446,7 +453,7 @@ func TestCacheStates(t *testing.T) {
 			l, f := base, &fake{}
 			l.Cache = "cold"
 			h, _ := serve(t, f.ServeHTTP)
-			runs, _, err := LoadPlan{Load: l, Runs: 1, Reset: func(context.Context) error { return errors.New("no such host") }}.Run(t.Context(), h.Client)
+			runs, _, err := Plan{Loads: []load.Load{l}, Runs: 1, Reset: func(context.Context) error { return errors.New("no such host") }}.Run(t.Context(), h.Client)
 			assert.Error(t, err, "the server could not be reset: no such host")
 			assert.Equal(t, len(runs), 0)
 			assert.Equal(t, len(f.asked), warmUpQuestions)
@@ -474,7 +481,7 @@ func TestWarmUpIsCut(t *testing.T) {
 					}
 					return 100 * ms
 				}}
-				runs, _, _ := f.load(t, LoadPlan{Load: load.Load{Rate: load.Constant(10), Requests: 100, WarmUp: tc.warmUp}})
+				runs, _, _ := f.load(t, Plan{Loads: []load.Load{{Rate: load.Constant(10), Requests: 100, WarmUp: tc.warmUp}}})
 				run := runs[0]
 				assert.Equal(t, len(run.Records), 100-tc.want)
 				assert.Equal(t, len(run.Warmup), tc.want+warmUpQuestions)
@@ -491,7 +498,7 @@ func TestLoadFindsLostBlocks(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := &pool{blockTokens: 32}
 			h, _ := serve(t, server.ServeHTTP)
-			plan := LoadPlan{Load: load.Load{Name: "x", Concurrency: 2, Requests: 6, Cache: "cold"}, Runs: 2}
+			plan := Plan{Loads: []load.Load{{Name: "x", Concurrency: 2, Requests: 6, Cache: "cold"}}, Runs: 2}
 			asked := 0
 			plan.Progress = func(Progress) {
 				if asked++; asked == 1 { // after the warm-up questions
@@ -519,7 +526,7 @@ func TestLoadInterrupted(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1250*ms)
 		defer cancel()
 		var last Progress
-		plan := LoadPlan{Load: load.Load{Name: "x", Rate: load.Constant(10), Duration: 2 * time.Second, Cache: "cold"}, Runs: 2, Progress: func(p Progress) { last = p }}
+		plan := Plan{Loads: []load.Load{{Name: "x", Rate: load.Constant(10), Duration: 2 * time.Second, Cache: "cold"}}, Runs: 2, Progress: func(p Progress) { last = p }}
 		runs, _, err := plan.Run(ctx, h.Client)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, len(runs), 1)
@@ -536,7 +543,7 @@ func TestLongLoadIsCounted(t *testing.T) {
 		h, _ := serve(t, stub.Server(ms).ServeHTTP)
 		l := load.Load{Name: "long", Cache: "cold", Concurrency: 7, Requests: 5203, Prompt: load.Fixed(5), Answer: load.Fixed(3)}
 		var written []record.Record
-		plan := LoadPlan{Load: l, Runs: 1, Keep: 1000, Write: func(batch []record.Record) error { written = append(written, batch...); return nil }}
+		plan := Plan{Loads: []load.Load{l}, Runs: 1, Keep: 1000, Write: func(batch []record.Record) error { written = append(written, batch...); return nil }}
 		runs, _, err := plan.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		assert.Equal(t, len(runs[0].Records), 1000)
