@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"loadstone/engine/catalog"
+	"loadstone/harness/scenario"
 )
 
 const completionAbout = `Writes a script that teaches a shell to complete loadstone's commands, flags and their values.`
@@ -55,7 +56,7 @@ func completions(ctx context.Context) ([]completed, error) {
 	for _, m := range catalog.Models() {
 		models = append(models, m.Name)
 	}
-	values := map[string][]string{"model": models, "backend": {"auto", "metal", "ref"}, "scenario": scenarioNames()}
+	values := map[string][]string{"model": models, "backend": {"auto", "metal", "ref"}, "scenario": scenario.FiveNames}
 	words := map[string][]string{"model": {"list", "pull", "import", "path"}, "completion": {"bash", "zsh", "fish"}}
 	var all []completed
 	for _, c := range commands() {

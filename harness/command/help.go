@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"loadstone/harness/scenario"
 	"slices"
 	"strings"
 )
@@ -55,14 +56,7 @@ var topics = map[string]string{
 	"loads":  loadsTopic,
 	"caches": cachesTopic,
 	"seeds":  seedsTopic,
-	"scenarios": `The five scenarios of bench, each repeated 100 times by default (loads of your own: loadstone help files):
-
-  single-cold     one agent that the server has never seen asks one question: the whole prompt is read
-  single-cached   one agent goes on with its conversation: what was said before is in its cache
-  concurrent-5    five agents go on with theirs at the same moment
-  concurrent-10   ten do
-  pool-pressure   sixteen new agents at once reserve nine tenths of the server's KV pool
-
+	"scenarios": scenariosTopic() + `
 The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
 falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
 queue and caches and are not independent of each other.
@@ -130,4 +124,19 @@ of results.json for what they do not say: the machine, the server and its counte
 Metrics: ttft is due to first token, itl between two tokens, e2e due to end, lag due to sent (the client's own); server,
 queue, prefill and decode are the server's word, network what the client waited beyond it.
 `,
+}
+
+// scenariosTopic lists the five scenarios, as their files describe them.
+func scenariosTopic() string {
+	files, err := scenario.Five()
+	if err != nil {
+		panic(err) // they are embedded, and a test reads them
+	}
+	var b strings.Builder
+	b.WriteString("The five scenarios of bench, each repeated 100 times by default. They are scenario files like your own, to\n" +
+		"read or to start from: loadstone init -scenario concurrent-10 (loadstone help files).\n\n")
+	for _, f := range files {
+		fmt.Fprintf(&b, "  %-15s %s\n", f.Load.Name, f.Load.About)
+	}
+	return b.String()
 }
