@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,11 +88,22 @@ func (h *StressTestHarness) Close() error {
 	if h.Process == nil {
 		return nil
 	}
-	err := h.Process.Stop(30 * time.Second)
+	err := h.stop()
 	if text := h.log.panic(); text != "" {
 		err = errors.Join(err, fmt.Errorf("the server panicked:\n%s", text))
 	}
-	if err != nil {
+	return err
+}
+
+// stop stops a target that was started.
+func (h *StressTestHarness) stop() error {
+	select {
+	case <-h.Process.Exited():
+		return fmt.Errorf("the server died: %s", h.Process.ExitStatus())
+	default:
+	}
+	err := h.Process.Stop(30 * time.Second)
+	if err != nil && h.Process.ExitStatus() != syscall.SIGTERM.String() { // one that does not handle the signal ends by it
 		return fmt.Errorf("the server did not end cleanly: %w", err)
 	}
 	return nil

@@ -61,9 +61,16 @@ func (c *Client) status(ctx context.Context, path string) int {
 	return res.StatusCode
 }
 
-// Ready asks whether the server takes work.
+// Ready asks whether the server takes work: by /health/ready, or where it has no such route by /health,
+// or where it has neither by its list of models, which a server that loads its model answers with 503.
 func (c *Client) Ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return c.status(ctx, "/health/ready") == 200
+	for _, path := range []string{"/health/ready", "/health"} {
+		if status := c.status(ctx, path); status != http.StatusNotFound {
+			return status == http.StatusOK
+		}
+	}
+	status := c.status(ctx, "/v1/models")
+	return status != 0 && status != http.StatusServiceUnavailable
 }
