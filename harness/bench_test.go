@@ -2,6 +2,8 @@ package harness_test
 
 import (
 	"bufio"
+	"cmp"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -25,35 +27,21 @@ import (
 )
 
 // The units of the benchmarks below that testing does not know itself.
-var benchUnits = []struct{ name, better string }{
-	{"p50-ttft-ns", "lower"}, {"p99-ttft-ns", "lower"}, {"p50-e2e-ns", "lower"}, {"p99-e2e-ns", "lower"},
-	{"req/s", "higher"}, {"tok/s", "higher"}, {"hit-ratio", "higher"}, {"cpu-ns/req", "lower"}, {"heap-bytes", "lower"},
+var benchUnits = []struct{ name, better string }{{"cpu-ns/req", "lower"}, {"heap-bytes", "lower"}}
+
+// BenchmarkServe measures a server under the five scenarios of every baseline: the one at -url, or
+// LOADSTONE_URL, or one that is started on the embedded default.
+//
+//	go test -run '^$' -bench Serve -count 6 ./harness -args -url http://127.0.0.1:8080
+func BenchmarkServe(b *testing.B) {
+	if address := cmp.Or(*url, os.Getenv("LOADSTONE_URL")); address != "" {
+		harness.Benchmark(b, harness.Target{URL: address})
+		return
+	}
+	harness.Benchmark(b, embedded(b))
 }
 
-// BenchmarkServe is the embedded default under agents that go on with their conversations; one
-// iteration is one turn of every agent. For baselines use the command, which runs all five scenarios.
-func BenchmarkServe(b *testing.B) {
-	for _, n := range []int{1, 5, 10} {
-		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
-			h := start(b)
-			var runs []record.Run
-			for b.Loop() {
-				run, err := h.Run(b.Context(), load.Load{Together: n, Rounds: 10, Turns: load.Endless, Cache: load.Hot})
-				assert.NilError(b, err)
-				runs = append(runs, run)
-			}
-			sum := record.Pool(runs)
-			assert.Equal(b, sum.ErrorRate, 0.0)
-			for name, v := range map[string]float64{
-				"p50-ttft-ns": float64(sum.TTFT.P50), "p99-ttft-ns": float64(sum.TTFT.P99),
-				"p50-e2e-ns": float64(sum.E2E.P50), "p99-e2e-ns": float64(sum.E2E.P99),
-				"req/s": sum.RequestsPerSec, "tok/s": sum.TokensPerSec, "hit-ratio": sum.HitRate,
-			} {
-				b.ReportMetric(v, name)
-			}
-		})
-	}
-}
+var url = flag.String("url", "", "`address` of the server that BenchmarkServe measures; default: one that it starts")
 
 // BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server that computes nothing and
 // is a process of its own, beside a client that only reads the lines. The difference is the price of the records.

@@ -43,13 +43,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts the server on the embedded default; on MLX where this test is built with -tags mlx.
-func start(tb testing.TB, flags ...string) *harness.StressTestHarness {
+// embedded is the server on the embedded default; on MLX where this test is built with -tags mlx.
+func embedded(tb testing.TB, flags ...string) harness.Target {
 	tb.Helper()
 	self, err := os.Executable()
 	assert.NilError(tb, err)
 	tb.Setenv(serveVariable, "daemon")
-	return harness.New(tb, harness.Target{Command: append([]string{self, "-addr", "127.0.0.1:0", "-model", "tiny"}, flags...)})
+	return harness.Target{Command: append([]string{self, "-addr", "127.0.0.1:0", "-model", "tiny"}, flags...)}
+}
+
+// start starts the server on the embedded default.
+func start(tb testing.TB, flags ...string) *harness.StressTestHarness {
+	tb.Helper()
+	return harness.New(tb, embedded(tb, flags...))
 }
 
 func metric(tb testing.TB, h *harness.StressTestHarness, name string, labels ...string) float64 {
