@@ -14,15 +14,16 @@ import (
 	"loadstone/harness/record"
 )
 
-// AskedAgain is how many of a run's questions are enough to be asked again after it: few beside the run's own, and in ten runs
-// a server that mixes up one answer in ten is found out 98 times of 100.
+// AskedAgain is how many of a run's questions are enough to be asked again after it: few beside the
+// run's own, and in ten runs a server that mixes up one answer in ten is found out 98 times of 100.
 const AskedAgain = 4
 
 // againFor is how long that may take.
 const againFor = 30 * time.Second
 
-// A window is a few requests of a run that were answered right after each other, drawn from all that were (Vitter's reservoir,
-// of windows). They stand together because answers that are mixed up are those of requests that met. It keeps no other.
+// A window is a few requests of a run that were answered right after each other, drawn from all
+// that were (Vitter's reservoir, of windows). They stand together because answers that are mixed up
+// are those of requests that met. It keeps no other.
 type window struct {
 	size int
 
@@ -46,8 +47,8 @@ func newWindow(size int, seed uint64) *window {
 	return &window{size: size, rng: rand.New(rand.NewPCG(seed, 0x616761696e))}
 }
 
-// add takes a request that was answered. Its prompt is read later, and stays as it is: what a conversation takes back are
-// questions without an answer.
+// add takes a request that was answered. Its prompt is read later, and stays as it is: what a
+// conversation takes back are questions without an answer.
 func (w *window) add(p client.Prompt, r record.Record) {
 	if w == nil {
 		return
@@ -83,13 +84,16 @@ func (s *server) compare(ctx context.Context, run *record.Run, k *keeper, w *win
 	return err
 }
 
-// askAgain asks a window's questions once more, now that nothing else runs, and holds the answers under load to those given
-// alone. It says what came of it, and returns the records, which are not of the load.
+// askAgain asks a window's questions once more, now that nothing else runs, and holds the answers
+// under load to those given alone. It says what came of it, and returns the records, which are not
+// of the load.
 //
-// The load's prompts are new by design, or they would find each other in the cache; so none is answered twice in it, and that
-// a server gives one agent another's answer would show nowhere. An answer that differs is wrong where the server's own
-// log-probabilities say that its choice was clear. Where they say that it was not, a batch has rounded otherwise, which is no
-// error. Where it gives none, an answer is wrong that is another agent's as well; any other is counted and left open.
+// The load's prompts are new by design, or they would find each other in the cache; so none is
+// answered twice in it, and that a server gives one agent another's answer would show nowhere. An
+// answer that differs is wrong where the server's own log-probabilities say that its choice was
+// clear. Where they say that it was not, a batch has rounded otherwise, which is no error. Where it
+// gives none, an answer is wrong that is another agent's as well; any other is counted and left
+// open.
 func (s *server) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
 	timed, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
@@ -143,8 +147,8 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 // telling is how long an answer must be, in bytes, for two that are the same to be no accident.
 const telling = 16
 
-// mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show it where those given alone
-// tell all agents apart.
+// mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show
+// it where those given alone tell all agents apart.
 func mixedUp(i int, asked []exchange, alone []string) string {
 	answer := asked[i].answer.Answer
 	apart := slices.Compact(slices.Sorted(slices.Values(alone)))

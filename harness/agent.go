@@ -26,8 +26,8 @@ type agent struct {
 	round int                   // of agents that ask together
 }
 
-// conversation is what was said when a call had ended. Where the call was not answered it is what was
-// said before: the question is taken out again.
+// conversation is what was said when a call had ended. Where the call was not answered it is what
+// was said before: the question is taken out again.
 type conversation struct {
 	messages []client.Message
 	extended bool // a later call has appended to messages in place
@@ -87,7 +87,8 @@ func (a *agent) met(c load.Call) bool {
 	return c.From < 0 || a.after[c.From] != nil
 }
 
-// due is when a call is due: its pause after the last that it waits for, or after the session's start.
+// due is when a call is due: its pause after the last that it waits for, or after the session's
+// start.
 func (a *agent) due(c load.Call, start time.Duration) time.Duration {
 	due := start
 	if c.From >= 0 {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A barrier lets agents that ask together go on in rounds: each waits at it until all have come, and
-// all are given the moment at which the round is due.
+// A barrier lets agents that ask together go on in rounds: each waits at it until all have come,
+// and all are given the moment at which the round is due.
 type barrier struct {
-	// between is called by the last to come, before a round begins. It returns when the round is due,
-	// and false when there is none.
+	// between is called by the last to come, before a round begins. It returns when the round is
+	// due, and false when there is none.
 	between func(round int) (time.Duration, bool)
 
 	mu      sync.Mutex
@@ -26,8 +26,8 @@ func newBarrier(size int, between func(round int) (time.Duration, bool)) *barrie
 	return &barrier{size: size, between: between, open: make(chan struct{})}
 }
 
-// await waits until all have come and returns when their round is due and its number; false when there
-// are no more.
+// await waits until all have come and returns when their round is due and its number; false when
+// there are no more.
 func (b *barrier) await() (due time.Duration, round int, more bool) {
 	b.mu.Lock()
 	b.waiting++

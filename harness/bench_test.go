@@ -43,8 +43,9 @@ func BenchmarkServe(b *testing.B) {
 
 var url = flag.String("url", "", "`address` of the server that BenchmarkServe measures; default: one that it starts")
 
-// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server that computes nothing and
-// is a process of its own, beside a client that only reads the lines. The difference is the price of the records.
+// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server
+// that computes nothing and is a process of its own, beside a client that only reads the lines. The
+// difference is the price of the records.
 func BenchmarkClient(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)
@@ -93,7 +94,8 @@ func BenchmarkClient(b *testing.B) {
 
 const nullStreams, nullTokens = 32, 64
 
-// serveNull is a server that answers every prompt at once, each token written and flushed by itself.
+// serveNull is a server that answers every prompt at once, each token written and flushed by
+// itself.
 func serveNull() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,8 +105,9 @@ func serveNull() error {
 	return http.Serve(listener, stub.Server(0))
 }
 
-// BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are still held, as run makes it
-// and as bench does: the records that are kept, and the secrets of the last million agents, ten bytes each.
+// BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are
+// still held, as run makes it and as bench does: the records that are kept, and the secrets of the
+// last million agents, ten bytes each.
 func BenchmarkMemory(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)

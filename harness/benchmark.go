@@ -13,11 +13,11 @@ import (
 	"loadstone/harness/scenario"
 )
 
-// Benchmark measures a target under loads, those of the five scenarios of every baseline if none are
-// given, each as a sub-benchmark. It prints one line a load and run of the benchmark, so that -count 6
-// gives benchstat and loadstone gate six samples, in the units of bench.txt and after the Unit lines
-// that say which way is better. An iteration is one run of the load; those that fit into -benchtime
-// are one sample, and -benchtime 1x makes it exactly one.
+// Benchmark measures a target under loads, those of the five scenarios of every baseline if none
+// are given, each as a sub-benchmark. It prints one line a load and run of the benchmark, so that
+// -count 6 gives benchstat and loadstone gate six samples, in the units of bench.txt and after the
+// Unit lines that say which way is better. An iteration is one run of the load; those that fit into
+// -benchtime are one sample, and -benchtime 1x makes it exactly one.
 //
 // A benchmark fails whose requests fail, or whose answers are another agent's.
 func Benchmark(b *testing.B, t Target, loads ...load.Load) {
@@ -38,8 +38,8 @@ func Benchmark(b *testing.B, t Target, loads ...load.Load) {
 	}
 }
 
-// unitLines are printed once, before the first result. A benchmark with sub-benchmarks has no line of its
-// own that they could fall into.
+// unitLines are printed once, before the first result. A benchmark with sub-benchmarks has no line
+// of its own that they could fall into.
 var unitLines sync.Once
 
 func writeUnits(w io.Writer) {

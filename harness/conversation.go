@@ -6,10 +6,10 @@ import (
 	"loadstone/harness/record"
 )
 
-// A Conversation is one agent's, for those who write their own prompts: what it asked, what it was told.
-// Its first message begins with a canary, a word of this agent's alone, so that no two conversations
-// share a prefix beyond the chat template's own, and so that an answer with another agent's canary in
-// it proves a leak.
+// A Conversation is one agent's, for those who write their own prompts: what it asked, what it was
+// told. Its first message begins with a canary, a word of this agent's alone, so that no two
+// conversations share a prefix beyond the chat template's own, and so that an answer with another
+// agent's canary in it proves a leak.
 type Conversation struct {
 	Agent    string
 	Canary   string
@@ -22,7 +22,8 @@ func NewConversation(agent string, seed uint64) *Conversation {
 	return &Conversation{Agent: agent, Canary: load.Canary(seed), seed: seed}
 }
 
-// Ask is the conversation's next prompt: all that was said so far and a new question of so many words.
+// Ask is the conversation's next prompt: all that was said so far and a new question of so many
+// words.
 func (c *Conversation) Ask(words, maxTokens int) client.Prompt {
 	text := load.Text(c.seed+uint64(len(c.messages)), words)
 	if len(c.messages) == 0 {
@@ -33,7 +34,8 @@ func (c *Conversation) Ask(words, maxTokens int) client.Prompt {
 		Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
 }
 
-// Told appends the answer to the last prompt, word for word, as a client does that keeps its history.
+// Told appends the answer to the last prompt, word for word, as a client does that keeps its
+// history.
 func (c *Conversation) Told(answer string) {
 	c.messages = append(c.messages, client.Message{Role: "assistant", Content: answer})
 }

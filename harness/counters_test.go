@@ -16,8 +16,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// A server's own count of a run is the client's, first turns and the one after the last byte included; one who counts wrong,
-// or serves somebody else meanwhile, is found out.
+// A server's own count of a run is the client's, first turns and the one after the last byte
+// included; one who counts wrong, or serves somebody else meanwhile, is found out.
 func TestRunIsCountedTwice(t *testing.T) {
 	for _, tc := range []struct {
 		name, bug, doubt string
@@ -35,7 +35,8 @@ func TestRunIsCountedTwice(t *testing.T) {
 				if tc.stranger {
 					stranger, _ := clienttest.Serve(t, server)
 					go func() {
-						time.Sleep(100 * ms) // after the warm-up questions, while the first turns are answered
+						// after the warm-up questions, while the first turns are answered
+						time.Sleep(100 * ms)
 						stranger.Ask(t.Context(), stranger.Since(), client.Prompt{Messages: []client.Message{{Role: "user", Content: "who are you?"}}, MaxTokens: 6})
 					}()
 				}
@@ -49,7 +50,8 @@ func TestRunIsCountedTwice(t *testing.T) {
 					t.Errorf("%q, want %q", got, tc.doubt)
 				}
 				if tc.doubt == "" {
-					assert.Equal(t, c.Client["answered_requests"], 15.0) // five first turns, two repetitions
+					// five first turns, two repetitions
+					assert.Equal(t, c.Client["answered_requests"], 15.0)
 					for _, name := range []string{"answered_requests", "prompt_tokens", "output_tokens"} {
 						assert.Equal(t, c.Server[name], c.Client[name], name)
 					}
@@ -62,7 +64,8 @@ func TestRunIsCountedTwice(t *testing.T) {
 	}
 }
 
-// A load's requests that are taken back are open on both sides; those that are not kept are counted all the same.
+// A load's requests that are taken back are open on both sides; those that are not kept are counted
+// all the same.
 func TestLoadIsCountedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := serve(t, (&clienttest.Liar{}).ServeHTTP)
@@ -79,7 +82,8 @@ func TestLoadIsCountedTwice(t *testing.T) {
 	})
 }
 
-// Only a server that counts requests or tokens, from before a run to after it, is set beside the client.
+// Only a server that counts requests or tokens, from before a run to after it, is set beside the
+// client.
 func TestCountersOfServers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after string

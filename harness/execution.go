@@ -93,8 +93,8 @@ func (x *execution) loop(ctx context.Context, stop context.CancelCauseFunc, due 
 	}
 }
 
-// between is called between two rounds of agents that ask together: the next one begins when the server
-// has given back what the last one took.
+// between is called between two rounds of agents that ask together: the next one begins when the
+// server has given back what the last one took.
 func (x *execution) between(ctx context.Context, stop context.CancelCauseFunc, round int) (due time.Duration, more bool) {
 	if round > 0 {
 		if err := x.server.drained(ctx, x.idle); err != nil {
@@ -167,9 +167,9 @@ func (x *execution) ask(ctx context.Context, stop context.CancelCauseFunc, due t
 // fillAtOnce is how many agents have their first turn at the same time.
 const fillAtOnce = 8
 
-// fill lets every agent that the load can come to have its first turn, which is not measured: it fills
-// the agent's cache. All at once may be more than the server can do, and what is to be measured: one
-// that is refused has another try, alone.
+// fill lets every agent that the load can come to have its first turn, which is not measured: it
+// fills the agent's cache. All at once may be more than the server can do, and what is to be
+// measured: one that is refused has another try, alone.
 func (x *execution) fill(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -44,8 +44,8 @@ func five(rounds int, prompt, answer float64, names ...string) []load.Load {
 
 const answered = `{"choices":[{"message":{"content":"so"},"finish_reason":"stop"}],"usage":{"prompt_tokens":300,"completion_tokens":1}}`
 
-// A server that takes one request at a time makes all others wait. Those were due all the same, so their latency has the
-// wait in it, though the client was never late.
+// A server that takes one request at a time makes all others wait. Those were due all the same, so
+// their latency has the wait in it, though the client was never late.
 func TestPacedLoadCountsFromDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turn := make(chan struct{}, 1)
@@ -73,8 +73,8 @@ func TestPacedLoadCountsFromDue(t *testing.T) {
 	})
 }
 
-// An agent's next turn is due when its last answer ends and has the whole conversation in it, but for turns that were
-// not answered.
+// An agent's next turn is due when its last answer ends and has the whole conversation in it, but
+// for turns that were not answered.
 func TestAgentsKeepTheirConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string

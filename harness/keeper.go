@@ -7,15 +7,15 @@ import (
 	"loadstone/harness/record"
 )
 
-// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and leastKept how many of each of its runs:
-// enough for every chart.
+// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and leastKept how
+// many of each of its runs: enough for every chart.
 const keptRecords, leastKept = 20_000, 1_000
 
 // keptOf is how many of each of so many runs.
 func keptOf(runs int) int { return max(keptRecords/max(runs, 1), leastKept) }
 
-// A keeper holds a run's records: the first in full, and every later batch only until it was written and counted, which
-// happens beside the load. It holds all of them to what must be true.
+// A keeper holds a run's records: the first in full, and every later batch only until it was
+// written and counted, which happens beside the load. It holds all of them to what must be true.
 type keeper struct {
 	keep  int
 	write func([]record.Record) error // unless nil, is given every batch

@@ -24,17 +24,19 @@ import (
 	"loadstone/harness/stub"
 )
 
-// fake is a server in memory whose every answer takes 100 ms, and which remembers what it was asked.
+// fake is a server in memory whose every answer takes 100 ms, and which remembers what it was
+// asked.
 type fake struct {
 	mu    sync.Mutex
 	asked []question
 	busy  int // requests in the server now
 	most  int
 
-	took     func(busy int) time.Duration // of an answer with so many requests in the server; nil: 100 ms
-	refuse   func(n int) bool             // the n-th request gets 429
-	streamed int                          // pieces of an answer, 10 ms apart; 0: in one piece
-	cached   int                          // tokens that it says were cached
+	// of an answer with so many requests in the server; nil: 100 ms
+	took     func(busy int) time.Duration
+	refuse   func(n int) bool // the n-th request gets 429
+	streamed int              // pieces of an answer, 10 ms apart; 0: in one piece
+	cached   int              // tokens that it says were cached
 }
 
 type question struct {
@@ -165,7 +167,8 @@ func TestClosedLoop(t *testing.T) {
 	})
 }
 
-// An agent's turns carry the conversation with the server's real answers, after the system prompt that it shares with others.
+// An agent's turns carry the conversation with the server's real answers, after the system prompt
+// that it shares with others.
 func TestTurnsCarryTheConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tools := []json.RawMessage{json.RawMessage(`{"type":"function","function":{"name":"f"}}`)}
@@ -186,8 +189,8 @@ func TestTurnsCarryTheConversation(t *testing.T) {
 	})
 }
 
-// After each answer three questions are asked in parallel, each going on from the conversation; the next turn waits for all of
-// them and begins with their answers.
+// After each answer three questions are asked in parallel, each going on from the conversation; the
+// next turn waits for all of them and begins with their answers.
 func TestFanOutJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
@@ -252,14 +255,16 @@ func TestCancelAndSlowReaders(t *testing.T) {
 			r := runs[0].Records[0]
 			assert.Equal(t, r.Outcome, record.OK, r.Error)
 			assert.Assert(t, r.Slow)
-			// Five events of 48 bytes and the last two of 64 and 14 take 3.2 s at 100 bytes a second.
+			// Five events of 48 bytes and the last two of 64 and 14 take 3.2 s at 100 bytes a
+			// second.
 			assert.Assert(t, r.End-r.Due > 2500*ms && r.End-r.Due < 4*time.Second, "%v", r.End-r.Due)
 			assert.Equal(t, runs[0].Summary().E2E.N, 0) // its times are not the server's
 		})
 	})
 }
 
-// The same seeds make the same load, request by request; another seed changes what it is for and nothing else.
+// The same seeds make the same load, request by request; another seed changes what it is for and
+// nothing else.
 func TestSeeds(t *testing.T) {
 	changed := func(change func(*load.Load)) load.Load {
 		l := load.Load{Concurrency: 1, Seeds: load.OneSeed(1), Turns: load.Amount{Kind: "uniform", A: 1, B: 5}, Think: load.Amount{Kind: "exponential", A: 1},
@@ -347,10 +352,12 @@ func TestTraceSharesPrefixes(t *testing.T) {
 	})
 }
 
-// A server that answers slower the more it has to do holds a limit up to some rate, and the search finds it.
+// A server that answers slower the more it has to do holds a limit up to some rate, and the search
+// finds it.
 func TestSearchFindsTheHighestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// At rate r and latency 100 ms, r/10 requests are in the server at once; each beyond the first adds 100 ms.
+		// At rate r and latency 100 ms, r/10 requests are in the server at once; each beyond the
+		// first adds 100 ms.
 		f := &fake{took: func(busy int) time.Duration { return time.Duration(busy) * 100 * ms }}
 		most, err := limit.Parse("max-e2e <= 200ms")
 		assert.NilError(t, err)
@@ -530,14 +537,16 @@ func TestLoadInterrupted(t *testing.T) {
 		runs, _, err := plan.Run(ctx, h.Client)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, len(runs), 1)
-		// The warm-up questions took 200 ms, then one was due every 100 ms; the last was on its way.
+		// The warm-up questions took 200 ms, then one was due every 100 ms; the last was on its
+		// way.
 		assert.Equal(t, len(runs[0].Records), 11)
 		assert.Equal(t, runs[0].Records[10].Outcome, record.Cancelled)
 		assert.Assert(t, last.Part > 0.5 && last.Part < 1.01, "part %g", last.Part)
 	})
 }
 
-// A load longer than what is kept of it: the records that are not kept are written, and the figures are those of all.
+// A load longer than what is kept of it: the records that are not kept are written, and the figures
+// are those of all.
 func TestLongLoadIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := serve(t, stub.Server(ms).ServeHTTP)

@@ -17,7 +17,8 @@ import (
 	"loadstone/server/service"
 )
 
-// serveVariable makes this test binary the server under test, so that the stress tests attack a process of its own.
+// serveVariable makes this test binary the server under test, so that the stress tests attack a
+// process of its own.
 const serveVariable = "LOADSTONE_TEST_SERVE"
 
 func TestMain(m *testing.M) {

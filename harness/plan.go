@@ -14,30 +14,33 @@ import (
 
 // A Plan is a measurement of one server: which loads, how often, at which levels.
 type Plan struct {
-	Loads  []load.Load      // each round gives every load one run at every level, so that a slow minute of the machine hits all of them
+	// each round gives every load one run at every level, so that a slow minute of the machine hits
+	// all of them
+	Loads  []load.Load
 	Runs   int              // rounds; 0 is 1
 	Levels []load.Level     // of a sweep; empty: the loads as they are
 	Search *scenario.Search // in place of Levels, for a plan of one load
 	Until  *scenario.Until  // ends the rounds before there were Runs of them; nil: nothing does
-	First  int              // index of the first round, for one that goes on where an earlier one ended
+	// index of the first round, for one that goes on where an earlier one ended
+	First int
 
-	// Reset, unless nil, makes the server forget what it has in memory; Client.URL may be another one
-	// after it. It is called before each run, and for restored caches after they were filled. An error
-	// ends the measurement: what would be measured after it is not what was asked for.
+	// Reset, unless nil, makes the server forget what it has in memory; Client.URL may be another
+	// one after it. It is called before each run, and for restored caches after they were filled.
+	// An error ends the measurement: what would be measured after it is not what was asked for.
 	Reset func(context.Context) error
 
 	// Again is how many of each run's questions are asked once more after it, alone, to hold the
 	// answers to each other; 0 none.
 	Again int
 
-	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000 at
-	// least. Those of later requests are given to Write in batches, unless it is nil, and are counted
-	// in the run's Rest.
+	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000
+	// at least. Those of later requests are given to Write in batches, unless it is nil, and are
+	// counted in the run's Rest.
 	Keep  int
 	Write func([]record.Record) error
 
-	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth
-	// of a second.
+	// Progress, unless nil, is called from one goroutine at a time: after every request and every
+	// fifth of a second.
 	Progress func(Progress)
 
 	each func(record.Record) // unless nil, is given every record of a load as its request ends
@@ -54,10 +57,10 @@ type measurement struct {
 	now     atomic.Pointer[execution] // the run under way
 }
 
-// Run carries out the plan against a server and returns its runs in the order in which they were made,
-// and the highest level that a search found, the zero Level if none held. When the context ends, the
-// server dies or cannot be reset, it returns what was measured until then, a run that had begun among
-// it, and the error.
+// Run carries out the plan against a server and returns its runs in the order in which they were
+// made, and the highest level that a search found, the zero Level if none held. When the context
+// ends, the server dies or cannot be reset, it returns what was measured until then, a run that had
+// begun among it, and the error.
 func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, load.Level, error) {
 	plan, err := plan.filled()
 	if err != nil {
@@ -101,7 +104,8 @@ func (plan Plan) on(ctx context.Context, s *server) ([]record.Run, load.Level, e
 	return m.runs, highest, err
 }
 
-// filled is the plan with a value for what was left out; it refuses a plan that cannot be carried out.
+// filled is the plan with a value for what was left out; it refuses a plan that cannot be carried
+// out.
 func (plan Plan) filled() (Plan, error) {
 	plan.Runs = max(plan.Runs, 1)
 	if len(plan.Levels) == 0 {

@@ -17,7 +17,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// pool is a server with a KV pool of 1000 blocks, of which a request holds those it may need for 100 ms.
+// pool is a server with a KV pool of 1000 blocks, of which a request holds those it may need for
+// 100 ms.
 type pool struct {
 	blockTokens        int64
 	used, leaked, most atomic.Int64 // blocks in use, lost by each request, needed by the largest

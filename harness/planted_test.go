@@ -73,7 +73,8 @@ func TestCheckFindsPlantedBugs(t *testing.T) {
 	}
 }
 
-// A leak is found wherever in a measurement it is: an answer that is not kept any more, with the secret of one who asked first.
+// A leak is found wherever in a measurement it is: an answer that is not kept any more, with the
+// secret of one who asked first.
 func TestLeakFarApart(t *testing.T) {
 	for _, bug := range []bool{false, true} {
 		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
@@ -132,8 +133,9 @@ func TestLeakFarApart(t *testing.T) {
 	}
 }
 
-// In a measurement as well an answer under load is held to the one given alone: another agent's without a secret in it is found
-// whether or not the server tells how likely its tokens were, and what rounding may explain is counted and nothing worse.
+// In a measurement as well an answer under load is held to the one given alone: another agent's
+// without a secret in it is found whether or not the server tells how likely its tokens were, and
+// what rounding may explain is counted and nothing worse.
 func TestMixUp(t *testing.T) {
 	for _, tc := range []struct {
 		bug       string

@@ -14,7 +14,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// run makes one run of a load at a level and keeps it. This is the measuring protocol, for every load:
+// run makes one run of a load at a level and keeps it. This is the measuring protocol, for every
+// load:
 //
 //	fill the caches, or empty them        what the load says of them is then so
 //	open the ledger, observe the server   its own counts, and samples of its pool
@@ -79,8 +80,8 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	return err
 }
 
-// prepare makes the execution of a run. Its words are new in every run, or the next run would find them
-// in the server's cache.
+// prepare makes the execution of a run. Its words are new in every run, or the next run would find
+// them in the server's cache.
 func (m *measurement) prepare(l load.Load, level load.Level, index int) (*execution, error) {
 	at := l.At(level)
 	at.Seeds.Text = load.Derive(at.Seeds.Text, l.Name+" "+level.String(), index)
@@ -119,8 +120,8 @@ func (m *measurement) keeper() keeper {
 	return keeper{keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write, check: record.Checker{Shared: -1}}
 }
 
-// empty makes the server forget what it has in memory, where the plan knows how; for restored caches
-// they are filled before.
+// empty makes the server forget what it has in memory, where the plan knows how; for restored
+// caches they are filled before.
 func (m *measurement) empty(ctx context.Context, x *execution) error {
 	if x.load.Cache == load.Restored {
 		if err := x.fill(ctx); err != nil {

@@ -20,12 +20,12 @@ type server struct {
 }
 
 // sizing is the seed of the questions by which a server's tokenizer is got to know. It is none of a
-// load's: how many tokens a word has varies with the words, and two measurements would ask for prompts
-// of other lengths, by a fifth, where their seeds differ.
+// load's: how many tokens a word has varies with the words, and two measurements would ask for
+// prompts of other lengths, by a fifth, where their seeds differ.
 const sizing = 1
 
-// meet warms a server up, and finds out how many tokens its template and tokenizer make of a prompt,
-// and the size of its pool.
+// meet warms a server up, and finds out how many tokens its template and tokenizer make of a
+// prompt, and the size of its pool.
 func meet(ctx context.Context, c *client.Client) (*server, error) {
 	s := &server{client: c, epoch: time.Now()}
 	var tokens []int

@@ -67,7 +67,8 @@ func (x *execution) requests(ctx context.Context, a *agent, start time.Duration,
 	return requests, true
 }
 
-// send sends a request when it is due. One that is not sent, since the load ends before, has no record.
+// send sends a request when it is due. One that is not sent, since the load ends before, has no
+// record.
 func (x *execution) send(ctx context.Context, stop context.CancelCauseFunc, q request) record.Record {
 	if !x.sleep(ctx, q.due) {
 		return record.Record{}

@@ -34,13 +34,14 @@ func graph() load.Session {
 	return load.Session{Secret: "cafe0001", SecretLast: true, Calls: slices.Values(calls)}
 }
 
-// A session's calls begin when all that they wait for has ended, in parallel where nothing keeps them,
-// and each goes on from its own conversation.
+// A session's calls begin when all that they wait for has ended, in parallel where nothing keeps
+// them, and each goes on from its own conversation.
 func TestSessionIsAGraph(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		runs, _, asked := f.load(t, Plan{Loads: []load.Load{{Concurrency: 1, Requests: 5, Sessions: []load.Session{graph()}}}})
-		// Answers take 100 ms: call 3 is due at 200 + 50, call 1 at 100 + 200, call 4 when that has ended.
+		// Answers take 100 ms: call 3 is due at 200 + 50, call 1 at 100 + 200, call 4 when that has
+		// ended.
 		assert.DeepEqual(t, due(runs[0].Records), []time.Duration{0, 100 * ms, 250 * ms, 300 * ms, 400 * ms})
 		roles := func(q question) string {
 			var all []string
@@ -96,8 +97,8 @@ func TestTogetherAskAtOneMoment(t *testing.T) {
 	})
 }
 
-// Amounts in units of the pool are tokens of the server's pool, and an error where it does not say how
-// large that is.
+// Amounts in units of the pool are tokens of the server's pool, and an error where it does not say
+// how large that is.
 func TestAmountsOfThePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := serve(t, (&pool{blockTokens: 32}).ServeHTTP)

@@ -39,7 +39,8 @@ func TestPromptSize(t *testing.T) {
 	}
 }
 
-// Measurements with other seeds ask with other words, and as many of them, whatever the tokenizer makes of the words.
+// Measurements with other seeds ask with other words, and as many of them, whatever the tokenizer
+// makes of the words.
 func TestSizeOfEverySeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -1,5 +1,5 @@
-// Package harness puts loads on a server and measures what comes of them. It knows the wire alone, so
-// any server that speaks OpenAI's chat API can be the target.
+// Package harness puts loads on a server and measures what comes of them. It knows the wire alone,
+// so any server that speaks OpenAI's chat API can be the target.
 package harness
 
 import (
@@ -16,13 +16,13 @@ import (
 	"loadstone/harness/record"
 )
 
-// A StressTestHarness puts loads on one server and records every request. New makes one for a test, Open
-// for a program; or give it a Client of your own.
+// A StressTestHarness puts loads on one server and records every request. New makes one for a test,
+// Open for a program; or give it a Client of your own.
 type StressTestHarness struct {
 	Client *client.Client
 
-	// Plan is how Run measures: what is asked again, kept, written and told meanwhile. Its Loads, Runs
-	// and Search are not looked at.
+	// Plan is how Run measures: what is asked again, kept, written and told meanwhile. Its Loads,
+	// Runs and Search are not looked at.
 	Plan Plan
 
 	Process *proc.Process // of a target that was started, else nil
@@ -33,12 +33,12 @@ type StressTestHarness struct {
 	runs   int
 }
 
-// Run puts a load on the server and returns what came of it: a record for every request that was sent,
-// in the order in which they were due, whatever became of it. The words of its prompts are new in every
-// run, so that a load that begins cold does so again.
+// Run puts a load on the server and returns what came of it: a record for every request that was
+// sent, in the order in which they were due, whatever became of it. The words of its prompts are
+// new in every run, so that a load that begins cold does so again.
 //
-// The error is nil, the context's, or says what must not be: the server is gone (ErrServerGone), does
-// not give back what the load took, or was not cold. The run is good in any case.
+// The error is nil, the context's, or says what must not be: the server is gone (ErrServerGone),
+// does not give back what the load took, or was not cold. The run is good in any case.
 func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, error) {
 	plan := h.Plan
 	plan.Loads, plan.Runs, plan.Levels, plan.Search, plan.Until = []load.Load{l}, 1, nil, nil, nil
@@ -61,8 +61,8 @@ func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, e
 	return runs[0], err
 }
 
-// Records is Run for a load that is too long to keep: it yields each record when its request has ended,
-// and last the error, if there is one. A caller that stops early ends the load.
+// Records is Run for a load that is too long to keep: it yields each record when its request has
+// ended, and last the error, if there is one. A caller that stops early ends the load.
 func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -98,9 +98,10 @@ func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[
 	}
 }
 
-// Send sends prompts of the caller's own, each when the pacer wants it, open loop: a request is sent
-// when it is due, however many are still unanswered, and timed from then though the client be late. The
-// records are in the order of the prompts. The error is nil, the context's, or that the server is gone.
+// Send sends prompts of the caller's own, each when the pacer wants it, open loop: a request is
+// sent when it is due, however many are still unanswered, and timed from then though the client be
+// late. The records are in the order of the prompts. The error is nil, the context's, or that the
+// server is gone.
 func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) ([]record.Record, error) {
 	if h.Client == nil {
 		return nil, errNoClient
@@ -144,8 +145,8 @@ var errNoClient = errors.New("the harness has no client: make it with harness.Ne
 // ErrServerGone ends a load early: the server refused a connection and does not accept another.
 var ErrServerGone = errors.New("the server is gone")
 
-// ask sends a prompt. A server that is found to be gone ends the load: one clear error in place of one
-// for every request that was still to come.
+// ask sends a prompt. A server that is found to be gone ends the load: one clear error in place of
+// one for every request that was still to come.
 func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration, p client.Prompt) record.Record {
 	r := c.Ask(ctx, due, p)
 	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) {

@@ -90,7 +90,8 @@ func TestStressNoCrashesUnderLoad(t *testing.T) {
 func TestStressPoolRecoversAfterLoad(t *testing.T) {
 	h := start(t)
 	goroutines := metric(t, h, "go_goroutines")
-	// Clients that lose patience leave requests behind in every state: queued, in prefill, in decode.
+	// Clients that lose patience leave requests behind in every state: queued, in prefill, in
+	// decode.
 	run, err := h.Run(t.Context(), load.Load{Rate: load.Constant(400), Requests: 200, Timeout: 30 * time.Millisecond,
 		Prompt: load.Fixed(90), Answer: load.Fixed(200)})
 	assert.NilError(t, err)
@@ -168,7 +169,8 @@ func TestStressLatencyRemainsAcceptable(t *testing.T) {
 	assert.NilError(t, err)
 	sum := run.Summary()
 	assert.Equal(t, sum.Outcomes[record.OK], 130, firstError(run.Records, record.OK))
-	// The product's target, some ten times what this takes. With the race detector in the model it says nothing.
+	// The product's target, some ten times what this takes. With the race detector in the model it
+	// says nothing.
 	assert.Assert(t, raceDetector || sum.E2E.P99 < 5*time.Second, "p99 is %v", sum.E2E.P99)
 }
 
@@ -184,7 +186,8 @@ func TestStressCacheHitRateIsHigh(t *testing.T) {
 
 // smallPool is a pool of so many blocks of 16 tokens, and a short queue.
 func smallPool(blocks int) []string {
-	// The embedded model takes 1536 bytes a token: 6 layers, one key and one value head of 32 float32 each.
+	// The embedded model takes 1536 bytes a token: 6 layers, one key and one value head of 32
+	// float32 each.
 	return []string{"-block-tokens", "16", "-kv-bytes", fmt.Sprint(blocks * 16 * 1536), "-max-queue", "10"}
 }
 

@@ -18,24 +18,24 @@ import (
 	"loadstone/harness/proc"
 )
 
-// A Target is the server under test: one that runs already, or a command that is started for the test
-// and stopped after it.
+// A Target is the server under test: one that runs already, or a command that is started for the
+// test and stopped after it.
 type Target struct {
 	// URL is the address of a server that runs, such as http://127.0.0.1:8080.
 	URL string
 
-	// Command is a program and its arguments that serve: it prints a line with "listening on URL" on
-	// standard output once its port is open. It is waited for until it is ready, by /health/ready or, if
-	// it has no such route, by its first answer. It gets a pipe as standard input that ends when this
-	// process does; a Go program follows by proc.FollowParent.
+	// Command is a program and its arguments that serve: it prints a line with "listening on URL"
+	// on standard output once its port is open. It is waited for until it is ready, by
+	// /health/ready or, if it has no such route, by its first answer. It gets a pipe as standard
+	// input that ends when this process does; a Go program follows by proc.FollowParent.
 	Command []string
 
 	Model   string        // as the server calls it; "" the first that it lists
 	Key     string        // sent as a bearer token unless ""
 	Timeout time.Duration // of one request; 0: two minutes
 
-	// Remote allows an address off this machine. A load test is an attack on anybody who did not ask
-	// for it.
+	// Remote allows an address off this machine. A load test is an attack on anybody who did not
+	// ask for it.
 	Remote bool
 
 	// Log is given what the command writes to standard error; nil keeps the end of it for errors.
@@ -45,8 +45,8 @@ type Target struct {
 // startWithin is how long a target may take until it is ready, model loading included.
 const startWithin = 5 * time.Minute
 
-// Open starts the target, if it is a command, waits until it is ready and returns a harness for it, to
-// be closed. The error of a command that ends before it is ready has its last words in it.
+// Open starts the target, if it is a command, waits until it is ready and returns a harness for it,
+// to be closed. The error of a command that ends before it is ready has its last words in it.
 func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 	h := &StressTestHarness{}
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("the server was not ready within %v", startWithin))
@@ -109,8 +109,8 @@ func (h *StressTestHarness) stop() error {
 	return nil
 }
 
-// New is Open for a test or benchmark. The target ends with the test, which fails if the server could
-// not be started, died, panicked or did not end cleanly.
+// New is Open for a test or benchmark. The target ends with the test, which fails if the server
+// could not be started, died, panicked or did not end cleanly.
 func New(tb testing.TB, t Target) *StressTestHarness {
 	tb.Helper()
 	h, err := Open(tb.Context(), t)

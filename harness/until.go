@@ -11,8 +11,8 @@ import (
 )
 
 // Spread is how well a figure's median over the runs is known at the level where it is known worst:
-// half of its 95 % interval as a part of the median, +Inf where there are too few runs for an interval,
-// fewer than six.
+// half of its 95 % interval as a part of the median, +Inf where there are too few runs for an
+// interval, fewer than six.
 func Spread(u *scenario.Until, runs []record.Run) float64 {
 	type point struct {
 		scenario string

@@ -13,7 +13,8 @@ import (
 	"loadstone/harness/scenario"
 )
 
-// Six runs are the fewest with an interval, from the least to the largest; of eight it leaves out the largest, of nine both.
+// Six runs are the fewest with an interval, from the least to the largest; of eight it leaves out
+// the largest, of nine both.
 func TestUntilEndsTheRuns(t *testing.T) {
 	took := []time.Duration{100, 150, 90, 110, 100, 100, 100, 100, 100, 100, 100}
 	for _, tc := range []struct {

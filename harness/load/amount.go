@@ -12,8 +12,8 @@ import (
 // An Amount is a number that may vary from one time to the next: tokens, turns, seconds. The zero
 // Amount is always 0.
 type Amount struct {
-	// Kind is "" for always A; "uniform" from A to B; "normal" and "lognormal" of mean A and standard
-	// deviation B, both of the numbers themselves; or "exponential" of mean A.
+	// Kind is "" for always A; "uniform" from A to B; "normal" and "lognormal" of mean A and
+	// standard deviation B, both of the numbers themselves; or "exponential" of mean A.
 	Kind string
 	A, B float64
 	Max  float64 // what is drawn above it becomes it; 0: no bound
@@ -33,8 +33,8 @@ const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, logno
 // ofPool is what follows an amount whose numbers are percentages of the pool.
 const ofPool = " of pool"
 
-// ParseAmount reads an amount such as "64", "uniform 32 128", "lognormal 200 300 max 2000" or "uniform
-// 1% 5% of pool". number reads one number that is not of the pool.
+// ParseAmount reads an amount such as "64", "uniform 32 128", "lognormal 200 300 max 2000" or
+// "uniform 1% 5% of pool". number reads one number that is not of the pool.
 func ParseAmount(s string, number func(string) (float64, error)) (Amount, error) {
 	var a Amount
 	text, pool := strings.CutSuffix(s, ofPool)

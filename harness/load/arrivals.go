@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Arrivals is when the agents of an open loop arrive after the load's start, one after the other. None
-// is kept, so a load takes no more memory the longer it is. A closed loop has none: there the server
-// decides when the next agent can begin.
+// Arrivals is when the agents of an open loop arrive after the load's start, one after the other.
+// None is kept, so a load takes no more memory the longer it is. A closed loop has none: there the
+// server decides when the next agent can begin.
 func (l *Load) Arrivals() iter.Seq[time.Duration] {
 	n := l.Requests
 	if n == 0 {

@@ -1,6 +1,6 @@
-// Package load describes workloads as data: when agents arrive (arrivals) and what each of them does
-// (its session). It has no clock and no connection; everything random in it comes from named seeds, so
-// a load is the same load whatever a server does.
+// Package load describes workloads as data: when agents arrive (arrivals) and what each of them
+// does (its session). It has no clock and no connection; everything random in it comes from named
+// seeds, so a load is the same load whatever a server does.
 package load
 
 import (
@@ -32,11 +32,13 @@ type Load struct {
 	Seeds       Seeds
 
 	// When agents arrive: one of the five.
-	Concurrency int            // closed loop: so many agents at a time; where one has ended the next begins
-	Together    int            // closed loop in rounds: so many agents have their next turn at one moment
-	Rate        Profile        // open loop: agents a second, however many are still busy
-	Burst       Burst          // open loop: many at once, and again
-	Trace       []TraceRequest // open loop: as recorded, one request each
+	// closed loop: so many agents at a time; where one has ended the next begins
+	Concurrency int
+	// closed loop in rounds: so many agents have their next turn at one moment
+	Together int
+	Rate     Profile        // open loop: agents a second, however many are still busy
+	Burst    Burst          // open loop: many at once, and again
+	Trace    []TraceRequest // open loop: as recorded, one request each
 
 	Rounds  int           // of Together: how often; 0 is once, unless Requests or Duration end it
 	Gaps    float64       // of Rate: shape of the gaps' gamma distribution; 1 is Poisson, 0 even
@@ -55,7 +57,8 @@ type Load struct {
 	Prompt   Amount // tokens of an agent's first question, roughly
 	FollowUp Amount // and of each later one; the zero Amount is an eighth of Prompt's mean
 	Answer   Amount // max tokens of an answer
-	FanOut   Amount // questions asked in parallel after each answer; the next turn quotes their answers
+	// questions asked in parallel after each answer; the next turn quotes their answers
+	FanOut Amount
 
 	// sessions that were recorded or written; agent i has Sessions[i % len].
 	Sessions []Session
@@ -67,9 +70,9 @@ type Load struct {
 	Tools         []json.RawMessage // sent with every request
 	Stop          []string          // strings that end an answer
 
-	// Reserve is the share of the server's KV pool, 0 to 1, that the requests of one round of Together
-	// reserve with prompt and answer: their answers may be as long as that takes, though Stop may end
-	// them sooner. 0 leaves Answer as it is.
+	// Reserve is the share of the server's KV pool, 0 to 1, that the requests of one round of
+	// Together reserve with prompt and answer: their answers may be as long as that takes, though
+	// Stop may end them sooner. 0 leaves Answer as it is.
 	Reserve float64
 
 	// What is done to requests on purpose.
@@ -159,7 +162,8 @@ func (l *Load) Check() error {
 	return nil
 }
 
-// Agents is how many agents the load can come to at most; false where that cannot be told beforehand.
+// Agents is how many agents the load can come to at most; false where that cannot be told
+// beforehand.
 func (l *Load) Agents() (int, bool) {
 	switch n := max(l.Concurrency, l.Together); {
 	case n == 0:

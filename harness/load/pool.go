@@ -14,13 +14,13 @@ type Pool struct {
 	Prompt     int     // tokens of the load's first prompts, as this server counts them
 }
 
-// maxReserved is the tokens that one request reserves at most: more agents ask together rather than one
-// for more than models have context for.
+// maxReserved is the tokens that one request reserves at most: more agents ask together rather than
+// one for more than models have context for.
 const maxReserved = 24 << 10
 
 // On is the load on a server with that pool: amounts in units of the pool become tokens, and where
-// Reserve takes more agents than Together, there are as many. On a pool of unknown size Reserve has no
-// effect, and an amount in units of the pool is an error.
+// Reserve takes more agents than Together, there are as many. On a pool of unknown size Reserve has
+// no effect, and an amount in units of the pool is an error.
 func (l Load) On(p Pool) (Load, error) {
 	l.Pool = p
 	tokens := float64(p.Blocks * p.BlockTokens)
@@ -52,9 +52,9 @@ func (l *Load) reserve() int {
 	return want
 }
 
-// reserved is the max tokens of an agent's answer, asked or, where the round reserves a share of the
-// pool, as long as that takes. Half a block less than the agent's blocks hold leaves the prompt room
-// to be longer or shorter than expected without needing another number of blocks.
+// reserved is the max tokens of an agent's answer, asked or, where the round reserves a share of
+// the pool, as long as that takes. Half a block less than the agent's blocks hold leaves the prompt
+// room to be longer or shorter than expected without needing another number of blocks.
 func (l *Load) reserved(agent, asked int) int {
 	if l.Reserve == 0 || l.Pool.Blocks == 0 || l.Together == 0 {
 		return asked

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A Session is one agent's work: a graph of calls, in which a call waits for others, then for a tool
-// or a person, and goes on from a conversation.
+// A Session is one agent's work: a graph of calls, in which a call waits for others, then for a
+// tool or a person, and goes on from a conversation.
 //
 //	call 0 --> call 1 (beside it) --+
 //	      \--> call 2 (beside it) --+--> call 3 quotes the answers of 1 and 2
 //	       \_________________________________/  and goes on from the conversation of 0
 type Session struct {
-	// Secret is a word of this agent's alone, put into its first question: an answer that has another
-	// agent's secret in it proves a leak. "" leaves the question as it is.
+	// Secret is a word of this agent's alone, put into its first question: an answer that has
+	// another agent's secret in it proves a leak. "" leaves the question as it is.
 	Secret string
 
 	// SecretLast puts the secret at the end of the first question, whose beginning other sessions
@@ -27,19 +27,20 @@ type Session struct {
 	// Calls are the session's calls; a call comes after all that it waits for. They may be endless.
 	Calls iter.Seq[Call]
 
-	// Linear says that a call goes on from the last call that is not an aside, and waits for nothing
-	// that came before that one. The calls are then looked at one by one, and what is over is
-	// forgotten. Otherwise all calls are looked at when the session begins.
+	// Linear says that a call goes on from the last call that is not an aside, and waits for
+	// nothing that came before that one. The calls are then looked at one by one, and what is over
+	// is forgotten. Otherwise all calls are looked at when the session begins.
 	Linear bool
 }
 
 // A Call is one request of a session.
 type Call struct {
-	ID    int           // its number among the session's calls, from 0
-	From  int           // the call whose conversation it goes on from; -1: it begins one
-	After []int         // further calls that must have ended
-	Pause time.Duration // from the end of those it waits for until it is due: a tool or a person is busy
-	Turn  int           // 0-based turn of the agent
+	ID    int   // its number among the session's calls, from 0
+	From  int   // the call whose conversation it goes on from; -1: it begins one
+	After []int // further calls that must have ended
+	// from the end of those it waits for until it is due: a tool or a person is busy
+	Pause time.Duration
+	Turn  int // 0-based turn of the agent
 
 	// Aside is 0 for a call of the agent's own, and from 1 on numbers those asked beside each other
 	// after a turn. Each is asked under a name of its own and leaves no trace in the conversation.

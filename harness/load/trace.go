@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A TraceRequest is one request of a recorded load, as Mooncake publishes them (Qin et al., Mooncake, FAST '25): when it
-// came, how many tokens went in and out, and which blocks of 512 tokens its prompt is made of. Requests whose lists begin
-// alike have prompts that begin alike.
+// A TraceRequest is one request of a recorded load, as Mooncake publishes them (Qin et al.,
+// Mooncake, FAST '25): when it came, how many tokens went in and out, and which blocks of 512
+// tokens its prompt is made of. Requests whose lists begin alike have prompts that begin alike.
 type TraceRequest struct {
 	At     time.Duration
 	Input  int
@@ -29,8 +29,9 @@ const maxTrace = 10_000_000
 //
 //	{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59]}
 //
-// timestamp is in milliseconds and never decreases; hash_ids has one number for every 512 tokens begun, or is left out.
-// Other fields are skipped. name is of the file, for errors, which have its line.
+// timestamp is in milliseconds and never decreases; hash_ids has one number for every 512 tokens
+// begun, or is left out. Other fields are skipped. name is of the file, for errors, which have its
+// line.
 func ReadTrace(name string, r io.Reader) ([]TraceRequest, error) {
 	var all []TraceRequest
 	lines := bufio.NewScanner(r)
@@ -95,8 +96,8 @@ func (l *Load) scaled(tokens int) int {
 	return max(1, int(float64(tokens)*l.Lengths))
 }
 
-// tracedCall is one request of the trace. Equal blocks are equal words, whoever has them, so that what
-// prompts share in the trace they share here.
+// tracedCall is one request of the trace. Equal blocks are equal words, whoever has them, so that
+// what prompts share in the trace they share here.
 func (l *Load) tracedCall(i int) Call {
 	r := l.Trace[i]
 	m := Message{Role: "user"}

@@ -11,7 +11,8 @@ import (
 // beside each other after a turn.
 //
 // Where caches do not begin cold, turn 0 fills them before the clock starts. It is then an ordinary
-// question: nothing is done to it on purpose, nothing is asked beside it, and nobody thinks after it.
+// question: nothing is done to it on purpose, nothing is asked beside it, and nobody thinks after
+// it.
 func (l *Load) turns(agent int) iter.Seq[Call] {
 	return func(yield func(Call) bool) {
 		n, filling := l.turnsOf(agent), 0
@@ -48,8 +49,8 @@ func (l *Load) turns(agent int) iter.Seq[Call] {
 	}
 }
 
-// call is what the seeds decide of one request. sub is 0 for the agent's own question and from 1 for
-// those asked beside each other after it.
+// call is what the seeds decide of one request. sub is 0 for the agent's own question and from 1
+// for those asked beside each other after it.
 func (l *Load) call(agent, turn, sub int) Call {
 	place := []int{agent, turn, sub}
 	lengths := draw(l.Seeds.Length, "turn", place...)

@@ -32,8 +32,8 @@ func (p *parser) conflict(s section, a, b, why string) error {
 	return fmt.Errorf("%s:%d: %s and %s: %s", s.file, max(p.set[a], p.set[b]), a, b, why)
 }
 
-// arrival looks whether the load says when its agents arrive and when it ends. It returns what a sweep or a search turns, and
-// whether a kind of arrival is given beside.
+// arrival looks whether the load says when its agents arrive and when it ends. It returns what a
+// sweep or a search turns, and whether a kind of arrival is given beside.
 func (p *parser) arrival(s section) (turned string, given bool, err error) {
 	all := []string{"concurrency", "together", "rate", "burst", "trace"}
 	var kinds []string

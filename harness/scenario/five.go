@@ -12,8 +12,8 @@ import (
 //go:embed five/*.txtar
 var five embed.FS
 
-// FiveNames are the names of the five scenarios that every baseline is made of, in the order in which
-// they run.
+// FiveNames are the names of the five scenarios that every baseline is made of, in the order in
+// which they run.
 var FiveNames = []string{"single-cold", "single-cached", "concurrent-5", "concurrent-10", "pool-pressure"}
 
 // FiveText is the scenario file of one of the five, false where there is none of that name.
@@ -22,12 +22,12 @@ func FiveText(name string) (string, bool) {
 	return string(text), err == nil
 }
 
-// Five are the five scenarios that every baseline is made of, in the order in which they run, or those
-// of the given names.
+// Five are the five scenarios that every baseline is made of, in the order in which they run, or
+// those of the given names.
 //
-// In the hot ones an agent keeps its conversation for a whole run: the first turn fills its cache and
-// is not measured, every round is its next turn, with all that was asked and answered before in the
-// prompt. That is what agents do, and what makes a hit rate mean something.
+// In the hot ones an agent keeps its conversation for a whole run: the first turn fills its cache
+// and is not measured, every round is its next turn, with all that was asked and answered before in
+// the prompt. That is what agents do, and what makes a hit rate mean something.
 func Five(names ...string) ([]File, error) {
 	if len(names) == 0 {
 		names = FiveNames

@@ -1,8 +1,9 @@
 // Package scenario reads scenario files: loads that people write down, keep, and hold servers to.
 //
-// A scenario file is a txtar archive, text with more text files in it. Its section load says what the load is, a key and a
-// value a line; expect says what must come of it; other sections are prompts, tools and traces. What stands before the first
-// section is for people and for testscript, which can run the file as a test:
+// A scenario file is a txtar archive, text with more text files in it. Its section load says what
+// the load is, a key and a value a line; expect says what must come of it; other sections are
+// prompts, tools and traces. What stands before the first section is for people and for testscript,
+// which can run the file as a test:
 //
 //	# Eight agents talk for three turns each.
 //	exec loadstone run -url $URL .
@@ -15,7 +16,8 @@
 //	error-ratio == 0
 //	p95-ttft < 500ms
 //
-// testscript unpacks the archive into a folder, so a folder with the same files is a scenario as well.
+// testscript unpacks the archive into a folder, so a folder with the same files is a scenario as
+// well.
 package scenario
 
 import (
@@ -52,7 +54,8 @@ type File struct {
 // Has tells whether the file gives a key of its load section.
 func (f *File) Has(key string) bool { return f.set[key] > 0 }
 
-// Read reads a scenario file or folder. A mistake in it is an error with the file, the line and what is allowed there.
+// Read reads a scenario file or folder. A mistake in it is an error with the file, the line and
+// what is allowed there.
 func Read(path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -76,7 +79,8 @@ func Read(path string) (*File, error) {
 	return Parse(path, text)
 }
 
-// Parse is Read for a text that is no file yet. The load's name is the path's, unless the file gives another.
+// Parse is Read for a text that is no file yet. The load's name is the path's, unless the file
+// gives another.
 func Parse(path string, text []byte) (*File, error) {
 	a := txtar.Parse(text)
 	if len(a.Files) == 0 {
@@ -216,7 +220,8 @@ func (p *parser) readTrace(from section) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s:%d: trace: %w; want the name of a section", from.file, p.set["trace"], err)
 	}
-	// Blank lines stand for those before the section, so that an error has the line of the whole file.
+	// Blank lines stand for those before the section, so that an error has the line of the whole
+	// file.
 	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
 	p.Load.Trace, err = load.ReadTrace(s.file, bytes.NewReader(text))
 	return err

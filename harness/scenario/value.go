@@ -73,7 +73,8 @@ func profile(v string) (load.Profile, error) {
 	return nil, fmt.Errorf("%q", v)
 }
 
-// ParseRate reads a rate in any of its forms, and ParseDuration a time: the command line has them, too.
+// ParseRate reads a rate in any of its forms, and ParseDuration a time: the command line has them,
+// too.
 func ParseRate(v string) (load.Profile, error) { return profile(v) }
 
 func rate(v string) (float64, error) {

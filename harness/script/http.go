@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// httpProgram is http METHOD URL [-H 'K: V']... [FILE]: it sends FILE as the body and writes the answer as it is on the
-// wire, trailers last. Header names are as Go writes them.
+// httpProgram is http METHOD URL [-H 'K: V']... [FILE]: it sends FILE as the body and writes the
+// answer as it is on the wire, trailers last. Header names are as Go writes them.
 func httpProgram() int {
 	method, url, rest := os.Args[1], os.Args[2], os.Args[3:]
 	header := http.Header{"Content-Type": {"application/json"}}

@@ -11,8 +11,8 @@ import (
 	"gotest.tools/v3/assert/cmp"
 )
 
-// Somebody else's module, outside the repository, stress-tests, benchmarks and scripts a server of its
-// own with no more than a require and a replace, and benchstat reads what its benchmark prints.
+// Somebody else's module, outside the repository, stress-tests, benchmarks and scripts a server of
+// its own with no more than a require and a replace, and benchstat reads what its benchmark prints.
 func TestOutside(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package script runs end-to-end flows against inference servers that are written as testscript files:
-// text archives (.txtar) whose comment is a script. Beside testscript's own commands (exec, stdout,
-// grep, cmp, ...) a script has
+// Package script runs end-to-end flows against inference servers that are written as testscript
+// files: text archives (.txtar) whose comment is a script. Beside testscript's own commands (exec,
+// stdout, grep, cmp, ...) a script has
 //
 //	serve [FLAG...]            start loadstone serve with the embedded model, and wait until it is ready
 //	serve PROGRAM [ARG...]     start a server of your own, see proc.Start; $URL and $ADDR are its address
@@ -15,8 +15,8 @@
 //	gate [FLAG...]             decide whether a server got worse
 //
 // of which ask, run, bench and check are the commands of that name of loadstone with -url $URL. The
-// program loadstone itself can be run by exec, and so can http METHOD URL [-H 'K: V']... [FILE], which
-// shows what is on the wire.
+// program loadstone itself can be run by exec, and so can http METHOD URL [-H 'K: V']... [FILE],
+// which shows what is on the wire.
 package script
 
 import (
@@ -41,8 +41,8 @@ import (
 // return. programs are the caller's own, such as the server under test; they are functions that end
 // the process themselves or by returning.
 func Main(m *testing.M, programs map[string]func()) {
-	// loadstone starts itself again as a server, by the name it has: this test binary, which must then
-	// not run the tests.
+	// loadstone starts itself again as a server, by the name it has: this test binary, which must
+	// then not run the tests.
 	if len(os.Args) > 1 && command.Known(os.Args[1]) {
 		command.Main()
 		return
@@ -57,8 +57,8 @@ func Main(m *testing.M, programs map[string]func()) {
 	testscript.Main(m, all)
 }
 
-// Run runs the scripts of a folder, each as a test of its own. A server that a script has started ends
-// with it.
+// Run runs the scripts of a folder, each as a test of its own. A server that a script has started
+// ends with it.
 func Run(t *testing.T, dir string) { testscript.Run(t, Params(testscript.Params{Dir: dir})) }
 
 // Params adds this package's commands to those of a testscript.
