@@ -70,7 +70,7 @@ func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 		h.log = &watched{to: log}
 		p, err := proc.Start(ctx, h.log, t.Command[0], t.Command[1:]...)
 		if err != nil {
-			return nil, fmt.Errorf("%s did not start: %w", t.Command[0], err)
+			return nil, &StartError{t.Command[0], err}
 		}
 		h.Process, base = p, p.URL
 	}
@@ -78,6 +78,15 @@ func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 	h.Client.Key, h.Client.Timeout, h.Client.Model = t.Key, t.Timeout, t.Model
 	return h, nil
 }
+
+// A StartError says that a target's command did not become a server that is ready.
+type StartError struct {
+	Command string
+	Err     error // its last words
+}
+
+func (e *StartError) Error() string { return fmt.Sprintf("%s did not start: %v", e.Command, e.Err) }
+func (e *StartError) Unwrap() error { return e.Err }
 
 // Close drops connections and stops a target that was started. The error says how the server ended,
 // unless it did so cleanly, and what it had to say of a panic.
