@@ -111,11 +111,13 @@ func (a *agent) from(c load.Call) *conversation {
 // end takes note of what came of a request.
 func (a *agent) end(q request, r record.Record) {
 	// A client that is written with care comes back when a refusal said.
-	now := &conversation{answered: r.Outcome == record.OK, answer: r.Answer, over: r.End + r.RetryAfter}
+	now := &conversation{
+		answered: r.Outcome == record.OK, answer: r.Answer, over: r.End + r.RetryAfter}
 	switch {
 	case q.call.Aside > 0:
 	case now.answered:
-		now.messages = append(q.prompt.Messages, client.Message{Role: "assistant", Content: r.Answer})
+		said := client.Message{Role: "assistant", Content: r.Answer}
+		now.messages = append(q.prompt.Messages, said)
 	default:
 		now.messages, now.extended = a.from(q.call).messages, !q.inPlace
 	}

@@ -4,6 +4,7 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"slices"
 )
 
 // A Conversation is one agent's, for those who write their own prompts: what it asked, what it was
@@ -30,8 +31,9 @@ func (c *Conversation) Ask(words, maxTokens int) client.Prompt {
 		text = c.Canary + " is my secret. " + text
 	}
 	c.messages = append(c.messages, client.Message{Role: "user", Content: text})
-	return client.Prompt{Place: record.Place{Agent: c.Agent, Turn: len(c.messages) / 2}, Canary: c.Canary,
-		Messages: c.messages[:len(c.messages):len(c.messages)], MaxTokens: maxTokens}
+	place := record.Place{Agent: c.Agent, Turn: len(c.messages) / 2}
+	return client.Prompt{Place: place, Canary: c.Canary, Messages: slices.Clip(c.messages),
+		MaxTokens: maxTokens}
 }
 
 // Told appends the answer to the last prompt, word for word, as a client does that keeps its

@@ -27,6 +27,7 @@ type execution struct {
 	window     *window
 	idle       metrics.State // what the server held before the clock started
 
+	stop    context.CancelCauseFunc // ends the load with an error
 	start   time.Duration
 	next    atomic.Int64 // the next agent of a closed loop
 	sent    atomic.Int64
@@ -53,8 +54,8 @@ func (x *execution) begin(w *window, each func(record.Record)) {
 
 // execute puts the load on the server until it has ended. The records are then in x.records.
 func (x *execution) execute(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, x.stop = context.WithCancelCause(ctx)
+	defer x.stop(nil)
 	var agents sync.WaitGroup
 	arrived := 0
 	for at := range x.load.Arrivals() {
@@ -62,21 +63,24 @@ func (x *execution) execute(ctx context.Context) error {
 			break
 		}
 		i := arrived
-		agents.Go(func() { x.session(ctx, stop, x.agent(i), x.start+at) })
+		agents.Go(func() { x.session(ctx, x.agent(i), x.start+at) })
 		arrived++
 	}
 	if n := x.load.Together; n > 0 {
-		x.barrier = newBarrier(n, func(round int) (time.Duration, bool) { return x.between(ctx, stop, round) })
+		x.barrier = newBarrier(n, func(round int) (time.Duration, bool) {
+			return x.between(ctx, round)
+		})
 		for range n {
 			agents.Go(func() {
 				defer x.barrier.leave()
-				x.loop(ctx, stop, x.start)
+				x.loop(ctx, x.start)
 			})
 		}
 	}
 	for i := range x.load.Concurrency {
 		agents.Go(func() {
-			x.loop(ctx, stop, x.start+x.load.RampUp*time.Duration(i)/time.Duration(x.load.Concurrency))
+			after := x.load.RampUp * time.Duration(i) / time.Duration(x.load.Concurrency)
+			x.loop(ctx, x.start+after)
 		})
 	}
 	agents.Wait()
@@ -87,18 +91,18 @@ func (x *execution) execute(ctx context.Context) error {
 }
 
 // loop lets one agent after the other work, in one place of a closed loop.
-func (x *execution) loop(ctx context.Context, stop context.CancelCauseFunc, due time.Duration) {
+func (x *execution) loop(ctx context.Context, due time.Duration) {
 	for more := true; more; {
-		due, more = x.session(ctx, stop, x.agent(int(x.next.Add(1)-1)), due)
+		due, more = x.session(ctx, x.agent(int(x.next.Add(1)-1)), due)
 	}
 }
 
 // between is called between two rounds of agents that ask together: the next one begins when the
 // server has given back what the last one took.
-func (x *execution) between(ctx context.Context, stop context.CancelCauseFunc, round int) (due time.Duration, more bool) {
+func (x *execution) between(ctx context.Context, round int) (due time.Duration, more bool) {
 	if round > 0 {
 		if err := x.server.drained(ctx, x.idle); err != nil {
-			stop(err)
+			x.stop(err)
 		}
 		x.roundEnded()
 	}
@@ -141,8 +145,8 @@ func (x *execution) sleep(ctx context.Context, until time.Duration) bool {
 }
 
 // ask sends a request and keeps its record.
-func (x *execution) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p client.Prompt) record.Record {
-	r := ask(ctx, x.client, stop, due, p)
+func (x *execution) ask(ctx context.Context, due time.Duration, p client.Prompt) record.Record {
+	r := ask(ctx, x.client, x.stop, due, p)
 	x.ended.Add(1)
 	if r.Outcome == record.OK && !p.Warmup {
 		x.window.add(p, r)
@@ -171,8 +175,8 @@ const fillAtOnce = 8
 // fills the agent's cache. All at once may be more than the server can do, and what is to be
 // measured: one that is refused has another try, alone.
 func (x *execution) fill(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, x.stop = context.WithCancelCause(ctx)
+	defer x.stop(nil)
 	x.place.Warmup = true
 	defer func() {
 		x.place.Warmup = false
@@ -186,7 +190,7 @@ func (x *execution) fill(ctx context.Context) error {
 	for range min(fillAtOnce, n) {
 		asking.Go(func() {
 			for i := int(next.Add(1) - 1); i < n && ctx.Err() == nil; i = int(next.Add(1) - 1) {
-				if r := x.fillOne(ctx, stop, i); r.Outcome != record.OK {
+				if r := x.fillOne(ctx, i); r.Outcome != record.OK {
 					mu.Lock()
 					refused = append(refused, i)
 					mu.Unlock()
@@ -200,8 +204,9 @@ func (x *execution) fill(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if r := x.fillOne(ctx, stop, i); r.Outcome != record.OK && ctx.Err() == nil {
-			return fmt.Errorf("agent %s could not have its first turn, which is to fill its cache: %s: %s", r.Agent, r.Outcome, r.Error)
+		if r := x.fillOne(ctx, i); r.Outcome != record.OK && ctx.Err() == nil {
+			return fmt.Errorf("agent %s could not have its first turn, which is to fill its cache: "+
+				"%s: %s", r.Agent, r.Outcome, r.Error)
 		}
 	}
 	x.records.check.Add(x.filled)
@@ -209,11 +214,11 @@ func (x *execution) fill(ctx context.Context) error {
 }
 
 // fillOne lets an agent have its first turn.
-func (x *execution) fillOne(ctx context.Context, stop context.CancelCauseFunc, i int) record.Record {
+func (x *execution) fillOne(ctx context.Context, i int) record.Record {
 	a := newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
 	q := request{call: a.ready()[0], due: x.client.Since()}
 	x.prompt(a, &q)
-	r := x.ask(ctx, stop, q.due, q.prompt)
+	r := x.ask(ctx, q.due, q.prompt)
 	a.end(q, r)
 	if r.Outcome != record.OK {
 		a.close()

@@ -124,7 +124,8 @@ func (plan Plan) filled() (Plan, error) {
 			return plan, err
 		}
 		if l.Cache == load.Restored && plan.Reset == nil {
-			return plan, fmt.Errorf("load %s: restored caches need a way to make the server forget what it has in memory", loads[i].Name)
+			return plan, fmt.Errorf("load %s: restored caches need a way to make the server forget "+
+				"what it has in memory", loads[i].Name)
 		}
 	}
 	plan.Loads = loads

@@ -117,7 +117,8 @@ func (m *measurement) keeper() keeper {
 			keep = keptRecords
 		}
 	}
-	return keeper{keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write, check: record.Checker{Shared: -1}}
+	return keeper{keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
+		check: record.Checker{Shared: -1}}
 }
 
 // empty makes the server forget what it has in memory, where the plan knows how; for restored
@@ -176,19 +177,22 @@ type NotColdError struct {
 }
 
 func (e *NotColdError) Error() string {
-	return fmt.Sprintf("the cache was to be cold, but the server had %d of a first prompt's %d tokens in it: "+
-		"it has seen this load before; another seed, or a reset, makes it new", e.Cached, e.Prompt)
+	return fmt.Sprintf("the cache was to be cold, but the server had %d of a first prompt's %d "+
+		"tokens in it: it has seen this load before; another seed, or a reset, makes it new",
+		e.Cached, e.Prompt)
 }
 
 // wasCold finds out a server that has seen the load before. Where prompts share something, only the
 // first one is new.
 func (s *server) wasCold(l *load.Load, records []record.Record) error {
-	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil || l.Sessions != nil
+	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil ||
+		l.Sessions != nil
 	for i, first := range records {
 		if i > 0 && shared {
 			break
 		}
-		if first.Outcome != record.OK || first.Turn > 0 || first.PromptTokens < 0 || strings.Contains(first.Agent, ":") {
+		aside := strings.Contains(first.Agent, ":")
+		if first.Outcome != record.OK || first.Turn > 0 || first.PromptTokens < 0 || aside {
 			continue
 		}
 		own := float64(first.PromptTokens) - s.size.constant // what is not the template's

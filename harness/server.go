@@ -30,7 +30,8 @@ func meet(ctx context.Context, c *client.Client) (*server, error) {
 	s := &server{client: c, epoch: time.Now()}
 	var tokens []int
 	for _, n := range warmUpWords {
-		agent := NewConversation(fmt.Sprintf("warm-up-%d-%x", n, s.epoch.UnixMilli()), load.Derive(sizing, "warm-up", n))
+		name := fmt.Sprintf("warm-up-%d-%x", n, s.epoch.UnixMilli())
+		agent := NewConversation(name, load.Derive(sizing, "warm-up", n))
 		p := agent.Ask(n, 4)
 		answer, err := s.warmUp(ctx, p)
 		if err == nil && answer.PromptTokens < 0 {

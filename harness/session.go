@@ -14,7 +14,8 @@ import (
 
 // session lets one agent work from a time on and returns when the next in its place may begin, and
 // false when there is to be none: the load is over.
-func (x *execution) session(ctx context.Context, stop context.CancelCauseFunc, a *agent, start time.Duration) (over time.Duration, more bool) {
+func (x *execution) session(ctx context.Context, a *agent, start time.Duration) (
+	over time.Duration, more bool) {
 	defer a.close()
 	type end struct {
 		request
@@ -32,12 +33,12 @@ func (x *execution) session(ctx context.Context, stop context.CancelCauseFunc, a
 		case len(requests) == 0 && running == 0:
 			return a.over, more && ctx.Err() == nil
 		case len(requests) == 1 && running == 0:
-			a.end(requests[0], x.send(ctx, stop, requests[0]))
+			a.end(requests[0], x.send(ctx, requests[0]))
 			continue
 		}
 		for _, q := range requests {
 			running++
-			go func() { ended <- end{q, x.send(ctx, stop, q)} }()
+			go func() { ended <- end{q, x.send(ctx, q)} }()
 		}
 		e := <-ended
 		running--
@@ -46,7 +47,8 @@ func (x *execution) session(ctx context.Context, stop context.CancelCauseFunc, a
 }
 
 // requests makes the requests that can begin now; false where the load is over for this agent.
-func (x *execution) requests(ctx context.Context, a *agent, start time.Duration, running int) (requests []request, more bool) {
+func (x *execution) requests(ctx context.Context, a *agent, start time.Duration, running int) (
+	requests []request, more bool) {
 	for i, c := range a.ready() {
 		q := request{call: c, due: a.due(c, start)}
 		if x.barrier != nil && c.Aside == 0 && i+running == 0 {
@@ -69,11 +71,11 @@ func (x *execution) requests(ctx context.Context, a *agent, start time.Duration,
 
 // send sends a request when it is due. One that is not sent, since the load ends before, has no
 // record.
-func (x *execution) send(ctx context.Context, stop context.CancelCauseFunc, q request) record.Record {
+func (x *execution) send(ctx context.Context, q request) record.Record {
 	if !x.sleep(ctx, q.due) {
 		return record.Record{}
 	}
-	return x.ask(ctx, stop, q.due, q.prompt)
+	return x.ask(ctx, q.due, q.prompt)
 }
 
 // prompt makes a call the prompt that is sent: the conversation so far and what the call adds.
@@ -82,7 +84,8 @@ func (x *execution) prompt(a *agent, q *request) {
 	if a.begin == nil {
 		a.begin = &conversation{}
 		for _, m := range a.session.Begin {
-			a.begin.messages = append(a.begin.messages, client.Message{Role: m.Role, Content: x.shared(m)})
+			said := client.Message{Role: m.Role, Content: x.shared(m)}
+			a.begin.messages = append(a.begin.messages, said)
 		}
 	}
 	from := a.from(c)
@@ -106,8 +109,10 @@ func (x *execution) prompt(a *agent, q *request) {
 	if c.Aside > 0 {
 		place.Agent = fmt.Sprintf("%s:%d:%d", a.name, c.Turn, c.Aside)
 	}
-	q.prompt = client.Prompt{Place: place, Canary: a.session.Secret, Messages: slices.Clip(messages), MaxTokens: c.Answer,
-		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout, CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate}
+	q.prompt = client.Prompt{Place: place, Canary: a.session.Secret,
+		Messages: slices.Clip(messages), MaxTokens: c.Answer,
+		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
+		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate}
 }
 
 // withSecret is an agent's first question with its secret in it.

@@ -102,7 +102,8 @@ func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[
 // sent when it is due, however many are still unanswered, and timed from then though the client be
 // late. The records are in the order of the prompts. The error is nil, the context's, or that the
 // server is gone.
-func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) ([]record.Record, error) {
+func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) (
+	[]record.Record, error) {
 	if h.Client == nil {
 		return nil, errNoClient
 	}
@@ -140,14 +141,16 @@ func (h *StressTestHarness) meet(ctx context.Context) (*server, error) {
 	return h.server, nil
 }
 
-var errNoClient = errors.New("the harness has no client: make it with harness.New or harness.Open, or give it a Client")
+var errNoClient = errors.New("the harness has no client: make it with harness.New or " +
+	"harness.Open, or give it a Client")
 
 // ErrServerGone ends a load early: the server refused a connection and does not accept another.
 var ErrServerGone = errors.New("the server is gone")
 
 // ask sends a prompt. A server that is found to be gone ends the load: one clear error in place of
 // one for every request that was still to come.
-func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration, p client.Prompt) record.Record {
+func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration,
+	p client.Prompt) record.Record {
 	r := c.Ask(ctx, due, p)
 	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) {
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))

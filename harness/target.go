@@ -49,7 +49,8 @@ const startWithin = 5 * time.Minute
 // to be closed. The error of a command that ends before it is ready has its last words in it.
 func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 	h := &StressTestHarness{}
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("the server was not ready within %v", startWithin))
+	late := fmt.Errorf("the server was not ready within %v", startWithin)
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, late)
 	defer cancel()
 	base := t.URL
 	switch {
@@ -112,7 +113,8 @@ func (h *StressTestHarness) stop() error {
 	default:
 	}
 	err := h.Process.Stop(30 * time.Second)
-	if err != nil && h.Process.ExitStatus() != syscall.SIGTERM.String() { // one that does not handle the signal ends by it
+	// A server that does not handle the signal ends by it.
+	if err != nil && h.Process.ExitStatus() != syscall.SIGTERM.String() {
 		return fmt.Errorf("the server did not end cleanly: %w", err)
 	}
 	return nil
@@ -138,7 +140,8 @@ func New(tb testing.TB, t Target) *StressTestHarness {
 type RemoteError struct{ Host string }
 
 func (e *RemoteError) Error() string {
-	return fmt.Sprintf("%s is not this machine: load is sent to loopback addresses only, as it may bring down a server that is not yours", e.Host)
+	return fmt.Sprintf("%s is not this machine: load is sent to loopback addresses only, as it may "+
+		"bring down a server that is not yours", e.Host)
 }
 
 // BaseURL makes the base URL of a server out of what a person gives, such as localhost:8080 or
