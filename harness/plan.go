@@ -151,7 +151,7 @@ func (m *measurement) rounds(ctx context.Context) error {
 // part is how much of the current run's repetition is over, from 0 to 1, where that is known.
 func (m *measurement) part() float64 {
 	x := m.now.Load()
-	if x == nil || x.barrier != nil {
+	if x == nil || x.load.Together > 0 {
 		return 0
 	}
 	part := 0.0

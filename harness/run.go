@@ -74,7 +74,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if len(run.Records) > 0 {
 		m.runs = append(m.runs, run)
 	}
-	if x.barrier == nil {
+	if x.load.Together == 0 {
 		m.watch.end()
 	}
 	return err
