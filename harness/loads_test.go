@@ -60,16 +60,16 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.busy++
 	n, busy := len(f.asked), f.busy
 	f.most = max(f.most, busy)
+	took := 100 * ms
+	if f.took != nil {
+		took = f.took(busy)
+	}
 	f.mu.Unlock()
 	defer func() { f.mu.Lock(); f.busy--; f.mu.Unlock() }()
 	if f.refuse != nil && f.refuse(n) {
 		w.Header().Set("Retry-After", "2")
 		w.WriteHeader(http.StatusTooManyRequests)
 		return
-	}
-	took := 100 * ms
-	if f.took != nil {
-		took = f.took(busy)
 	}
 	if f.streamed == 0 {
 		time.Sleep(took)
