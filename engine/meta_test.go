@@ -482,7 +482,7 @@ func TestMetamorphicReal(t *testing.T) {
 		t.Run("ref "+kv, func(t *testing.T) { check(t, onRef(t, kv), generate(1)[:20]) })
 	}
 	t.Run("metal", func(t *testing.T) {
-		// The one network with float32 weights; it makes much of little on purpose, see TestRefMatchesMetal in server/service.
+		// The one network with float32 weights; it makes much of little on purpose, see TestRefMatchesMLX in server/service.
 		const chaotic = 1e-2
 		for seed := range uint64(2) {
 			check(t, onMetal(t, "tiny", chaotic), generate(seed)[:20])

@@ -1,13 +1,15 @@
 package catalog
 
 import (
+	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// cache makes a new, empty cache directory the user's.
+// cache makes a new, empty folder the user's cache directory.
 func cache(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
@@ -94,5 +96,44 @@ func TestList(t *testing.T) {
 	}
 	if want := "tiny gemma3-270m "; got != want {
 		t.Errorf("installed: %s, want %s", got, want)
+	}
+}
+
+// TestFolder checks that an embedded model is written out whole and removed again, and that a
+// folder on disk is returned as it is and stays.
+func TestFolder(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	src, err := Open("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, remove, err := src.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	embedded, err := fs.ReadFile(src.FS, "config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil || !bytes.Equal(got, embedded) {
+		t.Errorf("config.json on disk is %q, %v", got, err)
+	}
+	if err := remove(); err != nil || installed(dir) {
+		t.Errorf("after remove, which returned %v, the temporary folder exists: %t",
+			err, installed(dir))
+	}
+
+	own := t.TempDir()
+	write(t, filepath.Join(own, "config.json"), "{}")
+	if src, err = Open(own); err != nil {
+		t.Fatal(err)
+	}
+	if dir, remove, err = src.Folder(); err != nil || dir != own {
+		t.Fatalf("Folder of %s: %s, %v", own, dir, err)
+	}
+	if err := remove(); err != nil || !installed(own) {
+		t.Errorf("after remove, which returned %v, the folder on disk exists: %t",
+			err, installed(own))
 	}
 }

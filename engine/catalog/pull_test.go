@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// The test binary, called as python3, is the pip of these tests: it does what FAKE_PIP says.
+// In these tests python3 is a link to the test binary, which then plays pip as FAKE_PIP says.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "python3" {
 		os.Exit(fakePip(os.Getenv("FAKE_PIP"), os.Args[1:]))
@@ -23,10 +23,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func fakePip(what string, args []string) int {
-	const warning = "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(': Failed to establish a new connection')'\n"
-	const none = "ERROR: Could not find a version that satisfies the requirement part-one==1.0\nERROR: No matching distribution found for part-one==1.0\n"
-	switch what {
+func fakePip(behaviour string, args []string) int {
+	const warning = "WARNING: Retrying (Retry(total=1)) after connection broken by" +
+		" 'NewConnectionError(': Failed to establish a new connection')'\n"
+	const none = "ERROR: Could not find a version that satisfies the requirement part-one==1.0\n" +
+		"ERROR: No matching distribution found for part-one==1.0\n"
+	switch behaviour {
 	case "no pip":
 		fmt.Fprintln(os.Stderr, "/usr/bin/python3: No module named pip")
 	case "offline":
@@ -36,13 +38,14 @@ func fakePip(what string, args []string) int {
 	case "interrupted":
 		fmt.Fprintln(os.Stderr, "ERROR: Operation cancelled by user")
 	case "disk full":
-		fmt.Fprintln(os.Stderr, "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device")
+		fmt.Fprintln(os.Stderr, "ERROR: Could not install packages due to an OSError:"+
+			" [Errno 28] No space left on device")
 	case "hang":
 		os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "half.whl"), make([]byte, 1000), 0o600)
 		interrupt := make(chan os.Signal, 1)
 		signal.Notify(interrupt, os.Interrupt)
 		<-interrupt
-	default: // a folder of wheels: copies those asked for
+	default: // a folder of wheels, of which pip copies those it is told to
 		dest := args[slices.Index(args, "--dest")+1]
 		if err := os.MkdirAll(dest, 0o755); err != nil {
 			return 1
@@ -50,7 +53,7 @@ func fakePip(what string, args []string) int {
 		for _, arg := range args {
 			if name, version, ok := strings.Cut(arg, "=="); ok {
 				wheel := strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-any.whl"
-				data, err := os.ReadFile(filepath.Join(what, wheel))
+				data, err := os.ReadFile(filepath.Join(behaviour, wheel))
 				if err != nil || os.WriteFile(filepath.Join(dest, wheel), data, 0o600) != nil {
 					return 1
 				}
@@ -61,8 +64,8 @@ func fakePip(what string, args []string) int {
 	return 1
 }
 
-// fake puts the fake pip on the PATH.
-func fake(t *testing.T, what string) {
+// fake puts the fake pip on the PATH. behaviour is the FAKE_PIP that it obeys.
+func fake(t *testing.T, behaviour string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -73,10 +76,10 @@ func fake(t *testing.T, what string) {
 		t.Skip("a symbolic link is needed: ", err)
 	}
 	t.Setenv("PATH", bin)
-	t.Setenv("FAKE_PIP", what)
+	t.Setenv("FAKE_PIP", behaviour)
 }
 
-// testModel is a model in three packages, and the folder of their wheels.
+// testModel returns a model in three packages, and the folder of their wheels.
 func testModel(t *testing.T) (Model, string) {
 	t.Helper()
 	data, err := os.ReadFile("../gguf/testdata/llama.gguf")
@@ -84,9 +87,10 @@ func testModel(t *testing.T) (Model, string) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(data)
-	m := Model{Name: "test", Licence: "free for tests", Fetch: 5000, gguf: part{int64(len(data)), hex.EncodeToString(sum[:])},
+	m := Model{Name: "test", Licence: "free for tests", Fetch: 5000,
+		gguf: digest{int64(len(data)), hex.EncodeToString(sum[:])},
 		packages: []pkg{
-			{name: "the-index", version: "2.0", papers: map[string]string{"index/LICENSE.txt": "LICENSE"}},
+			{name: "the-index", version: "2.0", licences: map[string]string{"index/LICENSE.txt": "LICENSE"}},
 			{name: "part-one", version: "1.0", gguf: "one/data"},
 			{name: "part-two", version: "1.0", gguf: "two/data"},
 		}}
@@ -97,6 +101,7 @@ func testModel(t *testing.T) (Model, string) {
 	return m, wheels
 }
 
+// wheel writes a wheel with one member.
 func wheel(t *testing.T, dir, name, member string, data []byte) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, name+"-py3-none-any.whl"))
@@ -128,10 +133,12 @@ func TestPull(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"free for tests", "download", "check", "import"}; !slices.Equal(steps, want) {
+		want := []string{"free for tests", "download", "check", "import"}
+		if !slices.Equal(steps, want) {
 			t.Errorf("round %d: steps %q, want %q", round, steps, want)
 		}
-		if text, err := os.ReadFile(filepath.Join(dir, "LICENSE")); string(text) != "do what you like" {
+		text, err := os.ReadFile(filepath.Join(dir, "LICENSE"))
+		if string(text) != "do what you like" {
 			t.Errorf("round %d: licence %q, %v", round, text, err)
 		}
 		if !installed(dir) {
@@ -172,7 +179,8 @@ func TestPullFails(t *testing.T) {
 			fake(t, c.pip)
 			parent := t.TempDir()
 			err := pull(t.Context(), c.model, filepath.Join(parent, "test"), nil)
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, want one line with %q", err, c.want)
 			}
 			checkNames(t, parent)
@@ -206,14 +214,16 @@ func TestPullCancelled(t *testing.T) {
 }
 
 func TestPullNothing(t *testing.T) {
-	for name, want := range map[string]string{"tiny": "part of this program", "nonsense": "unknown model"} {
+	for name, want := range map[string]string{
+		"tiny": "part of this program", "nonsense": "unknown model",
+	} {
 		if err := Pull(t.Context(), name, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Pull(%q): %v, want %q", name, err, want)
 		}
 	}
 }
 
-// checkNames checks what lies in a folder, hidden files too.
+// checkNames checks the names in a folder, those of hidden files included.
 func checkNames(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

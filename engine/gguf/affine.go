@@ -5,10 +5,12 @@ import (
 	"math"
 )
 
-// affineGroup is how many consecutive elements of a row share a scale and a bias in what Import writes.
+// affineGroup is the number of consecutive elements of a row that share a scale and a bias in the
+// folders that Import writes.
 const affineGroup = 32
 
-// affineBits is how many bits an element of a quantised type takes in MLX's affine form; 0 for the other types.
+// affineBits is the number of bits that an element of a quantised type takes in MLX's affine form;
+// 0 for other types.
 func (t Type) affineBits() int {
 	switch t {
 	case Q4_0, Q4_1, Q4_K:
@@ -21,33 +23,35 @@ func (t Type) affineBits() int {
 	return 0
 }
 
-// affine is a quantised weight in MLX's form: element = scale*q + bias with one scale and one bias for each 32
-// elements, and q's of bits bits that fill little-endian words of 32, the first in the lowest bits.
+// affine is a quantised weight in MLX's form: element = scale*q + bias, with one scale and one bias
+// for each 32 elements. The numbers q of affineBits bits fill little-endian words of 32 bits, the
+// first q in the lowest bits.
 //
-// Scales are float32, so that every type but Q6_K comes over without the least loss: llama.cpp's float16 scales are
-// multiplied by powers of two or by six-bit numbers only. Q6_K has a scale for each 16 elements, which MLX has not, and
-// is rounded to 8 bits, a quarter of its own step.
+// Scales are float32, so every type but Q6_K is converted without any loss: llama.cpp multiplies
+// its float16 scales only by powers of two or by six-bit numbers. Q6_K has a scale for each 16
+// elements, which MLX does not support, so it is rounded to 8 bits, whose step is a quarter of
+// Q6_K's own.
 type affine struct {
 	words          []uint32 // rows x columns*bits/32
 	scales, biases []float32
 }
 
-// add appends raw, whole blocks of a quantised type.
+// add appends the elements of raw, which is whole blocks of a quantised type.
 func (a *affine) add(t Type, raw []byte) {
 	l := t.layout()
 	values := make([]float32, l.elements)
 	for b := raw; len(b) > 0; b = b[l.bytes:] {
 		l.dequantize(values, b[:l.bytes])
 		for g := range l.elements / affineGroup {
-			part := values[g*affineGroup:][:affineGroup]
-			scale, bias := t.affineOf(b, g, part)
+			group := values[g*affineGroup:][:affineGroup]
+			scale, bias := t.affineOf(b, g, group)
 			a.scales, a.biases = append(a.scales, scale), append(a.biases, bias)
-			a.pack(part, scale, bias, t.affineBits())
+			a.pack(group, scale, bias, t.affineBits())
 		}
 	}
 }
 
-// affineOf is the scale and the bias of group g of block b, whose elements are values.
+// affineOf returns the scale and the bias of group g of block b. values are the group's elements.
 func (t Type) affineOf(b []byte, g int, values []float32) (scale, bias float32) {
 	switch d := float16(b); t {
 	case Q4_0:
@@ -70,16 +74,18 @@ func (t Type) affineOf(b []byte, g int, values []float32) (scale, bias float32) 
 	panic(fmt.Sprintf("gguf: %s is not quantised", t))
 }
 
-// pack appends one group. Dividing finds the stored number again: (scale*q + bias - bias) / scale is within a hundredth
-// of q, for bias is at most 128 scales and float32 has 24 bits; Q4_K's bias alone may be larger, and its q are 4 bits.
+// pack appends one group. Division recovers the stored number q: (scale*q + bias - bias) / scale is
+// within a hundredth of q, because bias is at most 128 times scale and float32 has 24 bits. Only
+// Q4_K's bias may be larger, and its q has 4 bits.
 func (a *affine) pack(values []float32, scale, bias float32, bits int) {
-	most := float64(int(1)<<bits - 1)
+	largest := float64(int(1)<<bits - 1)
 	var word uint64
 	have := 0
 	for _, v := range values {
 		q := 0.0
 		if scale != 0 {
-			q = min(max(math.Round((float64(v)-float64(bias))/float64(scale)), 0), most)
+			q = math.Round((float64(v) - float64(bias)) / float64(scale))
+			q = min(max(q, 0), largest)
 		}
 		word |= uint64(q) << have
 		if have += bits; have >= 32 {

@@ -9,14 +9,16 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// What a folder's reader makes of an imported quantised weight is what the file's own type means, bit for bit; of Q6_K, the
-// same to within half a step of 1/127 of the group's largest element.
+// TestAffine checks that the elements of an imported quantised weight, read back from the folder,
+// equal the dequantised elements of the file bit for bit; those of Q6_K are within half a step,
+// where a step is 1/127 of the group's largest element.
 func TestAffine(t *testing.T) {
 	f := open(t, "quants.gguf")
-	m := &model{config: map[string]any{"model_type": "llama", "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1,
-		"intermediate_size": 8, "num_attention_heads": 2}}
+	m := &model{config: map[string]any{"model_type": "llama", "vocab_size": 8, "hidden_size": 4,
+		"num_hidden_layers": 1, "intermediate_size": 8, "num_attention_heads": 2}}
 	for i := range f.Tensors {
-		if src := &f.Tensors[i]; src.Type.affineBits() != 0 && !strings.HasSuffix(src.Name, ".want") {
+		if src := &f.Tensors[i]; src.Type.affineBits() != 0 &&
+			!strings.HasSuffix(src.Name, ".want") {
 			m.tensors = append(m.tensors, tensor{name: src.Name + ".weight", src: src})
 		}
 	}
@@ -29,7 +31,8 @@ func TestAffine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.tensors) != 6 || c.Config.Quantization.Bits != 4 || c.Config.Quantization.Layers["Q5_0"].Bits != 5 {
+	if len(m.tensors) != 6 || c.Config.Quantization.Bits != 4 ||
+		c.Config.Quantization.Layers["Q5_0"].Bits != 5 {
 		t.Errorf("%d quantised tensors, %+v", len(m.tensors), c.Config.Quantization)
 	}
 	for _, x := range m.tensors {
@@ -47,7 +50,8 @@ func TestAffine(t *testing.T) {
 				slack *= 0.5 / 126
 			}
 			if d := float32(math.Abs(float64(got[i] - want[i]))); !(d <= slack) {
-				t.Errorf("%s: element %d is %v, want %v within %v", x.src.Name, i, got[i], want[i], slack)
+				t.Errorf("%s: element %d is %v, want %v within %v",
+					x.src.Name, i, got[i], want[i], slack)
 				break
 			}
 		}

@@ -7,27 +7,29 @@ import (
 	"strings"
 )
 
-// model is what an import makes of a file's metadata and tensor table: config.json and the tensors under their Hugging
-// Face names.
+// model is the result of mapping a file's metadata and tensor table: config.json, and the tensors
+// under their Hugging Face names.
 type model struct {
 	config  map[string]any
 	tensors []tensor
 }
 
-// tensor is one tensor of the checkpoint and how to undo what llama.cpp's converter did to it.
+// tensor is one tensor of the checkpoint, with the changes that undo those of llama.cpp's
+// converter.
 type tensor struct {
 	name    string // Hugging Face name
 	src     *Tensor
 	addend  float32 // added to each element: -1 for Gemma's norms
-	headDim int     // rows of one attention head, when llama.cpp permuted the rows inside each head; else 0
+	headDim int     // rows of one attention head if llama.cpp permuted the rows; else 0
 }
 
-// dims are the sizes that the shapes of the tensors must agree with.
+// dims are the sizes of a network; the shapes of the tensors must agree with them.
 type dims struct {
 	layers, hidden, heads, kvHeads, headDim, intermediate, vocab int
 }
 
-// The names of a layer's tensors: after "blk.N." in GGUF, after "model.layers.N." in Hugging Face folders.
+// These tables map the names of a layer's tensors: the part after "blk.N." in GGUF files to the
+// part after "model.layers.N." in Hugging Face folders.
 var (
 	llamaLayer = map[string]string{
 		"attn_norm.weight":   "input_layernorm.weight",
@@ -49,14 +51,15 @@ var (
 	})
 )
 
+// merged is a with the entries of b added or replaced.
 func merged(a, b map[string]string) map[string]string {
 	m := maps.Clone(a)
 	maps.Copy(m, b)
 	return m
 }
 
-// newModel maps a file to a checkpoint. A tensor that the architecture has no place for is an error: leaving it out
-// would give a model that answers, wrongly.
+// newModel maps a file to a checkpoint. A tensor that the architecture has no place for is an
+// error, because a model without it would answer, but wrongly.
 func newModel(f *File) (*model, error) {
 	arch, err := f.Meta.Architecture()
 	if err != nil {
@@ -69,7 +72,7 @@ func newModel(f *File) (*model, error) {
 	case "gemma3":
 		layer = gemma3Layer
 	default:
-		return nil, fmt.Errorf("architecture %q is not one that can be imported: llama, gemma3", arch)
+		return nil, fmt.Errorf("architecture %q cannot be imported; llama and gemma3 can", arch)
 	}
 	d, err := readDims(f, arch)
 	if err != nil {
@@ -83,13 +86,18 @@ func newModel(f *File) (*model, error) {
 		return nil, err
 	}
 	if q := m.quantization(); q != nil {
-		m.config["quantization"], m.config["quantization_config"] = q, q // mlx-lm's name, and Hugging Face's
+		// mlx-lm has the first name, Hugging Face the second.
+		m.config["quantization"], m.config["quantization_config"] = q, q
 	}
 	return m, nil
 }
 
+// mapTensors finds the Hugging Face name of every tensor and checks its shape.
 func mapTensors(f *File, arch string, layer map[string]string, d dims) ([]tensor, error) {
-	names := map[string]string{"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
+	names := map[string]string{
+		"token_embd.weight":  "model.embed_tokens.weight",
+		"output_norm.weight": "model.norm.weight",
+	}
 	if _, untied := f.Tensor("output.weight"); untied {
 		names["output.weight"] = "lm_head.weight"
 	}
@@ -103,19 +111,22 @@ func mapTensors(f *File, arch string, layer map[string]string, d dims) ([]tensor
 		src := &f.Tensors[i]
 		to, ok := names[src.Name]
 		if !ok {
-			return nil, fmt.Errorf("tensor %q has no place in a %s model of %d layers", src.Name, arch, d.layers)
+			return nil, fmt.Errorf("tensor %q has no place in a %s model of %d layers",
+				src.Name, arch, d.layers)
 		}
 		delete(names, src.Name)
-		part := src.Name[strings.LastIndexByte(strings.TrimSuffix(src.Name, ".weight"), '.')+1:]
-		if want := d.shape(part); !slices.Equal(src.Shape, want) {
-			return nil, fmt.Errorf("tensor %q is %v; the metadata makes it %v", src.Name, src.Shape, want)
+		base := src.Name[strings.LastIndexByte(strings.TrimSuffix(src.Name, ".weight"), '.')+1:]
+		if want := d.shape(base); !slices.Equal(src.Shape, want) {
+			return nil, fmt.Errorf("tensor %q is %v; by the metadata it must be %v",
+				src.Name, src.Shape, want)
 		}
 		t := tensor{name: to, src: src}
 		switch {
-		case arch == "gemma3" && strings.HasSuffix(part, "norm.weight"):
-			// The converter stores 1+w, what the network multiplies with; Hugging Face stores w.
+		case arch == "gemma3" && strings.HasSuffix(base, "norm.weight"):
+			// The network multiplies with 1+w. llama.cpp's converter stores 1+w, Hugging Face
+			// stores w.
 			t.addend = -1
-		case arch == "llama" && (part == "attn_q.weight" || part == "attn_k.weight"):
+		case arch == "llama" && (base == "attn_q.weight" || base == "attn_k.weight"):
 			t.headDim = d.headDim
 		}
 		list = append(list, t)
@@ -126,9 +137,9 @@ func mapTensors(f *File, arch string, layer map[string]string, d dims) ([]tensor
 	return list, nil
 }
 
-// shape is what a tensor has to have, by the last part of its name.
-func (d dims) shape(part string) []int {
-	switch part {
+// shape is the shape that a tensor must have; base is the last component of its name.
+func (d dims) shape(base string) []int {
+	switch base {
 	case "token_embd.weight", "output.weight":
 		return []int{d.vocab, d.hidden}
 	case "attn_q.weight":

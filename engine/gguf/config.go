@@ -1,14 +1,12 @@
 package gguf
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// What llama.cpp hard-codes for Gemma 3 and files therefore may leave out.
+// These numbers are hard-coded in llama.cpp for Gemma 3, so files may leave them out.
 const (
-	gemma3Pattern   = 6 // every sixth layer attends globally
-	gemma3LocalBase = float32(10000)
-	gemma3Layers27B = 62 // the one size whose attention scale is not that of its head dimension
+	gemma3Pattern      = 6              // every sixth layer attends globally
+	gemma3SlidingTheta = float32(10000) // RoPE base of the sliding layers
+	gemma3Layers27B    = 62             // the size with an attention scale of its own
 )
 
 // readDims reads the sizes of a network. All are at least 1.
@@ -41,13 +39,15 @@ func readDims(f *File, arch string) (dims, error) {
 		}
 	}
 	if v, err := f.Meta.Int(key("attention.value_length")); err == nil && v != d.headDim {
-		return d, fmt.Errorf("values of %d and keys of %d elements a head: only equal ones can be imported", v, d.headDim)
+		return d, fmt.Errorf("a head has values of %d and keys of %d elements; only equal numbers can be imported",
+			v, d.headDim)
 	}
 	if r, err := f.Meta.Int(key("rope.dimension_count")); err == nil && r != d.headDim {
-		return d, fmt.Errorf("RoPE turns %d of a head's %d elements: only all can be imported", r, d.headDim)
+		return d, fmt.Errorf("RoPE rotates %d of a head's %d elements; only models that rotate all can be imported",
+			r, d.headDim)
 	}
 	if d.headDim == 0 || d.headDim%2 != 0 {
-		return d, fmt.Errorf("a head of %d elements, which RoPE cannot halve", d.headDim)
+		return d, fmt.Errorf("a head has %d elements, which RoPE cannot halve", d.headDim)
 	}
 	tokens, err := f.Meta.Strings("tokenizer.ggml.tokens")
 	if err != nil {
@@ -59,6 +59,7 @@ func readDims(f *File, arch string) (dims, error) {
 	return d, nil
 }
 
+// positive reads an integer that must not be 0 into dst.
 func positive(m Metadata, key string, dst *int) error {
 	n, err := m.Int(key)
 	if err == nil && n == 0 {
@@ -68,7 +69,7 @@ func positive(m Metadata, key string, dst *int) error {
 	return err
 }
 
-// config makes config.json.
+// config makes the object of config.json.
 func config(f *File, arch string, d dims) (map[string]any, error) {
 	context, err := f.Meta.Int(arch + ".context_length")
 	if err != nil {
@@ -109,23 +110,25 @@ func config(f *File, arch string, d dims) (map[string]any, error) {
 	if arch == "gemma3" {
 		return c, gemma3Config(f, d, c)
 	}
-	c["model_type"], c["architectures"], c["hidden_act"] = "llama", []string{"LlamaForCausalLM"}, "silu"
-	c["mlp_bias"] = false
+	c["model_type"], c["architectures"] = "llama", []string{"LlamaForCausalLM"}
+	c["hidden_act"], c["mlp_bias"] = "silu", false
 	return c, nil
 }
 
+// gemma3Config adds what is particular to Gemma 3 to config.json.
 func gemma3Config(f *File, d dims, c map[string]any) error {
 	window, err := f.Meta.Int("gemma3.attention.sliding_window")
 	if err != nil {
 		return err
 	}
-	local, err := floatOr(f.Meta, "gemma3.rope.freq_base_swa", gemma3LocalBase)
+	slidingTheta, err := floatOr(f.Meta, "gemma3.rope.freq_base_swa", gemma3SlidingTheta)
 	if err != nil {
 		return err
 	}
 	if k := "gemma3.attention.sliding_window_pattern"; f.Meta.Has(k) {
 		if n, err := f.Meta.Int(k); err != nil || n != gemma3Pattern {
-			return fmt.Errorf("%s is %v; only every sixth layer attending globally can be imported", k, f.Meta[k])
+			return fmt.Errorf("%s is %v; only models in which every sixth layer attends globally can be imported",
+				k, f.Meta[k])
 		}
 	}
 	kinds := make([]string, d.layers)
@@ -137,7 +140,7 @@ func gemma3Config(f *File, d dims, c map[string]any) error {
 	}
 	c["model_type"], c["architectures"] = "gemma3_text", []string{"Gemma3ForCausalLM"}
 	c["hidden_activation"] = "gelu_pytorch_tanh"
-	c["rope_local_base_freq"] = local
+	c["rope_local_base_freq"] = slidingTheta
 	c["sliding_window"] = window
 	c["sliding_window_pattern"] = gemma3Pattern
 	c["layer_types"] = kinds
@@ -148,8 +151,8 @@ func gemma3Config(f *File, d dims, c map[string]any) error {
 	return nil
 }
 
-// ropeScaling carries linear scaling over. Other kinds change the frequencies in ways that the metadata does not tell in
-// full, and are refused.
+// ropeScaling copies linear RoPE scaling to config.json. It refuses other kinds, because they
+// change the frequencies in ways that the metadata does not describe in full.
 func ropeScaling(f *File, arch string, c map[string]any) error {
 	kind := "none"
 	if k := arch + ".rope.scaling.type"; f.Meta.Has(k) {
@@ -172,6 +175,7 @@ func ropeScaling(f *File, arch string, c map[string]any) error {
 	return nil
 }
 
+// floatOr returns the float of a key, or def if the key does not exist.
 func floatOr(m Metadata, key string, def float32) (any, error) {
 	if !m.Has(key) {
 		return def, nil
@@ -179,12 +183,15 @@ func floatOr(m Metadata, key string, def float32) (any, error) {
 	return m.Float(key)
 }
 
-// ids are the tokens with a role. -1 is none.
+// ids are the tokens with a role. -1 stands for no token.
 type ids struct{ bos, eos, eot, unk, pad int }
 
+// specialIDs reads the ids of tokens with a role, which must be below vocab.
 func specialIDs(m Metadata, vocab int) (ids, error) {
 	var s ids
-	for name, dst := range map[string]*int{"bos": &s.bos, "eos": &s.eos, "eot": &s.eot, "unknown": &s.unk, "padding": &s.pad} {
+	for name, dst := range map[string]*int{
+		"bos": &s.bos, "eos": &s.eos, "eot": &s.eot, "unknown": &s.unk, "padding": &s.pad,
+	} {
 		key := "tokenizer.ggml." + name + "_token_id"
 		*dst = -1
 		if !m.Has(key) {
@@ -202,7 +209,8 @@ func specialIDs(m Metadata, vocab int) (ids, error) {
 	return s, nil
 }
 
-// addTo writes the ids as config.json and generation_config.json have them: several ends are a list.
+// addTo adds the ids to config.json or generation_config.json. If there are two end tokens,
+// eos_token_id is a list.
 func (s ids) addTo(c map[string]any) {
 	if s.bos >= 0 {
 		c["bos_token_id"] = s.bos

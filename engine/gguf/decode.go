@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// decoder reads little-endian values from the head of a file. The first error sticks: what is read after it is zero, so
-// that a caller looks once, after a group of values.
+// decoder reads little-endian values from the beginning of a file. It keeps the first error and
+// returns zeros from then on, so a caller checks err once after a group of values.
 type decoder struct {
 	r    *bufio.Reader
 	off  int64  // of the next byte
@@ -20,11 +20,13 @@ type decoder struct {
 }
 
 func newDecoder(r io.ReaderAt, size int64) *decoder {
-	return &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), size: size, what: "header"}
+	return &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16),
+		size: size, what: "header"}
 }
 
 func (d *decoder) left() int64 { return d.size - d.off }
 
+// fail keeps an error with the place in the file, unless there is one already.
 func (d *decoder) fail(format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("byte %d, %s: %s", d.off, d.what, fmt.Sprintf(format, args...))
@@ -54,12 +56,13 @@ func (d *decoder) read(n int) []byte {
 func (d *decoder) uint32() uint32 { return binary.LittleEndian.Uint32(d.read(4)) }
 func (d *decoder) uint64() uint64 { return binary.LittleEndian.Uint64(d.read(8)) }
 
-// count reads how many things follow, each of which takes at least min bytes. More than the file has room for is an
-// error, which bounds every allocation by a small multiple of the file's size.
-func (d *decoder) count(things string, min int64) int {
+// count reads the number of things that follow, each of which takes at least size bytes. A number
+// for which the file has no room is an error, so every allocation is bounded by a small multiple of
+// the file's size.
+func (d *decoder) count(things string, size int64) int {
 	at := d.off
 	n := d.uint64()
-	if d.err == nil && n > uint64(d.left()/min) {
+	if d.err == nil && n > uint64(d.left()/size) {
 		d.off = at
 		d.fail("%d %s do not fit in the %d bytes that are left", n, things, d.size-at)
 		return 0
@@ -100,11 +103,11 @@ const (
 	typeFloat64
 )
 
-// maxNesting bounds arrays of arrays. Files in use have none.
+// maxNesting bounds arrays of arrays. Real files have none.
 const maxNesting = 4
 
-// value reads one metadata value: a Go integer, float, bool or string of the stored width, or a slice of such; an array
-// of arrays is an []any.
+// value reads one metadata value: a Go integer or float of the stored width, a bool, a string, or a
+// slice of these; an array of arrays is an []any.
 func (d *decoder) value(t valueType, depth int) any {
 	switch t {
 	case typeUint8:
@@ -146,6 +149,7 @@ func (d *decoder) bool() bool {
 	return b == 1
 }
 
+// array reads an array, which stands depth arrays deep.
 func (d *decoder) array(depth int) any {
 	if depth == maxNesting {
 		d.fail("arrays are nested more than %d deep", maxNesting)
@@ -189,7 +193,8 @@ func (d *decoder) array(depth int) any {
 	}
 }
 
-// elements reads a count and that many values of type T, which take at least size bytes each in the file.
+// elements reads a count and as many values of type T, each of which takes at least size bytes in
+// the file.
 func elements[T any](d *decoder, t valueType, size int64) []T {
 	n := d.count("array elements", size)
 	list := make([]T, 0, n)

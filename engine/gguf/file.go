@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// File is an open GGUF file. Its metadata and tensor table are in memory, the tensors' data stays on disk.
+// File is an open GGUF file. Its metadata and tensor table are in memory; the tensors' data stays
+// on disk.
 type File struct {
 	Version uint32
 	Meta    Metadata
@@ -20,11 +21,11 @@ type File struct {
 	file *os.File
 }
 
-// Tensor says where a tensor lies and what it is.
+// Tensor is an entry of the tensor table.
 type Tensor struct {
 	Name   string
 	Type   Type
-	Shape  []int // row-major as in Hugging Face files: rows first, the contiguous dimension last. GGUF stores the reverse
+	Shape  []int // rows first, the contiguous dimension last; GGUF itself stores the reverse
 	Offset int64 // from the beginning of the data section
 	Size   int64 // bytes
 }
@@ -38,7 +39,7 @@ func (t *Tensor) Rows() int {
 	return n
 }
 
-// Columns is the length of the contiguous dimension.
+// Columns is the length of the contiguous dimension, in elements.
 func (t *Tensor) Columns() int { return t.Shape[len(t.Shape)-1] }
 
 const (
@@ -47,7 +48,7 @@ const (
 	maxAlignment = 1 << 20
 )
 
-// Open opens a GGUF file and reads all but the tensors' data. The caller closes it.
+// Open opens a GGUF file and reads all of it but the tensors' data. The caller closes it.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -83,12 +84,14 @@ func (f *File) Tensor(name string) (*Tensor, bool) {
 	return nil, false
 }
 
-// ReadRows dequantises rows first, first+1, ... of t until dst, whole rows, is full.
+// ReadRows dequantises rows first, first+1, ... of t until dst, whose length is a multiple of
+// t.Columns, is full.
 func (f *File) ReadRows(t *Tensor, first int, dst []float32) error {
 	columns := t.Columns()
 	rows := len(dst) / columns
 	if len(dst)%columns != 0 || first < 0 || rows > t.Rows()-first {
-		return fmt.Errorf("%s: rows %d and on, %d elements, are not rows of %v", t.Name, first, len(dst), t.Shape)
+		return fmt.Errorf("%s: %d elements from row %d on are not whole rows of a tensor of %v",
+			t.Name, len(dst), first, t.Shape)
 	}
 	raw, err := f.readRaw(t, first, rows)
 	if err == nil {
@@ -108,6 +111,7 @@ func (f *File) readRaw(t *Tensor, first, rows int) ([]byte, error) {
 	return raw, nil
 }
 
+// read reads a file of size bytes.
 func read(src io.ReaderAt, size int64) (*File, error) {
 	d := newDecoder(src, size)
 	f := &File{src: src, Meta: Metadata{}}
@@ -119,9 +123,10 @@ func read(src io.ReaderAt, size int64) (*File, error) {
 		if v := bits.ReverseBytes32(f.Version); v == 2 || v == 3 {
 			return nil, fmt.Errorf("a big-endian GGUF file; only little-endian ones are read")
 		}
-		return nil, fmt.Errorf("GGUF version %d; versions 2 and 3 are read", f.Version)
+		return nil, fmt.Errorf("GGUF version %d; only versions 2 and 3 are read", f.Version)
 	}
-	// Least bytes of a tensor: name length, dimension count, one dimension, type, offset. Of a key: length, type, value.
+	// The smallest tensor entry has the length of a name, the number of dimensions, one dimension,
+	// type and offset; the smallest key the length of its name, type and value.
 	tensors := d.count("tensors", 8+4+8+4+8)
 	keys := d.count("metadata keys", 8+4+1)
 	for i := 0; i < keys && d.err == nil; i++ {
@@ -139,23 +144,25 @@ func read(src io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
+// readKey reads metadata key i and its value.
 func (f *File) readKey(d *decoder, i int) {
 	d.what = fmt.Sprintf("metadata key %d", i)
 	key := d.name()
 	d.what = fmt.Sprintf("metadata key %q", key)
 	if _, twice := f.Meta[key]; twice {
-		d.fail("stands twice")
+		d.fail("occurs twice")
 	}
 	f.Meta[key] = d.value(valueType(d.uint32()), 0)
 }
 
+// readTensor reads entry i of the tensor table.
 func (f *File) readTensor(d *decoder, i int) {
 	d.what = fmt.Sprintf("tensor %d", i)
 	t := Tensor{Name: d.name()}
 	d.what = fmt.Sprintf("tensor %q", t.Name)
 	dims := d.uint32()
 	if d.err == nil && (dims < 1 || dims > maxDims) {
-		d.fail("%d dimensions; 1 to %d are possible", dims, maxDims)
+		d.fail("%d dimensions; a tensor has 1 to %d", dims, maxDims)
 	}
 	if d.err != nil {
 		return
@@ -163,7 +170,8 @@ func (f *File) readTensor(d *decoder, i int) {
 	elements := int64(1)
 	for range dims {
 		n := d.uint64()
-		// Types take at least half a byte an element, so a tensor that fits in the file has at most 2*size elements.
+		// Every type takes at least half a byte an element, so a tensor that fits into the file has
+		// at most 2*size elements.
 		hi, lo := bits.Mul64(uint64(elements), n)
 		if d.err == nil && (n == 0 || hi != 0 || lo > 2*uint64(d.size)) {
 			d.fail("a dimension of %d: the tensor cannot lie in a file of %d bytes", n, d.size)
@@ -179,9 +187,11 @@ func (f *File) readTensor(d *decoder, i int) {
 	offset := d.uint64()
 	switch {
 	case t.Type.layout().bytes == 0:
-		d.fail("its type %s is not one that is read: %s", t.Type, strings.Join(typeNames(), ", "))
+		d.fail("its type %s is not supported; types that are: %s", t.Type,
+			strings.Join(typeNames(), ", "))
 	case t.Columns()%t.Type.layout().elements != 0:
-		d.fail("rows of %d elements are not whole %s blocks of %d", t.Columns(), t.Type, t.Type.layout().elements)
+		d.fail("rows of %d elements are not whole %s blocks of %d", t.Columns(), t.Type,
+			t.Type.layout().elements)
 	case offset > uint64(d.size):
 		d.fail("its offset %d is beyond the file's %d bytes", offset, d.size)
 	}
@@ -193,14 +203,16 @@ func (f *File) readTensor(d *decoder, i int) {
 	f.Tensors = append(f.Tensors, t)
 }
 
-// locate finds the data section and checks that each tensor lies in it, aligned and apart from the others.
+// locate finds the data section and checks that each tensor lies in it, aligned and without
+// overlapping another.
 func (f *File) locate(d *decoder) {
 	d.what = "general.alignment"
 	align := int64(32)
 	if v, ok := f.Meta["general.alignment"]; ok {
 		n, ok := v.(uint32)
 		if !ok || n == 0 || n&(n-1) != 0 || n > maxAlignment {
-			d.fail("%v is not a power of two of at most %d, stored as uint32", v, maxAlignment)
+			d.fail("%v is not a power of two of at most %d that is stored as uint32",
+				v, maxAlignment)
 			return
 		}
 		align = int64(n)
@@ -213,7 +225,7 @@ func (f *File) locate(d *decoder) {
 		d.what = fmt.Sprintf("tensor %q", t.Name)
 		switch {
 		case seen[t.Name]:
-			d.fail("stands twice")
+			d.fail("occurs twice")
 		case t.Offset%align != 0:
 			d.fail("its offset %d is not a multiple of %d", t.Offset, align)
 		case t.Offset+t.Size > d.size-f.data:
@@ -222,7 +234,9 @@ func (f *File) locate(d *decoder) {
 		}
 		seen[t.Name], byOffset[i] = true, t
 	}
-	slices.SortFunc(byOffset, func(a, b *Tensor) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
+	slices.SortFunc(byOffset, func(a, b *Tensor) int {
+		return int(min(max(a.Offset-b.Offset, -1), 1))
+	})
 	for i := 1; i < len(byOffset); i++ {
 		if a, b := byOffset[i-1], byOffset[i]; a.Offset+a.Size > b.Offset {
 			d.fail("tensors %q and %q overlap", a.Name, b.Name)

@@ -45,7 +45,8 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// Each tensor NAME of quants.gguf comes with NAME.want, what the Python package gguf makes of it: equal bit for bit.
+// TestDequantize compares each tensor NAME of quants.gguf with NAME.want, which the Python package
+// gguf dequantised: they must be equal bit for bit.
 func TestDequantize(t *testing.T) {
 	f := open(t, "quants.gguf")
 	tested := 0
@@ -67,7 +68,9 @@ func TestDequantize(t *testing.T) {
 	if tested != len(layouts)-1 {
 		t.Errorf("%d types tested, want all but F32, %d", tested, len(layouts)-1)
 	}
-	for half, want := range map[uint16]float32{0x7c00: float32(math.Inf(1)), 0xfc00: float32(math.Inf(-1)), 0x0001: 0x1p-24} {
+	for half, want := range map[uint16]float32{
+		0x7c00: float32(math.Inf(1)), 0xfc00: float32(math.Inf(-1)), 0x0001: 0x1p-24,
+	} {
 		if got := float16(binary.LittleEndian.AppendUint16(nil, half)); got != want {
 			t.Errorf("float16(%#x) = %v, want %v", half, got, want)
 		}
@@ -77,6 +80,7 @@ func TestDequantize(t *testing.T) {
 	}
 }
 
+// all reads all elements of a tensor.
 func all(t *testing.T, f *File, tensor *Tensor) []float32 {
 	t.Helper()
 	dst := make([]float32, tensor.Rows()*tensor.Columns())
@@ -101,10 +105,10 @@ func TestReadRows(t *testing.T) {
 	}
 }
 
-// image writes GGUF files, right and wrong ones, by hand.
-type image struct{ bytes.Buffer }
+// fileWriter writes GGUF files, right and wrong ones, by hand.
+type fileWriter struct{ bytes.Buffer }
 
-func (b *image) put(values ...any) *image {
+func (b *fileWriter) put(values ...any) *fileWriter {
 	for _, v := range values {
 		if s, ok := v.(string); ok {
 			b.put(uint64(len(s)))
@@ -116,16 +120,20 @@ func (b *image) put(values ...any) *image {
 	return b
 }
 
-func header(tensors, keys uint64) *image {
-	b := &image{}
+// header begins a file with the given numbers of tensors and keys.
+func header(tensors, keys uint64) *fileWriter {
+	b := &fileWriter{}
 	b.WriteString("GGUF")
 	return b.put(uint32(3), tensors, keys)
 }
 
-func tensorInfo(name string, typ Type, offset uint64, dims ...uint64) *image {
+// tensorInfo begins a file with one tensor and no keys.
+func tensorInfo(name string, typ Type, offset uint64, dims ...uint64) *fileWriter {
 	return header(1, 0).put(name, uint32(len(dims)), dims, uint32(typ), offset)
 }
 
+// TestHostile checks that wrong counts, lengths, offsets and types are errors that say where they
+// are.
 func TestHostile(t *testing.T) {
 	const huge = uint64(1 << 62)
 	nested := header(0, 1).put("deep", typeArray)
@@ -135,18 +143,18 @@ func TestHostile(t *testing.T) {
 	nested.Write(make([]byte, 1000))
 	pad := make([]byte, 4096)
 	for name, c := range map[string]struct {
-		file *image
+		file *fileWriter
 		want string // part of the error
 	}{
-		"empty":              {&image{}, "byte 0, header"},
-		"magic":              {(&image{}).put([]byte("PK\x03\x04PK")), `begins with "PK\x03\x04"`},
-		"version":            {(&image{}).put([]byte("GGUF"), uint32(1)), "GGUF version 1"},
-		"big endian":         {(&image{}).put([]byte("GGUF\x00\x00\x00\x03")), "big-endian"},
+		"empty":              {&fileWriter{}, "byte 0, header"},
+		"magic":              {(&fileWriter{}).put([]byte("PK\x03\x04PK")), `begins with "PK\x03\x04"`},
+		"version":            {(&fileWriter{}).put([]byte("GGUF"), uint32(1)), "GGUF version 1"},
+		"big endian":         {(&fileWriter{}).put([]byte("GGUF\x00\x00\x00\x03")), "big-endian"},
 		"tensor count":       {header(huge, 0), "byte 8, header: 4611686018427387904 tensors do not fit"},
 		"key count":          {header(0, huge), "byte 16, header: 4611686018427387904 metadata keys do not fit"},
 		"key length":         {header(0, 1).put(huge, pad), "metadata key 0: 4611686018427387904 bytes of text do not fit"},
 		"key empty":          {header(0, 1).put("", typeUint8, uint8(1), pad), "a name of 0 bytes"},
-		"key twice":          {header(0, 2).put("a", typeUint8, uint8(1), "a", typeUint8, uint8(1), pad), `key "a": stands twice`},
+		"key twice":          {header(0, 2).put("a", typeUint8, uint8(1), "a", typeUint8, uint8(1), pad), `key "a": occurs twice`},
 		"value type":         {header(0, 1).put("a", uint32(13), pad), `key "a": value type 13 is unknown`},
 		"bool":               {header(0, 1).put("a", typeBool, uint8(2), pad), `neither 0 nor 1`},
 		"string length":      {header(0, 1).put("a", typeString, huge, pad), `key "a": 4611686018427387904 bytes of text`},
@@ -162,13 +170,13 @@ func TestHostile(t *testing.T) {
 		"dimension 0":        {tensorInfo("w", F32, 0, 0).put(pad), `a dimension of 0`},
 		"dimension huge":     {tensorInfo("w", F32, 0, huge).put(pad), `a dimension of 4611686018427387904`},
 		"dimension overflow": {tensorInfo("w", F32, 0, 1<<32, 1<<32).put(pad), `a dimension of 4294967296`},
-		"tensor type":        {tensorInfo("w", 10, 0, 256).put(pad), `ggml type 10 is not one that is read: F32`},
+		"tensor type":        {tensorInfo("w", 10, 0, 256).put(pad), `ggml type 10 is not supported; types that are: F32`},
 		"half a block":       {tensorInfo("w", Q4_0, 0, 48).put(pad), `rows of 48 elements are not whole Q4_0 blocks of 32`},
 		"offset":             {tensorInfo("w", F32, huge, 32).put(pad), `its offset 4611686018427387904 is beyond`},
 		"offset unaligned":   {tensorInfo("w", F32, 4, 32).put(pad), `its offset 4 is not a multiple of 32`},
 		"truncated":          {tensorInfo("w", F32, 4096, 32).put(pad), `it is truncated`},
 		"tensor twice": {header(2, 0).put("w", uint32(1), uint64(1), uint32(F32), uint64(0),
-			"w", uint32(1), uint64(1), uint32(F32), uint64(32), pad), `tensor "w": stands twice`},
+			"w", uint32(1), uint64(1), uint32(F32), uint64(32), pad), `tensor "w": occurs twice`},
 		"overlap": {header(2, 0).put("w", uint32(1), uint64(64), uint32(F32), uint64(0),
 			"v", uint32(1), uint64(1), uint32(F32), uint64(32), pad), `"w" and "v" overlap`},
 	} {
@@ -181,7 +189,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// A file cut short anywhere is an error that names a byte.
+// TestTruncated checks that a file cut short anywhere is an error that names a byte.
 func TestTruncated(t *testing.T) {
 	whole, err := os.ReadFile("testdata/llama.gguf")
 	if err != nil {
@@ -196,14 +204,15 @@ func TestTruncated(t *testing.T) {
 		end = max(end, f.data+tensor.Offset+tensor.Size)
 	}
 	for n := range end {
-		if _, err := read(bytes.NewReader(whole[:n]), n); err == nil || !strings.Contains(err.Error(), "byte") {
+		_, err := read(bytes.NewReader(whole[:n]), n)
+		if err == nil || !strings.Contains(err.Error(), "byte") {
 			t.Fatalf("cut to %d of %d bytes: error %v", n, end, err)
 		}
 	}
 }
 
-// FuzzImport runs all that an import makes of a file, but for writing it: errors are fine, panics are not, nor is memory
-// out of proportion to the file.
+// FuzzImport runs an import up to writing its result. Errors are fine; panics, and memory out of
+// proportion to the file, are not.
 func FuzzImport(f *testing.F) {
 	for _, name := range []string{"quants.gguf", "llama.gguf", "gemma3.gguf"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))

@@ -14,21 +14,25 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// The files of an imported folder, and the licences that package catalog puts beside them. Import replaces a folder that
-// holds nothing else.
-var imported = []string{"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+// imported are the names of the files of an imported folder and of the licences that package
+// catalog puts beside them. Import replaces a folder that holds nothing else.
+var imported = []string{"config.json", "model.safetensors", "tokenizer.json",
+	"tokenizer_config.json",
 	"generation_config.json", "chat_template.jinja", "LICENSE", "NOTICE.md", "GEMMA_TERMS.html"}
 
-// Import makes a Hugging Face folder at dir from the GGUF file at path: quantised weights in MLX's affine form, others in
-// float32, and configuration, tokenizer and chat template from the file's metadata. It puts all into a new folder beside dir and renames it at the end, so dir
-// is whole or not there; an earlier import at dir is replaced, a folder with other files in it is an error. It calls
-// progress, unless nil, with the bytes of weights done and to do.
+// Import makes a Hugging Face folder at dir from the GGUF file at path. It writes quantised weights
+// in MLX's affine form and others in float32; configuration, tokenizer and chat template come from
+// the file's metadata. It writes into a new folder beside dir, which it renames at the end, so dir
+// is complete or does not exist. It replaces an earlier import at dir; a folder with other files in
+// it is an error. Unless progress is nil, Import calls it with the bytes of weights that are done
+// and with their total.
 func Import(path, dir string, progress func(done, total int64)) error {
 	return ImportContext(context.Background(), path, dir, progress)
 }
 
-// ImportContext is Import that ends early, leaving nothing behind, when ctx does.
-func ImportContext(ctx context.Context, path, dir string, progress func(done, total int64)) (err error) {
+// ImportContext is Import that stops early when ctx ends and then leaves nothing behind.
+func ImportContext(ctx context.Context, path, dir string,
+	progress func(done, total int64)) (err error) {
 	f, err := Open(path)
 	if err != nil {
 		return err
@@ -63,7 +67,7 @@ func ImportContext(ctx context.Context, path, dir string, progress func(done, to
 	return swap(dir, fresh, filepath.Join(tmp, "old"))
 }
 
-// replaceable makes sure that an import deletes nothing but an earlier one.
+// replaceable makes sure that an import replaces nothing but an earlier import.
 func replaceable(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,13 +78,14 @@ func replaceable(dir string) error {
 	}
 	for _, e := range entries {
 		if !slices.Contains(imported, e.Name()) {
-			return fmt.Errorf("%s holds %s, which is not of an earlier import; name a new folder", dir, e.Name())
+			return fmt.Errorf("%s holds %s, which no import wrote; name a new folder",
+				dir, e.Name())
 		}
 	}
 	return nil
 }
 
-// swap puts fresh in dir's place, and dir's former content at old.
+// swap renames dir, if it exists, to old, and fresh to dir.
 func swap(dir, fresh, old string) error {
 	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -107,12 +112,14 @@ func (m *model) writeText(f *File, dir string) error {
 	}
 	generation := map[string]any{}
 	ids.addTo(generation)
-	for name, v := range map[string]any{"tokenizer_config.json": tokConfig, "generation_config.json": generation} {
+	for name, v := range map[string]any{
+		"tokenizer_config.json": tokConfig, "generation_config.json": generation,
+	} {
 		if err := writeJSON(filepath.Join(dir, name), v, "  "); err != nil {
 			return err
 		}
 	}
-	// Without indentation: half a million merges.
+	// Without indentation, because there may be half a million merges.
 	if err := writeJSON(filepath.Join(dir, "tokenizer.json"), tok, ""); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
+// importFile imports a file of testdata and checks the progress reports.
 func importFile(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "model")
@@ -35,8 +36,8 @@ func importFile(t *testing.T, name string) string {
 	return dir
 }
 
-// The script that made the files set element k of the Hugging Face tensor NAME to crc32(NAME)%4096 + k, permuted q and k
-// and added 1 to norms.
+// TestImportWeights checks every element. The script that made the files set element k of the
+// Hugging Face tensor NAME to crc32(NAME)%4096 + k, permuted q and k and added 1 to norms.
 func TestImportWeights(t *testing.T) {
 	for file, tensors := range map[string]int{"llama.gguf": 11, "gemma3.gguf": 15} {
 		c, err := checkpoint.Open(os.DirFS(importFile(t, file)))
@@ -53,7 +54,8 @@ func TestImportWeights(t *testing.T) {
 			}
 			for k, got := range data {
 				if want := float32(int(crc32.ChecksumIEEE([]byte(name))%4096) + k); got != want {
-					t.Errorf("%s: %s %v: element %d is %v, want %v", file, name, shape, k, got, want)
+					t.Errorf("%s: %s %v: element %d is %v, want %v",
+						file, name, shape, k, got, want)
 					break
 				}
 			}
@@ -62,15 +64,21 @@ func TestImportWeights(t *testing.T) {
 }
 
 func TestImportConfig(t *testing.T) {
-	common := checkpoint.Config{HiddenSize: 16, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 8, Intermediate: 32, MaxPositions: 64,
+	common := checkpoint.Config{HiddenSize: 16, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 8,
+		Intermediate: 32, MaxPositions: 64,
 		RopeFactor: 1, TieEmbeddings: true}
 	llama, gemma := common, common
 	llama.ModelType, llama.VocabSize, llama.RMSNormEps, llama.RopeTheta = "llama", 101, 1e-5, 100000
-	llama.QueryPreAttnScalar, llama.LayerSliding, llama.BOS, llama.EOS = 8, []bool{false}, 1, []int32{0}
-	gemma.ModelType, gemma.VocabSize, gemma.RMSNormEps, gemma.RopeTheta = "gemma3_text", 272, 1e-6, 1e6
-	gemma.QueryPreAttnScalar, gemma.LayerSliding, gemma.BOS, gemma.EOS = 8, []bool{true}, 2, []int32{1, 4}
+	llama.QueryPreAttnScalar, llama.LayerSliding = 8, []bool{false}
+	llama.BOS, llama.EOS = 1, []int32{0}
+	gemma.ModelType, gemma.VocabSize, gemma.RMSNormEps = "gemma3_text", 272, 1e-6
+	gemma.RopeTheta = 1e6
+	gemma.QueryPreAttnScalar, gemma.LayerSliding = 8, []bool{true}
+	gemma.BOS, gemma.EOS = 2, []int32{1, 4}
 	gemma.RopeLocalTheta, gemma.SlidingWindow, gemma.SlidingPattern = 10000, 32, 6
-	for file, want := range map[string]checkpoint.Config{"llama.gguf": llama, "gemma3.gguf": gemma} {
+	for file, want := range map[string]checkpoint.Config{
+		"llama.gguf": llama, "gemma3.gguf": gemma,
+	} {
 		c, err := checkpoint.Open(os.DirFS(importFile(t, file)))
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +89,7 @@ func TestImportConfig(t *testing.T) {
 	}
 }
 
-// tokenizerJSON is what the tests look at.
+// tokenizerJSON is the part of tokenizer.json that the tests check.
 type tokenizerJSON struct {
 	Added []struct {
 		ID      int
@@ -113,6 +121,7 @@ func readTokenizer(t *testing.T, dir string) (tok tokenizerJSON) {
 	return tok
 }
 
+// sameJSON compares a decoded value with JSON text.
 func sameJSON(t *testing.T, what string, got any, want string) {
 	t.Helper()
 	var w any
@@ -128,21 +137,25 @@ func sameJSON(t *testing.T, what string, got any, want string) {
 func TestImportByteLevel(t *testing.T) {
 	dir := importFile(t, "llama.gguf")
 	tok := readTokenizer(t, dir)
-	// As in SmolLM2's own tokenizer.json.
+	// These are SmolLM2's own.
 	sameJSON(t, "pre_tokenizer", tok.PreTokenizer, `{"type": "Sequence", "pretokenizers": [
 		{"type": "Digits", "individual_digits": true},
 		{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]}`)
 	sameJSON(t, "decoder", tok.Decoder, `{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}`)
-	if tok.Normalizer != nil || tok.PostProcessor != nil || tok.Model.UnkToken != nil || tok.Model.ByteFallback {
+	if tok.Normalizer != nil || tok.PostProcessor != nil || tok.Model.UnkToken != nil ||
+		tok.Model.ByteFallback {
 		t.Errorf("a byte-level tokenizer with %+v", tok)
 	}
-	if want := [][2]string{{"t", "h"}, {"th", "e"}, {"Ġ", "the"}}; !slices.Equal(tok.Model.Merges, want) {
+	want := [][2]string{{"t", "h"}, {"th", "e"}, {"Ġ", "the"}}
+	if !slices.Equal(tok.Model.Merges, want) {
 		t.Errorf("merges %q, want %q", tok.Model.Merges, want)
 	}
-	if len(tok.Model.Vocab) != 101 || tok.Model.Vocab["Ġthe"] != 100 || tok.Model.Vocab["<"] != 2+'<'-'!' {
+	if len(tok.Model.Vocab) != 101 || tok.Model.Vocab["Ġthe"] != 100 ||
+		tok.Model.Vocab["<"] != 2+'<'-'!' {
 		t.Errorf("vocabulary %v", tok.Model.Vocab)
 	}
-	if len(tok.Added) != 2 || tok.Added[1].Content != "<|start|>" || tok.Added[1].ID != 1 || !tok.Added[1].Special {
+	if len(tok.Added) != 2 || tok.Added[1].Content != "<|start|>" || tok.Added[1].ID != 1 ||
+		!tok.Added[1].Special {
 		t.Errorf("added tokens %+v", tok.Added)
 	}
 	template, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja"))
@@ -161,7 +174,8 @@ func TestImportByteLevel(t *testing.T) {
 func TestImportSentencePiece(t *testing.T) {
 	dir := importFile(t, "gemma3.gguf")
 	tok := readTokenizer(t, dir)
-	sameJSON(t, "normalizer", tok.Normalizer, `{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}`)
+	sameJSON(t, "normalizer", tok.Normalizer,
+		`{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}`)
 	sameJSON(t, "decoder", tok.Decoder, `{"type": "Sequence", "decoders": [
 		{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]}`)
 	sameJSON(t, "post_processor", tok.PostProcessor, `{"type": "TemplateProcessing",
@@ -170,7 +184,8 @@ func TestImportSentencePiece(t *testing.T) {
 			{"SpecialToken": {"id": "<bos>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
 		"special_tokens": {"<bos>": {"id": "<bos>", "ids": [2], "tokens": ["<bos>"]}}}`)
 	if tok.Model.UnkToken != "<unk>" || !tok.Model.ByteFallback || !tok.Model.FuseUnk {
-		t.Errorf("model without unk token, byte fallback or fused unk tokens: %v", tok.Model.UnkToken)
+		t.Errorf("model without unk token, byte fallback or fused unk tokens: %v",
+			tok.Model.UnkToken)
 	}
 	// Runs of ▁ first, longer left halves first; then by score.
 	want := [][2]string{{"▁▁", "▁"}, {"▁", "▁▁"}, {"▁", "▁"}, {"▁", "t"}, {"h", "e"}, {"▁t", "he"}}
@@ -181,11 +196,13 @@ func TestImportSentencePiece(t *testing.T) {
 	for _, a := range tok.Added {
 		special[a.Content] = a.Special
 	}
-	if want := map[string]bool{"<pad>": true, "<eos>": true, "<bos>": true, "<unk>": true, "<turn>": true,
+	if want := map[string]bool{"<pad>": true, "<eos>": true, "<bos>": true,
+		"<unk>": true, "<turn>": true,
 		"\n": false, "\n\n": false, "▁▁": false, "▁▁▁": false}; !maps.Equal(special, want) {
 		t.Errorf("added tokens, special or not: %v, want %v", special, want)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "chat_template.jinja")); !errors.Is(err, os.ErrNotExist) {
+	_, err := os.Stat(filepath.Join(dir, "chat_template.jinja"))
+	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a chat template that the file does not have: %v", err)
 	}
 }
@@ -195,7 +212,8 @@ func TestImportReplaces(t *testing.T) {
 	if err := Import("testdata/gemma3.gguf", dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+	want := []string{"config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+		"tokenizer_config.json"}
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("after a second import %q, want %q", got, want)
 	}
@@ -211,7 +229,7 @@ func TestImportFails(t *testing.T) {
 	}
 	edit := func(from, to string) []byte {
 		if len(from) != len(to) || strings.Count(string(whole), from) != 1 {
-			t.Fatalf("%q does not stand once in the file, or is not as long as %q", from, to)
+			t.Fatalf("%q does not occur once in the file, or is not as long as %q", from, to)
 		}
 		return []byte(strings.Replace(string(whole), from, to, 1))
 	}
@@ -220,11 +238,11 @@ func TestImportFails(t *testing.T) {
 		want string
 	}{
 		"truncated":      {whole[:len(whole)-100], "truncated"},
-		"architecture":   {edit("\x05\x00\x00\x00\x00\x00\x00\x00llama", "\x05\x00\x00\x00\x00\x00\x00\x00mamba"), `architecture "mamba" is not one that can be imported: llama, gemma3`},
+		"architecture":   {edit("\x05\x00\x00\x00\x00\x00\x00\x00llama", "\x05\x00\x00\x00\x00\x00\x00\x00mamba"), `architecture "mamba" cannot be imported; llama and gemma3 can`},
 		"key missing":    {edit("llama.block_count", "llama.block_kount"), `"llama.block_count" is missing`},
 		"tensor missing": {edit("blk.0.attn_v.weight", "blk.0.attn_w.weight"), `tensor "blk.0.attn_w.weight" has no place in a llama model of 1 layers`},
-		"tensor shape":   {edit("feed_forward_length\x04\x00\x00\x00\x20", "feed_forward_length\x04\x00\x00\x00\x21"), `is [32 16]; the metadata makes it [33 16]`},
-		"tokenizer":      {edit("smollm", "mollsm"), `tokenizer.ggml.pre "mollsm" is not one that can be imported`},
+		"tensor shape":   {edit("feed_forward_length\x04\x00\x00\x00\x20", "feed_forward_length\x04\x00\x00\x00\x21"), `is [32 16]; by the metadata it must be [33 16]`},
+		"tokenizer":      {edit("smollm", "mollsm"), `tokenizer.ggml.pre "mollsm" cannot be imported`},
 		"merge":          {edit("th e", "the "), `is not two tokens`},
 		"token twice":    {edit("\x01\x00\x00\x00\x00\x00\x00\x00A\x01", "\x01\x00\x00\x00\x00\x00\x00\x00B\x01"), `tokens 34 and 35 are both "B"`},
 		"token bytes":    {edit("\x01\x00\x00\x00\x00\x00\x00\x00A\x01", "\x01\x00\x00\x00\x00\x00\x00\x00\xff\x01"), `token 34, "\xff", is not UTF-8`},
@@ -236,7 +254,8 @@ func TestImportFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := Import(path, dir, nil)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), path) {
 				t.Errorf("error %v, want one with %q and the path", err, c.want)
 			}
 			if got := names(t, parent); !slices.Equal(got, []string{"m.gguf"}) {
@@ -259,16 +278,19 @@ func TestImportKeeps(t *testing.T) {
 	}
 	after, _ := os.ReadFile(filepath.Join(dir, "config.json"))
 	if string(before) != string(after) || len(names(t, filepath.Dir(dir))) != 1 {
-		t.Errorf("a cancelled import left %q and changed config.json: %t", names(t, filepath.Dir(dir)), string(before) != string(after))
+		t.Errorf("a cancelled import left %q and changed config.json: %t",
+			names(t, filepath.Dir(dir)), string(before) != string(after))
 	}
 	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Import("testdata/llama.gguf", dir, nil); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+	err = Import("testdata/llama.gguf", dir, nil)
+	if err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("import over a folder with other files: %v", err)
 	}
 }
 
+// names lists a folder.
 func names(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// Metadata is a file's dictionary. A value has the Go type of the stored one: uint8 to float64, bool, string, or a slice
-// of these; an array of arrays is an []any.
+// Metadata is a file's dictionary. A value has the Go type that corresponds to the stored one:
+// uint8 to float64, bool, string, or a slice of these; an array of arrays is an []any.
 type Metadata map[string]any
 
-// keyError is a metadata value that is missing or not what an import needs.
+// keyError is the error for a value v that is missing or has another type than an import needs.
 func keyError(key, want string, v any) error {
 	if v == nil {
 		return fmt.Errorf("metadata key %q is missing; an import needs it as %s", key, want)
 	}
-	return fmt.Errorf("metadata key %q is a %T; an import needs it as %s", key, v, want)
+	return fmt.Errorf("metadata key %q is of type %T; an import needs it as %s", key, v, want)
 }
 
-// Text returns a string.
+// Text returns the string of a key.
 func (m Metadata) Text(key string) (string, error) {
 	s, ok := m[key].(string)
 	if !ok {
@@ -26,11 +26,11 @@ func (m Metadata) Text(key string) (string, error) {
 	return s, nil
 }
 
-// maxInt bounds what Int returns: all sizes, counts and ids of a model are far below it, and products of two do not
-// overflow.
+// maxInt bounds the results of Int: all sizes, counts and ids of a model are far below it, and
+// products of two of them do not overflow.
 const maxInt = 1 << 31
 
-// Int returns an integer of any width in [0, 2^31).
+// Int returns the integer of a key, which may be stored in any width, if it is in [0, 2^31).
 func (m Metadata) Int(key string) (int, error) {
 	var n int64
 	switch v := m[key].(type) {
@@ -55,7 +55,8 @@ func (m Metadata) Int(key string) (int, error) {
 	return int(n), nil
 }
 
-// Float returns a float32 or float64. A float32 stays one, so that it prints as 1e-05 and not as 9.999999747378752e-06.
+// Float returns the float32 or float64 of a key. A float32 stays one, so that it prints as 1e-05
+// and not as 9.999999747378752e-06.
 func (m Metadata) Float(key string) (any, error) {
 	switch v := m[key].(type) {
 	case float32, float64:
@@ -65,10 +66,10 @@ func (m Metadata) Float(key string) (any, error) {
 	}
 }
 
-// Has says whether a key is there.
+// Has reports whether a key exists.
 func (m Metadata) Has(key string) bool { _, ok := m[key]; return ok }
 
-// Bool returns a bool, or def when the key is not there.
+// Bool returns the bool of a key, or def if the key does not exist.
 func (m Metadata) Bool(key string, def bool) (bool, error) {
 	if !m.Has(key) {
 		return def, nil
@@ -80,7 +81,7 @@ func (m Metadata) Bool(key string, def bool) (bool, error) {
 	return b, nil
 }
 
-// Strings returns an array of strings.
+// Strings returns the array of strings of a key.
 func (m Metadata) Strings(key string) ([]string, error) {
 	list, ok := m[key].([]string)
 	if !ok {
@@ -89,7 +90,7 @@ func (m Metadata) Strings(key string) ([]string, error) {
 	return list, nil
 }
 
-// Architecture is general.architecture, in lower case: "llama", "gemma3".
+// Architecture returns general.architecture in lower case, such as "llama" or "gemma3".
 func (m Metadata) Architecture() (string, error) {
 	s, err := m.Text("general.architecture")
 	return strings.ToLower(s), err

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Type is how a tensor's elements are stored. The numbers are ggml's.
+// Type is the format in which a tensor's elements are stored. The numbers are ggml's.
 type Type uint32
 
 const (
@@ -21,7 +21,7 @@ const (
 	BF16 Type = 30
 )
 
-// layout is the shape of one block: elements are stored together in bytes.
+// layout describes one block of a type: so many elements are stored together in so many bytes.
 type layout struct {
 	typ             Type
 	name            string
@@ -30,7 +30,9 @@ type layout struct {
 }
 
 var layouts = [...]layout{
-	{F32, "F32", 1, 4, func(dst []float32, b []byte) { dst[0] = math.Float32frombits(binary.LittleEndian.Uint32(b)) }},
+	{F32, "F32", 1, 4, func(dst []float32, b []byte) {
+		dst[0] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+	}},
 	{F16, "F16", 1, 2, func(dst []float32, b []byte) { dst[0] = float16(b) }},
 	{BF16, "BF16", 1, 2, func(dst []float32, b []byte) {
 		dst[0] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
@@ -43,7 +45,7 @@ var layouts = [...]layout{
 	{Q6_K, "Q6_K", 256, 128 + 64 + 16 + 2, dequantizeQ6_K},
 }
 
-// layout is zero for a type that is not read.
+// layout returns the layout of a type, the zero value for a type that is not supported.
 func (t Type) layout() layout {
 	for _, l := range layouts {
 		if l.typ == t {
@@ -68,13 +70,13 @@ func typeNames() []string {
 	return names
 }
 
-// bytes is what n elements, whole blocks, take.
+// bytes is the number of bytes of n elements, which are whole blocks.
 func (t Type) bytes(n int) int {
 	l := t.layout()
 	return n / l.elements * l.bytes
 }
 
-// dequantize expands whole blocks: len(src) is t.bytes(len(dst)).
+// dequantize expands whole blocks. len(src) is t.bytes(len(dst)).
 func (t Type) dequantize(dst []float32, src []byte) {
 	l := t.layout()
 	for len(src) > 0 {
@@ -83,12 +85,12 @@ func (t Type) dequantize(dst []float32, src []byte) {
 	}
 }
 
-// float16 converts an IEEE 754 half.
+// float16 converts an IEEE 754 binary16.
 func float16(b []byte) float32 {
 	h := uint32(binary.LittleEndian.Uint16(b))
 	sign, exp, frac := h>>15<<31, h>>10&0x1f, h&0x3ff
 	switch exp {
-	case 0: // zero and subnormal: frac * 2^-24, exact in float32
+	case 0: // zero or subnormal: frac * 2^-24, which float32 holds exactly
 		return math.Float32frombits(sign | math.Float32bits(float32(frac)*0x1p-24))
 	case 0x1f:
 		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
@@ -96,10 +98,14 @@ func float16(b []byte) float32 {
 	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
 
-// In the functions below products are converted to float32 before they are added: Go may otherwise fuse the two on some
-// machines, and the result would differ in its last bit from ggml's and from one machine to another.
+// The functions below convert products to float32 before they add them. Otherwise Go may fuse the
+// two operations on some machines, and the last bit would differ from ggml's and from one machine
+// to another.
+//
+// The layouts are those of ggml: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h.
 
-// Q4_0: a scale and 32 nibbles minus 8; the low nibbles are the first half.
+// dequantizeQ4_0 expands a scale and 32 nibbles, from which 8 is subtracted. The low nibbles are
+// the first half.
 func dequantizeQ4_0(dst []float32, b []byte) {
 	d := float16(b)
 	for i, q := range b[2:18] {
@@ -108,7 +114,7 @@ func dequantizeQ4_0(dst []float32, b []byte) {
 	}
 }
 
-// Q4_1: a scale, a minimum and 32 nibbles.
+// dequantizeQ4_1 expands a scale, a minimum and 32 nibbles.
 func dequantizeQ4_1(dst []float32, b []byte) {
 	d, m := float16(b), float16(b[2:])
 	for i, q := range b[4:20] {
@@ -117,7 +123,8 @@ func dequantizeQ4_1(dst []float32, b []byte) {
 	}
 }
 
-// Q5_0: a scale, the 32 fifth bits and 32 nibbles; minus 16.
+// dequantizeQ5_0 expands a scale, the fifth bits of 32 numbers and their 32 nibbles. From each
+// number 16 is subtracted.
 func dequantizeQ5_0(dst []float32, b []byte) {
 	d, high := float16(b), binary.LittleEndian.Uint32(b[2:])
 	for i, q := range b[6:22] {
@@ -126,7 +133,7 @@ func dequantizeQ5_0(dst []float32, b []byte) {
 	}
 }
 
-// Q8_0: a scale and 32 signed bytes.
+// dequantizeQ8_0 expands a scale and 32 signed bytes.
 func dequantizeQ8_0(dst []float32, b []byte) {
 	d := float16(b)
 	for i, q := range b[2:34] {
@@ -134,8 +141,9 @@ func dequantizeQ8_0(dst []float32, b []byte) {
 	}
 }
 
-// Q4_K: a scale of scales and one of minima, eight 6-bit pairs of them in 12 bytes, and 256 nibbles. Groups 2k and 2k+1
-// are the low and the high nibbles of the same 32 bytes.
+// dequantizeQ4_K expands a scale of scales, a scale of minima, eight pairs of a 6-bit scale and a
+// 6-bit minimum in 12 bytes, and 256 nibbles. Groups 2k and 2k+1 are the low and the high nibbles
+// of the same 32 bytes.
 func dequantizeQ4_K(dst []float32, b []byte) {
 	d, dmin := float16(b), float16(b[2:])
 	packed, nibbles := b[4:16], b[16:144]
@@ -148,8 +156,9 @@ func dequantizeQ4_K(dst []float32, b []byte) {
 	}
 }
 
-// unpackQ4_K returns the scale and the minimum of group g. The first four groups have theirs in the low six bits of bytes
-// 0-3 and 4-7; the others take four bits from bytes 8-11 and two from the top of the former.
+// unpackQ4_K returns the scale and the minimum of group g. Those of the first four groups are the
+// low six bits of bytes 0-3 and 4-7. Those of the other groups have four bits in bytes 8-11 and two
+// in the top of bytes 0-3 and 4-7.
 func unpackQ4_K(p []byte, g int) (scale, low byte) {
 	if g < 4 {
 		return p[g] & 63, p[g+4] & 63
@@ -157,8 +166,9 @@ func unpackQ4_K(p []byte, g int) (scale, low byte) {
 	return p[g+4]&15 | p[g-4]>>6<<4, p[g+4]>>4 | p[g]>>6<<4
 }
 
-// Q6_K: 128 bytes of low nibbles, 64 of two high bits, 16 signed scales and their scale; minus 32. Each half of 128
-// elements has its own 64 and 32 bytes.
+// dequantizeQ6_K expands 128 bytes of low nibbles, 64 bytes of two high bits each, 16 signed scales
+// and their scale. From each number 32 is subtracted. Each half of 128 elements has 64 bytes of
+// nibbles and 32 of high bits.
 func dequantizeQ6_K(dst []float32, b []byte) {
 	scales, d := b[192:208], float16(b[208:])
 	for half := range 2 {

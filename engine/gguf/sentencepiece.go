@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// space is what SentencePiece writes a space as.
+// space is the character that stands for a space in SentencePiece.
 const space = "▁"
 
-// sentencePiece makes the tokenizer of the SentencePiece BPE kind (Gemma, Llama 2): spaces become ▁, the best-scored
-// neighbours merge, unknown characters become bytes.
+// sentencePiece makes a tokenizer of the SentencePiece BPE kind (Gemma, Llama 2): spaces become ▁,
+// the neighbours with the best score merge, unknown characters become bytes.
 func sentencePiece(m Metadata, v *vocabulary) (stages, model object, err error) {
 	if v.bos, err = m.Bool("tokenizer.ggml.add_bos_token", true); err != nil {
 		return nil, nil, err
@@ -25,27 +25,33 @@ func sentencePiece(m Metadata, v *vocabulary) (stages, model object, err error) 
 	if len(scores) != len(v.tokens) {
 		return nil, nil, fmt.Errorf("%d tokens, but %d scores", len(v.tokens), len(scores))
 	}
-	// llama.cpp's converter wrote the ▁ of hand-defined tokens as a space; the vocabulary has ▁.
+	// llama.cpp's converter wrote the ▁ of hand-defined tokens as a space; the original vocabulary
+	// has ▁.
 	v.tokens = slices.Clone(v.tokens)
 	for id, t := range v.types {
 		if t == tokenUserDefined {
 			v.tokens[id] = strings.ReplaceAll(v.tokens[id], " ", space)
 		}
 	}
-	normalizer := any(object{{"type", "Replace"}, {"pattern", object{{"String", " "}}}, {"content", space}})
+	normalizer := any(object{{"type", "Replace"}, {"pattern", object{{"String", " "}}},
+		{"content", space}})
 	decoders := []object{
 		{{"type", "Replace"}, {"pattern", object{{"String", space}}}, {"content", " "}},
 		{{"type", "ByteFallback"}},
 		{{"type", "Fuse"}},
 	}
-	var pre any = object{{"type", "Split"}, {"pattern", object{{"String", " "}}}, {"behavior", "MergedWithPrevious"},
+	var pre any = object{{"type", "Split"}, {"pattern", object{{"String", " "}}},
+		{"behavior", "MergedWithPrevious"},
 		{"invert", false}}
 	if prefix {
-		normalizer = sequence("normalizers", object{{"type", "Prepend"}, {"prepend", space}}, normalizer.(object))
-		decoders = append(decoders, object{{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}})
+		normalizer = sequence("normalizers", object{{"type", "Prepend"}, {"prepend", space}},
+			normalizer.(object))
+		decoders = append(decoders, object{{"type", "Strip"}, {"content", " "},
+			{"start", 1}, {"stop", 0}})
 		pre = nil
 	}
-	stages = object{{"normalizer", normalizer}, {"pre_tokenizer", pre}, {"decoder", sequence("decoders", decoders...)}}
+	stages = object{{"normalizer", normalizer}, {"pre_tokenizer", pre},
+		{"decoder", sequence("decoders", decoders...)}}
 	var unk any
 	if v.ids.unk >= 0 {
 		unk = v.tokens[v.ids.unk]
@@ -53,15 +59,17 @@ func sentencePiece(m Metadata, v *vocabulary) (stages, model object, err error) 
 	return stages, bpe(v, scoredMerges(v, scores), unk, true, false), nil
 }
 
-// scoredMerges derives the merges that make BPE by rank give what SentencePiece's BPE gives by score. SentencePiece
-// joins the two neighbours whose concatenation has the best score; so each way to cut a token into two tokens is a merge,
-// in the order of the resulting token's score. Of the same token, longer left halves come first, as in transformers'
-// converter.
+// scoredMerges derives merges with which BPE by rank gives the same result as SentencePiece's BPE
+// by score. SentencePiece joins the two neighbours whose concatenation has the best score. So each
+// way to cut a token into two tokens is a merge, and merges are ordered by the score of the
+// resulting token. Among merges with the same result, those with longer left halves come first, as
+// in transformers' converter.
 //
-// Hand-defined tokens take no part: SentencePiece and llama.cpp cut them out of the text first, and so do the
-// added_tokens. Runs of ▁ are the exception. They stand as spaces in the text, where added_tokens do not match, so they
-// are made by merges, before all others and the longer left halves first, which takes the longest run from the left,
-// as SentencePiece does.
+// Hand-defined tokens take no part in merges: SentencePiece and llama.cpp cut them out of the text
+// first, and added_tokens has the same effect. Runs of ▁ are the exception. They are spaces in the
+// text, where added_tokens do not match, so merges make them. Those merges come before all others
+// and have the longer left halves first, which takes the longest run from the left, as
+// SentencePiece does.
 func scoredMerges(v *vocabulary, scores []float32) [][2]string {
 	type merge struct {
 		left, right int32 // ids
@@ -100,7 +108,8 @@ func scoredMerges(v *vocabulary, scores []float32) [][2]string {
 		} else if c := cmp.Compare(scores[b.result], scores[a.result]); c != 0 {
 			return c
 		}
-		return cmp.Or(cmp.Compare(length(b.left), length(a.left)), cmp.Compare(length(b.right), length(a.right)))
+		return cmp.Or(cmp.Compare(length(b.left), length(a.left)),
+			cmp.Compare(length(b.right), length(a.right)))
 	})
 	list := make([][2]string, len(merges))
 	for i, m := range merges {
@@ -109,7 +118,7 @@ func scoredMerges(v *vocabulary, scores []float32) [][2]string {
 	return list
 }
 
-// isRun says whether a token is ▁ and nothing else.
+// isRun reports whether a token consists of ▁ alone.
 func isRun(s string) bool { return s != "" && strings.Trim(s, space) == "" }
 
 func btoi(b bool) int {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// byScore is SentencePiece's BPE, slowly: hand-defined tokens, the longest first, are cut out from the left; in the rest
-// the leftmost of the two neighbours whose concatenation has the best score merge, until none can.
+// byScore is a slow version of SentencePiece's BPE. It cuts hand-defined tokens out of the text
+// from the left, the longest first. In the rest it merges the neighbours whose concatenation has
+// the best score, the leftmost of equals, until no two neighbours make a token.
 func byScore(v *vocabulary, scores []float32, text string) (out []string) {
 	normal, defined := map[string]float32{}, map[string]bool{}
 	for id, s := range v.tokens {
@@ -52,7 +53,8 @@ func byScore(v *vocabulary, scores []float32, text string) (out []string) {
 	return append(out, merge(rest)...)
 }
 
-// byRank is the BPE of Hugging Face's tokenizers: the leftmost of the pairs with the lowest rank merges.
+// byRank is the BPE of Hugging Face's tokenizers: the pair with the lowest rank merges, the
+// leftmost of equals.
 func byRank(merges [][2]string, text string) []string {
 	rank := map[[2]string]int{}
 	for i, m := range merges {
@@ -73,7 +75,8 @@ func byRank(merges [][2]string, text string) []string {
 	}
 }
 
-// The merges give what the scores give, on random vocabularies with the runs of ▁ that Gemma has.
+// TestScoredMerges compares BPE by the derived merges with BPE by scores, on random vocabularies
+// with runs of ▁ like Gemma's.
 func TestScoredMerges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -103,9 +106,11 @@ func TestScoredMerges(t *testing.T) {
 		for range 30 {
 			var b strings.Builder
 			for range rng.IntN(30) {
-				b.WriteString([]string{space, space, strings.Repeat(space, 1+rng.IntN(9)), "a", "b", "c", "d", "abc"}[rng.IntN(8)])
+				run := strings.Repeat(space, 1+rng.IntN(9))
+				b.WriteString([]string{space, space, run, "a", "b", "c", "d", "abc"}[rng.IntN(8)])
 			}
-			if got, want := byRank(merges, b.String()), byScore(v, scores, b.String()); !slices.Equal(got, want) {
+			got, want := byRank(merges, b.String()), byScore(v, scores, b.String())
+			if !slices.Equal(got, want) {
 				t.Fatalf("%q\n by rank %q\nby score %q\nmerges %q", b.String(), got, want, merges)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Token types of tokenizer.ggml.token_type.
+// These are the token types of tokenizer.ggml.token_type.
 const (
 	tokenNormal      = 1
 	tokenUnknown     = 2
@@ -20,12 +20,14 @@ const (
 // vocabulary is the tokenizer part of a file's metadata.
 type vocabulary struct {
 	tokens []string
-	types  []int32 // one a token
+	types  []int32 // by token
 	ids    ids
 	bos    bool // the tokenizer puts the bos token in front of a text
-	eos    bool // and the eos token at its end
+	eos    bool // the tokenizer puts the eos token at the end of a text
 }
 
+// newVocabulary reads all of the vocabulary but bos, whose default depends on the kind of
+// tokenizer.
 func newVocabulary(m Metadata) (*vocabulary, error) {
 	tokens, err := m.Strings("tokenizer.ggml.tokens")
 	if err != nil {
@@ -44,7 +46,7 @@ func newVocabulary(m Metadata) (*vocabulary, error) {
 	return v, nil
 }
 
-// check finds what a tokenizer.json, whose vocabulary is a JSON object, cannot hold.
+// check refuses tokens that tokenizer.json cannot hold, because its vocabulary is a JSON object.
 func (v *vocabulary) check() error {
 	seen := make(map[string]int, len(v.tokens))
 	for id, s := range v.tokens {
@@ -106,7 +108,7 @@ func tokenizer(m Metadata) (object, error) {
 	case "llama":
 		stages, model, err = sentencePiece(m, v)
 	default:
-		err = fmt.Errorf("tokenizer.ggml.model %q is not one that can be imported: gpt2, llama", kind)
+		err = fmt.Errorf("tokenizer.ggml.model %q cannot be imported; gpt2 and llama can", kind)
 	}
 	if err != nil {
 		return nil, err
@@ -114,34 +116,40 @@ func tokenizer(m Metadata) (object, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
-	o := object{{"version", "1.0"}, {"truncation", nil}, {"padding", nil}, {"added_tokens", v.added()}}
+	o := object{{"version", "1.0"}, {"truncation", nil}, {"padding", nil},
+		{"added_tokens", v.added()}}
 	o = append(o, stages...)
 	return append(o, field{"post_processor", v.postProcessor()}, field{"model", model}), nil
 }
 
-// added lists the tokens that are cut out of a text before it is tokenised: control tokens, and those that the model's
-// makers defined by hand.
+// added lists the tokens that are cut out of a text before it is tokenised: control tokens, and
+// tokens that the model's makers defined by hand.
 func (v *vocabulary) added() []object {
 	list := []object{}
 	for id, t := range v.types {
 		if t != tokenControl && t != tokenUnknown && t != tokenUserDefined {
 			continue
 		}
-		list = append(list, object{{"id", id}, {"content", v.tokens[id]}, {"single_word", false}, {"lstrip", false},
+		list = append(list, object{{"id", id}, {"content", v.tokens[id]}, {"single_word", false},
+			{"lstrip", false},
 			{"rstrip", false}, {"normalized", false}, {"special", t != tokenUserDefined}})
 	}
 	return list
 }
 
-// postProcessor puts bos and eos around a text.
+// postProcessor makes the post-processor that puts bos and eos around a text; nil if there is
+// nothing to put.
 func (v *vocabulary) postProcessor() any {
 	one := []object{{{"Sequence", object{{"id", "A"}, {"type_id", 0}}}}}
 	two := []object{{{"Sequence", object{{"id", "B"}, {"type_id", 1}}}}}
 	special := object{}
 	around := func(id int, before bool) {
 		name := v.tokens[id]
-		piece := func(typ int) []object { return []object{{{"SpecialToken", object{{"id", name}, {"type_id", typ}}}}} }
-		special = append(special, field{name, object{{"id", name}, {"ids", []int{id}}, {"tokens", []string{name}}}})
+		piece := func(typ int) []object {
+			return []object{{{"SpecialToken", object{{"id", name}, {"type_id", typ}}}}}
+		}
+		special = append(special, field{name, object{{"id", name}, {"ids", []int{id}},
+			{"tokens", []string{name}}}})
 		if before {
 			one, two = append(piece(0), one...), append(piece(1), two...)
 		} else {
@@ -157,22 +165,25 @@ func (v *vocabulary) postProcessor() any {
 	if len(special) == 0 {
 		return nil
 	}
-	return object{{"type", "TemplateProcessing"}, {"single", one}, {"pair", append(one, two...)}, {"special_tokens", special}}
+	return object{{"type", "TemplateProcessing"}, {"single", one}, {"pair", append(one, two...)},
+		{"special_tokens", special}}
 }
 
-// tokenizerConfig makes tokenizer_config.json. The class is the general one, which takes tokenizer.json as it is;
-// transformers' classes of single models build parts of it anew.
+// tokenizerConfig makes tokenizer_config.json. It names the general tokenizer class, which uses
+// tokenizer.json as it is; transformers' classes for single models rebuild parts of it.
 func tokenizerConfig(m Metadata, context int) (object, error) {
 	v, err := newVocabulary(m)
 	if err != nil {
 		return nil, err
 	}
-	o := object{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false},
+	o := object{{"tokenizer_class", "PreTrainedTokenizerFast"},
+		{"clean_up_tokenization_spaces", false},
 		{"model_max_length", context}}
 	for _, t := range []struct {
 		key string
 		id  int
-	}{{"bos_token", v.ids.bos}, {"eos_token", v.ids.eos}, {"unk_token", v.ids.unk}, {"pad_token", v.ids.pad}} {
+	}{{"bos_token", v.ids.bos}, {"eos_token", v.ids.eos}, {"unk_token", v.ids.unk},
+		{"pad_token", v.ids.pad}} {
 		if t.id >= 0 {
 			o = append(o, field{t.key, v.tokens[t.id]})
 		}
@@ -189,7 +200,8 @@ func (v *vocabulary) vocab() object {
 	return o
 }
 
-// byteLevel makes the tokenizer of the GPT-2 kind: text is cut up by a pattern, its bytes written as letters, and merged.
+// byteLevel makes a tokenizer of the GPT-2 kind: it cuts text up by a pattern, writes its bytes as
+// letters and merges them.
 func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
 	if v.bos, err = m.Bool("tokenizer.ggml.add_bos_token", false); err != nil {
 		return nil, nil, err
@@ -201,19 +213,23 @@ func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
 		}
 	}
 	letters := func(regex bool) object {
-		return object{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", regex}}
+		return object{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true},
+			{"use_regex", regex}}
 	}
 	var cut object
 	switch pre {
 	case "gpt-2", "default":
 		cut = letters(true)
 	case "smollm":
-		cut = sequence("pretokenizers", object{{"type", "Digits"}, {"individual_digits", true}}, letters(true))
+		cut = sequence("pretokenizers", object{{"type", "Digits"}, {"individual_digits", true}},
+			letters(true))
 	case "llama-bpe":
-		cut = sequence("pretokenizers", object{{"type", "Split"}, {"pattern", object{{"Regex", llama3Pattern}}},
+		cut = sequence("pretokenizers", object{{"type", "Split"},
+			{"pattern", object{{"Regex", llama3Pattern}}},
 			{"behavior", "Isolated"}, {"invert", false}}, letters(false))
 	default:
-		return nil, nil, fmt.Errorf("tokenizer.ggml.pre %q is not one that can be imported: gpt-2, smollm, llama-bpe", pre)
+		return nil, nil, fmt.Errorf("tokenizer.ggml.pre %q cannot be imported; gpt-2, smollm and llama-bpe can",
+			pre)
 	}
 	lines, err := m.Strings("tokenizer.ggml.merges")
 	if err != nil {
@@ -223,25 +239,32 @@ func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
 	for i, line := range lines {
 		left, right, ok := strings.Cut(line, " ")
 		if !ok || left == "" || right == "" || strings.Contains(right, " ") {
-			return nil, nil, fmt.Errorf("merge %d, %q, is not two tokens with a space between them", i, line)
+			return nil, nil, fmt.Errorf("merge %d, %q, is not two tokens with a space between them",
+				i, line)
 		}
 		merges[i] = [2]string{left, right}
 	}
 	stages = object{{"normalizer", nil}, {"pre_tokenizer", cut},
-		{"decoder", object{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}}}
+		{"decoder", object{{"type", "ByteLevel"}, {"add_prefix_space", true},
+			{"trim_offsets", true}, {"use_regex", true}}}}
 	return stages, bpe(v, merges, nil, false, pre == "llama-bpe"), nil
 }
 
-// llama3Pattern is how Llama 3 cuts up a text.
-const llama3Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+// llama3Pattern is the expression by which Llama 3 cuts up a text.
+const llama3Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}` +
+	`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
+// sequence makes a component that applies others one after the other.
 func sequence(key string, parts ...object) object {
 	return object{{"type", "Sequence"}, {key, parts}}
 }
 
-// bpe is the model of both kinds. With bytes, what is not in the vocabulary becomes <0xNN> tokens.
+// bpe makes the model of both kinds. With bytes, characters outside the vocabulary become <0xNN>
+// tokens.
 func bpe(v *vocabulary, merges [][2]string, unk any, bytes, ignoreMerges bool) object {
-	return object{{"type", "BPE"}, {"dropout", nil}, {"unk_token", unk}, {"continuing_subword_prefix", nil},
-		{"end_of_word_suffix", nil}, {"fuse_unk", bytes}, {"byte_fallback", bytes}, {"ignore_merges", ignoreMerges},
+	return object{{"type", "BPE"}, {"dropout", nil}, {"unk_token", unk},
+		{"continuing_subword_prefix", nil},
+		{"end_of_word_suffix", nil}, {"fuse_unk", bytes}, {"byte_fallback", bytes},
+		{"ignore_merges", ignoreMerges},
 		{"vocab", v.vocab()}, {"merges", merges}}
 }

@@ -7,51 +7,54 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// quantised says whether t stays quantised: as a matrix whose elements are the file's own.
+// quantised reports whether t stays quantised: it does if it is a matrix of a quantised type and
+// its elements are not changed.
 func (t *tensor) quantised() bool {
 	return t.src.Type.affineBits() != 0 && len(t.src.Shape) == 2 && t.addend == 0
 }
 
-// module is the tensor's name as config.json has it.
+// module is the name under which config.json lists the tensor.
 func (t *tensor) module() string { return strings.TrimSuffix(t.name, ".weight") }
 
-// quantization is the object that tells mlx-lm and others how the tensors are stored; nil if none is quantised. Its own
-// bits are those of most tensors, and the others are listed.
+// quantization returns the object of config.json that tells mlx-lm and others how the tensors are
+// stored; nil if no tensor is quantised. Its field bits holds for all tensors but those that it
+// lists with bits of their own; it is the commonest number of bits.
 func (m *model) quantization() map[string]any {
-	count, most := map[int]int{}, 0
+	count, common := map[int]int{}, 0
 	for _, t := range m.tensors {
 		if t.quantised() {
 			bits := t.src.Type.affineBits()
 			count[bits]++
-			if count[bits] > count[most] || count[bits] == count[most] && bits < most {
-				most = bits
+			if n := count[common]; count[bits] > n || count[bits] == n && bits < common {
+				common = bits
 			}
 		}
 	}
-	if most == 0 {
+	if common == 0 {
 		return nil
 	}
-	q := map[string]any{"group_size": affineGroup, "bits": most}
+	q := map[string]any{"group_size": affineGroup, "bits": common}
 	for _, t := range m.tensors {
-		if bits := t.src.Type.affineBits(); t.quantised() && bits != most {
+		if bits := t.src.Type.affineBits(); t.quantised() && bits != common {
 			q[t.module()] = map[string]any{"group_size": affineGroup, "bits": bits}
 		}
 	}
 	return q
 }
 
-// source reads the checkpoint's tensors out of the file, one at a time: what it holds of one goes when the next is asked
-// for, for the largest embedding is more than half of a model.
+// source reads the checkpoint's tensors out of the file, one at a time. It drops the data of one
+// before it reads the next, because the largest embedding is more than half of a model.
 type source struct {
 	f      *File
-	read   func(bytes int64) error // told of what has been read
-	of     *tensor
+	read   func(bytes int64) error // called after each read; its error ends the import
+	of     *tensor                 // the tensor whose data floats or affine holds
 	floats []float32
 	affine affine
 }
 
-// weights lists the tensors for checkpoint.Write, which asks for the data of one after the other.
-func (m *model) weights(ctx context.Context, f *File, progress func(done, total int64)) []checkpoint.Tensor {
+// weights lists the tensors for checkpoint.Write, which calls for their data one after the other.
+func (m *model) weights(ctx context.Context, f *File,
+	progress func(done, total int64)) []checkpoint.Tensor {
 	var done, total int64
 	for _, t := range m.tensors {
 		total += t.src.Size
@@ -84,7 +87,7 @@ func (m *model) weights(ctx context.Context, f *File, progress func(done, total 
 	return list
 }
 
-// load makes t the tensor at hand.
+// load reads the data of t, unless source holds it already.
 func (s *source) load(t *tensor) error {
 	if s.of == t {
 		return nil
@@ -117,25 +120,26 @@ func (s *source) load(t *tensor) error {
 	return nil
 }
 
+// addFloats appends the elements of raw, which is whole blocks of t.
 func (s *source) addFloats(t *tensor, raw []byte) {
 	l := t.src.Type.layout()
 	first := len(s.floats)
 	s.floats = append(s.floats, make([]float32, len(raw)/l.bytes*l.elements)...)
-	part := s.floats[first:]
-	t.src.Type.dequantize(part, raw)
+	added := s.floats[first:]
+	t.src.Type.dequantize(added, raw)
 	if t.addend != 0 {
-		for i := range part {
-			part[i] += t.addend
+		for i := range added {
+			added[i] += t.addend
 		}
 	}
 }
 
-// readElements is about how many are read at once.
+// readElements is about the number of elements that are read at once.
 const readElements = 1 << 20
 
-// unpermute undoes llama.cpp's reordering of the rows of one head of q or k, each of size bytes. Its RoPE rotates
-// neighbouring rows 2i and 2i+1, Hugging Face's rows i and i+headDim/2, so its converter interleaves the two halves of
-// each head.
+// unpermute undoes llama.cpp's reordering of the rows of one head of q or k, each of which has size
+// bytes. llama.cpp's RoPE rotates the neighbouring rows 2i and 2i+1, Hugging Face's rotates rows i
+// and i+headDim/2, so llama.cpp's converter interleaves the two halves of each head.
 func unpermute(head []byte, size int) {
 	stored := append([]byte(nil), head...)
 	headDim := len(head) / size

@@ -2,18 +2,22 @@ package grammar
 
 import "slices"
 
-// A Tool is a function that an answer may call; Parameters is a JSON schema, nil for any object.
+// A Tool is a function that an answer may call. Parameters is the JSON schema of its arguments; nil
+// allows any object.
 type Tool struct {
 	Name       string
 	Parameters []byte
 }
 
-// Form is how calls stand in an answer: Open Name NAME Args ARGUMENTS Close.
+// A Form is the text of a call in an answer: Open Name NAME Args ARGUMENTS Close, where NAME is the
+// tool's name and ARGUMENTS a JSON object.
 type Form struct{ Open, Name, Args, Close string }
 
-// Calls compiles the form of an answer that has tool calls: exactly one when required, else any text, or one that satisfies
-// the schema format where that is not nil, and then calls, one or many, or none. A tool with a schema that cannot be
-// guaranteed makes a *SchemaError with the tool's name in front of its path.
+// Calls compiles a grammar for answers that may call tools. If required, an answer is exactly one
+// call. Else, if format is nil, it is any text without the form's Open, which a call may follow;
+// with many, further calls may follow that, each after a line break. If format is a JSON schema, an
+// answer is either JSON that satisfies it or such calls without text. Errors are *SchemaError; if
+// the schema of a tool cannot be guaranteed, the error's path begins with the tool's name.
 func Calls(tools []Tool, f Form, required, many bool, format []byte) (*Grammar, error) {
 	c := newCompiler(format)
 	var names [][]symbol
@@ -51,7 +55,9 @@ func Calls(tools []Tool, f Form, required, many bool, format []byte) (*Grammar, 
 	return c.finish(c.oneOf([]symbol{text}, []symbol{c.literal(f.Open), call, more}))
 }
 
-// text is any text, followed by rest where it has the trigger (Knuth, Morris and Pratt's automaton as rules).
+// text is any text, in which rest must follow the trigger. The rules are the automaton of Knuth,
+// Morris and Pratt, SIAM J. Comput. 6 (1977): state i means that the text so far ends with the
+// first i bytes of the trigger.
 func (c *compiler) text(trigger string, rest symbol) symbol {
 	states := make([]symbol, len(trigger))
 	for i := range states {

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// typed is the values of one type, under the keywords that belong to it.
+// typed compiles the values of one type, with the keywords that belong to it.
 func (c *compiler) typed(t string, s map[string]json.RawMessage, path string) (symbol, error) {
 	switch t {
 	case "boolean":
@@ -42,17 +40,26 @@ func (c *compiler) typed(t string, s map[string]json.RawMessage, path string) (s
 	}
 }
 
+// maxCount is the largest minimum or maximum of a length, because counts are unrolled into rules.
+const maxCount = 2000
+
+// bounds reads a minimum and a maximum of a length; high is -1 if there is no maximum.
 func bounds(s map[string]json.RawMessage, path, lowKey, highKey string) (low, high int, err error) {
 	high = -1
 	for _, b := range []struct {
 		key string
 		at  *int
 	}{{lowKey, &low}, {highKey, &high}} {
-		if raw := s[b.key]; raw != nil {
-			if json.Unmarshal(raw, b.at) != nil || *b.at < 0 || *b.at > most {
-				return 0, 0, &SchemaError{path, b.key, fmt.Sprintf("must be a whole number of 0 to %d", most)}
-			}
+		raw := s[b.key]
+		if raw == nil {
+			continue
 		}
+		var n *int // stays nil for null
+		if json.Unmarshal(raw, &n) != nil || n == nil || *n < 0 || *n > maxCount {
+			reason := fmt.Sprintf("must be a whole number from 0 to %d", maxCount)
+			return 0, 0, &SchemaError{path, b.key, reason}
+		}
+		*b.at = *n
 	}
 	if high >= 0 && low > high {
 		return 0, 0, &SchemaError{path, lowKey, "is more than " + highKey}
@@ -60,8 +67,9 @@ func bounds(s map[string]json.RawMessage, path, lowKey, highKey string) (low, hi
 	return low, high, nil
 }
 
-// object has its properties in the order of the schema. Others, where they are allowed, are written only by schemas that
-// name none.
+// object compiles an object. Its properties come in the order of the schema, required ones that it
+// does not name after the others. Further properties, if they are allowed, can be written only if
+// the schema names none.
 func (c *compiler) object(s map[string]json.RawMessage, path string) (symbol, error) {
 	names, schemas, err := properties(s["properties"], path)
 	if err != nil {
@@ -77,7 +85,8 @@ func (c *compiler) object(s map[string]json.RawMessage, path string) (symbol, er
 			continue
 		}
 		if string(more) == "false" {
-			return 0, &SchemaError{path, "required", fmt.Sprintf("names %q, which is no property", r)}
+			reason := fmt.Sprintf("names %q, which is not a property", r)
+			return 0, &SchemaError{path, "required", reason}
 		}
 		names, schemas = append(names, r), append(schemas, orTrue(more))
 	}
@@ -88,12 +97,13 @@ func (c *compiler) object(s map[string]json.RawMessage, path string) (symbol, er
 		value, err := c.schema(orTrue(more), path+"/additionalProperties")
 		return c.dictionary(value), err
 	}
-	if more != nil { // checked, though none are written
+	if more != nil { // its keywords are checked, though no such property can be written
 		if _, err := c.schema(more, path+"/additionalProperties"); err != nil {
 			return 0, err
 		}
 	}
-	// rest[i] is the properties from i on, with and without one in front of them.
+	// first matches the properties from i on if none has been written yet, then if one has; both
+	// end with the brace.
 	first, then := c.literal("}"), c.literal("}")
 	for i := len(names) - 1; i >= 0; i-- {
 		value, err := c.schema(schemas[i], path+"/properties/"+names[i])
@@ -105,12 +115,14 @@ func (c *compiler) object(s map[string]json.RawMessage, path string) (symbol, er
 		if slices.Contains(required, names[i]) {
 			first, then = pair, comma
 		} else {
-			first, then = c.oneOf([]symbol{pair}, []symbol{first}), c.oneOf([]symbol{comma}, []symbol{then})
+			first, then = c.oneOf([]symbol{pair}, []symbol{first}),
+				c.oneOf([]symbol{comma}, []symbol{then})
 		}
 	}
 	return c.seq(c.literal("{"), c.space, first), nil
 }
 
+// orTrue returns a schema, or the schema true if it is missing.
 func orTrue(raw json.RawMessage) json.RawMessage {
 	if raw == nil {
 		return json.RawMessage("true")
@@ -118,16 +130,18 @@ func orTrue(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
+// quote writes a string as JSON.
 func quote(s string) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(s) // a string: cannot fail
+	e.Encode(s) // cannot fail for a string
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// properties are the names and schemas in their order.
-func properties(raw json.RawMessage, path string) (names []string, schemas []json.RawMessage, err error) {
+// properties returns the names and schemas of properties in the order of the document.
+func properties(raw json.RawMessage, path string) (names []string,
+	schemas []json.RawMessage, err error) {
 	if raw == nil {
 		return nil, nil, nil
 	}
@@ -146,79 +160,4 @@ func properties(raw json.RawMessage, path string) (names []string, schemas []jso
 		names, schemas = append(names, name), append(schemas, schema)
 	}
 	return names, schemas, nil
-}
-
-// numeric is the numbers between the bounds, which are taken as whole ones, inward.
-func (c *compiler) numeric(whole bool, s map[string]json.RawMessage, path string) (symbol, error) {
-	const limit = 1e9
-	low, high := math.Inf(-1), math.Inf(1)
-	for _, k := range keywords["number"] {
-		if s[k] == nil {
-			continue
-		}
-		var v float64
-		if json.Unmarshal(s[k], &v) != nil || math.Abs(v) > limit {
-			return 0, &SchemaError{path, k, fmt.Sprintf("must be a number of at most %g either way", limit)}
-		}
-		switch k {
-		case "minimum":
-			low = max(low, math.Ceil(v))
-		case "exclusiveMinimum":
-			low = max(low, math.Floor(v)+1)
-		case "maximum":
-			high = min(high, math.Floor(v))
-		case "exclusiveMaximum":
-			high = min(high, math.Ceil(v)-1)
-		}
-	}
-	if math.IsInf(low, -1) && math.IsInf(high, 1) {
-		if whole {
-			return c.integer(), nil
-		}
-		return c.number(), nil
-	}
-	a, b := int64(max(low, -limit*1000)), int64(min(high, limit*1000))
-	alternatives := [][]symbol{{c.wholes(a, b)}}
-	if !whole { // n.f lies between n and n+1
-		fraction := c.seq(c.literal("."), c.repeat(c.digit, 1, 3))
-		alternatives = append(alternatives, []symbol{c.ranged(max(a, 0), b-1), fraction})
-		alternatives = append(alternatives, []symbol{c.literal("-"), c.ranged(max(-b, 0), -a-1), fraction})
-	}
-	return c.oneOf(alternatives...), nil
-}
-
-// wholes is the integers of a range.
-func (c *compiler) wholes(a, b int64) symbol {
-	return c.oneOf([]symbol{c.ranged(max(a, 0), b)}, []symbol{c.literal("-"), c.ranged(max(-b, 1), -a)})
-}
-
-// ranged is the integers of a range that is not negative, none where a > b.
-func (c *compiler) ranged(a, b int64) symbol {
-	var alternatives [][]symbol
-	for a <= b {
-		digits := strconv.FormatInt(a, 10)
-		to := min(b, int64(math.Pow10(len(digits)))-1)
-		alternatives = append(alternatives, []symbol{c.digits(digits, strconv.FormatInt(to, 10))})
-		a = to + 1
-	}
-	return c.oneOf(alternatives...)
-}
-
-// digits is the numbers from a to b, which have equally many digits.
-func (c *compiler) digits(a, b string) symbol {
-	if a == "" {
-		return c.seq()
-	}
-	if a[0] == b[0] {
-		return c.seq(c.literal(a[:1]), c.digits(a[1:], b[1:]))
-	}
-	n := len(a) - 1
-	alternatives := [][]symbol{
-		{c.literal(a[:1]), c.digits(a[1:], strings.Repeat("9", n))},
-		{c.literal(b[:1]), c.digits(strings.Repeat("0", n), b[1:])},
-	}
-	if a[0]+1 < b[0] {
-		alternatives = append(alternatives, []symbol{c.bytes(string([]byte{a[0] + 1, b[0] - 1})), c.repeat(c.digit, n, n)})
-	}
-	return c.oneOf(alternatives...)
 }

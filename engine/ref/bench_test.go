@@ -9,8 +9,8 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// BenchmarkModel runs the real models, where they are on this machine: a prompt of 128 tokens, and single tokens after it.
-// Package tiny has the embedded model's benchmarks.
+// BenchmarkModel runs the real models that are on this machine: a prompt of 128 tokens, and single
+// tokens after it. The benchmarks of the embedded model are in package tiny.
 func BenchmarkModel(b *testing.B) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -41,7 +41,9 @@ func BenchmarkModel(b *testing.B) {
 						tokens, start = prompt[128:], 128
 					}
 					for b.Loop() {
-						if err := m.Step(tokens, []int32{n}, []int32{start}, upTo(int(start+n+31)/32), upTo(int(start+n+31)/32), []int32{n - 1}, logits, nil, nil); err != nil {
+						if err := m.Step(tokens, []int32{n}, []int32{start},
+							upTo(int(start+n+31)/32), upTo(int(start+n+31)/32), []int32{n - 1},
+							logits, nil, nil); err != nil {
 							b.Fatal(err)
 						}
 					}

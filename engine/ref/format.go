@@ -5,55 +5,69 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"loadstone/engine/checkpoint"
 )
 
-// A format is how the cache stores one head's key or value of one token, a vector of D elements, by itself: what is in a
-// block does not depend on what else is, so quantised caches are as exact as others in any batch and after any restart.
+// A KVFormat is a way to store KV. The cache stores one head's key or value of one token, a vector
+// of D elements, by itself: the bytes of a vector depend on no other vector, so quantised caches
+// are as exact as others in any batch and after any restart.
 //
 //	f32  4 bytes an element
-//	f16  2 bytes an element, IEEE 754 binary16; what is too large becomes the largest finite value
-//	q8   groups of 64 elements, the last of a vector may be shorter: scale and bias, both binary16, then codes of 8 bits;
-//	     an element is bias + scale code. 1.0625 bytes an element where groups are whole
-//	q4   the same with codes of 4 bits, the first half of a group in the low and the second in the high halves of the
-//	     bytes: 0.5625 bytes an element. What is stored is the vector rotated (see rotation.go), and read so
+//	f16  2 bytes an element, IEEE 754 binary16; a number beyond its range becomes the largest
+//	     finite one
+//	q8   groups of 64 elements, of which the last of a vector may be shorter: a scale and a bias,
+//	     both binary16, then codes of 8 bits; an element is bias + scale code. It takes 1.0625
+//	     bytes an element where groups are whole
+//	q4   the same with codes of 4 bits: the first half of a group lies in the low halves of the
+//	     bytes, the second in the high halves. It takes 0.5625 bytes an element. The vector is
+//	     rotated before it is stored, and attention reads it rotated (see rotation.go)
 //
-// Numbers of 2 bytes are little-endian, float32 is as the machine has it, so that attention reads it where it lies.
-type format struct {
-	name string
-	bits int
+// Numbers of 2 bytes are little-endian. A float32 has the machine's byte order, so that attention
+// reads it where it lies.
+type KVFormat struct {
+	Name string // as New takes it and as KVFormat of a model returns it
+	Bits int    // bits of one element, without its share of a group's scale and bias
 }
 
-var formats = []format{{"f32", 32}, {"f16", 16}, {"q8", 8}, {"q4", 4}}
+// kvFormats is the one table of formats, from the most exact to the smallest.
+var kvFormats = []KVFormat{{"f32", 32}, {"f16", 16}, {"q8", 8}, {"q4", 4}}
 
+// KVFormats returns every format that New takes, from the most exact to the smallest.
+func KVFormats() []KVFormat { return slices.Clone(kvFormats) }
+
+// groupSize is the number of elements that share a scale and a bias.
 const groupSize = 64
 
-func parseFormat(name string) (format, error) {
-	for _, f := range formats {
-		if f.name == name {
+func parseFormat(name string) (KVFormat, error) {
+	var names []string
+	for _, f := range kvFormats {
+		if f.Name == name {
 			return f, nil
 		}
+		names = append(names, f.Name)
 	}
-	return format{}, fmt.Errorf("unknown KV format %q; there are f32, f16, q8 and q4", name)
+	return KVFormat{}, fmt.Errorf("unknown KV format %q; there are %s",
+		name, strings.Join(names, ", "))
 }
 
-// size is how many bytes a vector of n elements takes.
-func (f format) size(n int) int {
-	if f.bits >= 16 {
-		return n * f.bits / 8
+// size is the number of bytes that a vector of n elements takes.
+func (f KVFormat) size(n int) int {
+	if f.Bits >= 16 {
+		return n * f.Bits / 8
 	}
 	whole, rest := n/groupSize, n%groupSize
-	size := whole * (4 + groupSize*f.bits/8)
+	size := whole * (4 + groupSize*f.Bits/8)
 	if rest > 0 {
-		size += 4 + (rest*f.bits+7)/8
+		size += 4 + (rest*f.Bits+7)/8
 	}
 	return size
 }
 
-// encode writes vector x to dst, which has its size.
-func (f format) encode(dst []byte, x []float32) {
-	switch f.bits {
+// encode writes the vector x to dst, whose length is f.size(len(x)).
+func (f KVFormat) encode(dst []byte, x []float32) {
+	switch f.Bits {
 	case 32:
 		copy(floats(dst), x)
 	case 16:
@@ -77,14 +91,15 @@ func (f format) encode(dst []byte, x []float32) {
 	}
 }
 
-// quantise writes one group. The codes are chosen for the scale and the bias as rounded.
-func (f format) quantise(dst []byte, x []float32) {
+// quantise writes one group. It chooses the codes for the scale and the bias as they are after
+// rounding.
+func (f KVFormat) quantise(dst []byte, x []float32) {
 	low, high := x[0], x[0]
 	for _, v := range x {
 		low, high = min(low, v), max(high, v)
 	}
 	low, high = finite(low), finite(high)
-	levels := float32(int(1)<<f.bits - 1)
+	levels := float32(int(1)<<f.Bits - 1)
 	s, b := half((high-low)/levels), half(low)
 	binary.LittleEndian.PutUint16(dst, s)
 	binary.LittleEndian.PutUint16(dst[2:], b)
@@ -97,7 +112,7 @@ func (f format) quantise(dst []byte, x []float32) {
 	inv, middle := 1/scale, (len(x)+1)/2
 	for i, v := range x {
 		code := byte(min(max(float32((v-bias)*inv)+0.5, 0), levels))
-		if f.bits == 8 {
+		if f.Bits == 8 {
 			codes[i] = code
 		} else {
 			codes[i%middle] |= code << (i / middle * 4)
@@ -105,9 +120,10 @@ func (f format) quantise(dst []byte, x []float32) {
 	}
 }
 
-// decode reads a vector of len(x) elements from src, as it is stored.
-func (f format) decode(x []float32, src []byte) {
-	switch f.bits {
+// decode reads a vector of len(x) elements from src. A vector that was stored rotated stays
+// rotated.
+func (f KVFormat) decode(x []float32, src []byte) {
+	switch f.Bits {
 	case 32:
 		copy(x, floats(src))
 	case 16:
@@ -117,7 +133,8 @@ func (f format) decode(x []float32, src []byte) {
 				x[i] = checkpoint.HalfToFloat(h)
 				continue
 			}
-			// Exact for subnormals as well, and without a branch for them four times faster.
+			// This is exact for subnormals as well, and four times as fast as with a branch for
+			// them.
 			v := math.Float32frombits(uint32(h&0x7fff)<<13) * 0x1p112
 			x[i] = math.Float32frombits(uint32(h&0x8000)<<16 | math.Float32bits(v))
 		}
@@ -131,11 +148,12 @@ func (f format) decode(x []float32, src []byte) {
 	}
 }
 
-func (f format) dequantise(x []float32, src []byte) {
+// dequantise reads one group.
+func (f KVFormat) dequantise(x []float32, src []byte) {
 	scale := checkpoint.HalfToFloat(binary.LittleEndian.Uint16(src))
 	bias := checkpoint.HalfToFloat(binary.LittleEndian.Uint16(src[2:]))
 	codes := src[4:]
-	if f.bits == 8 {
+	if f.Bits == 8 {
 		for i, c := range codes[:len(x)] {
 			x[i] = float32(scale*float32(c)) + bias
 		}
@@ -154,7 +172,8 @@ func (f format) dequantise(x []float32, src []byte) {
 	}
 }
 
-// half rounds to the nearest finite binary16. NaN stays NaN.
+// half returns the nearest finite binary16. NaN stays NaN.
 func half(v float32) uint16 { return checkpoint.FloatToHalf(finite(v)) }
 
+// finite clamps v to the range of binary16.
 func finite(v float32) float32 { return min(max(v, -65504), 65504) }

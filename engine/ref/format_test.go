@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestBytesPerToken holds what a token takes against the formula: 4, 2, 1.0625 and 0.5625 bytes an element.
+// TestBytesPerToken checks the size of a token's KV against the formula: 4, 2, 1.0625 and 0.5625
+// bytes an element.
 func TestBytesPerToken(t *testing.T) {
 	for _, n := range []struct {
 		name                   string
@@ -29,14 +30,15 @@ func TestBytesPerToken(t *testing.T) {
 		}
 	}
 	if _, err := parseFormat("q5"); err == nil {
-		t.Error("q5 is taken for a format")
+		t.Error("q5 is accepted as a format")
 	}
 }
 
-// TestFormats: what comes back is as near as the format allows, for any length, and encodes to the same bytes again.
+// TestFormats checks that a decoded vector of any length is as near to the encoded one as the
+// format allows.
 func TestFormats(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for _, f := range formats {
+	for _, f := range kvFormats {
 		for _, n := range []int{1, 2, 3, 8, 16, 32, 63, 64, 65, 80, 128, 256} {
 			for _, scale := range []float32{0, 1e-9, 1e-3, 1, 30, 6e4, 1e30} {
 				x := make([]float32, n)
@@ -54,21 +56,26 @@ func TestFormats(t *testing.T) {
 				}
 				for at := 0; at < n; at += groupSize {
 					group := x[at:min(n, at+groupSize)]
-					low, high := float64(finite(slices.Min(group))), float64(finite(slices.Max(group)))
+					low, high := float64(finite(slices.Min(group))),
+						float64(finite(slices.Max(group)))
 					var off float64
-					switch f.bits {
-					case 16: // half the distance of two numbers
+					switch f.Bits {
+					case 16: // half the distance between two neighbouring numbers
 						off = max(math.Abs(low), math.Abs(high))/2048 + 0x1p-25
 					case 8, 4:
-						// Half a step, or at the ends of the range what scale and bias have lost in rounding.
-						levels := float64(int(1)<<f.bits - 1)
-						off = (high-low)/levels*0.501 + (high-low)/2048 + math.Abs(low)/2048 + levels*0x1p-25
+						// Half a step, and the rounding of scale and bias, which shows at the ends
+						// of the range.
+						levels := float64(int(1)<<f.Bits - 1)
+						off = (high-low)/levels*0.501 + (high-low)/2048 +
+							math.Abs(low)/2048 + levels*0x1p-25
 					}
 					for i, v := range group {
-						if d := math.Abs(float64(finite(v) - got[at+i])); f.bits < 32 && !(d <= off) {
-							t.Fatalf("%s, %d elements of %g: %v comes back as %v, off by %g; at most %g", f.name, n, scale, v, got[at+i], d, off)
+						if d := math.Abs(float64(finite(v) - got[at+i])); f.Bits < 32 &&
+							!(d <= off) {
+							t.Fatalf("%s, %d elements of %g: %v comes back as %v, off by %g; at most %g",
+								f.Name, n, scale, v, got[at+i], d, off)
 						}
-						if f.bits == 32 && v != got[at+i] {
+						if f.Bits == 32 && v != got[at+i] {
 							t.Fatalf("f32: %v comes back as %v", v, got[at+i])
 						}
 					}
@@ -78,7 +85,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestRotation: it is one, it can be undone, and of a vector with a single large element nothing stands out.
+// TestRotation checks that rotate keeps dot products, that unrotate undoes it, and that it spreads
+// a single large element evenly.
 func TestRotation(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{1, 2, 3, 8, 16, 64, 80, 128, 256, 512} {
@@ -108,31 +116,35 @@ func TestRotation(t *testing.T) {
 		x[n/2] = 1
 		rotate(x)
 		for i, v := range x {
-			part := float64(n & -n)
-			if want := 1 / math.Sqrt(part); v != 0 && math.Abs(math.Abs(float64(v))-want) > 1e-6 || v == 0 && n == n&-n {
-				t.Errorf("%d elements: of a single one, element %d has %g, want %g", n, i, v, want)
+			size := float64(n & -n) // rows of the Hadamard matrix
+			if want := 1 / math.Sqrt(size); v != 0 && math.Abs(math.Abs(float64(v))-want) > 1e-6 ||
+				v == 0 && n == n&-n {
+				t.Errorf("%d elements, of which one was 1: element %d is %g, want %g",
+					n, i, v, want)
 			}
 		}
 	}
 }
 
-// FuzzFormat: no vector, and no bytes taken for one, is too strange.
+// FuzzFormat checks that any vector can be encoded, that any bytes can be decoded, and that no
+// finite or infinite number becomes NaN or infinite.
 func FuzzFormat(f *testing.F) {
-	f.Add([]byte{0, 0, 0x80, 0x7f, 0, 0, 0x80, 0xff, 0, 0, 0xc0, 0x7f, 1, 0, 0, 0}) // infinities, NaN, the smallest number
+	// Infinities, NaN and the smallest number.
+	f.Add([]byte{0, 0, 0x80, 0x7f, 0, 0, 0x80, 0xff, 0, 0, 0xc0, 0x7f, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		x := make([]float32, len(data)/4)
 		if len(x) == 0 {
 			return
 		}
 		copy(x, floats(append([]byte(nil), data...)))
-		for _, f := range formats {
+		for _, f := range kvFormats {
 			row, back := make([]byte, f.size(len(x))), make([]float32, len(x))
 			f.encode(row, x)
 			f.decode(back, row)
-			if f.bits < 32 && !slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
+			if f.Bits < 32 && !slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
 				for i, v := range back {
 					if v != v || v-v != 0 {
-						t.Fatalf("%s: %v becomes %v", f.name, x[i], v)
+						t.Fatalf("%s: %v becomes %v", f.Name, x[i], v)
 					}
 				}
 			}
@@ -142,40 +154,42 @@ func FuzzFormat(f *testing.F) {
 	})
 }
 
-// TestFormatsAgainstFloat32 says how far from float32's the logits are, whose deviation is 1, for both networks. Their heads
-// have 8 and 16 elements, so that a group is a quarter or less of what real models have.
+// TestFormatsAgainstFloat32 bounds the distance between a format's logits and float32's, whose
+// standard deviation is 1, for both networks. Their heads have 8 and 16 elements, so a group is a
+// quarter or less of a group in real models.
 func TestFormatsAgainstFloat32(t *testing.T) {
 	for _, kind := range kinds {
 		want := run(t, newModel(t, kind, ""), prompt(newModel(t, kind, "").Vocab()))
-		for kv, most := range map[string]float64{"f16": 5e-3, "q8": 0.1, "q4": 1.5} {
+		for kv, limit := range map[string]float64{"f16": 5e-3, "q8": 0.1, "q4": 1.5} {
 			got := run(t, newModelKV(t, kind, "", kv), prompt(newModel(t, kind, "").Vocab()))
 			worst := 0.0
 			for i := range want {
 				worst = max(worst, math.Abs(float64(got[i]-want[i])))
 			}
 			t.Logf("%s, %s: largest difference %.2g", kind, kv, worst)
-			if !(worst <= most) {
-				t.Errorf("%s, %s: a logit is off by %g, at most %g allowed", kind, kv, worst, most)
+			if !(worst <= limit) {
+				t.Errorf("%s, %s: a logit is off by %g, at most %g allowed", kind, kv, worst, limit)
 			}
 			if worst == 0 {
-				t.Errorf("%s, %s: the logits are float32's: the cache is not what it says", kind, kv)
+				t.Errorf("%s, %s: the logits are those of float32: the cache ignores its format",
+					kind, kv)
 			}
 		}
 	}
 }
 
-// BenchmarkFormat is a vector of 256 elements into the cache and out of it.
+// BenchmarkFormat encodes and decodes a vector of 256 elements.
 func BenchmarkFormat(b *testing.B) {
 	x := uniform("x", 256)
-	for _, f := range formats {
+	for _, f := range kvFormats {
 		row := make([]byte, f.size(len(x)))
-		b.Run("kv="+f.name+"/encode", func(b *testing.B) {
+		b.Run("kv="+f.Name+"/encode", func(b *testing.B) {
 			b.SetBytes(int64(4 * len(x)))
 			for b.Loop() {
 				f.encode(row, x)
 			}
 		})
-		b.Run("kv="+f.name+"/decode", func(b *testing.B) {
+		b.Run("kv="+f.Name+"/decode", func(b *testing.B) {
 			b.SetBytes(int64(4 * len(x)))
 			for b.Loop() {
 				f.decode(x, row)

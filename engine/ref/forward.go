@@ -6,41 +6,45 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// state is the working memory of one step of T tokens. Letters as in weights.
+// state is the working memory of one step of T tokens. The letters are those of weights.
 type state struct {
-	items      []item
-	x          []float32 // T x E: the residual stream
-	xb         []float32 // T x E: the stream, normed; then what a block adds to it
-	q          []float32 // T x H*D
-	k, v       []float32 // T x K*D
-	att        []float32 // T x H*D: what the heads read
-	gate, up   []float32 // T x F
-	last       []float32 // rows asked for x E
-	picked     []float32 // rows of logits that stay here
-	readers    []reader  // by worker
-	local      rope      // of the sliding layers
-	global     rope
-	embedScale float32
-	attnScale  float32
+	items       []item
+	x           []float32 // T x E: the residual stream
+	xb          []float32 // T x E: the normalised stream, then what a block adds to it
+	q           []float32 // T x H*D
+	k, v        []float32 // T x K*D
+	att         []float32 // T x H*D: the result of the heads
+	gate, up    []float32 // T x F
+	last        []float32 // R x E: the stream of the R tokens whose logits are computed
+	picked      []float32 // R x V: logits that only picks are made from
+	readers     []reader  // by worker
+	globalRope  rope
+	slidingRope rope // of the sliding layers
+	embedScale  float32
+	attnScale   float32
 }
 
 func (s *state) init(c checkpoint.Config) {
 	s.embedScale = 1
-	s.local, s.global = newRope(c.RopeLocalTheta, 1, c.HeadDim), newRope(c.RopeTheta, c.RopeFactor, c.HeadDim)
+	s.globalRope = newRope(c.RopeTheta, c.RopeFactor, c.HeadDim)
+	s.slidingRope = newRope(c.RopeLocalTheta, 1, c.HeadDim)
 	s.attnScale = float32(1 / math.Sqrt(c.QueryPreAttnScalar))
 	if c.ModelType == "gemma3_text" {
-		// Gemma was trained in bfloat16, and with it this factor: 25.25 where the hidden size is 640, not 25.298.
+		// Gemma was trained in bfloat16, so this factor was rounded: it is 25.25 for a hidden size
+		// of 640, not 25.298.
 		s.embedScale = bfloat16(math.Sqrt(float64(c.HiddenSize)))
 	}
 }
 
+// grow makes the buffers large enough for t tokens.
 func (s *state) grow(c checkpoint.Config, t, workers int) {
 	e, hd, kd := c.HiddenSize, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	for _, b := range []struct {
 		buf *[]float32
 		n   int
 	}{
-		{&s.x, t * e}, {&s.xb, t * e}, {&s.q, t * hd}, {&s.k, t * kd}, {&s.v, t * kd}, {&s.att, t * hd},
+		{&s.x, t * e}, {&s.xb, t * e}, {&s.q, t * hd}, {&s.k, t * kd}, {&s.v, t * kd},
+		{&s.att, t * hd},
 		{&s.gate, t * c.Intermediate}, {&s.up, t * c.Intermediate},
 	} {
 		*b.buf = sized(*b.buf, b.n)
@@ -50,8 +54,8 @@ func (s *state) grow(c checkpoint.Config, t, workers int) {
 	}
 }
 
-// sized returns a slice of n elements of any value, buf's own memory if it is enough, else with some to spare: what
-// depends on the history grows with every step.
+// sized returns a slice of n elements of any value. It is buf's own memory if that is enough, else
+// it has some capacity to spare, because buffers for the history grow with every step.
 func sized(buf []float32, n int) []float32 {
 	if n <= cap(buf) {
 		return buf[:n]
@@ -64,9 +68,9 @@ func (m *Model) forward(batch []item) {
 	c, w, s := &m.cfg, &m.w, &m.s
 	t, e, d := len(batch), c.HiddenSize, c.HeadDim
 	s.grow(*c, t, m.workers)
-	s.global.turn(batch)
+	s.globalRope.setAngles(batch)
 	if c.RopeLocalTheta > 0 {
-		s.local.turn(batch)
+		s.slidingRope.setAngles(batch)
 	}
 
 	for i, it := range batch {
@@ -76,10 +80,6 @@ func (m *Model) forward(batch []item) {
 	}
 	for l := range w.layers {
 		y := &w.layers[l]
-		r := &s.global
-		if c.LayerSliding[l] {
-			r = &s.local
-		}
 
 		// Attention.
 		rmsNorm(s.xb, s.x, y.attnNorm, c.RMSNormEps)
@@ -90,9 +90,13 @@ func (m *Model) forward(batch []item) {
 			rmsNorm(s.q, s.q, y.qNorm, c.RMSNormEps)
 			rmsNorm(s.k, s.k, y.kNorm, c.RMSNormEps)
 		}
+		rope := &s.globalRope
+		if c.LayerSliding[l] {
+			rope = &s.slidingRope
+		}
 		for i := range batch {
-			r.apply(s.q[i*c.Heads*d:][:c.Heads*d], i)
-			r.apply(s.k[i*c.KVHeads*d:][:c.KVHeads*d], i)
+			rope.apply(s.q[i*c.Heads*d:][:c.Heads*d], i)
+			rope.apply(s.k[i*c.KVHeads*d:][:c.KVHeads*d], i)
 		}
 		m.kv.rotate(s.q)
 		m.kv.store(l, c.LayerSliding[l], batch, s.k, s.v)
@@ -121,7 +125,8 @@ func (m *Model) forward(batch []item) {
 	}
 }
 
-// head writes the logits of some rows of the batch that forward has run.
+// head writes the logits of some tokens of the batch that forward has run: rows are indices into
+// the batch.
 func (m *Model) head(rows []int32, logits []float32) {
 	if len(rows) == 0 { // a chunk from the middle of a prompt
 		return
@@ -135,7 +140,12 @@ func (m *Model) head(rows []int32, logits []float32) {
 	m.matmul(logits, s.last, m.w.head, e)
 }
 
-// largest is the index of the largest finite logit, the first of equals, or -1 when there is none.
+// largest is the index of the largest finite logit, the first of equals, or -1 if no logit is
+// finite.
+//
+// This rule is written down in four places on purpose: here, in the engine's sampler, in metal's
+// kernel and in metal's test. This copy is the oracle that tests hold the others against, so it
+// shares no code with them.
 func largest(logits []float32) int32 {
 	best, high := int32(-1), float32(math.Inf(-1))
 	for i, l := range logits {
@@ -146,25 +156,27 @@ func largest(logits []float32) int32 {
 	return best
 }
 
-// attention lets every token of the batch read what it may see in layer l, through its block table.
+// attention computes, for every token of the batch, the heads of layer l over all positions that
+// the token sees, which it finds through the table of the token's sequence.
 func (m *Model) attention(l int, batch []item) {
 	c, s := &m.cfg, &m.s
 	work := 0
 	for _, it := range batch {
 		work += 2 * (it.pos - m.firstSeen(l, it.pos) + 1) * c.Heads * c.HeadDim
 	}
-	m.share(work, func(worker, workers int) {
+	m.parallel(work, func(worker, workers int) {
 		r := &s.readers[worker]
 		for at := 0; at < len(batch); {
 			end := at + 1
 			for end < len(batch) && batch[end].seq == batch[at].seq {
 				end++
 			}
-			// Dealt out one by one: later tokens see more.
+			// Workers take tokens in turns, because later tokens see more positions.
 			first := at + (worker-at%workers+workers)%workers
 			for h := range c.KVHeads {
 				if first < end {
-					r.open(&m.kv, l, h, batch[at].table(c.LayerSliding[l]), m.firstSeen(l, batch[first].pos), batch[end-1].pos)
+					table := batch[at].table(c.LayerSliding[l])
+					r.open(&m.kv, l, h, table, m.firstSeen(l, batch[first].pos), batch[end-1].pos)
 				}
 				for i := first; i < end; i += workers {
 					m.attend(r, l, h, i, batch[i])
@@ -183,13 +195,13 @@ func (m *Model) firstSeen(l, pos int) int {
 	return 0
 }
 
-// attend computes the heads that share key head kh for token i of the batch.
+// attend computes, for token i of the batch, the heads that share key head kh.
 func (m *Model) attend(r *reader, l, kh, i int, it item) {
 	c, s := &m.cfg, &m.s
 	d, group := c.HeadDim, c.Heads/c.KVHeads
 	first, seen := m.firstSeen(l, it.pos), it.pos-m.firstSeen(l, it.pos)+1
 	r.scores = sized(r.scores, group*seen)
-	scores := r.scores // head of the group x position
+	scores := r.scores // heads of the group x positions
 	q := s.q[(i*c.Heads+kh*group)*d:][:group*d]
 	out := s.att[(i*c.Heads+kh*group)*d:][:group*d]
 

@@ -6,70 +6,82 @@ import (
 	"math"
 )
 
-// cache holds the keys and values, by layer: blocks x blockTokens x K heads of rowBytes, or locals x blockTokens x K heads
-// where the layer slides.
+// cache holds the keys and values of every layer. A plane is the keys or the values of one layer:
+// in a global layer blocks x blockTokens x K heads x rowBytes, in a sliding layer windowSlots x
+// blockTokens x K heads x rowBytes.
 type cache struct {
-	keys, values                [][]byte
-	format                      format
-	blocks, locals, blockTokens int
-	heads, headDim, rowBytes    int
+	keys, values [][]byte // planes, by layer
+	format       KVFormat
+
+	blocks, windowSlots int
+	blockTokens         int // tokens in a block, and in a window slot
+	heads, headDim      int
+	rowBytes            int // bytes of one vector of headDim elements
 }
 
+// tokenBytes is the number of bytes of one token in a plane.
 func (kv *cache) tokenBytes() int { return kv.heads * kv.rowBytes }
 
-// KVFormat is how the cache is stored: f32, f16, q8 or q4.
-func (m *Model) KVFormat() string { return m.kv.format.name }
+// KVFormat returns the name of the format in which the cache is stored.
+func (m *Model) KVFormat() string { return m.kv.format.Name }
 
-// KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.
-func (m *Model) KVBytesPerToken() (global, local int) {
+// KVBytesPerToken returns how many bytes one token takes in the cache: in all global layers
+// together, and in all sliding ones.
+func (m *Model) KVBytesPerToken() (global, window int) {
 	layer := 2 * m.kv.tokenBytes()
 	for _, sliding := range m.cfg.LayerSliding {
 		if sliding {
-			local += layer
+			window += layer
 		} else {
 			global += layer
 		}
 	}
-	return global, local
+	return global, window
 }
 
-// AllocKV allocates the cache, once.
-func (m *Model) AllocKV(blocks, locals, blockTokens int) error {
+// AllocKV allocates a cache of some blocks and window slots, each of blockTokens tokens. It fails
+// when the model has a cache already. A model without sliding layers ignores windowSlots.
+func (m *Model) AllocKV(blocks, windowSlots, blockTokens int) error {
 	if m.closed {
 		return errors.New("the model is closed")
 	}
 	if m.kv.blocks != 0 {
 		return errors.New("the KV cache is already there")
 	}
-	// Block numbers are int32, and no size below may overflow.
-	global, local := m.KVBytesPerToken()
-	if local == 0 {
-		locals = 0
+	global, window := m.KVBytesPerToken()
+	if window == 0 {
+		windowSlots = 0
 	}
-	if most := math.MaxInt32 / max(1, blockTokens); blocks < 1 || blockTokens < 1 || blocks > most || locals < 0 || locals > most ||
-		local > 0 && locals < 1 || float64(blocks*global+locals*local)*float64(blockTokens) > math.MaxInt/2 {
-		return fmt.Errorf("a KV cache of %d blocks of %d tokens of %d bytes and %d of %d cannot be", blocks, blockTokens, global, locals, local)
+	// Block numbers are int32, and no size below may overflow.
+	limit := math.MaxInt32 / max(1, blockTokens)
+	if blocks < 1 || blocks > limit || blockTokens < 1 || windowSlots < 0 || windowSlots > limit ||
+		window > 0 && windowSlots < 1 ||
+		float64(blocks*global+windowSlots*window)*float64(blockTokens) > math.MaxInt/2 {
+		return fmt.Errorf("a KV cache of %d blocks (%d bytes a token) and %d window slots (%d bytes a token),"+
+			" each of %d tokens, cannot be allocated", blocks, global, windowSlots,
+			window, blockTokens)
 	}
 	kv := &m.kv
 	for _, sliding := range m.cfg.LayerSliding {
 		n := blocks
 		if sliding {
-			n = locals
+			n = windowSlots
 		}
 		kv.keys = append(kv.keys, make([]byte, n*blockTokens*kv.tokenBytes()))
 		kv.values = append(kv.values, make([]byte, n*blockTokens*kv.tokenBytes()))
 	}
-	kv.blocks, kv.locals, kv.blockTokens = blocks, locals, blockTokens
+	kv.blocks, kv.windowSlots, kv.blockTokens = blocks, windowSlots, blockTokens
 	return nil
 }
 
-// run finds position p of a sequence: the tokens from there to last lie n in a row, beginning at token at of the cache.
+// run finds position p of a sequence: n of the tokens from p to last lie in a row, beginning at
+// token at of the planes.
 func (kv *cache) run(table []int32, p, last int) (at, n int) {
 	off := p % kv.blockTokens
 	return int(table[p/kv.blockTokens])*kv.blockTokens + off, min(kv.blockTokens-off, last-p+1)
 }
 
-// store encodes a batch's keys and values.
+// store encodes the keys k and the values v of a batch into a layer's planes.
 func (kv *cache) store(layer int, sliding bool, batch []item, k, v []float32) {
 	for i, it := range batch {
 		at, _ := kv.run(it.table(sliding), it.pos, it.pos)
@@ -81,58 +93,63 @@ func (kv *cache) store(layer int, sliding bool, batch []item, k, v []float32) {
 	}
 }
 
-// CopyKV copies the first tokens tokens of block src to block dst, and those of local srcLocal to dstLocal.
-func (m *Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
-	if err := errors.Join(m.checkBlock(dst, dstLocal, tokens), m.checkBlock(src, srcLocal, tokens)); err != nil {
+// CopyKV copies the first tokens tokens of block src to block dst, and those of window slot srcSlot
+// to dstSlot.
+func (m *Model) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
+	err := errors.Join(m.checkBlock(dst, dstSlot, tokens), m.checkBlock(src, srcSlot, tokens))
+	if err != nil {
 		return err
 	}
-	for to, from := range m.planes(dst, src, dstLocal, srcLocal, tokens) {
+	for to, from := range m.planes(dst, src, dstSlot, srcSlot, tokens) {
 		copy(to, from)
 	}
 	return nil
 }
 
-// ReadKV writes the first tokens tokens of a block and a local to dst: by layer the keys, then the values; of the
-// block alone where local is -1.
-func (m *Model) ReadKV(block, local, tokens int, dst []byte) error {
-	if err := m.checkBytes(block, local, tokens, len(dst)); err != nil {
+// ReadKV writes the first tokens tokens of a block and of a window slot to dst, layer by layer the
+// keys and then the values; of the block alone if windowSlot is -1. The length of dst is tokens
+// times the bytes that KVBytesPerToken returns.
+func (m *Model) ReadKV(block, windowSlot, tokens int, dst []byte) error {
+	if err := m.checkBytes(block, windowSlot, tokens, len(dst)); err != nil {
 		return err
 	}
-	for plane := range m.planes(block, block, local, local, tokens) {
+	for plane := range m.planes(block, block, windowSlot, windowSlot, tokens) {
 		dst = dst[copy(dst, plane):]
 	}
 	return nil
 }
 
 // WriteKV is the inverse of ReadKV.
-func (m *Model) WriteKV(block, local, tokens int, src []byte) error {
-	if err := m.checkBytes(block, local, tokens, len(src)); err != nil {
+func (m *Model) WriteKV(block, windowSlot, tokens int, src []byte) error {
+	if err := m.checkBytes(block, windowSlot, tokens, len(src)); err != nil {
 		return err
 	}
-	for plane := range m.planes(block, block, local, local, tokens) {
+	for plane := range m.planes(block, block, windowSlot, windowSlot, tokens) {
 		src = src[copy(plane, src):]
 	}
 	return nil
 }
 
-// none is what stands for no local.
+// none stands for no window slot.
 const none = -1
 
-// planes yields, layer by layer, the first tokens' keys of two blocks and then their values; of sliding layers those of
-// two locals, if there are any.
-func (m *Model) planes(a, b, aLocal, bLocal, tokens int) func(yield func(a, b []byte) bool) {
+// planes yields, layer by layer, the keys of the first tokens tokens of blocks a and b, then their
+// values. In sliding layers it yields those of window slots aSlot and bSlot, and skips the layer if
+// aSlot is none.
+func (m *Model) planes(a, b, aSlot, bSlot, tokens int) func(yield func(a, b []byte) bool) {
 	kv := &m.kv
 	size := kv.blockTokens * kv.tokenBytes()
 	return func(yield func(a, b []byte) bool) {
 		for l := range kv.keys {
 			i, j := a, b
 			if m.cfg.LayerSliding[l] {
-				if i, j = aLocal, bLocal; i == none {
+				if i, j = aSlot, bSlot; i == none {
 					continue
 				}
 			}
 			for _, plane := range [][]byte{kv.keys[l], kv.values[l]} {
-				if !yield(plane[i*size:][:tokens*kv.tokenBytes()], plane[j*size:][:tokens*kv.tokenBytes()]) {
+				n := tokens * kv.tokenBytes()
+				if !yield(plane[i*size:][:n], plane[j*size:][:n]) {
 					return
 				}
 			}
@@ -140,23 +157,29 @@ func (m *Model) planes(a, b, aLocal, bLocal, tokens int) func(yield func(a, b []
 	}
 }
 
-func (m *Model) checkBlock(block, local, tokens int) error {
-	if block < 0 || block >= m.kv.blocks || m.kv.locals > 0 && (local < none || local >= m.kv.locals) || tokens < 0 || tokens > m.kv.blockTokens {
-		return fmt.Errorf("%d tokens of block %d and local %d; there are %d and %d of %d", tokens, block, local, m.kv.blocks, m.kv.locals, m.kv.blockTokens)
+// checkBlock refuses numbers that are outside the cache.
+func (m *Model) checkBlock(block, windowSlot, tokens int) error {
+	kv := &m.kv
+	if block < 0 || block >= kv.blocks || tokens < 0 || tokens > kv.blockTokens ||
+		kv.windowSlots > 0 && (windowSlot < none || windowSlot >= kv.windowSlots) {
+		return fmt.Errorf("%d tokens of block %d and window slot %d; there are %d blocks and %d window slots of %d tokens",
+			tokens, block, windowSlot, kv.blocks, kv.windowSlots, kv.blockTokens)
 	}
 	return nil
 }
 
-func (m *Model) checkBytes(block, local, tokens, n int) error {
-	if err := m.checkBlock(block, local, tokens); err != nil {
+// checkBytes refuses a buffer of n bytes that does not fit the KV of tokens tokens.
+func (m *Model) checkBytes(block, windowSlot, tokens, n int) error {
+	if err := m.checkBlock(block, windowSlot, tokens); err != nil {
 		return err
 	}
-	want, more := m.KVBytesPerToken()
-	if local != none {
-		want += more
+	want, window := m.KVBytesPerToken()
+	if windowSlot != none {
+		want += window
 	}
 	if want *= tokens; n != want {
-		return fmt.Errorf("%d bytes for %d tokens of KV; it takes %d", n, tokens, want)
+		return fmt.Errorf("a buffer of %d bytes for the KV of %d tokens, which takes %d",
+			n, tokens, want)
 	}
 	return nil
 }

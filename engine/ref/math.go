@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// share runs f on all workers if there are enough multiplications for that to pay, else on one.
-func (m *Model) share(work int, f func(worker, workers int)) {
-	if m.workers == 1 || work < m.shareAt {
+// parallel calls f for every worker if work, a number of multiplications, is enough to make up for
+// starting them; else it calls f for one.
+func (m *Model) parallel(work int, f func(worker, workers int)) {
+	if m.workers == 1 || work < m.parallelFrom {
 		f(0, 1)
 		return
 	}
@@ -19,11 +20,12 @@ func (m *Model) share(work int, f func(worker, workers int)) {
 	wg.Wait()
 }
 
-// matmul is out = x w^T for x of any number of rows of n, and w with a row of n for each column of out.
+// matmul computes out = x w^T. x has any number of rows of n elements, w has a row of n for each
+// column of out.
 func (m *Model) matmul(out, x, w []float32, n int) {
 	rows, columns := len(x)/n, len(w)/n
-	block := max(4, 4096/n&^3) // rows of w that stay in the first-level cache, 16 KB, while all of x goes by
-	m.share(len(x)*columns, func(worker, workers int) {
+	block := max(4, 4096/n&^3) // rows of w, 16 KB: they stay in the L1 cache while all of x is read
+	m.parallel(len(x)*columns, func(worker, workers int) {
 		lo, hi := worker*columns/workers, (worker+1)*columns/workers
 		for j := lo; j < hi; j += block {
 			dots(out[j:], columns, x, w[j*n:], n, rows, min(block, hi-j), n)
@@ -31,15 +33,17 @@ func (m *Model) matmul(out, x, w []float32, n int) {
 	})
 }
 
-// dots is out[i*stride+j] = x row i . w row j, for nx rows of x, which are n apart, and nw rows of w, wStride apart.
-// Each product is one sum from the first element to the last.
+// dots computes out[i*stride+j], the dot product of row i of x and row j of w, for nx rows of x,
+// which are n elements apart, and nw rows of w, which are wStride apart. Each dot product is summed
+// from the first element to the last.
 func dots(out []float32, stride int, x, w []float32, wStride, nx, nw, n int) {
 	for i := range nx {
 		x, out := x[i*n:][:n], out[i*stride:][:nw]
 		j := 0
 		for ; j+4 <= nw; j += 4 {
 			at := w[j*wStride:]
-			out[j], out[j+1], out[j+2], out[j+3] = dot4(x, at[:n], at[wStride:][:n], at[2*wStride:][:n], at[3*wStride:][:n])
+			out[j], out[j+1], out[j+2], out[j+3] = dot4(x, at[:n], at[wStride:][:n],
+				at[2*wStride:][:n], at[3*wStride:][:n])
 		}
 		for ; j < nw; j++ {
 			out[j] = dot(x, w[j*wStride:])
@@ -47,6 +51,7 @@ func dots(out []float32, stride int, x, w []float32, wStride, nx, nw, n int) {
 	}
 }
 
+// dot is the dot product of x and the first elements of w.
 func dot(x, w []float32) (s float32) {
 	w = w[:len(x)]
 	for i, v := range x {
@@ -55,8 +60,9 @@ func dot(x, w []float32) (s float32) {
 	return s
 }
 
-// dot4 takes four sums side by side: 7 GMAC/s on a core that does 2.5 with eight of them, because the compiler then has
-// too few registers and keeps a sum in memory.
+// dot4 computes the dot products of x with four rows side by side: 7 GMAC/s on a core. Eight side
+// by side reach only 2.5, because the compiler then has too few registers and keeps a sum in
+// memory.
 func dot4(x, a, b, c, d []float32) (sa, sb, sc, sd float32) {
 	a, b, c, d = a[:len(x)], b[:len(x)], c[:len(x)], d[:len(x)]
 	for i, v := range x {
@@ -68,7 +74,8 @@ func dot4(x, a, b, c, d []float32) (sa, sb, sc, sd float32) {
 	return
 }
 
-// weightedSum adds to out the sum of p[i] times row i of v, whose rows are stride apart, one row after the other.
+// weightedSum adds p[i] times row i of v to out, one row after the other. The rows of v are stride
+// elements apart.
 func weightedSum(out, p, v []float32, stride int) {
 	n := len(out)
 	for ; len(p) >= 4; p = p[4:] {
@@ -90,6 +97,7 @@ func weightedSum(out, p, v []float32, stride int) {
 	}
 }
 
+// add adds y to x.
 func add(x, y []float32) {
 	y = y[:len(x)]
 	for i := range x {
@@ -97,7 +105,8 @@ func add(x, y []float32) {
 	}
 }
 
-// rmsNorm norms each run of len(w) elements of x into out, which may be x.
+// rmsNorm normalises each run of len(w) elements of x, multiplies it by w and writes it to out,
+// which may be x (Zhang and Sennrich, arXiv 1910.07467).
 func rmsNorm(out, x, w []float32, eps float64) {
 	n := len(w)
 	for at := 0; at < len(x); at += n {
@@ -113,7 +122,7 @@ func rmsNorm(out, x, w []float32, eps float64) {
 	}
 }
 
-// softmax turns scores into weights that sum to 1, after multiplying them with scale > 0.
+// softmax multiplies scores by scale > 0 and makes weights of them that sum to 1.
 func softmax(s []float32, scale float32) {
 	top := s[0]
 	for _, v := range s {
@@ -130,7 +139,8 @@ func softmax(s []float32, scale float32) {
 	}
 }
 
-// geGLU is gate = gelu(gate) up with the tanh form of GELU: x/2 (1 + tanh u) = x sigmoid(2u).
+// geGLU computes gate = gelu(gate) up with the tanh form of GELU: x/2 (1 + tanh u) = x sigmoid(2u)
+// (Shazeer, GLU Variants Improve Transformer, arXiv 2002.05202).
 func geGLU(gate, up []float32) {
 	const c = 2 * 0.7978845608028654 // 2 sqrt(2/pi)
 	up = up[:len(gate)]
@@ -140,7 +150,7 @@ func geGLU(gate, up []float32) {
 	}
 }
 
-// swiGLU is gate = silu(gate) up.
+// swiGLU computes gate = silu(gate) up.
 func swiGLU(gate, up []float32) {
 	up = up[:len(gate)]
 	for i, g := range gate {
@@ -151,10 +161,12 @@ func swiGLU(gate, up []float32) {
 
 func sigmoid(x float64) float64 { return 1 / (1 + exp(-x)) }
 
-// exp is e^x with a relative error below 1e-8, the same on every machine, which math.Exp is not: x = k ln2 + r, and
-// Taylor's series to r^7 for |r| <= ln2/2. Outside the range of its float32 results it stops at 2^-1000 and 2^1000.
+// exp is e^x with a relative error below 1e-8. Its result is the same on every machine; that of
+// math.Exp is not. It writes x as k ln2 + r with |r| <= ln2/2 and sums Taylor's series of e^r up to
+// r^7. Arguments beyond ±693 are clamped, to results of about 2^±1000, which is far outside the
+// range of float32.
 func exp(x float64) float64 {
-	const shift = 0x1.8p52 // adding it rounds to a whole number, which is then in the low bits
+	const shift = 0x1.8p52 // adding it rounds to a whole number, which the low bits then hold
 	x = min(max(x, -693), 693)
 	t := float64(x*math.Log2E) + shift
 	k := t - shift

@@ -20,7 +20,7 @@ var _ engine.Model = (*Model)(nil)
 
 var kinds = []string{"gemma3", "llama"}
 
-// uniform is testdata/oracle.py's formula for weights.
+// uniform is the formula for weights of testdata/oracle.py.
 func uniform(name string, n int) []float32 {
 	state := uint64(0xCBF29CE484222325)
 	for _, b := range []byte(name) {
@@ -34,8 +34,11 @@ func uniform(name string, n int) []float32 {
 	return out
 }
 
-// newModel is a network of testdata with the oracle's weights, stored in the shape of an mlx-community folder.
-func newModel(t testing.TB, kind, prefix string) *Model { return newModelKV(t, kind, prefix, "f32") }
+// newModel returns a network of testdata with the oracle's weights. They pass through a checkpoint
+// folder whose tensor names begin with prefix.
+func newModel(t testing.TB, kind, prefix string) *Model {
+	return newModelKV(t, kind, prefix, "f32")
+}
 
 func newModelKV(t testing.TB, kind, prefix, kv string) *Model {
 	t.Helper()
@@ -69,20 +72,25 @@ func newModelKV(t testing.TB, kind, prefix, kv string) *Model {
 func tensors(c checkpoint.Config, prefix string) []checkpoint.Tensor {
 	e, f, hd, kd := c.HiddenSize, c.Intermediate, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	gemma := c.ModelType == "gemma3_text"
-	shapes := map[string][]int{"model.embed_tokens.weight": {c.VocabSize, e}, "model.norm.weight": {e}}
+	shapes := map[string][]int{
+		"model.embed_tokens.weight": {c.VocabSize, e},
+		"model.norm.weight":         {e},
+	}
 	if !c.TieEmbeddings {
 		shapes["lm_head.weight"] = []int{c.VocabSize, e}
 	}
 	for i := range c.Layers {
 		for name, shape := range map[string][]int{
-			"self_attn.q_proj": {hd, e}, "self_attn.k_proj": {kd, e}, "self_attn.v_proj": {kd, e}, "self_attn.o_proj": {e, hd},
+			"self_attn.q_proj": {hd, e}, "self_attn.k_proj": {kd, e},
+			"self_attn.v_proj": {kd, e}, "self_attn.o_proj": {e, hd},
 			"mlp.gate_proj": {f, e}, "mlp.up_proj": {f, e}, "mlp.down_proj": {e, f},
 			"input_layernorm": {e}, "post_attention_layernorm": {e},
 		} {
 			shapes[fmt.Sprintf("model.layers.%d.%s.weight", i, name)] = shape
 		}
 		if gemma {
-			for name, n := range map[string]int{"self_attn.q_norm": c.HeadDim, "self_attn.k_norm": c.HeadDim,
+			for name, n := range map[string]int{"self_attn.q_norm": c.HeadDim,
+				"self_attn.k_norm":          c.HeadDim,
 				"pre_feedforward_layernorm": e, "post_feedforward_layernorm": e} {
 				shapes[fmt.Sprintf("model.layers.%d.%s.weight", i, name)] = []int{n}
 			}
@@ -91,29 +99,30 @@ func tensors(c checkpoint.Config, prefix string) []checkpoint.Tensor {
 	var list []checkpoint.Tensor
 	for _, name := range slices.Sorted(maps.Keys(shapes)) {
 		shape := shapes[name]
-		list = append(list, checkpoint.Tensor{Name: prefix + name, DType: "F32", Shape: shape, Data: func() ([]float32, error) {
-			n := shape[0]
-			if len(shape) == 2 {
-				n *= shape[1]
-			}
-			x := uniform(name, n)
-			for i := range x {
-				switch {
-				case len(shape) == 2:
-					x[i] *= 0.25
-				case gemma:
-					x[i] *= 0.5
-				default:
-					x[i] = x[i]*0.5 + 1
+		list = append(list, checkpoint.Tensor{Name: prefix + name, DType: "F32", Shape: shape,
+			Data: func() ([]float32, error) {
+				n := shape[0]
+				if len(shape) == 2 {
+					n *= shape[1]
 				}
-			}
-			return x, nil
-		}})
+				x := uniform(name, n)
+				for i := range x {
+					switch {
+					case len(shape) == 2:
+						x[i] *= 0.25
+					case gemma:
+						x[i] *= 0.5
+					default:
+						x[i] = x[i]*0.5 + 1
+					}
+				}
+				return x, nil
+			}})
 	}
 	return list
 }
 
-// prompt is the oracle's.
+// prompt is the oracle's prompt.
 func prompt(vocab int) []int32 {
 	ids := make([]int32, 40)
 	for i, u := range uniform("tokens", len(ids)) {
@@ -139,18 +148,20 @@ func run(t testing.TB, m *Model, tokens []int32) []float32 {
 	return step(t, m, tokens, []int32{int32(len(tokens))}, []int32{0}, upTo((len(tokens)+7)/8))
 }
 
-// step computes the logits of all tokens.
+// step computes the logits of all tokens of a batch.
 func step(t testing.TB, m *Model, tokens, lens, starts, tables []int32) []float32 {
 	t.Helper()
 	logits := make([]float32, len(tokens)*m.Vocab())
-	if err := m.Step(tokens, lens, starts, tables, tables, upTo(len(tokens)), logits, nil, nil); err != nil {
+	err := m.Step(tokens, lens, starts, tables, tables, upTo(len(tokens)), logits, nil, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return logits
 }
 
-// TestMLXLM holds both networks against mlx-lm's. The tolerance is for float32 sums in another order; the logits have a
-// deviation of 1, and an embedding factor not rounded to bfloat16 moves them by 9e-3, all other mistakes tried by more than 0.1.
+// TestMLXLM compares both networks with mlx-lm's. The tolerance is for float32 sums in another
+// order. The logits have a standard deviation of 1; an embedding factor that is not rounded to
+// bfloat16 moves them by 9e-3, and all other mistakes that were tried move them by more than 0.1.
 func TestMLXLM(t *testing.T) {
 	const tolerance = 2e-5
 	for _, kind := range kinds {
@@ -175,18 +186,20 @@ func TestMLXLM(t *testing.T) {
 				}
 				t.Logf("largest difference %.2g", worst)
 				if !(worst <= tolerance) {
-					t.Errorf("logits differ from mlx-lm's by %g, at most %g allowed", worst, tolerance)
+					t.Errorf("logits differ from mlx-lm's by %g, at most %g allowed",
+						worst, tolerance)
 				}
 			})
 		}
 	}
 }
 
-// TestSameBits: the same tokens give the same logits bit by bit however they reach the network, whatever the KV format.
+// TestSameBits checks that the same tokens give the same logits, bit by bit, however they reach the
+// network and in every KV format.
 func TestSameBits(t *testing.T) {
 	for _, kind := range kinds {
-		for _, f := range formats {
-			m := newModelKV(t, kind, "", f.name)
+		for _, f := range kvFormats {
+			m := newModelKV(t, kind, "", f.Name)
 			tokens := prompt(m.Vocab())
 			want := run(t, m, tokens)
 			ways := map[string]func(t *testing.T, m *Model) []float32{
@@ -197,10 +210,10 @@ func TestSameBits(t *testing.T) {
 				"scattered blocks": func(t *testing.T, m *Model) []float32 {
 					return chunks(t, m, tokens, 8, []int32{60, 2, 33, 1, 17}, 40)
 				},
-				"locals of the window": func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 7) },
-				"one by one in it":     func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 1) },
+				"slots of the window": func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 7) },
+				"one by one in it":    func(t *testing.T, m *Model) []float32 { return windowed(t, m, tokens, 1) },
 				"three workers": func(t *testing.T, m *Model) []float32 {
-					m.workers, m.shareAt = 3, 0
+					m.workers, m.parallelFrom = 3, 0
 					return chunks(t, m, tokens, 8, upTo(5), 40)
 				},
 				"in a batch":    func(t *testing.T, m *Model) []float32 { return batched(t, m, tokens) },
@@ -208,14 +221,15 @@ func TestSameBits(t *testing.T) {
 				"saved blocks":  func(t *testing.T, m *Model) []float32 { return moved(t, m, tokens, saveBlock) },
 			}
 			for name, way := range ways {
-				t.Run(kind+"/"+f.name+"/"+strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-					got := way(t, newModelKV(t, kind, "", f.name))
+				t.Run(kind+"/"+f.Name+"/"+strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+					got := way(t, newModelKV(t, kind, "", f.Name))
 					if len(got) != len(want) {
 						t.Fatalf("%d logits, want %d", len(got), len(want))
 					}
 					for i := range want {
 						if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-							t.Fatalf("token %d: logit %d is %v, in one step %v", i/m.Vocab(), i%m.Vocab(), got[i], want[i])
+							t.Fatalf("token %d: logit %d is %v, in one step %v",
+								i/m.Vocab(), i%m.Vocab(), got[i], want[i])
 						}
 					}
 				})
@@ -224,31 +238,36 @@ func TestSameBits(t *testing.T) {
 	}
 }
 
-func chunks(t *testing.T, m *Model, tokens []int32, blockTokens int, table []int32, chunk int) (logits []float32) {
+// chunks runs the sequence in chunks of some tokens.
+func chunks(t *testing.T, m *Model, tokens []int32, blockTokens int, table []int32,
+	chunk int) (logits []float32) {
 	if err := m.AllocKV(64, 64, blockTokens); err != nil {
 		t.Fatal(err)
 	}
 	at := 0
 	for c := range slices.Chunk(tokens, chunk) {
 		end := at + len(c)
-		logits = append(logits, step(t, m, c, []int32{int32(len(c))}, []int32{int32(at)}, table[:(end+blockTokens-1)/blockTokens])...)
+		logits = append(logits, step(t, m, c, []int32{int32(len(c))}, []int32{int32(at)},
+			table[:(end+blockTokens-1)/blockTokens])...)
 		at = end
 	}
 	return logits
 }
 
-// windowed runs the sequence in chunks with no more locals than a window and a chunk take, used again and again.
+// windowed runs the sequence in chunks with as few window slots as a window and a chunk take, and
+// reuses them.
 func windowed(t *testing.T, m *Model, tokens []int32, chunk int) (logits []float32) {
 	const size = 4
-	locals := (m.Window()+size-2)/size + 1 + (size-2+chunk)/size
-	if err := m.AllocKV(64, locals, size); err != nil {
+	slots := (m.Window()+size-2)/size + 1 + (size-2+chunk)/size
+	if err := m.AllocKV(64, slots, size); err != nil {
 		t.Fatal(err)
 	}
-	free := upTo(locals)
+	free := upTo(slots)
 	var table []int32
 	for at := 0; at < len(tokens); at += chunk {
 		end := min(at+chunk, len(tokens))
-		for i := range min(len(table), max(0, at/size*size-m.Window()+1)/size) { // what no token of its block sees
+		// Slots that no token of the chunk's first block sees are free.
+		for i := range min(len(table), max(0, at/size*size-m.Window()+1)/size) {
 			if table[i] >= 0 {
 				free = append(free, table[i])
 				table[i] = -1
@@ -259,7 +278,8 @@ func windowed(t *testing.T, m *Model, tokens []int32, chunk int) (logits []float
 		}
 		row := make([]float32, (end-at)*m.Vocab())
 		blocks := upTo((end + size - 1) / size)
-		if err := m.Step(tokens[at:end], []int32{int32(end - at)}, []int32{int32(at)}, blocks, table, upTo(end-at), row, nil, nil); err != nil {
+		if err := m.Step(tokens[at:end], []int32{int32(end - at)}, []int32{int32(at)}, blocks,
+			table, upTo(end-at), row, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		logits = append(logits, row...)
@@ -267,7 +287,8 @@ func windowed(t *testing.T, m *Model, tokens []int32, chunk int) (logits []float
 	return logits
 }
 
-// batched runs the sequence in three chunks, each between chunks of other sequences of other lengths.
+// batched runs the sequence in three chunks, each between chunks of other sequences of other
+// lengths.
 func batched(t *testing.T, m *Model, tokens []int32) (logits []float32) {
 	if err := m.AllocKV(64, 64, 8); err != nil {
 		t.Fatal(err)
@@ -295,8 +316,10 @@ func batched(t *testing.T, m *Model, tokens []int32) (logits []float32) {
 	return logits
 }
 
-// moved runs 21 tokens in some blocks, moves these elsewhere, spoils them, and runs the rest.
-func moved(t *testing.T, m *Model, tokens []int32, move func(m *Model, dst, src, tokens int) error) []float32 {
+// moved runs 21 tokens in some blocks, moves these elsewhere, overwrites the old ones, and runs the
+// rest.
+func moved(t *testing.T, m *Model, tokens []int32,
+	move func(m *Model, dst, src, tokens int) error) []float32 {
 	if err := m.AllocKV(64, 64, 8); err != nil {
 		t.Fatal(err)
 	}
@@ -307,37 +330,42 @@ func moved(t *testing.T, m *Model, tokens []int32, move func(m *Model, dst, src,
 		}
 	}
 	step(t, m, tokens[3:27], []int32{24}, []int32{0}, []int32{0, 1, 2})
-	return append(logits, step(t, m, tokens[21:], []int32{19}, []int32{21}, []int32{40, 39, 38, 5, 6})...)
+	return append(logits, step(t, m, tokens[21:], []int32{19}, []int32{21},
+		[]int32{40, 39, 38, 5, 6})...)
 }
 
 func copyBlock(m *Model, dst, src, tokens int) error { return m.CopyKV(dst, src, dst, src, tokens) }
 
 func saveBlock(m *Model, dst, src, tokens int) error {
-	global, local := m.KVBytesPerToken()
-	buf := make([]byte, tokens*(global+local))
+	global, window := m.KVBytesPerToken()
+	buf := make([]byte, tokens*(global+window))
 	if err := m.ReadKV(src, src, tokens, buf); err != nil {
 		return err
 	}
 	return m.WriteKV(dst, dst, tokens, buf)
 }
 
-// TestRows: rows that nobody asked for are not in the way of those asked for.
+// TestRows checks that a step that returns some rows returns the same logits as one that returns
+// all.
 func TestRows(t *testing.T) {
 	m := newModel(t, "gemma3", "")
 	tokens := prompt(m.Vocab())
 	all := run(t, m, tokens)
 	rows := []int32{0, 17, 39}
 	got := make([]float32, len(rows)*m.Vocab())
-	if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), rows, got, nil, nil); err != nil {
+	err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), rows, got, nil, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range rows {
 		if !slices.Equal(got[i*m.Vocab():][:m.Vocab()], all[int(r)*m.Vocab():][:m.Vocab()]) {
-			t.Errorf("row %d has other logits when it is asked for alone", r)
+			t.Errorf("row %d has other logits in a step without the other rows", r)
 		}
 	}
-	// A prompt's chunk but the last is run for its keys and values alone.
-	if err := m.Step(tokens[:30], []int32{30}, []int32{0}, []int32{9, 10, 11, 12}, []int32{9, 10, 11, 12}, nil, nil, nil, nil); err != nil {
+	// All chunks of a prompt but the last are run for their keys and values alone.
+	blocks := []int32{9, 10, 11, 12}
+	err = m.Step(tokens[:30], []int32{30}, []int32{0}, blocks, blocks, nil, nil, nil, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	last := step(t, m, tokens[30:], []int32{10}, []int32{30}, []int32{9, 10, 11, 12, 13})
@@ -346,8 +374,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestPicks: a pick is the largest of the row that would have been given out, the first of equals, beside other rows or not,
-// and -1 where no logit is finite.
+// TestPicks checks that a pick is the largest finite logit of the row that would have been
+// returned, the first of equals, beside other rows or not, and -1 if no logit is finite.
 func TestPicks(t *testing.T) {
 	for _, kind := range kinds {
 		for name, damage := range map[string]func(m *Model){
@@ -369,24 +397,28 @@ func TestPicks(t *testing.T) {
 				damage(m)
 				tokens, vocab := prompt(m.Vocab()), m.Vocab()
 				all := run(t, m, tokens)
-				for _, asked := range []struct{ rows, picks []int32 }{
-					{nil, upTo(40)}, {[]int32{0, 17, 39}, []int32{3, 4, 18}}, {upTo(39), []int32{39}}, {nil, []int32{20}},
+				for _, c := range []struct{ rows, picks []int32 }{
+					{nil, upTo(40)}, {[]int32{0, 17, 39}, []int32{3, 4, 18}},
+					{upTo(39), []int32{39}}, {nil, []int32{20}},
 				} {
-					logits, best := make([]float32, len(asked.rows)*vocab), make([]int32, len(asked.picks))
-					if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), asked.rows, logits, asked.picks, best); err != nil {
+					logits, best := make([]float32, len(c.rows)*vocab), make([]int32, len(c.picks))
+					if err := m.Step(tokens, []int32{40}, []int32{0}, upTo(5), upTo(5), c.rows,
+						logits, c.picks, best); err != nil {
 						t.Fatal(err)
 					}
-					for i, r := range asked.rows {
+					for i, r := range c.rows {
 						for j, v := range logits[i*vocab:][:vocab] {
 							if math.Float32bits(v) != math.Float32bits(all[int(r)*vocab+j]) {
 								t.Fatalf("row %d has other logits beside picks", r)
 							}
 						}
 					}
-					for i, r := range asked.picks {
-						want := slices.Index(all[int(r)*vocab:][:vocab], greatest(all[int(r)*vocab:][:vocab]))
+					for i, r := range c.picks {
+						want := slices.Index(all[int(r)*vocab:][:vocab],
+							greatest(all[int(r)*vocab:][:vocab]))
 						if int(best[i]) != want {
-							t.Fatalf("token %d's pick is %d, the largest of its row %d", r, best[i], want)
+							t.Fatalf("token %d's pick is %d, the largest of its row %d",
+								r, best[i], want)
 						}
 					}
 				}
@@ -395,43 +427,54 @@ func TestPicks(t *testing.T) {
 	}
 }
 
-// greatest is the greatest of what is finite; NaN, which is nowhere in a row, when nothing is.
+// greatest is the greatest finite number of a row. It is NaN, which slices.Index finds nowhere, if
+// there is none.
 func greatest(row []float32) float32 {
-	finite := slices.DeleteFunc(slices.Clone(row), func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) })
+	finite := slices.DeleteFunc(slices.Clone(row), func(v float32) bool {
+		return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0)
+	})
 	if len(finite) == 0 {
 		return float32(math.NaN())
 	}
 	return slices.Max(finite)
 }
 
-// TestRefusals: a step that does not fit is an error that says what does not fit, and the model still works.
+// s is a short form for a slice.
+func s(ids ...int32) []int32 { return ids }
+
+// refusedSteps are steps that do not fit the model of TestRefusals, whose blocks have 8 tokens,
+// with a part of their errors.
+var refusedSteps = []struct {
+	name                               string
+	tokens, lens, starts, tables, rows []int32
+	logits                             int
+	say                                string
+}{
+	{"token", s(89), s(1), s(0), s(0), nil, 0, "token 89 is outside the vocabulary of 89"},
+	{"negative token", s(-1), s(1), s(0), s(0), nil, 0, "token -1"},
+	{"block", s(1), s(1), s(0), s(64), nil, 0, "block 64 of 64"},
+	{"no block", s(1), s(1), s(8), s(0), nil, 0, "1 tokens and 2 blocks; 1 and 1 are left"},
+	{"too many blocks", s(1), s(1), s(7), s(0, 1), nil, 0, "1 blocks belong to no sequence"},
+	{"too many tokens", s(1, 2), s(1), s(0), s(0), nil, 0, "1 tokens and 0 blocks belong to no sequence"},
+	{"too few tokens", s(1, 2), s(3), s(0), s(0), nil, 0, "3 tokens and 1 blocks; 2 and 1 are left"},
+	{"empty sequence", nil, s(0), s(0), nil, nil, 0, "0 tokens from position 0"},
+	{"context", s(1), s(1), s(64), s(0, 1, 2, 3, 4, 5, 6, 7, 8), nil, 0, "the context has 64"},
+	{"negative start", s(1), s(1), s(-1), s(0), nil, 0, "from position -1"},
+	{"huge", s(1), s(math.MaxInt32), s(math.MaxInt32), s(0), nil, 0, "the context has 64"},
+	{"starts", s(1), s(1), nil, s(0), nil, 0, "1 lens and 0 starts"},
+	{"row", s(1), s(1), s(0), s(0), s(1), 89, "ascending indices into 1 tokens"},
+	{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
+	{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
+}
+
+// TestRefusals checks that a step that does not fit is an error that names the misfit, and that the
+// model still works after it.
 func TestRefusals(t *testing.T) {
 	m := newModel(t, "llama", "")
 	want := run(t, m, prompt(m.Vocab()))
-	s := func(ids ...int32) []int32 { return ids }
-	for _, c := range []struct {
-		name                               string
-		tokens, lens, starts, tables, rows []int32
-		logits                             int
-		say                                string
-	}{
-		{"token", s(89), s(1), s(0), s(0), nil, 0, "token 89 is outside the vocabulary of 89"},
-		{"negative token", s(-1), s(1), s(0), s(0), nil, 0, "token -1"},
-		{"block", s(1), s(1), s(0), s(64), nil, 0, "block 64 of 64"},
-		{"no block", s(1), s(1), s(8), s(0), nil, 0, "1 tokens and 2 blocks; 1 and 1 are left"},
-		{"too many blocks", s(1), s(1), s(7), s(0, 1), nil, 0, "1 blocks belong to no sequence"},
-		{"too many tokens", s(1, 2), s(1), s(0), s(0), nil, 0, "1 tokens and 0 blocks belong to no sequence"},
-		{"too few tokens", s(1, 2), s(3), s(0), s(0), nil, 0, "3 tokens and 1 blocks; 2 and 1 are left"},
-		{"empty sequence", nil, s(0), s(0), nil, nil, 0, "0 tokens from position 0"},
-		{"context", s(1), s(1), s(64), s(0, 1, 2, 3, 4, 5, 6, 7, 8), nil, 0, "the context has 64"},
-		{"negative start", s(1), s(1), s(-1), s(0), nil, 0, "from position -1"},
-		{"huge", s(1), s(math.MaxInt32), s(math.MaxInt32), s(0), nil, 0, "the context has 64"},
-		{"starts", s(1), s(1), nil, s(0), nil, 0, "1 lens and 0 starts"},
-		{"row", s(1), s(1), s(0), s(0), s(1), 89, "ascending indices into 1 tokens"},
-		{"row twice", s(1, 2), s(2), s(0), s(0), s(1, 1), 178, "ascending indices"},
-		{"room", s(1), s(1), s(0), s(0), s(0), 88, "room for 88 logits"},
-	} {
-		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows, make([]float32, c.logits), nil, nil)
+	for _, c := range refusedSteps {
+		err := m.Step(c.tokens, c.lens, c.starts, c.tables, c.tables, c.rows,
+			make([]float32, c.logits), nil, nil)
 		if err == nil || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.say)
 		}
@@ -446,14 +489,19 @@ func TestRefusals(t *testing.T) {
 		{s(0), s(0), 1, "among the rows and among the picks"},
 		{nil, s(0), 0, "0 picks; 0 rows"},
 	} {
-		err := m.Step(s(1), s(1), s(0), s(0), s(0), c.rows, make([]float32, len(c.rows)*89), c.picks, make([]int32, c.best))
+		err := m.Step(s(1), s(1), s(0), s(0), s(0), c.rows, make([]float32, len(c.rows)*89),
+			c.picks, make([]int32, c.best))
 		if err == nil || !strings.Contains(err.Error(), c.say) {
-			t.Errorf("rows %v and picks %v: error %v, want one with %q", c.rows, c.picks, err, c.say)
+			t.Errorf("rows %v and picks %v: error %v, want one with %q",
+				c.rows, c.picks, err, c.say)
 		}
 	}
 	for name, err := range map[string]error{
-		"second AllocKV": m.AllocKV(1, 1, 1), "CopyKV": m.CopyKV(0, 64, 0, 0, 1), "CopyKV tokens": m.CopyKV(0, 1, 0, 1, 9),
-		"ReadKV": m.ReadKV(-1, 0, 1, nil), "WriteKV": m.WriteKV(0, 0, 1, nil),
+		"second AllocKV": m.AllocKV(1, 1, 1),
+		"CopyKV":         m.CopyKV(0, 64, 0, 0, 1),
+		"CopyKV tokens":  m.CopyKV(0, 1, 0, 1, 9),
+		"ReadKV":         m.ReadKV(-1, 0, 1, nil),
+		"WriteKV":        m.WriteKV(0, 0, 1, nil),
 	} {
 		if err == nil {
 			t.Errorf("%s did not fail", name)
@@ -466,9 +514,14 @@ func TestRefusals(t *testing.T) {
 	if err := sliding.AllocKV(5, 1, 8); err != nil {
 		t.Fatal(err)
 	}
-	for say, locals := range map[string][]int32{"1 blocks and 0 locals": nil, "local 1 of 1": s(1), "local -1 of 1": s(-1)} {
-		if err := sliding.Step(s(1), s(1), s(0), s(0), locals, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), say) {
-			t.Errorf("locals %v: error %v, want one with %q", locals, err, say)
+	for say, slots := range map[string][]int32{
+		"1 blocks and 0 window slots": nil,
+		"window slot 1 of 1":          s(1),
+		"window slot -1 of 1":         s(-1),
+	} {
+		err := sliding.Step(s(1), s(1), s(0), s(0), slots, nil, nil, nil, nil)
+		if err == nil || !strings.Contains(err.Error(), say) {
+			t.Errorf("window slots %v: error %v, want one with %q", slots, err, say)
 		}
 	}
 	if got := step(t, m, prompt(m.Vocab()), s(40), s(0), upTo(5)); !slices.Equal(got, want) {
@@ -480,7 +533,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestExp holds exp against package math over the range that scores and gates have.
+// TestExp compares exp with package math over the range of scores and gates.
 func TestExp(t *testing.T) {
 	for x := -104.0; x < 89; x += 0.00137 {
 		got, want := exp(x), math.Exp(x)

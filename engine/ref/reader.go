@@ -2,21 +2,23 @@ package ref
 
 import "unsafe"
 
-// reader gives a worker the keys and values of one sequence in one layer and head as float32: where they lie if the cache
-// is float32, else decoded once for all tokens that the worker has of the sequence.
+// reader gives one worker the keys and values of one sequence in one layer and head as float32. If
+// the cache is float32 they are read where they lie; else they are decoded once for all tokens of
+// the sequence that the worker computes.
 type reader struct {
 	kv           *cache
 	layer, head  int
 	table        []int32
-	first        int       // position of the first vector decoded
+	first        int       // position of the first decoded vector
 	keys, values []float32 // positions x D; unused if the cache is float32
 	scores       []float32 // H/K x positions
 }
 
-// open turns to the positions from first to last of a sequence.
+// open makes r read positions first to last of the sequence whose blocks, or window slots, are in
+// table.
 func (r *reader) open(kv *cache, layer, head int, table []int32, first, last int) {
 	r.kv, r.layer, r.head, r.table, r.first = kv, layer, head, table, first
-	if kv.format.bits == 32 {
+	if kv.format.Bits == 32 {
 		return
 	}
 	n := (last - first + 1) * kv.headDim
@@ -33,10 +35,11 @@ func (r *reader) open(kv *cache, layer, head int, table []int32, first, last int
 	}
 }
 
-// run returns the vectors, keys or values, of n positions from p on, but none after last; they are stride apart.
+// run returns the keys or the values of n positions: of p and of positions after it, but of none
+// after last. The vectors are stride elements apart.
 func (r *reader) run(values bool, p, last int) (x []float32, stride, n int) {
 	kv := r.kv
-	if kv.format.bits != 32 {
+	if kv.format.Bits != 32 {
 		x = r.keys
 		if values {
 			x = r.values
@@ -51,7 +54,7 @@ func (r *reader) run(values bool, p, last int) (x []float32, stride, n int) {
 	return floats(plane)[(at*kv.heads+r.head)*kv.headDim:], kv.heads * kv.headDim, n
 }
 
-// floats sees a plane of a float32 cache as what it holds.
+// floats returns the elements of a plane of a float32 cache.
 func floats(plane []byte) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(plane))), len(plane)/4)
 }

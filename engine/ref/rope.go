@@ -2,12 +2,15 @@ package ref
 
 import "math"
 
-// rope turns the two halves of each head by angles that grow with the position, the way Transformers lays heads out.
+// rope is a rotary position embedding (Su et al., RoFormer, arXiv 2104.09864): it rotates pairs of
+// elements of each head by angles that grow with the position. A pair is element i of the first
+// half of a head and element i of the second, as in Transformers.
 type rope struct {
 	freq     []float64 // D/2: radians a position
 	cos, sin []float32 // T x D/2
 }
 
+// newRope takes the base theta of the frequencies and the factor by which positions are divided.
 func newRope(theta, factor float64, headDim int) rope {
 	r := rope{freq: make([]float64, headDim/2)}
 	for i := range r.freq {
@@ -16,9 +19,9 @@ func newRope(theta, factor float64, headDim int) rope {
 	return r
 }
 
-// turn computes the angles of a batch. They are taken in float64, where what machines do differently (package math may
-// fuse) is 2^-29 of what is left after rounding to float32.
-func (r *rope) turn(batch []item) {
+// setAngles computes the angles of a batch, in float64: package math may fuse operations on some
+// machines, but that difference is 2^-29 of the precision that is left after rounding to float32.
+func (r *rope) setAngles(batch []item) {
 	n := len(r.freq)
 	r.cos, r.sin = sized(r.cos, len(batch)*n), sized(r.sin, len(batch)*n)
 	for i, it := range batch {
@@ -29,7 +32,7 @@ func (r *rope) turn(batch []item) {
 	}
 }
 
-// apply turns the heads of token i.
+// apply rotates the heads of token i of the batch.
 func (r *rope) apply(heads []float32, i int) {
 	n := len(r.freq)
 	cos, sin := r.cos[i*n:][:n], r.sin[i*n:][:n]

@@ -2,16 +2,18 @@ package ref
 
 import "math"
 
-// With four bits a group's few large elements would leave the others none, so what the cache stores is a vector times a
-// random rotation, which makes all elements about as large: signs, then a Hadamard matrix of the largest power of two
-// that divides head_dim, over and over (Ashkboos et al., QuaRot, arXiv 2404.00456). Attention reads the vectors as they
-// are stored: queries, rotated too, have the same products with keys, and its result is a sum of values that is to be
-// rotated back.
+// With four bits, the few large elements of a group would leave no codes for the others. So the
+// cache stores each vector multiplied by a random rotation, which makes all elements about equally
+// large: random signs, then Hadamard matrices of the largest power of two that divides head_dim,
+// one beside the other (Ashkboos et al., QuaRot, arXiv 2404.00456). Attention reads the vectors as
+// they are stored: queries are rotated as well, so their products with the keys are the same, and
+// the result of attention, a sum of values, is rotated back.
 
-// rotates reports whether the format is of rotated vectors.
-func (f format) rotates() bool { return f.bits == 4 }
+// rotates reports whether the format stores rotated vectors.
+func (f KVFormat) rotates() bool { return f.Bits == 4 }
 
-// rotate rotates vectors of headDim elements for attention over what is in the cache.
+// rotate rotates vectors of headDim elements as the cache's format does, for attention over the
+// cache.
 func (kv *cache) rotate(x []float32) {
 	for ; kv.format.rotates() && len(x) > 0; x = x[kv.headDim:] {
 		rotate(x[:kv.headDim])
@@ -25,9 +27,9 @@ func (kv *cache) unrotate(x []float32) {
 	}
 }
 
-// signs are random, and the same for ever: memories on disk depend on them.
+// signs are random and never change: snapshots on disk depend on them.
 var signs = func() (s [256]float32) {
-	r := uint32(12345) // of the generator in Numerical Recipes
+	r := uint32(12345) // seed of the linear congruential generator in Numerical Recipes
 	for i := range s {
 		r = r*1664525 + 1013904223
 		s[i] = 1 - 2*float32(r>>31)
@@ -35,6 +37,7 @@ var signs = func() (s [256]float32) {
 	return s
 }()
 
+// rotate multiplies x by the rotation.
 func rotate(x []float32) {
 	n := len(x) & -len(x)
 	flip(x, n)
@@ -43,6 +46,7 @@ func rotate(x []float32) {
 	}
 }
 
+// unrotate multiplies x by the inverse of the rotation.
 func unrotate(x []float32) {
 	n := len(x) & -len(x)
 	for y := x; len(y) > 0; y = y[n:] {
@@ -51,7 +55,8 @@ func unrotate(x []float32) {
 	flip(x, n)
 }
 
-// flip is what makes the Hadamard matrices of n rows, which are symmetric, orthogonal, and random.
+// flip multiplies x by the random signs and by 1/sqrt(n), which makes Hadamard matrices of n rows,
+// which are symmetric, orthogonal and random as well.
 func flip(x []float32, n int) {
 	scale := float32(1 / math.Sqrt(float64(n)))
 	for i := range x {
@@ -59,7 +64,8 @@ func flip(x []float32, n int) {
 	}
 }
 
-// hadamard multiplies x by a matrix of 1 and -1, by the fast Walsh-Hadamard transform. len(x) is a power of two.
+// hadamard multiplies x by the Hadamard matrix, whose elements are 1 and -1, with the fast
+// Walsh-Hadamard transform. len(x) is a power of two.
 func hadamard(x []float32) {
 	for h := 1; h < len(x); h *= 2 {
 		for i := 0; i < len(x); i += 2 * h {

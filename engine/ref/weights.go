@@ -7,13 +7,14 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// weights are a network's parameters. V vocabulary, E hidden size, H heads and K key heads of D, F intermediate size.
+// weights are a network's parameters. The letters of shapes: V is the size of the vocabulary, E the
+// hidden size, F the intermediate size; there are H heads and K key heads, each of D elements.
 // Every matrix has a row for each output.
 type weights struct {
 	embed  []float32 // V x E
 	layers []layer
 	norm   []float32 // E
-	head   []float32 // V x E; the embedding itself if they are tied
+	head   []float32 // V x E; the same slice as embed if the two are tied
 }
 
 type layer struct {
@@ -29,13 +30,17 @@ type layer struct {
 	postMLPNorm  []float32 // E; Gemma only
 }
 
-// prefixes are where folders put the text model: on its own, or inside a multimodal one by mlx-lm or by Transformers.
+// prefixes are the beginnings of tensor names in checkpoint folders: of a text model by itself, and
+// of the text model inside a multimodal one as mlx-lm and as Transformers write it.
 var prefixes = []string{"model.", "language_model.model.", "model.language_model."}
 
+// load reads all weights of a checkpoint.
 func load(c *checkpoint.Checkpoint) (*weights, error) {
 	cfg := c.Config
 	l := loader{c: c, gemma: cfg.ModelType == "gemma3_text"}
-	at := slices.IndexFunc(prefixes, func(p string) bool { return c.Has(p + "embed_tokens.weight") })
+	at := slices.IndexFunc(prefixes, func(p string) bool {
+		return c.Has(p + "embed_tokens.weight")
+	})
 	if at < 0 {
 		return nil, fmt.Errorf("there is no tensor %sembed_tokens.weight", prefixes[0])
 	}
@@ -63,7 +68,8 @@ func load(c *checkpoint.Checkpoint) (*weights, error) {
 			y.mlpNorm = l.norm(at+"pre_feedforward_layernorm", e)
 			y.postMLPNorm = l.norm(at+"post_feedforward_layernorm", e)
 		} else {
-			y.mlpNorm = l.norm(at+"post_attention_layernorm", e) // Llama's name for the norm before the MLP
+			// This is Llama's name for the norm before the MLP.
+			y.mlpNorm = l.norm(at+"post_attention_layernorm", e)
 		}
 	}
 	if w.head = w.embed; !cfg.TieEmbeddings {
@@ -76,7 +82,7 @@ func load(c *checkpoint.Checkpoint) (*weights, error) {
 	return w, l.err
 }
 
-// loader reads tensors until the first error, which it keeps.
+// loader reads tensors until the first error, which it keeps in err.
 type loader struct {
 	c      *checkpoint.Checkpoint
 	prefix string
@@ -84,11 +90,12 @@ type loader struct {
 	err    error
 }
 
+// matrix reads the weights of a linear layer.
 func (l *loader) matrix(name string, rows, columns int) []float32 {
 	return l.tensor(name+".weight", rows, columns)
 }
 
-// norm reads the factors of an RMSNorm. Gemma stores them less 1.
+// norm reads the factors of an RMSNorm. Gemma's checkpoints store each factor minus 1.
 func (l *loader) norm(name string, n int) []float32 {
 	w := l.tensor(name+".weight", n)
 	if l.gemma {
@@ -99,6 +106,7 @@ func (l *loader) norm(name string, n int) []float32 {
 	return w
 }
 
+// tensor reads a tensor and checks its shape.
 func (l *loader) tensor(name string, shape ...int) []float32 {
 	if l.err != nil {
 		return nil
@@ -108,7 +116,8 @@ func (l *loader) tensor(name string, shape ...int) []float32 {
 	case err != nil:
 		l.err = err
 	case !slices.Equal(got, shape):
-		l.err = fmt.Errorf("tensor %s has shape %v; config.json makes it %v", l.prefix+name, got, shape)
+		l.err = fmt.Errorf("tensor %s has shape %v; config.json says it must have %v",
+			l.prefix+name, got, shape)
 	}
 	return data
 }

@@ -11,8 +11,8 @@ import (
 	"loadstone/engine/tiny"
 )
 
-// boot starts an engine on the embedded model, with its agents' memories in dir.
-func boot(t testing.TB, dir string) *engine.Engine {
+// start starts an engine on the embedded model, which saves agents' memories in dir.
+func start(t testing.TB, dir string) *engine.Engine {
 	t.Helper()
 	c, err := checkpoint.Open(tiny.FS)
 	if err != nil {
@@ -29,9 +29,12 @@ func boot(t testing.TB, dir string) *engine.Engine {
 	return e
 }
 
-func ask(t testing.TB, e *engine.Engine, agent string, prompt []int32, most int) ([]int32, engine.Result) {
+// complete runs a request and returns the ids of its answer.
+func complete(t testing.TB, e *engine.Engine, agent string, prompt []int32, maxTokens int) (
+	[]int32, engine.Result) {
 	t.Helper()
-	s, err := e.Submit(t.Context(), engine.Request{Agent: agent, Prompt: prompt, MaxTokens: most})
+	r := engine.Request{Agent: agent, Prompt: prompt, MaxTokens: maxTokens}
+	s, err := e.Submit(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,7 @@ func ask(t testing.TB, e *engine.Engine, agent string, prompt []int32, most int)
 	return ids, s.Result()
 }
 
-// text is n tokens.
+// text returns n tokens.
 func text(seed uint64, n int) []int32 {
 	s := []int32{2} // <bos>
 	for len(s) < n {
@@ -52,53 +55,58 @@ func text(seed uint64, n int) []int32 {
 	return s
 }
 
-// After a restart an agent's next turn is answered as if there had been none, token for token.
+// TestRestart checks that after a restart an agent's next turn gets the same answer as without one,
+// token for token.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
-	e := boot(t, dir)
+	e := start(t, dir)
 	prompt := text(1, 300)
-	answer, _ := ask(t, e, "ann", prompt, 16)
+	answer, _ := complete(t, e, "ann", prompt, 16)
 	next := slices.Concat(prompt, answer, text(2, 20)[1:])
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	e = boot(t, dir)
+	e = start(t, dir)
 	defer e.Close()
-	want, cold := ask(t, e, "", next, 32)
+	want, cold := complete(t, e, "", next, 32)
 	if cold.CachedTokens != 0 {
 		t.Fatalf("the oracle was cached: %+v", cold)
 	}
-	fresh := boot(t, "")
+	fresh := start(t, "")
 	defer fresh.Close()
-	if again, _ := ask(t, fresh, "", next, 32); !slices.Equal(again, want) {
-		t.Fatal("the oracle is not itself twice")
+	if again, _ := complete(t, fresh, "", next, 32); !slices.Equal(again, want) {
+		t.Fatal("the oracle gives two answers to the same prompt")
 	}
-	got, r := ask(t, e, "ann", next, 32)
+	got, r := complete(t, e, "ann", next, 32)
 	if !slices.Equal(got, want) {
 		t.Errorf("after a restart %v, want %v", got, want)
 	}
-	// The anonymous request has left its full blocks in the pool, so this is hot; another engine restores.
+	// The request without an agent has left its full blocks in the pool, so this one is hot. The
+	// engine started below has to restore from disk.
 	if r.CachedTokens < 315 {
 		t.Errorf("cached %d", r.CachedTokens)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	e = boot(t, dir)
+	e = start(t, dir)
 	defer e.Close()
 	third := slices.Concat(next, got, text(3, 9)[1:])
-	want, _ = ask(t, fresh, "", third, 32)
-	got, r = ask(t, e, "ann", third, 32)
-	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)+31 || r.RestoredBytes == 0 {
+	want, _ = complete(t, fresh, "", third, 32)
+	got, r = complete(t, e, "ann", third, 32)
+	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)+31 ||
+		r.RestoredBytes == 0 {
 		t.Errorf("restored: %v, want %v; %+v", got, want, r)
 	}
-	// Asked again after another restart, a prompt ends before the window at the end, and finds its own.
+	// The same prompt after another restart ends before the window that was saved last. It still
+	// finds the window at its own end.
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	e = boot(t, dir)
+	e = start(t, dir)
 	defer e.Close()
-	if got, r = ask(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(third)-1 || r.Miss != "" {
+	if got, r = complete(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Tier != "warm" ||
+		r.CachedTokens != len(third)-1 || r.Miss != "" {
 		t.Errorf("asked again: %v, want %v; %+v", got, want, r)
 	}
 }

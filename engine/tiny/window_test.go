@@ -11,16 +11,39 @@ import (
 	"loadstone/engine/ref"
 )
 
-// TestWindow has conversations of several windows go on, be edited, share their beginning, and be taken up after restarts,
-// in pools that keep locals for hardly one of them. Every answer is the one of a model that keeps everything.
+// windowCase is an engine for TestWindow.
+type windowCase struct {
+	name    string
+	tokens  int // size of the pool, in tokens, if all layers kept all of them
+	block   int
+	restart bool // the engine restarts after every round
+}
+
+// start starts the engine, which saves agents' memories in dir.
+func (c windowCase) start(t *testing.T, dir string) *engine.Engine {
+	t.Helper()
+	f, err := checkpoint.Open(FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ref.New(f, "f32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(engine.Config{Model: m, KVBytes: int64(c.tokens) * 1536,
+		BlockTokens: c.block, StepTokens: 24, Dir: dir, SaveAfter: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestWindow lets conversations of several windows' length go on, be edited, share their beginning,
+// and continue after restarts, in pools with window slots for hardly one of them. Every answer must
+// be that of a model that keeps all KV.
 func TestWindow(t *testing.T) {
 	oracle := open(t)
-	for _, c := range []struct {
-		name    string
-		tokens  int // the pool's size, if all layers kept all
-		block   int
-		restart bool
-	}{
+	for _, c := range []windowCase{
 		{"room for all", 4096, 32, false},
 		{"little room", 400, 8, false},
 		{"little room and restarts", 400, 8, true},
@@ -31,73 +54,17 @@ func TestWindow(t *testing.T) {
 			if c.restart {
 				dir = t.TempDir()
 			}
-			start := func() *engine.Engine {
-				f, err := checkpoint.Open(FS)
-				if err != nil {
-					t.Fatal(err)
-				}
-				m, err := ref.New(f, "f32")
-				if err != nil {
-					t.Fatal(err)
-				}
-				e, err := engine.New(engine.Config{Model: m, KVBytes: int64(c.tokens) * 1536, BlockTokens: c.block, StepTokens: 24, Dir: dir, SaveAfter: time.Hour})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return e
-			}
-			e := start()
+			e := c.start(t, dir)
 			defer func() { e.Close() }()
-			rng := rand.New(rand.NewPCG(7, uint64(c.block)))
-			system := random(99, 45)
-			agents := []string{"ann", "bob", "cho", ""}
-			said := make([][]int32, len(agents))
+			chats := newConversations(c)
 			hits := 0
 			for round := range 6 {
-				streams := make([]*engine.Stream, len(agents))
-				kept := make([]int, len(agents))
-				for i, agent := range agents {
-					fresh := random(uint64(round*10+i), 2+rng.IntN(50))
-					switch {
-					case said[i] == nil:
-						said[i] = slices.Concat(system, fresh)
-					case rng.IntN(4) == 0:
-						said[i] = slices.Concat(said[i][:1+rng.IntN(len(said[i]))], fresh)
-					default:
-						kept[i] = len(said[i]) - 1
-						said[i] = slices.Concat(said[i], fresh)
-					}
-					if len(said[i]) > 280 {
-						said[i], kept[i] = slices.Concat(system, fresh), 0
-					}
-					s, err := e.Submit(t.Context(), engine.Request{Agent: agent, Prompt: said[i], MaxTokens: 10})
-					if err != nil {
-						t.Fatal(err)
-					}
-					streams[i] = s
-				}
-				for i, s := range streams {
-					var got []int32
-					for tok := range s.Tokens() {
-						got = append(got, tok.ID)
-					}
-					r := s.Result()
-					if want := answer(t, oracle, said[i], 0, 10); !slices.Equal(got, want) {
-						t.Fatalf("round %d, agent %q, prompt of %d tokens: answer %v, want %v; %+v", round, agents[i], len(said[i]), got, want, r)
-					}
-					if agents[i] != "" && kept[i] > 0 && c.name == "room for all" && r.CachedTokens < kept[i] {
-						t.Errorf("round %d, agent %q: %d tokens cached of a conversation of %d", round, agents[i], r.CachedTokens, kept[i])
-					}
-					if r.CachedTokens > 0 {
-						hits++
-					}
-					said[i] = append(said[i], got...)
-				}
+				hits += chats.run(t, e, oracle, round)
 				if c.restart {
 					if err := e.Close(); err != nil {
 						t.Fatal(err)
 					}
-					e = start()
+					e = c.start(t, dir)
 				}
 			}
 			st := e.Stats()
@@ -106,4 +73,85 @@ func TestWindow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// conversations are those of some agents and of a client without one, whose name is "".
+type conversations struct {
+	windowCase
+	rng    *rand.Rand
+	system []int32 // the beginning that they share
+	agents []string
+	texts  [][]int32 // by agent: prompts and answers so far
+}
+
+func newConversations(c windowCase) *conversations {
+	agents := []string{"ann", "bob", "cho", ""}
+	return &conversations{
+		windowCase: c,
+		rng:        rand.New(rand.NewPCG(7, uint64(c.block))),
+		system:     random(99, 45),
+		agents:     agents,
+		texts:      make([][]int32, len(agents)),
+	}
+}
+
+// extend adds a prompt to conversation i: at its end, or at an earlier place, or in a new
+// conversation. It returns the number of tokens at the beginning that must be cached if there is
+// room.
+func (s *conversations) extend(i, round int) (cached int) {
+	text := s.texts[i]
+	prompt := random(uint64(round*10+i), 2+s.rng.IntN(50))
+	switch {
+	case text == nil:
+		text = slices.Concat(s.system, prompt)
+	case s.rng.IntN(4) == 0:
+		text = slices.Concat(text[:1+s.rng.IntN(len(text))], prompt)
+	default:
+		cached = len(text) - 1
+		text = slices.Concat(text, prompt)
+	}
+	if len(text) > 280 {
+		text, cached = slices.Concat(s.system, prompt), 0
+	}
+	s.texts[i] = text
+	return cached
+}
+
+// run sends one request of each conversation at the same time and checks the answers. It returns
+// the number of requests that found something in the cache.
+func (s *conversations) run(t *testing.T, e *engine.Engine, oracle *ref.Model,
+	round int) (hits int) {
+	t.Helper()
+	streams := make([]*engine.Stream, len(s.agents))
+	cached := make([]int, len(s.agents))
+	for i, agent := range s.agents {
+		cached[i] = s.extend(i, round)
+		r := engine.Request{Agent: agent, Prompt: s.texts[i], MaxTokens: 10}
+		stream, err := e.Submit(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams[i] = stream
+	}
+	for i, stream := range streams {
+		var got []int32
+		for tok := range stream.Tokens() {
+			got = append(got, tok.ID)
+		}
+		r := stream.Result()
+		if want := answer(t, oracle, s.texts[i], 0, 10); !slices.Equal(got, want) {
+			t.Fatalf("round %d, agent %q, prompt of %d tokens: answer %v, want %v; %+v",
+				round, s.agents[i], len(s.texts[i]), got, want, r)
+		}
+		if s.agents[i] != "" && cached[i] > 0 && s.name == "room for all" &&
+			r.CachedTokens < cached[i] {
+			t.Errorf("round %d, agent %q: %d tokens cached of a conversation of %d",
+				round, s.agents[i], r.CachedTokens, cached[i])
+		}
+		if r.CachedTokens > 0 {
+			hits++
+		}
+		s.texts[i] = append(s.texts[i], got...)
+	}
+	return hits
 }

@@ -7,23 +7,23 @@ import (
 	"unicode/utf8"
 )
 
-// addedToken is a token that is found in the text before anything else looks at it.
+// addedToken is a token that is cut out of the text before the rest of the text is encoded.
 type addedToken struct {
 	ID         int32  `json:"id"`
 	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"` // only where no word character touches it
-	LStrip     bool   `json:"lstrip"`      // takes the white space before it along
-	RStrip     bool   `json:"rstrip"`      // and after it
-	Normalized bool   `json:"normalized"`  // looked for in the normalized text
-	Special    bool   `json:"special"`     // a control token
+	SingleWord bool   `json:"single_word"` // it is found only where no word character is beside it
+	LStrip     bool   `json:"lstrip"`      // it includes the white space before it
+	RStrip     bool   `json:"rstrip"`      // it includes the white space after it
+	Normalized bool   `json:"normalized"`  // it is looked for in the normalized text
+	Special    bool   `json:"special"`     // it is a control token
 }
 
-// trie finds the longest added token at a position. Tokens are never longer than what the vocabulary holds, so a search
-// over a text is linear in it.
+// trie finds the longest added token at a position. The length of tokens is bounded, so a search
+// over a text takes time linear in the text's length.
 type trie struct {
 	next   map[uint64]int32 // node<<8 | byte
-	tokens []*addedToken    // by node; nil where none ends
-	first  [256]bool        // the bytes that some token begins with
+	tokens []*addedToken    // by node: the token that ends there, or nil
+	first  [256]bool        // by byte: some token begins with it
 }
 
 func (t *trie) add(content string, token *addedToken) {
@@ -67,14 +67,14 @@ func (t *trie) at(s string) (token *addedToken, length int) {
 	return token, length
 }
 
-// guard says where in a text control tokens may be made.
+// guard says which places of a text may become control tokens.
 type guard struct {
-	plain    bool  // nowhere
-	barriers []int // not across these offsets, which ascend and count from -base
-	base     int
+	plain    bool  // none
+	barriers []int // none that reach over these offsets of the whole text, which ascend
+	base     int   // offset of the guarded part in the whole text
 }
 
-// within returns the guard of the part [start, end) of the text.
+// within returns the guard of bytes [start, end) of the text.
 func (g guard) within(start, end int) guard {
 	start, end = start+g.base, end+g.base
 	from, _ := slices.BinarySearch(g.barriers, start)
@@ -82,17 +82,17 @@ func (g guard) within(start, end int) guard {
 	return guard{plain: g.plain, barriers: g.barriers[from:to], base: start}
 }
 
-// allows reports whether a control token may be made of [start, end).
+// allows reports whether bytes [start, end) of the text may become a control token.
 func (g guard) allows(start, end int) bool {
 	start, end = start+g.base, end+g.base
 	i, _ := slices.BinarySearch(g.barriers, start+1)
 	return !g.plain && (i == len(g.barriers) || g.barriers[i] >= end)
 }
 
-// piece is a part of a text: an added token, or text in which none was found.
+// piece is a part of a text: an added token, or text without one.
 type piece struct {
 	start, end int
-	token      *addedToken
+	token      *addedToken // nil for text
 }
 
 // split cuts s into added tokens and the text between them.
@@ -128,20 +128,22 @@ func (t *trie) split(s string, g guard) []piece {
 	return pieces
 }
 
+// wordBefore reports whether s ends with a word character.
 func wordBefore(s string) bool {
 	r, n := utf8.DecodeLastRuneInString(s)
 	return n > 0 && wordChar(r)
 }
 
+// wordAfter reports whether s begins with a word character.
 func wordAfter(s string) bool {
 	r, n := utf8.DecodeRuneInString(s)
 	return n > 0 && wordChar(r)
 }
 
-// wordChar is \w of Unicode regular expressions.
+// wordChar reports whether r matches \w of Unicode regular expressions.
 func wordChar(r rune) bool {
-	return unicode.IsLetter(r) || unicode.Is(unicode.M, r) || unicode.Is(unicode.Nd, r) || unicode.Is(unicode.Nl, r) ||
-		unicode.Is(unicode.Pc, r) || unicode.Is(unicode.Other_Alphabetic, r) || r == '\u200c' || r == '\u200d'
+	return unicode.IsLetter(r) || r == '\u200c' || r == '\u200d' ||
+		unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic)
 }
 
 // starts reports whether s begins with a token.

@@ -1,7 +1,7 @@
 package tokenizer
 
-// alphabet is GPT-2's: the character that stands for each byte in a byte-level vocabulary. Printable bytes stand for
-// themselves, the others for U+0100 and up in order.
+// alphabet is GPT-2's: it gives the character that stands for each byte in a byte-level vocabulary.
+// Printable bytes stand for themselves; the other bytes, in order, are U+0100 and up.
 var alphabet = func() (a [256]rune) {
 	next := rune(256)
 	for b := range rune(256) {
@@ -15,7 +15,7 @@ var alphabet = func() (a [256]rune) {
 	return a
 }()
 
-// unalphabet is the inverse of alphabet, -1 where no byte has the character.
+// unalphabet is the inverse of alphabet; it is -1 for characters that stand for no byte.
 var unalphabet = func() (u [324]int16) {
 	for i := range u {
 		u[i] = -1
@@ -26,8 +26,8 @@ var unalphabet = func() (u [324]int16) {
 	return u
 }()
 
-// alphabetBytes appends the bytes that a token of a byte-level vocabulary stands for; false if some character of it
-// stands for none.
+// alphabetBytes appends the bytes that a token of a byte-level vocabulary stands for. It returns
+// false, and dst unchanged, if some character of the token stands for no byte.
 func alphabetBytes(dst []byte, token string) ([]byte, bool) {
 	n := len(dst)
 	for _, r := range token {

@@ -10,29 +10,34 @@ import (
 	"unicode/utf8"
 )
 
-// bpe is the byte-pair encoding model: a word starts as one symbol a character (a byte, for byte-level vocabularies), and
-// the pair of neighbours with the lowest rank is merged until no pair has a merge; among equals the leftmost goes first.
+// bpe is the byte-pair encoding model (Sennrich et al., arXiv 1508.07909). A word begins as one
+// symbol for each character, or for each byte in byte-level vocabularies. Then the pair of
+// neighbours with the lowest rank is merged, the leftmost of equals, until no pair has a merge.
 //
 // It is safe for concurrent use.
 type bpe struct {
-	vocab      map[string]int32 // by raw bytes if byteLevel, else by text
-	merges     pairTable        // to the rank
-	merged     []int32          // the token that a rank's merge makes
-	byteLevel  bool
-	beforeMark map[rune]bool // characters that some merge joins to a "▁" behind them; for Gemma that is ">", of ">▁</"
-	byteIDs    [256]int32    // the symbol of one byte: of the byte-level alphabet, or <0xHH>; -1 if there is none
-	fallback   bool          // a character without a token becomes its bytes' tokens
-	whole      bool          // a word that is a token is that token, whatever the merges say
-	unk        int32         // the token of what has none; -1: it is dropped
-	fuseUnk    bool          // neighbouring unknown characters make one unk
+	vocab     map[string]int32 // ids, by raw bytes if byteLevel, else by text
+	merges    pairTable        // pairs of tokens to the ranks of their merges
+	merged    []int32          // by rank: the token that the merge makes
+	byteLevel bool
+
+	// Characters that some merge joins to a "▁" behind them. Gemma's merge for ">▁</" makes ">"
+	// one.
+	beforeMark map[rune]bool
+
+	byteIDs  [256]int32 // tokens of single bytes, of the alphabet or <0xHH>; -1 if there is none
+	fallback bool       // a character without a token becomes the tokens of its bytes
+	whole    bool       // a word that is a token becomes that token, whatever the merges are
+	unk      int32      // the token for unknown characters; -1 if they are dropped
+	fuseUnk  bool       // neighbouring unknown characters become one unk
 
 	seed    maphash.Seed
 	cache   []atomic.Pointer[cachedWord]
 	scratch sync.Pool // of *merger
 }
 
-// Words of cacheable length are remembered in a table that a newer word may overwrite: the same few thousand words make
-// up most of any text. 2^14 entries are at most about 2 MB.
+// Words of up to cacheableWord bytes are kept in a table, where a newer word may overwrite an older
+// one. The same few thousand words make up most of any text. 2^14 entries take about 2 MB or less.
 const (
 	cacheSize     = 1 << 14
 	cacheableWord = 32
@@ -43,7 +48,7 @@ type cachedWord struct {
 	ids  []int32
 }
 
-// append appends the ids of one word, that is, of a piece of text that no merge may leave.
+// append appends the ids of one word, a piece of text over whose ends no merge may reach.
 func (b *bpe) append(dst []int32, word string) []int32 {
 	if len(word) > cacheableWord {
 		return b.appendUncached(dst, word)
@@ -54,11 +59,13 @@ func (b *bpe) append(dst []int32, word string) []int32 {
 	}
 	n := len(dst)
 	dst = b.appendUncached(dst, word)
-	// Clones: word is a part of somebody's whole prompt, which must not live as long as the cache.
+	// The cache holds clones: word is a part of a whole prompt, which must not live as long as the
+	// cache.
 	slot.Store(&cachedWord{word: strings.Clone(word), ids: append([]int32(nil), dst[n:]...)})
 	return dst
 }
 
+// appendUncached is append without the cache.
 func (b *bpe) appendUncached(dst []int32, word string) []int32 {
 	if b.whole {
 		if id, ok := b.vocab[word]; ok {
@@ -72,7 +79,7 @@ func (b *bpe) appendUncached(dst []int32, word string) []int32 {
 	return dst
 }
 
-// symbols appends word's characters as symbols.
+// symbols appends the characters, or bytes, of word as symbols.
 func (b *bpe) symbols(dst []symbol, word string) []symbol {
 	if b.byteLevel {
 		for i := range len(word) {
@@ -98,6 +105,7 @@ func (b *bpe) symbols(dst []symbol, word string) []symbol {
 	return dst
 }
 
+// hasBytes reports whether every byte of char has a token.
 func (b *bpe) hasBytes(char string) bool {
 	for i := range len(char) {
 		if b.byteIDs[char[i]] < 0 {
@@ -107,7 +115,7 @@ func (b *bpe) hasBytes(char string) bool {
 	return true
 }
 
-// appendSymbol appends a symbol, or what stands for one that the vocabulary lacks, id -1.
+// appendSymbol appends a symbol, or the one for unknown characters if id is -1.
 func (b *bpe) appendSymbol(dst []symbol, id int32) []symbol {
 	if id >= 0 {
 		return append(dst, symbol{id: id})
@@ -118,143 +126,8 @@ func (b *bpe) appendSymbol(dst []symbol, id int32) []symbol {
 	return append(dst, symbol{id: b.unk})
 }
 
-// merger is the working memory of one word's merging. Gemma's vocabulary allows words of any length, so candidates live
-// in a heap and symbols in a linked list: n log n for n characters. Scanning for the lowest rank instead is quadratic.
-type merger struct {
-	symbols []symbol
-	heap    []uint64 // rank<<32 | position of the left symbol
-}
-
-type symbol struct {
-	id         int32 // -1: merged into its left neighbour
-	prev, next int32 // -1: none
-}
-
-func (m *merger) merge(dst []int32, b *bpe) []int32 {
-	s := m.symbols
-	m.heap = m.heap[:0]
-	for i := range s {
-		s[i].prev, s[i].next = int32(i-1), int32(i+1)
-	}
-	if len(s) > 0 {
-		s[len(s)-1].next = -1
-	}
-	for i := range len(s) - 1 {
-		m.candidate(b, int32(i))
-	}
-	for len(m.heap) > 0 {
-		key := m.pop()
-		rank, left := uint32(key>>32), int32(uint32(key))
-		if s[left].id < 0 || s[left].next < 0 {
-			continue
-		}
-		right := s[left].next
-		// The pair at this position may be another one by now. As in Hugging Face tokenizers the candidate stands as
-		// long as the pair there makes the same token.
-		now, ok := b.merges.get(s[left].id, s[right].id)
-		if !ok || b.merged[now] != b.merged[rank] {
-			continue
-		}
-		s[left].id = b.merged[rank]
-		s[left].next = s[right].next
-		s[right].id = -1
-		if next := s[left].next; next >= 0 {
-			s[next].prev = left
-			m.candidate(b, left)
-		}
-		if prev := s[left].prev; prev >= 0 {
-			m.candidate(b, prev)
-		}
-	}
-	for i := range s {
-		if s[i].id >= 0 {
-			dst = append(dst, s[i].id)
-		}
-	}
-	return dst
-}
-
-// candidate puts the pair at left into the heap if it has a merge.
-func (m *merger) candidate(b *bpe, left int32) {
-	rank, ok := b.merges.get(m.symbols[left].id, m.symbols[m.symbols[left].next].id)
-	if !ok {
-		return
-	}
-	m.heap = append(m.heap, uint64(rank)<<32|uint64(uint32(left)))
-	i := len(m.heap) - 1
-	for i > 0 {
-		parent := (i - 1) / 2
-		if m.heap[parent] <= m.heap[i] {
-			break
-		}
-		m.heap[parent], m.heap[i] = m.heap[i], m.heap[parent]
-		i = parent
-	}
-}
-
-func (m *merger) pop() uint64 {
-	h := m.heap
-	top := h[0]
-	last := len(h) - 1
-	h[0] = h[last]
-	h = h[:last]
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= len(h) {
-			break
-		}
-		if child+1 < len(h) && h[child+1] < h[child] {
-			child++
-		}
-		if h[i] <= h[child] {
-			break
-		}
-		h[i], h[child] = h[child], h[i]
-		i = child
-	}
-	m.heap = h
-	return top
-}
-
-// pairTable maps a pair of tokens to the rank of its merge: open addressing, because most look-ups are misses and the
-// table is the hot spot of merging.
-type pairTable struct {
-	keys  []uint64 // left<<32 | right, plus 1; 0 is an empty slot
-	ranks []uint32
-	mask  uint64
-}
-
-func newPairTable(n int) pairTable {
-	size := 16
-	for size < 2*n {
-		size *= 2
-	}
-	return pairTable{keys: make([]uint64, size), ranks: make([]uint32, size), mask: uint64(size - 1)}
-}
-
-// slot returns the index of the key's entry, or of the empty one where it belongs.
-func (t *pairTable) slot(key uint64) uint64 {
-	h := key * 0x9e3779b97f4a7c15
-	for i := (h >> 32) & t.mask; ; i = (i + 1) & t.mask {
-		if t.keys[i] == key || t.keys[i] == 0 {
-			return i
-		}
-	}
-}
-
-func (t *pairTable) get(left, right int32) (rank uint32, ok bool) {
-	key := uint64(uint32(left))<<32 + uint64(uint32(right)) + 1
-	i := t.slot(key)
-	return t.ranks[i], t.keys[i] == key
-}
-
-func (t *pairTable) set(left, right int32, rank uint32) {
-	key := uint64(uint32(left))<<32 + uint64(uint32(right)) + 1
-	i := t.slot(key)
-	t.keys[i], t.ranks[i] = key, rank
-}
-
-// newBPE builds the model. byteLevel says that a ByteLevel pre-tokenizer writes bytes as the characters of alphabet.
+// newBPE builds the model. byteLevel says that the vocabulary writes bytes as the characters of
+// alphabet.
 func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 	b := &bpe{
 		byteLevel: byteLevel,
@@ -298,6 +171,7 @@ func newBPE(j *modelJSON, byteLevel bool) (*bpe, error) {
 	return b, nil
 }
 
+// addMerges reads the merges, and from them the characters that may be joined to a "▁".
 func (b *bpe) addMerges(j *modelJSON) error {
 	b.beforeMark = map[rune]bool{'▁': true}
 	vocab := &j.vocab
@@ -310,7 +184,7 @@ func (b *bpe) addMerges(j *modelJSON) error {
 	}
 	var pairs [][2]int32
 	var joined []byte
-	made := 0 // place in the vocabulary of the last merge's token
+	made := 0 // index in the vocabulary of the last merge's token
 	err := j.merges.each(func(left, right []byte) error {
 		l, err := find(left)
 		if err != nil {
@@ -320,7 +194,8 @@ func (b *bpe) addMerges(j *modelJSON) error {
 		if err != nil {
 			return err
 		}
-		// Files list merges by the tokens that they make: the same token again, or the next.
+		// Files list merges in the order of the tokens that they make, so this merge makes the same
+		// token or the next one. If not, find looks it up.
 		joined = append(append(joined[:0], left...), right...)
 		if vocab.tokens[made] != string(joined) && made+1 < len(vocab.tokens) {
 			made++

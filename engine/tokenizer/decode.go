@@ -1,15 +1,18 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 )
 
-// decoder appends the bytes that a token stands for, wherever it stands. The one decoder that depends on the place is
-// Strip, which drops the space before the first word of a text; an answer is no beginning of a text, so it is left out.
+// decoder appends the bytes that a token stands for, whatever its place in a text. The one decoder
+// of tokenizer.json that depends on the place is Strip, which drops the space before the first word
+// of a text. An answer is not the beginning of a text, so Strip is left out.
 type decoder func(dst []byte, token string) []byte
 
+// newDecoder makes the decoder of tokenizer.json.
 func newDecoder(c *component) (decoder, error) {
 	if c == nil {
 		return func(dst []byte, token string) []byte { return append(dst, token...) }, nil
@@ -32,7 +35,7 @@ func newDecoder(c *component) (decoder, error) {
 		switch s.Type {
 		case "Replace":
 			if s.Pattern.String == nil {
-				return nil, fmt.Errorf("decoder Replace: only a String pattern is supported")
+				return nil, errors.New("decoder Replace: only a String pattern is supported")
 			}
 			replace = append(replace, strings.NewReplacer(*s.Pattern.String, s.Content))
 		case "Metaspace":
@@ -59,7 +62,7 @@ func newDecoder(c *component) (decoder, error) {
 	}, nil
 }
 
-// byteToken parses <0xHH>.
+// byteToken returns the byte of a token of the form <0xHH>.
 func byteToken(token string) (byte, bool) {
 	if len(token) != 6 || !strings.HasPrefix(token, "<0x") || token[5] != '>' {
 		return 0, false

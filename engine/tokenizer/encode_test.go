@@ -13,7 +13,8 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// naive is byte-pair encoding as it is defined: merge the leftmost pair of the lowest rank until there is none.
+// naive is byte-pair encoding by its definition: it merges the leftmost pair of the lowest rank
+// until there is none.
 func naive(b *bpe, word string) []int32 {
 	var ids []int32
 	for _, s := range b.symbols(nil, word) {
@@ -34,7 +35,8 @@ func naive(b *bpe, word string) []int32 {
 	}
 }
 
-// TestMerge holds the heap against the definition on words made of what the vocabulary is made of.
+// TestMerge compares the heap with the definition on words that are made of pieces of the
+// vocabulary.
 func TestMerge(t *testing.T) {
 	for _, name := range fixtures {
 		m := loadFixture(t, name)
@@ -51,14 +53,16 @@ func TestMerge(t *testing.T) {
 			for range rng.IntN(12) {
 				w.WriteString(parts[rng.IntN(len(parts))])
 			}
-			if got, want := b.append(nil, w.String()), naive(b, w.String()); !slices.Equal(got, want) {
+			got, want := b.append(nil, w.String()), naive(b, w.String())
+			if !slices.Equal(got, want) {
 				t.Errorf("%s: %q\n got %v\nwant %v", name, w.String(), got, want)
 			}
 		}
 	}
 }
 
-// TestMarkSplitter holds that cutting at "▁" changes nothing, where a merge reaches over some of the cuts.
+// TestMarkSplitter checks that cuts at "▁" change no ids, with a vocabulary in which a merge
+// reaches over some of the cuts.
 func TestMarkSplitter(t *testing.T) {
 	tk, err := newTokenizer([]byte(`{"model":{"vocab":{"a":0,">":1,"<":2,"▁":3,"▁<":4,">▁<":5,"a▁":6,"▁▁":7,"▁a":8},` +
 		`"merges":["▁ <","> ▁<","▁ ▁","▁ a"]}}`))
@@ -72,14 +76,15 @@ func TestMarkSplitter(t *testing.T) {
 		for range rng.IntN(12) {
 			s.WriteString([]string{"a", ">", "<", "▁", "▁"}[rng.IntN(5)])
 		}
-		if got, want := m.Encode(s.String(), true), naive(tk.model, s.String()); !slices.Equal(got, want) {
+		got, want := m.Encode(s.String(), true), naive(tk.model, s.String())
+		if !slices.Equal(got, want) {
 			t.Errorf("%q\n got %v\nwant %v", s.String(), got, want)
 		}
 	}
 }
 
-// FuzzEncode holds that any text can be encoded, that plain text makes no control tokens, and that byte-level tokens give
-// the text back.
+// FuzzEncode checks that any text can be encoded, that plain text makes no control tokens, and that
+// the bytes of byte-level tokens are the text.
 func FuzzEncode(f *testing.F) {
 	for _, e := range readOracle(f, "bytelevel/oracle.json").Encodings {
 		f.Add(e.Text)
@@ -95,7 +100,8 @@ func FuzzEncode(f *testing.F) {
 			if found := controls(m, plain); len(found) > 0 {
 				t.Errorf("%s: control tokens %v from plain %q", fixtures[i], found, s)
 			}
-			if want := normalize(m.tokenizer.normalizers, s); utf8.ValidString(s) && fixtures[i] != "sentencepiece" && decode(m, plain) != want {
+			want := normalize(m.tokenizer.normalizers, s)
+			if utf8.ValidString(s) && fixtures[i] != "sentencepiece" && decode(m, plain) != want {
 				t.Errorf("%s: got %q back, want %q", fixtures[i], decode(m, plain), want)
 			}
 			m.Encode(s, true)
@@ -106,7 +112,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// FuzzScanners holds the scanners against the expressions they stand for.
+// FuzzScanners compares each scanner with its expression.
 func FuzzScanners(f *testing.F) {
 	for _, e := range readOracle(f, "bytelevel/oracle.json").Encodings {
 		f.Add(e.Text)
@@ -114,8 +120,9 @@ func FuzzScanners(f *testing.F) {
 	f.Add("a\n \n  b\r\n\r\n   c '\t's 'S 'RE're'lL 12345a \u00a0\u00a0x \u3000")
 	expressions := make(map[string]*pattern)
 	for expression := range scanners {
-		// regexp2 folds no ſ to s; Oniguruma, which Hugging Face uses, does.
-		expressions[expression] = &pattern{re: regexp2.MustCompile(strings.Replace(expression, "(?i:'s|", "(?i:'s|'ſ|", 1), regexp2.None)}
+		// Oniguruma, which Hugging Face uses, folds ſ to s; regexp2 does not.
+		folded := strings.Replace(expression, "(?i:'s|", "(?i:'s|'ſ|", 1)
+		expressions[expression] = &pattern{re: regexp2.MustCompile(folded, regexp2.None)}
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
@@ -128,13 +135,22 @@ func FuzzScanners(f *testing.F) {
 	})
 }
 
-// FuzzLoad holds that a hostile tokenizer.json makes an error or a tokenizer, never a panic.
+// FuzzLoad checks that any tokenizer.json gives an error or a tokenizer and never a panic.
 func FuzzLoad(f *testing.F) {
-	f.Add([]byte(`{"added_tokens":[{"id":3,"content":"<s>","special":true,"lstrip":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"},{"type":"Prepend","prepend":"▁"},{"type":"Strip","strip_left":true}]},` +
-		`"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithNext","invert":true},{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]},` +
-		`"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[3]}}},` +
-		`"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"}]},` +
-		`"model":{"type":"BPE","unk_token":"a","fuse_unk":true,"byte_fallback":true,"vocab":{"a":0,"b":1,"ab":2,"▁":4},"merges":[["a","b"]]}}`))
+	f.Add([]byte(`{"added_tokens":[{"id":3,"content":"<s>","special":true,"lstrip":true}],
+		"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"},
+			{"type":"Prepend","prepend":"▁"},{"type":"Strip","strip_left":true}]},
+		"pre_tokenizer":{"type":"Sequence","pretokenizers":[
+			{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithNext","invert":true},
+			{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]},
+		"post_processor":{"type":"TemplateProcessing",
+			"single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],
+			"special_tokens":{"<s>":{"ids":[3]}}},
+		"decoder":{"type":"Sequence","decoders":[
+			{"type":"Replace","pattern":{"String":"▁"},"content":" "},
+			{"type":"ByteFallback"},{"type":"Fuse"}]},
+		"model":{"type":"BPE","unk_token":"a","fuse_unk":true,"byte_fallback":true,
+			"vocab":{"a":0,"b":1,"ab":2,"▁":4},"merges":[["a","b"]]}}`))
 	f.Add([]byte(`{"pre_tokenizer":{"type":"ByteLevel"},"model":{"vocab":{"a":0,"Ġ":1},"merges":["Ġ a"]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tk, err := newTokenizer(data)
@@ -162,8 +178,9 @@ func BenchmarkEncode(b *testing.B) {
 		{"multilingual", mixed.String()},
 		{"no-spaces", strings.Repeat("abcdefghij", 10000)},
 	}
-	// English and code of the kind that everybody has.
-	if source, err := os.ReadFile(filepath.Join(build.Default.GOROOT, "src", "net", "http", "server.go")); err == nil {
+	// English and code that every machine with Go has.
+	source, err := os.ReadFile(filepath.Join(build.Default.GOROOT, "src", "net", "http", "server.go"))
+	if err == nil {
 		texts = append(texts, struct{ name, text string }{"net-http-source", string(source)})
 	}
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
@@ -181,7 +198,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkEncodeChat is the 50th message of a chat, 100 bytes each.
+// BenchmarkEncodeChat encodes a chat of 49 messages of 100 bytes each.
 func BenchmarkEncodeChat(b *testing.B) {
 	for name, m := range chatModels(b) {
 		var roles, contents []string

@@ -2,11 +2,12 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
-// tokenizerJSON is what this package reads of tokenizer.json. Truncation and padding are left out on purpose: a server
-// never cuts a prompt silently.
+// tokenizerJSON is the part of tokenizer.json that this package uses. It leaves out truncation and
+// padding on purpose: a server must not cut a prompt silently.
 type tokenizerJSON struct {
 	AddedTokens   []addedToken `json:"added_tokens"`
 	Normalizer    *component   `json:"normalizer"`
@@ -16,6 +17,7 @@ type tokenizerJSON struct {
 	Model         modelJSON    `json:"model"`
 }
 
+// parseTokenizer reads tokenizer.json and checks its model.
 func parseTokenizer(data []byte) (*tokenizerJSON, error) {
 	vocab, merges, rest, err := cutModel(data)
 	j := new(tokenizerJSON)
@@ -32,6 +34,8 @@ func parseTokenizer(data []byte) (*tokenizerJSON, error) {
 	return j, j.Model.check()
 }
 
+// modelJSON is the model of tokenizer.json, without its vocabulary and merges, which are read by
+// hand.
 type modelJSON struct {
 	Type                    string  `json:"type"`
 	Dropout                 float64 `json:"dropout"`
@@ -46,6 +50,7 @@ type modelJSON struct {
 	merges mergeList
 }
 
+// check refuses models that this package cannot run exactly.
 func (j *modelJSON) check() error {
 	switch {
 	case j.Type != "BPE" && j.Type != "":
@@ -53,11 +58,12 @@ func (j *modelJSON) check() error {
 	case j.Dropout != 0:
 		return fmt.Errorf("model dropout %g is not supported", j.Dropout)
 	case j.ContinuingSubwordPrefix != "":
-		return fmt.Errorf("model continuing_subword_prefix %q is not supported", j.ContinuingSubwordPrefix)
+		return fmt.Errorf("model continuing_subword_prefix %q is not supported",
+			j.ContinuingSubwordPrefix)
 	case j.EndOfWordSuffix != "":
 		return fmt.Errorf("model end_of_word_suffix %q is not supported", j.EndOfWordSuffix)
 	case len(j.vocab.ids) == 0:
-		return fmt.Errorf("model has no vocabulary")
+		return errors.New("model has no vocabulary")
 	}
 	for i, id := range j.vocab.ids {
 		if id < 0 {
@@ -67,7 +73,8 @@ func (j *modelJSON) check() error {
 	return nil
 }
 
-// component is any normalizer, pre-tokenizer, post-processor or decoder: its type and every field one of them may have.
+// component is any normalizer, pre-tokenizer, post-processor or decoder. It has every field that
+// one of them may have.
 type component struct {
 	Type string `json:"type"`
 
@@ -94,11 +101,13 @@ type component struct {
 	SpecialTokens map[string]templateSpecial `json:"special_tokens"`
 }
 
+// patternJSON is a literal or a regular expression.
 type patternJSON struct {
 	String *string
 	Regex  *string
 }
 
+// templatePiece is one piece of a TemplateProcessing: a special token or the text.
 type templatePiece struct {
 	SpecialToken *struct {
 		ID string `json:"id"`
@@ -108,9 +117,10 @@ type templatePiece struct {
 	}
 }
 
+// templateSpecial is a special token of a TemplateProcessing.
 type templateSpecial struct {
 	IDs []int32 `json:"ids"`
 }
 
-// orTrue is a flag that defaults to true.
+// orTrue is the value of a flag that defaults to true.
 func orTrue(b *bool) bool { return b == nil || *b }

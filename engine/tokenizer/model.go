@@ -8,15 +8,17 @@ import (
 	"slices"
 )
 
-// Model is the text side of a model: its tokenizer and its chat template. It is safe for concurrent use.
+// Model is the text side of a model: its tokenizer and its chat template. It is safe for concurrent
+// use.
 type Model struct {
 	tokenizer *tokenizer
 	template  *template // nil if the model has none
-	stops     []int32
+	stops     []int32   // ascending
 }
 
-// Load reads the text side of a Hugging Face folder: tokenizer.json, which must be there, and of tokenizer_config.json,
-// chat_template.jinja, generation_config.json and config.json what is there.
+// Load reads the text side of a Hugging Face folder: tokenizer.json, which must exist, and, as far
+// as they exist, special_tokens_map.json, tokenizer_config.json, chat_template.jinja, config.json
+// and generation_config.json. It refuses a tokenizer that it cannot reproduce exactly.
 func Load(fsys fs.FS) (*Model, error) {
 	data, err := fs.ReadFile(fsys, "tokenizer.json")
 	if err != nil {
@@ -32,7 +34,7 @@ func Load(fsys fs.FS) (*Model, error) {
 	}
 	source, file := s.template, s.templateFile
 	if _, ok := m.tokenizer.added["<start_of_turn>"]; ok && source == "" {
-		source, file = gemmaTurns, "the built-in Gemma template"
+		source, file = gemmaTemplate, "the built-in Gemma template"
 	}
 	if source != "" {
 		if m.template, err = newTemplate(source, s.specials(m.tokenizer)); err != nil {
@@ -43,8 +45,9 @@ func Load(fsys fs.FS) (*Model, error) {
 	return m, nil
 }
 
-// Encode returns the ids of s. With special, s is read as Hugging Face tokenizers' encode reads it: control tokens written
-// out in it are found, and the tokens that begin (or end) every text are added. Without, s is plain text, whatever it says.
+// Encode returns the ids of s. With special it does the same as encode of Hugging Face tokenizers:
+// control tokens that are written out in s are found, and the tokens that begin (or end) every text
+// are added. Without special, s is plain text, whatever it contains.
 func (m *Model) Encode(s string, special bool) []int32 {
 	if !special {
 		return m.tokenizer.encode(nil, s, guard{plain: true}, true)
@@ -54,8 +57,8 @@ func (m *Model) Encode(s string, special bool) []int32 {
 	return append(ids, m.tokenizer.after...)
 }
 
-// AppendToken appends the bytes that a token stands for. They may be a part of a UTF-8 character. Control tokens, and ids
-// that the vocabulary does not have, stand for nothing.
+// AppendToken appends the bytes that a token stands for. They may be a part of a UTF-8 character.
+// It appends nothing for control tokens and for ids outside the vocabulary.
 func (m *Model) AppendToken(dst []byte, id int32) []byte {
 	if id < 0 || int(id) >= len(m.tokenizer.bytes) {
 		return dst
@@ -63,31 +66,34 @@ func (m *Model) AppendToken(dst []byte, id int32) []byte {
 	return append(dst, m.tokenizer.bytes[id]...)
 }
 
-// StopTokens returns the ids that end an answer, ascending: the model's end-of-sequence ids, and the control token that
-// the template puts right behind an answer, such as <end_of_turn> or <|im_end|>.
+// StopTokens returns the ids that end an answer, in ascending order: the model's end-of-sequence
+// ids, and the control token that the template puts right behind an answer, such as <end_of_turn>
+// or <|im_end|>.
 func (m *Model) StopTokens() []int32 { return slices.Clone(m.stops) }
 
+// setStops collects the ids that end an answer.
 func (m *Model) setStops(s settings) {
 	stops := slices.Clone(s.eos)
 	if id, ok := m.tokenizer.id(s.eosToken); ok {
 		stops = append(stops, id)
 	}
-	if id, ok := m.endOfTurn(); ok {
+	if id, ok := m.endOfAnswer(); ok {
 		stops = append(stops, id)
 	}
 	slices.Sort(stops)
 	m.stops = slices.Compact(stops)
 }
 
-// settings is what the small files of a model folder say about text.
+// settings is the content of the small files of a model folder, as far as it concerns text.
 type settings struct {
 	template, templateFile       string
 	bosToken, eosToken, unkToken string
 	padToken                     string
-	bosID                        int32 // -1: not said
-	eos                          []int32
+	bosID                        int32   // -1 if no file gives it
+	eos                          []int32 // the ids that end a sequence
 }
 
+// readSettings reads the small files, as far as they exist.
 func readSettings(fsys fs.FS) (settings, error) {
 	s := settings{bosID: -1}
 	var tok struct {
@@ -97,13 +103,15 @@ func readSettings(fsys fs.FS) (settings, error) {
 		UNK          tokenJSON    `json:"unk_token"`
 		PAD          tokenJSON    `json:"pad_token"`
 	}
-	// tokenizer_config.json repeats special_tokens_map.json, and goes first.
+	// tokenizer_config.json repeats special_tokens_map.json and takes precedence, so it is read
+	// last.
 	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
 		if err := readJSON(fsys, name, &tok); err != nil {
 			return s, err
 		}
 	}
-	s.bosToken, s.eosToken, s.unkToken, s.padToken = string(tok.BOS), string(tok.EOS), string(tok.UNK), string(tok.PAD)
+	s.bosToken, s.eosToken = string(tok.BOS), string(tok.EOS)
+	s.unkToken, s.padToken = string(tok.UNK), string(tok.PAD)
 	s.template, s.templateFile = string(tok.ChatTemplate), "tokenizer_config.json: chat_template"
 	switch data, err := fs.ReadFile(fsys, "chat_template.jinja"); {
 	case err == nil:
@@ -131,7 +139,7 @@ func readSettings(fsys fs.FS) (settings, error) {
 	return s, nil
 }
 
-// specials returns the variables that a template sees of the tokenizer.
+// specials returns the tokenizer's variables of a template.
 func (s settings) specials(t *tokenizer) map[string]string {
 	bos := s.bosToken
 	if bos == "" {
@@ -143,10 +151,12 @@ func (s settings) specials(t *tokenizer) map[string]string {
 			eos = t.controlText(id)
 		}
 	}
-	return map[string]string{"bos_token": bos, "eos_token": eos, "unk_token": s.unkToken, "pad_token": s.padToken}
+	return map[string]string{
+		"bos_token": bos, "eos_token": eos, "unk_token": s.unkToken, "pad_token": s.padToken,
+	}
 }
 
-// readJSON reads a file that may be missing.
+// readJSON decodes a file into v. A missing file leaves v as it is.
 func readJSON(fsys fs.FS, name string, v any) error {
 	data, err := fs.ReadFile(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -161,7 +171,7 @@ func readJSON(fsys fs.FS, name string, v any) error {
 	return nil
 }
 
-// tokenJSON is a token as its text, or as an object with it.
+// tokenJSON is the text of a token, which a file gives as a string or as an object with content.
 type tokenJSON string
 
 func (t *tokenJSON) UnmarshalJSON(data []byte) error {
@@ -176,7 +186,8 @@ func (t *tokenJSON) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(t))
 }
 
-// templateJSON is a chat template, or a list of named ones of which "default" counts.
+// templateJSON is a chat template. A file may give a list of named templates instead, of which the
+// one named "default" is taken.
 type templateJSON string
 
 func (t *templateJSON) UnmarshalJSON(data []byte) error {
@@ -195,7 +206,7 @@ func (t *templateJSON) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(t))
 }
 
-// idsJSON is one id, a list of them, or null.
+// idsJSON is a list of ids, which a file gives as one id, a list, or null.
 type idsJSON []int32
 
 func (ids *idsJSON) UnmarshalJSON(data []byte) error {

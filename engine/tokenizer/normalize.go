@@ -8,10 +8,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// normalizer rewrites a piece of text before it is split into words. The Unicode forms are x/text's, which puts a U+034F
-// into a run of more than 30 combining marks; Hugging Face tokenizers does not.
+// normalizer rewrites a piece of text before it is split into words. The Unicode forms are those of
+// x/text, which puts a U+034F into a run of more than 30 combining marks; Hugging Face tokenizers
+// does not.
 type normalizer func(string) string
 
+// newNormalizers flattens the normalizer of tokenizer.json into steps.
 func newNormalizers(c *component) ([]normalizer, error) {
 	if c == nil {
 		return nil, nil
@@ -64,12 +66,14 @@ func newNormalizers(c *component) ([]normalizer, error) {
 	return nil, fmt.Errorf("normalizer type %q is not supported", c.Type)
 }
 
-// lowercase maps each character by itself, as Hugging Face tokenizers do: no final sigma.
+// lowercase maps each character by itself, as Hugging Face tokenizers does: there is no final
+// sigma.
 func lowercase(s string) string {
-	s = strings.ReplaceAll(s, "İ", "i̇") // the one character whose lower case is two
+	s = strings.ReplaceAll(s, "İ", "i̇") // the one character whose lower case is two characters
 	return strings.Map(unicode.ToLower, s)
 }
 
+// normalize applies normalizers one after the other.
 func normalize(ns []normalizer, s string) string {
 	for _, n := range ns {
 		s = n(s)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// oracle is what testdata/oracle.py has stored of Hugging Face's libraries.
+// oracle is a file of testdata/oracle.py: results of Hugging Face's libraries.
 type oracle struct {
 	Encodings []struct {
 		Text       string
@@ -51,7 +51,7 @@ func loadFixture(t testing.TB, name string) *Model {
 	return loadDir(t, filepath.Join("testdata", name))
 }
 
-// loadPulled returns a model of the catalogue, or skips the test where it has not been pulled.
+// loadPulled returns a model of the catalogue, or skips the test if it has not been pulled.
 func loadPulled(t testing.TB, name string) *Model {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -60,25 +60,33 @@ func loadPulled(t testing.TB, name string) *Model {
 	}
 	dir := filepath.Join(cache, "loadstone", "models", name)
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err != nil {
-		t.Skipf("model %s is not on this machine; get it with: go run ./harness/cmd/loadstone model pull %[1]s", name)
+		t.Skipf("model %s is not on this machine; get it with: loadstone model pull %[1]s",
+			name)
 	}
 	return loadDir(t, dir)
 }
 
-// TestOracle holds every id and every rendered character against Hugging Face's.
+// TestOracle compares every id and every rendered character with Hugging Face's.
 func TestOracle(t *testing.T) {
 	for _, name := range fixtures {
-		t.Run(name, func(t *testing.T) { checkOracle(t, loadFixture(t, name), readOracle(t, name+"/oracle.json")) })
+		t.Run(name, func(t *testing.T) {
+			checkOracle(t, loadFixture(t, name), readOracle(t, name+"/oracle.json"))
+		})
 	}
-	t.Run("tiny", func(t *testing.T) { checkOracle(t, loadDir(t, "../tiny/model"), readOracle(t, "tiny.json")) })
+	t.Run("tiny", func(t *testing.T) {
+		checkOracle(t, loadDir(t, "../tiny/model"), readOracle(t, "tiny.json"))
+	})
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
-		t.Run(name, func(t *testing.T) { checkOracle(t, loadPulled(t, name), readOracle(t, name+".json")) })
+		t.Run(name, func(t *testing.T) {
+			checkOracle(t, loadPulled(t, name), readOracle(t, name+".json"))
+		})
 	}
 }
 
+// checkOracle compares a model with an oracle.
 func checkOracle(t *testing.T, m *Model, o oracle) {
 	for _, e := range o.Encodings {
-		// Twice: the second one comes out of the word cache.
+		// The second time the ids come from the word cache.
 		for range 2 {
 			if got := m.Encode(e.Text, true); !slices.Equal(got, e.IDs) {
 				t.Errorf("Encode(%q, true)\n got %v\nwant %v", e.Text, got, e.IDs)
@@ -95,11 +103,13 @@ func checkOracle(t *testing.T, m *Model, o oracle) {
 		}
 		text, err := m.template.render(chat, true)
 		if text != c.Text || !sameError(err, c.Error) {
-			t.Errorf("chat %q %q\n got %q, %v\nwant %q, %s", c.Roles, c.Contents, text, err, c.Text, c.Error)
+			t.Errorf("chat %q %q\n got %q, %v\nwant %q, %s",
+				c.Roles, c.Contents, text, err, c.Text, c.Error)
 		}
 		ids, err := m.EncodeChat(c.Roles, c.Contents, nil)
 		if !slices.Equal(ids, c.IDs) || !sameError(err, c.Error) {
-			t.Errorf("EncodeChat(%q, %q)\n got %v, %v\nwant %v, %s", c.Roles, c.Contents, ids, err, c.IDs, c.Error)
+			t.Errorf("EncodeChat(%q, %q)\n got %v, %v\nwant %v, %s",
+				c.Roles, c.Contents, ids, err, c.IDs, c.Error)
 		}
 	}
 }
@@ -111,14 +121,14 @@ func sameError(err error, want string) bool {
 	return strings.HasSuffix(err.Error(), ": "+want)
 }
 
-// TestDecode holds that the bytes of a text's tokens are the text.
+// TestDecode checks that the bytes of a text's tokens are the text.
 func TestDecode(t *testing.T) {
 	for _, name := range fixtures {
 		m := loadFixture(t, name)
 		for _, e := range readOracle(t, name+"/oracle.json").Encodings {
 			want := normalize(m.tokenizer.normalizers, e.Text)
 			if name == "sentencepiece" {
-				want = strings.ReplaceAll(want, "▁", " ") // it has no other way to write a space
+				want = strings.ReplaceAll(want, "▁", " ") // ▁ is its only way to write a space
 			}
 			if got := decode(m, m.Encode(e.Text, false)); got != want {
 				t.Errorf("%s: got %q, want %q", name, got, want)
@@ -136,7 +146,9 @@ func decode(m *Model, ids []int32) string {
 }
 
 func TestStopTokens(t *testing.T) {
-	for name, want := range map[string]string{"bytelevel": "<|im_end|>", "split": "<|eot_id|>", "sentencepiece": "<eos> <end_of_turn>"} {
+	for name, want := range map[string]string{
+		"bytelevel": "<|im_end|>", "split": "<|eot_id|>", "sentencepiece": "<eos> <end_of_turn>",
+	} {
 		m := loadFixture(t, name)
 		var got []string
 		for _, id := range m.StopTokens() {

@@ -9,8 +9,9 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// pattern finds what a Split pre-tokenizer or a Replace normalizer looks for: a literal, a known expression by a scanner
-// of scan.go, or any other expression by regexp2.
+// pattern finds the matches of a Split pre-tokenizer or a Replace normalizer. It uses one of its
+// three fields: a literal, a scanner of scan.go for a well-known expression, or regexp2 for any
+// other expression.
 type pattern struct {
 	literal string
 	scan    scanner
@@ -34,7 +35,7 @@ func newPattern(j patternJSON) (*pattern, error) {
 	return &pattern{re: re}, nil
 }
 
-// span is a match, or what lies between two matches, as byte offsets.
+// span is a match or the text between two matches, as byte offsets.
 type span struct {
 	start, end int
 	match      bool
@@ -72,7 +73,8 @@ func (p *pattern) spans(dst []span, s string) []span {
 	return dst
 }
 
-// regexpSpans reports non-empty matches. regexp2 counts in runes, so offsets are counted along.
+// regexpSpans calls add with every match that is not empty. regexp2 counts in runes, which advance
+// turns into bytes.
 func (p *pattern) regexpSpans(s string, add func(start, end int)) {
 	runes, offset := 0, 0
 	advance := func(to int) int {
@@ -82,7 +84,7 @@ func (p *pattern) regexpSpans(s string, add func(start, end int)) {
 		}
 		return offset
 	}
-	// Neither call can fail: an error is a time-out, and none is set.
+	// Neither call can fail: the only error is a time-out, and no time limit is set.
 	for m, err := p.re.FindStringMatch(s); err == nil && m != nil; m, err = p.re.FindNextMatch(m) {
 		if m.Length > 0 {
 			start := advance(m.Index)
@@ -91,6 +93,7 @@ func (p *pattern) regexpSpans(s string, add func(start, end int)) {
 	}
 }
 
+// replace replaces every match by with.
 func (p *pattern) replace(s, with string) string {
 	if p.literal != "" {
 		return strings.ReplaceAll(s, p.literal, with)

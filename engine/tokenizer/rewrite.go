@@ -7,9 +7,10 @@ import (
 	"github.com/nikolalohinski/gonja/v2/tokens"
 )
 
-// rewrite writes a template so that gonja can parse it. Each conditional expression becomes one that goes anywhere: gonja knows
-// "A if C else B" only as the whole of {{ }} or {% set %}, and no chain of them; Gemma 3's template has one in
-// parentheses. (((C) and [A]) or [B])[0] means the same and evaluates no more of it.
+// rewrite changes a template so that gonja can parse it. gonja understands "A if C else B" only as
+// the whole of {{ }} or {% set %}, and no chain of them, but Gemma 3's template has one in
+// parentheses. So each conditional expression becomes (((C) and [A]) or [B])[0], which may stand
+// anywhere, has the same value and evaluates the same parts.
 func rewrite(source string, cfg *config.Config) string {
 	lexer := tokens.NewLexer(source, cfg)
 	r := rewriter{source: lexer.Input}
@@ -19,17 +20,18 @@ func rewrite(source string, cfg *config.Config) string {
 		stream.Next()
 	}
 	if len(r.toks) == 0 || stream.Current().Type == tokens.Error {
-		return source // the parser will say what is wrong
+		return source // the parser reports the error
 	}
 	var out strings.Builder
-	at := 0 // how far of the source has been written
+	at := 0 // the source before this offset has been written
 	for i := 0; i < len(r.toks); i++ {
 		from := i + 1
 		statement := r.toks[i].Type == tokens.BlockBegin
 		if !statement && r.toks[i].Type != tokens.VariableBegin {
 			continue
 		}
-		for i < len(r.toks) && r.toks[i].Type != tokens.VariableEnd && r.toks[i].Type != tokens.BlockEnd {
+		for i < len(r.toks) && r.toks[i].Type != tokens.VariableEnd &&
+			r.toks[i].Type != tokens.BlockEnd {
 			i++
 		}
 		if statement && from < i {
@@ -42,28 +44,32 @@ func rewrite(source string, cfg *config.Config) string {
 		if i == len(r.toks) || from >= i {
 			continue
 		}
-		// {% for a in b if c %} filters with its if.
+		// The if of {% for a in b if c %} is a filter, not a conditional expression.
 		filters := statement && r.toks[from-1].Val == "for"
 		out.WriteString(r.source[at:r.toks[from].Pos])
 		out.WriteString(r.list(from, i, !filters))
 		at = r.toks[i].Pos
 	}
-	// A template ends without its last newline, which the lexer has taken already and will take again.
+	// The lexer drops the last newline of a template. It has dropped one here and will drop one
+	// again.
 	return out.String() + r.source[at:] + "\n"
 }
 
-// withoutGeneration is what stands for transformers' own statement, which marks what the assistant says for training.
+// withoutGeneration replaces transformers' own statement generation, which marks the assistant's
+// text for training.
 var withoutGeneration = map[string]string{"generation": "if true", "endgeneration": "endif"}
 
+// rewriter holds a template and its tokens.
 type rewriter struct {
 	source string
 	toks   []*tokens.Token
 }
 
-// text is the source from token i up to token j, the space before j included.
+// text is the source from the beginning of token i to the beginning of token j.
 func (r *rewriter) text(i, j int) string { return r.source[r.toks[i].Pos:r.toks[j].Pos] }
 
-// list rewrites tokens [i, j), expressions that commas, colons and assignments separate.
+// list rewrites tokens [i, j), which are expressions separated by commas, colons and assignments.
+// conditionals says whether an if among them makes a conditional expression.
 func (r *rewriter) list(i, j int, conditionals bool) string {
 	var out strings.Builder
 	start := i
@@ -79,7 +85,7 @@ func (r *rewriter) list(i, j int, conditionals bool) string {
 	return out.String()
 }
 
-// expression rewrites tokens [i, j), one expression.
+// expression rewrites tokens [i, j), which are one expression.
 func (r *rewriter) expression(i, j int, conditionals bool) string {
 	test, alternative := j, j
 	for k := i; k < j && conditionals; k = r.skip(k, j) {
@@ -101,10 +107,11 @@ func (r *rewriter) expression(i, j int, conditionals bool) string {
 	if alternative < j {
 		otherwise = r.expression(alternative+1, j, true)
 	}
-	return "(((" + r.groups(test+1, alternative) + ") and [" + r.groups(i, test) + "]) or [" + otherwise + "])[0] "
+	return "(((" + r.groups(test+1, alternative) + ") and [" + r.groups(i, test) + "]) or [" +
+		otherwise + "])[0] "
 }
 
-// groups copies tokens [i, j), rewriting what is in brackets.
+// groups copies tokens [i, j) and rewrites the expressions in brackets.
 func (r *rewriter) groups(i, j int) string {
 	var out strings.Builder
 	for k := i; k < j; {
@@ -121,7 +128,8 @@ func (r *rewriter) groups(i, j int) string {
 	return out.String()
 }
 
-// skip returns the token after token i, or after its closing bracket if it opens one that closes before j.
+// skip returns the index after token i, or, if token i is a bracket that closes before j, the index
+// after the closing one.
 func (r *rewriter) skip(i, j int) int {
 	depth := 0
 	for k := i; k < j; k++ {

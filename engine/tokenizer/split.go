@@ -7,12 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// splitter cuts a piece of text into smaller ones, or changes it on the way: it appends what it makes of s to dst.
-// first says that s is the beginning of the whole text.
+// splitter cuts a piece of text s into smaller ones, which it may also change, and appends them to
+// dst. first says that s is the beginning of the whole text.
 type splitter func(dst []string, s string, first bool) []string
 
-// newSplitters flattens the pre-tokenizer into steps. byteLevel reports that the last one maps bytes to characters,
-// which the steps here leave out: the model takes the bytes as they are.
+// newSplitters flattens the pre-tokenizer into steps. byteLevel reports that the last step of
+// tokenizer.json maps bytes to characters. The steps here do not, because the model takes the bytes
+// as they are.
 func newSplitters(c *component) (steps []splitter, byteLevel bool, err error) {
 	if c == nil {
 		return nil, false, nil
@@ -20,7 +21,8 @@ func newSplitters(c *component) (steps []splitter, byteLevel bool, err error) {
 	if c.Type == "Sequence" {
 		for i := range c.Pretokenizers {
 			if byteLevel {
-				return nil, false, fmt.Errorf("pre_tokenizer %s after ByteLevel is not supported", c.Pretokenizers[i].Type)
+				return nil, false, fmt.Errorf("pre_tokenizer %s after ByteLevel is not supported",
+					c.Pretokenizers[i].Type)
 			}
 			s, b, err := newSplitters(&c.Pretokenizers[i])
 			if err != nil {
@@ -41,7 +43,10 @@ func newSplitters(c *component) (steps []splitter, byteLevel bool, err error) {
 		}
 		return steps, true, nil
 	case "Digits":
-		return []splitter{func(dst []string, s string, _ bool) []string { return splitDigits(dst, s, c.IndividualDigits) }}, false, nil
+		split := func(dst []string, s string, _ bool) []string {
+			return splitDigits(dst, s, c.IndividualDigits)
+		}
+		return []splitter{split}, false, nil
 	case "Split":
 		p, err := newPattern(c.Pattern)
 		if err != nil {
@@ -58,6 +63,7 @@ func newSplitters(c *component) (steps []splitter, byteLevel bool, err error) {
 	return nil, false, fmt.Errorf("pre_tokenizer type %q is not supported", c.Type)
 }
 
+// prefixSpace puts a space in front of a piece that has none.
 func prefixSpace(dst []string, s string, _ bool) []string {
 	if !strings.HasPrefix(s, " ") {
 		s = " " + s
@@ -65,6 +71,7 @@ func prefixSpace(dst []string, s string, _ bool) []string {
 	return append(dst, s)
 }
 
+// splitDigits cuts between numbers and other characters, and with individual around each number.
 func splitDigits(dst []string, s string, individual bool) []string {
 	start, was := 0, false
 	for i, r := range s {
@@ -78,9 +85,11 @@ func splitDigits(dst []string, s string, individual bool) []string {
 	return append(dst, s[start:])
 }
 
-// behavior joins a pattern's spans, which cover s, into pieces. It changes spans in place.
+// behavior joins the spans of a pattern, which cover a text, into pieces. It changes spans in
+// place.
 type behavior func(spans []span) []span
 
+// splitBy splits by a pattern.
 func splitBy(p *pattern, b behavior) splitter {
 	return func(dst []string, s string, _ bool) []string {
 		var room [64]span
@@ -93,6 +102,8 @@ func splitBy(p *pattern, b behavior) splitter {
 	}
 }
 
+// newBehavior returns the behavior of that name; invert makes it treat the text between matches as
+// matches.
 func newBehavior(name string, invert bool) (behavior, error) {
 	var b behavior
 	switch name {
@@ -120,8 +131,10 @@ func newBehavior(name string, invert bool) (behavior, error) {
 	}, nil
 }
 
+// isolated makes each span a piece.
 func isolated(spans []span) []span { return spans }
 
+// removed drops the matches.
 func removed(spans []span) []span {
 	kept := spans[:0]
 	for _, sp := range spans {
@@ -132,7 +145,8 @@ func removed(spans []span) []span {
 	return kept
 }
 
-// mergedWithPrevious ends a piece after a match; a match right after another one stands alone.
+// mergedWithPrevious joins a match to the text before it; a match right after another one is a
+// piece by itself.
 func mergedWithPrevious(spans []span) []span {
 	out, was := spans[:0], false
 	for _, sp := range spans {
@@ -147,7 +161,8 @@ func mergedWithPrevious(spans []span) []span {
 	return out
 }
 
-// mergedWithNext begins a piece with a match; a match right before another one stands alone.
+// mergedWithNext joins a match to the text after it; a match right before another one is a piece by
+// itself.
 func mergedWithNext(spans []span) []span {
 	at, was := len(spans), false
 	for i := len(spans) - 1; i >= 0; i-- {
@@ -163,6 +178,7 @@ func mergedWithNext(spans []span) []span {
 	return spans[at:]
 }
 
+// contiguous joins neighbouring matches.
 func contiguous(spans []span) []span {
 	out, was := spans[:0], false
 	for i, sp := range spans {
@@ -177,7 +193,7 @@ func contiguous(spans []span) []span {
 	return out
 }
 
-// metaspace writes spaces as replacement, normally "▁", and starts a new piece at each.
+// metaspace replaces spaces, as a rule by "▁", and begins a new piece at each.
 func metaspace(c *component) splitter {
 	mark := c.Replacement
 	if mark == "" {
@@ -202,7 +218,7 @@ func metaspace(c *component) splitter {
 	}
 }
 
-// splitBefore starts a new piece at each mark.
+// splitBefore begins a new piece at each mark.
 func splitBefore(dst []string, s, mark string) []string {
 	for s != "" {
 		_, skip := utf8.DecodeRuneInString(s)

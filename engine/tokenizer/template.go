@@ -15,24 +15,29 @@ import (
 	"github.com/nikolalohinski/gonja/v2/loaders"
 )
 
-// gemmaTurns is the turn format of Gemma's instruction-tuned models for Gemma models without a template. Unlike theirs
-// it takes roles in any order.
+// gemmaTemplate is the chat format of Gemma's instruction-tuned models, for Gemma models without a
+// template. Unlike the template of those models it accepts roles in any order.
 //
 //go:embed gemma.jinja
-var gemmaTurns string
+var gemmaTemplate string
 
-// template is a parsed chat template. It renders as transformers' apply_chat_template does; what gonja does otherwise is
-// mended here: what it cannot parse (rewrite.go), the index -n of a list of n (messages), and the filters trim and tojson.
-// What is left are things that no template of a chat without tools does: % formatting, **, and printing none.
+// template is a parsed chat template. It renders chats as transformers' apply_chat_template does.
+// gonja differs from Python's Jinja in a few things, for which this package makes up: expressions
+// that it cannot parse (rewrite.go), the index -n of a list of n (messages), and the filters trim
+// and tojson. Other differences concern features that no template uses for a chat without tools: %
+// formatting, **, and printing none.
 type template struct {
 	source   string
 	parsed   *exec.Template
-	specials map[string]string
-	// now is what strftime_now shows. It stands still: a date that changes at midnight would change the beginning of
-	// every prompt, and with it lose every agent's cache.
+	specials map[string]string // variables of the tokenizer, such as bos_token
+
+	// now is the time that strftime_now shows. It does not advance, because a date that changes at
+	// midnight would change the beginning of every prompt, and every agent's cached prefix would be
+	// lost.
 	now time.Time
 }
 
+// newTemplate parses a template.
 func newTemplate(source string, specials map[string]string) (*template, error) {
 	source = strings.ReplaceAll(source, "\r\n", "\n")
 	cfg := config.New()
@@ -43,27 +48,31 @@ func newTemplate(source string, specials map[string]string) (*template, error) {
 		return nil, err
 	}
 	filters := exec.NewFilterSet(make(map[string]exec.FilterFunction)).Update(builtins.Filters)
-	if err := errors.Join(filters.Replace("trim", trimFilter), filters.Replace("tojson", jsonFilter)); err != nil {
+	err = errors.Join(filters.Replace("trim", trimFilter), filters.Replace("tojson", jsonFilter))
+	if err != nil {
 		return nil, err
 	}
+	globals := exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables)
 	parsed, err := exec.NewTemplate(name, cfg, loader, &exec.Environment{
-		Context:           exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables),
+		Context:           globals,
 		Filters:           filters,
 		Tests:             builtins.Tests,
 		ControlStructures: builtins.ControlStructures,
 		Methods:           builtins.Methods,
 	})
 	if err != nil {
-		// The error repeats the whole template; the reason is what follows it.
+		// gonja's error repeats the whole template and then gives the reason.
 		text := err.Error()
 		return nil, fmt.Errorf("chat template: %s", text[strings.LastIndex(text, "': ")+1:])
 	}
 	return &template{source: source, parsed: parsed, specials: specials, now: time.Now()}, nil
 }
 
-// render returns the text of a chat. A template that refuses the chat with raise_exception makes the error.
+// render returns the text of a chat. A template that calls raise_exception to refuse the chat
+// causes an error.
 func (t *template) render(chat messages, generationPrompt bool) (text string, err error) {
-	// gonja works by reflection: a template that treats a value as what it is not may panic.
+	// gonja works by reflection, and may panic if a template uses a value as if it had another
+	// type.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("chat template failed: %v", r)
@@ -95,10 +104,11 @@ func (t *template) render(chat messages, generationPrompt bool) (text string, er
 	return out.String(), nil
 }
 
-// messages is the chat as the template sees it: dictionaries with role and content.
+// messages is the chat in a template: a list of dictionaries with role and content.
 type messages []map[string]any
 
-// GetItem is what the template's messages[i] calls. gonja's own indexing has no [-n] of a list of n.
+// GetItem implements messages[i] in a template. gonja's own indexing does not support [-n] for a
+// list of n.
 func (m messages) GetItem(key any) (*exec.Value, bool) {
 	i, ok := key.(int)
 	if ok && i < 0 {
@@ -110,9 +120,10 @@ func (m messages) GetItem(key any) (*exec.Value, bool) {
 	return exec.AsValue(m[i]), true
 }
 
-// pythonSpace is what Python's str.strip strips.
+// pythonSpace reports whether Python's str.strip strips r.
 func pythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
+// trimFilter is Jinja's filter trim.
 func trimFilter(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 	if len(params.Args) > 0 {
 		return exec.AsValue(strings.Trim(in.String(), params.First().String()))
@@ -120,7 +131,8 @@ func trimFilter(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.V
 	return exec.AsValue(strings.TrimFunc(in.String(), pythonSpace))
 }
 
-// jsonFilter writes strings, the one thing a chat holds, as Python's json.dumps with ensure_ascii=False.
+// jsonFilter is the filter tojson. It writes strings, the only values in a chat, as Python's
+// json.dumps does with ensure_ascii=False.
 func jsonFilter(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 	if !in.IsString() {
 		plain, _ := builtins.Filters.Get("tojson")
@@ -153,11 +165,12 @@ func jsonFilter(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.V
 	return exec.AsSafeValue(b.String())
 }
 
-// strftime knows the directives that templates use for a date.
+// strftime formats a time. It supports the directives that templates use for a date.
 func strftime(t time.Time, format string) string {
 	return strings.NewReplacer(
 		"%d", t.Format("02"), "%m", t.Format("01"), "%Y", t.Format("2006"), "%y", t.Format("06"),
-		"%b", t.Format("Jan"), "%B", t.Format("January"), "%a", t.Format("Mon"), "%A", t.Format("Monday"),
-		"%H", t.Format("15"), "%M", t.Format("04"), "%S", t.Format("05"), "%j", t.Format("002"), "%%", "%",
+		"%b", t.Format("Jan"), "%B", t.Format("January"), "%a", t.Format("Mon"),
+		"%A", t.Format("Monday"), "%H", t.Format("15"), "%M", t.Format("04"),
+		"%S", t.Format("05"), "%j", t.Format("002"), "%%", "%",
 	).Replace(format)
 }

@@ -2,28 +2,29 @@ package tokenizer
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// Nine tenths of a tokenizer.json are its vocabulary and its merges, 14 MB of Gemma's, and encoding/json with reflection
-// takes most of a second for them. They are cut out and read here; the rest, with null in their places, is encoding/json's.
+// Nine tenths of a tokenizer.json are its vocabulary and its merges: 14 MB of Gemma's file.
+// encoding/json, which uses reflection, takes most of a second for them. So they are cut out and
+// read here, and encoding/json reads the rest, with null in their places.
 
-// vocabulary is the tokens of a model: text and id, as the file lists them, and the id by text.
+// vocabulary is the tokens of a model.
 type vocabulary struct {
-	tokens []string
-	ids    []int32
-	byText map[string]int32
+	tokens []string         // in the order of the file
+	ids    []int32          // in the same order
+	byText map[string]int32 // ids by token
 }
 
-// mergeList is the merges in order of rank, as written in the file: up to 2024 "a b", later ["a","b"].
+// mergeList is the merges, in the order of their ranks, as the file writes them: "a b" up to 2024,
+// ["a","b"] since.
 type mergeList struct{ cursor }
 
-// cutModel finds the vocabulary and the merges in a tokenizer.json; rest is the file without them.
+// cutModel finds the vocabulary and the merges in a tokenizer.json. rest is the file with null in
+// their places.
 func cutModel(data []byte) (vocab, merges cursor, rest []byte, err error) {
 	c := cursor{data: data, raw: utf8.Valid(data)}
 	at := 0
@@ -50,12 +51,13 @@ func cutModel(data []byte) (vocab, merges cursor, rest []byte, err error) {
 	return vocab, merges, append(rest, data[at:]...), err
 }
 
+// readVocabulary reads the object of tokens and ids.
 func readVocabulary(c cursor) (vocabulary, error) {
 	v := vocabulary{}
 	if c.null() {
 		return v, nil
 	}
-	var text strings.Builder // of all tokens: one allocation, not one for each
+	var text strings.Builder // the text of all tokens: one allocation, not one for each token
 	text.Grow((len(c.data) - c.at) / 2)
 	var ends []int
 	err := c.list('{', '}', func() error {
@@ -84,40 +86,18 @@ func readVocabulary(c cursor) (vocabulary, error) {
 	return v, nil
 }
 
-// each calls use with the two sides of every merge, which are its own until the next call.
+// each calls use with the two sides of every merge. They are valid until use returns.
 func (m mergeList) each(use func(left, right []byte) error) error {
 	c := m.cursor
 	if c.null() {
 		return nil
 	}
-	rank, sides := -1, [2][]byte{}
+	rank := -1
 	err := c.list('[', ']', func() error {
 		rank++
-		if c.peek() == '[' {
-			i := 0
-			err := c.list('[', ']', func() (err error) {
-				if i == len(sides) {
-					return errors.New("more than two tokens")
-				}
-				sides[i], err = c.text()
-				i++
-				return err
-			})
-			if err == nil && i < len(sides) {
-				err = errors.New("fewer than two tokens")
-			}
-			if err != nil {
-				return err
-			}
-			return use(sides[0], sides[1])
-		}
-		line, err := c.text()
+		left, right, err := c.merge()
 		if err != nil {
 			return err
-		}
-		left, right, ok := bytes.Cut(line, []byte(" "))
-		if !ok || bytes.IndexByte(right, ' ') >= 0 {
-			return fmt.Errorf("%q is not two tokens with a space between", line)
 		}
 		return use(left, right)
 	})
@@ -127,164 +107,31 @@ func (m mergeList) each(use func(left, right []byte) error) error {
 	return nil
 }
 
-// cursor reads JSON from one place on. It is strict where it takes values; what it skips is for encoding/json to check.
-type cursor struct {
-	data []byte
-	at   int
-	raw  bool // all of data is UTF-8: strings without escapes are their own text
-}
-
-// peek returns the next byte that is no white space, 0 at the end.
-func (c *cursor) peek() byte {
-	for ; c.at < len(c.data); c.at++ {
-		switch b := c.data[c.at]; b {
-		case ' ', '\t', '\n', '\r':
-		default:
-			return b
-		}
-	}
-	return 0
-}
-
-func (c *cursor) take(want byte) error {
-	if c.peek() != want || c.at == len(c.data) {
-		return fmt.Errorf("offset %d: want %q", c.at, want)
-	}
-	c.at++
-	return nil
-}
-
-// null reports whether the value is null, or there is none.
-func (c *cursor) null() bool {
-	return c.peek() == 0 || bytes.Equal(bytes.TrimRight(c.data[c.at:], " \t\r\n"), []byte("null"))
-}
-
-// list takes what stands between open and end, element by element.
-func (c *cursor) list(open, end byte, element func() error) error {
-	if err := c.take(open); err != nil {
-		return err
-	}
-	if c.peek() == end {
-		c.at++
-		return nil
-	}
-	for {
-		if err := element(); err != nil {
-			return err
-		}
-		if c.peek() == end {
-			c.at++
-			return nil
-		}
-		if err := c.take(','); err != nil {
-			return err
-		}
-	}
-}
-
-// members calls use with the members of an object; a value's data ends where the value does.
-func (c *cursor) members(use func(key string, value cursor) error) error {
-	return c.list('{', '}', func() error {
-		key, err := c.text()
+// merge takes one merge, in either form.
+func (c *cursor) merge() (left, right []byte, err error) {
+	if c.peek() != '[' {
+		line, err := c.text()
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		name := string(key)
-		if err := c.take(':'); err != nil {
-			return err
+		left, right, ok := bytes.Cut(line, []byte(" "))
+		if !ok || bytes.IndexByte(right, ' ') >= 0 {
+			return nil, nil, fmt.Errorf("%q is not two tokens with a space between", line)
 		}
-		c.peek()
-		from := c.at
-		if err := c.skip(); err != nil {
-			return err
+		return left, right, nil
+	}
+	var sides [2][]byte
+	n := 0
+	err = c.list('[', ']', func() (err error) {
+		if n == len(sides) {
+			return errors.New("more than two tokens")
 		}
-		return use(name, cursor{data: c.data[:c.at], at: from, raw: c.raw})
+		sides[n], err = c.text()
+		n++
+		return err
 	})
-}
-
-// text takes a string. The result is valid until the data changes.
-func (c *cursor) text() ([]byte, error) {
-	from := c.at
-	s, plain, err := c.quoted()
-	if err != nil || plain {
-		return s, err
+	if err == nil && n < len(sides) {
+		err = errors.New("fewer than two tokens")
 	}
-	var text string
-	if err := json.Unmarshal(c.data[from:c.at], &text); err != nil {
-		return nil, fmt.Errorf("offset %d: %w", from, err)
-	}
-	return []byte(text), nil
-}
-
-// quoted takes a string and returns what is between its quotes, and whether that is its text.
-func (c *cursor) quoted() (s []byte, plain bool, err error) {
-	if err := c.take('"'); err != nil {
-		return nil, false, err
-	}
-	plain = c.raw
-	for i := c.at; i < len(c.data); i++ {
-		switch b := c.data[i]; {
-		case b == '"':
-			s, c.at = c.data[c.at:i], i+1
-			return s, plain, nil
-		case b == '\\':
-			plain = false
-			i++
-		case b < ' ':
-			plain = false
-		}
-	}
-	return nil, false, errors.New("a string without an end")
-}
-
-// id takes a whole number.
-func (c *cursor) id() (int32, error) {
-	c.peek()
-	from := c.at
-	for c.at < len(c.data) && (c.data[c.at] >= '0' && c.data[c.at] <= '9' || c.data[c.at] == '-' && c.at == from) {
-		c.at++
-	}
-	s := string(c.data[from:c.at])
-	n, err := strconv.ParseInt(s, 10, 32)
-	if digits := strings.TrimPrefix(s, "-"); err != nil || len(digits) > 1 && digits[0] == '0' {
-		return 0, fmt.Errorf("offset %d: %q is no token id", from, s)
-	}
-	return int32(n), nil
-}
-
-// skip takes any value.
-func (c *cursor) skip() error {
-	depth := 0
-	for {
-		switch b := c.peek(); b {
-		case 0:
-			return errors.New("a value without an end")
-		case '"':
-			if _, _, err := c.quoted(); err != nil {
-				return err
-			}
-		case '{', '[':
-			depth++
-			c.at++
-		case '}', ']':
-			if depth == 0 {
-				return fmt.Errorf("offset %d: no value", c.at)
-			}
-			depth--
-			c.at++
-		case ',', ':':
-			if depth == 0 {
-				return fmt.Errorf("offset %d: no value", c.at)
-			}
-			c.at++
-			continue
-		default: // a number or a word
-			for c.at < len(c.data) && !strings.ContainsRune(" \t\r\n,:{}[]\"", rune(c.data[c.at])) {
-				c.at++
-			}
-		}
-		if depth == 0 {
-			return nil
-		}
-	}
+	return sides[0], sides[1], err
 }

@@ -8,9 +8,10 @@ import (
 	"testing"
 )
 
-// FuzzVocabulary holds the reading of vocabularies and merges against encoding/json's: the same of every file that both
-// take, and an error for every file that encoding/json refuses. Keys that are written otherwise, or twice, aside: those
-// encoding/json takes and mixes.
+// FuzzVocabulary compares the reading of vocabularies and merges with encoding/json's: both get the
+// same from every file that both accept, and every file that encoding/json refuses is an error.
+// Files with keys in another case, or with the same key twice, are left out, because encoding/json
+// accepts and mixes those.
 func FuzzVocabulary(f *testing.F) {
 	for _, s := range []string{
 		`{"model":{"vocab":{"a":0,"b":1,"ab":2,"\u2581é":3},"merges":[["a","b"],["a","\u0062"]]},"added_tokens":[]}`,
@@ -48,10 +49,11 @@ func FuzzVocabulary(f *testing.F) {
 			})
 		}
 		lower := strings.ToLower(string(data))
-		switch odd := strings.Count(lower, `model`) != 1 || strings.Count(lower, "vocab") > 1 || strings.Count(lower, "merges") > 1 ||
+		switch odd := strings.Count(lower, `model`) != 1 || strings.Count(lower, "vocab") > 1 ||
+			strings.Count(lower, "merges") > 1 ||
 			lower != string(data) || strings.Contains(lower, `\u`); {
 		case err == nil && wantErr != nil && !odd:
-			t.Fatalf("%q is taken, encoding/json says %v", data, wantErr)
+			t.Fatalf("%q is accepted, but encoding/json says %v", data, wantErr)
 		case err != nil || wantErr != nil || odd:
 		case !maps.Equal(v.byText, want.Model.Vocab):
 			t.Fatalf("%q: vocabulary %v, encoding/json has %v", data, v.byText, want.Model.Vocab)
@@ -61,7 +63,7 @@ func FuzzVocabulary(f *testing.F) {
 	})
 }
 
-// unmarshalMerges is the slow way: pairs, or lines with a space in them.
+// unmarshalMerges reads merges with encoding/json: pairs, or lines with a space in them.
 func unmarshalMerges(data []byte, pairs *[][2]string) error {
 	var lists [][]string
 	if json.Unmarshal(data, &lists) == nil {
@@ -77,7 +79,7 @@ func unmarshalMerges(data []byte, pairs *[][2]string) error {
 	if err := json.Unmarshal(data, &lines); err != nil {
 		var mixed []any
 		if json.Unmarshal(data, &mixed) == nil {
-			return nil // some of each: no file is written so
+			return nil // some of each, which no real file has
 		}
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness/scenario"
+	"loadstone/server/service"
 )
 
 const completionAbout = `Writes a script that teaches a shell to complete loadstone's commands, flags and their values.`
@@ -56,7 +57,7 @@ func completions(ctx context.Context) ([]completed, error) {
 	for _, m := range catalog.Models() {
 		models = append(models, m.Name)
 	}
-	values := map[string][]string{"model": models, "backend": {"auto", "metal", "ref"}, "scenario": scenario.FiveNames}
+	values := map[string][]string{"model": models, "backend": service.BackendValues(), "scenario": scenario.FiveNames}
 	words := map[string][]string{"model": {"list", "pull", "import", "path"}, "completion": {"bash", "zsh", "fish"}}
 	var all []completed
 	for _, c := range commands() {

@@ -20,6 +20,7 @@ import (
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/server/service"
 )
 
 // A duel measures two targets for gate; see harness.Duel.
@@ -217,7 +218,7 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 		}
 		// Another build's version is not known here; which one it was stands in the command.
 		d.systems[i] = report.System{Name: "loadstone", Version: strings.Join(t.Command, " "), Model: src.Name,
-			Backend: backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
+			Backend: service.Backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
 		t.Model = src.Name
 		t.Command = slices.Concat(t.Command, []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
 	}

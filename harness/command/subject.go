@@ -16,7 +16,7 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/proc"
 	"loadstone/harness/report"
-	"loadstone/metal"
+	"loadstone/server/service"
 )
 
 // A subject is the server that is measured: one that bench started and will stop, or one that was there.
@@ -39,7 +39,7 @@ type subjectOptions struct {
 // modelFlags declares those of every command that may start a server.
 func (o *subjectOptions) modelFlags(f *flagSet) {
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that runs, the name to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: metal (MLX), ref (pure Go), auto")
+	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
 	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
 }
@@ -109,18 +109,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 	}
 	version, commit := buildVersion()
 	return &subject{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
-		Model: src.Name, Backend: backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
-}
-
-// backend is what auto stands for in this build; the server decides by the same rule.
-func backend(name string) string {
-	switch {
-	case name != "auto":
-		return name
-	case metal.Available:
-		return "metal"
-	}
-	return "ref"
+		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
 // quantization is how the checkpoint stores its weights, "" when it does not say.

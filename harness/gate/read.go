@@ -101,6 +101,9 @@ func read(paths []string, o *Options) (*pool, error) {
 		for i := range r.Values { // the reader leaves the unit of a 0 as it is, which would split the cell
 			r.Values[i].Value, r.Values[i].Unit = benchunit.Tidy(r.Values[i].Value, r.Values[i].Unit)
 		}
+		if i, ok := r.ConfigIndex("backend"); ok && string(r.Config[i].Value) == "metal" {
+			r.Config[i].Value = []byte("mlx") // its name since the committed baselines were measured
+		}
 		side := r.GetConfig(".file")
 		if side == floorSide {
 			side += "/" + r.GetConfig(sideKey)

@@ -58,6 +58,6 @@ func (m Metrics) PoolLocals() (all, each int) {
 const (
 	poolBlocks      = "loadstone_pool_blocks"
 	poolBlockTokens = "loadstone_pool_block_tokens"
-	poolLocals      = "loadstone_pool_locals" // what sliding layers keep of blocks; none where there are no such layers
-	poolLocalsEach  = "loadstone_pool_request_locals"
+	poolLocals      = "loadstone_pool_window_slots" // KV of sliding-window layers; none where there are no such layers
+	poolLocalsEach  = "loadstone_pool_request_window_slots"
 )

@@ -50,7 +50,7 @@ type System struct {
 	Commit  string `json:"commit"`
 	URL     string `json:"url"`
 	Model   string `json:"model"`
-	Backend string `json:"backend"` // "ref", "metal", "" when unknown
+	Backend string `json:"backend"` // "ref", "mlx", "" when unknown
 	Quant   string `json:"quant"`   // weights as the model stores them: "f32", "q4", "" when unknown
 	Threads int    `json:"threads"` // threads the subject may use; 0 unknown
 

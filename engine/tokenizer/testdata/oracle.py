@@ -1,14 +1,18 @@
-"""Makes the fixtures of package text's tests, and what Hugging Face's libraries say about them.
+"""Makes the fixtures of package tokenizer's tests, and the results of Hugging Face's libraries for
+them.
 
     pip install tokenizers==0.23.3 transformers==5.23.0 jinja2==3.1.6
     python oracle.py                    # the committed folders bytelevel, split and sentencepiece
-    python oracle.py smollm2 DIR        # smollm2.json, from an imported model folder; likewise gemma3-270m,
-                                        # and tiny from ../../tiny/model whenever that is made anew
+    python oracle.py smollm2 DIR        # smollm2.json, from an imported model folder; likewise
+                                        # gemma3-270m, and tiny from ../../tiny/model whenever that
+                                        # is made anew
 
-Training is not deterministic: the fixtures and their oracles are made, and committed, together.
+Training is not deterministic, so the fixtures and their oracles must be made, and committed,
+together.
 
-Every oracle holds, for each text, the ids with control tokens found (encode) and as plain text (encode_special_tokens),
-and for each chat the text and the ids of transformers' apply_chat_template, or the template's error.
+Every oracle holds, for each text, the ids with control tokens found (encode) and as plain text
+(encode_special_tokens), and for each chat the text and the ids of transformers'
+apply_chat_template, or the template's error.
 """
 
 import json
@@ -18,7 +22,17 @@ import sys
 import jinja2
 import tokenizers
 import transformers
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 HERE = pathlib.Path(__file__).parent
 
@@ -52,15 +66,28 @@ TEXTS = PROSE + [
     "▁already▁marked ▁ ▁▁ and <0x41> <0xE2>",
     "private \U000f0000 \ue000 unassigned \U000e0fff last \U0010ffff",
     "special <|im_start|>user\nhi<|im_end|> <bos><start_of_turn>model\nno<end_of_turn> <|eot_id|><|begin_of_text|></s>",
-    "<|im_end|><|im_end|>x<|im_end|", "a <mask> b<mask>c  <mask>  d", "NOTE a NOTE, NOTES xNOTE NOTE\u0301 NOTE", "tool<tool>call </tool>\n\n\n\nx",
+    "<|im_end|><|im_end|>x<|im_end|",
+    "a <mask> b<mask>c  <mask>  d",
+    "NOTE a NOTE, NOTES xNOTE NOTE\u0301 NOTE",
+    "tool<tool>call </tool>\n\n\n\nx",
     "y<|im<|im_end|>_end|>",
 ]
 
 
-def user(text): return {"role": "user", "content": text}
-def assistant(text): return {"role": "assistant", "content": text}
-def system(text): return {"role": "system", "content": text}
-def tool(text): return {"role": "tool", "content": text}
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+def system(text):
+    return {"role": "system", "content": text}
+
+
+def tool(text):
+    return {"role": "tool", "content": text}
 
 
 CHATS = [
@@ -84,7 +111,9 @@ def special(text, **options):
 def train(model, specials, alphabet, size):
     t = Tokenizer(model)
     t.special = specials
-    return t, trainers.BpeTrainer(vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    return t, trainers.BpeTrainer(
+        vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
+    )
 
 
 def save(name, t, config, template):
@@ -97,16 +126,40 @@ def save(name, t, config, template):
 
 
 def bytelevel():
-    """GPT-2's expression with single digits, as SmolLM2 has."""
+    """Makes a tokenizer with GPT-2's expression and single digits, like SmolLM2's."""
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(PROSE, trainers.BpeTrainer(
-        vocab_size=700, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-        special_tokens=[special("<|endoftext|>"), special("<|im_start|>"), special("<|im_end|>"), special("<mask>", lstrip=True, rstrip=True)]))
-    t.add_tokens([AddedToken("NOTE", single_word=True, normalized=True), AddedToken("<tool>", normalized=False)])
-    save("bytelevel", t, {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, """\
+    t.train_from_iterator(
+        PROSE,
+        trainers.BpeTrainer(
+            vocab_size=700,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+            special_tokens=[
+                special("<|endoftext|>"),
+                special("<|im_start|>"),
+                special("<|im_end|>"),
+                special("<mask>", lstrip=True, rstrip=True),
+            ],
+        ),
+    )
+    t.add_tokens(
+        [
+            AddedToken("NOTE", single_word=True, normalized=True),
+            AddedToken("<tool>", normalized=False),
+        ]
+    )
+    save(
+        "bytelevel",
+        t,
+        {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
+        """\
 {% for message in messages %}
 {% if loop.first and message['role'] != 'system' %}
 {{ '<|im_start|>system\\nYou are a test.<|im_end|>\\n' }}
@@ -119,27 +172,55 @@ def bytelevel():
 {% if add_generation_prompt %}
 {{ '<|im_start|>assistant\\n' }}
 {%- endif %}
-""")
+""",
+    )
 
 
 def split():
-    """Llama 3's expression, whole words first, and the begin-of-text token by the post-processor."""
+    """Makes a tokenizer with Llama 3's expression, which tries whole words first and whose
+    post-processor adds the begin-of-text token."""
     t = Tokenizer(models.BPE(ignore_merges=True))
     t.normalizer = normalizers.NFC()
-    pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-               r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+    pattern = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
     t.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(pattern), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(PROSE, trainers.BpeTrainer(
-        vocab_size=900, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-        special_tokens=[special("<|begin_of_text|>"), special("<|start_header_id|>"), special("<|end_header_id|>"), special("<|eot_id|>")]))
-    t.post_processor = processors.Sequence([
-        processors.ByteLevel(trim_offsets=False),
-        processors.TemplateProcessing(single="<|begin_of_text|> $A", pair="<|begin_of_text|> $A <|begin_of_text|> $B",
-                                      special_tokens=[("<|begin_of_text|>", t.token_to_id("<|begin_of_text|>"))]),
-    ])
-    save("split", t, {"bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|eot_id|>"}}, """\
+    t.train_from_iterator(
+        PROSE,
+        trainers.BpeTrainer(
+            vocab_size=900,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+            special_tokens=[
+                special("<|begin_of_text|>"),
+                special("<|start_header_id|>"),
+                special("<|end_header_id|>"),
+                special("<|eot_id|>"),
+            ],
+        ),
+    )
+    t.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=False),
+            processors.TemplateProcessing(
+                single="<|begin_of_text|> $A",
+                pair="<|begin_of_text|> $A <|begin_of_text|> $B",
+                special_tokens=[("<|begin_of_text|>", t.token_to_id("<|begin_of_text|>"))],
+            ),
+        ]
+    )
+    save(
+        "split",
+        t,
+        {"bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|eot_id|>"}},
+        """\
 {{- bos_token }}
 {#- the system message has a header of its own even when there is none #}
 {%- set first = messages[0] %}
@@ -170,28 +251,49 @@ def split():
 {%- if add_generation_prompt %}
     {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
 {%- endif %}
-""")
+""",
+    )
 
 
 def sentencepiece():
-    """A converted SentencePiece vocabulary with byte fallback, as Gemma has: no words, line ends as tokens."""
+    """Makes a tokenizer with a converted SentencePiece vocabulary and byte fallback, like Gemma's:
+    text is not split into words, and line ends are tokens."""
     t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     t.normalizer = normalizers.Replace(" ", "▁")
     t.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # for training only
-    t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    t.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=1000, limit_alphabet=180, show_progress=False,
-        special_tokens=[special(s) for s in tokens] + [f"<0x{b:02X}>" for b in range(256)])
+        vocab_size=1000,
+        limit_alphabet=180,
+        show_progress=False,
+        special_tokens=[special(s) for s in tokens] + [f"<0x{b:02X}>" for b in range(256)],
+    )
     t.train_from_iterator(PROSE + ["runs  of   spaces    here        and     there"] * 3, trainer)
     j = json.loads(t.to_str())
-    j["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    j["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"String": " "},
+        "behavior": "MergedWithPrevious",
+        "invert": False,
+    }
     j["added_tokens"] = [a for a in j["added_tokens"] if not a["content"].startswith("<0x")]
     t = Tokenizer.from_str(json.dumps(j))
-    t.add_tokens([AddedToken("\n" * n, normalized=False) for n in range(1, 5)] + [AddedToken("▁▁▁", normalized=False), AddedToken("<tool>", normalized=True)])
+    t.add_tokens(
+        [AddedToken("\n" * n, normalized=False) for n in range(1, 5)]
+        + [AddedToken("▁▁▁", normalized=False), AddedToken("<tool>", normalized=True)]
+    )
     bos = t.token_to_id("<bos>")
-    t.post_processor = processors.TemplateProcessing(single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", bos)])
-    save("sentencepiece", t, {"bos_token": "<bos>", "eos_token": "<eos>"}, """\
+    t.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", bos)]
+    )
+    save(
+        "sentencepiece",
+        t,
+        {"bos_token": "<bos>", "eos_token": "<eos>"},
+        """\
 {{ bos_token }}
 {%- set intro = messages[0]['content'] + '\\n\\n' if messages[0]['role'] == 'system' else '' -%}
 {%- set turns = messages[1:] if intro else messages -%}
@@ -214,24 +316,33 @@ def sentencepiece():
     {{'<start_of_turn>model
 '}}
 {%- endif -%}
-""")
+""",
+    )
 
 
 def write_oracle(path, t, config, template):
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=t, chat_template=template)
-    variables = {k: v if isinstance(v, str) else v["content"] for k, v in config.items() if k in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    variables = {
+        k: v if isinstance(v, str) else v["content"]
+        for k, v in config.items()
+        if k in ("bos_token", "eos_token", "unk_token", "pad_token")
+    }
     encodings = []
     for text in TEXTS:
         t.encode_special_tokens = False
         ids = t.encode(text).ids
         t.encode_special_tokens = True
-        encodings.append({"text": text, "ids": ids, "plain": t.encode(text, add_special_tokens=False).ids})
+        encodings.append(
+            {"text": text, "ids": ids, "plain": t.encode(text, add_special_tokens=False).ids}
+        )
     t.encode_special_tokens = False
     chats = []
     for chat in CHATS:
         entry = {"roles": [m["role"] for m in chat], "contents": [m["content"] for m in chat]}
         try:
-            entry["text"] = fast.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **variables)
+            entry["text"] = fast.apply_chat_template(
+                chat, tokenize=False, add_generation_prompt=True, **variables
+            )
             entry["ids"] = t.encode(entry["text"], add_special_tokens=False).ids
         except jinja2.exceptions.TemplateError as e:
             entry["error"] = str(e)
@@ -241,7 +352,10 @@ def write_oracle(path, t, config, template):
         "encodings": encodings,
         "chats": chats,
     }
-    path.write_text(json.dumps(oracle, ensure_ascii=True, separators=(",", ":")).replace('},{"', '},\n{"') + "\n")
+    path.write_text(
+        json.dumps(oracle, ensure_ascii=True, separators=(",", ":")).replace('},{"', '},\n{"')
+        + "\n"
+    )
 
 
 def real(name, folder):
@@ -250,7 +364,12 @@ def real(name, folder):
     template = folder / "chat_template.jinja"
     if not template.exists():
         template = HERE.parent / "gemma.jinja"
-    write_oracle(HERE / f"{name}.json", Tokenizer.from_file(str(folder / "tokenizer.json")), config, template.read_text())
+    write_oracle(
+        HERE / f"{name}.json",
+        Tokenizer.from_file(str(folder / "tokenizer.json")),
+        config,
+        template.read_text(),
+    )
 
 
 if len(sys.argv) == 3:

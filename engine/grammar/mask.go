@@ -1,0 +1,132 @@
+package grammar
+
+import (
+	"bytes"
+	"math"
+	"slices"
+)
+
+// A Vocabulary holds the bytes of every token, sorted, so that tokens with the same beginning are
+// neighbours. It is immutable and safe for concurrent use.
+type Vocabulary struct {
+	size   int
+	ids    []int32  // the tokens that have bytes and do not end an answer, sorted by their bytes
+	texts  [][]byte // their bytes
+	shared []int    // the number of bytes that a token has in common with the one before
+	stops  []int32
+}
+
+// NewVocabulary reads tokens 0 to size-1. appendToken appends the bytes of a token, none for a
+// control token. The tokens stops end an answer.
+func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte,
+	stops []int32) *Vocabulary {
+	v := &Vocabulary{size: size, stops: stops}
+	texts := make([][]byte, size)
+	for id := range int32(size) {
+		texts[id] = appendToken(nil, id)
+		if len(texts[id]) > 0 && !slices.Contains(stops, id) {
+			v.ids = append(v.ids, id)
+		}
+	}
+	slices.SortFunc(v.ids, func(a, b int32) int { return bytes.Compare(texts[a], texts[b]) })
+	var last []byte
+	for _, id := range v.ids {
+		n, text := 0, texts[id]
+		for n < len(text) && n < len(last) && text[n] == last[n] {
+			n++
+		}
+		v.texts, v.shared = append(v.texts, text), append(v.shared, n)
+		last = text
+	}
+	return v
+}
+
+// Mask returns a mask for one answer. Before each token is drawn, the mask is called with the
+// answer so far and the logits of the next token, by id. It sets the logits of tokens that would
+// leave the grammar to -Inf, and those of the stop tokens unless the answer may end here. The
+// answer only grows from call to call. A mask is not safe for concurrent use.
+func (g *Grammar) Mask(v *Vocabulary) func(answer []int32, logits []float32) {
+	m := newMachine(g)
+	at, done := m.start(), 0            // the state after the first done tokens of the answer
+	allowed := make(map[int32][]uint64) // by state: the set of allowed tokens
+	texts := make(map[int32][]byte)     // the bytes of tokens of the answer
+	return func(answer []int32, logits []float32) {
+		for _, id := range answer[done:] {
+			text, ok := texts[id]
+			if !ok {
+				if i := slices.Index(v.ids, id); i >= 0 {
+					text = v.texts[i]
+				}
+				texts[id] = text
+			}
+			at = m.run(at, text)
+		}
+		done = len(answer)
+		set, ok := allowed[at]
+		if !ok {
+			set = v.allowed(m, at)
+			allowed[at] = set
+		}
+		ruleOut(logits, set)
+	}
+}
+
+// impossible are the logits of 64 tokens that are ruled out.
+var impossible = [64]float32(slices.Repeat([]float32{float32(math.Inf(-1))}, 64))
+
+// ruleOut sets the logits of all tokens outside the set to -Inf. It handles 64 tokens at once if
+// none or all of them are in the set.
+func ruleOut(logits []float32, set []uint64) {
+	for at := 0; at < len(logits); at += 64 {
+		in, of := uint64(0), logits[at:min(at+64, len(logits))]
+		if at>>6 < len(set) {
+			in = set[at>>6]
+		}
+		switch in {
+		case ^uint64(0):
+			continue
+		case 0:
+			copy(of, impossible[:])
+			continue
+		}
+		for i := range of {
+			if in>>i&1 == 0 {
+				of[i] = impossible[0]
+			}
+		}
+	}
+}
+
+// allowed returns the set of tokens that are allowed in a state, as bits. It walks over all tokens
+// and reuses the states of the beginning that a token shares with the one before.
+func (v *Vocabulary) allowed(m *machine, from int32) []uint64 {
+	set := make([]uint64, (v.size+63)/64)
+	if from == dead {
+		return set
+	}
+	if m.states[from].accept {
+		for _, id := range v.stops {
+			set[id>>6] |= 1 << (id & 63)
+		}
+	}
+	// path[n] is the state after n bytes of the last token. It ends before the first dead state.
+	path := []int32{from}
+	for i, text := range v.texts {
+		if v.shared[i] >= len(path) {
+			continue // it fails at the byte at which the one before failed
+		}
+		path = path[:v.shared[i]+1]
+		for _, c := range text[v.shared[i]:] {
+			next := m.step(path[len(path)-1], c)
+			if next == dead {
+				break
+			}
+			path = append(path, next)
+		}
+		if len(path) > len(text) {
+			id := v.ids[i]
+			set[id>>6] |= 1 << (id & 63)
+		}
+	}
+	return set
+}
