@@ -51,7 +51,7 @@ func meet(ctx context.Context, c *client.Client, seed uint64) (*subject, error) 
 		return nil, err
 	}
 	s.poolBlocks, s.blockTokens = scrape.PoolSize()
-	s.locals, s.localsEach = scrape.PoolLocals()
+	s.locals, s.localsEach = scrape.WindowSlots()
 	return s, nil
 }
 

@@ -1,4 +1,6 @@
-package record
+// Package accesslog reads a server's access log: its own word on how long each request took, for a
+// comparison with what a client measured of the same requests.
+package accesslog
 
 import (
 	"bufio"
@@ -9,33 +11,36 @@ import (
 	"time"
 )
 
-// AccessLog is what a server's access log says of its requests' latency, by method, path and status.
-type AccessLog struct {
+// A Log is the latencies of an access log by method, path and status.
+type Log struct {
 	Routes  map[Route][]time.Duration
-	Skipped int // lines that are no access-log line; servers write other things beside them
+	Skipped int // lines of another form; servers write other things to the same file
 }
 
-// Route is one kind of request and how it was answered.
+// A Route is one kind of request and how it was answered.
 type Route struct {
 	Method, Path string
-	Status       int
+	Status       int // of HTTP
 }
 
+// String is such as "POST /v1/chat/completions 200".
 func (r Route) String() string { return fmt.Sprintf("%s %s %d", r.Method, r.Path, r.Status) }
 
-// Anything may stand before the line proper, such as a log library's date.
-var accessLine = regexp.MustCompile(`REQUEST: ([A-Z]+) (\S+) STATUS: (\d{3}) LATENCY: ([0-9.]+)ms\s*$`)
+// line is an access-log line. Anything may stand before it, such as a log library's date.
+var line = regexp.MustCompile(
+	`REQUEST: ([A-Z]+) (\S+) STATUS: (\d{3}) LATENCY: ([0-9.]+)ms\s*$`)
 
-// ReadAccessLog reads a log with lines like
+// Read reads a log with lines like
 //
 //	REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms
 //
-// where the latency is the server's own, from the request's head to the last byte of its answer.
-func ReadAccessLog(r io.Reader) (AccessLog, error) {
-	log := AccessLog{Routes: map[Route][]time.Duration{}}
+// where the latency is what the server measured, from the request's head to the last byte of its
+// answer.
+func Read(r io.Reader) (Log, error) {
+	log := Log{Routes: map[Route][]time.Duration{}}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		m := accessLine.FindSubmatch(lines.Bytes())
+		m := line.FindSubmatch(lines.Bytes())
 		if m == nil {
 			log.Skipped++
 			continue
@@ -47,7 +52,8 @@ func ReadAccessLog(r io.Reader) (AccessLog, error) {
 			continue
 		}
 		route := Route{string(m[1]), string(m[2]), status}
-		log.Routes[route] = append(log.Routes[route], time.Duration(latency*float64(time.Millisecond)))
+		took := time.Duration(latency * float64(time.Millisecond))
+		log.Routes[route] = append(log.Routes[route], took)
 	}
 	return log, lines.Err()
 }

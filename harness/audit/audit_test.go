@@ -15,9 +15,10 @@ import (
 // Each planted bug is found by the check that is for it, and by its name; a server without one passes them all.
 func TestAuditFindsPlantedBugs(t *testing.T) {
 	for _, tc := range []struct {
-		bug, check string
-		verdict    Judgement
-		about      string
+		bug     string
+		check   Check
+		verdict Judgement
+		about   string
 	}{
 		{"", "", Passed, ""},
 		{"another agent's secret", "leaks", Broken, "the answer has the secret of agent"},
@@ -32,7 +33,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 		{"usage of too few", "tokens", Broken, "8 pieces of an answer of 2 tokens"},
 		{"every frame twice", "tokens", Broken, "16 pieces of an answer of 8 tokens"},
 		{"a frame twice under load", "identity", Broken, "the answer parts"},
-		{"a character in two frames", "answered", Broken, "alone, a request ends as failed: event is no chunk"},
+		{"a character in two frames", "answered", Broken, "alone, a request ends as failed: event is not a chunk"},
 		{"no [DONE] under load", "answered", Broken, "under load, a request ends as truncated: stream ended after 8 chunks without its [DONE]"},
 		{"stuck", "answered", Broken, "under load, a request ends as timeout: no end after"},
 		{"503 without Retry-After", "answered", Broken, "under load, a request ends as failed: 503"},

@@ -27,7 +27,7 @@ type part struct {
 }
 
 func (w wire) client(t *testing.T) *Client {
-	c := Over("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+	c := NewWithTransport("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -80,7 +80,7 @@ func TestResent(t *testing.T) {
 		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", len(events), events)
 		// What each connection does with each request that comes: it answers, or hangs up after 5 ms.
 		scripts := [][]bool{{true, false}, {true, false}, {false}}
-		c := Over("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		c := NewWithTransport("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()
 			answers := scripts[0]
 			scripts = scripts[1:]

@@ -182,7 +182,7 @@ var streams = []struct {
 			{5 * ms, data(`{"choices":[{"delta":{"content":"Hi"}}]}`) + data(`{"choices":[{"delta":{"cont`)},
 		},
 		outcome: record.Failed, first: 5 * ms, chunks: []time.Duration{5 * ms}, answer: "Hi", end: 5 * ms, output: -1,
-		err: "event is no chunk: byte 27 of 27: want the end of a string",
+		err: "event is not a chunk: byte 27 of 27: want the end of a string",
 	},
 	{
 		name: "the connection breaks in the middle of a body that has a length",
@@ -258,7 +258,7 @@ func TestGoldenStreams(t *testing.T) {
 	for _, tc := range streams {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := tc.wire.client(t).Ask(t.Context(), 0, Prompt{Messages: []Message{{"user", "hi"}}})
+				r := tc.wire.client(t).Ask(t.Context(), 0, Prompt{Messages: []Message{{Role: "user", Content: "hi"}}})
 				assert.Equal(t, r.Outcome, tc.outcome, r.Error)
 				assert.Equal(t, r.Error, tc.err)
 				assert.Equal(t, r.FirstContent, tc.first)

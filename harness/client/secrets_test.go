@@ -15,7 +15,7 @@ import (
 func TestLeak(t *testing.T) {
 	var s secrets
 	for _, canary := range []string{"0badcafe", "deadbeef", "deadbeef", "", "word", "0badcafe0"} {
-		s.plant(canary)
+		s.add(canary)
 	}
 	assert.Equal(t, len(s.young), 2)
 	for _, tc := range []struct{ answer, want string }{
@@ -36,7 +36,7 @@ func TestLeak(t *testing.T) {
 // However many agents ask, no more than two generations are kept; a secret is known for one generation after it was last used.
 func TestSecretsAreForgotten(t *testing.T) {
 	var s secrets
-	plant := func(i int) { s.plant(fmt.Sprintf("%08x", i)) }
+	plant := func(i int) { s.add(fmt.Sprintf("%08x", i)) }
 	for i := range generation {
 		plant(i)
 	}
@@ -77,7 +77,7 @@ func TestLeakOfAnyTime(t *testing.T) {
 	c := New(server.URL)
 	t.Cleanup(c.Close)
 	ask := func(i int) string {
-		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: []Message{{"user", secret(i)}}}).Leak
+		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: []Message{{Role: "user", Content: secret(i)}}}).Leak
 	}
 	for i := range n - 2 {
 		assert.Equal(t, ask(i), "")

@@ -123,7 +123,7 @@ func (o *checkOptions) remember(memories string) error {
 func (o *checkOptions) run(ctx context.Context, e *env, c *client.Client) ([]audit.Finding, error) {
 	if !o.quiet {
 		steps := newSteps(e.stderr, c)
-		o.audit.Step = steps.next
+		o.audit.OnStep = steps.next
 		defer steps.watch()()
 	}
 	return o.audit.Run(ctx, c)

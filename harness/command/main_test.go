@@ -51,7 +51,7 @@ func TestMistakes(t *testing.T) {
 		{"bench fast", exitUsage, `unexpected argument "fast"`},
 		{"bench -url http://192.0.2.1:80", exitUsage, "192.0.2.1 is not this machine"},
 		{"bench -url http://example.com", exitUsage, "say -allow-remote"},
-		{"bench -url ftp://127.0.0.1", exitUsage, "is no server's address"},
+		{"bench -url ftp://127.0.0.1", exitUsage, "is not a server's address"},
 		{"bench -url 127.0.0.1:1 -backend ref", exitUsage, "with -url it runs already"},
 		{"bench -url " + nobody, exitUnreachable, "does not answer: "},
 		{"bench -url " + other.URL, exitUnreachable, "lists no model as an OpenAI server does: GET /v1/models gave 404"},
@@ -203,6 +203,7 @@ func TestAsk(t *testing.T) {
 			}
 			w.Header().Set("Trailer", "Server-Timing")
 			w.Header().Set("Retry-After", "2")
+			w.Header().Set("Content-Type", "text/event-stream")
 			w.WriteHeader(status)
 			fmt.Fprint(w, reply)
 			w.Header().Set("Server-Timing", "queue;dur=0.10, prefill;dur=1.20, decode;dur=3.40")
@@ -218,8 +219,8 @@ func TestAsk(t *testing.T) {
 		{"timing", stream + "data: [DONE]\n\n", 200, exitOK, "a stone\n", "server: queue 0.10, prefill 1.20, decode 3.40 (ms)"},
 		{"cut off", stream, 200, exitFailed, "a stone\n", "the stream ended before the answer did"},
 		{"error in the stream", stream + "data: {\"error\":{\"message\":\"out of luck\"}}\n\n", 200, exitFailed, "a stone\n", "out of luck"},
-		{"refused", `{"error":{"message":"pool exhausted"}}`, 429, exitFailed, "", "429: pool exhausted (retry after 2 s)"},
-		{"no chunk", "data: {{{\n\n", 200, exitFailed, "\n", "what is no chunk"},
+		{"refused", `{"error":{"message":"pool exhausted"}}`, 429, exitFailed, "", "429 Too Many Requests: pool exhausted (retry after 2 s)"},
+		{"no chunk", "data: {{{\n\n", 200, exitFailed, "\n", "event is not a chunk"},
 	} {
 		reply, status = c.reply, c.status
 		code, stdout, stderr := loadstone(t, "what is a loadstone?\n", "ask", "-v", "-agent", "alice", "-url", server.URL)

@@ -1,71 +1,152 @@
 package stub
 
 import (
+	"context"
 	"fmt"
-	"loadstone/harness/load"
-	"loadstone/harness/record"
-	"loadstone/harness/stats"
 	"runtime"
 	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
-// A Floor is what the client measures where there is nothing to measure: its own error bar on this machine, at a number of
-// streams. The null server's own share of a request, and loopback's, are in it, so it is an upper bound.
-type Floor struct {
-	Level    load.Level `json:"level,omitzero"` // of the load whose requests it repeats, where that has several
+// A Calibration is what the client measures of a server that computes nothing: its own error on this
+// machine, at a number of streams. It includes what the stub server and loopback take for a request,
+// so it is an upper bound.
+type Calibration struct {
+	Level    load.Level `json:"level,omitzero"` // of the load that was replayed, where that has several
 	Streams  int        `json:"streams"`        // at once, at most
-	Rate     float64    `json:"rate,omitempty"` // requests a second, where they were due at times of their own; 0: as fast as they are answered
+	Rate     float64    `json:"rate,omitempty"` // requests a second that were due; 0: as fast as they are answered
 	Requests int        `json:"requests"`
 
-	TTFT    time.Duration `json:"p50_ttft_ns"` // of a server whose first token takes no time
-	TTFT99  time.Duration `json:"p99_ttft_ns"`
-	First   time.Duration `json:"p50_first_ns"` // the first token's stamp after the server wrote it: the client's error in a TTFT
-	Late    time.Duration `json:"p50_late_ns"`  // the same of every token
-	Late99  time.Duration `json:"p99_late_ns"`
-	Lag99   time.Duration `json:"p99_lag_ns"`
-	Process time.Duration `json:"cpu_ns"` // processor time of the client, a request
+	// The time to first token, of a server whose first token takes no time.
+	TTFT   time.Duration `json:"p50_ttft_ns"`
+	TTFT99 time.Duration `json:"p99_ttft_ns"`
+	// First is from the first token's being written by the server to the client's stamp of it: the
+	// client's error in a TTFT. Late is the same of every token.
+	First  time.Duration `json:"p50_first_ns"`
+	Late   time.Duration `json:"p50_late_ns"`
+	Late99 time.Duration `json:"p99_late_ns"`
+	Lag99  time.Duration `json:"p99_lag_ns"` // from due to sent
+	CPU    time.Duration `json:"cpu_ns"`     // processor time of the client, a request
 }
 
-// Load says in words under what load it was measured.
-func (f Floor) Load() string {
-	s := fmt.Sprintf("at %d streams", f.Streams)
-	if f.Streams == 1 {
+// Load describes the load under which it was measured: "at 8 streams and 5 req/s".
+func (c Calibration) Load() string {
+	s := fmt.Sprintf("at %d streams", c.Streams)
+	if c.Streams == 1 {
 		s = "at 1 stream"
 	}
-	if f.Rate > 0 {
-		s += fmt.Sprintf(" and %.3g req/s", f.Rate)
+	if c.Rate > 0 {
+		s += fmt.Sprintf(" and %.3g req/s", c.Rate)
 	}
 	return s
 }
 
-// Doubts are the reasons for which a run is invalid: what it shows may be the client's doing. floor is that of as many
-// streams, the zero Floor where it was not measured; busy is the part of the machine's processors that the client itself
-// took, 0 unknown.
-func Doubts(s record.Summary, floor Floor, busy float64) []string {
-	var why []string
-	first := s.TTFT.P50
-	if !stats.Supports(s.TTFT.N, 0.50) || first == stats.Never || first <= 0 {
-		return nil // nothing is claimed that could be doubted
+// A Starter starts a stub server as a process of its own, on this machine, whose tokens are an
+// interval apart. It must be another process for its processor time and its scheduling to be
+// separate from the client's, and on this machine for its clock to be the client's.
+//
+// A program that calls Serve when it is started with certain arguments can start itself:
+//
+//	func(ctx context.Context, interval time.Duration) (*proc.Process, error) {
+//		return proc.Start(ctx, io.Discard, os.Args[0], "stub", interval.String())
+//	}
+type Starter func(ctx context.Context, interval time.Duration) (*proc.Process, error)
+
+// Calibrate measures the client at each of several numbers of streams, for a duration each, against
+// a stub server that runs meanwhile. Every answer has so many tokens, an interval apart.
+func Calibrate(ctx context.Context, start Starter, streams []int, tokens int,
+	interval, duration time.Duration) ([]Calibration, error) {
+	p, err := start(ctx, interval)
+	if err != nil {
+		return nil, err
 	}
-	lag, name := s.Lag.Highest()
-	if tail, _ := s.TTFT.Highest(); lag > lagLeast && float64(lag) > lagLimit*float64(tail) {
-		why = append(why, fmt.Sprintf("the client sent too late: %s of its lag, %v, is %.0f %% of the first token's", name, lag.Round(time.Microsecond), 100*float64(lag)/float64(tail)))
+	defer p.Kill()
+	var all []Calibration
+	for _, n := range streams {
+		measured, err := calibrateAt(ctx, p.URL, n, tokens, duration)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, measured)
 	}
-	if share := float64(floor.TTFT) / float64(first); share > floorLimit {
-		why = append(why, fmt.Sprintf("a server that takes no time measures %v to the first token %s, %.0f %% of the median here", floor.TTFT.Round(time.Microsecond), floor.Load(), 100*share))
-	}
-	if busy > busyLimit {
-		why = append(why, fmt.Sprintf("the client's processors were saturated: it used %.0f %% of %d", 100*busy, runtime.GOMAXPROCS(0)))
-	}
-	return why
+	return all, nil
 }
 
-// The limits of Doubts. Of a percentile's latency the client may have made what the same percentile of its lag is, and no
-// more: five requests in 500 that were late say nothing of the median. A lag of less than half a millisecond is nobody's
-// business.
+// calibrateAt measures with a client of its own: connections that others opened would flatter it.
+func calibrateAt(ctx context.Context, url string, streams, tokens int, duration time.Duration) (
+	Calibration, error) {
+	c := client.New(url)
+	defer c.Close()
+	if _, err := Measure(ctx, c, streams, tokens, warmUp); err != nil {
+		return Calibration{}, err
+	}
+	return Measure(ctx, c, streams, tokens, duration)
+}
+
+// warmUp is a duration in which Measure makes one round, which opens the connections.
+const warmUp = 1
+
+// CalibrateLike measures the client alone under the densest piece of a load that the records are of,
+// replayed on a stub server. ok is false where none of them was answered.
+func CalibrateLike(ctx context.Context, start Starter, records []record.Record) (
+	measured Calibration, ok bool, err error) {
+	replay, ok := NewReplay(records)
+	if !ok {
+		return measured, false, nil
+	}
+	p, err := start(ctx, replay.Interval)
+	if err != nil {
+		return measured, false, err
+	}
+	defer p.Kill()
+	c := client.New(p.URL)
+	defer c.Close()
+	if _, err := Measure(ctx, c, record.MostInFlight(records), 1, warmUp); err != nil {
+		return measured, false, err
+	}
+	measured, err = replay.Measure(ctx, c)
+	return measured, err == nil, err
+}
+
+// WhyInvalid lists the reasons why a run is invalid: what it shows may come from the client. own is
+// the client's calibration at as many streams, the zero Calibration where it was not measured. busy
+// is the share of this machine's processors that the client used, 0 to 1; 0: unknown.
+func WhyInvalid(s record.Summary, own Calibration, busy float64) []string {
+	var reasons []string
+	first := s.TTFT.P50
+	if !stats.Supports(s.TTFT.N, 0.50) || first == stats.Never || first <= 0 {
+		return nil // the run claims nothing that could be invalid
+	}
+	lag, name := s.Lag.Highest()
+	if tail, _ := s.TTFT.Highest(); lag > minLag && float64(lag) > maxLagShare*float64(tail) {
+		reasons = append(reasons, fmt.Sprintf(
+			"the client sent too late: %s of its lag, %v, is %.0f %% of the first token's",
+			name, lag.Round(time.Microsecond), 100*float64(lag)/float64(tail)))
+	}
+	if share := float64(own.TTFT) / float64(first); share > maxOwnShare {
+		reasons = append(reasons, fmt.Sprintf(
+			"a server that takes no time measures %v to the first token %s, %.0f %% of the median here",
+			own.TTFT.Round(time.Microsecond), own.Load(), 100*share))
+	}
+	if busy > maxBusy {
+		reasons = append(reasons, fmt.Sprintf(
+			"the client's processors were saturated: it used %.0f %% of %d",
+			100*busy, runtime.GOMAXPROCS(0)))
+	}
+	return reasons
+}
+
+// The limits of WhyInvalid. A percentile of the lag can explain the same percentile of the latency
+// and no other: five requests in 500 that were late say nothing about the median. A lag below half a
+// millisecond is too small to matter.
 const (
-	lagLimit   = 0.10
-	lagLeast   = 500 * time.Microsecond
-	floorLimit = 0.25
-	busyLimit  = 0.80
+	maxLagShare = 0.10
+	minLag      = 500 * time.Microsecond
+	maxOwnShare = 0.25
+	maxBusy     = 0.80
 )

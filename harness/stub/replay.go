@@ -10,26 +10,40 @@ import (
 	"loadstone/harness/record"
 )
 
-// An Echo is a piece of a load that was measured, to be put on a null server: as many requests at the same times, with
-// answers as long and of as many tokens. So the client has as much to do at once as it had, whatever made the load what it
-// was: agents, a rate, bursts or a server that was slow.
-type Echo struct {
-	Due    []time.Duration // from the first, which is 0
-	Tokens int             // of each answer
-	Every  time.Duration   // from one token to the next
+// A Replay is the densest piece of a load that was measured, to be sent to a stub server: as many
+// requests at the same times, with answers that take as long and have as many tokens. So the client
+// has as much to do at once as it had in the load, whatever the reason was: agents, a rate, bursts,
+// or a server that was slow.
+//
+// For example, the records of a load have requests due at 0 s, 1 s, 2.0 s, 2.4 s, 2.8 s and 4 s, and
+// the median answer took 500 ms for 50 tokens. (A replay of so few would take three seconds of them.)
+//
+//	the densest second  2.0 s, 2.4 s and 2.8 s
+//	Due                 0, 400 ms, 800 ms
+//	Tokens, Interval    50, 10 ms: the stub server sends a token every 10 ms
+//	Measure             sends three requests at those times, two of which overlap
+type Replay struct {
+	Due      []time.Duration // of each request, in order, from the first, which is 0
+	Tokens   int             // of each answer
+	Interval time.Duration   // from one token to the next
 }
 
-// The piece that is taken: the second in which most was due, or three where that is little. Answers are cut where they would
-// take longer than slowest.
+// The densest second of a load is replayed, or three seconds where that has few requests.
 const (
-	echoWindow  = time.Second
-	echoLonger  = 3 * time.Second
-	echoFew     = 20
-	echoSlowest = 2 * time.Second
+	replayWindow     = time.Second
+	longReplayWindow = 3 * time.Second
+	fewRequests      = 20
 )
 
-// NewEcho takes the piece of a load in which most was due. It is false where nothing was answered.
-func NewEcho(records []record.Record) (Echo, bool) {
+// maxReplayAnswer bounds how long an answer of a replay takes.
+const maxReplayAnswer = 2 * time.Second
+
+// NewReplay makes a replay of a load's densest piece. ok is false where no request was answered.
+//
+// Where answers took longer than two seconds, those of the replay are cut to that. Then fewer
+// requests would be in flight at once than in the load. So instead of the densest piece all requests
+// that were in flight at once, at the most, are replayed together: every Due is 0.
+func NewReplay(records []record.Record) (replay Replay, ok bool) {
 	var due, took []time.Duration
 	var tokens []int
 	for i := range records {
@@ -41,23 +55,23 @@ func NewEcho(records []record.Record) (Echo, bool) {
 		}
 	}
 	if len(took) == 0 {
-		return Echo{}, false
+		return Replay{}, false
 	}
-	slices.Sort(due)
 	slices.Sort(took)
 	slices.Sort(tokens)
-	e := Echo{Due: densest(due, echoWindow), Tokens: tokens[len(tokens)/2]}
-	if len(e.Due) < echoFew {
-		e.Due = densest(due, echoLonger)
-	}
 	answer := took[len(took)/2]
-	e.Every = answer / time.Duration(e.Tokens)
-	if answer > echoSlowest {
-		// There would be fewer at once than there were, so all of those come together.
-		e.Tokens = max(1, int(echoSlowest/e.Every))
-		e.Due = make([]time.Duration, record.MostInFlight(records))
+	replay.Tokens = tokens[len(tokens)/2]
+	replay.Interval = answer / time.Duration(replay.Tokens)
+	if answer > maxReplayAnswer {
+		replay.Tokens = max(1, int(maxReplayAnswer/replay.Interval))
+		replay.Due = make([]time.Duration, record.MostInFlight(records))
+		return replay, true
 	}
-	return e, true
+	slices.Sort(due)
+	if replay.Due = densest(due, replayWindow); len(replay.Due) < fewRequests {
+		replay.Due = densest(due, longReplayWindow)
+	}
+	return replay, true
 }
 
 // densest is the window with the most of the sorted times, counted from its first.
@@ -78,21 +92,21 @@ func densest(due []time.Duration, window time.Duration) []time.Duration {
 	return piece
 }
 
-// Measure puts the echo on a null server whose tokens come as the echo's do.
-func (e Echo) Measure(ctx context.Context, c *client.Client) (Floor, error) {
-	m := newMeter(c, e.Tokens)
+// Measure sends the replay to a stub server whose interval is the replay's.
+func (r Replay) Measure(ctx context.Context, c *client.Client) (Calibration, error) {
+	m := newMeter(c, r.Tokens)
 	start := c.Since()
 	var requests sync.WaitGroup
-	for _, due := range e.Due {
+	for _, due := range r.Due {
 		if !c.Await(ctx, start+due) {
 			break
 		}
-		requests.Go(func() { m.ask(ctx, start+due) })
+		requests.Go(func() { m.send(ctx, start+due) })
 	}
 	requests.Wait()
-	f, err := m.floor(ctx)
-	if last := e.Due[len(e.Due)-1]; last > 0 {
-		f.Rate = float64(len(e.Due)-1) / last.Seconds()
+	measured, err := m.calibration(ctx)
+	if last := r.Due[len(r.Due)-1]; last > 0 {
+		measured.Rate = float64(len(r.Due)-1) / last.Seconds()
 	}
-	return f, err
+	return measured, err
 }

@@ -16,7 +16,7 @@ func Serve(t testing.TB, h http.Handler) (*client.Client, func()) {
 	network := &pipes{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: h}
 	go server.Serve(network)
-	c := client.Over("http://server", &http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100})
+	c := client.NewWithTransport("http://server", &http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100})
 	t.Cleanup(func() {
 		c.Close()
 		server.Shutdown(context.Background()) // waits for its handlers
