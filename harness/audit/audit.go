@@ -91,7 +91,8 @@ const (
 	Passed  Judgement = "pass"
 	Broken  Judgement = "FAIL"
 	Unknown Judgement = "unknown" // the server does not say what the check needs
-	Variant Judgement = "variant" // answers differ, but are not corrupt: by rounding, or by a text encoded anew
+	// Variant says that answers differ and are not corrupt: by rounding, or by a text encoded anew.
+	Variant Judgement = "variant"
 )
 
 // auditor is an Audit under way.
@@ -114,8 +115,8 @@ func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
 	x := &auditor{Audit: a, c: c, load: harness.StressTestHarness{Client: c}}
 	ledger := c.Ledger()
 	x.counters, _ = c.Scrape(ctx) // the nil Metrics of a server that has none will do
-	steps := []func(context.Context) error{x.askAlone, x.askAgain, x.askTogether, x.cancel, x.restart}
-	for _, step := range steps {
+	for _, step := range []func(context.Context) error{
+		x.askAlone, x.askAgain, x.askTogether, x.cancel, x.restart} {
 		if err := step(ctx); err != nil {
 			return x.findings, err
 		}
@@ -179,7 +180,8 @@ func (x *auditor) askAlone(ctx context.Context) error {
 			if r.Outcome != record.OK {
 				v := violation(&r, record.CheckAnswered, "alone, a request")
 				x.found(Answered, []record.Violation{v}, "")
-				return fmt.Errorf("the server does not answer even alone: %s: %s", r.Outcome, r.Error)
+				return fmt.Errorf("the server does not answer even alone: %s: %s",
+					r.Outcome, r.Error)
 			}
 			agent.Told(r.Answer)
 			asked, answered = append(asked, p), append(answered, r)
@@ -206,8 +208,8 @@ func (x *auditor) askAgain(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// With its cache the server computes the same prompt in other pieces, which can round to another
-	// answer.
+	// With its cache the server computes the same prompt in other pieces, which can round to
+	// another answer.
 	x.judge(ctx, Repeatable, slices.Concat(x.alone...), again,
 		"alone, the same prompts get the same answers, of which %d were compared", len(again))
 	return nil
@@ -249,10 +251,10 @@ func (x *auditor) askTogether(ctx context.Context) error {
 	return nil
 }
 
-// outcomes counts the requests that ended as wanted, and lists those that failed. A request that was
-// answered or refused cleanly has not failed.
-func outcomes(records []record.Record, want record.Outcome, check record.CheckName, subject string) (
-	n int, failed []record.Violation) {
+// outcomes counts the requests that ended as wanted, and lists those that failed. A request that
+// was answered or refused cleanly has not failed.
+func outcomes(records []record.Record, want record.Outcome, check record.CheckName,
+	subject string) (n int, failed []record.Violation) {
 	for i := range records {
 		switch r := &records[i]; r.Outcome {
 		case want:

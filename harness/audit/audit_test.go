@@ -12,7 +12,8 @@ import (
 	"loadstone/harness/client/clienttest"
 )
 
-// Each planted bug is found by the check that is for it, and by its name; a server without one passes them all.
+// Each planted bug is found by the check that is for it, and by its name; a server without one
+// passes them all.
 func TestAuditFindsPlantedBugs(t *testing.T) {
 	for _, tc := range []struct {
 		bug     string

@@ -21,7 +21,9 @@ func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record
 	var corrupt []record.Violation
 	variants := 0
 	for _, v := range differ {
-		i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool { return p[0].Agent == v.Agent })
+		i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool {
+			return p[0].Agent == v.Agent
+		})
 		lead := x.c.Tie(ctx, x.asked[i][v.Turn], x.alone[i][v.Turn].Answer, v.At)
 		switch {
 		case lead < client.NearTie, math.IsInf(lead, 1) && x.givenAlone(ctx, i, v.Turn, answers):

@@ -71,8 +71,8 @@ func (x *auditor) recovered(ctx context.Context, before metrics.State) (
 		took = time.Since(start)
 		if len(above) == 0 || took >= patience || ctx.Err() != nil {
 			for _, held := range above {
-				about := fmt.Sprintf("%v after the last request: %s", took.Round(time.Millisecond), held)
-				lost = append(lost, record.Violation{Check: record.CheckRecovery, About: about})
+				lost = append(lost, record.Violation{Check: record.CheckRecovery, About: fmt.Sprintf(
+					"%v after the last request: %s", took.Round(time.Millisecond), held)})
 			}
 			return lost, took
 		}
@@ -103,9 +103,11 @@ func (x *auditor) cancel(ctx context.Context) error {
 	x.c.Close() // idle connections of ours are not the server's leak
 	lost, took := x.recovered(ctx, before)
 	if len(before) == 0 && len(failed) == 0 {
-		x.unknown(Recovery, "the server's /metrics say nothing of requests in flight, blocks or memory")
+		x.unknown(Recovery,
+			"the server's /metrics say nothing of requests in flight, blocks or memory")
 	} else {
-		x.found(Recovery, append(failed, lost...), "%d requests cancelled; %v later all was back: %v",
+		x.found(Recovery, append(failed, lost...),
+			"%d requests cancelled; %v later all was back: %v",
 			n, took.Round(time.Millisecond), before)
 	}
 	return x.soloAgain(ctx, alone)
@@ -148,8 +150,8 @@ func (x *auditor) solo(ctx context.Context, round uint64) (stats.Dist, error) {
 	return stats.Describe(times), nil
 }
 
-// soloAgain checks that an agent alone is served as quickly as before. A machine has slow moments of
-// its own, so the server has several tries, and is slower only from twice the time on.
+// soloAgain checks that an agent alone is served as quickly as before. A machine has slow moments
+// of its own, so the server has several tries, and is slower only from twice the time on.
 func (x *auditor) soloAgain(ctx context.Context, before stats.Dist) error {
 	const tries = 6
 	bound, _ := before.Interval(0.50)
@@ -166,8 +168,8 @@ func (x *auditor) soloAgain(ctx context.Context, before stats.Dist) error {
 	}
 	var slow []record.Violation
 	if after.P50 > limit {
-		about := fmt.Sprintf("alone, the first token takes %v, and took %v (at most %v) before the load",
-			after.P50, before.P50, bound.Hi)
+		about := fmt.Sprintf("alone, the first token takes %v, "+
+			"and took %v (at most %v) before the load", after.P50, before.P50, bound.Hi)
 		slow = append(slow, record.Violation{Check: record.CheckSolo, About: about})
 	}
 	const precision = 10 * time.Microsecond

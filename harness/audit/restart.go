@@ -11,9 +11,9 @@ import (
 // restart restarts the server and sends every conversation's first and last turn again.
 //
 // A server that has kept the tokens of its answers by agent goes on from those. One that has lost
-// them goes on from the answers' text, which it encodes anew, often to other tokens. It does the same
-// when an agent that is new sends that conversation, and by this such an answer is told from a wrong
-// one.
+// them goes on from the answers' text, which it encodes anew, often to other tokens. It does the
+// same when an agent that is new sends that conversation, and by this such an answer is told from a
+// wrong one.
 func (x *auditor) restart(ctx context.Context) error {
 	if x.Restart == nil {
 		x.unknown(Restart, "the server was not started by this program, and is left running")
@@ -53,8 +53,9 @@ func (x *auditor) restart(ctx context.Context) error {
 		"been none, %d of %d from memories that were kept", restored, len(x.asked))
 	if f := &x.findings[next]; encodedAnew > 0 && f.Verdict == Passed {
 		f.Verdict = Variant
-		f.About = fmt.Sprintf("after a restart %d of %d conversations go on from their answers' text, "+
-			"encoded anew, not from the tokens that were generated", encodedAnew, len(x.asked))
+		f.About = fmt.Sprintf("after a restart %d of %d conversations go on from their answers' "+
+			"text, encoded anew, not from the tokens that were generated",
+			encodedAnew, len(x.asked))
 	}
 	return nil
 }

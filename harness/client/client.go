@@ -58,7 +58,8 @@ func New(url string) *Client {
 	return c
 }
 
-// NewWithTransport makes a client that uses a transport of the caller's, such as a network in memory.
+// NewWithTransport makes a client that uses a transport of the caller's, such as a network in
+// memory.
 func NewWithTransport(url string, t http.RoundTripper) *Client {
 	c := &http.Client{Transport: t}
 	return &Client{URL: strings.TrimRight(url, "/"), http: c, slow: c, start: time.Now()}
@@ -97,11 +98,12 @@ func (c *Client) Close() {
 	c.slow.CloseIdleConnections()
 }
 
-// Ask sends a prompt that was due at the given time of the client's clock, waits for the answer, and
-// returns the record of both. It always returns one: whatever goes wrong is the record's Outcome.
+// Ask sends a prompt that was due at the given time of the client's clock, waits for the answer,
+// and returns the record of both. It always returns one: whatever goes wrong is the record's
+// Outcome.
 //
-// A stamp is taken before the bytes that it is of are parsed. Sent is when Ask begins: waiting for a
-// connection and writing the request is the client's and the network's share, and stays in the
+// A stamp is taken before the bytes that it is of are parsed. Sent is when Ask begins: waiting for
+// a connection and writing the request is the client's and the network's share, and stays in the
 // latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
@@ -152,7 +154,8 @@ func (c *Client) limit(p *Prompt) (time.Duration, record.Outcome) {
 // exchange sends one request and reads the response into r. A nil error means that r has its
 // outcome.
 func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) error {
-	// Atomic because the transport calls back from a goroutine of its own, even after Do has given up.
+	// Atomic because the transport calls back from a goroutine of its own, even after Do has given
+	// up.
 	var first, connections atomic.Int64
 	first.Store(-1)
 	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

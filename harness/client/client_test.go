@@ -17,8 +17,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// wire is a server that plays a script: it reads one request from an in-memory connection and writes back parts, each
-// after a pause. Inside a synctest bubble the pauses take no time and the client's stamps are exact.
+// wire is a server that plays a script: it reads one request from an in-memory connection and
+// writes back parts, each after a pause. Inside a synctest bubble the pauses take no time and the
+// client's stamps are exact.
 type wire []part
 
 type part struct {
@@ -72,13 +73,14 @@ func TestServerTimings(t *testing.T) {
 	})
 }
 
-// A server may close a connection that it had said it would keep. What meets that is sent again and says so, with the time
-// in its latency; what meets it on a connection of its own has failed.
+// A server may close a connection that it had said it would keep. What meets that is sent again and
+// says so, with the time in its latency; what meets it on a connection of its own has failed.
 func TestResent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const events = `data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"
 		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", len(events), events)
-		// What each connection does with each request that comes: it answers, or hangs up after 5 ms.
+		// What each connection does with each request that comes: it answers, or hangs up after 5
+		// ms.
 		scripts := [][]bool{{true, false}, {true, false}, {false}}
 		c := NewWithTransport("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()

@@ -255,8 +255,8 @@ func (v *completion) error(c *cursor) {
 	})
 }
 
-// counts copies the server's token counts to the record. A server that does not report cached tokens
-// leaves them unknown.
+// counts copies the server's token counts to the record. A server that does not report cached
+// tokens leaves them unknown.
 func (v *completion) counts(r *record.Record) {
 	if v.prompt >= 0 {
 		r.PromptTokens, r.OutputTokens, r.CachedTokens = v.prompt, v.output, v.cached

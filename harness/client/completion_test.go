@@ -81,13 +81,15 @@ func FuzzParseAfterAnother(f *testing.F) {
 
 var ours = regexp.MustCompile(`"(choices|usage|error)"`)
 
-// Whatever the parser takes is JSON, whatever JSON it is given it takes, and any text comes through a chunk unchanged.
+// Whatever the parser takes is JSON, whatever JSON it is given it takes, and any text comes through
+// a chunk unchanged.
 func FuzzParseCompletion(f *testing.F) {
 	f.Add(`{"choices":[{"delta":{"content":"a\u00e9\n"}}],"n":[-0.5e+3,true,{}]}`)
 	f.Add("€ \x00 \" \\ \xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		var v completion
-		// As the value of a key that means nothing to us; a key in it that does would have its value's type checked too.
+		// As the value of a key that means nothing to us; a key in it that does would have its
+		// value's type checked too.
 		other := []byte(`{"other":` + text + `}`)
 		if err, valid := v.parse(other), json.Valid(other); err == nil && !valid {
 			t.Error("took what is not JSON")

@@ -16,7 +16,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// The golden streams: bytes and pauses as a server sends them, and what a client must make of them, by hand.
+// The golden streams: bytes and pauses as a server sends them, and what a client must make of them,
+// by hand.
 var streams = []struct {
 	name    string
 	wire    wire
@@ -235,7 +236,8 @@ var streams = []struct {
 	},
 }
 
-// bytewiseFirst is when the only event of a stream is whole whose head comes after 3 ms and whose every byte takes 1 ms.
+// bytewiseFirst is when the only event of a stream is whole whose head comes after 3 ms and whose
+// every byte takes 1 ms.
 const bytewiseFirst = 3*ms + time.Duration(len(streamHead)-1+len("data: ")+len(`{"choices":[{"delta":{"content":"é"},"finish_reason":"stop"}]}`)+2)*ms
 
 // bytewise cuts a script into writes of one byte, each some time after the one before.
@@ -294,7 +296,8 @@ func FuzzEvents(f *testing.F) {
 		if strings.Contains(strings.ReplaceAll(text, "\r\n", "\n"), "\r") || strings.HasPrefix(text, "\ufeff") {
 			return // lines that end in a lone CR, and byte order marks: no server of ours to be measured sends them
 		}
-		// The other reader has events without data, which look the same as those whose data is empty.
+		// The other reader has events without data, which look the same as those whose data is
+		// empty.
 		whole = slices.DeleteFunc(whole, func(s string) bool { return s == "" })
 		var others []string
 		for event, err := range gosse.Read(strings.NewReader(text), nil) {
@@ -317,8 +320,9 @@ type chopped struct {
 
 func (c *chopped) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
 
-// recorded are whole responses as servers sent them, for the question "Name three colours." with max_tokens 6 and the usage
-// asked for: testdata/streams, byte for byte but for the names of the machine. frames is into what the server wrote at once.
+// recorded are whole responses as servers sent them, for the question "Name three colours." with
+// max_tokens 6 and the usage asked for: testdata/streams, byte for byte but for the names of the
+// machine. frames is into what the server wrote at once.
 var recorded = []struct {
 	file   string
 	frames func(body string) []string
@@ -330,9 +334,11 @@ var recorded = []struct {
 }{
 	// A role alone, six tokens, the finish; no usage. HTTP/1.1, one chunk a frame.
 	{"llama-cpp-python-0.3.36.http", httpChunks, 1, []int{1, 2, 3, 4, 5, 6}, "1. Red: This is", -1, -1},
-	// Two comments while the prompt is read, six tokens with the role in each, an empty delta, usage. HTTP/1.0, ended by the connection's end.
+	// Two comments while the prompt is read, six tokens with the role in each, an empty delta,
+	// usage. HTTP/1.0, ended by the connection's end.
 	{"mlx-lm-0.32.2.http", blocks, 2, []int{2, 3, 4, 5, 6, 7}, "1. Red: This is", 34, 6},
-	// The role and the first token in one write; finish, usage and [DONE] in another, and trailers after it.
+	// The role and the first token in one write; finish, usage and [DONE] in another, and trailers
+	// after it.
 	{"loadstone.http", httpChunks, 0, []int{0, 1, 2, 3, 4, 5}, "kesortant pokessesast", 21, 6},
 }
 
@@ -355,7 +361,8 @@ func blocks(body string) []string {
 	return frames[:len(frames)-1]
 }
 
-// Recorded streams, their frames 10 ms apart, and again cut into pieces of seven bytes: the stamps are those of the frames.
+// Recorded streams, their frames 10 ms apart, and again cut into pieces of seven bytes: the stamps
+// are those of the frames.
 func TestRecordedStreams(t *testing.T) {
 	for _, tc := range recorded {
 		t.Run(tc.file, func(t *testing.T) {

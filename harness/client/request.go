@@ -16,8 +16,8 @@ type Message struct {
 	Role    string `json:"role"` // system, user, assistant or tool
 	Content string `json:"content"`
 
-	// ToolCalls is the JSON array of an assistant's tool calls, as OpenAI has it. A message that has
-	// it may have no content: then none is sent.
+	// ToolCalls is the JSON array of an assistant's tool calls, as OpenAI has it. A message that
+	// has it may have no content: then none is sent.
 	ToolCalls  json.RawMessage `json:"tool_calls,omitempty"`
 	ToolCallID string          `json:"tool_call_id,omitempty"` // of a tool's result
 	Name       string          `json:"name,omitempty"`
@@ -36,7 +36,9 @@ type Prompt struct {
 	NoStream    bool // ask for the answer in one piece instead of a stream
 	Logprobs    bool // ask for the log-probabilities of the two likeliest tokens at each place
 
-	Canary  string        // the secret word of the conversation in the messages; noted in the record, not sent by itself
+	// Canary is the secret word of the conversation, which the messages have in them. It is noted in
+	// the record and not sent by itself.
+	Canary  string
 	Timeout time.Duration // of this request; 0: the client's
 
 	// OnPiece, unless nil, is called with each piece of the answer's text as it arrives, from the
@@ -46,7 +48,7 @@ type Prompt struct {
 	// What the load does to the request on purpose. A request that ends earlier is not affected.
 	CancelAfter  time.Duration // cancels it this long after it was sent; 0: never
 	CancelPieces int           // cancels it when so many pieces of the answer have come; 0: never
-	ReadRate     int           // reads the response at no more than so many bytes a second; 0: no limit
+	ReadRate     int           // reads the response at most at so many bytes a second; 0: no limit
 }
 
 // A chatRequest is the body of a chat request.
@@ -124,9 +126,9 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	// A header without a value is not sent. This one tells the transport that it may send a request
 	// again whose connection the server had closed meanwhile, before a byte of a response came: as
 	// the clients of OpenAI and Anthropic do, and as is needed with servers on cpp-httplib, which
-	// close a connection after a stream or two without saying so. It happens only on connections that
-	// were used before, so a server that hangs up on a request is found out all the same; and the
-	// record counts it.
+	// close a connection after a stream or two without saying so. It happens only on connections
+	// that were used before, so a server that hangs up on a request is found out all the same; and
+	// the record counts it.
 	req.Header["Idempotency-Key"] = nil
 	return req, nil
 }

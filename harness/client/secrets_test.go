@@ -33,7 +33,8 @@ func TestLeak(t *testing.T) {
 	}
 }
 
-// However many agents ask, no more than two generations are kept; a secret is known for one generation after it was last used.
+// However many agents ask, no more than two generations are kept; a secret is known for one
+// generation after it was last used.
 func TestSecretsAreForgotten(t *testing.T) {
 	var s secrets
 	plant := func(i int) { s.add(fmt.Sprintf("%08x", i)) }

@@ -55,8 +55,8 @@ func (c *Client) Scrape(ctx context.Context) (metrics.Metrics, error) {
 	return m, nil
 }
 
-// Alive tells whether the server accepts a connection and answers it with anything at all. A context
-// that ends says nothing of the server, which then counts as alive.
+// Alive tells whether the server accepts a connection and answers it with anything at all. A
+// context that ends says nothing of the server, which then counts as alive.
 func (c *Client) Alive(ctx context.Context) bool {
 	_, code, _, _ := c.get(ctx, "/health/live", briefTimeout)
 	return code != 0 || ctx.Err() != nil
@@ -74,7 +74,10 @@ type UnreachableError struct {
 	Err error  // what was tried and failed
 }
 
-func (e *UnreachableError) Error() string { return fmt.Sprintf("%s does not answer: %v", e.URL, e.Err) }
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("%s does not answer: %v", e.URL, e.Err)
+}
+
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // A NotReadyError says that a server answers 503, such as while it loads its model.
@@ -129,9 +132,9 @@ func (c *Client) Models(ctx context.Context) ([]string, error) {
 	return models, nil
 }
 
-// WaitReady waits until the server no longer says that it is not ready, at most as long as patience,
-// and returns its models. waiting, unless nil, is called once, with what the server says, where
-// there is something to wait for. An error is one of Models, or the context's.
+// WaitReady waits until the server no longer says that it is not ready, at most as long as
+// patience, and returns its models. waiting, unless nil, is called once, with what the server says,
+// where there is something to wait for. An error is one of Models, or the context's.
 func (c *Client) WaitReady(ctx context.Context, patience time.Duration,
 	waiting func(reason string)) ([]string, error) {
 	const interval = 200 * time.Millisecond
@@ -159,8 +162,9 @@ func (c *Client) WaitReady(ctx context.Context, patience time.Duration,
 	}
 }
 
-// FindModel returns the name of the model to ask the server for: the first that it lists, or the one
-// that it answers with. It waits for the server as WaitReady does. An error is one of WaitReady.
+// FindModel returns the name of the model to ask the server for: the first that it lists, or the
+// one that it answers with. It waits for the server as WaitReady does. An error is one of
+// WaitReady.
 func (c *Client) FindModel(ctx context.Context, patience time.Duration,
 	waiting func(reason string)) (string, error) {
 	models, err := c.WaitReady(ctx, patience, waiting)

@@ -22,9 +22,9 @@ func (p *Prompt) plan() string {
 	return ""
 }
 
-// slowBuffer is how much of an answer the client's side of a slow connection takes, in bytes, before
-// the server's writes have to wait. The kernel's own buffers are megabytes, in which a whole answer
-// would vanish unread.
+// slowBuffer is how much of an answer the client's side of a slow connection takes, in bytes,
+// before the server's writes have to wait. The kernel's own buffers are megabytes, in which a whole
+// answer would vanish unread.
 const slowBuffer = 4 << 10
 
 // slowTransport is a transport like t whose connections buffer little. No connection is used twice,

@@ -57,7 +57,8 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 			r.Finish = v.finish
 		}
 		if p.CancelPieces > 0 && len(chunks) >= p.CancelPieces && r.Finish == "" {
-			r.Outcome, failure = record.Cancelled, fmt.Errorf("cancelled after %d pieces", len(chunks))
+			r.Outcome = record.Cancelled
+			failure = fmt.Errorf("cancelled after %d pieces", len(chunks))
 			return false
 		}
 		return true
@@ -76,8 +77,8 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	return nil
 }
 
-// scratch is the memory for reading one stream, used again for the next one: fresh buffers for every
-// request cost as much as all else that the client does.
+// scratch is the memory for reading one stream, used again for the next one: fresh buffers for
+// every request cost as much as all else that the client does.
 type scratch struct {
 	buffer []byte
 	parsed completion

@@ -10,9 +10,9 @@ import (
 // of them.
 const NearTie = 0.25
 
-// Tie asks the prompt again, alone, and returns how much more likely, in log-probability (nats), the
-// token at a byte of the greedy answer was than the next likeliest. It is +Inf where the server does
-// not report log-probabilities.
+// Tie asks the prompt again, alone, and returns how much more likely, in log-probability (nats),
+// the token at a byte of the greedy answer was than the next likeliest. It is +Inf where the server
+// does not report log-probabilities.
 func (c *Client) Tie(ctx context.Context, p Prompt, answer string, at int) float64 {
 	p.Logprobs = true
 	v, err := c.complete(ctx, p)

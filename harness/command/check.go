@@ -109,7 +109,8 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	return o.judge(findings)
 }
 
-// remember gives a server that is started here a place for its memories, unless it has one: they are to survive its restart.
+// remember gives a server that is started here a place for its memories, unless it has one: they
+// are to survive its restart.
 func (o *checkOptions) remember(memories string) error {
 	has := slices.ContainsFunc(o.serve, func(s string) bool { return strings.HasPrefix(strings.TrimLeft(s, "-"), "agents-dir") })
 	if o.url != "" || has {

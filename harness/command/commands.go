@@ -151,7 +151,8 @@ func (f *flagSet) parse(args []string) error {
 	return err
 }
 
-// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells which were set.
+// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells
+// which were set.
 func (f *flagSet) parseBeforeServe(args []string) (set map[string]bool, err error) {
 	if err := f.parse(args); err != nil {
 		return nil, err

@@ -81,7 +81,8 @@ func completions(ctx context.Context) ([]completed, error) {
 	return all, nil
 }
 
-// A flag in the help that package flag prints: its name, what its value is called, and in the next line what it is for.
+// A flag in the help that package flag prints: its name, what its value is called, and in the next
+// line what it is for.
 var helpFlag = regexp.MustCompile(`(?m)^  -([a-z0-9-]+)( [^\t\n]+)?(?:\n    )?\t(.*)$`)
 
 func helpFlags(help string, values map[string][]string) []completedFlag {
@@ -159,7 +160,8 @@ complete -o filenames -F _loadstone loadstone
 `)
 }
 
-// zshQuote makes text safe inside zsh's single quotes and its specs, where brackets and colons mean something.
+// zshQuote makes text safe inside zsh's single quotes and its specs, where brackets and colons mean
+// something.
 func zshQuote(s string) string {
 	return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(s)
 }

@@ -41,7 +41,8 @@ func version(_ context.Context, e *env, args []string) error {
 	return err
 }
 
-// buildVersion is what the build knows of itself: the module's version, and the commit it was built from.
+// buildVersion is what the build knows of itself: the module's version, and the commit it was built
+// from.
 func buildVersion() (version, commit string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -67,8 +68,9 @@ func buildVersion() (version, commit string) {
 	return version, commit[:min(len(commit), 12)] + changes
 }
 
-// checkout asks git for the commit of the folder this file was compiled from: go run stamps no commit into what it
-// builds, and a baseline without one cannot be traced. With neither the folder nor git the commit is unknown.
+// checkout asks git for the commit of the folder this file was compiled from: go run stamps no
+// commit into what it builds, and a baseline without one cannot be traced. With neither the folder
+// nor git the commit is unknown.
 func checkout() (commit, changes string) {
 	_, file, _, _ := runtime.Caller(0)
 	if !filepath.IsAbs(file) { // built with -trimpath

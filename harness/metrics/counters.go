@@ -6,7 +6,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// A counter is a name of a counter and the labels that its series must have, name and value in turn.
+// A counter is a name of a counter and the labels that its series must have, name and value in
+// turn.
 type counter struct {
 	name   string
 	labels []string

@@ -6,8 +6,9 @@ var (
 	poolBlocks         = []string{"loadstone_pool_blocks"}
 	poolBlockTokens    = []string{"loadstone_pool_block_tokens"}
 	poolWindowSlots    = []string{"loadstone_pool_window_slots", "loadstone_pool_locals"}
-	requestWindowSlots = []string{"loadstone_pool_request_window_slots", "loadstone_pool_request_locals"}
-	poolAdmitBelow     = []string{"loadstone_pool_admit_below_ratio"}
+	requestWindowSlots = []string{
+		"loadstone_pool_request_window_slots", "loadstone_pool_request_locals"}
+	poolAdmitBelow = []string{"loadstone_pool_admit_below_ratio"}
 )
 
 // defaultAdmitBelow is the share of the pool at which a server of ours refuses new work that is too

@@ -14,8 +14,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// A server is started when it says that it is ready, not when it listens. What it uses is known, and
-// it ends when it is asked to.
+// A server is started when it says that it is ready, not when it listens. What it uses is known,
+// and it ends when it is asked to.
 func TestStart(t *testing.T) {
 	var asked atomic.Int64
 	health := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,8 +64,8 @@ func TestStopLosesPatience(t *testing.T) {
 	assert.Equal(t, p.ExitStatus(), "killed")
 }
 
-// How a server ended after it was ready is known: its exit status, and its last words, which are the
-// line of the panic and not the end of its stack trace.
+// How a server ended after it was ready is known: its exit status, and its last words, which are
+// the line of the panic and not the end of its stack trace.
 func TestLastWords(t *testing.T) {
 	health := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer health.Close()

@@ -9,7 +9,8 @@ import (
 )
 
 // usage reads /proc/PID/stat (proc_pid_stat(5)): utime and stime are fields 14 and 15, in clock
-// ticks, of which Linux shows programs 100 a second on every architecture; rss is field 24, in pages.
+// ticks, of which Linux shows programs 100 a second on every architecture; rss is field 24, in
+// pages.
 func usage(pid int) (Usage, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

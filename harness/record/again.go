@@ -16,5 +16,10 @@ type Again struct {
 
 // Add is the sum of both.
 func (a Again) Add(b Again) Again {
-	return Again{a.Compared + b.Compared, a.Differ + b.Differ, a.Rounded + b.Rounded, a.Open + b.Open}
+	return Again{
+		Compared: a.Compared + b.Compared,
+		Differ:   a.Differ + b.Differ,
+		Rounded:  a.Rounded + b.Rounded,
+		Open:     a.Open + b.Open,
+	}
 }

@@ -10,8 +10,8 @@ import (
 // A CheckName names one of the things that must hold for every request of a load.
 type CheckName string
 
-// The checks of Check, of Balance (CheckCount) and of CompareAnswers (CheckIdentity), and those that
-// package audit adds.
+// The checks of Check, of Balance (CheckCount) and of CompareAnswers (CheckIdentity), and those
+// that package audit adds.
 const (
 	CheckTimes    CheckName = "times"
 	CheckTokens   CheckName = "tokens"
@@ -74,8 +74,8 @@ type Checker struct {
 	found  []suspicion
 }
 
-// A cacheUse is what a conversation left in the server's cache: the tokens of its longest prompt and
-// answer, -1 unknown, and the batch in which it was last heard of.
+// A cacheUse is what a conversation left in the server's cache: the tokens of its longest prompt
+// and answer, -1 unknown, and the batch in which it was last heard of.
 type cacheUse struct{ tokens, batch int }
 
 // A suspicion is a violation that a later record may explain: a cache hit may come from another
@@ -188,7 +188,8 @@ func (c *Checker) reporter(r *Record) reportFunc {
 		if n == maxPerCheck {
 			return
 		}
-		v := Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf(format, args...)}
+		v := Violation{Check: check, Agent: r.Agent, Turn: r.Turn}
+		v.About = fmt.Sprintf(format, args...)
 		c.found = append(c.found, suspicion{v, moment{conversation(r), r.Due}, r.CachedTokens})
 	}
 }
@@ -272,13 +273,15 @@ func checkTimes(r *Record, report reportFunc) {
 
 func checkTokens(r *Record, report reportFunc) {
 	if r.PromptTokens >= 0 && r.CachedTokens > r.PromptTokens {
-		report(CheckTokens, "%d tokens of a prompt of %d were cached", r.CachedTokens, r.PromptTokens)
+		report(CheckTokens, "%d tokens of a prompt of %d were cached",
+			r.CachedTokens, r.PromptTokens)
 	}
 	if r.OutputTokens == 0 && r.Answer != "" {
 		report(CheckTokens, "an answer of 0 tokens has a text of %d bytes", len(r.Answer))
 		return
 	}
-	// One piece more than tokens is allowed: a server may send the rest of a cut character by itself.
+	// One piece more than tokens is allowed: a server may send the rest of a cut character by
+	// itself.
 	if r.OutputTokens >= 0 && len(r.Chunks) > r.OutputTokens+1 {
 		report(CheckTokens, "%d pieces of an answer of %d tokens", len(r.Chunks), r.OutputTokens)
 	}

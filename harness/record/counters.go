@@ -37,8 +37,8 @@ const (
 	// UnfinishedRequests were neither answered nor refused, so that it is open what the server has
 	// counted of them.
 	UnfinishedRequests Count = "unfinished_requests"
-	// InexactAnswers ended otherwise than at a length, or have no usage, so that the server may have
-	// generated more tokens than they show.
+	// InexactAnswers ended otherwise than at a length, or have no usage, so that the server may
+	// have generated more tokens than they show.
 	InexactAnswers Count = "inexact_answers"
 )
 
@@ -49,11 +49,12 @@ var Shared = [4]Count{AnsweredRequests, PromptTokens, CachedTokens, OutputTokens
 // a server does not count is missing. A nil Counters is that of a server that counts neither
 // requests nor tokens, or that was restarted during the run.
 type Counters struct {
-	Server Account `json:"server"` // the rise of its counters from just before the run to just after
+	Server Account `json:"server"` // the rise of its counters, from just before to just after
 	Client Account `json:"client"`
 }
 
-// An Account is what one side has counted. Of the counts by status and reason it holds those above 0.
+// An Account is what one side has counted. Of the counts by status and reason it holds those above
+// 0.
 type Account map[Count]float64
 
 // Settled tells whether none of the shared counts has risen since an earlier look.
@@ -66,8 +67,8 @@ func (a Account) Settled(earlier Account) bool {
 	return true
 }
 
-// rise is by how much an account rose. It is nil where there was none before, or where a count fell:
-// then the server was restarted.
+// rise is by how much an account rose. It is nil where there was none before, or where a count
+// fell: then the server was restarted.
 func rise(before, after Account) Account {
 	if len(before) == 0 {
 		return nil

@@ -12,35 +12,45 @@ import (
 // A Place is where a request stands in a measurement. It is decided before the request is sent and
 // does not change afterwards.
 type Place struct {
-	Scenario string     `json:"scenario"`
-	Run      int        `json:"run"` // 0-based; one run is one benchmark line
-	Rep      int        `json:"rep"` // round of a load whose agents ask together, 0-based; otherwise 0
-	Agent    string     `json:"agent"`
-	Turn     int        `json:"turn"`             // 0-based turn of the agent's conversation
-	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache or was asked again after the load
-	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
-	Cache    load.Cache `json:"cache,omitempty"`  // what the agents' caches held when the clock started
+	Scenario string `json:"scenario"`
+	Run      int    `json:"run"` // 0-based; one run is one benchmark line
+	// Rep is the round of a load whose agents ask together, 0-based; otherwise 0.
+	Rep   int    `json:"rep"`
+	Agent string `json:"agent"`
+	Turn  int    `json:"turn"` // 0-based turn of the agent's conversation
+	// Warmup says that the request is not measured: it filled a cache or was asked again afterwards.
+	Warmup bool       `json:"warmup,omitempty"`
+	Level  load.Level `json:"level,omitzero"` // of a load that is tried at several
+	// Cache is what the agents' caches held when the clock started.
+	Cache load.Cache `json:"cache,omitempty"`
 }
 
 // A Record is what the client saw of one request. Reports, checks and gates are made from records
 // alone, so that whatever they say can be made again from the file of raw records.
 //
-// Times are offsets on the client's monotonic clock. The time of an event that did not happen is -1.
+// Times are offsets on the client's monotonic clock. The time of an event that did not happen is
+// -1.
 type Record struct {
 	Place
-	Slow bool `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
-	SLO  SLO  `json:"slo,omitempty"`  // whether it met the load's objective
+	// Slow says that the load read the answer slowly on purpose: its times are not the server's.
+	Slow bool `json:"slow,omitempty"`
+	SLO  SLO  `json:"slo,omitempty"` // whether it met the load's objective
 	// Plan is what the load meant to do to the request, such as "cancel after 3 pieces". The request
 	// may have ended before that.
 	Plan string `json:"plan,omitempty"`
 
-	Due          time.Duration   `json:"due_ns"`                     // when the load wanted it sent: latency counts from here
-	Sent         time.Duration   `json:"sent_ns"`                    // when the client began to send; Sent-Due is the client's lag
-	FirstByte    time.Duration   `json:"first_byte_ns"`              // first byte of the response's head
-	FirstContent time.Duration   `json:"first_content_ns"`           // first non-empty delta of the answer itself
-	Chunks       []time.Duration `json:"chunks_ns"`                  // arrival of each non-empty delta, of reasoning as well
-	Reasoning    int             `json:"reasoning_chunks,omitempty"` // how many of the Chunks, the first ones, are reasoning
-	End          time.Duration   `json:"end_ns"`                     // end of the stream, or of the failure
+	// Due is when the load wanted the request sent: latency counts from here.
+	Due time.Duration `json:"due_ns"`
+	// Sent is when the client began to send it. Sent-Due is the client's lag.
+	Sent      time.Duration `json:"sent_ns"`
+	FirstByte time.Duration `json:"first_byte_ns"` // of the response's head
+	// FirstContent is the first non-empty delta of the answer itself.
+	FirstContent time.Duration `json:"first_content_ns"`
+	// Chunks are the arrivals of the non-empty deltas, of reasoning as well: the first ones, as many
+	// as Reasoning says.
+	Chunks    []time.Duration `json:"chunks_ns"`
+	Reasoning int             `json:"reasoning_chunks,omitempty"`
+	End       time.Duration   `json:"end_ns"` // of the stream, or when the request failed
 
 	Outcome Outcome `json:"outcome"`
 	Status  int     `json:"status"` // of HTTP; 0: no response came
@@ -60,8 +70,10 @@ type Record struct {
 	Finish       string `json:"finish,omitempty"` // finish_reason
 	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
 
-	Canary string `json:"-"`              // the secret word in the prompt, for the checks on answers; no file has it
-	Leak   string `json:"leak,omitempty"` // the canary of another agent that the answer contains; "": it contains none
+	// Canary is the secret word in the prompt, for the checks on answers. It is in no file.
+	Canary string `json:"-"`
+	// Leak is the canary of another agent that the answer contains; "": it contains none.
+	Leak string `json:"leak,omitempty"`
 
 	Server ServerTiming `json:"server"`
 }
@@ -70,10 +82,11 @@ type Record struct {
 // report is -1.
 type ServerTiming struct {
 	FirstByte time.Duration `json:"first_byte_ns"` // header X-Request-Latency-Ms
-	Total     time.Duration `json:"total_ns"`      // trailer X-Total-Latency-Ms; the header where nothing was streamed
-	Queue     time.Duration `json:"queue_ns"`      // Server-Timing: queue, prefill, decode
-	Prefill   time.Duration `json:"prefill_ns"`
-	Decode    time.Duration `json:"decode_ns"`
+	// Total is from the trailer X-Total-Latency-Ms, or the header where nothing was streamed.
+	Total   time.Duration `json:"total_ns"`
+	Queue   time.Duration `json:"queue_ns"` // this and the next two are from Server-Timing
+	Prefill time.Duration `json:"prefill_ns"`
+	Decode  time.Duration `json:"decode_ns"`
 }
 
 // Untimed is the timing of a server that reports none.
@@ -107,7 +120,8 @@ type SLO string
 
 // The verdicts on a request.
 const (
-	Unjudged SLO = "" // there is no objective, or the request was cancelled or read slowly on purpose
+	// Unjudged: there is no objective, or the request was cancelled or read slowly on purpose.
+	Unjudged SLO = ""
 	Met      SLO = "met"
 	Missed   SLO = "missed" // too late, refused or failed
 )
@@ -141,8 +155,8 @@ func (r *Record) TTFT() time.Duration {
 }
 
 // perChunk is how many tokens a chunk of the answer has on average: a server that drafts tokens
-// sends several at once. It is 1 where the server counts no more than one token above the chunks: an
-// end-of-turn token has no text.
+// sends several at once. It is 1 where the server counts no more than one token above the chunks:
+// an end-of-turn token has no text.
 func (r *Record) perChunk() float64 {
 	if chunks := len(r.Chunks); chunks > 0 && r.OutputTokens > chunks+1 {
 		return float64(r.OutputTokens) / float64(chunks)

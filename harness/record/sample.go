@@ -17,8 +17,8 @@ type Sample struct {
 	Queue   float64       `json:"queue"`   // requests that wait
 	Running float64       `json:"running"` // requests being worked on
 
-	// Pool is the share of the KV pool in use, 0 to 1. Where the pool has blocks and window slots, it
-	// is that of the fuller of the two.
+	// Pool is the share of the KV pool in use, 0 to 1. Where the pool has blocks and window slots,
+	// it is that of the fuller of the two.
 	Pool float64 `json:"pool"`
 }
 

@@ -58,8 +58,8 @@ func FindSteady(records []Record) Steady {
 }
 
 // mser is how many of the first values to leave out, at most half of them, to minimise
-// sum((y-mean)^2)/k^2 over the k values that are left. Cuts in the second half are not tried: there a
-// few values that happen to be alike would win.
+// sum((y-mean)^2)/k^2 over the k values that are left. Cuts in the second half are not tried: there
+// a few values that happen to be alike would win.
 func mser(y []float64) int {
 	smallest, at := math.Inf(1), 0
 	var mean, squares, k float64 // of the values from i on, after Welford

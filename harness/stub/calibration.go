@@ -13,14 +13,16 @@ import (
 	"loadstone/harness/stats"
 )
 
-// A Calibration is what the client measures of a server that computes nothing: its own error on this
-// machine, at a number of streams. It includes what the stub server and loopback take for a request,
-// so it is an upper bound.
+// A Calibration is what the client measures of a server that computes nothing: its own error on
+// this machine, at a number of streams. It includes what the stub server and loopback take for a
+// request, so it is an upper bound.
 type Calibration struct {
-	Level    load.Level `json:"level,omitzero"` // of the load that was replayed, where that has several
-	Streams  int        `json:"streams"`        // at once, at most
-	Rate     float64    `json:"rate,omitempty"` // requests a second that were due; 0: as fast as they are answered
-	Requests int        `json:"requests"`
+	// Level is that of the load that was replayed, where the load has several.
+	Level   load.Level `json:"level,omitzero"`
+	Streams int        `json:"streams"` // at once, at most
+	// Rate is how many requests a second were due; 0: each was sent when the one before was answered.
+	Rate     float64 `json:"rate,omitempty"`
+	Requests int     `json:"requests"`
 
 	// The time to first token, of a server whose first token takes no time.
 	TTFT   time.Duration `json:"p50_ttft_ns"`
@@ -91,8 +93,8 @@ func calibrateAt(ctx context.Context, url string, streams, tokens int, duration 
 // warmUp is a duration in which Measure makes one round, which opens the connections.
 const warmUp = 1
 
-// CalibrateLike measures the client alone under the densest piece of a load that the records are of,
-// replayed on a stub server. ok is false where none of them was answered.
+// CalibrateLike measures the client alone under the densest piece of a load that the records are
+// of, replayed on a stub server. ok is false where none of them was answered.
 func CalibrateLike(ctx context.Context, start Starter, records []record.Record) (
 	measured Calibration, ok bool, err error) {
 	replay, ok := NewReplay(records)
@@ -130,8 +132,8 @@ func WhyInvalid(s record.Summary, own Calibration, busy float64) []string {
 	}
 	if share := float64(own.TTFT) / float64(first); share > maxOwnShare {
 		reasons = append(reasons, fmt.Sprintf(
-			"a server that takes no time measures %v to the first token %s, %.0f %% of the median here",
-			own.TTFT.Round(time.Microsecond), own.Load(), 100*share))
+			"a server that takes no time measures %v to the first token %s, "+
+				"%.0f %% of the median here", own.TTFT.Round(time.Microsecond), own.Load(), 100*share))
 	}
 	if busy > maxBusy {
 		reasons = append(reasons, fmt.Sprintf(
@@ -142,8 +144,8 @@ func WhyInvalid(s record.Summary, own Calibration, busy float64) []string {
 }
 
 // The limits of WhyInvalid. A percentile of the lag can explain the same percentile of the latency
-// and no other: five requests in 500 that were late say nothing about the median. A lag below half a
-// millisecond is too small to matter.
+// and no other: five requests in 500 that were late say nothing about the median. A lag below half
+// a millisecond is too small to matter.
 const (
 	maxLagShare = 0.10
 	minLag      = 500 * time.Microsecond

@@ -77,8 +77,8 @@ func (m *meter) calibration(ctx context.Context) (Calibration, error) {
 }
 
 // Measure sends rounds of requests to a stub server for a duration, at least one: in each round so
-// many streams at once, each of so many tokens. The server must run on this machine, as a process of
-// its own (see Starter).
+// many streams at once, each of so many tokens. The server must run on this machine, as a process
+// of its own (see Starter).
 func Measure(ctx context.Context, c *client.Client, streams, tokens int, duration time.Duration) (
 	Calibration, error) {
 	m := newMeter(c, tokens)

@@ -15,13 +15,14 @@ import (
 // has as much to do at once as it had in the load, whatever the reason was: agents, a rate, bursts,
 // or a server that was slow.
 //
-// For example, the records of a load have requests due at 0 s, 1 s, 2.0 s, 2.4 s, 2.8 s and 4 s, and
-// the median answer took 500 ms for 50 tokens. (A replay of so few would take three seconds of them.)
+// For example, requests of a load were due at 0, 5, 6, 6.4, 7.1 and 20 s, and the median answer took
+// 500 ms for 50 tokens. Its densest second has two requests, which are few, so three seconds are
+// taken:
 //
-//	the densest second  2.0 s, 2.4 s and 2.8 s
-//	Due                 0, 400 ms, 800 ms
-//	Tokens, Interval    50, 10 ms: the stub server sends a token every 10 ms
-//	Measure             sends three requests at those times, two of which overlap
+//	the densest three seconds   5, 6, 6.4 and 7.1 s
+//	Due                         0, 1, 1.4 and 2.1 s
+//	Tokens, Interval            50, 10 ms: the stub server sends a token every 10 ms
+//	Measure                     sends four requests at those times, two of which overlap
 type Replay struct {
 	Due      []time.Duration // of each request, in order, from the first, which is 0
 	Tokens   int             // of each answer
@@ -41,8 +42,8 @@ const maxReplayAnswer = 2 * time.Second
 // NewReplay makes a replay of a load's densest piece. ok is false where no request was answered.
 //
 // Where answers took longer than two seconds, those of the replay are cut to that. Then fewer
-// requests would be in flight at once than in the load. So instead of the densest piece all requests
-// that were in flight at once, at the most, are replayed together: every Due is 0.
+// requests would be in flight at once than in the load. So instead of the densest piece all
+// requests that were in flight at once, at the most, are replayed together: every Due is 0.
 func NewReplay(records []record.Record) (replay Replay, ok bool) {
 	var due, took []time.Duration
 	var tokens []int

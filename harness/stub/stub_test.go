@@ -81,8 +81,8 @@ func TestWhyInvalid(t *testing.T) {
 	}
 }
 
-// The replay of a load on a server that computes nothing is the load's densest piece, as dense as it
-// was.
+// The replay of a load on a server that computes nothing is the load's densest piece, as dense as
+// it was.
 func TestReplay(t *testing.T) {
 	var records []record.Record
 	at := func(due, took time.Duration, tokens int) {
