@@ -1,5 +1,3 @@
-// Package harness puts loads on a server and measures what comes of them: the five scenarios that every baseline is made of,
-// and loads that people write down. It knows the wire alone, so any server can be the subject.
 package harness
 
 import (
