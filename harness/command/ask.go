@@ -13,8 +13,8 @@ import (
 	"loadstone/harness/record"
 )
 
-const askAbout = `Asks a server one question and prints the answer as it arrives. The question is the arguments, or
-standard input where there are none.`
+const askAbout = `Asks a server one question and prints the answer as it arrives. The question is the arguments,
+or standard input where there are none.`
 
 const askExamples = `  loadstone serve &
   loadstone ask What is a loadstone?
@@ -83,7 +83,7 @@ func (q *question) send(ctx context.Context, e *env) error {
 	defer c.Close()
 	c.Model, c.Timeout = q.model, client.NoTimeout
 	if q.system != "" {
-		q.prompt.Messages = append(q.prompt.Messages, client.Message{Role: "system", Content: q.system})
+		q.prompt.Messages = []client.Message{{Role: "system", Content: q.system}}
 	}
 	q.prompt.Messages = append(q.prompt.Messages, client.Message{Role: "user", Content: q.text})
 

@@ -14,8 +14,8 @@ import (
 	"loadstone/harness/stub"
 )
 
-const calibrateAbout = `Measures the load generator itself. A stub server, which computes nothing, runs as another process on
-this machine, and what the client measures of it is the client's own error. For each number of
+const calibrateAbout = `Measures the load generator itself. A stub server, which computes nothing, runs as another process
+on this machine, and what the client measures of it is the client's own error. For each number of
 streams at once it prints
 
   ttft   time to first token of a server whose first token takes no time: p50 and p99
@@ -27,14 +27,15 @@ streams at once it prints
 
 bench and gate do the same before a measurement, at their scenarios' numbers of streams. run does it
 afterwards, with the densest second of the load as it really was. They call a measurement invalid
-that the client's own error could explain. With -serve this command is the stub server, so that other
-load generators can be measured with it.`
+that the client's own error could explain. With -serve this command is the stub server, so that
+other load generators can be measured with it.`
 
 const calibrateExamples = `  loadstone calibrate
   loadstone calibrate -streams 32 -tokens 64 -every 0
   loadstone calibrate -serve -addr 127.0.0.1:8099
 
-Exit codes: 0 measured, 1 it went wrong, 2 wrong command line, 4 the server cannot be started, 130 interrupted.
+Exit codes: 0 measured, 1 it went wrong, 2 wrong command line, 4 the server cannot be started, 130
+interrupted.
 `
 
 func calibrateCommand(ctx context.Context, e *env, args []string) error {
@@ -51,7 +52,8 @@ func calibrateCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if f.NArg() > 0 {
-		return usageError("unexpected argument %q; loadstone calibrate -h lists the flags", f.Arg(0))
+		return usageError("unexpected argument %q; loadstone calibrate -h lists the flags",
+			f.Arg(0))
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -98,7 +100,8 @@ func streamCounts(list string) ([]int, error) {
 
 func printCalibrations(w io.Writer, all []stub.Calibration) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "streams\trequests\tttft p50\tp99\tfirst p50\tlate p50\tp99\tlag p99\tcpu a request\t")
+	fmt.Fprintln(t, "streams\trequests\tttft p50\tp99\tfirst p50\tlate p50\tp99\tlag p99\t"+
+		"cpu a request\t")
 	for _, c := range all {
 		fmt.Fprintf(t, "%d\t%d", c.Streams, c.Requests)
 		for _, d := range []time.Duration{
@@ -118,7 +121,8 @@ func startStub(ctx context.Context, interval time.Duration) (*proc.Process, erro
 	}
 	p, err := proc.Start(ctx, io.Discard, self, "calibrate", "-serve", "-every", interval.String())
 	if err != nil {
-		return nil, &exitError{exitUnreachable, fmt.Errorf("the stub server did not start: %w", err)}
+		err = fmt.Errorf("the stub server did not start: %w", err)
+		return nil, &exitError{exitUnreachable, err}
 	}
 	return p, nil
 }

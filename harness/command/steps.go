@@ -70,7 +70,8 @@ func (s *steps) show() {
 }
 
 func (s *steps) line() string {
-	return fmt.Sprintf("%s: %d requests in %v", s.about, s.count()-s.base, time.Since(s.began).Round(time.Second))
+	return fmt.Sprintf("%s: %d requests in %v",
+		s.about, s.count()-s.base, time.Since(s.began).Round(time.Second))
 }
 
 // finish ends the line of the step before.

@@ -20,7 +20,8 @@ func checkURL(s string, allowRemote bool) (string, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", usageError("%q is not a server's address; want one like http://127.0.0.1:8080", s)
+		return "", usageError("%q is not a server's address; want one like http://127.0.0.1:8080",
+			s)
 	}
 	if !allowRemote && !loopback(u.Hostname()) {
 		return "", usageError("%s is not this machine: load is sent to loopback addresses only, "+
