@@ -1,5 +1,5 @@
 // Package audit checks what a measurement takes for granted of a server: that its answers are right
-// under load and are nobody else's, that its counts are true, and that nothing is left behind
+// under load and not another agent's, that its counts are true, and that nothing is left behind
 // afterwards.
 package audit
 
@@ -254,23 +254,23 @@ func (x *auditor) askTogether(ctx context.Context) error {
 // outcomes counts the requests that ended as wanted, and lists those that failed. A request that
 // was answered or refused cleanly has not failed.
 func outcomes(records []record.Record, want record.Outcome, check record.CheckName,
-	subject string) (n int, failed []record.Violation) {
+	which string) (n int, failed []record.Violation) {
 	for i := range records {
 		switch r := &records[i]; r.Outcome {
 		case want:
 			n++
 		case record.OK, record.Rejected:
 		default:
-			failed = append(failed, violation(r, check, subject))
+			failed = append(failed, violation(r, check, which))
 		}
 	}
 	return n, failed
 }
 
-// violation is that of a request that ended as it must not. subject says which: "alone, a request".
-func violation(r *record.Record, check record.CheckName, subject string) record.Violation {
+// violation is that of a request that ended as it must not: which one, such as "alone, a request".
+func violation(r *record.Record, check record.CheckName, which string) record.Violation {
 	return record.Violation{Check: check, Agent: r.Agent, Turn: r.Turn,
-		About: fmt.Sprintf("%s ends as %s: %s", subject, r.Outcome, r.Error)}
+		About: fmt.Sprintf("%s ends as %s: %s", which, r.Outcome, r.Error)}
 }
 
 // judgeRecords checks what must hold for each record.

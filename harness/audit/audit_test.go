@@ -12,8 +12,8 @@ import (
 	"loadstone/harness/client/clienttest"
 )
 
-// Each planted bug is found by the check that is for it, and by its name; a server without one
-// passes them all.
+// Each planted bug is found by the check that is for it, with the words that describe it. A server
+// without a bug passes all checks.
 func TestAuditFindsPlantedBugs(t *testing.T) {
 	for _, tc := range []struct {
 		bug     string

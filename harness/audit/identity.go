@@ -10,8 +10,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// judge compares answers with those given alone, and tells answers that rounding explains from
-// corrupt ones. Where two answers begin to differ, the server is asked, alone, for the
+// judge compares answers with those given alone, and separates differences that rounding explains
+// from corrupt answers. Where two answers begin to differ, the server is asked, alone, for the
 // log-probabilities of the two likeliest tokens. A server that does not report them is asked the
 // same question again by an agent that is new to it: an answer that it gives then, alone, is not
 // corrupt either. about is the finding where all answers are the same.
@@ -49,7 +49,7 @@ func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record
 
 // givenAlone tells whether the server gives one of the answers to a turn also when it is asked
 // alone, by an agent that is new. Another conversation is asked in between, since some servers
-// remember the last one whoever sent it.
+// remember the last one, from any agent.
 func (x *auditor) givenAlone(ctx context.Context, i, turn int, answers []record.Record) bool {
 	other := x.asked[(i+1)%len(x.asked)][0]
 	p := x.asked[i][turn]

@@ -58,7 +58,8 @@ func TestSteps(t *testing.T) {
 }
 
 // A bug is found by the checks that it breaks and by no other. An answer that is mixed up with
-// another agent's is not the one given alone; a secret that leaks is found as well, whoever it is of.
+// another agent's is not the one given alone; where it contains that agent's secret, it is also a
+// leak.
 func TestBugIsFoundByItsChecksAlone(t *testing.T) {
 	for bug, want := range map[string][]Check{
 		"":                                  nil,

@@ -123,8 +123,8 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}
 	c.authorize(req)
-	// A header without a value is not sent. This one tells the transport that it may send a request
-	// again whose connection the server had closed meanwhile, before a byte of a response came: as
+	// A header without a value is not sent. This one allows the transport to send the request again
+	// if the server had closed its connection meanwhile and no byte of a response came: as
 	// the clients of OpenAI and Anthropic do, and as is needed with servers on cpp-httplib, which
 	// close a connection after a stream or two without saying so. It happens only on connections
 	// that were used before, so a server that hangs up on a request is found out all the same; and

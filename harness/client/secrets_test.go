@@ -33,8 +33,8 @@ func TestLeak(t *testing.T) {
 	}
 }
 
-// However many agents ask, no more than two generations are kept; a secret is known for one
-// generation after it was last used.
+// However many agents ask, at most two generations are kept. A secret is known for one generation
+// after it was last used.
 func TestSecretsAreForgotten(t *testing.T) {
 	var s secrets
 	plant := func(i int) { s.add(fmt.Sprintf("%08x", i)) }
@@ -52,12 +52,13 @@ func TestSecretsAreForgotten(t *testing.T) {
 	assert.Assert(t, s.has(generation+1))
 }
 
-// A secret is out however long ago its owner asked, and while its owner has no answer yet.
+// A leak is found however long ago the secret's owner asked, and also while its owner has no answer
+// yet.
 func TestLeakOfAnyTime(t *testing.T) {
 	const n = 3000
 	secret := func(i int) string { return load.Canary(uint64(i)) }
 	asked := make(chan struct{})
-	told := make(chan struct{})
+	leak := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct{ Messages []Message }
 		json.NewDecoder(r.Body).Decode(&body)
@@ -65,7 +66,7 @@ func TestLeakOfAnyTime(t *testing.T) {
 		switch answer {
 		case secret(n):
 			close(asked)
-			<-told
+			<-leak
 		case secret(n - 1):
 			answer = secret(0)
 		case secret(n - 2):
@@ -86,7 +87,7 @@ func TestLeakOfAnyTime(t *testing.T) {
 	last := make(chan string)
 	go func() { last <- ask(n) }()
 	assert.Equal(t, ask(n-2), secret(n))
-	close(told)
+	close(leak)
 	assert.Equal(t, <-last, "")
 	assert.Equal(t, ask(n-1), secret(0))
 }

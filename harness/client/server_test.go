@@ -25,8 +25,8 @@ func served(t *testing.T, h http.HandlerFunc) *Client {
 	return c
 }
 
-// The model to ask for is the first in the list, or the one that an answer comes from where the list
-// is empty.
+// The model to ask for is the first in the list, or the one that an answer comes from where the
+// list is empty.
 func TestFindModel(t *testing.T) {
 	for _, tc := range []struct{ list, answer, want, err string }{
 		{`{"data":[{"id":"a"},{"id":"b"}]}`, "", "a", ""},
@@ -53,8 +53,8 @@ func TestFindModel(t *testing.T) {
 	}
 }
 
-// A server that loads its model is waited for, and said to be, once; not for ever, and not when
-// nobody waits any more.
+// The client waits for a server that loads its model, and says so once. It waits only as long as it
+// was told to, and not after the context has ended.
 func TestWaitReady(t *testing.T) {
 	asked, reasons := 0, []string(nil)
 	c := served(t, func(w http.ResponseWriter, r *http.Request) {

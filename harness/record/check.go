@@ -75,7 +75,7 @@ type Checker struct {
 }
 
 // A cacheUse is what a conversation left in the server's cache: the tokens of its longest prompt
-// and answer, -1 unknown, and the batch in which it was last heard of.
+// and answer, -1 unknown, and the batch with its last record.
 type cacheUse struct{ tokens, batch int }
 
 // A suspicion is a violation that a later record may explain: a cache hit may come from another

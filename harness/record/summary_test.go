@@ -49,8 +49,8 @@ func tailed(n int, median, largest, least, mean time.Duration) stats.Dist {
 
 func one(v time.Duration) stats.Dist { return tailed(1, v, v, v, v) }
 
-// A chunk of several tokens is one gap of the stream and as many inter-token times as it has
-// tokens; reasoning is the first token but not yet the answer.
+// A chunk of several tokens is one gap of the stream and as many inter-token times as it has tokens; reasoning is the
+// first token but not yet the answer.
 func TestSummarizeSeveralTokensAChunk(t *testing.T) {
 	r := Record{Outcome: OK, FirstContent: 30 * ms, Chunks: []time.Duration{10 * ms, 22 * ms, 30 * ms, 42 * ms}, Reasoning: 2, End: 50 * ms,
 		PromptTokens: 9, OutputTokens: 16, Server: ServerTiming{-1, -1, -1, -1, -1}}
@@ -85,8 +85,8 @@ func TestTallyMerge(t *testing.T) {
 	assert.DeepEqual(t, first.Summary("x", time.Second, -1), whole.Summary("x", time.Second, -1))
 }
 
-// Every bound is on what the client saw of the one request; who was refused or failed met nothing,
-// who was taken back or read slowly on purpose is not asked.
+// Every bound is on what the client saw of the one request; who was refused or failed met nothing, who was taken back or
+// read slowly on purpose is not asked.
 func TestGoodput(t *testing.T) {
 	answer := Record{Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 30 * ms, Chunks: []time.Duration{30 * ms, 40 * ms, 52 * ms}, OutputTokens: 3, End: 60 * ms}
 	for _, tc := range []struct {

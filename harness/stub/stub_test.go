@@ -33,7 +33,7 @@ func TestCalibrationSeesDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := Server(5 * ms)
 		c, _ := clienttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(3 * ms) // on the way there
+			time.Sleep(3 * ms) // on the way to the server
 			server.ServeHTTP(w, r)
 		}))
 		f, err := Measure(t.Context(), c, 1, 10, 100*ms)
@@ -88,7 +88,7 @@ func TestReplay(t *testing.T) {
 	at := func(due, took time.Duration, tokens int) {
 		records = append(records, record.Record{Due: due, Sent: due, End: due + took, Chunks: make([]time.Duration, tokens), Outcome: record.OK})
 	}
-	for i := range 10 { // one a second, then ten within 90 ms, each again and again
+	for i := range 10 { // one a second, then ten within 90 ms, three times over
 		at(time.Duration(i)*time.Second, 50*ms, 5)
 	}
 	for burst := range 3 {
@@ -97,28 +97,28 @@ func TestReplay(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		e, ok := NewReplay(records)
+		replay, ok := NewReplay(records)
 		assert.Assert(t, ok)
-		assert.Equal(t, len(e.Due), 30)
-		assert.Equal(t, e.Due[29], 690*ms)
-		assert.Equal(t, e.Tokens, 20)
-		assert.Equal(t, e.Interval, 5*ms)
-		c, _ := clienttest.Serve(t, Server(e.Interval))
-		f, err := e.Measure(t.Context(), c)
+		assert.Equal(t, len(replay.Due), 30)
+		assert.Equal(t, replay.Due[29], 690*ms)
+		assert.Equal(t, replay.Tokens, 20)
+		assert.Equal(t, replay.Interval, 5*ms)
+		c, _ := clienttest.Serve(t, Server(replay.Interval))
+		f, err := replay.Measure(t.Context(), c)
 		assert.NilError(t, err)
 		f.CPU = 0
 		assert.DeepEqual(t, f, Calibration{Streams: 10, Rate: 29 / (690 * ms).Seconds(), Requests: 30}) // an answer takes 95 ms
 	})
 
-	for i := range records { // answers that take too long to be waited for again
+	for i := range records { // answers that take too long for a replay
 		records[i].End = records[i].Sent + 10*time.Second
 	}
-	e, ok := NewReplay(records)
+	replay, ok := NewReplay(records)
 	assert.Assert(t, ok)
-	assert.Equal(t, len(e.Due), record.MostInFlight(records))
-	assert.Equal(t, e.Due[len(e.Due)-1], time.Duration(0))
-	assert.Equal(t, e.Interval, 500*ms)
-	assert.Equal(t, e.Tokens, 4)
+	assert.Equal(t, len(replay.Due), record.MostInFlight(records))
+	assert.Equal(t, replay.Due[len(replay.Due)-1], time.Duration(0))
+	assert.Equal(t, replay.Interval, 500*ms)
+	assert.Equal(t, replay.Tokens, 4)
 
 	for i := range records {
 		records[i].Outcome = record.Failed
