@@ -51,8 +51,9 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := &clienttest.Liar{Bug: tc.bug, Silent: tc.bug == "the cache decides"}
 				c, _ := clienttest.Serve(t, server)
-				findings, err := Audit{Agents: 4, Turns: 3, Words: 20, MaxTokens: 8, Aborts: 40, Seed: 7,
-					Restart: func(context.Context) error { server.Restart(); return nil }}.Run(t.Context(), c)
+				a := Audit{Agents: 4, Turns: 3, Words: 20, MaxTokens: 8, Aborts: 40, Seed: 7}
+				a.Restart = func(context.Context) error { server.Restart(); return nil }
+				findings, err := a.Run(t.Context(), c)
 				i := slices.IndexFunc(findings, func(f Finding) bool { return f.Name == tc.check })
 				if tc.check == "" {
 					assert.NilError(t, err)
@@ -64,7 +65,8 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 				}
 				assert.Assert(t, i >= 0, "no finding on %s: %v", tc.check, findings)
 				assert.Equal(t, findings[i].Verdict, tc.verdict, findings[i].About)
-				assert.Assert(t, strings.Contains(findings[i].About, tc.about), "%s", findings[i].About)
+				about := findings[i].About
+				assert.Assert(t, strings.Contains(about, tc.about), "%s", about)
 			})
 		})
 	}

@@ -71,8 +71,9 @@ func (x *auditor) recovered(ctx context.Context, before metrics.State) (
 		took = time.Since(start)
 		if len(above) == 0 || took >= patience || ctx.Err() != nil {
 			for _, held := range above {
-				lost = append(lost, record.Violation{Check: record.CheckRecovery, About: fmt.Sprintf(
-					"%v after the last request: %s", took.Round(time.Millisecond), held)})
+				about := fmt.Sprintf("%v after the last request: %s",
+					took.Round(time.Millisecond), held)
+				lost = append(lost, record.Violation{Check: record.CheckRecovery, About: about})
 			}
 			return lost, took
 		}

@@ -113,7 +113,8 @@ func TestProcessMustRecover(t *testing.T) {
 		assert.NilError(t, err)
 		f := findings[Recovery]
 		assert.Equal(t, f.Verdict, Broken)
-		assert.Assert(t, strings.HasSuffix(f.About, "after the last request: 40 open files, 10 before"), f.About)
+		const want = "after the last request: 40 open files, 10 before"
+		assert.Assert(t, strings.HasSuffix(f.About, want), f.About)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		findings, err := audited(t, Audit{Process: func() (proc.Usage, error) {
@@ -187,7 +188,10 @@ func TestAuditCannotBeCarriedOut(t *testing.T) {
 
 // The client's own account is a check as well: a request without a record, or one that never ended.
 func TestCount(t *testing.T) {
-	x := &auditor{records: []record.Record{{Outcome: record.OK, PromptTokens: -1, CachedTokens: -1}}}
+	answered := record.Unsent(record.Place{})
+	answered.Outcome = record.OK
+	answered.FirstByte, answered.FirstContent = 0, 0
+	x := &auditor{records: []record.Record{answered}}
 	before := record.Ledger{Begun: 5, Ended: 5}
 	for _, tc := range []struct {
 		after record.Ledger

@@ -28,7 +28,7 @@ type part struct {
 }
 
 func (w wire) client(t *testing.T) *Client {
-	c := NewWithTransport("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+	dial := func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -50,7 +50,8 @@ func (w wire) client(t *testing.T) *Client {
 			}
 		}()
 		return near, nil
-	}})
+	}
+	c := NewWithTransport("http://server", &http.Transport{DialContext: dial})
 	t.Cleanup(c.Close)
 	return c
 }
@@ -79,11 +80,12 @@ func TestServerTimings(t *testing.T) {
 func TestResent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const events = `data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"
-		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", len(events), events)
+		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"+
+			"Content-Length: %d\r\n\r\n%s", len(events), events)
 		// What the server does with each request on each connection: it answers (true) or hangs up,
 		// after 5 ms.
 		scripts := [][]bool{{true, false}, {true, false}, {false}}
-		c := NewWithTransport("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		dial := func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()
 			answers := scripts[0]
 			scripts = scripts[1:]
@@ -104,7 +106,8 @@ func TestResent(t *testing.T) {
 				}
 			}()
 			return near, nil
-		}})
+		}
+		c := NewWithTransport("http://server", &http.Transport{DialContext: dial})
 		t.Cleanup(c.Close)
 		for i, want := range []struct {
 			outcome record.Outcome

@@ -36,8 +36,8 @@ type Prompt struct {
 	NoStream    bool // ask for the answer in one piece instead of a stream
 	Logprobs    bool // ask for the log-probabilities of the two likeliest tokens at each place
 
-	// Canary is the secret word of the conversation, which the messages have in them. It is noted in
-	// the record and not sent by itself.
+	// Canary is the secret word of the conversation, which the messages have in them. It is noted
+	// in the record and not sent by itself.
 	Canary  string
 	Timeout time.Duration // of this request; 0: the client's
 

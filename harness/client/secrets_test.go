@@ -43,7 +43,8 @@ func TestSecretsAreForgotten(t *testing.T) {
 	}
 	plant(0) // again
 	for i := range generation {
-		if plant(generation + i); !s.has(0) || !s.has(generation-1) || len(s.young)+len(s.old) > 2*generation {
+		plant(generation + i)
+		if !s.has(0) || !s.has(generation-1) || len(s.young)+len(s.old) > 2*generation {
 			t.Fatalf("after %d more: %d young, %d old", i+1, len(s.young), len(s.old))
 		}
 	}
@@ -79,7 +80,8 @@ func TestLeakOfAnyTime(t *testing.T) {
 	c := New(server.URL)
 	t.Cleanup(c.Close)
 	ask := func(i int) string {
-		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: []Message{{Role: "user", Content: secret(i)}}}).Leak
+		messages := []Message{{Role: "user", Content: secret(i)}}
+		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: messages}).Leak
 	}
 	for i := range n - 2 {
 		assert.Equal(t, ask(i), "")

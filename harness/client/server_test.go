@@ -118,7 +118,8 @@ func TestOnPiece(t *testing.T) {
 			data(`{"choices":[{"delta":{"content":" stone"},"finish_reason":"stop"}]}`)+data("[DONE]"))
 	})
 	var pieces []string
-	r := c.Ask(t.Context(), c.Since(), Prompt{OnPiece: func(text string) { pieces = append(pieces, text) }})
+	p := Prompt{OnPiece: func(text string) { pieces = append(pieces, text) }}
+	r := c.Ask(t.Context(), c.Since(), p)
 	assert.Equal(t, r.Outcome, record.OK)
 	assert.DeepEqual(t, pieces, []string{"a", " stone"})
 	assert.Equal(t, r.Answer, "a stone")

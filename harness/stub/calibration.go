@@ -20,7 +20,8 @@ type Calibration struct {
 	// Level is that of the load that was replayed, where the load has several.
 	Level   load.Level `json:"level,omitzero"`
 	Streams int        `json:"streams"` // at once, at most
-	// Rate is how many requests a second were due; 0: each was sent when the one before was answered.
+	// Rate is how many requests a second were due; 0: each was sent when the one before was
+	// answered.
 	Rate     float64 `json:"rate,omitempty"`
 	Requests int     `json:"requests"`
 

@@ -15,9 +15,9 @@ import (
 // has as much to do at once as it had in the load, whatever the reason was: agents, a rate, bursts,
 // or a server that was slow.
 //
-// For example, requests of a load were due at 0, 5, 6, 6.4, 7.1 and 20 s, and the median answer took
-// 500 ms for 50 tokens. Its densest second has two requests, which are few, so three seconds are
-// taken:
+// For example, requests of a load were due at 0, 5, 6, 6.4, 7.1 and 20 s, and the median answer
+// took 500 ms for 50 tokens. Its densest second has two requests, which are few, so three seconds
+// are taken:
 //
 //	the densest three seconds   5, 6, 6.4 and 7.1 s
 //	Due                         0, 1, 1.4 and 2.1 s

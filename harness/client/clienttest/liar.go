@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"loadstone/harness/load"
@@ -25,7 +26,8 @@ type Liar struct {
 	lastText string         // its prompt
 	inFlight int
 	lost     int // blocks, requests or goroutines that are never given back
-	restarts int
+
+	restarts, answers atomic.Int64
 
 	ok, prompt, output int // requests and tokens, as /metrics counts them
 }
@@ -144,8 +146,7 @@ func (l *Liar) lie(q *question, a *reply) {
 	case l.Bug == "the cache decides" && a.other != "" && len(q.Messages) > 1:
 		a.words[2] = " forgotten"
 	case l.Bug == "another answer each time":
-		l.restarts++
-		a.words[2] = fmt.Sprint(" number ", l.restarts)
+		a.words[2] = fmt.Sprint(" number ", l.answers.Add(1))
 	case l.Bug == "too much cached" && a.cached > 0:
 		a.cached = q.tokens + 100
 	case l.Bug == "another's memory" && len(q.Messages) > 1:
@@ -154,10 +155,10 @@ func (l *Liar) lie(q *question, a *reply) {
 		a.output = 0
 	case l.Bug == "usage of too few":
 		a.output = 2
-	case l.Bug == "another answer after a restart" && l.restarts > 0:
+	case l.Bug == "another answer after a restart" && l.restarts.Load() > 0:
 		a.words[0] = "What"
 	case l.Bug == "answers encoded anew after a restart" && len(q.Messages) > 1 &&
-		(l.restarts > 0 || strings.HasSuffix(q.agent, "-new")):
+		(l.restarts.Load() > 0 || strings.HasSuffix(q.agent, "-new")):
 		a.words[0] = "Anew"
 	}
 }
@@ -261,4 +262,4 @@ go_goroutines %d
 }
 
 // Restart tells the Liar that it was restarted: some bugs show only after that.
-func (l *Liar) Restart() { l.restarts++ }
+func (l *Liar) Restart() { l.restarts.Add(1) }
