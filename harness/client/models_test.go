@@ -140,3 +140,28 @@ func TestTie(t *testing.T) {
 		assert.Assert(t, math.IsInf(c.Tie(t.Context(), Prompt{}, "ab", 0), 1))
 	}
 }
+
+// Servers say in several ways that they take work.
+func TestReady(t *testing.T) {
+	for _, tc := range []struct {
+		codes map[string]int // of the routes that the server has
+		want  bool
+	}{
+		{map[string]int{"/health/ready": 200, "/health": 503}, true},
+		{map[string]int{"/health/ready": 503, "/health": 200, "/v1/models": 200}, false},
+		{map[string]int{"/health": 200, "/v1/models": 503}, true},
+		{map[string]int{"/health": 503, "/v1/models": 200}, false},
+		{map[string]int{"/v1/models": 200}, true},
+		{map[string]int{"/v1/models": 503}, false},
+		{map[string]int{}, true}, // it answers, and has no list of models
+	} {
+		c := served(t, func(w http.ResponseWriter, r *http.Request) {
+			code := tc.codes[r.URL.Path]
+			if code == 0 {
+				code = http.StatusNotFound
+			}
+			w.WriteHeader(code)
+		})
+		assert.Equal(t, c.Ready(t.Context()), tc.want, "%v", tc.codes)
+	}
+}

@@ -60,10 +60,17 @@ func (c *Client) Alive(ctx context.Context) bool {
 	return code != 0 || ctx.Err() != nil
 }
 
-// Ready tells whether the server takes work: whether its /health/ready answers 200.
+// Ready tells whether the server takes work: whether it answers /health/ready with 200, or, where
+// it has no such route, /health. A server that has neither is asked for its list of models, which
+// it answers with 503 while it loads one.
 func (c *Client) Ready(ctx context.Context) bool {
-	_, code, _, _ := c.get(ctx, "/health/ready", briefTimeout)
-	return code == http.StatusOK
+	for _, path := range []string{"/health/ready", "/health"} {
+		if _, code, _, _ := c.get(ctx, path, briefTimeout); code != http.StatusNotFound {
+			return code == http.StatusOK
+		}
+	}
+	_, code, _, _ := c.get(ctx, "/v1/models", briefTimeout)
+	return code != 0 && code != http.StatusServiceUnavailable
 }
 
 // Post sends a POST without a body to an address, which need not be the server's: it may be that of

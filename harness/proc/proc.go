@@ -33,8 +33,8 @@ type Process struct {
 const listening = "listening on "
 
 // Start runs a command that is a server: it prints a line with "listening on URL" on standard
-// output and answers /health/ready with 200 when its model is loaded. Start returns when it does.
-// The process's standard error goes to log.
+// output, and says by /health/ready, or as client.Client.Ready has it, when its model is loaded.
+// Start returns when it does. The process's standard error goes to log.
 //
 // A server that ends before it is ready is an *ExitError. When ctx ends before the server is ready,
 // Start kills it and returns the context's cause. A server that calls FollowParent does not outlive
