@@ -120,8 +120,8 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 			continue
 		}
 		said.Differ++
-		at := record.Parting(alone[i], x.answer.Answer)
-		v := record.Violation{Check: "identity", Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
+		at := record.FirstDifference(alone[i], x.answer.Answer)
+		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
 			About: fmt.Sprintf("alone afterwards the answer is another from byte %d of %d on", at, len(alone[i]))}
 		gap, another := s.client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
 		switch {

@@ -45,19 +45,18 @@ func TestRunIsCountedTwice(t *testing.T) {
 				assert.Equal(t, len(runs), 2)
 				c := runs[0].Counters
 				assert.Assert(t, c != nil)
-				got := strings.Join(c.Doubts(), "; ")
+				got := strings.Join(c.WhyInvalid(), "; ")
 				if (tc.doubt == "") != (got == "") || !strings.Contains(got, tc.doubt) {
 					t.Errorf("%q, want %q", got, tc.doubt)
 				}
 				if tc.doubt == "" {
-					// five first turns, two repetitions
-					assert.Equal(t, c.Client["answered_requests"], 15.0)
-					for _, name := range []string{"answered_requests", "prompt_tokens", "output_tokens"} {
+					assert.Equal(t, c.Client["answered_requests"], 15.0) // five first turns, two repetitions
+					for _, name := range []record.Count{"answered_requests", "prompt_tokens", "output_tokens"} {
 						assert.Equal(t, c.Server[name], c.Client[name], name)
 					}
 					both := record.Pool(runs).Counters
 					assert.Equal(t, both.Server["requests_200"], 30.0)
-					assert.Equal(t, len(both.Doubts()), 0)
+					assert.Equal(t, len(both.WhyInvalid()), 0)
 				}
 			})
 		})
@@ -78,7 +77,7 @@ func TestLoadIsCountedTwice(t *testing.T) {
 		assert.Equal(t, c.Client["answered_requests"], float64(s.Outcomes[record.OK]))
 		assert.Equal(t, c.Client["unfinished_requests"], float64(s.Outcomes[record.Cancelled]))
 		assert.Equal(t, c.Server["answered_requests"], float64(s.Outcomes[record.OK]))
-		assert.Equal(t, len(c.Doubts()), 0, "%v", c.Doubts())
+		assert.Equal(t, len(c.WhyInvalid()), 0, "%v", c.WhyInvalid())
 	})
 }
 

@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,16 +136,16 @@ func (s *server) drained(ctx context.Context, before metrics.State) error {
 	defer poll.Stop()
 	for start := time.Now(); ; {
 		now, left := serverState(ctx, s.client), ""
-		for _, what := range []string{"requests that wait", "requests that run", "blocks in use", "blocks for sliding layers in use"} {
-			if now.Values[what] > before.Values[what] {
-				left = fmt.Sprintf("%g %s", now.Values[what], what)
+		for _, kind := range metrics.InFlight {
+			if now[kind] > before[kind] {
+				left = kind.Text(now[kind])
 			}
 		}
 		switch {
 		case left == "" || ctx.Err() != nil:
 			return ctx.Err()
 		case time.Since(start) > patience:
-			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, strings.Join(before.Known, ", ")+" before")
+			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, before.String()+" before")
 		}
 		select {
 		case <-poll.C:

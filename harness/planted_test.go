@@ -61,7 +61,7 @@ func TestCheckFindsPlantedBugs(t *testing.T) {
 					return all
 				}
 				alone, under := ask(), ask()
-				found := append(record.Check(alone, 0), record.CheckIdentity(alone, under[1:])...)
+				found := append(record.Check(alone, 0), record.CompareAnswers(alone, under[1:])...)
 				if tc.want == "" {
 					assert.Equal(t, len(found), 0, "%v", found)
 					return
@@ -190,7 +190,7 @@ func TestMixUp(t *testing.T) {
 					}
 					assert.Assert(t, len(found) > 0)
 					for _, v := range found {
-						assert.Equal(t, v.Check, "identity")
+						assert.Equal(t, v.Check, record.CheckIdentity)
 						assert.Assert(t, cmp.Regexp(tc.violation, v.About))
 						assert.Assert(t, v.Turn > 0 || name == "load")
 					}

@@ -49,7 +49,8 @@ func meet(ctx context.Context, c *client.Client) (*server, error) {
 		return nil, err
 	}
 	s.pool.Blocks, s.pool.BlockTokens = scrape.PoolSize()
-	s.pool.WindowSlots, s.pool.SlotsPerRequest = scrape.PoolLocals()
+	s.pool.WindowSlots, s.pool.SlotsPerRequest = scrape.WindowSlots()
+	s.pool.AdmitBelow = scrape.AdmitBelow()
 	return s, nil
 }
 

@@ -1,5 +1,3 @@
-// Package harness puts loads on a server and measures what comes of them. It knows the wire alone,
-// so any server that speaks OpenAI's chat API can be the target.
 package harness
 
 import (

@@ -85,13 +85,13 @@ func bench(ctx context.Context, e *env, args []string) error {
 }
 
 // floors measures the client alone, at the scenarios' numbers of streams.
-func (o *benchOptions) floors(ctx context.Context) ([]stub.Floor, error) {
+func (o *benchOptions) floors(ctx context.Context) ([]stub.Calibration, error) {
 	var levels []int
 	for _, l := range o.loads {
 		levels = append(levels, l.Together)
 	}
 	slices.Sort(levels)
-	return measureFloors(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
+	return stub.Calibrate(ctx, startStub, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
 }
 
 func parseBench(e *env, args []string) (*benchOptions, error) {

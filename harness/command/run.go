@@ -226,13 +226,14 @@ func (o *runOptions) shape() string {
 }
 
 // floors measures the client alone, under each level's load as it really was.
-func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenario) ([]stub.Floor, error) {
+func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenario) ([]stub.Calibration, error) {
 	if !o.quiet && len(levels) > 0 {
 		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
 	}
-	var all []stub.Floor
+	var all []stub.Calibration
 	for _, s := range levels {
-		f, ok, err := echo(ctx, s.Level, s.Records)
+		f, ok, err := stub.CalibrateLike(ctx, startStub, s.Records)
+		f.Level = s.Level
 		if err != nil {
 			return all, err
 		}
@@ -246,7 +247,7 @@ func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenari
 func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.model
-	r.Epoch = c.Began()
+	r.Epoch = c.Epoch()
 	defer c.Close()
 	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
 		Again: harness.AskedAgain, Write: results.rest(o.answers)}

@@ -12,13 +12,13 @@ import (
 
 // Client is what the load generator knows of itself.
 type Client struct {
-	Floors []stub.Floor `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
-	Busy   float64      `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
+	Floors []stub.Calibration `json:"floors"`     // what it measures where there is nothing to measure; none: it was not found out
+	Busy   float64            `json:"busy_ratio"` // the part of the machine's processors that it took itself during the load; 0 unknown
 }
 
 // floor is that of the load's level, and of those at one level that of the fewest streams that are no fewer than the load's,
 // or of the most; false where none was measured.
-func (c *Client) floor(level load.Level, streams int) (best stub.Floor, ok bool) {
+func (c *Client) floor(level load.Level, streams int) (best stub.Calibration, ok bool) {
 	for _, f := range c.Floors {
 		if f.Level != level {
 			continue
@@ -37,11 +37,11 @@ func (r *Report) Doubts() []string {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		floor, _ := r.Client.floor(s.Level, s.Agents)
-		for _, why := range stub.Doubts(s.Pooled, floor, r.Client.Busy) {
+		for _, why := range stub.WhyInvalid(s.Pooled, floor, r.Client.Busy) {
 			all = append(all, s.Name()+": "+why)
 		}
 		for run := range s.Runs {
-			for _, why := range s.Runs[run].Counters.Doubts() {
+			for _, why := range s.Runs[run].Counters.WhyInvalid() {
 				all = append(all, fmt.Sprintf("%s, run %d: %s", s.Name(), run+1, why))
 			}
 		}

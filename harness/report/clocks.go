@@ -8,18 +8,19 @@ import (
 	"strings"
 	"time"
 
+	"loadstone/harness/accesslog"
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
 	"loadstone/harness/table"
 )
 
 // WriteAccessLog prints the latencies of a server's access log by route.
-func WriteAccessLog(w io.Writer, log record.AccessLog) error {
-	routes := make([]record.Route, 0, len(log.Routes))
+func WriteAccessLog(w io.Writer, log accesslog.Log) error {
+	routes := make([]accesslog.Route, 0, len(log.Routes))
 	for r := range log.Routes {
 		routes = append(routes, r)
 	}
-	slices.SortFunc(routes, func(a, b record.Route) int {
+	slices.SortFunc(routes, func(a, b accesslog.Route) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Status, b.Status))
 	})
 	rows := [][]string{{"request", "status", "number", "p50", "p95", "p99", "max"}}

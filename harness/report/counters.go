@@ -18,8 +18,8 @@ func (r *Report) counted() string {
 	}
 	var server, client []string
 	for _, f := range [][2]string{{"answered_requests", " answered requests"}, {"output_tokens", " output tokens"}} {
-		if v, ok := all.Server[f[0]]; ok {
-			server, client = append(server, fmt.Sprintf("%.0f%s", v, f[1])), append(client, fmt.Sprintf("%.0f", all.Client[f[0]]))
+		if v, ok := all.Server[record.Count(f[0])]; ok {
+			server, client = append(server, fmt.Sprintf("%.0f%s", v, f[1])), append(client, fmt.Sprintf("%.0f", all.Client[record.Count(f[0])]))
 		}
 	}
 	text := fmt.Sprintf("%s (client: %s)", list(server), list(client))

@@ -141,9 +141,9 @@ func shifted(records []record.Record, by time.Duration) []record.Record {
 }
 
 // worstFloors has the largest error of each number of streams.
-func worstFloors(floors []stub.Floor) []stub.Floor {
-	slices.SortStableFunc(floors, func(a, b stub.Floor) int {
+func worstFloors(floors []stub.Calibration) []stub.Calibration {
+	slices.SortStableFunc(floors, func(a, b stub.Calibration) int {
 		return cmp.Or(cmp.Compare(a.Streams, b.Streams), cmp.Compare(b.TTFT, a.TTFT))
 	})
-	return slices.CompactFunc(floors, func(a, b stub.Floor) bool { return a.Streams == b.Streams })
+	return slices.CompactFunc(floors, func(a, b stub.Calibration) bool { return a.Streams == b.Streams })
 }

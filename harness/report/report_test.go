@@ -69,8 +69,8 @@ func (r *Report) add(name string, agents int, cache load.Cache, prompt, gen int,
 
 // counters are those of a server that counts as the client does.
 func counters(recs []record.Record) *record.Counters {
-	account := func() map[string]float64 {
-		a := map[string]float64{}
+	account := func() record.Account {
+		a := record.Account{}
 		for _, r := range recs {
 			a["answered_requests"]++
 			a["prompt_tokens"] += float64(r.PromptTokens)
