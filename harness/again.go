@@ -109,7 +109,7 @@ func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Rec
 		p := x.prompt
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
 		r := s.load.Client.Ask(timed, s.load.Client.Since(), p)
-		r.Turn, r.Cache, r.Plan, r.Warmup = x.answer.Turn, load.Hot, "asked again, alone", true
+		r.Turn, r.Cache, r.Intent, r.Warmup = x.answer.Turn, load.Hot, "asked again, alone", true
 		records = append(records, r)
 		if r.Outcome == record.OK {
 			asked, alone = append(asked, x), append(alone, r.Answer)

@@ -54,11 +54,11 @@ func BenchmarkServe(b *testing.B) {
 				records = append(records, turn...)
 			}
 			sum := record.Summarize("serve", records, elapsed, -1)
-			assert.Equal(b, sum.ErrorRate, 0.0, firstError(records, record.OK))
+			assert.Equal(b, sum.ErrorRatio, 0.0, firstError(records, record.OK))
 			for name, v := range map[string]float64{
 				"p50-ttft-ns": float64(sum.TTFT.P50), "p99-ttft-ns": float64(sum.TTFT.P99),
 				"p50-e2e-ns": float64(sum.E2E.P50), "p99-e2e-ns": float64(sum.E2E.P99),
-				"req/s": sum.RequestsPerSec, "tok/s": sum.TokensPerSec, "hit-ratio": sum.HitRate,
+				"req/s": sum.RequestsPerSec, "tok/s": sum.TokensPerSec, "hit-ratio": sum.HitRatio,
 			} {
 				b.ReportMetric(v, name)
 			}

@@ -150,7 +150,7 @@ func (r *loadRunner) run(ctx context.Context, level load.Level, index int) error
 	epoch := strconv.FormatInt(r.epoch.UnixMicro(), 36) + strconv.Itoa(len(r.runs))
 	x := newLoadRun(l, r.load, r.size, level, index, epoch)
 	x.records = r.keeper()
-	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache}
+	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache, Goodput: l.Goodput}
 	var err error
 	if run.Warmup, err = r.setCache(ctx, x); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (r *loadRunner) keeper() keeper {
 	if r.plan.Load.WarmUp != (load.WarmUp{}) {
 		keep = keptRecords
 	}
-	return keeper{keep: cmp.Or(r.plan.Keep, keep), write: r.plan.Write, check: record.Checker{Shared: -1}}
+	return keeper{goodput: r.plan.Load.Goodput, keep: cmp.Or(r.plan.Keep, keep), write: r.plan.Write, check: record.Checker{Shared: -1}}
 }
 
 // setCache brings the caches into the state the load is to begin with.

@@ -216,7 +216,6 @@ func (x *loadRun) ask(ctx context.Context, stop context.CancelCauseFunc, due tim
 	r := x.h.ask(ctx, stop, due, p)
 	x.ended.Add(1)
 	r.Scenario, r.Level, r.Run, r.Cache, r.Turn = x.load.Name, x.level, x.index, x.load.Cache, turn
-	r.Judge(x.load.Goodput)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.records.add(r)

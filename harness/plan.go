@@ -70,9 +70,9 @@ func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, error
 
 // run is one run of one scenario.
 func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.Run, error) {
-	run := record.Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache}
+	run := record.Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache, Goodput: r.plan.Goodput}
 	s := &session{runner: r, scenario: scenario, run: index}
-	k := keeper{keep: cmp.Or(r.plan.Keep, keptOf(r.plan.Runs*len(r.plan.Scenarios))), write: r.plan.Write, check: record.Checker{Shared: -1}}
+	k := keeper{goodput: r.plan.Goodput, keep: cmp.Or(r.plan.Keep, keptOf(r.plan.Runs*len(r.plan.Scenarios))), write: r.plan.Write, check: record.Checker{Shared: -1}}
 	begun := r.load.Client.Ledger()
 	seen := observe(ctx, r.load.Client)
 	window := newWindow(r.plan.Again, load.Derive(r.plan.Seed, scenario.Name, index))
@@ -88,7 +88,6 @@ func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.
 		}
 		for _, r := range records {
 			r.Scenario, r.Run, r.Rep, r.Cache = scenario.Name, index, s.rep, scenario.Cache
-			r.Judge(s.plan.Goodput)
 			k.add(r)
 		}
 		run.Elapsed += record.Span(records)

@@ -3,7 +3,7 @@ package harness
 import (
 	"math"
 
-	"loadstone/harness/limit"
+	"loadstone/harness/figure"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
@@ -23,7 +23,8 @@ func (u *Until) Spread(runs []record.Run) float64 {
 	values := map[load.Level][]float64{}
 	for _, run := range runs {
 		s := run.Summary()
-		v, measured := limit.Figure(u.Figure, &s)
+		f, _ := figure.Find(u.Figure)
+		v, measured := f.Value(&s)
 		if !measured {
 			return math.Inf(1)
 		}

@@ -92,7 +92,7 @@ func (c *Client) Close() {
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Record{Place: p.Place, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
 		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.Untimed,
-		Plan: p.plan(), Slow: p.ReadRate > 0}
+		Intent: p.plan(), Slow: p.ReadRate > 0}
 	limit, atLimit := c.Timeout, record.Timeout
 	if limit == 0 {
 		limit = 2 * time.Minute

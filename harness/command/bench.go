@@ -9,9 +9,12 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 	"loadstone/harness/stub"
+	"loadstone/harness/table"
+	"loadstone/harness/terminal"
 )
 
 const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
@@ -61,24 +64,25 @@ func bench(ctx context.Context, e *env, args []string) error {
 	}
 	defer m.end()
 	r := m.report
-	r.Load = report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
+	r.Workload = report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, report.Plural(len(o.scenarios), "scenario"), report.Plural(r.Load.Runs, "run"), report.Plural(r.Load.Reps, "repetition"))
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, table.Plural(len(o.scenarios), "scenario"), table.Plural(r.Workload.Runs, "run"), table.Plural(r.Workload.Reps, "repetition"))
 	}
-	if r.Client.Floors, err = o.floors(ctx); err != nil {
+	if r.Generator.Calibration, err = o.floors(ctx); err != nil {
 		return m.results.giveUp(m.subject.explain(ctx, err))
 	}
 	m.loading()
 	runs, failure := o.measure(ctx, e, m.subject, m.results.rest(o.answers))
 	m.loaded()
-	r.Scenarios = collect(o, runs)
+	r = o.report(r.Meta, runs)
+	m.report = r
 	if err := m.keep(ctx, e, runs, failure); err != nil || !o.strict {
 		return err
 	}
-	if doubts := r.Doubts(); len(doubts) > 0 {
-		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
+	if why := r.Invalid(); len(why) > 0 {
+		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", why[0])}
 	}
-	return judged(r, "", "targets")
+	return unmet(r, "")
 }
 
 // floors measures the client alone, at the scenarios' numbers of streams.
@@ -186,31 +190,26 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write fu
 	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput,
 		Again: harness.AskedAgain, Write: write}
 	if !o.quiet {
-		line := report.NewProgressLine(e.stderr, o.runs)
+		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
 	return plan.Run(ctx, c)
 }
 
-// collect groups the runs by scenario, in the order of the scenarios.
-func collect(o *benchOptions, runs []record.Run) []report.Scenario {
-	var all []report.Scenario
-	for _, sc := range o.scenarios {
-		var own []record.Run
-		s := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, About: sc.About, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens}
-		for _, run := range runs {
-			if run.Scenario == sc.Name {
-				own = append(own, run)
-			}
-		}
-		if len(own) > 0 {
-			s = filled(s, own)
-			if s.Pooled.PeakPool < 0 && sc.Blind != "" {
-				s.About = sc.Blind
-			}
-			all = append(all, s)
+// report is that of the scenarios' runs.
+func (o *benchOptions) report(meta report.Meta, runs []record.Run) *report.Report {
+	var loads []load.Load
+	for _, s := range o.scenarios {
+		loads = append(loads, load.Load{Name: s.Name, About: s.About, Cache: s.Cache, Concurrency: s.Agents,
+			Prompt: load.Fixed(float64(o.promptTokens)), Answer: load.Fixed(float64(o.maxTokens)), Goodput: o.goodput})
+	}
+	r := report.New(meta, loads, runs)
+	for i := range r.Results {
+		s, err := harness.FindScenario(r.Results[i].Pooled.Scenario)
+		if err == nil && s.Blind != "" && r.Results[i].Pooled.PeakPool < 0 {
+			r.Results[i].About = s.Blind
 		}
 	}
-	return all
+	return r
 }

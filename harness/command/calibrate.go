@@ -133,7 +133,7 @@ func echo(ctx context.Context, level load.Level, records []record.Record) (f stu
 	defer p.Kill()
 	c := client.New(p.URL)
 	defer c.Close()
-	if _, err := stub.Measure(ctx, c, record.MostInFlight(records), 1, 1); err != nil { // and warm
+	if _, err := stub.Measure(ctx, c, record.MaxInFlight(records), 1, 1); err != nil { // and warm
 		return f, false, err
 	}
 	f, err = e.Measure(ctx, c)

@@ -37,7 +37,7 @@ func commands() []command {
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
 		{"report", "[flags] FOLDER...", "make the report of a measurement again, also beside an earlier one", reportCommand},
-		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
+		{"compare", "[flags] BASE HEAD", "compare two measurements", compareCommand},
 		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
 		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},

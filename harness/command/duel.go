@@ -26,12 +26,12 @@ import (
 // A server that is a command is started afresh for every run: what one process was lucky with, such as where its memory
 // came to lie, is noise between runs then, and no difference between the sides.
 type duel struct {
-	bench  benchOptions // the load; runs is the number of rounds
-	sides  [2]contender
-	client report.Client // the load generator, which is one for both sides
-	doubts []string      // of both sides
-	out    string
-	start  time.Time
+	bench   benchOptions // the load; runs is the number of rounds
+	sides   [2]contender
+	client  report.Generator // the load generator, which is one for both sides
+	reasons []string         // for which what was measured is invalid, of both sides
+	out     string
+	start   time.Time
 }
 
 var sideNames = [2]string{"base", "head"}
@@ -130,7 +130,7 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		return fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
 	var err error
-	if d.client.Floors, err = d.bench.floors(ctx); err != nil {
+	if d.client.Calibration, err = d.bench.floors(ctx); err != nil {
 		return d.explain(ctx, err)
 	}
 	began, used := time.Now(), proc.OwnCPU()
@@ -154,19 +154,19 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		if err := writeFile(filepath.Join(d.out, sideNames[i]+".txt"), r.WriteBench); err != nil {
 			return err
 		}
-		for _, why := range r.Doubts() {
-			d.doubts = append(d.doubts, sideNames[i]+", "+why)
+		for _, why := range r.Invalid() {
+			d.reasons = append(d.reasons, sideNames[i]+", "+why)
 		}
 	}
 	return nil
 }
 
-// doubt is why what was measured shows nothing unless it shows a server that got worse: the client could explain that much.
-func (d *duel) doubt() error {
-	if d == nil || len(d.doubts) == 0 {
+// invalid is why what was measured shows nothing unless it shows a server that got worse: the client could explain that much.
+func (d *duel) invalid() error {
+	if d == nil || len(d.reasons) == 0 {
 		return nil
 	}
-	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is invalid: %s", d.doubts[0])}
+	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is invalid: %s", d.reasons[0])}
 }
 
 // explain says of a failure that it was Ctrl-C, where it was.
@@ -224,10 +224,10 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 		o.seed += 1 << 32 // an A/A measurement of one running server: its cache knows the other side's prompts
 	}
 	runs, err := o.measure(ctx, nil, s, nil)
-	if found := violations(runs); err == nil && len(found) > 0 {
-		err = fmt.Errorf("what must always hold does not: %s", found[0])
-	}
 	for i := range runs {
+		if found := runs[i].Violations; err == nil && len(found) > 0 {
+			err = fmt.Errorf("what must always hold does not: %s", found[0])
+		}
 		runs[i].Index = round
 		for j := range runs[i].Records {
 			runs[i].Records[j].Run = round
@@ -239,16 +239,29 @@ func (d *duel) once(ctx context.Context, side, round int) ([]record.Run, error) 
 // report makes of one side what bench would have.
 func (d *duel) report(side int) *report.Report {
 	c := &d.sides[side]
-	return &report.Report{System: c.system, Host: report.FindHost(), Start: d.start, Client: d.client, Scenarios: collect(&d.bench, c.runs),
-		Load: report.Load{Runs: d.bench.runs, Reps: d.bench.n / d.bench.runs, PromptTokens: d.bench.promptTokens, MaxTokens: d.bench.maxTokens, Seed: d.bench.seed}}
+	return d.bench.report(report.Meta{System: c.system, Host: report.FindHost(), Start: d.start, Generator: d.client,
+		Workload: report.Workload{Runs: d.bench.runs, Reps: d.bench.n / d.bench.runs, PromptTokens: d.bench.promptTokens, MaxTokens: d.bench.maxTokens, Seed: d.bench.seed}}, c.runs)
 }
 
 // writeFloor keeps an A/A measurement.
 func (d *duel) writeFloor(e *env, name string) error {
 	base, head := filepath.Join(d.out, "base.txt"), filepath.Join(d.out, "head.txt")
-	if err := writeFile(name, func(w io.Writer) error { return gate.WriteFloor(w, base, head) }); err != nil {
+	if err := writeFile(name, func(w io.Writer) error { return writeNoise(w, base, head) }); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side; commit it beside the baseline\n", name, d.bench.runs)
 	return err
+}
+
+// writeNoise joins the files of the two sides of an A/A measurement.
+func writeNoise(w io.Writer, base, head string) error {
+	a, err := readBench(base)
+	if err != nil {
+		return err
+	}
+	b, err := readBench(head)
+	if err != nil {
+		return err
+	}
+	return gate.WriteNoise(w, a, b)
 }

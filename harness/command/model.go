@@ -11,7 +11,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/engine/gguf"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 const modelAbout = `Manages the models that -model knows by name.
@@ -70,7 +70,7 @@ func pullModel(ctx context.Context, e *env, name string) error {
 	if _, err := catalog.Dir(name); err != nil {
 		return usageError("%w", err)
 	}
-	steps := stepPrinter{w: e.stderr, live: report.Terminal(e.stderr)}
+	steps := stepPrinter{w: e.stderr, live: terminal.Is(e.stderr)}
 	err := catalog.Pull(ctx, name, func(p catalog.Progress) { steps.show(p.Step, p.Done, p.Total) })
 	steps.end()
 	if err != nil {
@@ -80,7 +80,7 @@ func pullModel(ctx context.Context, e *env, name string) error {
 }
 
 func importModel(ctx context.Context, e *env, file, dir string) error {
-	steps := stepPrinter{w: e.stderr, live: report.Terminal(e.stderr)}
+	steps := stepPrinter{w: e.stderr, live: terminal.Is(e.stderr)}
 	err := gguf.ImportContext(ctx, file, dir, func(done, total int64) { steps.show("import", done, total) })
 	steps.end()
 	if err != nil {

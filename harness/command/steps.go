@@ -8,7 +8,7 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/client"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 // steps tells of an audit, which step it is at and how many requests of that have ended: on a terminal in one line that is
@@ -26,7 +26,7 @@ type steps struct {
 }
 
 func newSteps(w io.Writer, c *client.Client) *steps {
-	return &steps{w: w, redraw: report.Terminal(w), count: func() int { return c.Ledger().Ended }}
+	return &steps{w: w, redraw: terminal.Is(w), count: func() int { return c.Ledger().Ended }}
 }
 
 // next is told which step begins.

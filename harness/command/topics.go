@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"loadstone/harness/limit"
+	"loadstone/harness/figure"
 	"loadstone/harness/load"
 	"loadstone/harness/scenario"
 )
@@ -44,7 +44,7 @@ ttft is due to first token, itl between tokens, tpot per token of an answer, e2e
 In a sweep every level must hold them, in a search they are what is searched under. A percentile within its limit is not
 shown to hold where too few requests were measured to bound it: 6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99; then
 run exits with 5.
-`, load.AmountForms, limit.Units())
+`, load.AmountForms, figure.Names())
 	return b.String()
 }
 

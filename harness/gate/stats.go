@@ -2,7 +2,6 @@ package gate
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/aclements/go-moremath/stats"
@@ -69,8 +68,8 @@ func tail(n, m int, alpha float64) int {
 	return k
 }
 
-// leastP is the smallest p that the two-sided U test can give: all of one sample below all of the other.
-func leastP(n, m int) float64 {
+// minP is the smallest p that the two-sided U test can give: all of one sample below all of the other.
+func minP(n, m int) float64 {
 	p := 2.0
 	for i := 1; i <= n; i++ {
 		p *= float64(i) / float64(m+i)
@@ -95,39 +94,10 @@ func holm(p []float64) []float64 {
 		return 0
 	})
 	adjusted := make([]float64, len(p))
-	least := 0.0
+	largest := 0.0
 	for rank, i := range order {
-		least = max(least, min(1, p[i]*float64(len(p)-rank)))
-		adjusted[i] = least
+		largest = max(largest, min(1, p[i]*float64(len(p)-rank)))
+		adjusted[i] = largest
 	}
 	return adjusted
-}
-
-// noise is the 95th percentile of the change between two sides of n runs that are the same server: what measuring twice
-// makes of no difference. base and head are an A/A measurement's runs in the order of its rounds. The sides of a round are
-// exchangeable, so each window of n rounds gives many such comparisons, with their labels swapped at random; rounds
-// stay whole, because the machine's drift between rounds is noise that swapping all runs would take for granted.
-func noise(base, head []float64, n int, points bool) (floor float64, ok bool) {
-	rounds := min(len(base), len(head))
-	if rounds < 2 || n < 2 {
-		return 0, false
-	}
-	n = min(n, rounds) // fewer rounds than runs: too large a floor rather than too small a one
-	windows := rounds - n + 1
-	const draws = 400
-	rng := rand.New(rand.NewPCG(1, uint64(rounds)))
-	found := make([]float64, 0, draws)
-	a, b := make([]float64, n), make([]float64, n)
-	for i := range draws {
-		from := i % windows
-		for j := range n {
-			a[j], b[j] = base[from+j], head[from+j]
-			if rng.Uint64()&1 == 0 {
-				a[j], b[j] = b[j], a[j]
-			}
-		}
-		found = append(found, math.Abs(estimate(a, b, points).Delta))
-	}
-	slices.Sort(found)
-	return found[draws*95/100], true
 }

@@ -69,10 +69,10 @@ func TestNever(t *testing.T) {
 	}
 }
 
-func TestLeastP(t *testing.T) {
+func TestMinP(t *testing.T) {
 	for n, want := range map[int]float64{3: 0.1, 4: 0.02857142857142857, 6: 0.0021645021645021645, 9: 4.113533525298231e-05} {
-		if got := leastP(n, n); math.Abs(got-want) > 1e-12 {
-			t.Errorf("leastP(%d, %d) = %g, want %g", n, n, got, want)
+		if got := minP(n, n); math.Abs(got-want) > 1e-12 {
+			t.Errorf("minP(%d, %d) = %g, want %g", n, n, got, want)
 		}
 	}
 }

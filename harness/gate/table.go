@@ -11,8 +11,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each scenario.
-// With failing, only the cells that keep the gate from passing.
+// WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each
+// scenario. With failing, it writes only the cells that keep the gate from passing.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	var rows [][]string
 	var paint []string // colour of each row's verdict
@@ -94,10 +94,10 @@ type Row struct{ Base, Head, Change, Interval, P, Verdict string }
 func (cell *Cell) Row() Row {
 	r := Row{Base: "–", Head: "–", Verdict: string(cell.Verdict)}
 	if cell.NBase > 0 {
-		r.Base = figure(cell.Base.Center, cell.Unit)
+		r.Base = format(cell.Base.Center, cell.Unit)
 	}
 	if cell.NHead > 0 {
-		r.Head = figure(cell.Head.Center, cell.Unit)
+		r.Head = format(cell.Head.Center, cell.Unit)
 	}
 	if cell.NBase > 0 && cell.NHead > 0 {
 		r.Change = "~"
@@ -118,13 +118,13 @@ func (cell *Cell) Row() Row {
 	return r
 }
 
-// ShortUnit is the unit as people say it: p99-e2e for p99-e2e-sec.
+// ShortUnit is the unit as people write it: p99-e2e for p99-e2e-sec.
 func (cell *Cell) ShortUnit() string { return short(cell.Unit) }
 
-// HigherIsBetter is 1 where more is better, -1 where less is, 0 where nothing says.
+// HigherIsBetter is 1 where more is better, -1 where less is better, 0 where the files do not say.
 func (cell *Cell) HigherIsBetter() int { return cell.better }
 
-// Summary is the line below the table: how many cells have which verdict, and how p was corrected.
+// Summary is the line below the table: how many cells have each verdict, and how p was corrected.
 func (c *Comparison) Summary() string {
 	count := map[Verdict]int{}
 	lo, hi := math.MaxInt, 0
@@ -143,25 +143,25 @@ func (c *Comparison) Summary() string {
 		}
 	}
 	parts = append(parts, fmt.Sprintf("%d ~", count[Same]))
-	floor := "no A/A floor"
-	if c.Floor != "" {
-		floor = "A/A floor " + c.Floor
+	floor := "no noise floor"
+	if c.Noise.Reader != nil {
+		floor = "noise floor " + c.Noise.Name
 	}
 	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells), strings.Join(parts, ", "), runs, floor)
 }
 
-// WriteSLOs writes limits and what they were held against.
-func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
+// WriteLimits writes limits and what became of them.
+func WriteLimits(w io.Writer, results []Held, color bool) error {
 	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
-	for _, r := range results {
-		rows = append(rows, []string{r.Text, r.Scenario, figure(r.Got.Center, r.Full),
-			interval(&r), strconv.Itoa(r.Runs), r.Word()})
+	for _, h := range results {
+		rows = append(rows, []string{h.Limit.Text, h.Scenario, h.Figure, interval(&h), strconv.Itoa(h.Runs), h.Word()})
 	}
+	paint := map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}
 	for i, line := range table.Align(rows, 0, 5) {
 		switch {
-		case color && i > 0 && results[i-1].Stands != limit.Met:
+		case color && i > 0 && results[i-1].Standing != limit.Met:
 			word := results[i-1].Word()
-			line = strings.TrimSuffix(line, word) + "\x1b[" + map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}[results[i-1].Stands] + ";1m" + word + "\x1b[0m"
+			line = strings.TrimSuffix(line, word) + "\x1b[" + paint[results[i-1].Standing] + ";1m" + word + "\x1b[0m"
 		case color && i == 0:
 			line = "\x1b[2m" + line + "\x1b[0m"
 		}
@@ -173,15 +173,15 @@ func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
 }
 
 // interval is that of the median, which fewer than six runs do not bound (benchmath.AssumeNothing).
-func interval(r *SLOResult) string {
-	if math.IsInf(r.Got.Lo, -1) {
+func interval(h *Held) string {
+	if math.IsInf(h.Got.Lo, -1) {
 		return "needs 6 runs"
 	}
-	return figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full)
+	return format(h.Got.Lo, h.Unit) + " … " + format(h.Got.Hi, h.Unit)
 }
 
-// figure prints a value of a tidied unit.
-func figure(v float64, unit string) string {
+// format prints a value of a tidied unit.
+func format(v float64, unit string) string {
 	switch {
 	case math.IsInf(v, 1):
 		return "never"

@@ -20,8 +20,7 @@ func TestLimits(t *testing.T) {
 	} {
 		l, err := Parse(text)
 		assert.NilError(t, err)
-		stands, _, _ := l.Judge(&s)
-		assert.Equal(t, stands, want, text)
+		assert.Equal(t, l.Judge(&s).Standing, want, text)
 	}
 	for _, bad := range []string{"", "p95-ttft", "p95-tfft < 1s", "p95-ttft < 200", "ok = 3", "ok > many", "< 3"} {
 		_, err := Parse(bad)
@@ -40,16 +39,15 @@ func TestPercentilesOfFew(t *testing.T) {
 				records[i] = record.Record{Outcome: record.OK, End: 200 * ms}
 			}
 			s := record.Summarize("x", records, time.Second, -1)
-			stands, value, needs := l.Judge(&s)
-			assert.Equal(t, stands, want, "%s of %d", text, n)
-			assert.Equal(t, value, 0.2)
-			assert.Equal(t, needs, map[Standing]int{NotShown: wanted}[want])
+			o := l.Judge(&s)
+			assert.Equal(t, o.Standing, want, "%s of %d", text, n)
+			assert.Equal(t, o.Value, 0.2)
+			assert.Equal(t, o.Needs, map[Standing]int{NotShown: wanted}[want])
 			for i := range records {
 				records[i].Outcome = record.Failed
 			}
 			s = record.Summarize("x", records, time.Second, -1)
-			stands, _, _ = l.Judge(&s)
-			assert.Equal(t, stands, Missed, "%s of %d failures", text, n)
+			assert.Equal(t, l.Judge(&s).Standing, Missed, "%s of %d failures", text, n)
 		}
 	}
 }

@@ -28,8 +28,10 @@ type Place struct {
 type Record struct {
 	Place
 	Slow bool   `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
-	SLO  SLO    `json:"slo,omitempty"`  // whether it met the load's objective
-	Plan string `json:"plan,omitempty"` // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
+
+	// What the load meant to do to the request, such as "cancel after 3 pieces"; it may have ended
+	// before that.
+	Intent string `json:"plan,omitempty"`
 
 	Due          time.Duration   `json:"due_ns"`                     // when the load plan wanted it sent: latency counts from here
 	Sent         time.Duration   `json:"sent_ns"`                    // when the client began to send; Sent-Due is the client's lag
@@ -87,28 +89,27 @@ const (
 // Outcomes are all there are.
 var Outcomes = [...]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}
 
-// SLO says whether a request met the objective that it was to meet.
+// SLO says whether a request met an objective.
 type SLO string
 
 const (
-	Unjudged SLO = "" // there was none, or it was taken back or read slowly on purpose
+	Unjudged SLO = "" // there was no objective, or the load cancelled the request or read it slowly
 	Met      SLO = "met"
 	Missed   SLO = "missed" // too late, refused or failed
 )
 
-// Judge holds the request to an objective, in place of an earlier one.
-func (r *Record) Judge(o load.Objective) {
+// Judge holds the request to an objective.
+func (r *Record) Judge(o load.Objective) SLO {
 	switch {
 	case o == (load.Objective{}) || r.Outcome == Cancelled || r.Slow:
-		r.SLO = Unjudged
+		return Unjudged
 	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) && within(r.Latency(), o.E2E):
-		r.SLO = Met
-	default:
-		r.SLO = Missed
+		return Met
 	}
+	return Missed
 }
 
-// within holds a time to a bound, where there are both.
+// within tells whether a time is below a bound; a bound of 0 is none.
 func within(d, bound time.Duration) bool { return bound == 0 || d < bound }
 
 // TTFT is the time from due to the first token, of reasoning or of the answer, or -1.

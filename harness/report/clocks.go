@@ -26,7 +26,7 @@ func WriteAccessLog(w io.Writer, log record.AccessLog) error {
 	for _, r := range routes {
 		d := stats.Describe(slices.Clone(log.Routes[r]))
 		rows = append(rows, []string{r.Method + " " + r.Path, fmt.Sprint(r.Status), fmt.Sprint(d.N),
-			quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)})
+			Quantile(d, 0.50), Quantile(d, 0.95), Quantile(d, 0.99), maximum(d)})
 	}
 	for _, line := range table.Align(rows, 0) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
@@ -41,7 +41,7 @@ func maximum(d stats.Dist) string {
 	if d.N == 0 {
 		return "–"
 	}
-	return duration(d.Max)
+	return table.Duration(d.Max)
 }
 
 // Clocks sets what the client measured of its answered requests beside what the server did.
@@ -90,11 +90,11 @@ func CompareClocks(records []record.Record, log []time.Duration) Clocks {
 	case c.Client.N == 0:
 		c.Why = "no record is of an answered request"
 	case silent > 0:
-		c.Why = fmt.Sprintf("%s without the server's own time, which finds the line in the log", Plural(silent, "answer"))
+		c.Why = fmt.Sprintf("%s without the server's own time, which finds the line in the log", table.Plural(silent, "answer"))
 	case backwards > 0:
-		c.Why = fmt.Sprintf("%s took longer for the server than for the client", Plural(backwards, "request"))
+		c.Why = fmt.Sprintf("%s took longer for the server than for the client", table.Plural(backwards, "request"))
 	case missing > 0:
-		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and the client's time", missing, Plural(len(spans), "answered request"))
+		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and the client's time", missing, table.Plural(len(spans), "answered request"))
 	default:
 		c.Agree = true
 	}
@@ -128,7 +128,7 @@ func match(spans []span, log []time.Duration) (lines, distance []time.Duration) 
 // Write prints the comparison.
 func (c Clocks) Write(w io.Writer) error {
 	row := func(name string, d stats.Dist) []string {
-		return []string{name, fmt.Sprint(d.N), quantile(d, 0.50), quantile(d, 0.95), quantile(d, 0.99), maximum(d)}
+		return []string{name, fmt.Sprint(d.N), Quantile(d, 0.50), Quantile(d, 0.95), Quantile(d, 0.99), maximum(d)}
 	}
 	rows := [][]string{{"answered requests", "number", "p50", "p95", "p99", "max"}, row("client, sent to end", c.Client),
 		row("server, by its headers", c.Server), row("server, by its log", c.Log), row("network and client", c.Network)}
@@ -139,7 +139,7 @@ func (c Clocks) Write(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	if c.Others > 0 {
-		fmt.Fprintf(&b, "%s of the log belong to no record: warm-up, or other clients\n", Plural(c.Others, "line"))
+		fmt.Fprintf(&b, "%s of the log belong to no record: warm-up, or other clients\n", table.Plural(c.Others, "line"))
 	}
 	if c.Agree {
 		b.WriteString("they agree within the network's share\n")

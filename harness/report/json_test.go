@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"loadstone/harness/figure"
+	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
@@ -19,13 +21,13 @@ import (
 func TestReadWhatWasWritten(t *testing.T) {
 	r := fixed()
 	r.Stopped = "the server is gone"
-	r.Limits = []Verdict{}
+	r.Limits = []limit.Outcome{}
 	r.Highest = load.Level{Kind: "rate", Value: 4}
-	r.Scenarios[4].Agents = 0
-	r.Scenarios[0].Warmup = []record.Record{{Place: record.Place{Scenario: "single-cold", Warmup: true}, Outcome: record.OK}, {Place: record.Place{Warmup: true}, Outcome: record.OK}}
+	r.Results[4].Agents = 0
+	r.Results[0].Warmup = []record.Record{{Place: record.Place{Scenario: "single-cold", Warmup: true}, Outcome: record.OK}, {Place: record.Place{Warmup: true}, Outcome: record.OK}}
 	var records []record.Record
 	var samples []record.Sample
-	for _, s := range r.Scenarios {
+	for _, s := range r.Results {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
@@ -41,10 +43,10 @@ func TestReadWhatWasWritten(t *testing.T) {
 		t.Errorf("-stored +read:\n%s", diff)
 	}
 	var first, second bytes.Buffer
-	r.WriteHTML(&first)
-	again.WriteHTML(&second)
+	r.WriteBaseline(&first)
+	again.WriteBaseline(&second)
 	if first.String() != second.String() {
-		t.Error("the page made again is another")
+		t.Error("the document made again is another")
 	}
 }
 
@@ -52,15 +54,15 @@ func TestReadWhatWasWritten(t *testing.T) {
 func TestReadRecordsAlone(t *testing.T) {
 	want := fixed()
 	var records []record.Record
-	for _, s := range want.Scenarios {
+	for _, s := range want.Results {
 		records = append(records, s.Records...)
 	}
 	r, err := Read(nil, records, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range want.Scenarios {
-		w, got := &want.Scenarios[i], &r.Scenarios[i]
+	for i := range want.Results {
+		w, got := &want.Results[i], &r.Results[i]
 		if diff := cmp.Diff(w.Pooled.E2E, got.Pooled.E2E); diff != "" || got.Agents != w.Agents || len(got.Runs) != len(w.Runs) {
 			t.Errorf("%s: %d agents, %d runs, (-want +got):\n%s", got.Pooled.Scenario, got.Agents, len(got.Runs), diff)
 		}
@@ -69,8 +71,8 @@ func TestReadRecordsAlone(t *testing.T) {
 			t.Errorf("%s: under load for %v less than measured with the pauses", got.Pooled.Scenario, d)
 		}
 	}
-	if r.Load.Runs != 10 || r.Load.Reps != 10 {
-		t.Errorf("%d runs of %d", r.Load.Runs, r.Load.Reps)
+	if r.Workload.Runs != 10 || r.Workload.Reps != 10 {
+		t.Errorf("%d runs of %d", r.Workload.Runs, r.Workload.Reps)
 	}
 	if _, err := Read(nil, nil, nil); err == nil {
 		t.Error("a report was made of nothing")
@@ -86,15 +88,15 @@ func TestJSONOfTimes(t *testing.T) {
 	s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "a"}, Outcome: record.Timeout, FirstContent: -1})
 	s.Pooled = record.Summarize("a", s.Records, time.Second, -1)
 	var b bytes.Buffer
-	if err := (&Report{Scenarios: []Scenario{s}}).WriteJSON(&b); err != nil {
+	if err := (&Report{Results: []Result{s}}).WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
 	var file struct {
 		Scenarios []struct {
 			Name string `json:"scenario"`
 			All  struct {
-				Pool  *float64 `json:"peak_pool_ratio"`
-				Times map[string]map[string]any
+				Figures map[string]*float64
+				Times   map[string]map[string]any
 			}
 		}
 	}
@@ -105,11 +107,11 @@ func TestJSONOfTimes(t *testing.T) {
 	if e2e := all.Times["e2e"]; e2e["p50_ns"] != 10e6 || e2e["p99_ns"] != "never" || e2e["n"] != 2.0 {
 		t.Errorf("e2e is %v", e2e)
 	}
-	if itl := all.Times["itl"]; itl["p50_ns"] != nil || all.Pool != nil || file.Scenarios[0].Name != "a" {
-		t.Errorf("what was not measured is %v, %v", itl, all.Pool)
+	if itl := all.Times["itl"]; itl["p50_ns"] != nil || all.Figures["peak-pool-ratio"] != nil || file.Scenarios[0].Name != "a" {
+		t.Errorf("what was not measured is %v, %v", itl, all.Figures["peak-pool-ratio"])
 	}
-	if len(all.Times) != len(dists) {
-		t.Errorf("%d distributions, want %d", len(all.Times), len(dists))
+	if len(all.Times) != len(figure.AllTimes) {
+		t.Errorf("%d distributions, want %d", len(all.Times), len(figure.AllTimes))
 	}
 }
 
@@ -126,7 +128,7 @@ func TestCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 1 + 5*11*(len(scalars)+len(dists)); len(rows) != want {
+	if want := 1 + 5*11*(len(figure.Scalars())+len(figure.AllTimes)); len(rows) != want {
 		t.Errorf("%d rows, want %d: 5 scenarios, all and each of 10 runs", len(rows), want)
 	}
 	rows, err = csv.NewReader(&requests).ReadAll()
@@ -147,7 +149,7 @@ func TestCSV(t *testing.T) {
 
 // A server's words do not become a formula of whoever opens them.
 func TestCSVRunsNothing(t *testing.T) {
-	row := requestRow(&record.Record{Place: record.Place{Agent: "@a"}, Outcome: record.Failed, Error: `=HYPERLINK("x")`, Finish: "+1", FirstContent: -1})
+	row := requestRow(&record.Record{Place: record.Place{Agent: "@a"}, Outcome: record.Failed, Error: `=HYPERLINK("x")`, Finish: "+1", FirstContent: -1}, load.Objective{})
 	for _, cell := range row {
 		if cell != "" && strings.ContainsRune("=+@", rune(cell[0])) {
 			t.Errorf("a cell begins like a formula: %s", cell)

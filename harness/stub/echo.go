@@ -55,7 +55,7 @@ func NewEcho(records []record.Record) (Echo, bool) {
 	if answer > echoSlowest {
 		// There would be fewer at once than there were, so all of those come together.
 		e.Tokens = max(1, int(echoSlowest/e.Every))
-		e.Due = make([]time.Duration, record.MostInFlight(records))
+		e.Due = make([]time.Duration, record.MaxInFlight(records))
 	}
 	return e, true
 }

@@ -114,7 +114,7 @@ func TestEcho(t *testing.T) {
 	}
 	e, ok := NewEcho(records)
 	assert.Assert(t, ok)
-	assert.Equal(t, len(e.Due), record.MostInFlight(records))
+	assert.Equal(t, len(e.Due), record.MaxInFlight(records))
 	assert.Equal(t, e.Due[len(e.Due)-1], time.Duration(0))
 	assert.Equal(t, e.Every, 500*ms)
 	assert.Equal(t, e.Tokens, 4)

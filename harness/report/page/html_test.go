@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"bytes"
@@ -12,12 +12,13 @@ import (
 
 	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/report"
 )
 
-func render(t *testing.T, r *Report) string {
+func render(t *testing.T, r *report.Report) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := r.WriteHTML(&b); err != nil {
+	if err := Write(&b, r, nil); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -63,7 +64,7 @@ func TestPageData(t *testing.T) {
 	if err := json.Unmarshal([]byte(data), &page); err != nil {
 		t.Fatalf("the page's data is no JSON: %v", err)
 	}
-	for _, s := range r.Scenarios {
+	for _, s := range r.Results {
 		if got, want := len(page[s.Pooled.Scenario].Dots), len(s.Records); got != want {
 			t.Errorf("%s: %d dots for %d requests", s.Pooled.Scenario, got, want)
 		}
@@ -73,20 +74,20 @@ func TestPageData(t *testing.T) {
 	}
 }
 
-// An interrupted measurement, a subject that tells nothing of itself, and one that answers nothing still make a page.
+// An interrupted measurement, a server that tells nothing of itself and one that answers nothing still make a page.
 func TestPageOfLittle(t *testing.T) {
 	refused := record.Record{Place: record.Place{Scenario: "single-cold"}, Due: 0, Sent: 1, End: 2, FirstByte: -1, FirstContent: -1, Outcome: record.Refused,
 		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
 	recs := []record.Record{refused}
 	sum := record.Summarize("single-cold", recs, time.Second, -1)
-	for name, r := range map[string]*Report{
+	for name, r := range map[string]*report.Report{
 		"nothing":      {},
-		"no records":   {Scenarios: []Scenario{{Pooled: record.Summarize("single-cold", nil, 0, -1)}}},
-		"all refused":  {Stopped: "the server is gone", Scenarios: []Scenario{{Pooled: sum, Runs: []record.Summary{sum}, Records: recs}}},
-		"other server": {System: System{Model: "m"}, Scenarios: []Scenario{{Pooled: sum, Records: recs, Agents: 1, Cache: load.Hot}}},
+		"no records":   {Results: []report.Result{{Pooled: record.Summarize("single-cold", nil, 0, -1)}}},
+		"all refused":  {Meta: report.Meta{Stopped: "the server is gone"}, Results: []report.Result{{Pooled: sum, Runs: []record.Summary{sum}, Records: recs}}},
+		"other server": {Meta: report.Meta{System: report.System{Model: "m"}}, Results: []report.Result{{Pooled: sum, Records: recs, Agents: 1, Cache: load.Hot}}},
 	} {
 		var b bytes.Buffer
-		if err := r.WriteHTML(&b); err != nil {
+		if err := Write(&b, r, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		for _, write := range []func() error{func() error { return r.WriteBaseline(&b) }, func() error { return r.WriteBench(&b) }, func() error { return r.WriteTable(&b, false) }} {
@@ -118,10 +119,10 @@ func TestTimelinePlacesRuns(t *testing.T) {
 	rec := func(run int, due, end time.Duration) record.Record {
 		return record.Record{Place: record.Place{Run: run}, Due: due, Sent: due, FirstContent: due + 1, End: end, Outcome: record.OK}
 	}
-	r := &Report{Scenarios: []Scenario{{Records: []record.Record{
+	r := &report.Report{Results: []report.Result{{Records: []record.Record{
 		rec(1, 1000, 1010), rec(0, 100, 120), rec(0, 120, 140), rec(1, 1010, 1060),
 	}}}}
-	recs, runs, length := placeRuns(r.Scenarios[0].Records)
+	recs, runs, length := placeRuns(r.Results[0].Records)
 	type span struct{ Start, End time.Duration }
 	var got []span
 	for _, p := range recs {
@@ -133,7 +134,7 @@ func TestTimelinePlacesRuns(t *testing.T) {
 	if diff := cmp.Diff([]placedRun{{0, 0, 100, 140}, {1, 40, 1000, 1060}}, runs, cmp.AllowUnexported(placedRun{})); diff != "" || length != 100 {
 		t.Errorf("runs start at %v, length %v", runs, length)
 	}
-	if line := r.timeline(0); line.Most != 1 {
-		t.Errorf("%d in flight, want 1", line.Most)
+	if line := newTimeline(&r.Results[0], 0, 0.9); line.Max != 1 {
+		t.Errorf("%d in flight, want 1", line.Max)
 	}
 }

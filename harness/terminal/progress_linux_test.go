@@ -1,4 +1,4 @@
-package report
+package terminal
 
 import (
 	"fmt"
@@ -46,7 +46,7 @@ func resize(t *testing.T, tty *os.File, columns int) {
 func TestProgressOnARealTerminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	master, tty := terminal(t, 150)
-	p := NewProgressLine(tty, 2)
+	p := NewProgress(tty, 2)
 	s := &screen{width: 150}
 	read := func() {
 		t.Helper()
@@ -71,7 +71,7 @@ func TestProgressOnARealTerminal(t *testing.T) {
 	}
 
 	t.Setenv("TERM", "dumb")
-	if p := NewProgressLine(tty, 2); p.width != nil {
+	if p := NewProgress(tty, 2); p.width != nil {
 		t.Error("a dumb terminal is redrawn")
 	}
 }

@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"cmp"
@@ -8,14 +8,17 @@ import (
 	"time"
 
 	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"loadstone/harness/table"
 )
 
-// maxDots bounds a timeline. Above it requests are thinned evenly, but slow and failed ones all stay.
+// maxDots bounds a timeline. Of more requests an even choice is drawn, but all slow and failed ones.
 const maxDots = 3000
 
-// A timeline shows one scenario's requests in the order they ran: a dot for the first token, a square for the end, below
-// them how many requests were in flight with how many of them the server worked on and kept waiting, and its pool. Its runs
-// stand one after another, whatever ran between them.
+// A timeline shows one result's requests in the order in which they ran: a dot for the first token, a
+// square for the end. Below them it shows how many requests were in flight, how many of those the server
+// worked on and kept waiting, and the server's pool. The runs stand one after another, whatever ran
+// between them.
 type timeline struct {
 	Scenario      string
 	Index         int
@@ -31,8 +34,8 @@ type timeline struct {
 	First, Ends   string // paths of dots: first token and end
 	Failures      []failureMark
 	Flight        string // area path
-	Most          int    // top of the in-flight plot
-	Running       string // lines, by the server's word; "" it says nothing
+	Max           int    // top of the in-flight plot
+	Running       string // lines, as the server says; "" it says nothing
 	Waiting       string
 	Pool          string // area path
 	PoolLimit     float64
@@ -60,21 +63,23 @@ type dot struct {
 	Text  string  `json:"s"`
 }
 
-// placed is a record at its place on the scenario's own clock, on which runs follow each other without a gap.
+// A placed is a record at its place on the result's own clock, on which runs follow each other without
+// a gap.
 type placed struct {
 	*record.Record
 	start, end time.Duration
 }
 
-func (r *Report) timeline(index int) *timeline {
-	s := &r.Scenarios[index]
+// newTimeline draws the result with that index; nil where it has no requests. poolLimit is the
+// utilisation of the pool from which on the server refuses new work.
+func newTimeline(s *report.Result, index int, poolLimit float64) *timeline {
 	recs, runs, length := placeRuns(s.Records)
 	if len(recs) == 0 || length <= 0 {
 		return nil
 	}
 	t := &timeline{Scenario: s.Name(), Index: index, Width: 1080, Height: 356,
 		Left: 56, Right: 1066, Top: 26, Bottom: 226, FlightTop: 248, FlightBottom: 314, PoolTop: 314, PoolBottom: 314, Total: len(recs)}
-	if peak := poolOf(s.Samples); peak >= 0 {
+	if record.PeakPool(s.Samples) >= 0 {
 		t.PoolTop, t.PoolBottom, t.Height = 334, 378, 420
 	}
 	x := func(d time.Duration) float64 { return px(t.Left + (t.Right-t.Left)*float64(d)/float64(length)) }
@@ -83,35 +88,29 @@ func (r *Report) timeline(index int) *timeline {
 		t.RunStarts = append(t.RunStarts, x(run.at))
 	}
 	t.drawRequests(recs, x)
-	t.drawFlight(recs, x, mostWaitingAndRunning(s.Samples))
+	t.drawFlight(recs, x, maxAtServer(s.Samples))
 	t.drawServer(s.Samples, runs, x)
+	t.PoolLimit = px(t.PoolBottom - (t.PoolBottom-t.PoolTop)*poolLimit)
 	t.Lanes = newLanes(s.Records)
 	return t
 }
 
-func poolOf(samples []record.Sample) float64 {
-	peak := -1.0
+// maxAtServer is the largest number of requests that the server worked on or kept waiting.
+func maxAtServer(samples []record.Sample) int {
+	n := 0.0
 	for _, s := range samples {
-		peak = max(peak, s.Pool)
+		n = max(n, s.Queue, s.Running)
 	}
-	return peak
+	return int(n)
 }
 
-func mostWaitingAndRunning(samples []record.Sample) int {
-	most := 0.0
-	for _, s := range samples {
-		most = max(most, s.Queue, s.Running)
-	}
-	return int(most)
-}
-
-// A placedRun is a run on the scenario's clock: its moment first stands at at.
+// A placedRun is a run on the result's clock, on which its moment first stands at at.
 type placedRun struct {
 	run             int
 	at, first, last time.Duration
 }
 
-// drawServer draws the samples that lie within a run; between two of them the last one holds.
+// drawServer draws the samples that lie within a run; between two of them the first one holds.
 func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(time.Duration) float64) {
 	byRun := map[int][]record.Sample{}
 	for _, s := range samples {
@@ -128,11 +127,11 @@ func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(
 		}
 		seen = onePerPixel(seen)
 		t.Server = append(t.Server, seen...)
-		height := func(of func(instant) float64, most, top, bottom float64) func(instant) float64 {
-			return func(i instant) float64 { return px(bottom - (bottom-top)*min(1, of(i)/most)) }
+		height := func(of func(instant) float64, full, top, bottom float64) func(instant) float64 {
+			return func(i instant) float64 { return px(bottom - (bottom-top)*min(1, of(i)/full)) }
 		}
-		steps(&running, seen, end, height(func(i instant) float64 { return i.Running }, float64(t.Most), t.FlightTop, t.FlightBottom))
-		steps(&waiting, seen, end, height(func(i instant) float64 { return i.Waiting }, float64(t.Most), t.FlightTop, t.FlightBottom))
+		steps(&running, seen, end, height(func(i instant) float64 { return i.Running }, float64(t.Max), t.FlightTop, t.FlightBottom))
+		steps(&waiting, seen, end, height(func(i instant) float64 { return i.Waiting }, float64(t.Max), t.FlightTop, t.FlightBottom))
 		if len(seen) > 0 && t.PoolTop < t.PoolBottom {
 			var area strings.Builder
 			steps(&area, seen, end, height(func(i instant) float64 { return i.Pool }, 1, t.PoolTop, t.PoolBottom))
@@ -143,10 +142,9 @@ func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(
 		}
 	}
 	t.Running, t.Waiting, t.Pool = running.String(), waiting.String(), pool.String()
-	t.PoolLimit = px(t.PoolBottom - (t.PoolBottom-t.PoolTop)*poolFull)
 }
 
-// onePerPixel leaves one instant a pixel, with the highest values within it.
+// onePerPixel leaves one instant for each pixel, with the highest values within it.
 func onePerPixel(seen []instant) []instant {
 	var kept []instant
 	for _, i := range seen {
@@ -175,8 +173,8 @@ func steps(b *strings.Builder, seen []instant, end float64, y func(instant) floa
 	}
 }
 
-// placeRuns puts the runs of a scenario one after another and returns the records by start, where each run stands, and the
-// length of it all.
+// placeRuns puts the runs of a result one after another and returns the records by start, where each
+// run stands, and the length of all runs together.
 func placeRuns(records []record.Record) (recs []placed, runs []placedRun, length time.Duration) {
 	byRun := map[int][]*record.Record{}
 	for i := range records {
@@ -233,13 +231,15 @@ func (t *timeline) drawRequests(recs []placed, x func(time.Duration) float64) {
 	t.First, t.Ends, t.Shown = first.String(), ends.String(), len(t.Dots)
 }
 
-// writeDot is a line of no length, which the page's style gives a round or square cap: one path draws all dots.
+// writeDot writes a line of no length, which the page's style gives a round or square cap: one path
+// draws all dots.
 func writeDot(b *strings.Builder, x, y float64) {
 	writePoint(b, 'M', x, y)
 	b.WriteString("h0")
 }
 
-// thin keeps every request up to maxDots; beyond, the failed ones, the slowest hundredth, and an even choice of the rest.
+// thin keeps every request up to maxDots. Of more it keeps the failed ones, the slowest hundredth, and
+// an even choice of the rest.
 func thin(recs []placed) []placed {
 	if len(recs) <= maxDots {
 		return recs
@@ -257,8 +257,9 @@ func thin(recs []placed) []placed {
 	return kept
 }
 
-// drawFlight is the number of requests in flight over time, as steps.
-func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, least int) {
+// drawFlight draws the number of requests in flight over time, as steps, on an axis that goes at least
+// as high as the number that is given.
+func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, axis int) {
 	type change struct {
 		at time.Duration
 		by int
@@ -267,30 +268,30 @@ func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, leas
 	for _, r := range recs {
 		changes = append(changes, change{r.start, 1}, change{r.end, -1})
 	}
-	// An end at the instant of a start comes first: one agent asking again is never two in flight.
+	// An end at the instant of a start comes first: one agent that goes on is never two in flight.
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
 	n := 0
-	t.Most = max(1, least)
+	t.Max = max(1, axis)
 	for _, c := range changes {
 		n += c.by
-		t.Most = max(t.Most, n)
+		t.Max = max(t.Max, n)
 	}
 	y := func(n int) float64 {
-		return px(t.FlightBottom - (t.FlightBottom-t.FlightTop)*float64(n)/float64(t.Most))
+		return px(t.FlightBottom - (t.FlightBottom-t.FlightTop)*float64(n)/float64(t.Max))
 	}
 	var b strings.Builder
 	writePoint(&b, 'M', t.Left, t.FlightBottom)
 	n = 0
 	for i := 0; i < len(changes); {
 		// One step a pixel, at the highest level within it.
-		at, most := x(changes[i].at), n
+		at, top := x(changes[i].at), n
 		writePoint(&b, 'L', at, y(n))
 		for i < len(changes) && x(changes[i].at) <= at+0.5 {
 			n += changes[i].by
-			most = max(most, n)
+			top = max(top, n)
 			i++
 		}
-		writePoint(&b, 'L', at, y(most))
+		writePoint(&b, 'L', at, y(top))
 		writePoint(&b, 'L', at, y(n))
 	}
 	writePoint(&b, 'L', t.Right, t.FlightBottom)
@@ -298,6 +299,7 @@ func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, leas
 	t.Flight = b.String()
 }
 
+// describe is what the pointer reads at a request.
 func describe(r *record.Record) string {
 	who := fmt.Sprintf("run %d, repetition %d, %s", r.Run+1, r.Rep+1, r.Agent)
 	if r.Agent == "" {
@@ -308,18 +310,11 @@ func describe(r *record.Record) string {
 		if r.Status > 0 {
 			what += fmt.Sprintf(" (%d)", r.Status)
 		}
-		return who + "\n" + what + " after " + duration(r.Latency()) + "\n" + clip(oneLine(r.Error), 120)
+		return who + "\n" + what + " after " + table.Duration(r.Latency()) + "\n" + table.Clip(table.OneLine(r.Error), 120)
 	}
-	text := who + "\nfirst token " + duration(r.TTFT()) + ", end " + duration(r.Latency())
+	text := who + "\nfirst token " + table.Duration(r.TTFT()) + ", end " + table.Duration(r.Latency())
 	if r.PromptTokens > 0 {
 		text += fmt.Sprintf("\n%d prompt tokens, %d cached, %d out", r.PromptTokens, max(r.CachedTokens, 0), max(r.OutputTokens, 0))
 	}
 	return text
-}
-
-func clip(s string, n int) string {
-	if runes := []rune(s); len(runes) > n {
-		return string(runes[:n-1]) + "…"
-	}
-	return s
 }

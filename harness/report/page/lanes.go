@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"cmp"
@@ -8,15 +8,17 @@ import (
 	"time"
 
 	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"loadstone/harness/table"
 )
 
-// A lanes chart is one run as a schedule: a lane for each agent, a bar for each request, coloured by where the server says
-// the time went. It is drawn to scale, wider than the page where the run is long, and shows the part of the run around its
-// worst request where it would be too wide.
+// A lanes chart is one run as a schedule: a lane for each agent, a bar for each request, coloured by
+// where the server says that the time went. It is drawn to scale, wider than the page where the run is
+// long, and shows the part of the run around its worst request where the whole would be too wide.
 type lanes struct {
 	Run, Runs     int // counted from 1
 	Partly        bool
-	Packed        bool // a lane is no agent but a place: the load had too many agents for a lane each
+	Packed        bool // a lane is a place, not an agent: there were too many agents for a lane each
 	Hidden        int  // requests in lanes beyond maxLanes
 	Width, Height float64
 	Left, Top     float64
@@ -34,7 +36,7 @@ type laneRow struct {
 	Label string
 }
 
-// A lanePart is all pieces of one kind as one path of horizontal strokes.
+// A lanePart is all pieces of one kind, as one path of horizontal strokes.
 type lanePart struct {
 	Name string
 	Path string
@@ -106,7 +108,7 @@ func newLanes(records []record.Record) *lanes {
 		}
 		l.Bars = append(l.Bars, bar{x(r.Due), px(max(x(r.End)-x(r.Due), 1)), y, describeParts(r)})
 	}
-	for _, name := range []string{partNetwork, partWait, partQueue, partPrefill, partDecode, partLost} {
+	for _, name := range []string{report.PartNetwork, report.PartWait, report.PartQueue, report.PartPrefill, report.PartDecode, partLost} {
 		if p := paths[name]; p != nil {
 			l.Parts = append(l.Parts, lanePart{name, p.String()})
 		}
@@ -116,7 +118,8 @@ func newLanes(records []record.Record) *lanes {
 	return l
 }
 
-// worstRequest is the slowest of those that failed, else of all but those that were refused or cancelled.
+// worstRequest is the slowest of the requests that failed, or else of all that were neither refused nor
+// cancelled.
 func worstRequest(records []record.Record) *record.Record {
 	var worst *record.Record
 	rank := func(r *record.Record) int {
@@ -162,8 +165,9 @@ func (l *lanes) window(run []*record.Record, worst *record.Record) (from time.Du
 	return first, scale
 }
 
-// assignLanes gives every request of a run, in order of due, a lane: its agent's, or, where there are too many agents, the
-// first that is free. labels are the agents' names, nil for the second kind.
+// assignLanes gives every request of a run, in the order in which they were due, a lane: its agent's,
+// or, where there are too many agents, the first that is free. labels are the agents' names; nil says
+// that lanes are not agents'.
 func assignLanes(run []*record.Record) (lane []int, labels []string) {
 	lane = make([]int, len(run))
 	agents := map[string]int{}
@@ -197,7 +201,7 @@ func assignLanes(run []*record.Record) (lane []int, labels []string) {
 	return lane, nil
 }
 
-// place sets the lanes under each other.
+// place sets the lanes below each other.
 func (l *lanes) place(lane []int, labels []string) {
 	n := min(maxLanes, slices.Max(lane)+1)
 	pitch := max(9, min(24, 420/float64(n)))
@@ -216,7 +220,7 @@ func (l *lanes) place(lane []int, labels []string) {
 	l.Height = l.Bottom + 24
 }
 
-// shortAgent leaves out what the names of a plan's agents have in common at their end.
+// shortAgent leaves out what the names of a load's agents have in common at their end.
 func shortAgent(name string) string {
 	if name == "" {
 		return "one agent"
@@ -238,9 +242,9 @@ type piece struct {
 	from, to time.Duration
 }
 
-// pieces cuts a request into parts. The server says how long each was, the client when the first token came: the prefill
-// ends there, the queue before it, and what is left in front is the way to the server and its front door. A server that says
-// nothing has all of that in one part.
+// pieces cuts a request into parts. The server says how long each was, the client when the first token
+// came: the prefill ends there, the queue ends where the prefill begins, and what is left in front is the
+// way to the server and through its HTTP handler. Of a server that says nothing all of that is one part.
 func pieces(r *record.Record) []piece {
 	if r.Outcome != record.OK {
 		return []piece{{partLost, r.Due, r.End}}
@@ -257,12 +261,12 @@ func pieces(r *record.Record) []piece {
 	if r.Server.Queue > 0 {
 		queue = max(r.Due, prefill-r.Server.Queue)
 	}
-	front := partNetwork
+	front := report.PartNetwork
 	if r.Server.Queue < 0 && r.Server.Prefill < 0 {
-		front = partWait
+		front = report.PartWait
 	}
 	var all []piece
-	for _, p := range []piece{{front, r.Due, queue}, {partQueue, queue, prefill}, {partPrefill, prefill, first}, {partDecode, first, r.End}} {
+	for _, p := range []piece{{front, r.Due, queue}, {report.PartQueue, queue, prefill}, {report.PartPrefill, prefill, first}, {report.PartDecode, first, r.End}} {
 		if p.to > p.from {
 			all = append(all, p)
 		}
@@ -270,10 +274,11 @@ func pieces(r *record.Record) []piece {
 	return all
 }
 
+// describeParts is what the pointer reads at a bar.
 func describeParts(r *record.Record) string {
 	text := describe(r)
 	if t := r.Server; r.Outcome == record.OK && t.Queue >= 0 && t.Prefill >= 0 && t.Decode >= 0 {
-		text += fmt.Sprintf("\nqueue %s, prefill %s, decode %s", duration(t.Queue), duration(t.Prefill), duration(t.Decode))
+		text += fmt.Sprintf("\nqueue %s, prefill %s, decode %s", table.Duration(t.Queue), table.Duration(t.Prefill), table.Duration(t.Decode))
 	}
 	return text
 }

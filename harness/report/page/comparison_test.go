@@ -1,15 +1,14 @@
-package report
+package page
 
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"loadstone/harness/gate"
+	"loadstone/harness/report"
 	"loadstone/harness/stats"
 )
 
@@ -17,26 +16,27 @@ import (
 func compared(t *testing.T, factor float64) *gate.Comparison {
 	t.Helper()
 	head := fixed()
-	for i := range head.Scenarios[3].Runs {
-		d := &head.Scenarios[3].Runs[i].E2E
+	for i := range head.Results[3].Runs {
+		d := &head.Results[3].Runs[i].E2E
 		for _, v := range []*time.Duration{&d.P50, &d.P95, &d.P99} {
 			*v = time.Duration(float64(*v) * factor)
 		}
 	}
-	dir := t.TempDir()
-	var paths []string
-	for i, r := range []*Report{fixed(), head} {
+	return compareReports(t, fixed(), head, gate.Options{All: true})
+}
+
+// compareReports compares two reports by their benchmark lines.
+func compareReports(t *testing.T, base, head *report.Report, o gate.Options) *gate.Comparison {
+	t.Helper()
+	var files [2]gate.File
+	for i, r := range []*report.Report{base, head} {
 		var b bytes.Buffer
 		if err := r.WriteBench(&b); err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join(dir, fmt.Sprintf("%d.txt", i))
-		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		paths = append(paths, path)
+		files[i] = gate.File{Name: fmt.Sprint(i), Reader: &b}
 	}
-	c, err := gate.Compare(gate.Options{Base: paths[0], Head: paths[1], All: true})
+	c, err := gate.Compare(files[0], files[1], o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,24 +75,15 @@ func TestForest(t *testing.T) {
 
 // Two measurements of a few runs are not called worse, and not fine either.
 func TestForestOfFewRuns(t *testing.T) {
-	dir := t.TempDir()
-	var paths []string
-	for i := range 2 {
+	var sides [2]*report.Report
+	for i := range sides {
 		r := fixed()
-		for j := range r.Scenarios {
-			r.Scenarios[j].Runs = r.Scenarios[j].Runs[5*i : 5*i+4]
+		for j := range r.Results {
+			r.Results[j].Runs = r.Results[j].Runs[5*i : 5*i+4]
 		}
-		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
-		var b bytes.Buffer
-		r.WriteBench(&b)
-		if err := os.WriteFile(paths[i], b.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		sides[i] = r
 	}
-	c, err := gate.Compare(gate.Options{Base: paths[0], Head: paths[1]})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := compareReports(t, sides[0], sides[1], gate.Options{})
 	f := newForest(c)
 	if !strings.HasPrefix(f.Verdict, "too few runs to tell in ") {
 		t.Errorf("verdict is %q", f.Verdict)
@@ -109,24 +100,11 @@ func TestForestOfFewRuns(t *testing.T) {
 // More tokens a second stand on the better side, though the number rose; a run of failures is at the edge, not off it.
 func TestForestSides(t *testing.T) {
 	head := fixed()
-	for i := range head.Scenarios[0].Runs {
-		head.Scenarios[0].Runs[i].TokensPerSec *= 2
-		head.Scenarios[1].Runs[i].E2E.P99 = stats.Never
+	for i := range head.Results[0].Runs {
+		head.Results[0].Runs[i].TokensPerSec *= 2
+		head.Results[1].Runs[i].E2E.P99 = stats.Never
 	}
-	dir := t.TempDir()
-	var paths []string
-	for i, r := range []*Report{fixed(), head} {
-		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
-		var b bytes.Buffer
-		r.WriteBench(&b)
-		if err := os.WriteFile(paths[i], b.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := gate.Compare(gate.Options{Base: paths[0], Head: paths[1]})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := compareReports(t, fixed(), head, gate.Options{})
 	f := newForest(c)
 	for _, g := range f.Groups {
 		for _, r := range g.Rows {
@@ -139,7 +117,7 @@ func TestForestSides(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := WriteComparisonHTML(&b, c); err != nil {
+	if err := WriteComparison(&b, c); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") {

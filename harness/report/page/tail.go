@@ -1,18 +1,18 @@
-package report
+package page
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"loadstone/harness/report"
 	"loadstone/harness/stats"
 )
 
-// A tailChart shows the time that each percentile of a scenario's requests took, on an axis on which every nine is as wide
-// as the one before, as HdrHistogram draws it. A curve ends where its sample does; one that leaves through the top has
-// failures there.
+// A tailChart shows the time that each percentile of a result's requests took, on an axis on which every
+// nine is as wide as the one before, as HdrHistogram draws it. A curve ends where its sample does; one
+// that leaves through the top has failures there.
 type tailChart struct {
 	Width, Height float64
 	Left, Right   float64
@@ -26,7 +26,7 @@ type tailChart struct {
 }
 
 // bounds are where 95 of 100 repetitions of the measurement would find a percentile. They take the
-// requests for independent, which those that share a batch are not quite: read it as the least that is uncertain.
+// requests for independent, which those that share a batch are not quite: the true interval is wider.
 type bounds struct {
 	Index      int
 	X, Lo, Hi  float64
@@ -35,10 +35,11 @@ type bounds struct {
 	Percentile string
 }
 
-func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *tailChart {
+// newTail draws the samples of the results, whose finite values are lo..hi.
+func newTail(samples []sample, lo, hi time.Duration) *tailChart {
 	c := &tailChart{Width: 560, Height: 348, Left: 62, Right: 540, Top: 14, Bottom: 306, Nines: 1}
-	for _, s := range slices.Concat(samples, before) {
-		c.Nines = max(c.Nines, math.Log10(2*float64(len(s))))
+	for _, s := range samples {
+		c.Nines = max(c.Nines, math.Log10(2*float64(max(len(s.now), len(s.before)))))
 	}
 	c.Nines = min(c.Nines, 6)
 	y := newLogAxis(lo, hi, c.Bottom, c.Top)
@@ -50,17 +51,15 @@ func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *
 		}
 	}
 	c.X[0].Label = "min"
-	for i, s := range before {
-		if len(s) > 0 {
-			c.Before = append(c.Before, curve{r.Scenarios[i].Name(), i, tailPath(s, x, y)})
-		}
-	}
 	for i, s := range samples {
-		if len(s) == 0 {
+		if len(s.before) > 0 {
+			c.Before = append(c.Before, curve{s.name, i, tailPath(s.before, x, y)})
+		}
+		if len(s.now) == 0 {
 			continue
 		}
-		c.Curves = append(c.Curves, curve{r.Scenarios[i].Name(), i, tailPath(s, x, y)})
-		d := stats.Describe(s) // sorted already
+		c.Curves = append(c.Curves, curve{s.name, i, tailPath(s.now, x, y)})
+		d := stats.Describe(s.now) // sorted already
 		for _, q := range []struct {
 			p    float64
 			name string
@@ -68,7 +67,7 @@ func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *
 			if v, ok := newInterval(d, q.p, y); ok {
 				v.Index, v.Percentile = i, q.name
 				v.X = px(x(q.p) + 2.5*float64(i-len(samples)/2)) // beside each other
-				v.Text = r.Scenarios[i].Name() + ", " + q.name + ": " + v.Text
+				v.Text = s.name + ", " + q.name + ": " + v.Text
 				c.Intervals = append(c.Intervals, v)
 			}
 		}
@@ -76,14 +75,14 @@ func (r *Report) tail(samples, before [][]time.Duration, lo, hi time.Duration) *
 	return c
 }
 
-// newInterval is the interval of a percentile of a sorted sample; ok is false where the sample is too small for one.
+// newInterval is the interval of a percentile; ok is false where the sample is too small for one.
 func newInterval(d stats.Dist, q float64, y logAxis) (v bounds, ok bool) {
 	ci, ok := d.Interval(q)
 	if !ok || ci.Lo == never {
 		return v, false
 	}
 	v.Lo, v.Hi, v.OpenAbove = px(y.at(ci.Lo)), px(y.at(ci.Hi)), ci.Hi == never
-	v.Text = "95 % interval " + interval(d, q)
+	v.Text = "95 % interval " + report.Interval(d, q)
 	return v, true
 }
 

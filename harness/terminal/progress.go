@@ -1,4 +1,4 @@
-package report
+package terminal
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/record"
+	"loadstone/harness/table"
 )
 
 const (
@@ -20,14 +21,14 @@ const (
 	rateOver    = 5 * time.Second        // what the rate shown looks back on
 )
 
-// A ProgressLine shows how far a measurement is: one line that is redrawn on a terminal, else a line at the end of each
-// round of runs and every ten seconds within one.
-type ProgressLine struct {
+// A Progress shows how far a measurement is: one line that is redrawn on a terminal, or else a line at
+// the end of each round of runs and every ten seconds within one.
+type Progress struct {
 	w     io.Writer
 	width func() int // of the terminal now; nil: not a terminal
 	runs  int
-	drawn time.Duration // when, on the measurement's clock
-	cells int           // what the last drawing took
+	drawn time.Duration // when it was drawn last, on the measurement's clock
+	cells int           // how many the last drawing took
 	last  harness.Progress
 	past  []moment // of the last rateOver
 }
@@ -38,10 +39,10 @@ type moment struct {
 	requests int
 }
 
-// NewProgressLine shows a measurement of so many runs on w.
-func NewProgressLine(w io.Writer, runs int) *ProgressLine {
-	p := &ProgressLine{w: w, runs: runs}
-	if Terminal(w) {
+// NewProgress shows a measurement of so many runs on w.
+func NewProgress(w io.Writer, runs int) *Progress {
+	p := &Progress{w: w, runs: runs}
+	if Is(w) {
 		p.width = func() int {
 			if n, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && n > 0 {
 				return n
@@ -52,8 +53,8 @@ func NewProgressLine(w io.Writer, runs int) *ProgressLine {
 	return p
 }
 
-// Show is for harness.Plan's Progress, and like it not for several goroutines at a time.
-func (p *ProgressLine) Show(now harness.Progress) {
+// Show shows where the measurement is. It must not be called by several goroutines at a time.
+func (p *Progress) Show(now harness.Progress) {
 	last := p.last
 	p.last = now
 	p.last.Outcomes = nil // not to be kept
@@ -71,8 +72,9 @@ func (p *ProgressLine) Show(now harness.Progress) {
 	}
 }
 
-// redraw replaces what was drawn last. A terminal that was made narrower since has wrapped it to several lines.
-func (p *ProgressLine) redraw(now harness.Progress) {
+// redraw replaces what was drawn last. A terminal that was made narrower since then has wrapped it to
+// several lines.
+func (p *Progress) redraw(now harness.Progress) {
 	width := p.width()
 	up := ""
 	if rows := (p.cells - 1) / width; p.cells > 0 && rows > 0 {
@@ -84,15 +86,15 @@ func (p *ProgressLine) redraw(now harness.Progress) {
 }
 
 // Close ends the line and leaves its last state on the screen.
-func (p *ProgressLine) Close() {
+func (p *Progress) Close() {
 	if p.width != nil && p.cells > 0 {
 		fmt.Fprintln(p.w)
 	}
 }
 
-// fit puts a bar before the line where the terminal has room for both, and leaves out the parts that matter least where it
-// has not even room for it.
-func (p *ProgressLine) fit(now harness.Progress, width int) string {
+// fit puts a bar before the line where the terminal has room for both, and leaves out the parts that
+// matter least where it has no room even for the line.
+func (p *Progress) fit(now harness.Progress, width int) string {
 	const bar = 20
 	parts := p.parts(now)
 	line := strings.Join(parts, "  ")
@@ -100,12 +102,12 @@ func (p *ProgressLine) fit(now harness.Progress, width int) string {
 		full := min(bar, int(bar*max(now.Part, float64(now.Done)))/max(now.Total, 1))
 		return strings.Repeat("━", full) + strings.Repeat("─", bar-full) + "  " + line
 	}
-	for _, least := range []string{"round", "request", "in flight", "req/s", "ETA", "p99", "p50"} {
+	for _, dispensable := range []string{"round", "request", "in flight", "req/s", "ETA", "p99", "p50"} {
 		if utf8.RuneCountInString(line) < width {
 			break
 		}
 		for i, part := range parts {
-			if strings.Contains(part, least) {
+			if strings.Contains(part, dispensable) {
 				parts = append(parts[:i:i], parts[i+1:]...)
 				break
 			}
@@ -118,8 +120,8 @@ func (p *ProgressLine) fit(now harness.Progress, width int) string {
 	return line
 }
 
-// note keeps what the rate is made of.
-func (p *ProgressLine) note(now harness.Progress) {
+// note keeps what the rate is computed from.
+func (p *Progress) note(now harness.Progress) {
 	requests := 0
 	for _, n := range now.Outcomes {
 		requests += n
@@ -134,8 +136,8 @@ func (p *ProgressLine) note(now harness.Progress) {
 	p.past = append(p.past, moment{now.Elapsed, requests})
 }
 
-// rate is how many requests end a second, of late.
-func (p *ProgressLine) rate() (perSecond float64, ok bool) {
+// rate is how many requests ended a second in the last rateOver, false where nothing is known yet.
+func (p *Progress) rate() (perSecond float64, ok bool) {
 	first, last := moment{}, p.past[len(p.past)-1]
 	if len(p.past) > 1 && last.at-p.past[0].at > rateOver/2 {
 		first = p.past[0]
@@ -146,9 +148,9 @@ func (p *ProgressLine) rate() (perSecond float64, ok bool) {
 	return float64(last.requests-first.requests) / (last.at - first.at).Seconds(), true
 }
 
-func (p *ProgressLine) line(now harness.Progress) string { return strings.Join(p.parts(now), "  ") }
+func (p *Progress) line(now harness.Progress) string { return strings.Join(p.parts(now), "  ") }
 
-func (p *ProgressLine) parts(now harness.Progress) []string {
+func (p *Progress) parts(now harness.Progress) []string {
 	requests, failed := 0, 0
 	for outcome, n := range now.Outcomes {
 		requests += n
@@ -162,17 +164,17 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 		fmt.Sprintf("round %d/%d", now.Run+1, p.runs),
 		fmt.Sprintf("%-13s", now.Scenario),
 		overall(now),
-		Plural(requests, "request"),
+		table.Plural(requests, "request"),
 	}
 	if r, ok := p.rate(); ok {
-		parts = append(parts, rate(r)+" req/s")
+		parts = append(parts, table.Rate(r)+" req/s")
 	}
-	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), Plural(failed, "error"))
+	parts = append(parts, fmt.Sprintf("%d in flight", now.InFlight), table.Plural(failed, "error"))
 	if n := now.Outcomes[record.Rejected]; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d refused", n))
 	}
 	if now.Recent.N > 0 {
-		parts = append(parts, "p50 "+duration(now.Recent.P50), "p99 "+duration(now.Recent.P99))
+		parts = append(parts, "p50 "+table.Duration(now.Recent.P50), "p99 "+table.Duration(now.Recent.P99))
 	}
 	switch {
 	case now.Done == now.Total:
@@ -183,8 +185,8 @@ func (p *ProgressLine) parts(now harness.Progress) []string {
 	return parts
 }
 
-// overall is how much of the measurement is over: repetitions, or a percentage where they take so long that the part of one
-// is known.
+// overall is how much of the measurement is over: repetitions, or a percentage where they take so long
+// that the part of one is known.
 func overall(now harness.Progress) string {
 	if now.Part > float64(now.Done) && now.Total > 0 {
 		return fmt.Sprintf("%.0f %%", 100*now.Part/float64(now.Total))

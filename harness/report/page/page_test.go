@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"bytes"
@@ -10,45 +10,43 @@ import (
 
 	"golang.org/x/net/html"
 
-	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"loadstone/harness/report/internal/fixture"
 )
 
-// swept is a load at five rates, of which the server bears three.
-func swept() *Report {
-	r := &Report{System: System{Model: "m"}, Load: Load{Runs: 1, Reps: 1}}
-	for _, rate := range []float64{4, 1, 2, 16, 8} {
-		s := Scenario{Level: load.Level{Kind: "rate", Value: rate}, Cache: "cold", About: "arrivals without memory"}
-		for i := range 100 {
-			due := time.Duration(float64(i) / rate * float64(time.Second))
-			took := 100 * time.Millisecond
-			if rate > 4 { // it answers five a second
-				took += time.Duration(float64(i)/5*float64(time.Second)) - due
-			}
-			rec := record.Record{Place: record.Place{Scenario: "open", Level: s.Level}, Due: due, Sent: due, FirstContent: due + took/2, End: due + took, Outcome: record.OK,
-				PromptTokens: 10, OutputTokens: 5, Server: record.ServerTiming{Queue: took / 4, Prefill: took / 8, Decode: took / 2, Total: took}}
-			if rate == 16 && i%5 == 4 {
-				rec.Outcome, rec.FirstContent, rec.Error = record.Timeout, -1, "no end after 2m0s"
-			}
-			s.Records = append(s.Records, rec)
-		}
-		s.summarize()
-		s.Pooled = record.Summarize("open", s.Records, s.Pooled.Elapsed, -1)
-		r.Scenarios = append(r.Scenarios, s)
-	}
-	return r
+// fixed is a report of a made-up measurement of the five scenarios.
+func fixed() *report.Report {
+	loads, runs := fixture.Bench()
+	return report.New(report.Meta{
+		System: report.System{Name: "loadstone", Version: "v0.1.0", Commit: "0123456789ab", Model: "tiny", Backend: "ref", Quant: "f32", Threads: 2,
+			Memory: 48 << 20, CPU: 91 * time.Second},
+		Host: report.Host{OS: "linux", Arch: "amd64", System: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0", CPU: "Example CPU @ 2.50GHz",
+			SIMD: "avx2", Cores: 2, Memory: 8 << 30, Go: "go1.26.0"},
+		Workload: report.Workload{Runs: 10, Reps: 10, Seed: 1, Goodput: fixture.Objective.String()},
+		Start:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+		StartUp:  182 * time.Millisecond,
+	}, loads, runs)
+}
+
+// swept is a report of a load at five rates.
+func swept() *report.Report {
+	loads, runs := fixture.Sweep()
+	return report.New(report.Meta{System: report.System{Model: "m"}, Workload: report.Workload{Runs: 1, Reps: 1}}, loads, runs)
 }
 
 // pages are the kinds of page there are.
 func pages(t *testing.T) map[string]string {
-	beside := fixed()
-	beside.Comparison, beside.Before = compared(t, 1.3), fixed()
-	var two bytes.Buffer
-	if err := WriteComparisonHTML(&two, beside.Comparison); err != nil {
+	earlier := &Earlier{compared(t, 1.3), fixed()}
+	var two, beside bytes.Buffer
+	if err := WriteComparison(&two, earlier.Comparison); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]string{"report": render(t, fixed()), "beside another": render(t, beside), "sweep": render(t, swept()),
-		"comparison": two.String(), "nothing": render(t, &Report{})}
+	if err := Write(&beside, fixed(), earlier); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"report": render(t, fixed()), "beside another": beside.String(), "sweep": render(t, swept()),
+		"comparison": two.String(), "nothing": render(t, &report.Report{})}
 }
 
 // every calls f with each element below n and its attributes.
@@ -213,8 +211,8 @@ func TestChartsShowTheData(t *testing.T) {
 		t.Fatalf("%d charts of curves, want three times in two ways", len(curves))
 	}
 	for i, c := range curves {
-		if n := len(paths(c, "curve")); n != len(r.Scenarios) {
-			t.Errorf("chart %d has %d curves for %d scenarios", i, n, len(r.Scenarios))
+		if n := len(paths(c, "curve")); n != len(r.Results) {
+			t.Errorf("chart %d has %d curves for %d scenarios", i, n, len(r.Results))
 		}
 	}
 	// 100 requests are enough for an interval of the median and of p95, 441 for one of p99.
@@ -222,8 +220,8 @@ func TestChartsShowTheData(t *testing.T) {
 		t.Errorf("%d intervals, want %d", n, want)
 	}
 	timelines, lanes := charts(doc, "timeline"), charts(doc, "lanes")
-	for i := range r.Scenarios {
-		s := &r.Scenarios[i]
+	for i := range r.Results {
+		s := &r.Results[i]
 		ok := s.Pooled.Outcomes[record.OK]
 		if ends, firsts := strokes(paths(timelines[i], "ends")), strokes(paths(timelines[i], "firsts")); ends != ok || firsts != ok {
 			t.Errorf("%s: %d ends and %d first tokens of %d answers", s.Name(), ends, firsts, ok)
@@ -256,10 +254,13 @@ func TestChartsShowTheData(t *testing.T) {
 
 // Beside an earlier measurement every curve has that one's behind it.
 func TestCurvesOfBefore(t *testing.T) {
-	r := fixed()
-	r.Before = fixed()
-	r.Before.Scenarios = r.Before.Scenarios[1:]
-	doc, err := html.Parse(strings.NewReader(render(t, r)))
+	before := fixed()
+	before.Results = before.Results[1:]
+	var page bytes.Buffer
+	if err := Write(&page, fixed(), &Earlier{compared(t, 1), before}); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := html.Parse(&page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,30 +272,17 @@ func TestCurvesOfBefore(t *testing.T) {
 	}
 }
 
-// The knee is the highest rate that was answered as it came, whatever the order in which the levels were measured.
-func TestSweep(t *testing.T) {
-	r := swept()
-	sweeps := r.sweeps()
-	if len(sweeps) != 1 || len(sweeps[0].Points) != 5 {
-		t.Fatalf("%d sweeps", len(sweeps))
-	}
-	w := sweeps[0]
-	if w.Knee != 2 || w.Points[w.Knee].Level != 4 || w.Open {
-		t.Errorf("the knee is point %d of %v: %s", w.Knee, w.Points, w.Text())
-	}
-	for i, want := range []float64{1, 2, 4, 8, 16} {
-		if p := w.Points[i]; p.Level != want || p.Offered < 0.999*want || p.Offered > 1.001*want {
-			t.Errorf("point %d is at %g, offered %g; want %g", i, p.Level, p.Offered, want)
-		}
-	}
-	if got, want := w.Text(), "The knee is at 4.00 req/s: 4.02 req/s answered, p95 100 ms; at 16.0 req/s it is 4.02 req/s and never."; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	doc, err := html.Parse(strings.NewReader(render(t, r)))
+// A sweep is drawn twice, with a point for each level.
+func TestSweepChart(t *testing.T) {
+	doc, err := html.Parse(strings.NewReader(render(t, swept())))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range charts(doc, "sweep") {
+	drawn := charts(doc, "sweep")
+	if len(drawn) != 2 {
+		t.Errorf("%d charts of a sweep", len(drawn))
+	}
+	for _, c := range drawn {
 		n := 0
 		every(c, func(_ *html.Node, attr map[string]string) {
 			if strings.HasPrefix(attr["class"], "sweep-point") {
@@ -304,19 +292,6 @@ func TestSweep(t *testing.T) {
 		if n != 5 {
 			t.Errorf("%d points of 5 levels", n)
 		}
-	}
-}
-
-// Without levels the standard scenarios are a sweep of their agents, and a closed loop has its knee where it is nearly best.
-func TestSweepOfStandardScenarios(t *testing.T) {
-	const ms = time.Millisecond
-	r := &Report{Scenarios: []Scenario{
-		answered("single-cached", 1, 10, 0, 10*ms, 90*ms, ms, 10),
-		answered("concurrent-5", 5, 50, 50*ms, 10*ms, 90*ms, ms, 33),
-		answered("concurrent-10", 10, 100, 200*ms, 10*ms, 95*ms, ms, 34)}}
-	w := r.sweeps()[0]
-	if w.Kind != "concurrency" || len(w.Points) != 3 || w.Points[w.Knee].Level != 5 {
-		t.Errorf("%+v", w)
 	}
 }
 
@@ -351,12 +326,12 @@ func TestLanes(t *testing.T) {
 func TestPieces(t *testing.T) {
 	r := &record.Record{Due: 100, Sent: 110, FirstContent: 200, End: 300, Outcome: record.OK,
 		Server: record.ServerTiming{Queue: 20, Prefill: 50, Decode: 90, Total: 180}}
-	want := []piece{{partNetwork, 100, 130}, {partQueue, 130, 150}, {partPrefill, 150, 200}, {partDecode, 200, 300}}
+	want := []piece{{report.PartNetwork, 100, 130}, {report.PartQueue, 130, 150}, {report.PartPrefill, 150, 200}, {report.PartDecode, 200, 300}}
 	if got := pieces(r); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	r.Server = record.ServerTiming{Queue: -1, Prefill: -1, Decode: -1, Total: -1}
-	if got := pieces(r); !slices.Equal(got, []piece{{partWait, 100, 200}, {partDecode, 200, 300}}) {
+	if got := pieces(r); !slices.Equal(got, []piece{{report.PartWait, 100, 200}, {report.PartDecode, 200, 300}}) {
 		t.Errorf("of a silent server: %v", got)
 	}
 }
@@ -373,9 +348,9 @@ func TestTailPath(t *testing.T) {
 // A measurement that the client itself could explain says so before anything else, in every form.
 func TestInvalidIsSaidFirst(t *testing.T) {
 	r := fixed()
-	r.Client.Busy = 0.97
+	r.Generator.Busy = 0.97
 	r.Violations = []string{"leak: agent-1, turn 2: <b>", "times: ended before it began", "3", "4", "5", "6"}
-	if len(r.Doubts()) == 0 {
+	if len(r.Invalid()) == 0 {
 		t.Fatal("a client that took all processors is not doubted")
 	}
 	page := render(t, r)
@@ -390,7 +365,7 @@ func TestInvalidIsSaidFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	var file struct{ Invalid, Violations []string }
-	if err := json.Unmarshal(b.Bytes(), &file); err != nil || !slices.Equal(file.Invalid, r.Doubts()) || !slices.Equal(file.Violations, r.Violations) {
+	if err := json.Unmarshal(b.Bytes(), &file); err != nil || !slices.Equal(file.Invalid, r.Invalid()) || !slices.Equal(file.Violations, r.Violations) {
 		t.Errorf("results.json has %q, %q, %v", file.Invalid, file.Violations, err)
 	}
 	b.Reset()

@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"math"
@@ -12,7 +12,8 @@ type logAxis struct {
 	From, To float64 // pixels of Lo and Hi
 }
 
-// newLogAxis covers lo..hi, widened to whole steps of 1-2-5 so that the first and last tick are labelled.
+// newLogAxis covers lo..hi, widened to whole steps of 1-2-5 so that the first and the last tick have
+// labels.
 func newLogAxis(lo, hi time.Duration, from, to float64) logAxis {
 	lo = max(lo, time.Microsecond)
 	hi = max(hi, 2*lo)
@@ -22,6 +23,7 @@ func newLogAxis(lo, hi time.Duration, from, to float64) logAxis {
 	return a
 }
 
+// at is the pixel of a duration; one outside of the axis is at its end.
 func (a logAxis) at(d time.Duration) float64 {
 	v := min(max(float64(d), a.Lo), a.Hi)
 	return a.From + (a.To-a.From)*math.Log(v/a.Lo)/math.Log(a.Hi/a.Lo)
@@ -60,6 +62,8 @@ func tickLabel(d time.Duration) string {
 	return strconv.Itoa(int(d/time.Second)) + " s"
 }
 
+// stepDown and stepUp are the nearest 1, 2 or 5 times a power of ten below and above a value, or the
+// value itself.
 func stepDown(v float64) float64 {
 	decade := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, s := range []float64{5, 2} {
@@ -91,5 +95,5 @@ func linearTicks(hi float64, n int, unit string, at func(float64) float64) []tic
 	return ticks
 }
 
-// px rounds to a tenth of a pixel: finer is invisible and only makes the file larger.
+// px rounds to a tenth of a pixel: anything finer is invisible and only makes the file larger.
 func px(v float64) float64 { return math.Round(v*10) / 10 }

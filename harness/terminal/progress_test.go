@@ -1,4 +1,4 @@
-package report
+package terminal
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func after(elapsed time.Duration, done, requests, failed int) harness.Progress {
 // A log gets a line a round, and one every ten seconds while a round is long, however many requests end.
 func TestProgressOfALog(t *testing.T) {
 	var b bytes.Buffer
-	p := NewProgressLine(&b, 2)
+	p := NewProgress(&b, 2)
 	for i := range 400 { // four a second for 100 s: ten repetitions in the first 90, the others in the last ten
 		elapsed := time.Duration(i) * time.Second / 4
 		done := i / 36
@@ -52,7 +52,7 @@ func TestProgressOfALog(t *testing.T) {
 
 // The rate is that of the last seconds, not of the whole measurement.
 func TestProgressRate(t *testing.T) {
-	p := NewProgressLine(&bytes.Buffer{}, 2)
+	p := NewProgress(&bytes.Buffer{}, 2)
 	requests := 0
 	for i := range 1000 {
 		requests += 1
@@ -137,7 +137,7 @@ func (s *screen) String() string {
 // On a terminal there is one line, whatever its size and however often that changes.
 func TestProgressOnATerminal(t *testing.T) {
 	s := &screen{width: 140}
-	p := &ProgressLine{w: s, runs: 2, width: func() int { return s.width }}
+	p := &Progress{w: s, runs: 2, width: func() int { return s.width }}
 	fmt.Fprintln(s, "go")
 	elapsed := time.Second
 	for i, width := range []int{140, 140, 60, 60, 200, 31, 31, 5, 120} {

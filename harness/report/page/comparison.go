@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"fmt"
@@ -8,19 +8,22 @@ import (
 	"slices"
 
 	"loadstone/harness/gate"
+	"loadstone/harness/report"
+	"loadstone/harness/table"
 )
 
-// WriteComparisonHTML writes a comparison as one page that needs nothing else.
-func WriteComparisonHTML(w io.Writer, c *gate.Comparison) error {
-	return pageTemplates.ExecuteTemplate(w, "compare", struct {
+// WriteComparison writes a comparison as one page that needs nothing else.
+func WriteComparison(w io.Writer, c *gate.Comparison) error {
+	return templates.ExecuteTemplate(w, "compare", struct {
 		Style      template.CSS
 		Script     template.JS
 		Comparison *forest
-	}{template.CSS(pageStyle), template.JS(pageScript), newForest(c)})
+	}{template.CSS(style), template.JS(script), newForest(c)})
 }
 
-// A forest shows how far each cell moved, with its interval. To the right is worse, whatever the unit: times that rose and
-// rates that fell stand on the same side. Distances are logarithms of ratios, so that twice and half are equally far.
+// A forest shows how far each cell moved, with its interval. To the right is worse, whatever the unit:
+// times that rose and rates that fell stand on the same side. Distances are logarithms of ratios, so
+// that twice as much and half as much are equally far.
 type forest struct {
 	Base, Head string
 	Verdict    string
@@ -44,7 +47,7 @@ type forestRow struct {
 	gate.Row
 	Kind            string  // "worse", "better", "same" or "open", for its shape and colour
 	At, Lo, Hi      float64 // pixels
-	BandLo, BandHi  float64 // changes that do not matter
+	BandLo, BandHi  float64 // within it, changes do not matter
 	CutLo, CutHi    bool    // the interval goes on beyond the picture
 	Drawn, Interval bool
 	Label           string
@@ -82,22 +85,29 @@ func newForest(c *gate.Comparison) *forest {
 	for _, d := range c.Unlike {
 		f.Unlike = append(f.Unlike, d.String())
 	}
-	switch {
-	case count[gate.Worse] > 0:
-		f.Verdict = fmt.Sprintf("%s of %d got worse", Plural(count[gate.Worse], "cell"), len(c.Cells))
-	case count[gate.Few] > 0:
-		f.Verdict = fmt.Sprintf("too few runs to tell in %d of %d cells", count[gate.Few], len(c.Cells))
-	case f.Worse:
-		f.Verdict = "nothing got worse that was measured, but not everything was"
-	case count[gate.Better] > 0:
-		f.Verdict = fmt.Sprintf("nothing got worse; %s of %d got better", Plural(count[gate.Better], "cell"), len(c.Cells))
-	default:
-		f.Verdict = "no change that could be told from chance and mattered"
-	}
+	f.Verdict = verdict(count, len(c.Cells), f.Worse)
 	return f
 }
 
-// thinTicks leaves out labels that would stand closer than so many pixels to one nearer the middle.
+// verdict says in a sentence what a comparison of so many cells found; fails says that some of them
+// keep a gate from passing.
+func verdict(count map[gate.Verdict]int, cells int, fails bool) string {
+	switch {
+	case count[gate.Worse] > 0:
+		return fmt.Sprintf("%s of %d got worse", table.Plural(count[gate.Worse], "cell"), cells)
+	case count[gate.Few] > 0:
+		return fmt.Sprintf("too few runs to tell in %d of %d cells", count[gate.Few], cells)
+	case fails:
+		return "nothing got worse that was measured, but not everything was"
+	case count[gate.Better] > 0:
+		return fmt.Sprintf("nothing got worse; %s of %d got better", table.Plural(count[gate.Better], "cell"), cells)
+	default:
+		return "no change that could be told from chance and mattered"
+	}
+}
+
+// thinTicks leaves out labels that would stand closer than so many pixels to one that is nearer to the
+// middle.
 func thinTicks(ticks []tick, apart float64) []tick {
 	var kept []tick
 	for i := len(ticks) - 1; i >= 0; i-- { // the middle is last, and before it the widest
@@ -112,7 +122,7 @@ func thinTicks(ticks []tick, apart float64) []tick {
 	return kept
 }
 
-// side is a change as a distance to the worse side.
+// side is a change as a distance towards the worse side.
 func side(cell *gate.Cell, change float64) float64 {
 	d := change // points are small; a point is drawn as a hundredth
 	if !cell.Rule.Points {
@@ -135,7 +145,7 @@ func newForestRow(cell *gate.Cell, x func(float64) float64, span float64) forest
 		r.Kind = "better"
 	}
 	r.Label = fmt.Sprintf("%s, %s: %s before, %s after, change %s, 95 %% interval %s, %s",
-		cell.ShortUnit(), cell.Scenario, r.Row.Base, r.Row.Head, orUnknown(r.Row.Change), orUnknown(r.Row.Interval), orUnknown(r.Row.Verdict))
+		cell.ShortUnit(), cell.Scenario, r.Row.Base, r.Row.Head, report.OrUnknown(r.Row.Change), report.OrUnknown(r.Row.Interval), report.OrUnknown(r.Row.Verdict))
 	if cell.NBase == 0 || cell.NHead == 0 {
 		return r
 	}

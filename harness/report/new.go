@@ -1,0 +1,84 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+)
+
+// New makes a report of runs. loads are what was put on the server, by the names that the runs have as
+// their scenario. There is a result for each load and each of its levels that has a run, in the order
+// of the loads and from the lowest level to the highest; within one, runs keep their order.
+//
+// Where meta does not say how many runs there were, it is as many as the runs have. Hold judges the
+// limits of meta's workload afterwards.
+func New(meta Meta, loads []load.Load, runs []record.Run) *Report {
+	r := &Report{Meta: meta}
+	for i := range loads {
+		r.Results = append(r.Results, results(&loads[i], runs)...)
+	}
+	for _, run := range runs {
+		for _, v := range run.Violations {
+			r.Violations = append(r.Violations, v.String())
+		}
+	}
+	if r.Workload.Runs == 0 {
+		for _, run := range runs {
+			r.Workload.Runs = max(r.Workload.Runs, run.Index+1)
+		}
+	}
+	return r
+}
+
+// results are those of one load, one for each level.
+func results(l *load.Load, runs []record.Run) []Result {
+	byLevel := map[load.Level][]record.Run{}
+	for _, run := range runs {
+		if run.Scenario == l.Name {
+			byLevel[run.Level] = append(byLevel[run.Level], run)
+		}
+	}
+	var all []Result
+	for level, own := range byLevel {
+		at := l.At(level)
+		r := Result{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape())}
+		if l.Trace == nil {
+			r.PromptTokens, r.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
+		}
+		r.fill(own)
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b Result) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
+	return all
+}
+
+// fill puts into a result what its runs, at least one, came to.
+func (r *Result) fill(runs []record.Run) {
+	r.Pooled = record.Pool(runs)
+	for _, run := range runs {
+		r.Runs = append(r.Runs, run.Summary())
+		r.Records = append(r.Records, run.Records...)
+		r.Warmup = append(r.Warmup, run.Warmup...)
+		r.Samples = append(r.Samples, run.Samples...)
+		r.Again = r.Again.Add(run.Again)
+	}
+}
+
+// NewWorkload describes a load that is tried at some levels, or as it is where there are none. Reps is
+// 1, and Runs is left for New to count.
+func NewWorkload(l *load.Load, levels []load.Level) Workload {
+	w := Workload{Reps: 1, PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text,
+		Goodput: l.Goodput.String(), Shape: l.Shape()}
+	if len(levels) > 0 {
+		var values []string
+		for _, level := range levels {
+			values = append(values, fmt.Sprint(level.Value))
+		}
+		w.Shape = fmt.Sprintf("sweep over %s %s", levels[0].Kind, strings.Join(values, ", "))
+	}
+	return w
+}
