@@ -124,20 +124,32 @@ func readBench(name string) (gate.File, error) {
 	return gate.File{Name: name, Reader: bytes.NewReader(text)}, err
 }
 
-// gateError is an error of package gate as a usage error, with the flag that it is about.
+// gateError is an error of package gate as a usage error, with the flags that it is about.
 func gateError(err error) error {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for i := range all {
+		all[i] = wayOut(all[i])
+	}
+	return usageError("%w", errors.Join(all...))
+}
+
+// wayOut adds to an error of package gate what the user can do about it.
+func wayOut(err error) error {
 	var option *gate.OptionError
 	var empty *gate.EmptyError
 	var mixed *gate.MixedError
 	switch {
 	case errors.As(err, &option):
-		return usageError("-%w", err)
+		return fmt.Errorf("-%w", err)
 	case errors.As(err, &empty) && empty.Filter != "":
-		return usageError("%w; -filter says which", err)
+		return fmt.Errorf("%w; -filter chooses others", err)
 	case errors.As(err, &empty):
-		return usageError("%w; loadstone bench writes one", err)
+		return fmt.Errorf("%w; loadstone bench writes one", err)
 	case errors.As(err, &mixed):
-		return usageError("%w; choose with -filter", err)
+		return fmt.Errorf("%w; choose with -filter", err)
 	}
-	return usageError("%w", err)
+	return err
 }

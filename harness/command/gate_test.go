@@ -79,7 +79,7 @@ func TestGateExitCodes(t *testing.T) {
 		{"gate -base-url 127.0.0.1:1 -head-url 127.0.0.1:2", exitUnreachable, "does not answer"},
 		{"gate -base-url example.com", exitUsage, "example.com is not this machine"},
 		{"gate -head empty.txt -slo p99", exitUsage, "is not a limit"},
-		{"gate -base a -head b -effect p99=fast", exitUsage, "is no effect"},
+		{"gate -base a -head b -effect p99=fast", exitUsage, "is not an effect"},
 		{"gate -base a -head b -min-runs 2", exitUsage, "want at least 4"},
 		{"gate -aa x -runs 3 -n 10", exitUsage, "cannot be split evenly"},
 		{"compare empty.txt", exitUsage, "want two measurements"},

@@ -110,7 +110,8 @@ median over the runs, each of which must bound the percentile, or all together w
   results.json   what the tables show, for programs: the machine, the server, the load, the verdicts on the targets, and for
                  each scenario the figures of all runs (all) and of each (by_run). Times end in _ns; one that was not measured
                  is null, one that falls on a request without an answer is "never"; ci95_ns has the 95 % interval of
-                 each percentile that the sample is large enough to bound, and only those should be relied on. counters has by
+                 each percentile that the sample is large enough to bound, and only those should be relied on. figures has all
+                 that is one number, by the names that limits have. counters has by
                  how much the server's own counters rose in the runs (server) and what the client has of the same requests,
                  warm-up included (client): answered_requests, prompt_tokens, cached_tokens, output_tokens; of the server
                  also requests_STATUS, rejects_REASON, evictions, restores, steps, cpu_seconds. Where the two cannot both be

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"loadstone/harness/client"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
@@ -66,6 +67,10 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 		results.closeLogs()
 		return nil, results.giveUp(err)
 	}
+	c := client.New(s.system.URL)
+	defer c.Close()
+	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
+	s.system.AdmitBelow = scrape.AdmitBelow()
 	return &measurement{options: o, subject: s, results: results,
 		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
 }

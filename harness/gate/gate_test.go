@@ -424,3 +424,19 @@ func TestCommittedBaselineCompares(t *testing.T) {
 		t.Errorf("%d benchmarks, want those of the five scenarios: %v", len(scenarios), scenarios)
 	}
 }
+
+// A baseline that calls the backend by its former name compares with results of today.
+func TestFormerNameOfBackend(t *testing.T) {
+	lines := strings.Repeat("BenchmarkX 1 5 tok/s\n", 10)
+	file := func(backend string) gate.File {
+		return gate.File{Name: backend, Reader: strings.NewReader("Unit tok/s better=higher\nbackend: " + backend + "\n" + lines)}
+	}
+	c, err := gate.Compare(file("metal"), file("mlx"), gate.Options{})
+	if err != nil || c.Decide() != nil {
+		t.Errorf("%v, %v", err, c.Decide())
+	}
+	c, err = gate.Compare(file("metal"), file("ref"), gate.Options{})
+	if err != nil || c.Decide() == nil || !strings.Contains(c.Decide().Error(), "backend is mlx in base and ref in head") {
+		t.Errorf("%v, %v", err, c.Decide())
+	}
+}

@@ -67,6 +67,15 @@ func takeSizes(r *benchfmt.Result) map[string]int {
 	return sizes
 }
 
+// rename gives what was called otherwise in older files its name of today, so that they compare.
+func rename(r *benchfmt.Result) {
+	for i := range r.Config {
+		if c := &r.Config[i]; c.Key == "backend" && string(c.Value) == "metal" {
+			c.Value = []byte("mlx")
+		}
+	}
+}
+
 // pool is everything that was read.
 type pool struct {
 	cells []*samples // in the order of the files
@@ -145,6 +154,7 @@ func (p *pool) add(r *benchfmt.Result, side string, by *projection) error {
 	for i := range r.Values {
 		r.Values[i].Value, r.Values[i].Unit = benchunit.Tidy(r.Values[i].Value, r.Values[i].Unit)
 	}
+	rename(r)
 	sizes := takeSizes(r)
 	if keep, err := by.filter.Apply(r); !keep || err != nil {
 		return nil

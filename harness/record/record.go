@@ -27,7 +27,7 @@ type Place struct {
 // Times are offsets from the start of the run on the monotonic clock. A time that never came is -1.
 type Record struct {
 	Place
-	Slow bool   `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
+	Slow bool `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
 
 	// What the load meant to do to the request, such as "cancel after 3 pieces"; it may have ended
 	// before that.

@@ -156,3 +156,38 @@ func TestCSVRunsNothing(t *testing.T) {
 		}
 	}
 }
+
+// What an earlier version wrote is read: format 1, whose figures have other spellings and whose
+// outcomes say met and judged, beside records that carry a verdict of their own.
+func TestReadFormat1(t *testing.T) {
+	const results = `{"format": "loadstone-results/1", "system": {"name": "loadstone", "model": "m", "backend": "metal"},
+		"load": {"runs": 1, "reps": 2, "goodput": "e2e < 15ms"}, "start_up_ns": 5, "client": {"floors": null, "busy_ratio": 0.25},
+		"scenarios": [{"scenario": "a", "agents": 3, "cache": "warm", "prompt_tokens": 64, "max_tokens": 16, "about": "x",
+			"all": {"elapsed_ns": 2000000000, "peak_pool_ratio": 0.5, "goodput_req_per_s": 1, "good_ratio": 1, "hit_ratio": null},
+			"by_run": [{"run": 1, "elapsed_ns": 2000000000, "peak_pool_ratio": 0.5}]}],
+		"limits": [{"name": "p95-e2e", "limit": "< 1 s", "figure": "20.0 ms", "scenario": "a", "met": false, "judged": false,
+			"needs_requests": 76, "fraction": 0.02}],
+		"targets": []}`
+	const lines = `{"scenario":"a","run":0,"rep":0,"outcome":"ok","end_ns":10000000,"slo":"missed","plan":"x","cache":"warm"}
+		{"scenario":"a","run":0,"rep":1,"outcome":"ok","end_ns":20000000,"slo":"met","cache":"warm"}`
+	records, err := record.Read(strings.NewReader(lines))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(strings.NewReader(results), records, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &r.Results[0]
+	if r.System.Backend != "mlx" || r.Generator.Busy != 0.25 || s.Cache != load.Hot || s.Agents != 3 || records[0].Intent != "x" {
+		t.Errorf("head is %+v, result %+v", r.Meta, s)
+	}
+	if s.Pooled.PeakPool != 0.5 || s.Pooled.Elapsed != 2*time.Second || s.Pooled.Judged != 2 || s.Pooled.GoodRatio != 0.5 {
+		t.Errorf("pool %g, %v, %d judged, %g good", s.Pooled.PeakPool, s.Pooled.Elapsed, s.Pooled.Judged, s.Pooled.GoodRatio)
+	}
+	want := limit.Outcome{Limit: limit.Limit{Unit: "p95-e2e"}, Standing: limit.NotShown, Needs: 76, Name: "p95-e2e", Bound: "< 1 s",
+		Figure: "20.0 ms", Scenario: "a", Fraction: 0.02}
+	if len(r.Limits) != 1 || r.Limits[0] != want {
+		t.Errorf("limits are %+v, want %+v", r.Limits, want)
+	}
+}
