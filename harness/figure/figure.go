@@ -1,8 +1,8 @@
 // Package figure is the table of what a measurement comes to: every figure by its one name, what it
 // is of, its unit, which way is better, how it is read from a summary and how a gate judges it.
 //
-// Limits, bench.txt, summary.csv, results.json, the gate's rules and the help range over this table,
-// so a new figure is one line here and appears in all of them.
+// Limits, bench.txt, summary.csv, results.json, the gate's rules and the help range over this
+// table, so a new figure is one line here and appears in all of them.
 package figure
 
 import (
@@ -40,7 +40,8 @@ type Figure struct {
 	Unit   string // of its values
 	Better Better // "" where neither way is
 
-	Of       string  // the times that it is a percentile or the maximum of, by their name; "" of none
+	// the times that it is a percentile or the maximum of, by their name; "" of none
+	Of       string
 	Quantile float64 // of a percentile: 0.95; 0 of anything else
 
 	Bench bool // is in benchmark lines

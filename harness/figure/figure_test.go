@@ -21,8 +21,10 @@ func TestNamesAreUnique(t *testing.T) {
 			t.Errorf("nothing says which way %s is better", f.Name)
 		}
 	}
-	for former, name := range map[string]string{"goodput": "goodput-req/s", "goodput_req_per_s": "goodput-req/s", "good_rate": "good-ratio",
-		"good_ratio": "good-ratio", "hit_rate": "hit-ratio", "error_rate": "error-ratio", "peak_pool": "peak-pool-ratio", "tok_per_s": "tok/s"} {
+	for former, name := range map[string]string{"goodput": "goodput-req/s",
+		"goodput_req_per_s": "goodput-req/s", "good_rate": "good-ratio",
+		"good_ratio": "good-ratio", "hit_rate": "hit-ratio", "error_rate": "error-ratio",
+		"peak_pool": "peak-pool-ratio", "tok_per_s": "tok/s"} {
 		if f, ok := figure.Find(former); !ok || f.Name != name || seen[former] {
 			t.Errorf("%s is %q, want %s alone", former, f.Name, name)
 		}
@@ -50,12 +52,14 @@ func TestSpellings(t *testing.T) {
 			t.Errorf("the help does not name %s", f.Name)
 		}
 	}
-	for unit, times := range map[string]string{"n-e2e": "e2e", "n-itl": "itl", "n-x": "", "e2e": ""} {
+	for unit, times := range map[string]string{"n-e2e": "e2e", "n-itl": "itl", "n-x": "",
+		"e2e": ""} {
 		if got, ok := figure.SizedTimes(unit); ok != (times != "") || ok && got != times {
 			t.Errorf("%s is of %q, %v", unit, got, ok)
 		}
 	}
-	for name, want := range map[string]bool{"p95-ttft": true, "ttft": true, "mean-e2e": true, "elapsed": true, "rejected": false,
+	for name, want := range map[string]bool{"p95-ttft": true, "ttft": true, "mean-e2e": true,
+		"elapsed": true, "rejected": false,
 		"hit-ratio": false, "sec/op": false, "n-e2e": false} {
 		if figure.IsTime(name) != want {
 			t.Errorf("%s is a time: %v", name, !want)

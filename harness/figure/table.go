@@ -29,7 +29,8 @@ var rules = map[string]Rule{
 
 // inBench are the percentiles that benchmark lines have, in their order.
 var inBench = []string{
-	"p50-ttft", "p95-ttft", "p99-ttft", "p50-itl", "p95-itl", "p99-itl", "p50-e2e", "p95-e2e", "p99-e2e",
+	"p50-ttft", "p95-ttft", "p99-ttft", "p50-itl", "p95-itl", "p99-itl", "p50-e2e", "p95-e2e",
+	"p99-e2e",
 }
 
 func build() []Figure {
@@ -45,7 +46,8 @@ func build() []Figure {
 			rest = append(rest, f)
 		}
 	}
-	return slices.Concat(bench, measured, []Figure{percentiles[lag]}, sizes(), rest, outcomes(), counted)
+	return slices.Concat(bench, measured, []Figure{percentiles[lag]}, sizes(), rest, outcomes(),
+		counted)
 }
 
 // percentiles are those of the limited times, and their maxima.
@@ -60,14 +62,19 @@ func percentiles() []Figure {
 			name := p + "-" + t.Name
 			rule, bench := rules[name]
 			all = append(all, Figure{
-				Name: name, Unit: Seconds, Better: Lower, Of: t.Name, Quantile: q, Bench: bench, Rule: rule,
+				Name: name, Unit: Seconds, Better: Lower, Of: t.Name, Quantile: q, Bench: bench,
+				Rule: rule,
 				dist: t.Of,
-				time: func(s *record.Summary) (time.Duration, bool) { return t.Of(s).At(q), t.Of(s).N > 0 },
+				time: func(s *record.Summary) (time.Duration, bool) {
+					return t.Of(s).At(q), t.Of(s).N > 0
+				},
 			})
 		}
 		all = append(all, Figure{
 			Name: "max-" + t.Name, Unit: Seconds, Better: Lower, Of: t.Name,
-			time: func(s *record.Summary) (time.Duration, bool) { return t.Of(s).Max, t.Of(s).N > 0 },
+			time: func(s *record.Summary) (time.Duration, bool) {
+				return t.Of(s).Max, t.Of(s).N > 0
+			},
 		})
 	}
 	return all
@@ -77,27 +84,40 @@ func percentiles() []Figure {
 var measured = []Figure{
 	{Name: "req/s", Unit: PerSecond, Better: Higher, Bench: true,
 		Rule: Rule{Effect: 0.05}, aliases: []string{"req_per_s"},
-		value: func(s *record.Summary) (float64, bool) { return s.RequestsPerSec, s.Elapsed > 0 }},
-	{Name: "tok/s", Unit: PerSecond, Better: Higher, Bench: true,
+		value: func(s *record.Summary) (float64, bool) {
+			return s.RequestsPerSec, s.Elapsed > 0
+		}}, {Name: "tok/s", Unit: PerSecond, Better: Higher, Bench: true,
 		Rule: Rule{Gated: true, Effect: 0.05}, aliases: []string{"tok_per_s"},
-		value: func(s *record.Summary) (float64, bool) { return s.TokensPerSec, s.OutputTokens+s.Pieces > 0 }},
+		value: func(s *record.Summary) (float64, bool) {
+			return s.TokensPerSec, s.OutputTokens+s.Pieces > 0
+		}},
 	{Name: "goodput-req/s", Unit: PerSecond, Better: Higher, Bench: true,
 		Rule: Rule{Effect: 0.05}, aliases: []string{"goodput", "goodput_req_per_s"},
-		value: func(s *record.Summary) (float64, bool) { return s.Goodput, s.Judged > 0 && s.Elapsed > 0 }},
+		value: func(s *record.Summary) (float64, bool) {
+			return s.Goodput, s.Judged > 0 && s.Elapsed > 0
+		}},
 	{Name: "good-ratio", Unit: Ratio, Better: Higher, Bench: true,
-		Rule: Rule{Gated: true, Points: true, Effect: 0.02}, aliases: []string{"good_ratio", "good_rate"},
-		value: func(s *record.Summary) (float64, bool) { return s.GoodRatio, s.Judged > 0 }},
-	{Name: "hit-ratio", Unit: Ratio, Better: Higher, Bench: true,
-		Rule: Rule{Gated: true, Points: true, Effect: 0.01}, aliases: []string{"hit_ratio", "hit_rate"},
-		value: func(s *record.Summary) (float64, bool) { return s.HitRatio, s.HitRatio >= 0 }},
-	{Name: "peak-pool-ratio", Unit: Ratio, Better: Lower, Bench: true,
-		Rule:    Rule{Points: true, Effect: 0.05}, // sampled: a lower bound, and what it misses is chance
+		Rule:    Rule{Gated: true, Points: true, Effect: 0.02},
+		aliases: []string{"good_ratio", "good_rate"},
+		value: func(s *record.Summary) (float64, bool) {
+			return s.GoodRatio, s.Judged > 0
+		}}, {Name: "hit-ratio", Unit: Ratio, Better: Higher, Bench: true,
+		Rule:    Rule{Gated: true, Points: true, Effect: 0.01},
+		aliases: []string{"hit_ratio", "hit_rate"},
+		value: func(s *record.Summary) (float64, bool) {
+			return s.HitRatio, s.HitRatio >= 0
+		}}, {Name: "peak-pool-ratio", Unit: Ratio, Better: Lower, Bench: true,
+		// sampled: a lower bound, and what it misses is chance
+		Rule:    Rule{Points: true, Effect: 0.05},
 		aliases: []string{"peak_pool_ratio", "peak_pool"},
-		value:   func(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }},
-	{Name: "error-ratio", Unit: Ratio, Better: Lower, Bench: true,
-		Rule: Rule{Gated: true, Exact: true, Points: true}, aliases: []string{"error_ratio", "error_rate"},
-		value: func(s *record.Summary) (float64, bool) { return s.ErrorRatio, s.Requests > 0 }},
-	{Name: "reject-ratio", Unit: Ratio, Better: Lower, Bench: true,
+		value: func(s *record.Summary) (float64, bool) {
+			return s.PeakPool, s.PeakPool >= 0
+		}}, {Name: "error-ratio", Unit: Ratio, Better: Lower, Bench: true,
+		Rule:    Rule{Gated: true, Exact: true, Points: true},
+		aliases: []string{"error_ratio", "error_rate"},
+		value: func(s *record.Summary) (float64, bool) {
+			return s.ErrorRatio, s.Requests > 0
+		}}, {Name: "reject-ratio", Unit: Ratio, Better: Lower, Bench: true,
 		Rule:  Rule{Gated: true, Points: true, Effect: 0.02},
 		value: func(s *record.Summary) (float64, bool) { return s.RejectRatio(), s.Requests > 0 }},
 }
@@ -112,7 +132,9 @@ func sizes() []Figure {
 		}
 		all = append(all, Figure{
 			Name: SizeName(t.Name), Unit: Values, Better: Higher, Bench: true,
-			value: func(s *record.Summary) (float64, bool) { return float64(t.Of(s).N), t.Of(s).N > 0 },
+			value: func(s *record.Summary) (float64, bool) {
+				return float64(t.Of(s).N), t.Of(s).N > 0
+			},
 		})
 	}
 	return all
@@ -135,19 +157,29 @@ func outcomes() []Figure {
 // counted are the other figures that are counted.
 var counted = []Figure{
 	{Name: "errors", Unit: Requests, Better: Lower,
-		value: func(s *record.Summary) (float64, bool) { return float64(s.Errors()), true }},
-	{Name: "requests", Unit: Requests,
-		value: func(s *record.Summary) (float64, bool) { return float64(s.Requests), true }},
-	{Name: "resent", Unit: Requests, Better: Lower,
-		value: func(s *record.Summary) (float64, bool) { return float64(s.Resent), true }},
-	{Name: "elapsed", Unit: Seconds,
-		time: func(s *record.Summary) (time.Duration, bool) { return s.Elapsed, true }},
-	{Name: "prompt-tokens", Unit: Tokens, aliases: []string{"prompt_tokens"},
-		value: func(s *record.Summary) (float64, bool) { return float64(s.PromptTokens), s.PromptTokens > 0 }},
+		value: func(s *record.Summary) (float64, bool) {
+			return float64(s.Errors()), true
+		}}, {Name: "requests", Unit: Requests,
+		value: func(s *record.Summary) (float64, bool) {
+			return float64(s.Requests), true
+		}}, {Name: "resent", Unit: Requests, Better: Lower,
+		value: func(s *record.Summary) (float64, bool) {
+			return float64(s.Resent), true
+		}}, {Name: "elapsed", Unit: Seconds,
+		time: func(s *record.Summary) (time.Duration, bool) {
+			return s.Elapsed, true
+		}}, {Name: "prompt-tokens", Unit: Tokens, aliases: []string{"prompt_tokens"},
+		value: func(s *record.Summary) (float64, bool) {
+			return float64(s.PromptTokens), s.PromptTokens > 0
+		}},
 	{Name: "cached-tokens", Unit: Tokens, aliases: []string{"cached_tokens"},
-		value: func(s *record.Summary) (float64, bool) { return float64(s.CachedTokens), s.PromptTokens > 0 }},
+		value: func(s *record.Summary) (float64, bool) {
+			return float64(s.CachedTokens), s.PromptTokens > 0
+		}},
 	{Name: "output-tokens", Unit: Tokens, aliases: []string{"output_tokens"},
-		value: func(s *record.Summary) (float64, bool) { return float64(s.OutputTokens), s.OutputTokens > 0 }},
+		value: func(s *record.Summary) (float64, bool) {
+			return float64(s.OutputTokens), s.OutputTokens > 0
+		}},
 	{Name: "pieces", Unit: Tokens,
 		value: func(s *record.Summary) (float64, bool) { return float64(s.Pieces), s.Pieces > 0 }},
 }

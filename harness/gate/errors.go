@@ -18,7 +18,8 @@ type EmptyError struct {
 
 func (e *EmptyError) Error() string {
 	if e.Filter != "" {
-		return fmt.Sprintf("%s: no benchmark result that the filter %s lets through", e.File, e.Filter)
+		return fmt.Sprintf("%s: no benchmark result that the filter %s lets through", e.File,
+			e.Filter)
 	}
 	return e.File + ": no benchmark result in it"
 }

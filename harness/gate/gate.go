@@ -43,15 +43,18 @@ type Options struct {
 type Verdict string
 
 const (
-	Same    Verdict = "~"            // no difference that the test can find
-	Small   Verdict = "small"        // a difference, smaller than what matters
-	Better  Verdict = "better"       // a difference that matters
-	Worse   Verdict = "worse"        // a difference that matters
-	Changed Verdict = "changed"      // a difference that matters, and nothing says which way is better
+	Same   Verdict = "~"      // no difference that the test can find
+	Small  Verdict = "small"  // a difference, smaller than what matters
+	Better Verdict = "better" // a difference that matters
+	Worse  Verdict = "worse"  // a difference that matters
+	// a difference that matters, and nothing says which way is better
+	Changed Verdict = "changed"
 	Missing Verdict = "missing"      // one side has no such measurement
 	Few     Verdict = "too few runs" // no outcome could have been significant
-	Sparse  Verdict = "sparse"       // most runs of the base have no such value, as it is for this load
-	Client  Verdict = "client"       // worse, but the load generator's lag grew by half of that or more
+	// most runs of the base have no such value, as it is for this load
+	Sparse Verdict = "sparse"
+	// worse, but the load generator's lag grew by half of that or more
+	Client Verdict = "client"
 )
 
 // A Cell is one unit of one scenario, on both sides.
@@ -79,8 +82,8 @@ type Comparison struct {
 	Unlike     []Difference // what keeps the two from being comparable
 }
 
-// Compare compares two files. An error is of the files, as [*EmptyError] is, or of the options, which
-// is an [*OptionError]. That the files are worse, unlike or incomplete is in the comparison.
+// Compare compares two files. An error is of the files, as [*EmptyError] is, or of the options,
+// which is an [*OptionError]. That the files are worse, unlike or incomplete is in the comparison.
 func Compare(base, head File, o Options) (*Comparison, error) {
 	if o.Alpha == 0 {
 		o.Alpha = 0.05
@@ -104,7 +107,8 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 			return nil, &OptionError{"effect", unit + ": no such unit is judged"}
 		}
 	}
-	c := &Comparison{Options: o, Base: base.Name, Head: head.Name, Unlike: p.unlike(baseSide, headSide)}
+	c := &Comparison{Options: o, Base: base.Name, Head: head.Name,
+		Unlike: p.unlike(baseSide, headSide)}
 	if o.Noise.Reader != nil {
 		c.Unlike = append(c.Unlike, p.unlike(baseSide, noiseBase)...)
 	}
@@ -140,7 +144,8 @@ func readSides(base, head File, o *Options) (*pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(p.must(baseSide, base.Name, o), p.must(headSide, head.Name, o)); err != nil {
+	if err := errors.Join(p.must(baseSide, base.Name, o),
+		p.must(headSide, head.Name, o)); err != nil {
 		return nil, err
 	}
 	if o.Noise.Reader != nil {
@@ -152,7 +157,8 @@ func readSides(base, head File, o *Options) (*pool, error) {
 // cell summarises one cell; its verdict is still open.
 func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 	base, head := s.values[baseSide], s.values[headSide]
-	cell := Cell{Scenario: scenario(s.name), Name: s.name, Unit: s.unit, NBase: len(base), NHead: len(head), P: 1,
+	cell := Cell{Scenario: scenario(s.name), Name: s.name, Unit: s.unit, NBase: len(base),
+		NHead: len(head), P: 1,
 		Rule: rule(s.unit), better: p.units.GetBetter(s.unit)}
 	if p.units.GetAssumption(s.unit) == benchmath.AssumeExact {
 		cell.Rule.Exact = true
@@ -163,7 +169,8 @@ func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 		cell.Bound = effect
 	}
 	n := min(len(base), len(head))
-	if f, ok := noise(s.values[noiseBase], s.values[noiseHead], n, cell.Rule.Points); ok && !cell.Rule.Exact {
+	if f, ok := noise(s.values[noiseBase], s.values[noiseHead], n, cell.Rule.Points); ok &&
+		!cell.Rule.Exact {
 		cell.Floor = f
 		if asked && effect < f {
 			return cell, &OptionError{"effect", fmt.Sprintf(
@@ -194,8 +201,8 @@ func sample(values []float64) *benchmath.Sample {
 	return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
 }
 
-// summary is the median with its interval. Interpolation makes a NaN of it where the middle is among
-// runs of +Inf; it is +Inf then.
+// summary is the median with its interval. Interpolation makes a NaN of it where the middle is
+// among runs of +Inf; it is +Inf then.
 func summary(values []float64) benchmath.Summary {
 	s := benchmath.AssumeNothing.Summary(sample(values), 0.95)
 	for _, f := range []*float64{&s.Center, &s.Hi} {
@@ -232,7 +239,8 @@ func (c *Comparison) judge(lags map[string]float64) {
 	for i := range c.Cells {
 		cell := &c.Cells[i]
 		cell.Verdict = cell.verdict(c, len(tested))
-		if cell.Verdict == Worse && strings.HasSuffix(cell.Unit, "-sec") && short(cell.Unit) != "p99-lag" {
+		if cell.Verdict == Worse && strings.HasSuffix(cell.Unit, "-sec") &&
+			short(cell.Unit) != "p99-lag" {
 			if rise := lags[cell.Name]; rise > 0 && rise >= (cell.Head.Center-cell.Base.Center)/2 {
 				cell.Verdict = Client
 				cell.Why = fmt.Sprintf("the load generator's own lag rose by %s: measure again on a quieter machine", format(rise, cell.Unit))
@@ -265,14 +273,16 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 		}
 		return Better
 	case min(cell.NBase, cell.NHead) < c.MinRuns:
-		cell.Why = fmt.Sprintf("%d and %d, want at least %d on each side", cell.NBase, cell.NHead, c.MinRuns)
+		cell.Why = fmt.Sprintf("%d and %d, want at least %d on each side", cell.NBase, cell.NHead,
+			c.MinRuns)
 		return Few
 	case minP(cell.NBase, cell.NHead)*float64(tested) > c.Alpha:
 		cell.Why = fmt.Sprintf("with %d and %d nothing can be significant among %d cells: measure more runs or gate fewer units", cell.NBase, cell.NHead, tested)
 		return Few
 	case cell.P > c.Alpha:
 		return Same
-	case math.Abs(cell.Delta) <= cell.Bound || math.Abs(cell.Head.Center-cell.Base.Center) < cell.Rule.Min:
+	case math.Abs(cell.Delta) <= cell.Bound ||
+		math.Abs(cell.Head.Center-cell.Base.Center) < cell.Rule.Min:
 		return Small
 	case cell.better == 0:
 		return Changed
@@ -301,7 +311,8 @@ func (c *Comparison) runs(name string) int {
 	return n
 }
 
-// lags is how much the load generator's own lag rose from base to head, in seconds, by benchmark name.
+// lags is how much the load generator's own lag rose from base to head, in seconds, by benchmark
+// name.
 func (p *pool) lags() map[string]float64 {
 	rise := map[string]float64{}
 	for _, s := range p.cells {

@@ -12,8 +12,8 @@ import (
 	"loadstone/harness/stats"
 )
 
-// ParseLimits reads a list of limits, separated by commas, such as p99-e2e<5s,hit-ratio>80%. They may
-// be on any unit of a benchmark file.
+// ParseLimits reads a list of limits, separated by commas, such as p99-e2e<5s,hit-ratio>80%. They
+// may be on any unit of a benchmark file.
 func ParseLimits(s string) ([]limit.Limit, error) {
 	var all []limit.Limit
 	for text := range strings.SplitSeq(s, ",") {
@@ -36,26 +36,27 @@ type Held struct {
 	Got  benchmath.Summary // median of the runs with its 95 % interval
 	Sure bool              // the whole interval is on the same side of the limit
 
-	// Of a percentile that is not shown, how many values the smallest run and all runs together have;
-	// 0: the file does not say.
+	// Of a percentile that is not shown, how many values the smallest run and all runs together
+	// have; 0: the file does not say.
 	Min, Have int
 }
 
-// judge holds the median of the runs to the limit, and a percentile that is within it to the size of
-// its sample.
+// judge holds the median of the runs to the limit, and a percentile that is within it to the size
+// of its sample.
 //
-// That sample is the run. The p99 of 20 requests is the slowest of them, which in half of all runs is
-// quicker than the server's p97, and no median over however many such runs makes a p99 of it. So each
-// run must bound the percentile by itself. Or all runs do so together, where every one of them is
-// within the limit: the percentile of all their requests lies between the smallest and the largest of
-// the runs' own, so it is within as well. That is how run and bench -strict judge.
+// That sample is the run. The p99 of 20 requests is the slowest of them, which in half of all runs
+// is quicker than the server's p97, and no median over however many such runs makes a p99 of it. So
+// each run must bound the percentile by itself. Or all runs do so together, where every one of them
+// is within the limit: the percentile of all their requests lies between the smallest and the
+// largest of the runs' own, so it is within as well. That is how run and bench -strict judge.
 func judge(l limit.Limit, scenario string, s *samples) Held {
 	values, sizes := s.values[headSide], s.sizes[headSide]
 	got := summary(values)
 	h := Held{Unit: s.unit, Runs: len(values), Got: got,
 		Sure: l.Holds(got.Lo) == l.Holds(got.Center) && l.Holds(got.Hi) == l.Holds(got.Center)}
-	h.Outcome = limit.Outcome{Limit: l, Name: l.Unit, Scenario: scenario, Value: got.Center, Standing: limit.Met,
-		Bound: l.Op + " " + format(l.Value, s.unit), Figure: format(got.Center, s.unit)}
+	h.Outcome = limit.Outcome{Limit: l, Name: l.Unit, Scenario: scenario, Value: got.Center,
+		Standing: limit.Met,
+		Bound:    l.Op + " " + format(l.Value, s.unit), Figure: format(got.Center, s.unit)}
 	f, _ := figure.Find(l.Unit)
 	switch {
 	case !l.Holds(got.Center):
@@ -98,7 +99,8 @@ func (h *Held) Word() string {
 }
 
 // CheckLimits holds one file to limits. Every limit must find its unit, and in every scenario that
-// the options choose. Errors are of the file, an [*OptionError], an [*EmptyError] or a [*MixedError].
+// the options choose. Errors are of the file, an [*OptionError], an [*EmptyError] or a
+// [*MixedError].
 func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 	p, err := read([]input{{headSide, head}}, &o)
 	if err != nil {
@@ -132,7 +134,8 @@ func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 		for _, name := range names {
 			s := byName[name][l.Unit]
 			if s == nil {
-				return nil, fmt.Errorf("%s: %s has no %s; it has %s", l.Text, scenario(name), l.Unit, strings.Join(units, ", "))
+				return nil, fmt.Errorf("%s: %s has no %s; it has %s", l.Text, scenario(name),
+					l.Unit, strings.Join(units, ", "))
 			}
 			all = append(all, judge(l, scenario(name), s))
 		}

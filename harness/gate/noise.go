@@ -10,11 +10,12 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// WriteNoise joins the two sides of an A/A measurement, the same server measured twice, into one file,
-// each result with the configuration key side. The runs themselves are kept, not percentiles of them:
-// how much noise is to be expected depends on how many runs a gate compares.
+// WriteNoise joins the two sides of an A/A measurement, the same server measured twice, into one
+// file, each result with the configuration key side. The runs themselves are kept, not percentiles
+// of them: how much noise is to be expected depends on how many runs a gate compares.
 func WriteNoise(w io.Writer, base, head File) error {
-	if _, err := fmt.Fprintf(w, "# A/A measurement: the same server measured twice, in turns\n"); err != nil {
+	if _, err := fmt.Fprintf(w,
+		"# A/A measurement: the same server measured twice, in turns\n"); err != nil {
 		return err
 	}
 	out := benchfmt.NewWriter(w)
@@ -53,8 +54,8 @@ func WriteNoise(w io.Writer, base, head File) error {
 // that are the same server, false where there are too few runs to tell.
 //
 // base and head are an A/A measurement's runs in the order of its rounds. The sides of a round are
-// exchangeable, so each window of n rounds gives many such comparisons, with their labels swapped at
-// random. Rounds stay whole, because the machine's drift between rounds is noise as well, which
+// exchangeable, so each window of n rounds gives many such comparisons, with their labels swapped
+// at random. Rounds stay whole, because the machine's drift between rounds is noise as well, which
 // swapping all runs would leave out.
 func noise(base, head []float64, n int, points bool) (floor float64, ok bool) {
 	rounds := min(len(base), len(head))

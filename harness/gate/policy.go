@@ -10,8 +10,8 @@ import (
 	"loadstone/harness/figure"
 )
 
-// rule is how a unit of benchmark lines is judged. A unit that is not one of bench's figures is gated
-// rather than forgotten, with a cautious rule.
+// rule is how a unit of benchmark lines is judged. A unit that is not one of bench's figures is
+// gated rather than forgotten, with a cautious rule.
 func rule(unit string) figure.Rule {
 	if f, ok := figure.Find(short(unit)); ok && f.Bench {
 		return f.Rule
@@ -39,7 +39,8 @@ func ParseEffects(s string) (map[string]float64, error) {
 	for part := range strings.SplitSeq(s, ",") {
 		unit, value, ok := strings.Cut(strings.TrimSpace(part), "=")
 		f, err := strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
-		if !ok || unit == "" || err != nil || !strings.HasSuffix(value, "%") || !(f >= 0 && f < 1e4) {
+		if !ok || unit == "" || err != nil || !strings.HasSuffix(value, "%") ||
+			!(f >= 0 && f < 1e4) {
 			return nil, fmt.Errorf("%q is not an effect; want one like p50-ttft=5%%", part)
 		}
 		effects[short(unit)] = f / 100

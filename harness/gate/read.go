@@ -30,8 +30,8 @@ type input struct {
 	File
 }
 
-// The sides that files are read as. An A/A file has two sides of its own, which the configuration key
-// side tells apart.
+// The sides that files are read as. An A/A file has two sides of its own, which the configuration
+// key side tells apart.
 const (
 	baseSide  = "base"
 	headSide  = "head"
@@ -92,8 +92,8 @@ type projection struct {
 	residue    *benchproc.Projection
 }
 
-// newProjection follows the options. What may not differ between the sides is left in the residue, so
-// that a key nobody has thought of keeps unlike measurements apart as well.
+// newProjection follows the options. What may not differ between the sides is left in the residue,
+// so that a key nobody has thought of keeps unlike measurements apart as well.
 func newProjection(o *Options) (*projection, error) {
 	filter, err := benchproc.NewFilter(cmp.Or(o.Filter, "*"))
 	if err != nil {
@@ -169,7 +169,8 @@ func (p *pool) add(r *benchfmt.Result, side string, by *projection) error {
 		}
 		s := p.byKey[key]
 		if s == nil {
-			s = &samples{key.Get(by.name), key.Get(by.unit), map[string][]float64{}, map[string][]int{}, map[string][]benchproc.Key{}}
+			s = &samples{key.Get(by.name), key.Get(by.unit), map[string][]float64{},
+				map[string][]int{}, map[string][]benchproc.Key{}}
 			p.byKey[key] = s
 			p.cells = append(p.cells, s)
 		}
@@ -189,8 +190,8 @@ func (p *pool) must(side, file string, o *Options) error {
 	return &EmptyError{file, o.Filter}
 }
 
-// choose keeps the cells that the user named, or those that are gated. A pattern that matches nothing
-// is an error: a typo must not loosen the gate.
+// choose keeps the cells that the user named, or those that are gated. A pattern that matches
+// nothing is an error: a typo must not loosen the gate.
 func (p *pool) choose(o *Options) error {
 	scenarios, units := newPatterns("scenario", o.Scenarios), newPatterns("unit", o.Units)
 	var kept []*samples
@@ -198,8 +199,8 @@ func (p *pool) choose(o *Options) error {
 		if s.values[baseSide] == nil && s.values[headSide] == nil {
 			continue // of the A/A file alone
 		}
-		// Both, not one after the other: a pattern is used when it names something, whatever the other
-		// one says.
+		// Both, not one after the other: a pattern is used when it names something, whatever the
+		// other one says.
 		inScenario, inUnit := scenarios.match(scenario(s.name)), units.match(short(s.unit))
 		gated := o.All || len(o.Units) > 0 || rule(s.unit).Gated
 		if inScenario && inUnit && gated {
@@ -218,7 +219,8 @@ func (p *pool) choose(o *Options) error {
 	return nil
 }
 
-// scenario is the short name of a benchmark: its scenario where its name has one, else the whole name.
+// scenario is the short name of a benchmark: its scenario where its name has one, else the whole
+// name.
 func scenario(name string) string {
 	_, rest, ok := strings.Cut(name, "/scenario=")
 	if !ok {
@@ -228,8 +230,8 @@ func scenario(name string) string {
 	return rest
 }
 
-// patterns is a list of path.Match patterns that remembers which of them matched and what they could
-// have matched.
+// patterns is a list of path.Match patterns that remembers which of them matched and what they
+// could have matched.
 type patterns struct {
 	option string
 	used   map[string]bool
@@ -252,7 +254,8 @@ func (p *patterns) match(s string) bool {
 	any := len(p.used) == 0
 	for pattern := range p.used {
 		// A unit may have a slash, which path.Match does not treat as an ordinary character.
-		if ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(s, "/", "\x00")); ok {
+		if ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"),
+			strings.ReplaceAll(s, "/", "\x00")); ok {
 			p.used[pattern], any = true, true
 		}
 	}
@@ -263,7 +266,8 @@ func (p *patterns) unused() error {
 	for _, pattern := range slices.Sorted(maps.Keys(p.used)) {
 		if !p.used[pattern] {
 			known := strings.Join(slices.Sorted(maps.Keys(p.known)), ", ")
-			return &OptionError{p.option, fmt.Sprintf("%s matches nothing; there are %s", pattern, known)}
+			return &OptionError{p.option, fmt.Sprintf("%s matches nothing; there are %s", pattern,
+				known)}
 		}
 	}
 	return nil

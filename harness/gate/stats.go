@@ -7,12 +7,13 @@ import (
 	"github.com/aclements/go-moremath/stats"
 )
 
-// An Estimate is a change from base to head with its 95 % interval: 0.2 is 20 % more, or 20 points where the unit is a
-// ratio.
+// An Estimate is a change from base to head with its 95 % interval: 0.2 is 20 % more, or 20 points
+// where the unit is a ratio.
 type Estimate struct{ Delta, Lo, Hi float64 }
 
-// estimate is that of Hodges and Lehmann (1963): the median of the changes between every value of head and every one of
-// base, with the interval that belongs to the U test (Bauer 1972), so that the two agree: it excludes 0 where p < 0.05.
+// estimate is that of Hodges and Lehmann (1963): the median of the changes between every value of
+// head and every one of base, with the interval that belongs to the U test (Bauer 1972), so that
+// the two agree: it excludes 0 where p < 0.05.
 //
 // Note: the quotient of the medians, which benchstat prints, can lie outside of that interval.
 func estimate(base, head []float64, points bool) Estimate {
@@ -39,7 +40,8 @@ func between(a, b float64) float64 {
 	return (a + b) / 2
 }
 
-// change is from b to h. A value of +Inf is that of requests that were never answered; two of them are alike.
+// change is from b to h. A value of +Inf is that of requests that were never answered; two of them
+// are alike.
 func change(b, h float64, points bool) float64 {
 	switch {
 	case b == h:
@@ -52,8 +54,8 @@ func change(b, h float64, points bool) float64 {
 	return h/b - 1
 }
 
-// tail is the largest k with P(U < k) <= alpha where the samples are from one distribution: that many changes may be left
-// off at each end. 0 means that there are too few runs for an interval.
+// tail is the largest k with P(U < k) <= alpha where the samples are from one distribution: that
+// many changes may be left off at each end. 0 means that there are too few runs for an interval.
 func tail(n, m int, alpha float64) int {
 	if n+m > 100 { // the exact distribution costs n^2 m^2
 		nm := float64(n) * float64(m)
@@ -68,7 +70,8 @@ func tail(n, m int, alpha float64) int {
 	return k
 }
 
-// minP is the smallest p that the two-sided U test can give: all of one sample below all of the other.
+// minP is the smallest p that the two-sided U test can give: all of one sample below all of the
+// other.
 func minP(n, m int) float64 {
 	p := 2.0
 	for i := 1; i <= n; i++ {
@@ -77,8 +80,8 @@ func minP(n, m int) float64 {
 	return min(p, 1)
 }
 
-// holm adjusts p values for being looked at together (Holm 1979): reject where the adjusted one is at most alpha, and the
-// chance of a single false alarm among all stays at most alpha.
+// holm adjusts p values for being looked at together (Holm 1979): reject where the adjusted one is
+// at most alpha, and the chance of a single false alarm among all stays at most alpha.
 func holm(p []float64) []float64 {
 	order := make([]int, len(p))
 	for i := range order {

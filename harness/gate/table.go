@@ -16,7 +16,10 @@ import (
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	var rows [][]string
 	var paint []string // colour of each row's verdict
-	add := func(style string, cells ...string) { rows, paint = append(rows, cells), append(paint, style) }
+	add := func(style string, cells ...string) {
+		rows, paint = append(rows, cells),
+			append(paint, style)
+	}
 	for _, unit := range c.unitOrder() {
 		first := true
 		for i := range c.Cells {
@@ -41,7 +44,8 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 			line = "\x1b[2m" + line + "\x1b[0m"
 		} else if color && paint[i] != "" {
 			verdict := rows[i][len(rows[i])-1]
-			line = strings.TrimSuffix(line, verdict) + "\x1b[" + paint[i] + "m" + verdict + "\x1b[0m"
+			line = strings.TrimSuffix(line, verdict) + "\x1b[" + paint[i] + "m" + verdict +
+				"\x1b[0m"
 		}
 		b.WriteString(line + "\n")
 	}
@@ -147,21 +151,24 @@ func (c *Comparison) Summary() string {
 	if c.Noise.Reader != nil {
 		floor = "noise floor " + c.Noise.Name
 	}
-	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells), strings.Join(parts, ", "), runs, floor)
+	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells),
+		strings.Join(parts, ", "), runs, floor)
 }
 
 // WriteLimits writes limits and what became of them.
 func WriteLimits(w io.Writer, results []Held, color bool) error {
 	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
 	for _, h := range results {
-		rows = append(rows, []string{h.Limit.Text, h.Scenario, h.Figure, interval(&h), strconv.Itoa(h.Runs), h.Word()})
+		rows = append(rows, []string{h.Limit.Text, h.Scenario, h.Figure, interval(&h),
+			strconv.Itoa(h.Runs), h.Word()})
 	}
 	paint := map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}
 	for i, line := range table.Align(rows, 0, 5) {
 		switch {
 		case color && i > 0 && results[i-1].Standing != limit.Met:
 			word := results[i-1].Word()
-			line = strings.TrimSuffix(line, word) + "\x1b[" + paint[results[i-1].Standing] + ";1m" + word + "\x1b[0m"
+			line = strings.TrimSuffix(line, word) + "\x1b[" + paint[results[i-1].Standing] + ";1m" +
+				word + "\x1b[0m"
 		case color && i == 0:
 			line = "\x1b[2m" + line + "\x1b[0m"
 		}

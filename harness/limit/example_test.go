@@ -8,11 +8,13 @@ import (
 	"loadstone/harness/record"
 )
 
-// A percentile that is within its limit is not shown to hold by a sample that is too small to bound it.
+// A percentile that is within its limit is not shown to hold by a sample that is too small to bound
+// it.
 func ExampleLimit_Judge() {
 	var records []record.Record
 	for range 20 {
-		records = append(records, record.Record{Outcome: record.OK, FirstContent: 80 * time.Millisecond, End: 300 * time.Millisecond})
+		records = append(records, record.Record{Outcome: record.OK,
+			FirstContent: 80 * time.Millisecond, End: 300 * time.Millisecond})
 	}
 	s := record.Summarize("chat", records, time.Second, -1)
 	for _, text := range []string{"p50-ttft < 100ms", "p99-e2e < 5s", "req/s >= 25"} {

@@ -34,8 +34,8 @@ func Parse(s string) (Limit, error) {
 	return l, nil
 }
 
-// ParseAny reads a limit on anything that has a name. A limit on a time has a unit of time; one on a
-// ratio may be in percent.
+// ParseAny reads a limit on anything that has a name. A limit on a time has a unit of time; one on
+// a ratio may be in percent.
 func ParseAny(s string) (Limit, error) {
 	i := strings.IndexAny(s, "<>=")
 	if i <= 0 {

@@ -23,7 +23,8 @@ func ParseObjective(s string) (load.Objective, error) {
 		bound, ok := bounds[l.Unit]
 		switch {
 		case !ok || l.Op != "<":
-			return load.Objective{}, fmt.Errorf("%q is not an upper bound on a time of an answer", l.Text)
+			return load.Objective{}, fmt.Errorf("%q is not an upper bound on a time of an answer",
+				l.Text)
 		case *bound != 0:
 			return load.Objective{}, fmt.Errorf("%s is given twice", l.Unit)
 		case l.Duration() <= 0:

@@ -14,14 +14,15 @@ import (
 type Standing string
 
 const (
-	Met        Standing = "met"
-	Missed     Standing = "missed"
-	NotShown   Standing = "not shown"    // within the limit, but the sample cannot bound the percentile
+	Met    Standing = "met"
+	Missed Standing = "missed"
+	// within the limit, but the sample cannot bound the percentile
+	NotShown   Standing = "not shown"
 	Unmeasured Standing = "not measured" // there is no such figure
 )
 
-// An Outcome is what became of one limit. Gates, reports and audits all say with it whether something
-// held.
+// An Outcome is what became of one limit. Gates, reports and audits all say with it whether
+// something held.
 type Outcome struct {
 	Limit    Limit
 	Value    float64 // of the figure, in its unit; 0 where it is Unmeasured
@@ -38,8 +39,8 @@ type Outcome struct {
 // Judge holds a summary to the limit, whose Unit must be the name of a figure.
 //
 // A percentile that is within its limit proves nothing where the sample cannot bound it, as the p99
-// of 20 requests cannot: it is NotShown. One that is beyond its limit is missed however few values it
-// is of.
+// of 20 requests cannot: it is NotShown. One that is beyond its limit is missed however few values
+// it is of.
 func (l Limit) Judge(s *record.Summary) Outcome {
 	o := l.Unmeasured()
 	f, _ := figure.Find(l.Unit)
@@ -62,7 +63,8 @@ func (l Limit) Judge(s *record.Summary) Outcome {
 // Unmeasured is the outcome of the limit where nothing was measured.
 func (l Limit) Unmeasured() Outcome {
 	f, _ := figure.Find(l.Unit)
-	return Outcome{Limit: l, Standing: Unmeasured, Name: l.Unit, Bound: l.Op + " " + f.Format(l.Value), Figure: "–"}
+	return Outcome{Limit: l, Standing: Unmeasured, Name: l.Unit,
+		Bound: l.Op + " " + f.Format(l.Value), Figure: "–"}
 }
 
 // Word says in a few words how the limit stands.
@@ -79,7 +81,8 @@ func (o Outcome) Sample() string {
 	return f.Sample(o.Needs)
 }
 
-// nearness is how far the value is on its way to missing the limit; 1 is the limit, more is beyond it.
+// nearness is how far the value is on its way to missing the limit; 1 is the limit, more is beyond
+// it.
 func (o Outcome) nearness() float64 {
 	switch {
 	case o.Standing == Unmeasured:
@@ -107,8 +110,8 @@ func part(value, of float64) float64 {
 var gravity = []Standing{Met, NotShown, Missed, Unmeasured}
 
 // Worst is the outcome, of at least one, that decides over one limit in several scenarios: one that
-// was not measured, else the one that misses the limit by the most, else one that is not shown, else
-// the one that comes nearest to missing it.
+// was not measured, else the one that misses the limit by the most, else one that is not shown,
+// else the one that comes nearest to missing it.
 func Worst(outcomes []Outcome) Outcome { return worst(outcomes, gravity) }
 
 // WorstKnown is Worst of those scenarios alone in which the limit is met or missed, where there are
@@ -146,12 +149,13 @@ type outcomeJSON struct {
 func (o Outcome) MarshalJSON() ([]byte, error) {
 	known := o.Standing == Met || o.Standing == Missed
 	return json.Marshal(outcomeJSON{
-		o.Name, o.Bound, o.Figure, o.Scenario, o.Standing, o.Standing == Met, known, o.Needs, o.Fraction,
+		o.Name, o.Bound, o.Figure, o.Scenario, o.Standing, o.Standing == Met, known, o.Needs,
+		o.Fraction,
 	})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote, and what earlier versions did. Limit and Value are read
-// back where the texts tell them.
+// UnmarshalJSON reads what MarshalJSON wrote, and what earlier versions did. Limit and Value are
+// read back where the texts tell them.
 func (o *Outcome) UnmarshalJSON(text []byte) error {
 	var j outcomeJSON
 	if err := json.Unmarshal(text, &j); err != nil {

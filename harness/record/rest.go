@@ -2,8 +2,8 @@ package record
 
 import "time"
 
-// A Rest is what became of a run's requests beyond those whose records are kept: they are written to
-// a file, checked and counted in a tally, so that a longer run takes no more memory.
+// A Rest is what became of a run's requests beyond those whose records are kept: they are written
+// to a file, checked and counted in a tally, so that a longer run takes no more memory.
 type Rest struct {
 	Tally    Tally // its Goodput is that of the run
 	Requests int

@@ -17,15 +17,16 @@ type Run struct {
 	Goodput  load.Objective // what a good answer must hold; the zero Objective: none is judged
 
 	Records []Record
-	Rest    *Rest    // of a long load: the requests after the Records, which are in no memory; or nil
-	Warmup  []Record // in no summary, but in the server's log; see Place.Warmup
+	// of a long load: the requests after the Records, which are in no memory; or nil
+	Rest   *Rest
+	Warmup []Record // in no summary, but in the server's log; see Place.Warmup
 
 	Elapsed  time.Duration // under load; what comes between repetitions does not count
 	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
 	Steady   Steady        // of a load: where its steady state begins
 
-	// Violations are what a Checker found among all its requests, those of Warmup and Rest included,
-	// and answers that were another agent's.
+	// Violations are what a Checker found among all its requests, those of Warmup and Rest
+	// included, and answers that were another agent's.
 	Violations []Violation
 	Again      Again     // how answers compare with those that were given alone
 	Samples    []Sample  // what the server said of itself meanwhile; none where it says nothing
@@ -51,8 +52,8 @@ func (r Run) Tally() *Tally {
 	return &t
 }
 
-// Pool summarises several runs of one scenario, at least one, as one: their requests together, their
-// times under load added up.
+// Pool summarises several runs of one scenario, at least one, as one: their requests together,
+// their times under load added up.
 func Pool(runs []Run) Summary {
 	var all Tally
 	var elapsed time.Duration
@@ -107,7 +108,9 @@ func MaxInFlight(records []Record) int {
 		changes = append(changes, change{records[i].Sent, +1}, change{records[i].End, -1})
 	}
 	// A request that ends in the moment in which another is sent ends first.
-	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by) })
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by)
+	})
 	n, top := 0, 0
 	for _, c := range changes {
 		n += c.by

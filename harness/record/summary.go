@@ -15,9 +15,9 @@ type Summary struct {
 	Outcomes map[Outcome]int
 	Resent   int // how often a request was sent again because the server had closed its connection
 
-	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly on
-	// purpose, are counted above and are in none of these. All other failures are in TTFT and E2E as
-	// Never.
+	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly
+	// on purpose, are counted above and are in none of these. All other failures are in TTFT and
+	// E2E as Never.
 	TTFT    stats.Dist // due to first token, of reasoning or of the answer
 	Content stats.Dist // due to first token of the answer; N is 0 where no answer had reasoning
 	ITL     stats.Dist // between tokens: the tokens of the chunk that ends a gap share it
@@ -49,8 +49,8 @@ type Summary struct {
 	OutputTokens int
 	Pieces       int // pieces of answers without usage, each of which stands for a token
 
-	// CachedTokens / PromptTokens. -1: no answer said how many of its tokens were cached. Some servers
-	// leave the number out where it is 0.
+	// CachedTokens / PromptTokens. -1: no answer said how many of its tokens were cached. Some
+	// servers leave the number out where it is 0.
 	HitRatio   float64
 	ErrorRatio float64 // Errors / Requests
 	PeakPool   float64 // highest utilisation of the server's KV pool, 0 to 1; -1 not measurable
@@ -60,8 +60,8 @@ type Summary struct {
 	Counters *Counters
 }
 
-// Errors are the requests that failed, were cut short, timed out or got no connection: all that were
-// neither answered, nor cleanly refused, nor cancelled by the load.
+// Errors are the requests that failed, were cut short, timed out or got no connection: all that
+// were neither answered, nor cleanly refused, nor cancelled by the load.
 func (s *Summary) Errors() int {
 	return s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]
 }
@@ -72,7 +72,8 @@ func (s *Summary) RejectRatio() float64 {
 }
 
 // Summarize makes the summary of one scenario's records, none of which is held to an objective.
-// elapsed is how long its load ran and peakPool the highest utilisation of the pool meanwhile, or -1.
+// elapsed is how long its load ran and peakPool the highest utilisation of the pool meanwhile, or
+// -1.
 func Summarize(scenario string, records []Record, elapsed time.Duration, peakPool float64) Summary {
 	return Run{Scenario: scenario, Records: records, Elapsed: elapsed, PeakPool: peakPool}.Summary()
 }

@@ -8,8 +8,8 @@ import (
 	"loadstone/harness/stats"
 )
 
-// A Tally is what a Summary is made of: it takes records one by one and keeps none of them, in memory
-// that does not grow with their number. The zero Tally is ready for use.
+// A Tally is what a Summary is made of: it takes records one by one and keeps none of them, in
+// memory that does not grow with their number. The zero Tally is ready for use.
 type Tally struct {
 	Goodput load.Objective // what a good answer must hold; the zero Objective: none is judged
 
@@ -127,8 +127,10 @@ func (t *Tally) Merge(o *Tally) {
 	t.judged += o.judged
 	t.good += o.good
 	t.reasoned = t.reasoned || o.reasoned
-	for _, pair := range [][2]*stats.Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content}, {&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
-		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue}, {&t.prefill, &o.prefill}, {&t.decode, &o.decode},
+	for _, pair := range [][2]*stats.Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content},
+		{&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
+		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue},
+		{&t.prefill, &o.prefill}, {&t.decode, &o.decode},
 		{&t.network, &o.network}} {
 		pair[0].Merge(pair[1])
 	}
@@ -146,11 +148,15 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	for _, n := range t.reps {
 		reps += n
 	}
-	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests, Outcomes: map[Outcome]int{},
-		TTFT: t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(), E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
-		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(), Decode: t.decode.Dist(), Network: t.network.Dist(),
+	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests,
+		Outcomes: map[Outcome]int{},
+		TTFT:     t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(),
+		E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
+		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(),
+		Decode: t.decode.Dist(), Network: t.network.Dist(),
 		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Judged: t.judged,
-		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens, Pieces: t.pieces}
+		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens,
+		Pieces: t.pieces}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if t.reasoned {
 		s.Content = t.content.Dist()

@@ -9,7 +9,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// advice is the recommendations for production, each a complete statement made from what was measured.
+// advice is the recommendations for production, each a complete statement made from what was
+// measured.
 func (r *Report) advice() []string {
 	if len(r.Results) > 0 && r.Results[0].Level.Kind != "" {
 		var advice []string
@@ -17,8 +18,9 @@ func (r *Report) advice() []string {
 			advice = append(advice, w.advice()...)
 		}
 		if r.Highest.Kind != "" {
-			advice = append(advice, fmt.Sprintf("All limits held up to %s; that is what to plan one instance for, "+
-				"less what it has to bear when another one fails.", r.Highest))
+			advice = append(advice,
+				fmt.Sprintf("All limits held up to %s; that is what to plan one instance for, "+
+					"less what it has to bear when another one fails.", r.Highest))
 		}
 		return advice
 	}
@@ -47,7 +49,8 @@ func (c *Capacity) saturation() string {
 			table.Rate(c.Points[0].ReqPerS), table.Plural(c.Points[0].Agents, "agent"))
 	}
 	return fmt.Sprintf("One instance saturates at about %s: %s req/s (%s tok/s), against %s req/s at %d.",
-		table.Plural(c.Knee.Agents, "concurrent agent"), table.Rate(c.Knee.ReqPerS), table.Rate(c.Knee.TokPerS),
+		table.Plural(c.Knee.Agents, "concurrent agent"), table.Rate(c.Knee.ReqPerS),
+		table.Rate(c.Knee.TokPerS),
 		table.Rate(last.ReqPerS), last.Agents)
 }
 
@@ -57,12 +60,13 @@ func (c *Capacity) addCapacity() string {
 		bound = "of the highest measured rate, a lower bound of what it bears"
 	}
 	return fmt.Sprintf("Add capacity when the sustained rate passes %s req/s (%.0f %% %s): "+
-		"beyond it waiting grows much faster than the load.", table.Rate(headroom*c.Best), 100*headroom, bound)
+		"beyond it waiting grows much faster than the load.", table.Rate(headroom*c.Best),
+		100*headroom, bound)
 }
 
 // scaleOut says how many agents one instance holds within the latency targets: as measured where a
-// point misses one, else by proportion, for beyond saturation latency grows with the agents. That is
-// an extrapolation, and the sentence says so.
+// point misses one, else by proportion, for beyond saturation latency grows with the agents. That
+// is an extrapolation, and the sentence says so.
 func (c *Capacity) scaleOut() string {
 	var holds Point
 	for _, p := range c.Points {
@@ -73,7 +77,8 @@ func (c *Capacity) scaleOut() string {
 		}
 		if holds.Agents == 0 {
 			return fmt.Sprintf("Scaling out does not help: even %s misses the %s target (%s), "+
-				"so the time of a single request must fall first.", table.Plural(p.Agents, "agent"), name, figure)
+				"so the time of a single request must fall first.", table.Plural(p.Agents, "agent"),
+				name, figure)
 		}
 		return fmt.Sprintf("Scale out beyond %s per instance: %d were within all latency targets, %d miss %s (%s).",
 			table.Plural(holds.Agents, "concurrent agent"), holds.Agents, p.Agents, name, figure)
@@ -87,10 +92,12 @@ func (c *Capacity) scaleOut() string {
 	const believable = 10 // times as many agents: an extrapolation goes no further
 	if agents := int(float64(last.Agents) / fraction); agents <= believable*last.Agents {
 		return fmt.Sprintf("Scale out before about %d concurrent agents per instance: %d use %s, "+
-			"and beyond saturation latency grows with the agents (an extrapolation; measure it).", agents, last.Agents, uses)
+			"and beyond saturation latency grows with the agents (an extrapolation; measure it).",
+			agents, last.Agents, uses)
 	}
 	return fmt.Sprintf("No need to scale out at %d agents: they use %s. "+
-		"Measure with more before trusting one instance with over %d.", last.Agents, uses, believable*last.Agents)
+		"Measure with more before trusting one instance with over %d.", last.Agents, uses,
+		believable*last.Agents)
 }
 
 // tightest is the latency target that d comes nearest to, or misses by the most.
@@ -99,7 +106,8 @@ func tightest(d stats.Dist) (name, figure string, fraction float64) {
 		name         string
 		q            float64
 		value, limit time.Duration
-	}{{"p50", 0.50, d.P50, TargetP50}, {"p95", 0.95, d.P95, TargetP95}, {"p99", 0.99, d.P99, TargetP99}} {
+	}{{"p50", 0.50, d.P50, TargetP50}, {"p95", 0.95, d.P95, TargetP95},
+		{"p99", 0.99, d.P99, TargetP99}} {
 		if !stats.Supports(d.N, t.q) && t.value < t.limit {
 			continue
 		}
@@ -110,7 +118,8 @@ func tightest(d stats.Dist) (name, figure string, fraction float64) {
 	return name, figure, fraction
 }
 
-// poolAdvice says how many agents the pool has room for, if each takes as much as at the last point.
+// poolAdvice says how many agents the pool has room for, if each takes as much as at the last
+// point.
 func (r *Report) poolAdvice(last Point) string {
 	enlarge := "Enlarge it"
 	if r.System.Name == "loadstone" {
@@ -124,13 +133,15 @@ func (r *Report) poolAdvice(last Point) string {
 
 // pressureAdvice says what became of a load that put the pool under pressure.
 func pressureAdvice(s *Result) string {
-	sent, rejected, failed := s.Pooled.Requests, s.Pooled.Outcomes[record.Rejected], s.Pooled.Errors()
+	sent, rejected, failed := s.Pooled.Requests, s.Pooled.Outcomes[record.Rejected],
+		s.Pooled.Errors()
 	known := s.Pooled.PeakPool >= 0
 	text := fmt.Sprintf("With %d agents at once", s.Agents)
 	if known {
 		text = fmt.Sprintf("Near exhaustion (pool peak %s)", table.Percent(s.Pooled.PeakPool))
 	}
-	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[record.OK], table.Plural(sent, "request"))
+	text += fmt.Sprintf(" %d of %s were answered", s.Pooled.Outcomes[record.OK],
+		table.Plural(sent, "request"))
 	if rejected > 0 {
 		text += fmt.Sprintf(", %d refused with Retry-After", rejected)
 	}

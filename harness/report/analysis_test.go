@@ -12,20 +12,24 @@ import (
 )
 
 // answered is a scenario of n equal requests whose server reports the given parts.
-func answered(name string, agents, n int, queue, prefill, decode, network time.Duration, perSecond float64) Result {
+func answered(name string, agents, n int, queue, prefill, decode, network time.Duration,
+	perSecond float64) Result {
 	total := queue + prefill + decode
 	s := Result{Agents: agents, Cache: load.Hot}
 	for range n {
-		s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: name}, FirstContent: queue + prefill, End: total + network, Outcome: record.OK,
+		s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: name},
+			FirstContent: queue + prefill, End: total + network, Outcome: record.OK,
 			PromptTokens: 100, CachedTokens: 90, OutputTokens: 10,
-			Server: record.ServerTiming{FirstByte: queue, Total: total, Queue: queue, Prefill: prefill, Decode: decode}})
+			Server: record.ServerTiming{FirstByte: queue, Total: total, Queue: queue,
+				Prefill: prefill, Decode: decode}})
 	}
 	elapsed := time.Duration(float64(n) / perSecond * float64(time.Second))
 	s.Pooled = record.Summarize(name, s.Records, elapsed, 0.04*float64(agents))
 	return s
 }
 
-// The sentences follow the measurement: each case is another subject, and the golden file holds what is said of it.
+// The sentences follow the measurement: each case is another subject, and the golden file holds
+// what is said of it.
 func TestDiagnosisAndAdvice(t *testing.T) {
 	const ms = time.Millisecond
 	cases := []struct {
@@ -64,10 +68,12 @@ func TestDiagnosisAndAdvice(t *testing.T) {
 	golden.Assert(t, b.String(), "analysis.txt")
 }
 
-// The parts of a request add up to what the client saw, and a server that is silent is left out instead of counted as 0.
+// The parts of a request add up to what the client saw, and a server that is silent is left out
+// instead of counted as 0.
 func TestBreakdownAddsUp(t *testing.T) {
 	s := answered("single-cold", 1, 4, 1e6, 2e6, 3e6, 4e6, 1)
-	s.Records = append(s.Records, record.Record{End: time.Hour, Outcome: record.OK, Server: record.ServerTiming{Total: -1, Queue: -1, Prefill: -1, Decode: -1}})
+	s.Records = append(s.Records, record.Record{End: time.Hour, Outcome: record.OK,
+		Server: record.ServerTiming{Total: -1, Queue: -1, Prefill: -1, Decode: -1}})
 	b := s.Breakdown()
 	var sum time.Duration
 	var shares float64
@@ -96,13 +102,14 @@ func TestSweep(t *testing.T) {
 			t.Errorf("point %d is at %g, offered %g; want %g", i, p.Level, p.Offered, want)
 		}
 	}
-	if got, want := w.Text(), "The knee is at 4.00 req/s: 4.02 req/s answered, p95 100 ms; at 16.0 req/s it is 4.02 req/s and never."; got != want {
+	if got, want := w.Text(),
+		"The knee is at 4.00 req/s: 4.02 req/s answered, p95 100 ms; at 16.0 req/s it is 4.02 req/s and never."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
 
-// Without levels the scenarios are a sweep of their agents, and a closed loop has its knee where it is
-// nearly best.
+// Without levels the scenarios are a sweep of their agents, and a closed loop has its knee where it
+// is nearly best.
 func TestSweepOfStandardScenarios(t *testing.T) {
 	const ms = time.Millisecond
 	r := &Report{Results: []Result{
@@ -115,8 +122,8 @@ func TestSweepOfStandardScenarios(t *testing.T) {
 	}
 }
 
-// Which results the capacity is judged by, and which one says what a full pool costs, is seen from what
-// was measured: how many agents there were and how full the pool was, not from names.
+// Which results the capacity is judged by, and which one says what a full pool costs, is seen from
+// what was measured: how many agents there were and how full the pool was, not from names.
 func TestCapacityKnowsNoNames(t *testing.T) {
 	const ms = time.Millisecond
 	of := func(name string, agents int, cache load.Cache, peak float64) Result {
@@ -138,7 +145,8 @@ func TestCapacityKnowsNoNames(t *testing.T) {
 		{0.5, 0.3, 0.49, 3, "d"}, // of a server that refuses work earlier
 	} {
 		r := &Report{Meta: Meta{System: System{AdmitBelow: tc.admit}}, Results: []Result{
-			of("a", 1, load.Hot, 0.1), of("b", 4, load.Hot, 0.2), of("c", 8, load.Hot, tc.last), of("d", 16, load.Cold, tc.cold)}}
+			of("a", 1, load.Hot, 0.1), of("b", 4, load.Hot, 0.2), of("c", 8, load.Hot, tc.last),
+			of("d", 16, load.Cold, tc.cold)}}
 		c := r.capacity()
 		name := ""
 		if s := r.pressured(&c); s != nil {

@@ -17,15 +17,15 @@ import (
 // WriteBench writes the Go benchmark format: one line for each run of a result, the run being the
 // sample.
 //
-// What must be alike for two files to be compared (host, model, backend, load) stands in configuration
-// keys: benchstat puts unlike ones into separate tables. Version, commit, time and seed may differ
-// between any two files worth comparing, so they stand in comment lines, which every reader of the
-// format skips; as keys they would keep benchstat from setting two files side by side. What differs
-// between scenarios is part of the name.
+// What must be alike for two files to be compared (host, model, backend, load) stands in
+// configuration keys: benchstat puts unlike ones into separate tables. Version, commit, time and
+// seed may differ between any two files worth comparing, so they stand in comment lines, which
+// every reader of the format skips; as keys they would keep benchstat from setting two files side
+// by side. What differs between scenarios is part of the name.
 //
-// Times end in -ns, which benchstat scales for the reader; it knows no other unit of ours, hence the
-// Unit lines. No unit is assume=exact: the exact assumption calls any difference significant, and a
-// rejection more or less in a run under pressure is not.
+// Times end in -ns, which benchstat scales for the reader; it knows no other unit of ours, hence
+// the Unit lines. No unit is assume=exact: the exact assumption calls any difference significant,
+// and a rejection more or less in a run under pressure is not.
 func (r *Report) WriteBench(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "# %s\n", strings.Join(r.provenance(), "\n# ")); err != nil {
 		return err
@@ -46,10 +46,12 @@ func (r *Report) WriteBench(w io.Writer) error {
 		s := &r.Results[i]
 		for j := range s.Runs {
 			run := &s.Runs[j]
-			result := &benchfmt.Result{Config: config, Name: benchfmt.Name(s.benchName()), Iters: run.Reps}
+			result := &benchfmt.Result{Config: config, Name: benchfmt.Name(s.benchName()),
+				Iters: run.Reps}
 			for _, f := range figures {
 				if v, ok := f.BenchValue(run); ok {
-					result.Values = append(result.Values, benchfmt.Value{Value: v, Unit: f.BenchUnit()})
+					result.Values = append(result.Values,
+						benchfmt.Value{Value: v, Unit: f.BenchUnit()})
 				}
 			}
 			if err := out.Write(result); err != nil {
@@ -60,8 +62,8 @@ func (r *Report) WriteBench(w io.Writer) error {
 	return nil
 }
 
-// benchName is the name of the result's benchmark lines. What committed baselines are called does not
-// change, or new results would not be set beside them.
+// benchName is the name of the result's benchmark lines. What committed baselines are called does
+// not change, or new results would not be set beside them.
 func (s *Result) benchName() string {
 	name := "Serve/scenario=" + s.Pooled.Scenario
 	if s.Level.Kind != "" {
@@ -112,7 +114,8 @@ func (r *Report) config() []benchfmt.Config {
 		{"backend", r.System.Backend},
 		{"quant", r.System.Quant},
 		{"threads", positive(r.System.Threads)},
-		{"load", cmp.Or(r.Workload.Shape, fmt.Sprintf("closed, %d repetitions a run", r.Workload.Reps))},
+		{"load", cmp.Or(r.Workload.Shape, fmt.Sprintf("closed, %d repetitions a run",
+			r.Workload.Reps))},
 		{"client", r.validity()},
 	} {
 		if v := table.OneLine(kv[1]); v != "" { // an empty value would delete the key

@@ -79,7 +79,8 @@ func (r *Result) Breakdown() Breakdown {
 		return seen(r.Records)
 	}
 	b.divide([]Part{
-		{Name: PartQueue, Mean: queue}, {Name: PartPrefill, Mean: prefill}, {Name: PartDecode, Mean: decode},
+		{Name: PartQueue, Mean: queue}, {Name: PartPrefill, Mean: prefill},
+		{Name: PartDecode, Mean: decode},
 		{Name: PartServer, Mean: server}, {Name: PartNetwork, Mean: network},
 	})
 	return b

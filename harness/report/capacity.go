@@ -12,8 +12,9 @@ import (
 // beyond the fewest agents that reach it, more agents buy latency and little else.
 const kneeShare = 0.9
 
-// headroom is the load at which to add capacity, as a part of the saturated one. Queueing delay grows
-// as 1/(1-load): at 70 % a request waits about twice its own service time, at 90 % nine times.
+// headroom is the load at which to add capacity, as a part of the saturated one. Queueing delay
+// grows as 1/(1-load): at 70 % a request waits about twice its own service time, at 90 % nine
+// times.
 const headroom = 0.7
 
 // nearlyFull is the part of the pool that the server gives away from which on a load counts as one
@@ -29,8 +30,8 @@ type Capacity struct {
 	Saturated bool // throughput stopped growing within the points; if not, Best is a lower bound
 }
 
-// capacity picks one result for each number of agents. Those that put the pool under pressure are left
-// out: they measure refusals.
+// capacity picks one result for each number of agents. Those that put the pool under pressure are
+// left out: they measure refusals.
 func (r *Report) capacity() Capacity {
 	var c Capacity
 	concurrent := r.concurrent()
@@ -62,7 +63,8 @@ func (r *Report) concurrent() []*Result {
 	byCache := map[load.Cache][]*Result{}
 	for i := range r.Results {
 		s := &r.Results[i]
-		if s.Agents < 2 || s.Level.Kind != "" || s.Pooled.RequestsPerSec == 0 || r.underPressure(s) {
+		if s.Agents < 2 || s.Level.Kind != "" || s.Pooled.RequestsPerSec == 0 ||
+			r.underPressure(s) {
 			continue
 		}
 		byCache[s.Cache] = append(byCache[s.Cache], s)
@@ -70,7 +72,9 @@ func (r *Report) concurrent() []*Result {
 	var all []*Result
 	for _, cache := range []load.Cache{load.Hot, load.Restored, load.Cold, ""} {
 		own := byCache[cache]
-		slices.SortStableFunc(own, func(a, b *Result) int { return cmp.Compare(a.Agents, b.Agents) })
+		slices.SortStableFunc(own, func(a, b *Result) int {
+			return cmp.Compare(a.Agents, b.Agents)
+		})
 		own = slices.CompactFunc(own, func(a, b *Result) bool { return a.Agents == b.Agents })
 		if len(own) > len(all) {
 			all = own
@@ -79,8 +83,8 @@ func (r *Report) concurrent() []*Result {
 	return all
 }
 
-// underPressure tells whether a load put the server's pool under pressure: the pool was nearly as full
-// as it gets, or, where the server does not say how full it was, work was refused.
+// underPressure tells whether a load put the server's pool under pressure: the pool was nearly as
+// full as it gets, or, where the server does not say how full it was, work was refused.
 func (r *Report) underPressure(s *Result) bool {
 	if s.Pooled.PeakPool < 0 {
 		return s.Pooled.Outcomes[record.Rejected] > 0
@@ -88,9 +92,9 @@ func (r *Report) underPressure(s *Result) bool {
 	return s.Pooled.PeakPool >= nearlyFull*r.System.PoolLimit()
 }
 
-// pressured is the result that says what a full pool costs: of those under pressure the one with the
-// most agents. Where the server does not say how full its pool was, it is the one with more agents than
-// the capacity is judged by, if there is one; otherwise nil.
+// pressured is the result that says what a full pool costs: of those under pressure the one with
+// the most agents. Where the server does not say how full its pool was, it is the one with more
+// agents than the capacity is judged by, if there is one; otherwise nil.
 func (r *Report) pressured(c *Capacity) *Result {
 	var found *Result
 	beyond := 0

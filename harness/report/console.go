@@ -26,7 +26,8 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 func (r *Report) writeResults(b *strings.Builder, style func(code, s string) string) {
 	rows := [][]string{
 		{"", "", "first token", "", "end to end", "", "", "", "", "", "", ""},
-		{"scenario", "requests", "p50", "p99", "p50", "p95", "p99", "tok/s", "hits", "pool", "429", "failed"},
+		{"scenario", "requests", "p50", "p99", "p50", "p95", "p99", "tok/s", "hits", "pool", "429",
+			"failed"},
 	}
 	objective := r.HasObjective()
 	if objective {
@@ -35,8 +36,10 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 	for i := range r.Results {
 		s := &r.Results[i].Pooled
 		row := []string{
-			r.Results[i].Name(), fmt.Sprint(s.Requests), Quantile(s.TTFT, 0.50), Quantile(s.TTFT, 0.99),
-			Quantile(s.E2E, 0.50), Quantile(s.E2E, 0.95), Quantile(s.E2E, 0.99), TokenRate(*s), HitRatio(*s), PeakPool(*s),
+			r.Results[i].Name(), fmt.Sprint(s.Requests), Quantile(s.TTFT, 0.50),
+			Quantile(s.TTFT, 0.99),
+			Quantile(s.E2E, 0.50), Quantile(s.E2E, 0.95), Quantile(s.E2E, 0.99), TokenRate(*s),
+			HitRatio(*s), PeakPool(*s),
 			fmt.Sprint(s.Outcomes[record.Rejected]), fmt.Sprint(s.Errors()),
 		}
 		if objective {
@@ -55,14 +58,17 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 // writeNotes writes what must be known to read the table above.
 func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) string) {
 	if strings.Contains(b.String(), "n<") {
-		b.WriteString(style("2", "n<N: too few requests to bound that percentile with 95 % confidence") + "\n")
+		b.WriteString(style("2",
+			"n<N: too few requests to bound that percentile with 95 % confidence") + "\n")
 	}
 	if r.HasObjective() {
 		b.WriteString(style("2", "goodput: answers a second with "+r.Workload.Goodput+
 			", and their share of all requests") + "\n")
 	}
 	if r.CountsPieces() {
-		b.WriteString(style("2", "~: the server's answers have no usage, so each piece of an answer counts as a token") + "\n")
+		b.WriteString(style("2",
+			"~: the server's answers have no usage, so each piece of an answer counts as a token") +
+			"\n")
 	}
 	if why := r.whyFailed(); why != "" {
 		b.WriteString(style("31", "failed: "+why) + "\n")

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A run whose server counted other requests than the client's is invalid, and told to be so wherever results are read.
+// A run whose server counted other requests than the client's is invalid, and told to be so
+// wherever results are read.
 func TestMiscountIsInvalid(t *testing.T) {
 	r := fixed()
 	r.Results[1].Runs[2].Counters.Server["answered_requests"] += 4
@@ -16,7 +17,8 @@ func TestMiscountIsInvalid(t *testing.T) {
 	r.WriteBaseline(&baseline)
 	r.WriteJSON(&results)
 	r.WriteBench(&lines)
-	for name, b := range map[string]*bytes.Buffer{"table": &table, "baseline": &baseline, "results": &results} {
+	for name, b := range map[string]*bytes.Buffer{"table": &table, "baseline": &baseline,
+		"results": &results} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s does not say: %s", name, want)
 		}

@@ -16,15 +16,16 @@ import (
 
 // summaryColumns are those of summary.csv; a percentile has its interval beside it.
 var summaryColumns = []string{
-	"scenario", "level", "agents", "cache", "run", "metric", "unit", "n", "value", "min", "mean", "max",
+	"scenario", "level", "agents", "cache", "run", "metric", "unit", "n", "value", "min", "mean",
+	"max",
 	"p50", "p50_lo", "p50_hi", "p90", "p90_lo", "p90_hi", "p95", "p95_lo", "p95_hi",
 	"p99", "p99_lo", "p99_hi", "p99.9", "p99.9_lo", "p99.9_hi",
 }
 
-// WriteSummaryCSV writes a row for each figure of each result, once for all runs together and once for
-// each. Times are in milliseconds and have percentiles, each with its 95 % interval where the sample
-// bounds it; all else has a value. An empty field was not measured; "never" is a percentile that falls
-// on a failed request.
+// WriteSummaryCSV writes a row for each figure of each result, once for all runs together and once
+// for each. Times are in milliseconds and have percentiles, each with its 95 % interval where the
+// sample bounds it; all else has a value. An empty field was not measured; "never" is a percentile
+// that falls on a failed request.
 func (r *Report) WriteSummaryCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	out.Write(summaryColumns)
@@ -41,7 +42,8 @@ func (r *Report) WriteSummaryCSV(w io.Writer) error {
 
 // writeSummary writes the rows of one run, or of all together.
 func writeSummary(out *csv.Writer, s *Result, run string, sum *record.Summary) {
-	head := []string{text(sum.Scenario), s.Level.String(), strconv.Itoa(s.Agents), string(s.Cache), run}
+	head := []string{text(sum.Scenario), s.Level.String(), strconv.Itoa(s.Agents), string(s.Cache),
+		run}
 	for _, f := range figure.Scalars() {
 		value := ""
 		if v, ok := f.Value(sum); ok {
@@ -58,7 +60,8 @@ func writeSummary(out *csv.Writer, s *Result, run string, sum *record.Summary) {
 		}
 		for _, q := range stats.Quantiles {
 			ci, ok := d.Interval(q)
-			row = append(row, milliseconds(d.At(q), d.N > 0), milliseconds(ci.Lo, ok), milliseconds(ci.Hi, ok))
+			row = append(row, milliseconds(d.At(q), d.N > 0), milliseconds(ci.Lo, ok),
+				milliseconds(ci.Hi, ok))
 		}
 		out.Write(row)
 	}
@@ -67,13 +70,14 @@ func writeSummary(out *csv.Writer, s *Result, run string, sum *record.Summary) {
 // requestColumns are those of requests.csv.
 var requestColumns = []string{
 	"scenario", "level", "run", "repetition", "agent", "turn", "outcome", "status", "resent",
-	"due_ms", "sent_ms", "first_token_ms", "end_ms", "ttft_ms", "e2e_ms", "lag_ms", "mean_itl_ms", "max_itl_ms",
+	"due_ms", "sent_ms", "first_token_ms", "end_ms", "ttft_ms", "e2e_ms", "lag_ms", "mean_itl_ms",
+	"max_itl_ms",
 	"queue_ms", "prefill_ms", "decode_ms", "server_ms",
 	"prompt_tokens", "cached_tokens", "output_tokens", "slo", "finish", "error",
 }
 
-// WriteRequestsCSV writes a row for each measured request. Times are in milliseconds, on the clock of
-// the run or as durations; an empty field never came.
+// WriteRequestsCSV writes a row for each measured request. Times are in milliseconds, on the clock
+// of the run or as durations; an empty field never came.
 func (r *Report) WriteRequestsCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	out.Write(requestColumns)
@@ -102,7 +106,8 @@ func requestRow(r *record.Record, objective load.Objective) []string {
 	}
 	return []string{
 		text(r.Scenario), r.Level.String(), strconv.Itoa(r.Run + 1), strconv.Itoa(r.Rep + 1),
-		text(r.Agent), strconv.Itoa(r.Turn + 1), string(r.Outcome), strconv.Itoa(r.Status), strconv.Itoa(r.Resent),
+		text(r.Agent), strconv.Itoa(r.Turn + 1), string(r.Outcome), strconv.Itoa(r.Status),
+		strconv.Itoa(r.Resent),
 		ms(r.Due), ms(r.Sent), milliseconds(r.Due+r.TTFT(), r.TTFT() >= 0), ms(r.End),
 		ms(r.TTFT()), ms(r.Latency()), ms(r.Sent - r.Due), ms(meanITL), ms(maxITL),
 		ms(r.Server.Queue), ms(r.Server.Prefill), ms(r.Server.Decode), ms(r.Server.Total),

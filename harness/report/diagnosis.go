@@ -7,7 +7,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// minCauseShare is how much of a request's time one part must take to be named the cause on its own.
+// minCauseShare is how much of a request's time one part must take to be named the cause on its
+// own.
 const minCauseShare = 0.5
 
 // diagnosis says in one sentence what bounds the server's latency. It looks at the slowest result,
@@ -20,7 +21,8 @@ func (r *Report) diagnosis() string {
 	b := s.Breakdown()
 	first := b.Largest()
 	where := fmt.Sprintf("In %s, the slowest scenario, %s takes %s of the mean request (%s of %s)",
-		s.Name(), phrase[first.Name], table.Percent(first.Share), table.Duration(first.Mean), table.Duration(b.Total))
+		s.Name(), phrase[first.Name], table.Percent(first.Share), table.Duration(first.Mean),
+		table.Duration(b.Total))
 	if first.Share < minCauseShare {
 		second := b.largestBut(first.Name)
 		return where + fmt.Sprintf(", followed by %s with %s: no single part dominates.",
@@ -62,8 +64,8 @@ var remedy = map[string]string{
 		"look at the connection and the client's own load first",
 }
 
-// slowest is the result with the largest mean latency among those of which it is known where the time
-// goes, or nil.
+// slowest is the result with the largest mean latency among those of which it is known where the
+// time goes, or nil.
 func (r *Report) slowest() *Result {
 	var slowest *Result
 	var longest time.Duration
@@ -75,8 +77,8 @@ func (r *Report) slowest() *Result {
 	return slowest
 }
 
-// lone is the result of one agent whose cache was most like that of s, or nil: what concurrency costs
-// must not be mixed with what a cache saves.
+// lone is the result of one agent whose cache was most like that of s, or nil: what concurrency
+// costs must not be mixed with what a cache saves.
 func (r *Report) lone(s *Result) *Result {
 	var lone *Result
 	apart := 2.0

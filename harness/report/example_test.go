@@ -12,17 +12,21 @@ import (
 	"loadstone/harness/report"
 )
 
-// A report of one run with three requests, as a benchmark file that benchstat and loadstone gate read.
+// A report of one run with three requests, as a benchmark file that benchstat and loadstone gate
+// read.
 func ExampleNew() {
-	chat := load.Load{Name: "chat", Concurrency: 1, Prompt: load.Fixed(64), Answer: load.Fixed(16), Cache: load.Cold}
+	chat := load.Load{Name: "chat", Concurrency: 1, Prompt: load.Fixed(64), Answer: load.Fixed(16),
+		Cache: load.Cold}
 	run := record.Run{Scenario: "chat", PeakPool: -1, Elapsed: time.Second}
 	for i := range 3 {
 		due := time.Duration(i) * 300 * time.Millisecond
 		run.Records = append(run.Records, record.Record{Outcome: record.OK, Due: due, Sent: due,
-			FirstContent: due + 100*time.Millisecond, End: due + 250*time.Millisecond, PromptTokens: 64, OutputTokens: 16})
+			FirstContent: due + 100*time.Millisecond, End: due + 250*time.Millisecond,
+			PromptTokens: 64, OutputTokens: 16})
 	}
-	meta := report.Meta{System: report.System{Name: "server", Model: "example"}, Workload: report.NewWorkload(&chat, nil),
-		Start: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	meta := report.Meta{System: report.System{Name: "server", Model: "example"},
+		Workload: report.NewWorkload(&chat, nil),
+		Start:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 	r := report.New(meta, []load.Load{chat}, []record.Run{run})
 	var bench bytes.Buffer
 	if err := r.WriteBench(&bench); err != nil {

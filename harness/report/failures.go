@@ -28,7 +28,8 @@ func (r *Report) resent() string {
 	if n == 0 {
 		return ""
 	}
-	return table.Plural(n, "request") + " met a connection that the server had closed without saying so, " +
+	return table.Plural(n, "request") +
+		" met a connection that the server had closed without saying so, " +
 		"and went again over a new one; the time is in the latency"
 }
 

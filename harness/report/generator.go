@@ -9,15 +9,16 @@ import (
 
 // A Generator is what the load generator knows of itself.
 type Generator struct {
-	// Calibration is what the client measures of a server that computes nothing: its own error. None:
-	// it was not found out.
+	// Calibration is what the client measures of a server that computes nothing: its own error.
+	// None: it was not found out.
 	Calibration []stub.Floor `json:"floors"`
 
 	Busy float64 `json:"busy_ratio"` // share of the machine's processors that it took; 0 unknown
 }
 
-// calibration is that of the load's level, and of those at one level that of the fewest streams that
-// are no fewer than the load's, or else of the most streams. It is the zero value where there is none.
+// calibration is that of the load's level, and of those at one level that of the fewest streams
+// that are no fewer than the load's, or else of the most streams. It is the zero value where there
+// is none.
 func (g *Generator) calibration(level load.Level, streams int) (best stub.Floor) {
 	found := false
 	for _, f := range g.Calibration {

@@ -18,7 +18,8 @@ func TestGolden(t *testing.T) {
 	stopped := fixed()
 	stopped.Results = stopped.Results[:2]
 	stopped.Results[1].Runs = stopped.Results[1].Runs[:1]
-	stopped.Results[0].Pooled.Counters, stopped.Results[1].Pooled.Counters = nil, nil // of a server that does not count, nothing is shown
+	// of a server that does not count, nothing is shown
+	stopped.Results[0].Pooled.Counters, stopped.Results[1].Pooled.Counters = nil, nil
 	stopped.Stopped = "the server is gone: connection refused"
 	for file, write := range map[string]func(io.Writer) error{
 		"bench.txt":           r.WriteBench,
@@ -35,8 +36,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// benchstat must set two measurements side by side without flags, and pool nothing unlike: one row a scenario, ten
-// samples a unit on each side, every unit with a direction.
+// benchstat must set two measurements side by side without flags, and pool nothing unlike: one row
+// a scenario, ten samples a unit on each side, every unit with a direction.
 func TestBenchstatReads(t *testing.T) {
 	dir := t.TempDir()
 	older := fixed()
@@ -82,7 +83,8 @@ func TestBenchstatReads(t *testing.T) {
 	if err := files.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(tables) != len(figure.Bench()) || len(rows) != 5 || len(samples) != len(figure.Bench())*5*2 {
+	if len(tables) != len(figure.Bench()) || len(rows) != 5 ||
+		len(samples) != len(figure.Bench())*5*2 {
 		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 columns", len(tables), len(rows), len(samples), len(figure.Bench()))
 	}
 	for c, n := range samples {

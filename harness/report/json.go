@@ -13,8 +13,9 @@ import (
 	"loadstone/harness/stats"
 )
 
-// format names the layout of results.json. A field may be added to it; one that changes or goes makes
-// another format. Format 1 has the figures of a summary as fields of their own, with other spellings.
+// format names the layout of results.json. A field may be added to it; one that changes or goes
+// makes another format. Format 1 has the figures of a summary as fields of their own, with other
+// spellings.
 const format, format1 = "loadstone-results/2", "loadstone-results/1"
 
 // resultsJSON is the file.
@@ -26,8 +27,8 @@ type resultsJSON struct {
 }
 
 // WriteJSON writes everything that the tables show, for programs. Times are whole nanoseconds; one
-// that was not measured is null, and a percentile that falls on a failed request is "never", which jq
-// and SQL on JSON sort after every number.
+// that was not measured is null, and a percentile that falls on a failed request is "never", which
+// jq and SQL on JSON sort after every number.
 func (r *Report) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -67,11 +68,13 @@ type distJSON struct {
 
 func newDistJSON(d stats.Dist) distJSON {
 	of := func(t time.Duration) latency { return latency{t, d.N > 0} }
-	j := distJSON{N: d.N, P50: of(d.P50), P90: of(d.P90), P95: of(d.P95), P99: of(d.P99), P999: of(d.P999),
-		Min: of(d.Min), Max: of(d.Max), Mean: of(d.Mean), Intervals: map[string][2]latency{}}
+	j := distJSON{N: d.N, P50: of(d.P50), P90: of(d.P90), P95: of(d.P95), P99: of(d.P99),
+		P999: of(d.P999),
+		Min:  of(d.Min), Max: of(d.Max), Mean: of(d.Mean), Intervals: map[string][2]latency{}}
 	for _, q := range stats.Quantiles {
 		if ci, ok := d.Interval(q); ok {
-			j.Intervals["p"+strconv.FormatFloat(100*q, 'g', 4, 64)] = [2]latency{of(ci.Lo), of(ci.Hi)}
+			j.Intervals["p"+strconv.FormatFloat(100*q, 'g', 4, 64)] = [2]latency{of(ci.Lo),
+				of(ci.Hi)}
 		}
 	}
 	return j
@@ -85,9 +88,10 @@ type summaryJSON struct {
 	Outcomes map[string]int `json:"outcomes"`
 	Elapsed  time.Duration  `json:"elapsed_ns"`
 
-	Counters *record.Counters    `json:"counters,omitempty"`
-	Figures  map[string]*float64 `json:"figures"` // those that are one number, by name; null: not measured
-	Times    map[string]distJSON `json:"times"`   // by the names of figure.AllTimes
+	Counters *record.Counters `json:"counters,omitempty"`
+	// those that are one number, by name; null: not measured
+	Figures map[string]*float64 `json:"figures"`
+	Times   map[string]distJSON `json:"times"` // by the names of figure.AllTimes
 }
 
 func newSummaryJSON(run int, s *record.Summary) summaryJSON {

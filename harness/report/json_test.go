@@ -24,7 +24,8 @@ func TestReadWhatWasWritten(t *testing.T) {
 	r.Limits = []limit.Outcome{}
 	r.Highest = load.Level{Kind: "rate", Value: 4}
 	r.Results[4].Agents = 0
-	r.Results[0].Warmup = []record.Record{{Place: record.Place{Scenario: "single-cold", Warmup: true}, Outcome: record.OK}, {Place: record.Place{Warmup: true}, Outcome: record.OK}}
+	r.Results[0].Warmup = []record.Record{{Place: record.Place{Scenario: "single-cold",
+		Warmup: true}, Outcome: record.OK}, {Place: record.Place{Warmup: true}, Outcome: record.OK}}
 	var records []record.Record
 	var samples []record.Sample
 	for _, s := range r.Results {
@@ -63,12 +64,16 @@ func TestReadRecordsAlone(t *testing.T) {
 	}
 	for i := range want.Results {
 		w, got := &want.Results[i], &r.Results[i]
-		if diff := cmp.Diff(w.Pooled.E2E, got.Pooled.E2E); diff != "" || got.Agents != w.Agents || len(got.Runs) != len(w.Runs) {
-			t.Errorf("%s: %d agents, %d runs, (-want +got):\n%s", got.Pooled.Scenario, got.Agents, len(got.Runs), diff)
+		if diff := cmp.Diff(w.Pooled.E2E, got.Pooled.E2E); diff != "" || got.Agents != w.Agents ||
+			len(got.Runs) != len(w.Runs) {
+			t.Errorf("%s: %d agents, %d runs, (-want +got):\n%s", got.Pooled.Scenario, got.Agents,
+				len(got.Runs), diff)
 		}
-		// A repetition ends with its last answer and the next is due a millisecond later, which is not load.
+		// A repetition ends with its last answer and the next is due a millisecond later, which is
+		// not load.
 		if d := w.Pooled.Elapsed - got.Pooled.Elapsed; d != 100*time.Millisecond {
-			t.Errorf("%s: under load for %v less than measured with the pauses", got.Pooled.Scenario, d)
+			t.Errorf("%s: under load for %v less than measured with the pauses",
+				got.Pooled.Scenario, d)
 		}
 	}
 	if r.Workload.Runs != 10 || r.Workload.Reps != 10 {
@@ -85,7 +90,8 @@ func TestReadRecordsAlone(t *testing.T) {
 // Times that are none are no numbers in the file, and every summary has every distribution.
 func TestJSONOfTimes(t *testing.T) {
 	s := answered("a", 1, 1, 1e6, 2e6, 3e6, 4e6, 1)
-	s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "a"}, Outcome: record.Timeout, FirstContent: -1})
+	s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "a"},
+		Outcome: record.Timeout, FirstContent: -1})
 	s.Pooled = record.Summarize("a", s.Records, time.Second, -1)
 	var b bytes.Buffer
 	if err := (&Report{Results: []Result{s}}).WriteJSON(&b); err != nil {
@@ -104,10 +110,12 @@ func TestJSONOfTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := file.Scenarios[0].All
-	if e2e := all.Times["e2e"]; e2e["p50_ns"] != 10e6 || e2e["p99_ns"] != "never" || e2e["n"] != 2.0 {
+	if e2e := all.Times["e2e"]; e2e["p50_ns"] != 10e6 || e2e["p99_ns"] != "never" ||
+		e2e["n"] != 2.0 {
 		t.Errorf("e2e is %v", e2e)
 	}
-	if itl := all.Times["itl"]; itl["p50_ns"] != nil || all.Figures["peak-pool-ratio"] != nil || file.Scenarios[0].Name != "a" {
+	if itl := all.Times["itl"]; itl["p50_ns"] != nil || all.Figures["peak-pool-ratio"] != nil ||
+		file.Scenarios[0].Name != "a" {
 		t.Errorf("what was not measured is %v, %v", itl, all.Figures["peak-pool-ratio"])
 	}
 	if len(all.Times) != len(figure.AllTimes) {
@@ -142,7 +150,8 @@ func TestCSV(t *testing.T) {
 	for i, name := range rows[0] {
 		first[name] = rows[1][i]
 	}
-	if first["ttft_ms"] != "51.177" || first["run"] != "1" || first["outcome"] != "ok" || first["prompt_tokens"] != "512" {
+	if first["ttft_ms"] != "51.177" || first["run"] != "1" || first["outcome"] != "ok" ||
+		first["prompt_tokens"] != "512" {
 		t.Errorf("the first request is %v", first)
 	}
 }
@@ -179,13 +188,17 @@ func TestReadFormat1(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &r.Results[0]
-	if r.System.Backend != "mlx" || r.Generator.Busy != 0.25 || s.Cache != load.Hot || s.Agents != 3 || records[0].Intent != "x" {
+	if r.System.Backend != "mlx" || r.Generator.Busy != 0.25 || s.Cache != load.Hot ||
+		s.Agents != 3 || records[0].Intent != "x" {
 		t.Errorf("head is %+v, result %+v", r.Meta, s)
 	}
-	if s.Pooled.PeakPool != 0.5 || s.Pooled.Elapsed != 2*time.Second || s.Pooled.Judged != 2 || s.Pooled.GoodRatio != 0.5 {
-		t.Errorf("pool %g, %v, %d judged, %g good", s.Pooled.PeakPool, s.Pooled.Elapsed, s.Pooled.Judged, s.Pooled.GoodRatio)
+	if s.Pooled.PeakPool != 0.5 || s.Pooled.Elapsed != 2*time.Second || s.Pooled.Judged != 2 ||
+		s.Pooled.GoodRatio != 0.5 {
+		t.Errorf("pool %g, %v, %d judged, %g good", s.Pooled.PeakPool, s.Pooled.Elapsed,
+			s.Pooled.Judged, s.Pooled.GoodRatio)
 	}
-	want := limit.Outcome{Limit: limit.Limit{Unit: "p95-e2e"}, Standing: limit.NotShown, Needs: 76, Name: "p95-e2e", Bound: "< 1 s",
+	want := limit.Outcome{Limit: limit.Limit{Unit: "p95-e2e"}, Standing: limit.NotShown, Needs: 76,
+		Name: "p95-e2e", Bound: "< 1 s",
 		Figure: "20.0 ms", Scenario: "a", Fraction: 0.02}
 	if len(r.Limits) != 1 || r.Limits[0] != want {
 		t.Errorf("limits are %+v, want %+v", r.Limits, want)

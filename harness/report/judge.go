@@ -10,8 +10,8 @@ import (
 	"loadstone/harness/load"
 )
 
-// The targets that every baseline is held to. Latency is end to end, from the moment a request was due
-// to its last byte.
+// The targets that every baseline is held to. Latency is end to end, from the moment a request was
+// due to its last byte.
 const (
 	TargetP50      = 500 * time.Millisecond
 	TargetP95      = 2000 * time.Millisecond
@@ -33,7 +33,8 @@ func latencyTarget(percentile string, d time.Duration) target {
 
 // latencyTargets are the three targets of latency.
 var latencyTargets = []target{
-	latencyTarget("p50", TargetP50), latencyTarget("p95", TargetP95), latencyTarget("p99", TargetP99),
+	latencyTarget("p50", TargetP50), latencyTarget("p95", TargetP95),
+	latencyTarget("p99", TargetP99),
 }
 
 // hitTarget is the target of the caches.
@@ -42,9 +43,9 @@ var hitTarget = target{
 	"cache hit rate", fmt.Sprintf("> %.0f %%", 100*TargetHitRatio),
 }
 
-// Outcomes are what became of the report's own limits, or of the four targets. Each is decided by the
-// worst result: unlike results are never pooled, so that a hundred quick answers cannot hide ten slow
-// ones.
+// Outcomes are what became of the report's own limits, or of the four targets. Each is decided by
+// the worst result: unlike results are never pooled, so that a hundred quick answers cannot hide
+// ten slow ones.
 func (r *Report) Outcomes() []limit.Outcome {
 	if r.Limits != nil {
 		return r.Limits
@@ -115,11 +116,12 @@ func (e *Unmet) Error() string {
 	if e.Missed > 0 {
 		return fmt.Sprintf("%d of %d %s missed", e.Missed, e.All, e.Kind)
 	}
-	return fmt.Sprintf("%d of %d %s not shown: %s needs %s", e.NotShown, e.All, e.Kind, e.Needs.Name, e.Needs.Sample())
+	return fmt.Sprintf("%d of %d %s not shown: %s needs %s", e.NotShown, e.All, e.Kind,
+		e.Needs.Name, e.Needs.Sample())
 }
 
-// Unmet is nil if all limits of the report are met, or else says how many are missed and how many are
-// not shown.
+// Unmet is nil if all limits of the report are met, or else says how many are missed and how many
+// are not shown.
 func (r *Report) Unmet() *Unmet {
 	e := &Unmet{Kind: "limits", All: len(r.Outcomes()), Missed: len(r.Missed())}
 	if r.Limits == nil {
@@ -135,10 +137,10 @@ func (r *Report) Unmet() *Unmet {
 	return e
 }
 
-// Hold judges the report by the limits of its workload in place of the four targets: each by its worst
-// result, and where the report is that of a search, by the highest level that was found. A highest
-// level is not shown where one of the limits at it is not. An error is a limit that cannot be read, or
-// a highest level of which there is no result.
+// Hold judges the report by the limits of its workload in place of the four targets: each by its
+// worst result, and where the report is that of a search, by the highest level that was found. A
+// highest level is not shown where one of the limits at it is not. An error is a limit that cannot
+// be read, or a highest level of which there is no result.
 func (r *Report) Hold() error {
 	limits := make([]limit.Limit, len(r.Workload.Expect))
 	for i, text := range r.Workload.Expect {
@@ -155,7 +157,8 @@ func (r *Report) Hold() error {
 	for _, l := range limits {
 		o := worst(l, judged)
 		r.Limits = append(r.Limits, o)
-		if o.Needs > highest.Needs && (highest.Standing == limit.Met || highest.Standing == limit.NotShown) {
+		if o.Needs > highest.Needs && (highest.Standing == limit.Met ||
+			highest.Standing == limit.NotShown) {
 			highest.Standing, highest.Needs = limit.NotShown, o.Needs
 		}
 	}
@@ -170,7 +173,8 @@ func (r *Report) searched() (judged []Result, highest limit.Outcome, err error) 
 	if r.Workload.Search == "" {
 		return r.Results, highest, nil
 	}
-	highest = limit.Outcome{Name: "highest " + r.Workload.Search, Bound: "> 0", Figure: "none", Standing: limit.Unmeasured}
+	highest = limit.Outcome{Name: "highest " + r.Workload.Search, Bound: "> 0", Figure: "none",
+		Standing: limit.Unmeasured}
 	switch {
 	case r.Highest.Kind != "":
 		highest.Standing, highest.Value = limit.Met, r.Highest.Value
@@ -181,7 +185,9 @@ func (r *Report) searched() (judged []Result, highest limit.Outcome, err error) 
 			}
 		}
 		if len(judged) == 0 {
-			return nil, highest, fmt.Errorf("the highest level that was found is %s, of which there are no results", r.Highest)
+			return nil, highest,
+				fmt.Errorf("the highest level that was found is %s, of which there are no results",
+					r.Highest)
 		}
 		highest.Scenario = judged[0].Name()
 	case len(r.Results) > 0:
@@ -191,7 +197,8 @@ func (r *Report) searched() (judged []Result, highest limit.Outcome, err error) 
 	return judged, highest, nil
 }
 
-// worst is what became of one limit, by the result that misses it the most or comes nearest to that.
+// worst is what became of one limit, by the result that misses it the most or comes nearest to
+// that.
 func worst(l limit.Limit, results []Result) limit.Outcome {
 	if len(results) == 0 {
 		return l.Unmeasured()

@@ -9,11 +9,12 @@ import (
 	"loadstone/harness/record"
 )
 
-// A bar is as long as its figure is beside the limit, whichever side of it is the good one, and the worst scenario is the one
-// that is furthest on the bad side.
+// A bar is as long as its figure is beside the limit, whichever side of it is the good one, and the
+// worst scenario is the one that is furthest on the bad side.
 func TestPartOfALimit(t *testing.T) {
 	of := func(ok int) Result {
-		return Result{Pooled: record.Summary{Scenario: "s", Requests: ok, Outcomes: map[record.Outcome]int{record.OK: ok}}}
+		return Result{Pooled: record.Summary{Scenario: "s", Requests: ok,
+			Outcomes: map[record.Outcome]int{record.OK: ok}}}
 	}
 	for _, tc := range []struct {
 		limit  string
@@ -41,8 +42,11 @@ func TestPartOfALimit(t *testing.T) {
 
 // Of a server that does not tell how full its pool is nothing is said that only a full one shows.
 func TestPressureOnAnUnknownPool(t *testing.T) {
-	s := &Result{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1, Outcomes: map[record.Outcome]int{record.OK: 32}}}
-	assert.Equal(t, pressureAdvice(s), "With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV pool was, the server does not tell.")
+	s := &Result{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1,
+		Outcomes: map[record.Outcome]int{record.OK: 32}}}
+	assert.Equal(t, pressureAdvice(s),
+		"With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV pool was, the server does not tell.")
 	s.Pooled.PeakPool = 0.89
-	assert.Equal(t, pressureAdvice(s), "Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a full pool costs latency, not answers.")
+	assert.Equal(t, pressureAdvice(s),
+		"Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a full pool costs latency, not answers.")
 }

@@ -15,17 +15,17 @@ import (
 	"loadstone/harness/table"
 )
 
-// together is the part of a run's time that all its parts must share. What is not loaded at the same
-// time is another load.
+// together is the part of a run's time that all its parts must share. What is not loaded at the
+// same time is another load.
 const together = 0.9
 
-// Merge makes one report of the parts of a load that several load generators put on one server at the
-// same time, at least one. The clocks of their machines are taken to agree.
+// Merge makes one report of the parts of a load that several load generators put on one server at
+// the same time, at least one. The clocks of their machines are taken to agree.
 //
-// A run is then all parts' runs of that number and level, and its rate that of their requests from the
-// first due to the last end. Of what the server says of itself the first part's samples stay. The
-// server's own count is left out: it cannot be told apart by part, and each part has compared it with
-// its own requests alone.
+// A run is then all parts' runs of that number and level, and its rate that of their requests from
+// the first due to the last end. Of what the server says of itself the first part's samples stay.
+// The server's own count is left out: it cannot be told apart by part, and each part has compared
+// it with its own requests alone.
 func Merge(parts []*Report) (*Report, error) {
 	whole := *parts[0]
 	for i, p := range parts {
@@ -41,7 +41,8 @@ func Merge(parts []*Report) (*Report, error) {
 	}
 	whole.Results, whole.Generator, whole.Violations, whole.Stopped = nil, Generator{}, nil, ""
 	for i := range parts[0].Results {
-		s, err := mergeResult(parts, parts[0].Results[i].Pooled.Scenario, parts[0].Results[i].Level, whole.Epoch)
+		s, err := mergeResult(parts, parts[0].Results[i].Pooled.Scenario, parts[0].Results[i].Level,
+			whole.Epoch)
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +56,8 @@ func Merge(parts []*Report) (*Report, error) {
 		whole.Violations = append(whole.Violations, p.Violations...)
 		whole.Stopped = strings.Trim(whole.Stopped+"; "+p.Stopped, "; ")
 		whole.Generator.Busy = max(whole.Generator.Busy, p.Generator.Busy)
-		whole.Generator.Calibration = append(whole.Generator.Calibration, p.Generator.Calibration...)
+		whole.Generator.Calibration = append(whole.Generator.Calibration,
+			p.Generator.Calibration...)
 	}
 	whole.Generator.Calibration = worstCalibration(whole.Generator.Calibration)
 	return &whole, whole.holdAgain()
@@ -77,8 +79,8 @@ func (r *Report) comparable(first *Report, i int) error {
 	return nil
 }
 
-// A GoodputError is a part of a load that was held to another objective than the first one. SetGoodput
-// judges it anew.
+// A GoodputError is a part of a load that was held to another objective than the first one.
+// SetGoodput judges it anew.
 type GoodputError struct {
 	Part        int // counted from 1
 	Goodput     string
@@ -86,11 +88,13 @@ type GoodputError struct {
 }
 
 func (e *GoodputError) Error() string {
-	return fmt.Sprintf("part %d counts %q as good, the first one %q", e.Part, e.Goodput, e.FirstPartIs)
+	return fmt.Sprintf("part %d counts %q as good, the first one %q", e.Part, e.Goodput,
+		e.FirstPartIs)
 }
 
 // mergeResult puts the parts of one level on one clock, which began at epoch.
-func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.Time) (Result, error) {
+func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.Time) (Result,
+	error) {
 	var whole Result
 	loaded := map[int][]span{} // of each run, by part
 	for i, p := range parts {
@@ -102,7 +106,8 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 		if i == 0 {
 			whole = *own
 			whole.Again = record.Again{}
-			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil, nil
+			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil,
+				nil
 			whole.Pooled = record.Summary{Scenario: scenario, PeakPool: -1}
 			for _, s := range own.Samples {
 				s.At += late

@@ -10,9 +10,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// New makes a report of runs. loads are what was put on the server, by the names that the runs have as
-// their scenario. There is a result for each load and each of its levels that has a run, in the order
-// of the loads and from the lowest level to the highest; within one, runs keep their order.
+// New makes a report of runs. loads are what was put on the server, by the names that the runs have
+// as their scenario. There is a result for each load and each of its levels that has a run, in the
+// order of the loads and from the lowest level to the highest; within one, runs keep their order.
 //
 // Where meta does not say how many runs there were, it is as many as the runs have. Hold judges the
 // limits of meta's workload afterwards.
@@ -45,7 +45,8 @@ func results(l *load.Load, runs []record.Run) []Result {
 	var all []Result
 	for level, own := range byLevel {
 		at := l.At(level)
-		r := Result{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape())}
+		r := Result{Level: level, Cache: l.Cache, Agents: at.Concurrency,
+			About: cmp.Or(l.About, at.Shape())}
 		if l.Trace == nil {
 			r.PromptTokens, r.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
 		}
@@ -68,10 +69,11 @@ func (r *Result) fill(runs []record.Run) {
 	}
 }
 
-// NewWorkload describes a load that is tried at some levels, or as it is where there are none. Reps is
-// 1, and Runs is left for New to count.
+// NewWorkload describes a load that is tried at some levels, or as it is where there are none. Reps
+// is 1, and Runs is left for New to count.
 func NewWorkload(l *load.Load, levels []load.Level) Workload {
-	w := Workload{Reps: 1, PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text,
+	w := Workload{Reps: 1, PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A),
+		Seed:    l.Seeds.Text,
 		Goodput: l.Goodput.String(), Shape: l.Shape()}
 	if len(levels) > 0 {
 		var values []string

@@ -14,8 +14,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// Read makes a report from what was stored: results.json (nil: there is none), the raw records and the
-// server's samples. Every figure is computed from the records anew.
+// Read makes a report from what was stored: results.json (nil: there is none), the raw records and
+// the server's samples. Every figure is computed from the records anew.
 func Read(results io.Reader, records []record.Record, samples []record.Sample) (*Report, error) {
 	r := &Report{}
 	if results != nil {
@@ -59,8 +59,8 @@ func (r *Report) readHead(results io.Reader) error {
 	return nil
 }
 
-// place gives every record to its result, which it makes where there is none, and returns those of a
-// warm-up that have none. count says that the numbers of agents are to be counted.
+// place gives every record to its result, which it makes where there is none, and returns those of
+// a warm-up that have none. count says that the numbers of agents are to be counted.
 func (r *Report) place(records []record.Record, count bool) (unplaced []record.Record) {
 	for _, rec := range records {
 		s := r.At(rec.Scenario, rec.Level)
@@ -87,8 +87,8 @@ func (r *Report) place(records []record.Record, count bool) (unplaced []record.R
 	return unplaced
 }
 
-// summarize computes the summaries of a result that was read. How long each run was is kept where it
-// is known, else taken from the records.
+// summarize computes the summaries of a result that was read. How long each run was is kept where
+// it is known, else taken from the records.
 func (r *Result) summarize(objective load.Objective) {
 	byRun := map[int][]record.Record{}
 	for _, rec := range r.Records {
@@ -102,7 +102,8 @@ func (r *Result) summarize(objective load.Objective) {
 	r.Runs = nil
 	var all time.Duration
 	for i, index := range slices.Sorted(maps.Keys(byRun)) {
-		run := record.Run{Scenario: r.Pooled.Scenario, Index: index, Goodput: objective, Records: byRun[index],
+		run := record.Run{Scenario: r.Pooled.Scenario, Index: index, Goodput: objective,
+			Records: byRun[index],
 			Elapsed: underLoad(byRun[index]), PeakPool: record.PeakPool(samples[index])}
 		if i < len(known) {
 			run.Elapsed = cmp.Or(known[i].Elapsed, run.Elapsed)
@@ -113,7 +114,8 @@ func (r *Result) summarize(objective load.Objective) {
 		r.Runs = append(r.Runs, run.Summary())
 	}
 	pooled := record.Run{Scenario: r.Pooled.Scenario, Goodput: objective, Records: r.Records,
-		Elapsed: cmp.Or(r.Pooled.Elapsed, all), PeakPool: r.Pooled.PeakPool, Counters: r.Pooled.Counters}
+		Elapsed: cmp.Or(r.Pooled.Elapsed, all), PeakPool: r.Pooled.PeakPool,
+		Counters: r.Pooled.Counters}
 	r.Pooled = pooled.Summary()
 }
 

@@ -11,8 +11,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// FuzzRead reads what was stored, whoever changed or cut it since: it is made into every form, or refused with an error, and
-// never ends the program. Files that come from elsewhere are what report is for.
+// FuzzRead reads what was stored, whoever changed or cut it since: it is made into every form, or
+// refused with an error, and never ends the program. Files that come from elsewhere are what report
+// is for.
 func FuzzRead(f *testing.F) {
 	lines := func(records []record.Record) []byte {
 		var b bytes.Buffer
@@ -41,10 +42,13 @@ func FuzzRead(f *testing.F) {
 	bench.Results = bench.Results[3:]
 	seed(bench)
 	searched := generated()
-	searched.Workload.Search, searched.Workload.Expect = "rate", []string{"p95-ttft < 20ms", "error-ratio == 0", "hit-ratio > 2%"}
+	searched.Workload.Search, searched.Workload.Expect = "rate",
+		[]string{"p95-ttft < 20ms", "error-ratio == 0", "hit-ratio > 2%"}
 	searched.Highest = load.Level{Kind: "rate", Value: 2}
 	seed(searched)
-	f.Add([]byte(nil), lines([]record.Record{{Place: record.Place{Scenario: "x"}, Outcome: record.OK, Due: 1, End: 1 << 62, Chunks: []time.Duration{5, 3}, Reasoning: 9}}), []byte(nil))
+	f.Add([]byte(nil), lines([]record.Record{{Place: record.Place{Scenario: "x"},
+		Outcome: record.OK, Due: 1, End: 1 << 62, Chunks: []time.Duration{5, 3}, Reasoning: 9}}),
+		[]byte(nil))
 	f.Fuzz(func(t *testing.T, results, records, samples []byte) {
 		requests, err := record.Read(bytes.NewReader(records))
 		if err != nil {
@@ -63,7 +67,8 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		r.SetGoodput(load.Objective{TTFT: time.Millisecond})
-		for _, write := range []func(io.Writer) error{r.WriteJSON, r.WriteBench, r.WriteSummaryCSV, r.WriteRequestsCSV, r.WriteBaseline,
+		for _, write := range []func(io.Writer) error{r.WriteJSON, r.WriteBench, r.WriteSummaryCSV,
+			r.WriteRequestsCSV, r.WriteBaseline,
 			func(w io.Writer) error { return r.WriteTable(w, true) }} {
 			write(io.Discard) // an error is an answer
 		}
@@ -73,13 +78,15 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// A highest level that none of the scenarios is of, as in results.json beside the records of another measurement, is an error.
+// A highest level that none of the scenarios is of, as in results.json beside the records of
+// another measurement, is an error.
 func TestHighestOfNothing(t *testing.T) {
 	r := generated()
 	r.Workload.Search, r.Workload.Expect = "rate", []string{"p95-ttft < 20ms"}
 	r.Highest = load.Level{Kind: "rate", Value: 3}
 	err := r.Hold()
-	if err == nil || err.Error() != "the highest level that was found is rate=3, of which there are no results" {
+	if err == nil ||
+		err.Error() != "the highest level that was found is rate=3, of which there are no results" {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,10 +1,10 @@
 // Package report makes of the runs of a measurement what people and tools read: the Go benchmark
-// format, a baseline document in Markdown, tables for a console and a spreadsheet, and results.json.
-// Package page draws it as a page of HTML.
+// format, a baseline document in Markdown, tables for a console and a spreadsheet, and
+// results.json. Package page draws it as a page of HTML.
 //
-// Everything is made from a [Report] and nothing else, so that the same files can be made again from
-// a stored one: record first, report later. [New] makes one of runs, [Report.WriteJSON] stores it, and
-// [Read] brings it back together with the raw records.
+// Everything is made from a [Report] and nothing else, so that the same files can be made again
+// from a stored one: record first, report later. [New] makes one of runs, [Report.WriteJSON] stores
+// it, and [Read] brings it back together with the raw records.
 package report
 
 import (
@@ -24,8 +24,9 @@ type Report struct {
 	Meta
 	Results []Result `json:"scenarios"` // in the order in which they are shown
 
-	// Violations are what in the records cannot be true, and words of another agent in an answer. Any
-	// of them is an error of the server or of the client, to be found before a latency is believed.
+	// Violations are what in the records cannot be true, and words of another agent in an answer.
+	// Any of them is an error of the server or of the client, to be found before a latency is
+	// believed.
 	Violations []string `json:"violations"`
 
 	// Limits are what became of the limits of the workload. nil: the four targets of a baseline are
@@ -35,17 +36,19 @@ type Report struct {
 
 // Meta is what the runs do not say of a measurement.
 type Meta struct {
-	System    System        `json:"system"`
-	Host      Host          `json:"host"`
-	Workload  Workload      `json:"load"`
-	Start     time.Time     `json:"start"`
-	Epoch     time.Time     `json:"epoch,omitzero"` // when the clock of the records was 0
-	StartUp   time.Duration `json:"start_up_ns"`    // from starting the server to its being ready; 0 unknown
-	Stopped   string        `json:"stopped"`        // why the measurement ended early; "" it is complete
-	Generator Generator     `json:"client"`
+	System   System    `json:"system"`
+	Host     Host      `json:"host"`
+	Workload Workload  `json:"load"`
+	Start    time.Time `json:"start"`
+	Epoch    time.Time `json:"epoch,omitzero"` // when the clock of the records was 0
+	// from starting the server to its being ready; 0 unknown
+	StartUp time.Duration `json:"start_up_ns"`
+	// why the measurement ended early; "" it is complete
+	Stopped   string    `json:"stopped"`
+	Generator Generator `json:"client"`
 
-	// Highest is what a search found: the highest level at which all limits held. It is the zero Level
-	// where nothing was searched, or no level held.
+	// Highest is what a search found: the highest level at which all limits held. It is the zero
+	// Level where nothing was searched, or no level held.
 	Highest load.Level `json:"highest,omitzero"`
 }
 
@@ -60,8 +63,8 @@ type System struct {
 	Quant   string `json:"quant"`   // weights as the model stores them: "f32", "q4", "" unknown
 	Threads int    `json:"threads"` // threads that the server may use; 0 unknown
 
-	// AdmitBelow is the utilisation of its KV pool, 0 to 1, from which on the server refuses new work,
-	// as its metrics say; 0 unknown.
+	// AdmitBelow is the utilisation of its KV pool, 0 to 1, from which on the server refuses new
+	// work, as its metrics say; 0 unknown.
 	AdmitBelow float64 `json:"admit_below_ratio,omitempty"`
 
 	// What the server's process had used by the end of the measurement; 0 unknown.
@@ -78,15 +81,19 @@ func (s *System) PoolLimit() float64 { return cmp.Or(s.AdmitBelow, admitBelowUnk
 
 // A Workload is what was asked of the server.
 type Workload struct {
-	Runs         int      `json:"runs"`
-	Reps         int      `json:"reps"`          // repetitions in a run
-	PromptTokens int      `json:"prompt_tokens"` // of a first prompt; 0: the scenario's own
-	MaxTokens    int      `json:"max_tokens"`
-	Seed         uint64   `json:"seed"`
-	Goodput      string   `json:"goodput,omitempty"` // what a good answer must hold; limit.ParseObjective reads it
-	Expect       []string `json:"expect,omitempty"`  // the limits of a scenario file, as they were written
-	Search       string   `json:"search,omitempty"`  // what a search varied, "rate" or "concurrency"; "" nothing
-	Shape        string   `json:"shape,omitempty"`   // when requests are due, in words; "" closed, as bench's are
+	Runs         int    `json:"runs"`
+	Reps         int    `json:"reps"`          // repetitions in a run
+	PromptTokens int    `json:"prompt_tokens"` // of a first prompt; 0: the scenario's own
+	MaxTokens    int    `json:"max_tokens"`
+	Seed         uint64 `json:"seed"`
+	// what a good answer must hold; limit.ParseObjective reads it
+	Goodput string `json:"goodput,omitempty"`
+	// the limits of a scenario file, as they were written
+	Expect []string `json:"expect,omitempty"`
+	// what a search varied, "rate" or "concurrency"; "" nothing
+	Search string `json:"search,omitempty"`
+	// when requests are due, in words; "" closed, as bench's are
+	Shape string `json:"shape,omitempty"`
 }
 
 // objective is what an answer must hold to be good; the zero Objective where none is judged.
@@ -105,15 +112,17 @@ type Result struct {
 	Runs    []record.Summary `json:"-"` // one benchmark line each
 	Records []record.Record  `json:"-"`
 	Warmup  []record.Record  `json:"-"` // unmeasured requests; they are in the raw records alone
-	Samples []record.Sample  `json:"-"` // what the server said of itself meanwhile; none: it says nothing
+	// what the server said of itself meanwhile; none: it says nothing
+	Samples []record.Sample `json:"-"`
 
 	Again record.Again `json:"again,omitzero"` // what came of asking some questions again, alone
 
-	// Level is one point of a sweep or a search, of whose results all have the same scenario; the zero
-	// Level otherwise.
-	Level        load.Level `json:"level,omitzero"`
-	Agents       int        `json:"agents"`        // at a time; 0 unknown
-	Cache        load.Cache `json:"cache"`         // what the agents' caches held when the clock started
+	// Level is one point of a sweep or a search, of whose results all have the same scenario; the
+	// zero Level otherwise.
+	Level  load.Level `json:"level,omitzero"`
+	Agents int        `json:"agents"` // at a time; 0 unknown
+	// what the agents' caches held when the clock started
+	Cache        load.Cache `json:"cache"`
 	PromptTokens int        `json:"prompt_tokens"` // of a first prompt, as asked; 0 unknown
 	MaxTokens    int        `json:"max_tokens"`
 	About        string     `json:"about"` // one sentence for the reader
@@ -149,7 +158,8 @@ func (r *Report) HasObjective() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Judged > 0 })
 }
 
-// CountsPieces tells whether pieces of answers stand for tokens, because the server reports no usage.
+// CountsPieces tells whether pieces of answers stand for tokens, because the server reports no
+// usage.
 func (r *Report) CountsPieces() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Pieces > 0 })
 }

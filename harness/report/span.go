@@ -11,7 +11,8 @@ type span struct{ from, to time.Duration }
 
 // spans are, for each group of records that a key tells apart, the span from when the first of them
 // was due to the last of their ends.
-func spans[K comparable](records []record.Record, key func(*record.Record) K, end func(*record.Record) time.Duration) map[K]span {
+func spans[K comparable](records []record.Record, key func(*record.Record) K,
+	end func(*record.Record) time.Duration) map[K]span {
 	all := map[K]span{}
 	for i := range records {
 		r := &records[i]

@@ -34,13 +34,15 @@ func (r *Report) Statements() Statements {
 	return Statements{
 		Verdict: r.verdict(), Server: r.server(),
 		Cores: table.Plural(r.Host.Cores, "core"), Memory: OrUnknown(bytesIfKnown(r.Host.Memory)),
-		StartUp: r.startUp(), Used: r.used(), ErrorBar: r.errorBar(), Counted: r.counted(), Answers: r.answers(),
-		Wrong: r.wrong(), Failed: r.whyFailed(), Resent: r.resent(),
+		StartUp: r.startUp(), Used: r.used(), ErrorBar: r.errorBar(), Counted: r.counted(),
+		Answers: r.answers(),
+		Wrong:   r.wrong(), Failed: r.whyFailed(), Resent: r.resent(),
 		Diagnosis: r.diagnosis(), Advice: r.advice(),
 	}
 }
 
-// verdict is the executive summary: what was asked, how much of it was answered, and which limits hold.
+// verdict is the executive summary: what was asked, how much of it was answered, and which limits
+// hold.
 func (r *Report) verdict() string {
 	sent, ok := r.requests()
 	text := fmt.Sprintf("%s answered %d of %s", r.Model(), ok, table.Plural(sent, "request"))
@@ -130,14 +132,16 @@ func (r *Report) startUp() string {
 	if r.StartUp <= 0 {
 		return "not measured: the server was already running"
 	}
-	return table.Duration(r.StartUp) + " from start to ready, loading the model included; not part of any latency"
+	return table.Duration(r.StartUp) +
+		" from start to ready, loading the model included; not part of any latency"
 }
 
 func (r *Report) used() string {
 	if r.System.Memory <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s of memory, %s of processor time", table.Bytes(r.System.Memory), table.Duration(r.System.CPU))
+	return fmt.Sprintf("%s of memory, %s of processor time", table.Bytes(r.System.Memory),
+		table.Duration(r.System.CPU))
 }
 
 // errorBar names at most three loads under which the client was measured: the ends of a sweep say
@@ -155,7 +159,8 @@ func (r *Report) errorBar() string {
 	}
 	text := "the first token of a server that computes nothing takes " + table.List(parts)
 	if r.Generator.Busy > 0 {
-		text += fmt.Sprintf("; during the load the client took %s of the processors", table.Percent(r.Generator.Busy))
+		text += fmt.Sprintf("; during the load the client took %s of the processors",
+			table.Percent(r.Generator.Busy))
 	}
 	return text
 }
@@ -170,27 +175,31 @@ func (r *Report) counted() string {
 		return ""
 	}
 	var server, client []string
-	for _, f := range [][2]string{{"answered_requests", " answered requests"}, {"output_tokens", " output tokens"}} {
+	for _, f := range [][2]string{{"answered_requests", " answered requests"},
+		{"output_tokens", " output tokens"}} {
 		if v, ok := all.Server[f[0]]; ok {
 			server = append(server, fmt.Sprintf("%.0f%s", v, f[1]))
 			client = append(client, fmt.Sprintf("%.0f", all.Client[f[0]]))
 		}
 	}
 	text := fmt.Sprintf("%s (client: %s)", table.List(server), table.List(client))
-	if n := all.Client["inexact_answers"]; n > 0 && all.Server["output_tokens"] > all.Client["output_tokens"] {
+	if n := all.Client["inexact_answers"]; n > 0 &&
+		all.Server["output_tokens"] > all.Client["output_tokens"] {
 		text += fmt.Sprintf("; past the stop of %.0f answers it may have gone on", n)
 	}
 	if v, ok := all.Server["evictions"]; ok {
 		text += fmt.Sprintf("; %.0f blocks evicted", v)
 	}
-	if cpu, tokens := all.Server["cpu_seconds"], all.Server["output_tokens"]; cpu > 0 && tokens > 0 {
+	if cpu, tokens := all.Server["cpu_seconds"],
+		all.Server["output_tokens"]; cpu > 0 && tokens > 0 {
 		each := time.Duration(cpu / tokens * float64(time.Second))
 		text += fmt.Sprintf("; %s of processor time an output token", table.Duration(each))
 	}
 	return text
 }
 
-// answers says how answers under load compare with those given alone, "" where none was asked again.
+// answers says how answers under load compare with those given alone, "" where none was asked
+// again.
 func (r *Report) answers() string {
 	a := r.Again()
 	if a.Compared == 0 {
@@ -202,7 +211,8 @@ func (r *Report) answers() string {
 	}
 	text += fmt.Sprintf("%d differ", a.Differ)
 	if a.Rounded > 0 {
-		text += fmt.Sprintf(", %d where two tokens were nearly as likely and the batch decides", a.Rounded)
+		text += fmt.Sprintf(", %d where two tokens were nearly as likely and the batch decides",
+			a.Rounded)
 	}
 	if wrong := a.Differ - a.Rounded - a.Open; wrong > 0 {
 		text += fmt.Sprintf(", %d for no such reason", wrong)
@@ -230,7 +240,8 @@ func (r *Report) wrong() string {
 	if n == 1 {
 		verb = " violates"
 	}
-	text := table.Plural(n, "request") + verb + " what must always hold: " + strings.Join(shown, "; ")
+	text := table.Plural(n, "request") + verb + " what must always hold: " +
+		strings.Join(shown, "; ")
 	if n > maxViolations {
 		text += "; and more"
 	}

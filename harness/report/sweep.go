@@ -11,12 +11,12 @@ import (
 	"loadstone/harness/table"
 )
 
-// keepsUp is the part of the offered rate that has to be answered for the server to count as keeping
-// up with it.
+// keepsUp is the part of the offered rate that has to be answered for the server to count as
+// keeping up with it.
 const keepsUp = 0.95
 
-// A Sweep is one load at several levels, and the knee of its throughput: up to there more load gives
-// more answers, beyond it only longer waiting.
+// A Sweep is one load at several levels, and the knee of its throughput: up to there more load
+// gives more answers, beyond it only longer waiting.
 type Sweep struct {
 	Name   string
 	Kind   string  // of the levels: "rate" or "concurrency"
@@ -67,8 +67,8 @@ func offered(records []record.Record) float64 {
 	return float64(len(records)-len(due)) / took.Seconds()
 }
 
-// Sweeps are the loads that were run at several levels. Without any, the results that differ by their
-// number of agents are one, where there are at least two of them.
+// Sweeps are the loads that were run at several levels. Without any, the results that differ by
+// their number of agents are one, where there are at least two of them.
 func (r *Report) Sweeps() []Sweep {
 	var all []Sweep
 	for i := range r.Results {
@@ -86,19 +86,22 @@ func (r *Report) Sweeps() []Sweep {
 		all[at].Points = append(all[at].Points, newPoint(s, s.Level.Value))
 	}
 	if len(all) == 0 {
-		all = append(all, Sweep{Name: "the scenarios", Kind: "concurrency", Points: r.capacity().Points})
+		all = append(all, Sweep{Name: "the scenarios", Kind: "concurrency",
+			Points: r.capacity().Points})
 	}
 	all = slices.DeleteFunc(all, func(w Sweep) bool { return len(w.Points) < 2 })
 	for i := range all {
-		slices.SortFunc(all[i].Points, func(a, b Point) int { return cmp.Compare(a.Level, b.Level) })
+		slices.SortFunc(all[i].Points, func(a, b Point) int {
+			return cmp.Compare(a.Level, b.Level)
+		})
 		all[i].findKnee()
 	}
 	return all
 }
 
-// findKnee marks the knee. An open loop offers a rate: the knee is the highest up to which every rate
-// was answered. A closed loop offers what the server takes: the knee is the lowest concurrency whose
-// throughput is near the best.
+// findKnee marks the knee. An open loop offers a rate: the knee is the highest up to which every
+// rate was answered. A closed loop offers what the server takes: the knee is the lowest concurrency
+// whose throughput is near the best.
 func (w *Sweep) findKnee() {
 	w.Knee = -1
 	if w.Kind == "rate" {
@@ -116,7 +119,9 @@ func (w *Sweep) findKnee() {
 		for _, p := range w.Points {
 			best = max(best, p.ReqPerS)
 		}
-		w.Knee = slices.IndexFunc(w.Points, func(p Point) bool { return p.ReqPerS >= kneeShare*best })
+		w.Knee = slices.IndexFunc(w.Points, func(p Point) bool {
+			return p.ReqPerS >= kneeShare*best
+		})
 	}
 	w.Open = w.Knee == len(w.Points)-1
 }
@@ -134,7 +139,8 @@ func (w *Sweep) Text() string {
 	last := w.Points[len(w.Points)-1]
 	switch {
 	case w.Knee < 0:
-		return fmt.Sprintf("The knee lies below %s, the lowest level measured.", w.level(w.Points[0].Level))
+		return fmt.Sprintf("The knee lies below %s, the lowest level measured.",
+			w.level(w.Points[0].Level))
 	case w.Open:
 		return fmt.Sprintf("No knee up to %s (%s req/s answered): it lies beyond what was measured.",
 			w.level(last.Level), table.Rate(last.ReqPerS))

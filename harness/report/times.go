@@ -8,8 +8,8 @@ import (
 )
 
 // TTFTs and Latencies are the times of one request that a distribution of them takes, as a summary
-// does: none of requests that were refused, cancelled or slowed on purpose, stats.Never of all others
-// that failed.
+// does: none of requests that were refused, cancelled or slowed on purpose, stats.Never of all
+// others that failed.
 func TTFTs(r *record.Record) []time.Duration {
 	if r.Outcome == record.OK && r.TTFT() < 0 { // an answer of no tokens
 		return nil

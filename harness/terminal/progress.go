@@ -16,13 +16,14 @@ import (
 )
 
 const (
-	redrawEvery = 100 * time.Millisecond // often enough to look alive, seldom enough to cost nothing
-	plainEvery  = 10 * time.Second       // between the lines of a log
-	rateOver    = 5 * time.Second        // what the rate shown looks back on
+	// often enough to look alive, seldom enough to cost nothing
+	redrawEvery = 100 * time.Millisecond
+	plainEvery  = 10 * time.Second // between the lines of a log
+	rateOver    = 5 * time.Second  // what the rate shown looks back on
 )
 
-// A Progress shows how far a measurement is: one line that is redrawn on a terminal, or else a line at
-// the end of each round of runs and every ten seconds within one.
+// A Progress shows how far a measurement is: one line that is redrawn on a terminal, or else a line
+// at the end of each round of runs and every ten seconds within one.
 type Progress struct {
 	w     io.Writer
 	width func() int // of the terminal now; nil: not a terminal
@@ -72,8 +73,8 @@ func (p *Progress) Show(now harness.Progress) {
 	}
 }
 
-// redraw replaces what was drawn last. A terminal that was made narrower since then has wrapped it to
-// several lines.
+// redraw replaces what was drawn last. A terminal that was made narrower since then has wrapped it
+// to several lines.
 func (p *Progress) redraw(now harness.Progress) {
 	width := p.width()
 	up := ""
@@ -92,8 +93,8 @@ func (p *Progress) Close() {
 	}
 }
 
-// fit puts a bar before the line where the terminal has room for both, and leaves out the parts that
-// matter least where it has no room even for the line.
+// fit puts a bar before the line where the terminal has room for both, and leaves out the parts
+// that matter least where it has no room even for the line.
 func (p *Progress) fit(now harness.Progress, width int) string {
 	const bar = 20
 	parts := p.parts(now)
@@ -102,7 +103,8 @@ func (p *Progress) fit(now harness.Progress, width int) string {
 		full := min(bar, int(bar*max(now.Part, float64(now.Done)))/max(now.Total, 1))
 		return strings.Repeat("━", full) + strings.Repeat("─", bar-full) + "  " + line
 	}
-	for _, dispensable := range []string{"round", "request", "in flight", "req/s", "ETA", "p99", "p50"} {
+	for _, dispensable := range []string{"round", "request", "in flight", "req/s", "ETA", "p99",
+		"p50"} {
 		if utf8.RuneCountInString(line) < width {
 			break
 		}
@@ -174,7 +176,8 @@ func (p *Progress) parts(now harness.Progress) []string {
 		parts = append(parts, fmt.Sprintf("%d refused", n))
 	}
 	if now.Recent.N > 0 {
-		parts = append(parts, "p50 "+table.Duration(now.Recent.P50), "p99 "+table.Duration(now.Recent.P99))
+		parts = append(parts, "p50 "+table.Duration(now.Recent.P50),
+			"p99 "+table.Duration(now.Recent.P99))
 	}
 	switch {
 	case now.Done == now.Total:
@@ -185,8 +188,8 @@ func (p *Progress) parts(now harness.Progress) []string {
 	return parts
 }
 
-// overall is how much of the measurement is over: repetitions, or a percentage where they take so long
-// that the part of one is known.
+// overall is how much of the measurement is over: repetitions, or a percentage where they take so
+// long that the part of one is known.
 func overall(now harness.Progress) string {
 	if now.Part > float64(now.Done) && now.Total > 0 {
 		return fmt.Sprintf("%.0f %%", 100*now.Part/float64(now.Total))

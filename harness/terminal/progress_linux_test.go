@@ -37,12 +37,14 @@ func terminal(t *testing.T, columns int) (master, tty *os.File) {
 
 func resize(t *testing.T, tty *os.File, columns int) {
 	t.Helper()
-	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ,
+		&unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A real terminal is asked for its size at every drawing; one that calls itself dumb gets plain lines.
+// A real terminal is asked for its size at every drawing; one that calls itself dumb gets plain
+// lines.
 func TestProgressOnARealTerminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	master, tty := terminal(t, 150)
@@ -59,14 +61,16 @@ func TestProgressOnARealTerminal(t *testing.T) {
 	}
 	p.Show(after(2*time.Second, 5, 100, 0))
 	read()
-	if line := string(s.rows[0]); !strings.HasPrefix(line, "━━━━━──") || !strings.Contains(line, "51.0 req/s  10 in flight  0 errors") {
+	if line := string(s.rows[0]); !strings.HasPrefix(line, "━━━━━──") ||
+		!strings.Contains(line, "51.0 req/s  10 in flight  0 errors") {
 		t.Errorf("drawn is %q", line)
 	}
 	resize(t, tty, 50)
 	s.resize(50)
 	p.Show(after(3*time.Second, 6, 120, 0))
 	read()
-	if line := string(s.rows[0]); len(s.rows) != 1 || len(line) >= 50 || !strings.Contains(line, "6/20") {
+	if line := string(s.rows[0]); len(s.rows) != 1 || len(line) >= 50 ||
+		!strings.Contains(line, "6/20") {
 		t.Errorf("after it was made narrower: %q", s.rows)
 	}
 

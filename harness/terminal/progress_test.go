@@ -15,20 +15,24 @@ import (
 
 // after is a measurement of two rounds of ten repetitions each, after so long.
 func after(elapsed time.Duration, done, requests, failed int) harness.Progress {
-	p := harness.Progress{Scenario: "concurrent-10", Run: min(done/10, 1), Done: done, Total: 20, InFlight: 10, Elapsed: elapsed,
-		Outcomes: map[record.Outcome]int{record.OK: requests, record.Truncated: failed, record.Rejected: 2},
-		Recent:   stats.Dist{N: requests, P50: 12 * time.Millisecond, P99: 340 * time.Millisecond}}
+	p := harness.Progress{Scenario: "concurrent-10", Run: min(done/10, 1), Done: done, Total: 20,
+		InFlight: 10, Elapsed: elapsed,
+		Outcomes: map[record.Outcome]int{record.OK: requests, record.Truncated: failed,
+			record.Rejected: 2},
+		Recent: stats.Dist{N: requests, P50: 12 * time.Millisecond, P99: 340 * time.Millisecond}}
 	if done > 0 {
 		p.Left = elapsed * time.Duration(20-done) / time.Duration(done)
 	}
 	return p
 }
 
-// A log gets a line a round, and one every ten seconds while a round is long, however many requests end.
+// A log gets a line a round, and one every ten seconds while a round is long, however many requests
+// end.
 func TestProgressOfALog(t *testing.T) {
 	var b bytes.Buffer
 	p := NewProgress(&b, 2)
-	for i := range 400 { // four a second for 100 s: ten repetitions in the first 90, the others in the last ten
+	// four a second for 100 s: ten repetitions in the first 90, the others in the last ten
+	for i := range 400 {
 		elapsed := time.Duration(i) * time.Second / 4
 		done := i / 36
 		if i >= 360 {
@@ -40,7 +44,8 @@ func TestProgressOfALog(t *testing.T) {
 	p.Close()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	if len(lines) != 10 {
-		t.Errorf("%d lines, want one every ten seconds, one of which ends a round:\n%s", len(lines), b.String())
+		t.Errorf("%d lines, want one every ten seconds, one of which ends a round:\n%s", len(lines),
+			b.String())
 	}
 	if want := "round 2/2  concurrent-10  20/20  4003 requests  40.0 req/s  10 in flight  1 error  2 refused  p50 12.0 ms  p99 340 ms  took 1m40s"; lines[len(lines)-1] != want {
 		t.Errorf("the last line is\n%s, want\n%s", lines[len(lines)-1], want)
@@ -69,7 +74,8 @@ func TestProgressRate(t *testing.T) {
 	}
 }
 
-// A screen is the little of a terminal that a progress line needs: it wraps, moves up, and clears to its end.
+// A screen is the little of a terminal that a progress line needs: it wraps, moves up, and clears
+// to its end.
 type screen struct {
 	width    int
 	rows     [][]rune
@@ -97,7 +103,8 @@ func (s *screen) Write(text []byte) (int, error) {
 			case 'A':
 				s.row = max(0, s.row-n)
 			case 'J':
-				s.rows = append(s.rows[:s.row:s.row], s.rows[s.row][:min(s.col, len(s.rows[s.row]))])
+				s.rows = append(s.rows[:s.row:s.row],
+					s.rows[s.row][:min(s.col, len(s.rows[s.row]))])
 			default:
 				return 0, fmt.Errorf("unknown sequence %c", op)
 			}
@@ -152,12 +159,14 @@ func TestProgressOnATerminal(t *testing.T) {
 				used++
 			}
 		}
-		if string(s.rows[0]) != "go" || width > 10 && (used != 1 || utf8.RuneCountInString(string(s.rows[len(s.rows)-1])) >= width) {
+		if string(s.rows[0]) != "go" || width > 10 &&
+			(used != 1 || utf8.RuneCountInString(string(s.rows[len(s.rows)-1])) >= width) {
 			t.Fatalf("%d wide, after %d: the screen is\n%s", width, i, s)
 		}
 	}
 	p.Close()
-	if last := string(s.rows[len(s.rows)-1]); !strings.Contains(last, "p50 12.0 ms  p99 340 ms") || !strings.Contains(last, "ETA") {
+	if last := string(s.rows[len(s.rows)-1]); !strings.Contains(last, "p50 12.0 ms  p99 340 ms") ||
+		!strings.Contains(last, "ETA") {
 		t.Errorf("what stays is %q", last)
 	}
 	drawn := p.cells

@@ -12,8 +12,8 @@ type logAxis struct {
 	From, To float64 // pixels of Lo and Hi
 }
 
-// newLogAxis covers lo..hi, widened to whole steps of 1-2-5 so that the first and the last tick have
-// labels.
+// newLogAxis covers lo..hi, widened to whole steps of 1-2-5 so that the first and the last tick
+// have labels.
 func newLogAxis(lo, hi time.Duration, from, to float64) logAxis {
 	lo = max(lo, time.Microsecond)
 	hi = max(hi, 2*lo)
@@ -45,7 +45,8 @@ func (a logAxis) ticks() []tick {
 	for decade := math.Pow(10, math.Floor(math.Log10(a.Lo))); decade <= a.Hi; decade *= 10 {
 		for _, s := range steps {
 			if v := s * decade; v >= a.Lo*0.999 && v <= a.Hi*1.001 {
-				ticks = append(ticks, tick{px(a.at(time.Duration(v))), tickLabel(time.Duration(math.Round(v)))})
+				ticks = append(ticks, tick{px(a.at(time.Duration(v))),
+					tickLabel(time.Duration(math.Round(v)))})
 			}
 		}
 	}
@@ -62,8 +63,8 @@ func tickLabel(d time.Duration) string {
 	return strconv.Itoa(int(d/time.Second)) + " s"
 }
 
-// stepDown and stepUp are the nearest 1, 2 or 5 times a power of ten below and above a value, or the
-// value itself.
+// stepDown and stepUp are the nearest 1, 2 or 5 times a power of ten below and above a value, or
+// the value itself.
 func stepDown(v float64) float64 {
 	decade := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, s := range []float64{5, 2} {

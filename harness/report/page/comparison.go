@@ -21,9 +21,9 @@ func WriteComparison(w io.Writer, c *gate.Comparison) error {
 	}{template.CSS(style), template.JS(script), newForest(c)})
 }
 
-// A forest shows how far each cell moved, with its interval. To the right is worse, whatever the unit:
-// times that rose and rates that fell stand on the same side. Distances are logarithms of ratios, so
-// that twice as much and half as much are equally far.
+// A forest shows how far each cell moved, with its interval. To the right is worse, whatever the
+// unit: times that rose and rates that fell stand on the same side. Distances are logarithms of
+// ratios, so that twice as much and half as much are equally far.
 type forest struct {
 	Base, Head string
 	Verdict    string
@@ -65,7 +65,8 @@ func newForest(c *gate.Comparison) *forest {
 	x := func(d float64) float64 { return px(f.Middle + f.Middle*0.94*max(-1, min(1, d/span))) }
 	for _, p := range []float64{0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 3} {
 		if at := math.Log1p(p); at <= span && at > span/5 {
-			f.Axis = append(f.Axis, tick{x(-at), fmt.Sprintf("÷%.3g", 1+p)}, tick{x(at), fmt.Sprintf("×%.3g", 1+p)})
+			f.Axis = append(f.Axis, tick{x(-at), fmt.Sprintf("÷%.3g", 1+p)},
+				tick{x(at), fmt.Sprintf("×%.3g", 1+p)})
 		}
 	}
 	f.Axis = thinTicks(append(f.Axis, tick{f.Middle, "="}), 36)
@@ -75,10 +76,14 @@ func newForest(c *gate.Comparison) *forest {
 		count[cell.Verdict]++
 		f.Worse = f.Worse || cell.Fails()
 		row := newForestRow(cell, x, span)
-		at := slices.IndexFunc(f.Groups, func(g forestGroup) bool { return g.Unit == cell.ShortUnit() })
+		at := slices.IndexFunc(f.Groups, func(g forestGroup) bool {
+			return g.Unit == cell.ShortUnit()
+		})
 		if at < 0 {
 			at = len(f.Groups)
-			f.Groups = append(f.Groups, forestGroup{Unit: cell.ShortUnit(), About: [...]string{"less is better", "", "more is better"}[cell.HigherIsBetter()+1]})
+			f.Groups = append(f.Groups, forestGroup{Unit: cell.ShortUnit(),
+				About: [...]string{"less is better", "",
+					"more is better"}[cell.HigherIsBetter()+1]})
 		}
 		f.Groups[at].Rows = append(f.Groups[at].Rows, row)
 	}
@@ -100,14 +105,15 @@ func verdict(count map[gate.Verdict]int, cells int, fails bool) string {
 	case fails:
 		return "nothing got worse that was measured, but not everything was"
 	case count[gate.Better] > 0:
-		return fmt.Sprintf("nothing got worse; %s of %d got better", table.Plural(count[gate.Better], "cell"), cells)
+		return fmt.Sprintf("nothing got worse; %s of %d got better",
+			table.Plural(count[gate.Better], "cell"), cells)
 	default:
 		return "no change that could be told from chance and mattered"
 	}
 }
 
-// thinTicks leaves out labels that would stand closer than so many pixels to one that is nearer to the
-// middle.
+// thinTicks leaves out labels that would stand closer than so many pixels to one that is nearer to
+// the middle.
 func thinTicks(ticks []tick, apart float64) []tick {
 	var kept []tick
 	for i := len(ticks) - 1; i >= 0; i-- { // the middle is last, and before it the widest
@@ -145,7 +151,8 @@ func newForestRow(cell *gate.Cell, x func(float64) float64, span float64) forest
 		r.Kind = "better"
 	}
 	r.Label = fmt.Sprintf("%s, %s: %s before, %s after, change %s, 95 %% interval %s, %s",
-		cell.ShortUnit(), cell.Scenario, r.Row.Base, r.Row.Head, report.OrUnknown(r.Row.Change), report.OrUnknown(r.Row.Interval), report.OrUnknown(r.Row.Verdict))
+		cell.ShortUnit(), cell.Scenario, r.Row.Base, r.Row.Head, report.OrUnknown(r.Row.Change),
+		report.OrUnknown(r.Row.Interval), report.OrUnknown(r.Row.Verdict))
 	if cell.NBase == 0 || cell.NHead == 0 {
 		return r
 	}

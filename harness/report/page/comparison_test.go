@@ -12,7 +12,8 @@ import (
 	"loadstone/harness/stats"
 )
 
-// compared is a comparison of the fixed report with one in which one scenario became slower by so much.
+// compared is a comparison of the fixed report with one in which one scenario became slower by so
+// much.
 func compared(t *testing.T, factor float64) *gate.Comparison {
 	t.Helper()
 	head := fixed()
@@ -65,10 +66,13 @@ func TestForest(t *testing.T) {
 	if rows != len(c.Cells) {
 		t.Errorf("%d rows for %d cells", rows, len(c.Cells))
 	}
-	if got := newForest(compared(t, 1)).Verdict; got != "no change that could be told from chance and mattered" {
+	if got := newForest(compared(t,
+		1)).Verdict; got != "no change that could be told from chance and mattered" {
 		t.Errorf("of two equal measurements: %q", got)
 	}
-	if got := newForest(compared(t, 0.5)).Verdict; got != fmt.Sprintf("nothing got worse; 3 cells of %d got better", len(c.Cells)) {
+	if got := newForest(compared(t,
+		0.5)).Verdict; got != fmt.Sprintf("nothing got worse; 3 cells of %d got better",
+		len(c.Cells)) {
 		t.Errorf("of a faster one: %q", got)
 	}
 }
@@ -97,7 +101,8 @@ func TestForestOfFewRuns(t *testing.T) {
 	}
 }
 
-// More tokens a second stand on the better side, though the number rose; a run of failures is at the edge, not off it.
+// More tokens a second stand on the better side, though the number rose; a run of failures is at
+// the edge, not off it.
 func TestForestSides(t *testing.T) {
 	head := fixed()
 	for i := range head.Results[0].Runs {
@@ -109,9 +114,11 @@ func TestForestSides(t *testing.T) {
 	for _, g := range f.Groups {
 		for _, r := range g.Rows {
 			switch {
-			case g.Unit == "tok/s" && r.Scenario == "single-cold" && !(r.Kind == "better" && r.At < f.Middle):
+			case g.Unit == "tok/s" && r.Scenario == "single-cold" &&
+				!(r.Kind == "better" && r.At < f.Middle):
 				t.Errorf("twice the tokens are %s at %g", r.Kind, r.At)
-			case g.Unit == "p99-e2e" && r.Scenario == "single-cached" && !(r.Kind == "worse" && r.At > f.Middle && r.At <= f.Width && r.CutHi):
+			case g.Unit == "p99-e2e" && r.Scenario == "single-cached" &&
+				!(r.Kind == "worse" && r.At > f.Middle && r.At <= f.Width && r.CutHi):
 				t.Errorf("never is %s at %g of %g", r.Kind, r.At, f.Width)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// An ecdfChart shows, for each result, the share of its requests that took at most a given time. Failed
-// requests never arrive, so the curve of a result with failures ends below 100 %.
+// An ecdfChart shows, for each result, the share of its requests that took at most a given time.
+// Failed requests never arrive, so the curve of a result with failures ends below 100 %.
 type ecdfChart struct {
 	Width, Height float64
 	Left, Right   float64 // plot area, pixels
@@ -38,8 +38,8 @@ type curve struct {
 	Path     string
 }
 
-// A distribution is one time of every request or token, drawn twice: as shares, which shows the bulk,
-// and by percentile, which shows the tail.
+// A distribution is one time of every request or token, drawn twice: as shares, which shows the
+// bulk, and by percentile, which shows the tail.
 type distribution struct {
 	ID, Title string
 	Share     *ecdfChart
@@ -52,8 +52,8 @@ type sample struct {
 	now, before []time.Duration
 }
 
-// newDistribution draws the times that the function gives of each request, never for a failed one; nil
-// where nothing was measured. before is an earlier measurement, or nil.
+// newDistribution draws the times that the function gives of each request, never for a failed one;
+// nil where nothing was measured. before is an earlier measurement, or nil.
 func newDistribution(r, before *report.Report, id, title string, marked bool,
 	times func(*record.Record) []time.Duration) *distribution {
 	samples := make([]sample, len(r.Results))
@@ -78,7 +78,8 @@ func newDistribution(r, before *report.Report, id, title string, marked bool,
 	return &distribution{id, title, newECDF(samples, lo, hi, marked), newTail(samples, lo, hi)}
 }
 
-func sortedTimes(records []record.Record, times func(*record.Record) []time.Duration) []time.Duration {
+func sortedTimes(records []record.Record,
+	times func(*record.Record) []time.Duration) []time.Duration {
 	var all []time.Duration
 	for i := range records {
 		all = append(all, times(&records[i])...)

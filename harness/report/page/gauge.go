@@ -27,7 +27,8 @@ type gauge struct {
 func newGaugePair(i int, s *report.Result, poolLimit float64) gaugePair {
 	const hits = report.TargetHitRatio
 	return gaugePair{i, s.Name(),
-		newGauge(s.Pooled.HitRatio, hits, report.HitRatio(s.Pooled), fmt.Sprintf("target %.0f %%", 100*hits)),
+		newGauge(s.Pooled.HitRatio, hits, report.HitRatio(s.Pooled),
+			fmt.Sprintf("target %.0f %%", 100*hits)),
 		newGauge(s.Pooled.PeakPool, poolLimit, report.PeakPool(s.Pooled),
 			fmt.Sprintf("work is refused above %.0f %%", 100*poolLimit))}
 }

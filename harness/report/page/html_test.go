@@ -24,7 +24,8 @@ func render(t *testing.T, r *report.Report) string {
 	return b.String()
 }
 
-// The page must be readable on a machine without a network: nothing in it may name another resource.
+// The page must be readable on a machine without a network: nothing in it may name another
+// resource.
 func TestPageLoadsNothing(t *testing.T) {
 	html := render(t, fixed())
 	for _, re := range []string{`(?i)\bsrc\s*=`, `(?i)@import`, `(?i)url\(`, `(?i)<link`, `(?i)fetch\(`, `(?i)\b(xlink:)?href="[^#]`} {
@@ -69,33 +70,45 @@ func TestPageData(t *testing.T) {
 			t.Errorf("%s: %d dots for %d requests", s.Pooled.Scenario, got, want)
 		}
 	}
-	if got, want := page["single-cold"].Dots[0].Text, "run 1, repetition 1, agent-0\nfirst token 51.2 ms, end 83.8 ms\n512 prompt tokens, 0 cached, 32 out"; got != want {
+	if got, want := page["single-cold"].Dots[0].Text,
+		"run 1, repetition 1, agent-0\nfirst token 51.2 ms, end 83.8 ms\n512 prompt tokens, 0 cached, 32 out"; got != want {
 		t.Errorf("first dot says %q, want %q", got, want)
 	}
 }
 
-// An interrupted measurement, a server that tells nothing of itself and one that answers nothing still make a page.
+// An interrupted measurement, a server that tells nothing of itself and one that answers nothing
+// still make a page.
 func TestPageOfLittle(t *testing.T) {
-	refused := record.Record{Place: record.Place{Scenario: "single-cold"}, Due: 0, Sent: 1, End: 2, FirstByte: -1, FirstContent: -1, Outcome: record.Refused,
-		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
+	refused := record.Record{Place: record.Place{Scenario: "single-cold"}, Due: 0, Sent: 1, End: 2,
+		FirstByte: -1, FirstContent: -1, Outcome: record.Refused,
+		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1,
+		Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1,
+			Decode: -1}}
 	recs := []record.Record{refused}
 	sum := record.Summarize("single-cold", recs, time.Second, -1)
 	for name, r := range map[string]*report.Report{
-		"nothing":      {},
-		"no records":   {Results: []report.Result{{Pooled: record.Summarize("single-cold", nil, 0, -1)}}},
-		"all refused":  {Meta: report.Meta{Stopped: "the server is gone"}, Results: []report.Result{{Pooled: sum, Runs: []record.Summary{sum}, Records: recs}}},
-		"other server": {Meta: report.Meta{System: report.System{Model: "m"}}, Results: []report.Result{{Pooled: sum, Records: recs, Agents: 1, Cache: load.Hot}}},
+		"nothing": {},
+		"no records": {Results: []report.Result{{Pooled: record.Summarize("single-cold", nil, 0,
+			-1)}}},
+		"all refused": {Meta: report.Meta{Stopped: "the server is gone"},
+			Results: []report.Result{{Pooled: sum, Runs: []record.Summary{sum}, Records: recs}}},
+		"other server": {Meta: report.Meta{System: report.System{Model: "m"}},
+			Results: []report.Result{{Pooled: sum, Records: recs, Agents: 1, Cache: load.Hot}}},
 	} {
 		var b bytes.Buffer
 		if err := Write(&b, r, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		for _, write := range []func() error{func() error { return r.WriteBaseline(&b) }, func() error { return r.WriteBench(&b) }, func() error { return r.WriteTable(&b, false) }} {
+		for _, write := range []func() error{func() error { return r.WriteBaseline(&b) },
+			func() error { return r.WriteBench(&b) }, func() error {
+				return r.WriteTable(&b, false)
+			}} {
 			if err := write(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "9223372036854775807") {
+		if strings.Contains(b.String(), "NaN") ||
+			strings.Contains(b.String(), "9223372036854775807") {
 			t.Errorf("%s: a number that is none was printed", name)
 		}
 		if len(r.Missed()) != 4 {
@@ -114,10 +127,12 @@ func TestECDFPath(t *testing.T) {
 	}
 }
 
-// Runs are placed one after another whatever their records' clock says, and an end meets a start as one in flight.
+// Runs are placed one after another whatever their records' clock says, and an end meets a start as
+// one in flight.
 func TestTimelinePlacesRuns(t *testing.T) {
 	rec := func(run int, due, end time.Duration) record.Record {
-		return record.Record{Place: record.Place{Run: run}, Due: due, Sent: due, FirstContent: due + 1, End: end, Outcome: record.OK}
+		return record.Record{Place: record.Place{Run: run}, Due: due, Sent: due,
+			FirstContent: due + 1, End: end, Outcome: record.OK}
 	}
 	r := &report.Report{Results: []report.Result{{Records: []record.Record{
 		rec(1, 1000, 1010), rec(0, 100, 120), rec(0, 120, 140), rec(1, 1010, 1060),
@@ -131,7 +146,8 @@ func TestTimelinePlacesRuns(t *testing.T) {
 	if diff := cmp.Diff([]span{{0, 20}, {20, 40}, {40, 50}, {50, 100}}, got); diff != "" {
 		t.Errorf("placed records (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]placedRun{{0, 0, 100, 140}, {1, 40, 1000, 1060}}, runs, cmp.AllowUnexported(placedRun{})); diff != "" || length != 100 {
+	if diff := cmp.Diff([]placedRun{{0, 0, 100, 140}, {1, 40, 1000, 1060}}, runs,
+		cmp.AllowUnexported(placedRun{})); diff != "" || length != 100 {
 		t.Errorf("runs start at %v, length %v", runs, length)
 	}
 	if line := newTimeline(&r.Results[0], 0, 0.9); line.Max != 1 {

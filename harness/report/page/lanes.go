@@ -12,14 +12,16 @@ import (
 	"loadstone/harness/table"
 )
 
-// A lanes chart is one run as a schedule: a lane for each agent, a bar for each request, coloured by
-// where the server says that the time went. It is drawn to scale, wider than the page where the run is
-// long, and shows the part of the run around its worst request where the whole would be too wide.
+// A lanes chart is one run as a schedule: a lane for each agent, a bar for each request, coloured
+// by where the server says that the time went. It is drawn to scale, wider than the page where the
+// run is long, and shows the part of the run around its worst request where the whole would be too
+// wide.
 type lanes struct {
-	Run, Runs     int // counted from 1
-	Partly        bool
-	Packed        bool // a lane is a place, not an agent: there were too many agents for a lane each
-	Hidden        int  // requests in lanes beyond maxLanes
+	Run, Runs int // counted from 1
+	Partly    bool
+	// a lane is a place, not an agent: there were too many agents for a lane each
+	Packed        bool
+	Hidden        int // requests in lanes beyond maxLanes
 	Width, Height float64
 	Left, Top     float64
 	Bottom        float64
@@ -108,18 +110,21 @@ func newLanes(records []record.Record) *lanes {
 		}
 		l.Bars = append(l.Bars, bar{x(r.Due), px(max(x(r.End)-x(r.Due), 1)), y, describeParts(r)})
 	}
-	for _, name := range []string{report.PartNetwork, report.PartWait, report.PartQueue, report.PartPrefill, report.PartDecode, partLost} {
+	for _, name := range []string{report.PartNetwork, report.PartWait, report.PartQueue,
+		report.PartPrefill, report.PartDecode, partLost} {
 		if p := paths[name]; p != nil {
 			l.Parts = append(l.Parts, lanePart{name, p.String()})
 		}
 	}
 	length := time.Duration((l.Width - l.Left - 14) / scale)
-	l.X = linearTicks(length.Seconds(), max(4, int(l.Width/130)), " s", func(v float64) float64 { return l.Left + scale*v*1e9 })
+	l.X = linearTicks(length.Seconds(), max(4, int(l.Width/130)), " s", func(v float64) float64 {
+		return l.Left + scale*v*1e9
+	})
 	return l
 }
 
-// worstRequest is the slowest of the requests that failed, or else of all that were neither refused nor
-// cancelled.
+// worstRequest is the slowest of the requests that failed, or else of all that were neither refused
+// nor cancelled.
 func worstRequest(records []record.Record) *record.Record {
 	var worst *record.Record
 	rank := func(r *record.Record) int {
@@ -133,7 +138,8 @@ func worstRequest(records []record.Record) *record.Record {
 	}
 	for i := range records {
 		r := &records[i]
-		if worst == nil || cmp.Or(cmp.Compare(rank(r), rank(worst)), cmp.Compare(r.Latency(), worst.Latency())) > 0 {
+		if worst == nil || cmp.Or(cmp.Compare(rank(r), rank(worst)),
+			cmp.Compare(r.Latency(), worst.Latency())) > 0 {
 			worst = r
 		}
 	}
@@ -141,7 +147,8 @@ func worstRequest(records []record.Record) *record.Record {
 }
 
 // window decides the scale, in pixels a nanosecond, and where the picture begins.
-func (l *lanes) window(run []*record.Record, worst *record.Record) (from time.Duration, scale float64) {
+func (l *lanes) window(run []*record.Record, worst *record.Record) (from time.Duration,
+	scale float64) {
 	first, last := never, time.Duration(0)
 	var took []time.Duration
 	for _, r := range run {
@@ -165,9 +172,9 @@ func (l *lanes) window(run []*record.Record, worst *record.Record) (from time.Du
 	return first, scale
 }
 
-// assignLanes gives every request of a run, in the order in which they were due, a lane: its agent's,
-// or, where there are too many agents, the first that is free. labels are the agents' names; nil says
-// that lanes are not agents'.
+// assignLanes gives every request of a run, in the order in which they were due, a lane: its
+// agent's, or, where there are too many agents, the first that is free. labels are the agents'
+// names; nil says that lanes are not agents'.
 func assignLanes(run []*record.Record) (lane []int, labels []string) {
 	lane = make([]int, len(run))
 	agents := map[string]int{}
@@ -225,7 +232,8 @@ func shortAgent(name string) string {
 	if name == "" {
 		return "one agent"
 	}
-	if i := strings.LastIndexByte(name, '-'); i > 0 && len(name)-i > 8 { // the time that makes it new to the server
+	// the time that makes it new to the server
+	if i := strings.LastIndexByte(name, '-'); i > 0 && len(name)-i > 8 {
 		name = name[:i]
 	}
 	if r := []rune(name); len(r) > 14 {
@@ -242,9 +250,10 @@ type piece struct {
 	from, to time.Duration
 }
 
-// pieces cuts a request into parts. The server says how long each was, the client when the first token
-// came: the prefill ends there, the queue ends where the prefill begins, and what is left in front is the
-// way to the server and through its HTTP handler. Of a server that says nothing all of that is one part.
+// pieces cuts a request into parts. The server says how long each was, the client when the first
+// token came: the prefill ends there, the queue ends where the prefill begins, and what is left in
+// front is the way to the server and through its HTTP handler. Of a server that says nothing all of
+// that is one part.
 func pieces(r *record.Record) []piece {
 	if r.Outcome != record.OK {
 		return []piece{{partLost, r.Due, r.End}}
@@ -266,7 +275,8 @@ func pieces(r *record.Record) []piece {
 		front = report.PartWait
 	}
 	var all []piece
-	for _, p := range []piece{{front, r.Due, queue}, {report.PartQueue, queue, prefill}, {report.PartPrefill, prefill, first}, {report.PartDecode, first, r.End}} {
+	for _, p := range []piece{{front, r.Due, queue}, {report.PartQueue, queue, prefill},
+		{report.PartPrefill, prefill, first}, {report.PartDecode, first, r.End}} {
 		if p.to > p.from {
 			all = append(all, p)
 		}
@@ -278,7 +288,8 @@ func pieces(r *record.Record) []piece {
 func describeParts(r *record.Record) string {
 	text := describe(r)
 	if t := r.Server; r.Outcome == record.OK && t.Queue >= 0 && t.Prefill >= 0 && t.Decode >= 0 {
-		text += fmt.Sprintf("\nqueue %s, prefill %s, decode %s", table.Duration(t.Queue), table.Duration(t.Prefill), table.Duration(t.Decode))
+		text += fmt.Sprintf("\nqueue %s, prefill %s, decode %s", table.Duration(t.Queue),
+			table.Duration(t.Prefill), table.Duration(t.Decode))
 	}
 	return text
 }

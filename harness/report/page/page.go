@@ -95,9 +95,11 @@ type chartData struct {
 // Write writes a report as a page, with an earlier measurement beside it where one is given.
 func Write(w io.Writer, r *report.Report, earlier *Earlier) error {
 	p := &page{
-		Report: r, Statements: r.Statements(), Style: template.CSS(style), Script: template.JS(script),
-		Title: r.Model(), Date: r.Date("2 January 2006, 15:04 MST"), Runs: runs(r),
-		Own: r.Limits != nil, Open: r.Again().Open > 0, P99Needs: stats.Wanted(0.99), Strips: newStrips(r),
+		Report: r, Statements: r.Statements(), Style: template.CSS(style),
+		Script: template.JS(script),
+		Title:  r.Model(), Date: r.Date("2 January 2006, 15:04 MST"), Runs: runs(r),
+		Own: r.Limits != nil, Open: r.Again().Open > 0, P99Needs: stats.Wanted(0.99),
+		Strips:    newStrips(r),
 		PoolLimit: fmt.Sprintf("%.0f %%", 100*r.System.PoolLimit()), Data: map[string]chartData{},
 	}
 	var before *report.Report
@@ -158,7 +160,8 @@ func runs(r *report.Report) string {
 	if r.Workload.Reps <= 1 {
 		return table.Plural(r.Workload.Runs, "run")
 	}
-	return table.Plural(r.Workload.Runs, "run") + " of " + table.Plural(r.Workload.Reps, "repetition")
+	return table.Plural(r.Workload.Runs, "run") + " of " +
+		table.Plural(r.Workload.Reps, "repetition")
 }
 
 // tabStyle shows the n-th panel of a group when its n-th button is chosen, which works without a

@@ -19,9 +19,11 @@ import (
 func fixed() *report.Report {
 	loads, runs := fixture.Bench()
 	return report.New(report.Meta{
-		System: report.System{Name: "loadstone", Version: "v0.1.0", Commit: "0123456789ab", Model: "tiny", Backend: "ref", Quant: "f32", Threads: 2,
+		System: report.System{Name: "loadstone", Version: "v0.1.0", Commit: "0123456789ab",
+			Model: "tiny", Backend: "ref", Quant: "f32", Threads: 2,
 			Memory: 48 << 20, CPU: 91 * time.Second},
-		Host: report.Host{OS: "linux", Arch: "amd64", System: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0", CPU: "Example CPU @ 2.50GHz",
+		Host: report.Host{OS: "linux", Arch: "amd64", System: "Debian GNU/Linux 12 (bookworm)",
+			Kernel: "6.1.0", CPU: "Example CPU @ 2.50GHz",
 			SIMD: "avx2", Cores: 2, Memory: 8 << 30, Go: "go1.26.0"},
 		Workload: report.Workload{Runs: 10, Reps: 10, Seed: 1, Goodput: fixture.Objective.String()},
 		Start:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
@@ -32,7 +34,8 @@ func fixed() *report.Report {
 // swept is a report of a load at five rates.
 func swept() *report.Report {
 	loads, runs := fixture.Sweep()
-	return report.New(report.Meta{System: report.System{Model: "m"}, Workload: report.Workload{Runs: 1, Reps: 1}}, loads, runs)
+	return report.New(report.Meta{System: report.System{Model: "m"},
+		Workload: report.Workload{Runs: 1, Reps: 1}}, loads, runs)
 }
 
 // pages are the kinds of page there are.
@@ -45,7 +48,8 @@ func pages(t *testing.T) map[string]string {
 	if err := Write(&beside, fixed(), earlier); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]string{"report": render(t, fixed()), "beside another": beside.String(), "sweep": render(t, swept()),
+	return map[string]string{"report": render(t, fixed()), "beside another": beside.String(),
+		"sweep":      render(t, swept()),
 		"comparison": two.String(), "nothing": render(t, &report.Report{})}
 }
 
@@ -63,8 +67,9 @@ func every(n *html.Node, f func(*html.Node, map[string]string)) {
 	}
 }
 
-// A page is as browsers and screen readers need it: elements nested, ids unique and what refers to them there, one main
-// heading, every picture named or hidden, every control reachable and named, nothing loaded from elsewhere.
+// A page is as browsers and screen readers need it: elements nested, ids unique and what refers to
+// them there, one main heading, every picture named or hidden, every control reachable and named,
+// nothing loaded from elsewhere.
 func TestPagesAreSound(t *testing.T) {
 	for name, text := range pages(t) {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +87,8 @@ func TestPagesAreSound(t *testing.T) {
 					headings++
 				}
 				hidden := attr["aria-hidden"] == "true"
-				if n.Data == "svg" && attr["role"] != "" && attr["aria-label"] == "" || (attr["tabindex"] == "0" && attr["aria-label"] == "") {
+				if n.Data == "svg" && attr["role"] != "" && attr["aria-label"] == "" ||
+					(attr["tabindex"] == "0" && attr["aria-label"] == "") {
 					t.Errorf("<%s class=%q> has no name", n.Data, attr["class"])
 				}
 				if n.Data == "svg" && attr["role"] == "" && !hidden && !within(n, "key", "badge") {
@@ -106,11 +112,13 @@ func TestPagesAreSound(t *testing.T) {
 			every(doc, func(n *html.Node, attr map[string]string) {
 				for _, key := range []string{"for", "aria-labelledby", "href"} {
 					ref, ok := attr[key]
-					if ok && (key == "href" && !strings.HasPrefix(ref, "#") || ids[strings.TrimPrefix(ref, "#")] == 0) {
+					if ok && (key == "href" && !strings.HasPrefix(ref, "#") ||
+						ids[strings.TrimPrefix(ref, "#")] == 0) {
 						t.Errorf("%s=%q leads nowhere", key, ref)
 					}
 				}
-				for _, key := range []string{"src", "srcset", "data", "action", "poster", "background"} {
+				for _, key := range []string{"src", "srcset", "data", "action", "poster",
+					"background"} {
 					if attr[key] != "" {
 						t.Errorf("<%s %s=%q> loads something", n.Data, key, attr[key])
 					}
@@ -119,7 +127,8 @@ func TestPagesAreSound(t *testing.T) {
 					if strings.HasPrefix(key, "on") {
 						t.Errorf("<%s %s> is a script in an attribute", n.Data, key)
 					}
-					if strings.Contains(value, "NaN") || strings.Contains(value, "Inf") || strings.Contains(value, "ZgotmplZ") {
+					if strings.Contains(value, "NaN") || strings.Contains(value, "Inf") ||
+						strings.Contains(value, "ZgotmplZ") {
 						t.Errorf("<%s %s=%q>", n.Data, key, value)
 					}
 				}
@@ -128,7 +137,8 @@ func TestPagesAreSound(t *testing.T) {
 	}
 }
 
-// within tells whether a node stands in one of the given classes, whose text says what the picture does.
+// within tells whether a node stands in one of the given classes, whose text says what the picture
+// does.
 func within(n *html.Node, classes ...string) bool {
 	for ; n != nil; n = n.Parent {
 		for _, a := range n.Attr {
@@ -172,7 +182,8 @@ func nested(t *testing.T, text string) {
 func paths(n *html.Node, class string) []string {
 	var d []string
 	every(n, func(n *html.Node, attr map[string]string) {
-		if n.Data == "path" && slices.Contains(strings.Fields(attr["class"]), class) && !within(n, "key") {
+		if n.Data == "path" && slices.Contains(strings.Fields(attr["class"]), class) &&
+			!within(n, "key") {
 			d = append(d, attr["d"])
 		}
 	})
@@ -223,7 +234,8 @@ func TestChartsShowTheData(t *testing.T) {
 	for i := range r.Results {
 		s := &r.Results[i]
 		ok := s.Pooled.Outcomes[record.OK]
-		if ends, firsts := strokes(paths(timelines[i], "ends")), strokes(paths(timelines[i], "firsts")); ends != ok || firsts != ok {
+		if ends, firsts := strokes(paths(timelines[i], "ends")),
+			strokes(paths(timelines[i], "firsts")); ends != ok || firsts != ok {
 			t.Errorf("%s: %d ends and %d first tokens of %d answers", s.Name(), ends, firsts, ok)
 		}
 		if n := len(paths(timelines[i], "failure")); n != s.Pooled.Requests-ok {
@@ -242,8 +254,11 @@ func TestChartsShowTheData(t *testing.T) {
 			}
 		}
 		bars := page[s.Name()].Bars
-		if len(bars) != inRun || len(paths(lanes[i], "failure")) != failed || strokes(paths(lanes[i], "part-lost")) != failed || strokes(paths(lanes[i], "part-decode")) != decoded {
-			t.Errorf("%s: %d bars, %d crosses, %d decodes in a run of %d requests, %d failed", s.Name(), len(bars), len(paths(lanes[i], "failure")),
+		if len(bars) != inRun || len(paths(lanes[i], "failure")) != failed ||
+			strokes(paths(lanes[i], "part-lost")) != failed ||
+			strokes(paths(lanes[i], "part-decode")) != decoded {
+			t.Errorf("%s: %d bars, %d crosses, %d decodes in a run of %d requests, %d failed",
+				s.Name(), len(bars), len(paths(lanes[i], "failure")),
 				strokes(paths(lanes[i], "part-decode")), inRun, failed)
 		}
 		if n := len(page[s.Name()].Server); n == 0 || n > len(s.Samples) {
@@ -298,13 +313,16 @@ func TestSweepChart(t *testing.T) {
 // Agents have a lane each; a crowd shares as few as it needs, and nobody overlaps.
 func TestLanes(t *testing.T) {
 	rec := func(agent string, due, end time.Duration) *record.Record {
-		return &record.Record{Place: record.Place{Agent: agent}, Due: due, End: end, Outcome: record.OK}
+		return &record.Record{Place: record.Place{Agent: agent}, Due: due, End: end,
+			Outcome: record.OK}
 	}
-	lane, labels := assignLanes([]*record.Record{rec("a", 0, 5), rec("b", 1, 3), rec("a", 5, 9), rec("b", 4, 6)})
+	lane, labels := assignLanes([]*record.Record{rec("a", 0, 5), rec("b", 1, 3), rec("a", 5, 9),
+		rec("b", 4, 6)})
 	if !slices.Equal(lane, []int{0, 1, 0, 1}) || !slices.Equal(labels, []string{"a", "b"}) {
 		t.Errorf("two agents have lanes %v, %v", lane, labels)
 	}
-	lane, labels = assignLanes([]*record.Record{rec("", 0, 5), rec("", 1, 3), rec("", 4, 6), rec("", 6, 7)})
+	lane, labels = assignLanes([]*record.Record{rec("", 0, 5), rec("", 1, 3), rec("", 4, 6),
+		rec("", 6, 7)})
 	if !slices.Equal(lane, []int{0, 1, 1, 0}) || labels != nil {
 		t.Errorf("a crowd has lanes %v, %v", lane, labels)
 	}
@@ -317,8 +335,10 @@ func TestLanes(t *testing.T) {
 	}
 	long[3000].Outcome = record.Failed
 	l := newLanes(long)
-	if !l.Partly || l.Width != maxLanesWidth || len(l.Failures) != 1 || len(l.Bars) < 100 || len(l.Bars) > 200 {
-		t.Errorf("partly %v, %g wide, %d bars, %d failures", l.Partly, l.Width, len(l.Bars), len(l.Failures))
+	if !l.Partly || l.Width != maxLanesWidth || len(l.Failures) != 1 || len(l.Bars) < 100 ||
+		len(l.Bars) > 200 {
+		t.Errorf("partly %v, %g wide, %d bars, %d failures", l.Partly, l.Width, len(l.Bars),
+			len(l.Failures))
 	}
 }
 
@@ -326,21 +346,25 @@ func TestLanes(t *testing.T) {
 func TestPieces(t *testing.T) {
 	r := &record.Record{Due: 100, Sent: 110, FirstContent: 200, End: 300, Outcome: record.OK,
 		Server: record.ServerTiming{Queue: 20, Prefill: 50, Decode: 90, Total: 180}}
-	want := []piece{{report.PartNetwork, 100, 130}, {report.PartQueue, 130, 150}, {report.PartPrefill, 150, 200}, {report.PartDecode, 200, 300}}
+	want := []piece{{report.PartNetwork, 100, 130}, {report.PartQueue, 130, 150},
+		{report.PartPrefill, 150, 200}, {report.PartDecode, 200, 300}}
 	if got := pieces(r); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	r.Server = record.ServerTiming{Queue: -1, Prefill: -1, Decode: -1, Total: -1}
-	if got := pieces(r); !slices.Equal(got, []piece{{report.PartWait, 100, 200}, {report.PartDecode, 200, 300}}) {
+	if got := pieces(r); !slices.Equal(got, []piece{{report.PartWait, 100, 200},
+		{report.PartDecode, 200, 300}}) {
 		t.Errorf("of a silent server: %v", got)
 	}
 }
 
-// Computed by hand: with two nines as wide as 100 pixels, four values lie at the percentiles 12.5, 37.5, 62.5, 87.5.
+// Computed by hand: with two nines as wide as 100 pixels, four values lie at the percentiles 12.5,
+// 37.5, 62.5, 87.5.
 func TestTailPath(t *testing.T) {
 	y := logAxis{Lo: 1e6, Hi: 1e7, From: 100, To: 0}
 	x := func(p float64) float64 { return px(1000 * p) }
-	if got, want := tailPath([]time.Duration{1e6, 2e6, 5e6, never}, x, y), "M125 100L375 69.9L625 30.1L875 0"; got != want {
+	if got, want := tailPath([]time.Duration{1e6, 2e6, 5e6, never}, x, y),
+		"M125 100L375 69.9L625 30.1L875 0"; got != want {
 		t.Errorf("tailPath = %s, want %s", got, want)
 	}
 }
@@ -349,7 +373,8 @@ func TestTailPath(t *testing.T) {
 func TestInvalidIsSaidFirst(t *testing.T) {
 	r := fixed()
 	r.Generator.Busy = 0.97
-	r.Violations = []string{"leak: agent-1, turn 2: <b>", "times: ended before it began", "3", "4", "5", "6"}
+	r.Violations = []string{"leak: agent-1, turn 2: <b>", "times: ended before it began", "3", "4",
+		"5", "6"}
 	if len(r.Invalid()) == 0 {
 		t.Fatal("a client that took all processors is not doubted")
 	}
@@ -365,11 +390,13 @@ func TestInvalidIsSaidFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	var file struct{ Invalid, Violations []string }
-	if err := json.Unmarshal(b.Bytes(), &file); err != nil || !slices.Equal(file.Invalid, r.Invalid()) || !slices.Equal(file.Violations, r.Violations) {
+	if err := json.Unmarshal(b.Bytes(), &file); err != nil ||
+		!slices.Equal(file.Invalid, r.Invalid()) || !slices.Equal(file.Violations, r.Violations) {
 		t.Errorf("results.json has %q, %q, %v", file.Invalid, file.Violations, err)
 	}
 	b.Reset()
-	if err := r.WriteBaseline(&b); err != nil || !strings.Contains(b.String(), "**Wrong:** 6 requests") {
+	if err := r.WriteBaseline(&b); err != nil ||
+		!strings.Contains(b.String(), "**Wrong:** 6 requests") {
 		t.Errorf("the document does not say so, %v", err)
 	}
 }

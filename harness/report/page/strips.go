@@ -24,8 +24,8 @@ func newTargetCard(o limit.Outcome) targetCard {
 	return c
 }
 
-// A stripChart is each result's p50, p95 and p99 on one logarithmic line, with the targets across all
-// of them.
+// A stripChart is each result's p50, p95 and p99 on one logarithmic line, with the targets across
+// all of them.
 type stripChart struct {
 	Width, Height, Left, Right, Bottom float64
 	X                                  []tick
@@ -64,7 +64,8 @@ func newStrips(r *report.Report) stripChart {
 			continue
 		}
 		c.Rows = append(c.Rows, strip{
-			Index: i, Scenario: name, Y: float64(firstRow + rowHeight*len(c.Rows)), Never: d.P99 == never,
+			Index: i, Scenario: name, Y: float64(firstRow + rowHeight*len(c.Rows)),
+			Never: d.P99 == never,
 			Has95: stats.Supports(d.N, 0.95), Has99: stats.Supports(d.N, 0.99) || d.P99 == never,
 			P50: px(x.at(d.P50)), P95: px(x.at(d.P95)), P99: px(x.at(d.P99)),
 			Text: fmt.Sprintf("%s: p50 %s, p95 %s, p99 %s", name,

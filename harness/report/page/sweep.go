@@ -40,8 +40,10 @@ type sweepMark struct {
 }
 
 func newSweepChart(w report.Sweep) sweepChart {
-	c := sweepChart{Sweep: w, Summary: w.Text(), Width: 560, Height: 320, Left: 58, Right: 540, Top: 42, Bottom: 270,
-		Levels: map[string]string{"rate": "requests offered a second", "concurrency": "agents at a time"}[w.Kind]}
+	c := sweepChart{Sweep: w, Summary: w.Text(), Width: 560, Height: 320, Left: 58, Right: 540,
+		Top: 42, Bottom: 270,
+		Levels: map[string]string{"rate": "requests offered a second",
+			"concurrency": "agents at a time"}[w.Kind]}
 	first, last := w.Points[0].Level, w.Points[len(w.Points)-1].Level
 	at := func(level float64) float64 { return px(c.Left + (c.Right-c.Left-10)*level/last) }
 	if last/first >= 16 { // levels of a geometric sweep stand evenly
@@ -69,7 +71,9 @@ func newSweepChart(w report.Sweep) sweepChart {
 	op := byte('M')
 	lastX := math.Inf(-1)
 	for i, p := range w.Points {
-		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)), P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never, Few: !stats.Supports(p.E2E.N, 0.95), Knee: i == w.Knee && !w.Open, Text: p.Text}
+		m := sweepMark{X: at(p.Level), Rate: up(p.ReqPerS), P50: px(y.at(p.E2E.P50)),
+			P95: px(y.at(p.E2E.P95)), Never: p.E2E.P95 == never,
+			Few: !stats.Supports(p.E2E.N, 0.95), Knee: i == w.Knee && !w.Open, Text: p.Text}
 		if v, ok := newInterval(p.E2E, 0.95, y); ok {
 			m.Lo, m.Hi, m.Interval = v.Lo, v.Hi, true
 		}
@@ -95,6 +99,7 @@ func newSweepChart(w report.Sweep) sweepChart {
 		}
 		c.Marks = append(c.Marks, m)
 	}
-	c.Rate, c.Goodput, c.Offered, c.P50, c.P95 = answered.String(), good.String(), offered.String(), p50.String(), p95.String()
+	c.Rate, c.Goodput, c.Offered, c.P50, c.P95 = answered.String(), good.String(), offered.String(),
+		p50.String(), p95.String()
 	return c
 }

@@ -10,9 +10,9 @@ import (
 	"loadstone/harness/stats"
 )
 
-// A tailChart shows the time that each percentile of a result's requests took, on an axis on which every
-// nine is as wide as the one before, as HdrHistogram draws it. A curve ends where its sample does; one
-// that leaves through the top has failures there.
+// A tailChart shows the time that each percentile of a result's requests took, on an axis on which
+// every nine is as wide as the one before, as HdrHistogram draws it. A curve ends where its sample
+// does; one that leaves through the top has failures there.
 type tailChart struct {
 	Width, Height float64
 	Left, Right   float64
@@ -26,7 +26,8 @@ type tailChart struct {
 }
 
 // bounds are where 95 of 100 repetitions of the measurement would find a percentile. They take the
-// requests for independent, which those that share a batch are not quite: the true interval is wider.
+// requests for independent, which those that share a batch are not quite: the true interval is
+// wider.
 type bounds struct {
 	Index      int
 	X, Lo, Hi  float64
@@ -44,7 +45,9 @@ func newTail(samples []sample, lo, hi time.Duration) *tailChart {
 	c.Nines = min(c.Nines, 6)
 	y := newLogAxis(lo, hi, c.Bottom, c.Top)
 	c.Lo, c.Hi, c.Y = y.Lo, y.Hi, y.ticks()
-	x := func(p float64) float64 { return px(c.Left + (c.Right-c.Left)*min(1, -math.Log10(1-p)/c.Nines)) }
+	x := func(p float64) float64 {
+		return px(c.Left + (c.Right-c.Left)*min(1, -math.Log10(1-p)/c.Nines))
+	}
 	for _, p := range []float64{0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999, 0.999999} {
 		if -math.Log10(1-p) <= c.Nines*1.001 {
 			c.X = append(c.X, tick{x(p), "p" + strconv.FormatFloat(100*p, 'f', -1, 64)})
@@ -97,7 +100,8 @@ func tailPath(sorted []time.Duration, x func(float64) float64, y logAxis) string
 			writePoint(&b, op, atX, y.To)
 			break
 		}
-		if last := i+1 == len(sorted) || sorted[i+1] == never; !last && op == 'L' && atX-lastX < 1 && math.Abs(atY-lastY) < 1 {
+		if last := i+1 == len(sorted) || sorted[i+1] == never; !last && op == 'L' &&
+			atX-lastX < 1 && math.Abs(atY-lastY) < 1 {
 			continue
 		}
 		writePoint(&b, op, atX, atY)

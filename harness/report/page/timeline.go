@@ -12,13 +12,14 @@ import (
 	"loadstone/harness/table"
 )
 
-// maxDots bounds a timeline. Of more requests an even choice is drawn, but all slow and failed ones.
+// maxDots bounds a timeline. Of more requests an even choice is drawn, but all slow and failed
+// ones.
 const maxDots = 3000
 
-// A timeline shows one result's requests in the order in which they ran: a dot for the first token, a
-// square for the end. Below them it shows how many requests were in flight, how many of those the server
-// worked on and kept waiting, and the server's pool. The runs stand one after another, whatever ran
-// between them.
+// A timeline shows one result's requests in the order in which they ran: a dot for the first token,
+// a square for the end. Below them it shows how many requests were in flight, how many of those the
+// server worked on and kept waiting, and the server's pool. The runs stand one after another,
+// whatever ran between them.
 type timeline struct {
 	Scenario      string
 	Index         int
@@ -27,22 +28,23 @@ type timeline struct {
 	Top, Bottom   float64 // latency plot
 	FlightTop     float64 // in-flight plot, below
 	FlightBottom  float64
-	PoolTop       float64 // pool plot, below that; PoolTop = PoolBottom where the server does not say
-	PoolBottom    float64
-	X, Y          []tick
-	RunStarts     []float64
-	First, Ends   string // paths of dots: first token and end
-	Failures      []failureMark
-	Flight        string // area path
-	Max           int    // top of the in-flight plot
-	Running       string // lines, as the server says; "" it says nothing
-	Waiting       string
-	Pool          string // area path
-	PoolLimit     float64
-	Shown, Total  int
-	Dots          []dot     // for the pointer and the keyboard, in order of X
-	Server        []instant // the same
-	Lanes         *lanes
+	// pool plot, below that; PoolTop = PoolBottom where the server does not say
+	PoolTop      float64
+	PoolBottom   float64
+	X, Y         []tick
+	RunStarts    []float64
+	First, Ends  string // paths of dots: first token and end
+	Failures     []failureMark
+	Flight       string // area path
+	Max          int    // top of the in-flight plot
+	Running      string // lines, as the server says; "" it says nothing
+	Waiting      string
+	Pool         string // area path
+	PoolLimit    float64
+	Shown, Total int
+	Dots         []dot     // for the pointer and the keyboard, in order of X
+	Server       []instant // the same
+	Lanes        *lanes
 }
 
 // An instant is a sample in the page's data; a value below 0 is unknown.
@@ -63,8 +65,8 @@ type dot struct {
 	Text  string  `json:"s"`
 }
 
-// A placed is a record at its place on the result's own clock, on which runs follow each other without
-// a gap.
+// A placed is a record at its place on the result's own clock, on which runs follow each other
+// without a gap.
 type placed struct {
 	*record.Record
 	start, end time.Duration
@@ -78,12 +80,17 @@ func newTimeline(s *report.Result, index int, poolLimit float64) *timeline {
 		return nil
 	}
 	t := &timeline{Scenario: s.Name(), Index: index, Width: 1080, Height: 356,
-		Left: 56, Right: 1066, Top: 26, Bottom: 226, FlightTop: 248, FlightBottom: 314, PoolTop: 314, PoolBottom: 314, Total: len(recs)}
+		Left: 56, Right: 1066, Top: 26, Bottom: 226, FlightTop: 248, FlightBottom: 314,
+		PoolTop: 314, PoolBottom: 314, Total: len(recs)}
 	if record.PeakPool(s.Samples) >= 0 {
 		t.PoolTop, t.PoolBottom, t.Height = 334, 378, 420
 	}
-	x := func(d time.Duration) float64 { return px(t.Left + (t.Right-t.Left)*float64(d)/float64(length)) }
-	t.X = linearTicks(length.Seconds(), 8, " s", func(v float64) float64 { return x(time.Duration(v * float64(time.Second))) })
+	x := func(d time.Duration) float64 {
+		return px(t.Left + (t.Right-t.Left)*float64(d)/float64(length))
+	}
+	t.X = linearTicks(length.Seconds(), 8, " s", func(v float64) float64 {
+		return x(time.Duration(v * float64(time.Second)))
+	})
 	for _, run := range runs {
 		t.RunStarts = append(t.RunStarts, x(run.at))
 	}
@@ -111,7 +118,8 @@ type placedRun struct {
 }
 
 // drawServer draws the samples that lie within a run; between two of them the first one holds.
-func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(time.Duration) float64) {
+func (t *timeline) drawServer(samples []record.Sample, runs []placedRun,
+	x func(time.Duration) float64) {
 	byRun := map[int][]record.Sample{}
 	for _, s := range samples {
 		byRun[s.Run] = append(byRun[s.Run], s)
@@ -122,7 +130,8 @@ func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(
 		var seen []instant
 		for _, s := range byRun[run.run] {
 			if s.At >= run.first && s.At <= run.last {
-				seen = append(seen, instant{x(run.at + s.At - run.first), s.Running, s.Queue, s.Pool})
+				seen = append(seen, instant{x(run.at + s.At - run.first), s.Running, s.Queue,
+					s.Pool})
 			}
 		}
 		seen = onePerPixel(seen)
@@ -130,11 +139,17 @@ func (t *timeline) drawServer(samples []record.Sample, runs []placedRun, x func(
 		height := func(of func(instant) float64, full, top, bottom float64) func(instant) float64 {
 			return func(i instant) float64 { return px(bottom - (bottom-top)*min(1, of(i)/full)) }
 		}
-		steps(&running, seen, end, height(func(i instant) float64 { return i.Running }, float64(t.Max), t.FlightTop, t.FlightBottom))
-		steps(&waiting, seen, end, height(func(i instant) float64 { return i.Waiting }, float64(t.Max), t.FlightTop, t.FlightBottom))
+		steps(&running, seen, end, height(func(i instant) float64 {
+			return i.Running
+		}, float64(t.Max), t.FlightTop, t.FlightBottom))
+		steps(&waiting, seen, end, height(func(i instant) float64 {
+			return i.Waiting
+		}, float64(t.Max), t.FlightTop, t.FlightBottom))
 		if len(seen) > 0 && t.PoolTop < t.PoolBottom {
 			var area strings.Builder
-			steps(&area, seen, end, height(func(i instant) float64 { return i.Pool }, 1, t.PoolTop, t.PoolBottom))
+			steps(&area, seen, end, height(func(i instant) float64 {
+				return i.Pool
+			}, 1, t.PoolTop, t.PoolBottom))
 			writePoint(&pool, 'M', seen[0].X, t.PoolBottom)
 			pool.WriteString("L" + strings.TrimPrefix(area.String(), "M"))
 			writePoint(&pool, 'L', end, t.PoolBottom)
@@ -150,7 +165,8 @@ func onePerPixel(seen []instant) []instant {
 	for _, i := range seen {
 		if n := len(kept); n > 0 && i.X-kept[n-1].X < 1 {
 			k := &kept[n-1]
-			k.Running, k.Waiting, k.Pool = max(k.Running, i.Running), max(k.Waiting, i.Waiting), max(k.Pool, i.Pool)
+			k.Running, k.Waiting, k.Pool = max(k.Running, i.Running), max(k.Waiting, i.Waiting),
+				max(k.Pool, i.Pool)
 			continue
 		}
 		kept = append(kept, i)
@@ -173,8 +189,8 @@ func steps(b *strings.Builder, seen []instant, end float64, y func(instant) floa
 	}
 }
 
-// placeRuns puts the runs of a result one after another and returns the records by start, where each
-// run stands, and the length of all runs together.
+// placeRuns puts the runs of a result one after another and returns the records by start, where
+// each run stands, and the length of all runs together.
 func placeRuns(records []record.Record) (recs []placed, runs []placedRun, length time.Duration) {
 	byRun := map[int][]*record.Record{}
 	for i := range records {
@@ -192,7 +208,8 @@ func placeRuns(records []record.Record) (recs []placed, runs []placedRun, length
 		}
 		runs = append(runs, placedRun{run, length, first, last})
 		for _, rec := range byRun[run] {
-			recs = append(recs, placed{rec, length + rec.Due - first, length + max(rec.End, rec.Due) - first})
+			recs = append(recs, placed{rec, length + rec.Due - first,
+				length + max(rec.End, rec.Due) - first})
 		}
 		length += max(last-first, 0)
 	}
@@ -238,8 +255,8 @@ func writeDot(b *strings.Builder, x, y float64) {
 	b.WriteString("h0")
 }
 
-// thin keeps every request up to maxDots. Of more it keeps the failed ones, the slowest hundredth, and
-// an even choice of the rest.
+// thin keeps every request up to maxDots. Of more it keeps the failed ones, the slowest hundredth,
+// and an even choice of the rest.
 func thin(recs []placed) []placed {
 	if len(recs) <= maxDots {
 		return recs
@@ -257,8 +274,8 @@ func thin(recs []placed) []placed {
 	return kept
 }
 
-// drawFlight draws the number of requests in flight over time, as steps, on an axis that goes at least
-// as high as the number that is given.
+// drawFlight draws the number of requests in flight over time, as steps, on an axis that goes at
+// least as high as the number that is given.
 func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, axis int) {
 	type change struct {
 		at time.Duration
@@ -269,7 +286,9 @@ func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, axis
 		changes = append(changes, change{r.start, 1}, change{r.end, -1})
 	}
 	// An end at the instant of a start comes first: one agent that goes on is never two in flight.
-	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by)) })
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.by, b.by))
+	})
 	n := 0
 	t.Max = max(1, axis)
 	for _, c := range changes {
@@ -310,11 +329,14 @@ func describe(r *record.Record) string {
 		if r.Status > 0 {
 			what += fmt.Sprintf(" (%d)", r.Status)
 		}
-		return who + "\n" + what + " after " + table.Duration(r.Latency()) + "\n" + table.Clip(table.OneLine(r.Error), 120)
+		return who + "\n" + what + " after " + table.Duration(r.Latency()) + "\n" +
+			table.Clip(table.OneLine(r.Error), 120)
 	}
-	text := who + "\nfirst token " + table.Duration(r.TTFT()) + ", end " + table.Duration(r.Latency())
+	text := who + "\nfirst token " + table.Duration(r.TTFT()) + ", end " +
+		table.Duration(r.Latency())
 	if r.PromptTokens > 0 {
-		text += fmt.Sprintf("\n%d prompt tokens, %d cached, %d out", r.PromptTokens, max(r.CachedTokens, 0), max(r.OutputTokens, 0))
+		text += fmt.Sprintf("\n%d prompt tokens, %d cached, %d out", r.PromptTokens,
+			max(r.CachedTokens, 0), max(r.OutputTokens, 0))
 	}
 	return text
 }
