@@ -40,7 +40,7 @@ type Figure struct {
 	Unit   string // of its values
 	Better Better // "" where neither way is
 
-	// the times that it is a percentile or the maximum of, by their name; "" of none
+	// Of names the times of which it is a percentile or the maximum; "" there are none.
 	Of       string
 	Quantile float64 // of a percentile: 0.95; 0 of anything else
 

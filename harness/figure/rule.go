@@ -3,7 +3,7 @@ package figure
 // A Rule says how a gate judges one figure.
 type Rule struct {
 	Gated bool // judged unless the user names the figures
-	// any change for the worse is a regression, without statistics: an error is an error
+	// Exact makes any change for the worse a regression, without statistics: an error is an error.
 	Exact  bool
 	Sparse bool    // not every run has it: an answer of one token has no inter-token time
 	Points bool    // a ratio is judged by the difference: a quarter more of 0.4 % is nothing

@@ -107,7 +107,7 @@ var measured = []Figure{
 		value: func(s *record.Summary) (float64, bool) {
 			return s.HitRatio, s.HitRatio >= 0
 		}}, {Name: "peak-pool-ratio", Unit: Ratio, Better: Lower, Bench: true,
-		// sampled: a lower bound, and what it misses is chance
+		// The pool is sampled: the peak is a lower bound, and chance decides by how much.
 		Rule:    Rule{Points: true, Effect: 0.05},
 		aliases: []string{"peak_pool_ratio", "peak_pool"},
 		value: func(s *record.Summary) (float64, bool) {

@@ -47,13 +47,13 @@ const (
 	Small  Verdict = "small"  // a difference, smaller than what matters
 	Better Verdict = "better" // a difference that matters
 	Worse  Verdict = "worse"  // a difference that matters
-	// a difference that matters, and nothing says which way is better
+	// Changed is a difference that matters, where the files do not say which way is better.
 	Changed Verdict = "changed"
-	Missing Verdict = "missing"      // one side has no such measurement
+	Missing Verdict = "missing"      // one side was not measured
 	Few     Verdict = "too few runs" // no outcome could have been significant
-	// most runs of the base have no such value, as it is for this load
+	// Sparse says that most runs of the base have no such value, as it is for this load.
 	Sparse Verdict = "sparse"
-	// worse, but the load generator's lag grew by half of that or more
+	// Client is worse, but the load generator's lag grew by half of that or more.
 	Client Verdict = "client"
 )
 

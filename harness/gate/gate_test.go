@@ -369,7 +369,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, bad := range []string{"", "p99-e2e", "p99-e2e<", "p99-e2e<fast", "<5s", "p99-e2e<5s,"} {
 		if _, err := gate.ParseLimits(bad); err == nil {
-			t.Errorf("ParseSLOs(%q) is no error", bad)
+			t.Errorf("ParseLimits(%q) is not an error", bad)
 		}
 	}
 }
@@ -431,8 +431,8 @@ func TestLimitsOfSmallSamples(t *testing.T) {
 	}
 }
 
-// The number of requests behind a percentile is nothing to compare: no cell is made of it.
-func TestSizesAreNoCells(t *testing.T) {
+// The number of requests behind a percentile is not compared: no cell is made of it.
+func TestSizesAreNotCompared(t *testing.T) {
 	base := measure(t, server{seed: 1})
 	c, err := decide(t, options{Base: base, Head: measure(t, server{seed: 2}), All: true})
 	if err != nil {

@@ -54,7 +54,7 @@ type samples struct {
 }
 
 // takeSizes takes from a result how many values its percentiles are of, by the name of their times.
-// They are not compared: a load that is another one is told by its configuration.
+// They are not compared: files of unlike loads differ in their configuration.
 func takeSizes(r *benchfmt.Result) map[string]int {
 	sizes := map[string]int{}
 	r.Values = slices.DeleteFunc(r.Values, func(v benchfmt.Value) bool {
@@ -67,7 +67,7 @@ func takeSizes(r *benchfmt.Result) map[string]int {
 	return sizes
 }
 
-// rename gives what was called otherwise in older files its name of today, so that they compare.
+// rename gives a value of an older file its name of today, so that old files and new ones compare.
 func rename(r *benchfmt.Result) {
 	for i := range r.Config {
 		if c := &r.Config[i]; c.Key == "backend" && string(c.Value) == "metal" {

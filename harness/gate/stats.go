@@ -11,9 +11,9 @@ import (
 // where the unit is a ratio.
 type Estimate struct{ Delta, Lo, Hi float64 }
 
-// estimate is that of Hodges and Lehmann (1963): the median of the changes between every value of
-// head and every one of base, with the interval that belongs to the U test (Bauer 1972), so that
-// the two agree: it excludes 0 where p < 0.05.
+// estimate makes the estimate of Hodges and Lehmann (1963): the median of the changes between every
+// value of head and every one of base, with the interval that belongs to the U test (Bauer 1972),
+// so that the two agree: it excludes 0 where p < 0.05.
 //
 // Note: the quotient of the medians, which benchstat prints, can lie outside of that interval.
 func estimate(base, head []float64, points bool) Estimate {
@@ -40,7 +40,7 @@ func between(a, b float64) float64 {
 	return (a + b) / 2
 }
 
-// change is from b to h. A value of +Inf is that of requests that were never answered; two of them
+// change is from b to h. A value of +Inf stands for requests that were never answered; two of them
 // are alike.
 func change(b, h float64, points bool) float64 {
 	switch {

@@ -16,9 +16,9 @@ type Standing string
 const (
 	Met    Standing = "met"
 	Missed Standing = "missed"
-	// within the limit, but the sample cannot bound the percentile
+	// NotShown is within the limit, but the sample cannot bound the percentile.
 	NotShown   Standing = "not shown"
-	Unmeasured Standing = "not measured" // there is no such figure
+	Unmeasured Standing = "not measured" // the figure was not measured
 )
 
 // An Outcome is what became of one limit. Gates, reports and audits all say with it whether

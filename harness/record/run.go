@@ -17,7 +17,7 @@ type Run struct {
 	Goodput  load.Objective // what a good answer must hold; the zero Objective: none is judged
 
 	Records []Record
-	// of a long load: the requests after the Records, which are in no memory; or nil
+	// Rest is what became of the requests after the Records, of a long load; nil: there are none.
 	Rest   *Rest
 	Warmup []Record // in no summary, but in the server's log; see Place.Warmup
 

@@ -28,8 +28,8 @@ func answered(name string, agents, n int, queue, prefill, decode, network time.D
 	return s
 }
 
-// The sentences follow the measurement: each case is another subject, and the golden file holds
-// what is said of it.
+// The sentences follow the measurement: each case is another server, and the golden file has what
+// the report says of it.
 func TestDiagnosisAndAdvice(t *testing.T) {
 	const ms = time.Millisecond
 	cases := []struct {

@@ -62,8 +62,8 @@ func (r *Report) WriteBench(w io.Writer) error {
 	return nil
 }
 
-// benchName is the name of the result's benchmark lines. What committed baselines are called does
-// not change, or new results would not be set beside them.
+// benchName is the name of the result's benchmark lines. It must stay as it is in committed
+// baselines, or new results would not be set beside them.
 func (s *Result) benchName() string {
 	name := "Serve/scenario=" + s.Pooled.Scenario
 	if s.Level.Kind != "" {
@@ -83,7 +83,7 @@ func (s *Result) benchName() string {
 	return name
 }
 
-// provenance is what any two files may differ in.
+// provenance is that in which any two files may differ.
 func (r *Report) provenance() []string {
 	lines := []string{"loadstone bench, " + r.Start.UTC().Format(time.RFC3339)}
 	if r.System.Version != "" {

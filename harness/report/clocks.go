@@ -45,18 +45,19 @@ func maximum(d stats.Dist) string {
 	return table.Duration(d.Max)
 }
 
-// Clocks sets what the client measured of its answered requests beside what the server did.
+// Clocks are the times of the client's answered requests, as the client measured them and as the
+// server did.
 type Clocks struct {
 	Client  stats.Dist // sent to end
 	Server  stats.Dist // the same requests, by the headers of their answers
 	Log     stats.Dist // the same, by their lines in the access log
 	Network stats.Dist // client's less log's, request by request
-	Others  int        // lines of the log that belong to no record: warm-up, other clients
+	Others  int        // lines of the log without a record: of a warm-up, of other clients
 	Agree   bool
-	Why     string // if they do not
+	Why     string // they do not agree
 }
 
-// rounding is what a time of the server may be off by: headers and log have two decimals of a
+// rounding is how far a time of the server may be off: headers and log have two decimals of a
 // millisecond.
 const rounding = 10 * time.Microsecond
 
@@ -106,10 +107,11 @@ func CompareClocks(records []record.Record, log []time.Duration) Clocks {
 	return c
 }
 
-// match gives as many spans as possible, in each of which the log line of a request must lie, a
-// line of the log that lies in them, each line to one span, and returns those lines with their
-// distance from the spans' ends. Taking the lines in order and giving each to the open span that
-// ends first is optimal (Glover 1967, matching in a convex bipartite graph).
+// match pairs spans with lines of the log. The line of a request must lie within the request's
+// span, and a line belongs to one span alone. It makes as many pairs as possible and returns their
+// lines, each with its distance from the end of its span. To take the lines in order and to give
+// each to the open span that ends first is optimal (Glover 1967, matching in a convex bipartite
+// graph).
 func match(spans []span, log []time.Duration) (lines, distance []time.Duration) {
 	spans, log = slices.Clone(spans), slices.Clone(log)
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
@@ -151,7 +153,7 @@ func (c Clocks) Write(w io.Writer) error {
 	}
 	b.WriteString("\n")
 	if c.Others > 0 {
-		fmt.Fprintf(&b, "%s of the log belong to no record: warm-up, or other clients\n",
+		fmt.Fprintf(&b, "%s of the log have no record: warm-up, or other clients\n",
 			table.Plural(c.Others, "line"))
 	}
 	if c.Agree {

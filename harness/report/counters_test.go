@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A run whose server counted other requests than the client's is invalid, and told to be so
-// wherever results are read.
+// A run is invalid whose server counted other requests than the client's, and every form of the
+// report says so.
 func TestMiscountIsInvalid(t *testing.T) {
 	r := fixed()
 	r.Results[1].Runs[2].Counters.Server["answered_requests"] += 4

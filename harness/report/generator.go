@@ -16,9 +16,9 @@ type Generator struct {
 	Busy float64 `json:"busy_ratio"` // share of the machine's processors that it took; 0 unknown
 }
 
-// calibration is that of the load's level, and of those at one level that of the fewest streams
-// that are no fewer than the load's, or else of the most streams. It is the zero value where there
-// is none.
+// calibration is the calibration at the load's level. Of several at one level it is the one with
+// the fewest streams that are at least as many as the load's, or else the one with the most
+// streams. It is the zero value where there is none.
 func (g *Generator) calibration(level load.Level, streams int) (best stub.Floor) {
 	found := false
 	for _, f := range g.Calibration {

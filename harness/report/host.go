@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// Host is the machine the load was generated on; with a subject on loopback, the subject's machine
-// too. A field the machine does not tell is empty or 0.
+// A Host is the machine on which the load was generated; with a server on loopback it is the
+// server's machine as well. A field that the machine does not tell is empty or 0.
 type Host struct {
 	OS     string `json:"os"` // as Go names it
 	Arch   string `json:"arch"`
 	System string `json:"system"` // "Debian GNU/Linux 12 (bookworm)"
 	Kernel string `json:"kernel"`
 	CPU    string `json:"cpu"` // the model, as the processor names itself
-	// the widest vector extension that matters to inference: "avx2", "avx512-vnni", "neon"
+	// The widest vector extension that matters to inference: "avx2", "avx512-vnni", "neon".
 	SIMD   string `json:"simd"`
 	Cores  int    `json:"cores"` // cores this process may use, container limits counted
 	Memory int64  `json:"memory_bytes"`
@@ -78,7 +78,7 @@ func meminfo(path, key string) int64 {
 	return n
 }
 
-// field returns the value of the first "key SEP value" line of a file, "" when there is none.
+// field is the value of the first "key SEP value" line of a file, "" where there is none.
 func field(path, key, sep string) string {
 	f, err := os.Open(path)
 	if err != nil {

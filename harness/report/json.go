@@ -89,7 +89,7 @@ type summaryJSON struct {
 	Elapsed  time.Duration  `json:"elapsed_ns"`
 
 	Counters *record.Counters `json:"counters,omitempty"`
-	// those that are one number, by name; null: not measured
+	// Figures are those that are one number, by name; null: not measured.
 	Figures map[string]*float64 `json:"figures"`
 	Times   map[string]distJSON `json:"times"` // by the names of figure.AllTimes
 }

@@ -51,7 +51,7 @@ func TestReadWhatWasWritten(t *testing.T) {
 	}
 }
 
-// Records alone make a report as well; how long the load was is then told by them.
+// Records alone make a report as well; they then tell how long the load was.
 func TestReadRecordsAlone(t *testing.T) {
 	want := fixed()
 	var records []record.Record
@@ -87,7 +87,8 @@ func TestReadRecordsAlone(t *testing.T) {
 	}
 }
 
-// Times that are none are no numbers in the file, and every summary has every distribution.
+// A time that never came, or that was not measured, is not a number in the file. Every summary has
+// every distribution.
 func TestJSONOfTimes(t *testing.T) {
 	s := answered("a", 1, 1, 1e6, 2e6, 3e6, 4e6, 1)
 	s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "a"},
@@ -156,7 +157,7 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// A server's words do not become a formula of whoever opens them.
+// A server's words do not become a formula in the reader's spreadsheet.
 func TestCSVRunsNothing(t *testing.T) {
 	row := requestRow(&record.Record{Place: record.Place{Agent: "@a"}, Outcome: record.Failed, Error: `=HYPERLINK("x")`, Finish: "+1", FirstContent: -1}, load.Objective{})
 	for _, cell := range row {

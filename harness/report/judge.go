@@ -139,8 +139,8 @@ func (r *Report) Unmet() *Unmet {
 
 // Hold judges the report by the limits of its workload in place of the four targets: each by its
 // worst result, and where the report is that of a search, by the highest level that was found. A
-// highest level is not shown where one of the limits at it is not. An error is a limit that cannot
-// be read, or a highest level of which there is no result.
+// highest level is not shown where one of the limits at it is not. An error says that a limit
+// cannot be read, or that there is no result of the highest level.
 func (r *Report) Hold() error {
 	limits := make([]limit.Limit, len(r.Workload.Expect))
 	for i, text := range r.Workload.Expect {

@@ -9,8 +9,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// A bar is as long as its figure is beside the limit, whichever side of it is the good one, and the
-// worst scenario is the one that is furthest on the bad side.
+// A bar is as long as its figure in proportion to the limit, whichever side of the limit is the
+// good one. The worst result is the one that is furthest on the bad side.
 func TestPartOfALimit(t *testing.T) {
 	of := func(ok int) Result {
 		return Result{Pooled: record.Summary{Scenario: "s", Requests: ok,
@@ -40,7 +40,8 @@ func TestPartOfALimit(t *testing.T) {
 	}
 }
 
-// Of a server that does not tell how full its pool is nothing is said that only a full one shows.
+// Where a server does not tell how full its pool is, the report says nothing that only a full pool
+// can show.
 func TestPressureOnAnUnknownPool(t *testing.T) {
 	s := &Result{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1,
 		Outcomes: map[record.Outcome]int{record.OK: 32}}}

@@ -171,7 +171,7 @@ func shifted(records []record.Record, by time.Duration) []record.Record {
 	return later
 }
 
-// worstCalibration is the largest error of each number of streams.
+// worstCalibration has the largest error for each number of streams.
 func worstCalibration(all []stub.Floor) []stub.Floor {
 	slices.SortStableFunc(all, func(a, b stub.Floor) int {
 		return cmp.Or(cmp.Compare(a.Streams, b.Streams), cmp.Compare(b.TTFT, a.TTFT))

@@ -36,8 +36,7 @@ func generated() *Report {
 	return r
 }
 
-// dealt is a share of the report's agents, as the load generator that has them measures it, whose
-// clock began later.
+// dealt is a share of the report's agents, as a load generator measures it whose clock began later.
 func dealt(r *Report, agents string, later time.Duration) *Report {
 	p := *r
 	p.Epoch, p.Results = r.Epoch.Add(later), nil
@@ -74,7 +73,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func TestMergeRefusesWhatIsNoOneLoad(t *testing.T) {
+func TestMergeRefusesUnlikeParts(t *testing.T) {
 	whole := generated()
 	for _, tc := range []struct {
 		want   string

@@ -59,8 +59,8 @@ func (r *Report) readHead(results io.Reader) error {
 	return nil
 }
 
-// place gives every record to its result, which it makes where there is none, and returns those of
-// a warm-up that have none. count says that the numbers of agents are to be counted.
+// place gives every record to its result, which it makes where there is none. It returns the
+// records of a warm-up that belong to no result. With count it counts the agents of each result.
 func (r *Report) place(records []record.Record, count bool) (unplaced []record.Record) {
 	for _, rec := range records {
 		s := r.At(rec.Scenario, rec.Level)

@@ -11,9 +11,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// FuzzRead reads what was stored, whoever changed or cut it since: it is made into every form, or
-// refused with an error, and never ends the program. Files that come from elsewhere are what report
-// is for.
+// FuzzRead reads what was stored, however it was changed or cut since then: it is made into every
+// form, or refused with an error, and never ends the program. Reports read files that come from
+// elsewhere.
 func FuzzRead(f *testing.F) {
 	lines := func(records []record.Record) []byte {
 		var b bytes.Buffer
@@ -78,8 +78,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// A highest level that none of the scenarios is of, as in results.json beside the records of
-// another measurement, is an error.
+// A highest level of which there is no result is an error. That happens where results.json lies
+// beside the records of another measurement.
 func TestHighestOfNothing(t *testing.T) {
 	r := generated()
 	r.Workload.Search, r.Workload.Expect = "rate", []string{"p95-ttft < 20ms"}

@@ -41,9 +41,9 @@ type Meta struct {
 	Workload Workload  `json:"load"`
 	Start    time.Time `json:"start"`
 	Epoch    time.Time `json:"epoch,omitzero"` // when the clock of the records was 0
-	// from starting the server to its being ready; 0 unknown
+	// StartUp is the time from starting the server until it was ready; 0 unknown.
 	StartUp time.Duration `json:"start_up_ns"`
-	// why the measurement ended early; "" it is complete
+	// Stopped says why the measurement ended early; "" it is complete.
 	Stopped   string    `json:"stopped"`
 	Generator Generator `json:"client"`
 
@@ -86,13 +86,13 @@ type Workload struct {
 	PromptTokens int    `json:"prompt_tokens"` // of a first prompt; 0: the scenario's own
 	MaxTokens    int    `json:"max_tokens"`
 	Seed         uint64 `json:"seed"`
-	// what a good answer must hold; limit.ParseObjective reads it
+	// Goodput is what a good answer must hold, as limit.ParseObjective reads it.
 	Goodput string `json:"goodput,omitempty"`
-	// the limits of a scenario file, as they were written
+	// Expect are the limits of a scenario file, as they were written.
 	Expect []string `json:"expect,omitempty"`
-	// what a search varied, "rate" or "concurrency"; "" nothing
+	// Search is what a search varied, "rate" or "concurrency"; "" nothing.
 	Search string `json:"search,omitempty"`
-	// when requests are due, in words; "" closed, as bench's are
+	// Shape says in words when requests are due; "" one after the other, as those of bench.
 	Shape string `json:"shape,omitempty"`
 }
 
@@ -112,7 +112,7 @@ type Result struct {
 	Runs    []record.Summary `json:"-"` // one benchmark line each
 	Records []record.Record  `json:"-"`
 	Warmup  []record.Record  `json:"-"` // unmeasured requests; they are in the raw records alone
-	// what the server said of itself meanwhile; none: it says nothing
+	// Samples are what the server said of itself meanwhile; none: it says nothing.
 	Samples []record.Sample `json:"-"`
 
 	Again record.Again `json:"again,omitzero"` // what came of asking some questions again, alone
@@ -121,7 +121,7 @@ type Result struct {
 	// zero Level otherwise.
 	Level  load.Level `json:"level,omitzero"`
 	Agents int        `json:"agents"` // at a time; 0 unknown
-	// what the agents' caches held when the clock started
+	// Cache is what the agents' caches held when the clock started.
 	Cache        load.Cache `json:"cache"`
 	PromptTokens int        `json:"prompt_tokens"` // of a first prompt, as asked; 0 unknown
 	MaxTokens    int        `json:"max_tokens"`

@@ -33,13 +33,13 @@ func TestDescribe(t *testing.T) {
 	assert.Equal(t, d.Mean, 48*ms)
 }
 
-// The least samples that bound each percentile on both sides.
+// The smallest samples that bound each percentile on both sides.
 func TestSupports(t *testing.T) {
-	for q, least := range map[float64]int{0.50: 6, 0.90: 39, 0.95: 76, 0.99: 441, 0.999: 4394} {
-		for n := range least {
+	for q, smallest := range map[float64]int{0.50: 6, 0.90: 39, 0.95: 76, 0.99: 441, 0.999: 4394} {
+		for n := range smallest {
 			assert.Assert(t, !Supports(n, q), "%d values for %g", n, q)
 		}
-		assert.Assert(t, Supports(least, q), "%d values for %g", least, q)
+		assert.Assert(t, Supports(smallest, q), "%d values for %g", smallest, q)
 	}
 	_, ok := Describe(make([]time.Duration, 440)).Interval(0.99)
 	assert.Assert(t, !ok)

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// often enough to look alive, seldom enough to cost nothing
+	// Often enough to look alive, seldom enough to cost nothing.
 	redrawEvery = 100 * time.Millisecond
 	plainEvery  = 10 * time.Second // between the lines of a log
 	rateOver    = 5 * time.Second  // what the rate shown looks back on
@@ -34,7 +34,7 @@ type Progress struct {
 	past  []moment // of the last rateOver
 }
 
-// A moment is how many requests had ended at some time.
+// A moment says how many requests had ended at some time.
 type moment struct {
 	at       time.Duration
 	requests int

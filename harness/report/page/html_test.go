@@ -63,7 +63,7 @@ func TestPageData(t *testing.T) {
 	data, _, _ := strings.Cut(rest, "</script>")
 	var page map[string]chartData
 	if err := json.Unmarshal([]byte(data), &page); err != nil {
-		t.Fatalf("the page's data is no JSON: %v", err)
+		t.Fatalf("the page's data is not JSON: %v", err)
 	}
 	for _, s := range r.Results {
 		if got, want := len(page[s.Pooled.Scenario].Dots), len(s.Records); got != want {

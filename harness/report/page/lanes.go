@@ -19,7 +19,7 @@ import (
 type lanes struct {
 	Run, Runs int // counted from 1
 	Partly    bool
-	// a lane is a place, not an agent: there were too many agents for a lane each
+	// A lane is a place, not an agent: there were too many agents for a lane each.
 	Packed        bool
 	Hidden        int // requests in lanes beyond maxLanes
 	Width, Height float64
@@ -232,7 +232,7 @@ func shortAgent(name string) string {
 	if name == "" {
 		return "one agent"
 	}
-	// the time that makes it new to the server
+	// The last part is the time that makes the agent new to the server.
 	if i := strings.LastIndexByte(name, '-'); i > 0 && len(name)-i > 8 {
 		name = name[:i]
 	}

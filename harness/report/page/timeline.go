@@ -28,7 +28,7 @@ type timeline struct {
 	Top, Bottom   float64 // latency plot
 	FlightTop     float64 // in-flight plot, below
 	FlightBottom  float64
-	// pool plot, below that; PoolTop = PoolBottom where the server does not say
+	// The pool plot, below that; PoolTop = PoolBottom where the server does not say.
 	PoolTop      float64
 	PoolBottom   float64
 	X, Y         []tick
@@ -65,9 +65,9 @@ type dot struct {
 	Text  string  `json:"s"`
 }
 
-// A placed is a record at its place on the result's own clock, on which runs follow each other
-// without a gap.
-type placed struct {
+// A placedRecord is a record at its place on the result's own clock, on which runs follow each
+// other without a gap.
+type placedRecord struct {
 	*record.Record
 	start, end time.Duration
 }
@@ -191,7 +191,8 @@ func steps(b *strings.Builder, seen []instant, end float64, y func(instant) floa
 
 // placeRuns puts the runs of a result one after another and returns the records by start, where
 // each run stands, and the length of all runs together.
-func placeRuns(records []record.Record) (recs []placed, runs []placedRun, length time.Duration) {
+func placeRuns(records []record.Record) (recs []placedRecord, runs []placedRun,
+	length time.Duration) {
 	byRun := map[int][]*record.Record{}
 	for i := range records {
 		byRun[records[i].Run] = append(byRun[records[i].Run], &records[i])
@@ -208,16 +209,18 @@ func placeRuns(records []record.Record) (recs []placed, runs []placedRun, length
 		}
 		runs = append(runs, placedRun{run, length, first, last})
 		for _, rec := range byRun[run] {
-			recs = append(recs, placed{rec, length + rec.Due - first,
+			recs = append(recs, placedRecord{rec, length + rec.Due - first,
 				length + max(rec.End, rec.Due) - first})
 		}
 		length += max(last-first, 0)
 	}
-	slices.SortStableFunc(recs, func(a, b placed) int { return cmp.Compare(a.start, b.start) })
+	slices.SortStableFunc(recs, func(a, b placedRecord) int {
+		return cmp.Compare(a.start, b.start)
+	})
 	return recs, runs, length
 }
 
-func (t *timeline) drawRequests(recs []placed, x func(time.Duration) float64) {
+func (t *timeline) drawRequests(recs []placedRecord, x func(time.Duration) float64) {
 	lo, hi := never, time.Duration(0)
 	for _, r := range recs {
 		if r.Outcome == record.OK {
@@ -257,15 +260,17 @@ func writeDot(b *strings.Builder, x, y float64) {
 
 // thin keeps every request up to maxDots. Of more it keeps the failed ones, the slowest hundredth,
 // and an even choice of the rest.
-func thin(recs []placed) []placed {
+func thin(recs []placedRecord) []placedRecord {
 	if len(recs) <= maxDots {
 		return recs
 	}
 	bySpeed := slices.Clone(recs)
-	slices.SortFunc(bySpeed, func(a, b placed) int { return cmp.Compare(b.Latency(), a.Latency()) })
+	slices.SortFunc(bySpeed, func(a, b placedRecord) int {
+		return cmp.Compare(b.Latency(), a.Latency())
+	})
 	slow := bySpeed[len(bySpeed)/100].Latency()
 	every := (len(recs) + maxDots - 1) / maxDots
-	var kept []placed
+	var kept []placedRecord
 	for i, r := range recs {
 		if i%every == 0 || r.Outcome != record.OK && len(kept) < 2*maxDots || r.Latency() > slow {
 			kept = append(kept, r)
@@ -276,7 +281,7 @@ func thin(recs []placed) []placed {
 
 // drawFlight draws the number of requests in flight over time, as steps, on an axis that goes at
 // least as high as the number that is given.
-func (t *timeline) drawFlight(recs []placed, x func(time.Duration) float64, axis int) {
+func (t *timeline) drawFlight(recs []placedRecord, x func(time.Duration) float64, axis int) {
 	type change struct {
 		at time.Duration
 		by int
