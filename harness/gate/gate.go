@@ -5,7 +5,8 @@
 // since the requests within a run share queue and caches. What is judged is a cell: one unit of one
 // scenario. A cell is worse when
 //
-//   - the U test of Mann and Whitney finds a difference, after Holm's correction over all cells, and
+//   - the U test of Mann and Whitney finds a difference, after Holm's correction over all
+//     cells, and
 //   - the change is larger than the unit's smallest effect of interest ([figure.Rule]), and
 //   - larger than what the same server measured twice shows (the noise floor), where an A/A
 //     measurement of it was made.
@@ -174,7 +175,8 @@ func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 		cell.Floor = f
 		if asked && effect < f {
 			return cell, &OptionError{"effect", fmt.Sprintf(
-				"%s=%s cannot be told from noise: the same server measured twice differs by %s in %s",
+				"%s=%s cannot be told from noise: the same server measured twice differs by %s "+
+					"in %s",
 				short(s.unit), percent(effect), percent(f), cell.Scenario)}
 		}
 		cell.Bound = max(cell.Bound, f)
@@ -243,7 +245,8 @@ func (c *Comparison) judge(lags map[string]float64) {
 			short(cell.Unit) != "p99-lag" {
 			if rise := lags[cell.Name]; rise > 0 && rise >= (cell.Head.Center-cell.Base.Center)/2 {
 				cell.Verdict = Client
-				cell.Why = fmt.Sprintf("the load generator's own lag rose by %s: measure again on a quieter machine", format(rise, cell.Unit))
+				cell.Why = fmt.Sprintf("the load generator's own lag rose by %s: measure again "+
+					"on a quieter machine", format(rise, cell.Unit))
 			}
 		}
 	}
@@ -277,7 +280,8 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 			c.MinRuns)
 		return Few
 	case minP(cell.NBase, cell.NHead)*float64(tested) > c.Alpha:
-		cell.Why = fmt.Sprintf("with %d and %d nothing can be significant among %d cells: measure more runs or gate fewer units", cell.NBase, cell.NHead, tested)
+		cell.Why = fmt.Sprintf("with %d and %d nothing can be significant among %d cells: "+
+			"measure more runs or gate fewer units", cell.NBase, cell.NHead, tested)
 		return Few
 	case cell.P > c.Alpha:
 		return Same
@@ -338,7 +342,8 @@ func (c *Comparison) Decide() error {
 	for i := range c.Cells {
 		cell := &c.Cells[i]
 		if cell.better == 0 {
-			return &Invalid{fmt.Sprintf("nothing says whether more %s is better; the file needs a line: Unit %s better=lower (or higher)", cell.Unit, cell.Unit)}
+			return &Invalid{fmt.Sprintf("nothing says whether more %s is better; the file needs "+
+				"a line: Unit %s better=lower (or higher)", cell.Unit, cell.Unit)}
 		}
 		count[cell.Verdict]++
 	}
@@ -352,7 +357,8 @@ func (c *Comparison) Decide() error {
 	case len(parts) == 0:
 		return nil
 	case count[Worse]+count[Missing]+count[Few] == 0:
-		return &Invalid{fmt.Sprintf("invalid measurement: in %d of %d cells the load generator itself became slower", count[Client], len(c.Cells))}
+		return &Invalid{fmt.Sprintf("invalid measurement: in %d of %d cells the load generator "+
+			"itself became slower", count[Client], len(c.Cells))}
 	}
 	return &Regression{fmt.Sprintf("of %d cells %s", len(c.Cells), strings.Join(parts, ", "))}
 }

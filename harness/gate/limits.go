@@ -88,7 +88,8 @@ func (h *Held) Word() string {
 	case h.Standing == limit.NotShown && h.Min == 0:
 		return "not shown: needs " + h.Sample() + ", and the file does not say how many it has"
 	case h.Standing == limit.NotShown && h.Have >= h.Needs:
-		return fmt.Sprintf("not shown: some runs are beyond the limit, and one has only %d of the %s it needs",
+		return fmt.Sprintf("not shown: some runs are beyond the limit, and one has only %d of "+
+			"the %s it needs",
 			h.Min, h.Sample())
 	case h.Standing == limit.NotShown:
 		return fmt.Sprintf("not shown: needs %s, has %d", h.Sample(), h.Have)

@@ -26,7 +26,8 @@ func (r *Report) advice() []string {
 	}
 	c := r.capacity()
 	if len(c.Points) < 2 {
-		return []string{"Throughput was measured at fewer than two levels of concurrency, so saturation, " +
+		return []string{"Throughput was measured at fewer than two levels of concurrency, so " +
+			"saturation, " +
 			"and with it capacity, cannot be told. Measure with other numbers of agents as well."}
 	}
 	last := c.Points[len(c.Points)-1]
@@ -43,12 +44,14 @@ func (r *Report) advice() []string {
 func (c *Capacity) saturation() string {
 	last := c.Points[len(c.Points)-1]
 	if !c.Saturated {
-		return fmt.Sprintf("Throughput still grows at %d agents (%s req/s, %s tok/s; %s req/s with %s): "+
+		return fmt.Sprintf("Throughput still grows at %d agents (%s req/s, %s tok/s; %s req/s "+
+			"with %s): "+
 			"saturation lies beyond what was measured.",
 			last.Agents, table.Rate(last.ReqPerS), table.Rate(last.TokPerS),
 			table.Rate(c.Points[0].ReqPerS), table.Plural(c.Points[0].Agents, "agent"))
 	}
-	return fmt.Sprintf("One instance saturates at about %s: %s req/s (%s tok/s), against %s req/s at %d.",
+	return fmt.Sprintf("One instance saturates at about %s: %s req/s (%s tok/s), against %s "+
+		"req/s at %d.",
 		table.Plural(c.Knee.Agents, "concurrent agent"), table.Rate(c.Knee.ReqPerS),
 		table.Rate(c.Knee.TokPerS),
 		table.Rate(last.ReqPerS), last.Agents)
@@ -80,14 +83,16 @@ func (c *Capacity) scaleOut() string {
 				"so the time of a single request must fall first.", table.Plural(p.Agents, "agent"),
 				name, figure)
 		}
-		return fmt.Sprintf("Scale out beyond %s per instance: %d were within all latency targets, %d miss %s (%s).",
+		return fmt.Sprintf("Scale out beyond %s per instance: %d were within all latency "+
+			"targets, %d miss %s (%s).",
 			table.Plural(holds.Agents, "concurrent agent"), holds.Agents, p.Agents, name, figure)
 	}
 	last := c.Points[len(c.Points)-1]
 	name, _, fraction := tightest(last.E2E)
 	uses := fmt.Sprintf("%s of the %s target", table.Percent(fraction), name)
 	if !c.Saturated {
-		return fmt.Sprintf("No need to scale out at %d agents: they use %s, and throughput still grows.", last.Agents, uses)
+		return fmt.Sprintf("No need to scale out at %d agents: they use %s, and throughput still "+
+			"grows.", last.Agents, uses)
 	}
 	const believable = 10 // times as many agents: an extrapolation goes no further
 	if agents := int(float64(last.Agents) / fraction); agents <= believable*last.Agents {
@@ -126,7 +131,8 @@ func (r *Report) poolAdvice(last Point) string {
 		enlarge += " (-kv-bytes)"
 	}
 	agents := int(r.System.PoolLimit() / (last.PeakPool / float64(last.Agents)))
-	return fmt.Sprintf("The pool peaked at %s with %d agents; at that size per agent it refuses work from about %s in flight. "+
+	return fmt.Sprintf("The pool peaked at %s with %d agents; at that size per agent it refuses "+
+		"work from about %s in flight. "+
 		"%s or scale out before that.",
 		table.Percent(last.PeakPool), last.Agents, table.Plural(agents, "request"), enlarge)
 }
@@ -146,7 +152,8 @@ func pressureAdvice(s *Result) string {
 		text += fmt.Sprintf(", %d refused with Retry-After", rejected)
 	}
 	if failed > 0 {
-		return text + fmt.Sprintf(" and %d failed: do not run at this level until that is understood.", failed)
+		return text + fmt.Sprintf(" and %d failed: do not run at this level until that is "+
+			"understood.", failed)
 	}
 	if !known {
 		return text + " and none failed; how full its KV pool was, the server does not tell."

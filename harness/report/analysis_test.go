@@ -103,7 +103,8 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	if got, want := w.Text(),
-		"The knee is at 4.00 req/s: 4.02 req/s answered, p95 100 ms; at 16.0 req/s it is 4.02 req/s and never."; got != want {
+		"The knee is at 4.00 req/s: 4.02 req/s answered, p95 100 ms; at 16.0 req/s it is 4.02 "+
+			"req/s and never."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

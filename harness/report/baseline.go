@@ -16,10 +16,13 @@ import (
 //go:embed baseline.md.tmpl
 var baselineText string
 
-var baselineTemplate = template.Must(template.New("baseline.md").Funcs(Funcs).Funcs(template.FuncMap{
+var baselineFuncs = template.FuncMap{
 	"bounded": bounded,
 	"code":    func(s string) string { return strings.ReplaceAll(s, "`", "'") },
-}).Parse(baselineText))
+}
+
+var baselineTemplate = template.Must(
+	template.New("baseline.md").Funcs(Funcs).Funcs(baselineFuncs).Parse(baselineText))
 
 // baseline is what the template of the document prints.
 type baseline struct {

@@ -100,7 +100,8 @@ func CompareClocks(records []record.Record, log []time.Duration) Clocks {
 		c.Why = fmt.Sprintf("%s took longer for the server than for the client",
 			table.Plural(backwards, "request"))
 	case missing > 0:
-		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and the client's time", missing, table.Plural(len(spans), "answered request"))
+		c.Why = fmt.Sprintf("%d of %s without a line in the log between the server's header and "+
+			"the client's time", missing, table.Plural(len(spans), "answered request"))
 	default:
 		c.Agree = true
 	}

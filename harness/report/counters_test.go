@@ -11,7 +11,8 @@ import (
 func TestMiscountIsInvalid(t *testing.T) {
 	r := fixed()
 	r.Results[1].Runs[2].Counters.Server["answered_requests"] += 4
-	const want = "single-cached, run 3: the server counted 14 answered requests, and the client has 10"
+	const want = "single-cached, run 3: the server counted 14 answered requests, and the client " +
+		"has 10"
 	var table, baseline, lines, results bytes.Buffer
 	r.WriteTable(&table, false)
 	r.WriteBaseline(&baseline)

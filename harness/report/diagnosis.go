@@ -16,7 +16,8 @@ const minCauseShare = 0.5
 func (r *Report) diagnosis() string {
 	s := r.slowest()
 	if s == nil {
-		return "No answer came in pieces or with the server's own timings, so where the time goes cannot be told."
+		return "No answer came in pieces or with the server's own timings, so where the time " +
+			"goes cannot be told."
 	}
 	b := s.Breakdown()
 	first := b.Largest()

@@ -19,7 +19,8 @@ func TestWhyFailed(t *testing.T) {
 			failed(record.Failed, "500: b"), failed(record.Failed, "500: a")}},
 	}}
 	if got, want := r.whyFailed(),
-		"2 × truncated: broke after 0 chunks; 1 × failed: 500: a; 1 × failed: 500: b; 1 other reason"; got != want {
+		"2 × truncated: broke after 0 chunks; 1 × failed: 500: a; 1 × failed: 500: b; 1 other "+
+			"reason"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	r.Results[1].Pooled.Resent = 2

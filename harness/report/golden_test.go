@@ -85,7 +85,8 @@ func TestBenchstatReads(t *testing.T) {
 	}
 	if len(tables) != len(figure.Bench()) || len(rows) != 5 ||
 		len(samples) != len(figure.Bench())*5*2 {
-		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 columns", len(tables), len(rows), len(samples), len(figure.Bench()))
+		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 "+
+			"columns", len(tables), len(rows), len(samples), len(figure.Bench()))
 	}
 	for c, n := range samples {
 		if n != 10 {

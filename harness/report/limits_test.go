@@ -46,8 +46,10 @@ func TestPressureOnAnUnknownPool(t *testing.T) {
 	s := &Result{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1,
 		Outcomes: map[record.Outcome]int{record.OK: 32}}}
 	assert.Equal(t, pressureAdvice(s),
-		"With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV pool was, the server does not tell.")
+		"With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV "+
+			"pool was, the server does not tell.")
 	s.Pooled.PeakPool = 0.89
 	assert.Equal(t, pressureAdvice(s),
-		"Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a full pool costs latency, not answers.")
+		"Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a "+
+			"full pool costs latency, not answers.")
 }

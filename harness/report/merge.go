@@ -67,10 +67,12 @@ func Merge(parts []*Report) (*Report, error) {
 func (r *Report) comparable(first *Report, i int) error {
 	switch {
 	case r.Workload.Shape == "":
-		return fmt.Errorf("part %d is not a load of loadstone run: the repetitions of bench wait for their own answers, "+
+		return fmt.Errorf("part %d is not a load of loadstone run: the repetitions of bench wait "+
+			"for their own answers, "+
 			"not for another's", i)
 	case r.Epoch.IsZero():
-		return fmt.Errorf("part %d does not say when it was measured: its results.json is missing or too old", i)
+		return fmt.Errorf("part %d does not say when it was measured: its results.json is "+
+			"missing or too old", i)
 	case r.System.Model != first.System.Model || r.System.Commit != first.System.Commit:
 		return fmt.Errorf("part %d measured %s, the first one %s", i, r.server(), first.server())
 	case r.Workload.Goodput != first.Workload.Goodput:

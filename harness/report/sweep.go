@@ -105,7 +105,8 @@ func (r *Report) Sweeps() []Sweep {
 func (w *Sweep) findKnee() {
 	w.Knee = -1
 	if w.Kind == "rate" {
-		w.Method = fmt.Sprintf("the highest rate up to which requests were answered at %.0f %% or more "+
+		w.Method = fmt.Sprintf("the highest rate up to which requests were answered at %.0f %% "+
+			"or more "+
 			"of the rate at which they fell due", 100*keepsUp)
 		for i, p := range w.Points {
 			if p.ReqPerS < keepsUp*p.Offered {
@@ -114,7 +115,8 @@ func (w *Sweep) findKnee() {
 			w.Knee = i
 		}
 	} else {
-		w.Method = fmt.Sprintf("the lowest concurrency with %.0f %% of the highest throughput measured", 100*kneeShare)
+		w.Method = fmt.Sprintf("the lowest concurrency with %.0f %% of the highest throughput "+
+			"measured", 100*kneeShare)
 		best := 0.0
 		for _, p := range w.Points {
 			best = max(best, p.ReqPerS)
@@ -142,7 +144,8 @@ func (w *Sweep) Text() string {
 		return fmt.Sprintf("The knee lies below %s, the lowest level measured.",
 			w.level(w.Points[0].Level))
 	case w.Open:
-		return fmt.Sprintf("No knee up to %s (%s req/s answered): it lies beyond what was measured.",
+		return fmt.Sprintf("No knee up to %s (%s req/s answered): it lies beyond what was "+
+			"measured.",
 			w.level(last.Level), table.Rate(last.ReqPerS))
 	}
 	k := w.Points[w.Knee]

@@ -31,12 +31,19 @@ var style string
 //go:embed report.js
 var script string
 
-var templates = template.Must(template.New("charts").Funcs(report.Funcs).Funcs(template.FuncMap{
+var funcs = template.FuncMap{
 	"class": func(i int) string { return fmt.Sprintf("s%d", i%colours) },
 	"pct":   func(f float64) float64 { return px(100 * f) },
 	"minus": func(a, b float64) float64 { return px(a - b) },
 	"plus":  func(a, b float64) float64 { return px(a + b) },
-}).Parse(chartsText + `{{define "report"}}` + reportText + `{{end}}{{define "compare"}}` + compareText + `{{end}}`))
+}
+
+var templates = template.Must(template.New("charts").Funcs(report.Funcs).Funcs(funcs).Parse(
+	chartsText + define("report", reportText) + define("compare", compareText)))
+
+func define(name, text string) string {
+	return "{{define \"" + name + "\"}}" + text + "{{end}}"
+}
 
 // colours is how many series the style tells apart; more begin again.
 const colours = 12
