@@ -13,15 +13,22 @@ import (
 // New makes a report of runs. loads are what was put on the server, by the names that the runs have
 // as their scenario. There is a result for each load and each of its levels that has a run, in the
 // order of the loads and from the lowest level to the highest; within one, runs keep their order.
+// Runs of other scenarios come after, with what they say of themselves.
 //
-// Where meta does not say how many runs there were, it is as many as the runs have. Hold judges the
-// limits of meta's workload afterwards.
+// Where meta does not say how many runs there were, or what a good answer must hold, the runs do.
+// Hold judges the limits of meta's workload afterwards.
 func New(meta Meta, loads []load.Load, runs []record.Run) *Report {
 	r := &Report{Meta: meta}
+	known := map[string]bool{}
 	for i := range loads {
-		r.Results = append(r.Results, results(&loads[i], runs)...)
+		known[loads[i].Name] = true
+		r.addResults(loads[i].Name, &loads[i], runs)
 	}
 	for _, run := range runs {
+		if !known[run.Scenario] {
+			known[run.Scenario] = true
+			r.addResults(run.Scenario, nil, runs)
+		}
 		for _, v := range run.Violations {
 			r.Violations = append(r.Violations, v.String())
 		}
@@ -31,30 +38,46 @@ func New(meta Meta, loads []load.Load, runs []record.Run) *Report {
 			r.Workload.Runs = max(r.Workload.Runs, run.Index+1)
 		}
 	}
+	if r.Workload.Goodput == "" && len(runs) > 0 {
+		r.Workload.Goodput = runs[0].Goodput.String()
+	}
 	return r
 }
 
-// results are those of one load, one for each level.
-func results(l *load.Load, runs []record.Run) []Result {
+// addResults adds those of one scenario, one for each level. l is its load, nil where that is not
+// known.
+func (r *Report) addResults(scenario string, l *load.Load, runs []record.Run) {
 	byLevel := map[load.Level][]record.Run{}
 	for _, run := range runs {
-		if run.Scenario == l.Name {
+		if run.Scenario == scenario {
 			byLevel[run.Level] = append(byLevel[run.Level], run)
 		}
 	}
 	var all []Result
 	for level, own := range byLevel {
-		at := l.At(level)
-		r := Result{Level: level, Cache: l.Cache, Agents: at.Concurrency,
-			About: cmp.Or(l.About, at.Shape())}
-		if l.Trace == nil {
-			r.PromptTokens, r.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
+		one := Result{Level: level, Cache: own[0].Cache}
+		one.fill(own)
+		if l != nil {
+			one.describe(l)
+		} else {
+			one.Agents = maxAgents(one.Records)
 		}
-		r.fill(own)
-		all = append(all, r)
+		all = append(all, one)
 	}
 	slices.SortFunc(all, func(a, b Result) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
-	return all
+	r.Results = append(r.Results, all...)
+}
+
+// describe says what the load asked for at the result's level.
+func (r *Result) describe(l *load.Load) {
+	at := l.At(r.Level)
+	r.Cache, r.Agents, r.About = l.Cache, at.Concurrency, l.About
+	if r.About == "" {
+		r.About = at.Shape()
+	}
+	if l.Trace == nil {
+		r.PromptTokens, r.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
+	}
 }
 
 // fill puts into a result what its runs, at least one, came to.

@@ -53,7 +53,7 @@ const never = stats.Never
 
 // An Earlier is a measurement that is set beside a report's own.
 type Earlier struct {
-	Comparison *gate.Comparison // of that measurement, the base, with the report's own
+	Comparison *gate.Comparison // of that measurement, the base, with the report's own; or nil
 	Report     *report.Report   // whose curves stand behind; nil where its requests are not at hand
 }
 
@@ -111,7 +111,10 @@ func Write(w io.Writer, r *report.Report, earlier *Earlier) error {
 	}
 	var before *report.Report
 	if earlier != nil {
-		p.Forest, before = newForest(earlier.Comparison), earlier.Report
+		before = earlier.Report
+		if earlier.Comparison != nil {
+			p.Forest = newForest(earlier.Comparison)
+		}
 	}
 	for _, o := range r.Outcomes() {
 		p.Targets = append(p.Targets, newTargetCard(o))
