@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"loadstone/harness/stats"
 )
 
 // A logAxis maps durations to pixels, equal ratios to equal distances.
@@ -96,5 +98,5 @@ func linearTicks(hi float64, n int, unit string, at func(float64) float64) []tic
 	return ticks
 }
 
-// px rounds to a tenth of a pixel: anything finer is invisible and only makes the file larger.
-func px(v float64) float64 { return math.Round(v*10) / 10 }
+// never is what a percentile is when the requests that it falls on failed.
+const never = stats.Never

@@ -143,10 +143,3 @@ func ecdfPath(sorted []time.Duration, x logAxis, y func(float64) float64) string
 	writePoint(&b, 'L', px(x.To), lastY)
 	return b.String()
 }
-
-func writePoint(b *strings.Builder, op byte, x, y float64) {
-	b.WriteByte(op)
-	b.WriteString(strconv.FormatFloat(x, 'f', -1, 64))
-	b.WriteByte(' ')
-	b.WriteString(strconv.FormatFloat(y, 'f', -1, 64))
-}

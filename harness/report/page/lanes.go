@@ -9,7 +9,6 @@ import (
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
-	"loadstone/harness/table"
 )
 
 // A lanes chart is one run as a schedule: a lane for each agent, a bar for each request, coloured
@@ -282,14 +281,4 @@ func pieces(r *record.Record) []piece {
 		}
 	}
 	return all
-}
-
-// describeParts is what the pointer reads at a bar.
-func describeParts(r *record.Record) string {
-	text := describe(r)
-	if t := r.Server; r.Outcome == record.OK && t.Queue >= 0 && t.Prefill >= 0 && t.Decode >= 0 {
-		text += fmt.Sprintf("\nqueue %s, prefill %s, decode %s", table.Duration(t.Queue),
-			table.Duration(t.Prefill), table.Duration(t.Decode))
-	}
-	return text
 }

@@ -4,25 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"loadstone/harness/limit"
 	"loadstone/harness/report"
 	"loadstone/harness/stats"
 )
-
-// A targetCard draws an outcome as a bar with a mark at the limit; the longer of the two fills the
-// width.
-type targetCard struct {
-	limit.Outcome
-	Fill, Mark float64 // parts of the width
-	Met        bool
-}
-
-func newTargetCard(o limit.Outcome) targetCard {
-	c := targetCard{Outcome: o, Met: o.Standing == limit.Met}
-	scale := max(1.25, min(o.Fraction, 40)*1.08)
-	c.Fill, c.Mark = min(o.Fraction/scale, 1), 1/scale
-	return c
-}
 
 // A stripChart is each result's p50, p95 and p99 on one logarithmic line, with the targets across
 // all of them.
@@ -76,13 +60,6 @@ func newStrips(r *report.Report) stripChart {
 	c.Height = c.Bottom + 24
 	return c
 }
-
-// targets are those of latency, as charts mark them.
-var targets = []struct {
-	name  string
-	share float64
-	limit time.Duration
-}{{"p50", 0.50, report.TargetP50}, {"p95", 0.95, report.TargetP95}, {"p99", 0.99, report.TargetP99}}
 
 // axis covers all percentiles, and the targets where they are judged.
 func (c *stripChart) axis(r *report.Report) logAxis {

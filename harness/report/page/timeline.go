@@ -2,14 +2,12 @@ package page
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
-	"loadstone/harness/table"
 )
 
 // maxDots bounds a timeline. Of more requests an even choice is drawn, but all slow and failed
@@ -251,13 +249,6 @@ func (t *timeline) drawRequests(recs []placedRecord, x func(time.Duration) float
 	t.First, t.Ends, t.Shown = first.String(), ends.String(), len(t.Dots)
 }
 
-// writeDot writes a line of no length, which the page's style gives a round or square cap: one path
-// draws all dots.
-func writeDot(b *strings.Builder, x, y float64) {
-	writePoint(b, 'M', x, y)
-	b.WriteString("h0")
-}
-
 // thin keeps every request up to maxDots. Of more it keeps the failed ones, the slowest hundredth,
 // and an even choice of the rest.
 func thin(recs []placedRecord) []placedRecord {
@@ -321,27 +312,4 @@ func (t *timeline) drawFlight(recs []placedRecord, x func(time.Duration) float64
 	writePoint(&b, 'L', t.Right, t.FlightBottom)
 	b.WriteByte('Z')
 	t.Flight = b.String()
-}
-
-// describe is what the pointer reads at a request.
-func describe(r *record.Record) string {
-	who := fmt.Sprintf("run %d, repetition %d, %s", r.Run+1, r.Rep+1, r.Agent)
-	if r.Agent == "" {
-		who = fmt.Sprintf("run %d, repetition %d", r.Run+1, r.Rep+1)
-	}
-	if r.Outcome != record.OK {
-		what := string(r.Outcome)
-		if r.Status > 0 {
-			what += fmt.Sprintf(" (%d)", r.Status)
-		}
-		return who + "\n" + what + " after " + table.Duration(r.Latency()) + "\n" +
-			table.Clip(table.OneLine(r.Error), 120)
-	}
-	text := who + "\nfirst token " + table.Duration(r.TTFT()) + ", end " +
-		table.Duration(r.Latency())
-	if r.PromptTokens > 0 {
-		text += fmt.Sprintf("\n%d prompt tokens, %d cached, %d out", r.PromptTokens,
-			max(r.CachedTokens, 0), max(r.OutputTokens, 0))
-	}
-	return text
 }
