@@ -23,57 +23,7 @@ import (
 	"strings"
 
 	"golang.org/x/perf/benchmath"
-
-	"loadstone/harness/figure"
 )
-
-// Options say how to compare.
-type Options struct {
-	Noise     File               // an A/A measurement; without a Reader there is none
-	Filter    string             // of benchproc, such as "model:tiny"; "" everything
-	Scenarios []string           // patterns as of path.Match; none: all
-	Units     []string           // patterns; none: the gated ones
-	All       bool               // all units
-	Ignore    []string           // configuration keys that may differ
-	Alpha     float64            // chance of a false alarm among all cells; 0: 0.05
-	MinRuns   int                // runs that a side must have; 0: 6, with which an interval exists
-	Effects   map[string]float64 // in place of the rules' own, by the figure's name
-}
-
-// Verdict is what a cell comes to.
-type Verdict string
-
-const (
-	Same   Verdict = "~"      // no difference that the test can find
-	Small  Verdict = "small"  // a difference, smaller than what matters
-	Better Verdict = "better" // a difference that matters
-	Worse  Verdict = "worse"  // a difference that matters
-	// Changed is a difference that matters, where the files do not say which way is better.
-	Changed Verdict = "changed"
-	Missing Verdict = "missing"      // one side was not measured
-	Few     Verdict = "too few runs" // no outcome could have been significant
-	// Sparse says that most runs of the base have no such value, as it is for this load.
-	Sparse Verdict = "sparse"
-	// Client is worse, but the load generator's lag grew by half of that or more.
-	Client Verdict = "client"
-)
-
-// A Cell is one unit of one scenario, on both sides.
-type Cell struct {
-	Scenario, Name, Unit string // Name is the benchmark's full name
-
-	Base, Head   benchmath.Summary // median and 95 % interval of the runs
-	NBase, NHead int
-	Estimate
-	P       float64 // of the U test, after Holm; 1 where it was not made
-	Bound   float64 // the change has to be larger to count
-	Floor   float64 // the noise floor, 0 unknown
-	Rule    figure.Rule
-	Verdict Verdict
-	Why     string // of a verdict that fails
-
-	better int // 1 higher, -1 lower, 0 unknown
-}
 
 // A Comparison is what comparing two files found.
 type Comparison struct {

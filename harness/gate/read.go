@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"path"
@@ -16,29 +15,6 @@ import (
 	"golang.org/x/perf/benchunit"
 
 	"loadstone/harness/figure"
-)
-
-// A File is benchmark results to read, and what they are called in messages.
-type File struct {
-	Name string
-	io.Reader
-}
-
-// An input is a file that is read as one side.
-type input struct {
-	side string
-	File
-}
-
-// The sides that files are read as. An A/A file has two sides of its own, which the configuration
-// key side tells apart.
-const (
-	baseSide  = "base"
-	headSide  = "head"
-	noiseSide = "noise"
-	sideKey   = "side"
-	noiseBase = noiseSide + "/" + baseSide
-	noiseHead = noiseSide + "/" + headSide
 )
 
 // mayDiffer are the configuration keys that may differ between files that are compared.

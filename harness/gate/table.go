@@ -72,62 +72,6 @@ func (c *Comparison) unitOrder() []string {
 	return units
 }
 
-// Fails tells whether the cell keeps the gate from passing.
-func (cell *Cell) Fails() bool {
-	switch cell.Verdict {
-	case Worse, Missing, Few, Client:
-		return true
-	}
-	return false
-}
-
-func (cell *Cell) style() string {
-	switch {
-	case cell.Fails():
-		return "31;1"
-	case cell.Verdict == Better:
-		return "32;1"
-	}
-	return ""
-}
-
-// A Row is a cell as text.
-type Row struct{ Base, Head, Change, Interval, P, Verdict string }
-
-// Row returns the cell's texts.
-func (cell *Cell) Row() Row {
-	r := Row{Base: "–", Head: "–", Verdict: string(cell.Verdict)}
-	if cell.NBase > 0 {
-		r.Base = format(cell.Base.Center, cell.Unit)
-	}
-	if cell.NHead > 0 {
-		r.Head = format(cell.Head.Center, cell.Unit)
-	}
-	if cell.NBase > 0 && cell.NHead > 0 {
-		r.Change = "~"
-		if cell.Verdict != Same {
-			r.Change = delta(cell.Delta, cell.Rule.Points)
-		}
-		if !cell.Rule.Exact {
-			r.Interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
-			r.P = probability(cell.P)
-		}
-	}
-	switch {
-	case cell.Verdict == Same:
-		r.Verdict = ""
-	case cell.Why != "":
-		r.Verdict += ": " + cell.Why
-	}
-	return r
-}
-
-// ShortUnit is the unit as people write it: p99-e2e for p99-e2e-sec.
-func (cell *Cell) ShortUnit() string { return short(cell.Unit) }
-
-// HigherIsBetter is 1 where more is better, -1 where less is better, 0 where the files do not say.
-func (cell *Cell) HigherIsBetter() int { return cell.better }
-
 // Summary is the line below the table: how many cells have each verdict, and how p was corrected.
 func (c *Comparison) Summary() string {
 	count := map[Verdict]int{}
@@ -185,46 +129,4 @@ func interval(h *Held) string {
 		return "needs 6 runs"
 	}
 	return format(h.Got.Lo, h.Unit) + " … " + format(h.Got.Hi, h.Unit)
-}
-
-// format prints a value of a tidied unit.
-func format(v float64, unit string) string {
-	switch {
-	case math.IsInf(v, 1):
-		return "never"
-	case math.IsInf(v, -1):
-		return "-∞"
-	case strings.HasSuffix(unit, "-ratio"):
-		return percent(v)
-	case !strings.HasSuffix(unit, "-sec") && unit != "sec/op":
-		return table.Three(v)
-	case v == 0:
-		return "0"
-	case math.Abs(v) < 999.5e-6:
-		return table.Three(v*1e6) + " µs"
-	case math.Abs(v) < 0.9995:
-		return table.Three(v*1e3) + " ms"
-	}
-	return table.Three(v) + " s"
-}
-
-// delta prints a change: +20.1 %, or -2.0 pp for percentage points.
-func delta(d float64, points bool) string {
-	unit := " %"
-	if points {
-		unit = " pp"
-	}
-	if math.IsInf(d, 0) {
-		return map[bool]string{true: "+∞", false: "-∞"}[d > 0]
-	}
-	return fmt.Sprintf("%+.1f%s", 100*d, unit)
-}
-
-func percent(f float64) string { return fmt.Sprintf("%.3g %%", 100*f) }
-
-func probability(p float64) string {
-	if p < 0.0005 {
-		return "< 0.001"
-	}
-	return fmt.Sprintf("%.3f", p)
 }
