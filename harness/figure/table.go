@@ -11,43 +11,46 @@ import (
 // all is the table, in the order of a benchmark line; what is in no benchmark line comes after.
 var all = build()
 
-// rules are how percentiles are gated. Tails differ more from run to run than medians do, so they
-// are allowed more. Percentiles that say nearly the same as a neighbour are shown but not gated:
-// every cell more costs all others some of their power.
-var rules = map[string]Rule{
-	"p50-ttft": {Gated: true, Effect: 0.05, Min: 200e-6},
-	"p95-ttft": {Effect: 0.10, Min: 200e-6},
-	"p99-ttft": {Gated: true, Effect: 0.15, Min: 500e-6},
-	"p50-itl":  {Gated: true, Sparse: true, Effect: 0.05, Min: 50e-6},
-	"p95-itl":  {Sparse: true, Effect: 0.10, Min: 100e-6},
-	"p99-itl":  {Sparse: true, Effect: 0.15, Min: 200e-6},
-	"p50-e2e":  {Gated: true, Effect: 0.05, Min: 200e-6},
-	"p95-e2e":  {Gated: true, Effect: 0.10, Min: 500e-6},
-	"p99-e2e":  {Gated: true, Effect: 0.15, Min: 500e-6},
-	"p99-lag":  {Effect: 0.15, Min: 500e-6}, // the load generator's own; see gate.Client
+// A gated is a percentile that benchmark lines have, and how it is gated.
+type gated struct {
+	name string
+	rule Rule
 }
 
-// inBench are the percentiles that benchmark lines have, in their order.
-var inBench = []string{
-	"p50-ttft", "p95-ttft", "p99-ttft", "p50-itl", "p95-itl", "p99-itl", "p50-e2e", "p95-e2e",
-	"p99-e2e",
+// answers are the percentiles that a benchmark line begins with. Tails differ more from run to run
+// than medians do, so they are allowed more. Percentiles that say nearly the same as a neighbour are
+// shown but not gated: every cell more costs all others some of their power.
+var answers = []gated{
+	{"p50-ttft", Rule{Gated: true, Effect: 0.05, Min: 200e-6}},
+	{"p95-ttft", Rule{Effect: 0.10, Min: 200e-6}},
+	{"p99-ttft", Rule{Gated: true, Effect: 0.15, Min: 500e-6}},
+	{"p50-itl", Rule{Gated: true, Sparse: true, Effect: 0.05, Min: 50e-6}},
+	{"p95-itl", Rule{Sparse: true, Effect: 0.10, Min: 100e-6}},
+	{"p99-itl", Rule{Sparse: true, Effect: 0.15, Min: 200e-6}},
+	{"p50-e2e", Rule{Gated: true, Effect: 0.05, Min: 200e-6}},
+	{"p95-e2e", Rule{Gated: true, Effect: 0.10, Min: 500e-6}},
+	{"p99-e2e", Rule{Gated: true, Effect: 0.15, Min: 500e-6}},
+}
+
+// generator is the load generator's own, which follows the figures of all requests; see gate.Client.
+var generator = []gated{
+	{"p99-lag", Rule{Effect: 0.15, Min: 500e-6}},
 }
 
 func build() []Figure {
-	percentiles := percentiles()
-	var bench, rest []Figure
-	for _, name := range inBench {
-		i := slices.IndexFunc(percentiles, func(f Figure) bool { return f.Name == name })
-		bench = append(bench, percentiles[i])
-	}
-	lag := slices.IndexFunc(percentiles, func(f Figure) bool { return f.Name == "p99-lag" })
-	for i, f := range percentiles {
-		if !slices.Contains(inBench, f.Name) && i != lag {
-			rest = append(rest, f)
+	rest := percentiles()
+	// take moves percentiles to a benchmark line.
+	take := func(line []gated) (taken []Figure) {
+		for _, g := range line {
+			i := slices.IndexFunc(rest, func(f Figure) bool { return f.Name == g.name })
+			f := rest[i]
+			f.Bench, f.Rule = true, g.rule
+			taken, rest = append(taken, f), slices.Delete(rest, i, i+1)
 		}
+		return taken
 	}
-	return slices.Concat(bench, measured, []Figure{percentiles[lag]}, sizes(), rest, outcomes(),
-		counted)
+	first, last := take(answers), take(generator)
+	return slices.Concat(first, measured, last, sizes(), rest, outcomes(), counted)
 }
 
 // percentiles are those of the limited times, and their maxima.
@@ -59,11 +62,8 @@ func percentiles() []Figure {
 		}
 		for i, p := range []string{"p50", "p90", "p95", "p99", "p999"} {
 			q := stats.Quantiles[i]
-			name := p + "-" + t.Name
-			rule, bench := rules[name]
 			all = append(all, Figure{
-				Name: name, Unit: Seconds, Better: Lower, Of: t.Name, Quantile: q, Bench: bench,
-				Rule: rule,
+				Name: p + "-" + t.Name, Unit: Seconds, Better: Lower, Of: t.Name, Quantile: q,
 				dist: t.Of,
 				time: func(s *record.Summary) (time.Duration, bool) {
 					return t.Of(s).At(q), t.Of(s).N > 0
@@ -86,7 +86,8 @@ var measured = []Figure{
 		Rule: Rule{Effect: 0.05}, aliases: []string{"req_per_s"},
 		value: func(s *record.Summary) (float64, bool) {
 			return s.RequestsPerSec, s.Elapsed > 0
-		}}, {Name: "tok/s", Unit: PerSecond, Better: Higher, Bench: true,
+		}},
+	{Name: "tok/s", Unit: PerSecond, Better: Higher, Bench: true,
 		Rule: Rule{Gated: true, Effect: 0.05}, aliases: []string{"tok_per_s"},
 		value: func(s *record.Summary) (float64, bool) {
 			return s.TokensPerSec, s.OutputTokens+s.Pieces > 0

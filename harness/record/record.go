@@ -103,7 +103,8 @@ func (r *Record) Judge(o load.Objective) SLO {
 	switch {
 	case o == (load.Objective{}) || r.Outcome == Cancelled || r.Slow:
 		return Unjudged
-	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) && within(r.Latency(), o.E2E):
+	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) &&
+		within(r.Latency(), o.E2E):
 		return Met
 	}
 	return Missed
