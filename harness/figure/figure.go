@@ -49,7 +49,7 @@ type Figure struct {
 
 	aliases []string // other spellings, of older files and scenarios: they are read, never written
 	time    func(*record.Summary) (time.Duration, bool)
-	value   func(*record.Summary) (float64, bool)
+	value   value
 	dist    func(*record.Summary) stats.Dist
 }
 

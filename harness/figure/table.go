@@ -18,8 +18,8 @@ type gated struct {
 }
 
 // answers are the percentiles that a benchmark line begins with. Tails differ more from run to run
-// than medians do, so they are allowed more. Percentiles that say nearly the same as a neighbour are
-// shown but not gated: every cell more costs all others some of their power.
+// than medians do, so they are allowed more. Percentiles that say nearly the same as a neighbour
+// are shown but not gated: every cell more costs all others some of their power.
 var answers = []gated{
 	{"p50-ttft", Rule{Gated: true, Effect: 0.05, Min: 200e-6}},
 	{"p95-ttft", Rule{Effect: 0.10, Min: 200e-6}},
@@ -32,7 +32,8 @@ var answers = []gated{
 	{"p99-e2e", Rule{Gated: true, Effect: 0.15, Min: 500e-6}},
 }
 
-// generator is the load generator's own, which follows the figures of all requests; see gate.Client.
+// generator is the load generator's own, which follows the figures of all requests; see
+// gate.Client.
 var generator = []gated{
 	{"p99-lag", Rule{Effect: 0.15, Min: 500e-6}},
 }
@@ -80,48 +81,53 @@ func percentiles() []Figure {
 	return all
 }
 
-// measured are the figures of a benchmark line that are of all requests together.
+// value reads a figure of a summary, false where it was not measured.
+type value func(s *record.Summary) (v float64, measured bool)
+
+// measured are the figures of a benchmark line that are of all requests together. The pool is
+// sampled: its peak is a lower bound, and chance decides by how much.
 var measured = []Figure{
-	{Name: "req/s", Unit: PerSecond, Better: Higher, Bench: true,
-		Rule: Rule{Effect: 0.05}, aliases: []string{"req_per_s"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.RequestsPerSec, s.Elapsed > 0
-		}},
-	{Name: "tok/s", Unit: PerSecond, Better: Higher, Bench: true,
-		Rule: Rule{Gated: true, Effect: 0.05}, aliases: []string{"tok_per_s"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.TokensPerSec, s.OutputTokens+s.Pieces > 0
-		}},
-	{Name: "goodput-req/s", Unit: PerSecond, Better: Higher, Bench: true,
-		Rule: Rule{Effect: 0.05}, aliases: []string{"goodput", "goodput_req_per_s"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.Goodput, s.Judged > 0 && s.Elapsed > 0
-		}},
-	{Name: "good-ratio", Unit: Ratio, Better: Higher, Bench: true,
-		Rule:    Rule{Gated: true, Points: true, Effect: 0.02},
-		aliases: []string{"good_ratio", "good_rate"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.GoodRatio, s.Judged > 0
-		}}, {Name: "hit-ratio", Unit: Ratio, Better: Higher, Bench: true,
-		Rule:    Rule{Gated: true, Points: true, Effect: 0.01},
-		aliases: []string{"hit_ratio", "hit_rate"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.HitRatio, s.HitRatio >= 0
-		}}, {Name: "peak-pool-ratio", Unit: Ratio, Better: Lower, Bench: true,
-		// The pool is sampled: the peak is a lower bound, and chance decides by how much.
-		Rule:    Rule{Points: true, Effect: 0.05},
-		aliases: []string{"peak_pool_ratio", "peak_pool"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.PeakPool, s.PeakPool >= 0
-		}}, {Name: "error-ratio", Unit: Ratio, Better: Lower, Bench: true,
-		Rule:    Rule{Gated: true, Exact: true, Points: true},
-		aliases: []string{"error_ratio", "error_rate"},
-		value: func(s *record.Summary) (float64, bool) {
-			return s.ErrorRatio, s.Requests > 0
-		}}, {Name: "reject-ratio", Unit: Ratio, Better: Lower, Bench: true,
-		Rule:  Rule{Gated: true, Points: true, Effect: 0.02},
-		value: func(s *record.Summary) (float64, bool) { return s.RejectRatio(), s.Requests > 0 }},
+	inLine("req/s", PerSecond, Higher, Rule{Effect: 0.05}, requestRate, "req_per_s"),
+	inLine("tok/s", PerSecond, Higher, Rule{Gated: true, Effect: 0.05}, tokenRate, "tok_per_s"),
+	inLine("goodput-req/s", PerSecond, Higher, Rule{Effect: 0.05}, goodput,
+		"goodput", "goodput_req_per_s"),
+	inLine("good-ratio", Ratio, Higher, Rule{Gated: true, Points: true, Effect: 0.02}, goodRatio,
+		"good_ratio", "good_rate"),
+	inLine("hit-ratio", Ratio, Higher, Rule{Gated: true, Points: true, Effect: 0.01}, hitRatio,
+		"hit_ratio", "hit_rate"),
+	inLine("peak-pool-ratio", Ratio, Lower, Rule{Points: true, Effect: 0.05}, peakPool,
+		"peak_pool_ratio", "peak_pool"),
+	inLine("error-ratio", Ratio, Lower, Rule{Gated: true, Exact: true, Points: true}, errorRatio,
+		"error_ratio", "error_rate"),
+	inLine("reject-ratio", Ratio, Lower, Rule{Gated: true, Points: true, Effect: 0.02},
+		rejectRatio),
 }
+
+// inLine is a figure of a benchmark line.
+func inLine(name, unit string, better Better, rule Rule, of value, aliases ...string) Figure {
+	return Figure{Name: name, Unit: unit, Better: better, Bench: true, Rule: rule, value: of,
+		aliases: aliases}
+}
+
+func requestRate(s *record.Summary) (float64, bool) { return s.RequestsPerSec, s.Elapsed > 0 }
+
+func tokenRate(s *record.Summary) (float64, bool) {
+	return s.TokensPerSec, s.OutputTokens+s.Pieces > 0
+}
+
+func goodput(s *record.Summary) (float64, bool) {
+	return s.Goodput, s.Judged > 0 && s.Elapsed > 0
+}
+
+func goodRatio(s *record.Summary) (float64, bool) { return s.GoodRatio, s.Judged > 0 }
+
+func hitRatio(s *record.Summary) (float64, bool) { return s.HitRatio, s.HitRatio >= 0 }
+
+func peakPool(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }
+
+func errorRatio(s *record.Summary) (float64, bool) { return s.ErrorRatio, s.Requests > 0 }
+
+func rejectRatio(s *record.Summary) (float64, bool) { return s.RejectRatio(), s.Requests > 0 }
 
 // sizes say how many values a line's percentiles are of. Without them a p99 of 20 requests would be
 // as good as one of 2000.
@@ -149,38 +155,44 @@ func outcomes() []Figure {
 		if o == record.OK {
 			better = Higher
 		}
-		all = append(all, Figure{Name: string(o), Unit: Requests, Better: better,
-			value: func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[o]), true }})
+		of := func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[o]), true }
+		all = append(all, Figure{Name: string(o), Unit: Requests, Better: better, value: of})
 	}
 	return all
 }
 
-// counted are the other figures that are counted.
+// counted are the other figures that are counted. Tokens are those of answers with a usage; a piece
+// stands for a token of an answer without one.
 var counted = []Figure{
-	{Name: "errors", Unit: Requests, Better: Lower,
-		value: func(s *record.Summary) (float64, bool) {
-			return float64(s.Errors()), true
-		}}, {Name: "requests", Unit: Requests,
-		value: func(s *record.Summary) (float64, bool) {
-			return float64(s.Requests), true
-		}}, {Name: "resent", Unit: Requests, Better: Lower,
-		value: func(s *record.Summary) (float64, bool) {
-			return float64(s.Resent), true
-		}}, {Name: "elapsed", Unit: Seconds,
-		time: func(s *record.Summary) (time.Duration, bool) {
-			return s.Elapsed, true
-		}}, {Name: "prompt-tokens", Unit: Tokens, aliases: []string{"prompt_tokens"},
-		value: func(s *record.Summary) (float64, bool) {
-			return float64(s.PromptTokens), s.PromptTokens > 0
-		}},
-	{Name: "cached-tokens", Unit: Tokens, aliases: []string{"cached_tokens"},
-		value: func(s *record.Summary) (float64, bool) {
-			return float64(s.CachedTokens), s.PromptTokens > 0
-		}},
-	{Name: "output-tokens", Unit: Tokens, aliases: []string{"output_tokens"},
-		value: func(s *record.Summary) (float64, bool) {
-			return float64(s.OutputTokens), s.OutputTokens > 0
-		}},
-	{Name: "pieces", Unit: Tokens,
-		value: func(s *record.Summary) (float64, bool) { return float64(s.Pieces), s.Pieces > 0 }},
+	{Name: "errors", Unit: Requests, Better: Lower, value: always((*record.Summary).Errors)},
+	{Name: "requests", Unit: Requests,
+		value: always(func(s *record.Summary) int { return s.Requests })},
+	{Name: "resent", Unit: Requests, Better: Lower,
+		value: always(func(s *record.Summary) int { return s.Resent })},
+	{Name: "elapsed", Unit: Seconds, time: elapsed},
+	{Name: "prompt-tokens", Unit: Tokens, value: promptTokens, aliases: []string{"prompt_tokens"}},
+	{Name: "cached-tokens", Unit: Tokens, value: cachedTokens, aliases: []string{"cached_tokens"}},
+	{Name: "output-tokens", Unit: Tokens, value: outputTokens, aliases: []string{"output_tokens"}},
+	{Name: "pieces", Unit: Tokens, value: pieces},
 }
+
+// always reads a count that every summary has.
+func always(of func(*record.Summary) int) value {
+	return func(s *record.Summary) (float64, bool) { return float64(of(s)), true }
+}
+
+func elapsed(s *record.Summary) (time.Duration, bool) { return s.Elapsed, true }
+
+func promptTokens(s *record.Summary) (float64, bool) {
+	return float64(s.PromptTokens), s.PromptTokens > 0
+}
+
+func cachedTokens(s *record.Summary) (float64, bool) {
+	return float64(s.CachedTokens), s.PromptTokens > 0
+}
+
+func outputTokens(s *record.Summary) (float64, bool) {
+	return float64(s.OutputTokens), s.OutputTokens > 0
+}
+
+func pieces(s *record.Summary) (float64, bool) { return float64(s.Pieces), s.Pieces > 0 }

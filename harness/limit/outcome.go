@@ -21,7 +21,8 @@ const (
 	Unmeasured Standing = "not measured" // the figure was not measured
 )
 
-// An Outcome is what became of one limit. Gates and reports both say with it whether something held.
+// An Outcome is what became of one limit. Gates and reports both say with it whether something
+// held.
 type Outcome struct {
 	Limit    Limit
 	Value    float64 // of the figure, in its unit; 0 where it is Unmeasured

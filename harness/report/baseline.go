@@ -42,7 +42,7 @@ func (r *Report) WriteBaseline(w io.Writer) error {
 	return baselineTemplate.Execute(w, baseline{
 		Report: r, Statements: r.Statements(), Stopped: table.OneLine(r.Stopped),
 		Date: OrUnknown(r.Date(time.RFC1123Z)), Targets: r.Outcomes(), Latency: r.latencies(),
-		Own: r.Limits != nil,
+		Own:    r.Limits != nil,
 		Rounds: table.Plural(r.Workload.Runs, "run"), P99Needs: stats.Wanted(0.99),
 	})
 }
