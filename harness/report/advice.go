@@ -41,7 +41,7 @@ func (r *Report) advice() []string {
 	return advice
 }
 
-func (c *Capacity) saturation() string {
+func (c *capacity) saturation() string {
 	last := c.Points[len(c.Points)-1]
 	if !c.Saturated {
 		return fmt.Sprintf("Throughput still grows at %d agents (%s req/s, %s tok/s; %s req/s "+
@@ -57,7 +57,7 @@ func (c *Capacity) saturation() string {
 		table.Rate(last.ReqPerS), last.Agents)
 }
 
-func (c *Capacity) addCapacity() string {
+func (c *capacity) addCapacity() string {
 	bound := "of saturation"
 	if !c.Saturated {
 		bound = "of the highest measured rate, a lower bound of what it bears"
@@ -70,7 +70,7 @@ func (c *Capacity) addCapacity() string {
 // scaleOut says how many agents one instance holds within the latency targets: as measured where a
 // point misses one, else by proportion, for beyond saturation latency grows with the agents. That
 // is an extrapolation, and the sentence says so.
-func (c *Capacity) scaleOut() string {
+func (c *capacity) scaleOut() string {
 	var holds Point
 	for _, p := range c.Points {
 		name, figure, fraction := tightest(p.E2E)

@@ -21,8 +21,8 @@ const headroom = 0.7
 // that puts the pool under pressure.
 const nearlyFull = 0.95
 
-// A Capacity is what the measured numbers of agents say of the load that one instance bears.
-type Capacity struct {
+// A capacity is what the measured numbers of agents say of the load that one instance bears.
+type capacity struct {
 	Points []Point // ascending by agents, one for each number; alike in cache state, if possible
 	Knee   Point   // the fewest agents that reach kneeShare of the best throughput
 	Best   float64 // highest measured req/s
@@ -32,8 +32,8 @@ type Capacity struct {
 
 // capacity picks one result for each number of agents. Those that put the pool under pressure are
 // left out: they measure refusals.
-func (r *Report) capacity() Capacity {
-	var c Capacity
+func (r *Report) capacity() capacity {
+	var c capacity
 	concurrent := r.concurrent()
 	if len(concurrent) == 0 {
 		return c
@@ -95,7 +95,7 @@ func (r *Report) underPressure(s *Result) bool {
 // pressured is the result that says what a full pool costs: of those under pressure the one with
 // the most agents. Where the server does not say how full its pool was, it is the one with more
 // agents than the capacity is judged by, if there is one; otherwise nil.
-func (r *Report) pressured(c *Capacity) *Result {
+func (r *Report) pressured(c *capacity) *Result {
 	var found *Result
 	beyond := 0
 	for _, p := range c.Points {
