@@ -24,7 +24,7 @@ const (
 	Higher Better = "higher"
 )
 
-// Units of figures. A ratio is from 0 to 1.
+// These are the units of figures. A ratio is from 0 to 1.
 const (
 	Seconds   = "s"
 	PerSecond = "1/s"

@@ -16,14 +16,14 @@ type Breakdown struct {
 	Total time.Duration // mean end-to-end latency of those requests, as the client saw it
 }
 
-// A Part of a request's time.
+// A Part is a part of a request's time.
 type Part struct {
 	Name  string
 	Mean  time.Duration
 	Share float64 // of the sum of all parts
 }
 
-// Names of the parts, in the order in which a request passes through them.
+// These are the names of the parts, in the order in which a request passes through them.
 const (
 	PartQueue   = "queue"
 	PartPrefill = "prefill"

@@ -7,9 +7,8 @@ import (
 	"loadstone/harness/stats"
 )
 
-// TTFTs and Latencies are the times of one request that a distribution of them takes, as a summary
-// does: none of requests that were refused, cancelled or slowed on purpose, stats.Never of all
-// others that failed.
+// TTFTs are the time to first token of one request, as a distribution of many takes it: none of a
+// request that was refused, cancelled or slowed on purpose, stats.Never of any other that failed.
 func TTFTs(r *record.Record) []time.Duration {
 	if r.Outcome == record.OK && r.TTFT() < 0 { // an answer of no tokens
 		return nil
@@ -17,7 +16,7 @@ func TTFTs(r *record.Record) []time.Duration {
 	return arrival(r, r.TTFT())
 }
 
-// Latencies: see TTFTs.
+// Latencies are the end-to-end time of one request, taken as TTFTs takes it.
 func Latencies(r *record.Record) []time.Duration { return arrival(r, r.Latency()) }
 
 func arrival(r *record.Record, d time.Duration) []time.Duration {
