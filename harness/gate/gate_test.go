@@ -494,3 +494,29 @@ func TestFormerNameOfBackend(t *testing.T) {
 		t.Errorf("%v, %v", err, c.Decide())
 	}
 }
+
+// A unit may be named as it was called before, in files, effects and patterns.
+func TestFormerNamesOfUnits(t *testing.T) {
+	effects, err := gate.ParseEffects("hit_rate=3%,goodput=10%")
+	if err != nil || effects["hit-ratio"] != 0.03 || effects["goodput-req/s"] != 0.1 {
+		t.Errorf("%v, %v", effects, err)
+	}
+	base := measure(t, server{seed: 1})
+	c, err := compare(options{Base: base, Head: measure(t, server{seed: 2}), Units: []string{"hit_rate"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range c.Cells {
+		if cell.ShortUnit() != "hit-ratio" {
+			t.Errorf("%s is compared", cell.ShortUnit())
+		}
+	}
+	limits, err := gate.ParseLimits("hit_rate>=50%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := check(options{Head: base, Scenarios: []string{"concurrent-5"}}, limits)
+	if err != nil || len(held) != 1 || held[0].Standing != limit.Met {
+		t.Errorf("%+v, %v", held, err)
+	}
+}
