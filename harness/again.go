@@ -105,7 +105,7 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
 		p.Cache, p.Warmup = load.Hot, true
 		r := s.client.Ask(timed, s.client.Since(), p)
-		r.Plan = "asked again, alone"
+		r.Intent = "asked again, alone"
 		records = append(records, r)
 		if r.Outcome == record.OK {
 			asked, alone = append(asked, x), append(alone, r.Answer)

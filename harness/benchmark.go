@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"loadstone/harness/figure"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/scenario"
@@ -43,8 +44,8 @@ func Benchmark(b *testing.B, t Target, loads ...load.Load) {
 var unitLines sync.Once
 
 func writeUnits(w io.Writer) {
-	for _, f := range figures() {
-		fmt.Fprintf(w, "Unit %s better=%s\nUnit %[1]s assume=nothing\n", f.Unit, f.Better)
+	for _, f := range figure.Bench() {
+		fmt.Fprintf(w, "Unit %s better=%s\nUnit %[1]s assume=nothing\n", f.BenchUnit(), f.Better)
 	}
 }
 
@@ -64,13 +65,13 @@ func benchmark(b *testing.B, t Target, l load.Load) {
 		runs = append(runs, run)
 	}
 	s := record.Pool(runs)
-	if s.ErrorRate > 0 {
-		b.Errorf("%.1f %% of the requests failed: %v", 100*s.ErrorRate, s.Outcomes)
+	if s.ErrorRatio > 0 {
+		b.Errorf("%.1f %% of the requests failed: %v", 100*s.ErrorRatio, s.Outcomes)
 	}
 	b.ReportMetric(0, "ns/op") // is not shown: what a run takes says nothing of a request
-	for _, f := range figures() {
-		if v, ok := f.Of(&s); ok && !math.IsInf(v, 0) {
-			b.ReportMetric(v, f.Unit)
+	for _, f := range figure.Bench() {
+		if v, ok := f.BenchValue(&s); ok && !math.IsInf(v, 0) {
+			b.ReportMetric(v, f.BenchUnit())
 		}
 	}
 }

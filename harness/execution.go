@@ -157,7 +157,6 @@ func (x *execution) ask(ctx context.Context, due time.Duration, p client.Prompt)
 	if x.barrier != nil && !p.Warmup {
 		x.barrier.ended(r.Rep, r.End)
 	}
-	r.Judge(x.load.Goodput)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if p.Warmup {

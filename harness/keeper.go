@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -17,9 +18,10 @@ func keptOf(runs int) int { return max(keptRecords/max(runs, 1), leastKept) }
 // A keeper holds a run's records: the first in full, and every later batch only until it was
 // written and counted, which happens beside the load. It holds all of them to what must be true.
 type keeper struct {
-	keep  int
-	write func([]record.Record) error // unless nil, is given every batch
-	check record.Checker
+	keep    int
+	goodput load.Objective              // what a good answer of the run must hold
+	write   func([]record.Record) error // unless nil, is given every batch
+	check   record.Checker
 
 	kept, batch []record.Record
 	full, empty chan []record.Record // to and from the goroutine that deals with the batches
@@ -37,7 +39,7 @@ func (k *keeper) add(r record.Record) {
 		return
 	}
 	if k.rest == nil {
-		k.rest = &record.Rest{}
+		k.rest = &record.Rest{Tally: record.Tally{Goodput: k.goodput}}
 		k.full, k.empty, k.done = make(chan []record.Record, 1), make(chan []record.Record, 3), make(chan struct{})
 		k.empty <- make([]record.Record, 0, batchSize)
 		k.empty <- make([]record.Record, 0, batchSize)

@@ -243,7 +243,7 @@ func TestCancelAndSlowReaders(t *testing.T) {
 				runs, _, _ := f.load(t, Plan{Loads: []load.Load{tc.load}})
 				r := runs[0].Records[0]
 				assert.Equal(t, r.Outcome, tc.outcome, r.Error)
-				assert.Equal(t, r.Plan, tc.plan)
+				assert.Equal(t, r.Intent, tc.plan)
 				assert.Equal(t, len(r.Chunks), tc.chunks)
 				assert.Equal(t, r.End-r.Due, tc.took)
 			})
@@ -369,7 +369,7 @@ func TestSearchFindsTheHighestRate(t *testing.T) {
 		for _, r := range runs {
 			rates = append(rates, r.Level.Value)
 			s := r.Summary()
-			stands, _, _ := most.Judge(&s)
+			stands := most.Judge(&s).Standing
 			assert.Equal(t, stands == limit.Met, r.Level.Value <= highest.Value, "at %v", r.Level)
 		}
 		assert.DeepEqual(t, rates[:4], []float64{1, 2, 4, 8})

@@ -174,7 +174,7 @@ func TestMixUp(t *testing.T) {
 						said, found = said.Add(run.Again), append(found, run.Violations...)
 						again := 0
 						for _, r := range run.Warmup {
-							if r.Plan == "asked again, alone" {
+							if r.Intent == "asked again, alone" {
 								again++
 								assert.Equal(t, r.Cache, load.Hot)
 								assert.Assert(t, r.CachedTokens > 0, "its own prompt was in the cache")

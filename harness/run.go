@@ -32,7 +32,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err != nil {
 		return err
 	}
-	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache}
+	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache, Goodput: l.Goodput}
 	m.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index-m.plan.First)
 	if err := m.empty(ctx, x); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (m *measurement) prepare(l load.Load, level load.Level, index int) (*execut
 	x := newExecution(at, m.server, epoch)
 	x.place = record.Place{Scenario: l.Name, Level: level, Run: index, Cache: l.Cache}
 	x.roundEnded = m.watch.end
-	x.records = m.keeper()
+	x.records = m.keeper(l.Goodput)
 	return x, nil
 }
 
@@ -110,14 +110,14 @@ func (m *measurement) each() func(record.Record) {
 }
 
 // keeper is a new one, for a run. A warm-up must end among the records that are kept.
-func (m *measurement) keeper() keeper {
+func (m *measurement) keeper(goodput load.Objective) keeper {
 	keep := keptOf(m.maxRuns)
 	for _, l := range m.plan.Loads {
 		if l.WarmUp != (load.WarmUp{}) {
 			keep = keptRecords
 		}
 	}
-	return keeper{keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
+	return keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
 		check: record.Checker{Shared: -1}}
 }
 

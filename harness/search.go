@@ -61,7 +61,7 @@ func (m *measurement) probe(ctx context.Context, v float64) (bool, error) {
 	for _, l := range m.plan.Search.Limits {
 		// What too few requests leave open sends the search on up; it is open as well of the level
 		// that is found.
-		if stands, _, _ := l.Judge(&s); stands != limit.Met && stands != limit.NotShown {
+		if stands := l.Judge(&s).Standing; stands != limit.Met && stands != limit.NotShown {
 			return false, nil
 		}
 	}

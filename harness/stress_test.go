@@ -181,7 +181,7 @@ func TestStressCacheHitRateIsHigh(t *testing.T) {
 	assert.NilError(t, err)
 	sum := run.Summary()
 	assert.Equal(t, sum.Outcomes[record.OK], 50, firstError(run.Records, record.OK))
-	assert.Assert(t, sum.HitRate > 0.8, "hit rate %.3f", sum.HitRate)
+	assert.Assert(t, sum.HitRatio > 0.8, "hit rate %.3f", sum.HitRatio)
 }
 
 // smallPool is a pool of so many blocks of 16 tokens, and a short queue.

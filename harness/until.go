@@ -3,7 +3,7 @@ package harness
 import (
 	"math"
 
-	"loadstone/harness/limit"
+	"loadstone/harness/figure"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/scenario"
@@ -21,7 +21,8 @@ func Spread(u *scenario.Until, runs []record.Run) float64 {
 	values := map[point][]float64{}
 	for _, run := range runs {
 		s := run.Summary()
-		v, measured := limit.Figure(u.Figure, &s)
+		f, _ := figure.Find(u.Figure)
+		v, measured := f.Value(&s)
 		if !measured {
 			return math.Inf(1)
 		}

@@ -107,7 +107,7 @@ func (c *Client) Close() {
 // latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
-	r.Canary, r.Plan, r.Slow = p.Canary, p.plan(), p.ReadRate > 0
+	r.Canary, r.Intent, r.Slow = p.Canary, p.plan(), p.ReadRate > 0
 	r.Due, r.Sent = due, c.Since()
 	limit, atLimit := c.limit(&p)
 	timed, cancel := context.WithTimeout(ctx, limit)

@@ -14,6 +14,8 @@ import (
 	"loadstone/harness/report"
 	"loadstone/harness/scenario"
 	"loadstone/harness/stub"
+	"loadstone/harness/table"
+	"loadstone/harness/terminal"
 )
 
 const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
@@ -64,24 +66,31 @@ func bench(ctx context.Context, e *env, args []string) error {
 	}
 	defer m.end()
 	r := m.report
-	r.Load = report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
+	r.Workload = o.workload()
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, report.Plural(len(o.loads), "scenario"), report.Plural(r.Load.Runs, "run"), report.Plural(r.Load.Reps, "repetition"))
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), table.Plural(r.Workload.Reps, "repetition"))
 	}
-	if r.Client.Floors, err = o.floors(ctx); err != nil {
+	if r.Generator.Calibration, err = o.floors(ctx); err != nil {
 		return m.results.giveUp(m.subject.explain(ctx, err))
 	}
 	m.loading()
 	runs, failure := o.measure(ctx, e, m.subject, m.results.rest(o.answers))
 	m.loaded()
-	r.Scenarios = collect(o, runs)
+	r = report.New(r.Meta, o.loads, runs)
+	m.report = r
 	if err := m.keep(ctx, e, runs, failure); err != nil || !o.strict {
 		return err
 	}
-	if doubts := r.Doubts(); len(doubts) > 0 {
-		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
+	if why := r.Invalid(); len(why) > 0 {
+		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", why[0])}
 	}
-	return judged(r, "", "targets")
+	return unmet(r, "")
+}
+
+// workload is the measurement as the report says it.
+func (o *benchOptions) workload() report.Workload {
+	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
+		Seed: o.seed, Goodput: o.goodput.String()}
 }
 
 // floors measures the client alone, at the scenarios' numbers of streams.
@@ -183,32 +192,10 @@ func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write fu
 	defer c.Close()
 	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: write}
 	if !o.quiet {
-		line := report.NewProgressLine(e.stderr, o.runs)
+		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
 	runs, _, err := plan.Run(ctx, c)
 	return runs, err
-}
-
-// collect groups the runs by scenario, in the order of the scenarios.
-func collect(o *benchOptions, runs []record.Run) []report.Scenario {
-	var all []report.Scenario
-	for _, l := range o.loads {
-		var own []record.Run
-		s := report.Scenario{Agents: l.Together, Cache: l.Cache, About: l.About, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens}
-		for _, run := range runs {
-			if run.Scenario == l.Name {
-				own = append(own, run)
-			}
-		}
-		if len(own) > 0 {
-			s = filled(s, own)
-			if s.Pooled.PeakPool < 0 && l.Reserve > 0 {
-				s.About = fmt.Sprintf("%d new agents at once; the server does not tell how large its KV pool is", l.Together)
-			}
-			all = append(all, s)
-		}
-	}
-	return all
 }

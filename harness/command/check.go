@@ -16,7 +16,7 @@ import (
 	"loadstone/harness/audit"
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 const checkAbout = `Checks that a server is right, not that it is fast. The same greedy conversations are held alone,
@@ -207,7 +207,7 @@ func (o *checkOptions) print(w io.Writer, findings []audit.Finding) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(findings)
 	}
-	color := report.Color(w)
+	color := terminal.Color(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
 		verdict := string(f.Verdict)

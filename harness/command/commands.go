@@ -41,7 +41,7 @@ func commands() []command {
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
 		{"report", "[flags] FOLDER...",
 			"make the report of a measurement again, also beside an earlier one", reportCommand},
-		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
+		{"compare", "[flags] BASE HEAD", "compare two measurements", compareCommand},
 		{"gate", server, "decide whether a server got worse", gateCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
 		{"logs", "[flags] FILE",

@@ -29,8 +29,8 @@ type duel struct {
 	targets [2]harness.Target
 	systems [2]report.System
 	runs    [2][]record.Run
-	client  report.Client // the load generator, which is one for both sides
-	doubts  []string      // of both sides
+	client  report.Generator // the load generator, which is one for both sides
+	reasons []string         // for which what was measured is invalid, of both sides
 	out     string
 	start   time.Time
 }
@@ -127,7 +127,7 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		return fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
 	var err error
-	if d.client.Floors, err = d.bench.floors(ctx); err != nil {
+	if d.client.Calibration, err = d.bench.floors(ctx); err != nil {
 		return d.explain(ctx, err)
 	}
 	logs, err := d.logs()
@@ -155,20 +155,19 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		if err := writeFile(filepath.Join(d.out, sideNames[i]+".txt"), r.WriteBench); err != nil {
 			return err
 		}
-		for _, why := range r.Doubts() {
-			d.doubts = append(d.doubts, sideNames[i]+", "+why)
+		for _, why := range r.Invalid() {
+			d.reasons = append(d.reasons, sideNames[i]+", "+why)
 		}
 	}
 	return nil
 }
 
-// doubt is why what was measured shows nothing unless it shows a server that got worse: the client
-// could explain that much.
-func (d *duel) doubt() error {
-	if d == nil || len(d.doubts) == 0 {
+// invalid is why what was measured shows nothing unless it shows a server that got worse: the client could explain that much.
+func (d *duel) invalid() error {
+	if d == nil || len(d.reasons) == 0 {
 		return nil
 	}
-	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is invalid: %s", d.doubts[0])}
+	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is invalid: %s", d.reasons[0])}
 }
 
 // explain says of a failure that it was Ctrl-C, where it was, and gives it its exit code.
@@ -227,14 +226,27 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 
 // report makes of one side what bench would have.
 func (d *duel) report(side int) *report.Report {
-	return &report.Report{System: d.systems[side], Host: report.FindHost(), Start: d.start, Client: d.client, Scenarios: collect(&d.bench, d.runs[side]),
-		Load: report.Load{Runs: d.bench.runs, Reps: d.bench.n / d.bench.runs, PromptTokens: d.bench.promptTokens, MaxTokens: d.bench.maxTokens, Seed: d.bench.seed}}
+	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start, Generator: d.client, Workload: d.bench.workload()}
+	return report.New(meta, d.bench.loads, d.runs[side])
 }
 
-// writeFloor keeps an A/A measurement.
-func (d *duel) writeFloor(e *env, name string) error {
+// writeNoise joins the files of the two sides of an A/A measurement.
+func writeNoise(w io.Writer, base, head string) error {
+	a, err := readBench(base)
+	if err != nil {
+		return err
+	}
+	b, err := readBench(head)
+	if err != nil {
+		return err
+	}
+	return gate.WriteNoise(w, a, b)
+}
+
+// writeNoiseFloor keeps an A/A measurement.
+func (d *duel) writeNoiseFloor(e *env, name string) error {
 	base, head := filepath.Join(d.out, "base.txt"), filepath.Join(d.out, "head.txt")
-	if err := writeFile(name, func(w io.Writer) error { return gate.WriteFloor(w, base, head) }); err != nil {
+	if err := writeFile(name, func(w io.Writer) error { return writeNoise(w, base, head) }); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side; commit it beside the baseline\n", name, d.bench.runs)

@@ -122,7 +122,8 @@ bound the percentile, or all of them together where none is beyond the limit.
                  on the targets, and for each scenario the figures of all runs (all) and of each
                  (by_run). Times end in _ns. A time that was not measured is null; one of a request
                  without an answer is "never". ci95_ns has the 95 % interval of each percentile that
-                 the sample is large enough to bound, and only those should be relied on. counters
+                 the sample is large enough to bound, and only those should be relied on. figures
+                 has all that is one number, by the names that limits have. counters
                  has by how much the server's own counters rose in the runs (server) and what the
                  client has of the same requests, warm-up included (client): answered_requests,
                  prompt_tokens, cached_tokens, output_tokens; of the server also requests_STATUS,

@@ -1,37 +1,14 @@
 package command
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"loadstone/harness"
-	"loadstone/harness/load"
 	"loadstone/harness/record"
-	"loadstone/harness/report"
 	"loadstone/harness/scenario"
 )
-
-// collectLevels groups the runs by level, from the lowest to the highest.
-func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
-	var all []report.Scenario
-	byLevel := map[load.Level][]record.Run{}
-	for _, run := range runs {
-		byLevel[run.Level] = append(byLevel[run.Level], run)
-	}
-	for level, own := range byLevel {
-		at := l.At(level)
-		s := report.Scenario{Level: level, Cache: l.Cache, Agents: max(at.Concurrency, at.Together), About: cmp.Or(l.About, at.Shape())}
-		if l.Trace == nil {
-			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
-		}
-		all = append(all, filled(s, own))
-	}
-	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
-	return all
-}
 
 // tellSteady says where the beginning of a run is not like the rest of it.
 func tellSteady(e *env, runs []record.Run, cut bool) {

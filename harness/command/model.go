@@ -11,7 +11,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/engine/gguf"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 const modelAbout = `Manages the models that -model knows by name.
@@ -72,7 +72,7 @@ func pullModel(ctx context.Context, e *env, name string) error {
 	if _, err := catalog.Dir(name); err != nil {
 		return usageError("%w", err)
 	}
-	steps := stepPrinter{w: e.stderr, live: report.Terminal(e.stderr)}
+	steps := stepPrinter{w: e.stderr, live: terminal.Is(e.stderr)}
 	show := func(p catalog.Progress) { steps.show(p.Step, p.Done, p.Total) }
 	err := catalog.Pull(ctx, name, show)
 	steps.end()
@@ -83,7 +83,7 @@ func pullModel(ctx context.Context, e *env, name string) error {
 }
 
 func importModel(ctx context.Context, e *env, file, dir string) error {
-	steps := stepPrinter{w: e.stderr, live: report.Terminal(e.stderr)}
+	steps := stepPrinter{w: e.stderr, live: terminal.Is(e.stderr)}
 	show := func(done, total int64) { steps.show("import", done, total) }
 	err := gguf.ImportContext(ctx, file, dir, show)
 	steps.end()

@@ -9,7 +9,7 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/audit"
 	"loadstone/harness/client"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 // steps shows the progress of an audit: which step it is at, and how many requests of the step have
@@ -27,7 +27,7 @@ type steps struct {
 }
 
 func newSteps(w io.Writer, c *client.Client) *steps {
-	return &steps{w: w, redraw: report.Terminal(w), count: func() int { return c.Ledger().Ended }}
+	return &steps{w: w, redraw: terminal.Is(w), count: func() int { return c.Ledger().Ended }}
 }
 
 // next shows that a step begins.

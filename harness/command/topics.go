@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"loadstone/harness/limit"
+	"loadstone/harness/figure"
 	"loadstone/harness/load"
 	"loadstone/harness/scenario"
 )
@@ -22,7 +22,7 @@ func filesTopic() string {
 		form := strings.Replace(k.Form, load.AmountForms, "an amount", 1)
 		fmt.Fprintf(&b, "  %-14s %s\n  %-14s %s\n", k.Name, k.About, "", form)
 	}
-	fmt.Fprintf(&b, filesTopicTail, load.AmountForms, limit.Units())
+	fmt.Fprintf(&b, filesTopicTail, load.AmountForms, figure.Names())
 	return b.String()
 }
 

@@ -31,7 +31,7 @@ func ExampleSummarize() {
 		"rejected")
 	fmt.Println("first token:", s.TTFT.Min, "to", s.TTFT.Max)
 	fmt.Println("end:", s.E2E.Min, "to", s.E2E.Max)
-	fmt.Println("cache hits:", s.HitRate)
+	fmt.Println("cache hits:", s.HitRatio)
 	fmt.Println("violations:", len(record.Check(records, -1)))
 	// Output:
 	// 3 requests: 2 ok, 1 rejected

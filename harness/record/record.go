@@ -32,12 +32,11 @@ type Place struct {
 // -1.
 type Record struct {
 	Place
-	// Slow says that the load read the answer slowly on purpose: its times are not the server's.
-	Slow bool `json:"slow,omitempty"`
-	SLO  SLO  `json:"slo,omitempty"` // whether it met the load's objective
-	// Plan is what the load meant to do to the request, such as "cancel after 3 pieces". The request
-	// may have ended before that.
-	Plan string `json:"plan,omitempty"`
+	Slow bool `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
+
+	// What the load meant to do to the request, such as "cancel after 3 pieces"; it may have ended
+	// before that.
+	Intent string `json:"plan,omitempty"`
 
 	// Due is when the load wanted the request sent: latency counts from here.
 	Due time.Duration `json:"due_ns"`
@@ -115,28 +114,26 @@ const (
 // Outcomes are all there are.
 var Outcomes = [...]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}
 
-// SLO says whether a request met the objective that the load sets.
+// SLO says whether a request met an objective.
 type SLO string
 
 // The verdicts on a request.
 const (
-	// Unjudged: there is no objective, or the request was cancelled or read slowly on purpose.
-	Unjudged SLO = ""
+	Unjudged SLO = "" // there was no objective, or the load cancelled the request or read it slowly
 	Met      SLO = "met"
 	Missed   SLO = "missed" // too late, refused or failed
 )
 
-// Judge sets SLO: whether the request met an objective.
-func (r *Record) Judge(o load.Objective) {
+// Judge holds the request to an objective.
+func (r *Record) Judge(o load.Objective) SLO {
 	switch {
 	case o == (load.Objective{}) || r.Outcome == Cancelled || r.Slow:
-		r.SLO = Unjudged
+		return Unjudged
 	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) &&
 		within(r.Latency(), o.E2E):
-		r.SLO = Met
-	default:
-		r.SLO = Missed
+		return Met
 	}
+	return Missed
 }
 
 // within tells whether a time is below a bound; a bound of 0 is none.

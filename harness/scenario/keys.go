@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"loadstone/harness/figure"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 )
@@ -294,8 +295,8 @@ func readRuns(p *parser, v string) (err error) {
 	if len(words) != 3 || words[1] != "within" {
 		return fmt.Errorf("%q", until)
 	}
-	if !limit.Known(words[0]) {
-		return fmt.Errorf("there is no %s; there are %s", words[0], limit.Units())
+	if _, ok := figure.Find(words[0]); !ok {
+		return fmt.Errorf("there is no %s; there are %s", words[0], figure.Names())
 	}
 	if p.Runs < 6 {
 		return fmt.Errorf("%d runs have no interval, which takes 6", p.Runs)

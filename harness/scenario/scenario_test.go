@@ -119,7 +119,7 @@ func TestMistakes(t *testing.T) {
 		{"-- load --\ncache: lukewarm\n", `x.txtar:2: cache: "lukewarm" is not a state of caches; want cold, hot or restored`},
 		{"-- load --\ntrace: t.jsonl\n", "x.txtar:2: trace: no section t.jsonl in it"},
 		{"-- load --\nburst: 1\n-- tools.json --\n[\n{,\n", "x.txtar:5: not a JSON array of tools"},
-		{"-- load --\nburst: 1\n-- expect --\n# nothing\nfast\n", `x.txtar:5: "fast" is no limit`},
+		{"-- load --\nburst: 1\n-- expect --\n# nothing\nfast\n", `x.txtar:5: "fast" is not a limit`},
 		{"-- load --\nburst: 1\n-- load --\n", "x.txtar:3: a second section load"},
 	} {
 		_, err := Parse("x.txtar", []byte(tc.text))

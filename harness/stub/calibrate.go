@@ -69,7 +69,7 @@ func CalibrateLike(ctx context.Context, start Starter, records []record.Record) 
 	defer p.Kill()
 	c := client.New(p.URL)
 	defer c.Close()
-	if _, err := Measure(ctx, c, record.MostInFlight(records), 1, warmUp); err != nil {
+	if _, err := Measure(ctx, c, record.MaxInFlight(records), 1, warmUp); err != nil {
 		return measured, false, err
 	}
 	measured, err = replay.Measure(ctx, c)

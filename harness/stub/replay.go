@@ -65,7 +65,7 @@ func NewReplay(records []record.Record) (replay Replay, ok bool) {
 	replay.Interval = answer / time.Duration(replay.Tokens)
 	if answer > maxReplayAnswer {
 		replay.Tokens = max(1, int(maxReplayAnswer/replay.Interval))
-		replay.Due = make([]time.Duration, record.MostInFlight(records))
+		replay.Due = make([]time.Duration, record.MaxInFlight(records))
 		return replay, true
 	}
 	slices.Sort(due)

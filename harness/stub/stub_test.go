@@ -115,7 +115,7 @@ func TestReplay(t *testing.T) {
 	}
 	replay, ok := NewReplay(records)
 	assert.Assert(t, ok)
-	assert.Equal(t, len(replay.Due), record.MostInFlight(records))
+	assert.Equal(t, len(replay.Due), record.MaxInFlight(records))
 	assert.Equal(t, replay.Due[len(replay.Due)-1], time.Duration(0))
 	assert.Equal(t, replay.Interval, 500*ms)
 	assert.Equal(t, replay.Tokens, 4)
