@@ -20,7 +20,7 @@ import (
 // included; one who counts wrong, or serves somebody else meanwhile, is found out.
 func TestRunIsCountedTwice(t *testing.T) {
 	for _, tc := range []struct {
-		name, bug, doubt string
+		name, bug, invalid string
 		stranger         bool
 	}{
 		{"sound", "", "", false},
@@ -46,11 +46,12 @@ func TestRunIsCountedTwice(t *testing.T) {
 				c := runs[0].Counters
 				assert.Assert(t, c != nil)
 				got := strings.Join(c.WhyInvalid(), "; ")
-				if (tc.doubt == "") != (got == "") || !strings.Contains(got, tc.doubt) {
-					t.Errorf("%q, want %q", got, tc.doubt)
+				if (tc.invalid == "") != (got == "") || !strings.Contains(got, tc.invalid) {
+					t.Errorf("%q, want %q", got, tc.invalid)
 				}
-				if tc.doubt == "" {
-					assert.Equal(t, c.Client["answered_requests"], 15.0) // five first turns, two repetitions
+				if tc.invalid == "" {
+					// five first turns, two repetitions
+					assert.Equal(t, c.Client["answered_requests"], 15.0)
 					for _, name := range []record.Count{"answered_requests", "prompt_tokens", "output_tokens"} {
 						assert.Equal(t, c.Server[name], c.Client[name], name)
 					}
@@ -63,7 +64,7 @@ func TestRunIsCountedTwice(t *testing.T) {
 	}
 }
 
-// A load's requests that are taken back are open on both sides; those that are not kept are counted
+// A load's requests that are cancelled are open on both sides; those that are not kept are counted
 // all the same.
 func TestLoadIsCountedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

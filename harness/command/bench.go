@@ -70,11 +70,11 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), table.Plural(r.Workload.Reps, "repetition"))
 	}
-	if r.Generator.Calibration, err = o.floors(ctx); err != nil {
-		return m.results.giveUp(m.subject.explain(ctx, err))
+	if r.Generator.Calibration, err = o.calibrate(ctx); err != nil {
+		return m.results.giveUp(m.target.explain(ctx, err))
 	}
 	m.loading()
-	runs, failure := o.measure(ctx, e, m.subject, m.results.rest(o.answers))
+	runs, failure := o.measure(ctx, e, m.target, m.results.rest(o.answers))
 	m.loaded()
 	r = report.New(r.Meta, o.loads, runs)
 	m.report = r
@@ -93,8 +93,8 @@ func (o *benchOptions) workload() report.Workload {
 		Seed: o.seed, Goodput: o.goodput.String()}
 }
 
-// floors measures the client alone, at the scenarios' numbers of streams.
-func (o *benchOptions) floors(ctx context.Context) ([]stub.Calibration, error) {
+// calibrate measures the client alone, at the scenarios' numbers of streams.
+func (o *benchOptions) calibrate(ctx context.Context) ([]stub.Calibration, error) {
 	var levels []int
 	for _, l := range o.loads {
 		levels = append(levels, l.Together)
@@ -131,7 +131,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 // sizes declares how large a scenario's requests are.
 func (o *benchOptions) sizes(f *flagSet) {
 	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+	f.IntVar(&o.maxTokens, "max-tokens", 16, "max tokens of an answer")
 }
 
 // checkAmounts refuses what is no measurement.
@@ -185,8 +185,9 @@ func (o *benchOptions) choose(names string) error {
 	return nil
 }
 
-// measure carries the plan out and shows its progress. What of a long one is not kept in memory is given to write, unless nil.
-func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write func([]record.Record) error) ([]record.Run, error) {
+// measure carries the plan out and shows its progress. What of a long one is not kept in memory is
+// given to write, unless nil.
+func (o *benchOptions) measure(ctx context.Context, e *env, s *target, write func([]record.Record) error) ([]record.Run, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.model
 	defer c.Close()

@@ -58,7 +58,7 @@ cannot be reached or started, 130 interrupted.
 
 // checkOptions are the command line of check.
 type checkOptions struct {
-	subjectOptions
+	targetOptions
 	audit    audit.Audit
 	variants bool
 	timeout  time.Duration
@@ -84,7 +84,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer results.closeLogs()
-	s, err := findSubject(ctx, e, &o.subjectOptions, results)
+	s, err := findTarget(ctx, e, &o.targetOptions, results)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	f.IntVar(&o.audit.Agents, "agents", 8, "conversations at once")
 	f.IntVar(&o.audit.Turns, "turns", 3, "turns of each")
 	promptTokens := f.Int("prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.audit.MaxTokens, "max-tokens", 24, "most tokens of an answer")
+	f.IntVar(&o.audit.MaxTokens, "max-tokens", 24, "max tokens of an answer")
 	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are cancelled midway")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest that an answer may take")
 	f.Uint64Var(&o.audit.Seed, "seed", 1,

@@ -127,7 +127,7 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		return fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
 	var err error
-	if d.client.Calibration, err = d.bench.floors(ctx); err != nil {
+	if d.client.Calibration, err = d.bench.calibrate(ctx); err != nil {
 		return d.explain(ctx, err)
 	}
 	logs, err := d.logs()
@@ -162,7 +162,8 @@ func (d *duel) run(ctx context.Context, e *env) error {
 	return nil
 }
 
-// invalid is why what was measured shows nothing unless it shows a server that got worse: the client could explain that much.
+// invalid is why what was measured shows nothing unless it shows a server that got worse: the
+// client could explain that much.
 func (d *duel) invalid() error {
 	if d == nil || len(d.reasons) == 0 {
 		return nil

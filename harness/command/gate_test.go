@@ -30,8 +30,8 @@ func slowServer(t *testing.T, delay time.Duration) *httptest.Server {
 	return s
 }
 
-// A delay in front of the first token is found by a gate that measures by itself. The delay is far more than what a busy
-// machine adds to a run's median, so that this is no test of the machine.
+// A delay in front of the first token is found by a gate that measures by itself. The delay is far
+// more than what a busy machine adds to a run's median, so that this is no test of the machine.
 func TestGateMeasures(t *testing.T) {
 	quick, slow := slowServer(t, 20*time.Millisecond), slowServer(t, 80*time.Millisecond)
 	t.Chdir(t.TempDir())

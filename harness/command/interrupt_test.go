@@ -133,7 +133,8 @@ func TestNoServerIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Close()
-		<-time.After(starting * time.Duration(i) / kills) // nothing is waited for: the moments differ
+		// nothing is waited for: the moments differ
+		<-time.After(starting * time.Duration(i) / kills)
 		cmd.Process.Kill()
 		cmd.Wait()
 		r.SetReadDeadline(time.Now().Add(time.Minute))

@@ -38,7 +38,8 @@ func tellUntil(e *env, u *scenario.Until, runs []record.Run) {
 	}
 }
 
-// beginning is the part of a run before the steady state. What was due at once, as in a closed loop, has taken no time.
+// beginning is the part of a run before the steady state. What was due at once, as in a closed
+// loop, has taken no time.
 func beginning(s record.Steady) string {
 	if s.From < time.Millisecond {
 		return fmt.Sprintf("%d requests", s.Requests)

@@ -18,14 +18,14 @@ import (
 
 // measurementOptions are what bench and run have in common: the server, and what is kept of it.
 type measurementOptions struct {
-	subjectOptions
+	targetOptions
 	out     string
 	answers bool
 	goodput load.Objective
 }
 
 func (o *measurementOptions) flags(f *flagSet, verb string) {
-	o.subjectOptions.flags(f, verb)
+	o.targetOptions.flags(f, verb)
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time, of run after the scenario's name")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	goodputFlag(f, &o.goodput)
@@ -44,7 +44,7 @@ func goodputFlag(f *flagSet, o *load.Objective) {
 // A measurement is one of a server, from its start to the last file of results.
 type measurement struct {
 	options *measurementOptions
-	subject *subject
+	target  *target
 	results *results
 	report  *report.Report
 
@@ -52,7 +52,8 @@ type measurement struct {
 	used  time.Duration // processor time of this program before it
 }
 
-// begin makes the folder for the results and finds the server, or starts it. name comes before the time in the folder's name.
+// begin makes the folder for the results and finds the server, or starts it. name comes before the
+// time in the folder's name.
 func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*measurement, error) {
 	start := time.Now()
 	if o.out == "" {
@@ -62,7 +63,7 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	if err != nil {
 		return nil, err
 	}
-	s, err := findSubject(ctx, e, &o.subjectOptions, results)
+	s, err := findTarget(ctx, e, &o.targetOptions, results)
 	if err != nil {
 		results.closeLogs()
 		return nil, results.giveUp(err)
@@ -71,12 +72,12 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	defer c.Close()
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	s.system.AdmitBelow = scrape.AdmitBelow()
-	return &measurement{options: o, subject: s, results: results,
+	return &measurement{options: o, target: s, results: results,
 		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
 }
 
 func (m *measurement) end() {
-	m.subject.stop()
+	m.target.stop()
 	m.results.closeLogs()
 }
 
@@ -85,15 +86,15 @@ func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
 
 func (m *measurement) loaded() {
 	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
-	m.subject.usage(m.report)
+	m.target.usage(m.report)
 }
 
-// keep writes and prints what was measured, in any case, and returns what went wrong first: the measurement, which is failure,
-// the files, or what the records say that must never be.
+// keep writes and prints what was measured, in any case, and returns what went wrong first: the
+// measurement, which is failure, the files, or what the records say that must never be.
 func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failure error) error {
 	r := m.report
 	if failure != nil {
-		failure = m.subject.explain(ctx, failure)
+		failure = m.target.explain(ctx, failure)
 		r.Stopped = failure.Error()
 	}
 	if len(runs) == 0 {

@@ -14,7 +14,8 @@ import (
 
 const readme = "../../README.md"
 
-// TestREADMETable keeps the README's table to what the committed baselines say: it is made from them, with -update-scripts.
+// TestREADMETable keeps the README's table to what the committed baselines say: it is made from
+// them, with -update-scripts.
 func TestREADMETable(t *testing.T) {
 	text, err := os.ReadFile(readme)
 	if err != nil {

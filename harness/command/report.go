@@ -90,14 +90,16 @@ func setBeside(r *report.Report, base, dir string) error {
 		return err
 	}
 	earlier := &page.Earlier{Comparison: c}
-	// The benchmark lines are enough to compare; the curves are a bonus where the requests are kept.
+	// The benchmark lines are enough to compare; the curves are a bonus where the requests are
+	// kept.
 	if before, _, err := readReport(base); err == nil {
 		earlier.Report = before
 	}
 	return writeFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return page.Write(w, r, earlier) })
 }
 
-// readParts reads a measurement, or the parts of one that several load generators made at the same time.
+// readParts reads a measurement, or the parts of one that several load generators made at the same
+// time.
 func readParts(names []string) (r *report.Report, dir string, err error) {
 	if len(names) == 1 {
 		return readReport(names[0])
@@ -126,7 +128,8 @@ func benchFile(name string) string {
 	return name
 }
 
-// readReport reads a folder of results, or a file of records and what lies beside it, and returns its folder as well.
+// readReport reads a folder of results, or a file of records and what lies beside it, and returns
+// its folder as well.
 func readReport(name string) (r *report.Report, dir string, err error) {
 	file := name
 	if info, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {

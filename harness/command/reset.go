@@ -30,8 +30,9 @@ func (o *runOptions) checkResets(set map[string]bool) error {
 	return nil
 }
 
-// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches new words are enough.
-func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) error {
+// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches
+// new words are enough.
+func (o *runOptions) reset(c *client.Client, s *target) func(context.Context) error {
 	switch {
 	case o.resetCommand != "":
 		return func(ctx context.Context) error {

@@ -40,7 +40,8 @@ func (r *results) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *results) closeLogs() { r.serverLog.Close() }
 
-// giveUp takes the folder away again: nothing was measured. Only what the server said before it failed stays.
+// giveUp takes the folder away again: nothing was measured. Only what the server said before it
+// failed stays.
 func (r *results) giveUp(err error) error {
 	var coded *exitError
 	info, statErr := r.serverLog.Stat()
@@ -99,7 +100,8 @@ func (r *results) appendRest() error {
 	return errors.Join(err, to.Close(), os.Remove(r.path(restFile)))
 }
 
-// writeForms writes everything that is made from a report. A form that fails does not keep the others from being written.
+// writeForms writes everything that is made from a report. A form that fails does not keep the
+// others from being written.
 func writeForms(dir string, rep *report.Report, earlier *page.Earlier) error {
 	var failures []error
 	for _, form := range []struct {
@@ -117,8 +119,8 @@ func writeForms(dir string, rep *report.Report, earlier *page.Earlier) error {
 	return errors.Join(failures...)
 }
 
-// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no file, such as /dev/stdout,
-// is written to.
+// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no
+// file, such as /dev/stdout, is written to.
 func writeFile(path string, write func(io.Writer) error) error {
 	part := path + ".part"
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {

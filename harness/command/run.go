@@ -78,12 +78,12 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Workload.Shape)
 	}
 	m.loading()
-	runs, highest, failure := o.measure(ctx, e, m.subject, m.results, r)
+	runs, highest, failure := o.measure(ctx, e, m.target, m.results, r)
 	m.loaded()
 	r.Highest = highest
 	r = report.New(r.Meta, []load.Load{*l}, runs)
 	m.report = r
-	if r.Generator.Calibration, err = o.floors(ctx, e, r.Results); failure == nil {
+	if r.Generator.Calibration, err = o.calibrate(ctx, e, r.Results); failure == nil {
 		failure = err
 	}
 	if err := r.Hold(); failure == nil {
@@ -206,8 +206,8 @@ func (o *runOptions) override(set map[string]bool) error {
 	return nil
 }
 
-// floors measures the client alone, under each level's load as it really was.
-func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Result) ([]stub.Calibration, error) {
+// calibrate measures the client alone, under each level's load as it really was.
+func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Result) ([]stub.Calibration, error) {
 	if !o.quiet && len(levels) > 0 {
 		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
 	}
@@ -225,7 +225,7 @@ func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Result)
 	return all, nil
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {
+func (o *runOptions) measure(ctx context.Context, e *env, s *target, results *results, r *report.Report) ([]record.Run, load.Level, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.model
 	r.Epoch = c.Epoch()

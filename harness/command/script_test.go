@@ -17,8 +17,8 @@ var update = flag.Bool("update-scripts", false, "rewrite the golden files inside
 // The scripts of testdata/script run this command and no other: the test binary is loadstone.
 func TestMain(m *testing.M) { script.Main(m, nil) }
 
-// TestScript runs testdata/script/*.txtar, the end-to-end tests, and the example scenarios, which are
-// scripts as well. Beside the commands of package script they have the condition [mlx].
+// TestScript runs testdata/script/*.txtar, the end-to-end tests, and the example scenarios, which
+// are scripts as well. Beside the commands of package script they have the condition [mlx].
 func TestScript(t *testing.T) { runScripts(t, "testdata/script") }
 
 func TestScenarios(t *testing.T) { runScripts(t, "testdata/scenarios") }

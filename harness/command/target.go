@@ -19,8 +19,9 @@ import (
 	"loadstone/server/service"
 )
 
-// A subject is the server that is measured: one that bench started and will stop, or one that was there.
-type subject struct {
+// A target is the server that is measured: one that bench started and will stop, or one that was
+// there.
+type target struct {
 	model   string // as the server calls it
 	system  report.System
 	startUp time.Duration
@@ -28,8 +29,8 @@ type subject struct {
 	start   func(context.Context) (*proc.Process, error)
 }
 
-// subjectOptions say which server is measured, and how much is told meanwhile.
-type subjectOptions struct {
+// targetOptions say which server is measured, and how much is told meanwhile.
+type targetOptions struct {
 	model, backend, url string
 	remote              bool // url may lead off this machine
 	json, quiet         bool
@@ -37,7 +38,7 @@ type subjectOptions struct {
 }
 
 // modelFlags declares those of every command that may start a server.
-func (o *subjectOptions) modelFlags(f *flagSet) {
+func (o *targetOptions) modelFlags(f *flagSet) {
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that runs, the name to ask for")
 	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
 	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
@@ -45,14 +46,15 @@ func (o *subjectOptions) modelFlags(f *flagSet) {
 }
 
 // flags declares those and what a command of one server has beside them.
-func (o *subjectOptions) flags(f *flagSet, verb string) {
+func (o *targetOptions) flags(f *flagSet, verb string) {
 	o.modelFlags(f)
 	f.StringVar(&o.url, "url", "", verb+" the server at this `address` instead of starting one")
 	f.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 }
 
-// settle is called once the flags are parsed: it refuses what does not go together and completes the address.
-func (o *subjectOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
+// settle is called once the flags are parsed: it refuses what does not go together and completes
+// the address.
+func (o *targetOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
 	if o.url == "" {
 		return nil
 	}
@@ -67,9 +69,9 @@ func (o *subjectOptions) settle(f *flagSet, set map[string]bool, serving bool) e
 	return err
 }
 
-func findSubject(ctx context.Context, e *env, o *subjectOptions, results *results) (*subject, error) {
+func findTarget(ctx context.Context, e *env, o *targetOptions, results *results) (*target, error) {
 	if o.url == "" {
-		return startSubject(ctx, e, o, results)
+		return startTarget(ctx, e, o, results)
 	}
 	var err error
 	if o.model, err = servedModel(ctx, e, o.url, o.model); err != nil {
@@ -77,13 +79,15 @@ func findSubject(ctx context.Context, e *env, o *subjectOptions, results *result
 	}
 	name := o.model
 	if filepath.IsAbs(name) {
-		name = filepath.Base(name) // a server that calls its model by the file: where that lies is no name of it
+		// a server that calls its model by the file: where that lies is no name of it
+		name = filepath.Base(name)
 	}
-	return &subject{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
+	return &target{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
 }
 
-// startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.
-func startSubject(ctx context.Context, e *env, o *subjectOptions, results *results) (*subject, error) {
+// startTarget runs this program again as a server. Its access log goes beside the results, for
+// loadstone logs.
+func startTarget(ctx context.Context, e *env, o *targetOptions, results *results) (*target, error) {
 	src, err := catalog.Open(o.model)
 	if err != nil {
 		return nil, usageError("%w", err)
@@ -108,7 +112,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
 	version, commit := buildVersion()
-	return &subject{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+	return &target{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
@@ -137,8 +141,9 @@ func quantization(folder fs.FS) string {
 	return c.DType
 }
 
-// explain says of a failure what the user needs: that it was Ctrl-C, or that the server is gone, and why if it said.
-func (s *subject) explain(ctx context.Context, err error) error {
+// explain says of a failure what the user needs: that it was Ctrl-C, or that the server is gone,
+// and why if it said.
+func (s *target) explain(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, errors.New("interrupted; what was measured until then is kept")}
@@ -149,7 +154,7 @@ func (s *subject) explain(ctx context.Context, err error) error {
 }
 
 // usage notes what the server's process has used.
-func (s *subject) usage(r *report.Report) {
+func (s *target) usage(r *report.Report) {
 	if s.process == nil {
 		return
 	}
@@ -163,15 +168,15 @@ func (s *subject) usage(r *report.Report) {
 }
 
 // stop ends a server that bench started.
-func (s *subject) stop() {
+func (s *target) stop() {
 	if s.process != nil {
 		s.process.Stop(5 * time.Second)
 	}
 }
 
-// restart ends a server that was started here and starts it again, at another address. What it keeps on disk is all that it
-// knows then.
-func (s *subject) restart(ctx context.Context) error {
+// restart ends a server that was started here and starts it again, at another address. What it
+// keeps on disk is all that it knows then.
+func (s *target) restart(ctx context.Context) error {
 	if err := s.process.Stop(time.Minute); err != nil {
 		return fmt.Errorf("the server did not end cleanly: %w", err)
 	}
