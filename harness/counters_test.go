@@ -21,7 +21,7 @@ import (
 func TestRunIsCountedTwice(t *testing.T) {
 	for _, tc := range []struct {
 		name, bug, invalid string
-		stranger         bool
+		stranger           bool
 	}{
 		{"sound", "", "", false},
 		{"forgets", "counters that forget", "the server counted 85 output tokens, and the client has 90", false},

@@ -1,10 +1,41 @@
 // Package harness puts loads on a server and measures what comes of them: the five scenarios that
 // every baseline is made of, and loads that people write down. It knows the wire alone, so any
-// server can be the target.
+// server that speaks OpenAI's chat API can be the target.
+//
+// # In tests
+//
+// New opens a Target for a test: a server that runs, or a command that is started and whose death
+// fails the test. StressTestHarness.Run puts one load on it, Benchmark makes benchmarks of loads, and
+// package script brings the same to testscript files.
+//
+// # How a measurement is made
+//
+// A load is data (package load): who comes when, asks what, pauses and is cancelled is a function of
+// named seeds, so the same load is the same load whatever the server does. A Plan puts loads on a
+// server in rounds, each load at each level, and every run follows one protocol (run.go): what is
+// called cold is checked to have been cold, every request has a record, and the client's own count
+// and the server's must agree with the records.
+//
+// Latency counts from when a request was due, failures enter the tail as "never", and the client's own
+// lag is in the report. One benchmark line is one run: requests share batches and caches and are no
+// independent samples. Four questions of each run are asked again alone afterwards, and an answer that
+// is another agent's fails the measurement.
+//
+// A Duel measures two targets in turns. What is seen is kept in records (package record) before
+// anything is judged; package report makes every report from them.
 //
 // # Words
 //
 // These words mean one thing each, in this package and in those below it.
+//
+// Loads (package load):
+//
+//   - arrivals: when agents come. A closed loop has so many at a time, an open loop a rate; agents
+//     that ask together have each turn at the same moment, a round.
+//   - session: one agent's work, a graph of calls; a call waits for others, then for a tool or a
+//     person, and goes on from a conversation.
+//   - aside: a call that goes on from the agent's conversation and leaves no trace in it.
+//   - level: how hard a run pushes, where a load is tried at several rates or numbers of agents.
 //
 // Requests (packages client and record):
 //

@@ -23,6 +23,34 @@
 //	       quant_*.cc has a file for each instruction set), with float32 (matmul.cc)
 //	       blas.cc OpenBLAS in front of MLX's own BLAS, probe.cc single kernels, for tests
 //
+// # On a CPU
+//
+// Quantised weights stay quantised: MLX multiplies them there with scalar loops on one thread, so a
+// step is one MLX primitive of our own, with products of bytes by AVX-512 VNNI, AVX-VNNI, AVX2, NEON
+// or plain C++ (LOADSTONE_ISA; loadstone version says which), all the same to the last bit.
+// Activations are rounded to 8 bits in blocks of 32, which costs 0.2 % of perplexity. A weight is one
+// stream of lines, a thread reads a share of its own from end to end, and nothing is woken between
+// two products, so the processor foresees what is read. One stream reads weights and KV at 61 %
+// (SmolLM2; weights alone 58) and 79 % (Gemma) of the 62 GB/s that both cores of an EPYC with AVX-512
+// VNNI can read at their best, and at nine tenths of 37 when other guests of the host are busy.
+// Against llama.cpp on the same files, two threads, the medians of three rounds in turns, one stream
+// is 2.6 times as fast on SmolLM2 and 2.1 times on Gemma, eight 4.1 and 3.2 times, prompts 4.2 to 6.1
+// and 2.4 to 2.6 times (benchdata/peers). Sums are in one order whatever else a step holds, so an
+// answer is the same to the last bit alone and under load.
+//
+// Weights of 16 bits stay so and are widened in registers: a decode step of SmolLM2 in bfloat16 takes
+// 12 ms, in float32 27. One pool of threads does it all, with OpenBLAS on one thread beneath it: its
+// own threads meet at barriers and stall when the machine is busy. OpenBLAS stands in front of the
+// wheel's reference BLAS: our binary defines the cblas_* symbols that libmlx asks for and forwards
+// them. A test asks the dynamic linker who answers, so that it cannot get lost unseen.
+//
+// A greedy token never becomes a row of logits. The model is asked for it alone, and each task keeps
+// the best of the outputs that it has in cache. Rows, of 262144 logits for Gemma, go to samplers only.
+//
+// A model is ready in under a second: files are mapped, packed for the kernels on all threads and
+// given back tensor by tensor while the tokenizer is read. Gemma 3 270M takes 0.6 s of a warm page
+// cache, SmolLM2 0.25. A test holds the process's peak to weights, KV pool and 300 MB.
+//
 // # Words
 //
 // A block is a run of tokens in the KV cache of the global layers; each sequence has a table of
