@@ -52,7 +52,7 @@ func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 	late := fmt.Errorf("the server was not ready within %v", startWithin)
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, late)
 	defer cancel()
-	base := t.URL
+	var base string
 	switch {
 	case t.URL == "" && len(t.Command) == 0:
 		return nil, errors.New("the target has neither an address nor a command")
