@@ -97,12 +97,15 @@ func (x *execution) loop(ctx context.Context, due time.Duration) {
 	}
 }
 
-// between is called between two rounds of agents that ask together: the next one begins when the
-// server has given back what the last one took.
+// between is called between two rounds of agents that ask together. Where a round reserves a share of
+// the pool, the next one begins when the server has given back what the last one took; elsewhere at
+// once, as agents do: a server that is still tidying up is part of what they meet.
 func (x *execution) between(ctx context.Context, round int) (due time.Duration, more bool) {
 	if round > 0 {
-		if err := x.server.drained(ctx, x.idle); err != nil {
-			x.stop(err)
+		if x.load.Reserve > 0 {
+			if err := x.server.drained(ctx, x.idle); err != nil {
+				x.stop(err)
+			}
 		}
 		x.roundEnded()
 	}
