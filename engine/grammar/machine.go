@@ -13,26 +13,26 @@ const dead int32 = -1
 // are small and each transition is computed once. A machine is not safe for concurrent use.
 type machine struct {
 	g        *Grammar
-	nodes    []node
-	nodeIDs  map[node]int32
+	stacks   []stack
+	stackIDs map[stack]int32
 	states   []state
 	stateIDs map[string]int32
-	seen     map[node]bool // stacks that expand has handled for the state in the making
+	seen     map[stack]bool // stacks that expand has handled for the state in the making
 }
 
-// A node is a stack. Its top is the rest of an alternative, which begins at place at in the code;
+// A stack is a list of symbols. Its top is the rest of an alternative, which begins at place at in the code;
 // below is the number of the stack below it, -1 if there is none.
-type node struct{ at, below int32 }
+type stack struct{ at, below int32 }
 
 type state struct {
-	tops   []int32     // the stacks, as numbers of nodes; each begins with a class
+	tops   []int32     // the stacks, by number; each begins with a class
 	accept bool        // the answer may end here
 	next   *[256]int32 // by byte: dead, or the next state plus 1, or 0 if it is not known yet
 }
 
 func newMachine(g *Grammar) *machine {
-	return &machine{g: g, nodeIDs: make(map[node]int32), stateIDs: make(map[string]int32),
-		seen: make(map[node]bool)}
+	return &machine{g: g, stackIDs: make(map[stack]int32), stateIDs: make(map[string]int32),
+		seen: make(map[stack]bool)}
 }
 
 // start returns the state before the first byte.
@@ -64,7 +64,7 @@ func (m *machine) step(at int32, c byte) int32 {
 	var s state
 	clear(m.seen)
 	for _, top := range m.states[at].tops {
-		n := m.nodes[top]
+		n := m.stacks[top]
 		if m.g.classes[^m.g.code[n.at]].has(c) {
 			m.expand(&s, n.at+1, n.below)
 		}
@@ -84,22 +84,22 @@ func (m *machine) step(at int32, c byte) int32 {
 // with a class, and adds those stacks to a state. It ends because no rule is left recursive. It
 // handles no stack twice, because there may be exponentially many ways to the same stack.
 func (m *machine) expand(s *state, at, below int32) {
-	if m.seen[node{at, below}] {
+	if m.seen[stack{at, below}] {
 		return
 	}
-	m.seen[node{at, below}] = true
+	m.seen[stack{at, below}] = true
 	switch sym := m.g.code[at]; {
 	case sym == end && below < 0:
 		s.accept = true
 	case sym == end:
-		n := m.nodes[below]
+		n := m.stacks[below]
 		m.expand(s, n.at, n.below)
 	case sym < 0:
-		s.tops = append(s.tops, m.node(at, below))
+		s.tops = append(s.tops, m.stack(at, below))
 	default:
-		// If nothing is left of this node it is dropped, so long lists do not make deep stacks.
+		// If nothing is left of this stack, its top is dropped, so long lists do not make deep stacks.
 		if m.g.code[at+1] != end {
-			below = m.node(at+1, below)
+			below = m.stack(at+1, below)
 		}
 		for _, a := range m.g.rules[sym] {
 			m.expand(s, a, below)
@@ -107,14 +107,14 @@ func (m *machine) expand(s *state, at, below int32) {
 	}
 }
 
-// node returns the number of a stack.
-func (m *machine) node(at, below int32) int32 {
-	n := node{at, below}
-	id, ok := m.nodeIDs[n]
+// stack returns the number of a stack.
+func (m *machine) stack(at, below int32) int32 {
+	n := stack{at, below}
+	id, ok := m.stackIDs[n]
 	if !ok {
-		id = int32(len(m.nodes))
-		m.nodes = append(m.nodes, n)
-		m.nodeIDs[n] = id
+		id = int32(len(m.stacks))
+		m.stacks = append(m.stacks, n)
+		m.stackIDs[n] = id
 	}
 	return id
 }

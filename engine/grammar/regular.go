@@ -1,0 +1,420 @@
+package grammar
+
+import (
+	"encoding/binary"
+	"slices"
+	"unicode/utf8"
+)
+
+// A lang is a regular language over characters, as a number within its langs. Equal numbers mean
+// equal languages; the reverse does not hold.
+type lang int32
+
+// These languages have fixed numbers.
+const (
+	nothing  lang = iota // no string
+	blank                // the empty string
+	anyChar              // any one character
+	anything             // all strings
+)
+
+// langs makes regular languages from smaller ones and derives them: the derivative of a language by
+// a character is what may follow that character (J. A. Brzozowski, Derivatives of regular
+// expressions, J. ACM 11 (1964)). Languages that are derived from each other are the states of a
+// deterministic automaton, and that works for intersections and complements as for any other
+// expression.
+type langs struct {
+	exprs []expr
+	ids   map[string]lang
+	ders  map[derKey]lang
+}
+
+// An expr is an expression for a language.
+type expr struct {
+	op        byte
+	set       runes  // of a character
+	subs      []lang // what it is made of
+	low, high int    // of a repetition; high is -1 for no limit
+	nullable  bool   // it has the empty string
+	heads     []rune // sorted: the derivatives by the characters from one of these to before the next are equal
+}
+
+const (
+	opNothing byte = iota
+	opBlank
+	opChar
+	opConcat
+	opOr
+	opAnd
+	opNot
+	opRepeat
+)
+
+type derKey struct {
+	l lang
+	r rune
+}
+
+// runes is a set of characters: sorted pairs of the first and last of each range.
+type runes []rune
+
+// every is the set of all characters. Surrogates are not characters.
+var every = runes{0, 0xd7ff, 0xe000, utf8.MaxRune}
+
+// has reports whether r is in the set.
+func (s runes) has(r rune) bool {
+	i, exact := slices.BinarySearch(s, r)
+	return exact || i%2 == 1
+}
+
+// normal sorts and joins ranges.
+func (s runes) normal() runes {
+	type span struct{ lo, hi rune }
+	var spans []span
+	for i := 0; i < len(s); i += 2 {
+		spans = append(spans, span{s[i], s[i+1]})
+	}
+	slices.SortFunc(spans, func(a, b span) int { return int(a.lo - b.lo) })
+	var out runes
+	for _, p := range spans {
+		if n := len(out); n > 0 && p.lo <= out[n-1]+1 {
+			out[n-1] = max(out[n-1], p.hi)
+			continue
+		}
+		out = append(out, p.lo, p.hi)
+	}
+	return out.both(every)
+}
+
+// both returns the characters that are in s and t, which are sorted.
+func (s runes) both(t runes) runes {
+	var out runes
+	for i, j := 0, 0; i < len(s) && j < len(t); {
+		if lo, hi := max(s[i], t[j]), min(s[i+1], t[j+1]); lo <= hi {
+			out = append(out, lo, hi)
+		}
+		if s[i+1] < t[j+1] {
+			i += 2
+		} else {
+			j += 2
+		}
+	}
+	return out
+}
+
+// not returns the characters that are not in s, which is sorted.
+func (s runes) not() runes {
+	var out runes
+	from := rune(0)
+	for i := 0; i < len(s); i += 2 {
+		if from < s[i] {
+			out = append(out, from, s[i]-1)
+		}
+		from = s[i+1] + 1
+	}
+	if from <= utf8.MaxRune {
+		out = append(out, from, utf8.MaxRune)
+	}
+	return out.both(every)
+}
+
+func newLangs() *langs {
+	g := &langs{ids: make(map[string]lang), ders: make(map[derKey]lang)}
+	g.intern(expr{op: opNothing})
+	g.intern(expr{op: opBlank, nullable: true})
+	g.intern(expr{op: opChar, set: every, heads: []rune{0, 0xd800, 0xe000}})
+	g.intern(expr{op: opRepeat, subs: []lang{anyChar}, high: -1, nullable: true,
+		heads: []rune{0, 0xd800, 0xe000}})
+	return g
+}
+
+// intern returns the number of an expression.
+func (g *langs) intern(e expr) lang {
+	key := []byte{e.op}
+	for _, r := range e.set {
+		key = binary.AppendVarint(key, int64(r))
+	}
+	for _, s := range e.subs {
+		key = binary.AppendVarint(key, int64(s))
+	}
+	key = binary.AppendVarint(binary.AppendVarint(key, int64(e.low)), int64(e.high))
+	if l, ok := g.ids[string(key)]; ok {
+		return l
+	}
+	l := lang(len(g.exprs))
+	g.exprs = append(g.exprs, e)
+	g.ids[string(key)] = l
+	return l
+}
+
+// chars is one character of a set.
+func (g *langs) chars(set runes) lang {
+	if set = set.normal(); len(set) == 0 {
+		return nothing
+	}
+	heads := []rune{0}
+	for i := 0; i < len(set); i += 2 {
+		heads = append(heads, set[i], set[i+1]+1)
+	}
+	return g.intern(expr{op: opChar, set: set, heads: slices.Compact(heads)})
+}
+
+// concat is a string of a followed by one of b.
+func (g *langs) concat(a, b lang) lang {
+	switch ea := g.exprs[a]; {
+	case a == nothing || b == nothing:
+		return nothing
+	case a == blank || a == anything && b == anything:
+		return b
+	case b == blank:
+		return a
+	case ea.op == opConcat:
+		return g.concat(ea.subs[0], g.concat(ea.subs[1], b))
+	}
+	heads := g.exprs[a].heads
+	if g.exprs[a].nullable {
+		heads = g.merge([]lang{a, b})
+	}
+	nullable := g.exprs[a].nullable && g.exprs[b].nullable
+	return g.intern(expr{op: opConcat, subs: []lang{a, b}, nullable: nullable, heads: heads})
+}
+
+// or is a string of any of the languages.
+func (g *langs) or(list ...lang) lang { return g.combine(opOr, list, nothing, anything) }
+
+// and is a string of all of the languages.
+func (g *langs) and(list ...lang) lang { return g.combine(opAnd, list, anything, nothing) }
+
+// combine makes a union or an intersection. unit changes nothing in it, zero makes it zero.
+func (g *langs) combine(op byte, list []lang, unit, zero lang) lang {
+	var subs []lang
+	var set runes
+	for _, l := range list {
+		e := &g.exprs[l]
+		switch {
+		case l == zero:
+			return zero
+		case l == unit:
+		case e.op == op:
+			subs = append(subs, e.subs...)
+		case op == opOr && e.op == opChar:
+			set = append(set, e.set...)
+		default:
+			subs = append(subs, l)
+		}
+	}
+	if op == opOr { // characters of unions within unions are joined, too
+		subs = slices.DeleteFunc(subs, func(l lang) bool {
+			if g.exprs[l].op == opChar {
+				set = append(set, g.exprs[l].set...)
+				return true
+			}
+			return false
+		})
+		if set != nil {
+			subs = append(subs, g.chars(set))
+		}
+	}
+	slices.Sort(subs)
+	subs = slices.Compact(subs)
+	nullable := op == opAnd
+	for _, l := range subs {
+		if op == opAnd {
+			nullable = nullable && g.exprs[l].nullable
+		} else {
+			nullable = nullable || g.exprs[l].nullable
+		}
+	}
+	if op == opAnd && slices.Contains(subs, blank) {
+		if nullable {
+			return blank
+		}
+		return nothing
+	}
+	switch len(subs) {
+	case 0:
+		return unit
+	case 1:
+		return subs[0]
+	}
+	return g.intern(expr{op: op, subs: subs, nullable: nullable, heads: g.merge(subs)})
+}
+
+// not is any string that is not in l.
+func (g *langs) not(l lang) lang {
+	switch e := g.exprs[l]; {
+	case l == nothing:
+		return anything
+	case l == anything:
+		return nothing
+	case e.op == opNot:
+		return e.subs[0]
+	}
+	return g.intern(expr{op: opNot, subs: []lang{l}, nullable: !g.exprs[l].nullable,
+		heads: g.merge([]lang{l, anyChar})})
+}
+
+// times is low to high strings of l; a negative high stands for no limit.
+func (g *langs) times(l lang, low, high int) lang {
+	if g.exprs[l].nullable {
+		low = 0
+	}
+	switch e := g.exprs[l]; {
+	case high == 0 || l == blank:
+		return blank
+	case low == 1 && high == 1:
+		return l
+	case l == nothing && low == 0:
+		return blank
+	case l == nothing:
+		return nothing
+	case e.op == opRepeat && e.low == 0 && e.high < 0 && high < 0:
+		return l
+	}
+	return g.intern(expr{op: opRepeat, subs: []lang{l}, low: low, high: max(high, -1),
+		nullable: low == 0, heads: g.exprs[l].heads})
+}
+
+// merge returns the heads of several languages.
+func (g *langs) merge(list []lang) []rune {
+	var heads []rune
+	for _, l := range list {
+		heads = append(heads, g.exprs[l].heads...)
+	}
+	slices.Sort(heads)
+	return slices.Compact(heads)
+}
+
+// derive returns what may follow character r. It works for any character up to the next head, too.
+func (g *langs) derive(l lang, r rune) lang {
+	switch e := &g.exprs[l]; {
+	case len(e.heads) == 0:
+		return nothing
+	case e.op == opChar && e.set.has(r):
+		return blank
+	case e.op == opChar:
+		return nothing
+	default:
+		i, exact := slices.BinarySearch(e.heads, r)
+		if !exact {
+			i--
+		}
+		r = e.heads[max(i, 0)]
+	}
+	key := derKey{l, r}
+	if d, ok := g.ders[key]; ok {
+		return d
+	}
+	e := g.exprs[l] // a copy: exprs moves while it grows
+	var d lang
+	switch e.op {
+	case opConcat:
+		d = g.concat(g.derive(e.subs[0], r), e.subs[1])
+		if g.exprs[e.subs[0]].nullable {
+			d = g.or(d, g.derive(e.subs[1], r))
+		}
+	case opNot:
+		d = g.not(g.derive(e.subs[0], r))
+	case opRepeat:
+		high := e.high
+		if high > 0 {
+			high--
+		}
+		d = g.concat(g.derive(e.subs[0], r), g.times(e.subs[0], max(e.low-1, 0), high))
+	default:
+		list := make([]lang, len(e.subs))
+		for i, s := range e.subs {
+			list[i] = g.derive(s, r)
+		}
+		if e.op == opOr {
+			d = g.or(list...)
+		} else {
+			d = g.and(list...)
+		}
+	}
+	g.ders[key] = d
+	return d
+}
+
+// match reports whether a string is in l.
+func (g *langs) match(l lang, s string) bool {
+	for _, r := range s {
+		l = g.derive(l, r)
+	}
+	return g.exprs[l].nullable
+}
+
+// text is the language of one string.
+func (g *langs) text(s string) lang {
+	l := blank
+	for _, r := range slices.Backward([]rune(s)) {
+		l = g.concat(g.chars(runes{r, r}), l)
+	}
+	return l
+}
+
+// An edge is a transition of an automaton.
+type edge struct {
+	set runes
+	to  lang
+}
+
+// edges returns the transitions from a language to others.
+func (g *langs) edges(l lang) []edge {
+	var list []edge
+	heads := g.exprs[l].heads
+	for i, r := range heads {
+		last := rune(utf8.MaxRune)
+		if i+1 < len(heads) {
+			last = heads[i+1] - 1
+		}
+		span := runes{r, last}.both(every)
+		to := nothing
+		if len(span) > 0 {
+			to = g.derive(l, span[0])
+		}
+		if to == nothing {
+			continue
+		}
+		at := slices.IndexFunc(list, func(e edge) bool { return e.to == to })
+		if at < 0 {
+			at, list = len(list), append(list, edge{to: to})
+		}
+		list[at].set = append(list[at].set, span...)
+	}
+	for i := range list {
+		list[i].set = list[i].set.normal()
+	}
+	return list
+}
+
+// maxStates bounds the automaton of one string.
+const maxStates = 8192
+
+// states lists the languages that strings of l lead to, l first. It returns false if there are more
+// than maxStates or if stop says so.
+func (g *langs) states(l lang, stop func() bool) (list []lang, all map[lang][]edge, ok bool) {
+	all = make(map[lang][]edge)
+	list = []lang{l}
+	seen := map[lang]bool{l: true}
+	for i := 0; i < len(list); i++ {
+		if len(list) > maxStates || len(g.exprs) > 64*maxStates || i%64 == 0 && stop() {
+			return nil, nil, false
+		}
+		edges := g.edges(list[i])
+		all[list[i]] = edges
+		for _, e := range edges {
+			if !seen[e.to] {
+				seen[e.to] = true
+				list = append(list, e.to)
+			}
+		}
+	}
+	return list, all, true
+}
+
+// isEmpty reports whether l is known to have no string at all.
+func (g *langs) isEmpty(l lang) bool {
+	list, _, ok := g.states(l, func() bool { return false })
+	return ok && !slices.ContainsFunc(list, func(s lang) bool { return g.exprs[s].nullable })
+}

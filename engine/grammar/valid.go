@@ -1,0 +1,111 @@
+package grammar
+
+import (
+	"slices"
+	"unicode/utf8"
+)
+
+// valid reports whether a value of an enum or const is valid under a schema, as far as its keywords
+// are held. It is strict where it does not know: deep recursion makes a value invalid.
+func (c *compiler) valid(n, v *node, depth int) bool {
+	if n.kind != '{' || depth > 100 {
+		return n.kind == 't'
+	}
+	all := func(sub, v *node) bool { return sub == nil || c.valid(sub, v, depth+1) }
+	if ref := n.get("$ref"); ref != nil && ref.kind == '"' {
+		if target := n.resolve(ref.text); target != nil && !c.valid(target, v, depth+1) {
+			return false
+		}
+	}
+	for _, k := range []string{"allOf", "anyOf", "oneOf"} {
+		list := n.get(k)
+		if list == nil || list.kind != '[' || len(list.values) == 0 {
+			continue
+		}
+		count := 0
+		for _, sub := range list.values {
+			count += btoi(c.valid(sub, v, depth+1))
+		}
+		if count == 0 || k == "allOf" && count < len(list.values) || k == "oneOf" && count > 1 {
+			return false
+		}
+	}
+	if not := n.get("not"); not != nil && c.valid(not, v, depth+1) {
+		return false
+	}
+	types, _ := typesOf(n)
+	if types&typeOf(v) == 0 {
+		return false
+	}
+	if e := n.get("const"); e != nil && !equal(e, v) {
+		return false
+	}
+	if e := n.get("enum"); e != nil && e.kind == '[' &&
+		!slices.ContainsFunc(e.values, func(e *node) bool { return equal(e, v) }) {
+		return false
+	}
+	alone := &conjunction{nodes: []*node{n}, top: n}
+	loose, unheld := c.loose, c.unheld
+	c.loose = true // what cannot be held is refused elsewhere
+	defer func() { c.loose, c.unheld = loose, unheld }()
+	switch v.kind {
+	case '"':
+		l, low, high, _ := c.strings(alone)
+		length := utf8.RuneCountInString(v.text)
+		return length >= low && (high < 0 || length <= high) && c.match(l, v.text)
+	case '0':
+		in, _ := c.interval(alone)
+		d := decimalOf(v.text)
+		low, high := d.compare(in.low.decimal), d.compare(in.high.decimal)
+		return !(in.low.set && (low < 0 || low == 0 && in.low.strict) ||
+			in.high.set && (high > 0 || high == 0 && in.high.strict)) &&
+			(in.step == decimal{} || d.multipleOf(in.step))
+	case '[':
+		low, high, _ := c.span(alone, "minItems", "maxItems")
+		if len(v.values) < low || high >= 0 && len(v.values) > high {
+			return false
+		}
+		for i, item := range v.values {
+			list, _ := itemSchemas(alone, i)
+			if len(list) > 0 && !all(list[0], item) {
+				return false
+			}
+			unique := n.get("uniqueItems")
+			if unique != nil && unique.kind == 't' && slices.ContainsFunc(v.values[:i],
+				func(other *node) bool { return equal(other, item) }) {
+				return false
+			}
+		}
+	case '{':
+		return c.validObject(alone, n, v, depth)
+	}
+	return true
+}
+
+func (c *compiler) validObject(alone *conjunction, n, v *node, depth int) bool {
+	low, high, _ := c.span(alone, "minProperties", "maxProperties")
+	if len(v.keys) < low || high >= 0 && len(v.keys) > high {
+		return false
+	}
+	_, required, _ := c.names(alone)
+	for name := range required {
+		if v.get(name) == nil {
+			return false
+		}
+	}
+	names, _ := c.keyLang(alone)
+	unevaluated := n.get("unevaluatedProperties")
+	for i, name := range v.keys {
+		list, _ := c.property(&conjunction{nodes: alone.nodes}, name)
+		for _, sub := range list {
+			if !c.valid(sub, v.values[i], depth+1) {
+				return false
+			}
+		}
+		if !c.match(names, name) || len(list) == 0 && unevaluated != nil &&
+			!c.valid(unevaluated, v.values[i], depth+1) {
+			return false
+		}
+	}
+	return true
+}
