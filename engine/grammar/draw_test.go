@@ -188,8 +188,10 @@ func (d drawer) drawOne(s map[string]any, depth int) (string, bool) {
 	}
 	for _, k := range []string{"anyOf", "oneOf", "allOf"} {
 		list, ok := s[k].([]any)
-		if ok && k == "allOf" && len(list) > 1 && len(list[1].(map[string]any)) != 1 {
-			return "", false // the order of properties would be another
+		if ok && k == "allOf" && len(list) > 1 {
+			if note, ok := list[1].(map[string]any); !ok || note["description"] == nil {
+				return "", false // the order of properties would be another
+			}
 		}
 		if ok && s["properties"] == nil {
 			if k == "allOf" {

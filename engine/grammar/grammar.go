@@ -42,6 +42,8 @@ func (c *class) has(b byte) bool { return c[b>>6]>>(b&63)&1 != 0 }
 type Grammar struct {
 	code    []symbol  // all alternatives, each followed by end
 	rules   [][]int32 // by rule: the places in code of its alternatives
+	counts  []int32   // by rule: its place in repeats, or -1 if it is no repetition
+	repeats []repetition
 	classes []class
 	root    symbol
 }
@@ -55,14 +57,15 @@ type builder struct {
 	classes []class
 	known   map[class]symbol // the symbols of classes
 	repeats map[repetition]symbol
-	texts   map[string]symbol // literals
-	finite  []bool            // by rule that is checked: a text of finite length matches it
-	empty   []bool            // by rule that is checked: the empty text matches it
+	counts  map[symbol]repetition // rules whose only alternative with symbols is repeated
+	texts   map[string]symbol     // literals
+	finite  []bool                // by rule that is checked: a text of finite length matches it
+	empty   []bool                // by rule that is checked: the empty text matches it
 }
 
 func newBuilder() *builder {
 	return &builder{known: make(map[class]symbol), repeats: make(map[repetition]symbol),
-		texts: make(map[string]symbol)}
+		counts: make(map[symbol]repetition), texts: make(map[string]symbol)}
 }
 
 // reserve makes a rule whose alternatives are set later.
@@ -120,69 +123,47 @@ func (b *builder) literal(text string) symbol {
 	return sym
 }
 
-// chainLength is the number of repetitions up to which they are a chain, which runs fastest.
-const chainLength = 64
-
-// A repetition is a number of repetitions of a symbol, or at most so many.
+// A repetition is a number of repetitions of a symbol, which matches a byte at least.
 type repetition struct {
-	s      symbol
-	count  int
-	atMost bool
+	s         symbol
+	low, high int32
 }
 
 // repeat makes a rule for s at least low and at most high times. A negative high stands for no
-// limit. The number of rules grows with the logarithm of the numbers, and equal repetitions share
-// them.
+// limit. s must match a byte at least.
 func (b *builder) repeat(s symbol, low, high int) symbol {
-	var tail symbol
-	if high < 0 {
-		key := repetition{s, -1, true}
-		if sym, ok := b.repeats[key]; ok {
-			tail = sym
-		} else {
-			tail = b.reserve()
-			b.rules[tail] = [][]symbol{nil, {s, tail}}
-			b.repeats[key] = tail
-		}
-	} else {
-		tail = b.repeated(repetition{s, high - low, true})
+	if s < 0 && high > 1 {
+		s = b.repeat(s, 1, 1) // what is repeated is a rule
 	}
-	if low == 0 {
-		return tail
-	}
-	return b.seq(b.repeated(repetition{s, low, false}), tail)
-}
-
-// repeated makes the rule for a repetition. Long ones are made of two of half their length: for at
-// most n, either the first half is not exceeded or it is passed and the second begins.
-func (b *builder) repeated(r repetition) symbol {
+	r := repetition{s, int32(low), int32(max(high, -1))}
 	if sym, ok := b.repeats[r]; ok {
 		return sym
 	}
 	var sym symbol
-	half := r.count / 2
 	switch {
-	case r.count <= 0:
+	case high < 0 && low == 0:
+		sym = b.reserve()
+		b.rules[sym] = [][]symbol{nil, {s, sym}}
+	case high < 0:
+		sym = b.seq(b.repeat(s, low, low), b.repeat(s, 0, -1))
+	case high == 0:
 		sym = b.seq()
-	case r.count <= chainLength && r.atMost:
-		sym = b.optional(r.s, b.repeated(repetition{r.s, r.count - 1, true}))
-	case r.count <= chainLength:
-		sym = b.seq(r.s, b.repeated(repetition{r.s, r.count - 1, false}))
-	case r.atMost:
-		sym = b.oneOf([]symbol{b.repeated(repetition{r.s, half, true})},
-			[]symbol{b.repeated(repetition{r.s, half + 1, false}),
-				b.repeated(repetition{r.s, r.count - half - 1, true})})
+	case low == 0: // for all that check asks, this is what matters of it
+		sym = b.optional(s)
 	default:
-		sym = b.seq(b.repeated(repetition{r.s, half, false}),
-			b.repeated(repetition{r.s, r.count - half, false}))
+		sym = b.seq(s)
 	}
 	b.repeats[r] = sym
+	if r.high > 1 {
+		b.counts[sym] = r
+	}
 	return sym
 }
 
 // build makes the grammar of a root that is checked.
 func (b *builder) build(root symbol) *Grammar {
-	g := &Grammar{classes: b.classes, root: root, rules: make([][]int32, len(b.rules))}
+	g := &Grammar{classes: b.classes, root: root, rules: make([][]int32, len(b.rules)),
+		counts: make([]int32, len(b.rules))}
 	alternatives, symbols := 0, 0
 	for _, list := range b.rules {
 		alternatives += len(list)
@@ -199,6 +180,12 @@ func (b *builder) build(root symbol) *Grammar {
 			g.code = append(append(g.code, a...), end)
 		}
 		g.rules[i] = starts[from:len(starts):len(starts)]
+		g.counts[i] = -1
+		// What cannot be repeated even once has lost its alternative.
+		if r, ok := b.counts[symbol(i)]; ok && len(list) > btoi(r.low == 0) {
+			g.counts[i] = int32(len(g.repeats))
+			g.repeats = append(g.repeats, r)
+		}
 	}
 	return g
 }
@@ -210,6 +197,7 @@ func (b *builder) cut(mark int) {
 	gone := func(s symbol) bool { return int(s) >= mark }
 	maps.DeleteFunc(b.texts, func(_ string, s symbol) bool { return gone(s) })
 	maps.DeleteFunc(b.repeats, func(r repetition, s symbol) bool { return gone(s) || gone(r.s) })
+	maps.DeleteFunc(b.counts, func(s symbol, _ repetition) bool { return gone(s) })
 }
 
 // check checks the rules that are new since the last call, which must refer to nothing that is

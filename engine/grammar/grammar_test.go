@@ -56,7 +56,7 @@ func TestRefused(t *testing.T) {
 
 // accepts reports whether a text is an answer within g.
 func accepts(g *Grammar, text string) bool {
-	m := newMachine(g)
+	m := newMachine(g, 0)
 	at := m.run(m.start(), []byte(text))
 	return at != dead && m.states[at].accept
 }
@@ -177,13 +177,13 @@ func BenchmarkMask(b *testing.B) {
 	}
 	b.Run("state=new", func(b *testing.B) {
 		for b.Loop() {
-			m := newMachine(g)
+			m := newMachine(g, 0)
 			v.allowed(m, m.run(m.start(), []byte(`{"name":"`)))
 		}
 	})
 	logits := make([]float32, size)
 	for name, text := range map[string]string{"many": `{"name":"`, "none": `{`} {
-		m := newMachine(g)
+		m := newMachine(g, 0)
 		set := v.allowed(m, m.run(m.start(), []byte(text)))
 		b.Run("state=known/allows="+name, func(b *testing.B) {
 			for b.Loop() {

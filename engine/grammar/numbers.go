@@ -48,8 +48,17 @@ func (v *interval) empty() bool {
 	return c > 0 || c == 0 && (v.low.strict || v.high.strict)
 }
 
-// numeric compiles the numbers of an interval.
+// numeric compiles the numbers of an interval. Equal intervals share their rules.
 func (c *compiler) numeric(v interval) symbol {
+	sym, ok := c.intervals[v]
+	if !ok {
+		sym = c.between(v)
+		c.intervals[v] = sym
+	}
+	return sym
+}
+
+func (c *compiler) between(v interval) symbol {
 	n := numbers{compiler: c, whole: v.whole, digits: precision, places: -1, modulus: 1,
 		known: make(map[numberState]symbol)}
 	if v.step.whole+v.step.frac != "" {

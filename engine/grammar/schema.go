@@ -55,8 +55,9 @@ type compiler struct {
 	oneDigit   symbol
 	anyInteger symbol
 	anyNumber  symbol
-	automata   map[lang]symbol
-	sets       map[string]symbol
+	automata   map[lang]symbol   // strings of a language
+	sets       map[string]symbol // characters of a set
+	intervals  map[interval]symbol
 
 	// The following belong to one document.
 	tool     string
@@ -83,7 +84,8 @@ type compiled struct {
 // newCompiler makes the rules that all schemas share.
 func newCompiler(ctx context.Context, reach int) *compiler {
 	c := &compiler{builder: newBuilder(), langs: newLangs(), ctx: ctx, reach: reach,
-		automata: make(map[lang]symbol), sets: make(map[string]symbol)}
+		automata: make(map[lang]symbol), sets: make(map[string]symbol),
+		intervals: make(map[interval]symbol)}
 	c.oneDigit = c.bytes("09")
 	// White space is bounded, because otherwise a model could write nothing else for ever.
 	c.space = c.oneOf(nil, []symbol{c.literal(" ")},
@@ -119,15 +121,19 @@ func (c *compiler) document(text []byte, tool string, loose, object bool) (symbo
 		return rule, err
 	}
 	c.cut(mark)
-	for _, memo := range []map[lang]symbol{c.automata} {
-		maps.DeleteFunc(memo, func(_ lang, s symbol) bool { return int(s) >= mark })
-	}
-	maps.DeleteFunc(c.sets, func(_ string, s symbol) bool { return int(s) >= mark })
+	forget(c.automata, mark)
+	forget(c.sets, mark)
+	forget(c.intervals, mark)
 	c.leaveOut(broken)
 	if object {
 		return c.object, nil
 	}
 	return c.value, nil
+}
+
+// forget removes the rules from mark on from a map.
+func forget[K comparable](rules map[K]symbol, mark int) {
+	maps.DeleteFunc(rules, func(_ K, s symbol) bool { return int(s) >= mark })
 }
 
 func (c *compiler) try(text []byte, object bool) (symbol, error) {
@@ -550,9 +556,63 @@ func (c *compiler) choice(f *conjunction) (symbol, error) {
 	return c.oneOf(alternatives...), nil
 }
 
+// tagged reports whether all conjunctions are objects that require the same property and list its
+// values, none of them twice: that is quick to see.
+func (c *compiler) tagged(list []*conjunction) bool {
+	if len(list) == 0 {
+		return true
+	}
+	names, _, err := c.names(list[0])
+	if err != nil {
+		return false
+	}
+	for _, name := range names[:min(len(names), 8)] {
+		seen := make(map[string]bool)
+		if !slices.ContainsFunc(list, func(f *conjunction) bool { return !c.tags(f, name, seen) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// tags adds the values of a required property to those seen. It returns false if one has been seen
+// already or they are not known.
+func (c *compiler) tags(f *conjunction, name string, seen map[string]bool) bool {
+	_, required, err := c.names(f)
+	if err != nil || !required[name] || len(f.groups) > 0 {
+		return false
+	}
+	for _, n := range f.nodes {
+		if types, _ := typesOf(n); types == objectType {
+			required = nil // the type is sure
+		}
+	}
+	list, err := c.property(f, name)
+	if err != nil || required != nil && !f.object {
+		return false
+	}
+	var values conjunction
+	for _, n := range list {
+		if c.add(&values, n, nil) != nil {
+			return false
+		}
+	}
+	candidates, ok, err := c.candidates(&values)
+	for _, v := range candidates {
+		if v.kind != '"' || seen[v.text] {
+			return false
+		}
+		seen[v.text] = true
+	}
+	return ok && err == nil
+}
+
 // exclusive refuses a oneOf unless no value that would be written for one of its schemas is valid
 // under another.
 func (c *compiler) exclusive(owner *node, list []*conjunction, at []*node) error {
+	if c.tagged(list) {
+		return nil
+	}
 	for i, a := range list {
 		// Values that are listed are checked one by one.
 		if _, listed, err := c.candidates(a); listed || err != nil {

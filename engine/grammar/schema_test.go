@@ -110,7 +110,7 @@ func TestSoundShort(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		m := newMachine(g)
+		m := newMachine(g, 0)
 		visits := 0
 		var visit func(at int32, text string)
 		visit = func(at int32, text string) {
@@ -206,7 +206,7 @@ func TestMask(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		m := newMachine(g)
+		m := newMachine(g, 0)
 		mask := g.Mask(vocabulary)
 		at := m.start()
 		var ids []int32
