@@ -239,23 +239,30 @@ func (n *node) resolve(ref string) *node {
 		at = n.doc.ids[u.String()]
 	}
 	// A fragment is percent-encoded (RFC 6901, section 6). Many programs do not encode it, so what
-	// leads nowhere when it is decoded is tried as it is.
+	// leads nowhere when it is decoded is tried as it is; others encode a slash within a name, so
+	// last it is decoded name by name.
 	decoded, err := url.PathUnescape(fragment)
-	for _, fragment := range []string{decoded, fragment} {
-		if err != nil {
-			err = nil
-			continue
+	if err != nil {
+		decoded = fragment
+	}
+	if decoded != "" && decoded[0] != '/' {
+		n.doc.indexNames()
+		return n.doc.anchors[anchor{at, decoded}]
+	}
+	whole := func(s string) string { return s }
+	part := func(s string) string {
+		if u, err := url.PathUnescape(s); err == nil {
+			return u
 		}
-		if fragment != "" && fragment[0] != '/' {
-			n.doc.indexNames()
-			if target := n.doc.anchors[anchor{at, fragment}]; target != nil {
-				return target
-			}
-			continue
-		}
-		// Some programs write pointers from the root even below an $id.
-		for _, from := range []*node{at, n.doc.root} {
-			if target := from.follow(fragment); target != nil {
+		return s
+	}
+	// Some programs write pointers from the root even below an $id.
+	for _, from := range []*node{at, n.doc.root} {
+		for _, try := range []struct {
+			pointer string
+			decode  func(string) string
+		}{{decoded, whole}, {fragment, whole}, {fragment, part}} {
+			if target := from.follow(try.pointer, try.decode); target != nil {
 				return target
 			}
 		}
@@ -263,13 +270,13 @@ func (n *node) resolve(ref string) *node {
 	return nil
 }
 
-// follow follows a JSON pointer (RFC 6901).
-func (n *node) follow(pointer string) *node {
+// follow follows a JSON pointer (RFC 6901), whose names it decodes further.
+func (n *node) follow(pointer string, decode func(string) string) *node {
 	if pointer == "" {
 		return n
 	}
 	for part := range strings.SplitSeq(pointer[1:], "/") {
-		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(decode(part))
 		if n.kind == '[' {
 			i, err := strconv.Atoi(part)
 			if err != nil || i < 0 || i >= len(n.values) {

@@ -10,6 +10,10 @@ import (
 // digits apart, so whatever reads the number finds it on the right side of its bounds.
 const precision = 15
 
+// maxDigits is the most digits of a whole number whose bounds ask for more than precision: as
+// many as 64 bits may have.
+const maxDigits = 19
+
 // A limit is a bound of a number.
 type limit struct {
 	decimal
@@ -65,6 +69,17 @@ func (c *compiler) between(v interval) symbol {
 		n.places = len(v.step.frac)
 		n.modulus = int(v.step.scaled(n.places).Int64())
 	}
+	if v.low.set && !v.low.negative && len(v.low.whole) > n.digits ||
+		v.high.set && v.high.negative && len(v.high.whole) > n.digits {
+		// All numbers have more digits than usual. Beyond 2^53 a float64 does not tell neighbours
+		// apart, but up to 10^19 it does tell numbers apart that differ by 4096.
+		if n.digits = maxDigits; !v.whole {
+			return c.oneOf()
+		}
+		v.low, v.high = v.low.inward(4096), v.high.inward(-4096)
+	} else {
+		v.low, v.high = v.low.rounded(false), v.high.rounded(true)
+	}
 	// Bounds beyond the digits that the grammar writes are none.
 	if v.low.set && v.low.negative && len(v.low.whole) > n.digits {
 		v.low = limit{}
@@ -77,16 +92,6 @@ func (c *compiler) between(v interval) symbol {
 			return c.anyInteger
 		}
 		return c.anyNumber
-	}
-	if v.low.set && len(v.low.whole) > n.digits || v.high.set && len(v.high.whole) > n.digits {
-		// All numbers have more digits than usual. Beyond 2^53 a float64 does not tell neighbours
-		// apart, but up to 2^63 it does tell numbers apart that differ by 2048.
-		if n.digits = 19; !v.whole {
-			return c.oneOf()
-		}
-		v.low, v.high = v.low.inward(2048), v.high.inward(-2048)
-	} else {
-		v.low, v.high = v.low.rounded(false), v.high.rounded(true)
 	}
 	var alternatives [][]symbol
 	if !v.high.set || !v.high.negative {

@@ -418,3 +418,60 @@ func (g *langs) isEmpty(l lang) bool {
 	list, _, ok := g.states(l, func() bool { return false })
 	return ok && !slices.ContainsFunc(list, func(s lang) bool { return g.exprs[s].nullable })
 }
+
+// lengths returns the lengths of the shortest and the longest string of a language with the states
+// and edges that states has found; longest is -1 if there is none. For the language of no strings,
+// shortest is -1.
+func (g *langs) lengths(list []lang, edges map[lang][]edge) (shortest, longest int) {
+	// A state is useful if an end can be reached from it.
+	before := make(map[lang][]lang)
+	for _, s := range list {
+		for _, e := range edges[s] {
+			before[e.to] = append(before[e.to], s)
+		}
+	}
+	least := make(map[lang]int) // characters to an end
+	var queue []lang
+	for _, s := range list {
+		if g.exprs[s].nullable {
+			least[s] = 0
+			queue = append(queue, s)
+		}
+	}
+	for i := 0; i < len(queue); i++ {
+		for _, s := range before[queue[i]] {
+			if _, ok := least[s]; !ok {
+				least[s] = least[queue[i]] + 1
+				queue = append(queue, s)
+			}
+		}
+	}
+	shortest, ok := least[list[0]]
+	if !ok {
+		return -1, -1
+	}
+	most := make(map[lang]int) // characters to the last end; -1 while that is being found
+	var visit func(s lang) bool
+	visit = func(s lang) bool {
+		if n, ok := most[s]; ok {
+			return n >= 0
+		}
+		most[s] = -1
+		n := 0
+		for _, e := range edges[s] {
+			if _, useful := least[e.to]; !useful {
+				continue
+			}
+			if !visit(e.to) {
+				return false
+			}
+			n = max(n, most[e.to]+1)
+		}
+		most[s] = n
+		return true
+	}
+	if !visit(list[0]) {
+		return shortest, -1
+	}
+	return shortest, most[list[0]]
+}

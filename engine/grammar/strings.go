@@ -15,7 +15,20 @@ func (c *compiler) stringOf(f *conjunction) (symbol, error) {
 		return c.oneOf(), nil
 	}
 	if l != anything {
+		// A length that all strings have need not be counted.
+		if states, edges, ok := c.states(l, func() bool { return c.ctx.Err() != nil }); ok {
+			shortest, longest := c.lengths(states, edges)
+			if low <= shortest {
+				low = 0
+			}
+			if longest >= 0 && longest <= high {
+				high = -1
+			}
+		}
 		sym, ok, err := c.automaton(c.and(l, c.times(anyChar, low, high)))
+		if !ok && err == nil {
+			sym, ok, err = c.shortened(l, low, high)
+		}
 		if ok || err != nil {
 			return sym, err
 		}
@@ -34,10 +47,31 @@ func (c *compiler) stringOf(f *conjunction) (symbol, error) {
 	return c.quoted(c.repeat(c.char, low, high)), nil
 }
 
+// shortened makes the rules for strings of a language that has few states, but too many together
+// with the length. It leaves out the longest strings.
+func (c *compiler) shortened(l lang, low, high int) (sym symbol, ok bool, err error) {
+	states, _, ok := c.states(l, func() bool { return c.ctx.Err() != nil })
+	if err := c.ctx.Err(); err != nil || !ok {
+		return 0, false, err
+	}
+	most := maxStates/4/len(states) + low
+	if most >= high {
+		return 0, false, nil
+	}
+	l = c.and(l, c.times(anyChar, low, most))
+	if c.isEmpty(l) {
+		return 0, false, nil
+	}
+	return c.automaton(l)
+}
+
 // strings returns the language of the strings of a conjunction, but for their length, and the
 // bounds of that.
 func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 	l = anything
+	if low, high, err = c.span(f, "minLength", "maxLength"); err != nil {
+		return 0, 0, 0, err
+	}
 	for _, n := range f.nodes {
 		if p := n.get("pattern"); p != nil {
 			one, err := c.patternOf(n, "pattern", p.text)
@@ -49,7 +83,7 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 			}
 		}
 		if p := n.get("format"); p != nil && p.kind == '"' {
-			one, known := c.format(p.text)
+			one, known := c.format(p.text, high)
 			if !known {
 				if err := c.refuse(n, "format", fmt.Sprintf("%q is not supported", p.text)); err != nil {
 					return 0, 0, 0, err
@@ -59,8 +93,7 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 			l = c.and(l, one)
 		}
 	}
-	low, high, err = c.span(f, "minLength", "maxLength")
-	return l, low, high, err
+	return l, low, high, nil
 }
 
 // patternOf reads a regular expression in a keyword of a schema. It returns a negative number for

@@ -19,8 +19,11 @@ func valid(root, schema any, v any) bool {
 	if !ok {
 		return schema.(bool)
 	}
-	if ref, ok := s["$ref"].(string); ok {
-		return valid(root, follow(root, ref), v)
+	if ref, ok := s["$ref"].(string); ok && !valid(root, follow(root, ref), v) {
+		return false
+	}
+	if not, ok := s["not"]; ok && valid(root, not, v) {
+		return false
 	}
 	if !validCombination(root, s, v) || !hasType(s["type"], v) {
 		return false
@@ -38,15 +41,22 @@ func valid(root, schema any, v any) bool {
 	case float64:
 		if s["exclusiveMinimum"] == true && v == bound(s, "minimum", -1e300) ||
 			s["exclusiveMaximum"] == true && v == bound(s, "maximum", 1e300) ||
-			math.Mod(v, bound(s, "multipleOf", v)) != 0 && v != 0 {
+			!isMultiple(v, bound(s, "multipleOf", v)) {
 			return false
 		}
 		return v >= bound(s, "minimum", -1e300) && v <= bound(s, "maximum", 1e300) &&
 			v > bound(s, "exclusiveMinimum", -1e300) && v < bound(s, "exclusiveMaximum", 1e300)
 	case []any:
 		prefix, _ := s["prefixItems"].([]any)
+		rest := s["items"]
+		if list, ok := rest.([]any); ok {
+			if prefix == nil {
+				prefix = list
+			}
+			rest = s["additionalItems"]
+		}
 		for i, item := range v {
-			sub := s["items"]
+			sub := rest
 			if i < len(prefix) {
 				sub = prefix[i]
 			}
@@ -143,6 +153,12 @@ func validObject(root any, s, v map[string]any) bool {
 		}
 	}
 	return true
+}
+
+// isMultiple reports whether v is a multiple of step, but for rounding.
+func isMultiple(v, step float64) bool {
+	q := v / step
+	return v == 0 || math.Abs(q-math.Round(q)) <= 1e-9*math.Abs(q)
 }
 
 // hasFormat reports whether a string has a format, as other libraries see it.
