@@ -8,11 +8,12 @@ import (
 	"sync"
 )
 
-// LineLog returns an access log in the form that `loadstone logs` reads, whatever handler slog has elsewhere:
+// LineLog returns an access log that writes one line for each request, in the form that the command
+// `loadstone logs` reads:
 //
 //	REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms
 //
-// It keeps four of a request's attributes; a slog.JSONHandler in its place keeps them all.
+// It keeps four of a request's attributes. A slog.JSONHandler in its place keeps all of them.
 func LineLog(w io.Writer) *slog.Logger { return slog.New(&lineHandler{w: w}) }
 
 type lineHandler struct {
@@ -35,7 +36,8 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 		case "status":
 			b = strconv.AppendInt(append(b, " STATUS: "...), a.Value.Int64(), 10)
 		case "latency_ms":
-			b = append(strconv.AppendFloat(append(b, " LATENCY: "...), a.Value.Float64(), 'f', 2, 64), "ms\n"...)
+			b = strconv.AppendFloat(append(b, " LATENCY: "...), a.Value.Float64(), 'f', 2, 64)
+			b = append(b, "ms\n"...)
 			return false
 		}
 		return true
@@ -46,16 +48,24 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// access logs a request that has been answered. It never sees a prompt, an answer or a key.
-func (s *Server) access(w *response, method, path, route string, status int, ms float64) {
+// logAccess logs a request that has been answered. It never sees a prompt, an answer or a key.
+func (s *Server) logAccess(w *response, method, path, route string, status int, ms float64) {
 	attrs := make([]slog.Attr, 0, 16)
-	// The first four in this order, for LineLog.
-	attrs = append(attrs, slog.String("method", method), slog.String("path", path), slog.Int("status", status), slog.Float64("latency_ms", ms),
+	attrs = append(attrs,
+		// LineLog reads these four, in this order.
+		slog.String("method", method), slog.String("path", path),
+		slog.Int("status", status), slog.Float64("latency_ms", ms),
+
 		slog.String("route", route), slog.String("request", w.Header().Get("X-Request-ID")))
 	if g := w.generation; g != nil {
-		attrs = append(attrs, slog.String("agent", g.ask.agent), slog.Bool("stream", g.ask.stream), slog.String("tier", g.start.Tier),
-			slog.String("miss", g.start.Miss), slog.Int("prompt_tokens", g.prompt), slog.Int("cached_tokens", g.start.CachedTokens),
-			slog.Int("output_tokens", len(g.ids)), slog.Duration("queue", g.start.Queue), slog.Duration("prefill", g.start.Prefill))
+		u := g.Usage()
+		attrs = append(attrs,
+			slog.String("agent", g.Params.Agent), slog.Bool("stream", g.Params.Stream),
+			slog.String("tier", u.Start.Tier), slog.String("miss", u.Start.Miss),
+			slog.Int("prompt_tokens", u.PromptTokens),
+			slog.Int("cached_tokens", u.Start.CachedTokens),
+			slog.Int("output_tokens", u.OutputTokens),
+			slog.Duration("queue", u.Start.Queue), slog.Duration("prefill", u.Start.Prefill))
 	}
 	s.cfg.AccessLog.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }

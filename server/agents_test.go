@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +12,13 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/anthropic"
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/openai"
 )
+
+// diskTier is the engine's word for a memory that is on disk.
+const diskTier = "disk"
 
 func del(path string, headers ...string) string {
 	return strings.Replace(get(path, headers...), "GET", "DELETE", 1)
@@ -22,7 +27,9 @@ func del(path string, headers ...string) string {
 func TestWireAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, e := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}, Dir: t.TempDir(), Fingerprint: "0123456789abcdef"}, byteText{})
+		s, e := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}, Dir: t.TempDir(),
+				Fingerprint: "0123456789abcdef"}, byteText{})
 		defer e.Close()
 		l := listen(t, s)
 		ada := func(body string) string { return postTo("/v1/agents/ada/generate", body) }
@@ -34,9 +41,11 @@ func TestWireAgents(t *testing.T) {
 		tr.exchange(t, l, "a name that is none", postTo("/v1/agents", `{"agent_id":"a/b"}`))
 		tr.exchange(t, l, "a name that is a path", postTo("/v1/agents", `{"agent_id":"stats"}`))
 		tr.exchange(t, l, "inspect", get("/v1/agents/ada"))
-		tr.exchange(t, l, "the first turn, another header notwithstanding", postTo("/v1/agents/ada/generate", say("Hello, who is there?"), "X-Agent-ID: bob"))
+		tr.exchange(t, l, "the first turn, another header notwithstanding",
+			postTo("/v1/agents/ada/generate", say("Hello, who is there?"), "X-Agent-ID: bob"))
 		tr.exchange(t, l, "inspect what is in the pool", get("/v1/agents/ada"))
-		tr.exchange(t, l, "the second turn, as a stream", ada(`{"messages":[{"role":"user","content":"Hello, who is there?"},{"role":"assistant","content":"Hello, who is there?"},{"role":"user","content":"Me"}],"stream":true}`))
+		tr.exchange(t, l, "the second turn, as a stream",
+			ada(`{"messages":[{"role":"user","content":"Hello, who is there?"},{"role":"assistant","content":"Hello, who is there?"},{"role":"user","content":"Me"}],"stream":true}`))
 		tr.exchange(t, l, "a text to continue", ada(`{"prompt":"Once","temperature":0}`))
 		tr.exchange(t, l, "both", ada(`{"prompt":"Once","messages":[]}`))
 		tr.exchange(t, l, "neither", ada(`{}`))
@@ -50,19 +59,21 @@ func TestWireAgents(t *testing.T) {
 		tr.exchange(t, l, "delete again", del("/v1/agents/ada"))
 		tr.exchange(t, l, "export of nobody", get("/v1/agents/ada/export"))
 		tr.exchange(t, l, "import of nothing", postTo("/v1/agents/import", ""))
-		tr.exchange(t, l, "import of something else", postTo("/v1/agents/import", strings.Repeat("x", 100)))
+		tr.exchange(t, l, "import of something else",
+			postTo("/v1/agents/import", strings.Repeat("x", 100)))
 		tr.exchange(t, l, "a wrong method", get("/v1/agents/ada/generate"))
 		tr.exchange(t, l, "another", del("/v1/agents"))
 		tr.check(t, "agents")
 	})
 }
 
-// TestAgentsWithoutDisk: what needs the disk says so, everything else works.
+// TestAgentsWithoutDisk: requests that need the disk are refused with the reason, and all others
+// work.
 func TestAgentsWithoutDisk(t *testing.T) {
 	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 	l := listen(t, s)
 	for _, test := range []struct{ request, status, want string }{
-		{postTo("/v1/agents", `{"agent_id":"ada"}`), "400", "start the server with -agents-dir"},
+		{postTo("/v1/agents", `{"agent_id":"ada"}`), "400", "the server's operator can configure a directory for them"},
 		{postTo("/v1/agents/ada/generate", say("hi")), "200", `"content":"hi"`},
 		{get("/v1/agents/ada"), "200", `"tier":"hot","tokens":9,`},
 		{postTo("/v1/agents/ada/pin", ""), "400", `"code":"agents_not_kept"`},
@@ -72,16 +83,20 @@ func TestAgentsWithoutDisk(t *testing.T) {
 		{get("/v1/agents/ada"), "404", `"code":"agent_not_found"`},
 	} {
 		got := l.exchange(t, test.request)
-		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+" ") || !strings.Contains(got, test.want) {
+		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+" ") ||
+			!strings.Contains(got, test.want) {
 			t.Errorf("%.40q: %q, want %s and %s", test.request, got, test.status, test.want)
 		}
 	}
 }
 
-// TestMove: an agent goes from one server to another as a file, and its next turn there computes only what is new.
+// TestMove: an agent goes from one server to another as a file, and its next turn there computes
+// only what is new.
 func TestMove(t *testing.T) {
 	serve := func(fingerprint string) string {
-		s, _ := start(t, Config{MaxBody: 1 << 10}, engine.Config{Model: &echoModel{}, Dir: t.TempDir(), Fingerprint: fingerprint}, byteText{})
+		s, _ := start(t, Config{MaxBody: 1 << 10},
+			engine.Config{Model: &echoModel{}, Dir: t.TempDir(), Fingerprint: fingerprint},
+			byteText{})
 		hs := httptest.NewServer(s)
 		t.Cleanup(hs.Close)
 		return hs.URL
@@ -108,36 +123,42 @@ func TestMove(t *testing.T) {
 	if status, b := do("POST", here+"/v1/agents", []byte(`{"agent_id":"ada"}`)); status != 201 {
 		t.Fatalf("create: %d %s", status, b)
 	}
-	if status, b := do("POST", here+"/v1/agents/ada/generate", []byte(say(text, `"max_tokens":600`))); status != 200 {
+	if status, b := do("POST", here+"/v1/agents/ada/generate",
+		[]byte(say(text, `"max_tokens":600`))); status != 200 {
 		t.Fatalf("generate: %d %s", status, b)
 	}
 	status, file := do("GET", here+"/v1/agents/ada/export", nil)
 	if status != 200 || len(file) < 4<<10 {
 		t.Fatalf("export: %d, %d bytes", status, len(file))
 	}
-	if status, b := do("POST", other+"/v1/agents/import", file); status != 409 || !strings.Contains(string(b), `"code":"model_changed"`) {
+	if status, b := do("POST", other+"/v1/agents/import", file); status != 409 ||
+		!strings.Contains(string(b), `"code":"model_changed"`) {
 		t.Errorf("import into another model: %d %s", status, b)
 	}
 	broken := bytes.Clone(file)
 	broken[len(broken)-1]++
-	if status, b := do("POST", there+"/v1/agents/import", broken); status != 400 || !strings.Contains(string(b), `"code":"invalid_memory"`) {
+	if status, b := do("POST", there+"/v1/agents/import", broken); status != 400 ||
+		!strings.Contains(string(b), `"code":"invalid_memory"`) {
 		t.Errorf("import of a broken file: %d %s", status, b)
 	}
-	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 || !strings.Contains(string(b), `"agent_id":"ada","tier":"warm"`) {
+	if status, b := do("POST", there+"/v1/agents/import", file); status != 200 ||
+		!strings.Contains(string(b), `"agent_id":"ada","tier":"`+diskTier+`"`) {
 		t.Errorf("import: %d %s", status, b)
 	}
 	next := fmt.Sprintf(`{"messages":[{"role":"user","content":%q},{"role":"user","content":"ok"}],"temperature":0}`, text)
 	_, b := do("POST", there+"/v1/agents/ada/generate", []byte(next))
-	var answer completion
+	var answer openai.Completion
 	if err := json.Unmarshal(b, &answer); err != nil {
 		t.Fatal(err)
 	}
-	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" || d.CachedTokens < 500 || d.Tier != "warm" || d.RestoredBytes < 2000 {
+	if d := answer.Usage.Details; *answer.Choices[0].Message.Content != "ok" ||
+		d.CachedTokens < 500 || d.Tier != diskTier || d.RestoredBytes < 2000 {
 		t.Errorf("the next turn: %s", b)
 	}
 }
 
-// TestForeignHost: a site whose name was made to lead here does not get to read what agents remember.
+// TestForeignHost: a page of a site whose name was made to lead here cannot read what agents
+// remember.
 func TestForeignHost(t *testing.T) {
 	for _, test := range []struct {
 		keys       []string
@@ -155,7 +176,8 @@ func TestForeignHost(t *testing.T) {
 		{nil, "localhost:8080", "/v1/agents", 200},
 		{[]string{"sk-1"}, "evil.example", "/v1/agents", 200},
 	} {
-		s, _ := start(t, Config{Keys: test.keys, Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{Keys: test.keys, Origins: []string{"https://app.example"}},
+			engine.Config{Model: &echoModel{}}, byteText{})
 		r := httptest.NewRequest("GET", test.path, nil)
 		r.Host = test.host
 		r.Header.Set("X-Api-Key", "sk-1")
@@ -166,7 +188,7 @@ func TestForeignHost(t *testing.T) {
 	}
 }
 
-// TestIdentity: one precedence on every API.
+// TestIdentity: the sources of an agent's name have one order on every API.
 func TestIdentity(t *testing.T) {
 	bodies := map[string]string{
 		"/v1/chat/completions": say("hi", `"session_id":"body"`),
@@ -186,7 +208,9 @@ func TestIdentity(t *testing.T) {
 			{nil, strings.Replace(body, `"session_id":"body"`, `"user":"u","metadata":{"user_id":"v"}`, 1), ""},
 		} {
 			s, e := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
-			if got := listen(t, s).exchange(t, postTo(path, test.body, test.headers...)); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			if got := listen(t, s).exchange(t,
+				postTo(path, test.body, test.headers...)); !strings.HasPrefix(got,
+				"HTTP/1.1 200 ") {
 				t.Fatalf("%s: %q", path, got)
 			}
 			all, err := e.Agents()
@@ -204,19 +228,23 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// FuzzAgentRequest: any body of generate is a request of one of the two APIs, or a 400 that names itself.
+// FuzzAgentRequest: any body of generate is a chat, a completion, or a 400 with a code and a
+// message.
 func FuzzAgentRequest(f *testing.F) {
-	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`, `{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``, `null`} {
+	for _, body := range []string{say("hi"), `{"prompt":"a","echo":true}`,
+		`{"prompt":null,"messages":[]}`, `{"prompt":1}`, `{"messages":1,"prompt":2}`, `[]`, ``,
+		`null`} {
 		f.Add([]byte(body))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(generateRequest)) })
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.AgentRequest)) })
 }
 
-// FuzzMessagesRequest: the same of Anthropic's.
+// FuzzMessagesRequest: any body is a request or such a 400 in Anthropic's API, too.
 func FuzzMessagesRequest(f *testing.F) {
 	for _, body := range []string{
 		messagesBody("hi"),
-		messagesBody("hi", `"system":[{"type":"text","text":"a"}],"stop_sequences":["a"],"top_k":3,"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"f"}`),
+		messagesBody("hi",
+			`"system":[{"type":"text","text":"a"}],"stop_sequences":["a"],"top_k":3,"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"f"}`),
 		`{"max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","name":"f","id":"1","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"x"}],"is_error":true}]}]}`,
 		`{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"},null]}]}`,
 		`{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null}],"mcp_servers":[1]}`,
@@ -224,29 +252,33 @@ func FuzzMessagesRequest(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(messagesRequest)) })
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(anthropic.MessagesRequest)) })
 }
 
-// fuzzRequest reads a body as a server does.
-func fuzzRequest(t *testing.T, body []byte, q request) {
+// fuzzRequest reads and checks a body as the server does.
+func fuzzRequest(t *testing.T, body []byte, q generationBody) {
 	err := json.Unmarshal(body, q)
 	if err != nil {
 		err = syntaxError(err)
 	}
-	var a *ask
+	var p *generate.Params
 	if err == nil {
-		q.named()
-		a, err = q.ask(256)
+		q.Named()
+		p, err = q.Validate(256)
 	}
 	if err != nil {
-		var e *apiError
-		if !errors.As(err, &e) || e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body()) || !json.Valid(e.anthropicBody("r")) {
+		e, w := classify(err), httptest.NewRecorder()
+		ours, theirs := &response{ResponseWriter: w}, &response{ResponseWriter: w, anthropic: true}
+		if e.status != 400 || e.code == "" || e.message == "" || !json.Valid(e.body(ours)) ||
+			!json.Valid(e.body(theirs)) {
 			t.Fatalf("%q: not an error for a client: %#v", body, err)
 		}
 		return
 	}
-	if len(a.turns) == 0 && a.prompt == nil || a.maxTokens < 1 || a.sampling.Temperature < 0 || a.sampling.Temperature > 2 ||
-		a.sampling.TopP < 0 || a.sampling.TopP > 1 || a.sampling.TopK < 0 {
-		t.Fatalf("%q: accepted as %+v", body, a)
+	s := p.Sampling
+	if len(p.Messages) == 0 && p.Prompt == nil || p.MaxTokens < 1 || s.Temperature < 0 ||
+		s.Temperature > 2 ||
+		s.TopP < 0 || s.TopP > 1 || s.TopK < 0 {
+		t.Fatalf("%q: accepted as %+v", body, p)
 	}
 }

@@ -11,11 +11,14 @@ import (
 	"unicode/utf8"
 
 	"loadstone/engine"
+	"loadstone/server/internal/openai"
+	"loadstone/server/internal/wire"
 )
 
-// messagesBody is an Anthropic request with one user message.
+// messagesBody returns the body of an Anthropic request with one user message.
 func messagesBody(text string, more ...string) string {
-	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` + string(appendString(nil, text)) + `}]`
+	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` +
+		string(wire.AppendString(nil, text)) + `}]`
 	for _, m := range more {
 		b += "," + m
 	}
@@ -25,16 +28,21 @@ func messagesBody(text string, more ...string) string {
 func TestWireCompletions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		send := func(what, body string) { tr.exchange(t, l, what, postTo("/v1/completions", body)) }
-		send("a text to continue", `{"model":"echo","prompt":"Hi!","temperature":0,"session_id":"s1"}`)
+		send("a text to continue",
+			`{"model":"echo","prompt":"Hi!","temperature":0,"session_id":"s1"}`)
 		send("with log-probabilities", `{"prompt":["Hi"],"temperature":0,"logprobs":2}`)
-		send("as a stream", `{"prompt":"Hi","temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
+		send("as a stream",
+			`{"prompt":"Hi","temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
 		send("no prompt", `{"max_tokens":3}`)
 		send("two prompts", `{"prompt":["a","b"]}`)
-		tr.exchange(t, l, "a chat with log-probabilities", post(say("Hi", `"logprobs":true`, `"top_logprobs":1`)))
-		tr.exchange(t, l, "the same as a stream", post(say("Hi", `"logprobs":true`, `"stream":true`)))
+		tr.exchange(t, l, "a chat with log-probabilities",
+			post(say("Hi", `"logprobs":true`, `"top_logprobs":1`)))
+		tr.exchange(t, l, "the same as a stream",
+			post(say("Hi", `"logprobs":true`, `"stream":true`)))
 		tr.check(t, "completions")
 	})
 }
@@ -42,7 +50,8 @@ func TestWireCompletions(t *testing.T) {
 func TestWireMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		send := func(what, body string, headers ...string) {
 			tr.exchange(t, l, what, postTo("/v1/messages", body, headers...))
@@ -53,15 +62,25 @@ func TestWireMessages(t *testing.T) {
 		send("a stop sequence", messagesBody("one, two", `"stop_sequences":["tw"]`))
 		first := `{"max_tokens":9,"temperature":0,"system":[{"type":"text","text":"S","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"abcdefghi"}`
 		send("an agent's first turn, cut off", first+`]}`, "X-Session-ID: ada")
-		send("its second, of consecutive messages of the user", first+`,{"role":"assistant","content":[{"type":"text","text":"abcdefghi"}]},{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}],"stream":true}`, "X-Session-ID: ada")
-		tr.exchange(t, l, "counting", postTo("/v1/messages/count_tokens", `{"model":"echo","messages":[{"role":"user","content":"four"}]}`))
-		send("held to a schema", messagesBody("say no", `"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
-		send("a schema that cannot be", messagesBody("x", `"output_config":{"format":{"type":"json_schema","schema":{"not":{}}}}`))
+		send("its second, of consecutive messages of the user",
+			first+`,{"role":"assistant","content":[{"type":"text","text":"abcdefghi"}]},{"role":"user","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}],"stream":true}`, "X-Session-ID: ada")
+		tr.exchange(t, l, "counting",
+			postTo("/v1/messages/count_tokens",
+				`{"model":"echo","messages":[{"role":"user","content":"four"}]}`))
+		send("held to a schema",
+			messagesBody("say no",
+				`"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
+		send("a schema that cannot be",
+			messagesBody("x",
+				`"output_config":{"format":{"type":"json_schema","schema":{"not":{}}}}`))
 		send("no schema", messagesBody("x", `"output_config":{"format":{"type":"json_schema"}}`))
-		send("too many stop sequences", messagesBody("x", `"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
+		send("too many stop sequences",
+			messagesBody("x", `"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
 		send("no max_tokens", `{"messages":[{"role":"user","content":"x"}]}`)
-		send("an image", `{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}`)
-		send("the answer's beginning", `{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`)
+		send("an image",
+			`{"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]}`)
+		send("the answer's beginning",
+			`{"max_tokens":1,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`)
 		send("another model", `{"model":"claude","max_tokens":1,"messages":[]}`)
 		s.draining.Store(true)
 		send("draining", messagesBody("x"))
@@ -72,11 +91,13 @@ func TestWireMessages(t *testing.T) {
 func TestWireKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Keys: []string{"sk-one", "sk-two"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Keys: []string{"sk-one", "sk-two"}},
+			engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "no key", get("/v1/models"))
 		tr.exchange(t, l, "a wrong key", post(say("hi"), "Authorization: Bearer sk-three"))
-		tr.exchange(t, l, "a wrong key, in Anthropic's API", postTo("/v1/messages", messagesBody("hi"), "x-api-key: sk-on"))
+		tr.exchange(t, l, "a wrong key, in Anthropic's API",
+			postTo("/v1/messages", messagesBody("hi"), "x-api-key: sk-on"))
 		tr.exchange(t, l, "a bearer", get("/v1/models", "Authorization: bearer sk-two"))
 		tr.exchange(t, l, "x-api-key", get("/v1/models", "x-api-key: sk-one"))
 		tr.exchange(t, l, "health needs none", get("/health/live"))
@@ -85,33 +106,36 @@ func TestWireKeys(t *testing.T) {
 	})
 }
 
-// TestRates: a minute's worth at once, then the even rate; one agent's excess costs no other agent anything.
+// TestRates: requests are taken at once up to a minute's worth, and then at an even rate. An agent
+// that exceeds its rate costs no other agent anything.
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := start(t, Config{Rate: 6, AgentRate: 2}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t, Config{Rate: 6, AgentRate: 2}, engine.Config{Model: &echoModel{}},
+			byteText{})
 		l := listen(t, s)
-		ask := func(want string, headers ...string) {
+		expect := func(want string, headers ...string) {
 			t.Helper()
 			answer := l.exchange(t, post(say("hi"), headers...))
-			if !strings.HasPrefix(answer, "HTTP/1.1 "+want[:3]) || !strings.Contains(answer, want[3:]) {
+			if !strings.HasPrefix(answer, "HTTP/1.1 "+want[:3]) ||
+				!strings.Contains(answer, want[3:]) {
 				t.Errorf("want %q: %q", want, answer)
 			}
 		}
-		ask("200", "X-Agent-ID: ada")
-		ask("200", "X-Agent-ID: ada")
-		ask("429Retry-After: 30\r\n", "X-Agent-ID: ada")
-		ask("200", "X-Session-ID: bob")
+		expect("200", "X-Agent-ID: ada")
+		expect("200", "X-Agent-ID: ada")
+		expect("429Retry-After: 30\r\n", "X-Agent-ID: ada")
+		expect("200", "X-Session-ID: bob")
 		for range 3 {
-			ask("200")
+			expect("200")
 		}
-		ask("429Retry-After: 10\r\n", "X-Session-ID: bob")
+		expect("429Retry-After: 10\r\n", "X-Session-ID: bob")
 		time.Sleep(30 * time.Second)
-		ask("200", "X-Agent-ID: ada")
-		ask("429agent ada takes 2 requests a minute", "X-Agent-ID: ada")
+		expect("200", "X-Agent-ID: ada")
+		expect("429agent ada takes 2 requests a minute", "X-Agent-ID: ada")
 	})
 }
 
-// script is a model that wants to say a text, one byte a token.
+// script returns a model that generates a text, with one token for each byte.
 func script(text string) *echoModel {
 	m := &echoModel{script: []int32{}}
 	for _, b := range []byte(text) {
@@ -122,50 +146,60 @@ func script(text string) *echoModel {
 
 const weather = `"tools":[{"type":"function","function":{"name":"weather","description":"of a place","parameters":{"type":"object","properties":{"place":{"type":"string"},"days":{"type":"integer","minimum":1,"maximum":9}},"required":["place"],"additionalProperties":false}}},{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}}}}]`
 
-// messageTools are the same as Anthropic has them.
-var messageTools = strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`, `"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
+// messageTools are the same tools in Anthropic's form.
+var messageTools = strings.NewReplacer(`"type":"function","function":{"name"`, `"name"`,
+	`"parameters"`, `"input_schema"`, `}}}`, `}}`, `false}}`, `false}`).Replace(weather)
 
 const twoCalls = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\":\"}é{\"}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"
 
-// TestWireTools: what a model wants to say parts into text and calls, the same whole and streamed, in both APIs.
+// TestWireTools: what a model generates parts into text and calls, and into the same ones whole and
+// streamed, in both APIs.
 func TestWireTools(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
 		model := script(twoCalls)
 		model.delay = 5 * time.Millisecond
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: model}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: model},
+			byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "two calls", post(say("go", weather)))
 		tr.exchange(t, l, "as a stream", post(say("go", weather, `"stream":true`)))
 		tr.exchange(t, l, "Anthropic's", postTo("/v1/messages", messagesBody("go", messageTools)))
-		tr.exchange(t, l, "as a stream", postTo("/v1/messages", messagesBody("go", messageTools, `"stream":true`)))
+		tr.exchange(t, l, "as a stream",
+			postTo("/v1/messages", messagesBody("go", messageTools, `"stream":true`)))
 		tr.exchange(t, l, "no tools after all", post(say("go", weather, `"tool_choice":"none"`)))
 		tr.exchange(t, l, "cut off in the arguments", post(say("go", weather, `"max_tokens":75`)))
-		tr.exchange(t, l, "a strict tool that cannot be", post(say("go", `"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
+		tr.exchange(t, l, "a strict tool that cannot be",
+			post(say("go",
+				`"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
 		tr.check(t, "tools")
 	})
 }
 
-// FuzzCalls has a model say anything where it may call tools. What the grammar lets through parts into the same text and
-// the same calls whole and streamed, in both APIs, and every call that was not cut off is of a tool that there is.
+// FuzzCalls has a model generate any text where it may call tools. What the grammar admits parts
+// into the same text and the same calls whole and streamed, in both APIs, and every call that was
+// not cut off names a tool of the request.
 func FuzzCalls(f *testing.F) {
 	f.Add(twoCalls, uint16(300), false)
 	f.Add(twoCalls, uint16(75), false)
 	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": {}}", uint16(90), true)
 	f.Add("a < b <tool_cal> <tool_call>{", uint16(300), false)
 	f.Add("\xe2\x82<tool_call>\xac", uint16(200), true)
-	f.Fuzz(func(t *testing.T, text string, most uint16, required bool) {
-		if most == 0 || most > 400 || len(text) > 300 {
+	f.Fuzz(func(t *testing.T, text string, maxTokens uint16, required bool) {
+		if maxTokens == 0 || maxTokens > 400 || len(text) > 300 {
 			t.Skip("longer than it need be")
 		}
 		s, _ := start(t, Config{}, engine.Config{Model: script(text)}, byteText{})
-		max, choice := fmt.Sprintf(`"max_tokens":%d`, most), "auto"
+		max, choice := fmt.Sprintf(`"max_tokens":%d`, maxTokens), "auto"
 		if required {
 			choice = "required"
 		}
 		whole, streamed := parts{}, parts{}
-		whole.readChat(t, serve(t, s, "/v1/chat/completions", say("go", weather, max, `"tool_choice":"`+choice+`"`)))
-		for _, data := range frames(serve(t, s, "/v1/chat/completions", say("go", weather, max, `"tool_choice":"`+choice+`"`, `"stream":true`))) {
+		whole.readChat(t,
+			serve(t, s, "/v1/chat/completions",
+				say("go", weather, max, `"tool_choice":"`+choice+`"`)))
+		for _, data := range frames(serve(t, s, "/v1/chat/completions",
+			say("go", weather, max, `"tool_choice":"`+choice+`"`, `"stream":true`))) {
 			streamed.addChunk(t, data)
 		}
 		if got, want := fmt.Sprintf("%q", streamed), fmt.Sprintf("%q", whole); got != want {
@@ -175,22 +209,27 @@ func FuzzCalls(f *testing.F) {
 			if c.name != "weather" && c.name != "now" {
 				t.Errorf("a call of %q", c.name)
 			}
-			if !json.Valid([]byte(c.arguments)) && (whole.end != "length" || i < len(whole.calls)-1) {
-				t.Errorf("call %d of %q is no JSON, and the answer was not cut off there: %s", i, c.arguments, whole.end)
+			if !json.Valid([]byte(c.arguments)) &&
+				(whole.end != "length" || i < len(whole.calls)-1) {
+				t.Errorf("call %d of %q is not JSON, and the answer was not cut off there: %s", i,
+					c.arguments, whole.end)
 			}
 		}
 		theirs := parts{}
-		for _, data := range frames(serve(t, s, "/v1/messages", messagesBody("go", messageTools, `"tool_choice":{"type":"`+strings.Replace(choice, "required", "any", 1)+`"},"stream":true`, max))) {
+		for _, data := range frames(serve(t, s, "/v1/messages",
+			messagesBody("go", messageTools,
+				`"tool_choice":{"type":"`+strings.Replace(choice, "required", "any",
+					1)+`"},"stream":true`, max))) {
 			theirs.addEvent(t, data)
 		}
-		theirs.end = whole.end // said in other words
+		theirs.end = whole.end // Anthropic's API has other words for it
 		if got, want := fmt.Sprintf("%q", theirs), fmt.Sprintf("%q", whole); got != want {
 			t.Errorf("Anthropic's stream %s, OpenAI's answer %s", got, want)
 		}
 	})
 }
 
-// parts are what an answer consists of.
+// parts are the text, the calls and the end of an answer.
 type parts struct {
 	text  string
 	calls []struct{ name, arguments string }
@@ -207,7 +246,7 @@ func serve(t *testing.T, s *Server, path, body string) string {
 	return w.Body.String()
 }
 
-// frames are the data of a stream's events.
+// frames returns the data of a stream's events.
 func frames(stream string) (data []string) {
 	for _, event := range strings.Split(stream, "\n\n") {
 		if _, d, ok := strings.Cut(event, "data: "); ok && d != "[DONE]" {
@@ -219,7 +258,7 @@ func frames(stream string) (data []string) {
 
 func (p *parts) readChat(t *testing.T, body string) {
 	t.Helper()
-	var c completion
+	var c openai.Completion
 	if err := json.Unmarshal([]byte(body), &c); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +267,8 @@ func (p *parts) readChat(t *testing.T, body string) {
 		p.text = *m.Content
 	}
 	for _, call := range m.ToolCalls {
-		p.calls = append(p.calls, struct{ name, arguments string }{call.Function.Name, call.Function.Arguments})
+		p.calls = append(p.calls,
+			struct{ name, arguments string }{call.Function.Name, call.Function.Arguments})
 	}
 	p.end = c.Choices[0].FinishReason
 }
@@ -281,8 +321,8 @@ func (p *parts) addEvent(t *testing.T, data string) {
 	}
 }
 
-// TestHeld: a model that would say anything else is held to what the request demands, and the next turn repeats the
-// answer's own tokens although the client wrote its JSON anew.
+// TestHeld: a model that would generate anything else is held to what the request demands. The next
+// turn repeats the answer's own tokens although the client formatted its JSON in another way.
 func TestHeld(t *testing.T) {
 	for _, test := range []struct{ more, want string }{
 		{`"tool_choice":"required",` + weather, `"content":null,"tool_calls":[{"id":"call_`},
@@ -293,7 +333,9 @@ func TestHeld(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
-			if got := listen(t, s).exchange(t, post(say("say no", `"max_tokens":300`, test.more))); !strings.Contains(got, test.want) {
+			if got := listen(t, s).exchange(t,
+				post(say("say no", `"max_tokens":300`, test.more))); !strings.Contains(got,
+				test.want) {
 				t.Errorf("%s: %q, want %s", test.more, got, test.want)
 			}
 		})
@@ -305,7 +347,8 @@ func TestHeld(t *testing.T) {
 		next := `{"messages":[{"role":"user","content":"go"},{"role":"assistant","content":"Let me see.\n","tool_calls":[` +
 			`{"id":"1","type":"function","function":{"name":"weather","arguments":"{ \"place\" : \"}é{\" }"}},{"id":"2","type":"function","function":{"name":"now","arguments":"{}"}}]},` +
 			`{"role":"tool","tool_call_id":"1","content":"rain"},{"role":"tool","tool_call_id":"2","content":"noon"}],` + weather + `}`
-		if got := l.exchange(t, post(next, "X-Agent-ID: ada")); strings.Contains(got, `"miss":"diverged`) || strings.Contains(got, `"cached_tokens":0`) {
+		if got := l.exchange(t, post(next, "X-Agent-ID: ada")); strings.Contains(got,
+			`"miss":"diverged`) || strings.Contains(got, `"cached_tokens":0`) {
 			t.Errorf("the next turn: %q", got)
 		}
 	})

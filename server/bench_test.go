@@ -13,18 +13,22 @@ import (
 	"testing"
 
 	"loadstone/engine"
+	"loadstone/server/internal/openai"
 )
 
-// BenchmarkStream streams answers of 1 and of 64 tokens over loopback, from the whole server with a model that costs
-// next to nothing, and from a bare handler that decodes the same request and writes the same bytes.
+// BenchmarkStream streams answers of 1 and of 64 tokens over loopback, from the whole server with a
+// model that costs next to nothing, and from a bare handler that decodes the same request and
+// writes the same bytes.
 //
-//	paced   every token waits until the client has the one before, so both make a write and wake up for each
-//	free    the model is as fast as it can be; the server then sends together what is there already
+//	paced   every token waits until the client has the token before, so both write and wake up for each
+//	free    the model is as fast as it can be; the server then sends tokens together that are there
 //
-// The third handler is as bare and writes when the same engine has a token: what the server needs more than it is the
-// server's own, and what it needs more than the second is the engine's.
+// The third handler is bare, too, but writes when the same engine has a token. What the server
+// costs more than this one is the server's share, and what this one costs more than the second is
+// the engine's.
 //
-// The difference in allocs/op between 1 and 64 tokens is what a token costs. The handlers side by side, and the answers:
+// The difference in allocs/op between 1 and 64 tokens is what a token costs. To compare the
+// handlers:
 //
 //	go test ./server -run '^$' -bench Stream -count 10 > benchdata/server/stream.txt
 //	benchstat -col /handler benchdata/server/stream.txt
@@ -36,26 +40,30 @@ func BenchmarkStream(b *testing.B) {
 			if pace == "paced" {
 				gate = make(chan struct{}, 1)
 			}
-			s, e := start(b, Config{AccessLog: LineLog(io.Discard)}, engine.Config{Model: &nullModel{echoModel: echoModel{gate: gate}, tokens: tokens}}, byteText{})
+			s, e := start(b, Config{AccessLog: LineLog(io.Discard)},
+				engine.Config{Model: &instantModel{echoModel: echoModel{gate: gate}, tokens: tokens}},
+				byteText{})
 			for _, v := range []struct {
 				name    string
 				handler http.Handler
-			}{{"server", s}, {"bare", bare(b, tokens, body, gate, nil)}, {"engine", bare(b, tokens, body, nil, e)}} {
-				b.Run(fmt.Sprintf("pace=%s/tokens=%d/handler=%s", pace, tokens, v.name), func(b *testing.B) {
-					hs := httptest.NewServer(v.handler)
-					defer hs.Close()
-					client := repeating(b, hs.Listener.Addr().String(), body, gate)
-					b.ReportAllocs()
-					before, _ := cpuTime()
-					for b.Loop() {
-						client()
-					}
-					after, ok := cpuTime()
-					if ok {
-						b.ReportMetric(float64(after-before)/float64(b.N), "cpu-ns/op")
-					}
-					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-				})
+			}{{"server", s}, {"bare", bare(b, tokens, body, gate, nil)},
+				{"engine", bare(b, tokens, body, nil, e)}} {
+				b.Run(fmt.Sprintf("pace=%s/tokens=%d/handler=%s", pace, tokens, v.name),
+					func(b *testing.B) {
+						hs := httptest.NewServer(v.handler)
+						defer hs.Close()
+						client := repeating(b, hs.Listener.Addr().String(), body, gate)
+						b.ReportAllocs()
+						before, _ := cpuTime()
+						for b.Loop() {
+							client()
+						}
+						after, ok := cpuTime()
+						if ok {
+							b.ReportMetric(float64(after-before)/float64(b.N), "cpu-ns/op")
+						}
+						b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+					})
 			}
 			if gate != nil {
 				close(gate)
@@ -64,17 +72,18 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// A nullModel answers with a number of letters and computes nothing. With a gate every step takes a value from it.
-type nullModel struct {
+// An instantModel answers with a number of letters and computes nothing. With a gate, every step
+// takes a value from it.
+type instantModel struct {
 	echoModel
 	tokens int
 	said   int
 }
 
-func (m *nullModel) Vocab() int { return end + 1 }
+func (m *instantModel) Vocab() int { return end + 1 }
 
 // Step answers one request at a time.
-func (m *nullModel) Step(tokens, _, _, _, _, _ []int32, _ []float32, _, best []int32) error {
+func (m *instantModel) Step(tokens, _, _, _, _, _ []int32, _ []float32, _, best []int32) error {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -90,11 +99,12 @@ func (m *nullModel) Step(tokens, _, _, _, _, _ []int32, _ []float32, _, best []i
 	return nil
 }
 
-// bare returns a handler that answers as a server does to one request, without doing anything for it. With a gate it
-// writes what the server's model makes in a step for each value of it; with an engine, for each of its tokens and at
-// its end.
-func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.Engine) http.Handler {
-	s, _ := start(b, Config{}, engine.Config{Model: &nullModel{tokens: tokens}}, byteText{})
+// bare returns a handler that answers one request with the same bytes as a server, and computes
+// nothing for it. With a gate, it writes the bytes of one step of the server's model for each value
+// that it takes from the gate. With an engine, it writes them for each of the engine's tokens.
+func bare(b *testing.B, tokens int, body string, gate chan struct{},
+	e *engine.Engine) http.Handler {
+	s, _ := start(b, Config{}, engine.Config{Model: &instantModel{tokens: tokens}}, byteText{})
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
 	chunks := bytes.SplitAfter(w.Body.Bytes(), []byte("\n\n"))
@@ -102,26 +112,28 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 	steps := [][]byte{slices.Concat(chunks[:2]...)}
 	steps = append(steps, chunks[2:n-2]...)
 	steps = append(steps, slices.Concat(chunks[n-2:n]...))
-	prompt, err := byteText{}.EncodeChat([]string{"user"}, []string{strings.Repeat("a", tokens)}, make([][]int32, 1))
+	prompt, err := byteText{}.EncodeChat([]string{"user"}, []string{strings.Repeat("a", tokens)},
+		make([][]int32, 1))
 	if err != nil {
 		b.Fatal(err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var q chatRequest
+		var q openai.ChatRequest
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		var made <-chan engine.Token
 		if e != nil {
-			stream, err := e.Submit(r.Context(), engine.Request{Prompt: prompt, MaxTokens: 256, Stop: []int32{end}})
+			stream, err := e.Submit(r.Context(),
+				engine.Request{Prompt: prompt, MaxTokens: 256, Stop: []int32{end}})
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
 			made = stream.Tokens()
 		}
-		w.Header().Set("Content-Type", eventStream)
+		w.Header().Set("Content-Type", eventStreamType)
 		for _, step := range steps {
 			if gate != nil {
 				<-gate
@@ -135,8 +147,8 @@ func bare(b *testing.B, tokens int, body string, gate chan struct{}, e *engine.E
 	})
 }
 
-// repeating returns a client that repeats one request on one connection, and allocates nothing for it. It opens the
-// gate, where there is one, once at first and then whenever it has read something.
+// repeating returns a client that repeats one request on one connection and allocates nothing for
+// it. It opens the gate, where there is one, once at first and then whenever it has read something.
 func repeating(b *testing.B, addr, body string, gate chan struct{}) func() {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -162,7 +174,7 @@ func repeating(b *testing.B, addr, body string, gate chan struct{}) func() {
 				b.Fatal(err)
 			}
 			n += m
-			tail := buf[max(0, n-512):n] // the trailers and what ends the chunks
+			tail := buf[max(0, n-512):n] // the trailers and the end of the chunks
 			if bytes.HasSuffix(tail, end) && bytes.Contains(tail, last) {
 				break
 			}

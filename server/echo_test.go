@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/wire"
 )
 
-// The language of the tests: a token is a byte, and every byte has a second token, which is what the model generates.
-// So an answer that is encoded again is not what was generated, as with real tokenizers.
+// The tokens of the tests' language. Every byte has two tokens: one that the text is encoded to,
+// and one that the model generates. So an answer that is encoded again differs from the tokens that
+// were generated, as with real tokenizers.
 const (
 	begin     = 256 // begins a message; the first letter of its role follows
 	end       = 257 // ends a message and an answer
@@ -30,7 +32,7 @@ func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 	var ids []int32
 	for i, text := range contents {
 		if text == "refuse me" {
-			return nil, errors.New("this template refuses what it is told to")
+			return nil, errors.New("this template refuses the message")
 		}
 		ids = append(ids, begin, int32(roles[i][0]))
 		if answers[i] != nil {
@@ -73,26 +75,26 @@ func (t byteText) AppendToken(dst []byte, id int32) []byte {
 
 func (byteText) StopTokens() []int32 { return []int32{end} }
 
-// echoModel answers a conversation with its last user message. It reads the conversation back from its KV blocks, so
-// that an answer from the wrong cache is a wrong answer.
+// echoModel answers a conversation with its last user message. It reads the conversation back from
+// its KV blocks, so that an answer from the wrong cache is a wrong answer.
 type echoModel struct {
-	script []int32       // answer this instead
+	script []int32       // the answer in place of the echo, if not nil
 	delay  time.Duration // of a step
 	gate   chan struct{} // if not nil, every step takes one value from it
-	broken error         // what a step fails with, if not nil,
-	from   int32         // once a sequence is this long
+	broken error         // with this error steps fail, if it is not nil,
+	from   int32         // once a sequence has this length
 
 	blockTokens int32
 	kv          [][]int32
 }
 
-func (m *echoModel) Vocab() int                           { return vocab }
-func (m *echoModel) Context() int                         { return 4096 }
-func (m *echoModel) Window() int                          { return 0 }
-func (m *echoModel) KVBytesPerToken() (global, local int) { return 4, 0 }
-func (m *echoModel) Close() error                         { return nil }
+func (m *echoModel) Vocab() int                            { return vocab }
+func (m *echoModel) Context() int                          { return 4096 }
+func (m *echoModel) Window() int                           { return 0 }
+func (m *echoModel) KVBytesPerToken() (global, window int) { return 4, 0 }
+func (m *echoModel) Close() error                          { return nil }
 
-func (m *echoModel) AllocKV(blocks, locals, blockTokens int) error {
+func (m *echoModel) AllocKV(blocks, windowSlots, blockTokens int) error {
 	m.blockTokens = int32(blockTokens)
 	for range blocks {
 		m.kv = append(m.kv, make([]int32, blockTokens))
@@ -100,7 +102,8 @@ func (m *echoModel) AllocKV(blocks, locals, blockTokens int) error {
 	return nil
 }
 
-func (m *echoModel) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m *echoModel) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -141,7 +144,7 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 	k := n - answer - 2
 	if m.script != nil {
 		if int(k) >= len(m.script) {
-			return end // or what a mask has in its place
+			return end // or the token that a mask allows in its place
 		}
 		return m.script[k]
 	}
@@ -155,25 +158,25 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 	return id
 }
 
-func (m *echoModel) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
+func (m *echoModel) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
 	copy(m.kv[dst][:tokens], m.kv[src][:tokens])
 	return nil
 }
-func (m *echoModel) ReadKV(block, local, tokens int, dst []byte) error {
+func (m *echoModel) ReadKV(block, windowSlot, tokens int, dst []byte) error {
 	_, err := binary.Encode(dst, binary.LittleEndian, m.kv[block][:tokens])
 	return err
 }
 
-func (m *echoModel) WriteKV(block, local, tokens int, src []byte) error {
+func (m *echoModel) WriteKV(block, windowSlot, tokens int, src []byte) error {
 	_, err := binary.Decode(src, binary.LittleEndian, m.kv[block][:tokens])
 	return err
 }
 
-// start returns a ready server over the model, closed with the test.
+// start returns a server that is ready. Its engine is closed at the end of the test.
 func start(t testing.TB, cfg Config, ec engine.Config, text Text) (*Server, *engine.Engine) {
 	t.Helper()
 	if ec.KVBytes == 0 {
-		ec.KVBytes = 4 * 32 * 128 // every context of the echo model, once
+		ec.KVBytes = 4 * 32 * 128 // room for one full context of the echo model
 	}
 	e, err := engine.New(ec)
 	if err != nil {
@@ -193,8 +196,8 @@ func newTestServer(cfg Config) *Server {
 	return New(cfg)
 }
 
-// A memListener is a network inside the test: a connection is a net.Pipe, on which synctest's time does not stand still
-// as it would for a real socket.
+// A memListener is a network inside the test. A connection is a net.Pipe, on which synctest's time
+// goes on, while it would stand still for a real socket.
 type memListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -203,7 +206,8 @@ type memListener struct {
 // listen serves h in memory until the test ends.
 func listen(t testing.TB, h http.Handler) *memListener {
 	l := &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
-	hs := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	hs := &http.Server{Handler: h,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go hs.Serve(l)
 	t.Cleanup(func() { hs.Close() })
 	return l
@@ -239,12 +243,13 @@ func (l *memListener) dial(t testing.TB) net.Conn {
 	return client
 }
 
-// exchange sends one request, byte for byte, and returns all that comes back until the server hangs up.
+// exchange sends one request, byte for byte, and returns everything that comes back until the
+// server closes the connection.
 func (l *memListener) exchange(t testing.TB, request string) string {
 	t.Helper()
 	c := l.dial(t)
 	defer c.Close()
-	go io.WriteString(c, request) // the server may answer and hang up before it has read everything
+	go io.WriteString(c, request) // the server may answer and close before it has read all
 	b, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatalf("reading the response: %v after %q", err, b)
@@ -252,7 +257,7 @@ func (l *memListener) exchange(t testing.TB, request string) string {
 	return string(b)
 }
 
-// post is a chat request as bytes.
+// post returns a chat request as bytes.
 func post(body string, headers ...string) string {
 	return postTo("/v1/chat/completions", body, headers...)
 }
@@ -262,7 +267,8 @@ func postTo(path, body string, headers ...string) string {
 	for _, h := range headers {
 		r += h + "\r\n"
 	}
-	return r + fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return r + fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(body), body)
 }
 
 func get(path string, headers ...string) string {
@@ -273,9 +279,10 @@ func get(path string, headers ...string) string {
 	return r + "\r\n"
 }
 
-// say is the body of a chat with one user message.
+// say returns the body of a chat with one user message.
 func say(text string, more ...string) string {
-	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`, appendString(nil, text))
+	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`,
+		wire.AppendString(nil, text))
 	for _, m := range more {
 		body += "," + m
 	}

@@ -9,18 +9,20 @@ import (
 	"unicode/utf8"
 
 	"loadstone/engine"
+	"loadstone/server/internal/openai"
 )
 
-// FuzzAnswer has a model generate any bytes in any tokens. Whatever they are, every frame of the stream is JSON in
-// UTF-8, the frames come in order, and what they say together is what the same request without stream says, and what
-// decoding everything at once would have said.
+// FuzzAnswer has a model generate any bytes in any tokens. Whatever they are, every frame of the
+// stream is JSON in UTF-8, the frames come in order, and their text is that of the same request
+// without stream, and that of all bytes decoded at once.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("Grüße, 🙂 and \"quotes\"\n\\ <b>"), []byte{3, 1, 4, 1, 5}, "", "")
 	f.Add([]byte("one STOP two"), []byte{1}, "STOP", "two")
 	f.Add([]byte("a\xff\xe2\x82\xf0\x9f\x99\x00\x1f\x7f\u2028"), []byte{2, 1}, "\ufffd\ufffd", "x")
 	f.Fuzz(func(t *testing.T, raw, cuts []byte, stop1, stop2 string) {
-		if len(raw) > 300 || len(stop1) > 100 || len(stop2) > 100 || !utf8.ValidString(stop1) || !utf8.ValidString(stop2) {
-			t.Skip("larger than it need be, or not a thing that JSON can say")
+		if len(raw) > 300 || len(stop1) > 100 || len(stop2) > 100 || !utf8.ValidString(stop1) ||
+			!utf8.ValidString(stop2) {
+			t.Skip("larger than necessary, or not expressible in JSON")
 		}
 		var stops []string
 		for _, s := range []string{stop1, stop2} {
@@ -56,14 +58,15 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("stream %q, want %q", got, want)
 		}
 		body := messagesBody("go", `"stream":true`, `"stop_sequences":`+string(list))
-		if got := messaged(t, s, strings.Replace(body, `"max_tokens":300`, `"max_tokens":1000`, 1)); got != want {
+		if got := messaged(t, s,
+			strings.Replace(body, `"max_tokens":300`, `"max_tokens":1000`, 1)); got != want {
 			t.Errorf("Anthropic's stream %q, want %q", got, want)
 		}
 	})
 }
 
-// messaged returns the text of a stream of Anthropic's after checking the order of its events: the message begins, a block
-// begins, gets its text and ends, and the message ends.
+// messaged returns the text of a stream in Anthropic's API after it has checked the order of the
+// events: the message begins, a block begins, gets its text and ends, and the message ends.
 func messaged(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -83,7 +86,8 @@ func messaged(t *testing.T, s *Server, body string) string {
 			Delta struct{ Type, Text string }
 		}
 		name, data, ok := strings.Cut(frame, "\ndata: ")
-		if err := json.Unmarshal([]byte(data), &e); err != nil || !ok || name != "event: "+e.Type || e.Index != 0 {
+		if err := json.Unmarshal([]byte(data), &e); err != nil || !ok || name != "event: "+e.Type ||
+			e.Index != 0 {
 			t.Fatalf("frame %q: %v", frame, err)
 		}
 		if e.Type != "content_block_delta" {
@@ -93,7 +97,8 @@ func messaged(t *testing.T, s *Server, body string) string {
 		}
 		text.WriteString(e.Delta.Text)
 	}
-	if got := strings.Join(order, " "); got != "message_start content_block_start content_block_stop message_delta message_stop" {
+	if got := strings.Join(order,
+		" "); got != "message_start content_block_start content_block_stop message_delta message_stop" {
 		t.Fatalf("events %s", got)
 	}
 	return text.String()
@@ -103,14 +108,16 @@ func whole(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
-	var c completion
-	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || w.Code != 200 || !utf8.Valid(w.Body.Bytes()) {
+	var c openai.Completion
+	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || w.Code != 200 ||
+		!utf8.Valid(w.Body.Bytes()) {
 		t.Fatalf("status %d, %v: %q", w.Code, err, w.Body)
 	}
 	return *c.Choices[0].Message.Content
 }
 
-// streamed returns the text of a stream after checking the order of its frames: role, contents, finish, [DONE].
+// streamed returns the text of a stream after it has checked the order of the frames: role,
+// contents, finish, [DONE].
 func streamed(t *testing.T, s *Server, body string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -147,9 +154,11 @@ func streamed(t *testing.T, s *Server, body string) string {
 		switch {
 		case state == "role" && d.Role != nil && *d.Role == "assistant" && *d.Content == "":
 			state, id = "content", c.ID
-		case state == "content" && c.ID == id && c.Choices[0].FinishReason != nil && d.Content == nil && d.Role == nil:
+		case state == "content" && c.ID == id && c.Choices[0].FinishReason != nil &&
+			d.Content == nil && d.Role == nil:
 			state = "done"
-		case state == "content" && c.ID == id && d.Content != nil && *d.Content != "" && d.Role == nil:
+		case state == "content" && c.ID == id && d.Content != nil && *d.Content != "" &&
+			d.Role == nil:
 			text.WriteString(*d.Content)
 		default:
 			t.Fatalf("frame %q in state %s", frame, state)
@@ -161,7 +170,8 @@ func streamed(t *testing.T, s *Server, body string) string {
 	return text.String()
 }
 
-// FuzzChatRequest: any body is either a request that holds to what the engine asks for, or a 400 that names itself.
+// FuzzChatRequest: any body is either a request that the engine accepts, or a 400 with a code and a
+// message.
 func FuzzChatRequest(f *testing.F) {
 	for _, body := range []string{
 		say("hi"),
@@ -175,5 +185,23 @@ func FuzzChatRequest(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(chatRequest)) })
+	f.Fuzz(func(t *testing.T, body []byte) { fuzzRequest(t, body, new(openai.ChatRequest)) })
+}
+
+// decoded returns what the server must make of an answer's bytes, the slow way: the text is cut
+// before the first stop string that is complete, and before the longest where several end together.
+func decoded(raw []byte, stops []string) string {
+	text := string([]rune(string(raw)))
+	for n := range len(text) + 1 {
+		cut := -1
+		for _, stop := range stops {
+			if strings.HasSuffix(text[:n], stop) && (cut < 0 || n-len(stop) < cut) {
+				cut = n - len(stop)
+			}
+		}
+		if cut >= 0 {
+			return text[:cut]
+		}
+	}
+	return text
 }

@@ -1,16 +1,13 @@
 package server
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
+
+	"loadstone/engine"
 )
 
-// exhausted is the share of the pool above which the engine admits nothing new; a balancer should look elsewhere then.
-const exhausted = 0.90
-
-// health is the body of all three tiers. None of them asks the engine's goroutine anything: they answer at once,
-// however long a step takes.
+// health is the body of all three health checks. None of them asks the engine's goroutine anything,
+// so they answer at once, however long a step of the model takes.
 type health struct {
 	Status      string   `json:"status"`
 	Reason      string   `json:"reason,omitempty"`
@@ -18,21 +15,22 @@ type health struct {
 	Utilization *float64 `json:"pool_utilization,omitempty"` // 0 to 1
 }
 
-// live: the process answers. Restart it when it does not.
+// live says that the process answers. A process that does not answer should be restarted.
 func (s *Server) live(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, health{Status: "alive"})
 }
 
-// startup: the model is loaded. Until then the other two tiers mean nothing.
+// startup says whether the model is loaded. Until then the other two health checks mean nothing.
 func (s *Server) startup(w *response, r *http.Request) error {
 	if s.backend.Load() == nil {
 		w.Header().Set("Retry-After", retryAfter(loadingRetry))
-		return writeJSON(w, http.StatusServiceUnavailable, health{Status: "starting", Reason: "loading", Loaded: new(s.loading.Load())})
+		h := health{Status: "starting", Reason: "loading", Loaded: new(s.loading.Load())}
+		return writeJSON(w, http.StatusServiceUnavailable, h)
 	}
 	return writeJSON(w, http.StatusOK, health{Status: "started"})
 }
 
-// ready: new work is welcome.
+// ready says whether the server takes new work. A load balancer should send none to it otherwise.
 func (s *Server) ready(w *response, r *http.Request) error {
 	h := s.readiness()
 	if h.Reason == "loading" {
@@ -44,7 +42,7 @@ func (s *Server) ready(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, h)
 }
 
-// readiness is the state of the server, with a reason where it takes no work.
+// readiness returns the state of the server, with a reason where it takes no work.
 func (s *Server) readiness() health {
 	h := health{Status: "not_ready"}
 	b := s.backend.Load()
@@ -56,7 +54,7 @@ func (s *Server) readiness() health {
 		h.Reason = "draining"
 	case b == nil:
 		h.Reason, h.Loaded = "loading", new(s.loading.Load())
-	case *h.Utilization > exhausted:
+	case *h.Utilization > engine.AdmitBelow:
 		h.Reason = "pool_near_exhaustion"
 	default:
 		h.Status = "ready"
@@ -64,7 +62,7 @@ func (s *Server) readiness() health {
 	return h
 }
 
-// drainState says how far a drain has come: it is over when nothing runs and nothing waits.
+// drainState says how far a drain has come: it is complete when no request runs and none waits.
 func (s *Server) drainState(w *response, r *http.Request) error {
 	state := struct {
 		Draining bool `json:"draining"`
@@ -76,17 +74,4 @@ func (s *Server) drainState(w *response, r *http.Request) error {
 		state.Running, state.Queued = st.Running, st.Queued
 	}
 	return writeJSON(w, http.StatusOK, state)
-}
-
-func writeJSON(w *response, status int, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(b.Bytes()) // a client that is gone has no use for the error
-	return nil
 }

@@ -6,15 +6,19 @@ import (
 	"time"
 )
 
-// Bucket bounds in seconds. A request lasts from a refusal (1 ms) to a long answer (minutes); what happens once a
-// token, and the wait in the queue, begin a decade lower.
+// Bucket bounds in seconds. A request lasts from a refusal (1 ms) to a long answer (minutes). The
+// time between two tokens, and the wait in the queue, begin a decade lower.
 var (
-	requestBounds = []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120}
-	tokenBounds   = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5}
+	requestBounds = []float64{
+		0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120,
+	}
+	tokenBounds = []float64{
+		0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5,
+	}
 )
 
-// A histogram counts durations in buckets, as Prometheus wants them. A scrape may see an observation in its bucket
-// and not yet in the sum.
+// A histogram counts durations in buckets, in the form of Prometheus. A scrape may see an
+// observation in its bucket and not yet in the sum.
 type histogram struct {
 	bounds  []float64 // upper bounds, ascending
 	buckets []atomic.Uint64
@@ -43,7 +47,7 @@ func (h *histogram) empty() bool {
 	return true
 }
 
-// append writes the series of one histogram; labels is "" or `name="value"`.
+// append appends the series of the histogram; labels is "" or `name="value"`.
 func (h *histogram) append(b []byte, name, labels string) []byte {
 	comma, braced := "", ""
 	if labels != "" {

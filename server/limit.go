@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// limits holds back those who ask too often: all together, and each agent by itself. Anonymous requests are nobody's and
-// meet the first limit only.
+// limits holds back clients that ask too often: all of them together, and each agent by itself. An
+// anonymous request belongs to no agent and meets the first limit only.
 //
-// Each limit is a token bucket: it has room for a minute's worth of requests and fills at an even rate.
+// Each limit is a token bucket, which has room for a minute's worth of requests and fills at an
+// even rate.
 type limits struct {
 	all, agent int // requests a minute; 0: no limit
 
 	mu     sync.Mutex
 	global bucket
 	agents map[string]*bucket
-	sweep  int // size of agents at which full buckets, which are as good as none, are thrown away
+	sweep  int // size of agents at which full buckets, which are as good as none, are removed
 }
 
-// A bucket is as full as it was at a moment, and fills since.
+// A bucket has the tokens that it had at a moment, and fills since then.
 type bucket struct {
 	tokens float64
 	at     time.Time // zero: full
@@ -29,7 +30,8 @@ func newLimits(all, agent int) *limits {
 	return &limits{all: all, agent: agent, agents: make(map[string]*bucket), sweep: 1024}
 }
 
-// take counts one request of an agent, or refuses it and says when there will be room.
+// take counts one request of an agent, or refuses it with an error that says when there will be
+// room.
 func (l *limits) take(agent string, now time.Time) error {
 	if l.all == 0 && l.agent == 0 {
 		return nil
@@ -38,7 +40,7 @@ func (l *limits) take(agent string, now time.Time) error {
 	defer l.mu.Unlock()
 	var own *bucket
 	if agent != "" && l.agent > 0 {
-		own = l.of(agent, now)
+		own = l.bucket(agent, now)
 		if wait := own.wait(l.agent, now); wait > 0 {
 			return tooMany(fmt.Sprintf("agent %s", agent), l.agent, wait)
 		}
@@ -55,7 +57,8 @@ func (l *limits) take(agent string, now time.Time) error {
 	return nil
 }
 
-func (l *limits) of(agent string, now time.Time) *bucket {
+// bucket returns an agent's bucket, which it makes where there is none.
+func (l *limits) bucket(agent string, now time.Time) *bucket {
 	if b := l.agents[agent]; b != nil {
 		return b
 	}
@@ -82,7 +85,7 @@ func (b *bucket) fill(perMinute int, now time.Time) {
 	b.at = now
 }
 
-// wait is how long until the bucket has a token, 0 when it has one.
+// wait returns how long it takes until the bucket has a token, 0 when it has one.
 func (b *bucket) wait(perMinute int, now time.Time) time.Duration {
 	if b.fill(perMinute, now); b.tokens >= 1 {
 		return 0
@@ -91,6 +94,9 @@ func (b *bucket) wait(perMinute int, now time.Time) time.Duration {
 }
 
 func tooMany(who string, perMinute int, wait time.Duration) error {
-	return &apiError{status: 429, kind: "rate_limit_error", code: "rate_limit_exceeded", retry: wait,
-		message: fmt.Sprintf("%s takes %d requests a minute; retry in %s s", who, perMinute, retryAfter(wait))}
+	return &apiError{
+		status: 429, kind: kindRateLimit, code: "rate_limit_exceeded", retry: wait,
+		message: fmt.Sprintf("%s takes %d requests a minute; retry in %s s",
+			who, perMinute, retryAfter(wait)),
+	}
 }

@@ -3,16 +3,17 @@ package server
 import (
 	"cmp"
 	"maps"
-	"net/http"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"loadstone/engine"
 )
 
-// metrics holds what the server counts itself; what the engine counts is read from its Stats at each scrape.
+// metrics has what the server counts itself. What the engine counts is read from its Stats at each
+// scrape.
 type metrics struct {
 	ttft, interToken, queue *histogram
 	durations               map[string]*histogram     // by route; never written after newMetrics
@@ -46,7 +47,18 @@ func newMetrics(routes []string) *metrics {
 	return m
 }
 
-// request counts an answer. A label must not grow with what clients invent: what is no route of ours is "none".
+// token counts a token of an answer, as generate.New prescribes it.
+func (m *metrics) token(t engine.Token, since time.Duration) {
+	if t.Start == nil {
+		m.interToken.observe(since)
+		return
+	}
+	m.ttft.observe(since)
+	m.queue.observe(t.Queue)
+}
+
+// request counts an answer. A label must not grow with what clients invent, so the route of a path
+// that does not exist is "none".
 func (m *metrics) request(route string, status int, d time.Duration) {
 	if m.durations[route] == nil {
 		route = "none"
@@ -57,14 +69,15 @@ func (m *metrics) request(route string, status int, d time.Duration) {
 	m.mu.Unlock()
 }
 
-// reject counts a refusal; other errors have their status in loadstone_requests_total.
+// reject counts an error if its code is a refusal's. Other errors are counted by their status in
+// loadstone_requests_total.
 func (m *metrics) reject(code string) {
 	if n := m.rejects[code]; n != nil {
 		n.Add(1)
 	}
 }
 
-// refused are the refusals so far, by reason.
+// refused returns the refusals so far, by reason.
 func (m *metrics) refused() map[string]uint64 {
 	n := make(map[string]uint64)
 	for reason, count := range m.rejects {
@@ -75,63 +88,46 @@ func (m *metrics) refused() map[string]uint64 {
 	return n
 }
 
-func (s *Server) serveMetrics(w *response, r *http.Request) error {
-	b := s.metrics.append(nil)
-	if backend := s.backend.Load(); backend != nil {
-		b = appendStats(b, backend.engine.Stats())
-	}
-	b = appendProcess(b)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	w.WriteHeader(http.StatusOK)
-	w.Write(b)
-	return nil
-}
-
 func (m *metrics) append(b []byte) []byte {
 	m.mu.Lock()
 	requests := maps.Clone(m.requests)
 	m.mu.Unlock()
 
-	b = appendHead(b, "loadstone_requests_total", "counter", "Requests by route and status; 499: the client went away.")
+	b = appendHead(b, "loadstone_requests_total", "counter",
+		"Requests by route and status. 499: the client went away.")
 	for _, k := range slices.SortedFunc(maps.Keys(requests), func(a, b requestKey) int {
 		return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.status, b.status))
 	}) {
-		b = appendSample(b, `loadstone_requests_total{route="`+k.route+`",status="`+strconv.Itoa(k.status)+`"}`, float64(requests[k]))
+		labels := `{route="` + k.route + `",status="` + strconv.Itoa(k.status) + `"}`
+		b = appendSample(b, "loadstone_requests_total"+labels, float64(requests[k]))
 	}
-	b = appendHead(b, "loadstone_request_duration_seconds", "histogram", "From the request's head to the last byte of the answer.")
+	b = appendHead(b, "loadstone_request_duration_seconds", "histogram",
+		"From the request's head to the last byte of the answer.")
 	for _, route := range slices.Sorted(maps.Keys(m.durations)) {
 		if m.durations[route].empty() {
-			continue // 19 lines of zeros for every route that nobody uses
+			continue // it would be 19 lines of zeros for every route that is not used
 		}
 		b = m.durations[route].append(b, "loadstone_request_duration_seconds", `route="`+route+`"`)
 	}
-	b = appendHead(b, "loadstone_ttft_seconds", "histogram", "From the request's head to the answer's first token.")
+	b = appendHead(b, "loadstone_ttft_seconds", "histogram",
+		"From the request's head to the answer's first token.")
 	b = m.ttft.append(b, "loadstone_ttft_seconds", "")
-	b = appendHead(b, "loadstone_inter_token_seconds", "histogram", "Between two tokens of one answer.")
+	b = appendHead(b, "loadstone_inter_token_seconds", "histogram",
+		"Between two tokens of one answer.")
 	b = m.interToken.append(b, "loadstone_inter_token_seconds", "")
-	b = appendHead(b, "loadstone_queue_seconds", "histogram", "From submission to admission by the engine.")
+	b = appendHead(b, "loadstone_queue_seconds", "histogram",
+		"From submission to admission by the engine.")
 	b = m.queue.append(b, "loadstone_queue_seconds", "")
-	b = appendHead(b, "loadstone_rejects_total", "counter", "Requests refused, by the error's code.")
+	b = appendHead(b, "loadstone_rejects_total", "counter",
+		"Requests refused, by the error's code.")
 	for _, reason := range refusals {
-		b = appendSample(b, `loadstone_rejects_total{reason="`+reason+`"}`, float64(m.rejects[reason].Load()))
+		b = appendSample(b, `loadstone_rejects_total{reason="`+reason+`"}`,
+			float64(m.rejects[reason].Load()))
 	}
-	b = appendHead(b, "loadstone_panics_total", "counter", "Requests that a bug ended with 500.")
+	b = appendHead(b, "loadstone_panics_total", "counter",
+		"Requests that ended with 500 because of a bug.")
 	b = appendSample(b, "loadstone_panics_total", float64(m.panics.Load()))
 	return b
-}
-
-func appendProcess(b []byte) []byte {
-	if rss, ok := residentBytes(); ok {
-		b = appendHead(b, "process_resident_memory_bytes", "gauge", "Resident memory, the model's included.")
-		b = appendSample(b, "process_resident_memory_bytes", float64(rss))
-	}
-	if cpu, ok := cpuTime(); ok {
-		b = appendHead(b, "process_cpu_seconds_total", "counter", "CPU time, user and system.")
-		b = appendSample(b, "process_cpu_seconds_total", cpu.Seconds())
-	}
-	b = appendHead(b, "go_goroutines", "gauge", "Goroutines.")
-	return appendSample(b, "go_goroutines", float64(runtime.NumGoroutine()))
 }
 
 func appendHead(b []byte, name, kind, help string) []byte {

@@ -12,33 +12,41 @@ type modelInfo struct {
 	OwnedBy string `json:"owned_by"`
 }
 
-// info describes the one model. Created is when this server started: the weights have no date of their own.
-func (s *Server) info() modelInfo {
-	return modelInfo{ID: s.cfg.Model, Object: "model", Created: s.started.Unix(), OwnedBy: "loadstone"}
+// modelInfo describes the one model. It was created when this server started, because the weights
+// have no date of their own.
+func (s *Server) modelInfo() modelInfo {
+	return modelInfo{
+		ID:      s.cfg.Model,
+		Object:  "model",
+		Created: s.started.Unix(),
+		OwnedBy: "loadstone",
+	}
 }
 
+// models serves GET /v1/models.
 func (s *Server) models(w *response, r *http.Request) error {
-	if s.backend.Load() == nil {
-		return loadingError{s.loading.Load()}
+	if _, err := s.loaded(); err != nil {
+		return err
 	}
 	return writeJSON(w, http.StatusOK, struct {
 		Object string      `json:"object"`
 		Data   []modelInfo `json:"data"`
-	}{"list", []modelInfo{s.info()}})
+	}{"list", []modelInfo{s.modelInfo()}})
 }
 
+// model serves GET /v1/models/{id}.
 func (s *Server) model(w *response, r *http.Request) error {
-	if s.backend.Load() == nil {
-		return loadingError{s.loading.Load()}
-	}
-	if err := s.isServed(r.PathValue("id")); err != nil {
+	if _, err := s.loaded(); err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, s.info())
+	if err := s.checkModel(r.PathValue("id")); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, s.modelInfo())
 }
 
-// fingerprint is OpenAI's system_fingerprint: it changes when the weights, the tokenizer or the backend do. "" where the
-// engine was given none.
+// fingerprint returns OpenAI's system_fingerprint, which changes with the weights, the tokenizer or
+// the backend. It is "" where the engine was given none.
 func (s *Server) fingerprint() string {
 	f := s.backend.Load().engine.Fingerprint()
 	if f == "" {
@@ -47,10 +55,13 @@ func (s *Server) fingerprint() string {
 	return "fp_" + f[:min(len(f), 12)]
 }
 
-func (s *Server) isServed(name string) error {
+// checkModel returns an error for a model that is not served here.
+func (s *Server) checkModel(name string) error {
 	if name == s.cfg.Model {
 		return nil
 	}
-	return &apiError{status: 404, kind: "invalid_request_error", code: "model_not_found", param: "model",
-		message: fmt.Sprintf("model %q is not served here; %q is", name, s.cfg.Model)}
+	return &apiError{
+		status: 404, kind: kindInvalid, code: "model_not_found", param: "model",
+		message: fmt.Sprintf("model %q is not served here; %q is", name, s.cfg.Model),
+	}
 }

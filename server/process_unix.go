@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// residentBytes reads what Linux says of this process; other systems say it only through C, and go without.
+// residentBytes returns the resident memory of this process, which Linux has in a file. Other
+// systems tell it only through C, so it is not known there.
 func residentBytes() (int64, bool) {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -24,6 +25,7 @@ func residentBytes() (int64, bool) {
 	return pages * int64(os.Getpagesize()), err == nil
 }
 
+// cpuTime returns the CPU time of this process, user and system.
 func cpuTime() (time.Duration, bool) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

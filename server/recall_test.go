@@ -7,12 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"loadstone/engine"
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
 )
 
-// trimText drops white space around what it encodes from text, as chat templates do.
+// trimText drops white space around contents that it encodes, as chat templates do.
 type trimText struct{ byteText }
 
 func (t trimText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
@@ -23,17 +24,19 @@ func (t trimText) EncodeChat(roles, contents []string, answers [][]int32) ([]int
 	return t.byteText.EncodeChat(roles, contents, answers)
 }
 
-// A talk is a conversation with a server, held as a client of one of the APIs holds it.
+// A talk is a conversation of a client of one of the APIs with a server.
 type talk struct {
 	path, fields string
 	messages     []json.RawMessage
 }
 
-// turn asks and returns the answer's message and how many tokens were cached. The message becomes part of the talk.
+// turn sends a question and returns the answer's message and how many tokens of the prompt were
+// cached. Both messages become a part of the talk.
 func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached string) {
 	t.Helper()
 	c.messages = append(c.messages, json.RawMessage(user))
-	body, err := json.Marshal(map[string]any{"messages": c.messages, "temperature": 0, "session_id": "ada"})
+	body, err := json.Marshal(map[string]any{"messages": c.messages, "temperature": 0,
+		"session_id": "ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +66,14 @@ func (c *talk) turn(t *testing.T, s *Server, user string) (answer string, cached
 	return string(raw), w.Header().Get("X-Cached-Tokens")
 }
 
-// After a restart, and on another server, a conversation goes on from the tokens that were generated, as if nothing had
-// happened: just as much of it is cached.
+// TestRecall: after a restart and on another server, a conversation goes on from the tokens that
+// were generated, and as much of it is cached as without the change.
 func TestRecall(t *testing.T) {
-	user := func(text string) string { return `{"role":"user","content":` + string(appendString(nil, text)) + `}` }
-	hello := []string{user("Hello, who is there?"), user("Me, déjà vu"), user("and I, and I, and I")}
+	user := func(text string) string {
+		return `{"role":"user","content":` + string(wire.AppendString(nil, text)) + `}`
+	}
+	hello := []string{user("Hello, who is there?"), user("Me, déjà vu"),
+		user("and I, and I, and I")}
 	result := `{"role":"tool","tool_call_id":"x","content":"rain"}`
 	results := `{"role":"user","content":[{"type":"tool_result","tool_use_id":"x","content":"rain"}]}`
 	for _, test := range []struct {
@@ -84,9 +90,11 @@ func TestRecall(t *testing.T) {
 		{"ended by a stop string", talk{path: "/v1/chat/completions", fields: `"stop":"there"`}, "", hello, byteText{}},
 		{"tool calls", talk{path: "/v1/chat/completions", fields: weather}, twoCalls, []string{user("Go"), result, result}, byteText{}},
 		{"Anthropic's tool calls", talk{path: "/v1/messages", fields: `"max_tokens":300,` + messageTools}, twoCalls, []string{user("Go"), results, results}, byteText{}},
-		{"answers that nobody gave", talk{path: "/v1/chat/completions", messages: []json.RawMessage{
-			json.RawMessage(user("What is 1+1?")), json.RawMessage(`{"role":"assistant","content":" 2\n"}`),
-			json.RawMessage(user("What is 1+2?")), json.RawMessage(`{"role":"assistant","content":"3"}`),
+		{"answers that no server gave", talk{path: "/v1/chat/completions", messages: []json.RawMessage{
+			json.RawMessage(user("What is 1+1?")),
+			json.RawMessage(`{"role":"assistant","content":" 2\n"}`),
+			json.RawMessage(user("What is 1+2?")),
+			json.RawMessage(`{"role":"assistant","content":"3"}`),
 		}}, "", hello, trimText{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -98,7 +106,8 @@ func TestRecall(t *testing.T) {
 						model.script[i] += generated
 					}
 				}
-				s, e := start(t, Config{}, engine.Config{Model: model, Dir: dir, Fingerprint: "a"}, test.text)
+				s, e := start(t, Config{}, engine.Config{Model: model, Dir: dir, Fingerprint: "a"},
+					test.text)
 				if known, err := e.Knows("ada"); err == nil && !known {
 					e.Create("ada")
 				}
@@ -114,14 +123,18 @@ func TestRecall(t *testing.T) {
 					t.Fatalf("turn %d: %s tokens cached where nothing had happened", i, cached)
 				}
 				s, e := open(dir)
-				if got, n := restarted.turn(t, s, user); withoutIDs(got) != withoutIDs(answer) || n != cached {
-					t.Errorf("turn %d after a restart: %s tokens cached, want %s; answer %s, want %s", i, n, cached, got, answer)
+				if got, n := restarted.turn(t, s, user); withoutIDs(got) != withoutIDs(answer) ||
+					n != cached {
+					t.Errorf("turn %d after a restart: %s tokens cached, want %s; answer %s, want %s",
+						i, n, cached, got, answer)
 				}
 				if err := e.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got, n := exported.turn(t, moved, user); withoutIDs(got) != withoutIDs(answer) || n != cached {
-					t.Errorf("turn %d on another server: %s tokens cached, want %s; answer %s, want %s", i, n, cached, got, answer)
+				if got, n := exported.turn(t, moved, user); withoutIDs(got) != withoutIDs(answer) ||
+					n != cached {
+					t.Errorf("turn %d on another server: %s tokens cached, want %s; answer %s, want %s",
+						i, n, cached, got, answer)
 				}
 				var file bytes.Buffer
 				if err := from.Export("ada", &file); err != nil {
@@ -138,7 +151,7 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// withoutIDs is a message without what is drawn anew for each.
+// withoutIDs returns a message without its ids, which are drawn anew for each message.
 func withoutIDs(message string) string {
 	for _, id := range []string{"call_", "toolu_"} {
 		for at := 0; ; {
@@ -154,7 +167,7 @@ func withoutIDs(message string) string {
 	return message
 }
 
-// What a client says counts, whatever the memory holds.
+// TestRecallOfAnotherText: the text of the client counts, whatever the memory holds.
 func TestRecallOfAnotherText(t *testing.T) {
 	dir := t.TempDir()
 	first := talk{path: "/v1/chat/completions"}
@@ -167,8 +180,11 @@ func TestRecallOfAnotherText(t *testing.T) {
 		if err != nil || len(tokens) == 0 {
 			t.Fatalf("the memory: %v, %v", tokens, err)
 		}
-		a := &ask{agent: "ada", turns: []turn{{role: "user", text: "Hello"}, {role: "assistant", text: answer, key: answer}, {role: "user", text: "Me"}}}
-		ids, err := s.encode(s.backend.Load(), a)
+		p := &generate.Params{Agent: "ada"}
+		p.AddMessage(generate.RoleUser, "Hello")
+		p.AddAnswer(answer, nil)
+		p.AddMessage(generate.RoleUser, "Me")
+		ids, err := s.backend.Load().generator.Encode(p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,32 +200,4 @@ func TestRecallOfAnotherText(t *testing.T) {
 		}
 		e.Close()
 	}
-}
-
-// FuzzSpelled: whatever the memory holds, what is taken from it for an answer says what the client says, but for the white
-// space in the arguments of calls.
-func FuzzSpelled(f *testing.F) {
-	f.Add("Hello, there", "Hello")
-	f.Add("Voil\xc3", "Voil\uFFFD")
-	f.Add(twoCalls, twoCalls)
-	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": { }}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
-	f.Add("<tool_call>and then {\"name\" \"now\", \"arguments\": {}}\n</tool_call>", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>")
-	f.Fuzz(func(t *testing.T, memory, key string) {
-		if key == "" || len(memory) > 1000 {
-			t.Skip("no answer")
-		}
-		var d decoder
-		var said []byte
-		for _, id := range spelled(byteText{}, script(memory).script, key) {
-			said = append(said, d.push([]byte{byte(id)})...)
-		}
-		said = append(said, d.end()...)
-		space := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
-		if len(said) > 0 && string(said) != key && (!strings.Contains(key, callOpen) || space.Replace(string(said)) != space.Replace(key)) {
-			t.Errorf("%q is taken for %q", said, key)
-		}
-		if found := strings.HasPrefix(memory, key); found && utf8.ValidString(key) && len(said) == 0 {
-			t.Errorf("%q is not found in %q", key, memory)
-		}
-	})
 }

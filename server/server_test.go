@@ -17,15 +17,17 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/wire"
 )
 
-// TestDisconnect: a client that goes away gives its blocks back, streaming or not, and whatever comes first.
+// TestDisconnect: the blocks of a client that goes away are free again, whether it streams or not.
 func TestDisconnect(t *testing.T) {
 	for _, body := range []string{say("a long story"), say("a long story", `"stream":true`)} {
 		synctest.Test(t, func(t *testing.T) {
 			var log strings.Builder
 			model := &echoModel{gate: make(chan struct{})}
-			s, e := start(t, Config{AccessLog: LineLog(&log)}, engine.Config{Model: model}, byteText{})
+			s, e := start(t, Config{AccessLog: LineLog(&log)}, engine.Config{Model: model},
+				byteText{})
 			t.Cleanup(func() { close(model.gate) })
 			l := listen(t, s)
 
@@ -47,42 +49,47 @@ func TestDisconnect(t *testing.T) {
 			model.gate <- struct{}{}
 			synctest.Wait()
 			if st := e.Stats(); st.Running != 0 || st.Used != 0 || st.Cancelled != 1 {
-				t.Errorf("one step later: %d running, %d blocks used, %d cancelled", st.Running, st.Used, st.Cancelled)
+				t.Errorf("one step later: %d running, %d blocks used, %d cancelled", st.Running,
+					st.Used, st.Cancelled)
 			}
 		})
 	}
 }
 
-// TestSlowReader: a client that stops reading is given up after writeTimeout and costs no other client anything, while
-// a stream that is read may take as long as it likes.
+// TestSlowReader: a client that stops reading is given up after writeTimeout and costs no other
+// client anything, while a stream that is read may take any time.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		s, _ := start(t, Config{AccessLog: LineLog(&log)}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&log)},
+			engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
 		l := listen(t, s)
 
 		slow := l.dial(t)
 		defer slow.Close()
 		io.WriteString(slow, post(say("0123456789", `"stream":true`)))
-		synctest.Wait() // it is in the first step
+		synctest.Wait() // until the request is in its first step
 		began := time.Now()
 		answer := l.exchange(t, post(say("0123456789", `"stream":true`)))
-		if took := time.Since(began); took < 110*time.Second || !strings.Contains(answer, "data: [DONE]") {
+		if took := time.Since(began); took < 110*time.Second ||
+			!strings.Contains(answer, "data: [DONE]") {
 			t.Errorf("a stream that is read ended after %v with %q", took, answer)
 		}
 		if !strings.Contains(log.String(), "STATUS: 499 LATENCY: 40000.00ms\n") {
-			t.Errorf("the client that does not read is not given up 30 s after the first token: %q", log.String())
+			t.Errorf("the client that does not read is not given up 30 s after the first token: %q",
+				log.String())
 		}
 	})
 }
 
-// TestKeepAlive: a client that waits hears something every 15 s, before the first token and between two, in a form that
-// its SDK skips, and then gets its answer; a failure after that is an event.
+// TestKeepAlive: a client that waits hears something every 15 s, before the first token and between
+// two tokens, in a form that its SDK skips, and then gets its answer. A failure after that is an
+// event.
 func TestKeepAlive(t *testing.T) {
 	for _, test := range []struct{ path, body, before, between, first string }{
-		{"/v1/chat/completions", say("ab", `"stream":true`), comment, comment, `"delta":{"role"`},
-		{"/v1/completions", `{"prompt":"ab","temperature":0,"stream":true}`, comment, comment, `"text":"a"`},
-		{"/v1/messages", messagesBody("ab", `"stream":true`), comment, "event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: message_start"},
+		{"/v1/chat/completions", say("ab", `"stream":true`), wire.KeepAlive, wire.KeepAlive, `"delta":{"role"`},
+		{"/v1/completions", `{"prompt":"ab","temperature":0,"stream":true}`, wire.KeepAlive, wire.KeepAlive, `"text":"a"`},
+		{"/v1/messages", messagesBody("ab", `"stream":true`), wire.KeepAlive, "event: ping\ndata: {\"type\":\"ping\"}\n\n", "event: message_start"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			model := &echoModel{delay: 40 * time.Second}
@@ -90,23 +97,29 @@ func TestKeepAlive(t *testing.T) {
 			l := listen(t, s)
 			got := l.exchange(t, postTo(test.path, test.body))
 			before, after, ok := strings.Cut(got, test.first)
-			if !ok || strings.Count(before, test.before) != 2 || strings.Count(after, test.between) < 4 || !strings.Contains(after, "decode;dur=80000.00") {
+			if !ok || strings.Count(before, test.before) != 2 ||
+				strings.Count(after, test.between) < 4 ||
+				!strings.Contains(after, "decode;dur=80000.00") {
 				t.Errorf("%s: %q", test.path, got)
 			}
 			model.broken = errors.New("step: out of luck")
-			if got := l.exchange(t, postTo(test.path, test.body)); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "out of luck") {
+			if got := l.exchange(t, postTo(test.path, test.body)); !strings.HasPrefix(got,
+				"HTTP/1.1 200 ") || !strings.Contains(got, "out of luck") {
 				t.Errorf("%s that fails: %q", test.path, got)
 			}
 		})
 	}
 }
 
-// TestAccessLog: every attribute a record has, and none of what was said.
+// TestAccessLog: a record has all its attributes, and nothing of the prompt or the answer.
 func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		s, _ := start(t, Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)), Keys: []string{"sk-1"}}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, byteText{})
-		listen(t, s).exchange(t, post(say("a secret"), "X-Agent-ID: ada", "X-Request-ID: r1", "X-Api-Key: sk-1"))
+		s, _ := start(t,
+			Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)), Keys: []string{"sk-1"}},
+			engine.Config{Model: &echoModel{delay: time.Millisecond}}, byteText{})
+		listen(t, s).exchange(t,
+			post(say("a secret"), "X-Agent-ID: ada", "X-Request-ID: r1", "X-Api-Key: sk-1"))
 		synctest.Wait()
 		want := "time=2000-01-01T00:00:00.009Z level=INFO msg=request method=POST path=/v1/chat/completions status=200 latency_ms=9 route=/v1/chat/completions request=r1" +
 			" agent=ada stream=false tier=cold miss=new_agent prompt_tokens=13 cached_tokens=0 output_tokens=8 queue=0s prefill=1ms\n"
@@ -116,14 +129,16 @@ func TestAccessLog(t *testing.T) {
 	})
 }
 
-// TestSlowBody: a body that does not come is given up after bodyTimeout. Where no handler waits for it, net/http does,
-// before it sends the answer, which is then lost.
+// TestSlowBody: a body that does not arrive is given up after bodyTimeout. Where no handler waits
+// for it, net/http does so before it sends the answer, which is then lost.
 func TestSlowBody(t *testing.T) {
-	for path, want := range map[string]string{"/v1/chat/completions": "HTTP/1.1 408 ", "/v1/models": ""} {
+	for path, want := range map[string]string{"/v1/chat/completions": "HTTP/1.1 408 ",
+		"/v1/models": ""} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 			began := time.Now()
-			answer := listen(t, s).exchange(t, "POST "+path+" HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n{")
+			answer := listen(t, s).exchange(t,
+				"POST "+path+" HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n{")
 			if took := time.Since(began); !strings.HasPrefix(answer, want) || took != bodyTimeout {
 				t.Errorf("%s after %v: %q", path, took, answer)
 			}
@@ -131,10 +146,12 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// TestDrainCutsOff: when the patience of a drain ends, a stream ends with an error in place of a finish.
+// TestDrainCutsOff: when the time of a drain is over, a stream ends with an error in place of a
+// finish.
 func TestDrainCutsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := start(t, Config{}, engine.Config{Model: &echoModel{delay: 10 * time.Second}}, byteText{})
+		s, _ := start(t, Config{}, engine.Config{Model: &echoModel{delay: 10 * time.Second}},
+			byteText{})
 		l := listen(t, s)
 		answer := make(chan string)
 		go func() { answer <- l.exchange(t, post(say("0123456789", `"stream":true`))) }()
@@ -146,31 +163,39 @@ func TestDrainCutsOff(t *testing.T) {
 			t.Errorf("Drain: %v, want its context's error", err)
 		}
 		got := <-answer
-		if !strings.Contains(got, `data: {"error":{`) || !strings.Contains(got, `"code":"draining"`) || strings.Contains(got, "[DONE]") || strings.Contains(got, `"finish_reason":"`) {
+		if !strings.Contains(got, `data: {"error":{`) ||
+			!strings.Contains(got, `"code":"draining"`) || strings.Contains(got, "[DONE]") ||
+			strings.Contains(got, `"finish_reason":"`) {
 			t.Errorf("the stream that was cut off: %q", got)
 		}
 	})
 }
 
-// TestFailureWithinStream: after the head has gone out, a failure of the model is an event, not a finish.
+// TestFailureWithinStream: after the head has been sent, a failure of the model is an event and not
+// a finish.
 func TestFailureWithinStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
 		model := &echoModel{delay: time.Second, broken: errors.New("step: out of luck"), from: 17}
-		s, _ := start(t, Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: model}, byteText{})
+		s, _ := start(t,
+			Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))},
+			engine.Config{Model: model}, byteText{})
 		l := listen(t, s)
 		got := l.exchange(t, post(say("0123456789", `"stream":true`), "X-Request-ID: r1"))
 		synctest.Wait()
-		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, `"content":"2"`) || !strings.Contains(got, `data: {"error":{"message":"model failed in a step of 1 sequences: step: out of luck"`) || strings.Contains(got, "[DONE]") {
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, `"content":"2"`) ||
+			!strings.Contains(got,
+				`data: {"error":{"message":"model failed in a step of 1 sequences: step: out of luck"`) || strings.Contains(got, "[DONE]") {
 			t.Errorf("the stream: %q", got)
 		}
-		if !strings.Contains(log.String(), "STATUS: 500 ") || !strings.Contains(inside.String(), "request=r1") {
+		if !strings.Contains(log.String(), "STATUS: 500 ") ||
+			!strings.Contains(inside.String(), "request=r1") {
 			t.Errorf("the logs: %q, %q", log.String(), inside.String())
 		}
 	})
 }
 
-// panicText panics where it is told to.
+// panicText panics after a number of tokens.
 type panicText struct {
 	byteText
 	after int
@@ -183,20 +208,25 @@ func (p *panicText) AppendToken(dst []byte, id int32) []byte {
 	return p.byteText.AppendToken(dst, id)
 }
 
-// TestPanic: a bug costs its own request, says so, and leaves everything else as it was.
+// TestPanic: a bug costs only its own request, which is told, and everything else goes on.
 func TestPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log, inside strings.Builder
 		text := &panicText{}
-		s, e := start(t, Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))}, engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
+		s, e := start(t,
+			Config{AccessLog: LineLog(&log), Log: slog.New(slog.NewTextHandler(&inside, nil))},
+			engine.Config{Model: &echoModel{delay: time.Millisecond}}, text)
 		l := listen(t, s)
 		got := l.exchange(t, post(say("hello"), "X-Request-ID: r1"))
-		if !strings.HasPrefix(got, "HTTP/1.1 500 ") || !strings.Contains(got, "X-Should-Retry: false\r\n") || !strings.Contains(got, `"code":"internal_error"`) {
+		if !strings.HasPrefix(got, "HTTP/1.1 500 ") ||
+			!strings.Contains(got, "X-Should-Retry: false\r\n") ||
+			!strings.Contains(got, `"code":"internal_error"`) {
 			t.Errorf("a panic before the head: %q", got)
 		}
 		text.after = 2
 		got = l.exchange(t, post(say("hello", `"stream":true`), "X-Request-ID: r2"))
-		if !strings.Contains(got, `"content":"he"`) && !strings.Contains(got, `data: {"error":{`) || strings.Contains(got, "[DONE]") {
+		if !strings.Contains(got, `"content":"he"`) && !strings.Contains(got, `data: {"error":{`) ||
+			strings.Contains(got, "[DONE]") {
 			t.Errorf("a panic in a stream: %q", got)
 		}
 		for _, want := range []string{"request=r1", "request=r2", "a bug", "AppendToken"} {
@@ -216,12 +246,13 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// TestTrailers: what net/http's own client makes of a stream's two kinds of timing.
+// TestTrailers: net/http's client gets a stream's timing in the head, and all of it in the trailer.
 func TestTrailers(t *testing.T) {
 	s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
 	hs := httptest.NewServer(s)
 	defer hs.Close()
-	resp, err := http.Post(hs.URL+"/v1/chat/completions", "application/json", strings.NewReader(say("hi", `"stream":true`)))
+	resp, err := http.Post(hs.URL+"/v1/chat/completions", "application/json",
+		strings.NewReader(say("hi", `"stream":true`)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,60 +261,47 @@ func TestTrailers(t *testing.T) {
 		t.Fatal(err)
 	}
 	head, tail := resp.Header.Get(serverTiming), resp.Trailer.Get(serverTiming)
-	if !strings.Contains(head, "prefill;dur=") || strings.Contains(head, "decode") || !strings.Contains(tail, "decode;dur=") || resp.Trailer.Get(trailerTotal) == "" {
-		t.Errorf("Server-Timing %q, then %q; %s %q", head, tail, trailerTotal, resp.Trailer.Get(trailerTotal))
+	if !strings.Contains(head, "prefill;dur=") || strings.Contains(head, "decode") ||
+		!strings.Contains(tail, "decode;dur=") || resp.Trailer.Get(trailerTotal) == "" {
+		t.Errorf("Server-Timing %q, then %q; %s %q", head, tail, trailerTotal,
+			resp.Trailer.Get(trailerTotal))
 	}
 }
 
 func TestRetryAfter(t *testing.T) {
-	for d, want := range map[time.Duration]string{1: "1", time.Second: "1", 1500 * time.Millisecond: "2", time.Hour: "60"} {
+	for d, want := range map[time.Duration]string{1: "1", time.Second: "1",
+		1500 * time.Millisecond: "2", time.Hour: "60"} {
 		if got := retryAfter(d); got != want {
 			t.Errorf("retryAfter(%v) = %s, want %s", d, got, want)
 		}
 	}
 }
 
-func TestAnswers(t *testing.T) {
-	a := newAnswers(5)
-	a.keep("ada", "one", []int32{1, 1})
-	a.keep("ada", "two", []int32{2, 2})
-	a.keep("bob", "one", []int32{3})
-	said := func(texts ...string) (turns []turn) {
-		for _, text := range texts {
-			turns = append(turns, turn{role: "assistant", text: text, key: text})
-		}
-		return turns
-	}
-	a.find("ada", said("one")) // used again: "two" is now the oldest
-	a.keep("ada", "six", []int32{6})
-	got := a.find("ada", append([]turn{{role: "user", text: "one"}}, said("one", "two", "six")...))
-	if got[0] != nil || len(got[1]) != 2 || got[1][0] != 1 || got[2] != nil || got[3] == nil {
-		t.Errorf("ada's answers: %v", got)
-	}
-	if got := a.find("bob", said("one")); len(got[0]) != 1 || got[0][0] != 3 {
-		t.Errorf("bob's answer: %v", got)
-	}
-	a.keep("ada", "big", make([]int32, 6)) // more than fits at all
-	if a.tokens != 0 || len(a.known) != 0 || a.recent.Len() != 0 {
-		t.Errorf("after an answer beyond the limit: %d tokens, %d answers", a.tokens, len(a.known))
-	}
-}
-
-// TestImports: the server is the standard library and the engine, and nothing else.
+// TestImports: the server needs the standard library, the engine and their internal packages, and
+// nothing else.
 func TestImports(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	out, err := exec.Command("go", "list", "-deps", "-f",
+		"{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	if got, want := strings.Fields(string(out)), "loadstone/engine loadstone/engine/grammar loadstone/server"; strings.Join(got, " ") != want {
-		t.Errorf("imports %v, want %s", got, want)
+	want := []string{"loadstone/engine", "loadstone/engine/grammar", "loadstone/server"}
+	got := slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool {
+		return strings.HasPrefix(path, "loadstone/engine/internal/") ||
+			strings.HasPrefix(path, "loadstone/server/internal/")
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("imports %v, want %v", got, want)
 	}
 }
 
-// TestAgentBusy: an agent over its own limit gets what a full queue gets, so that clients back off and come again.
+// TestAgentBusy: an agent over its own limit gets the same status as with a full queue, so that
+// clients wait and try again.
 func TestAgentBusy(t *testing.T) {
-	got := classify(fmt.Errorf("submit: %w", &engine.AgentError{InFlight: 2, Limit: 2, RetryAfter: 300 * time.Millisecond}))
-	if got.status != 429 || got.code != "agent_busy" || got.kind != "rate_limit_error" || got.retry != time.Second || !slices.Contains(refusals, got.code) {
+	got := classify(fmt.Errorf("submit: %w",
+		&engine.AgentError{InFlight: 2, Limit: 2, RetryAfter: 300 * time.Millisecond}))
+	if got.status != 429 || got.code != "agent_busy" || got.kind != "rate_limit_error" ||
+		got.retry != time.Second || !slices.Contains(refusals, got.code) {
 		t.Errorf("%+v", *got)
 	}
 }

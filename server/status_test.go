@@ -14,14 +14,15 @@ import (
 func TestWireStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "nothing yet", get("/admin/status"))
 		l.exchange(t, post(say("Hi"), "X-Agent-ID: ada"))
 		time.Sleep(time.Second)
 		l.exchange(t, post(say("Hello!"), "X-Agent-ID: ada"))
 		l.exchange(t, post(say("refused", `"max_tokens":4096`)))
-		l.exchange(t, get("/admin/status")) // has the agents looked up
+		l.exchange(t, get("/admin/status")) // refreshes the roster of agents
 		synctest.Wait()
 		tr.exchange(t, l, "all answers", get("/admin/status"))
 		tr.exchange(t, l, "those from the second on", get("/admin/status?since=1"))
@@ -32,13 +33,14 @@ func TestWireStatus(t *testing.T) {
 	})
 }
 
-// TestPage: the page is there without a key, is all there is to load, and runs nothing but its own script.
+// TestPage: the page needs no key, loads nothing else, and runs no script except its own.
 func TestPage(t *testing.T) {
-	s := newTestServer(Config{Keys: []string{"sk-secret"}}) // loading, too
+	s := newTestServer(Config{Keys: []string{"sk-secret"}}) // which is loading
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
-	if w.Code != 200 || !strings.HasPrefix(page, "<!doctype html>") || strings.Contains(page, "sk-secret") {
+	if w.Code != 200 || !strings.HasPrefix(page, "<!doctype html>") ||
+		strings.Contains(page, "sk-secret") {
 		t.Fatalf("status %d, %.100q", w.Code, page)
 	}
 	nonces := regexp.MustCompile(`nonce[-=]"?([A-Z2-7]{26})`).FindAllStringSubmatch(policy+page, -1)
@@ -51,7 +53,8 @@ func TestPage(t *testing.T) {
 		}
 	}
 	for _, u := range regexp.MustCompile(`(?:https?:)?//[\w.]+[^\s'"]*`).FindAllString(page, -1) {
-		if !strings.HasPrefix(u, "http://www.w3.org/2000/svg") && !strings.HasPrefix(u, "// ") { // a namespace, and never loaded
+		// The first is a namespace, which is never loaded.
+		if !strings.HasPrefix(u, "http://www.w3.org/2000/svg") && !strings.HasPrefix(u, "// ") {
 			t.Errorf("the page names %s", u)
 		}
 	}
@@ -72,13 +75,14 @@ func TestPage(t *testing.T) {
 
 func TestRecent(t *testing.T) {
 	var r recent
-	for i := range recentMost + 10 {
+	for i := range maxRecent + 10 {
 		r.add(served{total: time.Duration(i)})
 	}
-	if all, next := r.since(0); len(all) != recentMost || next != recentMost+10 || all[0].total != 10 || all[recentMost-1].total != recentMost+9 {
+	if all, next := r.since(0); len(all) != maxRecent || next != maxRecent+10 ||
+		all[0].total != 10 || all[maxRecent-1].total != maxRecent+9 {
 		t.Errorf("%d answers from %v, next %d", len(all), all[0].total, next)
 	}
-	if list, _ := r.since(recentMost + 8); len(list) != 2 || list[0].total != recentMost+8 {
+	if list, _ := r.since(maxRecent + 8); len(list) != 2 || list[0].total != maxRecent+8 {
 		t.Errorf("the last two: %v", list)
 	}
 	var d []time.Duration

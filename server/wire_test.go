@@ -17,8 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
-// A transcript is what goes over the wire, byte for byte, under testdata. It is made in synctest's time, in which
-// nothing takes longer than the model says, so the latencies are part of it; only ids, and what a process is like, are not.
+// A transcript has the bytes that go over the wire, and is compared with a file in testdata. It is
+// made in synctest's time, in which only the model's delay takes time, so the latencies are a part
+// of it. Ids and the figures of the process are not.
 type transcript struct {
 	strings.Builder
 	log strings.Builder // the access log
@@ -38,8 +39,9 @@ func (tr *transcript) exchange(t *testing.T, l *memListener, what, request strin
 	t.Helper()
 	tr.log.Reset()
 	response := l.exchange(t, request)
-	synctest.Wait() // the log line is written when the client has its answer already
-	fmt.Fprintf(tr, "### %s\n%s\n\n--- answer\n%s\n--- log\n%s\n", what, strings.TrimRight(request, "\r\n"), response, tr.log.String())
+	synctest.Wait() // for the log line, which is written after the answer
+	fmt.Fprintf(tr, "### %s\n%s\n\n--- answer\n%s\n--- log\n%s\n", what,
+		strings.TrimRight(request, "\r\n"), response, tr.log.String())
 }
 
 func (tr *transcript) check(t *testing.T, name string) {
@@ -74,18 +76,27 @@ func (tr *transcript) check(t *testing.T, name string) {
 func TestWireChat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)}, engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log)},
+			engine.Config{Model: &echoModel{delay: 5 * time.Millisecond}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "an answer in one piece", post(say("Hi!", `"model":"echo"`)))
 		tr.exchange(t, l, "a stream; 🙂 is four tokens", post(say("Hi 🙂", `"stream":true`)))
-		tr.exchange(t, l, "a stream with usage, cut off at max_completion_tokens", post(say("Hello", `"stream":true`, `"stream_options":{"include_usage":true}`, `"max_tokens":9`, `"max_completion_tokens":3`)))
+		tr.exchange(t, l, "a stream with usage, cut off at max_completion_tokens",
+			post(say("Hello", `"stream":true`, `"stream_options":{"include_usage":true}`,
+				`"max_tokens":9`, `"max_completion_tokens":3`)))
 		tr.exchange(t, l, "an empty stream", post(say("", `"stream":true`)))
-		// The stop string is complete with the last token: where the engine has to be told, it may make one more step or not.
-		tr.exchange(t, l, "a stop string over several tokens", post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`)))
-		tr.exchange(t, l, "the same as a stream", post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`, `"stream":true`)))
-		tr.exchange(t, l, "an agent's first turn", post(say("What I said before."), "X-Agent-ID: ada", "X-Request-ID: mine-1"))
-		tr.exchange(t, l, "its second turn, in which the answer is cached as well", post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":[{"type":"text","text":"And "},{"type":"text","text":"now"}]}]}`, "X-Agent-ID: ada"))
-		tr.exchange(t, l, "the same from another agent", post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":"And now"}]}`, "X-Agent-ID: bob"))
+		// The stop string is complete with the last token. Where the engine must be cancelled for
+		// it, it may or may not make one more step.
+		tr.exchange(t, l, "a stop string over several tokens",
+			post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`)))
+		tr.exchange(t, l, "the same as a stream",
+			post(say("one, two, three", `"stop":[", t"]`, `"max_tokens":6`, `"stream":true`)))
+		tr.exchange(t, l, "an agent's first turn",
+			post(say("What I said before."), "X-Agent-ID: ada", "X-Request-ID: mine-1"))
+		tr.exchange(t, l, "its second turn, in which the answer is cached as well",
+			post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":[{"type":"text","text":"And "},{"type":"text","text":"now"}]}]}`, "X-Agent-ID: ada"))
+		tr.exchange(t, l, "the same from another agent",
+			post(`{"messages":[{"role":"user","content":"What I said before."},{"role":"assistant","content":"What I said before."},{"role":"user","content":"And now"}]}`, "X-Agent-ID: bob"))
 		tr.check(t, "chat")
 	})
 }
@@ -93,29 +104,41 @@ func TestWireChat(t *testing.T) {
 func TestWireRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Origins: []string{"https://app.example"}}, engine.Config{Model: &echoModel{}}, byteText{})
+		s, _ := start(t,
+			Config{AccessLog: LineLog(&tr.log), Origins: []string{"https://app.example"}},
+			engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "models", get("/v1/models"))
 		tr.exchange(t, l, "one model", get("/v1/models/echo"))
 		tr.exchange(t, l, "an unknown model", get("/v1/models/gpt-4"))
-		tr.exchange(t, l, "an unknown path, which could break the log", get("/v2/x%0AREQUEST:%20GET"))
+		tr.exchange(t, l, "an unknown path, which could break the log",
+			get("/v2/x%0AREQUEST:%20GET"))
 		tr.exchange(t, l, "a path that is not clean", get("//v1/../v1/models"))
 		tr.exchange(t, l, "a wrong method", get("/v1/chat/completions"))
-		tr.exchange(t, l, "preflight from a page on this machine", strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
+		tr.exchange(t, l, "preflight from a page on this machine",
+			strings.Replace(get("/v1/chat/completions", "Origin: http://localhost:3000",
+				"Access-Control-Request-Method: POST",
+				"Access-Control-Request-Headers: content-type, x-agent-id"), "GET", "OPTIONS", 1))
 		tr.exchange(t, l, "a configured origin", get("/health/live", "Origin: https://app.example"))
-		tr.exchange(t, l, "preflight from any other page", strings.Replace(get("/v1/chat/completions", "Origin: https://evil.example", "Access-Control-Request-Method: POST"), "GET", "OPTIONS", 1))
-		tr.exchange(t, l, "a post from any other page", post(say("hi"), "Origin: https://evil.example"))
-		tr.exchange(t, l, "a post from a configured one", post(say("hi"), "Origin: https://app.example"))
+		tr.exchange(t, l, "preflight from any other page",
+			strings.Replace(get("/v1/chat/completions", "Origin: https://evil.example",
+				"Access-Control-Request-Method: POST"), "GET", "OPTIONS", 1))
+		tr.exchange(t, l, "a post from any other page",
+			post(say("hi"), "Origin: https://evil.example"))
+		tr.exchange(t, l, "a post from a configured one",
+			post(say("hi"), "Origin: https://app.example"))
 		tr.check(t, "routes")
 	})
 }
 
-// TestWireErrors has a line of every row of the table in errors.go, and every 400 of the request's own fields.
+// TestWireErrors has an exchange for the rows of the table in errors.go that a request can cause,
+// and one for every 400 of a chat's fields.
 func TestWireErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
 		model := &echoModel{delay: time.Millisecond}
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), MaxBody: 300}, engine.Config{Model: model, KVBytes: 4 * 32 * 64}, byteText{})
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), MaxBody: 300},
+			engine.Config{Model: model, KVBytes: 4 * 32 * 64}, byteText{})
 		l := listen(t, s)
 		message := func(m string) string { return post(`{"messages":[` + m + `]}`) }
 		for _, e := range []struct{ what, request string }{
@@ -163,12 +186,13 @@ func TestWireErrors(t *testing.T) {
 	})
 }
 
-// TestWireStates walks through the life of a server: loading, ready, full, draining.
+// TestWireStates goes through the states of a server: loading, ready, full, draining.
 func TestWireStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
 		model := &echoModel{gate: make(chan struct{})}
-		e, err := engine.New(engine.Config{Model: model, KVBytes: 4 * 32 * 64, MaxBatch: 1, MaxQueue: 1})
+		e, err := engine.New(engine.Config{Model: model, KVBytes: 4 * 32 * 64, MaxBatch: 1,
+			MaxQueue: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,14 +211,18 @@ func TestWireStates(t *testing.T) {
 		s.Ready(e, byteText{})
 		tiers("ready")
 
-		// One request runs and one waits: the queue is full. Then one that may claim nearly the whole pool runs.
+		// One request runs and one waits, so the queue is full. Then a request runs that may take
+		// nearly the whole pool.
 		finished := make(chan string, 2)
-		ask := func(max int) {
-			go func() { finished <- l.exchange(t, post(say("hi", fmt.Sprintf(`"max_tokens":%d`, max)))) }()
+		begin := func(maxTokens int) {
+			go func() {
+				finished <- l.exchange(t,
+					post(say("hi", fmt.Sprintf(`"max_tokens":%d`, maxTokens))))
+			}()
 			synctest.Wait()
 		}
-		ask(8)
-		ask(8)
+		begin(8)
+		begin(8)
 		tr.exchange(t, l, "the queue is full", post(say("hi")))
 		for range 2 {
 			for len(finished) == 0 {
@@ -203,7 +231,7 @@ func TestWireStates(t *testing.T) {
 			}
 			<-finished
 		}
-		ask(2020)
+		begin(2020)
 		tiers("the pool is nearly full and the engine is stuck in a step")
 		tr.exchange(t, l, "the same", get("/admin/status"))
 		tr.exchange(t, l, "the pool is nearly full", post(say("hi")))

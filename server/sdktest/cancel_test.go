@@ -17,7 +17,7 @@ import (
 	"gotest.tools/v3/poll"
 )
 
-// metric is a series of the server's, as it is now.
+// metric returns the value of a series of the server's metrics.
 func metric(t *testing.T, url, series string) float64 {
 	t.Helper()
 	r, err := http.NewRequest("GET", url+"/metrics", nil)
@@ -43,21 +43,24 @@ func metric(t *testing.T, url, series string) float64 {
 	return 0
 }
 
-// TestCancel: a client that closes its stream costs the server nothing more.
+// TestCancel: the server stops working for a client that closes its stream.
 func TestCancel(t *testing.T) {
 	url := serve(t)
 	left := func(n float64) {
 		t.Helper()
 		poll.WaitOn(t, func(poll.LogT) poll.Result {
-			if metric(t, url, `loadstone_ended_total{how="cancelled"}`) == n && metric(t, url, `loadstone_pool_blocks{state="used"}`) == 0 {
+			if metric(t, url, `loadstone_ended_total{how="cancelled"}`) == n &&
+				metric(t, url, `loadstone_pool_blocks{state="used"}`) == 0 {
 				return poll.Success()
 			}
 			return poll.Continue("the server goes on for a client that is gone")
 		}, poll.WithTimeout(10*time.Second), poll.WithDelay(10*time.Millisecond))
 	}
 	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key))
-	chunks := oa.Chat.Completions.NewStreaming(t.Context(), openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(500), Seed: openai.Int(1),
-		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Tell me everything.")}})
+	chunks := oa.Chat.Completions.NewStreaming(t.Context(),
+		openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(500),
+			Seed:     openai.Int(1),
+			Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Tell me everything.")}})
 	for range 3 {
 		if !chunks.Next() {
 			t.Fatal(chunks.Err())
@@ -67,8 +70,9 @@ func TestCancel(t *testing.T) {
 	left(1)
 
 	an := anthropic.NewClient(aoption.WithBaseURL(url), aoption.WithAPIKey(key))
-	events := an.Messages.NewStreaming(t.Context(), anthropic.MessageNewParams{Model: "tiny", MaxTokens: 500,
-		Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Tell me everything."))}})
+	events := an.Messages.NewStreaming(t.Context(),
+		anthropic.MessageNewParams{Model: "tiny", MaxTokens: 500,
+			Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Tell me everything."))}})
 	for range 3 {
 		if !events.Next() {
 			t.Fatal(events.Err())
@@ -78,36 +82,48 @@ func TestCancel(t *testing.T) {
 	left(2)
 }
 
-// TestMemories: what an agent has is found again by either API, and moved by what the agents' own API gives.
+// TestMemories: both APIs find an agent's memory again, and the agents' own API moves it to another
+// server.
 func TestMemories(t *testing.T) {
 	url := serve(t, "-agents-dir", t.TempDir())
-	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key), option.WithHeader("X-Agent-ID", "ada"))
-	ask := openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(12), Temperature: openai.Float(0),
-		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")}}
-	first, err := oa.Chat.Completions.New(t.Context(), ask)
+	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key),
+		option.WithHeader("X-Agent-ID", "ada"))
+	params := openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(12),
+		Temperature: openai.Float(0),
+		Messages:    []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Hello")}}
+	first, err := oa.Chat.Completions.New(t.Context(), params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	an := anthropic.NewClient(aoption.WithBaseURL(url), aoption.WithAPIKey(key), aoption.WithHeader("X-Session-ID", "ada"))
-	second, err := an.Messages.New(t.Context(), anthropic.MessageNewParams{Model: "tiny", MaxTokens: 12, Messages: []anthropic.MessageParam{
-		anthropic.NewUserMessage(anthropic.NewTextBlock("Hello")),
-		anthropic.NewAssistantMessage(anthropic.NewTextBlock(first.Choices[0].Message.Content)),
-		anthropic.NewUserMessage(anthropic.NewTextBlock("And then?")),
-	}})
+	an := anthropic.NewClient(aoption.WithBaseURL(url), aoption.WithAPIKey(key),
+		aoption.WithHeader("X-Session-ID", "ada"))
+	second, err := an.Messages.New(t.Context(),
+		anthropic.MessageNewParams{Model: "tiny", MaxTokens: 12, Messages: []anthropic.MessageParam{
+			anthropic.NewUserMessage(anthropic.NewTextBlock("Hello")),
+			anthropic.NewAssistantMessage(anthropic.NewTextBlock(first.Choices[0].Message.Content)),
+			anthropic.NewUserMessage(anthropic.NewTextBlock("And then?")),
+		}})
 	if had := first.Usage.TotalTokens - 1; err != nil || second.Usage.CacheReadInputTokens < had {
-		t.Errorf("the second turn reads %d of the %d tokens that the first left; %v", second.Usage.CacheReadInputTokens, had, err)
+		t.Errorf("the second turn reads %d of the %d tokens that the first left; %v",
+			second.Usage.CacheReadInputTokens, had, err)
 	}
 	var agent struct {
 		AgentID string `json:"agent_id"`
 		Tokens  int64  `json:"tokens"`
 	}
-	if err := oa.Get(t.Context(), "agents/ada", nil, &agent); err != nil || agent.AgentID != "ada" || agent.Tokens <= first.Usage.TotalTokens {
+	if err := oa.Get(t.Context(), "agents/ada", nil, &agent); err != nil ||
+		agent.AgentID != "ada" || agent.Tokens <= first.Usage.TotalTokens {
 		t.Errorf("the agent: %+v, %v", agent, err)
 	}
 	var refused *openai.Error
 	tries := 0
-	count := option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) { tries++; return next(r) })
-	if err := oa.Post(t.Context(), "agents", map[string]string{"agent_id": "ada"}, nil, count); !errors.As(err, &refused) || refused.StatusCode != 409 || tries != 1 {
+	count := option.WithMiddleware(func(r *http.Request,
+		next option.MiddlewareNext) (*http.Response, error) {
+		tries++
+		return next(r)
+	})
+	if err := oa.Post(t.Context(), "agents", map[string]string{"agent_id": "ada"}, nil,
+		count); !errors.As(err, &refused) || refused.StatusCode != 409 || tries != 1 {
 		t.Errorf("creating what is there: %v after %d tries", err, tries)
 	}
 	var file *http.Response
@@ -115,12 +131,15 @@ func TestMemories(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Body.Close()
-	there := openai.NewClient(option.WithBaseURL(serve(t, "-agents-dir", t.TempDir())+"/v1"), option.WithAPIKey(key))
+	there := openai.NewClient(option.WithBaseURL(serve(t, "-agents-dir", t.TempDir())+"/v1"),
+		option.WithAPIKey(key))
 	body, err := io.ReadAll(file.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := there.Post(t.Context(), "agents/import", nil, &agent, option.WithRequestBody("application/octet-stream", body)); err != nil || agent.AgentID != "ada" {
+	if err := there.Post(t.Context(), "agents/import", nil, &agent,
+		option.WithRequestBody("application/octet-stream", body)); err != nil ||
+		agent.AgentID != "ada" {
 		t.Errorf("import: %+v, %v", agent, err)
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// install says how to get what the programs of other languages need.
+// install says how to install the packages of the programs in other languages.
 const install = `they are installed and run by .ci/run; by hand:
   python3 -m venv server/sdktest/testdata/python/.venv
   server/sdktest/testdata/python/.venv/bin/pip install -r server/sdktest/testdata/python/requirements.txt
   npm ci --prefix server/sdktest/testdata/node
   LOADSTONE_TEST_CLIENTS=1 go test ./server/sdktest`
 
-// TestPrograms runs the official Python and Node clients: each program under testdata is one of them at work.
+// TestPrograms runs the programs in testdata, which use the official Python and Node SDKs.
 func TestPrograms(t *testing.T) {
 	if os.Getenv("LOADSTONE_TEST_CLIENTS") == "" {
 		t.Skip("the packages are not asked for; " + install)
@@ -34,8 +34,9 @@ func TestPrograms(t *testing.T) {
 		t.Run(program.file, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), program.interpreter, program.file)
 			cmd.Dir = filepath.Join("testdata", program.dir)
-			// No proxy of the machine's stands between a client and a server on this machine.
-			cmd.Env = append(os.Environ(), "LOADSTONE_URL="+url, "LOADSTONE_LIMITED_URL="+limited, "LOADSTONE_KEY="+key, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+			// The machine may have a proxy; requests to this machine must not go through it.
+			cmd.Env = append(os.Environ(), "LOADSTONE_URL="+url, "LOADSTONE_LIMITED_URL="+limited,
+				"LOADSTONE_KEY="+key, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s\n%s", err, out, install)

@@ -10,16 +10,24 @@ import (
 	"slices"
 )
 
-// fingerprint identifies all that a model's KV cache depends on: weights, architecture, tokenizer and chat template, and
-// the backend and the format of the cache, whose layout of the KV is their own.
+// fingerprint identifies everything that a model's KV cache depends on: weights, architecture,
+// tokenizer and chat template, the backend, which has a KV layout of its own, and the format of the
+// cache.
 //
-// Files up to wholeFile are hashed as they are. Of larger ones, which are weights, it is the size, the beginning, where
-// safetensors have their header, and samples all through: training moves every weight, so another fine-tune differs in
-// them, and a gigabyte need not be read at every start.
+// Files up to wholeFile bytes are hashed whole. Larger files are weights. Of them, the hash covers
+// the size, the beginning, where safetensors have their header, and samples throughout. Training
+// moves every weight, so another fine-tune differs in the samples, and a gigabyte need not be read
+// at every start.
 func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 	h := sha256.New()
+	// These two lines are hashed as earlier releases wrote them, so that memories on disk stay
+	// valid. q4 has stored rotated vectors since commit 58caa56; memories from before it must not
+	// match.
+	if backend == BackendMLX {
+		backend = backendMetal
+	}
 	if kv == "q4" {
-		kv = "q4 rotated" // once it was not
+		kv = "q4 rotated"
 	}
 	fmt.Fprintf(h, "backend %s\nkv %s\n", backend, kv)
 	entries, err := fs.ReadDir(fsys, ".") // sorted
@@ -27,7 +35,8 @@ func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if !slices.Contains([]string{".json", ".jinja", ".safetensors", ".model"}, path.Ext(e.Name())) {
+		if !slices.Contains([]string{".json", ".jinja", ".safetensors", ".model"},
+			path.Ext(e.Name())) {
 			continue
 		}
 		if err := hashFile(h, fsys, e.Name()); err != nil {
@@ -37,11 +46,12 @@ func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
+// How a large file is hashed.
 const (
-	wholeFile = 16 << 20
-	beginning = 1 << 20
-	samples   = 512
-	sample    = 4 << 10
+	wholeFile      = 16 << 20 // largest file that is hashed whole, in bytes
+	beginningBytes = 1 << 20
+	sampleCount    = 512
+	sampleBytes    = 4 << 10
 )
 
 func hashFile(w io.Writer, fsys fs.FS, name string) error {
@@ -60,12 +70,12 @@ func hashFile(w io.Writer, fsys fs.FS, name string) error {
 		_, err := io.Copy(w, f)
 		return err
 	}
-	if _, err := io.Copy(w, io.NewSectionReader(at, 0, beginning)); err != nil {
+	if _, err := io.Copy(w, io.NewSectionReader(at, 0, beginningBytes)); err != nil {
 		return err
 	}
-	for i := range int64(samples) {
-		from := beginning + (info.Size()-beginning-sample)*i/(samples-1)
-		if _, err := io.Copy(w, io.NewSectionReader(at, from, sample)); err != nil {
+	for i := range int64(sampleCount) {
+		from := beginningBytes + (info.Size()-beginningBytes-sampleBytes)*i/(sampleCount-1)
+		if _, err := io.Copy(w, io.NewSectionReader(at, from, sampleBytes)); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"testing/fstest"
 )
 
-// Whatever the KV depends on changes the fingerprint, and nothing else does.
+// TestFingerprint: everything that the KV depends on changes the fingerprint, and nothing else
+// does.
 func TestFingerprint(t *testing.T) {
 	weights := bytes.Repeat([]byte{1}, wholeFile+1000)
 	model := func() fstest.MapFS {
@@ -31,7 +32,7 @@ func TestFingerprint(t *testing.T) {
 	if of(same, "ref", "f32") != was {
 		t.Error("the read-me file counts")
 	}
-	if of(model(), "metal", "f32") == was {
+	if of(model(), BackendMLX, "f32") == was {
 		t.Error("the backend does not count")
 	}
 	if of(model(), "ref", "f16") == was {
@@ -49,6 +50,26 @@ func TestFingerprint(t *testing.T) {
 		change(m)
 		if of(m, "ref", "f32") == was {
 			t.Errorf("%s does not count", name)
+		}
+	}
+}
+
+// TestFingerprintIsStable: memories that earlier releases saved are still valid, those of MLX among
+// them, which was called metal then.
+func TestFingerprintIsStable(t *testing.T) {
+	model := fstest.MapFS{
+		"config.json":       {Data: []byte("{}")},
+		"model.safetensors": {Data: []byte("weights")},
+	}
+	for _, test := range []struct{ backend, kv, want string }{
+		{BackendRef, "f32", "a68af1116a00c084d2859a6ebfba2e3f"},
+		{BackendRef, "q4", "7e9b85fb2f48fd2b63162f3499efe67e"},
+		{BackendMLX, "f32", "137360478bf3a84b48460f547e19b60d"},
+		{BackendMLX, "q4", "2f8744433833c4fc3fe5352cb6f7d618"},
+	} {
+		got, err := fingerprint(model, test.backend, test.kv)
+		if err != nil || got != test.want {
+			t.Errorf("%s, %s: %s, %v, want %s", test.backend, test.kv, got, err, test.want)
 		}
 	}
 }

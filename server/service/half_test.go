@@ -14,12 +14,12 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// TestRefMatchesMetalHalf does what TestRefMatchesMetal does with folders in bfloat16 and float16, which ref widens to float32
-// and MLX's CPU kernels keep: SmolLM2 with its weights rounded to them.
-func TestRefMatchesMetalHalf(t *testing.T) {
+// TestRefMatchesMLXHalf does what TestRefMatchesMLX does, with SmolLM2 in bfloat16 and in float16.
+// ref widens such weights to float32, and MLX's CPU kernels keep them.
+func TestRefMatchesMLXHalf(t *testing.T) {
 	src, err := catalog.Open("smollm2")
 	if err != nil {
-		t.Skip(err) // it says how to get the model
+		t.Skip(err) // the error says how to get the model
 	}
 	for _, dtype := range []string{"BF16", "F16"} {
 		t.Run(dtype, func(t *testing.T) {
@@ -28,17 +28,18 @@ func TestRefMatchesMetalHalf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ref, metal := openForParity(t, folder, "ref", "f32", parityBlocks), openForParity(t, folder, "metal", "f32", parityBlocks)
-			paritySteps(t, ref, metal, 40, 8, parityTolerance, func(at int32, want, got []float32) {
+			ref := openForParity(t, folder, BackendRef, "f32", parityBlocks)
+			mlx := openForParity(t, folder, BackendMLX, "f32", parityBlocks)
+			paritySteps(t, ref, mlx, 40, 8, parityTolerance, func(at int32, want, got []float32) {
 				if argmax(want) != argmax(got) {
-					t.Fatalf("position %d: ref says %d, metal %d", at, argmax(want), argmax(got))
+					t.Fatalf("position %d: ref says %d, mlx %d", at, argmax(want), argmax(got))
 				}
 			})
 		})
 	}
 }
 
-// rounded is the folder of a checkpoint with all its tensors as numbers of 16 bits.
+// rounded returns a checkpoint's folder with all its tensors in numbers of 16 bits.
 func rounded(t *testing.T, from fs.FS, dtype string) string {
 	t.Helper()
 	c, err := checkpoint.Open(from)
@@ -54,7 +55,9 @@ func rounded(t *testing.T, from fs.FS, dtype string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tensors = append(tensors, checkpoint.Tensor{Name: name, DType: dtype, Shape: shape, Data: func() ([]float32, error) { return data, nil }})
+		tensors = append(tensors,
+			checkpoint.Tensor{Name: name, DType: dtype, Shape: shape,
+				Data: func() ([]float32, error) { return data, nil }})
 	}
 	text, err := fs.ReadFile(from, "config.json")
 	if err != nil {

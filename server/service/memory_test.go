@@ -15,23 +15,27 @@ import (
 	"loadstone/engine/catalog"
 )
 
-// TestMemory: the most that a server has taken, while it loaded and while it read a prompt of a thousand tokens, is its
-// weights, its KV pool and 300 MB.
+// TestMemory: the peak memory of a server that loads and then reads a prompt of a thousand tokens
+// is at most its weights, its KV pool and 300 MB.
 func TestMemory(t *testing.T) {
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := catalog.Open(name); err != nil {
-				t.Skip(err) // it says how to get the model
+				t.Skip(err) // the error says how to get the model
 			}
-			p := startOn(t, name, "metal")
+			p := startOn(t, name, BackendMLX)
 			p.complete(t, strings.Repeat("It was a dark and stormy night. ", 125))
-			weights, pool, peak := p.gauge(t, "loadstone_weight_bytes"), p.gauge(t, "loadstone_pool_bytes"), p.peak(t)
-			t.Logf("weights %.0f MB, KV pool %.0f MB, peak %.0f MB", weights/1e6, pool/1e6, peak/1e6)
+			weights, pool, peak := p.gauge(t, "loadstone_weight_bytes"), p.gauge(t,
+				"loadstone_pool_bytes"), p.peak(t)
+			t.Logf("weights %.0f MB, KV pool %.0f MB, peak %.0f MB", weights/1e6, pool/1e6,
+				peak/1e6)
 			if weights < 50e6 || pool < 200e6 || peak < weights+pool/2 {
-				t.Errorf("weights of %.0f MB, a pool of %.0f MB and a peak of %.0f MB cannot be", weights/1e6, pool/1e6, peak/1e6)
+				t.Errorf("weights of %.0f MB, a pool of %.0f MB and a peak of %.0f MB cannot be",
+					weights/1e6, pool/1e6, peak/1e6)
 			}
 			if peak > weights+pool+300e6 {
-				t.Errorf("the process took %.0f MB, its weights %.0f MB and its KV pool %.0f MB", peak/1e6, weights/1e6, pool/1e6)
+				t.Errorf("the process took %.0f MB, its weights %.0f MB and its KV pool %.0f MB",
+					peak/1e6, weights/1e6, pool/1e6)
 			}
 		})
 	}
@@ -50,7 +54,7 @@ func (p *process) complete(t *testing.T, prompt string) {
 	}
 }
 
-// gauge is a metric, summed over its labels.
+// gauge returns the value of a metric, summed over its labels.
 func (p *process) gauge(t *testing.T, name string) (sum float64) {
 	t.Helper()
 	resp, err := http.Get(p.url + "/metrics")
@@ -62,7 +66,8 @@ func (p *process) gauge(t *testing.T, name string) (sum float64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (.*)$`).FindAllSubmatch(body, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (.*)$`).FindAllSubmatch(body,
+		-1) {
 		v, err := strconv.ParseFloat(string(m[1]), 64)
 		if err != nil {
 			t.Fatal(err)
@@ -72,7 +77,7 @@ func (p *process) gauge(t *testing.T, name string) (sum float64) {
 	return sum
 }
 
-// peak is the most memory that the process has had, in bytes.
+// peak returns the peak memory of the process, in bytes.
 func (p *process) peak(t *testing.T) float64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))

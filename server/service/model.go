@@ -12,7 +12,7 @@ import (
 	"loadstone/metal"
 )
 
-// loaded is a model that is ready to serve, or why there is none.
+// loaded is a model that is ready to serve, or the reason why there is none.
 type loaded struct {
 	engine *engine.Engine
 	text   *tokenizer.Model
@@ -20,13 +20,14 @@ type loaded struct {
 	err    error
 }
 
-// load reads the model's weights and, beside them, its text, and starts an engine over both. progress is called with how
-// much of the weights has been read.
-func load(src catalog.Source, backend, kv string, cfg engine.Config, progress func(done, total int64)) loaded {
-	var t *tokenizer.Model
+// load reads the model's weights and, at the same time, its tokenizer, and starts an engine over
+// both. It calls progress with how many bytes of the weights have been read.
+func load(src catalog.Source, backend, kv string, cfg engine.Config,
+	progress func(done, total int64)) loaded {
+	var text *tokenizer.Model
 	var textErr error
 	var reading sync.WaitGroup
-	reading.Go(func() { t, textErr = tokenizer.Load(src.FS) })
+	reading.Go(func() { text, textErr = tokenizer.Load(src.FS) })
 	m, err := open(src, backend, kv, progress)
 	reading.Wait()
 	if err != nil {
@@ -46,18 +47,19 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config, progress fu
 		m.Close()
 		return loaded{err: err}
 	}
-	return loaded{engine: e, text: t, kv: m.KVFormat()}
+	return loaded{engine: e, text: text, kv: m.KVFormat()}
 }
 
-// A model that can also say how it stores its KV: what auto has come to.
+// A model also says how it stores its KV, which is what KVAuto stands for.
 type model interface {
 	engine.Model
 	KVFormat() string
 }
 
+// open opens the model of a folder on a backend.
 func open(src catalog.Source, backend, kv string, progress func(done, total int64)) (model, error) {
-	if backend == "ref" {
-		if kv == "auto" {
+	if backend == BackendRef {
+		if kv == KVAuto {
 			kv = "f32"
 		}
 		c, err := checkpoint.Open(src.FS)

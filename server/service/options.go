@@ -13,16 +13,15 @@ import (
 	"time"
 
 	"loadstone/engine"
-	"loadstone/metal"
 )
 
-// options are the command line.
+// options are the values of the command line.
 type options struct {
 	addr         string
 	model        string
-	backend      string
-	kv           string        // format of the KV cache
-	engine       engine.Config // all but the model
+	backend      string        // BackendRef or BackendMLX
+	kv           string        // format of the KV cache, or KVAuto
+	engine       engine.Config // everything except the model
 	accessLog    string
 	accessFormat string
 	quiet        bool
@@ -32,21 +31,28 @@ type options struct {
 	keyFile      string
 	rate         int
 	agentRate    int
-	drain        time.Duration
+	drainTimeout time.Duration
 	version      bool
 }
 
-const usage = `usage: loadstone serve [flags], or loadstone-server [flags], which is this command alone
+const usage = `usage: loadstone serve [flags], or loadstone-server [flags]
 
-Serves one model over the OpenAI and Anthropic APIs, until SIGTERM or an interrupt; a second signal exits at once.
+Serves one model over the OpenAI and Anthropic APIs until SIGTERM or an interrupt, and then finishes
+the answers in flight. A second signal exits at once. The program loadstone-server has this command
+alone.
 
-  POST /v1/chat/completions    POST /v1/completions    POST /v1/messages    POST /v1/messages/count_tokens
-  GET /v1/models               GET /metrics            GET /health/live|ready|startup      GET / (status page)
-  POST and GET /v1/agents      GET and DELETE /v1/agents/ID      POST /v1/agents/ID/generate|pin|unpin
-  GET /v1/agents/stats         GET /v1/agents/ID/export          POST /v1/agents/import
+  POST /v1/chat/completions    POST /v1/completions
+  POST /v1/messages            POST /v1/messages/count_tokens
+  GET /v1/models               GET /metrics
+  GET /health/live|ready|startup             GET / (status page)
+  POST and GET /v1/agents                    GET and DELETE /v1/agents/ID
+  POST /v1/agents/ID/generate|pin|unpin      GET /v1/agents/stats
+  GET /v1/agents/ID/export                   POST /v1/agents/import
 
-Whose memory a request continues, on every API: the agent's in the path, or else in the header X-Agent-ID, X-Session-ID,
-or the body's session_id, the first that is there. Without any it is nobody's, and only common beginnings are reused.
+On every API, a request continues the memory of an agent: the one in the path or, where there is
+none, in the header X-Agent-ID, the header X-Session-ID or the body's session_id, whichever comes
+first. Without any of them the request has no memory, and only beginnings that prompts share are
+reused.
 
 Flags:
 `
@@ -55,42 +61,72 @@ const examples = `
 Examples:
   loadstone serve -model smollm2 -agents-dir ~/agents
   loadstone serve -addr 127.0.0.1:0 -kv-bytes 1GiB -kv q8
-  curl http://127.0.0.1:8080/v1/chat/completions -d '{"messages":[{"role":"user","content":"What is a loadstone?"}]}'
+  curl http://127.0.0.1:8080/v1/chat/completions \
+    -d '{"messages":[{"role":"user","content":"What is a loadstone?"}]}'
 
-Exit codes: 0 ended, and no answer was cut off, 1 it could not start or went wrong, 2 wrong command line.
+Exit codes: 0 it ended and cut off no answer, 1 it could not start or failed, 2 the command line is
+wrong.
 `
 
 // parse reads the command line. Help goes to stdout, and its error is flag.ErrHelp.
 func parse(args []string, stdout io.Writer) (*options, error) {
 	o := new(options)
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // the error alone says what is wrong; its caller prints it
+	f.SetOutput(io.Discard) // the caller prints the error
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
-	f.StringVar(&o.backend, "backend", "auto", "what runs it: metal (MLX), ref (pure Go), or auto: metal where this build has it")
-	f.StringVar(&o.kv, "kv", "auto", "`format` of the KV cache, in memory and on disk: f32, f16, q8, q4 (8 and 4 bits in groups of 64), or auto: what the backend computes in")
+	f.StringVar(&o.model, "model", "tiny",
+		"`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
+	f.StringVar(&o.backend, "backend", "auto",
+		"`backend` that runs the model: mlx (MLX), ref (pure Go), or auto: mlx where this build "+
+			"has it, ref elsewhere. metal, the old name of mlx, is accepted for one more release")
+	f.StringVar(&o.kv, "kv", "auto",
+		"`format` of the KV cache, in memory and on disk: "+strings.Join(KVFormats(), ", ")+
+			" (q8 and q4 have 8 and 4 bits in groups of 64), "+
+			"or auto: the one in which the backend computes")
 	o.engine.KVBytes = 256 << 20
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
-	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that run at once")
-	f.IntVar(&o.engine.StepTokens, "step-tokens", 256, "most tokens in one step of the model; beside running answers prompts get fewer, by what steps cost")
-	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that wait; beyond it they get 429")
-	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0, "requests of one agent that wait or run; beyond it they get 429; 0 is no limit")
-	f.StringVar(&o.engine.Dir, "agents-dir", "", "`directory` of agents' memories, which then survive restarts; of one server and one model. Empty: none")
+	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that may run at once")
+	f.IntVar(&o.engine.StepTokens, "step-tokens", 256,
+		"largest number of tokens in one step of the model; "+
+			"beside running answers, prompts get fewer, depending on what steps cost")
+	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that may wait; further ones get 429")
+	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0,
+		"requests of one agent that may wait or run; "+
+			"further ones get 429; 0 is no limit")
+	f.StringVar(&o.engine.Dir, "agents-dir", "",
+		"`directory` for agents' memories, which then survive restarts; "+
+			"for one server and one model. Empty: none")
 	o.engine.DiskBytes = 16 << 30
-	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk", "`size` that agents' memories may take on disk; the longest unused go first")
-	f.DurationVar(&o.engine.TTL, "agents-ttl", 0, "after how long an unused memory is deleted; 0 is never")
-	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append a line a request to; - is stderr, empty is none")
-	f.StringVar(&o.accessFormat, "access-format", "line", "`form` of the access log: line, as 'loadstone logs' reads it; text or json, with agents and token counts, never a prompt")
-	f.BoolVar(&o.quiet, "quiet-probes", false, "log no scrapes, health checks and looks of the status page that went well")
-	f.BoolVar(&o.silent, "q", false, "do not show how far a load is")
+	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk",
+		"`size` that agents' memories may take on disk; "+
+			"those unused for the longest time are deleted first")
+	f.DurationVar(&o.engine.TTL, "agents-ttl", 0,
+		"time after which an unused memory is deleted; 0 is never")
+	f.StringVar(&o.accessLog, "access-log", "-",
+		"`file` to which a line is appended for each request; - is stderr, empty is none")
+	f.StringVar(&o.accessFormat, "access-format", "line",
+		"`format` of the access log: line, which 'loadstone logs' reads; "+
+			"text or json, with agents and token counts. None has prompts")
+	f.BoolVar(&o.quiet, "quiet-probes", false,
+		"do not log scrapes, health checks and requests of the status page that went well")
+	f.BoolVar(&o.silent, "q", false, "do not show the progress of loading")
 	o.maxBody = 8 << 20
-	f.Var((*byteSize)(&o.maxBody), "max-body", "`size` of the largest request; beyond it they get 413. Imports of memories are bounded by -agents-disk")
-	f.StringVar(&o.origins, "origins", "", "web `origins`, separated by commas, whose pages may use the server beside this machine's own; * is all")
-	f.StringVar(&o.keyFile, "api-key-file", "", "`file` with the API keys that are let in, one a line; so are those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
-	f.IntVar(&o.rate, "rate", 0, "requests a minute that are taken; beyond it they get 429; 0 is any number")
-	f.IntVar(&o.agentRate, "agent-rate", 0, "requests a minute that are taken of each agent; beyond it they get 429; 0 is any number")
-	f.DurationVar(&o.drain, "drain-timeout", 30*time.Second, "how long answers in flight may take after the first signal")
+	f.Var((*byteSize)(&o.maxBody), "max-body",
+		"`size` of the largest request; larger ones get 413. "+
+			"Imports of memories are bounded by -agents-disk")
+	f.StringVar(&o.origins, "origins", "",
+		"web `origins`, separated by commas, whose pages may use the server, "+
+			"beside those of this machine; * is all")
+	f.StringVar(&o.keyFile, "api-key-file", "",
+		"`file` with the API keys that are accepted, one on each line, "+
+			"beside those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
+	f.IntVar(&o.rate, "rate", 0,
+		"requests that are taken in a minute; further ones get 429; 0 is no limit")
+	f.IntVar(&o.agentRate, "agent-rate", 0, "requests that are taken from each agent in a minute; "+
+		"further ones get 429; 0 is no limit")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second,
+		"how long answers in flight may take after the first signal")
 	f.BoolVar(&o.version, "version", false, "print versions and exit")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -105,26 +141,18 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	return o, o.check(f.Args())
 }
 
+// check checks the values, and that the command line has no rest. It puts a backend's name for
+// auto.
 func (o *options) check(rest []string) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("unexpected argument %q; -h lists the flags", rest[0])
 	}
-	switch o.backend {
-	case "auto":
-		o.backend = "ref"
-		if metal.Available {
-			o.backend = "metal"
-		}
-	case "ref":
-	case "metal":
-		if !metal.Available {
-			return metal.ErrUnavailable
-		}
-	default:
-		return fmt.Errorf("unknown backend %q; want auto, ref or metal", o.backend)
+	o.backend = Backend(o.backend)
+	if err := checkBackend(o.backend); err != nil {
+		return err
 	}
-	if !slices.Contains([]string{"auto", "f32", "f16", "q8", "q4"}, o.kv) {
-		return fmt.Errorf("unknown -kv %q; want auto, f32, f16, q8 or q4", o.kv)
+	if err := checkKVFormat(o.kv); err != nil {
+		return err
 	}
 	if !slices.Contains([]string{"line", "text", "json"}, o.accessFormat) {
 		return fmt.Errorf("unknown -access-format %q; want line, text or json", o.accessFormat)
@@ -132,7 +160,12 @@ func (o *options) check(rest []string) error {
 	for _, n := range []struct {
 		flag  string
 		value int
-	}{{"block-tokens", o.engine.BlockTokens}, {"max-batch", o.engine.MaxBatch}, {"step-tokens", o.engine.StepTokens}, {"max-queue", o.engine.MaxQueue}} {
+	}{
+		{"block-tokens", o.engine.BlockTokens},
+		{"max-batch", o.engine.MaxBatch},
+		{"step-tokens", o.engine.StepTokens},
+		{"max-queue", o.engine.MaxQueue},
+	} {
 		if n.value < 1 {
 			return fmt.Errorf("-%s is %d; want at least 1", n.flag, n.value)
 		}
@@ -141,7 +174,8 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("-agents-ttl is %v; want 0 or more", o.engine.TTL)
 	}
 	if _, _, err := net.SplitHostPort(o.addr); err != nil {
-		return fmt.Errorf("-addr %s is no address to listen on; want one like 127.0.0.1:8080", o.addr)
+		return fmt.Errorf("-addr %s is not an address to listen on; want one like 127.0.0.1:8080",
+			o.addr)
 	}
 	if o.engine.MaxPerAgent < 0 {
 		return fmt.Errorf("-max-per-agent is %d; want 0 or more", o.engine.MaxPerAgent)
@@ -152,7 +186,7 @@ func (o *options) check(rest []string) error {
 	return nil
 }
 
-// keys are those of the file and of the environment: all of them are let in.
+// keys returns the API keys of the file and of the environment.
 func (o *options) keys() ([]string, error) {
 	keys := splitList(os.Getenv("LOADSTONE_API_KEY") + "," + os.Getenv("LOADSTONE_API_KEYS"))
 	if o.keyFile == "" {
@@ -164,12 +198,13 @@ func (o *options) keys() ([]string, error) {
 	}
 	lines := strings.Fields(string(b))
 	if len(lines) == 0 {
-		return nil, fmt.Errorf("%s has no keys: a server that is to ask for one would let nobody in", o.keyFile)
+		return nil, fmt.Errorf("%s has no keys: a server that demands a key would let nobody in",
+			o.keyFile)
 	}
 	return append(keys, lines...), nil
 }
 
-// byteSize is a flag: bytes, or a number of KiB, MiB or GiB.
+// byteSize is the value of a flag: a number of bytes, or of KiB, MiB or GiB.
 type byteSize int64
 
 func (b *byteSize) String() string { return formatBytes(int64(*b)) }
@@ -189,6 +224,7 @@ func (b *byteSize) Set(s string) error {
 	return nil
 }
 
+// formatBytes writes a number of bytes in the largest unit of which it is a multiple.
 func formatBytes(n int64) string {
 	units := []string{"bytes", "KiB", "MiB", "GiB"}
 	i := 0

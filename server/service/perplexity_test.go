@@ -14,19 +14,21 @@ import (
 	"loadstone/engine/tokenizer"
 )
 
-// TestPerplexity says what is lost by storing KV in fewer bits, and by the kernels for quantised weights, which round
-// activations to eight: the perplexity of Newton's Opticks, which every Go installation has, relative to that of the same
-// weights in float32 throughout.
+// TestPerplexity measures the loss from storing KV in fewer bits, and from the kernels for
+// quantised weights, which round activations to eight bits. It is the perplexity of Newton's
+// Opticks, which every Go installation has, relative to that of the same weights in float32
+// throughout.
 func TestPerplexity(t *testing.T) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		t.Skip(err)
 	}
-	book, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "testdata", "Isaac.Newton-Opticks.txt"))
+	book, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(root)), "src", "testdata",
+		"Isaac.Newton-Opticks.txt"))
 	if err != nil {
 		t.Skip(err)
 	}
-	for name, most := range map[string]map[string]float64{
+	for name, limits := range map[string]map[string]float64{
 		"smollm2":     {"f16": 1.001, "q8": 1.005, "q4": 1.09},
 		"gemma3-270m": {"f16": 1.001, "q8": 1.005, "q4": 1.16},
 	} {
@@ -41,28 +43,32 @@ func TestPerplexity(t *testing.T) {
 			}
 			ids := m.Encode(string(book[20000:36000]), true)
 			exact := perplexity(t, src, "float32", "f32", ids[:768])
-			for _, kv := range kvFormats() {
+			for _, kv := range roundingFormats() {
 				ratio := perplexity(t, src, "float32", kv, ids[:768]) / exact
 				t.Logf("%s: perplexity %.3f at f32, %.5f times that", kv, exact, ratio)
-				if !(ratio <= most[kv] && ratio >= 1/most[kv]) {
-					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv, ratio, most[kv])
+				if !(ratio <= limits[kv] && ratio >= 1/limits[kv]) {
+					t.Errorf("%s: perplexity is %.5f times float32's, at most %g allowed", kv,
+						ratio, limits[kv])
 				}
 			}
-			long := ids[:1536] // of the 182 tokens that package metal has from mlx-lm, chance alone makes 1 %
-			ratio := perplexity(t, src, "", "f32", long) / perplexity(t, src, "float32", "f32", long)
+			// Package metal has 182 tokens from mlx-lm; with so few, chance alone makes 1 %.
+			long := ids[:1536]
+			ratio := perplexity(t, src, "", "f32", long) / perplexity(t, src, "float32", "f32",
+				long)
 			t.Logf("the kernels: %.5f times float32's perplexity", ratio)
 			if !(math.Abs(ratio-1) < 0.01) {
-				t.Errorf("the kernels for quantised weights: perplexity is %.5f times float32's", ratio)
+				t.Errorf("the kernels for quantised weights: perplexity is %.5f times float32's",
+					ratio)
 			}
 		})
 	}
 }
 
-// perplexity is that of ids from the 64th on, in steps of 64 tokens.
+// perplexity returns the perplexity of ids from the 64th on, in steps of 64 tokens.
 func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) float64 {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", isa)
-	m, err := open(src, "metal", kv, nil)
+	m, err := open(src, BackendMLX, kv, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +89,8 @@ func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) f
 	sum, n := 0.0, 0
 	for at := 0; at+step < len(ids); at += step {
 		entries := table[:(at+step+31)/32]
-		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows, logits, nil, nil); err != nil {
+		if err := m.Step(ids[at:at+step], []int32{step}, []int32{int32(at)}, entries, entries, rows,
+			logits, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i := range step {
@@ -96,7 +103,7 @@ func perplexity(t *testing.T, src catalog.Source, isa, kv string, ids []int32) f
 	return math.Exp(sum / float64(n))
 }
 
-// surprise is minus the logarithm of the probability of id.
+// surprise returns minus the logarithm of the probability of id.
 func surprise(row []float32, id int32) float64 {
 	top := row[argmax(row)]
 	sum := 0.0

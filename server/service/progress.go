@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// progress is how far a load is: the loader says, and the daemon shows it, unless it is over within a second. On a
-// terminal it is a bar, elsewhere a line every few seconds.
+// progress is the state of a load. The loader reports it, and the process shows it, unless the load
+// takes less than a second: on a terminal as a bar, elsewhere as a line every few seconds.
 type progress struct {
 	done, total atomic.Int64 // bytes of weights
 
@@ -18,7 +18,7 @@ type progress struct {
 	terminal bool
 	model    string
 	start    time.Time
-	next     time.Time // when something is to be shown again
+	next     time.Time // when to show it again
 	shown    bool
 }
 
@@ -32,13 +32,13 @@ func newProgress(w io.Writer, model string) *progress {
 	return p
 }
 
-// read is told how much of the weights has been read.
+// read reports how many bytes of the weights have been read.
 func (p *progress) read(done, total int64) {
 	p.total.Store(total)
 	p.done.Store(done)
 }
 
-// show writes where the load is if it is time to.
+// show writes the state of the load if it is time to.
 func (p *progress) show(now time.Time) {
 	if now.Before(p.next) {
 		return
@@ -50,7 +50,8 @@ func (p *progress) show(now time.Time) {
 		if total == 0 {
 			fmt.Fprintf(p.w, "loading %s\n", p.model)
 		} else {
-			fmt.Fprintf(p.w, "loading %s: %d %%, %.0f of %.0f MB\n", p.model, 100*done/total, float64(done)/1e6, float64(total)/1e6)
+			fmt.Fprintf(p.w, "loading %s: %d %%, %.0f of %.0f MB\n",
+				p.model, 100*done/total, float64(done)/1e6, float64(total)/1e6)
 		}
 		return
 	}
@@ -60,11 +61,12 @@ func (p *progress) show(now time.Time) {
 	if total > 0 {
 		full, share = int(width*done/total), 100*done/total
 	}
-	fmt.Fprintf(p.w, "\r\x1b[2Kloading %s %s%s %3d %%  %.0f of %.0f MB", p.model, strings.Repeat("━", full), strings.Repeat("─", width-full),
+	fmt.Fprintf(p.w, "\r\x1b[2Kloading %s %s%s %3d %%  %.0f of %.0f MB",
+		p.model, strings.Repeat("━", full), strings.Repeat("─", width-full),
 		share, float64(done)/1e6, float64(total)/1e6)
 }
 
-// end takes the bar away: what comes next says how long it took.
+// end removes the bar. The line that follows says how long the load took.
 func (p *progress) end() {
 	if p.shown && p.terminal {
 		fmt.Fprint(p.w, "\r\x1b[2K")

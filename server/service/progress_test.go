@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestProgress: a load says nothing for a second, then where it is, and on a terminal it leaves nothing behind.
+// TestProgress: a load shows nothing for a second and then its state, and on a terminal it leaves
+// nothing behind.
 func TestProgress(t *testing.T) {
 	for _, test := range []struct {
 		terminal bool

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestRestart: agents of a daemon that is restarted between any two turns get the answers of one that is not, and find as
-// much in the cache: the first prompt, and the answer as it was generated.
+// TestRestart: agents of a server that is restarted between any two turns get the same answers as
+// those of a server that is not. They find the earlier prompt, and the answer as it was generated,
+// in the cache.
 func TestRestart(t *testing.T) {
 	steady, dir := start(t, "-agents-dir", t.TempDir()), t.TempDir()
 	type reply struct {
@@ -24,32 +25,40 @@ func TestRestart(t *testing.T) {
 			} `json:"prompt_tokens_details"`
 		}
 	}
-	ask := func(p *process, agent string, talk []message) (r reply) {
+	send := func(p *process, agent string, talk []message) (r reply) {
 		t.Helper()
-		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": agent, "max_tokens": 24, "temperature": 0})
+		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": agent,
+			"max_tokens": 24, "temperature": 0})
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp := p.ask(t, string(body))
-		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil || resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
+		resp := p.chat(t, string(body))
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil ||
+			resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
 			t.Fatalf("status %d, %+v, %v", resp.StatusCode, r, err)
 		}
 		return r
 	}
 	agents, turns := 8, 3
 	talks := make([][]message, agents)
-	before := make([]int, agents) // tokens of each talk, its last answer's last one without KV left out
+	// before has the tokens of each talk, except the last token of the last answer, which has no
+	// KV.
+	before := make([]int, agents)
 	for turn := range turns {
 		p := start(t, "-agents-dir", dir)
 		for i := range talks {
 			agent := fmt.Sprint("agent-", i)
-			talks[i] = append(talks[i], message{"user", fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
-			want, got := ask(steady, agent, talks[i]), ask(p, agent, talks[i])
+			talks[i] = append(talks[i],
+				message{"user",
+					fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
+			want, got := send(steady, agent, talks[i]), send(p, agent, talks[i])
 			if got.Choices[0] != want.Choices[0] || got.Usage.Prompt != want.Usage.Prompt {
 				t.Errorf("turn %d of %s after a restart: %+v, want %+v", turn, agent, got, want)
 			}
-			if u := got.Usage; turn > 0 && (u.Details.Cached != before[i] || u.Details.Tier != "warm") {
-				t.Errorf("turn %d of %s after a restart: %+v of the prompt cached, want %d", turn, agent, u, before[i])
+			if u := got.Usage; turn > 0 &&
+				(u.Details.Cached != before[i] || u.Details.Tier != diskTier) {
+				t.Errorf("turn %d of %s after a restart: %+v of the prompt cached, want %d", turn,
+					agent, u, before[i])
 			}
 			before[i] = got.Usage.Prompt + got.Usage.Output - 1
 			talks[i] = append(talks[i], got.Choices[0].Message)
@@ -60,6 +69,9 @@ func TestRestart(t *testing.T) {
 		}
 	}
 }
+
+// diskTier is the engine's word for a memory that is on disk.
+const diskTier = "disk"
 
 type message struct {
 	Role    string `json:"role"`

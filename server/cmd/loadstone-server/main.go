@@ -1,4 +1,5 @@
-// Loadstone-server serves one model over the OpenAI and Anthropic APIs. Run it with -h for its flags.
+// Loadstone-server serves one model over the OpenAI and Anthropic APIs. Run it with -h for its
+// flags.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What the two programs share: where the server is, and what a call's arguments must be.
+// Shared by the two programs: the server's address, and checks.
 import assert from "node:assert/strict";
 
 export const url = process.env.LOADSTONE_URL;
@@ -7,7 +7,10 @@ export const key = process.env.LOADSTONE_KEY;
 
 export const schema = {
   type: "object",
-  properties: { place: { enum: ["Rome", "Oslo"] }, days: { type: "integer", minimum: 1, maximum: 9 } },
+  properties: {
+    place: { enum: ["Rome", "Oslo"] },
+    days: { type: "integer", minimum: 1, maximum: 9 },
+  },
   required: ["place", "days"],
   additionalProperties: false,
 };
@@ -19,16 +22,27 @@ export function isWeather(json) {
 }
 
 async function metric(series) {
-  const text = await (await fetch(url + "/metrics", { headers: { Authorization: "Bearer " + key } })).text();
-  return Number(text.split("\n").find((l) => l.startsWith(series + " ")).split(" ").at(-1));
+  const text = await (
+    await fetch(url + "/metrics", { headers: { Authorization: "Bearer " + key } })
+  ).text();
+  return Number(
+    text
+      .split("\n")
+      .find((l) => l.startsWith(series + " "))
+      .split(" ")
+      .at(-1),
+  );
 }
 
 export const cancelled = () => metric('loadstone_ended_total{how="cancelled"}');
 
-// waitCancelled returns when the server has noticed that a client is gone and has its blocks back.
+// waitCancelled returns when the server has cancelled a request and its blocks are free.
 export async function waitCancelled(before) {
   const deadline = Date.now() + 10000;
-  while ((await cancelled()) === before || (await metric('loadstone_pool_blocks{state="used"}')) !== 0) {
+  while (
+    (await cancelled()) === before ||
+    (await metric('loadstone_pool_blocks{state="used"}')) !== 0
+  ) {
     assert.ok(Date.now() < deadline, "the server goes on for a client that is gone");
     await new Promise((done) => setTimeout(done, 10));
   }

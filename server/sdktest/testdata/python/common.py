@@ -1,4 +1,4 @@
-"""What the two programs share: where the server is, and a check that says what it saw."""
+"""Shared by the two programs: the server's address, and checks."""
 
 import json
 import os
@@ -27,7 +27,11 @@ def check(ok, *seen):
 
 def is_weather(arguments):
     a = json.loads(arguments) if isinstance(arguments, str) else arguments
-    check(set(a) == {"place", "days"} and a["place"] in ("Rome", "Oslo") and 1 <= a["days"] <= 9, "arguments", a)
+    check(
+        set(a) == {"place", "days"} and a["place"] in ("Rome", "Oslo") and 1 <= a["days"] <= 9,
+        "arguments",
+        a,
+    )
 
 
 def metric(series):
@@ -42,7 +46,7 @@ CANCELLED = 'loadstone_ended_total{how="cancelled"}'
 
 
 def wait_cancelled(before):
-    """Until the server has noticed that a client is gone and has its blocks back."""
+    """Waits until the server has cancelled a request and its blocks are free."""
     deadline = time.monotonic() + 10
     while metric(CANCELLED) == before or metric('loadstone_pool_blocks{state="used"}') != 0:
         check(time.monotonic() < deadline, "the server goes on for a client that is gone")

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// exportAgent serves GET /v1/agents/{id}/export: the agent's memory as the file that is on disk.
+func (s *Server) exportAgent(w *response, r *http.Request) error {
+	b, err := s.loaded()
+	if err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+fileName(id)+`.safetensors"`)
+	err = b.engine.Export(id, w)
+	switch {
+	case err == nil:
+		return nil
+	case w.status == 0:
+		w.Header().Del("Content-Disposition")
+		return err
+	default:
+		// Half of a file is out. Only a broken connection keeps it from passing for a whole one.
+		w.outcome = statusClientClosed
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// fileName returns the agent's name, or another where the agent's is not safe in a header.
+func fileName(agent string) string {
+	if !isName(agent) {
+		return "agent"
+	}
+	return agent
+}
+
+// importAgent serves POST /v1/agents/import: a file that export made replaces what there is of its
+// agent. It is read as it comes and never as a whole, and the engine bounds it by its quota before
+// it believes a byte of it.
+func (s *Server) importAgent(w *response, r *http.Request) error {
+	b, err := s.open()
+	if err != nil {
+		return err
+	}
+	m, err := b.engine.Import(&upload{r.Body, w})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, s.agentInfo(m))
+}
+
+// An upload is a body that may take any time, as long as bytes arrive.
+type upload struct {
+	body io.Reader
+	w    *response
+}
+
+func (u *upload) Read(b []byte) (int, error) {
+	// This fails for a test's recorder, which has no deadline.
+	u.w.control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	n, err := u.body.Read(b)
+	if err != nil && err != io.EOF && !os.IsTimeout(err) {
+		err = bodyError(err)
+	}
+	return n, err
+}

@@ -1,0 +1,162 @@
+// Package anthropic has the wire format of the Anthropic API: the bodies of requests and their
+// validation, and the answers, whole and as events.
+//
+//	MessagesRequest --Validate--> generate.Params
+//	MessageWriter <-- generate.Piece, generate.Answer
+package anthropic
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
+)
+
+// maxStopSequences bounds the stop sequences. Anthropic has no limit, but each sequence is looked
+// for at every byte of the answer.
+const maxStopSequences = 64
+
+// A MessagesRequest is the body of POST /v1/messages, and of /v1/messages/count_tokens, which needs
+// no max_tokens. Fields that are missing here are ignored, among them cache_control, because
+// everything is cached, and thinking, because the models here do not think aloud.
+type MessagesRequest struct {
+	Model       string            `json:"model"`
+	SessionID   string            `json:"session_id"` // extension: names the agent
+	MaxTokens   *int              `json:"max_tokens"`
+	System      json.RawMessage   `json:"system"` // a string, or text blocks
+	Messages    []message         `json:"messages"`
+	Stops       []string          `json:"stop_sequences"`
+	Temperature *float64          `json:"temperature"` // 0 to 1, default 1
+	TopP        *float64          `json:"top_p"`
+	TopK        int               `json:"top_k"`
+	Stream      bool              `json:"stream"`
+	Tools       []tool            `json:"tools"`
+	ToolChoice  *toolChoice       `json:"tool_choice"`
+	Output      *outputConfig     `json:"output_config"`
+	MCPServers  []json.RawMessage `json:"mcp_servers"` // here so that it can be refused
+}
+
+type message struct {
+	Role    string          `json:"role"`
+	Content json.RawMessage `json:"content"` // a string, or blocks
+}
+
+// Named returns the model that the body asks for and the session it names, "" where it names none.
+func (q *MessagesRequest) Named() (model, session string) { return q.Model, q.SessionID }
+
+// Validate checks the body. The API has no default length of an answer, so the parameter is not
+// used. The errors name the field at fault and are for the client.
+func (q *MessagesRequest) Validate(int) (*generate.Params, error) {
+	if q.MaxTokens == nil {
+		return nil, generate.Invalid("max_tokens", "max_tokens: missing")
+	}
+	p, err := q.ValidatePrompt()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.SetMaxTokens("max_tokens", q.MaxTokens); err != nil {
+		return nil, err
+	}
+	if q.Temperature != nil && *q.Temperature > 1 {
+		return nil, generate.Invalid("temperature", "temperature: %v; want 0 to 1", *q.Temperature)
+	}
+	fields := generate.SamplingFields{Temperature: q.Temperature, TopP: q.TopP, TopK: q.TopK}
+	if p.Sampling, err = fields.Sampling(); err != nil {
+		return nil, err
+	}
+	p.Stops, p.Stream = q.Stops, q.Stream
+	return p, generate.CheckStops("stop_sequences", q.Stops, maxStopSequences)
+}
+
+// ValidatePrompt checks the fields of which the prompt is made. The Params have nothing else.
+func (q *MessagesRequest) ValidatePrompt() (*generate.Params, error) {
+	if len(q.MCPServers) > 0 {
+		return nil, generate.Unsupported("mcp_servers", "mcp_servers: not supported by this server")
+	}
+	p := &generate.Params{TopLogprobs: -1, PromptField: "messages"}
+	var err error
+	if p.Constraint, err = q.constraint(); err != nil {
+		return nil, err
+	}
+	if wire.OrNil(q.System) != nil {
+		text, err := blocksText("system", q.System)
+		if err != nil {
+			return nil, err
+		}
+		p.AddMessage(generate.RoleSystem, text)
+	}
+	if len(q.Messages) == 0 {
+		return nil, generate.Invalid("messages", "messages: at least one is needed")
+	}
+	for i, m := range q.Messages {
+		if err := m.addTo(p, fmt.Sprintf("messages[%d]", i)); err != nil {
+			return nil, err
+		}
+	}
+	if q.Messages[len(q.Messages)-1].Role == "assistant" {
+		return nil, generate.Unsupported("messages",
+			"messages: the last one is the assistant's; this server begins every answer itself")
+	}
+	p.MergeRoles() // which this API prescribes
+	return p, nil
+}
+
+// addTo appends the message, which stands at the path given, to the conversation.
+func (m *message) addTo(p *generate.Params, path string) error {
+	if m.Role != "user" && m.Role != "assistant" {
+		return generate.Invalid(path+".role", "%s.role: %q; want user or assistant", path, m.Role)
+	}
+	path += ".content"
+	blocks, err := readBlocks(path, m.Content)
+	if err != nil {
+		return err
+	}
+	if m.Role == "assistant" {
+		return addAnswer(p, path, blocks)
+	}
+	for i, b := range blocks {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case b.Type == "text" && b.Text != nil:
+			p.AddMessage(generate.RoleUser, *b.Text)
+		case b.Type == "tool_result":
+			text, err := blocksText(path+".content", b.Content)
+			if err != nil {
+				return err
+			}
+			if b.IsError {
+				text = "error: " + text
+			}
+			p.AddToolResult(text)
+		default:
+			return badBlock(path, b, "text and tool_result")
+		}
+	}
+	return nil
+}
+
+func addAnswer(p *generate.Params, path string, blocks []block) error {
+	var text strings.Builder
+	var calls []generate.ToolCall
+	for i, b := range blocks {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case b.Type == "text" && b.Text != nil:
+			text.WriteString(*b.Text)
+		case b.Type == "thinking" || b.Type == "redacted_thinking":
+			// Another model's, and not a part of the answer.
+		case b.Type == "tool_use":
+			if !generate.IsToolName(b.Name) || !wire.IsObject(string(b.Input)) {
+				return generate.Invalid(path,
+					"%s: a tool_use; want a name, and an input that is an object", path)
+			}
+			calls = append(calls, generate.ToolCall{Name: b.Name, Arguments: b.Input})
+		default:
+			return badBlock(path, b, "text and tool_use")
+		}
+	}
+	p.AddAnswer(text.String(), calls)
+	return nil
+}

@@ -1,0 +1,106 @@
+package generate
+
+import (
+	"crypto/rand"
+
+	"loadstone/engine"
+)
+
+// An Answer is a complete answer.
+type Answer struct {
+	Text   []byte
+	Calls  []ToolCall
+	Probs  []TokenProbs // of the tokens in Text, without stop strings; nil: not wanted
+	Reason string       // why the answer ended: ReasonStop, ReasonLength or ReasonToolCalls
+	Stop   string       // the stop string that ended the answer, "" for none
+	Usage  Usage
+}
+
+// Values of Answer.Reason.
+const (
+	ReasonStop      = string(engine.FinishStop)   // the model or a stop string ended the answer
+	ReasonLength    = string(engine.FinishLength) // the answer has MaxTokens
+	ReasonToolCalls = "tool_calls"                // the answer ends with calls of tools
+)
+
+// Usage counts the tokens of a prompt and of its answer.
+type Usage struct {
+	PromptTokens int
+	OutputTokens int
+	Start        engine.Start // what the cache was worth to the prompt
+
+	// CacheableTokens is how many of the prompt's tokens are cached now, whether they were before
+	// or not. A named agent's prompt is kept to the last token, an anonymous one's in whole blocks.
+	CacheableTokens int
+}
+
+// TokenProbs is the log-probability of a token, and of the likeliest tokens in its place.
+type TokenProbs struct {
+	Text    string
+	Logprob float64
+	Top     []TokenProbs // likeliest first; nil in these themselves
+}
+
+// Kinds of a Piece.
+type PieceKind int
+
+const (
+	PieceText      PieceKind = iota
+	PieceCall                // a tool call begins: its ID and Name are known
+	PieceArguments           // a part of the arguments of the call that began last
+)
+
+// A Piece is a part of an answer that became certain: whole characters of text, or of a tool call.
+type Piece struct {
+	Kind     PieceKind
+	Bytes    []byte       // of PieceText and PieceArguments, at least one. They never change
+	Probs    []TokenProbs // of PieceText: of the tokens since the piece before; nil: not wanted
+	Call     int          // of PieceCall and PieceArguments: index of the call in the answer
+	ID, Name string       // of PieceCall
+}
+
+// An assembly puts an answer together from what the splitter finds, and keeps what it found as
+// pieces.
+type assembly struct {
+	text       []byte
+	calls      []ToolCall   // the last one may be incomplete
+	probs      []TokenProbs // of the answer's tokens, where they are wanted
+	probsGiven int          // how many of them are in a piece already
+	pieces     []Piece      // since the last take
+}
+
+// take returns the pieces since the last call of it. They are valid until the next piece is added.
+func (a *assembly) take() []Piece {
+	pieces := a.pieces
+	a.pieces = a.pieces[:0]
+	return pieces
+}
+
+func (a *assembly) addText(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	from := len(a.text)
+	a.text = append(a.text, b...)
+	a.pieces = append(a.pieces,
+		Piece{Kind: PieceText, Bytes: a.text[from:], Probs: a.probs[a.probsGiven:]})
+	a.probsGiven = len(a.probs)
+}
+
+func (a *assembly) addCall(name string) {
+	c := ToolCall{ID: "call_" + rand.Text(), Name: name}
+	a.calls = append(a.calls, c)
+	a.pieces = append(a.pieces,
+		Piece{Kind: PieceCall, Call: len(a.calls) - 1, ID: c.ID, Name: c.Name})
+}
+
+func (a *assembly) addArguments(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	last := len(a.calls) - 1
+	c := &a.calls[last]
+	from := len(c.Arguments)
+	c.Arguments = append(c.Arguments, b...)
+	a.pieces = append(a.pieces, Piece{Kind: PieceArguments, Call: last, Bytes: c.Arguments[from:]})
+}

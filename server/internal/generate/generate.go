@@ -1,0 +1,154 @@
+// Package generate makes answers, whatever API they are asked for in. A dialect's package validates
+// a body into Params. A Generator turns them into a prompt, submits it to the engine and returns a
+// Generation, which yields the answer piece by piece and, at its end, the whole Answer. A dialect's
+// package then writes pieces and answers in the form of its API.
+//
+//	openai, anthropic        generate                                      engine
+//	body --Validate--> Params --Encode--> prompt --Submit--> tokens
+//	events <--Append-- Piece <--splitter, decoder-- bytes <--AppendToken-----+
+//
+// A model's text parts into the text of the answer and its tool calls (splitter), whole characters
+// and no stop strings (decoder). The exact tokens of each answer are remembered (answers) or found
+// in the agent's memory (recall), so that the agent's next prompt begins with the very tokens that
+// are cached.
+package generate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"loadstone/engine"
+	"loadstone/engine/grammar"
+)
+
+// Text is what a Generator needs to know of the model's language. It has the methods of
+// server.Text, which documents them. They are called from many goroutines at once.
+type Text interface {
+	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
+	AppendToken(dst []byte, id int32) []byte
+	Encode(s string, special bool) []int32
+	StopTokens() []int32
+}
+
+// rememberedTokens bounds the answers whose tokens are remembered, of all agents together: 4 MiB of
+// ids.
+const rememberedTokens = 1 << 20
+
+// A Generator makes answers with one engine and its model's text. Its methods may be called from
+// many goroutines at once.
+type Generator struct {
+	engine      *engine.Engine
+	text        Text
+	vocabulary  func() *grammar.Vocabulary // made when the first answer must be held to a grammar
+	answers     *answers
+	blockTokens int
+	onToken     func(t engine.Token, since time.Duration)
+}
+
+// New returns a Generator. It calls onToken for every token of every answer, with the time since
+// the answer's token before; for the first token, with the time since the request arrived.
+func New(e *engine.Engine, t Text, onToken func(t engine.Token, since time.Duration)) *Generator {
+	return &Generator{
+		engine: e,
+		text:   t,
+		vocabulary: sync.OnceValue(func() *grammar.Vocabulary {
+			return grammar.NewVocabulary(e.Vocab(), t.AppendToken, t.StopTokens())
+		}),
+		answers:     newAnswers(rememberedTokens),
+		blockTokens: e.Stats().BlockTokens,
+		onToken:     onToken,
+	}
+}
+
+// Encode returns the prompt of a request: the tokens of its conversation, or of its text.
+func (g *Generator) Encode(p *Params) ([]int32, error) {
+	if p.Prompt != nil {
+		ids := g.text.Encode(*p.Prompt, true)
+		if len(ids) == 0 {
+			return nil, Invalid(p.PromptField, "%s: has no tokens", p.PromptField)
+		}
+		return ids, nil
+	}
+	messages := p.conversation()
+	roles, contents := make([]string, len(messages)), make([]string, len(messages))
+	for i, m := range messages {
+		roles[i], contents[i] = m.Role, m.Text
+	}
+	known := g.answers.find(p.Agent, messages)
+	g.recall(p.Agent, messages, roles, contents, known)
+	ids, err := g.text.EncodeChat(roles, contents, known)
+	if err != nil {
+		return nil, Invalid(p.PromptField, "%s: %v", p.PromptField, err)
+	}
+	return ids, nil
+}
+
+// Start submits a request, which arrived at the time given, to the engine. The caller must call
+// Cancel of the Generation. ctx is the client's: it ends when the client goes away.
+func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*Generation, error) {
+	prompt, err := g.Encode(p)
+	if err != nil {
+		return nil, err
+	}
+	request, err := g.engineRequest(p, prompt)
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancel(ctx)
+	stream, err := g.submit(running, request, p.MaxTokensDefault)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return &Generation{
+		Params:       p,
+		Cancel:       cancel,
+		PromptTokens: len(prompt),
+		generator:    g,
+		client:       ctx,
+		stream:       stream,
+		splitter:     newSplitter(p.Stops, p.Constraint.allowsCalls()),
+		arrived:      arrived,
+	}, nil
+}
+
+// engineRequest returns the request in the engine's terms.
+func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, error) {
+	for id := range p.Sampling.Bias {
+		if n := g.engine.Vocab(); int(id) >= n {
+			return engine.Request{}, Invalid("logit_bias",
+				"logit_bias: token %d; the model's are 0 to %d", id, n-1)
+		}
+	}
+	logprobs := 0
+	if p.TopLogprobs >= 0 {
+		// The engine's 0 reports nothing, not even the token's own.
+		logprobs = min(max(p.TopLogprobs, 1), g.engine.Vocab())
+	}
+	mask, err := g.mask(&p.Constraint)
+	return engine.Request{
+		Agent:     p.Agent,
+		Prompt:    prompt,
+		MaxTokens: p.MaxTokens,
+		Stop:      g.text.StopTokens(),
+		Sampling:  p.Sampling,
+		Mask:      mask,
+		Logprobs:  logprobs,
+	}, err
+}
+
+// submit hands a request to the engine. Where MaxTokens is only a default and too long for the
+// context, the answer gets what the prompt leaves of the context.
+func (g *Generator) submit(
+	ctx context.Context, r engine.Request, isDefault bool,
+) (*engine.Stream, error) {
+	stream, err := g.engine.Submit(ctx, r)
+	var length *engine.ContextError
+	if errors.As(err, &length) && isDefault && length.Prompt < length.Limit {
+		r.MaxTokens = length.Limit - length.Prompt
+		stream, err = g.engine.Submit(ctx, r)
+	}
+	return stream, err
+}

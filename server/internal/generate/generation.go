@@ -1,0 +1,214 @@
+package generate
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"time"
+
+	"loadstone/engine"
+)
+
+// KeepAliveInterval is how long the client of a stream may hear nothing. Proxies and clients give
+// up after 30 s or more.
+const KeepAliveInterval = 15 * time.Second
+
+// A Generation follows one answer while it is made. Its caller ranges over Pieces, takes the Rest
+// and then calls Finish, in this order and from one goroutine.
+type Generation struct {
+	Params       *Params
+	Cancel       context.CancelFunc // ends the request in the engine
+	PromptTokens int
+
+	generator *Generator
+	client    context.Context // ends when the client goes away
+	stream    *engine.Stream
+	splitter  splitter
+
+	arrived   time.Time     // when the request arrived
+	lastToken time.Time     // when the last token arrived
+	ttft      time.Duration // from arrived to the first token; 0 before it
+
+	start    engine.Start // known with the first token
+	ids      []int32      // every token so far
+	assembly assembly     // of the text and the calls so far
+	scratch  []byte
+
+	decode time.Duration // from the first token to the end, known after Finish
+}
+
+// Pieces yields for each token the pieces that became certain with it, perhaps none. It ends with
+// the last token, at a stop string, or when the client is gone; Finish then says which. The pieces
+// are valid until the next ones. keepAlive, where it is not nil, is called whenever no token has
+// come for KeepAliveInterval.
+func (g *Generation) Pieces(keepAlive func()) iter.Seq[[]Piece] {
+	return func(yield func([]Piece) bool) {
+		tokens := g.stream.Tokens()
+		var tick <-chan time.Time
+		if keepAlive != nil {
+			ticker := time.NewTicker(KeepAliveInterval)
+			defer ticker.Stop()
+			tick = ticker.C
+		}
+		for !g.splitter.text.stopped {
+			select {
+			case t, ok := <-tokens:
+				if !ok {
+					return
+				}
+				g.observe(t)
+				if !yield(g.add(t)) {
+					return
+				}
+			case now := <-tick:
+				if now.Sub(g.lastToken) >= KeepAliveInterval {
+					keepAlive()
+				}
+			case <-g.client.Done():
+				return
+			}
+		}
+	}
+}
+
+func (g *Generation) observe(t engine.Token) {
+	now := time.Now()
+	since := now.Sub(g.lastToken)
+	if t.Start != nil {
+		g.start = *t.Start
+		g.ttft = now.Sub(g.arrived)
+		since = g.ttft
+	}
+	g.lastToken = now
+	g.generator.onToken(t, since)
+}
+
+// add adds a token to the answer and returns the pieces that became certain with it.
+func (g *Generation) add(t engine.Token) []Piece {
+	g.ids = append(g.ids, t.ID)
+	if g.Params.TopLogprobs >= 0 {
+		g.assembly.probs = append(g.assembly.probs, g.tokenProbs(t.Logprobs))
+	}
+	g.scratch = g.generator.text.AppendToken(g.scratch[:0], t.ID)
+	g.splitter.push(g.scratch, &g.assembly)
+	return g.assembly.take()
+}
+
+// Rest returns the pieces that were held back until no more tokens came.
+func (g *Generation) Rest() []Piece {
+	g.splitter.end(&g.assembly)
+	return g.assembly.take()
+}
+
+// Behind says whether the engine is ahead of the caller, who can then wait with a flush for the
+// next token.
+func (g *Generation) Behind() bool { return len(g.stream.Tokens()) > 0 }
+
+// tokenProbs puts text to the engine's log-probabilities of a token, of which the first is its own.
+func (g *Generation) tokenProbs(logprobs []engine.Logprob) TokenProbs {
+	var all []TokenProbs
+	for _, p := range logprobs {
+		all = append(all, TokenProbs{
+			Text:    string(g.generator.text.AppendToken(nil, p.ID)),
+			Logprob: max(p.Logprob, -9999), // JSON has no -Inf
+		})
+	}
+	if len(all) == 0 {
+		return TokenProbs{}
+	}
+	all[0].Top = all[1:min(len(all), 1+g.Params.TopLogprobs)]
+	return all[0]
+}
+
+// Finish returns the complete answer, or the reason why it is not complete. After a stop string it
+// waits for the engine to let go of the request, at most one step, because the result is not known
+// before. It remembers the answer's tokens for the agent's next request.
+func (g *Generation) Finish() (Answer, error) {
+	stopped := g.splitter.text.stopped
+	if stopped {
+		g.Cancel()
+	}
+	for open := true; open; {
+		select {
+		case _, open = <-g.stream.Tokens():
+		case <-g.client.Done():
+			return Answer{}, g.client.Err()
+		}
+	}
+	result := g.stream.Result()
+	g.start, g.decode = result.Start, result.Decode
+	a := Answer{
+		Text:   g.assembly.text,
+		Calls:  g.assembly.calls,
+		Probs:  g.probs(),
+		Reason: string(result.Finish),
+		Usage:  g.Usage(),
+	}
+	switch {
+	case stopped:
+		a.Reason, a.Stop = ReasonStop, g.splitter.text.hit
+	case result.Finish == engine.FinishStop && len(a.Calls) > 0:
+		a.Reason = ReasonToolCalls
+	case result.Finish == engine.FinishStop || result.Finish == engine.FinishLength:
+	case g.client.Err() != nil:
+		return Answer{}, g.client.Err()
+	default:
+		return Answer{}, result.Err
+	}
+	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true),
+		g.exactTokens())
+	return a, nil
+}
+
+// exactTokens returns the tokens of the answer's text. It returns nil where the text is not a whole
+// number of tokens, as when a stop string began in the middle of one.
+func (g *Generation) exactTokens() []int32 {
+	if !g.splitter.text.stopped {
+		return g.ids
+	}
+	b := g.scratch[:0]
+	for i, id := range g.ids {
+		if bytes.Equal(b, g.assembly.text) {
+			return g.ids[:i]
+		}
+		b = g.generator.text.AppendToken(b, id)
+	}
+	return nil
+}
+
+// probs returns the log-probabilities of the tokens in the answer's text.
+func (g *Generation) probs() []TokenProbs {
+	if g.splitter.text.stopped || len(g.assembly.calls) > 0 {
+		return g.assembly.probs[:g.assembly.probsGiven]
+	}
+	return g.assembly.probs
+}
+
+// Usage counts the tokens so far, up to a stop string: the engine may have been a little further.
+func (g *Generation) Usage() Usage {
+	cacheable := g.PromptTokens
+	if g.Params.Agent == "" {
+		cacheable -= cacheable % g.generator.blockTokens
+	}
+	return Usage{
+		PromptTokens:    g.PromptTokens,
+		OutputTokens:    len(g.ids),
+		Start:           g.start,
+		CacheableTokens: max(cacheable, g.start.CachedTokens),
+	}
+}
+
+// Decode returns the time from the first token to the end; 0 before Finish.
+func (g *Generation) Decode() time.Duration { return g.decode }
+
+// TTFT returns the time from the request's arrival to the first token; 0 while there is none.
+func (g *Generation) TTFT() time.Duration { return g.ttft }
+
+// MeanITL returns the mean time between two tokens, 0 where there are no two.
+func (g *Generation) MeanITL() time.Duration {
+	n := len(g.ids)
+	if n < 2 {
+		return 0
+	}
+	return (g.lastToken.Sub(g.arrived) - g.ttft) / time.Duration(n-1)
+}

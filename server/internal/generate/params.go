@@ -1,0 +1,110 @@
+package generate
+
+import "loadstone/engine"
+
+// Params is a valid request of either API, in terms that both share.
+type Params struct {
+	Agent       string    // whose memory the request continues; "": it is anonymous
+	Messages    []Message // the conversation, or
+	Prompt      *string   // the text to continue where there is no conversation
+	PromptField string    // name of the body's field that has either, for errors
+
+	MaxTokens int // largest length of the answer
+	// MaxTokensDefault says that the client named no length. MaxTokens may then shrink to what the
+	// prompt leaves of the context.
+	MaxTokensDefault bool
+
+	Sampling   engine.Sampling
+	Stops      []string
+	Constraint Constraint
+	// TopLogprobs is how many of the likeliest tokens are reported beside each token. -1: the
+	// answer has no log-probabilities
+	TopLogprobs int
+
+	Stream      bool // the answer is sent as events while it is made
+	StreamUsage bool // the stream ends with the usage
+}
+
+// Roles of a Message.
+const (
+	RoleSystem    = "system"
+	RoleUser      = "user"
+	RoleAssistant = "assistant"
+)
+
+// A Message is one message of a conversation, as a chat template takes it.
+type Message struct {
+	Role string // RoleSystem, RoleUser or RoleAssistant
+	Text string
+
+	key        string // of an assistant's message: under what the exact tokens are remembered
+	toolResult bool   // the message consists of results of tools
+}
+
+// SetMaxTokens takes the length of the answer from a field of the body; n is nil where it is
+// missing.
+func (p *Params) SetMaxTokens(field string, n *int) error {
+	if n == nil {
+		return nil
+	}
+	if *n < 1 {
+		return Invalid(field, "%s: %d; want at least 1", field, *n)
+	}
+	p.MaxTokens, p.MaxTokensDefault = *n, false
+	return nil
+}
+
+// AddMessage appends a message of the system or the user.
+func (p *Params) AddMessage(role, text string) {
+	p.Messages = append(p.Messages, Message{Role: role, Text: text})
+}
+
+// AddAnswer appends an assistant's message.
+func (p *Params) AddAnswer(text string, calls []ToolCall) {
+	p.Messages = append(p.Messages, Message{
+		Role: RoleAssistant,
+		Text: answerText(text, calls, false),
+		key:  answerText(text, calls, true),
+	})
+}
+
+// AddToolResult appends what a tool returned. Results of several calls share one message, because
+// some templates demand that roles alternate.
+func (p *Params) AddToolResult(text string) {
+	text = "<tool_response>\n" + text + "\n</tool_response>"
+	if n := len(p.Messages); n > 0 && p.Messages[n-1].toolResult {
+		p.Messages[n-1].Text += "\n" + text
+		return
+	}
+	p.Messages = append(p.Messages, Message{Role: RoleUser, Text: text, toolResult: true})
+}
+
+// MergeRoles makes one message of consecutive messages of the same role.
+func (p *Params) MergeRoles() {
+	merged := p.Messages[:0]
+	for _, m := range p.Messages {
+		if n := len(merged); n > 0 && merged[n-1].Role == m.Role {
+			merged[n-1].Text += "\n" + m.Text
+			merged[n-1].key = merged[n-1].Text
+			continue
+		}
+		merged = append(merged, m)
+	}
+	p.Messages = merged
+}
+
+// conversation returns the messages as the chat template gets them. Templates differ in what they
+// know of tools, and many know nothing. So tools are described in the system message, calls are
+// text of the assistant's messages, and results are text of the user's: every template can express
+// that, and models that were trained on tools know the tags.
+func (p *Params) conversation() []Message {
+	if !p.Constraint.allowsCalls() {
+		return p.Messages
+	}
+	guide := p.Constraint.guide()
+	if len(p.Messages) > 0 && p.Messages[0].Role == RoleSystem {
+		first := Message{Role: RoleSystem, Text: p.Messages[0].Text + "\n\n" + guide}
+		return append([]Message{first}, p.Messages[1:]...)
+	}
+	return append([]Message{{Role: RoleSystem, Text: guide}}, p.Messages...)
+}

@@ -1,0 +1,131 @@
+package generate
+
+import (
+	"slices"
+	"strings"
+)
+
+// recallRounds bounds how often a conversation is encoded for recall: once, and again for each
+// answer that recall has to skip.
+const recallRounds = 4
+
+// recall finds the tokens of answers that are not remembered any more, because the server was
+// restarted after they were given or because another server gave them. It looks in the agent's
+// memory, which is ordered by the tokens of the whole conversation, fills the answers' tokens into
+// known, and remembers them for the agent's later requests.
+//
+// The memory is followed along the conversation with the answers left out. Where the two agree up
+// to an answer, the memory goes on with that answer if it spells the text that the client sent.
+// Anything else in the memory is of no use and does no harm: at worst an answer is encoded anew
+// from its text.
+//
+// Where tokens are missing, recall asks the engine's goroutine for the memory, so it waits for a
+// step.
+func (g *Generator) recall(
+	agent string, messages []Message, roles, contents []string, known [][]int32,
+) {
+	var lost []int // indexes of messages
+	for i, m := range messages {
+		if m.Role == RoleAssistant && m.key != "" && known[i] == nil {
+			lost = append(lost, i)
+		}
+	}
+	stops := g.text.StopTokens()
+	if agent == "" || len(lost) == 0 || len(stops) == 0 {
+		return
+	}
+	memory, err := g.engine.Tokens(agent)
+	if err != nil || len(memory) == 0 {
+		return
+	}
+	// No content can make one of these tokens, and no template makes three in a row.
+	gap := slices.Repeat(stops[:1], 3)
+	for range recallRounds {
+		marked := slices.Clone(known)
+		var keys []string
+		for _, i := range lost {
+			marked[i] = gap
+			keys = append(keys, messages[i].key)
+		}
+		ids, err := g.text.EncodeChat(roles, contents, marked)
+		if err != nil {
+			return // Encode gets the same error and reports it
+		}
+		found, more := follow(g.text, memory, ids, gap, stops, keys)
+		for n, answer := range found {
+			known[lost[n]] = answer
+			g.answers.keep(agent, keys[n], answer)
+		}
+		if !more {
+			return
+		}
+		// The answer that is skipped is encoded from its text, perhaps to the same tokens as then.
+		lost = lost[len(found)+1:]
+	}
+}
+
+// follow follows a memory along ids, a conversation with gaps in place of the answers with these
+// keys. It returns the answers that the memory has, up to the first that it does not have, and
+// whether more may be found behind that one.
+func follow(t Text, memory, ids, gap, stops []int32, keys []string) (found [][]int32, more bool) {
+	for i, key := range keys {
+		n := 0
+		for n < len(ids) && !startsWith(ids[n:], gap) {
+			n++
+		}
+		if n == len(ids) || !startsWith(memory, ids[:n]) {
+			return found, false
+		}
+		memory, ids = memory[n:], ids[n+len(gap):]
+		end := slices.IndexFunc(memory, func(id int32) bool { return slices.Contains(stops, id) })
+		if end < 0 {
+			end = len(memory)
+		}
+		answer := spelled(t, memory[:end], key)
+		if answer == nil {
+			return found, i+1 < len(keys)
+		}
+		// A copy, so that the whole memory is not kept for it.
+		found = append(found, slices.Clone(answer))
+		memory = memory[len(answer):]
+	}
+	return found, false
+}
+
+func startsWith(ids, prefix []int32) bool {
+	return len(ids) >= len(prefix) && slices.Equal(ids[:len(prefix)], prefix)
+}
+
+// spelled returns the tokens at the beginning of ids that are an answer with this key, nil where
+// there are none. After an answer that a stop string ended, more tokens may follow; an answer with
+// tool calls must be all of ids.
+func spelled(t Text, ids []int32, key string) []int32 {
+	var (
+		d    decoder
+		text []byte
+		b    []byte
+	)
+	for i, id := range ids {
+		b = t.AppendToken(b[:0], id)
+		text = append(text, d.push(b)...)
+		if len(text)+len(d.raw)*len("\uFFFD") == len(key) &&
+			string(text)+strings.Repeat("\uFFFD", len(d.raw)) == key {
+			return ids[:i+1]
+		}
+	}
+	if !strings.Contains(key, callOpen) {
+		return nil
+	}
+	text = append(text, d.end()...)
+	s, a := newSplitter(nil, true), assembly{}
+	for _, id := range ids {
+		b = t.AppendToken(b[:0], id)
+		s.push(b, &a)
+	}
+	s.end(&a)
+	if answerText(string(a.text), a.calls, false) == string(text) &&
+		answerText(string(a.text), a.calls, true) == key {
+		return ids
+	}
+	return nil
+}

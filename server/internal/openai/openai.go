@@ -1,0 +1,67 @@
+// Package openai has the wire format of the OpenAI API: the bodies of requests and their
+// validation, and the answers, whole and as events.
+//
+//	ChatRequest, CompletionRequest, AgentRequest --Validate--> generate.Params
+//	ChatWriter, CompletionWriter <-- generate.Piece, generate.Answer
+package openai
+
+import (
+	"math"
+
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
+)
+
+// A Head is what every answer and every event begins with.
+type Head struct {
+	ID          string
+	Model       string
+	Fingerprint string // of everything that an answer depends on beside the request; "": not known
+}
+
+// usage is the wire form of generate.Usage.
+type usage struct {
+	PromptTokens     int           `json:"prompt_tokens"`
+	CompletionTokens int           `json:"completion_tokens"`
+	TotalTokens      int           `json:"total_tokens"`
+	Details          promptDetails `json:"prompt_tokens_details"`
+}
+
+// promptDetails says, beyond OpenAI's cached_tokens, what the cache was worth to this prompt.
+type promptDetails struct {
+	CachedTokens  int     `json:"cached_tokens"`
+	Tier          string  `json:"tier,omitempty"` // hot, disk or cold
+	Miss          string  `json:"miss,omitempty"` // why the rest was not cached
+	RestoredBytes int64   `json:"restored_bytes,omitempty"`
+	RestoreMs     float64 `json:"restore_ms,omitempty"`
+}
+
+func newUsage(u generate.Usage) usage {
+	return usage{
+		PromptTokens:     u.PromptTokens,
+		CompletionTokens: u.OutputTokens,
+		TotalTokens:      u.PromptTokens + u.OutputTokens,
+		Details: promptDetails{
+			CachedTokens:  u.Start.CachedTokens,
+			Tier:          u.Start.Tier,
+			Miss:          u.Start.Miss,
+			RestoredBytes: u.Start.RestoredBytes,
+			RestoreMs:     math.Round(u.Start.Restore.Seconds()*1e5) / 1e2,
+		},
+	}
+}
+
+// ErrorBody returns an error in OpenAI's envelope. param is the field at fault, "" for none.
+func ErrorBody(kind, code, param, message string) []byte {
+	type fields struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    string  `json:"code"`
+	}
+	f := fields{Message: message, Type: kind, Code: code}
+	if param != "" {
+		f.Param = &param
+	}
+	return wire.Encode(map[string]fields{"error": f})
+}

@@ -1,0 +1,92 @@
+package openai
+
+import (
+	"encoding/json"
+
+	"loadstone/server/internal/generate"
+)
+
+const (
+	maxStops       = 4  // OpenAI's limit
+	maxTopLogprobs = 20 // OpenAI's limit of top_logprobs
+)
+
+// samplingFields are the fields that the bodies of chats and of completions share.
+type samplingFields struct {
+	Model            string             `json:"model"`
+	SessionID        string             `json:"session_id"` // extension: names the agent
+	MaxTokens        *int               `json:"max_tokens"`
+	Temperature      *float64           `json:"temperature"` // 0 to 2, default 1
+	TopP             *float64           `json:"top_p"`       // 0 to 1, default 1
+	TopK             int                `json:"top_k"`       // extension; 0 or -1: off
+	MinP             float64            `json:"min_p"`       // extension; 0: off
+	Seed             *int64             `json:"seed"`
+	Stop             stopStrings        `json:"stop"`
+	PresencePenalty  float64            `json:"presence_penalty"`
+	FrequencyPenalty float64            `json:"frequency_penalty"`
+	LogitBias        map[string]float64 `json:"logit_bias"`
+	N                *int               `json:"n"`
+	Stream           bool               `json:"stream"`
+	StreamOptions    *struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+}
+
+// Named returns the model that the body asks for and the session it names, "" where it names none.
+func (f *samplingFields) Named() (model, session string) { return f.Model, f.SessionID }
+
+// stopStrings is a string, an array of strings, or null.
+type stopStrings []string
+
+func (s *stopStrings) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil && b[0] == '"' {
+		*s = stopStrings{one}
+		return nil
+	}
+	if json.Unmarshal(b, (*[]string)(s)) != nil {
+		return generate.Invalid("stop", "stop: want a string or an array of strings")
+	}
+	return nil
+}
+
+// validate checks the fields. maxTokens is the length of an answer where the body gives none.
+func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
+	if f.N != nil && *f.N != 1 {
+		return nil, generate.Unsupported("n", "n: %d answers; this server gives 1", *f.N)
+	}
+	p := &generate.Params{
+		MaxTokens:        maxTokens,
+		MaxTokensDefault: true,
+		TopLogprobs:      -1,
+		Stops:            f.Stop,
+		Stream:           f.Stream,
+	}
+	if err := p.SetMaxTokens("max_tokens", f.MaxTokens); err != nil {
+		return nil, err
+	}
+	var err error
+	p.Sampling, err = generate.SamplingFields{
+		Temperature: f.Temperature,
+		TopP:        f.TopP,
+		TopK:        f.TopK,
+		MinP:        f.MinP,
+		Presence:    f.PresencePenalty,
+		Frequency:   f.FrequencyPenalty,
+		Seed:        f.Seed,
+		Bias:        f.LogitBias,
+	}.Sampling()
+	if err != nil {
+		return nil, err
+	}
+	if err := generate.CheckStops("stop", f.Stop, maxStops); err != nil {
+		return nil, err
+	}
+	if f.StreamOptions != nil {
+		if !f.Stream {
+			return nil, generate.Invalid("stream_options", "stream_options: only with stream true")
+		}
+		p.StreamUsage = f.StreamOptions.IncludeUsage
+	}
+	return p, nil
+}

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/engine"
+)
+
+// New returns a server that is loading.
+func New(cfg Config) *Server {
+	if cfg.MaxTokens == 0 {
+		cfg.MaxTokens = 256
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 8 << 20
+	}
+	if cfg.AccessLog == nil {
+		cfg.AccessLog = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Server{
+		cfg:     cfg,
+		log:     cfg.Log,
+		started: time.Now(),
+		keys:    newKeys(cfg.Keys),
+		limits:  newLimits(cfg.Rate, cfg.AgentRate),
+	}
+	s.cfg.Keys = nil
+	var paths []string
+	s.handler, paths = s.routes()
+	s.metrics = newMetrics(paths)
+	return s
+}
+
+// routes returns the whole chain of handlers and the paths of the routes.
+func (s *Server) routes() (http.Handler, []string) {
+	table := []struct {
+		method, path string
+		handle       handler
+	}{
+		{"POST", "/v1/chat/completions", s.chat},
+		{"POST", "/v1/completions", s.completions},
+		{"POST", "/v1/messages", s.messages},
+		{"POST", "/v1/messages/count_tokens", s.countTokens},
+		{"GET", "/v1/models", s.models},
+		{"GET", "/v1/models/{id}", s.model},
+		{"POST", "/v1/agents", s.createAgent},
+		{"GET", "/v1/agents", s.listAgents},
+		{"GET", "/v1/agents/stats", s.agentStats},
+		{"POST", importPath, s.importAgent},
+		{"GET", "/v1/agents/{id}", s.onAgent(nil)},
+		{"DELETE", "/v1/agents/{id}", s.deleteAgent},
+		{"POST", "/v1/agents/{id}/generate", s.generateForAgent},
+		{"POST", "/v1/agents/{id}/pin", s.onAgent((*engine.Engine).Pin)},
+		{"POST", "/v1/agents/{id}/unpin", s.onAgent((*engine.Engine).Unpin)},
+		{"GET", "/v1/agents/{id}/export", s.exportAgent},
+		{"GET", "/health/live", s.live},
+		{"GET", "/health/ready", s.ready},
+		{"GET", "/health/startup", s.startup},
+		{"GET", "/admin/drain", s.drainState},
+		{"GET", "/admin/status", s.status},
+		{"GET", "/{$}", s.page},
+		{"GET", "/metrics", s.serveMetrics},
+	}
+	mux := http.NewServeMux()
+	handle := func(pattern string, h handler) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			x := w.(*response)
+			if err := h(x, r); err != nil {
+				s.fail(x, err)
+			}
+		})
+	}
+	var paths []string
+	for _, route := range table {
+		handle(route.method+" "+route.path, route.handle)
+		if !slices.Contains(paths, route.path) {
+			paths = append(paths, route.path)
+		}
+	}
+	handle("/", func(w *response, r *http.Request) error { return noRoute(mux, w, r) })
+	h := s.authenticated(mux)
+	h = limitBody(s.cfg.MaxBody, h)
+	h = cors(s.cfg.Origins, h)
+	h = s.recovered(h)
+	h = s.latency(h)
+	return requestID(h), paths
+}
+
+// noRoute returns the error for a path that does not exist, or for a method that a path does not
+// have.
+func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"DELETE", "GET", "POST"} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+			r.Pattern = pattern // for the metrics
+		}
+	}
+	if allowed == nil {
+		return &apiError{
+			status: 404, kind: kindInvalid, code: "not_found",
+			message: "no such path: " + r.URL.Path,
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &apiError{
+		status: 405, kind: kindInvalid, code: "method_not_allowed",
+		message: fmt.Sprintf("%s is not allowed on %s; use %s",
+			r.Method, r.URL.Path, strings.Join(allowed, " or ")),
+	}
+}

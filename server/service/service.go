@@ -1,0 +1,271 @@
+// Package service runs a server as a process: the command line, the model, the port and the
+// signals.
+//
+//	command line --options--> catalog: model folder --load--> metal or engine/ref: model
+//	                                                  |
+//	signals --drain--> server: HTTP  <--Ready--  engine and engine/tokenizer
+//
+// The port is open while the model loads, so that a client gets a status and not a refused
+// connection. Run is the whole of it; Backend and KVFormats are the rules that other programs share
+// with the command line.
+package service
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"loadstone/engine/catalog"
+	"loadstone/metal"
+	"loadstone/server"
+)
+
+// Run serves until ctx ends or the process gets SIGTERM or an interrupt, and then finishes the
+// answers in flight. It writes a line to stdout when the port is open and another when the model is
+// ready, which programs can wait for; everything else goes to stderr. The error is one line for the
+// user, and a *UsageError where the command line is at fault. It is nil after a drain in which no
+// answer was cut off.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return &UsageError{err}
+	}
+	if o.version {
+		fmt.Fprintln(stdout, version())
+		return nil
+	}
+	src, err := catalog.Open(o.model)
+	if err != nil {
+		return &UsageError{err}
+	}
+	keys, err := o.keys()
+	if err != nil {
+		return err
+	}
+	access, closeAccess, err := openAccessLog(o.accessLog, stderr)
+	if err != nil {
+		return err
+	}
+	defer closeAccess()
+	listener, err := net.Listen("tcp", o.addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another process; "+
+			"stop it, or give another -addr (port 0 is any free one)", o.addr)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "loadstone: listening on http://%s\n", listener.Addr())
+
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(keys) == 0 {
+		log.Warn("there is no API key, and the address is not this machine's own: "+
+			"everybody who reaches it can use the model; -api-key-file sets keys",
+			"addr", a.String())
+	}
+	i := &instance{
+		options:  o,
+		source:   src,
+		stdout:   stdout,
+		progress: stderr,
+		log:      log,
+		server: server.New(server.Config{
+			Model:       src.Name,
+			Origins:     splitList(o.origins),
+			MaxBody:     o.maxBody,
+			Keys:        keys,
+			Rate:        o.rate,
+			AgentRate:   o.agentRate,
+			AccessLog:   accessLogger(access, o.accessFormat),
+			QuietProbes: o.quiet,
+			Log:         log,
+		}),
+	}
+	if o.silent {
+		i.progress = io.Discard
+	}
+	return i.serve(ctx, listener)
+}
+
+// A UsageError says what is wrong with a command line. Nothing was begun then.
+type UsageError struct{ err error }
+
+func (e *UsageError) Error() string { return e.err.Error() }
+func (e *UsageError) Unwrap() error { return e.err }
+
+// An instance is one call of Run.
+type instance struct {
+	*options
+	source   catalog.Source
+	stdout   io.Writer
+	progress io.Writer // gets the state of a load that takes a while
+	log      *slog.Logger
+	server   *server.Server
+}
+
+// serve answers on the listener while the model loads and afterwards, until ctx or a signal ends
+// it.
+func (i *instance) serve(ctx context.Context, listener net.Listener) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer close(signals)
+	defer signal.Stop(signals)
+	hs := &http.Server{
+		Handler: i.server,
+		// The server has deadlines for bodies and for writes. A deadline for the whole would cut
+		// off long streams.
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(i.log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- hs.Serve(listener) }()
+	defer hs.Close()
+
+	start := time.Now()
+	shown := newProgress(i.progress, i.source.Name)
+	loading := make(chan loaded, 1)
+	go func() { loading <- load(i.source, i.backend, i.kv, i.engine, shown.read) }()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var m loaded
+	for ended := false; !ended; {
+		select {
+		case m = <-loading:
+			ended = true
+		case now := <-tick.C:
+			i.server.Loading(shown.done.Load(), shown.total.Load())
+			shown.show(now)
+		case err := <-served:
+			return err
+		case <-signals: // nothing is in flight, and a load cannot be interrupted
+			shown.end()
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	tick.Stop()
+	shown.end()
+	if m.err != nil {
+		return m.err
+	}
+	defer m.engine.Close()
+	i.server.Ready(m.engine, m.text)
+	st := m.engine.Stats()
+	fmt.Fprintf(i.stdout,
+		"loadstone: ready: %s on %s "+
+			"(%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
+		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
+		formatBytes(i.engine.KVBytes), m.kv, time.Since(start).Seconds())
+
+	select {
+	case err := <-served:
+		return err
+	case <-signals:
+	case <-ctx.Done():
+	}
+	// A second signal ends the process here, because a shell turns off the signal's default effect
+	// for what it runs in the background, and because Run's own end would wait for a step of the
+	// model.
+	go func() {
+		if s, ok := <-signals; ok {
+			i.log.Warn("exiting at once", "signal", s.String())
+			os.Exit(1)
+		}
+	}()
+	return i.finish(hs, m)
+}
+
+// finish finishes the answers in flight. The port stays open and refuses new work meanwhile.
+func (i *instance) finish(hs *http.Server, m loaded) error {
+	st := m.engine.Stats()
+	i.log.Info("draining; another signal exits at once",
+		"running", st.Running, "queued", st.Queued, "limit", i.drainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), i.drainTimeout)
+	defer cancel()
+	cut := i.server.Drain(ctx)
+
+	// The engine has given every answer to its handler now. Clients that were cut off get a second
+	// to hear it.
+	if cut != nil {
+		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+	}
+	if err := hs.Shutdown(ctx); err != nil && cut == nil {
+		cut = err
+	}
+	if cut != nil {
+		return fmt.Errorf("answers were cut off: the drain took longer than %v", i.drainTimeout)
+	}
+	i.log.Info("drained")
+	return nil
+}
+
+// openAccessLog opens the log, which only this user may read: it says who asked when, though not
+// what.
+func openAccessLog(name string, stderr io.Writer) (io.Writer, func() error, error) {
+	nothing := func() error { return nil }
+	switch name {
+	case "":
+		return nil, nothing, nil
+	case "-":
+		return stderr, nothing, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Close, nil
+}
+
+// accessLogger returns a logger that writes a line for each record in one of the formats, nil for
+// no log.
+func accessLogger(w io.Writer, format string) *slog.Logger {
+	switch {
+	case w == nil:
+		return nil
+	case format == "json":
+		return slog.New(slog.NewJSONHandler(w, nil))
+	case format == "text":
+		return slog.New(slog.NewTextHandler(w, nil))
+	default:
+		return server.LineLog(w)
+	}
+}
+
+// splitList splits a list at commas and spaces.
+func splitList(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// version returns the versions of this program, of Go and of MLX.
+func version() string {
+	v := "loadstone"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			v += " " + info.Main.Version
+		}
+	}
+	mlx := "without MLX"
+	if metal.Available {
+		mlx = metal.Runtime()
+	}
+	return fmt.Sprintf("%s, %s %s/%s, %s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH, mlx)
+}

@@ -1,0 +1,315 @@
+package service
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"loadstone/metal"
+)
+
+// TestMain: the test binary runs itself as the server, so that signals and exit codes are real.
+func TestMain(m *testing.M) {
+	if os.Getenv("LOADSTONE_TEST_SERVICE") == "" {
+		os.Exit(m.Run())
+	}
+	if err := Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// A process is a server in a process of its own.
+type process struct {
+	*exec.Cmd
+	url    string
+	stdout *bufio.Reader
+	stderr bytes.Buffer // complete once the process has ended
+}
+
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	return startOn(t, "tiny", "ref", args...)
+}
+
+// startOn starts a server with the model and the backend.
+func startOn(t *testing.T, model, backend string, args ...string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{Cmd: exec.Command(exe,
+		append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
+	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
+	p.Stderr = &p.stderr
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Process.Kill()
+		p.Wait()
+	})
+	p.stdout = bufio.NewReader(out)
+	p.url = p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
+	p.line(t, `^loadstone: ready: (`+model+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
+	return p
+}
+
+// line reads one line of stdout and returns the first group of the pattern it must match.
+func (p *process) line(t *testing.T, pattern string) string {
+	t.Helper()
+	line, err := p.stdout.ReadString('\n')
+	m := regexp.MustCompile(pattern).FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+	if m == nil {
+		t.Fatalf("stdout %q (%v), want %s", line, err, pattern)
+	}
+	return m[1]
+}
+
+// end waits for the process, which must write nothing more to stdout.
+func (p *process) end(t *testing.T) (code int) {
+	t.Helper()
+	if rest, err := io.ReadAll(p.stdout); err != nil || len(rest) > 0 {
+		t.Errorf("stdout goes on: %q, %v", rest, err)
+	}
+	p.Wait()
+	return p.ProcessState.ExitCode()
+}
+
+// chat sends a chat request. The body of the response is closed at the end of the test.
+func (p *process) chat(t *testing.T, body string) *http.Response {
+	t.Helper()
+	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json",
+		strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+const longStream = `{"messages":[{"role":"user","content":"Tell me everything."}],"max_tokens":500,"temperature":1,"seed":1,"stream":true}`
+
+// hold opens a connection with a request whose handler waits for the rest of its body, so that a
+// drain does not end.
+func (p *process) hold(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	if line, err := bufio.NewReader(c).ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	return c
+}
+
+// draining signals the process and waits until it takes no more work: it answers so, or its port is
+// closed.
+func (p *process) draining(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		resp, err := http.Get(p.url + "/health/ready")
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == http.StatusServiceUnavailable &&
+			strings.Contains(string(body), `"reason":"draining"`) {
+			return
+		}
+	}
+}
+
+// TestDrain: a stream and a request that is still being sent when SIGTERM comes are finished. Then
+// the process ends with exit code 0.
+func TestDrain(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	p := start(t, "-access-log", log)
+	stream := bufio.NewReader(p.chat(t, longStream).Body)
+	if _, err := stream.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	held := p.hold(t)
+	p.draining(t)
+	rest, err := io.ReadAll(stream)
+	if err != nil || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+		t.Errorf("the stream ends with %q, %v", rest[max(0, len(rest)-200):], err)
+	}
+	io.WriteString(held, "{}")
+	if resp, err := http.ReadResponse(bufio.NewReader(held), nil); err != nil ||
+		resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("the request that was held: %v, %v", resp, err)
+	}
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
+	}
+	info, err := os.Stat(log)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("access log: %v, %v", info, err)
+	}
+	lines, err := os.ReadFile(log)
+	if err != nil ||
+		!regexp.MustCompile(`(?m)^REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: \d+\.\d\dms$`).Match(lines) {
+		t.Errorf("access log: %q, %v", lines, err)
+	}
+}
+
+// TestKeys: the keys of the file and of the environment are accepted and no others, and no key is
+// logged.
+func TestKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte("sk-file-1\nsk-file-2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LOADSTONE_API_KEY", "sk-env")
+	p := start(t, "-api-key-file", file)
+	for key, want := range map[string]int{"sk-file-1": 200, "sk-file-2": 200, "sk-env": 200,
+		"sk-other": 401, "": 401} {
+		r, err := http.NewRequest("GET", p.url+"/v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("key %q: status %d, want %d", key, resp.StatusCode, want)
+		}
+	}
+	p.Process.Signal(os.Interrupt)
+	if p.end(t); strings.Contains(p.stderr.String(), "sk-") {
+		t.Errorf("a key is in the log: %s", &p.stderr)
+	}
+}
+
+// TestSecondSignal: a second signal ends the process, whatever the drain waits for.
+func TestSecondSignal(t *testing.T) {
+	p := start(t)
+	p.hold(t)
+	p.draining(t)
+	p.Process.Signal(os.Interrupt)
+	if code := p.end(t); code != 1 || !strings.Contains(p.stderr.String(), "exiting at once") {
+		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
+	}
+}
+
+// TestDrainTimeout: answers that take longer are cut off, and the exit code is 1.
+func TestDrainTimeout(t *testing.T) {
+	p := start(t, "-drain-timeout", "100ms")
+	p.hold(t)
+	p.Process.Signal(syscall.SIGTERM)
+	if code := p.end(t); code != 1 ||
+		!strings.HasSuffix(p.stderr.String(),
+			"answers were cut off: the drain took longer than 100ms\n") {
+		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
+	}
+}
+
+func TestAnswer(t *testing.T) {
+	p := start(t)
+	resp := p.chat(t,
+		`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":8,"temperature":0}`)
+	var answer struct {
+		Choices []struct{ Message struct{ Content string } }
+		Usage   struct {
+			CompletionTokens int `json:"completion_tokens"`
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Choices) != 1 ||
+		answer.Usage.CompletionTokens == 0 {
+		t.Errorf("status %d, answer %+v, %v", resp.StatusCode, answer, err)
+	}
+	p.Process.Signal(os.Interrupt)
+	if code := p.end(t); code != 0 {
+		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
+	}
+}
+
+// TestErrors: an error that keeps a server from starting is one line that says what to do, and
+// nothing is written to stdout.
+func TestErrors(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-addr", busy.Addr().String()}, busy.Addr().String() + " is in use by another process; stop it, or give another -addr (port 0 is any free one)"},
+		{[]string{"-model", "nobody"}, `unknown model "nobody"; known are `},
+		{[]string{"-model", filepath.Join(t.TempDir(), "x")}, "does not exist"},
+		{[]string{"-backend", "cuda"}, `unknown -backend "cuda"; want auto, mlx or ref`},
+		{[]string{"-kv-bytes", "3XB"}, "want a number of bytes, or one with KiB, MiB or GiB"},
+		{[]string{"-max-batch", "0"}, "-max-batch is 0; want at least 1"},
+		{[]string{"-access-format", "xml"}, `unknown -access-format "xml"; want line, text or json`},
+		{[]string{"-rate", "-1"}, "-rate is -1 and -agent-rate 0; want 0 or more"},
+		{[]string{"-api-key-file", os.DevNull}, os.DevNull + " has no keys"},
+		{[]string{"-bogus"}, "flag provided but not defined: -bogus"},
+		{[]string{"now"}, `unexpected argument "now"; -h lists the flags`},
+		{[]string{"-access-log", filepath.Join(t.TempDir(), "no", "such", "dir")}, "no such file or directory"},
+	} {
+		var stdout, stderr bytes.Buffer
+		err := Run(t.Context(), test.args, &stdout, &stderr)
+		if err == nil || !strings.Contains(err.Error(), test.want) ||
+			strings.Contains(err.Error(), "\n") || stdout.Len()+stderr.Len() > 0 {
+			t.Errorf("%v: %v, want %s; stdout %q, stderr %q", test.args, err, test.want, &stdout,
+				&stderr)
+		}
+	}
+	if !metal.Available {
+		for _, name := range []string{"mlx", "metal"} {
+			if err := Run(t.Context(), []string{"-backend", name}, io.Discard,
+				io.Discard); !errors.Is(err, metal.ErrUnavailable) {
+				t.Errorf("-backend %s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	for s, want := range map[string]int64{"1": 1, "512KiB": 512 << 10, "3 MiB": 3 << 20,
+		"2GiB": 2 << 30} {
+		var b byteSize
+		if err := b.Set(s); err != nil || int64(b) != want {
+			t.Errorf("%q: %d, %v; want %d", s, b, err, want)
+		}
+	}
+	for _, s := range []string{"", "0", "-1MiB", "1.5GiB", "10GB", "9223372036854775807KiB"} {
+		if err := new(byteSize).Set(s); err == nil {
+			t.Errorf("%q is accepted", s)
+		}
+	}
+}
