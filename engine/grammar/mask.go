@@ -43,6 +43,9 @@ func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte,
 	return v
 }
 
+// Longest returns the number of bytes of the longest token.
+func (v *Vocabulary) Longest() int { return v.most }
+
 // Mask returns a mask for one answer. Before each token is drawn, the mask is called with the
 // answer so far and the logits of the next token, by id. It sets the logits of tokens that would
 // leave the grammar to -Inf, and those of the stop tokens unless the answer may end here. The

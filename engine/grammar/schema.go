@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A SchemaError names a keyword of a schema that cannot be held.
@@ -25,6 +27,16 @@ func (e *SchemaError) Error() string {
 		return text + ": the schema " + e.Reason
 	}
 	return fmt.Sprintf("%s: the keyword %q %s", text, e.Keyword, e.Reason)
+}
+
+// Place returns where the keyword stands: the tool's name, if there is one, and a JSON pointer to
+// the keyword as a URI fragment, in ASCII: act#/properties/a/pattern.
+func (e *SchemaError) Place() string {
+	pointer := strings.TrimPrefix(e.Path, "#")
+	if e.Keyword != "" {
+		pointer += "/" + e.Keyword
+	}
+	return e.Tool + "#" + (&url.URL{Fragment: pointer}).EscapedFragment()
 }
 
 // Schema compiles a JSON schema, all of which is held. Its errors are *SchemaError.
