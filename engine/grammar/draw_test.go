@@ -156,7 +156,8 @@ var formatSamples = map[string][]string{
 	"ipv4":      {"0.0.0.0", "255.249.99.1"},
 	"ipv6":      {"::", "::1", "fe80::1:2", "1:2:3:4:5:6:7:8", "1::", "2001:db8::ff:0"},
 	"uuid":      {"123e4567-e89b-12d3-a456-426614174000"},
-	"uri":       {"http://example.com", "https://a.b:8080/c/d?e=f%20&g#h"},
+	"uri": {"http://example.com", "https://a.b:8080/c/d?e=f%20&g#h", "urn:isbn:0451450523",
+		"file:///etc/hosts", "postgres://me:secret@db.example.com:5432/x", "mailto:a@b.c"},
 }
 
 // A drawer draws values that are valid under a schema and writes them as the package comment says

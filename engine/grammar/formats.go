@@ -35,14 +35,19 @@ const (
 	durationForm = `P(?:\d{1,4}W|(?:\d{1,4}D|\d{1,4}M(?:\d{1,4}D)?|` +
 		`\d{1,4}Y(?:\d{1,4}M(?:\d{1,4}D)?)?)(?:` + durationTime + `)?|` + durationTime + `)`
 	uriChar = `(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})`
-	uriTail = `(?::[1-9]\d{1,3})?(?:/` + uriChar + `*)*` +
-		`(?:\?(?:` + uriChar + `|[/?])*)?(?:#(?:` + uriChar + `|[/?])*)?`
-	uriForm = `[A-Za-z][A-Za-z0-9+.-]{1,20}://` + hostnameForm + uriTail
+	uriTail = `(?:\?(?:` + uriChar + `|[/?])*)?(?:#(?:` + uriChar + `|[/?])*)?`
+	uriUser = `(?:[A-Za-z0-9._~-]{1,20}(?::[A-Za-z0-9._~-]{0,20})?@)?`
+	// A URI has an authority and a path, or a path alone.
+	uriForm = `[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://` + uriUser + hostnameForm + uriPort + `(?:/` + uriChar +
+		`*)*|(?:///)?` + uriChar + `+(?:/` + uriChar + `*)*)` + uriTail
 	// The part before the path has less than 253 characters.
-	boundedURI = `[A-Za-z][A-Za-z0-9+.-]{1,20}://` + hostnameForm + `(?::[1-9]\d{1,3})?` +
-		`(?:/(?:` + uriChar + `|[/?]){0,UNITS})?`
-	shortURI = `[A-Za-z][A-Za-z0-9+.-]+://` + shortHostname + uriTail
-	atomChar = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+	boundedURI = `[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://` + uriUser + hostnameForm + uriPort +
+		`(?:/(?:` + uriChar + `|[/?]){0,UNITS})?|(?:///)?` + uriChar + `(?:` + uriChar + `|[/?]){0,UNITS})`
+	shortURI = `[A-Za-z][A-Za-z0-9+.-]+:(?://` + shortUser + shortHostname + uriPort + `(?:/` + uriChar +
+		`*)*|(?:///)?` + uriChar + `+(?:/` + uriChar + `*)*)` + uriTail
+	shortUser = `(?:[A-Za-z0-9._~-]+(?::[A-Za-z0-9._~-]*)?@)?`
+	uriPort   = `(?::[1-9]\d{1,3})?`
+	atomChar  = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 	// The local part of an address has at most 64 characters.
 	emailForm  = atomChar + `(?:\.?` + atomChar + `){0,30}@` + domainForm
 	shortEmail = atomChar + `+(?:\.` + atomChar + `+)*@` + shortDomain
@@ -90,7 +95,7 @@ func (g *langs) format(name string, high int) (l lang, known bool) {
 	if short, ok := shortFormats[form]; ok && high >= 0 {
 		units := min((high-longLength)/len("%00"), 150)
 		if form == uriForm && units > 0 {
-			form = strings.Replace(boundedURI, "UNITS", strconv.Itoa(units), 1)
+			form = strings.ReplaceAll(boundedURI, "UNITS", strconv.Itoa(units))
 		} else if high <= longLength {
 			form, limit = short, g.times(anyChar, 0, shortLength)
 		}

@@ -60,6 +60,8 @@ func TestHeld(t *testing.T) {
 		"tuple of draft 7":        {`{"type":"array","items":[{"type":"integer"},{"type":"string"}],"additionalItems":false}`, []string{`[1,"a"]`, `[1]`, `[]`}, []string{`[1,"a",2]`, `["a"]`}},
 		"required of draft 3":     {`{"type":"object","properties":{"a":{"type":"integer","required":true},"b":{}}}`, []string{`{"a":1}`}, []string{`{"b":1}`, `{}`}},
 		"properties without type": {`{"properties":{"a":{"type":"integer"}},"required":["a"]}`, []string{`{"a":1}`}, []string{"true"}},
+		"set of an enum":          {`{"type":"array","items":{"enum":["a","b","c"]},"uniqueItems":true,"minItems":1}`, []string{`["c","a"]`, `["a","b","c"]`}, []string{`[]`, `["a","a"]`, `["d"]`}},
+		"large set of an enum":    {`{"type":"array","items":{"enum":[1,2,3,4,5,6,7,8,9,10]},"uniqueItems":true,"maxItems":3}`, []string{`[2,4,10]`, `[]`}, []string{`[1,1]`, `[1,2,3,4]`}},
 		"pattern":                 {`{"type":"string","pattern":"^[A-Z]{3}-\\d+$","maxLength":6}`, []string{`"ABC-12"`}, []string{`"ABC-123"`, `"abc-1"`}},
 		"unanchored pattern":      {`{"type":"string","pattern":"b|^c"}`, []string{`"abc"`, `"c"`}, []string{`"ac"`}},
 		"pattern looks ahead":     {`{"type":"string","pattern":"^(?=.*\\d)(?!x)\\w{2,4}$"}`, []string{`"a1"`, `"1_b"`}, []string{`"x1"`, `"ab"`, `"abcd1"`}},
@@ -123,7 +125,7 @@ func TestFormats(t *testing.T) {
 		"ipv4":      {"256.1.1.1", "1.2.3", "01.2.3.4"},
 		"ipv6":      {"1", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::"},
 		"uuid":      {"123e4567e89b12d3a456426614174000", "Molina"},
-		"uri":       {"a", "http://", "http:// a.b", "//a.b"},
+		"uri":       {"a", "http://", "http:// a.b", "//a.b", "http:", "1a:b"},
 	} {
 		g, err := Schema([]byte(`{"type":"string","format":"` + format + `"}`))
 		if err != nil {

@@ -227,12 +227,18 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 	}
 	prefix := 0 // the number of items that have schemas of their own
 	for _, n := range f.nodes {
-		if v := n.get("uniqueItems"); v != nil && v.kind == 't' && (high < 0 || high > 1) {
-			if err := c.refuse(n, "uniqueItems", "is not supported"); err != nil {
-				return 0, err
-			}
-		}
 		prefix = max(prefix, len(firstItems(n)))
+	}
+	for _, n := range f.nodes {
+		if v := n.get("uniqueItems"); v == nil || v.kind != 't' || high >= 0 && high <= 1 {
+			continue
+		}
+		if list, ok, err := c.listed(f); ok && prefix == 0 || err != nil {
+			return c.unique(list, low, high), err
+		}
+		if err := c.refuse(n, "uniqueItems", "is supported only for items of an enum"); err != nil {
+			return 0, err
+		}
 	}
 	if high >= 0 {
 		prefix = min(prefix, high)
@@ -286,6 +292,71 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 		more = c.optional(more)
 	}
 	return c.seq(c.literal("["), c.space, more, c.literal("]")), nil
+}
+
+// listed returns the values that the items of an array have by an enum or const.
+func (c *compiler) listed(f *conjunction) (list []*node, ok bool, err error) {
+	items, never := itemSchemas(f, 0)
+	var all conjunction
+	for _, n := range items {
+		if err := c.add(&all, n, nil); err != nil {
+			return nil, false, err
+		}
+	}
+	if never || all.never {
+		return nil, true, nil
+	}
+	return c.candidates(&all)
+}
+
+// maxShuffled is the largest number of values whose every order can be written: each set of values
+// that are left takes a rule.
+const maxShuffled = 8
+
+// unique is the arrays of low to high of the values, none twice. If there are many values, they
+// come in the order of the list.
+func (c *compiler) unique(list []*node, low, high int) symbol {
+	list = slices.CompactFunc(slices.Clone(list), equal)
+	var values []symbol
+	for i, v := range list {
+		if !slices.ContainsFunc(list[:i], func(w *node) bool { return equal(v, w) }) {
+			values = append(values, c.seq(c.literal(string(v.write(nil))), c.space))
+		}
+	}
+	if high < 0 {
+		high = len(values)
+	}
+	// A state is what has been written, as bits, or how many values have been and the next place.
+	type state struct{ written, count, next int }
+	known := make(map[state]symbol)
+	var rest func(s state) symbol
+	rest = func(s state) symbol {
+		if sym, ok := known[s]; ok {
+			return sym
+		}
+		var alternatives [][]symbol
+		if s.count >= low {
+			alternatives = append(alternatives, nil)
+		}
+		for i := s.next; i < len(values) && s.count < high; i++ {
+			to := state{s.written | 1<<i, s.count + 1, 0}
+			if s.written>>i&1 != 0 {
+				continue
+			}
+			if len(values) > maxShuffled {
+				to = state{0, min(s.count+1, max(low, high)), i + 1}
+			}
+			one := []symbol{values[i], rest(to)}
+			if s.count > 0 {
+				one = append([]symbol{c.literal(","), c.space}, one...)
+			}
+			alternatives = append(alternatives, one)
+		}
+		sym := c.oneOf(alternatives...)
+		known[s] = sym
+		return sym
+	}
+	return c.seq(c.literal("["), c.space, rest(state{}), c.literal("]"))
 }
 
 // firstItems returns the schemas of the first items of an array.

@@ -177,7 +177,7 @@ func hasFormat(format, s string) bool {
 		return err == nil && a.Address == s && hasFormat("hostname", s[strings.Index(s, "@")+1:])
 	case "uri":
 		u, err := url.Parse(s)
-		return err == nil && u.Scheme != "" && u.Host != ""
+		return err == nil && u.Scheme != "" && u.Host+u.Opaque+u.Path != ""
 	case "hostname":
 		for label := range strings.SplitSeq(s, ".") {
 			if len(label) < 1 || len(label) > 63 || strings.HasPrefix(label, "-") ||
