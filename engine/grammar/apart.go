@@ -12,6 +12,9 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 	if a.never || b.never {
 		return true
 	}
+	// What the oneOf itself leaves of the values is another question.
+	a, b = a.clone(), b.clone()
+	a.chosen, b.chosen = nil, nil
 	listA, listedA, errA := c.candidates(a)
 	listB, listedB, errB := c.candidates(b)
 	if errA != nil || errB != nil {

@@ -13,7 +13,7 @@ import (
 
 // random makes a schema. With refs it may refer to #/$defs/x.
 func random(r *rand.Rand, depth int, refs bool) any {
-	n := r.IntN(37)
+	n := r.IntN(38)
 	if depth == 0 {
 		n = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 26, 27, 28, 29, 30, 31}[r.IntN(17)]
 	}
@@ -104,6 +104,8 @@ func random(r *rand.Rand, depth int, refs bool) any {
 	case 33:
 		object["propertyNames"] = map[string]any{"pattern": "^[a-z]{1,3}$"}
 		object["maxProperties"] = more
+	case 37:
+		return map[string]any{"oneOf": []any{sub(), sub(), map[string]any{"const": "a"}}}
 	case 34:
 		return map[string]any{"allOf": []any{sub(), sub()}}
 	case 35:

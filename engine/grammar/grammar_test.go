@@ -44,6 +44,7 @@ func TestRefused(t *testing.T) {
 		`{"type":"integer","minimum":5,"maximum":4}`:                         `nothing satisfies it`,
 		`{"type":"object","properties":{"n":{"type":"integer","minimum":5,"maximum":4}},"required":["n"]}`: `#/properties/n: the schema cannot be held: nothing satisfies it`,
 		`{"oneOf":[{"type":"integer"},{"type":"number"}]}`:                                                 `"oneOf" is supported only`,
+		`{"oneOf":[{"const":"a"},{"type":"string"}]}`:                                                      `"oneOf" is supported only`,
 		`{"type":"object","additionalProperties":false,"required":["a"]}`:                                  `names "a", which is not a property`,
 		`{"type":"thing"}`: `unknown type "thing"`,
 		`[]`:               `is not a schema`,

@@ -146,6 +146,9 @@ func TestComplete(t *testing.T) {
 		source, schema := randomSchema(t, r)
 		d := drawer{r, schema}
 		g, err := Schema(source)
+		if err != nil && strings.Contains(err.Error(), `"oneOf" is supported only`) {
+			continue
+		}
 		if err != nil && !strings.Contains(err.Error(), "nothing satisfies it") {
 			t.Fatalf("%s: %v", source, err)
 		}

@@ -50,15 +50,19 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 	defer func() { c.loose, c.unheld = loose, unheld }()
 	switch v.kind {
 	case '"':
-		// A format is left to the author: of what it allows the grammar knows a part only.
 		low, high, _ := c.span(alone, "minLength", "maxLength")
 		length := utf8.RuneCountInString(v.text)
 		if length < low || high >= 0 && length > high {
 			return false
 		}
 		if p := n.get("pattern"); p != nil {
-			l, _ := c.patternOf(n, "pattern", p.text)
-			return l < 0 || c.match(l, v.text)
+			if l, _ := c.patternOf(n, "pattern", p.text); l >= 0 && !c.match(l, v.text) {
+				return false
+			}
+		}
+		if p := n.get("format"); p != nil && p.kind == '"' {
+			l, known := c.format(p.text, -1)
+			return !known || c.match(l, v.text)
 		}
 	case '0':
 		in, _ := c.interval(alone)
