@@ -1,7 +1,7 @@
 package grammar
 
 // maxCompared bounds the comparisons of schemas of all oneOf of a document.
-const maxCompared = 200_000
+const maxCompared = 50_000
 
 // apart reports whether no value that is written for a is valid under b. It returns false if it
 // does not know.

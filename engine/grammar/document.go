@@ -179,26 +179,35 @@ func quote(s string) string {
 	return quoted
 }
 
-// equal reports whether two values are the same JSON value.
-func equal(a, b *node) bool {
-	if a.kind != b.kind || len(a.values) != len(b.values) {
-		return false
-	}
-	if a.kind == '0' {
-		return decimalOf(a.text).compare(decimalOf(b.text)) == 0
-	}
-	for i, v := range a.values {
-		w := b.values[i]
-		if a.kind == '{' {
-			if w = b.get(a.keys[i]); w == nil {
-				return false
+// canonical returns a text that two values have in common exactly if they are the same JSON value.
+func (n *node) canonical() string { return string(n.appendCanonical(nil)) }
+
+func (n *node) appendCanonical(b []byte) []byte {
+	switch n.kind {
+	case '0':
+		d := decimalOf(n.text)
+		if d.negative {
+			b = append(b, '-')
+		}
+		return append(append(append(b, d.whole...), '.'), d.frac...)
+	case '[', '{':
+		places := make([]int, len(n.values))
+		for i := range places {
+			places[i] = i
+		}
+		if n.kind == '{' {
+			slices.SortFunc(places, func(i, j int) int { return strings.Compare(n.keys[i], n.keys[j]) })
+		}
+		b = append(b, n.kind)
+		for _, i := range places {
+			if n.kind == '{' {
+				b = append(b, quote(n.keys[i])...)
 			}
+			b = append(n.values[i].appendCanonical(b), ',')
 		}
-		if !equal(v, w) {
-			return false
-		}
+		return append(b, n.kind+2)
 	}
-	return a.text == b.text
+	return n.write(b)
 }
 
 // resource returns the schema resource of a node: the nearest node around it that has an $id.

@@ -68,6 +68,9 @@ func (p *pat) nullable() bool {
 // pattern returns the strings in which a regular expression matches somewhere. Back references,
 // word boundaries and looking behind are not supported, nor is looking ahead within a repetition.
 func (g *langs) pattern(source string) (lang, error) {
+	if l, ok := g.known[source]; ok {
+		return l, nil
+	}
 	r := &patternReader{rest: source}
 	p, err := r.or()
 	if err == nil && r.rest != "" {
@@ -81,7 +84,12 @@ func (g *langs) pattern(source string) (lang, error) {
 		return 0, err
 	}
 	later, err := g.matching(p, anything, false)
-	return g.or(begin, g.concat(g.concat(anyChar, anything), later)), err
+	if err != nil {
+		return 0, err
+	}
+	l := g.or(begin, g.concat(g.concat(anyChar, anything), later))
+	g.known[source] = l
+	return l, nil
 }
 
 // matching returns the strings that a part matches at their beginning and that go on with one of then.

@@ -24,10 +24,17 @@ const (
 // deterministic automaton, and that works for intersections and complements as for any other
 // expression.
 type langs struct {
+	work  int // spent so far; see maxWork
 	exprs []expr
 	ids   map[string]lang
 	ders  map[derKey]lang
+	known map[string]lang // patterns
 }
+
+// maxWork bounds the work for all languages of a request, about 1 s and 100 MB: an automaton may have
+// exponentially many states, and each may take long to find. The unit is a derivative or a few heads
+// of an expression.
+const maxWork = 2_000_000
 
 // An expr is an expression for a language.
 type expr struct {
@@ -119,7 +126,8 @@ func (s runes) not() runes {
 }
 
 func newLangs() *langs {
-	g := &langs{ids: make(map[string]lang), ders: make(map[derKey]lang)}
+	g := &langs{ids: make(map[string]lang), ders: make(map[derKey]lang),
+		known: make(map[string]lang)}
 	g.intern(expr{op: opNothing})
 	g.intern(expr{op: opBlank, nullable: true})
 	g.intern(expr{op: opChar, set: every, heads: []rune{0, 0xd800, 0xe000}})
@@ -141,6 +149,7 @@ func (g *langs) intern(e expr) lang {
 	if l, ok := g.ids[string(key)]; ok {
 		return l
 	}
+	g.work += 1 + (len(e.subs)+len(e.heads))/4
 	l := lang(len(g.exprs))
 	g.exprs = append(g.exprs, e)
 	g.ids[string(key)] = l
@@ -281,6 +290,7 @@ func (g *langs) merge(list []lang) []rune {
 	for _, l := range list {
 		heads = append(heads, g.exprs[l].heads...)
 	}
+	g.work += len(heads) / 4
 	slices.Sort(heads)
 	return slices.Compact(heads)
 }
@@ -306,6 +316,7 @@ func (g *langs) derive(l lang, r rune) lang {
 		return d
 	}
 	e := g.exprs[l] // a copy: exprs moves while it grows
+	g.work += 1 + len(e.subs)/4
 	var d lang
 	switch e.op {
 	case opConcat:
@@ -364,6 +375,9 @@ func (g *langs) edges(l lang) []edge {
 	var list []edge
 	heads := g.exprs[l].heads
 	for i, r := range heads {
+		if g.work > maxWork {
+			break // states will notice
+		}
 		last := rune(utf8.MaxRune)
 		if i+1 < len(heads) {
 			last = heads[i+1] - 1
@@ -392,16 +406,16 @@ func (g *langs) edges(l lang) []edge {
 const maxStates = 8192
 
 // states lists the languages that strings of l lead to, l first. It returns false if there are more
-// than maxStates or if stop says so.
+// than maxStates, if they take too much work or if stop says so.
 func (g *langs) states(l lang, stop func() bool) (list []lang, all map[lang][]edge, ok bool) {
 	all = make(map[lang][]edge)
 	list = []lang{l}
 	seen := map[lang]bool{l: true}
 	for i := 0; i < len(list); i++ {
-		if len(list) > maxStates || len(g.exprs) > 64*maxStates || i%64 == 0 && stop() {
+		edges := g.edges(list[i])
+		if len(list) > maxStates || g.work > maxWork || stop() {
 			return nil, nil, false
 		}
-		edges := g.edges(list[i])
 		all[list[i]] = edges
 		for _, e := range edges {
 			if !seen[e.to] {

@@ -43,7 +43,18 @@ var large = map[string]func(n int) string{
 			strings.Repeat(`}]}`, n)
 	},
 	"enum": func(n int) string {
-		return `{"enum":[` + strings.Repeat(`"abcdef",`, n) + `1]}`
+		var s strings.Builder
+		for i := range n {
+			fmt.Fprintf(&s, `%d,`, i)
+		}
+		return `{"enum":[` + s.String() + `"x"],"anyOf":[{"type":"string","pattern":"^x"},{"minimum":5}]}`
+	},
+	"constants": func(n int) string {
+		var s strings.Builder
+		for i := range n {
+			fmt.Fprintf(&s, `{"const":"c%d","description":"d"},`, i)
+		}
+		return `{"oneOf":[` + s.String() + `{"const":1}]}`
 	},
 	"properties": func(n int) string {
 		var s strings.Builder

@@ -78,8 +78,9 @@ type compiler struct {
 	compiled map[string]*compiled
 	order    []*compiled // as they were finished
 	checked  map[*node]bool
-	level    int          // how many objects and arrays are around what is being compiled
-	hint     *SchemaError // a reason why nothing may satisfy some schema
+	members  map[*node]map[string]bool // values of an enum, in canonical form
+	level    int                       // how many objects and arrays are around what is being compiled
+	hint     *SchemaError              // a reason why nothing may satisfy some schema
 	choices  int
 	compared int
 }
@@ -119,6 +120,7 @@ func newCompiler(ctx context.Context, reach int) *compiler {
 func (c *compiler) begin(tool string, loose bool) {
 	c.tool, c.loose = tool, loose
 	c.compiled, c.checked = make(map[string]*compiled), make(map[*node]bool)
+	c.members = make(map[*node]map[string]bool)
 	c.order, c.hint, c.level, c.choices, c.compared = nil, nil, 0, 0, 0
 }
 
@@ -483,11 +485,7 @@ func (c *compiler) conjunction(f *conjunction, at *node) (symbol, error) {
 // combined compiles the values of a conjunction.
 func (c *compiler) combined(f *conjunction) (symbol, error) {
 	if list, ok, err := c.candidates(f); ok || err != nil {
-		var alternatives [][]symbol
-		for _, v := range list {
-			alternatives = append(alternatives, []symbol{c.literal(string(v.write(nil)))})
-		}
-		return c.oneOf(alternatives...), err
+		return c.values(list), err
 	}
 	if len(f.groups) > 0 {
 		return c.choice(f)
@@ -513,6 +511,40 @@ func (c *compiler) combined(f *conjunction) (symbol, error) {
 		alternatives = append(alternatives, []symbol{sym})
 	}
 	return c.oneOf(alternatives...), nil
+}
+
+// values makes a rule for values.
+func (c *compiler) values(list []*node) symbol {
+	alternatives := make([][]symbol, len(list))
+	for i, v := range list {
+		alternatives[i] = []symbol{c.literal(string(v.write(nil)))}
+	}
+	return c.oneOf(alternatives...)
+}
+
+// listedOnce returns the values that exactly one branch of a oneOf of f lists; ok tells whether all
+// branches list their values.
+func (c *compiler) listedOnce(f *conjunction, branches []*conjunction) (list []*node, ok bool,
+	err error) {
+	count := make(map[string]int)
+	for _, branch := range branches {
+		alone := *branch
+		alone.chosen = f.chosen
+		values, ok, err := c.candidates(&alone)
+		if !ok || err != nil {
+			return nil, false, err
+		}
+		seen := make(map[string]bool)
+		for _, v := range values {
+			if key := v.canonical(); !seen[key] {
+				seen[key] = true
+				count[key]++
+				list = append(list, v)
+			}
+		}
+	}
+	list = slices.DeleteFunc(list, func(v *node) bool { return count[v.canonical()] > 1 })
+	return list, len(branches) > 0, nil
 }
 
 // branches returns a conjunction for each choice of its first group, without those that nothing
@@ -553,6 +585,9 @@ func (c *compiler) choice(f *conjunction) (symbol, error) {
 		return c.conjunction(less, g.owner)
 	}
 	if g.key == "oneOf" {
+		if values, ok, err := c.listedOnce(f, list); ok || err != nil {
+			return c.values(values), err
+		}
 		if err := c.exclusive(g.owner, list, at); err != nil {
 			return 0, err
 		}

@@ -37,7 +37,8 @@ func (c *compiler) stringOf(f *conjunction) (symbol, error) {
 			at, keyword = c.having(f, "format"), "format"
 		}
 		if err := c.refuse(at, keyword, fmt.Sprintf("is too large: together with the length of "+
-			"the string it takes an automaton of more than %d states", maxStates)); err != nil {
+			"the string its automaton has more than %d states, or finding them takes too much work",
+			maxStates)); err != nil {
 			return 0, err
 		}
 	}

@@ -316,10 +316,11 @@ const maxShuffled = 8
 // unique is the arrays of low to high of the values, none twice. If there are many values, they
 // come in the order of the list.
 func (c *compiler) unique(list []*node, low, high int) symbol {
-	list = slices.CompactFunc(slices.Clone(list), equal)
 	var values []symbol
-	for i, v := range list {
-		if !slices.ContainsFunc(list[:i], func(w *node) bool { return equal(v, w) }) {
+	seen := make(map[string]bool)
+	for _, v := range list {
+		if key := v.canonical(); !seen[key] {
+			seen[key] = true
 			values = append(values, c.seq(c.literal(string(v.write(nil))), c.space))
 		}
 	}

@@ -37,11 +37,10 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 	if types&typeOf(v) == 0 {
 		return false
 	}
-	if e := n.get("const"); e != nil && !equal(e, v) {
+	if e := n.get("const"); e != nil && e != v && e.canonical() != v.canonical() {
 		return false
 	}
-	if e := n.get("enum"); e != nil && e.kind == '[' &&
-		!slices.ContainsFunc(e.values, func(e *node) bool { return equal(e, v) }) {
+	if e := n.get("enum"); e != nil && e.kind == '[' && v.parent != e && !c.member(e, v) {
 		return false
 	}
 	alone := &conjunction{nodes: []*node{n}, top: n}
@@ -83,7 +82,7 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 			}
 			unique := n.get("uniqueItems")
 			if unique != nil && unique.kind == 't' && slices.ContainsFunc(v.values[:i],
-				func(other *node) bool { return equal(other, item) }) {
+				func(other *node) bool { return other.canonical() == item.canonical() }) {
 				return false
 			}
 		}
@@ -91,6 +90,19 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 		return c.validObject(alone, n, v, depth)
 	}
 	return true
+}
+
+// member reports whether a value is in a list.
+func (c *compiler) member(list, v *node) bool {
+	set := c.members[list]
+	if set == nil {
+		set = make(map[string]bool)
+		for _, e := range list.values {
+			set[e.canonical()] = true
+		}
+		c.members[list] = set
+	}
+	return set[v.canonical()]
 }
 
 func (c *compiler) validObject(alone *conjunction, n, v *node, depth int) bool {
