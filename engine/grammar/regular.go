@@ -32,9 +32,9 @@ type langs struct {
 }
 
 // maxWork bounds the work for all languages of a request, about 1 s and 100 MB: an automaton may have
-// exponentially many states, and each may take long to find. The unit is a derivative or a few heads
-// of an expression.
-const maxWork = 2_000_000
+// exponentially many states, and each may take long to find. The unit is a derivative or a few
+// characters of an alphabet.
+const maxWork = 1_000_000
 
 // An expr is an expression for a language.
 type expr struct {
@@ -43,7 +43,6 @@ type expr struct {
 	subs      []lang // what it is made of
 	low, high int    // of a repetition; high is -1 for no limit
 	nullable  bool   // it has the empty string
-	heads     []rune // sorted: the derivatives by the characters from one of these to before the next are equal
 }
 
 const (
@@ -130,14 +129,14 @@ func newLangs() *langs {
 		known: make(map[string]lang)}
 	g.intern(expr{op: opNothing})
 	g.intern(expr{op: opBlank, nullable: true})
-	g.intern(expr{op: opChar, set: every, heads: []rune{0, 0xd800, 0xe000}})
-	g.intern(expr{op: opRepeat, subs: []lang{anyChar}, high: -1, nullable: true,
-		heads: []rune{0, 0xd800, 0xe000}})
+	g.intern(expr{op: opChar, set: every})
+	g.intern(expr{op: opRepeat, subs: []lang{anyChar}, high: -1, nullable: true})
 	return g
 }
 
 // intern returns the number of an expression.
 func (g *langs) intern(e expr) lang {
+	g.work += 1 + (len(e.subs)+len(e.set))/4
 	key := []byte{e.op}
 	for _, r := range e.set {
 		key = binary.AppendVarint(key, int64(r))
@@ -149,7 +148,6 @@ func (g *langs) intern(e expr) lang {
 	if l, ok := g.ids[string(key)]; ok {
 		return l
 	}
-	g.work += 1 + (len(e.subs)+len(e.heads))/4
 	l := lang(len(g.exprs))
 	g.exprs = append(g.exprs, e)
 	g.ids[string(key)] = l
@@ -161,11 +159,7 @@ func (g *langs) chars(set runes) lang {
 	if set = set.normal(); len(set) == 0 {
 		return nothing
 	}
-	heads := []rune{0}
-	for i := 0; i < len(set); i += 2 {
-		heads = append(heads, set[i], set[i+1]+1)
-	}
-	return g.intern(expr{op: opChar, set: set, heads: slices.Compact(heads)})
+	return g.intern(expr{op: opChar, set: set})
 }
 
 // concat is a string of a followed by one of b.
@@ -180,12 +174,8 @@ func (g *langs) concat(a, b lang) lang {
 	case ea.op == opConcat:
 		return g.concat(ea.subs[0], g.concat(ea.subs[1], b))
 	}
-	heads := g.exprs[a].heads
-	if g.exprs[a].nullable {
-		heads = g.merge([]lang{a, b})
-	}
 	nullable := g.exprs[a].nullable && g.exprs[b].nullable
-	return g.intern(expr{op: opConcat, subs: []lang{a, b}, nullable: nullable, heads: heads})
+	return g.intern(expr{op: opConcat, subs: []lang{a, b}, nullable: nullable})
 }
 
 // or is a string of any of the languages.
@@ -223,6 +213,7 @@ func (g *langs) combine(op byte, list []lang, unit, zero lang) lang {
 		if set != nil {
 			subs = append(subs, g.chars(set))
 		}
+		subs = g.factor(subs)
 	}
 	slices.Sort(subs)
 	subs = slices.Compact(subs)
@@ -246,7 +237,42 @@ func (g *langs) combine(op byte, list []lang, unit, zero lang) lang {
 	case 1:
 		return subs[0]
 	}
-	return g.intern(expr{op: op, subs: subs, nullable: nullable, heads: g.merge(subs)})
+	return g.intern(expr{op: op, subs: subs, nullable: nullable})
+}
+
+// factor joins languages of a union that begin alike, and repetitions of the same language: otherwise
+// what counts in two ways has a state for each set of counts.
+func (g *langs) factor(subs []lang) []lang {
+	if len(subs) < 2 {
+		return subs
+	}
+	type class struct {
+		op byte
+		of lang
+	}
+	at := make(map[class]int) // places in out
+	var out []lang
+	for _, l := range subs {
+		e := g.exprs[l]
+		if e.op != opConcat && !(e.op == opRepeat && e.low == 0) {
+			out = append(out, l)
+			continue
+		}
+		key := class{e.op, e.subs[0]}
+		i, ok := at[key]
+		if !ok {
+			at[key] = len(out)
+			out = append(out, l)
+			continue
+		}
+		other := g.exprs[out[i]]
+		if e.op == opConcat {
+			out[i] = g.concat(e.subs[0], g.or(e.subs[1], other.subs[1]))
+		} else if other.high >= 0 && (e.high < 0 || e.high > other.high) {
+			out[i] = l
+		}
+	}
+	return out
 }
 
 // not is any string that is not in l.
@@ -259,8 +285,7 @@ func (g *langs) not(l lang) lang {
 	case e.op == opNot:
 		return e.subs[0]
 	}
-	return g.intern(expr{op: opNot, subs: []lang{l}, nullable: !g.exprs[l].nullable,
-		heads: g.merge([]lang{l, anyChar})})
+	return g.intern(expr{op: opNot, subs: []lang{l}, nullable: !g.exprs[l].nullable})
 }
 
 // times is low to high strings of l; a negative high stands for no limit.
@@ -281,35 +306,16 @@ func (g *langs) times(l lang, low, high int) lang {
 		return l
 	}
 	return g.intern(expr{op: opRepeat, subs: []lang{l}, low: low, high: max(high, -1),
-		nullable: low == 0, heads: g.exprs[l].heads})
+		nullable: low == 0})
 }
 
-// merge returns the heads of several languages.
-func (g *langs) merge(list []lang) []rune {
-	var heads []rune
-	for _, l := range list {
-		heads = append(heads, g.exprs[l].heads...)
-	}
-	g.work += len(heads) / 4
-	slices.Sort(heads)
-	return slices.Compact(heads)
-}
-
-// derive returns what may follow character r. It works for any character up to the next head, too.
+// derive returns what may follow character r.
 func (g *langs) derive(l lang, r rune) lang {
 	switch e := &g.exprs[l]; {
-	case len(e.heads) == 0:
-		return nothing
 	case e.op == opChar && e.set.has(r):
 		return blank
-	case e.op == opChar:
+	case e.op == opChar || l == nothing || l == blank:
 		return nothing
-	default:
-		i, exact := slices.BinarySearch(e.heads, r)
-		if !exact {
-			i--
-		}
-		r = e.heads[max(i, 0)]
 	}
 	key := derKey{l, r}
 	if d, ok := g.ders[key]; ok {
@@ -370,34 +376,89 @@ type edge struct {
 	to  lang
 }
 
-// edges returns the transitions from a language to others.
-func (g *langs) edges(l lang) []edge {
+// alphabet divides all characters into sets, so that the derivatives of l, and of all that is
+// derived from it, are the same for the characters of a set.
+func (g *langs) alphabet(l lang) []runes {
+	var sets []runes
+	seen := make(map[lang]bool)
+	var visit func(lang)
+	visit = func(l lang) {
+		if seen[l] {
+			return
+		}
+		seen[l] = true
+		if g.exprs[l].op == opChar {
+			sets = append(sets, g.exprs[l].set)
+		}
+		for _, s := range g.exprs[l].subs {
+			visit(s)
+		}
+	}
+	visit(l)
+	ends := []rune{0, utf8.MaxRune + 1}
+	for _, set := range sets {
+		for i := 0; i < len(set); i += 2 {
+			ends = append(ends, set[i], set[i+1]+1)
+		}
+	}
+	slices.Sort(ends)
+	ends = slices.Compact(ends)
+	g.work += len(ends) * len(sets) / 4
+	if g.work > maxWork {
+		return nil // states will notice
+	}
+	groups := make(map[string]int) // by the sets that the characters are in
+	var list []runes
+	in := make([]byte, len(sets))
+	for i, from := range ends[:len(ends)-1] {
+		span := runes{from, ends[i+1] - 1}.both(every)
+		if len(span) == 0 {
+			continue
+		}
+		for j, set := range sets {
+			in[j] = byte(btoi(set.has(span[0])))
+		}
+		group, ok := groups[string(in)]
+		if !ok {
+			group = len(list)
+			groups[string(in)] = group
+			list = append(list, nil)
+		}
+		list[group] = append(list[group], span...)
+	}
+	return list
+}
+
+// edges returns the transitions from a language to others by the sets of an alphabet. unions has
+// the unions of sets that have been made.
+func (g *langs) edges(l lang, alphabet []runes, unions map[string]runes) []edge {
 	var list []edge
-	heads := g.exprs[l].heads
-	for i, r := range heads {
-		if g.work > maxWork {
-			break // states will notice
-		}
-		last := rune(utf8.MaxRune)
-		if i+1 < len(heads) {
-			last = heads[i+1] - 1
-		}
-		span := runes{r, last}.both(every)
+	var parts [][]byte // by edge: the numbers of its sets
+	for i, set := range alphabet {
 		to := nothing
-		if len(span) > 0 {
-			to = g.derive(l, span[0])
+		if g.work <= maxWork { // or states will notice
+			to = g.derive(l, set[0])
 		}
 		if to == nothing {
 			continue
 		}
 		at := slices.IndexFunc(list, func(e edge) bool { return e.to == to })
 		if at < 0 {
-			at, list = len(list), append(list, edge{to: to})
+			at, list, parts = len(list), append(list, edge{to: to}), append(parts, nil)
 		}
-		list[at].set = append(list[at].set, span...)
+		parts[at] = binary.AppendUvarint(parts[at], uint64(i))
 	}
-	for i := range list {
-		list[i].set = list[i].set.normal()
+	for i, part := range parts {
+		set, ok := unions[string(part)]
+		if !ok {
+			for rest := part; len(rest) > 0; {
+				n, size := binary.Uvarint(rest)
+				set, rest = append(set, alphabet[n]...), rest[size:]
+			}
+			set = set.normal()
+			unions[string(part)] = set
+		}
+		list[i].set = set
 	}
 	return list
 }
@@ -409,10 +470,11 @@ const maxStates = 8192
 // than maxStates, if they take too much work or if stop says so.
 func (g *langs) states(l lang, stop func() bool) (list []lang, all map[lang][]edge, ok bool) {
 	all = make(map[lang][]edge)
+	alphabet, unions := g.alphabet(l), make(map[string]runes)
 	list = []lang{l}
 	seen := map[lang]bool{l: true}
 	for i := 0; i < len(list); i++ {
-		edges := g.edges(list[i])
+		edges := g.edges(list[i], alphabet, unions)
 		if len(list) > maxStates || g.work > maxWork || stop() {
 			return nil, nil, false
 		}
