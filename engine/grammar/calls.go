@@ -15,8 +15,8 @@ type Tool struct {
 // tool's name and ARGUMENTS a JSON object.
 type Form struct{ Open, Name, Args, Close string }
 
-// A Spec says what an answer may be. Without tools it is JSON that satisfies Format. With Tools it
-// may be a call, and if Required it is exactly one call. Else, if Format is nil, it is any text
+// A Spec says what an answer may be. Without tools it is JSON that satisfies Format, or any JSON
+// if that is nil. With Tools it may be a call, and if Required it is exactly one call. Else, if Format is nil, it is any text
 // without the form's Open, which a call may follow; with Many, further calls may follow that, each
 // after a line break. If Format is there, an answer is either JSON that satisfies it or such calls
 // without text.
@@ -64,6 +64,9 @@ func (c *compiler) spec(s Spec) (symbol, error) {
 		}
 	}
 	if len(s.Tools) == 0 {
+		if s.Format == nil {
+			return c.value, nil
+		}
 		return format, nil
 	}
 	call := c.seq(c.literal(s.Form.Name), c.oneOf(calls...), c.literal(s.Form.Close))

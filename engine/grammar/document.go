@@ -196,7 +196,9 @@ func (n *node) appendCanonical(b []byte) []byte {
 			places[i] = i
 		}
 		if n.kind == '{' {
-			slices.SortFunc(places, func(i, j int) int { return strings.Compare(n.keys[i], n.keys[j]) })
+			slices.SortFunc(places, func(i, j int) int {
+				return strings.Compare(n.keys[i], n.keys[j])
+			})
 		}
 		b = append(b, n.kind)
 		for _, i := range places {

@@ -38,13 +38,14 @@ const (
 	uriTail = `(?:\?(?:` + uriChar + `|[/?])*)?(?:#(?:` + uriChar + `|[/?])*)?`
 	uriUser = `(?:[A-Za-z0-9._~-]{1,20}(?::[A-Za-z0-9._~-]{0,20})?@)?`
 	// A URI has an authority and a path, or a path alone.
-	uriForm = `[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://` + uriUser + hostnameForm + uriPort + `(?:/` + uriChar +
-		`*)*|(?:///)?` + uriChar + `+(?:/` + uriChar + `*)*)` + uriTail
-	// The part before the path has less than 253 characters.
+	uriForm = `[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://` + uriUser + hostnameForm + uriPort +
+		`(?:/` + uriChar + `*)*|(?:///)?` + uriChar + `+(?:/` + uriChar + `*)*)` + uriTail
+	// The part before the path has less than 253 characters. UNITS stands for a number.
 	boundedURI = `[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://` + uriUser + hostnameForm + uriPort +
-		`(?:/(?:` + uriChar + `|[/?]){0,UNITS})?|(?:///)?` + uriChar + `(?:` + uriChar + `|[/?]){0,UNITS})`
-	shortURI = `[A-Za-z][A-Za-z0-9+.-]+:(?://` + shortUser + shortHostname + uriPort + `(?:/` + uriChar +
-		`*)*|(?:///)?` + uriChar + `+(?:/` + uriChar + `*)*)` + uriTail
+		`(?:/(?:` + uriChar + `|[/?]){0,UNITS})?|` +
+		`(?:///)?` + uriChar + `(?:` + uriChar + `|[/?]){0,UNITS})`
+	shortURI = `[A-Za-z][A-Za-z0-9+.-]+:(?://` + shortUser + shortHostname + uriPort +
+		`(?:/` + uriChar + `*)*|(?:///)?` + uriChar + `+(?:/` + uriChar + `*)*)` + uriTail
 	shortUser = `(?:[A-Za-z0-9._~-]+(?::[A-Za-z0-9._~-]*)?@)?`
 	uriPort   = `(?::[1-9]\d{1,3})?`
 	atomChar  = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"

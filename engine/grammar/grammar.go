@@ -2,15 +2,29 @@
 // calls, into a context-free grammar over bytes and tells which tokens keep an answer within that
 // grammar.
 //
-// It is sound: an answer that ends where the grammar lets it end is valid under the schema. It is
-// not complete:
+// It is sound: an answer that ends where the grammar lets it end is valid under the schema, as
+// JSON Schema 2020-12 defines that, with the formats that it knows as assertions. Keywords that
+// JSON Schema does not define are annotations (core, section 6.5). A keyword that asserts something
+// and cannot be held makes the schema refused or, where the schema is a hint (Tool.Loose,
+// Spec.Loose), is left out and named.
 //
-//   - Of the many ways to write a value down it knows a few. Properties of an object come in the schema's order. White
-//     space is bounded. A value of enum or const is written as the schema writes it, without white space.
-//   - Some valid values cannot be written: properties that the schema allows but does not name, unless it names none;
-//     numbers with more than 15 digits before or after the point, numbers of bounded range with an exponent or more than 3
-//     digits after the point, and numbers between a fractional bound and the next whole number.
-//   - A schema with a keyword that cannot be guaranteed is refused.
+// It is not complete:
+//
+//   - Of the many ways to write a value down it knows a few. Properties of an object come in the
+//     schema's order. White space is bounded. A value of enum or const is written without white
+//     space, in the characters that the schema means rather than in its escapes.
+//   - Some valid values cannot be written: properties that the schema allows but does not name,
+//     unless it names none; numbers with more than 15 digits before or after the point and, between
+//     bounds, with more than 15 digits in all (19 if all whole numbers between them have more) or
+//     with an exponent; the longest strings of a pattern or format beside a length that is far
+//     beyond it; and unusual strings of some formats, such as labels of host names that have two
+//     hyphens in a row.
+//
+// A schema goes through these steps:
+//
+//	text --parse--> document --add--> conjunction --typed--> rules --check, build--> Grammar
+//	pattern, format --pattern--> lang --states--> rules
+//	Grammar --newMachine--> machine --allowed--> mask
 package grammar
 
 import (

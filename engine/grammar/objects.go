@@ -40,7 +40,8 @@ func (c *compiler) names(f *conjunction) (names []string, required map[string]bo
 		if r == nil || r.kind == 't' || r.kind == 'f' {
 			continue
 		}
-		if r.kind != '[' || slices.ContainsFunc(r.values, func(v *node) bool { return v.kind != '"' }) {
+		notName := func(v *node) bool { return v.kind != '"' }
+		if r.kind != '[' || slices.ContainsFunc(r.values, notName) {
 			if err := c.refuse(n, "required", "must be a list of names"); err != nil {
 				return nil, nil, err
 			}
@@ -91,7 +92,7 @@ func (n *node) size() int {
 	return len(n.keys)
 }
 
-// keys returns the language of the names of properties.
+// keyLang returns the language that the schemas of a conjunction allow the names of properties.
 func (c *compiler) keyLang(f *conjunction) (lang, error) {
 	var names conjunction
 	var at *node
@@ -245,7 +246,8 @@ func (c *compiler) fields(fields []field, low, high int) symbol {
 			if !p.required {
 				after = min(k+1, counts)
 			}
-			one, more := []symbol{pair, then[after]}, []symbol{c.literal(","), c.space, pair, then[after]}
+			one := []symbol{pair, then[after]}
+			more := []symbol{c.literal(","), c.space, pair, then[after]}
 			switch {
 			case p.required:
 				nextFirst[k], nextThen[k] = c.seq(one...), c.seq(more...)

@@ -37,7 +37,9 @@ const (
 )
 
 // asserts reports whether a part looks at what is around it.
-func (p *pat) asserts() bool { return p.op >= patLook || slices.ContainsFunc(p.subs, (*pat).asserts) }
+func (p *pat) asserts() bool {
+	return p.op >= patLook || slices.ContainsFunc(p.subs, (*pat).asserts)
+}
 
 // anchored reports whether a part has a ^.
 func (p *pat) anchored() bool {
@@ -92,8 +94,8 @@ func (g *langs) pattern(source string) (lang, error) {
 	return l, nil
 }
 
-// matching returns the strings that a part matches at their beginning and that go on with one of then.
-// start tells whether they begin where the whole string does. What looks ahead thereby sees all
+// matching returns the strings that a part matches at their beginning and that go on with one of
+// then. start tells whether they begin where the whole string does. What looks ahead thereby sees all
 // that follows.
 func (g *langs) matching(p *pat, then lang, start bool) (lang, error) {
 	switch p.op {

@@ -31,9 +31,9 @@ type langs struct {
 	known map[string]lang // patterns
 }
 
-// maxWork bounds the work for all languages of a request, about 1 s and 100 MB: an automaton may have
-// exponentially many states, and each may take long to find. The unit is a derivative or a few
-// characters of an alphabet.
+// maxWork bounds the work for all languages of a request to less than 1 s and about 100 MB: an
+// automaton may have exponentially many states, and each may take long to find. The unit is a
+// derivative, an expression or a few characters of an alphabet.
 const maxWork = 1_000_000
 
 // An expr is an expression for a language.
@@ -240,8 +240,8 @@ func (g *langs) combine(op byte, list []lang, unit, zero lang) lang {
 	return g.intern(expr{op: op, subs: subs, nullable: nullable})
 }
 
-// factor joins languages of a union that begin alike, and repetitions of the same language: otherwise
-// what counts in two ways has a state for each set of counts.
+// factor joins languages of a union that begin alike, and repetitions of the same language:
+// otherwise what counts in two ways has a state for each set of counts.
 func (g *langs) factor(subs []lang) []lang {
 	if len(subs) < 2 {
 		return subs

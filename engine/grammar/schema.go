@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -79,7 +78,7 @@ type compiler struct {
 	order    []*compiled // as they were finished
 	checked  map[*node]bool
 	members  map[*node]map[string]bool // values of an enum, in canonical form
-	level    int                       // how many objects and arrays are around what is being compiled
+	level    int                       // how many objects and arrays are around at the moment
 	hint     *SchemaError              // a reason why nothing may satisfy some schema
 	choices  int
 	compared int
@@ -150,6 +149,9 @@ func forget[K comparable](rules map[K]symbol, mark int) {
 	maps.DeleteFunc(rules, func(_ K, s symbol) bool { return int(s) >= mark })
 }
 
+const unsatisfiable = "cannot be held: nothing satisfies it"
+
+// try compiles a schema, of which it may leave out keywords.
 func (c *compiler) try(text []byte, object bool) (symbol, error) {
 	doc := parse(text)
 	if doc == nil {
@@ -176,10 +178,10 @@ func (c *compiler) try(text []byte, object bool) (symbol, error) {
 	// What was finished first lies deepest.
 	for _, d := range c.order {
 		if d.rule >= 0 && len(c.rules[d.rule]) == 0 {
-			return 0, &SchemaError{c.tool, d.at.pointer(), "", "cannot be held: nothing satisfies it"}
+			return 0, &SchemaError{c.tool, d.at.pointer(), "", unsatisfiable}
 		}
 	}
-	return 0, &SchemaError{c.tool, "#", "", "cannot be held: nothing satisfies it"}
+	return 0, &SchemaError{c.tool, "#", "", unsatisfiable}
 }
 
 // refuse says that a keyword of a schema cannot be held: in an error, or if the document is loose
@@ -264,153 +266,6 @@ func asserts(n *node, k string, v *node) bool {
 
 // isTrue reports whether a schema allows everything.
 func isTrue(n *node) bool { return n.kind == 't' || n.kind == '{' && len(n.keys) == 0 }
-
-// A conjunction is a set of schemas that hold for the same value.
-type conjunction struct {
-	never  bool    // nothing satisfies it
-	object bool    // the value is an object, whatever the schemas say
-	nodes  []*node // the schemas with assertions of their own
-	groups []group
-	chosen []*node // schemas one of whose oneOf has been chosen
-	top    *node   // all schemas belong to this one; nil if there is no such schema
-}
-
-// A group is an anyOf or oneOf.
-type group struct {
-	owner *node
-	key   string
-}
-
-func (f *conjunction) clone() *conjunction {
-	g := *f
-	g.nodes, g.groups = slices.Clone(f.nodes), slices.Clone(f.groups)
-	g.chosen = slices.Clone(f.chosen)
-	return &g
-}
-
-// key tells conjunctions apart.
-func (f *conjunction) key() string {
-	var ids []int
-	for _, n := range f.nodes {
-		ids = append(ids, n.id*4)
-	}
-	for _, g := range f.groups {
-		ids = append(ids, g.owner.id*4+1+btoi(g.key == "oneOf"))
-	}
-	for _, n := range f.chosen {
-		ids = append(ids, n.id*4+3)
-	}
-	if f.closed() {
-		ids = append(ids, -1-f.top.id)
-	}
-	slices.Sort(ids)
-	var key []byte
-	for _, id := range slices.Compact(ids) {
-		key = strconv.AppendInt(append(key, ' '), int64(id), 36)
-	}
-	if f.object {
-		key = append(key, '{')
-	}
-	return string(key)
-}
-
-// closed reports whether the schema on top has the keyword unevaluatedProperties.
-func (f *conjunction) closed() bool { return f.top.get("unevaluatedProperties") != nil }
-
-// top follows a schema that does nothing but refer to another.
-func (c *compiler) top(n *node) *node {
-	for range 100 {
-		ref := n.get("$ref")
-		if ref == nil || ref.kind != '"' || hasAssertions(n) || n.get("allOf") != nil ||
-			n.get("anyOf") != nil || n.get("oneOf") != nil {
-			break
-		}
-		target := n.resolve(ref.text)
-		if target == nil {
-			break
-		}
-		n = target
-	}
-	return n
-}
-
-func hasAssertions(n *node) bool {
-	return slices.ContainsFunc(n.keys, func(k string) bool { return slices.Contains(assertions, k) })
-}
-
-// add adds a schema to a conjunction, with the schemas that it refers to. around are the schemas
-// whose part it is.
-func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
-	switch {
-	case n.kind == 't':
-		return nil
-	case n.kind == 'f':
-		f.never = true
-		return nil
-	case n.kind != '{':
-		return c.refuse(n, "", "is not a schema: want an object or a boolean")
-	case len(n.keys) == 0:
-		return nil
-	}
-	if err := c.supports(n); err != nil {
-		return err
-	}
-	if around == nil {
-		around = make(map[*node]bool)
-	}
-	around[n] = true
-	defer delete(around, n)
-	if not := n.get("not"); not != nil && isTrue(not) {
-		f.never = true
-	}
-	if ref := n.get("$ref"); ref != nil {
-		if err := c.addRef(f, n, ref, around); err != nil {
-			return err
-		}
-	}
-	for _, k := range []string{"allOf", "anyOf", "oneOf"} {
-		list := n.get(k)
-		if list == nil {
-			continue
-		}
-		if list.kind != '[' || len(list.values) == 0 {
-			if err := c.refuse(n, k, "must be a list, and not empty"); err != nil {
-				return err
-			}
-			continue
-		}
-		if k != "allOf" && len(list.values) > 1 {
-			if g := (group{n, k}); !slices.Contains(f.groups, g) {
-				f.groups = append(f.groups, g)
-			}
-			continue
-		}
-		for _, sub := range list.values {
-			if err := c.add(f, sub, around); err != nil {
-				return err
-			}
-		}
-	}
-	if hasAssertions(n) && !slices.Contains(f.nodes, n) {
-		f.nodes = append(f.nodes, n)
-	}
-	return nil
-}
-
-// addRef adds the schema that a reference points to.
-func (c *compiler) addRef(f *conjunction, n, ref *node, around map[*node]bool) error {
-	target := (*node)(nil)
-	if ref.kind == '"' {
-		target = n.resolve(ref.text)
-	}
-	if target == nil {
-		return c.refuse(n, "$ref", fmt.Sprintf("points to %q, which is not in the schema", ref.text))
-	}
-	if around[target] {
-		return c.refuse(n, "$ref", "refers to itself without anything in between")
-	}
-	return c.add(f, target, around)
-}
 
 // schema compiles the schemas that hold for the same value.
 func (c *compiler) schema(nodes ...*node) (symbol, error) {
@@ -500,7 +355,8 @@ func (c *compiler) combined(f *conjunction) (symbol, error) {
 		}
 	}
 	var alternatives [][]symbol
-	for _, t := range []typeSet{stringType, numberType, booleanType, nullType, arrayType, objectType} {
+	for _, t := range []typeSet{stringType, numberType, booleanType, nullType, arrayType,
+		objectType} {
 		if types&t == 0 {
 			continue
 		}
@@ -511,218 +367,4 @@ func (c *compiler) combined(f *conjunction) (symbol, error) {
 		alternatives = append(alternatives, []symbol{sym})
 	}
 	return c.oneOf(alternatives...), nil
-}
-
-// values makes a rule for values.
-func (c *compiler) values(list []*node) symbol {
-	alternatives := make([][]symbol, len(list))
-	for i, v := range list {
-		alternatives[i] = []symbol{c.literal(string(v.write(nil)))}
-	}
-	return c.oneOf(alternatives...)
-}
-
-// listedOnce returns the values that exactly one branch of a oneOf of f lists; ok tells whether all
-// branches list their values.
-func (c *compiler) listedOnce(f *conjunction, branches []*conjunction) (list []*node, ok bool,
-	err error) {
-	count := make(map[string]int)
-	for _, branch := range branches {
-		alone := *branch
-		alone.chosen = f.chosen
-		values, ok, err := c.candidates(&alone)
-		if !ok || err != nil {
-			return nil, false, err
-		}
-		seen := make(map[string]bool)
-		for _, v := range values {
-			if key := v.canonical(); !seen[key] {
-				seen[key] = true
-				count[key]++
-				list = append(list, v)
-			}
-		}
-	}
-	list = slices.DeleteFunc(list, func(v *node) bool { return count[v.canonical()] > 1 })
-	return list, len(branches) > 0, nil
-}
-
-// branches returns a conjunction for each choice of its first group, without those that nothing
-// satisfies.
-func (c *compiler) branches(f *conjunction) (list []*conjunction, at []*node, err error) {
-	g := f.groups[0]
-	for _, sub := range g.owner.get(g.key).values {
-		branch := f.clone()
-		branch.groups = branch.groups[1:]
-		if g.key == "oneOf" {
-			branch.chosen = append(branch.chosen, g.owner)
-		}
-		if err := c.add(branch, sub, map[*node]bool{g.owner: true}); err != nil {
-			return nil, nil, err
-		}
-		if !branch.never {
-			list, at = append(list, branch), append(at, sub)
-		}
-	}
-	return list, at, nil
-}
-
-// choice compiles a conjunction by its first anyOf or oneOf.
-func (c *compiler) choice(f *conjunction) (symbol, error) {
-	g := f.groups[0]
-	list, at, err := c.branches(f)
-	if err != nil {
-		return 0, err
-	}
-	if c.choices += len(list); c.choices > maxChoices {
-		err := c.refuse(g.owner, g.key, fmt.Sprintf("is too large: with the choices beside it it "+
-			"has more than %d combinations", maxChoices))
-		if err != nil {
-			return 0, err
-		}
-		less := f.clone()
-		less.groups = less.groups[1:]
-		return c.conjunction(less, g.owner)
-	}
-	if g.key == "oneOf" {
-		if values, ok, err := c.listedOnce(f, list); ok || err != nil {
-			return c.values(values), err
-		}
-		if err := c.exclusive(g.owner, list, at); err != nil {
-			return 0, err
-		}
-	}
-	var alternatives [][]symbol
-	for i, branch := range list {
-		sym, err := c.conjunction(branch, at[i])
-		if err != nil {
-			return 0, err
-		}
-		alternatives = append(alternatives, []symbol{sym})
-	}
-	return c.oneOf(alternatives...), nil
-}
-
-// tagged reports whether all conjunctions are objects that require the same property and list its
-// values, none of them twice: that is quick to see.
-func (c *compiler) tagged(list []*conjunction) bool {
-	if len(list) == 0 {
-		return true
-	}
-	names, _, err := c.names(list[0])
-	if err != nil {
-		return false
-	}
-	for _, name := range names[:min(len(names), 8)] {
-		seen := make(map[string]bool)
-		if !slices.ContainsFunc(list, func(f *conjunction) bool { return !c.tags(f, name, seen) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// tags adds the values of a required property to those seen. It returns false if one has been seen
-// already or they are not known.
-func (c *compiler) tags(f *conjunction, name string, seen map[string]bool) bool {
-	_, required, err := c.names(f)
-	if err != nil || !required[name] || len(f.groups) > 0 {
-		return false
-	}
-	for _, n := range f.nodes {
-		if types, _ := typesOf(n); types == objectType {
-			required = nil // the type is sure
-		}
-	}
-	list, err := c.property(f, name)
-	if err != nil || required != nil && !f.object {
-		return false
-	}
-	var values conjunction
-	for _, n := range list {
-		if c.add(&values, n, nil) != nil {
-			return false
-		}
-	}
-	candidates, ok, err := c.candidates(&values)
-	for _, v := range candidates {
-		if v.kind != '"' || seen[v.text] {
-			return false
-		}
-		seen[v.text] = true
-	}
-	return ok && err == nil
-}
-
-// exclusive refuses a oneOf unless no value that would be written for one of its schemas is valid
-// under another.
-func (c *compiler) exclusive(owner *node, list []*conjunction, at []*node) error {
-	if c.tagged(list) {
-		return nil
-	}
-	for i, a := range list {
-		// Values that are listed are checked one by one.
-		if _, listed, err := c.candidates(a); listed || err != nil {
-			continue
-		}
-		for j, b := range list {
-			if i != j && !c.apart(a, b, 0) {
-				return c.refuse(owner, "oneOf", fmt.Sprintf("is supported only where no value "+
-					"satisfies two of its schemas, which those at %d and %d may allow; use anyOf",
-					slices.Index(owner.get("oneOf").values, at[i]),
-					slices.Index(owner.get("oneOf").values, at[j])))
-			}
-		}
-	}
-	return nil
-}
-
-// candidates returns the values that a conjunction with an enum or const allows; ok tells whether
-// it has one.
-func (c *compiler) candidates(f *conjunction) (list []*node, ok bool, err error) {
-	for _, n := range f.nodes {
-		if v := n.get("const"); v != nil {
-			list, ok = []*node{v}, true
-			break
-		}
-		if v := n.get("enum"); v != nil {
-			if v.kind == '[' && len(v.values) > 0 {
-				list, ok = v.values, true
-				break
-			}
-			if err := c.refuse(n, "enum", "must be a list, and not empty"); err != nil {
-				return nil, false, err
-			}
-		}
-	}
-	if !ok {
-		return nil, false, nil
-	}
-	var kept []*node
-	for _, v := range list {
-		if (!f.object || v.kind == '{') && c.validAll(f, v) {
-			kept = append(kept, v)
-		}
-	}
-	return kept, true, nil
-}
-
-// validAll reports whether a value is valid under all schemas of a conjunction.
-func (c *compiler) validAll(f *conjunction, v *node) bool {
-	for _, n := range f.nodes {
-		if !c.valid(n, v, 0) {
-			return false
-		}
-	}
-	for _, g := range f.groups {
-		if !c.valid(g.owner, v, 0) {
-			return false
-		}
-	}
-	for _, n := range f.chosen {
-		if !c.valid(n, v, 0) {
-			return false
-		}
-	}
-	return true
 }

@@ -86,7 +86,8 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 		if p := n.get("format"); p != nil && p.kind == '"' {
 			one, known := c.format(p.text, high)
 			if !known {
-				if err := c.refuse(n, "format", fmt.Sprintf("%q is not supported", p.text)); err != nil {
+				err := c.refuse(n, "format", fmt.Sprintf("%q is not supported", p.text))
+				if err != nil {
 					return 0, 0, 0, err
 				}
 				continue

@@ -138,7 +138,8 @@ func (c *compiler) span(f *conjunction, lowKey, highKey string) (low, high int, 
 				count, ok = decimalOf(v.text).int()
 			}
 			if !ok {
-				if err := c.refuse(n, k, "must be a whole number that is not negative"); err != nil {
+				err := c.refuse(n, k, "must be a whole number that is not negative")
+				if err != nil {
 					return 0, 0, err
 				}
 				continue

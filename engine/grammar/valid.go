@@ -5,6 +5,56 @@ import (
 	"unicode/utf8"
 )
 
+// candidates returns the values that a conjunction with an enum or const allows; ok tells whether
+// it has one.
+func (c *compiler) candidates(f *conjunction) (list []*node, ok bool, err error) {
+	for _, n := range f.nodes {
+		if v := n.get("const"); v != nil {
+			list, ok = []*node{v}, true
+			break
+		}
+		if v := n.get("enum"); v != nil {
+			if v.kind == '[' && len(v.values) > 0 {
+				list, ok = v.values, true
+				break
+			}
+			if err := c.refuse(n, "enum", "must be a list, and not empty"); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	if !ok {
+		return nil, false, nil
+	}
+	var kept []*node
+	for _, v := range list {
+		if (!f.object || v.kind == '{') && c.validAll(f, v) {
+			kept = append(kept, v)
+		}
+	}
+	return kept, true, nil
+}
+
+// validAll reports whether a value is valid under all schemas of a conjunction.
+func (c *compiler) validAll(f *conjunction, v *node) bool {
+	for _, n := range f.nodes {
+		if !c.valid(n, v, 0) {
+			return false
+		}
+	}
+	for _, g := range f.groups {
+		if !c.valid(g.owner, v, 0) {
+			return false
+		}
+	}
+	for _, n := range f.chosen {
+		if !c.valid(n, v, 0) {
+			return false
+		}
+	}
+	return true
+}
+
 // valid reports whether a value of an enum or const is valid under a schema, as far as its keywords
 // are held. It is strict where it does not know: deep recursion makes a value invalid.
 func (c *compiler) valid(n, v *node, depth int) bool {

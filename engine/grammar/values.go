@@ -53,7 +53,9 @@ func (c *compiler) list(opening string, item symbol, low, high int, closing stri
 }
 
 // array is an array of low to high items.
-func (c *compiler) array(item symbol, low, high int) symbol { return c.list("[", item, low, high, "]") }
+func (c *compiler) array(item symbol, low, high int) symbol {
+	return c.list("[", item, low, high, "]")
+}
 
 // pair is a property of an object.
 func (c *compiler) pair(name, value symbol) symbol {
