@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"loadstone/engine"
@@ -61,8 +62,33 @@ func (s *Server) begin(
 		return nil, e
 	}
 	w.generation = g
+	s.noteUnheld(w, p)
 	return g, nil
 }
+
+// noteUnheld tells the client and the log which keywords of schemas that are hints the answer is
+// not held to.
+func (s *Server) noteUnheld(w *response, p *generate.Params) {
+	if len(p.Unheld) == 0 {
+		return
+	}
+	var places, reasons []string
+	for _, e := range p.Unheld {
+		places, reasons = append(places, e.Place()), append(reasons, e.Error())
+	}
+	// Proxies limit the size of a response's head.
+	const most = 2000
+	list := strings.Join(places, ", ")
+	if len(list) > most {
+		list = list[:strings.LastIndex(list[:most], ", ")+2] + "..."
+	}
+	w.Header().Set(headerUnheld, list)
+	s.log.Warn("schema is not held in full", "request", w.Header().Get("X-Request-ID"),
+		"agent", p.Agent, "unheld", reasons)
+}
+
+// headerUnheld lists the places of keywords that an answer is not held to.
+const headerUnheld = "X-Unheld"
 
 // agentOf checks the model that a body asks for and returns the agent whose memory the request
 // continues.

@@ -72,7 +72,7 @@ func TestWireMessages(t *testing.T) {
 				`"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
 		send("a schema that cannot be",
 			messagesBody("x",
-				`"output_config":{"format":{"type":"json_schema","schema":{"not":{}}}}`))
+				`"output_config":{"format":{"type":"json_schema","schema":{"not":{"const":1}}}}`))
 		send("no schema", messagesBody("x", `"output_config":{"format":{"type":"json_schema"}}`))
 		send("too many stop sequences",
 			messagesBody("x", `"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
@@ -171,7 +171,7 @@ func TestWireTools(t *testing.T) {
 		tr.exchange(t, l, "cut off in the arguments", post(say("go", weather, `"max_tokens":75`)))
 		tr.exchange(t, l, "a strict tool that cannot be",
 			post(say("go",
-				`"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"string","pattern":"a+"}}}}}]`)))
+				`"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"type":"array","uniqueItems":true}}}}}]`)))
 		tr.check(t, "tools")
 	})
 }
@@ -329,7 +329,7 @@ func TestHeld(t *testing.T) {
 		{`"tool_choice":{"type":"function","function":{"name":"now"}},` + weather, `"name":"now"`},
 		{`"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["yes"]}}}`, `"content":"\"yes\""`},
 		{`"response_format":{"type":"json_object"}`, `"content":"{`},
-		{`"response_format":{"type":"json_schema","json_schema":{"schema":{"not":{}}}}`, `cannot hold an answer to the schema: #: the keyword \"not\" is not supported`},
+		{`"response_format":{"type":"json_schema","json_schema":{"strict":true,"schema":{"not":{"type":"null"}}}}`, `cannot hold an answer to the schema: #: the keyword \"not\" is not supported`},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})

@@ -1,64 +1,92 @@
 package grammar
 
-import "slices"
+import "context"
 
 // A Tool is a function that an answer may call. Parameters is the JSON schema of its arguments; nil
-// allows any object.
+// allows any object. If the tool is Loose, its schema is a hint: a keyword that cannot be held is
+// left out.
 type Tool struct {
 	Name       string
 	Parameters []byte
+	Loose      bool
 }
 
 // A Form is the text of a call in an answer: Open Name NAME Args ARGUMENTS Close, where NAME is the
 // tool's name and ARGUMENTS a JSON object.
 type Form struct{ Open, Name, Args, Close string }
 
-// Calls compiles a grammar for answers that may call tools. If required, an answer is exactly one
-// call. Else, if format is nil, it is any text without the form's Open, which a call may follow;
-// with many, further calls may follow that, each after a line break. If format is a JSON schema, an
-// answer is either JSON that satisfies it or such calls without text. Errors are *SchemaError; if
-// the schema of a tool cannot be guaranteed, the error's path begins with the tool's name.
-func Calls(tools []Tool, f Form, required, many bool, format []byte) (*Grammar, error) {
-	c := newCompiler(format)
-	var names [][]symbol
-	for _, t := range tools {
-		if t.Parameters == nil {
-			t.Parameters = []byte(`{"type":"object"}`)
-		}
-		c.root, c.refs = t.Parameters, make(map[string]symbol)
-		args, err := c.schema(t.Parameters, t.Name)
-		if err != nil {
-			return nil, err
-		}
-		// Arguments are an object, whatever else the schema would allow.
-		if kinds, ok := c.kinds(t.Parameters, 0); !ok || !slices.Equal(kinds, []string{"object"}) {
-			return nil, &SchemaError{t.Name, "type", "must be object for a tool's parameters"}
-		}
-		names = append(names, []symbol{c.literal(t.Name), c.literal(f.Args), args})
-	}
-	call := c.seq(c.literal(f.Name), c.oneOf(names...), c.literal(f.Close))
-	if required {
-		return c.finish(c.seq(c.literal(f.Open), call))
-	}
-	more := c.seq()
-	if many {
-		more = c.repeat(c.seq(c.literal("\n"+f.Open), call), 0, -1)
-	}
-	if format == nil {
-		return c.finish(c.text(f.Open, c.seq(call, more)))
-	}
-	c.root, c.refs = format, make(map[string]symbol)
-	text, err := c.schema(format, "#")
-	if err != nil {
-		return nil, err
-	}
-	return c.finish(c.oneOf([]symbol{text}, []symbol{c.literal(f.Open), call, more}))
+// A Spec says what an answer may be. Without tools it is JSON that satisfies Format, or any JSON
+// if that is nil. With Tools it may be a call, and if Required it is exactly one call. Else, if Format is nil, it is any text
+// without the form's Open, which a call may follow; with Many, further calls may follow that, each
+// after a line break. If Format is there, an answer is either JSON that satisfies it or such calls
+// without text.
+type Spec struct {
+	Format         []byte // a JSON schema
+	Loose          bool   // Format is a hint: a keyword that cannot be held is left out
+	Tools          []Tool
+	Form           Form
+	Required, Many bool
+	// Reach is a number of bytes that no answer has, so that longer lengths need not be counted;
+	// 0 if that is not known.
+	Reach int
 }
 
-// text is any text, in which rest must follow the trigger. The rules are the automaton of Knuth,
+// Compile makes the grammar. It takes time and memory in proportion to the size of the schemas and
+// stops when the context does, with the context's error. Other errors are *SchemaError, for what is
+// not loose. What had to be left out of loose schemas is in unheld.
+func (s Spec) Compile(ctx context.Context) (g *Grammar, unheld []*SchemaError, err error) {
+	c := newCompiler(ctx, s.Reach)
+	root, err := c.spec(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.check()
+	return c.build(root), c.unheld, nil
+}
+
+func (c *compiler) spec(s Spec) (symbol, error) {
+	var calls [][]symbol
+	for _, t := range s.Tools {
+		args := c.object
+		if t.Parameters != nil {
+			var err error
+			if args, err = c.document(t.Parameters, t.Name, t.Loose, true); err != nil {
+				return 0, err
+			}
+		}
+		calls = append(calls, []symbol{c.literal(t.Name), c.literal(s.Form.Args), args})
+	}
+	var format symbol
+	if s.Format != nil && !s.Required {
+		var err error
+		if format, err = c.document(s.Format, "", s.Loose, false); err != nil {
+			return 0, err
+		}
+	}
+	if len(s.Tools) == 0 {
+		if s.Format == nil {
+			return c.value, nil
+		}
+		return format, nil
+	}
+	call := c.seq(c.literal(s.Form.Name), c.oneOf(calls...), c.literal(s.Form.Close))
+	if s.Required {
+		return c.seq(c.literal(s.Form.Open), call), nil
+	}
+	more := c.seq()
+	if s.Many {
+		more = c.repeat(c.seq(c.literal("\n"+s.Form.Open), call), 0, -1)
+	}
+	if s.Format == nil {
+		return c.anyText(s.Form.Open, c.seq(call, more)), nil
+	}
+	return c.oneOf([]symbol{format}, []symbol{c.literal(s.Form.Open), call, more}), nil
+}
+
+// anyText is any text, in which rest must follow the trigger. The rules are the automaton of Knuth,
 // Morris and Pratt, SIAM J. Comput. 6 (1977): state i means that the text so far ends with the
 // first i bytes of the trigger.
-func (c *compiler) text(trigger string, rest symbol) symbol {
+func (c *compiler) anyText(trigger string, rest symbol) symbol {
 	states := make([]symbol, len(trigger))
 	for i := range states {
 		states[i] = c.reserve()

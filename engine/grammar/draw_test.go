@@ -6,15 +6,16 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // random makes a schema. With refs it may refer to #/$defs/x.
 func random(r *rand.Rand, depth int, refs bool) any {
-	n := r.IntN(21)
+	n := r.IntN(38)
 	if depth == 0 {
-		n %= 11
+		n = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 26, 27, 28, 29, 30, 31}[r.IntN(17)]
 	}
 	sub := func() any { return random(r, depth-1, refs) }
 	low, more := r.IntN(4), r.IntN(4)
@@ -65,6 +66,54 @@ func random(r *rand.Rand, depth int, refs bool) any {
 		self := map[string]any{"type": "object",
 			"properties": map[string]any{"self": map[string]any{"$ref": "#"}}}
 		return map[string]any{"oneOf": []any{self, map[string]any{"type": "string"}}}
+	case 21:
+		object["properties"] = map[string]any{"a": sub(), "b": sub(), "c": true}
+		object["minProperties"], object["maxProperties"] = low, low+more
+		object["x-order"] = 1
+	case 22:
+		return map[string]any{"anyOf": []any{sub(), sub()}, "type": []any{"object", "string",
+			"number"}, "nullable": true}
+	case 23:
+		return map[string]any{"oneOf": []any{tagged("a", sub()), tagged("b", sub())},
+			"discriminator": map[string]any{"propertyName": "tag"}}
+	case 24:
+		return map[string]any{"allOf": []any{sub(), map[string]any{"description": "a note"}}}
+	case 25:
+		return map[string]any{"type": "array", "prefixItems": []any{sub(), sub()},
+			"items": sub(), "minItems": low, "maxItems": low + more}
+	case 26, 27:
+		p := patternSamples[r.IntN(len(patternSamples))]
+		return map[string]any{"type": "string", "pattern": p.pattern, "minLength": r.IntN(3),
+			"maxLength": 3 + r.IntN(60)}
+	case 28:
+		names := slices.Sorted(maps.Keys(formatSamples))
+		return map[string]any{"type": []any{"string", "null"}, "format": names[r.IntN(len(names))]}
+	case 29:
+		return map[string]any{"type": "number", "minimum": float64(r.IntN(4000)-2000) / 1000,
+			"exclusiveMinimum": r.IntN(2) == 0, "maximum": float64(r.IntN(4000)) / 1000}
+	case 30:
+		return map[string]any{"type": []string{"number", "integer"}[r.IntN(2)],
+			"multipleOf": []float64{0.25, 0.5, 1, 3, 20}[r.IntN(5)], "minimum": -r.IntN(200),
+			"exclusiveMaximum": r.IntN(1000)}
+	case 31:
+		return map[string]any{"oneOf": []any{map[string]any{"enum": []any{"a", "b", 1}},
+			map[string]any{"enum": []any{"b", "c", 1.0}}}, "enum": []any{"c", "b", "a"}}
+	case 32:
+		object["patternProperties"] = map[string]any{"^[a-c]+$": sub(), "^x-": sub()}
+		object["additionalProperties"] = sub()
+	case 33:
+		object["propertyNames"] = map[string]any{"pattern": "^[a-z]{1,3}$"}
+		object["maxProperties"] = more
+	case 37:
+		return map[string]any{"oneOf": []any{sub(), sub(), map[string]any{"const": "a"}}}
+	case 34:
+		return map[string]any{"allOf": []any{sub(), sub()}}
+	case 35:
+		return map[string]any{"type": "object", "anyOf": []any{
+			map[string]any{"required": []any{"a"}}, map[string]any{"required": []any{"b"}}},
+			"properties": map[string]any{"a": sub(), "b": sub()}}
+	case 36:
+		return map[string]any{"allOf": []any{sub(), map[string]any{"anyOf": []any{sub(), sub()}}}}
 	case 18:
 		object["properties"] = map[string]any{"a": sub(), "A": sub()}
 		object["additionalProperties"] = false
@@ -73,6 +122,44 @@ func random(r *rand.Rand, depth int, refs bool) any {
 		object["required"] = []any{"c", "b \"q", "z"}
 	}
 	return object
+}
+
+// tagged makes an object with a tag.
+func tagged(tag string, other any) any {
+	return map[string]any{"type": "object", "required": []any{"tag"}, "properties": map[string]any{
+		"tag": map[string]any{"const": tag, "enum": []any{tag}}, "other": other}}
+}
+
+// patternSamples are regular expressions and strings in which they match. They mean the same in
+// the tests' validator, which is package regexp.
+var patternSamples = []struct {
+	pattern string
+	samples []string
+}{
+	{"^[0-9]{5}$", []string{"12345"}},
+	{"b+", []string{"b", "abba", "\u00e9b", "bb😀"}},
+	{"^(?:ab|c)*d?$", []string{"", "abc", "ccd"}},
+	{`^[^\s@]+@[a-z.]+$`, []string{"a@b.c", "é!@x"}},
+	{`\d"|[\t\n]$`, []string{`a5"b`, "x\t", "\n"}},
+	{"^.{2,}|^$", []string{"", "ab", "éé."}},
+	{"^[à-öøЀ-ӿ𐀀-🿿]+$", []string{"ø", "àЖ😀"}},
+	{"^(a|b)*a(a|b){3}$", []string{"aabb", "babab"}},
+	{"x$|^y", []string{"x", "ax", "yz"}},
+}
+
+// formatSamples are strings that have a format.
+var formatSamples = map[string][]string{
+	"date-time": {"2024-02-29T23:59:59Z", "1999-12-31T00:00:00.123+01:30"},
+	"date":      {"2000-02-29", "0001-01-01", "2023-11-30"},
+	"time":      {"12:00:00Z", "00:00:59.5-08:00"},
+	"duration":  {"P3W", "P1DT12H", "PT5M", "P1Y2M3DT4H5M6S"},
+	"email":     {"a.b@example.com", "x+y@a-b.example.org"},
+	"hostname":  {"localhost", "a-1.example.com"},
+	"ipv4":      {"0.0.0.0", "255.249.99.1"},
+	"ipv6":      {"::", "::1", "fe80::1:2", "1:2:3:4:5:6:7:8", "1::", "2001:db8::ff:0"},
+	"uuid":      {"123e4567-e89b-12d3-a456-426614174000"},
+	"uri": {"http://example.com", "https://a.b:8080/c/d?e=f%20&g#h", "urn:isbn:0451450523",
+		"file:///etc/hosts", "postgres://me:secret@db.example.com:5432/x", "mailto:a@b.c"},
 }
 
 // A drawer draws values that are valid under a schema and writes them as the package comment says
@@ -89,11 +176,30 @@ func (d drawer) draw(schema any, depth int) (string, bool) {
 	if !ok && !schema.(bool) {
 		return "", false
 	}
+	text, ok := d.drawOne(s, depth)
+	var v any
+	if !ok || json.Unmarshal([]byte(text), &v) != nil {
+		return "", false
+	}
+	// Some schemas are a conjunction, of which only a part has been looked at.
+	return text, valid(d.root, schema, v)
+}
+
+func (d drawer) drawOne(s map[string]any, depth int) (string, bool) {
 	if ref, ok := s["$ref"].(string); ok {
 		return d.deeper(follow(d.root, ref), depth)
 	}
 	for _, k := range []string{"anyOf", "oneOf", "allOf"} {
-		if list, ok := s[k].([]any); ok {
+		list, ok := s[k].([]any)
+		if ok && k == "allOf" && len(list) > 1 {
+			if note, ok := list[1].(map[string]any); !ok || note["description"] == nil {
+				return "", false // the order of properties would be another
+			}
+		}
+		if ok && s["properties"] == nil {
+			if k == "allOf" {
+				list = list[:1]
+			}
 			return d.deeper(list[d.IntN(len(list))], depth)
 		}
 	}
@@ -109,7 +215,7 @@ func (d drawer) draw(schema any, depth int) (string, bool) {
 			return "", false
 		}
 		text, err := json.Marshal(values[d.IntN(len(values))])
-		return string(text), err == nil
+		return string(parse(text).root.write(nil)), err == nil
 	}
 	types, ok := s["type"].([]any)
 	if one, isOne := s["type"].(string); isOne {
@@ -136,6 +242,9 @@ func (d drawer) typed(t string, s map[string]any, depth int) (string, bool) {
 	case "null":
 		return "null", true
 	case "string":
+		if samples := samplesOf(s); samples != nil {
+			return quote(samples[d.IntN(len(samples))]), true
+		}
 		return d.str(d.count(s, "minLength", "maxLength")), true
 	case "integer", "number":
 		return d.number(t == "integer", s)
@@ -163,27 +272,52 @@ func (d drawer) str(n int) string {
 	return `"` + b.String() + `"`
 }
 
-// number writes a number between the bounds of a schema.
-func (d drawer) number(whole bool, s map[string]any) (string, bool) {
-	low := max(math.Ceil(bound(s, "minimum", -1e9)),
-		math.Floor(bound(s, "exclusiveMinimum", -1e9))+1)
-	high := min(math.Floor(bound(s, "maximum", 1e9)),
-		math.Ceil(bound(s, "exclusiveMaximum", 1e9))-1)
-	if low > high {
-		return "", false
-	}
-	n := int(low) + d.IntN(int(high-low)+1)
-	fraction := ""
-	if !whole && (n < 0 && float64(n) > low || n >= 0 && float64(n) < high) { // room away from 0
-		fraction = []string{".5", ".0", ".25", ".999"}[d.IntN(4)]
-		if n == 0 && low < 0 && d.IntN(2) == 0 {
-			return "-0" + fraction, true
+// samplesOf returns strings for a pattern or format.
+func samplesOf(s map[string]any) []string {
+	for _, p := range patternSamples {
+		if s["pattern"] == p.pattern {
+			return p.samples
 		}
 	}
-	if _, bounded := s["minimum"]; !bounded && len(s) == 1 && !whole {
+	format, _ := s["format"].(string)
+	return formatSamples[format]
+}
+
+// number writes a number between the bounds of a schema, in thousandths if it need not be whole.
+func (d drawer) number(whole bool, s map[string]any) (string, bool) {
+	low := max(bound(s, "minimum", -1e9), bound(s, "exclusiveMinimum", -1e9))
+	high := min(bound(s, "maximum", 1e9), bound(s, "exclusiveMaximum", 1e9))
+	unit := 1.0
+	if whole {
+		unit = 1000
+	}
+	unit = max(unit, 1000*bound(s, "multipleOf", 0))
+	if whole && math.Mod(unit, 1000) != 0 {
+		unit *= 4
+	}
+	from, to := math.Ceil(low*1000/unit), math.Floor(high*1000/unit)
+	if from > to {
+		return "", false
+	}
+	n := (int(from) + d.IntN(int(to-from)+1)) * int(unit)
+	if !whole && d.IntN(4) == 0 && float64(n/1000*1000) >= low*1000 {
+		n = n / 1000 * 1000
+	}
+	sign := ""
+	if n < 0 {
+		sign, n = "-", -n
+	}
+	fraction := ""
+	if !whole && (n%1000 != 0 || bound(s, "multipleOf", 0.5) < 1 && d.IntN(2) == 0) {
+		fraction = fmt.Sprintf(".%03d", n%1000)
+		if d.IntN(2) == 0 || s["multipleOf"] != nil {
+			fraction = strings.TrimSuffix(strings.TrimRight(fraction, "0"), ".")
+		}
+	}
+	if len(s) == 1 && !whole {
 		fraction += []string{"", "e0", "E+7", "e-42"}[d.IntN(4)]
 	}
-	return fmt.Sprint(n) + fraction, true
+	return sign + fmt.Sprint(n/1000) + fraction, true
 }
 
 // space writes white space.
@@ -197,8 +331,13 @@ func (d drawer) array(s map[string]any, depth int) (string, bool) {
 		items = true
 	}
 	var list []string
-	for range d.count(s, "minItems", "maxItems") {
-		item, ok := d.deeper(items, depth)
+	prefix, _ := s["prefixItems"].([]any)
+	for i := range d.count(s, "minItems", "maxItems") {
+		sub := items
+		if i < len(prefix) {
+			sub = prefix[i]
+		}
+		item, ok := d.deeper(sub, depth)
 		if !ok && float64(len(list)) >= bound(s, "minItems", 0) {
 			break
 		}
@@ -238,8 +377,20 @@ func (d drawer) object(s map[string]any, depth int) (string, bool) {
 	var pairs []string
 	if len(names) == 0 {
 		for range d.IntN(3) {
-			if item, ok := d.deeper(more, depth); ok {
-				pairs = append(pairs, d.str(d.IntN(3))+":"+d.space()+item+d.space())
+			name, sub := d.str(d.IntN(3)), more
+			if s["propertyNames"] != nil || s["patternProperties"] != nil {
+				name = []string{`"a"`, `"abc"`, `"x-é"`, `"yY"`, `"zzz"`}[d.IntN(5)]
+			}
+			if patterns, ok := s["patternProperties"].(map[string]any); ok {
+				for p, one := range patterns {
+					if regexp.MustCompile(p).MatchString(strings.Trim(name, `"`)) {
+						sub = one
+					}
+				}
+			}
+			item, ok := d.deeper(sub, depth)
+			if ok && !slices.ContainsFunc(pairs, func(p string) bool { return strings.HasPrefix(p, name) }) {
+				pairs = append(pairs, name+":"+d.space()+item+d.space())
 			}
 		}
 	}

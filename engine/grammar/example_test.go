@@ -64,9 +64,9 @@ func ExampleGrammar_Mask() {
 func ExampleSchema() {
 	_, err := grammar.Schema([]byte(`{
 		"type": "object",
-		"properties": {"zip": {"type": "string", "pattern": "^[0-9]{5}$"}}
+		"properties": {"zip": {"type": "string", "pattern": "^(..)\\1$"}}
 	}`))
 	fmt.Println(err)
 	// Output:
-	// #/properties/zip: the keyword "pattern" is not supported
+	// #/properties/zip: the keyword "pattern" cannot be held: "^(..)\\1$" has \1, which is not supported
 }

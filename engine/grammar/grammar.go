@@ -2,20 +2,35 @@
 // calls, into a context-free grammar over bytes and tells which tokens keep an answer within that
 // grammar.
 //
-// It is sound: an answer that ends where the grammar lets it end is valid under the schema. It is
-// not complete:
+// It is sound: an answer that ends where the grammar lets it end is valid under the schema, as
+// JSON Schema 2020-12 defines that, with the formats that it knows as assertions. Keywords that
+// JSON Schema does not define are annotations (core, section 6.5). A keyword that asserts something
+// and cannot be held makes the schema refused or, where the schema is a hint (Tool.Loose,
+// Spec.Loose), is left out and named.
 //
-//   - Of the many ways to write a value down it knows a few. Properties of an object come in the schema's order. White
-//     space is bounded. A value of enum or const is written as the schema writes it, without white space.
-//   - Some valid values cannot be written: properties that the schema allows but does not name, unless it names none;
-//     numbers with more than 15 digits before or after the point, numbers of bounded range with an exponent or more than 3
-//     digits after the point, and numbers between a fractional bound and the next whole number.
-//   - A schema with a keyword that cannot be guaranteed is refused.
+// It is not complete:
+//
+//   - Of the many ways to write a value down it knows a few. Properties of an object come in the
+//     schema's order. White space is bounded. A value of enum or const is written without white
+//     space, in the characters that the schema means rather than in its escapes.
+//   - Some valid values cannot be written: properties that the schema allows but does not name,
+//     unless it names none; numbers with more than 15 digits before or after the point and, between
+//     bounds, with more than 15 digits in all (19 if all whole numbers between them have more) or
+//     with an exponent; the longest strings of a pattern or format beside a length that is far
+//     beyond it; and unusual strings of some formats, such as labels of host names that have two
+//     hyphens in a row.
+//
+// A schema goes through these steps:
+//
+//	text --parse--> document --add--> conjunction --typed--> rules --check, build--> Grammar
+//	pattern, format --pattern--> lang --states--> rules
+//	Grammar --newMachine--> machine --allowed--> mask
 package grammar
 
 import (
-	"errors"
+	"maps"
 	"math"
+	"slices"
 )
 
 // A symbol is the index of a rule or, if it is negative, a class of bytes, whose index is ^s.
@@ -41,6 +56,8 @@ func (c *class) has(b byte) bool { return c[b>>6]>>(b&63)&1 != 0 }
 type Grammar struct {
 	code    []symbol  // all alternatives, each followed by end
 	rules   [][]int32 // by rule: the places in code of its alternatives
+	counts  []int32   // by rule: its place in repeats, or -1 if it is no repetition
+	repeats []repetition
 	classes []class
 	root    symbol
 }
@@ -53,9 +70,17 @@ type builder struct {
 	rules   [][][]symbol // by rule: its alternatives, each a sequence of symbols
 	classes []class
 	known   map[class]symbol // the symbols of classes
+	repeats map[repetition]symbol
+	counts  map[symbol]repetition // rules whose only alternative with symbols is repeated
+	texts   map[string]symbol     // literals
+	finite  []bool                // by rule that is checked: a text of finite length matches it
+	empty   []bool                // by rule that is checked: the empty text matches it
 }
 
-func newBuilder() *builder { return &builder{known: make(map[class]symbol)} }
+func newBuilder() *builder {
+	return &builder{known: make(map[class]symbol), repeats: make(map[repetition]symbol),
+		counts: make(map[symbol]repetition), texts: make(map[string]symbol)}
+}
 
 // reserve makes a rule whose alternatives are set later.
 func (b *builder) reserve() symbol {
@@ -98,109 +123,174 @@ func (b *builder) bytes(pairs string) symbol {
 
 // literal makes a rule for a text.
 func (b *builder) literal(text string) symbol {
-	var s []symbol
-	for i := range len(text) {
-		s = append(s, b.bytes(text[i:i+1]+text[i:i+1]))
+	if sym, ok := b.texts[text]; ok {
+		return sym
 	}
-	return b.seq(s...)
+	s := make([]symbol, len(text))
+	for i := range len(text) {
+		var c class
+		c.add(text[i], text[i])
+		s[i] = b.class(c)
+	}
+	sym := b.seq(s...)
+	b.texts[text] = sym
+	return sym
+}
+
+// A repetition is a number of repetitions of a symbol, which matches a byte at least.
+type repetition struct {
+	s         symbol
+	low, high int32
 }
 
 // repeat makes a rule for s at least low and at most high times. A negative high stands for no
-// limit.
+// limit. s must match a byte at least.
 func (b *builder) repeat(s symbol, low, high int) symbol {
-	if len(b.rules) > maxRules {
-		return s // build will refuse the grammar
+	if s < 0 && high > 1 {
+		s = b.repeat(s, 1, 1) // what is repeated is a rule
 	}
-	var tail symbol
-	if high < 0 {
-		tail = b.reserve()
-		b.rules[tail] = [][]symbol{nil, {s, tail}}
-	} else {
-		tail = b.seq()
-		for range high - low {
-			tail = b.optional(s, tail)
-		}
+	r := repetition{s, int32(low), int32(max(high, -1))}
+	if sym, ok := b.repeats[r]; ok {
+		return sym
 	}
-	for range low {
-		tail = b.seq(s, tail)
+	var sym symbol
+	switch {
+	case high < 0 && low == 0:
+		sym = b.reserve()
+		b.rules[sym] = [][]symbol{nil, {s, sym}}
+	case high < 0:
+		sym = b.seq(b.repeat(s, low, low), b.repeat(s, 0, -1))
+	case high == 0:
+		sym = b.seq()
+	case low == 0: // for all that check asks, this is what matters of it
+		sym = b.optional(s)
+	default:
+		sym = b.seq(s)
 	}
-	return tail
+	b.repeats[r] = sym
+	if r.high > 1 {
+		b.counts[sym] = r
+	}
+	return sym
 }
 
-var (
-	errEmpty = errors.New("nothing satisfies it")
-	errLoop  = errors.New("it refers to itself without anything in between")
-	errSize  = errors.New("it is too large")
-)
-
-// build checks the rules and makes the grammar.
-func (b *builder) build(root symbol) (*Grammar, error) {
-	if len(b.rules) > maxRules {
-		return nil, errSize
+// build makes the grammar of a root that is checked.
+func (b *builder) build(root symbol) *Grammar {
+	g := &Grammar{classes: b.classes, root: root, rules: make([][]int32, len(b.rules)),
+		counts: make([]int32, len(b.rules))}
+	alternatives, symbols := 0, 0
+	for _, list := range b.rules {
+		alternatives += len(list)
+		for _, a := range list {
+			symbols += len(a) + 1
+		}
 	}
-	b.prune()
-	if len(b.rules[root]) == 0 {
-		return nil, errEmpty
-	}
-	if b.leftRecursive() {
-		return nil, errLoop
-	}
-	g := &Grammar{classes: b.classes, root: root}
-	for _, alternatives := range b.rules {
-		var starts []int32
-		for _, a := range alternatives {
+	starts := make([]int32, 0, alternatives)
+	g.code = make([]symbol, 0, symbols)
+	for i, list := range b.rules {
+		from := len(starts)
+		for _, a := range list {
 			starts = append(starts, int32(len(g.code)))
 			g.code = append(append(g.code, a...), end)
 		}
-		g.rules = append(g.rules, starts)
+		g.rules[i] = starts[from:len(starts):len(starts)]
+		g.counts[i] = -1
+		// What cannot be repeated even once has lost its alternative.
+		if r, ok := b.counts[symbol(i)]; ok && len(list) > btoi(r.low == 0) {
+			g.counts[i] = int32(len(g.repeats))
+			g.repeats = append(g.repeats, r)
+		}
 	}
-	return g, nil
+	return g
 }
 
-// prune removes the alternatives that no text of finite length matches, so an answer never runs
-// into a dead end.
-func (b *builder) prune() {
-	finite := make([]bool, len(b.rules))
-	good := func(a []symbol) bool {
-		for _, s := range a {
-			if s >= 0 && !finite[s] {
-				return false
-			}
-		}
-		return true
+// cut removes the rules from mark on.
+func (b *builder) cut(mark int) {
+	b.rules = b.rules[:mark]
+	b.finite, b.empty = b.finite[:min(mark, len(b.finite))], b.empty[:min(mark, len(b.empty))]
+	gone := func(s symbol) bool { return int(s) >= mark }
+	maps.DeleteFunc(b.texts, func(_ string, s symbol) bool { return gone(s) })
+	maps.DeleteFunc(b.repeats, func(r repetition, s symbol) bool { return gone(s) || gone(r.s) })
+	maps.DeleteFunc(b.counts, func(s symbol, _ repetition) bool { return gone(s) })
+}
+
+// check checks the rules that are new since the last call, which must refer to nothing that is
+// still to come. It removes the alternatives that no text of finite length matches, so an answer
+// never runs into a dead end, and returns false if a rule can come to itself before any byte.
+func (b *builder) check() bool {
+	from := len(b.finite)
+	b.finite = b.matched(b.finite, func(s symbol) bool { return s < 0 })
+	for i, list := range b.rules[from:] {
+		b.rules[from+i] = slices.DeleteFunc(list, func(a []symbol) bool {
+			return slices.ContainsFunc(a, func(s symbol) bool { return s >= 0 && !b.finite[s] })
+		})
 	}
-	for changed := true; changed; {
-		changed = false
-		for i := range b.rules { // most rules refer to earlier ones, so few rounds are needed
-			for _, a := range b.rules[i] {
-				if !finite[i] && good(a) {
-					finite[i], changed = true, true
+	b.empty = b.matched(b.empty, func(symbol) bool { return false })
+	return !b.leftRecursive(from)
+}
+
+// matched extends a list that says for each rule whether it has an alternative all of whose symbols
+// hold: a class holds if leaf says so, a rule if it is matched itself. It takes time in proportion
+// to the size of the new rules.
+func (b *builder) matched(list []bool, leaf func(symbol) bool) []bool {
+	from := len(list)
+	list = append(list, make([]bool, len(b.rules)-from)...)
+	type use struct{ rule, alternative int32 }
+	uses := make([][]use, len(b.rules)-from) // by rule: the alternatives that wait for it
+	open := make([][]int32, len(b.rules)-from)
+	var ready []int
+	mark := func(rule int) {
+		if !list[rule] {
+			list[rule] = true
+			ready = append(ready, rule)
+		}
+	}
+	for i, alternatives := range b.rules[from:] {
+		open[i] = make([]int32, len(alternatives)) // by alternative: how many symbols it waits for
+		for j, a := range alternatives {
+			for _, s := range a {
+				switch {
+				case s < 0 && leaf(s), s >= 0 && int(s) < from && list[s]:
+				case s < 0 || int(s) < from:
+					open[i][j] += math.MaxInt32 / 2 // for ever
+				default:
+					open[i][j]++
+					uses[int(s)-from] = append(uses[int(s)-from], use{int32(i), int32(j)})
+				}
+				if open[i][j] >= math.MaxInt32/2 {
+					break
 				}
 			}
-		}
-	}
-	for i, alternatives := range b.rules {
-		var kept [][]symbol
-		for _, a := range alternatives {
-			if good(a) {
-				kept = append(kept, a)
+			if open[i][j] == 0 {
+				mark(from + i)
 			}
 		}
-		b.rules[i] = kept
 	}
+	for len(ready) > 0 {
+		rule := ready[len(ready)-1] - from
+		ready = ready[:len(ready)-1]
+		for _, u := range uses[rule] {
+			if open[u.rule][u.alternative]--; open[u.rule][u.alternative] == 0 {
+				mark(from + int(u.rule))
+			}
+		}
+	}
+	return list
 }
 
-// leftRecursive reports whether a rule can come to itself before any byte.
-func (b *builder) leftRecursive() bool {
-	empty := b.empty()
+// leftRecursive reports whether a rule from a place on can come to itself before any byte.
+func (b *builder) leftRecursive(from int) bool {
 	const onPath, done = 1, 2
-	state := make([]byte, len(b.rules))
+	state := make([]byte, len(b.rules)-from)
 	var visit func(symbol) bool
 	visit = func(r symbol) bool {
-		if state[r] != 0 {
-			return state[r] == onPath
+		if int(r) < from {
+			return false
 		}
-		state[r] = onPath
+		if state[int(r)-from] != 0 {
+			return state[int(r)-from] == onPath
+		}
+		state[int(r)-from] = onPath
 		for _, a := range b.rules[r] {
 			for _, s := range a {
 				if s < 0 {
@@ -209,38 +299,18 @@ func (b *builder) leftRecursive() bool {
 				if visit(s) {
 					return true
 				}
-				if !empty[s] {
+				if !b.empty[s] {
 					break
 				}
 			}
 		}
-		state[r] = done
+		state[int(r)-from] = done
 		return false
 	}
-	for r := range b.rules {
-		if visit(symbol(r)) {
+	for r := range b.rules[from:] {
+		if visit(symbol(from + r)) {
 			return true
 		}
 	}
 	return false
-}
-
-// empty reports for each rule whether it matches the empty text.
-func (b *builder) empty() []bool {
-	empty := make([]bool, len(b.rules))
-	for changed := true; changed; {
-		changed = false
-		for i, alternatives := range b.rules {
-			for _, a := range alternatives {
-				all := true
-				for _, s := range a {
-					all = all && s >= 0 && empty[s]
-				}
-				if all && !empty[i] {
-					empty[i], changed = true, true
-				}
-			}
-		}
-	}
-	return empty
 }

@@ -30,21 +30,24 @@ var vocabulary = NewVocabulary(stop+1, appendToken, []int32{stop})
 // TestRefused checks that a keyword that cannot be guaranteed is refused by its name.
 func TestRefused(t *testing.T) {
 	for source, want := range map[string]string{
-		`{"type":"string","pattern":"a"}`:                                    `#: the keyword "pattern" is not supported`,
-		`{"type":"object","properties":{"a":{"multipleOf":3}}}`:              `#/properties/a: the keyword "multipleOf" is not supported`,
-		`{"type":"string","maxLength":1e6}`:                                  `"maxLength" must be a whole number`,
+		`{"type":"string","pattern":"a(?<=b)"}`:                              `#: the keyword "pattern" cannot be held: "a(?<=b)" looks behind`,
+		`{"type":"object","properties":{"a":{"multipleOf":3000}}}`:           `#/properties/a: the keyword "multipleOf" is supported up to`,
+		`{"type":"object","properties":{"a/b":{"not":{"const":1}}}}`:         `#/properties/a~1b: the keyword "not" is not supported`,
+		`{"type":"string","format":"color"}`:                                 `#: the keyword "format" "color" is not supported`,
+		`{"type":"string","maxLength":1.5}`:                                  `"maxLength" must be a whole number`,
 		`{"type":"string","minLength":null}`:                                 `"minLength" must be a whole number`,
 		`{"type":"integer","minimum":null}`:                                  `"minimum" must be a number`,
 		`{"$ref":"#/$defs/x"}`:                                               `points to "#/$defs/x"`,
-		`{"$ref":"#"}`:                                                       `"$schema" cannot be kept to`,
+		`{"$ref":"#"}`:                                                       `"$ref" refers to itself`,
 		`{"anyOf":[{"$ref":"#"},{"type":"null"}]}`:                           `refers to itself`,
 		`{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}`: `nothing satisfies it`,
 		`{"type":"integer","minimum":5,"maximum":4}`:                         `nothing satisfies it`,
-		`{"oneOf":[{"type":"integer"},{"type":"number"}]}`:                   `"oneOf" is supported only`,
-		`{"anyOf":[{"type":"null"}],"type":"null"}`:                          `"anyOf" is not supported beside "type"`,
-		`{"type":"object","additionalProperties":false,"required":["a"]}`:    `names "a", which is not a property`,
-		`{"type":"thing"}`:                                                   `unknown type "thing"`,
-		`[]`:                                                                 `is not a schema`,
+		`{"type":"object","properties":{"n":{"type":"integer","minimum":5,"maximum":4}},"required":["n"]}`: `#/properties/n: the schema cannot be held: nothing satisfies it`,
+		`{"oneOf":[{"type":"integer"},{"type":"number"}]}`:                                                 `"oneOf" is supported only`,
+		`{"oneOf":[{"const":"a"},{"type":"string"}]}`:                                                      `"oneOf" is supported only`,
+		`{"type":"object","additionalProperties":false,"required":["a"]}`:                                  `names "a", which is not a property`,
+		`{"type":"thing"}`: `unknown type "thing"`,
+		`[]`:               `is not a schema`,
 	} {
 		if _, err := Schema([]byte(source)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", source, err, want)
@@ -54,7 +57,7 @@ func TestRefused(t *testing.T) {
 
 // accepts reports whether a text is an answer within g.
 func accepts(g *Grammar, text string) bool {
-	m := newMachine(g)
+	m := newMachine(g, 0)
 	at := m.run(m.start(), []byte(text))
 	return at != dead && m.states[at].accept
 }
@@ -64,7 +67,7 @@ func accepts(g *Grammar, text string) bool {
 func TestCalls(t *testing.T) {
 	form := Form{"<tool_call>", `{"name": "`, `", "arguments": `, `}</tool_call>`}
 	tools := []Tool{{"f", []byte(`{"type":"object","properties":{"x":{"type":"integer"}},
-		"required":["x"],"additionalProperties":false}`)}, {Name: "g"}}
+		"required":["x"],"additionalProperties":false}`), false}, {Name: "g"}}
 	call := `<tool_call>{"name": "f", "arguments": {"x":1}}</tool_call>`
 	other := `<tool_call>{"name": "g", "arguments": {}}</tool_call>`
 	for _, test := range []struct {
@@ -82,7 +85,8 @@ func TestCalls(t *testing.T) {
 		if test.format != "" {
 			format = []byte(test.format)
 		}
-		g, err := Calls(tools, form, test.required, test.many, format)
+		g, _, err := Spec{Tools: tools, Form: form, Required: test.required, Many: test.many,
+			Format: format}.Compile(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,13 +178,13 @@ func BenchmarkMask(b *testing.B) {
 	}
 	b.Run("state=new", func(b *testing.B) {
 		for b.Loop() {
-			m := newMachine(g)
+			m := newMachine(g, 0)
 			v.allowed(m, m.run(m.start(), []byte(`{"name":"`)))
 		}
 	})
 	logits := make([]float32, size)
 	for name, text := range map[string]string{"many": `{"name":"`, "none": `{`} {
-		m := newMachine(g)
+		m := newMachine(g, 0)
 		set := v.allowed(m, m.run(m.start(), []byte(text)))
 		b.Run("state=known/allows="+name, func(b *testing.B) {
 			for b.Loop() {

@@ -1,99 +1,299 @@
 package grammar
 
 import (
-	"encoding/json"
-	"fmt"
-	"math"
-	"strconv"
+	"math/big"
+	"slices"
 	"strings"
 )
 
-// numeric compiles the numbers between bounds. Bounds that are not whole numbers are moved inward
-// to whole ones.
-func (c *compiler) numeric(whole bool, s map[string]json.RawMessage, path string) (symbol, error) {
-	const limit = 1e9
-	low, high := math.Inf(-1), math.Inf(1)
-	for _, k := range keywords["number"] {
-		if s[k] == nil {
+// precision is the most digits of a number with bounds. A float64 tells any two numbers of 15
+// digits apart, so whatever reads the number finds it on the right side of its bounds.
+const precision = 15
+
+// maxDigits is the most digits of a whole number whose bounds ask for more than precision: as
+// many as 64 bits may have.
+const maxDigits = 19
+
+// A limit is a bound of a number.
+type limit struct {
+	decimal
+	strict bool // the bound itself is excluded
+	set    bool
+}
+
+// An interval holds what a schema says about a number.
+type interval struct {
+	whole     bool
+	low, high limit
+	step      decimal // a number of the interval is a multiple of it; 0 for any
+}
+
+// raise and lower narrow an interval.
+func (v *interval) raise(l limit) {
+	c := l.compare(v.low.decimal)
+	if !v.low.set || c > 0 || c == 0 && l.strict {
+		v.low = l
+	}
+}
+
+func (v *interval) lower(l limit) {
+	c := l.compare(v.high.decimal)
+	if !v.high.set || c < 0 || c == 0 && l.strict {
+		v.high = l
+	}
+}
+
+// empty reports whether the bounds leave no number.
+func (v *interval) empty() bool {
+	if !v.low.set || !v.high.set {
+		return false
+	}
+	c := v.low.compare(v.high.decimal)
+	return c > 0 || c == 0 && (v.low.strict || v.high.strict)
+}
+
+// numeric compiles the numbers of an interval. Equal intervals share their rules.
+func (c *compiler) numeric(v interval) symbol {
+	sym, ok := c.intervals[v]
+	if !ok {
+		sym = c.between(v)
+		c.intervals[v] = sym
+	}
+	return sym
+}
+
+func (c *compiler) between(v interval) symbol {
+	n := numbers{compiler: c, whole: v.whole, digits: precision, places: -1, modulus: 1,
+		known: make(map[numberState]symbol)}
+	if v.step.whole+v.step.frac != "" {
+		n.places = len(v.step.frac)
+		n.modulus = int(v.step.scaled(n.places).Int64())
+	}
+	if v.low.set && !v.low.negative && len(v.low.whole) > n.digits ||
+		v.high.set && v.high.negative && len(v.high.whole) > n.digits {
+		// All numbers have more digits than usual. Beyond 2^53 a float64 does not tell neighbours
+		// apart, but up to 10^19 it does tell numbers apart that differ by 4096.
+		if n.digits = maxDigits; !v.whole {
+			return c.oneOf()
+		}
+		v.low, v.high = v.low.inward(4096), v.high.inward(-4096)
+	} else {
+		v.low, v.high = v.low.rounded(false), v.high.rounded(true)
+	}
+	// Bounds beyond the digits that the grammar writes are none.
+	if v.low.set && v.low.negative && len(v.low.whole) > n.digits {
+		v.low = limit{}
+	}
+	if v.high.set && !v.high.negative && len(v.high.whole) > n.digits {
+		v.high = limit{}
+	}
+	if !v.low.set && !v.high.set && n.places < 0 {
+		if v.whole {
+			return c.anyInteger
+		}
+		return c.anyNumber
+	}
+	var alternatives [][]symbol
+	if !v.high.set || !v.high.negative {
+		n.low, n.high = v.low, v.high
+		if v.low.negative {
+			n.low = limit{}
+		}
+		alternatives = append(alternatives, []symbol{n.state(numberState{})})
+	}
+	if !v.low.set || v.low.negative {
+		m := n
+		m.known = make(map[numberState]symbol)
+		m.low, m.high = v.high, v.low
+		if !v.high.negative {
+			m.low = limit{}
+			// -0 equals 0, which the upper bound may exclude.
+			if v.high.set && v.high.strict && v.high.whole+v.high.frac == "" {
+				m.low = limit{strict: true, set: true}
+			}
+		}
+		alternatives = append(alternatives, []symbol{c.literal("-"), m.state(numberState{})})
+	}
+	return c.oneOf(alternatives...)
+}
+
+// rounded moves a strict bound of more than 15 digits inward to one of 15 digits. up tells that it
+// is an upper bound.
+func (l limit) rounded(up bool) limit {
+	digits := strings.TrimLeft(l.whole+l.frac, "0")
+	extra := len(digits) - precision
+	if !l.set || !l.strict || extra <= 0 {
+		return l
+	}
+	n, _ := new(big.Int).SetString(digits, 10)
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(extra)), nil)
+	n.Div(n, unit)
+	if l.negative == up { // inward is away from zero
+		n.Add(n, big.NewInt(1))
+	}
+	n.Mul(n, unit)
+	text := n.String()
+	text = strings.Repeat("0", max(0, len(l.frac)+1-len(text))) + text
+	cut := len(text) - len(l.frac)
+	l.whole, l.frac = strings.TrimLeft(text[:cut], "0"), strings.TrimRight(text[cut:], "0")
+	return l
+}
+
+// inward replaces a strict bound of a large whole number by the one that is by away.
+func (l limit) inward(by int64) limit {
+	if !l.set || !l.strict {
+		return l
+	}
+	n, _ := new(big.Int).SetString("0"+l.whole, 10)
+	if l.negative {
+		n.Neg(n)
+	}
+	return limit{decimal: decimalOf(n.Add(n, big.NewInt(by)).String()), set: true}
+}
+
+// numbers makes the automaton of numbers that are not negative.
+type numbers struct {
+	*compiler
+	whole     bool
+	digits    int   // the most digits of a number
+	low, high limit // none of them negative
+	places    int   // the most digits after the point, -1 for any
+	modulus   int   // the number times 10 to the power of places is a multiple of it
+	known     map[numberState]symbol
+}
+
+// A numberState is what matters of the digits of a number so far.
+type numberState struct {
+	before, after int  // the number of digits before and after the point
+	zero          bool // the digits so far are a zero before the point
+	point         bool // the point is written
+	low, high     int8 // how the digits so far compare with as many digits of the bounds
+	rest          int  // by modulus
+}
+
+// state makes the rule for what may follow.
+func (n *numbers) state(s numberState) symbol {
+	if sym, ok := n.known[s]; ok {
+		return sym
+	}
+	if s.point && n.places < 0 && (!n.low.set || s.low > 0) && (!n.high.set || s.high < 0) {
+		// Whatever the digits, the number is in the interval.
+		return n.repeat(n.oneDigit, 1-min(s.after, 1), n.digits-s.before-s.after)
+	}
+	var alternatives [][]symbol
+	if (s.zero || s.before > 0) && (!s.point || s.after > 0) && n.within(s) {
+		alternatives = append(alternatives, nil)
+	}
+	if next, ok := n.pointed(s); ok {
+		alternatives = append(alternatives, []symbol{n.bytes(".."), n.state(next)})
+	}
+	var next []numberState // by group of digits that lead to the same state
+	var sets []class
+	for d := byte('0'); d <= '9'; d++ {
+		to, ok := n.digit(s, d)
+		if !ok {
 			continue
 		}
-		var v *float64 // stays nil for null
-		if json.Unmarshal(s[k], &v) != nil || v == nil || math.Abs(*v) > limit {
-			reason := fmt.Sprintf("must be a number between %g and %g", -limit, limit)
-			return 0, &SchemaError{path, k, reason}
+		i := slices.Index(next, to)
+		if i < 0 {
+			i, next, sets = len(next), append(next, to), append(sets, class{})
 		}
-		switch k {
-		case "minimum":
-			low = max(low, math.Ceil(*v))
-		case "exclusiveMinimum":
-			low = max(low, math.Floor(*v)+1)
-		case "maximum":
-			high = min(high, math.Floor(*v))
-		case "exclusiveMaximum":
-			high = min(high, math.Ceil(*v)-1)
-		}
+		sets[i].add(d, d)
 	}
-	if math.IsInf(low, -1) && math.IsInf(high, 1) {
-		if whole {
-			return c.integer(), nil
-		}
-		return c.number(), nil
+	for i, to := range next {
+		alternatives = append(alternatives, []symbol{n.class(sets[i]), n.state(to)})
 	}
-	a, b := int64(max(low, -limit*1000)), int64(min(high, limit*1000))
-	alternatives := [][]symbol{{c.wholes(a, b)}}
-	if !whole { // n.f lies between n and n+1, and -n.f between -n-1 and -n
-		fraction := c.seq(c.literal("."), c.repeat(c.digit, 1, 3))
-		alternatives = append(alternatives, []symbol{c.ranged(max(a, 0), b-1), fraction})
-		alternatives = append(alternatives, []symbol{c.literal("-"),
-			c.ranged(max(-b, 0), -a-1), fraction})
-	}
-	return c.oneOf(alternatives...), nil
+	sym := n.oneOf(alternatives...)
+	n.known[s] = sym
+	return sym
 }
 
-// wholes is the integers from a to b.
-func (c *compiler) wholes(a, b int64) symbol {
-	return c.oneOf([]symbol{c.ranged(max(a, 0), b)},
-		[]symbol{c.literal("-"), c.ranged(max(-b, 1), -a)})
+// compared returns how the whole part of a number that ends at s compares with a bound.
+func (s numberState) compared(l limit, prefix int8) int8 {
+	if s.before != len(l.whole) {
+		return int8(2*btoi(s.before > len(l.whole)) - 1)
+	}
+	return prefix
 }
 
-// ranged is the integers from a to b, where a is not negative; nothing matches it if a > b.
-func (c *compiler) ranged(a, b int64) symbol {
-	var alternatives [][]symbol
-	for a <= b {
-		digits := strconv.FormatInt(a, 10)
-		to := min(b, int64(math.Pow10(len(digits)))-1)
-		alternatives = append(alternatives, []symbol{c.digits(digits, strconv.FormatInt(to, 10))})
-		a = to + 1
+// within reports whether a number that ends at s is in the interval.
+func (n *numbers) within(s numberState) bool {
+	low, high := s.low, s.high
+	if !s.point {
+		low, high = s.compared(n.low, low), s.compared(n.high, high)
 	}
-	return c.oneOf(alternatives...)
+	if n.low.set && (low < 0 || low == 0 && (s.after < len(n.low.frac) || n.low.strict)) {
+		return false
+	}
+	if n.high.set && (high > 0 || high == 0 && s.after >= len(n.high.frac) && n.high.strict) {
+		return false
+	}
+	rest := s.rest
+	for range max(0, n.places-s.after) {
+		rest = rest * 10 % n.modulus
+	}
+	return rest == 0
 }
 
-// digits is the numbers from a to b, which have the same number of digits.
-func (c *compiler) digits(a, b string) symbol {
-	if a == "" {
-		return c.seq()
+// pointed returns the state after a point.
+func (n *numbers) pointed(s numberState) (numberState, bool) {
+	if n.whole || s.point || !s.zero && s.before == 0 || s.before >= n.digits || n.places == 0 {
+		return s, false
 	}
-	if a[0] == b[0] {
-		return c.seq(c.literal(a[:1]), c.digits(a[1:], b[1:]))
+	if n.low.set {
+		s.low = s.compared(n.low, s.low)
 	}
-	// Only numbers that begin like a or like b need more than their first digit looked at, and only
-	// unless the rest of a is zeros or that of b nines. So each call makes at most one call for a
-	// and one for b.
-	n := len(a) - 1
-	zeros, nines := strings.Repeat("0", n), strings.Repeat("9", n)
-	low, high := a[0], b[0]
-	var alternatives [][]symbol
-	if a[1:] != zeros {
-		alternatives = append(alternatives, []symbol{c.literal(a[:1]), c.digits(a[1:], nines)})
-		low++
+	if n.high.set {
+		s.high = s.compared(n.high, s.high)
 	}
-	if b[1:] != nines {
-		alternatives = append(alternatives, []symbol{c.literal(b[:1]), c.digits(zeros, b[1:])})
-		high--
+	s.point = true
+	return s, s.low >= 0 && s.high <= 0
+}
+
+// digit returns the state after a digit.
+func (n *numbers) digit(s numberState, d byte) (numberState, bool) {
+	place := s.before
+	if s.point {
+		place = s.after
+		if s.before+s.after >= n.digits || n.places >= 0 && s.after >= n.places {
+			return s, false
+		}
+		s.after++
+	} else {
+		if s.zero || s.before >= n.digits {
+			return s, false
+		}
+		if d == '0' && s.before == 0 {
+			s.zero = true
+		} else {
+			s.before++
+		}
 	}
-	if low <= high {
-		first := c.bytes(string([]byte{low, high}))
-		alternatives = append(alternatives, []symbol{first, c.repeat(c.digit, n, n)})
+	if !s.zero || s.point {
+		s.low = compareDigit(s.low, n.low, s.point, place, d)
+		s.high = compareDigit(s.high, n.high, s.point, place, d)
 	}
-	return c.oneOf(alternatives...)
+	s.rest = (s.rest*10 + int(d-'0')) % n.modulus
+	return s, !s.point || s.low >= 0 && s.high <= 0
+}
+
+// compareDigit carries a comparison with a bound on by one digit.
+func compareDigit(so int8, l limit, point bool, place int, d byte) int8 {
+	digits := l.whole
+	if point {
+		digits = l.frac
+	}
+	bound := byte('0')
+	switch {
+	case !l.set || so != 0:
+		return so
+	case place < len(digits):
+		bound = digits[place]
+	case !point:
+		return 1 // longer than the bound
+	}
+	if d == bound {
+		return 0
+	}
+	return int8(2*btoi(d > bound) - 1)
 }

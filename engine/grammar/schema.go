@@ -1,273 +1,370 @@
 package grammar
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// A SchemaError names a keyword of a schema that cannot be guaranteed.
+// A SchemaError names a keyword of a schema that cannot be held.
 type SchemaError struct {
+	Tool    string // the tool whose parameters the schema describes, "" if there is none
 	Path    string // JSON pointer to the schema that has the keyword, such as #/properties/a
-	Keyword string // "" if the value there is not a schema
-	Reason  string // a predicate of the keyword, such as "is not supported"
+	Keyword string // "" if no keyword is to blame
+	Reason  string // a predicate of the keyword or of the schema, such as "is not supported"
 }
 
 func (e *SchemaError) Error() string {
-	return fmt.Sprintf("%s: the keyword %q %s", e.Path, e.Keyword, e.Reason)
+	text := e.Path
+	if e.Tool != "" {
+		text = fmt.Sprintf("tool %q: %s", e.Tool, e.Path)
+	}
+	if e.Keyword == "" {
+		return text + ": the schema " + e.Reason
+	}
+	return fmt.Sprintf("%s: the keyword %q %s", text, e.Keyword, e.Reason)
 }
 
-// Schema compiles a JSON schema. Its errors are *SchemaError.
-func Schema(schema []byte) (*Grammar, error) {
-	c := newCompiler(schema)
-	root, err := c.schema(schema, "#")
-	if err != nil {
-		return nil, err
+// Place returns where the keyword stands: the tool's name, if there is one, and a JSON pointer to
+// the keyword as a URI fragment, in ASCII: act#/properties/a/pattern.
+func (e *SchemaError) Place() string {
+	pointer := strings.TrimPrefix(e.Path, "#")
+	if e.Keyword != "" {
+		pointer += "/" + e.Keyword
 	}
-	return c.finish(root)
+	return e.Tool + "#" + (&url.URL{Fragment: pointer}).EscapedFragment()
 }
+
+// Schema compiles a JSON schema, all of which is held. Its errors are *SchemaError.
+func Schema(schema []byte) (*Grammar, error) {
+	g, _, err := Spec{Format: schema}.Compile(context.Background())
+	return g, err
+}
+
+// maxUnheld bounds the list of keywords that are not held.
+const maxUnheld = 32
+
+// maxChoices bounds the number of ways to choose among the schemas of several anyOf and oneOf that
+// hold for the same value.
+const maxChoices = 10_000
 
 // A compiler turns schemas into rules.
 type compiler struct {
 	*builder
-	root  []byte            // the document that references point into
-	refs  map[string]symbol // references that have a rule already
-	space symbol            // optional white space
-	value symbol            // any value
-	str   symbol            // any string
-	char  symbol            // a character of a string
-	digit symbol
+	*langs
+	ctx   context.Context
+	reach int // an answer has fewer bytes; 0 if that is not known
 
-	kindCalls int // calls of kinds, which are bounded
+	space      symbol // optional white space
+	value      symbol // any value
+	object     symbol // any object
+	str        symbol // any string
+	char       symbol // a character of a string
+	oneDigit   symbol
+	anyInteger symbol
+	anyNumber  symbol
+	automata   map[lang]symbol   // strings of a language
+	sets       map[string]symbol // characters of a set
+	intervals  map[interval]symbol
+
+	// The following belong to one document.
+	tool     string
+	loose    bool // a keyword that cannot be held is left out
+	unheld   []*SchemaError
+	compiled map[string]*compiled
+	order    []*compiled // as they were finished
+	checked  map[*node]bool
+	members  map[*node]map[string]bool // values of an enum, in canonical form
+	level    int                       // how many objects and arrays are around at the moment
+	hint     *SchemaError              // a reason why nothing may satisfy some schema
+	choices  int
+	compared int
+}
+
+// compiled is a conjunction of schemas that has a rule, or whose rule is being made.
+type compiled struct {
+	at    *node // one of its schemas
+	rule  symbol
+	level int
+	done  bool
+	used  bool // something refers to the rule that was reserved
 }
 
 // newCompiler makes the rules that all schemas share.
-func newCompiler(root []byte) *compiler {
-	c := &compiler{builder: newBuilder(), root: root, refs: make(map[string]symbol)}
-	c.digit = c.bytes("09")
+func newCompiler(ctx context.Context, reach int) *compiler {
+	c := &compiler{builder: newBuilder(), langs: newLangs(), ctx: ctx, reach: reach,
+		automata: make(map[lang]symbol), sets: make(map[string]symbol),
+		intervals: make(map[interval]symbol)}
+	c.oneDigit = c.bytes("09")
 	// White space is bounded, because otherwise a model could write nothing else for ever.
 	c.space = c.oneOf(nil, []symbol{c.literal(" ")},
 		[]symbol{c.literal("\n"), c.repeat(c.literal(" "), 0, 16)})
 	c.char = c.stringChar()
 	c.str = c.quoted(c.repeat(c.char, 0, -1))
+	c.anyInteger, c.anyNumber = c.integer(), c.number()
 	c.value = c.reserve()
+	c.object = c.list("{", c.seq(c.pair(c.str, c.value)), 0, -1, "}")
 	c.rules[c.value] = [][]symbol{
-		{c.str}, {c.number()}, {c.literal("true")}, {c.literal("false")}, {c.literal("null")},
-		{c.array(c.value, 0, -1)}, {c.dictionary(c.value)},
+		{c.str}, {c.anyNumber}, {c.literal("true")}, {c.literal("false")}, {c.literal("null")},
+		{c.array(c.value, 0, -1)}, {c.object},
 	}
+	c.check()
 	return c
 }
 
-// finish makes the grammar.
-func (c *compiler) finish(root symbol) (*Grammar, error) {
-	g, err := c.build(root)
-	if err != nil {
-		return nil, &SchemaError{"#", "$schema", "cannot be kept to: " + err.Error()}
-	}
-	return g, nil
+// begin prepares for a document.
+func (c *compiler) begin(tool string, loose bool) {
+	c.tool, c.loose = tool, loose
+	c.compiled, c.checked = make(map[string]*compiled), make(map[*node]bool)
+	c.members = make(map[*node]map[string]bool)
+	c.order, c.hint, c.level, c.choices, c.compared = nil, nil, 0, 0, 0
 }
 
-// annotations are keywords that do not change which values are valid. (format is one of them in
-// JSON Schema unless a dialect says otherwise.)
-var annotations = []string{
-	"$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default",
-	"examples", "example", "deprecated", "readOnly", "writeOnly", "format",
-	"contentMediaType", "contentEncoding",
+// document compiles a schema. If it is loose, the result is a rule in any case: if nothing less
+// helps, for any value. An error is a *SchemaError or that of the context.
+func (c *compiler) document(text []byte, tool string, loose, object bool) (symbol, error) {
+	c.begin(tool, loose)
+	mark := len(c.rules)
+	rule, err := c.try(text, object)
+	broken, ok := err.(*SchemaError)
+	if !ok || !loose {
+		return rule, err
+	}
+	c.cut(mark)
+	forget(c.automata, mark)
+	forget(c.sets, mark)
+	forget(c.intervals, mark)
+	c.leaveOut(broken)
+	if object {
+		return c.object, nil
+	}
+	return c.value, nil
 }
 
-// keywords are the supported keywords by the type that they belong to. Those under "" belong to no
-// single type.
-var keywords = map[string][]string{
-	"":        {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"},
-	"string":  {"minLength", "maxLength"},
-	"integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
-	"number":  {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
-	"array":   {"items", "minItems", "maxItems"},
-	"object":  {"properties", "required", "additionalProperties"},
+// forget removes the rules from mark on from a map.
+func forget[K comparable](rules map[K]symbol, mark int) {
+	maps.DeleteFunc(rules, func(_ K, s symbol) bool { return int(s) >= mark })
 }
 
-// schema compiles the schema at path.
-func (c *compiler) schema(raw []byte, path string) (symbol, error) {
-	raw = bytes.TrimSpace(raw)
-	switch string(raw) {
-	case "true", "{}":
-		return c.value, nil
-	case "false":
-		return c.oneOf(), nil
+const unsatisfiable = "cannot be held: nothing satisfies it"
+
+// try compiles a schema, of which it may leave out keywords.
+func (c *compiler) try(text []byte, object bool) (symbol, error) {
+	doc := parse(text)
+	if doc == nil {
+		return 0, &SchemaError{c.tool, "#", "", "is not JSON, or nests deeper than 10000 levels"}
 	}
-	var s map[string]json.RawMessage
-	if json.Unmarshal(raw, &s) != nil || s == nil {
-		return 0, &SchemaError{path, "", "is not a schema: want an object or a boolean"}
-	}
-	for _, a := range annotations {
-		delete(s, a)
-	}
-	if err := known(s, path); err != nil {
+	f := &conjunction{object: object}
+	if err := c.add(f, doc.root, nil); err != nil {
 		return 0, err
 	}
-	for _, k := range []string{"$ref", "enum", "const", "anyOf", "oneOf", "allOf"} {
-		if s[k] != nil {
-			return c.combined(k, s, path)
-		}
-	}
-	types, err := typesOf(s, path)
+	f.top = c.top(doc.root)
+	rule, err := c.conjunction(f, doc.root)
 	if err != nil {
 		return 0, err
 	}
-	if types == nil {
-		if len(s) == 0 {
-			return c.value, nil
-		}
-		types = []string{"string", "number", "boolean", "null", "array", "object"}
+	if !c.check() {
+		return 0, &SchemaError{c.tool, "#", "", "refers to itself without anything in between"}
 	}
-	var alternatives [][]symbol
-	for _, t := range types {
-		sym, err := c.typed(t, s, path)
-		if err != nil {
-			return 0, err
-		}
-		alternatives = append(alternatives, []symbol{sym})
+	if len(c.rules[rule]) > 0 {
+		return rule, nil
 	}
-	return c.oneOf(alternatives...), nil
+	if c.hint != nil {
+		return 0, c.hint
+	}
+	// What was finished first lies deepest.
+	for _, d := range c.order {
+		if d.rule >= 0 && len(c.rules[d.rule]) == 0 {
+			return 0, &SchemaError{c.tool, d.at.pointer(), "", unsatisfiable}
+		}
+	}
+	return 0, &SchemaError{c.tool, "#", "", unsatisfiable}
 }
 
-// known refuses keywords that are not supported.
-func known(s map[string]json.RawMessage, path string) error {
-	var unknown []string
-	for k := range s {
-		found := false
-		for _, list := range keywords {
-			found = found || slices.Contains(list, k)
-		}
-		if !found {
-			unknown = append(unknown, k)
-		}
-	}
-	if len(unknown) == 0 {
+// refuse says that a keyword of a schema cannot be held: in an error, or if the document is loose
+// in the list of what is not.
+func (c *compiler) refuse(n *node, keyword, reason string) error {
+	if c.loose && len(c.unheld) > maxUnheld {
 		return nil
 	}
-	return &SchemaError{path, slices.Min(unknown), "is not supported"}
+	e := &SchemaError{c.tool, n.pointer(), keyword, reason}
+	if !c.loose {
+		return e
+	}
+	c.leaveOut(e)
+	return nil
 }
 
-// typesOf returns the types that a schema lists, nil if it has no keyword type.
-func typesOf(s map[string]json.RawMessage, path string) ([]string, error) {
-	raw, ok := s["type"]
-	if !ok {
-		return nil, nil
-	}
-	var one string
-	var list []string
-	if json.Unmarshal(raw, &one) == nil && one != "" {
-		list = []string{one}
-	} else if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
-		return nil, &SchemaError{path, "type", "must be a type or a list of types"}
-	}
-	for _, t := range list {
-		if _, ok := keywords[t]; (!ok || t == "") && t != "boolean" && t != "null" {
-			return nil, &SchemaError{path, "type", fmt.Sprintf("has the unknown type %q", t)}
+// leaveOut notes a keyword that is not held.
+func (c *compiler) leaveOut(e *SchemaError) {
+	for _, u := range c.unheld {
+		if u.Tool == e.Tool && u.Path == e.Path && u.Keyword == e.Keyword {
+			return
 		}
 	}
-	return list, nil
+	if len(c.unheld) == maxUnheld {
+		e = &SchemaError{e.Tool, "#", "", fmt.Sprintf("and others: more than %d keywords are "+
+			"not held", maxUnheld)}
+	}
+	if len(c.unheld) <= maxUnheld {
+		c.unheld = append(c.unheld, e)
+	}
 }
 
-// combined compiles a schema whose keyword k stands alone; only enum and const may have a type
-// beside them.
-func (c *compiler) combined(k string, s map[string]json.RawMessage, path string) (symbol, error) {
-	for other := range s {
-		if other != k && !(other == "type" && (k == "enum" || k == "const")) {
-			return 0, &SchemaError{path, k, fmt.Sprintf("is not supported beside %q", other)}
+// assertions are the keywords that are held, besides those that combine schemas.
+var assertions = []string{
+	"type", "enum", "const", "minLength", "maxLength", "pattern", "format",
+	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+	"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems",
+	"properties", "required", "additionalProperties", "patternProperties", "propertyNames",
+	"minProperties", "maxProperties", "unevaluatedProperties",
+}
+
+// unsupported are the keywords that assert something and cannot be held. Whatever is in neither
+// list is an annotation, as the core of JSON Schema 2020-12 says in section 6.5.
+var unsupported = []string{
+	"not", "if", "contains", "dependentRequired", "dependentSchemas", "dependencies",
+	"unevaluatedItems", "$dynamicRef", "$recursiveRef",
+}
+
+// supports refuses the keywords of a schema that cannot be held.
+func (c *compiler) supports(n *node) error {
+	if c.checked[n] {
+		return nil
+	}
+	c.checked[n] = true
+	for i, k := range n.keys {
+		v := n.values[i]
+		if !slices.Contains(unsupported, k) || asserts(n, k, v) == false {
+			continue
+		}
+		if err := c.refuse(n, k, "is not supported"); err != nil {
+			return err
 		}
 	}
-	var list []json.RawMessage
+	return nil
+}
+
+// asserts reports whether an unsupported keyword asserts anything.
+func asserts(n *node, k string, v *node) bool {
 	switch k {
-	case "$ref":
-		return c.ref(s[k], path)
-	case "const":
-		return c.values([]json.RawMessage{s[k]}, s, path)
+	case "not":
+		return v.kind != 'f' && !isTrue(v)
+	case "if":
+		return n.get("then") != nil && !isTrue(n.get("then")) ||
+			n.get("else") != nil && !isTrue(n.get("else"))
+	case "unevaluatedItems":
+		return !isTrue(v)
+	case "dependentRequired", "dependentSchemas", "dependencies":
+		return v.kind != '{' || len(v.keys) > 0
 	}
-	if json.Unmarshal(s[k], &list) != nil || len(list) == 0 {
-		return 0, &SchemaError{path, k, "must be a list, and not empty"}
+	return true
+}
+
+// isTrue reports whether a schema allows everything.
+func isTrue(n *node) bool { return n.kind == 't' || n.kind == '{' && len(n.keys) == 0 }
+
+// schema compiles the schemas that hold for the same value.
+func (c *compiler) schema(nodes ...*node) (symbol, error) {
+	f := &conjunction{}
+	for _, n := range nodes {
+		if err := c.add(f, n, nil); err != nil {
+			return 0, err
+		}
 	}
-	if k == "enum" {
-		return c.values(list, s, path)
+	if len(nodes) == 0 {
+		return c.value, nil
 	}
-	if k == "allOf" && len(list) > 1 {
-		return 0, &SchemaError{path, k, "is not supported with more than one schema"}
+	if len(nodes) == 1 {
+		f.top = c.top(nodes[0])
 	}
-	if k == "oneOf" && !c.disjoint(list) {
-		return 0, &SchemaError{path, k, "is supported only for schemas of different types; use anyOf"}
+	return c.conjunction(f, nodes[0])
+}
+
+// inner is schema for what is inside an object or array.
+func (c *compiler) inner(nodes ...*node) (symbol, error) {
+	c.level++
+	defer func() { c.level-- }()
+	return c.schema(nodes...)
+}
+
+// conjunction compiles a conjunction, once.
+func (c *compiler) conjunction(f *conjunction, at *node) (symbol, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if f.never {
+		return c.oneOf(), nil
+	}
+	if len(f.nodes)+len(f.groups) == 0 {
+		if f.object {
+			return c.object, nil
+		}
+		return c.value, nil
+	}
+	if len(c.rules) > maxRules {
+		err := c.refuse(at, "", fmt.Sprintf("is too large: all schemas of a request together "+
+			"may take %d rules of grammar, which are used up here", maxRules))
+		if f.object {
+			return c.object, err
+		}
+		return c.value, err
+	}
+	key := f.key()
+	if d := c.compiled[key]; d != nil {
+		if !d.done && d.level == c.level {
+			return 0, &SchemaError{c.tool, at.pointer(), "",
+				"refers to itself without anything in between"}
+		}
+		d.used = true
+		return d.rule, nil
+	}
+	d := &compiled{at: at, rule: c.reserve(), level: c.level}
+	c.compiled[key] = d
+	sym, err := c.combined(f)
+	if err != nil {
+		return 0, err
+	}
+	c.rules[d.rule] = [][]symbol{{sym}}
+	if !d.used {
+		d.rule = sym
+	}
+	d.done = true
+	c.order = append(c.order, d)
+	return d.rule, nil
+}
+
+// combined compiles the values of a conjunction.
+func (c *compiler) combined(f *conjunction) (symbol, error) {
+	if list, ok, err := c.candidates(f); ok || err != nil {
+		return c.values(list), err
+	}
+	if len(f.groups) > 0 {
+		return c.choice(f)
+	}
+	types, err := c.types(f)
+	if err != nil {
+		return 0, err
+	}
+	if f.object {
+		if types &= objectType; types == 0 {
+			return 0, &SchemaError{c.tool, "#", "type", "must be object for a tool's parameters"}
+		}
 	}
 	var alternatives [][]symbol
-	for i, sub := range list {
-		sym, err := c.schema(sub, path+"/"+k+"/"+strconv.Itoa(i))
+	for _, t := range []typeSet{stringType, numberType, booleanType, nullType, arrayType,
+		objectType} {
+		if types&t == 0 {
+			continue
+		}
+		sym, err := c.typed(t, types, f)
 		if err != nil {
 			return 0, err
 		}
 		alternatives = append(alternatives, []symbol{sym})
 	}
 	return c.oneOf(alternatives...), nil
-}
-
-// values compiles the values of a const or an enum, without those that the type beside it excludes.
-func (c *compiler) values(list []json.RawMessage, s map[string]json.RawMessage,
-	path string) (symbol, error) {
-	types, err := typesOf(s, path)
-	if err != nil {
-		return 0, err
-	}
-	var alternatives [][]symbol
-	for _, v := range list {
-		if types == nil || slices.ContainsFunc(types, func(t string) bool { return isType(v, t) }) {
-			alternatives = append(alternatives, []symbol{c.literal(canonical(v))})
-		}
-	}
-	return c.oneOf(alternatives...), nil
-}
-
-// ref compiles the schema that a reference within the document points to, once.
-func (c *compiler) ref(raw json.RawMessage, path string) (symbol, error) {
-	var name string
-	json.Unmarshal(raw, &name)
-	if sym, ok := c.refs[name]; ok {
-		return sym, nil
-	}
-	target, ok := c.resolve(name)
-	if !ok {
-		reason := fmt.Sprintf("points to %q, which is not in the schema", name)
-		return 0, &SchemaError{path, "$ref", reason}
-	}
-	rule := c.reserve()
-	c.refs[name] = rule
-	sym, err := c.schema(target, name)
-	c.rules[rule] = [][]symbol{{sym}}
-	return rule, err
-}
-
-// resolve follows a JSON pointer (RFC 6901) of the form #/a/b.
-func (c *compiler) resolve(name string) (json.RawMessage, bool) {
-	pointer, ok := strings.CutPrefix(name, "#")
-	if !ok || pointer != "" && pointer[0] != '/' {
-		return nil, false
-	}
-	at := json.RawMessage(c.root)
-	if pointer == "" {
-		return at, true
-	}
-	for part := range strings.SplitSeq(pointer[1:], "/") {
-		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
-		var object map[string]json.RawMessage
-		var list []json.RawMessage
-		if json.Unmarshal(at, &object) == nil && object[part] != nil {
-			at = object[part]
-		} else if i, err := strconv.Atoi(part); err == nil && json.Unmarshal(at, &list) == nil &&
-			i >= 0 && i < len(list) {
-			at = list[i]
-		} else {
-			return nil, false
-		}
-	}
-	return at, true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -110,7 +111,7 @@ func TestSoundShort(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		m := newMachine(g)
+		m := newMachine(g, 0)
 		visits := 0
 		var visit func(at int32, text string)
 		visit = func(at int32, text string) {
@@ -145,7 +146,10 @@ func TestComplete(t *testing.T) {
 		source, schema := randomSchema(t, r)
 		d := drawer{r, schema}
 		g, err := Schema(source)
-		if err != nil && !strings.Contains(err.Error(), errEmpty.Error()) {
+		if err != nil && strings.Contains(err.Error(), `"oneOf" is supported only`) {
+			continue
+		}
+		if err != nil && !strings.Contains(err.Error(), "nothing satisfies it") {
 			t.Fatalf("%s: %v", source, err)
 		}
 		for range 5 {
@@ -206,7 +210,7 @@ func TestMask(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		m := newMachine(g)
+		m := newMachine(g, 0)
 		mask := g.Mask(vocabulary)
 		at := m.start()
 		var ids []int32
@@ -240,17 +244,26 @@ func FuzzSchema(f *testing.F) {
 	for _, s := range []string{`true`, `{}`, `{"type":"object"}`,
 		`{"type":"integer","minimum":-5,"maximum":120}`,
 		`{"type":"object","properties":{"n":{"$ref":"#"},"v":{"type":"string"}},"required":["v"],"additionalProperties":false}`,
-		`{"$defs":{"a":{"enum":[1,2]}},"type":"array","items":{"$ref":"#/$defs/a"},"maxItems":3}`} {
+		`{"$defs":{"a":{"enum":[1,2]}},"type":"array","items":{"$ref":"#/$defs/a"},"maxItems":3}`,
+		`{"oneOf":[{"properties":{"k":{"const":1}},"required":["k"]},{"type":"array","prefixItems":[true,false]}]}`,
+		`{"allOf":[{"type":"number","minimum":-0.5},{"exclusiveMaximum":0.25,"multipleOf":0.1}],"format":"date"}`,
+		`{"minProperties":1,"maxProperties":2,"properties":{"a":{},"b":{},"c":{"not":{}}},"propertyNames":{"maxLength":1}}`,
+	} {
 		f.Add([]byte(s), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, source []byte, seed uint64) {
-		// The tests' validator supports neither names that differ only in case nor escapes in
-		// pointers.
+		// The tests' validator supports no escapes in pointers, no names that occur twice and no
+		// patterns that package regexp does not know.
 		lower := strings.ToLower(string(source))
 		if len(source) > 400 || !json.Valid(source) || strings.ContainsAny(lower, "~%") ||
-			strings.Contains(lower, `$ref`) && !strings.Contains(lower, `"#"`) {
+			strings.Contains(lower, `$ref`) && !strings.Contains(lower, `"#"`) ||
+			strings.Contains(lower, "pattern") || strings.Contains(lower, "unevaluated") ||
+			strings.Contains(lower, "$id") || twice(parse(source).root) {
 			t.Skip()
 		}
 		checkSchema(t, source, rand.New(rand.NewPCG(seed, 0)))
 	})
 }
+
+// twice reports whether an object in a value has a name twice.
+func twice(n *node) bool { return n.twice || slices.ContainsFunc(n.values, twice) }

@@ -2,8 +2,13 @@ package grammar
 
 import (
 	"math"
+	"net/mail"
+	"net/netip"
+	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -14,22 +19,48 @@ func valid(root, schema any, v any) bool {
 	if !ok {
 		return schema.(bool)
 	}
-	if ref, ok := s["$ref"].(string); ok {
-		return valid(root, follow(root, ref), v)
+	if ref, ok := s["$ref"].(string); ok && !valid(root, follow(root, ref), v) {
+		return false
+	}
+	if not, ok := s["not"]; ok && valid(root, not, v) {
+		return false
 	}
 	if !validCombination(root, s, v) || !hasType(s["type"], v) {
 		return false
 	}
 	switch v := v.(type) {
 	case string:
+		if p, ok := s["pattern"].(string); ok && !regexp.MustCompile(p).MatchString(v) {
+			return false
+		}
+		if f, ok := s["format"].(string); ok && !hasFormat(f, v) {
+			return false
+		}
 		n := float64(utf8.RuneCountInString(v))
 		return n >= bound(s, "minLength", 0) && n <= bound(s, "maxLength", 1e9)
 	case float64:
+		if s["exclusiveMinimum"] == true && v == bound(s, "minimum", -1e300) ||
+			s["exclusiveMaximum"] == true && v == bound(s, "maximum", 1e300) ||
+			!isMultiple(v, bound(s, "multipleOf", v)) {
+			return false
+		}
 		return v >= bound(s, "minimum", -1e300) && v <= bound(s, "maximum", 1e300) &&
 			v > bound(s, "exclusiveMinimum", -1e300) && v < bound(s, "exclusiveMaximum", 1e300)
 	case []any:
-		for _, item := range v {
-			if s["items"] != nil && !valid(root, s["items"], item) {
+		prefix, _ := s["prefixItems"].([]any)
+		rest := s["items"]
+		if list, ok := rest.([]any); ok {
+			if prefix == nil {
+				prefix = list
+			}
+			rest = s["additionalItems"]
+		}
+		for i, item := range v {
+			sub := rest
+			if i < len(prefix) {
+				sub = prefix[i]
+			}
+			if sub != nil && !valid(root, sub, item) {
 				return false
 			}
 		}
@@ -92,19 +123,74 @@ func validCombination(root any, s map[string]any, v any) bool {
 func validObject(root any, s, v map[string]any) bool {
 	properties, _ := s["properties"].(map[string]any)
 	for name, item := range v {
-		sub, ok := properties[name]
-		if !ok {
-			sub, ok = s["additionalProperties"]
-		}
-		if ok && !valid(root, sub, item) {
+		sub, named := properties[name]
+		if named && !valid(root, sub, item) {
 			return false
 		}
+		patterns, _ := s["patternProperties"].(map[string]any)
+		for p, sub := range patterns {
+			if regexp.MustCompile(p).MatchString(name) {
+				if named = true; !valid(root, sub, item) {
+					return false
+				}
+			}
+		}
+		if sub, ok := s["additionalProperties"]; ok && !named && !valid(root, sub, item) {
+			return false
+		}
+		if sub, ok := s["propertyNames"]; ok && !valid(root, sub, name) {
+			return false
+		}
+	}
+	if n := float64(len(v)); n < bound(s, "minProperties", 0) ||
+		n > bound(s, "maxProperties", 1e9) {
+		return false
 	}
 	required, _ := s["required"].([]any)
 	for _, name := range required {
 		if _, ok := v[name.(string)]; !ok {
 			return false
 		}
+	}
+	return true
+}
+
+// isMultiple reports whether v is a multiple of step, but for rounding.
+func isMultiple(v, step float64) bool {
+	q := v / step
+	return v == 0 || math.Abs(q-math.Round(q)) <= 1e-9*math.Abs(q)
+}
+
+// hasFormat reports whether a string has a format, as other libraries see it.
+func hasFormat(format, s string) bool {
+	layout := map[string]string{"date-time": time.RFC3339, "date": time.DateOnly,
+		"time": "15:04:05Z07:00"}[format]
+	switch format {
+	case "date-time", "date", "time":
+		t, err := time.Parse(layout, s)
+		return err == nil && (format == "time" || t.Year() > 0)
+	case "ipv4", "ipv6":
+		a, err := netip.ParseAddr(s)
+		return err == nil && a.Is4() == (format == "ipv4") && a.Zone() == ""
+	case "email":
+		a, err := mail.ParseAddress(s)
+		return err == nil && a.Address == s && hasFormat("hostname", s[strings.Index(s, "@")+1:])
+	case "uri":
+		u, err := url.Parse(s)
+		return err == nil && u.Scheme != "" && u.Host+u.Opaque+u.Path != ""
+	case "hostname":
+		for label := range strings.SplitSeq(s, ".") {
+			if len(label) < 1 || len(label) > 63 || strings.HasPrefix(label, "-") ||
+				strings.HasSuffix(label, "-") || !regexp.MustCompile(`^[0-9A-Za-z-]*$`).MatchString(label) {
+				return false
+			}
+		}
+		return len(s) <= 253
+	case "uuid":
+		return regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(s)
+	case "duration":
+		return regexp.MustCompile(`^P(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?)$`).
+			MatchString(s) && s != "P" && !strings.HasSuffix(s, "T")
 	}
 	return true
 }

@@ -1,11 +1,5 @@
 package grammar
 
-import (
-	"bytes"
-	"encoding/json"
-	"strings"
-)
-
 // stringChar is one character of a string, written as itself or escaped. A lone surrogate is not a
 // character.
 func (c *compiler) stringChar() symbol {
@@ -32,20 +26,20 @@ func (c *compiler) quoted(s symbol) symbol { return c.seq(c.literal(`"`), s, c.l
 // integer is any whole number of up to 15 digits, so that a float64 holds it exactly.
 func (c *compiler) integer() symbol {
 	return c.seq(c.optional(c.literal("-")), c.oneOf([]symbol{c.literal("0")},
-		[]symbol{c.bytes("19"), c.repeat(c.digit, 0, 14)}))
+		[]symbol{c.bytes("19"), c.repeat(c.oneDigit, 0, 14)}))
 }
 
 // number is any number of up to 15 digits before and after the point and 2 in the exponent.
 func (c *compiler) number() symbol {
-	exponent := c.seq(c.bytes("eeEE"), c.optional(c.bytes("++--")), c.repeat(c.digit, 1, 2))
-	return c.seq(c.integer(), c.optional(c.literal("."), c.repeat(c.digit, 1, 15)),
+	exponent := c.seq(c.bytes("eeEE"), c.optional(c.bytes("++--")), c.repeat(c.oneDigit, 1, 2))
+	return c.seq(c.integer(), c.optional(c.literal("."), c.repeat(c.oneDigit, 1, 15)),
 		c.optional(exponent))
 }
 
-// array is an array of low to high items; a negative high stands for no limit.
-func (c *compiler) array(item symbol, low, high int) symbol {
+// list is opening, low to high items and closing; a negative high stands for no limit.
+func (c *compiler) list(opening string, item symbol, low, high int, closing string) symbol {
 	if high == 0 {
-		return c.seq(c.literal("["), c.space, c.literal("]"))
+		return c.seq(c.literal(opening), c.space, c.literal(closing))
 	}
 	if high > 0 {
 		high--
@@ -55,21 +49,15 @@ func (c *compiler) array(item symbol, low, high int) symbol {
 	if low == 0 {
 		filled = c.optional(filled)
 	}
-	return c.seq(c.literal("["), c.space, filled, c.literal("]"))
+	return c.seq(c.literal(opening), c.space, filled, c.literal(closing))
 }
 
-// dictionary is an object with any names.
-func (c *compiler) dictionary(value symbol) symbol {
-	pair := c.seq(c.str, c.literal(":"), c.space, value, c.space)
-	more := c.repeat(c.seq(c.literal(","), c.space, pair), 0, -1)
-	return c.seq(c.literal("{"), c.space, c.optional(pair, more), c.literal("}"))
+// array is an array of low to high items.
+func (c *compiler) array(item symbol, low, high int) symbol {
+	return c.list("[", item, low, high, "]")
 }
 
-// canonical writes a value without white space, which is the only way that the grammar knows. Bytes
-// that are not UTF-8 become U+FFFD, which is also what encoding/json reads them as, because an
-// answer must be UTF-8.
-func canonical(v json.RawMessage) string {
-	var b bytes.Buffer
-	json.Compact(&b, v)
-	return strings.ToValidUTF8(b.String(), "\uFFFD")
+// pair is a property of an object.
+func (c *compiler) pair(name, value symbol) symbol {
+	return c.seq(name, c.literal(":"), c.space, value)
 }

@@ -32,6 +32,9 @@ type Constraint struct {
 
 	Schema      json.RawMessage // JSON schema of the text; nil: any text
 	SchemaField string          // the body's field that has the schema, for errors
+	// SchemaIsHint says that the client asked for no guarantee: a keyword of the schema that cannot
+	// be held is left out.
+	SchemaIsHint bool
 }
 
 // allowsCalls says whether the answer may have tool calls.

@@ -92,7 +92,7 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 	if err != nil {
 		return nil, err
 	}
-	request, err := g.engineRequest(p, prompt)
+	request, err := g.engineRequest(ctx, p, prompt)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,9 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 }
 
 // engineRequest returns the request in the engine's terms.
-func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, error) {
+func (g *Generator) engineRequest(
+	ctx context.Context, p *Params, prompt []int32,
+) (engine.Request, error) {
 	for id := range p.Sampling.Bias {
 		if n := g.engine.Vocab(); int(id) >= n {
 			return engine.Request{}, Invalid("logit_bias",
@@ -127,7 +129,7 @@ func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, er
 		// The engine's 0 reports nothing, not even the token's own.
 		logprobs = min(max(p.TopLogprobs, 1), g.engine.Vocab())
 	}
-	mask, err := g.mask(&p.Constraint)
+	mask, err := g.mask(ctx, p)
 	return engine.Request{
 		Agent:     p.Agent,
 		Prompt:    prompt,

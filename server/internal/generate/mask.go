@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"context"
 	"errors"
 
 	"loadstone/engine/grammar"
@@ -10,50 +11,62 @@ import (
 var callForm = grammar.Form{Open: callOpen, Name: callName, Args: callArgs, Close: callClose}
 
 // mask returns the engine's mask that holds an answer to the constraint, nil where any answer will
-// do.
-func (g *Generator) mask(c *Constraint) (func(answer []int32, logits []float32), error) {
+// do. It notes in p what of the schemas is not held.
+func (g *Generator) mask(
+	ctx context.Context, p *Params,
+) (func(answer []int32, logits []float32), error) {
+	c := &p.Constraint
 	if !c.allowsCalls() && c.Schema == nil {
 		return nil, nil
 	}
-	compiled, err := c.grammar()
+	v := g.vocabulary()
+	reach := 0
+	if p.MaxTokens > 0 {
+		reach = p.MaxTokens*v.Longest() + 1
+	}
+	compiled, unheld, err := c.grammar(ctx, reach)
 	if err != nil {
 		return nil, err
 	}
-	return compiled.Mask(g.vocabulary()), nil
+	p.Unheld = unheld
+	return compiled.Mask(v), nil
 }
 
-// grammar compiles the constraint. A schema that cannot be guaranteed is an error where the client
-// asked for a guarantee. For a tool that is not strict, the arguments are then any object.
-func (c *Constraint) grammar() (*grammar.Grammar, error) {
-	if !c.allowsCalls() {
-		compiled, err := grammar.Schema(c.Schema)
-		return compiled, schemaError(c.SchemaField, err)
+// grammar compiles the constraint for answers of less than reach bytes; 0: of any length. A schema
+// that cannot be held is an error where the client asked for a guarantee. Of a schema that is a
+// hint, only the keywords that cannot be held are lost, which are returned.
+func (c *Constraint) grammar(
+	ctx context.Context, reach int,
+) (*grammar.Grammar, []*grammar.SchemaError, error) {
+	spec := grammar.Spec{
+		Format:   c.Schema,
+		Loose:    c.SchemaIsHint,
+		Form:     callForm,
+		Required: c.Choice == ChoiceRequired,
+		Many:     c.Parallel,
+		Reach:    reach,
 	}
-	var tools []grammar.Tool
-	for _, t := range c.Tools {
-		if c.Only != "" && t.Name != c.Only {
-			continue
-		}
-		tool := grammar.Tool{Name: t.Name, Parameters: t.Parameters}
-		if _, err := grammar.Calls([]grammar.Tool{tool}, callForm, true, false, nil); err != nil {
-			if t.Strict {
-				return nil, schemaError("tools", err)
+	if c.allowsCalls() {
+		for _, t := range c.Tools {
+			if c.Only == "" || t.Name == c.Only {
+				spec.Tools = append(spec.Tools,
+					grammar.Tool{Name: t.Name, Parameters: t.Parameters, Loose: !t.Strict})
 			}
-			tool.Parameters = nil
 		}
-		tools = append(tools, tool)
 	}
-	required := c.Choice == ChoiceRequired
-	compiled, err := grammar.Calls(tools, callForm, required, c.Parallel, c.Schema)
-	return compiled, schemaError(c.SchemaField, err)
+	compiled, unheld, err := spec.Compile(ctx)
+	return compiled, unheld, c.schemaError(err)
 }
 
-// schemaError tells the client which schema cannot be enforced; other errors, and nil, pass
-// unchanged.
-func schemaError(field string, err error) error {
-	if e, ok := errors.AsType[*grammar.SchemaError](err); ok {
-		return Unsupported(field,
-			"%s: this server cannot hold an answer to the schema: %v", field, e)
+// schemaError tells the client which schema cannot be held; other errors, and nil, pass unchanged.
+func (c *Constraint) schemaError(err error) error {
+	e, ok := errors.AsType[*grammar.SchemaError](err)
+	if !ok {
+		return err
 	}
-	return err
+	field := c.SchemaField
+	if e.Tool != "" {
+		field = "tools"
+	}
+	return Unsupported(field, "%s: this server cannot hold an answer to the schema: %v", field, e)
 }

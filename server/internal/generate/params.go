@@ -1,6 +1,9 @@
 package generate
 
-import "loadstone/engine"
+import (
+	"loadstone/engine"
+	"loadstone/engine/grammar"
+)
 
 // Params is a valid request of either API, in terms that both share.
 type Params struct {
@@ -23,6 +26,9 @@ type Params struct {
 
 	Stream      bool // the answer is sent as events while it is made
 	StreamUsage bool // the stream ends with the usage
+
+	// Unheld is what the answer is not held to, of schemas that are hints. A Generator sets it.
+	Unheld []*grammar.SchemaError
 }
 
 // Roles of a Message.

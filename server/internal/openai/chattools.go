@@ -22,6 +22,7 @@ type responseFormat struct {
 	JSONSchema *struct {
 		Name   string          `json:"name"`
 		Schema json.RawMessage `json:"schema"`
+		Strict *bool           `json:"strict"`
 	} `json:"json_schema"`
 }
 
@@ -99,6 +100,8 @@ func (q *ChatRequest) readFormat(c *generate.Constraint) error {
 				"response_format.json_schema: missing its schema")
 		}
 		c.Schema, c.SchemaField = f.JSONSchema.Schema, "response_format.json_schema.schema"
+		// As in OpenAI's API: without strict, which is the default, the schema is a hint.
+		c.SchemaIsHint = f.JSONSchema.Strict == nil || !*f.JSONSchema.Strict
 		return nil
 	}
 	return generate.Invalid("response_format.type",

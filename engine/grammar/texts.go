@@ -1,0 +1,17 @@
+package grammar
+
+// Texts compiles a grammar for answers that are one of the texts, byte for byte. Its error is a
+// *SchemaError, for no texts.
+func Texts(texts []string) (*Grammar, error) {
+	if len(texts) == 0 {
+		return nil, &SchemaError{Path: "#", Reason: "allows no text"}
+	}
+	b := newBuilder()
+	var alternatives [][]symbol
+	for _, text := range texts {
+		alternatives = append(alternatives, []symbol{b.literal(text)})
+	}
+	root := b.oneOf(alternatives...)
+	b.check()
+	return b.build(root), nil
+}
