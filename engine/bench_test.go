@@ -3,22 +3,33 @@ package engine
 import (
 	"fmt"
 	"testing"
+
+	"loadstone/engine/internal/kv"
 )
 
-// What a step costs besides the model: 32 requests decode, one of them ends in each step and the next joins, among 10000
-// agents that the engine remembers. ns/op is one step.
+// BenchmarkStep measures what a step costs besides the model: 32 requests decode, one of them
+// ends in each step and the next joins, among up to 10000 agents that the engine remembers. ns/op
+// is one step.
 func BenchmarkStep(b *testing.B) {
-	for _, c := range []struct{ agents, history, window int }{{100, 100, 0}, {10000, 100, 0}, {100, 4096, 0}, {10000, 100, 64}, {100, 4096, 512}} {
+	for _, c := range []struct{ agents, history, window int }{
+		{100, 100, 0},
+		{10000, 100, 0},
+		{100, 4096, 0},
+		{10000, 100, 64},
+		{100, 4096, 512},
+	} {
 		agents, history := c.agents, c.history
-		b.Run(fmt.Sprintf("batch=32/agents=%d/history=%d/window=%d", agents, history, c.window), func(b *testing.B) {
-			const most = 32
+		name := fmt.Sprintf("batch=32/agents=%d/history=%d/window=%d", agents, history, c.window)
+		b.Run(name, func(b *testing.B) {
+			const maxTokens = 32
+			shape := kv.Shape{BlockTokens: 32, Window: c.window}
 			n := agents*(history/32+5) + 1000
-			s := newSched(layout{shape: shape{blockTokens: 32, window: c.window}, blocks: n, locals: n}, 32, 1<<14)
+			s := newSched(kv.Layout{Shape: shape, Blocks: n, WindowSlots: n}, 32, 1<<14)
 			prompt := func(agent int) []int32 {
-				p := make([]int32, history, history+most)
+				p := make([]int32, history, history+maxTokens)
 				for i := range p {
 					p[i] = int32(i)
-					if i >= 64 { // a system prompt of two blocks that all share
+					if i >= 64 { // behind a system prompt of two blocks that all share
 						p[i] = int32(agent*history + i)
 					}
 				}
@@ -29,7 +40,8 @@ func BenchmarkStep(b *testing.B) {
 			add := func() {
 				agent := int(id) % agents
 				id++
-				s.Add(&sequence{id: id, agent: names[agent], prompt: history, most: most, tokens: prompt(agent)})
+				s.Add(&sequence{id: id, agent: names[agent], prompt: history, max: maxTokens,
+					tokens: prompt(agent)})
 			}
 			next := make([]int32, 32)
 			step := func() {
@@ -55,59 +67,6 @@ func BenchmarkStep(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				step()
-			}
-		})
-	}
-}
-
-func BenchmarkPoolAllocFree(b *testing.B) {
-	p := newPool(1 << 16)
-	b.ReportAllocs()
-	for b.Loop() {
-		p.reserve(1)
-		p.unpin(p.alloc())
-	}
-}
-
-// Looking a prompt up that is in the cache to its end. ns/op is one prompt.
-func BenchmarkPrefixWalk(b *testing.B) {
-	for _, n := range []int{1024, 4096} {
-		b.Run(fmt.Sprintf("tokens=%d", n), func(b *testing.B) {
-			x := newPrefix(n/32, 32)
-			tokens := make([]int32, n)
-			for i := range tokens {
-				tokens[i] = int32(i * 7919)
-			}
-			parent := root
-			for i := range int32(n / 32) {
-				x.insert(i, parent, tokens[i*32:(i+1)*32])
-				parent = i
-			}
-			var found []int32
-			b.ReportAllocs()
-			for b.Loop() {
-				found = x.walk(tokens, found[:0])
-			}
-			if len(found) != n/32 {
-				b.Fatal(len(found))
-			}
-		})
-	}
-}
-
-// Drawing one token from a vocabulary of Gemma's size.
-func BenchmarkDraw(b *testing.B) {
-	logits := make([]float32, 262144)
-	for i := range logits {
-		logits[i] = float32(i*7919%10007) / 500
-	}
-	for _, s := range []Sampling{{}, {Temperature: 0.8}, {Temperature: 0.8, TopP: 0.9}, {Temperature: 0.8, TopP: 0.95}, {Temperature: 0.8, TopK: 40, TopP: 0.95}} {
-		b.Run(fmt.Sprintf("t=%g/p=%g/k=%d", s.Temperature, s.TopP, s.TopK), func(b *testing.B) {
-			one := newSampler(s)
-			var u urn
-			b.ReportAllocs()
-			for b.Loop() {
-				one.draw(logits, &u)
 			}
 		})
 	}

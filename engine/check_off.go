@@ -2,5 +2,6 @@
 
 package engine
 
-// invariants are off; build with -tags invariants, or with the race detector, to have them checked.
+// invariants says that the engine does not check its books; build with -tags invariants, or with
+// the race detector, to have them checked.
 const invariants = false

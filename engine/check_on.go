@@ -2,5 +2,5 @@
 
 package engine
 
-// invariants: the engine checks all its books at each step.
+// invariants says that the engine checks its books after each step.
 const invariants = true

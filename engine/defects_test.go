@@ -10,44 +10,62 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loadstone/engine/internal/snapshot"
 )
 
-// What engines of this kind have been seen to do wrong, and which test would see it here:
+// The defects that engines of this kind have been seen to have, and the tests that would find them
+// here:
 //
-//	 1 admission counts a part of what a request takes, and exhaustion       TestAdmittedNeverFails,
-//	   discards a finished answer                                            testdata/sched/pool_full.txt
-//	 2 an evicted memory's blocks stay taken                                 TestIdleMemoriesAreRoom
-//	 3 the previous answer is computed again every turn                      TestTimesAndMiss, testdata/sched/continue.txt
-//	 4 prefixes are compared as text, or dropped below half                  TestTimesAndMiss, testdata/sched/continue.txt
-//	 5 agents with one system prompt overwrite each other, as do two         TestSystemPromptIsStoredOnce,
-//	   requests of one agent                                                 testdata/sched/same_agent_twice.txt
-//	 6 another model's KV is used                                            TestRestart, server/service TestFingerprint
-//	 7 requests join when the batch is empty; a long delta stalls everyone   TestLongDeltaBesideStream, testdata/sched/chunked.txt
-//	 8 the queue has no end and changes order; who leaves is computed on;    TestRefusals, testdata/sched/fairness.txt,
-//	   a rejected stream looks like success                                  TestCancel, server TestDisconnect, TestWireStates
-//	 9 shutdown throws answers away                                          TestDrain, TestDrainOutOfPatience
-//	10 restoring consumes what was hot, which is slower than warm            TestRestoredIsHot, BenchmarkTTFT
-//	11 files are published in part, and their names believed                 TestCrash, TestKill, TestCorrupt, TestFileUnderAnotherName
-//	12 prompts and answers are logged; answers are tidied up                 TestNothingSaidIsLogged, server TestDecoder
-//	13 what is advertised does nothing: prefixes shared, hits counted        TestSystemPromptIsStoredOnce
-//	14 a library's insides are patched                                       TestStandardLibraryOnly; metal uses public headers
-//	15 an exception in a step ends the engine, unseen                        TestModelFails
-//	16 with one more agent than places nobody hits                           TestMoreAgentsThanPlaces
-//	17 memories of a window cannot be cut and reused                         TestRestoreWindow, FuzzMetamorphic's edits
-//	18 a pool of two parts is called half empty while one of them is full    TestSlidingRefusals
+//	 1 admission counts a part of what a request     TestAdmittedNeverFails,
+//	   takes, and exhaustion discards a finished     testdata/sched/pool_full.txt
+//	   answer
+//	 2 an evicted memory's blocks stay taken         TestIdleMemoriesAreRoom
+//	 3 the previous answer is computed again every   TestTimesAndMiss,
+//	   turn                                          testdata/sched/continue.txt
+//	 4 prefixes are compared as text, or dropped     TestTimesAndMiss,
+//	   below half                                    testdata/sched/continue.txt
+//	 5 agents with one system prompt overwrite each  TestSystemPromptIsStoredOnce,
+//	   other, as do two requests of one agent        testdata/sched/same_agent_twice.txt
+//	 6 another model's KV is used                    TestRestart, server/service TestFingerprint
+//	 7 requests join when the batch is empty; a      TestLongDeltaBesideStream,
+//	   long delta stalls all others                  testdata/sched/chunked.txt
+//	 8 the queue has no end and changes order; a     TestRefusals, testdata/sched/fairness.txt,
+//	   cancelled request is computed on; a rejected  TestCancel, server TestDisconnect,
+//	   stream looks like success                     TestWireStates
+//	 9 shutdown throws answers away                  TestDrain, TestDrainOutOfPatience
+//	10 restoring takes a memory out of the pool,     TestRestoredIsHot, BenchmarkTTFT
+//	   and is slower than it
+//	11 files are published in part, and their names  TestKill, TestCorrupt, internal/snapshot
+//	   are believed                                  TestCrash and TestDamage,
+//	                                                 TestFileUnderAnotherName
+//	12 prompts and answers are logged; answers are   TestNothingSaidIsLogged, server TestDecoder
+//	   tidied up
+//	13 advertised features do nothing: prefixes      TestSystemPromptIsStoredOnce
+//	   shared, hits counted
+//	14 a library's insides are patched               TestStandardLibraryOnly; metal uses public
+//	                                                 headers
+//	15 an exception in a step ends the engine,       TestModelFails
+//	   unseen
+//	16 with one more agent than places nothing hits  TestMoreAgentsThanPlaces
+//	17 memories of a window cannot be cut and        TestRestoreWindow, FuzzMetamorphic's edits
+//	   reused
+//	18 a pool of two parts is called half empty      TestSlidingRefusals
+//	   while one of them is full
 
-// Whatever comes, if it is admitted it ends as it should, though the pool is much too small for all at once.
+// Every admitted request ends as it should, though the pool is much too small for all at once.
 func TestAdmittedNeverFails(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	e := start(t, Config{Model: newFake(), KVBytes: 160, BlockTokens: 4, MaxBatch: 32, StepTokens: 16, MaxQueue: 1000})
+	e := start(t, Config{Model: newFake(), KVBytes: 160, BlockTokens: 4, MaxBatch: 32,
+		StepTokens: 16, MaxQueue: 1000})
 	taken, refused := 0, 0
 	var all []*Stream
 	for range 2000 {
-		s, err := e.Submit(t.Context(), Request{Agent: fmt.Sprint(r.IntN(40)), Prompt: count(r.IntN(fakeVocab), 1+r.IntN(90)), MaxTokens: 1 + r.IntN(60)})
+		s, err := e.Submit(t.Context(), Request{Agent: fmt.Sprint(r.IntN(40)),
+			Prompt: count(r.IntN(fakeVocab), 1+r.IntN(90)), MaxTokens: 1 + r.IntN(60)})
 		if err == nil {
 			taken++
 			all = append(all, s)
@@ -67,37 +85,40 @@ func TestAdmittedNeverFails(t *testing.T) {
 		drainTokens(s)
 	}
 	st := e.Stats()
-	t.Logf("%d taken, %d refused, %d blocks evicted, at most %d of %d used", taken, refused, st.Evictions, st.PeakUsed, st.Blocks)
-	if st.Failed != 0 || int(st.Finished) != taken || st.Evictions == 0 || refused == 0 || st.PeakUsed < st.Blocks*9/10 {
+	t.Logf("%d taken, %d refused, %d blocks evicted, at most %d of %d used",
+		taken, refused, st.Evictions, st.PeakUsed, st.Blocks)
+	if st.Failed != 0 || int(st.Finished) != taken || st.Evictions == 0 || refused == 0 ||
+		st.PeakUsed < st.Blocks*9/10 {
 		t.Errorf("of %d taken: %+v", taken, st)
 	}
 	atRest(t, e)
 }
 
-// A pool full of idle memories is an empty pool to who comes.
+// A pool full of idle memories is an empty pool to a new request.
 func TestIdleMemoriesAreRoom(t *testing.T) {
 	e := start(t, Config{Model: newFake(), KVBytes: 400, BlockTokens: 4})
 	for i := range 8 {
-		drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), count(i, 50), 10))
+		drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), count(i, 50), 10))
 	}
 	if st := e.Stats(); st.Free > 10 || st.Utilization() != 0 {
 		t.Errorf("after eight requests: %+v", st)
 	}
-	s := ask(t, e, t.Context(), "large", count(30, 350), 50)
+	s := submit(t, e, t.Context(), "large", count(30, 350), 50)
 	if got := drainTokens(s); len(got) != 50 || s.Result().Finish != FinishLength {
-		t.Errorf("who needs all of it: %+v", s.Result())
+		t.Errorf("a request that needs all of the pool: %+v", s.Result())
 	}
 	atRest(t, e)
 }
 
-// A system prompt is computed and stored once for all who have it, at the same time or later, and that is counted.
+// A system prompt is computed and stored once for all requests that begin with it, at the same
+// time or later, and the hits are counted.
 func TestSystemPromptIsStoredOnce(t *testing.T) {
 	const system, own, agents = 400, 8, 10
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 8})
 	var all []*Stream
 	prompt := func(i int) []int32 { return append(count(1, system), count(i*5, own)...) }
 	for i := range agents {
-		all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), prompt(i), 1))
+		all = append(all, submit(t, e, t.Context(), fmt.Sprint(i), prompt(i), 1))
 		if i == 4 { // half of them together, half later
 			for _, s := range all {
 				drainTokens(s)
@@ -116,33 +137,37 @@ func TestSystemPromptIsStoredOnce(t *testing.T) {
 	if want := system/8 + agents*own/8; st.Cached != want {
 		t.Errorf("%d blocks are kept for %d agents, want %d", st.Cached, agents, want)
 	}
-	if st.CachedTokens != uint64(cached) || st.PromptTokens != agents*(system+own) || st.FromCold == agents {
+	if st.CachedTokens != uint64(cached) || st.PromptTokens != agents*(system+own) ||
+		st.FromCold == agents {
 		t.Errorf("counted %+v, the requests say %d cached", st, cached)
 	}
-	for i := range agents { // and nobody's memory is another's
-		s := ask(t, e, t.Context(), fmt.Sprint(i), append(prompt(i), 7, 7), 4)
-		if got, want := drainTokens(s), greedy(append(prompt(i), 7, 7), 4); !slices.Equal(got, want) || s.Result().CachedTokens != system+own {
+	for i := range agents { // and no agent has another's memory
+		s := submit(t, e, t.Context(), fmt.Sprint(i), append(prompt(i), 7, 7), 4)
+		got, want := drainTokens(s), greedy(append(prompt(i), 7, 7), 4)
+		if !slices.Equal(got, want) || s.Result().CachedTokens != system+own {
 			t.Errorf("agent %d: %v, want %v; %+v", i, got, want, s.Result())
 		}
 	}
 }
 
-// A long addition to what is cached is cut like any prompt, and a short request that comes after it joins the next step.
+// A long addition to a cached conversation is cut into chunks like any prompt, and a short
+// request that comes after it joins the next step.
 func TestLongDeltaBesideStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := machines[1]
 		m.fakeModel = newFake()
 		e := start(t, Config{Model: m, KVBytes: 1 << 13})
 		prompt := count(1, 100)
-		answer := drainTokens(ask(t, e, t.Context(), "warm", prompt, 4))
-		stream := ask(t, e, t.Context(), "stream", count(3, 5), 400)
+		answer := drainTokens(submit(t, e, t.Context(), "disk", prompt, 4))
+		stream := submit(t, e, t.Context(), "stream", count(3, 5), 400)
 		alone := p95(gaps(stream, 50))
-		long := ask(t, e, t.Context(), "warm", slices.Concat(prompt, answer, count(9, 1500)), 1)
+		long := submit(t, e, t.Context(), "disk", slices.Concat(prompt, answer, count(9, 1500)), 1)
 		beside := gaps(stream, 20)
-		short := ask(t, e, t.Context(), "short", count(7, 5), 1)
+		short := submit(t, e, t.Context(), "short", count(7, 5), 1)
 		first := <-short.Tokens()
 		if first.Queue > 2*alone || first.Prefill > 3*alone {
-			t.Errorf("a short question waited %v and took %v, a step takes %v", first.Queue, first.Prefill, alone)
+			t.Errorf("a short question waited %v and took %v, a step takes %v",
+				first.Queue, first.Prefill, alone)
 		}
 		beside = append(beside, gaps(stream, 20)...)
 		if p := p95(beside); len(long.Tokens()) > 0 || p > 2*alone {
@@ -155,17 +180,18 @@ func TestLongDeltaBesideStream(t *testing.T) {
 	})
 }
 
-// What was restored is in the pool from then on: the next turn reads no file.
+// A restored memory is in the pool from then on: the next turn reads no file.
 func TestRestoredIsHot(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 40)
 	once(t, cfg, "ann", prompt)
 	cfg.Model = newFake()
 	e := start(t, cfg)
-	for i, tier := range []string{"warm", "hot", "hot"} {
-		s := ask(t, e, t.Context(), "ann", append(slices.Clone(prompt), int32(i)), 1)
+	for i, tier := range []string{"disk", "hot", "hot"} {
+		s := submit(t, e, t.Context(), "ann", append(slices.Clone(prompt), int32(i)), 1)
 		drainTokens(s)
-		if r := s.Result(); r.Tier != tier || r.CachedTokens != 40 || (tier == "hot") != (r.RestoredBytes == 0) {
+		if r := s.Result(); r.Tier != tier || r.CachedTokens != 40 ||
+			(tier == "hot") != (r.RestoredBytes == 0) {
 			t.Errorf("request %d after a restart: %+v", i, r)
 		}
 	}
@@ -174,7 +200,7 @@ func TestRestoredIsHot(t *testing.T) {
 	}
 }
 
-// Agents take turns with fewer places than agents, and everybody finds what he left.
+// Agents take turns with fewer places than agents, and each finds what it left.
 func TestMoreAgentsThanPlaces(t *testing.T) {
 	const agents, places = 7, 2
 	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 4, MaxBatch: places})
@@ -183,7 +209,7 @@ func TestMoreAgentsThanPlaces(t *testing.T) {
 		var all []*Stream
 		for i := range agents {
 			text[i] = append(text[i], count(i*7+turn, 11)...)
-			all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), text[i], 3))
+			all = append(all, submit(t, e, t.Context(), fmt.Sprint(i), text[i], 3))
 		}
 		for i, s := range all {
 			had := len(text[i]) - 11 - 1
@@ -195,12 +221,13 @@ func TestMoreAgentsThanPlaces(t *testing.T) {
 	}
 }
 
-// A file that bears another agent's name is nobody's.
+// A file under another agent's name belongs to no agent.
 func TestFileUnderAnotherName(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
 	once(t, cfg, "ann", prompt)
-	if err := os.Rename(memoryOf(t, cfg.Dir), filepath.Join(cfg.Dir, fileName("bob"))); err != nil {
+	file := filepath.Join(cfg.Dir, snapshot.FileName("bob"))
+	if err := os.Rename(memoryOf(t, cfg.Dir), file); err != nil {
 		t.Fatal(err)
 	}
 	for _, agent := range []string{"bob", "ann"} {
@@ -213,13 +240,15 @@ func TestFileUnderAnotherName(t *testing.T) {
 	}
 }
 
-// Ids are all that the engine knows of what is said, and it logs none, however badly things go.
+// The engine knows conversations as token ids only, and it logs none of them, however badly
+// things go.
 func TestNothingSaidIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	old := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	all := &slog.HandlerOptions{Level: slog.LevelDebug}
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, all)))
 	defer slog.SetDefault(old)
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	prompt := []int32{41, 42, 43, 44, 45, 46, 47, 48}
 	once(t, cfg, "ann", prompt)
 	data, err := os.ReadFile(memoryOf(t, cfg.Dir))
@@ -241,26 +270,26 @@ func TestNothingSaidIsLogged(t *testing.T) {
 	}
 }
 
-// Every way to lose a memory to room or age is called by its name.
+// A memory that was lost to room or to age is called evicted, whichever way it went.
 func TestEvicted(t *testing.T) {
 	prompt := count(1, 30)
 	again := func(e *Engine, agent string) Result {
-		s := ask(t, e, t.Context(), agent, append(slices.Clone(prompt), 5), 1)
+		s := submit(t, e, t.Context(), agent, append(slices.Clone(prompt), 5), 1)
 		drainTokens(s)
 		return s.Result()
 	}
 	hot := start(t, Config{Model: newFake(), KVBytes: 64, BlockTokens: 4})
-	drainTokens(ask(t, hot, t.Context(), "ann", prompt, 1))
-	drainTokens(ask(t, hot, t.Context(), "bob", count(31, 60), 4))
+	drainTokens(submit(t, hot, t.Context(), "ann", prompt, 1))
+	drainTokens(submit(t, hot, t.Context(), "bob", count(31, 60), 4))
 	if r := again(hot, "ann"); r.Miss != "evicted" || r.CachedTokens != 0 {
 		t.Errorf("from the pool: %+v", r)
 	}
 	if r := again(hot, "cy"); r.Miss != "new_agent" {
-		t.Errorf("somebody new: %+v", r)
+		t.Errorf("a new agent: %+v", r)
 	}
 
 	// On disk there is room for one and a half. The pool is emptied by a restart.
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	once(t, cfg, "ann", prompt)
 	info, err := os.Stat(memoryOf(t, cfg.Dir))
 	if err != nil {
@@ -268,7 +297,7 @@ func TestEvicted(t *testing.T) {
 	}
 	cfg.Model, cfg.DiskBytes = newFake(), info.Size()*3/2
 	e := start(t, cfg)
-	drainTokens(ask(t, e, t.Context(), "bob", count(31, 30), 1))
+	drainTokens(submit(t, e, t.Context(), "bob", count(31, 30), 1))
 	if err := e.save("bob"); err != nil {
 		t.Fatal(err)
 	}
@@ -288,14 +317,14 @@ func TestEvicted(t *testing.T) {
 	cfg.Model, cfg.TTL = newFake(), time.Hour
 	e = start(t, cfg)
 	if list, err := e.Agents(); err != nil || len(list) != 0 {
-		t.Errorf("what is too old is still there: %v, %v", list, err)
+		t.Errorf("a memory that is too old is still there: %v, %v", list, err)
 	}
 	if files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.memory")); len(files) != 0 {
 		t.Errorf("and on disk: %v", files)
 	}
 	for _, agent := range []string{"ann", "bob"} {
 		want := "new_agent" // of the two the one that was not in that file
-		if filepath.Base(file) == fileName(agent) {
+		if filepath.Base(file) == snapshot.FileName(agent) {
 			want = "evicted"
 		}
 		if r := again(e, agent); r.Miss != want {
@@ -304,24 +333,24 @@ func TestEvicted(t *testing.T) {
 	}
 }
 
-// While the disk is stuck answers go on, what waits for it is bounded, and what is evicted beyond that falls to what was
-// saved last; when it is back, everything that is left is saved.
+// While the disk is stuck answers go on, the memories that wait for it are bounded, and of those
+// that are evicted beyond the bound only what was saved last is left. When the disk is back,
+// everything that is left is saved.
 func TestDiskIsSlow(t *testing.T) {
-	cfg := warmConfig(t.TempDir())
+	cfg := diskConfig(t.TempDir())
 	cfg.KVBytes, cfg.SaveAfter = 128, 1
 	e, err := newEngine(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stuck := make(chan struct{})
-	e.warm.shelf.fault = func(string) { <-stuck }
-	e.warm.unsavedMost = 200
-	var wrote sync.WaitGroup
-	wrote.Go(e.warm.writer.run)
-	go e.run(&wrote)
+	e.disk.store.Fault = func(string) { <-stuck }
+	e.disk.writer.MaxUnsaved = 200
+	e.start()
 	for i := range 20 {
 		prompt := count(i, 50)
-		if got, want := drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4)), greedy(prompt, 4); !slices.Equal(got, want) {
+		got := drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
+		if want := greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("agent %d: %v, want %v", i, got, want)
 		}
 		if n := e.Stats().UnsavedBytes; n > 200 {
@@ -335,7 +364,7 @@ func TestDiskIsSlow(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
-	if st := e.Stats(); st.Saves == 0 || st.UnsavedBytes != 0 || st.Warm == 0 {
+	if st := e.Stats(); st.Saves == 0 || st.UnsavedBytes != 0 || st.DiskMemories == 0 {
 		t.Errorf("with the disk back: %+v", st)
 	}
 }

@@ -1,76 +1,107 @@
-// Package engine answers requests of many agents with one model: continuous batching over a paged KV cache that is
-// shared between agents and remembers them.
+// Package engine answers requests of many agents with one model: continuous batching over a paged
+// KV cache that is shared between agents and remembers them.
 //
 // # Life of a request
 //
-// Submit checks the request against what never changes (context, vocabulary, size of the pool) and against the latest
-// snapshot (utilization, length of the queue), and either refuses it with an error that says what to do or puts it into
-// the door. It does not wait for the model, which may be in the middle of a step.
+// Submit checks the request against what never changes (context, vocabulary, size of the pool)
+// and against the latest Stats (utilization, length of the queue). It either refuses the request,
+// with an error that says what to do, or puts it into the mailbox. It does not wait for the
+// model, which may be in the middle of a step.
 //
-// The engine's one goroutine takes what is in the door between two steps and hands it to the scheduler, where it waits
-// for its agent's turn. When every block that it can possibly need can be promised, it is admitted: the part of its
-// prompt that is in the cache is shared with whoever else has it, and prefill starts behind it. It joins the very next
-// step; nobody waits for a batch to end.
+// The engine's one goroutine empties the mailbox between two steps and gives the requests to the
+// scheduler, where each waits until it is its agent's turn. When every block that it can possibly
+// need can be promised, it is admitted: it shares the part of its prompt that is in the cache,
+// and prefill starts behind that. It joins the very next step; no request waits for a batch to
+// end.
 //
-// A step is one call of Model.Step: one token for each request that decodes, and a chunk of the prompts that prefill, as
-// large as leaves the streams beside it half of their pace.
-// The token, the model's pick where a request is greedy and else one drawn from its row of logits, goes to the request's
-// Stream, whose channel holds the whole answer, so nothing a client does can hold up a step.
+// A step is one call of Model.Step: one token for each request that decodes, and a chunk of the
+// prompts that prefill, as large as leaves the streams beside it half of their pace. The token is
+// the model's pick if the request is greedy, and else one drawn from its row of logits. It goes
+// to the request's Stream, whose channel holds the whole answer, so nothing that a client does
+// can hold up a step.
 //
-// When the request ends, or is cancelled, its chain of tokens and blocks becomes its agent's memory: the prompt and the
-// answer, except the last token, whose KV was never computed. Blocks it did not use are free before the next step.
+// When the request ends, or is cancelled, its tokens and blocks become its agent's memory: prompt
+// and answer, except the last token, whose KV was never computed. Blocks it did not use are free
+// before the next step.
 //
 // # Who owns what
 //
 //	Engine     the goroutine, the clock, the model, the streams, the sources of randomness
-//	door       what Submit and cancellations leave for the goroutine; the only lock
-//	sched      which sequences wait, run and end, and what a step computes: a state machine, nothing else
-//	pace       what steps have cost, and from that how much of the prompts the next may compute
-//	queue      the order of those who wait
-//	store      every block and every memory; who may have a block is in its pool, what is in it in its index, what sliding
-//	           layers have of it in its locals
-//	sampler    one request's draws
-//	warm       what moves between the pool and the disk; its goroutines do the disk's work and know no block
-//	writer     images of memories on their way to the disk
-//	shelf      the files: names, quota, age, quarantine
+//	mailbox    what Submit and cancellations leave for the goroutine, under a lock
+//	sched      which sequences wait, run and end, and what a step computes: a state machine
+//	pace       what steps have cost, and from that how many prompt tokens the next may compute
+//	queue      the order of the sequences that wait
+//	disk       what moves between the pool and the disk; its goroutines know no block
 //	Model      the KV itself and the arithmetic; it knows blocks by number only
+//
+//	internal/kv        every block, window slot and idle memory in the pool
+//	internal/snapshot  the memories' files: format, index, writer, quota, age, quarantine
+//	internal/sample    one request's draws
 //
 // # The pool
 //
-// A block is used while a running request has it, cached while only idle memories have it, and free otherwise. Cached
-// blocks count as room: they are evicted the moment somebody needs them. Utilization counts used blocks and those
-// promised to running requests, a shared block once; with sliding layers it is that of their part of the pool where that
-// is fuller. Above 90 % Submit refuses; what was admitted finishes; utilization comes back without anybody's help.
+// A block is used while a running request has it, cached while only idle memories have it, and
+// free otherwise. Cached blocks count as room: they are evicted the moment they are needed.
+// Utilization counts used blocks and those promised to running requests, a shared block once;
+// with sliding layers it is the utilization of the window slots where that is higher. Above
+// AdmitBelow, Submit refuses; admitted requests finish, and utilization falls by itself.
 //
-// Nobody is ever preempted, because the plan cannot over-commit: a request is admitted when all that its prompt and
-// MaxTokens can take is promised to it, in every layer, and promises never exceed what is free or cached. Engines that
-// admit by what a request has now must stop some when all grow at once, and compute their KV again or swap it out. The
-// price here is that a request which ends early has kept room from others; they wait for it in the queue, where they
-// have cost nothing yet. So an admitted request fails only if the model does.
+// No request is ever preempted, because the plan cannot over-commit: a request is admitted when
+// everything that its prompt and MaxTokens can take, in every layer, is promised to it, and
+// promises never exceed what is free or cached. Engines that admit by what a request has now must
+// stop some requests when all grow at once, and compute their KV again or swap it out. The price
+// here is that a request which ends early has kept room from others; they wait for it in the
+// queue, where they have cost nothing yet. So an admitted request fails only if the model does.
 //
 // # Sliding layers
 //
-// A layer with a sliding window needs a token only for as long as the window sees it. What such layers have of a block is
-// its local. The budget is divided between blocks and locals once (see layout). A running request has the locals in its
-// window and those of the step, whatever its length, and an idle memory those at its end. So 4096 tokens of Gemma 3 270M
-// take 3.7 times less than if all layers kept all, in the pool and on disk.
+// A layer with a sliding window needs a token only for as long as the window sees it. A window
+// slot holds what all such layers keep of one block's tokens. The budget is divided between
+// blocks and window slots once (see internal/kv.NewLayout). A running request has the slots of
+// the blocks in its window and in the step, whatever its length, and an idle memory those at its
+// end. So 4096 tokens of Gemma 3 270M take 3.7 times less than if all layers kept all tokens, in
+// the pool and on disk.
 //
-// The price is that a prompt cannot go on from any point of what is in the cache, but only from one where the locals in
-// the window before it are still there. They are at the end of every memory, so a conversation that goes on finds all of
-// it; they are where two prompts were seen to part that began alike, as after a system prompt, for as long as there is
-// room; and they are wherever nobody has needed the room yet. A file has, if they were still there when it was written,
-// those with which the last question can be asked again or changed. Elsewhere, as in a conversation that is edited further
-// back, a prompt is computed from the last such point.
+// The price is that a prompt cannot continue from any point of what is in the cache, but only
+// from one where the slots in the window before it still exist. They exist at the end of every
+// memory, so a conversation that goes on finds all of it; where two prompts with the same
+// beginning were seen to part, as after a system prompt, for as long as there is room; and
+// wherever the room has not been needed yet. A file has, if they still existed when it was
+// written, those with which the last question can be asked again or changed. Elsewhere, as in a
+// conversation that is edited further back, a prompt is computed from the last such point.
 //
-// Either part can be what runs out: short conversations take as many locals as blocks, long ones a window's. The budget is
-// not one that both draw from, because the model's two arenas are allocated once: arenas that could each grow to the
-// whole budget would touch twice its memory over time.
+// Blocks or window slots can run out first: short conversations take as many slots as blocks, long
+// ones a window's. They do not share one budget, because the model's two arenas are allocated once:
+// arenas that could each grow to the whole budget would in time touch twice its memory.
 //
 // # Memories on disk
 //
-// With Config.Dir an agent's memory has three tiers: hot, in the pool; warm, a file; cold, recomputed from the prompt. A
-// memory is saved when it has rested a moment, when it is evicted, and when the engine ends; the copy is made between
-// steps, the writing on a goroutine. A request whose agent has less in the pool than it left is admitted like any other
-// and then given what it has on disk, as far as its prompt goes, before it computes the rest. The file is verified while
-// it is read; one that is of no use is set aside and costs no more than the memory.
+// With Config.Dir an agent's memory has three tiers: hot, in the pool; disk, in a file; cold,
+// computed again from the prompt. A memory is saved when it has rested a moment, when it is
+// evicted, and when the engine ends; the copy is made between steps, and a goroutine writes it. A
+// request whose agent has less in the pool than it left there is admitted like any other and then
+// given what it has on disk, as far as its prompt goes, before it computes the rest. The file is
+// verified while it is read; one that cannot be used is set aside and costs no more than the
+// memory.
+//
+// # Glossary
+//
+//	agent        names a long-lived memory; any client may use the name
+//	block        KV of Config.BlockTokens tokens in all global layers
+//	window slot  KV of the same tokens in all sliding layers, while a window sees them
+//	promised     set aside for a running request that has not taken it yet
+//	pinned       had by a running request; of a memory on disk: safe from quota and age
+//	borrowed     had by a running request, of a window slot, until its window moves on
+//	held         kept by an idle memory
+//	chain        a memory in the pool: tokens, and the blocks that hold their KV
+//	memory       what is kept of an agent's conversation, wherever it is
+//	snapshot     a memory outside the pool: in RAM on its way to the disk, or in a file
+//	chunk        of a prompt: the part that one step computes; of a snapshot: one block as stored
+//	tier         where a memory is: hot (pool), disk, or cold (nowhere)
+//	restore      a snapshot's way back into the pool
+//	sequence     a request in the scheduler
+//	job          a request with its stream and its times
+//	turn         one question of an agent and its answer
+//	row          one position's logits
+//	pick         the likeliest token of a row, found by the model
 package engine

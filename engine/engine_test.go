@@ -11,9 +11,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loadstone/engine/internal/sample"
 )
 
-// slowFake is a fake whose steps take a second of the bubble's time each.
+// slowFake returns a fake whose steps take a second each, in the time of a synctest bubble.
 func slowFake() *fakeModel {
 	m := newFake()
 	m.before = func(int) error { time.Sleep(time.Second); return nil }
@@ -30,9 +32,10 @@ func start(t *testing.T, cfg Config) *Engine {
 	return e
 }
 
-func ask(t *testing.T, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
+func submit(t *testing.T, e *Engine, ctx context.Context, agent string, prompt []int32,
+	maxTokens int) *Stream {
 	t.Helper()
-	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: most})
+	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: maxTokens})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +50,7 @@ func drainTokens(s *Stream) (ids []int32) {
 	return ids
 }
 
-// count is n tokens from a first one up, within the vocabulary.
+// count returns n tokens from a first one up, within the vocabulary.
 func count(from, n int) []int32 {
 	ids := make([]int32, n)
 	for i := range ids {
@@ -60,54 +63,66 @@ func count(from, n int) []int32 {
 func atRest(t *testing.T, e *Engine) {
 	t.Helper()
 	st, l := e.Stats(), &e.layout
-	if kv := int64(l.blockTokens) * (int64(l.blocks)*int64(l.tokenBytes) + int64(l.locals)*int64(l.localBytes)); st.Bytes.Sum() != kv || kv > e.cfg.KVBytes {
-		t.Errorf("of %d bytes %d are made into a pool that is for %+v", e.cfg.KVBytes, kv, st.Bytes)
+	all := int64(l.BlockTokens) * (int64(l.Blocks)*int64(l.GlobalBytes) +
+		int64(l.WindowSlots)*int64(l.SlidingBytes))
+	if st.Bytes.Sum() != all || all > e.cfg.KVBytes {
+		t.Errorf("of %d bytes %d are made into a pool that is for %+v",
+			e.cfg.KVBytes, all, st.Bytes)
 	}
-	if st.Used != 0 || st.LocalUsed != 0 || st.Running != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks {
+	if st.Used != 0 || st.WindowSlotsUsed != 0 || st.Running != 0 || st.Queued != 0 ||
+		st.Cached+st.Free != st.Blocks {
 		t.Errorf("engine is not at rest: %+v", st)
 	}
 }
 
 func TestTimesAndMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, StepTokens: 8, MaxBatch: 1})
+		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, StepTokens: 8,
+			MaxBatch: 1})
 		prompt := count(1, 20) // three chunks
-		s := ask(t, e, t.Context(), "a", prompt, 4)
-		second := ask(t, e, t.Context(), "b", count(9, 3), 1)
+		s := submit(t, e, t.Context(), "a", prompt, 4)
+		second := submit(t, e, t.Context(), "b", count(9, 3), 1)
 
 		first := <-s.Tokens()
 		if first.Queue != 0 || first.Prefill != 3*time.Second {
-			t.Errorf("first token after queue %v and prefill %v, want 0 and 3s", first.Queue, first.Prefill)
+			t.Errorf("first token after queue %v and prefill %v, want 0 and 3s",
+				first.Queue, first.Prefill)
 		}
 		answer := append([]int32{first.ID}, drainTokens(s)...)
 		if want := greedy(prompt, 4); !slices.Equal(answer, want) {
 			t.Errorf("answer %v, want %v", answer, want)
 		}
-		want := Result{Start: Start{Miss: "new_agent", Tier: "cold", Prefill: 3 * time.Second}, Finish: FinishLength, PromptTokens: 20, OutputTokens: 4, Decode: 3 * time.Second}
+		want := Result{Start: Start{Miss: "new_agent", Tier: "cold", Prefill: 3 * time.Second},
+			Finish: FinishLength, PromptTokens: 20, OutputTokens: 4, Decode: 3 * time.Second}
 		if r := s.Result(); r != want {
 			t.Errorf("result %+v, want %+v", r, want)
 		}
-		if first := <-second.Tokens(); first.Queue != 6*time.Second || first.Prefill != time.Second {
-			t.Errorf("the one who waited: first token after queue %v and prefill %v, want 6s and 1s", first.Queue, first.Prefill)
+		if first := <-second.Tokens(); first.Queue != 6*time.Second ||
+			first.Prefill != time.Second {
+			t.Errorf("the request that waited: first token after queue %v and prefill %v, "+
+				"want 6s and 1s", first.Queue, first.Prefill)
 		}
 		drainTokens(second)
-		want = Result{Start: Start{Miss: "new_agent", Tier: "cold", Queue: 6 * time.Second, Prefill: time.Second}, Finish: FinishLength, PromptTokens: 3, OutputTokens: 1}
+		want = Result{Start: Start{Miss: "new_agent", Tier: "cold", Queue: 6 * time.Second,
+			Prefill: time.Second}, Finish: FinishLength, PromptTokens: 3, OutputTokens: 1}
 		if r := second.Result(); r != want {
-			t.Errorf("result of the one who waited %+v, want %+v", r, want)
+			t.Errorf("result of the request that waited %+v, want %+v", r, want)
 		}
 
 		// The next turn: prompt and answer but its last token are in the cache.
 		next := slices.Concat(prompt, answer, count(30, 5))
-		s = ask(t, e, t.Context(), "a", next, 1)
+		s = submit(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 23 || r.Miss != "" {
-			t.Errorf("second turn: %d tokens cached, miss %q; want 23 and none", r.CachedTokens, r.Miss)
+			t.Errorf("second turn: %d tokens cached, miss %q; want 23 and none",
+				r.CachedTokens, r.Miss)
 		}
 		next[21]++
-		s = ask(t, e, t.Context(), "a", next, 1)
+		s = submit(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 21 || r.Miss != "diverged_at=21" {
-			t.Errorf("changed turn: %d tokens cached, miss %q; want 21 and diverged_at=21", r.CachedTokens, r.Miss)
+			t.Errorf("changed turn: %d tokens cached, miss %q; want 21 and diverged_at=21",
+				r.CachedTokens, r.Miss)
 		}
 		atRest(t, e)
 	})
@@ -118,14 +133,16 @@ func TestRefusals(t *testing.T) {
 		m := slowFake()
 		m.context = 100
 		e := start(t, Config{Model: m, KVBytes: 80, BlockTokens: 4, MaxBatch: 2, MaxQueue: 2})
-		submit := func(n, most int) error {
-			_, err := e.Submit(t.Context(), Request{Prompt: count(1, n), MaxTokens: most})
+		submit := func(n, maxTokens int) error {
+			_, err := e.Submit(t.Context(), Request{Prompt: count(1, n), MaxTokens: maxTokens})
 			return err
 		}
-		if err, ok := errors.AsType[*ContextError](submit(90, 11)); !ok || *err != (ContextError{90, 11, 100}) {
+		if err, ok := errors.AsType[*ContextError](submit(90, 11)); !ok ||
+			*err != (ContextError{90, 11, 100}) {
 			t.Errorf("too long: %v", err)
 		}
-		if err, ok := errors.AsType[*PoolError](submit(70, 12)); !ok || *err != (PoolError{Need: 21, Free: 20, Total: 20}) {
+		if err, ok := errors.AsType[*PoolError](submit(70, 12)); !ok ||
+			*err != (PoolError{Need: 21, Free: 20, Total: 20}) {
 			t.Errorf("too large: %v", err)
 		}
 		for _, r := range []Request{
@@ -143,8 +160,9 @@ func TestRefusals(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := e.Submit(gone, Request{Prompt: []int32{1}, MaxTokens: 1}); !errors.Is(err, context.Canceled) {
-			t.Errorf("done context: %v", err)
+		_, refused := e.Submit(gone, Request{Prompt: []int32{1}, MaxTokens: 1})
+		if !errors.Is(refused, context.Canceled) {
+			t.Errorf("done context: %v", refused)
 		}
 
 		// Two run, two wait, the fifth is one too many.
@@ -156,14 +174,16 @@ func TestRefusals(t *testing.T) {
 				time.Sleep(1100 * time.Millisecond) // a step, so that it leaves the queue
 			}
 		}
-		if err, ok := errors.AsType[*QueueError](submit(3, 2)); !ok || err.Queued != 2 || err.Limit != 2 || err.RetryAfter < time.Second {
+		if err, ok := errors.AsType[*QueueError](submit(3, 2)); !ok || err.Queued != 2 ||
+			err.Limit != 2 || err.RetryAfter < time.Second {
 			t.Errorf("full queue: %v", err)
 		}
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
 		atRest(t, e)
 
-		// Of twenty blocks 18 are promised: one more may come, and waits for its place. 19 are too many.
+		// Of twenty blocks 18 are promised: one more may come, and waits for its place. 19 are
+		// too many.
 		if err := submit(60, 13); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +193,8 @@ func TestRefusals(t *testing.T) {
 		}
 		time.Sleep(1100 * time.Millisecond)
 		err, ok := errors.AsType[*PoolError](submit(2, 1))
-		if !ok || err.Need != 1 || err.Free != 1 || err.Total != 20 || err.RetryAfter < time.Second || err.RetryAfter > time.Minute {
+		if !ok || err.Need != 1 || err.Free != 1 || err.Total != 20 ||
+			err.RetryAfter < time.Second || err.RetryAfter > time.Minute {
 			t.Errorf("full pool: %v", err)
 		}
 		time.Sleep(20 * time.Second)
@@ -188,61 +209,72 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestSlidingRefusals: what runs out first where conversations are not much longer than a window is locals. That is a full
-// pool as well.
+// TestSlidingRefusals: where conversations are not much longer than a window, window slots run
+// out first. Then the pool is full as well.
 func TestSlidingRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := slowFake()
 		m.window = 8
 		e := start(t, Config{Model: m, KVBytes: 160, BlockTokens: 4, StepTokens: 4})
-		if st := e.Stats(); st.Blocks != 27 || st.Locals != 13 {
-			t.Fatalf("%d blocks and %d locals", st.Blocks, st.Locals)
+		if st := e.Stats(); st.Blocks != 27 || st.WindowSlots != 13 {
+			t.Fatalf("%d blocks and %d window slots", st.Blocks, st.WindowSlots)
 		}
-		for i := range 3 { // each of 7 blocks, and 4 locals while its prompt is computed
-			ask(t, e, t.Context(), fmt.Sprint(i), count(1+i, 16), 13)
+		for i := range 3 { // each of 7 blocks, and 4 window slots while its prompt is computed
+			submit(t, e, t.Context(), fmt.Sprint(i), count(1+i, 16), 13)
 		}
 		time.Sleep(1100 * time.Millisecond)
 		st := e.Stats()
-		if st.Running != 3 || st.Used != 21 || st.LocalUsed != 12 || st.Utilization() != 12./13 {
-			t.Errorf("%d run with %d blocks and %d locals, utilization %g", st.Running, st.Used, st.LocalUsed, st.Utilization())
+		if st.Running != 3 || st.Used != 21 || st.WindowSlotsUsed != 12 ||
+			st.Utilization() != 12./13 {
+			t.Errorf("%d run with %d blocks and %d window slots, utilization %g",
+				st.Running, st.Used, st.WindowSlotsUsed, st.Utilization())
 		}
-		if b := st.Bytes; b.Sum() != 160 || b.Running+b.Promised != 4*(21+12) || b.Running == 0 || b.Promised == 0 {
+		if b := st.Bytes; b.Sum() != 160 || b.Running+b.Promised != 4*(21+12) || b.Running == 0 ||
+			b.Promised == 0 {
 			t.Errorf("the pool is for %+v", b)
 		}
 		_, err := e.Submit(t.Context(), Request{Prompt: count(4, 16), MaxTokens: 13})
 		full, ok := errors.AsType[*PoolError](err)
-		if !ok || full.Need != 4 || full.Free != 1 || full.Total != 13 || !full.Sliding || full.RetryAfter < time.Second {
-			t.Fatalf("no locals are left: %v", err)
+		if !ok || full.Need != 4 || full.Free != 1 || full.Total != 13 || !full.Sliding ||
+			full.RetryAfter < time.Second {
+			t.Fatalf("no window slots are left: %v", err)
 		}
-		if want := fmt.Sprintf("pool exhausted: need 4 blocks of sliding layers, 1 of 13 free; retry in %v", full.RetryAfter.Round(time.Second)); err.Error() != want {
+		want := fmt.Sprintf("pool exhausted: need 4 window slots, 1 of 13 free; retry in %v",
+			full.RetryAfter.Round(time.Second))
+		if err.Error() != want {
 			t.Errorf("%q, want %q", err, want)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		atRest(t, e)
-		if st := e.Stats(); st.Bytes.Running+st.Bytes.Promised != 0 || st.Bytes.Cached == 0 || st.PeakUtilization() != 12./13 {
-			t.Errorf("at rest the pool is for %+v, peak utilization %g", st.Bytes, st.PeakUtilization())
+		if st := e.Stats(); st.Bytes.Running+st.Bytes.Promised != 0 || st.Bytes.Cached == 0 ||
+			st.PeakUtilization() != 12./13 {
+			t.Errorf("at rest the pool is for %+v, peak utilization %g",
+				st.Bytes, st.PeakUtilization())
 		}
-		drainTokens(ask(t, e, t.Context(), "", count(4, 16), 13))
+		drainTokens(submit(t, e, t.Context(), "", count(4, 16), 13))
 	})
 }
 
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, StepTokens: 4, MaxBatch: 1})
+		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, StepTokens: 4,
+			MaxBatch: 1})
 		why := errors.New("client went away")
 		ctx, cancel := context.WithCancelCause(t.Context())
-		running := ask(t, e, ctx, "a", count(1, 6), 20)
-		queued := ask(t, e, ctx, "b", count(1, 6), 20)
-		prefilling := ask(t, e, ctx, "c", count(1, 30), 2)
+		running := submit(t, e, ctx, "a", count(1, 6), 20)
+		queued := submit(t, e, ctx, "b", count(1, 6), 20)
+		prefilling := submit(t, e, ctx, "c", count(1, 30), 2)
 
 		time.Sleep(4500 * time.Millisecond) // two chunks, two more tokens, in the middle of a step
 		cancel(why)
 		<-queued.Tokens()
-		if got := drainTokens(running); len(got) != 4 || !slices.Equal(got, greedy(count(1, 6), 4)) {
+		if got := drainTokens(running); len(got) != 4 ||
+			!slices.Equal(got, greedy(count(1, 6), 4)) {
 			t.Errorf("cancelled in its fifth step: answer %v", got)
 		}
-		for name, s := range map[string]*Stream{"running": running, "queued": queued, "prefilling": prefilling} {
+		for name, s := range map[string]*Stream{"running": running, "queued": queued,
+			"prefilling": prefilling} {
 			drainTokens(s)
 			if r := s.Result(); r.Finish != FinishCancelled || r.Err != why {
 				t.Errorf("%s: finished %q with %v", name, r.Finish, r.Err)
@@ -253,9 +285,10 @@ func TestCancel(t *testing.T) {
 		if st := e.Stats(); st.Cancelled != 3 || st.Steps != 5 {
 			t.Errorf("%d cancelled in %d steps, want 3 in 5", st.Cancelled, st.Steps)
 		}
-		// What was computed until then is the agent's memory: 6 of the prompt and 3 of the answer's 4 tokens.
+		// The tokens computed until then are the agent's memory: 6 of the prompt and 3 of the
+		// answer's 4.
 		next := slices.Concat(count(1, 6), greedy(count(1, 6), 4), count(1, 3))
-		s := ask(t, e, t.Context(), "a", next, 1)
+		s := submit(t, e, t.Context(), "a", next, 1)
 		drainTokens(s)
 		if r := s.Result(); r.CachedTokens != 9 {
 			t.Errorf("after a cancelled turn %d tokens were cached, want 9", r.CachedTokens)
@@ -263,10 +296,11 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// A countingContext counts who watches it.
+// A countingContext counts its watchers.
 type countingContext struct {
 	context.Context
-	done     chan struct{} // not the embedded context's, else package context would watch that one directly
+	// done is not the embedded context's, else package context would watch that one directly.
+	done     chan struct{}
 	watchers *atomic.Int64
 }
 
@@ -283,7 +317,7 @@ func TestContextIsLetGo(t *testing.T) {
 		var watchers atomic.Int64
 		ctx := countingContext{t.Context(), make(chan struct{}), &watchers}
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4})
-		s := ask(t, e, ctx, "a", count(1, 6), 2)
+		s := submit(t, e, ctx, "a", count(1, 6), 2)
 		synctest.Wait()
 		if n := watchers.Load(); n != 1 {
 			t.Errorf("%d watchers while the request runs, want 1", n)
@@ -298,8 +332,8 @@ func TestContextIsLetGo(t *testing.T) {
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1})
-		running := ask(t, e, t.Context(), "a", count(1, 6), 5)
-		queued := ask(t, e, t.Context(), "b", count(1, 6), 5)
+		running := submit(t, e, t.Context(), "a", count(1, 6), 5)
+		queued := submit(t, e, t.Context(), "b", count(1, 6), 5)
 		began := time.Now()
 		if err := e.Drain(t.Context()); err != nil {
 			t.Fatal(err)
@@ -312,7 +346,8 @@ func TestDrain(t *testing.T) {
 				t.Errorf("drained request got %d tokens, %+v", len(got), s.Result())
 			}
 		}
-		if _, err := e.Submit(t.Context(), Request{Prompt: []int32{1}, MaxTokens: 1}); err != ErrDraining {
+		_, err := e.Submit(t.Context(), Request{Prompt: []int32{1}, MaxTokens: 1})
+		if err != ErrDraining {
 			t.Errorf("submit after drain: %v", err)
 		}
 		if st := e.Stats(); !st.Draining || st.RejectedDraining != 1 {
@@ -324,8 +359,8 @@ func TestDrain(t *testing.T) {
 func TestDrainOutOfPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1})
-		running := ask(t, e, t.Context(), "a", count(1, 6), 5)
-		queued := ask(t, e, t.Context(), "b", count(1, 6), 5)
+		running := submit(t, e, t.Context(), "a", count(1, 6), 5)
+		queued := submit(t, e, t.Context(), "b", count(1, 6), 5)
 		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 		defer cancel()
 		began := time.Now()
@@ -336,7 +371,8 @@ func TestDrainOutOfPatience(t *testing.T) {
 			t.Errorf("drain took %v, want its patience and the rest of a step", took)
 		}
 		for s, n := range map[*Stream]int{running: 3, queued: 0} {
-			if got := drainTokens(s); len(got) != n || s.Result().Finish != FinishCancelled || s.Result().Err != ErrDraining {
+			if got := drainTokens(s); len(got) != n || s.Result().Finish != FinishCancelled ||
+				s.Result().Err != ErrDraining {
 				t.Errorf("cancelled request got %d tokens, want %d; %+v", len(got), n, s.Result())
 			}
 		}
@@ -344,7 +380,7 @@ func TestDrainOutOfPatience(t *testing.T) {
 	})
 }
 
-// A step that fails, in whichever way, costs the requests in it and nobody else.
+// A step that fails, in whichever way, costs the requests in it and no others.
 func TestModelFails(t *testing.T) {
 	broken := errors.New("device lost")
 	for name, fail := range map[string]func() error{
@@ -362,15 +398,17 @@ func TestModelFails(t *testing.T) {
 					return nil
 				}
 				e := start(t, Config{Model: m, KVBytes: 64, BlockTokens: 4, MaxBatch: 1})
-				s := ask(t, e, t.Context(), "a", count(1, 6), 5)
-				other := ask(t, e, t.Context(), "b", count(2, 6), 5)
+				s := submit(t, e, t.Context(), "a", count(1, 6), 5)
+				other := submit(t, e, t.Context(), "b", count(2, 6), 5)
 				if got := drainTokens(s); len(got) != 2 {
 					t.Errorf("%d tokens before the third step failed, want 2", len(got))
 				}
-				if r := s.Result(); r.Finish != FinishError || r.Err == nil || !strings.Contains(r.Err.Error(), broken.Error()) {
+				if r := s.Result(); r.Finish != FinishError || r.Err == nil ||
+					!strings.Contains(r.Err.Error(), broken.Error()) {
 					t.Errorf("finished %q with %v", r.Finish, r.Err)
 				}
-				if got, want := drainTokens(other), greedy(count(2, 6), 5); !slices.Equal(got, want) {
+				got, want := drainTokens(other), greedy(count(2, 6), 5)
+				if !slices.Equal(got, want) {
 					t.Errorf("the request after it got %v, want %v", got, want)
 				}
 				atRest(t, e)
@@ -385,8 +423,10 @@ func TestModelFails(t *testing.T) {
 // nanFake's logits are not numbers for one sequence of a batch: the one that begins with token 7.
 type nanFake struct{ *fakeModel }
 
-func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
-	if err := m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best); err != nil {
+func (m nanFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
+	err := m.fakeModel.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
+	if err != nil {
 		return err
 	}
 	for i, row := range rows {
@@ -408,16 +448,16 @@ func (m nanFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits
 func TestNoFiniteLogits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, Config{Model: nanFake{slowFake()}, KVBytes: 64, BlockTokens: 4})
-		bad := ask(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 7}, 2)
-		good := ask(t, e, t.Context(), "b", []int32{8}, 2)
+		bad := submit(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 7}, 2)
+		good := submit(t, e, t.Context(), "b", []int32{8}, 2)
 		drainTokens(bad)
-		if r := bad.Result(); r.Finish != FinishError || r.Err != errLogits {
+		if r := bad.Result(); r.Finish != FinishError || r.Err != sample.ErrNoToken {
 			t.Errorf("finished %q with %v", r.Finish, r.Err)
 		}
 		if got, want := drainTokens(good), greedy([]int32{8}, 2); !slices.Equal(got, want) {
 			t.Errorf("its neighbour got %v, want %v", got, want)
 		}
-		again := ask(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 8}, 1)
+		again := submit(t, e, t.Context(), "a", []int32{1, 2, 3, 4, 5, 6, 8}, 1)
 		drainTokens(again)
 		if r := again.Result(); r.CachedTokens != 0 {
 			t.Errorf("%d tokens of damaged KV were remembered", r.CachedTokens)
@@ -430,7 +470,8 @@ func TestStop(t *testing.T) {
 	prompt := count(1, 6)
 	stop := greedy(prompt, 5)[4]
 	want := foretell(Request{Prompt: prompt, MaxTokens: 9, Stop: []int32{stop}})
-	s, err := e.Submit(t.Context(), Request{Agent: "a", Prompt: prompt, MaxTokens: 9, Stop: []int32{stop}})
+	s, err := e.Submit(t.Context(),
+		Request{Agent: "a", Prompt: prompt, MaxTokens: 9, Stop: []int32{stop}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -441,16 +482,18 @@ func TestStop(t *testing.T) {
 		t.Errorf("result %+v", r)
 	}
 	// Every delivered token was computed when the stop came.
-	s = ask(t, e, t.Context(), "a", slices.Concat(prompt, want, count(2, 3)), 1)
+	s = submit(t, e, t.Context(), "a", slices.Concat(prompt, want, count(2, 3)), 1)
 	drainTokens(s)
 	if r := s.Result(); r.CachedTokens != len(prompt)+len(want) {
 		t.Errorf("%d tokens cached, want all %d", r.CachedTokens, len(prompt)+len(want))
 	}
 }
 
-// Many clients at once, some of whom leave, under the race detector and with the invariants checked after each step.
+// Many clients at once, of which some cancel, under the race detector and with the invariants
+// checked after each step.
 func TestConcurrentClients(t *testing.T) {
-	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 4, MaxBatch: 8, StepTokens: 32})
+	e := start(t, Config{Model: newFake(), KVBytes: 4096, BlockTokens: 4, MaxBatch: 8,
+		StepTokens: 32})
 	var clients sync.WaitGroup
 	for c := range 16 {
 		clients.Go(func() {
@@ -473,7 +516,8 @@ func TestConcurrentClients(t *testing.T) {
 					}
 				}
 				cancel()
-				if r := s.Result(); len(got) > len(want) || !slices.Equal(got, want[:len(got)]) || r.Finish == FinishLength && len(got) != 10 {
+				if r := s.Result(); len(got) > len(want) || !slices.Equal(got, want[:len(got)]) ||
+					r.Finish == FinishLength && len(got) != 10 {
 					t.Errorf("client %d turn %d: %v, want %v; %+v", c, turn, got, want, r)
 				}
 				text = append(text, want...)
@@ -484,7 +528,8 @@ func TestConcurrentClients(t *testing.T) {
 	atRest(t, e)
 	st := e.Stats()
 	if st.Finished+st.Cancelled != 160 || st.Failed != 0 {
-		t.Errorf("%d finished, %d cancelled and %d failed of 160", st.Finished, st.Cancelled, st.Failed)
+		t.Errorf("%d finished, %d cancelled and %d failed of 160",
+			st.Finished, st.Cancelled, st.Failed)
 	}
 	if err := e.Close(); err != nil {
 		t.Error(err)
@@ -497,13 +542,13 @@ func TestFairness(t *testing.T) {
 		e := start(t, Config{Model: slowFake(), KVBytes: 1 << 10, BlockTokens: 4, MaxBatch: 2})
 		var greedy []*Stream
 		for range 50 {
-			greedy = append(greedy, ask(t, e, t.Context(), "greedy", count(1, 4), 5))
+			greedy = append(greedy, submit(t, e, t.Context(), "greedy", count(1, 4), 5))
 		}
 		synctest.Wait()
 		time.Sleep(100 * time.Millisecond)
-		single := ask(t, e, t.Context(), "single", count(9, 4), 5)
+		single := submit(t, e, t.Context(), "single", count(9, 4), 5)
 		drainTokens(single)
-		// Those two who run end first, in five steps and one in which the pace is measured.
+		// The two that run end first, in five steps and one in which the pace is measured.
 		if r := single.Result(); r.Queue > 6*time.Second {
 			t.Errorf("a single request waited %v", r.Queue)
 		}
@@ -513,10 +558,12 @@ func TestFairness(t *testing.T) {
 	})
 }
 
-// An agent's requests are limited by themselves; a deadline ends one, queued or running, and makes place for the next.
+// An agent's requests are limited by themselves; a deadline ends one, queued or running, and
+// makes place for the next.
 func TestPerAgentLimitAndDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1, MaxPerAgent: 2})
+		e := start(t, Config{Model: slowFake(), KVBytes: 64, BlockTokens: 4, MaxBatch: 1,
+			MaxPerAgent: 2})
 		submit := func(agent string, patience time.Duration) (*Stream, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(cancel)
@@ -526,7 +573,8 @@ func TestPerAgentLimitAndDeadline(t *testing.T) {
 		queued, _ := submit("a", 1500*time.Millisecond)
 		if _, err := submit("a", time.Hour); err == nil {
 			t.Error("a third request was taken")
-		} else if busy, ok := errors.AsType[*AgentError](err); !ok || busy.InFlight != 2 || busy.Limit != 2 || busy.RetryAfter < time.Second {
+		} else if busy, ok := errors.AsType[*AgentError](err); !ok || busy.InFlight != 2 ||
+			busy.Limit != 2 || busy.RetryAfter < time.Second {
 			t.Errorf("a third request: %v", err)
 		}
 		for _, agent := range []string{"b", "", "", ""} {
@@ -535,7 +583,8 @@ func TestPerAgentLimitAndDeadline(t *testing.T) {
 			}
 		}
 		for s, n := range map[*Stream]int{running: 3, queued: 0} {
-			if got := drainTokens(s); len(got) != n || s.Result().Finish != FinishCancelled || s.Result().Err != context.DeadlineExceeded {
+			if got := drainTokens(s); len(got) != n || s.Result().Finish != FinishCancelled ||
+				s.Result().Err != context.DeadlineExceeded {
 				t.Errorf("past its deadline: %d tokens, want %d; %+v", len(got), n, s.Result())
 			}
 		}

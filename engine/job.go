@@ -1,26 +1,30 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"loadstone/engine/internal/sample"
+)
 
 // A job is a request on its way through the engine.
 type job struct {
 	seq     *sequence
 	stream  *Stream
-	sampler sampler
-	forget  func() bool // undoes the watch on the request's context
+	sampler sample.Sampler
+	unwatch func() bool // ends the watch on the request's context
 	restore *restore    // nil: there was none
 
 	submitted, admitted, first time.Time
 }
 
-// cancel ends the job with an id unless it has ended by itself.
+// cancel ends the job with an id unless it has ended already.
 func (e *Engine) cancel(id uint64, cause error, now time.Time) {
 	ev, ok := e.sched.Cancel(id)
 	if !ok {
 		return
 	}
 	if e.jobs[id].admitted.IsZero() {
-		e.door.waiting.Add(-1)
+		e.mailbox.waiting.Add(-1)
 	}
 	e.finish(ev, now, cause)
 }
@@ -29,18 +33,18 @@ func (e *Engine) cancel(id uint64, cause error, now time.Time) {
 func (e *Engine) deliver(ev event, now time.Time, err error) {
 	j := e.jobs[ev.seq.id]
 	if ev.token != noToken {
-		t := Token{ID: ev.token, Logprobs: j.sampler.logprobs}
+		t := Token{ID: ev.token, Logprobs: j.sampler.Logprobs()}
 		if j.first.IsZero() {
 			j.first = now
 			start := j.start(now)
 			t.Start = &start
 		}
-		j.stream.tokens <- t // never blocks: there is room for most tokens
+		j.stream.tokens <- t // never blocks: there is room for MaxTokens
 	} else if j.first.IsZero() && ev.finish == FinishStop {
 		j.first = now // an empty answer has its prefill too
 	}
 	if ev.finish == FinishError && err == nil {
-		err = errLogits
+		err = sample.ErrNoToken
 	}
 	if ev.finish != "" {
 		e.finish(ev, now, err)
@@ -66,20 +70,20 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 		r.Err = err
 	}
 	e.served.count(&r)
-	if m := e.sched.store.agents[q.agent]; m != nil {
-		m.kept = now
-		if m.made.IsZero() {
-			m.made = now
+	if c := e.sched.store.Agent(q.agent); c != nil {
+		c.Used = now
+		if c.Created.IsZero() {
+			c.Created = now
 		}
 	}
 	j.stream.result = r
-	j.forget()
-	e.door.exit(q.agent)
+	j.unwatch()
+	e.mailbox.ended(q.agent)
 	delete(e.jobs, q.id)
 	e.ended = append(e.ended, j)
 }
 
-// start is what is known of a job's prompt now.
+// start returns what is known of a job's prompt now.
 func (j *job) start(now time.Time) Start {
 	s := Start{CachedTokens: j.seq.cached, Miss: j.seq.miss}
 	if j.admitted.IsZero() {
@@ -92,11 +96,11 @@ func (j *job) start(now time.Time) Start {
 	}
 	switch {
 	case j.seq.restored > 0:
-		s.Tier = "warm"
+		s.Tier = TierDisk
 	case j.seq.cached > 0:
-		s.Tier = "hot"
+		s.Tier = TierHot
 	default:
-		s.Tier = "cold"
+		s.Tier = TierCold
 	}
 	if r := j.restore; r != nil {
 		s.RestoredBytes, s.Restore = r.bytes, r.took

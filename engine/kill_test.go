@@ -12,16 +12,17 @@ import (
 	"testing"
 )
 
-// A fatFake's KV takes 4 KiB a token, all of it the token's, so that files are larger than a write.
+// A fatFake's KV takes 4 KiB a token, all of which repeat the token, so that files are larger
+// than one write.
 type fatFake struct{ *fakeModel }
 
 const fat = 4096
 
-func (m fatFake) KVBytesPerToken() (global, local int) { return fat, 0 }
+func (m fatFake) KVBytesPerToken() (global, window int) { return fat, 0 }
 
-func (m fatFake) ReadKV(block, local, tokens int, dst []byte) error {
+func (m fatFake) ReadKV(block, window, tokens int, dst []byte) error {
 	thin := make([]byte, tokens)
-	if err := m.fakeModel.ReadKV(block, local, tokens, thin); err != nil {
+	if err := m.fakeModel.ReadKV(block, window, tokens, thin); err != nil {
 		return err
 	}
 	for i := range dst {
@@ -30,21 +31,23 @@ func (m fatFake) ReadKV(block, local, tokens int, dst []byte) error {
 	return nil
 }
 
-func (m fatFake) WriteKV(block, local, tokens int, src []byte) error {
+func (m fatFake) WriteKV(block, window, tokens int, src []byte) error {
 	thin := make([]byte, tokens)
 	for i := range src {
 		if thin[i/fat] = src[i]; src[i] != src[i/fat*fat] {
-			return fmt.Errorf("byte %d of a token's KV is %d, the first %d", i%fat, src[i], src[i/fat*fat])
+			return fmt.Errorf("byte %d of a token's KV is %d, the first %d",
+				i%fat, src[i], src[i/fat*fat])
 		}
 	}
-	return m.fakeModel.WriteKV(block, local, tokens, thin)
+	return m.fakeModel.WriteKV(block, window, tokens, thin)
 }
 
 func killConfig(dir string) Config {
-	return Config{Model: fatFake{newFake()}, KVBytes: 16 << 20, BlockTokens: 8, Dir: dir, Fingerprint: "fake", SaveAfter: 1}
+	return Config{Model: fatFake{newFake()}, KVBytes: 16 << 20, BlockTokens: 8, Dir: dir,
+		Fingerprint: "fake", SaveAfter: 1}
 }
 
-// conversation is what an agent has said and heard after some turns, and what it says next.
+// conversation returns the past of an agent after some turns, and its next prompt.
 func conversation(agent, turns int) (past, prompt []int32) {
 	for k := range turns + 1 {
 		prompt = slices.Concat(past, count(agent*13+k, 40))
@@ -55,15 +58,17 @@ func conversation(agent, turns int) (past, prompt []int32) {
 	return past, prompt
 }
 
-// turnsOf is how many turns a memory of some tokens has; it lacks the last token of the last answer.
+// turnsOf returns how many turns a memory of some tokens has; it lacks the last token of the last
+// answer.
 func turnsOf(tokens int) (turns int, ok bool) {
 	return (tokens + 1) / 44, tokens == 0 || (tokens+1)%44 == 0
 }
 
 const killAgents = 4
 
-// A process that saves all the time is killed, at whatever point it is. What it leaves of each agent is a whole turn, none
-// older than what was there before, and the next turn is answered from it as if nothing had happened.
+// A process that saves all the time is killed at an arbitrary point. The memory that it leaves of
+// each agent ends with a whole turn, none older than the one that was there before, and the next
+// turn is answered from it as if nothing had happened.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("LOADSTONE_TEST_KILL"); dir != "" {
 		saveForEver(t, dir)
@@ -86,7 +91,7 @@ func TestKill(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// It says a byte before each change of the disk, and goes on at once.
+		// The process prints a byte before each change of the disk, and goes on at once.
 		n := int64(rng.IntN(50))
 		_, err = io.CopyN(io.Discard, out, n)
 		cmd.Process.Kill()
@@ -107,10 +112,8 @@ func saveForEver(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.warm.shelf.fault = func(string) { os.Stdout.Write([]byte{'.'}) }
-	var wrote sync.WaitGroup
-	wrote.Go(e.warm.writer.run)
-	go e.run(&wrote)
+	e.disk.store.Fault = func(string) { os.Stdout.Write([]byte{'.'}) }
+	e.start()
 	for {
 		var agents sync.WaitGroup
 		for i := range killAgents {
@@ -118,7 +121,7 @@ func saveForEver(t *testing.T, dir string) {
 				m, _ := e.Inspect(fmt.Sprint(i))
 				turns, _ := turnsOf(m.Tokens)
 				_, prompt := conversation(i, turns)
-				drainTokens(ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
+				drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
 				e.save(fmt.Sprint(i))
 			})
 		}
@@ -126,7 +129,8 @@ func saveForEver(t *testing.T, dir string) {
 	}
 }
 
-// lookAfterKill checks what is on disk. had is how many turns there were of each agent at the last look.
+// lookAfterKill checks what is on disk. had has the number of turns of each agent at the last
+// look.
 func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
 	t.Helper()
 	e, err := New(killConfig(dir))
@@ -152,11 +156,11 @@ func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
 			t.Errorf("agent %d has %d tokens, no whole turn or less than %d", i, m.Tokens, had[i])
 		}
 		_, prompt := conversation(i, turns)
-		s := ask(t, e, t.Context(), fmt.Sprint(i), prompt, 4)
+		s := submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4)
 		if got, want := drainTokens(s), greedy(prompt, 4); !slices.Equal(got, want) {
 			t.Errorf("agent %d: answer %v, want %v", i, got, want)
 		}
-		if r := s.Result(); r.Tier != "warm" || r.CachedTokens != m.Tokens || r.Miss != "" {
+		if r := s.Result(); r.Tier != "disk" || r.CachedTokens != m.Tokens || r.Miss != "" {
 			t.Errorf("agent %d with %d tokens: %+v", i, m.Tokens, r)
 		}
 		had[i] = turns + 1 // and this turn is saved when the engine ends

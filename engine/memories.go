@@ -7,48 +7,52 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"loadstone/engine/internal/kv"
+	"loadstone/engine/internal/snapshot"
 )
 
-// A Memory is what is known of an agent's memory, without its contents.
+// A Memory says what is known of an agent's memory, without its contents.
 type Memory struct {
 	Agent   string
-	Tier    string // "hot": in the pool, all of it; "warm": on disk, or in part
+	Tier    string // TierHot: all of it is in the pool; TierDisk: it is on disk, or partly
 	Tokens  int    // of the conversation as it was left last
 	Bytes   int64  // of its KV
-	Saved   bool   // that is on disk
+	Saved   bool   // all of it is on disk
 	Pinned  bool
 	Created time.Time
 	Used    time.Time
 }
 
+// What the methods below fail with. All but ErrNoDir are wrapped in errors that say more.
 var (
-	// ErrNoMemory is what is said of an agent that has none.
-	ErrNoMemory = errors.New("there is no memory of it")
+	// ErrNoMemory says that an agent has no memory.
+	ErrNoMemory = snapshot.ErrNoMemory
 	// ErrNoDir refuses what needs memories on disk.
 	ErrNoDir = errors.New("memories are not kept on disk; give the engine a directory for them")
-	// ErrExists refuses to create what is there.
-	ErrExists = errors.New("it exists already")
+	// ErrExists refuses to create an agent that has a memory.
+	ErrExists = snapshot.ErrExists
 	// ErrNoRoom refuses a memory that the quota has no room for.
-	ErrNoRoom = errors.New("no room")
-	// ErrCorrupt is said of a file that is not, byte for byte, what a memory is written as.
-	ErrCorrupt = errors.New("corrupt")
-	// ErrOtherModel is said of a memory that another model made, or one with another layout of its KV.
-	ErrOtherModel = errors.New("model_changed")
+	ErrNoRoom = snapshot.ErrNoRoom
+	// ErrCorrupt says that a file is not, byte for byte, as it was written.
+	ErrCorrupt = snapshot.ErrCorrupt
+	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
+	ErrOtherModel = snapshot.ErrOtherModel
 )
 
-// Agents lists all memories, by agent. Like everything here that asks the engine's goroutine, it waits for a step, and
-// fails with ErrDraining when the engine has ended.
+// Agents lists all memories, ordered by agent. Like all methods that ask the engine's goroutine, it
+// waits for a step, and fails with ErrDraining when the engine has ended.
 func (e *Engine) Agents() ([]Memory, error) {
 	all := make(map[string]Memory)
-	if e.warm != nil {
-		for _, x := range e.warm.shelf.list() {
-			all[x.label.agent] = x.memory()
+	if e.disk != nil {
+		for _, x := range e.disk.store.List() {
+			all[x.Header.Agent] = onDisk(&x)
 		}
 	}
 	err := e.call(func() {
-		for agent, m := range e.sched.store.agents {
-			if hot, ok := e.hot(m, all[agent]); ok {
-				all[agent] = hot
+		for c := range e.sched.store.Agents() {
+			if hot, ok := e.inPool(c, all[c.Agent]); ok {
+				all[c.Agent] = hot
 			}
 		}
 	})
@@ -63,46 +67,50 @@ func (e *Engine) Agents() ([]Memory, error) {
 	return list, nil
 }
 
-// Create makes an agent with an empty memory, on disk before Create returns, or fails with ErrExists.
+// Create makes an agent with an empty memory, which is on disk before Create returns. It fails with
+// ErrExists if the agent has a memory.
 func (e *Engine) Create(agent string) (Memory, error) {
-	if e.warm == nil {
+	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
 	if ok, err := e.Knows(agent); ok || err != nil {
 		return Memory{}, cmp.Or(err, fmt.Errorf("agent %q: %w", agent, ErrExists))
 	}
-	if err := e.warm.shelf.create(agent, e.warm.label); err != nil {
+	if err := e.disk.store.Create(agent); err != nil {
 		return Memory{}, err
 	}
 	return e.Inspect(agent)
 }
 
-// Durable says whether memories are kept on disk.
-func (e *Engine) Durable() bool { return e.warm != nil }
+// Durable reports whether memories are kept on disk.
+func (e *Engine) Durable() bool { return e.disk != nil }
 
-// Knows says whether an agent has a memory. It waits for a step only where there is none on disk.
+// Knows reports whether an agent has a memory. It waits for a step only where there is none on
+// disk.
 func (e *Engine) Knows(agent string) (found bool, err error) {
-	if e.warm != nil {
-		if _, found = e.warm.shelf.find(agent); found {
+	if e.disk != nil {
+		if _, found = e.disk.store.Find(agent); found {
 			return true, nil
 		}
 	}
-	err = e.call(func() { found = e.sched.store.agents[agent] != nil || e.warm != nil && e.warm.unsaved(agent) != nil })
+	err = e.call(func() {
+		found = e.sched.store.Agent(agent) != nil || e.disk != nil && e.disk.unsaved(agent) != nil
+	})
 	return found, err
 }
 
-// Inspect says what is known of one agent's memory, or ErrNoMemory.
+// Inspect returns what is known of one agent's memory, or fails with ErrNoMemory.
 func (e *Engine) Inspect(agent string) (Memory, error) {
 	var m Memory
 	found := false
-	if e.warm != nil {
-		if x, ok := e.warm.shelf.find(agent); ok {
-			m, found = x.memory(), true
+	if e.disk != nil {
+		if x, ok := e.disk.store.Find(agent); ok {
+			m, found = onDisk(&x), true
 		}
 	}
 	err := e.call(func() {
-		if own := e.sched.store.agents[agent]; own != nil {
-			if hot, ok := e.hot(own, m); ok || !found {
+		if own := e.sched.store.Agent(agent); own != nil {
+			if hot, ok := e.inPool(own, m); ok || !found {
 				m, found = hot, true
 			}
 		}
@@ -113,54 +121,67 @@ func (e *Engine) Inspect(agent string) (Memory, error) {
 	return m, err
 }
 
-// Tokens are an agent's conversation as its last request left it, answer included, nil when it has no memory. It wakes
-// nobody: of a file it reads no KV.
+// Tokens returns an agent's conversation as its last request left it, answer included, nil when the
+// agent has no memory. It brings no KV back into the pool: of a file it reads the tokens alone.
 func (e *Engine) Tokens(agent string) ([]int32, error) {
 	var tokens []int32
 	whole := false
 	err := e.call(func() {
-		if m := e.sched.store.agents[agent]; m != nil {
-			tokens = m.tokens
-			if whole = !m.behind(); whole {
-				tokens = slices.Concat(tokens, m.last)
+		if c := e.sched.store.Agent(agent); c != nil {
+			tokens = c.Tokens
+			if whole = !c.Partial(); whole {
+				tokens = slices.Concat(tokens, c.Last)
 			}
 		}
-		if e.warm != nil && !whole {
-			if img := e.warm.unsaved(agent); img != nil {
-				tokens, whole = img.tokens, true
+		if e.disk != nil && !whole {
+			if s := e.disk.unsaved(agent); s != nil {
+				tokens, whole = s.Conversation(), true
 			}
 		}
 	})
-	if err != nil || whole || e.warm == nil {
+	if err != nil || whole || e.disk == nil {
 		return slices.Clone(tokens), err
 	}
-	if saved := e.warm.shelf.tokens(agent); saved != nil {
+	if saved := e.disk.store.Tokens(agent); saved != nil {
 		return saved, nil
 	}
 	return slices.Clone(tokens), nil
 }
 
-func (x *entry) memory() Memory {
+// onDisk returns what is known of an agent's file.
+func onDisk(x *snapshot.Entry) Memory {
 	return Memory{
-		Agent: x.label.agent, Tier: "warm", Tokens: x.label.tokens, Bytes: x.label.kvBytes(), Saved: true, Pinned: x.pinned,
-		Created: x.label.created, Used: x.used,
+		Agent:   x.Header.Agent,
+		Tier:    TierDisk,
+		Tokens:  x.Header.Tokens,
+		Bytes:   x.Header.KVBytes(),
+		Saved:   true,
+		Pinned:  x.Pinned,
+		Created: x.Header.Created,
+		Used:    x.Used,
 	}
 }
 
-// hot is what is known of a memory in the pool, over what is known of the agent's file. It reports false when the file
-// is the better source.
-func (e *Engine) hot(m *memory, file Memory) (Memory, bool) {
-	if m.behind() && file.Agent != "" {
+// inPool returns what is known of an agent's chain in the pool, combined with what is known of its
+// file. It returns the latter, and false, when the file has more of the memory.
+func (e *Engine) inPool(c *kv.Chain, file Memory) (Memory, bool) {
+	if c.Partial() && file.Agent != "" {
 		return file, false
 	}
-	h := Memory{
-		Agent: m.agent, Tier: "hot", Tokens: len(m.tokens), Bytes: e.layout.bytes(len(m.tokens), m.low),
-		Saved: file.Saved && !m.dirty && e.warm.writer.find(m.agent) == nil, Pinned: file.Pinned, Created: cmp.Or(file.Created, m.made), Used: m.kept,
-	}
-	return h, true
+	return Memory{
+		Agent:   c.Agent,
+		Tier:    TierHot,
+		Tokens:  len(c.Tokens),
+		Bytes:   e.sched.store.ChainBytes(c),
+		Saved:   file.Saved && !c.Dirty && e.disk.writer.Find(c.Agent) == nil,
+		Pinned:  file.Pinned,
+		Created: cmp.Or(file.Created, c.Created),
+		Used:    c.Used,
+	}, true
 }
 
-// Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. Only the pool may still evict it.
+// Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. The pool may
+// still evict its copy.
 func (e *Engine) Pin(agent string) error { return e.pin(agent, true) }
 
 // Unpin undoes Pin.
@@ -170,20 +191,21 @@ func (e *Engine) pin(agent string, pinned bool) error {
 	if err := e.save(agent); err != nil {
 		return err
 	}
-	return e.warm.shelf.pin(agent, pinned)
+	return e.disk.store.Pin(agent, pinned)
 }
 
-// Forget deletes an agent's memory, wherever it is. A request of the agent that is running leaves a new one.
+// Forget deletes an agent's memory, wherever it is. If a request of the agent is running, it
+// leaves a new memory.
 func (e *Engine) Forget(agent string) error {
 	found := false
-	err := e.call(func() { found = e.forgetHot(agent) })
+	err := e.call(func() { found = e.forgetInPool(agent) })
 	if err != nil {
 		return err
 	}
-	if e.warm != nil {
-		found = e.warm.writer.find(agent) != nil || found
-		e.warm.writer.drop(agent)
-		found = e.warm.shelf.remove(agent) || found
+	if e.disk != nil {
+		found = e.disk.writer.Find(agent) != nil || found
+		e.disk.writer.Drop(agent)
+		found = e.disk.store.Remove(agent) || found
 	}
 	if !found {
 		return fmt.Errorf("agent %q: %w", agent, ErrNoMemory)
@@ -191,58 +213,53 @@ func (e *Engine) Forget(agent string) error {
 	return nil
 }
 
-// forgetHot drops what is not on disk, on the engine's goroutine.
-func (e *Engine) forgetHot(agent string) bool {
-	if e.warm != nil {
-		return e.warm.forget(agent)
+// forgetInPool drops what is not on disk, on the engine's goroutine.
+func (e *Engine) forgetInPool(agent string) bool {
+	if e.disk != nil {
+		return e.disk.forget(agent)
 	}
-	m := e.sched.store.agents[agent]
-	delete(e.sched.store.evicted, agent)
-	if m != nil {
-		m.cut = false
-		e.sched.store.forget(m)
-	}
-	return m != nil
+	return e.sched.store.Forget(agent)
 }
 
-// Export writes an agent's memory, as its last finished request left it, as one file that Import takes on any machine
-// with the same model and block size. The file holds the tokens of the conversation: treat it like the conversation.
+// Export writes an agent's memory, as its last finished request left it, as one file. Import
+// takes it on any machine with the same model and block size. The file holds the tokens of the
+// conversation: treat it like the conversation.
 func (e *Engine) Export(agent string, w io.Writer) error {
 	if err := e.save(agent); err != nil {
 		return err
 	}
-	return e.warm.shelf.copyOut(agent, w)
+	return e.disk.store.Export(agent, w)
 }
 
-// Import takes in a file that Export wrote, in place of what there is of its agent, and says whose it is. All of it is
-// verified before anything changes.
+// Import takes in a file that Export wrote, in place of the memory that its agent has, if any. It
+// returns what is known of the memory. All of the file is verified before anything changes.
 func (e *Engine) Import(r io.Reader) (Memory, error) {
-	if e.warm == nil {
+	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
-	l, err := e.warm.shelf.copyIn(r, func(agent string) error {
-		err := e.call(func() { e.forgetHot(agent) })
-		e.warm.writer.drop(agent)
+	h, err := e.disk.store.Import(r, func(agent string) error {
+		err := e.call(func() { e.forgetInPool(agent) })
+		e.disk.writer.Drop(agent)
 		return err
 	})
 	if err != nil {
 		return Memory{}, err
 	}
-	return e.Inspect(l.agent)
+	return e.Inspect(h.Agent)
 }
 
 // save brings an agent's memory to the disk now, and waits for it.
 func (e *Engine) save(agent string) error {
-	if e.warm == nil {
+	if e.disk == nil {
 		return ErrNoDir
 	}
-	var img *image
-	if err := e.call(func() { img = e.warm.urge(agent) }); err != nil || img == nil {
+	var s *snapshot.Snapshot
+	if err := e.call(func() { s = e.disk.urge(agent) }); err != nil || s == nil {
 		return err
 	}
 	select {
-	case <-img.written:
-		return img.err
+	case <-s.Written():
+		return s.Err()
 	case <-e.done:
 		return ErrDraining
 	}
@@ -251,7 +268,7 @@ func (e *Engine) save(agent string) error {
 // call has the engine's goroutine call f between two steps.
 func (e *Engine) call(f func()) error {
 	ran := make(chan struct{})
-	e.door.ask(func() {
+	e.mailbox.call(func() {
 		f()
 		close(ran)
 	})

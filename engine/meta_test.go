@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,44 +12,73 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
-// The metamorphic test: one list of operations must get the same answers, token for token, from engines that could not
-// be set up more differently, because the answer to a request depends on its tokens and its seed alone. The fake model's
-// answers depend on every token before them as its paged memory has it, and are known without an engine.
+// The metamorphic test: one list of operations must get the same answers, token for token, from
+// engines that are set up as differently as possible, because the answer to a request depends on
+// its tokens and its seed alone. The fake model's answers depend on every token before them as
+// its paged memory has it, and are known without an engine.
+
+// roomyPool is the KVBytes, counted in tokens, of setups in which everything has room.
+const roomyPool = 1 << 12
 
 // setups are engines, each with one thing taken to its extreme.
 var setups = []struct {
 	name     string
-	cfg      Config // KVBytes counts tokens
+	cfg      Config // KVBytes counts tokens; MaxQueue is 1000, MaxBatch 8 where it is 0
 	roomy    bool   // nothing may be refused
 	badHash  bool   // all blocks have one hash
-	forgetty bool   // every memory is evicted after each turn
-	warm     bool   // memories are kept on disk
-	portion  int    // bytes that go there at a time; with a real network times what a token takes
-	restarts bool   // the engine ends, by a crash or not, between any two steps, and everybody asks for the rest
+	forgetty bool   // every memory is evicted after each operation
+	disk     bool   // memories are kept on disk
+	portion  int    // bytes that are copied there at a time; times the bytes of a token if above 1
+	// The engine ends, by a crash or not, between any two steps, and clients ask again for the
+	// rest.
+	restarts bool
 }{
-	{name: "roomy", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 64, MaxQueue: 1000}, roomy: true},
-	{name: "batch of one", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 1, StepTokens: 64, MaxQueue: 1000}, roomy: true},
-	{name: "one token a step", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 1, MaxQueue: 1000}, roomy: true},
-	{name: "odd chunks", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 5, StepTokens: 7, MaxQueue: 1000}, roomy: true},
-	{name: "blocks of 1", cfg: Config{KVBytes: 1 << 12, BlockTokens: 1, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, roomy: true},
-	{name: "blocks of 32", cfg: Config{KVBytes: 1 << 12, BlockTokens: 32, MaxBatch: 8, StepTokens: 24, MaxQueue: 1000}, roomy: true},
-	{name: "tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}},
-	{name: "tiny pool, blocks of 1", cfg: Config{KVBytes: 150, BlockTokens: 1, MaxBatch: 8, StepTokens: 9, MaxQueue: 1000}},
-	{name: "tiny pool, blocks of 32", cfg: Config{KVBytes: 256, BlockTokens: 32, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}},
-	{name: "every hash equal", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, badHash: true},
-	{name: "warm", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, roomy: true, warm: true, portion: 1 << 20},
-	{name: "warm, tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, warm: true, portion: 6},
-	{name: "warm, tiny pool, one token a step", cfg: Config{KVBytes: 170, BlockTokens: 4, MaxBatch: 8, StepTokens: 1, MaxQueue: 1000, SaveAfter: time.Hour}, warm: true, portion: 6},
-	{name: "warm, eager", cfg: Config{KVBytes: 200, BlockTokens: 1, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: 1, DiskBytes: 6000}, warm: true, portion: 1},
-	{name: "warm, no pool", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000, SaveAfter: time.Hour}, forgetty: true, warm: true, portion: 9},
-	{name: "restarts", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 64, MaxQueue: 1000, SaveAfter: 1}, roomy: true, warm: true, portion: 1 << 20, restarts: true},
-	{name: "no memory", cfg: Config{KVBytes: 1 << 12, BlockTokens: 4, MaxBatch: 8, StepTokens: 16, MaxQueue: 1000}, forgetty: true},
+	{name: "roomy", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64}, roomy: true},
+	{name: "batch of one", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 1,
+		StepTokens: 64},
+		roomy: true},
+	{name: "one token a step", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 1},
+		roomy: true},
+	{name: "odd chunks", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 5,
+		StepTokens: 7},
+		roomy: true},
+	{name: "blocks of 1", cfg: Config{KVBytes: roomyPool, BlockTokens: 1, StepTokens: 16},
+		roomy: true},
+	{name: "blocks of 32", cfg: Config{KVBytes: roomyPool, BlockTokens: 32, StepTokens: 24},
+		roomy: true},
+	{name: "tiny pool", cfg: Config{KVBytes: 200, BlockTokens: 4, StepTokens: 16}},
+	{name: "tiny pool, blocks of 1", cfg: Config{KVBytes: 150, BlockTokens: 1, StepTokens: 9}},
+	{name: "tiny pool, blocks of 32", cfg: Config{KVBytes: 256, BlockTokens: 32, StepTokens: 16}},
+	{name: "every hash equal", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16},
+		badHash: true},
+	{name: "disk",
+		cfg:   Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16, SaveAfter: time.Hour},
+		roomy: true, disk: true, portion: 1 << 20},
+	{name: "disk, tiny pool",
+		cfg:  Config{KVBytes: 200, BlockTokens: 4, StepTokens: 16, SaveAfter: time.Hour},
+		disk: true, portion: 6},
+	{name: "disk, tiny pool, one token a step",
+		cfg:  Config{KVBytes: 170, BlockTokens: 4, StepTokens: 1, SaveAfter: time.Hour},
+		disk: true, portion: 6},
+	{name: "disk, eager",
+		cfg:  Config{KVBytes: 200, BlockTokens: 1, StepTokens: 16, SaveAfter: 1, DiskBytes: 6000},
+		disk: true, portion: 1},
+	{name: "disk, no pool",
+		cfg:      Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16, SaveAfter: time.Hour},
+		forgetty: true, disk: true, portion: 9},
+	{name: "restarts", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64,
+		SaveAfter: 1},
+		roomy: true, disk: true, portion: 1 << 20, restarts: true},
+	{name: "no memory", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16},
+		forgetty: true},
 }
 
-// An asked is a request and what is known of it.
-type asked struct {
+// A submission is a request and what is known of it.
+type submission struct {
 	op      op
 	request Request
 	want    []int32
@@ -62,7 +92,7 @@ type asked struct {
 }
 
 // read takes what there is of the answer.
-func (a *asked) read() {
+func (a *submission) read() {
 	for !a.ended {
 		select {
 		case tok, open := <-a.stream.Tokens():
@@ -77,22 +107,23 @@ func (a *asked) read() {
 	}
 }
 
-// A trial is an engine under a list of operations. Its turns are made by the trial, so it is deterministic.
+// A trial is an engine under a list of operations. The trial makes the engine's iterations, so it
+// is deterministic.
 type trial struct {
-	*subject
-	e       *Engine
-	model   *failing
-	fails   bool       // a step is to fail, or has failed
-	history [8][]int32 // each agent's conversation as the requests say it went, whatever became of them
-	asked   []*asked
-	refused int
-	setup   int
-	dir     string
-	began   int // requests asked of engines before this one
-	quit    bool
-	ending  bool // the engine ends
-	turns   int  // until the next restart
-	boots   int
+	*network
+	e        *Engine
+	model    *failing
+	fails    bool       // a step is to fail, or has failed
+	history  [8][]int32 // each agent's conversation as its requests say, whatever became of them
+	requests []*submission
+	refused  int
+	setup    int
+	dir      string
+	began    int // requests to engines before this one
+	quit     bool
+	ending   bool // the engine ends
+	life     int  // iterations until the next restart
+	boots    int
 }
 
 // boot starts an engine, on what the last one left on disk.
@@ -105,31 +136,34 @@ func (tr *trial) boot() (err error) {
 	tr.model = &failing{Model: m}
 	s.cfg.Model = tr.model
 	s.cfg.KVBytes *= int64(tokenBytes(m))
-	if s.warm {
+	s.cfg.MaxBatch, s.cfg.MaxQueue = cmp.Or(s.cfg.MaxBatch, 8), 1000
+	if s.disk {
 		s.cfg.Dir = tr.dir
 	}
 	if tr.e, err = newEngine(s.cfg); err != nil {
 		return err
 	}
-	if s.warm {
-		tr.e.warm.portion = s.portion
+	if s.disk {
+		tr.e.disk.portionBytes = s.portion
 		if s.portion > 1 {
-			tr.e.warm.portion = min(s.portion*tokenBytes(m), 1<<20)
+			tr.e.disk.portionBytes = min(s.portion*tokenBytes(m), 1<<20)
 		}
 	}
 	if s.badHash {
-		tr.e.sched.store.index.sum = func(uint64, []int32) uint64 { return 42 }
+		tr.e.sched.store.SetHash(func(uint64, []int32) uint64 { return 42 })
 	}
-	// Steps take what this says, so that how prompts are cut depends on the list of operations alone.
+	// The clock says how long steps take, so that the size of chunks depends on the list of
+	// operations alone.
 	var now time.Time
-	steps := rand.New(rand.NewPCG(uint64(len(tr.asked)), 3))
+	steps := rand.New(rand.NewPCG(uint64(len(tr.requests)), 3))
 	tr.e.pace.clock = func() time.Time {
 		now = now.Add(time.Duration(steps.IntN(1000)))
 		return now
 	}
-	tr.began = len(tr.asked)
+	tr.began = len(tr.requests)
 	tr.boots++
-	tr.turns = tr.boots + steps.IntN(8) // later and later, or an answer that has to begin anew would never be done
+	// It restarts later and later, or an answer that begins anew would never end.
+	tr.life = tr.boots + steps.IntN(8)
 	return nil
 }
 
@@ -138,7 +172,7 @@ func (tr *trial) halt(crash bool) {
 	tr.ending = true
 	defer func() { tr.ending = false }()
 	if crash {
-		for _, a := range tr.asked[tr.began:] {
+		for _, a := range tr.requests[tr.began:] {
 			a.read()
 			a.killed = !a.ended
 		}
@@ -146,27 +180,27 @@ func (tr *trial) halt(crash bool) {
 			tr.e.endRestore(tr.e.restores[0])
 		}
 	} else {
-		tr.e.door.shut(true)
-		for tr.turn() {
+		tr.e.mailbox.close(true)
+		for tr.iterate() {
 		}
 	}
-	if w := tr.e.warm; w != nil {
+	if w := tr.e.disk; w != nil {
 		if !crash {
-			w.close(func() { w.writer.step() })
-			for w.writer.step() {
+			w.close(func() { w.writer.Step() })
+			for w.writer.Step() {
 			}
 		}
 		w.fetches.Wait()
-		w.shelf.close()
+		w.store.Close()
 	}
 	tr.model.Close()
 }
 
-// restart ends the engine and has a new one answer what the old one did not: the rest of an answer where the tokens say
-// it all, and all of it where draws were made.
+// restart ends the engine and has a new one answer the requests that the old one left open: the
+// rest of an answer where the tokens determine it, and all of it where draws were made.
 func (tr *trial) restart() error {
-	var open []*asked
-	for _, a := range tr.asked[tr.began:] {
+	var open []*submission
+	for _, a := range tr.requests[tr.began:] {
 		if a.read(); !a.ended && !a.left {
 			open = append(open, a)
 		}
@@ -180,7 +214,9 @@ func (tr *trial) restart() error {
 		r := a.request
 		want := a.want
 		if r.Sampling.Temperature == 0 && len(a.got) < r.MaxTokens {
-			r.Prompt, r.MaxTokens, want = slices.Concat(r.Prompt, a.got), r.MaxTokens-len(a.got), want[len(a.got):]
+			r.Prompt = slices.Concat(r.Prompt, a.got)
+			r.MaxTokens -= len(a.got)
+			want = want[len(a.got):]
 		}
 		if err := tr.submit(a.op, r, want); err != nil {
 			return err
@@ -189,15 +225,15 @@ func (tr *trial) restart() error {
 	return nil
 }
 
-// try runs ops and says what is wrong with the answers.
-func try(on *subject, ops []op, setup int) (err error) {
+// try runs ops in a setup and returns an error that says what is wrong with the answers.
+func try(on *network, ops []op, setup int) (err error) {
 	s := setups[setup]
 	dir, err := os.MkdirTemp("", "meta-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	tr := &trial{subject: on, setup: setup, dir: dir}
+	tr := &trial{network: on, setup: setup, dir: dir}
 	if err := tr.boot(); err != nil {
 		return err
 	}
@@ -215,7 +251,7 @@ func try(on *subject, ops []op, setup int) (err error) {
 			tr.forgetAll()
 		}
 	}
-	for tr.turn() {
+	for tr.iterate() {
 	}
 	if s.roomy && tr.refused > 0 {
 		return fmt.Errorf("%d requests were refused", tr.refused)
@@ -223,32 +259,33 @@ func try(on *subject, ops []op, setup int) (err error) {
 	return tr.verdict()
 }
 
-func (tr *trial) turn() bool {
-	if tr.turns--; tr.turns < 0 && setups[tr.setup].restarts && !tr.quit && !tr.ending {
+func (tr *trial) iterate() bool {
+	if tr.life--; tr.life < 0 && setups[tr.setup].restarts && !tr.quit && !tr.ending {
 		if err := tr.restart(); err != nil {
 			panic(err)
 		}
 	}
-	more := tr.e.turn()
+	more := tr.e.iterate()
 	if !invariants { // else it has
 		tr.e.sched.check()
 	}
-	for _, r := range tr.e.restores { // as if the disk took no time, so that a list of operations always does the same
-		for len(r.parts) == 0 {
-			<-tr.e.door.wake
+	// As if the disk took no time, so that a list of operations always does the same.
+	for _, r := range tr.e.restores {
+		for len(r.portions) == 0 {
+			<-tr.e.mailbox.wake
 		}
 		more = true
 	}
-	if tr.e.warm != nil && setups[tr.setup].portion == 1 {
-		tr.e.warm.writer.step()
+	if tr.e.disk != nil && setups[tr.setup].portion == 1 {
+		tr.e.disk.writer.Step()
 	}
 	return more
 }
 
 func (tr *trial) apply(o op) error {
-	text := tr.history[o.who]
+	text := tr.history[o.agent]
 	switch o.verb {
-	case "new": // a system prompt that some share, and more
+	case "new": // a system prompt that some agents share, and more
 		text = slices.Concat(tr.ids(count(o.seed%3, o.at)), tr.ids(tokens(o.seed, o.n)))
 	case "more":
 		text = slices.Concat(text, tr.ids(tokens(o.seed, o.n)))
@@ -258,18 +295,18 @@ func (tr *trial) apply(o op) error {
 		if len(text) == 0 {
 			return nil
 		}
-	case "turns":
+	case "iterate":
 		for range o.at {
-			tr.turn()
+			tr.iterate()
 		}
 		return nil
 	case "cancel":
-		for _, a := range slices.Backward(tr.asked) {
-			if a.op.who == o.who && !a.killed {
+		for _, a := range slices.Backward(tr.requests) {
+			if a.op.agent == o.agent && !a.killed {
 				a.cancel()
 				a.left = true
-				// What AfterFunc does in its own time.
-				tr.e.door.leave(a.id, context.Canceled)
+				// AfterFunc does this in its own time.
+				tr.e.mailbox.cancel(a.id, context.Canceled)
 				break
 			}
 		}
@@ -284,35 +321,35 @@ func (tr *trial) apply(o op) error {
 		}
 		return nil
 	case "save":
-		if w := tr.e.warm; w != nil {
-			w.flush(func() { w.writer.step() })
-			for w.writer.step() {
+		if w := tr.e.disk; w != nil {
+			w.flush(func() { w.writer.Step() })
+			for w.writer.Step() {
 			}
 		}
 		return nil
 	case "restart", "kill":
-		if !setups[tr.setup].warm || tr.quit {
+		if !setups[tr.setup].disk || tr.quit {
 			return nil
 		}
 		tr.halt(o.verb == "kill")
 		return tr.boot()
 	case "evict": // as if others needed the room
-		st := &tr.e.sched.store
-		for m := st.agents[fmt.Sprint("agent", o.who)]; m != nil; m = st.agents[m.agent] {
-			st.cut(m)
+		st := tr.e.sched.store
+		for c := st.Agent(fmt.Sprint("agent", o.agent)); c != nil; c = st.Agent(c.Agent) {
+			st.Cut(c)
 		}
 		return nil
 	case "delete":
-		name := fmt.Sprint("agent", o.who)
-		tr.e.forgetHot(name)
-		if w := tr.e.warm; w != nil {
-			w.writer.drop(name)
-			w.shelf.remove(name)
+		name := fmt.Sprint("agent", o.agent)
+		tr.e.forgetInPool(name)
+		if w := tr.e.disk; w != nil {
+			w.writer.Drop(name)
+			w.store.Remove(name)
 		}
 		return nil
 	case "quit":
 		tr.quit = true
-		tr.e.door.shut(true)
+		tr.e.mailbox.close(true)
 		return nil
 	default:
 		return errors.New("unknown verb")
@@ -320,13 +357,14 @@ func (tr *trial) apply(o op) error {
 	if len(text) > 120 {
 		text = text[:len(text)%20+1]
 	}
-	return tr.ask(o, text)
+	return tr.request(o, text)
 }
 
-func (tr *trial) ask(o op, text []int32) error {
-	r := Request{Prompt: text, MaxTokens: o.most, Sampling: Sampling{Temperature: o.temp, TopK: o.seed % 4, Seed: uint64(o.seed)}}
-	if o.who > 0 {
-		r.Agent = fmt.Sprint("agent", o.who)
+func (tr *trial) request(o op, text []int32) error {
+	r := Request{Prompt: text, MaxTokens: o.max,
+		Sampling: Sampling{Temperature: o.temp, TopK: o.seed % 4, Seed: uint64(o.seed)}}
+	if o.agent > 0 {
+		r.Agent = fmt.Sprint("agent", o.agent)
 	}
 	if o.seed%5 == 0 && tr.excuse == nil {
 		r.Stop = []int32{int32(o.seed%fakeVocab) + tr.shift}
@@ -335,11 +373,11 @@ func (tr *trial) ask(o op, text []int32) error {
 		r.Sampling = Sampling{}
 	}
 	want := tr.foretell(r)
-	tr.history[o.who] = slices.Concat(text, want)
+	tr.history[o.agent] = slices.Concat(text, want)
 	return tr.submit(o, r, want)
 }
 
-// ids makes a subject's tokens of the fake's.
+// ids makes tokens of the network under test from those of the fake.
 func (tr *trial) ids(tokens []int32) []int32 {
 	for i := range tokens {
 		tokens[i] += tr.shift
@@ -358,44 +396,47 @@ func (tr *trial) submit(o op, r Request, want []int32) error {
 		}
 		return err
 	}
-	tr.asked = append(tr.asked, &asked{id: tr.e.door.last, op: o, request: r, want: want, stream: stream, cancel: cancel})
+	tr.requests = append(tr.requests, &submission{id: tr.e.mailbox.lastID, op: o, request: r,
+		want: want, stream: stream, cancel: cancel})
 	return nil
 }
 
 // forgetAll evicts every memory.
 func (tr *trial) forgetAll() {
-	st := &tr.e.sched.store
-	for e := st.used.Front(); e != nil; e = st.used.Front() {
-		st.cut(e.Value.(*memory))
+	for tr.e.sched.store.Evict() {
 	}
 }
 
-// verdict compares what was answered with what had to be, and looks for anything left behind.
+// verdict compares the answers with what they had to be, and looks for anything left behind.
 func (tr *trial) verdict() error {
-	for _, a := range tr.asked {
+	for _, a := range tr.requests {
 		if err := tr.judge(a); err != nil {
 			return err
 		}
 	}
-	if st := tr.e.Stats(); st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks || st.LocalUsed != 0 || st.LocalCached+st.LocalFree != st.Locals {
+	st := tr.e.Stats()
+	if st.Used != 0 || st.Queued != 0 || st.Cached+st.Free != st.Blocks ||
+		st.WindowSlotsUsed != 0 ||
+		st.WindowSlotsCached+st.WindowSlotsFree != st.WindowSlots {
 		return fmt.Errorf("something is left: %+v", st)
 	}
 	tr.halt(false)
 	tr.forgetAll()
 	tr.e.sched.check()
-	if l := &tr.e.sched.store.local; l.tally[byNobody] != tr.e.layout.locals || l.used != 0 {
-		return fmt.Errorf("%d of %d locals are free and %d used after everything was forgotten", l.tally[byNobody], tr.e.layout.locals, l.used)
+	left := tr.e.sched.store.Stats()
+	if c := left.Slots; c.Free != tr.e.layout.WindowSlots || c.Used != 0 {
+		return fmt.Errorf("window slots after everything was forgotten: %+v", c)
 	}
-	if free := len(tr.e.sched.store.pool.free); free != tr.e.layout.blocks {
-		return fmt.Errorf("%d of %d blocks are free after everything was forgotten", free, tr.e.layout.blocks)
+	if c := left.Blocks; c.Free != tr.e.layout.Blocks || c.Used != 0 {
+		return fmt.Errorf("blocks after everything was forgotten: %+v", c)
 	}
 	return nil
 }
 
 // judge compares an answer with what it had to be.
-func (tr *trial) judge(a *asked) error {
+func (tr *trial) judge(a *submission) error {
 	a.read()
-	if n := common(a.got, a.want); n < len(a.got) {
+	if n := kv.CommonPrefix(a.got, a.want); n < len(a.got) {
 		err := fmt.Errorf("want %v", a.want)
 		if tr.excuse != nil {
 			err = tr.excuse(a.request, a.got)
@@ -417,7 +458,8 @@ func (tr *trial) judge(a *asked) error {
 		return fmt.Errorf("%v: answer %v, want %v; %+v", a.op, a.got, a.want, r)
 	case r.Finish == FinishError && (!tr.fails || !strings.Contains(r.Err.Error(), "injected")):
 		return fmt.Errorf("%v: %w", a.op, r.Err)
-	case whole && (r.OutputTokens != len(a.got) || r.PromptTokens != len(a.request.Prompt) || r.CachedTokens >= r.PromptTokens):
+	case whole && (r.OutputTokens != len(a.got) || r.PromptTokens != len(a.request.Prompt) ||
+		r.CachedTokens >= r.PromptTokens):
 		return fmt.Errorf("%v: result %+v for %d tokens", a.op, r, len(a.got))
 	}
 	return nil
@@ -458,8 +500,11 @@ func FuzzMetamorphic(f *testing.F) {
 	for seed := range uint64(60) {
 		f.Add(seed)
 	}
-	subjects := []*subject{theFake, sliding(9), theFake, sliding(1), sliding(20), sliding(6)}
-	f.Fuzz(func(t *testing.T, seed uint64) { check(t, subjects[seed%uint64(len(subjects))], generate(seed)) })
+	networks := []*network{theFake, sliding(9), theFake, sliding(1), sliding(20), sliding(6)}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		check(t, networks[seed%uint64(len(networks))],
+			generate(seed))
+	})
 }
 
 // The networks that users run, with shorter lists.
@@ -481,16 +526,17 @@ func TestMetamorphicReal(t *testing.T) {
 	for _, kv := range formats {
 		t.Run("ref "+kv, func(t *testing.T) { check(t, onRef(t, kv), generate(1)[:20]) })
 	}
-	t.Run("metal", func(t *testing.T) {
-		// The one network with float32 weights; it makes much of little on purpose, see TestRefMatchesMLX in server/service.
+	t.Run("mlx", func(t *testing.T) {
+		// The one network with float32 weights; it makes much of little on purpose, see
+		// TestRefMatchesMLX in server/service.
 		const chaotic = 1e-2
 		for seed := range uint64(2) {
-			check(t, onMetal(t, "tiny", chaotic), generate(seed)[:20])
+			check(t, onMLX(t, "tiny", chaotic), generate(seed)[:20])
 		}
 	})
 	for _, model := range []string{"smollm2", "gemma3-270m"} {
 		t.Run(model, func(t *testing.T) {
-			on := onMetal(t, model, 0)
+			on := onMLX(t, model, 0)
 			on.only = []string{"roomy", "batch of one", "odd chunks", "tiny pool", "restarts"}
 			check(t, on, generate(2)[:8])
 		})

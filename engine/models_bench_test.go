@@ -11,15 +11,19 @@ import (
 	"loadstone/metal"
 )
 
-// The engine on the networks that users run: the embedded one in plain Go and, with -tags mlx, the real ones on MLX. An
-// operation measures all that its ratios compare, one after the other, so that a machine that changes its speed changes
-// both sides. benchdata/engine/README.md says how the files there are made.
+// The engine on the networks that users run: the embedded one in plain Go and, with -tags mlx,
+// the real ones on MLX. An operation measures all that its ratios compare, one after the other,
+// so that a machine that changes its speed changes both sides. benchdata/engine/README.md says
+// how the files there are made.
 
 // benchUnits are the units here, and which way is better.
 var benchUnits = []struct{ name, better string }{
-	{"cold-ttft-ns", "lower"}, {"warm-ttft-ns", "lower"}, {"hot-ttft-ns", "lower"}, {"restart-ttft-ns", "lower"},
-	{"warm/cold", "lower"}, {"hot/warm", "lower"}, {"restart/cold", "lower"}, {"restored-B/token", "lower"},
-	{"alone-p95-itl-ns", "lower"}, {"beside-p95-itl-ns", "lower"}, {"beside/alone", "lower"}, {"p50-beside/alone", "lower"},
+	{"cold-ttft-ns", "lower"}, {"warm-ttft-ns", "lower"}, {"hot-ttft-ns", "lower"},
+	{"restart-ttft-ns", "lower"},
+	{"warm/cold", "lower"}, {"hot/warm", "lower"}, {"restart/cold", "lower"},
+	{"restored-B/token", "lower"},
+	{"alone-p95-itl-ns", "lower"}, {"beside-p95-itl-ns", "lower"}, {"beside/alone", "lower"},
+	{"p50-beside/alone", "lower"},
 	{"beside-ttft-ns", "lower"}, {"p50-itl-ns", "lower"},
 	{"tok/s", "higher"}, {"x-single", "higher"},
 }
@@ -27,7 +31,8 @@ var benchUnits = []struct{ name, better string }{
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() != "" {
-		for _, u := range benchUnits { // before the first result: benchstat needs to know which way is better
+		// before the first result: benchstat needs to know which way is better
+		for _, u := range benchUnits {
 			fmt.Printf("Unit %s better=%s\n", u.name, u.better)
 		}
 	}
@@ -40,12 +45,12 @@ type benchModel struct {
 	ready bool
 }
 
-func (m *benchModel) AllocKV(blocks, locals, blockTokens int) error {
+func (m *benchModel) AllocKV(blocks, windowSlots, blockTokens int) error {
 	if m.ready {
 		return nil
 	}
 	m.ready = true
-	return m.Model.AllocKV(blocks, locals, blockTokens)
+	return m.Model.AllocKV(blocks, windowSlots, blockTokens)
 }
 
 func (m *benchModel) Close() error { return nil }
@@ -59,7 +64,7 @@ func onModels(b *testing.B, f func(b *testing.B, m *benchModel)) {
 				if !metal.Available {
 					b.Skip(metal.ErrUnavailable)
 				}
-				open = func() (Model, error) { return openMetal(name) }
+				open = func() (Model, error) { return openMLX(name) }
 			}
 			m, err := open()
 			if err != nil {
@@ -76,14 +81,15 @@ const benchTokens = 16 << 10
 
 func (m *benchModel) engine(b *testing.B, dir string) *Engine {
 	b.Helper()
-	e, err := New(Config{Model: m, KVBytes: benchTokens * int64(tokenBytes(m)), Dir: dir, SaveAfter: time.Hour})
+	e, err := New(Config{Model: m, KVBytes: benchTokens * int64(tokenBytes(m)), Dir: dir,
+		SaveAfter: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return e
 }
 
-// prompt is n tokens that no other seed's prompt begins with.
+// prompt returns n tokens with which no other seed's prompt begins.
 func (m *benchModel) prompt(seed, n int) []int32 {
 	p := make([]int32, n)
 	x := uint64(seed+1) * 0x9e3779b97f4a7c15
@@ -94,20 +100,23 @@ func (m *benchModel) prompt(seed, n int) []int32 {
 	return p
 }
 
-func benchAsk(b *testing.B, e *Engine, ctx context.Context, agent string, prompt []int32, most int) *Stream {
+func benchSubmit(b *testing.B, e *Engine, ctx context.Context, agent string, prompt []int32,
+	maxTokens int) *Stream {
 	b.Helper()
-	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: most})
+	s, err := e.Submit(ctx, Request{Agent: agent, Prompt: prompt, MaxTokens: maxTokens})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return s
 }
 
-// ttft is the time to the first token from a tier.
-func ttft(b *testing.B, e *Engine, agent string, prompt []int32, tier string) (time.Duration, Result) {
+// ttft returns the time to the first token from a tier.
+func ttft(
+	b *testing.B, e *Engine, agent string, prompt []int32, tier string,
+) (time.Duration, Result) {
 	b.Helper()
 	began := time.Now()
-	s := benchAsk(b, e, b.Context(), agent, prompt, 1)
+	s := benchSubmit(b, e, b.Context(), agent, prompt, 1)
 	<-s.Tokens()
 	took := time.Since(began)
 	drainTokens(s)
@@ -123,9 +132,9 @@ func evictHot(b *testing.B, e *Engine, agent string) {
 	err := e.save(agent)
 	if err == nil {
 		err = e.call(func() {
-			st := &e.sched.store
-			for m := st.agents[agent]; m != nil; m = st.agents[agent] {
-				st.cut(m)
+			st := e.sched.store
+			for c := st.Agent(agent); c != nil; c = st.Agent(agent) {
+				st.Cut(c)
 			}
 		})
 	}
@@ -134,8 +143,9 @@ func evictHot(b *testing.B, e *Engine, agent string) {
 	}
 }
 
-// BenchmarkTTFT is the time to the first token of a prompt that is new (cold), in the pool (hot), on disk (warm) or on
-// disk when the engine starts (restart: from the start of the engine on a loaded network).
+// BenchmarkTTFT measures the time to the first token of a prompt that is new (cold), in the pool
+// (hot), on disk (warm, as the committed results call it) or on disk when the engine starts
+// (restart: from the start of the engine on a loaded network).
 func BenchmarkTTFT(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, n := range []int{1024, 2048, 4096} {
@@ -147,14 +157,15 @@ func BenchmarkTTFT(b *testing.B) {
 				var cold, warm, hot, restart time.Duration
 				for b.Loop() {
 					seed++
-					// A few less: where a memory ends with a block, the window before its last token begins a block earlier.
+					// A few less: where a memory ends with a block, the window before its last
+					// token begins a block earlier.
 					agent, p := fmt.Sprint(n, "-", seed), m.prompt(n+seed, n-8)
 					took, _ := ttft(b, e, agent, p, "cold")
 					cold += took
 					took, _ = ttft(b, e, agent, p, "hot")
 					hot += took
 					evictHot(b, e, agent)
-					took, r := ttft(b, e, agent, p, "warm")
+					took, r := ttft(b, e, agent, p, "disk")
 					warm += took
 					bytes += r.RestoredBytes
 					if err := e.Close(); err != nil {
@@ -162,7 +173,7 @@ func BenchmarkTTFT(b *testing.B) {
 					}
 					began := time.Now()
 					e = m.engine(b, dir)
-					ttft(b, e, agent, p, "warm")
+					ttft(b, e, agent, p, "disk")
 					restart += time.Since(began)
 					if err := e.Forget(agent); err != nil { // the disk is not to fill up
 						b.Fatal(err)
@@ -181,14 +192,16 @@ func BenchmarkTTFT(b *testing.B) {
 	})
 }
 
-// perOp reports a time that all operations took together, and not how long an operation took, which is a mixture.
+// perOp reports a time that all operations took together, per operation, and hides ns/op, which
+// would be a mixture.
 func perOp(b *testing.B, unit string, total time.Duration) {
 	b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), unit)
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkPromptBesideStreams is the time between the tokens of a stream, among some, without and while the prompt of
-// another agent, of 2048 tokens, is computed; and how long that takes.
+// BenchmarkPromptBesideStreams measures the time between the tokens of a stream, among some,
+// without and while the prompt of another agent, of 2048 tokens, is computed; and how long that
+// takes.
 func BenchmarkPromptBesideStreams(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, streams := range []int{1, 4} {
@@ -203,11 +216,14 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 					var running []*Stream
 					for i := range streams {
 						seed++
-						running = append(running, benchAsk(b, e, ctx, fmt.Sprint("stream", i), m.prompt(seed, 64), 3000))
+						running = append(running,
+							benchSubmit(b, e, ctx, fmt.Sprint("stream", i), m.prompt(seed, 64),
+								3000))
 					}
-					alone = append(alone, gaps(running[streams-1], 100)[20:]...) // when all of them run
+					// when all of them run
+					alone = append(alone, gaps(running[streams-1], 100)[20:]...)
 					seed++
-					other := benchAsk(b, e, ctx, "other", m.prompt(seed, 2048), 1)
+					other := benchSubmit(b, e, ctx, "other", m.prompt(seed, 2048), 1)
 					for s := running[streams-1]; len(other.Tokens()) == 0; {
 						g := gaps(s, 1)
 						if len(g) == 0 {
@@ -215,7 +231,8 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 						}
 						beside = append(beside, g...)
 					}
-					// Before and after, because by then what the stream has said makes its own tokens cost more.
+					// Before and after, because by then its longer history makes the stream's own
+					// tokens cost more.
 					alone = append(alone, gaps(running[streams-1], 80)...)
 					drainTokens(other)
 					first += other.Result().Queue + other.Result().Prefill
@@ -234,22 +251,24 @@ func BenchmarkPromptBesideStreams(b *testing.B) {
 	})
 }
 
-// BenchmarkBatch is what requests together get, and how much more that is than what one gets.
+// BenchmarkBatch measures how many tokens a second requests get together, and how much more that
+// is than one gets alone.
 func BenchmarkBatch(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
-		const most = 48
+		const tokens = 48
 		for _, batch := range []int{1, 2, 4, 5, 8} {
 			b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 				e := m.engine(b, "")
 				defer e.Close()
 				seed := 0
-				// decode returns the tokens a second that n streams get between the last one's first token and the first one's end.
+				// decode returns the tokens a second that n streams get between the last one's
+				// first token and the first one's end.
 				decode := func(n int) float64 {
 					ctx, cancel := context.WithCancel(b.Context())
 					var all []*Stream
 					for range n {
 						seed++
-						all = append(all, benchAsk(b, e, ctx, "", m.prompt(seed, 64), 4*most))
+						all = append(all, benchSubmit(b, e, ctx, "", m.prompt(seed, 64), 4*tokens))
 					}
 					for _, s := range all {
 						<-s.Tokens()
@@ -257,7 +276,7 @@ func BenchmarkBatch(b *testing.B) {
 					last := all[n-1]
 					<-last.Tokens() // in a step with all of them
 					began := time.Now()
-					for range most {
+					for range tokens {
 						<-last.Tokens()
 					}
 					took := time.Since(began)
@@ -265,7 +284,7 @@ func BenchmarkBatch(b *testing.B) {
 					for _, s := range all {
 						drainTokens(s)
 					}
-					return float64(n*most) / took.Seconds()
+					return float64(n*tokens) / took.Seconds()
 				}
 				var single, together float64
 				for b.Loop() {
@@ -280,7 +299,8 @@ func BenchmarkBatch(b *testing.B) {
 	})
 }
 
-// BenchmarkHistory is the time between a stream's tokens after so many: apart from attention it is to be the same.
+// BenchmarkHistory measures the time between a stream's tokens after a history of so many: apart
+// from attention it should be the same.
 func BenchmarkHistory(b *testing.B) {
 	onModels(b, func(b *testing.B, m *benchModel) {
 		for _, n := range []int{128, 1024, 4096} {
@@ -290,7 +310,7 @@ func BenchmarkHistory(b *testing.B) {
 				p := m.prompt(n, n)
 				var all []time.Duration
 				for b.Loop() {
-					s := benchAsk(b, e, b.Context(), "ann", p, 34)
+					s := benchSubmit(b, e, b.Context(), "ann", p, 34)
 					all = append(all, gaps(s, 32)...)
 					drainTokens(s)
 				}

@@ -2,44 +2,50 @@ package engine
 
 import "time"
 
-// A pace is what steps have cost lately, and says from that how many prompt tokens the next one may compute.
+// A pace knows what steps have cost lately, and says from that how many prompt tokens the next
+// one may compute.
 //
-// While nobody decodes a step takes all it can hold, for a large one costs less a token. But whoever decodes waits for
-// the prompts in his step. So beside those who decode a prompt gets as much time as they do, and a stream's tokens come at
-// half the pace while another request prefills. Each further prompt gets as much again: of twenty that come together the
-// first few would else hold up the rest, who then decode in steps that could have had all of them.
+// While nothing decodes, a step takes all it can hold, because a token costs less in a large
+// step. But each stream that decodes waits for the prompts in its step. So beside streams a
+// prompt gets as much time as they do, and a stream's tokens come at half the pace while another
+// request prefills. Each further prompt gets as much again: of twenty that come together, the
+// first few would otherwise hold up the rest, which then decode in steps that could have had all
+// of them.
 //
-// What a token of a prompt costs depends on the model, the machine, the history before it and how many are computed at
-// once, which no formula knows and each step shows. What a step without prompts costs is measured in one, for each
-// number of streams by itself, and again after every few steps with prompts.
+// What a prompt token costs depends on the model, the machine, the history before it and how many
+// are computed at once, which no formula knows and each step shows. The cost of a step without
+// prompts is measured in one, separately for each number of streams, and again after every few
+// steps with prompts.
 //
-// Some of it is paid for having prompts at all, such as reading a long one's keys and values. Where that is most of the
-// streams' share, keeping to it would starve the prompt: then its tokens get half as much time as that.
+// A part of the cost comes from having prompts at all, such as reading the keys and values of a
+// long one. Where that part takes most of the prompts' share, keeping to the share would starve
+// the prompt: then its tokens get half as much time as that part.
 type pace struct {
 	clock func() time.Time
 
-	most    int             // prompt tokens that a step can hold
-	allowed int             // and how many the last one was
-	decode  []time.Duration // by the number of those who decode: a step without prompts; 0: not known
+	max     int             // prompt tokens that a step can hold
+	allowed int             // how many the last one could have
+	decode  []time.Duration // by number of streams: a step without prompts; 0: not known
 	token   time.Duration   // what each token of a prompt adds to that
 	bulk    time.Duration   // the same in large steps without streams; 0: not known
-	cost    trend           // what some tokens of a prompt add
+	cost    trend           // what a number of prompt tokens adds
 	mixed   int             // steps with both since the last one without prompts
 	step    time.Duration   // any step
 }
 
 const (
-	mostMixed = 16 // steps with both before one without prompts is due
-	leastBulk = 64 // tokens that say what one costs in a large step
+	maxMixed = 16 // steps with both before one without prompts is due
+	minBulk  = 64 // tokens of a step that shows what one costs in a large step
 )
 
 func newPace(maxBatch, stepTokens int) pace {
-	return pace{clock: time.Now, most: stepTokens, decode: make([]time.Duration, maxBatch+1)}
+	return pace{clock: time.Now, max: stepTokens, decode: make([]time.Duration, maxBatch+1)}
 }
 
-// prompts is the argument of the next Plan, when so many sequences decode and so many have prompts to compute.
+// prompts returns how many prompt tokens the next step may compute when so many sequences decode
+// and so many have prompts to compute.
 func (p *pace) prompts(decoding, prefilling int) int {
-	p.allowed = p.most
+	p.allowed = p.max
 	if decoding > 0 {
 		p.allowed = p.beside(decoding, prefilling)
 	}
@@ -48,22 +54,23 @@ func (p *pace) prompts(decoding, prefilling int) int {
 
 func (p *pace) beside(decoding, prefilling int) int {
 	alone := p.decode[decoding]
-	if alone == 0 || p.mixed >= mostMixed {
+	if alone == 0 || p.mixed >= maxMixed {
 		return 0
 	}
-	room := alone * 3 / 4 // no two steps take the same time, and the bound is on the slow ones
+	room := alone * 3 / 4 // steps vary in time, and the bound is on the slow ones
 	room *= time.Duration(max(prefilling, 1))
-	least := max(1, p.cost.fixed()/max(p.cost.slope, 1)/2)
-	return int(min(max(float64(room)/float64(max(p.token, 1)), least), float64(p.most)))
+	atLeast := max(1, p.cost.fixed()/max(p.cost.slope, 1)/2)
+	return int(min(max(float64(room)/float64(max(p.token, 1)), atLeast), float64(p.max)))
 }
 
-// took notes what a step took in which so many sequences decoded and so many prompt tokens were computed.
+// took notes how long a step took in which so many sequences decoded and so many prompt tokens were
+// computed.
 func (p *pace) took(decoding, prompts int, d time.Duration) {
 	p.step += (d - p.step) / 8
 	switch {
 	case decoding == 0:
 		p.mixed = 0
-		if each := d / time.Duration(prompts); p.bulk == 0 || prompts >= leastBulk {
+		if each := d / time.Duration(prompts); p.bulk == 0 || prompts >= minBulk {
 			p.bulk = each
 			p.token = max(p.token, each)
 		}
@@ -75,10 +82,11 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 		p.decode[decoding] += (d - p.decode[decoding]) / 4
 	default:
 		p.mixed++
-		if 2*prompts < p.allowed { // the end of a prompt: what a step of the usual size costs, it does not say
+		if 2*prompts < p.allowed { // a prompt's end, which does not show what a usual step costs
 			return
 		}
-		// Up fast and down slowly: one step that is too long is seen by every stream, some that are too short by nobody.
+		// Up fast and down slowly: each stream notices one step that is too long, and nothing
+		// notices some that are too short.
 		more := max(d-p.decode[decoding], 0)
 		p.cost.add(float64(prompts), float64(more), float64(p.bulk))
 		if each := more / time.Duration(prompts); each > p.token {
@@ -89,22 +97,23 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 	}
 }
 
-// A trend is a line fitted to what was seen lately: y = fixed + slope x.
+// A trend is a line fitted to recent points, y = fixed + slope x, by least squares with weights
+// that fall by an eighth with each newer point.
 type trend struct {
-	x, y, xx, xy float64 // means, variance and covariance, older ones weighing less
+	x, y, xx, xy float64 // means of x and y, variance of x, covariance
 	slope        float64
 }
 
-// add takes in a point. The slope is at least so much; where x hardly varies it stays what it was.
-func (l *trend) add(x, y, least float64) {
+// add takes in a point. The slope is at least minSlope; where x hardly varies it stays what it was.
+func (l *trend) add(x, y, minSlope float64) {
 	if l.slope == 0 {
-		*l = trend{x: x, y: y, slope: max(least, 1)}
+		*l = trend{x: x, y: y, slope: max(minSlope, 1)}
 	}
 	dx, dy := x-l.x, y-l.y
 	l.x, l.y = l.x+dx/8, l.y+dy/8
 	l.xx, l.xy = (l.xx+dx*dx/8)*7/8, (l.xy+dx*dy/8)*7/8
-	l.slope = max((l.xy+l.slope)/(l.xx+1), least, 1)
+	l.slope = max((l.xy+l.slope)/(l.xx+1), minSlope, 1)
 }
 
-// fixed is y at x = 0, and not below 0.
+// fixed returns y at x = 0, but not less than 0.
 func (l *trend) fixed() float64 { return max(l.y-l.slope*l.x, 0) }

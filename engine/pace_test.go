@@ -8,19 +8,22 @@ import (
 	"time"
 )
 
-// A pacedFake's steps take time by what is in them, as a real model's do: reading the weights, each token, each token's
-// look at those before it, the fetching of those for a prompt, and something for having prompts and streams at once.
+// A pacedFake's steps take time according to their contents, as a real model's do: for reading
+// the weights, for each token, for each token's look at those before it, for fetching those for a
+// prompt, and for having prompts and streams at once.
 type pacedFake struct {
 	*fakeModel
 	weights, token, attend, read, both time.Duration
 }
 
-func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m pacedFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	d := m.weights
 	end := int32(0)
 	for i, n := range lens {
 		d += time.Duration(n) * (m.token + time.Duration(starts[i])*m.attend)
-		if end += n; !slices.Contains(rows, end-1) && !slices.Contains(picks, end-1) { // a prompt's, not its last
+		// It is a prompt's token, but not the last.
+		if end += n; !slices.Contains(rows, end-1) && !slices.Contains(picks, end-1) {
 			d += time.Duration(starts[i]) * m.read
 		}
 	}
@@ -28,17 +31,19 @@ func (m pacedFake) Step(tokens, lens, starts, tables, locals, rows []int32, logi
 		d += m.both
 	}
 	time.Sleep(d) // in a bubble
-	return m.fakeModel.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
+	return m.fakeModel.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 
-// machines are what a step costs on some: a small network in plain Go, whose every token costs the same; one whose weights
-// are read from memory; one with long histories in mind; one that has to fetch those as well, for however few tokens; and
-// one on which nothing that the pace does can help.
+// machines say what a step costs on some machines: a small network in plain Go, whose every token
+// costs the same; one whose weights are read from memory; one with long histories in mind; one
+// that has to fetch those as well, for however few tokens; and one on which nothing that the pace
+// does can help.
 var machines = []pacedFake{
 	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
 	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
 	{weights: 20 * time.Millisecond, token: time.Millisecond, attend: 2 * time.Microsecond},
-	{weights: 8 * time.Millisecond, token: 500 * time.Microsecond, attend: 350 * time.Nanosecond, read: 2500 * time.Nanosecond},
+	{weights: 8 * time.Millisecond, token: 500 * time.Microsecond, attend: 350 * time.Nanosecond,
+		read: 2500 * time.Nanosecond},
 	{weights: 10 * time.Millisecond, token: 10 * time.Millisecond, both: 100 * time.Millisecond},
 }
 
@@ -64,8 +69,9 @@ func quantile(d []time.Duration, percent int) time.Duration {
 	return slices.Sorted(slices.Values(d))[len(d)*percent/100]
 }
 
-// A prompt of 2000 tokens beside running streams makes their tokens come at half the pace at the worst, and itself takes
-// no longer than sharing the time asks for. Alone it is computed in the largest steps there are.
+// Beside a prompt of 2000 tokens the tokens of running streams come at half the pace at the
+// worst, and the prompt takes no longer than sharing the time asks for. Alone it is computed in
+// the largest steps there are.
 func TestPromptBesideStreams(t *testing.T) {
 	for i, m := range machines {
 		for _, streams := range []int{1, 4} {
@@ -74,27 +80,30 @@ func TestPromptBesideStreams(t *testing.T) {
 					m.fakeModel = newFake()
 					e := start(t, Config{Model: m, KVBytes: 1 << 16})
 					const n = 2000
-					alone := ask(t, e, t.Context(), "alone", count(3, n), 1)
+					alone := submit(t, e, t.Context(), "alone", count(3, n), 1)
 					drainTokens(alone)
 					if steps, want := e.Stats().Steps, uint64((n+255)/256); steps != want {
 						t.Errorf("alone the prompt took %d steps, want %d", steps, want)
 					}
 					var running []*Stream
 					for i := range streams {
-						running = append(running, ask(t, e, t.Context(), fmt.Sprint(i), count(i, 80), 3000))
+						running = append(running,
+							submit(t, e, t.Context(), fmt.Sprint(i), count(i, 80), 3000))
 					}
 					before := p95(gaps(running[0], 100))
 					began := time.Now()
-					other := ask(t, e, t.Context(), "other", count(5, n), 1)
+					other := submit(t, e, t.Context(), "other", count(5, n), 1)
 					var during []time.Duration
 					for len(other.Tokens()) == 0 && len(during) < 2500 {
 						during = append(during, gaps(running[0], 1)...)
 					}
 					after := p95(during)
-					took, least := other.prefill(began), alone.Result().Prefill
-					t.Logf("tokens every %v alone and %v beside the prompt, which took %v, and %v alone", before, after, took, least)
+					took, alonePrefill := other.prefill(began), alone.Result().Prefill
+					t.Logf("tokens every %v alone and %v beside the prompt, which took %v, and "+
+						"%v alone", before, after, took, alonePrefill)
 					if m.both > 50*time.Millisecond { // then the prompt at least has to get there
-						if len(during) > n/5*5/4 { // five tokens take half as long as there being any
+						// Five tokens take half as long as having a prompt at all.
+						if len(during) > n/5*5/4 {
 							t.Errorf("the prompt took %d steps", len(during))
 						}
 						return
@@ -102,9 +111,11 @@ func TestPromptBesideStreams(t *testing.T) {
 					if after > 2*before {
 						t.Errorf("tokens came every %v, alone every %v", after, before)
 					}
-					// Half of the time is the streams', a little is spared, and what all steps have in common is paid more often.
-					if most := 4 * (least + time.Duration(len(during))*(m.both+n/2*m.read)); took > most {
-						t.Errorf("the prompt took %v, alone %v", took, least)
+					// Half of the time is for the streams, a little is spared, and the costs that
+					// all steps have in common are paid more often.
+					common := time.Duration(len(during)) * (m.both + n/2*m.read)
+					if took > 4*(alonePrefill+common) {
+						t.Errorf("the prompt took %v, alone %v", took, alonePrefill)
 					}
 				})
 			})
@@ -112,24 +123,25 @@ func TestPromptBesideStreams(t *testing.T) {
 	}
 }
 
-// prefill is how long the first token took from some time on.
+// prefill returns how long the first token took from some time on.
 func (s *Stream) prefill(from time.Time) time.Duration {
 	<-s.Tokens()
 	return time.Since(from)
 }
 
-// Of a burst, the first to decode does not hold the others up.
+// Of a burst of requests, the first ones to decode do not hold up the others.
 func TestBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := machines[1]
 		m.fakeModel = newFake()
 		e := start(t, Config{Model: m, KVBytes: 1 << 16, BlockTokens: 8})
-		one := ask(t, e, t.Context(), "one", count(0, 100), 1)
+		one := submit(t, e, t.Context(), "one", count(0, 100), 1)
 		drainTokens(one)
 		var all []*Stream
 		began := time.Now()
 		for i := range 10 {
-			all = append(all, ask(t, e, t.Context(), fmt.Sprint(i), append(count(i, 2), count(i*i, 98)...), 200))
+			all = append(all, submit(t, e, t.Context(), fmt.Sprint(i),
+				append(count(i, 2), count(i*i, 98)...), 200))
 		}
 		first := all[0].prefill(began)
 		last := first

@@ -10,47 +10,54 @@ type (
 	lostCopy  struct{ Model } // a continued block is not copied
 	shortCopy struct{ Model } // or without its last token
 	halfWrite struct{ Model } // a restored block lacks its last token
-	crossTalk struct{ Model } // of three in a batch, the last sees what the first has in its first block
-	lastCut   struct{ Model } // a chunk of more than eight tokens is computed but for its last, which is the row that counts
+	// Of three in a batch, the last sees the first block of the first one.
+	crossTalk struct{ Model }
+	// A chunk of more than eight tokens is computed, but for its last, which is the row that
+	// counts.
+	lastCut struct{ Model }
 )
 
-func (m lostCopy) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error { return nil }
+func (m lostCopy) CopyKV(dst, src, dstWindow, srcWindow, tokens int) error { return nil }
 
-func (m shortCopy) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
+func (m shortCopy) CopyKV(dst, src, dstWindow, srcWindow, tokens int) error {
 	if tokens == 1 {
 		return nil
 	}
-	return m.Model.CopyKV(dst, src, dstLocal, srcLocal, tokens-1)
+	return m.Model.CopyKV(dst, src, dstWindow, srcWindow, tokens-1)
 }
 
-func (m halfWrite) WriteKV(block, local, tokens int, src []byte) error {
+func (m halfWrite) WriteKV(block, window, tokens int, src []byte) error {
 	if tokens == 1 {
 		return nil
 	}
-	return m.Model.WriteKV(block, local, tokens-1, src[:len(src)/tokens*(tokens-1)])
+	return m.Model.WriteKV(block, window, tokens-1, src[:len(src)/tokens*(tokens-1)])
 }
 
-func (m crossTalk) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m crossTalk) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	if n := len(lens); n >= 3 && starts[n-1] > 4 {
 		first := len(tables) - int(starts[n-1]+lens[n-1]+3)/4 // in blocks of 4
 		if at := first; at > 0 && at < len(tables) {
 			tables[at] = tables[0]
 		}
 	}
-	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
+	return m.Model.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 
-func (m lastCut) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (m lastCut) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	if n := len(tokens); len(lens) == 1 && n > 8 && len(rows)+len(picks) == 1 {
 		tokens[n-1] = tokens[n-2]
 	}
-	return m.Model.Step(tokens, lens, starts, tables, locals, rows, logits, picks, best)
+	return m.Model.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 
-// The metamorphic test finds each of them, and what it prints is a short list that can be kept and fails again.
+// The metamorphic test finds each of them, and prints a short list that can be kept and fails
+// again.
 func TestPlantedBugs(t *testing.T) {
-	on := []*subject{theFake}
-	if !invariants { // with them, and the race detector, the arithmetic takes minutes and is not what they look at
+	on := []*network{theFake}
+	// With them, and the race detector, the arithmetic takes minutes and is not what they check.
+	if !invariants {
 		on = append(on, onRef(t, "f32"))
 	}
 	for _, bug := range []struct {
@@ -78,7 +85,8 @@ func TestPlantedBugs(t *testing.T) {
 				if f == nil {
 					t.Fatal("ten lists did not find it")
 				}
-				t.Logf("list %d finds it in %s, and shrinks from 20 operations to %d:\n%s%v", seed-1, setups[f.setup].name, len(f.ops), printOps(f.ops), f.err)
+				t.Logf("list %d finds it in %s, and shrinks from 20 operations to %d:\n%s%v",
+					seed-1, setups[f.setup].name, len(f.ops), printOps(f.ops), f.err)
 				if len(f.ops) > 6 {
 					t.Errorf("%d operations are left; six are enough for any of these", len(f.ops))
 				}

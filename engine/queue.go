@@ -2,67 +2,70 @@ package engine
 
 import "slices"
 
-// A queue holds the sequences that wait: first come, first served among those of one agent, and the agents in turns. An
-// agent with fifty requests waits as long for its second as one with a single request waits for its first.
+// A queue holds the sequences that wait: first come, first served within one agent's line, and
+// round robin between the agents. An agent with fifty requests waits as long for its second as
+// one with a single request waits for its first.
 //
-// All anonymous requests are one agent's.
+// All anonymous requests count as one agent's.
 type queue struct {
-	lines map[string]*line
-	turns []*line // the agents with somebody waiting, the next turn first
-	n     int     // sequences, all lines together
+	byAgent map[string]*line
+	lines   []*line // never empty ones, the next in turn first
+	n       int     // sequences in all lines
 }
 
+// A line holds the sequences of one agent.
 type line struct {
 	agent   string
-	waiting []*sequence // never empty
+	waiting []*sequence
 }
 
-func newQueue() queue { return queue{lines: make(map[string]*line)} }
+func newQueue() queue { return queue{byAgent: make(map[string]*line)} }
 
-// push adds a sequence to the end of its agent's line. An agent new to the queue has its turn after all others.
-func (q *queue) push(s *sequence) {
-	l := q.lines[s.agent]
+// push adds a sequence to the end of its agent's line. The line of an agent new to the queue comes
+// after all others.
+func (w *queue) push(q *sequence) {
+	l := w.byAgent[q.agent]
 	if l == nil {
-		l = &line{agent: s.agent}
-		q.lines[s.agent] = l
-		q.turns = append(q.turns, l)
+		l = &line{agent: q.agent}
+		w.byAgent[q.agent] = l
+		w.lines = append(w.lines, l)
 	}
-	l.waiting = append(l.waiting, s)
-	q.n++
+	l.waiting = append(l.waiting, q)
+	w.n++
 }
 
-// head is the sequence whose turn is i-th, without removing it.
-func (q *queue) head(i int) *sequence { return q.turns[i].waiting[0] }
+// head returns the first sequence of the i-th line, without removing it.
+func (w *queue) head(i int) *sequence { return w.lines[i].waiting[0] }
 
-// pop removes head(i), and its agent goes to the end of the turns.
-func (q *queue) pop(i int) {
-	l := q.turns[i]
-	q.turns = slices.Delete(q.turns, i, i+1)
+// pop removes head(i), and its line goes to the end.
+func (w *queue) pop(i int) {
+	l := w.lines[i]
+	w.lines = slices.Delete(w.lines, i, i+1)
 	l.waiting = l.waiting[1:]
-	q.n--
+	w.n--
 	if len(l.waiting) > 0 {
-		q.turns = append(q.turns, l)
+		w.lines = append(w.lines, l)
 	} else {
-		delete(q.lines, l.agent)
+		delete(w.byAgent, l.agent)
 	}
 }
 
-// remove takes the sequence with an id out, wherever it stands, and reports whether it was there. An agent whose head
-// leaves this way keeps its turn.
-func (q *queue) remove(id uint64) (*sequence, bool) {
-	for i, l := range q.turns {
-		j := slices.IndexFunc(l.waiting, func(s *sequence) bool { return s.id == id })
+// remove takes the sequence with an id out, wherever it waits, and reports whether it was there. A
+// line keeps its place when its head is removed.
+func (w *queue) remove(id uint64) (*sequence, bool) {
+	for i, l := range w.lines {
+		j := slices.IndexFunc(l.waiting, func(q *sequence) bool { return q.id == id })
 		if j < 0 {
 			continue
 		}
-		s := l.waiting[j]
+		q := l.waiting[j]
 		l.waiting = slices.Delete(l.waiting, j, j+1)
-		q.n--
+		w.n--
 		if len(l.waiting) == 0 {
-			q.turns = slices.Delete(q.turns, i, i+1)
-			delete(q.lines, l.agent)
+			w.lines = slices.Delete(w.lines, i, i+1)
+			delete(w.byAgent, l.agent)
 		}
-		return s, true
+		return q, true
 	}
 	return nil, false
 }

@@ -5,47 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"loadstone/engine/internal/sample"
 )
 
 // A Request asks for one answer.
 type Request struct {
-	// Agent names the long-lived memory that the request continues and leaves behind. Requests with the empty name are
-	// anonymous: they use and leave prefixes that anybody shares, and keep no memory of their own.
+	// Agent names the long-lived memory that the request continues and leaves behind. Requests
+	// with the empty name are anonymous: they use and leave prefixes that all requests share, and
+	// keep no memory of their own.
 	Agent string
 
-	// Prompt is the whole conversation so far, at least one token. What of it is already in the cache is found by
-	// comparing tokens, so a caller who wants a cheap next turn repeats the ids of the last one, answer included.
+	// Prompt is the whole conversation so far, at least one token. The engine compares tokens to
+	// find what is already in the cache, so a caller that wants a cheap next turn repeats the ids
+	// of the last one, answer included.
 	Prompt []int32
 
 	MaxTokens int     // most tokens of the answer, at least 1
 	Stop      []int32 // ids that end the answer; they are not delivered
 	Sampling  Sampling
 
-	// Mask, where not nil, says what the next token may be: it gets the answer so far and the row of logits, and sets
-	// those of the tokens it rules out to -Inf. It runs on the engine's goroutine, where every request waits for it, and
-	// must not keep the slices. When it leaves nothing, or panics, the request fails.
+	// Mask, where not nil, says what the next token may be: it gets the answer so far and the row
+	// of logits, and sets the logits of the tokens it rules out to -Inf. It runs on the engine's
+	// goroutine, where every request waits for it, and must not keep the slices. If it leaves no
+	// token, or panics, the request fails.
 	Mask func(answer []int32, logits []float32)
 
-	// Logprobs asks for this many of the likeliest tokens' log-probabilities with every token, and the token's own. 0: none.
+	// Logprobs asks for the log-probability of each token of the answer, and those of this many
+	// of the likeliest tokens in its place. 0: none.
 	Logprobs int
 }
 
-// Sampling says how a token is drawn from logits. The zero value is greedy.
-type Sampling struct {
-	Temperature float64 // 0: greedy, whatever the other fields say
-	TopP        float64 // keep the likeliest tokens that together reach this probability; 0 or 1: off
-	TopK        int     // keep this many of the likeliest tokens; 0: off
-	MinP        float64 // keep tokens at least this likely in relation to the likeliest; 0: off
-
-	// These change the logits before anything else, greedy or not. The penalties are subtracted for tokens of the answer
-	// so far: Presence once, Frequency for each time the token is there.
-	Presence, Frequency float64
-	Bias                map[int32]float64 // added, by token
-
-	// Seed decides the draws: equal requests with equal seeds get equal answers, whatever else is in the batch. There
-	// is no special value; a caller who wants variety draws a seed.
-	Seed uint64
-}
+// Sampling says how a token is drawn from logits. The zero value is greedy. Its fields are
+// Temperature (0: greedy), TopP, TopK and MinP (which keep only likely tokens; 0: off), Presence
+// and Frequency (penalties for tokens of the answer so far), Bias (added to logits, by token id)
+// and Seed (equal requests with equal seeds get equal answers).
+type Sampling = sample.Sampling
 
 // A Token is one token of an answer.
 type Token struct {
@@ -53,16 +48,15 @@ type Token struct {
 
 	*Start // with the first token only, nil afterwards
 
-	// Logprobs is the token's own and then the likeliest ones, likeliest first, where Request.Logprobs asks for them.
+	// Logprobs is the token's own and then the likeliest ones, likeliest first, if Request.Logprobs
+	// asks for them.
 	Logprobs []Logprob
 }
 
-// A Logprob is how likely a token was for the model: the natural logarithm of its share in the softmax of the logits as
-// they were before Mask and Sampling changed them.
-type Logprob struct {
-	ID      int32
-	Logprob float64
-}
+// A Logprob says how likely a token was for the model. Its fields are ID and Logprob, the natural
+// logarithm of the token's share in the softmax of the logits, as they were before Mask and
+// Sampling changed them.
+type Logprob = sample.Logprob
 
 // A Finish says why an answer ended.
 type Finish string
@@ -70,34 +64,42 @@ type Finish string
 const (
 	FinishStop      Finish = "stop"      // one of Request.Stop
 	FinishLength    Finish = "length"    // MaxTokens
-	FinishCancelled Finish = "cancelled" // the request's context, or the end of Drain's patience
+	FinishCancelled Finish = "cancelled" // the request's context, or that of Drain, was done
 	FinishError     Finish = "error"     // the model failed
 )
 
-// A Start is what is known of a request when its prompt is done.
+// The tiers of an agent's memory; see Start.Tier and Memory.Tier.
+const (
+	TierHot  = "hot"  // in the pool
+	TierDisk = "disk" // on disk, or on its way there
+	TierCold = "cold" // nowhere
+)
+
+// A Start says what is known of a request when its prompt is done.
 type Start struct {
-	Queue, Prefill time.Duration // from Submit to admission, from there to the first token. A part that was not reached is 0
+	Queue   time.Duration // from Submit to admission
+	Prefill time.Duration // from admission to the first token; 0 if the request was not admitted
 
-	CachedTokens int // how many of the prompt's were not computed because their KV was in the cache
+	CachedTokens int // how many of the prompt were not computed because their KV was in the cache
 
-	// Miss says why the rest of the prompt was not cached: "" when only what was new had to be computed, "new_agent",
-	// "diverged_at=K" when the agent's memory and the prompt part at token K, "evicted", and of what was on disk
-	// "model_changed" and "corrupt".
+	// Miss says why the rest of the prompt was not cached: "" when everything else was new,
+	// "new_agent", "diverged_at=K" when the agent's memory and the prompt differ from token K on,
+	// "evicted", and of a memory on disk "model_changed" and "corrupt".
 	Miss string
 
-	// Tier is the slowest that the cached tokens came from: "hot", the pool; "warm", the disk or what was on its way
-	// there; "cold" when there were none; "" for a request that never ran.
+	// Tier is the slowest one that the cached tokens came from: TierHot, TierDisk, or TierCold when
+	// there were none; "" for a request that never ran.
 	Tier          string
-	RestoredBytes int64         // of KV, brought back from the warm tier
-	Restore       time.Duration // what that took, a part of Prefill
+	RestoredBytes int64         // of KV, restored from disk
+	Restore       time.Duration // time that the restore took, a part of Prefill
 }
 
-// A Result is what is known of a request when it has ended.
+// A Result says what is known of a request when it has ended.
 type Result struct {
 	Start
 
 	Finish Finish
-	Err    error // why, when Finish is FinishCancelled or FinishError
+	Err    error // why, if Finish is FinishCancelled or FinishError
 
 	PromptTokens int           // length of the prompt
 	OutputTokens int           // tokens delivered
@@ -110,35 +112,40 @@ type Stream struct {
 	result Result
 }
 
-// Tokens has every token of the answer, and is closed after the last. It is buffered for the whole answer: a reader who
-// is slow, or gone, never holds up the engine.
+// Tokens has every token of the answer, and is closed after the last. It is buffered for the whole
+// answer: a reader that is slow, or gone, never holds up the engine.
 func (s *Stream) Tokens() <-chan Token { return s.tokens }
 
 // Result is valid once Tokens is closed.
 func (s *Stream) Result() Result { return s.result }
 
-// ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that Drain cancelled.
-var ErrDraining = errors.New("engine is draining: it takes no new work and does not come back; ask another replica")
+// ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that
+// Drain cancelled.
+var ErrDraining = errors.New("engine is draining: it takes no new work and does not come back; " +
+	"ask another replica")
 
-// A PoolError refuses a request for lack of KV blocks, or of the locals of sliding layers: now, or, when Need > Total, for good.
+// A PoolError refuses a request for lack of KV blocks, or of window slots: now, or, when Need >
+// Total, for good.
 type PoolError struct {
-	Need    int  // blocks the prompt and MaxTokens can take, or locals at once
-	Free    int  // those no running request has or may claim
+	Need    int  // blocks that the prompt and MaxTokens can take, or window slots at once
+	Free    int  // those that no running request has or may still take
 	Total   int  // those there are
-	Sliding bool // it is locals that are lacking
+	Sliding bool // the numbers are of window slots
 
-	RetryAfter time.Duration // when to try again; 0 when it can never fit
+	RetryAfter time.Duration // when to try again; 0 when the request can never fit
 }
 
 func (e *PoolError) Error() string {
 	if e.Need > e.Total {
-		return fmt.Sprintf("request can never fit: it needs %d KV blocks and the pool has %d; shorten the prompt or max_tokens, or give the server more KV memory", e.Need, e.Total)
+		return fmt.Sprintf("request can never fit: it needs %d KV blocks and the pool has %d; "+
+			"shorten the prompt or max_tokens, or give the server more KV memory", e.Need, e.Total)
 	}
-	of := ""
+	of := "blocks"
 	if e.Sliding {
-		of = " of sliding layers"
+		of = "window slots"
 	}
-	return fmt.Sprintf("pool exhausted: need %d blocks%s, %d of %d free; retry in %v", e.Need, of, e.Free, e.Total, e.RetryAfter.Round(time.Second))
+	return fmt.Sprintf("pool exhausted: need %d %s, %d of %d free; retry in %v",
+		e.Need, of, e.Free, e.Total, e.RetryAfter.Round(time.Second))
 }
 
 // A QueueError refuses a request because too many wait already.
@@ -148,7 +155,8 @@ type QueueError struct {
 }
 
 func (e *QueueError) Error() string {
-	return fmt.Sprintf("queue is full: %d of %d requests wait; retry in %v", e.Queued, e.Limit, e.RetryAfter.Round(time.Second))
+	return fmt.Sprintf("queue is full: %d of %d requests wait; retry in %v",
+		e.Queued, e.Limit, e.RetryAfter.Round(time.Second))
 }
 
 // An AgentError refuses a request because too many of its agent wait or run already.
@@ -158,18 +166,20 @@ type AgentError struct {
 }
 
 func (e *AgentError) Error() string {
-	return fmt.Sprintf("agent has %d of %d requests in flight; retry in %v", e.InFlight, e.Limit, e.RetryAfter.Round(time.Second))
+	return fmt.Sprintf("agent has %d of %d requests in flight; retry in %v",
+		e.InFlight, e.Limit, e.RetryAfter.Round(time.Second))
 }
 
 // A ContextError refuses a request that is longer than the model's context.
 type ContextError struct{ Prompt, MaxTokens, Limit int }
 
 func (e *ContextError) Error() string {
-	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d by %d; shorten one of them",
-		e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
+	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d "+
+		"by %d; shorten one of them", e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
 }
 
-// validate checks what needs no knowledge of the engine's state. vocab and limit are the model's.
+// validate checks everything that does not depend on the engine's state. vocab and limit, the
+// context, are the model's.
 func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -185,11 +195,12 @@ func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 	}
 	for i, t := range r.Prompt {
 		if t < 0 || int(t) >= vocab {
-			return fmt.Errorf("prompt token %d is %d: the model's vocabulary is 0..%d", i, t, vocab-1)
+			return fmt.Errorf("prompt token %d is %d: the model's vocabulary is 0..%d",
+				i, t, vocab-1)
 		}
 	}
 	if r.Logprobs < 0 || r.Logprobs > vocab {
 		return fmt.Errorf("logprobs is %d: it must lie in 0..%d", r.Logprobs, vocab)
 	}
-	return r.Sampling.validate(vocab)
+	return r.Sampling.Validate(vocab)
 }

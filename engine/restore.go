@@ -7,191 +7,175 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"loadstone/engine/internal/kv"
+	"loadstone/engine/internal/snapshot"
 )
 
-// A restore brings the part of an agent's memory that a prompt begins with back into the pool. A goroutine reads and
-// verifies it, a portion ahead; the engine's goroutine writes the portions to the model's KV between steps. The request
-// is admitted, so that its blocks are promised, and computes nothing until the restore has ended.
+// A restore brings the part of an agent's memory with which a prompt begins back into the pool. A
+// goroutine reads and verifies it, a portion ahead; the engine's goroutine writes the portions to
+// the model's KV between steps. The request is admitted, so that its blocks are promised, and
+// computes nothing until the restore has ended.
 type restore struct {
-	seq   *sequence
-	parts chan part
-	quit  chan struct{} // closed when nobody takes parts any more
-	began time.Time
-	took  time.Duration
-	bytes int64
+	seq      *sequence
+	portions chan portion
+	quit     chan struct{} // closed when no more portions will be taken
+	began    time.Time
+	took     time.Duration
+	bytes    int64
 }
 
-// A part is what a restore found next.
-type part struct {
-	tokens int      // of use
-	blocks [][]byte // that hold them, valid until two more parts were taken
-	from   int      // the first block of all that has a local
-	last   bool
-	found  bool   // on the last: there was something to restore from
-	miss   string // on the last, if found: see Result.Miss
-	failed bool   // on the last: what was there was of no use
+// A portion is what a restore found next.
+type portion struct {
+	tokens    int      // that are of use
+	chunks    [][]byte // that hold them, valid until two more portions were taken
+	firstSlot int      // the first block of all that has a window slot
+	last      bool
+	found     bool   // on the last: there was something to restore from
+	miss      string // on the last, if found: see Start.Miss
+	failed    bool   // on the last: what was there could not be used
+}
+
+// A source is what a restore reads from: a snapshot in RAM on its way to the disk, or a file.
+type source interface {
+	Header() *snapshot.Header
+	Tokens() []int32 // those whose KV it has
+	Chunk(i int, dst []byte) ([]byte, error)
 }
 
 // restore starts the restore of a sequence that was admitted.
-func (w *warm) restore(q *sequence) *restore {
-	r := &restore{seq: q, parts: make(chan part, 1), quit: make(chan struct{}), began: time.Now()}
-	img := w.unsaved(q.agent)
+func (d *disk) restore(q *sequence) *restore {
+	r := &restore{
+		seq:      q,
+		portions: make(chan portion, 1),
+		quit:     make(chan struct{}),
+		began:    time.Now(),
+	}
+	unsaved := d.unsaved(q.agent)
 	prompt := slices.Clone(q.tokens)
 	have := q.computed
-	w.fetches.Go(func() { w.fetch(r, img, prompt, have) })
+	d.fetches.Go(func() { d.fetch(r, unsaved, prompt, have) })
 	return r
 }
 
-// fetch reads what follows the first have tokens, which end on a block's end, from an image or else from the file.
-func (w *warm) fetch(r *restore, img *image, prompt []int32, have int) {
-	src := source{img: img}
-	last := part{last: true, found: true}
-	if img == nil {
-		f, err := w.shelf.open(r.seq.agent)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			w.send(r, part{last: true})
-			return
-		case errors.Is(err, ErrOtherModel):
-			last.miss, last.failed = ErrOtherModel.Error(), true
-			w.send(r, last)
-			return
-		case err != nil:
-			last.miss, last.failed = ErrCorrupt.Error(), true
-			w.send(r, last)
-			return
-		}
-		defer f.f.Close()
-		src.file = f
+// fetch sends what follows the first have tokens of a prompt, which end on a block's end, from the
+// agent's unsaved snapshot if there is one, or else from its file.
+func (d *disk) fetch(r *restore, unsaved *snapshot.Snapshot, prompt []int32, have int) {
+	if unsaved != nil {
+		last, _ := d.read(r, unsaved, prompt, have)
+		d.send(r, last)
+		return
 	}
-	tokens := src.tokens()
-	same := common(tokens, prompt)
-	if same < len(tokens) && same < len(prompt) {
-		last.miss = fmt.Sprintf("diverged_at=%d", same)
+	f, err := d.store.Open(r.seq.agent)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.send(r, portion{last: true})
+		return
+	case err != nil:
+		d.send(r, portion{last: true, found: true, miss: snapshot.Reason(err), failed: true})
+		return
 	}
-	l := src.label()
-	useful, from := min(same, len(prompt)-1), l.from()
-	if low := l.low(useful); low < from && from > have/l.blockTokens { // what its window sees is not all at the end, nor here
-		if from = low; from < l.from()-l.behind {
-			last.miss = cmp.Or(last.miss, "evicted")
-			useful = have
-		}
+	defer f.Close()
+	last, err := d.read(r, f, prompt, have)
+	if errors.Is(err, snapshot.ErrCorrupt) { // before the request goes on and leaves a better file
+		d.store.Quarantine(f, r.seq.agent, err)
 	}
-	err := w.parts(r, src, have, useful, from)
-	if errors.Is(err, errNotCopied) {
-		last.miss, err = "evicted", nil
-	}
-	if err != nil {
-		last.miss, last.failed = ErrCorrupt.Error(), true
-		if errors.Is(err, ErrCorrupt) { // before the request goes on and leaves a better file
-			w.shelf.quarantine(src.file, r.seq.agent, err)
-		}
-	}
-	w.send(r, last)
-	if src.file != nil && err == nil {
-		w.shelf.touch(r.seq.agent)
+	d.send(r, last)
+	if err == nil {
+		d.store.Touch(r.seq.agent)
 	}
 }
 
-// parts sends what is between tokens have and useful, with locals from block from on.
-func (w *warm) parts(r *restore, src source, have, useful, from int) error {
+// read sends the portions of a source that are of use, and returns the last one, which is still
+// to be sent. The error says why the source cannot be read.
+func (d *disk) read(r *restore, src source, prompt []int32, have int) (last portion, err error) {
+	last = portion{last: true, found: true}
+	tokens, h := src.Tokens(), src.Header()
+	same := kv.CommonPrefix(tokens, prompt)
+	if same < len(tokens) && same < len(prompt) {
+		last.miss = kv.MissDiverged(same)
+	}
+	useful, firstSlot := min(same, len(prompt)-1), h.FirstSlot()
+	// If the window before the last useful token begins neither at the source's end nor in the
+	// pool, the source must have its blocks once more, with their window slots.
+	if start := h.WindowStart(useful); start < firstSlot && firstSlot > have/h.BlockTokens {
+		if firstSlot = start; firstSlot < h.FirstSlot()-h.Earlier {
+			last.miss = cmp.Or(last.miss, kv.MissEvicted)
+			useful = have
+		}
+	}
+	err = d.sendPortions(r, src, have, useful, firstSlot)
+	if errors.Is(err, snapshot.ErrNotCopied) {
+		// The block was still in the pool when the restore began, and has been evicted since.
+		last.miss, err = kv.MissEvicted, nil
+	}
+	if err != nil {
+		last.miss, last.failed = snapshot.Reason(err), true
+	}
+	return last, err
+}
+
+// sendPortions sends what is between tokens have and useful, with window slots from block firstSlot
+// on.
+func (d *disk) sendPortions(r *restore, src source, have, useful, firstSlot int) error {
 	if have >= useful {
 		return nil
 	}
-	size, block := w.label.blockTokens, w.label.blockTokens*(w.label.tokenBytes+w.label.localBytes)
-	n := min(max(1, w.portion/block), (useful-have+size-1)/size)
+	h := src.Header()
+	size, chunk := h.BlockTokens, h.BlockTokens*(h.GlobalBytes+h.SlidingBytes)
+	n := min(max(1, d.portionBytes/chunk), (useful-have+size-1)/size)
 	var buffers [3][]byte // one with the engine, one in the channel, one being filled
-	if src.file != nil {
+	if _, file := src.(*snapshot.File); file {
 		for i := range buffers {
-			buffers[i] = make([]byte, n*block)
+			buffers[i] = make([]byte, n*chunk)
 		}
 	}
-	for turn := 0; have < useful; turn++ {
-		p, buf := part{from: from}, buffers[turn%3]
-		for len(p.blocks) < n && have < useful {
+	for round := 0; have < useful; round++ {
+		p, buf := portion{firstSlot: firstSlot}, buffers[round%3]
+		for len(p.chunks) < n && have < useful {
 			i := have / size
-			if i >= from {
-				i = src.label().whole(i)
+			if i >= firstSlot {
+				i = h.ChunkWithSlot(i)
 			}
-			b, err := src.block(i, buf[min(len(buf), len(p.blocks)*block):])
+			b, err := src.Chunk(i, buf[min(len(buf), len(p.chunks)*chunk):])
 			if err != nil {
-				w.send(r, p) // what is before it is good
+				d.send(r, p) // what comes before it is good
 				return err
 			}
 			tokens := min(size, useful-have)
-			p.blocks = append(p.blocks, b)
+			p.chunks = append(p.chunks, b)
 			p.tokens += tokens
 			have += tokens
 		}
-		if !w.send(r, p) {
+		if !d.send(r, p) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// send leaves a part for the engine. It reports false when the engine does not want it any more.
-func (w *warm) send(r *restore, p part) bool {
+// send leaves a portion for the engine. It returns false when the engine does not want it any more.
+func (d *disk) send(r *restore, p portion) bool {
 	if p.tokens == 0 && !p.last {
 		return true
 	}
 	select {
-	case r.parts <- p:
-		w.knock()
+	case r.portions <- p:
+		d.notify()
 		return true
 	case <-r.quit:
 		return false
 	}
 }
 
-// errNotCopied: a block that was still in the pool when the restore began, from the rest, has been evicted since.
-var errNotCopied = errors.New("the block is not copied yet")
-
-// A source is an image, or else a file.
-type source struct {
-	img  *image
-	file *memoryFile
-}
-
-func (s source) label() *label {
-	if s.img != nil {
-		return &s.img.label
-	}
-	return &s.file.label
-}
-
-// tokens are those whose KV it has.
-func (s source) tokens() []int32 {
-	if s.img != nil {
-		return s.img.tokens[:s.img.label.tokens]
-	}
-	return s.file.tokens[:s.file.label.tokens]
-}
-
-// block is block i, read into dst where it has to be read.
-func (s source) block(i int, dst []byte) ([]byte, error) {
-	if s.img != nil {
-		if s.img.blocks[i] == nil {
-			return nil, errNotCopied
-		}
-		return s.img.blocks[i], nil
-	}
-	if i != s.file.next {
-		if err := s.file.seek(i); err != nil {
-			return nil, err
-		}
-	}
-	dst = dst[:s.file.label.blockBytes(i)]
-	return dst, s.file.block(dst)
-}
-
-// copyIn writes the parts that have come, no more than one of each restore. It reports whether there were any.
+// copyIn writes the portions that have come, at most one of each restore. It reports whether there
+// were any.
 func (e *Engine) copyIn() bool {
 	worked := false
 	for _, r := range slices.Clone(e.restores) {
 		select {
-		case p := <-r.parts:
-			e.take(r, p)
+		case p := <-r.portions:
+			e.takePortion(r, p)
 			worked = true
 		default:
 		}
@@ -199,30 +183,14 @@ func (e *Engine) copyIn() bool {
 	return worked
 }
 
-// take writes one part.
-func (e *Engine) take(r *restore, p part) {
-	q, w := r.seq, e.warm
+// takePortion writes one portion, and ends the restore with the last one.
+func (e *Engine) takePortion(r *restore, p portion) {
+	q := r.seq
 	if p.tokens > 0 {
-		table, first := e.sched.Claim(q, p.tokens, p.from)
-		w.rescue()
-		err := e.guard(func() error {
-			for i, b := range p.blocks {
-				local, size := none, w.label.tokenBytes
-				if first+i >= p.from {
-					local, size = w.store.local.of[table[first+i]], size+w.label.localBytes
-				}
-				if err := w.model.WriteKV(int(table[first+i]), int(local), len(b)/size, b); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			e.finish(e.sched.Abandon(q), time.Now(), fmt.Errorf("model failed to restore %d tokens of KV: %w", p.tokens, err))
+		if err := e.writePortion(r, p); err != nil {
+			err = fmt.Errorf("model failed to restore %d tokens of KV: %w", p.tokens, err)
+			e.finish(e.sched.Abandon(q), time.Now(), err)
 			return
-		}
-		for _, b := range p.blocks {
-			r.bytes += int64(len(b))
 		}
 	}
 	if !p.last {
@@ -235,16 +203,44 @@ func (e *Engine) take(r *restore, p part) {
 	e.sched.Resume(q, miss)
 	e.endRestore(r)
 	if q.restored > 0 {
-		w.restores++
+		e.disk.restores++
 	} else {
 		r.bytes = 0 // they were of no use
 	}
 	if p.failed {
-		w.failures++
+		e.disk.failures++
 	}
 }
 
-// endRestore is called when a restore has all it will have, because it is done or its sequence has ended.
+// writePortion claims blocks for a portion's tokens and has the model write them.
+func (e *Engine) writePortion(r *restore, p portion) error {
+	d := e.disk
+	table, first := e.sched.Claim(r.seq, p.tokens, p.firstSlot)
+	d.rescue()
+	err := e.guard(func() error {
+		for i, b := range p.chunks {
+			block, slot, tokenBytes := table[first+i], kv.None, d.header.GlobalBytes
+			if first+i >= p.firstSlot {
+				slot = d.pool.SlotOf(block)
+				tokenBytes += d.header.SlidingBytes
+			}
+			if err := d.model.WriteKV(int(block), int(slot), len(b)/tokenBytes, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range p.chunks {
+		r.bytes += int64(len(b))
+	}
+	return nil
+}
+
+// endRestore is called when a restore has all it will have, because it is done or its sequence has
+// ended.
 func (e *Engine) endRestore(r *restore) {
 	r.took = time.Since(r.began)
 	close(r.quit)

@@ -1,76 +1,91 @@
 package engine
 
-import "slices"
+import (
+	"slices"
 
-// A sched decides what each step does. It is a state machine without lock, clock, goroutine or model: the same calls
-// give the same batches, so that any situation can be written down as a transcript (testdata/sched).
+	"loadstone/engine/internal/kv"
+)
+
+// A sched decides what each step computes. It is a state machine without lock, clock, goroutine or
+// model: the same calls give the same batches, so that any situation can be written down as a
+// transcript (testdata/sched).
 //
-//	Add, Cancel   between steps, any number; so Claim, Fill, Resume and Abandon for who restores
-//	Plan          admits who fits and says what the next step computes; nil when there is nothing to do
+//	Add, Cancel   between steps, any number; Claim, Resume and Abandon too
+//	Plan          admits sequences and says what the next step computes; nil if nothing runs
 //	...           the caller makes the batch's copies and runs the model
-//	Commit, Fail  takes the tokens that were drawn, or that the step failed, and says whom it ends
+//	Commit, Fail  takes the drawn tokens, or that the step failed; says which sequences end
 //
-// Admission. A sequence starts when there is a place in the batch and the pool can promise every block that its prompt
-// and its longest answer can take, less those it shares. So it never dies of memory, and none is ever preempted. Turns
-// go round by agent (see queue). A head that does not fit yet may be passed by others that do, at most patience times;
-// then nobody passes until it has started, which must come, because those who run end and leave nothing that cannot be
-// evicted. The search looks at no more than lookahead heads, which bounds the cost of a full queue.
+// Admission. A sequence starts when there is a place in the batch and the pool can promise every
+// block that its prompt and its longest answer can take, less those it shares. So it never runs
+// out of memory, and none is ever preempted. Agents take turns (see queue). A sequence that does
+// not fit yet may be passed by others that do, at most maxPassed times; then nothing passes it
+// until it has started. That time must come, because running sequences end, and everything they
+// leave can be evicted. The search looks at no more than lookahead lines, which bounds the cost
+// of a full queue.
 //
-// A step. Every sequence that decodes gets its one token, always. The rest of stepTokens, or what Plan's caller allows of
-// it (see pace), goes to prompts, the oldest first, so the mean wait is short; but up to half of it is first offered to
-// prompts that it finishes on the spot, so a short question is not stuck behind a long document. If prompts are allowed
-// anything they get at least one token, even where decoding takes all of stepTokens, and if nobody decodes they are
-// always allowed that. A prompt's chunk therefore delays a decoding sequence by at most one step of stepTokens, and the
-// oldest prompt moves in every step that has prompts.
+// A step. Every sequence that decodes gets its one token, always. The rest of stepTokens, or as
+// much of it as Plan's caller allows (see pace), goes to prompts, the oldest first, so that the
+// mean wait is short. But up to half of it is first offered to prompts that it would finish, so
+// that a short question does not wait behind a long document. If prompts are allowed anything,
+// they get at least one token, even where decoding takes all of stepTokens; if nothing decodes
+// they are always allowed that. So a prompt delays a decoding sequence by at most one step of
+// stepTokens, and the oldest prompt moves in every step that has prompts.
 type sched struct {
 	maxBatch   int
 	stepTokens int
 
-	store   store
-	queue   queue
-	running []*sequence             // by age
-	warm    func(agent string) bool // whether an agent's memory can be restored; nil: nobody's
-	batch   batch
-	planned bool // between Plan and Commit
+	store      *kv.Store
+	queue      queue
+	running    []*sequence             // by age
+	restorable func(agent string) bool // whether an agent's memory is on disk; nil: no agent's is
+	batch      batch
+	planned    bool // between Plan and Commit
 
-	stats   Stats       // counters only; the gauges are made when asked for
-	match   []int32     // scratch of admit
-	prefill []*sequence // scratch of divide
-	events  []event     // what Commit and Fail return, reused
+	counters counters
+	match    []int32     // scratch of admit
+	prefill  []*sequence // scratch of divide
+	events   []event     // what Commit and Fail return, reused
 }
 
-// An event tells what a step, or Cancel, did to a sequence: it got a token, or ended, or both.
+// counters count what the scheduler has done; see Stats.
+type counters struct {
+	steps, promptTokens, cachedTokens, outputTokens uint64
+	admitted, finished, cancelled, failed           uint64
+}
+
+// An event says what a step, or Cancel, did to a sequence: it got a token, or ended, or both.
 type event struct {
 	seq    *sequence
 	token  int32  // noToken: none
-	finish Finish // "": it goes on
+	finish Finish // "": the sequence goes on
 }
 
-// noToken in place of a token says that there is none: to Commit, that none could be drawn.
+// noToken stands for no token. Given to Commit, it says that none could be drawn.
 const noToken int32 = -1
 
-func newSched(l layout, maxBatch, stepTokens int) *sched {
+func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 	return &sched{
 		maxBatch:   maxBatch,
 		stepTokens: stepTokens,
-		store:      newStore(l),
+		store:      kv.NewStore(l),
 		queue:      newQueue(),
 	}
 }
 
-// Add queues a sequence. It must be able to fit into the empty pool. The sequence is the scheduler's until an event
-// says that it ended.
+// Add queues a sequence, which must fit into the empty pool. The sequence is the scheduler's
+// until an event says that it has ended.
 func (s *sched) Add(q *sequence) {
-	s.between("Add")
-	if need(q.prompt, q.most, s.store.index.blockTokens) > len(s.store.pool.blocks) || s.mostLocals(q, 0) >= len(s.store.local.all) {
+	s.mustBeBetween("Add")
+	if !s.store.Fits(extentOf(q.prompt, q.max, s.stepTokens)) {
 		panic("engine: a sequence that can never fit")
 	}
 	s.queue.push(q)
 }
 
-// Cancel ends a sequence, queued or running, and gives its blocks back. It reports false if there is none of that id.
+// Cancel ends a sequence, queued or running, and gives its blocks back. It returns false if there
+// is none of that id.
 func (s *sched) Cancel(id uint64) (event, bool) {
-	s.between("Cancel")
+	s.mustBeBetween("Cancel")
 	q, ok := s.queue.remove(id)
 	if !ok {
 		i := slices.IndexFunc(s.running, func(q *sequence) bool { return q.id == id })
@@ -82,11 +97,11 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 	return s.end(q, noToken, FinishCancelled), true
 }
 
-// Plan says what the next step computes: a token of each sequence that decodes and as many prompt tokens as allowed; nil
-// when nothing runs. A batch without sequences, because all who run are restoring, is no step: Plan again. The batch is valid until
-// the next Plan.
+// Plan returns what the next step computes: a token of each sequence that decodes and as many
+// prompt tokens as allowed; nil if nothing runs. A batch without sequences, because all that run
+// are restoring, is not a step: Plan again. The batch is valid until the next Plan.
 func (s *sched) Plan(prompts int) *batch {
-	s.between("Plan")
+	s.mustBeBetween("Plan")
 	s.batch.reset()
 	s.admit()
 	if len(s.running) == 0 {
@@ -95,15 +110,15 @@ func (s *sched) Plan(prompts int) *batch {
 	s.divide(prompts)
 	for _, q := range s.running {
 		if q.chunk > 0 {
-			s.grow(q, q.computed+q.chunk, 0)
-			s.batch.add(q, s.store.local.of)
+			s.store.Grow(&q.claim, q.computed+q.chunk)
+			s.batch.add(q)
 		}
 	}
 	s.planned = len(s.batch.seqs) > 0
 	return &s.batch
 }
 
-// load is how many of the running sequences decode, and how many have prompts to compute.
+// load returns how many of the running sequences decode, and how many have prompts to compute.
 func (s *sched) load() (decoding, prefilling int) {
 	for _, q := range s.running {
 		switch {
@@ -157,39 +172,39 @@ func (s *sched) divide(prompts int) {
 	}
 }
 
-// grow makes room for a sequence's first n tokens, in sliding layers too from block from on.
-func (s *sched) grow(q *sequence, n, from int) {
-	for n > len(q.blocks)*s.store.index.blockTokens {
-		i, b := len(q.blocks), s.store.alloc()
-		q.blocks = append(q.blocks, b)
-		q.reserved--
-		if s.store.local.window > 0 && i >= from {
-			s.store.allocLocal(b, i >= q.stay)
-			if q.locals--; q.locals < 0 {
-				panic("engine: a sequence takes more locals than it was promised")
-			}
+// catchUp takes over the blocks that others have computed since the sequence was admitted: of many
+// that arrive together with one system prompt, the first computes it.
+func (s *sched) catchUp(q *sequence) {
+	size := s.store.BlockTokens
+	for q.computed%size == 0 && q.computed+size < q.prompt {
+		if !s.store.Share(&q.claim, q.tokens[q.computed:q.computed+size]) {
+			return
 		}
+		q.computed += size
+		q.cached += size
+		s.keepBranch(q)
+		s.store.Slide(&q.claim, q.computed)
 	}
 }
 
-// Commit records that the planned step was run. next has a token for each of the batch's rows, or noToken where none
-// could be drawn; such a sequence ends with FinishError and is not remembered. The events are in the batch's order and
-// valid until the next step.
+// Commit records that the planned step has run. next has a token for each of the batch's rows, or
+// noToken where none could be drawn; such a sequence ends with FinishError and is not remembered.
+// The events are in the batch's order and valid until the next step.
 func (s *sched) Commit(next []int32) []event {
-	s.commit("Commit")
+	s.ran("Commit")
 	if len(next) != len(s.batch.rows) {
 		panic("engine: Commit needs a token for each row")
 	}
 	row := 0
 	for _, q := range s.batch.seqs {
-		asked := row < len(s.batch.askers) && s.batch.askers[row] == q
-		if asked && next[row] == noToken {
+		sampled := row < len(s.batch.sampling) && s.batch.sampling[row] == q
+		if sampled && next[row] == noToken {
 			s.events = append(s.events, s.end(q, noToken, FinishError))
 			row++
 			continue
 		}
 		s.advance(q)
-		if asked {
+		if sampled {
 			s.events = append(s.events, s.append(q, next[row]))
 			row++
 		}
@@ -197,15 +212,16 @@ func (s *sched) Commit(next []int32) []event {
 	return s.events
 }
 
-// Fail records that the planned step failed. Every sequence that was in it, or began with one of its copies, ends with
-// FinishError and is not remembered, because what the model wrote is unknown. Others, and what they share, are untouched.
+// Fail records that the planned step has failed. Every sequence that was in it, or began with one
+// of its copies, ends with FinishError and is not remembered, because what the model has written
+// is unknown. Other sequences, and the blocks they share with these, are untouched.
 func (s *sched) Fail() []event {
-	s.commit("Fail")
+	s.ran("Fail")
 	for _, q := range s.batch.seqs {
 		s.events = append(s.events, s.end(q, noToken, FinishError))
 	}
 	for _, q := range s.batch.copiers {
-		if q.chunk == 0 { // else it was among those
+		if q.chunk == 0 { // else it has ended already, with those above
 			s.events = append(s.events, s.end(q, noToken, FinishError))
 		}
 	}
@@ -214,83 +230,89 @@ func (s *sched) Fail() []event {
 
 // advance counts the chunk as computed, seals the blocks it filled, and moves the window on.
 func (s *sched) advance(q *sequence) {
-	size := s.store.index.blockTokens
+	size := s.store.BlockTokens
 	for i := q.computed / size; i < (q.computed+q.chunk)/size; i++ {
-		parent := root
-		if i > 0 {
-			parent = q.blocks[i-1]
-		}
-		q.blocks[i] = s.store.seal(parent, q.blocks[i], q.tokens[i*size:(i+1)*size], i >= q.low, i >= q.stay)
+		s.store.Seal(&q.claim, i, q.tokens[i*size:(i+1)*size])
 	}
 	q.computed += q.chunk
-	s.remember(q)
-	s.slide(q)
+	s.keepBranch(q)
+	s.store.Slide(&q.claim, q.computed)
+}
+
+// keepBranch keeps the blocks that a sequence shares with others, once they are computed, because
+// more requests with the same beginning may come.
+func (s *sched) keepBranch(q *sequence) {
+	n := q.branch * s.store.BlockTokens
+	if q.branch == 0 || q.computed < n || q.restoring {
+		return
+	}
+	s.store.KeepPrefix(&q.claim, q.tokens[:n])
+	q.branch = 0
 }
 
 // append gives a sequence its next token.
 func (s *sched) append(q *sequence, token int32) event {
 	if len(q.tokens) == q.prompt {
-		s.stats.PromptTokens += uint64(q.prompt)
-		s.stats.CachedTokens += uint64(q.cached)
+		s.counters.promptTokens += uint64(q.prompt)
+		s.counters.cachedTokens += uint64(q.cached)
 	}
 	if slices.Contains(q.stop, token) {
 		return s.end(q, noToken, FinishStop)
 	}
 	q.tokens = append(q.tokens, token)
-	s.stats.OutputTokens++
-	if len(q.tokens) == q.prompt+q.most {
+	s.counters.outputTokens++
+	if len(q.tokens) == q.prompt+q.max {
 		return s.end(q, token, FinishLength)
 	}
 	return event{seq: q, token: token}
 }
 
-// end gives back all that a sequence has, after its agent's memory took what it keeps.
+// end gives back everything a sequence has, after its agent's memory has taken what it keeps.
 func (s *sched) end(q *sequence, token int32, why Finish) event {
 	s.unclaim(q)
 	if why != FinishError {
-		var last []int32
+		left := kv.Ended{
+			Tokens:    q.tokens[:q.computed],
+			Blocks:    q.claim.Blocks,
+			TurnStart: s.turnStart(q),
+			Partial:   !q.decoding(),
+		}
 		if q.decoding() {
-			last = q.tokens[q.computed:]
+			left.Last = q.tokens[q.computed:]
 		}
-		s.store.keep(q.agent, q.tokens[:q.computed], last, q.blocks, s.turn(q), !q.decoding())
+		s.store.Keep(q.agent, left)
 	}
-	for i, b := range q.blocks {
-		if i >= q.low {
-			s.store.local.unpin(b, i >= q.stay)
-		}
-		s.store.release(b)
-	}
-	s.store.pool.unreserve(q.reserved)
-	s.store.local.pay(-q.locals)
-	q.reserved, q.locals = 0, 0
+	s.store.End(&q.claim)
 	if i := slices.Index(s.running, q); i >= 0 {
 		s.running = slices.Delete(s.running, i, i+1)
 	}
 	switch why {
 	case FinishCancelled:
-		s.stats.Cancelled++
+		s.counters.cancelled++
 	case FinishError:
-		s.stats.Failed++
+		s.counters.failed++
 	default:
-		s.stats.Finished++
+		s.counters.finished++
 	}
 	return event{seq: q, token: token, finish: why}
 }
 
-// turn is where a user may come back to after this request, to change the question or to have it answered again: where it
-// began, or if that is more than a window ago, its last token.
-func (s *sched) turn(q *sequence) int {
-	if q.computed-q.cached < s.store.local.window {
+// turnStart returns the token to which a user may return after this request, to change the question
+// or to have it answered again: where the request began, or if that is more than a window ago, the
+// last token of its prompt.
+func (s *sched) turnStart(q *sequence) int {
+	if q.computed-q.cached < s.store.Window {
 		return q.cached
 	}
 	return min(q.prompt, q.computed) - 1
 }
 
-// soonest is about how many steps it takes at most until one of the running sequences ends, 0 when none runs.
-func (s *sched) soonest() int {
+// stepsToNextEnd returns about how many steps it takes at most until one of the running sequences
+// ends, 0 when none runs.
+func (s *sched) stepsToNextEnd() int {
 	steps := 0
 	for i, q := range s.running {
-		n := q.most - (len(q.tokens) - q.prompt)
+		n := q.max - (len(q.tokens) - q.prompt)
 		if !q.decoding() {
 			n += q.rest() / s.stepTokens
 		}
@@ -301,17 +323,18 @@ func (s *sched) soonest() int {
 	return steps
 }
 
-func (s *sched) between(call string) {
+func (s *sched) mustBeBetween(call string) {
 	if s.planned {
 		panic("engine: " + call + " between Plan and Commit")
 	}
 }
 
-func (s *sched) commit(call string) {
+// ran ends the planned step.
+func (s *sched) ran(call string) {
 	if !s.planned {
 		panic("engine: " + call + " without Plan")
 	}
 	s.planned = false
 	s.events = s.events[:0]
-	s.stats.Steps++
+	s.counters.steps++
 }

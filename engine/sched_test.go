@@ -9,23 +9,29 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"loadstone/engine/internal/kv"
 )
 
-var update = flag.Bool("update", false, "write the transcripts in testdata/sched anew; review the diff")
+var update = flag.Bool("update", false,
+	"write the transcripts in testdata/sched anew; review the diff")
 
-// TestSched runs the transcripts in testdata/sched: commands to a scheduler, each with what it says after ----, up to an
-// empty line. Every invariant is checked after each command.
+// TestSched runs the transcripts in testdata/sched: commands to a scheduler, each followed by
+// ---- and its output, up to an empty line. Every invariant is checked after each command.
 //
-//	new blocks=N block=N batch=N step=N [locals=N window=N]   a scheduler; block is BlockTokens, step StepTokens
+//	new blocks=N block=N batch=N step=N [slots=N window=N]
+//	                                      a scheduler; block is BlockTokens, step StepTokens
 //	add ID [agent=A] prompt=P max=N [stop=T]
 //	plan [N]                              what the next step computes, of at most N prompt tokens
 //	commit T...                           the tokens drawn for it; - where none could be
 //	fail                                  the step failed
-//	steps N                               N times plan and commit, the tokens counting up from 500; says the events only
+//	steps N                               N times plan and commit, the tokens counting up from 500;
+//	                                      prints the events only
 //	cancel ID
-//	pool | locals | agents | queue        the state
+//	pool | slots | agents | queue         the state
 //
-// A prompt is tokens and runs of them, as 1-8,5,9-12. @ID is all tokens of a sequence, its answer included; it comes first.
+// A prompt is tokens and runs of them, as in 1-8,5,9-12. @ID stands for all tokens of a sequence,
+// its answer included; it comes first.
 func TestSched(t *testing.T) {
 	files, err := filepath.Glob("testdata/sched/*.txt")
 	if err != nil || len(files) == 0 {
@@ -47,12 +53,14 @@ func TestSched(t *testing.T) {
 				}
 				return
 			}
-			t.Errorf("%s differs from what the scheduler does now%s\nrun go test -run TestSched -update and review the diff", file, firstDifference(string(data), got))
+			t.Errorf("%s differs from what the scheduler does now%s\n"+
+				"run go test -run TestSched -update and review the diff",
+				file, firstDifference(string(data), got))
 		})
 	}
 }
 
-// replay runs a transcript and returns it with the outputs as they are now.
+// replay runs a transcript and returns it with its outputs as they are now.
 func replay(t *testing.T, text string) string {
 	var out strings.Builder
 	var w world
@@ -90,7 +98,7 @@ func firstDifference(old, new string) string {
 	return fmt.Sprintf(" after line %d", min(len(a), len(b)))
 }
 
-// A world is a scheduler and the sequences a transcript has given it.
+// A world is a scheduler and the sequences that a transcript has given it.
 type world struct {
 	sched *sched
 	seqs  map[string]*sequence
@@ -114,8 +122,9 @@ func (w *world) do(line string) (string, error) {
 	}
 	switch cmd := fields[0]; cmd {
 	case "new":
-		w.sched = newSched(layout{shape: shape{blockTokens: number("block"), window: number("window")}, blocks: number("blocks"), locals: number("locals")},
-			number("batch"), number("step"))
+		shape := kv.Shape{BlockTokens: number("block"), Window: number("window")}
+		layout := kv.Layout{Shape: shape, Blocks: number("blocks"), WindowSlots: number("slots")}
+		w.sched = newSched(layout, number("batch"), number("step"))
 		w.seqs, w.token = map[string]*sequence{}, 500
 		return "", nil
 	case "add":
@@ -131,10 +140,12 @@ func (w *world) do(line string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		q := &sequence{id: id, agent: args["agent"], prompt: len(prompt), most: number("max"), tokens: prompt, stop: stop}
+		q := &sequence{id: id, agent: args["agent"], prompt: len(prompt), max: number("max"),
+			tokens: prompt, stop: stop}
 		w.seqs[words[0]] = q
 		w.sched.Add(q)
-		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), need(q.prompt, q.most, w.sched.store.index.blockTokens)), nil
+		blocks := extentOf(q.prompt, q.max, 0).Blocks(&w.sched.store.Shape)
+		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), blocks), nil
 	case "plan":
 		prompts := w.sched.stepTokens
 		if len(words) > 0 {
@@ -158,7 +169,8 @@ func (w *world) do(line string) (string, error) {
 			next = append(next, int32(n))
 		}
 		if want := len(w.sched.batch.rows); len(next) != want {
-			return "", fmt.Errorf("the step asks for %d tokens:\n%s", want, printBatch(&w.sched.batch))
+			return "", fmt.Errorf("the step asks for %d tokens:\n%s",
+				want, printBatch(&w.sched.batch))
 		}
 		return printEvents(w.sched.Commit(next)), nil
 	case "fail":
@@ -179,7 +191,7 @@ func (w *world) do(line string) (string, error) {
 			return "no such sequence\n", nil
 		}
 		return printEvents([]event{ev}), nil
-	case "pool", "locals", "agents", "queue":
+	case "pool", "slots", "agents", "queue":
 		return w.show(cmd), nil
 	default:
 		return "", fmt.Errorf("unknown command")
@@ -208,41 +220,42 @@ func (w *world) steps(n int) string {
 
 func (w *world) show(what string) string {
 	var out strings.Builder
-	st := &w.sched.store
+	store := w.sched.store
 	switch what {
 	case "pool":
-		used, cached, free := st.pool.split()
-		fmt.Fprintf(&out, "used %d (%d of them promised), cached %d, free %d; peak %d; evicted %d\n",
-			used, st.pool.reserved, cached, free, st.pool.peak, st.evictions)
-		if st.local.window > 0 {
-			used, cached, free := st.local.split()
-			fmt.Fprintf(&out, "locals: used %d, cached %d, free %d; peak %d\n", used, cached, free, st.local.peak)
+		st := store.Stats()
+		c := st.Blocks
+		fmt.Fprintf(&out, "used %d (%d of them promised), cached %d, free %d; peak %d; "+
+			"evicted %d\n", c.Used, c.Promised, c.Cached, c.Free, c.Peak, st.Evictions)
+		if c := st.Slots; store.Window > 0 {
+			fmt.Fprintf(&out, "window slots: used %d, cached %d, free %d; peak %d\n",
+				c.Used, c.Cached, c.Free, c.Peak)
 		}
-	case "locals":
-		for x, l := range st.local.all {
-			if l.block == none {
+	case "slots":
+		for x := range store.WindowSlots {
+			block, running, cached := store.Slot(x)
+			if block == kv.None {
 				continue
 			}
 			state := "free"
 			switch {
-			case l.pass+l.stay > 0:
+			case running:
 				state = "in a window"
-			case l.holds > 0:
+			case cached:
 				state = "cached"
 			}
-			fmt.Fprintf(&out, "%d of block %d: %s\n", x, l.block, state)
+			fmt.Fprintf(&out, "%d of block %d: %s\n", x, block, state)
 		}
 	case "agents":
-		for e := st.used.Front(); e != nil; e = e.Next() {
-			m := e.Value.(*memory)
-			name := m.agent
+		for c := range store.Chains() {
+			name := c.Agent
 			if name == "" {
 				name = "(anonymous)"
 			}
-			fmt.Fprintf(&out, "%s: %d tokens in blocks %v\n", name, len(m.tokens), m.blocks)
+			fmt.Fprintf(&out, "%s: %d tokens in blocks %v\n", name, len(c.Tokens), c.Blocks)
 		}
 	case "queue":
-		for _, l := range w.sched.queue.turns {
+		for _, l := range w.sched.queue.lines {
 			fmt.Fprintf(&out, "%s:", l.agent)
 			for _, q := range l.waiting {
 				fmt.Fprintf(&out, " %d", q.id)
@@ -302,28 +315,30 @@ func printBatch(b *batch) string {
 		if q.miss != "" {
 			fmt.Fprintf(&out, ", %s", q.miss)
 		}
-		fmt.Fprintf(&out, "; has %d blocks, may claim %d more", len(q.blocks), q.reserved)
-		if q.locals > 0 {
-			fmt.Fprintf(&out, " and %d locals", q.locals)
+		blocks, slots := q.claim.Promised()
+		fmt.Fprintf(&out, "; has %d blocks, may take %d more", len(q.claim.Blocks), blocks)
+		if slots > 0 {
+			fmt.Fprintf(&out, " and %d window slots", slots)
 		}
 		out.WriteByte('\n')
 	}
 	for _, c := range b.copies {
-		fmt.Fprintf(&out, "copy %d tokens of block %d to block %d\n", c.tokens, c.src, c.dst)
+		fmt.Fprintf(&out, "copy %d tokens of block %d to block %d\n", c.Tokens, c.Src, c.Dst)
 	}
-	row, locals := 0, b.locals
+	row, slots := 0, b.windowSlots
 	for i, q := range b.seqs {
 		what := "prefill"
 		if q.decoding() {
 			what = "decode"
 		}
 		fmt.Fprintf(&out, "%d %s at %d: %d", q.id, what, b.starts[i], b.lens[i])
-		fmt.Fprintf(&out, " in blocks %v", q.blocks)
-		if table := locals[:len(q.blocks)]; slices.Max(table) != none {
-			fmt.Fprintf(&out, ", locals %v", table)
+		n := len(q.claim.Blocks)
+		fmt.Fprintf(&out, " in blocks %v", q.claim.Blocks)
+		if slices.Max(slots[:n]) != kv.None {
+			fmt.Fprintf(&out, ", window slots %v", slots[:n])
 		}
-		locals = locals[len(q.blocks):]
-		if row < len(b.askers) && b.askers[row] == q {
+		slots = slots[n:]
+		if row < len(b.sampling) && b.sampling[row] == q {
 			out.WriteString(" -> token")
 			row++
 		}

@@ -4,35 +4,41 @@ import (
 	"math/bits"
 	"sync"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
 // BatchBuckets is how many sizes of batches Stats tells apart.
 const BatchBuckets = 8
 
-// Stats is a snapshot of the engine between two steps. Counters start at zero with the engine and only grow.
+// Purposes says what the pool is for, in bytes. The numbers add up to the whole.
+type Purposes = kv.Purposes
+
+// Stats is the state of the engine between two steps. Counters start at zero with the engine and
+// only grow.
 type Stats struct {
-	// The pool. Used + Cached + Free == Blocks.
+	// The pool's blocks. Used + Cached + Free == Blocks.
 	Blocks int
-	Used   int // running requests have them or may yet claim them; a block that several share counts once
-	Cached int // idle memory, evicted the moment somebody needs the room
+	Used   int // running requests have them or may still take them; a shared block counts once
+	Cached int // only idle memories have them; they are evicted when the room is needed
 	Free   int
 
-	// The same of locals, which hold what a block's tokens have in layers with a sliding window, for as long as that sees
-	// them. A local is used as often as running requests share it and may leave it before they end. All 0 for a model without
-	// such layers.
-	Locals      int
-	LocalUsed   int
-	LocalCached int
-	LocalFree   int
-	LocalsEach  int // most that one request takes at once
+	// The same of window slots, each of which holds a block's tokens in the sliding layers, for as
+	// long as the window sees them. A slot counts as used once for each request that has it and may
+	// release it before the request ends. All are 0 for a model without sliding layers.
+	WindowSlots           int
+	WindowSlotsUsed       int
+	WindowSlotsCached     int
+	WindowSlotsFree       int
+	WindowSlotsPerRequest int // the most that one request takes at once
 
-	Bytes Purposes // of both parts: all that was made of Config.KVBytes
+	Bytes Purposes // of blocks and slots together: everything that was made of Config.KVBytes
 
-	PeakUsed, LocalPeakUsed int   // highest so far
-	BlockTokens             int   // tokens in a block, and in a local
-	KVBytesPerToken         int   // in the global layers: of a block
-	KVLocalBytesPerToken    int   // in the sliding ones: of a local
-	WeightBytes             int64 // of the model's weights in memory; 0: it does not say
+	PeakUsed, WindowSlotsPeakUsed int   // the highest so far
+	BlockTokens                   int   // tokens in a block, and in a window slot
+	KVBytesPerToken               int   // in the global layers: in a block
+	KVWindowBytesPerToken         int   // in the sliding layers: in a window slot
+	WeightBytes                   int64 // of the model's weights in memory; 0: unknown
 
 	Running  int // requests in the batch
 	Queued   int // requests that wait
@@ -40,8 +46,8 @@ type Stats struct {
 	Draining bool
 
 	Steps        uint64 // calls of Model.Step, failed ones included
-	PromptTokens uint64 // tokens of the prompts of requests whose prompt is done, computed or not
-	CachedTokens uint64 // those of them that came from the cache
+	PromptTokens uint64 // of requests whose prompt is done, computed or not
+	CachedTokens uint64 // those of PromptTokens that came from the cache
 	OutputTokens uint64 // tokens delivered
 	Admitted     uint64 // requests that left the queue to run
 	Finished     uint64 // requests that ended with FinishStop or FinishLength
@@ -49,65 +55,71 @@ type Stats struct {
 	Failed       uint64 // requests that ended with FinishError
 	Evictions    uint64 // blocks that idle memories lost
 
-	FromHot, FromWarm, FromCold uint64               // requests that ran, by the tier of what they began with (see Start.Tier)
-	Batches                     [BatchBuckets]uint64 // steps, by how many sequences they had: up to 1, 2, 4, 8 and so on; the last of any number
-	BatchSequences              uint64               // sequences of all steps together
+	// Requests that ran, by the tier of what they began with (see Start.Tier).
+	FromHot, FromDisk, FromCold uint64
 
-	// The warm tier.
-	Warm            int           // memories on disk
-	WarmBytes       int64         // what their files take
+	// Batches counts steps by how many sequences they had: up to 1, 2, 4, 8 and so on; the last one
+	// counts all larger steps. BatchSequences counts the sequences of all steps.
+	Batches        [BatchBuckets]uint64
+	BatchSequences uint64
+
+	// Memories on disk.
+	DiskMemories    int
+	DiskBytes       int64         // of their files
 	UnsavedBytes    int64         // copied out of the pool and not on disk yet
 	Saves           uint64        // memories written to disk
-	SaveFailures    uint64        // memories that could not be, or were evicted faster than the disk could take them
+	SaveFailures    uint64        // memories not saved: an error, or the disk was too slow
 	SavedBytes      uint64        // of KV, written by all saves
-	SaveTime        time.Duration // that they took
-	Restores        uint64        // requests that began with tokens from the warm tier
-	RestoreFailures uint64        // requests that found what was there to be of no use
+	SaveTime        time.Duration // of all saves
+	Restores        uint64        // requests that began with tokens from disk
+	RestoreFailures uint64        // requests whose agent's file could not be used
 	RestoredBytes   uint64        // of KV, read by all restores
-	RestoreTime     time.Duration // that they took
+	RestoreTime     time.Duration // of all restores
 
-	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64 // refusals of Submit by kind
+	// Refusals of Submit, by kind.
+	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64
 }
 
-// Utilization is the part of the pool's blocks, or of its locals where that is more, that running requests have or may
-// claim, 0 to 1.
-func (s Stats) Utilization() float64 { return s.fuller(s.Used, s.LocalUsed) }
+// Utilization is the share of the pool's blocks, or of its window slots where that is larger, that
+// running requests have or may still take, 0 to 1.
+func (s Stats) Utilization() float64 { return s.share(s.Used, s.WindowSlotsUsed) }
 
 // PeakUtilization is the highest that Utilization has been.
-func (s Stats) PeakUtilization() float64 { return s.fuller(s.PeakUsed, s.LocalPeakUsed) }
+func (s Stats) PeakUtilization() float64 { return s.share(s.PeakUsed, s.WindowSlotsPeakUsed) }
 
-func (s Stats) fuller(blocks, locals int) float64 {
+func (s Stats) share(blocks, windowSlots int) float64 {
 	share := 0.0
 	if s.Blocks > 0 {
 		share = float64(blocks) / float64(s.Blocks)
 	}
-	if s.Locals > 0 {
-		share = max(share, float64(locals)/float64(s.Locals))
+	if s.WindowSlots > 0 {
+		share = max(share, float64(windowSlots)/float64(s.WindowSlots))
 	}
 	return share
 }
 
-// A snapshot is the Stats of a moment. Its lock is held for a copy; an atomic pointer would cost an allocation a step.
-type snapshot struct {
+// published holds the latest Stats. Its lock is held for a copy; an atomic pointer would cost an
+// allocation a step.
+type published struct {
 	mu    sync.Mutex
 	stats Stats
 }
 
-func (s *snapshot) load() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stats
+func (p *published) load() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
 }
 
-func (s *snapshot) store(st *Stats) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats = *st
+func (p *published) store(st *Stats) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats = *st
 }
 
-// served is what the engine's goroutine counts beside the scheduler.
+// served is what the engine's goroutine counts in addition to the scheduler.
 type served struct {
-	hot, warm, cold uint64
+	hot, disk, cold uint64
 	batches         [BatchBuckets]uint64
 	sequences       uint64
 	restoredBytes   uint64
@@ -123,11 +135,11 @@ func (s *served) step(n int) {
 // count counts a request that has ended.
 func (s *served) count(r *Result) {
 	switch r.Tier {
-	case "hot":
+	case TierHot:
 		s.hot++
-	case "warm":
-		s.warm++
-	case "cold":
+	case TierDisk:
+		s.disk++
+	case TierCold:
 		s.cold++
 	}
 	s.restoredBytes += uint64(r.RestoredBytes)
@@ -135,31 +147,47 @@ func (s *served) count(r *Result) {
 }
 
 func (s *served) publish(st *Stats) {
-	st.FromHot, st.FromWarm, st.FromCold = s.hot, s.warm, s.cold
+	st.FromHot, st.FromDisk, st.FromCold = s.hot, s.disk, s.cold
 	st.Batches, st.BatchSequences = s.batches, s.sequences
 	st.RestoredBytes, st.RestoreTime = s.restoredBytes, s.restore
 }
 
-// Stats fills in everything but what only the engine knows: Queued, Draining and the refusals.
+// Stats fills in what the scheduler and the pool know.
 func (s *sched) Stats() Stats {
-	st := s.stats
-	p := &s.store.pool
-	st.Blocks = len(p.blocks)
-	st.Used, st.Cached, st.Free = p.split()
-	st.PeakUsed = p.peak
-	l := &s.store.local
-	st.Locals = len(l.all) - 1
-	st.LocalUsed, st.LocalCached, st.LocalFree = l.split()
-	st.LocalPeakUsed = l.peak
-	if l.window > 0 {
-		st.LocalsEach = l.atOnce(s.stepTokens)
+	c, p := &s.counters, s.store.Stats()
+	st := Stats{
+		Blocks:   p.Blocks.Total,
+		Used:     p.Blocks.Used,
+		Cached:   p.Blocks.Cached,
+		Free:     p.Blocks.Free,
+		PeakUsed: p.Blocks.Peak,
+
+		WindowSlots:         p.Slots.Total,
+		WindowSlotsUsed:     p.Slots.Used,
+		WindowSlotsCached:   p.Slots.Cached,
+		WindowSlotsFree:     p.Slots.Free,
+		WindowSlotsPeakUsed: p.Slots.Peak,
+
+		Bytes:                 p.Bytes,
+		BlockTokens:           s.store.BlockTokens,
+		KVBytesPerToken:       s.store.GlobalBytes,
+		KVWindowBytesPerToken: s.store.SlidingBytes,
+
+		Running: len(s.running),
+		Agents:  p.Agents,
+
+		Steps:        c.steps,
+		PromptTokens: c.promptTokens,
+		CachedTokens: c.cachedTokens,
+		OutputTokens: c.outputTokens,
+		Admitted:     c.admitted,
+		Finished:     c.finished,
+		Cancelled:    c.cancelled,
+		Failed:       c.failed,
+		Evictions:    p.Evictions,
 	}
-	st.BlockTokens = s.store.index.blockTokens
-	st.KVBytesPerToken, st.KVLocalBytesPerToken = l.tokenBytes, l.localBytes
-	st.Bytes.add(p.purposes(), int64(l.blockTokens)*int64(l.tokenBytes))
-	st.Bytes.add(l.purposes(), int64(l.blockTokens)*int64(l.localBytes))
-	st.Running = len(s.running)
-	st.Agents = len(s.store.agents)
-	st.Evictions = s.store.evictions
+	if s.store.Window > 0 {
+		st.WindowSlotsPerRequest = s.store.MaxSlots(s.stepTokens)
+	}
 	return st
 }

@@ -143,7 +143,7 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 		Bytes       int64   `json:"total_bytes"`
 		DiskBytes   int64   `json:"disk_bytes"`
 		Utilization float64 `json:"pool_utilization"` // 0 to 1
-	}{Total: len(all), DiskBytes: st.WarmBytes, Utilization: st.Utilization()}
+	}{Total: len(all), DiskBytes: st.DiskBytes, Utilization: st.Utilization()}
 	for _, m := range all {
 		sum.Tokens += m.Tokens
 		sum.Bytes += m.Bytes

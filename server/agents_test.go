@@ -18,7 +18,7 @@ import (
 )
 
 // diskTier is the engine's word for a memory that is on disk.
-const diskTier = "warm"
+const diskTier = "disk"
 
 func del(path string, headers ...string) string {
 	return strings.Replace(get(path, headers...), "GET", "DELETE", 1)

@@ -26,7 +26,7 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		"Requests that ran, by the slowest tier that the cached tokens of their prompt came from. "+
 			"cold: no tokens were cached.",
 		"tier",
-		labelled{"hot", float64(st.FromHot)}, labelled{"disk", float64(st.FromWarm)},
+		labelled{"hot", float64(st.FromHot)}, labelled{"disk", float64(st.FromDisk)},
 		labelled{"cold", float64(st.FromCold)})
 	b = appendSeries(b, "loadstone_ended_total", "counter",
 		"Requests that the engine accepted and that have ended, by how they ended.", "how",
@@ -41,16 +41,16 @@ func appendPool(b []byte, st engine.Stats) []byte {
 		"KV blocks: used by running requests, cached and evictable, free.", "state",
 		labelled{"used", float64(st.Used)}, labelled{"cached", float64(st.Cached)},
 		labelled{"free", float64(st.Free)})
-	if st.Locals > 0 {
+	if st.WindowSlots > 0 {
 		b = appendSeries(b, "loadstone_pool_window_slots", "gauge",
 			"Window slots, which hold the KV of sliding-window layers: "+
 				"used by running requests, cached and evictable, free.",
 			"state",
-			labelled{"used", float64(st.LocalUsed)}, labelled{"cached", float64(st.LocalCached)},
-			labelled{"free", float64(st.LocalFree)})
+			labelled{"used", float64(st.WindowSlotsUsed)}, labelled{"cached", float64(st.WindowSlotsCached)},
+			labelled{"free", float64(st.WindowSlotsFree)})
 		b = appendHead(b, "loadstone_pool_request_window_slots", "gauge",
 			"Largest number of window slots that one request takes at once, however long it is.")
-		b = appendSample(b, "loadstone_pool_request_window_slots", float64(st.LocalsEach))
+		b = appendSample(b, "loadstone_pool_request_window_slots", float64(st.WindowSlotsPerRequest))
 	}
 	return appendSeries(b, "loadstone_pool_bytes", "gauge",
 		"All bytes of the KV pool, by purpose: one running request, promised to running requests, "+
@@ -81,8 +81,8 @@ func appendGauges(b []byte, st engine.Stats) []byte {
 		{"loadstone_queue_depth", "Requests that wait.", float64(st.Queued)},
 		{"loadstone_running", "Requests in the batch.", float64(st.Running)},
 		{"loadstone_agents", "Agents with a memory in the pool.", float64(st.Agents)},
-		{"loadstone_saved_agents", "Agents with a memory on disk.", float64(st.Warm)},
-		{"loadstone_saved_bytes", "Bytes that memories take on disk.", float64(st.WarmBytes)},
+		{"loadstone_saved_agents", "Agents with a memory on disk.", float64(st.DiskMemories)},
+		{"loadstone_saved_bytes", "Bytes that memories take on disk.", float64(st.DiskBytes)},
 		{"loadstone_unsaved_bytes", "Bytes of KV on their way to the disk.",
 			float64(st.UnsavedBytes)},
 	} {

@@ -110,12 +110,12 @@ func (info *statusInfo) addStats(st engine.Stats) {
 	info.Pool = poolStatus{
 		Blocks:      st.Blocks,
 		BlockTokens: st.BlockTokens,
-		WindowSlots: st.Locals,
+		WindowSlots: st.WindowSlots,
 		Utilization: st.Utilization(),
 		AdmitBelow:  engine.AdmitBelow,
 		Bytes:       st.Bytes.Sum(),
 		For:         purposeInfo(st.Bytes),
-		DiskBytes:   st.WarmBytes,
+		DiskBytes:   st.DiskBytes,
 	}
 	for name, n := range map[string]uint64{
 		"finished": st.Finished, "cancelled": st.Cancelled, "failed": st.Failed,
@@ -123,7 +123,7 @@ func (info *statusInfo) addStats(st engine.Stats) {
 		"prompt_tokens": st.PromptTokens, "cached_tokens": st.CachedTokens,
 		"output_tokens": st.OutputTokens,
 
-		"hot": st.FromHot, "disk": st.FromWarm, "cold": st.FromCold,
+		"hot": st.FromHot, "disk": st.FromDisk, "cold": st.FromCold,
 		"evictions": st.Evictions, "restores": st.Restores, "saves": st.Saves,
 	} {
 		info.Counters[name] = n

@@ -94,7 +94,7 @@ func TestRestart(t *testing.T) {
 	third := slices.Concat(next, got, text(3, 9)[1:])
 	want, _ = complete(t, fresh, "", third, 32)
 	got, r = complete(t, e, "ann", third, 32)
-	if !slices.Equal(got, want) || r.Tier != "warm" || r.CachedTokens != len(next)+31 ||
+	if !slices.Equal(got, want) || r.Tier != engine.TierDisk || r.CachedTokens != len(next)+31 ||
 		r.RestoredBytes == 0 {
 		t.Errorf("restored: %v, want %v; %+v", got, want, r)
 	}
@@ -105,7 +105,7 @@ func TestRestart(t *testing.T) {
 	}
 	e = start(t, dir)
 	defer e.Close()
-	if got, r = complete(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Tier != "warm" ||
+	if got, r = complete(t, e, "ann", third, 32); !slices.Equal(got, want) || r.Tier != engine.TierDisk ||
 		r.CachedTokens != len(third)-1 || r.Miss != "" {
 		t.Errorf("asked again: %v, want %v; %+v", got, want, r)
 	}

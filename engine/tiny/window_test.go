@@ -68,7 +68,7 @@ func TestWindow(t *testing.T) {
 				}
 			}
 			st := e.Stats()
-			if t.Logf("%d hits; %+v", hits, st); hits == 0 || st.LocalUsed != 0 || st.Locals == 0 || c.name == "room for all" && st.Locals >= st.Blocks {
+			if t.Logf("%d hits; %+v", hits, st); hits == 0 || st.WindowSlotsUsed != 0 || st.WindowSlots == 0 || c.name == "room for all" && st.WindowSlots >= st.Blocks {
 				t.Errorf("%d hits, %+v", hits, st)
 			}
 		})

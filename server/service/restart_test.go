@@ -71,7 +71,7 @@ func TestRestart(t *testing.T) {
 }
 
 // diskTier is the engine's word for a memory that is on disk.
-const diskTier = "warm"
+const diskTier = "disk"
 
 type message struct {
 	Role    string `json:"role"`

@@ -1,0 +1,254 @@
+package kv
+
+import "slices"
+
+// A Claim is everything that the cache has given and promised to one running sequence. The zero
+// value is that of a sequence that waits. Its Blocks may be read; only the Store changes them.
+type Claim struct {
+	Blocks   []int32 // the block table: entry i has tokens i*BlockTokens and on
+	promised int     // blocks that the sequence may still take
+	lease    Lease
+}
+
+// Promised returns how many blocks, and how many window slots, the sequence may still take.
+func (c *Claim) Promised() (blocks, slots int) { return c.promised, c.lease.promised }
+
+// AppendSlots appends the window slot of each block in the table to dst, None for a block whose
+// slot the sequence does not have.
+func (c *Claim) AppendSlots(dst []int32) []int32 {
+	for i, b := range c.Blocks {
+		x := None
+		if c.lease.Has(i) {
+			x = c.lease.slots.of[b]
+		}
+		dst = append(dst, x)
+	}
+	return dst
+}
+
+// last returns the last block of the table, root if there is none.
+func (c *Claim) last() int32 { return c.parent(len(c.Blocks)) }
+
+// parent returns the block before the i-th one.
+func (c *Claim) parent(i int) int32 {
+	if i == 0 {
+		return root
+	}
+	return c.Blocks[i-1]
+}
+
+// Terms say what it takes to start a sequence.
+type Terms struct {
+	extent Extent
+
+	blocks int // to be promised
+	idle   int // blocks to pin that no sequence has pinned
+
+	slotCost int // of the slots to begin with
+	slots    int // to be promised
+}
+
+// Terms returns what it takes to start a sequence with a match. A sequence that restores keeps the
+// slots it begins with until the restore has come to its end, so it needs more of them.
+func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
+	s := &st.slots
+	t := Terms{extent: x, idle: m.idle, blocks: x.Blocks(&st.Shape) - len(m.Blocks)}
+	if m.move {
+		t.blocks--
+	}
+	if st.Window == 0 {
+		return t
+	}
+	pinFrom := x.pinFrom(&st.Shape)
+	matched := m.Blocks[m.start:]
+	for i, b := range matched {
+		t.slotCost += s.cost(b, m.start+i >= pinFrom)
+	}
+	n := len(matched)
+	if m.move {
+		t.slotCost += s.cost(m.tail, len(m.Blocks) >= pinFrom)
+		n++
+	}
+	limit := x.MaxSlots(&st.Shape, m.Tokens)
+	if restoring {
+		limit = min(x.Blocks(&st.Shape)-m.start, max(limit, n+st.WindowBlocks()))
+	}
+	t.slots = limit - n
+	return t
+}
+
+// Affords reports whether a sequence can start on these terms now.
+func (st *Store) Affords(t Terms) bool {
+	return t.blocks+t.idle <= st.pool.available() && t.slotCost+t.slots <= st.slots.available()
+}
+
+// Fits reports whether a sequence could start if it were alone.
+func (st *Store) Fits(x Extent) bool {
+	return x.Blocks(&st.Shape) <= st.Blocks && x.MaxSlots(&st.Shape, 0) <= st.WindowSlots
+}
+
+// A Copy asks for a call of Model.CopyKV. Dst is None where nothing is to be copied.
+type Copy struct{ Dst, Src, DstSlot, SrcSlot, Tokens int32 }
+
+// Start gives a new sequence what a match found, and promises what it may need beyond that. The
+// terms are those of the match, and are affordable. The returned copy has to be made before the
+// blocks are used.
+//
+// The copy's source is not pinned, and making room for its destination may evict it. That is
+// sound: a block keeps its contents until it is written, whoever gets it gets it after this, and
+// a step makes its copies in the order in which they were asked for and before it computes
+// anything.
+func (st *Store) Start(c *Claim, agent string, m *Match, t Terms) Copy {
+	own := st.agents[agent]
+	if own != nil {
+		st.byUse.MoveToBack(own.use)
+	}
+	c.Blocks = slices.Clone(m.Blocks)
+	c.lease = newLease(&st.slots, t.extent, m.start)
+	for i, b := range c.Blocks {
+		st.pool.pin(b)
+		c.lease.Adopt(b, i)
+	}
+	if m.move {
+		st.moveTail(c, own, m.tail)
+	}
+	st.pool.promise(t.blocks)
+	c.promised = t.blocks
+	c.lease.Promise(t.slots)
+	if m.tail == None || m.move {
+		return Copy{Dst: None}
+	}
+	copied := Copy{Src: m.tail, SrcSlot: st.slots.of[m.tail], DstSlot: None, Tokens: int32(m.Part)}
+	copied.Dst = st.extend(c)
+	if st.Window > 0 {
+		copied.DstSlot = st.slots.of[copied.Dst]
+	}
+	if copied.Dst == copied.Src && copied.DstSlot == copied.SrcSlot {
+		copied.Dst = None // the source was evicted and came straight back
+	}
+	return copied
+}
+
+// moveTail gives the partial block at the end of an agent's chain to a sequence, which continues
+// it.
+func (st *Store) moveTail(c *Claim, own *Chain, tail int32) {
+	i := len(c.Blocks)
+	st.pool.pin(tail)
+	if c.lease.Has(i) {
+		c.lease.Adopt(tail, i)
+		st.slots.unhold(tail)
+	}
+	st.pool.unhold(tail)
+	own.Blocks = own.Blocks[:i]
+	own.Tokens = own.Tokens[:i*st.BlockTokens]
+	own.Dirty = false // the sequence has all of it now, and leaves it to the next chain
+	c.Blocks = append(c.Blocks, tail)
+	if i == 0 {
+		st.drop(own)
+	}
+}
+
+// extend takes one promised block for a sequence, with its slot if the sequence needs that.
+func (st *Store) extend(c *Claim) int32 {
+	i, b := len(c.Blocks), st.alloc()
+	c.Blocks = append(c.Blocks, b)
+	c.promised--
+	if c.lease.Has(i) {
+		st.evictUntil(func() bool { return st.slots.refs[unused] > 0 })
+		c.lease.Take(b, i)
+	}
+	return b
+}
+
+// Grow takes blocks, and their slots, until there is room for so many tokens.
+func (st *Store) Grow(c *Claim, tokens int) {
+	for tokens > len(c.Blocks)*st.BlockTokens {
+		st.extend(c)
+	}
+}
+
+// Share gives a sequence the block that holds tokens after its last one, if there is such a block
+// with its slot, in place of a promised block that the sequence would have filled with them.
+// There are BlockTokens tokens. It reports whether it did.
+func (st *Store) Share(c *Claim, tokens []int32) bool {
+	b := st.index.find(c.last(), tokens)
+	if b == None || !st.slots.has(b) {
+		return false
+	}
+	st.pool.revoke(1)
+	c.promised--
+	st.pool.pin(b)
+	c.lease.Join(b, len(c.Blocks))
+	c.Blocks = append(c.Blocks, b)
+	return true
+}
+
+// Seal puts the i-th block, which the sequence has just filled with tokens, into the index. If an
+// equal block is there already, because two sequences computed the same at the same time or only
+// its slot was gone, the sequence gets that one and its own is freed.
+func (st *Store) Seal(c *Claim, i int, tokens []int32) {
+	parent, b := c.parent(i), c.Blocks[i]
+	twin := st.index.find(parent, tokens)
+	if twin == None {
+		st.index.insert(b, parent, tokens)
+		return
+	}
+	c.lease.Replace(b, twin, i)
+	// b goes first: pinning an idle twin takes a cached block, and b makes up for it.
+	st.release(b)
+	st.pool.pin(twin)
+	c.Blocks[i] = twin
+}
+
+// Slide releases what the window of a sequence has left behind when so many tokens are computed.
+func (st *Store) Slide(c *Claim, computed int) { c.lease.Slide(c.Blocks, computed) }
+
+// GrowRestoring is Grow for tokens that are restored. Blocks before block firstSlot have no slots
+// in what is restored. firstSlot is the same in all calls for a sequence.
+func (st *Store) GrowRestoring(c *Claim, tokens, firstSlot int) {
+	if c.lease.gapEnd == 0 {
+		c.lease.Skip(len(c.Blocks), firstSlot)
+	}
+	st.Grow(c, tokens)
+}
+
+// Restored ends a restore that has filled the table up to so many tokens. It reports whether that
+// is of use: all slots in the window at the end must be there. If not, Undo is to be called.
+func (st *Store) Restored(c *Claim, tokens int) bool {
+	if !c.lease.spans(tokens) {
+		return false
+	}
+	c.lease.closeGap(c.Blocks)
+	return true
+}
+
+// Undo gives back the blocks from the n-th on, with their slots. The sequence may take others
+// instead.
+func (st *Store) Undo(c *Claim, n int) {
+	for i := n; i < len(c.Blocks); i++ {
+		c.lease.Return(c.Blocks[i], i)
+		st.release(c.Blocks[i])
+		st.pool.promise(1)
+		c.promised++
+	}
+	c.Blocks = c.Blocks[:n]
+	c.lease.gapStart, c.lease.gapEnd = 0, 0
+}
+
+// End gives back everything that a sequence has and is promised. The table stays readable.
+func (st *Store) End(c *Claim) {
+	for i, b := range c.Blocks {
+		c.lease.Release(b, i)
+		st.release(b)
+	}
+	st.pool.revoke(c.promised)
+	c.promised = 0
+	c.lease.Promise(0)
+}
+
+// release unpins a block of a sequence, whose slot the sequence does not have any more.
+func (st *Store) release(b int32) {
+	if st.pool.unpin(b) {
+		st.freed(b)
+	}
+}

@@ -1,0 +1,243 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"loadstone/engine/internal/kv"
+)
+
+// A Header says what a snapshot holds: everything that is known of a file from its header alone.
+type Header struct {
+	Agent       string
+	Fingerprint string // of everything that the KV depends on
+	Tokens      int    // tokens whose KV the snapshot holds
+	Uncomputed  int    // tokens that follow those without KV: 0 or 1
+	Earlier     int    // blocks before the window that are stored a second time, with their slots
+	kv.Shape
+	Created time.Time // when the agent's first memory was made
+	Saved   time.Time // when this snapshot was begun
+}
+
+const (
+	family    = "loadstone memory "
+	format    = family + "4"
+	maxHeader = 64 << 20 // bytes of JSON; a memory of a million tokens in blocks of one has as many
+	maxAgent  = 4096     // bytes of an agent's name that can be saved
+)
+
+// corrupt makes an error that is ErrCorrupt.
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("memory file is %w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// Blocks returns how many blocks the conversation takes.
+func (h *Header) Blocks() int { return (h.Tokens + h.BlockTokens - 1) / h.BlockTokens }
+
+// FirstSlot returns the first block that is stored with its window slot.
+func (h *Header) FirstSlot() int { return h.WindowStart(h.Tokens) }
+
+// Chunks returns how many chunks the file has. A chunk is one block as the file stores it: chunks
+// 0..Blocks-1 are the conversation's blocks in order, and chunks from Blocks on are the Earlier
+// ones.
+func (h *Header) Chunks() int { return h.Blocks() + h.Earlier }
+
+// BlockOf returns which block of the conversation chunk i holds.
+func (h *Header) BlockOf(i int) int {
+	if i < h.Blocks() {
+		return i
+	}
+	return h.FirstSlot() - 1 - (i - h.Blocks())
+}
+
+// ChunkWithSlot returns the chunk that holds block b together with its window slot.
+func (h *Header) ChunkWithSlot(b int) int {
+	if b >= h.FirstSlot() {
+		return b
+	}
+	return h.Blocks() + h.FirstSlot() - 1 - b
+}
+
+// HasSlot reports whether chunk i holds its block's window slot.
+func (h *Header) HasSlot(i int) bool { return i >= h.FirstSlot() }
+
+// ChunkTokens returns how many tokens chunk i has.
+func (h *Header) ChunkTokens(i int) int {
+	return min(h.BlockTokens, h.Tokens-h.BlockOf(i)*h.BlockTokens)
+}
+
+// ChunkBytes returns the size of chunk i. Only the conversation's last block may be partial.
+func (h *Header) ChunkBytes(i int) int { return int(h.offset(i+1) - h.offset(i)) }
+
+// KVBytes returns the size of all chunks.
+func (h *Header) KVBytes() int64 { return h.offset(h.Chunks()) }
+
+// offset returns how many bytes of chunks come before chunk i.
+func (h *Header) offset(i int) int64 {
+	earlier := int64(max(0, i-h.Blocks()))
+	return h.Bytes(min(i*h.BlockTokens, h.Tokens), h.FirstSlot()) +
+		earlier*int64(h.BlockTokens)*int64(h.GlobalBytes+h.SlidingBytes)
+}
+
+// preambleBytes returns the size of what lies between the header and the chunks.
+func (h *Header) preambleBytes() int64 { return 4 * int64(1+h.Chunks()+h.Tokens+h.Uncomputed) }
+
+// fileBytes returns the size of the file, whose encoded header takes n bytes.
+func (h *Header) fileBytes(n int) int64 { return int64(n) + h.preambleBytes() + h.KVBytes() }
+
+// encode returns the header as it is in the file, its length before it. The names of keys and
+// tensors belong to the format and stay as they are, whatever the code calls them.
+func (h *Header) encode() []byte {
+	type tensor struct {
+		DType   string   `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	n := h.Chunks()
+	at := int64(4 * (1 + n))
+	header := map[string]any{
+		"__metadata__": map[string]string{
+			"format":       format,
+			"agent":        url.PathEscape(h.Agent), // any bytes become ASCII
+			"fingerprint":  url.PathEscape(h.Fingerprint),
+			"tokens":       strconv.Itoa(h.Tokens),
+			"last":         strconv.Itoa(h.Uncomputed),
+			"behind":       strconv.Itoa(h.Earlier),
+			"block_tokens": strconv.Itoa(h.BlockTokens),
+			"window":       strconv.Itoa(h.Window),
+			"token_bytes":  strconv.Itoa(h.GlobalBytes),
+			"local_bytes":  strconv.Itoa(h.SlidingBytes),
+			"created":      h.Created.UTC().Format(time.RFC3339Nano),
+			"saved":        h.Saved.UTC().Format(time.RFC3339Nano),
+		},
+		"checksums": tensor{"U32", []int{1 + n}, [2]int64{0, at}},
+		"tokens":    tensor{"I32", []int{h.Tokens + h.Uncomputed}, [2]int64{at, h.preambleBytes()}},
+	}
+	at = h.preambleBytes()
+	for i := range n {
+		size, name := h.ChunkBytes(i), "block."+strconv.Itoa(i)
+		if i >= h.Blocks() {
+			name = "behind." + strconv.Itoa(i-h.Blocks())
+		}
+		header[name] = tensor{"U8", []int{size}, [2]int64{at, at + int64(size)}}
+		at += int64(size)
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		panic(err) // it is made of strings and numbers only
+	}
+	for len(text)%8 != 0 { // so that the data are aligned
+		text = append(text, ' ')
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+}
+
+// readHeader reads the header of a file of at most maxBytes bytes. It returns the header, and its
+// bytes as they are in the file.
+func readHeader(r io.Reader, maxBytes int64) (Header, []byte, error) {
+	raw := make([]byte, 8)
+	if _, err := io.ReadFull(r, raw); err != nil {
+		return Header{}, nil, corrupt("it ends before its header")
+	}
+	n := binary.LittleEndian.Uint64(raw)
+	if n > maxHeader || int64(n) > maxBytes-8 {
+		return Header{}, nil, corrupt("a header of %d bytes in a file of %d", n, maxBytes)
+	}
+	raw = append(raw, make([]byte, n)...)
+	if _, err := io.ReadFull(r, raw[8:]); err != nil {
+		return Header{}, nil, corrupt("header: %v", err)
+	}
+	h, err := parseHeader(raw[8:])
+	if err != nil {
+		return Header{}, nil, err
+	}
+	if err := h.bounded(len(raw), maxBytes); err != nil {
+		return Header{}, nil, err
+	}
+	// Each chunk has more than 40 bytes of header, so encode makes no more than was read.
+	if h.Chunks() > len(raw)/40 || !bytes.Equal(raw, h.encode()) {
+		return Header{}, nil, corrupt("header is not as it was written")
+	}
+	return h, raw, nil
+}
+
+// bounded returns an error unless the header's numbers fit the size of the file, before anything is
+// allocated by them. The encoded header takes n bytes.
+func (h *Header) bounded(n int, maxBytes int64) error {
+	for _, n := range []int{h.BlockTokens, h.Window, h.GlobalBytes, h.SlidingBytes} {
+		if n < 0 || n > math.MaxInt32 {
+			return corrupt("a number of %d in its header", n)
+		}
+	}
+	all := int64(max(1, h.Tokens))
+	switch {
+	case h.Tokens < 0, h.Earlier < 0, h.Uncomputed < 0, h.Uncomputed > min(1, h.Tokens),
+		all > maxBytes/4, h.BlockTokens < 1,
+		int64(max(h.GlobalBytes, h.SlidingBytes)) > math.MaxInt64/8/all,
+		h.Earlier > min(h.Blocks(), h.FirstSlot()),
+		h.fileBytes(n) > maxBytes:
+		return corrupt("%d tokens of %d bytes in blocks of %d do not fit into %d bytes",
+			h.Tokens, h.GlobalBytes, h.BlockTokens, maxBytes)
+	}
+	return nil
+}
+
+// parseHeader reads the metadata of a header's JSON.
+func parseHeader(text []byte) (h Header, err error) {
+	var header struct {
+		Meta map[string]string `json:"__metadata__"`
+	}
+	if err := json.Unmarshal(text, &header); err != nil {
+		return h, corrupt("header: %v", err)
+	}
+	if f := header.Meta["format"]; f != format {
+		if strings.HasPrefix(f, family) {
+			return h, fmt.Errorf("%w: the memory has format %q, this version has %q",
+				ErrOtherModel, f, format)
+		}
+		return h, corrupt("format %q; this version reads %q", f, format)
+	}
+	number := func(key string) int {
+		n, e := strconv.Atoi(header.Meta[key])
+		err = errors.Join(err, e)
+		return n
+	}
+	name := func(key string) string {
+		s, e := url.PathUnescape(header.Meta[key])
+		err = errors.Join(err, e)
+		return s
+	}
+	when := func(key string) time.Time {
+		t, e := time.Parse(time.RFC3339Nano, header.Meta[key])
+		err = errors.Join(err, e)
+		return t
+	}
+	h = Header{
+		Agent:       name("agent"),
+		Fingerprint: name("fingerprint"),
+		Tokens:      number("tokens"),
+		Uncomputed:  number("last"),
+		Earlier:     number("behind"),
+		Shape: kv.Shape{
+			BlockTokens:  number("block_tokens"),
+			Window:       number("window"),
+			GlobalBytes:  number("token_bytes"),
+			SlidingBytes: number("local_bytes"),
+		},
+		Created: when("created"),
+		Saved:   when("saved"),
+	}
+	if err != nil {
+		return h, corrupt("header: %v", err)
+	}
+	return h, nil
+}

@@ -1,0 +1,161 @@
+package snapshot
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// save writes a complete snapshot in place of the one that the agent had.
+func (s *Store) save(snap *Snapshot) error {
+	return s.install(snap.header, func(w io.Writer) error {
+		if snap.stale.Load() { // dropped while it waited for other changes of the store
+			return ErrSuperseded
+		}
+		return snap.write(w)
+	})
+}
+
+// Create writes a memory without tokens for an agent that has none, or fails with ErrExists.
+func (s *Store) Create(agent string) error {
+	h := s.match
+	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
+	h.Saved = h.Created
+	empty := Snapshot{header: h}
+	return s.install(h, func(w io.Writer) error {
+		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
+			return fmt.Errorf("agent %q: %w", agent, ErrExists)
+		}
+		return empty.write(w)
+	})
+}
+
+// Import takes in a snapshot file from elsewhere. It trusts nothing: the file is written chunk by
+// chunk as it is verified, and appears only when all of it is sound and ready, which is called
+// then, agrees.
+func (s *Store) Import(r io.Reader, ready func(agent string) error) (Header, error) {
+	h, header, err := readHeader(r, s.quota)
+	if err != nil {
+		return h, err
+	}
+	if err := s.fits(&h); err != nil {
+		return h, err
+	}
+	p, err := readPreamble(r, h, header)
+	if err != nil {
+		return h, err
+	}
+	return h, s.install(h, func(w io.Writer) error {
+		if _, err := w.Write(p.raw); err != nil {
+			return err
+		}
+		size := max(1, h.ChunkBytes(0), h.ChunkBytes(h.FirstSlot()), h.ChunkBytes(h.Blocks()))
+		buf := make([]byte, size)
+		for i := range p.sums {
+			b := buf[:h.ChunkBytes(i)]
+			if err := p.readChunk(r, i, b); err != nil {
+				return err
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		if n, _ := r.Read(buf[:1]); n > 0 {
+			return corrupt("it goes on after its last block")
+		}
+		return ready(h.Agent)
+	})
+}
+
+// fits returns an error that says why a snapshot cannot be restored here, nil if it can.
+func (s *Store) fits(h *Header) error {
+	want := &s.match
+	switch {
+	case h.Fingerprint != want.Fingerprint:
+		return fmt.Errorf("%w: the memory was made by model %q, this one is %q",
+			ErrOtherModel, h.Fingerprint, want.Fingerprint)
+	case h.Shape != want.Shape:
+		return fmt.Errorf("%w: the memory has blocks of %d tokens of %d bytes and a window of %d "+
+			"tokens of %d; this engine's has %d of %d and %d of %d", ErrOtherModel,
+			h.BlockTokens, h.GlobalBytes, h.Window, h.SlidingBytes,
+			want.BlockTokens, want.GlobalBytes, want.Window, want.SlidingBytes)
+	}
+	return nil
+}
+
+// install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
+func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
+	if len(h.Agent) > maxAgent || h.Agent == "" {
+		return fmt.Errorf("an agent's name of %d bytes cannot be saved; it must have 1 to %d",
+			len(h.Agent), maxAgent)
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	size := h.fileBytes(len(h.encode()))
+	if !s.sweep(size, h.Agent) {
+		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or "+
+			"delete or unpin others", ErrNoRoom, size, s.quota)
+	}
+	path := s.path(h.Agent)
+	s.Fault("create")
+	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
+	f, err := os.CreateTemp(s.dir, pattern) // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	w := bufio.NewWriterSize(faulty{f, s.Fault}, ioPortion)
+	// The first error counts: a full disk says the same to each of these.
+	if err := cmp.Or(fill(w), w.Flush(), s.sync(f), f.Close()); err != nil {
+		return err
+	}
+	s.Fault("rename")
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	e := &Entry{Header: h, Bytes: size, Used: time.Now()}
+	if old := s.index[h.Agent]; old != nil {
+		e.Pinned = old.Pinned
+		s.forget(old)
+	}
+	s.index[h.Agent] = e
+	s.bytes += size
+	s.evicted.Remove(h.Agent)
+	s.mu.Unlock()
+	s.Fault("sync directory")
+	return syncDir(s.dir)
+}
+
+func (s *Store) sync(f *os.File) error {
+	s.Fault("sync")
+	return f.Sync()
+}
+
+// faulty is a file whose writes a test can stop.
+type faulty struct {
+	*os.File
+	fault func(string)
+}
+
+func (f faulty) Write(b []byte) (int, error) {
+	f.fault("write")
+	return f.File.Write(b)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

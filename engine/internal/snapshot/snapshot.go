@@ -1,0 +1,175 @@
+// Package snapshot keeps agents' memories on disk: the file format, the directory with its index,
+// quota, expiry, quarantine and lock, and the goroutine that writes. It knows bytes and their
+// shape; what they mean is the engine's business.
+//
+// # Format
+//
+// A file is a safetensors file (https://github.com/huggingface/safetensors#format): the length of
+// the header as a little-endian uint64, the header as JSON, then the tensors' data in this order:
+//
+//	checksums  U32 [1+chunks]    CRC-32C of header, its length and tokens; then of each chunk
+//	tokens     I32 [tokens+last] last is 1 where the answer's last token has no KV yet
+//	block.N    U8 [bytes]        block N as Model.ReadKV gave it, with its window slot where that is
+//	                             in the window at the conversation's end
+//	behind.K   U8 [bytes]        the K-th block before that window once more, with its window slot
+//
+// Header and preamble (checksums and tokens) come first, then the chunks. The behind chunks serve
+// a request that returns to where the agent's last request began, or asks its question again, as
+// far as their window slots still existed when the snapshot was made. Nothing else reads them.
+//
+// The header's __metadata__ says, in strings, what the snapshot holds (see Header). Each chunk
+// has its own checksum so that a restore reads and verifies no more than the prompt begins with.
+// CRC-32C finds every flipped bit and every burst of up to 32 at the speed of memory; against
+// forgery no checksum without a key helps, and the files are private.
+//
+// A header is valid when it is, byte for byte, the one that this package would write for its
+// metadata. So no offset or shape of a damaged or hostile file is ever trusted.
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"slices"
+	"sync/atomic"
+)
+
+var (
+	// ErrNoMemory says that an agent has no memory.
+	ErrNoMemory = errors.New("no memory of this agent is kept")
+	// ErrExists refuses to create an agent that has a memory.
+	ErrExists = errors.New("the agent exists already")
+	// ErrNoRoom refuses a memory that the quota has no room for.
+	ErrNoRoom = errors.New("no room")
+	// ErrCorrupt says that a file is not, byte for byte, as it was written.
+	ErrCorrupt = errors.New("corrupt")
+	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
+	ErrOtherModel = errors.New("model mismatch")
+	// ErrNotCopied says that a block of a snapshot in RAM has not been copied out of the pool yet.
+	ErrNotCopied = errors.New("the block is not copied yet")
+	// ErrSuperseded says that a snapshot was not written because the agent's memory has changed.
+	ErrSuperseded = errors.New("the agent's memory has changed before it was saved")
+)
+
+// Reason returns the word for why a snapshot cannot be restored: "model_changed" or "corrupt". It
+// is part of a quarantined file's name and of a request's result.
+func Reason(err error) string {
+	if errors.Is(err, ErrOtherModel) {
+		return "model_changed"
+	}
+	return "corrupt"
+}
+
+// A Snapshot is an agent's memory in RAM, on its way to the disk.
+type Snapshot struct {
+	header Header
+	tokens []int32  // header.Tokens, and header.Uncomputed more
+	chunks [][]byte // nil where not copied yet
+	copied int      // how many of chunks are not nil
+
+	stale   atomic.Bool   // it must not be written any more
+	written chan struct{} // closed when it is on disk, or never will be
+	err     error         // why it is not; valid once written is closed
+}
+
+// newSnapshot returns a snapshot without KV. tokens has the uncomputed one at its end.
+func newSnapshot(h Header, tokens []int32) *Snapshot {
+	return &Snapshot{
+		header:  h,
+		tokens:  tokens,
+		chunks:  make([][]byte, h.Chunks()),
+		written: make(chan struct{}),
+	}
+}
+
+// Header says what the snapshot holds.
+func (s *Snapshot) Header() *Header { return &s.header }
+
+// Conversation returns all tokens, with KV or without.
+func (s *Snapshot) Conversation() []int32 { return s.tokens }
+
+// Tokens returns the tokens whose KV the snapshot holds.
+func (s *Snapshot) Tokens() []int32 { return s.tokens[:s.header.Tokens] }
+
+// Copied reports whether chunk i is there.
+func (s *Snapshot) Copied(i int) bool { return s.chunks[i] != nil }
+
+// Missing returns the first chunk from chunk i on that is not there, and false if all are.
+func (s *Snapshot) Missing(i int) (int, bool) {
+	for ; i < len(s.chunks); i++ {
+		if s.chunks[i] == nil {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Complete reports whether all chunks are there.
+func (s *Snapshot) Complete() bool { return s.copied == len(s.chunks) }
+
+// Set puts chunk i in, which must be missing.
+func (s *Snapshot) Set(i int, b []byte) {
+	s.chunks[i] = b
+	s.copied++
+}
+
+// Chunk returns chunk i, or ErrNotCopied. It does not need dst.
+func (s *Snapshot) Chunk(i int, dst []byte) ([]byte, error) {
+	if s.chunks[i] == nil {
+		return nil, ErrNotCopied
+	}
+	return s.chunks[i], nil
+}
+
+// View returns a copy for a reader on another goroutine. It stays as it is when more chunks are put
+// in, and is not written.
+func (s *Snapshot) View() *Snapshot {
+	return &Snapshot{header: s.header, tokens: s.tokens, chunks: slices.Clone(s.chunks)}
+}
+
+// Written is closed when the snapshot is on disk, or never will be. Err says which.
+func (s *Snapshot) Written() <-chan struct{} { return s.written }
+
+// Err says why the snapshot is not on disk; nil when it is. It is valid once Written is closed.
+func (s *Snapshot) Err() error { return s.err }
+
+// end notes what became of the snapshot.
+func (s *Snapshot) end(err error) {
+	s.err = err
+	close(s.written)
+}
+
+// write writes a complete snapshot as a file, in pieces no larger than a chunk.
+func (s *Snapshot) write(w io.Writer) error {
+	header := s.header.encode()
+	tokens := encodeTokens(s.tokens)
+	sums := make([]byte, 0, 4*(1+len(s.chunks)))
+	sums = binary.LittleEndian.AppendUint32(sums, checksum(header, tokens))
+	for _, b := range s.chunks {
+		sums = binary.LittleEndian.AppendUint32(sums, checksum(b))
+	}
+	for piece := range slices.Values(slices.Concat([][]byte{header, sums, tokens}, s.chunks)) {
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(pieces ...[]byte) (sum uint32) {
+	for _, p := range pieces {
+		sum = crc32.Update(sum, castagnoli, p)
+	}
+	return sum
+}
+
+func encodeTokens(tokens []int32) []byte {
+	raw := make([]byte, 0, 4*len(tokens))
+	for _, t := range tokens {
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(t))
+	}
+	return raw
+}

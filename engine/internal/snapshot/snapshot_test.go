@@ -1,0 +1,280 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"loadstone/engine/internal/kv"
+)
+
+// small is the header of snapshots of a model without sliding layers.
+var small = Header{Fingerprint: "fake", Shape: kv.Shape{BlockTokens: 4, GlobalBytes: 1}}
+
+// sliding is that of one with them: four blocks are in the window at the end, and two before it are
+// stored once more.
+var sliding = Header{Fingerprint: "fake", Tokens: 38, Uncomputed: 1, Earlier: 2,
+	Shape: kv.Shape{BlockTokens: 4, Window: 9, GlobalBytes: 1, SlidingBytes: 1}}
+
+// complete returns a snapshot whose chunks are filled with what fill returns for their numbers.
+func complete(h Header, fill func(i int) byte) *Snapshot {
+	tokens := make([]int32, h.Tokens+h.Uncomputed)
+	for i := range tokens {
+		tokens[i] = int32(i + 1)
+	}
+	s := newSnapshot(h, tokens)
+	for i := range h.Chunks() {
+		s.Set(i, bytes.Repeat([]byte{fill(i)}, h.ChunkBytes(i)))
+	}
+	return s
+}
+
+func (h Header) of(agent string, tokens int) Header {
+	h.Agent, h.Tokens = agent, tokens
+	return h
+}
+
+func open(t *testing.T, dir string, match Header, quota int64, ttl time.Duration) *Store {
+	t.Helper()
+	s, err := OpenStore(dir, match, quota, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Every bit of a file matters, and so does its length: a file is used only as it was written.
+func TestDamage(t *testing.T) {
+	for name, h := range map[string]Header{
+		"without sliding layers": small.of("ann", 21),
+		"with sliding layers":    sliding.of("ann", sliding.Tokens),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var good bytes.Buffer
+			if err := complete(h, func(i int) byte { return byte(i) }).write(&good); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, good.Bytes(), h)
+		})
+	}
+}
+
+// damage changes a file in many ways, each of which is found by reading all of it.
+func damage(t *testing.T, good []byte, match Header) {
+	t.Helper()
+	read := func(data []byte) error {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, FileName("ann")), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir, match, 1<<20, 0)
+		defer s.Close()
+		m, err := s.Open("ann")
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		for i := range m.sums {
+			_, e := m.Chunk(i, make([]byte, m.header.ChunkBytes(i)))
+			err = errors.Join(err, e)
+		}
+		return err
+	}
+	if err := read(good); err != nil {
+		t.Fatal(err)
+	}
+	try := func(name string, data []byte) {
+		if read(data) == nil {
+			t.Errorf("%s: not found", name)
+		}
+	}
+	for i := range good {
+		for bit := range 8 {
+			if bit != i%8 && i%16 != 0 { // one bit of each byte, and all bits of some
+				continue
+			}
+			bad := slices.Clone(good)
+			bad[i] ^= 1 << bit
+			try(fmt.Sprintf("bit %d of byte %d", bit, i), bad)
+		}
+		if i%7 == 0 {
+			try(fmt.Sprintf("cut at %d", i), good[:i])
+		}
+	}
+	try("one byte more", append(slices.Clone(good), 0))
+}
+
+// A crash at any change of the disk leaves the old memory or the new one.
+func TestCrash(t *testing.T) {
+	of := func(n int) *Snapshot {
+		return complete(small.of("ann", n),
+			func(int) byte { return byte(n) })
+	}
+	for point := 1; ; point++ {
+		dir := t.TempDir()
+		s := open(t, dir, small, 1<<20, 0)
+		if err := s.save(of(10)); err != nil {
+			t.Fatal(err)
+		}
+		op, n := "", 0
+		s.Fault = func(name string) {
+			if n++; n == point {
+				op = name
+				panic("crash")
+			}
+		}
+		crashed := func() (crashed bool) {
+			defer func() { crashed = recover() != nil }()
+			if err := s.save(of(23)); err != nil {
+				t.Fatal(err)
+			}
+			return false
+		}()
+		s.unlock() // as the end of the process does
+		again := open(t, dir, small, 1<<20, 0)
+		m, err := again.Open("ann")
+		if err != nil {
+			t.Fatalf("crash before %s: %v", op, err)
+		}
+		want := 10
+		if !crashed || op == "sync directory" {
+			want = 23
+		}
+		block := [4]byte{}
+		for i := range m.sums {
+			if _, err := m.Chunk(i, block[:]); err != nil {
+				t.Errorf("crash before %s: %v", op, err)
+			}
+		}
+		if len(m.tokens) != want || int(block[0]) != want {
+			t.Errorf("crash before %s: %d tokens of %d, want %d", op, len(m.tokens), block[0], want)
+		}
+		m.Close()
+		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) != 0 {
+			t.Errorf("crash before %s left %v", op, left)
+		}
+		again.Close()
+		if !crashed {
+			if point < 5 {
+				t.Errorf("only %d points", point-1)
+			}
+			return
+		}
+	}
+}
+
+// TestQuota is the order of eviction from the disk, as a trace: each line is an operation and the
+// agents that have a memory after it.
+func TestQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		of := func(agent string) *Snapshot {
+			h := small.of(agent, 4)
+			h.Created, h.Saved = time.Unix(0, 0), time.Unix(0, 0)
+			return complete(h, func(int) byte { return 1 })
+		}
+		h := of("a").header
+		unit := h.fileBytes(len(h.encode()))
+		s := open(t, t.TempDir(), small, 3*unit, 10*time.Hour)
+		defer s.Close()
+		const trace = `save a: a
+save b: a b
+save c: a b c
+touch a: a b c
+save d: a c d
+pin c: a c d
+save e: c d e
+save f: c e f
+pin e: c e f
+pin f: c e f
+save g: refused; c e f
+unpin e: c e f
+wait: c f
+save h: c f h
+`
+		var got strings.Builder
+		for line := range strings.Lines(trace) {
+			op, _, _ := strings.Cut(line, ":")
+			verb, agent, _ := strings.Cut(op, " ")
+			time.Sleep(time.Second)
+			var err error
+			switch verb {
+			case "save":
+				err = s.save(of(agent))
+			case "touch":
+				s.Touch(agent)
+			case "pin", "unpin":
+				err = s.Pin(agent, verb == "pin")
+			case "wait":
+				time.Sleep(11 * time.Hour)
+			}
+			fmt.Fprintf(&got, "%s:", op)
+			if err != nil {
+				got.WriteString(" refused;")
+			}
+			for _, a := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+				if _, ok := s.Find(a); ok {
+					got.WriteString(" " + a)
+				}
+			}
+			got.WriteByte('\n')
+		}
+		if got.String() != trace {
+			t.Errorf("got\n%swant\n%s", got.String(), trace)
+		}
+		if !s.Evicted("b") || !s.Evicted("e") || s.Evicted("c") {
+			t.Error("the store does not know which agents' memories were evicted")
+		}
+	})
+}
+
+// The account of unsaved bytes follows a snapshot from its beginning to its end, whatever that is.
+func TestUnsavedBytes(t *testing.T) {
+	s := open(t, t.TempDir(), sliding, 1<<20, 0)
+	defer s.Close()
+	written := 0
+	w := NewWriter(s, 100, func() { written++ })
+	h := sliding.of("ann", 38)
+	tokens := make([]int32, 39)
+	want := func(when string, n int64) {
+		t.Helper()
+		if got := w.Stats().Unsaved; got != n {
+			t.Errorf("%s %d bytes are unsaved, want %d", when, got, n)
+		}
+	}
+	begun := func() *Snapshot {
+		one := w.Begin(h, tokens, false)
+		if one == nil {
+			t.Fatal("there is no room")
+		}
+		return one
+	}
+	first := begun()
+	want("begun,", 38+10+2*8)
+	w.Shorten(first, 1)
+	want("shortened,", 38+10+8)
+	if w.Begin(h, tokens, false) != nil {
+		t.Error("there was room for twice as much as there may be")
+	}
+	for i := range first.header.Chunks() {
+		first.Set(i, make([]byte, first.header.ChunkBytes(i)))
+	}
+	w.Put(first)
+	second := w.Begin(h, tokens, true)
+	want("handed over, and an urgent one begun,", 56+64)
+	w.Discard(second, ErrSuperseded)
+	want("one discarded,", 56)
+	if !w.Step() || first.Err() != nil || written != 1 {
+		t.Errorf("not written: %v", first.Err())
+	}
+	want("written,", 0)
+	if st := w.Stats(); st.Saves != 1 || st.Bytes != 56 {
+		t.Errorf("counted %+v", st)
+	}
+}

@@ -1,0 +1,282 @@
+package snapshot
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"loadstone/engine/internal/kv"
+)
+
+// A Store is a directory of snapshots, at most one for each agent. Its methods may be called from
+// any goroutine.
+//
+//	NAME.memory       a snapshot; NAME is a hash of the agent's name, which may be anything
+//	NAME.pin          empty: neither the quota nor age may delete that snapshot
+//	NAME.*.tmp        is being written; a start removes what a crash has left of them
+//	NAME.REASON.bad   quarantined: it could not be restored. The newest few are kept for inspection
+//	lock              held while an engine uses the directory
+//
+// A file appears by rename, after its data are synced, and the directory is synced after that. So
+// after a crash at any point a memory is the old one or the new one. A file's modification time
+// says when it was last used.
+type Store struct {
+	dir   string
+	match Header // a snapshot is of use if its fingerprint and shape equal these
+	quota int64  // bytes
+	ttl   time.Duration
+
+	// Fault is for tests. It is called before each change of the disk with the change's name, and a
+	// panic in it is a crash.
+	Fault func(op string)
+
+	change sync.Mutex // serializes changes of files, for as long as the disk takes; taken before mu
+	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
+
+	index   map[string]*Entry // by agent
+	bytes   int64             // of all files in index
+	evicted kv.Names          // agents whose snapshot the quota or age deleted
+	unlock  func()
+
+	aging *time.Timer // calls age when the first snapshot expires; nil without ttl; under change
+	over  bool        // Close was called; under change
+}
+
+// An Entry is what the index knows of a file without opening it.
+type Entry struct {
+	Header Header
+	Bytes  int64 // of the file
+	Used   time.Time
+	Pinned bool
+}
+
+const (
+	maxBad    = 16      // quarantined files that are kept
+	ioPortion = 1 << 20 // bytes of the buffer for writing
+)
+
+// OpenStore takes the directory, which it makes if need be, clears up what a crash has left and
+// reads every header. Snapshots are of use if their fingerprint and shape equal those of match.
+// quota is in bytes; ttl 0 keeps snapshots for ever.
+func OpenStore(dir string, match Header, quota int64, ttl time.Duration) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("directory of agents' memories: %w", err)
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir: dir, match: match, quota: quota, ttl: ttl, unlock: unlock,
+		Fault:   func(string) {},
+		index:   make(map[string]*Entry),
+		evicted: make(kv.Names),
+	}
+	if err := s.scan(); err != nil {
+		unlock()
+		return nil, fmt.Errorf("directory of agents' memories: %w", err)
+	}
+	if ttl > 0 {
+		s.change.Lock()
+		s.aging = time.AfterFunc(s.untilExpiry(), s.age)
+		s.change.Unlock()
+	}
+	return s, nil
+}
+
+// scan fills the index from the directory.
+func (s *Store) scan() error {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(s.dir, f.Name())
+		switch filepath.Ext(path) {
+		case ".tmp":
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		case ".memory":
+			s.scanFile(path)
+		}
+	}
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f.Name(), ".pin"); ok {
+			memory := filepath.Join(s.dir, name+".memory")
+			if _, err := os.Lstat(memory); errors.Is(err, fs.ErrNotExist) {
+				os.Remove(filepath.Join(s.dir, f.Name()))
+			}
+		}
+	}
+	s.trimBad()
+	s.sweep(0, "")
+	return nil
+}
+
+// scanFile puts a file into the index, or sets it aside if it is of no use.
+func (s *Store) scanFile(path string) {
+	e, err := readEntry(path)
+	if err == nil && FileName(e.Header.Agent) != filepath.Base(path) {
+		err = corrupt("it is named for another agent")
+	}
+	if err != nil {
+		slog.Warn("memory file set aside", "file", filepath.Base(path), "reason", err)
+		s.setAside(path, err)
+		return
+	}
+	_, err = os.Lstat(pinName(path))
+	e.Pinned = err == nil
+	s.index[e.Header.Agent] = e
+	s.bytes += e.Bytes
+}
+
+func readEntry(path string) (*Entry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	h, header, err := readHeader(bufio.NewReader(f), info.Size())
+	if err == nil && h.fileBytes(len(header)) != info.Size() {
+		err = corrupt("%d bytes for %d tokens; it must be %d",
+			info.Size(), h.Tokens, h.fileBytes(len(header)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Entry{Header: h, Bytes: info.Size(), Used: info.ModTime()}, nil
+}
+
+// FileName returns the name of an agent's file. It is a hash, because an agent's name is not to be
+// trusted with paths.
+func FileName(agent string) string {
+	sum := sha256.Sum256([]byte(agent))
+	return hex.EncodeToString(sum[:16]) + ".memory"
+}
+
+func pinName(path string) string { return strings.TrimSuffix(path, ".memory") + ".pin" }
+
+func (s *Store) path(agent string) string { return filepath.Join(s.dir, FileName(agent)) }
+
+// Find returns what is known of an agent's file. It does not find one that has expired, although
+// that may not be deleted yet.
+func (s *Store) Find(agent string) (Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.index[agent]
+	if e == nil || s.expired(e, time.Now()) {
+		return Entry{}, false
+	}
+	return *e, true
+}
+
+// List returns what is known of every file, in no order.
+func (s *Store) List() (all []Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.index {
+		all = append(all, *e)
+	}
+	return all
+}
+
+// Size returns how many snapshots there are and how many bytes their files take.
+func (s *Store) Size() (files int, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.index), s.bytes
+}
+
+// forget takes an entry out of the index. The caller holds mu.
+func (s *Store) forget(e *Entry) {
+	s.bytes -= e.Bytes
+	delete(s.index, e.Header.Agent)
+}
+
+// unlink deletes an agent's file.
+func (s *Store) unlink(agent string) {
+	path := s.path(agent)
+	s.Fault("remove")
+	os.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
+	os.Remove(pinName(path))
+}
+
+// Remove deletes an agent's snapshot because its owner wants that, and reports whether there was
+// one.
+func (s *Store) Remove(agent string) bool {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.mu.Lock()
+	e := s.index[agent]
+	if e != nil {
+		s.forget(e)
+	}
+	s.evicted.Remove(agent)
+	s.mu.Unlock()
+	if e == nil {
+		return false
+	}
+	s.unlink(agent)
+	return true
+}
+
+// Pin protects a snapshot from quota and age, or stops doing so.
+func (s *Store) Pin(agent string, pinned bool) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	if _, ok := s.Find(agent); !ok {
+		return fmt.Errorf("agent %q: %w", agent, ErrNoMemory)
+	}
+	var err error
+	if name := pinName(s.path(agent)); pinned {
+		err = os.WriteFile(name, nil, 0o600)
+	} else if err = os.Remove(name); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.index[agent].Pinned = pinned
+	s.mu.Unlock()
+	if s.aging != nil {
+		s.aging.Reset(s.untilExpiry())
+	}
+	return nil
+}
+
+// Touch notes that a snapshot was of use.
+func (s *Store) Touch(agent string) {
+	now := time.Now()
+	os.Chtimes(s.path(agent), now, now) // an error costs one place in the order of eviction
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.index[agent]; e != nil {
+		e.Used = now
+	}
+}
+
+// Close gives the directory back. The files stay.
+func (s *Store) Close() {
+	s.change.Lock()
+	defer s.change.Unlock()
+	s.over = true
+	if s.aging != nil {
+		s.aging.Stop()
+	}
+	s.unlock()
+}

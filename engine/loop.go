@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"loadstone/engine/internal/kv"
+)
+
+// run is the engine's goroutine. writer is the goroutine that writes memories to disk.
+func (e *Engine) run(writer *sync.WaitGroup) {
+	defer close(e.done)
+	for e.iterate() || e.mailbox.wait(len(e.jobs) > 0) {
+	}
+	if e.disk != nil {
+		e.disk.close(func() { <-e.mailbox.wake })
+		writer.Wait()
+		e.disk.store.Close()
+	}
+}
+
+// iterate takes the mail, makes one step, and moves a portion of KV from or to the disk. It returns
+// false when there was nothing to do.
+func (e *Engine) iterate() bool {
+	e.takeMail()
+	worked := e.copyIn()
+	b := e.sched.Plan(e.pace.prompts(e.sched.load()))
+	if e.disk != nil {
+		e.disk.rescue()
+	}
+	e.noteAdmitted(b)
+	e.settle()
+	if b == nil || len(b.seqs) == 0 {
+		return e.copyOut() || worked
+	}
+	e.served.step(len(b.seqs))
+	start := e.pace.clock()
+	var events []event
+	err := e.step(b)
+	if err != nil {
+		events = e.sched.Fail()
+	} else {
+		e.draw(b)
+		events = e.sched.Commit(e.next)
+	}
+	if err == nil {
+		e.pace.took(b.decoding, b.prompts, e.pace.clock().Sub(start))
+	}
+	now := time.Now()
+	for _, ev := range events {
+		e.deliver(ev, now, err)
+	}
+	e.settle()
+	e.copyOut()
+	return true
+}
+
+// copyOut copies a portion of the memories that are to be saved. It reports whether there were any.
+func (e *Engine) copyOut() bool { return e.disk != nil && e.disk.copyOut() }
+
+// takeMail brings new requests in, and ends cancelled ones.
+func (e *Engine) takeMail() {
+	m := e.mailbox.take()
+	for _, j := range m.submitted {
+		e.jobs[j.seq.id] = j
+		e.sched.Add(j.seq)
+	}
+	now := time.Now()
+	for _, c := range m.cancelled {
+		e.cancel(c.id, c.cause, now)
+	}
+	if m.cancelAll {
+		for _, id := range slices.Sorted(maps.Keys(e.jobs)) {
+			e.cancel(id, ErrDraining, now)
+		}
+	}
+	for _, f := range m.calls {
+		f()
+	}
+}
+
+// noteAdmitted notes which requests have left the queue, and starts their restores.
+func (e *Engine) noteAdmitted(b *batch) {
+	if b == nil || len(b.admitted) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, q := range b.admitted {
+		j := e.jobs[q.id]
+		j.admitted = now
+		if q.restoring {
+			j.restore = e.disk.restore(q)
+			e.restores = append(e.restores, j.restore)
+		} else if q.miss == kv.MissNewAgent && e.disk != nil && e.disk.store.Evicted(q.agent) {
+			q.miss = kv.MissEvicted
+		}
+	}
+	e.mailbox.waiting.Add(int64(-len(b.admitted)))
+}
+
+// guard calls the model. It turns a panic into an error, so that the panic costs the requests
+// concerned and not the server.
+func (e *Engine) guard(call func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("model panicked: %v", r)
+			slog.Error("model panicked", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	return call()
+}
+
+// step runs the model on a batch.
+func (e *Engine) step(b *batch) error {
+	return e.guard(func() error { return e.compute(b) })
+}
+
+func (e *Engine) compute(b *batch) error {
+	m := e.cfg.Model
+	for _, c := range b.copies {
+		err := m.CopyKV(int(c.Dst), int(c.Src), int(c.DstSlot), int(c.SrcSlot), int(c.Tokens))
+		if err != nil {
+			return fmt.Errorf("model failed to copy KV block %d to %d: %w", c.Src, c.Dst, err)
+		}
+	}
+	e.rows, e.picks = e.rows[:0], e.picks[:0]
+	for i, q := range b.sampling {
+		if e.jobs[q.id].sampler.Greedy() {
+			e.picks = append(e.picks, b.rows[i])
+		} else {
+			e.rows = append(e.rows, b.rows[i])
+		}
+	}
+	n := len(e.rows) * e.vocab
+	e.logits = slices.Grow(e.logits[:0], n)[:n]
+	e.best = slices.Grow(e.best[:0], len(e.picks))[:len(e.picks)]
+	err := m.Step(b.tokens, b.lens, b.starts, b.tables, b.windowSlots,
+		e.rows, e.logits, e.picks, e.best)
+	if err != nil {
+		return fmt.Errorf("model failed in a step of %d sequences: %w", len(b.seqs), err)
+	}
+	return nil
+}
+
+// draw finds the token of each sequence that is to have one: the model's pick, or one drawn from
+// its row of logits.
+func (e *Engine) draw(b *batch) {
+	e.next = e.next[:0]
+	logits, best := e.logits, e.best
+	for _, q := range b.sampling {
+		j, token := e.jobs[q.id], noToken
+		if j.sampler.Greedy() {
+			token, best = best[0], best[1:]
+		} else {
+			token, logits = e.drawFor(j, logits[:e.vocab]), logits[e.vocab:]
+		}
+		e.next = append(e.next, token)
+	}
+}
+
+// drawFor draws a job's token from its row, noToken when there is none. A mask that panics costs
+// its own request only.
+func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
+	defer func() {
+		if r := recover(); r != nil {
+			slog.Error("drawing a token panicked", "panic", r, "stack", string(debug.Stack()))
+			token = noToken
+		}
+	}()
+	token, ok := j.sampler.Draw(logits, &e.row)
+	if !ok {
+		return noToken
+	}
+	return token
+}
+
+// settle publishes Stats and then closes the streams of the requests that have ended, so that
+// whoever sees a request end finds its blocks in the pool.
+func (e *Engine) settle() {
+	if invariants {
+		e.sched.check()
+	}
+	e.publish()
+	for i, j := range e.ended {
+		close(j.stream.tokens)
+		e.ended[i] = nil
+	}
+	e.ended = e.ended[:0]
+}
+
+func (e *Engine) publish() {
+	st := e.sched.Stats()
+	e.served.publish(&st)
+	st.WeightBytes = e.weightBytes
+	if d := e.disk; d != nil {
+		st.Restores, st.RestoreFailures = d.restores, d.failures
+	}
+	e.published.store(&st)
+	e.retry.Store(int64(e.sched.stepsToNextEnd()) * int64(e.pace.step))
+}
