@@ -21,9 +21,15 @@ type Request struct {
 	// of the last one, answer included.
 	Prompt []int32
 
-	MaxTokens int     // most tokens of the answer, at least 1
-	Stop      []int32 // ids that end the answer; they are not delivered
-	Sampling  Sampling
+	MaxTokens int // most tokens of the answer, at least 1
+
+	// SureTokens is how many tokens of the answer the pool must have room for before the request
+	// starts. A longer answer goes on as long as there is room, and ends with FinishLength where
+	// there is none. 0: all of MaxTokens
+	SureTokens int
+
+	Stop     []int32 // ids that end the answer; they are not delivered
+	Sampling Sampling
 
 	// Mask, where not nil, says what the next token may be: it gets the answer so far and the row
 	// of logits, and sets the logits of the tokens it rules out to -Inf. It runs on the engine's
