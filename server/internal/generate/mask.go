@@ -12,7 +12,7 @@ var callForm = grammar.Form{Open: callOpen, Name: callName, Args: callArgs, Clos
 // mask returns the engine's mask that holds an answer to the constraint, nil where any answer will
 // do.
 func (g *Generator) mask(c *Constraint) (func(answer []int32, logits []float32), error) {
-	if !c.allowsCalls() && c.Schema == nil {
+	if !c.allowsCalls() && c.Schema == nil && c.Texts == nil {
 		return nil, nil
 	}
 	compiled, err := c.grammar()
@@ -25,13 +25,17 @@ func (g *Generator) mask(c *Constraint) (func(answer []int32, logits []float32),
 // grammar compiles the constraint. A schema that cannot be guaranteed is an error where the client
 // asked for a guarantee. For a tool that is not strict, the arguments are then any object.
 func (c *Constraint) grammar() (*grammar.Grammar, error) {
+	if c.Texts != nil {
+		compiled, err := grammar.Texts(c.Texts)
+		return compiled, schemaError(c.SchemaField, err)
+	}
 	if !c.allowsCalls() {
 		compiled, err := grammar.Schema(c.Schema)
 		return compiled, schemaError(c.SchemaField, err)
 	}
 	var tools []grammar.Tool
 	for _, t := range c.Tools {
-		if c.Only != "" && t.Name != c.Only {
+		if !c.allows(t.Name) {
 			continue
 		}
 		tool := grammar.Tool{Name: t.Name, Parameters: t.Parameters}

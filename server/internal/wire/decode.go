@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// A SyntaxError says where a text is not JSON.
+// A SyntaxError says where a text is not JSON, in the words of encoding/json.
 type SyntaxError struct {
-	Offset  int // bytes before the fault
+	Offset  int // bytes up to the fault, with the byte at fault if there is one
 	Message string
 }
 
@@ -64,7 +64,7 @@ func Unmarshal(b []byte, v any) error {
 	}
 	d.space()
 	if d.at < len(b) {
-		return d.syntax("there is more behind the value")
+		return d.unexpected("after top-level value")
 	}
 	return nil
 }
@@ -99,10 +99,6 @@ func (d *decoder) where() string {
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }
 
-func (d *decoder) syntax(format string, args ...any) error {
-	return &SyntaxError{Offset: d.at, Message: fmt.Sprintf(format, args...)}
-}
-
 func (d *decoder) space() {
 	for d.at < len(d.b) {
 		switch d.b[d.at] {
@@ -114,13 +110,14 @@ func (d *decoder) space() {
 	}
 }
 
-// unexpected returns the error for what stands at d.at, where want should.
-func (d *decoder) unexpected(want string) error {
+// unexpected returns the error for what stands at d.at. where says what was read before or was
+// looked for.
+func (d *decoder) unexpected(where string) error {
 	if d.at >= len(d.b) {
-		return d.syntax("unexpected end of JSON input")
+		return &SyntaxError{Offset: d.at, Message: "unexpected end of JSON input"}
 	}
 	r, _ := utf8.DecodeRune(d.b[d.at:])
-	return d.syntax("invalid character %q, want %s", r, want)
+	return &SyntaxError{Offset: d.at + 1, Message: fmt.Sprintf("invalid character %q %s", r, where)}
 }
 
 var (
@@ -216,7 +213,9 @@ func (d *decoder) array(v reflect.Value) error {
 // wanted.
 func (d *decoder) mismatch(want string) error {
 	from := d.at
-	if err := d.skip(); err != nil {
+	if d.at < len(d.b) && (d.b[d.at] == '{' || d.b[d.at] == '[') {
+		d.at++ // what is in it does not matter
+	} else if err := d.skip(); err != nil {
 		return err
 	}
 	var got string
@@ -240,7 +239,7 @@ func (d *decoder) mismatch(want string) error {
 
 func (d *decoder) scalar(v reflect.Value) error {
 	if d.at >= len(d.b) {
-		return d.unexpected("a value")
+		return d.unexpected("looking for beginning of value")
 	}
 	from, c := d.at, d.b[d.at]
 	number := c == '-' || '0' <= c && c <= '9'
@@ -313,7 +312,7 @@ func integer(number []byte) (int64, bool) {
 // skip passes over a value of any type.
 func (d *decoder) skip() error {
 	if d.at >= len(d.b) {
-		return d.unexpected("a value")
+		return d.unexpected("looking for beginning of value")
 	}
 	switch c := d.b[d.at]; {
 	case c == '{':
@@ -332,7 +331,7 @@ func (d *decoder) skip() error {
 	case c == 'n':
 		return d.literal("null")
 	}
-	return d.unexpected("the beginning of a value")
+	return d.unexpected("looking for beginning of value")
 }
 
 // object reads an object and calls member with each name; member reads the value.
@@ -348,7 +347,7 @@ func (d *decoder) object(member func(name []byte) error) error {
 			break
 		}
 		if d.at >= len(d.b) || d.b[d.at] != '"' {
-			return d.unexpected("a name in quotes")
+			return d.unexpected("looking for beginning of object key string")
 		}
 		raw, err := d.stringLiteral()
 		if err != nil {
@@ -363,7 +362,7 @@ func (d *decoder) object(member func(name []byte) error) error {
 			return &TwinError{Path: d.where()}
 		}
 		if d.space(); d.at >= len(d.b) || d.b[d.at] != ':' {
-			return d.unexpected("a colon after the name")
+			return d.unexpected("after object key")
 		}
 		d.at++
 		d.space()
@@ -377,7 +376,7 @@ func (d *decoder) object(member func(name []byte) error) error {
 			continue
 		}
 		if d.at >= len(d.b) || d.b[d.at] != '}' {
-			return d.unexpected("a comma or } after a value")
+			return d.unexpected("after object key:value pair")
 		}
 		break
 	}
@@ -432,7 +431,7 @@ func (d *decoder) elements(element func() error) error {
 			continue
 		}
 		if d.at >= len(d.b) || d.b[d.at] != ']' {
-			return d.unexpected("a comma or ] after an element")
+			return d.unexpected("after array element")
 		}
 		break
 	}
@@ -445,7 +444,7 @@ func (d *decoder) elements(element func() error) error {
 // enter begins an object or an array.
 func (d *decoder) enter() error {
 	if d.depth++; d.depth > maxDepth {
-		return d.syntax("values are nested deeper than %d", maxDepth)
+		return &SyntaxError{Offset: d.at, Message: "exceeded max depth"}
 	}
 	d.at++
 	return nil
@@ -454,7 +453,7 @@ func (d *decoder) enter() error {
 func (d *decoder) literal(word string) error {
 	for i := range len(word) {
 		if d.at >= len(d.b) || d.b[d.at] != word[i] {
-			return d.unexpected("the literal " + word)
+			return d.unexpected("in literal " + word)
 		}
 		d.at++
 	}
@@ -493,7 +492,7 @@ func (d *decoder) digits() error {
 		d.at++
 	}
 	if d.at == from {
-		return d.unexpected("a digit")
+		return d.unexpected("in numeric literal")
 	}
 	return nil
 }
@@ -507,20 +506,20 @@ func (d *decoder) stringLiteral() ([]byte, error) {
 			d.at++
 			return d.b[from : d.at-1], nil
 		case c < ' ':
-			return nil, d.unexpected("no control character in a string")
+			return nil, d.unexpected("in string literal")
 		case c == '\\':
 			if err := d.escape(); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return nil, d.unexpected("the end of a string")
+	return nil, d.unexpected("in string literal")
 }
 
 // escape passes over an escape except for its last byte.
 func (d *decoder) escape() error {
 	if d.at++; d.at >= len(d.b) {
-		return d.unexpected("an escape")
+		return d.unexpected("in string escape code")
 	}
 	switch d.b[d.at] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -528,12 +527,12 @@ func (d *decoder) escape() error {
 	case 'u':
 		for range 4 {
 			if d.at++; d.at >= len(d.b) || hexDigit(d.b[d.at]) < 0 {
-				return d.unexpected("four hexadecimal digits after \\u")
+				return d.unexpected("in \\u hexadecimal character escape")
 			}
 		}
 		return nil
 	}
-	return d.unexpected("one of \"\\/bfnrtu after a backslash")
+	return d.unexpected("in string escape code")
 }
 
 func hexDigit(c byte) int {
