@@ -119,9 +119,8 @@ func noRoute(mux *http.ServeMux, paths []string, w *response, r *http.Request) e
 
 // hint names the path that a client probably meant, whose base URL lacks /v1 or has it twice, or has
 // something else in front; "" where none is alike.
-func hint(paths []string, path string) string {
-	path = strings.TrimRight(path, "/")
-	meant := ""
+func hint(paths []string, asked string) string {
+	path, meant := strings.TrimRight(asked, "/"), ""
 	for _, p := range paths {
 		tail, ok := strings.CutPrefix(p, "/v1")
 		if ok && !strings.Contains(p, "{") && strings.HasSuffix(path, tail) && len(p) > len(meant) {
@@ -129,7 +128,7 @@ func hint(paths []string, path string) string {
 		}
 	}
 	switch {
-	case meant == "" || meant == path:
+	case meant == "":
 		return ""
 	case "/v1"+path == meant:
 		return "; want " + meant + ": does the client's base URL lack /v1?"

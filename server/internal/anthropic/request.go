@@ -22,20 +22,20 @@ const maxStopSequences = 64
 // no max_tokens. Fields that are missing here are ignored, among them cache_control, because
 // everything is cached, and thinking, because the models here do not think aloud.
 type MessagesRequest struct {
-	Model       string          `json:"model"`
-	SessionID   string          `json:"session_id"` // extension: names the agent
-	MaxTokens   *int            `json:"max_tokens"`
-	System      json.RawMessage `json:"system"` // a string, or text blocks
-	Messages    []message       `json:"messages"`
-	Stops       json.RawMessage `json:"stop_sequences"` // an array of strings
-	Temperature *float64        `json:"temperature"`    // 0 to 1, default 1
-	TopP        *float64        `json:"top_p"`
-	TopK        int             `json:"top_k"`
-	Stream      bool            `json:"stream"`
-	Tools       []tool          `json:"tools"`
-	ToolChoice  *toolChoice     `json:"tool_choice"`
-	Output      *outputConfig   `json:"output_config"`
-	Format      *outputFormat   `json:"output_format"` // what output_config.format was before
+	Model        string          `json:"model"`
+	SessionID    string          `json:"session_id"` // extension: names the agent
+	MaxTokens    *int            `json:"max_tokens"`
+	System       json.RawMessage `json:"system"` // a string, or text blocks
+	Messages     []message       `json:"messages"`
+	Stops        json.RawMessage `json:"stop_sequences"` // an array of strings
+	Temperature  *float64        `json:"temperature"`    // 0 to 1, default 1
+	TopP         *float64        `json:"top_p"`
+	TopK         int             `json:"top_k"`
+	Stream       bool            `json:"stream"`
+	Tools        []tool          `json:"tools"`
+	ToolChoice   *toolChoice     `json:"tool_choice"`
+	Output       *outputConfig   `json:"output_config"`
+	OutputFormat *outputFormat   `json:"output_format"` // what output_config.format was before
 
 	// Extensions of vLLM, SGLang and llama.cpp, which load generators use.
 	MinTokens int  `json:"min_tokens"`

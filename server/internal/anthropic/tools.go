@@ -74,7 +74,7 @@ func (q *MessagesRequest) readForm(c *generate.Constraint) error {
 			return err
 		}
 	}
-	if err := q.Format.addTo(c, "output_format"); err != nil {
+	if err := q.OutputFormat.addTo(c, "output_format"); err != nil {
 		return err
 	}
 	return q.FormFields.AddTo(c)
