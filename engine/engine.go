@@ -135,7 +135,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 			stop:   slices.Clone(r.Stop),
 			tokens: slices.Clone(r.Prompt),
 		},
-		stream:    &Stream{tokens: make(chan Token, r.MaxTokens)},
+		stream:    newStream(&r, ctx.Done()),
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
 		submitted: time.Now(),
 	}

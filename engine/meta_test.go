@@ -102,7 +102,13 @@ func (a *submission) read() {
 			}
 			a.got = append(a.got, tok.ID)
 		default:
-			return
+			if a.stream.result.Finish == "" {
+				return
+			}
+			for tok := range a.stream.Tokens() { // a goroutine hands over what was kept
+				a.got = append(a.got, tok.ID)
+			}
+			a.ended = true
 		}
 	}
 }
@@ -455,8 +461,10 @@ func (tr *trial) judge(a *submission) error {
 		return fmt.Errorf("%v: never ended", a.op)
 	}
 	r := a.stream.Result()
-	whole := r.Finish == FinishLength || r.Finish == FinishStop
 	sure := a.request.SureTokens
+	// What was kept for a client that has gone is not handed over.
+	lost := sure > 0 && a.left
+	whole := (r.Finish == FinishLength || r.Finish == FinishStop) && !lost
 	cut := r.Finish == FinishLength && sure > 0 && sure <= len(a.got) // for lack of room
 	switch {
 	case whole && len(a.got) != len(a.want) && !cut:

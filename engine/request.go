@@ -112,19 +112,6 @@ type Result struct {
 	Decode       time.Duration // from the first token to the end
 }
 
-// A Stream is the answer to one request while it is being made.
-type Stream struct {
-	tokens chan Token
-	result Result
-}
-
-// Tokens has every token of the answer, and is closed after the last. It is buffered for the whole
-// answer: a reader that is slow, or gone, never holds up the engine.
-func (s *Stream) Tokens() <-chan Token { return s.tokens }
-
-// Result is valid once Tokens is closed.
-func (s *Stream) Result() Result { return s.result }
-
 // ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that
 // Drain cancelled.
 var ErrDraining = errors.New("engine is draining: it takes no new work and does not come back; " +
