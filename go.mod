@@ -8,8 +8,7 @@ require (
 	github.com/dlclark/regexp2 v1.12.0 // engine/tokenizer: pre-tokenizers use look-ahead
 	github.com/google/go-cmp v0.7.0 // tests: differences of whole values
 	github.com/nikolalohinski/gonja/v2 v2.9.1 // engine/tokenizer: chat templates are Jinja
-	github.com/prometheus/client_model v0.6.3 // harness/metrics: the types that expfmt parses into
-	github.com/prometheus/common v0.73.1 // harness/metrics: expfmt, the parser of /metrics
+	github.com/prometheus/common v0.73.1 // tests: expfmt, another parser of /metrics, to hold ours to
 	github.com/rogpeppe/go-internal v1.16.0 // harness/script: testscript, the end-to-end scripts
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
 	golang.org/x/net v0.61.0 // tests: reads the report as browsers do
@@ -30,6 +29,7 @@ require (
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pandatix/go-abnf v0.5.3 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
 	golang.org/x/exp v0.0.0-20260824195058-e88cd73687aa // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect

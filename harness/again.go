@@ -14,15 +14,16 @@ import (
 	"loadstone/harness/record"
 )
 
-// AskedAgain is how many of a run's questions are enough to be asked again after it: few beside the run's own, and in ten runs
-// a server that mixes up one answer in ten is found out 98 times of 100.
+// AskedAgain is how many of a run's questions are enough to be asked again after it: few beside the
+// run's own, and in ten runs a server that mixes up one answer in ten is found out 98 times of 100.
 const AskedAgain = 4
 
 // againFor is how long that may take.
 const againFor = 30 * time.Second
 
-// A window is a few requests of a run that were answered right after each other, drawn from all that were (Vitter's reservoir,
-// of windows). They stand together because answers that are mixed up are those of requests that met. It keeps no other.
+// A window is a few requests of a run that were answered right after each other, drawn from all
+// that were (Vitter's reservoir, of windows). They stand together because answers that are mixed up
+// are those of requests that met. It keeps no other.
 type window struct {
 	size int
 
@@ -46,17 +47,11 @@ func newWindow(size int, seed uint64) *window {
 	return &window{size: size, rng: rand.New(rand.NewPCG(seed, 0x616761696e))}
 }
 
-// add takes a request that was answered. Its prompt is read later, and stays as it is: what a conversation takes back are
-// questions without an answer.
+// add takes a request that was answered. Its prompt is read later, and stays as it is: what a
+// conversation takes back are questions without an answer.
 func (w *window) add(p client.Prompt, r record.Record) {
 	if w == nil {
 		return
-	}
-	r.Turn = -1 // its caller knows it, and has not said it yet
-	for _, m := range p.Messages {
-		if m.Role == "user" {
-			r.Turn++
-		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,37 +74,38 @@ func (w *window) exchanges() []exchange {
 }
 
 // compare asks a window's questions again after a run and gives the run what came of it.
-func (s *subject) compare(ctx context.Context, run *record.Run, k *keeper, w *window) error {
+func (s *server) compare(ctx context.Context, run *record.Run, k *keeper, w *window) error {
 	if w == nil {
 		return nil
 	}
 	records, found, said, err := s.askAgain(ctx, w)
-	for i := range records {
-		records[i].Scenario, records[i].Level, records[i].Run = run.Scenario, run.Level, run.Index
-	}
 	k.check.Add(records)
 	run.Warmup, run.Violations, run.Again = append(run.Warmup, records...), append(run.Violations, found...), said
 	return err
 }
 
-// askAgain asks a window's questions once more, now that nothing else runs, and holds the answers under load to those given
-// alone. It says what came of it, and returns the records, which are not of the load.
+// askAgain asks a window's questions once more, now that nothing else runs, and holds the answers
+// under load to those given alone. It says what came of it, and returns the records, which are not
+// of the load.
 //
-// The load's prompts are new by design, or they would find each other in the cache; so none is answered twice in it, and that
-// a server gives one agent another's answer would show nowhere. An answer that differs is wrong where the server's own
-// log-probabilities say that its choice was clear. Where they say that it was not, a batch has rounded otherwise, which is no
-// error. Where it gives none, an answer is wrong that is another agent's as well; any other is counted and left open.
-func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
+// The load's prompts are new by design, or they would find each other in the cache; so none is
+// answered twice in it, and that a server gives one agent another's answer would show nowhere. An
+// answer that differs is wrong where the server's own log-probabilities say that its choice was
+// clear. Where they say that it was not, a batch has rounded otherwise, which is no error. Where it
+// gives none, an answer is wrong that is another agent's as well; any other is counted and left
+// open.
+func (s *server) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
 	timed, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
-	before := serverState(ctx, s.load.Client)
+	before := serverState(ctx, s.client)
 	var asked []exchange
 	var alone []string
 	for _, x := range w.exchanges() {
 		p := x.prompt
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
-		r := s.load.Client.Ask(timed, s.load.Client.Since(), p)
-		r.Turn, r.Cache, r.Plan, r.Warmup = x.answer.Turn, load.Hot, "asked again, alone", true
+		p.Cache, p.Warmup = load.Hot, true
+		r := s.client.Ask(timed, s.client.Since(), p)
+		r.Intent = "asked again, alone"
 		records = append(records, r)
 		if r.Outcome == record.OK {
 			asked, alone = append(asked, x), append(alone, r.Answer)
@@ -124,10 +120,10 @@ func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Rec
 			continue
 		}
 		said.Differ++
-		at := record.Parting(alone[i], x.answer.Answer)
-		v := record.Violation{Check: "identity", Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
+		at := record.FirstDifference(alone[i], x.answer.Answer)
+		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
 			About: fmt.Sprintf("alone afterwards the answer is another from byte %d of %d on", at, len(alone[i]))}
-		gap, another := s.load.Client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
+		gap, another := s.client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
 		switch {
 		case gap < client.NearTie:
 			said.Rounded++
@@ -151,8 +147,8 @@ func (s *subject) askAgain(ctx context.Context, w *window) (records []record.Rec
 // telling is how long an answer must be, in bytes, for two that are the same to be no accident.
 const telling = 16
 
-// mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show it where those given alone
-// tell all agents apart.
+// mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show
+// it where those given alone tell all agents apart.
 func mixedUp(i int, asked []exchange, alone []string) string {
 	answer := asked[i].answer.Answer
 	apart := slices.Compact(slices.Sorted(slices.Values(alone)))

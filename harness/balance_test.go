@@ -10,6 +10,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -21,11 +22,12 @@ func TestBalance(t *testing.T) {
 			fmt.Fprint(w, answered)
 		})
 		before := h.Client.Ledger()
-		records, err := h.RunSustained(t.Context(), 50, 20, func(int) client.Prompt { return client.Prompt{} })
+		records, err := h.Send(t.Context(), load.Constant(50), make([]client.Prompt, 20))
 		assert.NilError(t, err)
 		after := h.Client.Ledger()
 		assert.Equal(t, len(record.Balance(records, before, after)), 0)
-		// 20 requests of 100 ms each within 480 ms: 4.17 in flight on average, 41.7 a second times 0.1 s.
+		// 20 requests of 100 ms each within 480 ms: 4.17 in flight on average, 41.7 a second times
+		// 0.1 s.
 		assert.Assert(t, after.Seconds > 1.999 && after.Seconds < 2.001, "%g", after.Seconds)
 		assert.Equal(t, record.Balance(records[1:], before, after)[0].String(), "count: 20 requests were begun, and there are records of 19")
 		records[3].End += 50 * ms

@@ -2,6 +2,8 @@ package harness_test
 
 import (
 	"bufio"
+	"cmp"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -25,49 +27,25 @@ import (
 )
 
 // The units of the benchmarks below that testing does not know itself.
-var benchUnits = []struct{ name, better string }{
-	{"p50-ttft-ns", "lower"}, {"p99-ttft-ns", "lower"}, {"p50-e2e-ns", "lower"}, {"p99-e2e-ns", "lower"},
-	{"req/s", "higher"}, {"tok/s", "higher"}, {"hit-ratio", "higher"}, {"cpu-ns/req", "lower"}, {"heap-bytes", "lower"},
-}
+var benchUnits = []struct{ name, better string }{{"cpu-ns/req", "lower"}, {"heap-bytes", "lower"}}
 
-// BenchmarkServe is the embedded default under agents that go on with their conversations; one iteration is one turn of
-// every agent. For baselines use the command, which runs all five scenarios.
+// BenchmarkServe measures a server under the five scenarios of every baseline: the one at -url, or
+// LOADSTONE_URL, or one that is started on the embedded default.
+//
+//	go test -run '^$' -bench Serve -count 6 ./harness -args -url http://127.0.0.1:8080
 func BenchmarkServe(b *testing.B) {
-	for _, n := range []int{1, 5, 10} {
-		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
-			s := startSubject(b)
-			var records []record.Record
-			var elapsed time.Duration
-			team := agents(n, 1)
-			for i := 0; b.Loop(); i++ {
-				if i%50 == 0 { // a conversation does not go on for ever
-					b.StopTimer()
-					team = agents(n, uint64(i)+1)
-					_, err := s.RunAgents(b.Context(), team, 1, 40, 16)
-					assert.NilError(b, err)
-					b.StartTimer()
-				}
-				start := time.Now()
-				turn, err := s.RunAgents(b.Context(), team, 1, 5, 16)
-				elapsed += time.Since(start)
-				assert.NilError(b, err)
-				records = append(records, turn...)
-			}
-			sum := record.Summarize("serve", records, elapsed, -1)
-			assert.Equal(b, sum.ErrorRate, 0.0, firstError(records, record.OK))
-			for name, v := range map[string]float64{
-				"p50-ttft-ns": float64(sum.TTFT.P50), "p99-ttft-ns": float64(sum.TTFT.P99),
-				"p50-e2e-ns": float64(sum.E2E.P50), "p99-e2e-ns": float64(sum.E2E.P99),
-				"req/s": sum.RequestsPerSec, "tok/s": sum.TokensPerSec, "hit-ratio": sum.HitRate,
-			} {
-				b.ReportMetric(v, name)
-			}
-		})
+	if address := cmp.Or(*url, os.Getenv("LOADSTONE_URL")); address != "" {
+		harness.Benchmark(b, harness.Target{URL: address})
+		return
 	}
+	harness.Benchmark(b, embedded(b))
 }
 
-// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server that computes nothing and
-// is a process of its own, beside a client that only reads the lines. The difference is the price of the records.
+var url = flag.String("url", "", "`address` of the server that BenchmarkServe measures; default: one that it starts")
+
+// BenchmarkClient is what the client itself costs: 32 streams of 64 tokens at once from a server
+// that computes nothing and is a process of its own, beside a client that only reads the lines. The
+// difference is the price of the records.
 func BenchmarkClient(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)
@@ -116,7 +94,8 @@ func BenchmarkClient(b *testing.B) {
 
 const nullStreams, nullTokens = 32, 64
 
-// serveNull is a server that answers every prompt at once, each token written and flushed by itself.
+// serveNull is a server that answers every prompt at once, each token written and flushed by
+// itself.
 func serveNull() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,8 +105,9 @@ func serveNull() error {
 	return http.Serve(listener, stub.Server(0))
 }
 
-// BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are still held, as run makes it
-// and as bench does: the records that are kept, and the secrets of the last million agents, ten bytes each.
+// BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are
+// still held, as run makes it and as bench does: the records that are kept, and the secrets of the
+// last million agents, ten bytes each.
 func BenchmarkMemory(b *testing.B) {
 	self, err := os.Executable()
 	assert.NilError(b, err)
@@ -158,15 +138,15 @@ func BenchmarkMemory(b *testing.B) {
 		b.Run(fmt.Sprintf("by=run/requests=%d", n), func(b *testing.B) {
 			l := load.Load{Name: "memory", Cache: "cold", Concurrency: 16, Requests: n, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
 			measure(b, n, func(c *client.Client) ([]record.Run, error) {
-				runs, _, err := harness.LoadPlan{Load: l, Runs: 1, Write: write}.Run(b.Context(), c)
+				runs, _, err := harness.Plan{Loads: []load.Load{l}, Runs: 1, Write: write}.Run(b.Context(), c)
 				return runs, err
 			})
 		})
 		b.Run(fmt.Sprintf("by=bench/requests=%d", n), func(b *testing.B) {
-			cold, err := harness.FindScenario("single-cold")
-			assert.NilError(b, err)
+			cold := load.Load{Name: "single-cold", Together: 1, Rounds: n / 10, Prompt: load.Fixed(8), Answer: load.Fixed(8)}
 			measure(b, n, func(c *client.Client) ([]record.Run, error) {
-				return harness.Plan{Scenarios: []harness.Scenario{cold}, Runs: 10, Reps: n / 10, PromptTokens: 8, MaxTokens: 8, Write: write}.Run(b.Context(), c)
+				runs, _, err := harness.Plan{Loads: []load.Load{cold}, Runs: 10, Write: write}.Run(b.Context(), c)
+				return runs, err
 			})
 		})
 	}

@@ -16,14 +16,12 @@ import (
 	"loadstone/harness/record"
 )
 
-// A server's own count of a run is the client's, first turns and the one after the last byte included; one who counts wrong,
-// or serves somebody else meanwhile, is found out.
+// A server's own count of a run is the client's, first turns and the one after the last byte
+// included; one who counts wrong, or serves somebody else meanwhile, is found out.
 func TestRunIsCountedTwice(t *testing.T) {
-	concurrent, err := FindScenario("concurrent-5")
-	assert.NilError(t, err)
 	for _, tc := range []struct {
-		name, bug, doubt string
-		stranger         bool
+		name, bug, invalid string
+		stranger           bool
 	}{
 		{"sound", "", "", false},
 		{"forgets", "counters that forget", "the server counted 85 output tokens, and the client has 90", false},
@@ -33,43 +31,46 @@ func TestRunIsCountedTwice(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := &clienttest.Liar{Bug: tc.bug}
 				h, _ := serve(t, server.ServeHTTP)
-				plan := Plan{Scenarios: []Scenario{concurrent}, Runs: 2, Reps: 2, PromptTokens: 100, MaxTokens: 6, Seed: 1}
+				plan := Plan{Loads: five(2, 100, 6, "concurrent-5"), Runs: 2}
 				if tc.stranger {
 					stranger, _ := clienttest.Serve(t, server)
 					go func() {
-						time.Sleep(100 * ms) // after the warm-up questions, while the first turns are answered
+						// after the warm-up questions, while the first turns are answered
+						time.Sleep(100 * ms)
 						stranger.Ask(t.Context(), stranger.Since(), client.Prompt{Messages: []client.Message{{Role: "user", Content: "who are you?"}}, MaxTokens: 6})
 					}()
 				}
-				runs, err := plan.Run(t.Context(), h.Client)
+				runs, _, err := plan.Run(t.Context(), h.Client)
 				assert.NilError(t, err)
 				assert.Equal(t, len(runs), 2)
 				c := runs[0].Counters
 				assert.Assert(t, c != nil)
-				got := strings.Join(c.Doubts(), "; ")
-				if (tc.doubt == "") != (got == "") || !strings.Contains(got, tc.doubt) {
-					t.Errorf("%q, want %q", got, tc.doubt)
+				got := strings.Join(c.WhyInvalid(), "; ")
+				if (tc.invalid == "") != (got == "") || !strings.Contains(got, tc.invalid) {
+					t.Errorf("%q, want %q", got, tc.invalid)
 				}
-				if tc.doubt == "" {
-					assert.Equal(t, c.Client["answered_requests"], 15.0) // five first turns, two repetitions
-					for _, name := range []string{"answered_requests", "prompt_tokens", "output_tokens"} {
+				if tc.invalid == "" {
+					// five first turns, two repetitions
+					assert.Equal(t, c.Client["answered_requests"], 15.0)
+					for _, name := range []record.Count{"answered_requests", "prompt_tokens", "output_tokens"} {
 						assert.Equal(t, c.Server[name], c.Client[name], name)
 					}
 					both := record.Pool(runs).Counters
 					assert.Equal(t, both.Server["requests_200"], 30.0)
-					assert.Equal(t, len(both.Doubts()), 0)
+					assert.Equal(t, len(both.WhyInvalid()), 0)
 				}
 			})
 		})
 	}
 }
 
-// A load's requests that are taken back are open on both sides; those that are not kept are counted all the same.
+// A load's requests that are cancelled are open on both sides; those that are not kept are counted
+// all the same.
 func TestLoadIsCountedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := serve(t, (&clienttest.Liar{}).ServeHTTP)
 		l := load.Load{Name: "x", Cache: "cold", Concurrency: 3, Requests: 30, Prompt: load.Fixed(20), Answer: load.Fixed(8), Cancel: load.Cancel{Share: 0.5, Pieces: load.Fixed(3)}}
-		runs, _, err := LoadPlan{Load: l, Runs: 1, Keep: 10, Write: func([]record.Record) error { return nil }}.Run(t.Context(), h.Client)
+		runs, _, err := Plan{Loads: []load.Load{l}, Runs: 1, Keep: 10, Write: func([]record.Record) error { return nil }}.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		c := runs[0].Counters
 		s := runs[0].Summary()
@@ -77,11 +78,12 @@ func TestLoadIsCountedTwice(t *testing.T) {
 		assert.Equal(t, c.Client["answered_requests"], float64(s.Outcomes[record.OK]))
 		assert.Equal(t, c.Client["unfinished_requests"], float64(s.Outcomes[record.Cancelled]))
 		assert.Equal(t, c.Server["answered_requests"], float64(s.Outcomes[record.OK]))
-		assert.Equal(t, len(c.Doubts()), 0, "%v", c.Doubts())
+		assert.Equal(t, len(c.WhyInvalid()), 0, "%v", c.WhyInvalid())
 	})
 }
 
-// Only a server that counts requests or tokens, from before a run to after it, is set beside the client.
+// Only a server that counts requests or tokens, from before a run to after it, is set beside the
+// client.
 func TestCountersOfServers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after string

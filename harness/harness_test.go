@@ -14,7 +14,9 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/client/clienttest"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/scenario"
 )
 
 const ms = time.Millisecond
@@ -25,10 +27,25 @@ func serve(t *testing.T, h http.HandlerFunc) (*StressTestHarness, func()) {
 	return &StressTestHarness{Client: c}, kill
 }
 
+// five are the loads of the five scenarios, or of some of them.
+func five(rounds int, prompt, answer float64, names ...string) []load.Load {
+	files, err := scenario.Five(names...)
+	if err != nil {
+		panic(err)
+	}
+	var loads []load.Load
+	for _, f := range files {
+		l := f.Load
+		l.Rounds, l.Prompt, l.Answer = rounds, load.Fixed(prompt), load.Fixed(answer)
+		loads = append(loads, l)
+	}
+	return loads
+}
+
 const answered = `{"choices":[{"message":{"content":"so"},"finish_reason":"stop"}],"usage":{"prompt_tokens":300,"completion_tokens":1}}`
 
-// A server that takes one request at a time makes all others wait. Those were due all the same, so their latency has the
-// wait in it, though the client was never late.
+// A server that takes one request at a time makes all others wait. Those were due all the same, so
+// their latency has the wait in it, though the client was never late.
 func TestPacedLoadCountsFromDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turn := make(chan struct{}, 1)
@@ -38,7 +55,7 @@ func TestPacedLoadCountsFromDue(t *testing.T) {
 			<-turn
 			fmt.Fprint(w, answered)
 		})
-		records, err := h.RunSustained(t.Context(), 2, 4, func(int) client.Prompt { return client.Prompt{} })
+		records, err := h.Send(t.Context(), load.Constant(2), make([]client.Prompt, 4))
 		assert.NilError(t, err)
 		var latencies []time.Duration
 		for i, r := range records {
@@ -56,12 +73,16 @@ func TestPacedLoadCountsFromDue(t *testing.T) {
 	})
 }
 
-// An agent's next turn is due when its last answer ends and has the whole conversation in it, but for turns that were
-// not answered.
+// An agent's next turn is due when its last answer ends and has the whole conversation in it, but
+// for turns that were not answered.
 func TestAgentsKeepTheirConversation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
 		h, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/chat/completions" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
 			var body struct{ Messages []client.Message }
 			assert.Check(t, json.NewDecoder(r.Body).Decode(&body))
 			var roles []string
@@ -70,17 +91,18 @@ func TestAgentsKeepTheirConversation(t *testing.T) {
 			}
 			asked = append(asked, strings.Join(roles, ""))
 			time.Sleep(100 * ms)
-			if len(asked) == 2 {
+			if len(asked) == warmUpQuestions+2 {
 				w.WriteHeader(http.StatusTooManyRequests)
 				return
 			}
 			fmt.Fprint(w, answered)
 		})
-		records, err := h.RunAgents(t.Context(), []*Conversation{NewConversation("a", 1)}, 4, 5, 5)
+		run, err := h.Run(t.Context(), load.Load{Concurrency: 1, Requests: 4, Turns: load.Endless, Prompt: load.Fixed(5), Answer: load.Fixed(5)})
 		assert.NilError(t, err)
-		assert.DeepEqual(t, asked, []string{"u", "uau", "uau", "uauau"})
+		records := run.Records
+		assert.DeepEqual(t, asked[warmUpQuestions:], []string{"u", "uau", "uau", "uauau"})
 		for i, r := range records {
-			assert.Equal(t, r.Due, time.Duration(i)*100*ms)
+			assert.Equal(t, r.Due-records[0].Due, time.Duration(i)*100*ms)
 			assert.Equal(t, r.End, r.Due+100*ms)
 		}
 		assert.Equal(t, records[1].Outcome, record.Rejected)
@@ -94,13 +116,18 @@ func TestServerGone(t *testing.T) {
 		var h *StressTestHarness
 		n := 0
 		h, kill = serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if n++; n == 4 {
+			if r.URL.Path != "/v1/chat/completions" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			if n++; n == warmUpQuestions+4 {
 				kill() // with this request on its way
 				return
 			}
 			fmt.Fprint(w, answered)
 		})
-		records, err := h.RunAgents(t.Context(), []*Conversation{NewConversation("a", 1)}, 1000, 5, 5)
+		run, err := h.Run(t.Context(), load.Load{Concurrency: 1, Requests: 1000, Turns: load.Endless, Prompt: load.Fixed(5), Answer: load.Fixed(5)})
+		records := run.Records
 		assert.ErrorIs(t, err, ErrServerGone)
 		assert.Equal(t, len(records), 4)
 		assert.Equal(t, records[2].Outcome, record.OK)

@@ -1,22 +1,27 @@
 package harness
 
 import (
+	"cmp"
+	"slices"
+
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
-// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and leastKept how many of each of its runs:
-// enough for every chart.
+// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and leastKept how
+// many of each of its runs: enough for every chart.
 const keptRecords, leastKept = 20_000, 1_000
 
 // keptOf is how many of each of so many runs.
 func keptOf(runs int) int { return max(keptRecords/max(runs, 1), leastKept) }
 
-// A keeper holds a run's records: the first in full, and every later batch only until it was written and counted, which
-// happens beside the load. It holds all of them to what must be true.
+// A keeper holds a run's records: the first in full, and every later batch only until it was
+// written and counted, which happens beside the load. It holds all of them to what must be true.
 type keeper struct {
-	keep  int
-	write func([]record.Record) error // unless nil, is given every batch
-	check record.Checker
+	keep    int
+	goodput load.Objective              // what a good answer of the run must hold
+	write   func([]record.Record) error // unless nil, is given every batch
+	check   record.Checker
 
 	kept, batch []record.Record
 	full, empty chan []record.Record // to and from the goroutine that deals with the batches
@@ -34,7 +39,7 @@ func (k *keeper) add(r record.Record) {
 		return
 	}
 	if k.rest == nil {
-		k.rest = &record.Rest{}
+		k.rest = &record.Rest{Tally: record.Tally{Goodput: k.goodput}}
 		k.full, k.empty, k.done = make(chan []record.Record, 1), make(chan []record.Record, 3), make(chan struct{})
 		k.empty <- make([]record.Record, 0, batchSize)
 		k.empty <- make([]record.Record, 0, batchSize)
@@ -61,15 +66,18 @@ func (k *keeper) deal() {
 	}
 }
 
-// close deals with the last batch. Only then check, rest and err may be looked at.
-func (k *keeper) close() {
+// close deals with the last batch and returns the records that are kept, in the order in which they
+// were due. Only then check, rest and err may be looked at.
+func (k *keeper) close() []record.Record {
 	if k.rest == nil {
 		k.check.Add(k.kept)
-		return
+	} else {
+		if len(k.batch) > 0 {
+			k.full <- k.batch
+		}
+		close(k.full)
+		<-k.done
 	}
-	if len(k.batch) > 0 {
-		k.full <- k.batch
-	}
-	close(k.full)
-	<-k.done
+	slices.SortStableFunc(k.kept, func(a, b record.Record) int { return cmp.Compare(a.Due, b.Due) })
+	return k.kept
 }

@@ -5,10 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
-	"time"
 
 	"gotest.tools/v3/assert"
 
@@ -19,7 +17,8 @@ import (
 	"loadstone/server/service"
 )
 
-// serveVariable makes this test binary the server under test, so that the stress tests attack a process of its own.
+// serveVariable makes this test binary the server under test, so that the stress tests attack a
+// process of its own.
 const serveVariable = "LOADSTONE_TEST_SERVE"
 
 func TestMain(m *testing.M) {
@@ -45,62 +44,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A subject is a running server under test and a client for it.
-type subject struct {
-	*proc.Process
-	*client.Client
-	harness.StressTestHarness
-}
-
-// startSubject starts the server on the embedded default; on MLX where this test is built with -tags mlx. It ends with
-// the test, which fails if the server does not end cleanly.
-func startSubject(tb testing.TB, flags ...string) *subject {
+// embedded is the server on the embedded default; on MLX where this test is built with -tags mlx.
+func embedded(tb testing.TB, flags ...string) harness.Target {
 	tb.Helper()
 	self, err := os.Executable()
 	assert.NilError(tb, err)
 	tb.Setenv(serveVariable, "daemon")
-	log, err := os.Create(filepath.Join(tb.TempDir(), "server.log"))
-	assert.NilError(tb, err)
-	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
-	defer cancel()
-	p, err := proc.Start(ctx, log, self, append([]string{"-addr", "127.0.0.1:0", "-model", "tiny"}, flags...)...)
-	assert.NilError(tb, err)
-	s := &subject{Process: p, Client: client.New(p.URL)}
-	s.StressTestHarness.Client = s.Client
-	tb.Cleanup(func() {
-		s.Client.Close()
-		err := p.Stop(30 * time.Second)
-		log.Close()
-		if text, _ := os.ReadFile(log.Name()); err != nil || strings.Contains(string(text), "panic") {
-			tb.Errorf("server ended with %v; its log:\n%s", err, text)
-		}
-	})
-	return s
+	return harness.Target{Command: append([]string{self, "-addr", "127.0.0.1:0", "-model", "tiny"}, flags...)}
 }
 
-func (s *subject) metric(tb testing.TB, name string, labels ...string) float64 {
+// start starts the server on the embedded default.
+func start(tb testing.TB, flags ...string) *harness.StressTestHarness {
 	tb.Helper()
-	m, err := s.Scrape(tb.Context())
+	return harness.New(tb, embedded(tb, flags...))
+}
+
+func metric(tb testing.TB, h *harness.StressTestHarness, name string, labels ...string) float64 {
+	tb.Helper()
+	m, err := h.Client.Scrape(tb.Context())
 	assert.NilError(tb, err)
 	v := m.Value(name, labels...)
 	assert.Assert(tb, v >= 0, "the server has no metric %s %v", name, labels)
 	return v
 }
 
-// agents makes n conversations, a function of the seed.
-func agents(n int, seed uint64) []*harness.Conversation {
-	all := make([]*harness.Conversation, n)
-	for i := range all {
-		all[i] = harness.NewConversation(fmt.Sprintf("agent-%d-%d", seed, i), seed<<16+uint64(i))
-	}
-	return all
-}
-
 // prompts makes n first questions of as many new agents.
 func prompts(n int, seed uint64, words, maxTokens int) []client.Prompt {
 	all := make([]client.Prompt, n)
-	for i, a := range agents(n, seed) {
-		all[i] = a.Ask(words, maxTokens)
+	for i := range all {
+		all[i] = harness.NewConversation(fmt.Sprintf("agent-%d-%d", seed, i), seed<<16+uint64(i)).Ask(words, maxTokens)
 	}
 	return all
 }
@@ -113,16 +85,12 @@ func outcomes(records []record.Record) map[record.Outcome]int {
 	return n
 }
 
-// firstError is the error of the first record that ended in one of the given ways.
+// firstError is the error of the first record that ended in none of the given ways.
 func firstError(records []record.Record, not ...record.Outcome) string {
-next:
 	for _, r := range records {
-		for _, o := range not {
-			if r.Outcome == o {
-				continue next
-			}
+		if !slices.Contains(not, r.Outcome) {
+			return fmt.Sprintf("%s: %s", r.Outcome, r.Error)
 		}
-		return fmt.Sprintf("%s: %s", r.Outcome, r.Error)
 	}
 	return ""
 }

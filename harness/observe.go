@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +11,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// observe looks at the server from now on. The function it returns ends that and puts into a run what was seen; records are
-// all of the run that are kept, those included that its results leave out.
+// observe looks at the server from now on. The function it returns ends that and puts into a run
+// what was seen; records are all of the run that are kept, those included that its results leave
+// out.
 func observe(ctx context.Context, c *client.Client) func(run *record.Run, records []record.Record) {
 	counted := count(ctx, c)
 	samples := watchServer(ctx, c)
@@ -27,8 +27,9 @@ func observe(ctx context.Context, c *client.Client) func(run *record.Run, record
 	}
 }
 
-// watchServer samples the server from now until the function it returns is called. Between two looks a peak can pass
-// unseen, so the highest sample is a lower bound. There is no sample of a server that tells nothing of itself.
+// watchServer samples the server from now until the function it returns is called. Between two
+// looks a peak can pass unseen, so the highest sample is a lower bound. There is no sample of a
+// server that tells nothing of itself.
 func watchServer(ctx context.Context, c *client.Client) (stop func() []record.Sample) {
 	const every = 20 * time.Millisecond
 	ctx, cancel := context.WithCancel(ctx)
@@ -60,8 +61,8 @@ func watchServer(ctx context.Context, c *client.Client) (stop func() []record.Sa
 	}
 }
 
-// series is the samples of a run, at most maxSamples however long it is: when they are full, every two become one that has
-// the larger value of each gauge, so that a peak stays.
+// series is the samples of a run, at most maxSamples however long it is: when they are full, every
+// two become one that has the larger value of each gauge, so that a peak stays.
 type series struct {
 	samples []record.Sample
 	every   int // looks that make a sample; 0 is 1
@@ -93,8 +94,9 @@ func merge(a, b record.Sample) record.Sample {
 	return a
 }
 
-// count looks at the server's account now, before a run. What it returns looks again, after, and sets beside it what the
-// client has of the run. A server may count a request after its last byte, so it has a moment for that each time.
+// count looks at the server's account now, before a run. What it returns looks again, after, and
+// sets beside it what the client has of the run. A server may count a request after its last byte,
+// so it has a moment for that each time.
 func count(ctx context.Context, c *client.Client) (stop func(records []record.Record, rest *record.Rest) *record.Counters) {
 	look := func(done func(now record.Account) bool) record.Account {
 		const patience = 2 * time.Second
@@ -126,24 +128,24 @@ func serverState(ctx context.Context, c *client.Client) metrics.State {
 	return m.State()
 }
 
-// drained waits until the server has nothing left of a load: what it still works on, or never gives back, would be in the
-// next one. A server that tells nothing has nothing left.
-func (s *subject) drained(ctx context.Context, before metrics.State) error {
+// drained waits until the server has nothing left of a load: what it still works on, or never gives
+// back, would be in the next one. A server that tells nothing has nothing left.
+func (s *server) drained(ctx context.Context, before metrics.State) error {
 	const patience = 10 * time.Second
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for start := time.Now(); ; {
-		now, left := serverState(ctx, s.load.Client), ""
-		for _, what := range []string{"requests that wait", "requests that run", "blocks in use", "blocks for sliding layers in use"} {
-			if now.Values[what] > before.Values[what] {
-				left = fmt.Sprintf("%g %s", now.Values[what], what)
+		now, left := serverState(ctx, s.client), ""
+		for _, kind := range metrics.InFlight {
+			if now[kind] > before[kind] {
+				left = kind.Text(now[kind])
 			}
 		}
 		switch {
 		case left == "" || ctx.Err() != nil:
 			return ctx.Err()
 		case time.Since(start) > patience:
-			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, strings.Join(before.Known, ", ")+" before")
+			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, before.String()+" before")
 		}
 		select {
 		case <-poll.C:
@@ -152,9 +154,10 @@ func (s *subject) drained(ctx context.Context, before metrics.State) error {
 	}
 }
 
-// balanced holds a run's records, and those that are not kept, to what the client has counted since it was begun.
-func (s *subject) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {
-	if found := record.Balance(records, begun, s.load.Client.Ledger().Without(rest)); len(found) > 0 {
+// balanced holds a run's records, and those that are not kept, to what the client has counted since
+// it was begun.
+func (s *server) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {
+	if found := record.Balance(records, begun, s.client.Ledger().Without(rest)); len(found) > 0 {
 		return fmt.Errorf("the measurement cannot be true: %s", found[0])
 	}
 	return nil

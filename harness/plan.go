@@ -1,116 +1,165 @@
 package harness
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
+	"fmt"
+	"sync/atomic"
 
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/scenario"
 )
 
-// A Plan is a measurement: which scenarios, how often, how large.
+// A Plan is a measurement of one server: which loads, how often, at which levels.
 type Plan struct {
-	Scenarios    []Scenario
-	Runs         int            // rounds; each gives every scenario one run, so that a slow minute of the machine hits all of them
-	Reps         int            // repetitions of a scenario in a run; Runs*Reps in all
-	PromptTokens int            // roughly, of an agent's first prompt
-	MaxTokens    int            // of an answer
-	Goodput      load.Objective // what an answer must hold to be good
-	Seed         uint64         // of all prompts; a server that has answered this seed before may have them in its cache
+	// each round gives every load one run at every level, so that a slow minute of the machine hits
+	// all of them
+	Loads  []load.Load
+	Runs   int              // rounds; 0 is 1
+	Levels []load.Level     // of a sweep; empty: the loads as they are
+	Search *scenario.Search // in place of Levels, for a plan of one load
+	Until  *scenario.Until  // ends the rounds before there were Runs of them; nil: nothing does
+	// index of the first round, for one that goes on where an earlier one ended
+	First int
 
-	// Again is how many of each run's questions are asked once more after it, alone, to hold the answers to each other; 0 none.
+	// Reset, unless nil, makes the server forget what it has in memory; Client.URL may be another
+	// one after it. It is called before each run, and for restored caches after they were filled.
+	// An error ends the measurement: what would be measured after it is not what was asked for.
+	Reset func(context.Context) error
+
+	// Again is how many of each run's questions are asked once more after it, alone, to hold the
+	// answers to each other; 0 none.
 	Again int
 
-	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000 at least. Those of later
-	// requests are given to Write in batches, unless it is nil, and are in the run's Rest.
+	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000
+	// at least. Those of later requests are given to Write in batches, unless it is nil, and are
+	// counted in the run's Rest.
 	Keep  int
 	Write func([]record.Record) error
 
-	// Progress, unless nil, is called from one goroutine at a time: after every request and every fifth of a second.
+	// Progress, unless nil, is called from one goroutine at a time: after every request and every
+	// fifth of a second.
 	Progress func(Progress)
+
+	each func(record.Record) // unless nil, is given every record of a load as its request ends
 }
 
-// runner carries out a plan.
-type runner struct {
-	*subject
-	plan  Plan
-	watch *watch
+// measurement carries out a plan.
+type measurement struct {
+	*server
+	plan    Plan
+	maxRuns int // that there can be
+	count   int // runs so far, those included that measured nothing
+	watch   *watch
+	runs    []record.Run
+	now     atomic.Pointer[execution] // the run under way
 }
 
-// Run carries out the plan against a server and returns its runs in the order in which they were made. When the context
-// ends or the server dies it returns what was measured until then, a started run with as many repetitions as ended, and
-// the error.
-func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, error) {
-	s, err := meet(ctx, c, plan.Seed)
+// Run carries out the plan against a server and returns its runs in the order in which they were
+// made, and the highest level that a search found, the zero Level if none held. When the context
+// ends, the server dies or cannot be reset, it returns what was measured until then, a run that had
+// begun among it, and the error.
+func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, load.Level, error) {
+	plan, err := plan.filled()
 	if err != nil {
-		return nil, err
+		return nil, load.Level{}, err
 	}
-	r := &runner{subject: s, plan: plan, watch: newWatch(s, plan.Runs*plan.Reps*len(plan.Scenarios), plan.Progress)}
-	defer r.watch.tick()()
-	var runs []record.Run
-	for i := range plan.Runs {
-		for _, scenario := range plan.Scenarios {
-			run, err := r.run(ctx, scenario, i)
-			if len(runs) == 0 {
-				r.greeted(&run)
-			}
-			if len(run.Records) > 0 {
-				runs = append(runs, run)
-			}
-			if err != nil {
-				return runs, err
-			}
-		}
+	s, err := meet(ctx, c)
+	if err != nil {
+		return nil, load.Level{}, err
 	}
-	return runs, nil
+	return plan.on(ctx, s)
 }
 
-// run is one run of one scenario.
-func (r *runner) run(ctx context.Context, scenario Scenario, index int) (record.Run, error) {
-	run := record.Run{Scenario: scenario.Name, Index: index, Cache: scenario.Cache}
-	s := &session{runner: r, scenario: scenario, run: index}
-	k := keeper{keep: cmp.Or(r.plan.Keep, keptOf(r.plan.Runs*len(r.plan.Scenarios))), write: r.plan.Write, check: record.Checker{Shared: -1}}
-	begun := r.load.Client.Ledger()
-	seen := observe(ctx, r.load.Client)
-	window := newWindow(r.plan.Again, load.Derive(r.plan.Seed, scenario.Name, index))
-	r.load.answered = window
+// on is Run for a server that is known already.
+func (plan Plan) on(ctx context.Context, s *server) ([]record.Run, load.Level, error) {
+	m := &measurement{server: s, plan: plan}
+	perLoad := plan.Runs * len(plan.Levels)
+	if plan.Search != nil {
+		perLoad = plan.Runs * probes(plan.Search)
+	}
+	m.maxRuns = perLoad * len(plan.Loads)
+	repetitions := 0
+	for _, l := range plan.Loads {
+		repetitions += perLoad * max(l.Rounds, 1)
+	}
+	m.watch = newWatch(s.client, repetitions, plan.Progress)
+	m.watch.part = m.part
+	defer m.watch.tick()()
+	var highest load.Level
 	var err error
-	for s.rep = range r.plan.Reps {
-		r.watch.begin(scenario.Name, index)
-		var records []record.Record
-		records, err = scenario.rep(ctx, s)
-		records = slices.DeleteFunc(records, func(r record.Record) bool { return r.Outcome == "" }) // never sent
-		if s.rep == 0 {
-			k.check.Add(s.unmeasured)
-		}
-		for _, r := range records {
-			r.Scenario, r.Run, r.Rep, r.Cache = scenario.Name, index, s.rep, scenario.Cache
-			r.Judge(s.plan.Goodput)
-			k.add(r)
-		}
-		run.Elapsed += record.Span(records)
-		if err != nil {
-			break
-		}
-		r.watch.end()
-	}
-	r.load.answered = nil
-	k.close()
-	run.Records, run.Rest = k.kept, k.rest
-	seen(&run, slices.Concat(run.Records, s.unmeasured))
-	for _, r := range s.unmeasured {
-		r.Scenario, r.Run, r.Warmup = scenario.Name, index, true
-		run.Warmup = append(run.Warmup, r)
-	}
-	if err = errors.Join(err, k.err); err == nil {
-		err = r.balanced(slices.Concat(run.Records, run.Warmup), run.Rest, begun)
+	if plan.Search != nil {
+		highest, err = m.search(ctx)
+	} else {
+		err = m.rounds(ctx)
 	}
 	if err == nil {
-		err = r.compare(ctx, &run, &k, window)
+		m.watch.finish()
 	}
-	run.Violations = append(k.check.Found(), run.Violations...)
-	return run, err
+	if len(m.runs) > 0 {
+		s.addFirst(&m.runs[0])
+	}
+	return m.runs, highest, err
+}
+
+// filled is the plan with a value for what was left out; it refuses a plan that cannot be carried
+// out.
+func (plan Plan) filled() (Plan, error) {
+	plan.Runs = max(plan.Runs, 1)
+	if len(plan.Levels) == 0 {
+		plan.Levels = []load.Level{{}}
+	}
+	if len(plan.Loads) == 0 {
+		return plan, errors.New("the plan has no load")
+	}
+	if plan.Search != nil && len(plan.Loads) > 1 {
+		return plan, fmt.Errorf("a search is of one load, not of %d", len(plan.Loads))
+	}
+	loads := make([]load.Load, len(plan.Loads))
+	for i, l := range plan.Loads {
+		loads[i] = l.Filled()
+		if err := loads[i].Check(); err != nil {
+			return plan, err
+		}
+		if l.Cache == load.Restored && plan.Reset == nil {
+			return plan, fmt.Errorf("load %s: restored caches need a way to make the server forget "+
+				"what it has in memory", loads[i].Name)
+		}
+	}
+	plan.Loads = loads
+	return plan, nil
+}
+
+func (m *measurement) rounds(ctx context.Context) error {
+	for i := range m.plan.Runs {
+		for _, l := range m.plan.Loads {
+			for _, level := range m.plan.Levels {
+				if err := m.run(ctx, l, level, m.plan.First+i); err != nil {
+					return err
+				}
+			}
+		}
+		if u := m.plan.Until; u != nil && Spread(u, m.runs) <= u.Within {
+			break
+		}
+	}
+	return nil
+}
+
+// part is how much of the current run's repetition is over, from 0 to 1, where that is known.
+func (m *measurement) part() float64 {
+	x := m.now.Load()
+	if x == nil || x.load.Together > 0 {
+		return 0
+	}
+	part := 0.0
+	if n := x.load.Expected(); n > 0 {
+		part = float64(x.ended.Load()) / float64(n)
+	}
+	if d := x.load.Duration; d > 0 {
+		part = max(part, float64(m.client.Since()-x.start)/float64(d))
+	}
+	return min(part, 1)
 }

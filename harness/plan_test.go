@@ -17,7 +17,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// pool is a server with a KV pool of 1000 blocks, of which a request holds those it may need for 100 ms.
+// pool is a server with a KV pool of 1000 blocks, of which a request holds those it may need for
+// 100 ms.
 type pool struct {
 	blockTokens        int64
 	used, leaked, most atomic.Int64 // blocks in use, lost by each request, needed by the largest
@@ -52,8 +53,8 @@ func TestRunRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := serve(t, (&pool{blockTokens: 32}).ServeHTTP)
 		var last Progress
-		plan := Plan{Scenarios: Scenarios, Runs: 2, Reps: 3, PromptTokens: 300, MaxTokens: 20, Seed: 1, Progress: func(p Progress) { last = p }}
-		runs, err := plan.Run(t.Context(), h.Client)
+		plan := Plan{Loads: five(3, 300, 20), Runs: 2, Progress: func(p Progress) { last = p }}
+		runs, _, err := plan.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		var order []string
 		for _, r := range runs {
@@ -91,9 +92,7 @@ func TestRunFindsLostBlocks(t *testing.T) {
 		server := &pool{blockTokens: 32}
 		server.leaked.Store(1)
 		h, _ := serve(t, server.ServeHTTP)
-		pressure, err := FindScenario("pool-pressure")
-		assert.NilError(t, err)
-		runs, err := Plan{Scenarios: []Scenario{pressure}, Runs: 1, Reps: 3, PromptTokens: 300, MaxTokens: 20}.Run(t.Context(), h.Client)
+		runs, _, err := Plan{Loads: five(3, 300, 20, "pool-pressure"), Runs: 1}.Run(t.Context(), h.Client)
 		assert.Error(t, err, "the server does not recover: 18 blocks in use 10s after the last answer, 2 blocks in use before")
 		assert.Equal(t, len(runs[0].Records), 16)
 	})
@@ -104,9 +103,7 @@ func TestPressureOnALargePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &pool{blockTokens: 512}
 		h, _ := serve(t, server.ServeHTTP)
-		pressure, err := FindScenario("pool-pressure")
-		assert.NilError(t, err)
-		runs, err := Plan{Scenarios: []Scenario{pressure}, Runs: 1, Reps: 1, PromptTokens: 300, MaxTokens: 20}.Run(t.Context(), h.Client)
+		runs, _, err := Plan{Loads: five(1, 300, 20, "pool-pressure"), Runs: 1}.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		assert.Equal(t, len(runs[0].Records), 19) // 0.89*512000/24576
 		assert.Assert(t, server.most.Load()*512 <= 24<<10)
@@ -127,7 +124,7 @@ func TestRunInterrupted(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 550*ms)
 		defer cancel()
-		runs, err := Plan{Scenarios: Scenarios[:1], Runs: 10, Reps: 2, PromptTokens: 300, MaxTokens: 20}.Run(ctx, h.Client)
+		runs, _, err := Plan{Loads: five(2, 300, 20, "single-cold"), Runs: 10}.Run(ctx, h.Client)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		// The warm-up took the first 200 ms; the fourth request was on its way.
 		assert.Equal(t, len(runs), 2)

@@ -55,14 +55,13 @@ func TestCheckFindsPlantedBugs(t *testing.T) {
 				})
 				ask := func() (all []record.Record) {
 					for i, name := range []string{"a", "b"} {
-						records, err := h.RunAgents(t.Context(), []*Conversation{NewConversation(name, uint64(i))}, 1, 4, 8)
-						assert.NilError(t, err)
-						all = append(all, records...)
+						p := NewConversation(name, uint64(i)).Ask(4, 8)
+						all = append(all, h.Client.Ask(t.Context(), h.Client.Since(), p))
 					}
 					return all
 				}
 				alone, under := ask(), ask()
-				found := append(record.Check(alone, 0), record.CheckIdentity(alone, under[1:])...)
+				found := append(record.Check(alone, 0), record.CompareAnswers(alone, under[1:])...)
 				if tc.want == "" {
 					assert.Equal(t, len(found), 0, "%v", found)
 					return
@@ -74,17 +73,19 @@ func TestCheckFindsPlantedBugs(t *testing.T) {
 	}
 }
 
-// A leak is found wherever in a measurement it is: an answer that is not kept any more, with the secret of one who asked first.
+// A leak is found wherever in a measurement it is: an answer that is not kept any more, with the
+// secret of one who asked first.
 func TestLeakFarApart(t *testing.T) {
 	for _, bug := range []bool{false, true} {
 		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
 			"load": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
 				l := load.Load{Name: "long", Cache: "cold", Concurrency: 3, Requests: 2500, Prompt: load.Fixed(5), Answer: load.Fixed(3)}
-				runs, _, err := LoadPlan{Load: l, Runs: 1, Keep: 100}.Run(ctx, c)
+				runs, _, err := Plan{Loads: []load.Load{l}, Runs: 1, Keep: 100}.Run(ctx, c)
 				return runs, err
 			},
 			"bench": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
-				return Plan{Scenarios: Scenarios[:1], Runs: 2, Reps: 1250, PromptTokens: 300, MaxTokens: 3, Keep: 100}.Run(ctx, c)
+				runs, _, err := Plan{Loads: five(1250, 300, 3, "single-cold"), Runs: 2, Keep: 100}.Run(ctx, c)
+				return runs, err
 			},
 		} {
 			t.Run(fmt.Sprint(name, " leaks ", bug), func(t *testing.T) {
@@ -132,8 +133,9 @@ func TestLeakFarApart(t *testing.T) {
 	}
 }
 
-// In a measurement as well an answer under load is held to the one given alone: another agent's without a secret in it is found
-// whether or not the server tells how likely its tokens were, and what rounding may explain is counted and nothing worse.
+// In a measurement as well an answer under load is held to the one given alone: another agent's
+// without a secret in it is found whether or not the server tells how likely its tokens were, and
+// what rounding may explain is counted and nothing worse.
 func TestMixUp(t *testing.T) {
 	for _, tc := range []struct {
 		bug       string
@@ -151,11 +153,12 @@ func TestMixUp(t *testing.T) {
 		for name, measure := range map[string]func(ctx context.Context, c *client.Client) ([]record.Run, error){
 			"load": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
 				l := load.Load{Name: "mixed", Cache: "cold", Concurrency: 3, Requests: 30, Turns: load.Fixed(3), Prompt: load.Fixed(12), Answer: load.Fixed(8)}
-				runs, _, err := LoadPlan{Load: l, Runs: 2, Again: AskedAgain}.Run(ctx, c)
+				runs, _, err := Plan{Loads: []load.Load{l}, Runs: 2, Again: AskedAgain}.Run(ctx, c)
 				return runs, err
 			},
 			"bench": func(ctx context.Context, c *client.Client) ([]record.Run, error) {
-				return Plan{Scenarios: Scenarios[2:3], Runs: 2, Reps: 4, PromptTokens: 20, MaxTokens: 8, Again: AskedAgain}.Run(ctx, c)
+				runs, _, err := Plan{Loads: five(4, 20, 8, "concurrent-5"), Runs: 2, Again: AskedAgain}.Run(ctx, c)
+				return runs, err
 			},
 		} {
 			t.Run(fmt.Sprintf("%s, %s, logprobs %v", name, tc.bug, tc.logprobs), func(t *testing.T) {
@@ -171,7 +174,7 @@ func TestMixUp(t *testing.T) {
 						said, found = said.Add(run.Again), append(found, run.Violations...)
 						again := 0
 						for _, r := range run.Warmup {
-							if r.Plan == "asked again, alone" {
+							if r.Intent == "asked again, alone" {
 								again++
 								assert.Equal(t, r.Cache, load.Hot)
 								assert.Assert(t, r.CachedTokens > 0, "its own prompt was in the cache")
@@ -187,7 +190,7 @@ func TestMixUp(t *testing.T) {
 					}
 					assert.Assert(t, len(found) > 0)
 					for _, v := range found {
-						assert.Equal(t, v.Check, "identity")
+						assert.Equal(t, v.Check, record.CheckIdentity)
 						assert.Assert(t, cmp.Regexp(tc.violation, v.About))
 						assert.Assert(t, v.Turn > 0 || name == "load")
 					}

@@ -14,13 +14,14 @@ import (
 type Progress struct {
 	Scenario    string
 	Run         int
-	Done, Total int     // repetitions, of the whole plan
-	Part        float64 // Done and the part of the current repetition that is over, where that is known
-	InFlight    int
-	Outcomes    map[record.Outcome]int // of the whole plan so far; not to be kept
-	Recent      stats.Dist             // end-to-end latency of the last requests of this scenario
-	Elapsed     time.Duration          // since the measurement began
-	Left        time.Duration          // what the rest will take if it goes on like this; 0 unknown
+	Done, Total int // repetitions, of the whole plan
+	// Done and the part of the current repetition that is over, where that is known
+	Part     float64
+	InFlight int
+	Outcomes map[record.Outcome]int // of the whole plan so far; not to be kept
+	Recent   stats.Dist             // end-to-end latency of the last requests of this scenario
+	Elapsed  time.Duration          // since the measurement began
+	Left     time.Duration          // what the rest will take if it goes on like this; 0 unknown
 }
 
 // watch keeps what Progress tells.
@@ -39,10 +40,9 @@ type watch struct {
 const recentRequests = 200
 
 // newWatch watches a plan of so many repetitions.
-func newWatch(s *subject, total int, report func(Progress)) *watch {
-	w := &watch{client: s.load.Client, report: report, start: time.Now()}
+func newWatch(c *client.Client, total int, report func(Progress)) *watch {
+	w := &watch{client: c, report: report, start: time.Now()}
 	w.now.Outcomes, w.now.Total = map[record.Outcome]int{}, total
-	s.load.Each = w.record
 	return w
 }
 
@@ -92,8 +92,8 @@ func (w *watch) tick() (stop func()) {
 	})
 }
 
-// Every calls f again and again, first when the period has passed, until the function it returns is called; then no call is
-// under way any more.
+// Every calls f again and again, first when the period has passed, until the function it returns is
+// called; then no call is under way any more.
 func Every(period time.Duration, f func()) (stop func()) {
 	done := make(chan struct{})
 	var ticking sync.WaitGroup

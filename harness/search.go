@@ -7,36 +7,34 @@ import (
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
+	"loadstone/harness/scenario"
 )
 
-// A Search looks for the highest level at which every limit holds.
-type Search struct {
-	Kind      string // "rate" or "concurrency"
-	Low, High float64
-	Within    float64 // stops when the highest that holds and the lowest that does not are so near: 0.05 is 5 %
-	Limits    []limit.Limit
-}
-
-// search looks for the highest level that holds. From the lowest it goes up in doublings, so that the server is never asked
-// for much more than it can bear, and then halves the distance, in proportion, until that is small enough.
-func (r *loadRunner) search(ctx context.Context) (load.Level, error) {
-	s := r.plan.Search
-	holds, err := r.probe(ctx, s.Low)
+// search looks for the highest level at which every limit holds. From the lowest it goes up in
+// doublings, so that the server is never asked for much more than it can bear, and then halves the
+// distance, in proportion, until that is small enough.
+func (m *measurement) search(ctx context.Context) (load.Level, error) {
+	s := m.plan.Search
+	holds, err := m.probe(ctx, s.Low)
 	if err != nil || !holds {
 		return load.Level{}, err
 	}
 	low, high := s.Low, s.High
 	for holds && low < s.High {
-		high = s.whole(min(2*low, s.High))
-		if holds, err = r.probe(ctx, high); err != nil {
-			return s.level(low), err
+		high = whole(s, min(2*low, s.High))
+		if holds, err = m.probe(ctx, high); err != nil {
+			return levelOf(s, low), err
 		}
 		if holds {
 			low = high
 		}
 	}
-	for middle := s.whole(math.Sqrt(low * high)); high/low > 1+s.Within && middle > low && middle < high; middle = s.whole(math.Sqrt(low * high)) {
-		if holds, err = r.probe(ctx, middle); err != nil {
+	for high/low > 1+s.Within {
+		middle := whole(s, math.Sqrt(low*high))
+		if middle <= low || middle >= high {
+			break
+		}
+		if holds, err = m.probe(ctx, middle); err != nil {
 			break
 		}
 		if holds {
@@ -45,34 +43,35 @@ func (r *loadRunner) search(ctx context.Context) (load.Level, error) {
 			high = middle
 		}
 	}
-	return s.level(low), err
+	return levelOf(s, low), err
 }
 
 // probe makes the runs of one level and tells whether, taken together, they hold every limit.
-func (r *loadRunner) probe(ctx context.Context, v float64) (bool, error) {
-	begin := len(r.runs)
-	for i := range r.plan.Runs {
-		if err := r.run(ctx, r.plan.Search.level(v), i); err != nil {
+func (m *measurement) probe(ctx context.Context, v float64) (bool, error) {
+	begin := len(m.runs)
+	for i := range m.plan.Runs {
+		if err := m.run(ctx, m.plan.Loads[0], levelOf(m.plan.Search, v), i); err != nil {
 			return false, err
 		}
 	}
-	if begin == len(r.runs) {
+	if begin == len(m.runs) {
 		return false, nil // not one request was measured
 	}
-	s := record.Pool(r.runs[begin:])
-	for _, l := range r.plan.Search.Limits {
-		// What too few requests leave open sends the search on up; it is open as well of the level that is found.
-		if stands, _, _ := l.Judge(&s); stands != limit.Met && stands != limit.NotShown {
+	s := record.Pool(m.runs[begin:])
+	for _, l := range m.plan.Search.Limits {
+		// What too few requests leave open sends the search on up; it is open as well of the level
+		// that is found.
+		if stands := l.Judge(&s).Standing; stands != limit.Met && stands != limit.NotShown {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-func (s *Search) level(v float64) load.Level { return load.Level{Kind: s.Kind, Value: v} }
+func levelOf(s *scenario.Search, v float64) load.Level { return load.Level{Kind: s.Kind, Value: v} }
 
-// whole is v as a level can be: half an agent is none.
-func (s *Search) whole(v float64) float64 {
+// whole is v as a level can be: there is no half agent.
+func whole(s *scenario.Search, v float64) float64 {
 	if s.Kind == "concurrency" {
 		return math.Floor(v)
 	}
@@ -80,7 +79,7 @@ func (s *Search) whole(v float64) float64 {
 }
 
 // probes is how many levels the search looks at at most.
-func (s *Search) probes() int {
+func probes(s *scenario.Search) int {
 	doublings := math.Ceil(math.Log2(s.High / s.Low))
 	halvings := math.Ceil(math.Log2(math.Ln2 / math.Log1p(s.Within)))
 	return 1 + int(doublings) + max(0, int(halvings))

@@ -7,11 +7,13 @@ import (
 // warmUpWords are the sizes of the two questions that warm a server up: two points make a line.
 var warmUpWords = [2]int{50, 200}
 
-// promptSize tells how many tokens a server makes of an agent's first prompt of so many words: constant + perWord*words.
-// The constant is what the chat template adds, such as a default system prompt, and the canary.
+// promptSize tells how many tokens a server makes of an agent's first prompt of so many words:
+// constant + perWord*words. The constant is what the chat template adds, such as a default system
+// prompt, and the canary.
 type promptSize struct{ constant, perWord float64 }
 
-// fitPromptSize fits the line through two prompts. A server that does not count tokens, -1, is taken to speak English.
+// fitPromptSize fits the line through two prompts. A server that does not count tokens, -1, is
+// taken to speak English.
 func fitPromptSize(words, tokens [2]int) promptSize {
 	slope := float64(tokens[1]-tokens[0]) / float64(words[1]-words[0])
 	if tokens[0] < 0 || tokens[1] < 0 || slope <= 0 {

@@ -12,6 +12,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 )
 
 func TestPromptSize(t *testing.T) {
@@ -38,7 +39,8 @@ func TestPromptSize(t *testing.T) {
 	}
 }
 
-// Measurements with other seeds ask with other words, and as many of them, whatever the tokenizer makes of the words.
+// Measurements with other seeds ask with other words, and as many of them, whatever the tokenizer
+// makes of the words.
 func TestSizeOfEverySeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -55,12 +57,12 @@ func TestSizeOfEverySeed(t *testing.T) {
 			words = append(words, len(strings.Fields(text)))
 			fmt.Fprintf(w, `{"choices":[{"message":{"content":"so"},"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":1}}`, len(text))
 		})
-		cold, err := FindScenario("single-cold")
-		assert.NilError(t, err)
 		var want []int
 		for seed := range uint64(8) {
 			words = nil
-			_, err = Plan{Scenarios: []Scenario{cold}, Runs: 1, Reps: 2, PromptTokens: 300, MaxTokens: 4, Seed: seed}.Run(t.Context(), h.Client)
+			cold := five(2, 300, 4, "single-cold")
+			cold[0].Seeds = load.OneSeed(seed)
+			_, _, err := Plan{Loads: cold}.Run(t.Context(), h.Client)
 			assert.NilError(t, err)
 			if want == nil {
 				want = words

@@ -1,148 +1,157 @@
-// Package harness puts loads on a server and measures what comes of them: the five scenarios that every baseline is made of,
-// and loads that people write down. It knows the wire alone, so any server can be the subject.
 package harness
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
 	"loadstone/harness/client"
 	"loadstone/harness/load"
+	"loadstone/harness/proc"
 	"loadstone/harness/record"
 )
 
-// StressTestHarness puts load on one server and records every request. Each method is one shape of load; all return a
-// record for every request that was due, in the order they were due, whatever became of it. The error is nil, the
-// context's, or that the server is gone; the records are good in any case.
+// A StressTestHarness puts loads on one server and records every request. New makes one for a test,
+// Open for a program; or give it a Client of your own.
 type StressTestHarness struct {
 	Client *client.Client
 
-	// Each, unless nil, is called with every record as its request ends, from several goroutines.
-	Each func(record.Record)
+	// Plan is how Run measures: what is asked again, kept, written and told meanwhile. Its Loads,
+	// Runs and Search are not looked at.
+	Plan Plan
 
-	answered *window // is given what was answered
+	Process *proc.Process // of a target that was started, else nil
+	log     *watched
+
+	mu     sync.Mutex
+	server *server // once a load has met it
+	runs   int
 }
 
-// RunConcurrent sends all prompts at once.
-func (h *StressTestHarness) RunConcurrent(ctx context.Context, prompts []client.Prompt) ([]record.Record, error) {
-	due := h.Client.Since()
-	records := make([]record.Record, len(prompts))
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var requests sync.WaitGroup
-	for i, p := range prompts {
-		requests.Go(func() { records[i] = h.ask(ctx, cancel, due, p) })
+// Run puts a load on the server and returns what came of it: a record for every request that was
+// sent, in the order in which they were due, whatever became of it. The words of its prompts are
+// new in every run, so that a load that begins cold does so again.
+//
+// The error is nil, the context's, or says what must not be: the server is gone (ErrServerGone),
+// does not give back what the load took, or was not cold. The run is good in any case.
+func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, error) {
+	plan := h.Plan
+	plan.Loads, plan.Runs, plan.Levels, plan.Search, plan.Until = []load.Load{l}, 1, nil, nil, nil
+	plan, err := plan.filled()
+	if err != nil {
+		return record.Run{}, err
 	}
-	requests.Wait()
-	return records, context.Cause(ctx)
+	s, err := h.meet(ctx)
+	if err != nil {
+		return record.Run{}, err
+	}
+	h.mu.Lock()
+	plan.First = h.runs
+	h.runs++
+	h.mu.Unlock()
+	runs, _, err := plan.on(ctx, s)
+	if len(runs) == 0 {
+		return record.Run{Scenario: plan.Loads[0].Name}, err
+	}
+	return runs[0], err
 }
 
-// RunAgents lets every conversation run for the given number of turns, all conversations at once and each a closed loop:
-// an agent's next turn, of n words, is due the moment its last answer has ended. An agent whose turn was not answered asks
-// the next thing all the same, without that turn in its history.
-func (h *StressTestHarness) RunAgents(ctx context.Context, agents []*Conversation, turns, n, maxTokens int) ([]record.Record, error) {
-	byAgent := make([][]record.Record, len(agents))
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	due := h.Client.Since()
-	var running sync.WaitGroup
-	for i, agent := range agents {
-		running.Go(func() {
-			due := due
-			for range turns {
-				r := h.turn(ctx, cancel, due, agent, n, maxTokens)
-				byAgent[i] = append(byAgent[i], r)
-				if ctx.Err() != nil {
+// Records is Run for a load that is too long to keep: it yields each record when its request has
+// ended, and last the error, if there is one. A caller that stops early ends the load.
+func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		records, failure := make(chan record.Record), make(chan error, 1)
+		long := &StressTestHarness{Client: h.Client, Plan: h.Plan}
+		long.Plan.Keep = 1
+		long.Plan.each = func(r record.Record) {
+			select {
+			case records <- r:
+			case <-ctx.Done():
+			}
+		}
+		go func() {
+			_, err := long.Run(ctx, l)
+			failure <- err
+		}()
+		for {
+			select {
+			case r := <-records:
+				if !yield(r, nil) {
+					cancel()
+					<-failure
 					return
 				}
-				due = r.End
+			case err := <-failure:
+				if err != nil {
+					yield(record.Record{}, err)
+				}
+				return
 			}
-		})
+		}
 	}
-	running.Wait()
-	var records []record.Record
-	for _, r := range byAgent {
-		records = append(records, r...)
-	}
-	return records, context.Cause(ctx)
 }
 
-// RunSustained sends n prompts at a constant rate a second, open loop: a request is sent when it is due, however many
-// are still unanswered.
-func (h *StressTestHarness) RunSustained(ctx context.Context, rate float64, n int, prompt func(i int) client.Prompt) ([]record.Record, error) {
-	if rate <= 0 {
-		return nil, fmt.Errorf("rate %g: must be above 0 requests a second", rate)
+// Send sends prompts of the caller's own, each when the pacer wants it, open loop: a request is
+// sent when it is due, however many are still unanswered, and timed from then though the client be
+// late. The records are in the order of the prompts. The error is nil, the context's, or that the
+// server is gone.
+func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) (
+	[]record.Record, error) {
+	if h.Client == nil {
+		return nil, errNoClient
 	}
-	return h.RunPaced(ctx, load.Constant(rate), n, prompt)
-}
-
-// RunBursty sends bursts of size prompts at once, one burst every so often, open loop.
-func (h *StressTestHarness) RunBursty(ctx context.Context, size int, every time.Duration, bursts int, prompt func(i int) client.Prompt) ([]record.Record, error) {
-	if size < 1 {
-		return nil, fmt.Errorf("burst of %d requests", size)
-	}
-	return h.RunPaced(ctx, load.Burst{Size: size, Every: every}, size*bursts, prompt)
-}
-
-// RunRamp sends n prompts at a rate that rises linearly from one to another over a time, open loop.
-func (h *StressTestHarness) RunRamp(ctx context.Context, from, to float64, over time.Duration, n int, prompt func(i int) client.Prompt) ([]record.Record, error) {
-	if from < 0 || to <= 0 {
-		return nil, fmt.Errorf("ramp from %g to %g requests a second: must end above 0", from, to)
-	}
-	return h.RunPaced(ctx, load.Ramp(from, to, over), n, prompt)
-}
-
-// RunPaced sends n prompts when the pacer wants them. A prompt that is late because the client was, is still timed from
-// when it was due.
-func (h *StressTestHarness) RunPaced(ctx context.Context, pace load.Pacer, n int, prompt func(i int) client.Prompt) ([]record.Record, error) {
 	start := h.Client.Since()
-	records, sent := make([]record.Record, n), 0
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	records, sent := make([]record.Record, len(prompts)), 0
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var requests sync.WaitGroup
-	for i := range n {
+	for i, p := range prompts {
 		due := start + pace.Due(i)
 		if !h.Client.Await(ctx, due) {
 			break
 		}
 		sent++
-		requests.Go(func() { records[i] = h.ask(ctx, cancel, due, prompt(i)) })
+		requests.Go(func() { records[i] = ask(ctx, h.Client, stop, due, p) })
 	}
 	requests.Wait()
 	return records[:sent], context.Cause(ctx)
 }
 
-// turn is one turn of a conversation, which it keeps in order: an answer is appended, an unanswered question taken back.
-func (h *StressTestHarness) turn(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, c *Conversation, n, maxTokens int) record.Record {
-	p := c.Ask(n, maxTokens)
-	turn := c.turn()
-	r := h.ask(ctx, stop, due, p)
-	r.Turn = turn
-	if r.Outcome == record.OK {
-		c.Told(r.Answer)
-	} else {
-		c.takeBack()
+// meet gets to know the server, once.
+func (h *StressTestHarness) meet(ctx context.Context) (*server, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.Client == nil {
+		return nil, errNoClient
 	}
-	return r
+	if h.server == nil {
+		s, err := meet(ctx, h.Client)
+		if err != nil {
+			return nil, err
+		}
+		h.server = s
+	}
+	return h.server, nil
 }
+
+var errNoClient = errors.New("the harness has no client: make it with harness.New or " +
+	"harness.Open, or give it a Client")
 
 // ErrServerGone ends a load early: the server refused a connection and does not accept another.
 var ErrServerGone = errors.New("the server is gone")
 
-func (h *StressTestHarness) ask(ctx context.Context, stop context.CancelCauseFunc, due time.Duration, p client.Prompt) record.Record {
-	r := h.Client.Ask(ctx, due, p)
-	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !h.Client.Alive(ctx) {
-		// One clear error in place of one for every request that was still to come.
+// ask sends a prompt. A server that is found to be gone ends the load: one clear error in place of
+// one for every request that was still to come.
+func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration,
+	p client.Prompt) record.Record {
+	r := c.Ask(ctx, due, p)
+	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) {
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
-	}
-	if r.Outcome == record.OK {
-		h.answered.add(p, r)
-	}
-	if h.Each != nil {
-		h.Each(r)
 	}
 	return r
 }

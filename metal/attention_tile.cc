@@ -12,9 +12,10 @@ namespace kernels {
 using simd::vf;
 using simd::width;
 
-// c (+)= a b for R rows of a and V vectors of columns, of which the last may be cut short.
+// The same as product for R rows of a and V vectors of columns, of which the last may be cut short.
 template <int LANES, int R, int V>
-LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, float *c, int ldc, int last, bool add) {
+LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, float *c, int ldc,
+                     int last, bool add) {
   using v = typename simd::Of<LANES>::f;
   v acc[R][V] = {};
   for (int r = 0; r < R && add; r++) {
@@ -41,7 +42,8 @@ LS_INLINE void panel(const float *a, int lda, const float *b, int ldb, int k, fl
 }
 
 template <int LANES, int R, int V>
-LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, int n, float *c, int ldc, bool add) {
+LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, int n, float *c,
+                      int ldc, bool add) {
   int j = 0;
   for (; j + V * LANES <= n; j += V * LANES) {
     panel<LANES, R, V>(a, lda, b + j, ldb, k, c + j, ldc, LANES, add);
@@ -51,10 +53,11 @@ LS_INLINE void panels(const float *a, int lda, const float *b, int ldb, int k, i
   }
 }
 
-// Six rows of sixteen columns are twelve of AVX2's sixteen registers, and already as fast as the multipliers are: eight and
-// thirty-two with AVX-512 gained nothing.
+// Six rows of sixteen columns take twelve of AVX2's sixteen registers and already keep the
+// multipliers busy: eight rows of thirty-two columns with AVX-512 were not faster.
 template <int LANES>
-LS_INLINE void product_of(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add) {
+LS_INLINE void product_of(const float *a, int lda, const float *b, int ldb, int m, int k, int n,
+                          float *c, int ldc, bool add) {
   constexpr int V = width / LANES;
   int i = 0;
   for (; i + 6 <= m; i += 6) {
@@ -67,17 +70,20 @@ LS_INLINE void product_of(const float *a, int lda, const float *b, int ldb, int 
     panels<LANES, 3, 2 * V>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
   }
   for (; i < m; i++) {
-    panels<LANES, 1, LANES == 16 ? 4 : 8>(a + size_t(i) * lda, lda, b, ldb, k, n, c + size_t(i) * ldc, ldc, add);
+    panels<LANES, 1, LANES == 16 ? 4 : 8>(a + size_t(i) * lda, lda, b, ldb, k, n,
+                                          c + size_t(i) * ldc, ldc, add);
   }
 }
 
 namespace {
 LS_WIDTHS(product_here, product_of,
-          (const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add), a, lda, b, ldb,
-          m, k, n, c, ldc, add)
+          (const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc,
+           bool add),
+          a, lda, b, ldb, m, k, n, c, ldc, add)
 } // namespace
 
-void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add) {
+void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c,
+             int ldc, bool add) {
   product_here(a, lda, b, ldb, m, k, n, c, ldc, add);
 }
 
@@ -89,7 +95,7 @@ LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
     const float *kj = k + size_t(j) * dim;
     int d = 0;
     for (; d + 4 <= dim; d += 4) {
-      v8 r[4]; // elements d..d+3 of keys j+e and j+e+4: nothing has then to cross the halves
+      v8 r[4]; // elements d..d+3 of keys j+e and j+e+4, so that no element has to change halves
       for (int e = 0; e < 4; e++) {
         v4 x, y;
         std::memcpy(&x, kj + size_t(e) * dim + d, sizeof x);
@@ -121,19 +127,19 @@ LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
   }
 }
 
-// Turns the scores of one row into weights, 0 outside lo..hi-1, and rescales what it has seen.
+// Makes weights of the scores of one row, 0 outside lo..hi-1, and rescales its sums.
 LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, float *o, int dim) {
   lo = std::max(lo, 0), hi = std::min(hi, n);
   if (lo >= hi) {
     std::fill(s, s + n, 0.0f);
     return;
   }
-  vf most = vf{} + s[lo];
+  vf high = vf{} + s[lo];
   for (int i = lo; i < hi; i += width) {
     const vf x = simd::load(s + i, std::min(width, hi - i), s[lo]);
-    most = simd::larger(x, most);
+    high = simd::larger(x, high);
   }
-  const float t = std::max(top, simd::top(most));
+  const float t = std::max(top, simd::top(high));
   if (t > top) {
     const float shrink = std::exp(top - t); // 0 at first: top is minus infinity
     top = t;
@@ -154,19 +160,20 @@ LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, fl
   std::fill(s + hi, s + n, 0.0f);
 }
 
-LS_CLONES void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n, Seen seen,
-                         int dim) {
+LS_CLONES void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n,
+                         Seen seen, int dim) {
   for (int r = 0; r < rows; r++) {
     const int at = first + r / group;
-    weigh(s + size_t(r) * ld, n, window > 0 ? at - window + 1 - p : 0, at + 1 - p, seen.top[r], seen.sum[r],
-          seen.o + size_t(r) * dim, dim);
+    weigh(s + size_t(r) * ld, n, window > 0 ? at - window + 1 - p : 0, at + 1 - p, seen.top[r],
+          seen.sum[r], seen.o + size_t(r) * dim, dim);
   }
 }
 
 LS_CLONES void fold(Seen a, Seen b, int rows, int dim) {
   for (int r = 0; r < rows; r++) {
     const float t = std::max(a.top[r], b.top[r]);
-    const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t), y = b.top[r] == t ? 1 : std::exp(b.top[r] - t);
+    const float x = a.top[r] == t ? 1 : std::exp(a.top[r] - t),
+                y = b.top[r] == t ? 1 : std::exp(b.top[r] - t);
     a.top[r] = t;
     a.sum[r] = a.sum[r] * x + b.sum[r] * y;
     float *to = a.o + size_t(r) * dim;

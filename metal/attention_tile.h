@@ -1,5 +1,5 @@
-// The arithmetic of attention on a tile of keys or of values, in float32: what it knows nothing of is sequences, threads and
-// the cache.
+// The arithmetic of attention on a tile of keys or of values, in float32. Sequences, threads and
+// the cache are attention.cc's business.
 #ifndef LOADSTONE_ATTENTION_TILE_H
 #define LOADSTONE_ATTENTION_TILE_H
 
@@ -10,7 +10,8 @@
 namespace ls {
 namespace kernels {
 
-// What rows of queries have seen so far: top score, sum of weights under it, weighted sum of values (rows x dim).
+// The running softmax of rows of queries over the positions so far: the largest score, the sum of
+// the weights relative to it, and the weighted sum of values (rows x dim).
 struct Seen {
   float *top, *sum, *o;
 
@@ -27,18 +28,22 @@ struct Seen {
   }
 };
 
-// c (+)= a b, m x k times k x n, all small and in the caches.
-void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c, int ldc, bool add);
+// c = a b, or c += a b where add is set: m x k times k x n, all small and in the caches.
+void product(const float *a, int lda, const float *b, int ldb, int m, int k, int n, float *c,
+             int ldc, bool add);
 
-// t[d][j] = k[j][d] for n keys; rows of t are ld apart.
+// Transposes n keys: t[d][j] = k[j][d]. Rows of t are ld apart.
 void transpose(const float *k, int n, int dim, float *t, int ld);
 
-// Rows of queries, group of them to a position from first on, take in the scores of the n keys from position p on: s, rows
-// that are ld apart, become weights, and what the rows have seen is rescaled.
-void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n, Seen seen, int dim);
+// Takes the scores of n keys, from position p on, into the softmax of rows of queries. There are
+// group rows to a position, from position first on. The scores s, rows that are ld apart, become
+// weights, and seen is rescaled.
+void weigh_all(float *s, int ld, int rows, int group, int first, int window, int p, int n,
+               Seen seen, int dim);
 
-// Adds to what rows have seen in earlier spans what they have seen in the next one. A row that has seen nothing, for it
-// stands before the span or its window has passed it, has a top of minus infinity and weighs nothing.
+// Adds the softmax of the next span, b, to that of the spans before it, a. A row that has seen
+// nothing of a span, because it stands before the span or its window has passed it, has a top of
+// minus infinity there, and that span has no weight.
 void fold(Seen a, Seen b, int rows, int dim);
 
 } // namespace kernels

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// benchModels are the networks that the benchmarks know; those not on this machine are skipped.
+// benchModels are the networks of the benchmarks. Those that are not on this machine are skipped.
 var benchModels = []string{"smollm2", "gemma3-270m"}
 
 const benchBlock = 32
@@ -25,7 +25,7 @@ func openBench(b *testing.B, name string, opt options, blocks int) *Model {
 	return m
 }
 
-// BenchmarkPrefill is one step over a whole prompt, logits of its last token only.
+// BenchmarkPrefill is one step over a whole prompt, with logits of its last token only.
 func BenchmarkPrefill(b *testing.B) {
 	for _, name := range benchModels {
 		for _, graph := range []bool{false, true} {
@@ -45,17 +45,21 @@ func BenchmarkPrefill(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is one greedy token for each sequence of a batch, each with the same history.
+// BenchmarkDecode is one greedy token for each sequence of a batch. All have histories of one
+// length.
 func BenchmarkDecode(b *testing.B) {
 	for _, name := range benchModels {
 		for _, graph := range []bool{false, true} {
 			b.Run(fmt.Sprintf("model=%s/graph=%t", name, graph), func(b *testing.B) {
-				const most = 4096/benchBlock + 1
-				m := openBench(b, name, options{graph: graph}, 8*most)
+				const maxBlocks = 4096/benchBlock + 1
+				m := openBench(b, name, options{graph: graph}, 8*maxBlocks)
 				for _, history := range []int{128, 4096} {
 					for _, batch := range []int{1, 4, 8} {
-						b.Run(fmt.Sprintf("history=%d/batch=%d", history, batch), func(b *testing.B) {
-							benchDecode(b, m, history, batch, func(i int) []int32 { return consecutive(i*most, history+1) })
+						name := fmt.Sprintf("history=%d/batch=%d", history, batch)
+						b.Run(name, func(b *testing.B) {
+							benchDecode(b, m, history, batch, func(i int) []int32 {
+								return consecutive(i*maxBlocks, history+1)
+							})
 						})
 					}
 				}
@@ -73,7 +77,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkKV is what the formats of the cache cost: a prompt of 512 tokens, and one token after 1024 others.
+// BenchmarkKV compares the formats of the cache: a prompt of 512 tokens, and one token after 1024
+// others.
 func BenchmarkKV(b *testing.B) {
 	for _, name := range benchModels {
 		for _, kv := range []string{"f32", "f16", "q8", "q4"} {
@@ -82,7 +87,8 @@ func BenchmarkKV(b *testing.B) {
 				ids := randomTokens(1, 512, m.Vocab())
 				b.Run("prompt=512", func(b *testing.B) {
 					for b.Loop() {
-						stepLast(b, m, &sequence{ids: ids, table: consecutive(0, len(ids))}, len(ids))
+						s := &sequence{ids: ids, table: consecutive(0, len(ids))}
+						stepLast(b, m, s, len(ids))
 					}
 				})
 				b.Run("history=1024", func(b *testing.B) {
@@ -93,11 +99,13 @@ func BenchmarkKV(b *testing.B) {
 	}
 }
 
-// benchDecode decodes the same position again and again: the cache holds zeros, which cost what other numbers do.
+// benchDecode decodes the same position again and again. The cache holds zeros, which take as long
+// as other numbers.
 func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) []int32) {
 	var tokens, lens, starts, tables, picks []int32
 	for i := range batch {
-		tokens, lens, starts = append(tokens, int32(100+i)), append(lens, 1), append(starts, int32(history))
+		tokens, lens, starts = append(tokens, int32(100+i)), append(lens, 1),
+			append(starts, int32(history))
 		tables, picks = append(tables, table(i)...), append(picks, int32(i))
 	}
 	best := make([]int32, batch)
@@ -108,10 +116,11 @@ func benchDecode(b *testing.B, m *Model, history, batch int, table func(i int) [
 	}
 	steps := float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(float64(batch)*steps, "tok/s")
-	b.ReportMetric(float64(m.decodeBytes())*steps/1e9, "GB/s") // of weights; BenchmarkMemory is the limit
+	// Of weights; BenchmarkMemory measures the limit.
+	b.ReportMetric(float64(m.decodeBytes())*steps/1e9, "GB/s")
 }
 
-// consecutive is a block table for n tokens from a block on.
+// consecutive returns a table of consecutive blocks for n tokens.
 func consecutive(first, n int) []int32 {
 	table := make([]int32, (n+benchBlock-1)/benchBlock)
 	for i := range table {

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// If the wheel's own BLAS answered, every result would be right and every product 40 times slower; nothing else would
-// tell. So ask the dynamic linker, and then see libmlx's own call arrive.
+// If the wheel's own BLAS answered, every result would be right and every product 40 times slower,
+// and nothing else would show it. So the test asks the dynamic linker which object answers, and
+// then observes that a call of libmlx arrives.
 func TestBLAS(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("MLX uses Accelerate on " + runtime.GOOS)
@@ -47,12 +48,14 @@ func TestBLAS(t *testing.T) {
 	}
 }
 
-// BenchmarkBLAS is the product of two 1024 x 1024 matrices in float32: by MLX through OpenBLAS, and by the BLAS that the
-// MLX wheel is linked to.
+// BenchmarkBLAS is the product of two 1024 x 1024 matrices in float32: by MLX through OpenBLAS, and
+// by the BLAS that the MLX wheel is linked to.
 func BenchmarkBLAS(b *testing.B) {
 	const n = 1024
 	x, y, z := square3(n)
-	for name, f := range map[string]func(n int, a, b, c []float32) error{"openblas": matmul, "reference": referenceMatmul} {
+	for name, f := range map[string]func(n int, a, b, c []float32) error{
+		"openblas": matmul, "reference": referenceMatmul,
+	} {
 		b.Run("by="+name, func(b *testing.B) {
 			for b.Loop() {
 				if err := f(n, x, y, z); err != nil {
@@ -64,6 +67,7 @@ func BenchmarkBLAS(b *testing.B) {
 	}
 }
 
+// square3 returns two random matrices and one of zeros.
 func square3(n int) (a, b, c []float32) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	a, b, c = make([]float32, n*n), make([]float32, n*n), make([]float32, n*n)

@@ -11,7 +11,7 @@
 
 using namespace ls;
 
-// The range that was compiled and tested; metal/requirements.txt pins one version inside it.
+// The range of versions that was compiled and tested; metal/requirements.txt pins one of them.
 static_assert(MLX_VERSION_NUMERIC >= 32004 && MLX_VERSION_NUMERIC < 33000,
               "this bridge is written for MLX 0.32.4 up to 0.33: run go run ./metal/setup");
 
@@ -38,16 +38,17 @@ int ls_gpu(void) { return mx::default_device() == mx::Device::gpu; }
 int ls_init(char *err, size_t errlen) {
   return guard(err, errlen, [] {
     if (!ls_gpu()) {
-      mx::disable_compile(); // on a CPU it runs g++ in the middle of a request
+      mx::disable_compile(); // on a CPU its compiler would run g++ in the middle of a request
       ls_blas_init();
     }
   });
 }
 
 static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding) {
-  const std::string p = "model.layers." + std::to_string(i) + ".", attn = p + "self_attn.", mlp = p + "mlp.";
+  const std::string p = "model.layers." + std::to_string(i) + ".", attn = p + "self_attn.",
+                    mlp = p + "mlp.";
   const bool gemma = c.arch == LS_GEMMA3;
-  const float plus = gemma ? 1 : 0; // Gemma stores norm weights less one
+  const float plus = gemma ? 1 : 0; // Gemma stores the weights of norms minus one
   const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   Layer l{
       .sliding = sliding,
@@ -70,7 +71,8 @@ static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding) {
   return l;
 }
 
-int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out, char *err, size_t errlen) {
+int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out,
+            char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     const ls_config &c = *config;
     auto w = std::make_unique<Weights>(c, tensors, ntensors);
@@ -83,11 +85,18 @@ int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors,
     } else if (c.kv_bits == 32 || c.kv_bits == 16) {
       kv_dtype = c.kv_bits == 32 ? mx::float32 : mx::float16;
     } else if (c.kv_bits != 0) {
-      throw std::runtime_error("a KV cache of 4 or 8 bits is for the CPU; on a GPU it can be f32, f16 or auto, as the weights are");
+      throw std::runtime_error(
+          "a KV cache of 4 or 8 bits is for the CPU; on a GPU it can be f32, f16 "
+          "or auto, as the weights are");
     }
-    auto m = std::unique_ptr<ls_model>(new ls_model{
-        .config = c, .embed = w->linear("model.embed_tokens", c.vocab, c.hidden), .norm = norm, .dtype = dtype, .kv_dtype = kv_dtype, .kv = kv});
-    if (!c.tied) {
+    auto m = std::unique_ptr<ls_model>(
+        new ls_model{.config = c,
+                     .embed = w->linear("model.embed_tokens", c.vocab, c.hidden),
+                     .norm = norm,
+                     .dtype = dtype,
+                     .kv_dtype = kv_dtype,
+                     .kv = kv});
+    if (!c.tied) {  // a folder without lm_head.weight is refused, as on ref
       m->head = w->linear("lm_head", c.vocab, c.hidden);
     }
     m->weights = std::move(w);
@@ -139,9 +148,10 @@ void ls_close(ls_model *m) {
   mx::clear_cache();
 }
 
-// Bytes of one head's key or value of one token.
+// The bytes of one head's key or value of one token.
 static size_t kv_row(const ls_model *m) {
-  return m->config.graph ? m->config.head_dim * mx::size_of(m->kv_dtype) : m->kv.row(m->config.head_dim);
+  return m->config.graph ? m->config.head_dim * mx::size_of(m->kv_dtype)
+                         : m->kv.row(m->config.head_dim);
 }
 
 const char *ls_kv_format(const ls_model *m) {
@@ -151,10 +161,10 @@ const char *ls_kv_format(const ls_model *m) {
   return m->kv.bits == 32 ? "f32" : m->kv.bits == 16 ? "f16" : m->kv.bits == 8 ? "q8" : "q4";
 }
 
-void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *local) {
-  *global = *local = 0;
+void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *sliding) {
+  *global = *sliding = 0;
   for (const Layer &l : m->layers) {
-    *(l.sliding ? local : global) += int64_t(2) * m->config.kv_heads * kv_row(m);
+    *(l.sliding ? sliding : global) += int64_t(2) * m->config.kv_heads * kv_row(m);
   }
 }
 
@@ -167,17 +177,20 @@ void ls_kv_free(ls_model *m) {
   mx::clear_cache();
 }
 
-int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_tokens, char *err, size_t errlen) {
+int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t window_slots, int32_t block_tokens, char *err,
+                size_t errlen) {
   int rc = guard(err, errlen, [&] {
     const int width = m->config.graph ? m->config.head_dim : int(kv_row(m));
     for (Layer &l : m->layers) {
-      const mx::Shape shape{m->config.kv_heads, (l.sliding ? locals : blocks) * block_tokens, width};
+      const mx::Shape shape{m->config.kv_heads, (l.sliding ? window_slots : blocks) * block_tokens,
+                            width};
       for (auto *cache : {&l.keys, &l.values}) {
         *cache = empty(shape, m->kv_dtype);
         prefer_large_pages((*cache)->data<char>(), (*cache)->nbytes());
       }
     }
-    // The system clears what is touched first, and all threads touch: that takes what there is of an allocation's time.
+    // The system clears each page when it is first touched, which is nearly all of the time of an
+    // allocation. So all threads do it.
     Pool::shared().run(2 * int(m->layers.size()), [&](int i) {
       Layer &l = m->layers[i / 2];
       array &cache = i % 2 == 0 ? *l.keys : *l.values;
@@ -191,13 +204,14 @@ int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t locals, int32_t block_token
   return rc;
 }
 
-// Calls f(p, n, sliding) for every stretch of n bytes that holds one layer's keys or values of one head of the first
-// tokens tokens of a block and a local, in the order that ls_kv_read documents. The cache is evaluated and, also on a
-// GPU, in memory the CPU can address.
-template <typename F> static void each_stretch(ls_model *m, int block, int local, int tokens, F &&f) {
+// Calls f(p, n, sliding) for every stretch of n bytes at p that holds one layer's keys or values of
+// one head of the first tokens tokens of a block and a window slot, in the order that ls_kv_read
+// documents. The cache is evaluated and, also on a GPU, in memory that the CPU can address.
+template <typename F>
+static void each_stretch(ls_model *m, int block, int window_slot, int tokens, F &&f) {
   const size_t row = kv_row(m);
   for (Layer &l : m->layers) {
-    const int at = l.sliding ? local : block;
+    const int at = l.sliding ? window_slot : block;
     if (at < 0) {
       continue;
     }
@@ -211,69 +225,77 @@ template <typename F> static void each_stretch(ls_model *m, int block, int local
   }
 }
 
-int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t dst_local, int32_t src_local, int32_t tokens, char *err,
-               size_t errlen) {
+int ls_kv_copy(ls_model *m, int32_t dst, int32_t src, int32_t dst_slot, int32_t src_slot,
+               int32_t tokens, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     const ptrdiff_t row = kv_row(m);
     const ptrdiff_t global = (ptrdiff_t(src) - dst) * m->block_tokens * row;
-    const ptrdiff_t local = (ptrdiff_t(src_local) - dst_local) * m->block_tokens * row;
-    each_stretch(m, dst, dst_local, tokens,
-                 [&](char *p, size_t n, bool sliding) { std::memmove(p, p + (sliding ? local : global), n); });
+    const ptrdiff_t window = (ptrdiff_t(src_slot) - dst_slot) * m->block_tokens * row;
+    each_stretch(m, dst, dst_slot, tokens, [&](char *p, size_t n, bool sliding) {
+      std::memmove(p, p + (sliding ? window : global), n);
+    });
   });
 }
 
-int ls_kv_read(ls_model *m, int32_t block, int32_t local, int32_t tokens, uint8_t *dst, char *err, size_t errlen) {
+int ls_kv_read(ls_model *m, int32_t block, int32_t window_slot, int32_t tokens, uint8_t *dst,
+               char *err, size_t errlen) {
   return guard(err, errlen, [&] {
-    each_stretch(m, block, local, tokens, [&](char *p, size_t n, bool) {
+    each_stretch(m, block, window_slot, tokens, [&](char *p, size_t n, bool) {
       std::memcpy(dst, p, n);
       dst += n;
     });
   });
 }
 
-int ls_kv_write(ls_model *m, int32_t block, int32_t local, int32_t tokens, const uint8_t *src, char *err, size_t errlen) {
+int ls_kv_write(ls_model *m, int32_t block, int32_t window_slot, int32_t tokens, const uint8_t *src,
+                char *err, size_t errlen) {
   return guard(err, errlen, [&] {
-    each_stretch(m, block, local, tokens, [&](char *p, size_t n, bool) {
+    each_stretch(m, block, window_slot, tokens, [&](char *p, size_t n, bool) {
       std::memcpy(p, src, n);
       src += n;
     });
   });
 }
 
-int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts, int32_t nseqs,
-            const int32_t *tables, const int32_t *locals, const int32_t *rows, int32_t nrows, float *logits,
-            const int32_t *picks, int32_t npicks, int32_t *best, char *err, size_t errlen) {
+int ls_step(ls_model *m, const int32_t *tokens, const int32_t *lens, const int32_t *starts,
+            int32_t nseqs, const int32_t *tables, const int32_t *window_slots, const int32_t *rows,
+            int32_t nrows, float *logits, const int32_t *picks, int32_t npicks, int32_t *best,
+            char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     auto b = std::make_shared<Batch>();
     b->block_tokens = m->block_tokens;
     int first = 0;
     for (int i = 0; i < nseqs; i++) {
       const int end = starts[i] + lens[i], blocks = (end + m->block_tokens - 1) / m->block_tokens;
-      b->seqs.push_back({first, lens[i], starts[i], {{tables, tables + blocks}, {locals, locals + blocks}}});
+      b->seqs.push_back({first,
+                         lens[i],
+                         starts[i],
+                         {{tables, tables + blocks}, {window_slots, window_slots + blocks}}});
       tables += blocks;
-      locals += blocks;
+      window_slots += blocks;
       first += lens[i];
       for (int p = starts[i]; p < end; p++) {
         b->positions.push_back(p);
         for (bool sliding : {false, true}) {
           const int block = b->seqs.back().table[sliding][p / m->block_tokens];
-          b->slots[sliding].push_back(block * m->block_tokens + p % m->block_tokens);
+          b->cells[sliding].push_back(block * m->block_tokens + p % m->block_tokens);
         }
       }
     }
     b->tokens.assign(tokens, tokens + first);
-    // In the tokens' order, whatever is asked of each: then the head's product is the same one, to the last bit.
-    std::vector<Asked> asked;
+    // Rows and picks go into one list, in the order of their tokens. The product with the head is
+    // then the same to the last bit, whichever of its rows are picks.
+    std::vector<Output> outputs;
     for (int r = 0, p = 0; r < nrows || p < npicks;) {
       if (p == npicks || (r < nrows && rows[r] < picks[p])) {
-        asked.push_back({rows[r], logits + size_t(r) * m->config.vocab, nullptr});
+        outputs.push_back({rows[r], logits + size_t(r) * m->config.vocab, nullptr});
         r++;
       } else {
-        asked.push_back({picks[p], nullptr, best + p});
+        outputs.push_back({picks[p], nullptr, best + p});
         p++;
       }
     }
-    m->step(b, asked);
+    m->step(b, outputs);
   });
 }
 

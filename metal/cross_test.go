@@ -11,18 +11,19 @@ import (
 	"testing"
 )
 
-// kernelSources are the files of the kernels for quantised and for float16 weights, which need nothing of MLX.
+// kernelSources are the files of the kernels for quantised and for float16 weights. They do not
+// need MLX.
 var kernelSources = []string{
-	"testdata/kernels.cc", "quant.cc", "quant_scalar.cc", "quant_neon.cc", "quant_avx2.cc", "quant_avx512.cc", "rows.cc",
-	"half_f16.cc",
+	"testdata/kernels.cc", "quant.cc", "quant_scalar.cc", "quant_neon.cc", "quant_avx2.cc",
+	"quant_avx512.cc", "rows.cc", "half_f16.cc",
 }
 
-// The kernels of other processors than this machine's, in an emulator: ARM's dot products, and both families without
-// what is newest, where the loader picks other clones too; and this machine's own. All products are the same on all of them
-// to the last bit.
+// The kernels of other processors run in an emulator: ARM with dot products, and old processors of
+// ARM and x86, where the loader picks other clones too. Those of this machine run as well. All
+// products are the same on all processors to the last bit.
 func TestKernelsOfOtherProcessors(t *testing.T) {
 	type processor struct {
-		cpu  string // qemu's name; "" is this machine's
+		cpu  string // in qemu; "" is this machine itself
 		runs []string
 	}
 	digest, digestOf := "", ""
@@ -32,9 +33,11 @@ func TestKernelsOfOtherProcessors(t *testing.T) {
 		processors               []processor
 	}{
 		{"arm64", "aarch64-linux-gnu-g++", "qemu-aarch64", "g++-aarch64-linux-gnu qemu-user",
-			[]processor{{"neoverse-n1", []string{"neon-dotprod", "scalar", "neon"}}, {"cortex-a53", []string{"scalar", "neon"}}}},
+			[]processor{{"neoverse-n1", []string{"neon-dotprod", "scalar", "neon"}},
+				{"cortex-a53", []string{"scalar", "neon"}}}},
 		{"amd64", "x86_64-linux-gnu-g++", "qemu-x86_64", "g++-x86-64-linux-gnu qemu-user",
-			[]processor{{"max", []string{"avx2", "scalar", "f16c"}}, {"Nehalem", []string{"scalar"}}}},
+			[]processor{{"max", []string{"avx2", "scalar", "f16c"}},
+				{"Nehalem", []string{"scalar"}}}},
 	} {
 		t.Run(c.emulator, func(t *testing.T) {
 			for _, tool := range []string{c.compiler, c.emulator} {
@@ -43,7 +46,8 @@ func TestKernelsOfOtherProcessors(t *testing.T) {
 				}
 			}
 			program := filepath.Join(t.TempDir(), "kernels")
-			args := append([]string{"-std=c++20", "-O2", "-Wno-psabi", "-static", "-pthread", "-o", program}, kernelSources...)
+			args := append([]string{"-std=c++20", "-O2", "-Wno-psabi", "-static", "-pthread", "-o",
+				program}, kernelSources...)
 			if out, err := exec.Command(c.compiler, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", c.compiler, err, out)
 			}
@@ -72,7 +76,8 @@ func TestKernelsOfOtherProcessors(t *testing.T) {
 				if digest == "" {
 					digest, digestOf = got, name
 				} else if got != digest {
-					t.Errorf("%s: products have the digest %s, on %s %s", name, got, digestOf, digest)
+					t.Errorf("%s: products have the digest %s, on %s %s",
+						name, got, digestOf, digest)
 				}
 				if p.cpu != "" && !slices.Equal(runs, p.runs) {
 					t.Errorf("%s runs %v, want %v\n%s", name, runs, p.runs, out)

@@ -1,9 +1,11 @@
 //go:build mlx
 
-// Products with weights of 16 bits, widened in registers. Half the bytes of float32 is half the memory and, in decode, which
-// does nothing but read weights, half the time; for many rows the widening, once a column for a tile of rows, disappears
-// beside the multiplications. One core with AVX-512 and a weight of 1536 x 576 in bfloat16, thousand million operations a
-// second, this and OpenBLAS on the same weight in float32: 1 row 29 and 7, 8 rows 87 and 43, 128 rows 102 and 82.
+// Products with weights of 16 bits, which are widened in registers. They take half the bytes of
+// float32, hence half the memory and, in decode, whose time is the reading of weights, half the
+// time. With many rows the widening, once a column for a tile of rows, is little beside the
+// multiplications. On one core with AVX-512 and a weight of 1536 x 576 in bfloat16, this did 29, 87
+// and 102 thousand million operations a second for 1, 8 and 128 rows; OpenBLAS did 7, 43 and 82 on
+// the same weight in float32.
 
 #include "half.h"
 
@@ -27,7 +29,8 @@ template <int LANES, bool BRAIN> LS_INLINE typename simd::Of<LANES>::f widen(con
     std::memcpy(&f, &u, sizeof f);
     return f;
   }
-  // The digits in their place and the exponent 112 too small, which a product puts right for subnormal numbers as well.
+  // The digits are in their place and the exponent is 112 too small. A multiplication corrects it,
+  // for subnormal numbers as well.
   const U size = (u & 0x7fff) << 13, sign = (u & 0x8000) << 16;
   std::memcpy(&f, &size, sizeof f);
   f *= 0x1p112f;
@@ -37,7 +40,7 @@ template <int LANES, bool BRAIN> LS_INLINE typename simd::Of<LANES>::f widen(con
   return f;
 }
 
-// One panel with M rows of activations, of whose 16 outputs n exist.
+// Multiplies one panel with M rows of activations. Of the panel's 16 outputs n exist.
 template <int LANES, bool BRAIN, int M>
 LS_INLINE void tile(const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
   constexpr int V = panel_rows / LANES;
@@ -59,13 +62,15 @@ LS_INLINE void tile(const uint8_t *w, const float *x, int columns, float *y, int
   }
   for (int m = 0; m < M; m++) {
     for (int i = 0; i < V && i * LANES < n; i++) {
-      simd::store<LANES>(y + size_t(m) * ldy + i * LANES, acc[m][i], std::min(LANES, n - i * LANES));
+      simd::store<LANES>(y + size_t(m) * ldy + i * LANES, acc[m][i],
+                         std::min(LANES, n - i * LANES));
     }
   }
 }
 
 template <int LANES, bool BRAIN>
-LS_INLINE void any(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+LS_INLINE void any(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy,
+                   int n) {
   switch (rows) {
   case 14:
     return tile<LANES, BRAIN, 14>(w, x, columns, y, ldy, n);
@@ -79,20 +84,27 @@ LS_INLINE void any(int rows, const uint8_t *w, const float *x, int columns, floa
   tile<LANES, BRAIN, 1>(w, x, columns, y, ldy, n);
 }
 
-template <int LANES> LS_INLINE void any_brain(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+template <int LANES>
+LS_INLINE void any_brain(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy,
+                         int n) {
   any<LANES, true>(rows, w, x, columns, y, ldy, n);
 }
 
-template <int LANES> LS_INLINE void any_half(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n) {
+template <int LANES>
+LS_INLINE void any_half(int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy,
+                        int n) {
   any<LANES, false>(rows, w, x, columns, y, ldy, n);
 }
 
-LS_WIDTHS(brain_tile, any_brain, (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows, w, x,
-          columns, y, ldy, n)
-LS_WIDTHS(half_tile, any_half, (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows, w, x,
-          columns, y, ldy, n)
+LS_WIDTHS(brain_tile, any_brain,
+          (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows,
+          w, x, columns, y, ldy, n)
+LS_WIDTHS(half_tile, any_half,
+          (int rows, const uint8_t *w, const float *x, int columns, float *y, int ldy, int n), rows,
+          w, x, columns, y, ldy, n)
 
-// The place in tile_rows of the most rows whose sums stay in registers: 14 need 28 of AVX2's and 56 of NEON's.
+// The index in tile_rows of the largest tile whose sums stay in registers: with 14 rows they would
+// need 28 registers with AVX2 and 56 with NEON.
 int largest() {
 #if defined(__x86_64__)
   static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
@@ -102,7 +114,7 @@ int largest() {
 #endif
 }
 
-// What this processor widens float16 with, or null.
+// The tiles that use this processor's instruction for widening float16, or null if it has none.
 const Tile *widening() {
   static const Tile *tiles = []() -> const Tile * {
     for (const Widening &w : widenings()) {
@@ -125,7 +137,7 @@ Packed pack(const void *words, bool brain, int rows, int columns, Arena &memory)
     uint8_t *out = data + n * p.panel_bytes();
     const int there = std::min(panel_rows, rows - n * panel_rows);
     const uint8_t *in = static_cast<const uint8_t *>(words) + size_t(n) * panel_rows * columns * 2;
-    constexpr int step = 32; // columns of 16 rows that are in the first cache at a time
+    constexpr int step = 32; // columns of 16 rows that are in the first-level cache at a time
     for (int from = 0; from < columns; from += step) {
       const int to = std::min(columns, from + step);
       for (int r = 0; r < panel_rows; r++) {
@@ -171,7 +183,8 @@ void Rows::set(int r, const float *x) {
 
 void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {
   const Tile *tiles = w.brain ? nullptr : widening();
-  for (const Parts::Part &p : parts_.all) { // its rows stay in the second cache while the panels go by
+  // The rows of a tile stay in the second-level cache while the panels are read.
+  for (const Parts::Part &p : parts_.all) {
     const float *x = x_.data() + size_t(p.first) * columns_;
     for (int n = from; n < to; n++) {
       const uint8_t *panel = w.data.get() + n * w.panel_bytes();

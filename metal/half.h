@@ -1,4 +1,5 @@
-// Weights of 16 bits as the CPU kernels want them: what a checkpoint in bfloat16 or float16 holds, no more and no less.
+// Weights of 16 bits in the layout of the CPU kernels. They hold exactly the numbers of a
+// checkpoint in bfloat16 or float16.
 #ifndef LOADSTONE_HALF_H
 #define LOADSTONE_HALF_H
 
@@ -13,10 +14,12 @@
 namespace ls {
 namespace half {
 
-constexpr int panel_rows = 16; // rows of a weight that lie interleaved: as many as a vector has floats
+// The rows of a weight that lie interleaved: as many as a vector has floats.
+constexpr int panel_rows = 16;
 
-// A weight, outputs x inputs, in panels of 16 rows, the last one filled up with zeros. A panel is its columns one after the
-// other, 16 numbers each, so that a column times one activation adds to the sums of 16 rows in 16 lanes.
+// A weight, outputs x inputs, in panels of 16 rows, the last one padded with zeros. A panel is its
+// columns one after the other, 16 numbers each, so that a column times one activation adds to the
+// sums of 16 rows in 16 lanes.
 struct Packed {
   int rows = 0, columns = 0;
   bool brain = false; // bfloat16, else float16
@@ -25,41 +28,44 @@ struct Packed {
   int panels() const { return (rows + panel_rows - 1) / panel_rows; }
   size_t panel_bytes() const { return size_t(columns) * panel_rows * 2; }
   size_t bytes() const { return panel_bytes() * panels(); }
-  void row(int r, float *out) const;
+  void row(int r, float *out) const; // widens one row
 };
 
-// Rows of activations that a tile has, descending: as many as leave registers for the weight, with AVX-512 and with less. The
-// order of a row's sums is the same in each.
+// The numbers of rows that a tile of activations may have, descending. The first leaves registers
+// for the weight with AVX-512, the second with fewer registers. The order of a row's sums is the
+// same in all.
 constexpr int tile_rows[] = {14, 6, 4, 2, 1};
 constexpr int tile_sizes = 5;
 
-// One panel with a tile of activations (columns x rows of the tile), into rows of y, ldy apart, of whose 16 outputs n exist.
+// Multiplies one panel with a tile of activations (columns x rows of the tile), into rows of y, ldy
+// apart. Of the panel's 16 outputs n exist.
 using Tile = void (*)(const uint8_t *w, const float *x, int columns, float *y, int ldy, int n);
 
-// Tiles for float16 by an instruction that widens it, by place in tile_rows.
+// The tiles for float16 that use an instruction that widens it, by index in tile_rows.
 struct Widening {
   const char *name;
   bool (*here)(); // whether this processor has it
   Tile tiles[tile_sizes];
 };
 
-// All that were compiled, best first.
+// All those that were compiled, best first.
 const std::vector<Widening> &widenings();
 
-// words: rows x columns numbers of 16 bits, at any address.
+// Packs words, rows x columns numbers of 16 bits at any address.
 Packed pack(const void *words, bool brain, int rows, int columns, Arena &memory);
 
-// Panels that one task takes on where there are so many rows of activations: no more than the second cache holds, and few
-// enough for all threads to have some.
+// The number of panels that one task takes when there are so many rows of activations: at most what
+// the second-level cache holds, and so few that all threads have some.
 int piece(const Packed &w, int rows);
 
-// Rows of activations, in tiles of a few, a tile column after column.
+// Rows of activations, cut into tiles. Within a tile the numbers lie column after column.
 class Rows {
 public:
   void resize(int rows, int columns);
   void set(int r, const float *x);
-  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy, whose first column is panel from's first. Every sum
-  // is taken column after column in float32, however many rows there are.
+  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy. The first column of y is
+  // the first output of panel from. Every sum takes column after column in float32, however many
+  // rows there are.
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
 private:

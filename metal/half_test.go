@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// float16 widens an IEEE half: the slow way, by its definition.
+// float16 widens an IEEE half the slow way, by its definition.
 func float16(h uint16) float64 {
 	sign, exp, frac := 1-2*float64(h>>15), int(h>>10&31), float64(h&1023)
 	if exp == 0 {
@@ -18,13 +18,14 @@ func float16(h uint16) float64 {
 	return sign * math.Ldexp(1024+frac, exp-25)
 }
 
-// randomHalves has numbers of many sizes, subnormal ones and zeros among them.
+// randomHalves returns a weight with numbers of many sizes, some of them subnormal and some zero.
 func randomHalves(rng *rand.Rand, rows, columns int, brain bool) *halves {
 	w := &halves{rows: rows, columns: columns, brain: brain, words: make([]uint16, rows*columns)}
 	for i := range w.words {
 		w.words[i] = uint16(rng.IntN(2)<<15 | rng.IntN(15)<<10 | rng.IntN(1024)) // float16 below 1
 		if brain {
-			w.words[i] = uint16(math.Float32bits(float32(rng.NormFloat64()*math.Exp2(-float64(rng.IntN(20))))) >> 16)
+			x := float32(rng.NormFloat64() * math.Exp2(-float64(rng.IntN(20))))
+			w.words[i] = uint16(math.Float32bits(x) >> 16)
 		}
 		if rng.IntN(50) == 0 {
 			w.words[i] = 0
@@ -40,9 +41,9 @@ func (w *halves) element(i int) float64 {
 	return float16(w.words[i])
 }
 
-// Weights of 16 bits against a dumb twin in float64: numbers of rows that fill tiles and that do not, outputs that fill no
-// panel, odd columns. Nothing is rounded but sums. And a row's product is to the last bit the same whatever rows are
-// beside it.
+// Products with weights of 16 bits are compared with a simple loop in float64, for numbers of rows
+// that fill tiles and some that do not, outputs that do not fill a panel, and odd columns. Only
+// sums are rounded. A row's product is the same to the last bit, whichever rows are beside it.
 func TestHalfProduct(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 1))
 	for _, brain := range []bool{true, false} {
@@ -54,7 +55,8 @@ func TestHalfProduct(t *testing.T) {
 			}
 			alone := make([]float32, 45*w.rows)
 			for m := range 45 {
-				if _, err := w.product(x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows], 1); err != nil {
+				row, y := x[m*w.columns:][:w.columns], alone[m*w.rows:][:w.rows]
+				if _, err := w.product(row, y, 1); err != nil {
 					t.Fatal(err)
 				}
 				for n := range w.rows {
@@ -64,7 +66,8 @@ func TestHalfProduct(t *testing.T) {
 						sum, size = sum+p, size+math.Abs(p)
 					}
 					if got := float64(alone[m*w.rows+n]); !(math.Abs(got-sum) <= 2e-6*size) {
-						t.Fatalf("brain %t, %v, row %d element %d is %v, want %v", brain, shape, m, n, got, sum)
+						t.Fatalf("brain %t, %v, row %d element %d is %v, want %v",
+							brain, shape, m, n, got, sum)
 					}
 				}
 			}
@@ -75,7 +78,8 @@ func TestHalfProduct(t *testing.T) {
 				}
 				for i, v := range y {
 					if v != alone[i] {
-						t.Fatalf("brain %t, %v: row %d of %d, element %d is %v and alone %v", brain, shape, i/w.rows, m, i%w.rows, v, alone[i])
+						t.Fatalf("brain %t, %v: row %d of %d, element %d is %v and alone %v",
+							brain, shape, i/w.rows, m, i%w.rows, v, alone[i])
 					}
 				}
 			}
@@ -83,7 +87,8 @@ func TestHalfProduct(t *testing.T) {
 	}
 }
 
-// BenchmarkHalfProduct is the rate at which a weight of 16 bits streams from memory at one row, and of multiplications at more.
+// BenchmarkHalfProduct measures the rate at which a weight of 16 bits streams from memory with one
+// row of activations, and the rate of multiplications with more rows.
 func BenchmarkHalfProduct(b *testing.B) {
 	rng := rand.New(rand.NewPCG(9, 2))
 	for _, brain := range []bool{true, false} {

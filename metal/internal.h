@@ -1,4 +1,4 @@
-// What the C++ files share. Go never sees this.
+// The types that the C++ files share. Go never sees them.
 #ifndef LOADSTONE_INTERNAL_H
 #define LOADSTONE_INTERNAL_H
 
@@ -27,7 +27,7 @@ namespace ls {
 namespace mx = mlx::core;
 using mx::array;
 
-// Runs f and turns what it throws into the ABI's error text.
+// Runs f and turns an exception into the ABI's error text.
 template <typename F> int guard(char *err, size_t errlen, F &&f) {
   try {
     f();
@@ -45,87 +45,100 @@ template <typename F> int guard(char *err, size_t errlen, F &&f) {
 // An array in MLX's memory, not yet written.
 array empty(const mx::Shape &shape, mx::Dtype type);
 
-// A run of consecutive slots of the paged cache that holds consecutive positions of one sequence.
+// A run of consecutive cells of the paged cache that holds consecutive positions of one sequence. A
+// cell is the place of one token in a layer's cache: the number of its block or window slot, times
+// block_tokens, plus the offset in it.
 struct Run {
-  int slot, count;
+  int cell, count;
 };
 
-// One step's batch, with what every layer would otherwise derive again.
+// The batch of one step, with everything that each layer would otherwise derive again.
 struct Batch {
   struct Seq {
-    int first;   // index of its first new token in the batch
-    int len;     // new tokens
-    int start;   // position of the first
-    std::vector<int> table[2]; // of global and of sliding layers
+    int first;                 // index of its first new token in the batch
+    int len;                   // new tokens
+    int start;                 // position of the first
+    std::vector<int> table[2]; // blocks, of global layers, and window slots, of sliding ones
   };
   std::vector<Seq> seqs;
-  std::vector<int> tokens, positions, slots[2]; // per new token; slots of global and of sliding layers
+  std::vector<int> tokens, positions, cells[2]; // per new token; cells of global, sliding layers
   int block_tokens = 0;
 
-  // The slots of positions lo..hi-1 of s as few runs: blocks that lie side by side in the cache make one.
+  // The cells of positions lo..hi-1 of s. Blocks that lie side by side in the cache make one run.
   std::vector<Run> runs(const Seq &s, bool sliding, int lo, int hi) const;
 };
 
-// A token of a step whose row of logits the caller wants, or only the largest one's place; one pointer is null.
-struct Asked {
+// What the caller wants of one token of a step: its row of logits, or only the place of the largest
+// logit. One of the pointers is null.
+struct Output {
   int token;
   float *logits;
   int32_t *best; // the first of equals, -1 where none is finite
 };
 
-// cos and sin of position x frequency, tokens x head_dim/2 each.
+// The cosine and sine of position x frequency, tokens x head_dim/2 each.
 struct RopeTable {
   std::vector<float> cos, sin;
   RopeTable(const std::vector<int> &positions, int dim, float base, float scale);
 };
 
-// How the CPU kernels' cache stores one head's key or value of one token, a vector of head_dim elements, by itself:
-//   32, 16  float32, binary16 (what is too large becomes the largest finite value)
-//   8, 4    groups of 64 elements, the last of a vector may be shorter: scale and bias, both binary16, then codes of that
-//           many bits, of 4 bits the first half of a group in the low and the second in the high halves of the bytes; an
-//           element is bias + scale code. 1.0625 and 0.5625 bytes an element where groups are whole
+// How the cache of the CPU kernels stores one head's key or value of one token, a vector of
+// head_dim elements, by itself:
+//   32, 16  float32, binary16 (a number that is too large becomes the largest finite one)
+//   8, 4    groups of 64 elements, of which the last of a vector may be shorter. A group is a scale
+//           and a bias, both binary16, then codes of that many bits: an element is bias + scale
+//           code. Codes of 4 bits share bytes: the first half of a group is in the low bits of the
+//           bytes, the second half in the high bits. Whole groups take 1.0625 and 0.5625 bytes an
+//           element
 //
-// Of 4 bits a group's few large elements would leave the others none, so what is stored is a vector times a random
-// rotation, which makes all elements about as large: signs, then a Hadamard matrix of the largest power of two that
-// divides head_dim, over and over (Ashkboos et al., QuaRot, arXiv 2404.00456). Attention reads the vectors as they are:
-// queries, rotated too, have the same products with keys, and its result is a sum of values that is to be rotated back.
+// With 4 bits a few large elements of a group would leave no codes for the others. So a vector is
+// stored after a random rotation, which makes all elements about as large: signs, then a Hadamard
+// matrix of the largest power of two that divides head_dim, over and over (Ashkboos et al., QuaRot,
+// arXiv 2404.00456). Attention reads the vectors as they are. Queries are rotated too, so they have
+// the same products with keys, and the result of attention, a sum of values, is rotated back.
 struct KVFormat {
   int bits;
   size_t row(int dim) const; // bytes of a vector
   void encode(const float *x, int dim, uint8_t *dst) const;
-  void decode(const uint8_t *src, int rows, int dim, float *x) const; // rows vectors that lie side by side; rotated
-  void rotate(float *x, int dim) const; // in place; nothing where the format has no rotation
+  // Decodes rows vectors that lie side by side. They stay rotated.
+  void decode(const uint8_t *src, int rows, int dim, float *x) const;
+  // Both work in place, and do nothing where the format has no rotation.
+  void rotate(float *x, int dim) const;
   void unrotate(float *x, int dim) const;
 };
 
-// A matrix product with a weight, stored rows = outputs.
+// A matrix product with a weight whose rows are the outputs.
 struct Linear {
   int outputs = 0, inputs = 0;
-  // One of four: outputs x inputs of floats, with a view of it for MLX's product; MLX's affine form; or packed for the CPU
-  // kernels, quantised or of 16 bits.
+  // The weight has one of four forms: outputs x inputs of floats, with a transposed view for MLX's
+  // product; MLX's affine form; or packed for the CPU kernels, quantised or with 16 bits an
+  // element.
   std::optional<array> w, transposed;
   std::optional<array> scales, biases;
   int group = 0, bits = 0;
   std::shared_ptr<const quant::Packed> packed;
   std::shared_ptr<const half::Packed> halves;
 
-  array operator()(const array &x) const;             // in MLX's operations
-  array rows(const std::vector<int> &ids) const;      // as an embedding, in them: one row of the stored weight for each id
-  void row(int id, float *out) const;                 // one, of what the CPU kernels take
+  array operator()(const array &x) const; // by MLX's operations
+  // The weight as an embedding, by MLX's operations: one of its rows for each id.
+  array rows(const std::vector<int> &ids) const;
+  void row(int id, float *out) const; // one row of a weight in a form that the CPU kernels take
 };
 
 struct Layer {
   bool sliding;
-  array in_norm, post_norm;               // llama: before attention, before MLP. gemma: before and after attention
-  std::optional<array> pre_ff, post_ff;   // gemma: before and after the MLP
-  std::optional<array> q_norm, k_norm;    // gemma
+  // Of Llama the norms before attention and before the MLP, of Gemma before and after attention.
+  array in_norm, post_norm;
+  std::optional<array> pre_ff, post_ff; // Gemma: before and after the MLP
+  std::optional<array> q_norm, k_norm;  // Gemma
   Linear q, k, v, o, gate, up, down;
-  // The paged cache, kv_heads x slots x a vector: those of one head lie side by side. Vectors are bytes in the cache's
-  // format, or for MLX's own operations head_dim elements.
+  // The paged cache, kv_heads x cells x a vector: the vectors of one head lie side by side. A
+  // vector is bytes in the format of the cache, or for MLX's own operations head_dim elements.
   std::optional<array> keys, values;
 };
 
-// Takes tensors by name out of the files and says what is wrong with those it does not like.
+// Takes tensors by name out of the files. It throws an exception that says what is wrong with one
+// that does not fit.
 class Weights {
 public:
   Weights(const ls_config &config, const ls_tensor *tensors, int n);
@@ -146,15 +159,16 @@ private:
   int64_t bytes_read_ = 0;
 };
 
-// This package's own CPU kernels: float32, on the CPU stream.
+// This package's own CPU kernels, in float32 and on the CPU stream.
 namespace kernels {
-// A step as an MLX primitive: the last layer's rows, tokens x hidden. Evaluating it writes the caches, and what is asked
-// for to where that says.
-array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked);
-// One layer's attention, from projections (tokens x heads x head_dim) to heads' outputs, the same: norms, rope, the writes
-// to the cache, the reads from it.
-void attend(const Layer &layer, const float *q, const float *k, const float *v, const ls_config &config, KVFormat kv,
-            const Batch &batch, const RopeTable &rope, float *out);
+// A step as an MLX primitive: the rows of the last layer, tokens x hidden. Its evaluation writes
+// the caches, and writes the outputs to where they say.
+array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Output> outputs);
+// The attention of one layer, from projections (tokens x heads x head_dim) to the outputs of heads
+// (the same shape): norms, rope, the writes to the cache and the reads from it.
+void attend(const Layer &layer, const float *q, const float *k, const float *v,
+            const ls_config &config, KVFormat kv, const Batch &batch, const RopeTable &rope,
+            float *out);
 } // namespace kernels
 
 } // namespace ls
@@ -162,23 +176,24 @@ void attend(const Layer &layer, const float *q, const float *k, const float *v, 
 struct ls_model {
   ls_config config;
   ls::Linear embed;
-  std::optional<ls::Linear> head; // unset: embed
+  std::optional<ls::Linear> head; // unset where the embedding is the head
   ls::array norm;
   std::vector<ls::Layer> layers;
   ls::mx::Dtype dtype;    // of activations
   ls::mx::Dtype kv_dtype; // of the cache
-  ls::KVFormat kv;        // what the bytes of the cache are; CPU kernels only
+  ls::KVFormat kv;        // of the bytes of the cache; CPU kernels only
   int block_tokens = 0;
-  std::string broken; // why nothing more can be computed
-  std::unique_ptr<ls::Weights> weights; // while they are loaded
+  std::string broken;                   // the reason why nothing more can be computed
+  std::unique_ptr<ls::Weights> weights; // set while they are loaded
 
-  void step(std::shared_ptr<const ls::Batch> batch, const std::vector<ls::Asked> &asked);
+  void step(std::shared_ptr<const ls::Batch> batch, const std::vector<ls::Output> &outputs);
 
 private:
-  void graph_step(const ls::Batch &batch, const std::vector<ls::Asked> &asked);
-  void graph_head(const ls::array &h, const std::vector<ls::Asked> &asked) const;
+  void graph_step(const ls::Batch &batch, const std::vector<ls::Output> &outputs);
+  void graph_head(const ls::array &h, const std::vector<ls::Output> &outputs) const;
   ls::array graph_layers(ls::array h, const ls::Batch &batch);
-  ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v, const ls::Batch &batch) const;
+  ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v,
+                         const ls::Batch &batch) const;
 };
 
 #endif

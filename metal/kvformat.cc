@@ -1,6 +1,6 @@
 //go:build mlx
 
-// How one head's key or value of one token lies in the cache; see KVFormat in internal.h.
+// The encodings of one head's key or value of one token in the cache; see KVFormat in internal.h.
 
 #include "internal.h"
 #include "simd.h"
@@ -40,13 +40,13 @@ uint16_t to_half(float f) {
   if (abs > 0xffu << 23) {
     return sign | 0x7e00;
   }
-  if (abs < 113u << 23) { // subnormal: adding 1/2 leaves units of 2^-24 in the low bits
+  if (abs < 113u << 23) { // subnormal: the sum with 1/2 has units of 2^-24 in its low bits
     return sign | uint16_t(float_bits(bits_float(abs) + 0.5f) - (126u << 23));
   }
   return sign | uint16_t((abs + 0xfff + (abs >> 13 & 1) - (112u << 23)) >> 13);
 }
 
-// Exact. Infinities, which the cache does not have, become large numbers.
+// Widens exactly. Infinities, which the cache does not have, become large numbers.
 float from_half(uint16_t h) {
   const float f = bits_float(uint32_t(h & 0x7fff) << 13) * 0x1p112f;
   return bits_float(uint32_t(h & 0x8000) << 16 | float_bits(f));
@@ -58,7 +58,8 @@ uint16_t half_at(const uint8_t *p) {
   return h;
 }
 
-// GCC makes no vector code of conversions to and from binary16, so this is by hand.
+// GCC makes no vector code of conversions to and from binary16, so the vector code below is by
+// hand.
 void narrow_any(const float *x, size_t n, uint8_t *dst) {
   for (size_t i = 0; i < n; i++) {
     const uint16_t h = to_half(x[i]);
@@ -74,12 +75,13 @@ LS_CLONES void widen_any(const uint8_t *src, size_t n, float *x) {
 
 #if defined(__x86_64__) && defined(__GNUC__)
 __attribute__((target("avx,f16c"))) void narrow_f16c(const float *x, size_t n, uint8_t *dst) {
-  const __m256 most = _mm256_set1_ps(65504), least = _mm256_set1_ps(-65504);
+  const __m256 max = _mm256_set1_ps(65504), min = _mm256_set1_ps(-65504);
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
     // min and max return their second operand where one is NaN.
-    const __m256 v = _mm256_max_ps(least, _mm256_min_ps(most, _mm256_loadu_ps(x + i)));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(dst + 2 * i), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+    const __m256 v = _mm256_max_ps(min, _mm256_min_ps(max, _mm256_loadu_ps(x + i)));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(dst + 2 * i),
+                     _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
   }
   narrow_any(x + i, n - i, dst + 2 * i);
 }
@@ -87,20 +89,23 @@ __attribute__((target("avx,f16c"))) void narrow_f16c(const float *x, size_t n, u
 __attribute__((target("avx,f16c"))) void widen_f16c(const uint8_t *src, size_t n, float *x) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    _mm256_storeu_ps(x + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(src + 2 * i))));
+    _mm256_storeu_ps(
+        x + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(src + 2 * i))));
   }
   widen_any(src + 2 * i, n - i, x + i);
 }
 
-const bool f16c = __builtin_cpu_supports("avx2"); // no processor has the one and not the other
-void narrow(const float *x, size_t n, uint8_t *dst) { (f16c ? narrow_f16c : narrow_any)(x, n, dst); }
+const bool f16c = __builtin_cpu_supports("avx2"); // every processor with AVX2 has F16C
+void narrow(const float *x, size_t n, uint8_t *dst) {
+  (f16c ? narrow_f16c : narrow_any)(x, n, dst);
+}
 void widen(const uint8_t *src, size_t n, float *x) { (f16c ? widen_f16c : widen_any)(src, n, x); }
 #else
 void narrow(const float *x, size_t n, uint8_t *dst) { narrow_any(x, n, dst); }
 void widen(const uint8_t *src, size_t n, float *x) { widen_any(src, n, x); }
 #endif
 
-// One group of n elements. The codes are chosen for the scale and the bias as rounded.
+// Encodes one group of n elements. The codes are chosen for the scale and the bias after rounding.
 LS_CLONES void quantise(const float *x, int n, int bits, uint8_t *dst) {
   float low = x[0], high = x[0];
   for (int i = 1; i < n; i++) {
@@ -115,7 +120,7 @@ LS_CLONES void quantise(const float *x, int n, int bits, uint8_t *dst) {
   uint8_t code[group];
   for (int i = 0; i < n; i++) {
     const float v = (x[i] - bias) * inv + 0.5f;
-    code[i] = uint8_t(int(v > 0 ? (v < levels ? v : levels) : 0)); // NaN is 0
+    code[i] = uint8_t(int(v > 0 ? (v < levels ? v : levels) : 0)); // NaN becomes 0
   }
   if (bits == 8) {
     std::memcpy(dst, code, n);
@@ -127,11 +132,11 @@ LS_CLONES void quantise(const float *x, int n, int bits, uint8_t *dst) {
   }
 }
 
-// Random signs, the same for ever: memories on disk depend on them.
+// Random signs. They must never change, because memories on disk depend on them.
 struct Signs {
   float at[256];
   Signs() {
-    uint32_t r = 12345; // of the generator in Numerical Recipes
+    uint32_t r = 12345; // the state of the generator in Numerical Recipes
     for (float &s : at) {
       r = r * 1664525 + 1013904223;
       s = r >> 31 ? -1 : 1;
@@ -150,8 +155,8 @@ LS_CLONES void flip(float *x, int n, float scale) {
 
 typedef float v8 __attribute__((vector_size(32)));
 
-// x = H x for H of n = 2^k rows of 1 and -1 that are orthogonal, by the fast Walsh-Hadamard transform. The first three stages are within
-// vectors of eight.
+// x = H x, where H has n = 2^k orthogonal rows of 1 and -1, by the fast Walsh-Hadamard transform.
+// The first three stages are within vectors of eight.
 LS_CLONES void hadamard(float *x, int n) {
   int h = 1;
   for (int i = 0; n >= 8 && i < n; i += 8, h = 8) {
@@ -181,7 +186,8 @@ LS_CLONES void dequantise8(const uint8_t *__restrict src, int rows, int n, float
     for (int at = 0; at < n; at += group) {
       const float scale = from_half(half_at(src)), bias = from_half(half_at(src + 2));
       src += 4;
-      if (n - at >= group) { // of a fixed length, so that the compiler makes vectors of all of it
+      if (n - at >=
+          group) { // the length is constant, so that the compiler makes vectors of all of it
         for (int i = 0; i < group; i++) {
           x[i] = scale * float(src[i]) + bias;
         }
@@ -259,7 +265,7 @@ void KVFormat::encode(const float *x, int dim, uint8_t *dst) const {
     narrow(x, dim, dst);
     return;
   }
-  static thread_local std::vector<float> rotated; // lives as long as its thread, which is for good
+  static thread_local std::vector<float> rotated; // threads of the pool never end
   if (bits == 4) {
     rotated.resize(dim);
     std::transform(x, x + dim, rotated.begin(), finite);

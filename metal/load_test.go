@@ -26,10 +26,12 @@ func logitsOf(t *testing.T, dir string, opt options) [][]float32 {
 	if err := m.AllocKV(2, 2, 16); err != nil {
 		t.Fatal(err)
 	}
-	return step(t, m, []*sequence{{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}}, []int{20})
+	s := &sequence{ids: randomTokens(8, 20, m.Vocab()), table: []int32{1, 0}}
+	return step(t, m, []*sequence{s}, []int{20})
 }
 
-// The same network in the forms in which folders come: several files with an index, bfloat16, inside a multimodal one.
+// The same network in several forms of folders: several files with an index, bfloat16, and inside a
+// multimodal folder.
 func TestFolderForms(t *testing.T) {
 	half := tinyGemma()
 	for name, x := range half.tensors {
@@ -47,17 +49,19 @@ func TestFolderForms(t *testing.T) {
 		files, weightMap := []map[string]tensor{{}, {}}, map[string]string{}
 		for i, name := range slices.Sorted(maps.Keys(c.tensors)) {
 			files[i%2][name] = c.tensors[name]
-			weightMap[name] = []string{"a.safetensors", "b.safetensors"}[i%2]
+			weightMap[name] = []string{"a.safetensors", "b.weights"}[i%2]
 		}
 		writeSafetensors(t, filepath.Join(dir, "a.safetensors"), files[0])
-		writeSafetensors(t, filepath.Join(dir, "b.safetensors"), files[1])
+		// The index may give a file any name.
+		writeSafetensors(t, filepath.Join(dir, "b.weights"), files[1])
 		index, _ := json.Marshal(map[string]any{"weight_map": weightMap})
 		writeFile(t, filepath.Join(dir, "model.safetensors.index.json"), index)
 		compare(t, "index", logitsOf(t, dir, options{}), want)
 	})
 	t.Run("multimodal", func(t *testing.T) {
 		c := fromBfloat16(half)
-		outer := &checkpoint{config: map[string]any{"model_type": "gemma3", "text_config": c.config}, tensors: map[string]tensor{}}
+		outer := &folder{config: map[string]any{"model_type": "gemma3", "text_config": c.config},
+			tensors: map[string]tensor{}}
 		for name, x := range c.tensors {
 			outer.tensors["language_model."+name] = x
 		}
@@ -65,25 +69,28 @@ func TestFolderForms(t *testing.T) {
 	})
 }
 
-// quantisedPair is a network whose matrices are quantised, and the same numbers in float32.
-func quantisedPair(make func() *checkpoint, group, bits int) (packed, plain *checkpoint) {
+// quantisedPair returns a network whose matrices are quantised, and one with the same numbers in
+// float32.
+func quantisedPair(make func() *folder, group, bits int) (packed, plain *folder) {
 	packed, plain = make(), make()
 	packed.config["quantization"] = map[string]any{"group_size": group, "bits": bits}
 	for name, x := range plain.tensors {
-		// 72-wide heads make an output projection of 288 inputs, still a multiple of 32.
+		// Heads of 72 elements make an output projection of 288 inputs, which is a multiple of 32.
 		if len(x.shape) == 2 {
 			q := quantise(x, group, bits)
 			base := strings.TrimSuffix(name, ".weight")
-			packed.tensors[name], packed.tensors[base+".scales"], packed.tensors[base+".biases"] = q.weight, q.scales, q.biases
+			packed.tensors[name], packed.tensors[base+".scales"],
+				packed.tensors[base+".biases"] = q.weight, q.scales, q.biases
 			plain.tensors[name] = q.plain
 		}
 	}
 	return packed, plain
 }
 
-// Affine-quantised weights: widened, and kept as on a GPU, against the same numbers in float32.
+// Affine-quantised weights, widened and kept as on a GPU, give the logits of the same numbers in
+// float32.
 func TestQuantised(t *testing.T) {
-	for _, make := range []func() *checkpoint{tinyLlama, tinyGemma} {
+	for _, make := range []func() *folder{tinyLlama, tinyGemma} {
 		for _, bits := range []int{4, 5, 8} {
 			packed, plain := quantisedPair(make, 32, bits)
 			want := logitsOf(t, plain.write(t), options{})
@@ -94,12 +101,13 @@ func TestQuantised(t *testing.T) {
 	}
 }
 
-// The CPU kernels for quantised weights: every instruction set gives what the scalar kernels do to the last bit, and that is
-// near what float32 gives, not equal to it, for activations become whole numbers of 8 bits: a few per cent after three layers
-// of random numbers. What it is worth in real networks, TestMLXLM says.
+// The CPU kernels for quantised weights give the same logits with every instruction set as the
+// scalar kernels, to the last bit. These are near the logits of float32 and not equal, because
+// activations are rounded to whole numbers of 8 bits: the difference is a few per cent after three
+// layers of random numbers. TestMLXLM shows the difference in real networks.
 func TestQuantisedKernels(t *testing.T) {
 	needsCPU(t)
-	for name, make := range map[string]func() *checkpoint{"llama": tinyLlama, "gemma": tinyGemma} {
+	for name, make := range map[string]func() *folder{"llama": tinyLlama, "gemma": tinyGemma} {
 		for _, bits := range []int{4, 5, 8} {
 			t.Run(fmt.Sprintf("%s/bits=%d", name, bits), func(t *testing.T) {
 				packed, _ := quantisedPair(make, 32, bits)
@@ -123,7 +131,8 @@ func TestQuantisedKernels(t *testing.T) {
 					for i, row := range logitsOf(t, dir, options{}) {
 						for j, x := range row {
 							if x != want[i][j] {
-								t.Fatalf("row %d logit %d is %v, the scalar kernels give %v", i, j, x, want[i][j])
+								t.Fatalf("row %d logit %d is %v, the scalar kernels give %v",
+									i, j, x, want[i][j])
 							}
 						}
 					}
@@ -134,28 +143,45 @@ func TestQuantisedKernels(t *testing.T) {
 }
 
 func TestOpenRefusesDamagedModels(t *testing.T) {
+	zeros := func(shape ...int) tensor {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		return float32Tensor(make([]float32, n), shape...)
+	}
 	for _, c := range []struct {
 		what   string
-		damage func(c *checkpoint)
+		damage func(c *folder)
 		want   string
 	}{
-		{"a tensor missing", func(c *checkpoint) { delete(c.tensors, "model.layers.2.mlp.up_proj.weight") }, "tensor model.layers.2.mlp.up_proj.weight is missing"},
-		{"another shape", func(c *checkpoint) {
-			c.tensors["model.layers.0.self_attn.q_proj.weight"] = float32Tensor(make([]float32, 64*64), 64, 64)
+		{"a tensor missing", func(c *folder) {
+			delete(c.tensors, "model.layers.2.mlp.up_proj.weight")
+		}, "tensor model.layers.2.mlp.up_proj.weight is missing"},
+		{"another shape", func(c *folder) {
+			c.tensors["model.layers.0.self_attn.q_proj.weight"] = zeros(64, 64)
 		}, "q_proj.weight has shape [64 64], config.json asks for [192 64]"},
-		{"a norm too long", func(c *checkpoint) { c.tensors["model.norm.weight"] = float32Tensor(make([]float32, 65), 65) }, "model.norm.weight has shape [65]"},
-		{"a bias", func(c *checkpoint) {
-			c.tensors["model.layers.1.mlp.down_proj.bias"] = float32Tensor(make([]float32, 64), 64)
+		{"a norm too long", func(c *folder) {
+			c.tensors["model.norm.weight"] = zeros(65)
+		}, "model.norm.weight has shape [65]"},
+		{"a bias", func(c *folder) {
+			c.tensors["model.layers.1.mlp.down_proj.bias"] = zeros(64)
 		}, "down_proj.bias"},
-		{"integers without scales", func(c *checkpoint) {
+		{"integers without scales", func(c *folder) {
 			x := c.tensors["lm_head.weight"]
 			x.dtype = "U32"
 			c.tensors["lm_head.weight"] = x
 		}, "has no scales"},
-		{"scales without biases", func(c *checkpoint) {
-			c.tensors["lm_head.scales"] = float32Tensor(make([]float32, 131*2), 131, 2)
+		{"scales without biases", func(c *folder) {
+			c.tensors["lm_head.scales"] = zeros(131, 2)
 		}, "lm_head.biases is missing"},
-		{"another vocabulary", func(c *checkpoint) { c.config["vocab_size"] = 130 }, "model.embed_tokens.weight has shape [131 64]"},
+		{"another vocabulary", func(c *folder) { c.config["vocab_size"] = 130 },
+			"model.embed_tokens.weight has shape [131 64]"},
+		{"another architecture", func(c *folder) { c.config["model_type"] = "mamba" },
+			`config.json: model_type "mamba" is not supported`},
+		{"a type that nothing reads", func(c *folder) {
+			c.tensors["lm_head.weight"] = tensor{"Q4", []int{131, 64}, make([]byte, 131*64/2)}
+		}, `model.safetensors: tensor lm_head.weight: dtype "Q4" is unknown`},
 	} {
 		ck := tinyLlama()
 		c.damage(ck)
@@ -170,15 +196,45 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 	}
 }
 
-// A folder that goes away while its weights are read does no harm, for its files are open; one whose file is cut is an error
-// before what is gone is looked at, and no bus error.
-func TestLoadOfFilesThatChange(t *testing.T) {
-	load := func(change func(dir string) error) (told []int64, total int64, err error) {
-		dir := tinyGemma().write(t)
-		cfg, err := readConfig(dir)
-		if err != nil {
+// The files are checked by package checkpoint before they are mapped, and its errors get the
+// folder.
+func TestOpenRefusesDamagedFiles(t *testing.T) {
+	dir := tinyLlama().write(t)
+	refused := func(want string) {
+		t.Helper()
+		m, err := Open(dir, "auto", nil)
+		if err == nil {
+			m.Close()
+			t.Errorf("the model opens, want %q", want)
+		} else if !strings.HasPrefix(err.Error(), dir+": "+want) {
+			t.Errorf("error %q, want %q and the folder", err, want)
+		}
+	}
+	weights := filepath.Join(dir, "model.safetensors")
+	for _, size := range []int64{5000, 100, 5, 0} {
+		if err := os.Truncate(weights, size); err != nil {
 			t.Fatal(err)
 		}
+		refused("model.safetensors: ")
+	}
+	if err := os.Remove(weights); err != nil {
+		t.Fatal(err)
+	}
+	refused("model.safetensors is not there")
+	index := []byte(`{"weight_map":{"x":"../../etc/passwd"}}`)
+	writeFile(t, filepath.Join(dir, "model.safetensors.index.json"), index)
+	refused("model.safetensors.index.json: tensor x is in")
+	if err := os.Remove(filepath.Join(dir, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	refused("config.json is not there")
+}
+
+// A folder that is removed while its weights are read does no harm, for its files are open. A file
+// that is cut is an error before the missing bytes are read, and not a bus error.
+func TestLoadOfFilesThatChange(t *testing.T) {
+	load := func(change func(dir string) error) (read []int64, total int64, err error) {
+		dir := tinyGemma().write(t)
 		w, err := openWeights(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -187,41 +243,48 @@ func TestLoadOfFilesThatChange(t *testing.T) {
 		if err := change(dir); err != nil {
 			t.Fatal(err)
 		}
-		m := &Model{cfg: cfg}
-		err = onThread(func() error {
-			return m.load(w, options{progress: func(done, of int64) { told, total = append(told, done), of }})
-		})
+		m := &Model{cfg: w.config}
+		opt := options{progress: func(done, of int64) { read, total = append(read, done), of }}
+		err = onThread(func() error { return m.load(w, opt) })
 		if err == nil {
 			m.Close()
 		}
-		return told, total, err
+		return read, total, err
 	}
-	told, total, err := load(os.RemoveAll)
-	if err != nil || !slices.IsSorted(told) || len(told) != 5 || told[4] != total || total != tensorBytes(tinyGemma()) {
-		t.Errorf("a folder that goes away: %v, progress %v of %d", err, told, total)
+	read, total, err := load(os.RemoveAll)
+	if err != nil || !slices.IsSorted(read) || len(read) != 5 || read[4] != total ||
+		total != tensorBytes(tinyGemma()) {
+		t.Errorf("a folder that goes away: %v, progress %v of %d", err, read, total)
 	}
-	if _, _, err := load(func(dir string) error { return os.Truncate(filepath.Join(dir, "model.safetensors"), 5000) }); err == nil || !strings.Contains(err.Error(), "has become shorter, 5000 bytes of") {
+	_, _, err = load(func(dir string) error {
+		return os.Truncate(filepath.Join(dir, "model.safetensors"), 5000)
+	})
+	if err == nil || !strings.Contains(err.Error(), "has become shorter, 5000 bytes of") {
 		t.Errorf("a file that is cut: %v", err)
 	}
 }
 
-// tensorBytes is how many bytes a checkpoint's tensors have.
-func tensorBytes(c *checkpoint) (n int64) {
+// tensorBytes returns the bytes of all tensors of a folder.
+func tensorBytes(c *folder) (n int64) {
 	for _, x := range c.tensors {
 		n += int64(len(x.data))
 	}
 	return n
 }
 
-// BenchmarkWeights is one decode step and one prefill of 64 tokens on a quantised model: its weights packed for the CPU
-// kernels (what Open does), widened to float32, and as stored, in MLX's operations. It needs a quantised mlx-community folder in
+// BenchmarkWeights is one decode step and one prefill of 64 tokens on a quantised model, with its
+// weights packed for the CPU kernels (as Open does it), widened to float32, and as stored, the
+// latter two with MLX's operations. It needs a quantised mlx-community folder in
 // $LOADSTONE_QUANTISED.
 func BenchmarkWeights(b *testing.B) {
 	dir := os.Getenv("LOADSTONE_QUANTISED")
 	if dir == "" {
-		b.Skip("set LOADSTONE_QUANTISED to the folder of a quantised model, such as mlx_lm.convert -q makes")
+		b.Skip("set LOADSTONE_QUANTISED to the folder of a quantised model, " +
+			"for instance one that mlx_lm.convert -q has made")
 	}
-	for name, opt := range map[string]options{"packed": {}, "float32": {graph: true}, "as-stored": {native: true, graph: true}} {
+	for name, opt := range map[string]options{
+		"packed": {}, "float32": {graph: true}, "as-stored": {native: true, graph: true},
+	} {
 		m, err := open(dir, opt)
 		if err != nil {
 			b.Fatal(err)
@@ -257,14 +320,15 @@ func (t tensor) float32s() []float32 {
 func toBfloat16(x tensor) tensor {
 	data := make([]byte, 0, len(x.data)/2)
 	for _, v := range x.float32s() {
-		data = binary.LittleEndian.AppendUint16(data, uint16(math.Float32bits(float32(bfloat16(float64(v))))>>16))
+		rounded := float32(bfloat16(float64(v)))
+		data = binary.LittleEndian.AppendUint16(data, uint16(math.Float32bits(rounded)>>16))
 	}
 	return tensor{"BF16", x.shape, data}
 }
 
-// fromBfloat16 is the same checkpoint in float32.
-func fromBfloat16(c *checkpoint) *checkpoint {
-	out := &checkpoint{config: c.config, tensors: map[string]tensor{}}
+// fromBfloat16 returns the same network in float32.
+func fromBfloat16(c *folder) *folder {
+	out := &folder{config: c.config, tensors: map[string]tensor{}}
 	for name, x := range c.tensors {
 		wide := make([]float32, len(x.data)/2)
 		for i := range wide {
@@ -277,20 +341,21 @@ func fromBfloat16(c *checkpoint) *checkpoint {
 
 type quantised struct{ weight, scales, biases, plain tensor }
 
-// quantise is MLX's affine form: groups of a row share scale and bias, x = scale q + bias, and q's of bits bits fill
-// little-endian words of 32, the first in the lowest bits.
+// quantise returns a matrix in MLX's affine form: the elements of a group of a row share a scale
+// and a bias, x = scale q + bias, and the q, of bits bits each, fill little-endian words of 32
+// bits, the first in the lowest bits.
 func quantise(x tensor, group, bits int) quantised {
 	in, levels := x.shape[1], float32(int(1)<<bits-1)
 	var words []byte
 	var scales, biases, plain []float32
 	w := x.float32s()
 	for g := 0; g < len(w); g += group {
-		part := w[g : g+group]
-		lo, hi := slices.Min(part), slices.Max(part)
+		elements := w[g : g+group]
+		lo, hi := slices.Min(elements), slices.Max(elements)
 		scale := (hi - lo) / levels
 		scales, biases = append(scales, scale), append(biases, lo)
 		word, filled := uint64(0), 0
-		for _, v := range part {
+		for _, v := range elements {
 			q := uint64(math.Round(float64((v - lo) / scale)))
 			plain = append(plain, scale*float32(q)+lo)
 			word |= q << filled
@@ -302,7 +367,9 @@ func quantise(x tensor, group, bits int) quantised {
 	}
 	rows := x.shape[0]
 	return quantised{
-		tensor{"U32", []int{rows, in * bits / 32}, words}, float32Tensor(scales, rows, in/group),
-		float32Tensor(biases, rows, in/group), float32Tensor(plain, rows, in),
+		tensor{"U32", []int{rows, in * bits / 32}, words},
+		float32Tensor(scales, rows, in/group),
+		float32Tensor(biases, rows, in/group),
+		float32Tensor(plain, rows, in),
 	}
 }

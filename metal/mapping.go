@@ -7,18 +7,22 @@ package metal
 import "C"
 
 import (
-	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
+
+	"loadstone/engine/checkpoint"
 )
 
-// A mapping is the weights of a model folder, mapped into memory read-only: a load reads them where the system keeps them,
-// and gives each tensor's pages back once it has been read.
+// A mapping is the weights of a model folder, mapped into memory read-only: a load reads them where
+// the system keeps them, and gives the pages of each tensor back once it has been read.
 type mapping struct {
-	files   []mappedFile
+	config  checkpoint.Config
+	dir     string
+	files   map[string]*mappedFile // by name in dir
 	tensors []C.ls_tensor
 	bytes   int64 // of all tensors
 	pins    runtime.Pinner
@@ -27,93 +31,131 @@ type mapping struct {
 type mappedFile struct {
 	*os.File
 	size int64
-	data []byte
+	data []byte // nil unless the file has tensors
 }
 
-var tensorTypes = map[string]C.int32_t{"F32": C.LS_F32, "F16": C.LS_F16, "BF16": C.LS_BF16, "U32": C.LS_U32}
+var tensorTypes = map[string]C.int32_t{
+	"F32": C.LS_F32, "F16": C.LS_F16, "BF16": C.LS_BF16, "U32": C.LS_U32,
+}
 
-// openWeights maps the safetensors files of a folder after it has checked their headers. Close must be called.
+// openWeights opens a model folder and maps its safetensors files. Close must be called.
 func openWeights(dir string) (*mapping, error) {
-	paths, err := weightFiles(dir)
-	if err != nil {
-		return nil, err
-	}
-	w := new(mapping)
-	where := map[string]string{}
-	for _, path := range paths {
-		tensors, err := w.add(path)
-		if err != nil {
-			w.Close()
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		for _, t := range tensors {
-			if other := where[t.name]; other != "" {
-				w.Close()
-				return nil, fmt.Errorf("%s: tensor %s is in %s as well", path, t.name, other)
-			}
-			where[t.name] = path
-		}
+	w := &mapping{dir: dir, files: map[string]*mappedFile{}}
+	if err := w.open(); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return w, nil
 }
 
-// add maps one file.
-func (w *mapping) add(path string) ([]stored, error) {
-	f, err := os.Open(path)
+func (w *mapping) open() error {
+	c, err := checkpoint.Open(keepOpen{w})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	file := mappedFile{File: f}
-	defer func() { w.files = append(w.files, file) }() // for Close, whatever happens
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	w.config = c.Config
+	entries := c.Entries()
+	dims := 0
+	for _, e := range entries {
+		dims += len(e.Shape)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	tensors, err := readHeader(f, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	file.size = info.Size()
-	if file.data, err = syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE); err != nil {
-		return nil, fmt.Errorf("mapping %d bytes: %w", info.Size(), err)
-	}
-	for _, t := range tensors {
-		typ, ok := tensorTypes[t.dtype]
+	shapes := make([]C.int64_t, 0, dims+1) // of all tensors: never moved, and pinned as a whole
+	w.pins.Pin(unsafe.SliceData(shapes))
+	for _, e := range entries {
+		f := w.files[e.File]
+		if err := f.mmap(); err != nil {
+			return fmt.Errorf("%s: %w", e.File, err)
+		}
+		typ, ok := tensorTypes[e.DType]
 		if !ok {
 			typ = C.LS_OTHER_TYPE
 		}
-		c := C.ls_tensor{name: C.CString(t.name), _type: typ, dims: C.int32_t(len(t.shape)), bytes: C.int64_t(t.end - t.begin)}
-		if t.end > t.begin {
-			c.data = unsafe.Pointer(&file.data[t.begin])
+		t := C.ls_tensor{
+			name: C.CString(e.Name), _type: typ, dims: C.int32_t(len(e.Shape)),
+			bytes: C.int64_t(e.End - e.Begin),
 		}
-		if len(t.shape) > 0 {
-			c.shape = (*C.int64_t)(&t.shape[0])
-			w.pins.Pin(&t.shape[0])
+		if e.End > e.Begin {
+			t.data = unsafe.Pointer(&f.data[e.Begin])
 		}
-		w.tensors = append(w.tensors, c)
-		w.bytes += t.end - t.begin
+		first := len(shapes)
+		for _, n := range e.Shape {
+			shapes = append(shapes, C.int64_t(n))
+		}
+		t.shape = unsafe.SliceData(shapes[first:])
+		w.tensors = append(w.tensors, t)
+		w.bytes += e.End - e.Begin
 	}
-	return tensors, nil
+	return nil
 }
 
-// check reports a file that somebody has cut since: the next look at what is gone would end the process.
+// keepOpen is the folder as a file system that keeps its files open after they are closed. The
+// files that are mapped are then the ones whose headers package checkpoint has checked, also when
+// somebody replaces the folder in between. It matters because a byte that is missing from a mapped
+// file is not an error but a signal.
+type keepOpen struct{ *mapping }
+
+func (k keepOpen) Open(name string) (fs.File, error) {
+	f, err := os.DirFS(k.dir).Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return f, nil
+	}
+	file := f.(*os.File) // DirFS returns nothing else
+	if earlier := k.files[name]; earlier != nil {
+		earlier.File.Close()
+	}
+	k.files[name] = &mappedFile{File: file, size: info.Size()}
+	return keptFile{file, info}, nil
+}
+
+// keptFile always has the size that is mapped, and Close leaves it open.
+type keptFile struct {
+	*os.File
+	info fs.FileInfo
+}
+
+func (f keptFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (keptFile) Close() error                 { return nil }
+
+// mmap maps a file unless it is mapped already.
+func (f *mappedFile) mmap() (err error) {
+	if f.data != nil {
+		return nil
+	}
+	f.data, err = syscall.Mmap(int(f.Fd()), 0, int(f.size), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("mapping %d bytes: %w", f.size, err)
+	}
+	return nil
+}
+
+// check reports a file that somebody has cut since: the next read of a missing page would end the
+// process.
 func (w *mapping) check() error {
 	for _, f := range w.files {
+		if f.data == nil {
+			continue
+		}
 		info, err := f.Stat()
 		if err != nil {
 			return err
 		}
 		if info.Size() < f.size {
-			return fmt.Errorf("%s has become shorter, %d bytes of %d, while it was read", f.Name(), info.Size(), f.size)
+			return fmt.Errorf("%s has become shorter, %d bytes of %d, while it was read",
+				f.Name(), info.Size(), f.size)
 		}
 	}
 	return nil
 }
 
-// Close unmaps the files.
+// Close unmaps and closes the files.
 func (w *mapping) Close() {
 	for _, f := range w.files {
 		if f.data != nil {

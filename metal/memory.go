@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// availableMemory is what the system can still give out, in bytes; 0 where it does not say.
+// availableMemory returns the bytes that the system can still give out, 0 where it does not say.
 func availableMemory() uint64 {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -27,7 +27,8 @@ func availableMemory() uint64 {
 	return 0
 }
 
-// readMemory reads as many bytes, in large pages and none of them in a cache, times times with the kernels' threads.
+// readMemory reads bytes of memory, in large pages and none of them in a cache, times times with
+// the threads of the kernels.
 func readMemory(bytes, times int) (seconds float64, err error) {
 	err = onThread(func() error {
 		return call(func(e *C.char, n C.size_t) C.int {

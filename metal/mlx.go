@@ -13,6 +13,8 @@ import (
 	"math"
 	"runtime"
 	"unsafe"
+
+	"loadstone/engine/checkpoint"
 )
 
 // Available tells whether MLX is in this build.
@@ -25,12 +27,13 @@ func Version() string { return C.GoString(C.ls_version()) }
 func initialize() error {
 	// A library of another version has other class layouts: nothing works, and not always visibly.
 	if got, want := Version(), C.GoString(C.ls_header_version()); got != want {
-		return fmt.Errorf("this binary was compiled for MLX %s and found MLX %s; run go run ./metal/setup and build again with go build -a", want, got)
+		return fmt.Errorf("mlx: this binary was compiled for MLX %s and found MLX %s; "+
+			"run go run ./metal/setup and build again with go build -a", want, got)
 	}
 	return call(func(err *C.char, n C.size_t) C.int { return C.ls_init(err, n) })
 }
 
-// call gives f room for an error text and makes an error of it.
+// call gives f room for an error text and returns it as an error.
 func call(f func(err *C.char, errlen C.size_t) C.int) error {
 	var text [512]C.char
 	if f(&text[0], C.size_t(len(text))) != 0 {
@@ -39,33 +42,37 @@ func call(f func(err *C.char, errlen C.size_t) C.int) error {
 	return nil
 }
 
-// Model is a network on MLX with its KV cache. It holds memory that the garbage collector does not see, so Close is
-// required.
+// Model is a network on MLX with its KV cache. It holds memory that the garbage collector does not
+// see, so Close is required.
 type Model struct {
-	cfg         config
+	cfg         checkpoint.Config
 	h           *C.ls_model // used on the MLX thread only; nil once closed
-	kvGlobal    int         // bytes per token, in the global layers
-	kvLocal     int         // the same in the sliding ones
+	kvGlobal    int         // bytes per token in the global layers
+	kvSliding   int         // bytes per token in the sliding layers
 	kvFormat    string
 	weights     int64 // bytes
 	blocks      int
-	locals      int
+	windowSlots int
 	blockTokens int
 	leak        runtime.Cleanup
 }
 
-// Open loads the network in dir, a Hugging Face or mlx-community folder: config.json, and safetensors that are float32,
-// float16, bfloat16 or affine-quantised. On a CPU all but float32 are packed for our kernels. The
-// KV cache will be kept as kv says: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along
-// head_dim), or auto, which is what the network computes in. Unless it is nil, progress is called now and then with how many
-// bytes of the weights have been read, and of how many.
+// Open loads the network in dir, a folder as package checkpoint reads it, whose weights are
+// float32, float16, bfloat16 or affine-quantised. On a CPU all but float32 are packed for our
+// kernels.
+//
+// kv is the format of the KV cache: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64
+// along head_dim), or auto, the format that the network computes in. progress, unless it is nil, is
+// called now and then with the bytes of the weights that have been read and with all their bytes.
 func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {
 	return open(dir, options{kv: kv, progress: progress})
 }
 
+// kvBits has the bits of an element in each format of the cache; 0 is the format of the
+// activations.
 var kvBits = map[string]C.int32_t{"": 0, "auto": 0, "f32": 32, "f16": 16, "q8": 8, "q4": 4}
 
-// options are for tests and benchmarks, which run on a CPU what otherwise only a GPU does.
+// options let tests and benchmarks run on a CPU what otherwise only a GPU runs.
 type options struct {
 	native bool // keep weights as stored
 	graph  bool // MLX's operations only, none of our CPU kernels
@@ -76,45 +83,58 @@ type options struct {
 
 func open(dir string, opt options) (*Model, error) {
 	if _, ok := kvBits[opt.kv]; !ok {
-		return nil, fmt.Errorf("metal: unknown KV format %q; there are auto, f32, f16, q8 and q4", opt.kv)
-	}
-	cfg, err := readConfig(dir)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mlx: unknown KV format %q; there are auto, f32, f16, q8 and q4",
+			opt.kv)
 	}
 	w, err := openWeights(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	m := &Model{cfg: cfg}
+	m := &Model{cfg: w.config}
 	if err := onThread(func() error { return m.load(w, opt) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	_, file, line, _ := runtime.Caller(2)
 	m.leak = runtime.AddCleanup(m, func(where string) {
-		slog.Error("metal: a Model was dropped without Close; its memory is lost", "opened", where)
+		slog.Error("mlx: a Model was dropped without Close; its memory is lost", "opened", where)
 	}, fmt.Sprintf("%s:%d", file, line))
 	return m, nil
 }
 
-// load runs on the MLX thread.
-func (m *Model) load(w *mapping, opt options) error {
-	cfg := &m.cfg
+// bridgeConfig is the network as the C++ side takes it.
+func bridgeConfig(cfg *checkpoint.Config, opt options) C.ls_config {
+	f, gpu := factorsOf(cfg), onGPU()
 	c := C.ls_config{
-		arch:  C.LS_LLAMA,
-		vocab: C.int32_t(cfg.vocab), hidden: C.int32_t(cfg.hidden), layers: C.int32_t(cfg.layers),
-		heads: C.int32_t(cfg.heads), kv_heads: C.int32_t(cfg.kvHeads), head_dim: C.int32_t(cfg.headDim),
-		intermediate: C.int32_t(cfg.intermediate), window: C.int32_t(cfg.window),
-		eps: C.float(cfg.eps), rope_theta: C.float(cfg.ropeTheta), rope_local_theta: C.float(cfg.ropeLocalTheta),
-		rope_scale: C.float(cfg.ropeScale), attention_scale: C.float(cfg.attentionScale),
-		embedding_scale: C.float(cfg.embeddingScale), kv_bits: kvBits[opt.kv],
+		arch:             C.LS_LLAMA,
+		vocab:            C.int32_t(cfg.VocabSize),
+		hidden:           C.int32_t(cfg.HiddenSize),
+		layers:           C.int32_t(cfg.Layers),
+		heads:            C.int32_t(cfg.Heads),
+		kv_heads:         C.int32_t(cfg.KVHeads),
+		head_dim:         C.int32_t(cfg.HeadDim),
+		intermediate:     C.int32_t(cfg.Intermediate),
+		window:           C.int32_t(cfg.SlidingWindow),
+		tied:             cbool(cfg.TieEmbeddings),
+		native:           cbool(opt.native || gpu),
+		kv_bits:          kvBits[opt.kv],
+		graph:            cbool(opt.native || opt.graph || gpu),
+		eps:              C.float(cfg.RMSNormEps),
+		rope_theta:       C.float(cfg.RopeTheta),
+		rope_local_theta: C.float(cfg.RopeLocalTheta),
+		rope_scale:       C.float(f.rope),
+		attention_scale:  C.float(f.attention),
+		embedding_scale:  C.float(f.embedding),
 	}
-	if cfg.gemma {
+	if isGemma(cfg) {
 		c.arch = C.LS_GEMMA3
 	}
-	gpu := onGPU()
-	c.tied, c.native, c.graph = cbool(cfg.tied), cbool(opt.native || gpu), cbool(opt.native || opt.graph || gpu)
+	return c
+}
+
+// load runs on the MLX thread.
+func (m *Model) load(w *mapping, opt options) error {
+	c := bridgeConfig(&m.cfg, opt)
 	read := func(f func(err *C.char, errlen C.size_t) C.int) error {
 		if err := w.check(); err != nil {
 			return err
@@ -127,12 +147,15 @@ func (m *Model) load(w *mapping, opt options) error {
 		}
 		return nil
 	}
-	// The array of tensors is Go's and holds pointers that are not, but for those to shapes, which are pinned.
+	// The array of tensors is Go's. The pointers in it lead to memory that is not Go's, except for
+	// those to shapes, which are pinned.
 	err := read(func(e *C.char, n C.size_t) C.int {
 		return C.ls_open(&c, unsafe.SliceData(w.tensors), C.int32_t(len(w.tensors)), &m.h, e, n)
 	})
-	for i := 0; err == nil && i < cfg.layers; i++ {
-		err = read(func(e *C.char, n C.size_t) C.int { return C.ls_load_layer(m.h, cbool(cfg.sliding[i]), e, n) })
+	for i := 0; err == nil && i < m.cfg.Layers; i++ {
+		err = read(func(e *C.char, n C.size_t) C.int {
+			return C.ls_load_layer(m.h, cbool(m.cfg.LayerSliding[i]), e, n)
+		})
 	}
 	if err != nil {
 		if m.h != nil {
@@ -142,9 +165,9 @@ func (m *Model) load(w *mapping, opt options) error {
 		return err
 	}
 	C.ls_loaded(m.h)
-	var global, local C.int64_t
-	C.ls_kv_bytes_per_token(m.h, &global, &local)
-	m.kvGlobal, m.kvLocal = int(global), int(local)
+	var global, sliding C.int64_t
+	C.ls_kv_bytes_per_token(m.h, &global, &sliding)
+	m.kvGlobal, m.kvSliding = int(global), int(sliding)
 	m.kvFormat = C.GoString(C.ls_kv_format(m.h))
 	m.weights = int64(C.ls_weight_bytes(m.h))
 	return nil
@@ -158,23 +181,24 @@ func cbool(b bool) C.int32_t {
 }
 
 // Vocab is the length of one row of logits.
-func (m *Model) Vocab() int { return m.cfg.vocab }
+func (m *Model) Vocab() int { return m.cfg.VocabSize }
 
-// Context is the most tokens a sequence may have.
-func (m *Model) Context() int { return m.cfg.maxPositions }
+// Context is the maximum number of tokens of a sequence.
+func (m *Model) Context() int { return m.cfg.MaxPositions }
 
-// Window is how many tokens, itself included, a token sees in a sliding layer; 0 when there is no such layer.
+// Window is how many tokens, itself included, a token sees in a sliding layer. It is 0 when there
+// is no such layer.
 func (m *Model) Window() int {
-	if m.kvLocal == 0 {
+	if m.kvSliding == 0 {
 		return 0
 	}
-	return m.cfg.window
+	return m.cfg.SlidingWindow
 }
 
-// WeightBytes is what the weights take in memory.
+// WeightBytes is the memory of the weights in bytes.
 func (m *Model) WeightBytes() int64 { return m.weights }
 
-// decodeBytes is what a decode step reads of the weights.
+// decodeBytes is how many bytes of the weights a decode step reads.
 func (m *Model) decodeBytes() (n int) {
 	onThread(func() error {
 		n = int(C.ls_decode_bytes(m.h))
@@ -183,13 +207,14 @@ func (m *Model) decodeBytes() (n int) {
 	return n
 }
 
-// KVBytesPerToken is what one token takes in the cache, in the global layers and in the sliding ones.
-func (m *Model) KVBytesPerToken() (global, local int) { return m.kvGlobal, m.kvLocal }
+// KVBytesPerToken is the memory of one token in the cache in bytes, in all global layers together
+// and in all sliding layers together.
+func (m *Model) KVBytesPerToken() (global, sliding int) { return m.kvGlobal, m.kvSliding }
 
 // KVFormat is how the cache is stored: f32, f16, bf16, q8 or q4.
 func (m *Model) KVFormat() string { return m.kvFormat }
 
-var errClosed = errors.New("metal: the model is closed")
+var errClosed = errors.New("mlx: the model is closed")
 
 // on runs f on the MLX thread if the model is open.
 func (m *Model) on(f func(err *C.char, errlen C.size_t) C.int) error {
@@ -201,73 +226,91 @@ func (m *Model) on(f func(err *C.char, errlen C.size_t) C.int) error {
 	})
 }
 
-// AllocKV allocates the cache, zeroed: blocks blocks of blockTokens tokens, and for the sliding layers locals.
-func (m *Model) AllocKV(blocks, locals, blockTokens int) error {
-	if m.kvLocal == 0 {
-		locals = 1 // of nothing
+// AllocKV allocates the cache, zeroed: blocks for the global layers and window slots for the
+// sliding ones. A block and a window slot have blockTokens tokens each.
+func (m *Model) AllocKV(blocks, windowSlots, blockTokens int) error {
+	if m.kvSliding == 0 {
+		windowSlots = 1 // of 0 bytes
 	}
-	if blocks < 1 || locals < 1 || blockTokens < 1 || max(blocks, locals) > math.MaxInt32/blockTokens {
-		return fmt.Errorf("metal: cannot allocate %d blocks and %d locals of %d tokens: all must be at least 1 and the products below 2^31", blocks, locals, blockTokens)
+	if blocks < 1 || windowSlots < 1 || blockTokens < 1 ||
+		max(blocks, windowSlots) > math.MaxInt32/blockTokens {
+		return fmt.Errorf("mlx: cannot allocate %d blocks and %d window slots of %d tokens: "+
+			"all must be at least 1 and the products below 2^31", blocks, windowSlots, blockTokens)
 	}
 	if m.blocks != 0 {
-		return fmt.Errorf("metal: the cache is already allocated (%d blocks of %d tokens)", m.blocks, m.blockTokens)
+		return fmt.Errorf("mlx: the cache is already allocated (%d blocks of %d tokens)",
+			m.blocks, m.blockTokens)
 	}
-	// MLX aborts the process when memory runs out, so what cannot fit is refused here.
-	if need, have := uint64(blockTokens)*(uint64(blocks)*uint64(m.kvGlobal)+uint64(locals)*uint64(m.kvLocal)), availableMemory(); have > 0 && need > have {
-		return fmt.Errorf("metal: the KV cache needs %d MiB, %d MiB of memory are available; ask for fewer blocks", need>>20, have>>20)
+	// MLX aborts the process when memory runs out, so a cache that cannot fit is refused here.
+	perToken := uint64(blocks)*uint64(m.kvGlobal) + uint64(windowSlots)*uint64(m.kvSliding)
+	need, have := uint64(blockTokens)*perToken, availableMemory()
+	if have > 0 && need > have {
+		return fmt.Errorf("mlx: the KV cache needs %d MiB, %d MiB of memory are available; "+
+			"ask for fewer blocks", need>>20, have>>20)
 	}
 	err := m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(locals), C.int32_t(blockTokens), e, n)
+		return C.ls_kv_alloc(m.h, C.int32_t(blocks), C.int32_t(windowSlots),
+			C.int32_t(blockTokens), e, n)
 	})
 	if err == nil {
-		m.blocks, m.locals, m.blockTokens = blocks, locals, blockTokens
+		m.blocks, m.windowSlots, m.blockTokens = blocks, windowSlots, blockTokens
 	}
 	return err
 }
 
-// Step runs a batch: see engine.Model.
-func (m *Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
-	if m.kvLocal == 0 {
-		locals = tables // looked at by nobody
+// Step runs a batch; engine.Model documents it.
+func (m *Model) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
+	if m.kvSliding == 0 {
+		windowSlots = tables // which no layer reads
 	}
-	if err := m.checkStep(tokens, lens, starts, tables, locals, rows, logits, picks, best); err != nil {
+	err := m.checkStep(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
+	if err != nil {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_step(m.h, cints(tokens), cints(lens), cints(starts), C.int32_t(len(lens)), cints(tables), cints(locals), cints(rows),
-			C.int32_t(len(rows)), (*C.float)(unsafe.SliceData(logits)), cints(picks), C.int32_t(len(picks)), cints(best), e, n)
+		return C.ls_step(m.h, cints(tokens), cints(lens), cints(starts), C.int32_t(len(lens)),
+			cints(tables), cints(windowSlots), cints(rows), C.int32_t(len(rows)),
+			(*C.float)(unsafe.SliceData(logits)), cints(picks), C.int32_t(len(picks)), cints(best),
+			e, n)
 	})
 }
 
 func cints(s []int32) *C.int32_t { return (*C.int32_t)(unsafe.SliceData(s)) }
 
-// CopyKV copies the first tokens tokens of block src to block dst, and those of local srcLocal to dstLocal.
-func (m *Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error {
-	if err := errors.Join(m.checkBlock(dst, dstLocal, tokens), m.checkBlock(src, srcLocal, tokens)); err != nil || tokens == 0 {
+// CopyKV copies the first tokens tokens of block src to block dst, and those of window slot srcSlot
+// to dstSlot.
+func (m *Model) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
+	err := errors.Join(m.checkBlock(dst, dstSlot, tokens), m.checkBlock(src, srcSlot, tokens))
+	if err != nil || tokens == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src), C.int32_t(dstLocal), C.int32_t(srcLocal), C.int32_t(tokens), e, n)
+		return C.ls_kv_copy(m.h, C.int32_t(dst), C.int32_t(src),
+			C.int32_t(dstSlot), C.int32_t(srcSlot), C.int32_t(tokens), e, n)
 	})
 }
 
-// ReadKV writes the first tokens tokens of a block and a local to dst; of the block alone where local is -1.
-func (m *Model) ReadKV(block, local, tokens int, dst []byte) error {
-	if err := m.checkKV(block, local, tokens, len(dst)); err != nil || tokens == 0 {
+// ReadKV copies the first tokens tokens of a block and of a window slot to dst, whose length must
+// be exactly theirs. Where windowSlot is -1, it copies those of the block alone.
+func (m *Model) ReadKV(block, windowSlot, tokens int, dst []byte) error {
+	if err := m.checkKV(block, windowSlot, tokens, len(dst)); err != nil || tokens == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_read(m.h, C.int32_t(block), C.int32_t(local), C.int32_t(tokens), (*C.uint8_t)(&dst[0]), e, n)
+		return C.ls_kv_read(m.h, C.int32_t(block), C.int32_t(windowSlot), C.int32_t(tokens),
+			(*C.uint8_t)(&dst[0]), e, n)
 	})
 }
 
 // WriteKV is the inverse of ReadKV.
-func (m *Model) WriteKV(block, local, tokens int, src []byte) error {
-	if err := m.checkKV(block, local, tokens, len(src)); err != nil || tokens == 0 {
+func (m *Model) WriteKV(block, windowSlot, tokens int, src []byte) error {
+	if err := m.checkKV(block, windowSlot, tokens, len(src)); err != nil || tokens == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
-		return C.ls_kv_write(m.h, C.int32_t(block), C.int32_t(local), C.int32_t(tokens), (*C.uint8_t)(&src[0]), e, n)
+		return C.ls_kv_write(m.h, C.int32_t(block), C.int32_t(windowSlot), C.int32_t(tokens),
+			(*C.uint8_t)(&src[0]), e, n)
 	})
 }
 
@@ -283,7 +326,8 @@ func (m *Model) Close() error {
 	})
 }
 
-// memory is what MLX holds: bytes of live arrays, and of buffers it keeps for the next ones.
+// memory returns the bytes that MLX holds: those of live arrays, and those of buffers that it keeps
+// for later ones.
 func memory() (active, cached uint64) {
 	onThread(func() error {
 		var a, c C.uint64_t

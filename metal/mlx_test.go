@@ -12,11 +12,12 @@ import (
 	"testing"
 )
 
-// tolerance is for logits of the tiny networks, which are of the order of 10: the same sums in another order.
+// tolerance is the largest difference between logits of the tiny networks, which are of the order
+// of 10, whose sums were taken in different orders.
 const tolerance = 2e-4
 
-// within is the tolerance of a KV format: sums in another order put some elements of keys and values on the other side of
-// a rounding, and a logit moves by what that is worth.
+// within returns the tolerance of a KV format. Sums in another order make some elements of keys and
+// values round to the next number of the format, and the logits differ accordingly.
 func within(kv string) float64 {
 	switch kv {
 	case "f16":
@@ -31,11 +32,11 @@ func within(kv string) float64 {
 
 type variant struct {
 	name string
-	make func() *checkpoint
+	make func() *folder
 	opt  options
 }
 
-// variants are every way the tests can compute the same thing.
+// variants are all the ways in which the tests can compute the same.
 var variants = []variant{
 	{"llama/kernels", tinyLlama, options{}},
 	{"llama/graph", tinyLlama, options{graph: true}},
@@ -51,12 +52,12 @@ var variants = []variant{
 }
 
 func init() {
-	if onGPU() { // which runs MLX's operations only
+	if onGPU() { // a GPU runs MLX's operations only
 		variants = slices.DeleteFunc(variants, func(v variant) bool { return !v.opt.graph })
 	}
 }
 
-func openTiny(t testing.TB, c *checkpoint, opt options) *Model {
+func openTiny(t testing.TB, c *folder, opt options) *Model {
 	t.Helper()
 	m, err := open(c.write(t), opt)
 	if err != nil {
@@ -73,7 +74,7 @@ type sequence struct {
 	done  int // tokens in the cache
 }
 
-// step runs the next n[i] tokens of each sequence and returns the logits of every one of them.
+// step runs the next n[i] tokens of each sequence and returns the logits of all of them.
 func step(t testing.TB, m *Model, seqs []*sequence, n []int) [][]float32 {
 	t.Helper()
 	var tokens, lens, starts, tables, rows []int32
@@ -121,7 +122,8 @@ func compareWithin(t *testing.T, tolerance float64, what string, got, want [][]f
 	}
 }
 
-// However a sequence is cut into steps, wherever its blocks lie and whoever shares the batch, its logits are the same.
+// The logits of a sequence are the same however it is cut into steps, wherever its blocks lie and
+// whichever sequences share the batch.
 func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
@@ -141,52 +143,30 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 			want := step(t, m, []*sequence{{ids: ids, table: table(0, 1)}}, []int{n})
 
 			for _, chunk := range []int{1, 3, 4, 11} {
-				for name, tab := range map[string][]int32{"consecutive": table(8, 1), "scattered": table(39, -3), "in runs": {30, 31, 20, 21, 22, 9, 8, 0}} {
+				for name, tab := range map[string][]int32{
+					"consecutive": table(8, 1), "scattered": table(39, -3),
+					"in runs": {30, 31, 20, 21, 22, 9, 8, 0},
+				} {
 					s := &sequence{ids: ids, table: tab}
 					var got [][]float32
 					for s.done < n {
-						got = append(got, step(t, m, []*sequence{s}, []int{min(chunk, n-s.done)})...)
+						rows := step(t, m, []*sequence{s}, []int{min(chunk, n-s.done)})
+						got = append(got, rows...)
 					}
-					compareWithin(t, within(v.opt.kv), fmt.Sprintf("chunks of %d, %s blocks", chunk, name), got, want)
+					compareWithin(t, within(v.opt.kv),
+						fmt.Sprintf("chunks of %d, %s blocks", chunk, name), got, want)
 				}
 			}
 
-			// No more locals than a window and a chunk take, used again and again.
 			for _, chunk := range []int{1, 5} {
 				other := openTiny(t, v.make(), v.opt)
-				locals := (other.Window()+2)/4 + 1 + (2+chunk)/4
-				if err := other.AllocKV(40, locals, 4); err != nil {
-					t.Fatal(err)
-				}
-				var ring, asked, local []int32
-				for i := range locals {
-					ring = append(ring, int32(i))
-				}
-				var rows [][]float32
-				for at := 0; at < n; at += chunk {
-					end := min(at+chunk, n)
-					for i := range min(len(local), max(0, at/4*4-other.Window()+1)/4) { // what no token of its block sees
-						if local[i] >= 0 {
-							ring, local[i] = append(ring, local[i]), -1
-						}
-					}
-					for len(local)*4 < end && other.Window() > 0 {
-						local, ring = append(local, ring[0]), ring[1:]
-					}
-					asked = asked[:0]
-					for i := at; i < end; i++ {
-						asked = append(asked, int32(i-at))
-					}
-					logits := make([]float32, (end-at)*other.Vocab())
-					if err := other.Step(ids[at:end], []int32{int32(end - at)}, []int32{int32(at)}, table(0, 1)[:(end+3)/4], local, asked, logits, nil, nil); err != nil {
-						t.Fatal(err)
-					}
-					rows = append(rows, slices.Collect(slices.Chunk(logits, other.Vocab()))...)
-				}
-				compareWithin(t, within(v.opt.kv), fmt.Sprintf("chunks of %d, locals of the window", chunk), rows, want)
+				got := stepInFewSlots(t, other, ids, table(0, 1), chunk)
+				compareWithin(t, within(v.opt.kv),
+					fmt.Sprintf("chunks of %d, few window slots", chunk), got, want)
 			}
 
-			// Three others in the batch: one decodes, one prefills, one shares this sequence's first two blocks.
+			// Three others are in the batch: one decodes, one prefills, and one shares the first
+			// two blocks of this sequence.
 			s := &sequence{ids: ids, table: table(0, 1)}
 			got := step(t, m, []*sequence{s}, []int{9})
 			shared := &sequence{ids: ids, table: append([]int32{0, 1}, table(24, 1)...), done: 8}
@@ -201,10 +181,49 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 	}
 }
 
-// The CPU kernels and MLX's own operations are two programs for the same network.
+// stepInFewSlots runs a sequence in chunks of tokens, with no more window slots than a window and a
+// chunk take, which are used again and again. Blocks and slots have 4 tokens. It returns all
+// logits.
+func stepInFewSlots(t *testing.T, m *Model, ids, table []int32, chunk int) (logits [][]float32) {
+	slots := (m.Window()+2)/4 + 1 + (2+chunk)/4
+	if err := m.AllocKV(40, slots, 4); err != nil {
+		t.Fatal(err)
+	}
+	var free, rows, window []int32 // window has the slots of the sequence, -1 for those given back
+	for i := range slots {
+		free = append(free, int32(i))
+	}
+	for at := 0; at < len(ids); at += chunk {
+		end := min(at+chunk, len(ids))
+		// The slots that no token of this block or a later one sees are given back.
+		for i := range min(len(window), max(0, at/4*4-m.Window()+1)/4) {
+			if window[i] >= 0 {
+				free, window[i] = append(free, window[i]), -1
+			}
+		}
+		for len(window)*4 < end && m.Window() > 0 {
+			window, free = append(window, free[0]), free[1:]
+		}
+		rows = rows[:0]
+		for i := at; i < end; i++ {
+			rows = append(rows, int32(i-at))
+		}
+		out := make([]float32, (end-at)*m.Vocab())
+		err := m.Step(ids[at:end], []int32{int32(end - at)}, []int32{int32(at)},
+			table[:(end+3)/4], window, rows, out, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits = append(logits, slices.Collect(slices.Chunk(out, m.Vocab()))...)
+	}
+	return logits
+}
+
+// The CPU kernels and MLX's own operations, two programs for the same network, give the same
+// logits.
 func TestKernelsMatchGraph(t *testing.T) {
 	needsCPU(t)
-	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+	for _, c := range []*folder{tinyLlama(), tinyGemma()} {
 		for _, kv := range []string{"f32", "f16"} {
 			var rows [2][][]float32
 			for i, graph := range []bool{false, true} {
@@ -213,22 +232,24 @@ func TestKernelsMatchGraph(t *testing.T) {
 					t.Fatal(err)
 				}
 				ids := randomTokens(9, 100, m.Vocab())
-				rows[i] = step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2, 3}}}, []int{100})
+				s := &sequence{ids: ids, table: []int32{0, 1, 2, 3}}
+				rows[i] = step(t, m, []*sequence{s}, []int{100})
 			}
 			compareWithin(t, within(kv), fmt.Sprint(c.config["model_type"], kv), rows[0], rows[1])
 		}
 	}
 }
 
-// Each format is what it says: as large as the formula, and as near to float32 as its bits allow, but not the same.
+// Each KV format has the size of its formula, and logits that are as near to those of float32 as
+// its bits allow, but not equal.
 func TestKVFormats(t *testing.T) {
 	needsCPU(t)
-	for _, c := range []*checkpoint{tinyLlama(), tinyGemma()} {
+	for _, c := range []*folder{tinyLlama(), tinyGemma()} {
 		var exact [][]float32
 		for _, f := range []struct {
 			kv    string
-			bytes func(elements, vectors int) int // of a token
-			most  float64
+			bytes func(elements, groups int) int // of a token
+			max   float64                        // difference of a logit
 		}{
 			{"f32", func(n, _ int) int { return 4 * n }, 0},
 			{"f16", func(n, _ int) int { return 2 * n }, 0.03},
@@ -236,20 +257,22 @@ func TestKVFormats(t *testing.T) {
 			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 12},
 		} {
 			m := openTiny(t, c, options{kv: f.kv})
-			vectors := 2 * m.cfg.layers * m.cfg.kvHeads
-			global, local := m.KVBytesPerToken()
-			if got, want := global+local, f.bytes(vectors*m.cfg.headDim, vectors*((m.cfg.headDim+63)/64)); got != want || m.KVFormat() != f.kv {
+			vectors := 2 * m.cfg.Layers * m.cfg.KVHeads
+			global, sliding := m.KVBytesPerToken()
+			want := f.bytes(vectors*m.cfg.HeadDim, vectors*((m.cfg.HeadDim+63)/64))
+			if got := global + sliding; got != want || m.KVFormat() != f.kv {
 				t.Errorf("%s: %d bytes a token of %s, want %d", f.kv, got, m.KVFormat(), want)
 			}
 			if err := m.AllocKV(4, 4, 32); err != nil {
 				t.Fatal(err)
 			}
-			rows := step(t, m, []*sequence{{ids: randomTokens(9, 100, m.Vocab()), table: []int32{0, 1, 2, 3}}}, []int{100})
+			s := &sequence{ids: randomTokens(9, 100, m.Vocab()), table: []int32{0, 1, 2, 3}}
+			rows := step(t, m, []*sequence{s}, []int{100})
 			if f.kv == "f32" {
 				exact = rows
 				continue
 			}
-			compareWithin(t, f.most, f.kv, rows, exact)
+			compareWithin(t, f.max, f.kv, rows, exact)
 			if slices.EqualFunc(rows, exact, slices.Equal) {
 				t.Errorf("%s: the logits are float32's", f.kv)
 			}
@@ -260,27 +283,29 @@ func TestKVFormats(t *testing.T) {
 func TestUnknownKVFormats(t *testing.T) {
 	dir := tinyLlama().write(t)
 	for kv, want := range map[string]string{"q5": "unknown KV format", "q8": "for the CPU"} {
-		if m, err := open(dir, options{kv: kv, graph: true}); err == nil || !strings.Contains(err.Error(), want) {
+		m, err := open(dir, options{kv: kv, graph: true})
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", kv, err, want)
 			m.Close()
 		}
 	}
 }
 
-// On quantised weights a logit is the same to its last bit, whatever else is in the step and however the sequence is cut:
-// one float that differs would round an activation to another whole number, and an answer could part from the one given
-// alone. The sequence crosses tiles, spans and, in sliding layers, windows; on two threads and more, some of these steps
-// are cut at spans and others are not.
+// On quantised weights a logit is the same to its last bit, whatever else is in the step and
+// however the sequence is cut: a float that differs could round an activation to another whole
+// number, and an answer in a batch could depart from the answer alone. The sequence crosses tiles,
+// spans and, in sliding layers, windows. On two threads and more, some of these steps are cut at
+// spans and others are not.
 func TestStepIsExact(t *testing.T) {
 	needsCPU(t)
 	const n = 1160
-	for name, make := range map[string]func() *checkpoint{
-		"llama": func() *checkpoint { // spans of 512
+	for name, make := range map[string]func() *folder{
+		"llama": func() *folder { // spans of 512
 			c := tinyLlama().config
 			c["head_dim"], c["max_position_embeddings"], c["num_hidden_layers"] = 64, n, 2
 			return tiny(c)
 		},
-		"gemma": func() *checkpoint { // spans of 448 and a vector that 16 does not divide
+		"gemma": func() *folder { // spans of 448, and vectors whose length is not a multiple of 16
 			c := tinyGemma().config
 			c["max_position_embeddings"], c["sliding_window"] = n, 150
 			return tiny(c)
@@ -293,7 +318,7 @@ func TestStepIsExact(t *testing.T) {
 			eachInstructionSet(t, func(t *testing.T, isa string) {
 				formats := []string{"f32", "f16", "q8", "q4"}
 				if isa != best {
-					formats = formats[:1] // the kernels know nothing of the KV
+					formats = formats[:1] // the kernels of the instruction sets do not touch the KV
 				}
 				for _, kv := range formats {
 					t.Run(kv, func(t *testing.T) { stepIsExact(t, dir, kv, n) })
@@ -317,7 +342,7 @@ func stepIsExact(t *testing.T, dir, kv string, n int) {
 	place := func(i int) []int32 {
 		table := make([]int32, each)
 		for j := range table {
-			table[j] = int32(j*places + (i+j)%places) // no two side by side
+			table[j] = int32(j*places + (i+j)%places) // no two blocks lie side by side
 		}
 		return table
 	}
@@ -328,7 +353,8 @@ func stepIsExact(t *testing.T, dir, kv string, n int) {
 		for i, row := range got {
 			for j, x := range row {
 				if x != want[at+i][j] {
-					t.Fatalf("%s: token %d logit %d is %v, in one step %v", what, at+i, j, x, want[at+i][j])
+					t.Fatalf("%s: token %d logit %d is %v, in one step %v",
+						what, at+i, j, x, want[at+i][j])
 				}
 			}
 		}
@@ -337,15 +363,18 @@ func stepIsExact(t *testing.T, dir, kv string, n int) {
 		s := &sequence{ids: ids, table: place(1)}
 		for s.done < n {
 			at := s.done
-			exact(fmt.Sprintf("chunks of %d", chunk), at, step(t, m, []*sequence{s}, []int{min(chunk, n-at)}))
-			if chunk == 1 && s.done%64 == 10 { // the rest is there: tokens about the ends of tiles are enough
+			rows := step(t, m, []*sequence{s}, []int{min(chunk, n-at)})
+			exact(fmt.Sprintf("chunks of %d", chunk), at, rows)
+			// Single tokens about the ends of tiles are enough. The cache has the others from the
+			// longer chunks before.
+			if chunk == 1 && s.done%64 == 10 {
 				s.done = min(s.done+44, n)
 			}
 		}
 	}
 
-	// Eight that are in different places decode together, beside them a prompt or none. Each has what came before it from a
-	// step with the others.
+	// Eight sequences at different positions decode together, with or without a prompt beside them.
+	// The cache of each was filled in a step with the others.
 	for _, beside := range []int{0, 100} {
 		var seqs []*sequence
 		var lens []int
@@ -364,13 +393,14 @@ func stepIsExact(t *testing.T, dir, kv string, n int) {
 		for range 10 {
 			rows := step(t, m, seqs, lens)
 			for i, s := range seqs[:8] {
-				exact(fmt.Sprintf("stream %d of 8 beside %d tokens of a prompt", i, beside), s.done-1, rows[i:i+1])
+				exact(fmt.Sprintf("stream %d of 8 beside %d tokens of a prompt", i, beside),
+					s.done-1, rows[i:i+1])
 			}
 		}
 	}
 }
 
-// Rows nobody asked for are not computed, and those asked for are what a full answer has.
+// Only the rows that are wanted are computed, and they are equal to those of a step that wants all.
 func TestRows(t *testing.T) {
 	for _, v := range variants {
 		m := openTiny(t, v.make(), v.opt)
@@ -380,12 +410,17 @@ func TestRows(t *testing.T) {
 		ids := randomTokens(4, 20, m.Vocab())
 		want := step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2}}}, []int{20})
 		logits := make([]float32, 2*m.Vocab())
-		if err := m.Step(ids, []int32{20}, []int32{0}, []int32{2, 3, 1}, []int32{2, 3, 1}, []int32{5, 19}, logits, nil, nil); err != nil {
+		table := []int32{2, 3, 1}
+		err := m.Step(ids, []int32{20}, []int32{0}, table, table, []int32{5, 19}, logits, nil, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
-		compareWithin(t, within(v.opt.kv), v.name, slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
+		compareWithin(t, within(v.opt.kv), v.name,
+			slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
 
-		if err := m.Step(ids[:12], []int32{12}, []int32{0}, []int32{3, 0}, []int32{3, 0}, nil, nil, nil, nil); err != nil {
+		table = []int32{3, 0}
+		err = m.Step(ids[:12], []int32{12}, []int32{0}, table, table, nil, nil, nil, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
 		got := step(t, m, []*sequence{{ids: ids, table: []int32{3, 0, 2}, done: 12}}, []int{8})
@@ -406,17 +441,20 @@ func TestKVCopyReadWrite(t *testing.T) {
 			ids := randomTokens(4, 24, m.Vocab())
 			want := step(t, m, []*sequence{{ids: ids, table: []int32{0, 1, 2}}}, []int{24})
 
-			// A full block and a part of one move to other blocks; the rest of the sequence is computed on the copies.
+			// A full block and some tokens of one are copied to other blocks. The rest of the
+			// sequence is computed on the copies.
 			for _, c := range []struct{ dst, src, tokens int }{{5, 0, 8}, {3, 1, 5}} {
 				if err := m.CopyKV(c.dst, c.src, c.dst, c.src, c.tokens); err != nil {
 					t.Fatal(err)
 				}
 			}
-			compareWithin(t, within(v.opt.kv), "on copies", step(t, m, []*sequence{{ids: ids, table: []int32{5, 3, 4}, done: 13}}, []int{11}), want[13:])
+			copied := &sequence{ids: ids, table: []int32{5, 3, 4}, done: 13}
+			compareWithin(t, within(v.opt.kv), "on copies",
+				step(t, m, []*sequence{copied}, []int{11}), want[13:])
 
-			// The same through bytes, into another model with the same weights.
+			// The same is done by reading and writing, into another model with the same weights.
 			for _, c := range []struct{ dst, src, tokens int }{{4, 0, 8}, {1, 1, 5}} {
-				saved := make([]byte, c.tokens*(m.kvGlobal+m.kvLocal))
+				saved := make([]byte, c.tokens*(m.kvGlobal+m.kvSliding))
 				if err := m.ReadKV(c.src, c.src, c.tokens, saved); err != nil {
 					t.Fatal(err)
 				}
@@ -431,19 +469,21 @@ func TestKVCopyReadWrite(t *testing.T) {
 					t.Fatal("ReadKV does not return what WriteKV wrote")
 				}
 			}
-			compareWithin(t, within(v.opt.kv), "after a restore", step(t, other, []*sequence{{ids: ids, table: []int32{4, 1, 0}, done: 13}}, []int{11}), want[13:])
+			restored := &sequence{ids: ids, table: []int32{4, 1, 0}, done: 13}
+			compareWithin(t, within(v.opt.kv), "after a restore",
+				step(t, other, []*sequence{restored}, []int{11}), want[13:])
 		})
 	}
 }
 
-// A step touches the blocks it was given and no others.
+// A step writes to the blocks of its tables and to no others.
 func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 	for _, v := range variants {
 		m := openTiny(t, v.make(), v.opt)
 		if err := m.AllocKV(5, 5, 4); err != nil {
 			t.Fatal(err)
 		}
-		fill := bytes.Repeat([]byte{1, 2, 3, 4}, m.kvGlobal+m.kvLocal)
+		fill := bytes.Repeat([]byte{1, 2, 3, 4}, m.kvGlobal+m.kvSliding)
 		for b := range 5 {
 			if err := m.WriteKV(b, b, 4, fill); err != nil {
 				t.Fatal(err)
@@ -466,13 +506,17 @@ func TestStepLeavesOtherBlocksAlone(t *testing.T) {
 func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 	m := openTiny(t, tinyLlama(), options{})
 	one := make([]float32, m.Vocab())
-	if err := m.Step([]int32{1}, []int32{1}, []int32{0}, []int32{0}, []int32{0}, nil, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "before AllocKV") {
+	s := func(x ...int32) []int32 { return x }
+	err := m.Step(s(1), s(1), s(0), s(0), s(0), nil, nil, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "before AllocKV") {
 		t.Errorf("Step before AllocKV: %v", err)
 	}
-	if err := m.AllocKV(1<<20, 1<<20, 1<<20); err == nil || !strings.Contains(err.Error(), "2^31") {
+	err = m.AllocKV(1<<20, 1<<20, 1<<20)
+	if err == nil || !strings.Contains(err.Error(), "2^31") {
 		t.Errorf("a cache of 2^40 tokens: %v", err)
 	}
-	if err := m.AllocKV(1<<20, 1<<20, 1<<10); err == nil || !strings.Contains(err.Error(), "available") {
+	err = m.AllocKV(1<<20, 1<<20, 1<<10)
+	if err == nil || !strings.Contains(err.Error(), "available") {
 		t.Errorf("a cache larger than memory: %v", err)
 	}
 	if err := m.AllocKV(3, 3, 4); err != nil {
@@ -481,7 +525,6 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 	if err := m.AllocKV(3, 3, 4); err == nil {
 		t.Error("a second AllocKV succeeds")
 	}
-	s := func(x ...int32) []int32 { return x }
 	for _, c := range []struct {
 		what                               string
 		tokens, lens, starts, tables, rows []int32
@@ -507,7 +550,7 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 			t.Errorf("%s: error %v, want one with %q", c.what, err, c.want)
 		}
 	}
-	buf := make([]byte, 4*(m.kvGlobal+m.kvLocal))
+	buf := make([]byte, 4*(m.kvGlobal+m.kvSliding))
 	for what, err := range map[string]error{
 		"CopyKV to block 3":  m.CopyKV(3, 0, 0, 0, 1),
 		"CopyKV of 5 tokens": m.CopyKV(1, 0, 1, 0, 5),
@@ -529,9 +572,11 @@ func TestStepRefusesWhatIsOutOfRange(t *testing.T) {
 		{nil, s(0), 0, "room for 0 of 1 picks"},
 		{nil, nil, 1, "room for 1 of 0 picks"},
 	} {
-		err := m.Step(s(1), s(1), s(0), s(0), s(0), c.rows, one[:len(c.rows)*131], c.picks, make([]int32, c.best))
+		err := m.Step(s(1), s(1), s(0), s(0), s(0),
+			c.rows, one[:len(c.rows)*131], c.picks, make([]int32, c.best))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("rows %v and picks %v: error %v, want one with %q", c.rows, c.picks, err, c.want)
+			t.Errorf("rows %v and picks %v: error %v, want one with %q",
+				c.rows, c.picks, err, c.want)
 		}
 	}
 	if err := m.Step(s(1), s(1), s(0), s(2), s(2), s(0), one, nil, nil); err != nil {
@@ -595,7 +640,8 @@ func TestVersion(t *testing.T) {
 
 func TestPanicsComeBackFromTheThread(t *testing.T) {
 	defer func() {
-		if p := fmt.Sprint(recover()); !strings.Contains(p, "boom") || !strings.Contains(p, "mlx_test.go") {
+		if p := fmt.Sprint(recover()); !strings.Contains(p, "boom") ||
+			!strings.Contains(p, "mlx_test.go") {
 			t.Errorf("recovered %q, want boom and where it came from", p)
 		}
 		if err := onThread(func() error { return nil }); err != nil {

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// realModel returns the folder of a model that `loadstone model pull` made, or skips.
+// realModel returns the folder of a model that `loadstone model pull` made. If it is not on this
+// machine, the test is skipped.
 func realModel(t testing.TB, name string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -20,19 +21,20 @@ func realModel(t testing.TB, name string) string {
 	}
 	dir := filepath.Join(cache, "loadstone", "models", name)
 	if _, err := os.Stat(filepath.Join(dir, "config.json")); err != nil {
-		t.Skipf("%s is not on this machine; get it with: go run ./harness/cmd/loadstone model pull %s", name, name)
+		t.Skipf("%s is not on this machine; get it with: "+
+			"go run ./harness/cmd/loadstone model pull %s", name, name)
 	}
 	return dir
 }
 
-// mlxlmFacts is what testdata/mlxlm.py keeps of a row of logits.
+// mlxlmFacts is the extract of a row of logits that testdata/mlxlm.py keeps.
 type mlxlmFacts struct {
 	TopIDs []int32   `json:"top_ids"`
 	Top    []float32 `json:"top"`
 	Every  []float32 `json:"every"`
 }
 
-// golden is what testdata/mlxlm.py stores of a model.
+// golden is the file that testdata/mlxlm.py writes for a model.
 type golden struct {
 	Prompt, Greedy []int32
 	Stride         int
@@ -55,11 +57,13 @@ func readGolden(t *testing.T, name string) (g golden) {
 	return g
 }
 
-// The answer of mlx-lm for the same folder: logits after a prompt, 32 greedy tokens, logits after those.
+// mlx-lm gives the same for the same folder: logits after a prompt, 32 greedy tokens, and logits
+// after those.
 //
-// Both compute in float32. Widened to that as well (graph), sums differ in their order alone: logits are of the order of
-// 20, and 4e-5 was the largest difference seen. The kernels for quantised weights round activations to 8 bits, as
-// llama.cpp's do, which moves a logit by some tenths; TestPerplexity says what that costs.
+// mlx-lm computes in float32. With weights that are widened to float32 (graph), our sums differ
+// from its sums only in their order: logits are of the order of 20, and 4e-5 was the largest
+// difference seen. The kernels for quantised weights round activations to 8 bits, as those of
+// llama.cpp do, which changes a logit by some tenths; TestPerplexity shows what that costs.
 func TestMLXLM(t *testing.T) {
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		t.Run(name+"/graph", func(t *testing.T) { matchMLXLM(t, name, options{graph: true}, 1e-3) })
@@ -101,7 +105,8 @@ func matchMLXLM(t *testing.T, name string, opt options, tolerance float32) {
 	for i, id := range want.Greedy {
 		got := argmax(row)
 		if got != id && want.Gap[i] > tolerance {
-			t.Fatalf("greedy token %d is %d, mlx-lm has %d, ahead of its next best by %v", i, got, id, want.Gap[i])
+			t.Fatalf("greedy token %d is %d, mlx-lm has %d, ahead of its next best by %v",
+				i, got, id, want.Gap[i])
 		}
 		s.ids = append(s.ids, id)
 		row = stepLast(t, m, s, 1)
@@ -110,9 +115,11 @@ func matchMLXLM(t *testing.T, name string, opt options, tolerance float32) {
 	t.Logf("largest difference of a logit: %v", worst)
 }
 
-// TestPerplexity finds gross errors of the kernels for quantised weights on a passage of prose that mlx-lm, which computes
-// in float32, has the perplexity of. Its 182 tokens are too few to tell 1 % from chance: 0.8 % less and 1.2 % more were seen
-// for Gemma 3 270M by nothing but the order of sums. What rounding costs, the test of that name in server/service says.
+// TestPerplexity finds gross errors of the kernels for quantised weights. It compares the
+// perplexity of a passage of prose with that of mlx-lm, which computes in float32. The 182 tokens
+// of the passage are too few to tell 1 % from chance: for Gemma 3 270M the order of sums alone made
+// 0.8 % less and 1.2 % more. The test of the same name in server/service measures the cost of
+// rounding.
 func TestPerplexity(t *testing.T) {
 	needsCPU(t)
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
@@ -120,7 +127,8 @@ func TestPerplexity(t *testing.T) {
 		first := math.NaN()
 		eachInstructionSet(t, func(t *testing.T, isa string) {
 			if isa == "scalar" {
-				t.Skip("takes a minute; TestQuantisedProduct and TestQuantisedKernels show it equal to the others")
+				t.Skip("takes a minute; TestQuantisedProduct and TestQuantisedKernels " +
+					"show it equal to the others")
 			}
 			m, err := open(dir, options{})
 			if err != nil {
@@ -133,16 +141,19 @@ func TestPerplexity(t *testing.T) {
 			n := len(want.Passage)
 			table := []int32{0, 1, 2, 3, 4, 5, 6, 7}
 			total := 0.0
-			for i, row := range step(t, m, []*sequence{{ids: want.Passage, table: table}}, []int{n})[:n-1] {
+			s := &sequence{ids: want.Passage, table: table}
+			for i, row := range step(t, m, []*sequence{s}, []int{n})[:n-1] {
 				total += logLoss(row, want.Passage[i+1])
 			}
 			if math.IsNaN(first) {
 				first = total
 			} else if total != first {
-				t.Errorf("%s: the logarithms' sum is %v, with another instruction set %v", name, total, first)
+				t.Errorf("%s: the logarithms' sum is %v, with another instruction set %v",
+					name, total, first)
 			}
 			ratio := math.Exp(total/float64(n-1) - want.NLL)
-			t.Logf("%s: perplexity %.4f, mlx-lm's %.4f, ratio %.4f", name, math.Exp(total/float64(n-1)), math.Exp(want.NLL), ratio)
+			t.Logf("%s: perplexity %.4f, mlx-lm's %.4f, ratio %.4f",
+				name, math.Exp(total/float64(n-1)), math.Exp(want.NLL), ratio)
 			if !(math.Abs(ratio-1) < 0.02) {
 				t.Errorf("%s: perplexity is %.4f of mlx-lm's", name, ratio)
 			}
@@ -150,7 +161,7 @@ func TestPerplexity(t *testing.T) {
 	}
 }
 
-// logLoss is the negative logarithm of the probability that a row of logits gives to token id.
+// logLoss returns the negative logarithm of the probability that a row of logits gives to token id.
 func logLoss(row []float32, id int32) float64 {
 	top, sum := float64(slices.Max(row)), 0.0
 	for _, x := range row {
@@ -165,7 +176,8 @@ func stepLast(t testing.TB, m *Model, s *sequence, n int) []float32 {
 	logits := make([]float32, m.Vocab())
 	end := s.done + n
 	table := s.table[:(end+m.blockTokens-1)/m.blockTokens]
-	err := m.Step(s.ids[s.done:end], []int32{int32(n)}, []int32{int32(s.done)}, table, table, []int32{int32(n - 1)}, logits, nil, nil)
+	err := m.Step(s.ids[s.done:end], []int32{int32(n)}, []int32{int32(s.done)}, table, table,
+		[]int32{int32(n - 1)}, logits, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

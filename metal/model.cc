@@ -13,12 +13,12 @@ std::vector<Run> Batch::runs(const Seq &s, bool sliding, int lo, int hi) const {
   std::vector<Run> out;
   for (int p = lo; p < hi;) {
     const int offset = p % block_tokens;
-    const int slot = s.table[sliding][p / block_tokens] * block_tokens + offset;
+    const int cell = s.table[sliding][p / block_tokens] * block_tokens + offset;
     const int count = std::min(block_tokens - offset, hi - p);
-    if (!out.empty() && out.back().slot + out.back().count == slot) {
+    if (!out.empty() && out.back().cell + out.back().count == cell) {
       out.back().count += count;
     } else {
-      out.push_back({slot, count});
+      out.push_back({cell, count});
     }
     p += count;
   }
@@ -41,18 +41,20 @@ RopeTable::RopeTable(const std::vector<int> &positions, int dim, float base, flo
   }
 }
 
-void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<Asked> &asked) {
+void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<Output> &outputs) {
   if (!broken.empty()) {
-    throw std::runtime_error("the model is unusable after an earlier error (" + broken + "); open it again");
+    throw std::runtime_error("the model is unusable after an earlier error (" + broken +
+                             "); open it again");
   }
   if (!config.graph) {
-    mx::eval(kernels::step(*this, std::move(batch), asked));
+    mx::eval(kernels::step(*this, std::move(batch), outputs));
     return;
   }
   try {
-    graph_step(*batch, asked);
+    graph_step(*batch, outputs);
   } catch (const std::exception &e) {
-    broken = e.what(); // it may have taken the cache's buffers with it; the kernels write in place and have not
+    // The buffers of the cache may be lost. With the kernels, which write in place, they cannot be.
+    broken = e.what();
     throw;
   }
 }

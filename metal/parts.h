@@ -1,4 +1,4 @@
-// Rows of activations cut into the tiles that a kernel takes.
+// Rows of activations, cut into the tiles that a kernel takes.
 #ifndef LOADSTONE_PARTS_H
 #define LOADSTONE_PARTS_H
 
@@ -10,11 +10,12 @@ namespace ls {
 struct Parts {
   struct Part {
     int first, rows;
-    int size; // place of rows among the sizes
+    int size; // index of rows among the sizes
   };
   std::vector<Part> all;
 
-  // Cuts rows into as large tiles as there are. sizes: rows that a tile may have, descending to 1.
+  // Cuts rows into tiles, each as large as possible. sizes are the numbers of rows that a tile may
+  // have, descending to 1.
   void cut(int rows, const int *sizes) {
     all.clear();
     of_.resize(rows);
@@ -27,7 +28,7 @@ struct Parts {
     }
   }
 
-  // The tile that a row is in.
+  // The tile of a row.
   const Part &of(int row) const { return all[of_[row]]; }
 
 private:

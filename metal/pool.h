@@ -1,4 +1,5 @@
-// The threads that this package's kernels share: one for each processor, the caller being one of them.
+// The threads that this package's kernels share. There is one for each processor, and the caller is
+// one of them.
 #ifndef LOADSTONE_POOL_H
 #define LOADSTONE_POOL_H
 
@@ -20,11 +21,13 @@ public:
 
   int threads() const { return threads_; }
 
-  // Calls f(i) for every i < n < 2^24, on all threads, and returns when all are done. Each thread begins with a share of its
-  // own and goes through it in order, for what lies side by side in memory is read twice as fast by one thread as by two in
-  // turns (raw sums of 64 KiB in turns 46 GB/s, of halves 60); who has done his takes from the ends of the others'.
+  // Calls f(i) for every i < n < 2^24, on all threads, and returns when all calls have returned.
+  // Each thread begins with a share of its own and goes through it in order, because neighbouring
+  // memory is read faster by one thread than by two threads in turns (plain sums over pieces of 64
+  // KiB in turns ran at 46 GB/s, over halves at 60). A thread that has finished its share takes
+  // calls from the ends of the other threads' shares.
   template <typename F> void run(int n, F &&f) {
-    // Inside f, or beside another caller, the caller does it all.
+    // Inside f, or while another caller is at work, the caller makes all calls itself.
     if (n <= 1 || threads_ == 1 || busy_.exchange(true, std::memory_order_acquire)) {
       for (int i = 0; i < n; i++) {
         f(i);
@@ -49,15 +52,18 @@ public:
   }
 
 private:
-  Pool() : threads_(std::max(1, int(std::thread::hardware_concurrency()))), shares_(new Share[threads_]) {
+  Pool()
+      : threads_(std::max(1, int(std::thread::hardware_concurrency()))),
+        shares_(new Share[threads_]) {
     for (int t = 1; t < threads_; t++) {
       std::thread([this, t] { loop(t); }).detach();
     }
   }
 
-  // What is left of a thread's share: the round, the first i and the one after the last, of 16, 24 and 24 bits. Who takes an
-  // i knows that its round is still on, for run waits for it; who comes late takes none, and nobody waits for a thread that
-  // the system has put aside.
+  // The rest of a thread's share: the round, the first i and the i after the last, in 16, 24 and 24
+  // bits. A thread that takes an i knows that the round of that i is still going on, because run
+  // waits for it. A thread that comes late finds none to take, so run never waits for a thread that
+  // the system has suspended between two calls.
   struct alignas(64) Share {
     std::atomic<uint64_t> left{0};
   };
@@ -65,15 +71,19 @@ private:
   void work(int thread) {
     take(shares_[thread].left, [](uint64_t left) { return left >> 24 & 0xffffff; }, 1 << 24);
     for (int t = 1; t < threads_; t++) {
-      take(shares_[(thread + t) % threads_].left, [](uint64_t left) { return (left & 0xffffff) - 1; }, -1);
+      take(
+          shares_[(thread + t) % threads_].left,
+          [](uint64_t left) { return (left & 0xffffff) - 1; }, -1);
     }
   }
 
-  // Calls what which picks of a share, as long as there is any; change is what makes it taken.
+  // Calls f with the i that which picks of a share, as long as the share has any. Adding change to
+  // the share removes that i from it.
   template <typename Which> void take(std::atomic<uint64_t> &share, Which &&which, int64_t change) {
     uint64_t left = share.load(std::memory_order_acquire);
     while ((left >> 24 & 0xffffff) < (left & 0xffffff)) {
-      if (share.compare_exchange_weak(left, left + change, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      if (share.compare_exchange_weak(left, left + change, std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
         call_(arg_, int(which(left)));
         done_.fetch_add(1, std::memory_order_release);
         left = share.load(std::memory_order_acquire);
@@ -81,8 +91,9 @@ private:
     }
   }
 
-  // A decode step calls run a few hundred times, a tenth of a millisecond apart: looking for the next round a little
-  // before sleeping saves most of the wake-ups. More than that would take the processor from everybody else.
+  // A decode step calls run a few hundred times, a tenth of a millisecond apart. Polling for the
+  // next round for a short time before sleeping saves most of the wake-ups. Polling for longer
+  // would take the processor from all other threads.
   void loop(int thread) {
     for (unsigned seen = 0;;) {
       for (int i = 0; i < 1000 && round_.load(std::memory_order_acquire) == seen; i++) {
@@ -94,7 +105,8 @@ private:
     }
   }
 
-  // The i-th look in vain: some microseconds on the processor, then only if nobody else wants it.
+  // What a thread does after its i-th poll in vain: it keeps the processor for some microseconds,
+  // and from then on offers it to other threads.
   static void pause(int i) {
     if (i < 800) {
 #if defined(__x86_64__)

@@ -1,6 +1,6 @@
 //go:build mlx
 
-// What tests and benchmarks ask of the kernels alone.
+// Entry points to single kernels, for tests and benchmarks.
 
 #include "internal.h"
 #include "pool.h"
@@ -13,7 +13,7 @@
 
 using namespace ls;
 
-// The seconds that times calls of f take.
+// Returns the seconds that times calls of f take.
 template <typename F> static double seconds_of(int times, F &&f) {
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < times; i++) {
@@ -30,33 +30,37 @@ int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, si
   });
 }
 
-// y = x W^T, x being m rows.
+// Computes y = x W^T for m rows of x, times times, and returns the seconds.
 static double product(const Linear &w, const float *x, int m, float *y, int times) {
   kernels::Operand left;
   left.fill(m, w.inputs, {&w}, [&](int r, float *) { return x + size_t(r) * w.inputs; });
   return seconds_of(times, [&] { left.multiply({{&w, y}}); });
 }
 
-int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases, int32_t rows, int32_t columns,
-                         int32_t group, int32_t bits, const float *x, int32_t m, float *y, int32_t times,
-                         double *seconds, char *err, size_t errlen) {
+int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases,
+                         int32_t rows, int32_t columns, int32_t group, int32_t bits, const float *x,
+                         int32_t m, float *y, int32_t times, double *seconds, char *err,
+                         size_t errlen) {
   return guard(err, errlen, [&] {
     Arena memory;
-    const auto packed = std::make_shared<quant::Packed>(quant::pack(words, scales, biases, rows, columns, group, bits, memory));
+    const auto packed = std::make_shared<quant::Packed>(
+        quant::pack(words, scales, biases, rows, columns, group, bits, memory));
     *seconds = product({.outputs = rows, .inputs = columns, .packed = packed}, x, m, y, times);
   });
 }
 
-int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns, const float *x, int32_t m, float *y,
-                    int32_t times, double *seconds, char *err, size_t errlen) {
+int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns,
+                    const float *x, int32_t m, float *y, int32_t times, double *seconds, char *err,
+                    size_t errlen) {
   return guard(err, errlen, [&] {
     Arena memory;
-    const auto halves = std::make_shared<half::Packed>(half::pack(words, brain != 0, rows, columns, memory));
+    const auto halves =
+        std::make_shared<half::Packed>(half::pack(words, brain != 0, rows, columns, memory));
     *seconds = product({.outputs = rows, .inputs = columns, .halves = halves}, x, m, y, times);
   });
 }
 
-// As few instructions as can be.
+// Reads n words with as few instructions as possible.
 LS_CLONES static uint64_t sum(const uint64_t *p, size_t n) {
   uint64_t total = 0;
   for (size_t i = 0; i < n; i++) {
@@ -74,7 +78,8 @@ int ls_read_memory(int64_t bytes, int32_t times, double *seconds, char *err, siz
     const auto *words = reinterpret_cast<const uint64_t *>(data.get());
     std::atomic<uint64_t> total{0};
     *seconds = seconds_of(times, [&] {
-      Pool::shared().run(int(bytes / 8 / piece), [&](int i) { total += sum(words + i * piece, piece); });
+      Pool::shared().run(int(bytes / 8 / piece),
+                         [&](int i) { total += sum(words + i * piece, piece); });
     });
   });
 }

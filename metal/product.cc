@@ -9,23 +9,27 @@
 #include <cmath>
 #include <mutex>
 
-// By OpenBLAS (blas.cc), on macOS by Accelerate.
-extern "C" void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
-                            const float *b, int ldb, float beta, float *c, int ldc);
+// OpenBLAS answers it (blas.cc), on macOS Accelerate.
+extern "C" void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha,
+                            const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                            int ldc);
 
 namespace ls {
 namespace kernels {
 namespace {
 
-// Rows of x up to which reading a float32 weight once matters more than OpenBLAS's arithmetic. Quantised weights have no
-// such limit: their kernels do 3 times OpenBLAS's multiplications a second with AVX-512 VNNI (170 and 55 billion on one
-// core at 3.6 GHz), so that nothing is ever widened for it.
+// The number of rows of x up to which reading a float32 weight only once matters more than
+// OpenBLAS's faster arithmetic. Quantised weights have no such limit: with AVX-512 VNNI their
+// kernels do 3 times as many multiplications a second as OpenBLAS (170 and 55 billion on one core
+// at 3.6 GHz), so they are never widened for OpenBLAS.
 constexpr int few = 16;
 
-// Bytes of a weight that one task reads: small enough that a thread which lost its processor holds up little.
+// The bytes of a weight that one task reads: so few that a thread which has lost its processor does
+// not hold up the others for long.
 constexpr size_t piece_bytes = 64 << 10;
 
-// How a product is cut into tasks. A unit is a panel, or a row of a float32 weight.
+// How a product is cut into tasks. A unit is a panel of a packed weight, or a row of a float32
+// weight.
 struct Cut {
   int units, outputs; // of a unit
   int step;           // units that a task takes
@@ -45,18 +49,19 @@ Cut cut(const Linear &w, int rows, int columns) {
 
 bool plain(const Linear &w) { return !w.packed && !w.halves; }
 
-// The largest finite number, -INFINITY where there is none.
+// Returns the largest finite number, or -INFINITY where there is none.
 LS_CLONES float largest(const float *x, int n) {
   const simd::vf low = simd::vf{} - INFINITY, finite = simd::vf{} + FLT_MAX;
   simd::vf best = low;
   for (int i = 0; i < n; i += simd::width) {
     const simd::vf v = simd::load(x + i, std::min(simd::width, n - i), -INFINITY);
-    best = simd::larger(v <= finite ? v : low, best); // false for NaN
+    best = simd::larger(v <= finite ? v : low, best); // the comparison is false for NaN
   }
   return simd::top(best);
 }
 
-// The place of the largest of a row whose parts threads look at in any order: the first of equals.
+// The place of the largest number of a row, the first of equals. Threads look at pieces of the row,
+// in any order.
 class Best {
 public:
   void offer(int first, const float *x, int n) {
@@ -82,13 +87,14 @@ private:
 
 } // namespace
 
-void Operand::part(const Linear &w, int from, int to, float *y, int ldy) const {
+void Operand::multiply_units(const Linear &w, int from, int to, float *y, int ldy) const {
   if (w.packed) {
     quantised_.multiply(*w.packed, from, to, y, ldy);
   } else if (w.halves) {
     halves_.multiply(*w.halves, from, to, y, ldy);
   } else {
-    few_rows(w.w->data<float>() + size_t(from) * columns_, plain_.data(), y, rows_, to - from, columns_, ldy);
+    few_rows(w.w->data<float>() + size_t(from) * columns_, plain_.data(), y, rows_, to - from,
+             columns_, ldy);
   }
 }
 
@@ -96,15 +102,15 @@ void Operand::multiply(const std::vector<Term> &terms) const {
   struct Share {
     const Term *term;
     Cut cut;
-    int end; // tasks of this term and of those before it
+    int end; // the number of tasks of this term and of those before it
   };
   std::vector<Share> shares;
   int tasks = 0;
   for (const Term &t : terms) {
     const Linear &w = *t.w;
     if (plain(w) && rows_ > few) {
-      cblas_sgemm(101, 111, 112, rows_, w.outputs, columns_, 1, plain_.data(), columns_, w.w->data<float>(), columns_, 0,
-                  t.y, w.outputs);
+      cblas_sgemm(101, 111, 112, rows_, w.outputs, columns_, 1, plain_.data(), columns_,
+                  w.w->data<float>(), columns_, 0, t.y, w.outputs);
       continue;
     }
     const Cut c = cut(w, rows_, columns_);
@@ -118,21 +124,24 @@ void Operand::multiply(const std::vector<Term> &terms) const {
     }
     const Cut &c = s->cut;
     const int from = (i - s->end + c.tasks()) * c.step, to = std::min(from + c.step, c.units);
-    part(*s->term->w, from, to, s->term->y + size_t(from) * c.outputs, s->term->w->outputs);
+    multiply_units(*s->term->w, from, to, s->term->y + size_t(from) * c.outputs,
+                   s->term->w->outputs);
   });
 }
 
-// A row that is not given out never leaves the cache: each task looks at what it has just computed.
-void Operand::head(const Linear &w, const std::vector<Asked> &asked) const {
-  if (std::all_of(asked.begin(), asked.end(), [](const Asked &a) { return a.logits != nullptr; })) {
-    multiply({{&w, asked[0].logits}});
+// A row of which only the largest is wanted never leaves the cache: each task looks at the numbers
+// that it has just computed.
+void Operand::head(const Linear &w, const std::vector<Output> &outputs) const {
+  if (std::all_of(outputs.begin(), outputs.end(),
+                  [](const Output &o) { return o.logits != nullptr; })) {
+    multiply({{&w, outputs[0].logits}});
     return;
   }
   std::vector<Best> best(rows_);
   const auto deal = [&](int first, int n, const float *y, int ldy) {
     for (int r = 0; r < rows_; r++, y += ldy) {
-      if (asked[r].logits != nullptr) {
-        std::memcpy(asked[r].logits + first, y, n * sizeof(float));
+      if (outputs[r].logits != nullptr) {
+        std::memcpy(outputs[r].logits + first, y, n * sizeof(float));
       } else {
         best[r].offer(first, y, n);
       }
@@ -152,13 +161,13 @@ void Operand::head(const Linear &w, const std::vector<Asked> &asked) const {
       const int first = from * c.outputs, n = std::min(to * c.outputs, w.outputs) - first;
       thread_local std::vector<float> y;
       y.resize(size_t(rows_) * n);
-      part(w, from, to, y.data(), n);
+      multiply_units(w, from, to, y.data(), n);
       deal(first, n, y.data(), n);
     });
   }
   for (int r = 0; r < rows_; r++) {
-    if (asked[r].best != nullptr) {
-      *asked[r].best = best[r].place();
+    if (outputs[r].best != nullptr) {
+      *outputs[r].best = best[r].place();
     }
   }
 }

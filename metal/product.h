@@ -1,4 +1,4 @@
-// y = x W^T on all threads, for quantised weights, for those of 16 bits and for float32 ones.
+// y = x W^T on all threads, for quantised weights, for weights of 16 bits and for those in float32.
 #ifndef LOADSTONE_PRODUCT_H
 #define LOADSTONE_PRODUCT_H
 
@@ -12,7 +12,8 @@
 namespace ls {
 namespace kernels {
 
-// Calls f(r) for every row, on all threads where there are many: a decode step of few sequences stays on one.
+// Calls f(r) for every row, on all threads where there are many rows. A decode step of few
+// sequences stays on one thread.
 template <typename F> void each_row(int rows, F &&f) {
   constexpr int piece = 16;
   Pool::shared().run((rows + piece - 1) / piece, [&](int i) {
@@ -22,12 +23,13 @@ template <typename F> void each_row(int rows, F &&f) {
   });
 }
 
-// The rows on the left of products, in the form that each weight takes: quantised, in tiles or as they are. Its memory stays for
-// the next use.
+// The rows on the left of products, in the form that each weight takes: quantised, in tiles, or as
+// they are. Its memory stays for the next use.
 class Operand {
 public:
-  // Row r is what make(r, buffer) returns, a pointer to columns floats, perhaps in buffer.
-  template <typename F> void fill(int rows, int columns, const std::vector<const Linear *> &weights, F &&make) {
+  // make(r, buffer) returns row r, a pointer to columns floats that may be in buffer.
+  template <typename F>
+  void fill(int rows, int columns, const std::vector<const Linear *> &weights, F &&make) {
     rows_ = rows, columns_ = columns;
     bool quantised = false, halves = false, plain = false;
     for (const Linear *w : weights) {
@@ -43,7 +45,7 @@ public:
       plain_.resize(size_t(rows) * columns);
     }
     each_row(rows, [&](int r) {
-      static thread_local std::vector<float> buffer; // lives as long as its thread, which is for good
+      static thread_local std::vector<float> buffer; // threads of the pool never end
       buffer.resize(columns);
       const float *row = make(r, buffer.data());
       if (quantised) {
@@ -58,26 +60,27 @@ public:
     });
   }
 
-  // A product with all rows: y is rows x w->outputs.
+  // A product of all rows with w; y is rows x w->outputs.
   struct Term {
     const Linear *w;
     float *y;
   };
   void multiply(const std::vector<Term> &terms) const;
-  // The product of which row i is given out or only its largest is found, as asked[i] says. Rows that are given out lie one
-  // after the other in memory.
-  void head(const Linear &w, const std::vector<Asked> &asked) const;
+  // The product of which outputs[i] wants row i, or only the place of its largest number. The rows
+  // that are wanted lie one after the other in memory.
+  void head(const Linear &w, const std::vector<Output> &outputs) const;
 
 private:
-  // What a task does: panels, or rows of a float32 weight, from..to-1 with all rows, into y, rows x ldy.
-  void part(const Linear &w, int from, int to, float *y, int ldy) const;
+  // Multiplies panels, or rows of a float32 weight, from..to-1 with all rows, into y, rows x ldy.
+  // This is the work of one task.
+  void multiply_units(const Linear &w, int from, int to, float *y, int ldy) const;
   int rows_ = 0, columns_ = 0;
   quant::Rows quantised_;
   half::Rows halves_;
   std::vector<float> plain_;
 };
 
-// The rows of w (n x k) with all rows of x (m x k), into y, m x ldy.
+// Multiplies the rows of w (n x k) with all rows of x (m x k), into y, m x ldy.
 void few_rows(const float *w, const float *x, float *y, int m, int n, int k, int ldy);
 
 } // namespace kernels

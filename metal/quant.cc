@@ -1,6 +1,6 @@
 //go:build mlx
 
-// Packing of quantised weights, and which instruction set multiplies them.
+// The packing of quantised weights, and the choice of the instruction set that multiplies them.
 
 #include "quant.h"
 
@@ -27,14 +27,14 @@ float half_to_float(uint16_t h) {
   return f;
 }
 
-// To nearest, ties to even. |f| is below 65520.
+// Rounds to nearest, ties to even. |f| must be below 65520.
 uint16_t float_to_half(float f) {
   uint32_t bits;
   std::memcpy(&bits, &f, 4);
   const uint16_t sign = bits >> 16 & 0x8000;
   const float a = std::fabs(f);
   if (a < 0x1p-14f) {
-    return sign | uint16_t(std::lrint(a * 0x1p24f)); // 1024 is the least normal number
+    return sign | uint16_t(std::lrint(a * 0x1p24f)); // 1024 is the smallest normal number
   }
   bits = (bits & 0x7fffffff) - (112u << 23);
   return sign | uint16_t((bits + 0xfff + (bits >> 13 & 1)) >> 13);
@@ -42,20 +42,22 @@ uint16_t float_to_half(float f) {
 
 namespace {
 
-// The least power of two by which all of a and b can be divided to lie below 2^15. The files' scales are float32, float16
-// or bfloat16; of the last, float16 has the digits but not the range, and nothing that counts lies 2^28 below the largest.
+// Returns the smallest power of two p such that all of a and b, divided by p, lie below 2^15. The
+// files have scales in float32, float16 or bfloat16. float16 has all digits of bfloat16 but not its
+// range, and a scale that is 2^28 times smaller than the largest does not matter.
 float common_factor(const float *a, const float *b, size_t n) {
-  float most = 0;
+  float max = 0;
   for (size_t i = 0; i < n; i++) {
-    most = std::max({most, std::fabs(a[i]), std::fabs(b[i])});
+    max = std::max({max, std::fabs(a[i]), std::fabs(b[i])});
   }
-  if (!(most < INFINITY)) {
+  if (!(max < INFINITY)) {
     throw std::runtime_error("its scales or biases are not finite");
   }
-  return most == 0 ? 1 : std::ldexp(1.0f, std::ilogb(most) - 14);
+  return max == 0 ? 1 : std::ldexp(1.0f, std::ilogb(max) - 14);
 }
 
-// The elements of one row, which are one little-endian stream of bits, each plus shift.
+// Unpacks the elements of one row, which are one little-endian stream of bits, and adds shift to
+// each.
 void unpack_row(const uint8_t *words, int columns, int bits, int shift, uint8_t *out) {
   if (bits == 8) {
     std::memcpy(out, words, columns);
@@ -67,7 +69,7 @@ void unpack_row(const uint8_t *words, int columns, int bits, int shift, uint8_t 
   for (int i = 0; i < columns; i++) {
     if (filled < bits) {
       uint32_t word;
-      std::memcpy(&word, words, 4); // a file's tensors may lie anywhere
+      std::memcpy(&word, words, 4); // a tensor of a file may have any address
       words += 4;
       have |= uint64_t(word) << filled;
       filled += 32;
@@ -77,7 +79,7 @@ void unpack_row(const uint8_t *words, int columns, int bits, int shift, uint8_t 
   }
 }
 
-// One block of 32 columns out of 16 rows of bytes.
+// Packs one block of 32 columns out of 16 rows of bytes.
 void pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t *out) {
   uint8_t chunk[8][64];
   for (int j = 0; j < 8; j++) {
@@ -105,15 +107,17 @@ void pack_block(const uint8_t *rows, int columns, int at, int bits, uint8_t *out
 
 } // namespace
 
-Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns, int group, int bits,
-            Arena &memory) {
+Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns,
+            int group, int bits, Arena &memory) {
   Packed p;
   p.rows = rows, p.columns = columns, p.group = group;
   p.bits = bits <= 4 ? 4 : bits == 5 ? 5 : 8;
   const int groups = columns / group;
-  // Elements of fewer bits than these are moved to the middle of the range, so that offset is the middle of both.
+  // Elements of fewer bits than p.bits are moved to the middle of its range, so that offset is the
+  // middle of both ranges.
   const int middle = 1 << (bits - 1), shift = (1 << (p.bits - 1)) - middle;
-  // Many weights are symmetric: their bias is -middle times the scale, and this one 0.
+  // Many weights are symmetric: their bias is -middle times the scale, and the bias relative to the
+  // middle is 0.
   std::vector<float> bias(size_t(rows) * groups);
   for (size_t i = 0; i < bias.size(); i++) {
     bias[i] = biases[i] + float(middle) * scales[i];
@@ -133,11 +137,12 @@ Packed pack(const void *words, const float *scales, const float *biases, int row
     std::vector<uint8_t> wide(size_t(panel_rows) * columns);
     for (int r = 0; r < panel_rows && n * panel_rows + r < rows; r++) {
       const size_t row = size_t(n) * panel_rows + r;
-      unpack_row(static_cast<const uint8_t *>(words) + row * row_bytes, columns, bits, shift, wide.data() + size_t(r) * columns);
+      unpack_row(static_cast<const uint8_t *>(words) + row * row_bytes, columns, bits, shift,
+                 wide.data() + size_t(r) * columns);
       for (int g = 0; g < groups; g++) {
-        const auto put = [&](int part, float x) {
+        const auto put = [&](int half, float x) {
           const uint16_t h = float_to_half(x / p.factor);
-          std::memcpy(out + p.scales_at(g) + (part * panel_rows + r) * 2, &h, 2);
+          std::memcpy(out + p.scales_at(g) + (half * panel_rows + r) * 2, &h, 2);
         };
         put(0, scales[row * groups + g]);
         if (p.biased) {

@@ -1,4 +1,5 @@
-// Quantised weights as the CPU kernels want them, and the activations that they are multiplied with.
+// Quantised weights in the layout of the CPU kernels, and the activations that they are multiplied
+// with.
 #ifndef LOADSTONE_QUANT_H
 #define LOADSTONE_QUANT_H
 
@@ -13,25 +14,30 @@
 namespace ls {
 namespace quant {
 
-constexpr int panel_rows = 16;  // rows of a weight that lie interleaved: as many as a vector has 32-bit lanes
-constexpr int block = 32;       // columns with one scale of the activations
-constexpr int line = 64;        // bytes of a cache line, and the alignment of a panel
+// The rows of a weight that lie interleaved: as many as a vector has lanes of 32 bits.
+constexpr int panel_rows = 16;
+constexpr int block = 32; // columns for which the activations have one scale
+constexpr int line = 64;  // bytes of a cache line, and the alignment of a panel
 
-// A weight, outputs x inputs, element = scale (q - offset) + bias with q of 4, 5 or 8 bits and offset = 2^(bits-1). A scale
-// and, where any is not 0, a bias belong to a group of 32, 64 or 128 columns of a row.
+// A weight, outputs x inputs. An element is scale (q - offset) + bias with q of 4, 5 or 8 bits and
+// offset = 2^(bits-1). Each group of 32, 64 or 128 columns of a row has a scale and, in a weight
+// where any bias is not 0, a bias.
 //
-// It is stored in panels of 16 rows, the last one filled up with zeros. A panel is read from its first byte to its last: a
-// line of scales, then the blocks of 32 columns that they are for, and so on. A line has the 16 scales and the 16 biases of
-// one group, or the 16 scales of each of two, as float16 divided by factor. A block is 8 chunks of 4 columns, a chunk 64
-// bytes: 4 columns of row 0, of row 1, ... so that one multiplication of bytes with the same 4 activations leaves a sum for
-// each row in that row's lane, and no lane is ever added to another.
+// It is stored in panels of 16 rows, the last one padded with zeros. A panel is read from its first
+// byte to its last: a line of scales, then the blocks of 32 columns that they belong to, and so on.
+// A line has the 16 scales and the 16 biases of one group, or the 16 scales of each of two groups,
+// as float16 after division by factor. A block is 8 chunks of 64 bytes; a chunk is 4 columns of row
+// 0, of row 1, and so on. One multiplication of bytes with the same 4 activations then leaves a sum
+// for each row in that row's lane, and no lane is ever added to another.
 //   8 bits   the 8 chunks
-//   4 bits   4 x 64 bytes, chunk j in the low halves and chunk j+4 in the high halves
+//   4 bits   4 x 64 bytes, chunk j in the low bits and j+4 in the high bits
 //   5 bits   as 4 bits, then 64 bytes whose bit j is the fifth bit of chunk j
 //
-// One stream is what a processor foresees. With all scales of a panel before its blocks, two cores of a Zen 4 read a matrix
-// of 4 bits with biases at 25 GB/s and one of 8 bits at 41, with software prefetch, and less without. So they read both at 58
-// to 62, as a plain sum does, and no prefetch (384 to 8192 bytes ahead, for the first cache or the second) made it faster.
+// A processor prefetches one stream well. With all scales of a panel before its blocks, two cores
+// of a Zen 4 read a matrix of 4 bits with biases at 25 GB/s and one of 8 bits at 41 with software
+// prefetch, and slower without. In this layout they read both at 58 to 62 GB/s, as fast as a plain
+// sum, and no software prefetch (384 to 8192 bytes ahead, into the first-level or the second-level
+// cache) made it faster.
 struct Packed {
   int rows = 0, columns = 0, group = 0, bits = 0;
   bool biased = false;
@@ -41,39 +47,45 @@ struct Packed {
 
   int panels() const { return (rows + panel_rows - 1) / panel_rows; }
   size_t bytes() const { return panel_bytes * panels(); }
-  // Groups whose scales are in one line.
+  // The number of groups whose scales are in one line.
   int line_groups() const { return biased ? 1 : 2; }
-  // Where in a panel block b begins, behind its line and all before it.
-  size_t block_at(int b) const { return size_t(b * block / group / line_groups() + 1) * line + size_t(b) * bits * line; }
-  // Where the scales of group g begin.
+  // The place in a panel at which block b begins, after its line and everything before that.
+  size_t block_at(int b) const {
+    return size_t(b * block / group / line_groups() + 1) * line + size_t(b) * bits * line;
+  }
+  // The place in a panel at which the scales of group g begin.
   size_t scales_at(int g) const {
-    const int first = g / line_groups() * line_groups(); // of its line
+    const int first = g / line_groups() * line_groups(); // the first group of its line
     return block_at(first * (group / block)) - line + (g - first) * (line / 2);
   }
   void dequantise(int row, float *out) const;
 };
 
-// MLX's affine form: bits 2 to 8, words being rows x columns*bits/32 of them, at any address.
-Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns, int group, int bits,
-            Arena &memory);
+// Packs a weight in MLX's affine form: 2 to 8 bits, words are rows x columns*bits/32 of 32 bits at
+// any address.
+Packed pack(const void *words, const float *scales, const float *biases, int rows, int columns,
+            int group, int bits, Arena &memory);
 
-// What a kernel is given: one panel, and a tile of a few rows of activations.
+// The arguments of a kernel: one panel, and a tile of some rows of activations.
 struct Tile {
   const uint8_t *panel;
   int groups, group_blocks;
   const int8_t *x;      // blocks x rows of the tile x 32
-  const float *scale;   // blocks x rows: x times this is the activation
+  const float *scale;   // blocks x rows: x times its scale is the activation
   const float *sum;     // blocks x rows: the sum of the block's activations
   const int32_t *start; // blocks x rows: -offset times the sum of the block's x
   float factor;
-  float *y;             // rows x ldy; this panel's 16 columns, of which n exist
+  float *y; // rows x ldy; the 16 columns of this panel, of which n exist
   int ldy, n;
 };
 
 using Kernel = void (*)(const Tile &);
 
-// The scales of group g, last being those of the group before it. p is moved past their line where one begins.
-template <bool BIASED> inline __attribute__((always_inline)) const uint8_t *scales(int g, const uint8_t *last, const uint8_t *&p) {
+// Returns the scales of group g, where last are those of the group before it. Where a new line
+// begins at p, p is moved past it.
+template <bool BIASED>
+inline __attribute__((always_inline)) const uint8_t *scales(int g, const uint8_t *last,
+                                                            const uint8_t *&p) {
   if (!BIASED && g % 2 == 1) {
     return last + line / 2;
   }
@@ -81,42 +93,45 @@ template <bool BIASED> inline __attribute__((always_inline)) const uint8_t *scal
   return p - line;
 }
 
-// One instruction set's kernels. All give the same floats to the last bit: a block's sum of whole numbers is exact, and an
-// output takes in one block after the other, fma(sum, weight's scale x activations' scale, output), then, where there are
-// biases, fma(bias, the activations' sum, output).
+// The kernels of one instruction set. All sets give the same floats to the last bit: the sum of a
+// block in whole numbers is exact, and an output adds one block after the other: fma(sum, weight's
+// scale x activations' scale, output), then, where there are biases, fma(bias, sum of the
+// activations, output).
 struct Isa {
   const char *name;
-  bool (*here)();          // whether this processor has it
-  std::vector<int> tiles;  // rows of activations that a kernel takes, descending to 1
-  // By bits (4, 5, 8), without and with biases, by place in tiles.
+  bool (*here)();         // whether this processor has it
+  std::vector<int> tiles; // the numbers of rows of activations that kernels take, descending to 1
+  // By bits (4, 5, 8), without and with biases, by index in tiles.
   std::vector<Kernel> kernels[3][2];
 };
 
 const Isa &scalar();
-const Isa *avx2();    // null where this was not compiled for x86
+const Isa *avx2(); // null where this was not compiled for x86
 const Isa *avxvnni();
 const Isa *avx512();
-const Isa *neon();    // null where this was not compiled for ARM
+const Isa *neon(); // null where this was not compiled for ARM
 
 // The instruction set in use: the best that is here, or the one that LOADSTONE_ISA names.
 const Isa &isa();
-// Changes it, for tests. False: unknown, or not here.
+// Changes the instruction set, for tests. It returns false if the name is unknown or this processor
+// lacks it.
 bool use(const char *name);
-// All that were compiled, best first.
+// All those that were compiled, best first.
 std::vector<const Isa *> all();
 
-// Rows of activations as whole numbers with a scale for each block.
+// Rows of activations, as whole numbers with a scale for each block.
 class Rows {
 public:
   void resize(int rows, int columns);
   // Quantises row r.
   void set(int r, const float *x);
-  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy, whose first column is panel from's first.
+  // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy. The first column of y is
+  // the first output of panel from.
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
 private:
   int columns_ = 0;
-  Parts parts_; // a tile's size is its kernel's place
+  Parts parts_; // the size of a tile is the index of its kernel
   std::vector<int8_t> x_;
   std::vector<float> scale_, sum_;
   std::vector<int32_t> start_[3];

@@ -1,6 +1,7 @@
 //go:build mlx
 
-// AVX-512 with VNNI: one vector holds 4 columns of all 16 rows of a panel, and vpdpbusd adds 4 products to each row's sum.
+// AVX-512 with VNNI. One vector holds 4 columns of all 16 rows of a panel, and vpdpbusd adds 4
+// products to the sum of each row.
 
 #include "quant.h"
 
@@ -8,13 +9,16 @@
 
 #include <immintrin.h>
 
-#define LS_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
+#define LS_TARGET                                                                                  \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 
 namespace ls {
 namespace quant {
 namespace {
 
-template <int BITS> LS_TARGET inline __attribute__((always_inline)) const uint8_t *unpack(const uint8_t *p, __m512i *w) {
+template <int BITS>
+LS_TARGET inline __attribute__((always_inline)) const uint8_t *unpack(const uint8_t *p,
+                                                                      __m512i *w) {
   if constexpr (BITS == 8) {
     for (int j = 0; j < 8; j++) {
       w[j] = _mm512_loadu_si512(p + 64 * j);
@@ -66,7 +70,8 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
           __builtin_memcpy(&four, x + 32 * m + 4 * j, 4);
           d = _mm512_dpbusd_epi32(d, w[j], _mm512_set1_epi32(four));
         }
-        acc[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), _mm512_mul_ps(ws, _mm512_set1_ps(scale[m])), acc[m]);
+        acc[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), _mm512_mul_ps(ws, _mm512_set1_ps(scale[m])),
+                                 acc[m]);
         if constexpr (BIASED) {
           acc[m] = _mm512_fmadd_ps(wb, _mm512_set1_ps(sum[m]), acc[m]);
         }
@@ -76,18 +81,20 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
   }
   const __mmask16 some = t.n >= 16 ? 0xffff : (1 << t.n) - 1;
   for (int m = 0; m < M; m++) {
-    _mm512_mask_storeu_ps(t.y + size_t(m) * t.ldy, some, _mm512_mul_ps(acc[m], _mm512_set1_ps(t.factor)));
+    _mm512_mask_storeu_ps(t.y + size_t(m) * t.ldy, some,
+                          _mm512_mul_ps(acc[m], _mm512_set1_ps(t.factor)));
   }
 }
 
 template <int BITS, bool BIASED> std::vector<Kernel> kernels() {
-  return {tile<BITS, BIASED, 16>, tile<BITS, BIASED, 8>, tile<BITS, BIASED, 4>, tile<BITS, BIASED, 2>,
-          tile<BITS, BIASED, 1>};
+  return {tile<BITS, BIASED, 16>, tile<BITS, BIASED, 8>, tile<BITS, BIASED, 4>,
+          tile<BITS, BIASED, 2>, tile<BITS, BIASED, 1>};
 }
 
 bool here() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
 }
 
 } // namespace

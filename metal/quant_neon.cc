@@ -1,12 +1,13 @@
 //go:build mlx
 
-// ARM's dot products (FEAT_DotProd): a vector holds 4 columns of 4 rows, and sdot adds 4 products to each row's sum. All
-// Macs with MLX have it.
+// ARM's dot products (FEAT_DotProd). A vector holds 4 columns of 4 rows, and sdot adds 4 products
+// to the sum of each row. All Macs that run MLX have it.
 
 #include "quant.h"
 
-// Before Clang 16 arm_neon.h has no vdotq_s32 where the whole file is not compiled for it.
-#if defined(__aarch64__) && (defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__) || __clang_major__ >= 16)
+// Before Clang 16 arm_neon.h has vdotq_s32 only where the whole file is compiled for it.
+#if defined(__aarch64__) &&                                                                        \
+    (defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__) || __clang_major__ >= 16)
 
 #include <arm_neon.h>
 #ifdef __linux__
@@ -26,8 +27,10 @@ namespace ls {
 namespace quant {
 namespace {
 
-// Rows 4 r .. 4 r + 3 of chunk j. Its numbers are signed for sdot: those of 8 bits are taken less 128.
-template <int BITS> LS_TARGET inline __attribute__((always_inline)) int8x16_t chunk(const uint8_t *p, int j, int r) {
+// Returns rows 4 r .. 4 r + 3 of chunk j. sdot takes signed numbers, so 128 is subtracted from
+// those of 8 bits.
+template <int BITS>
+LS_TARGET inline __attribute__((always_inline)) int8x16_t chunk(const uint8_t *p, int j, int r) {
   if constexpr (BITS == 8) {
     return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p + 64 * j + 16 * r), vdupq_n_u8(0x80)));
   }
@@ -66,7 +69,7 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
           const int8x16_t x0 = vld1q_s8(x + 32 * m), x1 = vld1q_s8(x + 32 * m + 16);
-          // Two sums, for one would wait for itself.
+          // Two sums, because each addition to a single one would wait for the one before.
           int32x4_t d0 = vdupq_n_s32(BITS == 8 ? 0 : start[m]), d1 = vdupq_n_s32(0);
           d0 = vdotq_laneq_s32(d0, w[0], x0, 0), d1 = vdotq_laneq_s32(d1, w[4], x1, 0);
           d0 = vdotq_laneq_s32(d0, w[1], x0, 1), d1 = vdotq_laneq_s32(d1, w[5], x1, 1);
@@ -91,7 +94,8 @@ template <int BITS, bool BIASED, int M> LS_TARGET void tile(const Tile &t) {
 }
 
 template <int BITS, bool BIASED> std::vector<Kernel> kernels() {
-  return {tile<BITS, BIASED, 8>, tile<BITS, BIASED, 4>, tile<BITS, BIASED, 2>, tile<BITS, BIASED, 1>};
+  return {tile<BITS, BIASED, 8>, tile<BITS, BIASED, 4>, tile<BITS, BIASED, 2>,
+          tile<BITS, BIASED, 1>};
 }
 
 bool here() {

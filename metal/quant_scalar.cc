@@ -1,6 +1,7 @@
 //go:build mlx
 
-// The kernels in plain C++: for processors without any of the others, and what the others are tested against.
+// The kernels in plain C++. They serve processors that have none of the other instruction sets, and
+// the other kernels are tested against them.
 
 #include "quant.h"
 
@@ -50,7 +51,9 @@ const Isa &scalar() {
   static const Isa isa{"scalar",
                        [] { return true; },
                        {1},
-                       {{{tile<4, false>}, {tile<4, true>}}, {{tile<5, false>}, {tile<5, true>}}, {{tile<8, false>}, {tile<8, true>}}}};
+                       {{{tile<4, false>}, {tile<4, true>}},
+                        {{tile<5, false>}, {tile<5, true>}},
+                        {{tile<8, false>}, {tile<8, true>}}}};
   return isa;
 }
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// eachInstructionSet runs f with every one that this processor has.
+// eachInstructionSet runs f with every instruction set that this processor has.
 func eachInstructionSet(t *testing.T, f func(t *testing.T, isa string)) {
 	best := instructionSet()
 	t.Cleanup(func() { useInstructionSet(best) })
@@ -23,7 +23,7 @@ func eachInstructionSet(t *testing.T, f func(t *testing.T, isa string)) {
 	}
 }
 
-// needsCPU skips a test of what a GPU does not run.
+// needsCPU skips a test of code that a GPU does not run.
 func needsCPU(t testing.TB) {
 	t.Helper()
 	if onGPU() {
@@ -31,9 +31,11 @@ func needsCPU(t testing.TB) {
 	}
 }
 
-// randomAffine is a weight with some zero groups and, if symmetric, biases that leave as many numbers below zero as above.
+// randomAffine returns a weight with some groups of zeros and, if symmetric, biases that put as
+// many numbers below zero as above it.
 func randomAffine(rng *rand.Rand, rows, columns, group, bits int, symmetric bool) *affine {
-	w := &affine{rows: rows, columns: columns, group: group, bits: bits, words: make([]uint32, rows*columns*bits/32)}
+	w := &affine{rows: rows, columns: columns, group: group, bits: bits,
+		words: make([]uint32, rows*columns*bits/32)}
 	for i := range w.words {
 		w.words[i] = rng.Uint32()
 	}
@@ -41,25 +43,26 @@ func randomAffine(rng *rand.Rand, rows, columns, group, bits int, symmetric bool
 		scale := float32(rng.IntN(200)) / 4096 // some are 0; all are float16
 		bias := -scale * float32(int(1)<<(bits-1))
 		if !symmetric {
-			bias += float32(rng.IntN(200)-100) / 512 // a float16 too, and the sum no more than float32 holds
+			bias += float32(rng.IntN(200)-100) / 512 // a float16 too; the sum is exact in float32
 		}
 		w.scales, w.biases = append(w.scales, scale), append(w.biases, bias)
 	}
 	return w
 }
 
-// dumbProduct is what the kernels are to compute, in float64: activations rounded to whole numbers of a 127th of the
-// largest in their block of 32, times the weight's elements. And how far float32 may be from it: what is added up is a
-// product for each block and perhaps one for its bias, each of which has been rounded three times, and every sum once.
-func dumbProduct(w *affine, x []float32) (y, bound []float64) {
+// exactProduct computes in float64 what the kernels are to compute: activations, rounded to
+// multiples of a 127th of the largest in their block of 32, times the elements of the weight. bound
+// is how far float32 may be from it: each block adds a product and perhaps one for its bias; each
+// product is rounded three times, and every sum once.
+func exactProduct(w *affine, x []float32) (y, bound []float64) {
 	q := make([]float64, len(x))
 	for b := 0; b < len(x); b += 32 {
-		most := float32(0)
+		high := float32(0)
 		for _, v := range x[b : b+32] {
-			most = max(most, float32(math.Abs(float64(v))))
+			high = max(high, float32(math.Abs(float64(v))))
 		}
-		for i := b; i < b+32 && most > 0; i++ {
-			q[i] = math.RoundToEven(float64(x[i]*(127/most))) * float64(most/127)
+		for i := b; i < b+32 && high > 0; i++ {
+			q[i] = math.RoundToEven(float64(x[i]*(127/high))) * float64(high/127)
 		}
 	}
 	element := func(row, column int) (scaled, bias float64) {
@@ -88,16 +91,18 @@ func dumbProduct(w *affine, x []float32) (y, bound []float64) {
 	return y, bound
 }
 
-// quantisedProduct is a weight with rows of activations and what the scalar kernels make of each row alone.
+// quantisedProduct is a weight with rows of activations x, and with the products y of the scalar
+// kernels, one row at a time.
 type quantisedProduct struct {
 	w    *affine
 	x, y []float32
 }
 
-// quantisedProducts have all widths, groups, both kinds of bias, numbers of outputs that fill panels and that do not, and
-// activations of very different size; the scalar kernels agree with the dumb twin on them.
+// quantisedProducts returns products with all widths and groups, both kinds of bias, numbers of
+// outputs that fill panels and that do not, and activations of very different sizes. The scalar
+// kernels agree with exactProduct on them.
 func quantisedProducts(t *testing.T) (all []quantisedProduct) {
-	const most = 33
+	const maxRows = 33
 	rng := rand.New(rand.NewPCG(7, 1))
 	best := instructionSet()
 	defer useInstructionSet(best)
@@ -105,23 +110,29 @@ func quantisedProducts(t *testing.T) (all []quantisedProduct) {
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
 		for _, group := range []int{32, 64, 128} {
 			for _, symmetric := range []bool{true, false} {
-				for _, shape := range [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384}, {33, 640}} {
-					p := quantisedProduct{w: randomAffine(rng, shape[0], shape[1], group, bits, symmetric)}
-					p.x, p.y = make([]float32, most*p.w.columns), make([]float32, most*p.w.rows)
+				shapes := [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384}, {33, 640}}
+				for _, shape := range shapes {
+					w := randomAffine(rng, shape[0], shape[1], group, bits, symmetric)
+					p := quantisedProduct{w: w}
+					p.x, p.y = make([]float32, maxRows*p.w.columns),
+						make([]float32, maxRows*p.w.rows)
 					for i := range p.x {
 						p.x[i] = float32(rng.NormFloat64() * math.Exp2(float64(rng.IntN(8))))
 					}
 					clear(p.x[:32])
-					for m := range most {
-						if _, err := p.w.product(p.x[m*p.w.columns:][:p.w.columns], p.y[m*p.w.rows:][:p.w.rows], 1); err != nil {
+					for m := range maxRows {
+						x, y := p.x[m*p.w.columns:][:p.w.columns], p.y[m*p.w.rows:][:p.w.rows]
+						if _, err := p.w.product(x, y, 1); err != nil {
 							t.Fatal(err)
 						}
 					}
-					want, bound := dumbProduct(p.w, p.x)
+					want, bound := exactProduct(p.w, p.x)
 					for i, v := range want {
 						if off := math.Abs(v - float64(p.y[i])); !(off <= bound[i]) {
-							t.Fatalf("%d bits, groups of %d, symmetric %t, %v: row %d element %d is %v, want %v within %.2g",
-								bits, group, symmetric, shape, i/p.w.rows, i%p.w.rows, p.y[i], v, bound[i])
+							t.Fatalf("%d bits, groups of %d, symmetric %t, %v: "+
+								"row %d element %d is %v, want %v within %.2g", bits, group,
+								symmetric,
+								shape, i/p.w.rows, i%p.w.rows, p.y[i], v, bound[i])
 						}
 					}
 					all = append(all, p)
@@ -132,8 +143,9 @@ func quantisedProducts(t *testing.T) (all []quantisedProduct) {
 	return all
 }
 
-// Every kernel of every instruction set gives what the scalar ones do to the last bit, however many rows there are beside a
-// row: an answer is the same in every batch, and on another processor with the rest of a layer as here.
+// Every kernel of every instruction set gives the same as the scalar ones to the last bit, however
+// many rows are beside a row. So an answer is the same in every batch, and on every processor on
+// which the rest of a layer gives the same.
 func TestQuantisedProduct(t *testing.T) {
 	all := quantisedProducts(t)
 	eachInstructionSet(t, func(t *testing.T, isa string) {
@@ -145,8 +157,10 @@ func TestQuantisedProduct(t *testing.T) {
 				}
 				for i, v := range y {
 					if math.Float32bits(v) != math.Float32bits(p.y[i]) {
-						t.Fatalf("%d bits, groups of %d, %d x %d: row %d of %d, element %d is %v, by the scalar kernels alone %v",
-							p.w.bits, p.w.group, p.w.rows, p.w.columns, i/p.w.rows, m, i%p.w.rows, v, p.y[i])
+						t.Fatalf("%d bits, groups of %d, %d x %d: "+
+							"row %d of %d, element %d is %v, by the scalar kernels alone %v",
+							p.w.bits,
+							p.w.group, p.w.rows, p.w.columns, i/p.w.rows, m, i%p.w.rows, v, p.y[i])
 					}
 				}
 			}
@@ -154,7 +168,7 @@ func TestQuantisedProduct(t *testing.T) {
 	})
 }
 
-// A matrix with numbers that are none is refused.
+// A matrix with an infinite scale is refused.
 func TestQuantisedProductRefusesInfinity(t *testing.T) {
 	w := randomAffine(rand.New(rand.NewPCG(7, 3)), 16, 32, 32, 4, true)
 	w.scales[3] = float32(math.Inf(1))
@@ -163,8 +177,8 @@ func TestQuantisedProductRefusesInfinity(t *testing.T) {
 	}
 }
 
-// BenchmarkQuantisedProduct is the rate of multiplications of bytes, and at one row that at which a weight streams from
-// memory: what decode and prefill can reach at best.
+// BenchmarkQuantisedProduct measures the rate of multiplications of bytes and, with one row of
+// activations, the rate at which a weight streams from memory: the limits of prefill and of decode.
 func BenchmarkQuantisedProduct(b *testing.B) {
 	rng := rand.New(rand.NewPCG(7, 4))
 	best := instructionSet()
@@ -186,7 +200,8 @@ func BenchmarkQuantisedProduct(b *testing.B) {
 						b.Fatal(err)
 					}
 					each := seconds / float64(b.N)
-					bytes := float64(4*len(w.words) + 2*len(w.scales)) // packed: float16 scales and, symmetric, no biases
+					// Packed, a symmetric weight has scales in float16 and no biases.
+					bytes := float64(4*len(w.words) + 2*len(w.scales))
 					b.ReportMetric(each*1e9, "ns/op")
 					b.ReportMetric(bytes/each/1e9, "GB/s")
 					b.ReportMetric(2*float64(m*w.rows*w.columns)/each/1e9, "GOP/s")
@@ -196,8 +211,9 @@ func BenchmarkQuantisedProduct(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory is the rate at which all threads together read memory that is in no cache, in large pages and as the
-// kernels read weights: the limit of decode. In pages of 4 KiB, by goroutines, it is 15 to 25 % less.
+// BenchmarkMemory measures the rate at which all threads together read memory that is not in any
+// cache, in large pages and in the same order as the kernels read weights: the limit of decode.
+// Goroutines that read pages of 4 KiB reach 15 to 25 % less.
 func BenchmarkMemory(b *testing.B) {
 	const bytes = 512 << 20
 	seconds, err := readMemory(bytes, b.N)

@@ -1,7 +1,8 @@
 //go:build mlx
 
-// Activations as whole numbers. They are quantised by blocks of 32 whatever the weight's groups are: the sum of a block's
-// products has to be scaled anyway, and a block's own scale keeps one large activation from drowning more than 31 others.
+// Activations as whole numbers. They are quantised by blocks of 32, whatever the groups of the
+// weight are: the sum of a block's products has to be scaled anyway, and with a scale for each
+// block one large activation takes precision from no more than 31 others.
 
 #include "quant.h"
 #include "simd.h"
@@ -28,20 +29,21 @@ void Rows::resize(int rows, int columns) {
 
 typedef int8_t vc __attribute__((vector_size(16)));
 
-LS_CLONES static void quantise(const float *x, int blocks, int step, int8_t *q, float *scale, float *sum, int32_t *start4,
-                               int32_t *start5, int32_t *start8) {
+LS_CLONES static void quantise(const float *x, int blocks, int step, int8_t *q, float *scale,
+                               float *sum, int32_t *start4, int32_t *start5, int32_t *start8) {
   for (int b = 0; b < blocks; b++, x += block, q += size_t(step) * block) {
-    vf part[2];
+    vf half[2];
     vi whole[2];
     for (int i = 0; i < 2; i++) {
-      part[i] = simd::load(x + 16 * i);
+      half[i] = simd::load(x + 16 * i);
     }
-    const float most = simd::top(simd::larger(simd::abs(part[0]), simd::abs(part[1])));
-    const float s = most / 127, inv = most > 0 ? 127 / most : 0;
+    const float max = simd::top(simd::larger(simd::abs(half[0]), simd::abs(half[1])));
+    const float s = max / 127, inv = max > 0 ? 127 / max : 0;
     for (int i = 0; i < 2; i++) {
-      // Adding and taking away 1.5 x 2^23 rounds to nearest, ties to even. The comparison before it changes nothing but that
-      // no compiler makes one operation, with one rounding, of product and sum: the whole number is the same everywhere.
-      const vf magic = vf{} + 12582912.0f, scaled = simd::larger(part[i] * inv, vf{} - 127.5f);
+      // Adding and subtracting 1.5 x 2^23 rounds to nearest, ties to even. The comparison before it
+      // never changes the number. It keeps compilers from making one operation, with one rounding,
+      // of product and sum, so that the whole number is the same everywhere.
+      const vf magic = vf{} + 12582912.0f, scaled = simd::larger(half[i] * inv, vf{} - 127.5f);
       whole[i] = __builtin_convertvector(scaled + magic - magic, vi);
       const vc bytes = __builtin_convertvector(whole[i], vc);
       std::memcpy(q + 16 * i, &bytes, 16);
@@ -58,8 +60,8 @@ void Rows::set(int r, const float *x) {
   const Parts::Part &p = parts_.of(r);
   const int blocks = columns_ / block;
   const size_t at = size_t(p.first) * blocks + (r - p.first);
-  quantise(x, blocks, p.rows, x_.data() + at * block, scale_.data() + at, sum_.data() + at, start_[0].data() + at,
-           start_[1].data() + at, start_[2].data() + at);
+  quantise(x, blocks, p.rows, x_.data() + at * block, scale_.data() + at, sum_.data() + at,
+           start_[0].data() + at, start_[1].data() + at, start_[2].data() + at);
 }
 
 void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {

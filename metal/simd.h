@@ -1,10 +1,12 @@
-// Vectors of 16 floats in GCC's and Clang's portable form: the compiler splits them where the machine's are shorter.
-// On x86 LS_CLONES compiles a function for AVX-512, for AVX2 and for any, and the loader picks; what such a function
-// calls must be LS_INLINE, or it stays at the least of them.
+// Vectors of 16 floats in the portable form of GCC and Clang: the compiler splits them where those
+// of the machine are shorter. On x86 LS_CLONES compiles a function for AVX-512, for AVX2 and for
+// any processor, and the loader picks one. A function that such a function calls must be LS_INLINE,
+// or it is compiled for any processor only.
 //
-// LS_WIDTHS defines a function that calls f<LANES>, a template over the length of its vectors, with as many lanes as the
-// processor has: longer ones do not stay in registers from one turn of a loop to the next. Where sums are made in such a loop,
-// that made AVX2 7 to 65 times slower. No result may depend on LANES.
+// LS_WIDTHS defines a function that calls f<LANES>, a template over the length of its vectors, with
+// as many lanes as the processor has. Longer vectors do not stay in registers from one iteration of
+// a loop to the next: where a loop makes sums, they made AVX2 7 to 65 times slower. No result may
+// depend on LANES.
 #ifndef LOADSTONE_SIMD_H
 #define LOADSTONE_SIMD_H
 
@@ -13,13 +15,13 @@
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #define LS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#define LS_WIDTHS(name, f, parameters, ...)                                                                            \
-  __attribute__((target("arch=x86-64-v4"))) void name parameters { f<16>(__VA_ARGS__); }                               \
-  __attribute__((target("arch=x86-64-v3"))) void name parameters { f<8>(__VA_ARGS__); }                                \
+#define LS_WIDTHS(name, f, parameters, ...)                                                        \
+  __attribute__((target("arch=x86-64-v4"))) void name parameters { f<16>(__VA_ARGS__); }           \
+  __attribute__((target("arch=x86-64-v3"))) void name parameters { f<8>(__VA_ARGS__); }            \
   __attribute__((target("default"))) void name parameters { f<4>(__VA_ARGS__); }
 #else
 #define LS_CLONES
-#define LS_WIDTHS(name, f, parameters, ...)                                                                            \
+#define LS_WIDTHS(name, f, parameters, ...)                                                        \
   void name parameters { f<4>(__VA_ARGS__); }
 #endif
 #define LS_INLINE static inline __attribute__((always_inline))
@@ -31,7 +33,7 @@ typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
 constexpr int width = 16;
 
-// Vectors of so many floats, and of as many whole numbers of 32 and 16 bits.
+// Vectors of LANES floats, and of as many whole numbers of 32 and 16 bits.
 template <int LANES> struct Of;
 template <> struct Of<16> {
   typedef float f __attribute__((vector_size(64)));
@@ -49,8 +51,9 @@ template <> struct Of<4> {
   typedef uint16_t h __attribute__((vector_size(8)));
 };
 
-// The first n <= LANES elements; the rest reads as fill, or is not written.
-template <int LANES = width> LS_INLINE typename Of<LANES>::f load(const float *p, int n, float fill = 0) {
+// Loads and stores of the first n <= LANES elements. The others are loaded as fill, and not stored.
+template <int LANES = width>
+LS_INLINE typename Of<LANES>::f load(const float *p, int n, float fill = 0) {
   typename Of<LANES>::f v = {};
   if (n == LANES) {
     std::memcpy(&v, p, sizeof v);
@@ -77,16 +80,17 @@ LS_INLINE vf load(const float *p) {
 
 LS_INLINE void store(float *p, vf v) { std::memcpy(p, &v, sizeof v); }
 
-// Calls f on halves, then on halves of the result: sixteen dependent steps would cost more than the product before them.
-#define LS_HALVES(T, v, f)                                                                                             \
-  typedef T v8 __attribute__((vector_size(32)));                                                                       \
-  typedef T v4 __attribute__((vector_size(16)));                                                                       \
-  v8 a[2];                                                                                                             \
-  std::memcpy(a, &v, sizeof v);                                                                                        \
-  const v8 b = f(a[0], a[1]);                                                                                          \
-  v4 c[2];                                                                                                             \
-  std::memcpy(c, &b, sizeof b);                                                                                        \
-  const v4 d = f(c[0], c[1]);                                                                                          \
+// Calls f on the halves of a vector, then on the halves of the result, and so on. Sixteen dependent
+// steps would cost more than the product before them.
+#define LS_HALVES(T, v, f)                                                                         \
+  typedef T v8 __attribute__((vector_size(32)));                                                   \
+  typedef T v4 __attribute__((vector_size(16)));                                                   \
+  v8 a[2];                                                                                         \
+  std::memcpy(a, &v, sizeof v);                                                                    \
+  const v8 b = f(a[0], a[1]);                                                                      \
+  v4 c[2];                                                                                         \
+  std::memcpy(c, &b, sizeof b);                                                                    \
+  const v4 d = f(c[0], c[1]);                                                                      \
   return f(f(d[0], d[2]), f(d[1], d[3]))
 
 #define LS_ADD(x, y) ((x) + (y))
@@ -98,11 +102,12 @@ LS_INLINE float top(vf v) { LS_HALVES(float, v, LS_LARGER); }
 LS_INLINE vf larger(vf x, vf y) { return LS_LARGER(x, y); }
 LS_INLINE vf abs(vf x) { return x < 0 ? -x : x; }
 
-// The totals of four vectors: lanes of 128 bits are added first, for all four together.
+// Computes the totals of four vectors. Lanes of 128 bits are added first, for all four together.
 LS_INLINE void totals(const vf v[4], float *out) {
   const auto fold = [](vf a, vf b) __attribute__((always_inline)) {
     return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-           __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+           __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                   31);
   };
   const vf a = fold(v[0], v[1]), b = fold(v[2], v[3]);
   vf c = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
@@ -127,12 +132,14 @@ LS_INLINE float dot(const float *a, const float *b, int n) {
   return sum;
 }
 
-// e^x to about 2 units in the last place: x = n ln 2 + f, |f| <= ln 2 / 2, polynomial of degree 6 (Cephes' expf).
+// Computes e^x to about 2 units in the last place: x = n ln 2 + f, |f| <= ln 2 / 2, with a
+// polynomial of degree 6 (expf of the Cephes library).
 LS_INLINE vf exp(vf x) {
   const vf lo = vf{} - 87.0f, hi = vf{} + 88.0f;
   x = x < lo ? lo : x;
   x = x > hi ? hi : x;
-  const vf magic = vf{} + 12582912.0f; // 1.5 x 2^23: adding it rounds to nearest and leaves n in the lowest bits
+  // 1.5 x 2^23: adding it rounds to nearest and leaves n in the lowest bits.
+  const vf magic = vf{} + 12582912.0f;
   const vf t = x * 1.44269504f + magic;
   const vf m = t - magic;
   const vf f = x - m * 0.693359375f + m * 2.12194440e-4f;

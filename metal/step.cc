@@ -1,12 +1,13 @@
 //go:build mlx
 
-// A step through the network, attention apart, as one MLX primitive of our own.
+// A step through the network as one MLX primitive of our own; attention is in attention.cc.
 //
-// On a CPU MLX composes a norm or a gated unit from a dozen small operations, each a pass over memory and a task for its
-// worker thread, and a decode step is made of small operations. Here what stands between two products is done row by row
-// while the rows are quantised for the second. Four primitives a layer, MLX's graph between them, were tried: its evaluator
-// is woken by every one that is done, and took a processor from the products 120 times a step of SmolLM2. BenchmarkDecode
-// compares with MLX's own operations (graph=true).
+// On a CPU MLX composes a norm or a gated unit from a dozen small operations, each of which is a
+// pass over memory and a task for its worker thread, and a decode step is made of small operations.
+// Here everything between two products is done row by row while the rows are quantised for the
+// second product. Four primitives a layer with MLX's graph between them were tried: MLX's evaluator
+// wakes up whenever one of them is done, and took a processor from the products 120 times a step of
+// SmolLM2. BenchmarkDecode compares this with MLX's own operations (graph=true).
 
 #include "product.h"
 #include "simd.h"
@@ -24,7 +25,7 @@ namespace {
 using simd::vf;
 using simd::width;
 
-// y = rms_norm(x) * w, perhaps in place.
+// y = rms_norm(x) * w; y may be x.
 LS_CLONES void norm_row(const float *x, const float *w, float *y, int n, float eps) {
   const float inv = 1 / std::sqrt(simd::dot(x, x, n) / n + eps);
   for (int i = 0; i < n; i++) {
@@ -38,9 +39,10 @@ LS_CLONES void add_row(const float *x, float *y, int n) {
   }
 }
 
-// act(gate) * up, act being SiLU or GELU (tanh approximation).
+// y = act(gate) * up, where act is GELU (tanh approximation) or SiLU.
 LS_CLONES void glu_row(const float *gate, const float *up, float *y, int n, bool gelu) {
-  // GELU's tanh form is x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3), and SiLU is x * sigmoid(x).
+  // The tanh form of GELU is x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); SiLU is x *
+  // sigmoid(x).
   const float a = gelu ? -1.5957691216057308f : -1, b = gelu ? a * 0.044715f : 0;
   for (int i = 0; i < n; i += width) {
     const int m = std::min(width, n - i);
@@ -49,7 +51,7 @@ LS_CLONES void glu_row(const float *gate, const float *up, float *y, int n, bool
   }
 }
 
-// Memory that lasts from one step to the next: one stream runs them all, one after the other.
+// Memory that lasts from one step to the next. One stream runs all steps, one after the other.
 struct Scratch {
   Operand x, inner;
   std::vector<float> q, k, v, attended, gate, up, y;
@@ -60,25 +62,26 @@ Scratch &scratch() {
   return s;
 }
 
-// One step. Rows are the batch's tokens.
+// One step. Its rows are the tokens of the batch.
 class Step {
 public:
   Step(const ls_model &model, const Batch &batch, float *h)
       : model_(model), c_(model.config), batch_(batch), rows_(int(batch.tokens.size())), h_(h) {}
 
-  void run(const std::vector<Asked> &asked) {
+  void run(const std::vector<Output> &outputs) {
     embed();
     const RopeTable global(batch_.positions, c_.head_dim, c_.rope_theta, c_.rope_scale);
-    std::optional<RopeTable> local; // of sliding layers
+    std::optional<RopeTable> sliding; // of sliding layers
     if (gemma()) {
-      local.emplace(batch_.positions, c_.head_dim, c_.rope_local_theta, 1);
+      sliding.emplace(batch_.positions, c_.head_dim, c_.rope_local_theta, 1);
     }
     for (const Layer &l : model_.layers) {
-      attention(l, l.sliding && local ? *local : global);
+      attention(l, l.sliding && sliding ? *sliding : global);
       mlp(l);
     }
-    if (!asked.empty()) { // a long prompt wants one row, and the head is the largest matrix there is
-      head(asked);
+    // The head is the largest matrix of all, and a long prompt needs it for one row at most.
+    if (!outputs.empty()) {
+      head(outputs);
     }
   }
 
@@ -104,48 +107,53 @@ private:
     s.x.multiply({{&l.q, s.q.data()}, {&l.k, s.k.data()}, {&l.v, s.v.data()}});
     s.attended.resize(s.q.size());
     attend(l, s.q.data(), s.k.data(), s.v.data(), c_, model_.kv, batch_, rope, s.attended.data());
-    s.x.fill(rows_, l.o.inputs, {&l.o}, [&](int r, float *) { return s.attended.data() + size_t(r) * l.o.inputs; });
+    s.x.fill(rows_, l.o.inputs, {&l.o},
+             [&](int r, float *) { return s.attended.data() + size_t(r) * l.o.inputs; });
     close(s.x, l.o, gemma() ? &l.post_norm : nullptr, h_, rows_);
   }
 
   void mlp(const Layer &l) {
     const int inner = c_.intermediate;
     Scratch &s = scratch();
-    // Rows by 256, so that what lies between the products stays in the second cache.
-    constexpr int most = 256;
-    for (int first = 0; first < rows_; first += most) {
-      const int rows = std::min(most, rows_ - first);
+    // At most 256 rows at a time, so that the numbers between the products stay in the second-level
+    // cache.
+    constexpr int max_rows = 256;
+    for (int first = 0; first < rows_; first += max_rows) {
+      const int rows = std::min(max_rows, rows_ - first);
       float *h = h_ + size_t(first) * c_.hidden;
       normed(h, rows, gemma() ? *l.pre_ff : l.post_norm, {&l.gate, &l.up});
       s.gate.resize(size_t(rows) * inner), s.up.resize(size_t(rows) * inner);
       s.x.multiply({{&l.gate, s.gate.data()}, {&l.up, s.up.data()}});
       s.inner.fill(rows, inner, {&l.down}, [&](int r, float *y) {
-        glu_row(s.gate.data() + size_t(r) * inner, s.up.data() + size_t(r) * inner, y, inner, gemma());
+        glu_row(s.gate.data() + size_t(r) * inner, s.up.data() + size_t(r) * inner, y, inner,
+                gemma());
         return y;
       });
       close(s.inner, l.down, gemma() ? &*l.post_ff : nullptr, h, rows);
     }
   }
 
-  void head(const std::vector<Asked> &asked) {
+  void head(const std::vector<Output> &outputs) {
     const Linear &w = model_.head ? *model_.head : model_.embed;
     Operand &x = scratch().x;
-    x.fill(int(asked.size()), c_.hidden, {&w}, [&](int i, float *y) {
-      norm_row(h_ + size_t(asked[i].token) * c_.hidden, model_.norm.data<float>(), y, c_.hidden, c_.eps);
+    x.fill(int(outputs.size()), c_.hidden, {&w}, [&](int i, float *y) {
+      norm_row(h_ + size_t(outputs[i].token) * c_.hidden, model_.norm.data<float>(), y, c_.hidden,
+               c_.eps);
       return y;
     });
-    x.head(w, asked);
+    x.head(w, outputs);
   }
 
-  // Rows of h, normed, for products with the weights.
-  void normed(const float *h, int rows, const array &norm, const std::vector<const Linear *> &weights) {
+  // Fills scratch().x with rows of h, after a norm, for products with the weights.
+  void normed(const float *h, int rows, const array &norm,
+              const std::vector<const Linear *> &weights) {
     scratch().x.fill(rows, c_.hidden, weights, [&](int r, float *y) {
       norm_row(h + size_t(r) * c_.hidden, norm.data<float>(), y, c_.hidden, c_.eps);
       return y;
     });
   }
 
-  // h += x W^T, or with norm given, rms_norm(x W^T) * norm.
+  // h += x W^T, or where norm is not null, h += rms_norm(x W^T) * norm.
   void close(const Operand &x, const Linear &w, const array *norm, float *h, int rows) {
     std::vector<float> &y = scratch().y;
     const int n = c_.hidden;
@@ -164,22 +172,23 @@ private:
   const ls_config &c_;
   const Batch &batch_;
   const int rows_;
-  float *const h_; // rows x hidden, what the layers add to
+  float *const h_; // rows x hidden; the layers add to it
 };
 
-// Like MLX's own primitives it hands the work to the stream's thread and holds its output weakly there: the evaluator
-// keeps it alive until the task has run.
+// Like MLX's own primitives it hands the work to the stream's thread, where it holds its output
+// weakly: the evaluator keeps the output alive until the task has run.
 class Primitive : public mx::Primitive {
 public:
-  Primitive(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked)
+  Primitive(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Output> outputs)
       : mx::Primitive(mx::default_stream(mx::Device::cpu)), model_(model), batch_(std::move(batch)),
-        asked_(std::move(asked)) {}
+        outputs_(std::move(outputs)) {}
 
-  void eval_cpu(const std::vector<array> &, std::vector<array> &outputs) override {
-    outputs[0].set_data(mx::allocator::malloc(outputs[0].nbytes()));
+  void eval_cpu(const std::vector<array> &, std::vector<array> &rows) override {
+    rows[0].set_data(mx::allocator::malloc(rows[0].nbytes()));
     mx::cpu::get_command_encoder(stream()).dispatch(
-        [&model = model_, batch = batch_, asked = asked_, h = array::unsafe_weak_copy(outputs[0])]() mutable {
-          Step(model, *batch, h.data<float>()).run(asked);
+        [&model = model_, batch = batch_, outputs = outputs_,
+         h = array::unsafe_weak_copy(rows[0])]() mutable {
+          Step(model, *batch, h.data<float>()).run(outputs);
         });
   }
   void eval_gpu(const std::vector<array> &, std::vector<array> &) override {
@@ -190,14 +199,15 @@ public:
 private:
   const ls_model &model_;
   const std::shared_ptr<const Batch> batch_;
-  const std::vector<Asked> asked_;
+  const std::vector<Output> outputs_;
 };
 
 } // namespace
 
-array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Asked> asked) {
+array step(const ls_model &model, std::shared_ptr<const Batch> batch, std::vector<Output> outputs) {
   const mx::Shape shape{int(batch->tokens.size()), model.config.hidden};
-  return array(shape, mx::float32, std::make_shared<Primitive>(model, std::move(batch), std::move(asked)), {});
+  return array(shape, mx::float32,
+               std::make_shared<Primitive>(model, std::move(batch), std::move(outputs)), {});
 }
 
 } // namespace kernels

@@ -19,17 +19,18 @@ func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {
 	return nil, ErrUnavailable
 }
 
-func (*Model) Vocab() int                                    { return 0 }
-func (*Model) Context() int                                  { return 0 }
-func (*Model) Window() int                                   { return 0 }
-func (*Model) KVBytesPerToken() (global, local int)          { return 0, 0 }
-func (*Model) KVFormat() string                              { return "" }
-func (*Model) WeightBytes() int64                            { return 0 }
-func (*Model) AllocKV(blocks, locals, blockTokens int) error { return ErrUnavailable }
-func (*Model) Step(tokens, lens, starts, tables, locals, rows []int32, logits []float32, picks, best []int32) error {
+func (*Model) Vocab() int                                         { return 0 }
+func (*Model) Context() int                                       { return 0 }
+func (*Model) Window() int                                        { return 0 }
+func (*Model) KVBytesPerToken() (global, sliding int)             { return 0, 0 }
+func (*Model) KVFormat() string                                   { return "" }
+func (*Model) WeightBytes() int64                                 { return 0 }
+func (*Model) AllocKV(blocks, windowSlots, blockTokens int) error { return ErrUnavailable }
+func (*Model) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
 	return ErrUnavailable
 }
-func (*Model) CopyKV(dst, src, dstLocal, srcLocal, tokens int) error { return ErrUnavailable }
-func (*Model) ReadKV(block, local, tokens int, dst []byte) error     { return ErrUnavailable }
-func (*Model) WriteKV(block, local, tokens int, src []byte) error    { return ErrUnavailable }
-func (*Model) Close() error                                          { return nil }
+func (*Model) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error     { return ErrUnavailable }
+func (*Model) ReadKV(block, windowSlot, tokens int, dst []byte) error  { return ErrUnavailable }
+func (*Model) WriteKV(block, windowSlot, tokens int, src []byte) error { return ErrUnavailable }
+func (*Model) Close() error                                            { return nil }

@@ -9,17 +9,18 @@ import (
 	"sync"
 )
 
-// MLX keeps its default stream, and the worker behind it, per operating system thread, and refuses to evaluate a graph
-// on a thread other than its own. So one goroutine, locked to one thread for the life of the process, makes every call
-// into the bridge, and the rest of the package hands it jobs. It is also what makes Model safe to close while another
-// goroutine is inside Step.
+// MLX keeps its default stream, and the worker behind it, per operating system thread, and refuses
+// to evaluate a graph on a thread other than its own. So one goroutine, locked to one thread for
+// the life of the process, makes every call into the bridge, and the rest of the package hands it
+// jobs. For the same reason a Model may be closed while another goroutine is inside Step.
 var thread struct {
 	once sync.Once
 	jobs chan func()
-	err  error // why MLX cannot be used; set before the first job runs
+	err  error // the reason why MLX cannot be used; set before the first job runs
 }
 
-// onThread runs f on the MLX thread and waits for it. A panic in f goes on in the caller, with the stack it came from.
+// onThread runs f on the MLX thread and waits for it. A panic in f continues in the caller, with
+// the stack of the MLX thread in its text.
 func onThread(f func() error) (err error) {
 	thread.once.Do(func() {
 		thread.jobs = make(chan func())

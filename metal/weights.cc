@@ -13,12 +13,14 @@
 namespace ls {
 namespace {
 
-[[noreturn]] void wrong_shape(const std::string &name, const ls_tensor &t, const std::string &want) {
+[[noreturn]] void wrong_shape(const std::string &name, const ls_tensor &t,
+                              const std::string &want) {
   std::string shape;
   for (int i = 0; i < t.dims; i++) {
     shape += (i > 0 ? " " : "") + std::to_string(t.shape[i]);
   }
-  throw std::runtime_error("tensor " + name + " has shape [" + shape + "], config.json asks for [" + want + "]");
+  throw std::runtime_error("tensor " + name + " has shape [" + shape + "], config.json asks for [" +
+                           want + "]");
 }
 
 mx::Dtype dtype(const std::string &name, const ls_tensor &t) {
@@ -32,17 +34,19 @@ mx::Dtype dtype(const std::string &name, const ls_tensor &t) {
   case LS_U32:
     return mx::uint32;
   }
-  throw std::runtime_error("tensor " + name + " has a type that no weight has; F32, F16, BF16 and packed U32 are supported");
+  throw std::runtime_error(
+      "tensor " + name +
+      " has a type that no weight has; F32, F16, BF16 and packed U32 are supported");
 }
 
-// A copy in MLX's memory.
+// Returns a copy in MLX's memory.
 array stored(const std::string &name, const ls_tensor &t) {
   array a = empty(mx::Shape(t.shape, t.shape + t.dims), dtype(name, t));
   std::memcpy(a.data<char>(), t.data, t.bytes);
   return a;
 }
 
-// As float32, on all threads.
+// Converts a tensor to float32, on all threads.
 void widen(const std::string &name, const ls_tensor &t, float *out) {
   constexpr size_t piece = 1 << 16;
   const size_t size = mx::size_of(dtype(name, t)), n = t.bytes / size;
@@ -91,7 +95,8 @@ array Linear::rows(const std::vector<int> &ids) const {
   const int n = int(ids.size());
   const array at(ids.data(), {n}, mx::int32);
   if (scales) {
-    return mx::dequantize(mx::take(*w, at, 0), mx::take(*scales, at, 0), mx::take(*biases, at, 0), group, bits);
+    return mx::dequantize(mx::take(*w, at, 0), mx::take(*scales, at, 0), mx::take(*biases, at, 0),
+                          group, bits);
   }
   return mx::take(*w, at, 0);
 }
@@ -107,7 +112,7 @@ void Linear::row(int id, float *out) const {
 }
 
 static Linear plain(const array &w) {
-  // Evaluated before it is transposed, so that both share one buffer.
+  // It is evaluated before it is transposed, so that both share one buffer.
   array stored = w;
   mx::eval(stored);
   array transposed = mx::transpose(stored);
@@ -134,7 +139,8 @@ const ls_tensor &Weights::find(const std::string &name) const {
   return it->second;
 }
 
-// A tensor has been read: the process no longer holds the file's pages. The system may, for the next start.
+// Counts a tensor as read and gives its pages of the file back. The system may keep them, for the
+// next start.
 void Weights::done(const ls_tensor &t) {
   bytes_read_ += t.bytes;
   const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), at = reinterpret_cast<uintptr_t>(t.data);
@@ -163,8 +169,8 @@ array Weights::vector(const std::string &name, int n, float plus) {
   return a;
 }
 
-// On a CPU quantised weights and those of 16 bits are packed for our kernels, for MLX multiplies them there with scalar loops
-// on one thread.
+// On a CPU quantised weights and those of 16 bits are packed for our kernels, because MLX
+// multiplies them there with scalar loops on one thread.
 Linear Weights::linear(const std::string &name, int out, int in) {
   if (has(name + ".bias")) {
     throw std::runtime_error("tensor " + name + ".bias: layers with a bias are not supported");
@@ -181,7 +187,8 @@ Linear Weights::linear(const std::string &name, int out, int in) {
   }
   if (!config_.graph && (w.type == LS_BF16 || w.type == LS_F16)) {
     Linear l{.outputs = out, .inputs = in};
-    l.halves = std::make_shared<half::Packed>(half::pack(w.data, w.type == LS_BF16, out, in, memory_));
+    l.halves =
+        std::make_shared<half::Packed>(half::pack(w.data, w.type == LS_BF16, out, in, memory_));
     done(w);
     return l;
   }
@@ -195,26 +202,32 @@ Linear Weights::linear(const std::string &name, int out, int in) {
 
 Linear Weights::quantised(const std::string &name, const ls_tensor &w, int out, int in) {
   const ls_tensor &scales = find(name + ".scales"), &biases = find(name + ".biases");
-  if (w.type != LS_U32 || w.dims != 2 || scales.dims != 2 || w.shape[0] != out || scales.shape[0] != out ||
-      scales.shape[1] == 0 || in % scales.shape[1] != 0 || (w.shape[1] * 32) % in != 0) {
+  if (w.type != LS_U32 || w.dims != 2 || scales.dims != 2 || w.shape[0] != out ||
+      scales.shape[0] != out || scales.shape[1] == 0 || in % scales.shape[1] != 0 ||
+      (w.shape[1] * 32) % in != 0) {
     wrong_shape(name + ".weight", w, std::to_string(out) + " " + std::to_string(in) + ", packed");
   }
   if (biases.dims != 2 || biases.shape[0] != out || biases.shape[1] != scales.shape[1]) {
-    wrong_shape(name + ".biases", biases, std::to_string(out) + " " + std::to_string(scales.shape[1]));
+    wrong_shape(name + ".biases", biases,
+                std::to_string(out) + " " + std::to_string(scales.shape[1]));
   }
-  // The file's own shapes say how each tensor was quantised, also where config.json lists exceptions by layer.
+  // The shapes in the file say how each tensor was quantised, also where config.json lists
+  // exceptions by layer.
   const int group = int(in / scales.shape[1]), bits = int(w.shape[1] * 32 / in);
   if (group != 32 && group != 64 && group != 128) {
-    throw std::runtime_error("tensor " + name + ".weight is quantised in groups of " + std::to_string(group) +
-                             "; 32, 64 and 128 are supported");
+    throw std::runtime_error("tensor " + name + ".weight is quantised in groups of " +
+                             std::to_string(group) + "; 32, 64 and 128 are supported");
   }
   Linear l{.outputs = out, .inputs = in};
-  // Tests that hold something else to float32's accuracy ask for this.
+  // Tests of other parts that need the accuracy of float32 set LOADSTONE_ISA to float32.
   const char *isa = std::getenv("LOADSTONE_ISA");
   if (config_.native) {
-    l.w = stored(name, w), l.scales = stored(name, scales), l.biases = stored(name, biases), l.group = group, l.bits = bits;
+    l.w = stored(name, w), l.scales = stored(name, scales), l.biases = stored(name, biases),
+    l.group = group, l.bits = bits;
   } else if (config_.graph || (isa != nullptr && std::strcmp(isa, "float32") == 0)) {
-    const auto floats = [&](const ls_tensor &t) { return mx::astype(stored(name, t), mx::float32); };
+    const auto floats = [&](const ls_tensor &t) {
+      return mx::astype(stored(name, t), mx::float32);
+    };
     l = plain(mx::dequantize(stored(name, w), floats(scales), floats(biases), group, bits));
   } else {
     std::vector<float> s(size_t(out) * scales.shape[1]), b(s.size());

@@ -7,16 +7,17 @@ import (
 	"slices"
 )
 
-// Quantization says how MLX quantised the weights: in groups of GroupSize consecutive elements of a row, w = scale*q +
-// bias with q an unsigned number of Bits bits. Layers has the modules that differ, by name without ".weight". The zero
-// value is none.
+// Quantization says how MLX quantised the weights: in groups of GroupSize consecutive elements of a
+// row, w = scale*q + bias with q an unsigned number of Bits bits. Layers has the modules that
+// differ, by name without ".weight". The zero value says that the weights are not quantised.
 type Quantization struct {
 	GroupSize, Bits int
 	Layers          map[string]Quantization
 }
 
-// UnmarshalJSON reads MLX's object, in which the modules that differ stand beside group_size and bits. A module with
-// false is one that was left alone; its tensor's own type says so as well, so it needs no entry.
+// UnmarshalJSON reads MLX's object, in which the modules that differ stand beside group_size and
+// bits. The value false stands for a module that was left alone; the type of its tensor says so as
+// well, so it gets no entry.
 func (q *Quantization) UnmarshalJSON(data []byte) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
@@ -30,7 +31,8 @@ func (q *Quantization) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if method.Name != "" || method.Mode != "" && method.Mode != "affine" {
-		return fmt.Errorf("quantization %q is not supported; MLX's affine mode is", method.Name+method.Mode)
+		return fmt.Errorf("quantization %q is not supported; MLX's affine mode is",
+			method.Name+method.Mode)
 	}
 	var err error
 	if *q, err = parseGroups(data); err != nil {
@@ -52,6 +54,7 @@ func (q *Quantization) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// parseGroups reads group_size and bits of one object.
 func parseGroups(data []byte) (Quantization, error) {
 	var g struct {
 		GroupSize int `json:"group_size"`
@@ -60,15 +63,17 @@ func parseGroups(data []byte) (Quantization, error) {
 	if err := json.Unmarshal(data, &g); err != nil {
 		return Quantization{}, err
 	}
-	if !slices.Contains([]int{32, 64, 128}, g.GroupSize) || !slices.Contains([]int{2, 3, 4, 5, 6, 8}, g.Bits) {
-		return Quantization{}, fmt.Errorf("quantization of %d bits in groups of %d is not supported; bits 2, 3, 4, 5, 6, 8 in groups of 32, 64, 128 are",
-			g.Bits, g.GroupSize)
+	if !slices.Contains([]int{32, 64, 128}, g.GroupSize) ||
+		!slices.Contains([]int{2, 3, 4, 5, 6, 8}, g.Bits) {
+		return Quantization{}, fmt.Errorf(
+			"quantization of %d bits in groups of %d is not supported; "+
+				"bits 2, 3, 4, 5, 6, 8 in groups of 32, 64, 128 are", g.Bits, g.GroupSize)
 	}
 	return Quantization{GroupSize: g.GroupSize, Bits: g.Bits}, nil
 }
 
-// dequantized reads the weight that is stored as packed (uint32), scales and biases under module.
-func (c *Checkpoint) dequantized(module string, packed *tensor) ([]float32, []int, error) {
+// dequantized reads the weight of a module that is stored as packed (uint32), scales and biases.
+func (c *Checkpoint) dequantized(module string, packed *Entry) ([]float32, []int, error) {
 	q, ok := c.Config.Quantization.Layers[module]
 	if !ok {
 		q = c.Config.Quantization
@@ -76,27 +81,30 @@ func (c *Checkpoint) dequantized(module string, packed *tensor) ([]float32, []in
 	if q.Bits == 0 {
 		return nil, nil, fmt.Errorf("it holds packed integers, but config.json has no quantization")
 	}
-	if len(packed.shape) != 2 {
-		return nil, nil, fmt.Errorf("shape %v; a quantised weight has two dimensions", packed.shape)
+	if len(packed.Shape) != 2 {
+		return nil, nil, fmt.Errorf("shape %v; a quantised weight has two dimensions", packed.Shape)
 	}
-	rows, words := packed.shape[0], packed.shape[1]
+	rows, words := packed.Shape[0], packed.Shape[1]
 	columns := words * 32 / q.Bits
 	groups := columns / q.GroupSize
 	if words*32%q.Bits != 0 || columns%q.GroupSize != 0 {
-		return nil, nil, fmt.Errorf("%d words a row are no whole number of groups of %d elements of %d bits", words, q.GroupSize, q.Bits)
+		return nil, nil, fmt.Errorf(
+			"%d words a row are not a whole number of groups of %d elements of %d bits",
+			words, q.GroupSize, q.Bits)
 	}
 	var affine [2][]float32
-	for i, part := range []string{".scales", ".biases"} {
-		t, ok := c.tensors[module+part]
+	for i, suffix := range []string{".scales", ".biases"} {
+		e, ok := c.entries[module+suffix]
 		if !ok {
-			return nil, nil, fmt.Errorf("it is quantised, but there is no %s", module+part)
+			return nil, nil, fmt.Errorf("it is quantised, but there is no %s", module+suffix)
 		}
-		if !slices.Equal(t.shape, []int{rows, groups}) {
-			return nil, nil, fmt.Errorf("%s has shape %v; %d bits in groups of %d make it [%d %d]", module+part, t.shape, q.Bits, q.GroupSize, rows, groups)
+		if !slices.Equal(e.Shape, []int{rows, groups}) {
+			return nil, nil, fmt.Errorf("%s has shape %v; %d bits in groups of %d make it [%d %d]",
+				module+suffix, e.Shape, q.Bits, q.GroupSize, rows, groups)
 		}
 		var err error
-		if affine[i], err = c.floats(t); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", module+part, err)
+		if affine[i], err = c.floats(e); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", module+suffix, err)
 		}
 	}
 	out := make([]float32, 0, rows*columns)
@@ -108,7 +116,8 @@ func (c *Checkpoint) dequantized(module string, packed *tensor) ([]float32, []in
 	return out, []int{rows, columns}, err
 }
 
-// unpack appends one row. For every width MLX's packing is one little-endian stream of bits, lowest first.
+// unpack appends the elements of one row. At every width MLX's packing is one little-endian stream
+// of bits, lowest first.
 func unpack(out []float32, row []byte, scales, biases []float32, q Quantization) []float32 {
 	var bits uint64
 	have, mask := 0, uint64(1)<<q.Bits-1

@@ -1,11 +1,17 @@
-// Package checkpoint reads and writes model folders in Hugging Face's and mlx-community's form: config.json, and the
-// weights in model.safetensors or in the shards that model.safetensors.index.json lists.
+// Package checkpoint reads and writes model folders in the form of Hugging Face and mlx-community:
+// config.json, and the weights as safetensors, either in the shards that
+// model.safetensors.index.json lists or, without an index, in every model*.safetensors.
 //
-// What it reads comes from strangers. Every number is checked against the files' own sizes before anything is allocated
-// by it, and a folder that contradicts itself is an error that names the file and the tensor.
+// It is the only place that reads these files. Package ref takes the tensors as float32, and
+// package metal maps the files that Entries describes into memory.
+//
+// The folders come from strangers. Every number is checked against the sizes of the files before
+// anything is allocated by it, and a folder that contradicts itself is an error that names the file
+// and the tensor.
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,31 +23,37 @@ import (
 	"sync/atomic"
 )
 
-// Checkpoint is an opened folder. It holds no files open: Float32 opens the one it needs, so there is nothing to close.
+// Checkpoint is an opened folder. It holds no file open: Float32 opens the one it needs, so there
+// is nothing to close.
 type Checkpoint struct {
 	Config Config
 
-	// Progress is called, unless it is nil, with how many bytes of tensors have been read, and how many there are. It may be
-	// called from several goroutines at once if Float32 is.
+	// Progress, unless it is nil, is called with the bytes of tensors that Float32 has read so far
+	// and with the bytes of all tensors. It may be called from several goroutines at once if
+	// Float32 is.
 	Progress func(done, total int64)
 
 	fsys    fs.FS
-	tensors map[string]*tensor
+	entries map[string]*Entry
 	bytes   int64 // of all tensors
 	done    atomic.Int64
 }
 
 const (
-	configName  = "config.json"
-	weightsName = "model.safetensors"
-	indexName   = "model.safetensors.index.json"
+	configName     = "config.json"
+	weightsName    = "model.safetensors"
+	weightsPattern = "model*.safetensors"
+	indexName      = "model.safetensors.index.json"
 )
 
-// Open reads config.json and the headers of the safetensors files at fsys's root.
+// Open reads config.json and the headers of the safetensors files at the root of fsys. It refuses a
+// folder that no network can be made of: a file is missing, damaged or contradicts another, or the
+// architecture is not supported.
 func Open(fsys fs.FS) (*Checkpoint, error) {
 	data, err := readSmall(fsys, configName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not there; give a Hugging Face or mlx-community model folder: %w", configName, err)
+		return nil, fmt.Errorf("%s is not there; give a Hugging Face or mlx-community model folder: %w",
+			configName, err)
 	} else if err != nil {
 		return nil, err
 	}
@@ -49,7 +61,7 @@ func Open(fsys fs.FS) (*Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", configName, err)
 	}
-	c := &Checkpoint{Config: config, fsys: fsys, tensors: map[string]*tensor{}}
+	c := &Checkpoint{Config: config, fsys: fsys, entries: map[string]*Entry{}}
 	shards, index, err := weightFiles(fsys)
 	if err != nil {
 		return nil, err
@@ -60,18 +72,23 @@ func Open(fsys fs.FS) (*Checkpoint, error) {
 		}
 	}
 	for name, shard := range index {
-		if t := c.tensors[name]; t == nil || t.file != shard {
+		if e := c.entries[name]; e == nil || e.File != shard {
 			return nil, fmt.Errorf("%s: tensor %s is not in %s", indexName, name, shard)
 		}
 	}
 	return c, nil
 }
 
-// weightFiles returns the names of the safetensors files and, if there is one, the index: tensor to file.
+// weightFiles returns the names of the safetensors files and, if there is an index, its map from
+// tensor to file.
 func weightFiles(fsys fs.FS) (shards []string, index map[string]string, err error) {
 	data, err := readSmall(fsys, indexName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return []string{weightsName}, nil, nil
+		shards, err := fs.Glob(fsys, weightsPattern)
+		if len(shards) == 0 {
+			shards = []string{weightsName} // opening it says what is missing
+		}
+		return shards, nil, err
 	} else if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +100,9 @@ func weightFiles(fsys fs.FS) (shards []string, index map[string]string, err erro
 	}
 	for name, shard := range x.WeightMap {
 		if !fs.ValidPath(shard) || strings.ContainsAny(shard, `/\`) {
-			return nil, nil, fmt.Errorf("%s: tensor %s is in %q, which is no file of this folder", indexName, name, shard)
+			return nil, nil, fmt.Errorf(
+				"%s: tensor %s is in %q, which is not a file of this folder",
+				indexName, name, shard)
 		}
 	}
 	shards = slices.Sorted(maps.Values(x.WeightMap))
@@ -93,10 +112,12 @@ func weightFiles(fsys fs.FS) (shards []string, index map[string]string, err erro
 	return slices.Compact(shards), x.WeightMap, nil
 }
 
+// addFile reads the header of one safetensors file.
 func (c *Checkpoint) addFile(name string) error {
 	f, err := c.fsys.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is not there; the folder must hold the weights as safetensors: %w", name, err)
+		return fmt.Errorf("%s is not there; the folder must hold the weights as safetensors: %w",
+			name, err)
 	} else if err != nil {
 		return err
 	}
@@ -108,76 +129,96 @@ func (c *Checkpoint) addFile(name string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", name)
 	}
-	tensors, err := parseHeader(f, info.Size())
+	entries, err := parseHeader(f, info.Size())
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	for _, t := range tensors {
-		if other := c.tensors[t.name]; other != nil {
-			return fmt.Errorf("%s: tensor %s is in %s as well", name, t.name, other.file)
+	for _, e := range entries {
+		if other := c.entries[e.Name]; other != nil {
+			return fmt.Errorf("%s: tensor %s is in %s as well", name, e.Name, other.File)
 		}
-		t.file = name
-		c.tensors[t.name] = t
-		c.bytes += t.end - t.begin
+		e.File = name
+		c.entries[e.Name] = e
+		c.bytes += e.End - e.Begin
 	}
 	return nil
 }
 
-// Names lists the stored tensors, sorted: of a quantised module its weight, its scales and its biases.
-func (c *Checkpoint) Names() []string { return slices.Sorted(maps.Keys(c.tensors)) }
+// Names lists the stored tensors, sorted. A quantised module has three: its weight, its scales and
+// its biases.
+func (c *Checkpoint) Names() []string { return slices.Sorted(maps.Keys(c.entries)) }
 
-// Has says whether there is a tensor of this name.
-func (c *Checkpoint) Has(name string) bool { return c.tensors[name] != nil }
+// Has reports whether there is a tensor of this name.
+func (c *Checkpoint) Has(name string) bool { return c.entries[name] != nil }
 
-// Float32 reads a tensor, row-major, widened from F16 or BF16 or dequantised if it is stored so. The shape is that of
-// the result. The result takes at most 16 times the bytes of the file (2-bit weights).
+// Entries lists the stored tensors in the order in which they lie in the files, file by file. It is
+// for callers that read the files themselves; the slices of dimensions are not to be changed.
+func (c *Checkpoint) Entries() []Entry {
+	list := make([]Entry, 0, len(c.entries))
+	for _, e := range c.entries {
+		list = append(list, *e)
+	}
+	slices.SortFunc(list, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Begin, b.Begin),
+			cmp.Compare(a.End, b.End), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// Float32 reads a tensor, row-major. One that is stored as F16 or BF16 is widened, and a quantised
+// one is dequantised; the shape is that of the result. The result takes at most 16 times the bytes
+// of the file (with weights of 2 bits).
 func (c *Checkpoint) Float32(name string) (data []float32, shape []int, err error) {
-	t, ok := c.tensors[name]
+	e, ok := c.entries[name]
 	if !ok {
 		return nil, nil, fmt.Errorf("there is no tensor %s", name)
 	}
-	if module, ok := strings.CutSuffix(name, ".weight"); ok && t.dtype == "U32" {
-		data, shape, err = c.dequantized(module, t)
+	if module, ok := strings.CutSuffix(name, ".weight"); ok && e.DType == "U32" {
+		data, shape, err = c.dequantized(module, e)
 	} else {
-		shape = slices.Clone(t.shape)
-		data, err = c.floats(t)
+		shape = slices.Clone(e.Shape)
+		data, err = c.floats(e)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: tensor %s: %w", t.file, name, err)
+		return nil, nil, fmt.Errorf("%s: tensor %s: %w", e.File, name, err)
 	}
 	return data, shape, nil
 }
 
-func (c *Checkpoint) floats(t *tensor) ([]float32, error) {
-	widen := map[string]func([]float32, []byte) []float32{"F32": appendF32, "F16": appendF16, "BF16": appendBF16}[t.dtype]
+func (c *Checkpoint) floats(e *Entry) ([]float32, error) {
+	widen := map[string]func([]float32, []byte) []float32{
+		"F32": appendF32, "F16": appendF16, "BF16": appendBF16,
+	}[e.DType]
 	if widen == nil {
-		return nil, fmt.Errorf("dtype %s cannot be read; F32, F16, BF16 and MLX's packed U32 can", t.dtype)
+		return nil, fmt.Errorf("dtype %s cannot be read; F32, F16, BF16 and MLX's packed U32 can",
+			e.DType)
 	}
-	out := make([]float32, 0, t.elements)
-	err := c.read(t, 64<<10, func(raw []byte) { out = widen(out, raw) })
+	out := make([]float32, 0, e.elements)
+	err := c.read(e, 64<<10, func(raw []byte) { out = widen(out, raw) })
 	return out, err
 }
 
-// read passes a tensor's bytes to use, chunk by chunk; only the last chunk may be shorter.
-func (c *Checkpoint) read(t *tensor, chunk int, use func([]byte)) error {
-	if t.end == t.begin {
+// read passes the bytes of a tensor to use in pieces of size bytes; only the last piece may be
+// shorter.
+func (c *Checkpoint) read(e *Entry, size int, use func([]byte)) error {
+	if e.End == e.Begin {
 		return nil
 	}
-	f, err := c.fsys.Open(t.file)
+	f, err := c.fsys.Open(e.File)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	var r io.Reader
 	if at, ok := f.(io.ReaderAt); ok {
-		r = io.NewSectionReader(at, t.begin, t.end-t.begin)
-	} else if _, err := io.CopyN(io.Discard, f, t.begin); err != nil {
+		r = io.NewSectionReader(at, e.Begin, e.End-e.Begin)
+	} else if _, err := io.CopyN(io.Discard, f, e.Begin); err != nil {
 		return err
 	} else {
-		r = io.LimitReader(f, t.end-t.begin)
+		r = io.LimitReader(f, e.End-e.Begin)
 	}
-	buf := make([]byte, min(int64(chunk), t.end-t.begin))
-	for left := t.end - t.begin; left > 0; left -= int64(len(buf)) {
+	buf := make([]byte, min(int64(size), e.End-e.Begin))
+	for left := e.End - e.Begin; left > 0; left -= int64(len(buf)) {
 		buf = buf[:min(int64(len(buf)), left)]
 		if _, err := io.ReadFull(r, buf); err != nil {
 			return fmt.Errorf("the file became shorter while it was read: %w", err)
@@ -190,7 +231,7 @@ func (c *Checkpoint) read(t *tensor, chunk int, use func([]byte)) error {
 	return nil
 }
 
-// readSmall reads a JSON file; none of those needed comes near the limit.
+// readSmall reads a JSON file. Those that a folder needs have far fewer bytes than the limit.
 func readSmall(fsys fs.FS, name string) ([]byte, error) {
 	const limit = 64 << 20
 	f, err := fsys.Open(name)

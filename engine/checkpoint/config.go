@@ -1,38 +1,42 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 )
 
-// Config is config.json with every default resolved and every number checked: what a network needs to know besides its
-// weights. LayerSliding has Layers entries.
+// Config is config.json with every default resolved and every number checked. It is all that a
+// network needs besides its weights. LayerSliding has Layers entries.
 type Config struct {
 	ModelType string // "gemma3_text" or "llama"
 
 	VocabSize, HiddenSize, Layers, Heads, KVHeads, HeadDim, Intermediate int
 
-	MaxPositions   int
-	SlidingWindow  int    // tokens that a sliding layer sees, its own included; 0 for Llama
-	SlidingPattern int    // every SlidingPattern-th layer is global, unless the file lists the layers; 0 for Llama
+	MaxPositions  int
+	SlidingWindow int // tokens that a token sees in a sliding layer, itself included; 0 for Llama
+
+	// Every SlidingPattern-th layer is global, unless the file lists the layers; 0 for Llama.
+	SlidingPattern int
 	LayerSliding   []bool // by layer: sliding, else global
 
 	RMSNormEps         float64
 	RopeTheta          float64 // base of the global layers
-	RopeLocalTheta     float64 // base of the sliding layers; 0 for Llama
-	RopeFactor         float64 // positions of the global layers are divided by it; 1 for none
+	RopeLocalTheta     float64 // base of the sliding layers, rope_local_base_freq; 0 for Llama
+	RopeFactor         float64 // positions of global layers are divided by it; 1 without scaling
 	QueryPreAttnScalar float64 // attention scores are divided by its square root
 
-	TieEmbeddings bool // the embedding is the head as well
+	TieEmbeddings bool // the embedding is the head as well, even where the files hold a head
 	BOS           int32
 	EOS           []int32 // tokens that end an answer; generation_config.json may have more
 
 	Quantization Quantization
 }
 
-// configFile has the keys of config.json that matter here. The pointers tell absent from false.
+// configFile has the keys of config.json that matter here. The pointers tell an absent key from a
+// false one.
 type configFile struct {
 	ModelType          string          `json:"model_type"`
 	TextConfig         json.RawMessage `json:"text_config"`
@@ -75,7 +79,8 @@ type rope struct {
 	Theta   float64 `json:"rope_theta"`
 }
 
-// ropeParameters is Transformers 5's home for everything about RoPE: flat for Llama, by kind of layer for Gemma 3.
+// ropeParameters is where Transformers 5 keeps everything about RoPE: flat for Llama, by kind of
+// layer for Gemma 3.
 type ropeParameters struct {
 	rope
 	Full    *rope `json:"full_attention"`
@@ -106,14 +111,14 @@ func parseConfig(data []byte) (Config, error) {
 	if err := json.Unmarshal(data, &outer); err != nil {
 		return Config{}, err
 	}
-	eos, bos := f.EOS, f.BOS
+	outerType, eos, bos := f.ModelType, f.EOS, f.BOS
 	if f.TextConfig != nil {
 		inner := f.TextConfig
 		f = configFile{}
 		if err := json.Unmarshal(inner, &f); err != nil {
 			return Config{}, fmt.Errorf("text_config: %w", err)
 		}
-		// Published multimodal folders have the ids outside, some without any inside.
+		// Published multimodal folders have the ids outside text_config, some of them only there.
 		if len(eos) > 0 {
 			f.EOS = eos
 		}
@@ -128,7 +133,9 @@ func parseConfig(data []byte) (Config, error) {
 		f.ModelType = "gemma3_text"
 		f.gemmaDefaults()
 	default:
-		return Config{}, fmt.Errorf("model_type %q is not supported; gemma3_text, gemma3 and llama are", f.ModelType)
+		return Config{}, fmt.Errorf(
+			"model_type %q is not supported; llama, gemma3 and gemma3_text are",
+			cmp.Or(f.ModelType, outerType))
 	}
 	if err := errors.Join(f.checkSizes(), f.checkKind()); err != nil {
 		return Config{}, err
@@ -138,12 +145,17 @@ func parseConfig(data []byte) (Config, error) {
 		return Config{}, err
 	}
 	c := Config{
-		ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, Layers: f.Layers, Heads: f.Heads,
-		KVHeads: f.KVHeads, HeadDim: f.HeadDim, Intermediate: f.Intermediate, MaxPositions: f.MaxPositions,
-		SlidingWindow: f.SlidingWindow, SlidingPattern: f.SlidingPattern, LayerSliding: f.sliding(),
-		RMSNormEps: f.RMSNormEps, RopeTheta: f.RopeTheta, RopeLocalTheta: f.RopeLocalTheta, RopeFactor: factor,
+		ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, Layers: f.Layers,
+		Heads: f.Heads, KVHeads: f.KVHeads, HeadDim: f.HeadDim, Intermediate: f.Intermediate,
+		MaxPositions: f.MaxPositions, SlidingWindow: f.SlidingWindow,
+		SlidingPattern: f.SlidingPattern,
+		LayerSliding:   f.sliding(), RMSNormEps: f.RMSNormEps, RopeTheta: f.RopeTheta,
+		RopeLocalTheta: f.RopeLocalTheta, RopeFactor: factor,
 		QueryPreAttnScalar: f.QueryPreAttnScalar, EOS: f.EOS,
-		TieEmbeddings: f.TieEmbeddings != nil && *f.TieEmbeddings || f.TieEmbeddings == nil && f.gemma(),
+		TieEmbeddings: f.gemma(),
+	}
+	if f.TieEmbeddings != nil {
+		c.TieEmbeddings = *f.TieEmbeddings
 	}
 	if len(f.BOS) > 0 {
 		c.BOS = f.BOS[0]
@@ -156,9 +168,11 @@ func parseConfig(data []byte) (Config, error) {
 	return c, nil
 }
 
+// gemma reports whether the network is a Gemma 3; else it is a Llama.
 func (f *configFile) gemma() bool { return f.ModelType == "gemma3_text" }
 
-// gemmaDefaults fills in what Gemma 3's published files leave to the Transformers library.
+// gemmaDefaults fills in the values that the published files of Gemma 3 leave to the Transformers
+// library.
 func (f *configFile) gemmaDefaults() {
 	setDefault(&f.VocabSize, 262208)
 	setDefault(&f.Heads, 8)
@@ -185,6 +199,7 @@ func (f *configFile) gemmaDefaults() {
 	setDefault(&f.RopeLocalTheta, 1e4)
 }
 
+// llamaDefaults does the same for Llama.
 func (f *configFile) llamaDefaults() {
 	setDefault(&f.KVHeads, f.Heads)
 	if f.Heads > 0 {
@@ -209,15 +224,21 @@ func setDefault[T int | float64](p *T, v T) {
 	}
 }
 
-// checkSizes refuses numbers that no network has: what is computed from those that pass fits an int.
+// checkSizes refuses numbers that no network has, so that every size that is computed from the
+// others fits an int.
 func (f *configFile) checkSizes() error {
 	for _, n := range []struct {
 		key        string
 		value, max int
 	}{
-		{"vocab_size", f.VocabSize, 1 << 22}, {"hidden_size", f.HiddenSize, 1 << 16}, {"num_hidden_layers", f.Layers, 1 << 10},
-		{"num_attention_heads", f.Heads, 1 << 10}, {"num_key_value_heads", f.KVHeads, 1 << 10}, {"head_dim", f.HeadDim, 1 << 12},
-		{"intermediate_size", f.Intermediate, 1 << 20}, {"max_position_embeddings", f.MaxPositions, 1 << 24},
+		{"vocab_size", f.VocabSize, 1 << 22},
+		{"hidden_size", f.HiddenSize, 1 << 16},
+		{"num_hidden_layers", f.Layers, 1 << 10},
+		{"num_attention_heads", f.Heads, 1 << 10},
+		{"num_key_value_heads", f.KVHeads, 1 << 10},
+		{"head_dim", f.HeadDim, 1 << 12},
+		{"intermediate_size", f.Intermediate, 1 << 20},
+		{"max_position_embeddings", f.MaxPositions, 1 << 24},
 	} {
 		if n.value < 1 || n.value > n.max {
 			return fmt.Errorf("%s is %d; it must be 1 to %d", n.key, n.value, n.max)
@@ -226,16 +247,21 @@ func (f *configFile) checkSizes() error {
 	for _, x := range []struct {
 		key   string
 		value float64
-	}{{"rms_norm_eps", f.RMSNormEps}, {"rope_theta", f.RopeTheta}, {"query_pre_attn_scalar", f.QueryPreAttnScalar}} {
+	}{
+		{"rms_norm_eps", f.RMSNormEps},
+		{"rope_theta", f.RopeTheta},
+		{"query_pre_attn_scalar", f.QueryPreAttnScalar},
+	} {
 		if !(x.value > 0) {
 			return fmt.Errorf("%s is %v; it must be positive", x.key, x.value)
 		}
 	}
 	if f.Heads%f.KVHeads != 0 {
-		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", f.Heads, f.KVHeads)
+		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d",
+			f.Heads, f.KVHeads)
 	}
 	if f.HeadDim%2 != 0 {
-		return fmt.Errorf("head_dim %d is odd, and RoPE turns pairs", f.HeadDim)
+		return fmt.Errorf("head_dim %d is odd, and RoPE rotates pairs", f.HeadDim)
 	}
 	for _, id := range slices.Concat(f.EOS, f.BOS) {
 		if id < 0 || int(id) >= f.VocabSize {
@@ -245,7 +271,7 @@ func (f *configFile) checkSizes() error {
 	return nil
 }
 
-// checkKind refuses what these architectures would compute wrongly without a word.
+// checkKind refuses variants of these architectures that would be computed wrongly without a word.
 func (f *configFile) checkKind() error {
 	act, want := f.HiddenAct, "silu"
 	if f.gemma() {
@@ -254,7 +280,8 @@ func (f *configFile) checkKind() error {
 			act = f.HiddenActivation
 		}
 		if f.SlidingWindow < 1 || f.SlidingPattern < 1 || !(f.RopeLocalTheta > 0) {
-			return fmt.Errorf("sliding_window %d, sliding_window_pattern %d and rope_local_base_freq %v must be positive",
+			return fmt.Errorf("sliding_window %d, sliding_window_pattern %d and "+
+				"rope_local_base_freq %v must be positive",
 				f.SlidingWindow, f.SlidingPattern, f.RopeLocalTheta)
 		}
 		if n := len(f.LayerTypes); n != 0 && n != f.Layers {
@@ -264,8 +291,11 @@ func (f *configFile) checkKind() error {
 	if act != "" && act != want {
 		return fmt.Errorf("activation %q is not supported for %s; %s is", act, f.ModelType, want)
 	}
-	if f.AttentionBias || f.MLPBias || f.RopeTraditional || f.Bidirectional || f.AttnSoftcap != 0 || f.FinalSoftcap != 0 {
-		return errors.New("attention_bias, mlp_bias, rope_traditional, use_bidirectional_attention and soft caps are not supported")
+	if f.AttentionBias || f.MLPBias || f.RopeTraditional || f.Bidirectional ||
+		f.AttnSoftcap != 0 || f.FinalSoftcap != 0 {
+		return errors.New("attention_bias, mlp_bias, rope_traditional, " +
+			"use_bidirectional_attention, attn_logit_softcapping and " +
+			"final_logit_softcapping are not supported")
 	}
 	for _, t := range f.LayerTypes {
 		if t != "full_attention" && !(f.gemma() && t == "sliding_attention") {
@@ -275,7 +305,7 @@ func (f *configFile) checkKind() error {
 	return nil
 }
 
-// sliding says for each layer whether it slides. Call it after the checks.
+// sliding reports for each layer whether it slides. It relies on the checks.
 func (f *configFile) sliding() []bool {
 	s := make([]bool, f.Layers)
 	if !f.gemma() {
@@ -290,7 +320,7 @@ func (f *configFile) sliding() []bool {
 	return s
 }
 
-// factor is what positions are divided by.
+// factor returns the divisor of positions, 1 without scaling.
 func (r *rope) factor() (float64, error) {
 	if r == nil {
 		return 1, nil
@@ -305,5 +335,6 @@ func (r *rope) factor() (float64, error) {
 	case kind == "linear" && r.Factor > 0:
 		return r.Factor, nil
 	}
-	return 0, fmt.Errorf("RoPE scaling %q with factor %v is not supported; linear is", kind, r.Factor)
+	return 0, fmt.Errorf("RoPE scaling %q with factor %v is not supported; linear is",
+		kind, r.Factor)
 }

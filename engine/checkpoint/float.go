@@ -26,7 +26,7 @@ func appendF16(out []float32, raw []byte) []float32 {
 	return out
 }
 
-// HalfToFloat widens an IEEE 754 binary16, exactly.
+// HalfToFloat widens an IEEE 754 binary16; it is exact.
 func HalfToFloat(h uint16) float32 {
 	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10&0x1f), uint32(h&0x3ff)
 	switch exp {
@@ -38,16 +38,18 @@ func HalfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
-// FloatToHalf rounds to the nearest binary16, ties to even; what is too large becomes infinite.
+// FloatToHalf rounds to the nearest binary16, ties to even; a number that is too large becomes an
+// infinity.
 func FloatToHalf(f float32) uint16 {
 	b := math.Float32bits(f)
 	sign, abs := uint16(b>>16&0x8000), b&0x7fffffff
 	switch {
 	case abs > 0xff<<23: // NaN
 		return sign | 0x7e00
-	case abs >= 0x477ff000: // 65520, half way from the largest finite value to the next power of two
+	case abs >= 0x477ff000: // 65520 is half way from the largest finite value to the next power of two
 		return sign | 0x7c00
-	case abs < 113<<23: // below the smallest normal value, 2^-14: adding 1/2 leaves units of 2^-24 in the low bits
+	case abs < 113<<23: // below the smallest normal value, 2^-14
+		// The sum with 1/2 has units of 2^-24 in its low bits.
 		return sign | uint16(math.Float32bits(math.Float32frombits(abs)+0.5)-126<<23)
 	}
 	abs += 0xfff + abs>>13&1
@@ -58,7 +60,7 @@ func FloatToHalf(f float32) uint16 {
 func floatToBrain(f float32) uint16 {
 	b := math.Float32bits(f)
 	if f != f {
-		return uint16(b>>16) | 0x40 // the carry below could turn a NaN into an infinity
+		return uint16(b>>16) | 0x40 // the carry below could make an infinity of a NaN
 	}
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }

@@ -13,85 +13,96 @@ import (
 // maxHeader is the format's own limit on the header, in bytes.
 const maxHeader = 100_000_000
 
-// Limits of our own, so that error messages stay readable.
+// maxName (bytes) and maxDims are limits of our own that keep error messages readable.
 const maxName, maxDims = 1024, 16
 
-// dtypeSize is what an element takes, in bytes. Tensors of all these may be in a file; few can be read as floats.
+// dtypeSize has the bytes of an element. A file may hold tensors of all these types; only few of
+// them can be read as floats.
 var dtypeSize = map[string]int64{
-	"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
-	"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
+	"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2,
+	"BF16": 2,
+	"U32":  4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }
 
-// tensor is one entry of a header that was found consistent: shape and dtype make end-begin bytes, all in the file.
-type tensor struct {
-	name, file string
-	dtype      string
-	shape      []int
-	elements   int
-	begin, end int64 // in the file
+// Entry is one tensor of a safetensors header that was found consistent: its shape and type take
+// End-Begin bytes, and the file has them all.
+type Entry struct {
+	Name, File string
+	DType      string // "F32", "F16", "BF16", "U32" and others, as the format names them
+	Shape      []int
+	Begin, End int64 // bytes Begin to End-1 of the file
+
+	elements int
 }
 
-// parseHeader reads the header of a safetensors file of size bytes: its length as a little-endian uint64, then JSON.
-// As the format demands, the tensors must cover the rest of the file without gap or overlap
-// (https://github.com/huggingface/safetensors#format).
-func parseHeader(r io.Reader, size int64) ([]*tensor, error) {
+// parseHeader reads the header of a safetensors file of size bytes: its length as a little-endian
+// uint64, then JSON. As the format demands, the tensors must cover the rest of the file without gap
+// or overlap (https://github.com/huggingface/safetensors#format).
+func parseHeader(r io.Reader, size int64) ([]*Entry, error) {
 	var prefix [8]byte
 	if _, err := io.ReadFull(r, prefix[:]); err != nil {
-		return nil, fmt.Errorf("%d bytes are too few for a safetensors file", size)
+		return nil, fmt.Errorf("%d bytes are too few for a safetensors file; get it again", size)
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])
 	if n > maxHeader || int64(n) > size-8 {
-		return nil, fmt.Errorf("header of %d bytes in a file of %d: it is cut short or no safetensors file; get it again", n, size)
+		return nil, fmt.Errorf("header of %d bytes in a file of %d: "+
+			"it is truncated or not a safetensors file; get it again", n, size)
 	}
 	header := make([]byte, n)
 	if _, err := io.ReadFull(r, header); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	tensors, err := parseEntries(header)
+	entries, err := parseEntries(header)
 	if err != nil {
 		return nil, err
 	}
 	data := size - 8 - int64(n)
-	for _, t := range tensors {
-		if err := t.check(data); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", t.name, err)
+	for _, e := range entries {
+		if err := e.check(data); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", e.Name, err)
 		}
 	}
-	// Empty tensors share their offset with the next one: they come first.
-	slices.SortFunc(tensors, func(a, b *tensor) int {
-		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
+	// An empty tensor has the offset of the one after it, and has to come first.
+	slices.SortFunc(entries, func(a, b *Entry) int {
+		return cmp.Or(cmp.Compare(a.Begin, b.Begin), cmp.Compare(a.End, b.End))
 	})
 	var at int64
-	for _, t := range tensors {
-		if t.begin != at {
-			return nil, fmt.Errorf("tensor %s begins at byte %d of the data, the one before it ends at %d: the file is damaged; get it again", t.name, t.begin, at)
+	for _, e := range entries {
+		if e.Begin != at {
+			return nil, fmt.Errorf("tensor %s begins at byte %d of the data, "+
+				"the one before it ends at %d: the file is damaged; get it again",
+				e.Name, e.Begin, at)
 		}
-		at = t.end
-		t.begin += 8 + int64(n)
-		t.end += 8 + int64(n)
+		at = e.End
+		e.Begin += 8 + int64(n)
+		e.End += 8 + int64(n)
 	}
 	if at != data {
-		return nil, fmt.Errorf("the tensors end at byte %d of %d bytes of data: the file is damaged; get it again", at, data)
+		return nil, fmt.Errorf("the tensors end at byte %d of %d bytes of data: "+
+			"the file is damaged; get it again", at, data)
 	}
-	return tensors, nil
+	return entries, nil
 }
 
-// parseEntries reads the header's object key by key, because encoding/json into a map would drop duplicates unseen.
-func parseEntries(header []byte) ([]*tensor, error) {
+// parseEntries reads the header's object key by key, because encoding/json into a map would drop a
+// key that is there twice without a word. Begin and End of the result count from the first byte of
+// the data.
+func parseEntries(header []byte) ([]*Entry, error) {
 	d := json.NewDecoder(bytes.NewReader(header))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil, fmt.Errorf("the header is no JSON object")
+		return nil, fmt.Errorf("the header is not a JSON object")
 	}
-	var tensors []*tensor
+	var entries []*Entry
 	seen := map[string]bool{}
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
 			return nil, fmt.Errorf("header: %w", err)
 		}
-		name := key.(string) // where a key is due, Token has nothing else
+		name := key.(string) // Token returns nothing else where a key is due
 		if len(name) > maxName {
-			return nil, fmt.Errorf("a tensor's name of %d bytes; at most %d are taken", len(name), maxName)
+			return nil, fmt.Errorf("a tensor's name of %d bytes; at most %d are taken",
+				len(name), maxName)
 		}
 		if seen[name] {
 			return nil, fmt.Errorf("tensor %s is there twice", name)
@@ -104,18 +115,21 @@ func parseEntries(header []byte) ([]*tensor, error) {
 			}
 			continue
 		}
-		var e struct {
+		var x struct {
 			DType   string   `json:"dtype"`
 			Shape   []int    `json:"shape"`
 			Offsets [2]int64 `json:"data_offsets"`
 		}
-		if err := d.Decode(&e); err != nil {
+		if err := d.Decode(&x); err != nil {
 			return nil, fmt.Errorf("header: tensor %s: %w", name, err)
 		}
-		if len(e.Shape) > maxDims {
-			return nil, fmt.Errorf("header: tensor %s has %d dimensions; at most %d are taken", name, len(e.Shape), maxDims)
+		if len(x.Shape) > maxDims {
+			return nil, fmt.Errorf("header: tensor %s has %d dimensions; at most %d are taken",
+				name, len(x.Shape), maxDims)
 		}
-		tensors = append(tensors, &tensor{name: name, dtype: e.DType, shape: e.Shape, begin: e.Offsets[0], end: e.Offsets[1]})
+		entries = append(entries, &Entry{
+			Name: name, DType: x.DType, Shape: x.Shape, Begin: x.Offsets[0], End: x.Offsets[1],
+		})
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
@@ -123,37 +137,41 @@ func parseEntries(header []byte) ([]*tensor, error) {
 	if rest := bytes.TrimRight(header[d.InputOffset():], " "); len(rest) != 0 {
 		return nil, fmt.Errorf("the header goes on after its JSON object")
 	}
-	return tensors, nil
+	return entries, nil
 }
 
-// check makes sure that a tensor's offsets, in data bytes, are what its shape and dtype take.
-func (t *tensor) check(data int64) error {
-	size, ok := dtypeSize[t.dtype]
+// check makes sure that a tensor's offsets, which count within the data bytes of data, are what its
+// shape and type take. It sets elements.
+func (e *Entry) check(data int64) error {
+	size, ok := dtypeSize[e.DType]
 	if !ok {
-		return fmt.Errorf("dtype %q is unknown", t.dtype)
+		return fmt.Errorf("dtype %q is unknown", e.DType)
 	}
-	if t.begin < 0 || t.end < t.begin || t.end > data {
-		return fmt.Errorf("bytes %d to %d of %d bytes of data: the file is cut short or damaged; get it again", t.begin, t.end, data)
+	if e.Begin < 0 || e.End < e.Begin || e.End > data {
+		return fmt.Errorf("bytes %d to %d of %d bytes of data: "+
+			"the file is truncated or damaged; get it again", e.Begin, e.End, data)
+	}
+	for _, n := range e.Shape {
+		if n < 0 {
+			return fmt.Errorf("shape %v", e.Shape)
+		}
 	}
 	elements := int64(1)
-	for _, n := range t.shape {
-		if n < 0 {
-			return fmt.Errorf("shape %v", t.shape)
-		}
-	}
-	if !slices.Contains(t.shape, 0) {
-		for _, n := range t.shape {
-			// No product may grow past what the file holds, so none overflows.
+	if slices.Contains(e.Shape, 0) {
+		elements = 0
+	} else {
+		for _, n := range e.Shape {
+			// No product may grow past the bytes of the file, so none overflows.
 			if elements *= int64(n); int64(n) > data || elements > data {
-				return fmt.Errorf("shape %v of %s is more than the %d bytes of data", t.shape, t.dtype, data)
+				return fmt.Errorf("shape %v of %s is more than the %d bytes of data",
+					e.Shape, e.DType, data)
 			}
 		}
-	} else {
-		elements = 0
 	}
-	if elements*size != t.end-t.begin {
-		return fmt.Errorf("shape %v of %s takes %d bytes, not %d", t.shape, t.dtype, elements*size, t.end-t.begin)
+	if elements*size != e.End-e.Begin {
+		return fmt.Errorf("shape %v of %s takes %d bytes, not %d",
+			e.Shape, e.DType, elements*size, e.End-e.Begin)
 	}
-	t.elements = int(elements)
+	e.elements = int(elements)
 	return nil
 }

@@ -13,17 +13,19 @@ import (
 	"slices"
 )
 
-// Tensor is one tensor to write. Data is called once, when its turn comes, so no more than one tensor need be in memory.
+// Tensor is one tensor to write. Data is called once, when the tensor is due, so that no more than
+// one tensor need be in memory.
 type Tensor struct {
 	Name  string
-	DType string // "F32", "F16" or "BF16": what is stored, rounded to nearest even; or "U32"
+	DType string // "F32", "F16" or "BF16", to which Data is rounded, to nearest even; or "U32"
 	Shape []int
 	Data  func() ([]float32, error) // row-major, as many elements as Shape says
-	Words func() ([]uint32, error)  // in its place for "U32"
+	Words func() ([]uint32, error)  // the same for "U32", instead of Data
 }
 
-// Write makes dir a model folder: model.safetensors with the tensors in their order, then config.json. Each file is
-// written under another name, synced and renamed, config.json last: a folder that has one is whole.
+// Write makes dir a model folder: model.safetensors with the tensors in their order, then
+// config.json. Each file is written under another name, synced and renamed. As config.json is the
+// last, a folder that has one is whole.
 func Write(dir string, config map[string]any, tensors []Tensor) error {
 	header, err := encodeHeader(tensors)
 	if err != nil {
@@ -56,6 +58,7 @@ func Write(dir string, config map[string]any, tensors []Tensor) error {
 	})
 }
 
+// encodeHeader returns the header of a safetensors file with its length before it.
 func encodeHeader(tensors []Tensor) ([]byte, error) {
 	type entry struct {
 		DType   string   `json:"dtype"`
@@ -66,7 +69,8 @@ func encodeHeader(tensors []Tensor) ([]byte, error) {
 	var at int64
 	for _, t := range tensors {
 		if !slices.Contains([]string{"F32", "F16", "BF16", "U32"}, t.DType) {
-			return nil, fmt.Errorf("tensor %s: dtype %q cannot be written; F32, F16, BF16 and U32 can", t.Name, t.DType)
+			return nil, fmt.Errorf("tensor %s: dtype %q cannot be written; "+
+				"F32, F16, BF16 and U32 can", t.Name, t.DType)
 		}
 		if header[t.Name] != nil {
 			return nil, fmt.Errorf("tensor %s is there twice", t.Name)
@@ -79,7 +83,7 @@ func encodeHeader(tensors []Tensor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for len(text)%8 != 0 { // the data are to be aligned
+	for len(text)%8 != 0 { // the format asks for aligned data
 		text = append(text, ' ')
 	}
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
@@ -106,20 +110,27 @@ func (t *Tensor) write(w io.Writer) error {
 		return err
 	}
 	return writeElements(w, t, data, map[string]func([]byte, float32) []byte{
-		"F32":  func(raw []byte, x float32) []byte { return binary.LittleEndian.AppendUint32(raw, math.Float32bits(x)) },
-		"F16":  func(raw []byte, x float32) []byte { return binary.LittleEndian.AppendUint16(raw, FloatToHalf(x)) },
-		"BF16": func(raw []byte, x float32) []byte { return binary.LittleEndian.AppendUint16(raw, floatToBrain(x)) },
+		"F32": func(raw []byte, x float32) []byte {
+			return binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
+		},
+		"F16": func(raw []byte, x float32) []byte {
+			return binary.LittleEndian.AppendUint16(raw, FloatToHalf(x))
+		},
+		"BF16": func(raw []byte, x float32) []byte {
+			return binary.LittleEndian.AppendUint16(raw, floatToBrain(x))
+		},
 	}[t.DType])
 }
 
+// writeElements writes data in little-endian order, each element as appendTo encodes it.
 func writeElements[T any](w io.Writer, t *Tensor, data []T, appendTo func([]byte, T) []byte) error {
 	if len(data) != t.elements() {
 		return fmt.Errorf("%d elements for shape %v", len(data), t.Shape)
 	}
 	var raw []byte
-	for part := range slices.Chunk(data, 16<<10) {
+	for piece := range slices.Chunk(data, 16<<10) {
 		raw = raw[:0]
-		for _, x := range part {
+		for _, x := range piece {
 			raw = appendTo(raw, x)
 		}
 		if _, err := w.Write(raw); err != nil {
@@ -129,7 +140,7 @@ func writeElements[T any](w io.Writer, t *Tensor, data []T, appendTo func([]byte
 	return nil
 }
 
-// writeFile makes path appear with all that fill writes, or not at all.
+// writeFile makes path appear with everything that fill writes, or not at all.
 func writeFile(path string, fill func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package audit asks of a server what a measurement takes for granted: that its answers are right under load and nobody
-// else's, that its counts are true, and that nothing is left behind afterwards.
+// Package audit checks what a measurement takes for granted of a server: that its answers are right
+// under load and not another agent's, that its counts are true, and that nothing is left behind
+// afterwards.
 package audit
 
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"loadstone/harness"
@@ -15,65 +15,108 @@ import (
 	"loadstone/harness/record"
 )
 
-// An Audit is how much is asked.
+// An Audit says how much is checked.
 //
-// The same greedy conversations are held alone, alone again and all at once; then clients lose patience; then, where the
-// server can be restarted, the conversations go on. Everything is judged from what is on the wire.
+// The same greedy conversations are held alone, alone again, and all at once; then requests are
+// cancelled midway; then, where the server can be restarted, the conversations go on. Everything is
+// judged by what is on the wire.
 type Audit struct {
 	Agents    int // conversations at once
 	Turns     int // of each
-	Words     int // of an agent's first question, roughly; later ones have a fourth
-	MaxTokens int
-	Aborts    int // requests that are taken back in the middle
+	Words     int // of an agent's first question, roughly; later ones have a fourth of that
+	MaxTokens int // of an answer
+	Aborts    int // requests that are cancelled midway
 	Seed      uint64
 
-	Process func() (proc.Usage, error)  // what the server's process uses; nil: only what its /metrics tell of that
-	Restart func(context.Context) error // ends the server and starts it again on the same memories; nil: it cannot be
-	Step    func(string)                // is told what comes next
+	// Process reports what the server's process uses. Where it is nil, only what the server's
+	// /metrics say of that is known.
+	Process func() (proc.Usage, error)
+	// Restart ends the server and starts it again with the same memories on disk. Where it is nil,
+	// the server is not restarted.
+	Restart func(context.Context) error
+	// OnStep, unless nil, is called before each step.
+	OnStep func(Step)
 }
 
-// A Finding is the outcome of one kind of check.
+// A Step is one part of an audit.
+type Step struct {
+	Name  StepName
+	About string // what is done in it
+}
+
+// StepName names a step.
+type StepName string
+
+// The steps, in their order.
+const (
+	StepAlone    StepName = "alone"    // the conversations, one after the other
+	StepAgain    StepName = "again"    // the same once more
+	StepTogether StepName = "together" // the same, all at once
+	StepCancel   StepName = "cancel"   // requests that are cancelled midway
+	StepRestart  StepName = "restart"  // the server is restarted, and the conversations go on
+)
+
+// A Finding is the result of one check.
 type Finding struct {
-	Name       string
+	Name       Check
 	Verdict    Judgement
 	About      string // what was looked at, or what is wrong with the first Violation
 	Violations []record.Violation
 }
 
-// Judgement is what a check comes to.
+// Check names what is checked.
+type Check string
+
+// The checks, in the order in which their findings come.
+const (
+	Repeatable Check = "repeatable" // alone, the same prompt gets the same answer
+	Answered   Check = "answered"   // under load every request is answered or cleanly refused
+	Identity   Check = "identity"   // under load every answer is the one given alone
+	Counters   Check = "counters"   // the server's counters rose by what its answers add up to
+	Recovery   Check = "recovery"   // the server gives back what cancelled requests held
+	Solo       Check = "solo"       // an agent alone is then served as quickly as before
+	Restart    Check = "restart"    // after a restart the conversations go on with the same answers
+	Leaks      Check = "leaks"      // no answer contains another agent's secret
+	Cache      Check = "cache"      // no conversation finds more in the cache than it left there
+	Tokens     Check = "tokens"     // the server's counts agree with what it sent
+	Times      Check = "times"      // a later event has a later time
+	Count      Check = "count"      // every request has ended and is on record; Little's law holds
+)
+
+// Judgement is the verdict of a check.
 type Judgement string
 
+// The verdicts.
 const (
 	Passed  Judgement = "pass"
 	Broken  Judgement = "FAIL"
-	Unknown Judgement = "unknown" // the server does not say what would be needed
-	Variant Judgement = "variant" // answers differ for a reason that is no corruption: rounding, or a text encoded anew
+	Unknown Judgement = "unknown" // the server does not say what the check needs
+	// Variant says that answers differ and are not corrupt: by rounding, or by a text encoded anew.
+	Variant Judgement = "variant"
 )
 
-// auditor is an Audit on its way.
+// auditor is an Audit under way.
 type auditor struct {
 	Audit
 	c    *client.Client
 	load harness.StressTestHarness
 
-	asked    [][]client.Prompt // by agent and turn: what was asked alone
-	alone    [][]record.Record // and answered
-	encoded  []record.Record   // the last turn of each conversation, asked by one who is new
-	records  []record.Record   // everything that was answered, in order
+	asked    [][]client.Prompt // by agent and turn: the prompts that were sent alone
+	alone    [][]record.Record // and their answers
+	encoded  []record.Record   // the last turn of each conversation, sent by an agent that is new
+	records  []record.Record   // all requests, in order
 	counters metrics.Metrics   // the server's, before
 	findings []Finding
 }
 
-// Run carries the audit out. The error is that it could not be: the server is gone, or does not answer even alone.
+// Run carries the audit out. The error is that it could not be carried out: the server is gone, or
+// does not answer even alone.
 func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
 	x := &auditor{Audit: a, c: c, load: harness.StressTestHarness{Client: c}}
-	if x.Step == nil {
-		x.Step = func(string) {}
-	}
 	ledger := c.Ledger()
-	counters, _ := c.Scrape(ctx) // a nil Metrics knows no value
-	x.counters = counters
-	for _, step := range []func(context.Context) error{x.askAlone, x.askAgain, x.askTogether, x.abort, x.restart} {
+	x.counters, _ = c.Scrape(ctx) // the nil Metrics of a server that has none will do
+	for _, step := range []func(context.Context) error{
+		x.askAlone, x.askAgain, x.askTogether, x.cancel, x.restart} {
 		if err := step(ctx); err != nil {
 			return x.findings, err
 		}
@@ -82,8 +125,18 @@ func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
 	return x.findings, nil
 }
 
-func (x *auditor) found(name string, violations []record.Violation, about string, args ...any) {
-	f := Finding{Name: name, Verdict: Passed, About: fmt.Sprintf(about, args...), Violations: violations}
+// begin announces a step.
+func (x *auditor) begin(name StepName, about string, args ...any) {
+	if x.OnStep != nil {
+		x.OnStep(Step{name, fmt.Sprintf(about, args...)})
+	}
+}
+
+// found adds the finding of a check, which passes where there are no violations. about is then what
+// was looked at.
+func (x *auditor) found(name Check, violations []record.Violation, about string, args ...any) {
+	about = fmt.Sprintf(about, args...)
+	f := Finding{Name: name, Verdict: Passed, About: about, Violations: violations}
 	if len(violations) > 0 {
 		f.Verdict, f.About = Broken, violations[0].About
 		if n := len(violations); n > 1 {
@@ -93,23 +146,25 @@ func (x *auditor) found(name string, violations []record.Violation, about string
 	x.findings = append(x.findings, f)
 }
 
-func (x *auditor) unknown(name, why string) {
+func (x *auditor) unknown(name Check, why string) {
 	x.findings = append(x.findings, Finding{Name: name, Verdict: Unknown, About: why})
 }
 
-// ask is one request, kept.
-func (x *auditor) ask(ctx context.Context, p client.Prompt, turn int) record.Record {
+// send sends one request alone and keeps its record.
+func (x *auditor) send(ctx context.Context, p client.Prompt, turn int) record.Record {
+	p.Turn = turn
 	r := x.c.Ask(ctx, x.c.Since(), p)
-	r.Turn = turn
 	x.records = append(x.records, r)
 	return r
 }
 
-// askAlone holds the conversations while nothing else runs. What is said here is what must be said ever after.
+// askAlone holds the conversations while nothing else runs. Its answers are those that the server
+// must give ever after.
 func (x *auditor) askAlone(ctx context.Context) error {
-	x.Step(fmt.Sprintf("%d conversations of %d turns, one after the other", x.Agents, x.Turns))
+	x.begin(StepAlone, "%d conversations of %d turns, one after the other", x.Agents, x.Turns)
 	for i := range x.Agents {
-		agent := harness.NewConversation(fmt.Sprintf("audit-%d-%d", x.Seed, i), x.Seed<<20+uint64(i))
+		name := fmt.Sprintf("audit-%d-%d", x.Seed, i)
+		agent := harness.NewConversation(name, x.Seed<<20+uint64(i))
 		var asked []client.Prompt
 		var answered []record.Record
 		for turn := range x.Turns {
@@ -118,13 +173,15 @@ func (x *auditor) askAlone(ctx context.Context) error {
 				words = max(1, x.Words/4)
 			}
 			p := agent.Ask(words, x.MaxTokens)
-			r := x.ask(ctx, p, turn)
+			r := x.send(ctx, p, turn)
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			if r.Outcome != record.OK {
-				x.found("answered", []record.Violation{endsAs(&r, "answered", "alone, a request")}, "")
-				return fmt.Errorf("the server does not answer even alone: %s: %s", r.Outcome, r.Error)
+				v := violation(&r, record.CheckAnswered, "alone, a request")
+				x.found(Answered, []record.Violation{v}, "")
+				return fmt.Errorf("the server does not answer even alone: %s: %s",
+					r.Outcome, r.Error)
 			}
 			agent.Told(r.Answer)
 			asked, answered = append(asked, p), append(answered, r)
@@ -134,43 +191,45 @@ func (x *auditor) askAlone(ctx context.Context) error {
 	return nil
 }
 
-// askAgain finds out whether the server is one whose greedy answers can be compared at all.
+// askAgain finds out whether the greedy answers of the server can be compared at all.
 func (x *auditor) askAgain(ctx context.Context) error {
-	x.Step("the same again, one after the other")
+	x.begin(StepAgain, "the same again, one after the other")
 	var again []record.Record
 	for i := range x.asked {
 		for turn, p := range x.asked[i] {
-			again = append(again, x.ask(ctx, p, turn))
+			again = append(again, x.send(ctx, p, turn))
 		}
 	}
 	for _, prompts := range x.asked {
 		p := prompts[len(prompts)-1]
 		p.Agent += "-new"
-		x.encoded = append(x.encoded, x.ask(ctx, p, len(prompts)-1))
+		x.encoded = append(x.encoded, x.send(ctx, p, len(prompts)-1))
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// With its cache the server computes the same prompt in other pieces, which can round to another answer.
-	x.judge(ctx, "repeatable", slices.Concat(x.alone...), again, "alone, the same prompts get the same answers, of which %d were compared", len(again))
+	// With its cache the server computes the same prompt in other pieces, which can round to
+	// another answer.
+	x.judge(ctx, Repeatable, slices.Concat(x.alone...), again,
+		"alone, the same prompts get the same answers, of which %d were compared", len(again))
 	return nil
 }
 
-// askTogether holds all conversations at once, each with the history it had alone, so that one answer that differs does
-// not make all later ones differ.
+// askTogether holds all conversations at once. Each has the history that it had alone, so that one
+// answer that differs does not make all later ones differ.
 func (x *auditor) askTogether(ctx context.Context) error {
-	x.Step("the same, all at once")
-	const rounds = 2 // the first fills the batch as agents come, the second as they happen to fall
-	var under []record.Record
+	x.begin(StepTogether, "the same, all at once")
+	// In the first round the batch fills as the agents come; in the second it is mixed by chance.
+	const rounds = 2
+	var underLoad []record.Record
 	for range rounds {
 		byAgent := make([][]record.Record, x.Agents)
 		done := make(chan struct{})
 		for i := range x.asked {
 			go func() {
 				for turn, p := range x.asked[i] {
-					r := x.c.Ask(ctx, x.c.Since(), p)
-					r.Turn = turn
-					byAgent[i] = append(byAgent[i], r)
+					p.Turn = turn
+					byAgent[i] = append(byAgent[i], x.c.Ask(ctx, x.c.Since(), p))
 				}
 				done <- struct{}{}
 			}()
@@ -178,103 +237,69 @@ func (x *auditor) askTogether(ctx context.Context) error {
 		for range x.asked {
 			<-done
 		}
-		under = append(under, slices.Concat(byAgent...)...)
+		underLoad = append(underLoad, slices.Concat(byAgent...)...)
 	}
-	x.records = append(x.records, under...)
+	x.records = append(x.records, underLoad...)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	compared, failed := outcomes(under, record.OK, "answered", "under load, a request")
-	x.found("answered", failed, "%d of %d requests under load, the others refused cleanly", compared, len(under))
-	x.judge(ctx, "identity", slices.Concat(x.alone...), under, "under load, %d answers are byte for byte those given alone", compared)
+	n, failed := outcomes(underLoad, record.OK, record.CheckAnswered, "under load, a request")
+	x.found(Answered, failed, "%d of %d requests under load, the others refused cleanly",
+		n, len(underLoad))
+	x.judge(ctx, Identity, slices.Concat(x.alone...), underLoad,
+		"under load, %d answers are byte for byte those given alone", n)
 	return nil
 }
 
-// outcomes counts the requests that ended as they were to, and says of those that failed how they did: what was answered or
-// refused cleanly has not, nor what was meant to be taken back.
-func outcomes(records []record.Record, as record.Outcome, check, whose string) (n int, failed []record.Violation) {
+// outcomes counts the requests that ended as wanted, and lists those that failed. A request that
+// was answered or refused cleanly has not failed.
+func outcomes(records []record.Record, want record.Outcome, check record.CheckName,
+	which string) (n int, failed []record.Violation) {
 	for i := range records {
 		switch r := &records[i]; r.Outcome {
-		case as:
+		case want:
 			n++
 		case record.OK, record.Rejected:
 		default:
-			failed = append(failed, endsAs(r, check, whose))
+			failed = append(failed, violation(r, check, which))
 		}
 	}
 	return n, failed
 }
 
-// endsAs is the violation of a request that ended as it must not.
-func endsAs(r *record.Record, check, whose string) record.Violation {
-	return record.Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf("%s ends as %s: %s", whose, r.Outcome, r.Error)}
+// violation is that of a request that ended as it must not: which one, such as "alone, a request".
+func violation(r *record.Record, check record.CheckName, which string) record.Violation {
+	return record.Violation{Check: check, Agent: r.Agent, Turn: r.Turn,
+		About: fmt.Sprintf("%s ends as %s: %s", which, r.Outcome, r.Error)}
 }
 
-// judge tells answers that rounding explains from those that it does not: where the answers part, the server is asked alone
-// for the log-probabilities of the two likeliest tokens there. A server that has none is asked the same again when it knows
-// nothing of the conversation: an answer that it then gives alone is no corruption either.
-func (x *auditor) judge(ctx context.Context, name string, alone, answers []record.Record, about string, args ...any) {
-	differ := record.CheckIdentity(alone, answers)
-	var corrupt []record.Violation
-	variants := 0
-	for _, v := range differ {
-		i := slices.IndexFunc(x.asked, func(p []client.Prompt) bool { return p[0].Agent == v.Agent })
-		gap := x.c.Tie(ctx, x.asked[i][v.Turn], x.alone[i][v.Turn].Answer, v.At)
-		switch {
-		case gap < client.NearTie, math.IsInf(gap, 1) && x.saysAlone(ctx, i, v.Turn, answers):
-			variants++
-			continue
-		case math.IsInf(gap, 1):
-			v.About += "; the server does not say so alone, and gives no log-probabilities that would tell rounding from corruption"
-		default:
-			v.About += fmt.Sprintf("; there its choice was clear, by %.2f nats", gap)
-		}
-		corrupt = append(corrupt, v)
-	}
-	if variants > 0 && len(corrupt) == 0 {
-		x.findings = append(x.findings, Finding{Name: name, Verdict: Variant, Violations: differ,
-			About: fmt.Sprintf("%d answers differ from those given alone where two tokens were nearly as likely, or as the server differs alone: they depend on batch or cache, and are not corrupt", variants)})
-		return
-	}
-	x.found(name, corrupt, about, args...)
-}
-
-// saysAlone tells whether the server gives one of the answers to a turn when it is asked alone by somebody new, with another
-// conversation in between: some remember the last one, whoever sent it.
-func (x *auditor) saysAlone(ctx context.Context, i, turn int, answers []record.Record) bool {
-	other := x.asked[(i+1)%len(x.asked)][0]
-	p := x.asked[i][turn]
-	other.Agent, p.Agent = other.Agent+"-other", p.Agent+"-anew"
-	x.ask(ctx, other, 0)
-	r := x.ask(ctx, p, turn)
-	return r.Outcome == record.OK && slices.ContainsFunc(answers, func(a record.Record) bool {
-		return a.Agent == x.asked[i][turn].Agent && a.Turn == turn && a.Answer == r.Answer
-	})
-}
-
-// judgeRecords holds all records to what must be true of each.
+// judgeRecords checks what must hold for each record.
 func (x *auditor) judgeRecords(balance []record.Violation) {
-	const ownCheck = -1 // what all prompts share is the server's affair
-	by := map[string][]record.Violation{}
-	for _, v := range append(record.Check(x.records, ownCheck), balance...) {
-		by[v.Check] = append(by[v.Check], v)
+	const unknownShared = -1 // how many tokens all prompts begin with
+	byCheck := map[record.CheckName][]record.Violation{}
+	for _, v := range append(record.Check(x.records, unknownShared), balance...) {
+		byCheck[v.Check] = append(byCheck[v.Check], v)
 	}
 	usage, cached := false, false
 	for i := range x.records {
-		usage, cached = usage || x.records[i].PromptTokens >= 0, cached || x.records[i].CachedTokens >= 0
+		usage = usage || x.records[i].PromptTokens >= 0
+		cached = cached || x.records[i].CachedTokens >= 0
 	}
 	n := len(x.records)
-	x.found("leaks", by["leak"], "no answer of %d has another agent's secret in it", n)
+	x.found(Leaks, byCheck[record.CheckLeak], "no answer of %d has another agent's secret in it", n)
 	if cached {
-		x.found("cache", by["cache"], "no conversation found more in the cache than it had left there itself")
+		x.found(Cache, byCheck[record.CheckCache],
+			"no conversation found more in the cache than it had left there itself")
 	} else {
-		x.unknown("cache", "the server's usage has no cached_tokens")
+		x.unknown(Cache, "the server's usage has no cached_tokens")
 	}
 	if usage {
-		x.found("tokens", by["tokens"], "the server's counts agree with what it sent")
+		x.found(Tokens, byCheck[record.CheckTokens], "the server's counts agree with what it sent")
 	} else {
-		x.unknown("tokens", "the server's stream has no usage")
+		x.unknown(Tokens, "the server's stream has no usage")
 	}
-	x.found("times", by["times"], "no stamp of %d requests is before the one it follows", n)
-	x.found("count", by["count"], "%d requests begun, ended and recorded; Little's law holds", n)
+	x.found(Times, byCheck[record.CheckTimes],
+		"no stamp of %d requests is before the one it follows", n)
+	x.found(Count, byCheck[record.CheckCount],
+		"%d requests begun, ended and recorded; Little's law holds", n)
 }

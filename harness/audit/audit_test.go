@@ -12,12 +12,14 @@ import (
 	"loadstone/harness/client/clienttest"
 )
 
-// Each planted bug is found by the check that is for it, and by its name; a server without one passes them all.
+// Each planted bug is found by the check that is for it, with the words that describe it. A server
+// without a bug passes all checks.
 func TestAuditFindsPlantedBugs(t *testing.T) {
 	for _, tc := range []struct {
-		bug, check string
-		verdict    Judgement
-		about      string
+		bug     string
+		check   Check
+		verdict Judgement
+		about   string
 	}{
 		{"", "", Passed, ""},
 		{"another agent's secret", "leaks", Broken, "the answer has the secret of agent"},
@@ -32,7 +34,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 		{"usage of too few", "tokens", Broken, "8 pieces of an answer of 2 tokens"},
 		{"every frame twice", "tokens", Broken, "16 pieces of an answer of 8 tokens"},
 		{"a frame twice under load", "identity", Broken, "the answer parts"},
-		{"a character in two frames", "answered", Broken, "alone, a request ends as failed: event is no chunk"},
+		{"a character in two frames", "answered", Broken, "alone, a request ends as failed: event is not a chunk"},
 		{"no [DONE] under load", "answered", Broken, "under load, a request ends as truncated: stream ended after 8 chunks without its [DONE]"},
 		{"stuck", "answered", Broken, "under load, a request ends as timeout: no end after"},
 		{"503 without Retry-After", "answered", Broken, "under load, a request ends as failed: 503"},
@@ -49,8 +51,9 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := &clienttest.Liar{Bug: tc.bug, Silent: tc.bug == "the cache decides"}
 				c, _ := clienttest.Serve(t, server)
-				findings, err := Audit{Agents: 4, Turns: 3, Words: 20, MaxTokens: 8, Aborts: 40, Seed: 7,
-					Restart: func(context.Context) error { server.Restart(); return nil }}.Run(t.Context(), c)
+				a := Audit{Agents: 4, Turns: 3, Words: 20, MaxTokens: 8, Aborts: 40, Seed: 7}
+				a.Restart = func(context.Context) error { server.Restart(); return nil }
+				findings, err := a.Run(t.Context(), c)
 				i := slices.IndexFunc(findings, func(f Finding) bool { return f.Name == tc.check })
 				if tc.check == "" {
 					assert.NilError(t, err)
@@ -62,7 +65,8 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 				}
 				assert.Assert(t, i >= 0, "no finding on %s: %v", tc.check, findings)
 				assert.Equal(t, findings[i].Verdict, tc.verdict, findings[i].About)
-				assert.Assert(t, strings.Contains(findings[i].About, tc.about), "%s", findings[i].About)
+				about := findings[i].About
+				assert.Assert(t, strings.Contains(about, tc.about), "%s", about)
 			})
 		})
 	}

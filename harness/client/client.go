@@ -1,10 +1,12 @@
-// Package client sends chat requests to one server and times them: the wire, and what the client itself counts of it.
+// Package client sends chat requests to one server and times them. It knows the wire, and keeps its
+// own count of what passed over it.
 package client
 
 import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -14,7 +16,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// Client sends chat requests to one server and times them. It is safe for concurrent use.
+// A Client sends chat requests to one server and times them. It is safe for concurrent use. Its
+// fields are set before the first request, and changed only while none is in flight, such as after
+// the server was restarted at another address.
 type Client struct {
 	URL     string        // base, such as http://127.0.0.1:8080, without a slash at the end
 	Model   string        // as the server calls it; "" lets the server decide
@@ -23,47 +27,57 @@ type Client struct {
 
 	http  *http.Client
 	slow  *http.Client        // for answers that are read slowly
-	nap   func(time.Duration) // sleeps for less than a timer can; nil where time is not real
+	sleep func(time.Duration) // for times shorter than a timer can wait; nil where time is not real
 	start time.Time
 
 	ledger  ledger
 	secrets secrets
 }
 
-// New makes a client whose records count from now. It keeps every connection it opens, however many requests are in
-// flight: the default transport's two idle connections a host would put connection set-up into the latencies.
+// NoTimeout is the Timeout of a client that waits for an answer as long as it takes.
+const NoTimeout time.Duration = math.MaxInt64
+
+// defaultTimeout is that of a client whose Timeout is 0.
+const defaultTimeout = 2 * time.Minute
+
+// New makes a client whose records count from now. It keeps every connection it opens, however many
+// requests are in flight: the default transport's two idle connections a host would put connection
+// set-up into the latencies. It uses no proxy.
 func New(url string) *Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = nil
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 0, 4096, 0
 	t.DisableCompression = true
-	// HTTP/2 would put all requests on one connection, with the server's limit of streams and its flow control on top.
+	// HTTP/2 would put all requests on one connection, with the server's limit of streams and its
+	// flow control on top.
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	c := Over(url, t)
+	c := NewWithTransport(url, t)
 	c.slow = &http.Client{Transport: slowTransport(t)}
-	c.nap = nap
+	c.sleep = sleepBriefly
 	return c
 }
 
-// Over makes a client over a transport of the caller's, such as a network in memory.
-func Over(url string, t http.RoundTripper) *Client {
+// NewWithTransport makes a client that uses a transport of the caller's, such as a network in
+// memory.
+func NewWithTransport(url string, t http.RoundTripper) *Client {
 	c := &http.Client{Transport: t}
 	return &Client{URL: strings.TrimRight(url, "/"), http: c, slow: c, start: time.Now()}
 }
 
-// Since is the time since the client was made, the clock of its records.
+// Since is the time since the client was made: the clock of its records.
 func (c *Client) Since() time.Duration { return time.Since(c.start) }
 
-// Began is when the client's clock began.
-func (c *Client) Began() time.Time { return c.start }
+// Epoch is when the client's clock was at 0.
+func (c *Client) Epoch() time.Time { return c.start }
 
-// Await waits until a time of the client's clock, as exactly as the machine can, and tells whether the context lasted as long.
-// It is for the one goroutine that sends what is due: how late it wakes is in every latency.
+// Await waits until a time of the client's clock, as exactly as the machine can. It is false when
+// the context ended first. It is meant for the one goroutine that sends what is due: how late it
+// wakes is part of every latency.
 func (c *Client) Await(ctx context.Context, until time.Duration) bool {
 	wait := until - c.Since()
-	if c.nap != nil {
-		wait -= coarse
+	if c.sleep != nil {
+		wait -= timerError
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -72,8 +86,8 @@ func (c *Client) Await(ctx context.Context, until time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-	for left := until - c.Since(); c.nap != nil && left > 0; left = until - c.Since() {
-		c.nap(left) // a signal may cut it short
+	for left := until - c.Since(); c.sleep != nil && left > 0; left = until - c.Since() {
+		c.sleep(left) // a signal may cut it short
 	}
 	return ctx.Err() == nil
 }
@@ -84,27 +98,23 @@ func (c *Client) Close() {
 	c.slow.CloseIdleConnections()
 }
 
-// Ask sends a prompt that was due at the given time of the client's clock and returns its record. It always returns one:
-// whatever goes wrong is the record's Outcome.
+// Ask sends a prompt that was due at the given time of the client's clock, waits for the answer,
+// and returns the record of both. It always returns one: whatever goes wrong is the record's
+// Outcome.
 //
-// Stamps are taken before the bytes they are of are parsed. Sent is when Ask begins: waiting for a connection and writing
-// the request is the client's and the network's share, and stays in the latency.
+// A stamp is taken before the bytes that it is of are parsed. Sent is when Ask begins: waiting for
+// a connection and writing the request is the client's and the network's share, and stays in the
+// latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
-	r := record.Record{Place: p.Place, Canary: p.Canary, Due: due, Sent: c.Since(), FirstByte: -1, FirstContent: -1,
-		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: record.Untimed,
-		Plan: p.plan(), Slow: p.ReadRate > 0}
-	limit, atLimit := c.Timeout, record.Timeout
-	if limit == 0 {
-		limit = 2 * time.Minute
-	}
-	if p.CancelAfter > 0 && p.CancelAfter < limit {
-		limit, atLimit = p.CancelAfter, record.Cancelled
-	}
+	r := record.Unsent(p.Place)
+	r.Canary, r.Intent, r.Slow = p.Canary, p.plan(), p.ReadRate > 0
+	r.Due, r.Sent = due, c.Since()
+	limit, atLimit := c.limit(&p)
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c.secrets.plant(p.Canary)
+	c.secrets.add(p.Canary)
 	c.ledger.change(r.Sent, +1)
-	err := c.exchange(timed, p, &r)
+	err := c.exchange(timed, &p, &r)
 	r.End = c.Since()
 	c.ledger.change(r.End, -1)
 	r.Leak = c.secrets.leak(r.Answer, p.Canary)
@@ -116,7 +126,7 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	case timed.Err() != nil:
 		r.Outcome = atLimit
 		err = fmt.Errorf("no end after %v", limit)
-	case r.Outcome != "": // exchange knows better
+	case r.Outcome != "": // exchange found out more than that it failed
 	case r.Status == 0:
 		r.Outcome = record.Refused
 	default:
@@ -126,9 +136,26 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	return r
 }
 
-// exchange does one request. A nil error means that r has its outcome.
-func (c *Client) exchange(ctx context.Context, p Prompt, r *record.Record) error {
-	// Atomic because the transport calls back from a goroutine of its own, even after Do has given up.
+// limit is how long a request may take, and its outcome when it takes longer.
+func (c *Client) limit(p *Prompt) (time.Duration, record.Outcome) {
+	limit := c.Timeout
+	if p.Timeout > 0 {
+		limit = p.Timeout
+	}
+	if limit == 0 {
+		limit = defaultTimeout
+	}
+	if p.CancelAfter > 0 && p.CancelAfter < limit {
+		return p.CancelAfter, record.Cancelled
+	}
+	return limit, record.Timeout
+}
+
+// exchange sends one request and reads the response into r. A nil error means that r has its
+// outcome.
+func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) error {
+	// Atomic because the transport calls back from a goroutine of its own, even after Do has given
+	// up.
 	var first, connections atomic.Int64
 	first.Store(-1)
 	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -145,7 +172,7 @@ func (c *Client) exchange(ctx context.Context, p Prompt, r *record.Record) error
 	res, err := transport.Do(req)
 	r.FirstByte, r.Resent = time.Duration(first.Load()), max(0, int(connections.Load())-1)
 	if err != nil {
-		return unwrapURL(err)
+		return withoutURL(err)
 	}
 	defer res.Body.Close()
 	r.Status = res.StatusCode
@@ -158,10 +185,10 @@ func (c *Client) exchange(ctx context.Context, p Prompt, r *record.Record) error
 		body = &throttled{ctx, res.Body, p.ReadRate}
 	}
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		err = c.stream(body, r, p.CancelPieces)
+		err = c.stream(body, p, r)
 		trailerTimes(&r.Server, res.Trailer)
 		return err
 	}
 	r.Server.Total = r.Server.FirstByte
-	return c.whole(body, r)
+	return c.whole(body, p, r)
 }

@@ -17,8 +17,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// wire is a server that plays a script: it reads one request from an in-memory connection and writes back parts, each
-// after a pause. Inside a synctest bubble the pauses take no time and the client's stamps are exact.
+// wire is a server that plays a script: it reads one request from an in-memory connection and
+// writes back parts, each after a pause. Inside a synctest bubble the pauses take no time and the
+// client's stamps are exact.
 type wire []part
 
 type part struct {
@@ -27,7 +28,7 @@ type part struct {
 }
 
 func (w wire) client(t *testing.T) *Client {
-	c := Over("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+	dial := func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -49,7 +50,8 @@ func (w wire) client(t *testing.T) *Client {
 			}
 		}()
 		return near, nil
-	}})
+	}
+	c := NewWithTransport("http://server", &http.Transport{DialContext: dial})
 	t.Cleanup(c.Close)
 	return c
 }
@@ -72,15 +74,18 @@ func TestServerTimings(t *testing.T) {
 	})
 }
 
-// A server may close a connection that it had said it would keep. What meets that is sent again and says so, with the time
-// in its latency; what meets it on a connection of its own has failed.
+// A server may close a connection that it had promised to keep. A request on such a connection is
+// sent again, and its record says so and has the time in its latency. On a connection that was not
+// used before the request fails.
 func TestResent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const events = `data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"
-		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%s", len(events), events)
-		// What each connection does with each request that comes: it answers, or hangs up after 5 ms.
+		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"+
+			"Content-Length: %d\r\n\r\n%s", len(events), events)
+		// What the server does with each request on each connection: it answers (true) or hangs up,
+		// after 5 ms.
 		scripts := [][]bool{{true, false}, {true, false}, {false}}
-		c := Over("http://server", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		dial := func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()
 			answers := scripts[0]
 			scripts = scripts[1:]
@@ -101,7 +106,8 @@ func TestResent(t *testing.T) {
 				}
 			}()
 			return near, nil
-		}})
+		}
+		c := NewWithTransport("http://server", &http.Transport{DialContext: dial})
 		t.Cleanup(c.Close)
 		for i, want := range []struct {
 			outcome record.Outcome
@@ -116,7 +122,7 @@ func TestResent(t *testing.T) {
 	})
 }
 
-// A request that its own load plan gives up is neither a failure nor a time-out.
+// A request that its own load cancels is neither a failure nor a timeout.
 func TestCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 5*ms, errors.New("enough"))

@@ -51,7 +51,7 @@ func TestParseCompletion(t *testing.T) {
 	}
 }
 
-// known is what a completion says, but for its content.
+// known is a completion without its content.
 func known(v completion) completion {
 	return completion{finish: v.finish, prompt: v.prompt, output: v.output, cached: v.cached, failure: v.failure, failed: v.failed}
 }
@@ -81,13 +81,14 @@ func FuzzParseAfterAnother(f *testing.F) {
 
 var ours = regexp.MustCompile(`"(choices|usage|error)"`)
 
-// Whatever the parser takes is JSON, whatever JSON it is given it takes, and any text comes through a chunk unchanged.
+// The parser accepts JSON and nothing else, and any text comes through a chunk unchanged.
 func FuzzParseCompletion(f *testing.F) {
 	f.Add(`{"choices":[{"delta":{"content":"a\u00e9\n"}}],"n":[-0.5e+3,true,{}]}`)
 	f.Add("€ \x00 \" \\ \xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		var v completion
-		// As the value of a key that means nothing to us; a key in it that does would have its value's type checked too.
+		// The text is the value of a key that the parser skips. A key that it knows would have its
+		// value's type checked, too.
 		other := []byte(`{"other":` + text + `}`)
 		if err, valid := v.parse(other), json.Valid(other); err == nil && !valid {
 			t.Error("took what is not JSON")

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// A cursor reads JSON (RFC 8259) from front to back and builds nothing of it. The first error stays; after it every
-// method returns at once.
+// A cursor reads JSON (RFC 8259) from front to back without building values of it. The first error
+// stays; after it every method returns at once.
 type cursor struct {
 	text  []byte
 	at    int
@@ -16,7 +16,7 @@ type cursor struct {
 	err   error
 }
 
-// maxDepth bounds how deep values nest. No answer nests deeper than ten.
+// maxDepth bounds how deep values nest. Answers nest no deeper than ten.
 const maxDepth = 100
 
 func (c *cursor) fail(want string) {
@@ -54,7 +54,7 @@ func (c *cursor) take(b byte) bool {
 	return true
 }
 
-// null consumes a null if it is next. Every other method takes it for the zero value.
+// null consumes a null if it is next. The other methods read a null as the zero value.
 func (c *cursor) null() bool {
 	if c.next() != 'n' {
 		return false
@@ -71,7 +71,7 @@ func (c *cursor) word(w string) {
 	c.at += len(w)
 }
 
-// object calls field with each key; field consumes its value.
+// object calls field with each key of an object; field consumes the value.
 func (c *cursor) object(field func(key []byte)) {
 	c.nested('{', '}', "an object", func() {
 		key := c.quoted()
@@ -84,7 +84,7 @@ func (c *cursor) object(field func(key []byte)) {
 	})
 }
 
-// array calls element at each element, which it consumes.
+// array calls element at each element of an array; element consumes it.
 func (c *cursor) array(element func()) { c.nested('[', ']', "an array", element) }
 
 func (c *cursor) nested(begin, end byte, what string, each func()) {
@@ -188,7 +188,7 @@ func isHex(b byte) bool {
 	return '0' <= b && b <= '9' || 'a' <= b && b <= 'f' || 'A' <= b && b <= 'F'
 }
 
-// string consumes a string and appends what it stands for to dst; a null appends nothing.
+// string consumes a string and appends its text to dst; a null appends nothing.
 func (c *cursor) string(dst []byte) []byte {
 	if c.null() {
 		return dst
@@ -204,6 +204,18 @@ func (c *cursor) string(dst []byte) []byte {
 		c.fail("a string")
 	}
 	return append(dst, s...)
+}
+
+// float consumes a number; a null is 0.
+func (c *cursor) float() float64 {
+	if c.null() {
+		return 0
+	}
+	v, err := strconv.ParseFloat(string(c.number()), 64)
+	if err != nil {
+		c.fail("a number")
+	}
+	return v
 }
 
 // count consumes a whole number that is not negative; a null is -1, unknown.

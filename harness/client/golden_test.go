@@ -16,7 +16,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// The golden streams: bytes and pauses as a server sends them, and what a client must make of them, by hand.
+// The golden streams: bytes and pauses as a server sends them, and, written by hand, what a client
+// must make of them.
 var streams = []struct {
 	name    string
 	wire    wire
@@ -29,7 +30,7 @@ var streams = []struct {
 	err     string
 
 	reasoning int // of the chunks
-	cached    int // tokens; where it is left out, not asked about
+	cached    int // tokens; 0: not checked
 }{
 	{
 		name: "one chunk a write",
@@ -42,7 +43,7 @@ var streams = []struct {
 			{0, data(`{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":8}}}`)},
 			{1 * ms, data("[DONE]")},
 		},
-		// The role-only chunk at 10 ms is no content.
+		// The chunk at 10 ms has a role alone, which is not content.
 		outcome: record.OK, first: 30 * ms, chunks: []time.Duration{30 * ms, 35 * ms}, answer: "Hello, world", end: 41 * ms, output: 3,
 	},
 	{
@@ -182,7 +183,7 @@ var streams = []struct {
 			{5 * ms, data(`{"choices":[{"delta":{"content":"Hi"}}]}`) + data(`{"choices":[{"delta":{"cont`)},
 		},
 		outcome: record.Failed, first: 5 * ms, chunks: []time.Duration{5 * ms}, answer: "Hi", end: 5 * ms, output: -1,
-		err: "event is no chunk: byte 27 of 27: want the end of a string",
+		err: "event is not a chunk: byte 27 of 27: want the end of a string",
 	},
 	{
 		name: "the connection breaks in the middle of a body that has a length",
@@ -235,7 +236,8 @@ var streams = []struct {
 	},
 }
 
-// bytewiseFirst is when the only event of a stream is whole whose head comes after 3 ms and whose every byte takes 1 ms.
+// bytewiseFirst is when the only event of a stream is whole, if the head comes after 3 ms and every
+// byte takes 1 ms.
 const bytewiseFirst = 3*ms + time.Duration(len(streamHead)-1+len("data: ")+len(`{"choices":[{"delta":{"content":"é"},"finish_reason":"stop"}]}`)+2)*ms
 
 // bytewise cuts a script into writes of one byte, each some time after the one before.
@@ -258,7 +260,7 @@ func TestGoldenStreams(t *testing.T) {
 	for _, tc := range streams {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := tc.wire.client(t).Ask(t.Context(), 0, Prompt{Messages: []Message{{"user", "hi"}}})
+				r := tc.wire.client(t).Ask(t.Context(), 0, Prompt{Messages: []Message{{Role: "user", Content: "hi"}}})
 				assert.Equal(t, r.Outcome, tc.outcome, r.Error)
 				assert.Equal(t, r.Error, tc.err)
 				assert.Equal(t, r.FirstContent, tc.first)
@@ -292,9 +294,10 @@ func FuzzEvents(f *testing.F) {
 		whole := collect(strings.NewReader(text))
 		assert.DeepEqual(t, collect(&chopped{strings.NewReader(text), 1 + max(cut, 0)%7}), whole)
 		if strings.Contains(strings.ReplaceAll(text, "\r\n", "\n"), "\r") || strings.HasPrefix(text, "\ufeff") {
-			return // lines that end in a lone CR, and byte order marks: no server of ours to be measured sends them
+			return // no server sends lines that end in a lone CR, or byte order marks
 		}
-		// The other reader has events without data, which look the same as those whose data is empty.
+		// The other reader has events without data, which look the same as those whose data is
+		// empty.
 		whole = slices.DeleteFunc(whole, func(s string) bool { return s == "" })
 		var others []string
 		for event, err := range gosse.Read(strings.NewReader(text), nil) {
@@ -317,8 +320,9 @@ type chopped struct {
 
 func (c *chopped) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
 
-// recorded are whole responses as servers sent them, for the question "Name three colours." with max_tokens 6 and the usage
-// asked for: testdata/streams, byte for byte but for the names of the machine. frames is into what the server wrote at once.
+// recorded are whole responses of servers to the question "Name three colours.", with max_tokens 6
+// and include_usage: testdata/streams, byte for byte but for the names of the machine. frames
+// splits one into the pieces that the server wrote at once.
 var recorded = []struct {
 	file   string
 	frames func(body string) []string
@@ -330,9 +334,11 @@ var recorded = []struct {
 }{
 	// A role alone, six tokens, the finish; no usage. HTTP/1.1, one chunk a frame.
 	{"llama-cpp-python-0.3.36.http", httpChunks, 1, []int{1, 2, 3, 4, 5, 6}, "1. Red: This is", -1, -1},
-	// Two comments while the prompt is read, six tokens with the role in each, an empty delta, usage. HTTP/1.0, ended by the connection's end.
+	// Two comments while the prompt is read, six tokens with the role in each, an empty delta,
+	// usage. HTTP/1.0, ended by the connection's end.
 	{"mlx-lm-0.32.2.http", blocks, 2, []int{2, 3, 4, 5, 6, 7}, "1. Red: This is", 34, 6},
-	// The role and the first token in one write; finish, usage and [DONE] in another, and trailers after it.
+	// The role and the first token in one write; finish, usage and [DONE] in another, and trailers
+	// after it.
 	{"loadstone.http", httpChunks, 0, []int{0, 1, 2, 3, 4, 5}, "kesortant pokessesast", 21, 6},
 }
 
@@ -355,7 +361,8 @@ func blocks(body string) []string {
 	return frames[:len(frames)-1]
 }
 
-// Recorded streams, their frames 10 ms apart, and again cut into pieces of seven bytes: the stamps are those of the frames.
+// Recorded streams are played with their frames 10 ms apart, and again cut into pieces of seven
+// bytes: the stamps are those of the frames.
 func TestRecordedStreams(t *testing.T) {
 	for _, tc := range recorded {
 		t.Run(tc.file, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"loadstone/harness/record"
 )
 
-// ledger keeps one, for any number of requests at once.
+// ledger counts requests for a record.Ledger, any number of them at once.
 type ledger struct {
 	mu       sync.Mutex
 	counts   record.Ledger
@@ -15,8 +15,8 @@ type ledger struct {
 	since    time.Duration // when inFlight last changed
 }
 
-// change notes that a request began, +1, or ended, -1, at a time of the client's clock. The stamps are those of the records;
-// two that overtake each other on their way here are brought into order, which the sum survives.
+// change notes that a request began (+1) or ended (-1) at a time of the client's clock. The times
+// are those of the records. Two of them may arrive here in the wrong order; the sum is the same.
 func (l *ledger) change(at time.Duration, by int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +30,8 @@ func (l *ledger) change(at time.Duration, by int) {
 	}
 }
 
-// Ledger is what the client has counted until now. Its Seconds are complete while no request is in flight.
+// Ledger is what the client has counted until now. Its Seconds are complete while no request is in
+// flight.
 func (c *Client) Ledger() record.Ledger {
 	c.ledger.mu.Lock()
 	defer c.ledger.mu.Unlock()

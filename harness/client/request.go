@@ -5,66 +5,116 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"loadstone/harness/record"
 )
 
-// A Message is one turn of a conversation.
+// A Message is one message of a conversation.
 type Message struct {
-	Role    string `json:"role"`
+	Role    string `json:"role"` // system, user, assistant or tool
 	Content string `json:"content"`
+
+	// ToolCalls is the JSON array of an assistant's tool calls, as OpenAI has it. A message that
+	// has it may have no content: then none is sent.
+	ToolCalls  json.RawMessage `json:"tool_calls,omitempty"`
+	ToolCallID string          `json:"tool_call_id,omitempty"` // of a tool's result
+	Name       string          `json:"name,omitempty"`
 }
 
-// A Prompt is what to ask and how.
+// A Prompt is a question and how to ask it.
 type Prompt struct {
 	record.Place // of the request in its load; Agent is sent as X-Agent-ID unless ""
 
 	Messages    []Message
-	MaxTokens   int
+	MaxTokens   int     // of the answer; 0 lets the server decide
 	Temperature float64 // 0: greedy, which makes answers comparable
-	Seed        uint64
+	Seed        uint64  // of the sampling; 0 lets the server decide
 	Stop        []string
-	Canary      string // the secret of the Conversation in the messages, noted in the record; not sent by itself
-	NoStream    bool   // ask for one JSON answer instead of a stream
-	Logprobs    bool   // ask for the log-probabilities of the two likeliest tokens at each place
 	Tools       []json.RawMessage
+	NoStream    bool // ask for the answer in one piece instead of a stream
+	Logprobs    bool // ask for the log-probabilities of the two likeliest tokens at each place
 
-	// What the load does to the request on purpose. A request that ends before is not touched by it.
-	CancelAfter  time.Duration // takes it back so long after it was sent; 0 does not
-	CancelPieces int           // takes it back when so many pieces of the answer have come; 0 does not
-	ReadRate     int           // reads the response at no more than so many bytes a second; 0 as fast as it comes
+	// Canary is the secret word of the conversation, which the messages have in them. It is noted
+	// in the record and not sent by itself.
+	Canary  string
+	Timeout time.Duration // of this request; 0: the client's
+
+	// OnPiece, unless nil, is called with each piece of the answer's text as it arrives, from the
+	// goroutine that calls Ask.
+	OnPiece func(text string)
+
+	// What the load does to the request on purpose. A request that ends earlier is not affected.
+	CancelAfter  time.Duration // cancels it this long after it was sent; 0: never
+	CancelPieces int           // cancels it when so many pieces of the answer have come; 0: never
+	ReadRate     int           // reads the response at most at so many bytes a second; 0: no limit
 }
 
-func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
-	type streamOptions struct {
-		IncludeUsage bool `json:"include_usage"`
-	}
-	body := struct {
-		Model       string         `json:"model,omitempty"`
-		Messages    []Message      `json:"messages"`
-		MaxTokens   int            `json:"max_tokens,omitempty"`
-		Temperature float64        `json:"temperature"`
-		Seed        uint64         `json:"seed,omitempty"`
-		Stop        []string       `json:"stop,omitempty"`
-		Stream      bool           `json:"stream,omitempty"`
-		Options     *streamOptions `json:"stream_options,omitempty"`
-		Logprobs    bool           `json:"logprobs,omitempty"`
-		Likely      int            `json:"top_logprobs,omitempty"`
+// A chatRequest is the body of a chat request.
+type chatRequest struct {
+	Model       string            `json:"model,omitempty"`
+	Messages    []Message         `json:"messages"`
+	MaxTokens   int               `json:"max_tokens,omitempty"`
+	Temperature float64           `json:"temperature"`
+	Seed        uint64            `json:"seed,omitempty"`
+	Stop        []string          `json:"stop,omitempty"`
+	Stream      bool              `json:"stream,omitempty"`
+	Options     *streamOptions    `json:"stream_options,omitempty"`
+	Logprobs    bool              `json:"logprobs,omitempty"`
+	TopLogprobs int               `json:"top_logprobs,omitempty"`
+	Tools       []json.RawMessage `json:"tools,omitempty"`
+}
 
-		Tools []json.RawMessage `json:"tools,omitempty"`
-	}{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens, Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
+type streamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
+}
+
+// A callingRequest is a chatRequest whose conversation has tool calls. Its messages take the place
+// of the embedded ones.
+type callingRequest struct {
+	chatRequest
+	Messages []callingMessage `json:"messages"`
+}
+
+// A callingMessage is a Message whose content, where it is nil, is left out.
+type callingMessage struct {
+	Message
+	Content *string `json:"content,omitempty"`
+}
+
+// body is the JSON of the request for a prompt.
+func (c *Client) body(p *Prompt) ([]byte, error) {
+	b := chatRequest{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens,
+		Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
 	if p.Logprobs {
-		body.Logprobs, body.Likely = true, 2
+		b.Logprobs, b.TopLogprobs = true, 2
 	}
 	if !p.NoStream {
-		body.Stream, body.Options = true, &streamOptions{true}
+		b.Stream, b.Options = true, &streamOptions{true}
 	}
-	text, err := json.Marshal(body)
+	calls := func(m Message) bool { return len(m.ToolCalls) > 0 }
+	if !slices.ContainsFunc(p.Messages, calls) {
+		return json.Marshal(b)
+	}
+	messages := make([]callingMessage, len(p.Messages))
+	for i, m := range p.Messages {
+		messages[i].Message = m
+		if m.Content != "" || !calls(m) {
+			messages[i].Content = &p.Messages[i].Content
+		}
+	}
+	return json.Marshal(callingRequest{b, messages})
+}
+
+// request is the HTTP request for a prompt.
+func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) {
+	body, err := c.body(p)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/v1/chat/completions", bytes.NewReader(text))
+	url := c.URL + "/v1/chat/completions"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -72,13 +122,20 @@ func (c *Client) request(ctx context.Context, p Prompt) (*http.Request, error) {
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}
+	c.authorize(req)
+	// A header without a value is not sent. This one allows the transport to send the request again
+	// if the server had closed its connection meanwhile and no byte of a response came: as
+	// the clients of OpenAI and Anthropic do, and as is needed with servers on cpp-httplib, which
+	// close a connection after a stream or two without saying so. It happens only on connections
+	// that were used before, so a server that hangs up on a request is found out all the same; and
+	// the record counts it.
+	req.Header["Idempotency-Key"] = nil
+	return req, nil
+}
+
+// authorize adds the client's key to a request.
+func (c *Client) authorize(req *http.Request) {
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
-	// A key with no value is not sent. It tells the transport that a request may be sent again which met a connection that the
-	// server had closed meanwhile, before a byte of a response: as the clients of OpenAI and Anthropic do, and as must be with
-	// servers on cpp-httplib, which close after a stream or two without saying so. It happens on connections used before
-	// alone, so a server that hangs up on a request is seen all the same; and the record counts it.
-	req.Header["Idempotency-Key"] = nil
-	return req, nil
 }

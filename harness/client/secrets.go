@@ -7,20 +7,21 @@ import (
 	"loadstone/harness/load"
 )
 
-// secrets are the canaries of those who asked last through one client: of a million at least, which are ten MiB, and of twice as
-// many at most. An agent who asks again counts anew. What a server still has of one who was silent for longer, in a prefix or a
-// slot, has been another's a million times since.
+// secrets are the canaries of the agents that asked last through one client: of a million at least,
+// which are ten MiB, and of two million at most. An agent that asks again counts as new. What a
+// server still has of an agent that was silent for longer, in a prefix or a slot, has been another
+// agent's a million times since.
 type secrets struct {
 	mu         sync.RWMutex
-	young, old map[uint32]struct{} // old: those of the last million before the young
+	young, old map[uint32]struct{} // old: those of the generation before the young
 }
 
-// generation is how many canaries the young are before they are old.
+// generation is how many canaries are young before they become old.
 const generation = 1 << 20
 
-// plant notes the canary of a prompt that is about to be sent. Later would be too late: another's answer may have it in it and
-// end before its owner's does.
-func (s *secrets) plant(canary string) {
+// add notes the canary of a prompt that is about to be sent. After the answer would be too late:
+// another agent's answer may contain it and end earlier.
+func (s *secrets) add(canary string) {
 	if len(canary) != load.CanaryLength {
 		return
 	}
@@ -49,10 +50,10 @@ func (s *secrets) has(secret uint32) bool {
 	return ok
 }
 
-// leak is another's canary that an answer has in it, "" if it has none.
+// leak is the canary of another agent that an answer contains, "" if it contains none.
 func (s *secrets) leak(answer, own string) string {
 	var secret uint32 // the last hexadecimal digits
-	digits := 0       // of them without anything else between
+	digits := 0       // how many of them stand in a row
 	for i := range len(answer) {
 		c := answer[i]
 		switch {

@@ -15,7 +15,7 @@ import (
 func TestLeak(t *testing.T) {
 	var s secrets
 	for _, canary := range []string{"0badcafe", "deadbeef", "deadbeef", "", "word", "0badcafe0"} {
-		s.plant(canary)
+		s.add(canary)
 	}
 	assert.Equal(t, len(s.young), 2)
 	for _, tc := range []struct{ answer, want string }{
@@ -33,16 +33,18 @@ func TestLeak(t *testing.T) {
 	}
 }
 
-// However many agents ask, no more than two generations are kept; a secret is known for one generation after it was last used.
+// However many agents ask, at most two generations are kept. A secret is known for one generation
+// after it was last used.
 func TestSecretsAreForgotten(t *testing.T) {
 	var s secrets
-	plant := func(i int) { s.plant(fmt.Sprintf("%08x", i)) }
+	plant := func(i int) { s.add(fmt.Sprintf("%08x", i)) }
 	for i := range generation {
 		plant(i)
 	}
 	plant(0) // again
 	for i := range generation {
-		if plant(generation + i); !s.has(0) || !s.has(generation-1) || len(s.young)+len(s.old) > 2*generation {
+		plant(generation + i)
+		if !s.has(0) || !s.has(generation-1) || len(s.young)+len(s.old) > 2*generation {
 			t.Fatalf("after %d more: %d young, %d old", i+1, len(s.young), len(s.old))
 		}
 	}
@@ -51,12 +53,13 @@ func TestSecretsAreForgotten(t *testing.T) {
 	assert.Assert(t, s.has(generation+1))
 }
 
-// A secret is out however long ago its owner asked, and while its owner has no answer yet.
+// A leak is found however long ago the secret's owner asked, and also while its owner has no answer
+// yet.
 func TestLeakOfAnyTime(t *testing.T) {
 	const n = 3000
 	secret := func(i int) string { return load.Canary(uint64(i)) }
 	asked := make(chan struct{})
-	told := make(chan struct{})
+	leak := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct{ Messages []Message }
 		json.NewDecoder(r.Body).Decode(&body)
@@ -64,7 +67,7 @@ func TestLeakOfAnyTime(t *testing.T) {
 		switch answer {
 		case secret(n):
 			close(asked)
-			<-told
+			<-leak
 		case secret(n - 1):
 			answer = secret(0)
 		case secret(n - 2):
@@ -77,7 +80,8 @@ func TestLeakOfAnyTime(t *testing.T) {
 	c := New(server.URL)
 	t.Cleanup(c.Close)
 	ask := func(i int) string {
-		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: []Message{{"user", secret(i)}}}).Leak
+		messages := []Message{{Role: "user", Content: secret(i)}}
+		return c.Ask(t.Context(), c.Since(), Prompt{Canary: secret(i), Messages: messages}).Leak
 	}
 	for i := range n - 2 {
 		assert.Equal(t, ask(i), "")
@@ -85,7 +89,7 @@ func TestLeakOfAnyTime(t *testing.T) {
 	last := make(chan string)
 	go func() { last <- ask(n) }()
 	assert.Equal(t, ask(n-2), secret(n))
-	close(told)
+	close(leak)
 	assert.Equal(t, <-last, "")
 	assert.Equal(t, ask(n-1), secret(0))
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// plan says what the load means to do to the request, for its record.
+// plan says, for the record, what the load means to do to the request.
 func (p *Prompt) plan() string {
 	switch {
 	case p.CancelAfter > 0:
@@ -22,12 +22,13 @@ func (p *Prompt) plan() string {
 	return ""
 }
 
-// slowBuffer is how much of an answer the client's side of a slow connection takes before the server's writes have to wait.
-// The kernel's own buffers are megabytes, in which a whole answer would vanish unread.
+// slowBuffer is how much of an answer the client's side of a slow connection takes, in bytes,
+// before the server's writes have to wait. The kernel's own buffers are megabytes, in which a whole
+// answer would vanish unread.
 const slowBuffer = 4 << 10
 
-// slowTransport is a transport like t whose connections buffer little. None is used twice: what is slow about the one would
-// be in the other's latency.
+// slowTransport is a transport like t whose connections buffer little. No connection is used twice,
+// or one request's slow reading would be in the next one's latency.
 func slowTransport(t *http.Transport) *http.Transport {
 	slow := t.Clone()
 	slow.DisableKeepAlives = true
@@ -46,7 +47,7 @@ func slowTransport(t *http.Transport) *http.Transport {
 	return slow
 }
 
-// throttled reads no more than rate bytes a second.
+// throttled reads at most rate bytes a second.
 type throttled struct {
 	ctx  context.Context
 	body io.Reader

@@ -10,9 +10,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// stream reads an answer as it is made. An answer is whole when it has both a finish_reason and the [DONE] that ends it.
-// most is after how many pieces it is taken back, 0 never.
-func (c *Client) stream(body io.Reader, r *record.Record, most int) error {
+// stream reads an answer that arrives in pieces. It is whole when it has both a finish_reason and
+// the [DONE] that ends it.
+func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	v, answer, chunks := &s.parsed, s.answer[:0], s.chunks[:0]
@@ -29,7 +29,7 @@ func (c *Client) stream(body io.Reader, r *record.Record, most int) error {
 			return true // read on to the end of the body: the trailers come after it
 		}
 		if err := v.parse(data); err != nil {
-			r.Outcome, failure = record.Failed, fmt.Errorf("event is no chunk: %w", err)
+			r.Outcome, failure = record.Failed, fmt.Errorf("event is not a chunk: %w", err)
 			return false
 		}
 		if v.failed {
@@ -44,6 +44,9 @@ func (c *Client) stream(body io.Reader, r *record.Record, most int) error {
 			}
 			chunks = append(chunks, arrival.at)
 			answer = append(answer, v.content...)
+			if p.OnPiece != nil && len(v.content) > 0 {
+				p.OnPiece(string(v.content))
+			}
 		case len(v.reasoning) > 0:
 			if r.FirstContent < 0 {
 				r.Reasoning++
@@ -53,8 +56,9 @@ func (c *Client) stream(body io.Reader, r *record.Record, most int) error {
 		if v.finish != "" {
 			r.Finish = v.finish
 		}
-		if most > 0 && len(chunks) >= most && r.Finish == "" {
-			r.Outcome, failure = record.Cancelled, fmt.Errorf("taken back after %d pieces", len(chunks))
+		if p.CancelPieces > 0 && len(chunks) >= p.CancelPieces && r.Finish == "" {
+			r.Outcome = record.Cancelled
+			failure = fmt.Errorf("cancelled after %d pieces", len(chunks))
 			return false
 		}
 		return true
@@ -64,15 +68,17 @@ func (c *Client) stream(body io.Reader, r *record.Record, most int) error {
 		return failure
 	case err != nil:
 		return fmt.Errorf("stream broke after %d chunks: %w", len(chunks), err)
-	case r.Finish == "" || !done:
-		return fmt.Errorf("stream ended after %d chunks without its %s", len(chunks), missingEnd(r.Finish, done))
+	case r.Finish == "":
+		return fmt.Errorf("stream ended after %d chunks without its finish_reason", len(chunks))
+	case !done:
+		return fmt.Errorf("stream ended after %d chunks without its [DONE]", len(chunks))
 	}
 	r.Outcome = record.OK
 	return nil
 }
 
-// scratch is the memory that reading a stream takes, used again by the next one: fresh buffers for every request cost as
-// much as all else that the client does.
+// scratch is the memory for reading one stream, used again for the next one: fresh buffers for
+// every request cost as much as all else that the client does.
 type scratch struct {
 	buffer []byte
 	parsed completion
@@ -82,8 +88,8 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return &scratch{buffer: make([]byte, 4<<10)} }}
 
-// stamped notes when its last Read returned, which is when all events that end in those bytes arrived: what parsing one of
-// them takes is no latency of the next.
+// stamped notes when its last Read returned: that is when all events that end in those bytes
+// arrived, so that the time for parsing one of them is not part of the latency of the next.
 type stamped struct {
 	body  io.Reader
 	clock *Client
@@ -96,16 +102,9 @@ func (s *stamped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func missingEnd(finish string, done bool) string {
-	if finish == "" {
-		return "finish_reason"
-	}
-	return "[DONE]"
-}
-
-// whole reads an answer that comes in one piece. Its text is there at once, so its first content is its end.
-func (c *Client) whole(body io.Reader, r *record.Record) error {
-	text, err := io.ReadAll(io.LimitReader(body, 64<<20))
+// whole reads an answer that arrives in one piece. Its first content arrives with its end.
+func (c *Client) whole(body io.Reader, p *Prompt, r *record.Record) error {
+	text, err := io.ReadAll(io.LimitReader(body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("answer broke after %d bytes: %w", len(text), err)
 	}
@@ -113,7 +112,7 @@ func (c *Client) whole(body io.Reader, r *record.Record) error {
 	var v completion
 	if err := v.parse(text); err != nil {
 		r.Outcome = record.Failed
-		return fmt.Errorf("answer is no completion: %w", err)
+		return fmt.Errorf("answer is not a completion: %w", err)
 	}
 	if v.failed {
 		r.Outcome = record.Failed
@@ -126,6 +125,9 @@ func (c *Client) whole(body io.Reader, r *record.Record) error {
 	r.Answer, r.Finish, r.Outcome = string(v.content), v.finish, record.OK
 	if r.Answer != "" || v.calls > 0 {
 		r.FirstContent = now
+	}
+	if p.OnPiece != nil && r.Answer != "" {
+		p.OnPiece(r.Answer)
 	}
 	return nil
 }

@@ -9,9 +9,13 @@ import (
 
 	"loadstone/harness"
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/harness/scenario"
 	"loadstone/harness/stub"
+	"loadstone/harness/table"
+	"loadstone/harness/terminal"
 )
 
 const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
@@ -41,10 +45,11 @@ Whatever was measured is written in any case.
 // benchOptions are the command line of bench.
 type benchOptions struct {
 	measurementOptions
-	scenarios               []harness.Scenario
+	loads                   []load.Load
 	n, runs                 int
 	promptTokens, maxTokens int
 	seed                    uint64
+	first                   int // index of the first round
 	strict                  bool
 }
 
@@ -61,34 +66,41 @@ func bench(ctx context.Context, e *env, args []string) error {
 	}
 	defer m.end()
 	r := m.report
-	r.Load = report.Load{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String()}
+	r.Workload = o.workload()
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, report.Plural(len(o.scenarios), "scenario"), report.Plural(r.Load.Runs, "run"), report.Plural(r.Load.Reps, "repetition"))
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), table.Plural(r.Workload.Reps, "repetition"))
 	}
-	if r.Client.Floors, err = o.floors(ctx); err != nil {
-		return m.results.giveUp(m.subject.explain(ctx, err))
+	if r.Generator.Calibration, err = o.calibrate(ctx); err != nil {
+		return m.results.giveUp(m.target.explain(ctx, err))
 	}
 	m.loading()
-	runs, failure := o.measure(ctx, e, m.subject, m.results.rest(o.answers))
+	runs, failure := o.measure(ctx, e, m.target, m.results.rest(o.answers))
 	m.loaded()
-	r.Scenarios = collect(o, runs)
+	r = report.New(r.Meta, o.loads, runs)
+	m.report = r
 	if err := m.keep(ctx, e, runs, failure); err != nil || !o.strict {
 		return err
 	}
-	if doubts := r.Doubts(); len(doubts) > 0 {
-		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", doubts[0])}
+	if why := r.Invalid(); len(why) > 0 {
+		return &exitError{exitMissed, fmt.Errorf("the measurement is invalid: %s", why[0])}
 	}
-	return judged(r, "", "targets")
+	return unmet(r, "")
 }
 
-// floors measures the client alone, at the scenarios' numbers of streams.
-func (o *benchOptions) floors(ctx context.Context) ([]stub.Floor, error) {
+// workload is the measurement as the report says it.
+func (o *benchOptions) workload() report.Workload {
+	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
+		Seed: o.seed, Goodput: o.goodput.String()}
+}
+
+// calibrate measures the client alone, at the scenarios' numbers of streams.
+func (o *benchOptions) calibrate(ctx context.Context) ([]stub.Calibration, error) {
 	var levels []int
-	for _, s := range o.scenarios {
-		levels = append(levels, s.Agents)
+	for _, l := range o.loads {
+		levels = append(levels, l.Together)
 	}
 	slices.Sort(levels)
-	return measureFloors(ctx, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
+	return stub.Calibrate(ctx, startStub, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
 }
 
 func parseBench(e *env, args []string) (*benchOptions, error) {
@@ -96,7 +108,7 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	var names string
 	f := flags("bench", benchAbout, benchExamples, e.stdout)
 	o.flags(f, "measure")
-	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenarioNames(), ", ")+")")
+	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenario.FiveNames, ", ")+")")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
 	o.sizes(f)
@@ -113,14 +125,13 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	if err := o.settle(f, set, len(o.serve) > 0); err != nil {
 		return nil, err
 	}
-	o.scenarios, err = chooseScenarios(names)
-	return o, err
+	return o, o.choose(names)
 }
 
 // sizes declares how large a scenario's requests are.
 func (o *benchOptions) sizes(f *flagSet) {
 	f.IntVar(&o.promptTokens, "prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.maxTokens, "max-tokens", 16, "most tokens of an answer")
+	f.IntVar(&o.maxTokens, "max-tokens", 16, "max tokens of an answer")
 }
 
 // checkAmounts refuses what is no measurement.
@@ -152,65 +163,40 @@ func (o *benchOptions) check(set map[string]bool) error {
 	return nil
 }
 
-func scenarioNames() []string {
-	var names []string
-	for _, s := range harness.Scenarios {
-		names = append(names, s.Name)
+// choose takes the scenarios of the given names, separated by commas, all five where there is none.
+func (o *benchOptions) choose(names string) error {
+	var chosen []string
+	for _, name := range commas(names) {
+		if slices.Contains(chosen, name) {
+			return usageError("scenario %s is named twice", name)
+		}
+		chosen = append(chosen, name)
 	}
-	return names
+	files, err := scenario.Five(chosen...)
+	if err != nil {
+		return usageError("%w", err)
+	}
+	for _, f := range files {
+		l := f.Load
+		l.Rounds, l.Seeds, l.Goodput = o.n/o.runs, load.OneSeed(o.seed), o.goodput
+		l.Prompt, l.Answer = load.Fixed(float64(o.promptTokens)), load.Fixed(float64(o.maxTokens))
+		o.loads = append(o.loads, l)
+	}
+	return nil
 }
 
-func chooseScenarios(names string) ([]harness.Scenario, error) {
-	if names == "" {
-		return harness.Scenarios, nil
-	}
-	var chosen []harness.Scenario
-	for name := range strings.SplitSeq(names, ",") {
-		s, err := harness.FindScenario(strings.TrimSpace(name))
-		if err != nil {
-			return nil, usageError("%w; known are %s", err, strings.Join(scenarioNames(), ", "))
-		}
-		if slices.ContainsFunc(chosen, func(c harness.Scenario) bool { return c.Name == s.Name }) {
-			return nil, usageError("scenario %s is named twice", s.Name)
-		}
-		chosen = append(chosen, s)
-	}
-	return chosen, nil
-}
-
-// measure carries the plan out and shows its progress. What of a long one is not kept in memory is given to write, unless nil.
-func (o *benchOptions) measure(ctx context.Context, e *env, s *subject, write func([]record.Record) error) ([]record.Run, error) {
+// measure carries the plan out and shows its progress. What of a long one is not kept in memory is
+// given to write, unless nil.
+func (o *benchOptions) measure(ctx context.Context, e *env, s *target, write func([]record.Record) error) ([]record.Run, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.model
 	defer c.Close()
-	plan := harness.Plan{Scenarios: o.scenarios, Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput,
-		Again: harness.AskedAgain, Write: write}
+	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: write}
 	if !o.quiet {
-		line := report.NewProgressLine(e.stderr, o.runs)
+		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
-	return plan.Run(ctx, c)
-}
-
-// collect groups the runs by scenario, in the order of the scenarios.
-func collect(o *benchOptions, runs []record.Run) []report.Scenario {
-	var all []report.Scenario
-	for _, sc := range o.scenarios {
-		var own []record.Run
-		s := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, About: sc.About, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens}
-		for _, run := range runs {
-			if run.Scenario == sc.Name {
-				own = append(own, run)
-			}
-		}
-		if len(own) > 0 {
-			s = filled(s, own)
-			if s.Pooled.PeakPool < 0 && sc.Blind != "" {
-				s.About = sc.Blind
-			}
-			all = append(all, s)
-		}
-	}
-	return all
+	runs, _, err := plan.Run(ctx, c)
+	return runs, err
 }

@@ -16,43 +16,49 @@ import (
 	"loadstone/harness/audit"
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
-const checkAbout = `Checks that a server is right, not that it is fast. The same greedy conversations are held alone, alone again, and all at
-once; then clients lose patience in the middle; then the server is restarted and the conversations go on:
+const checkAbout = `Checks that a server is right, not that it is fast. The same greedy conversations are held alone,
+alone again, and all at once; then requests are cancelled midway; then the server is restarted and
+the conversations go on:
 
   repeatable  alone, the same prompt gets the same answer, whatever the cache holds
-  answered    under load every request is answered in full or refused cleanly (429, or 503 with Retry-After)
-  identity    under load every answer is byte for byte the one given alone. Where it is not, and the server tells
-              log-probabilities, a near tie of two tokens is a variant of the batch; where it tells none, so is an answer
-              that it gives alone as well, to somebody new; anything else is corruption
-  recovery    after requests that were taken back nothing is left in flight, and blocks, goroutines, files and memory are
-              back, as far as the server's /metrics tell
-  counters    the server's own counters rose by at least what its answers told of
+  answered    under load every request is answered in full or refused cleanly (429, or 503 with
+              Retry-After)
+  identity    under load every answer is byte for byte the one given alone. Where an answer is not,
+              and the server reports log-probabilities, a near tie of two tokens is a variant of the
+              batch. Where it reports none, an answer that it gives alone as well, to an agent that
+              is new, is a variant, too. Any other difference is corruption
+  recovery    after cancelled requests nothing is left in flight, and blocks, goroutines, files and
+              memory are given back, as far as the server's /metrics say
+  counters    the server's own counters rose by at least what its answers add up to
   solo        an agent alone gets its first token as quickly as before
-  restart     after a restart the conversations go on with the same answers (a server started here, not one at -url); a
-              variant is one that the server gives as well when somebody new sends the conversation's text
-  leaks       no answer has another agent's secret in it; each agent has one
+  restart     after a restart the conversations go on with the same answers (of a server that was
+              started here, not of one at -url). A variant is an answer that the server gives as
+              well when an agent that is new sends the conversation's text
+  leaks       no answer contains another agent's secret; each agent has one
   cache       no conversation finds more tokens in the cache than it left there itself
   tokens      the server's counts agree with what it sent
-  times       no stamp is before the one it follows, and the server claims no more time than passed
+  times       no time is before that of an earlier event, and the server claims no more time than
+              passed
   count       every request that was begun has ended and is on record, and Little's law holds
 
-The server is this program itself as another process, with memories that survive restarts, or any OpenAI-compatible one
-with -url. Flags after -- are those of loadstone serve.`
+The server is this program itself as another process, with agents' memories that survive restarts,
+or any OpenAI-compatible server with -url. Flags after -- are those of loadstone serve.`
 
 const checkExamples = `  loadstone check
   loadstone check -model smollm2 -agents 16 -- -max-batch 4
   loadstone check -url http://127.0.0.1:8080
   loadstone check -url http://127.0.0.1:8080 -variants   fail for variants, too
 
-Exit codes: 0 every check passes or cannot be made, 1 one fails, 2 wrong command line, 4 the server cannot be reached or
-started, 130 interrupted.
+Exit codes: 0 every check passes or cannot be made, 1 one fails, 2 wrong command line, 4 the server
+cannot be reached or started, 130 interrupted.
 `
 
+// checkOptions are the command line of check.
 type checkOptions struct {
-	subjectOptions
+	targetOptions
 	audit    audit.Audit
 	variants bool
 	timeout  time.Duration
@@ -78,7 +84,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer results.closeLogs()
-	s, err := findSubject(ctx, e, &o.subjectOptions, results)
+	s, err := findTarget(ctx, e, &o.targetOptions, results)
 	if err != nil {
 		return err
 	}
@@ -109,9 +115,12 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	return o.judge(findings)
 }
 
-// remember gives a server that is started here a place for its memories, unless it has one: they are to survive its restart.
+// remember gives a server that is started here a folder for its agents' memories, unless it has
+// one: they must survive its restart.
 func (o *checkOptions) remember(memories string) error {
-	has := slices.ContainsFunc(o.serve, func(s string) bool { return strings.HasPrefix(strings.TrimLeft(s, "-"), "agents-dir") })
+	has := slices.ContainsFunc(o.serve, func(flag string) bool {
+		return strings.HasPrefix(strings.TrimLeft(flag, "-"), "agents-dir")
+	})
 	if o.url != "" || has {
 		return nil
 	}
@@ -119,17 +128,17 @@ func (o *checkOptions) remember(memories string) error {
 	return os.Mkdir(memories, 0o700)
 }
 
-// run carries the audit out and tells how far it is.
+// run carries the audit out and shows its progress.
 func (o *checkOptions) run(ctx context.Context, e *env, c *client.Client) ([]audit.Finding, error) {
 	if !o.quiet {
 		steps := newSteps(e.stderr, c)
-		o.audit.Step = steps.next
+		o.audit.OnStep = steps.next
 		defer steps.watch()()
 	}
 	return o.audit.Run(ctx, c)
 }
 
-// judge is the error of the checks that fail.
+// judge returns an error where checks fail.
 func (o *checkOptions) judge(findings []audit.Finding) error {
 	failed := 0
 	for _, f := range findings {
@@ -138,7 +147,8 @@ func (o *checkOptions) judge(findings []audit.Finding) error {
 		}
 	}
 	if failed > 0 {
-		return &exitError{exitFailed, fmt.Errorf("check: %d of %d checks fail", failed, len(findings))}
+		err := fmt.Errorf("check: %d of %d checks fail", failed, len(findings))
+		return &exitError{exitFailed, err}
 	}
 	return nil
 }
@@ -150,22 +160,26 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	f.IntVar(&o.audit.Agents, "agents", 8, "conversations at once")
 	f.IntVar(&o.audit.Turns, "turns", 3, "turns of each")
 	promptTokens := f.Int("prompt-tokens", 64, "tokens of an agent's first prompt, roughly")
-	f.IntVar(&o.audit.MaxTokens, "max-tokens", 24, "most tokens of an answer")
-	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are taken back in the middle")
+	f.IntVar(&o.audit.MaxTokens, "max-tokens", 24, "max tokens of an answer")
+	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are cancelled midway")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest that an answer may take")
-	f.Uint64Var(&o.audit.Seed, "seed", 1, "of the prompts; with -url the default is another one each time")
-	f.BoolVar(&o.variants, "variants", false, "fail for variants as well: answers that differ, but are not corrupt")
+	f.Uint64Var(&o.audit.Seed, "seed", 1,
+		"of the prompts; with -url the default is another one each time")
+	f.BoolVar(&o.variants, "variants", false,
+		"fail for variants as well: answers that differ, but are not corrupt")
 	set, err := f.parseBeforeServe(args)
 	if err != nil {
 		return nil, err
 	}
 	o.serve = f.Args()
-	for name, v := range map[string]int{"agents": o.audit.Agents, "turns": o.audit.Turns, "aborts": o.audit.Aborts} {
+	for name, v := range map[string]int{
+		"agents": o.audit.Agents, "turns": o.audit.Turns, "aborts": o.audit.Aborts} {
 		if v < 1 || v > 1000 {
 			return nil, usageError("-%s is %d; want 1 to 1000", name, v)
 		}
 	}
-	for name, v := range map[string]int{"prompt-tokens": *promptTokens, "max-tokens": o.audit.MaxTokens} {
+	for name, v := range map[string]int{
+		"prompt-tokens": *promptTokens, "max-tokens": o.audit.MaxTokens} {
 		if v < 1 {
 			return nil, usageError("-%s is %d; want at least 1", name, v)
 		}
@@ -177,20 +191,28 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	return o, o.settle(f, set, len(o.serve) > 0)
 }
 
-// print is the findings as a table, or as JSON: a list of what was checked.
+// verdictColors are the terminal's colours of verdicts. All have one length, or the table's columns
+// would not align.
+var verdictColors = map[audit.Judgement]string{
+	audit.Passed:  "\x1b[32;1m",
+	audit.Broken:  "\x1b[31;1m",
+	audit.Unknown: "\x1b[37;2m",
+	audit.Variant: "\x1b[33;1m",
+}
+
+// print prints the findings as a table, or as JSON.
 func (o *checkOptions) print(w io.Writer, findings []audit.Finding) error {
 	if o.json {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(findings)
 	}
-	color := report.Color(w)
+	color := terminal.Color(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range findings {
 		verdict := string(f.Verdict)
-		if color { // all of one length, or the columns would be of several
-			verdict = map[audit.Judgement]string{audit.Passed: "\x1b[32;1m", audit.Broken: "\x1b[31;1m",
-				audit.Unknown: "\x1b[37;2m", audit.Variant: "\x1b[33;1m"}[f.Verdict] + verdict + "\x1b[0m"
+		if color {
+			verdict = verdictColors[f.Verdict] + verdict + "\x1b[0m"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, verdict, f.About)
 		for i, v := range f.Violations {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// A command is one of loadstone's.
+// A command is one of the program's subcommands.
 type command struct {
 	name    string
 	args    string // what comes after the name, for the usage line
@@ -29,25 +29,33 @@ type env struct {
 
 // commands lists them in the order of the overview. It is a function because help prints it.
 func commands() []command {
+	const server = "[flags] [-- flags of serve]"
 	return []command{
-		{"bench", "[flags] [-- flags of serve]", "measure a server with five scenarios and report", bench},
-		{"check", "[flags] [-- flags of serve]", "check that a server's answers and counts are right under load", checkCommand},
-		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own", runCommand},
+		{"bench", server, "measure a server with five scenarios and report", bench},
+		{"check", server, "check that a server's answers and counts are right under load",
+			checkCommand},
+		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own",
+			runCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},
-		{"report", "[flags] FOLDER...", "make the report of a measurement again, also beside an earlier one", reportCommand},
-		{"compare", "[flags] BASE HEAD", "compare two measurements", compareFiles},
-		{"gate", "[flags] [-- flags of serve]", "decide whether a server got worse", gateCommand},
+		{"report", "[flags] FOLDER...",
+			"make the report of a measurement again, also beside an earlier one", reportCommand},
+		{"compare", "[flags] BASE HEAD", "compare two measurements", compareCommand},
+		{"gate", server, "decide whether a server got worse", gateCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
-		{"logs", "[flags] FILE", "latencies of a server's access log, beside the client's own", logs},
-		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME", "the models on this machine", model},
+		{"logs", "[flags] FILE",
+			"latencies of a server's access log, beside the client's own", logs},
+		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME",
+			"the models on this machine", model},
 		{"help", "[TOPIC]", "more about a command or a topic", help},
-		{"completion", "bash | zsh | fish", "completion of commands and flags for a shell", completion},
+		{"completion", "bash | zsh | fish",
+			"completion of commands and flags for a shell", completion},
 		{"version", "", "print the version", version},
 	}
 }
 
+// findCommand returns the command of that name, nil where there is none.
 func findCommand(name string) *command {
 	for _, c := range commands() {
 		if c.name == name {
@@ -60,13 +68,13 @@ func findCommand(name string) *command {
 // Exit codes. They are documented in the help topic exit.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // the work was begun and went wrong: a server that died, a request that failed, a gate that does not pass
+	exitFailed      = 1   // it was begun and went wrong: a server died, a request or a gate failed
 	exitUsage       = 2   // the command line makes no sense: flags, names, unknown models
-	exitMissed      = 3   // bench -strict, gate -slo, run: measured, and a target or limit was missed
+	exitMissed      = 3   // bench -strict, gate -slo, run: a target or limit was missed
 	exitUnreachable = 4   // the server could not be reached or started
-	exitNotShown    = 5   // bench -strict, gate -slo, run: nothing is missed, but too few requests were measured to bound a percentile
-	exitUnread      = 141 // nobody reads standard output any more; a shell shows the same of a program that SIGPIPE ended
+	exitNotShown    = 5   // the same: nothing missed, but too few requests to bound a percentile
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM; what was measured is kept
+	exitUnread      = 141 // nobody reads standard output any more; as when SIGPIPE ends a program
 )
 
 // An exitError is an error with an exit code of its own.
@@ -82,14 +90,15 @@ func usageError(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// exitCode tells the user of the error, in one line, and returns its code.
+// exitCode prints the error, in one line, and returns its code.
 func exitCode(err error, stderr io.Writer) int {
 	var coded *exitError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &coded):
-		fmt.Fprintln(stderr, "loadstone:", oneLine(err)) // err, not coded: what it was wrapped in belongs to it
+		// err, not coded: what wraps it belongs to the message.
+		fmt.Fprintln(stderr, "loadstone:", oneLine(err))
 		return coded.code
 	case unread(err):
 		return exitUnread
@@ -101,23 +110,23 @@ func exitCode(err error, stderr io.Writer) int {
 	return exitFailed
 }
 
-// unread says whether an error is that of a pipe whose reader, such as head, has seen enough.
+// unread tells whether an error comes from a pipe whose reader, such as head, has gone away.
 func unread(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p, syscall.EPIPE)
 }
 
-// oneLine is an error in one line, also where it is several that were joined.
+// oneLine is the text of an error in one line, also where several errors were joined.
 func oneLine(err error) string {
 	var b strings.Builder
 	for line := range strings.Lines(err.Error()) {
 		line = strings.Join(strings.Fields(line), " ")
-		switch said := b.String(); {
+		switch before := b.String(); {
 		case line == "":
 			continue
-		case said != "" && strings.ContainsAny(said[len(said)-1:], ":;,"):
+		case before != "" && strings.ContainsAny(before[len(before)-1:], ":;,"):
 			b.WriteByte(' ')
-		case said != "":
+		case before != "":
 			b.WriteString("; ")
 		}
 		b.WriteString(line)
@@ -135,11 +144,11 @@ type flagSet struct {
 func flags(name, about, examples string, stdout io.Writer) *flagSet {
 	f := &flagSet{flag.NewFlagSet(name, flag.ContinueOnError), stdout, about, examples}
 	f.SetOutput(io.Discard)
-	f.Usage = func() {} // package flag prints it after every mistake; a mistake gets one line here
+	f.Usage = func() {} // package flag prints it after every mistake; here a mistake gets one line
 	return f
 }
 
-// parse parses a command's flags. -h prints the help; a mistake names the way to it.
+// parse parses a command's flags. -h prints the help; the error of a mistake says how to get it.
 func (f *flagSet) parse(args []string) error {
 	err := f.Parse(args)
 	switch {
@@ -151,13 +160,15 @@ func (f *flagSet) parse(args []string) error {
 	return err
 }
 
-// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells which were set.
+// parseBeforeServe parses the flags of a command that takes those of serve after --, and tells
+// which were set.
 func (f *flagSet) parseBeforeServe(args []string) (set map[string]bool, err error) {
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
 	if f.NArg() > 0 && !slices.Contains(args, "--") {
-		return nil, usageError("unexpected argument %q; loadstone %s -h lists the flags", f.Arg(0), f.Name())
+		return nil, usageError("unexpected argument %q; loadstone %s -h lists the flags",
+			f.Arg(0), f.Name())
 	}
 	set = map[string]bool{}
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
@@ -165,7 +176,8 @@ func (f *flagSet) parseBeforeServe(args []string) (set map[string]bool, err erro
 }
 
 func (f *flagSet) help() {
-	fmt.Fprintf(f.stdout, "usage: loadstone %s %s\n\n%s\n", f.Name(), findCommand(f.Name()).args, f.about)
+	fmt.Fprintf(f.stdout, "usage: loadstone %s %s\n\n%s\n",
+		f.Name(), findCommand(f.Name()).args, f.about)
 	any := false
 	f.VisitAll(func(*flag.Flag) { any = true })
 	if any {

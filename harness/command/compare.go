@@ -1,7 +1,9 @@
 package command
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,7 +11,8 @@ import (
 	"strings"
 
 	"loadstone/harness/gate"
-	"loadstone/harness/report"
+	"loadstone/harness/report/page"
+	"loadstone/harness/terminal"
 )
 
 const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go benchmark format such as their bench.txt, and prints
@@ -27,21 +30,27 @@ const compareExamples = `  loadstone compare before after
 Exit codes: 0 compared, 2 a file is missing, empty or damaged, or the command line is wrong.
 `
 
+// compared is what compare and gate compare: names of files, "" none, and how.
+type compared struct {
+	base, head, noise string
+	gate.Options
+}
+
 // selectionFlags are those that compare and gate share.
-func selectionFlags(f *flag.FlagSet) func(*gate.Options) {
+func selectionFlags(f *flag.FlagSet) func(*compared) {
 	scenarios := f.String("scenario", "", "`names` or patterns of scenarios, separated by commas; default: all")
 	units := f.String("unit", "", "`names` or patterns of units, separated by commas, such as 'p99-*,tok/s'; default: those that are gated")
 	filter := f.String("filter", "", "`expression` of benchstat's filter language, such as model:tiny")
 	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ between the two")
 	floor := f.String("floor", "", "`file` of an A/A measurement (loadstone gate -aa); default: beside the base, .floor in place of .txt, if it is there")
 	alpha := f.Float64("alpha", 0.05, "chance of a false alarm, all cells together")
-	return func(o *gate.Options) {
-		o.Base, o.Head = benchFile(o.Base), benchFile(o.Head)
+	return func(o *compared) {
+		o.base, o.head = benchFile(o.base), benchFile(o.head)
 		o.Scenarios, o.Units, o.Ignore = commas(*scenarios), commas(*units), commas(*ignore)
-		o.Filter, o.Floor, o.Alpha = *filter, *floor, *alpha
-		beside := strings.TrimSuffix(o.Base, ".txt") + ".floor"
-		if _, err := os.Stat(beside); o.Floor == "" && o.Base != "" && err == nil {
-			o.Floor = beside
+		o.Filter, o.noise, o.Alpha = *filter, *floor, *alpha
+		beside := strings.TrimSuffix(o.base, ".txt") + ".floor"
+		if _, err := os.Stat(beside); o.noise == "" && o.base != "" && err == nil {
+			o.noise = beside
 		}
 	}
 }
@@ -57,11 +66,11 @@ func commas(s string) []string {
 	return all
 }
 
-func compareFiles(_ context.Context, e *env, args []string) error {
+func compareCommand(_ context.Context, e *env, args []string) error {
 	f := flags("compare", compareAbout, compareExamples, e.stdout)
 	selected := selectionFlags(f.FlagSet)
-	var o gate.Options
-	page := f.String("html", "", "also write the comparison as one page to look at to this `file`")
+	var o compared
+	html := f.String("html", "", "also write the comparison as one page to look at to this `file`")
 	f.BoolVar(&o.All, "all", false, "all units, not only those that are gated")
 	if err := f.parse(args); err != nil {
 		return err
@@ -69,29 +78,78 @@ func compareFiles(_ context.Context, e *env, args []string) error {
 	if f.NArg() != 2 {
 		return usageError("want two measurements, before and after; loadstone compare -h shows examples")
 	}
-	o.Base, o.Head = f.Arg(0), f.Arg(1)
+	o.base, o.head = f.Arg(0), f.Arg(1)
 	selected(&o)
-	c, err := compareOptions(o)
+	c, err := compareFiles(o)
 	if err != nil {
 		return err
 	}
-	if *page != "" {
-		if err := writeFile(*page, func(w io.Writer) error { return report.WriteComparisonHTML(w, c) }); err != nil {
+	if *html != "" {
+		if err := writeFile(*html, func(w io.Writer) error { return page.WriteComparison(w, c) }); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(e.stdout, "base %s\nhead %s\n\n", o.Base, o.Head)
-	return c.WriteTable(e.stdout, report.Color(e.stdout), false)
+	fmt.Fprintf(e.stdout, "base %s\nhead %s\n\n", o.base, o.head)
+	return c.WriteTable(e.stdout, terminal.Color(e.stdout), false)
 }
 
-// compareOptions compares; whatever is wrong with files or options is a usage error.
-func compareOptions(o gate.Options) (*gate.Comparison, error) {
+// compareFiles compares; whatever is wrong with files or options is a usage error.
+func compareFiles(o compared) (*gate.Comparison, error) {
 	if !(o.Alpha > 0 && o.Alpha < 1) {
 		return nil, usageError("-alpha is %g; want more than 0 and less than 1", o.Alpha)
 	}
-	c, err := gate.Compare(o)
+	base, err := readBench(o.base)
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
+	head, err := readBench(o.head)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	if o.noise != "" {
+		if o.Noise, err = readBench(o.noise); err != nil {
+			return nil, usageError("%w", err)
+		}
+	}
+	c, err := gate.Compare(base, head, o.Options)
+	if err != nil {
+		return nil, gateError(err)
+	}
 	return c, nil
+}
+
+// readBench reads a benchmark file.
+func readBench(name string) (gate.File, error) {
+	text, err := os.ReadFile(name)
+	return gate.File{Name: name, Reader: bytes.NewReader(text)}, err
+}
+
+// gateError is an error of package gate as a usage error, with the flags that it is about.
+func gateError(err error) error {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for i := range all {
+		all[i] = wayOut(all[i])
+	}
+	return usageError("%w", errors.Join(all...))
+}
+
+// wayOut adds to an error of package gate what the user can do about it.
+func wayOut(err error) error {
+	var option *gate.OptionError
+	var empty *gate.EmptyError
+	var mixed *gate.MixedError
+	switch {
+	case errors.As(err, &option):
+		return fmt.Errorf("-%w", err)
+	case errors.As(err, &empty) && empty.Filter != "":
+		return fmt.Errorf("%w; -filter chooses others", err)
+	case errors.As(err, &empty):
+		return fmt.Errorf("%w; loadstone bench writes one", err)
+	case errors.As(err, &mixed):
+		return fmt.Errorf("%w; choose with -filter", err)
+	}
+	return err
 }

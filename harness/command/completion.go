@@ -10,12 +10,13 @@ import (
 	"strings"
 
 	"loadstone/engine/catalog"
+	"loadstone/harness/scenario"
 	"loadstone/server/service"
 )
 
-const completionAbout = `Writes a script that teaches a shell to complete loadstone's commands, flags and their values.`
+const completionAbout = `Writes a script by which a shell completes loadstone's commands, flags and their values.`
 
-const completionExamples = `  source <(loadstone completion bash)                                        # this shell; or the same line in ~/.bashrc
+const completionExamples = `  source <(loadstone completion bash)             # for this shell; or the same line in ~/.bashrc
   loadstone completion zsh > "${fpath[1]}/_loadstone"
   loadstone completion fish > ~/.config/fish/completions/loadstone.fish
 `
@@ -25,7 +26,8 @@ func completion(ctx context.Context, e *env, args []string) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	write := map[string]func(io.Writer, []completed){"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[f.Arg(0)]
+	write := map[string]func(io.Writer, []completed){
+		"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[f.Arg(0)]
 	if write == nil || f.NArg() != 1 {
 		return usageError("want one of: loadstone completion %s", findCommand("completion").args)
 	}
@@ -37,27 +39,35 @@ func completion(ctx context.Context, e *env, args []string) error {
 	return nil
 }
 
-// completed is what can follow the name of a command.
+// completed says what can follow the name of a command.
 type completed struct {
 	command, summary string
 	flags            []completedFlag
-	words            []string // that are arguments; nil: files
+	words            []string // the arguments that it takes; nil: files
 }
 
+// completedFlag says what can follow a flag.
 type completedFlag struct {
 	name, usage string
-	takes       bool     // a value
-	values      []string // nil: files, if it takes any
+	hasValue    bool
+	values      []string // nil: files, where it has a value
 }
 
-// completions asks every command for its help: a flag that is not in it is not there.
+// completions reads the help of every command, which lists all flags.
 func completions(ctx context.Context) ([]completed, error) {
 	models := []string{}
 	for _, m := range catalog.Models() {
 		models = append(models, m.Name)
 	}
-	values := map[string][]string{"model": models, "backend": service.BackendValues(), "scenario": scenarioNames()}
-	words := map[string][]string{"model": {"list", "pull", "import", "path"}, "completion": {"bash", "zsh", "fish"}}
+	values := map[string][]string{
+		"model":    models,
+		"backend":  service.BackendValues(),
+		"scenario": scenario.FiveNames,
+	}
+	words := map[string][]string{
+		"model":      {"list", "pull", "import", "path"},
+		"completion": {"bash", "zsh", "fish"},
+	}
 	var all []completed
 	for _, c := range commands() {
 		done := completed{command: c.name, summary: c.summary, words: words[c.name]}
@@ -71,18 +81,29 @@ func completions(ctx context.Context) ([]completed, error) {
 			done.words = []string{}
 			fallthrough
 		default:
-			var text bytes.Buffer
-			if code := exitCode(c.run(ctx, &env{stdin: strings.NewReader(""), stdout: &text, stderr: &text}, []string{"-h"}), io.Discard); code != exitOK {
-				return nil, fmt.Errorf("%s -h ended with %d", c.name, code)
+			text, err := helpOf(ctx, c)
+			if err != nil {
+				return nil, err
 			}
-			done.flags = helpFlags(text.String(), values)
+			done.flags = helpFlags(text, values)
 		}
 		all = append(all, done)
 	}
 	return all, nil
 }
 
-// A flag in the help that package flag prints: its name, what its value is called, and in the next line what it is for.
+// helpOf is what a command's -h prints.
+func helpOf(ctx context.Context, c command) (string, error) {
+	var text bytes.Buffer
+	e := &env{stdin: strings.NewReader(""), stdout: &text, stderr: &text}
+	if code := exitCode(c.run(ctx, e, []string{"-h"}), io.Discard); code != exitOK {
+		return "", fmt.Errorf("%s -h ended with %d", c.name, code)
+	}
+	return text.String(), nil
+}
+
+// A flag in the help that package flag prints: its name, what its value is called, and in the next
+// line what it is for.
 var helpFlag = regexp.MustCompile(`(?m)^  -([a-z0-9-]+)( [^\t\n]+)?(?:\n    )?\t(.*)$`)
 
 func helpFlags(help string, values map[string][]string) []completedFlag {
@@ -90,7 +111,8 @@ func helpFlags(help string, values map[string][]string) []completedFlag {
 	for _, m := range helpFlag.FindAllStringSubmatch(help, -1) {
 		usage, _, _ := strings.Cut(m[3], "; ")
 		usage, _, _ = strings.Cut(usage, " (default")
-		all = append(all, completedFlag{name: m[1], usage: usage, takes: m[2] != "", values: values[m[1]]})
+		flag := completedFlag{name: m[1], usage: usage, hasValue: m[2] != "", values: values[m[1]]}
+		all = append(all, flag)
 	}
 	return all
 }
@@ -130,13 +152,16 @@ _loadstone() {
 			for _, f := range c.flags {
 				switch {
 				case f.values != nil:
-					fmt.Fprintf(w, "\t\t-%[1]s|--%[1]s) COMPREPLY=($(compgen -W '%[2]s' -- \"$word\")); return ;;\n", f.name, strings.Join(f.values, " "))
-				case f.takes:
+					fmt.Fprintf(w, "\t\t-%[1]s|--%[1]s) "+
+						"COMPREPLY=($(compgen -W '%[2]s' -- \"$word\")); return ;;\n",
+						f.name, strings.Join(f.values, " "))
+				case f.hasValue:
 					files = append(files, "-"+f.name, "--"+f.name)
 				}
 			}
 			if files != nil {
-				fmt.Fprintf(w, "\t\t%s) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n", strings.Join(files, "|"))
+				fmt.Fprintf(w, "\t\t%s) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n",
+					strings.Join(files, "|"))
 			}
 			fmt.Fprintf(w, "\t\tesac\n\t\tflags='%s'\n", flagNames(c.flags))
 		}
@@ -160,17 +185,31 @@ complete -o filenames -F _loadstone loadstone
 `)
 }
 
-// zshQuote makes text safe inside zsh's single quotes and its specs, where brackets and colons mean something.
+// zshQuote makes text safe inside zsh's single quotes and its specs, where brackets and colons mean
+// something.
 func zshQuote(s string) string {
 	return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(s)
 }
 
 func zshCompletion(w io.Writer, all []completed) {
-	fmt.Fprint(w, "#compdef loadstone\n# zsh completion for loadstone\n_loadstone() {\n\tlocal -a commands=(\n")
+	fmt.Fprint(w, `#compdef loadstone
+# zsh completion for loadstone
+_loadstone() {
+	local -a commands=(
+`)
 	for _, c := range all {
 		fmt.Fprintf(w, "\t\t'%s:%s'\n", c.command, zshQuote(c.summary))
 	}
-	fmt.Fprint(w, "\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n\tlocal command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $command in\n")
+	fmt.Fprint(w, `	)
+	if (( CURRENT == 2 )); then
+		_describe command commands
+		return
+	fi
+	local command=$words[2]
+	shift words
+	(( CURRENT-- ))
+	case $command in
+`)
 	for _, c := range all {
 		fmt.Fprintf(w, "\t%s)\n\t\t_arguments", c.command)
 		for _, f := range c.flags {
@@ -178,7 +217,7 @@ func zshCompletion(w io.Writer, all []completed) {
 			switch {
 			case f.values != nil:
 				action = fmt.Sprintf(":value:(%s)", strings.Join(f.values, " "))
-			case f.takes:
+			case f.hasValue:
 				action = ":value:_files"
 			}
 			fmt.Fprintf(w, " \\\n\t\t\t'-%s[%s]%s'", f.name, zshQuote(f.usage), action)
@@ -190,8 +229,15 @@ func zshCompletion(w io.Writer, all []completed) {
 		}
 		fmt.Fprint(w, "\n\t\t;;\n")
 	}
-	// As a file in fpath it is the function's own body; sourced, it has to be made known.
-	fmt.Fprint(w, "\tesac\n}\nif [[ $funcstack[1] == _loadstone ]]; then\n\t_loadstone \"$@\"\nelse\n\tcompdef _loadstone loadstone\nfi\n")
+	// As a file in fpath, the script is the function's own body; sourced, it must register it.
+	fmt.Fprint(w, `	esac
+}
+if [[ $funcstack[1] == _loadstone ]]; then
+	_loadstone "$@"
+else
+	compdef _loadstone loadstone
+fi
+`)
 }
 
 func fishQuote(s string) string { return strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) }
@@ -199,22 +245,23 @@ func fishQuote(s string) string { return strings.NewReplacer(`\`, `\\`, "'", `\'
 func fishCompletion(w io.Writer, all []completed) {
 	fmt.Fprint(w, "# fish completion for loadstone\ncomplete -c loadstone -f\n")
 	for _, c := range all {
-		fmt.Fprintf(w, "complete -c loadstone -n __fish_use_subcommand -a %s -d '%s'\n", c.command, fishQuote(c.summary))
-		is := fmt.Sprintf("complete -c loadstone -n '__fish_seen_subcommand_from %s'", c.command)
+		fmt.Fprintf(w, "complete -c loadstone -n __fish_use_subcommand -a %s -d '%s'\n",
+			c.command, fishQuote(c.summary))
+		after := fmt.Sprintf("complete -c loadstone -n '__fish_seen_subcommand_from %s'", c.command)
 		if c.words == nil {
-			fmt.Fprintf(w, "%s -F\n", is)
+			fmt.Fprintf(w, "%s -F\n", after)
 		} else if len(c.words) > 0 {
-			fmt.Fprintf(w, "%s -a '%s'\n", is, strings.Join(slices.Compact(c.words), " "))
+			fmt.Fprintf(w, "%s -a '%s'\n", after, strings.Join(slices.Compact(c.words), " "))
 		}
 		for _, f := range c.flags {
 			value := ""
 			switch {
 			case f.values != nil:
 				value = fmt.Sprintf(" -x -a '%s'", strings.Join(f.values, " "))
-			case f.takes:
+			case f.hasValue:
 				value = " -r"
 			}
-			fmt.Fprintf(w, "%s -o %s%s -d '%s'\n", is, f.name, value, fishQuote(f.usage))
+			fmt.Fprintf(w, "%s -o %s%s -d '%s'\n", after, f.name, value, fishQuote(f.usage))
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"loadstone/harness/gate"
 	"loadstone/harness/limit"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 const gateAbout = `Decides whether a server got worse, for scripts: exit code 0 if not. Four ways:
@@ -47,12 +47,12 @@ What it prints when a build is slower:
   p50-ttft          base     head   change      95 % interval        p
   single-cold    45.7 ms  54.6 ms  +19.8 %  +15.1 % … +24.0 %  < 0.001  worse: more than 5 %
 
-  20 cells: 1 worse, 19 ~ (10 runs a side, p after Holm's correction, no A/A floor)
+  20 cells: 1 worse, 19 ~ (10 runs a side, p after Holm's correction, no noise floor)
   loadstone: gate: of 20 cells 1 worse
 
 and when it is not:
 
-  20 cells: 20 ~ (10 runs a side, p after Holm's correction, A/A floor benchdata/baseline/tiny.floor)
+  20 cells: 20 ~ (10 runs a side, p after Holm's correction, noise floor benchdata/baseline/tiny.floor)
   gate: pass
 
 Exit codes: 0 pass, 1 something got worse or was not measured, 2 it cannot be decided: unlike or empty files, a pattern
@@ -63,8 +63,8 @@ is missed, but too few requests were measured to show that a percentile holds, 1
 
 // gateOptions are the command line of gate.
 type gateOptions struct {
-	gate.Options
-	slos    []limit.Limit
+	compared
+	limits  []limit.Limit
 	verbose bool
 	aa      string // file to write an A/A measurement to
 	measure *duel  // nil: two files
@@ -81,39 +81,39 @@ func gateCommand(ctx context.Context, e *env, args []string) error {
 		if err := o.measure.run(ctx, e); err != nil {
 			return err
 		}
-		o.Base, o.Head = filepath.Join(o.measure.out, "base.txt"), filepath.Join(o.measure.out, "head.txt")
+		o.base, o.head = filepath.Join(o.measure.out, "base.txt"), filepath.Join(o.measure.out, "head.txt")
 		if o.aa != "" {
-			if err := o.measure.doubt(); err != nil {
+			if err := o.measure.invalid(); err != nil {
 				return err
 			}
-			return o.measure.writeFloor(e, o.aa)
+			return o.measure.writeNoiseFloor(e, o.aa)
 		}
 	}
 	var failure error
-	if o.Base != "" {
+	if o.base != "" {
 		failure = o.decide(e)
 	}
-	if o.slos == nil {
+	if o.limits == nil {
 		return failure
 	}
-	missed, err := o.checkSLOs(e)
+	missed, err := o.checkLimits(e)
 	return errors.Join(failure, err, missed)
 }
 
 // decide compares base and head and prints what keeps the gate from passing, or everything with -v.
 func (o *gateOptions) decide(e *env) error {
-	c, err := compareOptions(o.Options)
+	c, err := compareFiles(o.compared)
 	if err != nil {
 		return err
 	}
-	if err := c.WriteTable(e.stdout, report.Color(e.stdout), !o.verbose); err != nil {
+	if err := c.WriteTable(e.stdout, terminal.Color(e.stdout), !o.verbose); err != nil {
 		return err
 	}
 	var invalid *gate.Invalid
 	err = c.Decide()
 	switch {
-	case err == nil && o.measure.doubt() != nil:
-		return o.measure.doubt()
+	case err == nil && o.measure.invalid() != nil:
+		return o.measure.invalid()
 	case err == nil:
 		fmt.Fprintln(e.stdout, "gate: pass")
 		return nil
@@ -123,20 +123,24 @@ func (o *gateOptions) decide(e *env) error {
 	return &exitError{exitFailed, fmt.Errorf("gate: %w", err)}
 }
 
-func (o *gateOptions) checkSLOs(e *env) (missed, err error) {
-	results, err := gate.CheckSLOs(o.Options, o.slos)
+func (o *gateOptions) checkLimits(e *env) (missed, err error) {
+	head, err := readBench(o.head)
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
-	if err := gate.WriteSLOs(e.stdout, results, report.Color(e.stdout)); err != nil {
+	results, err := gate.CheckLimits(head, o.Options, o.limits)
+	if err != nil {
+		return nil, gateError(err)
+	}
+	if err := gate.WriteLimits(e.stdout, results, terminal.Color(e.stdout)); err != nil {
 		return nil, err
 	}
 	count := map[limit.Standing]int{}
 	needs := ""
 	for i := range results {
 		r := &results[i]
-		if count[r.Stands]++; r.Stands == limit.NotShown && needs == "" {
-			needs = fmt.Sprintf("%s in %s needs %s", r.Unit, r.Scenario, r.Sample(r.Needs))
+		if count[r.Standing]++; r.Standing == limit.NotShown && needs == "" {
+			needs = fmt.Sprintf("%s in %s needs %s", r.Name, r.Scenario, r.Sample())
 		}
 	}
 	switch {
@@ -152,8 +156,8 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	o := &gateOptions{}
 	d := &duel{start: time.Now()}
 	f := flags("gate", gateAbout, gateExamples, e.stdout)
-	f.StringVar(&o.Base, "base", "", "`folder` of the measurement to hold the other to, or its bench.txt")
-	f.StringVar(&o.Head, "head", "", "`folder` of the measurement to judge, or its bench.txt")
+	f.StringVar(&o.base, "base", "", "`folder` of the measurement to hold the other to, or its bench.txt")
+	f.StringVar(&o.head, "head", "", "`folder` of the measurement to judge, or its bench.txt")
 	selected := selectionFlags(f.FlagSet)
 	effects := f.String("effect", "", "`list` of smallest changes that matter, such as p50-ttft=3%,tok/s=10%")
 	slo := f.String("slo", "", "`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
@@ -164,13 +168,13 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
-	selected(&o.Options)
+	selected(&o.compared)
 	var err error
 	if o.Effects, err = gate.ParseEffects(*effects); err != nil {
 		return nil, usageError("-effect: %w", err)
 	}
 	if *slo != "" {
-		if o.slos, err = gate.ParseSLOs(*slo); err != nil {
+		if o.limits, err = gate.ParseLimits(*slo); err != nil {
 			return nil, usageError("-slo: %w", err)
 		}
 	}
@@ -182,16 +186,16 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 		return nil, err
 	}
 	switch {
-	case measuring && (o.Base != "" || o.Head != ""):
+	case measuring && (o.base != "" || o.head != ""):
 		return nil, usageError("either files (-base, -head) or servers to measure (-base-cmd, -base-url, -aa), not both")
 	case measuring:
 		o.measure = d
 		if o.Scenarios = nil; d.bench.runs < o.MinRuns && o.aa == "" {
 			return nil, usageError("-runs is %d; want at least -min-runs, %d", d.bench.runs, o.MinRuns)
 		}
-	case o.Base == "" && o.slos == nil:
+	case o.base == "" && o.limits == nil:
 		return nil, usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or -base-url; loadstone gate -h shows examples")
-	case o.Head == "":
+	case o.head == "":
 		return nil, usageError("want -head FOLDER, the measurement to judge; loadstone bench makes one")
 	}
 	return o, nil

@@ -30,8 +30,8 @@ func slowServer(t *testing.T, delay time.Duration) *httptest.Server {
 	return s
 }
 
-// A delay in front of the first token is found by a gate that measures by itself. The delay is far more than what a busy
-// machine adds to a run's median, so that this is no test of the machine.
+// A delay in front of the first token is found by a gate that measures by itself. The delay is far
+// more than what a busy machine adds to a run's median, so that this is no test of the machine.
 func TestGateMeasures(t *testing.T) {
 	quick, slow := slowServer(t, 20*time.Millisecond), slowServer(t, 80*time.Millisecond)
 	t.Chdir(t.TempDir())
@@ -78,8 +78,8 @@ func TestGateExitCodes(t *testing.T) {
 		{"gate -base-url 127.0.0.1:1 -head-url 127.0.0.1:1", exitUsage, "are one server"},
 		{"gate -base-url 127.0.0.1:1 -head-url 127.0.0.1:2", exitUnreachable, "does not answer"},
 		{"gate -base-url example.com", exitUsage, "example.com is not this machine"},
-		{"gate -head empty.txt -slo p99", exitUsage, "is no limit"},
-		{"gate -base a -head b -effect p99=fast", exitUsage, "is no effect"},
+		{"gate -head empty.txt -slo p99", exitUsage, "is not a limit"},
+		{"gate -base a -head b -effect p99=fast", exitUsage, "is not an effect"},
 		{"gate -base a -head b -min-runs 2", exitUsage, "want at least 4"},
 		{"gate -aa x -runs 3 -n 10", exitUsage, "cannot be split evenly"},
 		{"compare empty.txt", exitUsage, "want two measurements"},

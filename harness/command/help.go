@@ -3,24 +3,32 @@ package command
 import (
 	"context"
 	"fmt"
+	"loadstone/harness/scenario"
 	"slices"
 	"strings"
 )
 
 func overview() string {
 	var b strings.Builder
-	b.WriteString("Loadstone measures the latency of LLM inference servers under load, and serves models itself.\n\nusage: loadstone COMMAND [ARGUMENTS]\n\n")
+	b.WriteString("Loadstone measures the latency of LLM inference servers under load, and " +
+		"serves models itself.\n\nusage: loadstone COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-10s  %s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h. Topics of help: %s.\n", strings.Join(topicNames(), ", "))
+	fmt.Fprintf(&b, "\nStart with: loadstone bench. Every command has -h. Topics of help: %s.\n",
+		strings.Join(topicNames(), ", "))
 	return b.String()
 }
 
-const helpAbout = `Prints the overview, the help of a command, as its -h does, or more about a topic.`
+const helpAbout = `Prints the overview, the help of a command (as its -h does), or more about a topic.`
+
+const helpExamples = `  loadstone help
+  loadstone help bench
+  loadstone help files
+`
 
 func help(ctx context.Context, e *env, args []string) error {
-	f := flags("help", helpAbout, "  loadstone help\n  loadstone help bench\n  loadstone help files\n", e.stdout)
+	f := flags("help", helpAbout, helpExamples, e.stdout)
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -38,7 +46,8 @@ func help(ctx context.Context, e *env, args []string) error {
 	if c := findCommand(args[0]); c != nil {
 		return c.run(ctx, e, []string{"-h"})
 	}
-	return usageError("no help on %q; topics are %s, and every command", args[0], strings.Join(topicNames(), ", "))
+	return usageError("no help on %q; topics are %s, and every command",
+		args[0], strings.Join(topicNames(), ", "))
 }
 
 func topicNames() []string {
@@ -55,79 +64,105 @@ var topics = map[string]string{
 	"loads":  loadsTopic,
 	"caches": cachesTopic,
 	"seeds":  seedsTopic,
-	"scenarios": `The five scenarios of bench, each repeated 100 times by default (loads of your own: loadstone help files):
-
-  single-cold     one agent that the server has never seen asks one question: the whole prompt is read
-  single-cached   one agent goes on with its conversation: what was said before is in its cache
-  concurrent-5    five agents go on with theirs at the same moment
-  concurrent-10   ten do
-  pool-pressure   sixteen new agents at once reserve nine tenths of the server's KV pool
-
+	"scenarios": scenariosTopic() + `
 The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
 falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
 queue and caches and are not independent of each other.
 
-After each run, of loadstone run as well, four of its questions are asked again when nothing else runs, unmeasured: greedy
-answers must be the same. One that is not counts as rounding where the server's log-probabilities say that two tokens were
-nearly as likely, and is wrong where they say otherwise or where it is another agent's; the measurement then fails. Of a
-server without log-probabilities the others are a warning, and loadstone check looks closer.
+After each run, of loadstone run as well, four of its questions are asked again when nothing else
+runs, unmeasured: greedy answers must be the same. An answer that is not counts as rounding where
+the server's log-probabilities say that two tokens were nearly as likely. It is wrong where they say
+otherwise, or where it is another agent's, and then the measurement fails. Of a server without
+log-probabilities all other differences are a warning, and loadstone check looks closer.
 `,
 	"targets": `A baseline is held to four targets:
 
-  p50 < 500 ms, p95 < 2000 ms, p99 < 5000 ms   end to end, from the moment a request was due to its last byte
-  cache hit rate > 80 %                        of the prompt tokens, where the caches start warm
+  p50 < 500 ms, p95 < 2000 ms, p99 < 5000 ms   end to end, from when a request was due to its last
+                                               byte
+  cache hit rate > 80 %                        of the prompt tokens, where the caches start hot
 
-A target is met when every scenario meets it, and the figure shown is the worst scenario's. Failed requests count as
-never answered. Refusals (429) and cancelled requests are counted apart. A percentile within its target is
-met only where the requests are enough to bound it, and not shown otherwise. loadstone bench -strict exits with 3 when a
-target is missed, and with 5 when one is not shown.
+A target is met when every scenario meets it, and the figure shown is the worst scenario's. Failed
+requests count as never answered. Refusals (429) and cancelled requests are counted apart. A
+percentile within its target is met only where the requests are enough to bound it, and not shown
+otherwise. loadstone bench -strict exits with 3 when a target is missed, and with 5 when one is not
+shown.
 `,
 	"exit": `Exit codes:
 
     0  done
-    1  it was begun and went wrong: a server that died, a request that was refused, files that do not agree;
-       bench, run: an answer that is another agent's, or figures that cannot be true; check: one fails; gate: something got
-       worse or was not measured
-    2  wrong command line: an unknown flag, model or scenario, an address that is not this machine's;
-       gate, compare: files that are empty, damaged or (gate) unlike, so that nothing can be decided
+    1  it was begun and went wrong: a server died, a request was refused, files do not agree;
+       bench, run: an answer is another agent's, or figures cannot be true; check: a check fails;
+       gate: something got worse or was not measured
+    2  wrong command line: an unknown flag, model or scenario, an address off this machine; gate,
+       compare: files are empty, damaged or (gate) unlike, so that nothing can be decided
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
-    5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not shown to hold: it was
-       measured on fewer requests than bound it (6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99, 4394 for a p99.9)
+    5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not
+       shown to hold: it was measured on too few requests to bound it (6 for a p50, 39 for a p90, 76
+       for a p95, 441 for a p99, 4394 for a p99.9)
   130  interrupted; what was measured until then is kept and reported
-  141  nobody reads standard output any more, as after loadstone bench | head; what was measured is kept
+  141  nobody reads standard output any more, as after loadstone bench | head; what was measured is
+       kept
 
-loadstone serve gives 0 when it was told to end and cut no answer off, 1 otherwise, and 2 for a wrong command line.
+loadstone serve exits with 0 when it was asked to end and cut no answer off, with 1 otherwise, and
+with 2 for a wrong command line.
 
-So of limits: met is 0, missed or not measured 3, not shown 5, and where several differ 3 before 5. gate -slo judges by the
-median over the runs, each of which must bound the percentile, or all together where none is beyond the limit.
+So a limit that is met is 0, one that is missed or not measured 3, one that is not shown 5, and
+where several differ 3 comes before 5. gate -slo judges by the median over the runs. Each run must
+bound the percentile, or all of them together where none is beyond the limit.
 `,
 	"results": `bench writes a folder:
 
   report.html    to look at; one file that loads nothing
-  baseline.md    the baseline document: summary, method, results, targets, bottlenecks, recommendations
-  bench.txt      Go benchmark format. Compare two: loadstone compare before/bench.txt after/bench.txt
-  results.json   what the tables show, for programs: the machine, the server, the load, the verdicts on the targets, and for
-                 each scenario the figures of all runs (all) and of each (by_run). Times end in _ns; one that was not measured
-                 is null, one that falls on a request without an answer is "never"; ci95_ns has the 95 % interval of
-                 each percentile that the sample is large enough to bound, and only those should be relied on. counters has by
-                 how much the server's own counters rose in the runs (server) and what the client has of the same requests,
-                 warm-up included (client): answered_requests, prompt_tokens, cached_tokens, output_tokens; of the server
-                 also requests_STATUS, rejects_REASON, evictions, restores, steps, cpu_seconds. Where the two cannot both be
-                 right, the measurement is invalid. again has how many answers were compared with those given alone, how many differ,
-                 and of how many that is rounding (rounded) or cannot be told (open)
-  summary.csv    the same figures for a spreadsheet: a row for each scenario, run ("all": together) and metric, in ms
+  baseline.md    the baseline document: summary, method, results, targets, bottlenecks,
+                 recommendations
+  bench.txt      Go benchmark format. To compare two: loadstone compare before/bench.txt
+                 after/bench.txt
+  results.json   what the tables show, for programs: the machine, the server, the load, the verdicts
+                 on the targets, and for each scenario the figures of all runs (all) and of each
+                 (by_run). Times end in _ns. A time that was not measured is null; one of a request
+                 without an answer is "never". ci95_ns has the 95 % interval of each percentile that
+                 the sample is large enough to bound, and only those should be relied on. figures
+                 has all that is one number, by the names that limits have. counters
+                 has by how much the server's own counters rose in the runs (server) and what the
+                 client has of the same requests, warm-up included (client): answered_requests,
+                 prompt_tokens, cached_tokens, output_tokens; of the server also requests_STATUS,
+                 rejects_REASON, evictions, restores, steps, cpu_seconds. Where the two cannot both
+                 be right, the measurement is invalid. again has how many answers were compared with
+                 those given alone, how many differ, and for how many of these that is rounding
+                 (rounded) or cannot be told (open)
+  summary.csv    the same figures for a spreadsheet: a row for each scenario, run ("all": together)
+                 and metric, in ms
   requests.csv   a row for each measured request: its times in ms, tokens, outcome
-  records.jsonl  a line a request: when it was due, sent, first answered, each token, its end; tokens; the server's own
-                 timing. No prompts; answers only with -answers
-  samples.jsonl  what the server said of itself meanwhile, up to 50 times a second: queue, running, part of the pool in use
-  access.log     the server's own latencies; loadstone logs -records records.jsonl access.log sets them beside the client's
-  server.log     what else the server said
+  records.jsonl  a line for each request: when it was due, sent, first answered, each token, its
+                 end; tokens; the server's own timing. No prompts; answers only with -answers
+  samples.jsonl  what the server published of itself meanwhile, up to 50 times a second: queue,
+                 running requests, share of the pool in use
+  access.log     the server's own latencies; loadstone logs -records records.jsonl access.log
+                 compares them with the client's
+  server.log     what else the server wrote
 
-The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes all others from them again, with the head
-of results.json for what they do not say: the machine, the server and its counters, the load. Raw files are for their owner alone (0600).
+The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes all others from
+them again, with the head of results.json for what they do not contain: the machine, the server and
+its counters, the load. Only their owner can read raw files (0600).
 
-Metrics: ttft is due to first token, itl between two tokens, e2e due to end, lag due to sent (the client's own); server,
-queue, prefill and decode are the server's word, network what the client waited beyond it.
+Metrics: ttft is from due to first token, itl between two tokens, e2e from due to end, lag from due
+to sent (the client's own); server, queue, prefill and decode are as the server reports, network is
+what the client waited beyond that.
 `,
+}
+
+// scenariosTopic lists the five scenarios, as their files describe them.
+func scenariosTopic() string {
+	files, err := scenario.Five()
+	if err != nil {
+		panic(err) // they are embedded, and a test reads them
+	}
+	var b strings.Builder
+	b.WriteString("The five scenarios of bench, each repeated 100 times by default. They are scenario files like your own, to\n" +
+		"read or to start from: loadstone init -scenario concurrent-10 (loadstone help files).\n\n")
+	for _, f := range files {
+		fmt.Fprintf(&b, "  %-15s %s\n", f.Load.Name, f.Load.About)
+	}
+	return b.String()
 }

@@ -6,26 +6,36 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"loadstone/harness/scenario"
 )
 
-const initAbout = `Writes a scenario file to start from, with every setting explained: scenario.txtar, or FILE. A file that is there already is
-left as it is.`
+const initAbout = `Writes a scenario file to start from: scenario.txtar, or FILE. It has every setting explained, or is one of the five
+scenarios of every baseline, by -scenario. A file that is there already is left as it is.`
 
 const initExamples = `  loadstone init
   loadstone init mine.txtar && loadstone run mine.txtar
+  loadstone init -scenario concurrent-10 && loadstone run concurrent-10.txtar
 `
 
 func initCommand(_ context.Context, e *env, args []string) error {
 	f := flags("init", initAbout, initExamples, e.stdout)
+	of := f.String("scenario", "", "`name` of a scenario to start from: "+strings.Join(scenario.FiveNames, ", "))
 	if err := f.parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 1 {
 		return usageError("want one file to write")
 	}
-	name := "scenario.txtar"
+	name, text := "scenario.txtar", scenario.Example
+	if *of != "" {
+		var ok bool
+		if text, ok = scenario.FiveText(*of); !ok {
+			return usageError("unknown scenario %q; known are %s", *of, strings.Join(scenario.FiveNames, ", "))
+		}
+		name = *of + ".txtar"
+	}
 	if f.NArg() == 1 {
 		name = f.Arg(0)
 	}
@@ -36,9 +46,9 @@ func initCommand(_ context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(scenario.Example)
+	_, err = file.WriteString(text)
 	if err := errors.Join(err, file.Close()); err != nil {
-		os.Remove(name) // half of an example is none
+		os.Remove(name) // half of a scenario would be another
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s is written; change it, then: loadstone run %s\n", name, name)

@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// interruptible returns a context that Ctrl-C and SIGTERM end, and a terminal that is closed unless nohup keeps that away.
-// A second signal says that even ending takes too long: it ends the program at once, whose servers follow it.
+// interruptible returns a context that ends at Ctrl-C, at SIGTERM, and when the terminal is closed,
+// unless nohup keeps that signal away. A second signal says that even ending takes too long: it
+// ends the program at once, and the servers that it started follow it.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {

@@ -16,7 +16,7 @@ import (
 	"loadstone/harness/client"
 )
 
-// Ctrl-C, a service manager and a closed terminal all end a measurement the way that still reports.
+// Ctrl-C, a service manager and a closed terminal all end a measurement so that it still reports.
 func TestInterruptible(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if signal.Ignored(s) {
@@ -36,8 +36,9 @@ func TestInterruptible(t *testing.T) {
 	}
 }
 
-// The first Ctrl-C ends a measurement cleanly. Where that hangs, here because nobody reads the pipe in the place of a file of
-// results, the second ends the program at once, and the server that it has started.
+// The first Ctrl-C ends a measurement cleanly. Where that hangs (here because a file of results is
+// a pipe that nobody reads), the second ends the program at once, and the server that it has
+// started.
 func TestSecondInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	port, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,9 +74,9 @@ func TestSecondInterrupt(t *testing.T) {
 			select {
 			case <-tick.C: // the other side is another process
 			case err := <-ended:
-				t.Fatalf("the program ended with %v before %s", err, what)
+				t.Fatalf("the program ended with %v, not yet: %s", err, what)
 			case <-limit:
-				t.Fatalf("a minute without %s", what)
+				t.Fatalf("after a minute, not yet: %s", what)
 			}
 		}
 	}
@@ -88,12 +89,12 @@ func TestSecondInterrupt(t *testing.T) {
 	}
 	c := client.New("http://" + addr)
 	defer c.Close()
-	until("a request", func() bool {
+	until("a request is answered", func() bool {
 		m, _ := c.Scrape(t.Context())
 		return m.Value("loadstone_requests_total", "route", "/v1/chat/completions", "status", "200") > 5
 	})
 	cmd.Process.Signal(os.Interrupt)
-	until("its records' being written", func() bool {
+	until("the records are written", func() bool {
 		_, err := os.Stat(filepath.Join(results, "records.jsonl"))
 		return err == nil
 	})
@@ -109,11 +110,12 @@ func TestSecondInterrupt(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
 	}
-	until("the server's end", func() bool { return !answers() })
+	until("the server has ended", func() bool { return !answers() })
 }
 
-// However a measurement ends, its server does not outlive it: killed as it starts, or at any moment after. All its processes
-// have the write end of a pipe, so that the pipe ends when the last of them has.
+// A server does not outlive its measurement, whether that is killed as it starts or at any moment
+// after. All its processes have the write end of a pipe, so the pipe ends when the last of them
+// has.
 func TestNoServerIsLeft(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -131,7 +133,8 @@ func TestNoServerIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Close()
-		<-time.After(starting * time.Duration(i) / kills) // the moment is what is tried, nothing is waited for
+		// nothing is waited for: the moments differ
+		<-time.After(starting * time.Duration(i) / kills)
 		cmd.Process.Kill()
 		cmd.Wait()
 		r.SetReadDeadline(time.Now().Add(time.Minute))

@@ -1,36 +1,14 @@
 package command
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"loadstone/harness"
-	"loadstone/harness/load"
 	"loadstone/harness/record"
-	"loadstone/harness/report"
+	"loadstone/harness/scenario"
 )
-
-// collectLevels groups the runs by level, from the lowest to the highest.
-func collectLevels(l *load.Load, runs []record.Run) []report.Scenario {
-	var all []report.Scenario
-	byLevel := map[load.Level][]record.Run{}
-	for _, run := range runs {
-		byLevel[run.Level] = append(byLevel[run.Level], run)
-	}
-	for level, own := range byLevel {
-		at := l.At(level)
-		s := report.Scenario{Level: level, Cache: l.Cache, Agents: at.Concurrency, About: cmp.Or(l.About, at.Shape())}
-		if l.Trace == nil {
-			s.PromptTokens, s.MaxTokens = int(l.Prompt.A), int(l.Answer.A)
-		}
-		all = append(all, filled(s, own))
-	}
-	slices.SortFunc(all, func(a, b report.Scenario) int { return cmp.Compare(a.Level.Value, b.Level.Value) })
-	return all
-}
 
 // tellSteady says where the beginning of a run is not like the rest of it.
 func tellSteady(e *env, runs []record.Run, cut bool) {
@@ -48,11 +26,11 @@ func tellSteady(e *env, runs []record.Run, cut bool) {
 }
 
 // tellUntil says how well the figure is known that ends the runs.
-func tellUntil(e *env, u *harness.Until, runs []record.Run) {
+func tellUntil(e *env, u *scenario.Until, runs []record.Run) {
 	if u == nil || len(runs) == 0 {
 		return
 	}
-	n, spread := runs[len(runs)-1].Index+1, u.Spread(runs)
+	n, spread := runs[len(runs)-1].Index+1, harness.Spread(u, runs)
 	if spread <= u.Within {
 		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n", u.Figure, 100*spread, n)
 	} else {
@@ -60,7 +38,8 @@ func tellUntil(e *env, u *harness.Until, runs []record.Run) {
 	}
 }
 
-// beginning is the part of a run before the steady state. What was due at once, as in a closed loop, has taken no time.
+// beginning is the part of a run before the steady state. What was due at once, as in a closed
+// loop, has taken no time.
 func beginning(s record.Steady) string {
 	if s.From < time.Millisecond {
 		return fmt.Sprintf("%d requests", s.Requests)

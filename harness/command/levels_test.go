@@ -2,16 +2,15 @@ package command
 
 import (
 	"bytes"
+	"loadstone/harness/scenario"
 	"testing"
 
 	"gotest.tools/v3/assert"
-
-	"loadstone/harness"
 )
 
 // A measurement that ended before its first run says nothing of its runs.
 func TestNothingIsToldOfNoRuns(t *testing.T) {
 	var out bytes.Buffer
-	tellUntil(&env{stdout: &out}, &harness.Until{Figure: "p50-e2e", Within: 0.05}, nil)
+	tellUntil(&env{stdout: &out}, &scenario.Until{Figure: "p50-e2e", Within: 0.05}, nil)
 	assert.Equal(t, out.String(), "")
 }

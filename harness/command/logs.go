@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 
+	"loadstone/harness/accesslog"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -15,17 +16,22 @@ const logsAbout = `Reads a server's access log, lines such as
 
   REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms
 
-and prints the latencies by route and status. With -records it puts the client's own measurement of the same requests
-beside the server's: they must agree within what the network and the client cost. FILE may be - for standard input.`
+and prints the latencies by route and status. With -records it compares the server's latencies with
+the client's own measurement of the same requests: they must agree within what the network and the
+client take. FILE may be - for standard input.`
 
 const logsExamples = `  loadstone serve -access-log access.log
   loadstone logs access.log
   loadstone logs -records results/records.jsonl results/access.log
 `
 
+// chatOK is the route of answered chat requests.
+var chatOK = accesslog.Route{Method: http.MethodPost, Path: "/v1/chat/completions",
+	Status: http.StatusOK}
+
 func logs(ctx context.Context, e *env, args []string) error {
 	f := flags("logs", logsAbout, logsExamples, e.stdout)
-	recordsFile := f.String("records", "", "records.jsonl of the `file` that the client wrote")
+	recordsFile := f.String("records", "", "the `file` records.jsonl that the client wrote")
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -46,7 +52,7 @@ func logs(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	c := report.CompareClocks(records, log.Routes[record.Route{Method: http.MethodPost, Path: "/v1/chat/completions", Status: http.StatusOK}])
+	c := report.CompareClocks(records, log.Routes[chatOK])
 	if err := c.Write(e.stdout); err != nil {
 		return err
 	}
@@ -56,19 +62,20 @@ func logs(ctx context.Context, e *env, args []string) error {
 	return nil
 }
 
-func readLog(e *env, name string) (record.AccessLog, error) {
+func readLog(e *env, name string) (accesslog.Log, error) {
 	var in io.Reader = e.stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return record.AccessLog{}, err
+			return accesslog.Log{}, err
 		}
 		defer f.Close()
 		in = f
 	}
-	log, err := record.ReadAccessLog(in)
+	log, err := accesslog.Read(in)
 	if err == nil && len(log.Routes) == 0 {
-		err = fmt.Errorf("%s has no access-log line among its %d; one looks like: REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms", name, log.Skipped)
+		err = fmt.Errorf("%s has no access-log line among its %d; one looks like: "+
+			"REQUEST: POST /v1/chat/completions STATUS: 200 LATENCY: 12.34ms", name, log.Skipped)
 	}
 	return log, err
 }

@@ -1,5 +1,5 @@
-// Package command is the program loadstone: it parses flags, calls the library and prints. It is a package so that the
-// program can run inside a test binary as well, as package script's does.
+// Package command is the program loadstone: it parses flags, calls the library and prints. It is a
+// package so that the program can run inside a test binary as well, as package script's does.
 package command
 
 import (
@@ -16,14 +16,15 @@ import (
 // Main runs the program with this process's arguments and ends the process with its exit code.
 func Main() {
 	proc.FollowParent()
-	// A reader that goes away, as of loadstone bench | head, is an error of the write, by which a server that was started is
-	// stopped all the same; the signal would end this program alone. It is caught, not ignored: that would be inherited.
+	// When the reader of a pipe goes away, as in loadstone bench | head, the write fails, and the
+	// server that was started is stopped as after any error. The signal would end this program
+	// alone. It is caught, not ignored: child processes would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole command: it carries out args and returns the exit code. What it has to say of a failure is one line on
-// stderr.
+// run carries out the command line args and returns the exit code. It reports a failure by one line
+// on stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, overview())
@@ -43,3 +44,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	return exitCode(c.run(ctx, &env{stdin, stdout, stderr}, args), stderr)
 }
+
+// Known tells whether loadstone has a command of that name.
+func Known(name string) bool { return findCommand(name) != nil }

@@ -20,8 +20,9 @@ func loadstone(t *testing.T, stdin string, args ...string) (code int, stdout, st
 	return code, out.String(), errs.String()
 }
 
-// A command line that makes no sense gets one line that says why, and exit code 2; a server that is not there 4. Nothing
-// is printed on standard output and no folder is left behind.
+// A command line that makes no sense gets one line that says why, and exit code 2; for a server
+// that is not there the code is 4. Nothing is printed on standard output and no folder is left
+// behind.
 func TestMistakes(t *testing.T) {
 	down, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +52,7 @@ func TestMistakes(t *testing.T) {
 		{"bench fast", exitUsage, `unexpected argument "fast"`},
 		{"bench -url http://192.0.2.1:80", exitUsage, "192.0.2.1 is not this machine"},
 		{"bench -url http://example.com", exitUsage, "say -allow-remote"},
-		{"bench -url ftp://127.0.0.1", exitUsage, "is no server's address"},
+		{"bench -url ftp://127.0.0.1", exitUsage, "is not a server's address"},
 		{"bench -url 127.0.0.1:1 -backend ref", exitUsage, "with -url it runs already"},
 		{"bench -url " + nobody, exitUnreachable, "does not answer: "},
 		{"bench -url " + other.URL, exitUnreachable, "lists no model as an OpenAI server does: GET /v1/models gave 404"},
@@ -114,7 +115,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// A server that is wrong makes check fail, with what is wrong.
+// A server that is wrong makes check fail, and check says what is wrong.
 func TestCheckFails(t *testing.T) {
 	wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -153,8 +154,8 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
-// ask prints the answer as it comes and nothing else on standard output; what went wrong is one line.
-// A server that loads its model is waited for.
+// ask prints the answer as it arrives and nothing else on standard output; a failure is one line.
+// It waits for a server that loads its model.
 func TestServedModelWaits(t *testing.T) {
 	asked := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -169,11 +170,11 @@ func TestServedModelWaits(t *testing.T) {
 	var stderr strings.Builder
 	model, err := servedModel(t.Context(), &env{stderr: &stderr}, server.URL, "")
 	if err != nil || model != "some-model" || asked != 3 || stderr.String() != "waiting for "+server.URL+": Loading model\n" {
-		t.Errorf("%q, %v after %d questions, told %q", model, err, asked, &stderr)
+		t.Errorf("%q, %v after %d questions, stderr %q", model, err, asked, &stderr)
 	}
 }
 
-// One that lists nothing is asked what it answers with.
+// A server that lists no models is asked a question: its answer names the model.
 func TestServedModelOfNoList(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/models" {
@@ -203,6 +204,7 @@ func TestAsk(t *testing.T) {
 			}
 			w.Header().Set("Trailer", "Server-Timing")
 			w.Header().Set("Retry-After", "2")
+			w.Header().Set("Content-Type", "text/event-stream")
 			w.WriteHeader(status)
 			fmt.Fprint(w, reply)
 			w.Header().Set("Server-Timing", "queue;dur=0.10, prefill;dur=1.20, decode;dur=3.40")
@@ -218,8 +220,8 @@ func TestAsk(t *testing.T) {
 		{"timing", stream + "data: [DONE]\n\n", 200, exitOK, "a stone\n", "server: queue 0.10, prefill 1.20, decode 3.40 (ms)"},
 		{"cut off", stream, 200, exitFailed, "a stone\n", "the stream ended before the answer did"},
 		{"error in the stream", stream + "data: {\"error\":{\"message\":\"out of luck\"}}\n\n", 200, exitFailed, "a stone\n", "out of luck"},
-		{"refused", `{"error":{"message":"pool exhausted"}}`, 429, exitFailed, "", "429: pool exhausted (retry after 2 s)"},
-		{"no chunk", "data: {{{\n\n", 200, exitFailed, "\n", "what is no chunk"},
+		{"refused", `{"error":{"message":"pool exhausted"}}`, 429, exitFailed, "", "429 Too Many Requests: pool exhausted (retry after 2 s)"},
+		{"no chunk", "data: {{{\n\n", 200, exitFailed, "\n", "event is not a chunk"},
 	} {
 		reply, status = c.reply, c.status
 		code, stdout, stderr := loadstone(t, "what is a loadstone?\n", "ask", "-v", "-agent", "alice", "-url", server.URL)

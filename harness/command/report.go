@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/harness/report/page"
 )
 
 const reportAbout = `Makes the report of a measurement again from what was recorded: record first, report later. FOLDER is what bench wrote, or
@@ -66,9 +68,9 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if f.NArg() > 1 {
-		err = errors.Join(writeRecords(*out, r, true), writeForms(*out, r, r.WriteHTML))
+		err = errors.Join(writeRecords(*out, r, true), writeForms(*out, r, nil))
 	} else {
-		err = writeForms(*out, r, r.WriteHTML)
+		err = writeForms(*out, r, nil)
 	}
 	if err != nil {
 		return err
@@ -83,19 +85,21 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 
 // setBeside writes the page once more, with an earlier measurement beside the report's own.
 func setBeside(r *report.Report, base, dir string) error {
-	c, err := compareOptions(gate.Options{Base: benchFile(base), Head: filepath.Join(dir, "bench.txt"), Alpha: 0.05})
+	c, err := compareFiles(compared{base: benchFile(base), head: filepath.Join(dir, "bench.txt"), Options: gate.Options{Alpha: 0.05}})
 	if err != nil {
 		return err
 	}
-	r.Comparison = c
-	// The benchmark lines are enough to compare; the curves are a bonus where the requests are kept.
+	earlier := &page.Earlier{Comparison: c}
+	// The benchmark lines are enough to compare; the curves are a bonus where the requests are
+	// kept.
 	if before, _, err := readReport(base); err == nil {
-		r.Before = before
+		earlier.Report = before
 	}
-	return writeFile(filepath.Join(dir, "report.html"), r.WriteHTML)
+	return writeFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return page.Write(w, r, earlier) })
 }
 
-// readParts reads a measurement, or the parts of one that several load generators made at the same time.
+// readParts reads a measurement, or the parts of one that several load generators made at the same
+// time.
 func readParts(names []string) (r *report.Report, dir string, err error) {
 	if len(names) == 1 {
 		return readReport(names[0])
@@ -107,7 +111,11 @@ func readParts(names []string) (r *report.Report, dir string, err error) {
 		}
 	}
 	if r, err = report.Merge(parts); err != nil {
-		return nil, "", usageError("%s are no parts of one load: %w", strings.Join(names, ", "), err)
+		var other *report.GoodputError
+		if errors.As(err, &other) {
+			err = fmt.Errorf("%w; report -goodput judges it anew", err)
+		}
+		return nil, "", usageError("%s are not parts of one load: %w", strings.Join(names, ", "), err)
 	}
 	return r, dir, nil
 }
@@ -120,7 +128,8 @@ func benchFile(name string) string {
 	return name
 }
 
-// readReport reads a folder of results, or a file of records and what lies beside it, and returns its folder as well.
+// readReport reads a folder of results, or a file of records and what lies beside it, and returns
+// its folder as well.
 func readReport(name string) (r *report.Report, dir string, err error) {
 	file := name
 	if info, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	osexec "os/exec"
 	"time"
 
@@ -31,8 +30,9 @@ func (o *runOptions) checkResets(set map[string]bool) error {
 	return nil
 }
 
-// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches new words are enough.
-func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) error {
+// reset is how the server is made to forget, or nil where nothing needs to be done: for cold caches
+// new words are enough.
+func (o *runOptions) reset(c *client.Client, s *target) func(context.Context) error {
 	switch {
 	case o.resetCommand != "":
 		return func(ctx context.Context) error {
@@ -43,7 +43,7 @@ func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) e
 			return nil
 		}
 	case o.resetURL != "":
-		return func(ctx context.Context) error { return post(ctx, o.resetURL) }
+		return func(ctx context.Context) error { return c.Post(ctx, o.resetURL) }
 	case o.file.Load.Cache == load.Restored:
 		return func(ctx context.Context) error {
 			c.Close()
@@ -53,25 +53,6 @@ func (o *runOptions) reset(c *client.Client, s *subject) func(context.Context) e
 			c.URL = s.system.URL
 			return nil
 		}
-	}
-	return nil
-}
-
-// post asks an address for a reset. Every answer but 2xx is a failure: what is not reset must not be measured as if it were.
-func post(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
-	if err != nil {
-		return err
-	}
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		return err
-	}
-	res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("POST %s gave %s", address, res.Status)
 	}
 	return nil
 }

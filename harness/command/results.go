@@ -10,6 +10,8 @@ import (
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/harness/report/page"
+	"loadstone/harness/terminal"
 )
 
 // results is the folder a measurement is written to.
@@ -38,7 +40,8 @@ func (r *results) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *results) closeLogs() { r.serverLog.Close() }
 
-// giveUp takes the folder away again: nothing was measured. Only what the server said before it failed stays.
+// giveUp takes the folder away again: nothing was measured. Only what the server said before it
+// failed stays.
 func (r *results) giveUp(err error) error {
 	var coded *exitError
 	info, statErr := r.serverLog.Stat()
@@ -56,14 +59,14 @@ func (r *results) giveUp(err error) error {
 
 // write writes the raw records and every form of the report.
 func (r *results) write(rep *report.Report, answers bool) error {
-	return errors.Join(writeRecords(r.dir, rep, answers), r.appendRest(), writeForms(r.dir, rep, rep.WriteHTML))
+	return errors.Join(writeRecords(r.dir, rep, answers), r.appendRest(), writeForms(r.dir, rep, nil))
 }
 
 // writeRecords writes what a report is made of.
 func writeRecords(dir string, rep *report.Report, answers bool) error {
 	var records []record.Record
 	var samples []record.Sample
-	for _, s := range rep.Scenarios {
+	for _, s := range rep.Results {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
@@ -97,14 +100,15 @@ func (r *results) appendRest() error {
 	return errors.Join(err, to.Close(), os.Remove(r.path(restFile)))
 }
 
-// writeForms writes everything that is made from a report. A form that fails does not keep the others from being written.
-func writeForms(dir string, rep *report.Report, html func(io.Writer) error) error {
+// writeForms writes everything that is made from a report. A form that fails does not keep the
+// others from being written.
+func writeForms(dir string, rep *report.Report, earlier *page.Earlier) error {
 	var failures []error
 	for _, form := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{{"results.json", rep.WriteJSON}, {"bench.txt", rep.WriteBench}, {"summary.csv", rep.WriteSummaryCSV},
-		{"requests.csv", rep.WriteRequestsCSV}, {"baseline.md", rep.WriteBaseline}, {"report.html", html}} {
+		{"requests.csv", rep.WriteRequestsCSV}, {"baseline.md", rep.WriteBaseline}, {"report.html", func(w io.Writer) error { return page.Write(w, rep, earlier) }}} {
 		if err := writeFile(filepath.Join(dir, form.name), form.write); err != nil {
 			failures = append(failures, err)
 		}
@@ -115,8 +119,8 @@ func writeForms(dir string, rep *report.Report, html func(io.Writer) error) erro
 	return errors.Join(failures...)
 }
 
-// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no file, such as /dev/stdout,
-// is written to.
+// writeFile writes a file that is whole or, where the disk is full, as it was before. What is no
+// file, such as /dev/stdout, is written to.
 func writeFile(path string, write func(io.Writer) error) error {
 	part := path + ".part"
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -143,7 +147,7 @@ func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 		return rep.WriteJSON(e.stdout)
 	}
 	fmt.Fprintln(e.stdout)
-	if err := rep.WriteTable(e.stdout, report.Color(e.stdout)); err != nil {
+	if err := rep.WriteTable(e.stdout, terminal.Color(e.stdout)); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "\nin %s:\n", dir)

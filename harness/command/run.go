@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"loadstone/harness"
@@ -19,6 +18,7 @@ import (
 	"loadstone/harness/report"
 	"loadstone/harness/scenario"
 	"loadstone/harness/stub"
+	"loadstone/harness/terminal"
 )
 
 const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive that loadstone init writes an example of, or a
@@ -73,18 +73,17 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	}
 	defer m.end()
 	r := m.report
-	r.Load = o.describe()
+	r.Workload = o.describe()
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Load.Shape)
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Workload.Shape)
 	}
 	m.loading()
-	runs, highest, failure := o.measure(ctx, e, m.subject, m.results, r)
+	runs, highest, failure := o.measure(ctx, e, m.target, m.results, r)
 	m.loaded()
-	r.Scenarios, r.Highest = collectLevels(l, runs), highest
-	if len(runs) > 0 {
-		r.Load.Runs = runs[len(runs)-1].Index + 1
-	}
-	if r.Client.Floors, err = o.floors(ctx, e, r.Scenarios); failure == nil {
+	r.Highest = highest
+	r = report.New(r.Meta, []load.Load{*l}, runs)
+	m.report = r
+	if r.Generator.Calibration, err = o.calibrate(ctx, e, r.Results); failure == nil {
 		failure = err
 	}
 	if err := r.Hold(); failure == nil {
@@ -98,21 +97,20 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if failure != nil {
 		return failure
 	}
-	return judged(r, l.Name+": ", "limits")
+	return unmet(r, l.Name+": ")
 }
 
 // describe is the load as the report says it.
-func (o *runOptions) describe() report.Load {
-	l := &o.file.Load
-	d := report.Load{Runs: o.file.Runs, Reps: 1, PromptTokens: int(l.Prompt.A), MaxTokens: int(l.Answer.A), Seed: l.Seeds.Text,
-		Goodput: l.Goodput.String(), Shape: o.shape()}
+func (o *runOptions) describe() report.Workload {
+	w := report.NewWorkload(&o.file.Load, o.file.Levels)
 	for _, expected := range o.file.Expect {
-		d.Expect = append(d.Expect, expected.Text)
+		w.Expect = append(w.Expect, expected.Text)
 	}
-	if o.file.Search != nil {
-		d.Search = o.file.Search.Kind
+	if s := o.file.Search; s != nil {
+		w.Search = s.Kind
+		w.Shape = fmt.Sprintf("search for the highest %s from %g to %g within %g %%", s.Kind, s.Low, s.High, 100*s.Within)
 	}
-	return d
+	return w
 }
 
 func parseRun(e *env, args []string) (*runOptions, error) {
@@ -208,31 +206,15 @@ func (o *runOptions) override(set map[string]bool) error {
 	return nil
 }
 
-// shape says in words when requests are due, at every level.
-func (o *runOptions) shape() string {
-	l := &o.file.Load
-	switch {
-	case o.file.Search != nil:
-		s := o.file.Search
-		return fmt.Sprintf("search for the highest %s from %g to %g within %g %%", s.Kind, s.Low, s.High, 100*s.Within)
-	case len(o.file.Levels) > 0:
-		var values []string
-		for _, level := range o.file.Levels {
-			values = append(values, fmt.Sprint(level.Value))
-		}
-		return fmt.Sprintf("sweep over %s %s", o.file.Levels[0].Kind, strings.Join(values, ", "))
-	}
-	return l.Shape()
-}
-
-// floors measures the client alone, under each level's load as it really was.
-func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenario) ([]stub.Floor, error) {
+// calibrate measures the client alone, under each level's load as it really was.
+func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Result) ([]stub.Calibration, error) {
 	if !o.quiet && len(levels) > 0 {
 		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
 	}
-	var all []stub.Floor
+	var all []stub.Calibration
 	for _, s := range levels {
-		f, ok, err := echo(ctx, s.Level, s.Records)
+		f, ok, err := stub.CalibrateLike(ctx, startStub, s.Records)
+		f.Level = s.Level
 		if err != nil {
 			return all, err
 		}
@@ -243,15 +225,15 @@ func (o *runOptions) floors(ctx context.Context, e *env, levels []report.Scenari
 	return all, nil
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, s *subject, results *results, r *report.Report) ([]record.Run, load.Level, error) {
+func (o *runOptions) measure(ctx context.Context, e *env, s *target, results *results, r *report.Report) ([]record.Run, load.Level, error) {
 	c := client.New(s.system.URL)
 	c.Model = s.model
-	r.Epoch = c.Began()
+	r.Epoch = c.Epoch()
 	defer c.Close()
-	plan := harness.LoadPlan{Load: o.file.Load, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
+	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
 		Again: harness.AskedAgain, Write: results.rest(o.answers)}
 	if !o.quiet {
-		line := report.NewProgressLine(e.stderr, o.file.Runs)
+		line := terminal.NewProgress(e.stderr, o.file.Runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}

@@ -7,8 +7,8 @@ import (
 	"loadstone/server/service"
 )
 
-// serve is the server's own program under this command's name, so that one binary measures and is measured. It handles
-// signals itself: it drains, as the program loadstone-server does.
+// serve runs the server's own program under this program's name, so that one binary measures and is
+// measured. It handles signals itself: it drains, as the program loadstone-server does.
 func serve(ctx context.Context, e *env, args []string) error {
 	err := service.Run(ctx, args, e.stdout, e.stderr)
 	if _, ok := errors.AsType[*service.UsageError](err); ok {

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"loadstone/harness"
+	"loadstone/harness/audit"
 	"loadstone/harness/client"
-	"loadstone/harness/report"
+	"loadstone/harness/terminal"
 )
 
-// steps tells of an audit, which step it is at and how many requests of that have ended: on a terminal in one line that is
-// redrawn, else in a line a step and one every ten seconds.
+// steps shows the progress of an audit: which step it is at, and how many requests of the step have
+// ended. On a terminal it redraws one line; else it prints a line a step and one every ten seconds.
 type steps struct {
 	w      io.Writer
 	redraw bool
@@ -21,30 +22,30 @@ type steps struct {
 	mu    sync.Mutex
 	about string
 	began time.Time
-	base  int // what count was then
-	told  time.Time
+	base  int // count at the step's beginning
+	shown time.Time
 }
 
 func newSteps(w io.Writer, c *client.Client) *steps {
-	return &steps{w: w, redraw: report.Terminal(w), count: func() int { return c.Ledger().Ended }}
+	return &steps{w: w, redraw: terminal.Is(w), count: func() int { return c.Ledger().Ended }}
 }
 
-// next is told which step begins.
-func (s *steps) next(about string) {
+// next shows that a step begins.
+func (s *steps) next(step audit.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finish()
-	s.about, s.began, s.base = about, time.Now(), s.count()
-	s.told = s.began
-	fmt.Fprint(s.w, about)
+	s.about, s.began, s.base = step.About, time.Now(), s.count()
+	s.shown = s.began
+	fmt.Fprint(s.w, s.about)
 	if !s.redraw {
 		fmt.Fprintln(s.w)
 	}
 }
 
-// watch tells until the function it returns is called.
+// watch shows the progress until the function that it returns is called.
 func (s *steps) watch() (stop func()) {
-	untick := harness.Every(time.Second, s.tell)
+	untick := harness.Every(time.Second, s.show)
 	return func() {
 		untick()
 		s.mu.Lock()
@@ -53,7 +54,8 @@ func (s *steps) watch() (stop func()) {
 	}
 }
 
-func (s *steps) tell() {
+// show shows how far the step is.
+func (s *steps) show() {
 	const plainEvery = 10 * time.Second
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,17 +63,18 @@ func (s *steps) tell() {
 	case s.about == "":
 	case s.redraw:
 		fmt.Fprintf(s.w, "\r\x1b[K%s", s.line())
-	case time.Since(s.told) >= plainEvery:
-		s.told = time.Now()
+	case time.Since(s.shown) >= plainEvery:
+		s.shown = time.Now()
 		fmt.Fprintln(s.w, s.line())
 	}
 }
 
 func (s *steps) line() string {
-	return fmt.Sprintf("%s: %d requests in %v", s.about, s.count()-s.base, time.Since(s.began).Round(time.Second))
+	return fmt.Sprintf("%s: %d requests in %v",
+		s.about, s.count()-s.base, time.Since(s.began).Round(time.Second))
 }
 
-// finish ends the line of the step that was.
+// finish ends the line of the step before.
 func (s *steps) finish() {
 	if s.redraw && s.about != "" {
 		fmt.Fprintf(s.w, "\r\x1b[K%s\n", s.line())

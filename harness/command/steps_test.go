@@ -5,9 +5,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loadstone/harness/audit"
 )
 
-// A step that lasts tells every ten seconds in a log and every second on a terminal, and counts its own requests alone.
+// A step that lasts is shown every ten seconds in a log and every second on a terminal. It counts
+// only its own requests.
 func TestSteps(t *testing.T) {
 	for _, test := range []struct {
 		redraw bool
@@ -21,9 +24,9 @@ func TestSteps(t *testing.T) {
 			ended := 7
 			s := &steps{w: &b, redraw: test.redraw, count: func() int { return ended }}
 			stop := s.watch()
-			s.next("one")
+			s.next(audit.Step{About: "one"})
 			ended += 2
-			s.next("two")
+			s.next(audit.Step{About: "two"})
 			ended += 3
 			<-time.After(21*time.Second + time.Second/4) // fake time
 			stop()

@@ -12,8 +12,8 @@ import (
 	"loadstone/metal"
 )
 
-const versionAbout = `Prints the version of this program, the commit it was built from, and what runs models in it: MLX, with the kernels that
-this machine's processor has, or pure Go alone.`
+const versionAbout = `Prints the version of this program, the commit that it was built from, and what runs models in it:
+MLX, with the kernels for this machine's processor, or pure Go alone.`
 
 const versionExamples = `  loadstone version
 `
@@ -37,11 +37,13 @@ func version(_ context.Context, e *env, args []string) error {
 	if metal.Available {
 		mlx = metal.Runtime()
 	}
-	_, err := fmt.Fprintf(e.stdout, "loadstone %s, %s %s/%s, %s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH, mlx)
+	_, err := fmt.Fprintf(e.stdout, "loadstone %s, %s %s/%s, %s\n",
+		v, runtime.Version(), runtime.GOOS, runtime.GOARCH, mlx)
 	return err
 }
 
-// buildVersion is what the build knows of itself: the module's version, and the commit it was built from.
+// buildVersion is what the build recorded: the module's version, and the commit that it was built
+// from.
 func buildVersion() (version, commit string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -67,21 +69,24 @@ func buildVersion() (version, commit string) {
 	return version, commit[:min(len(commit), 12)] + changes
 }
 
-// checkout asks git for the commit of the folder this file was compiled from: go run stamps no commit into what it
-// builds, and a baseline without one cannot be traced. With neither the folder nor git the commit is unknown.
+// checkout asks git for the commit of the folder that this file was compiled from: go run records
+// no commit in what it builds, and a baseline without one cannot be traced. Without the folder or
+// without git the commit is unknown.
 func checkout() (commit, changes string) {
 	_, file, _, _ := runtime.Caller(0)
 	if !filepath.IsAbs(file) { // built with -trimpath
 		return "", ""
 	}
 	git := func(args ...string) string {
-		out, err := osexec.Command("git", append([]string{"-C", filepath.Dir(file)}, args...)...).Output()
+		args = append([]string{"-C", filepath.Dir(file)}, args...)
+		out, err := osexec.Command("git", args...).Output()
 		if err != nil {
 			return ""
 		}
 		return strings.TrimSpace(string(out))
 	}
-	if commit = git("rev-parse", "HEAD"); commit != "" && git("status", "--porcelain", "--untracked-files=no") != "" {
+	commit = git("rev-parse", "HEAD")
+	if commit != "" && git("status", "--porcelain", "--untracked-files=no") != "" {
 		changes = "+changes"
 	}
 	return commit, changes

@@ -10,9 +10,10 @@ import (
 	"loadstone/harness/client/clienttest"
 )
 
-// A server that gives agents each other's answers, no secret in them, fails bench and run, and every form of the results says
-// so. One whose answers another batch may have rounded passes, with a warning where it cannot be told. There are three runs of
-// each: in a single one, the four answers of a silent server may all be those of agents that were not asked again.
+// A server that gives agents each other's answers, no secret in them, fails bench and run, and
+// every form of the results says so. One whose answers another batch may have rounded passes, with
+// a warning where it cannot be told. There are three runs of each: in a single one, the four
+// answers of a silent server may all be those of agents that were not asked again.
 func TestMixedUpAnswers(t *testing.T) {
 	t.Chdir(t.TempDir())
 	load := "-- load --\nname: own\nruns: 3\nconcurrency: 5\nrequests: 20\nprompt: 20\nanswer: 8\n-- expect --\nerror-ratio == 0\n"

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"loadstone/harness"
 	"loadstone/harness/gate"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
@@ -19,7 +18,19 @@ import (
 	"loadstone/harness/report"
 )
 
-// server is one that a test measures without running it: what it changes of a healthy one.
+// five are the scenarios of bench.
+var five = []load.Load{
+	scenario("single-cold", 1, load.Cold), scenario("single-cached", 1, load.Hot),
+	scenario("concurrent-5", 5, load.Hot),
+	scenario("concurrent-10", 10, load.Hot), scenario("pool-pressure", 16, load.Cold),
+}
+
+func scenario(name string, agents int, cache load.Cache) load.Load {
+	return load.Load{Name: name, Concurrency: agents, Cache: cache, Prompt: load.Fixed(64),
+		Answer: load.Fixed(16)}
+}
+
+// A server is one that a test measures without running it: how it differs from a healthy one.
 type server struct {
 	seed   uint64
 	slower float64 // 0.2: all times are 20 % longer
@@ -30,8 +41,9 @@ type server struct {
 	lag    time.Duration
 }
 
-// measure writes the benchmark file of such a server: records with a run-to-run spread of 3 %, a drift over the runs,
-// requests that spread by 10 %, and now and then one that took half as long again.
+// measure writes the benchmark file of such a server: records with a run-to-run spread of 3 %, a
+// drift over the runs, requests that spread by 10 %, and now and then one that took half as long
+// again.
 func measure(t *testing.T, s server) string {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(s.seed, 1))
@@ -41,34 +53,38 @@ func measure(t *testing.T, s server) string {
 	if s.model == "" {
 		s.model = "tiny"
 	}
-	r := &report.Report{System: report.System{Name: "loadstone", Model: s.model, Backend: "ref", Quant: "f32", Threads: 2},
-		Host: report.Host{OS: "linux", Arch: "amd64", CPU: "Example CPU", Cores: 2, SIMD: "avx2", Memory: 8 << 30},
-		Load: report.Load{Runs: s.runs, Reps: 10, Seed: s.seed}}
-	for _, sc := range harness.Scenarios {
-		if s.only != "" && s.only != sc.Name {
+	var loads []load.Load
+	var runs []record.Run
+	for _, l := range five {
+		if s.only != "" && s.only != l.Name {
 			continue
 		}
-		out := report.Scenario{Agents: sc.Agents, Cache: sc.Cache, PromptTokens: 64, MaxTokens: 16}
-		var all []record.Record
-		for run := range s.runs {
-			speed := (1 + s.slower) * math.Exp(0.03*rng.NormFloat64()) * (1 + 0.01*float64(run)/float64(s.runs))
-			var records []record.Record
+		loads = append(loads, l)
+		for i := range s.runs {
+			speed := (1 + s.slower) * math.Exp(0.03*rng.NormFloat64()) * (1 +
+				0.01*float64(i)/float64(s.runs))
+			run := record.Run{Scenario: l.Name, Index: i, Cache: l.Cache, PeakPool: 0.3,
+				Elapsed: time.Duration(float64(10*time.Second) * speed)}
 			for rep := range 10 {
-				for agent := range min(sc.Agents, 3) { // more of them show the gate nothing new
-					records = append(records, request(rng, speed, sc, run, rep, agent, s.lag))
+				for agent := range min(l.Concurrency, 3) { // more of them show the gate nothing new
+					run.Records = append(run.Records, request(rng, speed, l, i, rep, agent, s.lag))
 				}
 			}
-			if run == s.runs-1 {
-				for i := range s.errors {
-					records[i].Outcome, records[i].Error = record.Failed, "injected"
+			if i == s.runs-1 {
+				for j := range s.errors {
+					run.Records[j].Outcome, run.Records[j].Error = record.Failed, "injected"
 				}
 			}
-			out.Runs = append(out.Runs, record.Summarize(sc.Name, records, time.Duration(float64(10*time.Second)*speed), 0.3))
-			all = append(all, records...)
+			runs = append(runs, run)
 		}
-		out.Pooled = record.Summarize(sc.Name, all, time.Minute, 0.3)
-		r.Scenarios = append(r.Scenarios, out)
 	}
+	r := report.New(report.Meta{
+		System: report.System{Name: "loadstone", Model: s.model, Backend: "ref", Quant: "f32",
+			Threads: 2},
+		Host: report.Host{OS: "linux", Arch: "amd64", CPU: "Example CPU", Cores: 2,
+			SIMD: "avx2", Memory: 8 << 30},
+		Workload: report.Workload{Runs: s.runs, Reps: 10, Seed: s.seed},
+	}, loads, runs)
 	name := filepath.Join(t.TempDir(), "bench.txt")
 	f, err := os.Create(name)
 	if err != nil {
@@ -81,17 +97,19 @@ func measure(t *testing.T, s server) string {
 	return name
 }
 
-func request(rng *rand.Rand, speed float64, sc harness.Scenario, run, rep, agent int, lag time.Duration) record.Record {
+func request(rng *rand.Rand, speed float64, l load.Load, run, rep, agent int,
+	lag time.Duration) record.Record {
 	slow := speed * math.Exp(0.1*rng.NormFloat64())
 	if rng.IntN(50) == 0 {
 		slow *= 1.5
 	}
 	of := func(d time.Duration) time.Duration { return time.Duration(float64(d) * slow) }
 	sent := lag + time.Duration(rng.IntN(50_000))
-	r := record.Record{Place: record.Place{Scenario: sc.Name, Run: run, Rep: rep, Agent: fmt.Sprint(agent)}, Sent: sent, Outcome: record.OK, Status: 200,
+	r := record.Record{Place: record.Place{Scenario: l.Name, Run: run, Rep: rep,
+		Agent: fmt.Sprint(agent)}, Sent: sent, Outcome: record.OK, Status: 200,
 		FirstContent: sent + of(40*time.Millisecond), PromptTokens: 64, OutputTokens: 16,
 		Server: record.ServerTiming{FirstByte: -1, Total: -1, Queue: -1, Prefill: -1, Decode: -1}}
-	if sc.Cache == load.Hot {
+	if l.Cache == load.Hot {
 		r.CachedTokens = 60
 	}
 	at := r.FirstContent
@@ -103,9 +121,59 @@ func request(rng *rand.Rand, speed float64, sc harness.Scenario, run, rep, agent
 	return r
 }
 
-func decide(t *testing.T, o gate.Options) (*gate.Comparison, error) {
+// options are what to compare, by the names of files, and how.
+type options struct {
+	Base, Head, Floor, Filter string
+	Scenarios, Units, Ignore  []string
+	All                       bool
+	Alpha                     float64
+	Effects                   map[string]float64
+}
+
+// opened is a file to compare, and what opens and closes it.
+func opened(name string, use func(gate.File) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return use(gate.File{Name: name, Reader: f})
+}
+
+func (o *options) gate() gate.Options {
+	return gate.Options{Filter: o.Filter, Scenarios: o.Scenarios, Units: o.Units, Ignore: o.Ignore,
+		All: o.All, Alpha: o.Alpha, Effects: o.Effects}
+}
+
+func compare(o options) (c *gate.Comparison, err error) {
+	err = opened(o.Base, func(base gate.File) error {
+		return opened(o.Head, func(head gate.File) error {
+			if o.Floor == "" {
+				c, err = gate.Compare(base, head, o.gate())
+				return err
+			}
+			return opened(o.Floor, func(noise gate.File) error {
+				how := o.gate()
+				how.Noise = noise
+				c, err = gate.Compare(base, head, how)
+				return err
+			})
+		})
+	})
+	return c, err
+}
+
+func check(o options, limits []limit.Limit) (held []gate.Held, err error) {
+	err = opened(o.Head, func(head gate.File) error {
+		held, err = gate.CheckLimits(head, o.gate(), limits)
+		return err
+	})
+	return held, err
+}
+
+func decide(t *testing.T, o options) (*gate.Comparison, error) {
 	t.Helper()
-	c, err := gate.Compare(o)
+	c, err := compare(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,18 +184,21 @@ func decide(t *testing.T, o gate.Options) (*gate.Comparison, error) {
 func TestGate(t *testing.T) {
 	for seed := range uint64(20) {
 		base := measure(t, server{seed: 2*seed + 1})
-		if c, err := decide(t, gate.Options{Base: base, Head: measure(t, server{seed: 2*seed + 2})}); err != nil {
+		if c, err := decide(t, options{Base: base,
+			Head: measure(t, server{seed: 2*seed + 2})}); err != nil {
 			var b strings.Builder
 			c.WriteTable(&b, false, true)
 			t.Errorf("A/A number %d: %v\n%s", seed, err, b.String())
 		}
-		_, err := decide(t, gate.Options{Base: base, Head: measure(t, server{seed: 2*seed + 2, slower: 0.2})})
+		_, err := decide(t, options{Base: base,
+			Head: measure(t, server{seed: 2*seed + 2, slower: 0.2})})
 		var regression *gate.Regression
 		if !errors.As(err, &regression) {
 			t.Errorf("20 %% slower, number %d: %v", seed, err)
 		}
 		// And the other way round it is an improvement.
-		if _, err := decide(t, gate.Options{Base: measure(t, server{seed: 2*seed + 2, slower: 0.2}), Head: base}); err != nil {
+		if _, err := decide(t, options{Base: measure(t, server{seed: 2*seed + 2, slower: 0.2}),
+			Head: base}); err != nil {
 			t.Errorf("20 %% faster, number %d: %v", seed, err)
 		}
 	}
@@ -139,26 +210,34 @@ func TestDecide(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		head    server
-		options gate.Options
+		options options
 		invalid bool
 		want    string
 	}{
-		{"one failed request", server{seed: 2, errors: 1}, gate.Options{}, false, "worse"},
-		{"a scenario is missing", server{seed: 2, only: "single-cold"}, gate.Options{}, false, "missing"},
-		{"few runs", server{seed: 2, runs: 4}, gate.Options{}, false, "too few runs"},
-		{"few runs for so many cells", server{seed: 2, runs: 6}, gate.Options{Alpha: 0.001}, false, "too few runs"},
-		{"another model", server{seed: 2, model: "smollm2"}, gate.Options{}, true, "model is tiny in base and smollm2 in head"},
-		{"the client is slow", server{seed: 2, lag: 3500 * time.Microsecond}, gate.Options{Units: []string{"p50-*"}}, true, "the load generator itself became slower"},
-		{"the client explains it all", server{seed: 2, lag: 50 * time.Millisecond}, gate.Options{Units: []string{"p50-*"}}, true, "client is not given in base and invalid in head"},
+		{"one failed request", server{seed: 2, errors: 1}, options{}, false, "worse"},
+		{"a scenario is missing", server{seed: 2, only: "single-cold"}, options{}, false,
+			"missing"},
+		{"few runs", server{seed: 2, runs: 4}, options{}, false, "too few runs"},
+		{"few runs for so many cells", server{seed: 2, runs: 6}, options{Alpha: 0.001}, false,
+			"too few runs"},
+		{"another model", server{seed: 2, model: "smollm2"}, options{}, true,
+			"model is tiny in base and smollm2 in head"},
+		{"the client is slow", server{seed: 2, lag: 3500 * time.Microsecond},
+			options{Units: []string{"p50-*"}}, true, "the load generator itself became slower"},
+		{"the client explains it all", server{seed: 2, lag: 50 * time.Millisecond},
+			options{Units: []string{"p50-*"}}, true,
+			"client is not given in base and invalid in head"},
 	} {
 		c.options.Base, c.options.Head = base, measure(t, c.head)
 		_, err := decide(t, c.options)
 		var invalid *gate.Invalid
-		if err == nil || errors.As(err, &invalid) != c.invalid || !strings.Contains(err.Error(), c.want) {
+		if err == nil || errors.As(err, &invalid) != c.invalid ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)
 		}
 	}
-	if _, err := decide(t, gate.Options{Base: base, Head: measure(t, server{seed: 2, model: "smollm2"}), Ignore: []string{"model"}}); err != nil {
+	if _, err := decide(t, options{Base: base, Head: measure(t, server{seed: 2, model: "smollm2"}),
+		Ignore: []string{"model"}}); err != nil {
 		t.Errorf("another model, ignored: %v", err)
 	}
 }
@@ -179,28 +258,36 @@ func TestCompareErrors(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		options gate.Options
+		options options
 		want    string
 	}{
-		{"empty head", gate.Options{Base: base, Head: file("")}, "no benchmark result in it"},
-		{"empty base", gate.Options{Base: file("PASS\nok\n"), Head: base}, "no benchmark result in it"},
-		{"no file", gate.Options{Base: base, Head: "nosuch.txt"}, "nosuch.txt"},
-		{"damaged", gate.Options{Base: base, Head: file(string(text) + "BenchmarkServe/scenario=single-cold 10 1.5e p50-ttft-ns\n")}, "f.txt:"},
-		{"no number", gate.Options{Base: base, Head: file(string(text) + "BenchmarkServe/scenario=single-cold 10 NaN p50-ttft-ns\n")}, "is not a number"},
-		{"typo in a scenario", gate.Options{Base: base, Head: base, Scenarios: []string{"single-*", "concurent-5"}}, "-scenario concurent-5 matches nothing; there are concurrent-10"},
-		{"typo in a unit", gate.Options{Base: base, Head: base, Units: []string{"p50-ttft", "p99-tftt"}}, "-unit p99-tftt matches nothing"},
-		{"filter for nothing", gate.Options{Base: base, Head: base, Filter: "model:big"}, "-filter model:big lets through"},
-		{"bad filter", gate.Options{Base: base, Head: base, Filter: "model:("}, "-filter model:("},
-		{"effect of no unit", gate.Options{Base: base, Head: base, Effects: map[string]float64{"p50": 0.1}}, "-effect p50: no such unit"},
-		{"no A/A measurement", gate.Options{Base: base, Head: base, Floor: base}, "no benchmark result in it"},
+		{"empty head", options{Base: base, Head: file("")}, "no benchmark result in it"},
+		{"empty base", options{Base: file("PASS\nok\n"), Head: base}, "no benchmark result in it"},
+		{"no file", options{Base: base, Head: "nosuch.txt"}, "nosuch.txt"},
+		{"damaged", options{Base: base, Head: file(string(text) +
+			"BenchmarkServe/scenario=single-cold 10 1.5e p50-ttft-ns\n")}, "f.txt:"},
+		{"no number", options{Base: base, Head: file(string(text) +
+			"BenchmarkServe/scenario=single-cold 10 NaN p50-ttft-ns\n")}, "is not a number"},
+		{"typo in a scenario", options{Base: base, Head: base,
+			Scenarios: []string{"single-*", "concurent-5"}},
+			"scenario concurent-5 matches nothing; there are concurrent-10"},
+		{"typo in a unit", options{Base: base, Head: base, Units: []string{"p50-ttft", "p99-tftt"}},
+			"unit p99-tftt matches nothing"},
+		{"filter for nothing", options{Base: base, Head: base, Filter: "model:big"},
+			"the filter model:big lets through"},
+		{"bad filter", options{Base: base, Head: base, Filter: "model:("}, "filter model:("},
+		{"effect of no unit", options{Base: base, Head: base,
+			Effects: map[string]float64{"p50": 0.1}}, "effect p50: no such unit"},
+		{"no A/A measurement", options{Base: base, Head: base, Floor: base},
+			"no benchmark result in it"},
 	} {
-		if _, err := gate.Compare(c.options); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := compare(c.options); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)
 		}
 	}
 	// A unit that nobody gave a direction, in an otherwise sound pair of files.
 	odd := strings.ReplaceAll(string(text), "Unit tok/s better=higher\n", "")
-	_, err = decide(t, gate.Options{Base: file(odd), Head: file(odd)})
+	_, err = decide(t, options{Base: file(odd), Head: file(odd)})
 	if err == nil || !strings.Contains(err.Error(), "Unit tok/s better=") {
 		t.Errorf("a unit without better=: %v", err)
 	}
@@ -209,77 +296,88 @@ func TestCompareErrors(t *testing.T) {
 // A run whose value is 0 is a run like the others: benchfmt leaves the unit of a 0 untidied.
 func TestZero(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f.txt")
-	text := "Unit p50-itl-ns better=lower\n" + strings.Repeat("BenchmarkX 1 5 p50-itl-ns\nBenchmarkX 1 0 p50-itl-ns\n", 5)
+	text := "Unit p50-itl-ns better=lower\n" +
+		strings.Repeat("BenchmarkX 1 5 p50-itl-ns\nBenchmarkX 1 0 p50-itl-ns\n", 5)
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := decide(t, gate.Options{Base: name, Head: name})
+	c, err := decide(t, options{Base: name, Head: name})
 	if err != nil || len(c.Cells) != 1 || c.Cells[0].NBase != 10 {
 		t.Errorf("%v, %d cells: %+v; want one of 10 runs", err, len(c.Cells), c.Cells)
 	}
 }
 
-// The A/A floor raises what counts as worse, and a threshold under it is refused.
-func TestFloor(t *testing.T) {
+// The noise floor raises what counts as worse, and a threshold under it is refused.
+func TestNoiseFloor(t *testing.T) {
 	a, b := measure(t, server{seed: 1}), measure(t, server{seed: 2})
 	floor := filepath.Join(t.TempDir(), "bench.floor")
 	f, err := os.Create(floor)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(gate.WriteFloor(f, a, b), f.Close()); err != nil {
+	if err := errors.Join(opened(a, func(a gate.File) error {
+		return opened(b, func(b gate.File) error { return gate.WriteNoise(f, a, b) })
+	}), f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := decide(t, gate.Options{Base: a, Head: b, Floor: floor})
+	c, err := decide(t, options{Base: a, Head: b, Floor: floor})
 	if err != nil {
 		t.Error(err)
 	}
 	for _, cell := range c.Cells {
 		if strings.HasPrefix(cell.Unit, "p50-") && (cell.Floor < 0.002 || cell.Floor > 0.10) {
-			t.Errorf("%s %s: floor is %.4f; runs that spread by 3 %% cannot give that", cell.Scenario, cell.Unit, cell.Floor)
+			t.Errorf("%s %s: floor is %.4f; runs that spread by 3 %% cannot give that",
+				cell.Scenario, cell.Unit, cell.Floor)
 		}
 		if cell.Bound < cell.Floor {
-			t.Errorf("%s %s: bound %.4f is under the floor %.4f", cell.Scenario, cell.Unit, cell.Bound, cell.Floor)
+			t.Errorf("%s %s: bound %.4f is under the floor %.4f", cell.Scenario, cell.Unit,
+				cell.Bound, cell.Floor)
 		}
 	}
-	_, err = gate.Compare(gate.Options{Base: a, Head: b, Floor: floor, Effects: map[string]float64{"p50-e2e": 0.0005}})
+	_, err = compare(options{Base: a, Head: b, Floor: floor,
+		Effects: map[string]float64{"p50-e2e": 0.0005}})
 	if err == nil || !strings.Contains(err.Error(), "cannot be told from noise") {
 		t.Errorf("a threshold under the floor: %v", err)
 	}
-	_, err = decide(t, gate.Options{Base: measure(t, server{seed: 3, model: "smollm2"}), Head: measure(t, server{seed: 4, model: "smollm2"}), Floor: floor})
-	if err == nil || !strings.Contains(err.Error(), "model is smollm2 in base and tiny in the A/A floor") {
+	_, err = decide(t, options{Base: measure(t, server{seed: 3, model: "smollm2"}),
+		Head: measure(t, server{seed: 4, model: "smollm2"}), Floor: floor})
+	if err == nil || !strings.Contains(err.Error(),
+		"model is smollm2 in base and tiny in the noise floor") {
 		t.Errorf("the floor of another model: %v", err)
 	}
 }
 
-func TestSLO(t *testing.T) {
+func TestLimits(t *testing.T) {
 	head := measure(t, server{seed: 1})
-	slos, err := gate.ParseSLOs("p99-e2e<5s, p50-ttft<1ms,hit-ratio>=50%,error-ratio<=0")
+	limits, err := gate.ParseLimits("p99-e2e<5s, p50-ttft<1ms,hit-ratio>=50%,error-ratio<=0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	results, err := gate.CheckSLOs(gate.Options{Head: head, Scenarios: []string{"concurrent-5"}}, slos)
+	results, err := check(options{Head: head, Scenarios: []string{"concurrent-5"}}, limits)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []limit.Standing{limit.NotShown, limit.Missed, limit.Met, limit.Met} {
-		if results[i].Stands != want {
-			t.Errorf("%s: %s, got %v, %s", results[i].Text, results[i].Stands, results[i].Got, results[i].Word())
+		if results[i].Standing != want {
+			t.Errorf("%s: %s, got %v, %s", results[i].Limit.Text, results[i].Standing,
+				results[i].Got, results[i].Word())
 		}
 	}
-	if _, err := gate.CheckSLOs(gate.Options{Head: head}, []limit.Limit{{Unit: "p98-e2e", Op: "<", Value: 1, Text: "p98-e2e<1s"}}); err == nil || !strings.Contains(err.Error(), "has no p98-e2e") {
+	if _, err := check(options{Head: head}, []limit.Limit{{Unit: "p98-e2e", Op: "<", Value: 1,
+		Text: "p98-e2e<1s"}}); err == nil || !strings.Contains(err.Error(), "has no p98-e2e") {
 		t.Errorf("an unknown unit: %v", err)
 	}
 	for _, bad := range []string{"", "p99-e2e", "p99-e2e<", "p99-e2e<fast", "<5s", "p99-e2e<5s,"} {
-		if _, err := gate.ParseSLOs(bad); err == nil {
-			t.Errorf("ParseSLOs(%q) is no error", bad)
+		if _, err := gate.ParseLimits(bad); err == nil {
+			t.Errorf("ParseLimits(%q) is not an error", bad)
 		}
 	}
 }
 
-// A percentile within its limit is shown to hold by runs that are each large enough, or by all of them where none is beyond it;
-// not by many small ones, nor by a file that does not say how large they are. A limit that is missed is, whatever the size.
-func TestSLOSample(t *testing.T) {
+// A percentile within its limit is shown to hold by runs that are each large enough, or by all of
+// them where none is beyond it; not by many small ones, nor by a file that does not say how large
+// they are. A limit that is missed is, whatever the size.
+func TestLimitsOfSmallSamples(t *testing.T) {
 	line := func(p99 float64, n int) string {
 		text := fmt.Sprintf("BenchmarkServe/scenario=x 1 %g p99-e2e-ns 1e6 p50-itl-ns 9 req/s", p99)
 		if n > 0 {
@@ -290,40 +388,53 @@ func TestSLOSample(t *testing.T) {
 	const within, beyond = 1e9, 6e9
 	for _, c := range []struct {
 		name, slo, file string
-		stands          limit.Standing
+		standing        limit.Standing
 		word            string
 	}{
-		{"ten runs of 20", "p99-e2e<5s", strings.Repeat(line(within, 20), 10), limit.NotShown, "not shown: needs 441 requests, has 200"},
-		{"ten runs of 44", "p99-e2e<5s", strings.Repeat(line(within, 44), 10), limit.NotShown, "not shown: needs 441 requests, has 440"},
-		{"ten runs of 45, all within", "p99-e2e<5s", strings.Repeat(line(within, 45), 10), limit.Met, "met"},
-		{"ten runs of 45, one beyond", "p99-e2e<5s", strings.Repeat(line(within, 45), 9) + line(beyond, 45), limit.NotShown, "some runs are beyond the limit, and one has only 45 of the 441 requests it needs"},
-		{"ten runs of 441, one beyond", "p99-e2e<5s", strings.Repeat(line(within, 441), 9) + line(beyond, 441), limit.Met, "met"},
-		{"most beyond", "p99-e2e<5s", line(within, 5) + strings.Repeat(line(beyond, 5), 9), limit.Missed, "MISSED"},
-		{"a file without sizes", "p99-e2e<5s", strings.Repeat(line(within, 0), 10), limit.NotShown, "not shown: needs 441 requests, and the file does not say how many it has"},
-		{"one line without", "p99-e2e<5s", strings.Repeat(line(within, 500), 9) + line(within, 0), limit.NotShown, "does not say"},
-		{"missed without sizes", "p99-e2e<5s", strings.Repeat(line(beyond, 0), 10), limit.Missed, "MISSED"},
-		{"gaps", "p50-itl<1s", line(within, 5), limit.NotShown, "needs 6 gaps between tokens, has 5"},
+		{"ten runs of 20", "p99-e2e<5s", strings.Repeat(line(within, 20), 10), limit.NotShown,
+			"not shown: needs 441 requests, has 200"},
+		{"ten runs of 44", "p99-e2e<5s", strings.Repeat(line(within, 44), 10), limit.NotShown,
+			"not shown: needs 441 requests, has 440"},
+		{"ten runs of 45, all within", "p99-e2e<5s", strings.Repeat(line(within, 45), 10),
+			limit.Met, "met"},
+		{"ten runs of 45, one beyond", "p99-e2e<5s",
+			strings.Repeat(line(within, 45), 9) + line(beyond, 45), limit.NotShown,
+			"some runs are beyond the limit, and one has only 45 of the 441 requests it needs"},
+		{"ten runs of 441, one beyond", "p99-e2e<5s",
+			strings.Repeat(line(within, 441), 9) + line(beyond, 441), limit.Met, "met"},
+		{"most beyond", "p99-e2e<5s", line(within, 5) + strings.Repeat(line(beyond, 5), 9),
+			limit.Missed, "MISSED"},
+		{"a file without sizes", "p99-e2e<5s", strings.Repeat(line(within, 0), 10), limit.NotShown,
+			"not shown: needs 441 requests, and the file does not say how many it has"},
+		{"one line without", "p99-e2e<5s", strings.Repeat(line(within, 500), 9) + line(within, 0),
+			limit.NotShown, "does not say"},
+		{"missed without sizes", "p99-e2e<5s", strings.Repeat(line(beyond, 0), 10), limit.Missed,
+			"MISSED"},
+		{"gaps", "p50-itl<1s", line(within, 5), limit.NotShown,
+			"needs 6 gaps between tokens, has 5"},
 		{"no percentile", "req/s>1", line(within, 0), limit.Met, "met"},
 	} {
 		name := filepath.Join(t.TempDir(), "f.txt")
 		if err := os.WriteFile(name, []byte(c.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		slos, err := gate.ParseSLOs(c.slo)
+		limits, err := gate.ParseLimits(c.slo)
 		if err != nil {
 			t.Fatal(err)
 		}
-		results, err := gate.CheckSLOs(gate.Options{Head: name}, slos)
-		if err != nil || len(results) != 1 || results[0].Stands != c.stands || !strings.Contains(results[0].Word(), c.word) {
-			t.Errorf("%s: %v, %+v: %s; want %s, %q", c.name, err, results, results[0].Word(), c.stands, c.word)
+		results, err := check(options{Head: name}, limits)
+		if err != nil || len(results) != 1 || results[0].Standing != c.standing ||
+			!strings.Contains(results[0].Word(), c.word) {
+			t.Errorf("%s: %v, %+v: %s; want %s, %q", c.name, err, results, results[0].Word(),
+				c.standing, c.word)
 		}
 	}
 }
 
-// The number of requests behind a percentile is nothing to compare: no cell is made of it.
-func TestSizesAreNoCells(t *testing.T) {
+// The number of requests behind a percentile is not compared: no cell is made of it.
+func TestSizesAreNotCompared(t *testing.T) {
 	base := measure(t, server{seed: 1})
-	c, err := decide(t, gate.Options{Base: base, Head: measure(t, server{seed: 2}), All: true})
+	c, err := decide(t, options{Base: base, Head: measure(t, server{seed: 2}), All: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,5 +446,77 @@ func TestSizesAreNoCells(t *testing.T) {
 	text, err := os.ReadFile(base)
 	if err != nil || !strings.Contains(string(text), " 30 n-ttft 450 n-itl 30 n-e2e 30 n-lag") {
 		t.Errorf("the file does not have the sizes: %v", err)
+	}
+}
+
+// baseline is the committed baseline of the embedded model.
+const baseline = "../../benchdata/baseline/tiny.txt"
+
+// What is measured now compares with the committed baselines: every cell of the baseline has its
+// pair, and no unit that both had is on one side alone.
+func TestCommittedBaselineCompares(t *testing.T) {
+	now := measure(t, server{seed: 1})
+	c, err := compare(options{Base: baseline, Head: now, All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Cells) < 5*15 {
+		t.Errorf("only %d cells", len(c.Cells))
+	}
+	scenarios := map[string]bool{}
+	for _, cell := range c.Cells {
+		scenarios[cell.Name] = true
+		if cell.NBase == 0 || cell.NHead == 0 {
+			t.Errorf("%s %s: %d runs in the baseline, %d now", cell.Name, cell.Unit, cell.NBase,
+				cell.NHead)
+		}
+	}
+	if len(scenarios) != 5 {
+		t.Errorf("%d benchmarks, want those of the five scenarios: %v", len(scenarios), scenarios)
+	}
+}
+
+// A baseline that calls the backend by its former name compares with results of today.
+func TestFormerNameOfBackend(t *testing.T) {
+	lines := strings.Repeat("BenchmarkX 1 5 tok/s\n", 10)
+	file := func(backend string) gate.File {
+		return gate.File{Name: backend,
+			Reader: strings.NewReader("Unit tok/s better=higher\nbackend: " + backend + "\n" +
+				lines)}
+	}
+	c, err := gate.Compare(file("metal"), file("mlx"), gate.Options{})
+	if err != nil || c.Decide() != nil {
+		t.Errorf("%v, %v", err, c.Decide())
+	}
+	c, err = gate.Compare(file("metal"), file("ref"), gate.Options{})
+	if err != nil || c.Decide() == nil || !strings.Contains(c.Decide().Error(),
+		"backend is mlx in base and ref in head") {
+		t.Errorf("%v, %v", err, c.Decide())
+	}
+}
+
+// A unit may be named as it was called before, in files, effects and patterns.
+func TestFormerNamesOfUnits(t *testing.T) {
+	effects, err := gate.ParseEffects("hit_rate=3%,goodput=10%")
+	if err != nil || effects["hit-ratio"] != 0.03 || effects["goodput-req/s"] != 0.1 {
+		t.Errorf("%v, %v", effects, err)
+	}
+	base := measure(t, server{seed: 1})
+	c, err := compare(options{Base: base, Head: measure(t, server{seed: 2}), Units: []string{"hit_rate"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range c.Cells {
+		if cell.ShortUnit() != "hit-ratio" {
+			t.Errorf("%s is compared", cell.ShortUnit())
+		}
+	}
+	limits, err := gate.ParseLimits("hit_rate>=50%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := check(options{Head: base, Scenarios: []string{"concurrent-5"}}, limits)
+	if err != nil || len(held) != 1 || held[0].Standing != limit.Met {
+		t.Errorf("%+v, %v", held, err)
 	}
 }

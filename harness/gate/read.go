@@ -2,6 +2,7 @@ package gate
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -13,127 +14,148 @@ import (
 	"golang.org/x/perf/benchproc"
 	"golang.org/x/perf/benchunit"
 
-	"loadstone/harness/limit"
+	"loadstone/harness/figure"
 )
 
-// What a file's runs are read as. An A/A file has two sides of its own, marked by the configuration key side.
-const (
-	baseSide   = "base"
-	headSide   = "head"
-	floorSide  = "floor"
-	sideKey    = "side"
-	mayDiffer  = "commit,version,date,seed,runstamp," + sideKey
-	noiseBase  = floorSide + "/" + baseSide
-	noiseHead  = floorSide + "/" + headSide
-	scenarioIs = "/scenario="
-)
+// mayDiffer are the configuration keys that may differ between files that are compared.
+const mayDiffer = "commit,version,date,seed,runstamp," + sideKey
 
-// samples are the values of one cell, by side, in the order of the runs, and the configuration they were measured in.
+// samples are the values of one cell, by side, in the order of the runs, and the configuration they
+// were measured in.
 type samples struct {
 	name, unit string
 	values     map[string][]float64
-	sizes      map[string][]int // of a percentile: of how many requests or gaps each value is; 0 the file does not say
+	sizes      map[string][]int // how many values each percentile is of; 0: the file does not say
 	configs    map[string][]benchproc.Key
 }
 
-// sizeUnit begins the units that say how many values a run's percentiles are of. They are nothing to compare: a load that is
-// another one is told by its configuration.
-const sizeUnit = "n-"
-
-// SizeOf is the unit of the number of values that the percentiles of some times are of, such as n-e2e.
-func SizeOf(times string) string { return sizeUnit + times }
-
-// takeSizes takes from a result how many values its percentiles are of, by their times.
+// takeSizes takes from a result how many values its percentiles are of, by the name of their times.
+// They are not compared: files of unlike loads differ in their configuration.
 func takeSizes(r *benchfmt.Result) map[string]int {
 	sizes := map[string]int{}
 	r.Values = slices.DeleteFunc(r.Values, func(v benchfmt.Value) bool {
-		of, ok := strings.CutPrefix(v.Unit, sizeUnit)
-		if _, _, times := (limit.Limit{Unit: "p50-" + of}).Percentile(); !ok || !times {
-			return false
+		times, ok := figure.SizedTimes(v.Unit)
+		if ok {
+			sizes[times] = int(v.Value)
 		}
-		sizes[of] = int(v.Value)
-		return true
+		return ok
 	})
 	return sizes
+}
+
+// rename gives a value of an older file its name of today, so that old files and new ones compare.
+func rename(r *benchfmt.Result) {
+	for i := range r.Config {
+		if c := &r.Config[i]; c.Key == "backend" && string(c.Value) == "metal" {
+			c.Value = []byte("mlx")
+		}
+	}
 }
 
 // pool is everything that was read.
 type pool struct {
 	cells []*samples // in the order of the files
+	byKey map[benchproc.Key]*samples
 	units benchfmt.UnitMetadataMap
 	lines map[string]int // results by side
 }
 
-// read reads the files, label=path each. What may not differ between the sides is left in the residue of the projections,
+// A projection says which part of a result names its cell and which part may not differ.
+type projection struct {
+	filter     *benchproc.Filter
+	row        *benchproc.Projection
+	name, unit *benchproc.Field
+	residue    *benchproc.Projection
+}
+
+// newProjection follows the options. What may not differ between the sides is left in the residue,
 // so that a key nobody has thought of keeps unlike measurements apart as well.
-func read(paths []string, o *Options) (*pool, error) {
+func newProjection(o *Options) (*projection, error) {
 	filter, err := benchproc.NewFilter(cmp.Or(o.Filter, "*"))
 	if err != nil {
-		return nil, fmt.Errorf("-filter %s: %w", o.Filter, err)
+		return nil, &OptionError{"filter", fmt.Sprintf("%s: %v", o.Filter, err)}
 	}
 	var parser benchproc.ProjectionParser
-	row, unitField, err := parser.ParseWithUnit(".fullname", filter)
+	row, unit, err := parser.ParseWithUnit(".fullname", filter)
 	if err != nil {
 		return nil, err
 	}
-	nameField := row.Fields()[0]
-	for _, keys := range []string{".file", mayDiffer, strings.Join(o.Ignore, ",")} {
+	ignored := strings.Join(o.Ignore, ",")
+	for _, keys := range []string{mayDiffer, ignored} {
 		if keys == "" {
 			continue
 		}
 		if _, err := parser.Parse(keys, filter); err != nil {
-			return nil, fmt.Errorf("-ignore %s: %w", strings.Join(o.Ignore, ","), err)
+			return nil, &OptionError{"ignore", fmt.Sprintf("%s: %v", ignored, err)}
 		}
 	}
-	residue := parser.Residue()
+	return &projection{filter, row, row.Fields()[0], unit, parser.Residue()}, nil
+}
 
-	p := &pool{lines: map[string]int{}}
-	byKey := map[benchproc.Key]*samples{}
-	in := benchfmt.Files{Paths: paths, AllowLabels: true}
-	for in.Scan() {
-		r, ok := in.Result().(*benchfmt.Result)
-		if !ok {
-			if err, ok := in.Result().(error); ok {
-				return nil, err // a syntax error, with file and line
+// read reads the files as the sides that they are.
+func read(files []input, o *Options) (*pool, error) {
+	by, err := newProjection(o)
+	if err != nil {
+		return nil, err
+	}
+	p := &pool{lines: map[string]int{}, byKey: map[benchproc.Key]*samples{}}
+	var in benchfmt.Reader
+	for _, f := range files {
+		in.Reset(f.Reader, f.Name)
+		for in.Scan() {
+			switch r := in.Result().(type) {
+			case *benchfmt.Result:
+				side := f.side
+				if side == noiseSide {
+					side += "/" + r.GetConfig(sideKey)
+				}
+				if err := p.add(r, side, by); err != nil {
+					return nil, err
+				}
+			case error:
+				return nil, r // a syntax error, with file and line
 			}
-			continue // metadata of a unit
 		}
-		for i := range r.Values { // the reader leaves the unit of a 0 as it is, which would split the cell
-			r.Values[i].Value, r.Values[i].Unit = benchunit.Tidy(r.Values[i].Value, r.Values[i].Unit)
-		}
-		if i, ok := r.ConfigIndex("backend"); ok && string(r.Config[i].Value) == "metal" {
-			r.Config[i].Value = []byte("mlx") // its name since the committed baselines were measured
-		}
-		side := r.GetConfig(".file")
-		if side == floorSide {
-			side += "/" + r.GetConfig(sideKey)
-		}
-		sizes := takeSizes(r)
-		if keep, err := filter.Apply(r); !keep || err != nil {
-			continue
-		}
-		p.lines[side]++
-		config := residue.Project(r)
-		for i, key := range row.ProjectValues(r) {
-			v := r.Values[i].Value
-			if math.IsNaN(v) {
-				file, line := r.Pos()
-				return nil, fmt.Errorf("%s:%d: %s is not a number", file, line, key.Get(unitField))
-			}
-			s := byKey[key]
-			if s == nil {
-				s = &samples{key.Get(nameField), key.Get(unitField), map[string][]float64{}, map[string][]int{}, map[string][]benchproc.Key{}}
-				byKey[key] = s
-				p.cells = append(p.cells, s)
-			}
-			s.values[side] = append(s.values[side], v)
-			_, of, _ := limit.Limit{Unit: short(s.unit)}.Percentile()
-			s.sizes[side] = append(s.sizes[side], sizes[of])
-			s.configs[side] = append(s.configs[side], config)
+		if err := in.Err(); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
-	p.units = benchfmt.UnitMetadataMap(in.Units())
-	return p, in.Err()
+	p.units = in.Units()
+	return p, nil
+}
+
+// add takes one result, a line of a benchmark file.
+func (p *pool) add(r *benchfmt.Result, side string, by *projection) error {
+	// The benchmark reader leaves the unit of a 0 as it is, which would split the cell.
+	for i := range r.Values {
+		r.Values[i].Value, r.Values[i].Unit = benchunit.Tidy(r.Values[i].Value, r.Values[i].Unit)
+	}
+	rename(r)
+	sizes := takeSizes(r)
+	if keep, err := by.filter.Apply(r); !keep || err != nil {
+		return nil
+	}
+	p.lines[side]++
+	config := by.residue.Project(r)
+	for i, key := range by.row.ProjectValues(r) {
+		v := r.Values[i].Value
+		if math.IsNaN(v) {
+			file, line := r.Pos()
+			return fmt.Errorf("%s:%d: %s is not a number", file, line, key.Get(by.unit))
+		}
+		s := p.byKey[key]
+		if s == nil {
+			s = &samples{key.Get(by.name), key.Get(by.unit), map[string][]float64{},
+				map[string][]int{}, map[string][]benchproc.Key{}}
+			p.byKey[key] = s
+			p.cells = append(p.cells, s)
+		}
+		f, _ := figure.Find(short(s.unit))
+		s.values[side] = append(s.values[side], v)
+		s.sizes[side] = append(s.sizes[side], sizes[f.Of])
+		s.configs[side] = append(s.configs[side], config)
+	}
+	return nil
 }
 
 // must fails when a side has no result: an empty file compares well with everything.
@@ -141,22 +163,20 @@ func (p *pool) must(side, file string, o *Options) error {
 	if p.lines[side] > 0 {
 		return nil
 	}
-	if o.Filter != "" {
-		return fmt.Errorf("%s: no benchmark result that -filter %s lets through", file, o.Filter)
-	}
-	return fmt.Errorf("%s: no benchmark result in it; loadstone bench writes one", file)
+	return &EmptyError{file, o.Filter}
 }
 
-// choose keeps the cells that the user named, or those that are gated. A pattern that matches nothing is an error: a typo
-// must not loosen the gate.
+// choose keeps the cells that the user named, or those that are gated. A pattern that matches
+// nothing is an error: a typo must not loosen the gate.
 func (p *pool) choose(o *Options) error {
-	scenarios, units := newPatterns("-scenario", o.Scenarios), newPatterns("-unit", o.Units)
+	scenarios, units := newPatterns("scenario", o.Scenarios), newPatterns("unit", o.Units)
 	var kept []*samples
 	for _, s := range p.cells {
 		if s.values[baseSide] == nil && s.values[headSide] == nil {
 			continue // of the A/A file alone
 		}
-		// Both, not one after the other: a pattern is used when it names something, whatever the other one says.
+		// Both, not one after the other: a pattern is used when it names something, whatever the
+		// other one says.
 		inScenario, inUnit := scenarios.match(scenario(s.name)), units.match(short(s.unit))
 		gated := o.All || len(o.Units) > 0 || rule(s.unit).Gated
 		if inScenario && inUnit && gated {
@@ -169,15 +189,16 @@ func (p *pool) choose(o *Options) error {
 		}
 	}
 	if len(kept) == 0 {
-		return fmt.Errorf("nothing to judge: no scenario has a unit that was asked for")
+		return errors.New("nothing to judge: no scenario has a unit that was asked for")
 	}
 	p.cells = kept
 	return nil
 }
 
-// scenario is the short name of a benchmark: its scenario where it has one, else all of it.
+// scenario is the short name of a benchmark: its scenario where its name has one, else the whole
+// name.
 func scenario(name string) string {
-	_, rest, ok := strings.Cut(name, scenarioIs)
+	_, rest, ok := strings.Cut(name, "/scenario=")
 	if !ok {
 		return name
 	}
@@ -185,17 +206,18 @@ func scenario(name string) string {
 	return rest
 }
 
-// patterns is a list of path.Match patterns that remembers which of them matched, and what they could have.
+// patterns is a list of path.Match patterns that remembers which of them matched and what they
+// could have matched.
 type patterns struct {
-	flag  string
-	used  map[string]bool
-	known map[string]bool
+	option string
+	used   map[string]bool
+	known  map[string]bool
 }
 
-func newPatterns(flag string, list []string) *patterns {
-	p := &patterns{flag, map[string]bool{}, map[string]bool{}}
+func newPatterns(option string, list []string) *patterns {
+	p := &patterns{option, map[string]bool{}, map[string]bool{}}
 	for _, s := range list {
-		if flag == "-unit" {
+		if option == "unit" {
 			s = short(s)
 		}
 		p.used[s] = false
@@ -207,8 +229,9 @@ func (p *patterns) match(s string) bool {
 	p.known[s] = true
 	any := len(p.used) == 0
 	for pattern := range p.used {
-		// A unit has a slash of its own, which to path.Match is no ordinary character.
-		if ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(s, "/", "\x00")); ok {
+		// A unit may have a slash, which path.Match does not treat as an ordinary character.
+		if ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"),
+			strings.ReplaceAll(s, "/", "\x00")); ok {
 			p.used[pattern], any = true, true
 		}
 	}
@@ -218,7 +241,9 @@ func (p *patterns) match(s string) bool {
 func (p *patterns) unused() error {
 	for _, pattern := range slices.Sorted(maps.Keys(p.used)) {
 		if !p.used[pattern] {
-			return fmt.Errorf("%s %s matches nothing; there are %s", p.flag, pattern, strings.Join(slices.Sorted(maps.Keys(p.known)), ", "))
+			known := strings.Join(slices.Sorted(maps.Keys(p.known)), ", ")
+			return &OptionError{p.option, fmt.Sprintf("%s matches nothing; there are %s", pattern,
+				known)}
 		}
 	}
 	return nil
@@ -264,13 +289,15 @@ func (p *pool) unlike(a, b string) []Difference {
 	return all
 }
 
+// sideName is what a side is called in messages.
 func sideName(side string) string {
-	if strings.HasPrefix(side, floorSide) {
-		return "the A/A floor"
+	if strings.HasPrefix(side, noiseSide) {
+		return "the noise floor"
 	}
 	return side
 }
 
+// valuesOf are the values that a configuration key has, in quotes where that is needed.
 func valuesOf(keys []benchproc.Key, f *benchproc.Field) string {
 	set := map[string]bool{}
 	for _, k := range keys {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// Holm's own example is too small to see the steps; this one is worked by hand: 4·0.01, 3·0.013, 2·0.04, 0.2, none
-// below the one before.
+// Holm's own example is too small to see the steps; this one is worked by hand: 4·0.01, 3·0.013,
+// 2·0.04, 0.2, none below the one before.
 func TestHolm(t *testing.T) {
 	got := holm([]float64{0.04, 0.01, 0.2, 0.013})
 	want := []float64{0.08, 0.04, 0.2, 0.04}
@@ -20,7 +20,8 @@ func TestHolm(t *testing.T) {
 	}
 }
 
-// The interval and the test are of one family: 0 is outside of the one exactly where the other says p < 0.05.
+// The interval and the test are of one family: 0 is outside of the one exactly where the other says
+// p < 0.05.
 func TestEstimateAgreesWithTest(t *testing.T) {
 	base := []float64{100, 101, 103, 104, 106, 107, 109, 110, 112, 113}
 	in, out := 0, 0
@@ -69,10 +70,11 @@ func TestNever(t *testing.T) {
 	}
 }
 
-func TestLeastP(t *testing.T) {
-	for n, want := range map[int]float64{3: 0.1, 4: 0.02857142857142857, 6: 0.0021645021645021645, 9: 4.113533525298231e-05} {
-		if got := leastP(n, n); math.Abs(got-want) > 1e-12 {
-			t.Errorf("leastP(%d, %d) = %g, want %g", n, n, got, want)
+func TestMinP(t *testing.T) {
+	for n, want := range map[int]float64{3: 0.1, 4: 0.02857142857142857, 6: 0.0021645021645021645,
+		9: 4.113533525298231e-05} {
+		if got := minP(n, n); math.Abs(got-want) > 1e-12 {
+			t.Errorf("minP(%d, %d) = %g, want %g", n, n, got, want)
 		}
 	}
 }

@@ -11,12 +11,15 @@ import (
 	"loadstone/harness/table"
 )
 
-// WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each scenario.
-// With failing, only the cells that keep the gate from passing.
+// WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each
+// scenario. With failing, it writes only the cells that keep the gate from passing.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	var rows [][]string
 	var paint []string // colour of each row's verdict
-	add := func(style string, cells ...string) { rows, paint = append(rows, cells), append(paint, style) }
+	add := func(style string, cells ...string) {
+		rows, paint = append(rows, cells),
+			append(paint, style)
+	}
 	for _, unit := range c.unitOrder() {
 		first := true
 		for i := range c.Cells {
@@ -41,7 +44,8 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 			line = "\x1b[2m" + line + "\x1b[0m"
 		} else if color && paint[i] != "" {
 			verdict := rows[i][len(rows[i])-1]
-			line = strings.TrimSuffix(line, verdict) + "\x1b[" + paint[i] + "m" + verdict + "\x1b[0m"
+			line = strings.TrimSuffix(line, verdict) + "\x1b[" + paint[i] + "m" + verdict +
+				"\x1b[0m"
 		}
 		b.WriteString(line + "\n")
 	}
@@ -68,63 +72,7 @@ func (c *Comparison) unitOrder() []string {
 	return units
 }
 
-// Fails tells whether the cell keeps the gate from passing.
-func (cell *Cell) Fails() bool {
-	switch cell.Verdict {
-	case Worse, Missing, Few, Client:
-		return true
-	}
-	return false
-}
-
-func (cell *Cell) style() string {
-	switch {
-	case cell.Fails():
-		return "31;1"
-	case cell.Verdict == Better:
-		return "32;1"
-	}
-	return ""
-}
-
-// A Row is a cell as text.
-type Row struct{ Base, Head, Change, Interval, P, Verdict string }
-
-// Row returns the cell's texts.
-func (cell *Cell) Row() Row {
-	r := Row{Base: "–", Head: "–", Verdict: string(cell.Verdict)}
-	if cell.NBase > 0 {
-		r.Base = figure(cell.Base.Center, cell.Unit)
-	}
-	if cell.NHead > 0 {
-		r.Head = figure(cell.Head.Center, cell.Unit)
-	}
-	if cell.NBase > 0 && cell.NHead > 0 {
-		r.Change = "~"
-		if cell.Verdict != Same {
-			r.Change = delta(cell.Delta, cell.Rule.Points)
-		}
-		if !cell.Rule.Exact {
-			r.Interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
-			r.P = probability(cell.P)
-		}
-	}
-	switch {
-	case cell.Verdict == Same:
-		r.Verdict = ""
-	case cell.Why != "":
-		r.Verdict += ": " + cell.Why
-	}
-	return r
-}
-
-// ShortUnit is the unit as people say it: p99-e2e for p99-e2e-sec.
-func (cell *Cell) ShortUnit() string { return short(cell.Unit) }
-
-// HigherIsBetter is 1 where more is better, -1 where less is, 0 where nothing says.
-func (cell *Cell) HigherIsBetter() int { return cell.better }
-
-// Summary is the line below the table: how many cells have which verdict, and how p was corrected.
+// Summary is the line below the table: how many cells have each verdict, and how p was corrected.
 func (c *Comparison) Summary() string {
 	count := map[Verdict]int{}
 	lo, hi := math.MaxInt, 0
@@ -143,25 +91,28 @@ func (c *Comparison) Summary() string {
 		}
 	}
 	parts = append(parts, fmt.Sprintf("%d ~", count[Same]))
-	floor := "no A/A floor"
-	if c.Floor != "" {
-		floor = "A/A floor " + c.Floor
+	floor := "no noise floor"
+	if c.Noise.Reader != nil {
+		floor = "noise floor " + c.Noise.Name
 	}
-	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells), strings.Join(parts, ", "), runs, floor)
+	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells),
+		strings.Join(parts, ", "), runs, floor)
 }
 
-// WriteSLOs writes limits and what they were held against.
-func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
+// WriteLimits writes limits and what became of them.
+func WriteLimits(w io.Writer, results []Held, color bool) error {
 	rows := [][]string{{"limit", "scenario", "median", "95 % interval", "runs", ""}}
-	for _, r := range results {
-		rows = append(rows, []string{r.Text, r.Scenario, figure(r.Got.Center, r.Full),
-			interval(&r), strconv.Itoa(r.Runs), r.Word()})
+	for _, h := range results {
+		rows = append(rows, []string{h.Limit.Text, h.Scenario, h.Figure, interval(&h),
+			strconv.Itoa(h.Runs), h.Word()})
 	}
+	paint := map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}
 	for i, line := range table.Align(rows, 0, 5) {
 		switch {
-		case color && i > 0 && results[i-1].Stands != limit.Met:
+		case color && i > 0 && results[i-1].Standing != limit.Met:
 			word := results[i-1].Word()
-			line = strings.TrimSuffix(line, word) + "\x1b[" + map[limit.Standing]string{limit.Missed: "31", limit.NotShown: "33"}[results[i-1].Stands] + ";1m" + word + "\x1b[0m"
+			line = strings.TrimSuffix(line, word) + "\x1b[" + paint[results[i-1].Standing] + ";1m" +
+				word + "\x1b[0m"
 		case color && i == 0:
 			line = "\x1b[2m" + line + "\x1b[0m"
 		}
@@ -173,51 +124,9 @@ func WriteSLOs(w io.Writer, results []SLOResult, color bool) error {
 }
 
 // interval is that of the median, which fewer than six runs do not bound (benchmath.AssumeNothing).
-func interval(r *SLOResult) string {
-	if math.IsInf(r.Got.Lo, -1) {
+func interval(h *Held) string {
+	if math.IsInf(h.Got.Lo, -1) {
 		return "needs 6 runs"
 	}
-	return figure(r.Got.Lo, r.Full) + " … " + figure(r.Got.Hi, r.Full)
-}
-
-// figure prints a value of a tidied unit.
-func figure(v float64, unit string) string {
-	switch {
-	case math.IsInf(v, 1):
-		return "never"
-	case math.IsInf(v, -1):
-		return "-∞"
-	case strings.HasSuffix(unit, "-ratio"):
-		return percent(v)
-	case !strings.HasSuffix(unit, "-sec") && unit != "sec/op":
-		return table.Three(v)
-	case v == 0:
-		return "0"
-	case math.Abs(v) < 999.5e-6:
-		return table.Three(v*1e6) + " µs"
-	case math.Abs(v) < 0.9995:
-		return table.Three(v*1e3) + " ms"
-	}
-	return table.Three(v) + " s"
-}
-
-// delta prints a change: +20.1 %, or -2.0 pp for percentage points.
-func delta(d float64, points bool) string {
-	unit := " %"
-	if points {
-		unit = " pp"
-	}
-	if math.IsInf(d, 0) {
-		return map[bool]string{true: "+∞", false: "-∞"}[d > 0]
-	}
-	return fmt.Sprintf("%+.1f%s", 100*d, unit)
-}
-
-func percent(f float64) string { return fmt.Sprintf("%.3g %%", 100*f) }
-
-func probability(p float64) string {
-	if p < 0.0005 {
-		return "< 0.001"
-	}
-	return fmt.Sprintf("%.3f", p)
+	return format(h.Got.Lo, h.Unit) + " … " + format(h.Got.Hi, h.Unit)
 }

@@ -1,30 +1,50 @@
-// Package limit is what a run is held to, such as p95-ttft < 200ms.
+// Package limit states limits that a measurement must hold, such as p95-ttft < 200ms, and judges
+// measurements by them.
 package limit
 
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"loadstone/harness/figure"
+	"loadstone/harness/table"
 )
 
 // A Limit is what one figure must hold, such as p95-ttft < 200ms or rejected > 0.
 type Limit struct {
-	Unit  string
+	Unit  string  // the figure's name, or the unit of a benchmark line
 	Op    string  // < <= > >= ==
 	Value float64 // seconds, a ratio or a count
 	Text  string  // as it was written
 }
 
-// Read reads a limit on anything. Times have a unit of time, ratios may be in percent.
-func Read(s string) (Limit, error) {
+// Parse reads a limit on one of the figures. A name that was used for a figure before is accepted;
+// the limit's Unit is the name of today.
+func Parse(s string) (Limit, error) {
+	l, err := ParseAny(s)
+	if err != nil {
+		return l, err
+	}
+	if _, ok := figure.Find(l.Unit); !ok {
+		return l, fmt.Errorf("%q: there is no %s; there are %s", s, l.Unit, figure.Names())
+	}
+	return l, nil
+}
+
+// ParseAny reads a limit on anything that has a name. A limit on a time has a unit of time; one on
+// a ratio may be in percent.
+func ParseAny(s string) (Limit, error) {
 	i := strings.IndexAny(s, "<>=")
 	if i <= 0 {
-		return Limit{}, fmt.Errorf("%q is no limit; want one like p95-ttft < 200ms", s)
+		return Limit{}, fmt.Errorf("%q is not a limit; want one like p95-ttft < 200ms", s)
 	}
-	l := Limit{Unit: strings.TrimSpace(s[:i]), Op: s[i : i+1], Text: strings.Join(strings.Fields(s), " ")}
+	l := Limit{Unit: strings.TrimSpace(s[:i]), Op: s[i : i+1], Text: table.OneLine(s)}
+	if f, ok := figure.Find(l.Unit); ok {
+		l.Unit = f.Name
+	}
 	rest := s[i+1:]
 	if strings.HasPrefix(rest, "=") {
 		l.Op, rest = l.Op+"=", rest[1:]
@@ -36,20 +56,20 @@ func Read(s string) (Limit, error) {
 	if err != nil {
 		return Limit{}, fmt.Errorf("%q: %w", s, err)
 	}
-	if l.Value = value; l.IsTime() && !isTime && value != 0 {
+	if l.Value = value; figure.IsTime(l.Unit) && !isTime && value != 0 {
 		return Limit{}, fmt.Errorf("%q: a time needs its unit, as in 200ms or 5s", s)
 	}
 	return l, nil
 }
 
-// quantity reads 500ms as 0.5, a time, 80% as 0.8 and 100 as 100.
+// quantity reads 500ms as 0.5 and a time, 80% as 0.8, and 100 as 100.
 func quantity(s string) (v float64, isTime bool, err error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return d.Seconds(), true, nil
 	}
 	v, err = strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
 	if err != nil || v != v {
-		return 0, false, fmt.Errorf("%q is no time, percentage or number", s)
+		return 0, false, fmt.Errorf("%q is not a time, percentage or number", s)
 	}
 	if strings.HasSuffix(s, "%") {
 		v /= 100
@@ -57,13 +77,7 @@ func quantity(s string) (v float64, isTime bool, err error) {
 	return v, false, nil
 }
 
-// IsTime tells whether the limit is on a time, in seconds: of one answer, or a percentile of many.
-func (l Limit) IsTime() bool {
-	of := l.Unit[strings.LastIndex(l.Unit, "-")+1:]
-	return slices.Contains([]string{"ttft", "itl", "tpot", "e2e", "lag"}, of)
-}
-
-// Duration is the value of a limit on a time, as long as a Duration can be at most.
+// Duration is the value of a limit on a time, at most as long as a Duration can be.
 func (l Limit) Duration() time.Duration {
 	return time.Duration(math.Round(min(l.Value*1e9, math.MaxInt64/2)))
 }
@@ -82,3 +96,6 @@ func (l Limit) Holds(v float64) bool {
 	}
 	return v == l.Value
 }
+
+// Above tells whether more of the figure is better: the limit is a lower bound.
+func (l Limit) Above() bool { return strings.HasPrefix(l.Op, ">") }

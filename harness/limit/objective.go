@@ -14,15 +14,17 @@ const ObjectiveForm = "ttft < 300ms, tpot < 50ms, e2e < 5s, or some of them"
 // ParseObjective reads what one answer must hold: limits, each an upper bound on one of its times.
 func ParseObjective(s string) (load.Objective, error) {
 	var o load.Objective
+	bounds := map[string]*time.Duration{"ttft": &o.TTFT, "tpot": &o.TPOT, "e2e": &o.E2E}
 	for part := range strings.SplitSeq(s, ",") {
-		l, err := Read(part)
+		l, err := ParseAny(part)
 		if err != nil {
 			return load.Objective{}, err
 		}
-		bound, ok := map[string]*time.Duration{"ttft": &o.TTFT, "tpot": &o.TPOT, "e2e": &o.E2E}[l.Unit]
+		bound, ok := bounds[l.Unit]
 		switch {
 		case !ok || l.Op != "<":
-			return load.Objective{}, fmt.Errorf("%q bounds no time of an answer", l.Text)
+			return load.Objective{}, fmt.Errorf("%q is not an upper bound on a time of an answer",
+				l.Text)
 		case *bound != 0:
 			return load.Objective{}, fmt.Errorf("%s is given twice", l.Unit)
 		case l.Duration() <= 0:

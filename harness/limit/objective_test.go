@@ -16,7 +16,9 @@ func TestObjectives(t *testing.T) {
 	again, err := ParseObjective(o.String())
 	assert.NilError(t, err)
 	assert.DeepEqual(t, again, o)
-	for _, bad := range []string{"", "ttft", "ttft > 1s", "ttft < 0s", "ttft < 300", "p95-ttft < 1s", "ttft < 1s, ttft < 2s", "tpot < 1s,", "ttft <= 1s", "itl < 1s", "ttft < -1s", "ttft < 50%"} {
+	for _, bad := range []string{"", "ttft", "ttft > 1s", "ttft < 0s", "ttft < 300",
+		"p95-ttft < 1s", "ttft < 1s, ttft < 2s", "tpot < 1s,", "ttft <= 1s", "itl < 1s",
+		"ttft < -1s", "ttft < 50%"} {
 		_, err := ParseObjective(bad)
 		assert.Assert(t, err != nil, "%q is taken for an objective", bad)
 	}

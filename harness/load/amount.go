@@ -9,11 +9,15 @@ import (
 	"time"
 )
 
-// An Amount is a number that may vary from one time to the next: tokens, turns, seconds. The zero Amount is always 0.
+// An Amount is a number that may vary from one time to the next: tokens, turns, seconds. The zero
+// Amount is always 0.
 type Amount struct {
-	Kind string  // "" always A; "uniform" from A to B; "normal" and "lognormal" of mean A and deviation B; "exponential" of mean A
-	A, B float64 // of the numbers themselves, of a lognormal one, too
+	// Kind is "" for always A; "uniform" from A to B; "normal" and "lognormal" of mean A and
+	// standard deviation B, both of the numbers themselves; or "exponential" of mean A.
+	Kind string
+	A, B float64
 	Max  float64 // what is drawn above it becomes it; 0: no bound
+	Pool bool    // the numbers are shares of the server's KV pool, 0 to 1, not tokens; see Load.On
 }
 
 // Fixed is an amount that does not vary.
@@ -23,12 +27,21 @@ func Fixed(n float64) Amount { return Amount{A: n} }
 var amountKinds = map[string]int{"uniform": 2, "normal": 2, "lognormal": 2, "exponential": 1}
 
 // AmountForms are the ways to write an amount, for help and errors.
-const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION or exponential MEAN, with max N after it or not"
+const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION " +
+	"or exponential MEAN, with max N after it or not"
 
-// ParseAmount reads an amount such as "64", "uniform 32 128" or "lognormal 200 300 max 2000". number reads one number.
+// ofPool is what follows an amount whose numbers are percentages of the pool.
+const ofPool = " of pool"
+
+// ParseAmount reads an amount such as "64", "uniform 32 128", "lognormal 200 300 max 2000" or
+// "uniform 1% 5% of pool". number reads one number that is not of the pool.
 func ParseAmount(s string, number func(string) (float64, error)) (Amount, error) {
 	var a Amount
-	words := strings.Fields(s)
+	text, pool := strings.CutSuffix(s, ofPool)
+	if a.Pool = pool; pool {
+		number = percentage
+	}
+	words := strings.Fields(text)
 	if n := len(words); n > 2 && words[n-2] == "max" {
 		var err error
 		if a.Max, err = number(words[n-1]); err != nil {
@@ -46,7 +59,7 @@ func ParseAmount(s string, number func(string) (float64, error)) (Amount, error)
 		}
 	}
 	if len(words) != want {
-		return a, fmt.Errorf("%q is no amount", s)
+		return a, fmt.Errorf("%q is not an amount", s)
 	}
 	for i, to := range []*float64{&a.A, &a.B}[:want] {
 		var err error
@@ -64,6 +77,24 @@ func ParseAmount(s string, number func(string) (float64, error)) (Amount, error)
 		return a, fmt.Errorf("%q: want a mean above 0", s)
 	}
 	return a, nil
+}
+
+// percentage reads 5% as 0.05.
+func percentage(s string) (float64, error) {
+	digits, ok := strings.CutSuffix(s, "%")
+	n, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || !(n >= 0 && n <= 100) {
+		return 0, fmt.Errorf("%q is not a percentage of the pool, such as 5%%", s)
+	}
+	return n / 100, nil
+}
+
+// of is an amount of the pool in the tokens of a pool that has so many; any other stays as it is.
+func (a Amount) of(tokens float64) Amount {
+	if a.Pool {
+		a.A, a.B, a.Max, a.Pool = a.A*tokens, a.B*tokens, a.Max*tokens, false
+	}
+	return a
 }
 
 // Draw draws a number, never below 0.
@@ -87,8 +118,8 @@ func (a Amount) Draw(rng *rand.Rand) float64 {
 	return max(v, 0)
 }
 
-// count draws a whole number of at least least.
-func (a Amount) count(rng *rand.Rand, least int) int {
+// count draws a whole number that is at least lowest.
+func (a Amount) count(rng *rand.Rand, lowest int) int {
 	v := a.A
 	if a.Kind == "uniform" { // both ends as likely as what lies between
 		v += float64(rng.IntN(int(a.B-a.A) + 1))
@@ -98,7 +129,7 @@ func (a Amount) count(rng *rand.Rand, least int) int {
 	if a.Max > 0 {
 		v = min(v, a.Max)
 	}
-	return max(int(math.Round(v)), least)
+	return max(int(math.Round(v)), lowest)
 }
 
 // seconds draws a time.
@@ -106,13 +137,21 @@ func (a Amount) seconds(rng *rand.Rand) time.Duration { return seconds(a.Draw(rn
 
 // String is the amount as it is written.
 func (a Amount) String() string {
-	f := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	f := func(v float64) string {
+		if a.Pool {
+			return strconv.FormatFloat(100*v, 'g', 6, 64) + "%"
+		}
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
 	s := strings.TrimSpace(a.Kind + " " + f(a.A))
 	if amountKinds[a.Kind] == 2 {
 		s += " " + f(a.B)
 	}
 	if a.Max > 0 {
 		s += " max " + f(a.Max)
+	}
+	if a.Pool {
+		s += ofPool
 	}
 	return s
 }

@@ -2,8 +2,9 @@ package load
 
 import "fmt"
 
-// Cache is what the agents' caches hold when a load's clock starts. The words are those of the server:
-// KV that is hot is in the pool, a restored one came back from disk, and a cold agent has none.
+// Cache is what the agents' caches hold when a load's clock starts. The words are those of the
+// server: KV that is hot is in the pool, a restored one came back from disk, and a cold agent has
+// none.
 type Cache string
 
 const (

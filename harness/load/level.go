@@ -4,9 +4,11 @@ import (
 	"strconv"
 )
 
-// A Level is how hard a run pushed, where a load is tried at several: one point of a sweep, one probe of a search.
+// A Level is how hard a run pushed, where a load is tried at several: one point of a sweep, one
+// probe of a search.
 type Level struct {
-	Kind  string  `json:"kind"`  // "rate", in arrivals a second, or "concurrency", in agents at a time
+	// "rate", in arrivals a second, or "concurrency", in agents at a time
+	Kind  string  `json:"kind"`
 	Value float64 `json:"value"` // above 0
 }
 

@@ -1,53 +1,79 @@
-// Package load is workloads as data: who comes when, asks what, pauses and is taken back. It has no clock and no connection;
-// all that is random in it comes from named seeds, so a load is the same load whatever a server does.
+// Package load describes workloads as data: when agents arrive (arrivals) and what each of them
+// does (its session). It has no clock and no connection; everything random in it comes from named
+// seeds, so a load is the same load whatever a server does.
 package load
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"math"
 	"time"
 )
 
-// A Load is a workload as data: which agents there are, when they come, what they ask and how they read the answers. All
-// of it is decided by the seeds before anything is sent; only what is said in the answers, and how long they take, is the
-// server's.
+// A Load is arrivals times sessions: Arrivals says when agents come, Session what the i-th of them
+// does. Both are pure functions of the seeds and are decided before anything is sent; only what the
+// answers say, and how long they take, is the server's.
 //
-// An arrival is an agent, who asks its turns one after the other, each with the whole conversation so far in it. So with
-// one turn each, an arrival is a request.
+// An agent's session is a series of turns, each with the whole conversation so far in it, unless
+// Sessions or Trace say otherwise. With one turn each, an arrival is a request.
+//
+// The shapes that a stress test wants are one line each:
+//
+//	Load{Together: 100}                                             100 agents at one moment
+//	Load{Burst: Burst{Size: 10}, Turns: Fixed(50)}                  10 agents ask 50 questions each
+//	Load{Rate: Constant(4), Duration: time.Minute}                  sustained, 4 a second
+//	Load{Burst: Burst{Size: 20, Every: time.Second}, Requests: 200} bursts
+//	Load{Rate: Ramp(1, 20, 30*time.Second), Requests: 300}          a rate that rises
+//
+// What is left out gets the values of Filled.
 type Load struct {
 	Name, About string
 	Seeds       Seeds
 
-	// When agents arrive: one of the four.
-	Concurrency int            // closed loop: so many agents at a time; where one has ended the next begins
-	Rate        Profile        // open loop: agents a second, however many are still busy
-	Burst       Burst          // open loop: many at once, and again
-	Trace       []TraceRequest // open loop: as recorded, one request each
+	// When agents arrive: one of the five.
+	// closed loop: so many agents at a time; where one has ended the next begins
+	Concurrency int
+	// closed loop in rounds: so many agents have their next turn at one moment
+	Together int
+	Rate     Profile        // open loop: agents a second, however many are still busy
+	Burst    Burst          // open loop: many at once, and again
+	Trace    []TraceRequest // open loop: as recorded, one request each
 
-	Gaps    float64       // of Rate: shape of the gamma distribution of the gaps; 1 is Poisson, 0 evenly spaced
-	RampUp  time.Duration // of Concurrency: the time over which the first agents begin, one after the other
+	Rounds  int           // of Together: how often; 0 is once, unless Requests or Duration end it
+	Gaps    float64       // of Rate: shape of the gaps' gamma distribution; 1 is Poisson, 0 even
+	RampUp  time.Duration // of Concurrency: the time over which the first agents begin, one by one
 	Speed   float64       // of Trace: how many times faster than recorded; 0 is 1
 	Lengths float64       // of Trace: what its token counts are multiplied with; 0 is 1
 
-	// When it ends: whichever comes first. A 0 is no limit, and one of them there must be, but for a trace, which ends itself.
+	// When it ends: whichever comes first. 0 is no limit. A load of Concurrency, Rate or repeated
+	// bursts needs one of them.
 	Requests int           // sent in all
 	Duration time.Duration // no request is due later; those on their way are waited for
 
-	// What an agent asks.
-	Turns    Amount // of one agent; the zero Amount is one turn, and Endless as many as the load lasts
+	// What an agent does: turns drawn from the seeds, or
+	Turns    Amount // of one agent; the zero Amount is one turn, Endless as many as the load lasts
 	Think    Amount // seconds from an answer's end to the next turn
 	Prompt   Amount // tokens of an agent's first question, roughly
 	FollowUp Amount // and of each later one; the zero Amount is an eighth of Prompt's mean
-	Answer   Amount // most tokens of an answer
-	FanOut   Amount // questions asked in parallel after each answer, whose answers the next turn begins with
+	Answer   Amount // max tokens of an answer
+	// questions asked in parallel after each answer; the next turn quotes their answers
+	FanOut Amount
 
-	System        int               // how many system prompts the agents share, each agent one of them; 0 none
+	// sessions that were recorded or written; agent i has Sessions[i % len].
+	Sessions []Session
+
+	System        int               // how many system prompts the agents share, one each; 0 none
 	SystemTokens  int               // of each of them, roughly
 	SystemPrompts []string          // written ones, in place of System and SystemTokens
-	Prompts       []string          // written questions, in place of Prompt and FollowUp: each turn has one of them
+	Prompts       []string          // written questions, in place of Prompt and FollowUp
 	Tools         []json.RawMessage // sent with every request
+	Stop          []string          // strings that end an answer
+
+	// Reserve is the share of the server's KV pool, 0 to 1, that the requests of one round of
+	// Together reserve with prompt and answer: their answers may be as long as that takes, though
+	// Stop may end them sooner. 0 leaves Answer as it is.
+	Reserve float64
 
 	// What is done to requests on purpose.
 	Cancel Cancel
@@ -59,19 +85,21 @@ type Load struct {
 	// State of the caches and of the server when the clock starts.
 	Cache  Cache
 	WarmUp WarmUp
+
+	Pool Pool // of the server under test; On sets it
 }
 
 // Endless is the Turns of agents that talk as long as the load lasts.
 var Endless = Fixed(math.Inf(1))
 
-// Cancel takes some requests back. One that ends before it is taken back counts as any other.
+// Cancel cancels some requests. One that ends before counts like any other.
 type Cancel struct {
 	Share  float64 // of the requests
 	After  Amount  // seconds after it was sent; or
 	Pieces Amount  // pieces of the answer that have come
 }
 
-// Slow reads some answers at a bounded rate, so that the server finds out what it does with a client that does not keep up.
+// Slow reads some answers at a bounded rate, as a client does that does not keep up.
 type Slow struct {
 	Share float64
 	Rate  int // bytes a second
@@ -84,126 +112,98 @@ type WarmUp struct {
 	Duration time.Duration // or those due so early
 }
 
-// A Turn is what a load has decided of one request before anything is sent: a function of the seeds and its place.
-type Turn struct {
-	Tokens  int           // of the new question, roughly; 0 where it is written
-	Text    string        // of a written question
-	Answer  int           // most tokens of the answer
-	Think   time.Duration // from the answer's end to the agent's next turn
-	FanOut  int           // questions asked in parallel after the answer
-	Cancel  time.Duration // after which it is taken back; 0 it is not
-	Pieces  int           // pieces of the answer after which it is taken back; 0 it is not
-	Reading int           // bytes a second at which the answer is read; 0 as fast as it comes
+// Filled is the load with a value for everything that was left out: the name load, seed 1, first
+// questions of 64 tokens, answers of 16, cold caches.
+func (l Load) Filled() Load {
+	l.Name = cmp.Or(l.Name, "load")
+	l.Seeds = cmp.Or(l.Seeds, OneSeed(1))
+	l.Prompt = cmp.Or(l.Prompt, Fixed(64))
+	l.Answer = cmp.Or(l.Answer, Fixed(16))
+	l.Cache = cmp.Or(l.Cache, Cold)
+	if l.once() && l.Requests == 0 && l.Duration == 0 && l.Turns == (Amount{}) && l.FanOut == (Amount{}) && l.Sessions == nil {
+		l.Requests = l.Burst.Size
+	}
+	if l.Together > 0 && l.Rounds == 0 && l.Requests == 0 && l.Duration == 0 {
+		l.Rounds = 1
+	}
+	return l
 }
 
-// Turn is what an agent's turn will be. sub is 0 for the agent's own question and from 1 for those asked in parallel after it.
-func (l *Load) Turn(agent, turn, sub int) Turn {
-	place := []int{agent, turn, sub}
-	lengths := draw(l.Seeds.Length, "turn", place...)
-	asked := l.Prompt
-	if turn > 0 || sub > 0 {
-		if asked = l.FollowUp; asked == (Amount{}) {
-			asked = Fixed(max(1, l.Prompt.A/8))
+// once tells whether the agents of a burst arrive a single time.
+func (l *Load) once() bool { return l.Burst.Size > 0 && l.Burst.Every == 0 }
+
+// Check says why a load cannot be carried out, nil where it can.
+func (l *Load) Check() error {
+	arrivals := 0
+	for _, given := range []bool{l.Concurrency > 0, l.Together > 0, l.Rate != nil, l.Burst.Size > 0,
+		l.Trace != nil} {
+		if given {
+			arrivals++
 		}
 	}
-	t := Turn{Tokens: asked.count(lengths, 1), Answer: l.Answer.count(lengths, 1)}
-	if sub == 0 {
-		t.FanOut = l.FanOut.count(lengths, 0)
-		t.Think = l.Think.seconds(draw(l.Seeds.Think, "think", place...))
+	switch _, bounded := l.Agents(); {
+	case arrivals != 1:
+		return fmt.Errorf("load %s: want one of concurrency, together, rate, burst and trace, not %d",
+			l.Name, arrivals)
+	case l.Trace == nil && l.Requests == 0 && l.Duration == 0 && l.Rounds == 0 && !l.once():
+		return fmt.Errorf("load %s has no end: want a number of requests or a duration", l.Name)
+	case l.Cache != Cold && l.Trace != nil:
+		return fmt.Errorf("load %s: a trace says itself what its prompts share, so its cache is cold, "+
+			"not %s", l.Name, l.Cache)
+	case l.Cache != Cold && l.Sessions != nil:
+		return fmt.Errorf("load %s: a recorded session begins with its first call, so its cache is "+
+			"cold, not %s", l.Name, l.Cache)
+	case l.Cache != Cold && !bounded:
+		return fmt.Errorf("load %s: to begin with %s caches it must be known which agents will come: "+
+			"want a number of requests, or endless turns", l.Name, l.Cache)
+	case l.Reserve > 0 && l.Together == 0:
+		return fmt.Errorf("load %s: only agents that ask together reserve a share of the pool", l.Name)
 	}
-	if n := len(l.Prompts); n > 0 {
-		t.Text, t.Tokens = l.Prompts[draw(l.Seeds.Order, "prompt", place...).IntN(n)], 0
-	}
-	if l.Trace != nil {
-		t.Tokens, t.Answer = l.scaled(l.Trace[agent].Input), l.scaled(l.Trace[agent].Output)
-	}
-	fate := draw(l.Seeds.Cancel, "fate", place...)
-	cancelled, slow := fate.Float64() < l.Cancel.Share, fate.Float64() < l.Slow.Share
-	if cancelled {
-		t.Cancel = l.Cancel.After.seconds(fate)
-		if t.Cancel == 0 {
-			t.Pieces = l.Cancel.Pieces.count(fate, 1)
-		}
-	}
-	if slow {
-		t.Reading = l.Slow.Rate
-	}
-	return t
+	return nil
 }
 
-// TurnsOf is how many turns an agent has.
-func (l *Load) TurnsOf(agent int) int {
-	switch l.Turns {
-	case Endless:
-		return math.MaxInt
-	case Amount{}:
-		return 1
-	}
-	return l.Turns.count(draw(l.Seeds.Length, "turns", agent), 1)
-}
-
-// SystemOf is which system prompt an agent has, or -1.
-func (l *Load) SystemOf(agent int) int {
-	n := l.System
-	if l.SystemPrompts != nil {
-		n = len(l.SystemPrompts)
-	}
-	if n == 0 {
-		return -1
-	}
-	return draw(l.Seeds.Order, "system", agent).IntN(n)
-}
-
-// Arrivals is when the agents of an open loop arrive, all of them, one after the other. None is kept, so a load takes no more
-// memory the longer it is. A closed loop, in which that depends on the server, has none.
-func (l *Load) Arrivals() iter.Seq[time.Duration] {
-	most := l.Requests
-	if most == 0 {
-		most = math.MaxInt
-	}
-	switch {
-	case l.Trace != nil:
-		return l.traced(most)
-	case l.Rate != nil && l.Gaps > 0:
-		return Gamma(l.Rate, l.Gaps, l.Seeds.Schedule, most, l.Duration)
-	case l.Rate != nil:
-		return l.paced(l.Rate, most)
-	case l.Burst.Size > 0:
-		return l.paced(l.Burst, most)
-	}
-	return func(func(time.Duration) bool) {}
-}
-
-func (l *Load) paced(p Pacer, most int) iter.Seq[time.Duration] {
-	return func(yield func(time.Duration) bool) {
-		for i := range most {
-			t := p.Due(i)
-			if t == neverDue || l.Duration > 0 && t >= l.Duration || !yield(t) {
-				return
-			}
-		}
-	}
-}
-
-// Agents is how many agents the load can come to at most; false where that cannot be told beforehand.
+// Agents is how many agents the load can come to at most; false where that cannot be told
+// beforehand.
 func (l *Load) Agents() (int, bool) {
-	switch {
-	case l.Concurrency == 0:
-		n := 0
+	switch n := max(l.Concurrency, l.Together); {
+	case n == 0:
 		for range l.Arrivals() {
 			n++
 		}
 		return n, true
 	case l.Turns == Endless:
-		return l.Concurrency, true
+		return n, true
+	case l.Sessions != nil:
+		return 0, false
 	case l.Requests > 0:
-		least := 1
-		if l.Turns.Kind == "" {
-			least = max(1, int(l.Turns.A))
-		}
-		return min(l.Requests, l.Concurrency+l.Requests/least), true
+		return min(l.Requests, n+l.Requests/l.minTurns()), true
+	case l.Rounds > 0:
+		return n * ((l.Rounds + l.minTurns() - 1) / l.minTurns()), true
 	}
 	return 0, false
+}
+
+// minTurns is how many turns an agent has at least.
+func (l *Load) minTurns() int {
+	if l.Turns.Kind == "" {
+		return max(1, int(l.Turns.A))
+	}
+	return 1
+}
+
+// Expected is how many requests the load will send, roughly; 0 unknown.
+func (l *Load) Expected() int {
+	known := l.Turns.Kind == "" && l.FanOut == (Amount{}) && l.Turns != Endless && l.Sessions == nil
+	switch {
+	case l.Requests > 0:
+		return l.Requests
+	case l.Rounds > 0 && l.FanOut == (Amount{}) && l.Sessions == nil:
+		return l.Rounds * l.Together
+	case l.Concurrency+l.Together == 0 && (known || l.Trace != nil):
+		agents, _ := l.Agents()
+		return agents * l.minTurns()
+	}
+	return 0
 }
 
 // At is the load at a level.
@@ -222,10 +222,15 @@ func (l *Load) Shape() string {
 	switch {
 	case l.Concurrency > 0:
 		return fmt.Sprintf("closed loop, %d at a time", l.Concurrency)
+	case l.Together > 0:
+		return fmt.Sprintf("closed, %d repetitions a run", max(l.Rounds, 1))
+	case l.once():
+		return fmt.Sprintf("a burst of %d", l.Burst.Size)
 	case l.Burst.Size > 0:
 		return fmt.Sprintf("bursts of %d every %v", l.Burst.Size, l.Burst.Every)
 	case l.Trace != nil:
-		return fmt.Sprintf("a trace of %d requests at %g times its speed", len(l.Trace), max(l.Speed, 1e-9))
+		return fmt.Sprintf("a trace of %d requests at %g times its speed", len(l.Trace),
+			cmp.Or(l.Speed, 1))
 	}
 	gaps := "evenly spaced"
 	switch l.Gaps {
@@ -236,19 +241,4 @@ func (l *Load) Shape() string {
 		gaps = fmt.Sprintf("gamma (shape %g)", l.Gaps)
 	}
 	return gaps + ", " + l.Rate.String()
-}
-
-// String is the rate in words.
-func (p Profile) String() string {
-	if len(p) == 1 && p[0].Over == 0 {
-		return fmt.Sprintf("%g/s", p[0].To)
-	}
-	if len(p) == 1 {
-		return fmt.Sprintf("%g/s to %g/s over %v", p[0].From, p[0].To, p[0].Over)
-	}
-	s := "steps"
-	for _, part := range p {
-		s += fmt.Sprintf(" %g/s", part.To)
-	}
-	return fmt.Sprintf("%s each %v", s, p[0].Over)
 }

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A Pacer decides when requests are due. It has no clock: Due(i) is when request i, counted from 0, is due after the start
-// of the load, and the answer depends on nothing else, so that a plan can be printed, tested and replayed. Due never
-// decreases with i.
+// A Pacer decides when requests are due. It has no clock: Due(i) is when request i, counted from 0,
+// is due after the start of the load, and the answer depends on nothing else, so that a plan can be
+// printed, tested and replayed. Due never decreases with i.
 type Pacer interface {
 	Due(i int) time.Duration
 }
 
-// A Profile is a rate over time, made of parts that follow each other. As a Pacer it is arrivals as evenly spaced as the
-// rate allows, the first at once.
+// A Profile is a rate over time, made of parts that follow each other. As a Pacer it is arrivals as
+// evenly spaced as the rate allows, the first at once.
 //
 //	rate     ______
 //	        /      |____
@@ -23,7 +23,8 @@ type Pacer interface {
 //	      0  part 0  part 1  part 2    time
 type Profile []Part
 
-// A Part is a time in which the rate goes evenly from one value to another. The last part's To stays for ever.
+// A Part is a time in which the rate goes evenly from one value to another. The last part's To
+// stays for ever.
 type Part struct {
 	From, To float64 // a second
 	Over     time.Duration
@@ -56,7 +57,8 @@ func (p Profile) When(n float64) time.Duration {
 		over := part.Over.Seconds()
 		all := (part.From + part.To) / 2 * over
 		if n < all {
-			// From*t + (To-From)/(2*over)*t^2 = n, the root in the form that does not cancel when From is large.
+			// From*t + (To-From)/(2*over)*t^2 = n, the root in the form that does not cancel when
+			// From is large.
 			a := (part.To - part.From) / (2 * over)
 			if n == 0 {
 				return seconds(begin)
@@ -80,13 +82,14 @@ type Burst struct {
 
 func (p Burst) Due(i int) time.Duration { return time.Duration(i/p.Size) * p.Every }
 
-// Gamma draws arrivals at random at a profile's rate: the gaps of a gamma distribution of the given shape and mean 1 are
-// summed and mapped through the inverse of the integral of the rate (time rescaling; Çinlar, Introduction to Stochastic
-// Processes, 1975). Shape 1 is a Poisson process, arrivals that know nothing of each other; below 1 they come in clusters,
-// above 1 more evenly. vLLM calls the shape burstiness.
+// Gamma draws arrivals at random at a profile's rate: the gaps of a gamma distribution of the given
+// shape and mean 1 are summed and mapped through the inverse of the integral of the rate (time
+// rescaling; Çinlar, Introduction to Stochastic Processes, 1975). Shape 1 is a Poisson process,
+// arrivals that know nothing of each other; below 1 they come in clusters, above 1 more evenly.
+// vLLM calls the shape burstiness.
 //
-// It draws n arrivals, or fewer where the next would be due at until or later; until 0 is no limit. Each is drawn when it is
-// asked for, the same every time.
+// It draws n arrivals, or fewer where the next would be due at until or later; until 0 is no limit.
+// Each is drawn when it is asked for, the same every time.
 func Gamma(p Profile, shape float64, seed uint64, n int, until time.Duration) iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
 		rng := rand.New(rand.NewPCG(seed, 0x706f6973736f6e))
@@ -101,8 +104,8 @@ func Gamma(p Profile, shape float64, seed uint64, n int, until time.Duration) it
 	}
 }
 
-// gammaGap draws from a gamma distribution of the given shape and scale 1 (Marsaglia and Tsang, A simple method for
-// generating gamma variables, ACM TOMS 26:3, 2000; below 1 with their boost).
+// gammaGap draws from a gamma distribution of the given shape and scale 1 (Marsaglia and Tsang, A
+// simple method for generating gamma variables, ACM TOMS 26:3, 2000; below 1 with their boost).
 func gammaGap(rng *rand.Rand, shape float64) float64 {
 	switch {
 	case shape == 1:

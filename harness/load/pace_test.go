@@ -23,7 +23,8 @@ func TestPacers(t *testing.T) {
 			2236067977, 2449489742, 2645751311, 2828427124, 3 * s, 3*s + s/6}},
 		{"ramp that does not climb", Ramp(4, 4, s), []time.Duration{0, s / 4, s / 2, 3 * s / 4, s, 5 * s / 4}},
 		{"ramp down", Ramp(3, 1, s), []time.Duration{0, 381966011, s, 2 * s}},
-		{"ramp to nothing", Ramp(2, 0, 2*s), []time.Duration{0, 585786438, neverDue, neverDue}}, // 2 would be due at 2 s exactly, where the rate is 0
+		// 2 would be due at 2 s exactly, where the rate is 0
+		{"ramp to nothing", Ramp(2, 0, 2*s), []time.Duration{0, 585786438, neverDue, neverDue}},
 		{"steps", Steps(2*s, 1, 2, 4), []time.Duration{0, s, 2 * s, 5 * s / 2, 3 * s, 7 * s / 2, 4 * s, 17 * s / 4, 9 * s / 2, 19 * s / 4, 5 * s}},
 		{"a step of nothing", Steps(s, 2, 0, 1), []time.Duration{0, s / 2, 2 * s, 3 * s}},
 	} {
@@ -36,8 +37,8 @@ func TestPacers(t *testing.T) {
 	}
 }
 
-// The gaps of gamma arrivals have mean 1/rate and standard deviation 1/(rate*sqrt(shape)); shape 1 is Poisson, where the
-// two are the same.
+// The gaps of gamma arrivals have mean 1/rate and standard deviation 1/(rate*sqrt(shape)); shape 1
+// is Poisson, where the two are the same.
 func TestGamma(t *testing.T) {
 	const rate, n = 50.0, 40000
 	for _, shape := range []float64{0.25, 1, 4} {
@@ -60,7 +61,8 @@ func TestGamma(t *testing.T) {
 	}
 }
 
-// Random arrivals follow the rate where it changes: as many fall into each second as the rate there says.
+// Random arrivals follow the rate where it changes: as many fall into each second as the rate there
+// says.
 func TestGammaFollowsTheRate(t *testing.T) {
 	due := slices.Collect(Gamma(Steps(10*time.Second, 100, 400, 0), 1, 7, math.MaxInt, time.Minute))
 	assert.Assert(t, slices.IsSorted(due))

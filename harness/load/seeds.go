@@ -6,8 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// Seeds are the random choices of a load, each with a seed of its own, so that one can be varied while all others stay. The
-// same seeds make the same load, whatever the server does and however long it takes.
+// Seeds are the random choices of a load, each with a seed of its own, so that one can be varied
+// while all others stay. The same seeds make the same load, whatever the server does and however
+// long it takes.
 type Seeds struct {
 	Text     uint64 // the words of prompts, and the agents' secrets
 	Length   uint64 // tokens of prompts and answers, turns of an agent, parallel requests
@@ -20,8 +21,8 @@ type Seeds struct {
 // OneSeed is all seeds from one number.
 func OneSeed(seed uint64) Seeds { return Seeds{seed, seed, seed, seed, seed, seed} }
 
-// draw is the generator of one choice: a function of its seed, what is chosen, and the numbers that tell whose choice it is.
-// No choice moves because another was added or left out.
+// draw is the generator of one choice: a function of its seed, what is chosen, and the numbers that
+// tell whose choice it is. No choice moves because another was added or left out.
 func draw(seed uint64, what string, of ...int) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, Derive(seed, what, of...)))
 }

@@ -12,8 +12,9 @@ var wordList string
 
 var words = strings.Fields(wordList)
 
-// Text is n English words in sentences, a function of the seed. It means nothing, which is the point: a prompt that a
-// model knows by heart, or that two agents happen to share, would measure something else.
+// Text is n English words in sentences, a function of the seed. It means nothing, which is the
+// point: a prompt that a model knows by heart, or that two agents happen to share, would measure
+// something else.
 func Text(seed uint64, n int) string {
 	rng := rand.New(rand.NewPCG(seed, 0x74657874))
 	var b strings.Builder
@@ -37,8 +38,8 @@ func Text(seed uint64, n int) string {
 	return strings.TrimSuffix(b.String(), " ")
 }
 
-// CanaryLength is the hexadecimal digits of a canary. At least one of them is a letter: of a server that answers in numbers,
-// such as times, some agent's secret would sooner or later be a part.
+// CanaryLength is the hexadecimal digits of a canary. At least one of them is a letter: of a server
+// that answers in numbers, such as times, some agent's secret would sooner or later be a part.
 const CanaryLength = 8
 
 // Canary is a word of one agent's alone, a function of the seed.

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
-	"strings"
 	"time"
 )
 
-// A TraceRequest is one request of a recorded load, as Mooncake publishes them (Qin et al., Mooncake, FAST '25): when it
-// came, how many tokens went in and out, and which blocks of 512 tokens its prompt is made of. Requests whose lists begin
-// alike have prompts that begin alike.
+// A TraceRequest is one request of a recorded load, as Mooncake publishes them (Qin et al.,
+// Mooncake, FAST '25): when it came, how many tokens went in and out, and which blocks of 512
+// tokens its prompt is made of. Requests whose lists begin alike have prompts that begin alike.
 type TraceRequest struct {
 	At     time.Duration
 	Input  int
@@ -31,8 +29,9 @@ const maxTrace = 10_000_000
 //
 //	{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59]}
 //
-// timestamp is in milliseconds and never decreases; hash_ids has one number for every 512 tokens begun, or is left out.
-// Other fields are skipped. name is of the file, for errors, which have its line.
+// timestamp is in milliseconds and never decreases; hash_ids has one number for every 512 tokens
+// begun, or is left out. Other fields are skipped. name is of the file, for errors, which have its
+// line.
 func ReadTrace(name string, r io.Reader) ([]TraceRequest, error) {
 	var all []TraceRequest
 	lines := bufio.NewScanner(r)
@@ -89,22 +88,6 @@ func traceRequest(text []byte) (TraceRequest, error) {
 	return TraceRequest{at, *line.Input, *line.Output, line.Blocks}, nil
 }
 
-// traced is when the requests of the trace are due, the first at once.
-func (l *Load) traced(most int) iter.Seq[time.Duration] {
-	speed := l.Speed
-	if speed == 0 {
-		speed = 1
-	}
-	return func(yield func(time.Duration) bool) {
-		for _, r := range l.Trace[:min(most, len(l.Trace))] {
-			t := time.Duration(float64(r.At-l.Trace[0].At) / speed)
-			if l.Duration > 0 && t >= l.Duration || !yield(t) {
-				return
-			}
-		}
-	}
-}
-
 // scaled is a number of the trace's tokens at the scale of the load.
 func (l *Load) scaled(tokens int) int {
 	if l.Lengths == 0 {
@@ -113,22 +96,22 @@ func (l *Load) scaled(tokens int) int {
 	return max(1, int(float64(tokens)*l.Lengths))
 }
 
-// TracedText is the prompt of one request: equal blocks are equal words, whoever has them, so that what prompts share in
-// the trace they share here. words is how many words make so many tokens.
-func (l *Load) TracedText(i int, words func(tokens int) int) string {
+// tracedCall is one request of the trace. Equal blocks are equal words, whoever has them, so that
+// what prompts share in the trace they share here.
+func (l *Load) tracedCall(i int) Call {
 	r := l.Trace[i]
+	m := Message{Role: "user"}
 	if len(r.Blocks) == 0 {
-		return Text(Derive(l.Seeds.Text, "trace", i), words(l.scaled(r.Input)))
+		m.Words = []Words{{Seed: Derive(l.Seeds.Text, "trace", i), Tokens: l.scaled(r.Input)}}
 	}
-	var b strings.Builder
-	whole := words(l.scaled(traceBlock))
 	for j, id := range r.Blocks {
-		n := whole
+		w := Words{Seed: Derive(l.Seeds.Text, "block", id), Tokens: l.scaled(traceBlock)}
 		if j == len(r.Blocks)-1 {
-			n = words(l.scaled(r.Input - j*traceBlock))
+			w.Tokens = l.scaled(r.Input - j*traceBlock)
 		}
-		b.WriteString(Text(Derive(l.Seeds.Text, "block", id), n))
-		b.WriteByte(' ')
+		m.Words = append(m.Words, w)
 	}
-	return strings.TrimSuffix(b.String(), " ")
+	c := Call{From: -1, Add: []Message{m}, Answer: l.scaled(r.Output)}
+	l.interfere(&c, draw(l.Seeds.Cancel, "fate", i, 0, 0))
+	return c
 }

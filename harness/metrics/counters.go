@@ -2,89 +2,109 @@ package metrics
 
 import (
 	"fmt"
-	"strings"
 
 	"loadstone/harness/record"
 )
 
-// counted are the names that servers have for what they count of requests and tokens.
-var counted = []struct {
-	what  string     // as record.Counted names it, with blanks
-	names [][]string // a counter, and the labels that its series must have
-	of    func(*record.Record) int
+// A counter is a name of a counter and the labels that its series must have, name and value in
+// turn.
+type counter struct {
+	name   string
+	labels []string
+}
+
+// value is the counter's value, or -1 where the server does not publish it.
+func (c counter) value(m Metrics) float64 { return m.Value(c.name, c.labels...) }
+
+// chatOK are the labels of the chat requests that our server answered.
+var chatOK = []string{"route", "/v1/chat/completions", "status", "200"}
+
+// shared are the counts that both the server and the client keep. Servers have several names for
+// them: the first that a server publishes counts.
+var shared = []struct {
+	count    record.Count
+	text     string
+	counters []counter
+	of       func(*record.Record) int // what one answered request adds to the client's count
 }{
-	{"answered requests", [][]string{{"loadstone_requests_total", "route", "/v1/chat/completions", "status", "200"}, {"vllm:request_success_total"}},
+	{record.AnsweredRequests, "answered requests",
+		[]counter{{"loadstone_requests_total", chatOK}, {name: "vllm:request_success_total"}},
 		func(*record.Record) int { return 1 }},
-	{"prompt tokens", [][]string{{"loadstone_tokens_total", "kind", "prompt"}, {"vllm:prompt_tokens_total"}, {"llamacpp:prompt_tokens_total"}},
+	{record.PromptTokens, "prompt tokens",
+		[]counter{{"loadstone_tokens_total", []string{"kind", "prompt"}},
+			{name: "vllm:prompt_tokens_total"}, {name: "llamacpp:prompt_tokens_total"}},
 		func(r *record.Record) int { return r.PromptTokens }},
-	{"cached tokens", [][]string{{"loadstone_tokens_total", "kind", "cached"}}, func(r *record.Record) int { return r.CachedTokens }},
-	{"output tokens", [][]string{{"loadstone_tokens_total", "kind", "output"}, {"vllm:generation_tokens_total"}, {"llamacpp:tokens_predicted_total"}},
+	{record.CachedTokens, "cached tokens",
+		[]counter{{"loadstone_tokens_total", []string{"kind", "cached"}}},
+		func(r *record.Record) int { return r.CachedTokens }},
+	{record.OutputTokens, "output tokens",
+		[]counter{{"loadstone_tokens_total", []string{"kind", "output"}},
+			{name: "vllm:generation_tokens_total"}, {name: "llamacpp:tokens_predicted_total"}},
 		func(r *record.Record) int { return r.OutputTokens }},
 }
 
-// counters are what is kept of a server's account beside what is counted on both sides. A name that ends in _ is one for each
-// value of the label.
-var counters = []struct {
-	name, counter, label string
-	only                 []string // labels that the series must have
+// own are the counts that only a server keeps. Where there is a label, each of its values is a
+// count of its own, whose name ends in that value.
+var own = []struct {
+	count   record.Count
+	counter counter
+	label   string
 }{
-	{"requests_", "loadstone_requests_total", "status", []string{"route", "/v1/chat/completions"}},
-	{"rejects_", "loadstone_rejects_total", "reason", nil},
-	{"evictions", "loadstone_evictions_total", "", nil},
-	{"restores", "loadstone_restores_total", "", nil},
-	{"steps", "loadstone_steps_total", "", nil},
-	{"cpu_seconds", "process_cpu_seconds_total", "", nil},
+	{record.RequestsByStatus, counter{"loadstone_requests_total", chatOK[:2]}, "status"},
+	{record.RejectsByReason, counter{name: "loadstone_rejects_total"}, "reason"},
+	{record.Evictions, counter{name: "loadstone_evictions_total"}, ""},
+	{record.Restores, counter{name: "loadstone_restores_total"}, ""},
+	{record.Steps, counter{name: "loadstone_steps_total"}, ""},
+	{record.CPUSeconds, counter{name: "process_cpu_seconds_total"}, ""},
 }
 
-// Account is what a server has counted since its start.
+// Account is what the server has counted since its start.
 func (m Metrics) Account() record.Account {
 	account := record.Account{}
-	for _, c := range counted {
-		for _, name := range c.names {
-			if v := m.Value(name[0], name[1:]...); v >= 0 {
-				account[strings.ReplaceAll(c.what, " ", "_")] = v
+	for _, s := range shared {
+		for _, c := range s.counters {
+			if v := c.value(m); v >= 0 {
+				account[s.count] = v
 				break
 			}
 		}
 	}
-	for _, c := range counters {
-		for _, series := range m[c.counter].GetMetric() {
-			if !labelled(series, c.only) {
-				continue
+	for _, o := range own {
+		for _, s := range m[o.counter.name] {
+			if s.has(o.counter.labels) {
+				account[o.count+record.Count(s.Label(o.label))] += s.Value
 			}
-			name := c.name
-			for _, l := range series.GetLabel() {
-				if l.GetName() == c.label {
-					name += l.GetValue()
-				}
-			}
-			account[name] += series.GetCounter().GetValue() + series.GetUntyped().GetValue()
 		}
 	}
 	return account
 }
 
-// Against holds the rise of counters until now to the answered requests among the records.
-func (m Metrics) Against(now Metrics, records []record.Record) (wrong []record.Violation, agreed []string) {
-	for _, c := range counted {
-		said := 0
+// CheckCounters compares the rise of a server's counters between two scrapes with what the answered
+// requests of the records add up to. A counter that rose by less is a violation; agreed lists, in
+// words, the counts that rose by enough. They may have risen by more: others may use the server.
+func CheckCounters(before, after Metrics, records []record.Record) (
+	violations []record.Violation, agreed []string) {
+	for _, s := range shared {
+		answers := 0
 		for i := range records {
 			if r := &records[i]; r.Outcome == record.OK {
-				said += max(0, c.of(r))
+				answers += max(0, s.of(r))
 			}
 		}
-		for _, name := range c.names {
-			before, after := m.Value(name[0], name[1:]...), now.Value(name[0], name[1:]...)
-			if after < 0 {
+		for _, c := range s.counters {
+			now := c.value(after)
+			if now < 0 {
 				continue
 			}
-			if rose := after - max(before, 0); rose < float64(said) {
-				wrong = append(wrong, record.Violation{Check: "counters", About: fmt.Sprintf("%s rose by %.0f, and the answers told of %d %s", name[0], rose, said, c.what)})
+			if rise := now - max(c.value(before), 0); rise < float64(answers) {
+				violations = append(violations, record.Violation{Check: record.CheckCounters,
+					About: fmt.Sprintf("%s rose by %.0f, and the answers add up to %d %s",
+						c.name, rise, answers, s.text)})
 			} else {
-				agreed = append(agreed, fmt.Sprintf("%d %s", said, c.what))
+				agreed = append(agreed, fmt.Sprintf("%d %s", answers, s.text))
 			}
 			break
 		}
 	}
-	return wrong, agreed
+	return violations, agreed
 }

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"loadstone/harness/record"
 )
@@ -23,12 +21,11 @@ func TestSampleOfServers(t *testing.T) {
 		"llama.cpp without a pool": {"llamacpp:requests_processing 1\nllamacpp:requests_deferred 0\n", record.Sample{Queue: 0, Running: 1, Pool: -1}, true},
 		"a stranger":               {"go_goroutines 12\n", record.Sample{Queue: -1, Running: -1, Pool: -1}, false},
 	} {
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		m, err := parser.TextToMetricFamilies(strings.NewReader(c.metrics))
+		m, err := Parse(strings.NewReader(c.metrics))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, ok := Metrics(m).Sample(0)
+		got, ok := m.Sample(0)
 		if diff := cmp.Diff(c.want, got); diff != "" || ok != c.ok {
 			t.Errorf("%s: ok %v (-want +got):\n%s", name, ok, diff)
 		}

@@ -1,69 +1,113 @@
 package metrics
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// State is what a server says it holds: what it must not keep of requests that are over.
-type State struct {
-	Known  []string           // in words
-	Values map[string]float64 // by the name of what is held; memory in bytes
-}
+// Held is a kind of thing that a server holds while it works, and gives back afterwards.
+type Held string
 
-// held are the things a server may say it holds, by the names that servers have for them, and how much more than before
-// may be left of each when nothing runs any more.
-var held = []struct {
-	what  string
-	names []string // the first that is known
-	label [2]string
+// The kinds of things that a server may say it holds.
+const (
+	WaitingRequests Held = "waiting_requests"
+	RunningRequests Held = "running_requests"
+	Blocks          Held = "blocks"       // of the KV pool, in use by running requests
+	WindowSlots     Held = "window_slots" // of the KV pool, in use by running requests
+	PoolShare       Held = "pool_share"   // in use, 0 to 1, of a server that does not count blocks
+	Goroutines      Held = "goroutines"
+	OpenFiles       Held = "open_files"
+	Memory          Held = "memory" // resident, in bytes
+)
+
+// InFlight are the kinds of which a server holds nothing once it has nothing left to work on.
+var InFlight = []Held{WaitingRequests, RunningRequests, Blocks, WindowSlots}
+
+// A State is how much of each kind a server holds. Memory is in bytes. A kind that the server does
+// not publish is missing; the zero State is that of a server that publishes none.
+type State map[Held]float64
+
+// kinds describe the kinds of things held, in the order in which they are printed.
+var kinds = []struct {
+	kind  Held
+	text  string   // of the kind, after a number
+	unit  float64  // the printed number is the value divided by it; 0 is 1
+	names []string // of the metric; the first that the server publishes counts
+	used  bool     // the metric's series with state="used" is meant, not the sum of all
+	// slack is how much more than before may be left once nothing runs; nil: nothing.
 	slack func(before float64) float64
-	unit  float64 // of one in what; 0 is 1
 }{
-	{what: "requests that wait", names: gauges[0]},
-	{what: "requests that run", names: gauges[1]},
-	{what: "blocks in use", names: []string{poolBlocks}, label: [2]string{"state", "used"}},
-	{what: "blocks for sliding layers in use", names: []string{poolLocals}, label: [2]string{"state", "used"}},
-	{what: "pool in use", names: gauges[2][1:], slack: func(float64) float64 { return 0.001 }},
+	{kind: WaitingRequests, text: "requests that wait", names: queueGauges},
+	{kind: RunningRequests, text: "requests that run", names: runningGauges},
+	{kind: Blocks, text: "blocks in use", names: poolBlocks, used: true},
+	{kind: WindowSlots, text: "window slots in use", names: poolWindowSlots, used: true},
+	{kind: PoolShare, text: "of the pool in use", names: foreignPoolGauges,
+		slack: func(float64) float64 { return 0.001 }},
 	// A scrape's own connection takes up to three goroutines and a descriptor.
-	{what: "goroutines", names: []string{"go_goroutines"}, slack: func(float64) float64 { return 3 }},
-	{what: "open files", names: []string{"process_open_fds"}, slack: func(float64) float64 { return 2 }},
+	{kind: Goroutines, text: "goroutines", names: []string{"go_goroutines"},
+		slack: func(float64) float64 { return 3 }},
+	{kind: OpenFiles, text: "open files", names: []string{"process_open_fds"},
+		slack: func(float64) float64 { return 2 }},
 	// A garbage-collected heap grows before it shrinks.
-	{what: "MiB of memory", names: []string{"process_resident_memory_bytes"}, slack: func(b float64) float64 { return max(b/10, 64<<20) }, unit: 1 << 20},
+	{kind: Memory, text: "MiB of memory", unit: 1 << 20,
+		names: []string{"process_resident_memory_bytes"},
+		slack: func(before float64) float64 { return max(before/10, 64<<20) }},
 }
 
-// State is what a server says in this scrape that it holds. One that tells nothing has an empty state.
+// State is what the server holds at the moment of the scrape.
 func (m Metrics) State() State {
-	s := State{Values: map[string]float64{}}
-	for _, h := range held {
-		for _, name := range h.names {
-			v := m.Value(name)
-			if h.label[0] != "" {
-				v = m.Value(name, h.label[0], h.label[1])
-			}
-			if v >= 0 {
-				s.Values[h.what] = v
-				s.Known = append(s.Known, fmt.Sprintf("%.4g %s", v/max(h.unit, 1), h.what))
-				break
-			}
+	s := State{}
+	for _, k := range kinds {
+		var labels []string
+		if k.used {
+			labels = []string{"state", "used"}
+		}
+		if v := m.first(k.names, labels...); v >= 0 {
+			s[k.kind] = v
 		}
 	}
 	return s
 }
 
-// Above says what is held beyond what was before, and what is told of no more.
+// Text prints an amount of the kind, such as "4 blocks in use" or "81.5 MiB of memory".
+func (h Held) Text(amount float64) string {
+	for _, k := range kinds {
+		if k.kind == h {
+			return fmt.Sprintf("%.4g %s", amount/max(k.unit, 1), k.text)
+		}
+	}
+	return fmt.Sprintf("%.4g %s", amount, string(h))
+}
+
+// String lists what the server holds: "0 requests that wait, 0 requests that run, 4 blocks in use".
+func (s State) String() string {
+	var held []string
+	for _, k := range kinds {
+		if v, ok := s[k.kind]; ok {
+			held = append(held, k.kind.Text(v))
+		}
+	}
+	return strings.Join(held, ", ")
+}
+
+// Above lists, in words, what the server holds beyond what it held before, but for a slack that
+// each kind has, and the kinds that it no longer publishes.
 func (s State) Above(before State) []string {
 	var above []string
-	for _, h := range held {
-		b, ok := before.Values[h.what]
+	for _, k := range kinds {
+		b, ok := before[k.kind]
 		if !ok {
 			continue
 		}
-		most := b
-		if h.slack != nil {
-			most += h.slack(b)
+		limit := b
+		if k.slack != nil {
+			limit += k.slack(b)
 		}
-		if v, ok := s.Values[h.what]; !ok {
-			above = append(above, "the server's /metrics no longer tell of "+h.what)
-		} else if v > most {
-			above = append(above, fmt.Sprintf("%.4g %s, %.4g before", v/max(h.unit, 1), h.what, b/max(h.unit, 1)))
+		if v, ok := s[k.kind]; !ok {
+			above = append(above, "the server no longer publishes its "+k.text)
+		} else if v > limit {
+			unit := max(k.unit, 1)
+			above = append(above, fmt.Sprintf("%.4g %s, %.4g before", v/unit, k.text, b/unit))
 		}
 	}
 	return above

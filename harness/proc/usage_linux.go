@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// usage reads /proc/PID/stat (proc_pid_stat(5)): utime and stime are fields 14 and 15, in clock ticks, of which Linux
-// shows 100 a second to programs on every architecture; rss is field 24, in pages.
+// usage reads /proc/PID/stat (proc_pid_stat(5)): utime and stime are fields 14 and 15, in clock
+// ticks, of which Linux shows programs 100 a second on every architecture; rss is field 24, in
+// pages.
 func usage(pid int) (Usage, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -21,7 +22,10 @@ func usage(pid int) (Usage, error) {
 	if !ok || len(fields) < 22 {
 		return Usage{}, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}
-	number := func(field int) int64 { n, _ := strconv.ParseInt(fields[field-3], 10, 64); return n }
+	number := func(field int) int64 {
+		n, _ := strconv.ParseInt(fields[field-3], 10, 64)
+		return n
+	}
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return Usage{}, err

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// usage asks ps, which every Unix has: resident kilobytes and [[days-]hours:]minutes:seconds of processor time.
+// usage asks ps, which every Unix has: resident kilobytes and [[days-]hours:]minutes:seconds of
+// processor time.
 func usage(pid int) (Usage, error) {
 	out, err := exec.Command("ps", "-o", "rss=,time=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {

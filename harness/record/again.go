@@ -1,15 +1,25 @@
 package record
 
-// Again is what came of asking some of a load's questions a second time, when nothing else ran: a greedy answer is the same
-// alone and under load. An answer that differs for no reason that is known here is a Violation.
+// Again is the result of asking some of a load's questions a second time, when nothing else ran: a
+// greedy answer is the same alone and under load. An answer that differs without a reason that is
+// known here is a Violation instead.
 type Again struct {
 	Compared int `json:"compared"` // answered both times
-	Differ   int `json:"differ"`   // with another answer
-	Rounded  int `json:"rounded"`  // of those, where two tokens were nearly as likely, so that another batch may round to the other
-	Open     int `json:"open"`     // of those, by a server that does not tell how likely tokens are: rounding or corruption
+	Differ   int `json:"differ"`   // with another answer the second time
+	// Rounded of those that differ do so where two tokens were nearly as likely, so that another
+	// batch may round to the other one.
+	Rounded int `json:"rounded"`
+	// Open of those that differ came from a server that does not report how likely tokens are, so
+	// that rounding and corruption cannot be told apart.
+	Open int `json:"open"`
 }
 
-// Add is both together.
+// Add is the sum of both.
 func (a Again) Add(b Again) Again {
-	return Again{a.Compared + b.Compared, a.Differ + b.Differ, a.Rounded + b.Rounded, a.Open + b.Open}
+	return Again{
+		Compared: a.Compared + b.Compared,
+		Differ:   a.Differ + b.Differ,
+		Rounded:  a.Rounded + b.Rounded,
+		Open:     a.Open + b.Open,
+	}
 }

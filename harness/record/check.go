@@ -7,152 +7,195 @@ import (
 	"time"
 )
 
+// A CheckName names one of the things that must hold for every request of a load.
+type CheckName string
+
+// The checks of Check, of Balance (CheckCount) and of CompareAnswers (CheckIdentity), and those
+// that package audit adds.
+const (
+	CheckTimes    CheckName = "times"
+	CheckTokens   CheckName = "tokens"
+	CheckLeak     CheckName = "leak"
+	CheckCache    CheckName = "cache"
+	CheckCount    CheckName = "count"
+	CheckIdentity CheckName = "identity"
+
+	CheckAnswered CheckName = "answered" // a request ended neither answered nor cleanly refused
+	CheckCounters CheckName = "counters" // the server's counters rose by less than its answers
+	CheckRecovery CheckName = "recovery" // the server did not give back what it held
+	CheckSolo     CheckName = "solo"     // an agent alone was served more slowly than before
+	CheckRestart  CheckName = "restart"  // a request after a restart was not answered
+)
+
 // A Violation is something that must never happen in a load, whatever its latencies.
 type Violation struct {
-	Check string // "times", "tokens", "leak", "cache", "count" or "identity"
-	Agent string
+	Check CheckName
+	Agent string // "" where it is not about one agent
 	Turn  int
 	About string // what was found, and what should have been
 
-	At int // of identity: the byte at which the answers part
+	At int // of CheckIdentity: the byte at which the answers begin to differ
 }
 
+// String is the violation in one line.
 func (v Violation) String() string {
 	if v.Agent == "" {
-		return v.Check + ": " + v.About
+		return string(v.Check) + ": " + v.About
 	}
 	return fmt.Sprintf("%s: agent %s, turn %d: %s", v.Check, v.Agent, v.Turn, v.About)
 }
 
-// Check holds the records of one load, warm-up included, to what must be true of each of them:
+// Check finds the violations among the records of one load, warm-up included. These must hold for
+// each record:
 //
-//   - times: what came later has the later time, and every request has one of the known outcomes
-//   - tokens: as many prompt tokens were cached as there are at most, no more pieces of an answer came than it has tokens, and
-//     a text that has any has some
-//   - leak: no answer has another agent's canary in it
-//   - cache: a conversation's turn finds at most its own longest prompt and answer in the cache, a new one at most the shared
-//     tokens that every prompt begins with, such as the chat template's; a negative number of them is not checked
+//   - times: a later event has a later time, and every request has one of the known outcomes
+//   - tokens: the server reports no more cached tokens than the prompt has, no more pieces of an
+//     answer came than it has tokens, and an answer with text has tokens
+//   - leak: no answer contains another agent's canary
+//   - cache: a later turn of a conversation finds in the cache at most the conversation's own
+//     longest prompt and answer, and the first turn at most the shared tokens that every prompt
+//     begins with, such as the chat template's. A negative number of shared tokens is unknown, and
+//     then first turns are not checked
 func Check(records []Record, shared int) []Violation {
 	c := Checker{Shared: shared}
 	c.Add(records)
 	return c.Found()
 }
 
-// A Checker is Check for records that come in batches, of which it keeps none, in memory that does not grow with their number.
-// What a conversation left in the cache is forgotten when it has been silent for tens of thousands of requests.
+// A Checker does what Check does for records that come in batches. It keeps none of them, so its
+// memory does not grow with their number: it forgets what a conversation left in the cache once the
+// conversation has been silent for tens of thousands of requests.
 type Checker struct {
-	Shared int // tokens that every prompt begins with; negative unknown
+	Shared int // tokens that every prompt begins with; negative: unknown
 
 	batch  int
-	left   map[string]memory // of conversations
-	owners map[string]string // agents by their canaries, of the batch
-	found  []doubt
+	cached map[string]cacheUse // by conversation
+	owners map[string]string   // agents by their canaries, of the batch
+	found  []suspicion
 }
 
-// A memory is what a conversation left in the server's cache: its longest prompt and answer, in tokens; -1 unknown.
-type memory struct{ tokens, batch int }
+// A cacheUse is what a conversation left in the server's cache: the tokens of its longest prompt
+// and answer, -1 unknown, and the batch with its last record.
+type cacheUse struct{ tokens, batch int }
 
-// A doubt is a violation that a later record may explain: one of the cache, by another question of the conversation that was
-// due at the same moment and has not ended yet.
-type doubt struct {
+// A suspicion is a violation that a later record may explain: a cache hit may come from another
+// request of the same conversation that was due at the same moment and has not ended yet.
+type suspicion struct {
 	Violation
 	moment moment
 	cached int
 }
 
 const (
-	mostAlike = 100     // violations of one check; who has that many has seen enough
-	mostLeft  = 1 << 16 // conversations that are remembered
-	patience  = 32      // batches that a conversation may be silent for
+	maxPerCheck      = 100     // violations of one check that are kept; nobody reads more
+	maxConversations = 1 << 16 // above which silent ones are forgotten
+	maxSilence       = 32      // batches for which a conversation may be silent
 )
 
-// Found are the violations so far, at most a hundred of each check.
+// Found lists the violations so far, at most a hundred of each check.
 func (c *Checker) Found() []Violation {
 	var found []Violation
-	for _, d := range c.found {
-		found = append(found, d.Violation)
+	for _, s := range c.found {
+		found = append(found, s.Violation)
 	}
 	return found
 }
 
-// Add takes the next records, in the order in which they ended or a whole load's in any.
+// Add takes the next records: in the order in which they ended, or all of a load in any order.
 func (c *Checker) Add(records []Record) {
 	c.batch++
 	c.forget()
 	c.owners = map[string]string{}
-	atOnce := map[moment]siblings{}
+	byMoment := map[moment]siblings{}
 	for i := range records {
 		r := &records[i]
 		c.owners[r.Canary] = r.Agent
 		m := moment{conversation(r), r.Due}
-		atOnce[m] = append(atOnce[m], r)
+		byMoment[m] = append(byMoment[m], r)
 	}
-	c.found = slices.DeleteFunc(c.found, func(d doubt) bool {
-		return d.Check == "cache" && atOnce[d.moment].most(nil, d.cached-1) != d.cached-1
+	c.found = slices.DeleteFunc(c.found, func(s suspicion) bool {
+		explained := byMoment[s.moment].maxCached(nil, s.cached-1) != s.cached-1
+		return s.Check == CheckCache && explained
 	})
-	for _, r := range byTurn(records) {
-		c.one(r, atOnce[moment{conversation(r), r.Due}])
+	for _, r := range sortedByDue(records) {
+		c.one(r, byMoment[moment{conversation(r), r.Due}])
 	}
 }
 
 // forget drops the conversations that have been silent for long, where there are many.
 func (c *Checker) forget() {
-	if c.left == nil {
-		c.left = map[string]memory{}
+	if c.cached == nil {
+		c.cached = map[string]cacheUse{}
 	}
-	if len(c.left) > mostLeft {
-		maps.DeleteFunc(c.left, func(_ string, m memory) bool { return m.batch < c.batch-patience })
+	if len(c.cached) > maxConversations {
+		maps.DeleteFunc(c.cached, func(_ string, u cacheUse) bool {
+			return u.batch < c.batch-maxSilence
+		})
 	}
 }
 
+// one checks a record. beside are all requests of its conversation that were due when it was.
 func (c *Checker) one(r *Record, beside siblings) {
-	who := conversation(r)
-	report := func(check, format string, args ...any) {
-		alike := 0
-		for _, d := range c.found {
-			if d.Check == check {
-				alike++
-			}
-		}
-		if alike < mostAlike {
-			c.found = append(c.found, doubt{Violation{Check: check, Agent: r.Agent, Turn: r.Turn, About: fmt.Sprintf(format, args...)}, moment{who, r.Due}, r.CachedTokens})
-		}
-	}
+	id := conversation(r)
+	report := c.reporter(r)
 	checkTimes(r, report)
 	if r.Leak != "" {
 		owner := "another agent, " + r.Leak + ","
 		if agent, ok := c.owners[r.Leak]; ok {
 			owner = "agent " + agent
 		}
-		report("leak", "the answer has the secret of %s in it", owner)
+		report(CheckLeak, "the answer has the secret of %s in it", owner)
 	}
 	if r.Outcome != OK {
 		if r.Outcome != Rejected {
-			c.left[who] = memory{-1, c.batch} // what it left in the cache before it ended is not known
+			c.cached[id] = cacheUse{-1, c.batch} // it is unknown what it left in the cache
 		}
 		return
 	}
 	checkTokens(r, report)
-	before, known := c.left[who]
-	had := before.tokens
+	before, known := c.cached[id]
+	limit := before.tokens
 	if known {
-		had = beside.most(r, had)
+		limit = beside.maxCached(r, limit)
 	}
 	switch {
-	case who == "" || r.CachedTokens < 0:
+	case id == "" || r.CachedTokens < 0:
 	case !known && r.Turn == 0 && c.Shared >= 0 && r.CachedTokens > c.Shared:
-		report("cache", "%d tokens of a new agent's prompt were cached; all prompts share %d", r.CachedTokens, c.Shared)
-	case known && had >= 0 && r.CachedTokens > max(c.Shared, had):
-		report("cache", "%d tokens were cached, and the agent had %d before", r.CachedTokens, had)
+		report(CheckCache, "%d tokens of a new agent's prompt were cached; all prompts share %d",
+			r.CachedTokens, c.Shared)
+	case known && limit >= 0 && r.CachedTokens > max(c.Shared, limit):
+		report(CheckCache, "%d tokens were cached, and the agent had %d before",
+			r.CachedTokens, limit)
 	}
 	tokens := max(before.tokens, r.PromptTokens+max(r.OutputTokens, 0))
 	if r.PromptTokens < 0 {
 		tokens = -1
 	}
-	c.left[who] = memory{tokens, c.batch}
+	c.cached[id] = cacheUse{tokens, c.batch}
 }
 
-// conversation is whose prompt a record's goes on from.
+// A reportFunc notes a violation of the record that is being checked.
+type reportFunc func(check CheckName, format string, args ...any)
+
+func (c *Checker) reporter(r *Record) reportFunc {
+	return func(check CheckName, format string, args ...any) {
+		n := 0
+		for _, s := range c.found {
+			if s.Check == check {
+				n++
+			}
+		}
+		if n == maxPerCheck {
+			return
+		}
+		v := Violation{Check: check, Agent: r.Agent, Turn: r.Turn}
+		v.About = fmt.Sprintf(format, args...)
+		c.found = append(c.found, suspicion{v, moment{conversation(r), r.Due}, r.CachedTokens})
+	}
+}
+
+// conversation identifies the conversation that a record is of: by its canary, since questions that
+// an agent asks in parallel have agent names of their own.
 func conversation(r *Record) string {
 	if r.Canary != "" {
 		return r.Canary
@@ -160,32 +203,33 @@ func conversation(r *Record) string {
 	return r.Agent
 }
 
-// A moment is when something of a conversation was due.
+// A moment is when a request of a conversation was due.
 type moment struct {
-	who string
-	due time.Duration
+	conversation string
+	due          time.Duration
 }
 
-// siblings are requests of one conversation that were due at once, such as questions in parallel: each may find in the cache
-// what another has just put there.
+// siblings are requests of one conversation that were due at once, such as questions in parallel:
+// each may find in the cache what another has just put there.
 type siblings []*Record
 
-// most is how many tokens r can find: had, or as many as the longest prompt beside it; -1 where that is not known.
-func (s siblings) most(r *Record, had int) int {
+// maxCached is how many tokens r can find in the cache: limit, or as many as the longest prompt
+// beside it has. It is -1 where that is not known.
+func (s siblings) maxCached(r *Record, limit int) int {
 	for _, other := range s {
 		switch {
-		case other == r || had < 0:
+		case other == r || limit < 0:
 		case other.PromptTokens < 0:
-			had = -1
+			limit = -1
 		default:
-			had = max(had, other.PromptTokens)
+			limit = max(limit, other.PromptTokens)
 		}
 	}
-	return had
+	return limit
 }
 
-// byTurn is the records in the order in which they were due.
-func byTurn(records []Record) []*Record {
+// sortedByDue returns the records in the order in which they were due.
+func sortedByDue(records []Record) []*Record {
 	sorted := make([]*Record, len(records))
 	for i := range records {
 		sorted[i] = &records[i]
@@ -194,14 +238,14 @@ func byTurn(records []Record) []*Record {
 	return sorted
 }
 
-func checkTimes(r *Record, report func(check, format string, args ...any)) {
+func checkTimes(r *Record, report reportFunc) {
 	if !slices.Contains(Outcomes[:], r.Outcome) {
-		report("times", "the request has no outcome: %q", r.Outcome)
+		report(CheckTimes, "the request has no outcome: %q", r.Outcome)
 	}
 	at := r.Due
 	later := func(name string, then time.Duration) bool {
 		if then >= 0 && then < at {
-			report("times", "%s at %v, before %v", name, then, at)
+			report(CheckTimes, "%s at %v, before %v", name, then, at)
 			return false
 		}
 		at = max(at, then)
@@ -215,32 +259,38 @@ func checkTimes(r *Record, report func(check, format string, args ...any)) {
 		ok = later("chunk", r.Chunks[i])
 	}
 	ok = ok && later("end", r.End)
-	// A millisecond for the clocks' being read at two places and written with two decimals.
-	if ok && r.Outcome == OK && !r.Slow && r.Server.Total > r.End-r.Sent+time.Millisecond {
-		report("times", "the server says that it took %v, and the client saw its end after %v", r.Server.Total, r.End-r.Sent)
+	// The millisecond allows for clocks that are read at two places and written with two decimals.
+	took := r.End - r.Sent
+	if ok && r.Outcome == OK && !r.Slow && r.Server.Total > took+time.Millisecond {
+		report(CheckTimes, "the server says that it took %v, and the client saw its end after %v",
+			r.Server.Total, took)
 	}
 	if ok && len(r.Chunks) > r.Reasoning && r.FirstContent != r.Chunks[r.Reasoning] {
-		report("times", "first content at %v, and the first chunk of the answer at %v", r.FirstContent, r.Chunks[r.Reasoning])
+		report(CheckTimes, "first content at %v, and the first chunk of the answer at %v",
+			r.FirstContent, r.Chunks[r.Reasoning])
 	}
 }
 
-func checkTokens(r *Record, report func(check, format string, args ...any)) {
+func checkTokens(r *Record, report reportFunc) {
 	if r.PromptTokens >= 0 && r.CachedTokens > r.PromptTokens {
-		report("tokens", "%d tokens of a prompt of %d were cached", r.CachedTokens, r.PromptTokens)
+		report(CheckTokens, "%d tokens of a prompt of %d were cached",
+			r.CachedTokens, r.PromptTokens)
 	}
 	if r.OutputTokens == 0 && r.Answer != "" {
-		report("tokens", "an answer of 0 tokens has a text of %d bytes", len(r.Answer))
+		report(CheckTokens, "an answer of 0 tokens has a text of %d bytes", len(r.Answer))
 		return
 	}
-	// One piece more than tokens: a server may send the rest of a cut character by itself.
+	// One piece more than tokens is allowed: a server may send the rest of a cut character by
+	// itself.
 	if r.OutputTokens >= 0 && len(r.Chunks) > r.OutputTokens+1 {
-		report("tokens", "%d pieces of an answer of %d tokens", len(r.Chunks), r.OutputTokens)
+		report(CheckTokens, "%d pieces of an answer of %d tokens", len(r.Chunks), r.OutputTokens)
 	}
 }
 
-// CheckIdentity compares the greedy answers of a load with those that the same conversations got when nothing else ran. A
-// difference names the first byte at which they part. Turns that were not answered in both are left out.
-func CheckIdentity(alone, under []Record) []Violation {
+// CompareAnswers compares the greedy answers of a load with those that the same conversations got
+// when nothing else ran. Each violation names the first byte at which the two answers differ. Turns
+// that were not answered both times are left out.
+func CompareAnswers(alone, underLoad []Record) []Violation {
 	type key struct {
 		agent string
 		turn  int
@@ -252,20 +302,21 @@ func CheckIdentity(alone, under []Record) []Violation {
 		}
 	}
 	var found []Violation
-	for _, r := range under {
+	for _, r := range underLoad {
 		answer, ok := want[key{r.Agent, r.Turn}]
 		if !ok || r.Outcome != OK || r.Answer == answer {
 			continue
 		}
-		at := Parting(answer, r.Answer)
-		found = append(found, Violation{"identity", r.Agent, r.Turn,
-			fmt.Sprintf("the answer parts from the one given alone at byte %d of %d", at, len(answer)), at})
+		at := FirstDifference(answer, r.Answer)
+		about := fmt.Sprintf("the answer parts from the one given alone at byte %d of %d",
+			at, len(answer))
+		found = append(found, Violation{CheckIdentity, r.Agent, r.Turn, about, at})
 	}
 	return found
 }
 
-// Parting is the first byte at which two answers are not the same.
-func Parting(a, b string) int {
+// FirstDifference is the first byte at which two answers differ.
+func FirstDifference(a, b string) int {
 	at := 0
 	for at < min(len(a), len(b)) && a[at] == b[at] {
 		at++

@@ -22,8 +22,9 @@ func TestCheckTimes(t *testing.T) {
 	assert.Equal(t, Check([]Record{lost}, 0)[0].String(), `times: agent a, turn 0: the request has no outcome: ""`)
 }
 
-// Questions that are asked in parallel go on from one conversation: each may find the others' beginnings in the cache, but no
-// more than the longest of them has. What a request that was taken back left there is not known.
+// Questions that are asked in parallel go on from one conversation: each may find the others'
+// beginnings in the cache, but no more than the longest of them has. It is unknown what a cancelled
+// request left there.
 func TestCheckCacheOfParallelQuestions(t *testing.T) {
 	turn := func(agent string, due time.Duration, prompt, cached int) Record {
 		return Record{Place: Place{Agent: agent}, Canary: "0badcafe", Due: due, Sent: due, FirstByte: -1, FirstContent: -1, End: due + time.Second, Outcome: OK,
@@ -39,8 +40,9 @@ func TestCheckCacheOfParallelQuestions(t *testing.T) {
 	assert.DeepEqual(t, Check([]Record{first, gone, turn("a", 2*time.Second, 130, 112)}, -1), []Violation(nil))
 }
 
-// Whatever the batches are that records come in, what is found is what is found among all at once, and nothing else: what a
-// conversation left in the cache is remembered, and a question asked in parallel may explain another though it ends later.
+// However records are split into batches, the same violations are found as among all at once: what
+// a conversation left in the cache is remembered, and a question that was asked in parallel may
+// explain another though it ends later.
 func TestCheckerInBatches(t *testing.T) {
 	total := 0
 	for seed := range uint64(200) {
@@ -69,7 +71,8 @@ func where(found []Violation) []string {
 	return all
 }
 
-// conversations are those of five agents, with questions in parallel and now and then more in the cache than there can be.
+// conversations makes the records of five agents, with questions in parallel, and now and then with
+// more in the cache than there can be.
 func conversations(rng *rand.Rand) []Record {
 	var records []Record
 	for agent := range 5 {

@@ -8,40 +8,67 @@ import (
 	"strings"
 )
 
-// Counters are two accounts of one run's requests, those included that its results leave out. Both are figures by name:
-//
-//	answered_requests                            both
-//	prompt_tokens, cached_tokens, output_tokens  both; the client's are those of answered requests, as their usage says
-//	requests_STATUS, rejects_REASON              the server's chat requests and refusals; those above 0
-//	evictions, restores, steps                   the server's
-//	cpu_seconds                                  of the server's process, user and system
-//	unfinished_requests                          the client's that were neither answered nor refused: what the server has of them is open
-//	inexact_answers                              the client's that ended otherwise than at a length, or have no usage: the server may have generated more
-//
-// What a server does not count is missing. A nil Counters is of a server that counts no requests and no tokens, or was
-// restarted in between.
+// A Count is the name of a figure that a server or a client counts, as results.json has it.
+type Count string
+
+// The counts that both sides have. The client's tokens are those of answered requests, as their
+// usage says.
+const (
+	AnsweredRequests Count = "answered_requests"
+	PromptTokens     Count = "prompt_tokens"
+	CachedTokens     Count = "cached_tokens"
+	OutputTokens     Count = "output_tokens"
+)
+
+// The counts that only a server has. RequestsByStatus and RejectsByReason are the beginnings of
+// names that end in a status of HTTP, such as requests_429, or in a reason.
+const (
+	RequestsByStatus Count = "requests_" // chat requests
+	RejectsByReason  Count = "rejects_"
+	Evictions        Count = "evictions" // of blocks
+	Restores         Count = "restores"  // of agents' memories, from disk
+	Steps            Count = "steps"     // of the model
+	CPUSeconds       Count = "cpu_seconds"
+)
+
+// The counts that only the client has: requests of which the server may have counted more than the
+// client knows.
+const (
+	// UnfinishedRequests were neither answered nor refused, so that it is open what the server has
+	// counted of them.
+	UnfinishedRequests Count = "unfinished_requests"
+	// InexactAnswers ended otherwise than at a length, or have no usage, so that the server may
+	// have generated more tokens than they show.
+	InexactAnswers Count = "inexact_answers"
+)
+
+// Shared are the counts that both sides have.
+var Shared = [4]Count{AnsweredRequests, PromptTokens, CachedTokens, OutputTokens}
+
+// Counters are two accounts of one run's requests, those included that its results leave out. What
+// a server does not count is missing. A nil Counters is that of a server that counts neither
+// requests nor tokens, or that was restarted during the run.
 type Counters struct {
-	Server Account `json:"server"` // by how much its counters rose from just before the run to just after
+	Server Account `json:"server"` // the rise of its counters, from just before to just after
 	Client Account `json:"client"`
 }
 
-// An Account is what one side has counted, by the names of Counters.
-type Account map[string]float64
+// An Account is what one side has counted. Of the counts by status and reason it holds those above
+// 0.
+type Account map[Count]float64
 
-// Counted are the figures of an account that both sides have.
-var Counted = [4]string{"answered_requests", "prompt_tokens", "cached_tokens", "output_tokens"}
-
-// Settled tells whether nothing that both sides count has risen since the last look.
-func (a Account) Settled(last Account) bool {
-	for _, name := range Counted {
-		if a[name] != last[name] {
+// Settled tells whether none of the shared counts has risen since an earlier look.
+func (a Account) Settled(earlier Account) bool {
+	for _, name := range Shared {
+		if a[name] != earlier[name] {
 			return false
 		}
 	}
 	return true
 }
 
-// rise is by how much an account rose, nil where there was none or it fell: its server was restarted.
+// rise is by how much an account rose. It is nil where there was none before, or where a count
+// fell: then the server was restarted.
 func rise(before, after Account) Account {
 	if len(before) == 0 {
 		return nil
@@ -51,26 +78,33 @@ func rise(before, after Account) Account {
 			return nil
 		}
 	}
-	rose := Account{}
+	rise := Account{}
 	for name, v := range after {
-		if v > before[name] || !strings.HasPrefix(name, "requests_") && !strings.HasPrefix(name, "rejects_") {
-			rose[name] = v - before[name]
+		if v > before[name] || !name.split() {
+			rise[name] = v - before[name]
 		}
 	}
-	return rose
+	return rise
 }
 
-// Compare sets the rise of a server's account beside the client's of the same time. It is nil where the server does not count
-// what is judged, or was restarted.
+// split tells whether the count is one of several by status or reason.
+func (c Count) split() bool {
+	return strings.HasPrefix(string(c), string(RequestsByStatus)) ||
+		strings.HasPrefix(string(c), string(RejectsByReason))
+}
+
+// Compare puts the rise of a server's account beside the client's account of the same time. It is
+// nil where the server counts none of what is compared, or was restarted.
 func Compare(before, after, client Account) *Counters {
 	c := &Counters{Server: rise(before, after), Client: client}
-	if !slices.ContainsFunc(judged, func(name string) bool { _, ok := c.Server[name]; return ok }) {
+	counts := func(name Count) bool { _, ok := c.Server[name]; return ok }
+	if !slices.ContainsFunc(compared, counts) {
 		return nil
 	}
 	return c
 }
 
-// ClientAccount is what the client has of a run's requests.
+// ClientAccount is the client's account of a run's requests.
 func ClientAccount(records []Record, rest *Rest) Account {
 	t := Run{Records: records, Rest: rest}.Tally()
 	inexact := t.outcomes[OK]
@@ -79,55 +113,64 @@ func ClientAccount(records []Record, rest *Rest) Account {
 			inexact--
 		}
 	}
-	account := Account{}
-	for name, n := range map[string]int{"answered_requests": t.outcomes[OK], "prompt_tokens": t.promptTokens, "cached_tokens": t.cachedTokens,
-		"output_tokens": t.outputTokens, "inexact_answers": inexact, "unfinished_requests": t.requests - t.outcomes[OK] - t.outcomes[Rejected]} {
-		account[name] = float64(n)
+	unfinished := t.requests - t.outcomes[OK] - t.outcomes[Rejected]
+	return Account{
+		AnsweredRequests:   float64(t.outcomes[OK]),
+		PromptTokens:       float64(t.promptTokens),
+		CachedTokens:       float64(t.cachedTokens),
+		OutputTokens:       float64(t.outputTokens),
+		InexactAnswers:     float64(inexact),
+		UnfinishedRequests: float64(unfinished),
 	}
-	return account
 }
 
-// judged are the figures in which the accounts must agree.
-var judged = []string{"answered_requests", "output_tokens"}
+// compared are the counts in which the accounts must agree.
+var compared = []Count{AnsweredRequests, OutputTokens}
 
-// Missing are the judged figures of which the server counted less than the client.
-func (c *Counters) Missing() (why []string) {
+// Missing lists, in words, the compared counts of which the server has fewer than the client.
+func (c *Counters) Missing() (reasons []string) {
 	if c == nil {
 		return nil
 	}
-	for _, name := range judged {
+	for _, name := range compared {
 		if v, ok := c.Server[name]; ok && v < c.Client[name] {
-			why = append(why, c.differ(name))
+			reasons = append(reasons, c.difference(name))
 		}
 	}
-	return why
+	return reasons
 }
 
-func (c *Counters) differ(name string) string {
-	return fmt.Sprintf("the server counted %.0f %s, and the client has %.0f", c.Server[name], strings.ReplaceAll(name, "_", " "), c.Client[name])
+func (c *Counters) difference(name Count) string {
+	return fmt.Sprintf("the server counted %.0f %s, and the client has %.0f", c.Server[name],
+		strings.ReplaceAll(string(name), "_", " "), c.Client[name])
 }
 
-// Doubts are the reasons for which a run is invalid: the server does not count right, or answered other requests than the
-// client's. Only what is open on one side may part the accounts.
-func (c *Counters) Doubts() []string {
+// WhyInvalid lists the reasons why the run is invalid: the server does not count right, or it
+// answered other requests than the client's. The accounts may differ only by requests of which one
+// side does not know the end.
+func (c *Counters) WhyInvalid() []string {
 	if c == nil {
 		return nil
 	}
-	why := c.Missing()
-	unfinished := c.Client["unfinished_requests"]
-	most := map[string]float64{"answered_requests": c.Client["answered_requests"] + unfinished, "output_tokens": c.Client["output_tokens"]}
-	if unfinished+c.Client["inexact_answers"] > 0 {
-		most["output_tokens"] = math.Inf(1)
+	reasons := c.Missing()
+	unfinished := c.Client[UnfinishedRequests]
+	limits := Account{
+		AnsweredRequests: c.Client[AnsweredRequests] + unfinished,
+		OutputTokens:     c.Client[OutputTokens],
 	}
-	for _, name := range judged {
-		if c.Server[name] > most[name] {
-			why = append(why, c.differ(name)+": somebody else uses it, or it counts wrong")
+	if unfinished+c.Client[InexactAnswers] > 0 {
+		limits[OutputTokens] = math.Inf(1)
+	}
+	for _, name := range compared {
+		if c.Server[name] > limits[name] {
+			reasons = append(reasons,
+				c.difference(name)+": somebody else uses it, or it counts wrong")
 		}
 	}
-	return why
+	return reasons
 }
 
-// Add is these accounts and another run's together. Either may be nil.
+// Add is the sum of these accounts and another run's. Either may be nil.
 func (c *Counters) Add(o *Counters) *Counters {
 	switch {
 	case c == nil:

@@ -2,27 +2,29 @@ package record
 
 import (
 	"fmt"
+	"math"
 )
 
-// A Ledger is what a client itself counts of the requests that pass through it, apart from all records: the other side of
-// the account that Balance closes.
+// A Ledger is what a client counts of the requests that pass through it, apart from all records. It
+// is the other side of the account that Balance closes.
 type Ledger struct {
 	Begun, Ended int
 	Seconds      float64 // request-seconds: the integral of the number in flight over time
 }
 
-// Balance holds the records of a load to what the client counted while it ran, from one reading of its Ledger to another,
-// both taken with nothing in flight:
+// Balance compares the records of a load with what the client counted while the load ran, from one
+// reading of its Ledger to another, both taken while nothing was in flight. Two laws must hold:
 //
 //   - conservation: every request that was begun has ended, and has one record
-//   - Little's law: the mean number in flight is the rate of requests times their mean time in flight. The left side is the
-//     client's count of who was there when, the right side what the records say
+//   - Little's law: the mean number in flight is the rate of requests times their mean time in
+//     flight. The left side is the client's count of the requests in flight, the right side is what
+//     the records say
 //
 // A load for which they do not hold was not measured, whatever its figures.
 func Balance(records []Record, before, after Ledger) []Violation {
 	var found []Violation
 	report := func(format string, args ...any) {
-		found = append(found, Violation{Check: "count", About: fmt.Sprintf(format, args...)})
+		found = append(found, Violation{Check: CheckCount, About: fmt.Sprintf(format, args...)})
 	}
 	begun, ended := after.Begun-before.Begun, after.Ended-before.Ended
 	if begun != ended {
@@ -31,18 +33,20 @@ func Balance(records []Record, before, after Ledger) []Violation {
 	if len(records) != begun {
 		report("%d requests were begun, and there are records of %d", begun, len(records))
 	}
-	var said float64
+	var recorded float64
 	for i := range records {
-		said += (records[i].End - records[i].Sent).Seconds()
+		recorded += (records[i].End - records[i].Sent).Seconds()
 	}
-	// The sums are of the same stamps, so only rounding parts them.
-	if counted := after.Seconds - before.Seconds; len(found) == 0 && (said-counted > 1e-6*(1+counted) || counted-said > 1e-6*(1+counted)) {
-		report("Little's law: by the client's count requests were in flight for %.6f s together, by the records for %.6f s", counted, said)
+	// Both are sums of the same stamps, so they differ by rounding alone.
+	counted := after.Seconds - before.Seconds
+	if len(found) == 0 && math.Abs(recorded-counted) > 1e-6*(1+counted) {
+		report("Little's law: by the client's count requests were in flight for %.6f s together, "+
+			"by the records for %.6f s", counted, recorded)
 	}
 	return found
 }
 
-// Without is a ledger from which the rest's requests are taken: what is left has records.
+// Without returns the ledger less the requests of a Rest: what is left has records.
 func (l Ledger) Without(r *Rest) Ledger {
 	if r != nil {
 		l.Begun, l.Ended, l.Seconds = l.Begun-r.Requests, l.Ended-r.Requests, l.Seconds-r.seconds

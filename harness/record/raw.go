@@ -9,13 +9,13 @@ import (
 	"os"
 )
 
-// Write writes records as JSON Lines to a file that only its owner can read. Answers are left out unless asked
-// for; prompts are in no record.
+// Write writes records as JSON Lines to a file that only its owner can read. The texts of answers
+// are left out unless answers is true. Records have no prompts.
 func Write(path string, records []Record, answers bool) error {
 	return writeRecords(path, os.O_TRUNC, records, answers)
 }
 
-// Append adds records to a file of Write, or makes one.
+// Append adds records to a file that Write wrote, or makes one.
 func Append(path string, records []Record, answers bool) error {
 	return writeRecords(path, os.O_APPEND, records, answers)
 }
@@ -28,7 +28,7 @@ func writeRecords(path string, flag int, records []Record, answers bool) error {
 	})
 }
 
-// Read reads what Write wrote.
+// Read reads what Write wrote. After an error it returns the records before it.
 func Read(r io.Reader) ([]Record, error) { return readLines[Record](r) }
 
 // WriteSamples writes samples as JSON Lines to a file that only its owner can read.
@@ -39,8 +39,9 @@ func WriteSamples(path string, samples []Sample) error {
 // ReadSamples reads what WriteSamples wrote.
 func ReadSamples(r io.Reader) ([]Sample, error) { return readLines[Sample](r) }
 
-// writeLines writes a line of JSON for each value, a copy of which edit may change before, to a file that is truncated or
-// appended to, as the flag says. Where not all of it can be written, as on a full disk, nothing is: a part would pass for the
+// writeLines writes a line of JSON for each value to a file. edit may change a copy of the value
+// before it is written. The flag, os.O_TRUNC or os.O_APPEND, says what becomes of a file that is
+// there. Where not all values can be written, as on a full disk, none is: a part would pass for the
 // whole.
 func writeLines[T any](path string, flag int, values []T, edit func(*T)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o600)

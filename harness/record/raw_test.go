@@ -35,11 +35,11 @@ func TestRecordsOnDisk(t *testing.T) {
 	assert.Equal(t, len(got), 1)
 }
 
-// What cannot be written whole is not written: a file is as it was before, or not there.
+// Records that cannot all be written are not written: a file stays as it was before, or absent.
 func TestNoHalfFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lines.jsonl")
 	same := func(*any) {}
-	half := []any{strings.Repeat("x", 1<<16), func() {}} // a function is no JSON
+	half := []any{strings.Repeat("x", 1<<16), func() {}} // a function has no JSON
 	assert.ErrorContains(t, writeLines(path, os.O_TRUNC, half, same), "unsupported type")
 	_, err := os.Stat(path)
 	assert.ErrorIs(t, err, os.ErrNotExist)

@@ -1,5 +1,6 @@
-// Package record is what is known of requests and runs: the record of each request, what a run of them comes to, and what must
-// be true of them whatever their latencies. It sends nothing; all that reports, checks and gates say is made from it.
+// Package record holds what is known of requests and runs: the record of each request, the summary
+// of many, and what must be true of them whatever their latencies. It sends nothing. All that
+// reports, checks and gates say is made from it.
 package record
 
 import (
@@ -11,107 +12,135 @@ import (
 // A Place is where a request stands in a measurement. It is decided before the request is sent and
 // does not change afterwards.
 type Place struct {
-	Scenario string     `json:"scenario"`
-	Run      int        `json:"run"` // 0-based; one run is one benchmark line
-	Rep      int        `json:"rep"` // round of a load whose agents ask together, 0-based; otherwise 0
-	Agent    string     `json:"agent"`
-	Turn     int        `json:"turn"`             // 0-based turn of the agent's conversation
-	Warmup   bool       `json:"warmup,omitempty"` // not measured: it filled a cache or was asked again after the load
-	Level    load.Level `json:"level,omitzero"`   // of a load that is tried at several
-	Cache    load.Cache `json:"cache,omitempty"`  // what the agents' caches held when the clock started
+	Scenario string `json:"scenario"`
+	Run      int    `json:"run"` // 0-based; one run is one benchmark line
+	// Rep is the round of a load whose agents ask together, 0-based; otherwise 0.
+	Rep   int    `json:"rep"`
+	Agent string `json:"agent"`
+	Turn  int    `json:"turn"` // 0-based turn of the agent's conversation
+	// Warmup says that the request is not measured: it filled a cache or was asked again afterwards.
+	Warmup bool       `json:"warmup,omitempty"`
+	Level  load.Level `json:"level,omitzero"` // of a load that is tried at several
+	// Cache is what the agents' caches held when the clock started.
+	Cache load.Cache `json:"cache,omitempty"`
 }
 
-// A Record is what the client has seen of one request. Reports, checks and gates are made from records alone, so that
-// whatever they say can be made again from the file of raw records.
+// A Record is what the client saw of one request. Reports, checks and gates are made from records
+// alone, so that whatever they say can be made again from the file of raw records.
 //
-// Times are offsets from the start of the run on the monotonic clock. A time that never came is -1.
+// Times are offsets on the client's monotonic clock. The time of an event that did not happen is
+// -1.
 type Record struct {
 	Place
-	Slow bool   `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
-	SLO  SLO    `json:"slo,omitempty"`  // whether it met the load's objective
-	Plan string `json:"plan,omitempty"` // what the load meant to do to the request: "cancel after 3 pieces"; it may have ended before
+	Slow bool `json:"slow,omitempty"` // the load read the answer slowly on purpose: its times are not the server's
 
-	Due          time.Duration   `json:"due_ns"`                     // when the load plan wanted it sent: latency counts from here
-	Sent         time.Duration   `json:"sent_ns"`                    // when the client began to send; Sent-Due is the client's lag
-	FirstByte    time.Duration   `json:"first_byte_ns"`              // first byte of the response's head
-	FirstContent time.Duration   `json:"first_content_ns"`           // first non-empty delta of the answer itself
-	Chunks       []time.Duration `json:"chunks_ns"`                  // arrival of each non-empty delta, of reasoning as well
-	Reasoning    int             `json:"reasoning_chunks,omitempty"` // how many of the Chunks, the first, are reasoning
-	End          time.Duration   `json:"end_ns"`                     // end of the stream, or of the failure
+	// What the load meant to do to the request, such as "cancel after 3 pieces"; it may have ended
+	// before that.
+	Intent string `json:"plan,omitempty"`
+
+	// Due is when the load wanted the request sent: latency counts from here.
+	Due time.Duration `json:"due_ns"`
+	// Sent is when the client began to send it. Sent-Due is the client's lag.
+	Sent      time.Duration `json:"sent_ns"`
+	FirstByte time.Duration `json:"first_byte_ns"` // of the response's head
+	// FirstContent is the first non-empty delta of the answer itself.
+	FirstContent time.Duration `json:"first_content_ns"`
+	// Chunks are the arrivals of the non-empty deltas, of reasoning as well: the first ones, as many
+	// as Reasoning says.
+	Chunks    []time.Duration `json:"chunks_ns"`
+	Reasoning int             `json:"reasoning_chunks,omitempty"`
+	End       time.Duration   `json:"end_ns"` // of the stream, or when the request failed
 
 	Outcome Outcome `json:"outcome"`
-	Status  int     `json:"status"` // HTTP status, 0 when none arrived
+	Status  int     `json:"status"` // of HTTP; 0: no response came
 	Error   string  `json:"error,omitempty"`
 
-	// How often it met a connection that the server had closed without saying so and was sent again; the time is in its latency.
+	// Resent is how often the request went out on a connection that the server had closed without
+	// saying so, and was sent again. The time this took is in its latency.
 	Resent int `json:"resent,omitempty"`
 
-	RetryAfter time.Duration `json:"retry_after_ns,omitempty"` // what a refusal asked for; 0 nothing
+	// RetryAfter is how long a refusal asked the client to wait; 0: it did not say.
+	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
 
-	PromptTokens int    `json:"prompt_tokens"` // as the server's usage says; -1 unknown
+	// The tokens, as the server's usage says; -1: it does not say.
+	PromptTokens int    `json:"prompt_tokens"`
 	CachedTokens int    `json:"cached_tokens"`
 	OutputTokens int    `json:"output_tokens"`
 	Finish       string `json:"finish,omitempty"` // finish_reason
 	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
 
-	Canary string       `json:"-"`              // the secret word in the prompt, for the checks on answers; kept in no file
-	Leak   string       `json:"leak,omitempty"` // the secret of another that the answer has in it, or what came of it
+	// Canary is the secret word in the prompt, for the checks on answers. It is in no file.
+	Canary string `json:"-"`
+	// Leak is the canary of another agent that the answer contains; "": it contains none.
+	Leak string `json:"leak,omitempty"`
+
 	Server ServerTiming `json:"server"`
 }
 
-// ServerTiming is what the server says of its own part of a request. A part it does not report is -1.
+// ServerTiming is what the server reports of its own part of a request. A part that it does not
+// report is -1.
 type ServerTiming struct {
 	FirstByte time.Duration `json:"first_byte_ns"` // header X-Request-Latency-Ms
-	Total     time.Duration `json:"total_ns"`      // trailer X-Total-Latency-Ms; the header where nothing was streamed
-	Queue     time.Duration `json:"queue_ns"`      // Server-Timing: queue, prefill, decode
-	Prefill   time.Duration `json:"prefill_ns"`
-	Decode    time.Duration `json:"decode_ns"`
+	// Total is from the trailer X-Total-Latency-Ms, or the header where nothing was streamed.
+	Total   time.Duration `json:"total_ns"`
+	Queue   time.Duration `json:"queue_ns"` // this and the next two are from Server-Timing
+	Prefill time.Duration `json:"prefill_ns"`
+	Decode  time.Duration `json:"decode_ns"`
 }
 
 // Untimed is the timing of a server that reports none.
 var Untimed = ServerTiming{-1, -1, -1, -1, -1}
 
+// Unsent is the record of a request before it is sent: nothing has happened and nothing is known.
+func Unsent(p Place) Record {
+	return Record{Place: p, FirstByte: -1, FirstContent: -1,
+		PromptTokens: -1, CachedTokens: -1, OutputTokens: -1, Server: Untimed}
+}
+
 // Outcome is how a request ended. Every request has exactly one.
 type Outcome string
 
+// The outcomes.
 const (
 	OK        Outcome = "ok"
-	Rejected  Outcome = "rejected"  // 429, or 503 with Retry-After: the server said no, cleanly
+	Rejected  Outcome = "rejected"  // 429, or 503 with Retry-After: the server refused cleanly
 	Failed    Outcome = "failed"    // any other status, or an error event in the stream
-	Truncated Outcome = "truncated" // the stream ended without its finish or its [DONE]
+	Truncated Outcome = "truncated" // the stream ended without its finish_reason or its [DONE]
 	Timeout   Outcome = "timeout"
 	Refused   Outcome = "refused"   // no connection, or it broke before the response's head
-	Cancelled Outcome = "cancelled" // by the load plan itself
+	Cancelled Outcome = "cancelled" // by the load itself
 )
 
 // Outcomes are all there are.
 var Outcomes = [...]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}
 
-// SLO says whether a request met the objective that it was to meet.
+// SLO says whether a request met an objective.
 type SLO string
 
+// The verdicts on a request.
 const (
-	Unjudged SLO = "" // there was none, or it was taken back or read slowly on purpose
+	Unjudged SLO = "" // there was no objective, or the load cancelled the request or read it slowly
 	Met      SLO = "met"
 	Missed   SLO = "missed" // too late, refused or failed
 )
 
-// Judge holds the request to an objective, in place of an earlier one.
-func (r *Record) Judge(o load.Objective) {
+// Judge holds the request to an objective.
+func (r *Record) Judge(o load.Objective) SLO {
 	switch {
 	case o == (load.Objective{}) || r.Outcome == Cancelled || r.Slow:
-		r.SLO = Unjudged
-	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) && within(r.Latency(), o.E2E):
-		r.SLO = Met
-	default:
-		r.SLO = Missed
+		return Unjudged
+	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) &&
+		within(r.Latency(), o.E2E):
+		return Met
 	}
+	return Missed
 }
 
-// within holds a time to a bound, where there are both.
+// within tells whether a time is below a bound; a bound of 0 is none.
 func within(d, bound time.Duration) bool { return bound == 0 || d < bound }
 
-// TTFT is the time from due to the first token, of reasoning or of the answer, or -1.
+// TTFT is the time from due to the first token, of reasoning or of the answer. It is -1 where none
+// came.
 func (r *Record) TTFT() time.Duration {
 	switch {
 	case r.Reasoning > 0 && len(r.Chunks) > 0:
@@ -122,8 +151,9 @@ func (r *Record) TTFT() time.Duration {
 	return r.FirstContent - r.Due
 }
 
-// perChunk is how many tokens a chunk of the answer has on average: a server that drafts tokens sends several at once.
-// Where the server counts one token more than there are chunks, or none, that is 1: an end-of-turn token has no text.
+// perChunk is how many tokens a chunk of the answer has on average: a server that drafts tokens
+// sends several at once. It is 1 where the server counts no more than one token above the chunks:
+// an end-of-turn token has no text.
 func (r *Record) perChunk() float64 {
 	if chunks := len(r.Chunks); chunks > 0 && r.OutputTokens > chunks+1 {
 		return float64(r.OutputTokens) / float64(chunks)
@@ -131,24 +161,27 @@ func (r *Record) perChunk() float64 {
 	return 1
 }
 
-// TokenGaps are the times between the tokens of the answer: a gap between chunks is shared by the tokens of the chunk that
-// ends it.
+// TokenGaps are the times between the tokens of the answer: a gap between chunks is shared by the
+// tokens of the chunk that ends it.
 func (r *Record) TokenGaps() []time.Duration {
 	tokens := r.perChunk()
 	var gaps []time.Duration
 	for i := 1; i < len(r.Chunks); i++ {
-		gaps = append(gaps, time.Duration(float64(r.Chunks[i]-r.Chunks[i-1])/tokens))
+		gap := r.Chunks[i] - r.Chunks[i-1]
+		gaps = append(gaps, time.Duration(float64(gap)/tokens))
 	}
 	return gaps
 }
 
-// TPOT is the time per token after the first, from the first chunk of the answer to the last, or -1 where there is none.
+// TPOT is the time per token after the first, from the first chunk of the answer to the last. It is
+// -1 where the answer has fewer than two chunks.
 func (r *Record) TPOT() time.Duration {
 	n := len(r.Chunks)
 	if n < 2 {
 		return -1
 	}
-	return time.Duration(float64(r.Chunks[n-1]-r.Chunks[0]) / (float64(n-1) * r.perChunk()))
+	tokens := float64(n-1) * r.perChunk()
+	return time.Duration(float64(r.Chunks[n-1]-r.Chunks[0]) / tokens)
 }
 
 // Latency is the time from due to the end.

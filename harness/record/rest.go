@@ -2,14 +2,14 @@ package record
 
 import "time"
 
-// A Rest is what became of a run's requests beyond those whose records are kept: they are written away, checked and
-// counted in a tally, so that a run takes no more memory the longer it is.
+// A Rest is what became of a run's requests beyond those whose records are kept: they are written
+// to a file, checked and counted in a tally, so that a longer run takes no more memory.
 type Rest struct {
-	Tally    Tally
+	Tally    Tally // its Goodput is that of the run
 	Requests int
 
-	seconds     float64       // that they were in flight, together
-	first, last time.Duration // due and end
+	seconds     float64       // the sum of their times in flight
+	first, last time.Duration // when the first was due and the last ended
 }
 
 // Add takes a batch of records.

@@ -10,20 +10,27 @@ import (
 
 // A Run is one run of one scenario: a sample of its latencies, and one line in a benchmark file.
 type Run struct {
-	Scenario   string
-	Index      int
-	Level      load.Level // of a load that has several; the zero Level otherwise
-	Cache      load.Cache // what the agents' caches held when the clock started
-	Records    []Record
-	Rest       *Rest         // of a long load: the requests after the Records, which are written away; nil none
-	Warmup     []Record      // requests that filled caches, came before the steady state or were asked again: in no summary, but in the server's log
-	Elapsed    time.Duration // under load; what comes between repetitions does not count
-	PeakPool   float64       // highest utilisation of the KV pool seen, -1 unknown
-	Steady     Steady        // of a load: where its steady state begins
-	Violations []Violation   // what a Checker found among all its requests, those of warm-up and Rest included, and answers that were another's
-	Again      Again         // how they compare with those given alone
-	Samples    []Sample      // what the server said of itself meanwhile; none where it says nothing
-	Counters   *Counters     // the server's own count beside the client's; nil where it does not count
+	Scenario string
+	Index    int            // of the run, 0-based
+	Level    load.Level     // of a load that has several; the zero Level otherwise
+	Cache    load.Cache     // what the agents' caches held when the clock started
+	Goodput  load.Objective // what a good answer must hold; the zero Objective: none is judged
+
+	Records []Record
+	// Rest is what became of the requests after the Records, of a long load; nil: there are none.
+	Rest   *Rest
+	Warmup []Record // in no summary, but in the server's log; see Place.Warmup
+
+	Elapsed  time.Duration // under load; what comes between repetitions does not count
+	PeakPool float64       // highest utilisation of the KV pool seen, -1 unknown
+	Steady   Steady        // of a load: where its steady state begins
+
+	// Violations are what a Checker found among all its requests, those of Warmup and Rest
+	// included, and answers that were another agent's.
+	Violations []Violation
+	Again      Again     // how answers compare with those that were given alone
+	Samples    []Sample  // what the server said of itself meanwhile; none where it says nothing
+	Counters   *Counters // the server's own count beside the client's; nil where it does not count
 }
 
 // Summary describes the run by itself.
@@ -35,7 +42,7 @@ func (r Run) Summary() Summary {
 
 // Tally is that of all requests that were measured.
 func (r Run) Tally() *Tally {
-	var t Tally
+	t := Tally{Goodput: r.Goodput}
 	for i := range r.Records {
 		t.Add(&r.Records[i])
 	}
@@ -45,7 +52,8 @@ func (r Run) Tally() *Tally {
 	return &t
 }
 
-// Pool summarises several runs of one scenario, at least one, as one: their requests together, their times under load added up.
+// Pool summarises several runs of one scenario, at least one, as one: their requests together,
+// their times under load added up.
 func Pool(runs []Run) Summary {
 	var all Tally
 	var elapsed time.Duration
@@ -62,7 +70,7 @@ func Pool(runs []Run) Summary {
 	return s
 }
 
-// Span is the time from the first request's being due to the last one's end.
+// Span is the time from when the first request was due to the end of the last one; 0 of none.
 func Span(records []Record) time.Duration {
 	if len(records) == 0 {
 		return 0
@@ -71,7 +79,7 @@ func Span(records []Record) time.Duration {
 	return last - first
 }
 
-// Span is that of the requests that were measured, those of the Rest among them.
+// Span is that of all requests that were measured, those of the Rest included.
 func (r *Run) Span() time.Duration {
 	if r.Rest == nil || len(r.Records) == 0 {
 		return Span(r.Records)
@@ -80,6 +88,7 @@ func (r *Run) Span() time.Duration {
 	return max(last, r.Rest.last) - min(first, r.Rest.first)
 }
 
+// ends are when the first of some records was due and when the last ended.
 func ends(records []Record) (first, last time.Duration) {
 	first, last = records[0].Due, records[0].End
 	for i := range records {
@@ -88,8 +97,8 @@ func ends(records []Record) (first, last time.Duration) {
 	return first, last
 }
 
-// MostInFlight is how many requests at most were sent and had not ended at once.
-func MostInFlight(records []Record) int {
+// MaxInFlight is the largest number of requests that were sent and had not ended at one moment.
+func MaxInFlight(records []Record) int {
 	type change struct {
 		at time.Duration
 		by int
@@ -98,12 +107,14 @@ func MostInFlight(records []Record) int {
 	for i := range records {
 		changes = append(changes, change{records[i].Sent, +1}, change{records[i].End, -1})
 	}
-	// One that ends when another is sent makes way for it.
-	slices.SortFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by) })
-	n, most := 0, 0
+	// A request that ends in the moment in which another is sent ends first.
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by)
+	})
+	n, top := 0, 0
 	for _, c := range changes {
 		n += c.by
-		most = max(most, n)
+		top = max(top, n)
 	}
-	return most
+	return top
 }

@@ -6,24 +6,25 @@ import (
 	"time"
 )
 
-// Steady is what a run's latencies say of its beginning.
+// Steady says where a run's steady state begins.
 type Steady struct {
-	Found    bool          // whether there is a steady part at all, of at least half of the run
-	Growing  bool          // latency grew as long as the run lasted: the server does not keep up with the load
-	Requests int           // answered before it, in the order in which they were due
+	Found    bool          // there is a steady part, of at least half of the run
+	Growing  bool          // latency grew as long as the run lasted: the server does not keep up
+	Requests int           // answered before the steady part, in the order in which they were due
 	From     time.Duration // when it begins, after the run's first request was due
 }
 
-// steadyBatch is the observations that MSER-5 takes the mean of.
+// steadyBatch is how many observations make one mean of MSER-5.
 const steadyBatch = 5
 
-// fewestSteady is how many observations there must be for anything to be said of a steady state.
-const fewestSteady = 10 * steadyBatch
+// minSteady is how many observations there must be for anything to be said of a steady state.
+const minSteady = 10 * steadyBatch
 
-// FindSteady looks for the end of a run's warm-up in the end-to-end latencies of its answered requests, which are in the
-// order in which they were due. It cuts where the rest has the least standard error of its mean: MSER-5 (White, Cobb and
-// Spratt, A comparison of five steady-state truncation heuristics for simulation, Winter Simulation Conference 2000). Where
-// the best cut is half of the run, or the requests are too few, there is no steady state to be seen.
+// FindSteady looks for the end of a run's warm-up in the end-to-end latencies of its answered
+// requests. The records are in the order in which they were due. It cuts where the rest has the
+// smallest standard error of its mean: MSER-5 (White, Cobb and Spratt, A comparison of five
+// steady-state truncation heuristics for simulation, Winter Simulation Conference 2000). Where the
+// best cut is half of the run, or the requests are too few, no steady state is found.
 func FindSteady(records []Record) Steady {
 	var answered []*Record
 	for i := range records {
@@ -31,7 +32,7 @@ func FindSteady(records []Record) Steady {
 			answered = append(answered, r)
 		}
 	}
-	if len(answered) < fewestSteady {
+	if len(answered) < minSteady {
 		return Steady{}
 	}
 	var means []float64
@@ -56,25 +57,26 @@ func FindSteady(records []Record) Steady {
 	return Steady{Found: true, Requests: n, From: answered[n].Due - records[0].Due}
 }
 
-// mser is how many of the first values to leave out, at most half of them, for the least of sum((y-mean)^2)/k^2 over the k
-// values that are left. Towards the end a few values that happen to be alike would win, so it does not look there.
+// mser is how many of the first values to leave out, at most half of them, to minimise
+// sum((y-mean)^2)/k^2 over the k values that are left. Cuts in the second half are not tried: there
+// a few values that happen to be alike would win.
 func mser(y []float64) int {
-	least, at := math.Inf(1), 0
+	smallest, at := math.Inf(1), 0
 	var mean, squares, k float64 // of the values from i on, after Welford
 	for i := len(y) - 1; i >= 0; i-- {
 		k++
 		off := y[i] - mean
 		mean += off / k
 		squares += off * (y[i] - mean)
-		if e := squares / (k * k); i <= len(y)/2 && e <= least {
-			least, at = e, i
+		if e := squares / (k * k); i <= len(y)/2 && e <= smallest {
+			smallest, at = e, i
 		}
 	}
 	return at
 }
 
-// grows tells whether values rise from first to last by more than half of their mean, along a line whose slope is more than
-// three standard errors above 0 (least squares).
+// grows tells whether values rise from first to last by more than half of their mean, along a line
+// (least squares) whose slope is more than three standard errors above 0.
 func grows(y []float64) bool {
 	n := float64(len(y))
 	if n < 3 {

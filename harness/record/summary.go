@@ -6,7 +6,7 @@ import (
 	"loadstone/harness/stats"
 )
 
-// Summary is what the records of one scenario come to.
+// A Summary is what the records of one scenario come to.
 type Summary struct {
 	Scenario string
 	Runs     int
@@ -15,18 +15,19 @@ type Summary struct {
 	Outcomes map[Outcome]int
 	Resent   int // how often a request was sent again because the server had closed its connection
 
-	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly on purpose, are counted and
-	// are in none of these; all other failures are in TTFT and E2E as Never.
+	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly
+	// on purpose, are counted above and are in none of these. All other failures are in TTFT and
+	// E2E as Never.
 	TTFT    stats.Dist // due to first token, of reasoning or of the answer
-	Content stats.Dist // due to first token of the answer itself; N 0 where no answer had reasoning before it
-	ITL     stats.Dist // between consecutive tokens: a gap is shared by the tokens of the chunk that ends it
+	Content stats.Dist // due to first token of the answer; N is 0 where no answer had reasoning
+	ITL     stats.Dist // between tokens: the tokens of the chunk that ends a gap share it
 	Gap     stats.Dist // between consecutive chunks, as they came
 	TPOT    stats.Dist // of an answer: from first to last chunk, by tokens after the first
 	E2E     stats.Dist // due to end
 	Lag     stats.Dist // due to sent: the client's own share
 
-	// The answered requests, as the server timed them; Network is the client's E2E less Lag and the server's own total.
-	// N is 0 where the server says nothing.
+	// The answered requests, as the server timed them. Network is the client's E2E less Lag and the
+	// server's own total. N is 0 where the server reports nothing.
 	Server  stats.Dist // total
 	Queue   stats.Dist
 	Prefill stats.Dist
@@ -37,28 +38,42 @@ type Summary struct {
 	RequestsPerSec float64       // answered requests
 	TokensPerSec   float64       // their output tokens
 
-	Judged   int     // requests held to an objective of their own, 0 where the load has none; all but those taken back or read slowly
-	GoodRate float64 // those that met it / Judged
-	Goodput  float64 // those that met it, a second
+	// Requests that were held to an objective: all but those that were cancelled or read slowly on
+	// purpose. Judged is 0 where the load has no objective.
+	Judged    int
+	GoodRatio float64 // those that met it / Judged
+	Goodput   float64 // those that met it, a second
 
 	PromptTokens int // of answered requests whose usage is known
 	CachedTokens int
 	OutputTokens int
-	Pieces       int // of answered requests whose usage is unknown: their tokens, as near as the client can tell
+	Pieces       int // pieces of answers without usage, each of which stands for a token
 
-	HitRate   float64 // CachedTokens / PromptTokens; -1: no answer tells what was cached, though some servers leave only a 0 out
-	ErrorRate float64 // failed, truncated, timed out and refused requests / Requests
-	PeakPool  float64 // highest utilisation of the server's KV pool seen, 0 to 1; -1 not measurable
+	// CachedTokens / PromptTokens. -1: no answer said how many of its tokens were cached. Some
+	// servers leave the number out where it is 0.
+	HitRatio   float64
+	ErrorRatio float64 // Errors / Requests
+	PeakPool   float64 // highest utilisation of the server's KV pool, 0 to 1; -1 not measurable
 
-	Counters *Counters // the server's own count beside the client's; nil: it does not count, or is not known here
+	// Counters are the server's own count beside the client's; nil where the server does not count,
+	// or its count is not known here.
+	Counters *Counters
 }
 
-// Summarize makes the summary of one scenario's records. elapsed is how long its load ran and peakPool the highest pool
-// utilisation seen meanwhile, or -1.
+// Errors are the requests that failed, were cut short, timed out or got no connection: all that
+// were neither answered, nor cleanly refused, nor cancelled by the load.
+func (s *Summary) Errors() int {
+	return s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]
+}
+
+// RejectRatio is the share of the requests that the server refused.
+func (s *Summary) RejectRatio() float64 {
+	return float64(s.Outcomes[Rejected]) / float64(max(s.Requests, 1))
+}
+
+// Summarize makes the summary of one scenario's records, none of which is held to an objective.
+// elapsed is how long its load ran and peakPool the highest utilisation of the pool meanwhile, or
+// -1.
 func Summarize(scenario string, records []Record, elapsed time.Duration, peakPool float64) Summary {
-	var t Tally
-	for i := range records {
-		t.Add(&records[i])
-	}
-	return t.Summary(scenario, elapsed, peakPool)
+	return Run{Scenario: scenario, Records: records, Elapsed: elapsed, PeakPool: peakPool}.Summary()
 }

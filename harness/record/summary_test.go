@@ -37,7 +37,7 @@ func TestSummarize(t *testing.T) {
 		Server:   one(17 * ms), Queue: one(1 * ms), Prefill: one(6 * ms), Decode: one(10 * ms), Network: one(2 * ms),
 		Elapsed: 2 * time.Second, RequestsPerSec: 1, TokensPerSec: 2,
 		PromptTokens: 200, CachedTokens: 90, OutputTokens: 4,
-		HitRate: 0.45, ErrorRate: 0.25, PeakPool: -1,
+		HitRatio: 0.45, ErrorRatio: 0.25, PeakPool: -1,
 	}
 	assert.Assert(t, cmp.Equal(Summarize("x", records, 2*time.Second, -1), want), cmp.Diff(want, Summarize("x", records, 2*time.Second, -1)))
 }
@@ -85,8 +85,8 @@ func TestTallyMerge(t *testing.T) {
 	assert.DeepEqual(t, first.Summary("x", time.Second, -1), whole.Summary("x", time.Second, -1))
 }
 
-// Every bound is on what the client saw of the one request; who was refused or failed met nothing, who was taken back or
-// read slowly on purpose is not asked.
+// Every bound is on what the client saw of the one request. A request that was refused or failed met
+// nothing; one that the load cancelled or read slowly on purpose is not judged.
 func TestGoodput(t *testing.T) {
 	answer := Record{Outcome: OK, Due: 0, Sent: 1 * ms, FirstContent: 30 * ms, Chunks: []time.Duration{30 * ms, 40 * ms, 52 * ms}, OutputTokens: 3, End: 60 * ms}
 	for _, tc := range []struct {
@@ -99,20 +99,16 @@ func TestGoodput(t *testing.T) {
 		{load.Objective{E2E: 60 * ms}, Missed}, {load.Objective{E2E: 61 * ms}, Met},
 		{load.Objective{TTFT: 31 * ms, TPOT: 12 * ms, E2E: 50 * ms}, Missed},
 	} {
-		r := answer
-		r.Judge(tc.objective)
-		assert.Equal(t, r.SLO, tc.want, "%v", tc.objective)
+		assert.Equal(t, answer.Judge(tc.objective), tc.want, "%v", tc.objective)
 	}
 	slow := answer
 	slow.Slow = true
 	late := answer
 	late.FirstContent = 500 * ms
 	records := []Record{answer, answer, late, {Outcome: Rejected}, {Outcome: Failed}, {Outcome: Cancelled}, slow}
-	for i := range records {
-		records[i].Judge(load.Objective{TTFT: 100 * ms})
-	}
-	s := Summarize("x", records, 4*time.Second, -1)
+	run := Run{Records: records, Elapsed: 4 * time.Second, PeakPool: -1, Goodput: load.Objective{TTFT: 100 * ms}}
+	s := run.Summary()
 	assert.Equal(t, s.Judged, 5)
-	assert.Equal(t, s.GoodRate, 0.4)
+	assert.Equal(t, s.GoodRatio, 0.4)
 	assert.Equal(t, s.Goodput, 0.5)
 }

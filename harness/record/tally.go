@@ -4,12 +4,15 @@ import (
 	"maps"
 	"time"
 
+	"loadstone/harness/load"
 	"loadstone/harness/stats"
 )
 
-// A Tally is what a Summary is made of: it takes records one by one and keeps none of them, in memory that does not grow
-// with their number. The zero Tally is ready.
+// A Tally is what a Summary is made of: it takes records one by one and keeps none of them, in
+// memory that does not grow with their number. The zero Tally is ready for use.
 type Tally struct {
+	Goodput load.Objective // what a good answer must hold; the zero Objective: none is judged
+
 	ttft, content, itl, gap, tpot, e2e, lag stats.Durations
 	server, queue, prefill, decode, network stats.Durations
 
@@ -23,8 +26,8 @@ type Tally struct {
 
 	promptTokens, cachedTokens, outputTokens int
 
-	told   bool // some answer said what was cached
-	pieces int  // of answers whose usage is unknown
+	cacheKnown bool // some answer said how many of its tokens were cached
+	pieces     int  // of answers whose usage is unknown
 }
 
 // Add takes a record into account.
@@ -36,11 +39,12 @@ func (t *Tally) Add(r *Record) {
 	t.requests++
 	t.outcomes[r.Outcome]++
 	t.resent += r.Resent
-	if r.SLO != Unjudged {
+	switch r.Judge(t.Goodput) {
+	case Met:
 		t.judged++
-	}
-	if r.SLO == Met {
 		t.good++
+	case Missed:
+		t.judged++
 	}
 	if r.Sent >= 0 {
 		t.lag.Add(r.Sent - r.Due)
@@ -55,10 +59,11 @@ func (t *Tally) Add(r *Record) {
 	}
 }
 
+// answered takes what an answer says of tokens and times.
 func (t *Tally) answered(r *Record) {
 	if r.PromptTokens >= 0 {
 		t.promptTokens += r.PromptTokens
-		t.told = t.told || r.CachedTokens >= 0
+		t.cacheKnown = t.cacheKnown || r.CachedTokens >= 0
 		t.cachedTokens += max(r.CachedTokens, 0)
 		t.outputTokens += max(r.OutputTokens, 0)
 	}
@@ -85,10 +90,18 @@ func (t *Tally) answered(r *Record) {
 	if v := r.TPOT(); v >= 0 {
 		t.tpot.Add(v)
 	}
+	t.serverTimes(r)
+}
+
+// serverTimes takes what the server says of its own part of an answer.
+func (t *Tally) serverTimes(r *Record) {
 	for _, part := range []struct {
 		sample *stats.Durations
 		v      time.Duration
-	}{{&t.server, r.Server.Total}, {&t.queue, r.Server.Queue}, {&t.prefill, r.Server.Prefill}, {&t.decode, r.Server.Decode}} {
+	}{
+		{&t.server, r.Server.Total}, {&t.queue, r.Server.Queue},
+		{&t.prefill, r.Server.Prefill}, {&t.decode, r.Server.Decode},
+	} {
 		if part.v >= 0 {
 			part.sample.Add(part.v)
 		}
@@ -98,7 +111,7 @@ func (t *Tally) answered(r *Record) {
 	}
 }
 
-// Merge takes another tally's records into account.
+// Merge takes another tally's records into account, as that one judged them.
 func (t *Tally) Merge(o *Tally) {
 	if t.reps == nil {
 		t.reps, t.outcomes = map[int]int{}, map[Outcome]int{}
@@ -114,30 +127,36 @@ func (t *Tally) Merge(o *Tally) {
 	t.judged += o.judged
 	t.good += o.good
 	t.reasoned = t.reasoned || o.reasoned
-	for _, pair := range [][2]*stats.Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content}, {&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
-		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue}, {&t.prefill, &o.prefill}, {&t.decode, &o.decode},
+	for _, pair := range [][2]*stats.Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content},
+		{&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
+		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue},
+		{&t.prefill, &o.prefill}, {&t.decode, &o.decode},
 		{&t.network, &o.network}} {
 		pair[0].Merge(pair[1])
 	}
 	t.promptTokens += o.promptTokens
 	t.cachedTokens += o.cachedTokens
 	t.outputTokens += o.outputTokens
-	t.told = t.told || o.told
+	t.cacheKnown = t.cacheKnown || o.cacheKnown
 	t.pieces += o.pieces
 }
 
-// Summary describes the records so far. elapsed is how long their load ran and peakPool the highest pool utilisation seen
-// meanwhile, or -1.
+// Summary describes the records so far. elapsed is how long their load ran and peakPool the highest
+// utilisation of the pool meanwhile, or -1.
 func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64) Summary {
 	reps := 0
 	for _, n := range t.reps {
 		reps += n
 	}
-	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests, Outcomes: map[Outcome]int{},
-		TTFT: t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(), E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
-		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(), Decode: t.decode.Dist(), Network: t.network.Dist(),
+	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests,
+		Outcomes: map[Outcome]int{},
+		TTFT:     t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(),
+		E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
+		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(),
+		Decode: t.decode.Dist(), Network: t.network.Dist(),
 		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Judged: t.judged,
-		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens, Pieces: t.pieces}
+		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens,
+		Pieces: t.pieces}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if t.reasoned {
 		s.Content = t.content.Dist()
@@ -147,16 +166,15 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 		s.TokensPerSec = float64(s.OutputTokens+s.Pieces) / elapsed.Seconds()
 		s.Goodput = float64(t.good) / elapsed.Seconds()
 	}
-	s.HitRate = -1
-	if t.told && s.PromptTokens > 0 {
-		s.HitRate = float64(s.CachedTokens) / float64(s.PromptTokens)
+	s.HitRatio = -1
+	if t.cacheKnown && s.PromptTokens > 0 {
+		s.HitRatio = float64(s.CachedTokens) / float64(s.PromptTokens)
 	}
 	if t.judged > 0 {
-		s.GoodRate = float64(t.good) / float64(t.judged)
+		s.GoodRatio = float64(t.good) / float64(t.judged)
 	}
 	if s.Requests > 0 {
-		failed := s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]
-		s.ErrorRate = float64(failed) / float64(s.Requests)
+		s.ErrorRatio = float64(s.Errors()) / float64(s.Requests)
 	}
 	return s
 }

@@ -1,39 +1,39 @@
 package report
 
 import (
-	"slices"
 	"time"
 
 	"loadstone/harness/record"
 )
 
-// A Breakdown is where the mean answered request of a scenario spent its time: by the server's own timings, or, where it
-// reports none, by when its first token came. Means are used because only they add up to the whole.
+// A Breakdown is where the mean answered request of a result spent its time: by the server's own
+// timings, or, where the server reports none, by when its first token came. Means are used because
+// only they add up to the whole.
 type Breakdown struct {
-	N     int  // answered requests that say so
-	Seen  bool // by the client, in two parts, not told by the server
+	N     int  // answered requests of which the parts are known
+	Seen  bool // in two parts, by the client's clock: the server did not say
 	Parts []Part
 	Total time.Duration // mean end-to-end latency of those requests, as the client saw it
 }
 
-// A Part of a request's time.
+// A Part is a part of a request's time.
 type Part struct {
 	Name  string
 	Mean  time.Duration
-	Share float64 // of Total
+	Share float64 // of the sum of all parts
 }
 
-// Names of the parts, in the order in which a request passes through them.
+// These are the names of the parts, in the order in which a request passes through them.
 const (
-	partQueue   = "queue"
-	partPrefill = "prefill"
-	partDecode  = "decode"
-	partServer  = "server"  // the rest of the server's time: HTTP, templates, tokenizing
-	partNetwork = "network" // what the client waited beyond the server's total: connection, kernel, the client itself
-	partWait    = "wait"    // until the first token, where the server does not tell queue, prefill and network apart
+	PartQueue   = "queue"
+	PartPrefill = "prefill"
+	PartDecode  = "decode"
+	PartServer  = "server"  // the rest of the server's time: HTTP, templates, tokenizing
+	PartNetwork = "network" // beyond the server's total: connection, kernel, the client itself
+	PartWait    = "wait"    // until the first token, where the server does not tell its parts apart
 )
 
-// Of returns the part's share, 0 when nothing was reported.
+// Of is the part of that name; its share is 0 where nothing was reported.
 func (b *Breakdown) Of(name string) Part {
 	for _, p := range b.Parts {
 		if p.Name == name {
@@ -43,43 +43,50 @@ func (b *Breakdown) Of(name string) Part {
 	return Part{Name: name}
 }
 
-// Largest returns the part that takes most of the time.
-func (b *Breakdown) Largest() Part {
+// Largest is the part that takes most of the time.
+func (b *Breakdown) Largest() Part { return b.largestBut("") }
+
+// largestBut is the largest part that has another name.
+func (b *Breakdown) largestBut(name string) Part {
 	var largest Part
 	for _, p := range b.Parts {
-		if p.Mean > largest.Mean {
+		if p.Name != name && p.Mean > largest.Mean {
 			largest = p
 		}
 	}
 	return largest
 }
 
-func breakdown(records []record.Record) Breakdown {
+// Breakdown says where the result's requests spent their time.
+func (r *Result) Breakdown() Breakdown {
 	var b Breakdown
 	var queue, prefill, decode, server, network time.Duration
-	for i := range records {
-		r, t := &records[i], &records[i].Server
-		if r.Outcome != record.OK || t.Total < 0 || t.Queue < 0 || t.Prefill < 0 || t.Decode < 0 {
+	for i := range r.Records {
+		one, t := &r.Records[i], &r.Records[i].Server
+		if one.Outcome != record.OK || t.Total < 0 || t.Queue < 0 || t.Prefill < 0 || t.Decode < 0 {
 			continue
 		}
 		b.N++
-		b.Total += r.Latency()
+		b.Total += one.Latency()
 		queue += t.Queue
 		prefill += t.Prefill
 		decode += t.Decode
 		// The server rounds its numbers, so a difference of two of them can fall just below zero.
 		server += max(0, t.Total-t.Queue-t.Prefill-t.Decode)
-		network += max(0, r.Latency()-t.Total)
+		network += max(0, one.Latency()-t.Total)
 	}
 	if b.N == 0 {
-		return seen(records)
+		return seen(r.Records)
 	}
-	b.divide([]Part{{Name: partQueue, Mean: queue}, {Name: partPrefill, Mean: prefill}, {Name: partDecode, Mean: decode},
-		{Name: partServer, Mean: server}, {Name: partNetwork, Mean: network}})
+	b.divide([]Part{
+		{Name: PartQueue, Mean: queue}, {Name: PartPrefill, Mean: prefill},
+		{Name: PartDecode, Mean: decode},
+		{Name: PartServer, Mean: server}, {Name: PartNetwork, Mean: network},
+	})
 	return b
 }
 
-// seen is the breakdown by the client's stamps alone. An answer that came in one piece has no parts.
+// seen is the breakdown by the client's clock alone. An answer that came in one piece has no parts.
 func seen(records []record.Record) Breakdown {
 	b := Breakdown{Seen: true}
 	var wait, decode time.Duration
@@ -94,7 +101,7 @@ func seen(records []record.Record) Breakdown {
 		decode += r.Latency() - r.TTFT()
 	}
 	if b.N > 0 {
-		b.divide([]Part{{Name: partWait, Mean: wait}, {Name: partDecode, Mean: decode}})
+		b.divide([]Part{{Name: PartWait, Mean: wait}, {Name: PartDecode, Mean: decode}})
 	}
 	return b
 }
@@ -106,12 +113,8 @@ func (b *Breakdown) divide(sums []Part) {
 		sum += p.Mean
 	}
 	for _, p := range sums {
-		b.Parts = append(b.Parts, Part{p.Name, p.Mean / time.Duration(b.N), float64(p.Mean) / float64(max(sum, 1))})
+		share := float64(p.Mean) / float64(max(sum, 1))
+		b.Parts = append(b.Parts, Part{p.Name, p.Mean / time.Duration(b.N), share})
 	}
 	b.Total /= time.Duration(b.N)
-}
-
-// pieces tells whether tokens are counted by the pieces in which they came, for want of a usage.
-func (r *Report) pieces() bool {
-	return slices.ContainsFunc(r.Scenarios, func(s Scenario) bool { return s.Pooled.Pieces > 0 })
 }

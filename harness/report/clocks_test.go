@@ -12,7 +12,8 @@ import (
 
 // timed is an answered request that took the client so long and, by its own headers, the server.
 func timed(client, server time.Duration) record.Record {
-	return record.Record{Outcome: record.OK, End: client, Server: record.ServerTiming{Total: server}}
+	return record.Record{Outcome: record.OK, End: client,
+		Server: record.ServerTiming{Total: server}}
 }
 
 func TestCompareClocks(t *testing.T) {
@@ -26,17 +27,26 @@ func TestCompareClocks(t *testing.T) {
 		others  int
 	}{
 		{"agree", two, []time.Duration{20 * ms, 10 * ms}, "", 0},
-		{"warm-up in the log", two, []time.Duration{300 * ms, 20 * ms, ms, 10 * ms, 11 * ms}, "", 3},
-		{"a line is missing", two, []time.Duration{10 * ms, 5 * ms}, "1 of 2 answered requests without a line", 1},
-		{"the log says longer than the client", two, []time.Duration{10 * ms, 25 * ms}, "1 of 2 answered requests without a line", 1},
-		{"one line cannot serve two", []record.Record{timed(12*ms, 10*ms), timed(12*ms, 10*ms)}, []time.Duration{11 * ms, 30 * ms}, "1 of 2", 1},
-		{"the clock runs backwards", []record.Record{timed(9*ms, 10*ms)}, []time.Duration{10 * ms}, "1 request took longer for the server", 1},
-		{"silent server", []record.Record{timed(9*ms, -1)}, []time.Duration{9 * ms}, "1 answer without the server's own time", 1},
-		{"nothing answered", []record.Record{{Outcome: record.Failed}}, []time.Duration{9 * ms}, "no record is of an answered request", 1},
+		{"warm-up in the log", two, []time.Duration{300 * ms, 20 * ms, ms, 10 * ms, 11 * ms}, "",
+			3},
+		{"a line is missing", two, []time.Duration{10 * ms, 5 * ms},
+			"1 of 2 answered requests without a line", 1},
+		{"the log says longer than the client", two, []time.Duration{10 * ms, 25 * ms},
+			"1 of 2 answered requests without a line", 1},
+		{"one line cannot serve two", []record.Record{timed(12*ms, 10*ms), timed(12*ms, 10*ms)},
+			[]time.Duration{11 * ms, 30 * ms}, "1 of 2", 1},
+		{"the clock runs backwards", []record.Record{timed(9*ms, 10*ms)}, []time.Duration{10 * ms},
+			"1 request took longer for the server", 1},
+		{"silent server", []record.Record{timed(9*ms, -1)}, []time.Duration{9 * ms},
+			"1 answer without the server's own time", 1},
+		{"nothing answered", []record.Record{{Outcome: record.Failed}}, []time.Duration{9 * ms},
+			"no record is of an answered request", 1},
 	} {
 		got := CompareClocks(c.records, c.log)
-		if got.Agree != (c.why == "") || !strings.Contains(got.Why, c.why) || got.Others != c.others {
-			t.Errorf("%s: agree %v, %q, %d others; want %q, %d", c.name, got.Agree, got.Why, got.Others, c.why, c.others)
+		if got.Agree != (c.why == "") || !strings.Contains(got.Why, c.why) ||
+			got.Others != c.others {
+			t.Errorf("%s: agree %v, %q, %d others; want %q, %d", c.name, got.Agree, got.Why,
+				got.Others, c.why, c.others)
 		}
 	}
 }

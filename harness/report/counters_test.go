@@ -6,18 +6,20 @@ import (
 	"testing"
 )
 
-// A run whose server counted other requests than the client's is invalid, and told to be so wherever results are read.
+// A run is invalid whose server counted other requests than the client's, and every form of the
+// report says so.
 func TestMiscountIsInvalid(t *testing.T) {
 	r := fixed()
-	r.Scenarios[1].Runs[2].Counters.Server["answered_requests"] += 4
-	const want = "single-cached, run 3: the server counted 14 answered requests, and the client has 10"
-	var table, baseline, page, lines, results bytes.Buffer
+	r.Results[1].Runs[2].Counters.Server["answered_requests"] += 4
+	const want = "single-cached, run 3: the server counted 14 answered requests, and the client " +
+		"has 10"
+	var table, baseline, lines, results bytes.Buffer
 	r.WriteTable(&table, false)
 	r.WriteBaseline(&baseline)
-	r.WriteHTML(&page)
 	r.WriteJSON(&results)
 	r.WriteBench(&lines)
-	for name, b := range map[string]*bytes.Buffer{"table": &table, "baseline": &baseline, "page": &page, "results": &results} {
+	for name, b := range map[string]*bytes.Buffer{"table": &table, "baseline": &baseline,
+		"results": &results} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s does not say: %s", name, want)
 		}

@@ -2,70 +2,48 @@ package report
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
-	"time"
 
 	"loadstone/harness/record"
 	"loadstone/harness/stats"
 	"loadstone/harness/table"
 )
 
-// figures are what the templates of the document and of the page print alike.
-var figures = map[string]any{
-	"q":        quantile,
-	"rate":     rate,
-	"tokrate":  tokenRate,
-	"percent":  percent,
-	"duration": duration,
-	"hitrate":  hitRate,
-	"goodput":  goodput,
-	"pool":     poolPeak,
-	"failures": failures,
-	"outcome":  outcome,
+// Funcs are what the templates of the document and of the page print alike.
+var Funcs = map[string]any{
+	"q":        Quantile,
+	"ci":       Interval,
+	"rate":     table.Rate,
+	"tokrate":  TokenRate,
+	"percent":  table.Percent,
+	"duration": table.Duration,
+	"hits":     HitRatio,
+	"goodput":  Goodput,
+	"pool":     PeakPool,
+	"outcome":  func(s record.Summary, o record.Outcome) int { return s.Outcomes[o] },
 	"tokens":   tokens,
 }
 
-// never is what a percentile is when the requests it falls on failed.
-const never = stats.Never
-
-// duration prints d with three significant digits and the unit that suits it; "never" where a failure stands.
-func duration(d time.Duration) string {
-	switch {
-	case d == never:
-		return "never"
-	case d < 0:
-		return "–"
-	case d == 0:
-		return "0"
-	case d < 999_500*time.Nanosecond: // what rounds to 1000 µs is 1.00 ms
-		return table.Three(float64(d)/1e3) + " µs"
-	case d < 999_500*time.Microsecond:
-		return table.Three(float64(d)/1e6) + " ms"
-	}
-	return table.Three(d.Seconds()) + " s"
-}
-
-// quantile prints one percentile of a distribution: "–" when nothing was measured, and how many values are wanted where
-// they are too few to bound it.
-func quantile(d stats.Dist, q float64) string {
+// Quantile prints one percentile of a distribution: "–" where nothing was measured, and how many
+// values are wanted where they are too few to bound it.
+func Quantile(d stats.Dist, q float64) string {
 	switch {
 	case d.N == 0:
 		return "–"
 	case !stats.Supports(d.N, q):
 		return fmt.Sprintf("n<%d", stats.Wanted(q))
 	}
-	return duration(d.At(q))
+	return table.Duration(d.At(q))
 }
 
-// interval prints where a percentile lies with 95 % confidence, "" where the sample is too small to say.
-func interval(d stats.Dist, q float64) string {
+// Interval prints where a percentile lies with 95 % confidence, "" where the sample is too small to
+// say.
+func Interval(d stats.Dist, q float64) string {
 	ci, ok := d.Interval(q)
 	if !ok {
 		return ""
 	}
-	lo, hi := duration(ci.Lo), duration(ci.Hi)
+	lo, hi := table.Duration(ci.Lo), table.Duration(ci.Hi)
 	if number, unit, ok := strings.Cut(lo, " "); ok && strings.HasSuffix(hi, " "+unit) {
 		lo = number
 	}
@@ -74,77 +52,67 @@ func interval(d stats.Dist, q float64) string {
 
 // bounded prints a percentile with its interval.
 func bounded(d stats.Dist, q float64) string {
-	if ci := interval(d, q); ci != "" {
-		return quantile(d, q) + " (" + ci + ")"
+	if ci := Interval(d, q); ci != "" {
+		return Quantile(d, q) + " (" + ci + ")"
 	}
-	return quantile(d, q)
+	return Quantile(d, q)
 }
 
-// percent prints a ratio: 0 %, 0.4 %, 97.3 %, 100 %.
-func percent(r float64) string {
-	switch p := 100 * r; {
-	case math.IsNaN(p):
-		return "–"
-	case p == 0 || p >= 99.95:
-		return fmt.Sprintf("%.0f %%", p)
-	case p < 0.05:
-		return "< 0.1 %"
-	default:
-		return fmt.Sprintf("%.1f %%", p)
-	}
-}
-
-// rate prints a rate with at most one decimal.
-func rate(f float64) string {
-	if f == 0 {
-		return "0"
-	}
-	if f < 100 {
-		return table.Three(f)
-	}
-	return strconv.FormatFloat(f, 'f', 0, 64)
-}
-
-// tokenRate prints the tokens of a second: ~ where pieces stand for them, "–" where there are neither.
-func tokenRate(s record.Summary) string {
+// TokenRate prints the tokens of a second: with ~ where pieces stand for them, "–" where there are
+// neither.
+func TokenRate(s record.Summary) string {
 	switch {
 	case s.OutputTokens+s.Pieces == 0:
 		return "–"
 	case s.Pieces > 0:
-		return "~" + rate(s.TokensPerSec)
+		return "~" + table.Rate(s.TokensPerSec)
 	}
-	return rate(s.TokensPerSec)
+	return table.Rate(s.TokensPerSec)
 }
 
-// byteSize prints a size in binary units.
-func byteSize(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
+// HitRatio prints the share of prompt tokens that were cached, "–" where it is not known.
+func HitRatio(s record.Summary) string {
+	if s.HitRatio < 0 {
+		return "–"
 	}
-	f, i := float64(n), -1
-	for ; f >= unit && i < 4; i++ {
-		f /= unit
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
+	return table.Percent(s.HitRatio)
 }
 
-// list joins words as prose does: "a", "a and b", "a, b and c".
-func list(words []string) string {
-	switch n := len(words); n {
-	case 0:
+// Goodput prints the good answers of a second and their share of the requests, "–" where none was
+// judged.
+func Goodput(s record.Summary) string {
+	if s.Judged == 0 {
+		return "–"
+	}
+	return table.Rate(s.Goodput) + "/s, " + table.Percent(s.GoodRatio)
+}
+
+// PeakPool prints the highest utilisation of the pool, "–" where it is not known.
+func PeakPool(s record.Summary) string {
+	if s.PeakPool < 0 {
+		return "–"
+	}
+	return table.Percent(s.PeakPool)
+}
+
+func tokens(n int) string {
+	if n <= 0 {
+		return "–"
+	}
+	return table.Plural(n, "token")
+}
+
+// OrUnknown is a text, or "unknown" for an empty one.
+func OrUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+func bytesIfKnown(n int64) string {
+	if n <= 0 {
 		return ""
-	case 1:
-		return words[0]
-	default:
-		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
 	}
-}
-
-// Plural prints "1 request", "2 requests".
-func Plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return table.Bytes(n)
 }

@@ -9,14 +9,17 @@ import (
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchproc"
 	"gotest.tools/v3/golden"
+
+	"loadstone/harness/figure"
 )
 
 func TestGolden(t *testing.T) {
 	r := fixed()
 	stopped := fixed()
-	stopped.Scenarios = stopped.Scenarios[:2]
-	stopped.Scenarios[1].Runs = stopped.Scenarios[1].Runs[:1]
-	stopped.Scenarios[0].Pooled.Counters, stopped.Scenarios[1].Pooled.Counters = nil, nil // of a server that does not count, nothing is shown
+	stopped.Results = stopped.Results[:2]
+	stopped.Results[1].Runs = stopped.Results[1].Runs[:1]
+	// of a server that does not count, nothing is shown
+	stopped.Results[0].Pooled.Counters, stopped.Results[1].Pooled.Counters = nil, nil
 	stopped.Stopped = "the server is gone: connection refused"
 	for file, write := range map[string]func(io.Writer) error{
 		"bench.txt":           r.WriteBench,
@@ -33,14 +36,14 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// benchstat must set two measurements side by side without flags, and pool nothing unlike: one row a scenario, ten
-// samples a unit on each side, every unit with a direction.
+// benchstat must set two measurements side by side without flags, and pool nothing unlike: one row
+// a scenario, ten samples a unit on each side, every unit with a direction.
 func TestBenchstatReads(t *testing.T) {
 	dir := t.TempDir()
 	older := fixed()
 	older.System.Version, older.System.Commit = "v0.0.9", "ba9876543210"
 	older.Start = older.Start.AddDate(0, -1, 0)
-	older.Load.Seed = 99
+	older.Workload.Seed = 99
 	var files benchfmt.Files
 	for name, r := range map[string]*Report{"old.txt": older, "new.txt": fixed()} {
 		path := dir + "/" + name
@@ -80,8 +83,10 @@ func TestBenchstatReads(t *testing.T) {
 	if err := files.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(tables) != len(units) || len(rows) != 5 || len(samples) != len(units)*5*2 {
-		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 columns", len(tables), len(rows), len(samples), len(units))
+	if len(tables) != len(figure.Bench()) || len(rows) != 5 ||
+		len(samples) != len(figure.Bench())*5*2 {
+		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 "+
+			"columns", len(tables), len(rows), len(samples), len(figure.Bench()))
 	}
 	for c, n := range samples {
 		if n != 10 {
@@ -89,9 +94,9 @@ func TestBenchstatReads(t *testing.T) {
 		}
 	}
 	known := benchfmt.UnitMetadataMap(files.Units())
-	for _, u := range units {
-		if known.GetBetter(u.name) == 0 {
-			t.Errorf("unit %s has no direction", u.name)
+	for _, f := range figure.Bench() {
+		if known.GetBetter(f.BenchUnit()) == 0 {
+			t.Errorf("unit %s has no direction", f.BenchUnit())
 		}
 	}
 }

@@ -11,15 +11,16 @@ import (
 	"strings"
 )
 
-// Host is the machine the load was generated on; with a subject on loopback, the subject's machine too.
-// A field the machine does not tell is empty or 0.
+// A Host is the machine on which the load was generated; with a server on loopback it is the
+// server's machine as well. A field that the machine does not tell is empty or 0.
 type Host struct {
 	OS     string `json:"os"` // as Go names it
 	Arch   string `json:"arch"`
 	System string `json:"system"` // "Debian GNU/Linux 12 (bookworm)"
 	Kernel string `json:"kernel"`
-	CPU    string `json:"cpu"`   // the model, as the processor names itself
-	SIMD   string `json:"simd"`  // the widest vector extension that matters to inference: "avx2", "avx512-vnni", "neon"
+	CPU    string `json:"cpu"` // the model, as the processor names itself
+	// The widest vector extension that matters to inference: "avx2", "avx512-vnni", "neon".
+	SIMD   string `json:"simd"`
 	Cores  int    `json:"cores"` // cores this process may use, container limits counted
 	Memory int64  `json:"memory_bytes"`
 	Go     string `json:"go"` // version of the toolchain
@@ -27,7 +28,8 @@ type Host struct {
 
 // FindHost looks at the machine it runs on.
 func FindHost() Host {
-	h := Host{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.GOMAXPROCS(0), Go: runtime.Version()}
+	h := Host{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.GOMAXPROCS(0),
+		Go: runtime.Version()}
 	switch h.OS {
 	case "linux":
 		h.CPU, h.SIMD = cpuinfo("/proc/cpuinfo")
@@ -47,7 +49,8 @@ func FindHost() Host {
 	return h
 }
 
-// Class names what must be alike for two measurements to be compared: system, architecture, cores and vector width.
+// Class names what must be alike for two measurements to be compared: system, architecture, cores
+// and vector width.
 func (h Host) Class() string {
 	class := fmt.Sprintf("%s-%s-%dcpu", h.OS, h.Arch, h.Cores)
 	if h.SIMD != "" {
@@ -60,7 +63,8 @@ func cpuinfo(path string) (model, simd string) {
 	model = field(path, "model name", ":")
 	flags := strings.Fields(field(path, "flags", ":"))
 	for _, f := range []struct{ flag, name string }{
-		{"avx512_vnni", "avx512-vnni"}, {"avx512f", "avx512"}, {"avx_vnni", "avx2-vnni"}, {"avx2", "avx2"}, {"avx", "avx"},
+		{"avx512_vnni", "avx512-vnni"}, {"avx512f", "avx512"}, {"avx_vnni", "avx2-vnni"},
+		{"avx2", "avx2"}, {"avx", "avx"},
 	} {
 		if slices.Contains(flags, f.flag) {
 			return model, f.name
@@ -74,7 +78,7 @@ func meminfo(path, key string) int64 {
 	return n
 }
 
-// field returns the value of the first "key SEP value" line of a file, "" when there is none.
+// field is the value of the first "key SEP value" line of a file, "" where there is none.
 func field(path, key, sep string) string {
 	f, err := os.Open(path)
 	if err != nil {

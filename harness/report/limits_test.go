@@ -9,11 +9,12 @@ import (
 	"loadstone/harness/record"
 )
 
-// A bar is as long as its figure is beside the limit, whichever side of it is the good one, and the worst scenario is the one
-// that is furthest on the bad side.
+// A bar is as long as its figure in proportion to the limit, whichever side of the limit is the
+// good one. The worst result is the one that is furthest on the bad side.
 func TestPartOfALimit(t *testing.T) {
-	of := func(ok int) Scenario {
-		return Scenario{Pooled: record.Summary{Scenario: "s", Requests: ok, Outcomes: map[record.Outcome]int{record.OK: ok}}}
+	of := func(ok int) Result {
+		return Result{Pooled: record.Summary{Scenario: "s", Requests: ok,
+			Outcomes: map[record.Outcome]int{record.OK: ok}}}
 	}
 	for _, tc := range []struct {
 		limit  string
@@ -29,7 +30,7 @@ func TestPartOfALimit(t *testing.T) {
 	} {
 		l, err := limit.Parse(tc.limit)
 		assert.NilError(t, err)
-		var all []Scenario
+		var all []Result
 		for _, ok := range tc.oks {
 			all = append(all, of(ok))
 		}
@@ -39,10 +40,16 @@ func TestPartOfALimit(t *testing.T) {
 	}
 }
 
-// Of a server that does not tell how full its pool is nothing is said that only a full one shows.
+// Where a server does not tell how full its pool is, the report says nothing that only a full pool
+// can show.
 func TestPressureOnAnUnknownPool(t *testing.T) {
-	s := &Scenario{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1, Outcomes: map[record.Outcome]int{record.OK: 32}}}
-	assert.Equal(t, pressureAdvice(s), "With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV pool was, the server does not tell.")
+	s := &Result{Agents: 16, Pooled: record.Summary{Requests: 32, PeakPool: -1,
+		Outcomes: map[record.Outcome]int{record.OK: 32}}}
+	assert.Equal(t, pressureAdvice(s),
+		"With 16 agents at once 32 of 32 requests were answered and none failed; how full its KV "+
+			"pool was, the server does not tell.")
 	s.Pooled.PeakPool = 0.89
-	assert.Equal(t, pressureAdvice(s), "Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a full pool costs latency, not answers.")
+	assert.Equal(t, pressureAdvice(s),
+		"Near exhaustion (pool peak 89.0 %) 32 of 32 requests were answered and none failed: a "+
+			"full pool costs latency, not answers.")
 }

@@ -12,29 +12,25 @@ import (
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/stub"
+	"loadstone/harness/table"
 )
 
-// together is the part of a run's time that all its parts must share. What is not loaded at the same time is another load.
+// together is the part of a run's time that all its parts must share. What is not loaded at the
+// same time is another load.
 const together = 0.9
 
-// Merge makes one report of the parts of a load that several load generators put on one server at the same time, at least
-// one. The clocks of their machines are taken to agree.
+// Merge makes one report of the parts of a load that several load generators put on one server at
+// the same time, at least one. The clocks of their machines are taken to agree.
 //
-// A run is then all parts' runs of that number and level, and its rate that of their requests from the first due to the
-// last end. Of what the server says of itself the first part's samples stay; its own count cannot be told apart by part,
-// each of which has compared it with its own requests alone, and is left out.
+// A run is then all parts' runs of that number and level, and its rate that of their requests from
+// the first due to the last end. Of what the server says of itself the first part's samples stay.
+// The server's own count is left out: it cannot be told apart by part, and each part has compared
+// it with its own requests alone.
 func Merge(parts []*Report) (*Report, error) {
 	whole := *parts[0]
 	for i, p := range parts {
-		switch {
-		case p.Load.Shape == "":
-			return nil, fmt.Errorf("part %d is no load of loadstone run: the repetitions of bench wait for their own answers, not for another's", i+1)
-		case p.Epoch.IsZero():
-			return nil, fmt.Errorf("part %d does not say when it was measured: its results.json is missing or too old", i+1)
-		case p.System.Model != whole.System.Model || p.System.Commit != whole.System.Commit:
-			return nil, fmt.Errorf("part %d measured %s, the first one %s", i+1, p.subject(), whole.subject())
-		case p.Load.Goodput != whole.Load.Goodput:
-			return nil, fmt.Errorf("part %d counts %q as good, the first one %q; report -goodput judges it anew", i+1, p.Load.Goodput, whole.Load.Goodput)
+		if err := p.comparable(parts[0], i+1); err != nil {
+			return nil, err
 		}
 		if p.Epoch.Before(whole.Epoch) {
 			whole.Epoch = p.Epoch
@@ -43,42 +39,78 @@ func Merge(parts []*Report) (*Report, error) {
 			whole.Start = p.Start
 		}
 	}
-	whole.Scenarios, whole.Client, whole.Violations, whole.Stopped = nil, Client{}, nil, ""
-	for i := range parts[0].Scenarios {
-		s, err := mergeScenario(parts, parts[0].Scenarios[i].Pooled.Scenario, parts[0].Scenarios[i].Level, whole.Epoch)
+	whole.Results, whole.Generator, whole.Violations, whole.Stopped = nil, Generator{}, nil, ""
+	for i := range parts[0].Results {
+		s, err := mergeResult(parts, parts[0].Results[i].Pooled.Scenario, parts[0].Results[i].Level,
+			whole.Epoch)
 		if err != nil {
 			return nil, err
 		}
-		whole.Scenarios = append(whole.Scenarios, s)
+		whole.Results = append(whole.Results, s)
 	}
 	for i, p := range parts {
-		if len(p.Scenarios) != len(whole.Scenarios) {
-			return nil, fmt.Errorf("part %d has %s, the first one %s", i+1, Plural(len(p.Scenarios), "level"), Plural(len(whole.Scenarios), "level"))
+		if len(p.Results) != len(whole.Results) {
+			return nil, fmt.Errorf("part %d has %s, the first one %s", i+1,
+				table.Plural(len(p.Results), "level"), table.Plural(len(whole.Results), "level"))
 		}
 		whole.Violations = append(whole.Violations, p.Violations...)
 		whole.Stopped = strings.Trim(whole.Stopped+"; "+p.Stopped, "; ")
-		whole.Client.Busy = max(whole.Client.Busy, p.Client.Busy)
-		whole.Client.Floors = append(whole.Client.Floors, p.Client.Floors...)
+		whole.Generator.Busy = max(whole.Generator.Busy, p.Generator.Busy)
+		whole.Generator.Calibration = append(whole.Generator.Calibration,
+			p.Generator.Calibration...)
 	}
-	whole.Client.Floors = worstFloors(whole.Client.Floors)
+	whole.Generator.Calibration = worstCalibration(whole.Generator.Calibration)
 	return &whole, whole.holdAgain()
 }
 
-// mergeScenario puts the parts of one level on one clock, which began at epoch.
-func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Time) (Scenario, error) {
-	var whole Scenario
+// comparable refuses part i, counted from 1, of a load whose first part is given.
+func (r *Report) comparable(first *Report, i int) error {
+	switch {
+	case r.Workload.Shape == "":
+		return fmt.Errorf("part %d is not a load of loadstone run: the repetitions of bench wait "+
+			"for their own answers, "+
+			"not for another's", i)
+	case r.Epoch.IsZero():
+		return fmt.Errorf("part %d does not say when it was measured: its results.json is "+
+			"missing or too old", i)
+	case r.System.Model != first.System.Model || r.System.Commit != first.System.Commit:
+		return fmt.Errorf("part %d measured %s, the first one %s", i, r.server(), first.server())
+	case r.Workload.Goodput != first.Workload.Goodput:
+		return &GoodputError{i, r.Workload.Goodput, first.Workload.Goodput}
+	}
+	return nil
+}
+
+// A GoodputError is a part of a load that was held to another objective than the first one.
+// SetGoodput judges it anew.
+type GoodputError struct {
+	Part        int // counted from 1
+	Goodput     string
+	FirstPartIs string
+}
+
+func (e *GoodputError) Error() string {
+	return fmt.Sprintf("part %d counts %q as good, the first one %q", e.Part, e.Goodput,
+		e.FirstPartIs)
+}
+
+// mergeResult puts the parts of one level on one clock, which began at epoch.
+func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.Time) (Result,
+	error) {
+	var whole Result
 	loaded := map[int][]span{} // of each run, by part
 	for i, p := range parts {
-		own := p.at(name, level)
+		own := p.At(scenario, level)
 		if own == nil {
-			return Scenario{}, fmt.Errorf("part %d has no %s", i+1, strings.TrimSpace(name+" "+level.String()))
+			return Result{}, fmt.Errorf("part %d has no %s", i+1, name(scenario, level))
 		}
 		late := p.Epoch.Sub(epoch)
 		if i == 0 {
 			whole = *own
 			whole.Again = record.Again{}
-			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil, nil
-			whole.Pooled = record.Summary{Scenario: name, PeakPool: -1}
+			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil,
+				nil
+			whole.Pooled = record.Summary{Scenario: scenario, PeakPool: -1}
 			for _, s := range own.Samples {
 				s.At += late
 				whole.Samples = append(whole.Samples, s)
@@ -89,7 +121,7 @@ func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Ti
 		records := shifted(own.Records, late)
 		whole.Records = append(whole.Records, records...)
 		whole.Warmup = append(whole.Warmup, shifted(own.Warmup, late)...)
-		for run, s := range spans(records, func(r *record.Record) int { return r.Run }, ended) {
+		for run, s := range spans(records, func(r *record.Record) int { return r.Run }, end) {
 			loaded[run] = append(loaded[run], s)
 		}
 	}
@@ -100,7 +132,7 @@ func mergeScenario(parts []*Report, name string, level load.Level, epoch time.Ti
 	for _, run := range slices.Sorted(maps.Keys(loaded)) {
 		apart = append(apart, sameTime(whole.Name(), run, loaded[run], len(parts)))
 	}
-	whole.summarize()
+	whole.summarize(parts[0].Workload.objective())
 	return whole, errors.Join(apart...)
 }
 
@@ -116,13 +148,14 @@ func sameTime(name string, run int, parts []span, want int) error {
 	}
 	part := float64(shared.to-shared.from) / float64(all.to-all.from)
 	if part < together {
-		return fmt.Errorf("%s, run %d: of %s only %.0f %% are loaded by all parts, want %.0f %%: begin them at the same time, with a duration, and one run each",
-			name, run+1, duration(all.to-all.from), 100*max(0, part), 100*together)
+		return fmt.Errorf("%s, run %d: of %s only %.0f %% are loaded by all parts, want %.0f %%: "+
+			"begin them at the same time, with a duration, and one run each",
+			name, run+1, table.Duration(all.to-all.from), 100*max(0, part), 100*together)
 	}
 	return nil
 }
 
-// shifted are the records on a clock that began so much earlier.
+// shifted are the records on a clock that began earlier by so much.
 func shifted(records []record.Record, by time.Duration) []record.Record {
 	later := slices.Clone(records)
 	for i := range later {
@@ -140,10 +173,10 @@ func shifted(records []record.Record, by time.Duration) []record.Record {
 	return later
 }
 
-// worstFloors has the largest error of each number of streams.
-func worstFloors(floors []stub.Floor) []stub.Floor {
-	slices.SortStableFunc(floors, func(a, b stub.Floor) int {
+// worstCalibration has the largest error for each number of streams.
+func worstCalibration(all []stub.Calibration) []stub.Calibration {
+	slices.SortStableFunc(all, func(a, b stub.Calibration) int {
 		return cmp.Or(cmp.Compare(a.Streams, b.Streams), cmp.Compare(b.TTFT, a.TTFT))
 	})
-	return slices.CompactFunc(floors, func(a, b stub.Floor) bool { return a.Streams == b.Streams })
+	return slices.CompactFunc(all, func(a, b stub.Calibration) bool { return a.Streams == b.Streams })
 }

@@ -13,27 +13,36 @@ import (
 
 // generated is a load of two rates by agents that several load generators can share.
 func generated() *Report {
-	r := &Report{System: System{Model: "tiny"}, Load: Load{Shape: "poisson", Goodput: "ttft < 8ms"}, Epoch: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	r := &Report{Meta: Meta{System: System{Model: "tiny"},
+		Workload: Workload{Shape: "poisson", Goodput: "ttft < 8ms"},
+		Epoch:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}}
 	for _, rate := range []float64{1, 2} {
-		s := Scenario{Level: load.Level{Kind: "rate", Value: rate}, Agents: 4, Pooled: record.Summary{Scenario: "x", PeakPool: -1}}
+		s := Result{Level: load.Level{Kind: "rate", Value: rate}, Agents: 4,
+			Pooled: record.Summary{Scenario: "x", PeakPool: -1}}
 		for i := range 400 {
 			due := time.Duration(i) * time.Millisecond
 			first := due + time.Duration(1+i%10)*time.Millisecond
-			s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "x", Run: i / 200, Agent: fmt.Sprint(i % 4), Level: s.Level}, Outcome: record.OK, Due: due, Sent: due,
-				FirstByte: -1, FirstContent: first, Chunks: []time.Duration{first, first + time.Millisecond}, End: first + 2*time.Millisecond, PromptTokens: 9, OutputTokens: 2, Server: record.Untimed})
+			s.Records = append(s.Records, record.Record{Place: record.Place{Scenario: "x",
+				Run: i / 200, Agent: fmt.Sprint(i % 4), Level: s.Level}, Outcome: record.OK,
+				Due: due, Sent: due,
+				FirstByte: -1, FirstContent: first,
+				Chunks: []time.Duration{first, first + time.Millisecond},
+				End:    first + 2*time.Millisecond, PromptTokens: 9, OutputTokens: 2,
+				Server: record.Untimed})
 		}
-		r.Scenarios = append(r.Scenarios, s)
+		r.Results = append(r.Results, s)
 	}
 	r.SetGoodput(load.Objective{TTFT: 8 * time.Millisecond})
 	return r
 }
 
-// dealt is a share of the report's agents, as the load generator that has them measures it, whose clock began later.
+// dealt is a share of the report's agents, as a load generator measures it whose clock began later.
 func dealt(r *Report, agents string, later time.Duration) *Report {
 	p := *r
-	p.Epoch, p.Scenarios = r.Epoch.Add(later), nil
-	for _, s := range r.Scenarios {
-		own := Scenario{Level: s.Level, Agents: len(agents), Pooled: record.Summary{Scenario: "x", PeakPool: -1}}
+	p.Epoch, p.Results = r.Epoch.Add(later), nil
+	for _, s := range r.Results {
+		own := Result{Level: s.Level, Agents: len(agents),
+			Pooled: record.Summary{Scenario: "x", PeakPool: -1}}
 		for _, rec := range shifted(s.Records, -later) {
 			for _, a := range agents {
 				if rec.Agent == string(a) {
@@ -41,7 +50,7 @@ func dealt(r *Report, agents string, later time.Duration) *Report {
 				}
 			}
 		}
-		p.Scenarios = append(p.Scenarios, own)
+		p.Results = append(p.Results, own)
 	}
 	p.SetGoodput(load.Objective{TTFT: 8 * time.Millisecond})
 	return &p
@@ -50,31 +59,36 @@ func dealt(r *Report, agents string, later time.Duration) *Report {
 // A load that several generators share is the same load.
 func TestMerge(t *testing.T) {
 	whole := generated()
-	// A clock that begins within the load would make times before it negative, which are times that never came.
-	got, err := Merge([]*Report{dealt(whole, "02", -5*time.Second), dealt(whole, "1", -3*time.Second), dealt(whole, "3", -70*time.Second)})
+	// A clock that begins within the load would make times before it negative, which are times that
+	// never came.
+	got, err := Merge([]*Report{dealt(whole, "02", -5*time.Second),
+		dealt(whole, "1", -3*time.Second), dealt(whole, "3", -70*time.Second)})
 	assert.NilError(t, err)
-	for i := range whole.Scenarios {
-		assert.Equal(t, got.Scenarios[i].Agents, 4)
-		assert.DeepEqual(t, got.Scenarios[i].Pooled, whole.Scenarios[i].Pooled)
-		assert.DeepEqual(t, got.Scenarios[i].Runs, whole.Scenarios[i].Runs)
-		assert.DeepEqual(t, got.Scenarios[i].Records, shifted(whole.Scenarios[i].Records, 70*time.Second))
+	for i := range whole.Results {
+		assert.Equal(t, got.Results[i].Agents, 4)
+		assert.DeepEqual(t, got.Results[i].Pooled, whole.Results[i].Pooled)
+		assert.DeepEqual(t, got.Results[i].Runs, whole.Results[i].Runs)
+		assert.DeepEqual(t, got.Results[i].Records,
+			shifted(whole.Results[i].Records, 70*time.Second))
 	}
 }
 
-func TestMergeRefusesWhatIsNoOneLoad(t *testing.T) {
+func TestMergeRefusesUnlikeParts(t *testing.T) {
 	whole := generated()
 	for _, tc := range []struct {
 		want   string
 		change func(p *Report)
 	}{
-		{"no load of loadstone run", func(p *Report) { p.Load.Shape = "" }},
+		{"is not a load of loadstone run", func(p *Report) { p.Workload.Shape = "" }},
 		{"does not say when", func(p *Report) { p.Epoch = time.Time{} }},
 		{"measured", func(p *Report) { p.System.Model = "other" }},
-		{"as good", func(p *Report) { p.Load.Goodput = "" }},
-		{"has no x rate=2", func(p *Report) { p.Scenarios = p.Scenarios[:1] }},
-		{"only 67 % are loaded by all parts", func(p *Report) { p.Epoch = p.Epoch.Add(40 * time.Millisecond) }},
+		{"as good", func(p *Report) { p.Workload.Goodput = "" }},
+		{"has no x rate=2", func(p *Report) { p.Results = p.Results[:1] }},
+		{"only 67 % are loaded by all parts",
+			func(p *Report) { p.Epoch = p.Epoch.Add(40 * time.Millisecond) }},
 		{"only 0 % are loaded by all parts", func(p *Report) { p.Epoch = p.Epoch.Add(time.Hour) }},
-		{"only 1 of 2 parts have it", func(p *Report) { p.Scenarios[1].Records = p.Scenarios[1].Records[:50] }},
+		{"only 1 of 2 parts have it",
+			func(p *Report) { p.Results[1].Records = p.Results[1].Records[:50] }},
 	} {
 		a, b := dealt(whole, "02", -time.Second), dealt(whole, "13", -time.Second)
 		tc.change(b)

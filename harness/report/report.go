@@ -1,140 +1,191 @@
-// Package report turns the records and summaries of a load run into what people and tools read: the Go benchmark
-// format, a baseline document in Markdown, one self-contained HTML page, and the table and progress line of a terminal.
+// Package report makes of the runs of a measurement what people and tools read: the Go benchmark
+// format, a baseline document in Markdown, tables for a console and a spreadsheet, and
+// results.json. Package page draws it as a page of HTML.
 //
-// Everything is made from a [Report] value and nothing else, so that the same files can be made again from a stored one:
-// record first, report later. [Report.WriteJSON] stores it, [Read] brings it back together with the raw records.
+// Everything is made from a [Report] and nothing else, so that the same files can be made again
+// from a stored one: record first, report later. [New] makes one of runs, [Report.WriteJSON] stores
+// it, and [Read] brings it back together with the raw records.
 package report
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
-	"loadstone/harness/gate"
+	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
-// A Report is one measurement of one subject: who was measured, on what machine, how, and what came out. Its JSON is
-// results.json, in which the requests themselves are left out.
+// A Report is one measurement of one server: what was measured, on what machine, how, and what came
+// of it. Its JSON is results.json, in which the requests themselves are left out.
 type Report struct {
-	System    System        `json:"system"`
-	Host      Host          `json:"host"`
-	Load      Load          `json:"load"`
-	Start     time.Time     `json:"start"`
-	Epoch     time.Time     `json:"epoch,omitzero"` // of a load: when the clock of its records was 0
-	StartUp   time.Duration `json:"start_up_ns"`    // from starting the subject to its being ready, model loading included; 0 when it was already up
-	Scenarios []Scenario    `json:"scenarios"`      // in the order they are shown
-	Stopped   string        `json:"stopped"`        // why the measurement ended early; "" when it is complete
-	Client    Client        `json:"client"`
+	Meta
+	Results []Result `json:"scenarios"` // in the order in which they are shown
 
-	// Violations are what in the records cannot be true, or tells of another agent's words in an answer. Any is a bug, of the
-	// subject or of the client, and one to find before a latency is believed.
+	// Violations are what in the records cannot be true, and words of another agent in an answer.
+	// Any of them is an error of the server or of the client, to be found before a latency is
+	// believed.
 	Violations []string `json:"violations"`
 
-	// Limits are the verdicts on what a scenario file expects. nil: the four targets of a baseline are judged.
-	Limits []Verdict `json:"limits"`
-
-	// Highest is what a search found: the highest level at which all limits held. The zero Level where none was searched or
-	// none held.
-	Highest load.Level `json:"highest,omitzero"`
-
-	// An earlier measurement to set beside this one, which only the page does; nil: none.
-	Comparison *gate.Comparison `json:"-"`
-	Before     *Report          `json:"-"` // its requests, whose curves stand behind; nil where they are not at hand
+	// Limits are what became of the limits of the workload. nil: the four targets of a baseline are
+	// judged in their place.
+	Limits []limit.Outcome `json:"limits"`
 }
 
-// System says what was measured.
+// Meta is what the runs do not say of a measurement.
+type Meta struct {
+	System   System    `json:"system"`
+	Host     Host      `json:"host"`
+	Workload Workload  `json:"load"`
+	Start    time.Time `json:"start"`
+	Epoch    time.Time `json:"epoch,omitzero"` // when the clock of the records was 0
+	// StartUp is the time from starting the server until it was ready; 0 unknown.
+	StartUp time.Duration `json:"start_up_ns"`
+	// Stopped says why the measurement ended early; "" it is complete.
+	Stopped   string    `json:"stopped"`
+	Generator Generator `json:"client"`
+
+	// Highest is what a search found: the highest level at which all limits held. It is the zero
+	// Level where nothing was searched, or no level held.
+	Highest load.Level `json:"highest,omitzero"`
+}
+
+// A System is the server that was measured.
 type System struct {
-	Name    string `json:"name"` // "loadstone", or what the URL answered
+	Name    string `json:"name"` // "loadstone", or what the server calls itself
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
 	URL     string `json:"url"`
 	Model   string `json:"model"`
-	Backend string `json:"backend"` // "ref", "mlx", "" when unknown
-	Quant   string `json:"quant"`   // weights as the model stores them: "f32", "q4", "" when unknown
-	Threads int    `json:"threads"` // threads the subject may use; 0 unknown
+	Backend string `json:"backend"` // "ref", "mlx", "" unknown
+	Quant   string `json:"quant"`   // weights as the model stores them: "f32", "q4", "" unknown
+	Threads int    `json:"threads"` // threads that the server may use; 0 unknown
 
-	// What the subject's process had used by the end of the measurement; 0 unknown.
+	// AdmitBelow is the utilisation of its KV pool, 0 to 1, from which on the server refuses new
+	// work, as its metrics say; 0 unknown.
+	AdmitBelow float64 `json:"admit_below_ratio,omitempty"`
+
+	// What the server's process had used by the end of the measurement; 0 unknown.
 	Memory int64         `json:"memory_bytes"` // resident
 	CPU    time.Duration `json:"cpu_ns"`       // user and system
 }
 
-// Load says what was asked of the subject.
-type Load struct {
-	Runs         int      `json:"runs"`
-	Reps         int      `json:"reps"`          // per run
-	PromptTokens int      `json:"prompt_tokens"` // 0: the scenario's own
-	MaxTokens    int      `json:"max_tokens"`
-	Seed         uint64   `json:"seed"`
-	Goodput      string   `json:"goodput,omitempty"` // what an answer must hold to be good, as limit.ParseObjective reads it
-	Expect       []string `json:"expect,omitempty"`  // the limits of a scenario file, as they were written
-	Search       string   `json:"search,omitempty"`  // what a search turned, "rate" or "concurrency"; "" it was none
-	Shape        string   `json:"shape,omitempty"`   // when requests are due, in words: "poisson, 4/s"; "" closed, as bench's are
+// admitBelowUnknown is the utilisation from which on a server is taken to refuse work where its
+// metrics do not say: that of every loadstone that did not publish it.
+const admitBelowUnknown = 0.9
+
+// PoolLimit is the utilisation of the KV pool from which on the server refuses new work.
+func (s *System) PoolLimit() float64 { return cmp.Or(s.AdmitBelow, admitBelowUnknown) }
+
+// A Workload is what was asked of the server.
+type Workload struct {
+	Runs         int    `json:"runs"`
+	Reps         int    `json:"reps"`          // repetitions in a run
+	PromptTokens int    `json:"prompt_tokens"` // of a first prompt; 0: the scenario's own
+	MaxTokens    int    `json:"max_tokens"`
+	Seed         uint64 `json:"seed"`
+	// Goodput is what a good answer must hold, as limit.ParseObjective reads it.
+	Goodput string `json:"goodput,omitempty"`
+	// Expect are the limits of a scenario file, as they were written.
+	Expect []string `json:"expect,omitempty"`
+	// Search is what a search varied, "rate" or "concurrency"; "" nothing.
+	Search string `json:"search,omitempty"`
+	// Shape says in words when requests are due; "" one after the other, as those of bench.
+	Shape string `json:"shape,omitempty"`
 }
 
-// Scenario is one scenario's results: all repetitions pooled, each run by itself, and the requests behind them.
-type Scenario struct {
+// objective is what an answer must hold to be good; the zero Objective where none is judged.
+func (w *Workload) objective() load.Objective {
+	o, err := limit.ParseObjective(w.Goodput)
+	if err != nil {
+		return load.Objective{}
+	}
+	return o
+}
+
+// A Result is what one scenario came to, or one level of it: all repetitions pooled, each run by
+// itself, and the requests behind them.
+type Result struct {
 	Pooled  record.Summary   `json:"-"` // see MarshalJSON
 	Runs    []record.Summary `json:"-"` // one benchmark line each
 	Records []record.Record  `json:"-"`
-	Warmup  []record.Record  `json:"-"` // unmeasured requests that filled the caches; they are in the raw records alone
-	Samples []record.Sample  `json:"-"` // what the server said of itself meanwhile; none where it says nothing
+	Warmup  []record.Record  `json:"-"` // unmeasured requests; they are in the raw records alone
+	// Samples are what the server said of itself meanwhile; none: it says nothing.
+	Samples []record.Sample `json:"-"`
 
-	Again record.Again `json:"again,omitzero"` // what came of asking some of its questions again, alone
+	Again record.Again `json:"again,omitzero"` // what came of asking some questions again, alone
 
-	Level        load.Level `json:"level,omitzero"` // one point of a sweep or a search; the zero Level otherwise. All its levels share Pooled.Scenario
-	Agents       int        `json:"agents"`         // concurrent agents
-	Cache        load.Cache `json:"cache"`          // state of the agents' caches when the clock starts
-	PromptTokens int        `json:"prompt_tokens"`  // as asked; 0 unknown
+	// Level is one point of a sweep or a search, of whose results all have the same scenario; the
+	// zero Level otherwise.
+	Level  load.Level `json:"level,omitzero"`
+	Agents int        `json:"agents"` // at a time; 0 unknown
+	// Cache is what the agents' caches held when the clock started.
+	Cache        load.Cache `json:"cache"`
+	PromptTokens int        `json:"prompt_tokens"` // of a first prompt, as asked; 0 unknown
 	MaxTokens    int        `json:"max_tokens"`
 	About        string     `json:"about"` // one sentence for the reader
 }
 
-// Name is what the scenario is called where its levels stand side by side.
-func (s Scenario) Name() string {
-	if s.Level.Kind == "" {
-		return s.Pooled.Scenario
-	}
-	return s.Pooled.Scenario + " " + s.Level.String()
+// Name is the scenario's name, with the level where the scenario has several.
+func (r *Result) Name() string { return name(r.Pooled.Scenario, r.Level) }
+
+func name(scenario string, level load.Level) string {
+	return strings.TrimSpace(scenario + " " + level.String())
 }
 
-// find returns the scenario called name, or nil.
-func (r *Report) find(name string) *Scenario {
-	for i := range r.Scenarios {
-		if r.Scenarios[i].Pooled.Scenario == name {
-			return &r.Scenarios[i]
-		}
-	}
-	return nil
-}
-
-// at returns the scenario of that name and level, or nil.
-func (r *Report) at(name string, level load.Level) *Scenario {
-	for i := range r.Scenarios {
-		if s := &r.Scenarios[i]; s.Pooled.Scenario == name && s.Level == level {
+// At is the result of a scenario at a level, or nil.
+func (r *Report) At(scenario string, level load.Level) *Result {
+	for i := range r.Results {
+		if s := &r.Results[i]; s.Pooled.Scenario == scenario && s.Level == level {
 			return s
 		}
 	}
 	return nil
 }
 
-// requests counts the requests sent and those answered in full.
-func (r *Report) requests() (sent, ok int) {
-	for i := range r.Scenarios {
-		sent += r.Scenarios[i].Pooled.Requests
+// Date is when the measurement began, "" where only its records are known.
+func (r *Report) Date(layout string) string {
+	if r.Start.IsZero() {
+		return ""
 	}
-	return sent, r.outcomes(record.OK)
+	return r.Start.Format(layout)
 }
 
-// judged tells whether requests were held to an objective of their own.
-func (r *Report) judged() bool {
-	return slices.ContainsFunc(r.Scenarios, func(s Scenario) bool { return s.Pooled.Judged > 0 })
+// HasObjective tells whether requests were held to an objective of their own.
+func (r *Report) HasObjective() bool {
+	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Judged > 0 })
 }
 
-func (r *Report) outcomes(o record.Outcome) int {
+// CountsPieces tells whether pieces of answers stand for tokens, because the server reports no
+// usage.
+func (r *Report) CountsPieces() bool {
+	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Pieces > 0 })
+}
+
+// Again is what came of asking questions again, alone, in all results.
+func (r *Report) Again() record.Again {
+	var all record.Again
+	for i := range r.Results {
+		all = all.Add(r.Results[i].Again)
+	}
+	return all
+}
+
+// requests counts the requests that were sent and those that were answered in full.
+func (r *Report) requests() (sent, ok int) {
+	for i := range r.Results {
+		sent += r.Results[i].Pooled.Requests
+	}
+	return sent, r.count(record.OK)
+}
+
+// count is how many requests ended in one way.
+func (r *Report) count(o record.Outcome) int {
 	n := 0
-	for i := range r.Scenarios {
-		n += r.Scenarios[i].Pooled.Outcomes[o]
+	for i := range r.Results {
+		n += r.Results[i].Pooled.Outcomes[o]
 	}
 	return n
 }

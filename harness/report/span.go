@@ -9,8 +9,10 @@ import (
 // A span is a stretch of a measurement's clock.
 type span struct{ from, to time.Duration }
 
-// spans are those from the first record that is due to the last end, of records that a key tells apart.
-func spans[K comparable](records []record.Record, key func(*record.Record) K, end func(*record.Record) time.Duration) map[K]span {
+// spans are, for each group of records that a key tells apart, the span from when the first of them
+// was due to the last of their ends.
+func spans[K comparable](records []record.Record, key func(*record.Record) K,
+	end func(*record.Record) time.Duration) map[K]span {
 	all := map[K]span{}
 	for i := range records {
 		r := &records[i]
@@ -24,9 +26,9 @@ func spans[K comparable](records []record.Record, key func(*record.Record) K, en
 	return all
 }
 
-func ended(r *record.Record) time.Duration { return r.End }
+func end(r *record.Record) time.Duration { return r.End }
 
-// total is the length of all.
+// total is the length of all spans together.
 func total[K comparable](all map[K]span) time.Duration {
 	var sum time.Duration
 	for _, s := range all {

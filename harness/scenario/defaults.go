@@ -32,10 +32,10 @@ func (p *parser) conflict(s section, a, b, why string) error {
 	return fmt.Errorf("%s:%d: %s and %s: %s", s.file, max(p.set[a], p.set[b]), a, b, why)
 }
 
-// arrival looks whether the load says when its agents arrive and when it ends. It returns what a sweep or a search turns, and
-// whether a kind of arrival is given beside.
+// arrival looks whether the load says when its agents arrive and when it ends. It returns what a
+// sweep or a search turns, and whether a kind of arrival is given beside.
 func (p *parser) arrival(s section) (turned string, given bool, err error) {
-	all := []string{"concurrency", "rate", "burst", "trace"}
+	all := []string{"concurrency", "together", "rate", "burst", "trace"}
 	var kinds []string
 	for _, key := range all {
 		if p.Has(key) {
@@ -45,18 +45,17 @@ func (p *parser) arrival(s section) (turned string, given bool, err error) {
 	turned = p.first().Kind
 	switch {
 	case len(kinds) == 0 && turned == "":
-		err = fmt.Errorf("%s:%d: the load says not when its agents arrive; want one of %s", s.file, s.line, strings.Join(all, ", "))
+		err = fmt.Errorf("%s:%d: the load does not say when its agents arrive; want one of %s", s.file, s.line, strings.Join(all, ", "))
 	case len(kinds) > 1:
 		err = p.conflict(s, kinds[0], kinds[1], "a load has only one of "+strings.Join(all, ", "))
 	case len(kinds) == 1 && turned != "" && kinds[0] != turned:
-		err = p.conflict(s, kinds[0], p.turner(), "they turn different things")
+		err = p.conflict(s, kinds[0], p.turner(), "they vary different things")
 	case p.Has("search") && p.Until != nil:
 		err = p.conflict(s, "search", "runs", "a search has as many runs at every level")
 	case p.Has("sweep") && p.Has("search"):
 		err = p.conflict(s, "sweep", "search", "only one of them")
-	case p.Has("requests"), p.Has("duration"), p.Has("trace"):
+	case p.Has("requests"), p.Has("duration"), p.Has("trace"), p.Has("together"):
 	case p.Has("burst") && p.Load.Burst.Every == 0:
-		p.Load.Requests = p.Load.Burst.Size
 	default:
 		err = fmt.Errorf("%s:%d: the load has no end; want requests or duration", s.file, s.line)
 	}
@@ -65,9 +64,10 @@ func (p *parser) arrival(s section) (turned string, given bool, err error) {
 
 // fit refuses keys that mean nothing in such a load.
 func (p *parser) fit(s section, turned string) error {
-	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"}} {
+	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"},
+		{"rounds", "together"}, {"reserve", "together"}} {
 		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && turned != needs {
-			return fmt.Errorf("%s:%d: %s is of a load with %s", s.file, p.set[key], key, needs)
+			return fmt.Errorf("%s:%d: %s needs a load with %s", s.file, p.set[key], key, needs)
 		}
 	}
 	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system", "fan-out"} {
@@ -104,19 +104,10 @@ func (p *parser) first() load.Level {
 	return load.Level{}
 }
 
-// fill gives what was left out the same values as bench.
+// fill gives what was left out a value.
 func (p *parser) fill() {
-	l := &p.Load
 	if !p.Has("seed") {
 		p.seeds(1)
 	}
-	if !p.Has("prompt") {
-		l.Prompt = load.Fixed(64)
-	}
-	if !p.Has("answer") {
-		l.Answer = load.Fixed(16)
-	}
-	if l.Cache == "" {
-		l.Cache = load.Cold
-	}
+	p.Load = p.Load.Filled()
 }

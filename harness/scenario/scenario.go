@@ -1,8 +1,9 @@
 // Package scenario reads scenario files: loads that people write down, keep, and hold servers to.
 //
-// A scenario file is a txtar archive, text with more text files in it. Its section load says what the load is, a key and a
-// value a line; expect says what must come of it; other sections are prompts, tools and traces. What stands before the first
-// section is for people and for testscript, which can run the file as a test:
+// A scenario file is a txtar archive, text with more text files in it. Its section load says what
+// the load is, a key and a value a line; expect says what must come of it; other sections are
+// prompts, tools and traces. What stands before the first section is for people and for testscript,
+// which can run the file as a test:
 //
 //	# Eight agents talk for three turns each.
 //	exec loadstone run -url $URL .
@@ -15,7 +16,8 @@
 //	error-ratio == 0
 //	p95-ttft < 500ms
 //
-// testscript unpacks the archive into a folder, so a folder with the same files is a scenario as well.
+// testscript unpacks the archive into a folder, so a folder with the same files is a scenario as
+// well.
 package scenario
 
 import (
@@ -32,7 +34,6 @@ import (
 
 	"golang.org/x/tools/txtar"
 
-	"loadstone/harness"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 )
@@ -42,8 +43,8 @@ type File struct {
 	Load   load.Load
 	Runs   int // rounds; at least 1
 	Levels []load.Level
-	Until  *harness.Until
-	Search *harness.Search // its Limits are Expect
+	Until  *Until
+	Search *Search // its Limits are Expect
 	Expect []limit.Limit
 	Serve  []string // flags for the server, where it is started for the scenario
 
@@ -53,7 +54,8 @@ type File struct {
 // Has tells whether the file gives a key of its load section.
 func (f *File) Has(key string) bool { return f.set[key] > 0 }
 
-// Read reads a scenario file or folder. A mistake in it is an error with the file, the line and what is allowed there.
+// Read reads a scenario file or folder. A mistake in it is an error with the file, the line and
+// what is allowed there.
 func Read(path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -77,7 +79,8 @@ func Read(path string) (*File, error) {
 	return Parse(path, text)
 }
 
-// Parse is Read for a text that is no file yet. The load's name is the path's, unless the file gives another.
+// Parse is Read for a text that is no file yet. The load's name is the path's, unless the file
+// gives another.
 func Parse(path string, text []byte) (*File, error) {
 	a := txtar.Parse(text)
 	if len(a.Files) == 0 {
@@ -158,7 +161,7 @@ func (p *parser) keys(s section) error {
 		name, value, ok := strings.Cut(text, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		if !ok {
-			return fmt.Errorf("%q is no setting; want KEY: VALUE", text)
+			return fmt.Errorf("%q is not a setting; want KEY: VALUE", text)
 		}
 		i := slices.IndexFunc(Keys, func(k Key) bool { return k.Name == name })
 		if i < 0 {
@@ -203,7 +206,7 @@ func (p *parser) tools(s section) error {
 		if errors.As(err, &at) {
 			line = bytes.Count(s.text[:min(int(at.Offset), len(s.text))], []byte("\n"))
 		}
-		return s.err(line, "no JSON array of tools: %w", err)
+		return s.err(line, "not a JSON array of tools: %w", err)
 	}
 	return nil
 }
@@ -217,7 +220,8 @@ func (p *parser) readTrace(from section) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s:%d: trace: %w; want the name of a section", from.file, p.set["trace"], err)
 	}
-	// Blank lines stand for those before the section, so that an error has the line of the whole file.
+	// Blank lines stand for those before the section, so that an error has the line of the whole
+	// file.
 	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
 	p.Load.Trace, err = load.ReadTrace(s.file, bytes.NewReader(text))
 	return err

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"gotest.tools/v3/assert"
 
-	"loadstone/harness"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 )
@@ -104,23 +103,23 @@ func TestMistakes(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{"", "x.txtar:1: no section in it"},
 		{"\n-- expect --\nok > 0\n", "x.txtar: no section load in it"},
-		{"-- load --\nconcurrency 8\n", `x.txtar:2: "concurrency 8" is no setting; want KEY: VALUE`},
+		{"-- load --\nconcurrency 8\n", `x.txtar:2: "concurrency 8" is not a setting; want KEY: VALUE`},
 		{"-- load --\nconcurrency:\n", "x.txtar:2: concurrency has no value; want a number"},
 		{"-- load --\nconcurrency: 8\n\nconcurrency: 9\n", "x.txtar:4: concurrency is given twice, first in line 2"},
 		{"-- load --\nconcurrency: 0\n", "x.txtar:2: concurrency: 0: want 1 to"},
-		{"-- load --\nrate: fast\n", `x.txtar:2: rate: "fast" is no number`},
+		{"-- load --\nrate: fast\n", `x.txtar:2: rate: "fast" is not a number`},
 		{"-- load --\nrate: 0/s\n", "x.txtar:2: rate: 0/s: want more than 0"},
-		{"-- load --\nburst: 5 every day\n", `x.txtar:2: burst: "day" is no time`},
-		{"-- load --\nrequests: 3\n", "x.txtar:2: the load says not when its agents arrive; want one of concurrency, rate, burst, trace"},
-		{"-- load --\nconcurrency: 1\nrequests: 1\ngaps: even\n", "x.txtar:4: gaps is of a load with rate"},
-		{"-- load --\nconcurrency: 1\nrequests: 1\nsweep: rate 1/s 2/s\n", "x.txtar:4: concurrency and sweep: they turn different things"},
+		{"-- load --\nburst: 5 every day\n", `x.txtar:2: burst: "day" is not a time`},
+		{"-- load --\nrequests: 3\n", "x.txtar:2: the load does not say when its agents arrive; want one of concurrency, together, rate, burst, trace"},
+		{"-- load --\nconcurrency: 1\nrequests: 1\ngaps: even\n", "x.txtar:4: gaps needs a load with rate"},
+		{"-- load --\nconcurrency: 1\nrequests: 1\nsweep: rate 1/s 2/s\n", "x.txtar:4: concurrency and sweep: they vary different things"},
 		{"-- load --\nsearch: rate 1/s to 9/s within 5%\nrequests: 1\n", "x.txtar:2: a search needs limits"},
-		{"-- load --\nsearch: rate 9/s to 1/s within 5%\n", "x.txtar:2: search: from rate=9 to rate=1 is no way up"},
-		{"-- load --\ncancel: 120% after 1s\n", `x.txtar:2: cancel: "120%" is no percentage`},
+		{"-- load --\nsearch: rate 9/s to 1/s within 5%\n", "x.txtar:2: search: rate=9 is not below rate=1"},
+		{"-- load --\ncancel: 120% after 1s\n", `x.txtar:2: cancel: "120%" is not a percentage`},
 		{"-- load --\ncache: lukewarm\n", `x.txtar:2: cache: "lukewarm" is not a state of caches; want cold, hot or restored`},
 		{"-- load --\ntrace: t.jsonl\n", "x.txtar:2: trace: no section t.jsonl in it"},
-		{"-- load --\nburst: 1\n-- tools.json --\n[\n{,\n", "x.txtar:5: no JSON array of tools"},
-		{"-- load --\nburst: 1\n-- expect --\n# nothing\nfast\n", `x.txtar:5: "fast" is no limit`},
+		{"-- load --\nburst: 1\n-- tools.json --\n[\n{,\n", "x.txtar:5: not a JSON array of tools"},
+		{"-- load --\nburst: 1\n-- expect --\n# nothing\nfast\n", `x.txtar:5: "fast" is not a limit`},
 		{"-- load --\nburst: 1\n-- load --\n", "x.txtar:3: a second section load"},
 	} {
 		_, err := Parse("x.txtar", []byte(tc.text))
@@ -187,9 +186,13 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for i := range 3 {
-			if turn := got.Load.Turn(0, i, i); got.Load.Trace == nil && (turn.Tokens < 0 || turn.Answer < 1 || turn.Think < 0) {
-				t.Fatalf("a turn that cannot be: %+v", turn)
+		n := 0
+		for call := range got.Load.Session(0).Calls {
+			if call.ID != n || call.From >= n || call.Answer < 1 || call.Pause < 0 || len(call.Add) != 1 {
+				t.Fatalf("a call that cannot be: %+v", call)
+			}
+			if n++; n == 10 {
+				break
 			}
 		}
 	})
@@ -201,13 +204,13 @@ func TestRuns(t *testing.T) {
 		{"5 until p95-e2e within 5%", "5 runs have no interval, which takes 6; want a number"},
 		{"30 until p95-latency within 5%", "there is no p95-latency; there are p50"},
 		{"30 until p95-e2e", `"p95-e2e"; want a number`},
-		{"30 until p95-e2e within 5", `"5" is no percentage`},
+		{"30 until p95-e2e within 5", `"5" is not a percentage`},
 		{"30 until p95-e2e within 5%\nsearch: concurrency 1 to 8 within 5%", "a search has as many runs at every level"},
 	} {
 		f, err := Parse("x.txtar", []byte("-- load --\nrequests: 3\nconcurrency: 2\nruns: "+tc.runs+"\n-- expect --\nok > 0\n"))
 		if tc.want == "" {
 			assert.NilError(t, err)
-			assert.DeepEqual(t, f.Until, &harness.Until{Figure: "p95-e2e", Within: 0.05})
+			assert.DeepEqual(t, f.Until, &Until{Figure: "p95-e2e", Within: 0.05})
 			assert.Equal(t, f.Runs, 30)
 		} else {
 			assert.ErrorContains(t, err, tc.want)

@@ -20,7 +20,8 @@ func (s section) err(line int, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %w", s.file, s.line+line, fmt.Errorf(format, args...))
 }
 
-// lines calls each with every line that says something, without comment, and its number in the section from 0.
+// lines calls each with every line that says something, without comment, and its number in the
+// section from 0.
 func (s section) lines(each func(line int, text string) error) error {
 	for i, text := range strings.Split(string(s.text), "\n") {
 		text, _, _ = strings.Cut(text, "#")
@@ -43,8 +44,8 @@ func known(name string) bool {
 	return false
 }
 
-// unpacked is the sections of a scenario that testscript, or a person, keeps as a folder. Other files are none of its
-// business.
+// unpacked is the sections of a scenario that testscript, or a person, keeps as a folder. Other
+// files are none of its business.
 func unpacked(dir string) ([]section, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -20,7 +20,7 @@ func level(kind, v string) (load.Level, error) {
 		n, err = count(v, 1)
 		l.Value = float64(n)
 	default:
-		err = fmt.Errorf("%q is nothing that can be turned", kind)
+		err = fmt.Errorf("%q cannot be swept or searched", kind)
 	}
 	if err == nil && l.Value <= 0 {
 		err = fmt.Errorf("%s: want more than 0", v)
@@ -49,7 +49,7 @@ func profile(v string) (load.Profile, error) {
 		}
 		over, err := duration(words[4])
 		if err == nil && from+to <= 0 {
-			err = fmt.Errorf("%q is no load", v)
+			err = fmt.Errorf("%q is not a load", v)
 		}
 		return load.Ramp(from, to, over), err
 	case len(words) >= 4 && words[0] == "steps" && words[len(words)-2] == "each":
@@ -66,14 +66,15 @@ func profile(v string) (load.Profile, error) {
 			rates = append(rates, r)
 		}
 		if slices.Max(rates) <= 0 {
-			return nil, fmt.Errorf("%q is no load", v)
+			return nil, fmt.Errorf("%q is not a load", v)
 		}
 		return load.Steps(each, rates...), nil
 	}
 	return nil, fmt.Errorf("%q", v)
 }
 
-// ParseRate reads a rate in any of its forms, and ParseDuration a time: the command line has them, too.
+// ParseRate reads a rate in any of its forms, and ParseDuration a time: the command line has them,
+// too.
 func ParseRate(v string) (load.Profile, error) { return profile(v) }
 
 func rate(v string) (float64, error) {
@@ -84,24 +85,24 @@ func rate(v string) (float64, error) {
 	return n, err
 }
 
-// most bounds counts: a slip of the finger is no load of a trillion requests.
-const most = 10_000_000
+// maxNumber bounds counts: a slip of the finger does not make a load of a trillion requests.
+const maxNumber = 10_000_000
 
-func count(v string, least int) (int, error) {
+func count(v string, lowest int) (int, error) {
 	n, err := strconv.Atoi(v)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%q is no whole number", v)
-	case n < least || n > most:
-		return 0, fmt.Errorf("%d: want %d to %d", n, least, most)
+		return 0, fmt.Errorf("%q is not a whole number", v)
+	case n < lowest || n > maxNumber:
+		return 0, fmt.Errorf("%d: want %d to %d", n, lowest, maxNumber)
 	}
 	return n, nil
 }
 
 func number(v string) (float64, error) {
 	n, err := strconv.ParseFloat(v, 64)
-	if err != nil || !(n >= 0 && n <= most) {
-		return 0, fmt.Errorf("%q is no number from 0 to %d", v, most)
+	if err != nil || !(n >= 0 && n <= maxNumber) {
+		return 0, fmt.Errorf("%q is not a number from 0 to %d", v, maxNumber)
 	}
 	return n, nil
 }
@@ -119,7 +120,7 @@ func part(v string) (float64, error) {
 	digits, ok := strings.CutSuffix(strings.TrimSpace(v), "%")
 	n, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || !(n > 0 && n <= 100) {
-		return 0, fmt.Errorf("%q is no percentage above 0%% and up to 100%%", v)
+		return 0, fmt.Errorf("%q is not a percentage above 0%% and up to 100%%", v)
 	}
 	return n / 100, nil
 }
@@ -127,7 +128,7 @@ func part(v string) (float64, error) {
 func duration(v string) (time.Duration, error) {
 	d, err := time.ParseDuration(strings.TrimSpace(v))
 	if err != nil || d <= 0 || d > 24*time.Hour {
-		return 0, fmt.Errorf("%q is no time above 0 and up to 24h, such as 500ms, 10s or 2m", v)
+		return 0, fmt.Errorf("%q is not a time above 0 and up to 24h, such as 500ms, 10s or 2m", v)
 	}
 	return d, nil
 }
@@ -136,7 +137,7 @@ func duration(v string) (time.Duration, error) {
 func timeNumber(v string) (float64, error) {
 	d, err := time.ParseDuration(v)
 	if err != nil || d < 0 || d > 24*time.Hour {
-		return 0, fmt.Errorf("%q is no time from 0 to 24h, such as 500ms or 2s", v)
+		return 0, fmt.Errorf("%q is not a time from 0 to 24h, such as 500ms or 2s", v)
 	}
 	return d.Seconds(), nil
 }
@@ -144,7 +145,7 @@ func timeNumber(v string) (float64, error) {
 func seed(v string) (uint64, error) {
 	n, err := strconv.ParseUint(v, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no whole number from 0 on", v)
+		return 0, fmt.Errorf("%q is not a whole number from 0 on", v)
 	}
 	return n, nil
 }

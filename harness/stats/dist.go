@@ -1,4 +1,5 @@
-// Package stats describes samples of durations: percentiles by nearest rank, each with the interval that the sample supports.
+// Package stats describes samples of durations by percentiles, each with the interval that the
+// sample supports.
 package stats
 
 import (
@@ -12,29 +13,33 @@ import (
 	"github.com/aclements/go-moremath/stats"
 )
 
-// Never is the latency of a request that did not succeed: longer than any other, so that failures worsen percentiles
-// instead of leaving them.
+// Never is the latency of a request that did not succeed: longer than any other, so that failures
+// worsen percentiles instead of leaving them.
 const Never = time.Duration(math.MaxInt64)
 
-// Quantiles are those that a Dist has.
+// Quantiles are the quantiles that a Dist has.
 var Quantiles = [...]float64{0.50, 0.90, 0.95, 0.99, 0.999}
 
-// Dist describes a sample of durations. Percentiles are by nearest rank: the p-th percentile of N sorted values is value
-// number ceil(p*N). A sample with failures in it has percentiles of Never from where they begin.
+// A Dist describes a sample of durations. Percentiles are by nearest rank: the p-th percentile of N
+// sorted values is value number ceil(p*N). A sample with failures in it has percentiles of Never
+// from where they begin.
 type Dist struct {
 	N                        int
 	P50, P90, P95, P99, P999 time.Duration
-	CI                       [len(Quantiles)]Interval // of the percentiles, in the order of Quantiles
-	Min, Max                 time.Duration
-	Mean                     time.Duration // of the values below Never
+	// The intervals of the percentiles, in the order of Quantiles.
+	CI       [len(Quantiles)]Interval
+	Min, Max time.Duration
+	Mean     time.Duration // of the values below Never
 }
 
-// An Interval is where a percentile lies with 95 % confidence, if the values are independent: two of the sample's own
-// values, the order statistics of the binomial distribution. A sample too small for one has the zero Interval, and its
-// percentile is then no more than its largest value: 6 values bound a median, 39 a p90, 76 a p95, 441 a p99, 4394 a p99.9.
+// An Interval is where a percentile lies with 95 % confidence, if the values are independent: two
+// of the sample's own values, the order statistics of the binomial distribution. A sample too small
+// for one has the zero Interval, and its percentile is then no more than its largest value: 6
+// values bound a median, 39 a p90, 76 a p95, 441 a p99, 4394 a p99.9.
 type Interval struct{ Lo, Hi time.Duration }
 
-// Interval is that of a quantile. It is false for one that the sample is too small for, or that is none of Quantiles.
+// Interval is the interval of a quantile. It is false where the sample is too small, or where the
+// quantile is not one of Quantiles.
 func (d Dist) Interval(q float64) (Interval, bool) {
 	i := slices.Index(Quantiles[:], q)
 	if i < 0 || !Supports(d.N, q) {
@@ -43,7 +48,7 @@ func (d Dist) Interval(q float64) (Interval, bool) {
 	return d.CI[i], true
 }
 
-// At is one of the percentiles of Quantiles.
+// At is the percentile at one of Quantiles. It panics for any other quantile.
 func (d Dist) At(q float64) time.Duration {
 	switch q {
 	case 0.50:
@@ -60,7 +65,8 @@ func (d Dist) At(q float64) time.Duration {
 	panic(fmt.Sprintf("stats: a Dist has no %g quantile", q))
 }
 
-// Highest is the highest percentile up to p99 that the sample supports, and its name; 0 where it supports none.
+// Highest is the highest percentile up to p99 that the sample supports, and its name. Both are zero
+// where the sample supports none.
 func (d Dist) Highest() (time.Duration, string) {
 	for _, q := range []float64{0.99, 0.95, 0.90, 0.50} {
 		if Supports(d.N, q) {
@@ -70,19 +76,20 @@ func (d Dist) Highest() (time.Duration, string) {
 	return 0, ""
 }
 
-// Supports tells whether n values bound a quantile on both sides with 95 % confidence. Where they do not, a figure for it
-// should not be shown.
+// Supports tells whether n values bound a quantile on both sides with 95 % confidence. Where they
+// do not, no figure should be shown for it.
 func Supports(n int, q float64) bool {
 	_, _, ok := bounds(n, q)
 	return ok
 }
 
-// Wanted is the least number of values that bounds a quantile so.
+// Wanted is the smallest number of values that bounds a quantile in that way.
 func Wanted(q float64) int {
 	return 1 + sort.Search(1<<20, func(n int) bool { return Supports(n+1, q) })
 }
 
-// Median is that of values, which it sorts in place, with its 95 % interval; it is false where they are too few for one.
+// Median is the median of some values with its 95 % interval. It sorts the values in place, and is
+// false where they are too few for an interval.
 func Median(values []float64) (lo, median, hi float64, ok bool) {
 	n := len(values)
 	i, j, ok := bounds(n, 0.5)
@@ -99,7 +106,7 @@ func bounds(n int, q float64) (lo, hi int, ok bool) {
 	return ci.LoOrder, ci.HiOrder, ci.LoOrder >= 1 && ci.HiOrder <= n
 }
 
-// Describe makes the Dist of a sample, which it sorts in place. An empty sample has N 0 and nothing else.
+// Describe makes the Dist of a sample, which it sorts in place. An empty sample has the zero Dist.
 func Describe(sample []time.Duration) Dist {
 	var s Durations
 	slices.Sort(sample)
@@ -109,8 +116,9 @@ func Describe(sample []time.Duration) Dist {
 	return s.describe(func(rank int) time.Duration { return sample[rank-1] })
 }
 
-// Durations describes a sample of durations in memory that does not grow with their number: up to 65536 are kept as
-// they are, and more become a histogram whose percentiles are right to three digits (Tene's HdrHistogram).
+// Durations describes a sample of durations in memory that does not grow with their number: up to
+// 65536 are kept as they are, and more become a histogram whose percentiles are right to three
+// digits (Tene's HdrHistogram).
 type Durations struct {
 	exact     []time.Duration
 	histogram *hdrhistogram.Histogram // of the finite values, once they are too many
@@ -121,7 +129,8 @@ type Durations struct {
 
 const exactValues = 1 << 16
 
-// longest is what the histogram can hold. Nothing that a load run waits for takes ten hours.
+// longest is the longest time that the histogram can hold. No request of a load run takes ten
+// hours.
 const longest = 10 * time.Hour
 
 // Add adds one value.
@@ -141,7 +150,7 @@ func (s *Durations) Add(v time.Duration) {
 	}
 }
 
-// note keeps what is exact however many values there are.
+// note keeps what stays exact, however many values there are.
 func (s *Durations) note(v time.Duration) {
 	if s.n == 0 {
 		s.min, s.max = v, v
@@ -157,7 +166,8 @@ func (s *Durations) note(v time.Duration) {
 
 func (s *Durations) record(v time.Duration) {
 	if v != Never {
-		// In range, so the error cannot occur. What the server's clock and the client's make of nothing may lie below 0.
+		// The value is in range, so the error cannot occur. A difference between the server's
+		// clock and the client's may lie below 0.
 		_ = s.histogram.RecordValue(int64(min(max(v, 0), longest)))
 	}
 }

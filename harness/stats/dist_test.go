@@ -16,10 +16,12 @@ func TestDescribe(t *testing.T) {
 	for i := 100; i >= 1; i-- {
 		sample = append(sample, time.Duration(i)*ms)
 	}
-	assert.DeepEqual(t, Describe(sample), Dist{N: 100, P50: 50 * ms, P90: 90 * ms, P95: 95 * ms, P99: 99 * ms,
+	assert.DeepEqual(t, Describe(sample), Dist{N: 100, P50: 50 * ms, P90: 90 * ms, P95: 95 * ms,
+		P99:  99 * ms,
 		P999: 100 * ms, Min: ms, Max: 100 * ms, Mean: 50500 * time.Microsecond,
 		CI: [len(Quantiles)]Interval{{40 * ms, 60 * ms}, {84 * ms, 96 * ms}, {91 * ms, 100 * ms}}})
-	assert.DeepEqual(t, Describe([]time.Duration{7}), Dist{N: 1, P50: 7, P90: 7, P95: 7, P99: 7, P999: 7, Min: 7, Max: 7, Mean: 7})
+	assert.DeepEqual(t, Describe([]time.Duration{7}),
+		Dist{N: 1, P50: 7, P90: 7, P95: 7, P99: 7, P999: 7, Min: 7, Max: 7, Mean: 7})
 	assert.DeepEqual(t, Describe(nil), Dist{})
 	// 5 of 100 failed: the 95th percentile still is a real latency, the 96th and above are not.
 	for i := range 5 {
@@ -31,13 +33,13 @@ func TestDescribe(t *testing.T) {
 	assert.Equal(t, d.Mean, 48*ms)
 }
 
-// The least samples that bound each percentile on both sides.
+// The smallest samples that bound each percentile on both sides.
 func TestSupports(t *testing.T) {
-	for q, least := range map[float64]int{0.50: 6, 0.90: 39, 0.95: 76, 0.99: 441, 0.999: 4394} {
-		for n := range least {
+	for q, smallest := range map[float64]int{0.50: 6, 0.90: 39, 0.95: 76, 0.99: 441, 0.999: 4394} {
+		for n := range smallest {
 			assert.Assert(t, !Supports(n, q), "%d values for %g", n, q)
 		}
-		assert.Assert(t, Supports(least, q), "%d values for %g", least, q)
+		assert.Assert(t, Supports(smallest, q), "%d values for %g", smallest, q)
 	}
 	_, ok := Describe(make([]time.Duration, 440)).Interval(0.99)
 	assert.Assert(t, !ok)
@@ -58,7 +60,8 @@ func ranks(n int) []time.Duration {
 	return values
 }
 
-// The interval holds the true percentile as often as it says: in 95 of 100 samples, or more where n is small.
+// The interval holds the true percentile as often as it says: in 95 of 100 samples, or more where n
+// is small.
 func TestIntervalCovers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	const trials = 4000
@@ -85,7 +88,8 @@ func TestIntervalCovers(t *testing.T) {
 	}
 }
 
-// Beyond the values it keeps, a sample is right to three digits, failures included, and grows no more.
+// Beyond the values it keeps, a sample is right to three digits, failures included, and grows no
+// more.
 func TestDurationsInBoundedMemory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	var s, a, b Durations
@@ -112,7 +116,8 @@ func TestDurationsInBoundedMemory(t *testing.T) {
 		assert.Equal(t, got.P999, Never) // one in 400 never came
 		near := func(got, want time.Duration) {
 			t.Helper()
-			assert.Assert(t, math.Abs(float64(got)/float64(want)-1) < 1e-3, "%v, want %v", got, want)
+			assert.Assert(t, math.Abs(float64(got)/float64(want)-1) < 1e-3, "%v, want %v", got,
+				want)
 		}
 		near(got.P50, want.P50)
 		near(got.P90, want.P90)

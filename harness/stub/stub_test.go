@@ -17,24 +17,24 @@ import (
 
 const ms = time.Millisecond
 
-// A null server is on time: what a client on a machine without latency measures of it is nothing.
-func TestFloorOfNothing(t *testing.T) {
+// A stub server is on time: a client on a machine without latency measures no time at all.
+func TestCalibrationWithoutLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := clienttest.Serve(t, Server(5*ms))
 		f, err := Measure(t.Context(), c, 4, 10, 100*ms)
 		assert.NilError(t, err)
-		f.Process = 0                                           // the processor's time is not in the bubble
-		assert.DeepEqual(t, f, Floor{Streams: 4, Requests: 12}) // three rounds of 45 ms
+		f.CPU = 0                                                     // the processor's time is not in the bubble
+		assert.DeepEqual(t, f, Calibration{Streams: 4, Requests: 12}) // three rounds of 45 ms
 	})
 }
 
-// The delays of a slow network between a null server and the client are found where they are.
-func TestFloorSeesDelay(t *testing.T) {
+// The delay of a slow network between a stub server and the client is found where it is.
+func TestCalibrationSeesDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		null := Server(5 * ms)
+		server := Server(5 * ms)
 		c, _ := clienttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(3 * ms) // on the way there
-			null.ServeHTTP(w, r)
+			time.Sleep(3 * ms) // on the way to the server
+			server.ServeHTTP(w, r)
 		}))
 		f, err := Measure(t.Context(), c, 1, 10, 100*ms)
 		assert.NilError(t, err)
@@ -43,11 +43,11 @@ func TestFloorSeesDelay(t *testing.T) {
 
 		c, _ = clienttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "{}") }))
 		_, err = Measure(t.Context(), c, 1, 10, 100*ms)
-		assert.ErrorContains(t, err, "is no null server")
+		assert.ErrorContains(t, err, "is not a stub server")
 	})
 }
 
-func TestDoubts(t *testing.T) {
+func TestWhyInvalid(t *testing.T) {
 	run := func(first, lag time.Duration, n int) record.Summary {
 		var s record.Summary
 		var ttft, lags stats.Durations
@@ -59,35 +59,36 @@ func TestDoubts(t *testing.T) {
 		return s
 	}
 	for _, tc := range []struct {
-		name  string
-		s     record.Summary
-		floor Floor
-		busy  float64
-		want  string
+		name string
+		s    record.Summary
+		own  Calibration
+		busy float64
+		want string
 	}{
-		{"sound", run(20*ms, ms, 500), Floor{Streams: 8, TTFT: ms}, 0.3, ""},
-		{"late", run(20*ms, 3*ms, 500), Floor{}, 0, "the client sent too late: p99 of its lag, 3ms, is 15 % of the first token's"},
-		{"late, few requests", run(20*ms, 3*ms, 50), Floor{}, 0, "p90 of its lag"},
-		{"late, but by nothing", run(2*ms, ms/2, 500), Floor{}, 0, ""},
-		{"too few to say", run(20*ms, 3*ms, 5), Floor{}, 0, ""},
-		{"no slower than nothing", run(4*ms, 0, 500), Floor{Streams: 8, TTFT: 2 * ms}, 0, "a server that takes no time measures 2ms to the first token at 8 streams, 50 % of the median here"},
-		{"saturated", run(20*ms, 0, 500), Floor{}, 0.9, "the client's processors were saturated: it used 90 %"},
-		{"nothing answered", run(stats.Never, 0, 500), Floor{TTFT: ms}, 0.9, ""},
+		{"sound", run(20*ms, ms, 500), Calibration{Streams: 8, TTFT: ms}, 0.3, ""},
+		{"late", run(20*ms, 3*ms, 500), Calibration{}, 0, "the client sent too late: p99 of its lag, 3ms, is 15 % of the first token's"},
+		{"late, few requests", run(20*ms, 3*ms, 50), Calibration{}, 0, "p90 of its lag"},
+		{"late, but by nothing", run(2*ms, ms/2, 500), Calibration{}, 0, ""},
+		{"too few to say", run(20*ms, 3*ms, 5), Calibration{}, 0, ""},
+		{"no slower than nothing", run(4*ms, 0, 500), Calibration{Streams: 8, TTFT: 2 * ms}, 0, "a server that takes no time measures 2ms to the first token at 8 streams, 50 % of the median here"},
+		{"saturated", run(20*ms, 0, 500), Calibration{}, 0.9, "the client's processors were saturated: it used 90 %"},
+		{"nothing answered", run(stats.Never, 0, 500), Calibration{TTFT: ms}, 0.9, ""},
 	} {
-		got := strings.Join(Doubts(tc.s, tc.floor, tc.busy), "; ")
+		got := strings.Join(WhyInvalid(tc.s, tc.own, tc.busy), "; ")
 		if (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
 }
 
-// A load's echo on a server that computes nothing is the load's densest piece, as dense as it was.
-func TestEcho(t *testing.T) {
+// The replay of a load on a server that computes nothing is the load's densest piece, as dense as
+// it was.
+func TestReplay(t *testing.T) {
 	var records []record.Record
 	at := func(due, took time.Duration, tokens int) {
 		records = append(records, record.Record{Due: due, Sent: due, End: due + took, Chunks: make([]time.Duration, tokens), Outcome: record.OK})
 	}
-	for i := range 10 { // one a second, then ten within 90 ms, each again and again
+	for i := range 10 { // one a second, then ten within 90 ms, three times over
 		at(time.Duration(i)*time.Second, 50*ms, 5)
 	}
 	for burst := range 3 {
@@ -96,32 +97,32 @@ func TestEcho(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		e, ok := NewEcho(records)
+		replay, ok := NewReplay(records)
 		assert.Assert(t, ok)
-		assert.Equal(t, len(e.Due), 30)
-		assert.Equal(t, e.Due[29], 690*ms)
-		assert.Equal(t, e.Tokens, 20)
-		assert.Equal(t, e.Every, 5*ms)
-		c, _ := clienttest.Serve(t, Server(e.Every))
-		f, err := e.Measure(t.Context(), c)
+		assert.Equal(t, len(replay.Due), 30)
+		assert.Equal(t, replay.Due[29], 690*ms)
+		assert.Equal(t, replay.Tokens, 20)
+		assert.Equal(t, replay.Interval, 5*ms)
+		c, _ := clienttest.Serve(t, Server(replay.Interval))
+		f, err := replay.Measure(t.Context(), c)
 		assert.NilError(t, err)
-		f.Process = 0
-		assert.DeepEqual(t, f, Floor{Streams: 10, Rate: 29 / (690 * ms).Seconds(), Requests: 30}) // an answer takes 95 ms
+		f.CPU = 0
+		assert.DeepEqual(t, f, Calibration{Streams: 10, Rate: 29 / (690 * ms).Seconds(), Requests: 30}) // an answer takes 95 ms
 	})
 
-	for i := range records { // answers that take too long to be waited for again
+	for i := range records { // answers that take too long for a replay
 		records[i].End = records[i].Sent + 10*time.Second
 	}
-	e, ok := NewEcho(records)
+	replay, ok := NewReplay(records)
 	assert.Assert(t, ok)
-	assert.Equal(t, len(e.Due), record.MostInFlight(records))
-	assert.Equal(t, e.Due[len(e.Due)-1], time.Duration(0))
-	assert.Equal(t, e.Every, 500*ms)
-	assert.Equal(t, e.Tokens, 4)
+	assert.Equal(t, len(replay.Due), record.MaxInFlight(records))
+	assert.Equal(t, replay.Due[len(replay.Due)-1], time.Duration(0))
+	assert.Equal(t, replay.Interval, 500*ms)
+	assert.Equal(t, replay.Tokens, 4)
 
 	for i := range records {
 		records[i].Outcome = record.Failed
 	}
-	_, ok = NewEcho(records)
+	_, ok = NewReplay(records)
 	assert.Assert(t, !ok, "nothing was answered")
 }

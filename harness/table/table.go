@@ -1,16 +1,15 @@
-// Package table sets tables, and the figures in them, for a reader at a console.
+// Package table sets tables for a reader at a console, and the numbers and words in them and in
+// every other text that people read.
 package table
 
 import (
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// Align pads the cells of a table and puts two spaces between them: the columns named to the left, all others to the right. No
-// line ends in spaces.
+// Align pads the cells of a table and puts two spaces between them. The columns whose indices are
+// given are set to the left, all others to the right. No line ends in spaces.
 func Align(rows [][]string, left ...int) []string {
 	widths := map[int]int{}
 	for _, row := range rows {
@@ -35,17 +34,4 @@ func Align(rows [][]string, left ...int) []string {
 		lines[j] = strings.TrimRight(b.String(), " ")
 	}
 	return lines
-}
-
-// Three prints three significant digits without an exponent.
-func Three(f float64) string {
-	if f == 0 || math.IsInf(f, 0) || math.IsNaN(f) {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	digits := 2 - int(math.Floor(math.Log10(math.Abs(f))))
-	s := strconv.FormatFloat(f, 'f', max(digits, 0), 64)
-	if digits == 3 && len(strings.TrimLeft(s, "0.")) > 3 { // 0.9996 -> 1.000
-		s = s[:len(s)-1]
-	}
-	return s
 }

@@ -1,10 +1,11 @@
-// Command setup puts MLX where package metal's cgo flags look for it: metal/.mlx, which git ignores. It needs neither
-// root nor environment variables, and it does nothing when everything is in place.
+// Command setup puts MLX where package metal's cgo flags look for it: metal/.mlx, which git
+// ignores. It needs neither root nor environment variables, and it does nothing when everything is
+// in place.
 //
-//	go run ./metal/setup             install the pinned wheels with python3 -m pip install --target
-//	go run ./metal/setup -link DIR   use the MLX in DIR instead: a site-packages folder, or $(brew --prefix mlx)
+//	go run ./metal/setup             install the pinned wheels: python3 -m pip install --target
+//	go run ./metal/setup -link DIR   use the MLX in DIR: site-packages or $(brew --prefix mlx)
 //
-// Whatever the source, three names come out, and cgo.go knows only these:
+// Either way the folder has three names, the only ones that cgo.go knows:
 //
 //	.mlx/include    MLX's headers
 //	.mlx/lib        libmlx.so or libmlx.dylib
@@ -26,10 +27,12 @@ import (
 )
 
 func main() {
-	link := flag.String("link", "", "use the MLX in `DIR` (site-packages or a Homebrew prefix) instead of installing one")
+	link := flag.String("link", "",
+		"use the MLX in `DIR` (site-packages or a Homebrew prefix) instead of installing one")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "setup: unexpected argument %q; usage: setup [-link DIR]\n", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "setup: unexpected argument %q; usage: setup [-link DIR]\n",
+			flag.Arg(0))
 		os.Exit(2)
 	}
 	if err := run(*link); err != nil {
@@ -54,14 +57,16 @@ func run(link string) error {
 	want := pins["mlx"]
 	final := filepath.Join(home, ".mlx")
 	if link == "" && check(final, want) == nil {
-		fmt.Printf("MLX %s is already in %s; nothing to do (remove that folder to install it again)\n", want, final)
+		fmt.Printf("MLX %s is already in %s; nothing to do "+
+			"(remove that folder to install it again)\n", want, final)
 		return nil
 	}
 	if err := checkCompiler(); err != nil {
 		return err
 	}
 
-	// Built beside its final place and renamed, so that an interrupted run leaves nothing half done.
+	// The folder is built beside its final place and renamed, so that an interrupted run leaves
+	// nothing half done.
 	tmp := final + ".new"
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
@@ -87,8 +92,9 @@ func run(link string) error {
 	if err := os.Rename(tmp, final); err != nil {
 		return err
 	}
-	fmt.Printf("MLX %s is ready in %s (%.1f s)\nnow build with -tags mlx, for instance: go test -tags mlx ./metal/...\n",
-		want, final, time.Since(start).Seconds())
+	fmt.Printf("MLX %s is ready in %s (%.1f s)\n", want, final, time.Since(start).Seconds())
+	fmt.Println("now build with -tags mlx, for instance: go test -tags mlx ./metal/...")
+	fmt.Println("the backend is then called mlx: loadstone serve -backend mlx")
 	return nil
 }
 
@@ -97,10 +103,12 @@ func checkPlatform(goos, goarch string) error {
 	case "linux/amd64", "linux/arm64", "darwin/arm64":
 		return nil
 	}
-	return fmt.Errorf("MLX has no package for %s/%s; it runs on linux/amd64, linux/arm64 and darwin/arm64, and without it the pure-Go backend does the work", goos, goarch)
+	return fmt.Errorf("MLX has no package for %s/%s; "+
+		"it runs on linux/amd64, linux/arm64 and darwin/arm64. "+
+		"The pure-Go backend works without it", goos, goarch)
 }
 
-// findMetal finds the folder metal from any folder of the repository.
+// findMetal returns the folder metal of the repository in which the current folder lies.
 func findMetal() (string, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
@@ -112,13 +120,14 @@ func findMetal() (string, error) {
 			return filepath.Join(dir, "metal"), nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no module loadstone above %s; run this inside the repository", cwd)
+			return "", fmt.Errorf("no module loadstone above %s; run this inside the repository",
+				cwd)
 		}
 	}
 }
 
-// readPins returns the versions that requirements.txt pins for this system, "mlx" standing for whichever package holds
-// libmlx.
+// readPins returns the versions that requirements.txt pins for this system. The key "mlx" stands
+// for the package that holds libmlx, whatever its name.
 func readPins(path string) (map[string]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -132,19 +141,21 @@ func readPins(path string) (map[string]string, error) {
 		}
 	}
 	if pins["mlx"] == "" {
-		return nil, fmt.Errorf("%s pins no MLX for %s", path, runtime.GOOS)
+		return nil, fmt.Errorf("%s does not pin an MLX for %s", path, runtime.GOOS)
 	}
 	return pins, nil
 }
 
-// checkCompiler asks the compiler that cgo will use for C++20, which MLX's headers need.
+// checkCompiler makes sure that the compiler which cgo will use can compile C++20, as MLX's headers
+// require.
 func checkCompiler() error {
 	out, err := exec.Command("go", "env", "CXX").Output()
 	if err != nil {
 		return fmt.Errorf("go env CXX: %w", err)
 	}
 	cxx := strings.Fields(string(out))
-	const fix = "install one (Debian and Ubuntu: apt install g++; macOS: xcode-select --install) or set CXX to it"
+	const fix = "install one (Debian and Ubuntu: apt install g++; macOS: xcode-select --install) " +
+		"or set CXX to it"
 	if len(cxx) == 0 {
 		return errors.New("no C++20 compiler: " + fix)
 	}
@@ -152,22 +163,26 @@ func checkCompiler() error {
 		return fmt.Errorf("no C++20 compiler: %s is not on PATH; %s", cxx[0], fix)
 	}
 	cmd := exec.Command(cxx[0], append(cxx[1:], "-std=c++20", "-fsyntax-only", "-x", "c++", "-")...)
-	cmd.Stdin = strings.NewReader("#include <concepts>\n#include <span>\ntemplate <std::integral T> T f(T x) { return x; }\n")
+	cmd.Stdin = strings.NewReader("#include <concepts>\n#include <span>\n" +
+		"template <std::integral T> T f(T x) { return x; }\n")
 	if msg, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s cannot compile C++20 (%s); use g++ 11 or clang 14 or newer: %s", cxx[0], firstLine(msg), fix)
+		return fmt.Errorf("%s cannot compile C++20 (%s); use g++ 11 or clang 14 or newer: %s",
+			cxx[0], firstLine(msg), fix)
 	}
 	fmt.Printf("C++20 compiler: %s\n", strings.Join(cxx, " "))
 	return nil
 }
 
-// check reports whether dir holds the layout that cgo.go names, with the MLX version the bridge is written for.
+// check returns an error unless dir has the layout that cgo.go names, with the MLX version for
+// which the bridge is written.
 func check(dir, want string) error {
 	got, err := headerVersion(filepath.Join(dir, "include"))
 	if err != nil {
 		return err
 	}
 	if got != want {
-		return fmt.Errorf("wrong MLX version: found %s, the bridge needs %s; run go run ./metal/setup without -link to install that", got, want)
+		return fmt.Errorf("wrong MLX version: found %s, the bridge needs %s; "+
+			"run go run ./metal/setup without -link to install that", got, want)
 	}
 	files := []string{"lib/libmlx.dylib"}
 	if runtime.GOOS == "linux" {
@@ -175,12 +190,14 @@ func check(dir, want string) error {
 	}
 	for _, f := range files {
 		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {
-			return fmt.Errorf("%s has no %s: the install is not complete; remove it and run this again", dir, f)
+			return fmt.Errorf("%s has no %s: the installation is not complete; "+
+				"remove the folder and run this again", dir, f)
 		}
 	}
 	return nil
 }
 
+// headerVersion returns the version of MLX that its headers state.
 func headerVersion(include string) (string, error) {
 	path := filepath.Join(include, "mlx", "version.h")
 	text, err := os.ReadFile(path)

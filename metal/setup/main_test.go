@@ -18,8 +18,10 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-const versionHeader = "#define MLX_VERSION_MAJOR 0\n#define MLX_VERSION_MINOR 32\n#define MLX_VERSION_PATCH 4\n"
+const versionHeader = "#define MLX_VERSION_MAJOR 0\n" +
+	"#define MLX_VERSION_MINOR 32\n#define MLX_VERSION_PATCH 4\n"
 
+// wants checks that an error has this text.
 func wants(t *testing.T, err error, text string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), text) {
@@ -27,7 +29,7 @@ func wants(t *testing.T, err error, text string) {
 	}
 }
 
-// Every way to fail says what to do about it.
+// Every failure has a message that says what the user has to do.
 func TestFailuresSayWhatToDo(t *testing.T) {
 	wants(t, checkPlatform("windows", "amd64"), "no package for windows/amd64")
 
@@ -49,13 +51,15 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 
 	wants(t, linkExisting(dir, filepath.Join(dir, "out"), nil), "give -link a site-packages folder")
 	wants(t, check(dir, "0.32.4"), "no MLX headers")
-	write(t, filepath.Join(dir, "include/mlx/version.h"), strings.ReplaceAll(versionHeader, "32", "31"))
+	write(t, filepath.Join(dir, "include/mlx/version.h"),
+		strings.ReplaceAll(versionHeader, "32", "31"))
 	wants(t, check(dir, "0.32.4"), "found 0.31.4, the bridge needs 0.32.4")
 	write(t, filepath.Join(dir, "include/mlx/version.h"), versionHeader)
 	wants(t, check(dir, "0.32.4"), "not complete")
 }
 
-// The pinned versions are read for the system at hand, and the command finds its files from any folder below.
+// The pinned versions are read for the system at hand, and the command finds its files from any
+// folder below.
 func TestPins(t *testing.T) {
 	home, err := findMetal()
 	if err != nil {

@@ -1,6 +1,8 @@
-// The kernels for quantised weights, the tiles for float16 ones and the vectors of simd.h against the dumbest arithmetic,
-// without MLX, so that a cross compiler and an emulator can try another processor's. It prints what it ran, what is wrong, and
-// a digest of all quantised products, which every processor has to share; cross_test.go compiles and runs it.
+// Compares the kernels for quantised weights, the tiles for float16 weights and the vectors of
+// simd.h with the simplest arithmetic. It does not need MLX, so that a cross compiler and an
+// emulator can try the kernels of other processors. It prints the instruction sets that it ran, all
+// differences, and a digest of all quantised products, which must be the same on every processor.
+// cross_test.go compiles and runs it.
 
 #include "../half.h"
 #include "../quant.h"
@@ -21,15 +23,18 @@ template <typename... Args> static void fail(const char *format, Args... args) {
   }
 }
 
-// Weights and activations that come near the ends of every range in the kernels, beside ordinary ones.
+// The kinds of weights and activations: ordinary ones, and some that come near the ends of every
+// range in the kernels.
 enum Data { normal, uneven, largest, alternating, halves, tiny, zero, kinds };
 
 static std::mt19937_64 rng(7);
 
-// About normal, and to the last bit the same on every processor.
+// Returns a number that is about normally distributed, and the same to the last bit on every
+// processor.
 static float gauss() {
   const uint64_t r = rng();
-  return float(int((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 131070) / 37837;
+  return float(int((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48)) - 131070) /
+         37837;
 }
 
 static std::vector<uint32_t> random_words(size_t n, Data kind) {
@@ -45,28 +50,42 @@ static std::vector<float> random_rows(int rows, int columns, Data kind) {
   for (size_t i = 0; i < x.size(); i++) {
     const float g = gauss();
     switch (kind) {
-    case uneven: x[i] = std::ldexp(g, int(rng() % 24)); break;
-    case largest: x[i] = i / columns % 2 ? -127 : 127; break;
-    case alternating: x[i] = i % 2 ? -127 : 127; break;
-    case halves: x[i] = i % quant::block == 0 ? 93.7f : (float(int(rng() % 253) - 126) + 0.5f) / (127 / 93.7f); break;
-    case tiny: x[i] = g * 1e-30f; break;
-    case zero: x[i] = 0; break;
-    default: x[i] = g; break;
+    case uneven:
+      x[i] = std::ldexp(g, int(rng() % 24));
+      break;
+    case largest:
+      x[i] = i / columns % 2 ? -127 : 127;
+      break;
+    case alternating:
+      x[i] = i % 2 ? -127 : 127;
+      break;
+    case halves:
+      x[i] = i % quant::block == 0 ? 93.7f : (float(int(rng() % 253) - 126) + 0.5f) / (127 / 93.7f);
+      break;
+    case tiny:
+      x[i] = g * 1e-30f;
+      break;
+    case zero:
+      x[i] = 0;
+      break;
+    default:
+      x[i] = g;
+      break;
     }
   }
   return x;
 }
 
-// Activations as whole numbers of a 127th of the largest in their block.
+// Rounds activations to multiples of a 127th of the largest in their block.
 static std::vector<double> rounded(const std::vector<float> &x) {
   std::vector<double> out(x.size());
   for (size_t b = 0; b < x.size(); b += quant::block) {
-    float most = 0;
+    float max = 0;
     for (int i = 0; i < quant::block; i++) {
-      most = std::max(most, std::fabs(x[b + i]));
+      max = std::max(max, std::fabs(x[b + i]));
     }
-    for (size_t i = b; i < b + quant::block && most > 0; i++) {
-      out[i] = std::nearbyint(x[i] * (127 / most)) * double(most / 127);
+    for (size_t i = b; i < b + quant::block && max > 0; i++) {
+      out[i] = std::nearbyint(x[i] * (127 / max)) * double(max / 127);
     }
   }
   return out;
@@ -85,41 +104,49 @@ static std::vector<float> product(const quant::Packed &w, const float *x, int ro
 
 static uint64_t digest = 14695981039346656037u; // FNV-1a
 
-// The scalar kernels, one row alone, against double arithmetic; all others, and rows together, against that to the last bit.
-static void check(const std::vector<const char *> &isas, int outputs, int columns, int group, int bits, bool biased,
-                  Data kind) {
-  constexpr int most_rows = 17;
+// Compares the scalar kernels, one row at a time, with double arithmetic, and all other kernels,
+// with one row and several, with the scalar ones to the last bit.
+static void check(const std::vector<const char *> &isas, int outputs, int columns, int group,
+                  int bits, bool biased, Data kind) {
+  constexpr int max_rows = 17;
   const auto words = random_words(size_t(outputs) * columns * bits / 32, kind);
   const float middle = float(1 << (bits - 1));
-  std::vector<float> scales(size_t(outputs) * columns / group), biases(scales.size()), offsets(scales.size());
+  std::vector<float> scales(size_t(outputs) * columns / group), biases(scales.size()),
+      offsets(scales.size());
   for (size_t i = 0; i < scales.size(); i++) {
-    // Float16 holds them all, whatever power of two is taken out of them, and float32 what the file would hold.
+    // float16 represents them all exactly, whichever power of two they are divided by, and so does
+    // float32 the biases of the file.
     scales[i] = float(rng() % 200) / 4096;
     offsets[i] = biased ? float(int(rng() % 200) - 100) / 512 : 0;
     biases[i] = offsets[i] - scales[i] * middle;
   }
   Arena memory;
-  const quant::Packed w = quant::pack(words.data(), scales.data(), biases.data(), outputs, columns, group, bits, memory);
-  const std::vector<float> x = random_rows(most_rows, columns, kind);
+  const quant::Packed w = quant::pack(words.data(), scales.data(), biases.data(), outputs, columns,
+                                      group, bits, memory);
+  const std::vector<float> x = random_rows(max_rows, columns, kind);
   const std::vector<double> whole = rounded(x);
   const auto wrong = [&](const char *isa, int rows, size_t i, float got, double want) {
-    fail("%s: %d x %d, %d bits, groups of %d, biased %d, data %d, %d rows: element %d of row %d is %.9g, want %.9g\n", isa,
-         outputs, columns, bits, group, biased, kind, rows, int(i % outputs), int(i / outputs), double(got), want);
+    fail("%s: %d x %d, %d bits, groups of %d, biased %d, data %d, %d rows: element %d of row %d is "
+         "%.9g, want %.9g\n",
+         isa, outputs, columns, bits, group, biased, kind, rows, int(i % outputs), int(i / outputs),
+         double(got), want);
   };
 
   std::vector<float> alone, row(columns);
   quant::use("scalar");
-  for (int m = 0; m < most_rows; m++) {
+  for (int m = 0; m < max_rows; m++) {
     const std::vector<float> y = product(w, x.data() + size_t(m) * columns, 1);
     alone.insert(alone.end(), y.begin(), y.end());
   }
   for (int n = 0; n < outputs; n++) {
     w.dequantise(n, row.data());
-    for (int m = 0; m < most_rows; m++) {
-      // What is added up: a product for each block, and one for its bias. Each has three roundings before its sum's.
+    for (int m = 0; m < max_rows; m++) {
+      // Each block adds a product, and one for its bias. Each product has three roundings before
+      // that of its sum.
       double want = 0, size = 0;
       for (int k = 0; k < columns; k++) {
-        const double a = whole[size_t(m) * columns + k], offset = offsets[(size_t(n) * columns + k) / group];
+        const double a = whole[size_t(m) * columns + k],
+                     offset = offsets[(size_t(n) * columns + k) / group];
         want += double(row[k]) * a;
         size += (std::fabs(row[k] - offset) + std::fabs(offset)) * std::fabs(a);
       }
@@ -137,8 +164,8 @@ static void check(const std::vector<const char *> &isas, int outputs, int column
   }
   for (const char *isa : isas) {
     quant::use(isa);
-    const bool tiles = quant::isa().tiles[0] > 1; // else rows know nothing of each other
-    for (int rows = tiles ? 1 : most_rows; rows <= most_rows; rows++) {
+    const bool tiles = quant::isa().tiles[0] > 1; // else each row is computed by itself anyway
+    for (int rows = tiles ? 1 : max_rows; rows <= max_rows; rows++) {
       const std::vector<float> y = product(w, x.data(), rows);
       for (size_t i = 0; i < y.size(); i++) {
         if (std::memcmp(&y[i], &alone[i], sizeof(float)) != 0) {
@@ -149,12 +176,12 @@ static void check(const std::vector<const char *> &isas, int outputs, int column
   }
 }
 
-// Float16 widened by the processor against fused multiplications one by one, to the last bit: all that float16 has but
-// infinities and what is no number.
+// Compares the tiles that widen float16 by an instruction with single fused multiplications, to the
+// last bit, for all float16 numbers except infinities and NaN.
 static void check_halves() {
-  constexpr int columns = 97, most_rows = half::tile_rows[0];
+  constexpr int columns = 97, max_rows = half::tile_rows[0];
   std::vector<uint16_t> w(columns * half::panel_rows);
-  std::vector<float> x(columns * most_rows);
+  std::vector<float> x(columns * max_rows);
   for (const half::Widening &widening : half::widenings()) {
     if (!widening.here()) {
       continue;
@@ -171,17 +198,19 @@ static void check_halves() {
           v = gauss();
         }
         std::vector<float> y(size_t(rows) * half::panel_rows, -1);
-        widening.tiles[size](reinterpret_cast<const uint8_t *>(w.data()), x.data(), columns, y.data(), half::panel_rows, n);
+        widening.tiles[size](reinterpret_cast<const uint8_t *>(w.data()), x.data(), columns,
+                             y.data(), half::panel_rows, n);
         for (int m = 0; m < rows; m++) {
           for (int i = 0; i < half::panel_rows; i++) {
-            float want = i < n ? 0 : -1; // what does not exist is not written
+            float want = i < n ? 0 : -1; // outputs that do not exist are not written
             for (int k = 0; k < columns && i < n; k++) {
-              want = std::fma(quant::half_to_float(w[k * half::panel_rows + i]), x[k * rows + m], want);
+              want = std::fma(quant::half_to_float(w[k * half::panel_rows + i]), x[k * rows + m],
+                              want);
             }
             const float got = y[m * half::panel_rows + i];
             if (std::memcmp(&got, &want, sizeof got) != 0) {
-              fail("%s: %d rows, output %d of %d, row %d is %.9g, want %.9g\n", widening.name, rows, i, n, m, double(got),
-                   double(want));
+              fail("%s: %d rows, output %d of %d, row %d is %.9g, want %.9g\n", widening.name, rows,
+                   i, n, m, double(got), double(want));
             }
           }
         }
@@ -212,10 +241,12 @@ static void check_vectors() {
       sum[i / 16 % 4] += i < 64 ? a[i] : 0;
       top = std::max(top, i < 16 ? double(a[i]) : top);
     }
-    const simd::vf v[4] = {simd::load(a), simd::load(a + 16), simd::load(a + 32), simd::load(a + 48)};
+    const simd::vf v[4] = {simd::load(a), simd::load(a + 16), simd::load(a + 32),
+                           simd::load(a + 48)};
     float totals[4];
     simd::totals(v, totals);
-    bool same = simd::dot(a, b, n) == float(dot) && simd::top(v[0]) == float(top); // whole numbers: exact
+    bool same =
+        simd::dot(a, b, n) == float(dot) && simd::top(v[0]) == float(top); // whole numbers: exact
     for (int i = 0; i < 4; i++) {
       same = same && totals[i] == float(sum[i]) && simd::total(v[i]) == float(sum[i]);
     }

@@ -1,10 +1,11 @@
-"""What mlx-lm computes, for TestMLXLM to compare with: run this after changing a model folder or a version.
+"""Stores the results of mlx-lm with which TestMLXLM compares ours. Run it after a change of a model
+folder or of a version.
 
     pip install mlx==0.32.4 mlx-cpu==0.32.4 mlx-lm==0.32.2
     python3 metal/testdata/mlxlm.py NAME MODEL_FOLDER            writes metal/testdata/mlxlm_NAME.json
     python3 metal/testdata/mlxlm.py --bench 512 MODEL_FOLDER     prints the tokens per second of one prefill
 
-NAME is smollm2 or gemma3-270m, MODEL_FOLDER what `loadstone model pull NAME` made.
+NAME is smollm2 or gemma3-270m, and MODEL_FOLDER the folder that `loadstone model pull NAME` made.
 """
 
 import json
@@ -23,7 +24,7 @@ TEXT = (
     "The lighthouse keeper counted the ships that passed before dawn. In the first hour there were three, in the second "
     "five, and after that the fog came in from the west and he could only listen for their bells. He wrote each one down"
 )
-# For perplexity, ordinary prose of a few kinds.
+# Ordinary prose of a few kinds, for perplexity.
 PASSAGE = (
     "A river does not choose its bed once and for all. Every flood moves a little sand from the outer bank to the inner one, and "
     "after some hundred years a bend has become a loop that the water leaves behind as a lake. People who build beside rivers "
@@ -43,7 +44,7 @@ def logits(model, ids, cache):
 
 
 def nll(model, ids):
-    """The mean negative log-likelihood of every token after the first, in nats."""
+    """Returns the mean negative log-likelihood of every token after the first, in nats."""
     out = model(mx.array([ids]))[0].astype(mx.float32)
     mx.eval(out)
     rows = np.array(out)[:-1].astype(np.float64)
@@ -53,7 +54,7 @@ def nll(model, ids):
 
 
 def facts(row):
-    """The largest logits, and every STRIDE-th one, rounded to what float32 can tell apart here."""
+    """Returns the largest logits and every STRIDE-th one, with the digits that float32 has here."""
     top = np.argsort(-row, kind="stable")[:TOP]
     return {
         "top_ids": top.tolist(),
@@ -65,7 +66,7 @@ def facts(row):
 def golden(name, folder):
     for package, want in VERSIONS.items():
         if version(package) != want:
-            sys.exit(f"mlxlm.py: {package} is {version(package)}, the stored outputs are made with {want}")
+            sys.exit(f"mlxlm.py: {package} is {version(package)}, the stored outputs were made with {want}")
     model, tokenizer = load(folder)
     ids = tokenizer.encode(TEXT)
     cache = make_prompt_cache(model)
@@ -88,13 +89,13 @@ def golden(name, folder):
 
 
 def bench(n, folder):
-    """A whole prompt in one call, logits of its last token only: what BenchmarkPrefill does."""
+    """Runs a whole prompt in one call, with logits of its last token only, as BenchmarkPrefill does."""
     model, _ = load(folder)
     ids = [2 + i * 7919 % 40000 for i in range(n)]
     for _ in range(3):
         cache = make_prompt_cache(model)
         start = time.perf_counter()
-        # As mlx_lm.generate does it: the logits of all but the last token are never asked for, hence never computed.
+        # As in mlx_lm.generate, only the logits of the last token are wanted, so MLX computes no others.
         model(mx.array([ids[:-1]]), cache=cache)
         mx.eval([c.state for c in cache])
         logits(model, ids[-1:], cache)

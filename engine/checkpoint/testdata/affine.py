@@ -1,4 +1,4 @@
-"""Makes affine/ beside this file: matrices that MLX quantised, and what MLX makes of them again.
+"""Makes affine/ beside this file: matrices that MLX quantised, and the numbers that MLX reads from them.
 
 Run with mlx 0.32.4 (CPU):
 
@@ -21,8 +21,8 @@ for bits in (2, 3, 4, 5, 6, 8):
         tensors[name + ".weight"], tensors[name + ".scales"], tensors[name + ".biases"] = q
         tensors["want." + name] = mx.dequantize(*q, group, bits)
         layers[name] = {"group_size": group, "bits": bits}
-del layers["b4g64"]  # the folder's own
-# Of the other dtypes: what MLX stores, and the same in float32.
+del layers["b4g64"]  # it is the default of the folder
+# The other dtypes: numbers as MLX stores them, and the same in float32.
 edge = mx.array([0, -0.0, 1, -1.5, 65504, 6.1035156e-05, 5.9604645e-08, -3.1e-06, 0.333251953125, float("inf")])
 tensors["half"], tensors["brain"] = edge.astype(mx.float16), edge.astype(mx.bfloat16)
 tensors["want.half"], tensors["want.brain"] = (tensors[n].astype(mx.float32) for n in ("half", "brain"))

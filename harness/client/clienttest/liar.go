@@ -8,29 +8,31 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"loadstone/harness/load"
 )
 
-// A Liar is a server with memories and a pool of blocks that answers with words made from the whole prompt, right but for
-// one bug.
+// A Liar is a server with memories and a pool of blocks that answers with words made from the whole
+// prompt, right but for one bug.
 type Liar struct {
-	Bug    string // one of those that ServeHTTP knows; "" none
-	Silent bool   // it gives no log-probabilities
+	Bug    string // what it does wrong, by the words that its methods compare it with; "" nothing
+	Silent bool   // it reports no log-probabilities
 
 	mu       sync.Mutex
 	memories map[string]int // tokens of each conversation, by its secret
-	last     string         // the secret of the last other request
-	lastText string
+	last     string         // the secret of the last request
+	lastText string         // its prompt
 	inFlight int
-	lost     int // blocks, requests or goroutines that never come back
-	restarts int
+	lost     int // blocks, requests or goroutines that are never given back
 
-	ok, prompt, output int // counted in /metrics
+	restarts, answers atomic.Int64
+
+	ok, prompt, output int // requests and tokens, as /metrics counts them
 }
 
-// A question is a request as the liar reads it.
+// A question is a request as the Liar reads it.
 type question struct {
 	Messages  []struct{ Content string }
 	MaxTokens int `json:"max_tokens"`
@@ -40,11 +42,11 @@ type question struct {
 	tokens                int
 }
 
-// A reply is what the liar makes of a question.
+// A reply is the Liar's answer to a question.
 type reply struct {
-	alone            bool   // nothing else is in flight
-	other, otherText string // the secret and the prompt of the last other request
-	pace             time.Duration
+	alone            bool          // nothing else is in flight
+	other, otherText string        // the secret and the prompt of the last request of another conversation
+	slowness         time.Duration // by which every wait is multiplied
 
 	words          []string
 	output, cached int // tokens, as its usage says
@@ -70,7 +72,7 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := l.begin(&q)
 	defer l.end(&q, a)
 	select {
-	case <-time.After(20 * time.Millisecond * a.pace):
+	case <-time.After(20 * time.Millisecond * a.slowness):
 	case <-r.Context().Done():
 		l.mu.Lock()
 		l.lost++
@@ -98,12 +100,12 @@ func (l *Liar) begin(q *question) *reply {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight++
-	a := &reply{alone: l.inFlight == 1, cached: min(l.memories[q.secret], q.tokens-1), pace: 1}
+	a := &reply{alone: l.inFlight == 1, cached: min(l.memories[q.secret], q.tokens-1), slowness: 1}
 	if l.last != q.secret {
 		a.other, a.otherText = l.last, l.lastText
 	}
 	if l.Bug == "slow ever after an abort" && l.lost > 0 {
-		a.pace = 3
+		a.slowness = 3
 	}
 	return a
 }
@@ -123,12 +125,14 @@ func (l *Liar) end(q *question, a *reply) {
 		}
 		l.memories[q.secret] = max(l.memories[q.secret], q.tokens+q.MaxTokens)
 	}
-	if l.Bug == "a block is lost with each request" || l.Bug == "a block is lost with each abort" && !a.whole {
+	switch {
+	case l.Bug == "a block is lost with each request",
+		l.Bug == "a block is lost with each abort" && !a.whole:
 		l.lost++
 	}
 }
 
-// lie makes the answer, right but for the bug.
+// lie makes the answer, right but for the Bug.
 func (l *Liar) lie(q *question, a *reply) {
 	a.words = l.answer(q.prompt, q.MaxTokens)
 	a.output = len(a.words)
@@ -142,8 +146,7 @@ func (l *Liar) lie(q *question, a *reply) {
 	case l.Bug == "the cache decides" && a.other != "" && len(q.Messages) > 1:
 		a.words[2] = " forgotten"
 	case l.Bug == "another answer each time":
-		l.restarts++
-		a.words[2] = fmt.Sprint(" number ", l.restarts)
+		a.words[2] = fmt.Sprint(" number ", l.answers.Add(1))
 	case l.Bug == "too much cached" && a.cached > 0:
 		a.cached = q.tokens + 100
 	case l.Bug == "another's memory" && len(q.Messages) > 1:
@@ -152,14 +155,15 @@ func (l *Liar) lie(q *question, a *reply) {
 		a.output = 0
 	case l.Bug == "usage of too few":
 		a.output = 2
-	case l.Bug == "another answer after a restart" && l.restarts > 0:
+	case l.Bug == "another answer after a restart" && l.restarts.Load() > 0:
 		a.words[0] = "What"
-	case l.Bug == "answers encoded anew after a restart" && len(q.Messages) > 1 && (l.restarts > 0 || strings.HasSuffix(q.agent, "-new")):
+	case l.Bug == "answers encoded anew after a restart" && len(q.Messages) > 1 &&
+		(l.restarts.Load() > 0 || strings.HasSuffix(q.agent, "-new")):
 		a.words[0] = "Anew"
 	}
 }
 
-// logprobs is the answer in one piece, with how likely its tokens were.
+// logprobs sends the answer in one piece, with the log-probabilities of its tokens.
 func (l *Liar) logprobs(w http.ResponseWriter, a *reply) {
 	gap := 3.0
 	if l.Bug == "the batch decides near ties" {
@@ -176,11 +180,15 @@ func (l *Liar) logprobs(w http.ResponseWriter, a *reply) {
 	for _, word := range a.words {
 		content = append(content, token{word, []likely{{-0.1}, {-0.1 - gap}}})
 	}
-	json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{"finish_reason": "stop",
-		"message": map[string]any{"content": strings.Join(a.words, "")}, "logprobs": map[string]any{"content": content}}}})
+	choice := map[string]any{
+		"finish_reason": "stop",
+		"message":       map[string]any{"content": strings.Join(a.words, "")},
+		"logprobs":      map[string]any{"content": content},
+	}
+	json.NewEncoder(w).Encode(map[string]any{"choices": []any{choice}})
 }
 
-// stream is the answer a word at a time.
+// stream sends the answer, a word at a time.
 func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a *reply) {
 	send := func(text string) {
 		fmt.Fprintf(w, "data: %s\n\n", text)
@@ -188,7 +196,7 @@ func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a
 	}
 	for i, word := range a.words {
 		select {
-		case <-time.After(2 * time.Millisecond * a.pace):
+		case <-time.After(2 * time.Millisecond * a.slowness):
 		case <-ctx.Done():
 			return
 		}
@@ -197,7 +205,8 @@ func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a
 			return
 		}
 		delta, _ := json.Marshal(word)
-		chunk := fmt.Sprintf(`{"choices":[{"index":0,"delta":{"content":%s},"finish_reason":null}]}`, delta)
+		chunk := fmt.Sprintf(
+			`{"choices":[{"index":0,"delta":{"content":%s},"finish_reason":null}]}`, delta)
 		send(chunk)
 		switch {
 		case l.Bug == "every frame twice":
@@ -210,7 +219,8 @@ func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a
 		}
 	}
 	send(`{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}`)
-	send(fmt.Sprintf(`{"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}}`, q.tokens, a.output, a.cached))
+	send(fmt.Sprintf(`{"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d,`+
+		`"prompt_tokens_details":{"cached_tokens":%d}}}`, q.tokens, a.output, a.cached))
 	a.whole = true
 	if l.Bug == "no [DONE] under load" && !a.alone {
 		return
@@ -218,7 +228,7 @@ func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a
 	send("[DONE]")
 }
 
-// answer is n words that depend on all of the prompt.
+// answer makes n words that depend on all of the prompt.
 func (l *Liar) answer(prompt string, n int) []string {
 	h := fnv.New32a()
 	h.Write([]byte(prompt))
@@ -241,9 +251,15 @@ func (l *Liar) metrics(w http.ResponseWriter) {
 	case "a goroutine stays with each abort":
 		goroutines += l.lost
 	}
-	fmt.Fprintf(w, "loadstone_requests_total{route=\"/v1/chat/completions\",status=\"200\"} %d\nloadstone_tokens_total{kind=\"prompt\"} %d\nloadstone_tokens_total{kind=\"output\"} %d\n", l.ok, l.prompt, l.output)
-	fmt.Fprintf(w, "loadstone_pool_blocks{state=\"used\"} %d\nloadstone_running %d\nloadstone_queue_depth 0\ngo_goroutines %d\n", used, running, goroutines)
+	fmt.Fprintf(w, `loadstone_requests_total{route="/v1/chat/completions",status="200"} %d
+loadstone_tokens_total{kind="prompt"} %d
+loadstone_tokens_total{kind="output"} %d
+loadstone_pool_blocks{state="used"} %d
+loadstone_running %d
+loadstone_queue_depth 0
+go_goroutines %d
+`, l.ok, l.prompt, l.output, used, running, goroutines)
 }
 
-// Restart is what a bug that shows after a restart waits for.
-func (l *Liar) Restart() { l.restarts++ }
+// Restart tells the Liar that it was restarted: some bugs show only after that.
+func (l *Liar) Restart() { l.restarts.Add(1) }

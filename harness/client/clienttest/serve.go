@@ -1,4 +1,5 @@
-// Package clienttest has servers for tests that run in memory, so that client and server can share a synctest bubble.
+// Package clienttest has servers for tests. They run in memory, so that client and server can share a
+// synctest bubble, in which time is exact and passes at once.
 package clienttest
 
 import (
@@ -11,12 +12,14 @@ import (
 	"loadstone/harness/client"
 )
 
-// Serve starts a server in memory, to be used within a synctest bubble, and returns a client of it and what kills it.
-func Serve(t testing.TB, h http.Handler) (*client.Client, func()) {
+// Serve starts a server in memory, to be used within a synctest bubble. It returns a client of the
+// server, and a function that kills the server: connections break, and no other is accepted.
+func Serve(t testing.TB, h http.Handler) (c *client.Client, kill func()) {
 	network := &pipes{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: h}
 	go server.Serve(network)
-	c := client.Over("http://server", &http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100})
+	c = client.NewWithTransport("http://server",
+		&http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100})
 	t.Cleanup(func() {
 		c.Close()
 		server.Shutdown(context.Background()) // waits for its handlers
@@ -24,7 +27,7 @@ func Serve(t testing.TB, h http.Handler) (*client.Client, func()) {
 	return c, func() { server.Close() }
 }
 
-// pipes is a network in memory, so that client and server can share a synctest bubble.
+// pipes is a network in memory: a listener and a dialer of the server that listens.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}

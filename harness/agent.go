@@ -1,0 +1,133 @@
+package harness
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+)
+
+// agent is one agent at work: its session, and what came of the calls so far. It belongs to the
+// goroutine that runs the session.
+type agent struct {
+	name    string
+	session load.Session
+	next    func() (load.Call, bool)
+	close   func()
+	drained bool        // next has no more calls
+	pending []load.Call // calls that wait for others
+
+	begin *conversation         // before the first call
+	after map[int]*conversation // after each call that has ended, by ID
+	over  time.Duration         // when the last of them was over
+	round int                   // of agents that ask together
+}
+
+// conversation is what was said when a call had ended. Where the call was not answered it is what
+// was said before: the question is taken out again.
+type conversation struct {
+	messages []client.Message
+	extended bool // a later call has appended to messages in place
+
+	answered bool
+	answer   string
+	over     time.Duration // when the agent could go on
+}
+
+// request is a call as it is sent.
+type request struct {
+	call    load.Call
+	due     time.Duration
+	prompt  client.Prompt
+	inPlace bool // the question was appended to the conversation in place
+}
+
+func newAgent(name string, s load.Session) *agent {
+	a := &agent{name: name, session: s, after: map[int]*conversation{}}
+	a.next, a.close = iter.Pull(s.Calls)
+	return a
+}
+
+// ready takes the calls that can begin now, in order.
+func (a *agent) ready() []load.Call {
+	var ready []load.Call
+	take := func(c load.Call) bool {
+		switch {
+		case !a.met(c):
+			return false
+		case c.Aside > 0 && !a.after[c.From].answered: // there is nothing to go on from
+			a.after[c.ID] = &conversation{over: a.after[c.From].over}
+		default:
+			ready = append(ready, c)
+		}
+		return true
+	}
+	a.pending = slices.DeleteFunc(a.pending, take)
+	for !a.drained && (len(a.pending) == 0 || !a.session.Linear) {
+		c, ok := a.next()
+		if !ok {
+			a.drained = true
+		} else if !take(c) {
+			a.pending = append(a.pending, c)
+		}
+	}
+	return ready
+}
+
+// met tells whether all that a call waits for has ended.
+func (a *agent) met(c load.Call) bool {
+	for _, id := range c.After {
+		if a.after[id] == nil {
+			return false
+		}
+	}
+	return c.From < 0 || a.after[c.From] != nil
+}
+
+// due is when a call is due: its pause after the last that it waits for, or after the session's
+// start.
+func (a *agent) due(c load.Call, start time.Duration) time.Duration {
+	due := start
+	if c.From >= 0 {
+		due = max(due, a.after[c.From].over)
+	}
+	for _, id := range c.After {
+		due = max(due, a.after[id].over)
+	}
+	return due + c.Pause
+}
+
+// from is the conversation that a call goes on from.
+func (a *agent) from(c load.Call) *conversation {
+	if c.From < 0 {
+		return a.begin
+	}
+	return a.after[c.From]
+}
+
+// end takes note of what came of a request.
+func (a *agent) end(q request, r record.Record) {
+	// A client that is written with care comes back when a refusal said.
+	now := &conversation{
+		answered: r.Outcome == record.OK, answer: r.Answer, over: r.End + r.RetryAfter}
+	switch {
+	case q.call.Aside > 0:
+	case now.answered:
+		said := client.Message{Role: "assistant", Content: r.Answer}
+		now.messages = append(q.prompt.Messages, said)
+	default:
+		now.messages, now.extended = a.from(q.call).messages, !q.inPlace
+	}
+	a.after[q.call.ID] = now
+	a.over = max(a.over, now.over)
+	if a.session.Linear && q.call.Aside == 0 {
+		for id := range a.after {
+			if id < q.call.ID {
+				delete(a.after, id)
+			}
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// complete returns the answer in one piece, details included. It is not on record: it serves to
+// find out about the server, not to measure it.
+func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
+	p.NoStream = true
+	v := completion{details: true}
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
+	req, err := c.request(ctx, &p)
+	if err != nil {
+		return v, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return v, withoutURL(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return v, err
+	}
+	if err := v.parse(text); err != nil {
+		return v, err
+	}
+	if res.StatusCode != http.StatusOK || v.failed {
+		return v, fmt.Errorf("%s: %s", res.Status, v.failure)
+	}
+	return v, nil
+}

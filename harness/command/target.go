@@ -1,0 +1,189 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"loadstone/engine/catalog"
+	"loadstone/harness"
+	"loadstone/harness/proc"
+	"loadstone/harness/report"
+	"loadstone/server/service"
+)
+
+// A target is the server that is measured: one that bench started and will stop, or one that was
+// there.
+type target struct {
+	model   string // as the server calls it
+	system  report.System
+	startUp time.Duration
+	process *proc.Process // nil: somebody else's
+	start   func(context.Context) (*proc.Process, error)
+}
+
+// targetOptions say which server is measured, and how much is told meanwhile.
+type targetOptions struct {
+	model, backend, url string
+	remote              bool // url may lead off this machine
+	json, quiet         bool
+	serve               []string // flags of serve, for a server that is started
+}
+
+// modelFlags declares those of every command that may start a server.
+func (o *targetOptions) modelFlags(f *flagSet) {
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that runs, the name to ask for")
+	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
+	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
+	f.BoolVar(&o.quiet, "q", false, "no progress")
+}
+
+// flags declares those and what a command of one server has beside them.
+func (o *targetOptions) flags(f *flagSet, verb string) {
+	o.modelFlags(f)
+	f.StringVar(&o.url, "url", "", verb+" the server at this `address` instead of starting one")
+	f.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+}
+
+// settle is called once the flags are parsed: it refuses what does not go together and completes
+// the address.
+func (o *targetOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
+	if o.url == "" {
+		return nil
+	}
+	if set["backend"] || serving {
+		return usageError("-backend and flags after -- are for a server that %s starts; with -url it runs already", f.Name())
+	}
+	if !set["model"] {
+		o.model = ""
+	}
+	var err error
+	o.url, err = checkURL(o.url, o.remote)
+	return err
+}
+
+func findTarget(ctx context.Context, e *env, o *targetOptions, results *results) (*target, error) {
+	if o.url == "" {
+		return startTarget(ctx, e, o, results)
+	}
+	var err error
+	if o.model, err = servedModel(ctx, e, o.url, o.model); err != nil {
+		return nil, err
+	}
+	name := o.model
+	if filepath.IsAbs(name) {
+		// a server that calls its model by the file: where that lies is no name of it
+		name = filepath.Base(name)
+	}
+	return &target{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
+}
+
+// startTarget runs this program again as a server. Its access log goes beside the results, for
+// loadstone logs.
+func startTarget(ctx context.Context, e *env, o *targetOptions, results *results) (*target, error) {
+	src, err := catalog.Open(o.model)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"serve", "-addr", "127.0.0.1:0", "-model", o.model, "-backend", o.backend, "-access-log", results.path("access.log")}, o.serve...)
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
+	}
+	start := func(ctx context.Context) (*proc.Process, error) {
+		return proc.Start(ctx, results.serverLog, self, args...)
+	}
+	p, err := start(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		// The server is this program, so its last words carry this program's name already.
+		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
+	}
+	version, commit := buildVersion()
+	return &target{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
+}
+
+// quantization is how the checkpoint stores its weights, "" when it does not say.
+func quantization(folder fs.FS) string {
+	text, err := fs.ReadFile(folder, "config.json")
+	if err != nil {
+		return ""
+	}
+	var c struct {
+		Quantization *struct {
+			Bits int
+		}
+		DType string `json:"torch_dtype"`
+		New   string `json:"dtype"`
+	}
+	if json.Unmarshal(text, &c) != nil {
+		return ""
+	}
+	if c.Quantization != nil && c.Quantization.Bits > 0 {
+		return fmt.Sprintf("q%d", c.Quantization.Bits)
+	}
+	if c.New != "" {
+		return c.New
+	}
+	return c.DType
+}
+
+// explain says of a failure what the user needs: that it was Ctrl-C, or that the server is gone,
+// and why if it said.
+func (s *target) explain(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, errors.New("interrupted; what was measured until then is kept")}
+	case errors.Is(err, harness.ErrServerGone):
+		return fmt.Errorf("%w; what was measured until then is kept", err)
+	}
+	return err
+}
+
+// usage notes what the server's process has used.
+func (s *target) usage(r *report.Report) {
+	if s.process == nil {
+		return
+	}
+	select {
+	case <-s.process.Exited(): // nobody is there to ask
+	default:
+		if u, err := s.process.Usage(); err == nil {
+			r.System.Memory, r.System.CPU = u.RSS, u.CPU
+		}
+	}
+}
+
+// stop ends a server that bench started.
+func (s *target) stop() {
+	if s.process != nil {
+		s.process.Stop(5 * time.Second)
+	}
+}
+
+// restart ends a server that was started here and starts it again, at another address. What it
+// keeps on disk is all that it knows then.
+func (s *target) restart(ctx context.Context) error {
+	if err := s.process.Stop(time.Minute); err != nil {
+		return fmt.Errorf("the server did not end cleanly: %w", err)
+	}
+	p, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	s.process, s.system.URL = p, p.URL
+	return nil
+}

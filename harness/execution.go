@@ -1,0 +1,234 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/metrics"
+	"loadstone/harness/record"
+)
+
+// execution is one run of a load: its agents at work.
+type execution struct {
+	load   load.Load
+	server *server
+	client *client.Client
+	place  record.Place // of its requests, without agent and turn
+	epoch  string       // part of the agents' names, which are new to the server in every run
+
+	each       func(record.Record)
+	roundEnded func() // is called after every round of agents that ask together
+	window     *window
+	idle       metrics.State // what the server held before the clock started
+
+	stop    context.CancelCauseFunc // ends the load with an error
+	start   time.Duration
+	next    atomic.Int64 // the next agent of a closed loop
+	sent    atomic.Int64
+	ended   atomic.Int64
+	over    atomic.Bool // the load has ended; what is on its way is waited for
+	barrier *barrier    // of agents that ask together, else nil
+	texts   sync.Map    // of load.Words that agents share
+
+	mu      sync.Mutex
+	ready   map[int]*agent // whose first turn filled their cache
+	filled  []record.Record
+	records keeper
+}
+
+func newExecution(l load.Load, s *server, epoch string) *execution {
+	return &execution{load: l, server: s, client: s.client, epoch: epoch, ready: map[int]*agent{}}
+}
+
+// begin starts the clock.
+func (x *execution) begin(w *window, each func(record.Record)) {
+	x.window, x.each = w, each
+	x.start = x.client.Since()
+}
+
+// execute puts the load on the server until it has ended. The records are then in x.records.
+func (x *execution) execute(ctx context.Context) error {
+	ctx, x.stop = context.WithCancelCause(ctx)
+	defer x.stop(nil)
+	var agents sync.WaitGroup
+	arrived := 0
+	for at := range x.load.Arrivals() {
+		if !x.client.Await(ctx, x.start+at) {
+			break
+		}
+		i := arrived
+		agents.Go(func() { x.session(ctx, x.agent(i), x.start+at) })
+		arrived++
+	}
+	if n := x.load.Together; n > 0 {
+		x.barrier = newBarrier(n, func(round int) (time.Duration, bool) {
+			return x.between(ctx, round)
+		})
+		for range n {
+			agents.Go(func() {
+				defer x.barrier.leave()
+				x.loop(ctx, x.start)
+			})
+		}
+	}
+	for i := range x.load.Concurrency {
+		agents.Go(func() {
+			after := x.load.RampUp * time.Duration(i) / time.Duration(x.load.Concurrency)
+			x.loop(ctx, x.start+after)
+		})
+	}
+	agents.Wait()
+	for _, a := range x.ready { // agents that were not needed
+		a.close()
+	}
+	return context.Cause(ctx)
+}
+
+// loop lets one agent after the other work, in one place of a closed loop.
+func (x *execution) loop(ctx context.Context, due time.Duration) {
+	for more := true; more; {
+		due, more = x.session(ctx, x.agent(int(x.next.Add(1)-1)), due)
+	}
+}
+
+// between is called between two rounds of agents that ask together. Where a round reserves a share of
+// the pool, the next one begins when the server has given back what the last one took; elsewhere at
+// once, as agents do: a server that is still tidying up is part of what they meet.
+func (x *execution) between(ctx context.Context, round int) (due time.Duration, more bool) {
+	if round > 0 {
+		if x.load.Reserve > 0 {
+			if err := x.server.drained(ctx, x.idle); err != nil {
+				x.stop(err)
+			}
+		}
+		x.roundEnded()
+	}
+	if ctx.Err() != nil || x.over.Load() || x.load.Rounds > 0 && round >= x.load.Rounds {
+		x.over.Store(true)
+		return 0, false
+	}
+	return x.client.Since(), true
+}
+
+// agent is the i-th agent, new or with the first turn that filled its cache.
+func (x *execution) agent(i int) *agent {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if a := x.ready[i]; a != nil {
+		delete(x.ready, i)
+		return a
+	}
+	return newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
+}
+
+// admit tells whether a request that is due then is to be sent: the load may have ended.
+func (x *execution) admit(due time.Duration) bool {
+	if x.load.Duration > 0 && due-x.start >= x.load.Duration {
+		return false
+	}
+	n := x.sent.Add(1)
+	return x.load.Requests == 0 || n <= int64(x.load.Requests)
+}
+
+// sleep waits until a time of the client's clock and tells whether the context lasted as long.
+func (x *execution) sleep(ctx context.Context, until time.Duration) bool {
+	wait := time.NewTimer(until - x.client.Since())
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// ask sends a request and keeps its record.
+func (x *execution) ask(ctx context.Context, due time.Duration, p client.Prompt) record.Record {
+	r := ask(ctx, x.client, x.stop, due, p)
+	x.ended.Add(1)
+	if r.Outcome == record.OK && !p.Warmup {
+		x.window.add(p, r)
+	}
+	if x.each != nil && !p.Warmup {
+		x.each(r)
+	}
+	if x.barrier != nil && !p.Warmup {
+		x.barrier.ended(r.Rep, r.End)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if p.Warmup {
+		x.filled = append(x.filled, r)
+		return r
+	}
+	x.records.add(r)
+	return r
+}
+
+// fillAtOnce is how many agents have their first turn at the same time.
+const fillAtOnce = 8
+
+// fill lets every agent that the load can come to have its first turn, which is not measured: it
+// fills the agent's cache. All at once may be more than the server can do, and what is to be
+// measured: one that is refused has another try, alone.
+func (x *execution) fill(ctx context.Context) error {
+	ctx, x.stop = context.WithCancelCause(ctx)
+	defer x.stop(nil)
+	x.place.Warmup = true
+	defer func() {
+		x.place.Warmup = false
+		x.ended.Store(0)
+	}()
+	n, _ := x.load.Agents()
+	var next atomic.Int64
+	var asking sync.WaitGroup
+	var mu sync.Mutex
+	var refused []int
+	for range min(fillAtOnce, n) {
+		asking.Go(func() {
+			for i := int(next.Add(1) - 1); i < n && ctx.Err() == nil; i = int(next.Add(1) - 1) {
+				if r := x.fillOne(ctx, i); r.Outcome != record.OK {
+					mu.Lock()
+					refused = append(refused, i)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	asking.Wait()
+	slices.Sort(refused)
+	for _, i := range refused {
+		if ctx.Err() != nil {
+			break
+		}
+		if r := x.fillOne(ctx, i); r.Outcome != record.OK && ctx.Err() == nil {
+			return fmt.Errorf("agent %s could not have its first turn, which is to fill its cache: "+
+				"%s: %s", r.Agent, r.Outcome, r.Error)
+		}
+	}
+	x.records.check.Add(x.filled)
+	return context.Cause(ctx)
+}
+
+// fillOne lets an agent have its first turn.
+func (x *execution) fillOne(ctx context.Context, i int) record.Record {
+	a := newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
+	q := request{call: a.ready()[0], due: x.client.Since()}
+	x.prompt(a, &q)
+	r := x.ask(ctx, q.due, q.prompt)
+	a.end(q, r)
+	if r.Outcome != record.OK {
+		a.close()
+		return r
+	}
+	a.over, a.after[q.call.ID].over = 0, 0 // its next turn is due when the load begins
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ready[i] = a
+	return r
+}

@@ -1,0 +1,198 @@
+package figure
+
+import (
+	"slices"
+	"time"
+
+	"loadstone/harness/record"
+	"loadstone/harness/stats"
+)
+
+// all is the table, in the order of a benchmark line; what is in no benchmark line comes after.
+var all = build()
+
+// A gated is a percentile that benchmark lines have, and how it is gated.
+type gated struct {
+	name string
+	rule Rule
+}
+
+// answers are the percentiles that a benchmark line begins with. Tails differ more from run to run
+// than medians do, so they are allowed more. Percentiles that say nearly the same as a neighbour
+// are shown but not gated: every cell more costs all others some of their power.
+var answers = []gated{
+	{"p50-ttft", Rule{Gated: true, Effect: 0.05, Min: 200e-6}},
+	{"p95-ttft", Rule{Effect: 0.10, Min: 200e-6}},
+	{"p99-ttft", Rule{Gated: true, Effect: 0.15, Min: 500e-6}},
+	{"p50-itl", Rule{Gated: true, Sparse: true, Effect: 0.05, Min: 50e-6}},
+	{"p95-itl", Rule{Sparse: true, Effect: 0.10, Min: 100e-6}},
+	{"p99-itl", Rule{Sparse: true, Effect: 0.15, Min: 200e-6}},
+	{"p50-e2e", Rule{Gated: true, Effect: 0.05, Min: 200e-6}},
+	{"p95-e2e", Rule{Gated: true, Effect: 0.10, Min: 500e-6}},
+	{"p99-e2e", Rule{Gated: true, Effect: 0.15, Min: 500e-6}},
+}
+
+// generator is the load generator's own, which follows the figures of all requests; see
+// gate.Client.
+var generator = []gated{
+	{"p99-lag", Rule{Effect: 0.15, Min: 500e-6}},
+}
+
+func build() []Figure {
+	rest := percentiles()
+	// take moves percentiles to a benchmark line.
+	take := func(line []gated) (taken []Figure) {
+		for _, g := range line {
+			i := slices.IndexFunc(rest, func(f Figure) bool { return f.Name == g.name })
+			f := rest[i]
+			f.Bench, f.Rule = true, g.rule
+			taken, rest = append(taken, f), slices.Delete(rest, i, i+1)
+		}
+		return taken
+	}
+	first, last := take(answers), take(generator)
+	return slices.Concat(first, measured, last, sizes(), rest, outcomes(), counted)
+}
+
+// percentiles are those of the limited times, and their maxima.
+func percentiles() []Figure {
+	var all []Figure
+	for _, t := range AllTimes {
+		if !slices.Contains(limited, t.Name) {
+			continue
+		}
+		for i, p := range []string{"p50", "p90", "p95", "p99", "p999"} {
+			q := stats.Quantiles[i]
+			all = append(all, Figure{
+				Name: p + "-" + t.Name, Unit: Seconds, Better: Lower, Of: t.Name, Quantile: q,
+				dist: t.Of,
+				time: func(s *record.Summary) (time.Duration, bool) {
+					return t.Of(s).At(q), t.Of(s).N > 0
+				},
+			})
+		}
+		all = append(all, Figure{
+			Name: "max-" + t.Name, Unit: Seconds, Better: Lower, Of: t.Name,
+			time: func(s *record.Summary) (time.Duration, bool) {
+				return t.Of(s).Max, t.Of(s).N > 0
+			},
+		})
+	}
+	return all
+}
+
+// value reads a figure of a summary, false where it was not measured.
+type value func(s *record.Summary) (v float64, measured bool)
+
+// measured are the figures of a benchmark line that are of all requests together. The pool is
+// sampled: its peak is a lower bound, and chance decides by how much.
+var measured = []Figure{
+	inLine("req/s", PerSecond, Higher, Rule{Effect: 0.05}, requestRate, "req_per_s"),
+	inLine("tok/s", PerSecond, Higher, Rule{Gated: true, Effect: 0.05}, tokenRate, "tok_per_s"),
+	inLine("goodput-req/s", PerSecond, Higher, Rule{Effect: 0.05}, goodput,
+		"goodput", "goodput_req_per_s"),
+	inLine("good-ratio", Ratio, Higher, Rule{Gated: true, Points: true, Effect: 0.02}, goodRatio,
+		"good_ratio", "good_rate"),
+	inLine("hit-ratio", Ratio, Higher, Rule{Gated: true, Points: true, Effect: 0.01}, hitRatio,
+		"hit_ratio", "hit_rate"),
+	inLine("peak-pool-ratio", Ratio, Lower, Rule{Points: true, Effect: 0.05}, peakPool,
+		"peak_pool_ratio", "peak_pool"),
+	inLine("error-ratio", Ratio, Lower, Rule{Gated: true, Exact: true, Points: true}, errorRatio,
+		"error_ratio", "error_rate"),
+	inLine("reject-ratio", Ratio, Lower, Rule{Gated: true, Points: true, Effect: 0.02},
+		rejectRatio),
+}
+
+// inLine is a figure of a benchmark line.
+func inLine(name, unit string, better Better, rule Rule, of value, aliases ...string) Figure {
+	return Figure{Name: name, Unit: unit, Better: better, Bench: true, Rule: rule, value: of,
+		aliases: aliases}
+}
+
+func requestRate(s *record.Summary) (float64, bool) { return s.RequestsPerSec, s.Elapsed > 0 }
+
+func tokenRate(s *record.Summary) (float64, bool) {
+	return s.TokensPerSec, s.OutputTokens+s.Pieces > 0
+}
+
+func goodput(s *record.Summary) (float64, bool) {
+	return s.Goodput, s.Judged > 0 && s.Elapsed > 0
+}
+
+func goodRatio(s *record.Summary) (float64, bool) { return s.GoodRatio, s.Judged > 0 }
+
+func hitRatio(s *record.Summary) (float64, bool) { return s.HitRatio, s.HitRatio >= 0 }
+
+func peakPool(s *record.Summary) (float64, bool) { return s.PeakPool, s.PeakPool >= 0 }
+
+func errorRatio(s *record.Summary) (float64, bool) { return s.ErrorRatio, s.Requests > 0 }
+
+func rejectRatio(s *record.Summary) (float64, bool) { return s.RejectRatio(), s.Requests > 0 }
+
+// sizes say how many values a line's percentiles are of. Without them a p99 of 20 requests would be
+// as good as one of 2000.
+func sizes() []Figure {
+	var all []Figure
+	for _, t := range AllTimes {
+		if t.Name == "tpot" || !slices.Contains(limited, t.Name) {
+			continue
+		}
+		all = append(all, Figure{
+			Name: SizeName(t.Name), Unit: Values, Better: Higher, Bench: true,
+			value: func(s *record.Summary) (float64, bool) {
+				return float64(t.Of(s).N), t.Of(s).N > 0
+			},
+		})
+	}
+	return all
+}
+
+// outcomes are how many requests ended in each way.
+func outcomes() []Figure {
+	var all []Figure
+	for _, o := range record.Outcomes {
+		better := Lower
+		if o == record.OK {
+			better = Higher
+		}
+		of := func(s *record.Summary) (float64, bool) { return float64(s.Outcomes[o]), true }
+		all = append(all, Figure{Name: string(o), Unit: Requests, Better: better, value: of})
+	}
+	return all
+}
+
+// counted are the other figures that are counted. Tokens are those of answers with a usage; a piece
+// stands for a token of an answer without one.
+var counted = []Figure{
+	{Name: "errors", Unit: Requests, Better: Lower, value: always((*record.Summary).Errors)},
+	{Name: "requests", Unit: Requests,
+		value: always(func(s *record.Summary) int { return s.Requests })},
+	{Name: "resent", Unit: Requests, Better: Lower,
+		value: always(func(s *record.Summary) int { return s.Resent })},
+	{Name: "elapsed", Unit: Seconds, time: elapsed},
+	{Name: "prompt-tokens", Unit: Tokens, value: promptTokens, aliases: []string{"prompt_tokens"}},
+	{Name: "cached-tokens", Unit: Tokens, value: cachedTokens, aliases: []string{"cached_tokens"}},
+	{Name: "output-tokens", Unit: Tokens, value: outputTokens, aliases: []string{"output_tokens"}},
+	{Name: "pieces", Unit: Tokens, value: pieces},
+}
+
+// always reads a count that every summary has.
+func always(of func(*record.Summary) int) value {
+	return func(s *record.Summary) (float64, bool) { return float64(of(s)), true }
+}
+
+func elapsed(s *record.Summary) (time.Duration, bool) { return s.Elapsed, true }
+
+func promptTokens(s *record.Summary) (float64, bool) {
+	return float64(s.PromptTokens), s.PromptTokens > 0
+}
+
+func cachedTokens(s *record.Summary) (float64, bool) {
+	return float64(s.CachedTokens), s.PromptTokens > 0
+}
+
+func outputTokens(s *record.Summary) (float64, bool) {
+	return float64(s.OutputTokens), s.OutputTokens > 0
+}
+
+func pieces(s *record.Summary) (float64, bool) { return float64(s.Pieces), s.Pieces > 0 }

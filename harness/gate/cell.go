@@ -1,0 +1,98 @@
+package gate
+
+import (
+	"golang.org/x/perf/benchmath"
+
+	"loadstone/harness/figure"
+)
+
+// Verdict is what a cell comes to.
+type Verdict string
+
+const (
+	Same   Verdict = "~"      // no difference that the test can find
+	Small  Verdict = "small"  // a difference, smaller than what matters
+	Better Verdict = "better" // a difference that matters
+	Worse  Verdict = "worse"  // a difference that matters
+	// Changed is a difference that matters, where the files do not say which way is better.
+	Changed Verdict = "changed"
+	Missing Verdict = "missing"      // one side was not measured
+	Few     Verdict = "too few runs" // no outcome could have been significant
+	// Sparse says that most runs of the base have no such value, as it is for this load.
+	Sparse Verdict = "sparse"
+	// Client is worse, but the load generator's lag grew by half of that or more.
+	Client Verdict = "client"
+)
+
+// A Cell is one unit of one scenario, on both sides.
+type Cell struct {
+	Scenario, Name, Unit string // Name is the benchmark's full name
+
+	Base, Head   benchmath.Summary // median and 95 % interval of the runs
+	NBase, NHead int
+	Estimate
+	P       float64 // of the U test, after Holm; 1 where it was not made
+	Bound   float64 // the change has to be larger to count
+	Floor   float64 // the noise floor, 0 unknown
+	Rule    figure.Rule
+	Verdict Verdict
+	Why     string // of a verdict that fails
+
+	better int // 1 higher, -1 lower, 0 unknown
+}
+
+// Fails tells whether the cell keeps the gate from passing.
+func (cell *Cell) Fails() bool {
+	switch cell.Verdict {
+	case Worse, Missing, Few, Client:
+		return true
+	}
+	return false
+}
+
+func (cell *Cell) style() string {
+	switch {
+	case cell.Fails():
+		return "31;1"
+	case cell.Verdict == Better:
+		return "32;1"
+	}
+	return ""
+}
+
+// A Row is a cell as text.
+type Row struct{ Base, Head, Change, Interval, P, Verdict string }
+
+// Row returns the cell's texts.
+func (cell *Cell) Row() Row {
+	r := Row{Base: "–", Head: "–", Verdict: string(cell.Verdict)}
+	if cell.NBase > 0 {
+		r.Base = format(cell.Base.Center, cell.Unit)
+	}
+	if cell.NHead > 0 {
+		r.Head = format(cell.Head.Center, cell.Unit)
+	}
+	if cell.NBase > 0 && cell.NHead > 0 {
+		r.Change = "~"
+		if cell.Verdict != Same {
+			r.Change = delta(cell.Delta, cell.Rule.Points)
+		}
+		if !cell.Rule.Exact {
+			r.Interval = delta(cell.Lo, cell.Rule.Points) + " … " + delta(cell.Hi, cell.Rule.Points)
+			r.P = probability(cell.P)
+		}
+	}
+	switch {
+	case cell.Verdict == Same:
+		r.Verdict = ""
+	case cell.Why != "":
+		r.Verdict += ": " + cell.Why
+	}
+	return r
+}
+
+// ShortUnit is the unit as people write it: p99-e2e for p99-e2e-sec.
+func (cell *Cell) ShortUnit() string { return short(cell.Unit) }
+
+// HigherIsBetter is 1 where more is better, -1 where less is better, 0 where the files do not say.
+func (cell *Cell) HigherIsBetter() int { return cell.better }

@@ -1,0 +1,41 @@
+package gate
+
+import "fmt"
+
+// An OptionError is an option of a comparison that cannot be followed.
+type OptionError struct {
+	Option string // "filter", "ignore", "effect", "scenario" or "unit"
+	Why    string // begins with the option's value
+}
+
+func (e *OptionError) Error() string { return e.Option + " " + e.Why }
+
+// An EmptyError is a file without a benchmark result: it would compare well with everything.
+type EmptyError struct {
+	File   string
+	Filter string // that let none of its results through; "" there was none in it
+}
+
+func (e *EmptyError) Error() string {
+	if e.Filter != "" {
+		return fmt.Sprintf("%s: no benchmark result that the filter %s lets through", e.File,
+			e.Filter)
+	}
+	return e.File + ": no benchmark result in it"
+}
+
+// A MixedError is a file with runs that were measured under unlike conditions.
+type MixedError struct{ Difference Difference }
+
+func (e *MixedError) Error() string { return e.Difference.String() }
+
+// An Invalid error says that the comparison cannot be decided on: unlike files, a unit without a
+// direction, a disturbed load generator.
+type Invalid struct{ Why string }
+
+func (e *Invalid) Error() string { return e.Why }
+
+// A Regression error says that the gate does not pass.
+type Regression struct{ Why string }
+
+func (e *Regression) Error() string { return e.Why }

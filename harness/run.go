@@ -1,0 +1,207 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+)
+
+// run makes one run of a load at a level and keeps it. This is the measuring protocol, for every
+// load:
+//
+//	fill the caches, or empty them        what the load says of them is then so
+//	open the ledger, observe the server   its own counts, and samples of its pool
+//	execute                               the clock runs
+//	close                                 counts, cut off the warm-up
+//	check                                 cold was cold; every request has a record; Little's law
+//	drain                                 the server gives back what the load took
+//	ask again                             some of the questions, alone
+//	judge                                 what must be true of every record
+//
+// A new check is added here and nowhere else.
+func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, index int) error {
+	x, err := m.prepare(l, level, index)
+	if err != nil {
+		return err
+	}
+	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache, Goodput: l.Goodput}
+	m.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index-m.plan.First)
+	if err := m.empty(ctx, x); err != nil {
+		return err
+	}
+	begun, seen := m.client.Ledger(), observe(ctx, m.client)
+	if l.Cache == load.Hot {
+		err = x.fill(ctx)
+	}
+	window := newWindow(m.plan.Again, x.load.Seeds.Text)
+	if err == nil {
+		x.idle = serverState(ctx, m.client)
+		x.begin(window, m.each())
+		m.now.Store(x)
+		err = x.execute(ctx)
+		m.now.Store(nil)
+	}
+	records, filled := x.records.close(), x.filled
+	run.Rest = x.records.rest
+	all := records
+	if l.Cache == load.Hot { // a restored cache was filled before the ledger was opened
+		all = slices.Concat(filled, records)
+	}
+	seen(&run, all)
+	err = errors.Join(err, cut(&run, x, records), x.records.err)
+	run.Warmup = append(filled, run.Warmup...)
+	if err == nil && l.Cache == load.Cold {
+		err = m.wasCold(&x.load, records)
+	}
+	if err == nil {
+		err = m.balanced(all, run.Rest, begun)
+	}
+	if err == nil {
+		err = m.drained(ctx, x.idle)
+	}
+	if err == nil {
+		err = m.compare(ctx, &run, &x.records, window)
+	}
+	run.Violations = append(x.records.check.Found(), run.Violations...)
+	if len(run.Records) > 0 {
+		m.runs = append(m.runs, run)
+	}
+	if x.load.Together == 0 {
+		m.watch.end()
+	}
+	return err
+}
+
+// prepare makes the execution of a run. Its words are new in every run, or the next run would find
+// them in the server's cache.
+func (m *measurement) prepare(l load.Load, level load.Level, index int) (*execution, error) {
+	at := l.At(level)
+	at.Seeds.Text = load.Derive(at.Seeds.Text, l.Name+" "+level.String(), index)
+	at, err := m.place(at)
+	if err != nil {
+		return nil, err
+	}
+	epoch := strconv.FormatInt(m.epoch.UnixMicro(), 36) + strconv.Itoa(m.count)
+	m.count++
+	x := newExecution(at, m.server, epoch)
+	x.place = record.Place{Scenario: l.Name, Level: level, Run: index, Cache: l.Cache}
+	x.roundEnded = m.watch.end
+	x.records = m.keeper(l.Goodput)
+	return x, nil
+}
+
+// each is what is told of every request as it ends.
+func (m *measurement) each() func(record.Record) {
+	if m.plan.each == nil {
+		return m.watch.record
+	}
+	return func(r record.Record) {
+		m.watch.record(r)
+		m.plan.each(r)
+	}
+}
+
+// keeper is a new one, for a run. A warm-up must end among the records that are kept.
+func (m *measurement) keeper(goodput load.Objective) keeper {
+	keep := keptOf(m.maxRuns)
+	for _, l := range m.plan.Loads {
+		if l.WarmUp != (load.WarmUp{}) {
+			keep = keptRecords
+		}
+	}
+	return keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
+		check: record.Checker{Shared: -1}}
+}
+
+// empty makes the server forget what it has in memory, where the plan knows how; for restored
+// caches they are filled before.
+func (m *measurement) empty(ctx context.Context, x *execution) error {
+	if x.load.Cache == load.Restored {
+		if err := x.fill(ctx); err != nil {
+			return err
+		}
+	}
+	if m.plan.Reset == nil {
+		return nil
+	}
+	if err := m.plan.Reset(ctx); err != nil {
+		return fmt.Errorf("the server could not be reset: %w", err)
+	}
+	return nil
+}
+
+// cut splits a run's records into what is measured and what came before, which must end among those
+// that are kept.
+func cut(run *record.Run, x *execution, records []record.Record) error {
+	run.Steady = record.FindSteady(records)
+	w := x.load.WarmUp
+	n := 0
+	begin := x.start
+	switch {
+	case w.Auto && run.Steady.Found:
+		begin += run.Steady.From
+	case w.Duration > 0:
+		begin += w.Duration
+	case w.Requests > 0:
+		n = min(w.Requests, len(records))
+	}
+	for n < len(records) && records[n].Due < begin {
+		n++
+	}
+	for i := range records[:n] {
+		records[i].Warmup = true
+	}
+	run.Warmup = append(run.Warmup, records[:n]...)
+	run.Records = records[n:]
+	run.Elapsed = run.Span()
+	if x.barrier != nil && len(run.Records) > 0 {
+		run.Elapsed = x.barrier.under(run.Records[0].Rep)
+	}
+	if run.Rest != nil && len(run.Records) == 0 {
+		return fmt.Errorf("the warm-up is longer than the %d requests whose records are kept", n)
+	}
+	return nil
+}
+
+// A NotColdError says that a server has seen a load before: what is called cold must be.
+type NotColdError struct {
+	Cached, Prompt int // tokens of a first prompt
+}
+
+func (e *NotColdError) Error() string {
+	return fmt.Sprintf("the cache was to be cold, but the server had %d of a first prompt's %d "+
+		"tokens in it: it has seen this load before; another seed, or a reset, makes it new",
+		e.Cached, e.Prompt)
+}
+
+// wasCold finds out a server that has seen the load before. Where prompts share something, only the
+// first one is new.
+func (s *server) wasCold(l *load.Load, records []record.Record) error {
+	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil ||
+		l.Sessions != nil
+	for i, first := range records {
+		if i > 0 && shared {
+			break
+		}
+		aside := strings.Contains(first.Agent, ":")
+		if first.Outcome != record.OK || first.Turn > 0 || first.PromptTokens < 0 || aside {
+			continue
+		}
+		own := float64(first.PromptTokens) - s.size.constant // what is not the template's
+		if float64(first.CachedTokens) > s.size.constant+max(own/4, 8) {
+			return &NotColdError{first.CachedTokens, first.PromptTokens}
+		}
+	}
+	return nil
+}
+
+// span is the time from a round's being due to the end of its last request.
+type span struct{ due, end time.Duration }

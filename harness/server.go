@@ -1,0 +1,83 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+)
+
+// server is the server under test, as far as it is known before it is measured.
+type server struct {
+	client *client.Client
+	epoch  time.Time       // makes the names of agents new to the server
+	first  []record.Record // the questions that warmed it up
+	size   promptSize
+	pool   load.Pool
+}
+
+// sizing is the seed of the questions by which a server's tokenizer is got to know. It is none of a
+// load's: how many tokens a word has varies with the words, and two measurements would ask for
+// prompts of other lengths, by a fifth, where their seeds differ.
+const sizing = 1
+
+// meet warms a server up, and finds out how many tokens its template and tokenizer make of a
+// prompt, and the size of its pool.
+func meet(ctx context.Context, c *client.Client) (*server, error) {
+	s := &server{client: c, epoch: time.Now()}
+	var tokens []int
+	for _, n := range warmUpWords {
+		name := fmt.Sprintf("warm-up-%d-%x", n, s.epoch.UnixMilli())
+		agent := NewConversation(name, load.Derive(sizing, "warm-up", n))
+		p := agent.Ask(n, 4)
+		answer, err := s.warmUp(ctx, p)
+		if err == nil && answer.PromptTokens < 0 {
+			p.NoStream = true // some servers count the tokens of answers in one piece alone
+			answer, err = s.warmUp(ctx, p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, answer.PromptTokens)
+	}
+	s.size = fitPromptSize(warmUpWords, [2]int(tokens))
+	scrape, err := c.Scrape(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.pool.Blocks, s.pool.BlockTokens = scrape.PoolSize()
+	s.pool.WindowSlots, s.pool.SlotsPerRequest = scrape.WindowSlots()
+	s.pool.AdmitBelow = scrape.AdmitBelow()
+	return s, nil
+}
+
+// warmUp asks a question that warms the server up.
+func (s *server) warmUp(ctx context.Context, p client.Prompt) (record.Record, error) {
+	p.Warmup = true
+	answer := s.client.Ask(ctx, s.client.Since(), p)
+	if err := ctx.Err(); err != nil {
+		return answer, err
+	}
+	if answer.Outcome != record.OK {
+		return answer, fmt.Errorf("the server does not answer: %s", answer.Error)
+	}
+	s.first = append(s.first, answer)
+	return answer, nil
+}
+
+// addFirst gives a measurement's first run the questions that warmed the server up, once.
+func (s *server) addFirst(run *record.Run) {
+	run.Warmup = append(run.Warmup, s.first...)
+	run.Violations = append(run.Violations, record.Check(s.first, -1)...)
+	s.first = nil
+}
+
+// place is the load on this server: amounts in units of the pool become tokens.
+func (s *server) place(l load.Load) (load.Load, error) {
+	pool := s.pool
+	pool.Prompt = s.size.tokens(s.size.words(int(l.Prompt.A)))
+	return l.On(pool)
+}
