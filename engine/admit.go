@@ -15,7 +15,7 @@ func (s *sched) admit() {
 		m := s.store.Match(q.agent, q.tokens, s.match[:0])
 		s.match = m.Blocks
 		restores := s.restores(q, &m)
-		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, s.stepTokens), restores)
+		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, q.sure, s.stepTokens), restores)
 		if !s.store.Affords(terms) {
 			i++
 			continue

@@ -65,12 +65,40 @@ func (c *Config) complete() (kv.Layout, error) {
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)
 	c.KVBytes = cmp.Or(c.KVBytes, 256<<20)
+	return kv.NewLayout(c.shape(), c.KVBytes, c.StepTokens)
+}
+
+func (c *Config) shape() kv.Shape {
 	global, window := c.Model.KVBytesPerToken()
-	shape := kv.Shape{
+	return kv.Shape{
 		BlockTokens:  c.BlockTokens,
 		Window:       c.Model.Window(),
 		GlobalBytes:  global,
 		SlidingBytes: window,
 	}
-	return kv.NewLayout(shape, c.KVBytes, c.StepTokens)
+}
+
+// FullContextBytes returns the least KVBytes with which one request can have the model's whole
+// context.
+func (c Config) FullContextBytes() (int64, error) {
+	if _, err := c.complete(); err != nil {
+		return 0, err
+	}
+	shape := c.shape()
+	blocks := (c.Model.Context() - 1 + c.BlockTokens - 1) / c.BlockTokens
+	each := int64(shape.GlobalBytes+shape.SlidingBytes) * int64(c.BlockTokens)
+	low, high := each, each*int64(max(blocks, 1)) // of these, high is enough
+	for low < high {
+		middle := low + (high-low)/2
+		l, err := kv.NewLayout(shape, middle, c.StepTokens)
+		if err != nil {
+			return 0, err
+		}
+		if l.Blocks >= blocks {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return high, nil
 }

@@ -122,7 +122,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		}
 		return nil, err
 	}
-	if err := e.checkRoom(extentOf(len(r.Prompt), r.MaxTokens, e.cfg.StepTokens)); err != nil {
+	if err := e.checkRoom(extentOf(len(r.Prompt), r.MaxTokens, r.SureTokens, e.cfg.StepTokens)); err != nil {
 		e.rejectedPool.Add(1)
 		return nil, err
 	}
@@ -131,10 +131,11 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 			agent:  r.Agent,
 			prompt: len(r.Prompt),
 			max:    r.MaxTokens,
+			sure:   r.SureTokens,
 			stop:   slices.Clone(r.Stop),
 			tokens: slices.Clone(r.Prompt),
 		},
-		stream:    &Stream{tokens: make(chan Token, r.MaxTokens)},
+		stream:    newStream(&r, ctx.Done()),
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
 		submitted: time.Now(),
 	}
@@ -161,7 +162,7 @@ func (e *Engine) noteRefusal(err error) {
 // checkRoom refuses a request when it can never fit, or when the blocks or the window slots are
 // too full to queue for them.
 func (e *Engine) checkRoom(x kv.Extent) error {
-	st, n := e.published.load(), x.Blocks(&e.layout.Shape)
+	st, n := e.published.load(), x.SureBlocks(&e.layout.Shape)
 	full := &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
 	switch {
 	case n > st.Blocks:
@@ -192,6 +193,16 @@ func (e *Engine) Fingerprint() string { return e.cfg.Fingerprint }
 
 // Vocab returns how many tokens the model knows: their ids are 0..Vocab-1.
 func (e *Engine) Vocab() int { return e.vocab }
+
+// Context returns the most tokens, prompt and answer together, that the model can have.
+func (e *Engine) Context() int { return e.context }
+
+// Longest returns the most tokens, prompt and answer together, that a request can have here: the
+// model's context, or less where the pool has no room for that.
+func (e *Engine) Longest() int {
+	// The KV of the very last token is never computed.
+	return min(e.context, e.layout.Blocks*e.layout.BlockTokens+1)
+}
 
 // Stats returns the latest state. It never waits for a step or a disk.
 func (e *Engine) Stats() Stats {

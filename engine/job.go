@@ -39,7 +39,7 @@ func (e *Engine) deliver(ev event, now time.Time, err error) {
 			start := j.start(now)
 			t.Start = &start
 		}
-		j.stream.tokens <- t // never blocks: there is room for MaxTokens
+		j.stream.push(t)
 	} else if j.first.IsZero() && ev.finish == FinishStop {
 		j.first = now // an empty answer has its prefill too
 	}

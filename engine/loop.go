@@ -187,7 +187,7 @@ func (e *Engine) settle() {
 	}
 	e.publish()
 	for i, j := range e.ended {
-		close(j.stream.tokens)
+		j.stream.end()
 		e.ended[i] = nil
 	}
 	e.ended = e.ended[:0]

@@ -21,9 +21,15 @@ type Request struct {
 	// of the last one, answer included.
 	Prompt []int32
 
-	MaxTokens int     // most tokens of the answer, at least 1
-	Stop      []int32 // ids that end the answer; they are not delivered
-	Sampling  Sampling
+	MaxTokens int // most tokens of the answer, at least 1
+
+	// SureTokens is how many tokens of the answer the pool must have room for before the request
+	// starts. A longer answer goes on as long as there is room, and ends with FinishLength where
+	// there is none. 0: all of MaxTokens
+	SureTokens int
+
+	Stop     []int32 // ids that end the answer; they are not delivered
+	Sampling Sampling
 
 	// Mask, where not nil, says what the next token may be: it gets the answer so far and the row
 	// of logits, and sets the logits of the tokens it rules out to -Inf. It runs on the engine's
@@ -105,19 +111,6 @@ type Result struct {
 	OutputTokens int           // tokens delivered
 	Decode       time.Duration // from the first token to the end
 }
-
-// A Stream is the answer to one request while it is being made.
-type Stream struct {
-	tokens chan Token
-	result Result
-}
-
-// Tokens has every token of the answer, and is closed after the last. It is buffered for the whole
-// answer: a reader that is slow, or gone, never holds up the engine.
-func (s *Stream) Tokens() <-chan Token { return s.tokens }
-
-// Result is valid once Tokens is closed.
-func (s *Stream) Result() Result { return s.result }
 
 // ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that
 // Drain cancelled.

@@ -17,7 +17,8 @@ import (
 //
 // Admission. A sequence starts when there is a place in the batch and the pool can promise every
 // block that its prompt and its longest answer can take, less those it shares. So it never runs
-// out of memory, and none is ever preempted. Agents take turns (see queue). A sequence that does
+// out of memory, and none is ever preempted. A sequence whose caller is content with less (see
+// Request.SureTokens) is promised less, grows into what is available, and ends where nothing is. Agents take turns (see queue). A sequence that does
 // not fit yet may be passed by others that do, at most maxPassed times; then nothing passes it
 // until it has started. That time must come, because running sequences end, and everything they
 // leave can be evicted. The search looks at no more than lookahead lines, which bounds the cost
@@ -76,7 +77,7 @@ func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 // until an event says that it has ended.
 func (s *sched) Add(q *sequence) {
 	s.mustBeBetween("Add")
-	if !s.store.Fits(extentOf(q.prompt, q.max, s.stepTokens)) {
+	if !s.store.Fits(extentOf(q.prompt, q.max, q.sure, s.stepTokens)) {
 		panic("engine: a sequence that can never fit")
 	}
 	s.queue.push(q)
@@ -261,7 +262,8 @@ func (s *sched) append(q *sequence, token int32) event {
 	}
 	q.tokens = append(q.tokens, token)
 	s.counters.outputTokens++
-	if len(q.tokens) == q.prompt+q.max {
+	// A token that the pool has no room for is the last one, as if it were the max-th.
+	if len(q.tokens) == q.prompt+q.max || !s.store.Extend(&q.claim, len(q.tokens)) {
 		return s.end(q, token, FinishLength)
 	}
 	return event{seq: q, token: token}

@@ -141,10 +141,10 @@ func (w *world) do(line string) (string, error) {
 			return "", err
 		}
 		q := &sequence{id: id, agent: args["agent"], prompt: len(prompt), max: number("max"),
-			tokens: prompt, stop: stop}
+			sure: number("sure"), tokens: prompt, stop: stop}
 		w.seqs[words[0]] = q
 		w.sched.Add(q)
-		blocks := extentOf(q.prompt, q.max, 0).Blocks(&w.sched.store.Shape)
+		blocks := extentOf(q.prompt, q.max, q.sure, 0).SureBlocks(&w.sched.store.Shape)
 		return fmt.Sprintf("%d tokens, needs %d blocks\n", len(prompt), blocks), nil
 	case "plan":
 		prompts := w.sched.stepTokens

@@ -8,6 +8,7 @@ type sequence struct {
 	agent  string
 	prompt int     // tokens of the prompt
 	max    int     // most tokens of the answer
+	sure   int     // tokens of the answer that room is promised for at the start; 0: all of max
 	stop   []int32 // ids that end it
 
 	tokens   []int32  // the prompt, then the answer so far
@@ -27,8 +28,12 @@ type sequence struct {
 }
 
 // extentOf says how large a sequence can become. The KV of its very last token is never computed.
-func extentOf(prompt, maxTokens, stepTokens int) kv.Extent {
-	return kv.Extent{Prompt: prompt, Tokens: prompt + maxTokens - 1, Step: stepTokens}
+func extentOf(prompt, maxTokens, sureTokens, stepTokens int) kv.Extent {
+	x := kv.Extent{Prompt: prompt, Tokens: prompt + maxTokens - 1, Step: stepTokens}
+	if sureTokens > 0 {
+		x.Sure = min(prompt+sureTokens-1, x.Tokens)
+	}
+	return x
 }
 
 // decoding reports whether the prompt is computed.

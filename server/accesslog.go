@@ -66,6 +66,12 @@ func (s *Server) logAccess(w *response, method, path, route string, status int, 
 			slog.Int("cached_tokens", u.Start.CachedTokens),
 			slog.Int("output_tokens", u.OutputTokens),
 			slog.Duration("queue", u.Start.Queue), slog.Duration("prefill", u.Start.Prefill))
+		if g.Params.CutTo > 0 {
+			attrs = append(attrs, slog.Int("max_tokens_cut_to", g.Params.CutTo))
+		}
+		if g.Params.BillingCut {
+			attrs = append(attrs, slog.Bool("billing_line_cut", true))
+		}
 	}
 	s.cfg.AccessLog.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }

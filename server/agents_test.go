@@ -15,6 +15,7 @@ import (
 	"loadstone/server/internal/anthropic"
 	"loadstone/server/internal/generate"
 	"loadstone/server/internal/openai"
+	"loadstone/server/internal/wire"
 )
 
 // diskTier is the engine's word for a memory that is on disk.
@@ -257,7 +258,7 @@ func FuzzMessagesRequest(f *testing.F) {
 
 // fuzzRequest reads and checks a body as the server does.
 func fuzzRequest(t *testing.T, body []byte, q generationBody) {
-	err := json.Unmarshal(body, q)
+	err := wire.Unmarshal(body, q)
 	if err != nil {
 		err = syntaxError(err)
 	}

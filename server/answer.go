@@ -16,7 +16,8 @@ type generationBody interface {
 	// Named returns the model that the body asks for and the session it names, "" where it names
 	// none.
 	Named() (model, session string)
-	// Validate checks the body. maxTokens is the length of an answer where the body gives none.
+	// Validate checks the body. maxTokens bounds an answer where the body gives no length; 0: the
+	// context does.
 	Validate(maxTokens int) (*generate.Params, error)
 }
 
@@ -55,12 +56,12 @@ func (s *Server) begin(
 	p.Agent = agent
 	g, err := b.generator.Start(r.Context(), p, w.start)
 	if err != nil {
-		e := classify(err)
-		if e.code == "context_length_exceeded" {
-			e.param = p.PromptField
-		}
-		return nil, e
+		return nil, err
 	}
+	if p.CutTo > 0 {
+		w.Header().Set(headerMaxTokens, strconv.Itoa(p.CutTo))
+	}
+	setCutHeader(w.Header(), p)
 	w.generation = g
 	s.noteUnheld(w, p)
 	return g, nil
@@ -89,6 +90,21 @@ func (s *Server) noteUnheld(w *response, p *generate.Params) {
 
 // headerUnheld lists the places of keywords that an answer is not held to.
 const headerUnheld = "X-Unheld"
+
+// setCutHeader says what the model was not given.
+func setCutHeader(h http.Header, p *generate.Params) {
+	if p.BillingCut {
+		h.Set(headerCut, "x-anthropic-billing-header")
+	}
+}
+
+const (
+	// headerMaxTokens says what a max_tokens was cut to that the context has no room for.
+	headerMaxTokens = "X-Max-Tokens"
+	// headerCut names a line of the system prompt that the model was not given; see
+	// generate.CutBilling.
+	headerCut = "X-System-Line-Cut"
+)
 
 // agentOf checks the model that a body asks for and returns the agent whose memory the request
 // continues.

@@ -46,6 +46,7 @@ func (s *Server) countTokens(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	setCutHeader(w.Header(), p)
 	return writeJSON(w, http.StatusOK, struct {
 		InputTokens int `json:"input_tokens"`
 	}{len(prompt)})

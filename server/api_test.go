@@ -17,8 +17,11 @@ import (
 
 // messagesBody returns the body of an Anthropic request with one user message.
 func messagesBody(text string, more ...string) string {
-	b := `{"model":"echo","max_tokens":300,"temperature":0,"messages":[{"role":"user","content":` +
-		string(wire.AppendString(nil, text)) + `}]`
+	b := `{"model":"echo"`
+	for _, m := range unless(more, `"max_tokens":300`, `"temperature":0`) {
+		b += "," + m
+	}
+	b += `,"messages":[{"role":"user","content":` + string(wire.AppendString(nil, text)) + `}]`
 	for _, m := range more {
 		b += "," + m
 	}

@@ -87,4 +87,4 @@ func bearer(h http.Header) (string, bool) {
 }
 
 // isOpen says whether a path needs no key.
-func isOpen(path string) bool { return path == "/" || strings.HasPrefix(path, "/health/") }
+func isOpen(path string) bool { return path == "/" || isHealth(path) }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -281,10 +282,20 @@ func get(path string, headers ...string) string {
 
 // say returns the body of a chat with one user message.
 func say(text string, more ...string) string {
-	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}],"temperature":0`,
-		wire.AppendString(nil, text))
-	for _, m := range more {
+	body := fmt.Sprintf(`{"messages":[{"role":"user","content":%s}]`, wire.AppendString(nil, text))
+	for _, m := range append(unless(more, `"temperature":0`), more...) {
 		body += "," + m
 	}
 	return body + "}"
+}
+
+// unless returns the defaults whose fields are not among more.
+func unless(more []string, defaults ...string) (rest []string) {
+	all := strings.Join(more, ",")
+	for _, d := range defaults {
+		if name, _, _ := strings.Cut(d, ":"); !strings.Contains(all, name+":") {
+			rest = append(rest, d)
+		}
+	}
+	return rest
 }

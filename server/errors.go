@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/anthropic"
 	"loadstone/server/internal/generate"
+	"loadstone/server/internal/openai"
 )
 
 // statusClientClosed is the status of a request whose client went away before its answer was
@@ -50,15 +52,16 @@ type apiError struct {
 	code    string // error.code: stable, for programs
 	param   string // error.param: the field at fault, "" for none
 	message string
-	retry   time.Duration // Retry-After; 0: none
-	never   bool          // X-Should-Retry is false: a retry cannot help, whatever the status says
+	// anthropic is the message in Anthropic's API, where that has words of its own; "": message
+	anthropic string
+	retry     time.Duration // Retry-After; 0: none
+	never     bool          // X-Should-Retry is false: a retry cannot help, whatever the status says
 }
 
 func (e *apiError) Error() string { return e.message }
 
-// classify is the one table from an error to what the client gets. A full pool is 429 while running
-// work frees it, and 400 where the request is larger than the whole pool: only the first is worth a
-// retry.
+// classify is the one table from an error to what the client gets. A full pool is 429, because
+// running work frees it. A request that is larger than the whole pool is a *generate.LengthError.
 func classify(err error) *apiError {
 	var (
 		api     *apiError
@@ -66,7 +69,7 @@ func classify(err error) *apiError {
 		pool    *engine.PoolError
 		queue   *engine.QueueError
 		agent   *engine.AgentError
-		length  *engine.ContextError
+		length  *generate.LengthError
 		tooLong *http.MaxBytesError
 	)
 	switch {
@@ -76,11 +79,8 @@ func classify(err error) *apiError {
 		return &apiError{status: 400, kind: kindInvalid, code: request.Code, param: request.Param,
 			message: request.Message}
 	case errors.As(err, &length):
-		return &apiError{status: 400, kind: kindInvalid, code: "context_length_exceeded",
-			message: err.Error()}
-	case errors.As(err, &pool) && pool.Need > pool.Total:
-		return &apiError{status: 400, kind: kindInvalid, code: "pool_too_small",
-			param: "max_tokens", message: err.Error()}
+		return &apiError{status: 400, kind: kindInvalid, code: length.Code(), param: length.Field,
+			message: openai.LengthMessage(length), anthropic: anthropic.LengthMessage(length)}
 	case errors.As(err, &pool):
 		return &apiError{status: 429, kind: kindRateLimit, code: "pool_exhausted",
 			message: err.Error(), retry: max(pool.RetryAfter, time.Second)}

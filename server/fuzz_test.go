@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -57,9 +58,9 @@ func FuzzAnswer(f *testing.F) {
 		if got := streamed(t, s, say("go", append(more, `"stream":true`)...)); got != want {
 			t.Errorf("stream %q, want %q", got, want)
 		}
-		body := messagesBody("go", `"stream":true`, `"stop_sequences":`+string(list))
-		if got := messaged(t, s,
-			strings.Replace(body, `"max_tokens":300`, `"max_tokens":1000`, 1)); got != want {
+		body := messagesBody("go", `"stream":true`, `"max_tokens":1000`,
+			`"stop_sequences":`+string(list))
+		if got := messaged(t, s, body); got != want {
 			t.Errorf("Anthropic's stream %q, want %q", got, want)
 		}
 	})
@@ -191,7 +192,7 @@ func FuzzChatRequest(f *testing.F) {
 // decoded returns what the server must make of an answer's bytes, the slow way: the text is cut
 // before the first stop string that is complete, and before the longest where several end together.
 func decoded(raw []byte, stops []string) string {
-	text := string([]rune(string(raw)))
+	text := wellFormed(raw)
 	for n := range len(text) + 1 {
 		cut := -1
 		for _, stop := range stops {
@@ -204,4 +205,30 @@ func decoded(raw []byte, stops []string) string {
 		}
 	}
 	return text
+}
+
+// wellFormed returns the text of any bytes, with one U+FFFD for the longest beginning of a character
+// that does not go on, and for each byte with which no character begins.
+func wellFormed(raw []byte) string {
+	var b strings.Builder
+	for len(raw) > 0 {
+		r, n := utf8.DecodeRune(raw)
+		if r == utf8.RuneError && n == 1 {
+			for n = min(3, len(raw)); n > 1 && !isBeginning(raw[:n]); n-- {
+			}
+		}
+		b.WriteRune(r)
+		raw = raw[n:]
+	}
+	return b.String()
+}
+
+// isBeginning says whether a character begins with these bytes and goes on behind them.
+func isBeginning(b []byte) bool {
+	for _, more := range [][]byte{{0x80}, {0xbf}, {0x80, 0x80}, {0xbf, 0x80}, {0x80, 0x80, 0x80}, {0xbf, 0x80, 0x80}, {0x90, 0x80, 0x80}, {0x90, 0x80}} {
+		if c := append(slices.Clone(b), more...); utf8.RuneCount(c) == 1 && utf8.Valid(c) {
+			return true
+		}
+	}
+	return false
 }

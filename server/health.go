@@ -2,17 +2,36 @@ package server
 
 import (
 	"net/http"
+	"strings"
 
 	"loadstone/engine"
 )
 
-// health is the body of all three health checks. None of them asks the engine's goroutine anything,
+// health is the body of all health checks. None of them asks the engine's goroutine anything,
 // so they answer at once, however long a step of the model takes.
 type health struct {
 	Status      string   `json:"status"`
 	Reason      string   `json:"reason,omitempty"`
 	Loaded      *int64   `json:"loaded_percent,omitempty"`
 	Utilization *float64 `json:"pool_utilization,omitempty"` // 0 to 1
+}
+
+// isHealth says whether a path is that of a health check.
+func isHealth(path string) bool {
+	return path == "/health" || strings.HasPrefix(path, "/health/")
+}
+
+// whole serves GET /health, which load generators and probes look for because vLLM, SGLang and
+// llama.cpp have it. Like those, it is 200 from when the model is loaded, however much work there
+// is, and 503 before, and again while the server goes down. /health/ready says more.
+func (s *Server) whole(w *response, r *http.Request) error {
+	h := s.readiness()
+	switch h.Reason {
+	case "loading", "draining":
+		return s.ready(w, r)
+	}
+	h.Status, h.Reason = "ok", ""
+	return writeJSON(w, http.StatusOK, h)
 }
 
 // live says that the process answers. A process that does not answer should be restarted.

@@ -18,6 +18,7 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			control:        http.NewResponseController(w),
 			start:          time.Now(),
 			anthropic:      isAnthropic(r.URL.Path),
+			maxBody:        s.cfg.MaxBody,
 		}
 		defer func() {
 			elapsed := time.Since(x.start)
@@ -43,7 +44,7 @@ func (s *Server) latency(next http.Handler) http.Handler {
 
 // isProbe says whether a path is one that machines and the status page ask for all the time.
 func isProbe(path string) bool {
-	return path == "/metrics" || path == "/admin/status" || strings.HasPrefix(path, "/health/")
+	return path == "/metrics" || path == "/admin/status" || isHealth(path)
 }
 
 // route returns the pattern of the route that answered, without its method.

@@ -66,6 +66,12 @@ func limitBody(limit int64, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r) // which has its own bounds
 			return
 		}
+		if r.ContentLength > limit {
+			// The client is told at once, and before it sends the body where it asked with Expect:
+			// net/http sends 100 Continue when a handler begins to read.
+			classify(&http.MaxBytesError{Limit: limit}).write(w.(*response))
+			return
+		}
 		if r.ContentLength != 0 {
 			w.(*response).control.SetReadDeadline(time.Now().Add(bodyTimeout))
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -28,7 +29,8 @@ func writeJSON(w *response, status int, v any) error {
 // as an event of a stream that failed half-way.
 func (e *apiError) body(w *response) []byte {
 	if w.anthropic {
-		return anthropic.ErrorBody(e.status, e.message, w.Header().Get("X-Request-ID"))
+		message := cmp.Or(e.anthropic, e.message)
+		return anthropic.ErrorBody(e.status, message, w.Header().Get("X-Request-ID"))
 	}
 	return openai.ErrorBody(e.kind, e.code, e.param, e.message)
 }

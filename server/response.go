@@ -27,6 +27,7 @@ type response struct {
 	renewed   time.Time // when the write deadline was last moved
 	status    int       // as sent; 0 before
 	anthropic bool      // errors go out in Anthropic's envelope
+	maxBody   int64     // largest body of the request in bytes
 	outcome   int       // for the log, where it differs from status: 499, or a failed stream's
 
 	generation *generate.Generation // nil where nothing is generated

@@ -13,9 +13,6 @@ import (
 
 // New returns a server that is loading.
 func New(cfg Config) *Server {
-	if cfg.MaxTokens == 0 {
-		cfg.MaxTokens = 256
-	}
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 8 << 20
 	}
@@ -50,7 +47,7 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"POST", "/v1/messages", s.messages},
 		{"POST", "/v1/messages/count_tokens", s.countTokens},
 		{"GET", "/v1/models", s.models},
-		{"GET", "/v1/models/{id}", s.model},
+		{"GET", "/v1/models/{id...}", s.model},
 		{"POST", "/v1/agents", s.createAgent},
 		{"GET", "/v1/agents", s.listAgents},
 		{"GET", "/v1/agents/stats", s.agentStats},
@@ -61,6 +58,7 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"POST", "/v1/agents/{id}/pin", s.onAgent((*engine.Engine).Pin)},
 		{"POST", "/v1/agents/{id}/unpin", s.onAgent((*engine.Engine).Unpin)},
 		{"GET", "/v1/agents/{id}/export", s.exportAgent},
+		{"GET", "/health", s.whole},
 		{"GET", "/health/live", s.live},
 		{"GET", "/health/ready", s.ready},
 		{"GET", "/health/startup", s.startup},
@@ -85,7 +83,7 @@ func (s *Server) routes() (http.Handler, []string) {
 			paths = append(paths, route.path)
 		}
 	}
-	handle("/", func(w *response, r *http.Request) error { return noRoute(mux, w, r) })
+	handle("/", func(w *response, r *http.Request) error { return noRoute(mux, paths, w, r) })
 	h := s.authenticated(mux)
 	h = limitBody(s.cfg.MaxBody, h)
 	h = cors(s.cfg.Origins, h)
@@ -96,7 +94,7 @@ func (s *Server) routes() (http.Handler, []string) {
 
 // noRoute returns the error for a path that does not exist, or for a method that a path does not
 // have.
-func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
+func noRoute(mux *http.ServeMux, paths []string, w *response, r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{"DELETE", "GET", "POST"} {
 		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
@@ -108,7 +106,7 @@ func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 	if allowed == nil {
 		return &apiError{
 			status: 404, kind: kindInvalid, code: "not_found",
-			message: "no such path: " + r.URL.Path,
+			message: "no such path: " + r.URL.Path + hint(paths, r.URL.Path),
 		}
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -117,4 +115,25 @@ func noRoute(mux *http.ServeMux, w *response, r *http.Request) error {
 		message: fmt.Sprintf("%s is not allowed on %s; use %s",
 			r.Method, r.URL.Path, strings.Join(allowed, " or ")),
 	}
+}
+
+// hint names the path that a client probably meant, whose base URL lacks /v1 or has it twice, or has
+// something else in front; "" where none is alike.
+func hint(paths []string, asked string) string {
+	path, meant := strings.TrimRight(asked, "/"), ""
+	for _, p := range paths {
+		tail, ok := strings.CutPrefix(p, "/v1")
+		if ok && !strings.Contains(p, "{") && strings.HasSuffix(path, tail) && len(p) > len(meant) {
+			meant = p
+		}
+	}
+	switch {
+	case meant == "":
+		return ""
+	case "/v1"+path == meant:
+		return "; want " + meant + ": does the client's base URL lack /v1?"
+	case path == "/v1"+meant:
+		return "; want " + meant + ": the client adds /v1 itself, so its base URL must not have it"
+	}
+	return "; want " + meant
 }

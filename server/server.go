@@ -51,7 +51,10 @@ type Text interface {
 type Config struct {
 	// Model is the name under which the model is served.
 	Model string
-	// MaxTokens is the length of an answer where the request names none. 0: 256
+	// Aliases are further names under which the model is served; "*" is any.
+	Aliases []string
+	// MaxTokens bounds the length of an answer where the request names none. 0: such an answer may
+	// go to the end of the model's context
 	MaxTokens int
 	// MaxBody is the size of the largest request body in bytes. 0: 8 MiB
 	MaxBody int64

@@ -174,8 +174,9 @@ func TestWireErrors(t *testing.T) {
 			{"an agent's name", post(say("a"), "X-Agent-ID: ../../etc")},
 			{"another model", post(say("a", `"model":"gpt-4"`))},
 			{"a body over the limit", post(say(strings.Repeat("a", 300)))},
-			{"longer than the context", post(say("a", `"max_tokens":5000`))},
-			{"larger than the pool", post(say("a", `"max_tokens":4000`))},
+			{"longer than the context", postTo("/v1/messages", messagesBody("a", `"max_tokens":5000`))},
+			{"larger than the pool", postTo("/v1/messages", messagesBody("a", `"max_tokens":4000`))},
+			{"larger than the pool, which costs length", post(say("a", `"max_tokens":4000`))},
 		} {
 			tr.exchange(t, l, e.what, e.request)
 		}

@@ -160,6 +160,7 @@ func TestLoadErrors(t *testing.T) {
 	for _, c := range []struct{ file, content, want string }{
 		{"tokenizer.json", `{`, "tokenizer.json: unexpected end"},
 		{"tokenizer.json", `{"model":{"type":"Unigram"}}`, `model type "Unigram" is not supported`},
+		{"tokenizer.json", `{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["a",-1.5]]}}`, `model type "Unigram" is not supported`},
 		{"tokenizer.json", `{"model":{"type":"BPE"}}`, "no vocabulary"},
 		{"tokenizer.json", `{"model":{"vocab":{"a":-1}}}`, "negative id"},
 		{"tokenizer.json", `{"model":{"vocab":{"a":2000000000}}}`, "above the limit"},

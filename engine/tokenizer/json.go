@@ -27,6 +27,9 @@ func parseTokenizer(data []byte) (*tokenizerJSON, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := j.Model.checkType(); err != nil { // before the vocabulary, whose form depends on it
+		return nil, err
+	}
 	j.Model.merges = mergeList{merges}
 	if j.Model.vocab, err = readVocabulary(vocab); err != nil {
 		return nil, err
@@ -50,11 +53,16 @@ type modelJSON struct {
 	merges mergeList
 }
 
+func (j *modelJSON) checkType() error {
+	if j.Type != "BPE" && j.Type != "" {
+		return fmt.Errorf("model type %q is not supported, only BPE is", j.Type)
+	}
+	return nil
+}
+
 // check refuses models that this package cannot run exactly.
 func (j *modelJSON) check() error {
 	switch {
-	case j.Type != "BPE" && j.Type != "":
-		return fmt.Errorf("model type %q is not supported, only BPE is", j.Type)
 	case j.Dropout != 0:
 		return fmt.Errorf("model dropout %g is not supported", j.Dropout)
 	case j.ContinuingSubwordPrefix != "":

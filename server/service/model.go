@@ -14,16 +14,20 @@ import (
 
 // loaded is a model that is ready to serve, or the reason why there is none.
 type loaded struct {
-	engine *engine.Engine
-	text   *tokenizer.Model
-	kv     string // format of the cache
-	err    error
+	engine  *engine.Engine
+	text    *tokenizer.Model
+	kv      string // format of the cache
+	kvBytes int64  // its size
+	err     error
 }
 
 // load reads the model's weights and, at the same time, its tokenizer, and starts an engine over
 // both. It calls progress with how many bytes of the weights have been read.
 func load(src catalog.Source, backend, kv string, cfg engine.Config,
 	progress func(done, total int64)) loaded {
+	if err := checkpoint.CheckFolder(src.FS); err != nil {
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
+	}
 	var text *tokenizer.Model
 	var textErr error
 	var reading sync.WaitGroup
@@ -42,12 +46,38 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config,
 		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
 	}
 	cfg.Model = m
+	if cfg.KVBytes, err = kvBytes(cfg); err != nil {
+		m.Close()
+		return loaded{err: err}
+	}
 	e, err := engine.New(cfg)
 	if err != nil {
 		m.Close()
 		return loaded{err: err}
 	}
-	return loaded{engine: e, text: text, kv: m.KVFormat()}
+	return loaded{engine: e, text: text, kv: m.KVFormat(), kvBytes: cfg.KVBytes}
+}
+
+// The size of the KV cache where the command line gives none is between these. The larger bound is
+// for models of a long context, one of which would not fit into a small machine.
+const (
+	minKVBytes = 256 << 20
+	maxKVBytes = 4 << 30
+)
+
+// kvBytes returns the size of the KV cache: what the command line gives, or what one request of the
+// model's whole context takes.
+func kvBytes(cfg engine.Config) (int64, error) {
+	if cfg.KVBytes > 0 {
+		return cfg.KVBytes, nil
+	}
+	full, err := cfg.FullContextBytes()
+	if err != nil {
+		return 0, err
+	}
+	// In whole MiB, for people to read.
+	full = (full + 1<<20 - 1) >> 20 << 20
+	return min(max(full, minKVBytes), maxKVBytes), nil
 }
 
 // A model also says how it stores its KV, which is what KVAuto stands for.

@@ -29,6 +29,8 @@ type options struct {
 	origins      string
 	maxBody      int64
 	keyFile      string
+	aliases      []string
+	maxTokens    int
 	rate         int
 	agentRate    int
 	drainTimeout time.Duration
@@ -44,7 +46,7 @@ alone.
   POST /v1/chat/completions    POST /v1/completions
   POST /v1/messages            POST /v1/messages/count_tokens
   GET /v1/models               GET /metrics
-  GET /health/live|ready|startup             GET / (status page)
+  GET /health, /health/live|ready|startup    GET / (status page)
   POST and GET /v1/agents                    GET and DELETE /v1/agents/ID
   POST /v1/agents/ID/generate|pin|unpin      GET /v1/agents/stats
   GET /v1/agents/ID/export                   POST /v1/agents/import
@@ -83,8 +85,18 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 		"`format` of the KV cache, in memory and on disk: "+strings.Join(KVFormats(), ", ")+
 			" (q8 and q4 have 8 and 4 bits in groups of 64), "+
 			"or auto: the one in which the backend computes")
-	o.engine.KVBytes = 256 << 20
-	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB")
+	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB; "+
+		"by default what one full context of the model takes, at least 256MiB and at most 4GiB")
+	f.IntVar(&o.maxTokens, "max-tokens", 0, "longest answer to a request that names no length; "+
+		"0: such an answer may go to the end of the model's context")
+	f.Func("alias", "further `name` under which the model is served; may be given more than once; "+
+		"* is any name", func(name string) error {
+		if name == "" {
+			return errors.New("want a name")
+		}
+		o.aliases = append(o.aliases, name)
+		return nil
+	})
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
 	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that may run at once")
 	f.IntVar(&o.engine.StepTokens, "step-tokens", 256,
@@ -179,6 +191,9 @@ func (o *options) check(rest []string) error {
 	}
 	if o.engine.MaxPerAgent < 0 {
 		return fmt.Errorf("-max-per-agent is %d; want 0 or more", o.engine.MaxPerAgent)
+	}
+	if o.maxTokens < 0 {
+		return fmt.Errorf("-max-tokens is %d; want 0 or more", o.maxTokens)
 	}
 	if o.rate < 0 || o.agentRate < 0 {
 		return fmt.Errorf("-rate is %d and -agent-rate %d; want 0 or more", o.rate, o.agentRate)

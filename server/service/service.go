@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"loadstone/engine"
 	"loadstone/engine/catalog"
 	"loadstone/metal"
 	"loadstone/server"
@@ -86,6 +87,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		log:      log,
 		server: server.New(server.Config{
 			Model:       src.Name,
+			Aliases:     o.aliases,
+			MaxTokens:   o.maxTokens,
 			Origins:     splitList(o.origins),
 			MaxBody:     o.maxBody,
 			Keys:        keys,
@@ -171,9 +174,13 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	st := m.engine.Stats()
 	fmt.Fprintf(i.stdout,
 		"loadstone: ready: %s on %s "+
-			"(%d blocks of %d tokens, %s of %s KV cache, loaded in %.1f s)\n",
+			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
 		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
-		formatBytes(i.engine.KVBytes), m.kv, time.Since(start).Seconds())
+		formatBytes(m.kvBytes), m.kv, room(m.engine), time.Since(start).Seconds())
+	if _, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil); err != nil {
+		i.log.Warn("this model cannot chat: requests with messages will be refused, and only "+
+			"/v1/completions works", "reason", err)
+	}
 
 	select {
 	case err := <-served:
@@ -191,6 +198,14 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 		}
 	}()
 	return i.finish(hs, m)
+}
+
+// room says how long a request may be where the KV cache has no room for the model's whole context.
+func room(e *engine.Engine) string {
+	if e.Longest() == e.Context() {
+		return ""
+	}
+	return fmt.Sprintf(": longest request %d of the model's %d tokens", e.Longest(), e.Context())
 }
 
 // finish finishes the answers in flight. The port stays open and refuses new work meanwhile.

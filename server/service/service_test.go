@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 
+	"loadstone/engine/catalog"
 	"loadstone/metal"
 )
 
@@ -48,12 +49,21 @@ func start(t *testing.T, args ...string) *process {
 // startOn starts a server with the model and the backend.
 func startOn(t *testing.T, model, backend string, args ...string) *process {
 	t.Helper()
+	p := startOnly(t, append([]string{"-backend", backend, "-model", model}, args...)...)
+	p.url = p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
+	p.line(t, `^loadstone: ready: (`+model+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
+	return p
+}
+
+// startOnly starts a server and does not wait for it.
+func startOnly(t *testing.T, args ...string) *process {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.Command(exe,
-		append([]string{"-addr", "127.0.0.1:0", "-backend", backend, "-model", model}, args...)...)}
+		append([]string{"-addr", "127.0.0.1:0", "-backend", "ref"}, args...)...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
@@ -68,8 +78,6 @@ func startOn(t *testing.T, model, backend string, args ...string) *process {
 		p.Wait()
 	})
 	p.stdout = bufio.NewReader(out)
-	p.url = p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
-	p.line(t, `^loadstone: ready: (`+model+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
 	return p
 }
 
@@ -311,5 +319,77 @@ func TestByteSize(t *testing.T) {
 		if err := new(byteSize).Set(s); err == nil {
 			t.Errorf("%q is accepted", s)
 		}
+	}
+}
+
+// TestNames: the model is served under its aliases too, and -max-tokens bounds an answer whose length
+// the request does not name.
+func TestNames(t *testing.T) {
+	p := start(t, "-alias", "gpt-4o", "-alias", "org/name", "-max-tokens", "3")
+	for model, want := range map[string]int{"tiny": 200, "gpt-4o": 200, "org/name": 200, "x": 404} {
+		resp := p.chat(t, `{"model":"`+model+`","messages":[{"role":"user","content":"Hello"}],"ignore_eos":true}`)
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != want ||
+			want == 200 && !strings.Contains(string(body), `"completion_tokens":3,`) {
+			t.Errorf("%s: %d %s, %v", model, resp.StatusCode, body, err)
+		}
+	}
+}
+
+// TestRoom: by default the pool has room for one full context of the model; with less, the line at
+// start says how long a request may be.
+func TestRoom(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, `256MiB of f32 KV cache, loaded in`},
+		{[]string{"-kv-bytes", "64KiB"}, `64KiB of f32 KV cache: longest request \d+ of the model's \d+ tokens, loaded in`},
+	} {
+		p := startOnly(t, test.args...)
+		p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
+		p.line(t, `^(loadstone: ready: tiny on ref .*`+test.want+`.*)$`)
+	}
+}
+
+// TestNoTemplate: a model that cannot chat is named at start, and its folder's faults are too.
+func TestNoTemplate(t *testing.T) {
+	folder := func(change func(dir string)) string {
+		src, err := catalog.Open("tiny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(dir, src.FS); err != nil {
+			t.Fatal(err)
+		}
+		change(dir)
+		return dir
+	}
+	refuse := folder(func(dir string) {
+		if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte("{{ raise_exception('never') }}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	p := startOnly(t, "-model", refuse)
+	p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
+	p.line(t, `^(loadstone: ready: .*)$`)
+	p.Process.Signal(os.Interrupt)
+	if p.end(t); !strings.Contains(p.stderr.String(), "this model cannot chat") || !strings.Contains(p.stderr.String(), "never") {
+		t.Errorf("stderr %s", &p.stderr)
+	}
+	mark := folder(func(dir string) {
+		b, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), append([]byte("\uFEFF"), b...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	p = startOnly(t, "-model", mark)
+	p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
+	if code := p.end(t); code != 1 || !strings.Contains(p.stderr.String(), "config.json begins with a byte order mark") {
+		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
 	}
 }

@@ -68,7 +68,7 @@ func (st *Store) Check(running []Holder) {
 
 func (st *Store) checkSequence(h *Holder) {
 	size, c := st.BlockTokens, h.Claim
-	need := c.lease.extent.Blocks(&st.Shape)
+	need := c.lease.extent.SureBlocks(&st.Shape)
 	expect(len(c.Blocks) == (h.Room+size-1)/size,
 		"sequence %d has %d blocks for %d tokens", h.ID, len(c.Blocks), h.Room)
 	expect(len(c.Blocks)+c.promised == need,

@@ -52,7 +52,7 @@ type Terms struct {
 // slots it begins with until the restore has come to its end, so it needs more of them.
 func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	s := &st.slots
-	t := Terms{extent: x, idle: m.idle, blocks: x.Blocks(&st.Shape) - len(m.Blocks)}
+	t := Terms{extent: x, idle: m.idle, blocks: x.SureBlocks(&st.Shape) - len(m.Blocks)}
 	if m.move {
 		t.blocks--
 	}
@@ -84,7 +84,7 @@ func (st *Store) Affords(t Terms) bool {
 
 // Fits reports whether a sequence could start if it were alone.
 func (st *Store) Fits(x Extent) bool {
-	return x.Blocks(&st.Shape) <= st.Blocks && x.MaxSlots(&st.Shape, 0) <= st.WindowSlots
+	return x.SureBlocks(&st.Shape) <= st.Blocks && x.MaxSlots(&st.Shape, 0) <= st.WindowSlots
 }
 
 // A Copy asks for a call of Model.CopyKV. Dst is None where nothing is to be copied.
@@ -165,6 +165,24 @@ func (st *Store) Grow(c *Claim, tokens int) {
 	for tokens > len(c.Blocks)*st.BlockTokens {
 		st.extend(c)
 	}
+}
+
+// Extend promises a sequence the blocks for so many tokens, where its extent is larger than what it
+// was promised at its start. It reports whether the sequence may have so many tokens: it may not
+// where the pool has no more room.
+func (st *Store) Extend(c *Claim, tokens int) bool {
+	more := tokens - (len(c.Blocks)+c.promised)*st.BlockTokens
+	if more <= 0 {
+		return true
+	}
+	n := (more + st.BlockTokens - 1) / st.BlockTokens
+	if n > st.pool.available() {
+		return false
+	}
+	st.pool.promise(n)
+	c.promised += n
+	c.lease.extent.Sure = tokens
+	return true
 }
 
 // Share gives a sequence the block that holds tokens after its last one, if there is such a block

@@ -45,6 +45,18 @@ type Extent struct {
 	Prompt int // tokens of the prompt
 	Tokens int // most tokens whose KV it needs: prompt and answer, but the answer's last token
 	Step   int // most tokens of a prompt that are computed in one step
+
+	// Sure is how many of the tokens blocks are promised for when the sequence starts; see
+	// Store.Extend for the rest. 0: all of them
+	Sure int
+}
+
+// SureBlocks returns how many blocks are promised when the sequence starts.
+func (x Extent) SureBlocks(s *Shape) int {
+	if x.Sure > 0 && x.Sure < x.Tokens {
+		x.Tokens = x.Sure
+	}
+	return x.Blocks(s)
 }
 
 // Blocks returns how many blocks all tokens take.

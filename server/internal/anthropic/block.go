@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"loadstone/server/internal/generate"
@@ -20,6 +21,11 @@ type block struct {
 	ToolUseID string          `json:"tool_use_id"`
 	Content   json.RawMessage `json:"content"` // of a tool_result: a string, text blocks or nothing
 	IsError   bool            `json:"is_error"`
+
+	// Of a document. The source of a search_result is a string.
+	Source  json.RawMessage `json:"source"`
+	Title   string          `json:"title"`
+	Context string          `json:"context"`
 }
 
 // badBlock returns the error for a block at the path given that this server cannot read; known are
@@ -35,14 +41,69 @@ func badBlock(path string, b block, known string) error {
 // readBlocks reads content that is a string or an array of blocks.
 func readBlocks(path string, raw json.RawMessage) ([]block, error) {
 	var text string
-	if bytes.HasPrefix(raw, []byte(`"`)) && json.Unmarshal(raw, &text) == nil {
+	if bytes.HasPrefix(raw, []byte(`"`)) && wire.Unmarshal(raw, &text) == nil {
 		return []block{{Type: "text", Text: &text}}, nil
 	}
 	var blocks []block
-	if !bytes.HasPrefix(raw, []byte("[")) || json.Unmarshal(raw, &blocks) != nil {
+	if !bytes.HasPrefix(raw, []byte("[")) || wire.Unmarshal(raw, &blocks) != nil {
 		return nil, generate.Invalid(path, "%s: want a string or an array of blocks", path)
 	}
 	return blocks, nil
+}
+
+// text returns the text of a block, and whether it is of a type that has text: text, a document whose
+// source is text, or a search result.
+func (b *block) text(path string) (text string, ok bool, err error) {
+	switch b.Type {
+	case "text":
+		if b.Text == nil {
+			return "", false, nil
+		}
+		return *b.Text, true, nil
+	case "document":
+		return b.documentText(path)
+	case "search_result":
+		var source string
+		wire.Unmarshal(b.Source, &source) // a title will do
+		body, err := blocksText(path+".content", b.Content)
+		return joined(b.Title, source, body), err == nil, err
+	}
+	return "", false, nil
+}
+
+// documentText returns the text of a document, below what its title and its context say.
+func (b *block) documentText(path string) (text string, ok bool, err error) {
+	path += ".source"
+	var source struct {
+		Type    string
+		Data    *string
+		Content json.RawMessage
+	}
+	if len(b.Source) == 0 || wire.Unmarshal(b.Source, &source) != nil {
+		return "", false, generate.Invalid(path, "%s: want an object", path)
+	}
+	var body string
+	switch {
+	case source.Type == "text" && source.Data != nil:
+		body = *source.Data
+	case source.Type == "text":
+		return "", false, generate.Invalid(path+".data", "%s.data: missing", path)
+	case source.Type == "content":
+		if body, err = blocksText(path+".content", source.Content); err != nil {
+			return "", false, err
+		}
+	default:
+		return "", false, generate.Unsupported(path+".type",
+			"%s.type: %q; this server reads documents of text and of text blocks", path,
+			source.Type)
+	}
+	return joined(b.Title, b.Context, body), true, nil
+}
+
+// joined joins the texts that are not empty, a line for each.
+func joined(texts ...string) string {
+	texts = slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+	return strings.Join(texts, "\n")
 }
 
 // blocksText returns the text of content that must have nothing else, a line for each block.
@@ -55,11 +116,45 @@ func blocksText(path string, raw json.RawMessage) (string, error) {
 		return "", err
 	}
 	var texts []string
-	for i, b := range blocks {
-		if b.Type != "text" || b.Text == nil {
-			return "", badBlock(fmt.Sprintf("%s[%d]", path, i), b, "text")
+	for i := range blocks {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		text, ok, err := blocks[i].text(path)
+		if err != nil {
+			return "", err
 		}
-		texts = append(texts, *b.Text)
+		if !ok {
+			return "", badBlock(path, blocks[i], "text")
+		}
+		texts = append(texts, text)
 	}
 	return strings.Join(texts, "\n"), nil
+}
+
+// systemText returns the text of a system prompt like blocksText, without the first line of Claude
+// Code's, which stands in a block of its own, and whether that line was there.
+func systemText(path string, raw json.RawMessage) (text string, cut bool, err error) {
+	if wire.OrNil(raw) == nil {
+		return "", false, nil
+	}
+	blocks, err := readBlocks(path, raw)
+	if err != nil {
+		return "", false, err
+	}
+	var texts []string
+	for i := range blocks {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		text, ok, err := blocks[i].text(path)
+		if err != nil {
+			return "", false, err
+		}
+		if !ok {
+			return "", false, badBlock(path, blocks[i], "text")
+		}
+		rest, was := generate.CutBilling(text)
+		cut = cut || was
+		if !was || rest != "" {
+			texts = append(texts, rest)
+		}
+	}
+	return strings.Join(texts, "\n"), cut, nil
 }

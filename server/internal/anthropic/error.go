@@ -1,6 +1,24 @@
 package anthropic
 
-import "loadstone/server/internal/wire"
+import (
+	"fmt"
+
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
+)
+
+// LengthMessage says that a request is too long in the words of Anthropic's API. Claude Code reads
+// the numbers of the second form and asks again with a max_tokens that fits; others look for either
+// form to shorten the conversation.
+func LengthMessage(e *generate.LengthError) string {
+	message := fmt.Sprintf("prompt is too long: %d tokens > %d maximum", e.Prompt, e.Longest)
+	if e.Prompt <= e.Longest {
+		message = fmt.Sprintf("input length and `max_tokens` exceed context limit: %d + %d > %d, "+
+			"decrease input length or `max_tokens` and try again",
+			e.Prompt, e.MaxTokens, e.Longest)
+	}
+	return message + e.Room()
+}
 
 // ErrorBody returns an error in Anthropic's envelope. status is the HTTP status that the error has
 // in OpenAI's API; the envelope's type follows from it. Anthropic's SDKs know no 503: a server that

@@ -22,20 +22,30 @@ const maxStopSequences = 64
 // no max_tokens. Fields that are missing here are ignored, among them cache_control, because
 // everything is cached, and thinking, because the models here do not think aloud.
 type MessagesRequest struct {
-	Model       string            `json:"model"`
-	SessionID   string            `json:"session_id"` // extension: names the agent
-	MaxTokens   *int              `json:"max_tokens"`
-	System      json.RawMessage   `json:"system"` // a string, or text blocks
-	Messages    []message         `json:"messages"`
-	Stops       []string          `json:"stop_sequences"`
-	Temperature *float64          `json:"temperature"` // 0 to 1, default 1
-	TopP        *float64          `json:"top_p"`
-	TopK        int               `json:"top_k"`
-	Stream      bool              `json:"stream"`
-	Tools       []tool            `json:"tools"`
-	ToolChoice  *toolChoice       `json:"tool_choice"`
-	Output      *outputConfig     `json:"output_config"`
-	MCPServers  []json.RawMessage `json:"mcp_servers"` // here so that it can be refused
+	Model        string          `json:"model"`
+	SessionID    string          `json:"session_id"` // extension: names the agent
+	MaxTokens    *int            `json:"max_tokens"`
+	System       json.RawMessage `json:"system"` // a string, or text blocks
+	Messages     []message       `json:"messages"`
+	Stops        json.RawMessage `json:"stop_sequences"` // an array of strings
+	Temperature  *float64        `json:"temperature"`    // 0 to 1, default 1
+	TopP         *float64        `json:"top_p"`
+	TopK         int             `json:"top_k"`
+	Stream       bool            `json:"stream"`
+	Tools        []tool          `json:"tools"`
+	ToolChoice   *toolChoice     `json:"tool_choice"`
+	Output       *outputConfig   `json:"output_config"`
+	OutputFormat *outputFormat   `json:"output_format"` // what output_config.format was before
+
+	// Extensions of vLLM, SGLang and llama.cpp, which load generators use.
+	MinTokens int  `json:"min_tokens"`
+	IgnoreEOS bool `json:"ignore_eos"`
+
+	generate.FormFields
+
+	// These are here so that they can be refused.
+	MCPServers     []json.RawMessage `json:"mcp_servers"`
+	ResponseFormat json.RawMessage   `json:"response_format"`
 }
 
 type message struct {
@@ -66,8 +76,28 @@ func (q *MessagesRequest) Validate(int) (*generate.Params, error) {
 	if p.Sampling, err = fields.Sampling(); err != nil {
 		return nil, err
 	}
-	p.Stops, p.Stream = q.Stops, q.Stream
-	return p, generate.CheckStops("stop_sequences", q.Stops, maxStopSequences)
+	if err := p.SetEnding(q.MinTokens, q.IgnoreEOS); err != nil {
+		return nil, err
+	}
+	p.Stream = q.Stream
+	p.Stops, err = q.stops()
+	return p, err
+}
+
+func (q *MessagesRequest) stops() ([]string, error) {
+	const field = "stop_sequences"
+	raw := wire.OrNil(q.Stops)
+	if raw == nil {
+		return nil, nil
+	}
+	var stops []string
+	if err := wire.Unmarshal(raw, &stops); err != nil {
+		return nil, generate.Invalid(field, "%s: want an array of strings", field)
+	}
+	if err := generate.CheckWhole(field, raw); err != nil {
+		return nil, err
+	}
+	return stops, generate.CheckStops(field, stops, maxStopSequences)
 }
 
 // ValidatePrompt checks the fields of which the prompt is made. The Params have nothing else.
@@ -81,11 +111,14 @@ func (q *MessagesRequest) ValidatePrompt() (*generate.Params, error) {
 		return nil, err
 	}
 	if wire.OrNil(q.System) != nil {
-		text, err := blocksText("system", q.System)
+		text, cut, err := systemText("system", q.System)
 		if err != nil {
 			return nil, err
 		}
-		p.AddMessage(generate.RoleSystem, text)
+		p.BillingCut = cut
+		if !cut || text != "" {
+			p.AddMessage(generate.RoleSystem, text)
+		}
 	}
 	if len(q.Messages) == 0 {
 		return nil, generate.Invalid("messages", "messages: at least one is needed")
@@ -105,8 +138,13 @@ func (q *MessagesRequest) ValidatePrompt() (*generate.Params, error) {
 
 // addTo appends the message, which stands at the path given, to the conversation.
 func (m *message) addTo(p *generate.Params, path string) error {
-	if m.Role != "user" && m.Role != "assistant" {
-		return generate.Invalid(path+".role", "%s.role: %q; want user or assistant", path, m.Role)
+	switch m.Role {
+	case "user", "assistant":
+	case "system":
+		return m.addSystem(p, path+".content")
+	default:
+		return generate.Invalid(path+".role", "%s.role: %q; want user, assistant or system", path,
+			m.Role)
 	}
 	path += ".content"
 	blocks, err := readBlocks(path, m.Content)
@@ -118,10 +156,7 @@ func (m *message) addTo(p *generate.Params, path string) error {
 	}
 	for i, b := range blocks {
 		path := fmt.Sprintf("%s[%d]", path, i)
-		switch {
-		case b.Type == "text" && b.Text != nil:
-			p.AddMessage(generate.RoleUser, *b.Text)
-		case b.Type == "tool_result":
+		if b.Type == "tool_result" {
 			text, err := blocksText(path+".content", b.Content)
 			if err != nil {
 				return err
@@ -130,10 +165,39 @@ func (m *message) addTo(p *generate.Params, path string) error {
 				text = "error: " + text
 			}
 			p.AddToolResult(text)
-		default:
-			return badBlock(path, b, "text and tool_result")
+			continue
 		}
+		text, ok, err := b.text(path)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return badBlock(path, b, "text, documents of text and tool_result")
+		}
+		p.AddMessage(generate.RoleUser, text)
 	}
+	return nil
+}
+
+// addSystem appends a system message that stands among the messages, as Claude Code has them since
+// version 2.1.154. Before the first message of another role it is a part of the system prompt. Later
+// it is a part of the user's turn, in the tags that Claude Code itself used there before: most
+// templates refuse a system message in the middle, and a system prompt that grows would change the
+// beginning of the conversation, so that nothing of it would be cached.
+func (m *message) addSystem(p *generate.Params, path string) error {
+	text, cut, err := systemText(path, m.Content)
+	if err != nil {
+		return err
+	}
+	p.BillingCut = p.BillingCut || cut
+	if cut && text == "" {
+		return nil
+	}
+	if n := len(p.Messages); n == 0 || p.Messages[n-1].Role == generate.RoleSystem {
+		p.AddMessage(generate.RoleSystem, text)
+		return nil
+	}
+	p.AddMessage(generate.RoleUser, "<system-reminder>\n"+text+"\n</system-reminder>")
 	return nil
 }
 
@@ -148,11 +212,9 @@ func addAnswer(p *generate.Params, path string, blocks []block) error {
 		case b.Type == "thinking" || b.Type == "redacted_thinking":
 			// Another model's, and not a part of the answer.
 		case b.Type == "tool_use":
-			if !generate.IsToolName(b.Name) || !wire.IsObject(string(b.Input)) {
-				return generate.Invalid(path,
-					"%s: a tool_use; want a name, and an input that is an object", path)
-			}
-			calls = append(calls, generate.ToolCall{Name: b.Name, Arguments: b.Input})
+			// Anthropic refuses an input that is no object. But a client that got one from a model
+			// has no way to mend it, and its conversation would be lost.
+			calls = append(calls, generate.CalledTool(b.Name, b.Input))
 		default:
 			return badBlock(path, b, "text and tool_use")
 		}

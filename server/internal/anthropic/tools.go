@@ -24,11 +24,17 @@ type toolChoice struct {
 // outputConfig is what a request demands of the answer's form. Its effort is ignored, because the
 // models here have none to choose.
 type outputConfig struct {
-	Format *struct {
-		Type   string          `json:"type"`
-		Schema json.RawMessage `json:"schema"`
-	} `json:"format"`
+	Format *outputFormat `json:"format"`
 }
+
+type outputFormat struct {
+	Type   string          `json:"type"`
+	Schema json.RawMessage `json:"schema"`
+}
+
+// maxToolName is the length of the longest name of a tool in Anthropic's API. Names of tools behind
+// the Model Context Protocol, mcp__SERVER__TOOL, are often longer than OpenAI's 64.
+const maxToolName = 128
 
 // constraint reads tools, tool_choice and output_config.
 func (q *MessagesRequest) constraint() (generate.Constraint, error) {
@@ -41,7 +47,7 @@ func (q *MessagesRequest) constraint() (generate.Constraint, error) {
 		c.Tools = append(c.Tools, generate.Tool{
 			Name:        t.Name,
 			Description: t.Description,
-			Parameters:  wire.OrNil(t.InputSchema),
+			Parameters:  wire.Plain(wire.OrNil(t.InputSchema)),
 			Strict:      t.Strict,
 		})
 	}
@@ -51,14 +57,38 @@ func (q *MessagesRequest) constraint() (generate.Constraint, error) {
 	if err := q.readToolChoice(&c); err != nil {
 		return c, err
 	}
-	if o := q.Output; o != nil && o.Format != nil {
-		if o.Format.Type != "json_schema" || wire.OrNil(o.Format.Schema) == nil {
-			return c, generate.Invalid("output_config.format",
-				"output_config.format: want the type json_schema and a schema")
-		}
-		c.Schema, c.SchemaField = o.Format.Schema, "output_config.format.schema"
+	if err := c.Check("tools", maxToolName); err != nil {
+		return c, err
 	}
-	return c, c.Check("tools")
+	return c, q.readForm(&c)
+}
+
+// readForm reads the fields that demand a form of the answer.
+func (q *MessagesRequest) readForm(c *generate.Constraint) error {
+	if wire.OrNil(q.ResponseFormat) != nil {
+		return generate.Unsupported("response_format",
+			"response_format: not a field of this API; use output_config.format")
+	}
+	if q.Output != nil {
+		if err := q.Output.Format.addTo(c, "output_config.format"); err != nil {
+			return err
+		}
+	}
+	if err := q.OutputFormat.addTo(c, "output_format"); err != nil {
+		return err
+	}
+	return q.FormFields.AddTo(c)
+}
+
+// addTo demands the format, which a body's field has.
+func (f *outputFormat) addTo(c *generate.Constraint, field string) error {
+	if f == nil {
+		return nil
+	}
+	if f.Type != "json_schema" || wire.OrNil(f.Schema) == nil {
+		return generate.Invalid(field, "%s: want the type json_schema and a schema", field)
+	}
+	return c.SetSchema(field+".schema", f.Schema)
 }
 
 func (q *MessagesRequest) readToolChoice(c *generate.Constraint) error {

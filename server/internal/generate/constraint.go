@@ -2,6 +2,7 @@ package generate
 
 import (
 	"encoding/json"
+	"slices"
 
 	"loadstone/server/internal/wire"
 )
@@ -26,15 +27,26 @@ type Constraint struct {
 	Choice string // "" means ChoiceNone
 	Only   string // the one tool that must be called; "": any of them
 
+	// Among has the names of the tools that may be called, of all that the model is told of; nil:
+	// all of them.
+	Among []string
+
 	// Parallel allows more than one call in an answer; an answer with ChoiceRequired has one all
 	// the same.
 	Parallel bool
 
 	Schema      json.RawMessage // JSON schema of the text; nil: any text
-	SchemaField string          // the body's field that has the schema, for errors
+	SchemaField string          // the body's field that has the schema or the texts, for errors
+	Texts       []string        // the answer's text is one of these; nil: any text
+
 	// SchemaIsHint says that the client asked for no guarantee: a keyword of the schema that cannot
 	// be held is left out.
 	SchemaIsHint bool
+}
+
+// allows says whether the tool with this name may be called.
+func (c *Constraint) allows(name string) bool {
+	return (c.Only == "" || c.Only == name) && (c.Among == nil || slices.Contains(c.Among, name))
 }
 
 // allowsCalls says whether the answer may have tool calls.
@@ -42,23 +54,45 @@ func (c *Constraint) allowsCalls() bool { return len(c.Tools) > 0 && c.Choice !=
 
 // Require demands a call of the tool with this name, which a body's field gives.
 func (c *Constraint) Require(field, name string) error {
-	for _, t := range c.Tools {
-		if t.Name == name {
-			c.Only, c.Choice = name, ChoiceRequired
-			return nil
+	if err := c.has(field, name); err != nil {
+		return err
+	}
+	c.Only, c.Choice = name, ChoiceRequired
+	return nil
+}
+
+// Allow restricts calls to the tools with these names, which a body's field gives. The model is told
+// of all tools all the same, so that the beginning of the prompt, and what is cached of it, stay.
+func (c *Constraint) Allow(field string, names []string) error {
+	if len(names) == 0 {
+		return Invalid(field, "%s: no tools; want the names of one or more", field)
+	}
+	for _, name := range names {
+		if err := c.has(field, name); err != nil {
+			return err
 		}
+	}
+	c.Among = names
+	return nil
+}
+
+// has returns an error where no tool has the name that a body's field gives.
+func (c *Constraint) has(field, name string) error {
+	if slices.ContainsFunc(c.Tools, func(t Tool) bool { return t.Name == name }) {
+		return nil
 	}
 	return Invalid(field, "%s: no tool has the name %q", field, name)
 }
 
-// Check checks the tools of a body's field by the rules that hold for both APIs.
-func (c *Constraint) Check(field string) error {
+// Check checks the tools of a body's field. maxName is the length of the longest name that the API
+// has.
+func (c *Constraint) Check(field string, maxName int) error {
 	seen := make(map[string]bool)
 	for i, t := range c.Tools {
-		if !IsToolName(t.Name) || seen[t.Name] {
+		if !isToolName(t.Name, maxName) || seen[t.Name] {
 			return Invalid(field,
-				"%s[%d]: the name %q; want 1 to 64 of A-Z a-z 0-9 _ -, and each name once", field,
-				i, t.Name)
+				"%s[%d]: the name %q; want 1 to %d of A-Z a-z 0-9 _ -, and each name once", field,
+				i, t.Name, maxName)
 		}
 		seen[t.Name] = true
 		if len(t.Parameters) > 0 && !wire.IsObject(string(t.Parameters)) {
@@ -73,10 +107,10 @@ func (c *Constraint) Check(field string) error {
 	return nil
 }
 
-// IsToolName says whether s is 1 to 64 of A-Z a-z 0-9 _ -, which is OpenAI's rule. Such a name
-// needs no escapes in JSON.
-func IsToolName(s string) bool {
-	if s == "" || len(s) > 64 {
+// isToolName says whether s is 1 to most of A-Z a-z 0-9 _ -, which is the rule of both APIs. Such a
+// name needs no escapes in JSON.
+func isToolName(s string, most int) bool {
+	if s == "" || len(s) > most {
 		return false
 	}
 	for i := range len(s) {

@@ -2,6 +2,44 @@ package generate
 
 import "fmt"
 
+// A LengthError refuses a request that is longer than the server can take. A dialect's package says
+// it in the words of its API, which clients look for.
+type LengthError struct {
+	Prompt    int    // tokens
+	MaxTokens int    // that the client asked for; 0: it named no length
+	Longest   int    // tokens of the longest request that the server can take
+	Context   int    // the model's, at least Longest
+	Field     string // the body's field that has the prompt
+}
+
+func (e *LengthError) Error() string {
+	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed %d tokens", e.Prompt,
+		e.MaxTokens, e.Longest)
+}
+
+// Code returns the error's code: the pool is too small where the model's context would do.
+func (e *LengthError) Code() string {
+	if e.Prompt+max(e.MaxTokens, 1) <= e.Context {
+		return CodePool
+	}
+	return CodeContext
+}
+
+// Room says why Longest is less than the model's context, in brackets; "" where it is not.
+func (e *LengthError) Room() string {
+	if e.Longest == e.Context {
+		return ""
+	}
+	return fmt.Sprintf(" (the model's context is %d tokens, and this server's KV memory has room "+
+		"for %d: shorten the request, or give the server more)", e.Context, e.Longest)
+}
+
+// Codes of a LengthError.
+const (
+	CodeContext = "context_length_exceeded"
+	CodePool    = "pool_too_small"
+)
+
 // A RequestError refuses a request because of a field of its body. Its message is for the client.
 type RequestError struct {
 	Code    string // stable, for programs: CodeInvalid, CodeUnsupported or a code of the caller's

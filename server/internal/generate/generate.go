@@ -15,7 +15,6 @@ package generate
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -97,7 +96,7 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 		return nil, err
 	}
 	running, cancel := context.WithCancel(ctx)
-	stream, err := g.submit(running, request, p.MaxTokensDefault)
+	stream, err := g.engine.Submit(running, request)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -124,33 +123,62 @@ func (g *Generator) engineRequest(
 				"logit_bias: token %d; the model's are 0 to %d", id, n-1)
 		}
 	}
+	most, err := g.maxTokens(p, len(prompt))
+	if err != nil {
+		return engine.Request{}, err
+	}
+	sure := 0
+	if p.MaxTokensDefault {
+		sure = min(most, max(sureTokens, p.MinTokens))
+	}
 	logprobs := 0
 	if p.TopLogprobs >= 0 {
 		// The engine's 0 reports nothing, not even the token's own.
 		logprobs = min(max(p.TopLogprobs, 1), g.engine.Vocab())
 	}
 	mask, err := g.mask(ctx, p)
+	if stops := g.text.StopTokens(); p.IgnoreEOS || p.MinTokens > 0 {
+		mask = keepGoing(mask, stops, p.IgnoreEOS, p.MinTokens)
+	}
 	return engine.Request{
-		Agent:     p.Agent,
-		Prompt:    prompt,
-		MaxTokens: p.MaxTokens,
-		Stop:      g.text.StopTokens(),
-		Sampling:  p.Sampling,
-		Mask:      mask,
-		Logprobs:  logprobs,
+		Agent:      p.Agent,
+		Prompt:     prompt,
+		MaxTokens:  most,
+		SureTokens: sure,
+		Stop:       g.text.StopTokens(),
+		Sampling:   p.Sampling,
+		Mask:       mask,
+		Logprobs:   logprobs,
 	}, err
 }
 
-// submit hands a request to the engine. Where MaxTokens is only a default and too long for the
-// context, the answer gets what the prompt leaves of the context.
-func (g *Generator) submit(
-	ctx context.Context, r engine.Request, isDefault bool,
-) (*engine.Stream, error) {
-	stream, err := g.engine.Submit(ctx, r)
-	var length *engine.ContextError
-	if errors.As(err, &length) && isDefault && length.Prompt < length.Limit {
-		r.MaxTokens = length.Limit - length.Prompt
-		stream, err = g.engine.Submit(ctx, r)
+// sureTokens is how long an answer gets for certain if its length is not named.
+const sureTokens = 256
+
+// maxTokens returns the largest length of an answer to a prompt of so many tokens: what the request
+// names, and no more than what the prompt leaves of the longest request that the server can take. A
+// length that the client named and that is cut is noted in p.
+func (g *Generator) maxTokens(p *Params, prompt int) (int, error) {
+	longest := g.engine.Longest()
+	left, most := longest-prompt, p.MaxTokens
+	if p.MaxTokensDefault && (most == 0 || most > left) {
+		most = left
 	}
-	return stream, err
+	if p.CutLength && most > left {
+		most = left
+		p.CutTo = left
+	}
+	if left > 0 && most <= left {
+		return most, nil
+	}
+	e := &LengthError{
+		Prompt:  prompt,
+		Longest: longest,
+		Context: g.engine.Context(),
+		Field:   p.PromptField,
+	}
+	if !p.MaxTokensDefault {
+		e.MaxTokens = p.MaxTokens
+	}
+	return 0, e
 }

@@ -3,7 +3,9 @@ package generate
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"iter"
+	"slices"
 	"time"
 
 	"loadstone/engine"
@@ -90,6 +92,7 @@ func (g *Generation) add(t engine.Token) []Piece {
 		g.assembly.probs = append(g.assembly.probs, g.tokenProbs(t.Logprobs))
 	}
 	g.scratch = g.generator.text.AppendToken(g.scratch[:0], t.ID)
+	g.splitter.text.mute = len(g.ids) <= g.Params.MinTokens
 	g.splitter.push(g.scratch, &g.assembly)
 	return g.assembly.take()
 }
@@ -155,9 +158,25 @@ func (g *Generation) Finish() (Answer, error) {
 	default:
 		return Answer{}, result.Err
 	}
-	g.generator.answers.keep(g.Params.Agent, answerText(string(a.Text), a.Calls, true),
-		g.exactTokens())
+	g.remember(a)
 	return a, nil
+}
+
+// remember remembers the answer's tokens for when the agent sends the answer back.
+func (g *Generation) remember(a Answer) {
+	tokens := g.exactTokens()
+	keep := func(calls []ToolCall) {
+		text := answerText(string(a.Text), calls, true)
+		g.generator.answers.keep(g.Params.Agent, text, tokens)
+	}
+	keep(a.Calls)
+	if n := len(a.Calls); n > 0 && !json.Valid(a.Calls[n-1].Arguments) {
+		// A client of an API that has arguments as objects sends a call that was cut off back
+		// without arguments.
+		calls := slices.Clone(a.Calls)
+		calls[n-1].Arguments = nil
+		keep(calls)
+	}
 }
 
 // exactTokens returns the tokens of the answer's text. It returns nil where the text is not a whole

@@ -16,7 +16,7 @@ func (g *Generator) mask(
 	ctx context.Context, p *Params,
 ) (func(answer []int32, logits []float32), error) {
 	c := &p.Constraint
-	if !c.allowsCalls() && c.Schema == nil {
+	if !c.allowsCalls() && c.Schema == nil && c.Texts == nil {
 		return nil, nil
 	}
 	v := g.vocabulary()
@@ -38,6 +38,10 @@ func (g *Generator) mask(
 func (c *Constraint) grammar(
 	ctx context.Context, reach int,
 ) (*grammar.Grammar, []*grammar.SchemaError, error) {
+	if c.Texts != nil {
+		compiled, err := grammar.Texts(c.Texts)
+		return compiled, nil, c.schemaError(err)
+	}
 	spec := grammar.Spec{
 		Format:   c.Schema,
 		Loose:    c.SchemaIsHint,
@@ -48,7 +52,7 @@ func (c *Constraint) grammar(
 	}
 	if c.allowsCalls() {
 		for _, t := range c.Tools {
-			if c.Only == "" || t.Name == c.Only {
+			if c.allows(t.Name) {
 				spec.Tools = append(spec.Tools,
 					grammar.Tool{Name: t.Name, Parameters: t.Parameters, Loose: !t.Strict})
 			}

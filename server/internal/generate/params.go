@@ -12,10 +12,19 @@ type Params struct {
 	Prompt      *string   // the text to continue where there is no conversation
 	PromptField string    // name of the body's field that has either, for errors
 
-	MaxTokens int // largest length of the answer
-	// MaxTokensDefault says that the client named no length. MaxTokens may then shrink to what the
-	// prompt leaves of the context.
+	// MaxTokens is the largest length of the answer; 0: whatever the prompt leaves of the context.
+	MaxTokens int
+	// MaxTokensDefault says that the client named no length. The answer then takes as much of the
+	// pool as is free while it is made, and not from the start.
 	MaxTokensDefault bool
+	// CutLength says that a MaxTokens beyond what the prompt leaves of the context is cut to that,
+	// and is not an error.
+	CutLength bool
+	CutTo     int    // what MaxTokens was cut to, for the answer's head; 0: it was not cut
+	MaxField  string // the body's field that has MaxTokens, for errors; "": none has
+
+	MinTokens int  // the answer does not end by itself, or at a stop string, before it has so many
+	IgnoreEOS bool // the answer does not end by itself at all
 
 	Sampling   engine.Sampling
 	Stops      []string
@@ -28,7 +37,8 @@ type Params struct {
 	StreamUsage bool // the stream ends with the usage
 
 	// Unheld is what the answer is not held to, of schemas that are hints. A Generator sets it.
-	Unheld []*grammar.SchemaError
+	Unheld     []*grammar.SchemaError
+	BillingCut bool // the system prompt is without its first line; see CutBilling
 }
 
 // Roles of a Message.
@@ -56,7 +66,20 @@ func (p *Params) SetMaxTokens(field string, n *int) error {
 	if *n < 1 {
 		return Invalid(field, "%s: %d; want at least 1", field, *n)
 	}
-	p.MaxTokens, p.MaxTokensDefault = *n, false
+	p.MaxTokens, p.MaxTokensDefault, p.MaxField = *n, false, field
+	return nil
+}
+
+// SetEnding takes what keeps the answer from ending early from the fields min_tokens and ignore_eos.
+func (p *Params) SetEnding(minTokens int, ignoreEOS bool) error {
+	if minTokens < 0 {
+		return Invalid("min_tokens", "min_tokens: %d; want at least 0", minTokens)
+	}
+	if p.MaxTokens > 0 && !p.MaxTokensDefault && minTokens > p.MaxTokens {
+		return Invalid("min_tokens", "min_tokens: %d, which is more than %s of %d", minTokens,
+			p.MaxField, p.MaxTokens)
+	}
+	p.MinTokens, p.IgnoreEOS = minTokens, ignoreEOS
 	return nil
 }
 
@@ -69,7 +92,7 @@ func (p *Params) AddMessage(role, text string) {
 func (p *Params) AddAnswer(text string, calls []ToolCall) {
 	p.Messages = append(p.Messages, Message{
 		Role: RoleAssistant,
-		Text: answerText(text, calls, false),
+		Text: answerText(text, calls, true),
 		key:  answerText(text, calls, true),
 	})
 }

@@ -108,8 +108,11 @@ func spelled(t Text, ids []int32, key string) []int32 {
 	for i, id := range ids {
 		b = t.AppendToken(b[:0], id)
 		text = append(text, d.push(b)...)
-		if len(text)+len(d.raw)*len("\uFFFD") == len(key) &&
-			string(text)+strings.Repeat("\uFFFD", len(d.raw)) == key {
+		cut := "" // what stands for a character that is not complete
+		if len(d.raw) > 0 {
+			cut = "\uFFFD"
+		}
+		if len(text)+len(cut) == len(key) && string(text)+cut == key {
 			return ids[:i+1]
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"loadstone/engine"
+	"loadstone/server/internal/wire"
 )
 
 // Limits of what a request may ask for.
@@ -74,7 +75,7 @@ func (f SamplingFields) bias() (map[int32]float64, error) {
 	bias := make(map[int32]float64, len(f.Bias))
 	for token, b := range f.Bias {
 		id, err := strconv.ParseInt(token, 10, 32)
-		if err != nil || id < 0 {
+		if err != nil || id < 0 || strconv.FormatInt(id, 10) != token {
 			return nil, Invalid("logit_bias", "logit_bias: %q; want token ids as keys", token)
 		}
 		if !(math.Abs(b) <= 100) {
@@ -105,4 +106,14 @@ func CheckStops(field string, stops []string, limit int) error {
 		}
 	}
 	return nil
+}
+
+// CheckWhole checks the stop strings of a body's field, which have the JSON raw: half of a surrogate
+// pair reads as U+FFFD, which may stand in an answer that the stop string never stood in.
+func CheckWhole(field string, raw []byte) error {
+	if wire.IsWhole(raw) {
+		return nil
+	}
+	return Invalid(field, "%s: has half of a surrogate pair or a byte that is not UTF-8, "+
+		"which no answer can have", field)
 }

@@ -1,8 +1,6 @@
 package generate
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -41,21 +39,19 @@ func (c *Constraint) guide() string {
 
 // describe returns the line of a tool, in the form in which models were shown tools in training.
 func (t *Tool) describe() []byte {
-	b := wire.AppendString([]byte(`{"type": "function", "function": {"name": `), t.Name)
+	b := wire.AppendPlainString([]byte(`{"type": "function", "function": {"name": `), t.Name)
 	if t.Description != "" {
-		b = wire.AppendString(append(b, `, "description": `...), t.Description)
+		b = wire.AppendPlainString(append(b, `, "description": `...), t.Description)
 	}
 	if len(t.Parameters) > 0 {
-		var c bytes.Buffer
-		json.Compact(&c, t.Parameters) // cannot fail: the whole body was valid JSON
-		b = append(append(b, `, "parameters": `...), c.Bytes()...)
+		b = wire.AppendPlain(append(b, `, "parameters": `...), t.Parameters)
 	}
 	return append(b, "}}"...)
 }
 
-// answerText returns an answer as the model wrote it. With compact arguments the text is the same
-// for every client, however the client formats its JSON.
-func answerText(text string, calls []ToolCall, compact bool) string {
+// answerText returns an answer as the model wrote it. With plain arguments the text is the same for
+// every client, however the client spells its JSON.
+func answerText(text string, calls []ToolCall, plain bool) string {
 	if len(calls) == 0 {
 		return text
 	}
@@ -66,13 +62,12 @@ func answerText(text string, calls []ToolCall, compact bool) string {
 			b.WriteByte('\n')
 		}
 		args := c.Arguments
-		if compact {
-			var buf bytes.Buffer
-			if json.Compact(&buf, args) == nil {
-				args = buf.Bytes()
-			}
+		if plain {
+			args = plainArguments(args)
 		}
-		fmt.Fprintf(&b, "%s%s%s%s%s%s", callOpen, callName, c.Name, callArgs, args, callClose)
+		name := wire.AppendPlainString(nil, c.Name)
+		fmt.Fprintf(&b, "%s%s%s%s%s%s", callOpen, callName, name[1:len(name)-1], callArgs, args,
+			callClose)
 	}
 	return b.String()
 }

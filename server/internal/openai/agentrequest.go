@@ -21,18 +21,18 @@ func (q *AgentRequest) UnmarshalJSON(b []byte) error {
 	var fields struct {
 		Messages, Prompt json.RawMessage
 	}
-	if err := json.Unmarshal(b, &fields); err != nil {
+	if err := wire.Unmarshal(b, &fields); err != nil {
 		return err
 	}
 	if wire.OrNil(fields.Prompt) == nil {
 		q.chat = new(ChatRequest)
-		return json.Unmarshal(b, q.chat)
+		return wire.Unmarshal(b, q.chat)
 	}
 	if wire.OrNil(fields.Messages) != nil {
 		return generate.Invalid("prompt", "prompt: stands beside messages; want one of the two")
 	}
 	q.completion = new(CompletionRequest)
-	return json.Unmarshal(b, q.completion)
+	return wire.Unmarshal(b, q.completion)
 }
 
 // Named returns the model that the body asks for and the session it names, "" where it names none.

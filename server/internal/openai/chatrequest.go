@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,7 +22,6 @@ type ChatRequest struct {
 	Tools               []chatTool      `json:"tools"`
 	ToolChoice          json.RawMessage `json:"tool_choice"`
 	ParallelToolCalls   *bool           `json:"parallel_tool_calls"`
-	ResponseFormat      *responseFormat `json:"response_format"`
 
 	Functions  []json.RawMessage `json:"functions"`
 	Modalities []string          `json:"modalities"`
@@ -31,11 +29,28 @@ type ChatRequest struct {
 
 type chatMessage struct {
 	Role       string          `json:"role"`
-	Content    json.RawMessage `json:"content"` // a string, an array of text parts, or null
-	ToolCalls  []chatToolCall  `json:"tool_calls"`
+	Content    json.RawMessage `json:"content"` // a string, an array of parts, or null
+	Refusal    string          `json:"refusal"` // of an assistant, in place of content
+	ToolCalls  []calledTool    `json:"tool_calls"`
+	Function   *calledFunction `json:"function_call"` // what tool_calls were before
 	ToolCallID string          `json:"tool_call_id"`
 }
 
+// A calledTool is a call in the history: a model wrote it.
+type calledTool struct {
+	Function *calledFunction `json:"function"`
+	Custom   *struct {
+		Name  string          `json:"name"`
+		Input json.RawMessage `json:"input"` // any text
+	} `json:"custom"`
+}
+
+type calledFunction struct {
+	Name      string          `json:"name"`
+	Arguments json.RawMessage `json:"arguments"` // a string of JSON, as a rule
+}
+
+// A chatToolCall is a call in an answer.
 type chatToolCall struct {
 	ID       string `json:"id"`
 	Type     string `json:"type"`
@@ -45,7 +60,8 @@ type chatToolCall struct {
 	} `json:"function"`
 }
 
-// Validate checks the body. maxTokens is the length of an answer where the body gives none. The
+// Validate checks the body. maxTokens bounds an answer where the body gives no length; 0: the
+// context does. The
 // errors name the field at fault and are for the client.
 func (q *ChatRequest) Validate(maxTokens int) (*generate.Params, error) {
 	if len(q.Functions) > 0 {
@@ -61,7 +77,10 @@ func (q *ChatRequest) Validate(maxTokens int) (*generate.Params, error) {
 		return nil, err
 	}
 	p.PromptField = "messages"
-	if err := p.SetMaxTokens("max_completion_tokens", q.MaxCompletionTokens); err != nil {
+	if err := setMaxTokens(p, "max_completion_tokens", q.MaxCompletionTokens); err != nil {
+		return nil, err
+	}
+	if err := p.SetEnding(q.MinTokens, q.IgnoreEOS); err != nil {
 		return nil, err
 	}
 	if p.TopLogprobs, err = q.topLogprobs(); err != nil {
@@ -100,7 +119,7 @@ func (q *ChatRequest) topLogprobs() (int, error) {
 // addTo appends the message, which stands at the path given, to the conversation.
 func (m *chatMessage) addTo(p *generate.Params, path string) error {
 	switch m.Role {
-	case "system", "developer", "user", "assistant", "tool":
+	case "system", "developer", "user", "assistant", "tool", "function":
 	default:
 		return generate.Invalid(path+".role",
 			"%s.role: %q; want system, developer, user, assistant or tool", path, m.Role)
@@ -109,74 +128,83 @@ func (m *chatMessage) addTo(p *generate.Params, path string) error {
 		return generate.Invalid(path+".tool_calls",
 			"%s.tool_calls: only an assistant's message has them", path)
 	}
-	text, err := contentText(path+".content", m.Content, m.Role == "assistant")
+	text, err := m.contentText(path + ".content")
 	if err != nil {
 		return err
 	}
 	switch m.Role {
 	// developer is the newer name of system, which templates do not know
 	case "system", "developer":
-		p.AddMessage(generate.RoleSystem, text)
+		p.AddSystem(text)
 	case "user":
 		p.AddMessage(generate.RoleUser, text)
-	case "tool":
+	case "tool", "function": // function is what tool was called before
 		p.AddToolResult(text)
 	case "assistant":
-		calls, err := m.calls(path)
-		if err != nil {
-			return err
-		}
-		p.AddAnswer(text, calls)
+		p.AddAnswer(text, m.calls())
 	}
 	return nil
 }
 
-func (m *chatMessage) calls(path string) ([]generate.ToolCall, error) {
+// calls returns the calls of an assistant's message.
+func (m *chatMessage) calls() []generate.ToolCall {
 	var calls []generate.ToolCall
-	for i, c := range m.ToolCalls {
-		if !generate.IsToolName(c.Function.Name) || !wire.IsObject(c.Function.Arguments) {
-			at := fmt.Sprintf("%s.tool_calls[%d].function", path, i)
-			return nil, generate.Invalid(at,
-				"%s: want a name, and arguments that are a JSON object in a string", at)
+	add := func(f *calledFunction) {
+		if f != nil {
+			calls = append(calls, generate.CalledTool(f.Name, f.Arguments))
 		}
-		calls = append(calls,
-			generate.ToolCall{Name: c.Function.Name, Arguments: []byte(c.Function.Arguments)})
 	}
-	return calls, nil
+	add(m.Function)
+	for _, c := range m.ToolCalls {
+		add(c.Function)
+		if c.Custom != nil {
+			calls = append(calls, generate.CalledTool(c.Custom.Name, c.Custom.Input))
+		}
+	}
+	return calls
 }
 
 // contentText returns the text of a message: a string, or the parts of an array joined without
 // anything between them.
-func contentText(path string, raw json.RawMessage, mayBeNull bool) (string, error) {
+func (m *chatMessage) contentText(path string) (string, error) {
+	raw, assistant := m.Content, m.Role == "assistant"
 	if wire.OrNil(raw) == nil {
-		if mayBeNull {
+		switch m.Role {
+		case "assistant":
+			return m.Refusal, nil
+		case "tool", "function": // a tool that returns nothing
 			return "", nil
 		}
 		return "", generate.Invalid(path, "%s: missing", path)
 	}
 	var text string
 	if raw[0] == '"' {
-		err := json.Unmarshal(raw, &text)
+		err := wire.Unmarshal(raw, &text)
 		return text, err
 	}
 	var parts []struct {
-		Type string  `json:"type"`
-		Text *string `json:"text"`
+		Type    string  `json:"type"`
+		Text    *string `json:"text"`
+		Refusal *string `json:"refusal"`
 	}
-	if !bytes.HasPrefix(raw, []byte("[")) || json.Unmarshal(raw, &parts) != nil {
+	if raw[0] != '[' || wire.Unmarshal(raw, &parts) != nil {
 		return "", generate.Invalid(path, "%s: want a string or an array of text parts", path)
 	}
 	var b strings.Builder
 	for i, part := range parts {
 		path := fmt.Sprintf("%s[%d]", path, i)
-		if part.Type != "text" {
+		text := part.Text
+		switch {
+		case part.Type == "refusal" && assistant:
+			text = part.Refusal
+		case part.Type != "text":
 			return "", generate.Unsupported(path+".type",
 				"%s.type: %q; this server reads text parts only", path, part.Type)
 		}
-		if part.Text == nil {
-			return "", generate.Invalid(path+".text", "%s.text: missing", path)
+		if text == nil {
+			return "", generate.Invalid(path+"."+part.Type, "%s.%s: missing", path, part.Type)
 		}
-		b.WriteString(*part.Text)
+		b.WriteString(*text)
 	}
 	return b.String(), nil
 }

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"encoding/json"
 
 	"loadstone/server/internal/generate"
@@ -18,7 +19,8 @@ type chatTool struct {
 }
 
 type responseFormat struct {
-	Type       string `json:"type"`
+	Type       string          `json:"type"`
+	Schema     json.RawMessage `json:"schema"` // of json_object
 	JSONSchema *struct {
 		Name   string          `json:"name"`
 		Schema json.RawMessage `json:"schema"`
@@ -41,7 +43,7 @@ func (q *ChatRequest) constraint() (generate.Constraint, error) {
 		c.Tools = append(c.Tools, generate.Tool{
 			Name:        f.Name,
 			Description: f.Description,
-			Parameters:  wire.OrNil(f.Parameters),
+			Parameters:  wire.Plain(wire.OrNil(f.Parameters)),
 			Strict:      f.Strict != nil && *f.Strict,
 		})
 	}
@@ -51,11 +53,14 @@ func (q *ChatRequest) constraint() (generate.Constraint, error) {
 	if err := q.readToolChoice(&c); err != nil {
 		return c, err
 	}
-	if err := c.Check("tools"); err != nil {
+	if err := c.Check("tools", maxToolName); err != nil {
 		return c, err
 	}
-	return c, q.readFormat(&c)
+	return c, q.readForm(&c)
 }
+
+// maxToolName is the length of the longest name of a tool in OpenAI's API.
+const maxToolName = 64
 
 func (q *ChatRequest) readToolChoice(c *generate.Constraint) error {
 	raw := wire.OrNil(q.ToolChoice)
@@ -63,7 +68,7 @@ func (q *ChatRequest) readToolChoice(c *generate.Constraint) error {
 		return nil
 	}
 	var word string
-	if json.Unmarshal(raw, &word) == nil {
+	if wire.Unmarshal(raw, &word) == nil {
 		switch word {
 		case generate.ChoiceNone, generate.ChoiceAuto, generate.ChoiceRequired:
 			if len(c.Tools) > 0 || word == generate.ChoiceRequired {
@@ -72,38 +77,89 @@ func (q *ChatRequest) readToolChoice(c *generate.Constraint) error {
 			return nil
 		}
 	}
-	var one struct {
-		Type     string
-		Function struct{ Name string }
+	var object toolChoice
+	if wire.Unmarshal(raw, &object) == nil {
+		switch object.Type {
+		case "function":
+			return c.Require("tool_choice", object.name())
+		case "allowed_tools":
+			return object.allow(c)
+		}
 	}
-	if json.Unmarshal(raw, &one) == nil && one.Type == "function" {
-		return c.Require("tool_choice", one.Function.Name)
-	}
-	return generate.Invalid("tool_choice",
-		`tool_choice: want "none", "auto", "required" or {"type":"function","function":{"name":...}}`)
+	return generate.Invalid("tool_choice", `tool_choice: want "none", "auto", "required", `+
+		`{"type":"function","function":{"name":...}} or {"type":"allowed_tools",...}`)
 }
 
-func (q *ChatRequest) readFormat(c *generate.Constraint) error {
-	f := q.ResponseFormat
-	if f == nil {
+// A toolChoice is the tool_choice that is not a word. The name of a tool, and the list of the tools
+// that are allowed, stand one level higher in OpenAI's other API, and clients send that form too.
+type toolChoice struct {
+	Type     string `json:"type"`
+	Name     string `json:"name"`
+	Function struct {
+		Name string `json:"name"`
+	} `json:"function"`
+	allowedTools
+	Allowed *allowedTools `json:"allowed_tools"`
+}
+
+type allowedTools struct {
+	Mode  string       `json:"mode"` // auto or required
+	Tools []toolChoice `json:"tools"`
+}
+
+func (t *toolChoice) name() string { return cmp.Or(t.Function.Name, t.Name) }
+
+// allow restricts calls to the tools that the choice lists.
+func (t *toolChoice) allow(c *generate.Constraint) error {
+	const field = "tool_choice.allowed_tools"
+	a := &t.allowedTools
+	if t.Allowed != nil {
+		a = t.Allowed
+	}
+	switch a.Mode {
+	case generate.ChoiceAuto, generate.ChoiceRequired:
+	default:
+		return generate.Invalid(field+".mode", "%s.mode: %q; want auto or required", field, a.Mode)
+	}
+	var names []string
+	for i := range a.Tools {
+		names = append(names, a.Tools[i].name())
+	}
+	c.Choice = a.Mode
+	return c.Allow(field+".tools", names)
+}
+
+// readForm reads response_format and the fields of other servers that demand a form of the answer.
+func (f *samplingFields) readForm(c *generate.Constraint) error {
+	if err := f.readFormat(c); err != nil {
+		return err
+	}
+	return f.FormFields.AddTo(c)
+}
+
+func (f *samplingFields) readFormat(c *generate.Constraint) error {
+	r := f.ResponseFormat
+	if r == nil {
 		return nil
 	}
-	switch f.Type {
+	switch r.Type {
 	case "text":
 		return nil
 	case "json_object":
-		c.Schema, c.SchemaField = json.RawMessage(`{"type":"object"}`), "response_format"
-		return nil
+		// Not in OpenAI's API, but in that of several servers, and clients rely on it.
+		if wire.OrNil(r.Schema) != nil {
+			return c.SetSchema("response_format.schema", r.Schema)
+		}
+		return c.SetObject("response_format")
 	case "json_schema":
-		if f.JSONSchema == nil || wire.OrNil(f.JSONSchema.Schema) == nil {
+		if r.JSONSchema == nil || wire.OrNil(r.JSONSchema.Schema) == nil {
 			return generate.Invalid("response_format.json_schema",
 				"response_format.json_schema: missing its schema")
 		}
-		c.Schema, c.SchemaField = f.JSONSchema.Schema, "response_format.json_schema.schema"
 		// As in OpenAI's API: without strict, which is the default, the schema is a hint.
-		c.SchemaIsHint = f.JSONSchema.Strict == nil || !*f.JSONSchema.Strict
-		return nil
+		c.SchemaIsHint = r.JSONSchema.Strict == nil || !*r.JSONSchema.Strict
+		return c.SetSchema("response_format.json_schema.schema", r.JSONSchema.Schema)
 	}
 	return generate.Invalid("response_format.type",
-		"response_format.type: %q; want text, json_object or json_schema", f.Type)
+		"response_format.type: %q; want text, json_object or json_schema", r.Type)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
 )
 
 // A CompletionRequest is the body of POST /v1/completions: a text that the model continues, without
@@ -39,17 +40,24 @@ func (q *CompletionRequest) Validate(maxTokens int) (*generate.Params, error) {
 		}
 		p.TopLogprobs = *n
 	}
+	p.Constraint.Choice = generate.ChoiceNone
+	if err := q.readForm(&p.Constraint); err != nil {
+		return nil, err
+	}
+	if err := p.SetEnding(q.MinTokens, q.IgnoreEOS); err != nil {
+		return nil, err
+	}
 	p.Prompt, err = q.prompt()
 	return p, err
 }
 
 func (q *CompletionRequest) prompt() (*string, error) {
 	var one string
-	if json.Unmarshal(q.Prompt, &one) == nil && string(q.Prompt) != "null" {
+	if len(q.Prompt) > 0 && wire.Unmarshal(q.Prompt, &one) == nil && string(q.Prompt) != "null" {
 		return &one, nil
 	}
 	var list []string
-	err := json.Unmarshal(q.Prompt, &list)
+	err := wire.Unmarshal(q.Prompt, &list)
 	switch {
 	case err == nil && len(list) == 1:
 		return &list[0], nil

@@ -6,6 +6,7 @@
 package openai
 
 import (
+	"fmt"
 	"math"
 
 	"loadstone/server/internal/generate"
@@ -63,5 +64,28 @@ func ErrorBody(kind, code, param, message string) []byte {
 	if param != "" {
 		f.Param = &param
 	}
-	return wire.Encode(map[string]fields{"error": f})
+	body := wire.Encode(map[string]fields{"error": f})
+	switch code {
+	case generate.CodeContext, generate.CodePool:
+		// With a space after each colon, as OpenAI's own errors have it: a client that has the body
+		// as text looks for "code": "context_length_exceeded" (LiteLLM does).
+		return wire.Plain(body)
+	}
+	return body
+}
+
+// LengthMessage says that a request is too long in the words of OpenAI's API, which agents look for
+// to shorten the conversation.
+func LengthMessage(e *generate.LengthError) string {
+	message := fmt.Sprintf("This model's maximum context length is %d tokens. However, ", e.Longest)
+	switch {
+	case e.MaxTokens == 0:
+		message += fmt.Sprintf("your %s resulted in %d tokens. Please reduce the length of the %s.",
+			e.Field, e.Prompt, e.Field)
+	default:
+		message += fmt.Sprintf("you requested %d tokens (%d in the %s, %d in the completion). "+
+			"Please reduce the length of the %s or completion.",
+			e.Prompt+e.MaxTokens, e.Prompt, e.Field, e.MaxTokens, e.Field)
+	}
+	return message + e.Room()
 }

@@ -1,9 +1,8 @@
 package openai
 
 import (
-	"encoding/json"
-
 	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
 )
 
 const (
@@ -30,6 +29,13 @@ type samplingFields struct {
 	StreamOptions    *struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`
+	ResponseFormat *responseFormat `json:"response_format"`
+
+	// Extensions of vLLM, SGLang and llama.cpp, which load generators use.
+	MinTokens int  `json:"min_tokens"`
+	IgnoreEOS bool `json:"ignore_eos"`
+
+	generate.FormFields
 }
 
 // Named returns the model that the body asks for and the session it names, "" where it names none.
@@ -39,18 +45,30 @@ func (f *samplingFields) Named() (model, session string) { return f.Model, f.Ses
 type stopStrings []string
 
 func (s *stopStrings) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil && b[0] == '"' {
-		*s = stopStrings{one}
-		return nil
-	}
-	if json.Unmarshal(b, (*[]string)(s)) != nil {
+	if b[0] == '"' {
+		*s = make(stopStrings, 1)
+		if err := wire.Unmarshal(b, &(*s)[0]); err != nil {
+			return err
+		}
+	} else if wire.Unmarshal(b, (*[]string)(s)) != nil {
 		return generate.Invalid("stop", "stop: want a string or an array of strings")
 	}
-	return nil
+	return generate.CheckWhole("stop", b)
 }
 
-// validate checks the fields. maxTokens is the length of an answer where the body gives none.
+// noLimit is the max_tokens of LM Studio and llama.cpp for an answer of any length.
+const noLimit = -1
+
+// setMaxTokens takes the length of the answer from a field of the body.
+func setMaxTokens(p *generate.Params, field string, n *int) error {
+	if n != nil && *n == noLimit {
+		return nil
+	}
+	return p.SetMaxTokens(field, n)
+}
+
+// validate checks the fields. maxTokens bounds an answer where the body gives no length; 0: the
+// context does.
 func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
 	if f.N != nil && *f.N != 1 {
 		return nil, generate.Unsupported("n", "n: %d answers; this server gives 1", *f.N)
@@ -58,11 +76,12 @@ func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
 	p := &generate.Params{
 		MaxTokens:        maxTokens,
 		MaxTokensDefault: true,
+		CutLength:        true, // as llama.cpp does; OpenAI's own models refuse
 		TopLogprobs:      -1,
 		Stops:            f.Stop,
 		Stream:           f.Stream,
 	}
-	if err := p.SetMaxTokens("max_tokens", f.MaxTokens); err != nil {
+	if err := setMaxTokens(p, "max_tokens", f.MaxTokens); err != nil {
 		return nil, err
 	}
 	var err error

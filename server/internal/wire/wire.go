@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
@@ -44,11 +45,13 @@ func AppendString[T string | []byte](dst []byte, text T) []byte {
 
 // Encode returns v as JSON. It is for values whose encoding cannot fail, and panics where it does.
 func Encode(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // as writeJSON does: no answer is HTML, and people read errors as text
+	if err := e.Encode(v); err != nil {
 		panic(err)
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // OrNil returns raw, or nil where the field is missing or null.
