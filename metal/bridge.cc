@@ -96,7 +96,7 @@ int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors,
                      .dtype = dtype,
                      .kv_dtype = kv_dtype,
                      .kv = kv});
-    if (!c.tied && w->has("lm_head.weight")) {
+    if (!c.tied) {
       m->head = w->linear("lm_head", c.vocab, c.hidden);
     }
     m->weights = std::move(w);
