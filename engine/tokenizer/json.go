@@ -27,6 +27,9 @@ func parseTokenizer(data []byte) (*tokenizerJSON, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := j.Model.checkType(vocab); err != nil {
+		return nil, err
+	}
 	j.Model.merges = mergeList{merges}
 	if j.Model.vocab, err = readVocabulary(vocab); err != nil {
 		return nil, err
@@ -45,16 +48,34 @@ type modelJSON struct {
 	FuseUnk                 bool    `json:"fuse_unk"`
 	ByteFallback            bool    `json:"byte_fallback"`
 	IgnoreMerges            bool    `json:"ignore_merges"`
+	MaxInputCharsPerWord    int     `json:"max_input_chars_per_word"` // WordPiece's alone
 
 	vocab  vocabulary
 	merges mergeList
 }
 
+// checkType refuses other models than BPE. Files of early versions do not say the type; Unigram's
+// vocabulary is a list, and WordPiece has a setting of its own.
+func (j *modelJSON) checkType(vocab cursor) error {
+	kind := j.Type
+	switch {
+	case kind != "":
+	case len(vocab.data) > 0 && vocab.peek() == '[':
+		kind = "Unigram"
+	case j.MaxInputCharsPerWord != 0:
+		kind = "WordPiece"
+	default:
+		kind = "BPE"
+	}
+	if kind != "BPE" {
+		return fmt.Errorf("model type %q is not supported; BPE is", kind)
+	}
+	return nil
+}
+
 // check refuses models that this package cannot run exactly.
 func (j *modelJSON) check() error {
 	switch {
-	case j.Type != "BPE" && j.Type != "":
-		return fmt.Errorf("model type %q is not supported, only BPE is", j.Type)
 	case j.Dropout != 0:
 		return fmt.Errorf("model dropout %g is not supported", j.Dropout)
 	case j.ContinuingSubwordPrefix != "":

@@ -17,6 +17,7 @@ type loaded struct {
 	engine *engine.Engine
 	text   *tokenizer.Model
 	kv     string // format of the cache
+	lacks  string // what the server cannot do for want of something in the folder, "" for nothing
 	err    error
 }
 
@@ -35,7 +36,7 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config,
 	}
 	if textErr != nil {
 		m.Close()
-		return loaded{err: fmt.Errorf("model %s: %w", src.Name, textErr)}
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, inFolder(src, textErr))}
 	}
 	if cfg.Fingerprint, err = fingerprint(src.FS, backend, m.KVFormat()); err != nil {
 		m.Close()
@@ -47,7 +48,24 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config,
 		m.Close()
 		return loaded{err: err}
 	}
-	return loaded{engine: e, text: text, kv: m.KVFormat()}
+	return loaded{engine: e, text: text, kv: m.KVFormat(), lacks: lacks(src, text)}
+}
+
+// lacks says at the start what requests would find out one by one.
+func lacks(src catalog.Source, text *tokenizer.Model) string {
+	if text.HasTemplate() {
+		return ""
+	}
+	return fmt.Sprintf("model %s has no chat template: chats are refused, completions work; "+
+		"add chat_template.jinja to its folder", src.Name)
+}
+
+// inFolder adds the folder to an error about a file in it.
+func inFolder(src catalog.Source, err error) error {
+	if src.Dir == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", src.Dir, err)
 }
 
 // A model also says how it stores its KV, which is what KVAuto stands for.
@@ -62,12 +80,11 @@ func open(src catalog.Source, backend, kv string, progress func(done, total int6
 		if kv == KVAuto {
 			kv = "f32"
 		}
-		c, err := checkpoint.Open(src.FS)
+		m, err := openRef(src, kv, progress)
 		if err != nil {
-			return nil, err
+			return nil, inFolder(src, err) // as metal.Open says it
 		}
-		c.Progress = progress
-		return ref.New(c, kv)
+		return m, nil
 	}
 	dir, remove, err := src.Folder() // MLX reads files by their names
 	if err != nil {
@@ -75,4 +92,13 @@ func open(src catalog.Source, backend, kv string, progress func(done, total int6
 	}
 	defer remove()
 	return metal.Open(dir, kv, progress)
+}
+
+func openRef(src catalog.Source, kv string, progress func(done, total int64)) (*ref.Model, error) {
+	c, err := checkpoint.Open(src.FS)
+	if err != nil {
+		return nil, err
+	}
+	c.Progress = progress
+	return ref.New(c, kv)
 }

@@ -167,6 +167,9 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 		return m.err
 	}
 	defer m.engine.Close()
+	if m.lacks != "" {
+		i.log.Warn(m.lacks)
+	}
 	i.server.Ready(m.engine, m.text)
 	st := m.engine.Stats()
 	fmt.Fprintf(i.stdout,
