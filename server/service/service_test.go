@@ -69,7 +69,7 @@ func startOn(t *testing.T, model, backend string, args ...string) *process {
 	})
 	p.stdout = bufio.NewReader(out)
 	p.url = p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
-	p.line(t, `^loadstone: ready: (`+model+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
+	p.line(t, `^loadstone: ready: (`+filepath.Base(model)+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
 	return p
 }
 
