@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,12 +91,7 @@ func (c *Checkpoint) network() (Network, error) {
 			func(kind string) bool { return c.Has(b + "embed_tokens" + kind) })
 	})
 	if at < 0 {
-		err := "tensor model.embed_tokens.weight is missing"
-		if names := c.Names(); len(names) > 0 {
-			err += fmt.Sprintf("; the files name their tensors in another way, the first is %s: "+
-				"get the model in Hugging Face's layout", names[0])
-		}
-		return Network{}, fmt.Errorf("%s", err)
+		return Network{}, c.noEmbedding()
 	}
 	n := Network{Body: bodies[at]}
 	if c.Config.TieEmbeddings {
@@ -111,6 +107,22 @@ func (c *Checkpoint) network() (Network, error) {
 		"that the embedding is the head as well (tie_word_embeddings is false, which is also what "+
 		"its absence means for %s): the files are incomplete; get them again, or set "+
 		"tie_word_embeddings to true if the model was trained so", c.Config.ModelType)
+}
+
+// noEmbedding is the error for files without an embedding, by which network finds the names of the
+// other tensors.
+func (c *Checkpoint) noEmbedding() error {
+	for _, b := range bodies {
+		if c.Has(b + "layers.0.input_layernorm.weight") {
+			return c.missing([]string{b + "embed_tokens.weight"})
+		}
+	}
+	names := c.Names()
+	if len(names) == 0 {
+		return errors.New("the files hold no tensors: get them again")
+	}
+	return fmt.Errorf("tensor model.embed_tokens.weight is missing, and the files name their tensors "+
+		"in another way, the first is %s: get the model in Hugging Face's layout", names[0])
 }
 
 // A parameter is a tensor that the network needs. Those with two dimensions may be quantised.

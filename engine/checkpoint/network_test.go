@@ -248,8 +248,12 @@ func TestWildFoldersThatAreRefused(t *testing.T) {
 			[]string{q + ".bias: layers with a bias are not supported"}},
 		"a bias of the head": {func(w *wild) { w.tensors["lm_head.bias"] = floats(40) },
 			[]string{"lm_head.bias: layers with a bias are not supported"}},
-		"other names": {func(w *wild) { w.rename("model.embed_tokens.", "tok_embeddings.") },
+		"no embedding": {func(w *wild) { delete(w.tensors, "model.embed_tokens.weight") },
+			[]string{"model.embed_tokens.weight is missing: the files are incomplete"}},
+		"other names": {func(w *wild) { w.rename("model.", "transformer.") },
 			[]string{"model.embed_tokens.weight is missing", "the first is lm_head.weight"}},
+		"no tensors": {func(w *wild) { w.tensors = nil; w.files["model.safetensors"] = string(file("{}", 0).Data) },
+			[]string{"the files hold no tensors"}},
 		"a wrong shape": {func(w *wild) { w.tensors[q+".weight"] = floats(64, 32) },
 			[]string{q + ".weight has shape [64 32], config.json asks for [64 64]"}},
 

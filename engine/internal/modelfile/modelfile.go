@@ -57,7 +57,8 @@ func Open(fsys fs.FS, name string) (fs.File, error) {
 const MistakenBytes = 64
 
 // Mistaken returns what a file is, by its beginning, if it is not the file itself but something
-// that a download left in its place: a pointer of Git LFS or a web page. It is nil for other files.
+// that a download left in its place: a pointer of Git LFS, a web page, or the line with which
+// Hugging Face's hub refuses a download. It is nil for other files.
 // The error's text continues a sentence that begins with the file's name.
 func Mistaken(beginning []byte) error {
 	beginning = bytes.TrimPrefix(beginning, []byte("\ufeff"))
@@ -68,6 +69,13 @@ func Mistaken(beginning []byte) error {
 	text := bytes.ToLower(bytes.TrimLeft(beginning[:min(len(beginning), MistakenBytes)], " \t\r\n"))
 	if bytes.HasPrefix(text, []byte("<!doctype html")) || bytes.HasPrefix(text, []byte("<html")) {
 		return errors.New("is a web page, not the file: get it again, by its download link")
+	}
+	for _, answer := range []string{"entry not found", "repository not found",
+		"revision not found", "invalid username or password", "access to model ", "unauthorized"} {
+		if bytes.HasPrefix(text, []byte(answer)) {
+			return errors.New("is a refusal by the hub, not the file: get it again, " +
+				"with a token if the model wants one")
+		}
 	}
 	return nil
 }

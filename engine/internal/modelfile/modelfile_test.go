@@ -23,6 +23,9 @@ func TestRead(t *testing.T) {
 		{"\ufeff" + lfs, "", "f.json is a Git LFS pointer"},
 		{"\n <!DOCTYPE html><html>", "", "f.json is a web page, not the file"},
 		{"<html><body>", "", "f.json is a web page"},
+		{"Entry not found", "", "f.json is a refusal by the hub, not the file"},
+		{"Invalid username or password.", "", "f.json is a refusal by the hub"},
+		{"Access to model a/b is restricted.", "", "f.json is a refusal by the hub"},
 	} {
 		got, err := Read(fstest.MapFS{"f.json": {Data: []byte(c.file)}}, "f.json")
 		if c.say == "" && (err != nil || string(got) != c.want) {
