@@ -96,7 +96,7 @@ int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors,
                      .dtype = dtype,
                      .kv_dtype = kv_dtype,
                      .kv = kv});
-    if (!c.tied) {  // a folder without lm_head.weight is refused, as on ref
+    if (!c.tied) {
       m->head = w->linear("lm_head", c.vocab, c.hidden);
     }
     m->weights = std::move(w);

@@ -153,7 +153,6 @@ private:
   Linear quantised(const std::string &name, const ls_tensor &w, int out, int in);
 
   const ls_config config_;
-  std::string prefix_; // "" or "language_model."
   std::unordered_map<std::string, ls_tensor> tensors_;
   Arena memory_;
   int64_t bytes_read_ = 0;

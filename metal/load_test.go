@@ -67,6 +67,38 @@ func TestFolderForms(t *testing.T) {
 		}
 		compare(t, "multimodal", logitsOf(t, outer.write(t), options{}), want)
 	})
+	t.Run("multimodal of Transformers 5", func(t *testing.T) {
+		c := fromBfloat16(half)
+		outer := &folder{config: map[string]any{"model_type": "gemma3", "text_config": c.config},
+			tensors: map[string]tensor{
+				"model.vision_tower.fc.bias": {"F64", []int{1}, make([]byte, 8)},
+			}}
+		for name, x := range c.tensors {
+			outer.tensors["model.language_model."+strings.TrimPrefix(name, "model.")] = x
+		}
+		compare(t, "multimodal", logitsOf(t, outer.write(t), options{}), want)
+	})
+	t.Run("body", func(t *testing.T) {
+		c := fromBfloat16(half)
+		body := &folder{config: c.config, tensors: map[string]tensor{}}
+		for name, x := range c.tensors {
+			body.tensors[strings.TrimPrefix(name, "model.")] = x
+		}
+		compare(t, "body", logitsOf(t, body.write(t), options{}), want)
+	})
+}
+
+// Mistral without a sliding window is a Llama.
+func TestMistral(t *testing.T) {
+	want := logitsOf(t, tinyLlama().write(t), options{})
+	mistral := tinyLlama()
+	mistral.config["model_type"], mistral.config["sliding_window"] = "mistral", nil
+	compare(t, "mistral", logitsOf(t, mistral.write(t), options{}), want)
+	mistral.config["sliding_window"] = 64 // of 128 positions
+	if _, err := Open(mistral.write(t), "auto", nil); err == nil ||
+		!strings.Contains(err.Error(), "sliding_window 64 is not supported for mistral") {
+		t.Errorf("error %v", err)
+	}
 }
 
 // quantisedPair returns a network whose matrices are quantised, and one with the same numbers in
@@ -158,6 +190,10 @@ func TestOpenRefusesDamagedModels(t *testing.T) {
 		{"a tensor missing", func(c *folder) {
 			delete(c.tensors, "model.layers.2.mlp.up_proj.weight")
 		}, "tensor model.layers.2.mlp.up_proj.weight is missing"},
+		{"untied, without a head", func(c *folder) { delete(c.tensors, "lm_head.weight") },
+			"tensor lm_head.weight is missing, and config.json does not say"},
+		{"a layer that config.json does not have", func(c *folder) { c.config["num_hidden_layers"] = 2 },
+			"is of a layer that config.json does not have: num_hidden_layers is 2"},
 		{"another shape", func(c *folder) {
 			c.tensors["model.layers.0.self_attn.q_proj.weight"] = zeros(64, 64)
 		}, "q_proj.weight has shape [64 64], config.json asks for [192 64]"},

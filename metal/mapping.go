@@ -24,7 +24,7 @@ type mapping struct {
 	dir     string
 	files   map[string]*mappedFile // by name in dir
 	tensors []C.ls_tensor
-	bytes   int64 // of all tensors
+	bytes   int64 // of all tensors of the network
 	pins    runtime.Pinner
 }
 
@@ -53,11 +53,19 @@ func (w *mapping) open() error {
 	if err != nil {
 		return err
 	}
+	network, err := c.Network()
+	if err != nil {
+		return err
+	}
 	w.config = c.Config
-	entries := c.Entries()
+	var entries []checkpoint.Entry
 	dims := 0
-	for _, e := range entries {
-		dims += len(e.Shape)
+	for _, e := range c.Entries() {
+		if name, ok := network.Plain(e.Name); ok {
+			e.Name = name // the C++ side knows the names of a text model by itself alone
+			entries = append(entries, e)
+			dims += len(e.Shape)
+		}
 	}
 	shapes := make([]C.int64_t, 0, dims+1) // of all tensors: never moved, and pinned as a whole
 	w.pins.Pin(unsafe.SliceData(shapes))
@@ -114,6 +122,10 @@ func (k keepOpen) Open(name string) (fs.File, error) {
 	k.files[name] = &mappedFile{File: file, size: info.Size()}
 	return keptFile{file, info}, nil
 }
+
+// Lstat and ReadLink tell a link that leads nowhere from a file that is not there.
+func (k keepOpen) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(os.DirFS(k.dir), name) }
+func (k keepOpen) ReadLink(name string) (string, error)   { return fs.ReadLink(os.DirFS(k.dir), name) }
 
 // keptFile always has the size that is mapped, and Close leaves it open.
 type keptFile struct {

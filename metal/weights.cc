@@ -124,17 +124,14 @@ Weights::Weights(const ls_config &config, const ls_tensor *tensors, int n) : con
   for (int i = 0; i < n; i++) {
     tensors_.emplace(tensors[i].name, tensors[i]);
   }
-  if (has("language_model.model.embed_tokens.weight")) {
-    prefix_ = "language_model.";
-  }
 }
 
-bool Weights::has(const std::string &name) const { return tensors_.count(prefix_ + name) > 0; }
+bool Weights::has(const std::string &name) const { return tensors_.count(name) > 0; }
 
 const ls_tensor &Weights::find(const std::string &name) const {
-  auto it = tensors_.find(prefix_ + name);
+  auto it = tensors_.find(name);
   if (it == tensors_.end()) {
-    throw std::runtime_error("tensor " + prefix_ + name + " is missing from the checkpoint");
+    throw std::runtime_error("tensor " + name + " is missing from the checkpoint");
   }
   return it->second;
 }

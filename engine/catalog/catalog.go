@@ -226,7 +226,37 @@ func checkFolder(path string) error {
 	case !info.IsDir():
 		return fmt.Errorf("%s is a file; give the checkpoint folder it belongs to", path)
 	case !installed(path):
-		return fmt.Errorf("%s has no config.json, so it is not a checkpoint folder", path)
+		return fmt.Errorf("%s has no config.json, so it is not a checkpoint folder%s",
+			path, instead(path))
 	}
 	return nil
+}
+
+// instead says what a folder without config.json is, where that can be told.
+func instead(path string) string {
+	first := func(pattern string) string {
+		if found, _ := filepath.Glob(filepath.Join(path, pattern)); len(found) > 0 {
+			return found[0]
+		}
+		return ""
+	}
+	if info, err := os.Lstat(filepath.Join(path, "config.json")); err == nil &&
+		info.Mode()&fs.ModeSymlink != 0 {
+		return ": config.json is a link to a file that is not there; " +
+			"copy the folder with the files that its links lead to (cp -L)"
+	}
+	if inner := first("snapshots/*/config.json"); inner != "" {
+		return "; the model in Hugging Face's cache is " + filepath.Dir(inner)
+	}
+	if file := first("*.[gG][gG][uU][fF]"); file != "" {
+		return fmt.Sprintf("; it has a GGUF file, make a folder of that with: "+
+			"loadstone model import %s DIR", file)
+	}
+	if first("adapter_config.json") != "" {
+		return ": it is an adapter (LoRA), which has to be merged into its base model first"
+	}
+	if first("params.json") != "" {
+		return ": params.json is the layout of the model's makers; get it in Hugging Face's layout"
+	}
+	return ""
 }

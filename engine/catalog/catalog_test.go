@@ -37,6 +37,15 @@ func TestOpen(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "folder/config.json", "{}")
 	write(t, "empty/README", "")
+	write(t, "hub/snapshots/0123/config.json", "{}")
+	write(t, "hub/refs/main", "0123")
+	write(t, "download/m.gguf", "")
+	write(t, "lora/adapter_config.json", "{}")
+	write(t, "original/params.json", "{}")
+	write(t, "moved/README", "")
+	if err := os.Symlink("../../blobs/0123", "moved/config.json"); err != nil {
+		t.Skip(err)
+	}
 	write(t, "m.gguf", "")
 	write(t, "notes", "")
 	for name, want := range map[string]string{
@@ -48,6 +57,11 @@ func TestOpen(t *testing.T) {
 		"m.gguf":          `m.gguf is a GGUF file; make a folder of it with: loadstone model import m.gguf DIR`,
 		"/nowhere/m.GGUF": `/nowhere/m.GGUF does not exist`,
 		"notes":           `notes is a file`,
+		"hub":             `hub has no config.json, so it is not a checkpoint folder; the model in Hugging Face's cache is hub/snapshots/0123`,
+		"download":        `download has no config.json, so it is not a checkpoint folder; it has a GGUF file, make a folder of that with: loadstone model import download/m.gguf DIR`,
+		"lora":            `lora has no config.json, so it is not a checkpoint folder: it is an adapter`,
+		"original":        `original has no config.json, so it is not a checkpoint folder: params.json is`,
+		"moved":           `moved has no config.json, so it is not a checkpoint folder: config.json is a link to a file that is not there`,
 	} {
 		if s, err := Open(name); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("Open(%q) = %v, %v, want the error %s", name, s, err, want)

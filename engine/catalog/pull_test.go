@@ -45,7 +45,7 @@ func fakePip(behaviour string, args []string) int {
 		interrupt := make(chan os.Signal, 1)
 		signal.Notify(interrupt, os.Interrupt)
 		<-interrupt
-	default: // a folder of wheels, of which pip copies those it is told to
+	default: // a folder of wheels, of which pip copies the ones that are named
 		dest := args[slices.Index(args, "--dest")+1]
 		if err := os.MkdirAll(dest, 0o755); err != nil {
 			return 1

@@ -17,22 +17,20 @@ type Quantization struct {
 
 // UnmarshalJSON reads MLX's object, in which the modules that differ stand beside group_size and
 // bits. The value false stands for a module that was left alone; the type of its tensor says so as
-// well, so it gets no entry.
+// well, so it gets no entry. An object of another method, such as GPTQ's, is an error.
 func (q *Quantization) UnmarshalJSON(data []byte) error {
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal(data, &all); err != nil {
+	if err := json.Unmarshal(data, &all); err != nil || len(all) == 0 {
 		return err
 	}
 	var method struct {
 		Name string `json:"quant_method"`
-		Mode string `json:"mode"`
 	}
 	if err := json.Unmarshal(data, &method); err != nil {
 		return err
 	}
-	if method.Name != "" || method.Mode != "" && method.Mode != "affine" {
-		return fmt.Errorf("quantization %q is not supported; MLX's affine mode is",
-			method.Name+method.Mode)
+	if method.Name != "" {
+		return fmt.Errorf("quantization %q is not supported: %s", method.Name, wayOut)
 	}
 	var err error
 	if *q, err = parseGroups(data); err != nil {
@@ -57,25 +55,37 @@ func (q *Quantization) UnmarshalJSON(data []byte) error {
 // parseGroups reads group_size and bits of one object.
 func parseGroups(data []byte) (Quantization, error) {
 	var g struct {
-		GroupSize int `json:"group_size"`
-		Bits      int `json:"bits"`
+		GroupSize int    `json:"group_size"`
+		Bits      int    `json:"bits"`
+		Mode      string `json:"mode"`
 	}
 	if err := json.Unmarshal(data, &g); err != nil {
 		return Quantization{}, err
 	}
-	if !slices.Contains([]int{32, 64, 128}, g.GroupSize) ||
-		!slices.Contains([]int{2, 3, 4, 5, 6, 8}, g.Bits) {
+	if g.Mode != "" && g.Mode != "affine" {
 		return Quantization{}, fmt.Errorf(
-			"quantization of %d bits in groups of %d is not supported; "+
-				"bits 2, 3, 4, 5, 6, 8 in groups of 32, 64, 128 are", g.Bits, g.GroupSize)
+			"quantization %q is not supported; of MLX's modes, affine is: %s", g.Mode, wayOut)
 	}
-	return Quantization{GroupSize: g.GroupSize, Bits: g.Bits}, nil
+	q := Quantization{GroupSize: g.GroupSize, Bits: g.Bits}
+	return q, q.check()
+}
+
+func (q *Quantization) check() error {
+	if slices.Contains([]int{32, 64, 128}, q.GroupSize) &&
+		slices.Contains([]int{2, 3, 4, 5, 6, 8}, q.Bits) {
+		return nil
+	}
+	return fmt.Errorf("quantization of %d bits in groups of %d is not supported; "+
+		"bits 2, 3, 4, 5, 6, 8 in groups of 32, 64, 128 are", q.Bits, q.GroupSize)
 }
 
 // dequantized reads the weight of a module that is stored as packed (uint32), scales and biases.
 func (c *Checkpoint) dequantized(module string, packed *Entry) ([]float32, []int, error) {
-	q, ok := c.Config.Quantization.Layers[module]
-	if !ok {
+	q := packed.quantization
+	if layer, ok := c.Config.Quantization.Layers[module]; ok && q.Bits == 0 {
+		q = layer
+	}
+	if q.Bits == 0 {
 		q = c.Config.Quantization
 	}
 	if q.Bits == 0 {

@@ -2,8 +2,9 @@
 // config.json, and the weights as safetensors, either in the shards that
 // model.safetensors.index.json lists or, without an index, in every model*.safetensors.
 //
-// It is the only place that reads these files. Package ref takes the tensors as float32, and
-// package metal maps the files that Entries describes into memory.
+// It is the only place that reads these files, and the only one that knows which tensors a network
+// has, by which names: Network checks that they are all there. Package ref then takes the tensors as
+// float32, and package metal maps the files that Entries describes into memory.
 //
 // The folders come from strangers. Every number is checked against the sizes of the files before
 // anything is allocated by it, and a folder that contradicts itself is an error that names the file
@@ -21,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"loadstone/engine/internal/modelfile"
 )
 
 // Checkpoint is an opened folder. It holds no file open: Float32 opens the one it needs, so there
@@ -50,7 +53,7 @@ const (
 // folder that no network can be made of: a file is missing, damaged or contradicts another, or the
 // architecture is not supported.
 func Open(fsys fs.FS) (*Checkpoint, error) {
-	data, err := readSmall(fsys, configName)
+	data, err := modelfile.Read(fsys, configName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not there; give a Hugging Face or mlx-community model folder: %w",
 			configName, err)
@@ -82,7 +85,7 @@ func Open(fsys fs.FS) (*Checkpoint, error) {
 // weightFiles returns the names of the safetensors files and, if there is an index, its map from
 // tensor to file.
 func weightFiles(fsys fs.FS) (shards []string, index map[string]string, err error) {
-	data, err := readSmall(fsys, indexName)
+	data, err := modelfile.Read(fsys, indexName)
 	if errors.Is(err, fs.ErrNotExist) {
 		shards, err := fs.Glob(fsys, weightsPattern)
 		if len(shards) == 0 {
@@ -114,10 +117,12 @@ func weightFiles(fsys fs.FS) (shards []string, index map[string]string, err erro
 
 // addFile reads the header of one safetensors file.
 func (c *Checkpoint) addFile(name string) error {
-	f, err := c.fsys.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is not there; the folder must hold the weights as safetensors: %w",
-			name, err)
+	f, err := modelfile.Open(c.fsys, name)
+	if errors.Is(err, fs.ErrNotExist) && name == weightsName {
+		return noWeights(c.fsys, err)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not there; the folder must hold the weights as safetensors, "+
+			"in all the files that %s lists: %w", name, indexName, err)
 	} else if err != nil {
 		return err
 	}
@@ -229,19 +234,4 @@ func (c *Checkpoint) read(e *Entry, size int, use func([]byte)) error {
 		}
 	}
 	return nil
-}
-
-// readSmall reads a JSON file. Those that a folder needs have far fewer bytes than the limit.
-func readSmall(fsys fs.FS, name string) ([]byte, error) {
-	const limit = 64 << 20
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && len(data) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return data, err
 }

@@ -11,7 +11,7 @@ import (
 // Config is config.json with every default resolved and every number checked. It is all that a
 // network needs besides its weights. LayerSliding has Layers entries.
 type Config struct {
-	ModelType string // "gemma3_text" or "llama"
+	ModelType string // "gemma3_text" or "llama", which stands for Mistral as well
 
 	VocabSize, HiddenSize, Layers, Heads, KVHeads, HeadDim, Intermediate int
 
@@ -70,6 +70,7 @@ type configFile struct {
 	Bidirectional    bool    `json:"use_bidirectional_attention"`
 	AttnSoftcap      float64 `json:"attn_logit_softcapping"`
 	FinalSoftcap     float64 `json:"final_logit_softcapping"`
+	PartialRotary    float64 `json:"partial_rotary_factor"`
 }
 
 type rope struct {
@@ -104,17 +105,17 @@ func parseConfig(data []byte) (Config, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return Config{}, err
 	}
-	var outer struct {
-		Quantization  *Quantization `json:"quantization"`
-		Quantization2 *Quantization `json:"quantization_config"`
-	}
-	if err := json.Unmarshal(data, &outer); err != nil {
+	quantization, err := parseQuantization(data)
+	if err != nil {
 		return Config{}, err
 	}
 	outerType, eos, bos := f.ModelType, f.EOS, f.BOS
 	if f.TextConfig != nil {
 		inner := f.TextConfig
-		f = configFile{}
+		if _, err := parseQuantization(inner); err != nil {
+			return Config{}, fmt.Errorf("text_config: %w", err)
+		}
+		data, f = inner, configFile{}
 		if err := json.Unmarshal(inner, &f); err != nil {
 			return Config{}, fmt.Errorf("text_config: %w", err)
 		}
@@ -129,12 +130,16 @@ func parseConfig(data []byte) (Config, error) {
 	switch f.ModelType {
 	case "llama":
 		f.llamaDefaults()
+	case "mistral":
+		if err := f.mistralDefaults(data); err != nil {
+			return Config{}, err
+		}
 	case "gemma3", "gemma3_text":
 		f.ModelType = "gemma3_text"
 		f.gemmaDefaults()
 	default:
 		return Config{}, fmt.Errorf(
-			"model_type %q is not supported; llama, gemma3 and gemma3_text are",
+			"model_type %q is not supported; llama, mistral, gemma3 and gemma3_text are",
 			cmp.Or(f.ModelType, outerType))
 	}
 	if err := errors.Join(f.checkSizes(), f.checkKind()); err != nil {
@@ -160,12 +165,25 @@ func parseConfig(data []byte) (Config, error) {
 	if len(f.BOS) > 0 {
 		c.BOS = f.BOS[0]
 	}
-	for _, q := range []*Quantization{outer.Quantization2, outer.Quantization} {
-		if q != nil {
-			c.Quantization = *q
-		}
-	}
+	c.Quantization = quantization
 	return c, nil
+}
+
+// parseQuantization reads MLX's object, which folders have under two names. Other methods have the
+// second, and early folders of compressed-tensors the third; all of them are errors.
+func parseQuantization(data []byte) (Quantization, error) {
+	var f struct {
+		MLX          *Quantization `json:"quantization"`
+		Transformers *Quantization `json:"quantization_config"`
+		Compression  *Quantization `json:"compression_config"`
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		return Quantization{}, err
+	}
+	if q := cmp.Or(f.MLX, f.Transformers); q != nil {
+		return *q, nil
+	}
+	return Quantization{}, nil
 }
 
 // gemma reports whether the network is a Gemma 3; else it is a Llama.
@@ -216,6 +234,30 @@ func (f *configFile) llamaDefaults() {
 	setDefault(&f.RopeTheta, 1e4)
 	f.QueryPreAttnScalar = float64(f.HeadDim)
 	f.SlidingWindow, f.SlidingPattern, f.RopeLocalTheta = 0, 0, 0
+}
+
+// mistralDefaults makes a Mistral without a sliding window the Llama that it is, with the defaults of
+// MistralConfig. An absent window is one of 4096 there, where null is none; a window that no sequence
+// outgrows is none either. data is the object that f was read from.
+func (f *configFile) mistralDefaults(data []byte) error {
+	var has map[string]json.RawMessage
+	if err := json.Unmarshal(data, &has); err != nil {
+		return err
+	}
+	setDefault(&f.MaxPositions, 131072)
+	if has["sliding_window"] == nil {
+		f.SlidingWindow = 4096
+	}
+	if f.SlidingWindow != 0 && f.SlidingWindow < f.MaxPositions {
+		return fmt.Errorf("sliding_window %d is not supported for mistral; "+
+			"null is, as in version 0.2 and later ones of Mistral 7B", f.SlidingWindow)
+	}
+	if has["num_key_value_heads"] == nil {
+		f.KVHeads = 8
+	}
+	f.ModelType = "llama"
+	f.llamaDefaults()
+	return nil
 }
 
 func setDefault[T int | float64](p *T, v T) {
@@ -291,11 +333,22 @@ func (f *configFile) checkKind() error {
 	if act != "" && act != want {
 		return fmt.Errorf("activation %q is not supported for %s; %s is", act, f.ModelType, want)
 	}
-	if f.AttentionBias || f.MLPBias || f.RopeTraditional || f.Bidirectional ||
-		f.AttnSoftcap != 0 || f.FinalSoftcap != 0 {
-		return errors.New("attention_bias, mlp_bias, rope_traditional, " +
-			"use_bidirectional_attention, attn_logit_softcapping and " +
-			"final_logit_softcapping are not supported")
+	for _, x := range []struct {
+		key   string
+		value any
+		plain bool // the value changes nothing
+	}{
+		{"attention_bias", f.AttentionBias, !f.AttentionBias},
+		{"mlp_bias", f.MLPBias, !f.MLPBias},
+		{"rope_traditional", f.RopeTraditional, !f.RopeTraditional},
+		{"use_bidirectional_attention", f.Bidirectional, !f.Bidirectional},
+		{"attn_logit_softcapping", f.AttnSoftcap, f.AttnSoftcap == 0},
+		{"final_logit_softcapping", f.FinalSoftcap, f.FinalSoftcap == 0},
+		{"partial_rotary_factor", f.PartialRotary, f.PartialRotary == 0 || f.PartialRotary == 1},
+	} {
+		if !x.plain {
+			return fmt.Errorf("%s %v is not supported for %s", x.key, x.value, f.ModelType)
+		}
 	}
 	for _, t := range f.LayerTypes {
 		if t != "full_attention" && !(f.gemma() && t == "sliding_attention") {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"loadstone/engine/internal/modelfile"
 )
 
 // maxHeader is the format's own limit on the header, in bytes.
@@ -32,18 +34,26 @@ type Entry struct {
 	Shape      []int
 	Begin, End int64 // bytes Begin to End-1 of the file
 
-	elements int
+	elements     int
+	quantization Quantization // of a weight whose shape has been compared with its scales
 }
 
 // parseHeader reads the header of a safetensors file of size bytes: its length as a little-endian
 // uint64, then JSON. As the format demands, the tensors must cover the rest of the file without gap
 // or overlap (https://github.com/huggingface/safetensors#format).
 func parseHeader(r io.Reader, size int64) ([]*Entry, error) {
-	var prefix [8]byte
-	if _, err := io.ReadFull(r, prefix[:]); err != nil {
+	beginning := make([]byte, min(size, modelfile.MistakenBytes))
+	if _, err := io.ReadFull(r, beginning); err != nil {
+		return nil, err
+	}
+	if err := modelfile.Mistaken(beginning); err != nil {
+		return nil, fmt.Errorf("it %w", err)
+	}
+	if size < 8 {
 		return nil, fmt.Errorf("%d bytes are too few for a safetensors file; get it again", size)
 	}
-	n := binary.LittleEndian.Uint64(prefix[:])
+	n := binary.LittleEndian.Uint64(beginning)
+	r = io.MultiReader(bytes.NewReader(beginning[8:]), r)
 	if n > maxHeader || int64(n) > size-8 {
 		return nil, fmt.Errorf("header of %d bytes in a file of %d: "+
 			"it is truncated or not a safetensors file; get it again", n, size)

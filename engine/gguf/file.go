@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"loadstone/engine/internal/modelfile"
 )
 
 // File is an open GGUF file. Its metadata and tensor table are in memory; the tensors' data stays
@@ -113,6 +115,12 @@ func (f *File) readRaw(t *Tensor, first, rows int) ([]byte, error) {
 
 // read reads a file of size bytes.
 func read(src io.ReaderAt, size int64) (*File, error) {
+	beginning := make([]byte, min(size, modelfile.MistakenBytes))
+	if n, _ := src.ReadAt(beginning, 0); n == len(beginning) {
+		if err := modelfile.Mistaken(beginning); err != nil {
+			return nil, fmt.Errorf("it %w", err)
+		}
+	}
 	d := newDecoder(src, size)
 	f := &File{src: src, Meta: Metadata{}}
 	if magic := d.read(4); d.err == nil && string(magic) != "GGUF" {

@@ -146,8 +146,10 @@ func TestHostile(t *testing.T) {
 		file *fileWriter
 		want string // part of the error
 	}{
-		"empty":              {&fileWriter{}, "byte 0, header"},
-		"magic":              {(&fileWriter{}).put([]byte("PK\x03\x04PK")), `begins with "PK\x03\x04"`},
+		"empty": {&fileWriter{}, "byte 0, header"},
+		"magic": {(&fileWriter{}).put([]byte("PK\x03\x04PK")), `begins with "PK\x03\x04"`},
+		"Git LFS": {(&fileWriter{}).put([]byte("version https://git-lfs.github.com/spec/v1\n")),
+			"is a Git LFS pointer, not the file: run git lfs pull"},
 		"version":            {(&fileWriter{}).put([]byte("GGUF"), uint32(1)), "GGUF version 1"},
 		"big endian":         {(&fileWriter{}).put([]byte("GGUF\x00\x00\x00\x03")), "big-endian"},
 		"tensor count":       {header(huge, 0), "byte 8, header: 4611686018427387904 tensors do not fit"},

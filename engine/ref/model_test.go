@@ -194,6 +194,90 @@ func TestMLXLM(t *testing.T) {
 	}
 }
 
+// TestFolderForms: the names in multimodal folders, those of a body without its head, and Mistral
+// without a sliding window, which is a Llama, all make the same network.
+func TestFolderForms(t *testing.T) {
+	open := func(change func(config map[string]any, list []checkpoint.Tensor)) []float32 {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join("testdata", "llama", "config.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var config map[string]any
+		if err := json.Unmarshal(data, &config); err != nil {
+			t.Fatal(err)
+		}
+		c, err := checkpoint.Open(os.DirFS(filepath.Join("testdata", "llama")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Config.TieEmbeddings = config["tie_word_embeddings"].(bool)
+		list := tensors(c.Config, "")
+		change(config, list)
+		list = slices.DeleteFunc(list, func(x checkpoint.Tensor) bool { return x.Name == "" })
+		dir := t.TempDir()
+		if err := checkpoint.Write(dir, config, list); err != nil {
+			t.Fatal(err)
+		}
+		if c, err = checkpoint.Open(os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		m, err := New(c, "f32")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		return run(t, m, prompt(m.Vocab()))
+	}
+	tie := func(config map[string]any, list []checkpoint.Tensor) {
+		config["tie_word_embeddings"] = true
+		list[slices.IndexFunc(list, func(x checkpoint.Tensor) bool {
+			return x.Name == "lm_head.weight"
+		})].Name = ""
+	}
+	rename := func(list []checkpoint.Tensor, from, to string) {
+		for i := range list {
+			if rest, ok := strings.CutPrefix(list[i].Name, from); ok {
+				list[i].Name = to + rest
+			}
+		}
+	}
+	untied := open(func(map[string]any, []checkpoint.Tensor) {})
+	tied := open(tie)
+	for name, c := range map[string]struct {
+		want   []float32
+		change func(config map[string]any, list []checkpoint.Tensor)
+	}{
+		"mistral": {untied, func(config map[string]any, list []checkpoint.Tensor) {
+			config["model_type"], config["sliding_window"] = "mistral", nil
+		}},
+		"Transformers 5": {untied, func(config map[string]any, list []checkpoint.Tensor) {
+			rename(list, "model.", "model.language_model.")
+		}},
+		"Transformers 4": {untied, func(config map[string]any, list []checkpoint.Tensor) {
+			rename(list, "", "language_model.")
+		}},
+		"body": {tied, func(config map[string]any, list []checkpoint.Tensor) {
+			tie(config, list)
+			rename(list, "model.", "")
+		}},
+		"multimodal body": {tied, func(config map[string]any, list []checkpoint.Tensor) {
+			tie(config, list)
+			rename(list, "model.", "language_model.")
+		}},
+		"tied, with a head": {tied, func(config map[string]any, list []checkpoint.Tensor) {
+			config["tie_word_embeddings"] = true
+		}},
+	} {
+		if got := open(c.change); !slices.Equal(got, c.want) {
+			t.Errorf("%s: other logits", name)
+		}
+	}
+	if slices.Equal(untied, tied) {
+		t.Error("tied and untied networks have the same logits")
+	}
+}
+
 // TestSameBits checks that the same tokens give the same logits, bit by bit, however they reach the
 // network and in every KV format.
 func TestSameBits(t *testing.T) {

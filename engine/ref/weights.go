@@ -30,22 +30,14 @@ type layer struct {
 	postMLPNorm  []float32 // E; Gemma only
 }
 
-// prefixes are the beginnings of tensor names in checkpoint folders: of a text model by itself, and
-// of the text model inside a multimodal one as mlx-lm and as Transformers write it.
-var prefixes = []string{"model.", "language_model.model.", "model.language_model."}
-
 // load reads all weights of a checkpoint.
 func load(c *checkpoint.Checkpoint) (*weights, error) {
-	cfg := c.Config
-	l := loader{c: c, gemma: cfg.ModelType == "gemma3_text"}
-	at := slices.IndexFunc(prefixes, func(p string) bool {
-		return c.Has(p + "embed_tokens.weight")
-	})
-	if at < 0 {
-		return nil, fmt.Errorf("there is no tensor %sembed_tokens.weight", prefixes[0])
+	n, err := c.Network()
+	if err != nil {
+		return nil, err
 	}
-	l.prefix = prefixes[at]
-
+	cfg := c.Config
+	l := loader{c: c, prefix: n.Body, gemma: cfg.ModelType == "gemma3_text"}
 	e, f, d := cfg.HiddenSize, cfg.Intermediate, cfg.HeadDim
 	hd, kd := cfg.Heads*d, cfg.KVHeads*d
 	w := &weights{embed: l.matrix("embed_tokens", cfg.VocabSize, e), norm: l.norm("norm", e)}
@@ -72,12 +64,9 @@ func load(c *checkpoint.Checkpoint) (*weights, error) {
 			y.mlpNorm = l.norm(at+"post_attention_layernorm", e)
 		}
 	}
-	if w.head = w.embed; !cfg.TieEmbeddings {
+	if w.head = w.embed; n.Head != "" {
 		l.prefix = ""
-		if at == 1 {
-			l.prefix = "language_model."
-		}
-		w.head = l.matrix("lm_head", cfg.VocabSize, e)
+		w.head = l.matrix(n.Head, cfg.VocabSize, e)
 	}
 	return w, l.err
 }

@@ -27,7 +27,7 @@ func parseTokenizer(data []byte) (*tokenizerJSON, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.Model.checkType(); err != nil { // before the vocabulary, whose form depends on it
+	if err := j.Model.checkType(vocab); err != nil {
 		return nil, err
 	}
 	j.Model.merges = mergeList{merges}
@@ -48,14 +48,27 @@ type modelJSON struct {
 	FuseUnk                 bool    `json:"fuse_unk"`
 	ByteFallback            bool    `json:"byte_fallback"`
 	IgnoreMerges            bool    `json:"ignore_merges"`
+	MaxInputCharsPerWord    int     `json:"max_input_chars_per_word"` // WordPiece's alone
 
 	vocab  vocabulary
 	merges mergeList
 }
 
-func (j *modelJSON) checkType() error {
-	if j.Type != "BPE" && j.Type != "" {
-		return fmt.Errorf("model type %q is not supported, only BPE is", j.Type)
+// checkType refuses other models than BPE. Files of early versions do not say the type; Unigram's
+// vocabulary is a list, and WordPiece has a setting of its own.
+func (j *modelJSON) checkType(vocab cursor) error {
+	kind := j.Type
+	switch {
+	case kind != "":
+	case len(vocab.data) > 0 && vocab.peek() == '[':
+		kind = "Unigram"
+	case j.MaxInputCharsPerWord != 0:
+		kind = "WordPiece"
+	default:
+		kind = "BPE"
+	}
+	if kind != "BPE" {
+		return fmt.Errorf("model type %q is not supported; BPE is", kind)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"loadstone/engine/internal/modelfile"
 )
 
 // Model is the text side of a model: its tokenizer and its chat template. It is safe for concurrent
@@ -17,11 +19,14 @@ type Model struct {
 }
 
 // Load reads the text side of a Hugging Face folder: tokenizer.json, which must exist, and, as far
-// as they exist, special_tokens_map.json, tokenizer_config.json, chat_template.jinja, config.json
-// and generation_config.json. It refuses a tokenizer that it cannot reproduce exactly.
+// as they exist, special_tokens_map.json, tokenizer_config.json, chat_template.jinja (or
+// chat_template.json), config.json and generation_config.json. It refuses a tokenizer that it cannot
+// reproduce exactly.
 func Load(fsys fs.FS) (*Model, error) {
-	data, err := fs.ReadFile(fsys, "tokenizer.json")
-	if err != nil {
+	data, err := modelfile.Read(fsys, "tokenizer.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noTokenizer(fsys, err)
+	} else if err != nil {
 		return nil, err
 	}
 	m := new(Model)
@@ -44,6 +49,29 @@ func Load(fsys fs.FS) (*Model, error) {
 	m.setStops(s)
 	return m, nil
 }
+
+// noTokenizer is the error for a folder without tokenizer.json. Those of other tokenizers can be
+// turned into one.
+func noTokenizer(fsys fs.FS, cause error) error {
+	const missing = "tokenizer.json is not there"
+	for _, x := range []struct{ name, what string }{
+		{"tokenizer.model", "SentencePiece's file"},
+		{"tekken.json", "Mistral's own file"},
+		{"vocab.json", "the form before tokenizer.json"},
+		{"vocab.txt", "WordPiece's vocabulary"},
+	} {
+		if _, err := fs.Stat(fsys, x.name); err == nil {
+			return fmt.Errorf(missing+"; %s is %s, which is not read: get tokenizer.json from the "+
+				"model's publisher, or make it with Transformers "+
+				"(AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))", x.name, x.what)
+		}
+	}
+	return fmt.Errorf(missing+"; get it from the model's publisher: %w", cause)
+}
+
+// HasTemplate reports whether the model has a chat template. Without one it can complete texts, and
+// EncodeChat fails.
+func (m *Model) HasTemplate() bool { return m.template != nil }
 
 // Encode returns the ids of s. With special it does the same as encode of Hugging Face tokenizers:
 // control tokens that are written out in s are found, and the tokens that begin (or end) every text
@@ -113,7 +141,17 @@ func readSettings(fsys fs.FS) (settings, error) {
 	s.bosToken, s.eosToken = string(tok.BOS), string(tok.EOS)
 	s.unkToken, s.padToken = string(tok.UNK), string(tok.PAD)
 	s.template, s.templateFile = string(tok.ChatTemplate), "tokenizer_config.json: chat_template"
-	switch data, err := fs.ReadFile(fsys, "chat_template.jinja"); {
+	if s.template == "" {
+		// Folders of multimodal models have their template here, for the processor of images.
+		var processor struct {
+			ChatTemplate templateJSON `json:"chat_template"`
+		}
+		if err := readJSON(fsys, "chat_template.json", &processor); err != nil {
+			return s, err
+		}
+		s.template, s.templateFile = string(processor.ChatTemplate), "chat_template.json"
+	}
+	switch data, err := modelfile.Read(fsys, "chat_template.jinja"); {
 	case err == nil:
 		s.template, s.templateFile = string(data), "chat_template.jinja"
 	case !errors.Is(err, fs.ErrNotExist):
@@ -158,7 +196,7 @@ func (s settings) specials(t *tokenizer) map[string]string {
 
 // readJSON decodes a file into v. A missing file leaves v as it is.
 func readJSON(fsys fs.FS, name string, v any) error {
-	data, err := fs.ReadFile(fsys, name)
+	data, err := modelfile.Read(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -18,6 +18,7 @@ type loaded struct {
 	text    *tokenizer.Model
 	kv      string // format of the cache
 	kvBytes int64  // its size
+	lacks   string // what the server cannot do for want of something in the folder, "" for nothing
 	err     error
 }
 
@@ -25,9 +26,6 @@ type loaded struct {
 // both. It calls progress with how many bytes of the weights have been read.
 func load(src catalog.Source, backend, kv string, cfg engine.Config,
 	progress func(done, total int64)) loaded {
-	if err := checkpoint.CheckFolder(src.FS); err != nil {
-		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
-	}
 	var text *tokenizer.Model
 	var textErr error
 	var reading sync.WaitGroup
@@ -39,7 +37,7 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config,
 	}
 	if textErr != nil {
 		m.Close()
-		return loaded{err: fmt.Errorf("model %s: %w", src.Name, textErr)}
+		return loaded{err: fmt.Errorf("model %s: %w", src.Name, inFolder(src, textErr))}
 	}
 	if cfg.Fingerprint, err = fingerprint(src.FS, backend, m.KVFormat()); err != nil {
 		m.Close()
@@ -55,7 +53,7 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config,
 		m.Close()
 		return loaded{err: err}
 	}
-	return loaded{engine: e, text: text, kv: m.KVFormat(), kvBytes: cfg.KVBytes}
+	return loaded{engine: e, text: text, kv: m.KVFormat(), kvBytes: cfg.KVBytes, lacks: lacks(src, text)}
 }
 
 // The size of the KV cache where the command line gives none is between these. The larger bound is
@@ -80,6 +78,23 @@ func kvBytes(cfg engine.Config) (int64, error) {
 	return min(max(full, minKVBytes), maxKVBytes), nil
 }
 
+// lacks says at the start what requests would find out one by one.
+func lacks(src catalog.Source, text *tokenizer.Model) string {
+	if text.HasTemplate() {
+		return ""
+	}
+	return fmt.Sprintf("model %s has no chat template: chats are refused, completions work; "+
+		"add chat_template.jinja to its folder", src.Name)
+}
+
+// inFolder adds the folder to an error about a file in it.
+func inFolder(src catalog.Source, err error) error {
+	if src.Dir == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", src.Dir, err)
+}
+
 // A model also says how it stores its KV, which is what KVAuto stands for.
 type model interface {
 	engine.Model
@@ -92,12 +107,11 @@ func open(src catalog.Source, backend, kv string, progress func(done, total int6
 		if kv == KVAuto {
 			kv = "f32"
 		}
-		c, err := checkpoint.Open(src.FS)
+		m, err := openRef(src, kv, progress)
 		if err != nil {
-			return nil, err
+			return nil, inFolder(src, err) // as metal.Open says it
 		}
-		c.Progress = progress
-		return ref.New(c, kv)
+		return m, nil
 	}
 	dir, remove, err := src.Folder() // MLX reads files by their names
 	if err != nil {
@@ -105,4 +119,13 @@ func open(src catalog.Source, backend, kv string, progress func(done, total int6
 	}
 	defer remove()
 	return metal.Open(dir, kv, progress)
+}
+
+func openRef(src catalog.Source, kv string, progress func(done, total int64)) (*ref.Model, error) {
+	c, err := checkpoint.Open(src.FS)
+	if err != nil {
+		return nil, err
+	}
+	c.Progress = progress
+	return ref.New(c, kv)
 }

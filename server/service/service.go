@@ -170,6 +170,9 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 		return m.err
 	}
 	defer m.engine.Close()
+	if m.lacks != "" {
+		i.log.Warn(m.lacks)
+	}
 	i.server.Ready(m.engine, m.text)
 	st := m.engine.Stats()
 	fmt.Fprintf(i.stdout,
@@ -177,7 +180,8 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
 		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
 		formatBytes(m.kvBytes), m.kv, room(m.engine), time.Since(start).Seconds())
-	if _, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil); err != nil {
+	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil)
+	if err != nil && m.lacks == "" {
 		i.log.Warn("this model cannot chat: requests with messages will be refused, and only "+
 			"/v1/completions works", "reason", err)
 	}

@@ -51,7 +51,7 @@ func startOn(t *testing.T, model, backend string, args ...string) *process {
 	t.Helper()
 	p := startOnly(t, append([]string{"-backend", backend, "-model", model}, args...)...)
 	p.url = p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
-	p.line(t, `^loadstone: ready: (`+model+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
+	p.line(t, `^loadstone: ready: (`+filepath.Base(model)+`) on `+backend+` \(\d+ blocks of 32 tokens, .*\)$`)
 	return p
 }
 
@@ -352,8 +352,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestNoTemplate: a model that cannot chat is named at start, and its folder's faults are too.
-func TestNoTemplate(t *testing.T) {
+// TestTemplateThatRefuses: a model that cannot chat is named at the start.
+func TestTemplateThatRefuses(t *testing.T) {
 	folder := func(change func(dir string)) string {
 		src, err := catalog.Open("tiny")
 		if err != nil {
@@ -377,19 +377,5 @@ func TestNoTemplate(t *testing.T) {
 	p.Process.Signal(os.Interrupt)
 	if p.end(t); !strings.Contains(p.stderr.String(), "this model cannot chat") || !strings.Contains(p.stderr.String(), "never") {
 		t.Errorf("stderr %s", &p.stderr)
-	}
-	mark := folder(func(dir string) {
-		b, err := os.ReadFile(filepath.Join(dir, "config.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "config.json"), append([]byte("\uFEFF"), b...), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	})
-	p = startOnly(t, "-model", mark)
-	p.line(t, `^loadstone: listening on (http://127\.0\.0\.1:\d+)$`)
-	if code := p.end(t); code != 1 || !strings.Contains(p.stderr.String(), "config.json begins with a byte order mark") {
-		t.Errorf("exit code %d, stderr %s", code, &p.stderr)
 	}
 }

@@ -1,0 +1,322 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Network says by which names the files hold the network that config.json describes. The files may
+// hold more, such as the vision tower of a multimodal folder.
+type Network struct {
+	Body string // beginning of the names of all tensors but those of the head, such as "model."
+	Head string // name of the head without ".weight", such as "lm_head"; "" if it is the embedding
+}
+
+// Plain returns the name that a stored tensor has in a folder of a text model by itself, such as
+// "model.norm.weight" or "lm_head.scales". It is false for tensors that are not of the network.
+func (n Network) Plain(stored string) (name string, ok bool) {
+	if rest, ok := strings.CutPrefix(stored, n.Head+"."); ok && n.Head != "" {
+		return "lm_head." + rest, true
+	}
+	if rest, ok := strings.CutPrefix(stored, n.Body); ok && !unused(rest) && !isHead(rest) {
+		return "model." + rest, true
+	}
+	return "", false
+}
+
+// bodies are the beginnings of names in published folders: of a text model by itself, of the text
+// model inside a multimodal one as mlx-lm and Transformers 4 and as Transformers 5 write it, and of
+// both where the body was saved without its head.
+var bodies = []string{
+	"model.", "language_model.model.", "model.language_model.", "language_model.", "",
+}
+
+var heads = []string{"lm_head", "language_model.lm_head"}
+
+// isHead reports whether a name behind Network.Body is one of a head: where the body is saved by
+// itself, its names have no beginning of their own.
+func isHead(rest string) bool {
+	return strings.HasPrefix(rest, "lm_head.") || strings.HasPrefix(rest, "language_model.")
+}
+
+// unused reports whether networks do without a tensor of this name: the frequencies of RoPE, which
+// old versions of Transformers stored, follow from config.json.
+func unused(name string) bool { return strings.HasSuffix(name, "rotary_emb.inv_freq") }
+
+// Network finds the network's tensors and checks that the files hold each of them, in its shape and
+// in a type that can be read, and nothing in their midst that the network has no place for: a model
+// without such a tensor would answer, but wrongly. It reads headers only. All backends call it, so
+// that they refuse the same folders with the same words. It must not run beside other methods.
+func (c *Checkpoint) Network() (Network, error) {
+	n, err := c.network()
+	if err != nil {
+		return Network{}, err
+	}
+	known := map[string]bool{}
+	var missing []string
+	for _, p := range c.Config.parameters() {
+		name := n.Body + p.name
+		if len(p.shape) == 2 {
+			err = c.checkMatrix(strings.TrimSuffix(name, ".weight"), p.shape, known)
+		} else {
+			err = c.checkVector(name, p.shape, known)
+		}
+		if err != nil {
+			return Network{}, err
+		}
+		if !c.Has(name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return Network{}, c.missing(missing)
+	}
+	if n.Head != "" {
+		shape := []int{c.Config.VocabSize, c.Config.HiddenSize}
+		if err := c.checkMatrix(n.Head, shape, known); err != nil {
+			return Network{}, err
+		}
+	}
+	return n, c.checkRest(n, known)
+}
+
+// network finds out how the tensors are named.
+func (c *Checkpoint) network() (Network, error) {
+	at := slices.IndexFunc(bodies, func(b string) bool {
+		return slices.ContainsFunc([]string{".weight", ".qweight", ".weight_packed"},
+			func(kind string) bool { return c.Has(b + "embed_tokens" + kind) })
+	})
+	if at < 0 {
+		return Network{}, c.noEmbedding()
+	}
+	n := Network{Body: bodies[at]}
+	if c.Config.TieEmbeddings {
+		return n, nil
+	}
+	for _, head := range heads {
+		if c.Has(head+".weight") || foreignOf(c, head) != "" {
+			n.Head = head
+			return n, nil
+		}
+	}
+	return Network{}, fmt.Errorf("tensor lm_head.weight is missing, and config.json does not say "+
+		"that the embedding is the head as well (tie_word_embeddings is false, which is also what "+
+		"its absence means for %s): the files are incomplete; get them again, or set "+
+		"tie_word_embeddings to true if the model was trained so", c.Config.ModelType)
+}
+
+// noEmbedding is the error for files without an embedding, by which network finds the names of the
+// other tensors.
+func (c *Checkpoint) noEmbedding() error {
+	for _, b := range bodies {
+		if c.Has(b + "layers.0.input_layernorm.weight") {
+			return c.missing([]string{b + "embed_tokens.weight"})
+		}
+	}
+	names := c.Names()
+	if len(names) == 0 {
+		return errors.New("the files hold no tensors: get them again")
+	}
+	return fmt.Errorf("tensor model.embed_tokens.weight is missing, and the files name their tensors "+
+		"in another way, the first is %s: get the model in Hugging Face's layout", names[0])
+}
+
+// A parameter is a tensor that the network needs. Those with two dimensions may be quantised.
+type parameter struct {
+	name  string // behind Network.Body
+	shape []int
+}
+
+// parameters lists the network's tensors but those of a head of its own.
+func (c *Config) parameters() []parameter {
+	e, f, d := c.HiddenSize, c.Intermediate, c.HeadDim
+	hd, kd := c.Heads*d, c.KVHeads*d
+	list := []parameter{
+		{"embed_tokens.weight", []int{c.VocabSize, e}}, {"norm.weight", []int{e}},
+	}
+	layer := []parameter{
+		{"input_layernorm.weight", []int{e}},
+		{"self_attn.q_proj.weight", []int{hd, e}},
+		{"self_attn.k_proj.weight", []int{kd, e}},
+		{"self_attn.v_proj.weight", []int{kd, e}},
+		{"self_attn.o_proj.weight", []int{e, hd}},
+		{"post_attention_layernorm.weight", []int{e}},
+		{"mlp.gate_proj.weight", []int{f, e}},
+		{"mlp.up_proj.weight", []int{f, e}},
+		{"mlp.down_proj.weight", []int{e, f}},
+	}
+	if c.ModelType == "gemma3_text" {
+		layer = append(layer, parameter{"self_attn.q_norm.weight", []int{d}},
+			parameter{"self_attn.k_norm.weight", []int{d}},
+			parameter{"pre_feedforward_layernorm.weight", []int{e}},
+			parameter{"post_feedforward_layernorm.weight", []int{e}})
+	}
+	for i := range c.Layers {
+		for _, p := range layer {
+			list = append(list, parameter{fmt.Sprintf("layers.%d.%s", i, p.name), p.shape})
+		}
+	}
+	return list
+}
+
+// foreign are the endings that other methods of quantisation give to the tensors of a module. They
+// name the method where config.json does not, as in folders of early converters.
+var foreign = []struct{ ending, method string }{
+	{".qweight", "GPTQ or AWQ"},
+	{".weight_packed", "compressed-tensors"},
+	{".weight.absmax", "bitsandbytes"},
+	{".SCB", "bitsandbytes"},
+	{".weight.SCB", "bitsandbytes"},
+	{".weight_scale", "fp8, NVFP4 or compressed-tensors"},
+	{".weight_scale_inv", "fp8"},
+	{".W_q", "HQQ"},
+	{".codebooks", "AQLM"},
+	{".Qidxs", "QuIP#"},
+}
+
+// foreignOf returns the method that a module is quantised by, "" if it is none of foreign.
+func foreignOf(c *Checkpoint, module string) string {
+	for _, f := range foreign {
+		if c.Has(module + f.ending) {
+			return f.method
+		}
+	}
+	return ""
+}
+
+// wayOut is what somebody with weights of a kind that is not supported can do.
+const wayOut = "take the model in float32, float16 or bfloat16, or quantised by MLX " +
+	"(an mlx-community folder, or mlx_lm.convert -q on the unquantised one)"
+
+// isFloat reports whether Float32 can read a type that is not packed.
+func isFloat(dtype string) bool { return dtype == "F32" || dtype == "F16" || dtype == "BF16" }
+
+func checkFloat(e *Entry) error {
+	if isFloat(e.DType) {
+		return nil
+	}
+	dtype := e.DType
+	if strings.HasPrefix(dtype, "F8_") {
+		dtype += " (fp8)"
+	}
+	return fmt.Errorf("%s: tensor %s has the type %s, which is not supported: %s",
+		e.File, e.Name, dtype, wayOut)
+}
+
+func checkShape(e *Entry, want []int) error {
+	if slices.Equal(e.Shape, want) {
+		return nil
+	}
+	return fmt.Errorf("%s: tensor %s has shape %v, config.json asks for %v",
+		e.File, e.Name, e.Shape, want)
+}
+
+// checkVector checks a norm, if it is there, and adds its name to known.
+func (c *Checkpoint) checkVector(name string, shape []int, known map[string]bool) error {
+	known[name] = true
+	e := c.entries[name]
+	if e == nil {
+		return nil
+	}
+	if err := checkFloat(e); err != nil {
+		return err
+	}
+	return checkShape(e, shape)
+}
+
+// checkMatrix does the same for the tensors of a module, in floats or quantised by MLX.
+func (c *Checkpoint) checkMatrix(module string, shape []int, known map[string]bool) error {
+	if method := foreignOf(c, module); method != "" {
+		return fmt.Errorf("%s is quantised by %s, which is not supported: %s",
+			module, method, wayOut)
+	}
+	weight := c.entries[module+".weight"]
+	known[module+".weight"] = true
+	if weight == nil {
+		return nil
+	}
+	scales, biases := c.entries[module+".scales"], c.entries[module+".biases"]
+	if scales == nil {
+		if weight.DType == "U32" {
+			return fmt.Errorf("%s: tensor %s holds integers and has no scales",
+				weight.File, weight.Name)
+		}
+		if err := checkFloat(weight); err != nil {
+			return err
+		}
+		return checkShape(weight, shape)
+	}
+	if biases == nil {
+		return fmt.Errorf("tensor %s.biases is missing; MLX's affine mode has one, "+
+			"and its other modes are not supported: %s", module, wayOut)
+	}
+	known[scales.Name], known[biases.Name] = true, true
+	for _, e := range []*Entry{scales, biases} {
+		if err := checkFloat(e); err != nil {
+			return err
+		}
+	}
+	return c.checkPacked(weight, scales, biases, shape)
+}
+
+// checkPacked checks a module that MLX has quantised. The shapes in the files say in how many bits
+// and in which groups; this is what counts, as in MLX, where config.json says nothing or something
+// else.
+func (c *Checkpoint) checkPacked(weight, scales, biases *Entry, shape []int) error {
+	rows, columns := shape[0], shape[1]
+	ok := weight.DType == "U32" && len(weight.Shape) == 2 && len(scales.Shape) == 2 &&
+		weight.Shape[0] == rows && scales.Shape[0] == rows && scales.Shape[1] > 0 &&
+		columns%scales.Shape[1] == 0 && weight.Shape[1]*32%columns == 0
+	if !ok {
+		return fmt.Errorf("%s: tensor %s has shape %v of %s and scales %v, "+
+			"config.json asks for %v, packed",
+			weight.File, weight.Name, weight.Shape, weight.DType, scales.Shape, shape)
+	}
+	q := Quantization{GroupSize: columns / scales.Shape[1], Bits: weight.Shape[1] * 32 / columns}
+	if err := q.check(); err != nil {
+		return fmt.Errorf("%s: tensor %s: %w", weight.File, weight.Name, err)
+	}
+	weight.quantization = q
+	return checkShape(biases, scales.Shape)
+}
+
+// missing is the error for tensors that the files lack.
+func (c *Checkpoint) missing(names []string) error {
+	more := ""
+	if len(names) > 1 {
+		more = fmt.Sprintf(", and %d more of those that config.json asks for", len(names)-1)
+	}
+	return fmt.Errorf("tensor %s is missing%s: the files are incomplete, or of another network",
+		names[0], more)
+}
+
+// checkRest looks for tensors in the midst of the network that it has no place for.
+func (c *Checkpoint) checkRest(n Network, known map[string]bool) error {
+	for _, name := range slices.Sorted(maps.Keys(c.entries)) {
+		plain, ok := n.Plain(name)
+		if !ok || known[name] {
+			continue
+		}
+		if n.Body == "" && !strings.HasPrefix(name, "layers.") {
+			continue // without a beginning of their own, names do not tell what they belong to
+		}
+		if strings.HasSuffix(name, ".bias") {
+			return fmt.Errorf("tensor %s: layers with a bias are not supported", name)
+		}
+		if rest, ok := strings.CutPrefix(plain, "model.layers."); ok {
+			number, _, _ := strings.Cut(rest, ".")
+			if i, err := strconv.Atoi(number); err == nil && i >= c.Config.Layers {
+				return fmt.Errorf("tensor %s is of a layer that config.json does not have: "+
+					"num_hidden_layers is %d, and layers count from 0. "+
+					"One of the two is of another model", name, c.Config.Layers)
+			}
+		}
+		return fmt.Errorf("tensor %s has no place in the %s network that config.json describes: "+
+			"without it the answers would be wrong", name, c.Config.ModelType)
+	}
+	return nil
+}
