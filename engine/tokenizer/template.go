@@ -58,12 +58,17 @@ func (t *template) render(chat messages, generationPrompt bool) (jinja.Text, err
 		"add_generation_prompt": generationPrompt,
 		"tools":                 nil,
 		"documents":             nil,
-		"raise_exception":       raiseException,
-		"strftime_now":          &jinja.Func{Name: "strftime_now", Call: t.strftimeNow},
 	}
 	for name, token := range t.specials {
 		vars[name] = jinja.String(token)
 	}
+	return t.renderWith(vars)
+}
+
+// renderWith renders the template with any variables.
+func (t *template) renderWith(vars map[string]any) (jinja.Text, error) {
+	vars["raise_exception"] = raiseException
+	vars["strftime_now"] = &jinja.Func{Name: "strftime_now", Call: t.strftimeNow}
 	text, err := t.parsed.Render(vars)
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		return jinja.Text{}, r

@@ -140,5 +140,6 @@ func (b bound) text(i int, fallback string) Text {
 	if !ok {
 		fail("must be str, not %s", typeName(b[i]))
 	}
-	return plain(t)
+	t.html = false
+	return t
 }

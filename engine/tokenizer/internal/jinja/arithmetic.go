@@ -39,7 +39,7 @@ func arithmetic(op string, a, b any) any {
 		}
 	case "%":
 		if t, ok := a.(Text); ok {
-			return percent(plain(t), b)
+			return percent(t, b)
 		}
 	}
 	defined(a)
@@ -53,7 +53,10 @@ func add(a, b any) (any, bool) {
 	switch a := a.(type) {
 	case Text:
 		if b, ok := b.(Text); ok {
-			return concat(plain(a), plain(b)), true
+			if a.html || b.html {
+				return joinMarkup(a, b), true
+			}
+			return concat(a, b), true
 		}
 	case List:
 		if b, ok := b.(List); ok {

@@ -194,17 +194,9 @@ type concatExpr struct{ parts []expression }
 func (e *concatExpr) eval(s *state, sc *scope) any {
 	var b builder
 	for _, p := range e.parts {
-		b.text(plain(str(p.eval(s, sc))))
+		b.text(str(p.eval(s, sc)))
 	}
 	return b.result()
-}
-
-// plain refuses a Markup, which would escape what it is joined to.
-func plain(t Text) Text {
-	if t.html {
-		fail("joining text behind the filter safe or escape is not supported")
-	}
-	return t
 }
 
 // unaryExpr is -a or +a.
@@ -378,6 +370,10 @@ func attribute(of any, name string) (any, bool) {
 			}
 			return list, true
 		}
+	case bool, int, float64:
+		if v, ok := numberAttribute(of, name); ok {
+			return v, true
+		}
 	case *rangeValue:
 		switch name {
 		case "start":
@@ -395,6 +391,23 @@ func attribute(of any, name string) (any, bool) {
 			}
 		}
 		return &method{of, name}, true
+	}
+	return nil, false
+}
+
+func numberAttribute(of any, name string) (any, bool) {
+	i, isInt := integer(of)
+	switch {
+	case name == "real" && isInt, name == "numerator" && isInt:
+		return i, true
+	case name == "denominator" && isInt:
+		return 1, true
+	case name == "real":
+		return of, true
+	case name == "imag" && isInt:
+		return 0, true
+	case name == "imag":
+		return 0.0, true
 	}
 	return nil, false
 }

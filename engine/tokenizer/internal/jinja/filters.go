@@ -62,7 +62,17 @@ func init() {
 
 var words = regexp.MustCompile(`[\pL\pN_]+`)
 
-func escapeHTML(t Text) any {
+// escapeHTML makes a Markup of text.
+func escapeHTML(t Text) any { return markup(t) }
+
+// joinMarkup is a + b where one is a Markup, which escapes the other.
+func joinMarkup(a, b Text) Text {
+	t := concat(markup(a), markup(b))
+	t.html = true
+	return t
+}
+
+func markup(t Text) Text {
 	if t.html {
 		return t
 	}
@@ -464,7 +474,7 @@ func intFilter(_ *state, v any, a *args) any {
 
 func formatFilter(_ *state, v any, a *args) any {
 	if len(a.kw) == 0 {
-		return percent(plain(str(v)), Tuple(a.pos))
+		return percent(str(v), Tuple(a.pos))
 	}
 	if len(a.pos) > 0 {
 		fail("can't handle positional and keyword arguments at the same time")
@@ -473,7 +483,7 @@ func formatFilter(_ *state, v any, a *args) any {
 	for _, k := range a.kw {
 		d.set(Text{s: k.name}, k.value)
 	}
-	return percent(plain(str(v)), d)
+	return percent(str(v), d)
 }
 
 func indent(_ *state, v any, a *args) any {
@@ -490,7 +500,7 @@ func indent(_ *state, v any, a *args) any {
 	if b.bool(1, false) {
 		out.text(by)
 	}
-	for i, line := range concat(plain(t), Text{s: "\n"}).lines(false) {
+	for i, line := range concat(t, Text{s: "\n"}).lines(false) {
 		line := line.(Text)
 		if i > 0 {
 			out.str("\n")
@@ -500,7 +510,9 @@ func indent(_ *state, v any, a *args) any {
 		}
 		out.text(line)
 	}
-	return out.result()
+	r := out.result()
+	r.html = t.html
+	return r
 }
 
 func itemsFilter(_ *state, v any, a *args) any {
@@ -524,7 +536,7 @@ func joinFilter(_ *state, v any, a *args) any {
 	for i, e := range list {
 		parts[i] = get(e)
 	}
-	return join(plain(str(b.value(0, Text{}))), parts, true)
+	return join(str(b.value(0, Text{})), parts, true)
 }
 
 func listFilter(_ *state, v any, a *args) any {
@@ -608,7 +620,9 @@ func replaceFilter(_ *state, v any, a *args) any {
 	if b.given(2) {
 		count = b.int(2, -1)
 	}
-	return plain(str(v)).replace(plain(str(b[0])), plain(str(b[1])), count)
+	t := str(v)
+	t.html = false
+	return t.replace(str(b[0]), str(b[1]), count)
 }
 
 func round(_ *state, v any, a *args) any {
@@ -714,7 +728,8 @@ func truncateFilter(_ *state, v any, a *args) any {
 	if !b.bool(1, false) {
 		short = short.split(" ", 1, true)[0].(Text)
 	}
-	return concat(plain(short), end)
+	r, _ := add(short, end)
+	return r
 }
 
 // urlencode quotes text, or makes a query of a dict or a list of pairs.

@@ -21,6 +21,9 @@ type spec struct {
 
 // percent is Python's t % v.
 func percent(t Text, v any) Text {
+	if t.html {
+		fail("formatting text behind the filter safe or escape is not supported")
+	}
 	args, isTuple := []any{v}, false
 	if list, ok := v.(Tuple); ok {
 		args, isTuple = list, true
@@ -153,7 +156,7 @@ func writePercent(b *builder, f spec, v any) {
 			writeRepr(&r, v, 0)
 			t = r.result()
 		}
-		b.text(f.pad(f.cut(plain(t)), "", 0))
+		b.text(f.pad(f.cut(t), "", 0))
 	case 'd', 'i', 'u':
 		if x, ok := v.(float64); ok {
 			v = truncate(x)
@@ -496,7 +499,7 @@ func formatField(field string, pos []any, kw []keyword, auto *int) any {
 // formatValue is Python's format(v, spec).
 func formatValue(v any, text string) Text {
 	if text == "" {
-		return plain(str(v))
+		return str(v)
 	}
 	f, numeric := parseSpec(text)
 	switch v := v.(type) {
@@ -507,7 +510,7 @@ func formatValue(v any, text string) Text {
 		if f.align == 0 {
 			f.align = '<'
 		}
-		return f.pad(f.cut(plain(v)), "", 0)
+		return f.pad(f.cut(v), "", 0)
 	case bool, int, float64:
 		if f.align == 0 {
 			f.align = '>'

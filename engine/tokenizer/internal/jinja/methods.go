@@ -30,6 +30,12 @@ var (
 	// mutators are the methods that Jinja's ImmutableSandboxedEnvironment refuses.
 	mutators = set(`append clear extend insert pop popitem remove reverse setdefault sort update`)
 
+	// markupMethods are the methods of str that do for a Markup what they do for text.
+	markupMethods = set(`capitalize casefold count endswith find index lower lstrip removeprefix
+		removesuffix rfind rindex rsplit rstrip split splitlines startswith strip swapcase title
+		upper isalnum isalpha isascii isdecimal isdigit isidentifier islower isnumeric isprintable
+		isspace istitle isupper`)
+
 	floatMethods  = set(`is_integer`)
 	intMethods    = set(`bit_length`)
 	cyclerMethods = set(`next reset`)
@@ -160,8 +166,8 @@ func dictMethod(d *Dict, name string, a *args) any {
 func indexOf(s, part string) int { return strings.Index(s, part) }
 
 func textMethod(s *state, t Text, name string, a *args) any {
-	if t.html && name != "strip" {
-		plain(t)
+	if t.html && !markupMethods[name] {
+		fail("the method %s of text behind the filter safe or escape is not supported", name)
 	}
 	switch name {
 	case "strip", "lstrip", "rstrip":
@@ -472,7 +478,7 @@ func join(sep Text, items []any, convert bool) any {
 			}
 			t = str(e)
 		}
-		b.text(plain(t))
+		b.text(t)
 	}
 	return b.result()
 }

@@ -12,12 +12,46 @@ type parser struct {
 	tokens []token
 	at     int
 	names  []string
-	ids    map[string]int // the number of each name
-	loops  int            // how many loops the current place is in
-	depth  int            // of expressions and statements
-	reads  []*reads       // of the macros around the current place
-	own    map[string]bool
+	ids    map[string]int  // the number of each name
+	loops  int             // how many loops the current place is in
+	depth  int             // of expressions and statements
+	reads  []*reads        // of the macros around the current place
+	own    map[string]bool // attributes and names that the template itself sets
 	calls  []methodCall
+
+	// unknown has the filters and tests that Jinja does not know. Jinja refuses to load a template
+	// with one, except in a branch, where it fails when it is reached: templates that are meant
+	// for several programs have such branches.
+	unknown []unknown
+}
+
+// unknown is a filter or test that Jinja does not have.
+type unknown struct {
+	line    int
+	message string
+	certain bool // it is refused even if a branch is around the place
+}
+
+// branch forgets the unknown filters and tests that were found since there were n of them, because
+// they are in a branch. Jinja takes a branch within a loop for one, but not a loop within a branch.
+func (p *parser) branch(n int) {
+	kept := p.unknown[:n]
+	for _, u := range p.unknown[n:] {
+		if u.certain {
+			kept = append(kept, u)
+		}
+	}
+	p.unknown = kept
+}
+
+// inner reads a block that is not a part of the branch around it, as loops and macros are.
+func (p *parser) inner(ends ...string) ([]statement, string) {
+	n := len(p.unknown)
+	body, end := p.block(ends...)
+	for i := n; i < len(p.unknown); i++ {
+		p.unknown[i].certain = true
+	}
+	return body, end
 }
 
 // reads says which of the names are read that a macro has only if it reads them.
@@ -159,14 +193,20 @@ func (p *parser) statement() []statement {
 		return []statement{p.callStatement(t.line)}
 	case "filter":
 		f := p.filterChain(true)
-		body, _ := p.block("endfilter")
+		body, _ := p.inner("endfilter")
 		return []statement{&filterBlock{f, body, t.line}}
 	case "with":
 		return []statement{p.with(t.line)}
 	case "generation":
 		// transformers' own statement, which marks an answer for training.
 		var body []statement
-		p.outsideLoops(func() { body, _ = p.block("endgeneration") })
+		p.outsideLoops(func() { body, _ = p.inner("endgeneration") })
+		return []statement{&scopeStatement{body: body, line: t.line}}
+	case "autoescape":
+		if c, ok := p.expression().(*constant); !ok || truth(c.value) {
+			p.failAt(t.line, "{%% autoescape %%} with anything but false is not supported")
+		}
+		body, _ := p.block("endautoescape")
 		return []statement{&scopeStatement{body: body, line: t.line}}
 	case "block":
 		return []statement{p.blockStatement(t.line)}
@@ -187,7 +227,7 @@ func (p *parser) statement() []statement {
 			return []statement{jump(breakLoop)}
 		}
 		return []statement{jump(continueLoop)}
-	case "extends", "include", "import", "from", "autoescape":
+	case "extends", "include", "import", "from":
 		p.failAt(t.line, "the statement {%% %s %%} is not supported in a chat template", t.text)
 	}
 	p.failAt(t.line, "unknown statement {%% %s %%}", t.text)
@@ -204,6 +244,8 @@ func (p *parser) outsideLoops(f func()) {
 
 func (p *parser) ifStatement() statement {
 	n := new(ifStatement)
+	found := len(p.unknown)
+	defer func() { p.branch(found) }()
 	for end := "elif"; end != "endif"; {
 		b := branch{line: p.peek().line}
 		if end == "elif" {
@@ -227,11 +269,11 @@ func (p *parser) forStatement(line int) statement {
 	}
 	n.recursive = p.skip(name, "recursive")
 	p.loops++
-	body, end := p.block("endfor", "else")
+	body, end := p.inner("endfor", "else")
 	p.loops--
 	n.body = body
 	if end == "else" {
-		n.otherwise, _ = p.block("endfor")
+		n.otherwise, _ = p.inner("endfor")
 	}
 	return n
 }
@@ -281,7 +323,7 @@ func (p *parser) setStatement(line int) statement {
 		return &setStatement{t, p.tuple(true, false), line}
 	}
 	f := p.filterChain(false)
-	body, _ := p.block("endset")
+	body, _ := p.inner("endset")
 	return &setBlock{t, f, body, line}
 }
 
@@ -310,7 +352,7 @@ func (p *parser) with(line int) statement {
 		p.expect(operator, "=")
 		n.values = append(n.values, p.expression())
 	}
-	n.body, _ = p.block("endwith")
+	n.body, _ = p.inner("endwith")
 	return n
 }
 
@@ -322,7 +364,7 @@ func (p *parser) blockStatement(line int) statement {
 	for p.is(name, "scoped") || p.is(name, "required") {
 		n.outside = n.outside && p.next().text != "scoped"
 	}
-	p.outsideLoops(func() { n.body, _ = p.block("endblock") })
+	p.outsideLoops(func() { n.body, _ = p.inner("endblock") })
 	p.skip(name, label)
 	return n
 }
@@ -359,7 +401,7 @@ func (p *parser) signature(n *macroStatement) {
 func (p *parser) macroBody(n *macroStatement, end string) {
 	r := new(reads)
 	p.reads = append(p.reads, r)
-	p.outsideLoops(func() { n.body, _ = p.block(end) })
+	p.outsideLoops(func() { n.body, _ = p.inner(end) })
 	p.reads = p.reads[:len(p.reads)-1]
 	used := func(yes bool, name string) int {
 		if yes {
@@ -392,6 +434,7 @@ func (p *parser) expression() (e expression) {
 }
 
 func (p *parser) conditional() expression {
+	found := len(p.unknown)
 	e := p.or()
 	for p.skip(name, "if") {
 		c := &condExpr{test: p.or(), then: e}
@@ -399,6 +442,7 @@ func (p *parser) conditional() expression {
 			p.deeper(func() { c.otherwise = p.conditional() })
 		}
 		e = c
+		p.branch(found)
 	}
 	return e
 }
@@ -777,13 +821,23 @@ func (p *parser) filter(of expression) *filterExpr {
 		if missing[t.text] {
 			p.failAt(t.line, "the filter %q is not supported", t.text)
 		}
-		p.failAt(t.line, "unknown filter %q", t.text)
+		p.notFound(t.line, "filter", t.text)
+		f.call = func(*state, any, *args) any {
+			fail("unknown filter %q", t.text)
+			return nil
+		}
 	}
 	if p.skip(operator, "(") {
 		f.args = p.arguments()
 	}
 	p.checkNamed(t, f.args)
 	return f
+}
+
+// notFound notes a filter or a test that Jinja does not know.
+func (p *parser) notFound(line int, kind, name string) {
+	message := fmt.Sprintf("unknown %s %q", kind, name)
+	p.unknown = append(p.unknown, unknown{line: line, message: message})
 }
 
 // checkNamed refuses an unknown filter or test that is an argument of a filter.
@@ -800,10 +854,12 @@ func (p *parser) checkNamed(t token, a argList) {
 	named, ok := c.value.(Text)
 	switch {
 	case !ok:
+	case t.text == "map" && missing[named.s]:
+		p.failAt(t.line, "the filter %q is not supported", named.s)
 	case t.text == "map" && filters[named.s] == nil:
-		p.failAt(t.line, "unknown filter %q", named.s)
+		p.notFound(t.line, "filter", named.s)
 	case t.text != "map" && tests[named.s] == nil:
-		p.failAt(t.line, "unknown test %q", named.s)
+		p.notFound(t.line, "test", named.s)
 	}
 }
 
@@ -812,7 +868,11 @@ func (p *parser) test(of expression) expression {
 	t := p.dotted()
 	n := &testExpr{of: of, call: tests[t.text]}
 	if n.call == nil {
-		p.failAt(t.line, "unknown test %q", t.text)
+		p.notFound(t.line, "test", t.text)
+		n.call = func(*state, any, *args) bool {
+			fail("unknown test %q", t.text)
+			return false
+		}
 	}
 	switch next := p.peek(); {
 	case p.skip(operator, "("):
@@ -828,6 +888,13 @@ func (p *parser) test(of expression) expression {
 		return &notExpr{n}
 	}
 	return n
+}
+
+// checkUnknown refuses the filters and tests that Jinja does not know.
+func (p *parser) checkUnknown() {
+	if len(p.unknown) > 0 {
+		p.failAt(p.unknown[0].line, "%s", p.unknown[0].message)
+	}
 }
 
 // checkMethods refuses the calls of methods that no value has: neither one of Python's types nor

@@ -40,6 +40,7 @@ func Parse(source string) (t *Template, err error) {
 	p := &parser{tokens: lex(source), ids: make(map[string]int), own: make(map[string]bool)}
 	body := p.body()
 	p.expectEnd()
+	p.checkUnknown()
 	p.checkMethods()
 	t = &Template{body: body, names: p.names, globals: make([]any, len(p.names))}
 	for i, name := range t.names {

@@ -65,13 +65,14 @@ func (t Text) trimmed(i, j int) Text {
 
 // derived returns s as computed from t.
 func (t Text) derived(s string) Text {
-	if len(t.spans) == 0 {
-		return Text{s: s}
+	r := Text{s: s, html: t.html}
+	switch {
+	case s == t.s:
+		r.spans = t.spans
+	case len(t.spans) > 0:
+		r.spans = []Span{{0, len(s), Derived, 0}}
 	}
-	if s == t.s {
-		return Text{s: s, spans: t.spans}
-	}
-	return Text{s: s, spans: []Span{{0, len(s), Derived, 0}}}
+	return r
 }
 
 // builder joins texts.
@@ -308,17 +309,10 @@ func (t Text) runes() []any {
 	var list []any
 	for i := 0; i < len(t.s); {
 		_, n := utf8.DecodeRuneInString(t.s[i:])
-		list = append(list, t.sub(i, i+n))
+		c := t.sub(i, i+n)
+		c.html = false
+		list = append(list, c)
 		i += n
 	}
 	return list
-}
-
-// joined joins texts.
-func joined(parts []any) Text {
-	var b builder
-	for _, p := range parts {
-		b.text(p.(Text))
-	}
-	return b.result()
 }
