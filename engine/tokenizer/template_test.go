@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -172,13 +171,6 @@ func TestChats(t *testing.T) {
 	}
 	equal, refusals := 0, 0
 	for _, tmpl := range o.Templates {
-		if tmpl.Source == "" {
-			source, err := os.ReadFile(filepath.Join("testdata/templates", tmpl.Name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			tmpl.Source = string(source)
-		}
 		for i, conversation := range o.Conversations {
 			text, loaded, err := renderLike(tmpl.Source, pythonVariables(t, conversation))
 			want := tmpl.Texts[i]

@@ -42,19 +42,21 @@ func (n *forStatement) run(s *state, sc *scope, of any, depth int) {
 		}
 		items = kept
 	}
-	if len(items) == 0 {
-		s.run(n.otherwise, &scope{parent: sc})
-		return
-	}
 	l := &loop{of: n, scope: sc, items: items, depth: depth}
+	complete := false // some iteration reached the end of the body
 	for i, item := range items {
 		l.index = i
 		inner = inner.again()
 		s.set(inner, n.loopID, l)
 		n.target.assign(s, inner, item)
-		if s.run(n.body, inner) == breakLoop {
-			return
+		sig := s.run(n.body, inner)
+		if sig == breakLoop {
+			break
 		}
+		complete = complete || sig == goOn
+	}
+	if !complete { // as in Jinja, whose else also follows a loop that only jumped
+		s.run(n.otherwise, &scope{parent: sc})
 	}
 }
 

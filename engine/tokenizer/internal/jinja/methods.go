@@ -299,12 +299,7 @@ func titleRune(c string) string {
 	if t := unicode.ToTitle(r); t != r {
 		return string(t)
 	}
-	up := cases.Upper(language.Und).String(c) // ß, ŉ, ligatures: Ss, ʼN, Fi
-	first, n := utf8.DecodeRuneInString(up)
-	if len(up) == n {
-		return string(first)
-	}
-	return string(first) + cases.Lower(language.Und).String(up[n:])
+	return cases.Title(language.Und).String(c) // one of several characters: ß, ŉ, ligatures
 }
 
 func isCased(r rune) bool {

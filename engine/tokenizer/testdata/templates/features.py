@@ -115,6 +115,14 @@ text|capitalize
 'ΣΊΣΥΦΟΣ'.lower()
 'İ'.lower()|length
 'ŉ'.upper()
+'ŉ ß ﬁ ǰ ΐ և ﬗ'.title()
+'ŉ ß ﬁ ǰ ΐ և ﬗ'.upper()
+'ᾳ ᾈ ǆ ǅ Ǆ'.title()
+'ᾳ ᾈ ǆ ǅ Ǆ'.upper()
+'ΑΣ ΑΣ. Σ ΑΣΑ'.lower()
+'İIıi'.lower()
+'İIıi'.upper()
+'ẞß'.casefold()
 'ǆ'.title()
 'ﬁx'.capitalize()
 'Straße'.casefold()
@@ -736,7 +744,7 @@ TEMPLATES = [
     "{% for i in numbers %}{{ loop.cycle('a', 'b') }}{% endfor %}", "{% for i in [1, 1, 2] %}{{ loop.changed(i) }}{% endfor %}",
     "{% for i in numbers if i > 1 %}{{ i }}{{ loop.index }}/{{ loop.length }} {% endfor %}", "{% for i in numbers if i > 5 %}x{% else %}none{% endfor %}",
     "{% for i in numbers %}{% if i == 1 %}{% break %}{% endif %}{{ i }}{% endfor %}", "{% for i in numbers %}{% if i == 1 %}{% continue %}{% endif %}{{ i }}{% endfor %}",
-    "{% for i in numbers %}{% for j in numbers %}{% if j == 1 %}{% break %}{% endif %}{{ i }}{{ j }} {% endfor %}{% endfor %}", "{% break %}",
+    "{% for i in numbers %}{% for j in numbers %}{% if j == 1 %}{% break %}{% endif %}{{ i }}{{ j }} {% endfor %}{% endfor %}", "{% break %}", "{% for i in numbers %}{% continue %}{% else %}none{% endfor %}", "{% for i in numbers %}{% if i == 1 %}{% break %}{% endif %}{% else %}none{% endfor %}", "{% for i in numbers %}{% break %}{% else %}none{% endfor %}",
     "{% for i in numbers %}{% for j in 'ab' %}{{ loop.index }}{{ loop.depth }}{% endfor %}{{ loop.index }} {% endfor %}",
     "{% for i in tree recursive %}{{ i.v }}{% if i.kids %}({{ loop(i.kids) }}){% endif %}{{ loop.depth }}{% endfor %}", "{% for i in numbers %}{{ loop([1]) }}{% endfor %}",
     "{% for i in range(3) %}{{ i }}{% endfor %}{{ i is defined }}", "{% for i in numbers[::-1] %}{{ i }}{% endfor %}", "{% for i in numbers|reverse %}{{ i }}{% endfor %}",

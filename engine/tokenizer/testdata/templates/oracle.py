@@ -1,14 +1,14 @@
 """Renders templates with transformers' own Jinja environment, for the tests of package tokenizer.
 
     pip install -r requirements.txt
-    python oracle.py          # features.json and chats.json, from features.py and *.jinja
+    python oracle.py          # features.json and chats.json, from the .py files beside it
     python oracle.py DIR      # to standard output: what chats.json has, for the templates of DIR
     go test ./engine/tokenizer -run TestChats -chats FILE    # compares such a file
 
 features.json has, for each template of features.py, the text or null if rendering fails. chats.json
-has, for each *.jinja and each conversation of conversations.py, the text or the error's kind: that
-of raise_exception, or any other. The templates here are our own; they use what the templates of
-published models use. Those may be compared in the second way.
+has, for each template of templates.py and each conversation of conversations.py, the text or the
+error's kind: that of raise_exception, or any other. These templates are our own; they use what the
+templates of published models use, which may be compared in the second way.
 """
 
 import datetime
@@ -21,6 +21,7 @@ from transformers.utils import chat_template_utils
 
 import conversations
 import features
+import templates
 
 HERE = pathlib.Path(__file__).parent
 NOW = datetime.datetime(2026, 7, 4, 15, 6, 8, 9)
@@ -49,27 +50,25 @@ def render(source, variables):
         return None, "error: " + str(e)
 
 
-def chats(folder):
+def chats(sources):
     result = {"conversations": conversations.CONVERSATIONS, "templates": []}
-    for path in sorted(folder.glob("*.jinja")):
-        source = path.read_text()
+    for name, source in sources.items():
         texts, errors = [], {}
         for i, variables in enumerate(conversations.CONVERSATIONS):
             text, error = render(source, variables)
             texts.append(text)
             if error:
                 errors[i] = error
-        result["templates"].append({"name": path.name, "source": source, "texts": texts, "errors": errors})
+        result["templates"].append({"name": name, "source": source, "texts": texts, "errors": errors})
     return result
 
 
 def main():
     if len(sys.argv) > 1:
-        json.dump(chats(pathlib.Path(sys.argv[1])), sys.stdout, ensure_ascii=False)
+        files = sorted(pathlib.Path(sys.argv[1]).glob("*.jinja"))
+        json.dump(chats({f.name: f.read_text() for f in files}), sys.stdout, ensure_ascii=False)
         return
-    result = chats(HERE)
-    for t in result["templates"]:
-        del t["source"]
+    result = chats(templates.TEMPLATES)
     (HERE / "chats.json").write_text(json.dumps(result, ensure_ascii=False, indent=0) + "\n")
     cases = []
     for source in features.FEATURES:
