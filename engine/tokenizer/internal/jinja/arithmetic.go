@@ -7,7 +7,7 @@ import (
 )
 
 // maxText bounds the text that * and width can make, in bytes.
-const maxText = 1 << 26
+const maxText = 1 << 24
 
 // arithmetic is Python's a op b.
 func arithmetic(op string, a, b any) any {

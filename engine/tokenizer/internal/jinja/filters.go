@@ -494,7 +494,7 @@ func indent(_ *state, v any, a *args) any {
 	}
 	by, ok := b.value(0, 4).(Text)
 	if !ok {
-		by = Text{s: strings.Repeat(" ", min(max(b.int(0, 4), 0), maxText))}
+		by = Text{s: strings.Repeat(" ", checkWidth(max(b.int(0, 4), 0)))}
 	}
 	var out builder
 	if b.bool(1, false) {

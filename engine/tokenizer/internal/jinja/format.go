@@ -85,6 +85,14 @@ func percent(t Text, v any) Text {
 	return b.result()
 }
 
+// checkWidth refuses a width or precision of more than maxText.
+func checkWidth(n int) int {
+	if n > maxText || n < 0 {
+		fail("a width of more than %d is too long", maxText)
+	}
+	return n
+}
+
 // percentSpec reads what is between % and the end of a conversion.
 func percentSpec(s string, i int, take func() any) (spec, int) {
 	f := spec{fill: " ", align: '>', sign: '-', precision: -1}
@@ -95,11 +103,11 @@ func percentSpec(s string, i int, take func() any) (spec, int) {
 			if !ok {
 				fail("* wants int")
 			}
-			return n
+			return checkWidth(max(n, -n)) * max(min(n, 1), -1)
 		}
 		n := 0
 		for ; i < len(s) && s[i] >= '0' && s[i] <= '9'; i++ {
-			n = min(n*10+int(s[i]-'0'), maxText)
+			n = checkWidth(n*10 + int(s[i]-'0'))
 		}
 		return n
 	}
@@ -567,7 +575,7 @@ func parseSpec(text string) (f spec, numeric bool) {
 	digits := func() int {
 		n := 0
 		for ; s != "" && s[0] >= '0' && s[0] <= '9'; s = s[1:] {
-			n = min(n*10+int(s[0]-'0'), maxText)
+			n = checkWidth(n*10 + int(s[0]-'0'))
 		}
 		return n
 	}

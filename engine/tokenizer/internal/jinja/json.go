@@ -16,7 +16,7 @@ func tojson(_ *state, v any, a *args) any {
 	if b.given(1) {
 		e.item, e.indented = ",", true
 		if n, ok := integer(b[1]); ok {
-			e.indent = strings.Repeat(" ", min(max(n, 0), maxText))
+			e.indent = strings.Repeat(" ", checkWidth(max(n, 0)))
 		} else {
 			e.indent = b.text(1, "").s
 		}

@@ -272,7 +272,7 @@ func (l *lexer) expression(delimiter string, last kind) {
 				l.fail("unexpected %q", op)
 			}
 			if want := open[len(open)-1]; want != op[0] {
-				l.fail("unexpected %q instead of %q", op, want)
+				l.fail("unexpected %q instead of %q", op, string(want))
 			}
 			open = open[:len(open)-1]
 		}

@@ -508,6 +508,7 @@ func pad(t Text, name string, a *args) Text {
 		}
 	}
 	width := b.int(0, 0)
+	checkWidth(max(width, 0))
 	n := max(0, width-t.length())
 	left := 0
 	switch name {
@@ -535,7 +536,7 @@ func expandTabs(t Text, size int) Text {
 	for i, r := range t.s {
 		switch {
 		case r == '\t' && size > 0:
-			n := size - column%size
+			n := checkWidth(size) - column%size
 			b.str(strings.Repeat(" ", n))
 			column += n
 		case r == '\t':
