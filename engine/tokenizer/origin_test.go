@@ -205,6 +205,9 @@ func TestTemplateLimits(t *testing.T) {
 func FuzzTemplate(f *testing.F) {
 	f.Add("{% for m in messages %}{{ m.role|upper }}{{ m.content[1:-1].split(none, 1)|tojson }}{% endfor %}")
 	f.Add("{{ '%5.2f %s' % (1, messages) }}{{ '{:>5}'.format('a') }}{{ messages[::-1]|map(attribute='role')|join }}")
+	for _, c := range readFeatures(f).Cases {
+		f.Add(c.Template)
+	}
 	f.Fuzz(func(t *testing.T, source string) {
 		if strings.Count(source, "range") > 1 || strings.Contains(source, "*") || len(source) > 2000 {
 			t.Skip("it may take long")

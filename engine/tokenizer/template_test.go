@@ -113,22 +113,30 @@ var refused = map[string]string{
 	"{{ text.translate({}) }}":                  "translate",
 }
 
-// TestFeatures compares each feature of Jinja with transformers.
-func TestFeatures(t *testing.T) {
+// featuresFile is features.json.
+type featuresFile struct {
+	Variables map[string]json.RawMessage
+	Cases     []struct {
+		Template, Error string
+		Text            *string
+	}
+}
+
+func readFeatures(t testing.TB) (o featuresFile) {
+	t.Helper()
 	data, err := os.ReadFile("testdata/templates/features.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var o struct {
-		Variables map[string]json.RawMessage
-		Cases     []struct {
-			Template, Error string
-			Text            *string
-		}
-	}
 	if err := json.Unmarshal(data, &o); err != nil {
 		t.Fatal(err)
 	}
+	return o
+}
+
+// TestFeatures compares each feature of Jinja with transformers.
+func TestFeatures(t *testing.T) {
+	o := readFeatures(t)
 	vars := pythonVariables(t, o.Variables)
 	for _, c := range o.Cases {
 		text, loaded, err := renderLike(c.Template, vars)

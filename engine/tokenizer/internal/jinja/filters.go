@@ -392,7 +392,6 @@ func reversible(v any) []any {
 	if _, ok := v.(*generator); ok {
 		fail("'generator' object is not reversible")
 	}
-	defined(v)
 	return elements(v)
 }
 
@@ -642,7 +641,7 @@ func round(_ *state, v any, a *args) any {
 		if i, isInt := integer(v); isInt && places >= 0 {
 			return float64(i)
 		}
-		return f(x*scale) / scale
+		return f(x*scale)/scale + 0 // not -0.0
 	case "common":
 	default:
 		fail("method must be common, ceil or floor")

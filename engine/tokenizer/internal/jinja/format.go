@@ -17,6 +17,7 @@ type spec struct {
 	group     byte // , _ or 0
 	precision int  // -1 if there is none
 	kind      byte // the type, or 0
+	zero      bool // a 0 stands before the width: numbers are filled behind their sign
 }
 
 // percent is Python's t % v.
@@ -520,7 +521,9 @@ func formatValue(v any, text string) Text {
 		}
 		return f.pad(f.cut(v), "", 0)
 	case bool, int, float64:
-		if f.align == 0 {
+		if f.align == 0 && f.zero {
+			f.align = '='
+		} else if f.align == 0 {
 			f.align = '>'
 		}
 		i, isInt := integer(v)
@@ -549,8 +552,9 @@ func formatValue(v any, text string) Text {
 
 // parseSpec reads a format specification; numeric says that it is for numbers only.
 func parseSpec(text string) (f spec, numeric bool) {
-	f = spec{fill: " ", precision: -1}
+	f = spec{precision: -1}
 	s := text
+	zero := false
 	if _, n := utf8.DecodeRuneInString(s); n < len(s) && strings.IndexByte("<>^=", s[n]) >= 0 {
 		f.fill, f.align = s[:n], s[n]
 		s = s[n+1:]
@@ -567,9 +571,7 @@ func parseSpec(text string) (f spec, numeric bool) {
 		s = s[1:]
 	}
 	if strings.HasPrefix(s, "0") {
-		if f.align == 0 {
-			f.fill, f.align = "0", '='
-		}
+		zero = true
 		s = s[1:]
 	}
 	digits := func() int {
@@ -598,5 +600,12 @@ func parseSpec(text string) (f spec, numeric bool) {
 	if s != "" {
 		fail("Invalid format specifier '%s'", text)
 	}
+	if f.fill == "" {
+		f.fill = " "
+		if zero {
+			f.fill = "0"
+		}
+	}
+	f.zero = zero
 	return f, numeric
 }

@@ -32,7 +32,7 @@ var (
 
 	// markupMethods are the methods of str that do for a Markup what they do for text.
 	markupMethods = set(`capitalize casefold count endswith find index lower lstrip removeprefix
-		removesuffix rfind rindex rsplit rstrip split splitlines startswith strip swapcase title
+		removesuffix replace rfind rindex rsplit rstrip split splitlines startswith strip swapcase title
 		upper isalnum isalpha isascii isdecimal isdigit isidentifier islower isnumeric isprintable
 		isspace istitle isupper`)
 
@@ -190,7 +190,13 @@ func textMethod(s *state, t Text, name string, a *args) any {
 		return t.split(sep.s, limit, name == "rsplit")
 	case "replace":
 		b := a.bind(name, "/old", "/new", "/count?")
-		return t.replace(b.text(0, ""), b.text(1, ""), b.int(2, -1))
+		by := b.text(1, "")
+		if t.html {
+			by = markup(b[1].(Text))
+		}
+		r := t.replace(b.text(0, ""), by, b.int(2, -1))
+		r.html = t.html
+		return r
 	case "startswith", "endswith":
 		return affix(t, name, a)
 	case "find", "rfind", "index", "rindex", "count":

@@ -126,6 +126,8 @@ func hashable(v any) bool {
 	switch v := v.(type) {
 	case List, *Dict:
 		return false
+	case *view:
+		return v.kind == "values"
 	case Tuple:
 		for _, e := range v {
 			if !hashable(e) {

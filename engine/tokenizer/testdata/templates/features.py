@@ -706,6 +706,11 @@ html|safe + '<'
 (html|safe)[0] + '<'
 '%s<' % (html|safe)
 nested|tojson|safe + '"'
+'{:05}'.format('12') ~ '{:<06}'.format(-1) ~ '{:05}'.format(-1) ~ '{:>06}'.format('x')
+missing|last
+nested.missing|first is defined
+-0.5|round(0, 'ceil')
+(html|e).replace('&', '<')
 text|pprint
 html|striptags
 text|wordwrap(5)
