@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"maps"
 	"os"
 	"strings"
@@ -15,7 +14,8 @@ import (
 	"loadstone/engine/tokenizer/internal/jinja"
 )
 
-var chatsFile = flag.String("chats", "", "a file of testdata/templates/oracle.py DIR to compare with")
+var chatsFile = flag.String("chats", "",
+	"a file of testdata/templates/oracle.py DIR to compare with")
 
 // oracleNow is the time at which oracle.py renders.
 var oracleNow = time.Date(2026, 7, 4, 15, 6, 8, 9000, time.UTC)
@@ -148,7 +148,8 @@ func TestFeatures(t *testing.T) {
 		}
 		switch {
 		case c.Text == nil && (err == nil || !sameFailure(loaded, err, c.Error)):
-			t.Errorf("%s\n got %q, %v (loaded: %t)\nwant error %s", c.Template, text, err, loaded, c.Error)
+			t.Errorf("%s\n got %q, %v (loaded: %t)\nwant error %s",
+				c.Template, text, err, loaded, c.Error)
 		case c.Text != nil && (err != nil || text != *c.Text):
 			t.Errorf("%s\n got %q, %v\nwant %q", c.Template, text, err, *c.Text)
 		}
@@ -189,11 +190,12 @@ func TestChats(t *testing.T) {
 				t.Errorf("%s, conversation %d:\n got %q, %v\nwant error %s",
 					tmpl.Name, i, text, err, tmpl.Errors[i])
 			case err != nil || text != *want:
-				t.Errorf("%s, conversation %d:\n got %q, %v\nwant %q", tmpl.Name, i, text, err, *want)
+				t.Errorf("%s, conversation %d:\n got %q, %v\nwant %q",
+					tmpl.Name, i, text, err, *want)
 			default:
 				equal++
 			}
 		}
 	}
-	t.Log(fmt.Sprintf("%d templates: %d texts equal, %d refused by both", len(o.Templates), equal, refusals))
+	t.Logf("%d templates: %d texts equal, %d refused by both", len(o.Templates), equal, refusals)
 }

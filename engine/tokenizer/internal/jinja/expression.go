@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"math"
+	"strings"
 )
 
 // expression is an expression of a template.
@@ -173,7 +174,7 @@ func in(v, of any) bool {
 		if !ok {
 			fail("'in <string>' requires string as left operand, not %s", typeName(v))
 		}
-		return indexOf(of.s, t.s) >= 0
+		return strings.Contains(of.s, t.s)
 	case *Dict:
 		if !hashable(v) {
 			fail("unhashable type: '%s'", typeName(v))

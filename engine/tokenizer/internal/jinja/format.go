@@ -165,7 +165,7 @@ func writePercent(b *builder, f spec, v any) {
 			writeRepr(&r, v, 0)
 			t = r.result()
 		}
-		b.text(f.pad(f.cut(t), "", 0))
+		b.text(f.pad(f.cut(t), ""))
 	case 'd', 'i', 'u':
 		if x, ok := v.(float64); ok {
 			v = truncate(x)
@@ -188,7 +188,7 @@ func writePercent(b *builder, f spec, v any) {
 		if !ok || t.length() != 1 {
 			fail("%%c requires int or char")
 		}
-		b.text(f.pad(t, "", 0))
+		b.text(f.pad(t, ""))
 	default:
 		fail("unsupported format character '%c'", f.kind)
 	}
@@ -210,8 +210,8 @@ func (f *spec) cut(t Text) Text {
 	return t
 }
 
-// pad pads a text to the width. sign is a number's, and prefix the length of it with 0x.
-func (f *spec) pad(t Text, sign string, _ int) Text {
+// pad puts a sign before a text and fills both up to the width.
+func (f *spec) pad(t Text, sign string) Text {
 	n := f.width - t.length() - len(sign)
 	head := Text{s: sign}
 	if n <= 0 {
@@ -259,7 +259,7 @@ func (f *spec) integer(i int) Text {
 	if f.alternate && base != 10 {
 		sign += "0" + string(f.kind)
 	}
-	return f.pad(Text{s: f.grouped(s, sign, base)}, sign, 0)
+	return f.pad(Text{s: f.grouped(s, sign, base)}, sign)
 }
 
 func (f *spec) float(x float64) Text {
@@ -290,7 +290,7 @@ func (f *spec) float(x float64) Text {
 		s = strings.ToUpper(s)
 	}
 	sign := f.signOf(math.Signbit(x) && !math.IsNaN(x))
-	return f.pad(Text{s: f.grouped(s, sign, 10)}, sign, 0)
+	return f.pad(Text{s: f.grouped(s, sign, 10)}, sign)
 }
 
 // general formats like %g.
@@ -302,11 +302,7 @@ func general(x float64, precision int, alternate, point bool) string {
 	s := strconv.FormatFloat(x, 'e', precision-1, 64)
 	mantissa, exponent, _ := strings.Cut(s, "e")
 	exp, _ := strconv.Atoi(exponent)
-	limit := precision
-	if point { // format without a type keeps a digit behind the point
-		limit--
-	}
-	if exp < -4 || exp >= max(limit, 0) && exp >= precision-btoi(point) {
+	if exp < -4 || exp >= precision-btoi(point) { // without a type a digit is behind the point
 		if !alternate && strings.Contains(mantissa, ".") {
 			mantissa = strings.TrimRight(strings.TrimRight(mantissa, "0"), ".")
 		}
@@ -519,7 +515,7 @@ func formatValue(v any, text string) Text {
 		if f.align == 0 {
 			f.align = '<'
 		}
-		return f.pad(f.cut(v), "", 0)
+		return f.pad(f.cut(v), "")
 	case bool, int, float64:
 		if f.align == 0 && f.zero {
 			f.align = '='
@@ -528,14 +524,11 @@ func formatValue(v any, text string) Text {
 		}
 		i, isInt := integer(v)
 		if isInt && strings.IndexByte("\x00bcdoxXn", f.kind) >= 0 {
-			if _, isBool := v.(bool); isBool && f.kind == 0 {
-				i, _ = integer(v)
-			}
 			if f.precision >= 0 {
 				fail("Precision not allowed in integer format specifier")
 			}
 			if f.kind == 'c' {
-				return f.pad(Text{s: string(rune(i))}, "", 0)
+				return f.pad(Text{s: string(rune(i))}, "")
 			}
 			return f.integer(i)
 		}

@@ -162,9 +162,6 @@ func dictMethod(d *Dict, name string, a *args) any {
 	return d.copy()
 }
 
-// indexOf is strings.Index.
-func indexOf(s, part string) int { return strings.Index(s, part) }
-
 func textMethod(s *state, t Text, name string, a *args) any {
 	if t.html && !markupMethods[name] {
 		fail("the method %s of text behind the filter safe or escape is not supported", name)
