@@ -7,7 +7,6 @@ require (
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // harness/gate: the exact U distribution, as x/perf uses it
 	github.com/dlclark/regexp2 v1.12.0 // engine/tokenizer: pre-tokenizers use look-ahead
 	github.com/google/go-cmp v0.7.0 // tests: differences of whole values
-	github.com/nikolalohinski/gonja/v2 v2.9.1 // engine/tokenizer: chat templates are Jinja
 	github.com/prometheus/common v0.73.1 // tests: expfmt, another parser of /metrics, to hold ours to
 	github.com/rogpeppe/go-internal v1.16.0 // harness/script: testscript, the end-to-end scripts
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
@@ -22,16 +21,9 @@ require (
 
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
-	github.com/dustin/go-humanize v1.0.1 // indirect
-	github.com/json-iterator/go v1.1.12 // indirect
-	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
-	github.com/modern-go/reflect2 v1.0.2 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pandatix/go-abnf v0.5.3 // indirect
-	github.com/pkg/errors v0.9.1 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
-	github.com/sirupsen/logrus v1.9.3 // indirect
-	golang.org/x/exp v0.0.0-20260824195058-e88cd73687aa // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect

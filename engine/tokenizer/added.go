@@ -69,24 +69,40 @@ func (t *trie) at(s string) (token *addedToken, length int) {
 
 // guard says which places of a text may become control tokens.
 type guard struct {
-	plain    bool  // none
-	barriers []int // none that reach over these offsets of the whole text, which ascend
-	base     int   // offset of the guarded part in the whole text
+	plain   bool       // none
+	foreign []interval // none that has a byte of these in it, which ascend and do not overlap
+	base    int        // offset of the guarded part in the text of which these are intervals
 }
+
+// interval is bytes [start, end) of a text.
+type interval struct{ start, end int }
 
 // within returns the guard of bytes [start, end) of the text.
 func (g guard) within(start, end int) guard {
 	start, end = start+g.base, end+g.base
-	from, _ := slices.BinarySearch(g.barriers, start)
-	to, _ := slices.BinarySearch(g.barriers, end+1)
-	return guard{plain: g.plain, barriers: g.barriers[from:to], base: start}
+	from := g.after(start)
+	to := from
+	for to < len(g.foreign) && g.foreign[to].start < end {
+		to++
+	}
+	return guard{plain: g.plain, foreign: g.foreign[from:to], base: start}
+}
+
+// after returns the index of the first interval that ends behind an offset.
+func (g guard) after(offset int) int {
+	i, _ := slices.BinarySearchFunc(g.foreign, offset, func(p interval, offset int) int {
+		if p.end <= offset {
+			return -1
+		}
+		return 1
+	})
+	return i
 }
 
 // allows reports whether bytes [start, end) of the text may become a control token.
 func (g guard) allows(start, end int) bool {
-	start, end = start+g.base, end+g.base
-	i, _ := slices.BinarySearch(g.barriers, start+1)
-	return !g.plain && (i == len(g.barriers) || g.barriers[i] >= end)
+	i := g.after(start + g.base)
+	return !g.plain && (i == len(g.foreign) || g.foreign[i].start >= end+g.base)
 }
 
 // piece is a part of a text: an added token, or text without one.
@@ -144,10 +160,4 @@ func wordAfter(s string) bool {
 func wordChar(r rune) bool {
 	return unicode.IsLetter(r) || r == '\u200c' || r == '\u200d' ||
 		unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic)
-}
-
-// starts reports whether s begins with a token.
-func (t *trie) starts(s string) bool {
-	token, _ := t.at(s)
-	return token != nil
 }

@@ -39,7 +39,7 @@ func (m *Model) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 		return nil, err
 	}
 	var ids []int32
-	g := guard{barriers: r.barriers}
+	g := guard{foreign: r.foreign}
 	at := 0
 	for _, a := range r.answers {
 		ids = m.tokenizer.encode(ids, r.text[at:a.start], g.within(at, a.start), at == 0)
@@ -52,30 +52,24 @@ func (m *Model) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 // renderChat renders a chat and finds the places of contents and answers in its text.
 func (m *Model) renderChat(roles, contents []string, answers [][]int32) (rendered, error) {
 	chat := make(messages, len(roles))
-	mk, err := newMarks(m.template.source, contents)
-	if err != nil {
-		return rendered{}, err
-	}
 	for i, role := range roles {
 		name, ok := templateRole[role]
 		if !ok {
 			return rendered{}, fmt.Errorf("message %d has the unknown role %q:"+
 				" use system, developer, user, assistant or tool", i, role)
 		}
-		content := mk.guard(strings.ToValidUTF8(contents[i], "\uFFFD"), &m.tokenizer.controls)
 		if answers != nil && answers[i] != nil {
 			if err := m.checkIDs(answers[i]); err != nil {
 				return rendered{}, fmt.Errorf("message %d: %w", i, err)
 			}
-			content = mk.answer(i, content)
 		}
-		chat[i] = map[string]any{"role": name, "content": content}
+		chat[i] = message{name, strings.ToValidUTF8(contents[i], "\uFFFD")}
 	}
 	text, err := m.template.render(chat, true)
 	if err != nil {
 		return rendered{}, err
 	}
-	return mk.read(text, len(roles)), nil
+	return find(text, chat, answers), nil
 }
 
 // checkIDs refuses ids outside the vocabulary.
@@ -94,16 +88,18 @@ func (m *Model) endOfAnswer() (int32, bool) {
 	if m.template == nil {
 		return 0, false
 	}
-	const answer = "\U000F0000"
-	text, err := m.template.render(messages{
-		{"role": "user", "content": "?"},
-		{"role": "assistant", "content": answer},
-	}, false)
+	const answer = 1 // the number of the message
+	text, err := m.template.render(messages{{"user", "?"}, {"assistant", "!"}}, false)
 	if err != nil {
 		return 0, false
 	}
-	_, behind, _ := strings.Cut(text, answer)
-	behind = strings.TrimLeft(behind, " \n")
+	behind := ""
+	for _, p := range text.Spans() {
+		if p.Source == answer {
+			behind = strings.TrimLeft(text.String()[p.End:], " \n")
+			break
+		}
+	}
 	if behind == "" {
 		return 0, false
 	}

@@ -127,10 +127,6 @@ func TestForgery(t *testing.T) {
 func TestEncodeChatErrors(t *testing.T) {
 	m := loadFixture(t, "sentencepiece")
 	bare := &Model{tokenizer: m.tokenizer}
-	var crowd strings.Builder
-	for r := rune(0xF0000); r <= 0xFFFFD; r++ {
-		crowd.WriteRune(r)
-	}
 	for _, c := range []struct {
 		m               *Model
 		roles, contents []string
@@ -144,12 +140,25 @@ func TestEncodeChatErrors(t *testing.T) {
 		{m, []string{"root"}, []string{"x"}, nil, `message 0 has the unknown role "root": use system`},
 		{m, []string{"user", "user"}, []string{"x", "y"}, nil, "template refuses this chat: Roles must go"},
 		{m, []string{"user", "assistant"}, []string{"x", "y"}, [][]int32{nil, {1 << 20}}, "message 1: answer has the token id 1048576"},
-		{m, []string{"user"}, []string{crowd.String()}, nil, "private-use"},
 	} {
 		ids, err := c.m.EncodeChat(c.roles, c.contents, c.answers)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("EncodeChat(%q) = %v, %v, want an error with %q", c.roles, ids, err, c.want)
 		}
+	}
+}
+
+// TestPrivateUse checks that a chat may use all characters of a private-use area: none of them is
+// needed to mark messages.
+func TestPrivateUse(t *testing.T) {
+	var crowd strings.Builder
+	for r := rune(0xF0000); r <= 0xFFFFD; r++ {
+		crowd.WriteRune(r)
+	}
+	m := loadFixture(t, "sentencepiece")
+	ids, err := m.EncodeChat([]string{"user"}, []string{crowd.String()}, nil)
+	if err != nil || !strings.Contains(decode(m, ids), crowd.String()) {
+		t.Errorf("%d private-use characters did not arrive: %d ids, %v", 0xFFFE, len(ids), err)
 	}
 }
 
@@ -212,7 +221,7 @@ func TestStrftime(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := m.render(nil, false)
-	if want := m.now.Format("02 Jan 2006"); got != want || err != nil {
+	if want := m.now.Format("02 Jan 2006"); got.String() != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }

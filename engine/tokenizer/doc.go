@@ -6,15 +6,15 @@
 // tokenizers from the 7th token on (24332 tokens instead of 24377), it has no byte fallback (which
 // Gemma needs), and it runs at 0.35 MB/s. Regular expressions of pre-tokenizers for which there is
 // no scanner here are left to github.com/dlclark/regexp2, which has look-ahead. Templates are
-// rendered by github.com/nikolalohinski/gonja; template.go and rewrite.go make up for its
-// differences from Python's Jinja.
+// rendered by package internal/jinja, which says why there is one.
 //
 // # Control tokens
 //
 // Text of a user stays text. In EncodeChat only the template's own text makes control tokens: a
 // message that contains "<|im_end|>" is encoded as those ten characters, so nobody can end a
 // message, or begin another one, from inside a message. Chats without such literals get the same
-// ids as from transformers' apply_chat_template.
+// ids as from transformers' apply_chat_template. The template itself sees messages as they are: the
+// renderer keeps the origin of each character beside the text.
 //
 // # Models without a template
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"loadstone/engine/internal/modelfile"
@@ -177,7 +178,8 @@ func readSettings(fsys fs.FS) (settings, error) {
 	return s, nil
 }
 
-// specials returns the tokenizer's variables of a template.
+// specials returns the tokenizer's variables of a template. A token that the model does not have is
+// undefined in a template, as it is in transformers.
 func (s settings) specials(t *tokenizer) map[string]string {
 	bos := s.bosToken
 	if bos == "" {
@@ -189,9 +191,11 @@ func (s settings) specials(t *tokenizer) map[string]string {
 			eos = t.controlText(id)
 		}
 	}
-	return map[string]string{
+	tokens := map[string]string{
 		"bos_token": bos, "eos_token": eos, "unk_token": s.unkToken, "pad_token": s.padToken,
 	}
+	maps.DeleteFunc(tokens, func(_, token string) bool { return token == "" })
+	return tokens
 }
 
 // readJSON decodes a file into v. A missing file leaves v as it is.

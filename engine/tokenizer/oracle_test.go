@@ -99,12 +99,12 @@ func checkOracle(t *testing.T, m *Model, o oracle) {
 	for _, c := range o.Chats {
 		chat := make(messages, len(c.Roles))
 		for i := range chat {
-			chat[i] = map[string]any{"role": c.Roles[i], "content": c.Contents[i]}
+			chat[i] = message{c.Roles[i], c.Contents[i]}
 		}
 		text, err := m.template.render(chat, true)
-		if text != c.Text || !sameError(err, c.Error) {
+		if text.String() != c.Text || !sameError(err, c.Error) {
 			t.Errorf("chat %q %q\n got %q, %v\nwant %q, %s",
-				c.Roles, c.Contents, text, err, c.Text, c.Error)
+				c.Roles, c.Contents, text.String(), err, c.Text, c.Error)
 		}
 		ids, err := m.EncodeChat(c.Roles, c.Contents, nil)
 		if !slices.Equal(ids, c.IDs) || !sameError(err, c.Error) {

@@ -1,18 +1,13 @@
 package tokenizer
 
 import (
-	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
-	"github.com/nikolalohinski/gonja/v2/builtins"
-	"github.com/nikolalohinski/gonja/v2/config"
-	"github.com/nikolalohinski/gonja/v2/exec"
-	"github.com/nikolalohinski/gonja/v2/loaders"
+	"loadstone/engine/tokenizer/internal/jinja"
 )
 
 // gemmaTemplate is the chat format of Gemma's instruction-tuned models, for Gemma models without a
@@ -22,13 +17,8 @@ import (
 var gemmaTemplate string
 
 // template is a parsed chat template. It renders chats as transformers' apply_chat_template does.
-// gonja differs from Python's Jinja in a few things, for which this package makes up: expressions
-// that it cannot parse (rewrite.go), the index -n of a list of n (messages), and the filters trim
-// and tojson. Other differences concern features that no template uses for a chat without tools: %
-// formatting, **, and printing none.
 type template struct {
-	source   string
-	parsed   *exec.Template
+	parsed   *jinja.Template
 	specials map[string]string // variables of the tokenizer, such as bos_token
 
 	// now is the time that strftime_now shows. It does not advance, because a date that changes at
@@ -39,138 +29,155 @@ type template struct {
 
 // newTemplate parses a template.
 func newTemplate(source string, specials map[string]string) (*template, error) {
-	source = strings.ReplaceAll(source, "\r\n", "\n")
-	cfg := config.New()
-	cfg.TrimBlocks, cfg.LeftStripBlocks = true, true
-	const name = "/chat_template"
-	loader, err := loaders.NewMemoryLoader(map[string]string{name: rewrite(source, cfg)})
+	parsed, err := jinja.Parse(source)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("chat template: %w", err)
 	}
-	filters := exec.NewFilterSet(make(map[string]exec.FilterFunction)).Update(builtins.Filters)
-	err = errors.Join(filters.Replace("trim", trimFilter), filters.Replace("tojson", jsonFilter))
-	if err != nil {
-		return nil, err
-	}
-	globals := exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables)
-	parsed, err := exec.NewTemplate(name, cfg, loader, &exec.Environment{
-		Context:           globals,
-		Filters:           filters,
-		Tests:             builtins.Tests,
-		ControlStructures: builtins.ControlStructures,
-		Methods:           builtins.Methods,
-	})
-	if err != nil {
-		// gonja's error repeats the whole template and then gives the reason.
-		text := err.Error()
-		return nil, fmt.Errorf("chat template: %s", text[strings.LastIndex(text, "': ")+1:])
-	}
-	return &template{source: source, parsed: parsed, specials: specials, now: time.Now()}, nil
+	return &template{parsed: parsed, specials: specials, now: time.Now()}, nil
+}
+
+// refusal is the error of a template that calls raise_exception.
+type refusal struct{ message string }
+
+func (r *refusal) Error() string {
+	return "the model's chat template refuses this chat: " + r.message
 }
 
 // render returns the text of a chat. A template that calls raise_exception to refuse the chat
 // causes an error.
-func (t *template) render(chat messages, generationPrompt bool) (text string, err error) {
-	// gonja works by reflection, and may panic if a template uses a value as if it had another
-	// type.
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("chat template failed: %v", r)
-		}
-	}()
-	var raised error
+func (t *template) render(chat messages, generationPrompt bool) (jinja.Text, error) {
+	list := make(jinja.List, len(chat))
+	for i, m := range chat {
+		list[i] = jinja.NewDict(
+			jinja.Pair{Key: "role", Value: jinja.String(m.role)},
+			jinja.Pair{Key: "content", Value: jinja.Mark(m.content, i)},
+		)
+	}
 	vars := map[string]any{
-		"messages":              chat,
+		"messages":              list,
 		"add_generation_prompt": generationPrompt,
 		"tools":                 nil,
 		"documents":             nil,
-		"raise_exception": func(message string) (string, error) {
-			raised = fmt.Errorf("the model's chat template refuses this chat: %s", message)
-			return "", raised
-		},
-		"strftime_now": func(format string) string { return strftime(t.now, format) },
 	}
 	for name, token := range t.specials {
-		vars[name] = token
+		vars[name] = jinja.String(token)
 	}
-	var out bytes.Buffer
-	err = t.parsed.Execute(&out, exec.NewContext(vars))
-	switch {
-	case raised != nil:
-		return "", raised
-	case err != nil:
-		return "", fmt.Errorf("chat template: %w", err)
-	}
-	return out.String(), nil
+	return t.renderWith(vars)
 }
 
-// messages is the chat in a template: a list of dictionaries with role and content.
-type messages []map[string]any
-
-// GetItem implements messages[i] in a template. gonja's own indexing does not support [-n] for a
-// list of n.
-func (m messages) GetItem(key any) (*exec.Value, bool) {
-	i, ok := key.(int)
-	if ok && i < 0 {
-		i += len(m)
+// renderWith renders the template with any variables.
+func (t *template) renderWith(vars map[string]any) (jinja.Text, error) {
+	vars["raise_exception"] = raiseException
+	vars["strftime_now"] = &jinja.Func{Name: "strftime_now", Call: t.strftimeNow}
+	text, err := t.parsed.Render(vars)
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return jinja.Text{}, r
 	}
-	if !ok || i < 0 || i >= len(m) {
-		return exec.AsValue(nil), false
+	if err != nil {
+		return jinja.Text{}, fmt.Errorf("chat template: %w", err)
 	}
-	return exec.AsValue(m[i]), true
+	return text, nil
 }
 
-// pythonSpace reports whether Python's str.strip strips r.
-func pythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+// message is a message of a chat, as a template gets it.
+type message struct{ role, content string }
 
-// trimFilter is Jinja's filter trim.
-func trimFilter(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if len(params.Args) > 0 {
-		return exec.AsValue(strings.Trim(in.String(), params.First().String()))
-	}
-	return exec.AsValue(strings.TrimFunc(in.String(), pythonSpace))
+// messages is a chat.
+type messages []message
+
+// raiseException is transformers' function for templates that refuse a chat.
+var raiseException = &jinja.Func{
+	Name: "raise_exception",
+	Call: func(args []any) (any, error) {
+		if len(args) != 1 {
+			return nil, errors.New("raise_exception() takes one argument")
+		}
+		return nil, &refusal{jinja.Str(args[0])}
+	},
 }
 
-// jsonFilter is the filter tojson. It writes strings, the only values in a chat, as Python's
-// json.dumps does with ensure_ascii=False.
-func jsonFilter(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if !in.IsString() {
-		plain, _ := builtins.Filters.Get("tojson")
-		return plain(e, in, params)
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range in.String() {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\b':
-			b.WriteString(`\b`)
-		case r == '\f':
-			b.WriteString(`\f`)
-		case r < ' ':
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
+func (t *template) strftimeNow(args []any) (any, error) {
+	if len(args) == 1 {
+		if format, ok := args[0].(jinja.Text); ok {
+			text, err := strftime(t.now, format.String())
+			return jinja.String(text), err
 		}
 	}
-	b.WriteByte('"')
-	return exec.AsSafeValue(b.String())
+	return nil, errors.New("strftime_now() takes one argument, the format")
 }
 
-// strftime formats a time. It supports the directives that templates use for a date.
-func strftime(t time.Time, format string) string {
-	return strings.NewReplacer(
-		"%d", t.Format("02"), "%m", t.Format("01"), "%Y", t.Format("2006"), "%y", t.Format("06"),
-		"%b", t.Format("Jan"), "%B", t.Format("January"), "%a", t.Format("Mon"),
-		"%A", t.Format("Monday"), "%H", t.Format("15"), "%M", t.Format("04"),
-		"%S", t.Format("05"), "%j", t.Format("002"), "%%", "%",
-	).Replace(format)
+// directives are the layouts of package time for the directives of strftime.
+var directives = map[byte]string{
+	'd': "02", 'm': "01", 'Y': "2006", 'y': "06", 'b': "Jan", 'h': "Jan", 'B': "January",
+	'a': "Mon", 'A': "Monday", 'H': "15", 'I': "03", 'p': "PM", 'M': "04", 'S': "05", 'j': "002",
+	'e': "_2", 'F': "2006-01-02", 'T': "15:04:05", 'D': "01/02/06", 'R': "15:04",
+	'c': "Mon Jan _2 15:04:05 2006", 'x': "01/02/06", 'X': "15:04:05",
+}
+
+// strftime formats a time like strftime of Python on Linux, in the C locale and without a time
+// zone, as transformers does. A - behind the % drops zeros and spaces before a number.
+func strftime(t time.Time, format string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' {
+			b.WriteByte(format[i])
+			continue
+		}
+		bare := strings.HasPrefix(format[i+1:], "-")
+		if i++; bare {
+			i++
+		}
+		if i >= len(format) {
+			return "", fmt.Errorf("the format %q of strftime ends in a directive", format)
+		}
+		text, err := directive(t, format[i])
+		if err != nil {
+			return "", err
+		}
+		if bare {
+			if short := strings.TrimLeft(text, "0 "); short != "" {
+				text = short
+			} else {
+				text = "0"
+			}
+		}
+		b.WriteString(text)
+	}
+	return b.String(), nil
+}
+
+// directive formats one directive of strftime.
+func directive(t time.Time, name byte) (string, error) {
+	day, weekday := t.YearDay()-1, int(t.Weekday())
+	switch name {
+	case '%':
+		return "%", nil
+	case 'n':
+		return "\n", nil
+	case 't':
+		return "\t", nil
+	case 'z', 'Z':
+		return "", nil // transformers' time has no zone
+	case 'f':
+		return fmt.Sprintf("%06d", t.Nanosecond()/1000), nil
+	case 'w':
+		return fmt.Sprint(weekday), nil
+	case 'u':
+		return fmt.Sprint((weekday+6)%7 + 1), nil
+	case 'U': // weeks begin on Sunday, and days before the first one are in week 0
+		return fmt.Sprintf("%02d", (day+7-weekday)/7), nil
+	case 'W':
+		return fmt.Sprintf("%02d", (day+7-(weekday+6)%7)/7), nil
+	case 'V', 'G':
+		year, week := t.ISOWeek()
+		if name == 'G' {
+			return fmt.Sprint(year), nil
+		}
+		return fmt.Sprintf("%02d", week), nil
+	}
+	layout, ok := directives[name]
+	if !ok {
+		return "", fmt.Errorf("the directive %%%c of strftime is not supported", name)
+	}
+	return t.Format(layout), nil
 }

@@ -176,7 +176,7 @@ func (t *tokenizer) setPostProcessor(c *component) error {
 // encode appends the ids of s. first says that s is the beginning of the whole text.
 func (t *tokenizer) encode(dst []int32, s string, g guard, first bool) []int32 {
 	if !utf8.ValidString(s) {
-		// The repair may move offsets, so barriers are useless: all of s is plain text.
+		// The repair may move offsets, so g is useless: all of s is plain text.
 		s, g = strings.ToValidUTF8(s, "\uFFFD"), guard{plain: true}
 	}
 	w := words{tokenizer: t, ids: dst}
@@ -188,9 +188,9 @@ func (t *tokenizer) encode(dst []int32, s string, g guard, first bool) []int32 {
 		part, inner := s[p.start:p.end], g.within(p.start, p.end)
 		if len(t.normalizers) > 0 {
 			part = normalize(t.normalizers, part)
-			// Normalizing moves offsets, so a part with a barrier in it makes none of the rare
+			// Normalizing moves offsets, so a part with foreign text in it makes none of the rare
 			// control tokens that are looked for after normalization.
-			inner.plain = inner.plain || len(inner.barriers) > 0
+			inner.plain = inner.plain || len(inner.foreign) > 0
 		}
 		if len(t.normalized.tokens) == 0 {
 			w.encode(part, first && p.start == 0)
