@@ -344,7 +344,10 @@ func TestDiskIsSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	stuck := make(chan struct{})
-	e.disk.store.Fault = func(string) { <-stuck }
+	e.disk.store.Fault = func(string) error {
+		<-stuck
+		return nil
+	}
 	e.disk.writer.MaxUnsaved = 200
 	e.start()
 	for i := range 20 {

@@ -122,6 +122,9 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		}
 		return nil, err
 	}
+	if r.Durable && e.disk == nil {
+		return nil, ErrNoDir
+	}
 	if err := e.checkRoom(extentOf(len(r.Prompt), r.MaxTokens, e.cfg.StepTokens)); err != nil {
 		e.rejectedPool.Add(1)
 		return nil, err
@@ -136,6 +139,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		},
 		stream:    &Stream{tokens: make(chan Token, r.MaxTokens)},
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
+		durable:   r.Durable,
 		submitted: time.Now(),
 	}
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"loadstone/engine/internal/sample"
+	"loadstone/engine/internal/snapshot"
 )
 
 // A Request asks for one answer.
@@ -30,6 +32,9 @@ type Request struct {
 	// goroutine, where every request waits for it, and must not keep the slices. If it leaves no
 	// token, or panics, the request fails.
 	Mask func(answer []int32, logits []float32)
+
+	// Durable has the agent's memory saved as soon as the request has ended. See Stream.Saved.
+	Durable bool
 
 	// Logprobs asks for the log-probability of each token of the answer, and those of this many
 	// of the likeliest tokens in its place. 0: none.
@@ -110,6 +115,8 @@ type Result struct {
 type Stream struct {
 	tokens chan Token
 	result Result
+	saving *snapshot.Attempt // of a durable request; nil: the memory was on disk
+	lost   error             // of a durable request that has left nothing
 }
 
 // Tokens has every token of the answer, and is closed after the last. It is buffered for the whole
@@ -118,6 +125,40 @@ func (s *Stream) Tokens() <-chan Token { return s.tokens }
 
 // Result is valid once Tokens is closed.
 func (s *Stream) Result() Result { return s.result }
+
+// Saved waits, once Tokens is closed, until the memory that a durable request has left is on disk,
+// file and directory synced. Otherwise it returns ctx's error, or why the memory could not be saved;
+// then SaveFailure has a word for the reason, and saving is tried again.
+func (s *Stream) Saved(ctx context.Context) error {
+	if s.saving == nil {
+		return s.lost
+	}
+	select {
+	case <-s.saving.Done():
+		return s.saving.Err()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// SaveFailure returns the reason of an error of Stream.Saved in a word or two: "disk full", "quota",
+// "timeout", "superseded", "lost" or "io".
+func SaveFailure(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, snapshot.ErrSuperseded):
+		return "superseded"
+	case errors.Is(err, errLeftNothing):
+		return "lost"
+	}
+	return strings.ReplaceAll(snapshot.FailureOf(err).String(), "_", " ")
+}
+
+var (
+	errLeftNothing = errors.New("the request has left nothing to save")
+	errNoAgent     = errors.New("a durable request must name an agent: without one it leaves no memory")
+)
 
 // ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that
 // Drain cancelled.
@@ -201,6 +242,9 @@ func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 	}
 	if r.Logprobs < 0 || r.Logprobs > vocab {
 		return fmt.Errorf("logprobs is %d: it must lie in 0..%d", r.Logprobs, vocab)
+	}
+	if r.Durable && r.Agent == "" {
+		return errNoAgent
 	}
 	return r.Sampling.Validate(vocab)
 }

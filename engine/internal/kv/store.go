@@ -26,10 +26,15 @@ type Store struct {
 	evictions uint64
 	evicted   Names // agents whose chains eviction has cut and that have none now
 
+	retired []*Chain // dirty ones that are not their agents' any more
+
 	// Track has the store note what a copy elsewhere, such as on disk, has to know.
 	Track bool
-	fresh []*Chain // became dirty
-	lost  []Lost
+	// KeepDirty has a dirty chain that a sequence continues stay as it is until it is saved, or until
+	// the agent's next one takes its place.
+	KeepDirty bool
+	fresh     []*Chain // became dirty
+	lost      []Lost
 }
 
 // NewStore returns a store whose blocks and slots are all free.

@@ -124,11 +124,12 @@ func TestCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		op, n := "", 0
-		s.Fault = func(name string) {
+		s.Fault = func(name string) error {
 			if n++; n == point {
 				op = name
 				panic("crash")
 			}
+			return nil
 		}
 		crashed := func() (crashed bool) {
 			defer func() { crashed = recover() != nil }()
@@ -270,8 +271,8 @@ func TestUnsavedBytes(t *testing.T) {
 	want("handed over, and an urgent one begun,", 56+64)
 	w.Discard(second, ErrSuperseded)
 	want("one discarded,", 56)
-	if !w.Step() || first.Err() != nil || written != 1 {
-		t.Errorf("not written: %v", first.Err())
+	if !w.Step() || first.err != nil || written != 1 {
+		t.Errorf("not written: %v", first.err)
 	}
 	want("written,", 0)
 	if st := w.Stats(); st.Saves != 1 || st.Bytes != 56 {
