@@ -117,13 +117,20 @@ func (d *disk) stats(st *Stats) {
 	if at := d.oldest.Load(); at != 0 {
 		st.Unsaved = max(0, time.Since(time.Unix(0, at)))
 	}
-	st.Disk = DiskOK
-	if why, failing := d.writer.Failing(); failing {
-		st.Disk = DiskFailing
-		if why == snapshot.FailedDiskFull || why == snapshot.FailedQuota {
-			st.Disk = DiskFull
-		}
+	st.Disk = d.state()
+}
+
+// state says whether saves fail at present, and whether that is for lack of room. It may be called
+// from any goroutine.
+func (d *disk) state() string {
+	why, failing := d.writer.Failing()
+	switch {
+	case !failing:
+		return DiskOK
+	case why == snapshot.FailedDiskFull || why == snapshot.FailedQuota:
+		return DiskFull
 	}
+	return DiskFailing
 }
 
 // close saves everything and ends the goroutines. wait waits for the writer.

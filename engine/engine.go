@@ -213,6 +213,14 @@ func (e *Engine) Stats() Stats {
 	return st
 }
 
+// Disk returns Stats.Disk alone, "" where memories are not kept on disk.
+func (e *Engine) Disk() string {
+	if e.disk == nil {
+		return ""
+	}
+	return e.disk.state()
+}
+
 // Drain stops admission for good, so that Submit returns ErrDraining, and waits until every
 // accepted request has ended. If ctx is done first, the requests that are left are cancelled,
 // which takes no longer than a step, and Drain returns ctx's error.

@@ -7,7 +7,7 @@ import (
 
 // exposedHeaders are the headers that a page may read.
 const exposedHeaders = "Location, Request-Id, Retry-After, Server-Timing, X-Cache-Miss, " +
-	"X-Cache-Tier, X-Cached-Tokens, X-Request-ID, X-Request-Latency-Ms, X-Restored-Bytes, " +
+	"X-Cache-Tier, X-Cached-Tokens, X-Durable, X-Request-ID, X-Request-Latency-Ms, X-Restored-Bytes, " +
 	"X-Should-Retry"
 
 // cors lets pages of the allowed origins read the answers. Requests that do not come from a page

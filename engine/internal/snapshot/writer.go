@@ -28,6 +28,7 @@ type Writer struct {
 	failures [Failures]atomic.Uint64
 	bytes    atomic.Uint64 // of KV, of all saves
 	took     atomic.Int64  // nanoseconds, of all saves
+	troubled atomic.Bool   // an attempt has failed lately; set under mu
 
 	mu       sync.Mutex
 	queue    []*Snapshot
@@ -86,12 +87,16 @@ func (w *Writer) Stats() WriterStats {
 // Failing reports whether a snapshot waits that could not be written, and why the last one could
 // not.
 func (w *Writer) Failing() (Failure, bool) {
+	if !w.troubled.Load() { // the usual case, asked for every answer
+		return 0, false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	failing := w.busy != nil && w.busy.tries > 0
 	for _, s := range w.queue {
 		failing = failing || s.tries > 0
 	}
+	w.troubled.Store(failing)
 	return w.failed, failing
 }
 
@@ -261,6 +266,7 @@ func (w *Writer) retry(s *Snapshot, err error) bool {
 		return false
 	}
 	w.failed = FailureOf(err)
+	w.troubled.Store(true)
 	w.failures[w.failed].Add(1)
 	if s.tries == 0 || w.lastTry {
 		slog.Error("agent's memory was not saved; what was saved before is kept",

@@ -136,6 +136,7 @@ func (g *Generator) engineRequest(p *Params, prompt []int32) (engine.Request, er
 		Sampling:  p.Sampling,
 		Mask:      mask,
 		Logprobs:  logprobs,
+		Durable:   p.Durable,
 	}, err
 }
 

@@ -160,6 +160,15 @@ func (g *Generation) Finish() (Answer, error) {
 	return a, nil
 }
 
+// Saved waits, after Finish, until the turn of a durable request is on disk. It fails with
+// context.DeadlineExceeded when that takes longer than wait, with context.Canceled when the client is
+// gone, or says why the turn cannot be saved.
+func (g *Generation) Saved(wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(g.client, wait)
+	defer cancel()
+	return g.stream.Saved(ctx)
+}
+
 // exactTokens returns the tokens of the answer's text. It returns nil where the text is not a whole
 // number of tokens, as when a stop string began in the middle of one.
 func (g *Generation) exactTokens() []int32 {
