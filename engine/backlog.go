@@ -26,6 +26,7 @@ type backlog struct {
 	chain  *kv.Chain          // has the newest turn, unless saving has it
 	saving *snapshot.Snapshot // begun last, and not on disk yet
 
+	due     time.Time // when saving was due because of its age; zero: it was not
 	overdue bool // later has reached its age, and waits for the end of saving
 }
 
@@ -40,8 +41,8 @@ type turn struct {
 
 func (t *turn) unsaved() bool { return t.at.Equal(t.of.since) || t.at.Equal(t.of.later) }
 
-// A save begins so long before its turn is too old: twice what a save took lately, and at least and
-// at most these parts of the bound.
+// A save is due so long before its turn is too old: a step, and twice what a save took lately from
+// when it was due, and that at least and at most these parts of the bound.
 const (
 	minLead = 8
 	maxLead = 2
@@ -110,8 +111,8 @@ func (d *disk) settle() {
 		if b == nil || b.saving != o.Snapshot {
 			return // a newer one is on its way
 		}
-		if o.Err == nil && d.within > 0 {
-			took := 2 * time.Since(h.Saved)
+		if o.Err == nil && !b.due.IsZero() {
+			took := 2 * time.Since(b.due)
 			d.lead = min(max(took, d.lead*7/8, d.within/minLead), d.within/maxLead)
 		}
 		d.saved(b)
@@ -120,7 +121,7 @@ func (d *disk) settle() {
 
 // saved notes that saving has ended, so that only the turns that it does not have are left.
 func (d *disk) saved(b *backlog) {
-	b.saving = nil
+	b.saving, b.due = nil, time.Time{}
 	b.since, b.later = b.later, time.Time{}
 	switch {
 	case b.chain == nil:
@@ -171,11 +172,13 @@ func (d *disk) due(now time.Time) (c *kv.Chain, wait time.Duration) {
 		if !t.unsaved() {
 			continue
 		}
-		if wait = t.at.Add(d.within - d.lead).Sub(now); wait > 0 {
+		at := t.at.Add(d.within - d.lead - min(d.step(), d.within/maxLead))
+		if wait = at.Sub(now); wait > 0 {
 			break
 		}
 		switch b := t.of; {
 		case b.waits():
+			b.due = at
 			return b.chain, 0
 		case t.at.Equal(b.later):
 			b.overdue = true

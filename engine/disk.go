@@ -33,10 +33,11 @@ type disk struct {
 	header snapshot.Header // what all snapshots have in common
 	guard  func(func() error) error
 
-	delay        time.Duration // how long a memory rests before it is saved
-	within       time.Duration // how old a turn may get before it is on disk; 0: any age
-	lead         time.Duration // how long before that its save begins
-	portionBytes int           // that are copied in or out between two steps
+	delay        time.Duration        // how long a memory rests before it is saved
+	within       time.Duration        // how old a turn may get before it is on disk; 0: any age
+	lead         time.Duration        // how long before that its save is due
+	step         func() time.Duration // how long a step takes, for which a save may have to wait
+	portionBytes int                  // that are copied in or out between two steps
 
 	backlogs map[string]*backlog // by agent
 	turns    []turn              // first turns of backlogs, in the order of their times
@@ -88,6 +89,7 @@ func (e *Engine) openDisk() error {
 		delay:        c.SaveAfter,
 		within:       c.SaveWithin,
 		lead:         c.SaveWithin / minLead,
+		step:         func() time.Duration { return e.pace.step },
 		backlogs:     make(map[string]*backlog),
 		portionBytes: portionBytes,
 		copies:       make(map[*kv.Chain]*snapshot.Snapshot),
