@@ -87,7 +87,10 @@ func (s *Store) sweep(room int64, keep string) bool {
 func (s *Store) makeRoom(room int64, keep string) (made bool) {
 	bad, _ := filepath.Glob(filepath.Join(s.dir, "*.bad"))
 	for _, f := range bad {
-		made = os.Remove(f) == nil || made
+		if info, err := os.Lstat(f); err == nil && os.Remove(f) == nil {
+			room -= info.Size()
+			made = true
+		}
 	}
 	s.mu.Lock()
 	var byUse []*Entry

@@ -37,7 +37,8 @@ type Store struct {
 
 	// Fault is for tests. It is called before each change of the disk with the change's name. An
 	// error that it returns is the change's, and a panic in it is a crash.
-	Fault func(op string) error
+	Fault  func(op string) error
+	noSync bool // for a benchmark
 
 	change sync.Mutex // serializes changes of files, for as long as the disk takes; taken before mu
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
