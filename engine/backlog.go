@@ -27,7 +27,7 @@ type backlog struct {
 	saving *snapshot.Snapshot // begun last, and not on disk yet
 
 	due     time.Time // when saving was due because of its age; zero: it was not
-	overdue bool // later has reached its age, and waits for the end of saving
+	overdue bool      // later has reached its age, and waits for the end of saving
 }
 
 // waits reports whether there are turns of which no snapshot has been begun, and none is on its way.
@@ -148,15 +148,6 @@ func (d *disk) failed(agent string) {
 	if b := d.backlogs[agent]; b != nil && b.chain != nil && !b.chain.Dirty {
 		d.lose(b.chain, nil)
 	}
-}
-
-// age returns how long an agent's oldest turn that is not on disk has waited, 0 if there is none.
-func (d *disk) age(agent string) time.Duration {
-	b := d.backlogs[agent]
-	if b == nil {
-		return 0
-	}
-	return max(time.Since(b.since), 1)
 }
 
 // due returns a memory that is to be saved now, or else how long it takes until the next one is; 0

@@ -61,6 +61,13 @@ func (e *Engine) Agents() ([]Memory, error) {
 				all[c.Agent] = hot
 			}
 		}
+		if e.disk != nil {
+			e.disk.settle()
+			e.disk.collect()
+			for agent := range e.disk.backlogs {
+				all[agent] = cmp.Or(all[agent], Memory{Agent: agent})
+			}
+		}
 		for agent, m := range all {
 			all[agent] = e.withBacklog(m)
 		}
@@ -113,16 +120,21 @@ func (e *Engine) Knows(agent string) (found bool, err error) {
 func (e *Engine) Inspect(agent string) (Memory, error) {
 	var m Memory
 	found := false
-	if e.disk != nil {
-		if x, ok := e.disk.store.Find(agent); ok {
-			m, found = onDisk(&x), true
-		}
-	}
 	err := e.call(func() {
+		if e.disk != nil {
+			e.disk.settle()
+			e.disk.collect()
+			if x, ok := e.disk.store.Find(agent); ok {
+				m, found = onDisk(&x), true
+			}
+		}
 		if own := e.sched.store.Agent(agent); own != nil {
 			if hot, ok := e.inPool(own, m); ok || !found {
 				m, found = hot, true
 			}
+		}
+		if !found && e.disk != nil && e.disk.backlogs[agent] != nil {
+			m, found = Memory{Agent: agent}, true
 		}
 		if found {
 			m = e.withBacklog(m)
@@ -197,15 +209,28 @@ func (e *Engine) inPool(c *kv.Chain, file Memory) (Memory, bool) {
 	}, true
 }
 
-// withBacklog adds to what is known of a memory which of its turns are not on disk.
+// withBacklog adds to what is known of a memory which of its turns are not on disk. The newest of
+// them may be nowhere but in a chain that the agent has gone on from, or in a snapshot.
 func (e *Engine) withBacklog(m Memory) Memory {
 	if e.disk == nil {
 		return m
 	}
-	e.disk.settle()
-	e.disk.collect()
-	if m.Unsaved = e.disk.age(m.Agent); m.Unsaved > 0 {
-		m.Saved = false
+	b := e.disk.backlogs[m.Agent]
+	if b == nil {
+		return m
+	}
+	m.Saved, m.Unsaved = false, max(time.Since(b.since), 1)
+	own := e.sched.store.Agent(m.Agent)
+	switch {
+	case own != nil && !own.Partial():
+	case b.chain != nil && b.chain.Dirty:
+		m.Tier, m.Tokens = TierHot, len(b.chain.Tokens)
+		m.Bytes = e.sched.store.ChainBytes(b.chain)
+		m.Created, m.Used = cmp.Or(m.Created, b.chain.Created), b.chain.Used
+	case b.saving != nil:
+		h := b.saving.Header()
+		m.Tier, m.Tokens, m.Bytes = TierDisk, h.Tokens, h.KVBytes()
+		m.Created, m.Used = cmp.Or(m.Created, h.Created), cmp.Or(m.Used, h.Saved)
 	}
 	return m
 }

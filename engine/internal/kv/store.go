@@ -157,10 +157,20 @@ func (st *Store) evictUntil(room func() bool) {
 }
 
 // Evict cuts the least recently used chain. It returns false if there is no chain.
+//
+// A retired chain that a running sequence continues comes last: the sequence has all of its blocks,
+// so cutting it would free none and would have all of them copied at once.
 func (st *Store) Evict() bool {
 	oldest := st.byUse.Front()
 	if oldest == nil {
 		return false
+	}
+	for e := oldest; e != nil; e = e.Next() {
+		c := e.Value.(*Chain)
+		if !c.Retired || st.pool.idle(c.Blocks[len(c.Blocks)-1]) {
+			oldest = e
+			break
+		}
 	}
 	st.Cut(oldest.Value.(*Chain))
 	return true

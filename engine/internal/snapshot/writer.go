@@ -250,6 +250,11 @@ func (w *Writer) Step() bool {
 	}
 	w.mu.Lock()
 	w.busy = nil
+	if err == nil && w.troubled.Load() {
+		for _, x := range w.queue { // the disk is back
+			x.next = time.Time{}
+		}
+	}
 	if err == nil || !w.retry(s, err) {
 		w.outcomes = append(w.outcomes, Outcome{s, err})
 		w.discard(s, err)
