@@ -15,8 +15,8 @@ import (
 //
 // A backlog's turns get old while its agent never rests, and while the disk is slow. The first is
 // bounded: the memory is copied when since is so old that the copy will be on disk before the turn
-// has reached the age of Config.SaveWithin. So a memory that grows all the time is copied about once
-// in that time, and not for each of its turns.
+// has reached the age of Config.SaveWithin. So a memory that grows all the time is copied about
+// once in that time, and not for each of its turns.
 type backlog struct {
 	agent string
 
@@ -30,7 +30,8 @@ type backlog struct {
 	overdue bool      // later has reached its age, and waits for the end of saving
 }
 
-// waits reports whether there are turns of which no snapshot has been begun, and none is on its way.
+// waits reports whether there are turns of which no snapshot has been begun, and none is on its
+// way.
 func (b *backlog) waits() bool { return b.saving == nil && b.chain != nil && b.chain.Dirty }
 
 // A turn is the time of the first turn of a backlog, or of the first that a snapshot does not have.
@@ -86,8 +87,8 @@ func (d *disk) begun(c *kv.Chain, s *snapshot.Snapshot) {
 	}
 }
 
-// lose notes that a memory will not be saved, and neither will its snapshot s, if there is one. What
-// the disk had of the agent before is left.
+// lose notes that a memory will not be saved, and neither will its snapshot s, if there is one.
+// What the disk had of the agent before is left.
 func (d *disk) lose(c *kv.Chain, s *snapshot.Snapshot) {
 	b := d.backlogs[c.Agent]
 	if b == nil {

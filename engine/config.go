@@ -35,8 +35,8 @@ type Config struct {
 	DiskBytes   int64         // limit of the files; the least recently used go first. 0: 16 GiB
 	TTL         time.Duration // after which an unused memory is deleted. 0: never
 	SaveAfter   time.Duration // how long a memory rests before it is saved. 0: a second
-	// SaveWithin is how old a turn may get before it is on disk, as long as the disk keeps up, though
-	// its agent never rests. 0: memories are saved when they rest, and only then
+	// SaveWithin is how old a turn may get before it is on disk, as long as the disk keeps up,
+	// though its agent never rests. 0: memories are saved when they rest, and only then
 	SaveWithin time.Duration
 }
 

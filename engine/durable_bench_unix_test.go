@@ -25,10 +25,10 @@ func (m instantModel) ReadKV(block, window, tokens int, dst []byte) error {
 	return nil
 }
 
-// BenchmarkBusyAgents measures what a turn of agents that never rest costs besides the model, with and
-// without a bound on the age of turns that are not on disk. A turn has eight steps; a memory grows to
-// 1 MiB and begins anew. cpu-ns/turn is the time of all cores, with what copies and writes take: it
-// varies less than ns/op on a machine that is busy.
+// BenchmarkBusyAgents measures what a turn of agents that never rest costs besides the model, with
+// and without a bound on the age of turns that are not on disk. A turn has eight steps; a memory
+// grows to 1 MiB and begins anew. cpu-ns/turn is the time of all cores, with what copies and writes
+// take: it varies less than ns/op on a machine that is busy.
 func BenchmarkBusyAgents(b *testing.B) {
 	for _, within := range []time.Duration{-1, 0, 10 * time.Second, time.Second, 100 * time.Millisecond} {
 		name := fmt.Sprint("save-within=", within)

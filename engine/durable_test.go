@@ -101,8 +101,8 @@ func neverRests(t *testing.T, window, answer, grow int) {
 	}
 }
 
-// A turn outlives what its agent asks next, whatever becomes of that: it fails, it is cancelled, or it
-// leaves the conversation.
+// A turn outlives what its agent asks next, whatever becomes of that: it fails, it is cancelled, or
+// it leaves the conversation.
 func TestTurnOutlivesTheNext(t *testing.T) {
 	for _, name := range []string{"runs", "fails", "is cancelled", "diverges"} {
 		t.Run(name, func(t *testing.T) {
@@ -307,8 +307,8 @@ func TestCloseOnFullDisk(t *testing.T) {
 	}
 }
 
-// A newer memory of an agent takes the place of one that waits for a full disk, and whoever waits for
-// that waits for the newer one.
+// A newer memory of an agent takes the place of one that waits for a full disk, and whoever waits
+// for that waits for the newer one.
 func TestSupersededWhileWaiting(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	cfg.SaveAfter = time.Hour

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A file system of 1 MiB that is full makes room in the order of the quota and spares what is pinned;
-// when others have taken the room, that is said, and it recovers when they give it back.
+// A file system of 1 MiB that is full makes room in the order of the quota and spares what is
+// pinned; when others have taken the room, that is said, and it recovers when they give it back.
 func TestFullFileSystem(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

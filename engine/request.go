@@ -127,8 +127,8 @@ func (s *Stream) Tokens() <-chan Token { return s.tokens }
 func (s *Stream) Result() Result { return s.result }
 
 // Saved waits, once Tokens is closed, until the memory that a durable request has left is on disk,
-// file and directory synced. Otherwise it returns ctx's error, or why the memory could not be saved;
-// then SaveFailure has a word for the reason, and saving is tried again.
+// file and directory synced. Otherwise it returns ctx's error, or why the memory could not be
+// saved; then SaveFailure has a word for the reason, and saving is tried again.
 func (s *Stream) Saved(ctx context.Context) error {
 	if s.saving == nil {
 		return s.lost
@@ -141,8 +141,8 @@ func (s *Stream) Saved(ctx context.Context) error {
 	}
 }
 
-// SaveFailure returns the reason of an error of Stream.Saved in a word or two: "disk full", "quota",
-// "timeout", "superseded", "lost" or "io".
+// SaveFailure returns the reason of an error of Stream.Saved in a word or two: "disk full",
+// "quota", "timeout", "superseded", "lost" or "io".
 func SaveFailure(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -117,8 +117,8 @@ func (d *disk) copy(c *kv.Chain, i int, block, slot int32) {
 	}
 }
 
-// unreadable ends a snapshot because the model failed. The memory is copied again in a while if it is
-// still whole.
+// unreadable ends a snapshot because the model failed. The memory is copied again in a while if it
+// is still whole.
 func (d *disk) unreadable(c *kv.Chain, err error) {
 	b, s := d.backlogs[c.Agent], d.copies[c]
 	whole := len(c.Tokens) == s.Header().Tokens

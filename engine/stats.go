@@ -95,8 +95,8 @@ type SaveFailures struct {
 // Sum returns the number of all failures.
 func (f SaveFailures) Sum() uint64 { return f.DiskFull + f.Quota + f.IO + f.DiskSlow + f.Read }
 
-// What Stats says of the disk. It is DiskFull or DiskFailing as long as a memory waits that could not
-// be saved.
+// What Stats says of the disk. It is DiskFull or DiskFailing as long as a memory waits that could
+// not be saved.
 const (
 	DiskOK      = "ok"
 	DiskFull    = "full"

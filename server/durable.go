@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"loadstone/engine"
@@ -13,8 +14,8 @@ import (
 
 // headerDurable of a request, with the value wait, holds the end of the answer back until the disk
 // has the turn, synced, so that not even a crash of the machine can take it. The header of the same
-// name in a whole answer, and the trailer in a stream, says what came: saved, or failed and a reason.
-// An answer that did not ask for it has the header where saves fail at present.
+// name in a whole answer, and the trailer in a stream, says what came: saved, or failed and a
+// reason. An answer that did not ask for it has the header where saves fail at present.
 const headerDurable = "X-Durable"
 
 // defaultDurableWait is Config.DurableWait's.
@@ -24,7 +25,7 @@ const defaultDurableWait = 10 * time.Second
 func durable(r *http.Request, p *generate.Params) error {
 	switch v := r.Header.Get(headerDurable); {
 	case v == "":
-	case v != "wait":
+	case !strings.EqualFold(v, "wait"):
 		return generate.Invalid(headerDurable, "%s: %q; want wait, or no such header", headerDurable, v)
 	case p.Agent == "":
 		return generate.Invalid(headerDurable, "%s: the request names no agent and leaves nothing to "+
@@ -35,9 +36,9 @@ func durable(r *http.Request, p *generate.Params) error {
 	return nil
 }
 
-// waitDurable waits until the turn of an answer that is complete is on disk, and returns the value of
-// the header. It is "" where the request did not ask for that. The answer is good in any case: it has
-// been made, and it is only less safe than was asked for.
+// waitDurable waits until the turn of an answer that is complete is on disk, and returns the value
+// of the header. It is "" where the request did not ask for that. The answer is good in any case:
+// it has been made, and it is only less safe than was asked for.
 func (s *Server) waitDurable(g *generate.Generation) (string, error) {
 	if !g.Params.Durable {
 		return "", nil

@@ -13,8 +13,8 @@ import (
 	"loadstone/engine"
 )
 
-// TestFullDisk: on a full disk answers go on, and readiness, metrics and the answers' headers say so.
-// All of it passes when there is room again.
+// TestFullDisk: on a full disk answers go on, and readiness, metrics and the answers' headers say
+// so. All of it passes when there is room again.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

@@ -13,8 +13,8 @@ type health struct {
 	Reason      string   `json:"reason,omitempty"`
 	Loaded      *int64   `json:"loaded_percent,omitempty"`
 	Utilization *float64 `json:"pool_utilization,omitempty"` // 0 to 1
-	// Disk is full or failing while memories of agents wait that cannot be saved. The server answers
-	// all the same.
+	// Disk is full or failing while memories of agents wait that cannot be saved. The server
+	// answers all the same.
 	Disk string `json:"disk,omitempty"`
 }
 

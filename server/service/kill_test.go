@@ -58,8 +58,8 @@ func (c *conversation) turn(p *process) bool {
 	return true
 }
 
-// savedTokens returns how much of an agent's conversation the disk has, 0 if the server does not know
-// the agent.
+// savedTokens returns how much of an agent's conversation the disk has, 0 if the server does not
+// know the agent.
 func (p *process) savedTokens(t *testing.T, agent string) int {
 	t.Helper()
 	resp, err := http.Get(p.url + "/v1/agents/" + agent)
@@ -95,8 +95,8 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-// stall writes and syncs a file again and again until stop is closed, and returns the longest time that
-// this took: how far the disk, or the machine, lagged behind.
+// stall writes and syncs a file again and again until stop is closed, and returns the longest time
+// that this took: how far the disk, or the machine, lagged behind.
 func stall(t *testing.T, dir string, stop chan struct{}) (longest time.Duration) {
 	name := filepath.Join(dir, "probe")
 	for {
@@ -119,9 +119,9 @@ func stall(t *testing.T, dir string, stop chan struct{}) (longest time.Duration)
 	}
 }
 
-// TestKillNeverRests: a server is killed at random moments while agents ask without a pause. No turn
-// that was answered longer ago than -save-within is missing when the server is started again. The
-// promise holds while the disk keeps up, so the time by which it did not is added.
+// TestKillNeverRests: a server is killed at random moments while agents ask without a pause. No
+// turn that was answered longer ago than -save-within is missing when the server is started again.
+// The promise holds while the disk keeps up, so the time by which it did not is added.
 func TestKillNeverRests(t *testing.T) {
 	const bound, agents, kills = 300 * time.Millisecond, 2, 30
 	rng := rand.New(rand.NewPCG(3, 4))

@@ -196,9 +196,10 @@ func (st *Store) drop(c *Chain) {
 	}
 }
 
-// retire takes a chain away from its agent, who has another one from now on or none. Its blocks stay
-// held, and can be evicted, until it is released. Its last block may be partial and be continued by
-// a sequence meanwhile, which writes behind the chain's tokens: those stay as they are.
+// retire takes a chain away from its agent, who has another one from now on or none. Its blocks
+// stay held, and can be evicted, until it is released. Its last block may be partial and be
+// continued by a sequence meanwhile, which writes behind the chain's tokens: those stay as they
+// are.
 func (st *Store) retire(c *Chain) {
 	delete(st.agents, c.Agent)
 	c.Retired = true

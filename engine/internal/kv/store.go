@@ -30,8 +30,8 @@ type Store struct {
 
 	// Track has the store note what a copy elsewhere, such as on disk, has to know.
 	Track bool
-	// KeepDirty has a dirty chain that a sequence continues stay as it is until it is saved, or until
-	// the agent's next one takes its place.
+	// KeepDirty has a dirty chain that a sequence continues stay as it is until it is saved, or
+	// until the agent's next one takes its place.
 	KeepDirty bool
 	fresh     []*Chain // became dirty
 	lost      []Lost

@@ -81,9 +81,9 @@ func (s *Store) sweep(room int64, keep string) bool {
 }
 
 // makeRoom deletes files from a disk that is full: the quarantined ones, which are of no use, and
-// then the least recently used snapshots that are not pinned, until so many bytes are free that were
-// not. It spares that of agent keep. It reports whether there was anything to delete. The caller
-// holds change.
+// then the least recently used snapshots that are not pinned, until so many bytes are free that
+// were not. It spares that of agent keep. It reports whether there was anything to delete. The
+// caller holds change.
 func (s *Store) makeRoom(room int64, keep string) (made bool) {
 	bad, _ := filepath.Glob(filepath.Join(s.dir, "*.bad"))
 	for _, f := range bad {

@@ -90,13 +90,13 @@ func (s *Store) fits(h *Header) error {
 
 var errAgentName = errors.New("an agent's name is too long to be saved, or empty")
 
-// maxRounds is how often room is made on a full disk for one file. If it is full even then, somebody
-// else takes the room, and more deleted memories would not help.
+// maxRounds is how often room is made on a full disk for one file. If it is full even then,
+// somebody else takes the room, and more deleted memories would not help.
 const maxRounds = 3
 
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
-// On a disk that is full, files go in the order in which the quota would delete them, and where fill
-// can be called again it is.
+// On a disk that is full, files go in the order in which the quota would delete them, and where
+// fill can be called again it is.
 func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error {
 	if len(h.Agent) > maxAgent || h.Agent == "" {
 		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, len(h.Agent),

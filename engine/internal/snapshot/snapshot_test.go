@@ -281,9 +281,9 @@ func TestUnsavedBytes(t *testing.T) {
 	}
 }
 
-// TestFullDisk is what goes when not the quota but the disk is full: first what is of no use, then the
-// least recently used memories, as many as one file needs, and none that is pinned. When others take
-// the room as fast as it is made, the rest is spared.
+// TestFullDisk is what goes when not the quota but the disk is full: first what is of no use, then
+// the least recently used memories, as many as one file needs, and none that is pinned. When others
+// take the room as fast as it is made, the rest is spared.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		of := func(agent string) *Snapshot {
