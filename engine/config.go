@@ -62,8 +62,8 @@ func (c *Config) complete() (kv.Layout, error) {
 		*n.at = cmp.Or(*n.at, n.preset)
 	}
 	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.SaveWithin < 0 || c.MaxPerAgent < 0 {
-		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, SaveWithin and " +
-			"MaxPerAgent must not be negative")
+		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, " +
+			"SaveWithin and MaxPerAgent must not be negative")
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)

@@ -13,8 +13,8 @@ import (
 // An instantModel computes nothing; its KV takes 4 KiB a token.
 type instantModel struct{ fatFake }
 
-func (m instantModel) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
-	picks, best []int32) error {
+func (m instantModel) Step(tokens, lens, starts, tables, windowSlots, rows []int32,
+	logits []float32, picks, best []int32) error {
 	clear(best)
 	clear(logits)
 	return nil
@@ -30,9 +30,11 @@ func (m instantModel) ReadKV(block, window, tokens int, dst []byte) error {
 // grows to 1 MiB and begins anew. cpu-ns/turn is the time of all cores, with what copies and writes
 // take: it varies less than ns/op on a machine that is busy.
 func BenchmarkBusyAgents(b *testing.B) {
-	for _, within := range []time.Duration{-1, 0, 10 * time.Second, time.Second, 100 * time.Millisecond} {
+	const second = time.Second
+	for _, within := range []time.Duration{-1, 0, 10 * second, second, second / 10} {
 		name := fmt.Sprint("save-within=", within)
-		cfg := Config{Model: instantModel{fatFake{newFake()}}, KVBytes: 64 << 20, Fingerprint: "fake"}
+		cfg := Config{Model: instantModel{fatFake{newFake()}}, KVBytes: 64 << 20,
+			Fingerprint: "fake"}
 		if within < 0 {
 			name = "no-disk"
 		} else {

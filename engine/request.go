@@ -157,7 +157,8 @@ func SaveFailure(err error) string {
 
 var (
 	errLeftNothing = errors.New("the request has left nothing to save")
-	errNoAgent     = errors.New("a durable request must name an agent: without one it leaves no memory")
+	errNoAgent     = errors.New("a durable request must name an agent: " +
+		"without one it leaves no memory")
 )
 
 // ErrDraining refuses work because the engine is shutting down. It is also the Err of requests that

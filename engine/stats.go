@@ -71,7 +71,7 @@ type Stats struct {
 	SaveFailures    uint64        // failed attempts to save one: the sum of SaveFailuresBy
 	SaveFailuresBy  SaveFailures  // by reason
 	Unsaved         time.Duration // age of the oldest turn that is not on disk; 0: all are
-	Disk            string        // DiskOK, DiskFull or DiskFailing; "": memories are not kept there
+	Disk            string        // DiskOK, DiskFull or DiskFailing; "": nothing is kept there
 	SavedBytes      uint64        // of KV, written by all saves
 	SaveTime        time.Duration // of all saves
 	Restores        uint64        // requests that began with tokens from disk

@@ -21,7 +21,7 @@ import (
 type agentInfo struct {
 	Object       string     `json:"object"`
 	AgentID      string     `json:"agent_id"`
-	Tier         string     `json:"tier"`            // hot: the pool has all of it; disk: only the disk does
+	Tier         string     `json:"tier"`            // hot: all of it is in the pool; else disk
 	Tokens       int        `json:"tokens"`          // of the conversation after the last request
 	Bytes        int64      `json:"bytes"`           // of its KV
 	Dirty        bool       `json:"dirty"`           // the disk does not have it as it is now

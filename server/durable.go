@@ -26,10 +26,11 @@ func durable(r *http.Request, p *generate.Params) error {
 	switch v := r.Header.Get(headerDurable); {
 	case v == "":
 	case !strings.EqualFold(v, "wait"):
-		return generate.Invalid(headerDurable, "%s: %q; want wait, or no such header", headerDurable, v)
+		return generate.Invalid(headerDurable, "%s: %q; want wait, or no such header",
+			headerDurable, v)
 	case p.Agent == "":
-		return generate.Invalid(headerDurable, "%s: the request names no agent and leaves nothing to "+
-			"save; name one with X-Agent-ID", headerDurable)
+		return generate.Invalid(headerDurable, "%s: the request names no agent and leaves nothing "+
+			"to save; name one with X-Agent-ID", headerDurable)
 	default:
 		p.Durable = true
 	}

@@ -35,8 +35,8 @@ func appendStats(b []byte, st engine.Stats) []byte {
 	b = appendCounters(b, st)
 	f := st.SaveFailuresBy
 	b = appendSeries(b, "loadstone_save_failures_total", "counter",
-		"Attempts to save a memory that failed: the disk or the quota was full, the disk failed, the "+
-			"memory was evicted before a slow disk had taken it, or the model could not read it.",
+		"Attempts to save a memory that failed: the disk or the quota was full, the disk failed, "+
+			"the memory was evicted before a slow disk had taken it, or the model could not read it.",
 		"reason",
 		labelled{"disk_full", float64(f.DiskFull)}, labelled{"quota", float64(f.Quota)},
 		labelled{"io", float64(f.IO)}, labelled{"disk_slow", float64(f.DiskSlow)},

@@ -72,7 +72,7 @@ const (
 	FailedDiskFull Failure = iota // the disk, or the user's share of it, is full
 	FailedQuota                   // the memory does not fit into the quota beside the pinned ones
 	FailedIO                      // the disk, or the file system, failed
-	FailedSlow                    // it was evicted, and more than may wait for the disk waited already
+	FailedSlow                    // it was evicted while the disk had more waiting than may wait
 	FailedRead                    // the model could not give it away
 	Failures                      // how many kinds there are
 )

@@ -224,7 +224,9 @@ func (w *Writer) Drop(agent string) {
 // The caller holds mu.
 func (w *Writer) ready() int {
 	now := time.Now()
-	return slices.IndexFunc(w.queue, func(s *Snapshot) bool { return w.lastTry || !s.next.After(now) })
+	return slices.IndexFunc(w.queue, func(s *Snapshot) bool {
+		return w.lastTry || !s.next.After(now)
+	})
 }
 
 // Step writes the next snapshot. It reports false when none waits that may be tried now. Run calls
