@@ -35,6 +35,9 @@ type Config struct {
 	DiskBytes   int64         // limit of the files; the least recently used go first. 0: 16 GiB
 	TTL         time.Duration // after which an unused memory is deleted. 0: never
 	SaveAfter   time.Duration // how long a memory rests before it is saved. 0: a second
+	// SaveWithin is how old a turn may get before it is on disk, as long as the disk keeps up,
+	// though its agent never rests. 0: memories are saved when they rest, and only then
+	SaveWithin time.Duration
 }
 
 // complete puts the defaults in and returns what the budget has room for.
@@ -58,9 +61,9 @@ func (c *Config) complete() (kv.Layout, error) {
 		}
 		*n.at = cmp.Or(*n.at, n.preset)
 	}
-	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.MaxPerAgent < 0 {
-		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter and " +
-			"MaxPerAgent must not be negative")
+	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.SaveWithin < 0 || c.MaxPerAgent < 0 {
+		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, " +
+			"SaveWithin and MaxPerAgent must not be negative")
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)

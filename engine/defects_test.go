@@ -55,6 +55,9 @@ import (
 //	   reused
 //	18 a pool of two parts is called half empty      TestSlidingRefusals
 //	   while one of them is full
+//	19 an agent that never rests is never saved; a   TestNeverRests, TestTurnOutlivesTheNext,
+//	   save that failed is not tried again; success  TestDiskFails, server/service
+//	   is said before the disk has it                TestKillNeverRests and TestKillDurable
 
 // Every admitted request ends as it should, though the pool is much too small for all at once.
 func TestAdmittedNeverFails(t *testing.T) {
@@ -344,7 +347,10 @@ func TestDiskIsSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	stuck := make(chan struct{})
-	e.disk.store.Fault = func(string) { <-stuck }
+	e.disk.store.Fault = func(string) error {
+		<-stuck
+		return nil
+	}
 	e.disk.writer.MaxUnsaved = 200
 	e.start()
 	for i := range 20 {

@@ -32,6 +32,7 @@
 //	pace       what steps have cost, and from that how many prompt tokens the next may compute
 //	queue      the order of the sequences that wait
 //	disk       what moves between the pool and the disk; its goroutines know no block
+//	backlog    which turns are not on disk yet, and when they must be
 //	Model      the KV itself and the arithmetic; it knows blocks by number only
 //
 //	internal/kv        every block, window slot and idle memory in the pool
@@ -84,6 +85,17 @@
 // verified while it is read; one that cannot be used is set aside and costs no more than the
 // memory.
 //
+// What a kill can take is bounded. With Config.SaveWithin no turn that has ended is older than that
+// and not on disk, as long as the disk keeps up, though its agent asks without a pause: then its
+// last turn is copied while the next one runs. A step is not interrupted for it, so the bound
+// should be several times longer than a step. A request can have its turn saved at once and wait
+// for it (Request.Durable). "On disk" means that the file and its directory are synced. Stats says
+// how old the oldest turn is that is not.
+//
+// A save that fails is tried again, later and later up to ten seconds, with the newest memory of
+// its agent. On a full disk quarantined files and then the memories that were unused for longest
+// are deleted to make room, as the quota would delete them, and pinned ones are spared.
+//
 // # Glossary
 //
 //	agent        names a long-lived memory; any client may use the name
@@ -101,6 +113,8 @@
 //	restore      a snapshot's way back into the pool
 //	sequence     a request in the scheduler
 //	job          a request with its stream and its times
+//	backlog      the turns of an agent that are not on disk
+//	retired      of a chain: its agent has gone on, and it is kept only until it is saved
 //	turn         one question of an agent and its answer
 //	row          one position's logits
 //	pick         the likeliest token of a row, found by the model

@@ -122,6 +122,9 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		}
 		return nil, err
 	}
+	if r.Durable && e.disk == nil {
+		return nil, ErrNoDir
+	}
 	if err := e.checkRoom(extentOf(len(r.Prompt), r.MaxTokens, r.SureTokens, e.cfg.StepTokens)); err != nil {
 		e.rejectedPool.Add(1)
 		return nil, err
@@ -137,6 +140,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		},
 		stream:    newStream(&r, ctx.Done()),
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
+		durable:   r.Durable,
 		submitted: time.Now(),
 	}
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent); err != nil {
@@ -218,6 +222,14 @@ func (e *Engine) Stats() Stats {
 	st.RejectedContext = e.rejectedContext.Load()
 	st.RejectedDraining = e.rejectedDraining.Load()
 	return st
+}
+
+// Disk returns Stats.Disk alone, "" where memories are not kept on disk.
+func (e *Engine) Disk() string {
+	if e.disk == nil {
+		return ""
+	}
+	return e.disk.state()
 }
 
 // Drain stops admission for good, so that Submit returns ErrDraining, and waits until every

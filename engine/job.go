@@ -13,6 +13,7 @@ type job struct {
 	sampler sample.Sampler
 	unwatch func() bool // ends the watch on the request's context
 	restore *restore    // nil: there was none
+	durable bool
 
 	submitted, admitted, first time.Time
 }
@@ -77,10 +78,26 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 		}
 	}
 	j.stream.result = r
+	e.saveTurn(j, ev.finish)
 	j.unwatch()
 	e.mailbox.ended(q.agent)
 	delete(e.jobs, q.id)
 	e.ended = append(e.ended, j)
+}
+
+// saveTurn begins to save the memory that a durable request has left.
+func (e *Engine) saveTurn(j *job, why Finish) {
+	if why == FinishError && e.disk != nil {
+		e.disk.failed(j.seq.agent)
+	}
+	if !j.durable {
+		return
+	}
+	if e.sched.store.Agent(j.seq.agent) == nil || why == FinishError {
+		j.stream.lost = errLeftNothing
+		return
+	}
+	j.stream.saving = e.disk.urge(j.seq.agent)
 }
 
 // start returns what is known of a job's prompt now.

@@ -112,7 +112,10 @@ func saveForEver(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.disk.store.Fault = func(string) { os.Stdout.Write([]byte{'.'}) }
+	e.disk.store.Fault = func(string) error {
+		os.Stdout.Write([]byte{'.'})
+		return nil
+	}
 	e.start()
 	for {
 		var agents sync.WaitGroup

@@ -14,12 +14,16 @@ import (
 
 // A Memory says what is known of an agent's memory, without its contents.
 type Memory struct {
-	Agent   string
-	Tier    string // TierHot: all of it is in the pool; TierDisk: it is on disk, or partly
-	Tokens  int    // of the conversation as it was left last
-	Bytes   int64  // of its KV
-	Saved   bool   // all of it is on disk
-	Pinned  bool
+	Agent  string
+	Tier   string // TierHot: all of it is in the pool; TierDisk: it is on disk, or partly
+	Tokens int    // of the conversation as it was left last
+	Bytes  int64  // of its KV
+	Saved  bool   // all of it is on disk
+	Pinned bool
+
+	SavedTokens int           // of the conversation, as it is on disk
+	Unsaved     time.Duration // age of the oldest turn that is not on disk; 0: all are
+
 	Created time.Time
 	Used    time.Time
 }
@@ -34,6 +38,8 @@ var (
 	ErrExists = snapshot.ErrExists
 	// ErrNoRoom refuses a memory that the quota has no room for.
 	ErrNoRoom = snapshot.ErrNoRoom
+	// ErrDiskFull refuses a memory that the disk has no room for, although older ones were deleted.
+	ErrDiskFull = snapshot.ErrDiskFull
 	// ErrCorrupt says that a file is not, byte for byte, as it was written.
 	ErrCorrupt = snapshot.ErrCorrupt
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
@@ -54,6 +60,16 @@ func (e *Engine) Agents() ([]Memory, error) {
 			if hot, ok := e.inPool(c, all[c.Agent]); ok {
 				all[c.Agent] = hot
 			}
+		}
+		if e.disk != nil {
+			e.disk.settle()
+			e.disk.collect()
+			for agent := range e.disk.backlogs {
+				all[agent] = cmp.Or(all[agent], Memory{Agent: agent})
+			}
+		}
+		for agent, m := range all {
+			all[agent] = e.withBacklog(m)
 		}
 	})
 	if err != nil {
@@ -94,7 +110,8 @@ func (e *Engine) Knows(agent string) (found bool, err error) {
 		}
 	}
 	err = e.call(func() {
-		found = e.sched.store.Agent(agent) != nil || e.disk != nil && e.disk.unsaved(agent) != nil
+		found = e.sched.store.Agent(agent) != nil ||
+			e.disk != nil && e.disk.backlogs[agent] != nil
 	})
 	return found, err
 }
@@ -103,16 +120,24 @@ func (e *Engine) Knows(agent string) (found bool, err error) {
 func (e *Engine) Inspect(agent string) (Memory, error) {
 	var m Memory
 	found := false
-	if e.disk != nil {
-		if x, ok := e.disk.store.Find(agent); ok {
-			m, found = onDisk(&x), true
-		}
-	}
 	err := e.call(func() {
+		if e.disk != nil {
+			e.disk.settle()
+			e.disk.collect()
+			if x, ok := e.disk.store.Find(agent); ok {
+				m, found = onDisk(&x), true
+			}
+		}
 		if own := e.sched.store.Agent(agent); own != nil {
 			if hot, ok := e.inPool(own, m); ok || !found {
 				m, found = hot, true
 			}
+		}
+		if !found && e.disk != nil && e.disk.backlogs[agent] != nil {
+			m, found = Memory{Agent: agent}, true
+		}
+		if found {
+			m = e.withBacklog(m)
 		}
 	})
 	if err == nil && !found {
@@ -134,8 +159,8 @@ func (e *Engine) Tokens(agent string) ([]int32, error) {
 			}
 		}
 		if e.disk != nil && !whole {
-			if s := e.disk.unsaved(agent); s != nil {
-				tokens, whole = s.Conversation(), true
+			if s := e.disk.unsavedTokens(agent); s != nil {
+				tokens, whole = s, true
 			}
 		}
 	})
@@ -159,6 +184,8 @@ func onDisk(x *snapshot.Entry) Memory {
 		Pinned:  x.Pinned,
 		Created: x.Header.Created,
 		Used:    x.Used,
+
+		SavedTokens: x.Header.Tokens,
 	}
 }
 
@@ -173,11 +200,39 @@ func (e *Engine) inPool(c *kv.Chain, file Memory) (Memory, bool) {
 		Tier:    TierHot,
 		Tokens:  len(c.Tokens),
 		Bytes:   e.sched.store.ChainBytes(c),
-		Saved:   file.Saved && !c.Dirty && e.disk.writer.Find(c.Agent) == nil,
+		Saved:   file.Saved,
 		Pinned:  file.Pinned,
 		Created: cmp.Or(file.Created, c.Created),
 		Used:    c.Used,
+
+		SavedTokens: file.SavedTokens,
 	}, true
+}
+
+// withBacklog adds to what is known of a memory which of its turns are not on disk. The newest of
+// them may be nowhere but in a chain that the agent has gone on from, or in a snapshot.
+func (e *Engine) withBacklog(m Memory) Memory {
+	if e.disk == nil {
+		return m
+	}
+	b := e.disk.backlogs[m.Agent]
+	if b == nil {
+		return m
+	}
+	m.Saved, m.Unsaved = false, max(time.Since(b.since), 1)
+	own := e.sched.store.Agent(m.Agent)
+	switch {
+	case own != nil && !own.Partial():
+	case b.chain != nil && b.chain.Dirty:
+		m.Tier, m.Tokens = TierHot, len(b.chain.Tokens)
+		m.Bytes = e.sched.store.ChainBytes(b.chain)
+		m.Created, m.Used = cmp.Or(m.Created, b.chain.Created), b.chain.Used
+	case b.saving != nil:
+		h := b.saving.Header()
+		m.Tier, m.Tokens, m.Bytes = TierDisk, h.Tokens, h.KVBytes()
+		m.Created, m.Used = cmp.Or(m.Created, h.Created), cmp.Or(m.Used, h.Saved)
+	}
+	return m
 }
 
 // Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. The pool may
@@ -253,13 +308,13 @@ func (e *Engine) save(agent string) error {
 	if e.disk == nil {
 		return ErrNoDir
 	}
-	var s *snapshot.Snapshot
-	if err := e.call(func() { s = e.disk.urge(agent) }); err != nil || s == nil {
+	var a *snapshot.Attempt
+	if err := e.call(func() { a = e.disk.urge(agent) }); err != nil || a == nil {
 		return err
 	}
 	select {
-	case <-s.Written():
-		return s.Err()
+	case <-a.Done():
+		return a.Err()
 	case <-e.done:
 		return ErrDraining
 	}

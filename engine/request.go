@@ -37,6 +37,9 @@ type Request struct {
 	// token, or panics, the request fails.
 	Mask func(answer []int32, logits []float32)
 
+	// Durable has the agent's memory saved as soon as the request has ended. See Stream.Saved.
+	Durable bool
+
 	// Logprobs asks for the log-probability of each token of the answer, and those of this many
 	// of the likeliest tokens in its place. 0: none.
 	Logprobs int
@@ -194,6 +197,9 @@ func (r *Request) validate(ctx context.Context, vocab, limit int) error {
 	}
 	if r.Logprobs < 0 || r.Logprobs > vocab {
 		return fmt.Errorf("logprobs is %d: it must lie in 0..%d", r.Logprobs, vocab)
+	}
+	if r.Durable && r.Agent == "" {
+		return errNoAgent
 	}
 	return r.Sampling.Validate(vocab)
 }

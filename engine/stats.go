@@ -68,7 +68,10 @@ type Stats struct {
 	DiskBytes       int64         // of their files
 	UnsavedBytes    int64         // copied out of the pool and not on disk yet
 	Saves           uint64        // memories written to disk
-	SaveFailures    uint64        // memories not saved: an error, or the disk was too slow
+	SaveFailures    uint64        // failed attempts to save one: the sum of SaveFailuresBy
+	SaveFailuresBy  SaveFailures  // by reason
+	Unsaved         time.Duration // age of the oldest turn that is not on disk; 0: all are
+	Disk            string        // DiskOK, DiskFull or DiskFailing; "": nothing is kept there
 	SavedBytes      uint64        // of KV, written by all saves
 	SaveTime        time.Duration // of all saves
 	Restores        uint64        // requests that began with tokens from disk
@@ -79,6 +82,26 @@ type Stats struct {
 	// Refusals of Submit, by kind.
 	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64
 }
+
+// SaveFailures counts failed attempts to save a memory by reason. The first three are tried again.
+type SaveFailures struct {
+	DiskFull uint64 // the disk had no room, and nothing more could be deleted to make some
+	Quota    uint64 // the memory did not fit into Config.DiskBytes beside the pinned ones
+	IO       uint64 // another error of the disk
+	DiskSlow uint64 // the memory was evicted, and as much as may wait for the disk waited already
+	Read     uint64 // the model could not read its KV
+}
+
+// Sum returns the number of all failures.
+func (f SaveFailures) Sum() uint64 { return f.DiskFull + f.Quota + f.IO + f.DiskSlow + f.Read }
+
+// What Stats says of the disk. It is DiskFull or DiskFailing as long as a memory waits that could
+// not be saved.
+const (
+	DiskOK      = "ok"
+	DiskFull    = "full"
+	DiskFailing = "failing"
+)
 
 // Utilization is the share of the pool's blocks, or of its window slots where that is larger, that
 // running requests have or may still take, 0 to 1.

@@ -1,11 +1,21 @@
 package engine
 
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"loadstone/engine/internal/snapshot"
+)
+
 // A Stream is the answer to one request while it is being made.
 type Stream struct {
 	tokens chan Token
 	late   []Token // for which tokens has no room; of the engine's goroutine
 	gone   <-chan struct{}
 	result Result
+	saving *snapshot.Attempt // of a durable request; nil: the memory was on disk
+	lost   error             // of a durable request that has left nothing
 }
 
 // newStream returns the stream of a request whose context ends with gone. It has room for the whole
@@ -69,3 +79,38 @@ func (s *Stream) end() {
 		}
 	}()
 }
+
+// Saved waits, once Tokens is closed, until the memory that a durable request has left is on disk,
+// file and directory synced. Otherwise it returns ctx's error, or why the memory could not be
+// saved; then SaveFailure has a word for the reason, and saving is tried again.
+func (s *Stream) Saved(ctx context.Context) error {
+	if s.saving == nil {
+		return s.lost
+	}
+	select {
+	case <-s.saving.Done():
+		return s.saving.Err()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// SaveFailure returns the reason of an error of Stream.Saved in a word or two: "disk full",
+// "quota", "timeout", "superseded", "lost" or "io".
+func SaveFailure(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, snapshot.ErrSuperseded):
+		return "superseded"
+	case errors.Is(err, errLeftNothing):
+		return "lost"
+	}
+	return strings.ReplaceAll(snapshot.FailureOf(err).String(), "_", " ")
+}
+
+var (
+	errLeftNothing = errors.New("the request has left nothing to save")
+	errNoAgent     = errors.New("a durable request must name an agent: " +
+		"without one it leaves no memory")
+)

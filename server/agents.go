@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,10 +21,12 @@ import (
 type agentInfo struct {
 	Object       string     `json:"object"`
 	AgentID      string     `json:"agent_id"`
-	Tier         string     `json:"tier"`   // hot: the pool has all of it; disk: only the disk does
-	Tokens       int        `json:"tokens"` // of the conversation after the last request
-	Bytes        int64      `json:"bytes"`  // of its KV
-	Dirty        bool       `json:"dirty"`  // the disk does not have it as it is now
+	Tier         string     `json:"tier"`            // hot: all of it is in the pool; else disk
+	Tokens       int        `json:"tokens"`          // of the conversation after the last request
+	Bytes        int64      `json:"bytes"`           // of its KV
+	Dirty        bool       `json:"dirty"`           // the disk does not have it as it is now
+	SavedTokens  int        `json:"saved_tokens"`    // of the conversation, on disk
+	Unsaved      float64    `json:"unsaved_seconds"` // age of the oldest turn that is not there
 	Pinned       bool       `json:"pinned"`
 	ModelID      string     `json:"model_id"`
 	CreatedAt    *time.Time `json:"created_at"`
@@ -38,6 +41,8 @@ func (s *Server) agentInfo(m engine.Memory) agentInfo {
 		Tokens:       m.Tokens,
 		Bytes:        m.Bytes,
 		Dirty:        !m.Saved,
+		SavedTokens:  m.SavedTokens,
+		Unsaved:      math.Round(m.Unsaved.Seconds()*1000) / 1000,
 		Pinned:       m.Pinned,
 		ModelID:      s.cfg.Model,
 		CreatedAt:    orNull(m.Created),

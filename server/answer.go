@@ -54,6 +54,10 @@ func (s *Server) begin(
 		return nil, err
 	}
 	p.Agent = agent
+	if err := durable(r, p); err != nil {
+		return nil, err
+	}
+	noteDisk(w.Header(), p, b.engine)
 	g, err := b.generator.Start(r.Context(), p, w.start)
 	if err != nil {
 		return nil, err
@@ -121,7 +125,7 @@ func (s *Server) agentOf(r *http.Request, body generationBody) (agent string, er
 // sendAnswer sends an answer, in one piece or as a stream of events.
 func (s *Server) sendAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	if g.Params.Stream {
-		return streamAnswer(w, g, out)
+		return s.streamAnswer(w, g, out)
 	}
 	for range g.Pieces(nil) {
 	}
@@ -130,6 +134,11 @@ func (s *Server) sendAnswer(w *response, g *generate.Generation, out answerWrite
 	if err != nil {
 		return err
 	}
+	saved, err := s.waitDurable(g)
+	if err != nil {
+		return err
+	}
+	setDurable(w.Header(), saved)
 	setCacheHeaders(w.Header(), a.Usage.Start)
 	w.Header().Set(serverTiming, wholeTiming(a.Usage.Start, g.Decode()))
 	return writeJSON(w, http.StatusOK, out.Whole(a))
@@ -139,8 +148,9 @@ func (s *Server) sendAnswer(w *response, g *generate.Generation, out answerWrite
 // so that a failure before it still has a status of its own, unless the first token takes so long
 // that the client must hear something. Tokens that are there already go out together, so that a
 // slow client costs no more than a fast one.
-func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
+func (s *Server) streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 	e := newEventStream(w)
+	e.durable = g.Params.Durable
 	begun := false
 	sendStart := func() {
 		if !begun {
@@ -177,6 +187,17 @@ func streamAnswer(w *response, g *generate.Generation, out answerWriter) error {
 		return err
 	}
 	sendStart()
+	if g.Params.Durable {
+		e.flush()
+	}
+	saved, err := s.waitDurable(g)
+	if err != nil {
+		return err
+	}
+	setDurable(w.Header(), saved)
+	if saved != "" { // for clients that cannot read trailers
+		e.buf = append(append(append(e.buf, ": "+headerDurable+": "...), saved...), "\n\n"...)
+	}
 	e.buf = out.AppendFinish(e.buf, a)
 	e.send()
 	e.flush()

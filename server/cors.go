@@ -7,8 +7,8 @@ import (
 
 // exposedHeaders are the headers that a page may read.
 const exposedHeaders = "Location, Request-Id, Retry-After, Server-Timing, X-Cache-Miss, " +
-	"X-Cache-Tier, X-Cached-Tokens, X-Max-Tokens, X-Request-ID, X-Request-Latency-Ms, " +
-	"X-Restored-Bytes, X-Should-Retry, X-System-Line-Cut, X-Unheld"
+	"X-Cache-Tier, X-Cached-Tokens, X-Durable, X-Max-Tokens, X-Request-ID, " +
+	"X-Request-Latency-Ms, X-Restored-Bytes, X-Should-Retry, X-System-Line-Cut, X-Unheld"
 
 // cors lets pages of the allowed origins read the answers. Requests that do not come from a page
 // pass unchanged. Pages from this machine's loopback addresses are always allowed, and any other

@@ -33,6 +33,14 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		labelled{"finished", float64(st.Finished)}, labelled{"cancelled", float64(st.Cancelled)},
 		labelled{"failed", float64(st.Failed)})
 	b = appendCounters(b, st)
+	f := st.SaveFailuresBy
+	b = appendSeries(b, "loadstone_save_failures_total", "counter",
+		"Attempts to save a memory that failed: the disk or the quota was full, the disk failed, "+
+			"the memory was evicted before a slow disk had taken it, or the model could not read it.",
+		"reason",
+		labelled{"disk_full", float64(f.DiskFull)}, labelled{"quota", float64(f.Quota)},
+		labelled{"io", float64(f.IO)}, labelled{"disk_slow", float64(f.DiskSlow)},
+		labelled{"read", float64(f.Read)})
 	return appendBatches(b, st)
 }
 
@@ -83,6 +91,12 @@ func appendGauges(b []byte, st engine.Stats) []byte {
 		{"loadstone_agents", "Agents with a memory in the pool.", float64(st.Agents)},
 		{"loadstone_saved_agents", "Agents with a memory on disk.", float64(st.DiskMemories)},
 		{"loadstone_saved_bytes", "Bytes that memories take on disk.", float64(st.DiskBytes)},
+		{"loadstone_unsaved_seconds",
+			"Age of the oldest turn of an agent that is acknowledged and not on disk. 0: all are.",
+			st.Unsaved.Seconds()},
+		{"loadstone_disk_full",
+			"1 while a memory waits because the disk or the quota is full, else 0.",
+			oneIf(st.Disk == engine.DiskFull)},
 		{"loadstone_unsaved_bytes", "Bytes of KV on their way to the disk.",
 			float64(st.UnsavedBytes)},
 	} {
@@ -108,9 +122,6 @@ func appendCounters(b []byte, st engine.Stats) []byte {
 			float64(st.RestoredBytes)},
 		{"loadstone_restore_seconds_total", "Time that restores took.", st.RestoreTime.Seconds()},
 		{"loadstone_saves_total", "Memories that were written to the disk.", float64(st.Saves)},
-		{"loadstone_save_failures_total",
-			"Memories that could not be written, or were evicted before the disk had taken them.",
-			float64(st.SaveFailures)},
 		{"loadstone_save_bytes_total", "Bytes of KV that were written to the disk.",
 			float64(st.SavedBytes)},
 		{"loadstone_save_seconds_total", "Time that saves took.", st.SaveTime.Seconds()},
@@ -119,6 +130,13 @@ func appendCounters(b []byte, st engine.Stats) []byte {
 		b = appendSample(b, c.name, c.value)
 	}
 	return b
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // appendSeries appends a metric with one label.

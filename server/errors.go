@@ -106,6 +106,9 @@ func classify(err error) *apiError {
 	case errors.Is(err, engine.ErrCorrupt):
 		return &apiError{status: 400, kind: kindInvalid, code: "invalid_memory",
 			message: err.Error()}
+	case errors.Is(err, engine.ErrDiskFull):
+		return &apiError{status: http.StatusInsufficientStorage, kind: kindServer,
+			code: "disk_full", message: err.Error()}
 	case errors.Is(err, engine.ErrNoRoom):
 		return &apiError{status: 413, kind: kindInvalid, code: "request_too_large",
 			message: err.Error()}

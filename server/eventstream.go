@@ -8,7 +8,9 @@ const eventStreamType = "text/event-stream"
 type eventStream struct {
 	w   *response
 	buf []byte
-	err error // the first error of a write or a flush: the client is gone
+
+	durable bool  // X-Durable will be a trailer
+	err     error // the first error of a write or a flush: the client is gone
 }
 
 // newEventStream returns a stream whose buffer has room for the event of a token.
@@ -26,6 +28,9 @@ func (e *eventStream) sendHead(timing string) {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // or nginx holds the tokens back
 	h.Set("Trailer", trailerTotal+", "+serverTiming)
+	if e.durable {
+		h.Add("Trailer", headerDurable)
+	}
 	if timing != "" {
 		h.Set(serverTiming, timing)
 	}

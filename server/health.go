@@ -14,6 +14,9 @@ type health struct {
 	Reason      string   `json:"reason,omitempty"`
 	Loaded      *int64   `json:"loaded_percent,omitempty"`
 	Utilization *float64 `json:"pool_utilization,omitempty"` // 0 to 1
+	// Disk is full or failing while memories of agents wait that cannot be saved. The server
+	// answers all the same.
+	Disk string `json:"disk,omitempty"`
 }
 
 // isHealth says whether a path is that of a health check.
@@ -67,6 +70,9 @@ func (s *Server) readiness() health {
 	b := s.backend.Load()
 	if b != nil {
 		h.Utilization = new(b.engine.Stats().Utilization())
+		if disk := b.engine.Disk(); disk != engine.DiskOK {
+			h.Disk = disk
+		}
 	}
 	switch {
 	case s.draining.Load():

@@ -16,6 +16,9 @@ func New(cfg Config) *Server {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 8 << 20
 	}
+	if cfg.DurableWait == 0 {
+		cfg.DurableWait = defaultDurableWait
+	}
 	if cfg.AccessLog == nil {
 		cfg.AccessLog = slog.New(slog.DiscardHandler)
 	}

@@ -68,6 +68,9 @@ type Config struct {
 	Rate int
 	// AgentRate is the same for each agent. 0: no limit
 	AgentRate int
+	// DurableWait is how long an answer whose request says X-Durable: wait waits for the disk. 0:
+	// 10 s
+	DurableWait time.Duration
 	// AccessLog gets a record for each request, without prompts, answers and keys. nil: no log
 	AccessLog *slog.Logger
 	// QuietProbes keeps scrapes, health checks and the status page out of the access log if they

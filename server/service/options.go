@@ -34,6 +34,7 @@ type options struct {
 	rate         int
 	agentRate    int
 	drainTimeout time.Duration
+	durableWait  time.Duration
 	version      bool
 }
 
@@ -55,6 +56,10 @@ On every API, a request continues the memory of an agent: the one in the path or
 none, in the header X-Agent-ID, the header X-Session-ID or the body's session_id, whichever comes
 first. Without any of them the request has no memory, and only beginnings that prompts share are
 reused.
+
+With -agents-dir, a request with the header X-Durable: wait gets the end of its answer when its turn
+is on disk, synced, and a header of that name, in a stream a trailer, that says saved, or failed and
+why.
 
 Flags:
 `
@@ -115,6 +120,12 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			"those unused for the longest time are deleted first")
 	f.DurationVar(&o.engine.TTL, "agents-ttl", 0,
 		"time after which an unused memory is deleted; 0 is never")
+	f.DurationVar(&o.engine.SaveWithin, "save-within", 10*time.Second,
+		"age that an agent's turn may have before its memory is on disk, while the disk keeps up; "+
+			"0: memories are saved when they have rested a second, and an agent that never rests "+
+			"is not saved")
+	f.DurationVar(&o.durableWait, "durable-wait", 10*time.Second,
+		"how long the end of an answer may wait for the disk if its request says X-Durable: wait")
 	f.StringVar(&o.accessLog, "access-log", "-",
 		"`file` to which a line is appended for each request; - is stderr, empty is none")
 	f.StringVar(&o.accessFormat, "access-format", "line",
@@ -184,6 +195,12 @@ func (o *options) check(rest []string) error {
 	}
 	if o.engine.TTL < 0 {
 		return fmt.Errorf("-agents-ttl is %v; want 0 or more", o.engine.TTL)
+	}
+	if o.engine.SaveWithin < 0 {
+		return fmt.Errorf("-save-within is %v; want 0 or more", o.engine.SaveWithin)
+	}
+	if o.durableWait <= 0 {
+		return fmt.Errorf("-durable-wait is %v; want more than 0", o.durableWait)
 	}
 	if _, _, err := net.SplitHostPort(o.addr); err != nil {
 		return fmt.Errorf("-addr %s is not an address to listen on; want one like 127.0.0.1:8080",

@@ -94,6 +94,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			Keys:        keys,
 			Rate:        o.rate,
 			AgentRate:   o.agentRate,
+			DurableWait: o.durableWait,
 			AccessLog:   accessLogger(access, o.accessFormat),
 			QuietProbes: o.quiet,
 			Log:         log,

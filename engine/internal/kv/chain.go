@@ -19,6 +19,12 @@ type Chain struct {
 	// Dirty says that what it was kept with is nowhere else. It is set only in a Store that tracks
 	// changes; whoever saves the chain clears it.
 	Dirty bool
+	// Copying says that a copy of the dirty chain is being made. Whoever makes it sets and clears
+	// this.
+	Copying bool
+	// Retired says that the agent has gone on from this chain, which is kept only until it is
+	// saved. Release gives it up.
+	Retired bool
 
 	// The engine, which has the clock, sets these.
 	Created time.Time // when the agent's first chain was kept
@@ -94,10 +100,14 @@ func (st *Store) Keep(agent string, e Ended) {
 		if begins {
 			whole = max(whole, old.whole)
 		}
-		// The sequence pins its blocks, so those that both share survive this.
-		old.Dirty = false
-		st.drop(old)
 		created = old.Created
+		if old.Dirty && old.Copying {
+			st.retire(old)
+		} else {
+			// The sequence pins its blocks, so those that both share survive this.
+			old.Dirty = false
+			st.drop(old)
+		}
 	}
 	st.evicted.Remove(agent)
 	c := st.add(&Chain{
@@ -169,6 +179,11 @@ func (st *Store) drop(c *Chain) {
 		}
 	}
 	st.byUse.Remove(c.use)
+	if c.Retired {
+		i := slices.Index(st.retired, c)
+		st.retired = slices.Delete(st.retired, i, i+1)
+		return
+	}
 	if c.Agent == "" {
 		if n := len(c.Blocks); n > 0 && st.anonymous[c.Blocks[n-1]] == c {
 			delete(st.anonymous, c.Blocks[n-1])
@@ -178,6 +193,35 @@ func (st *Store) drop(c *Chain) {
 	delete(st.agents, c.Agent)
 	if c.cut {
 		st.evicted.Add(c.Agent)
+	}
+}
+
+// retire takes a chain away from its agent, who has another one from now on or none. Its blocks
+// stay held, and can be evicted, until it is released. Its last block may be partial and be
+// continued by a sequence meanwhile, which writes behind the chain's tokens: those stay as they
+// are.
+func (st *Store) retire(c *Chain) {
+	delete(st.agents, c.Agent)
+	c.Retired = true
+	st.retired = append(st.retired, c)
+}
+
+// Release says that a chain need not be saved any more. A retired one is dropped, unless eviction
+// has taken all of it already.
+func (st *Store) Release(c *Chain) {
+	c.Dirty, c.Copying = false, false
+	if c.Retired && slices.Contains(st.retired, c) {
+		st.drop(c)
+	}
+}
+
+// cutRetired evicts block b, which is about to lose its window slot, from the retired chains that
+// end with it.
+func (st *Store) cutRetired(b int32) {
+	for _, c := range slices.Clone(st.retired) {
+		if n := len(c.Blocks); c.Blocks[n-1] == b {
+			st.Cut(c)
+		}
 	}
 }
 

@@ -52,8 +52,9 @@ func (st *Store) Check(running []Holder) {
 			}
 		}
 	}
-	expect(chains == len(st.agents)+len(st.anonymous),
-		"%d chains by use, %d by agent, %d anonymous", chains, len(st.agents), len(st.anonymous))
+	expect(chains == len(st.agents)+len(st.anonymous)+len(st.retired),
+		"%d chains by use, %d by agent, %d anonymous, %d retired",
+		chains, len(st.agents), len(st.anonymous), len(st.retired))
 	expect(promised == st.pool.promised, "%d blocks promised, sequences have promises of %d",
 		st.pool.promised, promised)
 	st.pool.check(pins, holds)
@@ -82,18 +83,32 @@ func (st *Store) checkChain(c *Chain) {
 	expect(len(c.Blocks) > 0 && len(c.Blocks) == (len(c.Tokens)+size-1)/size,
 		"chain of %d tokens has %d blocks", len(c.Tokens), len(c.Blocks))
 	last := c.Blocks[len(c.Blocks)-1]
-	if c.Agent == "" {
+	switch {
+	case c.Retired:
+		expect(c.Dirty && slices.Contains(st.retired, c), "retired chain is saved or lost")
+	case c.Agent == "":
 		expect(len(c.Tokens)%size == 0 && st.anonymous[last] == c,
 			"anonymous chain is partial or lost")
-	} else {
+	default:
 		expect(st.agents[c.Agent] == c, "chain is not its agent's")
 	}
 	start := st.WindowStart(len(c.Tokens))
 	expect(c.start == start || c.cut && c.start > start,
 		"chain of %d tokens holds window slots from block %d on", len(c.Tokens), c.start)
+	if c.Retired {
+		// Its partial block may be another chain's or a sequence's too, which may have filled it.
+		full := len(c.Tokens) / size
+		st.checkBlocks(c.Tokens[:full*size], c.Blocks[:full])
+		return
+	}
 	if len(c.Tokens)%size != 0 {
-		tail := st.pool.blocks[last]
-		expect(tail.pins == 0 && tail.holds == 1, "partial block of a chain is shared")
+		tail, retired := st.pool.blocks[last], int32(0)
+		for _, r := range st.retired {
+			if slices.Contains(r.Blocks, last) {
+				retired++
+			}
+		}
+		expect(tail.pins == 0 && tail.holds == 1+retired, "partial block of a chain is shared")
 	}
 	st.checkBlocks(c.Tokens, c.Blocks)
 }

@@ -130,19 +130,32 @@ func (st *Store) Start(c *Claim, agent string, m *Match, t Terms) Copy {
 }
 
 // moveTail gives the partial block at the end of an agent's chain to a sequence, which continues
-// it.
+// it. A dirty chain that must outlive this retires as it is, and the agent has another one, which
+// lacks that block.
 func (st *Store) moveTail(c *Claim, own *Chain, tail int32) {
 	i := len(c.Blocks)
 	st.pool.pin(tail)
 	if c.lease.Has(i) {
 		c.lease.Adopt(tail, i)
+	}
+	c.Blocks = append(c.Blocks, tail)
+	if own.Dirty && (own.Copying || st.KeepDirty) {
+		st.retire(own)
+		if i > 0 {
+			rest := *own
+			rest.Tokens, rest.Blocks = own.Tokens[:i*st.BlockTokens], own.Blocks[:i:i]
+			rest.Dirty, rest.Copying, rest.Retired, rest.Last = false, false, false, nil
+			st.agents[own.Agent] = st.add(&rest)
+		}
+		return
+	}
+	if i >= own.start {
 		st.slots.unhold(tail)
 	}
 	st.pool.unhold(tail)
 	own.Blocks = own.Blocks[:i]
 	own.Tokens = own.Tokens[:i*st.BlockTokens]
 	own.Dirty = false // the sequence has all of it now, and leaves it to the next chain
-	c.Blocks = append(c.Blocks, tail)
 	if i == 0 {
 		st.drop(own)
 	}
@@ -210,6 +223,9 @@ func (st *Store) Seal(c *Claim, i int, tokens []int32) {
 	if twin == None {
 		st.index.insert(b, parent, tokens)
 		return
+	}
+	if !st.slots.has(twin) {
+		st.cutRetired(b) // b's slot becomes the twin's
 	}
 	c.lease.Replace(b, twin, i)
 	// b goes first: pinning an idle twin takes a cached block, and b makes up for it.

@@ -26,10 +26,15 @@ type Store struct {
 	evictions uint64
 	evicted   Names // agents whose chains eviction has cut and that have none now
 
+	retired []*Chain // dirty ones that are not their agents' any more
+
 	// Track has the store note what a copy elsewhere, such as on disk, has to know.
 	Track bool
-	fresh []*Chain // became dirty
-	lost  []Lost
+	// KeepDirty has a dirty chain that a sequence continues stay as it is until it is saved, or
+	// until the agent's next one takes its place.
+	KeepDirty bool
+	fresh     []*Chain // became dirty
+	lost      []Lost
 }
 
 // NewStore returns a store whose blocks and slots are all free.
@@ -152,10 +157,20 @@ func (st *Store) evictUntil(room func() bool) {
 }
 
 // Evict cuts the least recently used chain. It returns false if there is no chain.
+//
+// A retired chain that a running sequence continues comes last: the sequence has all of its blocks,
+// so cutting it would free none and would have all of them copied at once.
 func (st *Store) Evict() bool {
 	oldest := st.byUse.Front()
 	if oldest == nil {
 		return false
+	}
+	for e := oldest; e != nil; e = e.Next() {
+		c := e.Value.(*Chain)
+		if !c.Retired || st.pool.idle(c.Blocks[len(c.Blocks)-1]) {
+			oldest = e
+			break
+		}
 	}
 	st.Cut(oldest.Value.(*Chain))
 	return true

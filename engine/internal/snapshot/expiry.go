@@ -1,6 +1,9 @@
 package snapshot
 
 import (
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -60,7 +63,7 @@ func (s *Store) sweep(room int64, keep string) bool {
 			byUse = append(byUse, e)
 		}
 	}
-	slices.SortFunc(byUse, func(a, b *Entry) int { return a.Used.Compare(b.Used) })
+	sortByUse(byUse)
 	total := s.bytes
 	s.mu.Unlock()
 	for _, e := range old {
@@ -75,6 +78,44 @@ func (s *Store) sweep(room int64, keep string) bool {
 		s.evict(e)
 	}
 	return total+room <= s.quota
+}
+
+// makeRoom deletes files from a disk that is full: the quarantined ones, which are of no use, and
+// then the least recently used snapshots that are not pinned, until so many bytes are free that
+// were not. It spares that of agent keep. It reports whether there was anything to delete. The
+// caller holds change.
+func (s *Store) makeRoom(room int64, keep string) (made bool) {
+	bad, _ := filepath.Glob(filepath.Join(s.dir, "*.bad"))
+	for _, f := range bad {
+		if info, err := os.Lstat(f); err == nil && os.Remove(f) == nil {
+			room -= info.Size()
+			made = true
+		}
+	}
+	s.mu.Lock()
+	var byUse []*Entry
+	for _, e := range s.index {
+		if e.Header.Agent != keep && !e.Pinned {
+			byUse = append(byUse, e)
+		}
+	}
+	s.mu.Unlock()
+	sortByUse(byUse)
+	for _, e := range byUse {
+		if room <= 0 {
+			break
+		}
+		slog.Warn("the disk is full: the memory unused for longest is deleted",
+			"file", FileName(e.Header.Agent), "bytes", e.Bytes)
+		room -= e.Bytes
+		s.evict(e)
+		made = true
+	}
+	return made
+}
+
+func sortByUse(all []*Entry) {
+	slices.SortFunc(all, func(a, b *Entry) int { return a.Used.Compare(b.Used) })
 }
 
 func (s *Store) evict(e *Entry) {

@@ -13,7 +13,7 @@ import (
 
 // save writes a complete snapshot in place of the one that the agent had.
 func (s *Store) save(snap *Snapshot) error {
-	return s.install(snap.header, func(w io.Writer) error {
+	return s.install(snap.header, true, func(w io.Writer) error {
 		if snap.stale.Load() { // dropped while it waited for other changes of the store
 			return ErrSuperseded
 		}
@@ -27,7 +27,7 @@ func (s *Store) Create(agent string) error {
 	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
 	h.Saved = h.Created
 	empty := Snapshot{header: h}
-	return s.install(h, func(w io.Writer) error {
+	return s.install(h, true, func(w io.Writer) error {
 		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
 			return fmt.Errorf("agent %q: %w", agent, ErrExists)
 		}
@@ -50,7 +50,7 @@ func (s *Store) Import(r io.Reader, ready func(agent string) error) (Header, err
 	if err != nil {
 		return h, err
 	}
-	return h, s.install(h, func(w io.Writer) error {
+	return h, s.install(h, false, func(w io.Writer) error {
 		if _, err := w.Write(p.raw); err != nil {
 			return err
 		}
@@ -88,11 +88,19 @@ func (s *Store) fits(h *Header) error {
 	return nil
 }
 
+var errAgentName = errors.New("an agent's name is too long to be saved, or empty")
+
+// maxRounds is how often room is made on a full disk for one file. If it is full even then,
+// somebody else takes the room, and more deleted memories would not help.
+const maxRounds = 3
+
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
-func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
+// On a disk that is full, files go in the order in which the quota would delete them, and where
+// fill can be called again it is.
+func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error {
 	if len(h.Agent) > maxAgent || h.Agent == "" {
-		return fmt.Errorf("an agent's name of %d bytes cannot be saved; it must have 1 to %d",
-			len(h.Agent), maxAgent)
+		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, len(h.Agent),
+			maxAgent)
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
@@ -101,8 +109,24 @@ func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
 		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or "+
 			"delete or unpin others", ErrNoRoom, size, s.quota)
 	}
+	for round := 1; ; round++ {
+		err := s.writeFile(h, size, fill)
+		if !isFull(err) {
+			return err
+		}
+		if round > maxRounds || !s.makeRoom(size, h.Agent) || !again {
+			return fmt.Errorf("%w: a memory of %d bytes does not fit: %w", ErrDiskFull, size, err)
+		}
+	}
+}
+
+// writeFile makes the file, whose size is known, and puts it into the index. The caller holds
+// change.
+func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) (err error) {
 	path := s.path(h.Agent)
-	s.Fault("create")
+	if err := s.Fault("create"); err != nil {
+		return err
+	}
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
 	f, err := os.CreateTemp(s.dir, pattern) // mode 0600
 	if err != nil {
@@ -110,15 +134,15 @@ func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
 	}
 	defer func() {
 		if err != nil {
+			f.Close()
 			os.Remove(f.Name())
 		}
 	}()
 	w := bufio.NewWriterSize(faulty{f, s.Fault}, ioPortion)
 	// The first error counts: a full disk says the same to each of these.
-	if err := cmp.Or(fill(w), w.Flush(), s.sync(f), f.Close()); err != nil {
+	if err := cmp.Or(fill(w), w.Flush(), s.sync(f), f.Close(), s.Fault("rename")); err != nil {
 		return err
 	}
-	s.Fault("rename")
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
@@ -132,23 +156,35 @@ func (s *Store) install(h Header, fill func(io.Writer) error) (err error) {
 	s.bytes += size
 	s.evicted.Remove(h.Agent)
 	s.mu.Unlock()
-	s.Fault("sync directory")
+	if err := s.Fault("sync directory"); err != nil {
+		return err
+	}
+	if s.noSync {
+		return nil
+	}
 	return syncDir(s.dir)
 }
 
 func (s *Store) sync(f *os.File) error {
-	s.Fault("sync")
+	if err := s.Fault("sync"); err != nil {
+		return err
+	}
+	if s.noSync {
+		return nil
+	}
 	return f.Sync()
 }
 
 // faulty is a file whose writes a test can stop.
 type faulty struct {
 	*os.File
-	fault func(string)
+	fault func(string) error
 }
 
 func (f faulty) Write(b []byte) (int, error) {
-	f.fault("write")
+	if err := f.fault("write"); err != nil {
+		return 0, err
+	}
 	return f.File.Write(b)
 }
 

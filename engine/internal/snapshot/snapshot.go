@@ -33,6 +33,8 @@ import (
 	"io"
 	"slices"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
 var (
@@ -42,6 +44,8 @@ var (
 	ErrExists = errors.New("the agent exists already")
 	// ErrNoRoom refuses a memory that the quota has no room for.
 	ErrNoRoom = errors.New("no room")
+	// ErrDiskFull says that the disk has no room, although the files that might go are deleted.
+	ErrDiskFull = errors.New("the disk is full")
 	// ErrCorrupt says that a file is not, byte for byte, as it was written.
 	ErrCorrupt = errors.New("corrupt")
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
@@ -61,6 +65,39 @@ func Reason(err error) string {
 	return "corrupt"
 }
 
+// A Failure says why a memory was not saved.
+type Failure int
+
+const (
+	FailedDiskFull Failure = iota // the disk, or the user's share of it, is full
+	FailedQuota                   // the memory does not fit into the quota beside the pinned ones
+	FailedIO                      // the disk, or the file system, failed
+	FailedSlow                    // it was evicted while the disk had more waiting than may wait
+	FailedRead                    // the model could not give it away
+	Failures                      // how many kinds there are
+)
+
+var failureNames = [Failures]string{"disk_full", "quota", "io", "disk_slow", "read"}
+
+func (f Failure) String() string { return failureNames[f] }
+
+// FailureOf returns the kind of an error with which a save failed.
+func FailureOf(err error) Failure {
+	switch {
+	case isFull(err):
+		return FailedDiskFull
+	case errors.Is(err, ErrNoRoom):
+		return FailedQuota
+	}
+	return FailedIO
+}
+
+// isFull reports whether an error says that the disk, or the user's share of it, is full.
+func isFull(err error) bool {
+	return errors.Is(err, ErrDiskFull) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EDQUOT)
+}
+
 // A Snapshot is an agent's memory in RAM, on its way to the disk.
 type Snapshot struct {
 	header Header
@@ -68,18 +105,35 @@ type Snapshot struct {
 	chunks [][]byte // nil where not copied yet
 	copied int      // how many of chunks are not nil
 
-	stale   atomic.Bool   // it must not be written any more
-	written chan struct{} // closed when it is on disk, or never will be
-	err     error         // why it is not; valid once written is closed
+	stale atomic.Bool // it must not be written any more
+
+	// What follows is the Writer's, under its lock.
+	tries   int       // attempts to write it that have failed
+	next    time.Time // not before which the next one is made
+	waiters []*Attempt
+	over    bool  // it is on disk, or never will be
+	err     error // why it is not; valid once over
 }
+
+// An Attempt tells of the next attempt to write a snapshot, or the one that took its place.
+type Attempt struct {
+	done chan struct{}
+	err  error
+}
+
+// Done is closed when the attempt is over.
+func (a *Attempt) Done() <-chan struct{} { return a.done }
+
+// Err says why the attempt failed; nil when the snapshot is on disk, synced. It is valid once Done
+// is closed.
+func (a *Attempt) Err() error { return a.err }
 
 // newSnapshot returns a snapshot without KV. tokens has the uncomputed one at its end.
 func newSnapshot(h Header, tokens []int32) *Snapshot {
 	return &Snapshot{
-		header:  h,
-		tokens:  tokens,
-		chunks:  make([][]byte, h.Chunks()),
-		written: make(chan struct{}),
+		header: h,
+		tokens: tokens,
+		chunks: make([][]byte, h.Chunks()),
 	}
 }
 
@@ -128,16 +182,19 @@ func (s *Snapshot) View() *Snapshot {
 	return &Snapshot{header: s.header, tokens: s.tokens, chunks: slices.Clone(s.chunks)}
 }
 
-// Written is closed when the snapshot is on disk, or never will be. Err says which.
-func (s *Snapshot) Written() <-chan struct{} { return s.written }
+// tell ends the attempts that wait for the snapshot. The caller holds the writer's lock.
+func (s *Snapshot) tell(err error) {
+	for _, a := range s.waiters {
+		a.err = err
+		close(a.done)
+	}
+	s.waiters = nil
+}
 
-// Err says why the snapshot is not on disk; nil when it is. It is valid once Written is closed.
-func (s *Snapshot) Err() error { return s.err }
-
-// end notes what became of the snapshot.
+// end notes what became of the snapshot. The caller holds the writer's lock.
 func (s *Snapshot) end(err error) {
-	s.err = err
-	close(s.written)
+	s.over, s.err = true, err
+	s.tell(err)
 }
 
 // write writes a complete snapshot as a file, in pieces no larger than a chunk.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,11 +125,12 @@ func TestCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		op, n := "", 0
-		s.Fault = func(name string) {
+		s.Fault = func(name string) error {
 			if n++; n == point {
 				op = name
 				panic("crash")
 			}
+			return nil
 		}
 		crashed := func() (crashed bool) {
 			defer func() { crashed = recover() != nil }()
@@ -270,11 +272,131 @@ func TestUnsavedBytes(t *testing.T) {
 	want("handed over, and an urgent one begun,", 56+64)
 	w.Discard(second, ErrSuperseded)
 	want("one discarded,", 56)
-	if !w.Step() || first.Err() != nil || written != 1 {
-		t.Errorf("not written: %v", first.Err())
+	if !w.Step() || first.err != nil || written != 1 {
+		t.Errorf("not written: %v", first.err)
 	}
 	want("written,", 0)
 	if st := w.Stats(); st.Saves != 1 || st.Bytes != 56 {
 		t.Errorf("counted %+v", st)
+	}
+}
+
+// TestFullDisk is what goes when not the quota but the disk is full: first what is of no use, then
+// the least recently used memories, as many as one file needs, and none that is pinned. When others
+// take the room as fast as it is made, the rest is spared.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		of := func(agent string) *Snapshot {
+			h := small.of(agent, 4)
+			h.Created, h.Saved = time.Unix(0, 0), time.Unix(0, 0)
+			return complete(h, func(int) byte { return 1 })
+		}
+		h := of("a").header
+		unit := h.fileBytes(len(h.encode()))
+		dir := t.TempDir()
+		s := open(t, dir, small, 1<<20, 0)
+		defer s.Close()
+		bad := filepath.Join(dir, "x.corrupt.bad")
+		disk, thief := 4, 0 // files that fit; rooms that others take
+		s.Fault = func(op string) error {
+			files, _ := filepath.Glob(filepath.Join(dir, "*.memory"))
+			if _, err := os.Stat(bad); err == nil {
+				files = append(files, bad)
+			}
+			if op != "write" || len(files) < disk {
+				return nil
+			}
+			if thief > 0 {
+				thief--
+				disk--
+			}
+			return syscall.ENOSPC
+		}
+		const trace = `save a: a
+save b: a b
+save c: a b c
+quarantine x: a b c
+save d: a b c d
+touch a: a b c d
+save e: a c d e
+save e: a d e
+pin a: a d e
+pin d: a d e
+save f: a d e f
+pin e: a d e f
+pin f: a d e f
+save g: refused; a d e f
+unpin e: a d e f
+save h: a d f h
+unpin a: a d f h
+steal h: a d f h
+save i: refused; d f
+`
+		var got strings.Builder
+		for line := range strings.Lines(trace) {
+			op, _, _ := strings.Cut(line, ":")
+			verb, agent, _ := strings.Cut(op, " ")
+			time.Sleep(time.Second)
+			var err error
+			switch verb {
+			case "save":
+				err = s.save(of(agent))
+			case "touch":
+				s.Touch(agent)
+			case "pin", "unpin":
+				err = s.Pin(agent, verb == "pin")
+			case "quarantine":
+				err = os.WriteFile(bad, make([]byte, unit), 0o600)
+			case "steal":
+				thief = 100
+			}
+			fmt.Fprintf(&got, "%s:", op)
+			if err != nil {
+				got.WriteString(" refused;")
+				if !errors.Is(err, ErrDiskFull) || FailureOf(err) != FailedDiskFull {
+					t.Errorf("%s: %v", op, err)
+				}
+			}
+			for _, a := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
+				if _, ok := s.Find(a); ok {
+					got.WriteString(" " + a)
+				}
+			}
+			got.WriteByte('\n')
+		}
+		if got.String() != trace {
+			t.Errorf("got\n%swant\n%s", got.String(), trace)
+		}
+		if !s.Evicted("b") || s.Evicted("g") {
+			t.Error("the store does not know which agents' memories were evicted")
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
+}
+
+// BenchmarkSave measures a save of 1 and of 32 MiB, and the same without syncs.
+func BenchmarkSave(b *testing.B) {
+	for _, mib := range []int{1, 32} {
+		for _, synced := range []bool{true, false} {
+			b.Run(fmt.Sprintf("MiB=%d/sync=%v", mib, synced), func(b *testing.B) {
+				h := Header{Agent: "ann", Tokens: mib << 5,
+					Shape: kv.Shape{BlockTokens: 32, GlobalBytes: 1 << 15}}
+				snap := complete(h, func(i int) byte { return byte(i) })
+				s, err := OpenStore(b.TempDir(), h, 1<<30, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer s.Close()
+				s.noSync = !synced
+				b.SetBytes(h.KVBytes())
+				for b.Loop() {
+					if err := s.save(snap); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

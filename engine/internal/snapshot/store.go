@@ -35,9 +35,10 @@ type Store struct {
 	quota int64  // bytes
 	ttl   time.Duration
 
-	// Fault is for tests. It is called before each change of the disk with the change's name, and a
-	// panic in it is a crash.
-	Fault func(op string)
+	// Fault is for tests. It is called before each change of the disk with the change's name. An
+	// error that it returns is the change's, and a panic in it is a crash.
+	Fault  func(op string) error
+	noSync bool // for a benchmark
 
 	change sync.Mutex // serializes changes of files, for as long as the disk takes; taken before mu
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
@@ -71,13 +72,17 @@ func OpenStore(dir string, match Header, quota int64, ttl time.Duration) (*Store
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
+	// The directory's own name must be on disk before a memory in it can be said to be. Some file
+	// systems cannot sync a directory, and of one that is not ours to read it may fail: an install
+	// says so if it matters.
+	syncDir(filepath.Dir(filepath.Clean(dir)))
 	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		dir: dir, match: match, quota: quota, ttl: ttl, unlock: unlock,
-		Fault:   func(string) {},
+		Fault:   func(string) error { return nil },
 		index:   make(map[string]*Entry),
 		evicted: make(kv.Names),
 	}

@@ -149,6 +149,7 @@ func (g *Generator) engineRequest(
 		Sampling:   p.Sampling,
 		Mask:       mask,
 		Logprobs:   logprobs,
+		Durable:    p.Durable,
 	}, err
 }
 

@@ -162,6 +162,15 @@ func (g *Generation) Finish() (Answer, error) {
 	return a, nil
 }
 
+// Saved waits, after Finish, until the turn of a durable request is on disk. It fails with
+// context.DeadlineExceeded when that takes longer than wait, with context.Canceled when the client is
+// gone, or says why the turn cannot be saved.
+func (g *Generation) Saved(wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(g.client, wait)
+	defer cancel()
+	return g.stream.Saved(ctx)
+}
+
 // remember remembers the answer's tokens for when the agent sends the answer back.
 func (g *Generation) remember(a Answer) {
 	tokens := g.exactTokens()

@@ -33,6 +33,7 @@ type Params struct {
 	// answer has no log-probabilities
 	TopLogprobs int
 
+	Durable     bool // the agent's memory is saved as soon as the answer is complete
 	Stream      bool // the answer is sent as events while it is made
 	StreamUsage bool // the stream ends with the usage
 

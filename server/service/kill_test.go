@@ -1,0 +1,238 @@
+package service
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A conversation of an agent with a server that may be killed at any moment.
+type conversation struct {
+	agent string
+	talk  []message
+	turns []acknowledged
+}
+
+// An acknowledged turn has been answered: its client has seen the end of the answer.
+type acknowledged struct {
+	at     time.Time
+	tokens int // of the whole conversation that have KV
+}
+
+// turn asks the next question and reports whether it was answered.
+func (c *conversation) turn(p *process) bool {
+	c.talk = append(c.talk, message{"user", fmt.Sprint("Question ", len(c.talk), "?")})
+	body, err := json.Marshal(map[string]any{"messages": c.talk, "max_tokens": 12, "temperature": 0,
+		"session_id": c.agent})
+	if err != nil {
+		panic(err)
+	}
+	resp, err := http.Post(p.url+"/v1/chat/completions", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var a struct {
+		Choices []struct{ Message message }
+		Usage   struct {
+			Prompt int `json:"prompt_tokens"`
+			Output int `json:"completion_tokens"`
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || len(a.Choices) != 1 {
+		return false
+	}
+	// The answer's last token has no KV.
+	c.turns = append(c.turns, acknowledged{time.Now(), a.Usage.Prompt + a.Usage.Output - 1})
+	c.talk = append(c.talk, a.Choices[0].Message)
+	return true
+}
+
+// savedTokens returns how much of an agent's conversation the disk has, 0 if the server does not
+// know the agent.
+func (p *process) savedTokens(t *testing.T, agent string) int {
+	t.Helper()
+	resp, err := http.Get(p.url + "/v1/agents/" + agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var a struct {
+		Saved int `json:"saved_tokens"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		t.Fatal(err)
+	}
+	return a.Saved
+}
+
+func (p *process) kill() (at time.Time) {
+	at = time.Now()
+	p.Process.Signal(syscall.SIGKILL)
+	io.Copy(io.Discard, p.stdout)
+	p.Wait()
+	return at
+}
+
+// memoryDir returns a directory in memory where the system has such a file system: syncing it never
+// has to wait for what other processes write. A kill takes as little from it as from a disk.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "loadstone-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// stall writes and syncs a file again and again until stop is closed, and returns the longest time
+// that this took: how far the disk, or the machine, lagged behind.
+func stall(t *testing.T, dir string, stop chan struct{}) (longest time.Duration) {
+	name := filepath.Join(dir, "probe")
+	for {
+		began := time.Now()
+		f, err := os.Create(name)
+		if err == nil {
+			f.Write(make([]byte, 1<<16))
+			f.Sync()
+			err = f.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		longest = max(longest, time.Since(began))
+		select {
+		case <-stop:
+			return longest
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// TestKillNeverRests: a server is killed at random moments while agents ask without a pause. No
+// turn that was answered longer ago than -save-within is missing when the server is started again.
+// The promise holds while the disk keeps up, so the time by which it did not is added.
+func TestKillNeverRests(t *testing.T) {
+	const bound, agents, kills = 300 * time.Millisecond, 2, 30
+	rng := rand.New(rand.NewPCG(3, 4))
+	dir := memoryDir(t)
+	serve := func() *process {
+		return start(t, "-agents-dir", filepath.Join(dir, "agents"), "-save-within", bound.String())
+	}
+	p := serve()
+	old, answered, oldest := 0, 0, time.Duration(0)
+	for round := range kills {
+		ended := make(chan []*conversation, agents)
+		for i := range agents {
+			go func() {
+				var all []*conversation
+				for ok := true; ok; {
+					c := &conversation{agent: fmt.Sprint("agent-", round, "-", i, "-", len(all))}
+					all = append(all, c)
+					for n := 0; n < 20 && ok; n++ { // and then another one, for want of context
+						ok = c.turn(p)
+					}
+				}
+				ended <- all
+			}()
+		}
+		stop, lag := make(chan struct{}), make(chan time.Duration, 1)
+		go func() { lag <- stall(t, dir, stop) }()
+		time.Sleep(time.Duration(50+rng.IntN(900)) * time.Millisecond)
+		killed := p.kill()
+		close(stop)
+		limit := bound + <-lag
+		p = serve()
+		for range agents {
+			for _, c := range <-ended {
+				saved := p.savedTokens(t, c.agent)
+				for n, turn := range c.turns {
+					answered++
+					age := killed.Sub(turn.at)
+					if age > bound {
+						old++
+					}
+					if turn.tokens > saved {
+						oldest = max(oldest, age)
+						if age > limit {
+							t.Errorf("round %d: turn %d of %s was answered %v before the kill and is "+
+								"lost: %d of its %d tokens are saved", round, n, c.agent, age, saved,
+								turn.tokens)
+						}
+					}
+				}
+			}
+		}
+	}
+	if old < kills {
+		t.Errorf("only %d turns were older than the bound: the test has seen too little", old)
+	}
+	t.Logf("%d turns answered, %d of them older than %v at a kill; the oldest that was lost was %v old",
+		answered, old, bound, oldest)
+}
+
+// TestKillDurable: a turn whose request said X-Durable: wait survives a kill at the moment at which
+// its answer has come to its end, on every API.
+func TestKillDurable(t *testing.T) {
+	requests := []struct{ path, body string }{
+		{"/v1/chat/completions",
+			`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"temperature":0}`},
+		{"/v1/chat/completions",
+			`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"temperature":0,"stream":true}`},
+		{"/v1/completions", `{"prompt":"Once upon a time","max_tokens":9,"temperature":0,"stream":true}`},
+		{"/v1/messages",
+			`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":9}`},
+		{"/v1/messages",
+			`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"stream":true}`},
+	}
+	dir := t.TempDir()
+	// Nothing but the header has the memory saved in time.
+	serve := func() *process { return start(t, "-agents-dir", dir, "-save-within", "1h") }
+	p := serve()
+	for round := range 20 {
+		q, agent := requests[round%len(requests)], fmt.Sprint("agent-", round)
+		r, err := http.NewRequest("POST", p.url+q.path, strings.NewReader(q.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Agent-ID", agent)
+		r.Header.Set("X-Durable", "wait")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if strings.Contains(q.body, "stream") { // killed at the last event, before the trailers
+			lines := bufio.NewScanner(resp.Body)
+			for lines.Scan() && lines.Text() != "data: [DONE]" &&
+				lines.Text() != "event: message_stop" {
+				text.WriteString(lines.Text() + "\n")
+			}
+			if !strings.Contains(text.String(), "\n: X-Durable: saved\n") {
+				t.Errorf("%s: the stream does not say that the turn is saved:\n%s", q.path, &text)
+			}
+		} else {
+			io.Copy(&text, resp.Body)
+			if got := resp.Header.Get("X-Durable"); got != "saved" {
+				t.Errorf("%s: X-Durable: %q", q.path, got)
+			}
+		}
+		p.kill()
+		resp.Body.Close()
+		p = serve()
+		if n := p.savedTokens(t, agent); n < 9 {
+			t.Errorf("round %d, %s: %d tokens are on disk after the kill\n%s", round, q.path, n, &text)
+		}
+	}
+}
