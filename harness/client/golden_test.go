@@ -288,7 +288,8 @@ func FuzzEvents(f *testing.F) {
 	// However the bytes are cut into reads, the events are the same.
 	f.Fuzz(func(t *testing.T, text string, cut int) {
 		collect := func(r io.Reader) (all []string) {
-			events(r, make([]byte, 64), func(data []byte) bool { all = append(all, string(data)); return true })
+			var s eventReader
+			_ = s.read(r, make([]byte, 64), func(e *event) bool { all = append(all, string(e.data)); return true })
 			return all
 		}
 		whole := collect(strings.NewReader(text))
