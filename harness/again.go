@@ -121,9 +121,9 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 			continue
 		}
 		said.Differ++
-		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: d.At,
-			About: d.About + ", asked again afterwards"}
-		gap, another := s.client.Tie(timed, x.prompt, alone[i].Answer, d.At), mixedUp(i, asked, alone)
+		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: d.At(),
+			About: fmt.Sprintf("alone afterwards the %s is another from byte %d of %d on%s", d.Part, d.From, d.Of, d.Slip)}
+		gap, another := s.client.Tie(timed, x.prompt, alone[i].Answer, d.At()), mixedUp(i, asked, alone)
 		switch {
 		case gap < client.NearTie:
 			said.Rounded++

@@ -220,8 +220,10 @@ func (x *auditor) askAgain(ctx context.Context) error {
 	}
 	// With its cache the server computes the same prompt in other pieces, which can round to
 	// another answer.
-	x.judge(ctx, Repeatable, slices.Concat(x.alone...), again,
-		"alone, the same prompts get the same answers, of which %d were compared")
+	x.judge(ctx, Repeatable, slices.Concat(x.alone...), again, func(compared int) string {
+		return fmt.Sprintf("alone, the same prompts get the same answers, of which %d were compared",
+			compared)
+	})
 	return nil
 }
 
@@ -267,8 +269,9 @@ func (x *auditor) askTogether(ctx context.Context) (err error) {
 	n, failed := outcomes(said, record.OK, record.CheckAnswered, "under load, a request")
 	x.found(Answered, failed, "%d of %d requests under load, the others refused cleanly",
 		n, len(said))
-	x.judge(ctx, Identity, alone, underLoad,
-		"under load, %d answers are byte for byte those given alone")
+	x.judge(ctx, Identity, alone, underLoad, func(compared int) string {
+		return fmt.Sprintf("under load, %d answers are byte for byte those given alone", compared)
+	})
 	return nil
 }
 

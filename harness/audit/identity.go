@@ -14,10 +14,10 @@ import (
 // from corrupt answers. Where two answers begin to differ, the server is asked, alone, for the
 // log-probabilities of the two likeliest tokens. A server that does not report them is asked the
 // same question again by an agent that is new to it: an answer that it gives then, alone, is not
-// corrupt either. about is the finding where all answers are the same, with their number for %d.
+// corrupt either. about is the finding where all answers are the same.
 // Where none of them has a word, nothing was compared, and nothing is known.
 func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record.Record,
-	about string) {
+	about func(compared int) string) {
 	differ, compared := record.CompareAnswers(alone, answers), record.Comparable(alone, answers)
 	if compared == 0 {
 		x.unknown(name, "no two answers have anything to compare")
@@ -49,7 +49,7 @@ func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record
 				"and are not corrupt", variants)})
 		return
 	}
-	x.found(name, corrupt, about, compared)
+	x.found(name, corrupt, "%s", about(compared))
 }
 
 // givenAlone tells whether the server gives one of the answers to a turn also when it is asked

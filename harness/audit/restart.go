@@ -51,8 +51,10 @@ func (x *auditor) restart(ctx context.Context) error {
 		}
 	}
 	next := len(x.findings)
-	x.judge(ctx, Restart, alone, after, "after a restart %d answers are as if there had been none, "+
-		fmt.Sprintf("%d of %d conversations from memories that were kept", restored, len(x.asked)))
+	x.judge(ctx, Restart, alone, after, func(int) string {
+		return fmt.Sprintf("after a restart the conversations go on as if there had been none, "+
+			"%d of %d from memories that were kept", restored, len(x.asked))
+	})
 	if f := &x.findings[next]; encodedAnew > 0 && f.Verdict == Passed {
 		f.Verdict = Variant
 		f.About = fmt.Sprintf("after a restart %d of %d conversations go on from their answers' "+

@@ -334,7 +334,7 @@ func CompareAnswers(alone, underLoad []Record) []Violation {
 	var found []Violation
 	pairs(alone, underLoad, func(before, r *Record) {
 		if d, differs := r.Difference(before); differs {
-			found = append(found, Violation{CheckIdentity, r.Agent, r.Turn, d.About, d.At})
+			found = append(found, Violation{CheckIdentity, r.Agent, r.Turn, d.String(), d.At()})
 		}
 	})
 	return found

@@ -4,8 +4,27 @@ import "fmt"
 
 // A Difference is where all that a model said in one answer parts from what it said in another.
 type Difference struct {
-	About string // "the answer parts from the one given alone at byte 7 of 30"
-	At    int    // the byte of the answer's text; -1 where the text is the same
+	Part string // "answer", "reasoning" or "tool calls"
+	From int    // the first byte of the part that differs
+	Of   int    // bytes of the part alone
+	Slip string // what was lost or came twice, where that is all; "" otherwise
+}
+
+// At is the byte of the answer's text from which it differs, -1 where that is the same.
+func (d Difference) At() int {
+	if d.Part != "answer" {
+		return -1
+	}
+	return d.From
+}
+
+// String says where, such as "the answer parts from the one given alone at byte 7 of 30".
+func (d Difference) String() string {
+	verb := "parts from the one"
+	if d.Part == "tool calls" {
+		verb = "part from those"
+	}
+	return fmt.Sprintf("the %s %s given alone at byte %d of %d%s", d.Part, verb, d.From, d.Of, d.Slip)
 }
 
 // Difference compares all that the model said with what it said alone: the answer, the reasoning,
@@ -16,20 +35,10 @@ func (r *Record) Difference(alone *Record) (d Difference, ok bool) {
 		{"reasoning", alone.Thought, r.Thought},
 		{"tool calls", alone.Calls, r.Calls},
 	} {
-		if part.want == part.got {
-			continue
+		if part.want != part.got {
+			at := FirstDifference(part.want, part.got)
+			return Difference{part.name, at, len(part.want), slip(part.want, part.got, at)}, true
 		}
-		at := FirstDifference(part.want, part.got)
-		verb := "parts"
-		if part.name == "tool calls" {
-			verb = "part"
-		}
-		d.About = fmt.Sprintf("the %s %s from the one given alone at byte %d of %d%s",
-			part.name, verb, at, len(part.want), slip(part.want, part.got, at))
-		if d.At = at; part.name != "answer" {
-			d.At = -1
-		}
-		return d, true
 	}
 	return d, false
 }
