@@ -14,9 +14,11 @@ import (
 	"loadstone/harness/record"
 )
 
-// maxWait is the longest that a client waits because a Retry-After says so. A server may ask for a
-// day; a measurement that sits still for so long says nothing, and looks like one that hangs.
-const maxWait = time.Minute
+// maxWait is the longest Retry-After that a client obeys. A server may ask for a day, and a
+// measurement that sits still for so long looks like one that hangs. For one that asks for more, the
+// client waits shortWait. The clients of OpenAI and Anthropic hold to the same minute, and go by
+// their own time, from half a second on, beyond it.
+const maxWait, shortWait = time.Minute, time.Second
 
 // refusal gives the record of a response other than 200 its outcome. A 429, or a 503 or 529 with
 // Retry-After, is a clean refusal; anything else is a failure. (529 is what Anthropic and some
@@ -43,8 +45,8 @@ func (c *Client) refusal(res *http.Response, body io.Reader, p *Prompt, r *recor
 	return fmt.Errorf("%s: %s", strings.TrimSpace(res.Status), said)
 }
 
-// retryAfter is how long a response asks its client to wait, at most maxWait, and whether it says
-// so: in seconds, of which 0 is now, or as a date of HTTP, which may be past (RFC 9110, 10.2.3).
+// retryAfter is how long a response asks its client to wait, as far as the client does, and whether
+// it says so: in seconds, of which 0 is now, or as a date of HTTP, which may be past (RFC 9110, 10.2.3).
 // Servers write decimals as well. A date is held against the server's own clock where it tells it.
 func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
@@ -69,8 +71,9 @@ func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool)
 		return 0, false
 	}
 	if seconds > maxWait.Seconds() {
-		r.Note(record.NoteWait, fmt.Sprintf("%v in place of %s", maxWait, excerpt([]byte(text))))
-		return maxWait, true
+		about := fmt.Sprintf("%v in place of %s", shortWait, excerpt([]byte(text)))
+		r.Note(record.NoteWait, about)
+		return shortWait, true
 	}
 	return time.Duration(seconds * float64(time.Second)), true
 }
