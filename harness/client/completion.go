@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
 	"slices"
 	"strings"
@@ -349,30 +350,27 @@ var failures = []string{"error", "abort", "aborted", "cancelled", "canceled", "f
 // readFinish reads why the answer ended. It is a text, or an object with the text as its type, as
 // SGLang's own is.
 func (v *completion) readFinish(c *cursor) {
-	reason := ""
-	switch c.next() {
-	case 'n':
-		c.null()
-	case '"':
-		reason = string(c.string(nil))
-	case '{':
-		c.object(func(key []byte) {
-			if string(key) == "type" && c.next() == '"' {
-				reason = string(c.string(nil))
-			} else {
-				c.skip()
-			}
-		})
-	default:
-		if raw := c.value(); !falsy(raw) && v.odd == "" {
-			v.odd = "finish_reason " + excerpt(raw)
-		}
-	}
-	if reason == "" {
+	raw := c.value()
+	if c.err != nil || falsy(raw) {
 		return
 	}
-	v.finish = excerpt([]byte(reason))
-	if slices.Contains(failures, strings.ToLower(reason)) && !v.failed {
+	switch string(raw) { // nearly all there are
+	case `"stop"`:
+		v.finish = "stop"
+		return
+	case `"length"`:
+		v.finish = "length"
+		return
+	}
+	var reason struct{ Type string }
+	if json.Unmarshal(raw, &reason.Type) != nil && json.Unmarshal(raw, &reason) != nil {
+		if v.odd == "" {
+			v.odd = "finish_reason " + excerpt(raw)
+		}
+		return
+	}
+	v.finish = excerpt([]byte(reason.Type))
+	if slices.Contains(failures, strings.ToLower(reason.Type)) && !v.failed {
 		v.failed, v.failure = true, "the answer ended with finish_reason "+v.finish
 	}
 }
@@ -449,24 +447,12 @@ func (v *completion) readUsage(c *cursor) {
 		return
 	}
 	v.part = true
-	count := func(key []byte, n *int) {
-		raw := c.value()
-		v.usage = true
-		if string(raw) == "null" {
-			return
-		}
-		if read, ok := wholeNumber(raw); ok {
-			*n = read
-		} else if v.unread == "" {
-			v.unread = string(key) + " is " + excerpt(raw)
-		}
-	}
 	c.object(func(key []byte) {
 		switch string(key) {
 		case "prompt_tokens":
-			count(key, &v.prompt)
+			v.count(c, key, &v.prompt)
 		case "completion_tokens":
-			count(key, &v.output)
+			v.count(c, key, &v.output)
 		case "prompt_tokens_details":
 			if c.next() != '{' {
 				c.skip()
@@ -474,7 +460,7 @@ func (v *completion) readUsage(c *cursor) {
 			}
 			c.object(func(key []byte) {
 				if string(key) == "cached_tokens" {
-					count(key, &v.cached)
+					v.count(c, key, &v.cached)
 				} else {
 					c.skip()
 				}
@@ -483,6 +469,20 @@ func (v *completion) readUsage(c *cursor) {
 			c.skip()
 		}
 	})
+}
+
+// count reads one of the server's counts.
+func (v *completion) count(c *cursor, key []byte, n *int) {
+	raw := c.value()
+	v.usage = true
+	if string(raw) == "null" {
+		return
+	}
+	if read, ok := wholeNumber(raw); ok {
+		*n = read
+	} else if v.unread == "" {
+		v.unread = string(key) + " is " + excerpt(raw)
+	}
 }
 
 // error reads the error of a chunk. One that is null, false, 0 or empty is none, as for OpenAI's own

@@ -43,20 +43,26 @@ func falsy(raw []byte) bool {
 // wholeNumber reads a count: 12, 12.0, 1.2e1 and "12" are the same. ok is false of anything that is
 // none, such as -1 or 1.5.
 func wholeNumber(raw []byte) (n int, ok bool) {
+	const largest = 1 << 40
+	for _, b := range raw {
+		if ok = '0' <= b && b <= '9' && n < largest; !ok {
+			break
+		}
+		n = 10*n + int(b-'0')
+	}
+	if ok {
+		return n, n < largest
+	}
 	s := string(raw)
 	if s != "" && s[0] == '"' {
 		if json.Unmarshal(raw, &s) != nil {
 			return 0, false
 		}
 		s = strings.TrimSpace(s)
-		if s == "" || !strings.Contains("0123456789", s[:1]) { // no Inf, no 0x
+		if s == "" || !strings.Contains("0123456789", s[:1]) { // no Inf
 			return 0, false
 		}
 	}
-	if n, err := strconv.Atoi(s); err == nil {
-		return n, n >= 0
-	}
-	const largest = 1 << 40
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || v != math.Trunc(v) || !(v >= 0 && v < largest) {
 		return 0, false
