@@ -26,6 +26,7 @@ type completion struct {
 	prompt int  // its prompt_tokens; -1 unknown
 	output int  // its completion_tokens
 	cached int  // its prompt_tokens_details.cached_tokens
+	hidden int  // its completion_tokens_details.reasoning_tokens
 
 	unread string // what of the usage cannot be read; "" nothing
 	odd    string // what else the client does not know; "" nothing
@@ -69,7 +70,7 @@ func (v *completion) parse(text []byte) error {
 	}
 	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
 		other: v.other[:0], last: v.last[:0],
-		prompt: -1, output: -1, cached: -1, details: v.details}
+		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details}
 	c := cursor{text: text}
 	var said, failed bool // a message or detail; an object that calls itself an error
 	c.object(func(key []byte) {
@@ -447,6 +448,7 @@ func (v *completion) readUsage(c *cursor) {
 		return
 	}
 	v.part = true
+	other := false
 	c.object(func(key []byte) {
 		switch string(key) {
 		case "prompt_tokens":
@@ -454,18 +456,29 @@ func (v *completion) readUsage(c *cursor) {
 		case "completion_tokens":
 			v.count(c, key, &v.output)
 		case "prompt_tokens_details":
-			if c.next() != '{' {
-				c.skip()
-				return
-			}
-			c.object(func(key []byte) {
-				if string(key) == "cached_tokens" {
-					v.count(c, key, &v.cached)
-				} else {
-					c.skip()
-				}
-			})
+			v.countIn(c, "cached_tokens", &v.cached)
+		case "completion_tokens_details":
+			v.countIn(c, "reasoning_tokens", &v.hidden)
 		default:
+			other = true
+			c.skip()
+		}
+	})
+	if other && !v.usage {
+		v.unread = "it has neither prompt_tokens nor completion_tokens"
+	}
+}
+
+// countIn reads one count of an object.
+func (v *completion) countIn(c *cursor, name string, n *int) {
+	if c.next() != '{' {
+		c.skip()
+		return
+	}
+	c.object(func(key []byte) {
+		if string(key) == name {
+			v.count(c, key, n)
+		} else {
 			c.skip()
 		}
 	})

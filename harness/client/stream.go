@@ -20,6 +20,7 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	defer s.release()
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
+	s.hidden = 0
 	v := &s.parsed
 	var failure error
 	done := false
@@ -97,6 +98,7 @@ func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 		return fmt.Errorf("event is not a chunk: %w", err)
 	}
 	v.counts(r)
+	s.hidden = max(s.hidden, v.hidden)
 	if v.failed {
 		if v.finish != "" {
 			r.Finish = v.finish
@@ -152,7 +154,7 @@ func (s *scratch) end(done bool, r *record.Record) error {
 		return fmt.Errorf("stream ended after %d chunks without its [DONE]%s%s", len(s.chunks),
 			about, s.saw())
 	}
-	return ended(r)
+	return ended(r, s.hidden)
 }
 
 // saw is what a stream had in place of an answer's events, where that is known.
@@ -163,9 +165,10 @@ func (s *scratch) saw() string {
 	return "; it has a line: " + s.events.odd
 }
 
-// ended gives an answer that ended as it should its outcome.
-func ended(r *record.Record) error {
-	r.Bound(len(r.Answer) + len(r.Thought) + len(r.Calls))
+// ended gives an answer that ended as it should its outcome. hidden are tokens of its reasoning, as
+// its usage counts them.
+func ended(r *record.Record, hidden int) error {
+	r.Bound(len(r.Answer)+len(r.Thought)+len(r.Calls), hidden)
 	r.Outcome = record.OK
 	if len(r.Chunks) > 0 || r.FirstContent >= 0 {
 		return nil
@@ -185,6 +188,7 @@ type scratch struct {
 	events eventReader
 	parsed completion
 	chunks []time.Duration
+	hidden int // tokens of reasoning, as the usage has them
 
 	answer, thought, calls, other []byte
 }
@@ -251,5 +255,5 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 	if !p.NoStream {
 		r.Note(record.NoteWhole, "")
 	}
-	return ended(r)
+	return ended(r, max(v.hidden, 0))
 }

@@ -104,7 +104,7 @@ func TestBound(t *testing.T) {
 		{41, 30, 41, 82, 41, NoteTooLong}, // the server does not hold the bound, and the client saw it
 	} {
 		r := Record{OutputTokens: tc.tokens, MaxTokens: tc.maxTokens, Chunks: make([]time.Duration, tc.pieces)}
-		r.Bound(tc.bytes)
+		r.Bound(tc.bytes, 0)
 		assert.Equal(t, r.OutputTokens, tc.want, "%+v", tc)
 		if tc.want != tc.tokens {
 			assert.Equal(t, r.Claimed, tc.tokens)
@@ -115,6 +115,13 @@ func TestBound(t *testing.T) {
 			assert.Equal(t, r.Notes[0].Kind(), tc.note)
 		}
 	}
+	r := Record{OutputTokens: 408, Chunks: make([]time.Duration, 8)}
+	r.Bound(500, 400)
+	assert.Equal(t, r.OutputTokens, -1)
+	assert.Equal(t, r.Notes[0], NoteUnseen+": 400 of 408 tokens are reasoning that was not sent")
+	r = Record{OutputTokens: 408, Chunks: make([]time.Duration, 8), Thought: "hm"} // it was, in long pieces
+	r.Bound(2000, 400)
+	assert.Equal(t, r.OutputTokens, 408)
 }
 
 // More cached tokens than the prompt has are a violation, and no part of the hit ratio.
