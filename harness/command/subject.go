@@ -16,7 +16,6 @@ import (
 	"loadstone/harness"
 	"loadstone/harness/proc"
 	"loadstone/harness/report"
-	"loadstone/harness/table"
 	"loadstone/server/service"
 )
 
@@ -80,7 +79,7 @@ func findSubject(ctx context.Context, e *env, o *subjectOptions, results *result
 	if filepath.IsAbs(name) {
 		name = filepath.Base(name) // a server that calls its model by the file: where that lies is no name of it
 	}
-	return &subject{model: o.model, system: report.System{Name: "server", URL: o.url, Model: table.OneLine(name)}}, nil
+	return &subject{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
 }
 
 // startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.

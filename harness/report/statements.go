@@ -115,10 +115,11 @@ func (r *Report) allMet() string {
 
 // Model is the model with what runs it: "tiny on ref".
 func (r *Report) Model() string {
+	name := table.OneLine(r.System.Model) // as the server calls it
 	if r.System.Backend == "" {
-		return r.System.Model
+		return name
 	}
-	return r.System.Model + " on " + r.System.Backend
+	return name + " on " + r.System.Backend
 }
 
 func (r *Report) server() string {
