@@ -99,7 +99,7 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 	defer cancel()
 	before := serverState(ctx, s.client)
 	var asked []exchange
-	var alone []string
+	var alone []record.Record
 	for _, x := range w.exchanges() {
 		p := x.prompt
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
@@ -107,8 +107,8 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 		r := s.client.Ask(timed, s.client.Since(), p)
 		r.Intent = "asked again, alone"
 		records = append(records, r)
-		if r.Outcome == record.OK {
-			asked, alone = append(asked, x), append(alone, r.Answer)
+		if r.Ended() { // an answer that is empty alone was not so under load
+			asked, alone = append(asked, x), append(alone, r)
 		}
 		if timed.Err() != nil {
 			break
@@ -116,14 +116,14 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 	}
 	said.Compared = len(asked)
 	for i, x := range asked {
-		if x.answer.Answer == alone[i] {
+		d, differs := x.answer.Difference(&alone[i])
+		if !differs {
 			continue
 		}
 		said.Differ++
-		at := record.FirstDifference(alone[i], x.answer.Answer)
-		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: at,
-			About: fmt.Sprintf("alone afterwards the answer is another from byte %d of %d on", at, len(alone[i]))}
-		gap, another := s.client.Tie(timed, x.prompt, alone[i], at), mixedUp(i, asked, alone)
+		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: d.At(),
+			About: fmt.Sprintf("alone afterwards the %s is another from byte %d of %d on%s", d.Part, d.From, d.Of, d.Slip)}
+		gap, another := s.client.Tie(timed, x.prompt, alone[i].Answer, d.At()), mixedUp(i, asked, alone)
 		switch {
 		case gap < client.NearTie:
 			said.Rounded++
@@ -149,17 +149,22 @@ const telling = 16
 
 // mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show
 // it where those given alone tell all agents apart.
-func mixedUp(i int, asked []exchange, alone []string) string {
-	answer := asked[i].answer.Answer
-	apart := slices.Compact(slices.Sorted(slices.Values(alone)))
-	if len(answer) < telling || len(apart) < len(alone) {
+func mixedUp(i int, asked []exchange, alone []record.Record) string {
+	own := func(r *record.Record) string { return r.Answer + "\x00" + r.Thought + "\x00" + r.Calls }
+	var texts []string
+	for i := range alone {
+		texts = append(texts, own(&alone[i]))
+	}
+	answer := own(&asked[i].answer)
+	apart := slices.Compact(slices.Sorted(slices.Values(texts)))
+	if len(answer)-len(own(&record.Record{})) < telling || len(apart) < len(alone) {
 		return ""
 	}
 	for j, other := range asked {
 		switch {
-		case alone[j] == answer:
+		case texts[j] == answer:
 			return "the answer is the one that agent " + other.answer.Agent + " gets alone"
-		case i != j && other.answer.Answer == answer:
+		case i != j && own(&other.answer) == answer:
 			return "agent " + other.answer.Agent + " was given the very same answer, and alone each gets another"
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"loadstone/harness/metrics"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
+	"loadstone/harness/stats"
 )
 
 // An Audit says how much is checked.
@@ -104,6 +105,7 @@ type auditor struct {
 	asked    [][]client.Prompt // by agent and turn: the prompts that were sent alone
 	alone    [][]record.Record // and their answers
 	encoded  []record.Record   // the last turn of each conversation, sent by an agent that is new
+	unloaded stats.Dist        // the time to first token of an agent alone, before the load
 	records  []record.Record   // all requests, in order
 	counters metrics.Metrics   // the server's, before
 	findings []Finding
@@ -177,7 +179,7 @@ func (x *auditor) askAlone(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if r.Outcome != record.OK {
+			if !r.Ended() {
 				v := violation(&r, record.CheckAnswered, "alone, a request")
 				x.found(Answered, []record.Violation{v}, "")
 				return fmt.Errorf("the server does not answer even alone: %s: %s",
@@ -187,6 +189,14 @@ func (x *auditor) askAlone(ctx context.Context) error {
 			asked, answered = append(asked, p), append(answered, r)
 		}
 		x.asked, x.alone = append(x.asked, asked), append(x.alone, answered)
+	}
+	// A model may end an answer at once. One that never says anything shows nothing of its server.
+	all := slices.Concat(x.alone...)
+	said := func(r record.Record) bool { return r.Outcome == record.OK }
+	if !slices.ContainsFunc(all, said) {
+		v := violation(&all[0], record.CheckAnswered, "alone, a request")
+		x.found(Answered, []record.Violation{v}, "")
+		return fmt.Errorf("the server answers nothing: each of %d answers is empty", len(all))
 	}
 	return nil
 }
@@ -210,15 +220,21 @@ func (x *auditor) askAgain(ctx context.Context) error {
 	}
 	// With its cache the server computes the same prompt in other pieces, which can round to
 	// another answer.
-	x.judge(ctx, Repeatable, slices.Concat(x.alone...), again,
-		"alone, the same prompts get the same answers, of which %d were compared", len(again))
+	x.judge(ctx, Repeatable, slices.Concat(x.alone...), again, func(compared int) string {
+		return fmt.Sprintf("alone, the same prompts get the same answers, of which %d were compared",
+			compared)
+	})
 	return nil
 }
 
 // askTogether holds all conversations at once. Each has the history that it had alone, so that one
-// answer that differs does not make all later ones differ.
-func (x *auditor) askTogether(ctx context.Context) error {
+// answer that differs does not make all later ones differ. How quick the server is alone is measured
+// before: it may be slower ever after.
+func (x *auditor) askTogether(ctx context.Context) (err error) {
 	x.begin(StepTogether, "the same, all at once")
+	if x.unloaded, err = x.solo(ctx, 0); err != nil {
+		return err
+	}
 	// In the first round the batch fills as the agents come; in the second it is mixed by chance.
 	const rounds = 2
 	var underLoad []record.Record
@@ -243,16 +259,24 @@ func (x *auditor) askTogether(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n, failed := outcomes(underLoad, record.OK, record.CheckAnswered, "under load, a request")
+	alone := slices.Concat(x.alone...)
+	var said []record.Record // without those that are empty alone, too
+	for i, r := range underLoad {
+		if r.Outcome != record.Empty || alone[i%len(alone)].Outcome != record.Empty {
+			said = append(said, r)
+		}
+	}
+	n, failed := outcomes(said, record.OK, record.CheckAnswered, "under load, a request")
 	x.found(Answered, failed, "%d of %d requests under load, the others refused cleanly",
-		n, len(underLoad))
-	x.judge(ctx, Identity, slices.Concat(x.alone...), underLoad,
-		"under load, %d answers are byte for byte those given alone", n)
+		n, len(said))
+	x.judge(ctx, Identity, alone, underLoad, func(compared int) string {
+		return fmt.Sprintf("under load, %d answers are byte for byte those given alone", compared)
+	})
 	return nil
 }
 
 // outcomes counts the requests that ended as wanted, and lists those that failed. A request that
-// was answered or refused cleanly has not failed.
+// was answered or refused cleanly has not failed; one with an empty answer has.
 func outcomes(records []record.Record, want record.Outcome, check record.CheckName,
 	which string) (n int, failed []record.Violation) {
 	for i := range records {

@@ -33,7 +33,9 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 		{"usage of nothing", "tokens", Broken, "an answer of 0 tokens has a text"},
 		{"usage of too few", "tokens", Broken, "8 pieces of an answer of 2 tokens"},
 		{"every frame twice", "tokens", Broken, "16 pieces of an answer of 8 tokens"},
-		{"a frame twice under load", "identity", Broken, "the answer parts"},
+		{"a frame twice under load", "identity", Broken, "bytes came twice"},
+		{"a frame twice under load", "tokens", Broken, "9 pieces of an answer of 8 tokens: 1 piece came twice"},
+		{"a frame is lost under load", "identity", Broken, "bytes is missing"},
 		{"a character in two frames", "answered", Broken, "alone, a request ends as failed: event is not a chunk"},
 		{"no [DONE] under load", "answered", Broken, "under load, a request ends as truncated: stream ended after 8 chunks without its [DONE]"},
 		{"stuck", "answered", Broken, "under load, a request ends as timeout: no end after"},
@@ -44,6 +46,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 		{"aborted requests run on", "recovery", Broken, "15s after the last request: "},
 		{"a goroutine stays with each abort", "recovery", Broken, "15s after the last request: "},
 		{"slow ever after an abort", "solo", Broken, "alone, the first token takes 66ms, and took 22ms"},
+		{"slow ever after a load", "solo", Broken, "alone, the first token takes 66ms, and took 22ms"},
 		{"another answer after a restart", "restart", Broken, "the answer parts"},
 		{"answers encoded anew after a restart", "restart", Variant, "4 of 4 conversations go on from their answers' text"},
 	} {

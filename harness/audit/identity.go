@@ -15,9 +15,14 @@ import (
 // log-probabilities of the two likeliest tokens. A server that does not report them is asked the
 // same question again by an agent that is new to it: an answer that it gives then, alone, is not
 // corrupt either. about is the finding where all answers are the same.
+// Where none of them has a word, nothing was compared, and nothing is known.
 func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record.Record,
-	about string, args ...any) {
-	differ := record.CompareAnswers(alone, answers)
+	about func(compared int) string) {
+	differ, compared := record.CompareAnswers(alone, answers), record.Comparable(alone, answers)
+	if compared == 0 {
+		x.unknown(name, "no two answers have anything to compare")
+		return
+	}
 	var corrupt []record.Violation
 	variants := 0
 	for _, v := range differ {
@@ -44,7 +49,7 @@ func (x *auditor) judge(ctx context.Context, name Check, alone, answers []record
 				"and are not corrupt", variants)})
 		return
 	}
-	x.found(name, corrupt, about, args...)
+	x.found(name, corrupt, "%s", about(compared))
 }
 
 // givenAlone tells whether the server gives one of the answers to a turn also when it is asked
@@ -56,7 +61,8 @@ func (x *auditor) givenAlone(ctx context.Context, i, turn int, answers []record.
 	other.Agent, p.Agent = other.Agent+"-other", p.Agent+"-anew"
 	x.send(ctx, other, 0)
 	r := x.send(ctx, p, turn)
-	return r.Outcome == record.OK && slices.ContainsFunc(answers, func(a record.Record) bool {
-		return a.Agent == x.asked[i][turn].Agent && a.Turn == turn && a.Answer == r.Answer
+	return r.Ended() && slices.ContainsFunc(answers, func(a record.Record) bool {
+		_, differs := a.Difference(&r)
+		return a.Agent == x.asked[i][turn].Agent && a.Turn == turn && a.Ended() && !differs
 	})
 }

@@ -89,10 +89,6 @@ func (x *auditor) recovered(ctx context.Context, before metrics.State) (
 // that the server recovers.
 func (x *auditor) cancel(ctx context.Context) error {
 	x.begin(StepCancel, "%d requests that are cancelled midway", x.Aborts)
-	alone, err := x.solo(ctx, 0)
-	if err != nil {
-		return err
-	}
 	before := x.state(ctx)
 	prompts := x.cancelledPrompts()
 	records, err := x.load.Send(ctx, load.Burst{Size: len(prompts)}, prompts)
@@ -113,7 +109,7 @@ func (x *auditor) cancel(ctx context.Context) error {
 			"%d requests cancelled; %v later all was back: %v",
 			n, took.Round(time.Millisecond), before)
 	}
-	return x.soloAgain(ctx, alone)
+	return x.soloAgain(ctx)
 }
 
 // cancelledPrompts are those of cancel. Each is cancelled at some time in a little more than the
@@ -142,22 +138,30 @@ func (x *auditor) solo(ctx context.Context, round uint64) (stats.Dist, error) {
 		name := fmt.Sprintf("solo-%d-%d-%d", x.Seed, round, i)
 		agent := harness.NewConversation(name, x.Seed<<20+3<<18+round<<8+i)
 		r := x.send(ctx, agent.Ask(x.Words, x.MaxTokens), 0)
-		if r.Outcome != record.OK {
+		if !r.Ended() {
 			if err := ctx.Err(); err != nil {
 				return stats.Dist{}, err
 			}
 			return stats.Dist{}, fmt.Errorf("alone, a request ends as %s: %s", r.Outcome, r.Error)
 		}
-		times = append(times, max(r.TTFT(), 0))
+		if first := r.TTFT(); first >= 0 { // an empty answer has none
+			times = append(times, first)
+		}
 	}
 	return stats.Describe(times), nil
 }
 
 // soloAgain checks that an agent alone is served as quickly as before. A machine has slow moments
 // of its own, so the server has several tries, and is slower only from twice the time on.
-func (x *auditor) soloAgain(ctx context.Context, before stats.Dist) error {
+func (x *auditor) soloAgain(ctx context.Context) error {
 	const tries = 6
-	bound, _ := before.Interval(0.50)
+	before := x.unloaded
+	bound, ok := before.Interval(0.50)
+	if !ok {
+		x.unknown(Solo, fmt.Sprintf("of %d requests alone %d had a first token", soloRequests,
+			before.N))
+		return nil
+	}
 	limit := max(bound.Hi, 2*before.P50) + 5*time.Millisecond
 	var after stats.Dist
 	for try := range uint64(tries) {
@@ -165,11 +169,16 @@ func (x *auditor) soloAgain(ctx context.Context, before stats.Dist) error {
 		if after, err = x.solo(ctx, 1+try); err != nil {
 			return err
 		}
-		if after.P50 <= limit {
+		if after.N > 0 && after.P50 <= limit {
 			break
 		}
 	}
 	var slow []record.Violation
+	if after.N == 0 {
+		about := fmt.Sprintf("alone, no request has a first token, and it took %v before the load",
+			before.P50)
+		slow = append(slow, record.Violation{Check: record.CheckSolo, About: about})
+	}
 	if after.P50 > limit {
 		about := fmt.Sprintf("alone, the first token takes %v, "+
 			"and took %v (at most %v) before the load", after.P50, before.P50, bound.Hi)

@@ -33,7 +33,7 @@ func (x *auditor) restart(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if r.Outcome != record.OK {
+			if r.Outcome != record.OK && !(r.Ended() && !x.alone[i][turn].Said()) {
 				v := violation(&r, record.CheckRestart, "after a restart a request")
 				x.found(Restart, []record.Violation{v}, "")
 				return nil
@@ -41,7 +41,9 @@ func (x *auditor) restart(ctx context.Context) error {
 			if turn == last && r.CachedTokens > 0 {
 				restored++
 			}
-			if turn > 0 && r.Answer != x.alone[i][turn].Answer && r.Answer == x.encoded[i].Answer {
+			_, asAlone := r.Difference(&x.alone[i][turn])
+			_, asEncoded := r.Difference(&x.encoded[i])
+			if turn > 0 && asAlone && !asEncoded {
 				encodedAnew++
 				continue
 			}
@@ -49,8 +51,10 @@ func (x *auditor) restart(ctx context.Context) error {
 		}
 	}
 	next := len(x.findings)
-	x.judge(ctx, Restart, alone, after, "after a restart the conversations go on as if there had "+
-		"been none, %d of %d from memories that were kept", restored, len(x.asked))
+	x.judge(ctx, Restart, alone, after, func(int) string {
+		return fmt.Sprintf("after a restart the conversations go on as if there had been none, "+
+			"%d of %d from memories that were kept", restored, len(x.asked))
+	})
 	if f := &x.findings[next]; encodedAnew > 0 && f.Verdict == Passed {
 		f.Verdict = Variant
 		f.About = fmt.Sprintf("after a restart %d of %d conversations go on from their answers' "+

@@ -66,7 +66,7 @@ func TestBugIsFoundByItsChecksAlone(t *testing.T) {
 		"another agent's secret":            {Identity, Leaks},
 		"another agent's answer":            {Identity},
 		"the batch decides":                 {Identity},
-		"a frame twice under load":          {Identity},
+		"a frame twice under load":          {Identity, Tokens},
 		"another answer each time":          {Repeatable, Identity, Restart},
 		"another answer after a restart":    {Restart},
 		"another's memory":                  {Cache},

@@ -5,7 +5,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/http/httptrace"
@@ -107,7 +106,7 @@ func (c *Client) Close() {
 // latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
-	r.Canary, r.Intent, r.Slow = p.Canary, p.plan(), p.ReadRate > 0
+	r.Canary, r.Intent, r.Slow, r.MaxTokens = p.Canary, p.plan(), p.ReadRate > 0, p.MaxTokens
 	r.Due, r.Sent = due, c.Since()
 	limit, atLimit := c.limit(&p)
 	timed, cancel := context.WithTimeout(ctx, limit)
@@ -117,7 +116,10 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	err := c.exchange(timed, &p, &r)
 	r.End = c.Since()
 	c.ledger.change(r.End, -1)
-	r.Leak = c.secrets.leak(r.Answer, p.Canary)
+	c.leak(&r, p.Canary)
+	if err != nil {
+		c.leakInError(&r, p.Canary, err.Error())
+	}
 	switch {
 	case err == nil:
 		return r
@@ -132,7 +134,7 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	default:
 		r.Outcome = record.Truncated
 	}
-	r.Error = err.Error()
+	r.Error = message(err.Error())
 	return r
 }
 
@@ -177,18 +179,31 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) erro
 	defer res.Body.Close()
 	r.Status = res.StatusCode
 	headTimes(&r.Server, res.Header)
+	c.leakInHeader(r, p.Canary, res.Header)
+	body, encoding, err := decoded(res)
+	if encoding != "" {
+		r.Note(record.NoteEncoded, encoding)
+	}
 	if res.StatusCode != http.StatusOK {
-		return refusal(res, r)
+		if err != nil {
+			body = strings.NewReader("")
+		}
+		return c.refusal(res, body, p, r)
 	}
-	var body io.Reader = res.Body
+	if err != nil {
+		r.Outcome = record.Failed
+		return err
+	}
 	if p.ReadRate > 0 {
-		body = &throttled{ctx, res.Body, p.ReadRate}
+		body = &throttled{ctx, body, p.ReadRate}
 	}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+	contentType := res.Header.Get("Content-Type")
+	if isEventStream(contentType) {
 		err = c.stream(body, p, r)
 		trailerTimes(&r.Server, res.Trailer)
+		c.leakInHeader(r, p.Canary, res.Trailer)
 		return err
 	}
 	r.Server.Total = r.Server.FirstByte
-	return c.whole(body, p, r)
+	return c.whole(body, contentType, p, r)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // complete returns the answer in one piece, details included. It is not on record: it serves to
@@ -23,7 +24,11 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 		return v, withoutURL(err)
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	body, _, err := decoded(res)
+	if err != nil {
+		return v, err
+	}
+	text, err := io.ReadAll(io.LimitReader(body, maxAnswer))
 	if err != nil {
 		return v, err
 	}
@@ -31,7 +36,7 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 		return v, err
 	}
 	if res.StatusCode != http.StatusOK || v.failed {
-		return v, fmt.Errorf("%s: %s", res.Status, v.failure)
+		return v, fmt.Errorf("%s: %s", strings.TrimSpace(res.Status), v.failure)
 	}
 	return v, nil
 }

@@ -2,7 +2,10 @@ package client
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"loadstone/harness/record"
@@ -10,15 +13,24 @@ import (
 
 // A completion is an answer or a chunk of one, as far as a client needs it.
 type completion struct {
-	content   []byte // of the choices' deltas or messages
-	reasoning []byte // of the same: reasoning_content or reasoning, the text before the answer
-	calls     int    // parts of tool calls
+	content   []byte // of the choices' deltas or messages: the text, or the refusal to give one
+	reasoning []byte // of the same: the text before the answer, by any of the names it goes by
+	called    []byte // of the same: the names and arguments of tool calls
+	other     []byte // other texts of the same, which are no tokens; they may still leak
+	calls     int    // parts of tool calls that say something
 	finish    string // the last finish_reason that is not null
-	prompt    int    // usage.prompt_tokens; -1 unknown
-	output    int    // usage.completion_tokens
-	cached    int    // usage.prompt_tokens_details.cached_tokens
-	failure   string // error.message, or the error itself where it is a string
+	failure   string // what the server says of an error
 	failed    bool
+
+	usage  bool // there is one with counts in it
+	prompt int  // its prompt_tokens; -1 unknown
+	output int  // its completion_tokens
+	cached int  // its prompt_tokens_details.cached_tokens
+	hidden int  // its completion_tokens_details.reasoning_tokens
+
+	unread string // what of the usage cannot be read; "" nothing
+	odd    string // what else the client does not know; "" nothing
+	part   bool   // it is a part of an answer: it has choices or a usage
 
 	// details is set by the caller who wants the model and the tokens. A measurement does not.
 	details bool
@@ -44,6 +56,9 @@ type tokenChoice struct {
 // Note: it reads the JSON itself. Decoding with encoding/json took three quarters of the client's
 // time, on the very machine whose server is being timed. It is as strict as encoding/json, but
 // knows keys only as they are written.
+//
+// What the answer does not depend on, such as a usage, may have any form: what cannot be read of it
+// is unknown, and unread or odd says so.
 func (v *completion) parse(text []byte) error {
 	if content, ok := v.sameButContent(text); ok {
 		if v.isReasoning {
@@ -53,19 +68,26 @@ func (v *completion) parse(text []byte) error {
 		}
 		return nil
 	}
-	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], last: v.last[:0],
-		prompt: -1, output: -1, cached: -1, details: v.details}
+	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
+		other: v.other[:0], last: v.last[:0],
+		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details}
 	c := cursor{text: text}
+	var said, failed bool // a message or detail; an object that calls itself an error
 	c.object(func(key []byte) {
 		switch string(key) {
 		case "choices":
+			v.part = true
 			c.array(func() { v.choice(&c) })
 		case "usage":
-			v.usage(&c)
+			v.readUsage(&c)
 		case "error":
 			v.error(&c)
 		case "model":
 			v.readModel(&c)
+		case "object":
+			failed = string(c.value()) == `"error"`
+		case "message", "detail", "errors":
+			said = !falsy(c.value()) || said
 		default:
 			c.skip()
 		}
@@ -74,10 +96,18 @@ func (v *completion) parse(text []byte) error {
 	if c.err == nil && c.at < len(text) {
 		c.fail("the end")
 	}
-	if c.err == nil && v.texts == 1 && v.calls == 0 && !v.details {
+	switch {
+	case c.err != nil:
+		return c.err
+	case !v.failed && (failed || said && !v.part):
+		v.failed, v.failure = true, failureText(text)
+	case !v.failed && !v.part:
+		v.odd = excerpt(text)
+	}
+	if v.texts == 1 && v.calls == 0 && len(v.other) == 0 && v.odd == "" && !v.details {
 		v.last = append(v.last, text...)
 	}
-	return c.err
+	return nil
 }
 
 // sameButContent tells whether text differs from the last one in its content alone, and returns
@@ -105,10 +135,12 @@ func (v *completion) choice(c *cursor) {
 		switch string(key) {
 		case "delta", "message":
 			v.message(c)
+		case "text": // of a completion that is not a chat
+			v.text(c, &v.content)
 		case "finish_reason":
-			if reason := c.string(nil); len(reason) > 0 {
-				v.finish = string(reason)
-			}
+			v.readFinish(c)
+		case "error":
+			v.error(c)
 		case "logprobs":
 			v.logprobs(c)
 		default:
@@ -117,41 +149,231 @@ func (v *completion) choice(c *cursor) {
 	})
 }
 
+// silent are the fields of a message that have no text of the model's, or one that no reader sees.
+var silent = []string{"name", "tool_call_id", "annotations", "audio", "citations", "signature",
+	"reasoning_signature", "thinking_signature", "token_ids", "prefix", "logprobs", "stop_reason",
+	"provider_specific_fields", "encrypted_content", "obfuscation", "index"}
+
 func (v *completion) message(c *cursor) {
+	reasoned := len(v.reasoning)
 	c.object(func(key []byte) {
 		switch string(key) {
 		case "content":
-			v.content = v.text(c, v.content, false)
-		case "reasoning_content", "reasoning":
-			v.reasoning = v.text(c, v.reasoning, true)
+			v.text(c, &v.content)
+		case "refusal": // it is what the reader gets to see
+			v.text(c, &v.content)
+		case "reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thoughts",
+			"thought", "thinking", "thinking_blocks":
+			// Some servers send the same text by two names.
+			if len(v.reasoning) > reasoned {
+				v.text(c, &v.other)
+			} else {
+				v.text(c, &v.reasoning)
+			}
 		case "tool_calls":
-			c.array(func() { v.calls++; c.skip() })
-		default:
+			if c.next() == '{' {
+				v.call(c)
+			} else {
+				c.array(func() { v.call(c) })
+			}
+		case "function_call":
+			v.call(c)
+		case "error":
+			v.error(c)
+		case "role":
 			c.skip()
+		default:
+			v.unknown(c, key)
 		}
 	})
 }
 
-// text appends the next value to dst. Content must be a string or null. Reasoning that is something
-// else, as some servers have it, is skipped.
-func (v *completion) text(c *cursor, dst []byte, isReasoning bool) []byte {
-	if c.null() {
-		return dst
-	}
-	if isReasoning && c.next() != '"' {
+// unknown reads a field that the client has no use for. A text in one that it does not know is no
+// token: it cannot know whether a reader sees it.
+func (v *completion) unknown(c *cursor, key []byte) {
+	if slices.Contains(silent, string(key)) {
 		c.skip()
-		return dst
+		return
 	}
-	c.blank()
+	before := len(v.other)
+	if v.other = c.plain(v.other); len(v.other) > before && v.odd == "" {
+		v.odd = excerpt(key)
+	}
+}
+
+// text appends the next value to dst: a text, or a list of parts of one. Content must be one of them
+// or null. Reasoning that is something else is passed over.
+func (v *completion) text(c *cursor, dst *[]byte) {
+	isContent := dst == &v.content
+	switch next := c.next(); {
+	case next == 'n':
+		c.null()
+		return
+	case next == '[' || next == '{':
+		v.texts = 2 // there is no one text whose place could be kept
+		v.parts(c, dst)
+		return
+	case next != '"' && !isContent:
+		if !falsy(c.value()) && v.odd == "" {
+			v.odd = "reasoning that is not a text"
+		}
+		return
+	}
 	v.from = c.at + 1
-	dst = c.string(dst)
+	*dst = c.string(*dst)
 	v.to = c.at - 1
 	if c.err == nil && !utf8.Valid(c.text[v.from:v.to]) {
 		c.fail("text in UTF-8: a server that cuts characters in two loses them for most clients")
 	}
 	v.texts++
-	v.isReasoning = isReasoning
-	return dst
+	v.isReasoning = dst == &v.reasoning
+	if dst == &v.other {
+		v.texts++
+	}
+}
+
+// parts reads a list of texts and of objects that have one, or one such object:
+// [{"type":"text","text":"so"}].
+func (v *completion) parts(c *cursor, dst *[]byte) {
+	switch c.next() {
+	case '[':
+		c.array(func() { v.parts(c, dst) })
+	case '{':
+		v.onePart(c, dst)
+	default:
+		v.text(c, dst)
+	}
+}
+
+// onePart reads a part. Its type may come after its text and decides what that is of.
+func (v *completion) onePart(c *cursor, dst *[]byte) {
+	var text, thought []byte
+	kind := ""
+	c.object(func(key []byte) {
+		switch string(key) {
+		case "type":
+			if c.next() == '"' {
+				kind = string(c.string(nil))
+			} else {
+				c.skip()
+			}
+		case "text", "content", "value", "refusal", "summary":
+			v.nested(c, &text)
+		case "thinking", "reasoning", "thought":
+			v.nested(c, &thought)
+		case "data", "signature", "id", "format", "index": // of reasoning that is encrypted
+			c.skip()
+		default:
+			v.unknown(c, key)
+		}
+	})
+	if !utf8.Valid(text) || !utf8.Valid(thought) {
+		c.fail("text in UTF-8: a server that cuts characters in two loses them for most clients")
+	}
+	if dst == &v.content && (strings.HasPrefix(kind, "think") || strings.HasPrefix(kind, "reason")) {
+		v.reasoning = append(v.reasoning, text...)
+	} else {
+		*dst = append(*dst, text...)
+	}
+	if dst == &v.content {
+		dst = &v.reasoning
+	}
+	*dst = append(*dst, thought...)
+	if len(text)+len(thought) == 0 && kind != "" && !strings.Contains(kind, "encrypted") &&
+		!strings.Contains(kind, "text") && !strings.Contains(kind, "think") && v.odd == "" {
+		v.odd = "a part of type " + excerpt([]byte(kind))
+	}
+}
+
+// nested reads the text of a part, which may be in parts itself.
+func (v *completion) nested(c *cursor, dst *[]byte) {
+	switch c.next() {
+	case '"':
+		*dst = c.string(*dst)
+	case '[':
+		c.array(func() { v.nested(c, dst) })
+	case '{':
+		c.object(func(key []byte) {
+			switch string(key) {
+			case "text", "thinking", "value", "content":
+				v.nested(c, dst)
+			default:
+				c.skip()
+			}
+		})
+	default:
+		c.skip()
+	}
+}
+
+// call reads a part of a tool call. Its name and arguments are what the model says, each call on a
+// line of its own; arguments that are an object are taken as they are written.
+func (v *completion) call(c *cursor) {
+	if c.next() != '{' {
+		if !falsy(c.value()) && v.odd == "" {
+			v.odd = "a tool call that is not an object"
+		}
+		return
+	}
+	before, id := len(v.called), false
+	var field func(key []byte)
+	field = func(key []byte) {
+		switch string(key) {
+		case "function", "custom":
+			if c.next() == '{' {
+				c.object(field)
+			} else {
+				c.skip()
+			}
+		case "name":
+			if raw := c.value(); !falsy(raw) {
+				v.called = append(v.called, '\n')
+				v.called = append((&cursor{text: raw}).plain(v.called), ' ')
+			}
+		case "arguments", "input":
+			v.called = c.plain(v.called)
+		case "id":
+			id = !falsy(c.value())
+		default:
+			c.skip()
+		}
+	}
+	c.object(field)
+	if len(v.called) > before || id {
+		v.calls++
+	}
+}
+
+// failures are the finish reasons of answers that the server did not make to the end.
+var failures = []string{"error", "abort", "aborted", "cancelled", "canceled", "failed", "failure",
+	"timeout", "network_error", "insufficient_system_resource"}
+
+// readFinish reads why the answer ended. It is a text, or an object with the text as its type, as
+// SGLang's own is.
+func (v *completion) readFinish(c *cursor) {
+	raw := c.value()
+	if c.err != nil || falsy(raw) {
+		return
+	}
+	switch string(raw) { // nearly all there are
+	case `"stop"`:
+		v.finish = "stop"
+		return
+	case `"length"`:
+		v.finish = "length"
+		return
+	}
+	var reason struct{ Type string }
+	if json.Unmarshal(raw, &reason.Type) != nil && json.Unmarshal(raw, &reason) != nil {
+		if v.odd == "" {
+			v.odd = "finish_reason " + excerpt(raw)
+		}
+		return
+	}
+	v.finish = excerpt([]byte(reason.Type))
+	if slices.Contains(failures, strings.ToLower(reason.Type)) && !v.failed {
+		v.failed, v.failure = true, "the answer ended with finish_reason "+v.finish
+	}
 }
 
 func (v *completion) readModel(c *cursor) {
@@ -216,49 +438,95 @@ func readLogprob(c *cursor) (p float64) {
 	return p
 }
 
-func (v *completion) usage(c *cursor) {
+// readUsage reads the server's counts, each by itself: one that cannot be read is unknown, and says
+// nothing of the others.
+func (v *completion) readUsage(c *cursor) {
+	if c.next() != '{' {
+		if raw := c.value(); !falsy(raw) {
+			v.part, v.unread = true, "it is "+excerpt(raw)
+		}
+		return
+	}
+	v.part = true
+	other := false
 	c.object(func(key []byte) {
 		switch string(key) {
 		case "prompt_tokens":
-			v.prompt = c.count()
+			v.count(c, key, &v.prompt)
 		case "completion_tokens":
-			v.output = c.count()
+			v.count(c, key, &v.output)
 		case "prompt_tokens_details":
-			c.object(func(key []byte) {
-				if string(key) == "cached_tokens" {
-					v.cached = c.count()
-				} else {
-					c.skip()
-				}
-			})
+			v.countIn(c, "cached_tokens", &v.cached)
+		case "completion_tokens_details":
+			v.countIn(c, "reasoning_tokens", &v.hidden)
 		default:
+			other = true
 			c.skip()
 		}
 	})
+	if other && !v.usage {
+		v.unread = "it has neither prompt_tokens nor completion_tokens"
+	}
 }
 
-func (v *completion) error(c *cursor) {
-	if c.null() {
-		return
-	}
-	v.failed = true
-	if c.next() == '"' {
-		v.failure = string(c.string(nil))
+// countIn reads one count of an object.
+func (v *completion) countIn(c *cursor, name string, n *int) {
+	if c.next() != '{' {
+		c.skip()
 		return
 	}
 	c.object(func(key []byte) {
-		if string(key) == "message" {
-			v.failure = string(c.string(nil))
+		if string(key) == name {
+			v.count(c, key, n)
 		} else {
 			c.skip()
 		}
 	})
 }
 
-// counts copies the server's token counts to the record. A server that does not report cached
-// tokens leaves them unknown.
+// count reads one of the server's counts.
+func (v *completion) count(c *cursor, key []byte, n *int) {
+	raw := c.value()
+	v.usage = true
+	if string(raw) == "null" {
+		return
+	}
+	if read, ok := wholeNumber(raw); ok {
+		*n = read
+	} else if v.unread == "" {
+		v.unread = string(key) + " is " + excerpt(raw)
+	}
+}
+
+// error reads the error of a chunk. One that is null, false, 0 or empty is none, as for OpenAI's own
+// clients.
+func (v *completion) error(c *cursor) {
+	raw := c.value()
+	if c.err != nil || falsy(raw) {
+		return
+	}
+	v.failed = true
+	if v.failure = failureText(raw); raw[0] != '{' && raw[0] != '"' && raw[0] != '[' {
+		v.failure = failureText(c.text) // it is true or a number, and the text is beside it
+	}
+}
+
+// counts copies the server's token counts to the record. A server that does not report some of them
+// leaves those unknown.
 func (v *completion) counts(r *record.Record) {
-	if v.prompt >= 0 {
+	if v.unread != "" {
+		r.Note(record.NoteUsage, v.unread)
+	}
+	if v.usage {
 		r.PromptTokens, r.OutputTokens, r.CachedTokens = v.prompt, v.output, v.cached
+	} else if v.unread != "" {
+		r.PromptTokens, r.OutputTokens, r.CachedTokens = -1, -1, -1
+	}
+	if v.odd != "" {
+		kind := record.NoteField
+		if !v.part {
+			kind = record.NoteEvent
+		}
+		r.Note(kind, v.odd)
 	}
 }

@@ -32,8 +32,8 @@ func TestParseCompletion(t *testing.T) {
 		{name: "no error", text: `{"error":null}`, want: completion{prompt: -1, output: -1, cached: -1}},
 		{name: "half", text: `{"choices":[{"delta":{"content":"wo`, err: "byte 35 of 35: want the end of a string"},
 		{name: "number for a text", text: `{"choices":[{"delta":{"content":5}}]}`, err: "byte 32 of 37: want a string"},
-		{name: "text for a count", text: `{"usage":{"prompt_tokens":"5"}}`, err: "byte 26 of 31: want a value"},
-		{name: "negative count", text: `{"usage":{"prompt_tokens":-5}}`, err: "byte 28 of 30: want a count"},
+		{name: "text for a count", text: `{"usage":{"prompt_tokens":"5"}}`, want: completion{prompt: 5, output: -1, cached: -1}},
+		{name: "negative count", text: `{"usage":{"prompt_tokens":-5,"completion_tokens":6}}`, want: completion{prompt: -1, output: 6, cached: -1}},
 		{name: "two values", text: `{} {}`, err: "byte 3 of 5: want the end"},
 		{name: "bottomless", text: strings.Repeat(`{"a":`, 1000), err: "byte 501 of 5000: want an object"},
 	} {

@@ -133,6 +133,16 @@ func (c *cursor) skip() {
 	}
 }
 
+// value consumes any value and returns its text.
+func (c *cursor) value() []byte {
+	c.blank()
+	begin := c.at
+	if c.skip(); c.err != nil {
+		return nil
+	}
+	return c.text[begin:c.at]
+}
+
 // quoted consumes a string and returns what is between its quotes, escapes and all.
 func (c *cursor) quoted() []byte {
 	if !c.take('"') {
@@ -206,6 +216,18 @@ func (c *cursor) string(dst []byte) []byte {
 	return append(dst, s...)
 }
 
+// plain consumes any value and appends its text to dst: of a string what it means, of anything else
+// how it is written. Nothing is appended for what is falsy.
+func (c *cursor) plain(dst []byte) []byte {
+	if c.next() == '"' {
+		return c.string(dst)
+	}
+	if raw := c.value(); !falsy(raw) {
+		dst = append(dst, raw...)
+	}
+	return dst
+}
+
 // float consumes a number; a null is 0.
 func (c *cursor) float() float64 {
 	if c.null() {
@@ -216,19 +238,6 @@ func (c *cursor) float() float64 {
 		c.fail("a number")
 	}
 	return v
-}
-
-// count consumes a whole number that is not negative; a null is -1, unknown.
-func (c *cursor) count() int {
-	if c.null() {
-		return -1
-	}
-	n, err := strconv.Atoi(string(c.number()))
-	if err != nil || n < 0 {
-		c.fail("a count")
-		return -1
-	}
-	return n
 }
 
 // number consumes a number and returns its text.

@@ -119,6 +119,7 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept-Encoding", "identity") // see decoded
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}

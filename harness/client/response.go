@@ -1,6 +1,7 @@
 package client
 
 import (
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -13,24 +14,94 @@ import (
 	"loadstone/harness/record"
 )
 
-// refusal gives the record of a response other than 200 its outcome. A 429, or a 503 with
-// Retry-After, is a clean refusal; anything else is a failure.
-func refusal(res *http.Response, r *record.Record) error {
-	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+// maxWait is the longest Retry-After that a client obeys. A server may ask for a day, and a
+// measurement that sits still for so long looks like one that hangs. For one that asks for more, the
+// client waits shortWait. The clients of OpenAI and Anthropic hold to the same minute, and go by
+// their own time, from half a second on, beyond it.
+const maxWait, shortWait = time.Minute, time.Second
+
+// refusal gives the record of a response other than 200 its outcome. A 429, or a 503 or 529 with
+// Retry-After, is a clean refusal; anything else is a failure. (529 is what Anthropic and some
+// proxies have for an overloaded server.)
+func (c *Client) refusal(res *http.Response, body io.Reader, p *Prompt, r *record.Record) error {
+	text, _ := io.ReadAll(io.LimitReader(body, 64<<10))
 	r.Outcome = record.Failed
-	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
-		r.RetryAfter = time.Duration(s) * time.Second
-	}
-	if res.StatusCode == http.StatusTooManyRequests ||
-		res.StatusCode == http.StatusServiceUnavailable && r.RetryAfter > 0 {
+	wait, says := retryAfter(res.Header, r)
+	r.RetryAfter = wait
+	switch res.StatusCode {
+	case http.StatusTooManyRequests:
 		r.Outcome = record.Rejected
+	case http.StatusServiceUnavailable, 529:
+		if says {
+			r.Outcome = record.Rejected
+		}
 	}
-	message := strings.TrimSpace(string(text))
+	c.leakInError(r, p.Canary, string(text))
+	said := strings.TrimSpace(string(text))
 	var v completion
 	if v.parse(text) == nil && v.failed {
-		message = v.failure
+		said = v.failure
 	}
-	return fmt.Errorf("%s: %s", res.Status, message)
+	return fmt.Errorf("%s: %s", strings.TrimSpace(res.Status), said)
+}
+
+// retryAfter is how long a response asks its client to wait, as far as the client does, and whether
+// it says so: in seconds, of which 0 is now, or as a date of HTTP, which may be past (RFC 9110, 10.2.3).
+// Servers write decimals as well. A date is held against the server's own clock where it tells it.
+func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool) {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if text == "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		at, dateErr := http.ParseTime(text)
+		if dateErr != nil {
+			r.Note(record.NoteNoWait, excerpt([]byte(text)))
+			return 0, false
+		}
+		now, nowErr := http.ParseTime(h.Get("Date"))
+		if nowErr != nil {
+			now = time.Now()
+		}
+		seconds = max(0, at.Sub(now).Seconds())
+	}
+	if !(seconds >= 0) { // NaN as well
+		r.Note(record.NoteNoWait, excerpt([]byte(text)))
+		return 0, false
+	}
+	if seconds > maxWait.Seconds() {
+		about := fmt.Sprintf("%v in place of %s", shortWait, excerpt([]byte(text)))
+		r.Note(record.NoteWait, about)
+		return shortWait, true
+	}
+	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// decoded is the body of a response as it was before it was encoded, with notes of that. No request
+// accepts an encoding, since decoding is time that the client would take from the answer's; a server
+// may encode all the same.
+func decoded(res *http.Response) (body io.Reader, note string, err error) {
+	encoding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding")))
+	switch encoding {
+	case "", "identity":
+		return res.Body, "", nil
+	case "gzip", "x-gzip":
+		body, err = gzip.NewReader(res.Body)
+		if err != nil {
+			return nil, "", fmt.Errorf("the answer is called %s and is not: %w", encoding, err)
+		}
+		return body, encoding, nil
+	}
+	return nil, "", fmt.Errorf("the answer is encoded as %s, which this client does not read, "+
+		"and no request accepts", excerpt([]byte(encoding)))
+}
+
+// isEventStream tells whether a Content-Type is that of server-sent events, in any case and with any
+// parameters.
+func isEventStream(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 }
 
 // headTimes reads the server's timings from the head of a response.

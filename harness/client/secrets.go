@@ -1,10 +1,12 @@
 package client
 
 import (
+	"net/http"
 	"strconv"
 	"sync"
 
 	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // secrets are the canaries of the agents that asked last through one client: of a million at least,
@@ -52,6 +54,16 @@ func (s *secrets) has(secret uint32) bool {
 
 // leak is the canary of another agent that an answer contains, "" if it contains none.
 func (s *secrets) leak(answer, own string) string {
+	return leakIn(s, answer, own, false)
+}
+
+// leakWord is leak of a text in which canaries stand as words. In what a server makes up itself,
+// such as the ids of requests, any eight hexadecimal digits may stand in a longer row by accident.
+func (s *secrets) leakWord(text, own string) string {
+	return leakIn(s, text, own, true)
+}
+
+func leakIn[T string | []byte](s *secrets, answer T, own string, word bool) string {
 	var secret uint32 // the last hexadecimal digits
 	digits := 0       // how many of them stand in a row
 	for i := range len(answer) {
@@ -67,10 +79,67 @@ func (s *secrets) leak(answer, own string) string {
 		}
 		secret = secret<<4 | uint32(c)
 		if digits++; digits >= load.CanaryLength && s.has(secret) {
-			if word := answer[i+1-load.CanaryLength : i+1]; word != own {
-				return word
+			begin, end := i+1-load.CanaryLength, i+1
+			if word && !(digits == load.CanaryLength && free(answer, begin-1) && free(answer, end)) {
+				continue
+			}
+			if found := string(answer[begin:end]); found != own {
+				return found
 			}
 		}
 	}
 	return ""
+}
+
+// free tells whether no letter, digit or hyphen is at a place of a text.
+func free[T string | []byte](text T, at int) bool {
+	if at < 0 || at >= len(text) {
+		return true
+	}
+	switch c := text[at]; {
+	case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '-', c == '_':
+		return false
+	}
+	return true
+}
+
+// leak looks for another agent's secret in all that the model says. The first that is found is
+// kept.
+func (c *Client) leak(r *record.Record, own string) {
+	for _, part := range []struct{ where, text string }{
+		{"", r.Answer}, {"the reasoning", r.Thought}, {"the tool calls", r.Calls}} {
+		if secret := c.secrets.leak(part.text, own); secret != "" && r.Leak == "" {
+			r.Leak, r.LeakIn = secret, part.where
+		}
+	}
+}
+
+// leakInOther looks for it in texts that are no part of the answer.
+func (c *Client) leakInOther(r *record.Record, own string, text []byte) {
+	if secret := leakIn(&c.secrets, text, own, true); secret != "" && r.Leak == "" {
+		r.Leak, r.LeakIn = secret, "a field that is not known"
+	}
+}
+
+// leakInHeader looks for it in the head or the trailers of a response. The ids of requests and of
+// their traces are made up by the server.
+func (c *Client) leakInHeader(r *record.Record, own string, h http.Header) {
+	for name, values := range h {
+		switch name {
+		case "X-Request-Id", "Traceparent", "Etag", "Cf-Ray", "Date":
+			continue
+		}
+		for _, value := range values {
+			if secret := c.secrets.leakWord(value, own); secret != "" && r.Leak == "" {
+				r.Leak, r.LeakIn = secret, "the header "+name
+			}
+		}
+	}
+}
+
+// leakInError looks for it in what a server says of a failure.
+func (c *Client) leakInError(r *record.Record, own, text string) {
+	if secret := c.secrets.leakWord(text, own); secret != "" && r.Leak == "" {
+		r.Leak, r.LeakIn = secret, "the error"
+	}
 }

@@ -27,13 +27,18 @@ func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
 	if err != nil {
 		return "", 0, nil, err
 	}
+	req.Header.Set("Accept-Encoding", "identity")
 	c.authorize(req)
 	res, err := c.http.Do(req)
 	if err != nil {
 		return "", 0, nil, withoutURL(err)
 	}
 	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	plain, _, err := decoded(res)
+	if err != nil {
+		return res.Status, res.StatusCode, nil, err
+	}
+	body, err = io.ReadAll(io.LimitReader(plain, maxAnswer))
 	return res.Status, res.StatusCode, body, err
 }
 

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,39 +13,32 @@ import (
 )
 
 // stream reads an answer that arrives in pieces. It is whole when it has both a finish_reason and
-// the [DONE] that ends it.
+// the [DONE] that ends it. Some servers leave [DONE] out; an answer without it is truncated all the
+// same, since nothing else tells it from one whose end was lost.
 func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	v, answer, chunks := &s.parsed, s.answer[:0], s.chunks[:0]
-	defer func() {
-		s.answer, s.chunks = answer, chunks
-		r.Answer, r.Chunks = string(answer), append([]time.Duration(nil), chunks...)
-	}()
+	defer s.release()
+	s.answer, s.thought, s.calls, s.other, s.chunks =
+		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
+	s.hidden = 0
+	v := &s.parsed
 	var failure error
 	done := false
 	arrival := &stamped{body: body, clock: c}
-	err := events(arrival, s.buffer, func(data []byte) bool {
-		if string(data) == "[DONE]" {
+	err := s.events.read(arrival, s.buffer, func(e *event) bool {
+		if isDone(e.data) {
 			done = true
 			return true // read on to the end of the body: the trailers come after it
 		}
-		if err := v.parse(data); err != nil {
-			r.Outcome, failure = record.Failed, fmt.Errorf("event is not a chunk: %w", err)
+		if failure = s.parse(e.data, e.failed, r); failure != nil {
 			return false
 		}
-		if v.failed {
-			r.Outcome, failure = record.Failed, errors.New(v.failure)
-			return false
-		}
-		v.counts(r)
 		switch {
 		case len(v.content) > 0 || v.calls > 0:
 			if r.FirstContent < 0 {
 				r.FirstContent = arrival.at
 			}
-			chunks = append(chunks, arrival.at)
-			answer = append(answer, v.content...)
+			s.piece(e, arrival.at, r)
 			if p.OnPiece != nil && len(v.content) > 0 {
 				p.OnPiece(string(v.content))
 			}
@@ -51,39 +46,160 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 			if r.FirstContent < 0 {
 				r.Reasoning++
 			}
-			chunks = append(chunks, arrival.at)
+			s.piece(e, arrival.at, r)
 		}
 		if v.finish != "" {
 			r.Finish = v.finish
 		}
-		if p.CancelPieces > 0 && len(chunks) >= p.CancelPieces && r.Finish == "" {
+		if p.CancelPieces > 0 && len(s.chunks) >= p.CancelPieces && r.Finish == "" {
 			r.Outcome = record.Cancelled
-			failure = fmt.Errorf("cancelled after %d pieces", len(chunks))
+			failure = fmt.Errorf("cancelled after %d pieces", len(s.chunks))
 			return false
 		}
 		return true
 	})
+	r.Answer, r.Thought, r.Calls = string(s.answer), string(s.thought), string(s.calls)
+	r.Chunks = append([]time.Duration(nil), s.chunks...)
+	c.leakInOther(r, p.Canary, s.other)
+	if s.events.odd != "" {
+		r.Note(record.NoteLine, s.events.odd)
+	}
 	switch {
 	case failure != nil:
 		return failure
+	case errors.Is(err, errLongEvent):
+		r.Outcome = record.Cancelled // by the client: it is not known what would have come
+		r.Note(record.NoteLong, "")
+		return err
 	case err != nil:
-		return fmt.Errorf("stream broke after %d chunks: %w", len(chunks), err)
-	case r.Finish == "":
-		return fmt.Errorf("stream ended after %d chunks without its finish_reason", len(chunks))
-	case !done:
-		return fmt.Errorf("stream ended after %d chunks without its [DONE]", len(chunks))
+		return fmt.Errorf("stream broke after %d chunks: %w", len(s.chunks), err)
 	}
-	r.Outcome = record.OK
+	return s.end(done, r)
+}
+
+// isDone tells whether an event is the one that ends a stream.
+func isDone(data []byte) bool {
+	return len(data) > 0 && data[len(data)-1] != '}' && string(bytes.TrimSpace(data)) == "[DONE]"
+}
+
+// parse reads an event into parsed. The error is that it is none, or an error of the server's.
+func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
+	v := &s.parsed
+	err := v.parse(data)
+	switch {
+	case failed && (err != nil || !v.failed):
+		r.Outcome = record.Failed
+		return errors.New(failureText(data))
+	case err != nil:
+		r.Outcome = record.Failed
+		if text := bytes.TrimSpace(data); len(text) > 0 && text[0] != '{' {
+			return fmt.Errorf("event is not a chunk, but %s", excerpt(text))
+		}
+		return fmt.Errorf("event is not a chunk: %w", err)
+	}
+	v.counts(r)
+	s.hidden = max(s.hidden, v.hidden)
+	if v.failed {
+		if v.finish != "" {
+			r.Finish = v.finish
+		}
+		r.Outcome = record.Failed
+		return errors.New(v.failure)
+	}
+	if len(v.other) > 0 {
+		s.other = append(append(s.other, v.other...), ' ')
+	}
 	return nil
+}
+
+// piece takes an event that is a piece of the answer.
+func (s *scratch) piece(e *event, at time.Duration, r *record.Record) {
+	if e.repeated {
+		r.Repeats++
+	}
+	if e.doubled {
+		r.Doubled++
+	}
+	s.chunks = append(s.chunks, at)
+	s.answer = append(s.answer, s.parsed.content...)
+	s.thought = append(s.thought, s.parsed.reasoning...)
+	s.calls = append(s.calls, s.parsed.called...)
+}
+
+// end says how a stream ended that was read to its end.
+func (s *scratch) end(done bool, r *record.Record) error {
+	about := ""
+	if s.events.unended {
+		// What came whole is taken for what it is: the event that ends the stream, or an error. Any
+		// other event is dropped, as the standard says.
+		tail := s.events.tail
+		if isDone(tail) {
+			done = true
+		}
+		err := s.parsed.parse(tail)
+		if err == nil && s.parsed.failed {
+			r.Outcome = record.Failed
+			return errors.New(s.parsed.failure)
+		}
+		if done || err == nil { // else the stream was cut in the middle of the event
+			r.Note(record.NoteTail, "")
+			about = "; its last event has no blank line after it"
+		}
+	}
+	switch {
+	case r.Finish == "":
+		return fmt.Errorf("stream ended after %d chunks without its finish_reason%s%s",
+			len(s.chunks), about, s.saw())
+	case !done:
+		return fmt.Errorf("stream ended after %d chunks without its [DONE]%s%s", len(s.chunks),
+			about, s.saw())
+	}
+	return ended(r, s.hidden)
+}
+
+// saw is what a stream had in place of an answer's events, where that is known.
+func (s *scratch) saw() string {
+	if s.events.odd == "" {
+		return ""
+	}
+	return "; it has a line: " + s.events.odd
+}
+
+// ended gives an answer that ended as it should its outcome. hidden are tokens of its reasoning, as
+// its usage counts them.
+func ended(r *record.Record, hidden int) error {
+	r.Bound(len(r.Answer)+len(r.Thought)+len(r.Calls), hidden)
+	r.Outcome = record.OK
+	if len(r.Chunks) > 0 || r.FirstContent >= 0 {
+		return nil
+	}
+	r.Outcome = record.Empty
+	about := "the answer ended with " + r.Finish + " and has no token"
+	if n := max(r.OutputTokens, r.Claimed); n > 0 {
+		about += fmt.Sprintf("; its usage has %d", n)
+	}
+	return errors.New(about)
 }
 
 // scratch is the memory for reading one stream, used again for the next one: fresh buffers for
 // every request cost as much as all else that the client does.
 type scratch struct {
 	buffer []byte
+	events eventReader
 	parsed completion
-	answer []byte
 	chunks []time.Duration
+	hidden int // tokens of reasoning, as the usage has them
+
+	answer, thought, calls, other []byte
+}
+
+// release gives the memory back, but for that of an answer beyond all measure.
+func (s *scratch) release() {
+	if cap(s.events.now)+cap(s.events.before)+cap(s.answer)+cap(s.thought) > 1<<20 {
+		*s = scratch{buffer: s.buffer}
+	}
+	s.events.lines = lines{}
+	scratches.Put(s)
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{buffer: make([]byte, 4<<10)} }}
@@ -102,32 +218,42 @@ func (s *stamped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// whole reads an answer that arrives in one piece. Its first content arrives with its end.
-func (c *Client) whole(body io.Reader, p *Prompt, r *record.Record) error {
+// whole reads an answer that arrives in one piece. Its first token arrives with its end.
+func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.Record) error {
 	text, err := io.ReadAll(io.LimitReader(body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("answer broke after %d bytes: %w", len(text), err)
 	}
 	now := c.Since()
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var v completion
 	if err := v.parse(text); err != nil {
 		r.Outcome = record.Failed
-		return fmt.Errorf("answer is not a completion: %w", err)
+		return fmt.Errorf("answer is not a completion, but %s: %w; it begins: %s",
+			cmp.Or(excerpt([]byte(contentType)), "of no stated type"), err, excerpt(text))
 	}
+	v.counts(r)
+	r.Finish = v.finish
 	if v.failed {
 		r.Outcome = record.Failed
 		return errors.New(v.failure)
 	}
-	v.counts(r)
-	if v.finish == "" {
-		return errors.New("answer without a finish_reason")
-	}
-	r.Answer, r.Finish, r.Outcome = string(v.content), v.finish, record.OK
-	if r.Answer != "" || v.calls > 0 {
+	r.Answer, r.Thought, r.Calls = string(v.content), string(v.reasoning), string(v.called)
+	c.leakInOther(r, p.Canary, v.other)
+	switch {
+	case r.Answer != "" || v.calls > 0:
 		r.FirstContent = now
+	case r.Thought != "":
+		r.Chunks, r.Reasoning = []time.Duration{now}, 1
 	}
 	if p.OnPiece != nil && r.Answer != "" {
 		p.OnPiece(r.Answer)
 	}
-	return nil
+	if v.finish == "" {
+		return errors.New("answer without a finish_reason")
+	}
+	if !p.NoStream {
+		r.Note(record.NoteWhole, "")
+	}
+	return ended(r, max(v.hidden, 0))
 }

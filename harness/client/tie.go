@@ -12,8 +12,11 @@ const NearTie = 0.25
 
 // Tie asks the prompt again, alone, and returns how much more likely, in log-probability (nats),
 // the token at a byte of the greedy answer was than the next likeliest. It is +Inf where the server
-// does not report log-probabilities.
+// does not report log-probabilities, and where at is below 0: outside of the answer's text.
 func (c *Client) Tie(ctx context.Context, p Prompt, answer string, at int) float64 {
+	if at < 0 {
+		return math.Inf(1)
+	}
 	p.Logprobs = true
 	v, err := c.complete(ctx, p)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 
 	"loadstone/harness/client"
 	"loadstone/harness/record"
+	"loadstone/harness/table"
+	"loadstone/harness/terminal"
 )
 
 const askAbout = `Asks a server one question and prints the answer as it arrives. The question is the arguments,
@@ -90,7 +92,11 @@ func (q *question) send(ctx context.Context, e *env) error {
 	printing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var unprinted error
+	show := terminal.Is(e.stdout)
 	q.prompt.OnPiece = func(text string) {
+		if show { // a terminal would obey what a server sends
+			text = table.Plain(text)
+		}
 		if _, err := io.WriteString(e.stdout, text); err != nil && unprinted == nil {
 			unprinted = err
 			cancel() // nobody reads the rest

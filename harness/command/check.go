@@ -26,20 +26,22 @@ the conversations go on:
   repeatable  alone, the same prompt gets the same answer, whatever the cache holds
   answered    under load every request is answered in full or refused cleanly (429, or 503 with
               Retry-After)
-  identity    under load every answer is byte for byte the one given alone. Where an answer is not,
+  identity    under load every answer is byte for byte the one given alone: text, reasoning and tool
+              calls. Where no answer has a word, this is unknown. Where an answer is not the same,
               and the server reports log-probabilities, a near tie of two tokens is a variant of the
               batch. Where it reports none, an answer that it gives alone as well, to an agent that
               is new, is a variant, too. Any other difference is corruption
   recovery    after cancelled requests nothing is left in flight, and blocks, goroutines, files and
               memory are given back, as far as the server's /metrics say
   counters    the server's own counters rose by at least what its answers add up to
-  solo        an agent alone gets its first token as quickly as before
+  solo        an agent alone gets its first token as quickly as before the load
   restart     after a restart the conversations go on with the same answers (of a server that was
               started here, not of one at -url). A variant is an answer that the server gives as
               well when an agent that is new sends the conversation's text
-  leaks       no answer contains another agent's secret; each agent has one
+  leaks       no response contains another agent's secret, be it in the answer, reasoning, tool
+              calls, errors or headers; each agent has one
   cache       no conversation finds more tokens in the cache than it left there itself
-  tokens      the server's counts agree with what it sent
+  tokens      the server's counts agree with what it sent, and no piece came twice
   times       no time is before that of an earlier event, and the server claims no more time than
               passed
   count       every request that was begun has ended and is on record, and Little's law holds

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"loadstone/harness/table"
 	"os"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func unread(err error) bool {
 func oneLine(err error) string {
 	var b strings.Builder
 	for line := range strings.Lines(err.Error()) {
-		line = strings.Join(strings.Fields(line), " ")
+		line = table.OneLine(line)
 		switch before := b.String(); {
 		case line == "":
 			continue

@@ -146,9 +146,17 @@ The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes
 them again, with the head of results.json for what they do not contain: the machine, the server and
 its counters, the load. Only their owner can read raw files (0600).
 
-Metrics: ttft is from due to first token, itl between two tokens, e2e from due to end, lag from due
+Metrics: ttft is from due to first token, itl between two pieces of an answer as they came (gap is
+the same), tpot (last piece - first) / (tokens - 1) of an answer, e2e from due to end, lag from due
 to sent (the client's own); server, queue, prefill and decode are as the server reports, network is
-what the client waited beyond that.
+what the client waited beyond that. stall-ratio is the part of the time between first and last pieces
+that was spent in gaps above 200 ms; tokens-per-piece tells gaps from times between tokens.
+
+An answer that ends as it should and of which the client saw no token is empty: an error, beside
+failed in the table and in error-ratio. What the client did not understand or believe of a response
+is noted: a usage that cannot be read, or that claims more tokens than max_tokens allows or than
+came, counts as unknown (claimed_tokens in requests.csv and records.jsonl), and each piece of the
+answer as a token.
 `,
 }
 

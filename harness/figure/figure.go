@@ -99,7 +99,7 @@ func (f Figure) Size(s *record.Summary) int { return f.dist(s).N }
 // Sample is n of the values that a percentile is of, in words.
 func (f Figure) Sample(n int) string {
 	if f.Of == "itl" {
-		return table.Plural(n, "gap") + " between tokens"
+		return table.Plural(n, "gap") + " between pieces"
 	}
 	return table.Plural(n, "request")
 }
@@ -116,6 +116,9 @@ func (f Figure) Format(v float64) string {
 		return table.Percent(v)
 	case PerSecond:
 		return table.Rate(v)
+	}
+	if v != math.Trunc(v) { // tokens of a piece
+		return table.Three(v)
 	}
 	return table.Count(v)
 }

@@ -3,6 +3,7 @@ package figure_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"loadstone/harness/figure"
 	"loadstone/harness/record"
@@ -63,6 +64,34 @@ func TestSpellings(t *testing.T) {
 		"hit-ratio": false, "sec/op": false, "n-e2e": false} {
 		if figure.IsTime(name) != want {
 			t.Errorf("%s is a time: %v", name, !want)
+		}
+	}
+}
+
+// Where nothing was answered, tokens came at a rate of 0, which is a figure. What was answered without
+// usage and in one piece has none.
+func TestTokenRateOfNothing(t *testing.T) {
+	f, _ := figure.Find("tok/s")
+	failed := record.Summarize("x", []record.Record{{Outcome: record.Failed}, {Outcome: record.Empty, OutputTokens: 6}}, time.Second, -1)
+	v, measured := f.BenchValue(&failed)
+	if v != 0 || !measured {
+		t.Errorf("%v, %v", v, measured)
+	}
+	whole := record.Summarize("x", []record.Record{{Outcome: record.OK, OutputTokens: -1, PromptTokens: -1}}, time.Second, -1)
+	if _, measured := f.BenchValue(&whole); measured {
+		t.Error("measured")
+	}
+	if n, _ := figure.Find("empty"); n.Name != "empty" {
+		t.Error("no figure of empty answers")
+	}
+}
+
+// A tail of gaps is gated, and what older baselines lack is not.
+func TestPaceInBenchLines(t *testing.T) {
+	for name, gated := range map[string]bool{"p50-itl": true, "p99-itl": true, "p50-tpot": false, "max-itl": false, "stall-ratio": false} {
+		f, _ := figure.Find(name)
+		if !f.Bench || f.Rule.Gated != gated || !f.Rule.Sparse {
+			t.Errorf("%s: %+v", name, f)
 		}
 	}
 }

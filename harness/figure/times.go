@@ -21,11 +21,13 @@ var AllTimes = []Times{
 		func(s *record.Summary) stats.Dist { return s.TTFT }},
 	{"content", "due to first token after reasoning",
 		func(s *record.Summary) stats.Dist { return s.Content }},
-	{"itl", "between two tokens",
+	{"itl", "between two pieces of an answer, as they came",
 		func(s *record.Summary) stats.Dist { return s.ITL }},
-	{"gap", "between two chunks",
-		func(s *record.Summary) stats.Dist { return s.Gap }},
-	{"tpot", "a token after the first, mean of an answer",
+	// Inter-token times were once gaps divided by the tokens of a piece; programs that read files of
+	// results know the gaps by this name.
+	{"gap", "between two pieces of an answer, as they came",
+		func(s *record.Summary) stats.Dist { return s.ITL }},
+	{"tpot", "a token after the first: (last - first) / (tokens - 1) of an answer",
 		func(s *record.Summary) stats.Dist { return s.TPOT }},
 	{"e2e", "due to end",
 		func(s *record.Summary) stats.Dist { return s.E2E }},

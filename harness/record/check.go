@@ -1,9 +1,11 @@
 package record
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,7 +36,9 @@ type Violation struct {
 	Turn  int
 	About string // what was found, and what should have been
 
-	At int // of CheckIdentity: the byte at which the answers begin to differ
+	// At is of CheckIdentity: the byte at which the answers begin to differ; -1 where they differ in
+	// reasoning or tool calls alone.
+	At int
 }
 
 // String is the violation in one line.
@@ -50,8 +54,9 @@ func (v Violation) String() string {
 //
 //   - times: a later event has a later time, and every request has one of the known outcomes
 //   - tokens: the server reports no more cached tokens than the prompt has, no more pieces of an
-//     answer came than it has tokens, and an answer with text has tokens
-//   - leak: no answer contains another agent's canary
+//     answer came than it has tokens, and none came twice; an answer with text has tokens, and one
+//     of which nothing came has none
+//   - leak: no response contains another agent's canary, wherever in it
 //   - cache: a later turn of a conversation finds in the cache at most the conversation's own
 //     longest prompt and answer, and the first turn at most the shared tokens that every prompt
 //     begins with, such as the chat template's. A negative number of shared tokens is unknown, and
@@ -144,9 +149,13 @@ func (c *Checker) one(r *Record, beside siblings) {
 		if agent, ok := c.owners[r.Leak]; ok {
 			owner = "agent " + agent
 		}
-		report(CheckLeak, "the answer has the secret of %s in it", owner)
+		verb := "has"
+		if r.LeakIn == leakInCalls {
+			verb = "have"
+		}
+		report(CheckLeak, "%s %s the secret of %s in it", cmp.Or(r.LeakIn, "the answer"), verb, owner)
 	}
-	if r.Outcome != OK {
+	if !r.Ended() {
 		if r.Outcome != Rejected {
 			c.cached[id] = cacheUse{-1, c.batch} // it is unknown what it left in the cache
 		}
@@ -173,6 +182,9 @@ func (c *Checker) one(r *Record, beside siblings) {
 	}
 	c.cached[id] = cacheUse{tokens, c.batch}
 }
+
+// leakInCalls is the LeakIn of a record whose tool calls contain a canary.
+const leakInCalls = "the tool calls"
 
 // A reportFunc notes a violation of the record that is being checked.
 type reportFunc func(check CheckName, format string, args ...any)
@@ -276,50 +288,85 @@ func checkTokens(r *Record, report reportFunc) {
 		report(CheckTokens, "%d tokens of a prompt of %d were cached",
 			r.CachedTokens, r.PromptTokens)
 	}
-	if r.OutputTokens == 0 && r.Answer != "" {
+	claimed := max(r.OutputTokens, r.Claimed)
+	switch {
+	case r.OutputTokens == 0 && r.Answer != "":
 		report(CheckTokens, "an answer of 0 tokens has a text of %d bytes", len(r.Answer))
 		return
+	// One token is allowed: the end of a turn has no text, and many servers count it.
+	case r.Outcome == Empty && claimed > 1:
+		report(CheckTokens, "an answer of %d tokens came without any", claimed)
+		return
+	case r.Doubled > 0:
+		report(CheckTokens, "%s of an answer came twice, with one event id", piecesOf(r.Doubled))
+		return
+	case r.OutputTokens < 0 || len(r.Chunks) <= r.OutputTokens:
+		return
 	}
-	// One piece more than tokens is allowed: a server may send the rest of a cut character by
+	// Where a piece has the bytes of the one before, and there are more than tokens, it came twice.
+	// One more than tokens is allowed otherwise: a server may send the rest of a cut character by
 	// itself.
-	if r.OutputTokens >= 0 && len(r.Chunks) > r.OutputTokens+1 {
+	more := len(r.Chunks) - r.OutputTokens
+	twice := min(more, r.Repeats)
+	if more == 1 && strings.Contains(r.Answer, "\ufffd") {
+		return
+	}
+	switch {
+	case twice > 0:
+		report(CheckTokens, "%d pieces of an answer of %d tokens: %s came twice",
+			len(r.Chunks), r.OutputTokens, piecesOf(twice))
+	case more > 1:
 		report(CheckTokens, "%d pieces of an answer of %d tokens", len(r.Chunks), r.OutputTokens)
 	}
 }
 
+func piecesOf(n int) string {
+	if n == 1 {
+		return "1 piece"
+	}
+	return fmt.Sprintf("%d pieces", n)
+}
+
 // CompareAnswers compares the greedy answers of a load with those that the same conversations got
-// when nothing else ran. Each violation names the first byte at which the two answers differ. Turns
-// that were not answered both times are left out.
+// when nothing else ran: all that the model said. Each violation names the first byte at which the
+// two differ. Turns that did not end as an answer both times are left out.
 func CompareAnswers(alone, underLoad []Record) []Violation {
+	var found []Violation
+	pairs(alone, underLoad, func(before, r *Record) {
+		if d, differs := r.Difference(before); differs {
+			found = append(found, Violation{CheckIdentity, r.Agent, r.Turn, d.String(), d.At()})
+		}
+	})
+	return found
+}
+
+// Comparable is how many of the answers that CompareAnswers looks at have anything to compare: two
+// that have no word prove nothing.
+func Comparable(alone, underLoad []Record) (n int) {
+	pairs(alone, underLoad, func(before, r *Record) {
+		if before.Said() || r.Said() {
+			n++
+		}
+	})
+	return n
+}
+
+// pairs finds the answers of one conversation's turn.
+func pairs(alone, underLoad []Record, each func(alone, underLoad *Record)) {
 	type key struct {
 		agent string
 		turn  int
 	}
-	want := map[key]string{}
-	for _, r := range alone {
-		if r.Outcome == OK {
-			want[key{r.Agent, r.Turn}] = r.Answer
+	want := map[key]*Record{}
+	for i := range alone {
+		if r := &alone[i]; r.Ended() {
+			want[key{r.Agent, r.Turn}] = r
 		}
 	}
-	var found []Violation
-	for _, r := range underLoad {
-		answer, ok := want[key{r.Agent, r.Turn}]
-		if !ok || r.Outcome != OK || r.Answer == answer {
-			continue
+	for i := range underLoad {
+		r := &underLoad[i]
+		if before, ok := want[key{r.Agent, r.Turn}]; ok && r.Ended() {
+			each(before, r)
 		}
-		at := FirstDifference(answer, r.Answer)
-		about := fmt.Sprintf("the answer parts from the one given alone at byte %d of %d",
-			at, len(answer))
-		found = append(found, Violation{CheckIdentity, r.Agent, r.Turn, about, at})
 	}
-	return found
-}
-
-// FirstDifference is the first byte at which two answers differ.
-func FirstDifference(a, b string) int {
-	at := 0
-	for at < min(len(a), len(b)) && a[at] == b[at] {
-		at++
-	}
-	return at
 }

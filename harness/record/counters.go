@@ -107,18 +107,19 @@ func Compare(before, after, client Account) *Counters {
 // ClientAccount is the client's account of a run's requests.
 func ClientAccount(records []Record, rest *Rest) Account {
 	t := Run{Records: records, Rest: rest}.Tally()
-	inexact := t.outcomes[OK]
+	answered := t.outcomes[OK] + t.outcomes[Empty] // a server counts what it has ended
+	inexact := answered
 	for i := range records {
-		if r := &records[i]; r.Outcome == OK && r.Finish == "length" && r.OutputTokens >= 0 {
+		if r := &records[i]; r.Ended() && r.Finish == "length" && r.OutputTokens >= 0 {
 			inexact--
 		}
 	}
-	unfinished := t.requests - t.outcomes[OK] - t.outcomes[Rejected]
+	unfinished := t.requests - answered - t.outcomes[Rejected]
 	return Account{
-		AnsweredRequests:   float64(t.outcomes[OK]),
-		PromptTokens:       float64(t.promptTokens),
-		CachedTokens:       float64(t.cachedTokens),
-		OutputTokens:       float64(t.outputTokens),
+		AnsweredRequests:   float64(answered),
+		PromptTokens:       float64(t.promptTokens + t.empty.prompt),
+		CachedTokens:       float64(t.cachedTokens + t.empty.cached),
+		OutputTokens:       float64(t.outputTokens + t.empty.output),
 		InexactAnswers:     float64(inexact),
 		UnfinishedRequests: float64(unfinished),
 	}

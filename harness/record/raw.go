@@ -23,13 +23,22 @@ func Append(path string, records []Record, answers bool) error {
 func writeRecords(path string, flag int, records []Record, answers bool) error {
 	return writeLines(path, flag, records, func(r *Record) {
 		if !answers {
-			r.Answer = ""
+			r.Answer, r.Thought, r.Calls = "", "", ""
 		}
 	})
 }
 
-// Read reads what Write wrote. After an error it returns the records before it.
-func Read(r io.Reader) ([]Record, error) { return readLines[Record](r) }
+// Read reads what Write wrote. After an error it returns the records before it. In files of earlier
+// versions an answer of which nothing came is ok; it is Empty.
+func Read(r io.Reader) ([]Record, error) {
+	records, err := readLines[Record](r)
+	for i := range records {
+		if one := &records[i]; one.Outcome == OK && one.FirstContent < 0 && len(one.Chunks) == 0 {
+			one.Outcome = Empty
+		}
+	}
+	return records, err
+}
 
 // WriteSamples writes samples as JSON Lines to a file that only its owner can read.
 func WriteSamples(path string, samples []Sample) error {

@@ -67,12 +67,31 @@ type Record struct {
 	CachedTokens int    `json:"cached_tokens"`
 	OutputTokens int    `json:"output_tokens"`
 	Finish       string `json:"finish,omitempty"` // finish_reason
-	Answer       string `json:"answer,omitempty"` // the text, for the checks on answers
+
+	MaxTokens int `json:"max_tokens,omitempty"` // of the answer, as it was asked for; 0: no bound
+	// Claimed is an output count of the usage that cannot be true, beside an OutputTokens of -1. See
+	// Bound.
+	Claimed int `json:"claimed_tokens,omitempty"`
+	// Repeats are the pieces whose event has the very bytes of the one before. A model may repeat a
+	// token; Doubled are those that also have its event id, so that they came twice for certain.
+	Repeats int `json:"repeats,omitempty"`
+	Doubled int `json:"doubled,omitempty"`
+
+	// What the model said, for the checks on answers: the text, the reasoning before it, and the
+	// names and arguments of its tool calls.
+	Answer  string `json:"answer,omitempty"`
+	Thought string `json:"thought,omitempty"`
+	Calls   string `json:"calls,omitempty"`
 
 	// Canary is the secret word in the prompt, for the checks on answers. It is in no file.
 	Canary string `json:"-"`
-	// Leak is the canary of another agent that the answer contains; "": it contains none.
-	Leak string `json:"leak,omitempty"`
+	// Leak is the canary of another agent that the response contains; "": it contains none. LeakIn
+	// says where, such as "the reasoning"; "" is the answer.
+	Leak   string `json:"leak,omitempty"`
+	LeakIn string `json:"leak_in,omitempty"`
+
+	// Notes are what the client did not understand, or did not believe, at most a few.
+	Notes []Note `json:"notes,omitempty"`
 
 	Server ServerTiming `json:"server"`
 }
@@ -103,6 +122,7 @@ type Outcome string
 // The outcomes.
 const (
 	OK        Outcome = "ok"
+	Empty     Outcome = "empty"     // it ended as an answer does, and the client saw no token of it
 	Rejected  Outcome = "rejected"  // 429, or 503 with Retry-After: the server refused cleanly
 	Failed    Outcome = "failed"    // any other status, or an error event in the stream
 	Truncated Outcome = "truncated" // the stream ended without its finish_reason or its [DONE]
@@ -112,7 +132,10 @@ const (
 )
 
 // Outcomes are all there are.
-var Outcomes = [...]Outcome{OK, Rejected, Failed, Truncated, Timeout, Refused, Cancelled}
+var Outcomes = [...]Outcome{OK, Rejected, Empty, Failed, Truncated, Timeout, Refused, Cancelled}
+
+// Ended tells whether the server ended the answer as it should: it is there, or it is empty.
+func (r *Record) Ended() bool { return r.Outcome == OK || r.Outcome == Empty }
 
 // SLO says whether a request met an objective.
 type SLO string
@@ -136,8 +159,10 @@ func (r *Record) Judge(o load.Objective) SLO {
 	return Missed
 }
 
-// within tells whether a time is below a bound; a bound of 0 is none.
-func within(d, bound time.Duration) bool { return bound == 0 || d < bound }
+// within tells whether a time is below a bound; a bound of 0 is none. A time that never came is
+// below no bound: an answer of one piece shows no time per token, and a server that sends each
+// answer at once would meet any bound on it. Whoever wants such answers to count bounds e2e.
+func within(d, bound time.Duration) bool { return bound == 0 || 0 <= d && d < bound }
 
 // TTFT is the time from due to the first token, of reasoning or of the answer. It is -1 where none
 // came.
@@ -151,37 +176,27 @@ func (r *Record) TTFT() time.Duration {
 	return r.FirstContent - r.Due
 }
 
-// perChunk is how many tokens a chunk of the answer has on average: a server that drafts tokens
-// sends several at once. It is 1 where the server counts no more than one token above the chunks:
-// an end-of-turn token has no text.
-func (r *Record) perChunk() float64 {
-	if chunks := len(r.Chunks); chunks > 0 && r.OutputTokens > chunks+1 {
-		return float64(r.OutputTokens) / float64(chunks)
-	}
-	return 1
-}
-
-// TokenGaps are the times between the tokens of the answer: a gap between chunks is shared by the
-// tokens of the chunk that ends it.
-func (r *Record) TokenGaps() []time.Duration {
-	tokens := r.perChunk()
+// Gaps are the times between the pieces of the answer, as they came: what its reader waits. They are
+// not divided by the tokens of a piece, which only the server knows.
+func (r *Record) Gaps() []time.Duration {
 	var gaps []time.Duration
 	for i := 1; i < len(r.Chunks); i++ {
-		gap := r.Chunks[i] - r.Chunks[i-1]
-		gaps = append(gaps, time.Duration(float64(gap)/tokens))
+		gaps = append(gaps, r.Chunks[i]-r.Chunks[i-1])
 	}
 	return gaps
 }
 
-// TPOT is the time per token after the first, from the first chunk of the answer to the last. It is
-// -1 where the answer has fewer than two chunks.
+// Tokens are those of the answer: as the server counts them, but no fewer than its pieces.
+func (r *Record) Tokens() int { return max(r.OutputTokens, len(r.Chunks)) }
+
+// TPOT is the time per token after the first: (last - first)/(tokens - 1), from the first piece to
+// the last. It is -1 where the answer has fewer than two pieces.
 func (r *Record) TPOT() time.Duration {
 	n := len(r.Chunks)
 	if n < 2 {
 		return -1
 	}
-	tokens := float64(n-1) * r.perChunk()
-	return time.Duration(float64(r.Chunks[n-1]-r.Chunks[0]) / tokens)
+	return (r.Chunks[n-1] - r.Chunks[0]) / time.Duration(r.Tokens()-1)
 }
 
 // Latency is the time from due to the end.

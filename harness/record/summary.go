@@ -17,14 +17,15 @@ type Summary struct {
 
 	// What the client saw. Rejected and cancelled requests, and answers that the load read slowly
 	// on purpose, are counted above and are in none of these. All other failures are in TTFT and
-	// E2E as Never.
+	// E2E as Never, empty answers too.
 	TTFT    stats.Dist // due to first token, of reasoning or of the answer
 	Content stats.Dist // due to first token of the answer; N is 0 where no answer had reasoning
-	ITL     stats.Dist // between tokens: the tokens of the chunk that ends a gap share it
-	Gap     stats.Dist // between consecutive chunks, as they came
-	TPOT    stats.Dist // of an answer: from first to last chunk, by tokens after the first
-	E2E     stats.Dist // due to end
-	Lag     stats.Dist // due to sent: the client's own share
+	ITL     stats.Dist // between consecutive pieces of an answer, as they came
+	// TPOT is of an answer: from first to last piece, by tokens after the first. Its Mean is of all
+	// tokens: the sum of the times by the sum of the tokens.
+	TPOT stats.Dist
+	E2E  stats.Dist // due to end
+	Lag  stats.Dist // due to sent: the client's own share
 
 	// The answered requests, as the server timed them. Network is the client's E2E less Lag and the
 	// server's own total. N is 0 where the server reports nothing.
@@ -47,7 +48,15 @@ type Summary struct {
 	PromptTokens int // of answered requests whose usage is known
 	CachedTokens int
 	OutputTokens int
-	Pieces       int // pieces of answers without usage, each of which stands for a token
+	// Pieces are those of answers without a usage that can be believed; each stands for a token.
+	Pieces         int
+	TokensPerPiece float64 // of answers with usage; -1: there are none
+
+	// StallRatio is the part of the time between first and last pieces that was spent in gaps longer
+	// than StallBound. -1: no answer has two pieces.
+	StallRatio float64
+
+	Notes map[Note]int // how many requests have a note of each kind; nil: none has any
 
 	// CachedTokens / PromptTokens. -1: no answer said how many of its tokens were cached. Some
 	// servers leave the number out where it is 0.
@@ -60,8 +69,12 @@ type Summary struct {
 	Counters *Counters
 }
 
-// Errors are the requests that failed, were cut short, timed out or got no connection: all that
-// were neither answered, nor cleanly refused, nor cancelled by the load.
+// Errors are the requests that failed, were cut short, timed out, got no connection or an answer of
+// nothing: all that were neither answered, nor cleanly refused, nor cancelled by the load.
+//
+// Empty answers are among them, and so in the error ratio, because whoever asked has no answer. A
+// ratio of their own would have no counterpart in results of before, and a gate would have to refuse
+// the pair or forget the figure.
 func (s *Summary) Errors() int {
 	return s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]
 }

@@ -30,14 +30,14 @@ func TestSummarize(t *testing.T) {
 		Outcomes: map[Outcome]int{OK: 2, Rejected: 1, Truncated: 1},
 		TTFT:     tailed(3, 30*ms, stats.Never, 10*ms, 20*ms),
 		ITL:      tailed(2, 2*ms, 4*ms, 2*ms, 3*ms),
-		Gap:      tailed(2, 2*ms, 4*ms, 2*ms, 3*ms),
 		TPOT:     one(3 * ms),
 		E2E:      tailed(3, 40*ms, stats.Never, 20*ms, 30*ms),
 		Lag:      tailed(4, 0, ms, 0, ms/4),
 		Server:   one(17 * ms), Queue: one(1 * ms), Prefill: one(6 * ms), Decode: one(10 * ms), Network: one(2 * ms),
 		Elapsed: 2 * time.Second, RequestsPerSec: 1, TokensPerSec: 2,
 		PromptTokens: 200, CachedTokens: 90, OutputTokens: 4,
-		HitRatio: 0.45, ErrorRatio: 0.25, PeakPool: -1,
+		TokensPerPiece: 1,
+		HitRatio:       0.45, ErrorRatio: 0.25, PeakPool: -1,
 	}
 	assert.Assert(t, cmp.Equal(Summarize("x", records, 2*time.Second, -1), want), cmp.Diff(want, Summarize("x", records, 2*time.Second, -1)))
 }
@@ -49,18 +49,18 @@ func tailed(n int, median, largest, least, mean time.Duration) stats.Dist {
 
 func one(v time.Duration) stats.Dist { return tailed(1, v, v, v, v) }
 
-// A chunk of several tokens is one gap of the stream and as many inter-token times as it has tokens; reasoning is the
-// first token but not yet the answer.
-func TestSummarizeSeveralTokensAChunk(t *testing.T) {
+// A piece of several tokens is one gap of the stream, as its reader sees it; the time per token is from first to last
+// piece by the tokens after the first. Reasoning is the first token but not yet the answer.
+func TestSummarizeSeveralTokensAPiece(t *testing.T) {
 	r := Record{Outcome: OK, FirstContent: 30 * ms, Chunks: []time.Duration{10 * ms, 22 * ms, 30 * ms, 42 * ms}, Reasoning: 2, End: 50 * ms,
 		PromptTokens: 9, OutputTokens: 16, Server: ServerTiming{-1, -1, -1, -1, -1}}
 	s := Summarize("x", []Record{r}, time.Second, -1)
 	assert.Equal(t, s.TTFT.P50, 10*ms)
 	assert.Equal(t, s.Content.P50, 30*ms)
-	assert.DeepEqual(t, s.Gap, tailed(3, 12*ms, 12*ms, 8*ms, 32*ms/3))
-	assert.DeepEqual(t, s.ITL, tailed(3, 3*ms, 3*ms, 2*ms, 8*ms/3))
-	assert.DeepEqual(t, s.TPOT, one(32*ms/12)) // 32 ms for the 12 tokens of three chunks
-	r.OutputTokens = 5                         // four chunks and an end-of-turn token without text
+	assert.DeepEqual(t, s.ITL, tailed(3, 12*ms, 12*ms, 8*ms, 32*ms/3))
+	assert.DeepEqual(t, s.TPOT, one(32*ms/15))
+	assert.Equal(t, s.TokensPerPiece, 4.0)
+	r.OutputTokens = 5 // four pieces and an end-of-turn token without text
 	assert.Equal(t, Summarize("x", []Record{r}, time.Second, -1).ITL.P50, 12*ms)
 }
 

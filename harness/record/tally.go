@@ -13,7 +13,7 @@ import (
 type Tally struct {
 	Goodput load.Objective // what a good answer must hold; the zero Objective: none is judged
 
-	ttft, content, itl, gap, tpot, e2e, lag stats.Durations
+	ttft, content, itl, tpot, e2e, lag      stats.Durations
 	server, queue, prefill, decode, network stats.Durations
 
 	reps     map[int]int // repetitions by run; in a run they are numbered from 0
@@ -27,13 +27,32 @@ type Tally struct {
 	promptTokens, cachedTokens, outputTokens int
 
 	cacheKnown bool // some answer said how many of its tokens were cached
+	hitPrompt  int  // prompt tokens of the answers whose cached tokens are believed
 	pieces     int  // of answers whose usage is unknown
+
+	counted, countedPieces int           // tokens and pieces of answers that have both
+	gaps, stalls           time.Duration // all gaps together, and those above StallBound
+	spans                  time.Duration // first to last piece of all answers that have a TPOT
+	spanTokens             int           // their tokens, without the first ones
+
+	empty accounted // what the usage of empty answers says
+	notes map[Note]int
 }
+
+// accounted are tokens that a server has counted.
+type accounted struct{ prompt, cached, output int }
+
+// StallBound is how long a gap between two pieces of an answer may be before it counts as a stall:
+// about the time in which a reader's eyes rest on a word, so that a longer one is seen.
+const StallBound = 200 * time.Millisecond
 
 // Add takes a record into account.
 func (t *Tally) Add(r *Record) {
 	if t.reps == nil {
-		t.reps, t.outcomes = map[int]int{}, map[Outcome]int{}
+		t.reps, t.outcomes, t.notes = map[int]int{}, map[Outcome]int{}, map[Note]int{}
+	}
+	for _, n := range r.Notes {
+		t.notes[n.Kind()]++
 	}
 	t.reps[r.Run] = max(t.reps[r.Run], r.Rep+1)
 	t.requests++
@@ -53,42 +72,61 @@ func (t *Tally) Add(r *Record) {
 	case OK:
 		t.answered(r)
 	case Rejected, Cancelled:
+	case Empty: // whatever its usage says is in no figure, and in the account alone
+		t.empty.prompt += max(r.PromptTokens, 0)
+		t.empty.cached += max(r.CachedTokens, 0)
+		t.empty.output += max(r.OutputTokens, 0)
+		t.failed()
 	default:
-		t.ttft.Add(stats.Never)
-		t.e2e.Add(stats.Never)
+		t.failed()
 	}
+}
+
+// failed takes a request that got no answer.
+func (t *Tally) failed() {
+	t.ttft.Add(stats.Never)
+	t.e2e.Add(stats.Never)
 }
 
 // answered takes what an answer says of tokens and times.
 func (t *Tally) answered(r *Record) {
-	if r.PromptTokens >= 0 {
-		t.promptTokens += r.PromptTokens
+	t.promptTokens += max(r.PromptTokens, 0)
+	t.outputTokens += max(r.OutputTokens, 0)
+	if r.PromptTokens >= 0 && r.CachedTokens <= r.PromptTokens { // more cannot be true
 		t.cacheKnown = t.cacheKnown || r.CachedTokens >= 0
 		t.cachedTokens += max(r.CachedTokens, 0)
-		t.outputTokens += max(r.OutputTokens, 0)
+		t.hitPrompt += r.PromptTokens
 	}
-	if r.OutputTokens < 0 {
+	switch {
+	case r.OutputTokens < 0:
 		t.pieces += len(r.Chunks)
+	case len(r.Chunks) > 0:
+		t.counted, t.countedPieces = t.counted+r.OutputTokens, t.countedPieces+len(r.Chunks)
 	}
 	if r.Slow {
 		return
 	}
 	t.e2e.Add(r.Latency())
-	if v := r.TTFT(); v >= 0 { // an answer of no tokens has none
+	if v := r.TTFT(); v >= 0 {
 		t.ttft.Add(v)
+	} else {
+		t.ttft.Add(stats.Never) // an absent time is not a good one
 	}
 	t.reasoned = t.reasoned || r.Reasoning > 0
 	if r.FirstContent >= 0 {
 		t.content.Add(r.FirstContent - r.Due)
 	}
-	tokens := r.perChunk()
 	for j := 1; j < len(r.Chunks); j++ {
 		gap := r.Chunks[j] - r.Chunks[j-1]
-		t.gap.Add(gap)
-		t.itl.Add(time.Duration(float64(gap) / tokens))
+		t.itl.Add(gap)
+		if t.gaps += gap; gap > StallBound {
+			t.stalls += gap
+		}
 	}
 	if v := r.TPOT(); v >= 0 {
 		t.tpot.Add(v)
+		t.spans += r.Chunks[len(r.Chunks)-1] - r.Chunks[0]
+		t.spanTokens += r.Tokens() - 1
 	}
 	t.serverTimes(r)
 }
@@ -114,7 +152,10 @@ func (t *Tally) serverTimes(r *Record) {
 // Merge takes another tally's records into account, as that one judged them.
 func (t *Tally) Merge(o *Tally) {
 	if t.reps == nil {
-		t.reps, t.outcomes = map[int]int{}, map[Outcome]int{}
+		t.reps, t.outcomes, t.notes = map[int]int{}, map[Outcome]int{}, map[Note]int{}
+	}
+	for kind, n := range o.notes {
+		t.notes[kind] += n
 	}
 	for run, n := range o.reps {
 		t.reps[run] = max(t.reps[run], n)
@@ -128,7 +169,7 @@ func (t *Tally) Merge(o *Tally) {
 	t.good += o.good
 	t.reasoned = t.reasoned || o.reasoned
 	for _, pair := range [][2]*stats.Durations{{&t.ttft, &o.ttft}, {&t.content, &o.content},
-		{&t.itl, &o.itl}, {&t.gap, &o.gap}, {&t.tpot, &o.tpot},
+		{&t.itl, &o.itl}, {&t.tpot, &o.tpot},
 		{&t.e2e, &o.e2e}, {&t.lag, &o.lag}, {&t.server, &o.server}, {&t.queue, &o.queue},
 		{&t.prefill, &o.prefill}, {&t.decode, &o.decode},
 		{&t.network, &o.network}} {
@@ -138,7 +179,17 @@ func (t *Tally) Merge(o *Tally) {
 	t.cachedTokens += o.cachedTokens
 	t.outputTokens += o.outputTokens
 	t.cacheKnown = t.cacheKnown || o.cacheKnown
+	t.hitPrompt += o.hitPrompt
 	t.pieces += o.pieces
+	t.counted += o.counted
+	t.countedPieces += o.countedPieces
+	t.gaps += o.gaps
+	t.stalls += o.stalls
+	t.spans += o.spans
+	t.spanTokens += o.spanTokens
+	t.empty.prompt += o.empty.prompt
+	t.empty.cached += o.empty.cached
+	t.empty.output += o.empty.output
 }
 
 // Summary describes the records so far. elapsed is how long their load ran and peakPool the highest
@@ -150,14 +201,26 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	}
 	s := Summary{Scenario: scenario, Runs: len(t.reps), Reps: reps, Requests: t.requests,
 		Outcomes: map[Outcome]int{},
-		TTFT:     t.ttft.Dist(), ITL: t.itl.Dist(), Gap: t.gap.Dist(), TPOT: t.tpot.Dist(),
+		TTFT:     t.ttft.Dist(), ITL: t.itl.Dist(), TPOT: t.tpot.Dist(),
 		E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
 		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(),
 		Decode: t.decode.Dist(), Network: t.network.Dist(),
 		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Judged: t.judged,
 		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens,
-		Pieces: t.pieces}
+		Pieces: t.pieces, StallRatio: -1, TokensPerPiece: -1}
 	maps.Copy(s.Outcomes, t.outcomes)
+	if len(t.notes) > 0 {
+		s.Notes = maps.Clone(t.notes)
+	}
+	if t.spanTokens > 0 { // of all their tokens, not of their means
+		s.TPOT.Mean = t.spans / time.Duration(t.spanTokens)
+	}
+	if t.gaps > 0 {
+		s.StallRatio = float64(t.stalls) / float64(t.gaps)
+	}
+	if t.countedPieces > 0 {
+		s.TokensPerPiece = float64(t.counted) / float64(t.countedPieces)
+	}
 	if t.reasoned {
 		s.Content = t.content.Dist()
 	}
@@ -167,8 +230,8 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 		s.Goodput = float64(t.good) / elapsed.Seconds()
 	}
 	s.HitRatio = -1
-	if t.cacheKnown && s.PromptTokens > 0 {
-		s.HitRatio = float64(s.CachedTokens) / float64(s.PromptTokens)
+	if t.cacheKnown && t.hitPrompt > 0 {
+		s.HitRatio = float64(s.CachedTokens) / float64(t.hitPrompt)
 	}
 	if t.judged > 0 {
 		s.GoodRatio = float64(t.good) / float64(t.judged)

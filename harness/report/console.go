@@ -29,6 +29,11 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 		{"scenario", "requests", "p50", "p99", "p50", "p95", "p99", "tok/s", "hits", "pool", "429",
 			"failed"},
 	}
+	// Answers of nothing have a column where there are any.
+	empty := r.count(record.Empty) > 0
+	if empty {
+		rows[0], rows[1] = append(rows[0], ""), append(rows[1], "empty")
+	}
 	objective := r.HasObjective()
 	if objective {
 		rows[0], rows[1] = append(rows[0], ""), append(rows[1], "goodput")
@@ -40,7 +45,11 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 			Quantile(s.TTFT, 0.99),
 			Quantile(s.E2E, 0.50), Quantile(s.E2E, 0.95), Quantile(s.E2E, 0.99), TokenRate(*s),
 			HitRatio(*s), PeakPool(*s),
-			fmt.Sprint(s.Outcomes[record.Rejected]), fmt.Sprint(s.Errors()),
+			fmt.Sprint(s.Outcomes[record.Rejected]),
+			fmt.Sprint(s.Errors() - s.Outcomes[record.Empty]),
+		}
+		if empty {
+			row = append(row, fmt.Sprint(s.Outcomes[record.Empty]))
 		}
 		if objective {
 			row = append(row, Goodput(*s))
@@ -66,15 +75,19 @@ func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) strin
 			", and their share of all requests") + "\n")
 	}
 	if r.CountsPieces() {
-		b.WriteString(style("2",
-			"~: the server's answers have no usage, so each piece of an answer counts as a token") +
-			"\n")
+		b.WriteString(style("2", "~: "+r.whyPieces()) + "\n")
+	}
+	if text := r.pace(); text != "" {
+		b.WriteString(style("33", "pieces: "+text) + "\n")
 	}
 	if why := r.whyFailed(); why != "" {
 		b.WriteString(style("31", "failed: "+why) + "\n")
 	}
 	if text := r.resent(); text != "" {
 		b.WriteString(style("33", "resent: "+text) + "\n")
+	}
+	for _, text := range r.noted() {
+		b.WriteString(style("33", "noted: "+text) + "\n")
 	}
 }
 

@@ -74,6 +74,7 @@ var requestColumns = []string{
 	"max_itl_ms",
 	"queue_ms", "prefill_ms", "decode_ms", "server_ms",
 	"prompt_tokens", "cached_tokens", "output_tokens", "slo", "finish", "error",
+	"claimed_tokens", "notes",
 }
 
 // WriteRequestsCSV writes a row for each measured request. Times are in milliseconds, on the clock
@@ -104,6 +105,14 @@ func requestRow(r *record.Record, objective load.Objective) []string {
 		d := stats.Describe(gaps)
 		meanITL, maxITL = d.Mean, d.Max
 	}
+	claimed := ""
+	if r.Claimed > 0 {
+		claimed = strconv.Itoa(r.Claimed)
+	}
+	notes := make([]string, len(r.Notes))
+	for i, n := range r.Notes {
+		notes[i] = string(n)
+	}
 	return []string{
 		text(r.Scenario), r.Level.String(), strconv.Itoa(r.Run + 1), strconv.Itoa(r.Rep + 1),
 		text(r.Agent), strconv.Itoa(r.Turn + 1), string(r.Outcome), strconv.Itoa(r.Status),
@@ -113,6 +122,7 @@ func requestRow(r *record.Record, objective load.Objective) []string {
 		ms(r.Server.Queue), ms(r.Server.Prefill), ms(r.Server.Decode), ms(r.Server.Total),
 		count(r.PromptTokens), count(r.CachedTokens), count(r.OutputTokens),
 		string(r.Judge(objective)), text(r.Finish), text(table.OneLine(r.Error)),
+		claimed, text(table.OneLine(strings.Join(notes, "; "))),
 	}
 }
 

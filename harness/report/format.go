@@ -59,9 +59,11 @@ func bounded(d stats.Dist, q float64) string {
 }
 
 // TokenRate prints the tokens of a second: with ~ where pieces stand for them, "–" where there are
-// neither.
+// neither, and 0 where nothing was answered.
 func TokenRate(s record.Summary) string {
 	switch {
+	case s.Requests > 0 && s.Outcomes[record.OK] == 0:
+		return "0"
 	case s.OutputTokens+s.Pieces == 0:
 		return "–"
 	case s.Pieces > 0:

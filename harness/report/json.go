@@ -88,6 +88,9 @@ type summaryJSON struct {
 	Outcomes map[string]int `json:"outcomes"`
 	Elapsed  time.Duration  `json:"elapsed_ns"`
 
+	// Notes are how many requests have a note of each kind.
+	Notes map[record.Note]int `json:"notes,omitempty"`
+
 	Counters *record.Counters `json:"counters,omitempty"`
 	// Figures are those that are one number, by name; null: not measured.
 	Figures map[string]*float64 `json:"figures"`
@@ -96,7 +99,7 @@ type summaryJSON struct {
 
 func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed,
-		Counters: s.Counters, Figures: map[string]*float64{}, Times: map[string]distJSON{}}
+		Counters: s.Counters, Notes: s.Notes, Figures: map[string]*float64{}, Times: map[string]distJSON{}}
 	for o, n := range s.Outcomes {
 		j.Outcomes[string(o)] = n
 	}

@@ -24,6 +24,8 @@ type Statements struct {
 	Wrong    string // what in the records cannot be true
 	Failed   string // why requests failed
 	Resent   string // how many requests met a closed connection
+	Pieces   string // where pieces have several tokens, and where answers stood still
+	Noted    string // what the client did not understand or believe
 
 	Diagnosis string
 	Advice    []string // each a complete statement
@@ -37,6 +39,7 @@ func (r *Report) Statements() Statements {
 		StartUp: r.startUp(), Used: r.used(), ErrorBar: r.errorBar(), Counted: r.counted(),
 		Answers: r.answers(),
 		Wrong:   r.wrong(), Failed: r.whyFailed(), Resent: r.resent(),
+		Pieces: r.pace(), Noted: strings.Join(r.noted(), "; "),
 		Diagnosis: r.diagnosis(), Advice: r.advice(),
 	}
 }
@@ -49,16 +52,17 @@ func (r *Report) verdict() string {
 	if n := len(r.Results); n > 1 {
 		text += fmt.Sprintf(" in %d scenarios", n)
 	}
-	var unanswered []string // and not failed either
+	var unanswered []string
 	for _, o := range []struct {
 		outcome record.Outcome
 		word    string
-	}{{record.Rejected, "refused"}, {record.Cancelled, "cancelled"}} {
+	}{{record.Rejected, "refused"}, {record.Cancelled, "cancelled"}, {record.Empty, "empty"}} {
 		if n := r.count(o.outcome); n > 0 {
 			unanswered = append(unanswered, fmt.Sprintf("%d %s", n, o.word))
 		}
 	}
-	if n := sent - ok - r.count(record.Rejected) - r.count(record.Cancelled); n > 0 {
+	named := r.count(record.Rejected) + r.count(record.Cancelled) + r.count(record.Empty)
+	if n := sent - ok - named; n > 0 {
 		unanswered = append(unanswered, fmt.Sprintf("%d failed", n))
 	}
 	if unanswered != nil {
@@ -111,10 +115,11 @@ func (r *Report) allMet() string {
 
 // Model is the model with what runs it: "tiny on ref".
 func (r *Report) Model() string {
+	name := table.OneLine(r.System.Model) // as the server calls it
 	if r.System.Backend == "" {
-		return r.System.Model
+		return name
 	}
-	return r.System.Model + " on " + r.System.Backend
+	return name + " on " + r.System.Backend
 }
 
 func (r *Report) server() string {

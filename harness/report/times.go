@@ -10,8 +10,8 @@ import (
 // TTFTs are the time to first token of one request, as a distribution of many takes it: none of a
 // request that was refused, cancelled or slowed on purpose, stats.Never of any other that failed.
 func TTFTs(r *record.Record) []time.Duration {
-	if r.Outcome == record.OK && r.TTFT() < 0 { // an answer of no tokens
-		return nil
+	if r.TTFT() < 0 { // an absent time is not a good one
+		return arrival(r, stats.Never)
 	}
 	return arrival(r, r.TTFT())
 }
@@ -31,10 +31,10 @@ func arrival(r *record.Record, d time.Duration) []time.Duration {
 	return []time.Duration{stats.Never}
 }
 
-// Gaps are the times between two tokens of a complete answer.
+// Gaps are the times between two pieces of a complete answer, as they came.
 func Gaps(r *record.Record) []time.Duration {
 	if r.Outcome != record.OK || r.Slow {
 		return nil
 	}
-	return r.TokenGaps()
+	return r.Gaps()
 }

@@ -36,6 +36,9 @@ func TestNumbers(t *testing.T) {
 		Plural(1, "run"): "1 run",
 		Plural(0, "run"): "0 runs", List([]string{"a", "b", "c"}): "a, b and c",
 		Clip("grüße", 4): "grü…", OneLine(" a\n b"): "a b",
+		OneLine("a\x1b[31mb\x1b[0m\u009b2J\x07\x7f c\r\nd\u2028e"): "a[31mb[0m2J c d e",
+		OneLine("a\x9bb\u202ec"):                                   "a\ufffdbc",
+		Plain("a\r\nb\tc\rd\x00"):                                  "a\nb\tc\nd",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -25,7 +25,8 @@ type Liar struct {
 	last     string         // the secret of the last request
 	lastText string         // its prompt
 	inFlight int
-	lost     int // blocks, requests or goroutines that are never given back
+	crowded  bool // it has had several requests at once
+	lost     int  // blocks, requests or goroutines that are never given back
 
 	restarts, answers atomic.Int64
 
@@ -104,7 +105,9 @@ func (l *Liar) begin(q *question) *reply {
 	if l.last != q.secret {
 		a.other, a.otherText = l.last, l.lastText
 	}
-	if l.Bug == "slow ever after an abort" && l.lost > 0 {
+	l.crowded = l.crowded || l.inFlight > 1
+	if l.Bug == "slow ever after an abort" && l.lost > 0 ||
+		l.Bug == "slow ever after a load" && l.crowded && a.alone {
 		a.slowness = 3
 	}
 	return a
@@ -207,6 +210,9 @@ func (l *Liar) stream(ctx context.Context, w http.ResponseWriter, q *question, a
 		delta, _ := json.Marshal(word)
 		chunk := fmt.Sprintf(
 			`{"choices":[{"index":0,"delta":{"content":%s},"finish_reason":null}]}`, delta)
+		if l.Bug == "a frame is lost under load" && i == 1 && !a.alone {
+			continue
+		}
 		send(chunk)
 		switch {
 		case l.Bug == "every frame twice":

@@ -88,7 +88,7 @@ func Write(w io.Writer, r *report.Report, earlier *Earlier) error {
 	for _, d := range []*distribution{
 		newDistribution(r, before, "e2e", "End to end", r.Limits == nil, report.Latencies),
 		newDistribution(r, before, "ttft", "First token", false, report.TTFTs),
-		newDistribution(r, before, "itl", "Between tokens", false, report.Gaps),
+		newDistribution(r, before, "itl", "Between pieces", false, report.Gaps),
 	} {
 		if d != nil {
 			p.Distributions = append(p.Distributions, d)

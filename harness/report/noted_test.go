@@ -1,0 +1,48 @@
+package report
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+)
+
+// What was empty stands beside what failed; tokens of a piece, stalls, and what the client did not
+// believe are said.
+func TestEmptyAndNotedAreShown(t *testing.T) {
+	ok := record.Record{Place: record.Place{Scenario: "x"}, Outcome: record.OK, PromptTokens: 9, OutputTokens: 6,
+		Chunks: []time.Duration{time.Second, 2 * time.Second, 2100 * time.Millisecond}, FirstContent: time.Second,
+		End: 3 * time.Second, Server: record.Untimed}
+	void := ok
+	void.OutputTokens, void.Claimed = -1, 60
+	void.Note(record.NoteOverMax, "60 of\x1b[31m 30")
+	empty := record.Record{Place: ok.Place, Outcome: record.Empty, Error: "nothing", FirstContent: -1, End: 1, Server: record.Untimed}
+	failed := empty
+	failed.Outcome, failed.Error = record.Failed, "worker lost"
+	show := func(records ...record.Record) string {
+		run := record.Run{Scenario: "x", Records: records, Elapsed: time.Second, PeakPool: -1}
+		r := New(Meta{}, []load.Load{{Name: "x", Rate: load.Constant(1)}}, []record.Run{run})
+		var b strings.Builder
+		if err := r.WriteTable(&b, false); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	text := show(ok, void, empty, empty, failed)
+	for _, want := range []string{
+		"failed  empty\n", "      1      2\n",
+		"~: the usage of 1 answer is not to be believed, so each piece of those counts as a token",
+		"pieces: x 2.00 tokens each, ", "90.9 % of the time in gaps above 200 ms, the longest 1.00 s",
+		"failed: 2 × empty: nothing; 1 × failed: worker lost",
+		"noted: 1 × usage claims more tokens than max_tokens allows and counts as unknown: 60 of[31m 30",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if text := show(ok, failed); strings.Contains(text, "empty") || strings.Contains(text, "noted") {
+		t.Errorf("%s", text)
+	}
+}
