@@ -78,6 +78,25 @@ func (id Identity) Get(key string) string {
 	return ""
 }
 
+// An Unlike is a key in which two identities differ, and what it is in each; "": at its default.
+type Unlike struct{ Key, A, B string }
+
+// Differences are the keys in which the identity differs from another one.
+func (id Identity) Differences(other Identity) []Unlike {
+	var all []Unlike
+	for _, a := range id {
+		if b := other.Get(a.Key); b != a.Value {
+			all = append(all, Unlike{a.Key, a.Value, b})
+		}
+	}
+	for _, b := range other {
+		if id.Get(b.Key) == "" {
+			all = append(all, Unlike{b.Key, "", b.Value})
+		}
+	}
+	return all
+}
+
 // Text is the identity in one line: key="value", separated by blanks.
 func (id Identity) Text() string {
 	var parts []string
