@@ -316,7 +316,10 @@ func TestNoiseFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(opened(a, func(a gate.File) error {
-		return opened(b, func(b gate.File) error { return gate.WriteNoise(f, a, b) })
+		return opened(b, func(b gate.File) error {
+			_, err := gate.WriteNoise(f, gate.File{}, a, b)
+			return err
+		})
 	}), f.Close()); err != nil {
 		t.Fatal(err)
 	}

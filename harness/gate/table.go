@@ -56,6 +56,12 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	for _, d := range c.Unlike {
 		b.WriteString("unlike: " + d.String() + "\n")
 	}
+	for _, f := range c.Failures {
+		b.WriteString("not sound: " + f.Side + ": " + f.String() + "\n")
+	}
+	for _, note := range c.Notes {
+		b.WriteString("note: " + note + "\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -85,7 +91,8 @@ func (c *Comparison) Summary() string {
 		runs = fmt.Sprintf("%d to %d", lo, hi)
 	}
 	parts := []string{}
-	for _, v := range []Verdict{Worse, Missing, Few, Client, Better, Changed, Small, Sparse} {
+	for _, v := range []Verdict{Worse, Missing, Few, Client, Undecided, Better, Changed, Small,
+		Sparse} {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count[v], v))
 		}
@@ -94,6 +101,9 @@ func (c *Comparison) Summary() string {
 	floor := "no noise floor"
 	if c.Noise.Reader != nil {
 		floor = "noise floor " + c.Noise.Name
+		if c.Floor.N > 1 {
+			floor += " of " + c.Floor.String()
+		}
 	}
 	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells),
 		strings.Join(parts, ", "), runs, floor)

@@ -107,8 +107,9 @@ func (r *Report) writeLoads(w io.Writer) error {
 		if len(s.Asked) == 0 {
 			continue
 		}
-		_, err := fmt.Fprintf(w, "Load %s hash=%q %s\n", s.benchName(), s.Asked.Hash(),
-			s.Asked.With("goodput", r.Workload.Goodput).Text())
+		asked := s.Asked.With("body", r.Workload.Body)
+		_, err := fmt.Fprintf(w, "Load %s hash=%q %s\n", s.benchName(), asked.Hash(),
+			asked.With("goodput", r.Workload.Goodput).Text())
 		if err != nil {
 			return err
 		}

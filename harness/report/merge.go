@@ -87,6 +87,9 @@ func (r *Report) comparable(first *Report, i int) error {
 			table.Plural(len(r.Violations), "violation"), table.OneLine(r.Violations[0]))
 	case r.System.Model != first.System.Model || r.System.Commit != first.System.Commit:
 		return fmt.Errorf("part %d measured %s, the first one %s", i, r.server(), first.server())
+	case r.Workload.Body != first.Workload.Body:
+		return fmt.Errorf("unlike loads: body is %q in the first part and %q in part %d",
+			first.Workload.Body, r.Workload.Body, i)
 	case r.Workload.Goodput != first.Workload.Goodput:
 		return &GoodputError{i, r.Workload.Goodput, first.Workload.Goodput}
 	}
