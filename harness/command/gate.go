@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,8 +123,9 @@ func (o *gateOptions) decide(e *env) error {
 		return err
 	}
 	err = c.Decide()
+	var failed *gate.FailedError
 	switch {
-	case err == nil && o.measure.invalid() != nil:
+	case (err == nil || errors.As(err, &failed)) && o.measure.invalid() != nil:
 		return o.measure.invalid()
 	case err == nil:
 		fmt.Fprintln(e.stdout, "gate: pass")
@@ -169,12 +171,8 @@ func (o *gateOptions) writeNoiseFloor(e *env) error {
 		all, err = gate.WriteNoise(w, earlier, base, head)
 		return err
 	})
-	var empty *gate.EmptyError
-	switch {
-	case errors.As(err, &empty) && empty.File == earlier.Name:
-		return usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, or one that it wrote", o.aa)
-	case err != nil:
-		return err
+	if err != nil {
+		return fmt.Errorf("%s is as it was: %w", o.aa, err)
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side, %s; commit it beside the baseline\n",
 		o.aa, o.measure.bench.runs, all)
@@ -246,6 +244,11 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	measuring, err := finish(args, o.aa != "")
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(o.aa); o.aa != "" && err == nil {
+		if text, err := os.ReadFile(o.aa); err != nil || !bytes.Contains(text, []byte("\nside: ")) {
+			return nil, usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, or one that it wrote", o.aa)
+		}
 	}
 	switch {
 	case measuring && (o.base != "" || o.head != ""):

@@ -407,8 +407,11 @@ func (c *Comparison) Decide() error {
 		unlike := &UnlikeError{c.Unlike}
 		return &Invalid{"unlike measurements: " + unlike.Error()}
 	}
-	if err := c.Sound(); err != nil {
-		return err
+	// Where the load generator could explain what was measured, a server that got worse has
+	// nevertheless got worse.
+	sound := c.Sound()
+	if slices.ContainsFunc(c.Failures, Failure.fails) {
+		return sound
 	}
 	count := map[Verdict]int{}
 	undecided := 0
@@ -435,6 +438,8 @@ func (c *Comparison) Decide() error {
 	case count[Client] > 0:
 		return &Invalid{fmt.Sprintf("invalid measurement: in %d of %d cells the load generator "+
 			"itself became slower", count[Client], len(c.Cells))}
+	case sound != nil:
+		return sound
 	case undecided > 0:
 		return &ApartError{undecided, len(c.Cells)}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -119,7 +120,7 @@ func utf16Order(raw []byte) (low int, ok bool) {
 
 // scan takes from a line what the benchmark reader does not.
 func (t *text) scan(n int, line string) error {
-	if kind, mark := failureMark(line); mark != "" {
+	if kind, mark := failureMark(line); mark != "" && !t.marked(mark) {
 		t.failures = append(t.failures, Failure{File: t.name, Line: n, Kind: kind,
 			Text: table.OneLine(mark)})
 	}
@@ -149,6 +150,12 @@ func (t *text) scan(n int, line string) error {
 		t.json = true
 	}
 	return nil
+}
+
+// marked tells whether another line has said the same: bench.txt says in a comment for people, and
+// in a key for programs, that it is incomplete.
+func (t *text) marked(mark string) bool {
+	return slices.ContainsFunc(t.failures, func(f Failure) bool { return f.Text == table.OneLine(mark) })
 }
 
 func (t *text) scanResult(n int, line string) {

@@ -147,7 +147,11 @@ func (r *Report) provenance() []string {
 	if r.System.Commit != "" {
 		lines = append(lines, "commit "+r.System.Commit)
 	}
-	return append(lines, "seed "+strconv.FormatUint(r.Workload.Seed, 10))
+	lines = append(lines, "seed "+strconv.FormatUint(r.Workload.Seed, 10))
+	if r.Stopped != "" {
+		lines = append(lines, "incomplete: "+table.OneLine(r.Stopped))
+	}
+	return lines
 }
 
 // config is what must be alike in files that are compared.
