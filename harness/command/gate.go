@@ -125,7 +125,7 @@ func (o *gateOptions) decide(e *env) error {
 	err = c.Decide()
 	var failed *gate.FailedError
 	switch {
-	case (err == nil || errors.As(err, &failed)) && o.measure.invalid() != nil:
+	case (err == nil || errors.As(err, &failed) && failed.ByClient()) && o.measure.invalid() != nil:
 		return o.measure.invalid()
 	case err == nil:
 		fmt.Fprintln(e.stdout, "gate: pass")
@@ -172,7 +172,7 @@ func (o *gateOptions) writeNoiseFloor(e *env) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s is as it was: %w", o.aa, err)
+		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side, %s; commit it beside the baseline\n",
 		o.aa, o.measure.bench.runs, all)

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"loadstone/harness/table"
@@ -60,6 +61,10 @@ func (e *FailedError) ByHead() bool {
 	}
 	return true
 }
+
+// ByClient tells whether nothing is wrong but that the load generator could explain what was
+// measured.
+func (e *FailedError) ByClient() bool { return !slices.ContainsFunc(e.Failures, Failure.fails) }
 
 // fails tells whether it is more than the load generator that is at fault.
 func (f Failure) fails() bool { return f.Kind != ClientInvalid }

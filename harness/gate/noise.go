@@ -199,7 +199,7 @@ func noise(sessions [][2][]float64, n int, points bool) (floor float64, ok bool)
 		n := min(n, rounds) // fewer rounds than runs: too large a floor rather than too small a one
 		windows := rounds - n + 1
 		rng := rand.New(rand.NewPCG(1, uint64(rounds)))
-		a, b := make([]float64, n), make([]float64, n)
+		a, b, buf := make([]float64, n), make([]float64, n), make([]float64, n*n)
 		for i := range draws / len(sessions) {
 			from := i % windows
 			for j := range n {
@@ -208,7 +208,8 @@ func noise(sessions [][2][]float64, n int, points bool) (floor float64, ok bool)
 					a[j], b[j] = b[j], a[j]
 				}
 			}
-			found = append(found, math.Abs(estimate(a, b, points).Delta))
+			buf = changes(buf, a, b, points)
+			found = append(found, math.Abs(middle(buf)))
 		}
 	}
 	if len(found) == 0 {
