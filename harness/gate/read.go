@@ -142,7 +142,7 @@ func newProjection(o *Options) (*projection, error) {
 		return nil, err
 	}
 	ignored := strings.Join(o.Ignore, ",")
-	for _, keys := range []string{mayDiffer, toleratedKey, ignored} {
+	for _, keys := range []string{mayDiffer, ignored} {
 		if keys == "" {
 			continue
 		}

@@ -38,6 +38,8 @@ type begun struct {
 	alone   bool   // nothing follows the name
 	skipped bool   // the benchmark skipped itself
 	units   string // of its values
+	pairs   int    // of a value and its unit
+	odd     bool   // a value has no unit
 }
 
 // readText reads a file. An error is a [*FormatError], of the reader, or of a line.
@@ -50,15 +52,21 @@ func readText(f File) (*text, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &text{name: f.Name, body: body}
-	n := 0
-	for line := range strings.SplitSeq(strings.TrimSuffix(string(body), "\n"), "\n") {
-		n++
-		if err := t.scan(n, line); err != nil {
+	t := &text{name: f.Name}
+	lines := strings.Split(string(body), "\n")
+	for i, line := range lines {
+		if err := t.scan(i+1, line); err != nil {
 			return nil, err
 		}
 	}
-	t.findCut()
+	t.findLost()
+	t.findCut(len(lines), lines[len(lines)-1])
+	for _, f := range t.failures { // what is said to have failed is not read as a result
+		if strings.HasPrefix(lines[f.Line-1], "Benchmark") {
+			lines[f.Line-1] = ""
+		}
+	}
+	t.body = []byte(strings.Join(lines, "\n"))
 	return t, nil
 }
 
@@ -162,39 +170,39 @@ func (t *text) scanResult(n int, line string) {
 	fields := strings.Fields(line)
 	b := begun{line: n, name: fields[0], alone: len(fields) == 1}
 	for i := 3; i < len(fields); i += 2 {
-		b.units += fields[i] + " "
+		b.units, b.pairs = b.units+fields[i]+" ", b.pairs+1
 	}
+	b.odd = len(fields)%2 > 0
 	t.results = append(t.results, b)
 }
 
-// findCut finds benchmarks that began and have no result, and a last line that is cut off.
+// findLost finds benchmarks that began and have no result.
 //
 // go test -v prints the name of a benchmark by itself and then its lines, or those of its parts. A
 // name that none of them follows lost its result: the benchmark was killed, or printed into its
 // line.
-func (t *text) findCut() {
+func (t *text) findLost() {
 	for i, b := range t.results {
 		if b.alone && !anyOf(t.results[i+1:], b.name) {
 			t.failures = append(t.failures, Failure{File: t.name, Line: b.line, Kind: Incomplete,
 				Text: b.name + " began and has no result"})
 		}
 	}
-	if len(t.body) == 0 || bytes.HasSuffix(t.body, []byte("\n")) {
-		return
-	}
-	last := string(t.body[bytes.LastIndexByte(t.body, '\n')+1:])
-	line := 1 + bytes.Count(t.body, []byte("\n"))
-	cut := strings.HasPrefix("Benchmark", last) && last != "Benchmark"
-	if n := len(t.results); n > 0 && t.results[n-1].line == line && !t.results[n-1].alone {
-		// A line that has all that another line of its benchmark has is whole: some editors leave
-		// the last line end out.
-		own := t.results[n-1]
-		for _, b := range t.results[:n-1] {
+}
+
+// findCut finds a last line that is cut off; "" is one that has its end. A line that has all that
+// the others of its benchmark have is whole: some editors leave the last line end out.
+func (t *text) findCut(n int, last string) {
+	cut := last != "" && strings.HasPrefix("Benchmark", last)
+	if i := len(t.results) - 1; i >= 0 && t.results[i].line == n && !t.results[i].alone {
+		own := t.results[i]
+		cut = own.pairs == 0 || own.odd
+		for _, b := range t.results[:i] {
 			cut = cut || b.name == own.name && !b.alone && !b.skipped && b.units != own.units
 		}
 	}
 	if cut {
-		t.failures = append(t.failures, Failure{File: t.name, Line: line, Kind: Incomplete,
+		t.failures = append(t.failures, Failure{File: t.name, Line: n, Kind: Incomplete,
 			Text: "the last line is cut off: " + table.OneLine(last)})
 	}
 }
