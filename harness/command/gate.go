@@ -44,7 +44,7 @@ A cell that is worse only because the load generator's own lag grew is an invali
 With -base-cmd and -head-cmd every run has a fresh server process; both sides get the same prompts, from the same seeds.
 A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.
 
-An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
+A head that has failed or was interrupted holds no limit, whatever its figures are. An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
 it: the requests of every run, or those of all runs where each of them is within the limit. Files that do not say how many
 requests their percentiles are of, as bench wrote them once, leave it open.`
 
@@ -186,10 +186,7 @@ func (o *gateOptions) checkLimits(e *env) (missed, err error) {
 	}
 	results, err := gate.CheckLimits(head, o.Options, o.limits)
 	var failed *gate.FailedError
-	if errors.As(err, &failed) {
-		return nil, decided(err)
-	}
-	if err != nil {
+	if err != nil && !errors.As(err, &failed) {
 		return nil, gateError(err)
 	}
 	if err := gate.WriteLimits(e.stdout, results, terminal.Color(e.stdout)); err != nil {
@@ -204,6 +201,8 @@ func (o *gateOptions) checkLimits(e *env) (missed, err error) {
 		}
 	}
 	switch {
+	case failed != nil && !(failed.ByClient() && count[limit.Missed] > 0):
+		return nil, decided(failed)
 	case count[limit.Missed] > 0:
 		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed", count[limit.Missed], len(results))}
 	case count[limit.NotShown] > 0:

@@ -101,7 +101,8 @@ func (h *Held) Word() string {
 
 // CheckLimits holds one file to limits. Every limit must find its unit, and in every scenario that
 // the options choose. Errors are of the file, an [*OptionError], an [*EmptyError], a [*MixedError],
-// or a [*FailedError] where the file is not a whole and sound measurement.
+// or a [*FailedError] where the file is not a whole and sound measurement; what became of the limits
+// in it is returned as well, for those who look.
 func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 	p, err := read([]input{{headSide, head}}, &o)
 	if err != nil {
@@ -116,9 +117,6 @@ func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 	}
 	if mixed := p.unlike(headSide, headSide, o.Ignore); len(mixed) > 0 {
 		return nil, &MixedError{mixed[0]}
-	}
-	if failures := append(p.failures, p.silent()...); len(failures) > 0 {
-		return nil, &FailedError{failures}
 	}
 	byName := map[string]map[string]*samples{}
 	var names []string
@@ -143,6 +141,9 @@ func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 			}
 			all = append(all, judge(l, p.labels[name], s))
 		}
+	}
+	if failures := append(p.failures, p.silent()...); len(failures) > 0 {
+		return all, &FailedError{failures}
 	}
 	return all, nil
 }

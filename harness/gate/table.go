@@ -11,6 +11,9 @@ import (
 	"loadstone/harness/table"
 )
 
+// maxFailures is how many signs of failure are written below a table; one is enough.
+const maxFailures = 8
+
 // WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each
 // scenario. With failing, it writes only the cells that keep the gate from passing.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
@@ -56,7 +59,11 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	for _, d := range c.Unlike {
 		b.WriteString("unlike: " + d.String() + "\n")
 	}
-	for _, f := range c.Failures {
+	for i, f := range c.Failures {
+		if i == maxFailures {
+			fmt.Fprintf(&b, "not sound: and %s more\n", table.Plural(len(c.Failures)-i, "sign"))
+			break
+		}
 		b.WriteString("not sound: " + f.Side + ": " + f.String() + "\n")
 	}
 	for _, note := range c.Notes {
