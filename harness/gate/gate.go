@@ -21,6 +21,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/perf/benchmath"
 )
@@ -79,6 +80,11 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 	}
 	c.judge(lags)
 	c.explainMissing()
+	if n := c.Floor; c.Alternation != Interleaved && n.N >= minSessions && n.Over > 0 &&
+		n.Over < time.Hour {
+		c.Notes = append(c.Notes, "the noise floor has "+n.String()+": it does not show how far days "+
+			"are apart")
+	}
 	if c.Alternation == Unknown && c.count(Worse) > 0 {
 		c.Notes = append(c.Notes, "neither file says whether the rounds of the two alternated; if "+
 			"they are of different sessions, what is worse may be the sessions")

@@ -463,6 +463,11 @@ func TestCommittedBaselineCompares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	notes := strings.Join(c.Notes, "\n")
+	if err := c.UnlikeLoads(); err != nil ||
+		strings.Count(notes, "base does not say what its load asks") != 1 {
+		t.Errorf("%v, notes %q; want one note of what the baseline does not say", err, c.Notes)
+	}
 	if len(c.Cells) < 5*15 {
 		t.Errorf("only %d cells", len(c.Cells))
 	}

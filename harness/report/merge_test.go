@@ -150,3 +150,29 @@ func TestMergedIdentity(t *testing.T) {
 	assert.NilError(t, both.WriteBench(&text))
 	assert.Assert(t, strings.Contains(text.String(), `parts="2" goodput="ttft < 8ms"`), text.String())
 }
+
+// What was put together is read again as it was, with how many parts it has.
+func TestMergedIsReadAgain(t *testing.T) {
+	whole := generated()
+	a, b := dealt(whole, "02", 0), dealt(whole, "13", 0)
+	for _, p := range []*Report{a, b} {
+		for i := range p.Results {
+			p.Results[i].Asked = load.Load{Concurrency: 2, Requests: 400}.Identity()
+		}
+	}
+	both, err := Merge([]*Report{a, b})
+	assert.NilError(t, err)
+	var stored, want, got bytes.Buffer
+	assert.NilError(t, both.WriteJSON(&stored))
+	assert.NilError(t, both.WriteBench(&want))
+	var records []record.Record
+	for i := range both.Results {
+		records = append(records, both.Results[i].Records...)
+	}
+	again, err := Read(&stored, records, nil)
+	assert.NilError(t, err)
+	assert.NilError(t, again.WriteBench(&got))
+	assert.Equal(t, got.String(), want.String())
+	_, err = Merge([]*Report{again, b})
+	assert.ErrorContains(t, err, "overlap: 400 requests are in both")
+}
