@@ -37,6 +37,8 @@ type Comparison struct {
 
 	Alternation Alternation // whether the rounds of the two alternated
 	Floor       Sessions    // of the noise floor; none: there is none
+
+	drift float64 // how far sessions are apart in most cells
 }
 
 // Compare compares two files. An error is of the files, as [*EmptyError] is, or of the options,
@@ -68,9 +70,12 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 		Unlike: p.unlike(baseSide, headSide, o.Ignore), Alternation: p.alternation(),
 		Notes: p.unnamed(), Failures: append(p.failures, p.silent()...)}
 	if o.Noise.Reader != nil {
-		c.Unlike = append(c.Unlike, p.unlike(baseSide, noiseBase, o.Ignore)...)
+		// What counts as good was not asked of the server: a floor without it is one of the others.
+		ignored := append(slices.Clone(o.Ignore), "goodput")
+		c.Unlike = append(c.Unlike, p.unlike(baseSide, noiseBase, ignored)...)
 		c.Floor = sessionsOf(p.noiseSessions())
 	}
+	c.drift = p.drift()
 	for _, s := range p.cells {
 		cell, err := c.cell(s, p)
 		if err != nil {
@@ -236,7 +241,9 @@ func (c *Comparison) floor(cell *Cell, s *samples, n int) (floor float64, ok boo
 		return floor, ok
 	}
 	between, known := betweenSessions(sessions, cell.Rule.Points)
-	cell.between = known
+	if cell.between = known; known && !cell.Rule.Points {
+		between = max(between, c.drift)
+	}
 	return max(floor, between), ok || known
 }
 

@@ -515,6 +515,14 @@ func TestNoiseSessions(t *testing.T) {
 	if !strings.Contains(c.Summary(), "noise floor floor of 2 sessions over 2 days") {
 		t.Error(c.Summary())
 	}
+	// A floor need not count the same answers as good, but must be of the same load.
+	asked := func(more string) string { return "Load Tide-8 hash=\"1\" requests=\"8\"" + more + "\n" + tide(2100, "") }
+	for more, alike := range map[string]bool{"": true, ` goodput="ttft < 1s"`: true, ` turns="4"`: false} {
+		c, err := gate.Compare(textFile("base", asked(more)), textFile("head", asked(more)),
+			gate.Options{Noise: textFile("floor", "side: base\n"+asked("")+"side: head\n"+asked(""))})
+		assert.NilError(t, err)
+		assert.Equal(t, len(c.Unlike) == 0, alike, "%v", c.Unlike)
+	}
 	_, err = add("2026-11-20T08:00:00Z", "")
 	assert.ErrorContains(t, err, "is in it already")
 	_, err = add("2026-11-23T08:00:00Z", "mem: 5.0 GiB\n")
