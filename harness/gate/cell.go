@@ -21,7 +21,8 @@ const (
 	// Sparse says that most runs of the base have no such value, as it is for this load.
 	Sparse Verdict = "sparse"
 	// Undecided is a difference that matters and is no larger than what two sessions of one server
-	// may differ by: the sides were not measured in turns, and no noise floor says what sessions do.
+	// may differ by: the sides were not measured in turns, and no noise floor says what sessions
+	// do.
 	Undecided Verdict = "undecided"
 	// Client is worse, but the load generator's lag grew by half of that or more.
 	Client Verdict = "client"

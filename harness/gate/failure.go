@@ -8,8 +8,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// A Failure is a sign in a file that it is not a whole and sound measurement: what stands in it then
-// shows nothing.
+// A Failure is a sign in a file that it is not a whole and sound measurement: what stands in it
+// then shows nothing.
 type Failure struct {
 	Side string // "base", "head" or "the noise floor"
 	File string

@@ -87,8 +87,8 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 	c.explainMissing()
 	if n := c.Floor; c.Alternation != Interleaved && n.N >= minSessions && n.Over > 0 &&
 		n.Over < time.Hour {
-		c.Notes = append(c.Notes, "the noise floor has "+n.String()+": it does not show how far days "+
-			"are apart")
+		c.Notes = append(c.Notes, "the noise floor has "+n.String()+
+			": it does not show how far days are apart")
 	}
 	if c.Alternation == Unknown && c.count(Worse) > 0 {
 		c.Notes = append(c.Notes, "neither file says whether the rounds of the two alternated; if "+
@@ -255,8 +255,8 @@ func (c *Comparison) noteInexact(cell *Cell, s *samples) {
 		if len(values) == 0 || slices.Min(values) == slices.Max(values) {
 			continue
 		}
-		c.Notes = append(c.Notes, fmt.Sprintf("%s of %s is assume=exact, but %s has %s to %s: means "+
-			"are shown and judged", short(cell.Unit), cell.Scenario, side,
+		c.Notes = append(c.Notes, fmt.Sprintf("%s of %s is assume=exact, but %s has %s to %s: "+
+			"means are shown and judged", short(cell.Unit), cell.Scenario, side,
 			format(slices.Min(values), cell.Unit), format(slices.Max(values), cell.Unit)))
 	}
 }

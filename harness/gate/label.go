@@ -40,8 +40,8 @@ func nameParts(name string) map[string]string {
 	return parts
 }
 
-// scenarioAndLevel is the scenario of a benchmark with the level of its sweep, "" where the name has
-// no scenario.
+// scenarioAndLevel is the scenario of a benchmark with the level of its sweep, "" where the name
+// has no scenario.
 func scenarioAndLevel(name string) string {
 	if !strings.Contains(name, "/scenario=") {
 		return ""

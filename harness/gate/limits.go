@@ -101,8 +101,8 @@ func (h *Held) Word() string {
 
 // CheckLimits holds one file to limits. Every limit must find its unit, and in every scenario that
 // the options choose. Errors are of the file, an [*OptionError], an [*EmptyError], a [*MixedError],
-// or a [*FailedError] where the file is not a whole and sound measurement; what became of the limits
-// in it is returned as well, for those who look.
+// or a [*FailedError] where the file is not a whole and sound measurement; what became of the
+// limits in it is returned as well, for those who look.
 func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 	p, err := read([]input{{headSide, head}}, &o)
 	if err != nil {

@@ -75,7 +75,8 @@ func (p *pool) checkNoise(base, head, earlier File) error {
 	err := errors.Join(p.must(baseSide, base.Name, o), p.must(headSide, head.Name, o))
 	unlike := p.unlike(baseSide, headSide, nil)
 	if earlier.Reader != nil {
-		err = errors.Join(err, p.must(noiseBase, earlier.Name, o), p.must(noiseHead, earlier.Name, o))
+		err = errors.Join(err, p.must(noiseBase, earlier.Name, o),
+			p.must(noiseHead, earlier.Name, o))
 		unlike = append(unlike, p.unlike(baseSide, noiseBase, nil)...)
 	}
 	switch {
@@ -179,8 +180,8 @@ func (s *samples) bySession() [][2][]float64 {
 	return sessions
 }
 
-// noise is the noise floor of a cell within a session: the 95th percentile of the change between two
-// sides of n runs that are the same server, false where there are too few runs to tell.
+// noise is the noise floor of a cell within a session: the 95th percentile of the change between
+// two sides of n runs that are the same server, false where there are too few runs to tell.
 //
 // Each session has the runs of its two sides in the order of its rounds. The sides of a round are
 // exchangeable, so each window of n rounds gives many such comparisons, with their labels swapped

@@ -516,7 +516,9 @@ func TestNoiseSessions(t *testing.T) {
 		t.Error(c.Summary())
 	}
 	// A floor need not count the same answers as good, but must be of the same load.
-	asked := func(more string) string { return "Load Tide-8 hash=\"1\" requests=\"8\"" + more + "\n" + tide(2100, "") }
+	asked := func(more string) string {
+		return "Load Tide-8 hash=\"1\" requests=\"8\"" + more + "\n" + tide(2100, "")
+	}
 	for more, alike := range map[string]bool{"": true, ` goodput="ttft < 1s"`: true, ` turns="4"`: false} {
 		c, err := gate.Compare(textFile("base", asked(more)), textFile("head", asked(more)),
 			gate.Options{Noise: textFile("floor", "side: base\n"+asked("")+"side: head\n"+asked(""))})

@@ -291,7 +291,8 @@ func (p *pool) place(r *benchfmt.Result, side string, at *position) {
 		p.asked[name] = map[string][]load.Identity{}
 	}
 	id, all := at.asked[name], p.asked[name][side]
-	if !slices.ContainsFunc(all, func(known load.Identity) bool { return slices.Equal(known, id) }) {
+	same := func(known load.Identity) bool { return slices.Equal(known, id) }
+	if !slices.ContainsFunc(all, same) {
 		p.asked[name][side] = append(all, id)
 	}
 	if p.answered[side] == nil {

@@ -52,8 +52,8 @@ const (
 	// is 12.7 deviations wide, so nothing would ever be beyond it.
 	minSessions = 3
 
-	// plausibleDrift is how much two sessions of one server may differ where no noise floor says it.
-	// At a deviation of 8 % from session to session, two are further apart than this once in a
+	// plausibleDrift is how much two sessions of one server may differ where no noise floor says
+	// it. At a deviation of 8 % from session to session, two are further apart than this once in a
 	// hundred times; that machines differ by more was not seen.
 	plausibleDrift = 0.30
 )
@@ -67,16 +67,15 @@ func (cell *Cell) drifts() bool {
 
 // betweenSessions is how far two sides may be apart that are the same server in two different
 // sessions: the 97 % prediction interval of the difference of two more sessions, after those that
-// were measured. At 95 %, which was tried first, 6 of 100 identical pairs of twenty cells were called
-// worse, since the cells do not all have the same noise. ok is false where there are too few
-// sessions, or values that have no logarithm.
+// were measured. ok is false where there are too few sessions, or values that have no logarithm.
 //
 // The sessions are the sample here, not their rounds: whatever is common to all rounds of a session
 // (clock, temperature, neighbours, where memory came to lie) would be averaged away by swapping
-// rounds, which is how [noise] finds what differs within one. So the labels are swapped a session at
-// a time, and since both signs of each difference are as likely, that is the interval of Student's t
-// with a session less than there are as its degrees of freedom: few sessions make it wide. Each side
-// of a session has as many runs as a side of the gate, so the noise of a side's median is in it.
+// rounds, which is how [noise] finds what differs within one. So the labels are swapped a session
+// at a time, and since both signs of each difference are as likely, that is the interval of
+// Student's t with a session less than there are as its degrees of freedom: few sessions make it
+// wide. Each side of a session has as many runs as a side of the gate, so the noise of a side's
+// median is in it.
 func betweenSessions(sessions [][2][]float64, points bool) (bound float64, ok bool) {
 	if len(sessions) < minSessions {
 		return 0, false
@@ -108,8 +107,8 @@ func betweenSessions(sessions [][2][]float64, points bool) (bound float64, ok bo
 }
 
 // drift is how far sessions are apart in most cells of times and rates: the median of their
-// intervals. A machine that is slow is slow in all of them, so a cell whose few sessions happened to
-// lie close together is held to it as well. With the cells' own intervals alone, which was tried
+// intervals. A machine that is slow is slow in all of them, so a cell whose few sessions happened
+// to lie close together is held to it as well. With the cells' own intervals alone, which was tried
 // first, 6 of 100 identical pairs of twenty cells were called worse, each by such a cell.
 func (p *pool) drift() float64 {
 	var all []float64
@@ -175,6 +174,6 @@ type ApartError struct {
 }
 
 func (e *ApartError) Error() string {
-	return fmt.Sprintf("not interleaved: base and head were measured in different sessions, and in "+
-		"%d of %d cells what differs may be the sessions", e.Cells, e.All)
+	return fmt.Sprintf("not interleaved: base and head were measured in different sessions, and "+
+		"in %d of %d cells what differs may be the sessions", e.Cells, e.All)
 }

@@ -87,8 +87,9 @@ func tail(n, m int, alpha float64) int {
 	return k
 }
 
-// exactTail is the largest k with P(U < k) <= alpha where the samples are from one distribution: that
-// many changes may be left off at each end. 0 means that there are too few runs for an interval.
+// exactTail is the largest k with P(U < k) <= alpha where the samples are from one distribution:
+// that many changes may be left off at each end. 0 means that there are too few runs for an
+// interval.
 func exactTail(n, m int, alpha float64) int {
 	if n+m > 100 { // the exact distribution costs n^2 m^2
 		nm := float64(n) * float64(m)

@@ -12,8 +12,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// A text is a benchmark file as it was read: in UTF-8, with lines that end in LF, and what its lines
-// say beside the results.
+// A text is a benchmark file as it was read: in UTF-8, with lines that end in LF, and what its
+// lines say beside the results.
 type text struct {
 	name     string
 	body     []byte
@@ -76,9 +76,11 @@ const byteOrderMark = "\uFEFF"
 // shell writes UTF-16, and some editors end lines in CR.
 func decode(name string, raw []byte) ([]byte, error) {
 	switch {
-	case bytes.HasPrefix(raw, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(raw, []byte{0, 0, 0xfe, 0xff}):
+	case bytes.HasPrefix(raw, []byte{0xff, 0xfe, 0, 0}),
+		bytes.HasPrefix(raw, []byte{0, 0, 0xfe, 0xff}):
 		return nil, &FormatError{name, "text in UTF-32"}
-	case bytes.HasPrefix(raw, []byte{0x1f, 0x8b}), bytes.HasPrefix(raw, []byte{0x28, 0xb5, 0x2f, 0xfd}),
+	case bytes.HasPrefix(raw, []byte{0x1f, 0x8b}),
+		bytes.HasPrefix(raw, []byte{0x28, 0xb5, 0x2f, 0xfd}),
 		bytes.HasPrefix(raw, []byte("PK\x03\x04")), bytes.HasPrefix(raw, []byte("BZh")),
 		bytes.HasPrefix(raw, []byte("\xfd7zXZ\x00")):
 		return nil, &FormatError{name, "compressed"}
@@ -163,7 +165,8 @@ func (t *text) scan(n int, line string) error {
 // marked tells whether another line has said the same: bench.txt says in a comment for people, and
 // in a key for programs, that it is incomplete.
 func (t *text) marked(mark string) bool {
-	return slices.ContainsFunc(t.failures, func(f Failure) bool { return f.Text == table.OneLine(mark) })
+	mark = table.OneLine(mark)
+	return slices.ContainsFunc(t.failures, func(f Failure) bool { return f.Text == mark })
 }
 
 func (t *text) scanResult(n int, line string) {

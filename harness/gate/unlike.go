@@ -68,7 +68,9 @@ func (p *pool) unlike(a, b string, ignored []string) []Difference {
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(d Difference) bool { return slices.Contains(ignored, d.Key) })
+	return slices.DeleteFunc(all, func(d Difference) bool {
+		return slices.Contains(ignored, d.Key)
+	})
 }
 
 // unlikeConfigs finds the configuration keys in which two sides of a cell differ.
@@ -76,7 +78,8 @@ func unlikeConfigs(s *samples, a, b string) (all []Difference) {
 	keys := append(slices.Clone(s.configs[a]), s.configs[b]...)
 	for _, f := range benchproc.NonSingularFields(keys) {
 		inA, inB := valuesOf(s.configs[a], f), valuesOf(s.configs[b], f)
-		d := Difference{f.Name, sideName(a), sideName(b), quoted(inA), quoted(inB), f.Name == "load"}
+		d := Difference{f.Name, sideName(a), sideName(b), quoted(inA), quoted(inB),
+			f.Name == "load"}
 		switch {
 		case f.Name == toleratedKey && tolerable(slices.Concat(inA, inB)):
 			continue
@@ -157,8 +160,8 @@ func (p *pool) unlikeLoads(a, b string) (all []Difference) {
 	return all
 }
 
-// unlikeNames finds scenarios that both sides have and no benchmark of which they share: the load is
-// another one by the benchmark's name.
+// unlikeNames finds scenarios that both sides have and no benchmark of which they share: the load
+// is another one by the benchmark's name.
 func (p *pool) unlikeNames(a, b string) (all []Difference) {
 	type sides struct{ a, b, both []string }
 	byScenario := map[string]*sides{}
@@ -238,8 +241,8 @@ func (p *pool) unnamed() (notes []string) {
 	if says[baseSide] {
 		silent = headSide
 	}
-	return []string{silent + " does not say what its load asks, as older files do not: whether the " +
-		"two are alike is told by the benchmarks' names and configuration alone"}
+	return []string{silent + " does not say what its load asks, as older files do not: whether " +
+		"the two are alike is told by the benchmarks' names and configuration alone"}
 }
 
 // sideName is what a side is called in messages.

@@ -23,8 +23,8 @@ const together = 0.9
 // Merge makes one report of the parts of a load that several load generators put on one server at
 // the same time, at least one. The clocks of their machines are taken to agree.
 //
-// It refuses what is not parts of one load: other loads, parts that failed, the same part twice, and
-// parts that overlap or asked the same questions.
+// It refuses what is not parts of one load: other loads, parts that failed, the same part twice,
+// and parts that overlap or asked the same questions.
 //
 // A run is then all parts' runs of that number and level, and its rate that of their requests from
 // the first due to the last end. Of what the server says of itself the first part's samples stay.
