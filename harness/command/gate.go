@@ -29,7 +29,7 @@ measured twice shows. That noise is measured with -aa FILE and kept beside the b
 An error more than in the base fails without statistics.
 
 Two measurements that were not made in turns differ by their sessions as well: a machine is easily 8 % slower on another
-day, all runs of it alike. So where the two folders are of different sessions, a change of up to 30 % decides nothing (exit
+day, all runs of it alike. So where the two folders are of different sessions, a change of up to 40 % decides nothing (exit
 code 2), unless the floor is of three sessions or more: it then says how far apart sessions are. Each -aa FILE adds one to
 the file; make them on different days. Or measure in turns, with -base-cmd or -base-url, which finds 10 % in 97 of 100 cases.
 

@@ -476,7 +476,7 @@ func TestSetApart(t *testing.T) {
 		{"in turns", file("a", 100), file("a", 110), gate.File{}, "of 1 cells 1 worse"},
 		{"apart", file("a", 100), file("b", 110), gate.File{}, "not interleaved"},
 		{"a baseline of before", file("", 100), file("b", 110), gate.File{}, "not interleaved"},
-		{"much worse", file("a", 100), file("b", 135), gate.File{}, "of 1 cells 1 worse"},
+		{"much worse", file("a", 100), file("b", 145), gate.File{}, "of 1 cells 1 worse"},
 		{"better", file("a", 110), file("b", 100), gate.File{}, ""},
 		{"the same", file("a", 100), file("b", 100.1), gate.File{}, ""},
 		{"neither says", file("", 100), file("", 110), gate.File{}, "of 1 cells 1 worse"},

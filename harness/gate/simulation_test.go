@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"text/tabwriter"
 
 	"loadstone/harness/gate"
 )
@@ -23,8 +22,6 @@ type simulated struct {
 	cells int     // 20, or 1
 	shift float64 // by which the head is slower
 	drift float64 // standard deviation of the speed from session to session, common to all its runs
-	own   float64 // the same, of each cell by itself
-
 	// interleaved sides are of one session
 	interleaved bool
 	floor       int // sessions of the noise floor; 0: there is none
@@ -49,19 +46,14 @@ var simulatedUnits = []struct {
 	{"p99-e2e-ns", "lower", 90e6, 0.06}, {"tok/s", "higher", 800, 0.03},
 }
 
-// A sitting is a session of a simulated machine: its speed, by cell.
+// A sitting is a session of a simulated machine, whose times are all so much longer.
 type sitting struct {
 	name  string
-	speed func(cell int) float64
+	times float64
 }
 
 func (s *simulated) sitting(rng *rand.Rand, name string) sitting {
-	common := math.Exp(s.drift * rng.NormFloat64())
-	own := make([]float64, 20)
-	for i := range own {
-		own[i] = common * math.Exp(s.own*rng.NormFloat64())
-	}
-	return sitting{name, func(cell int) float64 { return own[cell] }}
+	return sitting{name, math.Exp(s.drift * rng.NormFloat64())}
 }
 
 // measure is a file of one side.
@@ -75,19 +67,18 @@ func (s *simulated) measure(rng *rand.Rand, in sitting, slower float64) string {
 		b.WriteString("Unit p50-ttft-ns better=lower\n")
 		for range simulatedRuns {
 			fmt.Fprintf(&b, "BenchmarkServe/scenario=a 100 %.0f p50-ttft-ns\n",
-				20e6*in.speed(0)*(1+slower)*noisy(rng, 0.03))
+				20e6*in.times*(1+slower)*noisy(rng, 0.03))
 		}
 		return b.String()
 	}
 	for _, u := range simulatedUnits {
 		fmt.Fprintf(&b, "Unit %s better=%s\n", u.name, u.better)
 	}
-	for i, scenario := range []string{"a", "b", "c", "d", "e"} {
+	for _, scenario := range []string{"a", "b", "c", "d", "e"} {
 		for range simulatedRuns {
-			run := noisy(rng, 0.03) // is common to the units of a run
 			fmt.Fprintf(&b, "BenchmarkServe/scenario=%s 1", scenario)
-			for j, u := range simulatedUnits {
-				v := run * in.speed(4*i+j) * (1 + slower) * noisy(rng, u.noise)
+			for _, u := range simulatedUnits {
+				v := in.times * (1 + slower) * noisy(rng, u.noise)
 				if u.better == "higher" {
 					v = 1 / v
 				}
@@ -121,7 +112,7 @@ func textFile(name, text string) gate.File {
 // rates are in how many pairs of a hundred the gate finds the head worse, and cannot decide.
 func (s *simulated) rates(t *testing.T, pairs int) (worse, undecided float64) {
 	for i := range pairs {
-		rng := rand.New(rand.NewPCG(uint64(i), math.Float64bits(1+s.shift+100*s.drift+1e4*s.own)))
+		rng := rand.New(rand.NewPCG(uint64(i), math.Float64bits(1+s.shift+100*s.drift)))
 		base := s.sitting(rng, "base")
 		head := base
 		if !s.interleaved {
@@ -148,7 +139,7 @@ func (s *simulated) rates(t *testing.T, pairs int) (worse, undecided float64) {
 }
 
 // The simulation: how often the gate finds the same server worse, and one that is slower. It is the
-// table of the package's documentation, whole with -simulate 400.
+// table of the package's documentation, whole with -simulate 200.
 func TestSimulation(t *testing.T) {
 	rows := []struct {
 		simulated
@@ -156,36 +147,35 @@ func TestSimulation(t *testing.T) {
 		// what must hold, in percent: at most, and at least
 		most, least float64
 	}{
-		// The same server.
+		// In turns: the same server, and slower ones.
 		{simulated{cells: 1, interleaved: true, drift: 0.08}, true, 5, 0},
 		{simulated{cells: 20, interleaved: true, drift: 0.08}, true, 5, 0},
-		{simulated{cells: 1, drift: 0.03}, false, 5, 0},
-		{simulated{cells: 20, drift: 0.03}, false, 5, 0},
-		{simulated{cells: 1, drift: 0.08}, false, 5, 0},
-		{simulated{cells: 20, drift: 0.08}, true, 5, 0},
-		{simulated{cells: 20, drift: 0.08, floor: 3}, false, 5, 0},
-		{simulated{cells: 20, drift: 0.08, floor: 5}, false, 5, 0},
-		{simulated{cells: 1, drift: 0.08, floor: 8}, false, 5, 0},
-		{simulated{cells: 20, drift: 0.08, floor: 8}, true, 5, 0},
-		{simulated{cells: 20, drift: 0.03, floor: 8}, false, 5, 0},
-		{simulated{cells: 20, drift: 0.08, own: 0.02, floor: 8}, false, 100, 0},
-		// A slower one.
 		{simulated{cells: 1, shift: 0.05, interleaved: true, drift: 0.08}, false, 100, 0},
 		{simulated{cells: 1, shift: 0.10, interleaved: true, drift: 0.08}, true, 100, 90},
 		{simulated{cells: 20, shift: 0.05, interleaved: true, drift: 0.08}, false, 100, 80},
 		{simulated{cells: 20, shift: 0.10, interleaved: true, drift: 0.08}, true, 100, 93},
+		// Apart, without a floor.
+		{simulated{cells: 1, drift: 0.08}, false, 5, 0},
+		{simulated{cells: 20, drift: 0.03}, false, 5, 0},
+		{simulated{cells: 20, drift: 0.08}, true, 5, 0},
 		{simulated{cells: 20, shift: 0.10, drift: 0.08}, false, 100, 0},
 		{simulated{cells: 20, shift: 0.20, drift: 0.08}, false, 100, 0},
-		{simulated{cells: 20, shift: 0.50, drift: 0.08}, false, 100, 90},
+		{simulated{cells: 20, shift: 0.50, drift: 0.08}, false, 100, 80},
+		// Apart, with a floor of several sessions.
+		{simulated{cells: 20, drift: 0.08, floor: 3}, false, 5, 0},
+		{simulated{cells: 20, drift: 0.08, floor: 5}, false, 5, 0},
+		{simulated{cells: 20, drift: 0.08, floor: 8}, true, 5, 0},
+		{simulated{cells: 20, drift: 0.03, floor: 8}, false, 5, 0},
 		{simulated{cells: 20, shift: 0.10, drift: 0.08, floor: 8}, false, 100, 0},
 		{simulated{cells: 20, shift: 0.20, drift: 0.08, floor: 8}, false, 100, 0},
-		{simulated{cells: 20, shift: 0.50, drift: 0.08, floor: 8}, false, 100, 90},
+		{simulated{cells: 20, shift: 0.50, drift: 0.08, floor: 8}, false, 100, 80},
 		{simulated{cells: 20, shift: 0.10, drift: 0.03, floor: 8}, false, 100, 0},
-		{simulated{cells: 20, shift: 0.20, drift: 0.03, floor: 8}, false, 100, 90},
+		{simulated{cells: 20, shift: 0.20, drift: 0.03, floor: 8}, false, 100, 80},
 	}
-	var table strings.Builder
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "head\tdrift\tcells\tsides\tfloor of\tworse\tundecided\t")
+	const line = "%6s  %5s  %5s  %8s  %8s  %7s  %9s\n"
+	if *simulate > 0 {
+		fmt.Printf(line, "head", "drift", "cells", "sides", "floor of", "worse", "undecided")
+	}
 	for _, row := range rows {
 		pairs := *simulate
 		if pairs == 0 && !row.quick {
@@ -204,15 +194,11 @@ func TestSimulation(t *testing.T) {
 		if row.interleaved {
 			sides = "in turns"
 		}
-		drift := fmt.Sprintf("%g %%", 100*row.drift)
-		if row.own > 0 {
-			drift += fmt.Sprintf(", %g %% a cell", 100*row.own)
+		if *simulate > 0 {
+			fmt.Printf(line, fmt.Sprintf("+%g %%", 100*row.shift),
+				fmt.Sprintf("%g %%", 100*row.drift), fmt.Sprint(row.cells), sides,
+				fmt.Sprint(row.floor), fmt.Sprintf("%.1f %%", worse),
+				fmt.Sprintf("%.1f %%", undecided))
 		}
-		fmt.Fprintf(w, "+%g %%\t%s\t%d\t%s\t%d\t%.1f %%\t%.1f %%\t\n", 100*row.shift, drift, row.cells,
-			sides, row.floor, worse, undecided)
-	}
-	w.Flush()
-	if *simulate > 0 {
-		fmt.Print(table.String())
 	}
 }
