@@ -1,17 +1,3 @@
-// Package gate compares two sets of benchmark runs and decides whether the second is worse than the
-// first.
-//
-// It reads the Go benchmark format: a line is one run of one scenario, and the run is the sample,
-// since the requests within a run share queue and caches. What is judged is a cell: one unit of one
-// scenario. A cell is worse when
-//
-//   - the U test of Mann and Whitney finds a difference, after Holm's correction over all
-//     cells, and
-//   - the change is larger than the unit's smallest effect of interest ([figure.Rule]), and
-//   - larger than what the same server measured twice shows (the noise floor), where an A/A
-//     measurement of it was made.
-//
-// Whatever was not measured fails: a gate that passes for want of data does not guard anything.
 package gate
 
 import (
