@@ -31,7 +31,7 @@ An error more than in the base fails without statistics.
 Two measurements that were not made in turns differ by their sessions as well: a machine is easily 8 % slower on another
 day, all runs of it alike. So where the two folders are of different sessions, a change of up to 40 % decides nothing (exit
 code 2), unless the floor is of three sessions or more: it then says how far apart sessions are. Each -aa FILE adds one to
-the file; make them on different days. Or measure in turns, with -base-cmd or -base-url, which finds 10 % in 97 of 100 cases.
+the file; make them on different days. Or measure in turns, with -base-cmd or -base-url, which finds 10 % in one cell in 92 of 100 cases, in all cells always.
 
 What was not measured fails as well: a cell that one side lacks, too few runs for any outcome to be significant, and a head
 that was interrupted, that violated what must always hold, of which not one request was answered, or in whose file Go says

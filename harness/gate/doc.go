@@ -27,7 +27,7 @@
 // times: ten runs a side, which differ by 3 % (p95 by 4.5 and p99 by 6 %) and of which a tenth takes
 // 40 % longer, in one cell or in twenty. The drift is the standard deviation of the speed from
 // session to session. It is what TestSimulation prints with -simulate 200; a row is of so many
-// pairs, so 5 % may be 3 to 9.
+// pairs, so 5 % may be 3 to 9. (+10 % in one cell in turns is 91.7 % of 1500 pairs.)
 //
 //	 head  drift  cells     sides  floor of    worse  undecided
 //	 +0 %    8 %      1  in turns         0    0.5 %      0.0 %
@@ -47,6 +47,10 @@
 //	 +0 %    8 %     20     apart         8    3.0 %      0.0 %
 //	 +0 %    3 %     20     apart         8    0.5 %      0.0 %
 //	+10 %    8 %     20     apart         8   12.0 %      0.0 %
+//	+20 %    8 %     20     apart         8   27.0 %      0.0 %
+//	+50 %    8 %     20     apart         8   85.0 %      0.0 %
+//	+10 %    3 %     20     apart         8   60.5 %      0.0 %
+//	+20 %    3 %     20     apart         8   95.0 %      0.0 %
 //
 // So 10 % are found in turns and not apart; a floor of few sessions is wide, because three tell
 // little of how far a fourth may lie. Undecided is exit code 2 of loadstone gate, worse is 1. Of the
