@@ -54,7 +54,7 @@ const (
 
 	// plausibleDrift is how much two sessions of one server may differ where no noise floor says
 	// it. At a deviation of 8 % from session to session, 2 of 1000 pairs are slower by more than
-	// this. At 30 % it was 7 of 100 among twenty cells, each with noise of its own.
+	// this. At 30 % it was 7 of 100 among twenty cells, whose own noise came on top.
 	plausibleDrift = 0.40
 )
 
@@ -109,7 +109,7 @@ func betweenSessions(sessions [][2][]float64, points bool) (bound float64, ok bo
 // drift is how far sessions are apart in most cells of times and rates: the median of their
 // intervals. A machine that is slow is slow in all of them, so a cell whose few sessions happened
 // to lie close together is held to it as well. With the cells' own intervals alone, which was tried
-// first, 6 of 100 identical pairs of twenty cells were called worse, each by such a cell.
+// first, 6 of 100 identical pairs of twenty cells were called worse.
 func (p *pool) drift() float64 {
 	var all []float64
 	for _, s := range p.cells {
