@@ -20,14 +20,17 @@ what changed: the medians of the runs, the change with its 95 % interval, and p 
 correction over all cells shown.
 A ~ stands where no difference can be told from chance. Ratios change by percentage points (pp).
 
-It only shows: it exits with 0 whatever changed, and says so where the two were measured under unlike conditions.
+It only shows: it exits with 0 whatever changed, and says so where the two were measured under unlike conditions. What has
+failed, was interrupted or is invalid is shown as well, with another exit code. Measurements that asked for different things
+(requests, turns, prompt, goodput, ...) are refused with the key that differs; -ignore KEY compares them all the same.
 loadstone gate decides.`
 
 const compareExamples = `  loadstone compare before after
   loadstone compare -html changes.html before after
   loadstone compare -unit 'p50-*,tok/s' -scenario concurrent-10 before/bench.txt after/bench.txt
 
-Exit codes: 0 compared, 2 a file is missing, empty or damaged, or the command line is wrong.
+Exit codes: 0 compared, 1 the second has failed or is incomplete, 2 the first has, or one is invalid; the loads are unlike; a
+file is missing, empty or damaged; or the command line is wrong.
 `
 
 // compared is what compare and gate compare: names of files, "" none, and how.
@@ -42,7 +45,7 @@ func selectionFlags(f *flag.FlagSet) func(*compared) {
 	units := f.String("unit", "", "`names` or patterns of units, separated by commas, such as 'p99-*,tok/s'; default: those that are gated")
 	filter := f.String("filter", "", "`expression` of benchstat's filter language, such as model:tiny")
 	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ between the two")
-	floor := f.String("floor", "", "`file` of an A/A measurement (loadstone gate -aa); default: beside the base, .floor in place of .txt, if it is there")
+	floor := f.String("floor", "", "`file` of A/A measurements (loadstone gate -aa); default: beside the base, .floor in place of .txt, if it is there")
 	alpha := f.Float64("alpha", 0.05, "chance of a false alarm, all cells together")
 	return func(o *compared) {
 		o.base, o.head = benchFile(o.base), benchFile(o.head)
@@ -84,13 +87,27 @@ func compareCommand(_ context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.UnlikeLoads(); err != nil {
+		return usageError("unlike loads: %w; -ignore with the key compares them all the same", err)
+	}
 	if *html != "" {
 		if err := writeFile(*html, func(w io.Writer) error { return page.WriteComparison(w, c) }); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(e.stdout, "base %s\nhead %s\n\n", o.base, o.head)
-	return c.WriteTable(e.stdout, terminal.Color(e.stdout), false)
+	if err := c.WriteTable(e.stdout, terminal.Color(e.stdout), false); err != nil {
+		return err
+	}
+	var failed *gate.FailedError
+	if err := c.Sound(); errors.As(err, &failed) {
+		code := exitUsage
+		if failed.ByHead() {
+			code = exitFailed
+		}
+		return &exitError{code, err}
+	}
+	return nil
 }
 
 // compareFiles compares; whatever is wrong with files or options is a usage error.

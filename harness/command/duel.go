@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness"
-	"loadstone/harness/gate"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
@@ -227,29 +225,6 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 
 // report makes of one side what bench would have.
 func (d *duel) report(side int) *report.Report {
-	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start, Generator: d.client, Workload: d.bench.workload()}
+	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start, Interleaved: true, Generator: d.client, Workload: d.bench.workload()}
 	return report.New(meta, d.bench.loads, d.runs[side])
-}
-
-// writeNoise joins the files of the two sides of an A/A measurement.
-func writeNoise(w io.Writer, base, head string) error {
-	a, err := readBench(base)
-	if err != nil {
-		return err
-	}
-	b, err := readBench(head)
-	if err != nil {
-		return err
-	}
-	return gate.WriteNoise(w, a, b)
-}
-
-// writeNoiseFloor keeps an A/A measurement.
-func (d *duel) writeNoiseFloor(e *env, name string) error {
-	base, head := filepath.Join(d.out, "base.txt"), filepath.Join(d.out, "head.txt")
-	if err := writeFile(name, func(w io.Writer) error { return writeNoise(w, base, head) }); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side; commit it beside the baseline\n", name, d.bench.runs)
-	return err
 }

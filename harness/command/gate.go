@@ -1,9 +1,12 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -25,21 +28,30 @@ p99, 1 point of hit rate, and never less than 200 us of time to first token), an
 measured twice shows. That noise is measured with -aa FILE and kept beside the baseline: for base.txt it is base.floor.
 An error more than in the base fails without statistics.
 
-What was not measured fails as well: a cell that one side lacks, and too few runs for any outcome to be significant.
-Measurements that are unlike (host class, cpu, model, backend, quant, load, ...) are refused with the key that differs.
+Two measurements that were not made in turns differ by their sessions as well: a machine is easily 8 % slower on another
+day, all runs of it alike. So where the two folders are of different sessions, a change of up to 40 % decides nothing (exit
+code 2), unless the floor is of three sessions or more: it then says how far apart sessions are. Each -aa FILE adds one to
+the file; make them on different days. Or measure in turns, with -base-cmd or -base-url, which finds 10 % in one cell in 92 of 100 cases, in all cells always.
+
+What was not measured fails as well: a cell that one side lacks, too few runs for any outcome to be significant, and a head
+that was interrupted, that violated what must always hold, of which not one request was answered, or in whose file Go says
+FAIL or panic. A base like that is nothing to hold a head to.
+Measurements that are unlike are refused with the key that differs: the machine (hostclass, cpu, mem by more than 5 %), the
+server (model, backend, quant) or what was asked (requests, turns, prompt, system, goodput, ...). -ignore KEY compares all the
+same. Files of before that do not say what was asked are compared by what they say.
 A cell that is worse only because the load generator's own lag grew is an invalid measurement, not a regression.
 
 With -base-cmd and -head-cmd every run has a fresh server process; both sides get the same prompts, from the same seeds.
 A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.
 
-An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
+A head that has failed or was interrupted holds no limit, whatever its figures are. An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
 it: the requests of every run, or those of all runs where each of them is within the limit. Files that do not say how many
 requests their percentiles are of, as bench wrote them once, leave it open.`
 
 const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head after/bench.txt
   loadstone gate -base before -head after -effect p50-ttft=3%,tok/s=10%
   loadstone gate -base-cmd ./loadstone-main -model smollm2 -- -max-batch 8
-  loadstone gate -aa benchdata/baseline/tiny.floor
+  loadstone gate -aa benchdata/baseline/tiny.floor       once a day for three days or more
   loadstone gate -slo 'p99-e2e<5s,p50-ttft<500ms,error-ratio<=0' -head after
 
 What it prints when a build is slower:
@@ -55,10 +67,11 @@ and when it is not:
   20 cells: 20 ~ (10 runs a side, p after Holm's correction, noise floor benchdata/baseline/tiny.floor)
   gate: pass
 
-Exit codes: 0 pass, 1 something got worse or was not measured, 2 it cannot be decided: unlike or empty files, a pattern
-that matches nothing, a unit without better=, nothing worse in a measurement that is disturbed or that the load
-generator itself could explain, a wrong command line, 3 an -slo is missed, 4 a server cannot be reached or started, 5 no -slo
-is missed, but too few requests were measured to show that a percentile holds, 130 interrupted.
+Exit codes: 0 pass, 1 something got worse, or the head was not measured or has failed, 2 it cannot be decided: unlike, empty
+or damaged files, a base that has failed, a difference that may be the session's, a pattern or key that matches nothing, a unit
+without better=, nothing worse in a measurement that is disturbed or that the load generator itself could explain, a wrong
+command line, 3 an -slo is missed, 4 a server cannot be reached or started, 5 no -slo is missed, but too few requests were
+measured to show that a percentile holds, 130 interrupted.
 `
 
 // gateOptions are the command line of gate.
@@ -86,7 +99,7 @@ func gateCommand(ctx context.Context, e *env, args []string) error {
 			if err := o.measure.invalid(); err != nil {
 				return err
 			}
-			return o.measure.writeNoiseFloor(e, o.aa)
+			return o.writeNoiseFloor(e)
 		}
 	}
 	var failure error
@@ -109,18 +122,61 @@ func (o *gateOptions) decide(e *env) error {
 	if err := c.WriteTable(e.stdout, terminal.Color(e.stdout), !o.verbose); err != nil {
 		return err
 	}
-	var invalid *gate.Invalid
 	err = c.Decide()
+	var failed *gate.FailedError
 	switch {
-	case err == nil && o.measure.invalid() != nil:
+	case (err == nil || errors.As(err, &failed) && failed.ByClient()) && o.measure.invalid() != nil:
 		return o.measure.invalid()
 	case err == nil:
 		fmt.Fprintln(e.stdout, "gate: pass")
 		return nil
-	case errors.As(err, &invalid):
+	}
+	return decided(err)
+}
+
+// decided is what keeps the gate from passing with its exit code: the head failed, or nothing can be
+// decided.
+func decided(err error) error {
+	var invalid *gate.Invalid
+	var apart *gate.ApartError
+	var failed *gate.FailedError
+	switch {
+	case errors.As(err, &apart):
+		return &exitError{exitUsage, fmt.Errorf("gate: %w: measure them in turns, with -base-cmd or -base-url, or hold them to a "+
+			"-floor of three sessions or more (-aa)", err)}
+	case errors.As(err, &invalid), errors.As(err, &failed) && !failed.ByHead():
 		return &exitError{exitUsage, fmt.Errorf("gate: %w", err)}
 	}
 	return &exitError{exitFailed, fmt.Errorf("gate: %w", err)}
+}
+
+// writeNoiseFloor keeps an A/A measurement of base and head as one more session of a noise floor.
+func (o *gateOptions) writeNoiseFloor(e *env) error {
+	var earlier gate.File
+	if _, err := os.Stat(o.aa); err == nil {
+		if earlier, err = readBench(o.aa); err != nil {
+			return err
+		}
+	}
+	base, err := readBench(o.base)
+	if err != nil {
+		return err
+	}
+	head, err := readBench(o.head)
+	if err != nil {
+		return err
+	}
+	var all gate.Sessions
+	err = writeFile(o.aa, func(w io.Writer) (err error) {
+		all, err = gate.WriteNoise(w, earlier, base, head)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side, %s; commit it beside the baseline\n",
+		o.aa, o.measure.bench.runs, all)
+	return err
 }
 
 func (o *gateOptions) checkLimits(e *env) (missed, err error) {
@@ -129,7 +185,8 @@ func (o *gateOptions) checkLimits(e *env) (missed, err error) {
 		return nil, usageError("%w", err)
 	}
 	results, err := gate.CheckLimits(head, o.Options, o.limits)
-	if err != nil {
+	var failed *gate.FailedError
+	if err != nil && !errors.As(err, &failed) {
 		return nil, gateError(err)
 	}
 	if err := gate.WriteLimits(e.stdout, results, terminal.Color(e.stdout)); err != nil {
@@ -144,6 +201,8 @@ func (o *gateOptions) checkLimits(e *env) (missed, err error) {
 		}
 	}
 	switch {
+	case failed != nil && !(failed.ByClient() && count[limit.Missed] > 0):
+		return nil, decided(failed)
 	case count[limit.Missed] > 0:
 		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed", count[limit.Missed], len(results))}
 	case count[limit.NotShown] > 0:
@@ -163,7 +222,7 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	slo := f.String("slo", "", "`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
 	f.IntVar(&o.MinRuns, "min-runs", 6, "fewest runs a side; fewer fail")
 	f.BoolVar(&o.verbose, "v", false, "print all cells, not only those that fail")
-	f.StringVar(&o.aa, "aa", "", "measure a server against itself and write the noise to this `file`; nothing is judged")
+	f.StringVar(&o.aa, "aa", "", "measure a server against itself and add the noise to this `file`, as one more session; nothing is judged")
 	finish := d.flags(f)
 	if err := f.parse(args); err != nil {
 		return nil, err
@@ -184,6 +243,11 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	measuring, err := finish(args, o.aa != "")
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(o.aa); o.aa != "" && err == nil {
+		if text, err := os.ReadFile(o.aa); err != nil || !bytes.Contains(text, []byte("\nside: ")) {
+			return nil, usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, or one that it wrote", o.aa)
+		}
 	}
 	switch {
 	case measuring && (o.base != "" || o.head != ""):

@@ -92,9 +92,10 @@ shown.
     0  done
     1  it was begun and went wrong: a server died, a request was refused, files do not agree;
        bench, run: an answer is another agent's, or figures cannot be true; check: a check fails;
-       gate: something got worse or was not measured
+       gate: something got worse, or the head was not measured or has failed; compare: the same
     2  wrong command line: an unknown flag, model or scenario, an address off this machine; gate,
-       compare: files are empty, damaged or (gate) unlike, so that nothing can be decided
+       compare: files are empty, damaged, of unlike loads or (gate) machines, or of a measurement
+       that has failed, so that nothing can be decided
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
     5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not
@@ -117,7 +118,8 @@ bound the percentile, or all of them together where none is beyond the limit.
   baseline.md    the baseline document: summary, method, results, targets, bottlenecks,
                  recommendations
   bench.txt      Go benchmark format. To compare two: loadstone compare before/bench.txt
-                 after/bench.txt
+                 after/bench.txt. Its Load lines say what each load asks, its Session line when;
+                 violations, incomplete and client: invalid are in what is no sound measurement
   results.json   what the tables show, for programs: the machine, the server, the load, the verdicts
                  on the targets, and for each scenario the figures of all runs (all) and of each
                  (by_run). Times end in _ns. A time that was not measured is null; one of a request

@@ -24,7 +24,8 @@ It writes report.html, baseline.md, bench.txt, results.json, summary.csv and req
 and prints the table. With -compare the page also shows what changed since another measurement, with intervals.
 
 Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
-time: each runs the scenario with a -seed of its own and a duration. -out gets the whole.`
+time: each runs the scenario with a -seed of its own and a duration. -out gets the whole. Parts that failed or were interrupted,
+that asked for different things, that have a request in common, or that have the same seed are refused.`
 
 const reportExamples = `  loadstone report loadstone-results/20261124-120000
   loadstone report -out /tmp/again records.jsonl
@@ -33,7 +34,8 @@ const reportExamples = `  loadstone report loadstone-results/20261124-120000
   loadstone report -goodput 'ttft<300ms,tpot<50ms' after
   loadstone report -json after | jq '.scenarios[] | [.scenario, .all.times.e2e.p99_ns]'
 
-Exit codes: 0 done, 1 a file cannot be read or written, 2 wrong command line, or measurements that cannot be compared.
+Exit codes: 0 done, 1 a file cannot be read or written, or the parts make a measurement that is invalid, 2 wrong command line,
+or measurements that cannot be compared or put together.
 `
 
 func reportCommand(_ context.Context, e *env, args []string) error {
@@ -80,7 +82,13 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 			return err
 		}
 	}
-	return printResults(e, *out, r, *asJSON)
+	if err := printResults(e, *out, r, *asJSON); err != nil {
+		return err
+	}
+	if why := r.Invalid(); f.NArg() > 1 && len(why) > 0 {
+		return &exitError{exitFailed, fmt.Errorf("the whole is an invalid measurement: %s", why[0])}
+	}
+	return nil
 }
 
 // setBeside writes the page once more, with an earlier measurement beside the report's own.
@@ -88,6 +96,9 @@ func setBeside(r *report.Report, base, dir string) error {
 	c, err := compareFiles(compared{base: benchFile(base), head: filepath.Join(dir, "bench.txt"), Options: gate.Options{Alpha: 0.05}})
 	if err != nil {
 		return err
+	}
+	if err := c.UnlikeLoads(); err != nil {
+		return usageError("%s cannot be set beside it: unlike loads: %w", base, err)
 	}
 	earlier := &page.Earlier{Comparison: c}
 	// The benchmark lines are enough to compare; the curves are a bonus where the requests are

@@ -20,6 +20,10 @@ const (
 	Few     Verdict = "too few runs" // no outcome could have been significant
 	// Sparse says that most runs of the base have no such value, as it is for this load.
 	Sparse Verdict = "sparse"
+	// Undecided is a difference that matters and is no larger than what two sessions of one server
+	// may differ by: the sides were not measured in turns, and no noise floor says what sessions
+	// do.
+	Undecided Verdict = "undecided"
 	// Client is worse, but the load generator's lag grew by half of that or more.
 	Client Verdict = "client"
 )
@@ -38,7 +42,8 @@ type Cell struct {
 	Verdict Verdict
 	Why     string // of a verdict that fails
 
-	better int // 1 higher, -1 lower, 0 unknown
+	between bool // the floor is that between sessions
+	better  int  // 1 higher, -1 lower, 0 unknown
 }
 
 // Fails tells whether the cell keeps the gate from passing.
@@ -46,6 +51,8 @@ func (cell *Cell) Fails() bool {
 	switch cell.Verdict {
 	case Worse, Missing, Few, Client:
 		return true
+	case Undecided:
+		return float64(cell.better)*cell.Delta < 0
 	}
 	return false
 }

@@ -24,6 +24,16 @@ func (e *EmptyError) Error() string {
 	return e.File + ": no benchmark result in it"
 }
 
+// A FormatError is a file that is not a text of the benchmark format.
+type FormatError struct {
+	File string
+	Is   string // what it is
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("%s: it is %s; want the benchmark format, in UTF-8", e.File, e.Is)
+}
+
 // A MixedError is a file with runs that were measured under unlike conditions.
 type MixedError struct{ Difference Difference }
 

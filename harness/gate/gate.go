@@ -1,17 +1,3 @@
-// Package gate compares two sets of benchmark runs and decides whether the second is worse than the
-// first.
-//
-// It reads the Go benchmark format: a line is one run of one scenario, and the run is the sample,
-// since the requests within a run share queue and caches. What is judged is a cell: one unit of one
-// scenario. A cell is worse when
-//
-//   - the U test of Mann and Whitney finds a difference, after Holm's correction over all
-//     cells, and
-//   - the change is larger than the unit's smallest effect of interest ([figure.Rule]), and
-//   - larger than what the same server measured twice shows (the noise floor), where an A/A
-//     measurement of it was made.
-//
-// Whatever was not measured fails: a gate that passes for want of data does not guard anything.
 package gate
 
 import (
@@ -21,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/perf/benchmath"
 )
@@ -31,6 +18,13 @@ type Comparison struct {
 	Base, Head string // what the files are called
 	Cells      []Cell
 	Unlike     []Difference // what keeps the two from being comparable
+	Failures   []Failure    // what keeps them from being measurements
+	Notes      []string     // what a reader should know beside the cells
+
+	Alternation Alternation // whether the rounds of the two alternated
+	Floor       Sessions    // of the noise floor; none: there is none
+
+	drift float64 // how far sessions are apart in most cells
 }
 
 // Compare compares two files. An error is of the files, as [*EmptyError] is, or of the options,
@@ -59,10 +53,15 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 		}
 	}
 	c := &Comparison{Options: o, Base: base.Name, Head: head.Name,
-		Unlike: p.unlike(baseSide, headSide)}
+		Unlike: p.unlike(baseSide, headSide, o.Ignore), Alternation: p.alternation(),
+		Notes: p.unnamed(), Failures: append(p.failures, p.silent()...)}
 	if o.Noise.Reader != nil {
-		c.Unlike = append(c.Unlike, p.unlike(baseSide, noiseBase)...)
+		// What counts as good was not asked of the server: a floor without it is one of the others.
+		ignored := append(slices.Clone(o.Ignore), "goodput")
+		c.Unlike = append(c.Unlike, p.unlike(baseSide, noiseBase, ignored)...)
+		c.Floor = sessionsOf(p.noiseSessions())
 	}
+	c.drift = p.drift()
 	for _, s := range p.cells {
 		cell, err := c.cell(s, p)
 		if err != nil {
@@ -71,7 +70,70 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 		c.Cells = append(c.Cells, cell)
 	}
 	c.judge(lags)
+	c.explainMissing()
+	if n := c.Floor; c.Alternation != Interleaved && n.N >= minSessions && n.Over > 0 &&
+		n.Over < time.Hour {
+		c.Notes = append(c.Notes, "the noise floor has "+n.String()+
+			": it does not show how far days are apart")
+	}
+	if c.Alternation == Unknown && c.count(Worse) > 0 {
+		c.Notes = append(c.Notes, "neither file says whether the rounds of the two alternated; if "+
+			"they are of different sessions, what is worse may be the sessions")
+	}
 	return c, nil
+}
+
+// silent finds the benchmarks of the head of whose requests not one was answered: it was not
+// measured how it answers. A base like that is nothing that an answer could be worse than.
+func (p *pool) silent() (all []Failure) {
+	for _, name := range p.names() {
+		if share, ok := p.answered[headSide][name]; ok && share == 0 {
+			all = append(all, Failure{Side: headSide, File: p.texts[headSide].name, Kind: Failed,
+				Text: "not one request of " + p.labels[name] + " was answered"})
+		}
+	}
+	return all
+}
+
+// noiseSessions are the names of the sessions of the noise floor.
+func (p *pool) noiseSessions() []string {
+	var names []string
+	for _, s := range p.cells {
+		for _, name := range slices.Concat(s.sessions[noiseBase], s.sessions[noiseHead]) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// explainMissing says of a benchmark that one side lacks where the other has it under the name of
+// another number of processors.
+func (c *Comparison) explainMissing() {
+	for i := range c.Cells {
+		cell := &c.Cells[i]
+		if cell.Verdict != Missing {
+			continue
+		}
+		for _, other := range c.Cells {
+			if other.Name != cell.Name && other.Unit == cell.Unit && other.Verdict == Missing &&
+				withoutProcs(other.Name) == withoutProcs(cell.Name) {
+				cell.Why += ", but has " + other.Name + ": another number of processors"
+				break
+			}
+		}
+	}
+}
+
+func (c *Comparison) count(v Verdict) int {
+	n := 0
+	for i := range c.Cells {
+		if c.Cells[i].Verdict == v {
+			n++
+		}
+	}
+	return n
 }
 
 func checkPatterns(o *Options) error {
@@ -108,11 +170,12 @@ func readSides(base, head File, o *Options) (*pool, error) {
 // cell summarises one cell; its verdict is still open.
 func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 	base, head := s.values[baseSide], s.values[headSide]
-	cell := Cell{Scenario: scenario(s.name), Name: s.name, Unit: s.unit, NBase: len(base),
+	cell := Cell{Scenario: p.labels[s.name], Name: s.name, Unit: s.unit, NBase: len(base),
 		NHead: len(head), P: 1,
 		Rule: rule(s.unit), better: p.units.GetBetter(s.unit)}
 	if p.units.GetAssumption(s.unit) == benchmath.AssumeExact {
 		cell.Rule.Exact = true
+		c.noteInexact(&cell, s)
 	}
 	cell.Bound = cell.Rule.Effect
 	effect, asked := c.Effects[short(s.unit)]
@@ -120,8 +183,7 @@ func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 		cell.Bound = effect
 	}
 	n := min(len(base), len(head))
-	if f, ok := noise(s.values[noiseBase], s.values[noiseHead], n, cell.Rule.Points); ok &&
-		!cell.Rule.Exact {
+	if f, ok := c.floor(&cell, s, n); ok {
 		cell.Floor = f
 		if asked && effect < f {
 			return cell, &OptionError{"effect", fmt.Sprintf(
@@ -143,10 +205,46 @@ func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 			cell.P = benchmath.AssumeNothing.Compare(sample(base), sample(head)).P
 		}
 	}
-	if cell.Rule.Exact && n > 0 {
-		cell.Delta = change(mean(base), mean(head), cell.Rule.Points)
+	if cell.Rule.Exact { // one error in ten runs is no median: what is judged is shown
+		cell.Base.Center, cell.Head.Center = mean(base), mean(head)
+		if n > 0 {
+			cell.Delta = change(mean(base), mean(head), cell.Rule.Points)
+		}
 	}
 	return cell, nil
+}
+
+// floor is the noise floor of a cell for sides of n runs, false where there is none. Between sides
+// whose rounds alternated, only what differs within a session tells them apart; otherwise what
+// differs between sessions does as well.
+func (c *Comparison) floor(cell *Cell, s *samples, n int) (floor float64, ok bool) {
+	if cell.Rule.Exact {
+		return 0, false
+	}
+	sessions := s.bySession()
+	floor, ok = noise(sessions, n, cell.Rule.Points)
+	if c.Alternation == Interleaved {
+		return floor, ok
+	}
+	between, known := betweenSessions(sessions, cell.Rule.Points)
+	if cell.between = known; known && !cell.Rule.Points {
+		between = max(between, c.drift)
+	}
+	return max(floor, between), ok || known
+}
+
+// noteInexact notes where a unit that a file calls exact is not: the mean of such values is judged,
+// and what is called an increase may be one that the base shows of itself.
+func (c *Comparison) noteInexact(cell *Cell, s *samples) {
+	for _, side := range []string{baseSide, headSide} {
+		values := s.values[side]
+		if len(values) == 0 || slices.Min(values) == slices.Max(values) {
+			continue
+		}
+		c.Notes = append(c.Notes, fmt.Sprintf("%s of %s is assume=exact, but %s has %s to %s: "+
+			"means are shown and judged", short(cell.Unit), cell.Scenario, side,
+			format(slices.Min(values), cell.Unit), format(slices.Max(values), cell.Unit)))
+	}
 }
 
 func sample(values []float64) *benchmath.Sample {
@@ -168,7 +266,11 @@ func summary(values []float64) benchmath.Summary {
 	return s
 }
 
+// mean is that of at least one value, else 0.
 func mean(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	sum := 0.0
 	for _, v := range values {
 		sum += v
@@ -240,6 +342,13 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 		return Small
 	case cell.better == 0:
 		return Changed
+	case c.Alternation == SetApart && !cell.between && cell.drifts() &&
+		math.Abs(cell.Delta) <= plausibleDrift:
+		cell.Why = "worse, or the session"
+		if worse <= 0 {
+			cell.Why = "better, or the session"
+		}
+		return Undecided
 	case worse > 0:
 		bound := percent(cell.Bound)
 		if cell.Rule.Points {
@@ -248,6 +357,9 @@ func (cell *Cell) verdict(c *Comparison, tested int) Verdict {
 		cell.Why = "more than " + bound
 		if cell.Floor == cell.Bound {
 			cell.Why += ", the noise floor"
+			if cell.between {
+				cell.Why += " between sessions"
+			}
 		}
 		return Worse
 	}
@@ -278,17 +390,30 @@ func (p *pool) lags() map[string]float64 {
 	return rise
 }
 
-// Decide is the gate: nil if nothing got worse and everything was measured, else an [*Invalid] or a
+// Sound is nil where both files are whole and sound measurements, else a [*FailedError].
+func (c *Comparison) Sound() error {
+	if len(c.Failures) == 0 {
+		return nil
+	}
+	return &FailedError{c.Failures}
+}
+
+// Decide is the gate: nil if nothing got worse and everything was measured. Else it is an
+// [*Invalid] or an [*ApartError], which say that nothing can be decided, or a [*FailedError] or a
 // [*Regression].
 func (c *Comparison) Decide() error {
 	if len(c.Unlike) > 0 {
-		var all []string
-		for _, d := range c.Unlike {
-			all = append(all, d.String())
-		}
-		return &Invalid{"unlike measurements: " + strings.Join(all, "; ")}
+		unlike := &UnlikeError{c.Unlike}
+		return &Invalid{"unlike measurements: " + unlike.Error()}
+	}
+	// Where the load generator could explain what was measured, a server that got worse has
+	// nevertheless got worse.
+	sound := c.Sound()
+	if slices.ContainsFunc(c.Failures, Failure.fails) {
+		return sound
 	}
 	count := map[Verdict]int{}
+	undecided := 0
 	for i := range c.Cells {
 		cell := &c.Cells[i]
 		if cell.better == 0 {
@@ -296,6 +421,9 @@ func (c *Comparison) Decide() error {
 				"a line: Unit %s better=lower (or higher)", cell.Unit, cell.Unit)}
 		}
 		count[cell.Verdict]++
+		if cell.Verdict == Undecided && cell.Fails() {
+			undecided++
+		}
 	}
 	var parts []string
 	for _, v := range []Verdict{Worse, Missing, Few, Client} {
@@ -304,11 +432,15 @@ func (c *Comparison) Decide() error {
 		}
 	}
 	switch {
-	case len(parts) == 0:
-		return nil
-	case count[Worse]+count[Missing]+count[Few] == 0:
+	case count[Worse]+count[Missing]+count[Few] > 0:
+		return &Regression{fmt.Sprintf("of %d cells %s", len(c.Cells), strings.Join(parts, ", "))}
+	case count[Client] > 0:
 		return &Invalid{fmt.Sprintf("invalid measurement: in %d of %d cells the load generator "+
 			"itself became slower", count[Client], len(c.Cells))}
+	case sound != nil:
+		return sound
+	case undecided > 0:
+		return &ApartError{undecided, len(c.Cells)}
 	}
-	return &Regression{fmt.Sprintf("of %d cells %s", len(c.Cells), strings.Join(parts, ", "))}
+	return nil
 }

@@ -317,7 +317,10 @@ func TestNoiseFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(opened(a, func(a gate.File) error {
-		return opened(b, func(b gate.File) error { return gate.WriteNoise(f, a, b) })
+		return opened(b, func(b gate.File) error {
+			_, err := gate.WriteNoise(f, gate.File{}, a, b)
+			return err
+		})
 	}), f.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -461,6 +464,11 @@ func TestCommittedBaselineCompares(t *testing.T) {
 	c, err := compare(options{Base: baseline, Head: now, All: true})
 	if err != nil {
 		t.Fatal(err)
+	}
+	notes := strings.Join(c.Notes, "\n")
+	if err := c.UnlikeLoads(); err != nil ||
+		strings.Count(notes, "base does not say what its load asks") != 1 {
+		t.Errorf("%v, notes %q; want one note of what the baseline does not say", err, c.Notes)
 	}
 	if len(c.Cells) < 5*15 {
 		t.Errorf("only %d cells", len(c.Cells))

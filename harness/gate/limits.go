@@ -100,8 +100,9 @@ func (h *Held) Word() string {
 }
 
 // CheckLimits holds one file to limits. Every limit must find its unit, and in every scenario that
-// the options choose. Errors are of the file, an [*OptionError], an [*EmptyError] or a
-// [*MixedError].
+// the options choose. Errors are of the file, an [*OptionError], an [*EmptyError], a [*MixedError],
+// or a [*FailedError] where the file is not a whole and sound measurement; what became of the
+// limits in it is returned as well, for those who look.
 func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 	p, err := read([]input{{headSide, head}}, &o)
 	if err != nil {
@@ -114,7 +115,7 @@ func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 	if err := p.choose(&o); err != nil {
 		return nil, err
 	}
-	if mixed := p.unlike(headSide, headSide); len(mixed) > 0 {
+	if mixed := p.unlike(headSide, headSide, o.Ignore); len(mixed) > 0 {
 		return nil, &MixedError{mixed[0]}
 	}
 	byName := map[string]map[string]*samples{}
@@ -135,11 +136,14 @@ func CheckLimits(head File, o Options, limits []limit.Limit) ([]Held, error) {
 		for _, name := range names {
 			s := byName[name][l.Unit]
 			if s == nil {
-				return nil, fmt.Errorf("%s: %s has no %s; it has %s", l.Text, scenario(name),
+				return nil, fmt.Errorf("%s: %s has no %s; it has %s", l.Text, p.labels[name],
 					l.Unit, strings.Join(units, ", "))
 			}
-			all = append(all, judge(l, scenario(name), s))
+			all = append(all, judge(l, p.labels[name], s))
 		}
+	}
+	if failures := append(p.failures, p.silent()...); len(failures) > 0 {
+		return all, &FailedError{failures}
 	}
 	return all, nil
 }

@@ -30,12 +30,15 @@ type input struct {
 }
 
 // The sides that files are read as. An A/A file has two sides of its own, which the configuration
-// key side tells apart.
+// key side tells apart, and may be of several sessions.
 const (
 	baseSide  = "base"
 	headSide  = "head"
 	noiseSide = "noise"
 	sideKey   = "side"
-	noiseBase = noiseSide + "/" + baseSide
-	noiseHead = noiseSide + "/" + headSide
+	// sessionKey says in which session a result of an A/A file was measured: when it began, where
+	// that is known.
+	sessionKey = "session"
+	noiseBase  = noiseSide + "/" + baseSide
+	noiseHead  = noiseSide + "/" + headSide
 )

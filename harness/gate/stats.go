@@ -3,6 +3,7 @@ package gate
 import (
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/aclements/go-moremath/stats"
 )
@@ -17,19 +18,32 @@ type Estimate struct{ Delta, Lo, Hi float64 }
 //
 // Note: the quotient of the medians, which benchstat prints, can lie outside of that interval.
 func estimate(base, head []float64, points bool) Estimate {
-	changes := make([]float64, 0, len(base)*len(head))
-	for _, b := range base {
-		for _, h := range head {
-			changes = append(changes, change(b, h, points))
-		}
-	}
-	slices.Sort(changes)
+	changes := changes(nil, base, head, points)
 	n := len(changes)
-	e := Estimate{between(changes[(n-1)/2], changes[n/2]), math.Inf(-1), math.Inf(1)}
+	e := Estimate{middle(changes), math.Inf(-1), math.Inf(1)}
 	if k := tail(len(base), len(head), 0.025); k > 0 {
 		e.Lo, e.Hi = changes[k-1], changes[n-k]
 	}
 	return e
+}
+
+// changes are those between every value of head and every one of base, sorted, in buf where it is
+// large enough.
+func changes(buf, base, head []float64, points bool) []float64 {
+	buf = buf[:0]
+	for _, b := range base {
+		for _, h := range head {
+			buf = append(buf, change(b, h, points))
+		}
+	}
+	slices.Sort(buf)
+	return buf
+}
+
+// middle is the median of sorted values.
+func middle(sorted []float64) float64 {
+	n := len(sorted)
+	return between(sorted[(n-1)/2], sorted[n/2])
 }
 
 // between is the middle of two sorted values, which may both be infinite.
@@ -54,9 +68,29 @@ func change(b, h float64, points bool) float64 {
 	return h/b - 1
 }
 
-// tail is the largest k with P(U < k) <= alpha where the samples are from one distribution: that
-// many changes may be left off at each end. 0 means that there are too few runs for an interval.
+// tails has what tail has computed: the exact distribution is slow, and cells have the same sizes.
+var tails sync.Map
+
+type tailOf struct {
+	n, m  int
+	alpha float64
+}
+
+// tail is exactTail, once for each sizes.
 func tail(n, m int, alpha float64) int {
+	key := tailOf{n, m, alpha}
+	if k, ok := tails.Load(key); ok {
+		return k.(int)
+	}
+	k := exactTail(n, m, alpha)
+	tails.Store(key, k)
+	return k
+}
+
+// exactTail is the largest k with P(U < k) <= alpha where the samples are from one distribution:
+// that many changes may be left off at each end. 0 means that there are too few runs for an
+// interval.
+func exactTail(n, m int, alpha float64) int {
 	if n+m > 100 { // the exact distribution costs n^2 m^2
 		nm := float64(n) * float64(m)
 		z := stats.InvCDF(stats.StdNormal)(1 - alpha)

@@ -11,6 +11,9 @@ import (
 	"loadstone/harness/table"
 )
 
+// maxFailures is how many signs of failure are written below a table; one is enough.
+const maxFailures = 8
+
 // WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each
 // scenario. With failing, it writes only the cells that keep the gate from passing.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
@@ -56,6 +59,16 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	for _, d := range c.Unlike {
 		b.WriteString("unlike: " + d.String() + "\n")
 	}
+	for i, f := range c.Failures {
+		if i == maxFailures {
+			fmt.Fprintf(&b, "not sound: and %s more\n", table.Plural(len(c.Failures)-i, "sign"))
+			break
+		}
+		b.WriteString("not sound: " + f.Side + ": " + f.String() + "\n")
+	}
+	for _, note := range c.Notes {
+		b.WriteString("note: " + note + "\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -85,7 +98,8 @@ func (c *Comparison) Summary() string {
 		runs = fmt.Sprintf("%d to %d", lo, hi)
 	}
 	parts := []string{}
-	for _, v := range []Verdict{Worse, Missing, Few, Client, Better, Changed, Small, Sparse} {
+	for _, v := range []Verdict{Worse, Missing, Few, Client, Undecided, Better, Changed, Small,
+		Sparse} {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count[v], v))
 		}
@@ -94,6 +108,9 @@ func (c *Comparison) Summary() string {
 	floor := "no noise floor"
 	if c.Noise.Reader != nil {
 		floor = "noise floor " + c.Noise.Name
+		if c.Floor.N > 1 {
+			floor += " of " + c.Floor.String()
+		}
 	}
 	return fmt.Sprintf("%d cells: %s (%s runs a side, p after Holm's correction, %s)", len(c.Cells),
 		strings.Join(parts, ", "), runs, floor)

@@ -2,6 +2,8 @@ package report
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strconv"
@@ -23,11 +25,29 @@ import (
 // every reader of the format skips; as keys they would keep benchstat from setting two files side
 // by side. What differs between scenarios is part of the name.
 //
+// Two kinds of lines are Loadstone's own, in the manner of the Unit lines; package gate reads them,
+// and every other reader of the format skips them:
+//
+//	Session id="8c1f…" start="2026-11-29T06:48:58.1Z" interleaved="yes"
+//	Load Serve/scenario=chat/agents=4 hash="5e88…" concurrency="4" requests="150" turns="4"
+//
+// The first says which session the results are of: rounds of files with the same one alternated.
+// The second is the identity of a load (see [load.Identity]), which two files must share to be
+// compared. As configuration keys, which is what else was tried, the sessions would keep benchstat
+// from setting any two files side by side, the identities would give each scenario of a file tables
+// of its own, and both would part new results from the baselines that were committed before.
+//
+// What was not measured whole says so in keys, violations and incomplete, so that it compares with
+// nothing anywhere.
+//
 // Times end in -ns, which benchstat scales for the reader; it knows no other unit of ours, hence
 // the Unit lines. No unit is assume=exact: the exact assumption calls any difference significant,
 // and a rejection more or less in a run under pressure is not.
 func (r *Report) WriteBench(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "# %s\n", strings.Join(r.provenance(), "\n# ")); err != nil {
+		return err
+	}
+	if err := r.writeSession(w); err != nil {
 		return err
 	}
 	out := benchfmt.NewWriter(w)
@@ -40,6 +60,9 @@ func (r *Report) WriteBench(w io.Writer) error {
 				return err
 			}
 		}
+	}
+	if err := r.writeLoads(w); err != nil {
+		return err
 	}
 	config := r.config()
 	for i := range r.Results {
@@ -57,6 +80,38 @@ func (r *Report) WriteBench(w io.Writer) error {
 			if err := out.Write(result); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// writeSession writes which session the results are of, where that is known.
+func (r *Report) writeSession(w io.Writer) error {
+	if r.Start.IsZero() {
+		return nil
+	}
+	start := r.Start.UTC().Format(time.RFC3339Nano)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", start, r.Host.Class(), r.Host.CPU))
+	line := fmt.Sprintf("Session id=%q start=%q", hex.EncodeToString(sum[:6]), start)
+	if r.Interleaved {
+		line += ` interleaved="yes"`
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}
+
+// writeLoads writes the identities of the loads, where they are known.
+func (r *Report) writeLoads(w io.Writer) error {
+	for i := range r.Results {
+		s := &r.Results[i]
+		if len(s.Asked) == 0 {
+			continue
+		}
+		asked := s.Asked.With("body", r.Workload.Body)
+		_, err := fmt.Fprintf(w, "Load %s hash=%q %s\n", s.benchName(), asked.Hash(),
+			asked.With("goodput", r.Workload.Goodput).Text())
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -117,6 +172,8 @@ func (r *Report) config() []benchfmt.Config {
 		{"load", cmp.Or(r.Workload.Shape, fmt.Sprintf("closed, %d repetitions a run",
 			r.Workload.Reps))},
 		{"client", r.validity()},
+		{"violations", r.violated()},
+		{"incomplete", r.Stopped},
 	} {
 		if v := table.OneLine(kv[1]); v != "" { // an empty value would delete the key
 			config = append(config, benchfmt.Config{Key: kv[0], Value: []byte(v), File: true})
@@ -132,6 +189,14 @@ func (r *Report) validity() string {
 		return "invalid"
 	}
 	return ""
+}
+
+// violated is how many violations there are, and the first of them.
+func (r *Report) violated() string {
+	if len(r.Violations) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d, the first: %s", len(r.Violations), r.Violations[0])
 }
 
 func positive(n int) string {

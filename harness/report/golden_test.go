@@ -21,12 +21,18 @@ func TestGolden(t *testing.T) {
 	// of a server that does not count, nothing is shown
 	stopped.Results[0].Pooled.Counters, stopped.Results[1].Pooled.Counters = nil, nil
 	stopped.Stopped = "the server is gone: connection refused"
+	failed := fixed()
+	failed.Results = failed.Results[:1]
+	failed.Results[0].Runs = failed.Results[0].Runs[:2]
+	failed.Stopped = "the server said\nUnit req/s better=lower"
+	failed.Violations = []string{"leak: agent 1, turn 0: another's secret", "leak: again"}
 	for file, write := range map[string]func(io.Writer) error{
 		"bench.txt":           r.WriteBench,
 		"baseline.md":         r.WriteBaseline,
 		"table.txt":           func(w io.Writer) error { return r.WriteTable(w, false) },
 		"table-color.txt":     func(w io.Writer) error { return r.WriteTable(w, true) },
 		"stopped-baseline.md": stopped.WriteBaseline,
+		"failed-bench.txt":    failed.WriteBench,
 	} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ const together = 0.9
 // Merge makes one report of the parts of a load that several load generators put on one server at
 // the same time, at least one. The clocks of their machines are taken to agree.
 //
+// It refuses what is not parts of one load: other loads, parts that failed, the same part twice,
+// and parts that overlap or asked the same questions.
+//
 // A run is then all parts' runs of that number and level, and its rate that of their requests from
 // the first due to the last end. Of what the server says of itself the first part's samples stay.
 // The server's own count is left out: it cannot be told apart by part, and each part has compared
@@ -31,6 +35,11 @@ func Merge(parts []*Report) (*Report, error) {
 	for i, p := range parts {
 		if err := p.comparable(parts[0], i+1); err != nil {
 			return nil, err
+		}
+		for j, earlier := range parts[:i] {
+			if err := p.apartFrom(earlier, i+1, j+1); err != nil {
+				return nil, err
+			}
 		}
 		if p.Epoch.Before(whole.Epoch) {
 			whole.Epoch = p.Epoch
@@ -53,8 +62,6 @@ func Merge(parts []*Report) (*Report, error) {
 			return nil, fmt.Errorf("part %d has %s, the first one %s", i+1,
 				table.Plural(len(p.Results), "level"), table.Plural(len(whole.Results), "level"))
 		}
-		whole.Violations = append(whole.Violations, p.Violations...)
-		whole.Stopped = strings.Trim(whole.Stopped+"; "+p.Stopped, "; ")
 		whole.Generator.Busy = max(whole.Generator.Busy, p.Generator.Busy)
 		whole.Generator.Calibration = append(whole.Generator.Calibration,
 			p.Generator.Calibration...)
@@ -73,12 +80,63 @@ func (r *Report) comparable(first *Report, i int) error {
 	case r.Epoch.IsZero():
 		return fmt.Errorf("part %d does not say when it was measured: its results.json is "+
 			"missing or too old", i)
+	case r.Stopped != "":
+		return fmt.Errorf("part %d is incomplete: %s", i, table.OneLine(r.Stopped))
+	case len(r.Violations) > 0:
+		return fmt.Errorf("part %d is not a sound measurement: %s, the first: %s", i,
+			table.Plural(len(r.Violations), "violation"), table.OneLine(r.Violations[0]))
 	case r.System.Model != first.System.Model || r.System.Commit != first.System.Commit:
 		return fmt.Errorf("part %d measured %s, the first one %s", i, r.server(), first.server())
+	case r.Workload.Body != first.Workload.Body:
+		return fmt.Errorf("unlike loads: body is %q in the first part and %q in part %d",
+			first.Workload.Body, r.Workload.Body, i)
 	case r.Workload.Goodput != first.Workload.Goodput:
 		return &GoodputError{i, r.Workload.Goodput, first.Workload.Goodput}
 	}
 	return nil
+}
+
+// apartFrom refuses part i that is part j as well, or has requests of it, or asked its questions.
+func (r *Report) apartFrom(earlier *Report, i, j int) error {
+	known := earlier.moments()
+	all, common := 0, 0
+	for m := range r.moments() {
+		if all++; known[m] {
+			common++
+		}
+	}
+	switch {
+	case common > 0 && common == all && len(known) == all:
+		return fmt.Errorf("parts %d and %d are the same measurement", j, i)
+	case common > 0:
+		return fmt.Errorf("parts %d and %d overlap: %s are in both", j, i,
+			table.Plural(common, "request"))
+	case r.Workload.Seed != 0 && r.Workload.Seed == earlier.Workload.Seed:
+		return fmt.Errorf("parts %d and %d have the same seed, %d, so they asked the same "+
+			"questions, whose answers one finds in the cache of the other: give each a seed of "+
+			"its own", j, i, r.Workload.Seed)
+	}
+	return nil
+}
+
+// A moment tells a request from all others: no two are sent and end in the same nanoseconds.
+type moment struct {
+	scenario, agent string
+	level           load.Level
+	turn            int
+	sent, end       int64 // since 1970
+}
+
+func (r *Report) moments() map[moment]bool {
+	all := map[moment]bool{}
+	for i := range r.Results {
+		for j := range r.Results[i].Records {
+			q := &r.Results[i].Records[j]
+			all[moment{q.Scenario, q.Agent, q.Level, q.Turn, r.Epoch.Add(q.Sent).UnixNano(),
+				r.Epoch.Add(q.End).UnixNano()}] = true
+		}
+	}
+	return all
 }
 
 // A GoodputError is a part of a load that was held to another objective than the first one.
@@ -103,6 +161,9 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 		own := p.At(scenario, level)
 		if own == nil {
 			return Result{}, fmt.Errorf("part %d has no %s", i+1, name(scenario, level))
+		}
+		if err := sameLoad(parts[0].At(scenario, level), own, i+1); err != nil {
+			return Result{}, err
 		}
 		late := p.Epoch.Sub(epoch)
 		if i == 0 {
@@ -132,8 +193,27 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 	for _, run := range slices.Sorted(maps.Keys(loaded)) {
 		apart = append(apart, sameTime(whole.Name(), run, loaded[run], len(parts)))
 	}
+	if len(parts) > 1 {
+		whole.Asked = whole.Asked.With("parts", strconv.Itoa(len(parts)))
+	}
 	whole.summarize(parts[0].Workload.objective())
 	return whole, errors.Join(apart...)
+}
+
+// sameLoad refuses part i where it is known to have put another load on the server.
+func sameLoad(first, own *Result, i int) error {
+	if len(first.Asked) == 0 || len(own.Asked) == 0 {
+		return nil
+	}
+	var unlike []string
+	for _, d := range first.Asked.Differences(own.Asked) {
+		unlike = append(unlike, fmt.Sprintf("%s is %s in the first part and %s in part %d", d.Key,
+			cmp.Or(d.A, "not given"), cmp.Or(d.B, "not given"), i))
+	}
+	if len(unlike) > 0 {
+		return fmt.Errorf("unlike loads of %s: %s", own.Name(), strings.Join(unlike, "; "))
+	}
+	return nil
 }
 
 // sameTime refuses the parts of a run that did not load the server at the same time.

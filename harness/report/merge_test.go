@@ -1,7 +1,9 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,10 +91,88 @@ func TestMergeRefusesUnlikeParts(t *testing.T) {
 		{"only 0 % are loaded by all parts", func(p *Report) { p.Epoch = p.Epoch.Add(time.Hour) }},
 		{"only 1 of 2 parts have it",
 			func(p *Report) { p.Results[1].Records = p.Results[1].Records[:50] }},
+		{"part 2 is incomplete: interrupted", func(p *Report) { p.Stopped = "interrupted" }},
+		{"part 2 is not a sound measurement: 2 violations, the first: cache: was to be cold",
+			func(p *Report) { p.Violations = []string{"cache: was to be cold", "leak"} }},
+		{"parts 1 and 2 have the same seed, 31", func(p *Report) { p.Workload.Seed = 31 }},
+		{"requests is 8 in the first part and 150 in part 2", func(p *Report) {
+			p.Results[0].Asked = load.Load{Concurrency: 1, Requests: 150}.Identity()
+		}},
+		{"turns is 1 in the first part and 4 in part 2; system is not given in the first part " +
+			"and 1 of 900 tokens in part 2", func(p *Report) {
+			p.Results[0].Asked = load.Load{Concurrency: 1, Requests: 8, Turns: load.Fixed(4),
+				System: 1, SystemTokens: 900}.Identity()
+		}},
 	} {
 		a, b := dealt(whole, "02", -time.Second), dealt(whole, "13", -time.Second)
+		a.Workload.Seed = 31
+		a.Results[0].Asked = load.Load{Concurrency: 1, Requests: 8}.Identity()
 		tc.change(b)
 		_, err := Merge([]*Report{a, b})
 		assert.ErrorContains(t, err, tc.want)
 	}
+}
+
+// A part that is merged twice, a copy of it with another clock, and parts that have requests in
+// common count them twice.
+func TestMergeRefusesOverlap(t *testing.T) {
+	whole := generated()
+	a, b := dealt(whole, "02", -5*time.Second), dealt(whole, "13", -3*time.Second)
+	moved := dealt(whole, "02", -9*time.Second)
+	both, err := Merge([]*Report{a, b})
+	assert.NilError(t, err)
+	for _, tc := range []struct {
+		parts []*Report
+		want  string
+	}{
+		{[]*Report{a, a}, "parts 1 and 2 are the same measurement"},
+		{[]*Report{a, b, moved}, "parts 1 and 3 are the same measurement"},
+		{[]*Report{both, b}, "parts 1 and 2 overlap: 400 requests are in both"},
+		{[]*Report{a, dealt(whole, "123", 0)}, "parts 1 and 2 overlap: 200 requests are in both"},
+	} {
+		_, err := Merge(tc.parts)
+		assert.ErrorContains(t, err, tc.want)
+	}
+}
+
+// The identity of a load that was put on a server by several generators says by how many.
+func TestMergedIdentity(t *testing.T) {
+	whole := generated()
+	a, b := dealt(whole, "02", 0), dealt(whole, "13", 0)
+	for _, p := range []*Report{a, b} {
+		p.Results[0].Asked = load.Load{Concurrency: 2, Requests: 400}.Identity()
+	}
+	both, err := Merge([]*Report{a, b})
+	assert.NilError(t, err)
+	assert.Equal(t, both.Results[0].Asked.Get("parts"), "2")
+	assert.Equal(t, len(both.Results[1].Asked), 0)
+	var text bytes.Buffer
+	assert.NilError(t, both.WriteBench(&text))
+	assert.Assert(t, strings.Contains(text.String(), `parts="2" goodput="ttft < 8ms"`), text.String())
+}
+
+// What was put together is read again as it was, with how many parts it has.
+func TestMergedIsReadAgain(t *testing.T) {
+	whole := generated()
+	a, b := dealt(whole, "02", 0), dealt(whole, "13", 0)
+	for _, p := range []*Report{a, b} {
+		for i := range p.Results {
+			p.Results[i].Asked = load.Load{Concurrency: 2, Requests: 400}.Identity()
+		}
+	}
+	both, err := Merge([]*Report{a, b})
+	assert.NilError(t, err)
+	var stored, want, got bytes.Buffer
+	assert.NilError(t, both.WriteJSON(&stored))
+	assert.NilError(t, both.WriteBench(&want))
+	var records []record.Record
+	for i := range both.Results {
+		records = append(records, both.Results[i].Records...)
+	}
+	again, err := Read(&stored, records, nil)
+	assert.NilError(t, err)
+	assert.NilError(t, again.WriteBench(&got))
+	assert.Equal(t, got.String(), want.String())
+	_, err = Merge([]*Report{again, b})
+	assert.ErrorContains(t, err, "overlap: 400 requests are in both")
 }

@@ -71,6 +71,7 @@ func (r *Report) addResults(scenario string, l *load.Load, runs []record.Run) {
 // describe says what the load asked for at the result's level.
 func (r *Result) describe(l *load.Load) {
 	at := l.At(r.Level)
+	r.Asked = at.Identity()
 	r.Cache, r.Agents, r.About = l.Cache, max(at.Concurrency, at.Together), l.About
 	switch {
 	case l.Reserve > 0 && r.Pooled.PeakPool < 0: // nobody knows what the round reserved

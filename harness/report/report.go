@@ -40,7 +40,10 @@ type Meta struct {
 	Host     Host      `json:"host"`
 	Workload Workload  `json:"load"`
 	Start    time.Time `json:"start"`
-	Epoch    time.Time `json:"epoch,omitzero"` // when the clock of the records was 0
+	// Interleaved says that the measurement is one side of several whose rounds alternated, all with
+	// the same Start.
+	Interleaved bool      `json:"interleaved,omitempty"`
+	Epoch       time.Time `json:"epoch,omitzero"` // when the clock of the records was 0
 	// StartUp is the time from starting the server until it was ready; 0 unknown.
 	StartUp time.Duration `json:"start_up_ns"`
 	// Stopped says why the measurement ended early; "" it is complete.
@@ -88,6 +91,8 @@ type Workload struct {
 	Seed         uint64 `json:"seed"`
 	// Goodput is what a good answer must hold, as limit.ParseObjective reads it.
 	Goodput string `json:"goodput,omitempty"`
+	// Body is how the requests' bodies differ from what every OpenAI server takes; "": in nothing.
+	Body string `json:"body,omitempty"`
 	// Expect are the limits of a scenario file, as they were written.
 	Expect []string `json:"expect,omitempty"`
 	// Search is what a search varied, "rate" or "concurrency"; "" nothing.
@@ -114,6 +119,9 @@ type Result struct {
 	Warmup  []record.Record  `json:"-"` // unmeasured requests; they are in the raw records alone
 	// Samples are what the server said of itself meanwhile; none: it says nothing.
 	Samples []record.Sample `json:"-"`
+
+	// Asked is the identity of the load, at the level; nil unknown.
+	Asked load.Identity `json:"load_identity,omitempty"`
 
 	Again record.Again `json:"again,omitzero"` // what came of asking some questions again, alone
 

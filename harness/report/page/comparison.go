@@ -30,6 +30,8 @@ type forest struct {
 	Summary    string
 	Worse      bool
 	Unlike     []string
+	NotSound   []string
+	Notes      []string
 	Groups     []forestGroup
 	Width      float64
 	Axis       []tick
@@ -90,6 +92,11 @@ func newForest(c *gate.Comparison) *forest {
 	for _, d := range c.Unlike {
 		f.Unlike = append(f.Unlike, d.String())
 	}
+	for _, failure := range c.Failures {
+		f.NotSound = append(f.NotSound, failure.Side+": "+failure.String())
+	}
+	f.Notes = c.Notes
+	f.Worse = f.Worse || len(c.Failures) > 0
 	f.Verdict = verdict(count, len(c.Cells), f.Worse)
 	return f
 }
@@ -102,6 +109,9 @@ func verdict(count map[gate.Verdict]int, cells int, fails bool) string {
 		return fmt.Sprintf("%s of %d got worse", table.Plural(count[gate.Worse], "cell"), cells)
 	case count[gate.Few] > 0:
 		return fmt.Sprintf("too few runs to tell in %d of %d cells", count[gate.Few], cells)
+	case count[gate.Undecided] > 0:
+		return fmt.Sprintf("%s of %d changed by no more than another session may",
+			table.Plural(count[gate.Undecided], "cell"), cells)
 	case fails:
 		return "nothing got worse that was measured, but not everything was"
 	case count[gate.Better] > 0:
@@ -143,7 +153,7 @@ func side(cell *gate.Cell, change float64) float64 {
 func newForestRow(cell *gate.Cell, x func(float64) float64, span float64) forestRow {
 	r := forestRow{Scenario: cell.Scenario, Row: cell.Row(), Kind: "same"}
 	switch {
-	case cell.Verdict == gate.Few, cell.Verdict == gate.Missing:
+	case cell.Verdict == gate.Few, cell.Verdict == gate.Missing, cell.Verdict == gate.Undecided:
 		r.Kind = "open"
 	case cell.Fails():
 		r.Kind = "worse"
