@@ -52,6 +52,10 @@ func init() {
 		{"serve", "flags of loadstone serve",
 			"the server's settings, where run starts it itself", naming,
 			func(p *parser, v string) error { p.Serve = strings.Fields(v); return nil }},
+		{"body", "FIELD= [FIELD=JSON] [FIELD=@OTHER], separated by blanks",
+			"of every request: a field left out, given a value, or sent under another name", naming,
+			readBody},
+		{"header", "NAME: VALUE", "that every request has", naming, readHeader},
 
 		{"concurrency", "a number, 1 or more",
 			"closed loop: so many agents at a time; when one ends the next begins", arriving,
@@ -79,6 +83,10 @@ func init() {
 		{"lengths", "a number above 0", "of a trace: what its token counts are multiplied with",
 			spacing,
 			func(p *parser, v string) (err error) { p.Load.Lengths, err = positive(v); return err }},
+
+		{"timestamps", "s, ms, us or ns",
+			"of a trace: their unit; default ms, and of dates since 1970 what they show", spacing,
+			readUnit},
 
 		{"requests", "a number, 1 or more", "sent in all, in each run", ending,
 			number1(func(p *parser) *int { return &p.Load.Requests })},
@@ -183,6 +191,26 @@ func readName(p *parser, v string) error {
 		return fmt.Errorf("%q", v)
 	}
 	return nil
+}
+
+func readUnit(p *parser, v string) error {
+	units := map[string]time.Duration{"s": time.Second, "ms": time.Millisecond,
+		"us": time.Microsecond, "ns": time.Nanosecond}
+	if p.unit = units[v]; p.unit == 0 {
+		return fmt.Errorf("%q", v)
+	}
+	return nil
+}
+
+func readBody(p *parser, v string) (err error) {
+	p.Body, err = load.ParseBody(v)
+	return err
+}
+
+func readHeader(p *parser, v string) error {
+	h, err := load.ParseHeader(v)
+	p.Headers = append(p.Headers, h)
+	return err
 }
 
 func readTurns(p *parser, v string) (err error) {
