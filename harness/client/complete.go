@@ -20,9 +20,12 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return v, withoutURL(err)
+		return v, c.local(withoutURL(err))
 	}
 	defer res.Body.Close()
+	if err := redirected(res); err != nil {
+		return v, err
+	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return v, err

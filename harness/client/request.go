@@ -110,6 +110,9 @@ func (c *Client) body(p *Prompt) ([]byte, error) {
 // request is the HTTP request for a prompt.
 func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) {
 	body, err := c.body(p)
+	if err == nil {
+		body, err = c.Body.Of(body)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +125,7 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}
-	c.authorize(req)
+	c.addHeaders(req)
 	// A header without a value is not sent. This one allows the transport to send the request again
 	// if the server had closed its connection meanwhile and no byte of a response came: as
 	// the clients of OpenAI and Anthropic do, and as is needed with servers on cpp-httplib, which
@@ -131,11 +134,4 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	// the record counts it.
 	req.Header["Idempotency-Key"] = nil
 	return req, nil
-}
-
-// authorize adds the client's key to a request.
-func (c *Client) authorize(req *http.Request) {
-	if c.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.Key)
-	}
 }

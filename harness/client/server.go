@@ -1,14 +1,11 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
-
-	"loadstone/harness/metrics"
 )
 
 // maxAnswer bounds what is read of an answer in one piece, in bytes.
@@ -17,47 +14,42 @@ const maxAnswer = 64 << 20
 // briefTimeout is how long a server may take for a question about itself.
 const briefTimeout = 5 * time.Second
 
-// get returns the status and the body of a GET. The error is that no whole response came in time;
-// the code is 0 where none began.
-func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
-	status string, code int, body []byte, err error) {
+// A reply is a whole response to a GET.
+type reply struct {
+	status string // such as "404 Not Found"
+	code   int    // 0: no response began
+	header http.Header
+	body   []byte
+}
+
+// get returns the reply to a GET. The error is that no whole response came in time, or a
+// *RedirectError.
+func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
 	if err != nil {
-		return "", 0, nil, err
+		return reply{}, err
 	}
-	c.authorize(req)
+	c.addHeaders(req)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return "", 0, nil, withoutURL(err)
+		return reply{}, c.local(withoutURL(err))
 	}
 	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	return res.Status, res.StatusCode, body, err
-}
-
-// Scrape reads the server's metrics. A server without them is not an error: the result is empty.
-func (c *Client) Scrape(ctx context.Context) (metrics.Metrics, error) {
-	_, code, body, err := c.get(ctx, "/metrics", briefTimeout)
-	if err != nil {
-		return nil, err
+	r := reply{status: res.Status, code: res.StatusCode, header: res.Header}
+	if err := redirected(res); err != nil {
+		return r, err
 	}
-	if code != http.StatusOK {
-		return metrics.Metrics{}, nil
-	}
-	m, err := metrics.Parse(bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("%s/metrics: %w", c.URL, err)
-	}
-	return m, nil
+	r.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return r, err
 }
 
 // Alive tells whether the server accepts a connection and answers it with anything at all. A
 // context that ends says nothing of the server, which then counts as alive.
 func (c *Client) Alive(ctx context.Context) bool {
-	_, code, _, _ := c.get(ctx, "/health/live", briefTimeout)
-	return code != 0 || ctx.Err() != nil
+	r, _ := c.get(ctx, "/health/live", briefTimeout)
+	return r.code != 0 || ctx.Err() != nil
 }
 
 // Ready tells whether the server takes work: whether it answers /health/ready with 200, or, where
@@ -65,12 +57,12 @@ func (c *Client) Alive(ctx context.Context) bool {
 // it answers with 503 while it loads one.
 func (c *Client) Ready(ctx context.Context) bool {
 	for _, path := range []string{"/health/ready", "/health"} {
-		if _, code, _, _ := c.get(ctx, path, briefTimeout); code != http.StatusNotFound {
-			return code == http.StatusOK
+		if r, _ := c.get(ctx, path, briefTimeout); r.code != http.StatusNotFound {
+			return r.code == http.StatusOK
 		}
 	}
-	_, code, _, _ := c.get(ctx, "/v1/models", briefTimeout)
-	return code != 0 && code != http.StatusServiceUnavailable
+	r, _ := c.get(ctx, "/v1/models", briefTimeout)
+	return r.code != 0 && r.code != http.StatusServiceUnavailable
 }
 
 // Post sends a POST without a body to an address, which need not be the server's: it may be that of
@@ -88,6 +80,9 @@ func (c *Client) Post(ctx context.Context, address string) error {
 		return err
 	}
 	res.Body.Close()
+	if err := redirected(res); err != nil {
+		return fmt.Errorf("POST %s: %w", address, err)
+	}
 	if res.StatusCode/100 != 2 {
 		return fmt.Errorf("POST %s gave %s", address, res.Status)
 	}
