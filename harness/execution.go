@@ -39,7 +39,7 @@ type execution struct {
 	mu      sync.Mutex
 	ready   map[int]*agent // whose first turn filled their cache
 	filled  []record.Record
-	records keeper
+	records *keeper
 }
 
 func newExecution(l load.Load, s *server, epoch string) *execution {
@@ -50,6 +50,7 @@ func newExecution(l load.Load, s *server, epoch string) *execution {
 func (x *execution) begin(w *window, each func(record.Record)) {
 	x.window, x.each = w, each
 	x.start = x.client.Since()
+	x.records.begin()
 }
 
 // execute puts the load on the server until it has ended. The records are then in x.records.

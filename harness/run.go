@@ -68,7 +68,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		err = m.drained(ctx, x.idle)
 	}
 	if err == nil {
-		err = m.compare(ctx, &run, &x.records, window)
+		err = m.compare(ctx, &run, x.records, window)
 	}
 	run.Violations = append(x.records.check.Found(), run.Violations...)
 	if len(run.Records) > 0 {
@@ -110,15 +110,15 @@ func (m *measurement) each() func(record.Record) {
 }
 
 // keeper is a new one, for a run. A warm-up must end among the records that are kept.
-func (m *measurement) keeper(goodput load.Objective) keeper {
+func (m *measurement) keeper(goodput load.Objective) *keeper {
 	keep := keptOf(m.maxRuns)
 	for _, l := range m.plan.Loads {
 		if l.WarmUp != (load.WarmUp{}) {
 			keep = keptRecords
 		}
 	}
-	return keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
-		check: record.Checker{Shared: -1}}
+	return &keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
+		journal: m.plan.Journal, check: record.Checker{Shared: -1}}
 }
 
 // empty makes the server forget what it has in memory, where the plan knows how; for restored

@@ -36,13 +36,19 @@ type StressTestHarness struct {
 // new in every run, so that a load that begins cold does so again.
 //
 // The error is nil, the context's, or says what must not be: the server is gone (ErrServerGone),
-// does not give back what the load took, or was not cold. The run is good in any case.
+// does not give back what the load took, or was not cold; or this machine has no more files or ports
+// (*client.LocalError). The run is good in any case.
 func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, error) {
 	plan := h.Plan
 	plan.Loads, plan.Runs, plan.Levels, plan.Search, plan.Until = []load.Load{l}, 1, nil, nil, nil
 	plan, err := plan.filled()
 	if err != nil {
 		return record.Run{}, err
+	}
+	if h.Client != nil && h.Client.Sockets() {
+		if err := plan.files(); err != nil {
+			return record.Run{}, err
+		}
 	}
 	s, err := h.meet(ctx)
 	if err != nil {
@@ -150,7 +156,11 @@ var ErrServerGone = errors.New("the server is gone")
 func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration,
 	p client.Prompt) record.Record {
 	r := c.Ask(ctx, due, p)
-	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) {
+	if err := c.Limited(); err != nil {
+		stop(err) // what comes after it would say nothing of the server
+		return r
+	}
+	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) && c.Limited() == nil {
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
 	}
 	return r
