@@ -203,7 +203,11 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 	for i := range d.targets {
 		t := &d.targets[i]
 		if t.URL != "" {
-			model, err := servedModel(ctx, e, t.URL, "")
+			var err error
+			if *t, err = d.bench.access.target(t.URL, nil); err != nil {
+				return err
+			}
+			model, err := servedModel(ctx, e, *t, "")
 			if err != nil {
 				return err
 			}
@@ -218,7 +222,11 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 		// Another build's version is not known here; which one it was stands in the command.
 		d.systems[i] = report.System{Name: "loadstone", Version: strings.Join(t.Command, " "), Model: src.Name,
 			Backend: service.Backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
-		t.Model = src.Name
+		command := t.Command
+		if *t, err = d.bench.access.target("", d.bench.serve); err != nil {
+			return err
+		}
+		t.Model, t.Command = src.Name, command
 		t.Command = slices.Concat(t.Command, []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
 	}
 	return nil

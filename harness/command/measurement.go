@@ -47,6 +47,7 @@ type measurement struct {
 	subject *subject
 	results *results
 	report  *report.Report
+	client  *client.Client
 
 	began time.Time     // of the load
 	used  time.Duration // processor time of this program before it
@@ -67,15 +68,18 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 		results.closeLogs()
 		return nil, results.giveUp(err)
 	}
-	c := client.New(s.system.URL)
-	defer c.Close()
+	c := s.client()
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	s.system.AdmitBelow = scrape.AdmitBelow()
-	return &measurement{options: o, subject: s, results: results,
+	if why := c.NoMetrics(); why != "" {
+		fmt.Fprintf(e.stderr, "note: %s/metrics %s, so nothing is known of the server but its answers\n", c.URL, why)
+	}
+	return &measurement{options: o, subject: s, results: results, client: c,
 		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
 }
 
 func (m *measurement) end() {
+	m.client.Close()
 	m.subject.stop()
 	m.results.closeLogs()
 }

@@ -23,6 +23,9 @@ its records.jsonl alone, in which case the report knows less of the machine and 
 It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the same folder, or -out,
 and prints the table. With -compare the page also shows what changed since another measurement, with intervals.
 
+Of a measurement that was killed, or found the disk full, it makes the report of what had been written by then, half a second
+before at most, and says that it is incomplete.
+
 Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
 time: each runs the scenario with a -seed of its own and a duration. -out gets the whole.`
 
@@ -80,7 +83,13 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 			return err
 		}
 	}
-	return printResults(e, *out, r, *asJSON)
+	if err := printResults(e, *out, r, *asJSON); err != nil {
+		return err
+	}
+	if hasJournal(dir) && f.NArg() == 1 {
+		fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped)
+	}
+	return nil
 }
 
 // setBeside writes the page once more, with an earlier measurement beside the report's own.
@@ -137,6 +146,10 @@ func readReport(name string) (r *report.Report, dir string, err error) {
 		file = filepath.Join(name, "records.jsonl")
 	}
 	dir = filepath.Dir(file)
+	if base := filepath.Base(file); hasJournal(dir) && (base == "records.jsonl" || base == journalFile) {
+		r, err = readJournal(dir)
+		return r, dir, err
+	}
 	records, err := readLines(file, record.Read)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", fmt.Errorf("%s has no records.jsonl; want a folder that bench or run wrote", name)

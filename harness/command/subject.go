@@ -14,6 +14,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness"
+	"loadstone/harness/client"
 	"loadstone/harness/proc"
 	"loadstone/harness/report"
 	"loadstone/server/service"
@@ -26,6 +27,14 @@ type subject struct {
 	startUp time.Duration
 	process *proc.Process // nil: somebody else's
 	start   func(context.Context) (*proc.Process, error)
+	target  harness.Target // what it wants of its clients
+}
+
+// client is a new one of the server.
+func (s *subject) client() *client.Client {
+	c := s.target.NewClient(s.system.URL)
+	c.Model = s.model
+	return c
 }
 
 // subjectOptions say which server is measured, and how much is told meanwhile.
@@ -34,6 +43,7 @@ type subjectOptions struct {
 	remote              bool // url may lead off this machine
 	json, quiet         bool
 	serve               []string // flags of serve, for a server that is started
+	access              accessOptions
 }
 
 // modelFlags declares those of every command that may start a server.
@@ -42,6 +52,7 @@ func (o *subjectOptions) modelFlags(f *flagSet) {
 	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
 	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
+	o.access.flags(f)
 }
 
 // flags declares those and what a command of one server has beside them.
@@ -71,15 +82,18 @@ func findSubject(ctx context.Context, e *env, o *subjectOptions, results *result
 	if o.url == "" {
 		return startSubject(ctx, e, o, results)
 	}
-	var err error
-	if o.model, err = servedModel(ctx, e, o.url, o.model); err != nil {
+	target, err := o.access.target(o.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if o.model, err = servedModel(ctx, e, target, o.model); err != nil {
 		return nil, err
 	}
 	name := o.model
 	if filepath.IsAbs(name) {
 		name = filepath.Base(name) // a server that calls its model by the file: where that lies is no name of it
 	}
-	return &subject{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
+	return &subject{model: o.model, target: target, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
 }
 
 // startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.
@@ -87,6 +101,10 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 	src, err := catalog.Open(o.model)
 	if err != nil {
 		return nil, usageError("%w", err)
+	}
+	target, err := o.access.target("", o.serve)
+	if err != nil {
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -108,7 +126,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
 	version, commit := buildVersion()
-	return &subject{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+	return &subject{model: src.Name, target: target, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
@@ -145,7 +163,13 @@ func (s *subject) explain(ctx context.Context, err error) error {
 	case errors.Is(err, harness.ErrServerGone):
 		return fmt.Errorf("%w; what was measured until then is kept", err)
 	}
-	return err
+	if _, ok := errors.AsType[*harness.FilesError](err); ok {
+		return &exitError{exitUsage, err}
+	}
+	if _, ok := errors.AsType[*client.LocalError](err); ok {
+		return fmt.Errorf("%w; what was measured until then is kept", err)
+	}
+	return hint(err)
 }
 
 // usage notes what the server's process has used.

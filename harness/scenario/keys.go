@@ -52,10 +52,6 @@ func init() {
 		{"serve", "flags of loadstone serve",
 			"the server's settings, where run starts it itself", naming,
 			func(p *parser, v string) error { p.Serve = strings.Fields(v); return nil }},
-		{"body", "FIELD= [FIELD=JSON] [FIELD=@OTHER], separated by blanks",
-			"of every request: a field left out, given a value, or sent under another name", naming,
-			readBody},
-		{"header", "NAME: VALUE", "that every request has", naming, readHeader},
 
 		{"concurrency", "a number, 1 or more",
 			"closed loop: so many agents at a time; when one ends the next begins", arriving,
@@ -117,6 +113,10 @@ func init() {
 			amount1(number, func(p *parser) *load.Amount { return &p.Load.FanOut })},
 		{"system", "2 of 300 tokens", "so many system prompts, each agent having one of them; or " +
 			"write them in sections system*.txt", asking, readSystem},
+		{"body", "NAME= (left out), NAME=JSON, or NAME=@OTHER (OTHER under this name), separated by " +
+			"blanks", "how the bodies of requests differ from the usual", asking, readBody},
+		{"header", "NAME: VALUE", "that every request has; may be given more than once", asking,
+			readHeader},
 
 		{"cancel", "20% after AMOUNT, of times or of pieces: 20% after exponential 200ms, " +
 			"5% after 3 pieces", "requests that are cancelled", meddling, readCancel},
