@@ -104,27 +104,30 @@ func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[
 
 // Send sends prompts of the caller's own, each when the pacer wants it, open loop: a request is
 // sent when it is due, however many are still unanswered, and timed from then though the client be
-// late. The records are in the order of the prompts. The error is nil, the context's, or that the
-// server is gone.
+// late. The records are in the order of the prompts. The error is nil, the context's, that the server
+// is gone, or a *client.LocalError.
 func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) (
 	[]record.Record, error) {
 	if h.Client == nil {
 		return nil, errNoClient
 	}
-	start := h.Client.Since()
+	start, limited := h.Client.Since(), h.Client.Limited()
 	records, sent := make([]record.Record, len(prompts)), 0
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var requests sync.WaitGroup
 	for i, p := range prompts {
 		due := start + pace.Due(i)
-		if !h.Client.Await(ctx, due) {
+		if !h.Client.Await(ctx, due) || h.Client.Limited() != limited {
 			break
 		}
 		sent++
 		requests.Go(func() { records[i] = ask(ctx, h.Client, stop, due, p) })
 	}
 	requests.Wait()
+	if err := h.Client.Limited(); err != limited {
+		return records[:sent], err
+	}
 	return records[:sent], context.Cause(ctx)
 }
 
@@ -156,11 +159,8 @@ var ErrServerGone = errors.New("the server is gone")
 func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration,
 	p client.Prompt) record.Record {
 	r := c.Ask(ctx, due, p)
-	if err := c.Limited(); err != nil {
-		stop(err) // what comes after it would say nothing of the server
-		return r
-	}
-	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) && c.Limited() == nil {
+	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) && ctx.Err() == nil &&
+		c.Limited() == nil {
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
 	}
 	return r

@@ -168,7 +168,7 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) erro
 	res, err := transport.Do(req)
 	r.FirstByte, r.Resent = time.Duration(first.Load()), max(0, int(connections.Load())-1)
 	if err != nil {
-		if err = c.local(withoutURL(err)); c.Limited() == err {
+		if err = c.local(withoutURL(err)); isLocal(err) {
 			r.Outcome = record.Cancelled // the server never saw it
 		}
 		return err

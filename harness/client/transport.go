@@ -80,6 +80,11 @@ func (e *LocalError) Unwrap() error { return e.Err }
 var localErrors = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE,
 	syscall.ENOBUFS, syscall.ENOMEM}
 
+func isLocal(err error) bool {
+	_, ok := err.(*LocalError)
+	return ok
+}
+
 // local notes and names an error of sending that is this machine's; another it returns as it is.
 func (c *Client) local(err error) error {
 	for _, own := range localErrors {

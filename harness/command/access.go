@@ -168,7 +168,7 @@ func hint(err error) error {
 			err, keyVariable)
 	case strings.Contains(text, "max_completion_tokens"):
 		return fmt.Errorf("%w; -body max_completion_tokens=@max_tokens sends it under that name", err)
-	case status == 400 || status == 422:
+	case none != nil && (status == 400 || status == 422):
 		return fmt.Errorf("%w; -body NAME= leaves a field of the request out, and -body NAME=JSON "+
 			"gives it a value", err)
 	}

@@ -1,13 +1,14 @@
 package command
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
@@ -30,11 +31,14 @@ func (r *results) journal(e *env, rep *report.Report, answers bool) (func([]reco
 	if err := writeFile(r.path(headFile), rep.WriteJSON); err != nil {
 		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
-	var mu sync.Mutex // a run's last batch and the next run's first do not meet, but nobody promises it
+	// It is opened now, since a load may use up all files that can be open.
+	f, err := os.OpenFile(r.path(journalFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
+	}
+	r.open = f
 	began, failed := false, false
 	return func(batch []record.Record) {
-		mu.Lock()
-		defer mu.Unlock()
 		if failed {
 			return
 		}
@@ -42,12 +46,34 @@ func (r *results) journal(e *env, rep *report.Report, answers bool) (func([]reco
 			began = true
 			r.removeEarlier()
 		}
-		if err := record.Append(r.path(journalFile), batch, answers); err != nil {
+		if err := appendRecords(f, batch, answers); err != nil {
 			failed = true
 			fmt.Fprintf(e.stderr, "note: %v; the requests from now on are in memory alone until the "+
 				"measurement has ended\n", err)
 		}
 	}, nil
+}
+
+// appendRecords writes records, or, where not all can be written, none.
+func appendRecords(f *os.File, records []record.Record, answers bool) error {
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines)
+	for _, one := range records {
+		if !answers {
+			one.Answer = ""
+		}
+		if err := enc.Encode(&one); err != nil {
+			return err
+		}
+	}
+	before, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(lines.Bytes()); err != nil {
+		f.Truncate(before)
+	}
+	return err
 }
 
 // removeEarlier takes away what an earlier measurement wrote: beside the journal of this one it
@@ -61,6 +87,10 @@ func (r *results) removeEarlier() {
 }
 
 func (r *results) removeJournal() {
+	if r.open != nil {
+		r.open.Close()
+		r.open = nil
+	}
 	for _, name := range []string{journalFile, restFile, headFile} {
 		os.Remove(r.path(name))
 	}

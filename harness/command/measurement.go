@@ -88,6 +88,7 @@ func (m *measurement) end() {
 func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
 
 func (m *measurement) loaded() {
+	m.client.Close() // its connections may be all the files that can be open, and results are files
 	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	m.subject.usage(m.report)
 }

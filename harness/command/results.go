@@ -19,6 +19,7 @@ type results struct {
 	dir       string
 	fresh     bool // made by us
 	serverLog *os.File
+	open      *os.File // the journal, while there is one
 }
 
 func newResults(dir string) (*results, error) {
@@ -65,7 +66,7 @@ func (r *results) write(rep *report.Report, answers bool) error {
 		r.removeJournal()
 	} else if _, statErr := os.Stat(r.path(journalFile)); statErr == nil {
 		os.Remove(r.path("records.jsonl")) // a part of it would pass for the whole
-		err = fmt.Errorf("%w; the requests are in %s, and loadstone report %s makes the report of them "+
+		err = fmt.Errorf("%w; what was written of the requests is in %s, and loadstone report %s makes the report of them "+
 			"when there is room", err, r.path(journalFile), r.dir)
 	}
 	return errors.Join(err, writeForms(r.dir, rep, nil))

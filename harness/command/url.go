@@ -83,7 +83,8 @@ func unreachable(err error) error {
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &unfit), errors.As(err, &invalid):
 		err = fmt.Errorf("%w; say whom to trust with -ca FILE, or trust anybody with -insecure", err)
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"),
+		strings.Contains(err.Error(), "does not look like a TLS handshake"):
 		err = fmt.Errorf("%w; its address begins with http://", err)
 	case strings.Contains(err.Error(), "malformed HTTP response"):
 		err = fmt.Errorf("%w; does its address begin with https://?", err)
