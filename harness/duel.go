@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
@@ -23,14 +24,23 @@ type Duel struct {
 
 	// Ended, unless nil, is told of every side's end of a round: 0 is the base, 1 the head.
 	Ended func(round, side int, took time.Duration)
+
+	// Note, unless nil, is told what nothing shows though the duel rests on it: that two addresses
+	// are two servers.
+	Note func(string)
 }
 
 // sides are the names of the targets, for errors.
 var sides = [2]string{"base", "head"}
 
 // Run returns the runs of both sides. Half a duel decides nothing, so where one side fails, or
-// shows what must not be in any measurement, the error is all there is.
+// shows what must not be in any measurement, the error is all there is. Two addresses that lead to
+// one server are a *SameServerError; one address twice is meant so, and each side has words of its
+// own.
 func (d Duel) Run(ctx context.Context) (runs [2][]record.Run, err error) {
+	if err := d.check(ctx); err != nil {
+		return runs, err
+	}
 	rounds := max(d.Plan.Runs, 1)
 	for round := range rounds {
 		for _, side := range [2]int{round % 2, 1 - round%2} {
@@ -46,6 +56,28 @@ func (d Duel) Run(ctx context.Context) (runs [2][]record.Run, err error) {
 		}
 	}
 	return runs, nil
+}
+
+// check looks whether two addresses are two servers.
+func (d Duel) check(ctx context.Context) error {
+	a, b := d.Targets[0], d.Targets[1]
+	if a.URL == "" || b.URL == "" || d.sameServer() {
+		return nil
+	}
+	var clients [2]*client.Client
+	for i, t := range d.Targets {
+		base, err := BaseURL(t.URL, t.Remote)
+		if err != nil {
+			return err
+		}
+		clients[i] = t.NewClient(base)
+		defer clients[i].Close()
+	}
+	note, err := twoServers(ctx, clients[0], clients[1])
+	if note != "" && d.Note != nil {
+		d.Note(note)
+	}
+	return err
 }
 
 // side is one side's part of a round.

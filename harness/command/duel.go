@@ -140,7 +140,8 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		}
 	}()
 	plan := harness.Plan{Loads: d.bench.loads, Runs: d.bench.runs, Again: harness.AskedAgain}
-	measured := harness.Duel{Targets: d.targets, Plan: plan, Ended: func(round, side int, took time.Duration) {
+	note := func(text string) { fmt.Fprintln(e.stderr, "note:", text) }
+	measured := harness.Duel{Targets: d.targets, Plan: plan, Note: note, Ended: func(round, side int, took time.Duration) {
 		if !d.bench.quiet {
 			fmt.Fprintf(e.stderr, "round %d of %d, %s: %.1f s\n", round+1, d.bench.runs, sideNames[side], took.Seconds())
 		}
@@ -148,6 +149,9 @@ func (d *duel) run(ctx context.Context, e *env) error {
 	began, used := time.Now(), proc.OwnCPU()
 	if d.runs, err = measured.Run(ctx); err != nil {
 		return d.explain(ctx, err)
+	}
+	for i := range d.runs {
+		tellUnproven(e.stderr, sideNames[i]+", ", d.runs[i])
 	}
 	d.client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	for i := range d.targets {
@@ -179,7 +183,13 @@ func (d *duel) explain(ctx context.Context, err error) error {
 	case errors.As(err, &start):
 		return &exitError{exitUnreachable, err}
 	}
-	return err
+	if _, ok := errors.AsType[*harness.SameServerError](err); ok {
+		return usageError("-base-url and -head-url: %w", err)
+	}
+	if _, ok := errors.AsType[*harness.FilesError](err); ok {
+		return &exitError{exitUsage, err}
+	}
+	return hint(err)
 }
 
 // logs are the files that the servers' standard error goes to.

@@ -109,6 +109,11 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
 		return errors.Join(failure, err)
 	}
+	to := e.stdout
+	if m.options.json {
+		to = e.stderr
+	}
+	tellUnproven(to, "", runs)
 	if n := len(r.Violations); failure == nil && n > 0 {
 		failure = fmt.Errorf("%d requests violate what must always hold, the first: %s", n, r.Violations[0])
 	}
