@@ -68,7 +68,9 @@ func (s *server) hadCached(r *record.Record) bool {
 // count of what it restored, or else by what its answers say of their caches.
 func (s *server) wasRestored(run *record.Run, records []record.Record) error {
 	cached, told := 0, 0
+	ever := false // a cache that was found at all shows that the server has caches, and tells
 	for i := range records {
+		ever = ever || records[i].Outcome == record.OK && s.hadCached(&records[i])
 		if r := &records[i]; isFirst(r, 1) && r.CachedTokens >= 0 {
 			told++
 			if s.hadCached(r) {
@@ -80,7 +82,7 @@ func (s *server) wasRestored(run *record.Run, records []record.Record) error {
 	switch {
 	case counted && restores == 0 && cached > 0:
 		return &NotRestoredError{Cached: true}
-	case told > 0 && cached == 0 && !(counted && restores > 0):
+	case told > 0 && cached == 0 && restores == 0 && (counted || ever):
 		return &NotRestoredError{}
 	}
 	return nil
@@ -93,11 +95,12 @@ func Unproven(run *record.Run) string {
 	if run.Cache == load.Restored {
 		turn = 1
 	}
-	answers, told := 0, false
+	answers, told, cached := 0, false, 0
 	for i := range run.Records {
 		if r := &run.Records[i]; isFirst(r, turn) {
 			answers++
 			told = told || r.CachedTokens >= 0
+			cached = max(cached, r.CachedTokens)
 		}
 	}
 	restores, counted := run.Counters.Count(record.Restores)
@@ -110,6 +113,8 @@ func Unproven(run *record.Run) string {
 		return "that the caches were restored is unproven: the server's usage has no cached_tokens"
 	case run.Cache == load.Restored && counted && int(restores) < answers:
 		return fmt.Sprintf("only %.0f requests began with tokens from disk, of %d agents", restores, answers)
+	case run.Cache == load.Restored && !counted && cached == 0:
+		return "that the caches were restored is unproven: the server says that nothing was cached, ever"
 	case run.Cache == load.Restored && !counted:
 		return "that the caches came from disk is unproven: the server does not count what it restores"
 	}
