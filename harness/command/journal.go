@@ -54,7 +54,7 @@ func (r *results) journal(e *env, rep *report.Report, answers bool) (func([]reco
 	}, nil
 }
 
-// appendRecords writes records, or, where not all can be written, none.
+// appendRecords writes records. Where there is no room for all, those that fit stay, in whole lines.
 func appendRecords(f *os.File, records []record.Record, answers bool) error {
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)
@@ -70,8 +70,10 @@ func appendRecords(f *os.File, records []record.Record, answers bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(lines.Bytes()); err != nil {
-		f.Truncate(before)
+	n, err := f.Write(lines.Bytes())
+	if err != nil {
+		whole := bytes.LastIndexByte(lines.Bytes()[:n], '\n') + 1
+		f.Truncate(before + int64(whole))
 	}
 	return err
 }
@@ -111,9 +113,17 @@ func hasJournal(dir string) bool {
 func readJournal(dir string) (*report.Report, error) {
 	var records []record.Record
 	for _, name := range []string{journalFile, restFile} {
-		part, err := readLines(filepath.Join(dir, name), record.Read)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		f, err := os.Open(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
 			return nil, err
+		}
+		part, err := record.Read(f)
+		f.Close()
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
 		}
 		records = append(records, part...)
 	}
