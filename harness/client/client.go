@@ -165,21 +165,15 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) erro
 	if p.ReadRate > 0 {
 		transport = c.slow
 	}
-	res, err := transport.Do(req)
+	res, err := c.send(transport, req)
 	r.FirstByte, r.Resent = time.Duration(first.Load()), max(0, int(connections.Load())-1)
 	if err != nil {
-		if err = c.local(withoutURL(err)); isLocal(err) {
-			r.Outcome = record.Cancelled // the server never saw it
-		}
+		r.Status, r.Outcome = statusOf(err), outcomeOf(err)
 		return err
 	}
 	defer res.Body.Close()
 	r.Status = res.StatusCode
 	headTimes(&r.Server, res.Header)
-	if err := redirected(res); err != nil {
-		r.Outcome = record.Failed
-		return err
-	}
 	if res.StatusCode != http.StatusOK {
 		return refusal(res, r)
 	}

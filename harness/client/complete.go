@@ -18,14 +18,11 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 	if err != nil {
 		return v, err
 	}
-	res, err := c.http.Do(req)
+	res, err := c.send(c.http, req)
 	if err != nil {
-		return v, c.local(withoutURL(err))
-	}
-	defer res.Body.Close()
-	if err := redirected(res); err != nil {
 		return v, err
 	}
+	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return v, err

@@ -12,24 +12,24 @@ import (
 // list of some servers is empty. An error is a *UnreachableError, a *NotReadyError or, of a server
 // without such a list, a *NoModelsError; or a *RedirectError.
 func (c *Client) Models(ctx context.Context) ([]string, error) {
-	r, err := c.get(ctx, "/v1/models", 2*briefTimeout)
+	status, code, body, err := c.get(ctx, "/v1/models", 2*briefTimeout)
 	var to *RedirectError
 	switch {
 	case errors.As(err, &to):
 		return nil, to
 	case err != nil:
 		return nil, &UnreachableError{c.URL, err}
-	case r.code == http.StatusServiceUnavailable:
+	case code == http.StatusServiceUnavailable:
 		var v completion
-		reason := r.status
-		if v.parse(r.body) == nil && v.failure != "" {
+		reason := status
+		if v.parse(body) == nil && v.failure != "" {
 			reason = v.failure
 		}
 		return nil, &NotReadyError{URL: c.URL, Reason: reason}
 	}
 	var list struct{ Data []struct{ ID string } }
-	if r.code != http.StatusOK || json.Unmarshal(r.body, &list) != nil {
-		return nil, &NoModelsError{c.URL, r.status}
+	if code != http.StatusOK || json.Unmarshal(body, &list) != nil {
+		return nil, &NoModelsError{c.URL, status}
 	}
 	models := make([]string, len(list.Data))
 	for i, m := range list.Data {

@@ -125,7 +125,7 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}
-	c.addHeaders(req)
+	c.authorize(req)
 	// A header without a value is not sent. This one allows the transport to send the request again
 	// if the server had closed its connection meanwhile and no byte of a response came: as
 	// the clients of OpenAI and Anthropic do, and as is needed with servers on cpp-httplib, which

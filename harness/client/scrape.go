@@ -3,11 +3,11 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -63,25 +63,23 @@ func (c *Client) Scrape(ctx context.Context) (metrics.Metrics, error) {
 // scrape reads metrics once; why says what there is in place of them.
 func (c *Client) scrape(ctx context.Context, timeout time.Duration) (
 	m metrics.Metrics, why string, err error) {
-	r, err := c.get(ctx, "/metrics", timeout)
+	_, code, body, err := c.get(ctx, "/metrics", timeout)
 	var to *RedirectError
 	switch {
 	case errors.As(err, &to):
 		return nil, "is a redirect to " + to.To, nil
 	case err != nil:
 		return nil, "", err
-	case r.code != http.StatusOK:
+	case code != http.StatusOK:
 		return metrics.Metrics{}, "", nil
 	}
-	media, _, _ := strings.Cut(strings.ToLower(r.header.Get("Content-Type")), ";")
-	text := bytes.TrimSpace(r.body)
-	switch {
-	case strings.TrimSpace(media) == "text/html" || bytes.HasPrefix(text, []byte("<")):
+	switch text := bytes.TrimSpace(body); {
+	case bytes.HasPrefix(text, []byte("<")):
 		return nil, "is a page", nil
-	case strings.HasSuffix(strings.TrimSpace(media), "json") || bytes.HasPrefix(text, []byte("[")):
+	case json.Valid(text):
 		return nil, "is JSON, not Prometheus' text", nil
 	}
-	if m, err = metrics.Parse(bytes.NewReader(r.body)); err != nil {
+	if m, err = metrics.Parse(bytes.NewReader(body)); err != nil {
 		return nil, fmt.Sprintf("is not Prometheus' text: %v", err), nil
 	}
 	return m, "", nil

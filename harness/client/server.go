@@ -14,42 +14,31 @@ const maxAnswer = 64 << 20
 // briefTimeout is how long a server may take for a question about itself.
 const briefTimeout = 5 * time.Second
 
-// A reply is a whole response to a GET.
-type reply struct {
-	status string // such as "404 Not Found"
-	code   int    // 0: no response began
-	header http.Header
-	body   []byte
-}
-
-// get returns the reply to a GET. The error is that no whole response came in time, or a
-// *RedirectError.
-func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (reply, error) {
+// get returns the status and the body of a GET. The error is that no whole response came in time, or
+// a *RedirectError; the code is 0 where none began.
+func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
+	status string, code int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
 	if err != nil {
-		return reply{}, err
+		return "", 0, nil, err
 	}
-	c.addHeaders(req)
-	res, err := c.http.Do(req)
+	c.authorize(req)
+	res, err := c.send(c.http, req)
 	if err != nil {
-		return reply{}, c.local(withoutURL(err))
+		return "", statusOf(err), nil, err
 	}
 	defer res.Body.Close()
-	r := reply{status: res.Status, code: res.StatusCode, header: res.Header}
-	if err := redirected(res); err != nil {
-		return r, err
-	}
-	r.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	return r, err
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res.Status, res.StatusCode, body, err
 }
 
 // Alive tells whether the server accepts a connection and answers it with anything at all. A
 // context that ends says nothing of the server, which then counts as alive.
 func (c *Client) Alive(ctx context.Context) bool {
-	r, _ := c.get(ctx, "/health/live", briefTimeout)
-	return r.code != 0 || ctx.Err() != nil
+	_, code, _, _ := c.get(ctx, "/health/live", briefTimeout)
+	return code != 0 || ctx.Err() != nil
 }
 
 // Ready tells whether the server takes work: whether it answers /health/ready with 200, or, where
@@ -57,12 +46,12 @@ func (c *Client) Alive(ctx context.Context) bool {
 // it answers with 503 while it loads one.
 func (c *Client) Ready(ctx context.Context) bool {
 	for _, path := range []string{"/health/ready", "/health"} {
-		if r, _ := c.get(ctx, path, briefTimeout); r.code != http.StatusNotFound {
-			return r.code == http.StatusOK
+		if _, code, _, _ := c.get(ctx, path, briefTimeout); code != http.StatusNotFound {
+			return code == http.StatusOK
 		}
 	}
-	r, _ := c.get(ctx, "/v1/models", briefTimeout)
-	return r.code != 0 && r.code != http.StatusServiceUnavailable
+	_, code, _, _ := c.get(ctx, "/v1/models", briefTimeout)
+	return code != 0 && code != http.StatusServiceUnavailable
 }
 
 // Post sends a POST without a body to an address, which need not be the server's: it may be that of
@@ -75,14 +64,11 @@ func (c *Client) Post(ctx context.Context, address string) error {
 		return err
 	}
 	req.Close = true // the server may be gone after it, and the connection with it
-	res, err := c.http.Do(req)
+	res, err := c.send(c.http, req)
 	if err != nil {
-		return err
-	}
-	res.Body.Close()
-	if err := redirected(res); err != nil {
 		return fmt.Errorf("POST %s: %w", address, err)
 	}
+	res.Body.Close()
 	if res.StatusCode/100 != 2 {
 		return fmt.Errorf("POST %s gave %s", address, res.Status)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"syscall"
+
+	"loadstone/harness/record"
 )
 
 // NewTLS is New for a server that the given settings decide whether to trust, where its address
@@ -35,6 +37,7 @@ func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse
 type RedirectError struct {
 	Status string
 	To     string // the address
+	code   int
 }
 
 func (e *RedirectError) Error() string {
@@ -42,16 +45,38 @@ func (e *RedirectError) Error() string {
 		"server at that address itself", e.Status, e.To)
 }
 
-// redirected is the error of a response that is a redirect, else nil.
-func redirected(res *http.Response) error {
-	if res.StatusCode/100 != 3 {
-		return nil
-	}
-	to, err := res.Location()
+// send sends a request. An error is without the address, which its reader knows; it is a
+// *RedirectError where the response is one, and a *LocalError where this machine cannot send.
+func (c *Client) send(by *http.Client, req *http.Request) (*http.Response, error) {
+	res, err := by.Do(req)
 	if err != nil {
-		return nil
+		return nil, c.local(withoutURL(err))
 	}
-	return &RedirectError{res.Status, to.Redacted()}
+	if to, err := res.Location(); res.StatusCode/100 == 3 && err == nil {
+		res.Body.Close()
+		return nil, &RedirectError{res.Status, to.Redacted(), res.StatusCode}
+	}
+	return res, nil
+}
+
+// statusOf is the status of the response that an error of send is, else 0.
+func statusOf(err error) int {
+	if to, ok := err.(*RedirectError); ok {
+		return to.code
+	}
+	return 0
+}
+
+// outcomeOf is what became of a request that ended with an error of send, "" where that depends on
+// who ended it.
+func outcomeOf(err error) record.Outcome {
+	switch err.(type) {
+	case *RedirectError:
+		return record.Failed
+	case *LocalError:
+		return record.Cancelled // the server never saw it
+	}
+	return ""
 }
 
 // Sockets tells whether the client's connections are sockets of this machine, which are open files
@@ -80,11 +105,6 @@ func (e *LocalError) Unwrap() error { return e.Err }
 var localErrors = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE,
 	syscall.ENOBUFS, syscall.ENOMEM}
 
-func isLocal(err error) bool {
-	_, ok := err.(*LocalError)
-	return ok
-}
-
 // local notes and names an error of sending that is this machine's; another it returns as it is.
 func (c *Client) local(err error) error {
 	for _, own := range localErrors {
@@ -106,9 +126,9 @@ func (c *Client) Limited() error {
 	return nil
 }
 
-// addHeaders adds to a request what the client's user wants every request to have. It comes last,
-// so that a header of the user's takes the place of one of ours.
-func (c *Client) addHeaders(req *http.Request) {
+// authorize adds to a request the client's key, and what its user wants every request to have. It
+// comes last, so that a header of the user's takes the place of one of ours.
+func (c *Client) authorize(req *http.Request) {
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}

@@ -91,23 +91,19 @@ func (o *accessOptions) key(starts bool, serve []string) (string, error) {
 	if o.keyFile != "" {
 		return firstKey("-key-file", o.keyFile)
 	}
-	if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
-		return key, nil
-	}
-	if !starts {
-		return "", nil
-	}
-	for _, list := range []string{os.Getenv("LOADSTONE_API_KEY"), os.Getenv("LOADSTONE_API_KEYS")} {
-		for _, key := range strings.Split(list, ",") {
-			if key = strings.TrimSpace(key); key != "" {
-				return key, nil
+	if starts {
+		for _, list := range []string{os.Getenv("LOADSTONE_API_KEY"), os.Getenv("LOADSTONE_API_KEYS")} {
+			for key := range strings.SplitSeq(list, ",") {
+				if key = strings.TrimSpace(key); key != "" {
+					return key, nil
+				}
 			}
 		}
+		if name := flagValue(serve, "api-key-file"); name != "" {
+			return firstKey("-api-key-file", name)
+		}
 	}
-	if name := flagValue(serve, "api-key-file"); name != "" {
-		return firstKey("-api-key-file", name)
-	}
-	return "", nil
+	return strings.TrimSpace(os.Getenv(keyVariable)), nil
 }
 
 // firstKey is the first key in a file, which has one on each line.

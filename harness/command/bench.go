@@ -93,7 +93,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 // workload is the measurement as the report says it.
 func (o *benchOptions) workload() report.Workload {
 	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
-		Seed: o.seed, Goodput: o.goodput.String()}
+		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String()}
 }
 
 // floors measures the client alone, at the scenarios' numbers of streams.

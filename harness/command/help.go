@@ -60,10 +60,11 @@ func topicNames() []string {
 }
 
 var topics = map[string]string{
-	"files":  filesTopic(),
-	"loads":  loadsTopic,
-	"caches": cachesTopic,
-	"seeds":  seedsTopic,
+	"files":   filesTopic(),
+	"loads":   loadsTopic,
+	"caches":  cachesTopic,
+	"seeds":   seedsTopic,
+	"servers": serversTopic,
 	"scenarios": scenariosTopic() + `
 The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
 falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
@@ -94,7 +95,9 @@ shown.
        bench, run: an answer is another agent's, or figures cannot be true; check: a check fails;
        gate: something got worse or was not measured
     2  wrong command line: an unknown flag, model or scenario, an address off this machine; gate,
-       compare: files are empty, damaged or (gate) unlike, so that nothing can be decided
+       compare: files are empty, damaged or (gate) unlike, so that nothing can be decided; gate:
+       the two addresses are one server; a load with more requests at once than this process may
+       open files
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
     5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not
@@ -141,6 +144,12 @@ bound the percentile, or all of them together where none is beyond the limit.
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log
                  compares them with the client's
   server.log     what else the server wrote
+
+While the load runs, its requests are in records.part.jsonl (of a long load also in
+records.rest.jsonl), half a second late at most, and results.part.json has the machine, the server
+and the load. Where the program was killed, or the disk was full, loadstone report FOLDER makes the
+report of them, which says that it is incomplete. An -out folder that has an earlier measurement is
+emptied of it when the first requests of the new one are written.
 
 The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes all others from
 them again, with the head of results.json for what they do not contain: the machine, the server and

@@ -21,10 +21,8 @@ const reportAbout = `Makes the report of a measurement again from what was recor
 its records.jsonl alone, in which case the report knows less of the machine and the server. All figures are computed anew.
 
 It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the same folder, or -out,
-and prints the table. With -compare the page also shows what changed since another measurement, with intervals.
-
-Of a measurement that was killed, or found the disk full, it makes the report of what had been written by then, half a second
-before at most, and says that it is incomplete.
+and prints the table. Of a measurement that was killed, or found the disk full, it makes the report of what had been written by
+then, and says that it is incomplete. With -compare the page also shows what changed since another measurement, with intervals.
 
 Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
 time: each runs the scenario with a -seed of its own and a duration. -out gets the whole.`
@@ -64,6 +62,9 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 			return err
 		}
 	}
+	if hasJournal(dir) && f.NArg() == 1 {
+		defer func() { fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped) }()
+	}
 	if *out == "" {
 		*out = dir
 	}
@@ -83,13 +84,7 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 			return err
 		}
 	}
-	if err := printResults(e, *out, r, *asJSON); err != nil {
-		return err
-	}
-	if hasJournal(dir) && f.NArg() == 1 {
-		fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped)
-	}
-	return nil
+	return printResults(e, *out, r, *asJSON)
 }
 
 // setBeside writes the page once more, with an earlier measurement beside the report's own.

@@ -110,6 +110,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 // describe is the load as the report says it.
 func (o *runOptions) describe() report.Workload {
 	w := report.NewWorkload(&o.file.Load, o.file.Levels)
+	w.Body = o.access.body.String()
 	for _, expected := range o.file.Expect {
 		w.Expect = append(w.Expect, expected.Text)
 	}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -85,7 +86,10 @@ func cutField(text string) (f Field, rest string, err error) {
 		return f, "", fmt.Errorf("%s: %s is not JSON; a text is written \"%[2]s\", quotes included",
 			f.Name, value)
 	}
-	return f, strings.TrimSpace(value[values.InputOffset():]), nil
+	var short bytes.Buffer
+	err = json.Compact(&short, f.Value)
+	f.Value = short.Bytes()
+	return f, strings.TrimSpace(value[values.InputOffset():]), err
 }
 
 // Of makes a request's body, a JSON object, the one that the server wants. What is not named stays.
@@ -120,9 +124,17 @@ func (b Body) Of(body []byte) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// String is the body as ParseBody reads it.
+// Changes tells whether what the load gives a field does not reach the server, under its name or
+// another: a max_tokens that is left out bounds no answer.
+func (b Body) Changes(name string) bool {
+	moved := slices.ContainsFunc(b, func(f Field) bool { return f.From == name })
+	return !moved && slices.ContainsFunc(b, func(f Field) bool { return f.Name == name })
+}
+
+// String is the body as ParseBody reads it, in the order of the names.
 func (b Body) String() string {
 	parts := make([]string, len(b))
+	b = slices.SortedFunc(slices.Values(b), func(f, g Field) int { return cmp.Compare(f.Name, g.Name) })
 	for i, f := range b {
 		if parts[i] = f.Name + "=" + string(f.Value); f.From != "" {
 			parts[i] = f.Name + "=@" + f.From

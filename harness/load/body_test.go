@@ -41,6 +41,12 @@ func TestBody(t *testing.T) {
 		_, err := ParseBody(tc.fields)
 		assert.ErrorContains(t, err, tc.want)
 	}
+	for fields, changed := range map[string]bool{"": false, "max_tokens=": true, "max_tokens=5": true,
+		"max_completion_tokens=@max_tokens": false, "max_tokens= n=@max_tokens": false, "seed=": false} {
+		b, err := ParseBody(fields)
+		assert.NilError(t, err)
+		assert.Equal(t, b.Changes("max_tokens"), changed, fields)
+	}
 	var b Body
 	assert.ErrorContains(t, b.Add("a=1 b=2"), `"b=2" follows the value`)
 }

@@ -88,6 +88,8 @@ type Workload struct {
 	Seed         uint64 `json:"seed"`
 	// Goodput is what a good answer must hold, as limit.ParseObjective reads it.
 	Goodput string `json:"goodput,omitempty"`
+	// Body is how the requests' bodies differ from what every OpenAI server takes; "": in nothing.
+	Body string `json:"body,omitempty"`
 	// Expect are the limits of a scenario file, as they were written.
 	Expect []string `json:"expect,omitempty"`
 	// Search is what a search varied, "rate" or "concurrency"; "" nothing.

@@ -79,7 +79,7 @@ header: X-Team: storage
 header: api-key: sesame
 `))
 	assert.NilError(t, err)
-	assert.Equal(t, f.Body.String(), `temperature= max_completion_tokens=@max_tokens chat_template_kwargs={"thinking": false}`)
+	assert.Equal(t, f.Body.String(), `chat_template_kwargs={"thinking":false} max_completion_tokens=@max_tokens temperature=`)
 	assert.DeepEqual(t, f.Headers, []load.Header{{Name: "X-Team", Value: "storage"}, {Name: "api-key", Value: "sesame"}})
 	_, err = Parse("x.txtar", []byte("-- load --\nconcurrency: 1\nbody: temperature\n"))
 	assert.ErrorContains(t, err, `x.txtar:3: body: "temperature" is not a field`)
