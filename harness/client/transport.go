@@ -52,9 +52,11 @@ func (c *Client) send(by *http.Client, req *http.Request) (*http.Response, error
 	if err != nil {
 		return nil, c.local(withoutURL(err))
 	}
-	if to, err := res.Location(); res.StatusCode/100 == 3 && err == nil {
-		res.Body.Close()
-		return nil, &RedirectError{res.Status, to.Redacted(), res.StatusCode}
+	if res.StatusCode/100 == 3 {
+		if to, err := res.Location(); err == nil {
+			res.Body.Close()
+			return nil, &RedirectError{res.Status, to.Redacted(), res.StatusCode}
+		}
 	}
 	return res, nil
 }
@@ -131,6 +133,9 @@ func (c *Client) Limited() error {
 func (c *Client) authorize(req *http.Request) {
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	if len(c.Headers) == 0 {
+		return
 	}
 	seen := map[string]bool{}
 	for _, h := range c.Headers {
