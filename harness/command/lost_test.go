@@ -281,3 +281,13 @@ func TestRedirected(t *testing.T) {
 	assert.Assert(t, strings.Contains(text, "redirects to "+other.URL), text)
 	assert.Equal(t, asked.Load(), int64(0))
 }
+
+// One server under two names is no comparison.
+func TestGateOfOneServer(t *testing.T) {
+	server := httptest.NewServer(&answering{})
+	defer server.Close()
+	name := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	code, text := program(t, "", "gate", "-q", "-n", "6", "-runs", "6", "-scenario", "single-cold", "-base-url", server.URL, "-head-url", name)
+	assert.Equal(t, code, exitUsage, text)
+	assert.Assert(t, strings.Contains(text, "are one server: connections to both lead to 127.0.0.1:"), text)
+}
