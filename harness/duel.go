@@ -28,6 +28,8 @@ type Duel struct {
 	// Note, unless nil, is told what nothing shows though the duel rests on it: that two addresses
 	// are two servers.
 	Note func(string)
+
+	noMetrics *[2]string // what the sides have in place of metrics, once known
 }
 
 // sides are the names of the targets, for errors.
@@ -38,6 +40,7 @@ var sides = [2]string{"base", "head"}
 // one server are a *SameServerError; one address twice is meant so, and each side has words of its
 // own.
 func (d Duel) Run(ctx context.Context) (runs [2][]record.Run, err error) {
+	d.noMetrics = new([2]string)
 	if err := d.check(ctx); err != nil {
 		return runs, err
 	}
@@ -74,6 +77,9 @@ func (d Duel) check(ctx context.Context) error {
 		defer clients[i].Close()
 	}
 	note, err := twoServers(ctx, clients[0], clients[1])
+	for i, c := range clients {
+		d.noMetrics[i] = c.NoMetrics()
+	}
 	if note != "" && d.Note != nil {
 		d.Note(note)
 	}
@@ -92,7 +98,10 @@ func (d Duel) side(ctx context.Context, side, round int) (runs []record.Run, err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	if runs, _, err = plan.Run(ctx, h.Client); err != nil {
+	h.Client.SkipMetrics(d.noMetrics[side])
+	runs, _, err = plan.Run(ctx, h.Client)
+	d.noMetrics[side] = h.Client.NoMetrics()
+	if err != nil {
 		return runs, err
 	}
 	for _, run := range runs {

@@ -93,6 +93,14 @@ func (c *Client) noMetrics(why string) (metrics.Metrics, error) {
 	return metrics.Metrics{}, nil
 }
 
+// SkipMetrics tells the client what NoMetrics of an earlier client of the same server said, so that
+// it need not find out again; "" nothing.
+func (c *Client) SkipMetrics(why string) {
+	c.metrics.mu.Lock()
+	defer c.metrics.mu.Unlock()
+	c.metrics.why = why
+}
+
 // NoMetrics says what the server has at /metrics in place of metrics, such as "is a page"; "" where
 // it has metrics, or answers that it has none, or was not asked yet.
 func (c *Client) NoMetrics() string {

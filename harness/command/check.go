@@ -106,6 +106,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
+	tellNoMetrics(e, c)
 	if printErr := o.print(e.stdout, findings); printErr != nil {
 		return errors.Join(err, printErr)
 	}

@@ -222,6 +222,10 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 				return err
 			}
 			t.Model, t.Remote = model, d.bench.remote
+			c := t.NewClient(t.URL)
+			c.Scrape(ctx)
+			tellNoMetrics(e, c)
+			c.Close()
 			d.systems[i] = report.System{Name: "server", URL: t.URL, Model: model}
 			continue
 		}

@@ -71,11 +71,16 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	c := s.client()
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	s.system.AdmitBelow = scrape.AdmitBelow()
+	tellNoMetrics(e, c)
+	return &measurement{options: o, subject: s, results: results, client: c,
+		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
+}
+
+// tellNoMetrics says what a server has in place of metrics.
+func tellNoMetrics(e *env, c *client.Client) {
 	if why := c.NoMetrics(); why != "" {
 		fmt.Fprintf(e.stderr, "note: %s/metrics %s, so nothing is known of the server but its answers\n", c.URL, why)
 	}
-	return &measurement{options: o, subject: s, results: results, client: c,
-		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
 }
 
 func (m *measurement) end() {
