@@ -17,9 +17,16 @@ type FilesError struct {
 }
 
 func (e *FilesError) Error() string {
-	return fmt.Sprintf("load %s has %d requests in flight at once and needs %d open files, one for "+
-		"each and %d others, but this process may open %d (ulimit -n); raise the limit, or ask for "+
-		"less at once", e.Load, e.AtOnce, e.AtOnce+e.Others, e.Others, e.Limit)
+	return fmt.Sprintf(
+		"load %s has %d requests in flight at once and needs %d open files, one for "+
+			"each and %d others, but this process may open %d (ulimit -n); raise the limit, or ask for "+
+			"less at once",
+		e.Load,
+		e.AtOnce,
+		e.AtOnce+e.Others,
+		e.Others,
+		e.Limit,
+	)
 }
 
 // spareFiles are those that a measurement may open beside its connections and those that are open

@@ -112,7 +112,11 @@ func Unproven(run *record.Run) string {
 	case run.Cache == load.Restored && !told && !counted:
 		return "that the caches were restored is unproven: the server's usage has no cached_tokens"
 	case run.Cache == load.Restored && counted && int(restores) < answers:
-		return fmt.Sprintf("only %.0f requests began with tokens from disk, of %d agents", restores, answers)
+		return fmt.Sprintf(
+			"only %.0f requests began with tokens from disk, of %d agents",
+			restores,
+			answers,
+		)
 	case run.Cache == load.Restored && !counted && cached == 0:
 		return "that the caches were restored is unproven: the server says that nothing was cached, ever"
 	case run.Cache == load.Restored && !counted:

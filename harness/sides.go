@@ -22,13 +22,13 @@ func (e *SameServerError) Error() string {
 	return fmt.Sprintf("%s and %s are one server: %s", e.URLs[0], e.URLs[1], e.Why)
 }
 
-// twoServers finds out a server that has two names. It returns a note where nothing shows that there
-// are two: no usage with cached_tokens, no counters.
+// twoServers finds out a server that has two names. It returns a note where nothing shows that
+// there are two: no usage with cached_tokens, no counters.
 //
 // That a process has two ports, or two servers one start time, says nothing. What counts is where
-// connections lead, whether one side has in its cache what only the other was asked, and whether one
-// counts what only the other was asked. Names are not compared: 127.0.0.1 and another address of
-// this machine may lead to one server, and 127.0.0.1 and ::1 to two.
+// connections lead, whether one side has in its cache what only the other was asked, and whether
+// one counts what only the other was asked. Names are not compared: 127.0.0.1 and another address
+// of this machine may lead to one server, and 127.0.0.1 and ::1 to two.
 func twoServers(ctx context.Context, a, b *client.Client) (note string, err error) {
 	same := func(why string, args ...any) error {
 		return &SameServerError{[2]string{a.URL, b.URL}, fmt.Sprintf(why, args...)}
@@ -38,7 +38,10 @@ func twoServers(ctx context.Context, a, b *client.Client) (note string, err erro
 	}
 	now := time.Now().UnixNano()
 	ask := func(c *client.Client, of int) record.Record {
-		p := NewConversation(fmt.Sprintf("two-servers-%x-%d", now, of), uint64(now)+uint64(of)).Ask(warmUpWords[1], 4)
+		p := NewConversation(
+			fmt.Sprintf("two-servers-%x-%d", now, of),
+			uint64(now)+uint64(of),
+		).Ask(warmUpWords[1], 4)
 		p.Warmup = true
 		if r := c.Ask(ctx, c.Since(), p); r.Outcome != record.OK || r.PromptTokens >= 0 {
 			return r
@@ -76,8 +79,11 @@ func twoServers(ctx context.Context, a, b *client.Client) (note string, err erro
 	case control.Outcome != record.OK || known.Outcome != record.OK:
 		return "", ctx.Err()
 	case control.CachedTokens >= 0 && known.CachedTokens-control.CachedTokens > known.PromptTokens/4:
-		return "", same("the second had %d of %d tokens of a prompt in its cache that only the first was asked",
-			known.CachedTokens, known.PromptTokens)
+		return "", same(
+			"the second had %d of %d tokens of a prompt in its cache that only the first was asked",
+			known.CachedTokens,
+			known.PromptTokens,
+		)
 	case before >= 0 && after-before == questions:
 		return "", same("the second counted %d requests that only the first was sent", questions)
 	case control.CachedTokens < 0 && before < 0:

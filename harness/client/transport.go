@@ -41,8 +41,12 @@ type RedirectError struct {
 }
 
 func (e *RedirectError) Error() string {
-	return fmt.Sprintf("%s: the server redirects to %s, and redirects are not followed; measure the "+
-		"server at that address itself", e.Status, e.To)
+	return fmt.Sprintf(
+		"%s: the server redirects to %s, and redirects are not followed; measure the "+
+			"server at that address itself",
+		e.Status,
+		e.To,
+	)
 }
 
 // send sends a request. An error is without the address, which its reader knows; it is a

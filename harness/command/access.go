@@ -26,8 +26,12 @@ type accessOptions struct {
 const keyVariable = "LOADSTONE_KEY"
 
 func (o *accessOptions) flags(f *flagSet) {
-	f.StringVar(&o.keyFile, "key-file", "",
-		"`file` with the server's API key, sent as a bearer token; default: the key in "+keyVariable)
+	f.StringVar(
+		&o.keyFile,
+		"key-file",
+		"",
+		"`file` with the server's API key, sent as a bearer token; default: the key in "+keyVariable,
+	)
 	f.Func("header", "`NAME: VALUE` that every request has; may be given more than once",
 		func(s string) error {
 			h, err := load.ParseHeader(s)
@@ -37,12 +41,17 @@ func (o *accessOptions) flags(f *flagSet) {
 	f.Func("body", "change a `field` of every chat request: "+load.BodyForm+
 		"; may be given more than once, such as -body temperature= "+
 		"-body max_completion_tokens=@max_tokens", o.body.Add)
-	f.StringVar(&o.ca, "ca", "", "`file` with the certificate, or its authority's, of an https server")
+	f.StringVar(
+		&o.ca,
+		"ca",
+		"",
+		"`file` with the certificate, or its authority's, of an https server",
+	)
 	f.BoolVar(&o.insecure, "insecure", false, "do not check an https server's certificate")
 }
 
-// with has the fields and headers of a scenario as well; those of the command line take the place of
-// its fields.
+// with has the fields and headers of a scenario as well; those of the command line take the place
+// of its fields.
 func (o *accessOptions) with(body load.Body, headers []load.Header) {
 	for _, f := range body {
 		if !slices.ContainsFunc(o.body, func(g load.Field) bool { return g.Name == f.Name }) {
@@ -63,9 +72,13 @@ func (o *accessOptions) target(address string, serve []string) (harness.Target, 
 	case o.ca == "" && !o.insecure:
 		return t, nil
 	case !strings.HasPrefix(address, "https://"):
-		return t, usageError("-ca and -insecure are for a server whose address begins with https://")
+		return t, usageError(
+			"-ca and -insecure are for a server whose address begins with https://",
+		)
 	case o.ca != "" && o.insecure:
-		return t, usageError("-ca says how the certificate is checked, and -insecure that it is not")
+		return t, usageError(
+			"-ca says how the certificate is checked, and -insecure that it is not",
+		)
 	case o.insecure:
 		t.TLS = &tls.Config{InsecureSkipVerify: true}
 		return t, nil
@@ -117,8 +130,12 @@ func firstKey(flag, name string) (string, error) {
 		return "", usageError("%s: %s has no key in it", flag, name)
 	}
 	if strings.ContainsFunc(keys[0], func(r rune) bool { return r < ' ' || r > '~' }) {
-		return "", usageError("%s: the first line of %s is no key: it has characters that a header "+
-			"cannot have", flag, name)
+		return "", usageError(
+			"%s: the first line of %s is no key: it has characters that a header "+
+				"cannot have",
+			flag,
+			name,
+		)
 	}
 	return keys[0], nil
 }
@@ -160,10 +177,16 @@ func hint(err error) error {
 	}
 	switch {
 	case status == 401 || status == 403:
-		return fmt.Errorf("%w; give it an API key with -key-file or in %s, or another header with -header",
-			err, keyVariable)
+		return fmt.Errorf(
+			"%w; give it an API key with -key-file or in %s, or another header with -header",
+			err,
+			keyVariable,
+		)
 	case strings.Contains(text, "max_completion_tokens"):
-		return fmt.Errorf("%w; -body max_completion_tokens=@max_tokens sends it under that name", err)
+		return fmt.Errorf(
+			"%w; -body max_completion_tokens=@max_tokens sends it under that name",
+			err,
+		)
 	case none != nil && (status == 400 || status == 422):
 		return fmt.Errorf("%w; -body NAME= leaves a field of the request out, and -body NAME=JSON "+
 			"gives it a value", err)

@@ -15,17 +15,17 @@ import (
 	"loadstone/harness/table"
 )
 
-// While a load runs, its records go to a journal, half a second late at most, and what else is known
-// of the measurement is beside it. Both are gone when everything is written. Where the program was
-// killed, or there was no room, report makes the report of them.
+// While a load runs, its records go to a journal, half a second late at most, and what else is
+// known of the measurement is beside it. Both are gone when everything is written. Where the
+// program was killed, or there was no room, report makes the report of them.
 const (
 	journalFile = "records.part.jsonl"
 	headFile    = "results.part.json"
 )
 
 // journal begins a measurement's: it takes away what an earlier one left in the folder, once there
-// is a first record, and returns what writes records. A journal that cannot be written, as on a full
-// disk, is said once; the records are in memory all the same.
+// is a first record, and returns what writes records. A journal that cannot be written, as on a
+// full disk, is said once; the records are in memory all the same.
 func (r *results) journal(e *env, rep *report.Report, answers bool) (func([]record.Record), error) {
 	r.removeJournal()
 	if err := writeFile(r.path(headFile), rep.WriteJSON); err != nil {
@@ -48,13 +48,18 @@ func (r *results) journal(e *env, rep *report.Report, answers bool) (func([]reco
 		}
 		if err := appendRecords(f, batch, answers); err != nil {
 			failed = true
-			fmt.Fprintf(e.stderr, "note: %v; the requests from now on are in memory alone until the "+
-				"measurement has ended\n", err)
+			fmt.Fprintf(
+				e.stderr,
+				"note: %v; the requests from now on are in memory alone until the "+
+					"measurement has ended\n",
+				err,
+			)
 		}
 	}, nil
 }
 
-// appendRecords writes records. Where there is no room for all, those that fit stay, in whole lines.
+// appendRecords writes records. Where there is no room for all, those that fit stay, in whole
+// lines.
 func appendRecords(f *os.File, records []record.Record, answers bool) error {
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)

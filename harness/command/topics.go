@@ -118,13 +118,14 @@ lead, and whether one has in its cache, or counts, what only the other was asked
 const serversTopic = `Any server that speaks OpenAI's chat completions can be measured with -url, by bench, run, check,
 gate and ask alike. What it wants beside that is said with flags, or in a scenario:
 
-  -key-file FILE     an API key, the first word in the file, sent as a bearer token; or set LOADSTONE_KEY. A
-                     server that loadstone starts with -api-key-file, or with keys in its environment,
-                     is asked with the first of them
+  -key-file FILE     an API key, the first word in the file, sent as a bearer token; or set
+                     LOADSTONE_KEY. A server that loadstone starts with -api-key-file, or with keys
+                     in its environment, is asked with the first of them
   -header 'K: V'     a header of every request, such as 'api-key: KEY' (scenario: header)
-  -body temperature=                            leaves a field of the request out (scenario: body)
-  -body max_completion_tokens=@max_tokens       sends a field under another name
-  -body 'chat_template_kwargs={"enable_thinking":false}'   adds a field, or replaces it; the value is JSON
+  -body FIELD        a change of every request's body (scenario: body):
+                       temperature=                               leaves a field out
+                       max_completion_tokens=@max_tokens          sends it under another name
+                       'chat_template_kwargs={"thinking":false}'  adds or replaces one, by JSON
   -ca FILE           whom to trust, in PEM, of an https server with a certificate of its own
   -insecure          trust any certificate
   -allow-remote      an address off this machine

@@ -134,7 +134,10 @@ func (b Body) Changes(name string) bool {
 // String is the body as ParseBody reads it, in the order of the names.
 func (b Body) String() string {
 	parts := make([]string, len(b))
-	b = slices.SortedFunc(slices.Values(b), func(f, g Field) int { return cmp.Compare(f.Name, g.Name) })
+	b = slices.SortedFunc(
+		slices.Values(b),
+		func(f, g Field) int { return cmp.Compare(f.Name, g.Name) },
+	)
 	for i, f := range b {
 		if parts[i] = f.Name + "=" + string(f.Value); f.From != "" {
 			parts[i] = f.Name + "=@" + f.From
@@ -154,7 +157,8 @@ func ParseHeader(text string) (Header, error) {
 		return r > ' ' && r < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	}
 	isText := func(r rune) bool { return r >= ' ' && r != 0x7f || r == '\t' }
-	if !ok || h.Name == "" || strings.ContainsFunc(h.Name, func(r rune) bool { return !isToken(r) }) ||
+	if !ok || h.Name == "" ||
+		strings.ContainsFunc(h.Name, func(r rune) bool { return !isToken(r) }) ||
 		strings.ContainsFunc(text, func(r rune) bool { return !isText(r) }) {
 		return h, fmt.Errorf("%q is not a header; want NAME: VALUE", text)
 	}

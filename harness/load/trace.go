@@ -43,13 +43,13 @@ func ReadTrace(name string, r io.Reader) ([]TraceRequest, error) {
 // 2001 and 2099, all count from the first. hash_ids has one value for every 512 tokens begun, or is
 // left out; a value is a whole number of any size or a string. Other fields are skipped.
 type TraceReader struct {
-	// Unit is that of the timestamps. 0 is milliseconds, as Mooncake has them, unless the first is a
-	// date: those in seconds, milliseconds, microseconds and nanoseconds since 1970 differ by
+	// Unit is that of the timestamps. 0 is milliseconds, as Mooncake has them, unless the first is
+	// a date: those in seconds, milliseconds, microseconds and nanoseconds since 1970 differ by
 	// factors of 1000, so that a date shows its unit.
 	Unit time.Duration
 
-	// Skipped is how many requests were left out, since their output_length is 0: they were recorded
-	// of requests that failed or were taken back, and there is no answer to ask for.
+	// Skipped is how many requests were left out, since their output_length is 0: they were
+	// recorded of requests that failed or were taken back, and there is no answer to ask for.
 	Skipped int
 }
 
@@ -80,7 +80,8 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 	for lines.Scan() {
 		n++
 		text := bytes.TrimSpace(lines.Bytes())
-		if n == 1 && (bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))) {
+		if n == 1 &&
+			(bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))) {
 			return nil, fmt.Errorf("%s:1: the text is UTF-16; want UTF-8", name)
 		}
 		// A byte order mark may begin the text, also where a scenario file puts lines before it.
@@ -94,7 +95,9 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 				unit = time.Millisecond
 			}
 		}
-		if since := (at - start) * float64(unit) / float64(time.Millisecond); err == nil && (since < 0 || since > 1e12) && at >= last {
+		if since := (at - start) * float64(unit) / float64(time.Millisecond); err == nil &&
+			(since < 0 || since > 1e12) &&
+			at >= last {
 			err = fmt.Errorf("timestamp %s: want milliseconds from 0 on, or since 1970", number(at))
 		} else if err == nil && at < last {
 			err = fmt.Errorf("timestamp %s is before the last one, %s; sort the trace", number(at), number(last))
@@ -114,12 +117,19 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 		return nil, fmt.Errorf("%s:%d: %w", name, n+1, err)
 	}
 	if len(all) == 0 && t.Skipped > 0 {
-		return nil, fmt.Errorf("%s: every request has output_length 0: there is nothing to ask for", name)
+		return nil, fmt.Errorf(
+			"%s: every request has output_length 0: there is nothing to ask for",
+			name,
+		)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, \"output_length\": 50, \"hash_ids\": [0, 1]}", name)
+		return nil, fmt.Errorf(
+			"%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, \"output_length\": 50, \"hash_ids\": [0, 1]}",
+			name,
+		)
 	}
-	if span := all[len(all)-1].At - all[0].At; t.Unit == 0 && start == 0 && fractions && len(all) > 1 {
+	if span := all[len(all)-1].At - all[0].At; t.Unit == 0 && start == 0 && fractions &&
+		len(all) > 1 {
 		if perSec := float64(len(all)-1) / span.Seconds(); perSec > denseTrace {
 			return nil, &UnitError{name, perSec}
 		}
@@ -131,7 +141,8 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 // its unit is known, unless it was given. Otherwise the trace begins at 0.
 func epochOf(first float64, given time.Duration) (unit time.Duration, start float64) {
 	const from, to = 978_307_200, 4_102_444_800 // the years 2001 to 2099, in seconds since 1970
-	for _, u := range []time.Duration{time.Second, time.Millisecond, time.Microsecond, time.Nanosecond} {
+	units := []time.Duration{time.Second, time.Millisecond, time.Microsecond, time.Nanosecond}
+	for _, u := range units {
 		if s := first * u.Seconds(); (given == 0 || given == u) && s >= from && s < to {
 			return u, first
 		}
@@ -173,10 +184,15 @@ func traceRequest(text []byte) (at float64, req TraceRequest, err error) {
 	}
 	given := func(v json.RawMessage) bool { return len(v) > 0 && string(v) != "null" }
 	if !given(line.Timestamp) || !given(line.Input) || !given(line.Output) {
-		return 0, req, errors.New("want timestamp, input_length and output_length; hash_ids may be left out")
+		return 0, req, errors.New(
+			"want timestamp, input_length and output_length; hash_ids may be left out",
+		)
 	}
 	if at, err = traceNumber(line.Timestamp); err != nil || at < 0 {
-		return 0, req, fmt.Errorf("timestamp %s: want milliseconds from 0 on, or since 1970", line.Timestamp)
+		return 0, req, fmt.Errorf(
+			"timestamp %s: want milliseconds from 0 on, or since 1970",
+			line.Timestamp,
+		)
 	}
 	if req.Input, err = traceLength(line.Input, 1); err != nil {
 		return 0, req, fmt.Errorf("input_length %w", err)
@@ -184,8 +200,15 @@ func traceRequest(text []byte) (at float64, req TraceRequest, err error) {
 	if req.Output, err = traceLength(line.Output, 0); err != nil {
 		return 0, req, fmt.Errorf("output_length %w", err)
 	}
-	if want := (req.Input + traceBlock - 1) / traceBlock; len(line.Blocks) > 0 && len(line.Blocks) != want {
-		return 0, req, fmt.Errorf("%d hash_ids for %d tokens: want %d, one for every %d tokens begun", len(line.Blocks), req.Input, want, traceBlock)
+	if want := (req.Input + traceBlock - 1) / traceBlock; len(line.Blocks) > 0 &&
+		len(line.Blocks) != want {
+		return 0, req, fmt.Errorf(
+			"%d hash_ids for %d tokens: want %d, one for every %d tokens begun",
+			len(line.Blocks),
+			req.Input,
+			want,
+			traceBlock,
+		)
 	}
 	for _, id := range line.Blocks {
 		block, err := traceID(id)
@@ -232,7 +255,8 @@ func traceID(v json.RawMessage) (uint64, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return uint64(n), nil
 	}
-	if n, err := strconv.ParseFloat(text, 64); err == nil && n == math.Trunc(n) && math.Abs(n) < 1<<53 {
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n == math.Trunc(n) &&
+		math.Abs(n) < 1<<53 {
 		return uint64(int64(n)), nil
 	} else if !isString && (err != nil || n != math.Trunc(n)) {
 		return 0, fmt.Errorf("%s: want whole numbers or strings", v)
