@@ -95,9 +95,7 @@ shown.
        bench, run: an answer is another agent's, or figures cannot be true; check: a check fails;
        gate: something got worse or was not measured
     2  wrong command line: an unknown flag, model or scenario, an address off this machine; gate,
-       compare: files are empty, damaged or (gate) unlike, so that nothing can be decided; gate:
-       the two addresses are one server; a load with more requests at once than this process may
-       open files
+       compare: files are empty, damaged or (gate) unlike, so that nothing can be decided
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed
     4  the server cannot be reached or started
     5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not
@@ -109,6 +107,9 @@ shown.
 
 loadstone serve exits with 0 when it was asked to end and cut no answer off, with 1 otherwise, and
 with 2 for a wrong command line.
+
+2 is also that of gate for two addresses that are one server, and of a load with more requests at
+once than this process may open files.
 
 So a limit that is met is 0, one that is missed or not measured 3, one that is not shown 5, and
 where several differ 3 comes before 5. gate -slo judges by the median over the runs. Each run must

@@ -79,13 +79,22 @@ func (o *subjectOptions) settle(f *flagSet, set map[string]bool, serving bool) e
 }
 
 func findSubject(ctx context.Context, e *env, o *subjectOptions, results *results) (*subject, error) {
-	if o.url == "" {
-		return startSubject(ctx, e, o, results)
-	}
-	target, err := o.access.target(o.url, nil)
+	target, err := o.access.target(o.url, o.serve)
 	if err != nil {
 		return nil, err
 	}
+	s, err := meetSubject(ctx, e, o, target, results)
+	if err == nil {
+		s.target = target
+	}
+	return s, err
+}
+
+func meetSubject(ctx context.Context, e *env, o *subjectOptions, target harness.Target, results *results) (*subject, error) {
+	if o.url == "" {
+		return startSubject(ctx, e, o, results)
+	}
+	var err error
 	if o.model, err = servedModel(ctx, e, target, o.model); err != nil {
 		return nil, err
 	}
@@ -93,7 +102,7 @@ func findSubject(ctx context.Context, e *env, o *subjectOptions, results *result
 	if filepath.IsAbs(name) {
 		name = filepath.Base(name) // a server that calls its model by the file: where that lies is no name of it
 	}
-	return &subject{model: o.model, target: target, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
+	return &subject{model: o.model, system: report.System{Name: "server", URL: o.url, Model: name}}, nil
 }
 
 // startSubject runs this program again as a server. Its access log goes beside the results, for loadstone logs.
@@ -101,10 +110,6 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 	src, err := catalog.Open(o.model)
 	if err != nil {
 		return nil, usageError("%w", err)
-	}
-	target, err := o.access.target("", o.serve)
-	if err != nil {
-		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -126,7 +131,7 @@ func startSubject(ctx context.Context, e *env, o *subjectOptions, results *resul
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
 	version, commit := buildVersion()
-	return &subject{model: src.Name, target: target, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+	return &subject{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
 		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
