@@ -35,7 +35,7 @@ var benchUnits = []struct{ name, better string }{{"cpu-ns/req", "lower"}, {"heap
 //	go test -run '^$' -bench Serve -count 6 ./harness -args -url http://127.0.0.1:8080
 func BenchmarkServe(b *testing.B) {
 	if address := cmp.Or(*url, os.Getenv("LOADSTONE_URL")); address != "" {
-		harness.Benchmark(b, harness.Target{URL: address})
+		harness.Benchmark(b, harness.Target{URL: address, Key: os.Getenv("LOADSTONE_KEY")})
 		return
 	}
 	harness.Benchmark(b, embedded(b))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
@@ -23,14 +24,26 @@ type Duel struct {
 
 	// Ended, unless nil, is told of every side's end of a round: 0 is the base, 1 the head.
 	Ended func(round, side int, took time.Duration)
+
+	// Note, unless nil, is told what nothing shows though the duel rests on it: that two addresses
+	// are two servers.
+	Note func(string)
+
+	noMetrics *[2]string // what the sides have in place of metrics, once known
 }
 
 // sides are the names of the targets, for errors.
 var sides = [2]string{"base", "head"}
 
 // Run returns the runs of both sides. Half a duel decides nothing, so where one side fails, or
-// shows what must not be in any measurement, the error is all there is.
+// shows what must not be in any measurement, the error is all there is. Two addresses that lead to
+// one server are a *SameServerError; one address twice is meant so, and each side has words of its
+// own.
 func (d Duel) Run(ctx context.Context) (runs [2][]record.Run, err error) {
+	d.noMetrics = new([2]string)
+	if err := d.check(ctx); err != nil {
+		return runs, err
+	}
 	rounds := max(d.Plan.Runs, 1)
 	for round := range rounds {
 		for _, side := range [2]int{round % 2, 1 - round%2} {
@@ -48,6 +61,31 @@ func (d Duel) Run(ctx context.Context) (runs [2][]record.Run, err error) {
 	return runs, nil
 }
 
+// check looks whether two addresses are two servers.
+func (d Duel) check(ctx context.Context) error {
+	a, b := d.Targets[0], d.Targets[1]
+	if a.URL == "" || b.URL == "" || d.sameServer() {
+		return nil
+	}
+	var clients [2]*client.Client
+	for i, t := range d.Targets {
+		base, err := BaseURL(t.URL, t.Remote)
+		if err != nil {
+			return err
+		}
+		clients[i] = t.NewClient(base)
+		defer clients[i].Close()
+	}
+	note, err := twoServers(ctx, clients[0], clients[1])
+	for i, c := range clients {
+		d.noMetrics[i] = c.NoMetrics()
+	}
+	if note != "" && d.Note != nil {
+		d.Note(note)
+	}
+	return err
+}
+
 // side is one side's part of a round.
 func (d Duel) side(ctx context.Context, side, round int) (runs []record.Run, err error) {
 	plan := d.Plan
@@ -60,7 +98,10 @@ func (d Duel) side(ctx context.Context, side, round int) (runs []record.Run, err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	if runs, _, err = plan.Run(ctx, h.Client); err != nil {
+	h.Client.SkipMetrics(d.noMetrics[side])
+	runs, _, err = plan.Run(ctx, h.Client)
+	d.noMetrics[side] = h.Client.NoMetrics()
+	if err != nil {
 		return runs, err
 	}
 	for _, run := range runs {

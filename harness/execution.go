@@ -28,6 +28,7 @@ type execution struct {
 	idle       metrics.State // what the server held before the clock started
 
 	stop    context.CancelCauseFunc // ends the load with an error
+	limited error                   // client.Limited before the load
 	start   time.Duration
 	next    atomic.Int64 // the next agent of a closed loop
 	sent    atomic.Int64
@@ -39,7 +40,7 @@ type execution struct {
 	mu      sync.Mutex
 	ready   map[int]*agent // whose first turn filled their cache
 	filled  []record.Record
-	records keeper
+	records *keeper
 }
 
 func newExecution(l load.Load, s *server, epoch string) *execution {
@@ -48,8 +49,9 @@ func newExecution(l load.Load, s *server, epoch string) *execution {
 
 // begin starts the clock.
 func (x *execution) begin(w *window, each func(record.Record)) {
-	x.window, x.each = w, each
+	x.window, x.each, x.limited = w, each, x.client.Limited()
 	x.start = x.client.Since()
+	x.records.begin()
 }
 
 // execute puts the load on the server until it has ended. The records are then in x.records.
@@ -59,7 +61,7 @@ func (x *execution) execute(ctx context.Context) error {
 	var agents sync.WaitGroup
 	arrived := 0
 	for at := range x.load.Arrivals() {
-		if !x.client.Await(ctx, x.start+at) {
+		if !x.client.Await(ctx, x.start+at) || x.isLimited() {
 			break
 		}
 		i := arrived
@@ -87,8 +89,15 @@ func (x *execution) execute(ctx context.Context) error {
 	for _, a := range x.ready { // agents that were not needed
 		a.close()
 	}
+	if x.isLimited() {
+		return x.client.Limited()
+	}
 	return context.Cause(ctx)
 }
+
+// isLimited tells whether this machine has kept a request from being sent. Then no other is sent,
+// since what would come of it says nothing of the server. Those in flight are waited for.
+func (x *execution) isLimited() bool { return x.client.Limited() != x.limited }
 
 // loop lets one agent after the other work, in one place of a closed loop.
 func (x *execution) loop(ctx context.Context, due time.Duration) {
@@ -109,7 +118,7 @@ func (x *execution) between(ctx context.Context, round int) (due time.Duration, 
 		}
 		x.roundEnded()
 	}
-	if ctx.Err() != nil || x.over.Load() || x.load.Rounds > 0 && round >= x.load.Rounds {
+	if ctx.Err() != nil || x.over.Load() || x.isLimited() || x.load.Rounds > 0 && round >= x.load.Rounds {
 		x.over.Store(true)
 		return 0, false
 	}
@@ -129,7 +138,7 @@ func (x *execution) agent(i int) *agent {
 
 // admit tells whether a request that is due then is to be sent: the load may have ended.
 func (x *execution) admit(due time.Duration) bool {
-	if x.load.Duration > 0 && due-x.start >= x.load.Duration {
+	if x.load.Duration > 0 && due-x.start >= x.load.Duration || x.isLimited() {
 		return false
 	}
 	n := x.sent.Add(1)

@@ -3,6 +3,8 @@ package harness
 import (
 	"cmp"
 	"slices"
+	"sync"
+	"time"
 
 	"loadstone/harness/load"
 	"loadstone/harness/record"
@@ -21,9 +23,13 @@ type keeper struct {
 	keep    int
 	goodput load.Objective              // what a good answer of the run must hold
 	write   func([]record.Record) error // unless nil, is given every batch
+	journal func([]record.Record)       // unless nil, is given the records that are kept
 	check   record.Checker
+	untick  func() // ends the flushing
 
+	mu          sync.Mutex // kept, journaled and batch
 	kept, batch []record.Record
+	journaled   int                  // how many of kept the journal has
 	full, empty chan []record.Record // to and from the goroutine that deals with the batches
 	done        chan struct{}
 	rest        *record.Rest
@@ -33,7 +39,34 @@ type keeper struct {
 // batchSize is small enough for the load not to feel one's being dealt with.
 const batchSize = 1000
 
+// flushEvery is how long a record waits for the file, where it has a journal to go to.
+const flushEvery = 500 * time.Millisecond
+
+// begin lets records go to the journal as they come, until close.
+func (k *keeper) begin() {
+	if k.journal != nil {
+		k.untick = Every(flushEvery, k.flush)
+	}
+}
+
+// flush writes what was not written yet. A record that is kept does not change before close.
+func (k *keeper) flush() {
+	k.mu.Lock()
+	part := k.kept[k.journaled:]
+	k.journaled = len(k.kept)
+	if len(k.batch) > 0 {
+		k.full <- k.batch
+		k.batch = <-k.empty
+	}
+	k.mu.Unlock()
+	if len(part) > 0 {
+		k.journal(part)
+	}
+}
+
 func (k *keeper) add(r record.Record) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if len(k.kept) < k.keep {
 		k.kept = append(k.kept, r)
 		return
@@ -69,6 +102,10 @@ func (k *keeper) deal() {
 // close deals with the last batch and returns the records that are kept, in the order in which they
 // were due. Only then check, rest and err may be looked at.
 func (k *keeper) close() []record.Record {
+	if k.untick != nil {
+		k.untick()
+		k.flush()
+	}
 	if k.rest == nil {
 		k.check.Add(k.kept)
 	} else {

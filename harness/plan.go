@@ -39,6 +39,11 @@ type Plan struct {
 	Keep  int
 	Write func([]record.Record) error
 
+	// Journal, unless nil, is given the records that stay in memory as their requests end, half a
+	// second later at most, and those for Write then wait no longer either: what is measured is not
+	// lost where the program is. It is told nothing of which records are left out as a warm-up.
+	Journal func([]record.Record)
+
 	// Progress, unless nil, is called from one goroutine at a time: after every request and every
 	// fifth of a second.
 	Progress func(Progress)
@@ -65,6 +70,11 @@ func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, load.
 	plan, err := plan.filled()
 	if err != nil {
 		return nil, load.Level{}, err
+	}
+	if c.Sockets() {
+		if err := plan.files(); err != nil {
+			return nil, load.Level{}, err
+		}
 	}
 	s, err := meet(ctx, c)
 	if err != nil {

@@ -21,7 +21,8 @@ import (
 //	open the ledger, observe the server   its own counts, and samples of its pool
 //	execute                               the clock runs
 //	close                                 counts, cut off the warm-up
-//	check                                 cold was cold; every request has a record; Little's law
+//	check                                 cold was cold, restored came from disk; every request has a
+//	                                      record; Little's law
 //	drain                                 the server gives back what the load took
 //	ask again                             some of the questions, alone
 //	judge                                 what must be true of every record
@@ -61,6 +62,9 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err == nil && l.Cache == load.Cold {
 		err = m.wasCold(&x.load, records)
 	}
+	if err == nil && l.Cache == load.Restored {
+		err = m.wasRestored(&run, records)
+	}
 	if err == nil {
 		err = m.balanced(all, run.Rest, begun)
 	}
@@ -68,7 +72,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		err = m.drained(ctx, x.idle)
 	}
 	if err == nil {
-		err = m.compare(ctx, &run, &x.records, window)
+		err = m.compare(ctx, &run, x.records, window)
 	}
 	run.Violations = append(x.records.check.Found(), run.Violations...)
 	if len(run.Records) > 0 {
@@ -110,15 +114,15 @@ func (m *measurement) each() func(record.Record) {
 }
 
 // keeper is a new one, for a run. A warm-up must end among the records that are kept.
-func (m *measurement) keeper(goodput load.Objective) keeper {
+func (m *measurement) keeper(goodput load.Objective) *keeper {
 	keep := keptOf(m.maxRuns)
 	for _, l := range m.plan.Loads {
 		if l.WarmUp != (load.WarmUp{}) {
 			keep = keptRecords
 		}
 	}
-	return keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
-		check: record.Checker{Shared: -1}}
+	return &keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
+		journal: m.plan.Journal, check: record.Checker{Shared: -1}}
 }
 
 // empty makes the server forget what it has in memory, where the plan knows how; for restored
@@ -167,38 +171,6 @@ func cut(run *record.Run, x *execution, records []record.Record) error {
 	}
 	if run.Rest != nil && len(run.Records) == 0 {
 		return fmt.Errorf("the warm-up is longer than the %d requests whose records are kept", n)
-	}
-	return nil
-}
-
-// A NotColdError says that a server has seen a load before: what is called cold must be.
-type NotColdError struct {
-	Cached, Prompt int // tokens of a first prompt
-}
-
-func (e *NotColdError) Error() string {
-	return fmt.Sprintf("the cache was to be cold, but the server had %d of a first prompt's %d "+
-		"tokens in it: it has seen this load before; another seed, or a reset, makes it new",
-		e.Cached, e.Prompt)
-}
-
-// wasCold finds out a server that has seen the load before. Where prompts share something, only the
-// first one is new.
-func (s *server) wasCold(l *load.Load, records []record.Record) error {
-	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil ||
-		l.Sessions != nil
-	for i, first := range records {
-		if i > 0 && shared {
-			break
-		}
-		aside := strings.Contains(first.Agent, ":")
-		if first.Outcome != record.OK || first.Turn > 0 || first.PromptTokens < 0 || aside {
-			continue
-		}
-		own := float64(first.PromptTokens) - s.size.constant // what is not the template's
-		if float64(first.CachedTokens) > s.size.constant+max(own/4, 8) {
-			return &NotColdError{first.CachedTokens, first.PromptTokens}
-		}
 	}
 	return nil
 }

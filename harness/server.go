@@ -54,6 +54,15 @@ func meet(ctx context.Context, c *client.Client) (*server, error) {
 	return s, nil
 }
 
+// A NoAnswerError says that a server did not answer the first question, so that it cannot be
+// measured.
+type NoAnswerError struct {
+	Status int // of HTTP; 0: no response came
+	Reason string
+}
+
+func (e *NoAnswerError) Error() string { return "the server does not answer: " + e.Reason }
+
 // warmUp asks a question that warms the server up.
 func (s *server) warmUp(ctx context.Context, p client.Prompt) (record.Record, error) {
 	p.Warmup = true
@@ -62,7 +71,7 @@ func (s *server) warmUp(ctx context.Context, p client.Prompt) (record.Record, er
 		return answer, err
 	}
 	if answer.Outcome != record.OK {
-		return answer, fmt.Errorf("the server does not answer: %s", answer.Error)
+		return answer, &NoAnswerError{answer.Status, answer.Error}
 	}
 	s.first = append(s.first, answer)
 	return answer, nil

@@ -72,7 +72,7 @@ func (x *execution) requests(ctx context.Context, a *agent, start time.Duration,
 // send sends a request when it is due. One that is not sent, since the load ends before, has no
 // record.
 func (x *execution) send(ctx context.Context, q request) record.Record {
-	if !x.sleep(ctx, q.due) {
+	if !x.sleep(ctx, q.due) || x.isLimited() {
 		return record.Record{}
 	}
 	return x.ask(ctx, q.due, q.prompt)

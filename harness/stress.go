@@ -36,13 +36,19 @@ type StressTestHarness struct {
 // new in every run, so that a load that begins cold does so again.
 //
 // The error is nil, the context's, or says what must not be: the server is gone (ErrServerGone),
-// does not give back what the load took, or was not cold. The run is good in any case.
+// does not give back what the load took, or was not cold; or this machine has no more files or ports
+// (*client.LocalError). The run is good in any case.
 func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, error) {
 	plan := h.Plan
 	plan.Loads, plan.Runs, plan.Levels, plan.Search, plan.Until = []load.Load{l}, 1, nil, nil, nil
 	plan, err := plan.filled()
 	if err != nil {
 		return record.Run{}, err
+	}
+	if h.Client != nil && h.Client.Sockets() {
+		if err := plan.files(); err != nil {
+			return record.Run{}, err
+		}
 	}
 	s, err := h.meet(ctx)
 	if err != nil {
@@ -98,27 +104,30 @@ func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[
 
 // Send sends prompts of the caller's own, each when the pacer wants it, open loop: a request is
 // sent when it is due, however many are still unanswered, and timed from then though the client be
-// late. The records are in the order of the prompts. The error is nil, the context's, or that the
-// server is gone.
+// late. The records are in the order of the prompts. The error is nil, the context's, that the server
+// is gone, or a *client.LocalError.
 func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) (
 	[]record.Record, error) {
 	if h.Client == nil {
 		return nil, errNoClient
 	}
-	start := h.Client.Since()
+	start, limited := h.Client.Since(), h.Client.Limited()
 	records, sent := make([]record.Record, len(prompts)), 0
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var requests sync.WaitGroup
 	for i, p := range prompts {
 		due := start + pace.Due(i)
-		if !h.Client.Await(ctx, due) {
+		if !h.Client.Await(ctx, due) || h.Client.Limited() != limited {
 			break
 		}
 		sent++
 		requests.Go(func() { records[i] = ask(ctx, h.Client, stop, due, p) })
 	}
 	requests.Wait()
+	if err := h.Client.Limited(); err != limited {
+		return records[:sent], err
+	}
 	return records[:sent], context.Cause(ctx)
 }
 
@@ -150,7 +159,8 @@ var ErrServerGone = errors.New("the server is gone")
 func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration,
 	p client.Prompt) record.Record {
 	r := c.Ask(ctx, due, p)
-	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) {
+	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) && ctx.Err() == nil &&
+		c.Limited() == nil {
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
 	}
 	return r

@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"loadstone/harness/client"
+	"loadstone/harness/load"
 	"loadstone/harness/proc"
 )
 
@@ -32,6 +34,9 @@ type Target struct {
 
 	Model   string        // as the server calls it; "" the first that it lists
 	Key     string        // sent as a bearer token unless ""
+	Headers []load.Header // sent with every request
+	Body    load.Body     // how the bodies of chat requests differ from the usual
+	TLS     *tls.Config   // for an address that begins with https; nil: the system's own settings
 	Timeout time.Duration // of one request; 0: two minutes
 
 	// Remote allows an address off this machine. A load test is an attack on anybody who did not
@@ -75,9 +80,16 @@ func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 		}
 		h.Process, base = p, p.URL
 	}
-	h.Client = client.New(base)
-	h.Client.Key, h.Client.Timeout, h.Client.Model = t.Key, t.Timeout, t.Model
+	h.Client = t.NewClient(base)
 	return h, nil
+}
+
+// NewClient makes a client of the target at an address, that of its URL or of a process of its
+// Command.
+func (t Target) NewClient(base string) *client.Client {
+	c := client.NewTLS(base, t.TLS)
+	c.Key, c.Headers, c.Body, c.Timeout, c.Model = t.Key, t.Headers, t.Body, t.Timeout, t.Model
+	return c
 }
 
 // A StartError says that a target's command did not become a server that is ready.

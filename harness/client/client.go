@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -22,7 +23,13 @@ type Client struct {
 	URL     string        // base, such as http://127.0.0.1:8080, without a slash at the end
 	Model   string        // as the server calls it; "" lets the server decide
 	Key     string        // sent as a bearer token unless ""
+	Headers []load.Header // sent with every request
+	Body    load.Body     // how the bodies of chat requests differ from the usual
 	Timeout time.Duration // of one request; 0: two minutes
+
+	sockets bool
+	limited atomic.Pointer[LocalError]
+	metrics metricsState
 
 	http  *http.Client
 	slow  *http.Client        // for answers that are read slowly
@@ -41,26 +48,15 @@ const defaultTimeout = 2 * time.Minute
 
 // New makes a client whose records count from now. It keeps every connection it opens, however many
 // requests are in flight: the default transport's two idle connections a host would put connection
-// set-up into the latencies. It uses no proxy.
+// set-up into the latencies. It uses no proxy and follows no redirect.
 func New(url string) *Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = nil
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 0, 4096, 0
-	t.DisableCompression = true
-	// HTTP/2 would put all requests on one connection, with the server's limit of streams and its
-	// flow control on top.
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP1(true)
-	c := NewWithTransport(url, t)
-	c.slow = &http.Client{Transport: slowTransport(t)}
-	c.sleep = sleepBriefly
-	return c
+	return NewTLS(url, nil)
 }
 
 // NewWithTransport makes a client that uses a transport of the caller's, such as a network in
 // memory.
 func NewWithTransport(url string, t http.RoundTripper) *Client {
-	c := &http.Client{Transport: t}
+	c := &http.Client{Transport: t, CheckRedirect: stay}
 	return &Client{URL: strings.TrimRight(url, "/"), http: c, slow: c, start: time.Now()}
 }
 
@@ -171,10 +167,11 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) erro
 	if p.ReadRate > 0 {
 		transport = c.slow
 	}
-	res, err := transport.Do(req)
+	res, err := c.send(transport, req)
 	r.FirstByte, r.Resent = time.Duration(first.Load()), max(0, int(connections.Load())-1)
 	if err != nil {
-		return withoutURL(err)
+		r.Status, r.Outcome = statusOf(err), outcomeOf(err)
+		return err
 	}
 	defer res.Body.Close()
 	r.Status = res.StatusCode

@@ -19,9 +19,9 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 	if err != nil {
 		return v, err
 	}
-	res, err := c.http.Do(req)
+	res, err := c.send(c.http, req)
 	if err != nil {
-		return v, withoutURL(err)
+		return v, err
 	}
 	defer res.Body.Close()
 	body, _, err := decoded(res)

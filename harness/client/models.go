@@ -10,10 +10,13 @@ import (
 
 // Models lists the models that the server serves, by its names for them, from GET /v1/models. The
 // list of some servers is empty. An error is a *UnreachableError, a *NotReadyError or, of a server
-// without such a list, a *NoModelsError.
+// without such a list, a *NoModelsError; or a *RedirectError.
 func (c *Client) Models(ctx context.Context) ([]string, error) {
 	status, code, body, err := c.get(ctx, "/v1/models", 2*briefTimeout)
+	var to *RedirectError
 	switch {
+	case errors.As(err, &to):
+		return nil, to
 	case err != nil:
 		return nil, &UnreachableError{c.URL, err}
 	case code == http.StatusServiceUnavailable:

@@ -110,6 +110,9 @@ func (c *Client) body(p *Prompt) ([]byte, error) {
 // request is the HTTP request for a prompt.
 func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) {
 	body, err := c.body(p)
+	if err == nil {
+		body, err = c.Body.Of(body)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +135,4 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	// the record counts it.
 	req.Header["Idempotency-Key"] = nil
 	return req, nil
-}
-
-// authorize adds the client's key to a request.
-func (c *Client) authorize(req *http.Request) {
-	if c.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.Key)
-	}
 }

@@ -1,14 +1,11 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
-
-	"loadstone/harness/metrics"
 )
 
 // maxAnswer bounds what is read of an answer in one piece, in bytes.
@@ -17,8 +14,8 @@ const maxAnswer = 64 << 20
 // briefTimeout is how long a server may take for a question about itself.
 const briefTimeout = 5 * time.Second
 
-// get returns the status and the body of a GET. The error is that no whole response came in time;
-// the code is 0 where none began.
+// get returns the status and the body of a GET. The error is that no whole response came in time, or
+// a *RedirectError; the code is 0 where none began.
 func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
 	status string, code int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -29,9 +26,9 @@ func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	c.authorize(req)
-	res, err := c.http.Do(req)
+	res, err := c.send(c.http, req)
 	if err != nil {
-		return "", 0, nil, withoutURL(err)
+		return "", statusOf(err), nil, err
 	}
 	defer res.Body.Close()
 	plain, _, err := decoded(res)
@@ -40,22 +37,6 @@ func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
 	}
 	body, err = io.ReadAll(io.LimitReader(plain, maxAnswer))
 	return res.Status, res.StatusCode, body, err
-}
-
-// Scrape reads the server's metrics. A server without them is not an error: the result is empty.
-func (c *Client) Scrape(ctx context.Context) (metrics.Metrics, error) {
-	_, code, body, err := c.get(ctx, "/metrics", briefTimeout)
-	if err != nil {
-		return nil, err
-	}
-	if code != http.StatusOK {
-		return metrics.Metrics{}, nil
-	}
-	m, err := metrics.Parse(bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("%s/metrics: %w", c.URL, err)
-	}
-	return m, nil
 }
 
 // Alive tells whether the server accepts a connection and answers it with anything at all. A
@@ -88,9 +69,9 @@ func (c *Client) Post(ctx context.Context, address string) error {
 		return err
 	}
 	req.Close = true // the server may be gone after it, and the connection with it
-	res, err := c.http.Do(req)
+	res, err := c.send(c.http, req)
 	if err != nil {
-		return err
+		return fmt.Errorf("POST %s: %w", address, err)
 	}
 	res.Body.Close()
 	if res.StatusCode/100 != 2 {

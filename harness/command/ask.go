@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"loadstone/harness"
 	"loadstone/harness/client"
 	"loadstone/harness/record"
 	"loadstone/harness/table"
@@ -28,6 +29,7 @@ type question struct {
 	url, model, system, text string
 	prompt                   client.Prompt
 	verbose, remote          bool
+	target                   harness.Target
 }
 
 func ask(ctx context.Context, e *env, args []string) error {
@@ -38,7 +40,7 @@ func ask(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if q.model == "" {
-		if q.model, err = servedModel(ctx, e, q.url, ""); err != nil {
+		if q.model, err = servedModel(ctx, e, q.target, ""); err != nil {
 			return err
 		}
 	}
@@ -60,6 +62,8 @@ func parseAsk(e *env, args []string) (*question, error) {
 	f.BoolVar(&q.prompt.NoStream, "no-stream", false, "ask for the answer in one piece")
 	f.BoolVar(&q.verbose, "v", false, "print tokens and timing on standard error")
 	f.BoolVar(&q.remote, "allow-remote", false, "allow an address that is not this machine's")
+	var access accessOptions
+	access.flags(f)
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
@@ -75,13 +79,16 @@ func parseAsk(e *env, args []string) (*question, error) {
 		return nil, usageError("there is no question; loadstone ask -h shows examples")
 	}
 	var err error
-	q.url, err = checkURL(q.url, q.remote)
+	if q.url, err = checkURL(q.url, q.remote); err != nil {
+		return nil, err
+	}
+	q.target, err = access.target(q.url, nil)
 	return q, err
 }
 
 // send asks the question and prints the answer.
 func (q *question) send(ctx context.Context, e *env) error {
-	c := client.New(q.url)
+	c := q.target.NewClient(q.url)
 	defer c.Close()
 	c.Model, c.Timeout = q.model, client.NoTimeout
 	if q.system != "" {
@@ -129,6 +136,8 @@ func failure(ctx context.Context, c *client.Client, r *record.Record) error {
 	case r.RetryAfter > 0:
 		return fmt.Errorf("the server refused: %s (retry after %.0f s)", r.Error,
 			r.RetryAfter.Seconds())
+	case r.Status == 401 || r.Status == 403:
+		return hint(&harness.NoAnswerError{Status: r.Status, Reason: r.Error})
 	case r.Status != 200:
 		return fmt.Errorf("the server refused: %s", r.Error)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"loadstone/harness"
-	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
@@ -73,8 +72,12 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if r.Generator.Calibration, err = o.calibrate(ctx); err != nil {
 		return m.results.giveUp(m.target.explain(ctx, err))
 	}
+	journal, err := m.results.journal(e, r, o.answers)
+	if err != nil {
+		return m.results.giveUp(err)
+	}
 	m.loading()
-	runs, failure := o.measure(ctx, e, m.target, m.results.rest(o.answers))
+	runs, failure := o.measure(ctx, e, m, journal)
 	m.loaded()
 	r = report.New(r.Meta, o.loads, runs)
 	m.report = r
@@ -90,7 +93,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 // workload is the measurement as the report says it.
 func (o *benchOptions) workload() report.Workload {
 	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
-		Seed: o.seed, Goodput: o.goodput.String()}
+		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String()}
 }
 
 // calibrate measures the client alone, at the scenarios' numbers of streams.
@@ -185,18 +188,14 @@ func (o *benchOptions) choose(names string) error {
 	return nil
 }
 
-// measure carries the plan out and shows its progress. What of a long one is not kept in memory is
-// given to write, unless nil.
-func (o *benchOptions) measure(ctx context.Context, e *env, s *target, write func([]record.Record) error) ([]record.Run, error) {
-	c := client.New(s.system.URL)
-	c.Model = s.model
-	defer c.Close()
-	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: write}
+// measure carries the plan out and shows its progress.
+func (o *benchOptions) measure(ctx context.Context, e *env, m *measurement, journal func([]record.Record)) ([]record.Run, error) {
+	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal}
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
-	runs, _, err := plan.Run(ctx, c)
+	runs, _, err := plan.Run(ctx, m.client)
 	return runs, err
 }

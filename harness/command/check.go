@@ -91,8 +91,8 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer s.stop()
-	c := client.New(s.system.URL)
-	c.Model, c.Timeout = s.model, o.timeout
+	c := s.client()
+	c.Timeout = o.timeout
 	defer c.Close()
 	if s.process != nil {
 		o.audit.Process = func() (proc.Usage, error) { return s.process.Usage() }
@@ -108,6 +108,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
+	tellNoMetrics(e, c)
 	if printErr := o.print(e.stdout, findings); printErr != nil {
 		return errors.Join(err, printErr)
 	}

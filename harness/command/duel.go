@@ -138,7 +138,8 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		}
 	}()
 	plan := harness.Plan{Loads: d.bench.loads, Runs: d.bench.runs, Again: harness.AskedAgain}
-	measured := harness.Duel{Targets: d.targets, Plan: plan, Ended: func(round, side int, took time.Duration) {
+	note := func(text string) { fmt.Fprintln(e.stderr, "note:", text) }
+	measured := harness.Duel{Targets: d.targets, Plan: plan, Note: note, Ended: func(round, side int, took time.Duration) {
 		if !d.bench.quiet {
 			fmt.Fprintf(e.stderr, "round %d of %d, %s: %.1f s\n", round+1, d.bench.runs, sideNames[side], took.Seconds())
 		}
@@ -146,6 +147,9 @@ func (d *duel) run(ctx context.Context, e *env) error {
 	began, used := time.Now(), proc.OwnCPU()
 	if d.runs, err = measured.Run(ctx); err != nil {
 		return d.explain(ctx, err)
+	}
+	for i := range d.runs {
+		tellUnproven(e.stderr, sideNames[i]+", ", d.runs[i])
 	}
 	d.client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	for i := range d.targets {
@@ -178,7 +182,13 @@ func (d *duel) explain(ctx context.Context, err error) error {
 	case errors.As(err, &start):
 		return &exitError{exitUnreachable, err}
 	}
-	return err
+	if _, ok := errors.AsType[*harness.SameServerError](err); ok {
+		return usageError("-base-url and -head-url: %w", err)
+	}
+	if _, ok := errors.AsType[*harness.FilesError](err); ok {
+		return &exitError{exitUsage, err}
+	}
+	return hint(err)
 }
 
 // logs are the files that the servers' standard error goes to.
@@ -202,11 +212,19 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 	for i := range d.targets {
 		t := &d.targets[i]
 		if t.URL != "" {
-			model, err := servedModel(ctx, e, t.URL, "")
+			var err error
+			if *t, err = d.bench.access.target(t.URL, nil); err != nil {
+				return err
+			}
+			model, err := servedModel(ctx, e, *t, "")
 			if err != nil {
 				return err
 			}
 			t.Model, t.Remote = model, d.bench.remote
+			c := t.NewClient(t.URL)
+			c.Scrape(ctx)
+			tellNoMetrics(e, c)
+			c.Close()
 			d.systems[i] = report.System{Name: "server", URL: t.URL, Model: model}
 			continue
 		}
@@ -217,7 +235,11 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 		// Another build's version is not known here; which one it was stands in the command.
 		d.systems[i] = report.System{Name: "loadstone", Version: strings.Join(t.Command, " "), Model: src.Name,
 			Backend: service.Backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
-		t.Model = src.Name
+		command := t.Command
+		if *t, err = d.bench.access.target("", d.bench.serve); err != nil {
+			return err
+		}
+		t.Model, t.Command = src.Name, command
 		t.Command = slices.Concat(t.Command, []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
 	}
 	return nil

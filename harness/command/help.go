@@ -60,10 +60,11 @@ func topicNames() []string {
 }
 
 var topics = map[string]string{
-	"files":  filesTopic(),
-	"loads":  loadsTopic,
-	"caches": cachesTopic,
-	"seeds":  seedsTopic,
+	"files":   filesTopic(),
+	"loads":   loadsTopic,
+	"caches":  cachesTopic,
+	"seeds":   seedsTopic,
+	"servers": serversTopic,
 	"scenarios": scenariosTopic() + `
 The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
 falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
@@ -108,6 +109,9 @@ shown.
 loadstone serve exits with 0 when it was asked to end and cut no answer off, with 1 otherwise, and
 with 2 for a wrong command line.
 
+2 is also that of gate for two addresses that are one server, and of a load with more requests at
+once than this process may open files.
+
 So a limit that is met is 0, one that is missed or not measured 3, one that is not shown 5, and
 where several differ 3 comes before 5. gate -slo judges by the median over the runs. Each run must
 bound the percentile, or all of them together where none is beyond the limit.
@@ -143,6 +147,12 @@ bound the percentile, or all of them together where none is beyond the limit.
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log
                  compares them with the client's
   server.log     what else the server wrote
+
+While the load runs, its requests are in records.part.jsonl (of a long load also in
+records.rest.jsonl), half a second late at most, and results.part.json has the machine, the server
+and the load. Where the program was killed, or the disk was full, loadstone report FOLDER makes the
+report of them, which says that it is incomplete. An -out folder that has an earlier measurement is
+emptied of it when the first requests of the new one are written.
 
 The raw files are records.jsonl and samples.jsonl. loadstone report FOLDER makes all others from
 them again, with the head of results.json for what they do not contain: the machine, the server and

@@ -6,12 +6,16 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // interruptible returns a context that ends at Ctrl-C, at SIGTERM, and when the terminal is closed,
-// unless nohup keeps that signal away. A second signal says that even ending takes too long: it
-// ends the program at once, and the servers that it started follow it.
+// unless nohup keeps that signal away. A second signal, a second later or more, says that even ending
+// takes too long: it ends the program at once, and the servers that it started follow it. One that
+// comes sooner is the first once more: a terminal, a wrapper and a service manager may each send
+// one, milliseconds apart.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	const patience = time.Second
 	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
 		wanted = append(wanted, syscall.SIGHUP)
@@ -21,12 +25,19 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})
 	go func() {
-		for _, act := range []func(){cancel, func() { os.Exit(exitInterrupted) }} {
+		var first time.Time
+		for {
 			select {
 			case <-signals:
-				act()
 			case <-over:
 				return
+			}
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				cancel()
+			case time.Since(first) >= patience:
+				os.Exit(exitInterrupted)
 			}
 		}
 	}()

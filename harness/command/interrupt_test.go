@@ -94,6 +94,9 @@ func TestSecondInterrupt(t *testing.T) {
 		return m.Value("loadstone_requests_total", "route", "/v1/chat/completions", "status", "200") > 5
 	})
 	cmd.Process.Signal(os.Interrupt)
+	first := time.Now()
+	<-time.After(5 * time.Millisecond)
+	cmd.Process.Signal(os.Interrupt) // as wrappers do: this is the first once more
 	until("the records are written", func() bool {
 		_, err := os.Stat(filepath.Join(results, "records.jsonl"))
 		return err == nil
@@ -101,6 +104,7 @@ func TestSecondInterrupt(t *testing.T) {
 	if !answers() {
 		t.Fatal("the server has ended before the program")
 	}
+	<-time.After(time.Until(first.Add(1100 * time.Millisecond)))
 	cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-ended:

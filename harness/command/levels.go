@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -21,6 +22,18 @@ func tellSteady(e *env, runs []record.Run, cut bool) {
 			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s came before the steady state and are left out\n", name, run.Index+1, beginning(s))
 		case s.Found && s.Requests > 0:
 			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, beginning(s))
+		}
+	}
+}
+
+// tellUnproven says what of the caches' state nothing shows, once for each scenario.
+func tellUnproven(w io.Writer, side string, runs []record.Run) {
+	told := map[string]bool{}
+	for i := range runs {
+		name := runs[i].Scenario
+		if why := harness.Unproven(&runs[i]); why != "" && !told[name] {
+			told[name] = true
+			fmt.Fprintf(w, "note: %s%s: %s\n", side, name, why)
 		}
 	}
 }

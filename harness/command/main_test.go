@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"loadstone/harness"
 )
 
 // loadstone runs the program in this process and returns what it wrote.
@@ -168,7 +170,7 @@ func TestServedModelWaits(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	var stderr strings.Builder
-	model, err := servedModel(t.Context(), &env{stderr: &stderr}, server.URL, "")
+	model, err := servedModel(t.Context(), &env{stderr: &stderr}, harness.Target{URL: server.URL}, "")
 	if err != nil || model != "some-model" || asked != 3 || stderr.String() != "waiting for "+server.URL+": Loading model\n" {
 		t.Errorf("%q, %v after %d questions, stderr %q", model, err, asked, &stderr)
 	}
@@ -184,7 +186,7 @@ func TestServedModelOfNoList(t *testing.T) {
 		fmt.Fprint(w, `{"model":"default_model","choices":[{"message":{"content":"so"},"finish_reason":"length"}]}`)
 	}))
 	t.Cleanup(server.Close)
-	if model, err := servedModel(t.Context(), &env{}, server.URL, ""); err != nil || model != "default_model" {
+	if model, err := servedModel(t.Context(), &env{}, harness.Target{URL: server.URL}, ""); err != nil || model != "default_model" {
 		t.Errorf("%q, %v", model, err)
 	}
 }

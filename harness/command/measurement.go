@@ -47,6 +47,7 @@ type measurement struct {
 	target  *target
 	results *results
 	report  *report.Report
+	client  *client.Client
 
 	began time.Time     // of the load
 	used  time.Duration // processor time of this program before it
@@ -68,15 +69,23 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 		results.closeLogs()
 		return nil, results.giveUp(err)
 	}
-	c := client.New(s.system.URL)
-	defer c.Close()
+	c := s.client()
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	s.system.AdmitBelow = scrape.AdmitBelow()
-	return &measurement{options: o, target: s, results: results,
+	tellNoMetrics(e, c)
+	return &measurement{options: o, target: s, results: results, client: c,
 		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
 }
 
+// tellNoMetrics says what a server has in place of metrics.
+func tellNoMetrics(e *env, c *client.Client) {
+	if why := c.NoMetrics(); why != "" {
+		fmt.Fprintf(e.stderr, "note: %s/metrics %s, so nothing is known of the server but its answers\n", c.URL, why)
+	}
+}
+
 func (m *measurement) end() {
+	m.client.Close()
 	m.target.stop()
 	m.results.closeLogs()
 }
@@ -85,6 +94,7 @@ func (m *measurement) end() {
 func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
 
 func (m *measurement) loaded() {
+	m.client.Close() // its connections may be all the files that can be open, and results are files
 	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	m.target.usage(m.report)
 }
@@ -105,6 +115,11 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
 		return errors.Join(failure, err)
 	}
+	to := e.stdout
+	if m.options.json {
+		to = e.stderr
+	}
+	tellUnproven(to, "", runs)
 	if n := len(r.Violations); failure == nil && n > 0 {
 		failure = fmt.Errorf("%d requests violate what must always hold, the first: %s", n, r.Violations[0])
 	}

@@ -21,7 +21,8 @@ const reportAbout = `Makes the report of a measurement again from what was recor
 its records.jsonl alone, in which case the report knows less of the machine and the server. All figures are computed anew.
 
 It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the same folder, or -out,
-and prints the table. With -compare the page also shows what changed since another measurement, with intervals.
+and prints the table. Of a measurement that was killed, or found the disk full, it makes the report of what had been written by
+then, and says that it is incomplete. With -compare the page also shows what changed since another measurement, with intervals.
 
 Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
 time: each runs the scenario with a -seed of its own and a duration. -out gets the whole. Parts that failed or were interrupted,
@@ -62,6 +63,9 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		if err := r.SetGoodput(objective); err != nil {
 			return err
 		}
+	}
+	if hasJournal(dir) && f.NArg() == 1 {
+		defer func() { fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped) }()
 	}
 	if *out == "" {
 		*out = dir
@@ -151,6 +155,10 @@ func readReport(name string) (r *report.Report, dir string, err error) {
 		file = filepath.Join(name, "records.jsonl")
 	}
 	dir = filepath.Dir(file)
+	if base := filepath.Base(file); hasJournal(dir) && (base == "records.jsonl" || base == journalFile) {
+		r, err = readJournal(dir)
+		return r, dir, err
+	}
 	records, err := readLines(file, record.Read)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", fmt.Errorf("%s has no records.jsonl; want a folder that bench or run wrote", name)

@@ -19,6 +19,7 @@ type results struct {
 	dir       string
 	fresh     bool // made by us
 	serverLog *os.File
+	open      *os.File // the journal, while there is one
 }
 
 func newResults(dir string) (*results, error) {
@@ -43,6 +44,7 @@ func (r *results) closeLogs() { r.serverLog.Close() }
 // giveUp takes the folder away again: nothing was measured. Only what the server said before it
 // failed stays.
 func (r *results) giveUp(err error) error {
+	r.removeJournal()
 	var coded *exitError
 	info, statErr := r.serverLog.Stat()
 	if !errors.As(err, &coded) && statErr == nil && info.Size() > 0 {
@@ -57,9 +59,18 @@ func (r *results) giveUp(err error) error {
 	return err
 }
 
-// write writes the raw records and every form of the report.
+// write writes the raw records and every form of the report. Only when the records are all in their
+// file the journal is not needed any more.
 func (r *results) write(rep *report.Report, answers bool) error {
-	return errors.Join(writeRecords(r.dir, rep, answers), r.appendRest(), writeForms(r.dir, rep, nil))
+	err := errors.Join(writeRecords(r.dir, rep, answers), r.appendRest())
+	if err == nil {
+		r.removeJournal()
+	} else if _, statErr := os.Stat(r.path(journalFile)); statErr == nil {
+		os.Remove(r.path("records.jsonl")) // a part of it would pass for the whole
+		err = fmt.Errorf("%w; what was written of the requests is in %s, and loadstone report %s makes the report of them "+
+			"when there is room", err, r.path(journalFile), r.dir)
+	}
+	return errors.Join(err, writeForms(r.dir, rep, nil))
 }
 
 // writeRecords writes what a report is made of.
@@ -78,11 +89,10 @@ const restFile = "records.rest.jsonl"
 
 // rest is what writes them.
 func (r *results) rest(answers bool) func([]record.Record) error {
-	os.Remove(r.path(restFile)) // of a run that was killed
 	return func(batch []record.Record) error { return record.Append(r.path(restFile), batch, answers) }
 }
 
-// appendRest puts them after the others.
+// appendRest puts them after the others. Where not all can be written, they stay where they are.
 func (r *results) appendRest() error {
 	from, err := os.Open(r.path(restFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +107,7 @@ func (r *results) appendRest() error {
 		return err
 	}
 	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close(), os.Remove(r.path(restFile)))
+	return errors.Join(err, to.Close())
 }
 
 // writeForms writes everything that is made from a report. A form that fails does not keep the

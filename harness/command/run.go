@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"loadstone/harness"
-	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
@@ -77,8 +76,16 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Workload.Shape)
 	}
+	for _, note := range o.file.Notes {
+		fmt.Fprintln(e.stderr, "note:", note)
+	}
+	r.Epoch = m.client.Epoch()
+	journal, err := m.results.journal(e, r, o.answers)
+	if err != nil {
+		return m.results.giveUp(err)
+	}
 	m.loading()
-	runs, highest, failure := o.measure(ctx, e, m.target, m.results, r)
+	runs, highest, failure := o.measure(ctx, e, m, journal)
 	m.loaded()
 	r.Highest = highest
 	r = report.New(r.Meta, []load.Load{*l}, runs)
@@ -103,6 +110,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 // describe is the load as the report says it.
 func (o *runOptions) describe() report.Workload {
 	w := report.NewWorkload(&o.file.Load, o.file.Levels)
+	w.Body = o.access.body.String()
 	for _, expected := range o.file.Expect {
 		w.Expect = append(w.Expect, expected.Text)
 	}
@@ -153,6 +161,7 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	set := map[string]bool{}
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
 	o.serve = append(slices.Clone(o.file.Serve), serve...)
+	o.access.with(o.file.Body, o.file.Headers)
 	if err := o.override(set); err != nil {
 		return nil, err
 	}
@@ -225,17 +234,13 @@ func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Resu
 	return all, nil
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, s *target, results *results, r *report.Report) ([]record.Run, load.Level, error) {
-	c := client.New(s.system.URL)
-	c.Model = s.model
-	r.Epoch = c.Epoch()
-	defer c.Close()
-	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(c, s),
-		Again: harness.AskedAgain, Write: results.rest(o.answers)}
+func (o *runOptions) measure(ctx context.Context, e *env, m *measurement, journal func([]record.Record)) ([]record.Run, load.Level, error) {
+	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(m.client, m.target),
+		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal}
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.file.Runs)
 		defer line.Close()
 		plan.Progress = line.Show
 	}
-	return plan.Run(ctx, c)
+	return plan.Run(ctx, m.client)
 }

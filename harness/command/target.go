@@ -14,6 +14,7 @@ import (
 
 	"loadstone/engine/catalog"
 	"loadstone/harness"
+	"loadstone/harness/client"
 	"loadstone/harness/proc"
 	"loadstone/harness/report"
 	"loadstone/server/service"
@@ -27,6 +28,14 @@ type target struct {
 	startUp time.Duration
 	process *proc.Process // nil: somebody else's
 	start   func(context.Context) (*proc.Process, error)
+	to      harness.Target // what it wants of its clients
+}
+
+// client is a new one of the server.
+func (s *target) client() *client.Client {
+	c := s.to.NewClient(s.system.URL)
+	c.Model = s.model
+	return c
 }
 
 // targetOptions say which server is measured, and how much is told meanwhile.
@@ -35,6 +44,7 @@ type targetOptions struct {
 	remote              bool // url may lead off this machine
 	json, quiet         bool
 	serve               []string // flags of serve, for a server that is started
+	access              accessOptions
 }
 
 // modelFlags declares those of every command that may start a server.
@@ -43,6 +53,7 @@ func (o *targetOptions) modelFlags(f *flagSet) {
 	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
 	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
+	o.access.flags(f)
 }
 
 // flags declares those and what a command of one server has beside them.
@@ -70,11 +81,23 @@ func (o *targetOptions) settle(f *flagSet, set map[string]bool, serving bool) er
 }
 
 func findTarget(ctx context.Context, e *env, o *targetOptions, results *results) (*target, error) {
+	to, err := o.access.target(o.url, o.serve)
+	if err != nil {
+		return nil, err
+	}
+	s, err := meetTarget(ctx, e, o, to, results)
+	if err == nil {
+		s.to = to
+	}
+	return s, err
+}
+
+func meetTarget(ctx context.Context, e *env, o *targetOptions, to harness.Target, results *results) (*target, error) {
 	if o.url == "" {
 		return startTarget(ctx, e, o, results)
 	}
 	var err error
-	if o.model, err = servedModel(ctx, e, o.url, o.model); err != nil {
+	if o.model, err = servedModel(ctx, e, to, o.model); err != nil {
 		return nil, err
 	}
 	name := o.model
@@ -150,7 +173,13 @@ func (s *target) explain(ctx context.Context, err error) error {
 	case errors.Is(err, harness.ErrServerGone):
 		return fmt.Errorf("%w; what was measured until then is kept", err)
 	}
-	return err
+	if _, ok := errors.AsType[*harness.FilesError](err); ok {
+		return &exitError{exitUsage, err}
+	}
+	if _, ok := errors.AsType[*client.LocalError](err); ok {
+		return fmt.Errorf("%w; what was measured until then is kept", err)
+	}
+	return hint(err)
 }
 
 // usage notes what the server's process has used.

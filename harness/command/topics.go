@@ -66,7 +66,10 @@ const loadsTopic = `A load says when agents arrive, and what an agent asks. Ther
   bursts        burst: 50 every 5s. So many at once.
   a trace       trace: FILE.jsonl. As recorded, in Mooncake's format: timestamp (ms), input_length,
                 output_length and hash_ids, one for every 512 tokens; requests whose ids begin alike
-                have prompts that begin alike.
+                have prompts that begin alike. Ids are whole numbers of any size or strings. Where
+                the first timestamp is a date since 1970, in any unit, the load begins at it; other
+                units than ms are said with timestamps. Requests with output_length 0 are left out,
+                and counted in a note.
 
 An arrival is an agent. It asks its turns one after the other, each with the whole conversation and
 the server's real answers in it, so 2 agents a second with 3 turns each are 6 requests a second,
@@ -104,6 +107,37 @@ load says it, it is brought about before the run, and every record and benchmark
 
 A reset is done before each run, for restored caches between warming and measuring. Where it fails,
 nothing is measured: numbers for a state that was not reached are worse than none.
+
+What the label says is held to what the server says, in bench, run and gate alike. Cold is shown by
+the cached_tokens of its usage. Restored is shown by them and by a count of restores in /metrics: a
+server that restored none, though it found the conversations, had them in memory. A label that is
+wrong is an error. One that nothing shows, as of a server that tells no cached_tokens, is called
+unproven in a note. gate -base-url and -head-url must be two servers: it looks where both addresses
+lead, and whether one has in its cache, or counts, what only the other was asked.
+`
+
+const serversTopic = `Any server that speaks OpenAI's chat completions can be measured with -url, by bench, run, check,
+gate and ask alike. What it wants beside that is said with flags, or in a scenario:
+
+  -key-file FILE     an API key, the first word in the file, sent as a bearer token; or set
+                     LOADSTONE_KEY. A server that loadstone starts with -api-key-file, or with keys
+                     in its environment, is asked with the first of them
+  -header 'K: V'     a header of every request, such as 'api-key: KEY' (scenario: header)
+  -body FIELD        a change of every request's body (scenario: body):
+                       temperature=                               leaves a field out
+                       max_completion_tokens=@max_tokens          sends it under another name
+                       'chat_template_kwargs={"thinking":false}'  adds or replaces one, by JSON
+  -ca FILE           whom to trust, in PEM, of an https server with a certificate of its own
+  -insecure          trust any certificate
+  -allow-remote      an address off this machine
+
+Redirects are not followed: a load goes where you send it and nowhere else. The error has the address
+to give instead. /metrics is optional. What is there in place of metrics (a page, JSON, nothing in 3
+seconds) is named in a note, and not asked for again.
+
+Every request in flight is an open file. A load whose number of requests at once is known is refused
+where the limit (ulimit -n; it is raised as far as the system allows) is below it. A load that runs
+into it, or out of local ports, ends with an error that names the client, not the server.
 `
 
 const seedsTopic = `Everything that is drawn at random comes from a seed, so the same scenario is the same load on any

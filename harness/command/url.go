@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"loadstone/harness"
 	"loadstone/harness/client"
 )
 
@@ -49,8 +51,9 @@ const readyWithin = 5 * time.Minute
 // servedModel finds the model that a server serves, or checks that the server is there where the
 // user has named a model: not every server lists its models. It waits for a server that loads its
 // model, and finds out, in one line, that a server is down.
-func servedModel(ctx context.Context, e *env, base, named string) (string, error) {
-	c := client.New(base)
+func servedModel(ctx context.Context, e *env, t harness.Target, named string) (string, error) {
+	base := t.URL
+	c := t.NewClient(base)
 	defer c.Close()
 	waiting := func(reason string) {
 		fmt.Fprintf(e.stderr, "waiting for %s: %s\n", base, reason)
@@ -74,11 +77,33 @@ func unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
+	var unknown x509.UnknownAuthorityError
+	var unfit x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown), errors.As(err, &unfit), errors.As(err, &invalid):
+		err = fmt.Errorf("%w; say whom to trust with -ca FILE, or trust anybody with -insecure", err)
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"),
+		strings.Contains(err.Error(), "does not look like a TLS handshake"):
+		err = fmt.Errorf("%w; its address begins with http://", err)
+	case strings.Contains(err.Error(), "malformed HTTP response"):
+		err = fmt.Errorf("%w; does its address begin with https://?", err)
+	default:
+		err = unanswered(err)
+	}
+	return &exitError{exitUnreachable, err}
+}
+
+// unanswered says what to do about a server that does not answer as one does.
+func unanswered(err error) error {
 	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
 		err = fmt.Errorf("%w; is the server running? (loadstone serve -addr 127.0.0.1:8080)", err)
 	}
 	if _, ok := errors.AsType[*client.NoModelsError](err); ok {
+		if hinted := hint(err); hinted != err {
+			return hinted
+		}
 		err = fmt.Errorf("%w; name one with -model", err)
 	}
-	return &exitError{exitUnreachable, err}
+	return err
 }

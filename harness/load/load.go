@@ -206,6 +206,28 @@ func (l *Load) Expected() int {
 	return 0
 }
 
+// AtOnce is how many requests the load surely has in flight at one moment, where a server takes its
+// time; 0 where that depends on the server alone, as at a rate.
+func (l *Load) AtOnce() int {
+	n := max(l.Concurrency, l.Together, l.Burst.Size)
+	if l.FanOut.Kind == "" {
+		n *= max(1, int(l.FanOut.A))
+	}
+	// Where nobody stays for long, requests at one moment of a trace.
+	at, same := time.Duration(-1), 0
+	for _, r := range l.Trace {
+		if r.At != at {
+			at, same = r.At, 0
+		}
+		same++
+		n = max(n, same)
+	}
+	if l.Requests > 0 {
+		n = min(n, l.Requests)
+	}
+	return n
+}
+
 // At is the load at a level.
 func (l Load) At(level Level) Load {
 	switch level.Kind {

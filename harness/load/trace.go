@@ -4,8 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,7 +21,7 @@ type TraceRequest struct {
 	At     time.Duration
 	Input  int
 	Output int
-	Blocks []int // empty: the prompt is like no other
+	Blocks []uint64 // empty: the prompt is like no other
 }
 
 // traceBlock is the tokens of one block of a trace's prompt.
@@ -25,67 +30,240 @@ const traceBlock = 512
 // maxTrace bounds what one request of a trace may ask for: no model reads ten million tokens.
 const maxTrace = 10_000_000
 
-// ReadTrace reads a trace, a JSON object a line:
+// ReadTrace reads a trace as a TraceReader does that is told nothing of its unit.
+func ReadTrace(name string, r io.Reader) ([]TraceRequest, error) {
+	return new(TraceReader).Read(name, r)
+}
+
+// A TraceReader reads a trace, a JSON object a line:
 //
 //	{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59]}
 //
-// timestamp is in milliseconds and never decreases; hash_ids has one number for every 512 tokens
-// begun, or is left out. Other fields are skipped. name is of the file, for errors, which have its
-// line.
-func ReadTrace(name string, r io.Reader) ([]TraceRequest, error) {
+// timestamp never decreases. It counts from the load's start; where the first one is a date between
+// 2001 and 2099, all count from the first. hash_ids has one value for every 512 tokens begun, or is
+// left out; a value is a whole number of any size or a string. Other fields are skipped.
+type TraceReader struct {
+	// Unit is that of the timestamps. 0 is milliseconds, as Mooncake has them, unless the first is
+	// a date: those in seconds, milliseconds, microseconds and nanoseconds since 1970 differ by
+	// factors of 1000, so that a date shows its unit.
+	Unit time.Duration
+
+	// Skipped is how many requests were left out, since their output_length is 0: they were
+	// recorded of requests that failed or were taken back, and there is no answer to ask for.
+	Skipped int
+}
+
+// A UnitError says that the timestamps of a trace seem to be in seconds, and that nobody said so.
+type UnitError struct {
+	Name   string
+	PerSec float64 // requests a second, were they milliseconds
+}
+
+func (e *UnitError) Error() string {
+	return fmt.Sprintf("%s: its timestamps have fractions, and in milliseconds they would be %.0f "+
+		"requests a second, so they seem to be seconds; the trace's unit must be said", e.Name, e.PerSec)
+}
+
+// denseTrace is how many requests a second, on average, a trace with fractional timestamps may have
+// before it is taken to be in seconds. Traces in seconds with half a request a second or more are
+// above it. Whole numbers are never suspected: many requests may come in one millisecond.
+const denseTrace = 500
+
+// Read reads a trace. name is of the file, for errors, which have its line.
+func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 	var all []TraceRequest
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
-	n := 0
+	lines.Split(anyLines)
+	unit, start, last, fractions := t.Unit, 0.0, math.Inf(-1), false
+	n, first := 0, true
 	for lines.Scan() {
 		n++
 		text := bytes.TrimSpace(lines.Bytes())
-		if len(text) == 0 {
+		if n == 1 &&
+			(bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))) {
+			return nil, fmt.Errorf("%s:1: the text is UTF-16; want UTF-8", name)
+		}
+		// A byte order mark may begin the text, also where a scenario file puts lines before it.
+		if text = bytes.TrimPrefix(text, []byte("\ufeff")); len(text) == 0 {
 			continue
 		}
-		req, err := traceRequest(text)
-		if err == nil && len(all) > 0 && req.At < all[len(all)-1].At {
-			err = fmt.Errorf("timestamp %d is before the last one, %d; sort the trace", req.At.Milliseconds(), all[len(all)-1].At.Milliseconds())
+		at, req, err := traceRequest(text)
+		if err == nil && first {
+			first = false
+			if unit, start = epochOf(at, t.Unit); unit == 0 {
+				unit = time.Millisecond
+			}
+		}
+		if since := (at - start) * float64(unit) / float64(time.Millisecond); err == nil &&
+			(since < 0 || since > 1e12) &&
+			at >= last {
+			err = fmt.Errorf("timestamp %s: want milliseconds from 0 on, or since 1970", number(at))
+		} else if err == nil && at < last {
+			err = fmt.Errorf("timestamp %s is before the last one, %s; sort the trace", number(at), number(last))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
+		last, fractions = at, fractions || at != math.Trunc(at)
+		if req.Output == 0 {
+			t.Skipped++
+			continue
+		}
+		req.At = time.Duration(math.Round((at - start) * float64(unit)))
 		all = append(all, req)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s:%d: %w", name, n+1, err)
 	}
+	if len(all) == 0 && t.Skipped > 0 {
+		return nil, fmt.Errorf(
+			"%s: every request has output_length 0: there is nothing to ask for",
+			name,
+		)
+	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, \"output_length\": 50, \"hash_ids\": [0, 1]}", name)
+		return nil, fmt.Errorf(
+			"%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, \"output_length\": 50, \"hash_ids\": [0, 1]}",
+			name,
+		)
+	}
+	if span := all[len(all)-1].At - all[0].At; t.Unit == 0 && start == 0 && fractions &&
+		len(all) > 1 {
+		if perSec := float64(len(all)-1) / span.Seconds(); perSec > denseTrace {
+			return nil, &UnitError{name, perSec}
+		}
 	}
 	return all, nil
 }
 
-func traceRequest(text []byte) (TraceRequest, error) {
+// epochOf tells of a trace's first timestamp whether it is a date: then the trace begins at it, and
+// its unit is known, unless it was given. Otherwise the trace begins at 0.
+func epochOf(first float64, given time.Duration) (unit time.Duration, start float64) {
+	const from, to = 978_307_200, 4_102_444_800 // the years 2001 to 2099, in seconds since 1970
+	units := []time.Duration{time.Second, time.Millisecond, time.Microsecond, time.Nanosecond}
+	for _, u := range units {
+		if s := first * u.Seconds(); (given == 0 || given == u) && s >= from && s < to {
+			return u, first
+		}
+	}
+	return given, 0
+}
+
+// anyLines splits a text at LF, CRLF and CR, which all end lines somewhere.
+func anyLines(data []byte, atEOF bool) (int, []byte, error) {
+	i := bytes.IndexAny(data, "\r\n")
+	switch {
+	case i < 0 && atEOF && len(data) > 0:
+		return len(data), data, nil
+	case i < 0:
+		return 0, nil, nil
+	case data[i] == '\n':
+		return i + 1, data[:i], nil
+	case i+1 < len(data) && data[i+1] == '\n':
+		return i + 2, data[:i], nil
+	case i+1 == len(data) && !atEOF:
+		return 0, nil, nil // LF may follow
+	}
+	return i + 1, data[:i], nil
+}
+
+// number prints a number of a trace without an exponent.
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// traceRequest reads a line. The time is in the trace's own unit.
+func traceRequest(text []byte) (at float64, req TraceRequest, err error) {
 	var line struct {
-		Timestamp *float64 `json:"timestamp"`
-		Input     *int     `json:"input_length"`
-		Output    *int     `json:"output_length"`
-		Blocks    []int    `json:"hash_ids"`
+		Timestamp json.RawMessage   `json:"timestamp"`
+		Input     json.RawMessage   `json:"input_length"`
+		Output    json.RawMessage   `json:"output_length"`
+		Blocks    []json.RawMessage `json:"hash_ids"`
 	}
 	if err := json.Unmarshal(text, &line); err != nil {
-		return TraceRequest{}, fmt.Errorf("no JSON object of a trace: %w", err)
+		return 0, req, fmt.Errorf("no JSON object of a trace: %w", err)
 	}
-	switch {
-	case line.Timestamp == nil || line.Input == nil || line.Output == nil:
-		return TraceRequest{}, fmt.Errorf("want timestamp, input_length and output_length; hash_ids may be left out")
-	case *line.Timestamp < 0 || *line.Timestamp > 1e12:
-		return TraceRequest{}, fmt.Errorf("timestamp %g: want milliseconds from 0 on", *line.Timestamp)
-	case *line.Input < 1 || *line.Input > maxTrace:
-		return TraceRequest{}, fmt.Errorf("input_length %d: want 1 to %d tokens", *line.Input, maxTrace)
-	case *line.Output < 1 || *line.Output > maxTrace:
-		return TraceRequest{}, fmt.Errorf("output_length %d: want 1 to %d tokens", *line.Output, maxTrace)
+	given := func(v json.RawMessage) bool { return len(v) > 0 && string(v) != "null" }
+	if !given(line.Timestamp) || !given(line.Input) || !given(line.Output) {
+		return 0, req, errors.New(
+			"want timestamp, input_length and output_length; hash_ids may be left out",
+		)
 	}
-	if want := (*line.Input + traceBlock - 1) / traceBlock; len(line.Blocks) > 0 && len(line.Blocks) != want {
-		return TraceRequest{}, fmt.Errorf("%d hash_ids for %d tokens: want %d, one for every %d tokens begun", len(line.Blocks), *line.Input, want, traceBlock)
+	if at, err = traceNumber(line.Timestamp); err != nil || at < 0 {
+		return 0, req, fmt.Errorf(
+			"timestamp %s: want milliseconds from 0 on, or since 1970",
+			line.Timestamp,
+		)
 	}
-	at := time.Duration(*line.Timestamp * float64(time.Millisecond))
-	return TraceRequest{at, *line.Input, *line.Output, line.Blocks}, nil
+	if req.Input, err = traceLength(line.Input, 1); err != nil {
+		return 0, req, fmt.Errorf("input_length %w", err)
+	}
+	if req.Output, err = traceLength(line.Output, 0); err != nil {
+		return 0, req, fmt.Errorf("output_length %w", err)
+	}
+	if want := (req.Input + traceBlock - 1) / traceBlock; len(line.Blocks) > 0 &&
+		len(line.Blocks) != want {
+		return 0, req, fmt.Errorf(
+			"%d hash_ids for %d tokens: want %d, one for every %d tokens begun",
+			len(line.Blocks),
+			req.Input,
+			want,
+			traceBlock,
+		)
+	}
+	for _, id := range line.Blocks {
+		block, err := traceID(id)
+		if err != nil {
+			return 0, req, fmt.Errorf("hash_ids: %w", err)
+		}
+		req.Blocks = append(req.Blocks, block)
+	}
+	return at, req, nil
+}
+
+// traceNumber reads a number, which some writers put into quotes.
+func traceNumber(v json.RawMessage) (float64, error) {
+	n, err := strconv.ParseFloat(strings.Trim(string(v), `"`), 64)
+	if err == nil && (math.IsNaN(n) || math.IsInf(n, 0)) {
+		err = strconv.ErrRange
+	}
+	return n, err
+}
+
+// traceLength reads a number of tokens. 300.0 is 300: tables that have a gap somewhere are written
+// so.
+func traceLength(v json.RawMessage, least int) (int, error) {
+	n, err := traceNumber(v)
+	if err != nil || n != math.Trunc(n) || n < float64(least) || n > maxTrace {
+		return 0, fmt.Errorf("%s: want %d to %d tokens", v, least, maxTrace)
+	}
+	return int(n), nil
+}
+
+// traceID reads the identity of a block: a whole number, which stands for itself, or anything else,
+// such as a hash as text or a number beyond 64 bits, for which a hash of it stands.
+func traceID(v json.RawMessage) (uint64, error) {
+	text := string(v)
+	isString := strings.HasPrefix(text, `"`)
+	if isString {
+		if err := json.Unmarshal(v, &text); err != nil {
+			return 0, err
+		}
+	}
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return n, nil
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return uint64(n), nil
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n == math.Trunc(n) &&
+		math.Abs(n) < 1<<53 {
+		return uint64(int64(n)), nil
+	} else if !isString && (err != nil || n != math.Trunc(n)) {
+		return 0, fmt.Errorf("%s: want whole numbers or strings", v)
+	}
+	h := fnv.New64a()
+	h.Write([]byte(text))
+	return h.Sum64(), nil
 }
 
 // scaled is a number of the trace's tokens at the scale of the load.
@@ -105,7 +283,7 @@ func (l *Load) tracedCall(i int) Call {
 		m.Words = []Words{{Seed: Derive(l.Seeds.Text, "trace", i), Tokens: l.scaled(r.Input)}}
 	}
 	for j, id := range r.Blocks {
-		w := Words{Seed: Derive(l.Seeds.Text, "block", id), Tokens: l.scaled(traceBlock)}
+		w := Words{Seed: Derive(l.Seeds.Text, "block", int(id)), Tokens: l.scaled(traceBlock)}
 		if j == len(r.Blocks)-1 {
 			w.Tokens = l.scaled(r.Input - j*traceBlock)
 		}

@@ -53,6 +53,15 @@ type Counters struct {
 	Client Account `json:"client"`
 }
 
+// Count is by how much a count of the server's rose; false where it does not keep that count.
+func (c *Counters) Count(name Count) (float64, bool) {
+	if c == nil {
+		return 0, false
+	}
+	v, ok := c.Server[name]
+	return v, ok
+}
+
 // An Account is what one side has counted. Of the counts by status and reason it holds those above
 // 0.
 type Account map[Count]float64

@@ -23,7 +23,7 @@ func Read(results io.Reader, records []record.Record, samples []record.Sample) (
 			return nil, err
 		}
 	}
-	unplaced := r.place(records, results == nil)
+	unplaced := r.place(records, len(r.Results) == 0) // the head of one that did not end has none
 	for _, sample := range samples {
 		if s := r.At(sample.Scenario, sample.Level); s != nil {
 			s.Samples = append(s.Samples, sample)

@@ -64,7 +64,7 @@ func (p *parser) arrival(s section) (turned string, given bool, err error) {
 
 // fit refuses keys that mean nothing in such a load.
 func (p *parser) fit(s section, turned string) error {
-	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"},
+	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"}, {"timestamps", "trace"},
 		{"rounds", "together"}, {"reserve", "together"}} {
 		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && turned != needs {
 			return fmt.Errorf("%s:%d: %s needs a load with %s", s.file, p.set[key], key, needs)

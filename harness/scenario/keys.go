@@ -80,6 +80,10 @@ func init() {
 			spacing,
 			func(p *parser, v string) (err error) { p.Load.Lengths, err = positive(v); return err }},
 
+		{"timestamps", "s, ms, us or ns",
+			"of a trace: their unit; default ms, and of dates since 1970 what they show", spacing,
+			readUnit},
+
 		{"requests", "a number, 1 or more", "sent in all, in each run", ending,
 			number1(func(p *parser) *int { return &p.Load.Requests })},
 		{"rounds", "a number, 1 or more", "of together: so many in each run; default 1", ending,
@@ -109,6 +113,10 @@ func init() {
 			amount1(number, func(p *parser) *load.Amount { return &p.Load.FanOut })},
 		{"system", "2 of 300 tokens", "so many system prompts, each agent having one of them; or " +
 			"write them in sections system*.txt", asking, readSystem},
+		{"body", "NAME= (left out), NAME=JSON, or NAME=@OTHER (OTHER under this name), separated by " +
+			"blanks", "how the bodies of requests differ from the usual", asking, readBody},
+		{"header", "NAME: VALUE", "that every request has; may be given more than once", asking,
+			readHeader},
 
 		{"cancel", "20% after AMOUNT, of times or of pieces: 20% after exponential 200ms, " +
 			"5% after 3 pieces", "requests that are cancelled", meddling, readCancel},
@@ -183,6 +191,26 @@ func readName(p *parser, v string) error {
 		return fmt.Errorf("%q", v)
 	}
 	return nil
+}
+
+func readUnit(p *parser, v string) error {
+	units := map[string]time.Duration{"s": time.Second, "ms": time.Millisecond,
+		"us": time.Microsecond, "ns": time.Nanosecond}
+	if p.unit = units[v]; p.unit == 0 {
+		return fmt.Errorf("%q", v)
+	}
+	return nil
+}
+
+func readBody(p *parser, v string) (err error) {
+	p.Body, err = load.ParseBody(v)
+	return err
+}
+
+func readHeader(p *parser, v string) error {
+	h, err := load.ParseHeader(v)
+	p.Headers = append(p.Headers, h)
+	return err
 }
 
 func readTurns(p *parser, v string) (err error) {

@@ -30,12 +30,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
+	"loadstone/harness/table"
 )
 
 // A File is a scenario as it was read.
@@ -47,6 +50,13 @@ type File struct {
 	Search *Search // its Limits are Expect
 	Expect []limit.Limit
 	Serve  []string // flags for the server, where it is started for the scenario
+
+	// Body and Header are what every request has beside what the load says.
+	Body    load.Body
+	Headers []load.Header
+
+	// Notes say what a user should know of the file: what of it is left out.
+	Notes []string
 
 	set map[string]int // the line of each key of load that was given
 }
@@ -82,7 +92,11 @@ func Read(path string) (*File, error) {
 // Parse is Read for a text that is no file yet. The load's name is the path's, unless the file
 // gives another.
 func Parse(path string, text []byte) (*File, error) {
-	a := txtar.Parse(text)
+	text, err := plain(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s:1: %w", path, err)
+	}
+	a := txtar.Parse(withoutTrailingBlanks(text))
 	if len(a.Files) == 0 {
 		return nil, fmt.Errorf("%s:1: no section in it; a scenario has a line -- load -- and the load after it (loadstone init writes an example)", path)
 	}
@@ -145,6 +159,7 @@ type parser struct {
 	*File
 	sections []section
 	trace    string // the section that the trace is in
+	unit     time.Duration
 }
 
 func (p *parser) find(name string) (section, error) {
@@ -167,7 +182,7 @@ func (p *parser) keys(s section) error {
 		if i < 0 {
 			return fmt.Errorf("there is no key %s; keys are %s", name, strings.Join(names(), ", "))
 		}
-		if p.set[name] > 0 {
+		if p.set[name] > 0 && name != "header" { // a request has many of them
 			return fmt.Errorf("%s is given twice, first in line %d", name, p.set[name])
 		}
 		p.set[name] = s.line + line
@@ -223,7 +238,15 @@ func (p *parser) readTrace(from section) (err error) {
 	// Blank lines stand for those before the section, so that an error has the line of the whole
 	// file.
 	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
-	p.Load.Trace, err = load.ReadTrace(s.file, bytes.NewReader(text))
+	reader := load.TraceReader{Unit: p.unit}
+	p.Load.Trace, err = reader.Read(s.file, bytes.NewReader(text))
+	if _, ok := errors.AsType[*load.UnitError](err); ok {
+		return fmt.Errorf("%w: add timestamps: s, or timestamps: ms where they are milliseconds", err)
+	}
+	if n := reader.Skipped; n > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%s of %s in the trace have output_length 0 and are "+
+			"left out: there is no answer to ask for", strconv.Itoa(n), table.Plural(n+len(p.Load.Trace), "request")))
+	}
 	return err
 }
 

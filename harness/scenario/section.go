@@ -1,11 +1,15 @@
 package scenario
 
 import (
+	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // A section is one file of the archive.
@@ -60,9 +64,34 @@ func unpacked(dir string) ([]section, error) {
 		if err != nil {
 			return nil, err
 		}
+		if text, err = plain(text); err != nil {
+			return nil, fmt.Errorf("%s:1: %w", filepath.Join(dir, e.Name()), err)
+		}
 		sections = append(sections, section{filepath.Join(dir, e.Name()), e.Name(), text, 1})
 	}
 	return sections, nil
+}
+
+// plain is a text without the byte order mark that some editors begin it with. UTF-16, which others
+// write, is an error that says so.
+func plain(text []byte) ([]byte, error) {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, errors.New("the text is UTF-16; want UTF-8")
+	}
+	return bytes.TrimPrefix(text, []byte("\ufeff")), nil
+}
+
+// withoutTrailingBlanks takes away what nobody sees behind the lines that begin sections, which
+// txtar would not take for such lines.
+func withoutTrailingBlanks(text []byte) []byte {
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	for i, line := range lines {
+		marker := bytes.TrimRightFunc(line, unicode.IsSpace)
+		if bytes.HasPrefix(line, []byte("-- ")) && bytes.HasSuffix(marker, []byte(" --")) {
+			lines[i] = append(slices.Clip(marker), '\n')
+		}
+	}
+	return bytes.Join(lines, nil)
 }
 
 // clean makes a name that fits into a benchmark line and a path.

@@ -1,0 +1,195 @@
+package command
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+)
+
+// accessOptions are what a server wants of its clients beside plain requests.
+type accessOptions struct {
+	keyFile, ca string
+	insecure    bool
+	body        load.Body
+	headers     []load.Header
+}
+
+// keyVariable is the environment variable that an API key is taken from.
+const keyVariable = "LOADSTONE_KEY"
+
+func (o *accessOptions) flags(f *flagSet) {
+	f.StringVar(
+		&o.keyFile,
+		"key-file",
+		"",
+		"`file` with the server's API key, sent as a bearer token; default: the key in "+keyVariable,
+	)
+	f.Func("header", "`NAME: VALUE` that every request has; may be given more than once",
+		func(s string) error {
+			h, err := load.ParseHeader(s)
+			o.headers = append(o.headers, h)
+			return err
+		})
+	f.Func("body", "change a `field` of every chat request: "+load.BodyForm+
+		"; may be given more than once, such as -body temperature= "+
+		"-body max_completion_tokens=@max_tokens", o.body.Add)
+	f.StringVar(
+		&o.ca,
+		"ca",
+		"",
+		"`file` with the certificate, or its authority's, of an https server",
+	)
+	f.BoolVar(&o.insecure, "insecure", false, "do not check an https server's certificate")
+}
+
+// with has the fields and headers of a scenario as well; those of the command line take the place
+// of its fields.
+func (o *accessOptions) with(body load.Body, headers []load.Header) {
+	for _, f := range body {
+		if !slices.ContainsFunc(o.body, func(g load.Field) bool { return g.Name == f.Name }) {
+			o.body = append(o.body, f)
+		}
+	}
+	o.headers = slices.Concat(headers, o.headers)
+}
+
+// target is a server with what it wants, at an address, or one that is started with flags of serve.
+func (o *accessOptions) target(address string, serve []string) (harness.Target, error) {
+	t := harness.Target{URL: address, Body: o.body, Headers: o.headers}
+	var err error
+	if t.Key, err = o.key(address == "", serve); err != nil {
+		return t, err
+	}
+	switch {
+	case o.ca == "" && !o.insecure:
+		return t, nil
+	case !strings.HasPrefix(address, "https://"):
+		return t, usageError(
+			"-ca and -insecure are for a server whose address begins with https://",
+		)
+	case o.ca != "" && o.insecure:
+		return t, usageError(
+			"-ca says how the certificate is checked, and -insecure that it is not",
+		)
+	case o.insecure:
+		t.TLS = &tls.Config{InsecureSkipVerify: true}
+		return t, nil
+	}
+	text, err := os.ReadFile(o.ca)
+	if err != nil {
+		return t, usageError("-ca: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(text) {
+		return t, usageError("-ca: %s has no certificate in PEM", o.ca)
+	}
+	t.TLS = &tls.Config{RootCAs: roots}
+	return t, nil
+}
+
+// key is the API key to send. A server that is started here tells by its flags, or the environment
+// it inherits, which it accepts.
+func (o *accessOptions) key(starts bool, serve []string) (string, error) {
+	if o.keyFile != "" {
+		return firstKey("-key-file", o.keyFile)
+	}
+	if starts {
+		for _, list := range []string{os.Getenv("LOADSTONE_API_KEY"), os.Getenv("LOADSTONE_API_KEYS")} {
+			for key := range strings.SplitSeq(list, ",") {
+				if key = strings.TrimSpace(key); key != "" {
+					return key, nil
+				}
+			}
+		}
+		if name := flagValue(serve, "api-key-file"); name != "" {
+			return firstKey("-api-key-file", name)
+		}
+	}
+	return strings.TrimSpace(os.Getenv(keyVariable)), nil
+}
+
+// firstKey is the first key in a file, which has one on each line.
+func firstKey(flag, name string) (string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", usageError("%s: %w", flag, err)
+	}
+	keys := strings.Fields(strings.TrimPrefix(string(text), "\ufeff"))
+	if len(keys) == 0 {
+		return "", usageError("%s: %s has no key in it", flag, name)
+	}
+	if strings.ContainsFunc(keys[0], func(r rune) bool { return r < ' ' || r > '~' }) {
+		return "", usageError(
+			"%s: the first line of %s is no key: it has characters that a header "+
+				"cannot have",
+			flag,
+			name,
+		)
+	}
+	return keys[0], nil
+}
+
+// flagValue is the value of a flag among a program's arguments, "" where it is not given.
+func flagValue(args []string, name string) string {
+	value := ""
+	for i, arg := range args {
+		given, ok := strings.CutPrefix(strings.TrimPrefix(arg, "-"), "-")
+		if !ok {
+			given = strings.TrimPrefix(arg, "-")
+		}
+		if given == arg {
+			continue
+		}
+		switch key, v, has := strings.Cut(given, "="); {
+		case key != name:
+		case has:
+			value = v
+		case i+1 < len(args):
+			value = args[i+1]
+		}
+	}
+	return value
+}
+
+// hint says what to do about an error of a server that wants something else of its clients.
+func hint(err error) error {
+	var none *harness.NoAnswerError
+	var models *client.NoModelsError
+	status, text := 0, ""
+	switch {
+	case errors.As(err, &none):
+		status, text = none.Status, none.Reason
+	case errors.As(err, &models):
+		fmt.Sscan(models.Status, &status)
+	default:
+		return err
+	}
+	switch {
+	case status == 401 || status == 403:
+		return fmt.Errorf(
+			"%w; give it an API key with -key-file or in %s, or another header with -header",
+			err,
+			keyVariable,
+		)
+	case strings.Contains(text, "max_completion_tokens"):
+		return fmt.Errorf(
+			"%w; -body max_completion_tokens=@max_tokens sends it under that name",
+			err,
+		)
+	case none != nil && (status == 400 || status == 422):
+		return fmt.Errorf("%w; -body NAME= leaves a field of the request out, and -body NAME=JSON "+
+			"gives it a value", err)
+	}
+	return err
+}
