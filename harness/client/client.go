@@ -103,6 +103,9 @@ func (c *Client) Close() {
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
 	r.Canary, r.Intent, r.Slow, r.MaxTokens = p.Canary, p.plan(), p.ReadRate > 0, p.MaxTokens
+	if c.Body.Changes("max_tokens") {
+		r.MaxTokens = 0 // the server was told something else, or nothing
+	}
 	r.Due, r.Sent = due, c.Since()
 	limit, atLimit := c.limit(&p)
 	timed, cancel := context.WithTimeout(ctx, limit)
