@@ -238,7 +238,7 @@ func (c *compiler) supports(n *node) error {
 	c.checked[n] = true
 	for i, k := range n.keys {
 		v := n.values[i]
-		if !slices.Contains(unsupported, k) || asserts(n, k, v) == false {
+		if !slices.Contains(unsupported, k) || !asserts(n, k, v) {
 			continue
 		}
 		if err := c.refuse(n, k, "is not supported"); err != nil {
