@@ -1,6 +1,10 @@
 package generate
 
-import "loadstone/engine"
+import (
+	"math"
+
+	"loadstone/engine"
+)
 
 // Params is a valid request of either API, in terms that both share.
 type Params struct {
@@ -61,7 +65,8 @@ func (p *Params) SetMaxTokens(field string, n *int) error {
 	if *n < 1 {
 		return Invalid(field, "%s: %d; want at least 1", field, *n)
 	}
-	p.MaxTokens, p.MaxTokensDefault, p.MaxField = *n, false, field
+	// So that sums with it do not overflow.
+	p.MaxTokens, p.MaxTokensDefault, p.MaxField = min(*n, math.MaxInt/2), false, field
 	return nil
 }
 
