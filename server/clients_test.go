@@ -419,6 +419,8 @@ func TestLengths(t *testing.T) {
 		{chatPath, say(word), `This model's maximum context length is 4096 tokens. However, your messages resulted in 5005 tokens. Please reduce the length of the messages.`},
 		{textPath, `{"prompt":"` + word + `"}`, `your prompt resulted in 5005 tokens`},
 		{messagesPath, messagesBody(word), `{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 5005 tokens > 4096 maximum"},`},
+		{chatPath, say("hi", `"max_tokens":100000000`), "maximum context length is 4096 tokens. However, you requested 100000007 tokens (7 in the messages, 100000000 in the completion)."},
+		{chatPath, say(word, `"max_tokens":9223372036854775807`), "maximum context length is 4096 tokens. However, you requested 46116860"},
 		{messagesPath, messagesBody("hi", `"max_tokens":32000`), "input length and `max_tokens` exceed context limit: 7 + 32000 > 4096, decrease input length or `max_tokens` and try again"},
 	} {
 		if w := s.post(test.path, test.body); w.Code != 400 || !strings.Contains(w.Body.String(), test.want) {

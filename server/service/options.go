@@ -69,7 +69,7 @@ Examples:
   loadstone serve -model smollm2 -agents-dir ~/agents
   loadstone serve -addr 127.0.0.1:0 -kv-bytes 1GiB -kv q8
   curl http://127.0.0.1:8080/v1/chat/completions \
-    -d '{"messages":[{"role":"user","content":"What is a loadstone?"}]}'
+    -d '{"max_tokens":64,"messages":[{"role":"user","content":"What is a loadstone?"}]}'
 
 Exit codes: 0 it ended and cut off no answer, 1 it could not start or failed, 2 the command line is
 wrong.

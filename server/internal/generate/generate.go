@@ -153,6 +153,11 @@ func (g *Generator) engineRequest(
 	}, err
 }
 
+// maxPlausible is the largest length that is cut rather than refused. Clients have defaults that are
+// meant for models of a longer context, 32000 or 128000 as a rule; a length that no model has is a
+// mistake, of which the client should hear.
+const maxPlausible = 1 << 20
+
 // sureTokens is how long an answer gets for certain if its length is not named.
 const sureTokens = 256
 
@@ -165,7 +170,7 @@ func (g *Generator) maxTokens(p *Params, prompt int) (int, error) {
 	if p.MaxTokensDefault && (most == 0 || most > left) {
 		most = left
 	}
-	if p.CutLength && most > left {
+	if p.CutLength && most > left && most <= maxPlausible {
 		most = left
 		p.CutTo = left
 	}

@@ -1,6 +1,8 @@
 package generate
 
 import (
+	"math"
+
 	"loadstone/engine"
 	"loadstone/engine/grammar"
 )
@@ -67,7 +69,8 @@ func (p *Params) SetMaxTokens(field string, n *int) error {
 	if *n < 1 {
 		return Invalid(field, "%s: %d; want at least 1", field, *n)
 	}
-	p.MaxTokens, p.MaxTokensDefault, p.MaxField = *n, false, field
+	// So that sums with it do not overflow.
+	p.MaxTokens, p.MaxTokensDefault, p.MaxField = min(*n, math.MaxInt/2), false, field
 	return nil
 }
 
