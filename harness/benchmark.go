@@ -1,8 +1,6 @@
 package harness
 
 import (
-	"fmt"
-	"io"
 	"math"
 	"os"
 	"sync"
@@ -32,22 +30,16 @@ func Benchmark(b *testing.B, t Target, loads ...load.Load) {
 			loads = append(loads, f.Load)
 		}
 	}
-	unitLines.Do(func() { writeUnits(os.Stdout) })
+	unitLines.Do(func() { figure.WriteUnits(os.Stdout) })
 	for _, l := range loads {
 		l = l.Filled()
-		b.Run(l.Key(load.Level{}), func(b *testing.B) { benchmark(b, t, l) })
+		b.Run(l.Key(load.Level{}).String(), func(b *testing.B) { benchmark(b, t, l) })
 	}
 }
 
 // unitLines are printed once, before the first result. A benchmark with sub-benchmarks has no line
 // of its own that they could fall into.
 var unitLines sync.Once
-
-func writeUnits(w io.Writer) {
-	for _, f := range figure.Bench() {
-		fmt.Fprintf(w, "Unit %s better=%s\nUnit %[1]s assume=nothing\n", f.BenchUnit(), f.Better)
-	}
-}
 
 // benchmark is one line.
 func benchmark(b *testing.B, t Target, l load.Load) {

@@ -28,7 +28,7 @@ func NewConversation(agent string, seed uint64) *Conversation {
 func (c *Conversation) Ask(words, maxTokens int) client.Prompt {
 	text := load.Text(c.seed+uint64(len(c.messages)), words)
 	if len(c.messages) == 0 {
-		text = c.Canary + " is my secret. " + text
+		text = withSecret(c.Canary, text, false)
 	}
 	c.messages = append(c.messages, client.Message{Role: "user", Content: text})
 	place := record.Place{Agent: c.Agent, Turn: len(c.messages) / 2}

@@ -100,7 +100,7 @@ func (x *execution) prompt(a *agent, q *request) {
 		text := x.content(a, m)
 		if fresh && m.Role == "user" && a.session.Secret != "" {
 			fresh = false
-			text = withSecret(a.session, text)
+			text = withSecret(a.session.Secret, text, a.session.SecretLast)
 		}
 		messages = append(messages, client.Message{Role: m.Role, Content: text})
 	}
@@ -115,12 +115,12 @@ func (x *execution) prompt(a *agent, q *request) {
 		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate}
 }
 
-// withSecret is an agent's first question with its secret in it.
-func withSecret(s load.Session, text string) string {
-	if s.SecretLast {
-		return text + " " + s.Secret + " is my secret."
+// withSecret is an agent's first question with its secret in it, at the end where last says so.
+func withSecret(secret, text string, last bool) string {
+	if last {
+		return text + " " + secret + " is my secret."
 	}
-	return s.Secret + " is my secret. " + text
+	return secret + " is my secret. " + text
 }
 
 // content is the text of a message: the answers it quotes, and what is written or made up.

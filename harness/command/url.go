@@ -5,8 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -14,35 +12,17 @@ import (
 	"loadstone/harness/client"
 )
 
-// checkURL makes a base URL of what the user gave. It refuses one that leads off this machine: a
-// load test is an attack on anybody who did not ask for it.
+// checkURL makes a base URL of what the user gave. It refuses one that leads off this machine, unless
+// the user says that it is theirs.
 func checkURL(s string, allowRemote bool) (string, error) {
-	if !strings.Contains(s, "://") {
-		s = "http://" + s
+	base, err := harness.BaseURL(s, allowRemote)
+	if _, remote := errors.AsType[*harness.RemoteError](err); remote {
+		err = fmt.Errorf("%w; if it is yours, say -allow-remote", err)
 	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", usageError("%q is not a server's address; want one like http://127.0.0.1:8080",
-			s)
+	if err != nil {
+		return "", usageError("%w", err)
 	}
-	if !allowRemote && !loopback(u.Hostname()) {
-		return "", usageError("%s is not this machine: load is sent to loopback addresses only, "+
-			"as it may bring down a server that is not yours; if it is yours, say -allow-remote",
-			u.Hostname())
-	}
-	// Users of clients are used to giving the API's base; ours is the server's.
-	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v1")
-	return strings.TrimRight(u.String(), "/"), nil
-}
-
-// loopback tells whether a host is this machine. It does not resolve names: what a name stands for
-// can change between the check and the load.
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return base, nil
 }
 
 // readyWithin is how long a server may load its model before it is given up.

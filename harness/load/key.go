@@ -2,31 +2,44 @@ package load
 
 import "strconv"
 
-// Key is the load's part of a benchmark's name, at a level:
+// A Key is the load's part of a benchmark's name:
 //
 //	scenario=concurrent-10/agents=10/prompt=64/gen=16/cache=warm
 //
-// Two results are of the same load where their keys are equal, so what makes loads unlike is in it.
-func (l *Load) Key(level Level) string {
+// It must stay as it is in committed baselines, or new results would not be set beside them.
+type Key struct {
+	Scenario       string
+	Level          Level // the zero Level where the load is not tried at several
+	Agents         int   // at a time; 0 in an open loop
+	Prompt, Answer int   // tokens; 0 where the load's source has its own
+	Cache          Cache
+}
+
+// Key is the load's key at a level.
+func (l *Load) Key(level Level) Key {
 	at := l.At(level)
-	key := "scenario=" + l.Name
-	if level.Kind != "" {
-		key += "/" + level.String()
+	k := Key{Scenario: l.Name, Level: level, Agents: max(at.Concurrency, at.Together), Cache: l.Cache}
+	if l.Trace == nil { // a trace has prompts and answers of its own
+		k.Prompt, k.Answer = int(at.Prompt.A), int(at.Answer.A)
 	}
-	parts := []struct {
+	return k
+}
+
+func (k Key) String() string {
+	key := "scenario=" + k.Scenario
+	if k.Level.Kind != "" {
+		key += "/" + k.Level.String()
+	}
+	for _, part := range []struct {
 		key   string
 		value int
-	}{{"agents", max(at.Concurrency, at.Together)}, {"prompt", int(at.Prompt.A)}, {"gen", int(at.Answer.A)}}
-	if l.Trace != nil {
-		parts = parts[:1] // a trace has prompts and answers of its own
-	}
-	for _, part := range parts {
+	}{{"agents", k.Agents}, {"prompt", k.Prompt}, {"gen", k.Answer}} {
 		if part.value > 0 {
 			key += "/" + part.key + "=" + strconv.Itoa(part.value)
 		}
 	}
-	if l.Cache != "" {
-		key += "/cache=" + l.Cache.Key()
+	if k.Cache != "" {
+		key += "/cache=" + k.Cache.Key()
 	}
 	return key
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 
 	"loadstone/harness/figure"
+	"loadstone/harness/load"
 	"loadstone/harness/table"
 )
 
@@ -52,14 +53,8 @@ func (r *Report) WriteBench(w io.Writer) error {
 	}
 	out := benchfmt.NewWriter(w)
 	figures := figure.Bench()
-	for _, f := range figures {
-		for _, m := range [][2]string{{"better", string(f.Better)}, {"assume", "nothing"}} {
-			meta := &benchfmt.UnitMetadata{OrigUnit: f.BenchUnit(), Value: m[1]}
-			meta.Unit, meta.Key = f.BenchUnit(), m[0]
-			if err := out.Write(meta); err != nil {
-				return err
-			}
-		}
+	if err := figure.WriteUnits(w); err != nil {
+		return err
 	}
 	if err := r.writeLoads(w); err != nil {
 		return err
@@ -117,25 +112,10 @@ func (r *Report) writeLoads(w io.Writer) error {
 	return nil
 }
 
-// benchName is the name of the result's benchmark lines. It must stay as it is in committed
-// baselines, or new results would not be set beside them.
+// benchName is the name of the result's benchmark lines.
 func (s *Result) benchName() string {
-	name := "Serve/scenario=" + s.Pooled.Scenario
-	if s.Level.Kind != "" {
-		name += "/" + s.Level.String()
-	}
-	for _, part := range []struct {
-		key   string
-		value int
-	}{{"agents", s.Agents}, {"prompt", s.PromptTokens}, {"gen", s.MaxTokens}} {
-		if part.value > 0 {
-			name += "/" + part.key + "=" + strconv.Itoa(part.value)
-		}
-	}
-	if s.Cache != "" {
-		name += "/cache=" + s.Cache.Key()
-	}
-	return name
+	return "Serve/" + load.Key{Scenario: s.Pooled.Scenario, Level: s.Level, Agents: s.Agents,
+		Prompt: s.PromptTokens, Answer: s.MaxTokens, Cache: s.Cache}.String()
 }
 
 // provenance is that in which any two files may differ.
