@@ -145,8 +145,8 @@ func (d *disk) close(wait func()) {
 	d.fetches.Wait()
 }
 
-// flush copies out everything that is not saved, the last used first, and waits for the writer
-// wherever there is no room.
+// flush copies out every memory that is not saved, the last used first. When the writer has no room
+// for a copy, it waits for the writer.
 func (d *disk) flush(wait func()) {
 	d.delay = 0
 	d.rescue()

@@ -310,8 +310,8 @@ func TestCloseOnFullDisk(t *testing.T) {
 	}
 }
 
-// A newer memory of an agent takes the place of one that waits for a full disk, and whoever waits
-// for that waits for the newer one.
+// A newer memory of an agent takes the place of one that waits for a full disk, and a request that
+// waits for the older one then waits for the newer one.
 func TestSupersededWhileWaiting(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	cfg.SaveAfter = time.Hour

@@ -13,7 +13,7 @@ type conjunction struct {
 	nodes  []*node // the schemas with assertions of their own
 	groups []group
 	chosen []*node // schemas one of whose oneOf has been chosen
-	top    *node   // all schemas belong to this one; nil if there is no such schema
+	top    *node   // the schema that contains all of these; nil if none does
 }
 
 // A group is an anyOf or oneOf.

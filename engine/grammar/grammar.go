@@ -56,7 +56,7 @@ func (c *class) has(b byte) bool { return c[b>>6]>>(b&63)&1 != 0 }
 type Grammar struct {
 	code    []symbol  // all alternatives, each followed by end
 	rules   [][]int32 // by rule: the places in code of its alternatives
-	counts  []int32   // by rule: its place in repeats, or -1 if it is no repetition
+	counts  []int32   // by rule: its place in repeats, or -1 if it does not repeat
 	repeats []repetition
 	classes []class
 	root    symbol

@@ -245,8 +245,8 @@ func TestLooseWhole(t *testing.T) {
 	}
 }
 
-// TestManyTools checks that the number of tools and of their bounds is no limit for tools that are
-// hints, and that a strict tool that no longer fits is named.
+// TestManyTools checks that tools that are hints compile in any number and with any number of
+// bounds, and that the error names a strict tool that no longer fits.
 func TestManyTools(t *testing.T) {
 	spec := Spec{Form: Form{Name: "<", Args: ":", Close: ">"}, Required: true}
 	for i := range 500 {

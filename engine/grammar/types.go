@@ -124,7 +124,7 @@ func (c *compiler) typed(t, types typeSet, f *conjunction) (symbol, error) {
 }
 
 // span reads a minimum and a maximum of a length from all schemas of a conjunction; high is -1 if
-// there is no maximum.
+// none of them has a maximum.
 func (c *compiler) span(f *conjunction, lowKey, highKey string) (low, high int, err error) {
 	high = -1
 	for _, n := range f.nodes {

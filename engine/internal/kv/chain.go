@@ -17,10 +17,10 @@ type Chain struct {
 	TurnStart int     // the token to which a user may return, to ask the last question again
 
 	// Dirty says that what it was kept with is nowhere else. It is set only in a Store that tracks
-	// changes; whoever saves the chain clears it.
+	// changes; the code that saves the chain clears it.
 	Dirty bool
-	// Copying says that a copy of the dirty chain is being made. Whoever makes it sets and clears
-	// this.
+	// Copying says that a copy of the dirty chain is being made. The code that makes the copy sets
+	// and clears this.
 	Copying bool
 	// Retired says that the agent has gone on from this chain, which is kept only until it is
 	// saved. Release gives it up.
@@ -196,10 +196,10 @@ func (st *Store) drop(c *Chain) {
 	}
 }
 
-// retire takes a chain away from its agent, who has another one from now on or none. Its blocks
-// stay held, and can be evicted, until it is released. Its last block may be partial and be
-// continued by a sequence meanwhile, which writes behind the chain's tokens: those stay as they
-// are.
+// retire takes a chain away from its agent. The agent has another chain from now on, or none. The
+// retired chain's blocks stay held, and can be evicted, until it is released. Its last block may be
+// partial and be continued by a sequence meanwhile, which writes behind the chain's tokens: those
+// stay as they are.
 func (st *Store) retire(c *Chain) {
 	delete(st.agents, c.Agent)
 	c.Retired = true

@@ -95,7 +95,7 @@ type Copy struct{ Dst, Src, DstSlot, SrcSlot, Tokens int32 }
 // blocks are used.
 //
 // The copy's source is not pinned, and making room for its destination may evict it. That is
-// sound: a block keeps its contents until it is written, whoever gets it gets it after this, and
+// sound: a block keeps its contents until it is written, its next owner gets it after this, and
 // a step makes its copies in the order in which they were asked for and before it computes
 // anything.
 func (st *Store) Start(c *Claim, agent string, m *Match, t Terms) Copy {
