@@ -180,7 +180,7 @@ func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 }
 
 // settle publishes Stats and then closes the streams of the requests that have ended, so that
-// whoever sees a request end finds its blocks in the pool.
+// a caller that sees a request end finds its blocks in the pool.
 func (e *Engine) settle() {
 	if invariants {
 		e.sched.check()

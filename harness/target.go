@@ -32,7 +32,7 @@ type Target struct {
 	// input that ends when this process does; a Go program follows by proc.FollowParent.
 	Command []string
 
-	Model   string        // as the server calls it; "" the first that it lists
+	Model   string        // as the server calls it; "" lets it decide: see Client.FindModel
 	Key     string        // sent as a bearer token unless ""
 	Headers []load.Header // sent with every request
 	Body    load.Body     // how the bodies of chat requests differ from the usual

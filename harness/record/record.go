@@ -161,7 +161,7 @@ func (r *Record) Judge(o load.Objective) SLO {
 
 // within tells whether a time is below a bound; a bound of 0 is none. A time that never came is
 // below no bound: an answer of one piece shows no time per token, and a server that sends each
-// answer at once would meet any bound on it. Whoever wants such answers to count bounds e2e.
+// answer at once would meet any bound on it. To count such answers, bound e2e.
 func within(d, bound time.Duration) bool { return bound == 0 || 0 <= d && d < bound }
 
 // TTFT is the time from due to the first token, of reasoning or of the answer. It is -1 where none

@@ -72,7 +72,7 @@ type Summary struct {
 // Errors are the requests that failed, were cut short, timed out, got no connection or an answer of
 // nothing: all that were neither answered, nor cleanly refused, nor cancelled by the load.
 //
-// Empty answers are among them, and so in the error ratio, because whoever asked has no answer. A
+// Empty answers are among them, and so in the error ratio, because the client has no answer. A
 // ratio of their own would have no counterpart in results of before, and a gate would have to refuse
 // the pair or forget the figure.
 func (s *Summary) Errors() int {
