@@ -26,11 +26,12 @@ type agent struct {
 	round int                   // of agents that ask together
 }
 
-// conversation is what was said when a call had ended. Where the call was not answered it is what
-// was said before: the question is taken out again.
+// conversation is what was said when a call had ended: its prompt, and the answer. A call that was not
+// answered is gone on from as it was recorded; where it was not recorded, asked is what was said
+// before it: the question is taken out again.
 type conversation struct {
-	messages []client.Message
-	extended bool // a later call has appended to messages in place
+	asked []client.Message
+	said  []client.Message // the answer; none where there is none
 
 	answered bool
 	answer   string
@@ -39,10 +40,9 @@ type conversation struct {
 
 // request is a call as it is sent.
 type request struct {
-	call    load.Call
-	due     time.Duration
-	prompt  client.Prompt
-	inPlace bool // the question was appended to the conversation in place
+	call   load.Call
+	due    time.Duration
+	prompt client.Prompt
 }
 
 func newAgent(name string, s load.Session) *agent {
@@ -116,10 +116,14 @@ func (a *agent) end(q request, r record.Record) {
 	switch {
 	case q.call.Aside > 0:
 	case now.answered:
-		said := client.Message{Role: "assistant", Content: r.Answer}
-		now.messages = append(q.prompt.Messages, said)
+		now.asked = q.prompt.Messages
+		now.said = []client.Message{{Role: "assistant", Content: r.Answer}}
+	case q.call.Was != nil:
+		now.asked = q.prompt.Messages
+		now.said = []client.Message{{Role: "assistant", Content: q.call.Was.Text, ToolCalls: q.call.Was.ToolCalls}}
 	default:
-		now.messages, now.extended = a.from(q.call).messages, !q.inPlace
+		from := a.from(q.call)
+		now.asked, now.said = from.asked, from.said
 	}
 	a.after[q.call.ID] = now
 	a.over = max(a.over, now.over)

@@ -102,7 +102,11 @@ func (x *execution) isLimited() bool { return x.client.Limited() != x.limited }
 // loop lets one agent after the other work, in one place of a closed loop.
 func (x *execution) loop(ctx context.Context, due time.Duration) {
 	for more := true; more; {
-		due, more = x.session(ctx, x.agent(int(x.next.Add(1)-1)), due)
+		i := int(x.next.Add(1) - 1)
+		if i >= x.load.MaxAgents() {
+			return
+		}
+		due, more = x.session(ctx, x.agent(i), due)
 	}
 }
 

@@ -85,34 +85,71 @@ func (x *execution) prompt(a *agent, q *request) {
 		a.begin = &conversation{}
 		for _, m := range a.session.Begin {
 			said := client.Message{Role: m.Role, Content: x.shared(m)}
-			a.begin.messages = append(a.begin.messages, said)
+			a.begin.asked = append(a.begin.asked, said)
 		}
 	}
-	from := a.from(c)
-	messages := from.messages
-	if q.inPlace = c.Aside == 0 && !from.extended; q.inPlace {
-		from.extended = true
-	} else {
-		messages = slices.Clip(messages)
+	q.prompt = client.Prompt{Place: x.placeOf(a, c), Canary: a.session.Secret,
+		Messages: x.messages(a, c), MaxTokens: c.Answer,
+		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
+		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate,
+		Form: a.session.API, Fields: c.Fields}
+	if c.Tools != nil {
+		q.prompt.Tools = c.Tools
 	}
-	fresh := len(messages) == len(a.begin.messages)
-	for _, m := range c.Add {
-		text := x.content(a, m)
-		if fresh && m.Role == "user" && a.session.Secret != "" {
-			fresh = false
-			text = withSecret(a.session.Secret, text, a.session.SecretLast)
-		}
-		messages = append(messages, client.Message{Role: m.Role, Content: text})
-	}
+}
+
+// placeOf is where the request of a call stands.
+func (x *execution) placeOf(a *agent, c load.Call) record.Place {
 	place := x.place
 	place.Agent, place.Turn, place.Rep = a.name, c.Turn, a.round
 	if c.Aside > 0 {
 		place.Agent = fmt.Sprintf("%s:%d:%d", a.name, c.Turn, c.Aside)
 	}
-	q.prompt = client.Prompt{Place: place, Canary: a.session.Secret,
-		Messages: slices.Clip(messages), MaxTokens: c.Answer,
-		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
-		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate}
+	if x.load.Sessions == nil {
+		return place
+	}
+	place.Call = record.Call{Session: a.session.Name, ID: c.ID, From: c.From, Pause: c.Pause,
+		Person: c.Person, WasPrompt: -1, WasCached: -1, WasOutput: -1}
+	if was := c.Was; was != nil {
+		p := &place.Call
+		p.WasPrompt, p.WasCached, p.WasOutput, p.WasTook = was.Prompt, was.Cached, was.Output, was.Took
+	}
+	return place
+}
+
+// messages is the conversation that a call sends.
+func (x *execution) messages(a *agent, c load.Call) []client.Message {
+	from := a.from(c)
+	kept := from.asked
+	if c.Keep > 0 {
+		kept = kept[:min(c.Keep, len(kept))]
+	}
+	isReply := func(m load.Message) bool { return m.Reply }
+	messages := make([]client.Message, len(kept), len(kept)+1+len(c.Add))
+	copy(messages, kept)
+	if c.Keep == 0 && !slices.ContainsFunc(c.Add, isReply) {
+		messages = append(messages, from.said...)
+	}
+	fresh := len(messages) == len(a.begin.asked)
+	for _, m := range c.Add {
+		said := x.message(a, m)
+		if m.Reply && x.load.Replay.Served && from.answered {
+			said.Content, said.Raw = from.answer, nil
+		}
+		if fresh && m.Role == "user" && a.session.Secret != "" {
+			fresh = false
+			said.Content = withSecret(a.session.Secret, said.Content, a.session.SecretLast)
+			said.Raw = nil
+		}
+		messages = append(messages, said)
+	}
+	return messages
+}
+
+// message is a message as it is sent.
+func (x *execution) message(a *agent, m load.Message) client.Message {
+	return client.Message{Role: m.Role, Content: x.content(a, m), ToolCalls: m.ToolCalls,
+		ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw}
 }
 
 // withSecret is an agent's first question with its secret in it, at the end where last says so.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
 
@@ -21,6 +22,11 @@ type Message struct {
 	ToolCalls  json.RawMessage `json:"tool_calls,omitempty"`
 	ToolCallID string          `json:"tool_call_id,omitempty"` // of a tool's result
 	Name       string          `json:"name,omitempty"`
+
+	// Raw is the message byte for byte, in the form of the prompt's Form: a message of chat or of
+	// messages, an item of responses' input, or, of the role system, Anthropic's system. A client of
+	// that API sends it in place of the other fields; nil: there is none.
+	Raw json.RawMessage `json:"-"`
 }
 
 // A Prompt is a question and how to ask it.
@@ -32,9 +38,18 @@ type Prompt struct {
 	Temperature float64 // 0: greedy, which makes answers comparable
 	Seed        uint64  // of the sampling; 0 lets the server decide
 	Stop        []string
-	Tools       []json.RawMessage
-	NoStream    bool // ask for the answer in one piece instead of a stream
-	Logprobs    bool // ask for the log-probabilities of the two likeliest tokens at each place
+	Tools       []json.RawMessage // in the form of Form
+	ExactTokens bool              // the answer is to have MaxTokens, where the server holds to ignore_eos
+
+	// Form is the API in whose form Tools, Fields and the messages' Raw are: chat, messages or
+	// responses; "" is chat.
+	Form string
+	// Fields are those of a body that was recorded, in its order. A client of the API Form sends them
+	// as they are, but puts its own values where there is none, for the model, and for what a replay
+	// decides: the length of the answer, and that the answer is streamed.
+	Fields   []load.Field
+	NoStream bool // ask for the answer in one piece instead of a stream
+	Logprobs bool // ask for the log-probabilities of the two likeliest tokens at each place
 
 	// Canary is the secret word of the conversation, which the messages have in them. It is noted
 	// in the record and not sent by itself.

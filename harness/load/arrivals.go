@@ -3,7 +3,6 @@ package load
 import (
 	"fmt"
 	"iter"
-	"math"
 	"time"
 )
 
@@ -13,9 +12,11 @@ import (
 func (l *Load) Arrivals() iter.Seq[time.Duration] {
 	n := l.Requests
 	if n == 0 {
-		n = math.MaxInt
+		n = l.MaxAgents()
 	}
 	switch {
+	case l.AsRecorded:
+		return l.sessionsAsRecorded(n)
 	case l.Trace != nil:
 		return l.traced(n)
 	case l.Rate != nil && l.Gaps > 0:
@@ -50,6 +51,22 @@ func (l *Load) traced(n int) iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
 		for _, r := range l.Trace[:min(n, len(l.Trace))] {
 			t := time.Duration(float64(r.At-l.Trace[0].At) / speed)
+			if l.Duration > 0 && t >= l.Duration || !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// sessionsAsRecorded is when recorded sessions come, the first at once.
+func (l *Load) sessionsAsRecorded(n int) iter.Seq[time.Duration] {
+	speed := l.Speed
+	if speed == 0 {
+		speed = 1
+	}
+	return func(yield func(time.Duration) bool) {
+		for _, s := range l.Sessions[:min(n, len(l.Sessions))] {
+			t := time.Duration(float64(s.At-l.Sessions[0].At) / speed)
 			if l.Duration > 0 && t >= l.Duration || !yield(t) {
 				return
 			}

@@ -165,6 +165,13 @@ func (l Load) Identity() Identity {
 		amount("fan-out", l.FanOut)
 	}
 	add("sessions", digestSessions(l.Sessions), l.Sessions != nil)
+	if l.Sessions != nil {
+		add("arrival", "as recorded", l.AsRecorded)
+		if l.AsRecorded {
+			number("speed", cmp.Or(l.Speed, 1))
+		}
+		id = append(id, l.Replay.identity()...)
+	}
 	add("system", fmt.Sprintf("%d of %d tokens", l.System, l.SystemTokens),
 		l.System > 0 && l.SystemPrompts == nil)
 	add("system-prompts", digest(len(l.SystemPrompts), l.SystemPrompts), l.SystemPrompts != nil)
@@ -260,6 +267,7 @@ func digestSessions(sessions []Session) string {
 		for c := range s.Calls {
 			fmt.Fprintf(h, "call %d %d %v %d %d %d %d %d %d %d\n", c.ID, c.From, c.After, c.Pause,
 				c.Turn, c.Aside, c.Answer, c.Cancel, c.Pieces, c.ReadRate)
+			c.recordedIdentity(h)
 			for _, m := range c.Add {
 				m.identity(h)
 			}
@@ -271,7 +279,21 @@ func digestSessions(sessions []Session) string {
 	return fmt.Sprintf("%d, sha256 %s", len(sessions), hex.EncodeToString(h.Sum(nil)[:4]))
 }
 
+// recordedIdentity is what of a call only recorded ones have.
+func (c *Call) recordedIdentity(w io.Writer) {
+	if c.Keep > 0 || c.Fields != nil || c.Tools != nil {
+		fmt.Fprintf(w, "recorded %d %q %q\n", c.Keep, c.Fields, c.Tools)
+	}
+	if c.Was != nil {
+		fmt.Fprintf(w, "answered %d %q %q\n", c.Was.Output, c.Was.Text, c.Was.ToolCalls)
+	}
+}
+
 func (m *Message) identity(w io.Writer) {
+	if m.Raw != nil {
+		fmt.Fprintf(w, "message %t %s\n", m.Reply, m.Raw)
+		return
+	}
 	fmt.Fprintf(w, "message %q %q %v %q %q", m.Role, m.Text, m.Quote, m.ToolCalls, m.ToolCallID)
 	for _, words := range m.Words {
 		fmt.Fprintf(w, " %d %t", words.Tokens, words.Whole)

@@ -1,6 +1,22 @@
 // Package load describes workloads as data: when agents arrive (arrivals) and what each of them
 // does (its session). It has no clock and no connection; everything random in it comes from named
 // seeds, so a load is the same load whatever a server does.
+//
+// # Recorded sessions
+//
+// A [Session] is a graph of [Call]s, drawn from seeds or recorded. What a recorded call adds to a
+// conversation is in Call.Add: each [Message] with its fields and, in Raw, its bytes; Tools and Fields
+// have the rest of its body; Was has what came of it, in texts, tokens and times. The prompt of a
+// call is the prompt of the call From (of which Keep may leave a beginning), that call's answer, and
+// Add. The message of Add that is the answer, as the agent sent it back, is marked Reply; where none
+// is, and all is kept, the answer is put between them. Pause is the time of the tools, or of a
+// person, before the call; calls that wait for nothing of each other run beside each other.
+//
+// Whoever records sessions makes a Call of each request that has ended and gives it to
+// [Recording.Write]; [ReadRecording] reads the file. [Replay] says how sessions are replayed: with
+// the recorded answers or the server's own, and what becomes of calls that exceed a context. The
+// harness sends a call as a client.Prompt with the same Raw, Tools and Fields; record.Call is what a
+// record keeps of the call.
 package load
 
 import (
@@ -31,7 +47,7 @@ type Load struct {
 	Name, About string
 	Seeds       Seeds
 
-	// When agents arrive: one of the five.
+	// When agents arrive: one of the six.
 	// closed loop: so many agents at a time; where one has ended the next begins
 	Concurrency int
 	// closed loop in rounds: so many agents have their next turn at one moment
@@ -39,6 +55,8 @@ type Load struct {
 	Rate     Profile        // open loop: agents a second, however many are still busy
 	Burst    Burst          // open loop: many at once, and again
 	Trace    []TraceRequest // open loop: as recorded, one request each
+	// open loop: Sessions come as they were recorded, each once
+	AsRecorded bool
 
 	Rounds  int           // of Together: how often; 0 is once, unless Requests or Duration end it
 	Gaps    float64       // of Rate: shape of the gaps' gamma distribution; 1 is Poisson, 0 even
@@ -60,8 +78,10 @@ type Load struct {
 	// questions asked in parallel after each answer; the next turn quotes their answers
 	FanOut Amount
 
-	// sessions that were recorded or written; agent i has Sessions[i % len].
+	// sessions that were recorded or written; agent i has Sessions[i % len]. Without Requests, Rounds
+	// and Duration each is replayed once.
 	Sessions []Session
+	Replay   Replay // how recorded ones are replayed
 
 	System        int               // how many system prompts the agents share, one each; 0 none
 	SystemTokens  int               // of each of them, roughly
@@ -123,7 +143,7 @@ func (l Load) Filled() Load {
 	if l.once() && l.Requests == 0 && l.Duration == 0 && l.Turns == (Amount{}) && l.FanOut == (Amount{}) && l.Sessions == nil {
 		l.Requests = l.Burst.Size
 	}
-	if l.Together > 0 && l.Rounds == 0 && l.Requests == 0 && l.Duration == 0 {
+	if l.Together > 0 && l.Rounds == 0 && l.Requests == 0 && l.Duration == 0 && l.Sessions == nil {
 		l.Rounds = 1
 	}
 	return l
@@ -136,7 +156,7 @@ func (l *Load) once() bool { return l.Burst.Size > 0 && l.Burst.Every == 0 }
 func (l *Load) Check() error {
 	arrivals := 0
 	for _, given := range []bool{l.Concurrency > 0, l.Together > 0, l.Rate != nil, l.Burst.Size > 0,
-		l.Trace != nil} {
+		l.Trace != nil, l.AsRecorded} {
 		if given {
 			arrivals++
 		}
@@ -145,7 +165,10 @@ func (l *Load) Check() error {
 	case arrivals != 1:
 		return fmt.Errorf("load %s: want one of concurrency, together, rate, burst and trace, not %d",
 			l.Name, arrivals)
-	case l.Trace == nil && l.Requests == 0 && l.Duration == 0 && l.Rounds == 0 && !l.once():
+	case l.AsRecorded && l.Sessions == nil:
+		return fmt.Errorf("load %s: there are no sessions that could come as recorded", l.Name)
+	case l.Trace == nil && l.Sessions == nil && l.Requests == 0 && l.Duration == 0 && l.Rounds == 0 &&
+		!l.once():
 		return fmt.Errorf("load %s has no end: want a number of requests or a duration", l.Name)
 	case l.Cache != Cold && l.Trace != nil:
 		return fmt.Errorf("load %s: a trace says itself what its prompts share, so its cache is cold, "+
@@ -162,6 +185,19 @@ func (l *Load) Check() error {
 	return nil
 }
 
+// eachOnce tells whether each session is replayed once, and the load then ends.
+func (l *Load) eachOnce() bool {
+	return l.Sessions != nil && l.Requests == 0 && l.Duration == 0 && l.Rounds == 0
+}
+
+// MaxAgents bounds how many agents begin: of sessions that are replayed once, as many as there are.
+func (l *Load) MaxAgents() int {
+	if l.eachOnce() {
+		return len(l.Sessions)
+	}
+	return math.MaxInt
+}
+
 // Agents is how many agents the load can come to at most; false where that cannot be told
 // beforehand.
 func (l *Load) Agents() (int, bool) {
@@ -173,6 +209,8 @@ func (l *Load) Agents() (int, bool) {
 		return n, true
 	case l.Turns == Endless:
 		return n, true
+	case l.eachOnce():
+		return len(l.Sessions), true
 	case l.Sessions != nil:
 		return 0, false
 	case l.Requests > 0:
@@ -250,6 +288,9 @@ func (l *Load) Shape() string {
 		return fmt.Sprintf("a burst of %d", l.Burst.Size)
 	case l.Burst.Size > 0:
 		return fmt.Sprintf("bursts of %d every %v", l.Burst.Size, l.Burst.Every)
+	case l.AsRecorded:
+		return fmt.Sprintf("%d sessions as recorded, at %g times their speed", len(l.Sessions),
+			cmp.Or(l.Speed, 1))
 	case l.Trace != nil:
 		return fmt.Sprintf("a trace of %d requests at %g times its speed", len(l.Trace),
 			cmp.Or(l.Speed, 1))

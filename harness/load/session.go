@@ -12,7 +12,21 @@ import (
 //	call 0 --> call 1 (beside it) --+
 //	      \--> call 2 (beside it) --+--> call 3 quotes the answers of 1 and 2
 //	       \_________________________________/  and goes on from the conversation of 0
+//
+// A session that is drawn from seeds makes up its words; one that was recorded says what was said,
+// and what came of it (see [Recorded]). Both are the same graph, and are carried out alike.
 type Session struct {
+	Name string // of a recorded session, in its file; "" of others
+
+	// API is the one in whose form Raw, Tools and Fields are: chat, messages or responses; "" is
+	// chat.
+	API string
+
+	At time.Duration // when it came, after the beginning of what was recorded
+
+	// Verbatim says that no secret is put into the session's texts: they are sent as recorded.
+	Verbatim bool
+
 	// Secret is a word of this agent's alone, put into its first question: an answer that has
 	// another agent's secret in it proves a leak. "" leaves the question as it is.
 	Secret string
@@ -38,16 +52,27 @@ type Call struct {
 	ID    int   // its number among the session's calls, from 0
 	From  int   // the call whose conversation it goes on from; -1: it begins one
 	After []int // further calls that must have ended
-	// from the end of those it waits for until it is due: a tool or a person is busy
-	Pause time.Duration
-	Turn  int // 0-based turn of the agent
+
+	// Keep is how many messages of From's prompt are kept, from the first on: a history that was
+	// compacted begins with what is kept of it. 0 keeps them all, with the answer after them.
+	Keep int
+
+	// Pause is the time from the end of those it waits for until it is due: tools are busy, or,
+	// where Person says so, a person thinks.
+	Pause  time.Duration
+	Person bool
+	Turn   int // 0-based turn of the agent
 
 	// Aside is 0 for a call of the agent's own, and from 1 on numbers those asked beside each other
 	// after a turn. Each is asked under a name of its own and leaves no trace in the conversation.
 	Aside int
 
 	Add    []Message // what it adds to the conversation
-	Answer int       // max tokens of the answer
+	Answer int       // max tokens of the answer; 0 lets the server decide
+
+	Tools  []json.RawMessage // in place of the load's, in the form of the session's API
+	Fields []Field           // of the body as it was recorded, in its order; nil: the client's own
+	Was    *Recorded         // what came of the call when it was recorded; nil: it was not
 
 	// What is done to the request on purpose; 0 is nothing.
 	Cancel   time.Duration // cancels it so long after it was sent
@@ -55,9 +80,29 @@ type Call struct {
 	ReadRate int           // bytes a second at which the answer is read
 }
 
+// Recorded is what came of a call when it was recorded. Counts that are not known are -1.
+type Recorded struct {
+	Text      string          // of the answer
+	Thought   string          // the reasoning before it
+	ToolCalls json.RawMessage // as OpenAI's API has them
+	Finish    string          // the finish_reason
+	Failure   string          // why there is no whole answer; "": there is one
+
+	Prompt, Cached    int // tokens, as the source's server counted them
+	Output, Reasoning int // Reasoning is a part of Output
+
+	First time.Duration // from sent to the first token; 0 unknown
+	Took  time.Duration // from sent to the end; 0 unknown
+}
+
 // A Message is one message that a call adds. Its content is the answers it quotes, then Text, then
 // made-up words.
 type Message struct {
+	// Reply says that the message is the answer of the call that is gone on from, as the recorded
+	// agent sent it back. Where a load's answers are the server's own, its text is theirs; the tool
+	// calls stay, for the results that follow are of those.
+	Reply bool
+
 	Role  string  // system, user, assistant or tool
 	Text  string  // as written
 	Words []Words // made up
@@ -65,6 +110,12 @@ type Message struct {
 
 	ToolCalls  json.RawMessage // of an assistant: the calls it made, as OpenAI's API has them
 	ToolCallID string          // of a tool: the call whose result this is
+	Name       string          // of who speaks, or of the tool; "" is not sent
+
+	// Raw is the message byte for byte, in the form of the session's API: a message of chat or of
+	// messages, an item of responses' input, or, of the role system, Anthropic's system. A client of
+	// that API sends it as it is. nil: there is nothing beside the other fields.
+	Raw json.RawMessage
 }
 
 // Words are made-up words: equal seeds and lengths are equal words, whoever has them.
@@ -82,7 +133,7 @@ func (l *Load) Session(i int) Session {
 	switch {
 	case l.Sessions != nil:
 		recorded := l.Sessions[i%len(l.Sessions)]
-		if recorded.Secret == "" {
+		if recorded.Secret == "" && !recorded.Verbatim {
 			recorded.Secret = s.Secret
 		}
 		if recorded.Begin == nil {

@@ -23,6 +23,36 @@ type Place struct {
 	Level  load.Level `json:"level,omitzero"` // of a load that is tried at several
 	// Cache is what the agents' caches held when the clock started.
 	Cache load.Cache `json:"cache,omitempty"`
+	// Call is the call that the request is of a session that was recorded or written; elsewhere the
+	// zero Call.
+	Call Call `json:"call,omitzero"`
+}
+
+// A Call is where a request stands in its session, and what was recorded of it. A count that was not
+// recorded is -1, a time 0.
+type Call struct {
+	Session string        `json:"session,omitempty"` // its name where it was recorded
+	ID      int           `json:"id"`
+	From    int           `json:"from"` // the call that it goes on from; -1: it begins a conversation
+	Pause   time.Duration `json:"pause_ns,omitempty"`
+	Person  bool          `json:"person,omitempty"` // a person took the pause; otherwise tools did
+
+	WasPrompt int           `json:"was_prompt"` // tokens, as the source's server counted them
+	WasCached int           `json:"was_cached"`
+	WasOutput int           `json:"was_output"`
+	WasTook   time.Duration `json:"was_took_ns,omitempty"`
+
+	// Forced says that the server was told to answer in WasOutput tokens, no more and no fewer.
+	Forced bool `json:"forced,omitempty"`
+	// Fitted is what was done for the prompt to fit into the server's context, such as "cut"; ""
+	// nothing.
+	Fitted string `json:"fitted,omitempty"`
+}
+
+// OtherLength tells whether an answer should have had the recorded length and has another.
+func (r *Record) OtherLength() bool {
+	was := r.Call.WasOutput
+	return r.Outcome == OK && was > 0 && r.Call != (Call{}) && r.OutputTokens >= 0 && r.OutputTokens != was
 }
 
 // A Record is what the client saw of one request. Reports, checks and gates are made from records
