@@ -3,10 +3,12 @@ package harness
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -91,10 +93,17 @@ func TestOwnLimitsEndALoad(t *testing.T) {
 }
 
 // Records reach the journal, and those of a long load its file, within a second of a request's end,
-// and all of them by the end of the run.
+// and all of them by the end of the run; so do samples of the server.
 func TestJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := serve(t, (&fake{}).ServeHTTP)
+		f := &fake{}
+		h, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/metrics" {
+				fmt.Fprint(w, "vllm:num_requests_running 3\n")
+				return
+			}
+			f.ServeHTTP(w, r)
+		})
 		var mu sync.Mutex
 		got := map[string]int{}
 		late := time.Duration(0)
@@ -106,8 +115,10 @@ func TestJournal(t *testing.T) {
 				late = max(late, h.Client.Since()-r.End)
 			}
 		}
+		var samples []record.Sample
 		plan := Plan{Loads: []load.Load{{Concurrency: 3, Requests: 300}}, Runs: 2, Keep: 40, Journal: take,
-			Write: func(records []record.Record) error { take(records); return nil }}
+			JournalSamples: func(more []record.Sample) { samples = append(samples, more...) },
+			Write:          func(records []record.Record) error { take(records); return nil }}
 		runs, _, err := plan.Run(t.Context(), h.Client)
 		assert.NilError(t, err)
 		assert.Equal(t, runs[0].Rest.Requests, 260)
@@ -116,5 +127,7 @@ func TestJournal(t *testing.T) {
 			assert.Equal(t, n, 1, agent)
 		}
 		assert.Assert(t, late <= time.Second, "%v", late)
+		assert.Assert(t, len(runs[0].Samples) > 0)
+		assert.DeepEqual(t, samples, slices.Concat(runs[0].Samples, runs[1].Samples))
 	})
 }

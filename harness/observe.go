@@ -14,37 +14,42 @@ import (
 // observe looks at the server from now on. The function it returns ends that and puts into a run
 // what was seen; records are all of the run that are kept, those included that its results leave
 // out.
-func observe(ctx context.Context, c *client.Client) func(run *record.Run, records []record.Record) {
-	counted := count(ctx, c)
-	samples := watchServer(ctx, c)
+func (m *measurement) observe(ctx context.Context, at record.Sample) func(run *record.Run,
+	records []record.Record) {
+	counted := count(ctx, m.client)
+	samples := watchServer(ctx, m.client, at, m.plan.JournalSamples)
 	return func(run *record.Run, records []record.Record) {
 		run.Samples = samples()
-		for i := range run.Samples {
-			run.Samples[i].Scenario, run.Samples[i].Level, run.Samples[i].Run = run.Scenario, run.Level, run.Index
-		}
 		run.PeakPool = record.PeakPool(run.Samples)
 		run.Counters = counted(records, run.Rest)
 	}
 }
 
-// watchServer samples the server from now until the function it returns is called. Between two
-// looks a peak can pass unseen, so the highest sample is a lower bound. There is no sample of a
+// watchServer samples the server from now until the function it returns is called. Each sample is
+// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile. Between
+// two looks a peak can pass unseen, so the highest sample is a lower bound. There is no sample of a
 // server that tells nothing of itself.
-func watchServer(ctx context.Context, c *client.Client) (stop func() []record.Sample) {
+func watchServer(ctx context.Context, c *client.Client, at record.Sample,
+	journal func([]record.Sample)) (stop func() []record.Sample) {
 	const every = 20 * time.Millisecond
 	ctx, cancel := context.WithCancel(ctx)
-	var seen series
+	seen := sampled{journal: journal}
+	unflush := func() {}
+	if journal != nil {
+		unflush = Every(flushEvery, seen.flush)
+	}
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
-			at := c.Since()
+			now := c.Since()
 			if m, err := c.Scrape(ctx); err == nil { // one that fails is only a look less
-				sample, ok := m.Sample(at)
+				sample, ok := m.Sample(now)
 				if !ok {
 					return // a server that does not know it now never will
 				}
+				sample.Scenario, sample.Level, sample.Run = at.Scenario, at.Level, at.Run
 				seen.add(sample)
 			}
 			select {
@@ -57,41 +62,44 @@ func watchServer(ctx context.Context, c *client.Client) (stop func() []record.Sa
 	return func() []record.Sample {
 		cancel()
 		watching.Wait()
-		return seen.samples
+		unflush()
+		seen.flush()
+		return seen.series.Samples
 	}
 }
 
-// series is the samples of a run, at most maxSamples however long it is: when they are full, every
-// two become one that has the larger value of each gauge, so that a peak stays.
-type series struct {
-	samples []record.Sample
-	every   int // looks that make a sample; 0 is 1
-	looks   int // in the last sample
+// sampled is what was seen of a server: the samples of the run, and the looks that the journal has
+// not.
+type sampled struct {
+	journal func([]record.Sample) // nil: there is none
+
+	mu     sync.Mutex
+	series record.Series
+	fresh  []record.Sample
 }
 
-const maxSamples = 2000
-
-func (s *series) add(look record.Sample) {
-	if s.every == 0 {
-		s.every = 1
+func (s *sampled) add(look record.Sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.series.Add(look)
+	if s.journal != nil {
+		s.fresh = append(s.fresh, look)
 	}
-	if n := len(s.samples); s.looks%s.every != 0 {
-		s.samples[n-1] = merge(s.samples[n-1], look)
-	} else {
-		if n == maxSamples {
-			for i := range n / 2 {
-				s.samples[i] = merge(s.samples[2*i], s.samples[2*i+1])
-			}
-			s.samples, s.every = s.samples[:n/2], 2*s.every
-		}
-		s.samples, s.looks = append(s.samples, look), 0
-	}
-	s.looks++
 }
 
-func merge(a, b record.Sample) record.Sample {
-	a.Queue, a.Running, a.Pool = max(a.Queue, b.Queue), max(a.Running, b.Running), max(a.Pool, b.Pool)
-	return a
+// flush gives the journal what it has not. Of a long run that is one sample: the series has none
+// that are closer together either, and the file stays small.
+func (s *sampled) flush() {
+	s.mu.Lock()
+	fresh := s.fresh
+	s.fresh = nil
+	if s.series.IsLong() {
+		fresh = record.MergeSamples(fresh)
+	}
+	s.mu.Unlock()
+	if len(fresh) > 0 {
+		s.journal(fresh)
+	}
 }
 
 // count looks at the server's account now, before a run. What it returns looks again, after, and

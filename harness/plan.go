@@ -43,6 +43,9 @@ type Plan struct {
 	// second later at most, and those for Write then wait no longer either: what is measured is not
 	// lost where the program is. It is told nothing of which records are left out as a warm-up.
 	Journal func([]record.Record)
+	// JournalSamples, unless nil, is given the samples of the server as they are taken, half a
+	// second later at most. Those of a long run are one for each half second.
+	JournalSamples func([]record.Sample)
 
 	// Progress, unless nil, is called from one goroutine at a time: after every request and every
 	// fifth of a second.

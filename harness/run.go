@@ -38,7 +38,8 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err := m.empty(ctx, x); err != nil {
 		return err
 	}
-	begun, seen := m.client.Ledger(), observe(ctx, m.client)
+	begun := m.client.Ledger()
+	seen := m.observe(ctx, record.Sample{Scenario: l.Name, Level: level, Run: index})
 	if l.Cache == load.Hot {
 		err = x.fill(ctx)
 	}

@@ -9,65 +9,101 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 	"loadstone/harness/table"
 )
 
-// While a load runs, its records go to a journal, half a second late at most, and what else is
-// known of the measurement is beside it. Both are gone when everything is written. Where the
-// program was killed, or there was no room, report makes the report of them.
+// While a load runs, its records go to a journal, half a second late at most, the samples of the
+// server to another, and what else is known of the measurement is beside them. All are gone when
+// everything is written. Where the program was killed, or there was no room, report makes the report
+// of them.
 const (
 	journalFile = "records.part.jsonl"
+	samplesFile = "samples.part.jsonl"
 	headFile    = "results.part.json"
 )
 
-// journal begins a measurement's: it takes away what an earlier one left in the folder, once there
-// is a first record, and returns what writes records. A journal that cannot be written, as on a
-// full disk, is said once; the records are in memory all the same.
-func (r *results) journal(e *env, rep *report.Report, answers bool) (func([]record.Record), error) {
+// A journal takes down what is measured while it is measured. One that cannot be written, as on a
+// full disk, is said once; all is in memory as well.
+type journal struct {
+	results *results
+	env     *env
+	answers bool // the texts of answers are kept
+
+	mu               sync.Mutex
+	records, samples *os.File
+	began, failed    bool
+}
+
+// journal begins a measurement's. What an earlier one left in the folder is taken away once there is
+// something to write.
+func (r *results) journal(e *env, rep *report.Report, answers bool) (*journal, error) {
 	r.removeJournal()
 	if err := writeFile(r.path(headFile), rep.WriteJSON); err != nil {
 		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
-	// It is opened now, since a load may use up all files that can be open.
-	f, err := os.OpenFile(r.path(journalFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
+	j := &journal{results: r, env: e, answers: answers}
+	for _, file := range []struct {
+		at   **os.File
+		name string
+	}{{&j.records, journalFile}, {&j.samples, samplesFile}} {
+		// It is opened now, since a load may use up all files that can be open.
+		f, err := os.OpenFile(r.path(file.name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("no place for the results: %w; give another with -out", err)
+		}
+		*file.at, r.open = f, append(r.open, f)
 	}
-	r.open = f
-	began, failed := false, false
-	return func(batch []record.Record) {
-		if failed {
-			return
-		}
-		if !began {
-			began = true
-			r.removeEarlier()
-		}
-		if err := appendRecords(f, batch, answers); err != nil {
-			failed = true
-			fmt.Fprintf(
-				e.stderr,
-				"note: %v; the requests from now on are in memory alone until the "+
-					"measurement has ended\n",
-				err,
-			)
-		}
-	}, nil
+	return j, nil
 }
 
-// appendRecords writes records. Where there is no room for all, those that fit stay, in whole
-// lines.
-func appendRecords(f *os.File, records []record.Record, answers bool) error {
+// addRecords writes records.
+func (j *journal) addRecords(batch []record.Record) {
+	j.write(func() error {
+		return appendLines(j.records, batch, func(one record.Record) record.Record {
+			if !j.answers {
+				one.Answer, one.Thought, one.Calls = "", "", ""
+			}
+			return one
+		})
+	})
+}
+
+// addSamples writes samples.
+func (j *journal) addSamples(batch []record.Sample) {
+	j.write(func() error {
+		return appendLines(j.samples, batch, func(s record.Sample) record.Sample { return s })
+	})
+}
+
+// write calls what writes to one of the files, until that has failed.
+func (j *journal) write(lines func() error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failed {
+		return
+	}
+	if !j.began {
+		j.began = true
+		j.results.removeEarlier()
+	}
+	if err := lines(); err != nil {
+		j.failed = true
+		fmt.Fprintf(j.env.stderr, "note: %v; the requests from now on are in memory alone until the "+
+			"measurement has ended\n", err)
+	}
+}
+
+// appendLines writes what edit makes of values, as lines of JSON. Where there is no room for all,
+// those that fit stay, in whole lines.
+func appendLines[T any](f *os.File, values []T, edit func(T) T) error {
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)
-	for _, one := range records {
-		if !answers {
-			one.Answer = ""
-		}
-		if err := enc.Encode(&one); err != nil {
+	for _, v := range values {
+		if err := enc.Encode(edit(v)); err != nil {
 			return err
 		}
 	}
@@ -94,11 +130,11 @@ func (r *results) removeEarlier() {
 }
 
 func (r *results) removeJournal() {
-	if r.open != nil {
-		r.open.Close()
-		r.open = nil
+	for _, f := range r.open {
+		f.Close()
 	}
-	for _, name := range []string{journalFile, restFile, headFile} {
+	r.open = nil
+	for _, name := range []string{journalFile, samplesFile, restFile, headFile} {
 		os.Remove(r.path(name))
 	}
 }
@@ -113,32 +149,29 @@ func hasJournal(dir string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// readJournal makes a report of what a measurement that did not end had written. The last line may
-// be cut off.
+// readJournal makes a report of what a measurement that did not end had written. The last line of a
+// file may be cut off.
 func readJournal(dir string) (*report.Report, error) {
 	var records []record.Record
 	for _, name := range []string{journalFile, restFile} {
-		f, err := os.Open(filepath.Join(dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		part, err := readPart(filepath.Join(dir, name), record.Read)
 		if err != nil {
 			return nil, err
 		}
-		part, err := record.Read(f)
-		f.Close()
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
-		}
 		records = append(records, part...)
 	}
+	samples, err := readPart(filepath.Join(dir, samplesFile), record.ReadSamples)
+	if err != nil {
+		return nil, err
+	}
+	samples = record.Thin(samples)
 	head, err := os.Open(filepath.Join(dir, headFile))
 	var r *report.Report
 	if err != nil {
-		r, err = report.Read(nil, records, nil)
+		r, err = report.Read(nil, records, samples)
 	} else {
 		defer head.Close()
-		r, err = report.Read(head, records, nil)
+		r, err = report.Read(head, records, samples)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -149,4 +182,16 @@ func readJournal(dir string) (*report.Report, error) {
 		r.Violations = append(r.Violations, v.String())
 	}
 	return r, nil
+}
+
+// readPart reads the lines of a file that may not be there, and whose last one may be cut off.
+func readPart[T any](file string, read func(io.Reader) ([]T, error)) ([]T, error) {
+	values, err := readLines(file, read)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, err
+	}
+	return values, nil
 }

@@ -90,7 +90,7 @@ func readLines[T any](name string, read func(io.Reader) ([]T, error)) ([]T, erro
 	defer f.Close()
 	values, err := read(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return values, fmt.Errorf("%s: %w", name, err)
 	}
 	return values, nil
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"gotest.tools/v3/assert"
+
+	"loadstone/harness/record"
 )
 
 // answering is a server that takes a time for each of its short answers. What options say of it is
@@ -82,9 +84,12 @@ func scenarioFile(t *testing.T, load string) string {
 }
 
 // What was measured until the program was killed, half a second aside, is on disk and makes a report
-// that says it is incomplete.
+// that says it is incomplete: the requests, and the samples of the server meanwhile.
 func TestKilled(t *testing.T) {
-	server := httptest.NewServer(&answering{takes: 5 * time.Millisecond})
+	server := httptest.NewServer(&answering{takes: 5 * time.Millisecond,
+		metrics: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "vllm:num_requests_running 2\nvllm:gpu_cache_usage_perc 0.625\n")
+		}})
 	defer server.Close()
 	file := scenarioFile(t, "concurrency: 2\nrequests: 1000000\nruns: 3\n")
 	self, err := os.Executable()
@@ -104,15 +109,28 @@ func TestKilled(t *testing.T) {
 		assert.NilError(t, cmd.Process.Signal(syscall.SIGKILL))
 		cmd.Wait()
 		assert.Assert(t, lines >= 50, "%s: %d lines", args[0], lines)
-		// A line that was cut off is not in the way.
-		f, err := os.OpenFile(filepath.Join(out, journalFile), os.O_APPEND|os.O_WRONLY, 0o600)
+		records, err := readLines(filepath.Join(out, journalFile), record.Read)
 		assert.NilError(t, err)
-		fmt.Fprint(f, `{"scenario":"small","run":0,`)
-		assert.NilError(t, f.Close())
+		samples, err := readLines(filepath.Join(out, samplesFile), record.ReadSamples)
+		assert.NilError(t, err)
+		assert.Assert(t, len(samples) > 0)
+		lost := records[len(records)-1].End - samples[len(samples)-1].At
+		assert.Assert(t, lost < time.Second, "%v of samples are lost", lost)
+		for _, name := range []string{journalFile, samplesFile} {
+			info, err := os.Stat(filepath.Join(out, name))
+			assert.NilError(t, err)
+			assert.Equal(t, info.Mode().Perm(), os.FileMode(0o600), name)
+			// A line that was cut off is not in the way.
+			f, err := os.OpenFile(filepath.Join(out, name), os.O_APPEND|os.O_WRONLY, 0o600)
+			assert.NilError(t, err)
+			fmt.Fprint(f, `{"scenario":"small","run":0,`)
+			assert.NilError(t, f.Close())
+		}
 
 		code, text := program(t, "", "report", out)
 		assert.Equal(t, code, exitOK, text)
 		assert.Assert(t, strings.Contains(text, "note: this measurement did not come to its end"), text)
+		assert.Assert(t, strings.Contains(text, "62.5 %"), text) // the pool
 		bench, err := os.ReadFile(filepath.Join(out, "bench.txt"))
 		assert.NilError(t, err)
 		assert.Assert(t, strings.Contains(string(bench), "incomplete: it was ended from outside"), string(bench))
@@ -140,7 +158,7 @@ func TestJournalIsTakenAway(t *testing.T) {
 	for range 2 {
 		code, text := program(t, "", "run", file, "-q", "-url", server.URL, "-out", out)
 		assert.Equal(t, code, exitOK, text)
-		for _, name := range []string{journalFile, restFile, headFile} {
+		for _, name := range []string{journalFile, samplesFile, restFile, headFile} {
 			_, err := os.Stat(filepath.Join(out, name))
 			assert.Assert(t, os.IsNotExist(err), name)
 		}

@@ -19,7 +19,7 @@ type results struct {
 	dir       string
 	fresh     bool // made by us
 	serverLog *os.File
-	open      *os.File // the journal, while there is one
+	open      []*os.File // those of the journal, while there is one
 }
 
 func newResults(dir string) (*results, error) {

@@ -30,3 +30,76 @@ func PeakPool(samples []Sample) float64 {
 	}
 	return peak
 }
+
+// A Series is the samples of a run, at most MaxSamples however long it is: when they are full, every
+// two become one that has the larger value of each gauge, so that a peak stays. The zero Series is
+// ready for use.
+type Series struct {
+	Samples []Sample
+
+	every int // looks that make a sample; 0 is 1
+	looks int // in the last sample
+}
+
+// MaxSamples is how many samples a Series has at most.
+const MaxSamples = 2000
+
+// Add takes what was seen in one look at the server.
+func (s *Series) Add(look Sample) {
+	if s.every == 0 {
+		s.every = 1
+	}
+	if n := len(s.Samples); s.looks%s.every != 0 {
+		s.Samples[n-1] = s.Samples[n-1].merge(look)
+	} else {
+		if n == MaxSamples {
+			for i := range n / 2 {
+				s.Samples[i] = s.Samples[2*i].merge(s.Samples[2*i+1])
+			}
+			s.Samples, s.every = s.Samples[:n/2], 2*s.every
+		}
+		s.Samples, s.looks = append(s.Samples, look), 0
+	}
+	s.looks++
+}
+
+// IsLong tells whether a sample is of several looks.
+func (s *Series) IsLong() bool { return s.every > 1 }
+
+// MergeSamples makes one sample of several; of none it makes none.
+func MergeSamples(samples []Sample) []Sample {
+	for i := 1; i < len(samples); i++ {
+		samples[0] = samples[0].merge(samples[i])
+	}
+	return samples[:min(len(samples), 1)]
+}
+
+func (s Sample) merge(o Sample) Sample {
+	s.Queue, s.Running, s.Pool = max(s.Queue, o.Queue), max(s.Running, o.Running), max(s.Pool, o.Pool)
+	return s
+}
+
+// Thin makes of the looks of any number of runs, in the order of their times, the samples that their
+// Series would be.
+func Thin(looks []Sample) []Sample {
+	type run struct {
+		scenario string
+		level    load.Level
+		index    int
+	}
+	series := map[run]*Series{}
+	var order []*Series
+	for _, look := range looks {
+		of := run{look.Scenario, look.Level, look.Run}
+		if series[of] == nil {
+			series[of] = &Series{}
+			order = append(order, series[of])
+		}
+		series[of].Add(look)
+	}
+	var all []Sample
+	for _, s := range order {
+		all = append(all, s.Samples...)
+	}
+	return all
+}
