@@ -10,7 +10,7 @@ import (
 
 // agentName returns the name of the agent whose memory a request continues. On every route, the
 // first of these that is given counts: the agent in the path, the header X-Agent-ID, the header
-// X-Session-ID, the body's session_id. Without any of them the request is anonymous: it uses and
+// X-Session-ID, Codex's header session_id, the body's session_id. Without any of them the request is anonymous: it uses and
 // leaves only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name
 // a person, who may hold many conversations at once, so they are not an identity here.)
 func agentName(r *http.Request, session string) (string, error) {
@@ -18,6 +18,7 @@ func agentName(r *http.Request, session string) (string, error) {
 		{"agent_id", r.PathValue("id")},
 		{"X-Agent-ID", r.Header.Get("X-Agent-ID")},
 		{"X-Session-ID", r.Header.Get("X-Session-ID")},
+		{"session_id", r.Header.Get("session_id")}, // Codex's
 		{"session_id", session},
 	} {
 		if id.name != "" {

@@ -198,6 +198,7 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 	if err := b.engine.Forget(r.PathValue("id")); err != nil {
 		return err
 	}
+	s.responses.Forget(r.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"loadstone/server/internal/anthropic"
+	"loadstone/server/internal/generate"
 )
 
 // isAnthropic says whether a path is one of Anthropic's API.
@@ -25,29 +26,43 @@ func (s *Server) messages(w *response, r *http.Request) error {
 // countTokens serves POST /v1/messages/count_tokens: how many tokens the prompt of the same body
 // has.
 func (s *Server) countTokens(w *response, r *http.Request) error {
-	b, err := s.open()
+	n, err := s.countPrompt(w, r, new(anthropic.MessagesRequest))
 	if err != nil {
 		return err
 	}
-	body := new(anthropic.MessagesRequest)
+	return writeJSON(w, http.StatusOK, struct {
+		InputTokens int `json:"input_tokens"`
+	}{n})
+}
+
+// A promptBody is the body of a request of which the prompt alone is wanted.
+type promptBody interface {
+	generationBody
+	ValidatePrompt() (*generate.Params, error)
+}
+
+// countPrompt returns how many tokens the prompt of a request has.
+func (s *Server) countPrompt(w *response, r *http.Request, body promptBody) (int, error) {
+	b, err := s.open()
+	if err != nil {
+		return 0, err
+	}
 	if err := readBody(w, r, body); err != nil {
-		return err
+		return 0, err
 	}
 	agent, err := s.agentOf(r, body)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p, err := body.ValidatePrompt()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p.Agent = agent
 	prompt, err := b.generator.Encode(p)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	setCutHeader(w.Header(), p)
-	return writeJSON(w, http.StatusOK, struct {
-		InputTokens int `json:"input_tokens"`
-	}{len(prompt)})
+	return len(prompt), nil
 }

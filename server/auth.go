@@ -61,7 +61,8 @@ func (s *Server) unlocked(next http.Handler) http.Handler {
 
 // isPrivate says whether a path leads to what agents remember or to the server's state.
 func isPrivate(path string) bool {
-	return strings.HasPrefix(path, "/v1/agents") || strings.HasPrefix(path, "/admin/")
+	return strings.HasPrefix(path, "/v1/agents") || strings.HasPrefix(path, "/admin/") ||
+		strings.HasPrefix(path, "/v1/responses/")
 }
 
 // isNamed says whether a request's Host is an address, localhost, or the host of a configured

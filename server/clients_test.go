@@ -777,7 +777,8 @@ func TestHints(t *testing.T) {
 		"/openai/v1/chat/completions": "; want /v1/chat/completions\"",
 		"/v1/chat/completions/":       "; want /v1/chat/completions\"",
 		"/api/generate":               "no such path: /api/generate\"",
-		"/v1/responses":               "no such path: /v1/responses\"",
+		"/responses":                  "want /v1/responses: does",
+		"/v1/embeddings":              "no such path: /v1/embeddings\"",
 	} {
 		if w := s.post(path, "{}"); w.Code != 404 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d %s, want %s", path, w.Code, w.Body, want)

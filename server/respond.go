@@ -44,6 +44,8 @@ func (e *apiError) write(w *response) {
 		case e.status == statusClientClosed:
 		case w.anthropic:
 			w.Write(slices.Concat([]byte("event: error\ndata: "), e.body(w), []byte("\n\n")))
+		case w.failed != nil:
+			w.Write(w.failed(nil, e.code, e.message))
 		default:
 			w.Write(slices.Concat([]byte("data: "), e.body(w), []byte("\n\n")))
 		}

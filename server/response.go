@@ -28,7 +28,9 @@ type response struct {
 	status    int       // as sent; 0 before
 	anthropic bool      // errors go out in Anthropic's envelope
 	maxBody   int64     // largest body of the request in bytes
-	outcome   int       // for the log, where it differs from status: 499, or a failed stream's
+	// failed appends the last event of a stream that fails, where its API has one of its own
+	failed  func(b []byte, code, message string) []byte
+	outcome int // for the log, where it differs from status: 499, or a failed stream's
 
 	generation *generate.Generation // nil where nothing is generated
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server/internal/responses"
 )
 
 // New returns a server that is loading.
@@ -32,6 +33,10 @@ func New(cfg Config) *Server {
 		keys:    newKeys(cfg.Keys),
 		limits:  newLimits(cfg.Rate, cfg.AgentRate),
 	}
+	s.responses = cfg.Responses
+	if s.responses == nil {
+		s.responses, _ = responses.OpenStore("") // in RAM, which cannot fail
+	}
 	s.cfg.Keys = nil
 	var paths []string
 	s.handler, paths = s.routes()
@@ -49,6 +54,12 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"POST", "/v1/completions", s.completions},
 		{"POST", "/v1/messages", s.messages},
 		{"POST", "/v1/messages/count_tokens", s.countTokens},
+		{"POST", "/v1/responses", s.respond},
+		{"POST", "/v1/responses/input_tokens", s.countInput},
+		{"GET", "/v1/responses/{id}", s.getResponse},
+		{"DELETE", "/v1/responses/{id}", s.deleteResponse},
+		{"POST", "/v1/responses/{id}/cancel", s.cancelResponse},
+		{"GET", "/v1/responses/{id}/input_items", s.inputItems},
 		{"GET", "/v1/models", s.models},
 		{"GET", "/v1/models/{id...}", s.model},
 		{"POST", "/v1/agents", s.createAgent},

@@ -8,7 +8,7 @@
 //	HTTP  -->  server: routes, limits, who asks
 //	             |  body                                 ^  whole answer or events
 //	             v                                       |
-//	           internal/openai, internal/anthropic: wire types, validation, writers
+//	           internal/openai, responses, anthropic: wire types, validation, writers
 //	             |  generate.Params                      ^  generate.Piece, generate.Answer
 //	             v                                       |
 //	           internal/generate: prompt, text and tool calls, tokens of earlier answers
@@ -29,6 +29,7 @@ import (
 
 	"loadstone/engine"
 	"loadstone/server/internal/generate"
+	"loadstone/server/internal/responses"
 )
 
 // Text is what the server needs to know of a model's language. Its methods are called from many
@@ -61,6 +62,8 @@ type Config struct {
 	// Origins are the web origins whose pages may read the answers, beside those of this machine;
 	// "*" is all.
 	Origins []string
+	// Responses keeps the answers of the Responses API that later requests name. nil: a store in RAM
+	Responses *ResponseStore
 	// Keys are the API keys. Every request except health checks needs one of them. None: no key is
 	// needed
 	Keys []string
@@ -83,19 +86,27 @@ type Config struct {
 // A Server is an http.Handler for one model. It answers from the start; until Ready is called it
 // says that it is loading.
 type Server struct {
-	cfg      Config
-	handler  http.Handler
-	log      *slog.Logger
-	started  time.Time
-	metrics  *metrics
-	keys     keys
-	limits   *limits
-	backend  atomic.Pointer[backend] // nil while loading
-	loading  atomic.Int64            // how much of the weights has been read, in per cent
-	draining atomic.Bool
-	recent   recent
-	roster   roster
+	cfg       Config
+	handler   http.Handler
+	log       *slog.Logger
+	started   time.Time
+	metrics   *metrics
+	keys      keys
+	responses *ResponseStore
+	limits    *limits
+	backend   atomic.Pointer[backend] // nil while loading
+	loading   atomic.Int64            // how much of the weights has been read, in per cent
+	draining  atomic.Bool
+	recent    recent
+	roster    roster
 }
+
+// A ResponseStore keeps answers of the Responses API; see OpenResponses.
+type ResponseStore = responses.Store
+
+// OpenResponses opens a directory in which answers of the Responses API are kept, a file for each,
+// and makes it if need be. It is bounded in size and age.
+func OpenResponses(dir string) (*ResponseStore, error) { return responses.OpenStore(dir) }
 
 // A backend is what answers once the model is loaded.
 type backend struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,25 +24,52 @@ var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 type transcript struct {
 	strings.Builder
 	log strings.Builder // the access log
+	// joined leaves out where chunks end, which may be in the middle of an id
+	joined bool
 }
 
 var volatile = []struct {
 	pattern *regexp.Regexp
 	with    string
 }{
-	{regexp.MustCompile(`\b(chatcmpl-|cmpl-|req_|msg_|call_|agent_)[A-Z2-7]{26}`), "${1}ID"},
+	{regexp.MustCompile(`\b(chatcmpl-|cmpl-|req_|msg_|call_|agent_|resp_|item_|fc_|ctc_|lsh_|rs_)[A-Z2-7]{26}`), "${1}ID"},
 	{regexp.MustCompile(`(?m)^((?:process|go)_\w+) .*$`), "$1 N"},
 	{regexp.MustCompile(`Content-Length: \d{4,}`), "Content-Length: N"}, // of the metrics
 	{regexp.MustCompile(`\r\n`), "\n"},
 }
 
-func (tr *transcript) exchange(t *testing.T, l *memListener, what, request string) {
+// exchange returns the response.
+func (tr *transcript) exchange(t *testing.T, l *memListener, what, request string) string {
 	t.Helper()
 	tr.log.Reset()
 	response := l.exchange(t, request)
+	if tr.joined {
+		response = joinChunks(response)
+	}
 	synctest.Wait() // for the log line, which is written after the answer
 	fmt.Fprintf(tr, "### %s\n%s\n\n--- answer\n%s\n--- log\n%s\n", what,
 		strings.TrimRight(request, "\r\n"), response, tr.log.String())
+	return response
+}
+
+// joinChunks returns a response without the lines between its chunks.
+func joinChunks(response string) string {
+	head, body, _ := strings.Cut(response, "\r\n\r\n")
+	if !strings.Contains(head, "Transfer-Encoding: chunked") {
+		return response
+	}
+	var b strings.Builder
+	b.WriteString(head + "\r\n\r\n")
+	for {
+		size, rest, _ := strings.Cut(body, "\r\n")
+		n, err := strconv.ParseUint(size, 16, 32)
+		if err != nil || n == 0 || len(rest) < int(n)+2 {
+			b.WriteString(rest)
+			return b.String()
+		}
+		b.WriteString(rest[:n])
+		body = rest[n+2:]
+	}
 }
 
 func (tr *transcript) check(t *testing.T, name string) {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,13 @@ const key = "sk-test"
 // serve starts a server with the embedded model and returns its address.
 func serve(t *testing.T, args ...string) string {
 	t.Helper()
+	url, _ := serveUntil(t, args...)
+	return url
+}
+
+// serveUntil is serve for a test that kills its server before it ends.
+func serveUntil(t *testing.T, args ...string) (url string, kill func()) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -54,21 +62,21 @@ func serve(t *testing.T, args ...string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	kill = sync.OnceFunc(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	var url string
+	t.Cleanup(kill)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if m := regexp.MustCompile(`listening on (\S+)`).FindStringSubmatch(lines.Text()); m != nil {
 			url = m[1]
 		}
 		if strings.HasPrefix(lines.Text(), "loadstone: ready") {
-			return url
+			return url, kill
 		}
 	}
 	t.Fatal("the server ended before it was ready")
-	return ""
+	return "", nil
 }
 
 var weather = openai.FunctionDefinitionParam{

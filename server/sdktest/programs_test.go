@@ -27,8 +27,10 @@ func TestPrograms(t *testing.T) {
 	url, limited := serve(t), serve(t, "-rate", "60")
 	for _, program := range []struct{ dir, interpreter, file string }{
 		{"python", python, "openai_client.py"},
+		{"python", python, "responses_client.py"},
 		{"python", python, "anthropic_client.py"},
 		{"node", "node", "openai_client.mjs"},
+		{"node", "node", "responses_client.mjs"},
 		{"node", "node", "anthropic_client.mjs"},
 	} {
 		t.Run(program.file, func(t *testing.T) {

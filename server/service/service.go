@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -79,6 +80,10 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			"everybody who reaches it can use the model; -api-key-file sets keys",
 			"addr", a.String())
 	}
+	stored, err := openResponses(o.engine.Dir)
+	if err != nil {
+		return err
+	}
 	i := &instance{
 		options:  o,
 		source:   src,
@@ -92,6 +97,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			Origins:     splitList(o.origins),
 			MaxBody:     o.maxBody,
 			Keys:        keys,
+			Responses:   stored,
 			Rate:        o.rate,
 			AgentRate:   o.agentRate,
 			DurableWait: o.durableWait,
@@ -104,6 +110,15 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		i.progress = io.Discard
 	}
 	return i.serve(ctx, listener)
+}
+
+// openResponses opens the store of responses, which lie beside agents' memories; in RAM where those
+// have no directory.
+func openResponses(agents string) (*server.ResponseStore, error) {
+	if agents != "" {
+		agents = filepath.Join(agents, "responses")
+	}
+	return server.OpenResponses(agents)
 }
 
 // A UsageError says what is wrong with a command line. Nothing was begun then.

@@ -180,24 +180,16 @@ func (m *message) addTo(p *generate.Params, path string) error {
 }
 
 // addSystem appends a system message that stands among the messages, as Claude Code has them since
-// version 2.1.154. Before the first message of another role it is a part of the system prompt. Later
-// it is a part of the user's turn, in the tags that Claude Code itself used there before: most
-// templates refuse a system message in the middle, and a system prompt that grows would change the
-// beginning of the conversation, so that nothing of it would be cached.
+// version 2.1.154.
 func (m *message) addSystem(p *generate.Params, path string) error {
 	text, cut, err := systemText(path, m.Content)
 	if err != nil {
 		return err
 	}
 	p.BillingCut = p.BillingCut || cut
-	if cut && text == "" {
-		return nil
+	if !cut || text != "" {
+		p.AddReminder(text)
 	}
-	if n := len(p.Messages); n == 0 || p.Messages[n-1].Role == generate.RoleSystem {
-		p.AddMessage(generate.RoleSystem, text)
-		return nil
-	}
-	p.AddMessage(generate.RoleUser, "<system-reminder>\n"+text+"\n</system-reminder>")
 	return nil
 }
 

@@ -92,6 +92,19 @@ func (p *Params) AddMessage(role, text string) {
 	p.Messages = append(p.Messages, Message{Role: role, Text: text})
 }
 
+// AddReminder appends a system message that may stand in the middle of a conversation. Before the
+// first message of another role it is a part of the system prompt. Later it is a part of the user's
+// turn, in the tags that Claude Code uses there: most templates refuse a system message in the
+// middle, and a system prompt that grows would change the beginning of the conversation, so that
+// nothing of it would be cached.
+func (p *Params) AddReminder(text string) {
+	if n := len(p.Messages); n == 0 || p.Messages[n-1].Role == RoleSystem {
+		p.AddMessage(RoleSystem, text)
+		return
+	}
+	p.AddMessage(RoleUser, "<system-reminder>\n"+text+"\n</system-reminder>")
+}
+
 // AddAnswer appends an assistant's message.
 func (p *Params) AddAnswer(text string, calls []ToolCall) {
 	p.Messages = append(p.Messages, Message{

@@ -1,0 +1,279 @@
+package responses
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
+)
+
+// An item is one of a conversation: what the client says, or what a model said.
+type item struct {
+	Type      string          `json:"type"` // "": a message, or an item_reference where there is no role
+	ID        string          `json:"id"`
+	Role      string          `json:"role"`
+	Content   json.RawMessage `json:"content"` // a string or parts
+	CallID    string          `json:"call_id"`
+	Name      string          `json:"name"`
+	Namespace string          `json:"namespace"`
+	Arguments json.RawMessage `json:"arguments"` // a string of JSON
+	Input     json.RawMessage `json:"input"`     // of a custom tool's call: a string
+	Action    json.RawMessage `json:"action"`    // of a shell's call
+	Output    json.RawMessage `json:"output"`    // a string or parts
+	Summary   []part          `json:"summary"`   // of reasoning
+	Encrypted string          `json:"encrypted_content"`
+}
+
+// A part is one of an item's content.
+type part struct {
+	Type    string  `json:"type"`
+	Text    *string `json:"text"`
+	Refusal *string `json:"refusal"`
+}
+
+// A conversation makes messages of items. The items of one answer, its reasoning, its text and its
+// calls, become one message.
+type conversation struct {
+	p     *generate.Params
+	store *Store
+	tools *toolNames
+
+	answer    bool // the items before were the model's; the rest is theirs
+	text      string
+	calls     []generate.ToolCall
+	reasoning string
+}
+
+// addInput adds a request's own input and ends the conversation.
+func (c *conversation) addInput(raw json.RawMessage) error {
+	items, err := inputItems(raw)
+	if err != nil {
+		return err
+	}
+	for i, raw := range items {
+		if err := c.add(fmt.Sprintf("input[%d]", i), raw); err != nil {
+			return err
+		}
+	}
+	c.endAnswer()
+	return nil
+}
+
+// addStored adds the items of an earlier response.
+func (c *conversation) addStored(r *Stored) error {
+	for _, raw := range slices.Concat(r.Input, r.output()) {
+		if err := c.add("previous_response_id", raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inputItems returns the items of a body's input. A string is a message of the user's.
+func inputItems(raw json.RawMessage) ([]json.RawMessage, error) {
+	raw = wire.OrNil(raw)
+	var items []json.RawMessage
+	switch {
+	case raw == nil:
+	case raw[0] == '"':
+		message := append([]byte(`{"type":"message","role":"user","content":`), raw...)
+		items = append(items, append(message, '}'))
+	case raw[0] != '[' || wire.Unmarshal(raw, &items) != nil:
+		return nil, generate.Invalid("input", "input: want a string or an array of items")
+	}
+	return items, nil
+}
+
+// add adds the item at a path of the body.
+func (c *conversation) add(path string, raw json.RawMessage) error {
+	var it item
+	if err := wire.Unmarshal(raw, &it); err != nil {
+		return generate.Invalid(path, "%s: %v", path, err)
+	}
+	if it.Type == "" {
+		if it.Type = "message"; it.Role == "" && it.ID != "" {
+			it.Type = "item_reference"
+		}
+	}
+	switch it.Type {
+	case "message":
+		return c.addMessage(path, &it)
+	case "reasoning":
+		c.beginAnswer(false)
+		c.reasoning = it.reasoning()
+	case "function_call":
+		c.addCall(generate.CalledTool(joinName(it.Namespace, it.Name), it.Arguments))
+	case "custom_tool_call":
+		c.addCall(generate.CalledTool(joinName(it.Namespace, it.Name), customArguments(it.Input)))
+	case "local_shell_call":
+		c.addCall(generate.CalledTool(localShell, it.Action))
+	case "function_call_output", "custom_tool_call_output", "local_shell_call_output":
+		text, err := contentText(path+".output", it.Output)
+		if err != nil {
+			return err
+		}
+		c.endAnswer()
+		c.p.AddToolResult(text)
+	case "item_reference":
+		return c.addReference(path, it.ID)
+	case "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call":
+		// Hosted tools that another server called; what they found stands in the answer.
+	default:
+		return generate.Unsupported(path+".type", "%s.type: %q; this server reads message, "+
+			"reasoning, item_reference, and the calls of functions, custom tools and the local "+
+			"shell with their outputs", path, it.Type)
+	}
+	return nil
+}
+
+// addReference adds an item of a stored response.
+func (c *conversation) addReference(path, id string) error {
+	raw, err := c.store.item(id)
+	if err != nil {
+		return generate.Invalid(path+".id", "%s.id: no stored item has the id %q", path, id)
+	}
+	return c.add(path, raw)
+}
+
+func (c *conversation) addMessage(path string, it *item) error {
+	text, err := contentText(path+".content", it.Content)
+	if err != nil {
+		return err
+	}
+	switch it.Role {
+	case "assistant":
+		c.beginAnswer(true)
+		c.text = text
+		return nil
+	case "user":
+		c.endAnswer()
+		c.p.AddMessage(generate.RoleUser, text)
+	case "system", "developer":
+		c.endAnswer()
+		c.p.AddReminder(text)
+	default:
+		return generate.Invalid(path+".role",
+			"%s.role: %q; want user, assistant, system or developer", path, it.Role)
+	}
+	return nil
+}
+
+// beginAnswer goes on with the model's message, or begins another: an answer has its reasoning
+// first, then one text, then its calls.
+func (c *conversation) beginAnswer(text bool) {
+	if c.text != "" || len(c.calls) > 0 || !text && c.reasoning != "" {
+		c.endAnswer()
+	}
+	c.answer = true
+}
+
+func (c *conversation) addCall(call generate.ToolCall) {
+	c.answer = true
+	c.calls = append(c.calls, call)
+}
+
+func (c *conversation) endAnswer() {
+	if c.answer && (c.text != "" || len(c.calls) > 0) {
+		c.p.AddAnswer(c.text, c.calls)
+	}
+	c.answer, c.text, c.calls, c.reasoning = false, "", nil, ""
+}
+
+// contentText returns the text of content, which is a string or has parts of text. The parts of a
+// message are joined without anything between them.
+func contentText(path string, raw json.RawMessage) (string, error) {
+	raw = wire.OrNil(raw)
+	if raw == nil {
+		return "", nil
+	}
+	var text string
+	if raw[0] == '"' {
+		err := wire.Unmarshal(raw, &text)
+		return text, err
+	}
+	var parts []part
+	if raw[0] == '{' { // what a local shell's client sends
+		return string(wire.Plain(raw)), nil
+	}
+	if raw[0] != '[' || wire.Unmarshal(raw, &parts) != nil {
+		return "", generate.Invalid(path, "%s: want a string or an array of text parts", path)
+	}
+	var b strings.Builder
+	for i, p := range parts {
+		path := fmt.Sprintf("%s[%d]", path, i)
+		switch p.Type {
+		case "input_text", "output_text", "text":
+		case "refusal":
+			p.Text = p.Refusal
+		default:
+			return "", generate.Unsupported(path+".type",
+				"%s.type: %q; this server reads text parts only", path, p.Type)
+		}
+		if p.Text == nil {
+			return "", generate.Invalid(path+".text", "%s.text: missing", path)
+		}
+		b.WriteString(*p.Text)
+	}
+	return b.String(), nil
+}
+
+// ourReasoning begins the encrypted_content of this server's reasoning items. It is for clients that
+// keep nothing else of them. It hides nothing: the same text stands in the item's content.
+const ourReasoning = "loadstone:"
+
+func encryptedReasoning(text []byte) string {
+	return ourReasoning + base64.StdEncoding.EncodeToString(text)
+}
+
+// reasoning returns the text of a reasoning item, "" where it is another model's and cannot be read.
+func (it *item) reasoning() string {
+	if text, err := contentText("", it.reasoningContent()); err == nil && text != "" {
+		return text
+	}
+	if code, ok := strings.CutPrefix(it.Encrypted, ourReasoning); ok {
+		text, _ := base64.StdEncoding.DecodeString(code)
+		return string(text)
+	}
+	return ""
+}
+
+// reasoningContent returns the content with its parts as parts of text.
+func (it *item) reasoningContent() json.RawMessage {
+	var parts []part
+	if wire.OrNil(it.Content) == nil || wire.Unmarshal(it.Content, &parts) != nil {
+		return nil
+	}
+	for i := range parts {
+		if parts[i].Type == "reasoning_text" {
+			parts[i].Type = "text"
+		}
+	}
+	return wire.Encode(parts)
+}
+
+// withID returns an item with an id of ours where it has none.
+func withID(raw json.RawMessage, response string, n int) json.RawMessage {
+	var it item
+	if wire.Unmarshal(raw, &it) != nil || it.ID != "" {
+		return raw
+	}
+	kind := "item_"
+	if it.Type == "" || it.Type == "message" {
+		kind = "msg_"
+	}
+	id := fmt.Sprintf("%s%s_in%d", kind, strings.TrimPrefix(response, responsePrefix), n)
+	head := wire.AppendString([]byte(`{"id":`), id)
+	if it.Type == "" {
+		head = append(head, `,"type":"message"`...)
+	}
+	rest := strings.TrimLeft(strings.TrimPrefix(strings.TrimLeft(string(raw), " \t\r\n"), "{"),
+		" \t\r\n")
+	if rest != "}" {
+		head = append(head, ',')
+	}
+	return append(head, rest...)
+}

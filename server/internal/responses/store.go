@@ -1,0 +1,340 @@
+package responses
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"loadstone/server/internal/generate"
+	"loadstone/server/internal/wire"
+)
+
+// responsePrefix begins the id of a response. The 26 characters that follow are in the ids of its
+// items too, so that an item leads to its response.
+const responsePrefix = "resp_"
+
+// A Stored is a response as the store has it.
+type Stored struct {
+	ID       string            `json:"id"`
+	Owner    string            `json:"owner,omitempty"` // who may name it
+	Agent    string            `json:"agent,omitempty"` // whose memory it continues; "": none
+	Previous string            `json:"previous,omitempty"`
+	Input    []json.RawMessage `json:"input"` // the request's own items, each with an id
+	Response json.RawMessage   `json:"response"`
+}
+
+// output returns the items of the response.
+func (s *Stored) output() []json.RawMessage {
+	var body struct {
+		Output []json.RawMessage `json:"output"`
+	}
+	wire.Unmarshal(s.Response, &body) // it was written here
+	return body.Output
+}
+
+// A Store keeps responses for requests that name them: in a directory, a folder for each agent with
+// a file for each response, or, where it has no directory, in RAM. It is bounded: beyond maxBytes,
+// and after maxAge, the oldest are forgotten. Its methods may be called from many goroutines at once.
+type Store struct {
+	dir      string
+	maxBytes int64
+	maxAge   time.Duration
+
+	mu      sync.Mutex
+	known   map[string]*entry
+	bytes   int64
+	trimmed time.Time // when entries were last looked at for their age
+}
+
+// An entry is what is known of a stored response without reading it.
+type entry struct {
+	id     string
+	folder string // its agent's
+	bytes  int64
+	at     time.Time
+	body   []byte // where there is no directory
+}
+
+// folderOf returns the name of an agent's folder.
+func folderOf(agent string) string {
+	sum := sha256.Sum256([]byte(agent))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Bounds of a Store. OpenAI keeps responses for 30 days.
+const (
+	maxAge      = 30 * 24 * time.Hour
+	maxDirBytes = 1 << 30
+	maxRAMBytes = 64 << 20
+	maxChain    = 10000 // responses of a conversation
+)
+
+// ErrNotFound says that a response is not in the store.
+var ErrNotFound = errors.New("no such response: it was not stored, was deleted, or is older than " +
+	"what this server keeps")
+
+// OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM.
+func OpenStore(dir string) (*Store, error) {
+	s := &Store{dir: dir, maxBytes: maxRAMBytes, maxAge: maxAge, known: make(map[string]*entry)}
+	if dir == "" {
+		return s, nil
+	}
+	s.maxBytes = maxDirBytes
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("directory of responses: %w", err)
+	}
+	folders, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("directory of responses: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range folders {
+		if f.IsDir() {
+			s.scan(f.Name())
+		}
+	}
+	s.trim(time.Now())
+	return s, nil
+}
+
+// scan takes in the files of a folder. What cannot be read is not known.
+func (s *Store) scan(folder string) {
+	files, err := os.ReadDir(filepath.Join(s.dir, folder))
+	if err != nil {
+		slog.Warn("stored responses cannot be read", "error", err)
+	}
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if info, err := f.Info(); err == nil && ok && isID(id) {
+			s.put(&entry{id: id, folder: folder, bytes: info.Size(), at: info.ModTime()})
+		} else if strings.HasSuffix(f.Name(), ".tmp") { // a crash has left it
+			os.Remove(filepath.Join(s.dir, folder, f.Name()))
+		}
+	}
+}
+
+// isID says whether s is the id of a response of this server, which is safe in a file's name.
+func isID(s string) bool {
+	code, ok := strings.CutPrefix(s, responsePrefix)
+	return ok && isCode(code)
+}
+
+func isCode(s string) bool {
+	if len(s) != 26 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'A' || c > 'Z') && (c < '2' || c > '7') {
+			return false
+		}
+	}
+	return true
+}
+
+// Put stores a response. With sync it is on disk, synced, when Put returns.
+func (s *Store) Put(r *Stored, sync bool) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	e := &entry{id: r.ID, folder: folderOf(r.Agent), bytes: int64(len(body)), at: time.Now()}
+	if s.dir == "" {
+		e.body = body
+	} else if err := s.write(e, body, sync); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(e)
+	s.trim(e.at)
+	return nil
+}
+
+func (s *Store) write(e *entry, body []byte, sync bool) error {
+	folder := filepath.Join(s.dir, e.folder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder, e.id+".*.tmp") // its mode is 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	err = cmp.Or(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), s.path(e))
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	for _, name := range []string{folder, s.dir} {
+		if d, err := os.Open(name); err == nil && sync {
+			d.Sync() // some file systems cannot
+			d.Close()
+		}
+	}
+	return nil
+}
+
+func (s *Store) path(e *entry) string { return filepath.Join(s.dir, e.folder, e.id+".json") }
+
+func (s *Store) put(e *entry) {
+	if old := s.known[e.id]; old != nil {
+		s.bytes -= old.bytes
+	}
+	s.known[e.id] = e
+	s.bytes += e.bytes
+}
+
+// trim forgets what is too old, and the oldest of what is too much. s.mu is held.
+func (s *Store) trim(now time.Time) {
+	if s.bytes <= s.maxBytes && now.Sub(s.trimmed) < time.Hour {
+		return
+	}
+	s.trimmed = now
+	all := make([]*entry, 0, len(s.known))
+	for _, e := range s.known {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *entry) int { return a.at.Compare(b.at) })
+	for _, e := range all {
+		if s.bytes <= s.maxBytes && now.Sub(e.at) < s.maxAge {
+			return
+		}
+		s.drop(e)
+	}
+}
+
+// drop forgets a response. s.mu is held.
+func (s *Store) drop(e *entry) {
+	delete(s.known, e.id)
+	s.bytes -= e.bytes
+	if s.dir != "" {
+		if err := os.Remove(s.path(e)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			slog.Warn("a stored response cannot be deleted", "error", err)
+		}
+	}
+}
+
+// Get returns a stored response, or ErrNotFound.
+func (s *Store) Get(id string) (*Stored, error) {
+	s.mu.Lock()
+	e := s.known[id]
+	s.mu.Unlock()
+	if e == nil {
+		return nil, ErrNotFound
+	}
+	body := e.body
+	if s.dir != "" {
+		var err error
+		if body, err = os.ReadFile(s.path(e)); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, ErrNotFound
+			}
+			return nil, err
+		}
+	}
+	r := new(Stored)
+	if err := wire.Unmarshal(body, r); err != nil || r.ID != id {
+		return nil, fmt.Errorf("the file of response %s is not as it was written: %w", id,
+			cmp.Or(err, ErrNotFound))
+	}
+	return r, nil
+}
+
+// Delete forgets a response, or fails with ErrNotFound. Responses that continue it cannot be
+// continued any more.
+func (s *Store) Delete(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.known[id]
+	if e == nil {
+		return ErrNotFound
+	}
+	s.drop(e)
+	return nil
+}
+
+// Forget forgets the responses of an agent.
+func (s *Store) Forget(agent string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	folder := folderOf(agent)
+	for _, e := range s.known {
+		if e.folder == folder {
+			s.drop(e)
+		}
+	}
+}
+
+// Conversation returns a response and all before it, the first of them first. It fails with an error
+// for the client where one of them is not there.
+func (s *Store) Conversation(id string) ([]*Stored, error) {
+	var chain []*Stored
+	for next := id; next != ""; next = chain[len(chain)-1].Previous {
+		r, err := s.Get(next)
+		switch {
+		case errors.Is(err, ErrNotFound) && next == id:
+			return nil, previousNotFound("Previous response with id '%s' not found.", id)
+		case errors.Is(err, ErrNotFound):
+			return nil, previousNotFound("Previous response with id '%s' continues '%s', which "+
+				"was not found.", id, next)
+		case err != nil:
+			return nil, err
+		case len(chain) == maxChain:
+			return nil, previousNotFound("Previous response with id '%s' has more than %d before "+
+				"it.", id, maxChain)
+		}
+		chain = append(chain, r)
+	}
+	slices.Reverse(chain)
+	return chain, nil
+}
+
+// previousNotFound returns the error that clients of OpenAI's API look for.
+func previousNotFound(format string, args ...any) *generate.RequestError {
+	return &generate.RequestError{
+		Code:    "previous_response_not_found",
+		Param:   "previous_response_id",
+		Message: fmt.Sprintf(format, args...),
+	}
+}
+
+// item returns the item with this id of a stored response.
+func (s *Store) item(id string) (json.RawMessage, error) {
+	_, rest, _ := strings.Cut(id, "_")
+	code, place, _ := strings.Cut(rest, "_")
+	if !isCode(code) {
+		return nil, ErrNotFound
+	}
+	r, err := s.Get(responsePrefix + code)
+	if err != nil {
+		return nil, err
+	}
+	items := r.output()
+	if input, ok := strings.CutPrefix(place, "in"); ok {
+		items, place = r.Input, input
+	}
+	n, err := strconv.Atoi(place)
+	if err != nil || n < 0 || n >= len(items) {
+		return nil, ErrNotFound
+	}
+	return items[n], nil
+}
