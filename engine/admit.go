@@ -12,7 +12,7 @@ const (
 func (s *sched) admit() {
 	for i := 0; i < min(len(s.queue.lines), lookahead) && len(s.running) < s.maxBatch; {
 		q := s.queue.head(i)
-		m := s.store.Match(q.agent, q.tokens, s.match[:0])
+		m := s.store.Match(&q.who, q.tokens, s.match[:0])
 		s.match = m.Blocks
 		restores := s.restores(q, &m)
 		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, q.sure, s.stepTokens), restores)
@@ -46,8 +46,8 @@ func (s *sched) pass(i int) bool {
 // start gives a sequence what it shares and the promise of what it may need.
 func (s *sched) start(q *sequence, m *kv.Match, t kv.Terms) {
 	q.cached, q.computed, q.branch = m.Tokens, m.Tokens, m.Branch
-	q.miss = s.store.Miss(q.agent, q.tokens, q.cached)
-	c := s.store.Start(&q.claim, q.agent, m, t)
+	q.miss = s.store.Miss(&q.who, q.tokens, q.cached)
+	c := s.store.Start(&q.claim, &q.who, m, t)
 	s.keepBranch(q)
 	if c.Dst != kv.None {
 		s.batch.copies = append(s.batch.copies, c)
@@ -62,6 +62,6 @@ func (s *sched) start(q *sequence, m *kv.Match, t kv.Terms) {
 // disk: when the pool has less of it than there was. If the prompt leaves the cached tokens
 // within a block, it leaves those on disk there as well, so a restore would add nothing.
 func (s *sched) restores(q *sequence, m *kv.Match) bool {
-	return s.restorable != nil && q.agent != "" && m.Tokens < q.prompt-1 && m.Part == 0 &&
-		s.store.Agent(q.agent).Partial() && s.restorable(q.agent)
+	return s.restorable != nil && !q.who.Agent.Anonymous() && m.Tokens < q.prompt-1 && m.Part == 0 &&
+		s.store.Agent(q.who.Agent).Partial() && s.restorable(&q.who)
 }

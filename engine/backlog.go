@@ -18,7 +18,7 @@ import (
 // has reached the age of Config.SaveWithin. So a memory that grows all the time is copied about
 // once in that time, and not for each of its turns.
 type backlog struct {
-	agent string
+	agent kv.Agent
 
 	since time.Time // when the oldest turn ended that is not on disk
 	later time.Time // the same of those that saving does not have; zero: it has all
@@ -144,7 +144,7 @@ func (d *disk) endBacklog(b *backlog) {
 
 // failed notes that a request of an agent has failed, and left nothing. With it goes the agent's
 // last turn if the request had taken over the only copy.
-func (d *disk) failed(agent string) {
+func (d *disk) failed(agent kv.Agent) {
 	d.collect()
 	if b := d.backlogs[agent]; b != nil && b.chain != nil && !b.chain.Dirty {
 		d.lose(b.chain, nil)
@@ -224,7 +224,7 @@ func (d *disk) noteOldest() {
 
 // urge begins to save an agent's memory at once, if it is not saved. It returns an attempt to wait
 // for, nil if there is nothing to save.
-func (d *disk) urge(agent string) *snapshot.Attempt {
+func (d *disk) urge(agent kv.Agent) *snapshot.Attempt {
 	d.settle()
 	d.rescue()
 	b := d.backlogs[agent]

@@ -40,7 +40,7 @@ func BenchmarkStep(b *testing.B) {
 			add := func() {
 				agent := int(id) % agents
 				id++
-				s.Add(&sequence{id: id, agent: names[agent], prompt: history, max: maxTokens,
+				s.Add(&sequence{id: id, who: named(names[agent]), prompt: history, max: maxTokens,
 					tokens: prompt(agent)})
 			}
 			next := make([]int32, 32)

@@ -26,6 +26,9 @@ type Config struct {
 	// counted. 0: no limit.
 	MaxPerAgent int
 
+	// Sharing says which requests share prefixes. The zero value is ShareOwn.
+	Sharing Sharing
+
 	// Dir is the directory of agents' memories on disk, mode 0700, for this engine alone. Empty:
 	// memories are not kept on disk, and the fields below mean nothing.
 	Dir string

@@ -229,7 +229,7 @@ func TestFileUnderAnotherName(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	prompt := count(1, 18)
 	once(t, cfg, "ann", prompt)
-	file := filepath.Join(cfg.Dir, snapshot.FileName("bob"))
+	file := filepath.Join(cfg.Dir, snapshot.FileName(named("bob").Agent))
 	if err := os.Rename(memoryOf(t, cfg.Dir), file); err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestEvicted(t *testing.T) {
 	cfg.Model, cfg.DiskBytes = newFake(), info.Size()*3/2
 	e := start(t, cfg)
 	drainTokens(submit(t, e, t.Context(), "bob", count(31, 30), 1))
-	if err := e.save("bob"); err != nil {
+	if err := e.save(named("bob").Agent); err != nil {
 		t.Fatal(err)
 	}
 	if r := again(e, "ann"); r.Miss != "evicted" || r.CachedTokens != 0 {
@@ -319,7 +319,7 @@ func TestEvicted(t *testing.T) {
 	}
 	cfg.Model, cfg.TTL = newFake(), time.Hour
 	e = start(t, cfg)
-	if list, err := e.Agents(); err != nil || len(list) != 0 {
+	if list, err := e.AllAgents(); err != nil || len(list) != 0 {
 		t.Errorf("a memory that is too old is still there: %v, %v", list, err)
 	}
 	if files, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.memory")); len(files) != 0 {
@@ -327,7 +327,7 @@ func TestEvicted(t *testing.T) {
 	}
 	for _, agent := range []string{"ann", "bob"} {
 		want := "new_agent" // of the two the one that was not in that file
-		if filepath.Base(file) == snapshot.FileName(agent) {
+		if filepath.Base(file) == snapshot.FileName(named(agent).Agent) {
 			want = "evicted"
 		}
 		if r := again(e, agent); r.Miss != want {

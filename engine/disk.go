@@ -39,11 +39,11 @@ type disk struct {
 	step         func() time.Duration // how long a step takes, for which a save may have to wait
 	portionBytes int                  // that are copied in or out between two steps
 
-	backlogs map[string]*backlog // by agent
-	turns    []turn              // first turns of backlogs, in the order of their times
-	aged     int                 // how many of turns have been looked at because of their age
-	overdue  []*backlog          // reached their age while an older snapshot was on its way
-	oldest   atomic.Int64        // when the oldest unsaved turn ended, in Unix nanoseconds; 0: none
+	backlogs map[kv.Agent]*backlog // by agent
+	turns    []turn                // first turns of backlogs, in the order of their times
+	aged     int                   // how many of turns have been looked at because of their age
+	overdue  []*backlog            // reached their age while an older snapshot was on its way
+	oldest   atomic.Int64          // when the oldest unsaved turn ended, in Unix nanoseconds; 0: none
 
 	closing bool     // what fails now is not tried again
 	rested  []rested // in the order of their times
@@ -90,7 +90,7 @@ func (e *Engine) openDisk() error {
 		within:       c.SaveWithin,
 		lead:         c.SaveWithin / minLead,
 		step:         func() time.Duration { return e.pace.step },
-		backlogs:     make(map[string]*backlog),
+		backlogs:     make(map[kv.Agent]*backlog),
 		portionBytes: portionBytes,
 		copies:       make(map[*kv.Chain]*snapshot.Snapshot),
 		timer:        time.AfterFunc(time.Hour, e.mailbox.notify),
@@ -166,7 +166,7 @@ func (d *disk) flush(wait func()) {
 
 // unsaved returns an agent's newest snapshot that is not on disk, for reading: one that is being
 // made, or one on its way to the disk.
-func (d *disk) unsaved(agent string) *snapshot.Snapshot {
+func (d *disk) unsaved(agent kv.Agent) *snapshot.Snapshot {
 	b := d.backlogs[agent]
 	if b == nil || b.saving == nil {
 		return nil
@@ -175,7 +175,7 @@ func (d *disk) unsaved(agent string) *snapshot.Snapshot {
 }
 
 // unsavedTokens returns an agent's conversation as its last turn left it, nil if that is on disk.
-func (d *disk) unsavedTokens(agent string) []int32 {
+func (d *disk) unsavedTokens(agent kv.Agent) []int32 {
 	b := d.backlogs[agent]
 	switch {
 	case b == nil:
@@ -188,17 +188,31 @@ func (d *disk) unsavedTokens(agent string) []int32 {
 	return nil
 }
 
-// has reports whether an agent can be restored.
-func (d *disk) has(agent string) bool {
-	if x, ok := d.store.Find(agent); ok && x.Header.Tokens > 0 {
-		return true
+// has reports whether there is something that a request can be given. A memory that was left with
+// another salt is not.
+func (d *disk) has(who *kv.Identity) bool {
+	if s := d.unsaved(who.Agent); s != nil {
+		return s.Header().Salt == who.Salt
 	}
-	return d.unsaved(agent) != nil
+	x, ok := d.store.Find(who.Agent)
+	return ok && x.Header.Tokens > 0 && x.Header.Salt == who.Salt
+}
+
+// miss says why a request was given nothing of an agent of whom the pool knows nothing.
+func (d *disk) miss(who *kv.Identity) string {
+	x, found := d.store.Find(who.Agent)
+	switch {
+	case found && x.Header.Tokens > 0 && x.Header.Salt != who.Salt:
+		return kv.MissSalt
+	case d.store.Evicted(who.Agent):
+		return kv.MissEvicted
+	}
+	return kv.MissNewAgent
 }
 
 // forget drops what the pool has of an agent, and the snapshot that is being made of it. It reports
 // whether the pool had anything.
-func (d *disk) forget(agent string) bool {
+func (d *disk) forget(agent kv.Agent) bool {
 	d.rescue()
 	for _, c := range slices.Clone(d.copying) { // it may have been evicted in the meantime
 		if c.Agent == agent && d.copies[c] != nil {

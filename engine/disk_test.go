@@ -132,7 +132,7 @@ func TestSaveWhenIdle(t *testing.T) {
 			st.SaveFailures != 0 {
 			t.Errorf("after 10 s of rest: %+v", st)
 		}
-		if m, err := e.Inspect("ann"); err != nil || m.Tier != "hot" || !m.Saved ||
+		if m, err := e.Principal("").Inspect("ann"); err != nil || m.Tier != "hot" || !m.Saved ||
 			m.Tokens != len(text)-1 {
 			t.Errorf("inspect: %+v, %v", m, err)
 		}
@@ -175,12 +175,12 @@ func TestRestoreWindow(t *testing.T) {
 	text := slices.Concat(system, count(30, 25))
 	text = append(text, drainTokens(submit(t, e, t.Context(), "ann", text, 4))...)
 	var file, later bytes.Buffer
-	if err := e.Export("ann", &file); err != nil {
+	if err := e.Principal("").Export("ann", &file); err != nil {
 		t.Fatal(err)
 	}
 	question := slices.Concat(text, count(50, 3))
 	drainTokens(submit(t, e, t.Context(), "ann", question, 4))
-	if err := errors.Join(e.Export("ann", &later), e.Close()); err != nil {
+	if err := errors.Join(e.Principal("").Export("ann", &later), e.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -221,7 +221,7 @@ func TestRestoreWindow(t *testing.T) {
 			if strings.HasPrefix(c.name, "later") {
 				saved = later.Bytes()
 			}
-			if _, err := e.Import(bytes.NewReader(saved)); err != nil {
+			if _, err := e.Principal("").Import(bytes.NewReader(saved)); err != nil {
 				t.Fatal(err)
 			}
 			if c.shared != nil {
@@ -270,7 +270,7 @@ func TestExportImport(t *testing.T) {
 	agent := "../../etc/passwd\xff\x00"
 	answer := drainTokens(submit(t, here, t.Context(), agent, prompt, 4))
 	var file bytes.Buffer
-	if err := here.Export(agent, &file); err != nil {
+	if err := here.Principal("").Export(agent, &file); err != nil {
 		t.Fatal(err)
 	}
 	n := int(file.Bytes()[0]) | int(file.Bytes()[1])<<8
@@ -280,14 +280,14 @@ func TestExportImport(t *testing.T) {
 	whole := file.Bytes()
 	for _, bad := range [][]byte{nil, whole[:20], whole[:len(whole)-1],
 		append(slices.Clone(whole), 1), bytes.Replace(whole, []byte("fake"), []byte("evil"), 1)} {
-		if _, err := there.Import(bytes.NewReader(bad)); err == nil {
+		if _, err := there.Principal("").Import(bytes.NewReader(bad)); err == nil {
 			t.Errorf("took in %d bytes of %d", len(bad), len(whole))
 		}
 	}
-	if list, err := there.Agents(); err != nil || len(list) != 0 {
+	if list, err := there.AllAgents(); err != nil || len(list) != 0 {
 		t.Errorf("after what was refused: %v, %v", list, err)
 	}
-	m, err := there.Import(bytes.NewReader(whole))
+	m, err := there.Principal("").Import(bytes.NewReader(whole))
 	if err != nil || m.Agent != agent || m.Tokens != 21 || m.Tier != "disk" {
 		t.Fatalf("import: %+v, %v", m, err)
 	}
@@ -297,20 +297,20 @@ func TestExportImport(t *testing.T) {
 		s.Result().CachedTokens != 21 {
 		t.Errorf("answer %v, want %v; %+v", got, want, s.Result())
 	}
-	if err := there.Pin(agent); err != nil {
+	if err := there.Principal("").Pin(agent); err != nil {
 		t.Error(err)
 	}
-	if list, err := there.Agents(); err != nil || len(list) != 1 || !list[0].Pinned ||
+	if list, err := there.AllAgents(); err != nil || len(list) != 1 || !list[0].Pinned ||
 		list[0].Tier != "hot" {
 		t.Errorf("agents: %+v, %v", list, err)
 	}
-	if err := there.Forget(agent); err != nil {
+	if err := there.Principal("").Forget(agent); err != nil {
 		t.Error(err)
 	}
-	if err := there.Forget(agent); !errors.Is(err, ErrNoMemory) {
+	if err := there.Principal("").Forget(agent); !errors.Is(err, ErrNoMemory) {
 		t.Errorf("forgotten twice: %v", err)
 	}
-	if _, err := there.Inspect(agent); !errors.Is(err, ErrNoMemory) {
+	if _, err := there.Principal("").Inspect(agent); !errors.Is(err, ErrNoMemory) {
 		t.Errorf("inspect of a forgotten one: %v", err)
 	}
 	if files, _ := os.ReadDir(there.cfg.Dir); len(files) != 1 || files[0].Name() != "lock" {
@@ -323,23 +323,23 @@ func TestExportImport(t *testing.T) {
 func TestCreate(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	e := start(t, cfg)
-	if m, err := e.Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved ||
+	if m, err := e.Principal("").Create("ann"); err != nil || m.Agent != "ann" || m.Tokens != 0 || !m.Saved ||
 		m.Tier != "disk" || m.Created.IsZero() {
 		t.Errorf("created: %+v, %v", m, err)
 	}
-	if _, err := e.Create("ann"); !errors.Is(err, ErrExists) {
+	if _, err := e.Principal("").Create("ann"); !errors.Is(err, ErrExists) {
 		t.Errorf("created twice: %v", err)
 	}
 	drainTokens(submit(t, e, t.Context(), "bob", count(1, 9), 1))
-	if _, err := e.Create("bob"); !errors.Is(err, ErrExists) {
+	if _, err := e.Principal("").Create("bob"); !errors.Is(err, ErrExists) {
 		t.Errorf("created over a memory in the pool: %v", err)
 	}
 	var file bytes.Buffer
-	if err := errors.Join(e.Pin("ann"), e.Export("ann", &file), e.Close()); err != nil {
+	if err := errors.Join(e.Principal("").Pin("ann"), e.Principal("").Export("ann", &file), e.Close()); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, cfg)
-	m, err := again.Inspect("ann")
+	m, err := again.Principal("").Inspect("ann")
 	if err != nil || !m.Pinned || m.Tokens != 0 {
 		t.Errorf("after a restart: %+v, %v", m, err)
 	}
@@ -347,15 +347,15 @@ func TestCreate(t *testing.T) {
 	if drainTokens(s); s.Result().Miss != "new_agent" || s.Result().Tier != "cold" {
 		t.Errorf("the first request: %+v", s.Result())
 	}
-	if now, err := again.Inspect("ann"); err != nil || now.Tokens != 21 ||
+	if now, err := again.Principal("").Inspect("ann"); err != nil || now.Tokens != 21 ||
 		!now.Created.Equal(m.Created) || !now.Pinned {
 		t.Errorf("after it: %+v, %v", now, err)
 	}
 	there := start(t, diskConfig(t.TempDir()))
-	if m, err := there.Import(&file); err != nil || m.Agent != "ann" || m.Tokens != 0 {
+	if m, err := there.Principal("").Import(&file); err != nil || m.Agent != "ann" || m.Tokens != 0 {
 		t.Errorf("import: %+v, %v", m, err)
 	}
-	if _, err := start(t, Config{Model: newFake()}).Create("ann"); !errors.Is(err, ErrNoDir) {
+	if _, err := start(t, Config{Model: newFake()}).Principal("").Create("ann"); !errors.Is(err, ErrNoDir) {
 		t.Errorf("without a directory: %v", err)
 	}
 }
@@ -370,7 +370,7 @@ func TestTTL(t *testing.T) {
 		for _, agent := range []string{"ann", "bob"} {
 			drainTokens(submit(t, e, t.Context(), agent, count(len(agent), 20), 3))
 		}
-		if err := e.Pin("bob"); err != nil {
+		if err := e.Principal("").Pin("bob"); err != nil {
 			t.Fatal(err)
 		}
 		there := func(want int) {
@@ -388,7 +388,7 @@ func TestTTL(t *testing.T) {
 		there(1)
 		time.Sleep(24 * time.Hour)
 		there(1)
-		if err := e.Unpin("bob"); err != nil {
+		if err := e.Principal("").Unpin("bob"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
@@ -403,7 +403,7 @@ func TestTokens(t *testing.T) {
 	e := start(t, cfg)
 	expectTokens := func(e *Engine, where string, want []int32) {
 		t.Helper()
-		if got, err := e.Tokens("ann"); err != nil || !slices.Equal(got, want) {
+		if got, err := e.Principal("").Tokens("ann"); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v; want %v", where, got, err, want)
 		}
 	}
@@ -415,7 +415,7 @@ func TestTokens(t *testing.T) {
 		drainTokens(submit(t, e, t.Context(), fmt.Sprint("bob", i), count(20+i, 60), 3))
 	}
 	if err := e.call(func() {
-		if c := e.sched.store.Agent("ann"); !c.Partial() {
+		if c := e.sched.store.Agent(named("ann").Agent); !c.Partial() {
 			t.Errorf("she is still in the pool: %+v", c)
 		}
 	}); err != nil {
@@ -423,7 +423,7 @@ func TestTokens(t *testing.T) {
 	}
 	expectTokens(e, "evicted", text)
 	var file bytes.Buffer
-	if err := e.Export("ann", &file); err != nil {
+	if err := e.Principal("").Export("ann", &file); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Close(); err != nil {
@@ -432,15 +432,15 @@ func TestTokens(t *testing.T) {
 	cfg.Model = newFake()
 	e = start(t, cfg)
 	expectTokens(e, "after a restart", text)
-	if m, err := e.Inspect("ann"); err != nil || m.Tier != "disk" || m.Tokens != len(text)-1 {
+	if m, err := e.Principal("").Inspect("ann"); err != nil || m.Tier != "disk" || m.Tokens != len(text)-1 {
 		t.Errorf("she was restored: %+v, %v", m, err)
 	}
 	other := start(t, diskConfig(t.TempDir()))
-	if _, err := other.Import(&file); err != nil {
+	if _, err := other.Principal("").Import(&file); err != nil {
 		t.Fatal(err)
 	}
 	expectTokens(other, "imported", text)
-	if err := other.Forget("ann"); err != nil {
+	if err := other.Principal("").Forget("ann"); err != nil {
 		t.Fatal(err)
 	}
 	expectTokens(other, "forgotten", nil)

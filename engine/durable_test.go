@@ -17,7 +17,7 @@ import (
 )
 
 // savedTokens returns the conversation that an agent's file has, without looking at the pool.
-func savedTokens(e *Engine, agent string) []int32 { return e.disk.store.Tokens(agent) }
+func savedTokens(e *Engine, agent string) []int32 { return e.disk.store.Tokens(named(agent).Agent) }
 
 // An agent whose next turn begins the moment the last one has ended never rests. Every turn is on
 // disk before it is older than the bound all the same, and the memory is not copied once a turn.
@@ -132,7 +132,7 @@ func TestTurnOutlivesTheNext(t *testing.T) {
 				}
 				s := submit(t, e, ctx, "ann", prompt, 40)
 				<-s.Tokens()
-				if m, err := e.Inspect("ann"); err != nil || m.Saved || m.Unsaved <= 0 ||
+				if m, err := e.Principal("").Inspect("ann"); err != nil || m.Saved || m.Unsaved <= 0 ||
 					m.SavedTokens != 0 {
 					t.Errorf("while the next turn runs: %+v, %v", m, err)
 				}
@@ -148,7 +148,7 @@ func TestTurnOutlivesTheNext(t *testing.T) {
 				if len(got) < len(text) || name != "is cancelled" && !slices.Equal(got, text) {
 					t.Errorf("after a second %v is on disk, want %v", got, text)
 				}
-				if m, err := e.Inspect("ann"); err != nil || m.SavedTokens == 0 {
+				if m, err := e.Principal("").Inspect("ann"); err != nil || m.SavedTokens == 0 {
 					t.Errorf("after a second: %+v, %v", m, err)
 				}
 			})
@@ -269,7 +269,7 @@ func TestDiskFails(t *testing.T) {
 						st.Unsaved < time.Minute {
 						t.Errorf("after a minute: %+v", st)
 					}
-					if m, err := e.Inspect("ann"); err != nil || m.Saved || m.Unsaved < time.Minute {
+					if m, err := e.Principal("").Inspect("ann"); err != nil || m.Saved || m.Unsaved < time.Minute {
 						t.Errorf("after a minute: %+v, %v", m, err)
 					}
 					broken.Store(false)
@@ -279,7 +279,7 @@ func TestDiskFails(t *testing.T) {
 						st.UnsavedBytes != 0 {
 						t.Errorf("with the disk back: %+v", st)
 					}
-					if m, err := e.Inspect("ann"); err != nil || !m.Saved || m.SavedTokens != 12 {
+					if m, err := e.Principal("").Inspect("ann"); err != nil || !m.Saved || m.SavedTokens != 12 {
 						t.Errorf("with the disk back: %+v, %v", m, err)
 					}
 					if left, _ := filepath.Glob(filepath.Join(cfg.Dir, "*.tmp")); len(left) > 0 {
@@ -348,7 +348,7 @@ func TestSupersededWhileWaiting(t *testing.T) {
 	e.disk.store.Fault = func(string) error { <-stuck2; return nil }
 	other = durable(t, e, "bob", count(4, 9))
 	third := durable(t, e, "ann", text[:7])
-	if err := e.call(func() { e.disk.forget("ann"); e.disk.writer.Drop("ann") }); err != nil {
+	if err := e.call(func() { e.disk.forget(named("ann").Agent); e.disk.writer.Drop(named("ann").Agent) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := third.Saved(t.Context()); !errors.Is(err, snapshot.ErrSuperseded) ||

@@ -131,7 +131,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 	}
 	j := &job{
 		seq: &sequence{
-			agent:  r.Agent,
+			who:    e.identity(&r),
 			prompt: len(r.Prompt),
 			max:    r.MaxTokens,
 			sure:   r.SureTokens,

@@ -265,3 +265,6 @@ func foretell(r Request) []int32 {
 func greedy(prompt []int32, n int) []int32 {
 	return foretell(Request{Prompt: prompt, MaxTokens: n})
 }
+
+// named is the identity of an agent's requests in an engine with one principal.
+func named(agent string) kv.Identity { return kv.Identity{Agent: kv.Agent{Name: agent}} }

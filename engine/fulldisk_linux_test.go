@@ -21,7 +21,7 @@ func TestFullFileSystem(t *testing.T) {
 	e := start(t, cfg)
 	there := func() (names string) {
 		for _, a := range []string{"a", "b", "c", "d", "e", "f", "g"} {
-			if _, ok := e.disk.store.Find(a); ok {
+			if _, ok := e.disk.store.Find(named(a).Agent); ok {
 				names += a
 			}
 		}
@@ -41,8 +41,8 @@ func TestFullFileSystem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(e.Pin("a"), turn("f", "acdef"), e.Pin("c"), e.Pin("d"), e.Pin("e"),
-		e.Pin("f")); err != nil {
+	if err := errors.Join(e.Principal("").Pin("a"), turn("f", "acdef"), e.Principal("").Pin("c"), e.Principal("").Pin("d"), e.Principal("").Pin("e"),
+		e.Principal("").Pin("f")); err != nil {
 		t.Fatal(err)
 	}
 	if err := turn("g", "acdef"); SaveFailure(err) != "disk full" || !errors.Is(err, ErrDiskFull) {
@@ -51,7 +51,7 @@ func TestFullFileSystem(t *testing.T) {
 	if st := e.Stats(); st.Disk != DiskFull || st.SaveFailuresBy.DiskFull == 0 {
 		t.Errorf("on a full disk: %+v", st)
 	}
-	if err := e.Forget("d"); err != nil {
+	if err := e.Principal("").Forget("d"); err != nil {
 		t.Fatal(err)
 	}
 	for began := time.Now(); e.Stats().Disk != DiskOK && time.Since(began) < 20*time.Second; {

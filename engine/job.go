@@ -71,7 +71,7 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 		r.Err = err
 	}
 	e.served.count(&r)
-	if c := e.sched.store.Agent(q.agent); c != nil {
+	if c := e.sched.store.Agent(q.who.Agent); c != nil {
 		c.Used = now
 		if c.Created.IsZero() {
 			c.Created = now
@@ -80,7 +80,7 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 	j.stream.result = r
 	e.saveTurn(j, ev.finish)
 	j.unwatch()
-	e.mailbox.ended(q.agent)
+	e.mailbox.ended(q.who.Agent)
 	delete(e.jobs, q.id)
 	e.ended = append(e.ended, j)
 }
@@ -88,16 +88,16 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 // saveTurn begins to save the memory that a durable request has left.
 func (e *Engine) saveTurn(j *job, why Finish) {
 	if why == FinishError && e.disk != nil {
-		e.disk.failed(j.seq.agent)
+		e.disk.failed(j.seq.who.Agent)
 	}
 	if !j.durable {
 		return
 	}
-	if e.sched.store.Agent(j.seq.agent) == nil || why == FinishError {
+	if e.sched.store.Agent(j.seq.who.Agent) == nil || why == FinishError {
 		j.stream.lost = errLeftNothing
 		return
 	}
-	j.stream.saving = e.disk.urge(j.seq.agent)
+	j.stream.saving = e.disk.urge(j.seq.who.Agent)
 }
 
 // start returns what is known of a job's prompt now.

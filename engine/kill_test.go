@@ -121,11 +121,11 @@ func saveForEver(t *testing.T, dir string) {
 		var agents sync.WaitGroup
 		for i := range killAgents {
 			agents.Go(func() {
-				m, _ := e.Inspect(fmt.Sprint(i))
+				m, _ := e.Principal("").Inspect(fmt.Sprint(i))
 				turns, _ := turnsOf(m.Tokens)
 				_, prompt := conversation(i, turns)
 				drainTokens(submit(t, e, t.Context(), fmt.Sprint(i), prompt, 4))
-				e.save(fmt.Sprint(i))
+				e.save(named(fmt.Sprint(i)).Agent)
 			})
 		}
 		agents.Wait()
@@ -147,7 +147,7 @@ func lookAfterKill(t *testing.T, dir string, had *[killAgents]int) {
 		}
 	}
 	for i := range had {
-		m, err := e.Inspect(fmt.Sprint(i))
+		m, err := e.Principal("").Inspect(fmt.Sprint(i))
 		if err != nil {
 			if had[i] > 0 {
 				t.Errorf("agent %d had %d turns: %v", i, had[i], err)

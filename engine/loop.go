@@ -96,8 +96,8 @@ func (e *Engine) noteAdmitted(b *batch) {
 		if q.restoring {
 			j.restore = e.disk.restore(q)
 			e.restores = append(e.restores, j.restore)
-		} else if q.miss == kv.MissNewAgent && e.disk != nil && e.disk.store.Evicted(q.agent) {
-			q.miss = kv.MissEvicted
+		} else if q.miss == kv.MissNewAgent && e.disk != nil {
+			q.miss = e.disk.miss(&q.who)
 		}
 	}
 	e.mailbox.waiting.Add(int64(-len(b.admitted)))

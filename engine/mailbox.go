@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"loadstone/engine/internal/kv"
 )
 
 // A mailbox takes requests, cancellations and calls from any goroutine for the engine's, which
@@ -14,8 +16,8 @@ type mailbox struct {
 
 	mu       sync.Mutex
 	mail     mail
-	lastID   uint64         // the last id given to a request
-	inFlight map[string]int // by agent, requests that wait or run
+	lastID   uint64           // the last id given to a request
+	inFlight map[kv.Agent]int // by agent, requests that wait or run
 
 	wake chan struct{} // has one element when there is mail that the goroutine has not looked at
 }
@@ -35,7 +37,7 @@ type cancellation struct {
 }
 
 func newMailbox() mailbox {
-	return mailbox{wake: make(chan struct{}, 1), inFlight: make(map[string]int)}
+	return mailbox{wake: make(chan struct{}, 1), inFlight: make(map[kv.Agent]int)}
 }
 
 // submit takes a request and watches its context from then on. It refuses if the mailbox is
@@ -50,7 +52,7 @@ func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent int) error
 	if n := int(m.waiting.Load()); n >= limit {
 		return &QueueError{Queued: n, Limit: limit}
 	}
-	if agent := j.seq.agent; agent != "" {
+	if agent := j.seq.who.Agent; !agent.Anonymous() {
 		if n := m.inFlight[agent]; perAgent > 0 && n >= perAgent {
 			return &AgentError{InFlight: n, Limit: perAgent}
 		}
@@ -68,8 +70,8 @@ func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent int) error
 }
 
 // ended notes that a request of an agent has ended.
-func (m *mailbox) ended(agent string) {
-	if agent == "" {
+func (m *mailbox) ended(agent kv.Agent) {
+	if agent.Anonymous() {
 		return
 	}
 	m.mu.Lock()

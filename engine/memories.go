@@ -14,12 +14,13 @@ import (
 
 // A Memory says what is known of an agent's memory, without its contents.
 type Memory struct {
-	Agent  string
-	Tier   string // TierHot: all of it is in the pool; TierDisk: it is on disk, or partly
-	Tokens int    // of the conversation as it was left last
-	Bytes  int64  // of its KV
-	Saved  bool   // all of it is on disk
-	Pinned bool
+	Principal string // its PrincipalID
+	Agent     string
+	Tier      string // TierHot: all of it is in the pool; TierDisk: it is on disk, or partly
+	Tokens    int    // of the conversation as it was left last
+	Bytes     int64  // of its KV
+	Saved     bool   // all of it is on disk
+	Pinned    bool
 
 	SavedTokens int           // of the conversation, as it is on disk
 	Unsaved     time.Duration // age of the oldest turn that is not on disk; 0: all are
@@ -42,21 +43,31 @@ var (
 	ErrDiskFull = snapshot.ErrDiskFull
 	// ErrCorrupt says that a file is not, byte for byte, as it was written.
 	ErrCorrupt = snapshot.ErrCorrupt
+	// ErrOtherPrincipal refuses a file that was exported for another principal.
+	ErrOtherPrincipal = snapshot.ErrOtherPrincipal
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = snapshot.ErrOtherModel
 )
 
-// Agents lists all memories, ordered by agent. Like all methods that ask the engine's goroutine, it
-// waits for a step, and fails with ErrDraining when the engine has ended.
-func (e *Engine) Agents() ([]Memory, error) {
-	all := make(map[string]Memory)
+// AllAgents lists the memories of all principals, ordered by agent. It is for the operator of a
+// server and not for its clients.
+func (e *Engine) AllAgents() ([]Memory, error) {
+	return e.agents(func(kv.Agent) bool { return true })
+}
+
+// agents lists the memories of the agents that are wanted.
+func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
+	all := make(map[kv.Agent]Memory)
 	if e.disk != nil {
-		for _, x := range e.disk.store.List() {
+		for _, x := range e.disk.store.List(wanted) {
 			all[x.Header.Agent] = onDisk(&x)
 		}
 	}
 	err := e.call(func() {
 		for c := range e.sched.store.Agents() {
+			if !wanted(c.Agent) {
+				continue
+			}
 			if hot, ok := e.inPool(c, all[c.Agent]); ok {
 				all[c.Agent] = hot
 			}
@@ -65,7 +76,9 @@ func (e *Engine) Agents() ([]Memory, error) {
 			e.disk.settle()
 			e.disk.collect()
 			for agent := range e.disk.backlogs {
-				all[agent] = cmp.Or(all[agent], Memory{Agent: agent})
+				if wanted(agent) {
+					all[agent] = cmp.Or(all[agent], unknownMemory(agent))
+				}
 			}
 		}
 		for agent, m := range all {
@@ -79,31 +92,36 @@ func (e *Engine) Agents() ([]Memory, error) {
 	for _, m := range all {
 		list = append(list, m)
 	}
-	slices.SortFunc(list, func(a, b Memory) int { return cmp.Compare(a.Agent, b.Agent) })
+	slices.SortFunc(list, func(a, b Memory) int {
+		return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Principal, b.Principal))
+	})
 	return list, nil
 }
 
-// Create makes an agent with an empty memory, which is on disk before Create returns. It fails with
-// ErrExists if the agent has a memory.
-func (e *Engine) Create(agent string) (Memory, error) {
+// memoryOf returns a memory of which nothing but the agent is known.
+func unknownMemory(agent kv.Agent) Memory {
+	return Memory{Principal: agent.Principal, Agent: agent.Name}
+}
+
+func (m *Memory) agent() kv.Agent { return kv.Agent{Principal: m.Principal, Name: m.Agent} }
+
+func (e *Engine) create(agent kv.Agent) (Memory, error) {
 	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
-	if ok, err := e.Knows(agent); ok || err != nil {
-		return Memory{}, cmp.Or(err, fmt.Errorf("agent %q: %w", agent, ErrExists))
+	if ok, err := e.knows(agent); ok || err != nil {
+		return Memory{}, cmp.Or(err, fmt.Errorf("agent %q: %w", agent.Name, ErrExists))
 	}
 	if err := e.disk.store.Create(agent); err != nil {
 		return Memory{}, err
 	}
-	return e.Inspect(agent)
+	return e.inspect(agent)
 }
 
 // Durable reports whether memories are kept on disk.
 func (e *Engine) Durable() bool { return e.disk != nil }
 
-// Knows reports whether an agent has a memory. It waits for a step only where there is none on
-// disk.
-func (e *Engine) Knows(agent string) (found bool, err error) {
+func (e *Engine) knows(agent kv.Agent) (found bool, err error) {
 	if e.disk != nil {
 		if _, found = e.disk.store.Find(agent); found {
 			return true, nil
@@ -116,8 +134,7 @@ func (e *Engine) Knows(agent string) (found bool, err error) {
 	return found, err
 }
 
-// Inspect returns what is known of one agent's memory, or fails with ErrNoMemory.
-func (e *Engine) Inspect(agent string) (Memory, error) {
+func (e *Engine) inspect(agent kv.Agent) (Memory, error) {
 	var m Memory
 	found := false
 	err := e.call(func() {
@@ -134,21 +151,19 @@ func (e *Engine) Inspect(agent string) (Memory, error) {
 			}
 		}
 		if !found && e.disk != nil && e.disk.backlogs[agent] != nil {
-			m, found = Memory{Agent: agent}, true
+			m, found = unknownMemory(agent), true
 		}
 		if found {
 			m = e.withBacklog(m)
 		}
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("agent %q: %w", agent, ErrNoMemory)
+		err = fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
 	return m, err
 }
 
-// Tokens returns an agent's conversation as its last request left it, answer included, nil when the
-// agent has no memory. It brings no KV back into the pool: of a file it reads the tokens alone.
-func (e *Engine) Tokens(agent string) ([]int32, error) {
+func (e *Engine) conversation(agent kv.Agent) ([]int32, error) {
 	var tokens []int32
 	whole := false
 	err := e.call(func() {
@@ -176,14 +191,15 @@ func (e *Engine) Tokens(agent string) ([]int32, error) {
 // onDisk returns what is known of an agent's file.
 func onDisk(x *snapshot.Entry) Memory {
 	return Memory{
-		Agent:   x.Header.Agent,
-		Tier:    TierDisk,
-		Tokens:  x.Header.Tokens,
-		Bytes:   x.Header.KVBytes(),
-		Saved:   true,
-		Pinned:  x.Pinned,
-		Created: x.Header.Created,
-		Used:    x.Used,
+		Principal: x.Header.Agent.Principal,
+		Agent:     x.Header.Agent.Name,
+		Tier:      TierDisk,
+		Tokens:    x.Header.Tokens,
+		Bytes:     x.Header.KVBytes(),
+		Saved:     true,
+		Pinned:    x.Pinned,
+		Created:   x.Header.Created,
+		Used:      x.Used,
 
 		SavedTokens: x.Header.Tokens,
 	}
@@ -196,14 +212,15 @@ func (e *Engine) inPool(c *kv.Chain, file Memory) (Memory, bool) {
 		return file, false
 	}
 	return Memory{
-		Agent:   c.Agent,
-		Tier:    TierHot,
-		Tokens:  len(c.Tokens),
-		Bytes:   e.sched.store.ChainBytes(c),
-		Saved:   file.Saved,
-		Pinned:  file.Pinned,
-		Created: cmp.Or(file.Created, c.Created),
-		Used:    c.Used,
+		Principal: c.Agent.Principal,
+		Agent:     c.Agent.Name,
+		Tier:      TierHot,
+		Tokens:    len(c.Tokens),
+		Bytes:     e.sched.store.ChainBytes(c),
+		Saved:     file.Saved,
+		Pinned:    file.Pinned,
+		Created:   cmp.Or(file.Created, c.Created),
+		Used:      c.Used,
 
 		SavedTokens: file.SavedTokens,
 	}, true
@@ -215,12 +232,12 @@ func (e *Engine) withBacklog(m Memory) Memory {
 	if e.disk == nil {
 		return m
 	}
-	b := e.disk.backlogs[m.Agent]
+	b := e.disk.backlogs[m.agent()]
 	if b == nil {
 		return m
 	}
 	m.Saved, m.Unsaved = false, max(time.Since(b.since), 1)
-	own := e.sched.store.Agent(m.Agent)
+	own := e.sched.store.Agent(m.agent())
 	switch {
 	case own != nil && !own.Partial():
 	case b.chain != nil && b.chain.Dirty:
@@ -235,23 +252,14 @@ func (e *Engine) withBacklog(m Memory) Memory {
 	return m
 }
 
-// Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. The pool may
-// still evict its copy.
-func (e *Engine) Pin(agent string) error { return e.pin(agent, true) }
-
-// Unpin undoes Pin.
-func (e *Engine) Unpin(agent string) error { return e.pin(agent, false) }
-
-func (e *Engine) pin(agent string, pinned bool) error {
+func (e *Engine) pin(agent kv.Agent, pinned bool) error {
 	if err := e.save(agent); err != nil {
 		return err
 	}
 	return e.disk.store.Pin(agent, pinned)
 }
 
-// Forget deletes an agent's memory, wherever it is. If a request of the agent is running, it
-// leaves a new memory.
-func (e *Engine) Forget(agent string) error {
+func (e *Engine) forget(agent kv.Agent) error {
 	found := false
 	err := e.call(func() { found = e.forgetInPool(agent) })
 	if err != nil {
@@ -263,36 +271,31 @@ func (e *Engine) Forget(agent string) error {
 		found = e.disk.store.Remove(agent) || found
 	}
 	if !found {
-		return fmt.Errorf("agent %q: %w", agent, ErrNoMemory)
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
 	return nil
 }
 
 // forgetInPool drops what is not on disk, on the engine's goroutine.
-func (e *Engine) forgetInPool(agent string) bool {
+func (e *Engine) forgetInPool(agent kv.Agent) bool {
 	if e.disk != nil {
 		return e.disk.forget(agent)
 	}
 	return e.sched.store.Forget(agent)
 }
 
-// Export writes an agent's memory, as its last finished request left it, as one file. Import
-// takes it on any machine with the same model and block size. The file holds the tokens of the
-// conversation: treat it like the conversation.
-func (e *Engine) Export(agent string, w io.Writer) error {
+func (e *Engine) export(agent kv.Agent, w io.Writer) error {
 	if err := e.save(agent); err != nil {
 		return err
 	}
 	return e.disk.store.Export(agent, w)
 }
 
-// Import takes in a file that Export wrote, in place of the memory that its agent has, if any. It
-// returns what is known of the memory. All of the file is verified before anything changes.
-func (e *Engine) Import(r io.Reader) (Memory, error) {
+func (e *Engine) importFile(principal string, r io.Reader) (Memory, error) {
 	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
-	h, err := e.disk.store.Import(r, func(agent string) error {
+	h, err := e.disk.store.Import(principal, r, func(agent kv.Agent) error {
 		err := e.call(func() { e.forgetInPool(agent) })
 		e.disk.writer.Drop(agent)
 		return err
@@ -300,11 +303,11 @@ func (e *Engine) Import(r io.Reader) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	return e.Inspect(h.Agent)
+	return e.inspect(h.Agent)
 }
 
 // save brings an agent's memory to the disk now, and waits for it.
-func (e *Engine) save(agent string) error {
+func (e *Engine) save(agent kv.Agent) error {
 	if e.disk == nil {
 		return ErrNoDir
 	}

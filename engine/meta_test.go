@@ -356,16 +356,16 @@ func (tr *trial) apply(o op) error {
 		return tr.boot()
 	case "evict": // as if others needed the room
 		st := tr.e.sched.store
-		for c := st.Agent(fmt.Sprint("agent", o.agent)); c != nil; c = st.Agent(c.Agent) {
+		for c := st.Agent(o.who()); c != nil; c = st.Agent(c.Agent) {
 			st.Cut(c)
 		}
 		return nil
 	case "delete":
-		name := fmt.Sprint("agent", o.agent)
-		tr.e.forgetInPool(name)
+		agent := o.who()
+		tr.e.forgetInPool(agent)
 		if w := tr.e.disk; w != nil {
-			w.writer.Drop(name)
-			w.store.Remove(name)
+			w.writer.Drop(agent)
+			w.store.Remove(agent)
 		}
 		return nil
 	case "quit":
@@ -385,7 +385,7 @@ func (tr *trial) request(o op, text []int32) error {
 	r := Request{Prompt: text, MaxTokens: o.max,
 		Sampling: Sampling{Temperature: o.temp, TopK: o.seed % 4, Seed: uint64(o.seed)}}
 	if o.agent > 0 {
-		r.Agent = fmt.Sprint("agent", o.agent)
+		r.Principal, r.Agent = o.principal(), o.who().Name
 	}
 	if o.seed%5 == 0 && tr.excuse == nil {
 		r.Stop = []int32{int32(o.seed%fakeVocab) + tr.shift}

@@ -129,11 +129,11 @@ func ttft(
 // evictHot drops an agent's memory from the pool.
 func evictHot(b *testing.B, e *Engine, agent string) {
 	b.Helper()
-	err := e.save(agent)
+	err := e.save(named(agent).Agent)
 	if err == nil {
 		err = e.call(func() {
 			st := e.sched.store
-			for c := st.Agent(agent); c != nil; c = st.Agent(agent) {
+			for c := st.Agent(named(agent).Agent); c != nil; c = st.Agent(named(agent).Agent) {
 				st.Cut(c)
 			}
 		})
@@ -175,7 +175,7 @@ func BenchmarkTTFT(b *testing.B) {
 					e = m.engine(b, dir)
 					ttft(b, e, agent, p, "disk")
 					restart += time.Since(began)
-					if err := e.Forget(agent); err != nil { // the disk is not to fill up
+					if err := e.Principal("").Forget(agent); err != nil { // the disk is not to fill up
 						b.Fatal(err)
 					}
 				}

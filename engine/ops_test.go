@@ -7,13 +7,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"loadstone/engine/internal/kv"
 )
 
 // An op is one operation. It prints and parses itself, so that a failing list can be kept in
 // testdata/meta.
 type op struct {
 	verb  string // see apply
-	agent int    // 0..7; 0 is anonymous
+	agent int    // 0..7; 0 is anonymous; see who
 	seed  int    // of its tokens, and of its draws
 	at    int    // where the conversation is cut: edit; how many iterations: iterate
 	n     int    // new tokens
@@ -174,4 +176,21 @@ func check(t *testing.T, on *network, ops []op) {
 	if f := run(on, ops); f != nil {
 		t.Fatalf("on %s, %v", on.name, f)
 	}
+}
+
+// principal returns whose the operation's agent is: 5 to 7 are the second principal's.
+func (o *op) principal() string {
+	if o.agent > 4 {
+		return "second"
+	}
+	return ""
+}
+
+// who returns the operation's agent. 2 to 4 have the names of 5 to 7.
+func (o *op) who() kv.Agent {
+	n := o.agent
+	if n > 4 {
+		n -= 3
+	}
+	return kv.Agent{Principal: PrincipalID(o.principal()), Name: fmt.Sprint("agent", n)}
 }

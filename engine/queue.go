@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+
+	"loadstone/engine/internal/kv"
+)
 
 // A queue holds the sequences that wait: first come, first served within one agent's line, and
 // round robin between the agents. An agent with fifty requests waits as long for its second as
@@ -8,26 +12,26 @@ import "slices"
 //
 // All anonymous requests count as one agent's.
 type queue struct {
-	byAgent map[string]*line
+	byAgent map[kv.Agent]*line
 	lines   []*line // never empty ones, the next in turn first
 	n       int     // sequences in all lines
 }
 
 // A line holds the sequences of one agent.
 type line struct {
-	agent   string
+	agent   kv.Agent
 	waiting []*sequence
 }
 
-func newQueue() queue { return queue{byAgent: make(map[string]*line)} }
+func newQueue() queue { return queue{byAgent: make(map[kv.Agent]*line)} }
 
 // push adds a sequence to the end of its agent's line. The line of an agent new to the queue comes
 // after all others.
 func (w *queue) push(q *sequence) {
-	l := w.byAgent[q.agent]
+	l := w.byAgent[q.who.Agent]
 	if l == nil {
-		l = &line{agent: q.agent}
-		w.byAgent[q.agent] = l
+		l = &line{agent: q.who.Agent}
+		w.byAgent[q.who.Agent] = l
 		w.lines = append(w.lines, l)
 	}
 	l.waiting = append(l.waiting, q)

@@ -11,9 +11,16 @@ import (
 
 // A Request asks for one answer.
 type Request struct {
+	// Principal names whose request it is; see Principal.
+	Principal string
+
+	// Salt divides what a principal has in the cache: requests with different salts share no
+	// prefix, and find no memory that an agent has left with another one. "": none
+	Salt string
+
 	// Agent names the long-lived memory that the request continues and leaves behind. Requests
-	// with the empty name are anonymous: they use and leave prefixes that all requests share, and
-	// keep no memory of their own.
+	// with the empty name are anonymous: they use and leave prefixes that requests share (see
+	// Sharing), and keep no memory of their own.
 	Agent string
 
 	// Prompt is the whole conversation so far, at least one token. The engine compares tokens to
@@ -93,7 +100,8 @@ type Start struct {
 
 	// Miss says why the rest of the prompt was not cached: "" when everything else was new,
 	// "new_agent", "diverged_at=K" when the agent's memory and the prompt differ from token K on,
-	// "evicted", and of a memory on disk "model_changed" and "corrupt".
+	// "evicted", "other_salt" when the agent's memory was left with another salt, and of a memory
+	// on disk "model_changed" and "corrupt".
 	Miss string
 
 	// Tier is the slowest one that the cached tokens came from: TierHot, TierDisk, or TierCold when

@@ -51,7 +51,7 @@ func (d *disk) restore(q *sequence) *restore {
 		quit:     make(chan struct{}),
 		began:    time.Now(),
 	}
-	unsaved := d.unsaved(q.agent)
+	unsaved := d.unsaved(q.who.Agent)
 	prompt := slices.Clone(q.tokens)
 	have := q.computed
 	d.fetches.Go(func() { d.fetch(r, unsaved, prompt, have) })
@@ -61,12 +61,12 @@ func (d *disk) restore(q *sequence) *restore {
 // fetch sends what follows the first have tokens of a prompt, which end on a block's end, from the
 // agent's unsaved snapshot if there is one, or else from its file.
 func (d *disk) fetch(r *restore, unsaved *snapshot.Snapshot, prompt []int32, have int) {
-	if unsaved != nil {
+	if unsaved != nil && unsaved.Header().Salt == r.seq.who.Salt {
 		last, _ := d.read(r, unsaved, prompt, have)
 		d.send(r, last)
 		return
 	}
-	f, err := d.store.Open(r.seq.agent)
+	f, err := d.store.Open(r.seq.who.Agent)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.send(r, portion{last: true})
@@ -76,13 +76,17 @@ func (d *disk) fetch(r *restore, unsaved *snapshot.Snapshot, prompt []int32, hav
 		return
 	}
 	defer f.Close()
+	if f.Header().Salt != r.seq.who.Salt { // the agent has gone on with another since the admission
+		d.send(r, portion{last: true, found: true, miss: kv.MissSalt})
+		return
+	}
 	last, err := d.read(r, f, prompt, have)
 	if errors.Is(err, snapshot.ErrCorrupt) { // before the request goes on and leaves a better file
-		d.store.Quarantine(f, r.seq.agent, err)
+		d.store.Quarantine(f, r.seq.who.Agent, err)
 	}
 	d.send(r, last)
 	if err == nil {
-		d.store.Touch(r.seq.agent)
+		d.store.Touch(r.seq.who.Agent)
 	}
 }
 

@@ -34,7 +34,8 @@ func (d *disk) rescue() {
 // writer has no room for it, which an urgent one does not need.
 func (d *disk) begin(c *kv.Chain, tokens []int32, urgent bool) bool {
 	h := d.header
-	h.Agent, h.Tokens, h.Uncomputed, h.Saved = c.Agent, len(tokens), len(c.Last), time.Now()
+	h.Agent, h.Salt, h.Tokens = c.Agent, c.Salt, len(tokens)
+	h.Uncomputed, h.Saved = len(c.Last), time.Now()
 	h.Created = cmp.Or(c.Created, h.Saved)
 	earliest := h.WindowStart(max(c.TurnStart, h.Tokens-h.Window))
 	for h.Earlier < h.FirstSlot()-earliest && d.block(c, &h, h.Chunks()) != kv.None {

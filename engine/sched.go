@@ -38,7 +38,7 @@ type sched struct {
 	store      *kv.Store
 	queue      queue
 	running    []*sequence             // by age
-	restorable func(agent string) bool // whether an agent's memory is on disk; nil: no agent's is
+	restorable func(*kv.Identity) bool // whether there is a memory on disk for it; nil: for none
 	batch      batch
 	planned    bool // between Plan and Commit
 
@@ -247,7 +247,7 @@ func (s *sched) keepBranch(q *sequence) {
 	if q.branch == 0 || q.computed < n || q.restoring {
 		return
 	}
-	s.store.KeepPrefix(&q.claim, q.tokens[:n])
+	s.store.KeepPrefix(&q.who, &q.claim, q.tokens[:n])
 	q.branch = 0
 }
 
@@ -282,7 +282,7 @@ func (s *sched) end(q *sequence, token int32, why Finish) event {
 		if q.decoding() {
 			left.Last = q.tokens[q.computed:]
 		}
-		s.store.Keep(q.agent, left)
+		s.store.Keep(&q.who, left)
 	}
 	s.store.End(&q.claim)
 	if i := slices.Index(s.running, q); i >= 0 {

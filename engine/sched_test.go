@@ -21,7 +21,7 @@ var update = flag.Bool("update", false,
 //
 //	new blocks=N block=N batch=N step=N [slots=N window=N]
 //	                                      a scheduler; block is BlockTokens, step StepTokens
-//	add ID [agent=A] prompt=P max=N [stop=T]
+//	add ID [of=PRINCIPAL] [agent=A] [salt=S] prompt=P max=N [stop=T]
 //	plan [N]                              what the next step computes, of at most N prompt tokens
 //	commit T...                           the tokens drawn for it; - where none could be
 //	fail                                  the step failed
@@ -140,7 +140,7 @@ func (w *world) do(line string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		q := &sequence{id: id, agent: args["agent"], prompt: len(prompt), max: number("max"),
+		q := &sequence{id: id, who: owner(args), prompt: len(prompt), max: number("max"),
 			sure: number("sure"), tokens: prompt, stop: stop}
 		w.seqs[words[0]] = q
 		w.sched.Add(q)
@@ -248,15 +248,15 @@ func (w *world) show(what string) string {
 		}
 	case "agents":
 		for c := range store.Chains() {
-			name := c.Agent
-			if name == "" {
+			name := printAgent(c.Agent)
+			if c.Agent.Anonymous() {
 				name = "(anonymous)"
 			}
 			fmt.Fprintf(&out, "%s: %d tokens in blocks %v\n", name, len(c.Tokens), c.Blocks)
 		}
 	case "queue":
 		for _, l := range w.sched.queue.lines {
-			fmt.Fprintf(&out, "%s:", l.agent)
+			fmt.Fprintf(&out, "%s:", printAgent(l.agent))
 			for _, q := range l.waiting {
 				fmt.Fprintf(&out, " %d", q.id)
 			}
@@ -270,6 +270,22 @@ func (w *world) show(what string) string {
 		return "none\n"
 	}
 	return out.String()
+}
+
+// owner reads whose a sequence is.
+func owner(args map[string]string) kv.Identity {
+	who := kv.Identity{Agent: kv.Agent{Principal: args["of"], Name: args["agent"]}, Salt: args["salt"]}
+	if args["of"] != "" || args["salt"] != "" {
+		who.Root = kv.NewRoot(args["of"], args["salt"])
+	}
+	return who
+}
+
+func printAgent(a kv.Agent) string {
+	if a.Principal == "" {
+		return a.Name
+	}
+	return a.Principal + "/" + a.Name
 }
 
 // tokens reads a prompt.

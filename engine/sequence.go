@@ -5,7 +5,7 @@ import "loadstone/engine/internal/kv"
 // A sequence is a request as the scheduler sees it.
 type sequence struct {
 	id     uint64
-	agent  string
+	who    kv.Identity
 	prompt int     // tokens of the prompt
 	max    int     // most tokens of the answer
 	sure   int     // tokens of the answer that room is promised for at the start; 0: all of max

@@ -23,15 +23,15 @@ func BenchmarkPrefixWalk(b *testing.B) {
 			for i := range tokens {
 				tokens[i] = int32(i * 7919)
 			}
-			parent := root
+			parent := first
 			for i := range int32(n / 32) {
-				x.insert(i, parent, tokens[i*32:(i+1)*32])
+				x.insert(i, new(Root), parent, tokens[i*32:(i+1)*32])
 				parent = i
 			}
 			var found []int32
 			b.ReportAllocs()
 			for b.Loop() {
-				found = x.walk(tokens, found[:0])
+				found = x.walk(new(Root), tokens, found[:0])
 			}
 			if len(found) != n/32 {
 				b.Fatal(len(found))

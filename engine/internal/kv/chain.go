@@ -10,7 +10,7 @@ import (
 // A Chain is what the pool keeps of a conversation: the tokens whose KV is computed, and the blocks
 // that hold it. It holds the slots of the blocks in the window at its end.
 type Chain struct {
-	Agent     string  // "" for a prefix that an anonymous request, or a shared prompt, left
+	Identity          // anonymous for a prefix that an anonymous request, or a shared prompt, left
 	Tokens    []int32 // those whose KV is in Blocks
 	Blocks    []int32 // ceil(len(Tokens)/BlockTokens); only the last one may be partial
 	Last      []int32 // the answer's last token as it was kept, if its KV has not been computed
@@ -74,9 +74,10 @@ type Ended struct {
 //
 // The chain is dirty, unless it is partial and shorter than the agent's memory was: then there
 // may be a better one on disk.
-func (st *Store) Keep(agent string, e Ended) {
-	if agent == "" {
-		st.keepAnonymous(e.Tokens, e.Blocks)
+func (st *Store) Keep(who *Identity, e Ended) {
+	agent := who.Agent
+	if agent.Anonymous() {
+		st.keepAnonymous(who, e.Tokens, e.Blocks)
 		return
 	}
 	if len(e.Tokens) == 0 {
@@ -86,7 +87,10 @@ func (st *Store) Keep(agent string, e Ended) {
 	if e.Partial {
 		whole = unknown
 	}
-	if old := st.agents[agent]; old != nil {
+	if old := st.agents[agent]; old != nil && old.Root != who.Root {
+		created = old.Created
+		st.replace(old)
+	} else if old != nil {
 		if len(e.Tokens) >= old.whole {
 			whole = len(e.Tokens)
 		}
@@ -101,17 +105,11 @@ func (st *Store) Keep(agent string, e Ended) {
 			whole = max(whole, old.whole)
 		}
 		created = old.Created
-		if old.Dirty && old.Copying {
-			st.retire(old)
-		} else {
-			// The sequence pins its blocks, so those that both share survive this.
-			old.Dirty = false
-			st.drop(old)
-		}
+		st.replace(old)
 	}
 	st.evicted.Remove(agent)
 	c := st.add(&Chain{
-		Agent:     agent,
+		Identity:  *who,
 		Tokens:    e.Tokens,
 		Blocks:    e.Blocks,
 		Last:      e.Last,
@@ -126,21 +124,32 @@ func (st *Store) Keep(agent string, e Ended) {
 	}
 }
 
+// replace takes away the chain of an agent that is about to get another one. A sequence pins the
+// blocks that both share, so they survive this.
+func (st *Store) replace(old *Chain) {
+	if old.Dirty && old.Copying {
+		st.retire(old)
+		return
+	}
+	old.Dirty = false
+	st.drop(old)
+}
+
 // KeepPrefix keeps the blocks that hold the first n tokens of a sequence as an anonymous chain,
 // if the sequence has the slots of the window at their end: a system prompt whose slots nothing
 // holds is of no use to the next request with it. n is a multiple of BlockTokens. Without sliding
 // layers there is nothing to do, because the index is enough to find the blocks.
-func (st *Store) KeepPrefix(c *Claim, tokens []int32) {
+func (st *Store) KeepPrefix(who *Identity, c *Claim, tokens []int32) {
 	if st.Window > 0 && c.lease.start <= st.WindowStart(len(tokens)) {
-		st.keepAnonymous(slices.Clone(tokens), slices.Clone(c.Blocks[:len(tokens)/st.BlockTokens]))
+		st.keepAnonymous(who, slices.Clone(tokens), slices.Clone(c.Blocks[:len(tokens)/st.BlockTokens]))
 	}
 }
 
 // keepAnonymous keeps the full blocks of a chain, and the slots at their end, which must all be
 // there.
-func (st *Store) keepAnonymous(tokens, blocks []int32) {
+func (st *Store) keepAnonymous(who *Identity, tokens, blocks []int32) {
 	full := len(tokens) / st.BlockTokens
-	if full == 0 {
+	if full == 0 || who.Alone {
 		return
 	}
 	last := blocks[full-1]
@@ -153,7 +162,11 @@ func (st *Store) keepAnonymous(tokens, blocks []int32) {
 		old.start = min(old.start, start)
 		return
 	}
-	st.anonymous[last] = st.add(&Chain{Tokens: tokens[:full*st.BlockTokens], Blocks: blocks[:full]})
+	st.anonymous[last] = st.add(&Chain{
+		Identity: Identity{Agent: Agent{Principal: who.Agent.Principal}, Root: who.Root},
+		Tokens:   tokens[:full*st.BlockTokens],
+		Blocks:   blocks[:full],
+	})
 }
 
 func (st *Store) add(c *Chain) *Chain {
@@ -184,7 +197,7 @@ func (st *Store) drop(c *Chain) {
 		st.retired = slices.Delete(st.retired, i, i+1)
 		return
 	}
-	if c.Agent == "" {
+	if c.Agent.Anonymous() {
 		if n := len(c.Blocks); n > 0 && st.anonymous[c.Blocks[n-1]] == c {
 			delete(st.anonymous, c.Blocks[n-1])
 		}
@@ -229,7 +242,7 @@ func (st *Store) cutRetired(b int32) {
 func (st *Store) Cut(c *Chain) {
 	last := len(c.Blocks) - 1
 	b := c.Blocks[last]
-	if c.Agent == "" {
+	if c.Agent.Anonymous() {
 		delete(st.anonymous, b)
 	}
 	if c.Dirty {
@@ -252,7 +265,7 @@ func (st *Store) Cut(c *Chain) {
 	switch {
 	case last == 0:
 		st.drop(c)
-	case c.Agent == "":
+	case c.Agent.Anonymous():
 		if st.anonymous[c.Blocks[last-1]] != nil {
 			st.drop(c) // another chain has the same
 		} else {

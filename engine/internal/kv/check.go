@@ -75,7 +75,7 @@ func (st *Store) checkSequence(h *Holder) {
 	expect(len(c.Blocks)+c.promised == need,
 		"sequence %d has %d blocks and %d promised of %d", h.ID, len(c.Blocks), c.promised, need)
 	c.lease.check(h.ID, c.Blocks, len(h.Tokens), h.Restoring)
-	st.checkBlocks(h.Tokens, c.Blocks[:(len(h.Tokens)+size-1)/size])
+	st.checkBlocks(&c.root, h.Tokens, c.Blocks[:(len(h.Tokens)+size-1)/size])
 }
 
 func (st *Store) checkChain(c *Chain) {
@@ -86,7 +86,7 @@ func (st *Store) checkChain(c *Chain) {
 	switch {
 	case c.Retired:
 		expect(c.Dirty && slices.Contains(st.retired, c), "retired chain is saved or lost")
-	case c.Agent == "":
+	case c.Agent.Anonymous():
 		expect(len(c.Tokens)%size == 0 && st.anonymous[last] == c,
 			"anonymous chain is partial or lost")
 	default:
@@ -98,7 +98,7 @@ func (st *Store) checkChain(c *Chain) {
 	if c.Retired {
 		// Its partial block may be another chain's or a sequence's too, which may have filled it.
 		full := len(c.Tokens) / size
-		st.checkBlocks(c.Tokens[:full*size], c.Blocks[:full])
+		st.checkBlocks(&c.Root, c.Tokens[:full*size], c.Blocks[:full])
 		return
 	}
 	if len(c.Tokens)%size != 0 {
@@ -110,12 +110,13 @@ func (st *Store) checkChain(c *Chain) {
 		}
 		expect(tail.pins == 0 && tail.holds == 1+retired, "partial block of a chain is shared")
 	}
-	st.checkBlocks(c.Tokens, c.Blocks)
+	st.checkBlocks(&c.Root, c.Tokens, c.Blocks)
 }
 
-// checkBlocks: the full blocks are those in the index, and the partial one is not in it.
-func (st *Store) checkBlocks(tokens, blocks []int32) {
-	walked := st.index.walk(tokens, nil)
+// checkBlocks: the full blocks are those in the index behind the root, and the partial one is not in
+// it.
+func (st *Store) checkBlocks(root *Root, tokens, blocks []int32) {
+	walked := st.index.walk(root, tokens, nil)
 	full := len(tokens) / st.BlockTokens
 	expect(slices.Equal(walked, blocks[:full]),
 		"tokens are in blocks %v, by the index in %v", blocks[:full], walked)
@@ -129,7 +130,7 @@ func (st *Store) checkBlocks(tokens, blocks []int32) {
 func (st *Store) checkIndex() {
 	x := &st.index
 	listed := 0
-	for h, b := range x.first {
+	for h, b := range x.heads {
 		for ; b != None; b = x.next[b] {
 			if x.parent[b] == absent || x.hash[b] != h {
 				broken("block %d is in a list where it does not belong", b)
@@ -147,7 +148,7 @@ func (st *Store) checkIndex() {
 		if st.pool.isFree(int32(b)) {
 			broken("free block %d is in the index", b)
 		}
-		if parent != root && x.parent[parent] == absent {
+		if parent != first && x.parent[parent] == absent {
 			broken("block %d is in the index without its parent", b)
 		}
 	}

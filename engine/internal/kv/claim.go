@@ -6,7 +6,8 @@ import "slices"
 // value is that of a sequence that waits. Its Blocks may be read; only the Store changes them.
 type Claim struct {
 	Blocks   []int32 // the block table: entry i has tokens i*BlockTokens and on
-	promised int     // blocks that the sequence may still take
+	root     Root
+	promised int // blocks that the sequence may still take
 	lease    Lease
 }
 
@@ -26,13 +27,13 @@ func (c *Claim) AppendSlots(dst []int32) []int32 {
 	return dst
 }
 
-// last returns the last block of the table, root if there is none.
+// last returns the last block of the table, first if there is none.
 func (c *Claim) last() int32 { return c.parent(len(c.Blocks)) }
 
 // parent returns the block before the i-th one.
 func (c *Claim) parent(i int) int32 {
 	if i == 0 {
-		return root
+		return first
 	}
 	return c.Blocks[i-1]
 }
@@ -98,12 +99,12 @@ type Copy struct{ Dst, Src, DstSlot, SrcSlot, Tokens int32 }
 // sound: a block keeps its contents until it is written, its next owner gets it after this, and
 // a step makes its copies in the order in which they were asked for and before it computes
 // anything.
-func (st *Store) Start(c *Claim, agent string, m *Match, t Terms) Copy {
-	own := st.agents[agent]
+func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
+	own := st.agents[who.Agent]
 	if own != nil {
 		st.byUse.MoveToBack(own.use)
 	}
-	c.Blocks = slices.Clone(m.Blocks)
+	c.Blocks, c.root = slices.Clone(m.Blocks), who.Root
 	c.lease = newLease(&st.slots, t.extent, m.start)
 	for i, b := range c.Blocks {
 		st.pool.pin(b)
@@ -202,7 +203,7 @@ func (st *Store) Extend(c *Claim, tokens int) bool {
 // with its slot, in place of a promised block that the sequence would have filled with them.
 // There are BlockTokens tokens. It reports whether it did.
 func (st *Store) Share(c *Claim, tokens []int32) bool {
-	b := st.index.find(c.last(), tokens)
+	b := st.index.find(&c.root, c.last(), tokens)
 	if b == None || !st.slots.has(b) {
 		return false
 	}
@@ -219,9 +220,9 @@ func (st *Store) Share(c *Claim, tokens []int32) bool {
 // its slot was gone, the sequence gets that one and its own is freed.
 func (st *Store) Seal(c *Claim, i int, tokens []int32) {
 	parent, b := c.parent(i), c.Blocks[i]
-	twin := st.index.find(parent, tokens)
+	twin := st.index.find(&c.root, parent, tokens)
 	if twin == None {
-		st.index.insert(b, parent, tokens)
+		st.index.insert(b, &c.root, parent, tokens)
 		return
 	}
 	if !st.slots.has(twin) {

@@ -1,12 +1,13 @@
 package kv
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"slices"
 )
 
 const (
-	root   int32 = -1 // the parent of a block that begins a sequence
+	first  int32 = -1 // the parent of a block that begins a sequence
 	absent int32 = -2 // the parent of a block that is not in the index
 )
 
@@ -17,13 +18,16 @@ const None int32 = -1
 // is stored once for all agents.
 //
 // Every full block in use is in the index, and no two blocks in it are equal. So equal runs of
-// tokens from the start of a sequence have the same blocks, and comparing two runs of full blocks
-// is comparing block numbers.
+// tokens from the start of sequences with the same Root have the same blocks, and comparing two
+// runs of full blocks is comparing block numbers.
+//
+// A block that begins a sequence belongs to a Root, which is compared like a parent. The blocks
+// behind it need no more than their parents: nothing leads to them but a block of their own Root.
 //
 // Blocks are looked up by a hash of all tokens from the start to the end of the block, which is
 // made from the hash of the block's parent. The hash only narrows the search: a block is a match
 // when its parent is the very block matched before and its tokens are equal one by one. Hashes
-// depend on tokens alone, not on block numbers or the process.
+// depend on the Root and on tokens alone, not on block numbers or the process.
 type index struct {
 	blockTokens int
 
@@ -32,8 +36,9 @@ type index struct {
 	parent []int32
 	hash   []uint64
 	next   []int32 // the next block with the same hash
+	root   []Root  // of a block whose parent is first
 
-	first map[uint64]int32 // by hash, the first block of the list that next makes
+	heads map[uint64]int32 // by hash, the first block of the list that next makes
 
 	sum func(parent uint64, tokens []int32) uint64 // Hash, unless a test replaces it with a bad one
 }
@@ -45,13 +50,14 @@ func newIndex(blocks, blockTokens int) index {
 		parent:      slices.Repeat([]int32{absent}, blocks),
 		hash:        make([]uint64, blocks),
 		next:        make([]int32, blocks),
-		first:       make(map[uint64]int32),
+		root:        make([]Root, blocks),
+		heads:       make(map[uint64]int32),
 		sum:         Hash,
 	}
 	return x
 }
 
-// Hash hashes a block's tokens onto its parent's hash, which is 0 for the root, by the folded
+// Hash hashes a block's tokens onto its parent's hash, or onto that of the Root, by the folded
 // multiply of wyhash (https://github.com/wangyi-fudan/wyhash).
 func Hash(parent uint64, tokens []int32) uint64 {
 	h := parent ^ 0xa0761d6478bd642f
@@ -62,31 +68,33 @@ func Hash(parent uint64, tokens []int32) uint64 {
 	return h
 }
 
-// find returns the block that holds tokens after parent, or None. There are blockTokens tokens.
-func (x *index) find(parent int32, tokens []int32) int32 {
-	b, ok := x.first[x.sumAfter(parent, tokens)]
+// find returns the block that holds tokens after parent, or None. root matters where parent is
+// first. There are blockTokens tokens.
+func (x *index) find(root *Root, parent int32, tokens []int32) int32 {
+	b, ok := x.heads[x.sumAfter(root, parent, tokens)]
 	if !ok {
 		return None
 	}
 	for ; b != None; b = x.next[b] {
-		if x.parent[b] == parent && slices.Equal(x.at(b), tokens) {
+		if x.parent[b] == parent && (parent != first || x.root[b] == *root) &&
+			slices.Equal(x.at(b), tokens) {
 			return b
 		}
 	}
 	return None
 }
 
-// insert adds block b with its tokens after parent, which is in the index or is root. find must
+// insert adds block b with its tokens after parent, which is in the index or is first. find must
 // have returned None.
-func (x *index) insert(b, parent int32, tokens []int32) {
-	h := x.sumAfter(parent, tokens)
-	head, ok := x.first[h]
+func (x *index) insert(b int32, root *Root, parent int32, tokens []int32) {
+	h := x.sumAfter(root, parent, tokens)
+	head, ok := x.heads[h]
 	if !ok {
 		head = None
 	}
 	copy(x.at(b), tokens)
-	x.parent[b], x.hash[b], x.next[b] = parent, h, head
-	x.first[h] = b
+	x.parent[b], x.hash[b], x.next[b], x.root[b] = parent, h, head, *root
+	x.heads[h] = b
 }
 
 // remove takes block b out. It does nothing to a block that was never put in, because it is not
@@ -97,12 +105,12 @@ func (x *index) remove(b int32) {
 	}
 	x.parent[b] = absent
 	h := x.hash[b]
-	at := x.first[h]
+	at := x.heads[h]
 	if at == b {
 		if x.next[b] == None {
-			delete(x.first, h)
+			delete(x.heads, h)
 		} else {
-			x.first[h] = x.next[b]
+			x.heads[h] = x.next[b]
 		}
 		return
 	}
@@ -113,13 +121,13 @@ func (x *index) remove(b int32) {
 }
 
 // walk appends to dst the longest run of full blocks that tokens begin with.
-func (x *index) walk(tokens []int32, dst []int32) []int32 {
-	parent := root
+func (x *index) walk(root *Root, tokens []int32, dst []int32) []int32 {
+	parent := first
 	for full := range slices.Chunk(tokens, x.blockTokens) {
 		if len(full) < x.blockTokens {
 			break
 		}
-		b := x.find(parent, full)
+		b := x.find(root, parent, full)
 		if b == None {
 			break
 		}
@@ -129,9 +137,9 @@ func (x *index) walk(tokens []int32, dst []int32) []int32 {
 	return dst
 }
 
-func (x *index) sumAfter(parent int32, tokens []int32) uint64 {
-	if parent == root {
-		return x.sum(0, tokens)
+func (x *index) sumAfter(root *Root, parent int32, tokens []int32) uint64 {
+	if parent == first {
+		return x.sum(binary.LittleEndian.Uint64(root[:]), tokens)
 	}
 	return x.sum(x.hash[parent], tokens)
 }

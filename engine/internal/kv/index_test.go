@@ -28,12 +28,15 @@ func FuzzIndex(f *testing.F) {
 func compareIndex(t *testing.T, script []byte, x *index) {
 	type entry struct {
 		block int32
+		root  int
 		chain []int32 // all tokens from the start
 	}
+	// Two of the roots begin alike, so that the hash does not tell them apart.
+	roots := []Root{{}, {8: 1}, NewRoot("a")}
 	var dumb []entry
-	find := func(chain []int32) int32 {
+	find := func(root int, chain []int32) int32 {
 		for _, e := range dumb {
-			if slices.Equal(e.chain, chain) {
+			if e.root == root && slices.Equal(e.chain, chain) {
 				return e.block
 			}
 		}
@@ -47,15 +50,15 @@ func compareIndex(t *testing.T, script []byte, x *index) {
 		verb, a, b := script[0], script[1], script[2]
 		script = script[3:]
 		var parent entry
-		parent.block = root
+		parent.block, parent.root = first, int(a/4)%len(roots)
 		if n := len(dumb); n > 0 && a%4 > 0 {
 			parent = dumb[int(a)%n]
 		}
-		if verb%4 == 0 && parent.block != root {
+		if verb%4 == 0 && parent.block != first {
 			// Only a leaf may go: a sequence that has a block has the block's parents.
 			leaf := !slices.ContainsFunc(dumb, func(e entry) bool {
 				n := len(parent.chain)
-				return len(e.chain) > n && slices.Equal(e.chain[:n], parent.chain)
+				return e.root == parent.root && len(e.chain) > n && slices.Equal(e.chain[:n], parent.chain)
 			})
 			if leaf {
 				x.remove(parent.block)
@@ -67,22 +70,22 @@ func compareIndex(t *testing.T, script []byte, x *index) {
 		}
 		tokens := []int32{int32(b % 3), int32(b / 3 % 3)}
 		chain := slices.Concat(parent.chain, tokens)
-		want := find(chain)
-		if got := x.find(parent.block, tokens); got != want {
+		want := find(parent.root, chain)
+		if got := x.find(&roots[parent.root], parent.block, tokens); got != want {
 			t.Fatalf("find of %v after %v: block %d, want %d", tokens, parent.chain, got, want)
 		}
 		if want == None && len(free) > 0 {
-			x.insert(free[0], parent.block, tokens)
-			dumb = append(dumb, entry{free[0], chain})
+			x.insert(free[0], &roots[parent.root], parent.block, tokens)
+			dumb = append(dumb, entry{free[0], parent.root, chain})
 			free = free[1:]
 		}
-		walked := x.walk(append(slices.Clone(chain), 0), nil)
+		walked := x.walk(&roots[parent.root], append(slices.Clone(chain), 0), nil)
 		for i, got := range walked {
-			if want := find(chain[:2*i+2]); got != want {
+			if want := find(parent.root, chain[:2*i+2]); got != want {
 				t.Fatalf("walk of %v: block %d at %d, want %d", chain, got, i, want)
 			}
 		}
-		if n := len(walked); 2*n+2 <= len(chain) && find(chain[:2*n+2]) != None {
+		if n := len(walked); 2*n+2 <= len(chain) && find(parent.root, chain[:2*n+2]) != None {
 			t.Fatalf("walk of %v ended after %d blocks", chain, n)
 		}
 	}

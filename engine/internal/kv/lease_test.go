@@ -12,7 +12,8 @@ func TestLeaseTimeline(t *testing.T) {
 	st := NewStore(Layout{Shape: Shape{BlockTokens: 4, Window: 6}, Blocks: 8, WindowSlots: 8})
 	prompt := []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 	tokens := slices.Concat(prompt, []int32{10, 11, 12, 13, 14, 15, 16, 17})
-	m := st.Match("ann", prompt, nil)
+	ann := Identity{Agent: Agent{Name: "ann"}}
+	m := st.Match(&ann, prompt, nil)
 	var c Claim
 	var got strings.Builder
 	show := func(when string) {
@@ -41,7 +42,7 @@ func TestLeaseTimeline(t *testing.T) {
 		}
 		st.Slide(&c, n)
 	}
-	st.Start(&c, "ann", &m, st.Terms(&m, Extent{Prompt: 10, Tokens: 18, Step: 64}, false))
+	st.Start(&c, &ann, &m, st.Terms(&m, Extent{Prompt: 10, Tokens: 18, Step: 64}, false))
 	show("admitted")
 	st.Grow(&c, 10)
 	show("prompt planned")
@@ -56,7 +57,7 @@ func TestLeaseTimeline(t *testing.T) {
 	st.Grow(&c, 17)
 	show("the 17th planned")
 	computed(18)
-	st.Keep("ann", Ended{Tokens: tokens, Blocks: c.Blocks})
+	st.Keep(&ann, Ended{Tokens: tokens, Blocks: c.Blocks})
 	st.End(&c)
 	show("end")
 	const want = `admitted             . . . . .   5   5

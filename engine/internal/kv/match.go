@@ -22,11 +22,13 @@ type Match struct {
 	start int // the first block whose slot will be pinned or borrowed
 }
 
-// Match looks a prompt up for the agent that asks. It changes nothing. The blocks are appended to
-// dst.
-func (st *Store) Match(agent string, prompt, dst []int32) Match {
-	size, own := st.BlockTokens, st.agents[agent]
-	m := Match{Blocks: st.index.walk(prompt, dst), tail: None}
+// Match looks a prompt up. It changes nothing. The blocks are appended to dst.
+func (st *Store) Match(who *Identity, prompt, dst []int32) Match {
+	size, own := st.BlockTokens, st.agents[who.Agent]
+	if own != nil && own.Root != who.Root {
+		own = nil
+	}
+	m := Match{Blocks: st.index.walk(&who.Root, prompt, dst), tail: None}
 	n := len(m.Blocks)
 	if n > 0 && (own == nil || len(own.Blocks) < n || own.Blocks[n-1] != m.Blocks[n-1]) {
 		m.Branch = n
@@ -82,23 +84,27 @@ func (st *Store) matchTail(m *Match, own *Chain, prompt []int32) {
 const (
 	MissNewAgent = "new_agent"
 	MissEvicted  = "evicted"
+	MissSalt     = "other_salt" // the agent's memory was left with another salt
 )
 
 // MissDiverged says that an agent's memory and its prompt differ from a token on.
 func MissDiverged(at int) string { return fmt.Sprintf("diverged_at=%d", at) }
 
 // Miss says why not more than so many tokens of a prompt were in the cache: MissNewAgent,
-// MissEvicted, a MissDiverged, or "" when everything else was new.
-func (st *Store) Miss(agent string, prompt []int32, cached int) string {
+// MissEvicted, MissSalt, a MissDiverged, or "" when everything else was new.
+func (st *Store) Miss(who *Identity, prompt []int32, cached int) string {
 	if cached == len(prompt)-1 {
 		return ""
 	}
-	own := st.agents[agent]
+	own := st.agents[who.Agent]
 	if own == nil {
-		if st.evicted.Has(agent) {
+		if st.evicted.Has(who.Agent) {
 			return MissEvicted
 		}
 		return MissNewAgent
+	}
+	if own.Root != who.Root {
+		return MissSalt
 	}
 	switch same := CommonPrefix(own.Tokens, prompt); {
 	case same < len(own.Tokens) && same < len(prompt):

@@ -20,7 +20,7 @@ type Store struct {
 	index index
 	slots slots
 
-	agents    map[string]*Chain
+	agents    map[Agent]*Chain
 	anonymous map[int32]*Chain // by last block, which in the index stands for the whole chain
 	byUse     list.List        // of *Chain, the least recently used first
 	evictions uint64
@@ -44,7 +44,7 @@ func NewStore(l Layout) *Store {
 		pool:      newPool(l.Blocks),
 		index:     newIndex(l.Blocks, l.BlockTokens),
 		slots:     newSlots(l),
-		agents:    make(map[string]*Chain),
+		agents:    make(map[Agent]*Chain),
 		anonymous: make(map[int32]*Chain),
 		evicted:   make(Names),
 	}
@@ -75,7 +75,7 @@ func (st *Store) Stats() Stats {
 }
 
 // Agent returns an agent's chain, nil if it has none.
-func (st *Store) Agent(agent string) *Chain { return st.agents[agent] }
+func (st *Store) Agent(agent Agent) *Chain { return st.agents[agent] }
 
 // Agents returns the chains of all agents, in no order.
 func (st *Store) Agents() iter.Seq[*Chain] {
@@ -107,7 +107,7 @@ func (st *Store) ChainBytes(c *Chain) int64 { return st.Bytes(len(c.Tokens), c.s
 
 // Forget drops an agent's chain because its owner wants that, and reports whether there was one.
 // The agent counts as new afterwards.
-func (st *Store) Forget(agent string) bool {
+func (st *Store) Forget(agent Agent) bool {
 	st.evicted.Remove(agent)
 	c := st.agents[agent]
 	if c == nil {

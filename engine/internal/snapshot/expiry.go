@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
 // age deletes the snapshots that have expired. A timer calls it, so that a conversation is gone in
@@ -14,7 +16,7 @@ func (s *Store) age() {
 	s.change.Lock()
 	defer s.change.Unlock()
 	if !s.over {
-		s.sweep(0, "")
+		s.sweep(0, kv.Agent{})
 		s.aging.Reset(s.untilExpiry())
 	}
 }
@@ -37,7 +39,7 @@ func (s *Store) expired(e *Entry, now time.Time) bool {
 }
 
 // Evicted reports whether an agent had a snapshot that the quota or age deleted.
-func (s *Store) Evicted(agent string) bool {
+func (s *Store) Evicted(agent kv.Agent) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.index[agent]; e != nil {
@@ -49,7 +51,7 @@ func (s *Store) Evicted(agent string) bool {
 // sweep deletes the snapshots that have expired, and then the least recently used ones until room
 // more bytes fit. It spares pinned ones and that of agent keep, whose file is about to be replaced:
 // its bytes count as room. It reports whether the room is there.
-func (s *Store) sweep(room int64, keep string) bool {
+func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	s.mu.Lock()
 	now := time.Now()
 	var old, byUse []*Entry
@@ -84,7 +86,7 @@ func (s *Store) sweep(room int64, keep string) bool {
 // then the least recently used snapshots that are not pinned, until so many bytes are free that
 // were not. It spares that of agent keep. It reports whether there was anything to delete. The
 // caller holds change.
-func (s *Store) makeRoom(room int64, keep string) (made bool) {
+func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 	bad, _ := filepath.Glob(filepath.Join(s.dir, "*.bad"))
 	for _, f := range bad {
 		if info, err := os.Lstat(f); err == nil && os.Remove(f) == nil {

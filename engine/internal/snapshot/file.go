@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"loadstone/engine/internal/kv"
 )
 
 // A File is an open snapshot file whose preamble is verified.
@@ -25,7 +27,7 @@ type File struct {
 // Open opens an agent's file for a restore. It sets the file aside if that is of no use. The
 // caller closes it. The error is fs.ErrNotExist where there is no file, or ErrOtherModel, or else
 // says what is wrong with it.
-func (s *Store) Open(agent string) (*File, error) {
+func (s *Store) Open(agent kv.Agent) (*File, error) {
 	f, err := os.Open(s.path(agent))
 	if err != nil {
 		return nil, err
@@ -41,7 +43,7 @@ func (s *Store) Open(agent string) (*File, error) {
 
 // Tokens returns an agent's conversation as its file has it, or nil where the file is of no use:
 // the restore that wants it will say why.
-func (s *Store) Tokens(agent string) []int32 {
+func (s *Store) Tokens(agent kv.Agent) []int32 {
 	if _, ok := s.Find(agent); !ok {
 		return nil
 	}
@@ -57,7 +59,7 @@ func (s *Store) Tokens(agent string) []int32 {
 	return m.preamble.tokens
 }
 
-func (m *File) readPreamble(s *Store, agent string) error {
+func (m *File) readPreamble(s *Store, agent kv.Agent) error {
 	info, err := m.f.Stat()
 	if err != nil {
 		return err
@@ -102,11 +104,11 @@ func (m *File) Chunk(i int, dst []byte) ([]byte, error) {
 func (m *File) Close() error { return m.f.Close() }
 
 // Export copies an agent's file to w.
-func (s *Store) Export(agent string, w io.Writer) error {
+func (s *Store) Export(agent kv.Agent, w io.Writer) error {
 	f, err := os.Open(s.path(agent))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("agent %q: %w", agent, ErrNoMemory)
+			err = fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 		}
 		return err
 	}
@@ -117,7 +119,7 @@ func (s *Store) Export(agent string, w io.Writer) error {
 
 // Quarantine sets a file aside that was opened for an agent, unless the agent has another one by
 // now.
-func (s *Store) Quarantine(m *File, agent string, why error) {
+func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	slog.Warn("agent's memory is unusable and set aside",
 		"file", FileName(agent), "reason", why)
 	s.change.Lock()

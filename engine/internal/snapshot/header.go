@@ -18,7 +18,8 @@ import (
 
 // A Header says what a snapshot holds: everything that is known of a file from its header alone.
 type Header struct {
-	Agent       string
+	Agent       kv.Agent
+	Salt        string // what the memory may be restored with; see kv.Identity
 	Fingerprint string // of everything that the KV depends on
 	Tokens      int    // tokens whose KV the snapshot holds
 	Uncomputed  int    // tokens that follow those without KV: 0 or 1
@@ -31,8 +32,9 @@ type Header struct {
 const (
 	family    = "loadstone memory "
 	format    = family + "4"
-	maxHeader = 64 << 20 // bytes of JSON; a memory of a million tokens in blocks of one has as many
-	maxAgent  = 4096     // bytes of an agent's name that can be saved
+	owned     = family + "5" // the same, of a principal or with a salt
+	maxHeader = 64 << 20     // bytes of JSON; a memory of a million tokens in blocks of one has as many
+	maxAgent  = 4096         // bytes of an agent's name that can be saved
 )
 
 // corrupt makes an error that is ErrCorrupt.
@@ -94,6 +96,10 @@ func (h *Header) preambleBytes() int64 { return 4 * int64(1+h.Chunks()+h.Tokens+
 // fileBytes returns the size of the file, whose encoded header takes n bytes.
 func (h *Header) fileBytes(n int) int64 { return int64(n) + h.preambleBytes() + h.KVBytes() }
 
+// owned reports whether the header says whose the memory is. Of a server with one principal it does
+// not, as before there were principals.
+func (h *Header) owned() bool { return h.Agent.Principal != "" || h.Salt != "" }
+
 // encode returns the header as it is in the file, its length before it. The names of keys and
 // tensors belong to the format and stay as they are, whatever the code calls them.
 func (h *Header) encode() []byte {
@@ -104,23 +110,29 @@ func (h *Header) encode() []byte {
 	}
 	n := h.Chunks()
 	at := int64(4 * (1 + n))
+	meta := map[string]string{
+		"format":       format,
+		"agent":        url.PathEscape(h.Agent.Name), // any bytes become ASCII
+		"fingerprint":  url.PathEscape(h.Fingerprint),
+		"tokens":       strconv.Itoa(h.Tokens),
+		"last":         strconv.Itoa(h.Uncomputed),
+		"behind":       strconv.Itoa(h.Earlier),
+		"block_tokens": strconv.Itoa(h.BlockTokens),
+		"window":       strconv.Itoa(h.Window),
+		"token_bytes":  strconv.Itoa(h.GlobalBytes),
+		"local_bytes":  strconv.Itoa(h.SlidingBytes),
+		"created":      h.Created.UTC().Format(time.RFC3339Nano),
+		"saved":        h.Saved.UTC().Format(time.RFC3339Nano),
+	}
+	if h.owned() {
+		meta["format"] = owned
+		meta["principal"] = url.PathEscape(h.Agent.Principal)
+		meta["salt"] = url.PathEscape(h.Salt)
+	}
 	header := map[string]any{
-		"__metadata__": map[string]string{
-			"format":       format,
-			"agent":        url.PathEscape(h.Agent), // any bytes become ASCII
-			"fingerprint":  url.PathEscape(h.Fingerprint),
-			"tokens":       strconv.Itoa(h.Tokens),
-			"last":         strconv.Itoa(h.Uncomputed),
-			"behind":       strconv.Itoa(h.Earlier),
-			"block_tokens": strconv.Itoa(h.BlockTokens),
-			"window":       strconv.Itoa(h.Window),
-			"token_bytes":  strconv.Itoa(h.GlobalBytes),
-			"local_bytes":  strconv.Itoa(h.SlidingBytes),
-			"created":      h.Created.UTC().Format(time.RFC3339Nano),
-			"saved":        h.Saved.UTC().Format(time.RFC3339Nano),
-		},
-		"checksums": tensor{"U32", []int{1 + n}, [2]int64{0, at}},
-		"tokens":    tensor{"I32", []int{h.Tokens + h.Uncomputed}, [2]int64{at, h.preambleBytes()}},
+		"__metadata__": meta,
+		"checksums":    tensor{"U32", []int{1 + n}, [2]int64{0, at}},
+		"tokens":       tensor{"I32", []int{h.Tokens + h.Uncomputed}, [2]int64{at, h.preambleBytes()}},
 	}
 	at = h.preambleBytes()
 	for i := range n {
@@ -199,12 +211,12 @@ func parseHeader(text []byte) (h Header, err error) {
 	if err := json.Unmarshal(text, &header); err != nil {
 		return h, corrupt("header: %v", err)
 	}
-	if f := header.Meta["format"]; f != format {
+	if f := header.Meta["format"]; f != format && f != owned {
 		if strings.HasPrefix(f, family) {
-			return h, fmt.Errorf("%w: the memory has format %q, this version has %q",
-				ErrOtherModel, f, format)
+			return h, fmt.Errorf("%w: the memory has format %q, this version has %q and %q",
+				ErrOtherModel, f, format, owned)
 		}
-		return h, corrupt("format %q; this version reads %q", f, format)
+		return h, corrupt("format %q; this version reads %q and %q", f, format, owned)
 	}
 	number := func(key string) int {
 		n, e := strconv.Atoi(header.Meta[key])
@@ -222,7 +234,8 @@ func parseHeader(text []byte) (h Header, err error) {
 		return t
 	}
 	h = Header{
-		Agent:       name("agent"),
+		Agent:       kv.Agent{Principal: name("principal"), Name: name("agent")},
+		Salt:        name("salt"),
 		Fingerprint: name("fingerprint"),
 		Tokens:      number("tokens"),
 		Uncomputed:  number("last"),

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
 // save writes a complete snapshot in place of the one that the agent had.
@@ -22,14 +24,14 @@ func (s *Store) save(snap *Snapshot) error {
 }
 
 // Create writes a memory without tokens for an agent that has none, or fails with ErrExists.
-func (s *Store) Create(agent string) error {
+func (s *Store) Create(agent kv.Agent) error {
 	h := s.match
 	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
 	h.Saved = h.Created
 	empty := Snapshot{header: h}
 	return s.install(h, true, func(w io.Writer) error {
 		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
-			return fmt.Errorf("agent %q: %w", agent, ErrExists)
+			return fmt.Errorf("agent %q: %w", agent.Name, ErrExists)
 		}
 		return empty.write(w)
 	})
@@ -37,11 +39,14 @@ func (s *Store) Create(agent string) error {
 
 // Import takes in a snapshot file from elsewhere. It trusts nothing: the file is written chunk by
 // chunk as it is verified, and appears only when all of it is sound and ready, which is called
-// then, agrees.
-func (s *Store) Import(r io.Reader, ready func(agent string) error) (Header, error) {
+// then, agrees. It must have been exported for the principal that imports it.
+func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error) (Header, error) {
 	h, header, err := readHeader(r, s.quota)
 	if err != nil {
 		return h, err
+	}
+	if h.Agent.Principal != principal {
+		return h, ErrOtherPrincipal
 	}
 	if err := s.fits(&h); err != nil {
 		return h, err
@@ -98,9 +103,8 @@ const maxRounds = 3
 // On a disk that is full, files go in the order in which the quota would delete them, and where
 // fill can be called again it is.
 func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error {
-	if len(h.Agent) > maxAgent || h.Agent == "" {
-		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, len(h.Agent),
-			maxAgent)
+	if n := len(h.Agent.Name); n > maxAgent || n == 0 {
+		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, n, maxAgent)
 	}
 	s.change.Lock()
 	defer s.change.Unlock()

@@ -50,6 +50,9 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = errors.New("model mismatch")
+	// ErrOtherPrincipal says that a file was exported for another principal than the one that imports
+	// it.
+	ErrOtherPrincipal = errors.New("the memory was not exported for this principal")
 	// ErrNotCopied says that a block of a snapshot in RAM has not been copied out of the pool yet.
 	ErrNotCopied = errors.New("the block is not copied yet")
 	// ErrSuperseded says that a snapshot was not written because the agent's memory has changed.

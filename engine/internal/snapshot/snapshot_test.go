@@ -38,9 +38,12 @@ func complete(h Header, fill func(i int) byte) *Snapshot {
 }
 
 func (h Header) of(agent string, tokens int) Header {
-	h.Agent, h.Tokens = agent, tokens
+	h.Agent, h.Tokens = named(agent), tokens
 	return h
 }
+
+// named returns the agent of a store with one principal.
+func named(agent string) kv.Agent { return kv.Agent{Name: agent} }
 
 func open(t *testing.T, dir string, match Header, quota int64, ttl time.Duration) *Store {
 	t.Helper()
@@ -72,12 +75,12 @@ func damage(t *testing.T, good []byte, match Header) {
 	t.Helper()
 	read := func(data []byte) error {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, FileName("ann")), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, FileName(named("ann"))), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s := open(t, dir, match, 1<<20, 0)
 		defer s.Close()
-		m, err := s.Open("ann")
+		m, err := s.Open(named("ann"))
 		if err != nil {
 			return err
 		}
@@ -141,7 +144,7 @@ func TestCrash(t *testing.T) {
 		}()
 		s.unlock() // as the end of the process does
 		again := open(t, dir, small, 1<<20, 0)
-		m, err := again.Open("ann")
+		m, err := again.Open(named("ann"))
 		if err != nil {
 			t.Fatalf("crash before %s: %v", op, err)
 		}
@@ -210,9 +213,9 @@ save h: c f h
 			case "save":
 				err = s.save(of(agent))
 			case "touch":
-				s.Touch(agent)
+				s.Touch(named(agent))
 			case "pin", "unpin":
-				err = s.Pin(agent, verb == "pin")
+				err = s.Pin(named(agent), verb == "pin")
 			case "wait":
 				time.Sleep(11 * time.Hour)
 			}
@@ -221,7 +224,7 @@ save h: c f h
 				got.WriteString(" refused;")
 			}
 			for _, a := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-				if _, ok := s.Find(a); ok {
+				if _, ok := s.Find(named(a)); ok {
 					got.WriteString(" " + a)
 				}
 			}
@@ -230,7 +233,7 @@ save h: c f h
 		if got.String() != trace {
 			t.Errorf("got\n%swant\n%s", got.String(), trace)
 		}
-		if !s.Evicted("b") || !s.Evicted("e") || s.Evicted("c") {
+		if !s.Evicted(named("b")) || !s.Evicted(named("e")) || s.Evicted(named("c")) {
 			t.Error("the store does not know which agents' memories were evicted")
 		}
 	})
@@ -342,9 +345,9 @@ save i: refused; d f
 			case "save":
 				err = s.save(of(agent))
 			case "touch":
-				s.Touch(agent)
+				s.Touch(named(agent))
 			case "pin", "unpin":
-				err = s.Pin(agent, verb == "pin")
+				err = s.Pin(named(agent), verb == "pin")
 			case "quarantine":
 				err = os.WriteFile(bad, make([]byte, unit), 0o600)
 			case "steal":
@@ -358,7 +361,7 @@ save i: refused; d f
 				}
 			}
 			for _, a := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
-				if _, ok := s.Find(a); ok {
+				if _, ok := s.Find(named(a)); ok {
 					got.WriteString(" " + a)
 				}
 			}
@@ -367,7 +370,7 @@ save i: refused; d f
 		if got.String() != trace {
 			t.Errorf("got\n%swant\n%s", got.String(), trace)
 		}
-		if !s.Evicted("b") || s.Evicted("g") {
+		if !s.Evicted(named("b")) || s.Evicted(named("g")) {
 			t.Error("the store does not know which agents' memories were evicted")
 		}
 		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) > 0 {
@@ -381,7 +384,7 @@ func BenchmarkSave(b *testing.B) {
 	for _, mib := range []int{1, 32} {
 		for _, synced := range []bool{true, false} {
 			b.Run(fmt.Sprintf("MiB=%d/sync=%v", mib, synced), func(b *testing.B) {
-				h := Header{Agent: "ann", Tokens: mib << 5,
+				h := Header{Agent: named("ann"), Tokens: mib << 5,
 					Shape: kv.Shape{BlockTokens: 32, GlobalBytes: 1 << 15}}
 				snap := complete(h, func(i int) byte { return byte(i) })
 				s, err := OpenStore(b.TempDir(), h, 1<<30, 0)

@@ -20,7 +20,7 @@ import (
 // A Store is a directory of snapshots, at most one for each agent. Its methods may be called from
 // any goroutine.
 //
-//	NAME.memory       a snapshot; NAME is a hash of the agent's name, which may be anything
+//	NAME.memory       a snapshot; NAME is made of hashes of the agent, whose name may be anything
 //	NAME.pin          empty: neither the quota nor age may delete that snapshot
 //	NAME.*.tmp        is being written; a start removes what a crash has left of them
 //	NAME.REASON.bad   quarantined: it could not be restored. The newest few are kept for inspection
@@ -43,9 +43,9 @@ type Store struct {
 	change sync.Mutex // serializes changes of files, for as long as the disk takes; taken before mu
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
 
-	index   map[string]*Entry // by agent
-	bytes   int64             // of all files in index
-	evicted kv.Names          // agents whose snapshot the quota or age deleted
+	index   map[kv.Agent]*Entry // by agent
+	bytes   int64               // of all files in index
+	evicted kv.Names            // agents whose snapshot the quota or age deleted
 	unlock  func()
 
 	aging *time.Timer // calls age when the first snapshot expires; nil without ttl; under change
@@ -83,7 +83,7 @@ func OpenStore(dir string, match Header, quota int64, ttl time.Duration) (*Store
 	s := &Store{
 		dir: dir, match: match, quota: quota, ttl: ttl, unlock: unlock,
 		Fault:   func(string) error { return nil },
-		index:   make(map[string]*Entry),
+		index:   make(map[kv.Agent]*Entry),
 		evicted: make(kv.Names),
 	}
 	if err := s.scan(); err != nil {
@@ -124,7 +124,7 @@ func (s *Store) scan() error {
 		}
 	}
 	s.trimBad()
-	s.sweep(0, "")
+	s.sweep(0, kv.Agent{})
 	return nil
 }
 
@@ -166,20 +166,24 @@ func readEntry(path string) (*Entry, error) {
 	return &Entry{Header: h, Bytes: info.Size(), Used: info.ModTime()}, nil
 }
 
-// FileName returns the name of an agent's file. It is a hash, because an agent's name is not to be
-// trusted with paths.
-func FileName(agent string) string {
-	sum := sha256.Sum256([]byte(agent))
-	return hex.EncodeToString(sum[:16]) + ".memory"
+// FileName returns the name of an agent's file. It is made of hashes, because an agent's name is not
+// to be trusted with paths. Files of one principal begin alike.
+func FileName(agent kv.Agent) string {
+	if agent.Principal == "" {
+		sum := sha256.Sum256([]byte(agent.Name))
+		return hex.EncodeToString(sum[:16]) + ".memory"
+	}
+	whose, sum := kv.Digest(agent.Principal), kv.Digest(agent.Principal, agent.Name)
+	return hex.EncodeToString(whose[:8]) + "-" + hex.EncodeToString(sum[:16]) + ".memory"
 }
 
 func pinName(path string) string { return strings.TrimSuffix(path, ".memory") + ".pin" }
 
-func (s *Store) path(agent string) string { return filepath.Join(s.dir, FileName(agent)) }
+func (s *Store) path(agent kv.Agent) string { return filepath.Join(s.dir, FileName(agent)) }
 
 // Find returns what is known of an agent's file. It does not find one that has expired, although
 // that may not be deleted yet.
-func (s *Store) Find(agent string) (Entry, bool) {
+func (s *Store) Find(agent kv.Agent) (Entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.index[agent]
@@ -189,12 +193,14 @@ func (s *Store) Find(agent string) (Entry, bool) {
 	return *e, true
 }
 
-// List returns what is known of every file, in no order.
-func (s *Store) List() (all []Entry) {
+// List returns what is known of the files of the agents that are wanted, in no order.
+func (s *Store) List(wanted func(kv.Agent) bool) (all []Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.index {
-		all = append(all, *e)
+	for agent, e := range s.index {
+		if wanted(agent) {
+			all = append(all, *e)
+		}
 	}
 	return all
 }
@@ -213,7 +219,7 @@ func (s *Store) forget(e *Entry) {
 }
 
 // unlink deletes an agent's file.
-func (s *Store) unlink(agent string) {
+func (s *Store) unlink(agent kv.Agent) {
 	path := s.path(agent)
 	s.Fault("remove")
 	os.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
@@ -222,7 +228,7 @@ func (s *Store) unlink(agent string) {
 
 // Remove deletes an agent's snapshot because its owner wants that, and reports whether there was
 // one.
-func (s *Store) Remove(agent string) bool {
+func (s *Store) Remove(agent kv.Agent) bool {
 	s.change.Lock()
 	defer s.change.Unlock()
 	s.mu.Lock()
@@ -240,11 +246,11 @@ func (s *Store) Remove(agent string) bool {
 }
 
 // Pin protects a snapshot from quota and age, or stops doing so.
-func (s *Store) Pin(agent string, pinned bool) error {
+func (s *Store) Pin(agent kv.Agent, pinned bool) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	if _, ok := s.Find(agent); !ok {
-		return fmt.Errorf("agent %q: %w", agent, ErrNoMemory)
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
 	var err error
 	if name := pinName(s.path(agent)); pinned {
@@ -265,7 +271,7 @@ func (s *Store) Pin(agent string, pinned bool) error {
 }
 
 // Touch notes that a snapshot was of use.
-func (s *Store) Touch(agent string) {
+func (s *Store) Touch(agent kv.Agent) {
 	now := time.Now()
 	os.Chtimes(s.path(agent), now, now) // an error costs one place in the order of eviction
 	s.mu.Lock()

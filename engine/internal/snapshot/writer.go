@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
 // A Writer takes snapshots to the disk on a goroutine of its own, in the order in which they were
@@ -141,7 +143,7 @@ func (w *Writer) Put(s *Snapshot) {
 
 // takeOut takes the agent's snapshot out of the queue and returns it, nil if none waits. The caller
 // holds mu.
-func (w *Writer) takeOut(agent string) *Snapshot {
+func (w *Writer) takeOut(agent kv.Agent) *Snapshot {
 	i := slices.IndexFunc(w.queue, func(s *Snapshot) bool { return s.header.Agent == agent })
 	if i < 0 {
 		return nil
@@ -193,7 +195,7 @@ func (w *Writer) TakeOutcomes(f func(Outcome)) {
 }
 
 // Find returns an agent's newest snapshot that is not on disk yet, nil if there is none.
-func (w *Writer) Find(agent string) *Snapshot {
+func (w *Writer) Find(agent kv.Agent) *Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.queue {
@@ -209,7 +211,7 @@ func (w *Writer) Find(agent string) *Snapshot {
 
 // Drop takes an agent's snapshots out. One that is already being written may still appear, but not
 // after any change to the store that begins from now on.
-func (w *Writer) Drop(agent string) {
+func (w *Writer) Drop(agent kv.Agent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := w.takeOut(agent); s != nil {

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+
+	"loadstone/engine/internal/kv"
+)
+
+// A Principal is one owner's side of an engine. Its agents are its own: the same name under two
+// principals is two agents, and what is another principal's fails with ErrNoMemory, like what is
+// nobody's. An engine that nobody divides has one principal, whose name is empty.
+//
+// Like all methods that ask the engine's goroutine, those of a Principal wait for a step, and fail
+// with ErrDraining when the engine has ended.
+type Principal struct {
+	engine *Engine
+	id     string
+}
+
+// Principal returns the side of the principal with a name.
+func (e *Engine) Principal(name string) Principal { return Principal{e, PrincipalID(name)} }
+
+// PrincipalID returns the id that stands for a principal's name wherever the engine keeps it, in
+// files too. It is a hash of the name, so that a memory file does not name its owner, and "" for
+// the empty name.
+func PrincipalID(name string) string {
+	if name == "" {
+		return ""
+	}
+	sum := kv.Digest("principal", name)
+	return hex.EncodeToString(sum[:16])
+}
+
+func (p Principal) agent(name string) kv.Agent { return kv.Agent{Principal: p.id, Name: name} }
+
+// Sharing says which requests may find a prefix that another one has left in the pool. A request
+// always finds what its own agent has left with the same salt.
+type Sharing int
+
+const (
+	ShareOwn  Sharing = iota // those of the same principal
+	ShareNone                // none
+	ShareAll                 // all of them: everybody can find out what others have sent
+)
+
+// identity says whose a request is, and where in the prefix index it begins. A salt divides what a
+// principal has, and nothing else: two principals with one salt share nothing, under ShareAll
+// neither.
+func (e *Engine) identity(r *Request) kv.Identity {
+	id := PrincipalID(r.Principal)
+	who := kv.Identity{Agent: kv.Agent{Principal: id, Name: r.Agent}}
+	if r.Salt != "" {
+		sum := kv.Digest("salt", id, r.Salt)
+		who.Salt = hex.EncodeToString(sum[:16])
+	}
+	switch {
+	case e.cfg.Sharing == ShareNone && r.Agent == "":
+		who.Root, who.Alone = kv.NewRoot("request", rand.Text()), true
+	case e.cfg.Sharing == ShareNone:
+		who.Root = kv.NewRoot("agent", id, r.Agent, r.Salt)
+	case r.Salt != "":
+		who.Root = kv.NewRoot("salt", id, r.Salt)
+	case id != "" && e.cfg.Sharing == ShareOwn:
+		who.Root = kv.NewRoot("principal", id)
+	}
+	return who
+}
+
+// Agents lists the principal's memories, ordered by agent.
+func (p Principal) Agents() ([]Memory, error) {
+	return p.engine.agents(func(a kv.Agent) bool { return a.Principal == p.id })
+}
+
+// Create makes an agent with an empty memory, which is on disk before Create returns. It fails with
+// ErrExists if the agent has a memory.
+func (p Principal) Create(agent string) (Memory, error) { return p.engine.create(p.agent(agent)) }
+
+// Knows reports whether an agent has a memory. It waits for a step only where there is none on
+// disk.
+func (p Principal) Knows(agent string) (bool, error) { return p.engine.knows(p.agent(agent)) }
+
+// Inspect returns what is known of one agent's memory, or fails with ErrNoMemory.
+func (p Principal) Inspect(agent string) (Memory, error) { return p.engine.inspect(p.agent(agent)) }
+
+// Tokens returns an agent's conversation as its last request left it, answer included, nil when the
+// agent has no memory. It brings no KV back into the pool: of a file it reads the tokens alone.
+func (p Principal) Tokens(agent string) ([]int32, error) {
+	return p.engine.conversation(p.agent(agent))
+}
+
+// Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. The pool may
+// still evict its copy.
+func (p Principal) Pin(agent string) error { return p.engine.pin(p.agent(agent), true) }
+
+// Unpin undoes Pin.
+func (p Principal) Unpin(agent string) error { return p.engine.pin(p.agent(agent), false) }
+
+// Forget deletes an agent's memory, wherever it is. If a request of the agent is running, it
+// leaves a new memory.
+func (p Principal) Forget(agent string) error { return p.engine.forget(p.agent(agent)) }
+
+// Export writes an agent's memory, as its last finished request left it, as one file. Import
+// takes it on any machine with the same model and block size. The file holds the tokens of the
+// conversation: treat it like the conversation.
+func (p Principal) Export(agent string, w io.Writer) error {
+	return p.engine.export(p.agent(agent), w)
+}
+
+// Import takes in a file that Export wrote, in place of the memory that its agent has, if any. It
+// returns what is known of the memory. All of the file is verified before anything changes.
+func (p Principal) Import(r io.Reader) (Memory, error) { return p.engine.importFile(p.id, r) }
