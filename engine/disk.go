@@ -174,15 +174,16 @@ func (d *disk) unsaved(agent kv.Agent) *snapshot.Snapshot {
 	return b.saving.View()
 }
 
-// unsavedTokens returns an agent's conversation as its last turn left it, nil if that is on disk.
-func (d *disk) unsavedTokens(agent kv.Agent) []int32 {
+// unsavedTokens returns an agent's conversation as its last turn left it, nil if that is on disk or
+// has another salt.
+func (d *disk) unsavedTokens(agent kv.Agent, salt string) []int32 {
 	b := d.backlogs[agent]
 	switch {
 	case b == nil:
 		return nil
-	case b.chain != nil && b.chain.Dirty:
+	case b.chain != nil && b.chain.Dirty && b.chain.Salt == salt:
 		return slices.Concat(b.chain.Tokens, b.chain.Last)
-	case b.saving != nil:
+	case b.saving != nil && b.saving.Header().Salt == salt:
 		return b.saving.Conversation()
 	}
 	return nil

@@ -403,7 +403,7 @@ func TestTokens(t *testing.T) {
 	e := start(t, cfg)
 	expectTokens := func(e *Engine, where string, want []int32) {
 		t.Helper()
-		if got, err := e.Principal("").Tokens("ann"); err != nil || !slices.Equal(got, want) {
+		if got, err := e.Principal("").Tokens("ann", ""); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v; want %v", where, got, err, want)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // savedTokens returns the conversation that an agent's file has, without looking at the pool.
-func savedTokens(e *Engine, agent string) []int32 { return e.disk.store.Tokens(named(agent).Agent) }
+func savedTokens(e *Engine, agent string) []int32 { return e.disk.store.Tokens(named(agent).Agent, "") }
 
 // An agent whose next turn begins the moment the last one has ended never rests. Every turn is on
 // disk before it is older than the bound all the same, and the memory is not copied once a turn.

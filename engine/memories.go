@@ -163,18 +163,18 @@ func (e *Engine) inspect(agent kv.Agent) (Memory, error) {
 	return m, err
 }
 
-func (e *Engine) conversation(agent kv.Agent) ([]int32, error) {
+func (e *Engine) conversation(agent kv.Agent, salt string) ([]int32, error) {
 	var tokens []int32
 	whole := false
 	err := e.call(func() {
-		if c := e.sched.store.Agent(agent); c != nil {
+		if c := e.sched.store.Agent(agent); c != nil && c.Salt == salt {
 			tokens = c.Tokens
 			if whole = !c.Partial(); whole {
 				tokens = slices.Concat(tokens, c.Last)
 			}
 		}
 		if e.disk != nil && !whole {
-			if s := e.disk.unsavedTokens(agent); s != nil {
+			if s := e.disk.unsavedTokens(agent, salt); s != nil {
 				tokens, whole = s, true
 			}
 		}
@@ -182,7 +182,7 @@ func (e *Engine) conversation(agent kv.Agent) ([]int32, error) {
 	if err != nil || whole || e.disk == nil {
 		return slices.Clone(tokens), err
 	}
-	if saved := e.disk.store.Tokens(agent); saved != nil {
+	if saved := e.disk.store.Tokens(agent, salt); saved != nil {
 		return saved, nil
 	}
 	return slices.Clone(tokens), nil

@@ -33,6 +33,15 @@ func PrincipalID(name string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// saltID returns what stands for a principal's salt in memories, "" for none.
+func saltID(principal, salt string) string {
+	if salt == "" {
+		return ""
+	}
+	sum := kv.Digest("salt", principal, salt)
+	return hex.EncodeToString(sum[:16])
+}
+
 func (p Principal) agent(name string) kv.Agent { return kv.Agent{Principal: p.id, Name: name} }
 
 // Sharing says which requests may find a prefix that another one has left in the pool. A request
@@ -50,11 +59,7 @@ const (
 // neither.
 func (e *Engine) identity(r *Request) kv.Identity {
 	id := PrincipalID(r.Principal)
-	who := kv.Identity{Agent: kv.Agent{Principal: id, Name: r.Agent}}
-	if r.Salt != "" {
-		sum := kv.Digest("salt", id, r.Salt)
-		who.Salt = hex.EncodeToString(sum[:16])
-	}
+	who := kv.Identity{Agent: kv.Agent{Principal: id, Name: r.Agent}, Salt: saltID(id, r.Salt)}
 	switch {
 	case e.cfg.Sharing == ShareNone && r.Agent == "":
 		who.Root, who.Alone = kv.NewRoot("request", rand.Text()), true
@@ -85,9 +90,10 @@ func (p Principal) Knows(agent string) (bool, error) { return p.engine.knows(p.a
 func (p Principal) Inspect(agent string) (Memory, error) { return p.engine.inspect(p.agent(agent)) }
 
 // Tokens returns an agent's conversation as its last request left it, answer included, nil when the
-// agent has no memory. It brings no KV back into the pool: of a file it reads the tokens alone.
-func (p Principal) Tokens(agent string) ([]int32, error) {
-	return p.engine.conversation(p.agent(agent))
+// agent has no memory, or only one that was left with another salt. It brings no KV back into the
+// pool: of a file it reads the tokens alone.
+func (p Principal) Tokens(agent, salt string) ([]int32, error) {
+	return p.engine.conversation(p.agent(agent), saltID(p.id, salt))
 }
 
 // Pin protects an agent's memory on disk from DiskBytes and TTL, across restarts too. The pool may

@@ -57,6 +57,9 @@ func (s *Server) logAccess(w *response, method, path, route string, status int, 
 		slog.Int("status", status), slog.Float64("latency_ms", ms),
 
 		slog.String("route", route), slog.String("request", w.Header().Get("X-Request-ID")))
+	if p := w.caller.principal; p != "" {
+		attrs = append(attrs, slog.String("principal", p))
+	}
 	if g := w.generation; g != nil {
 		u := g.Usage()
 		attrs = append(attrs,

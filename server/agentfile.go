@@ -16,7 +16,7 @@ func (s *Server) exportAgent(w *response, r *http.Request) error {
 	id := r.PathValue("id")
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+fileName(id)+`.safetensors"`)
-	err = b.engine.Export(id, w)
+	err = b.of(w).Export(id, w)
 	switch {
 	case err == nil:
 		return nil
@@ -46,7 +46,7 @@ func (s *Server) importAgent(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := b.engine.Import(&upload{r.Body, w})
+	m, err := b.of(w).Import(&upload{r.Body, w})
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (s *Server) createAgent(w *response, r *http.Request) error {
 	if err := checkAgentName("agent_id", id); err != nil {
 		return err
 	}
-	m, err := b.engine.Create(id)
+	m, err := b.of(w).Create(id)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s *Server) listAgents(w *response, r *http.Request) error {
 			return generate.Invalid("limit", "limit: %q; want 1 to %d", text, maxListed)
 		}
 	}
-	all, err := b.engine.Agents() // by name
+	all, err := b.of(w).Agents() // by name
 	if err != nil {
 		return err
 	}
@@ -127,13 +127,13 @@ func (s *Server) listAgents(w *response, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// agentStats serves GET /v1/agents/stats: counts over all agents.
+// agentStats serves GET /v1/agents/stats: counts over all agents of the principal.
 func (s *Server) agentStats(w *response, r *http.Request) error {
 	b, err := s.loaded()
 	if err != nil {
 		return err
 	}
-	all, err := b.engine.Agents()
+	all, err := b.of(w).Agents()
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 
 // onAgent serves an action on one agent and answers with the agent as it is afterwards. A nil
 // action does nothing.
-func (s *Server) onAgent(action func(e *engine.Engine, agent string) error) handler {
+func (s *Server) onAgent(action func(p engine.Principal, agent string) error) handler {
 	return func(w *response, r *http.Request) error {
 		b, err := s.loaded()
 		if err != nil {
@@ -177,11 +177,11 @@ func (s *Server) onAgent(action func(e *engine.Engine, agent string) error) hand
 		}
 		id := r.PathValue("id")
 		if action != nil {
-			if err := action(b.engine, id); err != nil {
+			if err := action(b.of(w), id); err != nil {
 				return err
 			}
 		}
-		m, err := b.engine.Inspect(id)
+		m, err := b.of(w).Inspect(id)
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := b.engine.Forget(r.PathValue("id")); err != nil {
+	if err := b.of(w).Forget(r.PathValue("id")); err != nil {
 		return err
 	}
 	s.responses.Forget(r.PathValue("id"))
@@ -214,7 +214,7 @@ func (s *Server) generateForAgent(w *response, r *http.Request) error {
 	// Where agents are not kept on disk, they cannot be created, and are made by their first
 	// request.
 	if id := r.PathValue("id"); b.engine.Durable() {
-		known, err := b.engine.Knows(id)
+		known, err := b.of(w).Knows(id)
 		if err != nil {
 			return err
 		}

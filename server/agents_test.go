@@ -177,7 +177,7 @@ func TestForeignHost(t *testing.T) {
 		{nil, "localhost:8080", "/v1/agents", 200},
 		{[]string{"sk-1"}, "evil.example", "/v1/agents", 200},
 	} {
-		s, _ := start(t, Config{Keys: test.keys, Origins: []string{"https://app.example"}},
+		s, _ := start(t, Config{Keys: keysOf(test.keys...), Origins: []string{"https://app.example"}},
 			engine.Config{Model: &echoModel{}}, byteText{})
 		r := httptest.NewRequest("GET", test.path, nil)
 		r.Host = test.host
@@ -214,7 +214,7 @@ func TestIdentity(t *testing.T) {
 				"HTTP/1.1 200 ") {
 				t.Fatalf("%s: %q", path, got)
 			}
-			all, err := e.Agents()
+			all, err := e.AllAgents()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -71,7 +71,7 @@ func TestCodex(t *testing.T) {
 	if cached < first || second <= cached {
 		t.Errorf("%d of %d tokens were cached, of a first prompt of %d", cached, second, first)
 	}
-	m, err := s.backend.Load().engine.Inspect("019af0a1-7c1e-7b60-a1b2-0123456789ab")
+	m, err := s.backend.Load().engine.Principal("").Inspect("019af0a1-7c1e-7b60-a1b2-0123456789ab")
 	if err != nil || m.Tier != engine.TierHot {
 		t.Errorf("the session is no agent: %+v, %v", m, err)
 	}

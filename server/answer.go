@@ -46,14 +46,14 @@ func (s *Server) begin(
 	if err != nil {
 		return nil, err
 	}
-	if err := s.limits.take(agent, time.Now()); err != nil {
+	if err := s.limits.take(w.caller.principal, agent, time.Now()); err != nil {
 		return nil, err
 	}
 	p, err := body.Validate(s.cfg.MaxTokens)
 	if err != nil {
 		return nil, err
 	}
-	p.Agent = agent
+	p.Principal, p.Agent = w.caller.principal, agent
 	if err := durable(r, p); err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (s *Server) countPrompt(w *response, r *http.Request, body promptBody) (int
 	if err != nil {
 		return 0, err
 	}
-	p.Agent = agent
+	p.Principal, p.Agent = w.caller.principal, agent
 	prompt, err := b.generator.Encode(p)
 	if err != nil {
 		return 0, err

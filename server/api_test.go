@@ -94,7 +94,7 @@ func TestWireMessages(t *testing.T) {
 func TestWireKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr transcript
-		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Keys: []string{"sk-one", "sk-two"}},
+		s, _ := start(t, Config{AccessLog: LineLog(&tr.log), Keys: keysOf("sk-one", "sk-two")},
 			engine.Config{Model: &echoModel{}}, byteText{})
 		l := listen(t, s)
 		tr.exchange(t, l, "no key", get("/v1/models"))

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 )
@@ -11,52 +12,109 @@ import (
 // authenticated demands a key for everything except health checks and the status page, which itself
 // has to ask its reader for the key. The SDKs of OpenAI send a key as Authorization: Bearer, those
 // of Anthropic as x-api-key; every route takes either.
+//
+// On a server without keys, everybody is the one principal, and knows what the operator may know
+// unless the operator has a key.
 func (s *Server) authenticated(next http.Handler) http.Handler {
-	if len(s.keys) == 0 {
-		return s.unlocked(next)
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, ring := w.(*response), s.keys.Load()
+		x.caller = caller{operator: ring.open && !ring.guarded}
 		if isOpen(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		key, ok := bearer(r.Header)
-		if !ok {
-			key = r.Header.Get("X-Api-Key")
-		}
-		if !s.keys.has(key) {
-			message := "the API key is not one of this server's"
-			if key == "" {
-				message = "this server needs an API key: send it as Authorization: Bearer KEY " +
-					"or as x-api-key: KEY"
-			}
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.fail(w.(*response), &apiError{
-				status: 401, kind: kindInvalid, code: "invalid_api_key", message: message,
-			})
+		if err := s.admit(ring, x, r); err != nil {
+			s.fail(x, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// admit finds out whose a request is, or says why it is refused.
+func (s *Server) admit(ring *keyring, x *response, r *http.Request) error {
+	if !ring.open || ring.guarded {
+		key, err := apiKey(r.Header)
+		if err == nil && (!ring.open || key != "") {
+			x.caller, err = ring.admit(key, r.URL.Path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if ring.open && !x.caller.admin {
+		return s.unlocked(r)
+	}
+	return nil
+}
+
+// admit returns whose a request's key is, or why it is refused.
+func (k *keyring) admit(key, path string) (caller, error) {
+	c, ok := k.find(key)
+	switch {
+	case !ok && k.open:
+		return caller{}, nil // clients send some key to servers that need none
+	case key == "":
+		return c, unauthorized("this server needs an API key: send it as " +
+			"Authorization: Bearer KEY or as x-api-key: KEY")
+	case !ok:
+		return c, unauthorized("the API key is not one of this server's")
+	case c.admin && !isOperators(path):
+		return c, &apiError{
+			status: 403, kind: kindInvalid, code: "operator_key",
+			message: "this key is the operator's, for /metrics and /admin; it has no agents and " +
+				"gets no answers",
+		}
+	}
+	return c, nil
+}
+
+func unauthorized(message string) error {
+	return &apiError{status: 401, kind: kindInvalid, code: "invalid_api_key", message: message}
+}
+
+// apiKey returns the key of a request, "" if it has none. All that it sends must be the same: a
+// proxy that looks at one of two keys and a server that looks at the other would not mean the same
+// principal.
+func apiKey(h http.Header) (string, error) {
+	var key string
+	found := false
+	for _, name := range []string{"Authorization", "X-Api-Key"} {
+		for _, value := range h.Values(name) {
+			if name == "Authorization" {
+				var ok bool
+				if value, ok = bearer(value); !ok {
+					continue
+				}
+			}
+			if found && value != key {
+				return "", unauthorized("the request has two different API keys")
+			}
+			key, found = value, true
+		}
+	}
+	return key, nil
+}
+
+// isOperators says whether a path is for the operator's key.
+func isOperators(path string) bool {
+	return path == "/metrics" || strings.HasPrefix(path, "/admin/")
+}
+
 // unlocked protects a server without keys. A page of any site can make the site's own name lead to
 // this machine, and then reads the answers of this server as if they were the site's (DNS
 // rebinding). So what agents remember is given only to requests that name this machine by an
 // address, as localhost, or by the name of a configured origin.
-func (s *Server) unlocked(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isPrivate(r.URL.Path) && !s.isNamed(r.Host) {
-			s.fail(w.(*response), &apiError{
-				status: 403, kind: kindInvalid, code: "host_not_allowed",
-				message: "this server has no API keys, so it answers here only to requests that " +
-					"name it by an address or as localhost; its operator can set keys, or allow " +
-					"this name as an origin",
-			})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+func (s *Server) unlocked(r *http.Request) error {
+	if !isPrivate(r.URL.Path) || s.isNamed(r.Host) {
+		return nil
+	}
+	return &apiError{
+		status: 403, kind: kindInvalid, code: "host_not_allowed",
+		message: "this server has no API keys, so it answers here only to requests that " +
+			"name it by an address or as localhost; its operator can set keys, or allow " +
+			"this name as an origin",
+	}
 }
 
 // isPrivate says whether a path leads to what agents remember or to the server's state.
@@ -81,11 +139,12 @@ func (s *Server) isNamed(host string) bool {
 	})
 }
 
-// bearer returns the key in the Authorization header.
-func bearer(h http.Header) (string, bool) {
-	scheme, key, ok := strings.Cut(h.Get("Authorization"), " ")
+// bearer returns the key in the value of an Authorization header.
+func bearer(value string) (string, bool) {
+	scheme, key, ok := strings.Cut(value, " ")
 	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// isOpen says whether a path needs no key.
-func isOpen(path string) bool { return path == "/" || isHealth(path) }
+// isOpen says whether a path needs no key. A path that is not clean is no health check, although it
+// begins like one.
+func isOpen(p string) bool { return p == "/" || isHealth(p) && p == path.Clean(p) }

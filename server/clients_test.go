@@ -719,11 +719,11 @@ func TestHealth(t *testing.T) {
 		s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		return w
 	}
-	loading := newTestServer(Config{Keys: []string{"k"}})
+	loading := newTestServer(Config{Keys: keysOf("k")})
 	if w := get(loading, "/health"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("loading: %d %s", w.Code, w.Body)
 	}
-	s := try(t, Config{Keys: []string{"k"}}, &echoModel{})
+	s := try(t, Config{Keys: keysOf("k")}, &echoModel{})
 	if w := get(s.Server, "/health"); w.Code != 200 || !strings.Contains(w.Body.String(), `"status":"ok"`) {
 		t.Errorf("ready: %d %s", w.Code, w.Body)
 	}

@@ -27,6 +27,14 @@ const (
 	vocab     = 1000
 )
 
+// keysOf returns keys whose principals are called like them.
+func keysOf(secrets ...string) (keys []Key) {
+	for _, s := range secrets {
+		keys = append(keys, Key{Principal: "of-" + s, Secret: s})
+	}
+	return keys
+}
+
 type byteText struct{ pieces [][]byte }
 
 func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {

@@ -103,6 +103,9 @@ func classify(err error) *apiError {
 	case errors.Is(err, engine.ErrOtherModel):
 		return &apiError{status: 409, kind: kindConflict, code: "model_changed",
 			message: err.Error(), never: true}
+	case errors.Is(err, engine.ErrOtherPrincipal):
+		return &apiError{status: 403, kind: kindInvalid, code: "other_principal",
+			message: err.Error(), never: true}
 	case errors.Is(err, engine.ErrCorrupt):
 		return &apiError{status: 400, kind: kindInvalid, code: "invalid_memory",
 			message: err.Error()}

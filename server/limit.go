@@ -16,9 +16,12 @@ type limits struct {
 
 	mu     sync.Mutex
 	global bucket
-	agents map[string]*bucket
+	agents map[agentKey]*bucket
 	sweep  int // size of agents at which full buckets, which are as good as none, are removed
 }
+
+// An agentKey names an agent: the same name under two principals is two agents.
+type agentKey struct{ principal, name string }
 
 // A bucket has the tokens that it had at a moment, and fills since then.
 type bucket struct {
@@ -27,12 +30,12 @@ type bucket struct {
 }
 
 func newLimits(all, agent int) *limits {
-	return &limits{all: all, agent: agent, agents: make(map[string]*bucket), sweep: 1024}
+	return &limits{all: all, agent: agent, agents: make(map[agentKey]*bucket), sweep: 1024}
 }
 
 // take counts one request of an agent, or refuses it with an error that says when there will be
 // room.
-func (l *limits) take(agent string, now time.Time) error {
+func (l *limits) take(principal, agent string, now time.Time) error {
 	if l.all == 0 && l.agent == 0 {
 		return nil
 	}
@@ -40,7 +43,7 @@ func (l *limits) take(agent string, now time.Time) error {
 	defer l.mu.Unlock()
 	var own *bucket
 	if agent != "" && l.agent > 0 {
-		own = l.bucket(agent, now)
+		own = l.bucket(agentKey{principal, agent}, now)
 		if wait := own.wait(l.agent, now); wait > 0 {
 			return tooMany(fmt.Sprintf("agent %s", agent), l.agent, wait)
 		}
@@ -58,7 +61,7 @@ func (l *limits) take(agent string, now time.Time) error {
 }
 
 // bucket returns an agent's bucket, which it makes where there is none.
-func (l *limits) bucket(agent string, now time.Time) *bucket {
+func (l *limits) bucket(agent agentKey, now time.Time) *bucket {
 	if b := l.agents[agent]; b != nil {
 		return b
 	}

@@ -108,8 +108,8 @@ func TestRecall(t *testing.T) {
 				}
 				s, e := start(t, Config{}, engine.Config{Model: model, Dir: dir, Fingerprint: "a"},
 					test.text)
-				if known, err := e.Knows("ada"); err == nil && !known {
-					e.Create("ada")
+				if known, err := e.Principal("").Knows("ada"); err == nil && !known {
+					e.Principal("").Create("ada")
 				}
 				return s, e
 			}
@@ -137,13 +137,13 @@ func TestRecall(t *testing.T) {
 						i, n, cached, got, answer)
 				}
 				var file bytes.Buffer
-				if err := from.Export("ada", &file); err != nil {
+				if err := from.Principal("").Export("ada", &file); err != nil {
 					t.Fatal(err)
 				}
 				if moved, from = open(t.TempDir()); moved == nil {
 					t.Fatal("no server")
 				}
-				if _, err := from.Import(&file); err != nil {
+				if _, err := from.Principal("").Import(&file); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -176,7 +176,7 @@ func TestRecallOfAnotherText(t *testing.T) {
 	e.Close()
 	for _, answer := range []string{"Hell", "Hello!", "hello", ""} {
 		s, e := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: dir}, byteText{})
-		tokens, err := e.Tokens("ada")
+		tokens, err := e.Principal("").Tokens("ada", "")
 		if err != nil || len(tokens) == 0 {
 			t.Fatalf("the memory: %v, %v", tokens, err)
 		}

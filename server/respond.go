@@ -56,6 +56,9 @@ func (e *apiError) write(w *response) {
 	if e.retry > 0 {
 		h.Set("Retry-After", retryAfter(e.retry))
 	}
+	if e.code == "invalid_api_key" {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
 	if e.never {
 		h.Set("X-Should-Retry", "false")
 	}

@@ -26,6 +26,7 @@ type response struct {
 	start     time.Time // when the request arrived
 	renewed   time.Time // when the write deadline was last moved
 	status    int       // as sent; 0 before
+	caller    caller    // whose key the request has
 	anthropic bool      // errors go out in Anthropic's envelope
 	maxBody   int64     // largest body of the request in bytes
 	// failed appends the last event of a stream that fails, where its API has one of its own

@@ -30,7 +30,7 @@ func (r *roster) latest(e *engine.Engine) (list []engine.Memory, known int) {
 }
 
 func (r *roster) refresh(e *engine.Engine) {
-	all, err := e.Agents()
+	all, err := e.AllAgents()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refreshing = false

@@ -12,7 +12,8 @@ import (
 	"loadstone/server/internal/responses"
 )
 
-// New returns a server that is loading.
+// New returns a server that is loading. It panics where one key has two owners; ParseKeys returns no
+// such keys.
 func New(cfg Config) *Server {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 8 << 20
@@ -30,14 +31,16 @@ func New(cfg Config) *Server {
 		cfg:     cfg,
 		log:     cfg.Log,
 		started: time.Now(),
-		keys:    newKeys(cfg.Keys),
 		limits:  newLimits(cfg.Rate, cfg.AgentRate),
 	}
 	s.responses = cfg.Responses
 	if s.responses == nil {
 		s.responses, _ = responses.OpenStore("") // in RAM, which cannot fail
 	}
-	s.cfg.Keys = nil
+	s.cfg.Keys, s.cfg.OperatorKeys = nil, nil
+	if err := s.SetKeys(cfg.Keys, cfg.OperatorKeys); err != nil {
+		panic("server: " + err.Error())
+	}
 	var paths []string
 	s.handler, paths = s.routes()
 	s.metrics = newMetrics(paths)
@@ -69,8 +72,8 @@ func (s *Server) routes() (http.Handler, []string) {
 		{"GET", "/v1/agents/{id}", s.onAgent(nil)},
 		{"DELETE", "/v1/agents/{id}", s.deleteAgent},
 		{"POST", "/v1/agents/{id}/generate", s.generateForAgent},
-		{"POST", "/v1/agents/{id}/pin", s.onAgent((*engine.Engine).Pin)},
-		{"POST", "/v1/agents/{id}/unpin", s.onAgent((*engine.Engine).Unpin)},
+		{"POST", "/v1/agents/{id}/pin", s.onAgent(engine.Principal.Pin)},
+		{"POST", "/v1/agents/{id}/unpin", s.onAgent(engine.Principal.Unpin)},
 		{"GET", "/v1/agents/{id}/export", s.exportAgent},
 		{"GET", "/health", s.whole},
 		{"GET", "/health/live", s.live},

@@ -64,9 +64,12 @@ type Config struct {
 	Origins []string
 	// Responses keeps the answers of the Responses API that later requests name. nil: a store in RAM
 	Responses *ResponseStore
-	// Keys are the API keys. Every request except health checks needs one of them. None: no key is
-	// needed
-	Keys []string
+	// Keys are the API keys. Every request except health checks needs one of them, and sees nothing
+	// of other principals than the key's. None: no key is needed, and there is one principal
+	Keys []Key
+	// OperatorKeys open /metrics, /admin and the status page with the names of principals and
+	// agents. None: without Keys, everybody sees the names there, and with them nobody does
+	OperatorKeys []string
 	// Rate is how many requests are taken in a minute, and at most at once. 0: no limit
 	Rate int
 	// AgentRate is the same for each agent. 0: no limit
@@ -91,7 +94,7 @@ type Server struct {
 	log       *slog.Logger
 	started   time.Time
 	metrics   *metrics
-	keys      keys
+	keys      atomic.Pointer[keyring]
 	responses *ResponseStore
 	limits    *limits
 	backend   atomic.Pointer[backend] // nil while loading
@@ -144,6 +147,9 @@ func (s *Server) Drain(ctx context.Context) error {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// of returns the side of the engine that belongs to the principal whose request it is.
+func (b *backend) of(w *response) engine.Principal { return b.engine.Principal(w.caller.principal) }
 
 // loaded returns the backend, or an error while the model is loading.
 func (s *Server) loaded() (*backend, error) {

@@ -116,12 +116,12 @@ func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		s, _ := start(t,
-			Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)), Keys: []string{"sk-1"}},
+			Config{AccessLog: slog.New(slog.NewTextHandler(&log, nil)), Keys: keysOf("sk-1")},
 			engine.Config{Model: &echoModel{delay: time.Millisecond}}, byteText{})
 		listen(t, s).exchange(t,
 			post(say("a secret"), "X-Agent-ID: ada", "X-Request-ID: r1", "X-Api-Key: sk-1"))
 		synctest.Wait()
-		want := "time=2000-01-01T00:00:00.009Z level=INFO msg=request method=POST path=/v1/chat/completions status=200 latency_ms=9 route=/v1/chat/completions request=r1" +
+		want := "time=2000-01-01T00:00:00.009Z level=INFO msg=request method=POST path=/v1/chat/completions status=200 latency_ms=9 route=/v1/chat/completions request=r1 principal=of-sk-1" +
 			" agent=ada stream=false tier=cold miss=new_agent prompt_tokens=13 cached_tokens=0 output_tokens=8 queue=0s prefill=1ms\n"
 		if log.String() != want {
 			t.Errorf("log %q, want %q", log.String(), want)

@@ -28,7 +28,7 @@ type statusInfo struct {
 	Latency  latencyStatus     `json:"latency"`
 	Recent   [][4]any          `json:"recent"` // age, TTFT, total time and tier of each answer
 	Next     int               `json:"next"`   // ?since=N with this N returns newer answers
-	Agents   []agentInfo       `json:"agents"` // those used last
+	Agents   []agentInfo       `json:"agents"` // those used last, for the operator
 	Known    int               `json:"agents_known"`
 }
 
@@ -89,8 +89,10 @@ func (s *Server) status(w *response, r *http.Request) error {
 		info.addStats(b.engine.Stats())
 		list, known := s.roster.latest(b.engine)
 		info.Known = known
-		for _, m := range list {
-			info.Agents = append(info.Agents, s.agentInfo(m))
+		if w.caller.operator {
+			for _, m := range list {
+				info.Agents = append(info.Agents, s.agentInfo(m))
+			}
 		}
 	}
 	all, next := s.recent.since(0)

@@ -35,7 +35,7 @@ func TestWireStatus(t *testing.T) {
 
 // TestPage: the page needs no key, loads nothing else, and runs no script except its own.
 func TestPage(t *testing.T) {
-	s := newTestServer(Config{Keys: []string{"sk-secret"}}) // which is loading
+	s := newTestServer(Config{Keys: keysOf("sk-secret")}) // which is loading
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")

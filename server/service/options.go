@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +28,7 @@ type options struct {
 	origins      string
 	maxBody      int64
 	keyFile      string
+	adminKeyFile string
 	aliases      []string
 	maxTokens    int
 	rate         int
@@ -142,8 +142,17 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 		"web `origins`, separated by commas, whose pages may use the server, "+
 			"beside those of this machine; * is all")
 	f.StringVar(&o.keyFile, "api-key-file", "",
-		"`file` with the API keys that are accepted, one on each line, "+
-			"beside those in LOADSTONE_API_KEY and LOADSTONE_API_KEYS")
+		"`file` with the API keys that are accepted, beside those in LOADSTONE_API_KEY and "+
+			"LOADSTONE_API_KEYS: NAME KEY on each line, or KEY alone, which is a principal of its "+
+			"own. Agents belong to principals, and no other key reaches them. SIGHUP has the file "+
+			"read again")
+	f.StringVar(&o.adminKeyFile, "admin-key-file", "",
+		"`file` with the operator's keys, one on each line, which open /metrics and /admin with "+
+			"the names of principals and agents; SIGHUP has it read again")
+	f.TextVar((*sharing)(&o.engine.Sharing), "share", (*sharing)(&o.engine.Sharing),
+		"whose requests find what others have left of a prefix: `key`, those of the same "+
+			"principal; none, those of the same agent; all, everybody's, so that everybody can find "+
+			"out what others have sent")
 	f.IntVar(&o.rate, "rate", 0,
 		"requests that are taken in a minute; further ones get 429; 0 is no limit")
 	f.IntVar(&o.agentRate, "agent-rate", 0, "requests that are taken from each agent in a minute; "+
@@ -216,24 +225,6 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("-rate is %d and -agent-rate %d; want 0 or more", o.rate, o.agentRate)
 	}
 	return nil
-}
-
-// keys returns the API keys of the file and of the environment.
-func (o *options) keys() ([]string, error) {
-	keys := splitList(os.Getenv("LOADSTONE_API_KEY") + "," + os.Getenv("LOADSTONE_API_KEYS"))
-	if o.keyFile == "" {
-		return keys, nil
-	}
-	b, err := os.ReadFile(o.keyFile)
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Fields(string(b))
-	if len(lines) == 0 {
-		return nil, fmt.Errorf("%s has no keys: a server that demands a key would let nobody in",
-			o.keyFile)
-	}
-	return append(keys, lines...), nil
 }
 
 // byteSize is the value of a flag: a number of bytes, or of KiB, MiB or GiB.

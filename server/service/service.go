@@ -25,6 +25,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -55,7 +56,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return &UsageError{err}
 	}
-	keys, err := o.keys()
+	reader, err := o.keys()
+	if err != nil {
+		return err
+	}
+	keys, operators, err := reader.read()
 	if err != nil {
 		return err
 	}
@@ -86,24 +91,26 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	i := &instance{
 		options:  o,
+		keys:     reader,
 		source:   src,
 		stdout:   stdout,
 		progress: stderr,
 		log:      log,
 		server: server.New(server.Config{
-			Model:       src.Name,
-			Aliases:     o.aliases,
-			MaxTokens:   o.maxTokens,
-			Origins:     splitList(o.origins),
-			MaxBody:     o.maxBody,
-			Keys:        keys,
-			Responses:   stored,
-			Rate:        o.rate,
-			AgentRate:   o.agentRate,
-			DurableWait: o.durableWait,
-			AccessLog:   accessLogger(access, o.accessFormat),
-			QuietProbes: o.quiet,
-			Log:         log,
+			Model:        src.Name,
+			Aliases:      o.aliases,
+			MaxTokens:    o.maxTokens,
+			Origins:      splitList(o.origins),
+			MaxBody:      o.maxBody,
+			Keys:         keys,
+			Responses:    stored,
+			OperatorKeys: operators,
+			Rate:         o.rate,
+			AgentRate:    o.agentRate,
+			DurableWait:  o.durableWait,
+			AccessLog:    accessLogger(access, o.accessFormat),
+			QuietProbes:  o.quiet,
+			Log:          log,
 		}),
 	}
 	if o.silent {
@@ -130,6 +137,7 @@ func (e *UsageError) Unwrap() error { return e.err }
 // An instance is one call of Run.
 type instance struct {
 	*options
+	keys     *keyReader
 	source   catalog.Source
 	stdout   io.Writer
 	progress io.Writer // gets the state of a load that takes a while
@@ -144,6 +152,7 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer close(signals)
 	defer signal.Stop(signals)
+	defer i.rereadKeys()()
 	hs := &http.Server{
 		Handler: i.server,
 		// The server has deadlines for bodies and for writes. A deadline for the whole would cut
@@ -218,6 +227,32 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 		}
 	}()
 	return i.finish(hs, m)
+}
+
+// rereadKeys has the keys read again whenever the process gets SIGHUP, until the function that it
+// returns is called. Keys that cannot be read leave all as it was.
+func (i *instance) rereadKeys() (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var done sync.WaitGroup
+	done.Go(func() {
+		for range hangups {
+			keys, operators, err := i.keys.read()
+			if err == nil {
+				err = i.server.SetKeys(keys, operators)
+			}
+			if err != nil {
+				i.log.Error("the keys were not read again; those from before are kept", "error", err)
+				continue
+			}
+			i.log.Info("keys read again", "keys", len(keys), "operator_keys", len(operators))
+		}
+	})
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		done.Wait()
+	}
 }
 
 // room says how long a request may be where the KV cache has no room for the model's whole context.

@@ -41,10 +41,10 @@ func (s *Store) Open(agent kv.Agent) (*File, error) {
 	return m, nil
 }
 
-// Tokens returns an agent's conversation as its file has it, or nil where the file is of no use:
-// the restore that wants it will say why.
-func (s *Store) Tokens(agent kv.Agent) []int32 {
-	if _, ok := s.Find(agent); !ok {
+// Tokens returns an agent's conversation as its file has it, or nil where the file is of no use, for
+// one with this salt: the restore that wants it will say why.
+func (s *Store) Tokens(agent kv.Agent, salt string) []int32 {
+	if x, ok := s.Find(agent); !ok || x.Header.Salt != salt {
 		return nil
 	}
 	f, err := os.Open(s.path(agent))

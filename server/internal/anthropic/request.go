@@ -24,6 +24,7 @@ const maxStopSequences = 64
 type MessagesRequest struct {
 	Model        string          `json:"model"`
 	SessionID    string          `json:"session_id"` // extension: names the agent
+	CacheSalt    *string         `json:"cache_salt"` // extension; see engine.Request.Salt
 	MaxTokens    *int            `json:"max_tokens"`
 	System       json.RawMessage `json:"system"` // a string, or text blocks
 	Messages     []message       `json:"messages"`
@@ -106,6 +107,9 @@ func (q *MessagesRequest) ValidatePrompt() (*generate.Params, error) {
 		return nil, generate.Unsupported("mcp_servers", "mcp_servers: not supported by this server")
 	}
 	p := &generate.Params{TopLogprobs: -1, PromptField: "messages"}
+	if err := p.SetSalt(q.CacheSalt); err != nil {
+		return nil, err
+	}
 	var err error
 	if p.Constraint, err = q.constraint(); err != nil {
 		return nil, err

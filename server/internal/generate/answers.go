@@ -22,7 +22,15 @@ type answers struct {
 	known  map[answerKey]*list.Element
 }
 
-type answerKey struct{ agent, text string }
+type answerKey struct {
+	asker
+	text string
+}
+
+// An asker is who got an answer. What one has got is of no effect on the prompts of another.
+type asker struct{ principal, salt, agent string }
+
+func (p *Params) asker() asker { return asker{p.Principal, p.Salt, p.Agent} }
 
 type remembered struct {
 	key    answerKey
@@ -35,13 +43,13 @@ func newAnswers(limit int) *answers {
 
 // keep remembers an answer; a later answer with the same text replaces it. tokens must not be
 // changed afterwards.
-func (a *answers) keep(agent, text string, tokens []int32) {
-	if agent == "" || text == "" || len(tokens) == 0 {
+func (a *answers) keep(who asker, text string, tokens []int32) {
+	if who.agent == "" || text == "" || len(tokens) == 0 {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := answerKey{agent, text}
+	key := answerKey{who, text}
 	if e, ok := a.known[key]; ok {
 		a.drop(e)
 	}
@@ -60,9 +68,9 @@ func (a *answers) drop(e *list.Element) {
 
 // find returns, for each message that is an answer the agent got here, its tokens, and nil for the
 // others.
-func (a *answers) find(agent string, messages []Message) [][]int32 {
+func (a *answers) find(who asker, messages []Message) [][]int32 {
 	found := make([][]int32, len(messages))
-	if agent == "" {
+	if who.agent == "" {
 		return found
 	}
 	a.mu.Lock()
@@ -71,7 +79,7 @@ func (a *answers) find(agent string, messages []Message) [][]int32 {
 		if m.Role != RoleAssistant {
 			continue
 		}
-		if e, ok := a.known[answerKey{agent, m.key}]; ok {
+		if e, ok := a.known[answerKey{who, m.key}]; ok {
 			a.recent.MoveToFront(e)
 			found[i] = e.Value.(*remembered).tokens
 		}

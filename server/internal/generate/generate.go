@@ -75,8 +75,8 @@ func (g *Generator) Encode(p *Params) ([]int32, error) {
 	for i, m := range messages {
 		roles[i], contents[i] = m.Role, m.Text
 	}
-	known := g.answers.find(p.Agent, messages)
-	g.recall(p.Agent, messages, roles, contents, known)
+	known := g.answers.find(p.asker(), messages)
+	g.recall(p.asker(), messages, roles, contents, known)
 	ids, err := g.text.EncodeChat(roles, contents, known)
 	if err != nil {
 		return nil, Invalid(p.PromptField, "%s: %v", p.PromptField, err)
@@ -141,6 +141,8 @@ func (g *Generator) engineRequest(
 		mask = keepGoing(mask, stops, p.IgnoreEOS, p.MinTokens)
 	}
 	return engine.Request{
+		Principal:  p.Principal,
+		Salt:       p.Salt,
 		Agent:      p.Agent,
 		Prompt:     prompt,
 		MaxTokens:  most,

@@ -176,7 +176,7 @@ func (g *Generation) remember(a Answer) {
 	tokens := g.exactTokens()
 	keep := func(calls []ToolCall) {
 		text := answerText(string(a.Text), calls, true)
-		g.generator.answers.keep(g.Params.Agent, text, tokens)
+		g.generator.answers.keep(g.Params.asker(), text, tokens)
 	}
 	keep(a.Calls)
 	if n := len(a.Calls); n > 0 && !json.Valid(a.Calls[n-1].Arguments) {

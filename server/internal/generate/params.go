@@ -9,6 +9,8 @@ import (
 
 // Params is a valid request of either API, in terms that both share.
 type Params struct {
+	Principal   string    // whose request it is
+	Salt        string    // divides what the principal has in the cache; see engine.Request
 	Agent       string    // whose memory the request continues; "": it is anonymous
 	Messages    []Message // the conversation, or
 	Prompt      *string   // the text to continue where there is no conversation
@@ -84,6 +86,22 @@ func (p *Params) SetEnding(minTokens int, ignoreEOS bool) error {
 			p.MaxField, p.MaxTokens)
 	}
 	p.MinTokens, p.IgnoreEOS = minTokens, ignoreEOS
+	return nil
+}
+
+// maxSalt is the longest cache_salt in bytes.
+const maxSalt = 1024
+
+// SetSalt takes the field cache_salt, which is vLLM's; salt is nil where it is missing.
+func (p *Params) SetSalt(salt *string) error {
+	if salt == nil {
+		return nil
+	}
+	if n := len(*salt); n == 0 || n > maxSalt {
+		return Invalid("cache_salt", "cache_salt: %d bytes; want 1 to %d, or no such field", n,
+			maxSalt)
+	}
+	p.Salt = *salt
 	return nil
 }
 

@@ -22,7 +22,7 @@ const recallRounds = 4
 // Where tokens are missing, recall asks the engine's goroutine for the memory, so it waits for a
 // step.
 func (g *Generator) recall(
-	agent string, messages []Message, roles, contents []string, known [][]int32,
+	who asker, messages []Message, roles, contents []string, known [][]int32,
 ) {
 	var lost []int // indexes of messages
 	for i, m := range messages {
@@ -31,10 +31,10 @@ func (g *Generator) recall(
 		}
 	}
 	stops := g.text.StopTokens()
-	if agent == "" || len(lost) == 0 || len(stops) == 0 {
+	if who.agent == "" || len(lost) == 0 || len(stops) == 0 {
 		return
 	}
-	memory, err := g.engine.Tokens(agent)
+	memory, err := g.engine.Principal(who.principal).Tokens(who.agent, who.salt)
 	if err != nil || len(memory) == 0 {
 		return
 	}
@@ -54,7 +54,7 @@ func (g *Generator) recall(
 		found, more := follow(g.text, memory, ids, gap, stops, keys)
 		for n, answer := range found {
 			known[lost[n]] = answer
-			g.answers.keep(agent, keys[n], answer)
+			g.answers.keep(who, keys[n], answer)
 		}
 		if !more {
 			return

@@ -14,6 +14,7 @@ const (
 type samplingFields struct {
 	Model            string             `json:"model"`
 	SessionID        string             `json:"session_id"` // extension: names the agent
+	CacheSalt        *string            `json:"cache_salt"` // extension; see engine.Request.Salt
 	MaxTokens        *int               `json:"max_tokens"`
 	Temperature      *float64           `json:"temperature"` // 0 to 2, default 1
 	TopP             *float64           `json:"top_p"`       // 0 to 1, default 1
@@ -80,6 +81,9 @@ func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
 		TopLogprobs:      -1,
 		Stops:            f.Stop,
 		Stream:           f.Stream,
+	}
+	if err := p.SetSalt(f.CacheSalt); err != nil {
+		return nil, err
 	}
 	if err := setMaxTokens(p, "max_tokens", f.MaxTokens); err != nil {
 		return nil, err

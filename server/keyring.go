@@ -1,0 +1,93 @@
+package server
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+)
+
+// A caller is who sends a request.
+type caller struct {
+	principal string // whose agents, limits and shares are meant; "": the only one, or the default
+	operator  bool   // may know the names of principals and agents
+	admin     bool   // has the operator's key, which is no principal's
+}
+
+// A keyring has the keys of a server, as digests with a salt that nothing outside the process knows.
+// A comparison takes the same time whatever a client sends, and nothing that is printed by accident
+// is a key or can be looked up in a list of them.
+type keyring struct {
+	salt    [32]byte
+	digests [][sha256.Size]byte
+	callers []caller // by index of digests
+	open    bool     // no key is needed
+	guarded bool     // there is an operator's key
+}
+
+// errSameKey refuses keys of which one cannot tell whose they are.
+var errSameKey = errors.New("one key belongs to two principals, or to one and to the operator")
+
+// newKeyring makes a keyring of the principals' keys and the operator's.
+func newKeyring(keys []Key, operators []string) (*keyring, error) {
+	k := &keyring{open: len(keys) == 0, guarded: len(operators) > 0}
+	rand.Read(k.salt[:])
+	owners := map[string]caller{}
+	add := func(secret string, c caller) error {
+		if old, ok := owners[secret]; ok {
+			if old != c {
+				return errSameKey
+			}
+			return nil
+		}
+		owners[secret] = c
+		k.digests, k.callers = append(k.digests, k.digest(secret)), append(k.callers, c)
+		return nil
+	}
+	for _, key := range keys {
+		if err := add(key.Secret, caller{principal: key.Principal}); err != nil {
+			return nil, err
+		}
+	}
+	for _, secret := range operators {
+		if err := add(secret, caller{operator: true, admin: true}); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+func (k *keyring) digest(secret string) [sha256.Size]byte {
+	mac := hmac.New(sha256.New, k.salt[:])
+	mac.Write([]byte(secret))
+	return [sha256.Size]byte(mac.Sum(nil))
+}
+
+// find returns whose a key is. It always compares with every one of them.
+func (k *keyring) find(secret string) (caller, bool) {
+	digest, at := k.digest(secret), -1
+	for i := range k.digests {
+		same := subtle.ConstantTimeCompare(digest[:], k.digests[i][:])
+		at = subtle.ConstantTimeSelect(same, i, at)
+	}
+	if at < 0 {
+		return caller{}, false
+	}
+	return k.callers[at], true
+}
+
+// SetKeys takes the place of all keys, of principals and of the operator, at once: a request that
+// comes later with a key that is not among them is refused, and those that are being answered are
+// not interrupted. A server that needs keys goes on needing them: then there must be at least one.
+func (s *Server) SetKeys(keys []Key, operators []string) error {
+	ring, err := newKeyring(keys, operators)
+	if err != nil {
+		return err
+	}
+	if old := s.keys.Load(); old != nil && !old.open && ring.open {
+		return errors.New("there are no keys: a server that needs one would let nobody in")
+	}
+	s.keys.Store(ring)
+	return nil
+}

@@ -1,0 +1,144 @@
+package service
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"loadstone/engine"
+	"loadstone/server"
+)
+
+// A keyReader reads the keys of the command line, of the environment and of files. It can do so again.
+type keyReader struct {
+	file, operators string // names; "": none
+	environment     []string
+	salt            []byte // of the names of principals that have a key and no name
+}
+
+// keys returns a reader of the keys.
+func (o *options) keys() (*keyReader, error) {
+	r := &keyReader{
+		file:      o.keyFile,
+		operators: o.adminKeyFile,
+		environment: splitList(
+			os.Getenv("LOADSTONE_API_KEY") + "," + os.Getenv("LOADSTONE_API_KEYS")),
+	}
+	var err error
+	r.salt, err = keySalt(o.engine.Dir)
+	return r, err
+}
+
+// read returns the principals' keys and the operator's.
+func (r *keyReader) read() (keys []server.Key, operators []string, err error) {
+	text := ""
+	if r.file != "" {
+		lines, err := readKeys(r.file)
+		if err != nil {
+			return nil, nil, err
+		}
+		text = lines
+	}
+	if keys, err = server.ParseKeys(text, r.salt); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", r.file, err)
+	}
+	known := map[string]bool{}
+	for _, k := range keys {
+		known[k.Secret] = true
+	}
+	for _, secret := range r.environment {
+		if known[secret] {
+			continue // the file says whose it is
+		}
+		known[secret] = true
+		more, err := server.ParseKeys(secret, r.salt)
+		if err != nil {
+			return nil, nil, fmt.Errorf("a key of the environment: %w", err)
+		}
+		keys = append(keys, more...)
+	}
+	if r.operators == "" {
+		return keys, nil, nil
+	}
+	if text, err = readKeys(r.operators); err != nil {
+		return nil, nil, err
+	}
+	for line := range strings.Lines(text) {
+		secret := strings.TrimSpace(line)
+		if secret == "" || secret[0] == '#' {
+			continue
+		}
+		if known[secret] {
+			return nil, nil, fmt.Errorf("%s: a key is a principal's as well; "+
+				"the operator's must be another", r.operators)
+		}
+		operators = append(operators, secret)
+	}
+	return keys, operators, nil
+}
+
+// readKeys reads a file of keys, which must have some.
+func readKeys(name string) (string, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return string(b), nil
+		}
+	}
+	return "", fmt.Errorf("%s has no keys: a server that demands a key would let nobody in", name)
+}
+
+// keySalt returns the salt of the names of principals that were given none. It is kept beside their
+// agents' memories, which would be nobody's with another one, and is new where there are none.
+func keySalt(dir string) ([]byte, error) {
+	salt := []byte(rand.Text())
+	if dir == "" {
+		return salt, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("directory of agents' memories: %w", err)
+	}
+	name := filepath.Join(dir, "principals.salt")
+	old, err := os.ReadFile(name)
+	switch {
+	case err == nil && len(old) >= len(salt):
+		return old, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	// Written and then named, so that a crash never leaves a part of it under its name.
+	f, err := os.CreateTemp(dir, "principals.*.tmp") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(salt)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	return salt, err
+}
+
+// sharing is the value of a flag.
+type sharing engine.Sharing
+
+var sharings = []string{engine.ShareOwn: "key", engine.ShareNone: "none", engine.ShareAll: "all"}
+
+func (s *sharing) MarshalText() ([]byte, error) { return []byte(sharings[*s]), nil }
+
+func (s *sharing) UnmarshalText(text []byte) error {
+	for i, word := range sharings {
+		if word == string(text) {
+			*s = sharing(i)
+			return nil
+		}
+	}
+	return errors.New("want none, key or all")
+}
