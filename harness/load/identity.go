@@ -281,8 +281,8 @@ func digestSessions(sessions []Session) string {
 
 // recordedIdentity is what of a call only recorded ones have.
 func (c *Call) recordedIdentity(w io.Writer) {
-	if c.Keep > 0 || c.Fields != nil || c.Tools != nil {
-		fmt.Fprintf(w, "recorded %d %q %q\n", c.Keep, c.Fields, c.Tools)
+	if c.Keep > 0 || c.Sub > 0 || c.Fields != nil || c.Tools != nil {
+		fmt.Fprintf(w, "recorded %d %d %q %q\n", c.Keep, c.Sub, c.Fields, c.Tools)
 	}
 	if c.Was != nil {
 		fmt.Fprintf(w, "answered %d %q %q\n", c.Was.Output, c.Was.Text, c.Was.ToolCalls)

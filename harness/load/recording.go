@@ -65,7 +65,7 @@ func NewRecording(w io.Writer, h RecordingHeader) (*Recording, error) {
 // call is 0, the time at which it came.
 func (r *Recording) Write(s *Session, c *Call) error {
 	line := callLine{Session: s.Name, Call: c.ID, Keep: c.Keep, After: c.After,
-		Pause: millis(c.Pause), Person: c.Person, Turn: c.Turn, MaxTokens: c.Answer, Tools: c.Tools,
+		Pause: millis(c.Pause), Person: c.Person, Turn: c.Turn, Sub: c.Sub, MaxTokens: c.Answer, Tools: c.Tools,
 		Body: fieldsObject(c.Fields), Was: wasLine(c.Was), Add: []messageLine{}}
 	if c.From >= 0 {
 		line.From = &c.From
@@ -107,6 +107,7 @@ type callLine struct {
 	Pause     float64           `json:"pause_ms,omitempty"`
 	Person    bool              `json:"person,omitempty"`
 	Turn      int               `json:"turn,omitempty"`
+	Sub       int               `json:"sub,omitempty"`
 	Add       []messageLine     `json:"add"`
 	Tools     []json.RawMessage `json:"tools,omitzero"`
 	Body      json.RawMessage   `json:"body,omitempty"`
@@ -367,7 +368,7 @@ func (b *builder) head(text []byte) error {
 func (line *callLine) call(api string) (*recordedCall, error) {
 	c := &recordedCall{ownTools: line.Tools != nil, ownBody: line.Body != nil}
 	c.Call = Call{ID: line.Call, From: -1, Keep: line.Keep, After: line.After,
-		Pause: fromMillis(line.Pause), Person: line.Person, Turn: line.Turn, Answer: line.MaxTokens,
+		Pause: fromMillis(line.Pause), Person: line.Person, Turn: line.Turn, Sub: line.Sub, Answer: line.MaxTokens,
 		Tools: line.Tools, Was: line.Was.recorded()}
 	if line.From != nil {
 		c.From = *line.From

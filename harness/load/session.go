@@ -67,6 +67,10 @@ type Call struct {
 	// after a turn. Each is asked under a name of its own and leaves no trace in the conversation.
 	Aside int
 
+	// Sub is 0 for a call of the session's own agent, and from 1 on numbers its sub-agents. Each has
+	// a conversation and a name of its own.
+	Sub int
+
 	Add    []Message // what it adds to the conversation
 	Answer int       // max tokens of the answer; 0 lets the server decide
 
@@ -106,7 +110,9 @@ type Message struct {
 	Role  string  // system, user, assistant or tool
 	Text  string  // as written
 	Words []Words // made up
-	Quote []int   // calls whose answers it quotes; those that were not answered are left out
+	// calls whose answers it quotes; those that were not answered are left out. A message with Raw
+	// quotes them only where answers are served.
+	Quote []int
 
 	ToolCalls  json.RawMessage // of an assistant: the calls it made, as OpenAI's API has them
 	ToolCallID string          // of a tool: the call whose result this is

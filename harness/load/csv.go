@@ -1,0 +1,105 @@
+package load
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// readBurstGPT reads BurstGPT's tables (Wang et al., CC-BY-4.0): requests by their times in seconds,
+// and their tokens.
+func readBurstGPT(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
+	t := tableReader{"Timestamp", "Request tokens", "Response tokens", func(text string) (time.Duration, error) {
+		s, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(s >= 0 && s < 1e9) {
+			return 0, fmt.Errorf("Timestamp %q: want seconds from 0 on", text)
+		}
+		return time.Duration(math.Round(s * float64(time.Second))), nil
+	}}
+	return t.read(name, r)
+}
+
+// readAzureLLM reads Azure's tables of 2023 and 2024 (CC-BY): requests by date and time, and their
+// tokens.
+func readAzureLLM(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
+	t := tableReader{"TIMESTAMP", "ContextTokens", "GeneratedTokens", timeOf}
+	return t.read(name, r)
+}
+
+// A tableReader reads a table of requests.
+type tableReader struct {
+	at, input, output string // its columns
+	time              func(string) (time.Duration, error)
+}
+
+func (t *tableReader) read(name string, r io.Reader) (Source, error) {
+	var source Source
+	rows := csv.NewReader(r)
+	rows.ReuseRecord = true
+	head, err := rows.Read()
+	if err != nil {
+		return source, fmt.Errorf("%s: %w", name, err)
+	}
+	columns := map[string]int{}
+	for i, c := range head {
+		columns[strings.TrimSpace(strings.TrimPrefix(c, "\ufeff"))] = i
+	}
+	var begin, last time.Duration
+	for first := true; ; first = false {
+		row, err := rows.Read()
+		if err == io.EOF {
+			break
+		}
+		line, _ := rows.FieldPos(0)
+		if err != nil {
+			if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
+				return source, fmt.Errorf("%s:%d: %w; where the file was cut off, take its last line out", name,
+					wrong.Line, wrong.Err)
+			}
+			return source, fmt.Errorf("%s: %w", name, err)
+		}
+		at, req, err := t.request(columns, row)
+		switch {
+		case err != nil:
+		case first:
+			begin = at
+		case at < last:
+			err = fmt.Errorf("%s %s is before the one before it; sort the table by %[1]s", t.at, row[columns[t.at]])
+		}
+		if err != nil {
+			return source, fmt.Errorf("%s:%d: %w", name, line, err)
+		}
+		last = at
+		if req.Input == 0 || req.Output == 0 {
+			source.Skipped++
+			continue
+		}
+		req.At = at - begin
+		source.Requests = append(source.Requests, req)
+	}
+	if len(source.Requests) == 0 {
+		return source, fmt.Errorf("%s: no request in it has an answer", name)
+	}
+	return source, nil
+}
+
+func (t *tableReader) request(columns map[string]int, row []string) (at time.Duration, req TraceRequest, err error) {
+	if at, err = t.time(strings.TrimSpace(row[columns[t.at]])); err != nil {
+		return at, req, err
+	}
+	for column, to := range map[string]*int{t.input: &req.Input, t.output: &req.Output} {
+		text := strings.TrimSpace(row[columns[column]])
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || n != math.Trunc(n) || n < 0 || n > maxTrace {
+			return at, req, fmt.Errorf("%s %q: want 0 to %d tokens", column, text, maxTrace)
+		}
+		*to = int(n)
+	}
+	return at, req, nil
+}
