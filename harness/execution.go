@@ -22,10 +22,11 @@ type execution struct {
 	place  record.Place // of its requests, without agent and turn
 	epoch  string       // part of the agents' names, which are new to the server in every run
 
-	each       func(record.Record)
-	roundEnded func() // is called after every round of agents that ask together
-	window     *window
-	idle       metrics.State // what the server held before the clock started
+	each        func(record.Record)
+	maintenance *maintenance
+	roundEnded  func() // is called after every round of agents that ask together
+	window      *window
+	idle        metrics.State // what the server held before the clock started
 
 	stop    context.CancelCauseFunc // ends the load with an error
 	limited error                   // client.Limited before the load
@@ -58,6 +59,7 @@ func (x *execution) begin(w *window, each func(record.Record)) {
 func (x *execution) execute(ctx context.Context) error {
 	ctx, x.stop = context.WithCancelCause(ctx)
 	defer x.stop(nil)
+	defer x.maintenance.run(ctx, x)()
 	var agents sync.WaitGroup
 	arrived := 0
 	for at := range x.load.Arrivals() {
@@ -162,7 +164,9 @@ func (x *execution) sleep(ctx context.Context, until time.Duration) bool {
 
 // ask sends a request and keeps its record.
 func (x *execution) ask(ctx context.Context, due time.Duration, p client.Prompt) record.Record {
+	x.maintenance.enter()
 	r := ask(ctx, x.client, x.stop, due, p)
+	x.maintenance.leave()
 	x.ended.Add(1)
 	if r.Outcome == record.OK && !p.Warmup {
 		x.window.add(p, r)

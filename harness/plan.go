@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"loadstone/harness/client"
 	"loadstone/harness/load"
@@ -28,6 +29,13 @@ type Plan struct {
 	// one after it. It is called before each run, and for restored caches after they were filled.
 	// An error ends the measurement: what would be measured after it is not what was asked for.
 	Reset func(context.Context) error
+
+	// Maintain, unless nil, is called after every MaintainEvery of a run, while no request is in
+	// flight: those that are due meanwhile wait, and the wait is in their latencies. It may restart
+	// the server at the address that it had. An error ends the measurement. A server that was
+	// restarted has forgotten its counts, so they are not held to the client's.
+	Maintain      func(context.Context) error
+	MaintainEvery time.Duration
 
 	// Again is how many of each run's questions are asked once more after it, alone, to hold the
 	// answers to each other; 0 none.

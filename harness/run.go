@@ -58,6 +58,9 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		all = slices.Concat(filled, records)
 	}
 	seen(&run, all)
+	if m.plan.Maintain != nil {
+		run.Counters = nil
+	}
 	err = errors.Join(err, cut(&run, x, records), x.records.err)
 	run.Warmup = append(filled, run.Warmup...)
 	if err == nil && l.Cache == load.Cold {
@@ -100,6 +103,7 @@ func (m *measurement) prepare(l load.Load, level load.Level, index int) (*execut
 	x.place = record.Place{Scenario: l.Name, Level: level, Run: index, Cache: l.Cache}
 	x.roundEnded = m.watch.end
 	x.records = m.keeper(l.Goodput)
+	x.maintenance = newMaintenance(&m.plan)
 	return x, nil
 }
 

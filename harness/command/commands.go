@@ -37,6 +37,8 @@ func commands() []command {
 			checkCommand},
 		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own",
 			runCommand},
+		{"soak", "[flags] [FILE] [-- flags of serve]",
+			"let agents use a server for hours, and judge whether it stays as it was", soakCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},

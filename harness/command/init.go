@@ -12,7 +12,7 @@ import (
 )
 
 const initAbout = `Writes a scenario file to start from: scenario.txtar, or FILE. It has every setting explained, or is one of the five
-scenarios of every baseline, by -scenario. A file that is there already is left as it is.`
+scenarios of every baseline, or of the agents of bench -suite agents, by -scenario. A file that is there already is left as it is.`
 
 const initExamples = `  loadstone init
   loadstone init mine.txtar && loadstone run mine.txtar
@@ -21,7 +21,7 @@ const initExamples = `  loadstone init
 
 func initCommand(_ context.Context, e *env, args []string) error {
 	f := flags("init", initAbout, initExamples, e.stdout)
-	of := f.String("scenario", "", "`name` of a scenario to start from: "+strings.Join(scenario.FiveNames, ", "))
+	of := f.String("scenario", "", "`name` of a scenario to start from: "+strings.Join(scenario.Names(), ", "))
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -31,8 +31,8 @@ func initCommand(_ context.Context, e *env, args []string) error {
 	name, text := "scenario.txtar", scenario.Example
 	if *of != "" {
 		var ok bool
-		if text, ok = scenario.FiveText(*of); !ok {
-			return usageError("unknown scenario %q; known are %s", *of, strings.Join(scenario.FiveNames, ", "))
+		if text, ok = scenario.Text(*of); !ok {
+			return usageError("unknown scenario %q; known are %s", *of, strings.Join(scenario.Names(), ", "))
 		}
 		name = *of + ".txtar"
 	}

@@ -26,6 +26,9 @@ func TestScenarios(t *testing.T) { runScripts(t, "testdata/scenarios") }
 // The five scenarios of every baseline are scripts as well.
 func TestFive(t *testing.T) { runScripts(t, "harness/scenario/five") }
 
+// So are those of the suite agents.
+func TestAgents(t *testing.T) { runScripts(t, "harness/scenario/agents") }
+
 func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, script.Params(testscript.Params{
 		Dir:                 filepath.Join("..", "..", filepath.FromSlash(dir)),

@@ -26,9 +26,9 @@ type target struct {
 	model   string // as the server calls it
 	system  report.System
 	startUp time.Duration
-	process *proc.Process // nil: somebody else's
-	start   func(context.Context) (*proc.Process, error)
-	to      harness.Target // what it wants of its clients
+	process *proc.Process                                           // nil: somebody else's
+	start   func(context.Context, ...string) (*proc.Process, error) // with further flags
+	to      harness.Target                                          // what it wants of its clients
 }
 
 // client is a new one of the server.
@@ -123,8 +123,8 @@ func startTarget(ctx context.Context, e *env, o *targetOptions, results *results
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
 	}
-	start := func(ctx context.Context) (*proc.Process, error) {
-		return proc.Start(ctx, results.serverLog, self, args...)
+	start := func(ctx context.Context, more ...string) (*proc.Process, error) {
+		return proc.Start(ctx, results.serverLog, self, append(args[:len(args):len(args)], more...)...)
 	}
 	p, err := start(ctx)
 	if err != nil {
@@ -203,13 +203,18 @@ func (s *target) stop() {
 	}
 }
 
-// restart ends a server that was started here and starts it again, at another address. What it
-// keeps on disk is all that it knows then.
-func (s *target) restart(ctx context.Context) error {
+// restartThere is restart at the address that the server had.
+func (s *target) restartThere(ctx context.Context) error {
+	return s.restart(ctx, "-addr", strings.TrimPrefix(s.system.URL, "http://"))
+}
+
+// restart ends a server that was started here and starts it again, at another address unless more
+// flags say so. What it keeps on disk is all that it knows then.
+func (s *target) restart(ctx context.Context, more ...string) error {
 	if err := s.process.Stop(time.Minute); err != nil {
 		return fmt.Errorf("the server did not end cleanly: %w", err)
 	}
-	p, err := s.start(ctx)
+	p, err := s.start(ctx, more...)
 	if err != nil {
 		return err
 	}

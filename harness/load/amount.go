@@ -97,6 +97,12 @@ func (a Amount) of(tokens float64) Amount {
 	return a
 }
 
+// Times is the amount with its numbers multiplied.
+func (a Amount) Times(by float64) Amount {
+	a.A, a.B, a.Max = a.A*by, a.B*by, a.Max*by
+	return a
+}
+
 // Draw draws a number, never below 0.
 func (a Amount) Draw(rng *rand.Rand) float64 {
 	v := a.A

@@ -18,6 +18,10 @@ const (
 	Goroutines      Held = "goroutines"
 	OpenFiles       Held = "open_files"
 	Memory          Held = "memory" // resident, in bytes
+
+	// Disk is the bytes of agents' memories on disk. They are meant to stay, so a State does not
+	// have them; see Metrics.Lasting.
+	Disk Held = "disk"
 )
 
 // InFlight are the kinds of which a server holds nothing once it has nothing left to work on.
@@ -65,6 +69,21 @@ func (m Metrics) State() State {
 		if v := m.first(k.names, labels...); v >= 0 {
 			s[k.kind] = v
 		}
+	}
+	return s
+}
+
+// Lasting is what the server holds at the moment of the scrape that may stay for as long as it runs:
+// memory, files, goroutines and what is on disk.
+func (m Metrics) Lasting() State {
+	all, s := m.State(), State{}
+	for _, kind := range []Held{Memory, OpenFiles, Goroutines} {
+		if v, ok := all[kind]; ok {
+			s[kind] = v
+		}
+	}
+	if v := m.Value("loadstone_saved_bytes"); v >= 0 {
+		s[Disk] = v
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,35 @@ var five embed.FS
 // FiveNames are the names of the five scenarios that every baseline is made of, in the order in
 // which they run.
 var FiveNames = []string{"single-cold", "single-cached", "concurrent-5", "concurrent-10", "pool-pressure"}
+
+// agents are the scenarios of the suite agents.
+//
+//go:embed agents/*.txtar
+var agents embed.FS
+
+// AgentNames are the names of the scenarios of the suite agents, in the order in which they run.
+var AgentNames = []string{"coding-agent"}
+
+// Names are those of all scenarios that are embedded.
+func Names() []string { return slices.Concat(FiveNames, AgentNames) }
+
+// Text is the scenario file of one that is embedded, false where there is none of that name.
+func Text(name string) (string, bool) {
+	if text, ok := FiveText(name); ok {
+		return text, true
+	}
+	text, err := agents.ReadFile(path.Join("agents", name+".txtar"))
+	return string(text), err == nil
+}
+
+// Named is an embedded scenario.
+func Named(name string) (*File, error) {
+	text, ok := Text(name)
+	if !ok {
+		return nil, fmt.Errorf("unknown scenario %q; known are %s", name, strings.Join(Names(), ", "))
+	}
+	return Parse(name+".txtar", []byte(text))
+}
 
 // FiveText is the scenario file of one of the five, false where there is none of that name.
 func FiveText(name string) (string, bool) {

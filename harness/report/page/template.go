@@ -15,6 +15,9 @@ var reportText string
 //go:embed compare.html.tmpl
 var compareText string
 
+//go:embed soak.html.tmpl
+var soakText string
+
 //go:embed charts.html.tmpl
 var chartsText string
 
@@ -32,7 +35,8 @@ var funcs = template.FuncMap{
 }
 
 var templates = template.Must(template.New("charts").Funcs(report.Funcs).Funcs(funcs).Parse(
-	chartsText + define("report", reportText) + define("compare", compareText)))
+	chartsText + define("report", reportText) + define("compare", compareText) +
+		define("soak", soakText)))
 
 func define(name, text string) string {
 	return "{{define \"" + name + "\"}}" + text + "{{end}}"

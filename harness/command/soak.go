@@ -1,0 +1,280 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+	"loadstone/harness/report"
+	"loadstone/harness/report/page"
+	"loadstone/harness/scenario"
+	"loadstone/harness/soak"
+	"loadstone/harness/table"
+	"loadstone/harness/terminal"
+)
+
+const soakAbout = `Lets agents use a server for as long as -for says, and judges whether it stays as it was: its hit ratio, the time to its
+first token, its memory, open files and goroutines, and what it keeps on disk. A trend is one that Mann and Kendall's test
+finds, the likeness of neighbouring windows allowed for, that is large enough to matter and that goes on in the second half;
+the first fifth, while caches fill, is not judged.
+
+The agents are those of the scenario coding-agent (loadstone init -scenario coding-agent shows it), or of a FILE of your own,
+-agents at a time. The server is this program itself as another process, which keeps agents' memories on disk, or the one at
+-url, which must publish what it holds at /metrics. Results are written as run does, and beside them
+
+  soak.html   every series over time, to look at
+  soak.json   the windows and what became of each series
+
+Flags after -- are those of loadstone serve.`
+
+const soakExamples = `  loadstone soak -for 10m
+  loadstone soak -for 1h -model smollm2 -agents 2
+  loadstone soak -for 2h -restart-every 20m            its memory of agents must outlast restarts
+  loadstone soak -for 6h -speed 20                     six hours of agents in 18 minutes: pauses are shorter, answers are not
+  loadstone soak -for 1h -url http://127.0.0.1:8080 mine.txtar
+
+Exit codes: 0 no trend to the worse, 1 it went wrong in the middle, 2 wrong command line, 3 a trend, or something expected
+does not hold, 4 the server cannot be reached or started, 5 too short to tell, 130 interrupted. What was measured is written.
+`
+
+// soakOptions are the command line of soak.
+type soakOptions struct {
+	measurementOptions
+	file         *scenario.File
+	length       time.Duration // of the agents' time
+	agents       int
+	speed        float64
+	restartEvery time.Duration
+	seed         uint64
+}
+
+func soakCommand(ctx context.Context, e *env, args []string) error {
+	o, err := parseSoak(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	if o.url == "" {
+		memories, err := os.MkdirTemp("", "loadstone-agents-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(memories)
+		// Enough for agents to come back to, and full soon: a folder that is still filling up grows.
+		o.serve = append([]string{"-agents-dir", memories, "-agents-disk", "512MiB"}, o.serve...)
+	}
+	m, err := begin(ctx, e, &o.measurementOptions, "soak-")
+	if err != nil {
+		return err
+	}
+	defer m.end()
+	return o.soak(ctx, e, m)
+}
+
+// soak puts the load on the server, writes what came of it and judges it.
+func (o *soakOptions) soak(ctx context.Context, e *env, m *measurement) error {
+	l := &o.file.Load
+	m.report.Workload = report.NewWorkload(l, nil)
+	m.report.Workload.Body = o.access.body.String()
+	for _, expected := range o.file.Expect {
+		m.report.Workload.Expect = append(m.report.Workload.Expect, expected.Text)
+	}
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s for %v\n", m.report.System.Model,
+			m.report.System.URL, l.Name, table.Plural(o.agents, "agent"), l.Duration)
+	}
+	m.report.Epoch = m.client.Epoch()
+	journal, err := m.results.journal(e, m.report, o.answers)
+	if err != nil {
+		return m.results.giveUp(err)
+	}
+	m.loading()
+	runs, s, failure := o.measure(ctx, e, m, journal)
+	m.loaded()
+	m.report = report.New(m.report.Meta, []load.Load{*l}, runs)
+	if err := m.report.Hold(); failure == nil {
+		failure = err
+	}
+	if failure = m.keep(ctx, e, runs, failure); len(runs) == 0 {
+		return failure
+	}
+	s.About = o.about()
+	return errors.Join(failure, o.tell(e, m, s))
+}
+
+// about says what the soak was, for its page.
+func (o *soakOptions) about() []string {
+	l := &o.file.Load
+	all := []string{l.Name, table.Plural(o.agents, "agent") + " at a time"}
+	if o.speed != 1 {
+		all = append(all, fmt.Sprintf("%v of agents' time at %g times its speed", o.length, o.speed))
+	}
+	if o.restartEvery > 0 {
+		all = append(all, fmt.Sprintf("restarted every %v", o.restartEvery))
+	}
+	return all
+}
+
+// tell writes and prints what became of the series; the error is of a trend.
+func (o *soakOptions) tell(e *env, m *measurement, s *soak.Report) error {
+	err := errors.Join(
+		writeFile(m.results.path("soak.json"), func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(s)
+		}),
+		writeFile(m.results.path("soak.html"), func(w io.Writer) error {
+			return page.WriteSoak(w, m.report, s)
+		}))
+	to := e.stdout
+	if o.json {
+		to = e.stderr
+	}
+	fmt.Fprintln(to, "\nover time, in", table.Plural(len(s.Windows), "window"), "(soak.html):")
+	var rows [][]string
+	for i := range s.Verdicts {
+		v := &s.Verdicts[i]
+		rows = append(rows, []string{"  " + v.Name, v.Text()})
+	}
+	for _, line := range table.Align(rows, 0, 1) {
+		fmt.Fprintln(to, line)
+	}
+	if err != nil {
+		return err
+	}
+	switch worse := s.Worse(); {
+	case len(worse) > 0:
+		var all []string
+		for _, v := range worse {
+			all = append(all, v.Name+" "+v.Text())
+		}
+		return &exitError{exitMissed, fmt.Errorf("the server does not stay as it was: %s",
+			strings.Join(all, "; "))}
+	case s.Short():
+		return &exitError{exitNotShown, errors.New("too few windows to tell a trend from chance; " +
+			"let it last longer with -for")}
+	}
+	fmt.Fprintln(to, "no trend to the worse")
+	return unmet(m.report, o.file.Load.Name+": ")
+}
+
+func parseSoak(e *env, args []string) (*soakOptions, error) {
+	o := &soakOptions{}
+	f := flags("soak", soakAbout, soakExamples, e.stdout)
+	o.flags(f, "soak")
+	f.DurationVar(&o.length, "for", time.Hour, "`time` for which agents come, a minute or more")
+	f.IntVar(&o.agents, "agents", 0, "`agents` at a time; default: the scenario's")
+	f.Float64Var(&o.speed, "speed", 1,
+		"how many times faster than agents are they pause; -for is their time, not the clock's")
+	f.DurationVar(&o.restartEvery, "restart-every", 0,
+		"restart the server so often, between requests; agents go on where they were")
+	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; default: another one each time")
+
+	own, serve, path := args, []string(nil), ""
+	for i, arg := range args {
+		if arg == "--" {
+			own, serve = args[:i], args[i+1:]
+			break
+		}
+	}
+	if err := f.parse(own); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		path = f.Arg(0)
+		if err := f.parse(f.Args()[1:]); err != nil {
+			return nil, err
+		}
+	}
+	if f.NArg() > 0 {
+		return nil, usageError("unexpected argument %q; soak takes one scenario file", f.Arg(0))
+	}
+	set := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	if err := o.check(path); err != nil {
+		return nil, err
+	}
+	if !set["seed"] {
+		o.seed = uint64(time.Now().UnixMilli())
+	}
+	o.file.Seed(o.seed)
+	o.serve = append(append([]string{}, o.file.Serve...), serve...)
+	o.access.with(o.file.Body, o.file.Headers)
+	if o.restartEvery > 0 && o.url != "" {
+		return nil, usageError("-restart-every restarts a server that soak starts; the one at -url is not its own")
+	}
+	return o, o.settle(f, set, len(serve) > 0)
+}
+
+// check reads the scenario and makes it last as long as it is to.
+func (o *soakOptions) check(path string) error {
+	var err error
+	if path == "" {
+		o.file, err = scenario.Named(soakScenario)
+	} else if o.file, err = scenario.Read(path); errors.Is(err, fs.ErrNotExist) {
+		return usageError("%s does not exist; loadstone init %[1]s writes an example there", path)
+	}
+	if err != nil {
+		return usageError("%w", err)
+	}
+	l := &o.file.Load
+	switch {
+	case o.speed <= 0:
+		return usageError("-speed is %g; want more than 0", o.speed)
+	case time.Duration(float64(o.length)/o.speed) < minSoak:
+		return usageError("-for %v at -speed %g takes %v; want %v or more", o.length, o.speed,
+			time.Duration(float64(o.length)/o.speed), minSoak)
+	case o.agents < 0:
+		return usageError("-agents is %d; want at least 1", o.agents)
+	case o.restartEvery > 0 && o.restartEvery < 10*time.Second:
+		return usageError("-restart-every %v; want 10s or more", o.restartEvery)
+	case len(o.file.Levels) > 0 || o.file.Search != nil:
+		return usageError("%s is a sweep or a search; a soak is of one load", l.Name)
+	case l.Concurrency == 0 && o.agents > 0:
+		return usageError("%s has its own arrivals; -agents needs a load with concurrency", l.Name)
+	}
+	if o.agents > 0 {
+		l.Concurrency = o.agents
+	}
+	o.agents = max(l.Concurrency, l.Together)
+	l.Requests, l.Rounds, l.Duration = 0, 0, time.Duration(float64(o.length)/o.speed)
+	l.Think = l.Think.Times(1 / o.speed)
+	return nil
+}
+
+const (
+	soakScenario = "coding-agent"
+	minSoak      = 10 * time.Second
+)
+
+// measure carries the load out.
+func (o *soakOptions) measure(ctx context.Context, e *env, m *measurement,
+	journal *journal) ([]record.Run, *soak.Report, error) {
+	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Again: harness.AskedAgain,
+		Write:   m.results.rest(o.answers),
+		Journal: journal.addRecords, JournalSamples: journal.addSamples}
+	if o.restartEvery > 0 {
+		plan.MaintainEvery = o.restartEvery
+		plan.Maintain = func(ctx context.Context) error {
+			m.client.Close()
+			return m.target.restartThere(ctx)
+		}
+	}
+	if !o.quiet {
+		line := terminal.NewProgress(e.stderr, 1)
+		defer line.Close()
+		plan.Progress = line.Show
+	}
+	return soak.Soak{Plan: plan}.Run(ctx, m.client)
+}
