@@ -92,7 +92,7 @@ func (x *execution) prompt(a *agent, q *request) {
 		Messages: x.messages(a, c), MaxTokens: c.Answer,
 		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
 		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate,
-		Form: a.session.API, Fields: c.Fields}
+		Form: client.API(a.session.API), Fields: c.Fields}
 	if c.Tools != nil {
 		q.prompt.Tools = c.Tools
 	}

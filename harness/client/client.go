@@ -1,4 +1,4 @@
-// Package client sends chat requests to one server and times them. It knows the wire, and keeps its
+// Package client asks one server of models, in any API of OpenAI's or Anthropic's, and times it. It knows the wire, and keeps its
 // own count of what passed over it.
 package client
 
@@ -16,15 +16,16 @@ import (
 	"loadstone/harness/record"
 )
 
-// A Client sends chat requests to one server and times them. It is safe for concurrent use. Its
+// A Client asks one server and times it. It is safe for concurrent use. Its
 // fields are set before the first request, and changed only while none is in flight, such as after
 // the server was restarted at another address.
 type Client struct {
 	URL     string        // base, such as http://127.0.0.1:8080, without a slash at the end
 	Model   string        // as the server calls it; "" lets the server decide
-	Key     string        // sent as a bearer token unless ""
+	API     API           // in which it is asked; "" is Chat
+	Key     string        // sent as a bearer token unless ""; with Messages as X-Api-Key as well
 	Headers []load.Header // sent with every request
-	Body    load.Body     // how the bodies of chat requests differ from the usual
+	Body    load.Body     // how the bodies of requests differ from the usual
 	Timeout time.Duration // of one request; 0: two minutes
 
 	sockets bool
@@ -103,7 +104,7 @@ func (c *Client) Close() {
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
 	r.Canary, r.Intent, r.Slow, r.MaxTokens = p.Canary, p.plan(), p.ReadRate > 0, p.MaxTokens
-	if c.Body.Changes("max_tokens") {
+	if c.Body.Changes(c.dialect().limit) {
 		r.MaxTokens = 0 // the server was told something else, or nothing
 	}
 	r.Due, r.Sent = due, c.Since()
@@ -164,6 +165,7 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) erro
 		GotFirstResponseByte: func() { first.Store(int64(c.Since())) },
 	}), p)
 	if err != nil {
+		r.Outcome = record.Cancelled // nothing was sent
 		return err
 	}
 	transport := c.http

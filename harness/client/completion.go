@@ -31,6 +31,12 @@ type completion struct {
 	unread string // what of the usage cannot be read; "" nothing
 	odd    string // what else the client does not know; "" nothing
 	part   bool   // it is a part of an answer: it has choices or a usage
+	done   bool   // it ends the stream, of an API that has an event for that
+
+	// partial says that the usage leaves out what an earlier one of the stream has.
+	partial bool
+	// item is what came of the part of the answer that a stream of the responses API is at.
+	item responseItem
 
 	// details is set by the caller who wants the model and the tokens. A measurement does not.
 	details bool
@@ -60,17 +66,10 @@ type tokenChoice struct {
 // What the answer does not depend on, such as a usage, may have any form: what cannot be read of it
 // is unknown, and unread or odd says so.
 func (v *completion) parse(text []byte) error {
-	if content, ok := v.sameButContent(text); ok {
-		if v.isReasoning {
-			v.reasoning = append(v.reasoning[:0], content...)
-		} else {
-			v.content = append(v.content[:0], content...)
-		}
+	if v.same(text) {
 		return nil
 	}
-	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
-		other: v.other[:0], last: v.last[:0],
-		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details}
+	v.reset()
 	c := cursor{text: text}
 	var said, failed bool // a message or detail; an object that calls itself an error
 	c.object(func(key []byte) {
@@ -92,20 +91,49 @@ func (v *completion) parse(text []byte) error {
 			c.skip()
 		}
 	})
+	if c.err == nil {
+		switch {
+		case !v.failed && (failed || said && !v.part):
+			v.failed, v.failure = true, failureText(text)
+		case !v.failed && !v.part:
+			v.odd = excerpt(text)
+		}
+	}
+	return v.settle(&c)
+}
+
+// same reads a text that differs from the last one in its content alone.
+func (v *completion) same(text []byte) bool {
+	content, ok := v.sameButContent(text)
+	switch {
+	case !ok:
+		return false
+	case v.isReasoning:
+		v.reasoning = append(v.reasoning[:0], content...)
+	default:
+		v.content = append(v.content[:0], content...)
+	}
+	return true
+}
+
+// reset forgets what was read, and keeps its memory.
+func (v *completion) reset() {
+	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
+		other: v.other[:0], last: v.last[:0], item: v.item,
+		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details}
+}
+
+// settle ends the reading of a text, which must have ended as well.
+func (v *completion) settle(c *cursor) error {
 	c.blank()
-	if c.err == nil && c.at < len(text) {
+	if c.err == nil && c.at < len(c.text) {
 		c.fail("the end")
 	}
-	switch {
-	case c.err != nil:
+	if c.err != nil {
 		return c.err
-	case !v.failed && (failed || said && !v.part):
-		v.failed, v.failure = true, failureText(text)
-	case !v.failed && !v.part:
-		v.odd = excerpt(text)
 	}
 	if v.texts == 1 && v.calls == 0 && len(v.other) == 0 && v.odd == "" && !v.details {
-		v.last = append(v.last, text...)
+		v.last = append(v.last, c.text...)
 	}
 	return nil
 }
@@ -517,9 +545,19 @@ func (v *completion) counts(r *record.Record) {
 	if v.unread != "" {
 		r.Note(record.NoteUsage, v.unread)
 	}
-	if v.usage {
+	switch {
+	case v.usage && v.partial:
+		keep := func(n *int, read int) {
+			if read >= 0 {
+				*n = read
+			}
+		}
+		keep(&r.PromptTokens, v.prompt)
+		keep(&r.OutputTokens, v.output)
+		keep(&r.CachedTokens, v.cached)
+	case v.usage:
 		r.PromptTokens, r.OutputTokens, r.CachedTokens = v.prompt, v.output, v.cached
-	} else if v.unread != "" {
+	case v.unread != "":
 		r.PromptTokens, r.OutputTokens, r.CachedTokens = -1, -1, -1
 	}
 	if v.odd != "" {

@@ -46,7 +46,7 @@ func TestParseCompletion(t *testing.T) {
 			}
 			assert.NilError(t, err)
 			assert.Equal(t, string(v.content), tc.content)
-			assert.DeepEqual(t, known(v), tc.want, cmp.AllowUnexported(completion{}))
+			assert.DeepEqual(t, known(v), tc.want, cmp.AllowUnexported(completion{}, responseItem{}))
 		})
 	}
 }
@@ -74,7 +74,7 @@ func FuzzParseAfterAnother(f *testing.F) {
 		assert.Equal(t, want == nil, got == nil)
 		if want == nil {
 			assert.Equal(t, string(used.content), string(fresh.content))
-			assert.DeepEqual(t, known(used), known(fresh), cmp.AllowUnexported(completion{}))
+			assert.DeepEqual(t, known(used), known(fresh), cmp.AllowUnexported(completion{}, responseItem{}))
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"time"
 
 	"loadstone/harness/load"
@@ -39,14 +38,15 @@ type Prompt struct {
 	Seed        uint64  // of the sampling; 0 lets the server decide
 	Stop        []string
 	Tools       []json.RawMessage // in the form of Form
+	Schema      json.RawMessage   // JSON schema that the answer holds to; nil: any text
 	ExactTokens bool              // the answer is to have MaxTokens, where the server holds to ignore_eos
 
-	// Form is the API in whose form Tools, Fields and the messages' Raw are: chat, messages or
-	// responses; "" is chat.
-	Form string
-	// Fields are those of a body that was recorded, in its order. A client of the API Form sends them
-	// as they are, but puts its own values where there is none, for the model, and for what a replay
-	// decides: the length of the answer, and that the answer is streamed.
+	// Form is the API in whose form Tools, Fields and the messages' Raw are; "" is Chat. A client of
+	// another API makes of the messages and tools what its own has for them.
+	Form API
+	// Fields, unless nil, are those of a body that was recorded, in its order. A client of the API Form
+	// sends them as they are, but for the model, which is the client's, and the bound on the answer.
+	// Messages and tools take the places of those without a value.
 	Fields   []load.Field
 	NoStream bool // ask for the answer in one piece instead of a stream
 	Logprobs bool // ask for the log-probabilities of the two likeliest tokens at each place
@@ -66,73 +66,17 @@ type Prompt struct {
 	ReadRate     int           // reads the response at most at so many bytes a second; 0: no limit
 }
 
-// A chatRequest is the body of a chat request.
-type chatRequest struct {
-	Model       string            `json:"model,omitempty"`
-	Messages    []Message         `json:"messages"`
-	MaxTokens   int               `json:"max_tokens,omitempty"`
-	Temperature float64           `json:"temperature"`
-	Seed        uint64            `json:"seed,omitempty"`
-	Stop        []string          `json:"stop,omitempty"`
-	Stream      bool              `json:"stream,omitempty"`
-	Options     *streamOptions    `json:"stream_options,omitempty"`
-	Logprobs    bool              `json:"logprobs,omitempty"`
-	TopLogprobs int               `json:"top_logprobs,omitempty"`
-	Tools       []json.RawMessage `json:"tools,omitempty"`
-}
-
-type streamOptions struct {
-	IncludeUsage bool `json:"include_usage"`
-}
-
-// A callingRequest is a chatRequest whose conversation has tool calls. Its messages take the place
-// of the embedded ones.
-type callingRequest struct {
-	chatRequest
-	Messages []callingMessage `json:"messages"`
-}
-
-// A callingMessage is a Message whose content, where it is nil, is left out.
-type callingMessage struct {
-	Message
-	Content *string `json:"content,omitempty"`
-}
-
-// body is the JSON of the request for a prompt.
-func (c *Client) body(p *Prompt) ([]byte, error) {
-	b := chatRequest{Model: c.Model, Messages: p.Messages, MaxTokens: p.MaxTokens,
-		Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
-	if p.Logprobs {
-		b.Logprobs, b.TopLogprobs = true, 2
-	}
-	if !p.NoStream {
-		b.Stream, b.Options = true, &streamOptions{true}
-	}
-	calls := func(m Message) bool { return len(m.ToolCalls) > 0 }
-	if !slices.ContainsFunc(p.Messages, calls) {
-		return json.Marshal(b)
-	}
-	messages := make([]callingMessage, len(p.Messages))
-	for i, m := range p.Messages {
-		messages[i].Message = m
-		if m.Content != "" || !calls(m) {
-			messages[i].Content = &p.Messages[i].Content
-		}
-	}
-	return json.Marshal(callingRequest{b, messages})
-}
-
 // request is the HTTP request for a prompt.
 func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) {
-	body, err := c.body(p)
+	d := c.dialect()
+	body, err := d.bodyOf(c.Model, p)
 	if err == nil {
 		body, err = c.Body.Of(body)
 	}
 	if err != nil {
 		return nil, err
 	}
-	url := c.URL + "/v1/chat/completions"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+d.path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +84,12 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	req.Header.Set("Accept-Encoding", "identity") // see decoded
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
+	}
+	if c.API == Messages {
+		req.Header.Set("Anthropic-Version", messagesVersion)
+		if c.Key != "" {
+			req.Header.Set("X-Api-Key", c.Key)
+		}
 	}
 	c.authorize(req)
 	// A header without a value is not sent. This one allows the transport to send the request again

@@ -11,7 +11,7 @@ import (
 // has no content on the wire either, any other message has its content, empty or not.
 func TestToolCallsOnTheWire(t *testing.T) {
 	calls := json.RawMessage(`[{"id":"c1","type":"function","function":{"name":"add","arguments":"{}"}}]`)
-	c := &Client{Model: "m"}
+	const model = "m"
 	for _, tc := range []struct {
 		messages []Message
 		want     string
@@ -29,7 +29,7 @@ func TestToolCallsOnTheWire(t *testing.T) {
 				`{"role":"tool","tool_call_id":"c1","name":"add","content":"7"},` +
 				`{"role":"assistant","tool_calls":` + string(calls) + `,"content":"so"}]`},
 	} {
-		text, err := c.body(&Prompt{Messages: tc.messages, MaxTokens: 5})
+		text, err := chatBody(model, &Prompt{Messages: tc.messages, MaxTokens: 5})
 		assert.NilError(t, err)
 		var body struct {
 			Model     string

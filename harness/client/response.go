@@ -50,6 +50,10 @@ func (c *Client) refusal(res *http.Response, body io.Reader, p *Prompt, r *recor
 // Servers write decimals as well. A date is held against the server's own clock where it tells it.
 func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
+	// OpenAI's own servers say it more exactly beside that.
+	if exact, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
+		text = strconv.FormatFloat(exact/1000, 'f', -1, 64)
+	}
 	if text == "" {
 		return 0, false
 	}

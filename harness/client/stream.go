@@ -13,15 +13,16 @@ import (
 )
 
 // stream reads an answer that arrives in pieces. It is whole when it has both a finish_reason and
-// the [DONE] that ends it. Some servers leave [DONE] out; an answer without it is truncated all the
+// the [DONE] that ends it, or what other APIs have for them. Some servers leave [DONE] out; an answer without it is truncated all the
 // same, since nothing else tells it from one whose end was lost.
 func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
-	s.hidden = 0
+	s.hidden, s.dialect = 0, c.dialect()
 	v := &s.parsed
+	v.item = responseItem{}
 	var failure error
 	done := false
 	arrival := &stamped{body: body, clock: c}
@@ -33,6 +34,7 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 		if failure = s.parse(e.data, e.failed, r); failure != nil {
 			return false
 		}
+		done = done || v.done
 		switch {
 		case len(v.content) > 0 || v.calls > 0:
 			if r.FirstContent < 0 {
@@ -85,7 +87,7 @@ func isDone(data []byte) bool {
 // parse reads an event into parsed. The error is that it is none, or an error of the server's.
 func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 	v := &s.parsed
-	err := v.parse(data)
+	err := s.dialect.event(v, data)
 	switch {
 	case failed && (err != nil || !v.failed):
 		r.Outcome = record.Failed
@@ -136,7 +138,8 @@ func (s *scratch) end(done bool, r *record.Record) error {
 		if isDone(tail) {
 			done = true
 		}
-		err := s.parsed.parse(tail)
+		err := s.dialect.event(&s.parsed, tail)
+		done = done || err == nil && s.parsed.done
 		if err == nil && s.parsed.failed {
 			r.Outcome = record.Failed
 			return errors.New(s.parsed.failure)
@@ -151,8 +154,8 @@ func (s *scratch) end(done bool, r *record.Record) error {
 		return fmt.Errorf("stream ended after %d chunks without its finish_reason%s%s",
 			len(s.chunks), about, s.saw())
 	case !done:
-		return fmt.Errorf("stream ended after %d chunks without its [DONE]%s%s", len(s.chunks),
-			about, s.saw())
+		return fmt.Errorf("stream ended after %d chunks without its %s%s%s", len(s.chunks),
+			s.dialect.end, about, s.saw())
 	}
 	return ended(r, s.hidden)
 }
@@ -168,6 +171,7 @@ func (s *scratch) saw() string {
 // ended gives an answer that ended as it should its outcome. hidden are tokens of its reasoning, as
 // its usage counts them.
 func ended(r *record.Record, hidden int) error {
+	r.ReasoningTokens = max(hidden, 0)
 	r.Bound(len(r.Answer)+len(r.Thought)+len(r.Calls), hidden)
 	r.Outcome = record.OK
 	if len(r.Chunks) > 0 || r.FirstContent >= 0 {
@@ -184,11 +188,12 @@ func ended(r *record.Record, hidden int) error {
 // scratch is the memory for reading one stream, used again for the next one: fresh buffers for
 // every request cost as much as all else that the client does.
 type scratch struct {
-	buffer []byte
-	events eventReader
-	parsed completion
-	chunks []time.Duration
-	hidden int // tokens of reasoning, as the usage has them
+	buffer  []byte
+	events  eventReader
+	parsed  completion
+	chunks  []time.Duration
+	hidden  int      // tokens of reasoning, as the usage has them
+	dialect *dialect // of the stream
 
 	answer, thought, calls, other []byte
 }
@@ -227,7 +232,7 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 	now := c.Since()
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var v completion
-	if err := v.parse(text); err != nil {
+	if err := c.dialect().whole(&v, text); err != nil {
 		r.Outcome = record.Failed
 		return fmt.Errorf("answer is not a completion, but %s: %w; it begins: %s",
 			cmp.Or(excerpt([]byte(contentType)), "of no stated type"), err, excerpt(text))

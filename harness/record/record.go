@@ -93,10 +93,13 @@ type Record struct {
 	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
 
 	// The tokens, as the server's usage says; -1: it does not say.
-	PromptTokens int    `json:"prompt_tokens"`
-	CachedTokens int    `json:"cached_tokens"`
-	OutputTokens int    `json:"output_tokens"`
-	Finish       string `json:"finish,omitempty"` // finish_reason
+	PromptTokens int `json:"prompt_tokens"`
+	CachedTokens int `json:"cached_tokens"`
+	OutputTokens int `json:"output_tokens"`
+	// ReasoningTokens are those of OutputTokens that are reasoning, where the usage counts them apart;
+	// 0: none, or it does not say.
+	ReasoningTokens int    `json:"reasoning_tokens,omitempty"`
+	Finish          string `json:"finish,omitempty"` // finish_reason
 
 	MaxTokens int `json:"max_tokens,omitempty"` // of the answer, as it was asked for; 0: no bound
 	// Claimed is an output count of the usage that cannot be true, beside an OutputTokens of -1. See

@@ -1,0 +1,159 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// verbatim tells whether a prompt has parts that are sent byte for byte.
+func (p *Prompt) verbatim() bool {
+	return p.Fields != nil || slices.ContainsFunc(p.Messages, func(m Message) bool { return m.Raw != nil })
+}
+
+// A conversation is a prompt's messages as an API has them: a list, and what stands apart from it.
+type conversation struct {
+	system json.RawMessage // of the messages API; nil: none
+	list   []json.RawMessage
+}
+
+// recordedBody is the body that a prompt's Fields are of, in their order. Of them the model is the
+// client's, and the bound on the answer the prompt's.
+func recordedBody(d *dialect, model string, p *Prompt) ([]byte, error) {
+	said, err := d.conversation(p.Messages)
+	if err != nil {
+		return nil, err
+	}
+	out := []byte{'{'}
+	for _, f := range p.Fields {
+		value := f.Value
+		switch {
+		case value == nil && (f.Name == "messages" || f.Name == "input" || f.Name == "prompt"):
+			value = list(said.list)
+		case value == nil && f.Name == "system":
+			value = said.system
+		case value == nil && f.Name == "tools":
+			value = list(p.Tools)
+		case f.Name == "model" && model != "":
+			value, err = marshal(model)
+		case slices.Contains(limits, f.Name) && p.MaxTokens > 0:
+			value = strconv.AppendInt(nil, int64(p.MaxTokens), 10)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if value == nil {
+			value = []byte("null")
+		}
+		name, err := marshal(f.Name)
+		if err != nil {
+			return nil, err
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, name...), ':'), value...)
+	}
+	return append(out, '}'), nil
+}
+
+// limits are the fields that bound an answer, in all APIs.
+var limits = []string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
+
+// list is a JSON array of values, or, where a list is one text alone, that.
+func list(values []json.RawMessage) json.RawMessage {
+	if len(values) == 1 && len(values[0]) > 0 && values[0][0] == '"' {
+		return values[0]
+	}
+	out := append([]byte{'['}, bytes.Join(rawBytes(values), []byte{','})...)
+	return append(out, ']')
+}
+
+func rawBytes(values []json.RawMessage) [][]byte {
+	texts := make([][]byte, len(values))
+	for i, v := range values {
+		texts[i] = v
+	}
+	return texts
+}
+
+// marshal is v as JSON in which raw parts stay as they are: json.Marshal would write < as \u003c.
+func marshal(v any) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+}
+
+// each makes a list of messages, each of which one gives as values of it. Those with Raw are that.
+func each(messages []Message, one func(m *Message) ([]any, error)) ([]json.RawMessage, error) {
+	var values []json.RawMessage
+	for i := range messages {
+		m := &messages[i]
+		if m.Raw != nil {
+			values = append(values, m.Raw)
+			continue
+		}
+		items, err := one(m)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range items {
+			text, err := marshal(item)
+			if err != nil {
+				return nil, err
+			}
+			values = append(values, text)
+		}
+	}
+	return values, nil
+}
+
+// ChatTools are tools in the form of the chat API, which a Prompt wants, of tools in that of an API.
+// A tool that is no function, such as one that the server itself has, stays as it is.
+func ChatTools(of API, tools []json.RawMessage) ([]json.RawMessage, error) {
+	if of == "" || of == Chat {
+		return tools, nil
+	}
+	var out []json.RawMessage
+	for i, raw := range tools {
+		var t struct {
+			Type        string          `json:"type"`
+			Name        string          `json:"name"`
+			Description string          `json:"description"`
+			Parameters  json.RawMessage `json:"parameters"`
+			Schema      json.RawMessage `json:"input_schema"`
+		}
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return nil, fmt.Errorf("tool %d: %w", i, err)
+		}
+		schema := t.Parameters
+		if of == Messages {
+			schema = t.Schema
+		}
+		if t.Name == "" || schema == nil {
+			out = append(out, raw)
+			continue
+		}
+		text, err := marshal(newTool{"function", newFunction{t.Name, t.Description, schema}})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, text)
+	}
+	return out, nil
+}
+
+type newTool struct {
+	Type     string      `json:"type"`
+	Function newFunction `json:"function"`
+}
+
+type newFunction struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Parameters  json.RawMessage `json:"parameters"`
+}
