@@ -33,9 +33,10 @@ type Target struct {
 	Command []string
 
 	Model   string        // as the server calls it; "" lets it decide: see Client.FindModel
+	API     client.API    // in which it is asked; "" is client.Chat: see Client.FindAPI
 	Key     string        // sent as a bearer token unless ""
 	Headers []load.Header // sent with every request
-	Body    load.Body     // how the bodies of chat requests differ from the usual
+	Body    load.Body     // how the bodies of requests differ from the usual
 	TLS     *tls.Config   // for an address that begins with https; nil: the system's own settings
 	Timeout time.Duration // of one request; 0: two minutes
 
@@ -88,7 +89,8 @@ func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 // Command.
 func (t Target) NewClient(base string) *client.Client {
 	c := client.NewTLS(base, t.TLS)
-	c.Key, c.Headers, c.Body, c.Timeout, c.Model = t.Key, t.Headers, t.Body, t.Timeout, t.Model
+	c.API, c.Key, c.Headers, c.Body = t.API, t.Key, t.Headers, t.Body
+	c.Timeout, c.Model = t.Timeout, t.Model
 	return c
 }
 

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 // accessOptions are what a server wants of its clients beside plain requests.
 type accessOptions struct {
+	api         client.API // "": chosen by what the server has
 	keyFile, ca string
 	insecure    bool
 	body        load.Body
@@ -26,6 +28,14 @@ type accessOptions struct {
 const keyVariable = "LOADSTONE_KEY"
 
 func (o *accessOptions) flags(f *flagSet) {
+	f.Func("api", "`API` in which the server is asked: chat, completions, messages (Anthropic's), "+
+		"responses, or auto, the first of chat, messages, responses and completions that it has "+
+		"(default auto)", func(s string) (err error) {
+		if s != "auto" {
+			o.api, err = client.ParseAPI(s)
+		}
+		return err
+	})
 	f.StringVar(
 		&o.keyFile,
 		"key-file",
@@ -38,7 +48,7 @@ func (o *accessOptions) flags(f *flagSet) {
 			o.headers = append(o.headers, h)
 			return err
 		})
-	f.Func("body", "change a `field` of every chat request: "+load.BodyForm+
+	f.Func("body", "change a `field` of every request: "+load.BodyForm+
 		"; may be given more than once, such as -body temperature= "+
 		"-body max_completion_tokens=@max_tokens", o.body.Add)
 	f.StringVar(
@@ -63,7 +73,7 @@ func (o *accessOptions) with(body load.Body, headers []load.Header) {
 
 // target is a server with what it wants, at an address, or one that is started with flags of serve.
 func (o *accessOptions) target(address string, serve []string) (harness.Target, error) {
-	t := harness.Target{URL: address, Body: o.body, Headers: o.headers}
+	t := harness.Target{URL: address, API: o.api, Body: o.body, Headers: o.headers}
 	var err error
 	if t.Key, err = o.key(address == "", serve); err != nil {
 		return t, err
@@ -96,6 +106,25 @@ func (o *accessOptions) target(address string, serve []string) (harness.Target, 
 	}
 	t.TLS = &tls.Config{RootCAs: roots}
 	return t, nil
+}
+
+// chooseAPI gives a target without an API, which is there already, the first that it has.
+func chooseAPI(ctx context.Context, t *harness.Target) (err error) {
+	if t.API != "" {
+		return nil
+	}
+	c := t.NewClient(t.URL)
+	defer c.Close()
+	t.API, err = c.FindAPI(ctx)
+	return unreachable(err)
+}
+
+// apiName is the API of a target as reports have it: "" is chat, which all were in once.
+func apiName(t harness.Target) string {
+	if t.API == client.Chat {
+		return ""
+	}
+	return string(t.API)
 }
 
 // key is the API key to send. A server that is started here tells by its flags, or the environment

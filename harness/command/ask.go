@@ -40,9 +40,12 @@ func ask(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if q.model == "" {
-		if q.model, err = servedModel(ctx, e, q.target, ""); err != nil {
-			return err
-		}
+		q.model, err = servedModel(ctx, e, &q.target, "")
+	} else {
+		err = chooseAPI(ctx, &q.target)
+	}
+	if err != nil {
+		return err
 	}
 	return q.send(ctx, e)
 }

@@ -65,7 +65,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	}
 	defer m.end()
 	r := m.report
-	r.Workload = o.workload()
+	r.Workload = o.workload(m.target.to)
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), table.Plural(r.Workload.Reps, "repetition"))
 	}
@@ -91,9 +91,9 @@ func bench(ctx context.Context, e *env, args []string) error {
 }
 
 // workload is the measurement as the report says it.
-func (o *benchOptions) workload() report.Workload {
+func (o *benchOptions) workload(to harness.Target) report.Workload {
 	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
-		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String()}
+		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String(), API: apiName(to)}
 }
 
 // calibrate measures the client alone, at the scenarios' numbers of streams.

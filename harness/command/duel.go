@@ -216,7 +216,7 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 			if *t, err = d.bench.access.target(t.URL, nil); err != nil {
 				return err
 			}
-			model, err := servedModel(ctx, e, *t, "")
+			model, err := servedModel(ctx, e, t, "")
 			if err != nil {
 				return err
 			}
@@ -247,6 +247,6 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 
 // report makes of one side what bench would have.
 func (d *duel) report(side int) *report.Report {
-	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start, Interleaved: true, Generator: d.client, Workload: d.bench.workload()}
+	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start, Interleaved: true, Generator: d.client, Workload: d.bench.workload(d.targets[side])}
 	return report.New(meta, d.bench.loads, d.runs[side])
 }

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"loadstone/harness/accesslog"
+	"loadstone/harness/metrics"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 )
@@ -25,9 +27,14 @@ const logsExamples = `  loadstone serve -access-log access.log
   loadstone logs -records results/records.jsonl results/access.log
 `
 
-// chatOK is the route of answered chat requests.
-var chatOK = accesslog.Route{Method: http.MethodPost, Path: "/v1/chat/completions",
-	Status: http.StatusOK}
+// answered are the times of requests that a question was answered to, on any route.
+func answered(log accesslog.Log) (times []time.Duration) {
+	for _, path := range metrics.AskedRoutes {
+		route := accesslog.Route{Method: http.MethodPost, Path: path, Status: http.StatusOK}
+		times = append(times, log.Routes[route]...)
+	}
+	return times
+}
 
 func logs(ctx context.Context, e *env, args []string) error {
 	f := flags("logs", logsAbout, logsExamples, e.stdout)
@@ -52,7 +59,7 @@ func logs(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	c := report.CompareClocks(records, log.Routes[chatOK])
+	c := report.CompareClocks(records, answered(log))
 	if err := c.Write(e.stdout); err != nil {
 		return err
 	}

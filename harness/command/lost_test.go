@@ -193,7 +193,7 @@ func TestOpenFiles(t *testing.T) {
 	server := httptest.NewServer(s)
 	defer server.Close()
 	out := filepath.Join(t.TempDir(), "results")
-	code, text := program(t, "ulimit -n 64;", "run", scenarioFile(t, "burst: 150\n"), "-q", "-url", server.URL, "-out", out)
+	code, text := program(t, "ulimit -n 64;", "run", scenarioFile(t, "burst: 150\n"), "-q", "-api", "chat", "-url", server.URL, "-out", out)
 	assert.Equal(t, code, exitUsage, text)
 	assert.Assert(t, strings.Contains(text, "has 150 requests in flight at once") && strings.Contains(text, "may open 64"), text)
 	assert.Equal(t, s.asked.Load(), int64(0))

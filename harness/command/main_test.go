@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"loadstone/harness"
+	"loadstone/harness/client"
 )
 
 // loadstone runs the program in this process and returns what it wrote.
@@ -170,7 +171,7 @@ func TestServedModelWaits(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	var stderr strings.Builder
-	model, err := servedModel(t.Context(), &env{stderr: &stderr}, harness.Target{URL: server.URL}, "")
+	model, err := servedModel(t.Context(), &env{stderr: &stderr}, &harness.Target{URL: server.URL, API: client.Chat}, "")
 	if err != nil || model != "some-model" || asked != 3 || stderr.String() != "waiting for "+server.URL+": Loading model\n" {
 		t.Errorf("%q, %v after %d questions, stderr %q", model, err, asked, &stderr)
 	}
@@ -186,7 +187,7 @@ func TestServedModelOfNoList(t *testing.T) {
 		fmt.Fprint(w, `{"model":"default_model","choices":[{"message":{"content":"so"},"finish_reason":"length"}]}`)
 	}))
 	t.Cleanup(server.Close)
-	if model, err := servedModel(t.Context(), &env{}, harness.Target{URL: server.URL}, ""); err != nil || model != "default_model" {
+	if model, err := servedModel(t.Context(), &env{}, &harness.Target{URL: server.URL, API: client.Chat}, ""); err != nil || model != "default_model" {
 		t.Errorf("%q, %v", model, err)
 	}
 }
@@ -226,7 +227,7 @@ func TestAsk(t *testing.T) {
 		{"no chunk", "data: {{{\n\n", 200, exitFailed, "\n", "event is not a chunk"},
 	} {
 		reply, status = c.reply, c.status
-		code, stdout, stderr := loadstone(t, "what is a loadstone?\n", "ask", "-v", "-agent", "alice", "-url", server.URL)
+		code, stdout, stderr := loadstone(t, "what is a loadstone?\n", "ask", "-v", "-api", "chat", "-agent", "alice", "-url", server.URL)
 		if code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.stderr) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit %d, %q, %q", c.name, code, stdout, stderr, c.code, c.stdout, c.stderr)
 		}

@@ -72,7 +72,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	}
 	defer m.end()
 	r := m.report
-	r.Workload = o.describe()
+	r.Workload = o.describe(m.target.to)
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Workload.Shape)
 	}
@@ -108,9 +108,9 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 }
 
 // describe is the load as the report says it.
-func (o *runOptions) describe() report.Workload {
+func (o *runOptions) describe(to harness.Target) report.Workload {
 	w := report.NewWorkload(&o.file.Load, o.file.Levels)
-	w.Body = o.access.body.String()
+	w.Body, w.API = o.access.body.String(), apiName(to)
 	for _, expected := range o.file.Expect {
 		w.Expect = append(w.Expect, expected.Text)
 	}

@@ -85,14 +85,14 @@ func findTarget(ctx context.Context, e *env, o *targetOptions, results *results)
 	if err != nil {
 		return nil, err
 	}
-	s, err := meetTarget(ctx, e, o, to, results)
+	s, err := meetTarget(ctx, e, o, &to, results)
 	if err == nil {
 		s.to = to
 	}
 	return s, err
 }
 
-func meetTarget(ctx context.Context, e *env, o *targetOptions, to harness.Target, results *results) (*target, error) {
+func meetTarget(ctx context.Context, e *env, o *targetOptions, to *harness.Target, results *results) (*target, error) {
 	if o.url == "" {
 		return startTarget(ctx, e, o, results)
 	}

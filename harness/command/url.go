@@ -30,23 +30,30 @@ const readyWithin = 5 * time.Minute
 
 // servedModel finds the model that a server serves, or checks that the server is there where the
 // user has named a model: not every server lists its models. It waits for a server that loads its
-// model, and finds out, in one line, that a server is down.
-func servedModel(ctx context.Context, e *env, t harness.Target, named string) (string, error) {
+// model, finds out, in one line, that a server is down, and chooses the target's API.
+func servedModel(ctx context.Context, e *env, t *harness.Target, named string) (string, error) {
 	base := t.URL
 	c := t.NewClient(base)
 	defer c.Close()
 	waiting := func(reason string) {
 		fmt.Fprintf(e.stderr, "waiting for %s: %s\n", base, reason)
 	}
-	if named == "" {
-		model, err := c.FindModel(ctx, readyWithin, waiting)
-		return model, unreachable(err)
-	}
-	_, err := c.WaitReady(ctx, readyWithin, waiting)
-	if _, ok := errors.AsType[*client.NoModelsError](err); ok {
+	models, err := c.WaitReady(ctx, readyWithin, waiting)
+	if _, ok := errors.AsType[*client.NoModelsError](err); ok && named != "" {
 		err = nil
 	}
-	return named, unreachable(err)
+	if err != nil {
+		return "", unreachable(err)
+	}
+	if err := chooseAPI(ctx, t); err != nil || named != "" {
+		return named, err
+	}
+	if len(models) > 0 {
+		return models[0], nil
+	}
+	c.API = t.API
+	model, err := c.FindModel(ctx, readyWithin, nil)
+	return model, unreachable(err)
 }
 
 // unreachable gives an error of finding a server its exit code, and says what to do about it.

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
 
 	"loadstone/harness/record"
 )
@@ -11,13 +12,33 @@ import (
 type counter struct {
 	name   string
 	labels []string
+	asked  bool // of them only the series whose route is one that answers questions
 }
 
-// value is the counter's value, or -1 where the server does not publish it.
-func (c counter) value(m Metrics) float64 { return m.Value(c.name, c.labels...) }
+// has tells whether a series of the counter's name is one of it.
+func (c counter) has(s Series) bool {
+	return s.has(c.labels) && (!c.asked || slices.Contains(AskedRoutes, s.Label("route")))
+}
 
-// chatOK are the labels of the chat requests that our server answered.
-var chatOK = []string{"route", "/v1/chat/completions", "status", "200"}
+// value is the sum of the counter's series, or -1 where the server does not publish any.
+func (c counter) value(m Metrics) float64 {
+	sum, found := 0.0, false
+	for _, s := range m[c.name] {
+		if c.has(s) {
+			found = true
+			sum += s.Value
+		}
+	}
+	if !found {
+		return -1
+	}
+	return sum
+}
+
+// AskedRoutes are the routes of our server that answer questions. It counts and logs requests by
+// them.
+var AskedRoutes = []string{
+	"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"}
 
 // shared are the counts that both the server and the client keep. Servers have several names for
 // them: the first that a server publishes counts.
@@ -28,17 +49,17 @@ var shared = []struct {
 	of       func(*record.Record) int // what one answered request adds to the client's count
 }{
 	{record.AnsweredRequests, "answered requests",
-		[]counter{{"loadstone_requests_total", chatOK}, {name: "vllm:request_success_total"}},
+		[]counter{{"loadstone_requests_total", []string{"status", "200"}, true}, {name: "vllm:request_success_total"}},
 		func(*record.Record) int { return 1 }},
 	{record.PromptTokens, "prompt tokens",
-		[]counter{{"loadstone_tokens_total", []string{"kind", "prompt"}},
+		[]counter{{name: "loadstone_tokens_total", labels: []string{"kind", "prompt"}},
 			{name: "vllm:prompt_tokens_total"}, {name: "llamacpp:prompt_tokens_total"}},
 		func(r *record.Record) int { return r.PromptTokens }},
 	{record.CachedTokens, "cached tokens",
-		[]counter{{"loadstone_tokens_total", []string{"kind", "cached"}}},
+		[]counter{{name: "loadstone_tokens_total", labels: []string{"kind", "cached"}}},
 		func(r *record.Record) int { return r.CachedTokens }},
 	{record.OutputTokens, "output tokens",
-		[]counter{{"loadstone_tokens_total", []string{"kind", "output"}},
+		[]counter{{name: "loadstone_tokens_total", labels: []string{"kind", "output"}},
 			{name: "vllm:generation_tokens_total"}, {name: "llamacpp:tokens_predicted_total"}},
 		func(r *record.Record) int { return r.OutputTokens }},
 }
@@ -50,7 +71,7 @@ var own = []struct {
 	counter counter
 	label   string
 }{
-	{record.RequestsByStatus, counter{"loadstone_requests_total", chatOK[:2]}, "status"},
+	{record.RequestsByStatus, counter{"loadstone_requests_total", nil, true}, "status"},
 	{record.RejectsByReason, counter{name: "loadstone_rejects_total"}, "reason"},
 	{record.Evictions, counter{name: "loadstone_evictions_total"}, ""},
 	{record.Restores, counter{name: "loadstone_restores_total"}, ""},
@@ -71,7 +92,7 @@ func (m Metrics) Account() record.Account {
 	}
 	for _, o := range own {
 		for _, s := range m[o.counter.name] {
-			if s.has(o.counter.labels) {
+			if o.counter.has(s) {
 				account[o.count+record.Count(s.Label(o.label))] += s.Value
 			}
 		}

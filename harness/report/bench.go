@@ -102,7 +102,7 @@ func (r *Report) writeLoads(w io.Writer) error {
 		if len(s.Asked) == 0 {
 			continue
 		}
-		asked := s.Asked.With("body", r.Workload.Body)
+		asked := s.Asked.With("body", r.Workload.Body).With("api", r.Workload.API)
 		_, err := fmt.Fprintf(w, "Load %s hash=%q %s\n", s.benchName(), asked.Hash(),
 			asked.With("goodput", r.Workload.Goodput).Text())
 		if err != nil {

@@ -90,6 +90,9 @@ func (r *Report) comparable(first *Report, i int) error {
 	case r.Workload.Body != first.Workload.Body:
 		return fmt.Errorf("unlike loads: body is %q in the first part and %q in part %d",
 			first.Workload.Body, r.Workload.Body, i)
+	case r.Workload.API != first.Workload.API:
+		return fmt.Errorf("unlike loads: api is %q in the first part and %q in part %d",
+			first.Workload.API, r.Workload.API, i)
 	case r.Workload.Goodput != first.Workload.Goodput:
 		return &GoodputError{i, r.Workload.Goodput, first.Workload.Goodput}
 	}

@@ -93,6 +93,8 @@ type Workload struct {
 	Goodput string `json:"goodput,omitempty"`
 	// Body is how the requests' bodies differ from what every OpenAI server takes; "": in nothing.
 	Body string `json:"body,omitempty"`
+	// API is the one in which the server was asked; "" is chat.
+	API string `json:"api,omitempty"`
 	// Expect are the limits of a scenario file, as they were written.
 	Expect []string `json:"expect,omitempty"`
 	// Search is what a search varied, "rate" or "concurrency"; "" nothing.
