@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -35,6 +36,7 @@ func ParseAPI(name string) (API, error) {
 
 // A dialect is how one API asks and answers. All of them are read into a completion.
 type dialect struct {
+	api   API
 	path  string
 	limit string // the field of a request that bounds the answer
 	end   string // what ends a stream, in words
@@ -47,19 +49,27 @@ type dialect struct {
 }
 
 var dialects = map[API]*dialect{
-	Chat: {"/v1/chat/completions", "max_tokens", "[DONE]",
+	Chat: {Chat, "/v1/chat/completions", "max_tokens", "[DONE]",
 		chatBody, chatConversation, (*completion).parse, (*completion).parse},
-	Completions: {"/v1/completions", "max_tokens", "[DONE]",
+	Completions: {Completions, "/v1/completions", "max_tokens", "[DONE]",
 		completionsBody, completionsConversation, (*completion).parse, (*completion).parse},
-	Messages: {"/v1/messages", "max_tokens", "message_stop",
+	Messages: {Messages, "/v1/messages", "max_tokens", "message_stop",
 		messagesBody, messagesConversation, (*completion).parseMessageEvent, (*completion).parseMessage},
-	Responses: {"/v1/responses", "max_output_tokens", "response.completed",
+	Responses: {Responses, "/v1/responses", "max_output_tokens", "response.completed",
 		responsesBody, responsesConversation, (*completion).parseResponseEvent, (*completion).parseResponse},
 }
 
 // bodyOf is the body of the request for a prompt.
 func (d *dialect) bodyOf(model string, p *Prompt) ([]byte, error) {
-	if p.Fields != nil {
+	if cmp.Or(p.Form, Chat) != d.api {
+		if p.Form != "" && p.Form != Chat || p.Fields != nil || p.raw() {
+			own, err := p.inChat()
+			if err != nil {
+				return nil, err
+			}
+			p = own
+		}
+	} else if p.Fields != nil {
 		return recordedBody(d, model, p)
 	}
 	return d.body(model, p)

@@ -335,7 +335,7 @@ func TestRecordedBodies(t *testing.T) {
 			`{"stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"&"}]},{"role":"assistant","content":"<b>"}],` +
 				`"max_completion_tokens":5}`},
 	} {
-		text, err := dialects[api].bodyOf("m", &Prompt{Fields: tc.fields, Messages: tc.said, MaxTokens: 5, Tools: []json.RawMessage{tool}})
+		text, err := dialects[api].bodyOf("m", &Prompt{Form: api, Fields: tc.fields, Messages: tc.said, MaxTokens: 5, Tools: []json.RawMessage{tool}})
 		assert.NilError(t, err)
 		assert.Equal(t, string(text), tc.want)
 	}
@@ -376,4 +376,28 @@ func TestFindAPI(t *testing.T) {
 		assert.NilError(t, err)
 		assert.Equal(t, api, tc.want)
 	}
+}
+
+// What was recorded in one API is asked in another as that has it.
+func TestOtherForms(t *testing.T) {
+	messages := []Message{{Role: "system", Content: "Be brief.", Raw: json.RawMessage(`[{"type":"text","text":"Be brief."}]`)},
+		{Role: "user", Content: "hi", Raw: json.RawMessage(`{"role":"user","content":[{"type":"text","text":"hi"}]}`)}}
+	tools := []json.RawMessage{json.RawMessage(`{"name":"Bash","description":"runs","input_schema":{"type":"object"},"cache_control":{}}`)}
+	p := Prompt{Form: Messages, Messages: messages, Tools: tools, MaxTokens: 5, NoStream: true, ExactTokens: true,
+		Fields: []load.Field{{Name: "messages"}, {Name: "metadata", Value: json.RawMessage("{}")}}}
+	for api, want := range map[API]string{
+		Chat: `{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],"max_tokens":5,"temperature":0,` +
+			`"tools":[{"type":"function","function":{"name":"Bash","description":"runs","parameters":{"type":"object"}}}],` +
+			`"ignore_eos":true,"min_tokens":5}`,
+		Responses: `{"input":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],"max_output_tokens":5,"temperature":0,` +
+			`"store":false,"tools":[{"type":"function","name":"Bash","description":"runs","parameters":{"type":"object"},"strict":false}]}`,
+		Messages: `{"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"metadata":{}}`,
+	} {
+		text, err := dialects[api].bodyOf("", &p)
+		assert.NilError(t, err)
+		assert.Equal(t, string(text), want)
+	}
+	p.Tools = []json.RawMessage{json.RawMessage(`{"type":"web_search_20250305","name":"web_search"}`)}
+	_, err := dialects[Responses].bodyOf("", &p)
+	assert.ErrorContains(t, err, "the responses API has no tool such as")
 }

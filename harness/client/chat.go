@@ -20,6 +20,8 @@ type chatRequest struct {
 	TopLogprobs int               `json:"top_logprobs,omitempty"`
 	Tools       []json.RawMessage `json:"tools,omitempty"`
 	Format      *chatFormat       `json:"response_format,omitempty"`
+	IgnoreEOS   bool              `json:"ignore_eos,omitempty"`
+	MinTokens   int               `json:"min_tokens,omitempty"`
 }
 
 type chatFormat struct {
@@ -68,16 +70,25 @@ func (m *Message) calls() ([]chatCall, error) {
 	return calls, err
 }
 
-// functions are the tools of a prompt.
-func (p *Prompt) functions() ([]chatTool, error) {
-	tools := make([]chatTool, len(p.Tools))
+// toolsAs are the tools of a prompt as an API has them, each of which as gives.
+func (p *Prompt) toolsAs(api API, as func(t *chatTool) any) ([]json.RawMessage, error) {
+	if p.Form == api {
+		return p.Tools, nil
+	}
+	var tools []json.RawMessage
 	for i, raw := range p.Tools {
-		if err := json.Unmarshal(raw, &tools[i]); err != nil {
+		var t chatTool
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return nil, fmt.Errorf("tool %d: %w", i, err)
+		}
+		if t.Type != "function" || t.Function.Name == "" {
+			return nil, &UnsayableError{api, fmt.Sprintf("tool such as %s", excerpt(raw))}
+		}
+		text, err := marshal(as(&t))
+		if err != nil {
 			return nil, err
 		}
-		if tools[i].Type != "function" {
-			return nil, fmt.Errorf("tool %d is of type %q; only functions can be sent", i, tools[i].Type)
-		}
+		tools = append(tools, text)
 	}
 	return tools, nil
 }
@@ -103,6 +114,9 @@ type callingMessage struct {
 func chatBody(model string, p *Prompt) ([]byte, error) {
 	b := chatRequest{Model: model, Messages: p.Messages, MaxTokens: p.MaxTokens,
 		Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
+	if p.ExactTokens {
+		b.IgnoreEOS, b.MinTokens = true, p.MaxTokens
+	}
 	if p.Logprobs {
 		b.Logprobs, b.TopLogprobs = true, 2
 	}

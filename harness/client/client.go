@@ -3,6 +3,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -103,6 +104,9 @@ func (c *Client) Close() {
 // latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
+	if p.Fields != nil && cmp.Or(p.Form, Chat) == c.dialect().api {
+		p.NoStream = !p.streams()
+	}
 	r.Canary, r.Intent, r.Slow, r.MaxTokens = p.Canary, p.plan(), p.ReadRate > 0, p.MaxTokens
 	if c.Body.Changes(c.dialect().limit) {
 		r.MaxTokens = 0 // the server was told something else, or nothing

@@ -15,6 +15,8 @@ type completionsRequest struct {
 	Stop        []string       `json:"stop,omitempty"`
 	Stream      bool           `json:"stream,omitempty"`
 	Options     *streamOptions `json:"stream_options,omitempty"`
+	IgnoreEOS   bool           `json:"ignore_eos,omitempty"`
+	MinTokens   int            `json:"min_tokens,omitempty"`
 }
 
 // completionsBody is the body of a request to go on with a conversation's text. The API has neither
@@ -32,6 +34,9 @@ func completionsBody(model string, p *Prompt) ([]byte, error) {
 	}
 	b := completionsRequest{Model: model, Prompt: text, MaxTokens: p.MaxTokens,
 		Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop}
+	if p.ExactTokens {
+		b.IgnoreEOS, b.MinTokens = true, p.MaxTokens
+	}
 	if !p.NoStream {
 		b.Stream, b.Options = true, &streamOptions{true}
 	}

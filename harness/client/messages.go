@@ -22,8 +22,18 @@ type messagesRequest struct {
 	Temperature float64           `json:"temperature"`
 	Stop        []string          `json:"stop_sequences,omitempty"`
 	Stream      bool              `json:"stream,omitempty"`
-	Tools       []messagesTool    `json:"tools,omitempty"`
+	Tools       []json.RawMessage `json:"tools,omitempty"`
 	Output      *messagesOutput   `json:"output_config,omitempty"`
+}
+
+// messagesToolOf is a tool as the messages API has it.
+func messagesToolOf(t *chatTool) any {
+	f := &t.Function
+	schema := f.Parameters
+	if schema == nil {
+		schema = json.RawMessage(`{"type":"object"}`)
+	}
+	return messagesTool{f.Name, f.Description, schema}
 }
 
 type messagesTool struct {
@@ -73,17 +83,9 @@ func (m blockMessage) MarshalJSON() ([]byte, error) {
 func messagesBody(model string, p *Prompt) ([]byte, error) {
 	b := messagesRequest{Model: model, MaxTokens: cmp.Or(p.MaxTokens, messagesLimit),
 		Temperature: p.Temperature, Stop: p.Stop, Stream: !p.NoStream}
-	tools, err := p.functions()
-	if err != nil {
+	var err error
+	if b.Tools, err = p.toolsAs(Messages, messagesToolOf); err != nil {
 		return nil, err
-	}
-	for _, t := range tools {
-		f := &t.Function
-		schema := f.Parameters
-		if schema == nil {
-			schema = json.RawMessage(`{"type":"object"}`)
-		}
-		b.Tools = append(b.Tools, messagesTool{f.Name, f.Description, schema})
 	}
 	if p.Schema != nil {
 		b.Output = &messagesOutput{messagesFormat{"json_schema", p.Schema}}

@@ -9,16 +9,23 @@ import (
 // A responsesRequest is the body of a request of the responses API. It has no seed, as that of the
 // messages API. The conversation is sent whole each time, and nothing of it is to be stored.
 type responsesRequest struct {
-	Model       string          `json:"model,omitempty"`
-	Input       json.RawMessage `json:"input"`
-	MaxTokens   int             `json:"max_output_tokens,omitempty"`
-	Temperature float64         `json:"temperature"`
-	Store       bool            `json:"store"`
-	Stream      bool            `json:"stream,omitempty"`
-	Tools       []responsesTool `json:"tools,omitempty"`
-	Text        *responsesText  `json:"text,omitempty"`
-	Include     []string        `json:"include,omitempty"`
-	TopLogprobs int             `json:"top_logprobs,omitempty"`
+	Model       string            `json:"model,omitempty"`
+	Input       json.RawMessage   `json:"input"`
+	MaxTokens   int               `json:"max_output_tokens,omitempty"`
+	Temperature float64           `json:"temperature"`
+	Store       bool              `json:"store"`
+	Stream      bool              `json:"stream,omitempty"`
+	Tools       []json.RawMessage `json:"tools,omitempty"`
+	Text        *responsesText    `json:"text,omitempty"`
+	Include     []string          `json:"include,omitempty"`
+	TopLogprobs int               `json:"top_logprobs,omitempty"`
+}
+
+// responsesToolOf is a tool as the responses API has it.
+func responsesToolOf(t *chatTool) any {
+	f := &t.Function
+	strict := f.Strict != nil && *f.Strict
+	return responsesTool{"function", f.Name, f.Description, f.Parameters, strict}
 }
 
 type responsesTool struct {
@@ -64,14 +71,9 @@ func responsesBody(model string, p *Prompt) ([]byte, error) {
 	}
 	b := responsesRequest{Model: model, MaxTokens: p.MaxTokens, Temperature: p.Temperature,
 		Stream: !p.NoStream}
-	tools, err := p.functions()
-	if err != nil {
+	var err error
+	if b.Tools, err = p.toolsAs(Responses, responsesToolOf); err != nil {
 		return nil, err
-	}
-	for _, t := range tools {
-		f := &t.Function
-		b.Tools = append(b.Tools, responsesTool{"function", f.Name, f.Description, f.Parameters,
-			f.Strict != nil && *f.Strict})
 	}
 	if p.Schema != nil {
 		b.Text = &responsesText{responsesFormat{"json_schema", namedSchema{schemaName, p.Schema, true}}}

@@ -6,11 +6,26 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"loadstone/harness/load"
 )
 
-// verbatim tells whether a prompt has parts that are sent byte for byte.
-func (p *Prompt) verbatim() bool {
-	return p.Fields != nil || slices.ContainsFunc(p.Messages, func(m Message) bool { return m.Raw != nil })
+// raw tells whether a message is to be sent byte for byte.
+func (p *Prompt) raw() bool {
+	return slices.ContainsFunc(p.Messages, func(m Message) bool { return m.Raw != nil })
+}
+
+// inChat is a prompt in the form of the chat API, from which those of the others are made.
+func (p *Prompt) inChat() (*Prompt, error) {
+	own := *p
+	own.Form, own.Fields = "", nil
+	own.Messages = slices.Clone(p.Messages)
+	for i := range own.Messages {
+		own.Messages[i].Raw = nil
+	}
+	var err error
+	own.Tools, err = chatTools(p.Form, p.Tools)
+	return &own, err
 }
 
 // A conversation is a prompt's messages as an API has them: a list, and what stands apart from it.
@@ -20,7 +35,7 @@ type conversation struct {
 }
 
 // recordedBody is the body that a prompt's Fields are of, in their order. Of them the model is the
-// client's, and the bound on the answer the prompt's.
+// client's, and the bound on the answer the prompt's. What is streamed is what was.
 func recordedBody(d *dialect, model string, p *Prompt) ([]byte, error) {
 	said, err := d.conversation(p.Messages)
 	if err != nil {
@@ -56,7 +71,17 @@ func recordedBody(d *dialect, model string, p *Prompt) ([]byte, error) {
 		}
 		out = append(append(append(out, name...), ':'), value...)
 	}
+	if p.ExactTokens && (d.api == Chat || d.api == Completions) {
+		out = fmt.Appendf(out, `,"ignore_eos":true,"min_tokens":%d`, p.MaxTokens)
+	}
 	return append(out, '}'), nil
+}
+
+// streams tells whether a body that was recorded asks for a stream.
+func (p *Prompt) streams() bool {
+	return slices.ContainsFunc(p.Fields, func(f load.Field) bool {
+		return f.Name == "stream" && string(f.Value) == "true"
+	})
 }
 
 // limits are the fields that bound an answer, in all APIs.
@@ -112,9 +137,9 @@ func each(messages []Message, one func(m *Message) ([]any, error)) ([]json.RawMe
 	return values, nil
 }
 
-// ChatTools are tools in the form of the chat API, which a Prompt wants, of tools in that of an API.
-// A tool that is no function, such as one that the server itself has, stays as it is.
-func ChatTools(of API, tools []json.RawMessage) ([]json.RawMessage, error) {
+// chatTools are tools in the form of the chat API, of tools in that of an API. A tool that is no
+// function, such as one that the server itself has, stays as it is.
+func chatTools(of API, tools []json.RawMessage) ([]json.RawMessage, error) {
 	if of == "" || of == Chat {
 		return tools, nil
 	}
