@@ -11,9 +11,14 @@ import (
 // agentName returns the name of the agent whose memory a request continues. On every route, the
 // first of these that is given counts: the agent in the path, the header X-Agent-ID, the header
 // X-Session-ID, Codex's header session_id, the body's session_id. Without any of them the request is anonymous: it uses and
-// leaves only prefixes that everybody shares. (OpenAI's user and Anthropic's metadata.user_id name
+// leaves only prefixes that its principal's requests share. (OpenAI's user and Anthropic's metadata.user_id name
 // a person, who may hold many conversations at once, so they are not an identity here.)
 func agentName(r *http.Request, session string) (string, error) {
+	for _, header := range []string{"X-Agent-ID", "X-Session-ID"} {
+		if err := checkOnce(r.Header, header); err != nil {
+			return "", err
+		}
+	}
 	for _, id := range []struct{ param, name string }{
 		{"agent_id", r.PathValue("id")},
 		{"X-Agent-ID", r.Header.Get("X-Agent-ID")},
@@ -26,6 +31,18 @@ func agentName(r *http.Request, session string) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// checkOnce refuses a header that is there twice with different values. What stands between client
+// and server may look at one of them, and the server would take the other.
+func checkOnce(h http.Header, name string) error {
+	values := h.Values(name)
+	for _, v := range values {
+		if v != values[0] {
+			return generate.Invalid(name, "%s: the request has it twice, with different values", name)
+		}
+	}
+	return nil
 }
 
 // reservedNames are the last parts of paths under /v1/agents, where an agent's name stands

@@ -20,6 +20,7 @@ import (
 // restore.
 type agentInfo struct {
 	Object       string     `json:"object"`
+	Principal    string     `json:"principal,omitempty"` // for the operator
 	AgentID      string     `json:"agent_id"`
 	Tier         string     `json:"tier"`            // hot: all of it is in the pool; else disk
 	Tokens       int        `json:"tokens"`          // of the conversation after the last request
@@ -198,7 +199,7 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 	if err := b.of(w).Forget(r.PathValue("id")); err != nil {
 		return err
 	}
-	s.responses.Forget(r.PathValue("id"))
+	s.responses.Of(w.caller.principal).Forget(r.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+
+	"loadstone/engine"
 )
 
 // A caller is who sends a request.
@@ -21,9 +24,10 @@ type caller struct {
 type keyring struct {
 	salt    [32]byte
 	digests [][sha256.Size]byte
-	callers []caller // by index of digests
-	open    bool     // no key is needed
-	guarded bool     // there is an operator's key
+	callers []caller          // by index of digests
+	names   map[string]string // of principals, by their ids in the engine
+	open    bool              // no key is needed
+	guarded bool              // there is an operator's key
 }
 
 // errSameKey refuses keys of which one cannot tell whose they are.
@@ -31,7 +35,7 @@ var errSameKey = errors.New("one key belongs to two principals, or to one and to
 
 // newKeyring makes a keyring of the principals' keys and the operator's.
 func newKeyring(keys []Key, operators []string) (*keyring, error) {
-	k := &keyring{open: len(keys) == 0, guarded: len(operators) > 0}
+	k := &keyring{open: len(keys) == 0, guarded: len(operators) > 0, names: map[string]string{}}
 	rand.Read(k.salt[:])
 	owners := map[string]caller{}
 	add := func(secret string, c caller) error {
@@ -49,6 +53,7 @@ func newKeyring(keys []Key, operators []string) (*keyring, error) {
 		if err := add(key.Secret, caller{principal: key.Principal}); err != nil {
 			return nil, err
 		}
+		k.names[engine.PrincipalID(key.Principal)] = cmp.Or(key.Principal, defaultPrincipal)
 	}
 	for _, secret := range operators {
 		if err := add(secret, caller{operator: true, admin: true}); err != nil {
@@ -75,6 +80,12 @@ func (k *keyring) find(secret string) (caller, bool) {
 		return caller{}, false
 	}
 	return k.callers[at], true
+}
+
+// principalName returns the name of a principal by its id in the engine. One that has no key any more
+// is called by its id.
+func (s *Server) principalName(id string) string {
+	return cmp.Or(s.keys.Load().names[id], id)
 }
 
 // SetKeys takes the place of all keys, of principals and of the operator, at once: a request that

@@ -24,6 +24,7 @@ type served struct {
 	queue, ttft, total time.Duration
 	itl                time.Duration // mean time between two tokens; 0 where there are no two
 	tier               string
+	principal          string
 }
 
 // newServed returns the answer of a generation that took total and ended at the time given.
@@ -36,6 +37,8 @@ func newServed(g *generate.Generation, at time.Time, total time.Duration) served
 		total: total,
 		itl:   g.MeanITL(),
 		tier:  start.Tier,
+
+		principal: g.Params.Principal,
 	}
 	if v.ttft == 0 { // the answer has no token
 		v.ttft = total
@@ -54,14 +57,16 @@ func (r *recent) add(s served) {
 	r.total++
 }
 
-// since returns the answers from number n on, as far as they are remembered, oldest first, and the
-// number of the next answer.
-func (r *recent) since(n int) ([]served, int) {
+// since returns the answers that a caller may know of from number n on, as far as they are
+// remembered, oldest first, and the number of the next answer.
+func (r *recent) since(n int, c caller) ([]served, int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var list []served
 	for i := max(n, r.total-len(r.ring)); i < r.total; i++ {
-		list = append(list, r.ring[i%maxRecent])
+		if s := r.ring[i%maxRecent]; c.operator || s.principal == c.principal {
+			list = append(list, s)
+		}
 	}
 	return list, r.total
 }

@@ -11,14 +11,15 @@ import (
 
 // respond serves POST /v1/responses.
 func (s *Server) respond(w *response, r *http.Request) error {
-	body := responses.NewRequest(s.responses)
+	stored := s.responses.Of(w.caller.principal)
+	body := responses.NewRequest(stored)
 	g, err := s.begin(w, r, body)
 	if err != nil {
 		return err
 	}
 	defer g.Cancel()
 	keep := func(v *responses.Response) {
-		if err := s.responses.Put(body.Stored(v, g.Params.Agent), g.Params.Durable); err != nil {
+		if err := stored.Put(body.Stored(v, g.Params.Agent), g.Params.Durable); err != nil {
 			// The answer is good, and the client learns that it cannot be continued by its id.
 			s.log.Error("a response cannot be stored", "request", w.Header().Get("X-Request-ID"),
 				"error", err)
@@ -33,7 +34,7 @@ func (s *Server) respond(w *response, r *http.Request) error {
 // countInput serves POST /v1/responses/input_tokens: how many tokens the prompt of the same body
 // has.
 func (s *Server) countInput(w *response, r *http.Request) error {
-	n, err := s.countPrompt(w, r, responses.NewRequest(s.responses))
+	n, err := s.countPrompt(w, r, responses.NewRequest(s.responses.Of(w.caller.principal)))
 	if err != nil {
 		return err
 	}
@@ -44,9 +45,9 @@ func (s *Server) countInput(w *response, r *http.Request) error {
 }
 
 // stored returns the response that a path names.
-func (s *Server) stored(r *http.Request) (*responses.Stored, error) {
+func (s *Server) stored(w *response, r *http.Request) (*responses.Stored, error) {
 	id := r.PathValue("id")
-	v, err := s.responses.Get(id)
+	v, err := s.responses.Of(w.caller.principal).Get(id)
 	if errors.Is(err, responses.ErrNotFound) {
 		return nil, &apiError{status: 404, kind: kindInvalid, code: "response_not_found",
 			param: "response_id", message: responses.NotFound(id)}
@@ -56,7 +57,7 @@ func (s *Server) stored(r *http.Request) (*responses.Stored, error) {
 
 // getResponse serves GET /v1/responses/{id}.
 func (s *Server) getResponse(w *response, r *http.Request) error {
-	v, err := s.stored(r)
+	v, err := s.stored(w, r)
 	if err != nil {
 		return err
 	}
@@ -68,11 +69,11 @@ func (s *Server) getResponse(w *response, r *http.Request) error {
 
 // deleteResponse serves DELETE /v1/responses/{id}.
 func (s *Server) deleteResponse(w *response, r *http.Request) error {
-	v, err := s.stored(r)
+	v, err := s.stored(w, r)
 	if err != nil {
 		return err
 	}
-	if err := s.responses.Delete(v.ID); err != nil {
+	if err := s.responses.Of(w.caller.principal).Delete(v.ID); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, responses.Deleted{
@@ -83,7 +84,7 @@ func (s *Server) deleteResponse(w *response, r *http.Request) error {
 // cancelResponse serves POST /v1/responses/{id}/cancel. Only a response in the background can be
 // cancelled so, and there are none.
 func (s *Server) cancelResponse(w *response, r *http.Request) error {
-	if _, err := s.stored(r); err != nil {
+	if _, err := s.stored(w, r); err != nil {
 		return err
 	}
 	return generate.Unsupported("response_id", "Cannot cancel a synchronous response. It ends when "+
@@ -95,7 +96,7 @@ const maxInputItems = 100
 
 // inputItems serves GET /v1/responses/{id}/input_items.
 func (s *Server) inputItems(w *response, r *http.Request) error {
-	v, err := s.stored(r)
+	v, err := s.stored(w, r)
 	if err != nil {
 		return err
 	}

@@ -91,13 +91,16 @@ func (s *Server) status(w *response, r *http.Request) error {
 		info.Known = known
 		if w.caller.operator {
 			for _, m := range list {
-				info.Agents = append(info.Agents, s.agentInfo(m))
+				a := s.agentInfo(m)
+				a.Principal = s.principalName(m.Principal)
+				info.Agents = append(info.Agents, a)
 			}
 		}
 	}
-	all, next := s.recent.since(0)
+	all, next := s.recent.since(0, w.caller)
 	info.Latency, info.Next = newLatencyStatus(all, now), next
-	for _, a := range all[max(0, len(all)-max(0, next-since)):] {
+	newer, _ := s.recent.since(since, w.caller)
+	for _, a := range newer {
 		age := now.Sub(a.at).Milliseconds()
 		info.Recent = append(info.Recent,
 			[4]any{age, inMilliseconds(a.ttft), inMilliseconds(a.total), a.tier})

@@ -15,8 +15,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"loadstone/engine/catalog"
 	"loadstone/metal"
@@ -38,7 +40,42 @@ type process struct {
 	*exec.Cmd
 	url    string
 	stdout *bufio.Reader
-	stderr bytes.Buffer // complete once the process has ended
+	stderr record // complete once the process has ended
+}
+
+// A record is what a process has written so far.
+type record struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // has an element when there is something new
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+	return r.text.Write(b)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// wait waits until what was written is as wanted.
+func (r *record) wait(t *testing.T, wanted func(string) bool) {
+	t.Helper()
+	for late := time.After(time.Minute); !wanted(r.String()); {
+		select {
+		case <-r.more:
+		case <-late:
+			t.Fatalf("waited a minute for more than %s", r)
+		}
+	}
 }
 
 func start(t *testing.T, args ...string) *process {
@@ -65,6 +102,7 @@ func startOnly(t *testing.T, args ...string) *process {
 	p := &process{Cmd: exec.Command(exe,
 		append([]string{"-addr", "127.0.0.1:0", "-backend", "ref"}, args...)...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
+	p.stderr.more = make(chan struct{}, 1)
 	p.Stderr = &p.stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -219,6 +257,83 @@ func TestKeys(t *testing.T) {
 	if p.end(t); strings.Contains(p.stderr.String(), "sk-") {
 		t.Errorf("a key is in the log: %s", &p.stderr)
 	}
+}
+
+// TestKeysAgain: SIGHUP has the files of keys read again, at once and without a restart; a file that
+// is broken, empty or gone leaves the keys as they were, and says which line is at fault and not what
+// is in it. A principal keeps its agents, and one without a name does so over a restart, too.
+func TestKeysAgain(t *testing.T) {
+	dir := t.TempDir()
+	file, operators, agents := filepath.Join(dir, "keys"), filepath.Join(dir, "admin"), filepath.Join(dir, "agents")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(file, "# ours\nann sk-ann\nsk-bare\n")
+	write(operators, "sk-admin\n")
+	t.Setenv("LOADSTONE_API_KEY", "")
+	p := start(t, "-api-key-file", file, "-admin-key-file", operators, "-agents-dir", agents)
+	try := func(method, path, key, body string) int {
+		t.Helper()
+		r, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	expect := func(when string, want map[string]int) {
+		t.Helper()
+		for key, status := range want {
+			if got := try("GET", "/v1/agents/a", key, ""); got != status {
+				t.Errorf("%s: key %s: status %d, want %d", when, key, got, status)
+			}
+		}
+	}
+	for _, key := range []string{"sk-ann", "sk-bare"} {
+		if got := try("POST", "/v1/agents", key, `{"agent_id":"a"}`); got != 201 {
+			t.Fatalf("status %d", got)
+		}
+	}
+	before := map[string]int{"sk-ann": 200, "sk-bare": 200, "sk-bob": 401, "sk-admin": 403}
+	expect("at the start", before)
+	lines := 0
+	hangUp := func() {
+		t.Helper()
+		p.Process.Signal(syscall.SIGHUP)
+		lines++
+		p.stderr.wait(t, func(log string) bool {
+			return strings.Count(log, "keys read again")+strings.Count(log, "not read again") == lines
+		})
+	}
+	for _, broken := range []string{"ann sk-ann\nbob sk-bob more words\n", "", "# none\n", "bob sk-x\nann sk-x\n",
+		"b/b sk-bob\n", "key-1 sk-bob\n", "bob sk-b\u00f6b\n", "sk-admin\n"} {
+		write(file, broken)
+		hangUp()
+		expect(fmt.Sprintf("after %q", broken), before)
+	}
+	os.Remove(file)
+	hangUp()
+	expect("without the file", before)
+	write(file, "bob sk-bob\nann sk-new\n sk-bare \n")
+	write(operators, "sk-root\n")
+	hangUp()
+	expect("with new keys", map[string]int{"sk-ann": 401, "sk-new": 200, "sk-bare": 200, "sk-bob": 404,
+		"sk-admin": 401, "sk-root": 403})
+	if log := p.stderr.String(); strings.Contains(log, "sk-") || !strings.Contains(log, "line 2: 4 words") {
+		t.Errorf("the log: %s", log)
+	}
+	p.Process.Signal(os.Interrupt)
+	p.end(t)
+	p = start(t, "-api-key-file", file, "-agents-dir", agents)
+	expect("after a restart", map[string]int{"sk-new": 200, "sk-bare": 200, "sk-bob": 404})
 }
 
 // TestSecondSignal: a second signal ends the process, whatever the drain waits for.

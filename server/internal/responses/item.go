@@ -39,7 +39,7 @@ type part struct {
 // calls, become one message.
 type conversation struct {
 	p     *generate.Params
-	store *Store
+	store Owned
 	tools *toolNames
 
 	answer    bool // the items before were the model's; the rest is theirs

@@ -19,6 +19,7 @@ import (
 type Request struct {
 	Model           string            `json:"model"`
 	SessionID       string            `json:"session_id"` // extension: names the agent
+	CacheSalt       *string           `json:"cache_salt"` // extension; see engine.Request.Salt
 	Input           json.RawMessage   `json:"input"`      // a string, or items
 	Instructions    *string           `json:"instructions"`
 	Previous        string            `json:"previous_response_id"`
@@ -56,7 +57,7 @@ type Request struct {
 	Prompt       json.RawMessage `json:"prompt"`
 	Truncation   string          `json:"truncation"`
 
-	store   *Store
+	store   Owned
 	earlier []*Stored // the responses before this one, the first of the conversation first
 	missing error     // why they could not be had
 	looked  bool      // they were looked for
@@ -70,7 +71,7 @@ type reasoningFields struct {
 }
 
 // NewRequest returns an empty request, whose earlier responses are in a store.
-func NewRequest(s *Store) *Request { return &Request{store: s} }
+func NewRequest(s Owned) *Request { return &Request{store: s} }
 
 // Named returns the model that the body asks for and the session it names. A request that continues
 // a response continues its agent. Where the response had none, the conversation itself becomes one:
@@ -155,6 +156,9 @@ func (q *Request) ValidatePrompt() (*generate.Params, error) {
 		return nil, err
 	}
 	p := &generate.Params{TopLogprobs: -1, PromptField: "input"}
+	if err := p.SetSalt(q.CacheSalt); err != nil {
+		return nil, err
+	}
 	var err error
 	if p.Constraint, err = q.constraint(); err != nil {
 		return nil, err

@@ -46,31 +46,66 @@ func (s *Stored) output() []json.RawMessage {
 
 // A Store keeps responses for requests that name them: in a directory, a folder for each agent with
 // a file for each response, or, where it has no directory, in RAM. It is bounded: beyond maxBytes,
-// and after maxAge, the oldest are forgotten. Its methods may be called from many goroutines at once.
+// and after maxAge, the oldest are forgotten. Its methods, and those of an Owned, may be called from
+// many goroutines at once.
 type Store struct {
 	dir      string
 	maxBytes int64
 	maxAge   time.Duration
 
 	mu      sync.Mutex
-	known   map[string]*entry
+	known   map[key]*entry
 	bytes   int64
 	trimmed time.Time // when entries were last looked at for their age
 }
 
+// An Owned is what a store has of one owner. What is another's is not found, like what is nobody's.
+type Owned struct {
+	store *Store
+	owner string
+}
+
+// Of returns what the store has of an owner; "" where there is only one.
+func (s *Store) Of(owner string) Owned { return Owned{s, owner} }
+
+// A key is the place of a response in a store.
+type key struct {
+	owner string // folderOf(owner, "") without the agent's part
+	id    string
+}
+
+func (o Owned) key(id string) key { return key{ownerOf(folderOf(o.owner, "")), id} }
+
 // An entry is what is known of a stored response without reading it.
 type entry struct {
 	id     string
-	folder string // its agent's
+	folder string // its owner's and agent's
 	bytes  int64
 	at     time.Time
 	body   []byte // where there is no directory
 }
 
-// folderOf returns the name of an agent's folder.
-func folderOf(agent string) string {
+func (e *entry) key() key { return key{ownerOf(e.folder), e.id} }
+
+// folderOf returns the name of an agent's folder, which begins with a hash of the owner if there is
+// one.
+func folderOf(owner, agent string) string {
 	sum := sha256.Sum256([]byte(agent))
-	return hex.EncodeToString(sum[:16])
+	folder := hex.EncodeToString(sum[:16])
+	if owner != "" {
+		sum = sha256.Sum256([]byte(owner))
+		folder = hex.EncodeToString(sum[:16]) + "-" + folder
+	}
+	return folder
+}
+
+// ownerOf returns the part of a folder's name that stands for the owner, "" for none.
+func ownerOf(folder string) string {
+	owner, _, ok := strings.Cut(folder, "-")
+	if !ok {
+		return ""
+	}
+	return owner
 }
 
 // Bounds of a Store. OpenAI keeps responses for 30 days.
@@ -87,7 +122,7 @@ var ErrNotFound = errors.New("no such response: it was not stored, was deleted, 
 
 // OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM.
 func OpenStore(dir string) (*Store, error) {
-	s := &Store{dir: dir, maxBytes: maxRAMBytes, maxAge: maxAge, known: make(map[string]*entry)}
+	s := &Store{dir: dir, maxBytes: maxRAMBytes, maxAge: maxAge, known: make(map[key]*entry)}
 	if dir == "" {
 		return s, nil
 	}
@@ -145,12 +180,14 @@ func isCode(s string) bool {
 }
 
 // Put stores a response. With sync it is on disk, synced, when Put returns.
-func (s *Store) Put(r *Stored, sync bool) error {
+func (o Owned) Put(r *Stored, sync bool) error {
+	s := o.store
+	r.Owner = o.owner
 	body, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	e := &entry{id: r.ID, folder: folderOf(r.Agent), bytes: int64(len(body)), at: time.Now()}
+	e := &entry{id: r.ID, folder: folderOf(r.Owner, r.Agent), bytes: int64(len(body)), at: time.Now()}
 	if s.dir == "" {
 		e.body = body
 	} else if err := s.write(e, body, sync); err != nil {
@@ -196,10 +233,10 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 func (s *Store) path(e *entry) string { return filepath.Join(s.dir, e.folder, e.id+".json") }
 
 func (s *Store) put(e *entry) {
-	if old := s.known[e.id]; old != nil {
+	if old := s.known[e.key()]; old != nil {
 		s.bytes -= old.bytes
 	}
-	s.known[e.id] = e
+	s.known[e.key()] = e
 	s.bytes += e.bytes
 }
 
@@ -224,7 +261,7 @@ func (s *Store) trim(now time.Time) {
 
 // drop forgets a response. s.mu is held.
 func (s *Store) drop(e *entry) {
-	delete(s.known, e.id)
+	delete(s.known, e.key())
 	s.bytes -= e.bytes
 	if s.dir != "" {
 		if err := os.Remove(s.path(e)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -234,9 +271,10 @@ func (s *Store) drop(e *entry) {
 }
 
 // Get returns a stored response, or ErrNotFound.
-func (s *Store) Get(id string) (*Stored, error) {
+func (o Owned) Get(id string) (*Stored, error) {
+	s := o.store
 	s.mu.Lock()
-	e := s.known[id]
+	e := s.known[o.key(id)]
 	s.mu.Unlock()
 	if e == nil {
 		return nil, ErrNotFound
@@ -252,7 +290,7 @@ func (s *Store) Get(id string) (*Stored, error) {
 		}
 	}
 	r := new(Stored)
-	if err := wire.Unmarshal(body, r); err != nil || r.ID != id {
+	if err := wire.Unmarshal(body, r); err != nil || r.ID != id || r.Owner != o.owner {
 		return nil, fmt.Errorf("the file of response %s is not as it was written: %w", id,
 			cmp.Or(err, ErrNotFound))
 	}
@@ -261,10 +299,11 @@ func (s *Store) Get(id string) (*Stored, error) {
 
 // Delete forgets a response, or fails with ErrNotFound. Responses that continue it cannot be
 // continued any more.
-func (s *Store) Delete(id string) error {
+func (o Owned) Delete(id string) error {
+	s := o.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.known[id]
+	e := s.known[o.key(id)]
 	if e == nil {
 		return ErrNotFound
 	}
@@ -273,10 +312,11 @@ func (s *Store) Delete(id string) error {
 }
 
 // Forget forgets the responses of an agent.
-func (s *Store) Forget(agent string) {
+func (o Owned) Forget(agent string) {
+	s := o.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	folder := folderOf(agent)
+	folder := folderOf(o.owner, agent)
 	for _, e := range s.known {
 		if e.folder == folder {
 			s.drop(e)
@@ -286,10 +326,10 @@ func (s *Store) Forget(agent string) {
 
 // Conversation returns a response and all before it, the first of them first. It fails with an error
 // for the client where one of them is not there.
-func (s *Store) Conversation(id string) ([]*Stored, error) {
+func (o Owned) Conversation(id string) ([]*Stored, error) {
 	var chain []*Stored
 	for next := id; next != ""; next = chain[len(chain)-1].Previous {
-		r, err := s.Get(next)
+		r, err := o.Get(next)
 		switch {
 		case errors.Is(err, ErrNotFound) && next == id:
 			return nil, previousNotFound("Previous response with id '%s' not found.", id)
@@ -318,13 +358,13 @@ func previousNotFound(format string, args ...any) *generate.RequestError {
 }
 
 // item returns the item with this id of a stored response.
-func (s *Store) item(id string) (json.RawMessage, error) {
+func (o Owned) item(id string) (json.RawMessage, error) {
 	_, rest, _ := strings.Cut(id, "_")
 	code, place, _ := strings.Cut(rest, "_")
 	if !isCode(code) {
 		return nil, ErrNotFound
 	}
-	r, err := s.Get(responsePrefix + code)
+	r, err := o.Get(responsePrefix + code)
 	if err != nil {
 		return nil, err
 	}
