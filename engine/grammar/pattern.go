@@ -23,7 +23,8 @@ type pat struct {
 	set       runes  // of patChar
 	subs      []*pat // of patConcat and patOr; else the one thing that is repeated or looked at
 	low, high int    // of patRepeat; high is -1 for no limit
-	negative  bool   // of patLook
+	negative  bool   // of patLook and patBehind
+	index     int    // of patBehind: its place in patternReader.behind
 }
 
 const (
@@ -31,25 +32,15 @@ const (
 	patConcat
 	patOr
 	patRepeat
-	patLook  // (?=x) and (?!x)
-	patStart // ^
-	patEnd   // $
+	patLook   // (?=x) and (?!x)
+	patBehind // (?<=x) and (?<!x)
+	patStart  // ^
+	patEnd    // $
 )
 
 // asserts reports whether a part looks at what is around it.
 func (p *pat) asserts() bool {
 	return p.op >= patLook || slices.ContainsFunc(p.subs, (*pat).asserts)
-}
-
-// anchored reports whether a part has a ^.
-func (p *pat) anchored() bool {
-	return p.op == patStart || slices.ContainsFunc(p.subs, (*pat).anchored)
-}
-
-// zeroWidth reports whether a part matches no characters at all.
-func (p *pat) zeroWidth() bool {
-	return p.op >= patLook || p.op != patChar &&
-		!slices.ContainsFunc(p.subs, func(s *pat) bool { return !s.zeroWidth() })
 }
 
 // nullable reports whether a part may match no characters.
@@ -67,107 +58,12 @@ func (p *pat) nullable() bool {
 	return true
 }
 
-// pattern returns the strings in which a regular expression matches somewhere. Back references,
-// word boundaries and looking behind are not supported, nor is looking ahead within a repetition.
-func (g *langs) pattern(source string) (lang, error) {
-	if l, ok := g.known[source]; ok {
-		return l, nil
-	}
-	r := &patternReader{rest: source}
-	p, err := r.or()
-	if err == nil && r.rest != "" {
-		err = errPattern("has a parenthesis too many")
-	}
-	if err != nil {
-		return 0, err
-	}
-	begin, err := g.matching(p, anything, true)
-	if err != nil {
-		return 0, err
-	}
-	later, err := g.matching(p, anything, false)
-	if err != nil {
-		return 0, err
-	}
-	l := g.or(begin, g.concat(g.concat(anyChar, anything), later))
-	g.known[source] = l
-	return l, nil
-}
-
-// matching returns the strings that a part matches at their beginning and that go on with one of
-// then. start tells whether they begin where the whole string does. What looks ahead thereby sees all
-// that follows.
-func (g *langs) matching(p *pat, then lang, start bool) (lang, error) {
-	switch p.op {
-	case patChar:
-		return g.concat(g.chars(p.set), then), nil
-	case patStart:
-		if !start {
-			return nothing, nil
-		}
-		return then, nil
-	case patEnd:
-		return g.and(then, blank), nil
-	case patLook:
-		ahead, err := g.matching(p.subs[0], anything, start)
-		if p.negative {
-			ahead = g.not(ahead)
-		}
-		return g.and(ahead, then), err
-	case patOr:
-		list := make([]lang, len(p.subs))
-		for i, s := range p.subs {
-			var err error
-			if list[i], err = g.matching(s, then, start); err != nil {
-				return 0, err
-			}
-		}
-		return g.or(list...), nil
-	case patConcat:
-		return g.matchingConcat(p, then, start)
-	}
-	// A repetition.
-	if !p.asserts() {
-		once, err := g.matching(p.subs[0], blank, false)
-		return g.concat(g.times(once, p.low, p.high), then), err
-	}
-	if p.high != 1 {
-		return 0, errPattern("has an assertion within a repetition, which is not supported")
-	}
-	once, err := g.matching(p.subs[0], then, start)
-	if p.low == 0 {
-		once = g.or(once, then)
-	}
-	return once, err
-}
-
-func (g *langs) matchingConcat(p *pat, then lang, start bool) (lang, error) {
-	starts := make([]bool, len(p.subs)) // whether each part begins where the string does
-	unsure := false                     // whether it may or may not do so
-	for i, s := range p.subs {
-		starts[i] = start
-		if unsure && s.anchored() {
-			return 0, errPattern("has ^ after a part that may be empty, which is not supported")
-		}
-		if !s.nullable() {
-			start, unsure = false, false
-		} else if start && !s.zeroWidth() {
-			start, unsure = false, true
-		}
-	}
-	for i := len(p.subs) - 1; i >= 0; i-- {
-		var err error
-		if then, err = g.matching(p.subs[i], then, starts[i]); err != nil {
-			return 0, err
-		}
-	}
-	return then, nil
-}
-
 // A patternReader reads a regular expression.
 type patternReader struct {
-	rest  string
-	depth int
+	rest    string
+	depth   int
+	behind  []*pat   // what is looked for behind
+	sources []string // their texts
 }
 
 // take removes a prefix if it is there.
@@ -266,6 +162,12 @@ func (r *patternReader) atom() (*pat, error) {
 	case '*', '+', '?':
 		return nil, errPattern("repeats nothing")
 	case '\\':
+		if r.take(`\b`) {
+			return r.boundary(false)
+		}
+		if r.take(`\B`) {
+			return r.boundary(true)
+		}
 		set, err := r.escape(false)
 		return &pat{op: patChar, set: set}, err
 	}
@@ -281,8 +183,10 @@ func (r *patternReader) group() (*pat, error) {
 		p = &pat{op: patLook}
 	case r.take("(?!"):
 		p = &pat{op: patLook, negative: true}
-	case strings.HasPrefix(r.rest, "(?<=") || strings.HasPrefix(r.rest, "(?<!"):
-		return nil, errPattern("looks behind, which is not supported")
+	case r.take("(?<="):
+		return r.lookBehind(false)
+	case r.take("(?<!"):
+		return r.lookBehind(true)
 	case r.take("(?<") || r.take("(?P<"):
 		_, after, ok := strings.Cut(r.rest, ">")
 		if !ok {
@@ -299,6 +203,35 @@ func (r *patternReader) group() (*pat, error) {
 		err = errPattern("has a group that does not end")
 	}
 	p.subs = []*pat{inner}
+	return p, err
+}
+
+// lookBehind reads a group that looks behind, after its beginning.
+func (r *patternReader) lookBehind(negative bool) (*pat, error) {
+	source := r.rest
+	inner, err := r.or()
+	if err == nil && !r.take(")") {
+		err = errPattern("has a group that does not end")
+	}
+	source = source[:len(source)-len(r.rest)]
+	p := &pat{op: patBehind, negative: negative, index: slices.Index(r.sources, source)}
+	if p.index < 0 {
+		p.index = len(r.behind)
+		r.behind, r.sources = append(r.behind, inner), append(r.sources, source)
+	}
+	return p, err
+}
+
+// boundary returns the boundary of a word, or, if inside is set, any other place.
+func (r *patternReader) boundary(inside bool) (*pat, error) {
+	source := `(?<=\w)(?!\w)|(?<!\w)(?=\w)`
+	if inside {
+		source = `(?<=\w)(?=\w)|(?<!\w)(?!\w)`
+	}
+	rest := r.rest
+	r.rest = source
+	p, err := r.or()
+	r.rest = rest
 	return p, err
 }
 

@@ -54,6 +54,7 @@ const (
 	opAnd
 	opNot
 	opRepeat
+	opVariable
 )
 
 type derKey struct {
@@ -152,6 +153,12 @@ func (g *langs) intern(e expr) lang {
 	g.exprs = append(g.exprs, e)
 	g.ids[string(key)] = l
 	return l
+}
+
+// variable makes a language that is defined later, by its only sub, perhaps in terms of itself: then
+// a character at least comes before it there.
+func (g *langs) variable(nullable bool) lang {
+	return g.intern(expr{op: opVariable, low: len(g.exprs), nullable: nullable})
 }
 
 // chars is one character of a set.
@@ -332,6 +339,8 @@ func (g *langs) derive(l lang, r rune) lang {
 		}
 	case opNot:
 		d = g.not(g.derive(e.subs[0], r))
+	case opVariable:
+		d = g.derive(e.subs[0], r)
 	case opRepeat:
 		high := e.high
 		if high > 0 {
@@ -376,9 +385,9 @@ type edge struct {
 	to  lang
 }
 
-// alphabet divides all characters into sets, so that the derivatives of l, and of all that is
-// derived from it, are the same for the characters of a set.
-func (g *langs) alphabet(l lang) []runes {
+// alphabet divides all characters into sets, so that the derivatives of each language, and of all that
+// is derived from it, are the same for the characters of a set.
+func (g *langs) alphabet(list ...lang) []runes {
 	var sets []runes
 	seen := make(map[lang]bool)
 	var visit func(lang)
@@ -394,7 +403,9 @@ func (g *langs) alphabet(l lang) []runes {
 			visit(s)
 		}
 	}
-	visit(l)
+	for _, l := range list {
+		visit(l)
+	}
 	ends := []rune{0, utf8.MaxRune + 1}
 	for _, set := range sets {
 		for i := 0; i < len(set); i += 2 {
@@ -408,7 +419,7 @@ func (g *langs) alphabet(l lang) []runes {
 		return nil // states will notice
 	}
 	groups := make(map[string]int) // by the sets that the characters are in
-	var list []runes
+	var parts []runes
 	in := make([]byte, len(sets))
 	for i, from := range ends[:len(ends)-1] {
 		span := runes{from, ends[i+1] - 1}.both(every)
@@ -420,13 +431,13 @@ func (g *langs) alphabet(l lang) []runes {
 		}
 		group, ok := groups[string(in)]
 		if !ok {
-			group = len(list)
+			group = len(parts)
 			groups[string(in)] = group
-			list = append(list, nil)
+			parts = append(parts, nil)
 		}
-		list[group] = append(list[group], span...)
+		parts[group] = append(parts[group], span...)
 	}
-	return list
+	return parts
 }
 
 // edges returns the transitions from a language to others by the sets of an alphabet. unions has
