@@ -33,10 +33,17 @@ var schemas = map[string]struct{ schema, unheld string }{
 	"percent in a reference":   {`{"$defs":{"Order Line":{"type":"boolean"}},"type":"object","properties":{"mode":{"enum":["add","rm"]},"k":{"$ref":"#/$defs/Order%20Line"}},"required":["mode"]}`, ""},
 	"no type":                  {`{"properties":{"mode":{"enum":["add","rm"]}},"required":["mode"]}`, ""},
 	"unique items":             {object(`,"a b":{"type":"array","uniqueItems":true}`), "#/properties/a%20b/uniqueItems"},
-	"pattern that looks back":  {object(`,"x":{"type":"string","pattern":"(?<=a)b"}`), "#/properties/x/pattern"},
+	"pattern that looks back":  {object(`,"x":{"type":"string","pattern":"(?<=a)b"}`), ""},
+	"pattern that refers back": {object(`,"x":{"type":"string","pattern":"(a)\\1"}`), "#/properties/x/pattern"},
 	"format that is not known": {object(`,"x":{"type":"string","format":"color"}`), "#/properties/x/format"},
-	"not":                      {object(`,"x":{"not":{"type":"null"}}`), "#/properties/x/not"},
-	"oneOf that overlaps":      {object(`,"x":{"oneOf":[{"type":"integer"},{"type":"number"}]}`), "#/properties/x/oneOf"},
+	"not":                      {object(`,"x":{"type":"string","not":{"const":"root"}}`), ""},
+	"not a format":             {object(`,"x":{"not":{"format":"date"}}`), "#/properties/x/not"},
+	"oneOf that overlaps":      {object(`,"x":{"oneOf":[{"type":"integer"},{"type":"number"}]}`), ""},
+	"oneOf with a format":      {object(`,"x":{"oneOf":[{"type":"string"},{"format":"date"}]}`), "#/properties/x/oneOf"},
+	"if":                       {`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"integer"}},"required":["mode"],"if":{"properties":{"mode":{"const":"add"}}},"then":{"required":["x"]}}`, ""},
+	"if a format":              {object(`,"x":{"if":{"format":"date"},"then":{"minLength":3}}`), "#/properties/x/if"},
+	"contains":                 {object(`,"x":{"type":"array","items":{"type":"integer"},"contains":{"const":1}}`), ""},
+	"dependentRequired":        {`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"integer"}},"required":["mode"],"dependentRequired":{"mode":["x"]}}`, ""},
 }
 
 // exchanged returns the answer of a server with a model that would say something else.

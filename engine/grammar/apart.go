@@ -25,7 +25,7 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 			listA, a, b = listB, b, a
 		}
 		for _, v := range listA {
-			if c.validAll(b, v) {
+			if c.unsure = false; c.validAll(b, v) || c.unsure {
 				return false
 			}
 		}

@@ -49,7 +49,10 @@ func (c *compiler) branches(f *conjunction) (list []*conjunction, at []*node, er
 		if g.key == "oneOf" {
 			branch.chosen = append(branch.chosen, g.owner)
 		}
-		if err := c.add(branch, sub, map[*node]bool{g.owner: true}); err != nil {
+		c.quiet += btoi(g.quiet)
+		err := c.add(branch, sub, map[*node]bool{g.owner: true})
+		c.quiet -= btoi(g.quiet)
+		if err != nil {
 			return nil, nil, err
 		}
 		if !branch.never {
@@ -80,7 +83,7 @@ func (c *compiler) choice(f *conjunction) (symbol, error) {
 		if values, ok, err := c.listedOnce(f, list); ok || err != nil {
 			return c.values(values), err
 		}
-		if err := c.exclusive(g.owner, list, at); err != nil {
+		if err := c.exclude(g.owner, list, at); err != nil {
 			return 0, err
 		}
 	}
@@ -146,25 +149,48 @@ func (c *compiler) tags(f *conjunction, name string, seen map[string]bool) bool 
 	return ok && err == nil
 }
 
-// exclusive refuses a oneOf unless no value that would be written for one of its schemas is valid
-// under another.
-func (c *compiler) exclusive(owner *node, list []*conjunction, at []*node) error {
+// exclude adds, to each branch of a oneOf, the opposites of the schemas that allow values of the
+// branch, too. It refuses a oneOf where an opposite cannot be held.
+func (c *compiler) exclude(owner *node, list []*conjunction, at []*node) error {
 	if c.tagged(list) {
 		return nil
 	}
+	branches := make([]*conjunction, len(list))
+	opposites := 0
 	for i, a := range list {
+		branches[i] = a
 		// Values that are listed are checked one by one.
 		if _, listed, err := c.candidates(a); listed || err != nil {
 			continue
 		}
+		branches[i] = a.clone()
 		for j, b := range list {
-			if i != j && !c.apart(a, b, 0) {
+			if i == j || c.apart(a, b, 0) {
+				continue
+			}
+			opposite, err := c.opposite(at[j], owner, "oneOf")
+			if opposites++; opposites > maxOpposites {
+				err = errOpposite("is too large")
+			}
+			if err == nil {
+				c.quiet++
+				err = c.add(branches[i], opposite, nil)
+				c.quiet--
+			}
+			if e, ok := err.(errOpposite); ok {
+				values := owner.get("oneOf").values
 				return c.refuse(owner, "oneOf", fmt.Sprintf("is supported only where no value "+
-					"satisfies two of its schemas, which those at %d and %d may allow; use anyOf",
-					slices.Index(owner.get("oneOf").values, at[i]),
-					slices.Index(owner.get("oneOf").values, at[j])))
+					"satisfies two of its schemas or their opposites can be held; those at %d and "+
+					"%d may allow the same, and the second %v; use anyOf",
+					slices.Index(values, at[i]), slices.Index(values, at[j]), e))
+			}
+			if err != nil {
+				return err
 			}
 		}
+	}
+	for i, branch := range branches {
+		*list[i] = *branch
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ type conjunction struct {
 	nodes  []*node // the schemas with assertions of their own
 	groups []group
 	chosen []*node // schemas one of whose oneOf has been chosen
+	silent []*node // those of nodes that unevaluatedProperties and its like do not see
 	top    *node   // the schema that contains all of these; nil if none does
 }
 
@@ -20,12 +21,13 @@ type conjunction struct {
 type group struct {
 	owner *node
 	key   string
+	quiet bool // what its schemas allow is not seen by unevaluatedProperties and its like
 }
 
 func (f *conjunction) clone() *conjunction {
 	g := *f
 	g.nodes, g.groups = slices.Clone(f.nodes), slices.Clone(f.groups)
-	g.chosen = slices.Clone(f.chosen)
+	g.chosen, g.silent = slices.Clone(f.chosen), slices.Clone(f.silent)
 	return &g
 }
 
@@ -42,7 +44,10 @@ func (f *conjunction) key() string {
 		ids = append(ids, n.id*4+3)
 	}
 	if f.closed() {
-		ids = append(ids, -1-f.top.id)
+		ids = append(ids, -1-2*f.top.id)
+		for _, n := range f.silent {
+			ids = append(ids, -2-2*n.id)
+		}
 	}
 	slices.Sort(ids)
 	var key []byte
@@ -55,15 +60,23 @@ func (f *conjunction) key() string {
 	return string(key)
 }
 
-// closed reports whether the schema on top has the keyword unevaluatedProperties.
-func (f *conjunction) closed() bool { return f.top.get("unevaluatedProperties") != nil }
+// closed reports whether the schema on top has the keyword unevaluatedProperties or
+// unevaluatedItems.
+func (f *conjunction) closed() bool {
+	return f.top.get("unevaluatedProperties") != nil || f.top.get("unevaluatedItems") != nil
+}
+
+// loud reports whether unevaluatedProperties and its like see what a schema of f allows.
+func (f *conjunction) loud(n *node) bool { return !slices.Contains(f.silent, n) }
 
 // top follows a schema that does nothing but refer to another.
 func (c *compiler) top(n *node) *node {
 	for range 100 {
 		ref := n.get("$ref")
-		if ref == nil || ref.kind != '"' || hasAssertions(n) || n.get("allOf") != nil ||
-			n.get("anyOf") != nil || n.get("oneOf") != nil {
+		combines := slices.ContainsFunc(n.keys, func(k string) bool {
+			return slices.Contains(combining, k)
+		})
+		if ref == nil || ref.kind != '"' || hasAssertions(n) || combines {
 			break
 		}
 		target := n.resolve(ref.text)
@@ -74,6 +87,10 @@ func (c *compiler) top(n *node) *node {
 	}
 	return n
 }
+
+// combining are the keywords that combine schemas for one value, besides references.
+var combining = []string{"allOf", "anyOf", "oneOf", "not", "if", "dependentRequired",
+	"dependentSchemas", "dependencies"}
 
 func hasAssertions(n *node) bool {
 	return slices.ContainsFunc(n.keys, func(k string) bool {
@@ -90,25 +107,31 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 	case n.kind == 'f':
 		f.never = true
 		return nil
+	case n.kind == broken:
+		if !slices.Contains(f.nodes, n) {
+			f.nodes = append(f.nodes, n)
+		}
+		return nil
 	case n.kind != '{':
 		return c.refuse(n, "", "is not a schema: want an object or a boolean")
 	case len(n.keys) == 0:
 		return nil
 	}
-	if err := c.supports(n); err != nil {
-		return err
-	}
 	if around == nil {
 		around = make(map[*node]bool)
 	}
+	if around[n] {
+		return c.refuse(n, "", "refers to itself without anything in between")
+	}
 	around[n] = true
 	defer delete(around, n)
-	if not := n.get("not"); not != nil && isTrue(not) {
-		f.never = true
-	}
-	if ref := n.get("$ref"); ref != nil {
-		if err := c.addRef(f, n, ref, around); err != nil {
-			return err
+	c.quiet += btoi(n.quiet)
+	defer func() { c.quiet -= btoi(n.quiet) }()
+	for _, k := range references {
+		if ref := n.get(k); ref != nil {
+			if err := c.addRef(f, n, k, around); err != nil {
+				return err
+			}
 		}
 	}
 	for _, k := range []string{"allOf", "anyOf", "oneOf"} {
@@ -123,7 +146,7 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 			continue
 		}
 		if k != "allOf" && len(list.values) > 1 {
-			if g := (group{n, k}); !slices.Contains(f.groups, g) {
+			if g := (group{n, k, c.quiet > 0}); !slices.Contains(f.groups, g) {
 				f.groups = append(f.groups, g)
 			}
 			continue
@@ -134,24 +157,65 @@ func (c *compiler) add(f *conjunction, n *node, around map[*node]bool) error {
 			}
 		}
 	}
-	if hasAssertions(n) && !slices.Contains(f.nodes, n) {
-		f.nodes = append(f.nodes, n)
+	if hasAssertions(n) {
+		c.addNode(f, n)
+	}
+	more, err := c.implied(n)
+	if err != nil {
+		return err
+	}
+	for _, sub := range more {
+		if err := c.add(f, sub, around); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// addRef adds the schema that a reference points to.
-func (c *compiler) addRef(f *conjunction, n, ref *node, around map[*node]bool) error {
-	target := (*node)(nil)
-	if ref.kind == '"' {
+// addNode adds a schema with assertions of its own.
+func (c *compiler) addNode(f *conjunction, n *node) {
+	is := func(other *node) bool { return other == n }
+	known := slices.Contains(f.nodes, n)
+	if !known {
+		f.nodes = append(f.nodes, n)
+	}
+	switch {
+	case c.quiet == 0:
+		f.silent = slices.DeleteFunc(f.silent, is)
+	case !known:
+		f.silent = append(f.silent, n)
+	}
+}
+
+// references are the keywords that refer to a schema.
+var references = []string{"$ref", "$dynamicRef", "$recursiveRef"}
+
+// target returns the schema that a keyword of n refers to. reason says why there is none.
+func (n *node) target(keyword string) (target *node, reason string) {
+	ref := n.get(keyword)
+	switch {
+	case ref.kind != '"':
+	case keyword == "$ref":
 		target = n.resolve(ref.text)
+	default:
+		if target = n.resolveDynamic(ref.text); target == nil {
+			return nil, fmt.Sprintf("to %q is supported only where one schema has that name", ref.text)
+		}
 	}
 	if target == nil {
-		reason := fmt.Sprintf("points to %q, which is not in the schema", ref.text)
-		return c.refuse(n, "$ref", reason)
+		return nil, fmt.Sprintf("points to %q, which is not in the schema", ref.text)
+	}
+	return target, ""
+}
+
+// addRef adds the schema that a reference points to.
+func (c *compiler) addRef(f *conjunction, n *node, keyword string, around map[*node]bool) error {
+	target, reason := n.target(keyword)
+	if target == nil {
+		return c.refuse(n, keyword, reason)
 	}
 	if around[target] {
-		return c.refuse(n, "$ref", "refers to itself without anything in between")
+		return c.refuse(n, keyword, "refers to itself without anything in between")
 	}
 	return c.add(f, target, around)
 }

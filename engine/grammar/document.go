@@ -16,6 +16,7 @@ type document struct {
 	nodes   int
 	anchors map[anchor]*node // by schema resource and name; nil until the first one is looked up
 	ids     map[string]*node // schema resources by their absolute URI
+	dynamic map[string]int   // how often a name is a $dynamicAnchor
 }
 
 // An anchor is a name for a schema within a schema resource, which is a schema with an $id or the
@@ -27,7 +28,7 @@ type anchor struct {
 
 // A node is a value of a document.
 type node struct {
-	kind   byte   // one of {["0tfn: object, array, string, number, true, false, null
+	kind   byte   // one of {["0tfn: object, array, string, number, true, false, null; or broken
 	text   string // of a string, decoded; of a number, as it is written
 	keys   []string
 	values []*node        // of an object, by keys; of an array
@@ -36,6 +37,13 @@ type node struct {
 	parent *node
 	id     int // its place in the document, for sets of nodes
 	doc    *document
+
+	// Of a schema that a maker made in place of a keyword: the schema that has the keyword, and it.
+	from *node
+	as   string
+	// quiet says that unevaluatedProperties and its like do not see what the schema allows, because
+	// it stands below a not.
+	quiet bool
 }
 
 // parse decodes a JSON text; it returns nil if the text is not JSON or nests too deeply.
@@ -124,6 +132,9 @@ func (n *node) get(key string) *node {
 
 // pointer returns the JSON pointer to a node, as a fragment: #/properties/a.
 func (n *node) pointer() string {
+	if n.from != nil {
+		return n.from.pointer()
+	}
 	if n.parent == nil {
 		return "#"
 	}
@@ -301,32 +312,65 @@ func (n *node) follow(pointer string, decode func(string) string) *node {
 	return n
 }
 
-// indexNames finds the anchors and identifiers of a document.
+// schemaKeywords are the keywords whose values are a schema, or a list of schemas, and schemaMaps
+// those whose values have schemas by names.
+var (
+	schemaKeywords = []string{"items", "additionalItems", "prefixItems", "contains",
+		"unevaluatedItems", "additionalProperties", "propertyNames", "unevaluatedProperties", "not",
+		"if", "then", "else", "allOf", "anyOf", "oneOf", "contentSchema"}
+	schemaMaps = []string{"$defs", "definitions", "properties", "patternProperties",
+		"dependentSchemas", "dependencies"}
+)
+
+// indexNames finds the anchors and identifiers of the schemas in a document. What an unknown keyword
+// has is no schema.
 func (doc *document) indexNames() {
 	if doc.anchors != nil {
 		return
 	}
 	doc.anchors, doc.ids = make(map[anchor]*node), make(map[string]*node)
+	doc.dynamic = make(map[string]int)
 	var visit func(n *node)
+	visitAll := func(n *node) {
+		for _, v := range n.values {
+			visit(v)
+		}
+	}
 	visit = func(n *node) {
 		for i, v := range n.values {
-			key := ""
+			key, isText := "", v.kind == '"'
 			if n.kind == '{' {
 				key = n.keys[i]
 			}
-			isText := v.kind == '"'
 			switch {
-			case slices.Contains([]string{"const", "enum", "default", "examples"}, key):
 			case key == "$anchor" && isText:
 				doc.anchors[anchor{n.resource(), v.text}] = n
+			case key == "$dynamicAnchor" && isText:
+				doc.anchors[anchor{n.resource(), v.text}] = n
+				doc.dynamic[v.text]++
+			case key == "$recursiveAnchor" && v.kind == 't':
+				doc.dynamic[""]++
 			case key == "$id" && isText && strings.HasPrefix(v.text, "#"): // before draft 2019-09
 				doc.anchors[anchor{n.resource(), v.text[1:]}] = n
 			case key == "$id" && isText:
 				doc.ids[n.uri().String()] = n
-			default:
+			case slices.Contains(schemaMaps, key):
+				visitAll(v)
+			case n.kind == '[' || slices.Contains(schemaKeywords, key):
 				visit(v)
 			}
 		}
 	}
 	visit(doc.root)
+}
+
+// resolveDynamic follows a $dynamicRef or $recursiveRef that stands in n. It returns nil if what it
+// points to depends on the way to n, as where several schemas have the name.
+func (n *node) resolveDynamic(ref string) *node {
+	n.doc.indexNames()
+	_, name, _ := strings.Cut(ref, "#")
+	if n.doc.dynamic[name] > btoi(name != "") {
+		return nil
+	}
+	return n.resolve(ref)
 }

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -26,6 +27,119 @@ type interval struct {
 	whole     bool
 	low, high limit
 	step      decimal // a number of the interval is a multiple of it; 0 for any
+	avoids    string  // and no multiple of any of these, which are written apart by blanks
+}
+
+// maxModulus bounds the automaton of the multiples of numbers.
+const maxModulus = 400
+
+// step reads the keyword multipleOf.
+func (c *compiler) step(v *interval, n *node) error {
+	m := n.get("multipleOf")
+	if m == nil {
+		return nil
+	}
+	if !isStep(m) {
+		return c.refuse(n, "multipleOf", "must be a number over 0")
+	}
+	w := *v
+	if w.step = decimalOf(m.text); v.step != (decimal{}) {
+		w.step = commonMultiple(w.step, v.step)
+	}
+	return c.stepTo(v, w, n)
+}
+
+// avoid reads the opposite of the keyword multipleOf.
+func (c *compiler) avoid(v *interval, n, m *node) error {
+	if !isStep(m) {
+		return c.refuse(n, "multipleOf", "must be a number over 0")
+	}
+	w := *v
+	w.avoids = strings.TrimSpace(w.avoids + " " + m.text)
+	return c.stepTo(v, w, n)
+}
+
+// stepTo sets v to w, unless that takes too large an automaton.
+func (c *compiler) stepTo(v *interval, w interval, n *node) error {
+	places, modulus := w.units()
+	if places > precision || modulus.Cmp(big.NewInt(maxModulus)) > 0 {
+		return c.refuse(n, "multipleOf", fmt.Sprintf("is supported up to %d, counted in units "+
+			"of its last digit, together with others", maxModulus))
+	}
+	*v = w
+	return nil
+}
+
+func isStep(m *node) bool {
+	return m.kind == '0' && m.text[0] != '-' && decimalOf(m.text) != (decimal{})
+}
+
+// units returns the number of digits after the point of the interval's step and of those that it
+// avoids, and their least common multiple in units of the last of these digits.
+func (v interval) units() (places int, modulus *big.Int) {
+	all := decimal{whole: "1"}
+	if v.step != (decimal{}) {
+		all = v.step
+	}
+	for _, a := range v.avoided() {
+		all = commonMultiple(all, a)
+		places = max(places, len(a.frac))
+	}
+	places = max(places, len(v.step.frac))
+	return places, all.scaled(places)
+}
+
+// avoided returns the numbers of which a number of the interval is no multiple.
+func (v interval) avoided() (list []decimal) {
+	for text := range strings.FieldsSeq(v.avoids) {
+		list = append(list, decimalOf(text))
+	}
+	return list
+}
+
+// commonMultiple returns the least common multiple.
+func commonMultiple(a, b decimal) decimal {
+	places := max(len(a.frac), len(b.frac))
+	m, n := a.scaled(places), b.scaled(places)
+	g := new(big.Int).GCD(nil, nil, m, n)
+	digits := new(big.Int).Div(new(big.Int).Mul(m, n), g).String()
+	return decimalOf(fmt.Sprintf("%se-%d", digits, places))
+}
+
+// numberOf compiles the numbers of a conjunction.
+func (c *compiler) numberOf(f *conjunction, types typeSet) (symbol, error) {
+	v, err := c.interval(f)
+	if err != nil {
+		return 0, err
+	}
+	v.whole = types&fractionType == 0
+	if types&integerType == 0 {
+		v.avoids = strings.TrimSpace(v.avoids + " 1")
+	}
+	var points []decimal
+	for _, d := range f.denied() {
+		if d.kind == '0' {
+			points = append(points, decimalOf(d.text))
+		}
+	}
+	slices.SortFunc(points, decimal.compare)
+	// What is left between the numbers that are excluded.
+	var alternatives [][]symbol
+	for _, p := range slices.Compact(points) {
+		below := v
+		below.lower(limit{p, true, true})
+		if !below.empty() {
+			alternatives = append(alternatives, []symbol{c.numeric(below)})
+		}
+		v.raise(limit{p, true, true})
+	}
+	if len(alternatives) == 0 {
+		return c.numeric(v), nil
+	}
+	if !v.empty() {
+		alternatives = append(alternatives, []symbol{c.numeric(v)})
+	}
+	return c.oneOf(alternatives...), nil
 }
 
 // raise and lower narrow an interval.
@@ -65,9 +179,16 @@ func (c *compiler) numeric(v interval) symbol {
 func (c *compiler) between(v interval) symbol {
 	n := numbers{compiler: c, whole: v.whole, digits: precision, places: -1, modulus: 1,
 		known: make(map[numberState]symbol)}
-	if v.step.whole+v.step.frac != "" {
-		n.places = len(v.step.frac)
-		n.modulus = int(v.step.scaled(n.places).Int64())
+	if v.step != (decimal{}) || v.avoids != "" {
+		places, modulus := v.units()
+		n.units, n.modulus = places, int(modulus.Int64())
+		for _, a := range v.avoided() {
+			n.avoids = append(n.avoids, int(a.scaled(places).Int64()))
+		}
+	}
+	if v.step != (decimal{}) {
+		n.places = n.units
+		n.step = int(v.step.scaled(n.units).Int64())
 	}
 	if v.low.set && !v.low.negative && len(v.low.whole) > n.digits ||
 		v.high.set && v.high.negative && len(v.high.whole) > n.digits {
@@ -87,7 +208,7 @@ func (c *compiler) between(v interval) symbol {
 	if v.high.set && !v.high.negative && len(v.high.whole) > n.digits {
 		v.high = limit{}
 	}
-	if !v.low.set && !v.high.set && n.places < 0 {
+	if !v.low.set && !v.high.set && n.places < 0 && n.avoids == nil {
 		if v.whole {
 			return c.anyInteger
 		}
@@ -158,7 +279,10 @@ type numbers struct {
 	digits    int   // the most digits of a number
 	low, high limit // none of them negative
 	places    int   // the most digits after the point, -1 for any
-	modulus   int   // the number times 10 to the power of places is a multiple of it
+	units     int   // the digits after the point that count for the following
+	modulus   int   // all of the following divide it
+	step      int   // the number times 10 to the power of units is a multiple of it; 0 for any
+	avoids    []int // and of none of these
 	known     map[numberState]symbol
 }
 
@@ -169,6 +293,7 @@ type numberState struct {
 	point         bool // the point is written
 	low, high     int8 // how the digits so far compare with as many digits of the bounds
 	rest          int  // by modulus
+	beyond        bool // a digit after the units is not 0
 }
 
 // state makes the rule for what may follow.
@@ -176,7 +301,7 @@ func (n *numbers) state(s numberState) symbol {
 	if sym, ok := n.known[s]; ok {
 		return sym
 	}
-	if s.point && n.places < 0 && (!n.low.set || s.low > 0) && (!n.high.set || s.high < 0) {
+	if s.point && n.places < 0 && (n.avoids == nil || s.beyond) && (!n.low.set || s.low > 0) && (!n.high.set || s.high < 0) {
 		// Whatever the digits, the number is in the interval.
 		return n.repeat(n.oneDigit, 1-min(s.after, 1), n.digits-s.before-s.after)
 	}
@@ -229,10 +354,13 @@ func (n *numbers) within(s numberState) bool {
 		return false
 	}
 	rest := s.rest
-	for range max(0, n.places-s.after) {
+	for range max(0, n.units-s.after) {
 		rest = rest * 10 % n.modulus
 	}
-	return rest == 0
+	if n.step > 0 && (s.beyond || rest%n.step != 0) {
+		return false
+	}
+	return s.beyond || !slices.ContainsFunc(n.avoids, func(a int) bool { return rest%a == 0 })
 }
 
 // pointed returns the state after a point.
@@ -273,7 +401,11 @@ func (n *numbers) digit(s numberState, d byte) (numberState, bool) {
 		s.low = compareDigit(s.low, n.low, s.point, place, d)
 		s.high = compareDigit(s.high, n.high, s.point, place, d)
 	}
-	s.rest = (s.rest*10 + int(d-'0')) % n.modulus
+	if s.point && place >= n.units {
+		s.beyond = s.beyond || n.avoids != nil && d != '0'
+	} else {
+		s.rest = (s.rest*10 + int(d-'0')) % n.modulus
+	}
 	return s, !s.point || s.low >= 0 && s.high <= 0
 }
 

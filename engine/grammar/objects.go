@@ -76,10 +76,10 @@ func (c *compiler) property(f *conjunction, name string) (list []*node, err erro
 		if sub := n.get("additionalProperties"); sub != nil && !named {
 			list, named = append(list, sub), true
 		}
-		evaluated = evaluated || named
+		evaluated = evaluated || named && f.loud(n)
 	}
-	if !evaluated && f.closed() {
-		list = append(list, f.top.get("unevaluatedProperties"))
+	if rest := f.top.get("unevaluatedProperties"); rest != nil && !evaluated {
+		list = append(list, rest)
 	}
 	return list, nil
 }
@@ -154,13 +154,14 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 		return 0, err
 	}
 	if len(names) == 0 {
-		return c.dictionary(f, low, high)
+		return c.dictionary(f, nil, low, high)
 	}
 	keys, err := c.keyLang(f)
 	if err != nil {
 		return 0, err
 	}
 	var fields []field
+	var nevers []string
 	needed := 0
 	for _, name := range names {
 		list, err := c.property(f, name)
@@ -177,6 +178,7 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 			return c.oneOf(), nil
 		}
 		if never {
+			nevers = append(nevers, name)
 			continue
 		}
 		value, err := c.inner(list...)
@@ -185,6 +187,9 @@ func (c *compiler) objectOf(f *conjunction) (symbol, error) {
 		}
 		fields = append(fields, field{name, value, required[name]})
 		needed += btoi(required[name])
+	}
+	if len(fields) == 0 {
+		return c.dictionary(f, nevers, low, high)
 	}
 	if high >= 0 && high < needed {
 		return c.oneOf(), nil
@@ -263,8 +268,8 @@ func (c *compiler) fields(fields []field, low, high int) symbol {
 	return c.seq(c.literal("{"), c.space, first[0])
 }
 
-// dictionary compiles objects with any names.
-func (c *compiler) dictionary(f *conjunction, low, high int) (symbol, error) {
+// dictionary compiles objects with any names but some.
+func (c *compiler) dictionary(f *conjunction, nevers []string, low, high int) (symbol, error) {
 	if low > 1 { // the same name may be written twice
 		if err := c.refuse(c.having(f, "minProperties"), "minProperties",
 			"is supported up to 1 where no properties are named"); err != nil {
@@ -275,7 +280,7 @@ func (c *compiler) dictionary(f *conjunction, low, high int) (symbol, error) {
 	if high >= 0 && low > high {
 		return c.oneOf(), nil
 	}
-	pairs, err := c.pairs(f)
+	pairs, err := c.pairs(f, nevers)
 	if err != nil {
 		return 0, err
 	}
@@ -300,10 +305,17 @@ func (c *compiler) having(f *conjunction, keyword string) *node {
 
 // pairs returns the kinds of properties of an object none of whose properties is named: one for
 // each pattern of names, for the names that match that one alone, and one for all other names.
-func (c *compiler) pairs(f *conjunction) ([][]symbol, error) {
+func (c *compiler) pairs(f *conjunction, nevers []string) ([][]symbol, error) {
 	keys, err := c.keyLang(f)
 	if err != nil {
 		return nil, err
+	}
+	if len(nevers) > 0 {
+		texts := make([]lang, len(nevers))
+		for i, name := range nevers {
+			texts[i] = c.text(name)
+		}
+		keys = c.and(keys, c.not(c.or(texts...)))
 	}
 	var others []*node // the schemas of names that match no pattern
 	var with *node     // the schema that has patterns
@@ -322,8 +334,11 @@ func (c *compiler) pairs(f *conjunction) ([][]symbol, error) {
 			others = append(others, sub)
 		}
 	}
-	if f.closed() && len(others) == 0 {
-		others = append(others, f.top.get("unevaluatedProperties"))
+	if rest := f.top.get("unevaluatedProperties"); rest != nil {
+		seen := func(n *node) bool { return n.get("additionalProperties") != nil && f.loud(n) }
+		if !slices.ContainsFunc(f.nodes, seen) {
+			others = append(others, rest)
+		}
 	}
 	var pairs [][]symbol
 	matched := nothing // the names that match a pattern
@@ -346,6 +361,9 @@ func (c *compiler) pairs(f *conjunction) ([][]symbol, error) {
 				}
 			}
 			list := []*node{patterns.values[i]}
+			if rest := f.top.get("unevaluatedProperties"); rest != nil && !f.loud(with) {
+				list = append(list, rest)
+			}
 			for _, n := range f.nodes {
 				if sub := n.get("additionalProperties"); sub != nil && n != with {
 					list = append(list, sub)

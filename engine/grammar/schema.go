@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -71,17 +70,20 @@ type compiler struct {
 	intervals  map[interval]symbol
 
 	// The following belong to one document.
-	tool     string
-	loose    bool // a keyword that cannot be held is left out
-	unheld   []*SchemaError
-	compiled map[string]*compiled
-	order    []*compiled // as they were finished
-	checked  map[*node]bool
-	members  map[*node]map[string]bool // values of an enum, in canonical form
-	level    int                       // how many objects and arrays are around at the moment
-	hint     *SchemaError              // a reason why nothing may satisfy some schema
-	choices  int
-	compared int
+	tool      string
+	loose     bool // a keyword that cannot be held is left out
+	unheld    []*SchemaError
+	compiled  map[string]*compiled
+	order     []*compiled               // as they were finished
+	members   map[*node]map[string]bool // values of an enum, in canonical form
+	meant     map[*node][]*node         // see implied
+	opposites map[*node]*node           // see not
+	quiet     int                       // how many quiet schemas are around the one that is added
+	unsure    bool                      // valid has given up on a value
+	level     int                       // how many objects and arrays are around at the moment
+	hint      *SchemaError              // a reason why nothing may satisfy some schema
+	choices   int
+	compared  int
 }
 
 // compiled is a conjunction of schemas that has a rule, or whose rule is being made.
@@ -118,8 +120,10 @@ func newCompiler(ctx context.Context, reach int) *compiler {
 // begin prepares for a document.
 func (c *compiler) begin(tool string, loose bool) {
 	c.tool, c.loose = tool, loose
-	c.compiled, c.checked = make(map[string]*compiled), make(map[*node]bool)
+	c.compiled = make(map[string]*compiled)
 	c.members = make(map[*node]map[string]bool)
+	c.meant, c.opposites = make(map[*node][]*node), make(map[*node]*node)
+	c.quiet, c.unsure = 0, false
 	c.order, c.hint, c.level, c.choices, c.compared = nil, nil, 0, 0, 0
 }
 
@@ -191,6 +195,12 @@ func (c *compiler) refuse(n *node, keyword, reason string) error {
 		return nil
 	}
 	e := &SchemaError{c.tool, n.pointer(), keyword, reason}
+	if n.from != nil && keyword == n.as {
+		e = &SchemaError{c.tool, n.pointer(), n.as, reason}
+	} else if n.from != nil {
+		e = &SchemaError{c.tool, n.pointer(), n.as, fmt.Sprintf("cannot be held: in the schemas "+
+			"that it amounts to, %q %s", keyword, reason)}
+	}
 	if !c.loose {
 		return e
 	}
@@ -214,54 +224,15 @@ func (c *compiler) leaveOut(e *SchemaError) {
 	}
 }
 
-// assertions are the keywords that are held, besides those that combine schemas.
+// assertions are the keywords that are held, besides those that combine schemas. Whatever is neither
+// is an annotation, as the core of JSON Schema 2020-12 says in section 6.5.
 var assertions = []string{
 	"type", "enum", "const", "minLength", "maxLength", "pattern", "format",
 	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-	"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems",
+	"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems", "contains",
+	"unevaluatedItems",
 	"properties", "required", "additionalProperties", "patternProperties", "propertyNames",
 	"minProperties", "maxProperties", "unevaluatedProperties",
-}
-
-// unsupported are the keywords that assert something and cannot be held. Whatever is in neither
-// list is an annotation, as the core of JSON Schema 2020-12 says in section 6.5.
-var unsupported = []string{
-	"not", "if", "contains", "dependentRequired", "dependentSchemas", "dependencies",
-	"unevaluatedItems", "$dynamicRef", "$recursiveRef",
-}
-
-// supports refuses the keywords of a schema that cannot be held.
-func (c *compiler) supports(n *node) error {
-	if c.checked[n] {
-		return nil
-	}
-	c.checked[n] = true
-	for i, k := range n.keys {
-		v := n.values[i]
-		if !slices.Contains(unsupported, k) || !asserts(n, k, v) {
-			continue
-		}
-		if err := c.refuse(n, k, "is not supported"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// asserts reports whether an unsupported keyword asserts anything.
-func asserts(n *node, k string, v *node) bool {
-	switch k {
-	case "not":
-		return v.kind != 'f' && !isTrue(v)
-	case "if":
-		return n.get("then") != nil && !isTrue(n.get("then")) ||
-			n.get("else") != nil && !isTrue(n.get("else"))
-	case "unevaluatedItems":
-		return !isTrue(v)
-	case "dependentRequired", "dependentSchemas", "dependencies":
-		return v.kind != '{' || len(v.keys) > 0
-	}
-	return true
 }
 
 // isTrue reports whether a schema allows everything.

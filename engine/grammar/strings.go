@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -33,8 +34,13 @@ func (c *compiler) stringOf(f *conjunction) (symbol, error) {
 			return sym, err
 		}
 		at, keyword := c.having(f, "pattern"), "pattern"
-		if at.get(keyword) == nil {
+		switch {
+		case at.get(keyword) != nil:
+		case c.having(f, "format").get("format") != nil:
 			at, keyword = c.having(f, "format"), "format"
+		default: // opposites alone
+			at = f.nodes[slices.IndexFunc(f.nodes, func(n *node) bool { return n.kind == broken })]
+			keyword = at.as
 		}
 		if err := c.refuse(at, keyword, fmt.Sprintf("is too large: together with the length of "+
 			"the string its automaton has more than %d states, or finding them takes too much work",
@@ -73,6 +79,9 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 	if low, high, err = c.span(f, "minLength", "maxLength"); err != nil {
 		return 0, 0, 0, err
 	}
+	if l, err = c.denied(f, l); err != nil {
+		return 0, 0, 0, err
+	}
 	for _, n := range f.nodes {
 		if p := n.get("pattern"); p != nil {
 			one, err := c.patternOf(n, "pattern", p.text)
@@ -96,6 +105,31 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 		}
 	}
 	return l, low, high, nil
+}
+
+// denied returns the strings of a language that break no opposite in a conjunction.
+func (c *compiler) denied(f *conjunction, l lang) (lang, error) {
+	for _, n := range f.nodes {
+		if p := n.denies("pattern"); p != nil {
+			one, err := c.patternOf(n.values[0], "pattern", p.text)
+			if err != nil {
+				return 0, err
+			}
+			if one >= 0 {
+				l = c.and(l, c.not(one))
+			}
+		}
+	}
+	texts := []lang{}
+	for _, v := range f.denied() {
+		if v.kind == '"' {
+			texts = append(texts, c.text(v.text))
+		}
+	}
+	if len(texts) > 0 {
+		l = c.and(l, c.not(c.or(texts...)))
+	}
+	return l, nil
 }
 
 // patternOf reads a regular expression in a keyword of a schema. It returns a negative number for

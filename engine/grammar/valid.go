@@ -28,12 +28,16 @@ func (c *compiler) candidates(f *conjunction) (list []*node, ok bool, err error)
 	}
 	var kept []*node
 	for _, v := range list {
-		if (!f.object || v.kind == '{') && c.validAll(f, v) {
+		c.unsure = false
+		if (!f.object || v.kind == '{') && c.validAll(f, v) && !c.unsure {
 			kept = append(kept, v)
 		}
 	}
 	return kept, true, nil
 }
+
+// maxDepth bounds the recursion of valid.
+const maxDepth = 100
 
 // validAll reports whether a value is valid under all schemas of a conjunction.
 func (c *compiler) validAll(f *conjunction, v *node) bool {
@@ -56,14 +60,23 @@ func (c *compiler) validAll(f *conjunction, v *node) bool {
 }
 
 // valid reports whether a value of an enum or const is valid under a schema, as far as its keywords
-// are held. It is strict where it does not know: deep recursion makes a value invalid.
+// are held. Where it does not know, it sets unsure.
 func (c *compiler) valid(n, v *node, depth int) bool {
-	if n.kind != '{' || depth > 100 {
+	switch {
+	case depth > maxDepth:
+		c.unsure = true
+		return false
+	case n.kind == broken:
+		return !c.valid(n.values[0], v, depth+1)
+	case n.kind != '{':
 		return n.kind == 't'
 	}
 	all := func(sub, v *node) bool { return sub == nil || c.valid(sub, v, depth+1) }
-	if ref := n.get("$ref"); ref != nil && ref.kind == '"' {
-		if target := n.resolve(ref.text); target != nil && !c.valid(target, v, depth+1) {
+	for _, k := range references {
+		if n.get(k) == nil {
+			continue
+		}
+		if target, _ := n.target(k); target != nil && !c.valid(target, v, depth+1) {
 			return false
 		}
 	}
@@ -80,7 +93,7 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 			return false
 		}
 	}
-	if not := n.get("not"); not != nil && c.valid(not, v, depth+1) {
+	if !c.validConditions(n, v, depth) {
 		return false
 	}
 	types, _ := typesOf(n)
@@ -128,6 +141,7 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 		for i, item := range v.values {
 			list, _ := itemSchemas(alone, i)
 			if len(list) > 0 && !all(list[0], item) {
+				c.unsure = c.unsure || n.get("unevaluatedItems") == list[0]
 				return false
 			}
 			unique := n.get("uniqueItems")
@@ -136,6 +150,7 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 				return false
 			}
 		}
+		return c.validContains(n, v, depth)
 	case '{':
 		return c.validObject(alone, n, v, depth)
 	}
@@ -175,10 +190,61 @@ func (c *compiler) validObject(alone *conjunction, n, v *node, depth int) bool {
 				return false
 			}
 		}
-		if !c.match(names, name) || len(list) == 0 && unevaluated != nil &&
-			!c.valid(unevaluated, v.values[i], depth+1) {
+		if !c.match(names, name) {
+			return false
+		}
+		if len(list) == 0 && unevaluated != nil && !c.valid(unevaluated, v.values[i], depth+1) {
+			c.unsure = true // another schema may have evaluated it
 			return false
 		}
 	}
 	return true
+}
+
+// validConditions checks the keywords not and if and those that depend on properties.
+func (c *compiler) validConditions(n, v *node, depth int) bool {
+	if not := n.get("not"); not != nil && c.valid(not, v, depth+1) {
+		return false
+	}
+	if condition := n.get("if"); condition != nil {
+		sub := n.get("else")
+		if c.valid(condition, v, depth+1) {
+			sub = n.get("then")
+		}
+		if sub != nil && !c.valid(sub, v, depth+1) {
+			return false
+		}
+	}
+	for _, k := range []string{"dependentRequired", "dependentSchemas", "dependencies"} {
+		d := n.get(k)
+		for i := range d.size() {
+			sub := d.values[i]
+			if v.get(d.keys[i]) == nil {
+				continue
+			}
+			if sub.kind != '[' && !c.valid(sub, v, depth+1) {
+				return false
+			}
+			if sub.kind == '[' && slices.ContainsFunc(sub.values, func(r *node) bool {
+				return v.get(r.text) == nil
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validContains checks the keyword contains.
+func (c *compiler) validContains(n, v *node, depth int) bool {
+	sub := n.get("contains")
+	low, high, ok := containsBounds(n)
+	if sub == nil || !ok {
+		return true
+	}
+	count := 0
+	for _, item := range v.values {
+		count += btoi(c.valid(sub, item, depth+1))
+	}
+	return count >= low && (high < 0 || count <= high)
 }

@@ -25,6 +25,15 @@ func valid(root, schema any, v any) bool {
 	if not, ok := s["not"]; ok && valid(root, not, v) {
 		return false
 	}
+	if condition, ok := s["if"]; ok {
+		sub := s["else"]
+		if valid(root, condition, v) {
+			sub = s["then"]
+		}
+		if sub != nil && !valid(root, sub, v) {
+			return false
+		}
+	}
 	if !validCombination(root, s, v) || !hasType(s["type"], v) {
 		return false
 	}
@@ -64,7 +73,15 @@ func valid(root, schema any, v any) bool {
 				return false
 			}
 		}
-		n := float64(len(v))
+		n, matches := float64(len(v)), 0.0
+		if sub, ok := s["contains"]; ok {
+			for _, item := range v {
+				matches += float64(btoi(valid(root, sub, item)))
+			}
+			if matches < bound(s, "minContains", 1) || matches > bound(s, "maxContains", 1e9) {
+				return false
+			}
+		}
 		return n >= bound(s, "minItems", 0) && n <= bound(s, "maxItems", 1e9)
 	case map[string]any:
 		return validObject(root, s, v)
@@ -145,6 +162,17 @@ func validObject(root any, s, v map[string]any) bool {
 	if n := float64(len(v)); n < bound(s, "minProperties", 0) ||
 		n > bound(s, "maxProperties", 1e9) {
 		return false
+	}
+	for _, k := range []string{"dependentSchemas", "dependentRequired", "dependencies"} {
+		depend, _ := s[k].(map[string]any)
+		for name, sub := range depend {
+			if list, ok := sub.([]any); ok {
+				sub = map[string]any{"required": list}
+			}
+			if _, there := v[name]; there && !valid(root, sub, v) {
+				return false
+			}
+		}
 	}
 	required, _ := s["required"].([]any)
 	for _, name := range required {

@@ -35,6 +35,9 @@ type Text interface {
 // ids.
 const rememberedTokens = 1 << 20
 
+// grammarBytes bounds the compiled grammars that are remembered.
+const grammarBytes = 32 << 20
+
 // A Generator makes answers with one engine and its model's text. Its methods may be called from
 // many goroutines at once.
 type Generator struct {
@@ -42,6 +45,7 @@ type Generator struct {
 	text        Text
 	vocabulary  func() *grammar.Vocabulary // made when the first answer must be held to a grammar
 	answers     *answers
+	grammars    *grammars
 	blockTokens int
 	onToken     func(t engine.Token, since time.Duration)
 }
@@ -56,6 +60,7 @@ func New(e *engine.Engine, t Text, onToken func(t engine.Token, since time.Durat
 			return grammar.NewVocabulary(e.Vocab(), t.AppendToken, t.StopTokens())
 		}),
 		answers:     newAnswers(rememberedTokens),
+		grammars:    newGrammars(grammarBytes),
 		blockTokens: e.Stats().BlockTokens,
 		onToken:     onToken,
 	}

@@ -24,24 +24,40 @@ func (g *Generator) mask(
 	if p.MaxTokens > 0 {
 		reach = p.MaxTokens*v.Longest() + 1
 	}
-	compiled, unheld, err := c.grammar(ctx, reach)
+	if c.Texts != nil {
+		compiled, err := grammar.Texts(c.Texts)
+		if err != nil {
+			return nil, c.schemaError(err)
+		}
+		return compiled.Mask(v), nil
+	}
+	compiled, err := g.compiled(ctx, c.spec(reach))
+	if err != nil {
+		return nil, c.schemaError(err)
+	}
+	p.Unheld = compiled.unheld
+	return compiled.grammar.Mask(v), nil
+}
+
+// compiled returns the grammar of a spec, which may have been compiled before.
+func (g *Generator) compiled(ctx context.Context, spec grammar.Spec) (*compiledSpec, error) {
+	key := keyOf(spec)
+	if known := g.grammars.find(key); known != nil {
+		return known, nil
+	}
+	compiled, unheld, err := spec.Compile(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.Unheld = unheld
-	return compiled.Mask(v), nil
+	c := &compiledSpec{key, compiled, unheld}
+	g.grammars.keep(c)
+	return c, nil
 }
 
-// grammar compiles the constraint for answers of less than reach bytes; 0: of any length. A schema
-// that cannot be held is an error where the client asked for a guarantee. Of a schema that is a
-// hint, only the keywords that cannot be held are lost, which are returned.
-func (c *Constraint) grammar(
-	ctx context.Context, reach int,
-) (*grammar.Grammar, []*grammar.SchemaError, error) {
-	if c.Texts != nil {
-		compiled, err := grammar.Texts(c.Texts)
-		return compiled, nil, c.schemaError(err)
-	}
+// spec says what the constraint demands of answers of less than reach bytes; 0: of any length. A
+// schema that cannot be held is an error where the client asked for a guarantee. Of a schema that is
+// a hint, only the keywords that cannot be held are lost.
+func (c *Constraint) spec(reach int) grammar.Spec {
 	spec := grammar.Spec{
 		Format:   c.Schema,
 		Loose:    c.SchemaIsHint,
@@ -58,8 +74,7 @@ func (c *Constraint) grammar(
 			}
 		}
 	}
-	compiled, unheld, err := spec.Compile(ctx)
-	return compiled, unheld, c.schemaError(err)
+	return spec
 }
 
 // schemaError tells the client which schema cannot be held; other errors, and nil, pass unchanged.

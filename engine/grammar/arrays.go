@@ -1,0 +1,195 @@
+package grammar
+
+import "slices"
+
+// arrayOf compiles the arrays of a conjunction.
+func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
+	for _, n := range f.nodes {
+		// Only below the schema on top is it known which items others have evaluated.
+		if v := n.get("unevaluatedItems"); v != nil && !isTrue(v) && n != f.top {
+			if err := c.refuse(n, "unevaluatedItems", "is not supported here"); err != nil {
+				return 0, err
+			}
+		}
+	}
+	low, high, err := c.span(f, "minItems", "maxItems")
+	if err != nil {
+		return 0, err
+	}
+	prefix := 0 // the number of items that have schemas of their own
+	for _, n := range f.nodes {
+		prefix = max(prefix, len(firstItems(n)))
+	}
+	counts, err := c.counts(f, &low, &high)
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range f.nodes {
+		if v := n.get("uniqueItems"); v == nil || v.kind != 't' || high >= 0 && high <= 1 {
+			continue
+		}
+		if list, ok, err := c.listed(f); ok && prefix+len(counts) == 0 || err != nil {
+			return c.unique(list, low, high), err
+		}
+		if err := c.refuse(n, "uniqueItems", "is supported only for items of an enum"); err != nil {
+			return 0, err
+		}
+	}
+	if high >= 0 {
+		prefix = min(prefix, high)
+	}
+	if len(counts) > 0 {
+		return c.counting(f, counts, prefix, low, high)
+	}
+	var items []symbol
+	for i := range prefix {
+		list, never := itemSchemas(f, i)
+		if never {
+			high = i
+			break
+		}
+		sym, err := c.inner(list...)
+		if err != nil {
+			return 0, err
+		}
+		items = append(items, sym)
+	}
+	list, never := itemSchemas(f, len(items))
+	if never && (high < 0 || high > len(items)) {
+		high = len(items)
+	}
+	if high >= 0 && low > high {
+		return c.oneOf(), nil
+	}
+	rest := c.value
+	if high < 0 || high > len(items) {
+		if rest, err = c.inner(list...); err != nil {
+			return 0, err
+		}
+	}
+	if len(items) == 0 {
+		return c.array(rest, low, high), nil
+	}
+	// more matches what follows the first i items.
+	left := -1
+	if high >= 0 {
+		left = high - len(items)
+	}
+	more := c.repeat(c.seq(c.literal(","), c.space, rest, c.space), max(low-len(items), 0), left)
+	for i, item := range slices.Backward(items) {
+		if i < len(items)-1 && i+1 >= low {
+			more = c.oneOf(nil, []symbol{more})
+		}
+		first := []symbol{item, c.space, more}
+		if i > 0 {
+			first = []symbol{c.literal(","), c.space, item, c.space, more}
+		}
+		more = c.seq(first...)
+	}
+	if low == 0 {
+		more = c.optional(more)
+	}
+	return c.seq(c.literal("["), c.space, more, c.literal("]")), nil
+}
+
+// listed returns the values that the items of an array have by an enum or const.
+func (c *compiler) listed(f *conjunction) (list []*node, ok bool, err error) {
+	items, never := itemSchemas(f, 0)
+	var all conjunction
+	for _, n := range items {
+		if err := c.add(&all, n, nil); err != nil {
+			return nil, false, err
+		}
+	}
+	if never || all.never {
+		return nil, true, nil
+	}
+	return c.candidates(&all)
+}
+
+// maxShuffled is the largest number of values whose every order can be written: each set of values
+// that are left takes a rule.
+const maxShuffled = 8
+
+// unique is the arrays of low to high of the values, none twice. If there are many values, they
+// come in the order of the list.
+func (c *compiler) unique(list []*node, low, high int) symbol {
+	var values []symbol
+	seen := make(map[string]bool)
+	for _, v := range list {
+		if key := v.canonical(); !seen[key] {
+			seen[key] = true
+			values = append(values, c.seq(c.literal(string(v.write(nil))), c.space))
+		}
+	}
+	if high < 0 {
+		high = len(values)
+	}
+	// A state is what has been written, as bits, or how many values have been and the next place.
+	type state struct{ written, count, next int }
+	known := make(map[state]symbol)
+	var rest func(s state) symbol
+	rest = func(s state) symbol {
+		if sym, ok := known[s]; ok {
+			return sym
+		}
+		var alternatives [][]symbol
+		if s.count >= low {
+			alternatives = append(alternatives, nil)
+		}
+		for i := s.next; i < len(values) && s.count < high; i++ {
+			to := state{s.written | 1<<i, s.count + 1, 0}
+			if s.written>>i&1 != 0 {
+				continue
+			}
+			if len(values) > maxShuffled {
+				to = state{0, min(s.count+1, max(low, high)), i + 1}
+			}
+			one := []symbol{values[i], rest(to)}
+			if s.count > 0 {
+				one = append([]symbol{c.literal(","), c.space}, one...)
+			}
+			alternatives = append(alternatives, one)
+		}
+		sym := c.oneOf(alternatives...)
+		known[s] = sym
+		return sym
+	}
+	return c.seq(c.literal("["), c.space, rest(state{}), c.literal("]"))
+}
+
+// firstItems returns the schemas of the first items of an array.
+func firstItems(n *node) []*node {
+	if p := n.get("prefixItems"); p != nil && p.kind == '[' {
+		return p.values
+	}
+	if p := n.get("items"); p != nil && p.kind == '[' { // before draft 2020-12
+		return p.values
+	}
+	return nil
+}
+
+// itemSchemas returns the schemas that hold for the item at a place; never tells that one of them
+// allows nothing.
+func itemSchemas(f *conjunction, place int) (list []*node, never bool) {
+	evaluated := false
+	add := func(sub *node) { list, never = append(list, sub), never || sub.kind == 'f' }
+	for _, n := range f.nodes {
+		first := firstItems(n)
+		sub := n.get("items")
+		if sub != nil && sub.kind == '[' {
+			sub = n.get("additionalItems")
+		}
+		if place < len(first) {
+			sub = first[place]
+		}
+		if sub != nil {
+			add(sub)
+			evaluated = evaluated || f.loud(n)
+		}
+	}
+	if rest := f.top.get("unevaluatedItems"); rest != nil && !evaluated {
+		add(rest)
+	}
+	return list, never
+}
