@@ -23,7 +23,9 @@ type agent struct {
 	begin *conversation         // before the first call
 	after map[int]*conversation // after each call that has ended, by ID
 	over  time.Duration         // when the last of them was over
-	round int                   // of agents that ask together
+	made  map[load.Words]string // of a recorded session, the words that later prompts have again
+	fits  fitter
+	round int // of agents that ask together
 }
 
 // conversation is what was said when a call had ended: its prompt, and the answer. A call that was not
@@ -36,17 +38,20 @@ type conversation struct {
 	answered bool
 	answer   string
 	over     time.Duration // when the agent could go on
+	dropped  int           // messages of asked that were not sent, since they did not fit
 }
 
 // request is a call as it is sent.
 type request struct {
-	call   load.Call
-	due    time.Duration
-	prompt client.Prompt
+	call     load.Call
+	due      time.Duration
+	prompt   client.Prompt
+	messages []client.Message // of the prompt, before it was made to fit
+	dropped  int
 }
 
 func newAgent(name string, s load.Session) *agent {
-	a := &agent{name: name, session: s, after: map[int]*conversation{}}
+	a := &agent{name: name, session: s, after: map[int]*conversation{}, made: map[load.Words]string{}}
 	a.next, a.close = iter.Pull(s.Calls)
 	return a
 }
@@ -116,22 +121,58 @@ func (a *agent) end(q request, r record.Record) {
 	switch {
 	case q.call.Aside > 0:
 	case now.answered:
-		now.asked = q.prompt.Messages
+		now.asked, now.dropped = q.messages, q.dropped
 		now.said = []client.Message{{Role: "assistant", Content: r.Answer}}
+		a.fits.learn(&q.prompt, &r)
 	case q.call.Was != nil:
-		now.asked = q.prompt.Messages
-		now.said = []client.Message{{Role: "assistant", Content: q.call.Was.Text, ToolCalls: q.call.Was.ToolCalls}}
+		now.asked, now.dropped, now.said = q.messages, q.dropped, wasSaid(q.call.Was)
 	default:
 		from := a.from(q.call)
 		now.asked, now.said = from.asked, from.said
 	}
 	a.after[q.call.ID] = now
 	a.over = max(a.over, now.over)
-	if a.session.Linear && q.call.Aside == 0 {
+	a.forget(q.call)
+}
+
+// forget forgets what no later call goes on from, now that this one has ended: the prompts of a
+// session that was recorded are long.
+func (a *agent) forget(c load.Call) {
+	switch {
+	case !a.session.Linear && a.drained:
+		wanted := map[int]bool{}
+		for _, p := range a.pending {
+			wanted[p.From] = true
+		}
+		for id, of := range a.after {
+			if !wanted[id] {
+				of.asked, of.said = nil, nil
+			}
+		}
+	case a.session.Linear && c.Aside == 0:
 		for id := range a.after {
-			if id < q.call.ID {
+			if id < c.ID {
 				delete(a.after, id)
 			}
 		}
 	}
+}
+
+// wasSaid is the answer of a call as it was recorded.
+func wasSaid(was *load.Recorded) []client.Message {
+	if was.Text == "" && was.ToolCalls == nil {
+		return nil
+	}
+	return []client.Message{{Role: "assistant", Content: was.Text, ToolCalls: was.ToolCalls}}
+}
+
+// skip takes note of a call that was not sent: later ones go on as it was recorded.
+func (a *agent) skip(q request) {
+	now := &conversation{asked: q.messages, dropped: q.dropped, over: q.due - q.call.Pause}
+	if q.call.Was != nil {
+		now.said = wasSaid(q.call.Was)
+	}
+	a.after[q.call.ID] = now
+	a.over = max(a.over, now.over)
+	a.forget(q.call)
 }

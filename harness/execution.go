@@ -33,6 +33,7 @@ type execution struct {
 	start   time.Duration
 	next    atomic.Int64 // the next agent of a closed loop
 	sent    atomic.Int64
+	skipped atomic.Int64 // calls that were not sent, since they exceed the server's context
 	ended   atomic.Int64
 	over    atomic.Bool // the load has ended; what is on its way is waited for
 	barrier *barrier    // of agents that ask together, else nil
@@ -236,7 +237,7 @@ func (x *execution) fill(ctx context.Context) error {
 func (x *execution) fillOne(ctx context.Context, i int) record.Record {
 	a := newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
 	q := request{call: a.ready()[0], due: x.client.Since()}
-	x.prompt(a, &q)
+	x.prompt(a, &q) // a load whose caches are filled has no recorded session, so none is skipped
 	r := x.ask(ctx, q.due, q.prompt)
 	a.end(q, r)
 	if r.Outcome != record.OK {

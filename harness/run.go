@@ -29,6 +29,10 @@ import (
 //
 // A new check is added here and nowhere else.
 func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, index int) error {
+	l, err := m.replayOn(ctx, l)
+	if err != nil {
+		return err
+	}
 	x, err := m.prepare(l, level, index)
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		m.now.Store(nil)
 	}
 	records, filled := x.records.close(), x.filled
-	run.Rest = x.records.rest
+	run.Rest, run.Skipped = x.records.rest, int(x.skipped.Load())
 	all := records
 	if l.Cache == load.Hot { // a restored cache was filled before the ledger was opened
 		all = slices.Concat(filled, records)

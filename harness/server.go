@@ -17,6 +17,7 @@ type server struct {
 	first  []record.Record // the questions that warmed it up
 	size   promptSize
 	pool   load.Pool
+	exact  *bool // whether it takes answers' exact lengths; nil: it was not asked
 }
 
 // sizing is the seed of the questions by which a server's tokenizer is got to know. It is none of a
@@ -90,3 +91,6 @@ func (s *server) place(l load.Load) (load.Load, error) {
 	pool.Prompt = s.size.tokens(s.size.words(int(l.Prompt.A)))
 	return l.On(pool)
 }
+
+// takesExact tells whether the server gives answers of exact lengths, as far as it was asked.
+func (s *server) takesExact() bool { return s.exact != nil && *s.exact }

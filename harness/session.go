@@ -49,21 +49,28 @@ func (x *execution) session(ctx context.Context, a *agent, start time.Duration) 
 // requests makes the requests that can begin now; false where the load is over for this agent.
 func (x *execution) requests(ctx context.Context, a *agent, start time.Duration, running int) (
 	requests []request, more bool) {
-	for i, c := range a.ready() {
+	calls := a.ready()
+	for i := 0; i < len(calls); i++ {
+		c := calls[i]
 		q := request{call: c, due: a.due(c, start)}
-		if x.barrier != nil && c.Aside == 0 && i+running == 0 {
+		if !x.prompt(a, &q) {
+			x.skipped.Add(1)
+			a.skip(q)
+			calls = append(calls, a.ready()...) // that have waited for it
+			continue
+		}
+		if x.barrier != nil && c.Aside == 0 && len(requests)+running == 0 {
 			if !x.sleep(ctx, q.due) {
 				return nil, false
 			}
 			if start, a.round, more = x.barrier.await(); !more {
 				return nil, false
 			}
-			q.due = start
+			q.due, q.prompt.Rep = start, a.round
 		}
 		if !x.admit(q.due) {
 			return requests, false
 		}
-		x.prompt(a, &q)
 		requests = append(requests, q)
 	}
 	return requests, true
@@ -78,8 +85,9 @@ func (x *execution) send(ctx context.Context, q request) record.Record {
 	return x.ask(ctx, q.due, q.prompt)
 }
 
-// prompt makes a call the prompt that is sent: the conversation so far and what the call adds.
-func (x *execution) prompt(a *agent, q *request) {
+// prompt makes a call the prompt that is sent: the conversation so far and what the call adds. It is
+// false where the call is not to be sent, since it exceeds the server's context.
+func (x *execution) prompt(a *agent, q *request) bool {
 	c := q.call
 	if a.begin == nil {
 		a.begin = &conversation{}
@@ -87,29 +95,40 @@ func (x *execution) prompt(a *agent, q *request) {
 			said := client.Message{Role: m.Role, Content: x.shared(m)}
 			a.begin.asked = append(a.begin.asked, said)
 		}
+		a.fits = newFitter(x.load.Replay, x.server.size)
 	}
+	q.messages, q.dropped = x.messages(a, c), a.from(c).dropped
 	q.prompt = client.Prompt{Place: x.placeOf(a, c), Canary: a.session.Secret,
-		Messages: x.messages(a, c), MaxTokens: c.Answer,
+		Messages: q.messages, MaxTokens: c.Answer, ExactTokens: c.Exact && x.server.takesExact(),
 		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
 		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate,
 		Form: client.API(a.session.API), Fields: c.Fields}
 	if c.Tools != nil {
 		q.prompt.Tools = c.Tools
 	}
+	if x.load.Replay.Overflow == load.Skip {
+		_, fits := a.fits.fits(&q.prompt)
+		return fits
+	}
+	a.fits.fit(&q.prompt, load.Derive(x.load.Seeds.Text, "summary "+a.session.Name), &q.dropped)
+	return true
 }
 
 // placeOf is where the request of a call stands.
 func (x *execution) placeOf(a *agent, c load.Call) record.Place {
 	place := x.place
 	place.Agent, place.Turn, place.Rep = a.name, c.Turn, a.round
-	if c.Aside > 0 {
+	switch {
+	case c.Aside > 0:
 		place.Agent = fmt.Sprintf("%s:%d:%d", a.name, c.Turn, c.Aside)
+	case c.Sub > 0:
+		place.Agent = fmt.Sprintf("%s:s%d", a.name, c.Sub)
 	}
 	if x.load.Sessions == nil {
 		return place
 	}
-	place.Call = record.Call{Session: a.session.Name, ID: c.ID, From: c.From, Pause: c.Pause,
-		Person: c.Person, WasPrompt: -1, WasCached: -1, WasOutput: -1}
+	place.Call = record.Call{Session: a.session.Name, ID: c.ID, From: c.From, Sub: c.Sub, Pause: c.Pause,
+		Person: c.Person, Forced: c.Exact && x.server.takesExact(), WasPrompt: -1, WasCached: -1, WasOutput: -1}
 	if was := c.Was; was != nil {
 		p := &place.Call
 		p.WasPrompt, p.WasCached, p.WasOutput, p.WasTook = was.Prompt, was.Cached, was.Output, was.Took
@@ -146,10 +165,20 @@ func (x *execution) messages(a *agent, c load.Call) []client.Message {
 	return messages
 }
 
-// message is a message as it is sent.
+// message is a message as it is sent. One that was recorded quotes answers in place of its text, and
+// only where the server's own are wanted.
 func (x *execution) message(a *agent, m load.Message) client.Message {
-	return client.Message{Role: m.Role, Content: x.content(a, m), ToolCalls: m.ToolCalls,
-		ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw}
+	said := client.Message{Role: m.Role, ToolCalls: m.ToolCalls, ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw}
+	unanswered := func(id int) bool { return !a.after[id].answered }
+	switch {
+	case m.Raw == nil || len(m.Quote) == 0:
+	case !x.load.Replay.Served || slices.ContainsFunc(m.Quote, unanswered):
+		m.Quote = nil
+	default:
+		m.Text, said.Raw = "", nil
+	}
+	said.Content = x.content(a, m)
+	return said
 }
 
 // withSecret is an agent's first question with its secret in it, at the end where last says so.
@@ -168,11 +197,15 @@ func (x *execution) content(a *agent, m load.Message) string {
 			parts = append(parts, c.answer)
 		}
 	}
-	return strings.Join(append(parts, x.text(m)), "\n\n")
+	if own := x.text(a, m); own != "" || len(parts) == 0 {
+		parts = append(parts, own)
+	}
+	return strings.Join(parts, "\n\n")
 }
 
-// text is what a message says by itself.
-func (x *execution) text(m load.Message) string {
+// text is what a message says by itself. Where a is given, it keeps the words, for a recorded session
+// says the same ones again and again.
+func (x *execution) text(a *agent, m load.Message) string {
 	words := make([]string, 0, len(m.Words)+1)
 	if m.Text != "" {
 		words = append(words, m.Text)
@@ -182,7 +215,16 @@ func (x *execution) text(m load.Message) string {
 		if w.Whole {
 			n = x.server.size.words(w.Tokens)
 		}
-		words = append(words, load.Text(w.Seed, n))
+		if a == nil || x.load.Sessions == nil {
+			words = append(words, load.Text(w.Seed, n))
+			continue
+		}
+		text, ok := a.made[w]
+		if !ok {
+			text = load.Text(w.Seed, n)
+			a.made[w] = text
+		}
+		words = append(words, text)
 	}
 	return strings.Join(words, " ")
 }
@@ -195,6 +237,6 @@ func (x *execution) shared(m load.Message) string {
 	if text, ok := x.texts.Load(m.Words[0]); ok {
 		return text.(string)
 	}
-	text, _ := x.texts.LoadOrStore(m.Words[0], x.text(m))
+	text, _ := x.texts.LoadOrStore(m.Words[0], x.text(nil, m))
 	return text.(string)
 }

@@ -167,8 +167,11 @@ func (l Load) Identity() Identity {
 	add("sessions", digestSessions(l.Sessions), l.Sessions != nil)
 	if l.Sessions != nil {
 		add("arrival", "as recorded", l.AsRecorded)
-		if l.AsRecorded {
-			number("speed", cmp.Or(l.Speed, 1))
+		if v := cmp.Or(l.Speed, 1); v != 1 || l.AsRecorded {
+			number("speed", v)
+		}
+		if v := cmp.Or(l.Lengths, 1); v != 1 {
+			number("lengths", v)
 		}
 		id = append(id, l.Replay.identity()...)
 	}
@@ -281,8 +284,8 @@ func digestSessions(sessions []Session) string {
 
 // recordedIdentity is what of a call only recorded ones have.
 func (c *Call) recordedIdentity(w io.Writer) {
-	if c.Keep > 0 || c.Sub > 0 || c.Fields != nil || c.Tools != nil {
-		fmt.Fprintf(w, "recorded %d %d %q %q\n", c.Keep, c.Sub, c.Fields, c.Tools)
+	if c.Keep > 0 || c.Sub > 0 || c.Exact || c.Fields != nil || c.Tools != nil {
+		fmt.Fprintf(w, "recorded %d %d %t %q %q\n", c.Keep, c.Sub, c.Exact, c.Fields, c.Tools)
 	}
 	if c.Was != nil {
 		fmt.Fprintf(w, "answered %d %q %q\n", c.Was.Output, c.Was.Text, c.Was.ToolCalls)

@@ -58,11 +58,12 @@ type Load struct {
 	// open loop: Sessions come as they were recorded, each once
 	AsRecorded bool
 
-	Rounds  int           // of Together: how often; 0 is once, unless Requests or Duration end it
-	Gaps    float64       // of Rate: shape of the gaps' gamma distribution; 1 is Poisson, 0 even
-	RampUp  time.Duration // of Concurrency: the time over which the first agents begin, one by one
-	Speed   float64       // of Trace: how many times faster than recorded; 0 is 1
-	Lengths float64       // of Trace: what its token counts are multiplied with; 0 is 1
+	Rounds int           // of Together: how often; 0 is once, unless Requests or Duration end it
+	Gaps   float64       // of Rate: shape of the gaps' gamma distribution; 1 is Poisson, 0 even
+	RampUp time.Duration // of Concurrency: the time over which the first agents begin, one by one
+	// of Trace and Sessions
+	Speed   float64 // how many times faster than recorded; 0 is 1
+	Lengths float64 // what token counts are multiplied with; 0 is 1. Texts are only ever cut.
 
 	// When it ends: whichever comes first. 0 is no limit. A load of Concurrency, Rate or repeated
 	// bursts needs one of them.
@@ -231,6 +232,13 @@ func (l *Load) minTurns() int {
 
 // Expected is how many requests the load will send, roughly; 0 unknown.
 func (l *Load) Expected() int {
+	if l.eachOnce() {
+		n := 0
+		for i := range l.Sessions {
+			n += l.Sessions[i].Count
+		}
+		return n
+	}
 	known := l.Turns.Kind == "" && l.FanOut == (Amount{}) && l.Turns != Endless && l.Sessions == nil
 	switch {
 	case l.Requests > 0:

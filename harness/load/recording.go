@@ -232,6 +232,18 @@ func fieldsObject(fields []Field) json.RawMessage {
 // ParseFields reads a JSON object's fields in their order. Those whose values are elsewhere, messages,
 // input, system and tools, have none.
 func ParseFields(object json.RawMessage) ([]Field, error) {
+	fields, err := objectFields(object)
+	for i, f := range fields {
+		switch f.Name {
+		case "messages", "input", "system", "tools":
+			fields[i].Value = nil
+		}
+	}
+	return fields, err
+}
+
+// objectFields reads a JSON object's fields in their order.
+func objectFields(object json.RawMessage) ([]Field, error) {
 	values := json.NewDecoder(bytes.NewReader(object))
 	if open, err := values.Token(); err != nil || open != json.Delim('{') {
 		return nil, errors.New("the body is not a JSON object")
@@ -245,10 +257,6 @@ func ParseFields(object json.RawMessage) ([]Field, error) {
 		f := Field{Name: name.(string)}
 		if err := values.Decode(&f.Value); err != nil {
 			return nil, err
-		}
-		switch f.Name {
-		case "messages", "input", "system", "tools":
-			f.Value = nil
 		}
 		fields = append(fields, f)
 	}

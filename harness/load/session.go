@@ -22,7 +22,8 @@ type Session struct {
 	// chat.
 	API string
 
-	At time.Duration // when it came, after the beginning of what was recorded
+	At    time.Duration // when it came, after the beginning of what was recorded
+	Count int           // its calls; 0 unknown
 
 	// Verbatim says that no secret is put into the session's texts: they are sent as recorded.
 	Verbatim bool
@@ -73,6 +74,7 @@ type Call struct {
 
 	Add    []Message // what it adds to the conversation
 	Answer int       // max tokens of the answer; 0 lets the server decide
+	Exact  bool      // the answer is to have Answer tokens, no fewer
 
 	Tools  []json.RawMessage // in place of the load's, in the form of the session's API
 	Fields []Field           // of the body as it was recorded, in its order; nil: the client's own
@@ -138,7 +140,7 @@ func (l *Load) Session(i int) Session {
 	s := Session{Secret: Canary(Derive(l.Seeds.Text, "agent", i)), Begin: l.begin(i), Linear: true}
 	switch {
 	case l.Sessions != nil:
-		recorded := l.Sessions[i%len(l.Sessions)]
+		recorded := l.replayed(i)
 		if recorded.Secret == "" && !recorded.Verbatim {
 			recorded.Secret = s.Secret
 		}

@@ -141,6 +141,7 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 		if !slices.ContainsFunc(f.keys, func(key string) bool { return !has(key) }) {
 			s, err := f.read(name, text, unit)
 			s.Form = f.name
+			s.count()
 			if errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) && len(s.Sessions) == 0 {
 				err = fmt.Errorf("%w: the file is cut off; fetch it again, or take its last line out", err)
 			}
@@ -148,6 +149,15 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 		}
 	}
 	return Source{}, unknownForm(name, begin, keys)
+}
+
+// count counts the calls of the sessions where that was not done.
+func (s *Source) count() {
+	for i := range s.Sessions {
+		for range s.Sessions[i].Calls {
+			s.Sessions[i].Count++
+		}
+	}
 }
 
 // unknownForm is the error of traffic in no form that is known.

@@ -33,7 +33,8 @@ type Place struct {
 type Call struct {
 	Session string        `json:"session,omitempty"` // its name where it was recorded
 	ID      int           `json:"id"`
-	From    int           `json:"from"` // the call that it goes on from; -1: it begins a conversation
+	From    int           `json:"from"`          // the call that it goes on from; -1: it begins a conversation
+	Sub     int           `json:"sub,omitempty"` // of a sub-agent, its number in the session, from 1 on
 	Pause   time.Duration `json:"pause_ns,omitempty"`
 	Person  bool          `json:"person,omitempty"` // a person took the pause; otherwise tools did
 

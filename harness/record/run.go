@@ -29,6 +29,7 @@ type Run struct {
 	// included, and answers that were another agent's.
 	Violations []Violation
 	Again      Again     // how answers compare with those that were given alone
+	Skipped    int       // recorded calls that were not sent, since they exceed the server's context
 	Samples    []Sample  // what the server said of itself meanwhile; none where it says nothing
 	Counters   *Counters // the server's own count beside the client's; nil where it does not count
 }

@@ -56,6 +56,8 @@ type Summary struct {
 	// than StallBound. -1: no answer has two pieces.
 	StallRatio float64
 
+	Replayed Replayed // of recorded sessions; zero where there are none
+
 	Notes map[Note]int // how many requests have a note of each kind; nil: none has any
 
 	// CachedTokens / PromptTokens. -1: no answer said how many of its tokens were cached. Some

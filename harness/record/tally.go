@@ -37,6 +37,8 @@ type Tally struct {
 
 	empty accounted // what the usage of empty answers says
 	notes map[Note]int
+
+	replayed Replayed
 }
 
 // accounted are tokens that a server has counted.
@@ -58,6 +60,7 @@ func (t *Tally) Add(r *Record) {
 	t.requests++
 	t.outcomes[r.Outcome]++
 	t.resent += r.Resent
+	t.replayed.add(r)
 	switch r.Judge(t.Goodput) {
 	case Met:
 		t.judged++
@@ -165,6 +168,7 @@ func (t *Tally) Merge(o *Tally) {
 	}
 	t.requests += o.requests
 	t.resent += o.resent
+	t.replayed = t.replayed.Add(o.replayed)
 	t.judged += o.judged
 	t.good += o.good
 	t.reasoned = t.reasoned || o.reasoned
@@ -205,7 +209,7 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 		E2E: t.e2e.Dist(), Lag: t.lag.Dist(),
 		Server: t.server.Dist(), Queue: t.queue.Dist(), Prefill: t.prefill.Dist(),
 		Decode: t.decode.Dist(), Network: t.network.Dist(),
-		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Judged: t.judged,
+		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Replayed: t.replayed, Judged: t.judged,
 		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens,
 		Pieces: t.pieces, StallRatio: -1, TokensPerPiece: -1}
 	maps.Copy(s.Outcomes, t.outcomes)

@@ -83,6 +83,9 @@ func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) strin
 	if why := r.whyFailed(); why != "" {
 		b.WriteString(style("31", "failed: "+why) + "\n")
 	}
+	if text := r.replayed(); text != "" {
+		b.WriteString(style("33", "replayed: "+text) + "\n")
+	}
 	if text := r.resent(); text != "" {
 		b.WriteString(style("33", "resent: "+text) + "\n")
 	}

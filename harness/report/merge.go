@@ -171,7 +171,7 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 		late := p.Epoch.Sub(epoch)
 		if i == 0 {
 			whole = *own
-			whole.Again = record.Again{}
+			whole.Again, whole.Skipped = record.Again{}, 0
 			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil,
 				nil
 			whole.Pooled = record.Summary{Scenario: scenario, PeakPool: -1}
@@ -182,6 +182,7 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 		}
 		whole.Agents += own.Agents
 		whole.Again = whole.Again.Add(own.Again)
+		whole.Skipped += own.Skipped
 		records := shifted(own.Records, late)
 		whole.Records = append(whole.Records, records...)
 		whole.Warmup = append(whole.Warmup, shifted(own.Warmup, late)...)

@@ -94,6 +94,7 @@ func (r *Result) fill(runs []record.Run) {
 		r.Warmup = append(r.Warmup, run.Warmup...)
 		r.Samples = append(r.Samples, run.Samples...)
 		r.Again = r.Again.Add(run.Again)
+		r.Skipped += run.Skipped
 	}
 }
 

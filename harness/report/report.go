@@ -126,6 +126,8 @@ type Result struct {
 	Asked load.Identity `json:"load_identity,omitempty"`
 
 	Again record.Again `json:"again,omitzero"` // what came of asking some questions again, alone
+	// recorded calls that were not sent, since they exceed the server's context
+	Skipped int `json:"skipped_calls,omitzero"`
 
 	// Level is one point of a sweep or a search, of whose results all have the same scenario; the
 	// zero Level otherwise.

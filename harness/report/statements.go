@@ -23,6 +23,7 @@ type Statements struct {
 	Answers  string // how answers under load compare with those given alone
 	Wrong    string // what in the records cannot be true
 	Failed   string // why requests failed
+	Replayed string // what was done to recorded calls for them to be replayed
 	Resent   string // how many requests met a closed connection
 	Pieces   string // where pieces have several tokens, and where answers stood still
 	Noted    string // what the client did not understand or believe
@@ -38,7 +39,7 @@ func (r *Report) Statements() Statements {
 		Cores: table.Plural(r.Host.Cores, "core"), Memory: OrUnknown(bytesIfKnown(r.Host.Memory)),
 		StartUp: r.startUp(), Used: r.used(), ErrorBar: r.errorBar(), Counted: r.counted(),
 		Answers: r.answers(),
-		Wrong:   r.wrong(), Failed: r.whyFailed(), Resent: r.resent(),
+		Wrong:   r.wrong(), Failed: r.whyFailed(), Replayed: r.replayed(), Resent: r.resent(),
 		Pieces: r.pace(), Noted: strings.Join(r.noted(), "; "),
 		Diagnosis: r.diagnosis(), Advice: r.advice(),
 	}

@@ -36,14 +36,17 @@ func (p *parser) conflict(s section, a, b, why string) error {
 // sweep or a search turns, and whether a kind of arrival is given beside.
 func (p *parser) arrival(s section) (turned string, given bool, err error) {
 	all := []string{"concurrency", "together", "rate", "burst", "trace"}
+	sessions := p.Load.Sessions != nil
 	var kinds []string
 	for _, key := range all {
-		if p.Has(key) {
+		if p.Has(key) && !(key == "trace" && sessions) {
 			kinds = append(kinds, key)
 		}
 	}
 	turned = p.first().Kind
 	switch {
+	case len(kinds) == 0 && turned == "" && sessions:
+		return "", true, nil // readTrace has said when they come
 	case len(kinds) == 0 && turned == "":
 		err = fmt.Errorf("%s:%d: the load does not say when its agents arrive; want one of %s", s.file, s.line, strings.Join(all, ", "))
 	case len(kinds) > 1:
@@ -69,6 +72,14 @@ func (p *parser) fit(s section, turned string) error {
 		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && turned != needs {
 			return fmt.Errorf("%s:%d: %s needs a load with %s", s.file, p.set[key], key, needs)
 		}
+	}
+	for _, key := range []string{"answers", "answer-length", "idle", "overflow", "context", "salt"} {
+		if p.Has(key) && p.Load.Sessions == nil {
+			return fmt.Errorf("%s:%d: %s needs a trace of sessions", s.file, p.set[key], key)
+		}
+	}
+	if p.Has("context") && (p.Load.Replay.Overflow == "" || p.Load.Replay.Overflow == load.Send) {
+		return fmt.Errorf("%s:%d: context needs an overflow of skip, cut or compact", s.file, p.set["context"])
 	}
 	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system", "fan-out"} {
 		if p.Has("trace") && p.Has(key) {

@@ -64,8 +64,10 @@ func init() {
 			func(p *parser, v string) (err error) { p.Load.Rate, err = profile(v); return err }},
 		{"burst", "20, or 20 every 5s",
 			"open loop: so many agents at once, once or again and again", arriving, readBurst},
-		{"trace", "the name of a section such as trace.jsonl",
-			"open loop: requests as recorded, Mooncake's JSON Lines", arriving,
+		{"trace", "the name of a section such as trace.jsonl, or the path of a file or folder",
+			"recorded traffic, whose form is told by its content. Requests come as recorded; sessions as " +
+				"recorded too, or one after the other where their times are not known, or as another key here " +
+				"says; loadstone help traces", arriving,
 			func(p *parser, v string) error { p.trace = v; return nil }},
 
 		{"gaps", "even, poisson, or gamma SHAPE",
@@ -74,12 +76,14 @@ func init() {
 		{"ramp-up", "a time",
 			"in which the first agents of a concurrency begin, one after the other", spacing,
 			time1(func(p *parser) *time.Duration { return &p.Load.RampUp })},
-		{"speed", "a number above 0", "of a trace: 10 replays it ten times as fast", spacing,
+		{"speed", "a number above 0", "of a trace: 10 replays it ten times as fast, pauses included", spacing,
 			func(p *parser, v string) (err error) { p.Load.Speed, err = positive(v); return err }},
-		{"lengths", "a number above 0", "of a trace: what its token counts are multiplied with",
+		{"lengths", "a number above 0", "of a trace: what its token counts are multiplied with; texts are only cut",
 			spacing,
 			func(p *parser, v string) (err error) { p.Load.Lengths, err = positive(v); return err }},
 
+		{"idle", "a time such as 30s", "of recorded sessions: longer pauses are cut to it", spacing,
+			time1(func(p *parser) *time.Duration { return &p.Load.Replay.Idle })},
 		{"timestamps", "s, ms, us or ns",
 			"of a trace: their unit; default ms, and of dates since 1970 what they show", spacing,
 			readUnit},
@@ -113,6 +117,24 @@ func init() {
 			amount1(number, func(p *parser) *load.Amount { return &p.Load.FanOut })},
 		{"system", "2 of 300 tokens", "so many system prompts, each agent having one of them; or " +
 			"write them in sections system*.txt", asking, readSystem},
+		{"answers", "recorded or served", "of recorded sessions: what later prompts have for the answers: " +
+			"the recorded ones, the default, or the server's own", asking,
+			either(func(p *parser) *bool { return &p.Load.Replay.Served }, "recorded", "served")},
+		{"answer-length", "recorded or asked", "of recorded sessions: answers of the recorded length, the " +
+			"default, forced where the server takes ignore_eos and else compared; or as long as was asked for",
+			asking, either(func(p *parser) *bool { return &p.Load.Replay.AsAsked }, "recorded", "asked")},
+		{"overflow", "send, skip, cut or compact", "of recorded sessions: what becomes of a call that exceeds " +
+			"the server's context; cut leaves out the oldest messages, compact puts a summary in their place; " +
+			"default send", asking,
+			func(p *parser, v string) (err error) {
+				p.Load.Replay.Overflow, err = load.ParseOverflow(v)
+				return err
+			}},
+		{"context", "a number, 1 or more", "of overflow: tokens of the server's context; default what it says",
+			asking, number1(func(p *parser) *int { return &p.Load.Replay.Context })},
+		{"salt", "run or none", "of recorded sessions: a word before the first message that is new in each run, " +
+			"the default, so that caches begin cold; or none, and texts are sent as they were", asking,
+			either(func(p *parser) *bool { return &p.Load.Replay.AsIs }, "run", "none")},
 		{"body", "NAME= (left out), NAME=JSON, or NAME=@OTHER (OTHER under this name), separated by " +
 			"blanks", "how the bodies of requests differ from the usual", asking, readBody},
 		{"header", "NAME: VALUE", "that every request has; may be given more than once", asking,
@@ -167,6 +189,17 @@ func number1(to func(p *parser) *int) func(*parser, string) error {
 	return func(p *parser, v string) (err error) {
 		*to(p), err = count(v, 1)
 		return err
+	}
+}
+
+// either reads one of two words; the second sets the value.
+func either(to func(p *parser) *bool, unset, set string) func(*parser, string) error {
+	return func(p *parser, v string) error {
+		if v != unset && v != set {
+			return fmt.Errorf("%q", v)
+		}
+		*to(p) = v == set
+		return nil
 	}
 }
 

@@ -62,8 +62,8 @@ func TestTraceUnit(t *testing.T) {
 	f, err := Parse("x.txtar", []byte("-- load --\ntrace: trace.jsonl\ntimestamps: s\n"+trace))
 	assert.NilError(t, err)
 	assert.Equal(t, f.Load.Trace[1].At, 950*time.Millisecond)
-	assert.DeepEqual(t, f.Notes, []string{"1 of 4 requests in the trace have output_length 0 and are " +
-		"left out: there is no answer to ask for"})
+	assert.DeepEqual(t, f.Notes, []string{"1 of 4 requests in the trace have no answer and are " +
+		"left out: there is none to ask for"})
 	_, err = Parse("x.txtar", []byte("-- load --\ntrace: trace.jsonl\ntimestamps: hours\n"+trace))
 	assert.ErrorContains(t, err, `x.txtar:3: timestamps: "hours"; want s, ms, us or ns`)
 	_, err = Parse("x.txtar", []byte("-- load --\nconcurrency: 1\nrequests: 1\ntimestamps: s\n"))

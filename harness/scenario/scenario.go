@@ -27,10 +27,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -80,7 +80,7 @@ func Read(path string) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return parse(path, filepath.Base(full), sections)
+		return parse(path, path, filepath.Base(full), sections)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -114,13 +114,13 @@ func Parse(path string, text []byte) (*File, error) {
 		line += 1 + bytes.Count(f.Data, []byte("\n"))
 	}
 	base := filepath.Base(path)
-	return parse(path, strings.TrimSuffix(base, filepath.Ext(base)), sections)
+	return parse(path, filepath.Dir(path), strings.TrimSuffix(base, filepath.Ext(base)), sections)
 }
 
-const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json and *.jsonl, a trace"
+const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json and *.jsonl, trace*.json or *.csv, a trace"
 
-func parse(path, name string, sections []section) (*File, error) {
-	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, sections: sections}
+func parse(path, dir, name string, sections []section) (*File, error) {
+	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, dir: dir, sections: sections}
 	p.Load.Name = cmp.Or(clean(name), "load")
 	load, err := p.find("load")
 	if err != nil {
@@ -158,7 +158,8 @@ func parse(path, name string, sections []section) (*File, error) {
 type parser struct {
 	*File
 	sections []section
-	trace    string // the section that the trace is in
+	dir      string // in which the scenario is
+	trace    string // the section that the trace is in, or its file
 	unit     time.Duration
 }
 
@@ -226,28 +227,62 @@ func (p *parser) tools(s section) error {
 	return nil
 }
 
-// readTrace reads the section that the trace is in.
-func (p *parser) readTrace(from section) (err error) {
+// readTrace reads the section that the trace is in, or the file or folder.
+func (p *parser) readTrace(from section) error {
 	if p.trace == "" {
 		return nil
 	}
-	s, err := p.find(p.trace)
-	if err != nil {
-		return fmt.Errorf("%s:%d: trace: %w; want the name of a section", from.file, p.set["trace"], err)
-	}
-	// Blank lines stand for those before the section, so that an error has the line of the whole
-	// file.
-	text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
-	reader := load.TraceReader{Unit: p.unit}
-	p.Load.Trace, err = reader.Read(s.file, bytes.NewReader(text))
+	source, err := p.source(from)
 	if _, ok := errors.AsType[*load.UnitError](err); ok {
 		return fmt.Errorf("%w: add timestamps: s, or timestamps: ms where they are milliseconds", err)
 	}
-	if n := reader.Skipped; n > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("%s of %s in the trace have output_length 0 and are "+
-			"left out: there is no answer to ask for", strconv.Itoa(n), table.Plural(n+len(p.Load.Trace), "request")))
+	if err != nil {
+		return err
 	}
-	return err
+	p.Notes = append(p.Notes, source.Notes...)
+	if n := source.Skipped; n > 0 {
+		all := n + len(source.Requests)
+		for i := range source.Sessions {
+			all += source.Sessions[i].Count
+		}
+		p.Notes = append(p.Notes, fmt.Sprintf("%d of %s in the trace have no answer and are left out: there is "+
+			"none to ask for", n, table.Plural(all, "request")))
+	}
+	if source.Sessions == nil {
+		p.Load.Trace = source.Requests
+		return nil
+	}
+	p.Load.Sessions = source.Sessions
+	for _, key := range []string{"concurrency", "together", "rate", "burst"} {
+		if p.Has(key) || p.first().Kind == key {
+			return nil
+		}
+	}
+	if p.Load.AsRecorded = source.Timed; !source.Timed {
+		p.Load.Concurrency = 1
+	}
+	return nil
+}
+
+// source reads the trace.
+func (p *parser) source(from section) (load.Source, error) {
+	s, err := p.find(p.trace)
+	if err == nil {
+		// Blank lines stand for those before the section, so that an error has the line of the whole
+		// file.
+		text := append(bytes.Repeat([]byte("\n"), s.line-1), s.text...)
+		return load.ReadSource(s.file, bytes.NewReader(text), p.unit)
+	}
+	path := p.trace
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.dir, path)
+	}
+	source, failed := load.OpenSource(path, p.unit)
+	if errors.Is(failed, fs.ErrNotExist) {
+		return source, fmt.Errorf("%s:%d: trace: %w, and no such file or folder; want the name of a section, or "+
+			"a path from the scenario file on", from.file, p.set["trace"], err)
+	}
+	return source, failed
 }
 
 // seeds sets those that have no key of their own.
