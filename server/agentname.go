@@ -10,9 +10,10 @@ import (
 
 // agentName returns the name of the agent whose memory a request continues. On every route, the
 // first of these that is given counts: the agent in the path, the header X-Agent-ID, the header
-// X-Session-ID, Codex's header session_id, the body's session_id. Without any of them the request is anonymous: it uses and
-// leaves only prefixes that its principal's requests share. (OpenAI's user and Anthropic's metadata.user_id name
-// a person, who may hold many conversations at once, so they are not an identity here.)
+// X-Session-ID, the header session_id (Codex's), the body's session_id. Without any of them the
+// request is anonymous: it uses and leaves only prefixes that its principal's requests share.
+// (OpenAI's user and Anthropic's metadata.user_id name a person, who may hold many conversations at
+// once, so they are not an identity here.)
 func agentName(r *http.Request, session string) (string, error) {
 	for _, header := range []string{"X-Agent-ID", "X-Session-ID"} {
 		if err := checkOnce(r.Header, header); err != nil {

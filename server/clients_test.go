@@ -27,14 +27,14 @@ type chatSeen struct {
 	lines []string // role: content
 }
 
-func (t readText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
+func (t readText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) ([]int32, error) {
 	t.last.mu.Lock()
 	defer t.last.mu.Unlock()
 	t.last.lines = nil
 	for i := range roles {
 		t.last.lines = append(t.last.lines, roles[i]+": "+contents[i])
 	}
-	return t.byteText.EncodeChat(roles, contents, answers)
+	return t.byteText.EncodeChat(roles, contents, answers, variables)
 }
 
 // A tried server answers requests of tests and says what its model was given.

@@ -35,16 +35,21 @@ func keysOf(secrets ...string) (keys []Key) {
 	return keys
 }
 
-type byteText struct{ pieces [][]byte }
+type byteText struct {
+	pieces   [][]byte
+	template string
+}
 
-func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
+func (t byteText) EncodeChat(
+	roles, contents []string, answers [][]int32, variables map[string]any,
+) ([]int32, error) {
 	var ids []int32
 	for i, text := range contents {
 		if text == "refuse me" {
 			return nil, errors.New("this template refuses the message")
 		}
 		ids = append(ids, begin, int32(roles[i][0]))
-		if answers[i] != nil {
+		if answers != nil && answers[i] != nil {
 			ids = append(ids, answers[i]...)
 		} else {
 			for _, b := range []byte(text) {
@@ -53,14 +58,41 @@ func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 		}
 		ids = append(ids, end)
 	}
-	return append(ids, begin, 'a'), nil
+	ids = append(ids, begin, 'a')
+	opener := ""
+	switch {
+	case variables["enable_thinking"] == false && t.template == switchTemplate:
+		opener = "<think>\n\n</think>\n\n"
+	case t.template == openTemplate:
+		opener = "<think>\n"
+	}
+	for _, b := range []byte(opener) {
+		ids = append(ids, int32(b))
+	}
+	return ids, nil
 }
+
+// Templates of models that think aloud: one lets the model begin and has a switch, as Qwen3's does,
+// and one begins the reasoning in the prompt, as that of DeepSeek R1 does. byteText renders them.
+const (
+	switchTemplate = "<think> if enable_thinking"
+	openTemplate   = "assistant<think>\n"
+)
+
+func (t byteText) ChatTemplate() string { return t.template }
 
 func (byteText) Encode(s string, special bool) []int32 {
 	if s == "" {
 		return nil
 	}
-	ids := []int32{begin, 'u'}
+	var ids []int32
+	if !special {
+		for _, b := range []byte(s) {
+			ids = append(ids, int32(b))
+		}
+		return ids
+	}
+	ids = []int32{begin, 'u'}
 	for _, b := range []byte(s) {
 		ids = append(ids, int32(b))
 	}

@@ -16,12 +16,12 @@ import (
 // trimText drops white space around contents that it encodes, as chat templates do.
 type trimText struct{ byteText }
 
-func (t trimText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
+func (t trimText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) ([]int32, error) {
 	contents = slices.Clone(contents)
 	for i := range contents {
 		contents[i] = strings.TrimSpace(contents[i])
 	}
-	return t.byteText.EncodeChat(roles, contents, answers)
+	return t.byteText.EncodeChat(roles, contents, answers, variables)
 }
 
 // A talk is a conversation of a client of one of the APIs with a server.
@@ -182,7 +182,7 @@ func TestRecallOfAnotherText(t *testing.T) {
 		}
 		p := &generate.Params{Agent: "ada"}
 		p.AddMessage(generate.RoleUser, "Hello")
-		p.AddAnswer(answer, nil)
+		p.AddAnswer("", answer, nil)
 		p.AddMessage(generate.RoleUser, "Me")
 		ids, err := s.backend.Load().generator.Encode(p)
 		if err != nil {

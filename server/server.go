@@ -38,7 +38,12 @@ type Text interface {
 	// EncodeChat renders messages, up to the beginning of an answer, and encodes them. There is one
 	// role, content and answer for each message. answers[i], where it is not nil, are the exact
 	// tokens that the model generated for message i, and stand in place of those of contents[i].
-	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
+	// variables are further variables of the chat template; those that it does not name do nothing.
+	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) (
+		[]int32, error)
+	// ChatTemplate returns the template's source, "" for none: it shows the forms of the model's
+	// reasoning and of its calls of tools.
+	ChatTemplate() string
 	// AppendToken appends a token's bytes to dst. They may be a part of a UTF-8 character.
 	AppendToken(dst []byte, id int32) []byte
 	// Encode encodes a text. With special, control tokens that are written in the text count as

@@ -26,6 +26,8 @@ type Spec struct {
 	Tools          []Tool
 	Form           Form
 	Required, Many bool
+	// Thinking may come before all of it.
+	Thinking Thinking
 	// Reach is a number of bytes that no answer has, so that longer lengths need not be counted;
 	// 0 if that is not known.
 	Reach int
@@ -40,6 +42,7 @@ func (s Spec) Compile(ctx context.Context) (g *Grammar, unheld []*SchemaError, e
 	if err != nil {
 		return nil, nil, err
 	}
+	root = c.thinking(s.Thinking, root)
 	c.check()
 	return c.build(root), c.unheld, nil
 }
@@ -86,20 +89,20 @@ func (c *compiler) spec(s Spec) (symbol, error) {
 // anyText is any text, in which rest must follow the trigger. The rules are the automaton of Knuth,
 // Morris and Pratt, SIAM J. Comput. 6 (1977): state i means that the text so far ends with the
 // first i bytes of the trigger.
-func (c *compiler) anyText(trigger string, rest symbol) symbol {
+func (b *builder) anyText(trigger string, rest symbol) symbol {
 	states := make([]symbol, len(trigger))
 	for i := range states {
-		states[i] = c.reserve()
+		states[i] = b.reserve()
 	}
 	for i := range states {
 		to := make([]class, len(trigger)+1)
-		for b := range 256 {
-			seen := trigger[:i] + string([]byte{byte(b)})
+		for c := range 256 {
+			seen := trigger[:i] + string([]byte{byte(c)})
 			n := min(len(seen), len(trigger))
 			for seen[len(seen)-n:] != trigger[:n] {
 				n--
 			}
-			to[n].add(byte(b), byte(b))
+			to[n].add(byte(c), byte(c))
 		}
 		alternatives := [][]symbol{nil}
 		for n, set := range to {
@@ -110,9 +113,9 @@ func (c *compiler) anyText(trigger string, rest symbol) symbol {
 			if n < len(trigger) {
 				next = states[n]
 			}
-			alternatives = append(alternatives, []symbol{c.class(set), next})
+			alternatives = append(alternatives, []symbol{b.class(set), next})
 		}
-		c.rules[states[i]] = alternatives
+		b.rules[states[i]] = alternatives
 	}
 	return states[0]
 }

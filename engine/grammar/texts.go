@@ -1,8 +1,8 @@
 package grammar
 
-// Texts compiles a grammar for answers that are one of the texts, byte for byte. Its error is a
-// *SchemaError, for no texts.
-func Texts(texts []string) (*Grammar, error) {
+// Texts compiles a grammar for answers that are one of the texts, byte for byte, behind reasoning
+// where the answer may have that. Its error is a *SchemaError, for no texts.
+func Texts(texts []string, thinking Thinking) (*Grammar, error) {
 	if len(texts) == 0 {
 		return nil, &SchemaError{Path: "#", Reason: "allows no text"}
 	}
@@ -11,7 +11,7 @@ func Texts(texts []string) (*Grammar, error) {
 	for _, text := range texts {
 		alternatives = append(alternatives, []symbol{b.literal(text)})
 	}
-	root := b.oneOf(alternatives...)
+	root := b.thinking(thinking, b.oneOf(alternatives...))
 	b.check()
 	return b.build(root), nil
 }

@@ -22,9 +22,14 @@ var templateRole = map[string]string{
 // turn, token for token, and the KV cache of both can be reused. (If a template rewrites old
 // answers, by dropping a part of them, their text is encoded anew.)
 //
+// variables are further variables of the template, such as enable_thinking: values as encoding/json
+// decodes them. A template does not see those that it does not name.
+//
 // Contents cannot make control tokens; see the package comment. EncodeChat fails if the model has
 // no template, if a role is unknown, or if the template refuses the chat.
-func (m *Model) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
+func (m *Model) EncodeChat(
+	roles, contents []string, answers [][]int32, variables map[string]any,
+) ([]int32, error) {
 	switch {
 	case m.template == nil:
 		return nil, errors.New("the model has no chat template: add chat_template.jinja to its folder")
@@ -34,7 +39,7 @@ func (m *Model) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 		return nil, fmt.Errorf("a chat of %d roles has %d contents and %d answers",
 			len(roles), len(contents), len(answers))
 	}
-	r, err := m.renderChat(roles, contents, answers)
+	r, err := m.renderChat(roles, contents, answers, variables)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +55,9 @@ func (m *Model) EncodeChat(roles, contents []string, answers [][]int32) ([]int32
 }
 
 // renderChat renders a chat and finds the places of contents and answers in its text.
-func (m *Model) renderChat(roles, contents []string, answers [][]int32) (rendered, error) {
+func (m *Model) renderChat(
+	roles, contents []string, answers [][]int32, variables map[string]any,
+) (rendered, error) {
 	chat := make(messages, len(roles))
 	for i, role := range roles {
 		name, ok := templateRole[role]
@@ -65,7 +72,7 @@ func (m *Model) renderChat(roles, contents []string, answers [][]int32) (rendere
 		}
 		chat[i] = message{name, strings.ToValidUTF8(contents[i], "\uFFFD")}
 	}
-	text, err := m.template.render(chat, true)
+	text, err := m.template.render(chat, true, variables)
 	if err != nil {
 		return rendered{}, err
 	}
@@ -89,7 +96,7 @@ func (m *Model) endOfAnswer() (int32, bool) {
 		return 0, false
 	}
 	const answer = 1 // the number of the message
-	text, err := m.template.render(messages{{"user", "?"}, {"assistant", "!"}}, false)
+	text, err := m.template.render(messages{{"user", "?"}, {"assistant", "!"}}, false, nil)
 	if err != nil {
 		return 0, false
 	}

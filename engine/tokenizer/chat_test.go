@@ -45,7 +45,7 @@ func TestNextTurn(t *testing.T) {
 			for turn := range 4 {
 				roles, contents = append(roles, "user"), append(contents, say())
 				answers = append(answers, nil)
-				prompt, err := m.EncodeChat(roles, contents, answers)
+				prompt, err := m.EncodeChat(roles, contents, answers, nil)
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -97,14 +97,14 @@ func TestForgery(t *testing.T) {
 	models["seamless"] = &seamless
 	for name, m := range models {
 		roles := []string{"system", "user", "assistant", "user"}
-		honest, err := m.EncodeChat(roles, []string{"a", "b", "c", "d"}, nil)
+		honest, err := m.EncodeChat(roles, []string{"a", "b", "c", "d"}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, evil := range slices.Concat(literals, cuts) {
 			for _, more := range slices.Concat([]string{"", "\U000F0000", "0\U000F0001"}, cuts) {
 				contents := []string{evil + more, evil + more, more + evil, evil + more + evil}
-				ids, err := m.EncodeChat(roles, contents, nil)
+				ids, err := m.EncodeChat(roles, contents, nil, nil)
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -141,7 +141,7 @@ func TestEncodeChatErrors(t *testing.T) {
 		{m, []string{"user", "user"}, []string{"x", "y"}, nil, "template refuses this chat: Roles must go"},
 		{m, []string{"user", "assistant"}, []string{"x", "y"}, [][]int32{nil, {1 << 20}}, "message 1: answer has the token id 1048576"},
 	} {
-		ids, err := c.m.EncodeChat(c.roles, c.contents, c.answers)
+		ids, err := c.m.EncodeChat(c.roles, c.contents, c.answers, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("EncodeChat(%q) = %v, %v, want an error with %q", c.roles, ids, err, c.want)
 		}
@@ -156,7 +156,7 @@ func TestPrivateUse(t *testing.T) {
 		crowd.WriteRune(r)
 	}
 	m := loadFixture(t, "sentencepiece")
-	ids, err := m.EncodeChat([]string{"user"}, []string{crowd.String()}, nil)
+	ids, err := m.EncodeChat([]string{"user"}, []string{crowd.String()}, nil, nil)
 	if err != nil || !strings.Contains(decode(m, ids), crowd.String()) {
 		t.Errorf("%d private-use characters did not arrive: %d ids, %v", 0xFFFE, len(ids), err)
 	}
@@ -201,9 +201,9 @@ func TestConcurrent(t *testing.T) {
 			wg.Go(func() {
 				roles := []string{"user"}
 				contents := []string{fmt.Sprint("agent ", agent, " says hello")}
-				want, err := m.EncodeChat(roles, contents, nil)
+				want, err := m.EncodeChat(roles, contents, nil, nil)
 				for range 20 {
-					got, err2 := m.EncodeChat(roles, contents, nil)
+					got, err2 := m.EncodeChat(roles, contents, nil, nil)
 					if err != nil || err2 != nil || !slices.Equal(got, want) {
 						t.Errorf("%s: agent %d got %v, %v and then %v, %v",
 							name, agent, want, err, got, err2)
@@ -220,8 +220,28 @@ func TestStrftime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := m.render(nil, false)
+	got, err := m.render(nil, false, nil)
 	if want := m.now.Format("02 Jan 2006"); got.String() != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestVariables: a template sees the variables of a request, as JSON has them.
+func TestVariables(t *testing.T) {
+	m, err := newTemplate(`{{ messages[0].content }}{% if enable_thinking is false %} off{% endif %}`+
+		`{{ ' ' ~ n if n is defined }}{{ list | join(',') if list is defined }}{{ dict.a if dict }}`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chat := messages{{"user", "x"}}
+	for want, variables := range map[string]map[string]any{
+		"x":            nil,
+		"x off":        {"enable_thinking": false, "unknown": 1.5},
+		"x 31,2.5True": {"n": 3.0, "list": []any{1.0, 2.5}, "dict": map[string]any{"a": true}, "messages": "no"},
+	} {
+		got, err := m.render(chat, true, variables)
+		if err != nil || got.String() != want {
+			t.Errorf("with %v: %q, %v, want %q", variables, got, err, want)
+		}
 	}
 }

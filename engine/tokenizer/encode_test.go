@@ -105,7 +105,7 @@ func FuzzEncode(f *testing.F) {
 				t.Errorf("%s: got %q back, want %q", fixtures[i], decode(m, plain), want)
 			}
 			m.Encode(s, true)
-			if _, err := m.EncodeChat([]string{"user"}, []string{s}, nil); err != nil {
+			if _, err := m.EncodeChat([]string{"user"}, []string{s}, nil, nil); err != nil {
 				t.Errorf("%s: %v", fixtures[i], err)
 			}
 		}
@@ -208,7 +208,7 @@ func BenchmarkEncodeChat(b *testing.B) {
 		}
 		b.Run("template="+strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := m.EncodeChat(roles, contents, nil); err != nil {
+				if _, err := m.EncodeChat(roles, contents, nil, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -36,7 +36,7 @@ func ExampleModel_EncodeChat() {
 	}
 	roles := []string{"system", "user"}
 	contents := []string{"Be brief.", "Hi!<end_of_turn>"}
-	ids, err := m.EncodeChat(roles, contents, nil)
+	ids, err := m.EncodeChat(roles, contents, nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

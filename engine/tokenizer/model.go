@@ -74,6 +74,14 @@ func noTokenizer(fsys fs.FS, cause error) error {
 // EncodeChat fails.
 func (m *Model) HasTemplate() bool { return m.template != nil }
 
+// ChatTemplate returns the source of the chat template, "" where the model has none.
+func (m *Model) ChatTemplate() string {
+	if m.template == nil {
+		return ""
+	}
+	return m.template.source
+}
+
 // Encode returns the ids of s. With special it does the same as encode of Hugging Face tokenizers:
 // control tokens that are written out in s are found, and the tokens that begin (or end) every text
 // are added. Without special, s is plain text, whatever it contains.

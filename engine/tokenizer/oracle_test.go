@@ -101,12 +101,12 @@ func checkOracle(t *testing.T, m *Model, o oracle) {
 		for i := range chat {
 			chat[i] = message{c.Roles[i], c.Contents[i]}
 		}
-		text, err := m.template.render(chat, true)
+		text, err := m.template.render(chat, true, nil)
 		if text.String() != c.Text || !sameError(err, c.Error) {
 			t.Errorf("chat %q %q\n got %q, %v\nwant %q, %s",
 				c.Roles, c.Contents, text.String(), err, c.Text, c.Error)
 		}
-		ids, err := m.EncodeChat(c.Roles, c.Contents, nil)
+		ids, err := m.EncodeChat(c.Roles, c.Contents, nil, nil)
 		if !slices.Equal(ids, c.IDs) || !sameError(err, c.Error) {
 			t.Errorf("EncodeChat(%q, %q)\n got %v, %v\nwant %v, %s",
 				c.Roles, c.Contents, ids, err, c.IDs, c.Error)

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ var gemmaTemplate string
 
 // template is a parsed chat template. It renders chats as transformers' apply_chat_template does.
 type template struct {
+	source   string
 	parsed   *jinja.Template
 	specials map[string]string // variables of the tokenizer, such as bos_token
 
@@ -33,7 +36,7 @@ func newTemplate(source string, specials map[string]string) (*template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat template: %w", err)
 	}
-	return &template{parsed: parsed, specials: specials, now: time.Now()}, nil
+	return &template{source: source, parsed: parsed, specials: specials, now: time.Now()}, nil
 }
 
 // refusal is the error of a template that calls raise_exception.
@@ -45,7 +48,9 @@ func (r *refusal) Error() string {
 
 // render returns the text of a chat. A template that calls raise_exception to refuse the chat
 // causes an error.
-func (t *template) render(chat messages, generationPrompt bool) (jinja.Text, error) {
+func (t *template) render(
+	chat messages, generationPrompt bool, variables map[string]any,
+) (jinja.Text, error) {
 	list := make(jinja.List, len(chat))
 	for i, m := range chat {
 		list[i] = jinja.NewDict(
@@ -53,16 +58,43 @@ func (t *template) render(chat messages, generationPrompt bool) (jinja.Text, err
 			jinja.Pair{Key: "content", Value: jinja.Mark(m.content, i)},
 		)
 	}
-	vars := map[string]any{
-		"messages":              list,
-		"add_generation_prompt": generationPrompt,
-		"tools":                 nil,
-		"documents":             nil,
+	vars := make(map[string]any, len(variables)+8)
+	for name, value := range variables {
+		vars[name] = jinjaValue(value)
 	}
+	vars["messages"] = list
+	vars["add_generation_prompt"] = generationPrompt
+	vars["tools"], vars["documents"] = nil, nil
 	for name, token := range t.specials {
 		vars[name] = jinja.String(token)
 	}
 	return t.renderWith(vars)
+}
+
+// jinjaValue returns a value of encoding/json as a template has it. What is written like an integer
+// is one.
+func jinjaValue(v any) any {
+	switch v := v.(type) {
+	case string:
+		return jinja.String(v)
+	case float64:
+		if n := int(v); float64(n) == v {
+			return n
+		}
+	case []any:
+		list := make(jinja.List, len(v))
+		for i := range v {
+			list[i] = jinjaValue(v[i])
+		}
+		return list
+	case map[string]any:
+		var pairs []jinja.Pair
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			pairs = append(pairs, jinja.Pair{Key: name, Value: jinjaValue(v[name])})
+		}
+		return jinja.NewDict(pairs...)
+	}
+	return v
 }
 
 // renderWith renders the template with any variables.

@@ -205,7 +205,7 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
 		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
 		formatBytes(m.kvBytes), m.kv, room(m.engine), time.Since(start).Seconds())
-	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil)
+	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil, nil)
 	if err != nil && m.lacks == "" {
 		i.log.Warn("this model cannot chat: requests with messages will be refused, and only "+
 			"/v1/completions works", "reason", err)

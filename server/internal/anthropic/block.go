@@ -15,6 +15,7 @@ import (
 type block struct {
 	Type      string          `json:"type"`
 	Text      *string         `json:"text"`
+	Thinking  string          `json:"thinking"`
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`

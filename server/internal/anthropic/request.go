@@ -20,7 +20,7 @@ const maxStopSequences = 64
 
 // A MessagesRequest is the body of POST /v1/messages, and of /v1/messages/count_tokens, which needs
 // no max_tokens. Fields that are missing here are ignored, among them cache_control, because
-// everything is cached, and thinking, because the models here do not think aloud.
+// everything is cached.
 type MessagesRequest struct {
 	Model        string          `json:"model"`
 	SessionID    string          `json:"session_id"` // extension: names the agent
@@ -35,6 +35,7 @@ type MessagesRequest struct {
 	Stream       bool            `json:"stream"`
 	Tools        []tool          `json:"tools"`
 	ToolChoice   *toolChoice     `json:"tool_choice"`
+	Thinking     *thinking       `json:"thinking"`
 	Output       *outputConfig   `json:"output_config"`
 	OutputFormat *outputFormat   `json:"output_format"` // what output_config.format was before
 
@@ -43,6 +44,7 @@ type MessagesRequest struct {
 	IgnoreEOS bool `json:"ignore_eos"`
 
 	generate.FormFields
+	generate.ThinkingFields
 
 	// These are here so that they can be refused.
 	MCPServers     []json.RawMessage `json:"mcp_servers"`
@@ -80,6 +82,11 @@ func (q *MessagesRequest) Validate(int) (*generate.Params, error) {
 	if err := p.SetEnding(q.MinTokens, q.IgnoreEOS); err != nil {
 		return nil, err
 	}
+	if t := q.Thinking; t != nil && t.Budget != nil && *t.Budget >= *q.MaxTokens {
+		return nil, generate.Invalid("thinking.budget_tokens",
+			"thinking.budget_tokens: %d; want less than max_tokens, which is %d", *t.Budget,
+			*q.MaxTokens)
+	}
 	p.Stream = q.Stream
 	p.Stops, err = q.stops()
 	return p, err
@@ -112,6 +119,9 @@ func (q *MessagesRequest) ValidatePrompt() (*generate.Params, error) {
 	}
 	var err error
 	if p.Constraint, err = q.constraint(); err != nil {
+		return nil, err
+	}
+	if err := q.readThinking(p); err != nil {
 		return nil, err
 	}
 	if wire.OrNil(q.System) != nil {
@@ -197,16 +207,54 @@ func (m *message) addSystem(p *generate.Params, path string) error {
 	return nil
 }
 
+// thinking says whether the model may think before it answers, and how long.
+type thinking struct {
+	Type   string `json:"type"` // enabled, adaptive or disabled
+	Budget *int   `json:"budget_tokens"`
+}
+
+func (q *MessagesRequest) readThinking(p *generate.Params) error {
+	const field = "thinking"
+	if q.Output != nil {
+		effort := q.Output.Effort
+		if effort == "max" { // Anthropic's alone
+			effort = "xhigh"
+		}
+		if err := p.Thinking.SetEffort("output_config.effort", effort); err != nil {
+			return err
+		}
+	}
+	if err := q.ThinkingFields.AddTo(p); err != nil || q.Thinking == nil {
+		return err
+	}
+	switch t := q.Thinking; t.Type {
+	case "enabled":
+		if t.Budget == nil || *t.Budget < 1 {
+			return generate.Invalid(field+".budget_tokens",
+				"%s.budget_tokens: want a number of tokens of at least 1", field)
+		}
+		p.Thinking.SetBudget(field+".budget_tokens", t.Budget)
+	case "adaptive":
+	case "disabled":
+		p.Thinking.Off, p.Thinking.Field = true, field
+	default:
+		return generate.Invalid(field+".type",
+			"%s.type: %q; want enabled, adaptive or disabled", field, t.Type)
+	}
+	return nil
+}
+
 func addAnswer(p *generate.Params, path string, blocks []block) error {
-	var text strings.Builder
+	var text, reasoning strings.Builder
 	var calls []generate.ToolCall
 	for i, b := range blocks {
 		path := fmt.Sprintf("%s[%d]", path, i)
 		switch {
 		case b.Type == "text" && b.Text != nil:
 			text.WriteString(*b.Text)
-		case b.Type == "thinking" || b.Type == "redacted_thinking":
-			// Another model's, and not a part of the answer.
+		case b.Type == "thinking":
+			reasoning.WriteString(b.Thinking)
+		case b.Type == "redacted_thinking": // another model's, which cannot be read
 		case b.Type == "tool_use":
 			// Anthropic refuses an input that is no object. But a client that got one from a model
 			// has no way to mend it, and its conversation would be lost.
@@ -215,6 +263,6 @@ func addAnswer(p *generate.Params, path string, blocks []block) error {
 			return badBlock(path, b, "text and tool_use")
 		}
 	}
-	p.AddAnswer(text.String(), calls)
+	p.AddAnswer(reasoning.String(), text.String(), calls)
 	return nil
 }

@@ -21,9 +21,9 @@ type toolChoice struct {
 	OneCall bool   `json:"disable_parallel_tool_use"`
 }
 
-// outputConfig is what a request demands of the answer's form. Its effort is ignored, because the
-// models here have none to choose.
+// outputConfig is what a request demands of the answer's form, and how much the model should think.
 type outputConfig struct {
+	Effort string        `json:"effort"`
 	Format *outputFormat `json:"format"`
 }
 

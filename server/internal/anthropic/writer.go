@@ -11,6 +11,7 @@ import (
 // A MessageWriter writes one answer, whole or as events.
 type MessageWriter struct {
 	id, model string
+	thinking  bool // the last block is one of thinking
 	begun     bool // message_start has been written
 	blocks    int  // how many blocks have been begun
 }
@@ -23,7 +24,14 @@ func NewMessageWriter(id, model string) *MessageWriter {
 // Whole returns the body of an answer that does not stream.
 func (w *MessageWriter) Whole(a generate.Answer) any {
 	content := []byte("[")
+	if len(a.Reasoning) > 0 {
+		content = wire.AppendString(append(content, `{"type":"thinking","thinking":`...), a.Reasoning)
+		content = append(content, `,"signature":"`+signature+`"}`...)
+	}
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
+		if len(content) > 1 {
+			content = append(content, ',')
+		}
 		content = append(content, `{"type":"text","text":`...)
 		content = append(wire.AppendString(content, a.Text), '}')
 	}
@@ -38,6 +46,9 @@ func (w *MessageWriter) Whole(a generate.Answer) any {
 	}
 	return json.RawMessage(w.appendMessage(nil, append(content, ']'), &a, a.Usage))
 }
+
+// signature stands where Anthropic's API has proof that a block of thinking is its own.
+const signature = "loadstone"
 
 // appendMessage appends a message; a is nil while the answer is not complete.
 func (w *MessageWriter) appendMessage(
@@ -104,8 +115,15 @@ func (w *MessageWriter) AppendStart(b []byte, u generate.Usage) []byte {
 // AppendPiece appends the events of a piece.
 func (w *MessageWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 	switch p.Kind {
+	case generate.PieceReasoning:
+		if !w.thinking {
+			b = end(append(w.beginBlock(b), `{"type":"thinking","thinking":"","signature":""}`...))
+			w.thinking = true
+		}
+		b = w.beginIndexed(b, "content_block_delta", `,"delta":{"type":"thinking_delta","thinking":`)
+		return end(append(wire.AppendString(b, p.Bytes), '}'))
 	case generate.PieceText:
-		if w.blocks == 0 {
+		if w.blocks == 0 || w.thinking {
 			b = w.appendTextBlock(b)
 		}
 		b = w.beginIndexed(b, "content_block_delta", `,"delta":{"type":"text_delta","text":`)
@@ -124,7 +142,7 @@ func (w *MessageWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 
 // AppendFinish appends what comes after the last piece of a complete answer.
 func (w *MessageWriter) AppendFinish(b []byte, a generate.Answer) []byte {
-	if w.blocks == 0 {
+	if w.blocks == 0 || w.thinking {
 		b = w.appendTextBlock(b)
 	}
 	b = w.endBlock(b)
@@ -150,6 +168,11 @@ func (w *MessageWriter) beginBlock(b []byte) []byte {
 func (w *MessageWriter) endBlock(b []byte) []byte {
 	if w.blocks == 0 {
 		return b
+	}
+	if w.thinking {
+		w.thinking = false
+		b = end(w.beginIndexed(b, "content_block_delta",
+			`,"delta":{"type":"signature_delta","signature":"`+signature+`"}`))
 	}
 	return end(w.beginIndexed(b, "content_block_stop", ""))
 }

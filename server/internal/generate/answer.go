@@ -8,12 +8,13 @@ import (
 
 // An Answer is a complete answer.
 type Answer struct {
-	Text   []byte
-	Calls  []ToolCall
-	Probs  []TokenProbs // of the tokens in Text, without stop strings; nil: not wanted
-	Reason string       // why the answer ended: ReasonStop, ReasonLength or ReasonToolCalls
-	Stop   string       // the stop string that ended the answer, "" for none
-	Usage  Usage
+	Reasoning []byte // what the model thought before; not a part of the text
+	Text      []byte
+	Calls     []ToolCall
+	Probs     []TokenProbs // of the tokens in Text, without stop strings; nil: not wanted
+	Reason    string       // why the answer ended: ReasonStop, ReasonLength or ReasonToolCalls
+	Stop      string       // the stop string that ended the answer, "" for none
+	Usage     Usage
 }
 
 // Values of Answer.Reason.
@@ -27,7 +28,9 @@ const (
 type Usage struct {
 	PromptTokens int
 	OutputTokens int
-	Start        engine.Start // what the cache was worth to the prompt
+	// ReasoningTokens are those of OutputTokens that are of the reasoning, its marks included.
+	ReasoningTokens int
+	Start           engine.Start // what the cache was worth to the prompt
 
 	// CacheableTokens is how many of the prompt's tokens are cached now, whether they were before
 	// or not. A named agent's prompt is kept to the last token, an anonymous one's in whole blocks.
@@ -48,12 +51,13 @@ const (
 	PieceText      PieceKind = iota
 	PieceCall                // a tool call begins: its ID and Name are known
 	PieceArguments           // a part of the arguments of the call that began last
+	PieceReasoning           // of the reasoning, which comes before everything else
 )
 
 // A Piece is a part of an answer that became certain: whole characters of text, or of a tool call.
 type Piece struct {
 	Kind     PieceKind
-	Bytes    []byte       // of PieceText and PieceArguments, at least one. They never change
+	Bytes    []byte       // of all but PieceCall, at least one. They never change
 	Probs    []TokenProbs // of PieceText: of the tokens since the piece before; nil: not wanted
 	Call     int          // of PieceCall and PieceArguments: index of the call in the answer
 	ID, Name string       // of PieceCall
@@ -62,9 +66,11 @@ type Piece struct {
 // An assembly puts an answer together from what the splitter finds, and keeps what it found as
 // pieces.
 type assembly struct {
+	reasoning  []byte
 	text       []byte
 	calls      []ToolCall   // the last one may be incomplete
 	probs      []TokenProbs // of the answer's tokens, where they are wanted
+	probsFrom  int          // how many of them come before the text
 	probsGiven int          // how many of them are in a piece already
 	pieces     []Piece      // since the last take
 }
@@ -85,6 +91,18 @@ func (a *assembly) addText(b []byte) {
 	a.pieces = append(a.pieces,
 		Piece{Kind: PieceText, Bytes: a.text[from:], Probs: a.probs[a.probsGiven:]})
 	a.probsGiven = len(a.probs)
+}
+
+// skipProbs leaves out all log-probabilities but the last ones, which are of the text.
+func (a *assembly) skipProbs(last int) {
+	a.probsFrom = max(len(a.probs)-last, 0)
+	a.probsGiven = a.probsFrom
+}
+
+func (a *assembly) addReasoning(b []byte) {
+	from := len(a.reasoning)
+	a.reasoning = append(a.reasoning, b...)
+	a.pieces = append(a.pieces, Piece{Kind: PieceReasoning, Bytes: a.reasoning[from:]})
 }
 
 func (a *assembly) addCall(name string) {

@@ -32,9 +32,26 @@ type asker struct{ principal, salt, agent string }
 
 func (p *Params) asker() asker { return asker{p.Principal, p.Salt, p.Agent} }
 
+// answerTokens are the exact tokens of an answer.
+type answerTokens struct {
+	whole []int32 // with the reasoning, and with what the prompt had of it; nil: not known
+	text  []int32 // without it; nil: not known. The same as whole where it has no text
+}
+
+// in returns the tokens that stand for the answer: its whole within the turn of the question that is
+// being answered.
+func (a answerTokens) in(turn bool) []int32 {
+	if turn {
+		return a.whole
+	}
+	return a.text
+}
+
+func (a answerTokens) len() int { return max(len(a.whole), len(a.text)) }
+
 type remembered struct {
 	key    answerKey
-	tokens []int32
+	tokens answerTokens
 }
 
 func newAnswers(limit int) *answers {
@@ -43,8 +60,8 @@ func newAnswers(limit int) *answers {
 
 // keep remembers an answer; a later answer with the same text replaces it. tokens must not be
 // changed afterwards.
-func (a *answers) keep(who asker, text string, tokens []int32) {
-	if who.agent == "" || text == "" || len(tokens) == 0 {
+func (a *answers) keep(who asker, text string, tokens answerTokens) {
+	if who.agent == "" || text == "" || tokens.len() == 0 {
 		return
 	}
 	a.mu.Lock()
@@ -54,7 +71,7 @@ func (a *answers) keep(who asker, text string, tokens []int32) {
 		a.drop(e)
 	}
 	a.known[key] = a.recent.PushFront(&remembered{key, tokens})
-	a.tokens += len(tokens)
+	a.tokens += tokens.len()
 	for a.tokens > a.limit {
 		a.drop(a.recent.Back())
 	}
@@ -63,13 +80,13 @@ func (a *answers) keep(who asker, text string, tokens []int32) {
 func (a *answers) drop(e *list.Element) {
 	v := a.recent.Remove(e).(*remembered)
 	delete(a.known, v.key)
-	a.tokens -= len(v.tokens)
+	a.tokens -= v.tokens.len()
 }
 
 // find returns, for each message that is an answer the agent got here, its tokens, and nil for the
 // others.
-func (a *answers) find(who asker, messages []Message) [][]int32 {
-	found := make([][]int32, len(messages))
+func (a *answers) find(who asker, messages []Message) []answerTokens {
+	found := make([]answerTokens, len(messages))
 	if who.agent == "" {
 		return found
 	}

@@ -25,7 +25,9 @@ import (
 // Text is what a Generator needs to know of the model's language. It has the methods of
 // server.Text, which documents them. They are called from many goroutines at once.
 type Text interface {
-	EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error)
+	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) (
+		[]int32, error)
+	ChatTemplate() string
 	AppendToken(dst []byte, id int32) []byte
 	Encode(s string, special bool) []int32
 	StopTokens() []int32
@@ -43,6 +45,10 @@ const grammarBytes = 32 << 20
 type Generator struct {
 	engine      *engine.Engine
 	text        Text
+	template    string                     // of chats
+	thinking    *thinkingForm              // of the model's reasoning; nil: it does not think aloud
+	closing     []int32                    // thinking.close; nil: no ids spell it
+	marks       map[int32]string           // control tokens that mark a part of an answer
 	vocabulary  func() *grammar.Vocabulary // made when the first answer must be held to a grammar
 	answers     *answers
 	grammars    *grammars
@@ -53,17 +59,24 @@ type Generator struct {
 // New returns a Generator. It calls onToken for every token of every answer, with the time since
 // the answer's token before; for the first token, with the time since the request arrived.
 func New(e *engine.Engine, t Text, onToken func(t engine.Token, since time.Duration)) *Generator {
-	return &Generator{
-		engine: e,
-		text:   t,
-		vocabulary: sync.OnceValue(func() *grammar.Vocabulary {
-			return grammar.NewVocabulary(e.Vocab(), t.AppendToken, t.StopTokens())
-		}),
+	g := &Generator{
+		engine:      e,
+		text:        t,
+		template:    t.ChatTemplate(),
+		marks:       make(map[int32]string),
 		answers:     newAnswers(rememberedTokens),
 		grammars:    newGrammars(grammarBytes),
 		blockTokens: e.Stats().BlockTokens,
 		onToken:     onToken,
 	}
+	g.vocabulary = sync.OnceValue(func() *grammar.Vocabulary {
+		return grammar.NewVocabulary(e.Vocab(), g.appendToken, t.StopTokens())
+	})
+	if g.thinking = thinkingFormOf(g.template); g.thinking != nil {
+		g.mark(g.thinking.open)
+		g.closing = g.mark(g.thinking.close)
+	}
+	return g
 }
 
 // Encode returns the prompt of a request: the tokens of its conversation, or of its text.
@@ -75,28 +88,18 @@ func (g *Generator) Encode(p *Params) ([]int32, error) {
 		}
 		return ids, nil
 	}
-	messages := p.conversation()
-	roles, contents := make([]string, len(messages)), make([]string, len(messages))
-	for i, m := range messages {
-		roles[i], contents[i] = m.Role, m.Text
-	}
-	known := g.answers.find(p.asker(), messages)
-	g.recall(p.asker(), messages, roles, contents, known)
-	ids, err := g.text.EncodeChat(roles, contents, known)
-	if err != nil {
-		return nil, Invalid(p.PromptField, "%s: %v", p.PromptField, err)
-	}
-	return ids, nil
+	return g.encodeChat(p)
 }
 
 // Start submits a request, which arrived at the time given, to the engine. The caller must call
 // Cancel of the Generation. ctx is the client's: it ends when the client goes away.
 func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*Generation, error) {
+	begun := g.begun(p)
 	prompt, err := g.Encode(p)
 	if err != nil {
 		return nil, err
 	}
-	request, err := g.engineRequest(ctx, p, prompt)
+	request, err := g.engineRequest(ctx, p, prompt, begun)
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +116,17 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 		generator:    g,
 		client:       ctx,
 		stream:       stream,
+		begun:        begun,
+		reasoner:     newReasoner(begun.form, begun.open),
 		splitter:     newSplitter(p.Stops, p.Constraint.allowsCalls()),
+		proper:       unknown,
 		arrived:      arrived,
 	}, nil
 }
 
 // engineRequest returns the request in the engine's terms.
 func (g *Generator) engineRequest(
-	ctx context.Context, p *Params, prompt []int32,
+	ctx context.Context, p *Params, prompt []int32, begun beginning,
 ) (engine.Request, error) {
 	for id := range p.Sampling.Bias {
 		if n := g.engine.Vocab(); int(id) >= n {
@@ -141,7 +147,18 @@ func (g *Generator) engineRequest(
 		// The engine's 0 reports nothing, not even the token's own.
 		logprobs = min(max(p.TopLogprobs, 1), g.engine.Vocab())
 	}
-	mask, err := g.mask(ctx, p)
+	mask, err := g.mask(ctx, p, begun)
+	if err != nil {
+		return engine.Request{}, err
+	}
+	if n := g.budget(p.Thinking); n >= 0 && begun.form != nil {
+		if g.closing == nil {
+			return engine.Request{}, Unsupported(p.Thinking.Field, "%s: this server cannot end "+
+				"this model's reasoning, because no token spells %s", p.Thinking.Field,
+				g.thinking.close)
+		}
+		mask = g.within(mask, begun.open, n)
+	}
 	if stops := g.text.StopTokens(); p.IgnoreEOS || p.MinTokens > 0 {
 		mask = keepGoing(mask, stops, p.IgnoreEOS, p.MinTokens)
 	}
@@ -157,7 +174,7 @@ func (g *Generator) engineRequest(
 		Mask:       mask,
 		Logprobs:   logprobs,
 		Durable:    p.Durable,
-	}, err
+	}, nil
 }
 
 // maxPlausible is the largest length that is cut rather than refused. Clients have defaults that are

@@ -25,6 +25,8 @@ type Generation struct {
 	generator *Generator
 	client    context.Context // ends when the client goes away
 	stream    *engine.Stream
+	begun     beginning
+	reasoner  reasoner
 	splitter  splitter
 
 	arrived   time.Time     // when the request arrived
@@ -33,11 +35,19 @@ type Generation struct {
 
 	start    engine.Start // known with the first token
 	ids      []int32      // every token so far
+	proper   int          // index of the first token behind the reasoning; or unknown, torn
+	thought  int          // tokens of the reasoning
 	assembly assembly     // of the text and the calls so far
 	scratch  []byte
 
 	decode time.Duration // from the first token to the end, known after Finish
 }
+
+// Values of Generation.proper that are no index.
+const (
+	unknown = -1 // there is no text yet
+	torn    = -2 // the text begins within a token
+)
 
 // Pieces yields for each token the pieces that became certain with it, perhaps none. It ends with
 // the last token, at a stop string, or when the client is gone; Finish then says which. The pieces
@@ -91,14 +101,38 @@ func (g *Generation) add(t engine.Token) []Piece {
 	if g.Params.TopLogprobs >= 0 {
 		g.assembly.probs = append(g.assembly.probs, g.tokenProbs(t.Logprobs))
 	}
-	g.scratch = g.generator.text.AppendToken(g.scratch[:0], t.ID)
+	g.scratch = g.generator.appendToken(g.scratch[:0], t.ID)
 	g.splitter.text.mute = len(g.ids) <= g.Params.MinTokens
-	g.splitter.push(g.scratch, &g.assembly)
+	rest := g.reasoner.push(g.scratch, &g.assembly)
+	if g.proper == unknown {
+		g.begin(len(rest), len(g.scratch))
+	}
+	g.splitter.push(rest, &g.assembly)
 	return g.assembly.take()
+}
+
+// begin notes where the answer proper begins, of which the last token has so many of its bytes.
+func (g *Generation) begin(have, of int) {
+	switch {
+	case !g.reasoner.found && g.reasoner.state == answering:
+		g.proper = 0
+		return
+	case have == 0:
+		if g.reasoner.found {
+			g.thought = len(g.ids)
+		}
+		return
+	case have == of:
+		g.proper = len(g.ids) - 1
+	default:
+		g.proper, g.thought = torn, len(g.ids)
+	}
+	g.assembly.skipProbs(1)
 }
 
 // Rest returns the pieces that were held back until no more tokens came.
 func (g *Generation) Rest() []Piece {
+	g.splitter.push(g.reasoner.finish(&g.assembly), &g.assembly)
 	g.splitter.end(&g.assembly)
 	return g.assembly.take()
 }
@@ -141,11 +175,12 @@ func (g *Generation) Finish() (Answer, error) {
 	result := g.stream.Result()
 	g.start, g.decode = result.Start, result.Decode
 	a := Answer{
-		Text:   g.assembly.text,
-		Calls:  g.assembly.calls,
-		Probs:  g.probs(),
-		Reason: string(result.Finish),
-		Usage:  g.Usage(),
+		Reasoning: g.assembly.reasoning,
+		Text:      g.assembly.text,
+		Calls:     g.assembly.calls,
+		Probs:     g.probs(),
+		Reason:    string(result.Finish),
+		Usage:     g.Usage(),
 	}
 	switch {
 	case stopped:
@@ -188,28 +223,47 @@ func (g *Generation) remember(a Answer) {
 	}
 }
 
-// exactTokens returns the tokens of the answer's text. It returns nil where the text is not a whole
+// exactTokens returns the tokens of the answer. They are not known where its text is not a whole
 // number of tokens, as when a stop string began in the middle of one.
-func (g *Generation) exactTokens() []int32 {
-	if !g.splitter.text.stopped {
-		return g.ids
-	}
-	b := g.scratch[:0]
-	for i, id := range g.ids {
-		if bytes.Equal(b, g.assembly.text) {
-			return g.ids[:i]
+func (g *Generation) exactTokens() answerTokens {
+	ids := g.ids
+	if g.splitter.text.stopped {
+		if ids = g.untilStop(); ids == nil {
+			return answerTokens{}
 		}
-		b = g.generator.text.AppendToken(b, id)
+	}
+	var a answerTokens
+	if g.begun.exact {
+		a.whole = slices.Concat(g.begun.opener, ids)
+	}
+	switch {
+	case !g.reasoner.begun: // there is nothing to leave out
+		a.text = a.whole
+	case g.proper >= 0:
+		a.text = ids[g.proper:]
+	}
+	return a
+}
+
+// untilStop returns the tokens before the stop string, nil where that begins within one.
+func (g *Generation) untilStop() []int32 {
+	b, from := g.scratch[:0], max(g.proper, 0)
+	for i, id := range g.ids[from:] {
+		if bytes.Equal(b, g.assembly.text) {
+			return g.ids[:from+i]
+		}
+		b = g.generator.appendToken(b, id)
 	}
 	return nil
 }
 
 // probs returns the log-probabilities of the tokens in the answer's text.
 func (g *Generation) probs() []TokenProbs {
-	if g.splitter.text.stopped || len(g.assembly.calls) > 0 {
-		return g.assembly.probs[:g.assembly.probsGiven]
+	a := &g.assembly
+	if g.splitter.text.stopped || len(a.calls) > 0 || g.reasoner.found {
+		return a.probs[a.probsFrom:max(a.probsGiven, a.probsFrom)]
 	}
-	return g.assembly.probs
+	return a.probs
 }
 
 // Usage counts the tokens so far, up to a stop string: the engine may have been a little further.
@@ -221,6 +275,7 @@ func (g *Generation) Usage() Usage {
 	return Usage{
 		PromptTokens:    g.PromptTokens,
 		OutputTokens:    len(g.ids),
+		ReasoningTokens: g.thought,
 		Start:           g.start,
 		CacheableTokens: max(cacheable, g.start.CachedTokens),
 	}

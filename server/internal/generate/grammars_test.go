@@ -50,6 +50,9 @@ func TestGrammars(t *testing.T) {
 		"Name":           func(s *grammar.Spec) { s.Form.Name += "x" },
 		"Args":           func(s *grammar.Spec) { s.Form.Args += "x" },
 		"Close":          func(s *grammar.Spec) { s.Form.Close += "x" },
+		"thinks":         func(s *grammar.Spec) { s.Thinking.Open = "x" },
+		"thinks, ends":   func(s *grammar.Spec) { s.Thinking.Close = "x" },
+		"thinks already": func(s *grammar.Spec) { s.Thinking.Begun = true },
 		"fewer tools":    func(s *grammar.Spec) { s.Tools = s.Tools[1:] },
 		"tool's name":    func(s *grammar.Spec) { s.Tools[0].Name += "x" },
 		"tool's schema":  func(s *grammar.Spec) { s.Tools[0].Parameters = []byte("{}") },
@@ -68,7 +71,8 @@ func TestGrammars(t *testing.T) {
 		keys[keyOf(other)] = name
 	}
 	if n := reflect.TypeFor[grammar.Spec]().NumField() + reflect.TypeFor[grammar.Tool]().NumField() +
-		reflect.TypeFor[grammar.Form]().NumField(); n != 14 {
+		reflect.TypeFor[grammar.Form]().NumField() +
+		reflect.TypeFor[grammar.Thinking]().NumField(); n != 18 {
 		t.Errorf("a spec has %d fields: is the new one in its key, and above?", n)
 	}
 }

@@ -3,6 +3,7 @@ package generate
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"loadstone/server/internal/wire"
@@ -58,4 +59,108 @@ func CutBilling(text string) (rest string, cut bool) {
 	}
 	_, rest, _ = strings.Cut(line, "\n")
 	return strings.TrimLeft(rest, "\r\n"), true
+}
+
+// encodeChat returns the tokens of a conversation. An answer stands there with the exact tokens that
+// the model generated, where they are known. The reasoning of earlier turns is left out, as the
+// models' own templates do: within a turn, between a question and the answer to it, the model sees
+// what it thought before each call of a tool.
+func (g *Generator) encodeChat(p *Params) ([]int32, error) {
+	messages := slices.Clone(p.conversation())
+	roles, contents := make([]string, len(messages)), make([]string, len(messages))
+	for i := range messages {
+		m := &messages[i]
+		if m.Role == RoleAssistant && m.Reasoning == "" && g.thinking != nil {
+			if reasoning, rest, ok := g.thinking.cut(m.Text); ok {
+				m.Reasoning, m.Text, m.key = reasoning, rest, rest
+			}
+		}
+		roles[i], contents[i] = m.Role, m.Text
+	}
+	c := chat{
+		messages:  messages,
+		roles:     roles,
+		contents:  contents,
+		turn:      turnOf(messages),
+		known:     make([][]int32, len(messages)),
+		variables: p.variables(),
+	}
+	for i, a := range g.answers.find(p.asker(), messages) {
+		c.known[i] = a.in(i >= c.turn)
+	}
+	g.recall(p.asker(), &c)
+	for i, m := range messages {
+		if i >= c.turn && m.Reasoning != "" && c.known[i] == nil && g.thinking != nil {
+			contents[i] = g.thinking.withReasoning(m.Reasoning, m.Text)
+		}
+	}
+	ids, err := g.text.EncodeChat(roles, contents, c.known, c.variables)
+	if err != nil {
+		return nil, Invalid(p.PromptField, "%s: %v", p.PromptField, err)
+	}
+	return ids, nil
+}
+
+// A chat is a conversation on its way to its tokens.
+type chat struct {
+	messages        []Message
+	roles, contents []string
+	turn            int       // the first message behind the last question
+	known           [][]int32 // the exact tokens of answers
+	variables       map[string]any
+}
+
+// turnOf returns the index of the first message behind the user's last question. Results of tools
+// are no questions.
+func turnOf(messages []Message) int {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].Role == RoleUser && !messages[i].toolResult {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// A beginning is what a prompt already has of the answer.
+type beginning struct {
+	form   *thinkingForm // of the reasoning that may follow; nil: none
+	open   bool          // the prompt ends with form.open
+	opener []int32       // the prompt's last tokens that a template writes before no earlier answer
+	exact  bool          // opener is known
+}
+
+// begun returns what the prompt of a request has of its answer: templates may open the reasoning
+// there, or write that there is none. Earlier answers are rendered without it.
+func (g *Generator) begun(p *Params) beginning {
+	if g.thinking == nil || p.Prompt != nil {
+		return beginning{exact: true}
+	}
+	b, vars := beginning{form: g.thinking}, p.variables()
+	ids, err := g.text.EncodeChat([]string{RoleUser}, []string{"?"}, nil, vars)
+	if err != nil {
+		return b
+	}
+	var text []byte
+	for _, id := range ids[max(0, len(ids)-16):] {
+		text = g.appendToken(text, id)
+	}
+	b.open = bytes.HasSuffix(bytes.TrimRight(text, " \t\r\n"), []byte(g.thinking.open))
+	stops := g.text.StopTokens()
+	if len(stops) == 0 {
+		return b
+	}
+	gap := slices.Repeat(stops[:1], 3) // see recall
+	earlier, err := g.text.EncodeChat([]string{RoleUser, RoleAssistant, RoleUser},
+		[]string{"?", "!", "?"}, [][]int32{nil, gap, nil}, vars)
+	if err != nil {
+		return b
+	}
+	n := 0
+	for n < len(earlier) && !startsWith(earlier[n:], gap) {
+		n++
+	}
+	if n < len(earlier) && startsWith(ids, earlier[:n]) {
+		b.opener, b.exact = ids[n:], true
+	}
+	return b
 }

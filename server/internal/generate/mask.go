@@ -13,7 +13,7 @@ var callForm = grammar.Form{Open: callOpen, Name: callName, Args: callArgs, Clos
 // mask returns the engine's mask that holds an answer to the constraint, nil where any answer will
 // do. It notes in p what of the schemas is not held.
 func (g *Generator) mask(
-	ctx context.Context, p *Params,
+	ctx context.Context, p *Params, begun beginning,
 ) (func(answer []int32, logits []float32), error) {
 	c := &p.Constraint
 	if !c.allowsCalls() && c.Schema == nil && c.Texts == nil {
@@ -25,13 +25,13 @@ func (g *Generator) mask(
 		reach = p.MaxTokens*v.Longest() + 1
 	}
 	if c.Texts != nil {
-		compiled, err := grammar.Texts(c.Texts)
+		compiled, err := grammar.Texts(c.Texts, begun.grammar())
 		if err != nil {
 			return nil, c.schemaError(err)
 		}
 		return compiled.Mask(v), nil
 	}
-	compiled, err := g.compiled(ctx, c.spec(reach))
+	compiled, err := g.compiled(ctx, c.spec(reach, begun))
 	if err != nil {
 		return nil, c.schemaError(err)
 	}
@@ -54,13 +54,22 @@ func (g *Generator) compiled(ctx context.Context, spec grammar.Spec) (*compiledS
 	return c, nil
 }
 
+// grammar returns the reasoning that may come before what a grammar describes.
+func (b beginning) grammar() grammar.Thinking {
+	if b.form == nil {
+		return grammar.Thinking{}
+	}
+	return grammar.Thinking{Open: b.form.open, Close: b.form.close, Begun: b.open}
+}
+
 // spec says what the constraint demands of answers of less than reach bytes; 0: of any length. A
 // schema that cannot be held is an error where the client asked for a guarantee. Of a schema that is
 // a hint, only the keywords that cannot be held are lost.
-func (c *Constraint) spec(reach int) grammar.Spec {
+func (c *Constraint) spec(reach int, begun beginning) grammar.Spec {
 	spec := grammar.Spec{
 		Format:   c.Schema,
 		Loose:    c.SchemaIsHint,
+		Thinking: begun.grammar(),
 		Form:     callForm,
 		Required: c.Choice == ChoiceRequired,
 		Many:     c.Parallel,

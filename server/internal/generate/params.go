@@ -30,6 +30,9 @@ type Params struct {
 	MinTokens int  // the answer does not end by itself, or at a stop string, before it has so many
 	IgnoreEOS bool // the answer does not end by itself at all
 
+	Thinking  Thinking
+	Variables map[string]any // of the chat template, as encoding/json decodes them
+
 	Sampling   engine.Sampling
 	Stops      []string
 	Constraint Constraint
@@ -57,6 +60,8 @@ const (
 type Message struct {
 	Role string // RoleSystem, RoleUser or RoleAssistant
 	Text string
+	// Reasoning is what the model thought before an assistant's text, "" where that is not known.
+	Reasoning string
 
 	key        string // of an assistant's message: under what the exact tokens are remembered
 	toolResult bool   // the message consists of results of tools
@@ -124,11 +129,12 @@ func (p *Params) AddReminder(text string) {
 }
 
 // AddAnswer appends an assistant's message.
-func (p *Params) AddAnswer(text string, calls []ToolCall) {
+func (p *Params) AddAnswer(reasoning, text string, calls []ToolCall) {
 	p.Messages = append(p.Messages, Message{
-		Role: RoleAssistant,
-		Text: answerText(text, calls, true),
-		key:  answerText(text, calls, true),
+		Role:      RoleAssistant,
+		Text:      answerText(text, calls, true),
+		Reasoning: reasoning,
+		key:       answerText(text, calls, true),
 	})
 }
 
@@ -149,6 +155,7 @@ func (p *Params) MergeRoles() {
 	for _, m := range p.Messages {
 		if n := len(merged); n > 0 && merged[n-1].Role == m.Role {
 			merged[n-1].Text += "\n" + m.Text
+			merged[n-1].toolResult = merged[n-1].toolResult && m.toolResult
 			merged[n-1].key = merged[n-1].Text
 			continue
 		}

@@ -21,12 +21,10 @@ const recallRounds = 4
 //
 // Where tokens are missing, recall asks the engine's goroutine for the memory, so it waits for a
 // step.
-func (g *Generator) recall(
-	who asker, messages []Message, roles, contents []string, known [][]int32,
-) {
+func (g *Generator) recall(who asker, c *chat) {
 	var lost []int // indexes of messages
-	for i, m := range messages {
-		if m.Role == RoleAssistant && m.key != "" && known[i] == nil {
+	for i, m := range c.messages {
+		if m.Role == RoleAssistant && m.key != "" && c.known[i] == nil {
 			lost = append(lost, i)
 		}
 	}
@@ -41,19 +39,19 @@ func (g *Generator) recall(
 	// No content can make one of these tokens, and no template makes three in a row.
 	gap := slices.Repeat(stops[:1], 3)
 	for range recallRounds {
-		marked := slices.Clone(known)
+		marked := slices.Clone(c.known)
 		var keys []string
 		for _, i := range lost {
 			marked[i] = gap
-			keys = append(keys, messages[i].key)
+			keys = append(keys, c.messages[i].key)
 		}
-		ids, err := g.text.EncodeChat(roles, contents, marked)
+		ids, err := g.text.EncodeChat(c.roles, c.contents, marked, c.variables)
 		if err != nil {
 			return // Encode gets the same error and reports it
 		}
-		found, more := follow(g.text, memory, ids, gap, stops, keys)
+		found, more := g.follow(memory, ids, gap, stops, keys)
 		for n, answer := range found {
-			known[lost[n]] = answer
+			c.known[lost[n]] = answer.in(lost[n] >= c.turn)
 			g.answers.keep(who, keys[n], answer)
 		}
 		if !more {
@@ -67,7 +65,9 @@ func (g *Generator) recall(
 // follow follows a memory along ids, a conversation with gaps in place of the answers with these
 // keys. It returns the answers that the memory has, up to the first that it does not have, and
 // whether more may be found behind that one.
-func follow(t Text, memory, ids, gap, stops []int32, keys []string) (found [][]int32, more bool) {
+func (g *Generator) follow(
+	memory, ids, gap, stops []int32, keys []string,
+) (found []answerTokens, more bool) {
 	for i, key := range keys {
 		n := 0
 		for n < len(ids) && !startsWith(ids[n:], gap) {
@@ -81,13 +81,15 @@ func follow(t Text, memory, ids, gap, stops []int32, keys []string) (found [][]i
 		if end < 0 {
 			end = len(memory)
 		}
-		answer := spelled(t, memory[:end], key)
-		if answer == nil {
+		answer := g.spelled(memory[:end], key)
+		if answer.whole == nil {
 			return found, i+1 < len(keys)
 		}
+		memory = memory[len(answer.whole):]
 		// A copy, so that the whole memory is not kept for it.
-		found = append(found, slices.Clone(answer))
-		memory = memory[len(answer):]
+		answer.whole = slices.Clone(answer.whole)
+		answer.text = answer.whole[len(answer.whole)-len(answer.text):]
+		found = append(found, answer)
 	}
 	return found, false
 }
@@ -96,17 +98,57 @@ func startsWith(ids, prefix []int32) bool {
 	return len(ids) >= len(prefix) && slices.Equal(ids[:len(prefix)], prefix)
 }
 
-// spelled returns the tokens at the beginning of ids that are an answer with this key, nil where
-// there are none. After an answer that a stop string ended, more tokens may follow; an answer with
-// tool calls must be all of ids.
-func spelled(t Text, ids []int32, key string) []int32 {
+// spelled returns the tokens at the beginning of ids that are an answer with this key, none where
+// there are none.
+func (g *Generator) spelled(ids []int32, key string) answerTokens {
+	from, thought, ok := g.afterThinking(ids)
+	if !ok {
+		return answerTokens{}
+	}
+	text := g.spelledText(ids[from:], key)
+	if text == nil {
+		return answerTokens{}
+	}
+	whole := ids[:from+len(text)]
+	if !thought {
+		text = whole
+	}
+	return answerTokens{whole: whole, text: text}
+}
+
+// afterThinking returns the index of the first token behind the reasoning with which ids begin, and
+// whether that has any text. It fails where that is within a token.
+func (g *Generator) afterThinking(ids []int32) (index int, thought, ok bool) {
+	r, a := newReasoner(g.thinking, false), assembly{}
+	var b []byte
+	for i, id := range ids {
+		b = g.appendToken(b[:0], id)
+		rest := r.push(b, &a)
+		switch {
+		case len(rest) == 0:
+		case !r.found:
+			return 0, false, true
+		default:
+			return i, r.begun, len(rest) == len(b)
+		}
+	}
+	if !r.found {
+		return 0, false, true
+	}
+	return len(ids), r.begun, true
+}
+
+// spelledText returns the tokens at the beginning of ids that are the text and the calls with this
+// key. After an answer that a stop string ended, more tokens may follow; an answer with tool calls
+// must be all of ids.
+func (g *Generator) spelledText(ids []int32, key string) []int32 {
 	var (
 		d    decoder
 		text []byte
 		b    []byte
 	)
 	for i, id := range ids {
-		b = t.AppendToken(b[:0], id)
+		b = g.appendToken(b[:0], id)
 		text = append(text, d.push(b)...)
 		cut := "" // what stands for a character that is not complete
 		if len(d.raw) > 0 {
@@ -122,7 +164,7 @@ func spelled(t Text, ids []int32, key string) []int32 {
 	text = append(text, d.end()...)
 	s, a := newSplitter(nil, true), assembly{}
 	for _, id := range ids {
-		b = t.AppendToken(b[:0], id)
+		b = g.appendToken(b[:0], id)
 		s.push(b, &a)
 	}
 	s.end(&a)

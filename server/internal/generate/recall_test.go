@@ -10,9 +10,10 @@ import (
 // byteText is a language in which a token is a byte. It has no chat template.
 type byteText struct{}
 
-func (byteText) EncodeChat(roles, contents []string, answers [][]int32) ([]int32, error) {
+func (byteText) EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) ([]int32, error) {
 	return nil, errors.New("no chat template")
 }
+func (byteText) ChatTemplate() string                    { return "" }
 func (byteText) Encode(s string, special bool) []int32   { return byteTokens(s) }
 func (byteText) AppendToken(dst []byte, id int32) []byte { return append(dst, byte(id)) }
 func (byteText) StopTokens() []int32                     { return []int32{256} }
@@ -41,9 +42,10 @@ func FuzzSpelled(f *testing.F) {
 		if key == "" || len(memory) > 1000 {
 			t.Skip("no answer")
 		}
+		g := &Generator{text: byteText{}}
 		var d decoder
 		var said []byte
-		for _, id := range spelled(byteText{}, byteTokens(memory), key) {
+		for _, id := range g.spelled(byteTokens(memory), key).whole {
 			said = append(said, d.push([]byte{byte(id)})...)
 		}
 		said = append(said, d.end()...)

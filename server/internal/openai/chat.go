@@ -26,6 +26,7 @@ type chatChoice struct {
 		Role string `json:"role"`
 		// null beside tool calls where the model wrote no text
 		Content   *string        `json:"content"`
+		Reasoning string         `json:"reasoning_content,omitempty"`
 		ToolCalls []chatToolCall `json:"tool_calls,omitempty"`
 	} `json:"message"`
 	Logprobs     *chatLogprobs `json:"logprobs"`
@@ -55,6 +56,7 @@ func (w *ChatWriter) Whole(a generate.Answer) any {
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
 		choice.Message.Content = new(string(a.Text))
 	}
+	choice.Message.Reasoning = string(a.Reasoning)
 	for _, c := range a.Calls {
 		call := chatToolCall{ID: c.ID, Type: "function"}
 		call.Function.Name, call.Function.Arguments = c.Name, string(c.Arguments)
@@ -85,6 +87,10 @@ func (w *ChatWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 	switch p.Kind {
 	case generate.PieceText:
 		return w.appendText(b, p)
+	case generate.PieceReasoning:
+		b = w.begin(b, `{"index":0,"delta":{"reasoning_content":`)
+		b = wire.AppendString(b, p.Bytes)
+		return w.end(b, `},"logprobs":null,"finish_reason":null}`)
 	case generate.PieceCall:
 		b = w.begin(b, `{"index":0,"delta":{"tool_calls":[{"index":`)
 		b = strconv.AppendInt(b, int64(p.Call), 10)

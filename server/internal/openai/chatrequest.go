@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -22,6 +23,9 @@ type ChatRequest struct {
 	Tools               []chatTool      `json:"tools"`
 	ToolChoice          json.RawMessage `json:"tool_choice"`
 	ParallelToolCalls   *bool           `json:"parallel_tool_calls"`
+	ReasoningEffort     string          `json:"reasoning_effort"`
+
+	generate.ThinkingFields
 
 	Functions  []json.RawMessage `json:"functions"`
 	Modalities []string          `json:"modalities"`
@@ -34,6 +38,9 @@ type chatMessage struct {
 	ToolCalls  []calledTool    `json:"tool_calls"`
 	Function   *calledFunction `json:"function_call"` // what tool_calls were before
 	ToolCallID string          `json:"tool_call_id"`
+	// What an assistant thought before, as this server and others send it.
+	ReasoningContent string `json:"reasoning_content"`
+	Reasoning        string `json:"reasoning"`
 }
 
 // A calledTool is a call in the history: a model wrote it.
@@ -89,6 +96,12 @@ func (q *ChatRequest) Validate(maxTokens int) (*generate.Params, error) {
 	if p.Constraint, err = q.constraint(); err != nil {
 		return nil, err
 	}
+	if err := p.Thinking.SetEffort("reasoning_effort", q.ReasoningEffort); err != nil {
+		return nil, err
+	}
+	if err := q.ThinkingFields.AddTo(p); err != nil {
+		return nil, err
+	}
 	if len(q.Messages) == 0 {
 		return nil, generate.Invalid("messages", "messages: at least one is needed")
 	}
@@ -141,7 +154,7 @@ func (m *chatMessage) addTo(p *generate.Params, path string) error {
 	case "tool", "function": // function is what tool was called before
 		p.AddToolResult(text)
 	case "assistant":
-		p.AddAnswer(text, m.calls())
+		p.AddAnswer(cmp.Or(m.ReasoningContent, m.Reasoning), text, m.calls())
 	}
 	return nil
 }

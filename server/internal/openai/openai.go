@@ -26,6 +26,12 @@ type usage struct {
 	CompletionTokens int           `json:"completion_tokens"`
 	TotalTokens      int           `json:"total_tokens"`
 	Details          promptDetails `json:"prompt_tokens_details"`
+	// nil where the model did not think
+	Completion *completionDetails `json:"completion_tokens_details,omitempty"`
+}
+
+type completionDetails struct {
+	ReasoningTokens int `json:"reasoning_tokens"`
 }
 
 // promptDetails says, beyond OpenAI's cached_tokens, what the cache was worth to this prompt.
@@ -38,7 +44,12 @@ type promptDetails struct {
 }
 
 func newUsage(u generate.Usage) usage {
+	var completion *completionDetails
+	if u.ReasoningTokens > 0 {
+		completion = &completionDetails{u.ReasoningTokens}
+	}
 	return usage{
+		Completion:       completion,
 		PromptTokens:     u.PromptTokens,
 		CompletionTokens: u.OutputTokens,
 		TotalTokens:      u.PromptTokens + u.OutputTokens,

@@ -178,7 +178,7 @@ func (c *conversation) addCall(call generate.ToolCall) {
 
 func (c *conversation) endAnswer() {
 	if c.answer && (c.text != "" || len(c.calls) > 0) {
-		c.p.AddAnswer(c.text, c.calls)
+		c.p.AddAnswer(c.reasoning, c.text, c.calls)
 	}
 	c.answer, c.text, c.calls, c.reasoning = false, "", nil, ""
 }

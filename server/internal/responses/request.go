@@ -50,6 +50,7 @@ type Request struct {
 	IgnoreEOS bool    `json:"ignore_eos"`
 
 	generate.FormFields // of which text is this API's own
+	generate.ThinkingFields
 
 	// These are here so that they can be refused.
 	Background   bool            `json:"background"`
@@ -163,6 +164,9 @@ func (q *Request) ValidatePrompt() (*generate.Params, error) {
 	if p.Constraint, err = q.constraint(); err != nil {
 		return nil, err
 	}
+	if err := q.readThinking(p); err != nil {
+		return nil, err
+	}
 	if q.look(); q.missing != nil {
 		return nil, q.missing
 	}
@@ -184,6 +188,15 @@ func (q *Request) ValidatePrompt() (*generate.Params, error) {
 	// Clients send one turn as several items, and templates want roles to alternate.
 	p.MergeRoles()
 	return p, nil
+}
+
+func (q *Request) readThinking(p *generate.Params) error {
+	if r := q.Reasoning; r != nil && r.Effort != nil {
+		if err := p.Thinking.SetEffort("reasoning.effort", *r.Effort); err != nil {
+			return err
+		}
+	}
+	return q.ThinkingFields.AddTo(p)
 }
 
 // refuse refuses what this server cannot do.

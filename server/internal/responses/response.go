@@ -97,8 +97,9 @@ func newUsage(u generate.Usage) *usage {
 			RestoredBytes: u.Start.RestoredBytes,
 			RestoreMs:     math.Round(u.Start.Restore.Seconds()*1e5) / 1e2,
 		},
-		OutputTokens: u.OutputTokens,
-		TotalTokens:  u.PromptTokens + u.OutputTokens,
+		OutputTokens:  u.OutputTokens,
+		OutputDetails: outputDetails{u.ReasoningTokens},
+		TotalTokens:   u.PromptTokens + u.OutputTokens,
 	}
 }
 
@@ -193,6 +194,25 @@ func appendMessage(b []byte, id, status string, content []byte) []byte {
 	b = wire.AppendString(append(b, `,"type":"message","status":`...), status)
 	b = append(append(b, `,"role":"assistant","content":[`...), content...)
 	return append(b, "]}"...)
+}
+
+// appendReasoning appends the item of the reasoning, whose text is a part of content as soon as there
+// is any. sealed says that the client asked for it in the form in which it need keep nothing else.
+func appendReasoning(b []byte, id string, text []byte, sealed bool) []byte {
+	b = wire.AppendString(append(b, `{"id":`...), id)
+	b = append(b, `,"type":"reasoning","summary":[],"content":[`...)
+	if len(text) > 0 {
+		b = appendReasoningText(b, text)
+	}
+	b = append(b, `],"encrypted_content":`...)
+	if !sealed || len(text) == 0 {
+		return append(b, "null}"...)
+	}
+	return append(wire.AppendString(b, encryptedReasoning(text)), '}')
+}
+
+func appendReasoningText(b, text []byte) []byte {
+	return append(wire.AppendString(append(b, `{"type":"reasoning_text","text":`...), text), '}')
 }
 
 // appendText appends a part of text.

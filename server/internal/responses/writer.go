@@ -2,6 +2,7 @@ package responses
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"loadstone/server/internal/generate"
@@ -14,6 +15,7 @@ type Writer struct {
 	tools    toolNames
 	keep     func(*Response) // stores a response that is complete; may clear its Store
 	logprobs bool
+	sealed   bool // reasoning has its encrypted_content
 
 	sequence int // of the next event
 	open     openItem
@@ -29,6 +31,7 @@ const (
 	openNone openItem = iota
 	openText
 	openCall
+	openReasoning
 )
 
 // NewWriter returns a writer for the response with this id to a valid request. It calls keep with the
@@ -41,6 +44,7 @@ func NewWriter(
 		tools:    q.tools,
 		keep:     keep,
 		logprobs: p.TopLogprobs >= 0,
+		sealed:   slices.Contains(q.Include, "reasoning.encrypted_content"),
 	}
 }
 
@@ -62,9 +66,12 @@ func (w *Writer) finish(a generate.Answer) {
 		}
 		return statusCompleted
 	}
+	if len(a.Reasoning) > 0 {
+		add(appendReasoning(nil, itemID("rs_", r.ID, 0), a.Reasoning, w.sealed))
+	}
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
 		part := appendText(nil, a.Text, a.Probs)
-		add(appendMessage(nil, itemID("msg_", r.ID, 0), status(len(a.Calls) == 0), part))
+		add(appendMessage(nil, itemID("msg_", r.ID, len(r.Output)), status(len(a.Calls) == 0), part))
 	}
 	for i, c := range a.Calls {
 		name := w.tools.of(c.Name)
@@ -103,6 +110,8 @@ func (w *Writer) AppendPiece(b []byte, p generate.Piece) []byte {
 	switch p.Kind {
 	case generate.PieceText:
 		return w.appendTextPiece(b, p)
+	case generate.PieceReasoning:
+		return w.appendReasoningPiece(b, p)
 	case generate.PieceCall:
 		b = w.endItem(b, statusCompleted)
 		w.open, w.call = openCall, generate.ToolCall{ID: p.ID, Name: p.Name}
@@ -132,6 +141,32 @@ func (w *Writer) appendTextPiece(b []byte, p generate.Piece) []byte {
 	return end(append(b, encodeProbs(p.Probs)...))
 }
 
+func (w *Writer) appendReasoningPiece(b []byte, p generate.Piece) []byte {
+	if w.open != openReasoning {
+		b = w.endItem(b, statusCompleted)
+		w.open, w.text = openReasoning, nil
+		empty := appendReasoning(nil, w.itemID(), nil, w.sealed)
+		b = w.appendItem(b, "response.output_item.added", empty)
+		b = w.begin(b, "response.content_part.added")
+		b = append(w.place(b), `,"content_index":0,"part":`...)
+		b = end(appendReasoningText(b, nil))
+	}
+	w.text = append(w.text, p.Bytes...)
+	b = w.begin(b, "response.reasoning_text.delta")
+	b = append(w.place(b), `,"content_index":0,"delta":`...)
+	return end(wire.AppendString(b, p.Bytes))
+}
+
+// endReasoning appends the events of the whole reasoning.
+func (w *Writer) endReasoning(b []byte) []byte {
+	b = w.begin(b, "response.reasoning_text.done")
+	b = append(w.place(b), `,"content_index":0,"text":`...)
+	b = end(wire.AppendString(b, w.text))
+	b = w.begin(b, "response.content_part.done")
+	b = append(w.place(b), `,"content_index":0,"part":`...)
+	return end(appendReasoningText(b, w.text))
+}
+
 func (w *Writer) beginText(b []byte) []byte {
 	w.open, w.text, w.probs = openText, nil, nil
 	empty := appendMessage(nil, w.itemID(), statusInProgress, nil)
@@ -156,6 +191,9 @@ func (w *Writer) endItem(b []byte, status string) []byte {
 		b = w.begin(b, "response.content_part.done")
 		b = end(append(append(w.place(b), `,"content_index":0,"part":`...), part...))
 		item = appendMessage(nil, w.itemID(), status, part)
+	case openReasoning:
+		b = w.endReasoning(b)
+		item = appendReasoning(nil, w.itemID(), w.text, w.sealed)
 	case openCall:
 		b = w.endCall(b)
 		item = w.callItem(status)
@@ -185,7 +223,8 @@ func (w *Writer) endCall(b []byte) []byte {
 
 // AppendFinish appends what comes after the last piece of a complete answer.
 func (w *Writer) AppendFinish(b []byte, a generate.Answer) []byte {
-	if w.open == openNone && len(w.response.Output) == 0 {
+	if w.open == openReasoning || w.open == openNone && len(w.response.Output) == 0 {
+		b = w.endItem(b, statusCompleted)
 		b = w.beginText(b)
 	}
 	status := statusCompleted
@@ -209,8 +248,11 @@ func (w *Writer) name() toolName { return w.tools.of(w.call.Name) }
 // itemID returns the open item's id.
 func (w *Writer) itemID() string {
 	kind := "msg_"
-	if w.open == openCall {
+	switch w.open {
+	case openCall:
 		kind = w.name().kind.prefix()
+	case openReasoning:
+		kind = "rs_"
 	}
 	return itemID(kind, w.response.ID, len(w.response.Output))
 }

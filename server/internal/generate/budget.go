@@ -1,0 +1,40 @@
+package generate
+
+import (
+	"math"
+)
+
+// within returns a mask that also ends the reasoning of an answer when it has budget tokens: then the
+// tokens that spell the end of the form must come. open says that the prompt has the form's beginning
+// already.
+func (g *Generator) within(before mask, open bool, budget int) mask {
+	impossible := float32(math.Inf(-1))
+	r, a := newReasoner(g.thinking, open), assembly{}
+	var scratch []byte
+	done, thought, forced := 0, 0, 0
+	return func(answer []int32, logits []float32) {
+		for _, id := range answer[done:] {
+			scratch = g.appendToken(scratch[:0], id)
+			was := r.state
+			r.push(scratch, &a)
+			if was == inThinking {
+				thought++
+			}
+			a.take()
+		}
+		done = len(answer)
+		if r.state == inThinking && thought >= budget {
+			want := g.closing[min(forced, len(g.closing)-1)]
+			forced++
+			kept := logits[want]
+			for i := range logits {
+				logits[i] = impossible
+			}
+			// A penalty or a bias may have ruled it out already.
+			logits[want] = max(kept, -1e4)
+		}
+		if before != nil {
+			before(answer, logits)
+		}
+	}
+}
