@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/engine/ref/oracle"
+	"loadstone/metal"
 )
 
 // The metamorphic test: one list of operations must get the same answers, token for token, from
@@ -568,5 +570,28 @@ func TestMetamorphicReal(t *testing.T) {
 			on.only = []string{"roomy", "batch of one", "odd chunks", "tiny pool", "restarts"}
 			check(t, on, generate(2)[:8])
 		})
+	}
+}
+
+// The network of every family gives the same answers however it is batched, cut, evicted and
+// restarted.
+func TestMetamorphicFamilies(t *testing.T) {
+	for _, backend := range []string{"ref", "mlx"} {
+		for i, kind := range oracle.Kinds(t) {
+			t.Run(backend+"/"+kind, func(t *testing.T) {
+				if backend == "mlx" && !metal.Available {
+					t.Skip(metal.ErrUnavailable)
+				}
+				on := onFamily(t, kind, backend)
+				on.only = []string{"roomy", "batch of one", "odd chunks", "tiny pool", "restarts"}
+				lists := 1
+				if kind == "mistral" && backend == "ref" { // all layers slide
+					lists = 6
+				}
+				for seed := range lists {
+					check(t, on, generate(uint64(100 + i + 20*seed))[:8])
+				}
+			})
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"loadstone/engine/internal/kv"
 	"loadstone/engine/internal/sample"
 	"loadstone/engine/ref"
+	"loadstone/engine/ref/oracle"
 	"loadstone/engine/tiny"
 	"loadstone/metal"
 )
@@ -171,6 +173,35 @@ func (s *soloist) excuse(
 		}
 		return nil
 	}
+}
+
+// onFamily is a network of package oracle, with quantised weights, on ref or on MLX. Its answers must
+// be the same to the last token.
+func onFamily(t *testing.T, kind, backend string) *network {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), kind)
+	config := oracle.Config(t, kind)
+	config["max_position_embeddings"] = soloTokens
+	list := oracle.Tensors(t, config, oracle.Form{Quantised: true})
+	if err := checkpoint.Write(dir, config, list); err != nil {
+		t.Fatal(err)
+	}
+	open := func() (Model, error) {
+		if backend == "mlx" {
+			return metal.Open(dir, "auto", nil)
+		}
+		c, err := checkpoint.Open(os.DirFS(dir))
+		if err != nil {
+			return nil, err
+		}
+		return ref.New(c, "f32")
+	}
+	alone, err := newSoloist(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { alone.m.Close() })
+	return &network{name: kind + " on " + backend, open: open, foretell: alone.foretell}
 }
 
 // onRef is the embedded network in plain Go, which must give the same answers to the last token,

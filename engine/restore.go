@@ -228,6 +228,9 @@ func (e *Engine) writePortion(r *restore, p portion) error {
 				slot = d.pool.SlotOf(block)
 				tokenBytes += d.header.SlidingBytes
 			}
+			if tokenBytes == 0 {
+				continue // all layers slide, and none sees this block any more
+			}
 			if err := d.model.WriteKV(int(block), int(slot), len(b)/tokenBytes, b); err != nil {
 				return err
 			}

@@ -40,16 +40,18 @@ namespace kernels {
 namespace {
 
 // Applies a norm, unless w is null, and then rope to one vector of a head: element i is rotated
-// with element i + dim/2.
+// with element i + pairs. Elements from 2 pairs on are not rotated.
 LS_INLINE void norm_and_rope(const float *x, const float *w, float eps, const float *cos,
-                             const float *sin, int dim, float scale, float *y) {
-  const int half = dim / 2;
+                             const float *sin, int pairs, int dim, float scale, float *y) {
   const float inv = w != nullptr ? scale / std::sqrt(simd::dot(x, x, dim) / dim + eps) : scale;
-  for (int i = 0; i < half; i++) {
+  for (int i = 0; i < pairs; i++) {
     const float a = x[i] * inv * (w != nullptr ? w[i] : 1),
-                b = x[i + half] * inv * (w != nullptr ? w[i + half] : 1);
+                b = x[i + pairs] * inv * (w != nullptr ? w[i + pairs] : 1);
     y[i] = a * cos[i] - b * sin[i];
-    y[i + half] = a * sin[i] + b * cos[i];
+    y[i + pairs] = a * sin[i] + b * cos[i];
+  }
+  for (int i = 2 * pairs; i < dim; i++) {
+    y[i] = x[i] * inv * (w != nullptr ? w[i] : 1);
   }
 }
 
@@ -58,6 +60,7 @@ struct Attention {
   static constexpr int shares = 4;    // a piece may be as large as a thread's work divided by this
   static constexpr int few_rows = 16; // tokens that use a tile before the next tokens do
 
+  const ls_config &config;
   int heads, kv_heads, dim, window;
   float eps, scale;
   KVFormat kv;
@@ -65,7 +68,7 @@ struct Attention {
   size_t head;            // bytes of one head
   const Batch &batch;
   const RopeTable &rope;
-  const float *q_norm, *k_norm; // Gemma's
+  const float *q_norm, *k_norm; // null without them
 
   // A tile of keys and one of values fit the first-level cache together. A span is a whole number
   // of tiles, and so long that folding costs next to nothing: spans of 128 positions of dim 256
@@ -157,22 +160,23 @@ struct Attention {
   // head of the group, dim), and their keys and values into the cache.
   LS_CLONES void prepare(const float *qs, const float *ks, const float *vs,
                          const Batch::Seq *const *owner, int from, int to, float *q) const {
-    const int group = heads / kv_heads, half = dim / 2;
+    const int group = heads / kv_heads, pairs = rope.pairs;
     const size_t row = kv.row(dim);
     std::vector<float> key(dim);
     for (int t = from; t < to; t++) {
       const Batch::Seq &seq = *owner[t];
       const size_t i = t - seq.first, cell = batch.cells[window > 0][t];
-      const float *cos = rope.cos.data() + size_t(t) * half,
-                  *sin = rope.sin.data() + size_t(t) * half;
+      const float *cos = rope.cos.data() + size_t(t) * pairs,
+                  *sin = rope.sin.data() + size_t(t) * pairs;
+      const float scale = this->scale * query_factor(config, batch.positions[t]);
       for (int h = 0; h < heads; h++) {
         const size_t at = (size_t(h / group) * seq.len + i) * group + h % group;
-        norm_and_rope(qs + (size_t(t) * heads + h) * dim, q_norm, eps, cos, sin, dim, scale,
+        norm_and_rope(qs + (size_t(t) * heads + h) * dim, q_norm, eps, cos, sin, pairs, dim, scale,
                       q + (size_t(seq.first) * heads + at) * dim);
         kv.rotate(q + (size_t(seq.first) * heads + at) * dim, dim);
       }
       for (int h = 0; h < kv_heads; h++) {
-        norm_and_rope(ks + (size_t(t) * kv_heads + h) * dim, k_norm, eps, cos, sin, dim, 1,
+        norm_and_rope(ks + (size_t(t) * kv_heads + h) * dim, k_norm, eps, cos, sin, pairs, dim, 1,
                       key.data());
         kv.encode(key.data(), dim, keys + h * head + cell * row);
         kv.encode(vs + (size_t(t) * kv_heads + h) * dim, dim, values + h * head + cell * row);
@@ -259,6 +263,9 @@ struct Attention {
           }
           const Seen some = seen.from(i, dim);
           product(q + size_t(i) * dim, dim, turned, tile, m, dim, n, s, tile, false);
+          if (config.attention_cap > 0) {
+            cap_rows(s, tile, m, n, config.attention_cap);
+          }
           weigh_all(s, tile, m, group, first, window, p, n, some, dim);
           product(s, tile, v, dim, m, n, dim, some.o, dim, true);
         }
@@ -303,7 +310,8 @@ void attend(const Layer &l, const float *q, const float *k, const float *v, cons
   array keys = *l.keys, values = *l.values;
   const size_t head = size_t(keys.shape(1)) * keys.shape(2);
   const auto data = [](const std::optional<array> &a) { return a ? a->data<float>() : nullptr; };
-  Attention{c.heads,
+  Attention{c,
+            c.heads,
             c.kv_heads,
             c.head_dim,
             l.sliding ? c.window : 0,

@@ -127,6 +127,17 @@ LS_CLONES void transpose(const float *k, int n, int dim, float *t, int ld) {
   }
 }
 
+LS_CLONES void cap_rows(float *x, int ld, int rows, int n, float limit) {
+  for (int r = 0; r < rows; r++) {
+    float *row = x + size_t(r) * ld;
+    for (int i = 0; i < n; i += width) {
+      const int m = std::min(width, n - i);
+      const vf e = simd::exp(simd::load(row + i, m) * (2 / limit));
+      simd::store(row + i, limit - 2 * limit / (e + 1), m);
+    }
+  }
+}
+
 // Makes weights of the scores of one row, 0 outside lo..hi-1, and rescales its sums.
 LS_INLINE void weigh(float *s, int n, int lo, int hi, float &top, float &sum, float *o, int dim) {
   lo = std::max(lo, 0), hi = std::min(hi, n);

@@ -35,6 +35,9 @@ void product(const float *a, int lda, const float *b, int ldb, int m, int k, int
 // Transposes n keys: t[d][j] = k[j][d]. Rows of t are ld apart.
 void transpose(const float *k, int n, int dim, float *t, int ld);
 
+// Makes limit tanh(x / limit) of n numbers in each of some rows, which are ld apart.
+void cap_rows(float *x, int ld, int rows, int n, float limit);
+
 // Takes the scores of n keys, from position p on, into the softmax of rows of queries. There are
 // group rows to a position, from position first on. The scores s, rows that are ld apart, become
 // weights, and seen is rescaled.

@@ -44,31 +44,26 @@ int ls_init(char *err, size_t errlen) {
   });
 }
 
-static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding) {
-  const std::string p = "model.layers." + std::to_string(i) + ".", attn = p + "self_attn.",
-                    mlp = p + "mlp.";
-  const bool gemma = c.arch == LS_GEMMA3;
-  const float plus = gemma ? 1 : 0; // Gemma stores the weights of norms minus one
+static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding, bool rotates) {
+  const std::string p = "layers." + std::to_string(i) + ".";
   const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  Layer l{
+  return Layer{
       .sliding = sliding,
-      .in_norm = w.vector(p + "input_layernorm.weight", c.hidden, plus),
-      .post_norm = w.vector(p + "post_attention_layernorm.weight", c.hidden, plus),
-      .q = w.linear(attn + "q_proj", q, c.hidden),
-      .k = w.linear(attn + "k_proj", kv, c.hidden),
-      .v = w.linear(attn + "v_proj", kv, c.hidden),
-      .o = w.linear(attn + "o_proj", c.hidden, q),
-      .gate = w.linear(mlp + "gate_proj", c.intermediate, c.hidden),
-      .up = w.linear(mlp + "up_proj", c.intermediate, c.hidden),
-      .down = w.linear(mlp + "down_proj", c.hidden, c.intermediate),
+      .rotates = rotates,
+      .attn_norm = w.norm(p + "attn_norm", c.hidden),
+      .mlp_norm = w.norm(p + "mlp_norm", c.hidden),
+      .post_attn_norm = w.norm_if_any(p + "post_attn_norm", c.hidden),
+      .post_mlp_norm = w.norm_if_any(p + "post_mlp_norm", c.hidden),
+      .q_norm = w.norm_if_any(p + "q_norm", c.head_dim),
+      .k_norm = w.norm_if_any(p + "k_norm", c.head_dim),
+      .q = w.linear(p + "q", q, c.hidden),
+      .k = w.linear(p + "k", kv, c.hidden),
+      .v = w.linear(p + "v", kv, c.hidden),
+      .o = w.linear(p + "o", c.hidden, q),
+      .gate = w.linear(p + "gate", c.intermediate, c.hidden),
+      .up = w.linear(p + "up", c.intermediate, c.hidden),
+      .down = w.linear(p + "down", c.hidden, c.intermediate),
   };
-  if (gemma) {
-    l.pre_ff = w.vector(p + "pre_feedforward_layernorm.weight", c.hidden, plus);
-    l.post_ff = w.vector(p + "post_feedforward_layernorm.weight", c.hidden, plus);
-    l.q_norm = w.vector(attn + "q_norm.weight", c.head_dim, plus);
-    l.k_norm = w.vector(attn + "k_norm.weight", c.head_dim, plus);
-  }
-  return l;
 }
 
 int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out,
@@ -76,7 +71,7 @@ int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors,
   return guard(err, errlen, [&] {
     const ls_config &c = *config;
     auto w = std::make_unique<Weights>(c, tensors, ntensors);
-    array norm = w->vector("model.norm.weight", c.hidden, c.arch == LS_GEMMA3 ? 1 : 0);
+    array norm = w->norm("norm", c.hidden);
     auto dtype = c.native ? norm.dtype() : mx::float32;
     auto kv_dtype = dtype;
     const KVFormat kv{c.kv_bits == 0 ? 32 : c.kv_bits};
@@ -91,22 +86,29 @@ int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors,
     }
     auto m = std::unique_ptr<ls_model>(
         new ls_model{.config = c,
-                     .embed = w->linear("model.embed_tokens", c.vocab, c.hidden),
+                     .embed = w->linear("embed", c.vocab, c.hidden),
                      .norm = norm,
                      .dtype = dtype,
                      .kv_dtype = kv_dtype,
                      .kv = kv});
     if (!c.tied) {
-      m->head = w->linear("lm_head", c.vocab, c.hidden);
+      m->head = w->linear("head", c.vocab, c.hidden);
     }
     m->weights = std::move(w);
     *out = m.release();
   });
 }
 
-int ls_load_layer(ls_model *m, int32_t sliding, char *err, size_t errlen) {
+int ls_rope(ls_model *m, int32_t sliding, const double *frequencies, int32_t pairs, double scale,
+            char *err, size_t errlen) {
+  return guard(err, errlen,
+               [&] { m->ropes[sliding != 0] = {{frequencies, frequencies + pairs}, scale}; });
+}
+
+int ls_load_layer(ls_model *m, int32_t sliding, int32_t rotates, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
-    m->layers.push_back(load_layer(*m->weights, m->config, int(m->layers.size()), sliding != 0));
+    m->layers.push_back(load_layer(*m->weights, m->config, int(m->layers.size()), sliding != 0,
+                                   rotates != 0));
   });
 }
 
@@ -116,7 +118,7 @@ int64_t ls_bytes_read(const ls_model *m) { return m->weights->bytes_read(); }
 
 static int64_t bytes(const Linear &l) {
   size_t n = l.packed ? l.packed->bytes() : l.halves ? l.halves->bytes() : 0;
-  for (const auto *a : {&l.w, &l.scales, &l.biases}) {
+  for (const auto *a : {&l.w, &l.scales, &l.biases, &l.bias}) {
     n += *a ? (*a)->nbytes() : 0;
   }
   return int64_t(n);
@@ -135,8 +137,8 @@ int64_t ls_decode_bytes(const ls_model *m) {
 int64_t ls_weight_bytes(const ls_model *m) {
   int64_t n = ls_decode_bytes(m) + (m->head ? bytes(m->embed) : 0) + m->norm.nbytes();
   for (const Layer &l : m->layers) {
-    n += l.in_norm.nbytes() + l.post_norm.nbytes();
-    for (const auto *a : {&l.pre_ff, &l.post_ff, &l.q_norm, &l.k_norm}) {
+    n += l.attn_norm.nbytes() + l.mlp_norm.nbytes();
+    for (const auto *a : {&l.post_attn_norm, &l.post_mlp_norm, &l.q_norm, &l.k_norm}) {
       n += *a ? (*a)->nbytes() : 0;
     }
   }

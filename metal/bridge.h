@@ -30,21 +30,25 @@ typedef struct {
   int64_t bytes;
 } ls_tensor;
 
-enum { LS_LLAMA = 0, LS_GEMMA3 = 1 };
-
+// A network, as engine/checkpoint describes it. Which of the optional tensors it has, such as biases
+// and norms of queries, tell the tensors themselves.
 typedef struct {
-  int32_t arch;
   int32_t vocab, hidden, layers, heads, kv_heads, head_dim, intermediate;
   int32_t window;  // tokens that a token sees in a sliding layer, itself included
   int32_t tied;    // the head is the embedding even where lm_head.weight exists
   int32_t native;  // keep weights as stored (GPU); else widen all to float32
   int32_t kv_bits; // of an element of the KV cache: 32, 16, 8, 4, or 0: as the activations
   int32_t graph;   // MLX's operations only (GPU); else our own CPU kernels where they are faster
+  int32_t gelu;    // the activation is GELU in its tanh form, else SiLU
+  int32_t norms_minus_one; // the tensors hold the factors of norms minus 1
   float eps;
-  float rope_theta, rope_local_theta; // bases of the global and of the sliding layers
-  float rope_scale;                   // positions of global layers are multiplied by it
-  float attention_scale;              // attention scores are multiplied by it
-  float embedding_scale;              // the embedding's rows are multiplied by it
+  float attention_scale;           // attention scores are multiplied by it
+  float embedding_scale;           // the embedding's rows are multiplied by it
+  float attention_cap, final_cap;  // a score or logit x becomes cap tanh(x / cap), unless cap is 0
+  // Unless query_beta is 0, the query at position p is multiplied by
+  // 1 + query_beta ln(1 + floor(p / query_every)).
+  float query_beta;
+  int32_t query_every;
 } ls_config;
 
 // The version of the MLX in this process, and the version whose headers this was compiled against.
@@ -64,12 +68,18 @@ int ls_init(char *err, size_t errlen);
 // Returns 1 if MLX computes on a GPU.
 int ls_gpu(void);
 
-// A model is opened by ls_open, ls_load_layer for every layer in order, and ls_loaded. The tensors,
-// whose sizes the caller has checked, are read meanwhile and not afterwards. ls_bytes_read is the
+// A model is opened by ls_open, ls_rope for global layers and for sliding ones, ls_load_layer for
+// every layer in order, and ls_loaded. The tensors, whose sizes the caller has checked, are read
+// meanwhile and not afterwards. ls_bytes_read is the
 // number of their bytes that have been read.
 int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out,
             char *err, size_t errlen);
-int ls_load_layer(ls_model *m, int32_t sliding, char *err, size_t errlen);
+// Sets how layers of a kind rotate queries and keys: frequencies are radians a position for each
+// pair of elements, i and i + pairs; what is rotated is multiplied by scale.
+int ls_rope(ls_model *m, int32_t sliding, const double *frequencies, int32_t pairs, double scale,
+            char *err, size_t errlen);
+// rotates says whether the layer has RoPE.
+int ls_load_layer(ls_model *m, int32_t sliding, int32_t rotates, char *err, size_t errlen);
 void ls_loaded(ls_model *m);
 int64_t ls_bytes_read(const ls_model *m);
 void ls_close(ls_model *m);

@@ -5,14 +5,16 @@ package metal
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"loadstone/engine/checkpoint"
 )
 
 // tensor is one entry of a safetensors file to be written.
@@ -54,51 +56,54 @@ func tinyGemma() *folder {
 	})
 }
 
+// tinyOdd has norms of queries and keys, biases, windows in some layers, and YaRN, whose scale is not
+// 1.
+func tinyOdd() *folder {
+	return tiny(map[string]any{
+		"model_type": "qwen3", "vocab_size": 131, "hidden_size": 64, "num_hidden_layers": 3,
+		"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 32,
+		"intermediate_size": 96, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
+		"rope_theta": 1e4, "attention_bias": true, "tie_word_embeddings": true,
+		"sliding_window": 7, "use_sliding_window": true, "max_window_layers": 1,
+		"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4.0,
+			"original_max_position_embeddings": 16},
+	})
+}
+
 // tiny returns a network with random weights for this config.json.
 func tiny(config map[string]any) *folder {
 	c := &folder{config: config, tensors: map[string]tensor{}}
-	n := func(key string) int { return config[key].(int) }
+	text, err := json.Marshal(config)
+	if err != nil {
+		panic(err)
+	}
+	network, err := checkpoint.ParseConfig(text)
+	if err != nil {
+		panic(err)
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	add := func(name string, center, spread float64, shape ...int) {
-		size := 1
-		for _, d := range shape {
+	for _, p := range network.Parameters() {
+		name, size := "model."+p.Stored, p.Shape[0]
+		if p.Stored == "lm_head.weight" {
+			name = p.Stored
+		}
+		center, spread := 0.0, 0.2
+		switch {
+		case p.Norm && !network.NormsMinusOne:
+			center = 1
+		case strings.HasSuffix(name, "embed_tokens.weight"), strings.HasSuffix(name, "head.weight"):
+			spread = 0.5
+		case strings.HasSuffix(name, "o_proj.weight"), strings.HasSuffix(name, "down_proj.weight"):
+			spread = 0.1
+		}
+		for _, d := range p.Shape[1:] {
 			size *= d
 		}
 		x := make([]float32, size)
 		for i := range x {
 			x[i] = float32(center + spread*rng.NormFloat64())
 		}
-		c.tensors[name] = float32Tensor(x, shape...)
-	}
-	gemma := config["model_type"] == "gemma3_text"
-	center := 1.0
-	if gemma {
-		center = 0 // Gemma stores the weights of norms minus one
-	}
-	hidden, inter, dim := n("hidden_size"), n("intermediate_size"), n("head_dim")
-	q, kv := n("num_attention_heads")*dim, n("num_key_value_heads")*dim
-	add("model.embed_tokens.weight", 0, 0.5, n("vocab_size"), hidden)
-	for i := range n("num_hidden_layers") {
-		p := fmt.Sprintf("model.layers.%d.", i)
-		add(p+"input_layernorm.weight", center, 0.2, hidden)
-		add(p+"post_attention_layernorm.weight", center, 0.2, hidden)
-		if gemma {
-			add(p+"pre_feedforward_layernorm.weight", center, 0.2, hidden)
-			add(p+"post_feedforward_layernorm.weight", center, 0.2, hidden)
-			add(p+"self_attn.q_norm.weight", center, 0.2, dim)
-			add(p+"self_attn.k_norm.weight", center, 0.2, dim)
-		}
-		add(p+"self_attn.q_proj.weight", 0, 0.2, q, hidden)
-		add(p+"self_attn.k_proj.weight", 0, 0.2, kv, hidden)
-		add(p+"self_attn.v_proj.weight", 0, 0.2, kv, hidden)
-		add(p+"self_attn.o_proj.weight", 0, 0.1, hidden, q)
-		add(p+"mlp.gate_proj.weight", 0, 0.2, inter, hidden)
-		add(p+"mlp.up_proj.weight", 0, 0.2, inter, hidden)
-		add(p+"mlp.down_proj.weight", 0, 0.1, hidden, inter)
-	}
-	add("model.norm.weight", center, 0.2, hidden)
-	if config["tie_word_embeddings"] == false {
-		add("lm_head.weight", 0, 0.5, n("vocab_size"), hidden)
+		c.tensors[name] = float32Tensor(x, p.Shape...)
 	}
 	return c
 }

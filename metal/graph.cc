@@ -32,22 +32,65 @@ static array gather(const array &cache, const std::vector<Run> &runs) {
   return pieces.size() == 1 ? pieces[0] : mx::concatenate(pieces, 1);
 }
 
+static array cap(const array &x, float limit) {
+  const array c(limit, x.dtype());
+  return c * mx::tanh(x / c);
+}
+
+// Attention whose scores are capped, which MLX has no operation for: 1 x heads x rows x dim.
+static array capped_attention(const array &q, const array &k, const array &v, const ls_config &c,
+                              const std::optional<array> &mask) {
+  const int rows = q.shape(2), dim = q.shape(3);
+  const array grouped = mx::reshape(q, {c.kv_heads, c.heads / c.kv_heads, rows, dim});
+  const auto keys = [](const array &x) { return mx::expand_dims(mx::squeeze(x, 0), 1); };
+  array scores = mx::matmul(grouped * array(c.attention_scale, q.dtype()),
+                            mx::swapaxes(keys(k), 2, 3));
+  scores = cap(scores, c.attention_cap);
+  if (mask) {
+    scores = mx::where(*mask, scores, array(-INFINITY, scores.dtype()));
+  }
+  return mx::reshape(mx::matmul(mx::softmax(scores, -1, true), keys(v)), {1, c.heads, rows, dim});
+}
+
+// Rotates x, tokens x heads x 1 x head_dim. Every token is a batch entry of its own, so that each
+// has its own position.
+array ls_model::graph_rope(const Rope &rope, array x, const array &positions) const {
+  const int rotated = 2 * int(rope.frequencies.size());
+  std::vector<float> wavelengths; // over 2 pi
+  for (double f : rope.frequencies) {
+    wavelengths.push_back(float(1 / f));
+  }
+  if (rope.scale != 1) {
+    std::vector<float> scales(config.head_dim, 1);
+    std::fill_n(scales.begin(), rotated, float(rope.scale));
+    x = x * mx::astype(array(scales.data(), {config.head_dim}, mx::float32), x.dtype());
+  }
+  return mx::fast::rope(x, rotated, false, std::nullopt, 1, positions,
+                        array(wavelengths.data(), {rotated / 2}, mx::float32));
+}
+
 array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &batch) const {
   const int n = int(batch.tokens.size()), dim = config.head_dim;
   const array positions(batch.positions.data(), {n}, mx::int32);
-  const float base = l.sliding ? config.rope_local_theta : config.rope_theta;
-  const float scale = l.sliding ? 1 : config.rope_scale;
   const auto heads = [&](array x, int count, const std::optional<array> &w) {
     x = mx::reshape(x, {n, count, 1, dim});
     if (w) {
       x = mx::fast::rms_norm(x, *w, config.eps);
     }
-    // Every token is a batch entry of its own, so that each has its own position.
-    x = mx::fast::rope(x, dim, false, base, scale, positions);
+    if (l.rotates) {
+      x = graph_rope(ropes[l.sliding], x, positions);
+    }
     return mx::transpose(mx::reshape(x, {n, count, dim}), {1, 0, 2});
   };
   q = heads(q, config.heads, l.q_norm);
   k = heads(k, config.kv_heads, l.k_norm);
+  if (config.query_beta != 0) {
+    std::vector<float> factors;
+    for (int p : batch.positions) {
+      factors.push_back(query_factor(config, p));
+    }
+    q = q * mx::astype(array(factors.data(), {1, n, 1}, mx::float32), q.dtype());
+  }
   v = mx::transpose(mx::reshape(v, {n, config.kv_heads, dim}), {1, 0, 2});
 
   // All writes come before any read, because MLX would copy the whole cache for a write while a
@@ -82,8 +125,10 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
     if (s.len > 1) {
       mask = causal_mask(s, lo, l.sliding ? config.window : 0);
     }
-    array a = mx::fast::scaled_dot_product_attention(qs, ks, vs, config.attention_scale,
-                                                     mask ? "array" : "", mask);
+    array a = config.attention_cap > 0
+                  ? capped_attention(qs, ks, vs, config, mask)
+                  : mx::fast::scaled_dot_product_attention(qs, ks, vs, config.attention_scale,
+                                                           mask ? "array" : "", mask);
     out.push_back(
         mx::reshape(mx::transpose(mx::squeeze(a, 0), {1, 0, 2}), {s.len, config.heads * dim}));
   }
@@ -91,17 +136,16 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
 }
 
 array ls_model::graph_layers(array h, const Batch &batch) {
-  const bool gemma = config.arch == LS_GEMMA3;
-  const auto norm = [&](const array &x, const array &w) {
-    return mx::fast::rms_norm(x, w, config.eps);
+  const auto norm = [&](const array &x, const std::optional<array> &w) {
+    return w ? mx::fast::rms_norm(x, *w, config.eps) : x;
   };
   for (Layer &l : layers) {
-    array x = norm(h, l.in_norm);
+    array x = norm(h, l.attn_norm);
     array a = l.o(graph_attend(l, l.q(x), l.k(x), l.v(x), batch));
-    h = h + (gemma ? norm(a, l.post_norm) : a);
-    x = norm(h, gemma ? *l.pre_ff : l.post_norm);
+    h = h + norm(a, l.post_attn_norm);
+    x = norm(h, l.mlp_norm);
     array gate = l.gate(x), up = l.up(x);
-    if (gemma) {
+    if (config.gelu) {
       array u = gate + array(0.044715f, dtype) * gate * gate * gate;
       a = array(0.5f, dtype) * gate *
           (array(1.0f, dtype) + mx::tanh(array(0.7978845608028654f, dtype) * u)) * up;
@@ -109,7 +153,7 @@ array ls_model::graph_layers(array h, const Batch &batch) {
       a = gate * mx::sigmoid(gate) * up;
     }
     a = l.down(a);
-    h = h + (gemma ? norm(a, *l.post_ff) : a);
+    h = h + norm(a, l.post_mlp_norm);
   }
   return h;
 }
@@ -144,8 +188,11 @@ void ls_model::graph_head(const array &h, const std::vector<Output> &outputs) co
                : mx::take(x, array(at.data(), {int(at.size())}, mx::int32), 0);
   };
   const array x = mx::take(h, array(tokens.data(), {int(tokens.size())}, mx::int32), 0);
-  const array all =
+  array all =
       mx::astype((head ? *head : embed)(mx::fast::rms_norm(x, norm, config.eps)), mx::float32);
+  if (config.final_cap > 0) {
+    all = cap(all, config.final_cap);
+  }
   std::optional<array> logits, best;
   if (!rows.empty()) {
     out.push_back(logits.emplace(take(all, rows)));

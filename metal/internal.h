@@ -76,11 +76,23 @@ struct Output {
   int32_t *best; // the first of equals, -1 where none is finite
 };
 
-// The cosine and sine of position x frequency, tokens x head_dim/2 each.
-struct RopeTable {
-  std::vector<float> cos, sin;
-  RopeTable(const std::vector<int> &positions, int dim, float base, float scale);
+// How layers of a kind rotate queries and keys; see ls_rope.
+struct Rope {
+  std::vector<double> frequencies;
+  double scale = 1;
 };
+
+// The cosine and sine of position x frequency, times the scale, tokens x pairs each. Without
+// positions there are no pairs, and nothing is rotated.
+struct RopeTable {
+  int pairs = 0;
+  std::vector<float> cos, sin;
+  RopeTable() = default;
+  RopeTable(const std::vector<int> &positions, const Rope &rope);
+};
+
+// What the query at a position is multiplied by, beside the attention scale.
+float query_factor(const ls_config &config, int position);
 
 // How the cache of the CPU kernels stores one head's key or value of one token, a vector of
 // head_dim elements, by itself:
@@ -118,6 +130,7 @@ struct Linear {
   int group = 0, bits = 0;
   std::shared_ptr<const quant::Packed> packed;
   std::shared_ptr<const half::Packed> halves;
+  std::optional<array> bias; // outputs
 
   array operator()(const array &x) const; // by MLX's operations
   // The weight as an embedding, by MLX's operations: one of its rows for each id.
@@ -126,11 +139,10 @@ struct Linear {
 };
 
 struct Layer {
-  bool sliding;
-  // Of Llama the norms before attention and before the MLP, of Gemma before and after attention.
-  array in_norm, post_norm;
-  std::optional<array> pre_ff, post_ff; // Gemma: before and after the MLP
-  std::optional<array> q_norm, k_norm;  // Gemma
+  bool sliding, rotates;
+  array attn_norm, mlp_norm;                        // before attention and before the MLP
+  std::optional<array> post_attn_norm, post_mlp_norm; // after them
+  std::optional<array> q_norm, k_norm;
   Linear q, k, v, o, gate, up, down;
   // The paged cache, kv_heads x cells x a vector: the vectors of one head lie side by side. A
   // vector is bytes in the format of the cache, or for MLX's own operations head_dim elements.
@@ -143,13 +155,16 @@ class Weights {
 public:
   Weights(const ls_config &config, const ls_tensor *tensors, int n);
   bool has(const std::string &name) const;
-  array vector(const std::string &name, int n, float plus = 0);
-  Linear linear(const std::string &name, int out, int in);
+  array norm(const std::string &name, int n); // the factors of an RMSNorm
+  std::optional<array> norm_if_any(const std::string &name, int n);
+  Linear linear(const std::string &name, int out, int in); // with its bias, if it has one
   int64_t bytes_read() const { return bytes_read_; }
 
 private:
   const ls_tensor &find(const std::string &name) const;
   void done(const ls_tensor &t);
+  array vector(const std::string &name, int n, float plus);
+  Linear matrix(const std::string &name, int out, int in);
   Linear quantised(const std::string &name, const ls_tensor &w, int out, int in);
 
   const ls_config config_;
@@ -178,6 +193,7 @@ struct ls_model {
   std::optional<ls::Linear> head; // unset where the embedding is the head
   ls::array norm;
   std::vector<ls::Layer> layers;
+  ls::Rope ropes[2];      // of global and of sliding layers
   ls::mx::Dtype dtype;    // of activations
   ls::mx::Dtype kv_dtype; // of the cache
   ls::KVFormat kv;        // of the bytes of the cache; CPU kernels only
@@ -193,6 +209,7 @@ private:
   ls::array graph_layers(ls::array h, const ls::Batch &batch);
   ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v,
                          const ls::Batch &batch) const;
+  ls::array graph_rope(const ls::Rope &rope, ls::array x, const ls::array &positions) const;
 };
 
 #endif

@@ -58,14 +58,9 @@ func (w *mapping) open() error {
 		return err
 	}
 	w.config = c.Config
-	var entries []checkpoint.Entry
-	dims := 0
-	for _, e := range c.Entries() {
-		if name, ok := network.Plain(e.Name); ok {
-			e.Name = name // the C++ side knows the names of a text model by itself alone
-			entries = append(entries, e)
-			dims += len(e.Shape)
-		}
+	entries, dims := network.Entries(), 0
+	for _, e := range entries {
+		dims += len(e.Shape)
 	}
 	shapes := make([]C.int64_t, 0, dims+1) // of all tensors: never moved, and pinned as a whole
 	w.pins.Pin(unsafe.SliceData(shapes))

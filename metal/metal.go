@@ -11,8 +11,7 @@
 // imports the standard library alone.
 //
 //	Go     metal.go (this), mlx.go Model, thread.go the one thread that owns MLX, batch.go the
-//	       checks before a step, mapping.go the files of weights in memory, config.go numbers that
-//	       follow from config.json, memory.go, quant.go, half.go and blas.go single kernels
+//	       checks before a step, mapping.go the files of weights in memory, memory.go, quant.go, half.go and blas.go single kernels
 //	C ABI  bridge.h, one crossing per step
 //	C++    bridge.cc entry points, weights.cc, model.cc the network
 //	       graph.cc its parts in MLX's operations: a GPU runs these

@@ -104,32 +104,30 @@ func open(dir string, opt options) (*Model, error) {
 
 // bridgeConfig is the network as the C++ side takes it.
 func bridgeConfig(cfg *checkpoint.Config, opt options) C.ls_config {
-	f, gpu := factorsOf(cfg), onGPU()
-	c := C.ls_config{
-		arch:             C.LS_LLAMA,
-		vocab:            C.int32_t(cfg.VocabSize),
-		hidden:           C.int32_t(cfg.HiddenSize),
-		layers:           C.int32_t(cfg.Layers),
-		heads:            C.int32_t(cfg.Heads),
-		kv_heads:         C.int32_t(cfg.KVHeads),
-		head_dim:         C.int32_t(cfg.HeadDim),
-		intermediate:     C.int32_t(cfg.Intermediate),
-		window:           C.int32_t(cfg.SlidingWindow),
-		tied:             cbool(cfg.TieEmbeddings),
-		native:           cbool(opt.native || gpu),
-		kv_bits:          kvBits[opt.kv],
-		graph:            cbool(opt.native || opt.graph || gpu),
-		eps:              C.float(cfg.RMSNormEps),
-		rope_theta:       C.float(cfg.RopeTheta),
-		rope_local_theta: C.float(cfg.RopeLocalTheta),
-		rope_scale:       C.float(f.rope),
-		attention_scale:  C.float(f.attention),
-		embedding_scale:  C.float(f.embedding),
+	gpu := onGPU()
+	return C.ls_config{
+		vocab:           C.int32_t(cfg.VocabSize),
+		hidden:          C.int32_t(cfg.HiddenSize),
+		layers:          C.int32_t(cfg.Layers),
+		heads:           C.int32_t(cfg.Heads),
+		kv_heads:        C.int32_t(cfg.KVHeads),
+		head_dim:        C.int32_t(cfg.HeadDim),
+		intermediate:    C.int32_t(cfg.Intermediate),
+		window:          C.int32_t(cfg.SlidingWindow),
+		tied:            cbool(cfg.TieEmbeddings),
+		native:          cbool(opt.native || gpu),
+		kv_bits:         kvBits[opt.kv],
+		graph:           cbool(opt.native || opt.graph || gpu),
+		gelu:            cbool(cfg.GELU),
+		norms_minus_one: cbool(cfg.NormsMinusOne),
+		eps:             C.float(cfg.RMSNormEps),
+		attention_scale: C.float(cfg.AttentionScale),
+		embedding_scale: C.float(cfg.EmbeddingScale),
+		attention_cap:   C.float(cfg.AttentionCap),
+		final_cap:       C.float(cfg.FinalCap),
+		query_beta:      C.float(cfg.QueryBeta),
+		query_every:     C.int32_t(cfg.QueryEvery),
 	}
-	if isGemma(cfg) {
-		c.arch = C.LS_GEMMA3
-	}
-	return c
 }
 
 // load runs on the MLX thread.
@@ -152,9 +150,18 @@ func (m *Model) load(w *mapping, opt options) error {
 	err := read(func(e *C.char, n C.size_t) C.int {
 		return C.ls_open(&c, unsafe.SliceData(w.tensors), C.int32_t(len(w.tensors)), &m.h, e, n)
 	})
+	for i, r := range []checkpoint.Rope{m.cfg.Rope, m.cfg.SlidingRope} {
+		if err == nil {
+			err = call(func(e *C.char, n C.size_t) C.int {
+				return C.ls_rope(m.h, C.int32_t(i), (*C.double)(unsafe.SliceData(r.Frequencies)),
+					C.int32_t(len(r.Frequencies)), C.double(r.Scale), e, n)
+			})
+		}
+	}
 	for i := 0; err == nil && i < m.cfg.Layers; i++ {
 		err = read(func(e *C.char, n C.size_t) C.int {
-			return C.ls_load_layer(m.h, cbool(m.cfg.LayerSliding[i]), e, n)
+			return C.ls_load_layer(m.h, cbool(m.cfg.LayerSliding[i]), cbool(m.cfg.LayerRope[i]),
+				e, n)
 		})
 	}
 	if err != nil {

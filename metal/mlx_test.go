@@ -42,6 +42,8 @@ var variants = []variant{
 	{"llama/graph", tinyLlama, options{graph: true}},
 	{"gemma/kernels", tinyGemma, options{}},
 	{"gemma/graph", tinyGemma, options{graph: true}},
+	{"odd/kernels", tinyOdd, options{}},
+	{"odd/graph", tinyOdd, options{graph: true}},
 	{"llama/kernels/f16", tinyLlama, options{kv: "f16"}},
 	{"gemma/kernels/f16", tinyGemma, options{kv: "f16"}},
 	{"gemma/graph/f16", tinyGemma, options{graph: true, kv: "f16"}},
@@ -223,7 +225,7 @@ func stepInFewSlots(t *testing.T, m *Model, ids, table []int32, chunk int) (logi
 // logits.
 func TestKernelsMatchGraph(t *testing.T) {
 	needsCPU(t)
-	for _, c := range []*folder{tinyLlama(), tinyGemma()} {
+	for _, c := range []*folder{tinyLlama(), tinyGemma(), tinyOdd()} {
 		for _, kv := range []string{"f32", "f16"} {
 			var rows [2][][]float32
 			for i, graph := range []bool{false, true} {

@@ -1,6 +1,6 @@
 //go:build mlx
 
-// The network: Llama and Gemma 3, from token ids to logits.
+// The network, from token ids to logits.
 
 #include "internal.h"
 
@@ -25,20 +25,22 @@ std::vector<Run> Batch::runs(const Seq &s, bool sliding, int lo, int hi) const {
   return out;
 }
 
-RopeTable::RopeTable(const std::vector<int> &positions, int dim, float base, float scale) {
-  const int half = dim / 2;
-  std::vector<double> inverse(half);
-  for (int i = 0; i < half; i++) {
-    inverse[i] = scale * std::pow(double(base), -2.0 * i / dim);
-  }
-  cos.reserve(positions.size() * half);
-  sin.reserve(positions.size() * half);
+RopeTable::RopeTable(const std::vector<int> &positions, const Rope &rope)
+    : pairs(int(rope.frequencies.size())) {
+  cos.reserve(positions.size() * pairs);
+  sin.reserve(positions.size() * pairs);
   for (int p : positions) {
-    for (int i = 0; i < half; i++) {
-      cos.push_back(float(std::cos(p * inverse[i])));
-      sin.push_back(float(std::sin(p * inverse[i])));
+    for (double f : rope.frequencies) {
+      cos.push_back(float(std::cos(p * f) * rope.scale));
+      sin.push_back(float(std::sin(p * f) * rope.scale));
     }
   }
+}
+
+float ls::query_factor(const ls_config &c, int position) {
+  return c.query_beta == 0
+             ? 1
+             : float(1 + c.query_beta * std::log(1.0 + position / c.query_every));
 }
 
 void ls_model::step(std::shared_ptr<const Batch> batch, const std::vector<Output> &outputs) {

@@ -1,5 +1,6 @@
 //go:build mlx
 
+#include "attention_tile.h"
 #include "product.h"
 #include "simd.h"
 
@@ -127,18 +128,36 @@ void Operand::multiply(const std::vector<Term> &terms) const {
     multiply_units(*s->term->w, from, to, s->term->y + size_t(from) * c.outputs,
                    s->term->w->outputs);
   });
+  for (const Term &t : terms) {
+    if (t.w->bias) {
+      const float *bias = t.w->bias->data<float>();
+      each_row(rows_, [&](int r) {
+        float *y = t.y + size_t(r) * t.w->outputs;
+        for (int i = 0; i < t.w->outputs; i++) {
+          y[i] += bias[i];
+        }
+      });
+    }
+  }
 }
 
 // A row of which only the largest is wanted never leaves the cache: each task looks at the numbers
 // that it has just computed.
-void Operand::head(const Linear &w, const std::vector<Output> &outputs) const {
+void Operand::head(const Linear &w, const std::vector<Output> &outputs, float cap) const {
   if (std::all_of(outputs.begin(), outputs.end(),
                   [](const Output &o) { return o.logits != nullptr; })) {
     multiply({{&w, outputs[0].logits}});
+    if (cap > 0) {
+      each_row(rows_,
+               [&](int r) { cap_rows(outputs[r].logits, w.outputs, 1, w.outputs, cap); });
+    }
     return;
   }
   std::vector<Best> best(rows_);
-  const auto deal = [&](int first, int n, const float *y, int ldy) {
+  const auto deal = [&](int first, int n, float *y, int ldy) {
+    if (cap > 0) {
+      cap_rows(y, ldy, rows_, n, cap);
+    }
     for (int r = 0; r < rows_; r++, y += ldy) {
       if (outputs[r].logits != nullptr) {
         std::memcpy(outputs[r].logits + first, y, n * sizeof(float));

@@ -65,10 +65,11 @@ public:
     const Linear *w;
     float *y;
   };
-  void multiply(const std::vector<Term> &terms) const;
+  void multiply(const std::vector<Term> &terms) const; // and adds the biases
   // The product of which outputs[i] wants row i, or only the place of its largest number. The rows
-  // that are wanted lie one after the other in memory.
-  void head(const Linear &w, const std::vector<Output> &outputs) const;
+  // that are wanted lie one after the other in memory. Unless cap is 0, a number x is cap tanh(x /
+  // cap).
+  void head(const Linear &w, const std::vector<Output> &outputs, float cap) const;
 
 private:
   // Multiplies panels, or rows of a float32 weight, from..to-1 with all rows, into y, rows x ldy.

@@ -70,13 +70,10 @@ public:
 
   void run(const std::vector<Output> &outputs) {
     embed();
-    const RopeTable global(batch_.positions, c_.head_dim, c_.rope_theta, c_.rope_scale);
-    std::optional<RopeTable> sliding; // of sliding layers
-    if (gemma()) {
-      sliding.emplace(batch_.positions, c_.head_dim, c_.rope_local_theta, 1);
-    }
+    const RopeTable none, global(batch_.positions, model_.ropes[0]),
+        sliding(batch_.positions, model_.ropes[1]);
     for (const Layer &l : model_.layers) {
-      attention(l, l.sliding && sliding ? *sliding : global);
+      attention(l, !l.rotates ? none : l.sliding ? sliding : global);
       mlp(l);
     }
     // The head is the largest matrix of all, and a long prompt needs it for one row at most.
@@ -86,8 +83,6 @@ public:
   }
 
 private:
-  bool gemma() const { return c_.arch == LS_GEMMA3; }
-
   void embed() {
     each_row(rows_, [&](int r) {
       float *row = h_ + size_t(r) * c_.hidden;
@@ -99,7 +94,7 @@ private:
   }
 
   void attention(const Layer &l, const RopeTable &rope) {
-    normed(h_, rows_, l.in_norm, {&l.q, &l.k, &l.v});
+    normed(h_, rows_, l.attn_norm, {&l.q, &l.k, &l.v});
     Scratch &s = scratch();
     for (auto [buffer, w] : {std::pair(&s.q, &l.q), {&s.k, &l.k}, {&s.v, &l.v}}) {
       buffer->resize(size_t(rows_) * w->outputs);
@@ -109,7 +104,7 @@ private:
     attend(l, s.q.data(), s.k.data(), s.v.data(), c_, model_.kv, batch_, rope, s.attended.data());
     s.x.fill(rows_, l.o.inputs, {&l.o},
              [&](int r, float *) { return s.attended.data() + size_t(r) * l.o.inputs; });
-    close(s.x, l.o, gemma() ? &l.post_norm : nullptr, h_, rows_);
+    close(s.x, l.o, l.post_attn_norm, h_, rows_);
   }
 
   void mlp(const Layer &l) {
@@ -121,15 +116,15 @@ private:
     for (int first = 0; first < rows_; first += max_rows) {
       const int rows = std::min(max_rows, rows_ - first);
       float *h = h_ + size_t(first) * c_.hidden;
-      normed(h, rows, gemma() ? *l.pre_ff : l.post_norm, {&l.gate, &l.up});
+      normed(h, rows, l.mlp_norm, {&l.gate, &l.up});
       s.gate.resize(size_t(rows) * inner), s.up.resize(size_t(rows) * inner);
       s.x.multiply({{&l.gate, s.gate.data()}, {&l.up, s.up.data()}});
       s.inner.fill(rows, inner, {&l.down}, [&](int r, float *y) {
         glu_row(s.gate.data() + size_t(r) * inner, s.up.data() + size_t(r) * inner, y, inner,
-                gemma());
+                c_.gelu != 0);
         return y;
       });
-      close(s.inner, l.down, gemma() ? &*l.post_ff : nullptr, h, rows);
+      close(s.inner, l.down, l.post_mlp_norm, h, rows);
     }
   }
 
@@ -141,7 +136,7 @@ private:
                c_.eps);
       return y;
     });
-    x.head(w, outputs);
+    x.head(w, outputs, c_.final_cap);
   }
 
   // Fills scratch().x with rows of h, after a norm, for products with the weights.
@@ -153,15 +148,16 @@ private:
     });
   }
 
-  // h += x W^T, or where norm is not null, h += rms_norm(x W^T) * norm.
-  void close(const Operand &x, const Linear &w, const array *norm, float *h, int rows) {
+  // h += x W^T, or where there is a norm, h += rms_norm(x W^T) * norm.
+  void close(const Operand &x, const Linear &w, const std::optional<array> &norm, float *h,
+             int rows) {
     std::vector<float> &y = scratch().y;
     const int n = c_.hidden;
     y.resize(size_t(rows) * n);
     x.multiply({{&w, y.data()}});
     each_row(rows, [&](int r) {
       float *row = y.data() + size_t(r) * n;
-      if (norm != nullptr) {
+      if (norm) {
         norm_row(row, norm->data<float>(), row, n, c_.eps);
       }
       add_row(row, h + size_t(r) * n, n);

@@ -85,10 +85,9 @@ array empty(const mx::Shape &shape, mx::Dtype type) {
 }
 
 array Linear::operator()(const array &x) const {
-  if (scales) {
-    return mx::quantized_matmul(x, *w, *scales, biases, true, group, bits);
-  }
-  return mx::matmul(x, *transposed);
+  const array y = scales ? mx::quantized_matmul(x, *w, *scales, biases, true, group, bits)
+                         : mx::matmul(x, *transposed);
+  return bias ? y + mx::astype(*bias, y.dtype()) : y;
 }
 
 array Linear::rows(const std::vector<int> &ids) const {
@@ -166,12 +165,25 @@ array Weights::vector(const std::string &name, int n, float plus) {
   return a;
 }
 
+array Weights::norm(const std::string &name, int n) {
+  return vector(name + ".weight", n, config_.norms_minus_one ? 1 : 0);
+}
+
+std::optional<array> Weights::norm_if_any(const std::string &name, int n) {
+  return has(name + ".weight") ? std::optional(norm(name, n)) : std::nullopt;
+}
+
+Linear Weights::linear(const std::string &name, int out, int in) {
+  Linear l = matrix(name, out, in);
+  if (has(name + ".bias")) {
+    l.bias = vector(name + ".bias", out, 0);
+  }
+  return l;
+}
+
 // On a CPU quantised weights and those of 16 bits are packed for our kernels, because MLX
 // multiplies them there with scalar loops on one thread.
-Linear Weights::linear(const std::string &name, int out, int in) {
-  if (has(name + ".bias")) {
-    throw std::runtime_error("tensor " + name + ".bias: layers with a bias are not supported");
-  }
+Linear Weights::matrix(const std::string &name, int out, int in) {
   const ls_tensor &w = find(name + ".weight");
   if (has(name + ".scales")) {
     return quantised(name, w, out, in);

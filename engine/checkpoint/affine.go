@@ -80,7 +80,8 @@ func (q *Quantization) check() error {
 }
 
 // dequantized reads the weight of a module that is stored as packed (uint32), scales and biases.
-func (c *Checkpoint) dequantized(module string, packed *Entry) ([]float32, []int, error) {
+func (c *Checkpoint) dequantized(module string, packed *Entry, entries map[string]*Entry) (
+	[]float32, []int, error) {
 	q := packed.quantization
 	if layer, ok := c.Config.Quantization.Layers[module]; ok && q.Bits == 0 {
 		q = layer
@@ -104,7 +105,7 @@ func (c *Checkpoint) dequantized(module string, packed *Entry) ([]float32, []int
 	}
 	var affine [2][]float32
 	for i, suffix := range []string{".scales", ".biases"} {
-		e, ok := c.entries[module+suffix]
+		e, ok := entries[module+suffix]
 		if !ok {
 			return nil, nil, fmt.Errorf("it is quantised, but there is no %s", module+suffix)
 		}

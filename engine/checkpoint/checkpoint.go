@@ -60,7 +60,7 @@ func Open(fsys fs.FS) (*Checkpoint, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	config, err := parseConfig(data)
+	config, err := ParseConfig(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", configName, err)
 	}
@@ -156,12 +156,17 @@ func (c *Checkpoint) Names() []string { return slices.Sorted(maps.Keys(c.entries
 // Has reports whether there is a tensor of this name.
 func (c *Checkpoint) Has(name string) bool { return c.entries[name] != nil }
 
-// Entries lists the stored tensors in the order in which they lie in the files, file by file. It is
-// for callers that read the files themselves; the slices of dimensions are not to be changed.
-func (c *Checkpoint) Entries() []Entry {
-	list := make([]Entry, 0, len(c.entries))
-	for _, e := range c.entries {
-		list = append(list, *e)
+// Entries lists the stored tensors in the order in which they lie in the files, file by file. The
+// slices of dimensions are not to be changed.
+func (c *Checkpoint) Entries() []Entry { return inFileOrder(c.entries) }
+
+// inFileOrder sorts entries, which get the names that they have in the map.
+func inFileOrder(entries map[string]*Entry) []Entry {
+	list := make([]Entry, 0, len(entries))
+	for name, e := range entries {
+		named := *e
+		named.Name = name
+		list = append(list, named)
 	}
 	slices.SortFunc(list, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Begin, b.Begin),
@@ -170,22 +175,29 @@ func (c *Checkpoint) Entries() []Entry {
 	return list
 }
 
-// Float32 reads a tensor, row-major. One that is stored as F16 or BF16 is widened, and a quantised
-// one is dequantised; the shape is that of the result. The result takes at most 16 times the bytes
-// of the file (with weights of 2 bits).
+// Float32 reads a stored tensor, row-major. One that is stored as F16 or BF16 is widened, and a
+// quantised one is dequantised; the shape is that of the result. The result takes at most 16 times
+// the bytes of the file (with weights of 2 bits).
 func (c *Checkpoint) Float32(name string) (data []float32, shape []int, err error) {
-	e, ok := c.entries[name]
+	return c.float32(name, c.entries)
+}
+
+// float32 reads a tensor of some entries.
+func (c *Checkpoint) float32(name string, entries map[string]*Entry) ([]float32, []int, error) {
+	e, ok := entries[name]
 	if !ok {
 		return nil, nil, fmt.Errorf("there is no tensor %s", name)
 	}
+	var data []float32
+	var err error
+	shape := slices.Clone(e.Shape)
 	if module, ok := strings.CutSuffix(name, ".weight"); ok && e.DType == "U32" {
-		data, shape, err = c.dequantized(module, e)
+		data, shape, err = c.dequantized(module, e, entries)
 	} else {
-		shape = slices.Clone(e.Shape)
 		data, err = c.floats(e)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: tensor %s: %w", e.File, name, err)
+		return nil, nil, fmt.Errorf("%s: tensor %s: %w", e.File, e.Name, err)
 	}
 	return data, shape, nil
 }

@@ -5,28 +5,34 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
 // Config is config.json with every default resolved and every number checked. It is all that a
-// network needs besides its weights. LayerSliding has Layers entries.
+// network needs besides its weights. The slices by layer have Layers entries.
 type Config struct {
-	ModelType string // "gemma3_text" or "llama", which stands for Mistral as well
+	ModelType string // for messages: what a backend does depends on the other fields alone
+	Architecture
 
 	VocabSize, HiddenSize, Layers, Heads, KVHeads, HeadDim, Intermediate int
 
 	MaxPositions  int
-	SlidingWindow int // tokens that a token sees in a sliding layer, itself included; 0 for Llama
+	SlidingWindow int    // tokens that a token sees in a sliding layer, itself included; 0: none
+	LayerSliding  []bool // by layer: sliding, else global
+	LayerRope     []bool // by layer: queries and keys are rotated
 
-	// Every SlidingPattern-th layer is global, unless the file lists the layers; 0 for Llama.
-	SlidingPattern int
-	LayerSliding   []bool // by layer: sliding, else global
-
-	RMSNormEps         float64
-	RopeTheta          float64 // base of the global layers
-	RopeLocalTheta     float64 // base of the sliding layers, rope_local_base_freq; 0 for Llama
-	RopeFactor         float64 // positions of global layers are divided by it; 1 without scaling
-	QueryPreAttnScalar float64 // attention scores are divided by its square root
+	RMSNormEps     float64
+	Rope           Rope    // of global layers
+	SlidingRope    Rope    // of sliding layers
+	AttentionScale float64 // attention scores are multiplied by it
+	EmbeddingScale float64 // the embedding's rows are multiplied by it
+	// QueryBeta, unless it is 0, lets attention grow more pointed with the position p of the query,
+	// which is multiplied by 1 + QueryBeta ln(1 + floor(p/QueryEvery)).
+	QueryBeta  float64
+	QueryEvery int
+	// A score or logit x becomes cap tanh(x/cap), unless its cap is 0.
+	AttentionCap, FinalCap float64
 
 	TieEmbeddings bool // the embedding is the head as well, even where the files hold a head
 	BOS           int32
@@ -35,32 +41,37 @@ type Config struct {
 	Quantization Quantization
 }
 
-// configFile has the keys of config.json that matter here. The pointers tell an absent key from a
-// false one.
+// configFile has the keys of config.json that matter here. The pointers tell null from a number:
+// a key that is absent has the family's default, null is the absence of the thing itself.
 type configFile struct {
-	ModelType          string          `json:"model_type"`
-	TextConfig         json.RawMessage `json:"text_config"`
-	VocabSize          int             `json:"vocab_size"`
-	HiddenSize         int             `json:"hidden_size"`
-	Layers             int             `json:"num_hidden_layers"`
-	Heads              int             `json:"num_attention_heads"`
-	KVHeads            int             `json:"num_key_value_heads"`
-	HeadDim            int             `json:"head_dim"`
-	Intermediate       int             `json:"intermediate_size"`
-	MaxPositions       int             `json:"max_position_embeddings"`
-	SlidingWindow      int             `json:"sliding_window"`
-	SlidingPattern     int             `json:"sliding_window_pattern"`
-	SlidingPatternHF   int             `json:"_sliding_window_pattern"`
-	LayerTypes         []string        `json:"layer_types"`
-	RMSNormEps         float64         `json:"rms_norm_eps"`
-	RopeTheta          float64         `json:"rope_theta"`
-	RopeLocalTheta     float64         `json:"rope_local_base_freq"`
-	RopeScaling        *rope           `json:"rope_scaling"`
-	RopeParameters     *ropeParameters `json:"rope_parameters"`
-	QueryPreAttnScalar float64         `json:"query_pre_attn_scalar"`
-	TieEmbeddings      *bool           `json:"tie_word_embeddings"`
-	BOS                tokenIDs        `json:"bos_token_id"`
-	EOS                tokenIDs        `json:"eos_token_id"`
+	ModelType        string          `json:"model_type"`
+	TextConfig       json.RawMessage `json:"text_config"`
+	VocabSize        int             `json:"vocab_size"`
+	HiddenSize       int             `json:"hidden_size"`
+	Layers           int             `json:"num_hidden_layers"`
+	Heads            int             `json:"num_attention_heads"`
+	KVHeads          *int            `json:"num_key_value_heads"`
+	HeadDim          *int            `json:"head_dim"`
+	Intermediate     int             `json:"intermediate_size"`
+	MaxPositions     int             `json:"max_position_embeddings"`
+	Original         int             `json:"original_max_position_embeddings"`
+	SlidingWindow    *int            `json:"sliding_window"`
+	UseSlidingWindow bool            `json:"use_sliding_window"`
+	MaxWindowLayers  int             `json:"max_window_layers"`
+	SlidingPattern   int             `json:"sliding_window_pattern"`
+	SlidingPatternHF int             `json:"_sliding_window_pattern"`
+	LayerTypes       []string        `json:"layer_types"`
+	NoRopeLayers     []int           `json:"no_rope_layers"`
+	NoRopeInterval   int             `json:"no_rope_layer_interval"`
+	RMSNormEps       float64         `json:"rms_norm_eps"`
+	RopeTheta        float64         `json:"rope_theta"`
+	RopeLocalTheta   float64         `json:"rope_local_base_freq"`
+	RopeScaling      *ropeFile       `json:"rope_scaling"`
+	RopeParameters   *ropeFile       `json:"rope_parameters"`
+	QueryScalar      float64         `json:"query_pre_attn_scalar"`
+	TieEmbeddings    bool            `json:"tie_word_embeddings"`
+	BOS              tokenIDs        `json:"bos_token_id"`
+	EOS              tokenIDs        `json:"eos_token_id"`
 
 	HiddenAct        string  `json:"hidden_act"`
 	HiddenActivation string  `json:"hidden_activation"`
@@ -71,21 +82,6 @@ type configFile struct {
 	AttnSoftcap      float64 `json:"attn_logit_softcapping"`
 	FinalSoftcap     float64 `json:"final_logit_softcapping"`
 	PartialRotary    float64 `json:"partial_rotary_factor"`
-}
-
-type rope struct {
-	Type    string  `json:"rope_type"`
-	OldType string  `json:"type"`
-	Factor  float64 `json:"factor"`
-	Theta   float64 `json:"rope_theta"`
-}
-
-// ropeParameters is where Transformers 5 keeps everything about RoPE: flat for Llama, by kind of
-// layer for Gemma 3.
-type ropeParameters struct {
-	rope
-	Full    *rope `json:"full_attention"`
-	Sliding *rope `json:"sliding_attention"`
 }
 
 // tokenIDs is one id, a list of them, or null.
@@ -100,73 +96,169 @@ func (t *tokenIDs) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]int32)(t))
 }
 
-func parseConfig(data []byte) (Config, error) {
-	var f configFile
-	if err := json.Unmarshal(data, &f); err != nil {
+// ParseConfig reads the text of config.json. It refuses what would be computed wrongly.
+func ParseConfig(data []byte) (Config, error) {
+	var outer configFile
+	if err := json.Unmarshal(data, &outer); err != nil {
 		return Config{}, err
 	}
 	quantization, err := parseQuantization(data)
 	if err != nil {
 		return Config{}, err
 	}
-	outerType, eos, bos := f.ModelType, f.EOS, f.BOS
-	if f.TextConfig != nil {
-		inner := f.TextConfig
-		if _, err := parseQuantization(inner); err != nil {
+	if outer.TextConfig != nil {
+		data = outer.TextConfig
+		if _, err := parseQuantization(data); err != nil {
 			return Config{}, fmt.Errorf("text_config: %w", err)
 		}
-		data, f = inner, configFile{}
-		if err := json.Unmarshal(inner, &f); err != nil {
+		var inner configFile
+		if err := json.Unmarshal(data, &inner); err != nil {
 			return Config{}, fmt.Errorf("text_config: %w", err)
 		}
-		// Published multimodal folders have the ids outside text_config, some of them only there.
-		if len(eos) > 0 {
-			f.EOS = eos
-		}
-		if len(bos) > 0 {
-			f.BOS = bos
+		if inner.ModelType == "" { // the type outside is of what the folder's makers built around it
+			return Config{}, unsupported(outer.ModelType)
 		}
 	}
-	switch f.ModelType {
-	case "llama":
-		f.llamaDefaults()
-	case "mistral":
-		if err := f.mistralDefaults(data); err != nil {
-			return Config{}, err
-		}
-	case "gemma3", "gemma3_text":
-		f.ModelType = "gemma3_text"
-		f.gemmaDefaults()
-	default:
-		return Config{}, fmt.Errorf(
-			"model_type %q is not supported; llama, mistral, gemma3 and gemma3_text are",
-			cmp.Or(f.ModelType, outerType))
-	}
-	if err := errors.Join(f.checkSizes(), f.checkKind()); err != nil {
-		return Config{}, err
-	}
-	factor, err := f.RopeScaling.factor()
+	f, fam, err := parseFamily(data)
 	if err != nil {
 		return Config{}, err
 	}
+	if outer.TextConfig != nil {
+		// Published multimodal folders have the ids outside text_config, some of them only there.
+		if len(outer.EOS) > 0 {
+			f.EOS = outer.EOS
+		}
+		if len(outer.BOS) > 0 {
+			f.BOS = outer.BOS
+		}
+	}
+	f.resolve(fam)
+	if err := errors.Join(f.checkSizes(), f.checkKind(fam)); err != nil {
+		return Config{}, err
+	}
+	c, err := f.config(fam)
+	c.Quantization = quantization
+	return c, err
+}
+
+// resolve fills in the values that follow from others.
+func (f *configFile) resolve(fam *family) {
+	if f.KVHeads == nil {
+		f.KVHeads = &f.Heads
+	}
+	if f.HeadDim == nil {
+		dim := 0
+		if f.Heads > 0 {
+			dim = f.HiddenSize / f.Heads
+		}
+		f.HeadDim = &dim
+	}
+	if f.ModelType == "gemma3_text" {
+		setDefault(&f.SlidingPattern, f.SlidingPatternHF)
+		setDefault(&f.SlidingPattern, 6)
+	}
+	if f.RopeParameters != nil {
+		p := f.RopeParameters
+		if p.Full != nil {
+			p = p.Full
+		}
+		setDefault(&f.RopeTheta, p.Theta)
+		setDefault(&f.PartialRotary, p.PartialRotary)
+		if s := f.RopeParameters.Sliding; s != nil && s.Theta > 0 {
+			f.RopeLocalTheta = s.Theta
+		}
+		if f.RopeScaling == nil {
+			f.RopeScaling = p
+		}
+	}
+	setDefault(&f.RopeTheta, fam.theta)
+	setDefault(&f.PartialRotary, 1)
+	setDefault(&f.QueryScalar, float64(*f.HeadDim))
+}
+
+// config makes the result of numbers that have been checked.
+func (f *configFile) config(fam *family) (Config, error) {
 	c := Config{
-		ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, Layers: f.Layers,
-		Heads: f.Heads, KVHeads: f.KVHeads, HeadDim: f.HeadDim, Intermediate: f.Intermediate,
-		MaxPositions: f.MaxPositions, SlidingWindow: f.SlidingWindow,
-		SlidingPattern: f.SlidingPattern,
-		LayerSliding:   f.sliding(), RMSNormEps: f.RMSNormEps, RopeTheta: f.RopeTheta,
-		RopeLocalTheta: f.RopeLocalTheta, RopeFactor: factor,
-		QueryPreAttnScalar: f.QueryPreAttnScalar, EOS: f.EOS,
-		TieEmbeddings: f.gemma(),
+		ModelType: f.ModelType, Architecture: fam.Architecture,
+		VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, Layers: f.Layers, Heads: f.Heads,
+		KVHeads: *f.KVHeads, HeadDim: *f.HeadDim, Intermediate: f.Intermediate,
+		MaxPositions: f.MaxPositions, LayerRope: f.rotates(), RMSNormEps: f.RMSNormEps,
+		AttentionScale: 1 / math.Sqrt(f.QueryScalar), EmbeddingScale: 1,
+		AttentionCap: f.AttnSoftcap, FinalCap: f.FinalSoftcap,
+		TieEmbeddings: f.TieEmbeddings, EOS: f.EOS,
 	}
-	if f.TieEmbeddings != nil {
-		c.TieEmbeddings = *f.TieEmbeddings
+	if c.ScaleEmbedding {
+		c.EmbeddingScale = bfloat16(math.Sqrt(float64(c.HiddenSize)))
 	}
+	if f.AttentionBias {
+		c.QKVBias, c.OBias = true, true
+	}
+	c.MLPBias = c.MLPBias || f.MLPBias
 	if len(f.BOS) > 0 {
 		c.BOS = f.BOS[0]
 	}
-	c.Quantization = quantization
-	return c, nil
+	c.LayerSliding = fam.layers(f)
+	for i, t := range f.LayerTypes {
+		c.LayerSliding[i] = t == "sliding_attention"
+	}
+	if slices.Contains(c.LayerSliding, true) {
+		c.SlidingWindow = f.window()
+	}
+	if c.SlidingWindow >= c.MaxPositions { // no token leaves the window
+		c.SlidingWindow, c.LayerSliding = 0, make([]bool, c.Layers)
+	}
+	return c, f.ropes(&c)
+}
+
+// ropes computes the rotations of both kinds of layers.
+func (f *configFile) ropes(c *Config) (err error) {
+	n := ropeSizes{theta: f.RopeTheta, dim: int(float64(c.HeadDim) * f.PartialRotary),
+		positions: f.MaxPositions, original: f.Original}
+	if c.Rope, err = f.RopeScaling.rope(n); err != nil {
+		return err
+	}
+	if s := f.RopeScaling; s != nil && s.QueryBeta != 0 {
+		c.QueryBeta, c.QueryEvery = s.QueryBeta, s.Original
+		if c.QueryEvery < 1 {
+			return fmt.Errorf("llama_4_scaling_beta %v needs original_max_position_embeddings",
+				s.QueryBeta)
+		}
+	}
+	if c.SlidingWindow == 0 {
+		return nil
+	}
+	c.SlidingRope = c.Rope
+	if f.RopeLocalTheta > 0 {
+		n.theta = f.RopeLocalTheta
+		c.SlidingRope, err = (*ropeFile)(nil).rope(n)
+	}
+	return err
+}
+
+// bfloat16 rounds to the nearest bfloat16, ties to even. Gemma was trained in bfloat16, and so with a
+// factor of its embedding that is rounded: where hidden_size is 640 it is 25.25, not 25.298.
+func bfloat16(x float64) float64 {
+	return float64(math.Float32frombits(uint32(floatToBrain(float32(x))) << 16))
+}
+
+// window is the sliding window, 0 for none.
+func (f *configFile) window() int {
+	if f.SlidingWindow == nil {
+		return 0
+	}
+	return *f.SlidingWindow
+}
+
+// rotates reports for each layer whether it has RoPE.
+func (f *configFile) rotates() []bool {
+	r := make([]bool, f.Layers)
+	for i := range r {
+		r[i] = f.NoRopeInterval == 0 || (i+1)%f.NoRopeInterval != 0
+		if f.NoRopeLayers != nil {
+			r[i] = f.NoRopeLayers[i] != 0
+		}
+	}
+	return r
 }
 
 // parseQuantization reads MLX's object, which folders have under two names. Other methods have the
@@ -186,80 +278,6 @@ func parseQuantization(data []byte) (Quantization, error) {
 	return Quantization{}, nil
 }
 
-// gemma reports whether the network is a Gemma 3; else it is a Llama.
-func (f *configFile) gemma() bool { return f.ModelType == "gemma3_text" }
-
-// gemmaDefaults fills in the values that the published files of Gemma 3 leave to the Transformers
-// library.
-func (f *configFile) gemmaDefaults() {
-	setDefault(&f.VocabSize, 262208)
-	setDefault(&f.Heads, 8)
-	setDefault(&f.KVHeads, 4)
-	setDefault(&f.HeadDim, 256)
-	setDefault(&f.MaxPositions, 131072)
-	setDefault(&f.SlidingWindow, 4096)
-	setDefault(&f.SlidingPattern, f.SlidingPatternHF)
-	setDefault(&f.SlidingPattern, 6)
-	setDefault(&f.RMSNormEps, 1e-6)
-	setDefault(&f.QueryPreAttnScalar, 256)
-	if p := f.RopeParameters; p != nil {
-		if p.Full != nil {
-			setDefault(&f.RopeTheta, p.Full.Theta)
-			if f.RopeScaling == nil {
-				f.RopeScaling = p.Full
-			}
-		}
-		if p.Sliding != nil {
-			setDefault(&f.RopeLocalTheta, p.Sliding.Theta)
-		}
-	}
-	setDefault(&f.RopeTheta, 1e6)
-	setDefault(&f.RopeLocalTheta, 1e4)
-}
-
-// llamaDefaults does the same for Llama.
-func (f *configFile) llamaDefaults() {
-	setDefault(&f.KVHeads, f.Heads)
-	if f.Heads > 0 {
-		setDefault(&f.HeadDim, f.HiddenSize/f.Heads)
-	}
-	setDefault(&f.MaxPositions, 2048)
-	setDefault(&f.RMSNormEps, 1e-6)
-	if p := f.RopeParameters; p != nil {
-		setDefault(&f.RopeTheta, p.Theta)
-		if f.RopeScaling == nil {
-			f.RopeScaling = &p.rope
-		}
-	}
-	setDefault(&f.RopeTheta, 1e4)
-	f.QueryPreAttnScalar = float64(f.HeadDim)
-	f.SlidingWindow, f.SlidingPattern, f.RopeLocalTheta = 0, 0, 0
-}
-
-// mistralDefaults makes a Mistral without a sliding window the Llama that it is, with the defaults of
-// MistralConfig. An absent window is one of 4096 there, where null is none; a window that no sequence
-// outgrows is none either. data is the object that f was read from.
-func (f *configFile) mistralDefaults(data []byte) error {
-	var has map[string]json.RawMessage
-	if err := json.Unmarshal(data, &has); err != nil {
-		return err
-	}
-	setDefault(&f.MaxPositions, 131072)
-	if has["sliding_window"] == nil {
-		f.SlidingWindow = 4096
-	}
-	if f.SlidingWindow != 0 && f.SlidingWindow < f.MaxPositions {
-		return fmt.Errorf("sliding_window %d is not supported for mistral; "+
-			"null is, as in version 0.2 and later ones of Mistral 7B", f.SlidingWindow)
-	}
-	if has["num_key_value_heads"] == nil {
-		f.KVHeads = 8
-	}
-	f.ModelType = "llama"
-	f.llamaDefaults()
-	return nil
-}
-
 func setDefault[T int | float64](p *T, v T) {
 	if *p == 0 {
 		*p = v
@@ -277,8 +295,8 @@ func (f *configFile) checkSizes() error {
 		{"hidden_size", f.HiddenSize, 1 << 16},
 		{"num_hidden_layers", f.Layers, 1 << 10},
 		{"num_attention_heads", f.Heads, 1 << 10},
-		{"num_key_value_heads", f.KVHeads, 1 << 10},
-		{"head_dim", f.HeadDim, 1 << 12},
+		{"num_key_value_heads", *f.KVHeads, 1 << 10},
+		{"head_dim", *f.HeadDim, 1 << 12},
 		{"intermediate_size", f.Intermediate, 1 << 20},
 		{"max_position_embeddings", f.MaxPositions, 1 << 24},
 	} {
@@ -292,18 +310,23 @@ func (f *configFile) checkSizes() error {
 	}{
 		{"rms_norm_eps", f.RMSNormEps},
 		{"rope_theta", f.RopeTheta},
-		{"query_pre_attn_scalar", f.QueryPreAttnScalar},
+		{"query_pre_attn_scalar", f.QueryScalar},
 	} {
 		if !(x.value > 0) {
 			return fmt.Errorf("%s is %v; it must be positive", x.key, x.value)
 		}
 	}
-	if f.Heads%f.KVHeads != 0 {
+	if f.Heads%*f.KVHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d",
-			f.Heads, f.KVHeads)
+			f.Heads, *f.KVHeads)
 	}
-	if f.HeadDim%2 != 0 {
-		return fmt.Errorf("head_dim %d is odd, and RoPE rotates pairs", f.HeadDim)
+	if *f.HeadDim%2 != 0 {
+		return fmt.Errorf("head_dim %d is odd, and RoPE rotates pairs", *f.HeadDim)
+	}
+	rotated := float64(*f.HeadDim) * f.PartialRotary
+	if !(rotated >= 2 && rotated <= float64(*f.HeadDim)) || int(rotated)%2 != 0 {
+		return fmt.Errorf("partial_rotary_factor %v rotates %v of the %d elements of a head; "+
+			"it must be an even number of them", f.PartialRotary, rotated, *f.HeadDim)
 	}
 	for _, id := range slices.Concat(f.EOS, f.BOS) {
 		if id < 0 || int(id) >= f.VocabSize {
@@ -313,81 +336,67 @@ func (f *configFile) checkSizes() error {
 	return nil
 }
 
-// checkKind refuses variants of these architectures that would be computed wrongly without a word.
-func (f *configFile) checkKind() error {
-	act, want := f.HiddenAct, "silu"
-	if f.gemma() {
+// checkKind refuses variants of an architecture that would be computed wrongly without a word.
+func (f *configFile) checkKind(fam *family) error {
+	want := "silu"
+	if fam.GELU {
 		want = "gelu_pytorch_tanh"
-		if f.HiddenActivation != "" {
-			act = f.HiddenActivation
-		}
-		if f.SlidingWindow < 1 || f.SlidingPattern < 1 || !(f.RopeLocalTheta > 0) {
-			return fmt.Errorf("sliding_window %d, sliding_window_pattern %d and "+
-				"rope_local_base_freq %v must be positive",
-				f.SlidingWindow, f.SlidingPattern, f.RopeLocalTheta)
-		}
-		if n := len(f.LayerTypes); n != 0 && n != f.Layers {
-			return fmt.Errorf("layer_types has %d layers, num_hidden_layers is %d", n, f.Layers)
-		}
 	}
+	act := cmp.Or(f.HiddenActivation, f.HiddenAct)
 	if act != "" && act != want {
 		return fmt.Errorf("activation %q is not supported for %s; %s is", act, f.ModelType, want)
 	}
 	for _, x := range []struct {
 		key   string
 		value any
-		plain bool // the value changes nothing
+		ok    bool // the value changes nothing, or the family takes it
 	}{
-		{"attention_bias", f.AttentionBias, !f.AttentionBias},
-		{"mlp_bias", f.MLPBias, !f.MLPBias},
+		{"attention_bias", f.AttentionBias, !f.AttentionBias || fam.takes.attentionBias},
+		{"mlp_bias", f.MLPBias, !f.MLPBias || fam.takes.mlpBias},
 		{"rope_traditional", f.RopeTraditional, !f.RopeTraditional},
 		{"use_bidirectional_attention", f.Bidirectional, !f.Bidirectional},
-		{"attn_logit_softcapping", f.AttnSoftcap, f.AttnSoftcap == 0},
-		{"final_logit_softcapping", f.FinalSoftcap, f.FinalSoftcap == 0},
-		{"partial_rotary_factor", f.PartialRotary, f.PartialRotary == 0 || f.PartialRotary == 1},
+		{"attn_logit_softcapping", f.AttnSoftcap, f.AttnSoftcap == 0 || fam.takes.softcaps},
+		{"final_logit_softcapping", f.FinalSoftcap, f.FinalSoftcap == 0 || fam.takes.softcaps},
+		{"partial_rotary_factor", f.PartialRotary, f.PartialRotary == 1 || fam.takes.partialRotary},
+		{"query_pre_attn_scalar", f.QueryScalar,
+			f.QueryScalar == float64(*f.HeadDim) || fam.takes.queryScalar},
+		{"no_rope_layers", f.NoRopeLayers, f.NoRopeLayers == nil || fam.takes.noRope},
+		{"no_rope_layer_interval", f.NoRopeInterval, f.NoRopeInterval == 0 || fam.takes.noRope},
 	} {
-		if !x.plain {
+		if !x.ok {
 			return fmt.Errorf("%s %v is not supported for %s", x.key, x.value, f.ModelType)
 		}
 	}
+	if f.AttnSoftcap < 0 || f.FinalSoftcap < 0 {
+		return fmt.Errorf("attn_logit_softcapping %v and final_logit_softcapping %v must not be "+
+			"negative", f.AttnSoftcap, f.FinalSoftcap)
+	}
+	if n := len(f.NoRopeLayers); f.NoRopeLayers != nil && n < f.Layers || f.NoRopeInterval < 0 {
+		return fmt.Errorf("no_rope_layers has %d layers, num_hidden_layers is %d", n, f.Layers)
+	}
+	return f.checkLayers(fam)
+}
+
+// checkLayers checks which layers slide.
+func (f *configFile) checkLayers(fam *family) error {
+	if f.SlidingPattern < 0 || f.RopeLocalTheta < 0 || f.window() < 0 {
+		return fmt.Errorf("sliding_window %d, sliding_window_pattern %d and "+
+			"rope_local_base_freq %v must be positive",
+			f.window(), f.SlidingPattern, f.RopeLocalTheta)
+	}
+	if n := len(f.LayerTypes); n != 0 && n != f.Layers {
+		return fmt.Errorf("layer_types has %d layers, num_hidden_layers is %d", n, f.Layers)
+	}
+	slides := slices.Contains(fam.layers(f), true)
 	for _, t := range f.LayerTypes {
-		if t != "full_attention" && !(f.gemma() && t == "sliding_attention") {
+		if t == "sliding_attention" && f.window() > 0 {
+			slides = true
+		} else if t != "full_attention" {
 			return fmt.Errorf("layer type %q is not supported for %s", t, f.ModelType)
 		}
 	}
+	if slides && f.window() < 1 {
+		return fmt.Errorf("sliding_window is %d and layers slide", f.window())
+	}
 	return nil
-}
-
-// sliding reports for each layer whether it slides. It relies on the checks.
-func (f *configFile) sliding() []bool {
-	s := make([]bool, f.Layers)
-	if !f.gemma() {
-		return s
-	}
-	for i := range s {
-		s[i] = (i+1)%f.SlidingPattern != 0
-	}
-	for i, t := range f.LayerTypes {
-		s[i] = t == "sliding_attention"
-	}
-	return s
-}
-
-// factor returns the divisor of positions, 1 without scaling.
-func (r *rope) factor() (float64, error) {
-	if r == nil {
-		return 1, nil
-	}
-	kind := r.Type
-	if kind == "" {
-		kind = r.OldType
-	}
-	switch {
-	case kind == "" || kind == "default":
-		return 1, nil
-	case kind == "linear" && r.Factor > 0:
-		return r.Factor, nil
-	}
-	return 0, fmt.Errorf("RoPE scaling %q with factor %v is not supported; linear is",
-		kind, r.Factor)
 }

@@ -9,21 +9,39 @@ import (
 	"strings"
 )
 
-// Network says by which names the files hold the network that config.json describes. The files may
-// hold more, such as the vision tower of a multimodal folder.
+// Network is the tensors of the network that config.json describes, under names that are the same
+// for all families (see layerTensors): "embed.weight", "norm.weight", "layers.3.q.weight" and, unless
+// the embedding is the head as well, "head.weight". A quantised module has .scales and .biases
+// beside .weight. What the files hold as one matrix, such as the queries, keys and values of Phi-3,
+// is in parts here. The files may hold more, such as the vision tower of a multimodal folder.
 type Network struct {
-	Body string // beginning of the names of all tensors but those of the head, such as "model."
-	Head string // name of the head without ".weight", such as "lm_head"; "" if it is the embedding
+	c       *Checkpoint
+	tensors map[string]*Entry
+
+	body string // beginning of the stored names of all tensors but those of the head
+	head string // stored name of the head without ".weight"; "" if it is the embedding
 }
 
-// Plain returns the name that a stored tensor has in a folder of a text model by itself, such as
-// "model.norm.weight" or "lm_head.scales". It is false for tensors that are not of the network.
-func (n Network) Plain(stored string) (name string, ok bool) {
-	if rest, ok := strings.CutPrefix(stored, n.Head+"."); ok && n.Head != "" {
+// Entries lists the tensors in the order in which they lie in the files, file by file. It is for
+// callers that read the files themselves; the slices of dimensions are not to be changed.
+func (n *Network) Entries() []Entry { return inFileOrder(n.tensors) }
+
+// Has reports whether the network has a tensor, such as a bias.
+func (n *Network) Has(name string) bool { return n.tensors[name] != nil }
+
+// Float32 reads a tensor as Checkpoint.Float32 does.
+func (n *Network) Float32(name string) (data []float32, shape []int, err error) {
+	return n.c.float32(name, n.tensors)
+}
+
+// within returns what a stored name is behind the beginning that the network's names have. It is
+// false for tensors that are not of the network.
+func (n *Network) within(stored string) (name string, ok bool) {
+	if rest, ok := strings.CutPrefix(stored, n.head+"."); ok && n.head != "" {
 		return "lm_head." + rest, true
 	}
-	if rest, ok := strings.CutPrefix(stored, n.Body); ok && !unused(rest) && !isHead(rest) {
-		return "model." + rest, true
+	if rest, ok := strings.CutPrefix(stored, n.body); ok && !unused(rest) && !isHead(rest) {
+		return rest, true
 	}
 	return "", false
 }
@@ -37,7 +55,7 @@ var bodies = []string{
 
 var heads = []string{"lm_head", "language_model.lm_head"}
 
-// isHead reports whether a name behind Network.Body is one of a head: where the body is saved by
+// isHead reports whether a name behind the body is one of a head: where the body is saved by
 // itself, its names have no beginning of their own.
 func isHead(rest string) bool {
 	return strings.HasPrefix(rest, "lm_head.") || strings.HasPrefix(rest, "language_model.")
@@ -51,59 +69,103 @@ func unused(name string) bool { return strings.HasSuffix(name, "rotary_emb.inv_f
 // in a type that can be read, and nothing in their midst that the network has no place for: a model
 // without such a tensor would answer, but wrongly. It reads headers only. All backends call it, so
 // that they refuse the same folders with the same words. It must not run beside other methods.
-func (c *Checkpoint) Network() (Network, error) {
-	n, err := c.network()
+func (c *Checkpoint) Network() (*Network, error) {
+	n, err := c.names()
 	if err != nil {
-		return Network{}, err
+		return nil, err
 	}
 	known := map[string]bool{}
 	var missing []string
-	for _, p := range c.Config.parameters() {
-		name := n.Body + p.name
-		if len(p.shape) == 2 {
-			err = c.checkMatrix(strings.TrimSuffix(name, ".weight"), p.shape, known)
+	for _, p := range c.Config.Parameters() {
+		name := n.body + p.Stored
+		if p.Stored == "lm_head.weight" {
+			name = n.head + ".weight"
+		}
+		if len(p.Shape) == 2 {
+			err = c.checkMatrix(strings.TrimSuffix(name, ".weight"), p.Shape, known)
 		} else {
-			err = c.checkVector(name, p.shape, known)
+			err = c.checkVector(name, p.Shape, known)
 		}
 		if err != nil {
-			return Network{}, err
+			return nil, err
 		}
 		if !c.Has(name) {
 			missing = append(missing, name)
+			continue
 		}
+		n.add(name, p)
 	}
 	if len(missing) > 0 {
-		return Network{}, c.missing(missing)
-	}
-	if n.Head != "" {
-		shape := []int{c.Config.VocabSize, c.Config.HiddenSize}
-		if err := c.checkMatrix(n.Head, shape, known); err != nil {
-			return Network{}, err
-		}
+		return nil, c.missing(missing)
 	}
 	return n, c.checkRest(n, known)
 }
 
-// network finds out how the tensors are named.
-func (c *Checkpoint) network() (Network, error) {
+// add takes a parameter and, if it is quantised, its scales and biases, each in its parts.
+func (n *Network) add(stored string, p Parameter) {
+	for ending, e := range n.c.module(stored) {
+		first := 0
+		for _, part := range p.Parts {
+			n.tensors[withEnding(part.Name, ending)] = e.rows(first, part.Rows)
+			first += part.Rows
+		}
+	}
+}
+
+// module returns the tensors of a stored weight by their endings: alone under its own, or with
+// scales and biases.
+func (c *Checkpoint) module(stored string) map[string]*Entry {
+	all := map[string]*Entry{"": c.entries[stored]}
+	if name, ok := strings.CutSuffix(stored, ".weight"); ok && c.entries[stored].DType == "U32" {
+		for _, ending := range []string{".scales", ".biases"} {
+			all[ending] = c.entries[name+ending]
+		}
+	}
+	return all
+}
+
+// withEnding is a name with another ending than .weight, unless that is "".
+func withEnding(name, ending string) string {
+	if ending == "" {
+		return name
+	}
+	return strings.TrimSuffix(name, ".weight") + ending
+}
+
+// rows is the part of a tensor that is some of its rows.
+func (e *Entry) rows(first, n int) *Entry {
+	part := *e
+	if n == e.Shape[0] {
+		return &part
+	}
+	part.Shape = append([]int{n}, e.Shape[1:]...)
+	size := (e.End - e.Begin) / int64(e.Shape[0])
+	part.Begin += int64(first) * size
+	part.End = part.Begin + int64(n)*size
+	part.elements = e.elements / e.Shape[0] * n
+	return &part
+}
+
+// names finds out how the tensors are named.
+func (c *Checkpoint) names() (*Network, error) {
 	at := slices.IndexFunc(bodies, func(b string) bool {
 		return slices.ContainsFunc([]string{".weight", ".qweight", ".weight_packed"},
 			func(kind string) bool { return c.Has(b + "embed_tokens" + kind) })
 	})
 	if at < 0 {
-		return Network{}, c.noEmbedding()
+		return nil, c.noEmbedding()
 	}
-	n := Network{Body: bodies[at]}
+	n := &Network{c: c, body: bodies[at], tensors: map[string]*Entry{}}
 	if c.Config.TieEmbeddings {
 		return n, nil
 	}
 	for _, head := range heads {
 		if c.Has(head+".weight") || foreignOf(c, head) != "" {
-			n.Head = head
+			n.head = head
 			return n, nil
 		}
 	}
-	return Network{}, fmt.Errorf("tensor lm_head.weight is missing, and config.json does not say "+
+	return nil, fmt.Errorf("tensor lm_head.weight is missing, and config.json does not say "+
 		"that the embedding is the head as well (tie_word_embeddings is false, which is also what "+
 		"its absence means for %s): the files are incomplete; get them again, or set "+
 		"tie_word_embeddings to true if the model was trained so", c.Config.ModelType)
@@ -123,44 +185,6 @@ func (c *Checkpoint) noEmbedding() error {
 	}
 	return fmt.Errorf("tensor model.embed_tokens.weight is missing, and the files name their tensors "+
 		"in another way, the first is %s: get the model in Hugging Face's layout", names[0])
-}
-
-// A parameter is a tensor that the network needs. Those with two dimensions may be quantised.
-type parameter struct {
-	name  string // behind Network.Body
-	shape []int
-}
-
-// parameters lists the network's tensors but those of a head of its own.
-func (c *Config) parameters() []parameter {
-	e, f, d := c.HiddenSize, c.Intermediate, c.HeadDim
-	hd, kd := c.Heads*d, c.KVHeads*d
-	list := []parameter{
-		{"embed_tokens.weight", []int{c.VocabSize, e}}, {"norm.weight", []int{e}},
-	}
-	layer := []parameter{
-		{"input_layernorm.weight", []int{e}},
-		{"self_attn.q_proj.weight", []int{hd, e}},
-		{"self_attn.k_proj.weight", []int{kd, e}},
-		{"self_attn.v_proj.weight", []int{kd, e}},
-		{"self_attn.o_proj.weight", []int{e, hd}},
-		{"post_attention_layernorm.weight", []int{e}},
-		{"mlp.gate_proj.weight", []int{f, e}},
-		{"mlp.up_proj.weight", []int{f, e}},
-		{"mlp.down_proj.weight", []int{e, f}},
-	}
-	if c.ModelType == "gemma3_text" {
-		layer = append(layer, parameter{"self_attn.q_norm.weight", []int{d}},
-			parameter{"self_attn.k_norm.weight", []int{d}},
-			parameter{"pre_feedforward_layernorm.weight", []int{e}},
-			parameter{"post_feedforward_layernorm.weight", []int{e}})
-	}
-	for i := range c.Layers {
-		for _, p := range layer {
-			list = append(list, parameter{fmt.Sprintf("layers.%d.%s", i, p.name), p.shape})
-		}
-	}
-	return list
 }
 
 // foreign are the endings that other methods of quantisation give to the tensors of a module. They
@@ -295,19 +319,21 @@ func (c *Checkpoint) missing(names []string) error {
 }
 
 // checkRest looks for tensors in the midst of the network that it has no place for.
-func (c *Checkpoint) checkRest(n Network, known map[string]bool) error {
+func (c *Checkpoint) checkRest(n *Network, known map[string]bool) error {
 	for _, name := range slices.Sorted(maps.Keys(c.entries)) {
-		plain, ok := n.Plain(name)
+		plain, ok := n.within(name)
 		if !ok || known[name] {
 			continue
 		}
-		if n.Body == "" && !strings.HasPrefix(name, "layers.") {
+		if n.body == "" && !strings.HasPrefix(name, "layers.") {
 			continue // without a beginning of their own, names do not tell what they belong to
 		}
 		if strings.HasSuffix(name, ".bias") {
-			return fmt.Errorf("tensor %s: layers with a bias are not supported", name)
+			return fmt.Errorf("tensor %s: a bias has no place there in the %s network that "+
+				"config.json describes: without it the answers would be wrong",
+				name, c.Config.ModelType)
 		}
-		if rest, ok := strings.CutPrefix(plain, "model.layers."); ok {
+		if rest, ok := strings.CutPrefix(plain, "layers."); ok {
 			number, _, _ := strings.Cut(rest, ".")
 			if i, err := strconv.Atoi(number); err == nil && i >= c.Config.Layers {
 				return fmt.Errorf("tensor %s is of a layer that config.json does not have: "+

@@ -38,8 +38,10 @@ func wildLlama() *wild {
 	}
 	c := Config{ModelType: "llama", VocabSize: 40, HiddenSize: 64, Layers: 2, Heads: 4, KVHeads: 2,
 		HeadDim: 16, Intermediate: 96}
-	for _, p := range c.parameters() {
-		w.tensors["model."+p.name] = floats(p.shape...)
+	for _, p := range c.Parameters() {
+		if p.Stored != "lm_head.weight" {
+			w.tensors["model."+p.Stored] = floats(p.Shape...)
+		}
 	}
 	return w
 }
@@ -101,14 +103,17 @@ func (w *wild) write(t *testing.T) string {
 }
 
 // network opens a folder as the backends do.
-func network(dir string) (*Checkpoint, Network, error) {
+func network(dir string) (*Checkpoint, *Network, error) {
 	c, err := Open(os.DirFS(dir))
 	if err != nil {
-		return nil, Network{}, err
+		return nil, nil, err
 	}
 	n, err := c.Network()
 	return c, n, err
 }
+
+// names are those under which a folder has the network: the beginning of the body's and the head's.
+type names struct{ body, head string }
 
 // TestWildFoldersThatAreRead: what is odd about these folders is harmless.
 func TestWildFoldersThatAreRead(t *testing.T) {
@@ -118,34 +123,34 @@ func TestWildFoldersThatAreRead(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change func(w *wild)
-		want   Network
+		want   names
 	}{
-		"plain": {func(w *wild) {}, Network{"model.", "lm_head"}},
-		"tied":  {tied, Network{"model.", ""}},
+		"plain": {func(w *wild) {}, names{"model.", "lm_head"}},
+		"tied":  {tied, names{"model.", ""}},
 		"tied, with a head": {func(w *wild) { w.config["tie_word_embeddings"] = true },
-			Network{"model.", ""}},
+			names{"model.", ""}},
 		"without the key, with a head": {func(w *wild) { delete(w.config, "tie_word_embeddings") },
-			Network{"model.", "lm_head"}},
+			names{"model.", "lm_head"}},
 		"frequencies of RoPE": {func(w *wild) {
 			w.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = floats(8)
 			w.tensors["model.rotary_emb.inv_freq"] = floats(8)
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
 		"multimodal": {func(w *wild) {
 			w.rename("", "language_model.")
 			w.tensors["vision_tower.layers.9.fc1.bias"] = floats(3)
-		}, Network{"language_model.model.", "language_model.lm_head"}},
+		}, names{"language_model.model.", "language_model.lm_head"}},
 		"multimodal, Transformers 5": {func(w *wild) {
 			w.rename("model.", "model.language_model.")
 			w.tensors["model.vision_tower.layers.9.fc1.bias"] = floats(3)
 			w.tensors["model.multi_modal_projector.weight"] = raw{"F64", []int{2}}
-		}, Network{"model.language_model.", "lm_head"}},
+		}, names{"model.language_model.", "lm_head"}},
 		"the body alone": {func(w *wild) {
 			tied(w)
 			w.rename("model.", "")
 			w.tensors["pooler.bias"] = floats(3)
-		}, Network{"", ""}},
+		}, names{"", ""}},
 		"a multimodal body alone": {func(w *wild) { tied(w); w.rename("model.", "language_model.") },
-			Network{"language_model.", ""}},
+			names{"language_model.", ""}},
 		"byte order marks": {func(w *wild) {
 			config, _ := json.Marshal(w.config)
 			w.files["config.json"] = "\ufeff" + string(config)
@@ -155,48 +160,57 @@ func TestWildFoldersThatAreRead(t *testing.T) {
 			}
 			text, _ := json.Marshal(map[string]any{"weight_map": index})
 			w.files["model.safetensors.index.json"] = "\ufeff" + string(text)
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
 		"quantised by MLX": {func(w *wild) {
 			w.config["quantization"] = map[string]any{"group_size": 32, "bits": 4}
 			w.pack("model.layers.1.mlp.down_proj", 32, 4)
 			w.pack("lm_head", 64, 8) // the shapes say it, config.json does not
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
 		"quantised, and config.json does not say so": {func(w *wild) {
 			w.pack("model.embed_tokens", 64, 6)
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
 		"an empty quantization_config": {func(w *wild) {
 			w.config["quantization_config"] = map[string]any{}
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
 		"Mistral without a window": {func(w *wild) {
 			w.config["model_type"], w.config["sliding_window"] = "mistral", nil
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
+		"Mistral with a window": {func(w *wild) { w.config["model_type"] = "mistral" },
+			names{"model.", "lm_head"}},
+		"biases": {func(w *wild) {
+			w.config["attention_bias"] = true
+			for i, n := range map[string]int{"q": 64, "k": 32, "v": 32, "o": 64} {
+				for _, layer := range []string{"0", "1"} {
+					w.tensors["model.layers."+layer+".self_attn."+i+"_proj.bias"] = floats(n)
+				}
+			}
+		}, names{"model.", "lm_head"}},
 		"Mistral with a window that nothing outgrows": {func(w *wild) {
 			w.config["model_type"], w.config["max_position_embeddings"] = "mistral", 4096
-		}, Network{"model.", "lm_head"}},
+		}, names{"model.", "lm_head"}},
 	} {
 		w := wildLlama()
 		c.change(w)
 		ck, got, err := network(w.write(t))
-		if err != nil || got != c.want {
+		if err != nil || (names{got.body, got.head}) != c.want {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, c.want)
 			continue
 		}
-		plain := map[string]bool{}
-		for _, stored := range ck.Names() {
-			if name, ok := got.Plain(stored); ok {
-				plain[name] = true
+		for _, p := range ck.Config.Parameters() {
+			for _, part := range p.Parts {
+				if !got.Has(part.Name) {
+					t.Errorf("%s: the network has no %s", name, part.Name)
+				}
 			}
 		}
-		for _, p := range ck.Config.parameters() {
-			if !plain["model."+p.name] {
-				t.Errorf("%s: no tensor has the plain name model.%s", name, p.name)
-			}
+		if got.Has("head.weight") != (c.want.head != "") {
+			t.Errorf("%s: the network has a head: %t", name, got.Has("head.weight"))
 		}
-		if plain["lm_head.weight"] != (c.want.Head != "") {
-			t.Errorf("%s: a tensor has the plain name lm_head.weight: %t",
-				name, plain["lm_head.weight"])
+		if _, shape, err := got.Float32("layers.1.down.weight"); err != nil ||
+			!slices.Equal(shape, []int{64, 96}) {
+			t.Errorf("%s: layers.1.down has shape %v, %v", name, shape, err)
 		}
-		module := got.Body + "layers.1.mlp.down_proj.weight"
+		module := got.body + "layers.1.mlp.down_proj.weight"
 		if _, shape, err := ck.Float32(module); err != nil || !slices.Equal(shape, []int{64, 96}) {
 			t.Errorf("%s: %s has shape %v, %v", name, module, shape, err)
 		}
@@ -245,9 +259,9 @@ func TestWildFoldersThatAreRefused(t *testing.T) {
 			w.tensors[q+".lora_A.weight"] = floats(2, 64)
 		}, []string{q + ".lora_A.weight has no place"}},
 		"a bias": {func(w *wild) { w.tensors[q+".bias"] = floats(64) },
-			[]string{q + ".bias: layers with a bias are not supported"}},
+			[]string{q + ".bias: a bias has no place there in the llama network"}},
 		"a bias of the head": {func(w *wild) { w.tensors["lm_head.bias"] = floats(40) },
-			[]string{"lm_head.bias: layers with a bias are not supported"}},
+			[]string{"lm_head.bias: a bias has no place there"}},
 		"no embedding": {func(w *wild) { delete(w.tensors, "model.embed_tokens.weight") },
 			[]string{"model.embed_tokens.weight is missing: the files are incomplete"}},
 		"other names": {func(w *wild) { w.rename("model.", "transformer.") },
@@ -347,13 +361,10 @@ func TestWildFoldersThatAreRefused(t *testing.T) {
 		"half a download":    {only("model.safetensors.part"), []string{"model.safetensors.part is a download that did not end"}},
 		"nothing":            {only(), []string{"model.safetensors is not there; the folder must hold the weights"}},
 
-		"attention_bias":   {func(w *wild) { w.config["attention_bias"] = true }, []string{"config.json: attention_bias true is not supported for llama"}},
-		"mlp_bias":         {func(w *wild) { w.config["mlp_bias"] = true }, []string{"config.json: mlp_bias true is not supported"}},
-		"a softcap":        {func(w *wild) { w.config["final_logit_softcapping"] = 30.0 }, []string{"config.json: final_logit_softcapping 30 is not supported"}},
-		"half of RoPE":     {func(w *wild) { w.config["partial_rotary_factor"] = 0.5 }, []string{"config.json: partial_rotary_factor 0.5 is not supported"}},
-		"Mistral's window": {func(w *wild) { w.config["model_type"], w.config["sliding_window"] = "mistral", 4096 }, []string{"config.json: sliding_window 4096 is not supported for mistral"}},
-		"Mistral's window by default": {func(w *wild) { w.config["model_type"] = "mistral" },
-			[]string{"config.json: sliding_window 4096 is not supported for mistral"}},
+		"attention_bias": {func(w *wild) { w.config["attention_bias"] = true }, []string{"self_attn.q_proj.bias is missing, and 7 more"}},
+		"mlp_bias":       {func(w *wild) { w.config["mlp_bias"] = true }, []string{"mlp.gate_proj.bias is missing, and 5 more"}},
+		"a softcap":      {func(w *wild) { w.config["final_logit_softcapping"] = 30.0 }, []string{"config.json: final_logit_softcapping 30 is not supported"}},
+		"half of RoPE":   {func(w *wild) { w.config["partial_rotary_factor"] = 0.5 }, []string{"config.json: partial_rotary_factor 0.5 is not supported"}},
 	} {
 		w := wildLlama()
 		c.damage(w)

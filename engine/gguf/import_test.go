@@ -64,21 +64,21 @@ func TestImportWeights(t *testing.T) {
 }
 
 func TestImportConfig(t *testing.T) {
-	common := checkpoint.Config{HiddenSize: 16, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 8,
-		Intermediate: 32, MaxPositions: 64,
-		RopeFactor: 1, TieEmbeddings: true}
-	llama, gemma := common, common
-	llama.ModelType, llama.VocabSize, llama.RMSNormEps, llama.RopeTheta = "llama", 101, 1e-5, 100000
-	llama.QueryPreAttnScalar, llama.LayerSliding = 8, []bool{false}
-	llama.BOS, llama.EOS = 1, []int32{0}
-	gemma.ModelType, gemma.VocabSize, gemma.RMSNormEps = "gemma3_text", 272, 1e-6
-	gemma.RopeTheta = 1e6
-	gemma.QueryPreAttnScalar, gemma.LayerSliding = 8, []bool{true}
-	gemma.BOS, gemma.EOS = 2, []int32{1, 4}
-	gemma.RopeLocalTheta, gemma.SlidingWindow, gemma.SlidingPattern = 10000, 32, 6
-	for file, want := range map[string]checkpoint.Config{
-		"llama.gguf": llama, "gemma3.gguf": gemma,
+	const common = `"hidden_size":16,"num_hidden_layers":1,"num_attention_heads":4,
+		"num_key_value_heads":2,"head_dim":8,"intermediate_size":32,"max_position_embeddings":64,
+		"tie_word_embeddings":true,`
+	for file, text := range map[string]string{
+		"llama.gguf": `{` + common + `"model_type":"llama","vocab_size":101,"rms_norm_eps":1e-5,
+			"rope_theta":1e5,"bos_token_id":1,"eos_token_id":0}`,
+		"gemma3.gguf": `{` + common + `"model_type":"gemma3_text","vocab_size":272,
+			"rms_norm_eps":1e-6,"rope_theta":1e6,"rope_local_base_freq":10000,
+			"query_pre_attn_scalar":8,"sliding_window":32,"layer_types":["sliding_attention"],
+			"bos_token_id":2,"eos_token_id":[1,4]}`,
 	} {
+		want, err := checkpoint.ParseConfig([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
 		c, err := checkpoint.Open(os.DirFS(importFile(t, file)))
 		if err != nil {
 			t.Fatal(err)

@@ -22,18 +22,13 @@ type state struct {
 	slidingRope rope // of the sliding layers
 	embedScale  float32
 	attnScale   float32
+	queryScale  []float32 // T: of queries, by their position; empty without QueryBeta
 }
 
 func (s *state) init(c checkpoint.Config) {
-	s.embedScale = 1
-	s.globalRope = newRope(c.RopeTheta, c.RopeFactor, c.HeadDim)
-	s.slidingRope = newRope(c.RopeLocalTheta, 1, c.HeadDim)
-	s.attnScale = float32(1 / math.Sqrt(c.QueryPreAttnScalar))
-	if c.ModelType == "gemma3_text" {
-		// Gemma was trained in bfloat16, so this factor was rounded: it is 25.25 for a hidden size
-		// of 640, not 25.298.
-		s.embedScale = bfloat16(math.Sqrt(float64(c.HiddenSize)))
-	}
+	s.embedScale = float32(c.EmbeddingScale)
+	s.globalRope, s.slidingRope = newRope(c.Rope, c.HeadDim), newRope(c.SlidingRope, c.HeadDim)
+	s.attnScale = float32(c.AttentionScale)
 }
 
 // grow makes the buffers large enough for t tokens.
@@ -66,12 +61,13 @@ func sized(buf []float32, n int) []float32 {
 // forward runs the layers over a batch and stores its keys and values.
 func (m *Model) forward(batch []item) {
 	c, w, s := &m.cfg, &m.w, &m.s
-	t, e, d := len(batch), c.HiddenSize, c.HeadDim
+	t, e := len(batch), c.HiddenSize
 	s.grow(*c, t, m.workers)
 	s.globalRope.setAngles(batch)
-	if c.RopeLocalTheta > 0 {
+	if c.SlidingWindow > 0 {
 		s.slidingRope.setAngles(batch)
 	}
+	s.setQueryScale(c, batch)
 
 	for i, it := range batch {
 		for j, v := range w.embed[it.id*e:][:e] {
@@ -79,50 +75,76 @@ func (m *Model) forward(batch []item) {
 		}
 	}
 	for l := range w.layers {
-		y := &w.layers[l]
-
-		// Attention.
-		rmsNorm(s.xb, s.x, y.attnNorm, c.RMSNormEps)
-		m.matmul(s.q, s.xb, y.q, e)
-		m.matmul(s.k, s.xb, y.k, e)
-		m.matmul(s.v, s.xb, y.v, e)
-		if y.qNorm != nil {
-			rmsNorm(s.q, s.q, y.qNorm, c.RMSNormEps)
-			rmsNorm(s.k, s.k, y.kNorm, c.RMSNormEps)
-		}
-		rope := &s.globalRope
-		if c.LayerSliding[l] {
-			rope = &s.slidingRope
-		}
-		for i := range batch {
-			rope.apply(s.q[i*c.Heads*d:][:c.Heads*d], i)
-			rope.apply(s.k[i*c.KVHeads*d:][:c.KVHeads*d], i)
-		}
-		m.kv.rotate(s.q)
-		m.kv.store(l, c.LayerSliding[l], batch, s.k, s.v)
-		m.attention(l, batch)
-		m.kv.unrotate(s.att)
-		m.matmul(s.xb, s.att, y.o, c.Heads*d)
-		if y.postAttnNorm != nil {
-			rmsNorm(s.xb, s.xb, y.postAttnNorm, c.RMSNormEps)
-		}
-		add(s.x, s.xb)
-
-		// Gated feed-forward network.
-		rmsNorm(s.xb, s.x, y.mlpNorm, c.RMSNormEps)
-		m.matmul(s.gate, s.xb, y.gate, e)
-		m.matmul(s.up, s.xb, y.up, e)
-		if y.postMLPNorm != nil {
-			geGLU(s.gate, s.up)
-		} else {
-			swiGLU(s.gate, s.up)
-		}
-		m.matmul(s.xb, s.gate, y.down, c.Intermediate)
-		if y.postMLPNorm != nil {
-			rmsNorm(s.xb, s.xb, y.postMLPNorm, c.RMSNormEps)
-		}
-		add(s.x, s.xb)
+		m.attentionBlock(l, batch)
+		m.mlpBlock(&w.layers[l])
 	}
+}
+
+// setQueryScale computes the factors of queries that grow with the position.
+func (s *state) setQueryScale(c *checkpoint.Config, batch []item) {
+	if c.QueryBeta == 0 {
+		return
+	}
+	s.queryScale = sized(s.queryScale, len(batch))
+	for i, it := range batch {
+		s.queryScale[i] = float32(1 + c.QueryBeta*math.Log(1+float64(it.pos/c.QueryEvery)))
+	}
+}
+
+// attentionBlock adds what layer l's attention makes of the residual stream to it, and stores keys
+// and values.
+func (m *Model) attentionBlock(l int, batch []item) {
+	c, s, y := &m.cfg, &m.s, &m.w.layers[l]
+	d := c.HeadDim
+	rmsNorm(s.xb, s.x, y.attnNorm, c.RMSNormEps)
+	m.linear(s.q, s.xb, y.q, c.HiddenSize)
+	m.linear(s.k, s.xb, y.k, c.HiddenSize)
+	m.linear(s.v, s.xb, y.v, c.HiddenSize)
+	if y.qNorm != nil {
+		rmsNorm(s.q, s.q, y.qNorm, c.RMSNormEps)
+		rmsNorm(s.k, s.k, y.kNorm, c.RMSNormEps)
+	}
+	rope := &s.globalRope
+	if y.sliding {
+		rope = &s.slidingRope
+	}
+	for i := range batch {
+		q, k := s.q[i*c.Heads*d:][:c.Heads*d], s.k[i*c.KVHeads*d:][:c.KVHeads*d]
+		if y.rotates {
+			rope.apply(q, i)
+			rope.apply(k, i)
+		}
+		if c.QueryBeta != 0 {
+			scale(q, s.queryScale[i])
+		}
+	}
+	m.kv.rotate(s.q)
+	m.kv.store(l, y.sliding, batch, s.k, s.v)
+	m.attention(l, batch)
+	m.kv.unrotate(s.att)
+	m.linear(s.xb, s.att, y.o, c.Heads*d)
+	if y.postAttnNorm != nil {
+		rmsNorm(s.xb, s.xb, y.postAttnNorm, c.RMSNormEps)
+	}
+	add(s.x, s.xb)
+}
+
+// mlpBlock does the same for a layer's gated feed-forward network.
+func (m *Model) mlpBlock(y *layer) {
+	c, s := &m.cfg, &m.s
+	rmsNorm(s.xb, s.x, y.mlpNorm, c.RMSNormEps)
+	m.linear(s.gate, s.xb, y.gate, c.HiddenSize)
+	m.linear(s.up, s.xb, y.up, c.HiddenSize)
+	if c.GELU {
+		geGLU(s.gate, s.up)
+	} else {
+		swiGLU(s.gate, s.up)
+	}
+	m.linear(s.xb, s.gate, y.down, c.Intermediate)
+	if y.postMLPNorm != nil {
+		rmsNorm(s.xb, s.xb, y.postMLPNorm, c.RMSNormEps)
+	}
+	add(s.x, s.xb)
 }
 
 // head writes the logits of some tokens of the batch that forward has run: rows are indices into
@@ -138,6 +160,7 @@ func (m *Model) head(rows []int32, logits []float32) {
 	}
 	rmsNorm(s.last, s.last, m.w.norm, m.cfg.RMSNormEps)
 	m.matmul(logits, s.last, m.w.head, e)
+	softcap(logits, m.cfg.FinalCap)
 }
 
 // largest is the index of the largest finite logit, the first of equals, or -1 if no logit is
@@ -210,8 +233,16 @@ func (m *Model) attend(r *reader, l, kh, i int, it item) {
 		dots(scores[p-first:], seen, q, keys, stride, group, n, d)
 		p += n
 	}
+	scale := s.attnScale
+	if c.AttentionCap > 0 {
+		for i := range scores {
+			scores[i] *= scale
+		}
+		softcap(scores, c.AttentionCap)
+		scale = 1
+	}
 	for g := range group {
-		softmax(scores[g*seen:][:seen], s.attnScale)
+		softmax(scores[g*seen:][:seen], scale)
 	}
 	clear(out)
 	for p := first; p <= it.pos; {

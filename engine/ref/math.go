@@ -97,6 +97,35 @@ func weightedSum(out, p, v []float32, stride int) {
 	}
 }
 
+// linear computes out = x w^T + bias.
+func (m *Model) linear(out, x []float32, y linear, n int) {
+	m.matmul(out, x, y.w, n)
+	for i := 0; i < len(out) && y.bias != nil; i += len(y.bias) {
+		add(out[i:][:len(y.bias)], y.bias)
+	}
+}
+
+// scale multiplies x by f.
+func scale(x []float32, f float32) {
+	for i := range x {
+		x[i] *= f
+	}
+}
+
+// softcap makes limit tanh(x/limit) of every x, unless limit is 0. It never changes the order of
+// two numbers.
+func softcap(x []float32, limit float64) {
+	if limit == 0 {
+		return
+	}
+	for i, v := range x {
+		x[i] = float32(limit * tanh(float64(v)/limit))
+	}
+}
+
+// tanh is 2 sigmoid(2x) - 1, with an absolute error below 1e-8.
+func tanh(x float64) float64 { return float64(2*sigmoid(2*x)) - 1 }
+
 // add adds y to x.
 func add(x, y []float32) {
 	y = y[:len(x)]

@@ -1,4 +1,4 @@
-// Package ref runs Gemma 3 and Llama networks in plain Go, in float32. Tests hold other backends
+// Package ref runs the networks that package checkpoint describes in plain Go, in float32. Tests hold other backends
 // against it, and it serves on machines without MLX.
 //
 // It promises more than closeness: the logits of a token depend on that token and the tokens before
@@ -12,7 +12,6 @@ package ref
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 
@@ -53,12 +52,7 @@ func (m *Model) Vocab() int { return m.cfg.VocabSize }
 
 // Window is the number of tokens, itself included, that a token sees in a sliding layer; 0 if the
 // model has no such layer.
-func (m *Model) Window() int {
-	if !slices.Contains(m.cfg.LayerSliding, true) {
-		return 0
-	}
-	return m.cfg.SlidingWindow
-}
+func (m *Model) Window() int { return m.cfg.SlidingWindow }
 
 // Context is the largest number of tokens that a sequence may have.
 func (m *Model) Context() int { return m.cfg.MaxPositions }
@@ -119,8 +113,10 @@ func (m *Model) WeightBytes() (n int64) {
 	}
 	for i := range m.w.layers {
 		l := &m.w.layers[i]
-		all = append(all, l.attnNorm, l.q, l.k, l.v, l.o, l.qNorm, l.kNorm, l.postAttnNorm,
-			l.mlpNorm, l.gate, l.up, l.down, l.postMLPNorm)
+		all = append(all, l.attnNorm, l.qNorm, l.kNorm, l.postAttnNorm, l.mlpNorm, l.postMLPNorm)
+		for _, y := range []linear{l.q, l.k, l.v, l.o, l.gate, l.up, l.down} {
+			all = append(all, y.w, y.bias)
+		}
 	}
 	for _, x := range all {
 		n += int64(4 * len(x))
@@ -132,11 +128,4 @@ func (m *Model) WeightBytes() (n int64) {
 func (m *Model) Close() error {
 	m.w, m.kv, m.s, m.closed = weights{}, cache{}, state{}, true
 	return nil
-}
-
-// bfloat16 rounds to the nearest bfloat16, ties to even.
-func bfloat16(x float64) float32 {
-	bits := math.Float32bits(float32(x))
-	bits += 0x7fff + bits>>16&1
-	return math.Float32frombits(bits &^ 0xffff)
 }

@@ -1,22 +1,24 @@
 package ref
 
-import "math"
+import (
+	"math"
+
+	"loadstone/engine/checkpoint"
+)
 
 // rope is a rotary position embedding (Su et al., RoFormer, arXiv 2104.09864): it rotates pairs of
 // elements of each head by angles that grow with the position. A pair is element i of the first
-// half of a head and element i of the second, as in Transformers.
+// half of the elements that are rotated and element i of the second, as in Transformers. Elements
+// behind those stay as they are.
 type rope struct {
-	freq     []float64 // D/2: radians a position
-	cos, sin []float32 // T x D/2
+	freq     []float64 // R/2, where R elements are rotated: radians a position
+	scale    float64   // of the pairs
+	headDim  int
+	cos, sin []float32 // T x R/2
 }
 
-// newRope takes the base theta of the frequencies and the factor by which positions are divided.
-func newRope(theta, factor float64, headDim int) rope {
-	r := rope{freq: make([]float64, headDim/2)}
-	for i := range r.freq {
-		r.freq[i] = math.Pow(theta, -2*float64(i)/float64(headDim)) / factor
-	}
-	return r
+func newRope(r checkpoint.Rope, headDim int) rope {
+	return rope{freq: r.Frequencies, scale: r.Scale, headDim: headDim}
 }
 
 // setAngles computes the angles of a batch, in float64: package math may fuse operations on some
@@ -27,7 +29,7 @@ func (r *rope) setAngles(batch []item) {
 	for i, it := range batch {
 		for j, f := range r.freq {
 			sin, cos := math.Sincos(float64(it.pos) * f)
-			r.cos[i*n+j], r.sin[i*n+j] = float32(cos), float32(sin)
+			r.cos[i*n+j], r.sin[i*n+j] = float32(cos*r.scale), float32(sin*r.scale)
 		}
 	}
 }
@@ -36,7 +38,7 @@ func (r *rope) setAngles(batch []item) {
 func (r *rope) apply(heads []float32, i int) {
 	n := len(r.freq)
 	cos, sin := r.cos[i*n:][:n], r.sin[i*n:][:n]
-	for ; len(heads) > 0; heads = heads[2*n:] {
+	for ; len(heads) > 0; heads = heads[r.headDim:] {
 		a, b := heads[:n], heads[n:][:n]
 		for j, x := range a {
 			y := b[j]

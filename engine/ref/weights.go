@@ -18,17 +18,21 @@ type weights struct {
 }
 
 type layer struct {
-	attnNorm     []float32 // E
-	q            []float32 // H*D x E
-	k, v         []float32 // K*D x E
-	o            []float32 // E x H*D
-	qNorm, kNorm []float32 // D; Gemma only
-	postAttnNorm []float32 // E; Gemma only
-	mlpNorm      []float32 // E
-	gate, up     []float32 // F x E
-	down         []float32 // E x F
-	postMLPNorm  []float32 // E; Gemma only
+	attnNorm         []float32 // E
+	q                linear    // H*D x E
+	k, v             linear    // K*D x E
+	o                linear    // E x H*D
+	qNorm, kNorm     []float32 // D; nil without them
+	postAttnNorm     []float32 // E; nil without it
+	mlpNorm          []float32 // E
+	gate, up         linear    // F x E
+	down             linear    // E x F
+	postMLPNorm      []float32 // E; nil without it
+	sliding, rotates bool
 }
+
+// linear is the weight of a linear layer, a row for each output, and its bias, nil without one.
+type linear struct{ w, bias []float32 }
 
 // load reads all weights of a checkpoint.
 func load(c *checkpoint.Checkpoint) (*weights, error) {
@@ -37,57 +41,48 @@ func load(c *checkpoint.Checkpoint) (*weights, error) {
 		return nil, err
 	}
 	cfg := c.Config
-	l := loader{c: c, prefix: n.Body, gemma: cfg.ModelType == "gemma3_text"}
+	l := loader{n: n, minusOne: cfg.NormsMinusOne}
 	e, f, d := cfg.HiddenSize, cfg.Intermediate, cfg.HeadDim
 	hd, kd := cfg.Heads*d, cfg.KVHeads*d
-	w := &weights{embed: l.matrix("embed_tokens", cfg.VocabSize, e), norm: l.norm("norm", e)}
+	w := &weights{embed: l.tensor("embed.weight", cfg.VocabSize, e), norm: l.norm("norm", e)}
 	for i := range cfg.Layers {
 		at := fmt.Sprintf("layers.%d.", i)
 		w.layers = append(w.layers, layer{
-			attnNorm: l.norm(at+"input_layernorm", e),
-			q:        l.matrix(at+"self_attn.q_proj", hd, e),
-			k:        l.matrix(at+"self_attn.k_proj", kd, e),
-			v:        l.matrix(at+"self_attn.v_proj", kd, e),
-			o:        l.matrix(at+"self_attn.o_proj", e, hd),
-			gate:     l.matrix(at+"mlp.gate_proj", f, e),
-			up:       l.matrix(at+"mlp.up_proj", f, e),
-			down:     l.matrix(at+"mlp.down_proj", e, f),
+			attnNorm: l.norm(at+"attn_norm", e),
+			q:        l.linear(at+"q", hd, e), k: l.linear(at+"k", kd, e),
+			v: l.linear(at+"v", kd, e), o: l.linear(at+"o", e, hd),
+			qNorm: l.norm(at+"q_norm", d), kNorm: l.norm(at+"k_norm", d),
+			postAttnNorm: l.norm(at+"post_attn_norm", e),
+			mlpNorm:      l.norm(at+"mlp_norm", e),
+			gate:         l.linear(at+"gate", f, e), up: l.linear(at+"up", f, e),
+			down:        l.linear(at+"down", e, f),
+			postMLPNorm: l.norm(at+"post_mlp_norm", e),
+			sliding:     cfg.LayerSliding[i], rotates: cfg.LayerRope[i],
 		})
-		y := &w.layers[i]
-		if l.gemma {
-			y.qNorm, y.kNorm = l.norm(at+"self_attn.q_norm", d), l.norm(at+"self_attn.k_norm", d)
-			y.postAttnNorm = l.norm(at+"post_attention_layernorm", e)
-			y.mlpNorm = l.norm(at+"pre_feedforward_layernorm", e)
-			y.postMLPNorm = l.norm(at+"post_feedforward_layernorm", e)
-		} else {
-			// This is Llama's name for the norm before the MLP.
-			y.mlpNorm = l.norm(at+"post_attention_layernorm", e)
-		}
 	}
-	if w.head = w.embed; n.Head != "" {
-		l.prefix = ""
-		w.head = l.matrix(n.Head, cfg.VocabSize, e)
+	if w.head = w.embed; n.Has("head.weight") {
+		w.head = l.tensor("head.weight", cfg.VocabSize, e)
 	}
 	return w, l.err
 }
 
 // loader reads tensors until the first error, which it keeps in err.
 type loader struct {
-	c      *checkpoint.Checkpoint
-	prefix string
-	gemma  bool
-	err    error
+	n        *checkpoint.Network
+	minusOne bool
+	err      error
 }
 
-// matrix reads the weights of a linear layer.
-func (l *loader) matrix(name string, rows, columns int) []float32 {
-	return l.tensor(name+".weight", rows, columns)
+// linear reads the weight of a linear layer, and its bias if it has one.
+func (l *loader) linear(name string, rows, columns int) linear {
+	return linear{w: l.tensor(name+".weight", rows, columns), bias: l.optional(name+".bias", rows)}
 }
 
-// norm reads the factors of an RMSNorm. Gemma's checkpoints store each factor minus 1.
+// norm reads the factors of an RMSNorm, nil for a norm that the network does without. Some families'
+// checkpoints store each factor minus 1.
 func (l *loader) norm(name string, n int) []float32 {
-	w := l.tensor(name+".weight", n)
-	if l.gemma {
+	w := l.optional(name+".weight", n)
+	if l.minusOne {
 		for i := range w {
 			w[i]++
 		}
@@ -95,18 +90,26 @@ func (l *loader) norm(name string, n int) []float32 {
 	return w
 }
 
+// optional is nil for a tensor that the network does without.
+func (l *loader) optional(name string, n int) []float32 {
+	if !l.n.Has(name) {
+		return nil
+	}
+	return l.tensor(name, n)
+}
+
 // tensor reads a tensor and checks its shape.
 func (l *loader) tensor(name string, shape ...int) []float32 {
 	if l.err != nil {
 		return nil
 	}
-	data, got, err := l.c.Float32(l.prefix + name)
+	data, got, err := l.n.Float32(name)
 	switch {
 	case err != nil:
 		l.err = err
 	case !slices.Equal(got, shape):
 		l.err = fmt.Errorf("tensor %s has shape %v; config.json says it must have %v",
-			l.prefix+name, got, shape)
+			name, got, shape)
 	}
 	return data
 }

@@ -13,6 +13,7 @@ import (
 
 	"loadstone/engine"
 	"loadstone/engine/catalog"
+	"loadstone/engine/ref/oracle"
 	"loadstone/metal"
 )
 
@@ -71,6 +72,26 @@ func TestRefMatchesMLX(t *testing.T) {
 				tokens = []int32{id}
 			}
 			t.Logf("largest difference %.1e of the row's largest logit", worst)
+		})
+	}
+}
+
+// TestFamiliesMatchMLX does the same for a small random network of every family, with quantised
+// weights, to the end of its context.
+func TestFamiliesMatchMLX(t *testing.T) {
+	for _, kind := range oracle.Kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			src, err := catalog.Open(oracle.Folder(t, kind, oracle.Form{Quantised: true}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ref := openForParity(t, src, BackendRef, "f32", parityBlocks)
+			mlx := openForParity(t, src, BackendMLX, "f32", parityBlocks)
+			paritySteps(t, ref, mlx, 40, 24, parityTolerance, func(at int32, want, got []float32) {
+				if argmax(want) != argmax(got) {
+					t.Fatalf("position %d: ref says %d, mlx %d", at, argmax(want), argmax(got))
+				}
+			})
 		})
 	}
 }

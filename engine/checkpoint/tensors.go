@@ -1,0 +1,147 @@
+package checkpoint
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Parameter is a tensor that the files of a network hold. Those with two dimensions may be
+// quantised.
+type Parameter struct {
+	Stored string // in Hugging Face's folders, behind the body's beginning: "layers.0.mlp.up_proj.weight"
+	GGUF   string // in GGUF files: "blk.0.ffn_up.weight"
+	Shape  []int
+	Parts  []Part // what it is in the network; more than one for a matrix that holds several
+	Norm   bool   // the factors of a norm
+	Heads  int    // of queries or keys: the rows are those of so many heads, which RoPE rotates; else 0
+}
+
+// A Part is some of the rows of a parameter, under the name that Network gives them.
+type Part struct {
+	Name string
+	Rows int
+}
+
+// sizes are the numbers of rows and columns that tensors have.
+type sizes struct{ vocab, e, f, q, kv, d int }
+
+// A tensor is a row of the table of tensors. A matrix has columns, a vector has none.
+type tensor struct {
+	name    string // in Network
+	stored  string // in Hugging Face's folders
+	gguf    string // in GGUF files
+	rows    func(n sizes) int
+	columns func(n sizes) int // nil for a vector
+	when    func(c *Config) bool
+	split   []tensor // of a matrix that holds several, one after the other
+}
+
+var (
+	rowsE  = func(n sizes) int { return n.e }
+	rowsF  = func(n sizes) int { return n.f }
+	rowsQ  = func(n sizes) int { return n.q }
+	rowsKV = func(n sizes) int { return n.kv }
+	rowsD  = func(n sizes) int { return n.d }
+	vocab  = func(n sizes) int { return n.vocab }
+
+	always    = func(*Config) bool { return true }
+	fused     = func(c *Config) bool { return c.Fused }
+	apart     = func(c *Config) bool { return !c.Fused }
+	postNorms = func(c *Config) bool { return c.PostNorms }
+	preNorms  = func(c *Config) bool { return !c.PostNorms }
+	qkNorm    = func(c *Config) bool { return c.QKNorm }
+	qkvBias   = func(c *Config) bool { return c.QKVBias }
+	oBias     = func(c *Config) bool { return c.OBias }
+	mlpBias   = func(c *Config) bool { return c.MLPBias }
+)
+
+// modelTensors is the table of the tensors outside the layers.
+var modelTensors = []tensor{
+	{"embed.weight", "embed_tokens.weight", "token_embd.weight", vocab, rowsE, always, nil},
+	{"norm.weight", "norm.weight", "output_norm.weight", rowsE, nil, always, nil},
+	{"head.weight", "lm_head.weight", "output.weight", vocab, rowsE,
+		func(c *Config) bool { return !c.TieEmbeddings }, nil},
+}
+
+// layerTensors is the table of a layer's tensors: what they are called here, in Hugging Face's
+// folders behind "layers.N." and in GGUF files behind "blk.N.", and which networks have them.
+var layerTensors = []tensor{
+	{"attn_norm.weight", "input_layernorm.weight", "attn_norm.weight", rowsE, nil, always, nil},
+	{"q.weight", "self_attn.q_proj.weight", "attn_q.weight", rowsQ, rowsE, apart, nil},
+	{"k.weight", "self_attn.k_proj.weight", "attn_k.weight", rowsKV, rowsE, apart, nil},
+	{"v.weight", "self_attn.v_proj.weight", "attn_v.weight", rowsKV, rowsE, apart, nil},
+	{"qkv.weight", "self_attn.qkv_proj.weight", "attn_qkv.weight", nil, rowsE, fused, []tensor{
+		{name: "q.weight", rows: rowsQ}, {name: "k.weight", rows: rowsKV},
+		{name: "v.weight", rows: rowsKV}}},
+	{"q.bias", "self_attn.q_proj.bias", "attn_q.bias", rowsQ, nil, qkvBias, nil},
+	{"k.bias", "self_attn.k_proj.bias", "attn_k.bias", rowsKV, nil, qkvBias, nil},
+	{"v.bias", "self_attn.v_proj.bias", "attn_v.bias", rowsKV, nil, qkvBias, nil},
+	{"q_norm.weight", "self_attn.q_norm.weight", "attn_q_norm.weight", rowsD, nil, qkNorm, nil},
+	{"k_norm.weight", "self_attn.k_norm.weight", "attn_k_norm.weight", rowsD, nil, qkNorm, nil},
+	{"o.weight", "self_attn.o_proj.weight", "attn_output.weight", rowsE, rowsQ, always, nil},
+	{"o.bias", "self_attn.o_proj.bias", "attn_output.bias", rowsE, nil, oBias, nil},
+	{"post_attn_norm.weight", "post_attention_layernorm.weight", "post_attention_norm.weight",
+		rowsE, nil, postNorms, nil},
+	{"mlp_norm.weight", "post_attention_layernorm.weight", "ffn_norm.weight",
+		rowsE, nil, preNorms, nil},
+	{"mlp_norm.weight", "pre_feedforward_layernorm.weight", "ffn_norm.weight",
+		rowsE, nil, postNorms, nil},
+	{"gate.weight", "mlp.gate_proj.weight", "ffn_gate.weight", rowsF, rowsE, apart, nil},
+	{"up.weight", "mlp.up_proj.weight", "ffn_up.weight", rowsF, rowsE, apart, nil},
+	{"gate_up.weight", "mlp.gate_up_proj.weight", "ffn_up.weight", nil, rowsE, fused, []tensor{
+		{name: "gate.weight", rows: rowsF}, {name: "up.weight", rows: rowsF}}},
+	{"gate.bias", "mlp.gate_proj.bias", "ffn_gate.bias", rowsF, nil, mlpBias, nil},
+	{"up.bias", "mlp.up_proj.bias", "ffn_up.bias", rowsF, nil, mlpBias, nil},
+	{"down.weight", "mlp.down_proj.weight", "ffn_down.weight", rowsE, rowsF, always, nil},
+	{"down.bias", "mlp.down_proj.bias", "ffn_down.bias", rowsE, nil, mlpBias, nil},
+	{"post_mlp_norm.weight", "post_feedforward_layernorm.weight", "post_ffw_norm.weight",
+		rowsE, nil, postNorms, nil},
+}
+
+// Parameters lists the tensors that the files of the network hold.
+func (c *Config) Parameters() []Parameter {
+	n := sizes{vocab: c.VocabSize, e: c.HiddenSize, f: c.Intermediate, d: c.HeadDim,
+		q: c.Heads * c.HeadDim, kv: c.KVHeads * c.HeadDim}
+	var list []Parameter
+	add := func(table []tensor, here, stored, gguf string) {
+		for _, t := range table {
+			if !t.when(c) {
+				continue
+			}
+			p := t.parameter(n, here)
+			p.Stored, p.GGUF = stored+t.stored, gguf+t.gguf
+			switch t.name {
+			case "q.weight", "q.bias":
+				p.Heads = c.Heads
+			case "k.weight", "k.bias":
+				p.Heads = c.KVHeads
+			}
+			list = append(list, p)
+		}
+	}
+	add(modelTensors, "", "", "")
+	for i := range c.Layers {
+		add(layerTensors, fmt.Sprintf("layers.%d.", i), fmt.Sprintf("layers.%d.", i),
+			fmt.Sprintf("blk.%d.", i))
+	}
+	return list
+}
+
+// parameter has the shape and the parts of a row of the table.
+func (t *tensor) parameter(n sizes, here string) Parameter {
+	p := Parameter{Norm: strings.HasSuffix(t.name, "norm.weight")}
+	parts := t.split
+	if parts == nil {
+		parts = []tensor{*t}
+	}
+	rows := 0
+	for _, part := range parts {
+		p.Parts = append(p.Parts, Part{here + part.name, part.rows(n)})
+		rows += part.rows(n)
+	}
+	p.Shape = []int{rows}
+	if t.columns != nil {
+		p.Shape = append(p.Shape, t.columns(n))
+	}
+	return p
+}

@@ -1,0 +1,55 @@
+//go:build mlx
+
+package metal
+
+import (
+	"slices"
+	"testing"
+
+	"loadstone/engine/ref/oracle"
+)
+
+// TestOracles compares the network of every family with Transformers', in floats and quantised, by
+// the CPU kernels and by MLX's own operations.
+func TestOracles(t *testing.T) {
+	// Of quantised weights the kernels make activations of 8 bits, and TestQuantisedKernels says how
+	// far that is from floats. Here the weights are widened.
+	t.Setenv("LOADSTONE_ISA", "float32")
+	const tolerance = 2e-4
+	for _, kind := range oracle.Kinds(t) {
+		for name, v := range map[string]struct {
+			form oracle.Form
+			opt  options
+		}{
+			"kernels":           {oracle.Form{}, options{}},
+			"kernels/quantised": {oracle.Form{Quantised: true}, options{}},
+			"graph":             {oracle.Form{}, options{graph: true}},
+			"graph/quantised":   {oracle.Form{Quantised: true}, options{graph: true, native: true}},
+		} {
+			if onGPU() && !v.opt.graph {
+				continue
+			}
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				m, err := open(oracle.Folder(t, kind, v.form), v.opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				if err := m.AllocKV(8, 8, 8); err != nil {
+					t.Fatal(err)
+				}
+				want, rows := oracle.Logits(t, kind, v.form.Quantised)
+				ids := oracle.Prompt(m.Vocab())
+				// In two steps, so that the second reads keys that the first has stored.
+				s := &sequence{ids: ids, table: []int32{3, 1, 0, 7, 5}}
+				step(t, m, []*sequence{s}, []int{len(ids) - rows})
+				got := slices.Concat(step(t, m, []*sequence{s}, []int{rows})...)
+				off := oracle.Distance(t, got, want)
+				t.Logf("largest difference %.2g", off)
+				if off > tolerance {
+					t.Errorf("logits differ from the oracle's by %g, %g allowed", off, tolerance)
+				}
+			})
+		}
+	}
+}
