@@ -254,7 +254,7 @@ func TestKVFormats(t *testing.T) {
 			max   float64                        // difference of a logit
 		}{
 			{"f32", func(n, _ int) int { return 4 * n }, 0},
-			{"f16", func(n, _ int) int { return 2 * n }, 0.03},
+			{"f16", func(n, _ int) int { return 2 * n }, 0.05},
 			{"q8", func(n, groups int) int { return n + 4*groups }, 1},
 			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 12},
 		} {
