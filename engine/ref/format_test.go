@@ -157,12 +157,12 @@ func FuzzFormat(f *testing.F) {
 }
 
 // TestFormatsAgainstFloat32 bounds the distance between a format's logits and float32's, whose
-// standard deviation is 1, for both networks. Their heads have 8 and 16 elements, so a group is a
-// quarter or less of a group in real models.
+// standard deviation is 1.5, for two networks. Their heads have 16 and 32 elements, so a group is half
+// of one in real models or less.
 func TestFormatsAgainstFloat32(t *testing.T) {
 	for _, kind := range []string{"gemma3", "llama"} {
 		want := run(t, newModel(t, kind, ""), prompt(newModel(t, kind, "").Vocab()))
-		for kv, limit := range map[string]float64{"f16": 5e-3, "q8": 0.1, "q4": 1.5} {
+		for kv, limit := range map[string]float64{"f16": 8e-3, "q8": 0.15, "q4": 2.2} {
 			got := run(t, newModelKV(t, kind, "", kv), prompt(newModel(t, kind, "").Vocab()))
 			worst := 0.0
 			for i := range want {
