@@ -20,6 +20,14 @@ const (
 	Responses   API = "responses"   // OpenAI's newer one, of which nothing is stored on the server
 )
 
+// Aspect is the API as reports and the identities of loads have it: "" is Chat, in which all were once.
+func (a API) Aspect() string {
+	if a == Chat {
+		return ""
+	}
+	return string(a)
+}
+
 // APIs are all there are, in the order in which FindAPI tries them.
 var APIs = []API{Chat, Messages, Responses, Completions}
 

@@ -119,14 +119,6 @@ func chooseAPI(ctx context.Context, t *harness.Target) (err error) {
 	return unreachable(err)
 }
 
-// apiName is the API of a target as reports have it: "" is chat, which all were in once.
-func apiName(t harness.Target) string {
-	if t.API == client.Chat {
-		return ""
-	}
-	return string(t.API)
-}
-
 // key is the API key to send. A server that is started here tells by its flags, or the environment
 // it inherits, which it accepts.
 func (o *accessOptions) key(starts bool, serve []string) (string, error) {

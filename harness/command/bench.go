@@ -93,7 +93,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 // workload is the measurement as the report says it.
 func (o *benchOptions) workload(to harness.Target) report.Workload {
 	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
-		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String(), API: apiName(to)}
+		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String(), API: to.API.Aspect()}
 }
 
 // calibrate measures the client alone, at the scenarios' numbers of streams.

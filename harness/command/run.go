@@ -110,7 +110,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 // describe is the load as the report says it.
 func (o *runOptions) describe(to harness.Target) report.Workload {
 	w := report.NewWorkload(&o.file.Load, o.file.Levels)
-	w.Body, w.API = o.access.body.String(), apiName(to)
+	w.Body, w.API = o.access.body.String(), to.API.Aspect()
 	for _, expected := range o.file.Expect {
 		w.Expect = append(w.Expect, expected.Text)
 	}

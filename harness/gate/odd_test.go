@@ -147,7 +147,7 @@ func TestFailedGoFiles(t *testing.T) {
 func TestSoundGoFiles(t *testing.T) {
 	verbose := "BenchmarkTide\n" + tide(2100, "BenchmarkServe\nBenchmarkServe/a\nBenchmarkServe/a-8 1 5 ns/op\n"+
 		"BenchmarkOther\n    x_test.go:3: no such device\n--- SKIP: BenchmarkOther\n"+
-		"    tide_test.go:9: FAIL is a word\nexit status 0\nPASS\nok  \texample.org/tide\t2.0s\n")
+		"    tide_test.go:9: FAIL is a word\nLoad balancer is up\nSession begins\nexit status 0\nPASS\nok  \texample.org/tide\t2.0s\n")
 	c, err := gate.Compare(textFile("base", verbose), textFile("head", verbose), gate.Options{Scenarios: []string{"Tide-8"}})
 	assert.NilError(t, err)
 	assert.NilError(t, c.Decide())

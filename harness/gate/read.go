@@ -228,6 +228,15 @@ func (at *position) advance(line int) {
 	}
 }
 
+// askedOf is the load of a benchmark, nil unknown. The Load lines of Go's own benchmarks are printed
+// before testing adds the number of processors to the name.
+func (at *position) askedOf(name string) load.Identity {
+	if id := at.asked[name]; id != nil {
+		return id
+	}
+	return at.asked[withoutProcs(name)]
+}
+
 // checkIgnored refuses to ignore a key that there is not: a typo must not look like a decision.
 func (p *pool) checkIgnored(o *Options) error {
 	for _, key := range o.Ignore {
@@ -253,7 +262,7 @@ func (p *pool) add(r *benchfmt.Result, side string, by *projection, at *position
 	for _, c := range r.Config {
 		p.keys[c.Key] = true
 	}
-	for _, a := range at.asked[string(r.Name)] {
+	for _, a := range at.askedOf(string(r.Name)) {
 		p.keys[a.Key] = true
 	}
 	if keep, err := by.filter.Apply(r); !keep || err != nil {
@@ -290,7 +299,7 @@ func (p *pool) place(r *benchfmt.Result, side string, at *position) {
 	if p.asked[name] == nil {
 		p.asked[name] = map[string][]load.Identity{}
 	}
-	id, all := at.asked[name], p.asked[name][side]
+	id, all := at.askedOf(name), p.asked[name][side]
 	same := func(known load.Identity) bool { return slices.Equal(known, id) }
 	if !slices.ContainsFunc(all, same) {
 		p.asked[name][side] = append(all, id)

@@ -135,14 +135,15 @@ func (t *text) scan(n int, line string) error {
 			Text: table.OneLine(mark)})
 	}
 	word, rest, _ := strings.Cut(line, " ")
+	isOurs := strings.Contains(rest, `="`) // else a benchmark printed a sentence that begins so
 	switch {
-	case word == "Session":
+	case word == "Session" && isOurs:
 		id, err := load.ParseIdentity(rest)
 		if err != nil || id.Get("id") == "" {
 			return fmt.Errorf("%s:%d: no Session line: want id and start", t.name, n)
 		}
 		t.lines = append(t.lines, directive{line: n, session: newSession(id)})
-	case word == "Load":
+	case word == "Load" && isOurs:
 		name, rest, _ := strings.Cut(rest, " ")
 		id, err := load.ParseIdentity(rest)
 		if err != nil || len(id) == 0 {

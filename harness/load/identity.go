@@ -106,6 +106,19 @@ func (id Identity) Text() string {
 	return strings.Join(parts, " ")
 }
 
+// BenchLine is the line of files in the Go benchmark format that says which load a benchmark is of:
+//
+//	Load Serve/scenario=chat/agents=4 hash="5e88…" concurrency="4" requests="150" turns="4"
+//
+// The benchmark's name is without "Benchmark" and the number of processors. goodput, which may be "",
+// is what a good answer must hold; it is no part of the hash. An unknown identity has no line.
+func (id Identity) BenchLine(benchmark, goodput string) string {
+	if len(id) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Load %s hash=%q %s\n", benchmark, id.Hash(), id.With("goodput", goodput).Text())
+}
+
 // ParseIdentity reads what Text writes.
 func ParseIdentity(text string) (Identity, error) {
 	var id Identity

@@ -99,13 +99,9 @@ func (r *Report) writeSession(w io.Writer) error {
 func (r *Report) writeLoads(w io.Writer) error {
 	for i := range r.Results {
 		s := &r.Results[i]
-		if len(s.Asked) == 0 {
-			continue
-		}
 		asked := s.Asked.With("body", r.Workload.Body).With("api", r.Workload.API)
-		_, err := fmt.Fprintf(w, "Load %s hash=%q %s\n", s.benchName(), asked.Hash(),
-			asked.With("goodput", r.Workload.Goodput).Text())
-		if err != nil {
+		line := asked.BenchLine(s.benchName(), r.Workload.Goodput)
+		if _, err := io.WriteString(w, line); err != nil {
 			return err
 		}
 	}
