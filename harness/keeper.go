@@ -2,6 +2,7 @@ package harness
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -10,12 +11,12 @@ import (
 	"loadstone/harness/record"
 )
 
-// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and leastKept how
+// keptRecords is how many records of a measurement stay in memory, some 25 MiB, and minKept how
 // many of each of its runs: enough for every chart.
-const keptRecords, leastKept = 20_000, 1_000
+const keptRecords, minKept = 20_000, 1_000
 
 // keptOf is how many of each of so many runs.
-func keptOf(runs int) int { return max(keptRecords/max(runs, 1), leastKept) }
+func keptOf(runs int) int { return max(keptRecords/max(runs, 1), minKept) }
 
 // A keeper holds a run's records: the first in full, and every later batch only until it was
 // written and counted, which happens beside the load. It holds all of them to what must be true.
@@ -24,6 +25,7 @@ type keeper struct {
 	goodput load.Objective              // what a good answer of the run must hold
 	write   func([]record.Record) error // unless nil, is given every batch
 	journal func([]record.Record)       // unless nil, is given the records that are kept
+	tokens  func(string) (int, error)   // unless nil, counts those of texts that are not kept
 	check   record.Checker
 	untick  func() // ends the flushing
 
@@ -33,7 +35,7 @@ type keeper struct {
 	full, empty chan []record.Record // to and from the goroutine that deals with the batches
 	done        chan struct{}
 	rest        *record.Rest
-	err         error // of write
+	err         error // of write, or tokens
 }
 
 // batchSize is small enough for the load not to feel one's being dealt with.
@@ -89,6 +91,9 @@ func (k *keeper) deal() {
 	defer close(k.done)
 	k.check.Add(k.kept)
 	for batch := range k.full {
+		if k.tokens != nil {
+			k.err = errors.Join(k.err, record.Recount(batch, k.tokens, 0))
+		}
 		k.check.Add(batch)
 		k.rest.Add(batch)
 		if k.write != nil && k.err == nil {

@@ -41,6 +41,11 @@ type Plan struct {
 	// answers to each other; 0 none.
 	Again int
 
+	// Tokens, unless nil, counts the tokens of a text as the model's tokenizer does. An answer that
+	// claims more tokens than its text has counts as one without a count. Where it is nil, the
+	// server's own /tokenize is asked after a run, where there is one.
+	Tokens func(text string) (int, error)
+
 	// Keep is how many records of each run stay in memory, 0 as many as make 20000 of all, but 1000
 	// at least. Those of later requests are given to Write in batches, unless it is nil, and are
 	// counted in the run's Rest.

@@ -20,7 +20,7 @@ import (
 //	fill the caches, or empty them        what the load says of them is then so
 //	open the ledger, observe the server   its own counts, and samples of its pool
 //	execute                               the clock runs
-//	close                                 counts, cut off the warm-up
+//	close                                 counts, recount by a tokenizer, cut off the warm-up
 //	check                                 cold was cold, restored came from disk; every request has a
 //	                                      record; Little's law
 //	drain                                 the server gives back what the load took
@@ -65,7 +65,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if m.plan.Maintain != nil {
 		run.Counters = nil
 	}
-	err = errors.Join(err, cut(&run, x, records), x.records.err)
+	err = errors.Join(err, m.recount(ctx, &run, records), cut(&run, x, records), x.records.err)
 	run.Warmup = append(filled, run.Warmup...)
 	if err == nil && l.Cache == load.Cold {
 		err = m.wasCold(&x.load, records)
@@ -131,7 +131,7 @@ func (m *measurement) keeper(goodput load.Objective) *keeper {
 		}
 	}
 	return &keeper{goodput: goodput, keep: cmp.Or(m.plan.Keep, keep), write: m.plan.Write,
-		journal: m.plan.Journal, check: record.Checker{Shared: -1}}
+		tokens: m.plan.Tokens, journal: m.plan.Journal, check: record.Checker{Shared: -1}}
 }
 
 // empty makes the server forget what it has in memory, where the plan knows how; for restored

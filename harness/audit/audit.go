@@ -35,6 +35,9 @@ type Audit struct {
 	// Restart ends the server and starts it again with the same memories on disk. Where it is nil,
 	// the server is not restarted.
 	Restart func(context.Context) error
+	// Tokens counts the tokens of a text as the model's tokenizer does. Where it is nil, the server's
+	// own /tokenize is asked, where there is one.
+	Tokens func(text string) (int, error)
 	// OnStep, unless nil, is called before each step.
 	OnStep func(Step)
 }
@@ -123,8 +126,10 @@ func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
 			return x.findings, err
 		}
 	}
-	x.judgeRecords(record.Balance(x.records, ledger, c.Ledger()))
-	return x.findings, nil
+	balance := record.Balance(x.records, ledger, c.Ledger())
+	err := harness.Recount(ctx, c, x.Tokens, x.records)
+	x.judgeRecords(balance)
+	return x.findings, err
 }
 
 // begin announces a step.
@@ -306,8 +311,12 @@ func (x *auditor) judgeRecords(balance []record.Violation) {
 	}
 	usage, cached := false, false
 	for i := range x.records {
-		usage = usage || x.records[i].PromptTokens >= 0
-		cached = cached || x.records[i].CachedTokens >= 0
+		r := &x.records[i]
+		if note := r.FalseClaim(); note != "" {
+			byCheck[record.CheckTokens] = append(byCheck[record.CheckTokens], record.Violation{
+				Check: record.CheckTokens, Agent: r.Agent, Turn: r.Turn, About: string(note)})
+		}
+		usage, cached = usage || r.PromptTokens >= 0, cached || r.CachedTokens >= 0
 	}
 	n := len(x.records)
 	x.found(Leaks, byCheck[record.CheckLeak], "no answer of %d has another agent's secret in it", n)

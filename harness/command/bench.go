@@ -190,7 +190,8 @@ func (o *benchOptions) choose(names string) error {
 
 // measure carries the plan out and shows its progress.
 func (o *benchOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) ([]record.Run, error) {
-	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords, JournalSamples: journal.addSamples}
+	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords, JournalSamples: journal.addSamples,
+		Tokens: o.tokens}
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()

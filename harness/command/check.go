@@ -93,6 +93,7 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	defer s.stop()
 	c := s.client()
 	c.Timeout = o.timeout
+	o.audit.Tokens = o.tokens
 	defer c.Close()
 	if s.process != nil {
 		o.audit.Process = func() (proc.Usage, error) { return s.process.Usage() }

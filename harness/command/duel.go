@@ -137,7 +137,7 @@ func (d *duel) run(ctx context.Context, e *env) error {
 			log.Close()
 		}
 	}()
-	plan := harness.Plan{Loads: d.bench.loads, Runs: d.bench.runs, Again: harness.AskedAgain}
+	plan := harness.Plan{Loads: d.bench.loads, Runs: d.bench.runs, Again: harness.AskedAgain, Tokens: d.bench.tokens}
 	note := func(text string) { fmt.Fprintln(e.stderr, "note:", text) }
 	measured := harness.Duel{Targets: d.targets, Plan: plan, Note: note, Ended: func(round, side int, took time.Duration) {
 		if !d.bench.quiet {
@@ -231,6 +231,9 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 		src, err := catalog.Open(d.bench.model)
 		if err != nil {
 			return usageError("%w", err)
+		}
+		if d.bench.tokens == nil && d.targets[1-i].URL == "" {
+			d.bench.tokens = tokensOf(src)
 		}
 		// Another build's version is not known here; which one it was stands in the command.
 		d.systems[i] = report.System{Name: "loadstone", Version: strings.Join(t.Command, " "), Model: src.Name,

@@ -236,7 +236,8 @@ func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Resu
 
 func (o *runOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) ([]record.Run, load.Level, error) {
 	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(m.client, m.target),
-		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords, JournalSamples: journal.addSamples}
+		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords, JournalSamples: journal.addSamples,
+		Tokens: o.tokens}
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.file.Runs)
 		defer line.Close()

@@ -45,6 +45,7 @@ type targetOptions struct {
 	json, quiet         bool
 	serve               []string // flags of serve, for a server that is started
 	access              accessOptions
+	tokens              func(text string) (int, error) // of the model's tokenizer; nil: not known
 }
 
 // modelFlags declares those of every command that may start a server.
@@ -53,6 +54,7 @@ func (o *targetOptions) modelFlags(f *flagSet) {
 	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
 	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
+	o.tokenizerFlag(f)
 	o.access.flags(f)
 }
 
@@ -114,6 +116,9 @@ func startTarget(ctx context.Context, e *env, o *targetOptions, results *results
 	src, err := catalog.Open(o.model)
 	if err != nil {
 		return nil, usageError("%w", err)
+	}
+	if o.tokens == nil {
+		o.tokens = tokensOf(src)
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -131,6 +131,11 @@ gate and ask alike. What it wants beside that is said with flags, or in a scenar
   -insecure          trust any certificate
   -allow-remote      an address off this machine
 
+The tokens that a server claims of an answer are bounded by max_tokens, by the bytes that came, and,
+where one is known, by a tokenizer: that of a model served here, of -tokenizer FOLDER, or the server's
+own /tokenize, which is asked after a run. A claim beyond that counts as unknown, and the reason is
+noted; check fails for it.
+
 Redirects are not followed: a load goes where you send it and nowhere else. The error has the address
 to give instead. /metrics is optional. What is there in place of metrics (a page, JSON, nothing in 3
 seconds) is named in a note, and not asked for again.

@@ -1,6 +1,9 @@
 package record
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // unseenTokens are how many tokens of an answer may have no text: the end of a turn, marks around
 // reasoning and tool calls.
@@ -25,13 +28,31 @@ func (r *Record) Bound(bytes, hidden int) {
 		}
 		return
 	case overMax:
-		r.Note(NoteOverMax, fmt.Sprintf("%d of %d", n, r.MaxTokens))
+		r.void(NoteOverMax, fmt.Sprintf("%d of %d", n, r.MaxTokens))
 	case n > bytes+unseenTokens:
-		r.Note(NoteUnseen, fmt.Sprintf("%d tokens, %d bytes", n, bytes))
+		r.void(NoteUnseen, fmt.Sprintf("%d tokens, %d bytes", n, bytes))
 	case hidden > 0 && r.Thought == "":
-		r.Note(NoteUnseen, fmt.Sprintf("%d of %d tokens are reasoning that was not sent", hidden, n))
-	default:
-		return
+		r.void(NoteHidden, fmt.Sprintf("%d of %d tokens", hidden, n))
 	}
-	r.Claimed, r.OutputTokens = n, -1
+}
+
+// void makes the output count unknown, for a reason.
+func (r *Record) void(why Note, about string) {
+	r.Note(why, about)
+	r.Claimed, r.OutputTokens = r.OutputTokens, -1
+}
+
+// Voids are the kinds of notes that say why a usage is not believed.
+var Voids = []Note{NoteUsage, NoteOverMax, NoteUnseen, NoteHidden, NoteRecount}
+
+// FalseClaim is the note that says why the output count is not what came, "" where it may be: a
+// server may count reasoning that it does not send.
+func (r *Record) FalseClaim() Note {
+	for _, n := range r.Notes {
+		if kind := n.Kind(); r.Claimed > 0 && slices.Contains(Voids, kind) && kind != NoteUsage &&
+			kind != NoteHidden {
+			return n
+		}
+	}
+	return ""
 }

@@ -118,7 +118,7 @@ func TestBound(t *testing.T) {
 	r := Record{OutputTokens: 408, Chunks: make([]time.Duration, 8)}
 	r.Bound(500, 400)
 	assert.Equal(t, r.OutputTokens, -1)
-	assert.Equal(t, r.Notes[0], NoteUnseen+": 400 of 408 tokens are reasoning that was not sent")
+	assert.Equal(t, r.Notes[0], NoteHidden+": 400 of 408 tokens")
 	r = Record{OutputTokens: 408, Chunks: make([]time.Duration, 8), Thought: "hm"} // it was, in long pieces
 	r.Bound(2000, 400)
 	assert.Equal(t, r.OutputTokens, 408)

@@ -18,6 +18,8 @@ const (
 	NoteUsage   Note = "a usage cannot be read and counts as unknown"
 	NoteOverMax Note = "usage claims more tokens than max_tokens allows and counts as unknown"
 	NoteUnseen  Note = "usage claims more tokens than came and counts as unknown"
+	NoteHidden  Note = "usage counts reasoning that was not sent and counts as unknown"
+	NoteRecount Note = "usage claims more tokens than the text has by its tokenizer and counts as unknown"
 	NoteTooLong Note = "the answer has more tokens than max_tokens allows"
 	NoteWait    Note = "a Retry-After is longer than this client waits"
 	NoteNoWait  Note = "a Retry-After cannot be read"

@@ -72,7 +72,7 @@ func (r *Report) whyPieces() string {
 	voided := 0
 	for i := range r.Results {
 		notes := r.Results[i].Pooled.Notes
-		for _, kind := range []record.Note{record.NoteUsage, record.NoteOverMax, record.NoteUnseen} {
+		for _, kind := range record.Voids {
 			voided += notes[kind]
 		}
 	}
