@@ -201,7 +201,7 @@ func TestUsageForms(t *testing.T) {
 		`{"prompt_tokens":1.2e1,"completion_tokens":2e0}`:                                              {12, 2, -1, ""},
 		`{"prompt_tokens":"12","completion_tokens":" 2 "}`:                                             {12, 2, -1, ""},
 		`{"total_tokens":14}`: {-1, -1, -1, "a usage cannot be read and counts as unknown: it has neither prompt_tokens nor completion_tokens"},
-		`{"prompt_tokens":12,"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":7}}`: {12, -1, -1, "usage claims more tokens than came and counts as unknown: 7 of 9 tokens are reasoning that was not sent"},
+		`{"prompt_tokens":12,"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":7}}`: {12, -1, -1, "usage counts reasoning that was not sent and counts as unknown: 7 of 9 tokens"},
 		`{"completion_tokens":2}`:                          {-1, 2, -1, ""},
 		`{"prompt_tokens":-1,"completion_tokens":2}`:       {-1, 2, -1, "a usage cannot be read and counts as unknown: prompt_tokens is -1"},
 		`{"prompt_tokens":12,"completion_tokens":2.5}`:     {12, -1, -1, "a usage cannot be read and counts as unknown: completion_tokens is 2.5"},
