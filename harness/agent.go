@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"loadstone/harness/ceiling"
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
@@ -35,6 +36,8 @@ type conversation struct {
 	asked []client.Message
 	said  []client.Message // the answer; none where there is none
 
+	known *ceiling.Prompt // the last prompt in it; nil: there is none
+
 	answered bool
 	answer   string
 	over     time.Duration // when the agent could go on
@@ -48,6 +51,8 @@ type request struct {
 	prompt   client.Prompt
 	messages []client.Message // of the prompt, before it was made to fit
 	dropped  int
+	from     *ceiling.Prompt // of the conversation that it goes on from
+	known    *ceiling.Prompt // its own, once it was sent
 }
 
 func newAgent(name string, s load.Session) *agent {
@@ -130,6 +135,7 @@ func (a *agent) end(q request, r record.Record) {
 		from := a.from(q.call)
 		now.asked, now.said = from.asked, from.said
 	}
+	now.known = q.known
 	a.after[q.call.ID] = now
 	a.over = max(a.over, now.over)
 	a.forget(q.call)

@@ -164,10 +164,13 @@ func (x *execution) sleep(ctx context.Context, until time.Duration) bool {
 }
 
 // ask sends a request and keeps its record.
-func (x *execution) ask(ctx context.Context, due time.Duration, p client.Prompt) record.Record {
+func (x *execution) ask(ctx context.Context, q *request) record.Record {
+	p := q.prompt
 	x.maintenance.enter()
-	r := ask(ctx, x.client, x.stop, due, p)
+	cached := x.server.ceiling.look(q) // meanwhile
+	r := ask(ctx, x.client, x.stop, q.due, p)
 	x.maintenance.leave()
+	r.CeilingTokens = cached(&r)
 	x.ended.Add(1)
 	if r.Outcome == record.OK && !p.Warmup {
 		x.window.add(p, r)
@@ -238,7 +241,7 @@ func (x *execution) fillOne(ctx context.Context, i int) record.Record {
 	a := newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
 	q := request{call: a.ready()[0], due: x.client.Since()}
 	x.prompt(a, &q) // a load whose caches are filled has no recorded session, so none is skipped
-	r := x.ask(ctx, q.due, q.prompt)
+	r := x.ask(ctx, &q)
 	a.end(q, r)
 	if r.Outcome != record.OK {
 		a.close()

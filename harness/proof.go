@@ -41,20 +41,29 @@ func isFirst(r *record.Record, turn int) bool {
 }
 
 // wasCold finds out a server that has seen the load before. Where prompts share something, only the
-// first one is new.
+// first one is new: of those that were due at one moment, whichever the server began with.
 func (s *server) wasCold(l *load.Load, records []record.Record) error {
 	shared := l.System > 0 || l.SystemPrompts != nil || l.Prompts != nil || l.Trace != nil ||
 		l.Sessions != nil
+	var known error
 	for i := range records {
 		first := &records[i]
-		if i > 0 && shared {
+		if shared && first.Due > records[0].Due {
 			break
 		}
-		if isFirst(first, 0) && first.PromptTokens >= 0 && s.hadCached(first) {
-			return &NotColdError{first.CachedTokens, first.PromptTokens}
+		if !isFirst(first, 0) || first.PromptTokens < 0 {
+			continue
+		}
+		if !s.hadCached(first) && shared {
+			return nil
+		} else if s.hadCached(first) {
+			known = &NotColdError{first.CachedTokens, first.PromptTokens}
+		}
+		if known != nil && !shared {
+			break
 		}
 	}
-	return nil
+	return known
 }
 
 // hadCached tells whether a request found more in the cache than the template that all prompts

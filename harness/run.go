@@ -33,7 +33,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err != nil {
 		return err
 	}
-	x, err := m.prepare(l, level, index)
+	x, err := m.prepare(ctx, l, level, index)
 	if err != nil {
 		return err
 	}
@@ -94,10 +94,10 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 
 // prepare makes the execution of a run. Its words are new in every run, or the next run would find
 // them in the server's cache.
-func (m *measurement) prepare(l load.Load, level load.Level, index int) (*execution, error) {
+func (m *measurement) prepare(ctx context.Context, l load.Load, level load.Level, index int) (*execution, error) {
 	at := l.At(level)
 	at.Seeds.Text = load.Derive(at.Seeds.Text, l.Name+" "+level.String(), index)
-	at, err := m.place(at)
+	at, err := m.place(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +147,9 @@ func (m *measurement) empty(ctx context.Context, x *execution) error {
 	}
 	if err := m.plan.Reset(ctx); err != nil {
 		return fmt.Errorf("the server could not be reset: %w", err)
+	}
+	if x.load.Cache == load.Cold { // a restored cache has all on disk
+		m.ceiling.forget()
 	}
 	return nil
 }

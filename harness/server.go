@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"loadstone/harness/ceiling"
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
@@ -18,6 +19,8 @@ type server struct {
 	size   promptSize
 	pool   load.Pool
 	exact  *bool // whether it takes answers' exact lengths; nil: it was not asked
+	// what an endless cache would have of all prompts so far
+	ceiling *endless
 }
 
 // sizing is the seed of the questions by which a server's tokenizer is got to know. It is none of a
@@ -52,6 +55,7 @@ func meet(ctx context.Context, c *client.Client) (*server, error) {
 	s.pool.Blocks, s.pool.BlockTokens = scrape.PoolSize()
 	s.pool.WindowSlots, s.pool.SlotsPerRequest = scrape.WindowSlots()
 	s.pool.AdmitBelow = scrape.AdmitBelow()
+	s.ceiling = &endless{cache: ceiling.New(scrape.ReuseTokens())}
 	return s, nil
 }
 
@@ -85,8 +89,12 @@ func (s *server) addFirst(run *record.Run) {
 	s.first = nil
 }
 
-// place is the load on this server: amounts in units of the pool become tokens.
-func (s *server) place(l load.Load) (load.Load, error) {
+// place is the load on this server: amounts in units of the pool or the context become tokens. The
+// server is asked for its context once, and only for a load that has such amounts.
+func (s *server) place(ctx context.Context, l load.Load) (load.Load, error) {
+	if s.pool.Context == 0 && l.OfContext() {
+		s.pool.Context, _ = s.client.Context(ctx) // where it cannot be had, On says what to do
+	}
 	pool := s.pool
 	pool.Prompt = s.size.tokens(s.size.words(int(l.Prompt.A)))
 	return l.On(pool)

@@ -33,12 +33,16 @@ func (x *execution) session(ctx context.Context, a *agent, start time.Duration) 
 		case len(requests) == 0 && running == 0:
 			return a.over, more && ctx.Err() == nil
 		case len(requests) == 1 && running == 0:
-			a.end(requests[0], x.send(ctx, requests[0]))
+			r := x.send(ctx, &requests[0])
+			a.end(requests[0], r)
 			continue
 		}
 		for _, q := range requests {
 			running++
-			go func() { ended <- end{q, x.send(ctx, q)} }()
+			go func() {
+				r := x.send(ctx, &q)
+				ended <- end{q, r}
+			}()
 		}
 		e := <-ended
 		running--
@@ -71,6 +75,7 @@ func (x *execution) requests(ctx context.Context, a *agent, start time.Duration,
 		if !x.admit(q.due) {
 			return requests, false
 		}
+		q.prompt.Begins, q.prompt.Ends = c.ID == 0, a.drained && len(a.pending) == 0
 		requests = append(requests, q)
 	}
 	return requests, true
@@ -78,11 +83,11 @@ func (x *execution) requests(ctx context.Context, a *agent, start time.Duration,
 
 // send sends a request when it is due. One that is not sent, since the load ends before, has no
 // record.
-func (x *execution) send(ctx context.Context, q request) record.Record {
+func (x *execution) send(ctx context.Context, q *request) record.Record {
 	if !x.sleep(ctx, q.due) || x.isLimited() {
 		return record.Record{}
 	}
-	return x.ask(ctx, q.due, q.prompt)
+	return x.ask(ctx, q)
 }
 
 // prompt makes a call the prompt that is sent: the conversation so far and what the call adds. It is
@@ -103,6 +108,7 @@ func (x *execution) prompt(a *agent, q *request) bool {
 		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
 		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate,
 		Form: client.API(a.session.API), Fields: c.Fields}
+	q.from = a.from(c).known
 	if c.Tools != nil {
 		q.prompt.Tools = c.Tools
 	}

@@ -46,6 +46,7 @@ type runOptions struct {
 
 	rate                   string
 	requests, concurrency  int
+	jobs, context          int
 	duration               time.Duration
 	resetCommand, resetURL string
 }
@@ -127,6 +128,8 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.StringVar(&o.rate, "rate", "", "agents a second, such as 4/s or '1/s to 20/s over 30s', in place of the file's `load`")
 	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
 	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
+	f.IntVar(&o.jobs, "jobs", 0, "`agents` in each run, each of whom works to its end")
+	f.IntVar(&o.context, "context", 0, "`tokens` that amounts of the context are of at most")
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
 	o.flags(f, "load")
@@ -193,19 +196,21 @@ func (o *runOptions) override(set map[string]bool) error {
 			l.Gaps = 1
 		}
 	}
-	for name, v := range map[string]int{"concurrency": o.concurrency, "n": o.requests, "duration": int(o.duration)} {
+	for name, v := range map[string]int{"concurrency": o.concurrency, "n": o.requests, "jobs": o.jobs, "context": o.context,
+		"duration": int(o.duration)} {
 		if set[name] && v < 1 {
 			return usageError("-%s: want more than 0", name)
 		}
 	}
 	l.Concurrency = cmp.Or(o.concurrency, l.Concurrency)
-	if set["n"] && !set["duration"] && l.Trace == nil {
-		l.Duration = 0
-	}
-	if set["duration"] && !set["n"] {
-		l.Requests = 0
+	if l.Trace == nil && (set["n"] || set["jobs"]) || set["duration"] { // an end in place of the file's
+		if !set["duration"] {
+			l.Duration = 0
+		}
+		l.Requests, l.Jobs = 0, 0
 	}
 	l.Requests, l.Duration = cmp.Or(o.requests, l.Requests), cmp.Or(o.duration, l.Duration)
+	l.Jobs, l.Replay.Context = cmp.Or(o.jobs, l.Jobs), cmp.Or(o.context, l.Replay.Context)
 	if set["goodput"] {
 		l.Goodput = o.goodput
 	}

@@ -248,7 +248,7 @@ func (o *soakOptions) check(path string) error {
 		l.Concurrency = o.agents
 	}
 	o.agents = max(l.Concurrency, l.Together)
-	l.Requests, l.Rounds, l.Duration = 0, 0, time.Duration(float64(o.length)/o.speed)
+	l.Requests, l.Jobs, l.Rounds, l.Duration = 0, 0, 0, time.Duration(float64(o.length)/o.speed)
 	l.Think = l.Think.Times(1 / o.speed)
 	return nil
 }

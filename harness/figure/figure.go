@@ -28,9 +28,12 @@ const (
 const (
 	Seconds   = "s"
 	PerSecond = "1/s"
+	PerHour   = "1/h"
 	Ratio     = "ratio"
 	Requests  = "requests"
 	Tokens    = "tokens"
+	Jobs      = "jobs"
+	Calls     = "calls"
 	Values    = "values" // how many values a percentile is of
 )
 
@@ -98,8 +101,11 @@ func (f Figure) Size(s *record.Summary) int { return f.dist(s).N }
 
 // Sample is n of the values that a percentile is of, in words.
 func (f Figure) Sample(n int) string {
-	if f.Of == "itl" {
+	switch f.Of {
+	case "itl":
 		return table.Plural(n, "gap") + " between pieces"
+	case "job", "calling", "tool-call":
+		return table.Plural(n, "job")
 	}
 	return table.Plural(n, "request")
 }
@@ -114,7 +120,7 @@ func (f Figure) Format(v float64) string {
 		return table.Duration(time.Duration(v * float64(time.Second)))
 	case Ratio:
 		return table.Percent(v)
-	case PerSecond:
+	case PerSecond, PerHour:
 		return table.Rate(v)
 	}
 	if v != math.Trunc(v) { // tokens of a piece
@@ -154,6 +160,6 @@ func Names() string {
 	for _, f := range Scalars() {
 		scalars = append(scalars, f.Name)
 	}
-	return "p50, p90, p95, p99, p999 and max of ttft, itl, tpot, e2e and lag, as in p95-ttft; " +
+	return "p50, p90, p95, p99, p999 and max of " + strings.Join(limited, ", ") + ", as in p95-ttft; " +
 		strings.Join(scalars, ", ")
 }

@@ -46,6 +46,19 @@ var generator = []gated{
 	{"p99-lag", Rule{Effect: 0.15, Min: 500e-6}},
 }
 
+// jobs are the percentiles of jobs, which follow all that baselines of before have. Those of loads
+// whose sessions are single calls have none. A run has few jobs, and a median of six is the least
+// that can be told.
+var jobs = []gated{
+	{"p50-job", Rule{Gated: true, Sparse: true, Effect: 0.05, Min: 1e-3}},
+	{"p90-job", Rule{Sparse: true, Effect: 0.10, Min: 1e-3}},
+	{"p95-job", Rule{Sparse: true, Effect: 0.10, Min: 1e-3}},
+	{"p50-calling", Rule{Gated: true, Sparse: true, Effect: 0.05, Min: 1e-3}},
+	{"p90-calling", Rule{Sparse: true, Effect: 0.10, Min: 1e-3}},
+	{"p50-tool-call", Rule{Sparse: true, Effect: 0.05, Min: 1e-3}},
+	{"p90-tool-call", Rule{Sparse: true, Effect: 0.10, Min: 1e-3}},
+}
+
 func build() []Figure {
 	rest := percentiles()
 	// take moves percentiles to a benchmark line.
@@ -59,7 +72,9 @@ func build() []Figure {
 		return taken
 	}
 	first, pace, last := take(answers), take(shown), take(generator)
-	return slices.Concat(first, measured, pace, stalls, last, sizes(), rest, outcomes(), counted)
+	work := take(jobs)
+	return slices.Concat(first, measured, pace, stalls, last, sizes(), work, ofJobs, ceiling, rest,
+		outcomes(), counted)
 }
 
 // percentiles are those of the limited times, and their maxima.
@@ -118,6 +133,36 @@ var stalls = []Figure{
 	{Name: "tokens-per-piece", Unit: Tokens, value: tokensPerPiece},
 }
 
+// ofJobs are the figures of jobs that are no times.
+var ofJobs = []Figure{
+	inLine("jobs/h", PerHour, Higher, Rule{Gated: true, Sparse: true, Effect: 0.05},
+		func(s *record.Summary) (float64, bool) { return s.Jobs.PerHour, s.Jobs.N > 0 }),
+	inLine("good-job-ratio", Ratio, Higher, Rule{Gated: true, Sparse: true, Points: true, Effect: 0.02},
+		func(s *record.Summary) (float64, bool) { return s.Jobs.GoodRatio, s.Jobs.GoodRatio >= 0 }),
+	inLine("failed-job-ratio", Ratio, Lower, Rule{Gated: true, Sparse: true, Exact: true, Points: true},
+		func(s *record.Summary) (float64, bool) {
+			return float64(s.Jobs.Failed) / float64(max(s.Jobs.N, 1)), s.Jobs.N > 0
+		}),
+	{Name: "calls/job", Unit: Calls,
+		value: func(s *record.Summary) (float64, bool) { return s.Jobs.Calls, s.Jobs.Calls > 0 }},
+	{Name: "tokens/job", Unit: Tokens,
+		value: func(s *record.Summary) (float64, bool) { return s.Jobs.Tokens, s.Jobs.Tokens > 0 }},
+	{Name: "jobs", Unit: Jobs,
+		value: func(s *record.Summary) (float64, bool) { return float64(s.Jobs.N), s.Jobs.N > 0 }},
+	{Name: "cut-jobs", Unit: Jobs,
+		value: func(s *record.Summary) (float64, bool) { return float64(s.Jobs.Cut), s.Jobs.N > 0 }},
+}
+
+// ceiling are the figures of a cache without an end. What it would have reached is the load's, so
+// neither way is better; the server's share of it is the server's.
+var ceiling = []Figure{
+	{Name: "ceiling-ratio", Unit: Ratio, value: func(s *record.Summary) (float64, bool) {
+		return s.CeilingRatio, s.CeilingRatio >= 0
+	}},
+	inLine("ceiling-share", Ratio, Higher, Rule{Gated: true, Sparse: true, Points: true, Effect: 0.01},
+		func(s *record.Summary) (float64, bool) { return s.CeilingShare, s.CeilingShare >= 0 }),
+}
+
 func stallRatio(s *record.Summary) (float64, bool) { return s.StallRatio, s.StallRatio >= 0 }
 
 func tokensPerPiece(s *record.Summary) (float64, bool) {
@@ -158,7 +203,7 @@ func rejectRatio(s *record.Summary) (float64, bool) { return s.RejectRatio(), s.
 func sizes() []Figure {
 	var all []Figure
 	for _, t := range AllTimes {
-		if t.Name == "tpot" || !slices.Contains(limited, t.Name) {
+		if t.Name == "tpot" || t.Name == "tool-call" || !slices.Contains(limited, t.Name) {
 			continue
 		}
 		all = append(all, Figure{

@@ -43,10 +43,16 @@ var AllTimes = []Times{
 		func(s *record.Summary) stats.Dist { return s.Decode }},
 	{"network", "client's time beyond the server's",
 		func(s *record.Summary) stats.Dist { return s.Network }},
+	{"job", "of a session: first call due to last answer's end",
+		func(s *record.Summary) stats.Dist { return s.Jobs.Time }},
+	{"calling", "of a job, while a call was under way: without tools and people",
+		func(s *record.Summary) stats.Dist { return s.Jobs.Calling }},
+	{"tool-call", "of a job, until its first tool call was complete",
+		func(s *record.Summary) stats.Dist { return s.Jobs.Tool }},
 }
 
 // limited are the names of the times whose percentiles are figures.
-var limited = []string{"ttft", "itl", "tpot", "e2e", "lag"}
+var limited = []string{"ttft", "itl", "tpot", "e2e", "lag", "job", "calling", "tool-call"}
 
 // IsTime tells whether a name is that of a time: a figure in seconds, or the time itself, such as
 // the ttft of one answer.

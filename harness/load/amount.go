@@ -18,6 +18,9 @@ type Amount struct {
 	A, B float64
 	Max  float64 // what is drawn above it becomes it; 0: no bound
 	Pool bool    // the numbers are shares of the server's KV pool, 0 to 1, not tokens; see Load.On
+
+	// Context says that the numbers are shares of the longest request that the server takes.
+	Context bool
 }
 
 // Fixed is an amount that does not vary.
@@ -30,15 +33,16 @@ var amountKinds = map[string]int{"uniform": 2, "normal": 2, "lognormal": 2, "exp
 const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION " +
 	"or exponential MEAN, with max N after it or not"
 
-// ofPool is what follows an amount whose numbers are percentages of the pool.
-const ofPool = " of pool"
+// ofPool and ofContext are what follows an amount whose numbers are percentages.
+const ofPool, ofContext = " of pool", " of context"
 
 // ParseAmount reads an amount such as "64", "uniform 32 128", "lognormal 200 300 max 2000" or
-// "uniform 1% 5% of pool". number reads one number that is not of the pool.
+// "uniform 1% 5% of pool". number reads one number that is of neither the pool nor the context.
 func ParseAmount(s string, number func(string) (float64, error)) (Amount, error) {
 	var a Amount
 	text, pool := strings.CutSuffix(s, ofPool)
-	if a.Pool = pool; pool {
+	text, context := strings.CutSuffix(text, ofContext)
+	if a.Pool, a.Context = pool, context; pool || context {
 		number = percentage
 	}
 	words := strings.Fields(text)
@@ -84,16 +88,21 @@ func percentage(s string) (float64, error) {
 	digits, ok := strings.CutSuffix(s, "%")
 	n, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || !(n >= 0 && n <= 100) {
-		return 0, fmt.Errorf("%q is not a percentage of the pool, such as 5%%", s)
+		return 0, fmt.Errorf("%q is not a percentage, such as 5%%", s)
 	}
 	return n / 100, nil
 }
 
-// of is an amount of the pool in the tokens of a pool that has so many; any other stays as it is.
-func (a Amount) of(tokens float64) Amount {
-	if a.Pool {
-		a.A, a.B, a.Max, a.Pool = a.A*tokens, a.B*tokens, a.Max*tokens, false
+// of is an amount of the pool or the context in tokens, of which those have so many; any other stays
+// as it is.
+func (a Amount) of(pool, context float64) Amount {
+	switch {
+	case a.Pool:
+		a = a.Times(pool)
+	case a.Context:
+		a = a.Times(context)
 	}
+	a.Pool, a.Context = false, false
 	return a
 }
 
@@ -144,7 +153,7 @@ func (a Amount) seconds(rng *rand.Rand) time.Duration { return seconds(a.Draw(rn
 // String is the amount as it is written.
 func (a Amount) String() string {
 	f := func(v float64) string {
-		if a.Pool {
+		if a.Pool || a.Context {
 			return strconv.FormatFloat(100*v, 'g', 6, 64) + "%"
 		}
 		return strconv.FormatFloat(v, 'g', -1, 64)
@@ -156,8 +165,11 @@ func (a Amount) String() string {
 	if a.Max > 0 {
 		s += " max " + f(a.Max)
 	}
-	if a.Pool {
+	switch {
+	case a.Pool:
 		s += ofPool
+	case a.Context:
+		s += ofContext
 	}
 	return s
 }

@@ -166,6 +166,7 @@ func (l Load) Identity() Identity {
 	}
 	count("rounds", l.Rounds)
 	count("requests", l.Requests)
+	count("jobs", l.Jobs)
 	span("duration", l.Duration)
 	if l.Sessions == nil && l.Trace == nil {
 		add("turns", turnsText(l.Turns), true)
@@ -176,6 +177,8 @@ func (l Load) Identity() Identity {
 		}
 		amount("answer", l.Answer)
 		amount("fan-out", l.FanOut)
+		add("compact", l.Compact.String(), l.Compact != Compaction{})
+		add("sub-agents", l.SubAgents.String(), l.SubAgents != SubAgents{})
 	}
 	add("sessions", digestSessions(l.Sessions), l.Sessions != nil)
 	if l.Sessions != nil {
@@ -188,8 +191,13 @@ func (l Load) Identity() Identity {
 		}
 		id = append(id, l.Replay.identity()...)
 	}
+	if l.OfContext() {
+		count("context", l.Replay.Context)
+	}
 	add("system", fmt.Sprintf("%d of %d tokens", l.System, l.SystemTokens),
-		l.System > 0 && l.SystemPrompts == nil)
+		l.System > 0 && l.SystemPrompts == nil && l.SystemPart == Amount{})
+	add("system", fmt.Sprintf("%d of %v", l.System, l.SystemPart),
+		l.System > 0 && l.SystemPart != Amount{})
 	add("system-prompts", digest(len(l.SystemPrompts), l.SystemPrompts), l.SystemPrompts != nil)
 	add("prompts", digest(len(l.Prompts), l.Prompts), l.Prompts != nil)
 	add("tools", digestTools(l.Tools), len(l.Tools) > 0)

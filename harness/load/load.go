@@ -68,6 +68,7 @@ type Load struct {
 	// When it ends: whichever comes first. 0 is no limit. A load of Concurrency, Rate or repeated
 	// bursts needs one of them.
 	Requests int           // sent in all
+	Jobs     int           // agents in all, each of whom works to the end of its session
 	Duration time.Duration // no request is due later; those on their way are waited for
 
 	// What an agent does: turns drawn from the seeds, or
@@ -79,13 +80,18 @@ type Load struct {
 	// questions asked in parallel after each answer; the next turn quotes their answers
 	FanOut Amount
 
+	// What becomes of an agent's conversation, and who works beside it; see agents.go.
+	Compact   Compaction
+	SubAgents SubAgents
+
 	// sessions that were recorded or written; agent i has Sessions[i % len]. Without Requests, Rounds
 	// and Duration each is replayed once.
 	Sessions []Session
 	Replay   Replay // how recorded ones are replayed
 
 	System        int               // how many system prompts the agents share, one each; 0 none
-	SystemTokens  int               // of each of them, roughly
+	SystemTokens  int               // of each of them, roughly; or
+	SystemPart    Amount            // a part of the context
 	SystemPrompts []string          // written ones, in place of System and SystemTokens
 	Prompts       []string          // written questions, in place of Prompt and FollowUp
 	Tools         []json.RawMessage // sent with every request
@@ -168,9 +174,15 @@ func (l *Load) Check() error {
 			l.Name, arrivals)
 	case l.AsRecorded && l.Sessions == nil:
 		return fmt.Errorf("load %s: there are no sessions that could come as recorded", l.Name)
-	case l.Trace == nil && l.Sessions == nil && l.Requests == 0 && l.Duration == 0 && l.Rounds == 0 &&
-		!l.once():
+	case l.Trace == nil && l.Sessions == nil && l.Requests == 0 && l.Jobs == 0 && l.Duration == 0 &&
+		l.Rounds == 0 && !l.once():
 		return fmt.Errorf("load %s has no end: want a number of requests or a duration", l.Name)
+	case l.works() && l.Turns == Endless:
+		return fmt.Errorf("load %s: agents that work with sub-agents, or compact what was said, have "+
+			"a number of turns, not endless ones", l.Name)
+	case l.works() && l.Cache != Cold:
+		return fmt.Errorf("load %s: agents that work with sub-agents, or compact what was said, "+
+			"begin with cold caches, not %s", l.Name, l.Cache)
 	case l.Cache != Cold && l.Trace != nil:
 		return fmt.Errorf("load %s: a trace says itself what its prompts share, so its cache is cold, "+
 			"not %s", l.Name, l.Cache)
@@ -188,12 +200,16 @@ func (l *Load) Check() error {
 
 // eachOnce tells whether each session is replayed once, and the load then ends.
 func (l *Load) eachOnce() bool {
-	return l.Sessions != nil && l.Requests == 0 && l.Duration == 0 && l.Rounds == 0
+	return l.Sessions != nil && l.Requests == 0 && l.Jobs == 0 && l.Duration == 0 && l.Rounds == 0
 }
 
-// MaxAgents bounds how many agents begin: of sessions that are replayed once, as many as there are.
+// MaxAgents bounds how many agents begin: Jobs of them, or, of sessions that are replayed once, as
+// many as there are.
 func (l *Load) MaxAgents() int {
-	if l.eachOnce() {
+	switch {
+	case l.Jobs > 0:
+		return l.Jobs
+	case l.eachOnce():
 		return len(l.Sessions)
 	}
 	return math.MaxInt
@@ -212,6 +228,8 @@ func (l *Load) Agents() (int, bool) {
 		return n, true
 	case l.eachOnce():
 		return len(l.Sessions), true
+	case l.Jobs > 0:
+		return l.Jobs, true
 	case l.Sessions != nil:
 		return 0, false
 	case l.Requests > 0:
@@ -239,10 +257,21 @@ func (l *Load) Expected() int {
 		}
 		return n
 	}
-	known := l.Turns.Kind == "" && l.FanOut == (Amount{}) && l.Turns != Endless && l.Sessions == nil
+	known := l.Turns.Kind == "" && l.FanOut == (Amount{}) && l.Turns != Endless && l.Sessions == nil &&
+		!l.works()
 	switch {
 	case l.Requests > 0:
 		return l.Requests
+	case l.Jobs > 0 && known:
+		return l.Jobs * l.minTurns()
+	case l.Jobs > 0 && l.works() && l.Duration == 0: // no clock is asked, so they can be counted
+		n := 0
+		for agent := range l.Jobs {
+			for range l.work(agent) {
+				n++
+			}
+		}
+		return n
 	case l.Rounds > 0 && l.FanOut == (Amount{}) && l.Sessions == nil:
 		return l.Rounds * l.Together
 	case l.Concurrency+l.Together == 0 && (known || l.Trace != nil):

@@ -1,6 +1,9 @@
 package load
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Pool is a server's KV pool, as it says of it; the zero Pool is one of unknown size.
 type Pool struct {
@@ -12,30 +15,64 @@ type Pool struct {
 
 	AdmitBelow float64 // the server admits new work while less than this share is in use; 0 unknown
 	Prompt     int     // tokens of the load's first prompts, as this server counts them
+
+	Context int // tokens of the longest request that the server takes; 0 unknown
 }
 
 // maxReserved is the tokens that one request reserves at most: more agents ask together rather than
 // one for more than models have context for.
 const maxReserved = 24 << 10
 
-// On is the load on a server with that pool: amounts in units of the pool become tokens, and where
-// Reserve takes more agents than Together, there are as many. On a pool of unknown size Reserve has
-// no effect, and an amount in units of the pool is an error.
+// On is the load on a server with that pool: amounts in units of the pool or the context become
+// tokens, and where Reserve takes more agents than Together, there are as many. On a pool of unknown
+// size Reserve has no effect, and an amount in units of what is not known is an error.
 func (l Load) On(p Pool) (Load, error) {
 	l.Pool = p
-	tokens := float64(p.Blocks * p.BlockTokens)
-	for name, a := range map[string]*Amount{"prompt": &l.Prompt, "follow-up": &l.FollowUp,
-		"answer": &l.Answer} {
-		if a.Pool && tokens == 0 {
+	tokens, context := float64(p.Blocks*p.BlockTokens), float64(l.context(p))
+	for _, part := range l.parts() {
+		switch a := part.Amount; {
+		case a.Pool && tokens == 0:
 			return l, fmt.Errorf("load %s: %s is %v, and the server does not say how large its KV pool is",
-				l.Name, name, a)
+				l.Name, part.name, a)
+		case a.Context && context == 0:
+			return l, fmt.Errorf("load %s: %s is %v, and the server does not say how long a request "+
+				"may be: want context", l.Name, part.name, a)
 		}
-		*a = a.of(tokens)
+		*part.Amount = part.of(tokens, context)
+	}
+	if l.SystemPart != (Amount{}) {
+		l.SystemTokens, l.SystemPart = int(l.SystemPart.A), Amount{}
 	}
 	if l.Reserve > 0 && p.Blocks > 0 {
 		l.Together = max(l.Together, (l.reserve()*p.BlockTokens+maxReserved-1)/maxReserved)
 	}
 	return l, nil
+}
+
+// A named amount is one that may be in units of the pool or the context.
+type named struct {
+	name string
+	*Amount
+}
+
+// parts are the amounts that may be.
+func (l *Load) parts() []named {
+	return []named{{"prompt", &l.Prompt}, {"follow-up", &l.FollowUp}, {"answer", &l.Answer},
+		{"system", &l.SystemPart}, {"compact", &l.Compact.At}, {"compact", &l.Compact.To}}
+}
+
+// OfContext tells whether the load has amounts in units of the context.
+func (l *Load) OfContext() bool {
+	return slices.ContainsFunc(l.parts(), func(a named) bool { return a.Context })
+}
+
+// context is the tokens that amounts of the context are of: what the server says, but no more than
+// the load does.
+func (l *Load) context(p Pool) int {
+	if own := l.Replay.Context; own > 0 && p.Context > 0 {
+		return min(own, p.Context)
+	}
+	return max(l.Replay.Context, p.Context)
 }
 
 // reserve is how many blocks a round reserves. It stays a hundredth of the pool below the share at

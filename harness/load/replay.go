@@ -23,7 +23,9 @@ type Replay struct {
 
 	Idle     time.Duration // the longest pause; longer ones are cut to it; 0 is no limit
 	Overflow Overflow      // what becomes of calls that exceed the server's context; "" is Send
-	Context  int           // tokens of the server's context; 0: as the server says
+	// Context is the tokens of the server's context, which drawn loads may have amounts of as well; 0:
+	// as the server says.
+	Context int
 
 	// AsIs sends the first message of every conversation as it was recorded. Otherwise a word of the run
 	// goes before it, the same in all sessions, so that a server that has seen them before does not

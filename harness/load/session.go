@@ -151,6 +151,8 @@ func (l *Load) Session(i int) Session {
 	case l.Trace != nil:
 		s.SecretLast = true
 		s.Calls = func(yield func(Call) bool) { yield(l.tracedCall(i)) }
+	case l.works():
+		s.Calls, s.Linear = l.work(i), false
 	default:
 		s.Calls = l.turns(i)
 	}

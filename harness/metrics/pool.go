@@ -1,5 +1,7 @@
 package metrics
 
+import "strconv"
+
 // The names by which our server publishes its KV pool. Those of older versions follow the present
 // ones.
 var (
@@ -23,6 +25,18 @@ func (m Metrics) PoolSize() (blocks, blockTokens int) {
 		return 0, 0
 	}
 	return int(b), int(t)
+}
+
+// ReuseTokens is the tokens in whole numbers of which the server reuses the beginning of a prompt:
+// the block size that vLLM publishes. It is 1 of ours, which copies the part of a block that two
+// prompts share, and of servers that do not say.
+func (m Metrics) ReuseTokens() int {
+	for _, s := range m["vllm:cache_config_info"] {
+		if n, err := strconv.Atoi(s.Label("block_size")); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 1
 }
 
 // WindowSlots is how many window slots the pool has, and how many of them one request takes at

@@ -23,6 +23,12 @@ type Place struct {
 	Level  load.Level `json:"level,omitzero"` // of a load that is tried at several
 	// Cache is what the agents' caches held when the clock started.
 	Cache load.Cache `json:"cache,omitempty"`
+
+	// Begins says that the request is its session's first, Ends that none of the session's comes
+	// after it. A job is whole that has both.
+	Begins bool `json:"begins,omitempty"`
+	Ends   bool `json:"ends,omitempty"`
+
 	// Call is the call that the request is of a session that was recorded or written; elsewhere the
 	// zero Call.
 	Call Call `json:"call,omitzero"`
@@ -96,7 +102,10 @@ type Record struct {
 	// The tokens, as the server's usage says; -1: it does not say.
 	PromptTokens int `json:"prompt_tokens"`
 	CachedTokens int `json:"cached_tokens"`
-	OutputTokens int `json:"output_tokens"`
+	// CeilingTokens are those of the prompt that a cache without an end would have had: see package
+	// ceiling. 0: none, or it is not known.
+	CeilingTokens int `json:"ceiling_tokens,omitempty"`
+	OutputTokens  int `json:"output_tokens"`
 	// ReasoningTokens are those of OutputTokens that are reasoning, where the usage counts them apart;
 	// 0: none, or it does not say.
 	ReasoningTokens int    `json:"reasoning_tokens,omitempty"`
@@ -184,7 +193,7 @@ const (
 // Judge holds the request to an objective.
 func (r *Record) Judge(o load.Objective) SLO {
 	switch {
-	case o == (load.Objective{}) || r.Outcome == Cancelled || r.Slow:
+	case !o.OfAnswers() || r.Outcome == Cancelled || r.Slow:
 		return Unjudged
 	case r.Outcome == OK && within(r.TTFT(), o.TTFT) && within(r.TPOT(), o.TPOT) &&
 		within(r.Latency(), o.E2E):

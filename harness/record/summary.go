@@ -62,7 +62,13 @@ type Summary struct {
 
 	// CachedTokens / PromptTokens. -1: no answer said how many of its tokens were cached. Some
 	// servers leave the number out where it is 0.
-	HitRatio   float64
+	HitRatio float64
+	// CeilingRatio is the HitRatio that a cache without an end would have reached, CeilingShare the
+	// part of it that the server did. -1: not known.
+	CeilingRatio, CeilingShare float64
+
+	Jobs Jobs // of sessions of several calls
+
 	ErrorRatio float64 // Errors / Requests
 	PeakPool   float64 // highest utilisation of the server's KV pool, 0 to 1; -1 not measurable
 

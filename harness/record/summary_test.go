@@ -38,6 +38,7 @@ func TestSummarize(t *testing.T) {
 		PromptTokens: 200, CachedTokens: 90, OutputTokens: 4,
 		TokensPerPiece: 1,
 		HitRatio:       0.45, ErrorRatio: 0.25, PeakPool: -1,
+		CeilingRatio: -1, CeilingShare: -1, Jobs: Jobs{GoodRatio: -1},
 	}
 	assert.Assert(t, cmp.Equal(Summarize("x", records, 2*time.Second, -1), want), cmp.Diff(want, Summarize("x", records, 2*time.Second, -1)))
 }

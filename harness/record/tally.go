@@ -35,6 +35,10 @@ type Tally struct {
 	spans                  time.Duration // first to last piece of all answers that have a TPOT
 	spanTokens             int           // their tokens, without the first ones
 
+	jobs jobs
+
+	ceiling int // tokens of the same prompts that a cache without an end would have had
+
 	empty accounted // what the usage of empty answers says
 	notes map[Note]int
 
@@ -57,6 +61,7 @@ func (t *Tally) Add(r *Record) {
 		t.notes[n.Kind()]++
 	}
 	t.reps[r.Run] = max(t.reps[r.Run], r.Rep+1)
+	t.jobs.add(r, t.Goodput.Job)
 	t.requests++
 	t.outcomes[r.Outcome]++
 	t.resent += r.Resent
@@ -99,6 +104,7 @@ func (t *Tally) answered(r *Record) {
 		t.cacheKnown = t.cacheKnown || r.CachedTokens >= 0
 		t.cachedTokens += max(r.CachedTokens, 0)
 		t.hitPrompt += r.PromptTokens
+		t.ceiling += r.CeilingTokens
 	}
 	switch {
 	case r.OutputTokens < 0:
@@ -184,6 +190,8 @@ func (t *Tally) Merge(o *Tally) {
 	t.outputTokens += o.outputTokens
 	t.cacheKnown = t.cacheKnown || o.cacheKnown
 	t.hitPrompt += o.hitPrompt
+	t.ceiling += o.ceiling
+	t.jobs.merge(&o.jobs)
 	t.pieces += o.pieces
 	t.counted += o.counted
 	t.countedPieces += o.countedPieces
@@ -211,7 +219,8 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 		Decode: t.decode.Dist(), Network: t.network.Dist(),
 		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Replayed: t.replayed, Judged: t.judged,
 		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens,
-		Pieces: t.pieces, StallRatio: -1, TokensPerPiece: -1}
+		Pieces: t.pieces, StallRatio: -1, TokensPerPiece: -1,
+		Jobs: t.jobs.summary(elapsed, t.Goodput.Job)}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if len(t.notes) > 0 {
 		s.Notes = maps.Clone(t.notes)
@@ -236,6 +245,13 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	s.HitRatio = -1
 	if t.cacheKnown && t.hitPrompt > 0 {
 		s.HitRatio = float64(s.CachedTokens) / float64(t.hitPrompt)
+	}
+	s.CeilingRatio, s.CeilingShare = -1, -1
+	if t.ceiling > 0 {
+		s.CeilingRatio = float64(t.ceiling) / float64(t.hitPrompt)
+		if t.cacheKnown {
+			s.CeilingShare = float64(t.cachedTokens) / float64(t.ceiling)
+		}
 	}
 	if t.judged > 0 {
 		s.GoodRatio = float64(t.good) / float64(t.judged)

@@ -89,10 +89,15 @@ func TestBenchstatReads(t *testing.T) {
 	if err := files.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(tables) != len(figure.Bench()) || len(rows) != 5 ||
-		len(samples) != len(figure.Bench())*5*2 {
+	measured := 0 // the five scenarios have no jobs
+	for _, f := range figure.Bench() {
+		if _, ok := f.BenchValue(&older.Results[0].Runs[0]); ok {
+			measured++
+		}
+	}
+	if measured < 25 || len(tables) != measured || len(rows) != 5 || len(samples) != measured*5*2 {
 		t.Errorf("%d tables, %d rows, %d cells; want one table for each of %d units, 5 rows, 2 "+
-			"columns", len(tables), len(rows), len(samples), len(figure.Bench()))
+			"columns", len(tables), len(rows), len(samples), measured)
 	}
 	for c, n := range samples {
 		if n != 10 {

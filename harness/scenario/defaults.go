@@ -57,10 +57,10 @@ func (p *parser) arrival(s section) (turned string, given bool, err error) {
 		err = p.conflict(s, "search", "runs", "a search has as many runs at every level")
 	case p.Has("sweep") && p.Has("search"):
 		err = p.conflict(s, "sweep", "search", "only one of them")
-	case p.Has("requests"), p.Has("duration"), p.Has("trace"), p.Has("together"):
+	case p.Has("requests"), p.Has("jobs"), p.Has("duration"), p.Has("trace"), p.Has("together"):
 	case p.Has("burst") && p.Load.Burst.Every == 0:
 	default:
-		err = fmt.Errorf("%s:%d: the load has no end; want requests or duration", s.file, s.line)
+		err = fmt.Errorf("%s:%d: the load has no end; want requests, jobs or duration", s.file, s.line)
 	}
 	return turned, len(kinds) > 0, err
 }
@@ -73,18 +73,25 @@ func (p *parser) fit(s section, turned string) error {
 			return fmt.Errorf("%s:%d: %s needs a load with %s", s.file, p.set[key], key, needs)
 		}
 	}
-	for _, key := range []string{"answers", "answer-length", "idle", "overflow", "context", "salt"} {
+	for _, key := range []string{"answers", "answer-length", "idle", "overflow", "salt"} {
 		if p.Has(key) && p.Load.Sessions == nil {
 			return fmt.Errorf("%s:%d: %s needs a trace of sessions", s.file, p.set[key], key)
 		}
 	}
-	if p.Has("context") && (p.Load.Replay.Overflow == "" || p.Load.Replay.Overflow == load.Send) {
-		return fmt.Errorf("%s:%d: context needs an overflow of skip, cut or compact", s.file, p.set["context"])
+	if p.Has("context") && !p.Load.OfContext() &&
+		(p.Load.Replay.Overflow == "" || p.Load.Replay.Overflow == load.Send) {
+		return fmt.Errorf("%s:%d: context needs amounts of the context, or an overflow of skip, cut or "+
+			"compact", s.file, p.set["context"])
 	}
-	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system", "fan-out"} {
+	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system", "fan-out", "compact",
+		"sub-agents"} {
 		if p.Has("trace") && p.Has(key) {
 			return p.conflict(s, "trace", key, "a trace brings its own prompts and answers")
 		}
+	}
+	if (p.Has("compact") || p.Has("sub-agents")) && p.Has("fan-out") {
+		return p.conflict(s, "fan-out", map[bool]string{true: "compact", false: "sub-agents"}[p.Has("compact")],
+			"questions beside each other are what sub-agents ask")
 	}
 	if p.Load.SystemPrompts != nil && p.Has("system") {
 		return fmt.Errorf("%s:%d: the system prompts are written in sections of their own", s.file, p.set["system"])

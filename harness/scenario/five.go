@@ -23,7 +23,7 @@ var FiveNames = []string{"single-cold", "single-cached", "concurrent-5", "concur
 var agents embed.FS
 
 // AgentNames are the names of the scenarios of the suite agents, in the order in which they run.
-var AgentNames = []string{"coding-agent"}
+var AgentNames = []string{"coding-agent", "research", "support-chat", "short-tools"}
 
 // Names are those of all scenarios that are embedded.
 func Names() []string { return slices.Concat(FiveNames, AgentNames) }

@@ -36,7 +36,8 @@ const (
 
 const (
 	amount = load.AmountForms
-	tokens = amount + "; or in percent of the server's KV pool: 5% of pool"
+	tokens = amount + "; or in percent of the server's KV pool, or of its context: 5% of pool, " +
+		"2% of context"
 )
 
 // Keys are all there are, in the order of the help.
@@ -90,6 +91,8 @@ func init() {
 
 		{"requests", "a number, 1 or more", "sent in all, in each run", ending,
 			number1(func(p *parser) *int { return &p.Load.Requests })},
+		{"jobs", "a number, 1 or more", "agents in all, in each run, each of whom works to its end", ending,
+			number1(func(p *parser) *int { return &p.Load.Jobs })},
 		{"rounds", "a number, 1 or more", "of together: so many in each run; default 1", ending,
 			number1(func(p *parser) *int { return &p.Load.Rounds })},
 		{"duration", "a time",
@@ -115,7 +118,13 @@ func init() {
 		{"fan-out", amount, "questions asked in parallel after each answer; the next turn begins " +
 			"with their answers", asking,
 			amount1(number, func(p *parser) *load.Amount { return &p.Load.FanOut })},
-		{"system", "2 of 300 tokens", "so many system prompts, each agent having one of them; or " +
+		{"compact", "80% of context to 10% of context, or numbers of tokens", "a conversation that " +
+			"would exceed the first is summed up in an answer of the second, and begins anew with that",
+			asking, readCompact},
+		{"sub-agents", "2 of 5 calls after 10% of turns; both numbers may vary: uniform 1 3 of 5 calls",
+			"so many work beside each other, each in a conversation of its own; the next turn begins " +
+				"with their answers", asking, readSubAgents},
+		{"system", "2 of 300 tokens, or 1 of 10% of context", "so many system prompts, each agent having one of them; or " +
 			"write them in sections system*.txt", asking, readSystem},
 		{"answers", "recorded or served", "of recorded sessions: what later prompts have for the answers: " +
 			"the recorded ones, the default, or the server's own", asking,
@@ -130,7 +139,8 @@ func init() {
 				p.Load.Replay.Overflow, err = load.ParseOverflow(v)
 				return err
 			}},
-		{"context", "a number, 1 or more", "of overflow: tokens of the server's context; default what it says",
+		{"context", "a number, 1 or more", "tokens of the server's context, for overflow and for amounts of the " +
+			"context; default what it says, which bounds amounts in any case",
 			asking, number1(func(p *parser) *int { return &p.Load.Replay.Context })},
 		{"salt", "run or none", "of recorded sessions: a word before the first message that is new in each run, " +
 			"the default, so that caches begin cold; or none, and texts are sent as they were", asking,
@@ -293,13 +303,53 @@ func readGaps(p *parser, v string) (err error) {
 }
 
 func readSystem(p *parser, v string) (err error) {
-	words := strings.Fields(v)
-	if len(words) != 4 || words[1] != "of" || words[3] != "tokens" {
+	number, size, ok := strings.Cut(v, " of ")
+	if !ok {
 		return fmt.Errorf("%q", v)
 	}
-	if p.Load.System, err = count(words[0], 1); err == nil {
-		p.Load.SystemTokens, err = count(words[2], 1)
+	if p.Load.System, err = count(number, 1); err != nil {
+		return err
 	}
+	if tokens, ok := strings.CutSuffix(size, " tokens"); ok {
+		p.Load.SystemTokens, err = count(tokens, 1)
+		return err
+	}
+	p.Load.SystemPart, err = load.ParseAmount(size, share)
+	if err == nil && p.Load.SystemPart.Kind != "" {
+		err = fmt.Errorf("%q varies, and agents share a system prompt", size)
+	}
+	return err
+}
+
+// share refuses a number that is not a percentage of something.
+func share(v string) (float64, error) { return 0, fmt.Errorf("%q", v) }
+
+func readCompact(p *parser, v string) (err error) {
+	at, to, ok := strings.Cut(v, " to ")
+	if !ok {
+		return fmt.Errorf("%q", v)
+	}
+	if p.Load.Compact.At, err = load.ParseAmount(at, number); err == nil {
+		p.Load.Compact.To, err = load.ParseAmount(to, number)
+	}
+	return err
+}
+
+func readSubAgents(p *parser, v string) (err error) {
+	s := &p.Load.SubAgents
+	work, after, ok := strings.Cut(v, " calls after ")
+	after, ofTurns := strings.CutSuffix(after, " of turns")
+	agents, calls, some := strings.Cut(work, " of ")
+	if !ok || !ofTurns || !some {
+		return fmt.Errorf("%q", v)
+	}
+	if s.Number, err = load.ParseAmount(agents, number); err != nil {
+		return err
+	}
+	if s.Calls, err = load.ParseAmount(calls, number); err != nil {
+		return err
+	}
+	s.Share, err = part(after)
 	return err
 }
 
