@@ -75,7 +75,7 @@ func TestWireMessages(t *testing.T) {
 				`"output_config":{"effort":"low","format":{"type":"json_schema","schema":{"enum":["yes"]}}}`))
 		send("a schema that cannot be",
 			messagesBody("x",
-				`"output_config":{"format":{"type":"json_schema","schema":{"not":{"format":"date"}}}}`))
+				`"output_config":{"format":{"type":"json_schema","schema":{"not":{"format":"color"}}}}`))
 		send("no schema", messagesBody("x", `"output_config":{"format":{"type":"json_schema"}}`))
 		send("too many stop sequences",
 			messagesBody("x", `"stop_sequences":["`+strings.Repeat(`a","`, 64)+`b"]`))
@@ -332,7 +332,7 @@ func TestHeld(t *testing.T) {
 		{`"tool_choice":{"type":"function","function":{"name":"now"}},` + weather, `"name":"now"`},
 		{`"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":["yes"]}}}`, `"content":"\"yes\""`},
 		{`"response_format":{"type":"json_object"}`, `"content":"{`},
-		{`"response_format":{"type":"json_schema","json_schema":{"strict":true,"schema":{"not":{"format":"date"}}}}`, `cannot hold an answer to the schema: #: the keyword \"not\" cannot be held: the opposite of \"format\"`},
+		{`"response_format":{"type":"json_schema","json_schema":{"strict":true,"schema":{"not":{"format":"color"}}}}`, `cannot hold an answer to the schema: #: the keyword \"not\" cannot be held: the opposite of \"format\"`},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})

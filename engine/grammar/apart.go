@@ -12,11 +12,8 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 	if a.never || b.never {
 		return true
 	}
-	// What the oneOf itself leaves of the values is another question.
-	a, b = a.clone(), b.clone()
-	a.chosen, b.chosen = nil, nil
-	listA, listedA, errA := c.candidates(a)
-	listB, listedB, errB := c.candidates(b)
+	listA, listedA, errA := c.listedBy(a)
+	listB, listedB, errB := c.listedBy(b)
 	if errA != nil || errB != nil {
 		return false
 	}
@@ -25,7 +22,7 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 			listA, a, b = listB, b, a
 		}
 		for _, v := range listA {
-			if c.unsure = false; c.validAll(b, v) || c.unsure {
+			if c.maybeValid(a, v) && c.maybeValid(b, v) {
 				return false
 			}
 		}
@@ -65,7 +62,7 @@ func (c *compiler) apart(a, b *conjunction, depth int) bool {
 
 func (c *compiler) apartStrings(a, b *conjunction) bool {
 	la, lowA, highA, errA := c.strings(a)
-	lb, lowB, highB, errB := c.strings(b)
+	lb, lowB, highB, errB := c.outerStrings(b)
 	if errA != nil || errB != nil {
 		return false
 	}

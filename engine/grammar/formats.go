@@ -31,6 +31,7 @@ const (
 		`(?:` + h16 + `:){1,4}(?::` + h16 + `){1,3}|(?:` + h16 + `:){1,3}(?::` + h16 + `){1,4}|` +
 		`(?:` + h16 + `:){1,2}(?::` + h16 + `){1,5}|` + h16 + `:(?::` + h16 + `){1,6}|` +
 		`:(?::` + h16 + `){1,7}|::)`
+	uuidForm     = `[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}`
 	durationTime = `T(?:\d{1,4}H(?:\d{1,4}M(?:\d{1,4}S)?)?|\d{1,4}M(?:\d{1,4}S)?|\d{1,4}S)`
 	durationForm = `P(?:\d{1,4}W|(?:\d{1,4}D|\d{1,4}M(?:\d{1,4}D)?|` +
 		`\d{1,4}Y(?:\d{1,4}M(?:\d{1,4}D)?)?)(?:` + durationTime + `)?|` + durationTime + `)`
@@ -60,7 +61,7 @@ var formats = map[string]string{
 	"email":    emailForm, "idn-email": emailForm,
 	"hostname": hostnameForm, "idn-hostname": hostnameForm,
 	"ipv4": ipv4Form, "ipv6": ipv6Form,
-	"uuid": `[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}`,
+	"uuid": uuidForm,
 	"uri":  uriForm, "uri-reference": uriForm, "iri": uriForm, "iri-reference": uriForm,
 	"uri-template": uriForm, "url": uriForm,
 	"json-pointer": `(?:/(?:[^~/]|~[01])*)*`,
@@ -78,6 +79,31 @@ const (
 	shortLength = 63
 	longLength  = 253
 )
+
+// outerForms are patterns of all strings that any reader may take for one of a format. Where a format
+// must not be, no string of its outer form is written.
+var outerForms = map[string]string{
+	"date-time": `^\d{4}-\d\d-\d\d[Tt\s]\d\d:`, "date": `^\d{4}-\d\d-\d\d$`,
+	"time": `^\d\d:\d\d`, "duration": "^P", "email": "@", "idn-email": "@",
+	"hostname": `^[A-Za-z0-9._-]*$`, "idn-hostname": `^[^\s@/:]*$`,
+	"ipv4": "^" + ipv4Form + "$", "ipv6": "^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$",
+	"uuid": "^" + uuidForm + "$", "json-pointer": "^(?:/|$)",
+	"uri": "^[A-Za-z][A-Za-z0-9+.-]*:", "iri": "^[A-Za-z][A-Za-z0-9+.-]*:",
+	"url": "^[A-Za-z][A-Za-z0-9+.-]*:",
+}
+
+// outerFormat returns the strings that may be taken for one of a format.
+func (g *langs) outerFormat(name string) (l lang, known bool) {
+	form, known := outerForms[name]
+	if !known {
+		return anything, false
+	}
+	l, err := g.pattern(form)
+	if err != nil {
+		panic("grammar: the outer form of " + name + " " + err.Error())
+	}
+	return l, true
+}
 
 // openFormats are formats of OpenAPI that any string has; they tell how to show or store it.
 var openFormats = map[string]bool{"password": true, "binary": true}

@@ -79,7 +79,7 @@ func (m maker) breaks(keyword string, v *node) *node {
 }
 
 // broken is the kind of nodes for the opposite of a schema with one keyword, which is type, pattern,
-// multipleOf, or an enum that has no arrays and objects.
+// format, multipleOf, or an enum that has no arrays and objects.
 const broken = '!'
 
 // denies returns the value of a keyword that the values of a node must break; nil if it is no such
@@ -168,7 +168,11 @@ func (m maker) breaking(n *node, k string, v *node) (list []*node, ok bool, err 
 		return m.breakingProperties(n, k, v)
 	case "allOf", "anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef", "$recursiveRef":
 		return m.breakingSchemas(n, k, v)
-	case "format", "unevaluatedItems", "unevaluatedProperties":
+	case "format":
+		if v.kind == '"' && outerForms[v.text] != "" {
+			return one(m.breaks(k, v))
+		}
+	case "unevaluatedItems", "unevaluatedProperties":
 		return nil, isTrue(v), nil
 	case "uniqueItems":
 		return nil, v.kind != 't', nil

@@ -75,6 +75,19 @@ func (c *compiler) shortened(l lang, low, high int) (sym symbol, ok bool, err er
 // strings returns the language of the strings of a conjunction, but for their length, and the
 // bounds of that.
 func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
+	return c.stringsBy(f, c.format)
+}
+
+// outerStrings is strings with all that may be taken for one of a format.
+func (c *compiler) outerStrings(f *conjunction) (l lang, low, high int, err error) {
+	return c.stringsBy(f, func(name string, _ int) (lang, bool) {
+		l, _ := c.outerFormat(name)
+		return l, true
+	})
+}
+
+func (c *compiler) stringsBy(f *conjunction, format func(name string, high int) (lang, bool)) (l lang,
+	low, high int, err error) {
 	l = anything
 	if low, high, err = c.span(f, "minLength", "maxLength"); err != nil {
 		return 0, 0, 0, err
@@ -93,7 +106,7 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 			}
 		}
 		if p := n.get("format"); p != nil && p.kind == '"' {
-			one, known := c.format(p.text, high)
+			one, known := format(p.text, high)
 			if !known {
 				err := c.refuse(n, "format", fmt.Sprintf("%q is not supported", p.text))
 				if err != nil {
@@ -118,6 +131,10 @@ func (c *compiler) denied(f *conjunction, l lang) (lang, error) {
 			if one >= 0 {
 				l = c.and(l, c.not(one))
 			}
+		}
+		if p := n.denies("format"); p != nil {
+			outer, _ := c.outerFormat(p.text)
+			l = c.and(l, c.not(outer))
 		}
 	}
 	texts := []lang{}

@@ -53,7 +53,7 @@ func typesOf(n *node) (types typeSet, bad string) {
 		case n.denies("type") != nil:
 			types, bad = typesOf(n.values[0])
 			return allTypes &^ types, bad
-		case n.denies("pattern") != nil:
+		case n.denies("pattern") != nil || n.denies("format") != nil:
 			return stringType, ""
 		case n.denies("multipleOf") != nil:
 			return numberType, ""

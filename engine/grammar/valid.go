@@ -8,6 +8,19 @@ import (
 // candidates returns the values that a conjunction with an enum or const allows; ok tells whether
 // it has one.
 func (c *compiler) candidates(f *conjunction) (list []*node, ok bool, err error) {
+	list, ok, err = c.listedBy(f)
+	var kept []*node
+	for _, v := range list {
+		if c.unsure = false; c.validAll(f, v) && !c.unsure {
+			kept = append(kept, v)
+		}
+	}
+	return kept, ok, err
+}
+
+// listedBy returns the values that the first enum or const of a conjunction lists; ok tells whether
+// there is one.
+func (c *compiler) listedBy(f *conjunction) (list []*node, ok bool, err error) {
 	for _, n := range f.nodes {
 		if v := n.get("const"); v != nil {
 			list, ok = []*node{v}, true
@@ -23,17 +36,10 @@ func (c *compiler) candidates(f *conjunction) (list []*node, ok bool, err error)
 			}
 		}
 	}
-	if !ok {
-		return nil, false, nil
+	if f.object {
+		list = slices.DeleteFunc(slices.Clone(list), func(v *node) bool { return v.kind != '{' })
 	}
-	var kept []*node
-	for _, v := range list {
-		c.unsure = false
-		if (!f.object || v.kind == '{') && c.validAll(f, v) && !c.unsure {
-			kept = append(kept, v)
-		}
-	}
-	return kept, true, nil
+	return list, ok, nil
 }
 
 // maxDepth bounds the recursion of valid.
@@ -59,6 +65,27 @@ func (c *compiler) validAll(f *conjunction, v *node) bool {
 	return true
 }
 
+// maybeValid reports whether a value may be valid under what a conjunction holds by itself. The
+// schemas that its schemas combine are in it, too, or stand in its groups, or are what has been
+// chosen among: those must not be asked, because what is chosen is what this is asked for.
+func (c *compiler) maybeValid(f *conjunction, v *node) bool {
+	for _, n := range f.nodes {
+		if c.unsure = false; !c.validAlone(n, v, 0) && !c.unsure {
+			return false
+		}
+	}
+	for _, g := range f.groups {
+		some := slices.ContainsFunc(g.owner.get(g.key).values, func(sub *node) bool {
+			c.unsure = false
+			return c.valid(sub, v, 0) || c.unsure
+		})
+		if !some {
+			return false
+		}
+	}
+	return true
+}
+
 // valid reports whether a value of an enum or const is valid under a schema, as far as its keywords
 // are held. Where it does not know, it sets unsure.
 func (c *compiler) valid(n, v *node, depth int) bool {
@@ -67,11 +94,10 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 		c.unsure = true
 		return false
 	case n.kind == broken:
-		return !c.valid(n.values[0], v, depth+1)
+		return c.validAlone(n, v, depth)
 	case n.kind != '{':
 		return n.kind == 't'
 	}
-	all := func(sub, v *node) bool { return sub == nil || c.valid(sub, v, depth+1) }
 	for _, k := range references {
 		if n.get(k) == nil {
 			continue
@@ -93,9 +119,15 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 			return false
 		}
 	}
-	if !c.validConditions(n, v, depth) {
-		return false
+	return c.validConditions(n, v, depth) && c.validAlone(n, v, depth)
+}
+
+// validAlone is valid without the keywords that combine schemas.
+func (c *compiler) validAlone(n, v *node, depth int) bool {
+	if n.kind == broken {
+		return !c.valid(n.values[0], v, depth+1)
 	}
+	all := func(sub, v *node) bool { return sub == nil || c.valid(sub, v, depth+1) }
 	types, _ := typesOf(n)
 	if types&typeOf(v) == 0 {
 		return false
@@ -124,7 +156,12 @@ func (c *compiler) valid(n, v *node, depth int) bool {
 		}
 		if p := n.get("format"); p != nil && p.kind == '"' {
 			l, known := c.format(p.text, -1)
-			return !known || c.match(l, v.text)
+			if !known || c.match(l, v.text) {
+				return true
+			}
+			outer, _ := c.outerFormat(p.text)
+			c.unsure = c.unsure || c.match(outer, v.text)
+			return false
 		}
 	case '0':
 		in, _ := c.interval(alone)
