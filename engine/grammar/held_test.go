@@ -241,18 +241,18 @@ func abs(n int) int { return max(n, -n) }
 // TestLoose checks that a loose schema loses only the keyword that cannot be held, by its name.
 func TestLoose(t *testing.T) {
 	for schema, want := range map[string]string{
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"array","uniqueItems":true}},"required":["mode"]}`:                           `tool "act": #/properties/x: the keyword "uniqueItems"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"not":{"format":"color"}}},"required":["mode"]}`:                                    `tool "act": #/properties/x: the keyword "not"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"pattern":"(a)\\1"}},"required":["mode"]}`:                                          `the keyword "pattern"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"format":"color"}},"required":["mode"]}`:                                            `the keyword "format"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"minLength":-1}},"required":["mode"]}`:                                              `the keyword "minLength"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"$ref":"#/nowhere"}},"required":["mode"]}`:                                          `the keyword "$ref"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"$ref":"http://json-schema.org/draft-07/schema#"}},"required":["mode"]}`:            `the keyword "$ref"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"array","uniqueItems":true}},"required":["mode"]}`:                                                   `tool "act": #/properties/x: the keyword "uniqueItems"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"not":{"format":"color"}}},"required":["mode"]}`:                                                            `tool "act": #/properties/x: the keyword "not"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"pattern":"(a)\\1"}},"required":["mode"]}`:                                                                  `the keyword "pattern"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"format":"color"}},"required":["mode"]}`:                                                                    `the keyword "format"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"minLength":-1}},"required":["mode"]}`:                                                                      `the keyword "minLength"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"$ref":"#/nowhere"}},"required":["mode"]}`:                                                                  `the keyword "$ref"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"$ref":"http://json-schema.org/draft-07/schema#"}},"required":["mode"]}`:                                    `the keyword "$ref"`,
 		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"array","items":{"enum":[1,2]},"oneOf":[{"minItems":1},{"uniqueItems":true}]}},"required":["mode"]}`: `the keyword "oneOf"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"thing"}},"required":["mode"]}`:                                              `the keyword "type"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"if":{"uniqueItems":true},"then":false}},"required":["mode"]}`:                      `the keyword "if"`,
-		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":[]},"required":["mode"]}`:                                                            `#/properties/x: the schema is not a schema`,
-		`{"properties":{"mode":{"enum":["add","rm"]},"x":{"contains":{"const":1},"minContains":0.5}},"required":["mode"]}`:                                    `the keyword "contains"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"type":"thing"}},"required":["mode"]}`:                                                                      `the keyword "type"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":{"if":{"uniqueItems":true},"then":false}},"required":["mode"]}`:                                              `the keyword "if"`,
+		`{"type":"object","properties":{"mode":{"enum":["add","rm"]},"x":[]},"required":["mode"]}`:                                                                                    `#/properties/x: the schema is not a schema`,
+		`{"properties":{"mode":{"enum":["add","rm"]},"x":{"contains":{"const":1},"minContains":0.5}},"required":["mode"]}`:                                                            `the keyword "contains"`,
 	} {
 		tool := Tool{"act", []byte(schema), true}
 		g, unheld, err := Spec{Tools: []Tool{tool}, Form: Form{Close: "!"}, Required: true}.
