@@ -129,9 +129,10 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		e.rejectedPool.Add(1)
 		return nil, err
 	}
+	who := e.identity(&r)
 	j := &job{
 		seq: &sequence{
-			who:    e.identity(&r),
+			who:    who,
 			prompt: len(r.Prompt),
 			max:    r.MaxTokens,
 			sure:   r.SureTokens,
@@ -140,7 +141,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		},
 		stream:    newStream(&r, ctx.Done()),
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
-		durable:   r.Durable,
+		durable:   r.Durable || e.isDurable(who.Agent),
 		submitted: time.Now(),
 	}
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent); err != nil {

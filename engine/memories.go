@@ -21,6 +21,8 @@ type Memory struct {
 	Bytes     int64  // of its KV
 	Saved     bool   // all of it is on disk
 	Pinned    bool
+	// Durable says that each request of the agent is one with Request.Durable.
+	Durable bool
 
 	SavedTokens int           // of the conversation, as it is on disk
 	Unsaved     time.Duration // age of the oldest turn that is not on disk; 0: all are
@@ -82,7 +84,9 @@ func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
 			}
 		}
 		for agent, m := range all {
-			all[agent] = e.withBacklog(m)
+			m = e.withBacklog(m)
+			m.Durable = e.isDurable(agent)
+			all[agent] = m
 		}
 	})
 	if err != nil {
@@ -155,6 +159,7 @@ func (e *Engine) inspect(agent kv.Agent) (Memory, error) {
 		}
 		if found {
 			m = e.withBacklog(m)
+			m.Durable = e.isDurable(agent)
 		}
 	})
 	if err == nil && !found {
@@ -257,6 +262,23 @@ func (e *Engine) pin(agent kv.Agent, pinned bool) error {
 		return err
 	}
 	return e.disk.store.Pin(agent, pinned)
+}
+
+// isDurable reports whether each request of an agent is durable.
+func (e *Engine) isDurable(agent kv.Agent) bool {
+	return e.disk != nil && agent.Name != "" && e.disk.store.Durable(agent)
+}
+
+// setDurable says whether each request of an agent is durable. The agent's memory is on disk before
+// it returns, as it is now.
+func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
+	if err := e.save(agent); err != nil {
+		return err
+	}
+	if _, ok := e.disk.store.Find(agent); !ok {
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
+	}
+	return e.disk.store.SetDurable(agent, durable)
 }
 
 func (e *Engine) forget(agent kv.Agent) error {

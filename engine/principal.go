@@ -103,6 +103,16 @@ func (p Principal) Pin(agent string) error { return p.engine.pin(p.agent(agent),
 // Unpin undoes Pin.
 func (p Principal) Unpin(agent string) error { return p.engine.pin(p.agent(agent), false) }
 
+// SetDurable says whether each request of an agent is durable, as if it had Request.Durable: across
+// restarts, and although the disk has evicted the agent's memory in between. Forget ends it. The
+// memory as it is now, and that, are on disk when SetDurable returns.
+func (p Principal) SetDurable(agent string, durable bool) error {
+	return p.engine.setDurable(p.agent(agent), durable)
+}
+
+// Durable reports whether each request of an agent is durable; see SetDurable. It waits for nothing.
+func (p Principal) Durable(agent string) bool { return p.engine.isDurable(p.agent(agent)) }
+
 // Forget deletes an agent's memory, wherever it is. If a request of the agent is running, it
 // leaves a new memory.
 func (p Principal) Forget(agent string) error { return p.engine.forget(p.agent(agent)) }

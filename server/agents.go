@@ -29,6 +29,7 @@ type agentInfo struct {
 	SavedTokens  int        `json:"saved_tokens"`    // of the conversation, on disk
 	Unsaved      float64    `json:"unsaved_seconds"` // age of the oldest turn that is not there
 	Pinned       bool       `json:"pinned"`
+	Durable      bool       `json:"durable"` // each answer waits until it is on disk
 	ModelID      string     `json:"model_id"`
 	CreatedAt    *time.Time `json:"created_at"`
 	LastAccessed *time.Time `json:"last_accessed"`
@@ -45,6 +46,7 @@ func (s *Server) agentInfo(m engine.Memory) agentInfo {
 		SavedTokens:  m.SavedTokens,
 		Unsaved:      math.Round(m.Unsaved.Seconds()*1000) / 1000,
 		Pinned:       m.Pinned,
+		Durable:      m.Durable,
 		ModelID:      s.cfg.Model,
 		CreatedAt:    orNull(m.Created),
 		LastAccessed: orNull(m.Used),
@@ -59,7 +61,8 @@ func orNull(t time.Time) *time.Time {
 	return new(t.UTC().Truncate(time.Millisecond))
 }
 
-// createAgent serves POST /v1/agents. The agent is on disk when the answer goes out.
+// createAgent serves POST /v1/agents. The agent is on disk when the answer goes out, and so is that it
+// is durable.
 func (s *Server) createAgent(w *response, r *http.Request) error {
 	b, err := s.open()
 	if err != nil {
@@ -67,6 +70,7 @@ func (s *Server) createAgent(w *response, r *http.Request) error {
 	}
 	var body struct {
 		AgentID string `json:"agent_id"` // "": the server makes one up
+		Durable bool   `json:"durable"`  // each request of the agent is one with X-Durable: wait
 	}
 	if err := readBody(w, r, &body); err != nil {
 		return err
@@ -75,9 +79,16 @@ func (s *Server) createAgent(w *response, r *http.Request) error {
 	if err := checkAgentName("agent_id", id); err != nil {
 		return err
 	}
-	m, err := b.of(w).Create(id)
+	agents := b.of(w)
+	m, err := agents.Create(id)
 	if err != nil {
 		return err
+	}
+	if body.Durable {
+		if err := agents.SetDurable(id, true); err != nil {
+			return err
+		}
+		m.Durable = true
 	}
 	w.Header().Set("Location", "/v1/agents/"+m.Agent)
 	return writeJSON(w, http.StatusCreated, s.agentInfo(m))
@@ -187,6 +198,28 @@ func (s *Server) onAgent(action func(p engine.Principal, agent string) error) ha
 			return err
 		}
 		return writeJSON(w, http.StatusOK, s.agentInfo(m))
+	}
+}
+
+// pinAgent serves POST /v1/agents/{id}/pin and unpin. A body, which need not be there, says whether
+// the agent is durable from now on.
+func (s *Server) pinAgent(pin func(p engine.Principal, agent string) error) handler {
+	return func(w *response, r *http.Request) error {
+		var body struct {
+			Durable *bool `json:"durable"` // nil: as it was
+		}
+		if r.ContentLength != 0 {
+			if err := readBody(w, r, &body); err != nil {
+				return err
+			}
+		}
+		action := func(p engine.Principal, agent string) error {
+			if err := pin(p, agent); err != nil || body.Durable == nil {
+				return err
+			}
+			return p.SetDurable(agent, *body.Durable)
+		}
+		return s.onAgent(action)(w, r)
 	}
 }
 

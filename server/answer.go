@@ -54,7 +54,7 @@ func (s *Server) begin(
 		return nil, err
 	}
 	p.Principal, p.Agent = w.caller.principal, agent
-	if err := durable(r, p); err != nil {
+	if err := durable(r, p, b.of(w)); err != nil {
 		return nil, err
 	}
 	noteDisk(w.Header(), p, b.engine)

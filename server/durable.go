@@ -13,18 +13,19 @@ import (
 )
 
 // headerDurable of a request, with the value wait, holds the end of the answer back until the disk
-// has the turn, synced, so that not even a crash of the machine can take it. The header of the same
-// name in a whole answer, and the trailer in a stream, says what came: saved, or failed and a
-// reason. An answer that did not ask for it has the header where saves fail at present.
+// has the turn, synced, so that not even a crash of the machine can take it. Every request of an agent
+// that was created or pinned as durable does so. The header of the same name in a whole answer, and
+// the trailer in a stream, says what came: saved, or failed and a reason. An answer that did not ask for it has the header where saves fail at present.
 const headerDurable = "X-Durable"
 
 // defaultDurableWait is Config.DurableWait's.
 const defaultDurableWait = 10 * time.Second
 
-// durable reads the request's header.
-func durable(r *http.Request, p *generate.Params) error {
+// durable reads the request's header. agents are those of the caller.
+func durable(r *http.Request, p *generate.Params, agents engine.Principal) error {
 	switch v := r.Header.Get(headerDurable); {
 	case v == "":
+		p.Durable = agents.Durable(p.Agent)
 	case !strings.EqualFold(v, "wait"):
 		return generate.Invalid(headerDurable, "%s: %q; want wait, or no such header",
 			headerDurable, v)

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +51,63 @@ func TestDurableHeader(t *testing.T) {
 	got := listen(t, s).exchange(t, postTo("/v1/chat/completions", say("hi"), agent))
 	if strings.Contains(got, "X-Durable") {
 		t.Errorf("not asked for: %q", got)
+	}
+}
+
+// TestDurableAgent: an agent that was created or pinned as durable has every answer wait for the disk,
+// until it is told otherwise or deleted.
+func TestDurableAgent(t *testing.T) {
+	dir := t.TempDir()
+	s, e := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: dir, SaveAfter: time.Hour},
+		byteText{})
+	without, _ := start(t, Config{}, engine.Config{Model: &echoModel{}}, byteText{})
+	ask := postTo("/v1/chat/completions", say("hi"), "X-Agent-ID: ada")
+	for _, test := range []struct {
+		s            *Server
+		name         string
+		request      string
+		status, want string
+		saved        bool
+	}{
+		{s, "create", postTo("/v1/agents", `{"agent_id":"ada","durable":true}`), "201", `"durable":true`, false},
+		{s, "chat", ask, "200", "", true},
+		{s, "with the header, too", postTo("/v1/chat/completions", say("hi"), "X-Agent-ID: ada", "X-Durable: wait"), "200", "", true},
+		{s, "path", postTo("/v1/agents/ada/generate", say("hi", `"stream":true`)), "200", ": X-Durable: saved\n\n", true},
+		{s, "messages", postTo("/v1/messages", messagesBody("hi"), "X-Agent-ID: ada"), "200", "", true},
+		{s, "another agent", postTo("/v1/chat/completions", say("hi"), "X-Agent-ID: bob"), "200", "", false},
+		{s, "nobody", post(say("hi")), "200", "", false},
+		{s, "list", get("/v1/agents?limit=1"), "200", `"durable":true`, false},
+		{s, "pin alone", postTo("/v1/agents/ada/pin", ""), "200", `"pinned":true,"durable":true`, false},
+		{s, "no longer", postTo("/v1/agents/ada/unpin", `{"durable":false}`), "200", `"pinned":false,"durable":false`, false},
+		{s, "chat again", ask, "200", "", false},
+		{s, "another value", postTo("/v1/agents/ada/pin", `{"durable":"yes"}`), "400", `"param":"durable"`, false},
+		{s, "pin", postTo("/v1/agents/bob/pin", `{"durable":true}`), "200", `"pinned":true,"durable":true`, false},
+		{s, "what is pinned", postTo("/v1/chat/completions", say("hi"), "X-Agent-ID: bob"), "200", "", true},
+		{s, "pin nobody", postTo("/v1/agents/eve/pin", `{"durable":true}`), "404", "agent_not_found", false},
+		{s, "delete", del("/v1/agents/bob"), "204", "", false},
+		{s, "create anew", postTo("/v1/agents", `{"agent_id":"bob"}`), "201", `"durable":false`, false},
+		{s, "what was deleted", postTo("/v1/chat/completions", say("hi"), "X-Agent-ID: bob"), "200", "", false},
+		{without, "no directory", postTo("/v1/agents", `{"agent_id":"ada","durable":true}`), "400", "agents_not_kept", false},
+	} {
+		got := listen(t, test.s).exchange(t, test.request)
+		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+" ") || !strings.Contains(got, test.want) ||
+			strings.Contains(got, "X-Durable: saved\r\n") != test.saved {
+			t.Errorf("%s: %q, want %s and %s, saved: %t", test.name, got, test.status, test.want, test.saved)
+		}
+	}
+	// It is so after a restart, and although the memory itself is lost.
+	listen(t, s).exchange(t, postTo("/v1/agents/ada/pin", `{"durable":true}`))
+	e.Close()
+	files, err := filepath.Glob(filepath.Join(dir, "*.memory"))
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		os.Remove(f)
+	}
+	again, _ := start(t, Config{}, engine.Config{Model: &echoModel{}, Dir: dir, SaveAfter: time.Hour},
+		byteText{})
+	if got := listen(t, again).exchange(t, ask); !strings.Contains(got, "X-Durable: saved\r\n") {
+		t.Errorf("after the memory was lost: %q", got)
 	}
 }

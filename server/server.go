@@ -79,7 +79,7 @@ type Config struct {
 	Rate int
 	// AgentRate is the same for each agent. 0: no limit
 	AgentRate int
-	// DurableWait is how long an answer whose request says X-Durable: wait waits for the disk. 0:
+	// DurableWait is how long the answer to a request that is durable waits for the disk. 0:
 	// 10 s
 	DurableWait time.Duration
 	// AccessLog gets a record for each request, without prompts, answers and keys. nil: no log

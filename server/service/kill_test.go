@@ -181,58 +181,142 @@ func TestKillNeverRests(t *testing.T) {
 		answered, old, bound, oldest)
 }
 
+// A durableRequest is one of those that tests send to have a turn on disk.
+type durableRequest struct{ path, body string }
+
+var durableRequests = []durableRequest{
+	{"/v1/chat/completions",
+		`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"temperature":0}`},
+	{"/v1/chat/completions",
+		`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"temperature":0,"stream":true}`},
+	{"/v1/completions", `{"prompt":"Once upon a time","max_tokens":9,"temperature":0,"stream":true}`},
+	{"/v1/messages",
+		`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":9}`},
+	{"/v1/messages",
+		`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"stream":true}`},
+}
+
+// killAt sends a request for an agent, with further headers, and kills the server at the moment at
+// which the answer has come to its end. The answer must have said that the turn is saved.
+func (q durableRequest) killAt(t *testing.T, p *process, agent string, headers ...string) {
+	t.Helper()
+	r, err := http.NewRequest("POST", p.url+q.path, strings.NewReader(q.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Agent-ID", agent)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var text strings.Builder
+	if strings.Contains(q.body, "stream") { // killed at the last event, before the trailers
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() && lines.Text() != "data: [DONE]" &&
+			lines.Text() != "event: message_stop" {
+			text.WriteString(lines.Text() + "\n")
+		}
+		if !strings.Contains(text.String(), "\n: X-Durable: saved\n") {
+			t.Errorf("%s: the stream does not say that the turn is saved:\n%s", q.path, &text)
+		}
+	} else {
+		io.Copy(&text, resp.Body)
+		if got := resp.Header.Get("X-Durable"); got != "saved" {
+			t.Errorf("%s: X-Durable: %q, %s", q.path, got, &text)
+		}
+	}
+	p.kill()
+}
+
 // TestKillDurable: a turn whose request said X-Durable: wait survives a kill at the moment at which
 // its answer has come to its end, on every API.
 func TestKillDurable(t *testing.T) {
-	requests := []struct{ path, body string }{
-		{"/v1/chat/completions",
-			`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"temperature":0}`},
-		{"/v1/chat/completions",
-			`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"temperature":0,"stream":true}`},
-		{"/v1/completions", `{"prompt":"Once upon a time","max_tokens":9,"temperature":0,"stream":true}`},
-		{"/v1/messages",
-			`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":9}`},
-		{"/v1/messages",
-			`{"model":"tiny","messages":[{"role":"user","content":"Hello"}],"max_tokens":9,"stream":true}`},
-	}
 	dir := t.TempDir()
 	// Nothing but the header has the memory saved in time.
 	serve := func() *process { return start(t, "-agents-dir", dir, "-save-within", "1h") }
 	p := serve()
 	for round := range 20 {
-		q, agent := requests[round%len(requests)], fmt.Sprint("agent-", round)
-		r, err := http.NewRequest("POST", p.url+q.path, strings.NewReader(q.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("X-Agent-ID", agent)
-		r.Header.Set("X-Durable", "wait")
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var text strings.Builder
-		if strings.Contains(q.body, "stream") { // killed at the last event, before the trailers
-			lines := bufio.NewScanner(resp.Body)
-			for lines.Scan() && lines.Text() != "data: [DONE]" &&
-				lines.Text() != "event: message_stop" {
-				text.WriteString(lines.Text() + "\n")
-			}
-			if !strings.Contains(text.String(), "\n: X-Durable: saved\n") {
-				t.Errorf("%s: the stream does not say that the turn is saved:\n%s", q.path, &text)
-			}
-		} else {
-			io.Copy(&text, resp.Body)
-			if got := resp.Header.Get("X-Durable"); got != "saved" {
-				t.Errorf("%s: X-Durable: %q", q.path, got)
-			}
-		}
-		p.kill()
-		resp.Body.Close()
+		q, agent := durableRequests[round%len(durableRequests)], fmt.Sprint("agent-", round)
+		q.killAt(t, p, agent, "X-Durable", "wait")
 		p = serve()
 		if n := p.savedTokens(t, agent); n < 9 {
-			t.Errorf("round %d, %s: %d tokens are on disk after the kill\n%s", round, q.path, n, &text)
+			t.Errorf("round %d, %s: %d tokens are on disk after the kill", round, q.path, n)
 		}
 	}
+}
+
+// TestKillDurableAgent: every turn of an agent that was created durable survives a kill at the end of
+// its answer, although no request says so, and the agent is durable afterwards.
+func TestKillDurableAgent(t *testing.T) {
+	dir := t.TempDir()
+	serve := func() *process { return start(t, "-agents-dir", dir, "-save-within", "1h") }
+	p := serve()
+	status, body := p.post(t, "/v1/agents", `{"agent_id":"ada","durable":true}`)
+	if status != http.StatusCreated || !strings.Contains(body, `"durable":true`) {
+		t.Fatalf("%d %s", status, body)
+	}
+	p.kill()
+	p = serve()
+	for round := range 10 {
+		q := durableRequests[round%len(durableRequests)]
+		// Each turn is another one, so that the one before is not enough.
+		q.body = strings.NewReplacer("Hello", fmt.Sprint("Hello ", round), "Once", fmt.Sprint(round,
+			" times")).Replace(q.body)
+		q.killAt(t, p, "ada")
+		p = serve()
+		// The same request finds all of its prompt but the last token.
+		if cached, prompt := p.cachedTokens(t, q, "ada"); cached < prompt-1 {
+			t.Errorf("round %d, %s: %d tokens of the prompt of %d are cached after the kill", round,
+				q.path, cached, prompt)
+		}
+	}
+}
+
+// cachedTokens sends a request again, and returns how long its prompt is and how much of it was cached.
+func (p *process) cachedTokens(t *testing.T, q durableRequest, agent string) (cached, prompt int) {
+	t.Helper()
+	whole := strings.Replace(q.body, `,"stream":true`, "", 1)
+	r, err := http.NewRequest("POST", p.url+q.path, strings.NewReader(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Agent-ID", agent)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var a struct {
+		Usage struct {
+			Prompt  int `json:"prompt_tokens"`
+			Input   int `json:"input_tokens"`
+			Created int `json:"cache_creation_input_tokens"`
+			Read    int `json:"cache_read_input_tokens"`
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Sscan(resp.Header.Get("X-Cached-Tokens"), &cached)
+	return cached, a.Usage.Prompt + a.Usage.Input + a.Usage.Created + a.Usage.Read
+}
+
+// post sends a body and returns the answer.
+func (p *process) post(t *testing.T, path, body string) (status int, answer string) {
+	t.Helper()
+	resp, err := http.Post(p.url+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
 }

@@ -59,7 +59,7 @@ reused.
 
 With -agents-dir, a request with the header X-Durable: wait gets the end of its answer when its turn
 is on disk, synced, and a header of that name, in a stream a trailer, that says saved, or failed and
-why.
+why. So does every request of an agent that was created, or pinned, with {"durable": true} in the body.
 
 Flags:
 `
@@ -125,7 +125,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			"0: memories are saved when they have rested a second, and an agent that never rests "+
 			"is not saved")
 	f.DurationVar(&o.durableWait, "durable-wait", 10*time.Second,
-		"how long the end of an answer may wait for the disk if its request says X-Durable: wait")
+		"how long the end of an answer may wait for the disk if its request, or its agent, is durable")
 	f.StringVar(&o.accessLog, "access-log", "-",
 		"`file` to which a line is appended for each request; - is stderr, empty is none")
 	f.StringVar(&o.accessFormat, "access-format", "line",

@@ -22,6 +22,8 @@ import (
 //
 //	NAME.memory       a snapshot; NAME is made of hashes of the agent, whose name may be anything
 //	NAME.pin          empty: neither the quota nor age may delete that snapshot
+//	NAME.durable      empty: each answer to that agent waits until it is on disk. It outlives the
+//	                  snapshot, unless the agent's owner deletes that
 //	NAME.*.tmp        is being written; a start removes what a crash has left of them
 //	NAME.REASON.bad   quarantined: it could not be restored. The newest few are kept for inspection
 //	lock              held while an engine uses the directory
@@ -44,6 +46,7 @@ type Store struct {
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
 
 	index   map[kv.Agent]*Entry // by agent
+	durable map[string]bool     // names of files whose agents are durable
 	bytes   int64               // of all files in index
 	evicted kv.Names            // agents whose snapshot the quota or age deleted
 	unlock  func()
@@ -84,6 +87,7 @@ func OpenStore(dir string, match Header, quota int64, ttl time.Duration) (*Store
 		dir: dir, match: match, quota: quota, ttl: ttl, unlock: unlock,
 		Fault:   func(string) error { return nil },
 		index:   make(map[kv.Agent]*Entry),
+		durable: make(map[string]bool),
 		evicted: make(kv.Names),
 	}
 	if err := s.scan(); err != nil {
@@ -113,6 +117,8 @@ func (s *Store) scan() error {
 			}
 		case ".memory":
 			s.scanFile(path)
+		case durableSuffix:
+			s.durable[strings.TrimSuffix(f.Name(), durableSuffix)+".memory"] = true
 		}
 	}
 	for _, f := range files {
@@ -237,9 +243,15 @@ func (s *Store) Remove(agent kv.Agent) bool {
 		s.forget(e)
 	}
 	s.evicted.Remove(agent)
+	name := FileName(agent)
+	durable := s.durable[name]
+	delete(s.durable, name)
 	s.mu.Unlock()
+	if durable {
+		os.Remove(s.durablePath(name))
+	}
 	if e == nil {
-		return false
+		return durable
 	}
 	s.unlink(agent)
 	return true

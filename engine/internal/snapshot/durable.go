@@ -1,0 +1,56 @@
+package snapshot
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"loadstone/engine/internal/kv"
+)
+
+const durableSuffix = ".durable"
+
+// durablePath returns the file that marks the agent of a snapshot's file as durable.
+func (s *Store) durablePath(name string) string {
+	return filepath.Join(s.dir, strings.TrimSuffix(name, ".memory")+durableSuffix)
+}
+
+// Durable reports whether each answer to an agent waits until it is on disk.
+func (s *Store) Durable(agent kv.Agent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable[FileName(agent)]
+}
+
+// SetDurable says whether each answer to an agent waits until it is on disk. That itself is on disk,
+// synced, before it returns.
+func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	name := FileName(agent)
+	path := s.durablePath(name)
+	err := s.Fault("mark")
+	switch {
+	case err != nil:
+	case durable:
+		err = os.WriteFile(path, nil, 0o600)
+	default:
+		if err = os.Remove(path); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = syncDir(s.dir)
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.durable, name); durable {
+		s.durable[name] = true
+	}
+	return nil
+}
