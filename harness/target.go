@@ -34,6 +34,7 @@ type Target struct {
 
 	Model   string        // as the server calls it; "" lets it decide: see Client.FindModel
 	API     client.API    // in which it is asked; "" is client.Chat: see Client.FindAPI
+	Forms   []client.API  // in which what was recorded in them is asked, instead of API
 	Key     string        // sent as a bearer token unless ""
 	Headers []load.Header // sent with every request
 	Body    load.Body     // how the bodies of requests differ from the usual
@@ -89,7 +90,7 @@ func Open(ctx context.Context, t Target) (*StressTestHarness, error) {
 // Command.
 func (t Target) NewClient(base string) *client.Client {
 	c := client.NewTLS(base, t.TLS)
-	c.API, c.Key, c.Headers, c.Body = t.API, t.Key, t.Headers, t.Body
+	c.API, c.Forms, c.Key, c.Headers, c.Body = t.API, t.Forms, t.Key, t.Headers, t.Body
 	c.Timeout, c.Model = t.Timeout, t.Model
 	return c
 }

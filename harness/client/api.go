@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -83,9 +84,12 @@ func (d *dialect) bodyOf(model string, p *Prompt) ([]byte, error) {
 	return d.body(model, p)
 }
 
-// dialect is that of the client's API.
-func (c *Client) dialect() *dialect {
-	if c.API == "" {
+// dialectOf is that in which a prompt is asked.
+func (c *Client) dialectOf(p *Prompt) *dialect {
+	switch form := cmp.Or(p.Form, Chat); {
+	case p.Fields != nil && slices.Contains(c.Forms, form):
+		return dialects[form]
+	case c.API == "":
 		return dialects[Chat]
 	}
 	return dialects[c.API]
@@ -112,23 +116,28 @@ func (e *NoAPIError) Error() string {
 	return fmt.Sprintf("%s has none of the routes %s", e.URL, strings.Join(paths, ", "))
 }
 
-// FindAPI returns the first of APIs for which the server has a route: to a request that asks nothing
-// it answers something other than that there is no such route or method. The client's own API is
-// left as it is.
+// FindAPI returns the first of APIs that the server has. The client's own is left as it is.
 func (c *Client) FindAPI(ctx context.Context) (API, error) {
 	for _, api := range APIs {
-		code, err := c.probe(ctx, dialects[api].path)
-		switch {
-		case ctx.Err() != nil:
-			return "", context.Cause(ctx)
-		case err != nil:
-			return "", &UnreachableError{c.URL, err}
-		case code != http.StatusNotFound && code != http.StatusMethodNotAllowed &&
-			code != http.StatusNotImplemented:
-			return api, nil
+		if has, err := c.Has(ctx, api); has || err != nil {
+			return api, err
 		}
 	}
 	return "", &NoAPIError{c.URL}
+}
+
+// Has tells whether the server has a route of an API: to a request that asks nothing it answers
+// something other than that there is no such route or method.
+func (c *Client) Has(ctx context.Context, api API) (bool, error) {
+	code, err := c.probe(ctx, dialects[api].path)
+	switch {
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case err != nil:
+		return false, &UnreachableError{c.URL, err}
+	}
+	return code != http.StatusNotFound && code != http.StatusMethodNotAllowed &&
+		code != http.StatusNotImplemented, nil
 }
 
 // probe returns the status of the answer to a request without a question, whose answer, if a server

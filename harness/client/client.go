@@ -24,6 +24,7 @@ type Client struct {
 	URL     string        // base, such as http://127.0.0.1:8080, without a slash at the end
 	Model   string        // as the server calls it; "" lets the server decide
 	API     API           // in which it is asked; "" is Chat
+	Forms   []API         // in which what was recorded in them is asked, instead of API
 	Key     string        // sent as a bearer token unless ""; with Messages as X-Api-Key as well
 	Headers []load.Header // sent with every request
 	Body    load.Body     // how the bodies of requests differ from the usual
@@ -37,6 +38,7 @@ type Client struct {
 	slow  *http.Client        // for answers that are read slowly
 	sleep func(time.Duration) // for times shorter than a timer can wait; nil where time is not real
 	start time.Time
+	clock func() time.Duration // in place of the time since start, of an answer that was recorded
 
 	ledger  ledger
 	secrets secrets
@@ -63,7 +65,12 @@ func NewWithTransport(url string, t http.RoundTripper) *Client {
 }
 
 // Since is the time since the client was made: the clock of its records.
-func (c *Client) Since() time.Duration { return time.Since(c.start) }
+func (c *Client) Since() time.Duration {
+	if c.clock != nil {
+		return c.clock()
+	}
+	return time.Since(c.start)
+}
 
 // Epoch is when the client's clock was at 0.
 func (c *Client) Epoch() time.Time { return c.start }
@@ -104,11 +111,11 @@ func (c *Client) Close() {
 // latency.
 func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Record {
 	r := record.Unsent(p.Place)
-	if p.Fields != nil && cmp.Or(p.Form, Chat) == c.dialect().api {
+	if p.Fields != nil && cmp.Or(p.Form, Chat) == c.dialectOf(&p).api {
 		p.NoStream = !p.streams()
 	}
 	r.Canary, r.Intent, r.Slow, r.MaxTokens = p.Canary, p.plan(), p.ReadRate > 0, p.MaxTokens
-	if c.Body.Changes(c.dialect().limit) {
+	if c.Body.Changes(c.dialectOf(&p).limit) {
 		r.MaxTokens = 0 // the server was told something else, or nothing
 	}
 	r.Due, r.Sent = due, c.Since()

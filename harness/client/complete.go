@@ -32,7 +32,7 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 	if err != nil {
 		return v, err
 	}
-	if err := c.dialect().whole(&v, text); err != nil {
+	if err := c.dialectOf(&p).whole(&v, text); err != nil {
 		return v, err
 	}
 	if res.StatusCode != http.StatusOK || v.failed {

@@ -68,7 +68,7 @@ type Prompt struct {
 
 // request is the HTTP request for a prompt.
 func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) {
-	d := c.dialect()
+	d := c.dialectOf(p)
 	body, err := d.bodyOf(c.Model, p)
 	if err == nil {
 		body, err = c.Body.Of(body)
@@ -85,7 +85,7 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}
-	if c.API == Messages {
+	if d.api == Messages {
 		req.Header.Set("Anthropic-Version", messagesVersion)
 		if c.Key != "" {
 			req.Header.Set("X-Api-Key", c.Key)

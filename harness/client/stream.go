@@ -20,7 +20,7 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	defer s.release()
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
-	s.hidden, s.dialect = 0, c.dialect()
+	s.hidden, s.dialect = 0, c.dialectOf(p)
 	v := &s.parsed
 	v.item = responseItem{}
 	var failure error
@@ -232,7 +232,7 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 	now := c.Since()
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var v completion
-	if err := c.dialect().whole(&v, text); err != nil {
+	if err := c.dialectOf(p).whole(&v, text); err != nil {
 		r.Outcome = record.Failed
 		return fmt.Errorf("answer is not a completion, but %s: %w; it begins: %s",
 			cmp.Or(excerpt([]byte(contentType)), "of no stated type"), err, excerpt(text))

@@ -19,13 +19,56 @@ func (p *Prompt) raw() bool {
 func (p *Prompt) inChat() (*Prompt, error) {
 	own := *p
 	own.Form, own.Fields = "", nil
-	own.Messages = slices.Clone(p.Messages)
-	for i := range own.Messages {
-		own.Messages[i].Raw = nil
+	own.Messages = nil
+	for _, m := range p.Messages {
+		if results := m.results(p.Form); results != nil {
+			own.Messages = append(own.Messages, results...)
+			continue
+		}
+		m.Raw = nil
+		own.Messages = append(own.Messages, m)
 	}
 	var err error
 	own.Tools, err = chatTools(p.Form, p.Tools)
 	return &own, err
+}
+
+// results are the messages of the chat API that a message of the messages API with results of tools
+// is; nil where it has none.
+func (m *Message) results(form API) (all []Message) {
+	if form != Messages || m.Raw == nil {
+		return nil
+	}
+	var said struct{ Content []json.RawMessage }
+	if json.Unmarshal(m.Raw, &said) != nil {
+		return nil
+	}
+	found := false
+	for _, raw := range said.Content {
+		var b struct {
+			Type   string
+			CallID string `json:"tool_use_id"`
+		}
+		one, err := load.ParseMessage(string(Messages), blockAlone(raw))
+		switch {
+		case json.Unmarshal(raw, &b) != nil || err != nil:
+			return nil
+		case b.Type == "tool_result":
+			found = true
+			all = append(all, Message{Role: "tool", ToolCallID: b.CallID, Content: one.Text})
+		case one.Text != "":
+			all = append(all, Message{Role: m.Role, Content: one.Text})
+		}
+	}
+	if !found {
+		return nil
+	}
+	return all
+}
+
+// blockAlone is a user's message that has one block.
+func blockAlone(block json.RawMessage) json.RawMessage {
+	return fmt.Appendf(nil, `{"role":"user","content":[%s]}`, block)
 }
 
 // A conversation is a prompt's messages as an API has them: a list, and what stands apart from it.
@@ -87,10 +130,20 @@ func (p *Prompt) streams() bool {
 // limits are the fields that bound an answer, in all APIs.
 var limits = []string{"max_tokens", "max_completion_tokens", "max_output_tokens"}
 
-// list is a JSON array of values, or, where a list is one text alone, that.
+// list is a JSON array of values, or, where a list is one text alone, that. Beside others a text is
+// the user's message.
 func list(values []json.RawMessage) json.RawMessage {
-	if len(values) == 1 && len(values[0]) > 0 && values[0][0] == '"' {
+	isText := func(v json.RawMessage) bool { return len(v) > 0 && v[0] == '"' }
+	if len(values) == 1 && isText(values[0]) {
 		return values[0]
+	}
+	if slices.ContainsFunc(values, isText) {
+		values = slices.Clone(values)
+		for i, v := range values {
+			if isText(v) {
+				values[i] = fmt.Appendf(nil, `{"role":"user","content":%s}`, v)
+			}
+		}
 	}
 	out := append([]byte{'['}, bytes.Join(rawBytes(values), []byte{','})...)
 	return append(out, ']')

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,7 +18,8 @@ import (
 
 // accessOptions are what a server wants of its clients beside plain requests.
 type accessOptions struct {
-	api         client.API // "": chosen by what the server has
+	api         client.API   // "": chosen by what the server has
+	forms       []client.API // of what was recorded, which is asked in the same where api is ""
 	keyFile, ca string
 	insecure    bool
 	body        load.Body
@@ -73,7 +75,7 @@ func (o *accessOptions) with(body load.Body, headers []load.Header) {
 
 // target is a server with what it wants, at an address, or one that is started with flags of serve.
 func (o *accessOptions) target(address string, serve []string) (harness.Target, error) {
-	t := harness.Target{URL: address, API: o.api, Body: o.body, Headers: o.headers}
+	t := harness.Target{URL: address, API: o.api, Forms: o.forms, Body: o.body, Headers: o.headers}
 	var err error
 	if t.Key, err = o.key(address == "", serve); err != nil {
 		return t, err
@@ -108,15 +110,37 @@ func (o *accessOptions) target(address string, serve []string) (harness.Target, 
 	return t, nil
 }
 
-// chooseAPI gives a target without an API, which is there already, the first that it has.
+// chooseAPI gives a target without an API, which is there already, the first that it has, and the
+// forms of what was recorded that it has. Where an API is given, all is asked in that.
 func chooseAPI(ctx context.Context, t *harness.Target) (err error) {
-	if t.API != "" {
+	forms := t.Forms
+	if t.Forms = nil; t.API != "" {
 		return nil
 	}
 	c := t.NewClient(t.URL)
 	defer c.Close()
+	for _, form := range forms {
+		has, err := c.Has(ctx, form)
+		if err != nil {
+			return unreachable(err)
+		}
+		if has {
+			t.Forms = append(t.Forms, form)
+		}
+	}
 	t.API, err = c.FindAPI(ctx)
 	return unreachable(err)
+}
+
+// formsOf are the APIs in which sessions were recorded.
+func formsOf(sessions []load.Session) (forms []client.API) {
+	for i := range sessions {
+		form := client.API(cmp.Or(sessions[i].API, string(client.Chat)))
+		if !slices.Contains(forms, form) {
+			forms = append(forms, form)
+		}
+	}
+	return forms
 }
 
 // key is the API key to send. A server that is started here tells by its flags, or the environment

@@ -39,6 +39,7 @@ func commands() []command {
 			runCommand},
 		{"soak", "[flags] [FILE] [-- flags of serve]",
 			"let agents use a server for hours, and judge whether it stays as it was", soakCommand},
+		{"record", "-to URL [flags]", "record what agents ask a server, to replay it", recordCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},
 		{"ask", "[flags] QUESTION...", "ask a server one question", ask},

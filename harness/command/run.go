@@ -165,6 +165,7 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
 	o.serve = append(slices.Clone(o.file.Serve), serve...)
 	o.access.with(o.file.Body, o.file.Headers)
+	o.access.forms = formsOf(o.file.Load.Sessions)
 	if err := o.override(set); err != nil {
 		return nil, err
 	}

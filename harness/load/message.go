@@ -13,6 +13,13 @@ func ParseMessage(api string, raw json.RawMessage) (Message, error) {
 	switch api {
 	case "", "chat":
 		return parseChatMessage(raw)
+	case "completions":
+		text, err := contentText(raw)
+		return Message{Role: "user", Text: text, Raw: raw}, err
+	case "messages":
+		return parseBlockMessage(raw)
+	case "responses":
+		return parseItem(raw)
 	}
 	return Message{}, fmt.Errorf("messages of the API %q are not known", api)
 }

@@ -24,7 +24,7 @@ const (
 type RecordingHeader struct {
 	Format  string    `json:"format"`
 	Version int       `json:"version"`
-	API     string    `json:"api,omitempty"`    // of all sessions; see [Session]
+	API     string    `json:"api,omitempty"`    // of the sessions that name no other; see [Session]
 	Source  string    `json:"source,omitempty"` // what was recorded, in words
 	Began   time.Time `json:"began,omitzero"`
 	Private bool      `json:"private,omitempty"` // texts are made-up words of the same lengths
@@ -44,20 +44,21 @@ type RecordingHeader struct {
 //
 // The fields are those of [Session], [Call], [Message] and [Recorded] by their names in lower case;
 // at_ms, pause_ms, first_ms and took_ms are in milliseconds. What is left out is 0, but from (it
-// begins a conversation), counts (unknown), and tools and body (those of the call that is gone on
-// from). body is the request's body in its own order, with null for messages, input, system and
-// tools, which are elsewhere. A private message has no raw but role and words, a list of [seed,
+// begins a conversation), counts (unknown), api (the header's), and tools and body (those of the call
+// that is gone on from). body is the request's body in its own order, with null for messages, input,
+// prompt, system and tools, which are elsewhere; a system that is there takes the place of the message. A private message has no raw but role and words, a list of [seed,
 // tokens], in which equal texts have equal seeds.
 type Recording struct {
 	mu  sync.Mutex
 	w   io.Writer
+	api string // of the header
 	err error
 }
 
 // NewRecording writes the header of a recording, whose format and version it fills in.
 func NewRecording(w io.Writer, h RecordingHeader) (*Recording, error) {
 	h.Format, h.Version = RecordingFormat, RecordingVersion
-	r := &Recording{w: w}
+	r := &Recording{w: w, api: h.API}
 	return r, r.line(h)
 }
 
@@ -69,6 +70,9 @@ func (r *Recording) Write(s *Session, c *Call) error {
 		Body: fieldsObject(c.Fields), Was: wasLine(c.Was), Add: []messageLine{}}
 	if c.From >= 0 {
 		line.From = &c.From
+	}
+	if s.API != r.api {
+		line.API = s.API
 	}
 	if c.ID == 0 {
 		line.At = millis(s.At)
@@ -99,6 +103,7 @@ func (r *Recording) line(v any) error {
 // A callLine is a call in a recording.
 type callLine struct {
 	Session   string            `json:"session"`
+	API       string            `json:"api,omitempty"`
 	Call      int               `json:"call"`
 	At        float64           `json:"at_ms,omitempty"`
 	From      *int              `json:"from,omitempty"`
@@ -265,15 +270,25 @@ func objectFields(object json.RawMessage) ([]Field, error) {
 }
 
 // ReadRecording reads a recording's sessions, in the order in which they came. name is of the file,
-// for errors, which have its line.
+// for errors, which have its line. A last line that was cut off, as by a kill of what wrote it, is
+// left out.
 func ReadRecording(name string, r io.Reader) ([]Session, error) {
+	sessions, _, err := readRecording(name, r)
+	return sessions, err
+}
+
+// readRecording is ReadRecording, and tells whether the last line was cut off.
+func readRecording(name string, r io.Reader) (sessions []Session, cut bool, err error) {
 	b := builder{name: name, sessions: map[string]*recordedSession{}}
 	lines := bufio.NewReaderSize(r, 1<<16)
 	for n := 1; ; n++ {
 		text, err := longLine(lines)
 		if len(bytes.TrimSpace(text)) > 0 {
+			if cut = err == io.EOF && !json.Valid(text); cut && len(b.order) > 0 {
+				break
+			}
 			if failed := b.line(text); failed != nil {
-				return nil, fmt.Errorf("%s:%d: %w", name, n, failed)
+				return nil, cut, fmt.Errorf("%s:%d: %w", name, n, failed)
 			}
 			b.last = n
 		}
@@ -281,10 +296,11 @@ func ReadRecording(name string, r io.Reader) ([]Session, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			return nil, cut, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 	}
-	return b.finish()
+	sessions, err = b.finish()
+	return sessions, cut, err
 }
 
 // maxLine bounds a line of a trace: no request is as long.
@@ -339,7 +355,7 @@ func (b *builder) line(text []byte) error {
 	}
 	s := b.sessions[line.Session]
 	if s == nil {
-		s = &recordedSession{Session: Session{Name: line.Session, API: b.header.API},
+		s = &recordedSession{Session: Session{Name: line.Session, API: cmp.Or(line.API, b.header.API)},
 			calls: map[int]*recordedCall{}}
 		s.Verbatim = !b.header.Private
 		b.sessions[line.Session], b.order = s, append(b.order, s)
@@ -347,7 +363,7 @@ func (b *builder) line(text []byte) error {
 	if line.Call < 0 || s.calls[line.Call] != nil {
 		return fmt.Errorf("session %s has two calls %d, or one below 0", line.Session, line.Call)
 	}
-	c, err := line.call(b.header.API)
+	c, err := line.call(s.API)
 	if err != nil {
 		return fmt.Errorf("session %s, call %d: %w", line.Session, line.Call, err)
 	}
@@ -391,8 +407,16 @@ func (line *callLine) call(api string) (*recordedCall, error) {
 	}
 	var err error
 	if c.ownBody {
-		if c.Fields, err = ParseFields(line.Body); err != nil {
+		if c.Fields, err = objectFields(line.Body); err != nil {
 			return nil, err
+		}
+		for i, f := range c.Fields {
+			switch f.Name {
+			case "messages", "input", "prompt", "system", "tools":
+				if string(f.Value) == "null" {
+					c.Fields[i].Value = nil
+				}
+			}
 		}
 	}
 	for _, m := range line.Add {

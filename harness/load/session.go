@@ -18,8 +18,8 @@ import (
 type Session struct {
 	Name string // of a recorded session, in its file; "" of others
 
-	// API is the one in whose form Raw, Tools and Fields are: chat, messages or responses; "" is
-	// chat.
+	// API is the one in whose form Raw, Tools and Fields are: chat, completions, messages or responses;
+	// "" is chat.
 	API string
 
 	At    time.Duration // when it came, after the beginning of what was recorded

@@ -222,8 +222,12 @@ func firstKeys(text []byte) []string {
 
 // readRecordingSource is ReadRecording as a form.
 func readRecordingSource(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
-	sessions, err := ReadRecording(name, r)
-	return Source{Sessions: sessions, Timed: true}, err
+	sessions, cut, err := readRecording(name, r)
+	s := Source{Sessions: sessions, Timed: true}
+	if cut && err == nil {
+		s.Notes = []string{name + ": the last line was cut off, and its call is left out"}
+	}
+	return s, err
 }
 
 // readMooncake is TraceReader as a form.

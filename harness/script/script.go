@@ -13,6 +13,8 @@
 //	bench [FLAG...]            measure the server
 //	check [FLAG...]            check that its answers are right under load, and nobody else's
 //	gate [FLAG...]             decide whether a server got worse
+//	record FILE [FLAG...]      record to FILE.jsonl what is asked at $PROXY, which passes it on to the server
+//	recorded [NAME]            end that with a signal, INT where none is named, and wait for its end
 //
 // of which ask, run, bench and check are the commands of that name of loadstone with -url $URL. The
 // program loadstone itself can be run by exec, and so can http METHOD URL [-H 'K: V']... [FILE],
@@ -68,6 +70,9 @@ func Params(p testscript.Params) testscript.Params {
 		s := &server{}
 		env.Values[serverKey{}] = s
 		env.Defer(s.close)
+		r := &recording{}
+		env.Values[recordKey{}] = r
+		env.Defer(r.close)
 		if setup != nil {
 			return setup(env)
 		}
@@ -76,6 +81,7 @@ func Params(p testscript.Params) testscript.Params {
 	commands := map[string]func(*testscript.TestScript, bool, []string){
 		"serve": serve, "ready": ready, "signal": signal, "stopped": stopped, "metric": metric,
 		"ask": loadstone("ask"), "run": loadstone("run"), "bench": loadstone("bench"), "check": loadstone("check"), "gate": gate,
+		"record": record, "recorded": recorded,
 	}
 	for name, c := range p.Cmds {
 		commands[name] = c
@@ -163,8 +169,10 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+var signals = map[string]syscall.Signal{
+	"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
+
 func signal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
 	if neg || len(args) != 1 || signals[args[0]] == 0 {
 		ts.Fatalf("usage: signal TERM|INT|KILL")
 	}

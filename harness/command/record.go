@@ -1,0 +1,282 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"loadstone/harness"
+	"loadstone/harness/proxy"
+	"loadstone/harness/table"
+	"loadstone/harness/terminal"
+)
+
+const recordAbout = `Stands between your agents and a server, passes on every byte, and records the sessions that it sees, for
+loadstone run to replay: which calls an agent made, what each added to the conversation, how long tools and people took
+between them, how long the answers were, and how much of each prompt the server had in its cache.
+
+Point an agent at the address that is printed in place of the server's. What is spoken is OpenAI's chat, responses and
+completions APIs and Anthropic's messages API, streamed or not; anything else is passed on and not recorded. A session is
+told by what names it (X-Agent-ID, the session headers of Claude Code and Codex, metadata.user_id, prompt_cache_key,
+previous_response_id), or by its growing history.
+
+It writes two files that only you can read: FILE.jsonl, a line for each call as soon as it has ended, which is readable
+whenever the program ends, and FILE.txtar, the scenario that replays it. They hold what was said in full, or, with
+-private, lengths and salted hashes in its place, from which nothing can be read. Keys are in neither: where a key that was
+in a header, a cookie or an address stands in a text as well, it is replaced, and the summary says so.
+
+Bodies and events are never changed; of the headers only those between two neighbours are (Connection and the like, and
+Host). Ctrl-C ends it.`
+
+const recordExamples = `  loadstone record -to http://127.0.0.1:8080                     # a server of your own
+  loadstone record -to https://api.anthropic.com -out monday
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8081 claude                # the agent, in another terminal
+  OPENAI_BASE_URL=http://127.0.0.1:8081/v1 my-agent
+  loadstone run monday.txtar -url http://127.0.0.1:8080
+`
+
+// recordOptions are the command line of record.
+type recordOptions struct {
+	to       *url.URL
+	addr     string
+	out      string // both files, without their endings
+	private  bool
+	quiet    bool
+	anywhere bool
+}
+
+func recordCommand(ctx context.Context, e *env, args []string) error {
+	o, err := parseRecord(e, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	file, err := o.files()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	source := "loadstone record of " + o.to.Host
+	if o.private {
+		source = "loadstone record"
+	}
+	recorder, err := proxy.NewRecorder(file, proxy.Options{Source: source, Private: o.private})
+	if err != nil {
+		return err
+	}
+	err = o.serve(ctx, e, proxy.New(o.to, recorder), recorder)
+	if failed := recorder.Close(); err == nil {
+		err = failed
+	}
+	o.tell(e, recorder.Stats())
+	return err
+}
+
+func parseRecord(e *env, args []string) (*recordOptions, error) {
+	o := &recordOptions{}
+	var to string
+	f := flags("record", recordAbout, recordExamples, e.stdout)
+	f.StringVar(&to, "to", "", "the server's `address`, such as https://api.openai.com")
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8081", "`address` to listen on; port 0 takes any that is free")
+	f.StringVar(&o.out, "out", "", "`file` to record to, without .jsonl; default: recording- and the time")
+	f.BoolVar(&o.private, "private", false, "keep lengths and salted hashes of blocks in place of texts")
+	f.BoolVar(&o.anywhere, "allow-remote", false, "listen on an address that other machines reach")
+	f.BoolVar(&o.quiet, "q", false, "no progress")
+	if err := f.parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.NArg() > 0:
+		return nil, usageError("unexpected argument %q; loadstone record -h shows examples", f.Arg(0))
+	case to == "":
+		return nil, usageError("want the server: loadstone record -to http://127.0.0.1:8080")
+	}
+	base, err := harness.BaseURL(to, true)
+	if err != nil {
+		return nil, usageError("-to: %w", err)
+	}
+	if o.to, err = url.Parse(base); err != nil {
+		return nil, usageError("-to: %w", err)
+	}
+	host, _, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		return nil, usageError("-addr: %w; want such as 127.0.0.1:8081", err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !o.anywhere {
+		return nil, usageError("-addr: other machines reach %s; if they are to be recorded, say -allow-remote",
+			o.addr)
+	}
+	o.out = strings.TrimSuffix(o.out, ".jsonl")
+	o.out = cmp.Or(o.out, "recording-"+time.Now().Format("20060102-150405"))
+	return o, nil
+}
+
+// files makes both files. Neither replaces one that is there.
+func (o *recordOptions) files() (*os.File, error) {
+	const flag = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	scenario, err := os.OpenFile(o.out+".txtar", flag, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, usageError("%s.txtar is there already; record to another -out", o.out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.WriteString(scenario, o.scenario())
+	if err = errors.Join(err, scenario.Close()); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(o.out+".jsonl", flag, 0o600)
+	if err != nil {
+		os.Remove(o.out + ".txtar")
+	}
+	if errors.Is(err, os.ErrExist) {
+		return nil, usageError("%s.jsonl is there already; record to another -out", o.out)
+	}
+	return file, err
+}
+
+// scenario is the scenario file that replays the recording.
+func (o *recordOptions) scenario() string {
+	name := filepath.Base(o.out)
+	return fmt.Sprintf(`Sessions that loadstone record has seen, as they came: loadstone run %s.txtar -url URL
+Prompts are what they were, but for one word before each that is new in every run, so that caches begin cold. Answers have
+their recorded lengths where the server can be told so. loadstone help files has every key.
+
+-- load --
+trace: %[1]s.jsonl
+# salt: none               prompts exactly as they were, byte for byte, with
+# answer-length: asked     bounds on answers as the agents had them
+# answers: served          later prompts have this server's own answers
+# idle: 30s                no pause is longer
+# speed: 2                 pauses half as long
+# concurrency: 4           so many sessions at a time, in place of the times at which they came
+`, name)
+}
+
+// serve passes requests on until the context ends.
+func (o *recordOptions) serve(ctx context.Context, e *env, p http.Handler, recorder *proxy.Recorder) error {
+	listener, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return &exitError{exitUnreachable, err}
+	}
+	base := "http://" + listener.Addr().String()
+	fmt.Fprintf(e.stdout, "listening on %s\n", base)
+	if !o.quiet {
+		fmt.Fprintf(e.stderr, "recording to %s.jsonl what agents ask %s; point them at %s\n"+
+			"  ANTHROPIC_BASE_URL=%[3]s, OPENAI_BASE_URL=%[3]s/v1; Ctrl-C ends it\n", o.out, o.to.Host, base)
+	}
+	s := &http.Server{Handler: p, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(listener) }()
+	stopped := o.progress(ctx, e, recorder)
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = nil
+		// Answers that are on their way may end. A second Ctrl-C does not wait for them.
+		patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if s.Shutdown(patience) != nil {
+			s.Close()
+		}
+	}
+	<-stopped
+	return err
+}
+
+// progress shows what the recording has come to: on a terminal a line that is written anew every
+// second, else a line every minute in which something happened.
+func (o *recordOptions) progress(ctx context.Context, e *env, recorder *proxy.Recorder) (stopped chan struct{}) {
+	stopped = make(chan struct{})
+	if o.quiet {
+		close(stopped)
+		return stopped
+	}
+	redraw := terminal.Is(e.stderr)
+	every := time.Minute
+	if redraw {
+		every = time.Second
+	}
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		var last proxy.Stats
+		for {
+			select {
+			case <-ctx.Done():
+				if redraw && last != (proxy.Stats{}) {
+					fmt.Fprintln(e.stderr)
+				}
+				return
+			case <-tick.C:
+			}
+			now := recorder.Stats()
+			switch {
+			case now == last:
+			case redraw:
+				fmt.Fprintf(e.stderr, "\r\x1b[K%s", sum(now))
+			default:
+				fmt.Fprintln(e.stderr, sum(now))
+			}
+			last = now
+		}
+	}()
+	return stopped
+}
+
+// sum is what a recording has come to, in a line.
+func sum(s proxy.Stats) string {
+	line := fmt.Sprintf("%s, %s, %d prompt tokens", table.Plural(s.Sessions, "session"),
+		table.Plural(s.Calls, "call"), s.Prompt)
+	if s.Prompt > 0 {
+		line += fmt.Sprintf(" (%.0f %% cached)", 100*float64(s.Cached)/float64(s.Prompt))
+	}
+	line += fmt.Sprintf(", %d answer tokens", s.Output)
+	if s.InFlight > 0 {
+		line += fmt.Sprintf(", %d in flight", s.InFlight)
+	}
+	return line
+}
+
+// tell prints the summary.
+func (o *recordOptions) tell(e *env, s proxy.Stats) {
+	s.InFlight = 0
+	fmt.Fprintln(e.stdout, sum(s))
+	note := func(n int, format string, args ...any) {
+		if n > 0 {
+			fmt.Fprintf(e.stdout, "  %d %s\n", n, fmt.Sprintf(format, args...))
+		}
+	}
+	note(s.Refused, "answered with an error by the server, and not recorded")
+	note(s.Broken, "broke off; recorded as far as an answer came")
+	note(s.Unread, "not recorded; the first since %s", s.Why)
+	note(s.Others, "that ask no model, passed on and not recorded")
+	note(s.Orphans, "that go on from an answer that was not recorded: a session begins with each")
+	note(s.Masked, "times a key stood in a text, and [key] is in its place")
+	if s.Calls == 0 {
+		fmt.Fprintf(e.stdout, "nothing was recorded; did the agent use this address?\n")
+		return
+	}
+	fmt.Fprintf(e.stdout, "in %s.jsonl; to replay it:\n  loadstone run %[1]s.txtar -url %s\n", o.out, replayAt(o.to))
+}
+
+// replayAt is the address at which the recording is replayed: the recorded server's, where it is this
+// machine's.
+func replayAt(to *url.URL) string {
+	if base, err := harness.BaseURL(to.String(), false); err == nil {
+		return base
+	}
+	return "http://127.0.0.1:8080"
+}

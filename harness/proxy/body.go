@@ -1,0 +1,235 @@
+package proxy
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+)
+
+// A hash tells texts apart.
+type hash [16]byte
+
+func hashOf(parts ...[]byte) (h hash) {
+	sum := sha256.New()
+	for _, p := range parts {
+		sum.Write(p)
+	}
+	copy(h[:], sum.Sum(nil))
+	return h
+}
+
+// A body is a request's body as far as a recording needs it.
+type body struct {
+	fields    []load.Field // in their order; without a value those that are in what follows
+	system    json.RawMessage
+	said      []json.RawMessage // messages or items, or one text
+	tools     []json.RawMessage
+	hasTools  bool
+	maxTokens int
+	previous  string // the answer that it goes on from by name, of the responses API
+	name      string // of the session, as the body has it; "" it does not
+	stores    bool   // its answer is stored, of the responses API
+}
+
+// decoded is a body as it was before it was encoded.
+func decoded(encoding string, text []byte) ([]byte, error) {
+	var r io.Reader
+	var err error
+	switch encoding = strings.ToLower(strings.TrimSpace(encoding)); encoding {
+	case "", "identity":
+		return text, nil
+	case "gzip", "x-gzip":
+		r, err = gzip.NewReader(bytes.NewReader(text))
+	case "deflate":
+		r, err = zlib.NewReader(bytes.NewReader(text))
+	default:
+		return nil, fmt.Errorf("a body is encoded as %s", encoding)
+	}
+	if err != nil {
+		return nil, err
+	}
+	plain, err := io.ReadAll(io.LimitReader(r, maxBody))
+	if errors.Is(err, io.ErrUnexpectedEOF) { // it broke off, as its answer did
+		err = nil
+	}
+	return plain, err
+}
+
+// parseBody reads the body of a request of an API.
+func parseBody(api client.API, text []byte) (*body, error) {
+	b := &body{stores: api == client.Responses}
+	values := json.NewDecoder(bytes.NewReader(text))
+	if open, err := values.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("a body is not a JSON object")
+	}
+	for values.More() {
+		name, err := values.Token()
+		if err != nil {
+			return nil, err
+		}
+		f := load.Field{Name: name.(string)}
+		if err := values.Decode(&f.Value); err != nil {
+			return nil, err
+		}
+		if err := b.take(api, f); err != nil {
+			return nil, err
+		}
+	}
+	_, err := values.Token()
+	return b, err
+}
+
+// take takes a field of the body.
+func (b *body) take(api client.API, f load.Field) (err error) {
+	switch {
+	case f.Name == "messages" && (api == client.Chat || api == client.Messages),
+		f.Name == "input" && api == client.Responses && f.Value[0] == '[':
+		err = json.Unmarshal(f.Value, &b.said)
+		f.Value = nil
+	case f.Name == "input" && api == client.Responses && f.Value[0] == '"':
+		b.said = []json.RawMessage{f.Value}
+		f.Value = nil
+	case f.Name == "prompt" && api == client.Completions && f.Value[0] == '"':
+		b.said = []json.RawMessage{f.Value}
+		f.Value = nil
+	case f.Name == "system" && api == client.Messages && string(f.Value) != "null":
+		b.system = f.Value
+		f.Value = nil
+	case f.Name == "tools" && f.Value[0] == '[':
+		err = json.Unmarshal(f.Value, &b.tools)
+		b.hasTools, f.Value = true, nil
+	case f.Name == "previous_response_id" && api == client.Responses:
+		if json.Unmarshal(f.Value, &b.previous) == nil {
+			return nil // the replay sends the conversation itself
+		}
+	}
+	switch f.Name {
+	case "max_tokens", "max_completion_tokens", "max_output_tokens":
+		json.Unmarshal(f.Value, &b.maxTokens) // else it has no bound that is known
+	case "metadata":
+		if name := nameIn(f.Value); name != "" {
+			b.name = name
+		}
+	case "store":
+		b.stores = b.stores && string(f.Value) != "false"
+	case "prompt_cache_key":
+		json.Unmarshal(f.Value, &b.name)
+	}
+	b.fields = append(b.fields, f)
+	return err
+}
+
+// nameIn is the name of a session in the metadata of a request of Claude Code, which is
+// {"user_id":"user_…_account_…_session_NAME"} or {"user_id":"{\"session_id\":\"NAME\",…}"}. What
+// else may be there names a user, who has many sessions.
+func nameIn(metadata json.RawMessage) string {
+	var m struct {
+		User string `json:"user_id"`
+	}
+	if json.Unmarshal(metadata, &m) != nil {
+		return ""
+	}
+	var inner struct {
+		Session string `json:"session_id"`
+	}
+	if json.Unmarshal([]byte(m.User), &inner) == nil && inner.Session != "" {
+		return inner.Session
+	}
+	if _, name, ok := strings.Cut(m.User, "_session_"); ok {
+		return name
+	}
+	return ""
+}
+
+// A message is what a recording needs to know of one of a conversation.
+type message struct {
+	role    string
+	kind    string // of an item of the responses API
+	results bool   // it has results of tools
+}
+
+// look reads a message of any API.
+func look(raw json.RawMessage) message {
+	if len(raw) == 0 || raw[0] != '{' {
+		return message{role: "user"}
+	}
+	var m struct {
+		Role    string          `json:"role"`
+		Type    string          `json:"type"`
+		Content json.RawMessage `json:"content"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return message{}
+	}
+	out := message{role: m.Role, kind: m.Type,
+		results: m.Role == "tool" || strings.HasSuffix(m.Type, "_output")}
+	if len(m.Content) > 0 && m.Content[0] == '[' {
+		var blocks []struct {
+			Type string `json:"type"`
+		}
+		json.Unmarshal(m.Content, &blocks)
+		out.results = out.results || slices.ContainsFunc(blocks,
+			func(b struct {
+				Type string `json:"type"`
+			}) bool {
+				return b.Type == "tool_result"
+			})
+	}
+	if out.role == "" {
+		switch {
+		case out.results:
+			out.role = "tool"
+		case strings.HasSuffix(m.Type, "_call"), m.Type == "reasoning":
+			out.role = "assistant"
+		}
+	}
+	return out
+}
+
+// normal is a message as it is compared with one that an earlier request had: marks of what is to be
+// cached come and go, and a text is a list of one part.
+func normal(raw json.RawMessage) []byte {
+	var v any
+	values := json.NewDecoder(bytes.NewReader(raw))
+	values.UseNumber()
+	if values.Decode(&v) != nil {
+		return raw
+	}
+	v = unmarked(v)
+	if m, ok := v.(map[string]any); ok {
+		if text, ok := m["content"].(string); ok {
+			m["content"] = []any{map[string]any{"type": "text", "text": text}}
+		}
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return raw
+	}
+	return text
+}
+
+// unmarked is a value without marks of what is to be cached.
+func unmarked(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "cache_control")
+		for name, inner := range v {
+			v[name] = unmarked(inner)
+		}
+	case []any:
+		for i, inner := range v {
+			v[i] = unmarked(inner)
+		}
+	}
+	return v
+}

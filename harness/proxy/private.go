@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"loadstone/harness/load"
+)
+
+// A private recording has of each text the lengths and hashes of its blocks. The salt of the hashes
+// is nowhere else, so that nobody can try texts.
+type private struct{ salt []byte }
+
+func newPrivate() *private {
+	p := &private{salt: make([]byte, 32)}
+	rand.Read(p.salt)
+	return p
+}
+
+// blockBytes is the length of a block: about 128 tokens.
+const blockBytes = 512
+
+// usualRatio is how many tokens a byte of a prompt is, where no server has said.
+const usualRatio = 0.25
+
+// hide puts made-up words in the place of a call's texts. Equal blocks become equal words. Tools come
+// before the first message, as in the server's prompt, and other fields are left out.
+func (p *private) hide(s *session, c *load.Call, b *body, all *prompt) {
+	if s.ratio == 0 {
+		s.ratio = usualRatio
+		if bytes := all.bytes(b); c.Was.Prompt > 0 && bytes > 0 {
+			s.ratio = float64(c.Was.Prompt) / float64(bytes)
+		}
+	}
+	for i := range c.Add {
+		m := &c.Add[i]
+		text := m.Raw
+		if i == 0 && c.From < 0 {
+			text = append(join(b.tools), text...)
+		}
+		role := m.Role
+		if role != "assistant" && role != "system" {
+			role = "user" // a tool's result has the id of its call, and there is none
+		}
+		*m = load.Message{Role: role, Reply: m.Reply, Words: p.words(text, s.ratio)}
+	}
+	c.Fields, c.Tools = nil, nil
+	c.Was.Text, c.Was.Thought, c.Was.ToolCalls = "", "", nil
+	s.API = ""
+}
+
+// words are a text's blocks.
+func (p *private) words(text []byte, ratio float64) (words []load.Words) {
+	tokens, seen := 0, 0
+	for len(text) > 0 {
+		n := min(len(text), blockBytes)
+		mac := hmac.New(sha256.New, p.salt)
+		mac.Write(text[:n])
+		seen += n
+		upTo := max(1, int(float64(seen)*ratio+0.5))
+		words = append(words, load.Words{Seed: binary.BigEndian.Uint64(mac.Sum(nil)), Tokens: max(1, upTo-tokens)})
+		tokens, text = upTo, text[n:]
+	}
+	return words
+}
+
+// bytes is the length of a prompt, tools included.
+func (p *prompt) bytes(b *body) (n int) {
+	for _, m := range p.raw {
+		n += len(m)
+	}
+	return n + len(join(b.tools))
+}

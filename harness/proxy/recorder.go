@@ -1,0 +1,429 @@
+package proxy
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+)
+
+// A Recorder makes sessions of the exchanges that a Proxy saw, and writes each call when it has
+// ended. What it does it does in a goroutine of its own, in the order in which exchanges ended.
+type Recorder struct {
+	start   time.Time
+	out     *load.Recording
+	mask    *mask
+	private *private // nil: texts are kept
+
+	mu     sync.Mutex
+	more   sync.Cond
+	queue  []*exchange
+	closed bool
+	done   chan struct{}
+	stats  Stats
+	err    error
+
+	// These are the goroutine's own.
+	named     map[string]*session // by API and name
+	ends      map[hash][]*call    // by the hash of the whole prompt
+	responses map[string]*call    // by the name of the answer
+	normals   map[hash]hash
+	taken     map[string]bool // names of sessions
+	texts     []*session      // of the completions API, that nothing names
+	sessions  int
+}
+
+// Stats are what a recording has come to.
+type Stats struct {
+	Sessions, Calls        int
+	Prompt, Cached, Output int    // tokens, as the server counted them
+	Refused                int    // requests that the server answered with an error, which are not recorded
+	Broken                 int    // answers that broke off, which are recorded as far as they came
+	Unread                 int    // requests or answers that could not be read, which are not recorded
+	Why                    string // the first of them
+	Others                 int    // requests that ask no model, which are passed on alone
+	Masked                 int    // keys that were found in texts
+	Orphans                int    // calls that go on from an answer that was not recorded
+	InFlight               int
+}
+
+// Options are what a recording may have.
+type Options struct {
+	Source  string // where it is recorded, in words
+	Private bool   // lengths and hashes of blocks in place of texts
+}
+
+// NewRecorder begins a recording. Each call is one Write, of a line.
+func NewRecorder(w io.Writer, o Options) (*Recorder, error) {
+	r := &Recorder{start: time.Now(), mask: &mask{to: w}, done: make(chan struct{}),
+		named: map[string]*session{}, ends: map[hash][]*call{}, responses: map[string]*call{},
+		normals: map[hash]hash{}, taken: map[string]bool{}}
+	r.more.L = &r.mu
+	if o.Private {
+		r.private = newPrivate()
+	}
+	var err error
+	r.out, err = load.NewRecording(r.mask, load.RecordingHeader{Source: o.Source, Began: r.start.UTC().Truncate(time.Second),
+		Private: o.Private})
+	if err != nil {
+		return nil, err
+	}
+	go r.work()
+	return r, nil
+}
+
+// Stats are what the recording has come to so far.
+func (r *Recorder) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stats
+}
+
+// Close waits until all exchanges that have ended are written. The error is the first of writing.
+func (r *Recorder) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.more.Signal()
+	r.mu.Unlock()
+	<-r.done
+	return r.err
+}
+
+// apis are the routes whose exchanges are recorded.
+var apis = map[string]client.API{"/chat/completions": client.Chat, "/completions": client.Completions,
+	"/messages": client.Messages, "/responses": client.Responses}
+
+// apiOf is the API of a request, "" where it asks no model.
+func apiOf(r *http.Request) client.API {
+	if r.Method != http.MethodPost {
+		return ""
+	}
+	path := strings.TrimRight(r.URL.Path, "/")
+	for _, end := range []string{"/chat/completions", "/completions", "/messages", "/responses"} {
+		if strings.HasSuffix(path, end) {
+			return apis[end]
+		}
+	}
+	return ""
+}
+
+// agentHeaders are the headers that name a session, the most telling first.
+var agentHeaders = []string{"X-Agent-Id", "X-Claude-Code-Session-Id", "X-Session-Id", "Session-Id",
+	"Session_id", "Conversation-Id", "Conversation_id", "Thread-Id", "X-Opencode-Session",
+	"X-Session-Affinity"}
+
+// begin notes that a request has come.
+func (r *Recorder) begin(req *http.Request) *exchange {
+	x := &exchange{api: apiOf(req), began: r.since(), clock: r.since,
+		requestEncoding: req.Header.Get("Content-Encoding"), keys: keysOf(req)}
+	for _, header := range agentHeaders {
+		if x.name = req.Header.Get(header); x.name != "" {
+			x.agent = header == "X-Agent-Id"
+			break
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.InFlight++
+	return x
+}
+
+func (r *Recorder) since() time.Duration { return time.Since(r.start) }
+
+// end notes that the exchange is over.
+func (r *Recorder) end(x *exchange) {
+	x.ended = r.since()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.InFlight--
+	r.queue = append(r.queue, x)
+	r.more.Signal()
+}
+
+// work writes what has ended.
+func (r *Recorder) work() {
+	defer close(r.done)
+	for {
+		r.mu.Lock()
+		for len(r.queue) == 0 && !r.closed {
+			r.more.Wait()
+		}
+		if len(r.queue) == 0 {
+			r.mu.Unlock()
+			return
+		}
+		x := r.queue[0]
+		r.queue = r.queue[1:]
+		r.mu.Unlock()
+		r.take(x)
+	}
+}
+
+// count changes the stats.
+func (r *Recorder) count(change func(s *Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.stats)
+}
+
+// take records an exchange.
+func (r *Recorder) take(x *exchange) {
+	r.mask.add(x.keys)
+	switch {
+	case x.api == "":
+		r.count(func(s *Stats) { s.Others++ })
+		return
+	case x.status != http.StatusOK && x.status != 0:
+		r.count(func(s *Stats) { s.Refused++ })
+		return
+	case x.status == 0:
+		r.count(func(s *Stats) { s.Broken++ })
+		return
+	}
+	if err := r.record(x); err != nil {
+		r.count(func(s *Stats) {
+			s.Unread++
+			s.Why = cmp.Or(s.Why, err.Error())
+		})
+	}
+}
+
+// record writes an exchange that was answered.
+func (r *Recorder) record(x *exchange) error {
+	if x.request == nil || x.request.lost || x.size > maxBody {
+		return fmt.Errorf("a body is empty or longer than %d MiB", maxBody>>20)
+	}
+	text, err := decoded(x.requestEncoding, x.request.text)
+	if err != nil {
+		return err
+	}
+	b, err := parseBody(x.api, text)
+	if err != nil {
+		return err
+	}
+	a, items, id, err := x.answer()
+	if err != nil {
+		return err
+	}
+	p := r.promptOf(b)
+	s, fresh := r.sessionOf(x, b, p)
+	c, now := r.link(s, p, b, x)
+	c.Was = was(x, a)
+	if r.private != nil {
+		r.private.hide(s, &c, b, p)
+	}
+	before := r.mask.found
+	if err := r.out.Write(&s.Session, &c); err != nil {
+		r.err = cmp.Or(r.err, err)
+		return err
+	}
+	r.keep(now)
+	if x.api == client.Completions && len(b.said) > 0 {
+		s.text = b.said[0]
+	}
+	if b.stores && id != "" && items != nil {
+		now.name, now.raw, now.said = id, p.raw, items
+		r.responses[id] = now
+	}
+	r.count(func(st *Stats) {
+		if fresh {
+			st.Sessions++
+		}
+		st.Calls++
+		st.Prompt += max(a.PromptTokens, 0)
+		st.Cached += max(a.CachedTokens, 0)
+		st.Output += max(a.OutputTokens, 0)
+		st.Masked += r.mask.found - before
+		if c.Was.Failure != "" {
+			st.Broken++
+		}
+		if b.previous != "" && r.responses[b.previous] == nil {
+			st.Orphans++
+		}
+	})
+	return nil
+}
+
+// promptOf is the conversation of a body. Where it goes on from an answer by its name, it is that
+// answer's conversation, the answer and what the body has.
+func (r *Recorder) promptOf(b *body) *prompt {
+	before := r.responses[b.previous]
+	if before == nil {
+		return r.prompt(b.said, b.system)
+	}
+	raw := slices.Concat(before.raw, before.said, b.said)
+	p := r.prompt(raw, nil)
+	p.replied = len(before.said)
+	return p
+}
+
+// sessionOf is the session of an exchange: the one that its headers or its body name, or that of the
+// conversation that it goes on from; else a new one.
+func (r *Recorder) sessionOf(x *exchange, b *body, p *prompt) (s *session, fresh bool) {
+	if from := r.responses[b.previous]; from != nil {
+		return from.session, false
+	}
+	name := cmp.Or(x.name, b.name)
+	key := string(x.api) + " " + name
+	if name != "" {
+		if s = r.named[key]; s != nil {
+			return s, false
+		}
+	} else if s = r.grown(x.api, b); s != nil {
+		return s, false
+	} else if from, _ := r.before(x.api, p, nil, x.began); from != nil {
+		return from.session, false
+	}
+	r.sessions++
+	s = &session{api: x.api, began: x.began}
+	s.Name, s.API, s.At = fmt.Sprintf("s%d", r.sessions), string(x.api), x.began
+	if x.agent && r.private == nil {
+		s.Name = x.name
+		for n := 2; r.taken[s.Name]; n++ { // the same agent, in another API
+			s.Name = fmt.Sprintf("%s-%d", x.name, n)
+		}
+	}
+	r.taken[s.Name] = true
+	if x.api == client.Completions && name == "" {
+		r.texts = append(r.texts[max(0, len(r.texts)-maxRecent):], s)
+	}
+	if name != "" {
+		r.named[key] = s
+	}
+	return s, true
+}
+
+// grown is the session of the completions API whose last text a body's goes on from; nil: none.
+func (r *Recorder) grown(api client.API, b *body) *session {
+	if api != client.Completions || len(b.said) == 0 {
+		return nil
+	}
+	for _, s := range slices.Backward(r.texts) {
+		if n := len(s.text); n > 1 && bytes.HasPrefix(b.said[0], s.text[:n-1]) { // but for its quote
+			return s
+		}
+	}
+	return nil
+}
+
+// answer reads the answer of an exchange, the items that it is made of and its name, where it has
+// them.
+func (x *exchange) answer() (a record.Record, items []json.RawMessage, id string, err error) {
+	pieces := x.pieces
+	if x.encoding != "" {
+		text, err := decoded(x.encoding, textOf(pieces))
+		if err != nil {
+			return a, nil, "", err
+		}
+		at := x.ended // when each part of it came is not known
+		pieces = []client.Piece{{At: at, Text: text}}
+	}
+	a = client.ReadAnswer(x.api, x.contentType, pieces)
+	if x.api == client.Responses {
+		items, id = outputOf(textOf(pieces))
+	}
+	return a, items, id, nil
+}
+
+func textOf(pieces []client.Piece) (all []byte) {
+	for _, p := range pieces {
+		all = append(all, p.Text...)
+	}
+	return all
+}
+
+// outputOf are the items of an answer of the responses API, as they are sent back, and its name.
+func outputOf(text []byte) (items []json.RawMessage, id string) {
+	type response struct {
+		ID     string            `json:"id"`
+		Output []json.RawMessage `json:"output"`
+	}
+	var whole response
+	if json.Unmarshal(text, &whole) != nil {
+		for line := range bytes.Lines(text) {
+			line, ok := bytes.CutPrefix(line, []byte("data:"))
+			if !ok || !bytes.Contains(line, []byte(`"response"`)) {
+				continue
+			}
+			var e struct {
+				Type     string   `json:"type"`
+				Response response `json:"response"`
+			}
+			if json.Unmarshal(line, &e) == nil && e.Type == "response.completed" {
+				whole = e.Response
+			}
+		}
+	}
+	for _, item := range whole.Output {
+		// Reasoning that is stored where it was made has no text of its own.
+		if m := look(item); m.kind != "reasoning" || bytes.Contains(item, []byte(`"encrypted_content":"`)) {
+			items = append(items, item)
+		}
+	}
+	return items, whole.ID
+}
+
+// was is what came of a call.
+func was(x *exchange, a record.Record) *load.Recorded {
+	w := &load.Recorded{Text: a.Answer, Thought: a.Thought, ToolCalls: toolCalls(a.Calls), Finish: a.Finish,
+		Failure: x.failure, Prompt: a.PromptTokens, Cached: a.CachedTokens,
+		Output: max(a.OutputTokens, a.Claimed), Reasoning: -1, Took: x.ended - x.began}
+	if a.ReasoningTokens > 0 {
+		w.Reasoning = a.ReasoningTokens
+	}
+	if a.Outcome != record.OK && w.Failure == "" {
+		w.Failure = a.Error
+	}
+	if w.Output < 0 || a.Outcome == record.Truncated {
+		w.Output = len(a.Chunks) // of what came there is a piece a token
+	}
+	first := a.FirstContent
+	if len(a.Chunks) > 0 {
+		first = a.Chunks[0]
+	}
+	if first >= 0 {
+		w.First = first - x.began
+	}
+	return w
+}
+
+// toolCalls are the calls of a record, as OpenAI's API has them: each is a line with its tool and its
+// arguments, which may have line ends of their own.
+func toolCalls(text string) json.RawMessage {
+	type function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	}
+	type toolCall struct {
+		Type     string   `json:"type"`
+		Function function `json:"function"`
+	}
+	var calls []toolCall
+	for rest := strings.TrimPrefix(text, "\n"); rest != ""; rest = strings.TrimPrefix(rest, "\n") {
+		name, after, _ := strings.Cut(rest, " ")
+		arguments := after
+		values := json.NewDecoder(strings.NewReader(after))
+		var value json.RawMessage
+		if values.Decode(&value) == nil {
+			arguments, rest = string(value), after[values.InputOffset():]
+		} else {
+			arguments, rest, _ = strings.Cut(after, "\n")
+		}
+		calls = append(calls, toolCall{"function", function{name, arguments}})
+	}
+	if calls == nil {
+		return nil
+	}
+	raw, _ := json.Marshal(calls)
+	return raw
+}
