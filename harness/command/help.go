@@ -62,6 +62,7 @@ func topicNames() []string {
 var topics = map[string]string{
 	"files":   filesTopic(),
 	"loads":   loadsTopic,
+	"traces":  tracesTopic(),
 	"caches":  cachesTopic,
 	"seeds":   seedsTopic,
 	"servers": serversTopic,

@@ -34,7 +34,7 @@ const filesTopicHead = `A scenario file is a txtar archive: text that contains m
   system*.txt  system prompts; each agent has one of them
   prompts.txt  questions, separated by blank lines; each turn has one of them
   tools.json   a JSON array of tools that every request offers
-  *.jsonl      a trace, named in the load
+  *.jsonl      a trace, named in the load; also trace*.json and *.csv
 
 The text before the first section is for people, and for testscript, which runs the file as a test.
 
@@ -64,12 +64,7 @@ const loadsTopic = `A load says when agents arrive, and what an agent asks. Ther
                 ramp or go in steps. Agents arrive however many are busy, as users do. Latency
                 counts from when a request was due.
   bursts        burst: 50 every 5s. So many at once.
-  a trace       trace: FILE.jsonl. As recorded, in Mooncake's format: timestamp (ms), input_length,
-                output_length and hash_ids, one for every 512 tokens; requests whose ids begin alike
-                have prompts that begin alike. Ids are whole numbers of any size or strings. Where
-                the first timestamp is a date since 1970, in any unit, the load begins at it; other
-                units than ms are said with timestamps. Requests with output_length 0 are left out,
-                and counted in a note.
+  a trace       trace: FILE. As recorded; loadstone help traces says of what.
 
 An arrival is an agent. It asks its turns one after the other, each with the whole conversation and
 the server's real answers in it, so 2 agents a second with 3 turns each are 6 requests a second,
@@ -93,6 +88,47 @@ The beginning of a run is left out with warm-up. warm-up: auto finds where laten
 MSER-5, the cut after which the mean of the rest has the smallest standard error; a cut beyond half
 of the run counts as none. A latency that grows as long as the run lasts is reported: the server
 does not keep up.
+`
+
+// tracesTopic is about recorded traffic.
+func tracesTopic() string {
+	return fmt.Sprintf(tracesText, strings.Join(load.SourceForms(), "\n  "))
+}
+
+const tracesText = `A trace is recorded traffic: a section of the scenario file, or the path of a file or folder from the
+scenario file on, compressed by gzip or not. Its form is told by the content; there are
+
+  %s
+
+Some have single requests, with times and lengths; those come as they were recorded. Others have
+sessions: an agent's calls, which wait for each other and for tools and people, with sub-agents
+beside them. Sessions come as recorded, or one after the other where their times are not known, or as
+concurrency, rate, burst or together says. Without requests or duration each is replayed once.
+
+Where a trace has texts, prompts have them, tool calls and results included, byte for byte. Where it
+has lengths or hashes, prompts are made-up words that share as much as the recorded ones did.
+
+  answers        recorded (the default): later prompts are what they were. served: they have the
+                 server's own answers in them, with the recorded tool calls, whose results follow.
+  answer-length  recorded (the default): max_tokens is the recorded length, and a server that takes
+                 ignore_eos and min_tokens is told to give no fewer. The report counts the answers
+                 of another length. asked: as the recorded call asked.
+  salt           run (the default): a word before the first message, new in each run and the same in
+                 all sessions, so that the server has seen none of it. none: texts as they were; then
+                 begin with a server that is new, or whose cache was emptied (-reset).
+  speed, idle    10 replays ten times as fast, pauses included; idle: 30s cuts longer pauses to that.
+  lengths        0.25 makes lengths a quarter; texts are cut to it.
+  overflow       what becomes of a call that exceeds the server's context: send (the default), skip,
+                 cut (the oldest messages after the first question are left out, to three quarters of
+                 the context, so that the next calls find the same beginning) or compact (a summary of
+                 a tenth of their length takes their place). context says how long it is where the
+                 server does not. The report counts them.
+
+Mooncake's requests are timestamp (ms), input_length, output_length and hash_ids, one for every 512
+tokens; requests whose ids begin alike have prompts that begin alike. Ids are whole numbers of any
+size or strings. Where the first timestamp is a date since 1970, in any unit, the load begins at it;
+other units than ms are said with timestamps. Calls without an answer are left out, and counted in a
+note. go doc loadstone/harness/load.Recording has the form of loadstone's own recordings.
 `
 
 const cachesTopic = `What an agent's cache holds when the clock starts decides its latency more than anything else. So a

@@ -1,10 +1,12 @@
 package scenario
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,4 +218,67 @@ func TestRuns(t *testing.T) {
 			assert.ErrorContains(t, err, tc.want)
 		}
 	}
+}
+
+// A trace of sessions says when they come, or another key does, and how they are replayed; it is a
+// section, a file beside the scenario, or a folder.
+func TestTraceOfSessions(t *testing.T) {
+	const timed = `{"format":"loadstone sessions","version":1}
+{"session":"a","call":0,"at_ms":500,"add":[{"raw":{"role":"user","content":"hi"}}],"was":{"output":3}}
+{"session":"b","call":0,"at_ms":900,"add":[{"raw":{"role":"user","content":"so"}}],"was":{"output":3}}
+`
+	read := func(keys string) (*File, error) {
+		return Parse("x.txtar", []byte("-- load --\ntrace: s.jsonl\n"+keys+"\n-- s.jsonl --\n"+timed))
+	}
+	f, err := read("answers: served\nanswer-length: asked\nidle: 30s\noverflow: cut\ncontext: 4096\nsalt: none\nspeed: 2\nlengths: 0.5")
+	assert.NilError(t, err)
+	assert.Equal(t, f.Load.AsRecorded, true)
+	assert.Equal(t, len(f.Load.Sessions), 2)
+	assert.DeepEqual(t, f.Load.Replay, load.Replay{Served: true, AsAsked: true, Idle: 30 * time.Second, Overflow: load.Cut,
+		Context: 4096, AsIs: true})
+	assert.NilError(t, f.Load.Check())
+	assert.DeepEqual(t, slices.Collect(f.Load.Arrivals()), []time.Duration{0, 200 * time.Millisecond})
+	f, err = read("rate: 4/s")
+	assert.NilError(t, err)
+	assert.Equal(t, f.Load.AsRecorded, false)
+	assert.DeepEqual(t, f.Load.Replay, load.Replay{})
+	assert.NilError(t, f.Load.Check())
+	n, known := f.Load.Agents()
+	assert.Assert(t, n == 2 && known)
+
+	dir := t.TempDir()
+	turn := func(i int) string {
+		return fmt.Sprintf(`{"version":1,"conversation_id":"c","conversation_idx":%d,"messages":[{"role":"user","content":"hi"}],"max_output_tokens":4}`+"\n", i)
+	}
+	assert.NilError(t, os.MkdirAll(filepath.Join(dir, "traces"), 0o700))
+	assert.NilError(t, os.WriteFile(filepath.Join(dir, "traces", "c.jsonl"), []byte(turn(0)+turn(1)), 0o600))
+	for _, path := range []string{"traces", "traces/c.jsonl", filepath.Join(dir, "traces")} {
+		f, err = Parse(filepath.Join(dir, "x.txtar"), []byte("-- load --\ntrace: "+path+"\n"))
+		assert.NilError(t, err)
+		assert.Equal(t, f.Load.Concurrency, 1) // their times are not known
+		assert.Equal(t, f.Load.Expected(), 2)
+	}
+
+	for _, tc := range []struct{ keys, want string }{
+		{"overflow: shorten", `x.txtar:3: overflow: "shorten" is no rule for calls that exceed the context; want send, skip, cut or compact`},
+		{"answers: mine", `x.txtar:3: answers: "mine"; want recorded or served`},
+		{"context: 4096", "x.txtar:3: context needs an overflow of skip, cut or compact"},
+		{"turns: 3", "trace and turns: a trace brings its own prompts and answers"},
+		{"concurrency: 2\nrate: 1/s", "a load has only one of"},
+		{"cache: hot", ""},
+	} {
+		f, err := read(tc.keys)
+		if tc.want == "" {
+			assert.NilError(t, err)
+			assert.ErrorContains(t, f.Load.Check(), "a recorded session begins with its first call")
+			continue
+		}
+		assert.ErrorContains(t, err, tc.want)
+	}
+	_, err = Parse("x.txtar", []byte("-- load --\nrate: 1/s\nrequests: 2\nanswers: served\n"))
+	assert.Error(t, err, "x.txtar:4: answers needs a trace of sessions")
+	_, err = Parse("x.txtar", []byte("-- load --\ntrace: none.jsonl\n"))
+	assert.ErrorContains(t, err, "x.txtar:2: trace: no section none.jsonl in it, and no such file or folder; want the name")
+	_, err = Parse("x.txtar", []byte("-- load --\ntrace: s.jsonl\n-- s.jsonl --\n"+timed+"{\"session\":\"b\",\"call\":7,\n"))
+	assert.ErrorContains(t, err, "x.txtar:7: no call of a recording")
 }
