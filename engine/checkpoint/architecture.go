@@ -30,7 +30,7 @@ type Architecture struct {
 // family is a row of the table of architectures.
 type family struct {
 	types []string // model_type in config.json; the first is the usual one
-	gguf  string   // general.architecture in GGUF files
+	gguf  GGUF
 
 	Architecture
 	// defaults is JSON: the keys that published files of the family leave to the Transformers
@@ -50,35 +50,36 @@ type takes struct {
 // families is the table of architectures. CONTRIBUTING.md says how to add a row.
 var families = []family{
 	{
-		types: []string{"llama"}, gguf: "llama", theta: 1e4, layers: noWindow,
+		types: []string{"llama"}, gguf: GGUF{Architecture: "llama", Permuted: true}, theta: 1e4, layers: noWindow,
 		takes:    takes{attentionBias: true, mlpBias: true},
 		defaults: `{"max_position_embeddings":2048,"rms_norm_eps":1e-6}`,
 	},
 	{
-		types: []string{"mistral", "ministral"}, gguf: "llama", theta: 1e4, layers: allLayers,
+		types: []string{"mistral", "ministral"}, theta: 1e4, layers: allLayers,
 		defaults: `{"max_position_embeddings":131072,"rms_norm_eps":1e-6,"num_key_value_heads":8,
 			"sliding_window":4096}`,
 	},
 	{
-		types: []string{"ministral3"}, theta: 1e6, layers: allLayers,
+		types: []string{"ministral3"}, gguf: GGUF{Architecture: "mistral3", Permuted: true},
+		theta: 1e6, layers: allLayers,
 		defaults: `{"max_position_embeddings":262144,"rms_norm_eps":1e-5,"num_key_value_heads":8,
 			"head_dim":128}`,
 	},
 	{
-		types: []string{"qwen2"}, gguf: "qwen2", theta: 1e4, layers: fromLayer,
+		types: []string{"qwen2"}, gguf: GGUF{Architecture: "qwen2"}, theta: 1e4, layers: fromLayer,
 		Architecture: Architecture{QKVBias: true},
 		defaults: `{"max_position_embeddings":32768,"rms_norm_eps":1e-6,"num_key_value_heads":32,
 			"sliding_window":4096,"max_window_layers":28}`,
 	},
 	{
-		types: []string{"qwen3"}, gguf: "qwen3", theta: 1e4, layers: fromLayer,
+		types: []string{"qwen3"}, gguf: GGUF{Architecture: "qwen3"}, theta: 1e4, layers: fromLayer,
 		Architecture: Architecture{QKNorm: true},
 		takes:        takes{attentionBias: true},
 		defaults: `{"max_position_embeddings":32768,"rms_norm_eps":1e-6,"num_key_value_heads":32,
 			"head_dim":128,"sliding_window":4096,"max_window_layers":28}`,
 	},
 	{
-		types: []string{"gemma2"}, gguf: "gemma2", theta: 1e4, layers: byPattern,
+		types: []string{"gemma2"}, gguf: GGUF{Architecture: "gemma2"}, theta: 1e4, layers: byPattern,
 		Architecture: Architecture{GELU: true, PostNorms: true, NormsMinusOne: true,
 			ScaleEmbedding: true},
 		takes: takes{attentionBias: true, softcaps: true, queryScalar: true},
@@ -88,7 +89,7 @@ var families = []family{
 			"final_logit_softcapping":30,"tie_word_embeddings":true}`,
 	},
 	{
-		types: []string{"gemma3_text", "gemma3"}, gguf: "gemma3", theta: 1e6, layers: byPattern,
+		types: []string{"gemma3_text", "gemma3"}, gguf: GGUF{Architecture: "gemma3"}, theta: 1e6, layers: byPattern,
 		Architecture: Architecture{GELU: true, PostNorms: true, QKNorm: true, NormsMinusOne: true,
 			ScaleEmbedding: true},
 		takes: takes{attentionBias: true, softcaps: true, queryScalar: true},
@@ -98,14 +99,15 @@ var families = []family{
 			"tie_word_embeddings":true}`,
 	},
 	{
-		types: []string{"phi3"}, gguf: "phi3", theta: 1e4, layers: allLayers,
+		types: []string{"phi3"}, gguf: GGUF{Architecture: "phi3"}, theta: 1e4, layers: allLayers,
 		Architecture: Architecture{Fused: true},
 		takes:        takes{partialRotary: true},
 		defaults: `{"max_position_embeddings":4096,"original_max_position_embeddings":4096,
 			"rms_norm_eps":1e-5}`,
 	},
 	{
-		types: []string{"smollm3"}, gguf: "smollm3", theta: 2e6, layers: noRopeLayers,
+		types: []string{"smollm3"}, gguf: GGUF{Architecture: "smollm3", Permuted: true},
+		theta: 2e6, layers: noRopeLayers,
 		takes: takes{attentionBias: true, mlpBias: true, noRope: true},
 		defaults: `{"num_attention_heads":16,"num_key_value_heads":4,
 			"max_position_embeddings":32768,"rms_norm_eps":1e-6,"no_rope_layer_interval":4,
@@ -132,26 +134,23 @@ func ModelTypes() []string {
 	return names
 }
 
-// GGUFArchitectures lists every general.architecture of GGUF files that is supported.
-func GGUFArchitectures() []string {
-	var names []string
-	for _, f := range families {
-		if f.gguf != "" && !slices.Contains(names, f.gguf) {
-			names = append(names, f.gguf)
-		}
-	}
-	return names
+// GGUF is what llama.cpp's converter makes of a family.
+type GGUF struct {
+	Architecture string // general.architecture; "" if it has none of its own, as Mistral has Llama's
+	Permuted     bool   // the two halves of each head's rows in Q and K are interleaved
+	ModelType    string // in config.json
 }
 
-// ModelTypeOfGGUF returns the model_type of a GGUF file's general.architecture. Mistral's files say
-// llama, and are Llamas.
-func ModelTypeOfGGUF(architecture string) (string, bool) {
+// GGUFs lists the families that GGUF files may hold.
+func GGUFs() []GGUF {
+	var list []GGUF
 	for _, f := range families {
-		if f.gguf == architecture && architecture != "" {
-			return f.types[0], true
+		if f.gguf.Architecture != "" {
+			f.gguf.ModelType = f.types[0]
+			list = append(list, f.gguf)
 		}
 	}
-	return "", false
+	return list
 }
 
 // unsupported is the error for a model_type that has no row.

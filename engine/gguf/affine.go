@@ -11,26 +11,17 @@ const affineGroup = 32
 
 // affineBits is the number of bits that an element of a quantised type takes in MLX's affine form;
 // 0 for other types.
-func (t Type) affineBits() int {
-	switch t {
-	case Q4_0, Q4_1, Q4_K:
-		return 4
-	case Q5_0:
-		return 5
-	case Q6_K, Q8_0:
-		return 8
-	}
-	return 0
-}
+func (t Type) affineBits() int { return t.layout().affineBits }
 
 // affine is a quantised weight in MLX's form: element = scale*q + bias, with one scale and one bias
 // for each 32 elements. The numbers q of affineBits bits fill little-endian words of 32 bits, the
 // first q in the lowest bits.
 //
-// Scales are float32, so every type but Q6_K is converted without any loss: llama.cpp multiplies
-// its float16 scales only by powers of two or by six-bit numbers. Q6_K has a scale for each 16
-// elements, which MLX does not support, so it is rounded to 8 bits, whose step is a quarter of
-// Q6_K's own.
+// Scales are float32, so every type but Q2_K, Q3_K and Q6_K is converted without any loss: llama.cpp
+// multiplies its float16 scales only by powers of two or by six-bit numbers, and the values of IQ4
+// and MXFP4 are whole numbers of 8 and 5 bits. The three have a scale for each 16 elements, which
+// MLX does not support, so they are rounded to 8 bits; that step is a quarter of Q6_K's own, and
+// less of the others'.
 type affine struct {
 	words          []uint32 // rows x columns*bits/32
 	scales, biases []float32
@@ -56,16 +47,28 @@ func (t Type) affineOf(b []byte, g int, values []float32) (scale, bias float32) 
 	switch d := float16(b); t {
 	case Q4_0:
 		return d, -8 * d
-	case Q4_1:
+	case Q4_1, Q5_1:
 		return d, float16(b[2:])
 	case Q5_0:
 		return d, -16 * d
-	case Q8_0:
+	case Q8_0, IQ4_NL:
 		return d, -128 * d
-	case Q4_K:
+	case IQ4_XS:
+		d = scaleIQ4_XS(b, g)
+		return d, -128 * d
+	case MXFP4:
+		d = scaleMXFP4(b)
+		return d, -12 * d
+	case TQ1_0:
+		d = float16(b[52:])
+		return d, -d
+	case TQ2_0:
+		d = float16(b[64:])
+		return d, -d
+	case Q4_K, Q5_K:
 		s, low := unpackQ4_K(b[4:16], g)
 		return d * float32(s), -(float16(b[2:]) * float32(low))
-	case Q6_K:
+	case Q2_K, Q3_K, Q6_K:
 		for _, v := range values {
 			scale = max(scale, float32(math.Abs(float64(v))))
 		}

@@ -1,176 +1,238 @@
 package gguf
 
-import "fmt"
+import (
+	"fmt"
 
-// These numbers are hard-coded in llama.cpp for Gemma 3, so files may leave them out.
+	"loadstone/engine/checkpoint"
+)
+
+// These numbers are hard-coded in llama.cpp, so files leave them out.
 const (
 	gemma3Pattern      = 6              // every sixth layer attends globally
 	gemma3SlidingTheta = float32(10000) // RoPE base of the sliding layers
-	gemma3Layers27B    = 62             // the size with an attention scale of its own
 )
 
-// readDims reads the sizes of a network. All are at least 1.
-func readDims(f *File, arch string) (dims, error) {
-	var d dims
-	key := func(s string) string { return arch + "." + s }
-	for name, dst := range map[string]*int{
-		"block_count":          &d.layers,
-		"embedding_length":     &d.hidden,
-		"attention.head_count": &d.heads,
-		"feed_forward_length":  &d.intermediate,
-	} {
-		if err := positive(f.Meta, key(name), dst); err != nil {
-			return d, err
-		}
-	}
-	d.kvHeads = d.heads
-	if k := key("attention.head_count_kv"); f.Meta.Has(k) {
-		if err := positive(f.Meta, k, &d.kvHeads); err != nil {
-			return d, err
-		}
-	}
-	if d.heads%d.kvHeads != 0 {
-		return d, fmt.Errorf("%d attention heads cannot share %d key heads", d.heads, d.kvHeads)
-	}
-	d.headDim = d.hidden / d.heads
-	if k := key("attention.key_length"); f.Meta.Has(k) {
-		if err := positive(f.Meta, k, &d.headDim); err != nil {
-			return d, err
-		}
-	}
-	if v, err := f.Meta.Int(key("attention.value_length")); err == nil && v != d.headDim {
-		return d, fmt.Errorf("a head has values of %d and keys of %d elements; only equal numbers can be imported",
-			v, d.headDim)
-	}
-	if r, err := f.Meta.Int(key("rope.dimension_count")); err == nil && r != d.headDim {
-		return d, fmt.Errorf("RoPE rotates %d of a head's %d elements; only models that rotate all can be imported",
-			r, d.headDim)
-	}
-	if d.headDim == 0 || d.headDim%2 != 0 {
-		return d, fmt.Errorf("a head has %d elements, which RoPE cannot halve", d.headDim)
-	}
-	tokens, err := f.Meta.Strings("tokenizer.ggml.tokens")
-	if err != nil {
-		return d, err
-	}
-	if d.vocab = len(tokens); d.vocab == 0 {
-		return d, fmt.Errorf("the vocabulary is empty")
-	}
-	return d, nil
+// gemma27B has the numbers of layers of the sizes of Gemma that have an attention scale of their own.
+var gemma27B = map[string]int{"gemma2": 46, "gemma3": 62}
+
+// A key of metadata becomes a key of config.json.
+type key struct{ meta, config string }
+
+// sizeKeys are numbers of at least 1, without which there is no network.
+var sizeKeys = []key{
+	{"block_count", "num_hidden_layers"},
+	{"embedding_length", "hidden_size"},
+	{"attention.head_count", "num_attention_heads"},
+	{"feed_forward_length", "intermediate_size"},
+	{"context_length", "max_position_embeddings"},
 }
 
-// positive reads an integer that must not be 0 into dst.
-func positive(m Metadata, key string, dst *int) error {
-	n, err := m.Int(key)
-	if err == nil && n == 0 {
-		err = fmt.Errorf("metadata key %q is 0", key)
-	}
-	*dst = n
-	return err
+// otherKeys are copied where the file has them.
+var otherKeys = []key{
+	{"attention.head_count_kv", "num_key_value_heads"},
+	{"attention.layer_norm_rms_epsilon", "rms_norm_eps"},
+	{"attn_logit_softcapping", "attn_logit_softcapping"},
+	{"final_logit_softcapping", "final_logit_softcapping"},
+}
+
+// strangeKeys say that a network is not one of those that checkpoint describes, unless they are 0.
+var strangeKeys = []string{
+	"expert_count", "logit_scale", "residual_scale", "embedding_scale", "attention.scale",
+	"attention.clamp_kqv", "attention.max_alibi_bias", "use_parallel_residual",
+	"rope.dimension_sections",
 }
 
 // config makes the object of config.json.
-func config(f *File, arch string, d dims) (map[string]any, error) {
-	context, err := f.Meta.Int(arch + ".context_length")
+func config(f *File, g checkpoint.GGUF) (map[string]any, error) {
+	arch := g.Architecture
+	c := map[string]any{"model_type": g.ModelType, "torch_dtype": "float32"}
+	for _, k := range strangeKeys {
+		switch v := f.Meta[arch+"."+k].(type) {
+		case nil:
+		case bool:
+			if v {
+				return nil, fmt.Errorf("%s.%s is set; such models cannot be imported", arch, k)
+			}
+		default:
+			if fmt.Sprint(v) != "0" {
+				return nil, fmt.Errorf("%s.%s is %v; such models cannot be imported", arch, k, v)
+			}
+		}
+	}
+	for _, k := range sizeKeys {
+		n, err := f.Meta.Int(arch + "." + k.meta)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("metadata key %q is 0", arch+"."+k.meta)
+		}
+		if err != nil {
+			return nil, err
+		}
+		c[k.config] = n
+	}
+	for _, k := range otherKeys {
+		if v, ok := f.Meta[arch+"."+k.meta]; ok {
+			c[k.config] = v
+		}
+	}
+	if c["rms_norm_eps"] == nil {
+		return nil, keyError(arch+".attention.layer_norm_rms_epsilon", "a float", nil)
+	}
+	if err := headDims(f, arch, c); err != nil {
+		return nil, err
+	}
+	tokens, err := f.Meta.Strings("tokenizer.ggml.tokens")
 	if err != nil {
 		return nil, err
 	}
-	eps, err := f.Meta.Float(arch + ".attention.layer_norm_rms_epsilon")
-	if err != nil {
-		return nil, err
-	}
-	theta, err := floatOr(f.Meta, arch+".rope.freq_base", float32(10000))
-	if err != nil {
-		return nil, err
+	c["vocab_size"] = len(tokens)
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("the vocabulary is empty")
 	}
 	_, untied := f.Tensor("output.weight")
-	c := map[string]any{
-		"vocab_size":              d.vocab,
-		"hidden_size":             d.hidden,
-		"intermediate_size":       d.intermediate,
-		"num_hidden_layers":       d.layers,
-		"num_attention_heads":     d.heads,
-		"num_key_value_heads":     d.kvHeads,
-		"head_dim":                d.headDim,
-		"max_position_embeddings": context,
-		"rms_norm_eps":            eps,
-		"rope_theta":              theta,
-		"tie_word_embeddings":     !untied,
-		"attention_bias":          false,
-		"torch_dtype":             "float32",
+	c["tie_word_embeddings"] = !untied
+	_, c["attention_bias"] = f.Tensor("blk.0.attn_output.bias")
+	_, c["mlp_bias"] = f.Tensor("blk.0.ffn_up.bias")
+	if c["rope_theta"], err = floatOr(f.Meta, arch+".rope.freq_base", float32(10000)); err != nil {
+		return nil, err
 	}
 	if err := ropeScaling(f, arch, c); err != nil {
 		return nil, err
 	}
-	ids, err := specialIDs(f.Meta, d.vocab)
+	ids, err := specialIDs(f.Meta, len(tokens))
 	if err != nil {
 		return nil, err
 	}
 	ids.addTo(c)
-	if arch == "gemma3" {
-		return c, gemma3Config(f, d, c)
+	if err := particulars(f, arch, c); err != nil {
+		return nil, err
 	}
-	c["model_type"], c["architectures"] = "llama", []string{"LlamaForCausalLM"}
-	c["hidden_act"], c["mlp_bias"] = "silu", false
 	return c, nil
 }
 
-// gemma3Config adds what is particular to Gemma 3 to config.json.
-func gemma3Config(f *File, d dims, c map[string]any) error {
-	window, err := f.Meta.Int("gemma3.attention.sliding_window")
-	if err != nil {
-		return err
-	}
-	slidingTheta, err := floatOr(f.Meta, "gemma3.rope.freq_base_swa", gemma3SlidingTheta)
-	if err != nil {
-		return err
-	}
-	if k := "gemma3.attention.sliding_window_pattern"; f.Meta.Has(k) {
-		if n, err := f.Meta.Int(k); err != nil || n != gemma3Pattern {
-			return fmt.Errorf("%s is %v; only models in which every sixth layer attends globally can be imported",
-				k, f.Meta[k])
+// headDims adds the size of a head, and how much of it RoPE rotates.
+func headDims(f *File, arch string, c map[string]any) error {
+	dim := c["hidden_size"].(int) / c["num_attention_heads"].(int)
+	for _, k := range []string{"attention.key_length", "attention.value_length"} {
+		if f.Meta.Has(arch + "." + k) {
+			n, err := f.Meta.Int(arch + "." + k)
+			if err != nil {
+				return err
+			}
+			if k == "attention.value_length" && n != dim {
+				return fmt.Errorf("a head has values of %d and keys of %d elements; "+
+					"only equal numbers can be imported", n, dim)
+			}
+			dim = n
 		}
 	}
-	kinds := make([]string, d.layers)
-	for i := range kinds {
-		kinds[i] = "sliding_attention"
-		if (i+1)%gemma3Pattern == 0 {
-			kinds[i] = "full_attention"
+	c["head_dim"] = dim
+	if k := arch + ".rope.dimension_count"; f.Meta.Has(k) {
+		n, err := f.Meta.Int(k)
+		if err != nil {
+			return err
 		}
-	}
-	c["model_type"], c["architectures"] = "gemma3_text", []string{"Gemma3ForCausalLM"}
-	c["hidden_activation"] = "gelu_pytorch_tanh"
-	c["rope_local_base_freq"] = slidingTheta
-	c["sliding_window"] = window
-	c["sliding_window_pattern"] = gemma3Pattern
-	c["layer_types"] = kinds
-	c["query_pre_attn_scalar"] = d.headDim
-	if d.layers == gemma3Layers27B {
-		c["query_pre_attn_scalar"] = d.hidden / d.heads
+		if n != dim && dim > 0 {
+			c["partial_rotary_factor"] = float64(n) / float64(dim)
+		}
 	}
 	return nil
 }
 
-// ropeScaling copies linear RoPE scaling to config.json. It refuses other kinds, because they
-// change the frequencies in ways that the metadata does not describe in full.
-func ropeScaling(f *File, arch string, c map[string]any) error {
-	kind := "none"
-	if k := arch + ".rope.scaling.type"; f.Meta.Has(k) {
-		var err error
-		if kind, err = f.Meta.Text(k); err != nil {
+// particulars adds what single architectures need beside, and their classes in Transformers.
+func particulars(f *File, arch string, c map[string]any) error {
+	window, err := 0, error(nil)
+	if k := arch + ".attention.sliding_window"; f.Meta.Has(k) {
+		if window, err = f.Meta.Int(k); err != nil {
 			return err
 		}
 	}
-	_, tabulated := f.Tensor("rope_freqs.weight")
-	switch {
-	case tabulated || kind != "none" && kind != "linear":
-		return fmt.Errorf("RoPE scaling of this kind (%s) cannot be imported", kind)
-	case kind == "linear":
-		factor, err := f.Meta.Float(arch + ".rope.scaling.factor")
+	switch arch {
+	case "gemma2", "gemma3":
+		err = gemma(f, arch, c, window)
+	case "phi3":
+		c["sliding_window"] = nil
+		if window > 0 {
+			c["sliding_window"] = window
+		}
+		c["pad_token_id"] = 0 // Transformers' own default is outside small vocabularies
+	case "mistral3":
+		mistral3(f, c)
+	case "llama":
+		if window > 0 {
+			c["model_type"], c["sliding_window"] = "mistral", window
+		}
+	case "qwen2", "qwen3":
+		c["use_sliding_window"] = false
+		if window > 0 && window < c["max_position_embeddings"].(int) {
+			err = fmt.Errorf("%s.attention.sliding_window is %d; "+
+				"the metadata does not say which layers slide", arch, window)
+		}
+	}
+	c["architectures"] = []string{classes[c["model_type"].(string)]}
+	return err
+}
+
+// classes are the names of networks in Transformers.
+var classes = map[string]string{
+	"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
+	"ministral3": "Ministral3ForCausalLM", "qwen2": "Qwen2ForCausalLM",
+	"qwen3": "Qwen3ForCausalLM", "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
+	"phi3": "Phi3ForCausalLM", "smollm3": "SmolLM3ForCausalLM",
+}
+
+// mistral3 is Ministral 3, or a Mistral of the same file format whose queries do not grow with
+// their position.
+func mistral3(f *File, c map[string]any) {
+	scaling, _ := c["rope_scaling"].(map[string]any)
+	beta := f.Meta["mistral3.attention.temperature_scale"]
+	if scaling == nil || beta == nil {
+		c["model_type"], c["sliding_window"] = "mistral", nil
+		return
+	}
+	scaling["llama_4_scaling_beta"], scaling["rope_theta"] = beta, c["rope_theta"]
+	if m := f.Meta["mistral3.rope.scaling.yarn_log_multiplier"]; m != nil {
+		scaling["mscale"], scaling["mscale_all_dim"] = 1.0, m
+	}
+	c["rope_parameters"] = scaling
+	delete(c, "rope_scaling")
+	delete(c, "rope_theta")
+}
+
+// gemma adds what is particular to Gemma 2 and 3 to config.json.
+func gemma(f *File, arch string, c map[string]any, window int) error {
+	layers := c["num_hidden_layers"].(int)
+	pattern := 2
+	if arch == "gemma3" {
+		pattern = gemma3Pattern
+		theta, err := floatOr(f.Meta, "gemma3.rope.freq_base_swa", gemma3SlidingTheta)
 		if err != nil {
 			return err
 		}
-		c["rope_scaling"] = map[string]any{"rope_type": "linear", "factor": factor}
+		c["rope_local_base_freq"], c["sliding_window_pattern"] = theta, pattern
+	}
+	if k := arch + ".attention.sliding_window_pattern"; f.Meta.Has(k) {
+		if n, err := f.Meta.Int(k); err != nil || n != pattern {
+			return fmt.Errorf("%s is %v; only models in which every layer number %d attends "+
+				"globally can be imported", k, f.Meta[k], pattern)
+		}
+	}
+	kinds := make([]string, layers)
+	for i := range kinds {
+		kinds[i] = "sliding_attention"
+		if (i+1)%pattern == 0 {
+			kinds[i] = "full_attention"
+		}
+	}
+	if window == 0 {
+		return keyError(arch+".attention.sliding_window", "an integer above 0",
+			f.Meta[arch+".attention.sliding_window"])
+	}
+	c["hidden_activation"] = "gelu_pytorch_tanh"
+	c["sliding_window"] = window
+	c["layer_types"] = kinds
+	c["query_pre_attn_scalar"] = c["head_dim"]
+	if layers == gemma27B[arch] {
+		c["query_pre_attn_scalar"] = c["hidden_size"].(int) / c["num_attention_heads"].(int)
 	}
 	return nil
 }

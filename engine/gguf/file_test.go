@@ -172,7 +172,7 @@ func TestHostile(t *testing.T) {
 		"dimension 0":        {tensorInfo("w", F32, 0, 0).put(pad), `a dimension of 0`},
 		"dimension huge":     {tensorInfo("w", F32, 0, huge).put(pad), `a dimension of 4611686018427387904`},
 		"dimension overflow": {tensorInfo("w", F32, 0, 1<<32, 1<<32).put(pad), `a dimension of 4294967296`},
-		"tensor type":        {tensorInfo("w", 10, 0, 256).put(pad), `ggml type 10 is not supported; types that are: F32`},
+		"tensor type":        {tensorInfo("w", 19, 0, 256).put(pad), `ggml type 19 is not supported; types that are: F32`},
 		"half a block":       {tensorInfo("w", Q4_0, 0, 48).put(pad), `rows of 48 elements are not whole Q4_0 blocks of 32`},
 		"offset":             {tensorInfo("w", F32, huge, 32).put(pad), `its offset 4611686018427387904 is beyond`},
 		"offset unaligned":   {tensorInfo("w", F32, 4, 32).put(pad), `its offset 4 is not a multiple of 32`},

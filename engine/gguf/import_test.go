@@ -238,7 +238,7 @@ func TestImportFails(t *testing.T) {
 		want string
 	}{
 		"truncated":      {whole[:len(whole)-100], "truncated"},
-		"architecture":   {edit("\x05\x00\x00\x00\x00\x00\x00\x00llama", "\x05\x00\x00\x00\x00\x00\x00\x00mamba"), `architecture "mamba" cannot be imported; llama and gemma3 can`},
+		"architecture":   {edit("\x05\x00\x00\x00\x00\x00\x00\x00llama", "\x05\x00\x00\x00\x00\x00\x00\x00mamba"), `architecture "mamba" cannot be imported; llama, mistral3, qwen2`},
 		"key missing":    {edit("llama.block_count", "llama.block_kount"), `"llama.block_count" is missing`},
 		"tensor missing": {edit("blk.0.attn_v.weight", "blk.0.attn_w.weight"), `tensor "blk.0.attn_w.weight" has no place in a llama model of 1 layers`},
 		"tensor shape":   {edit("feed_forward_length\x04\x00\x00\x00\x20", "feed_forward_length\x04\x00\x00\x00\x21"), `is [32 16]; by the metadata it must be [33 16]`},

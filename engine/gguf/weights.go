@@ -2,6 +2,7 @@ package gguf
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"loadstone/engine/checkpoint"
@@ -98,6 +99,9 @@ func (s *source) load(t *tensor) error {
 	if t.headDim != 0 {
 		step = t.headDim
 	}
+	if len(t.src.Shape) == 1 { // a vector is one row
+		step = 1
+	}
 	for first := 0; first < rows; first += step {
 		n := min(step, rows-first)
 		raw, err := s.f.readRaw(t.src, first, n)
@@ -105,7 +109,7 @@ func (s *source) load(t *tensor) error {
 			return err
 		}
 		if t.headDim != 0 {
-			unpermute(raw, len(raw)/n)
+			t.unpermute(raw)
 		}
 		if t.quantised() {
 			s.affine.add(t.src.Type, raw)
@@ -136,6 +140,18 @@ func (s *source) addFloats(t *tensor, raw []byte) {
 
 // readElements is about the number of elements that are read at once.
 const readElements = 1 << 20
+
+// unpermute undoes it for the heads in raw: one head of a matrix, or all heads of a vector.
+func (t *tensor) unpermute(raw []byte) {
+	if len(t.src.Shape) > 1 {
+		unpermute(raw, len(raw)/t.headDim)
+		return
+	}
+	size := len(raw) / t.src.Columns()
+	for head := range slices.Chunk(raw, t.headDim*size) {
+		unpermute(head, size)
+	}
+}
 
 // unpermute undoes llama.cpp's reordering of the rows of one head of q or k, each of which has size
 // bytes. llama.cpp's RoPE rotates the neighbouring rows 2i and 2i+1, Hugging Face's rotates rows i

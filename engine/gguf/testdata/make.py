@@ -62,10 +62,28 @@ def quants():
     w.add_array("test.array.string", ["a", "", "ü"])
     w.add_array("test.array.array", [[1, 2], [3]])
     # The offsets of the float16 scales in a block.
-    scales = {Q.Q4_0: [0], Q.Q4_1: [0, 2], Q.Q5_0: [0], Q.Q8_0: [0], Q.Q4_K: [0, 2], Q.Q6_K: [208]}
+    scales = {
+        Q.Q4_0: [0],
+        Q.Q4_1: [0, 2],
+        Q.Q5_0: [0],
+        Q.Q5_1: [0, 2],
+        Q.Q8_0: [0],
+        Q.Q2_K: [80, 82],
+        Q.Q3_K: [108],
+        Q.Q4_K: [0, 2],
+        Q.Q5_K: [0, 2],
+        Q.Q6_K: [208],
+        Q.IQ4_NL: [0],
+        Q.IQ4_XS: [0],
+        Q.TQ1_0: [52],
+        Q.TQ2_0: [64],
+        Q.MXFP4: [],
+    }
     for q, places in scales.items():
         elements, size = gguf.GGML_QUANT_SIZES[q]
         blocks = rng.integers(0, 256, (768 // elements, size), dtype=np.uint8)
+        if q == Q.MXFP4:
+            blocks[:, 0] = blocks[:, 0] % 250  # of exponents whose products are finite
         for p in places:
             blocks[:, p : p + 2] = halves(rng, (len(blocks), 1))
         data = blocks.reshape(3, -1)
