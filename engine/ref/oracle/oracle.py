@@ -48,19 +48,19 @@ YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16)
 
 # Sizes of rows are multiples of 32, for quantisation.
 CONFIGS = {
-    # Two global layers, a window shorter than the prompt, a scalar that is not the head dimension,
-    # a hidden size whose square root bfloat16 cannot hold, scaled positions.
+    # A window shorter than the prompt, a hidden size whose square root bfloat16 cannot hold,
+    # scaled positions in the one global layer.
     "gemma3": sizes(
-        83, 96, 6, 6, 2, 64,
+        83, 96, 7, 6, 2, 64,
         model_type="gemma3_text",
         head_dim=32,
         rms_norm_eps=1e-6,
         rope_theta=1e6,
         rope_local_base_freq=1e4,
         rope_scaling={"rope_type": "linear", "factor": 2.0},
-        query_pre_attn_scalar=20,
+        query_pre_attn_scalar=32,
         sliding_window=8,
-        sliding_window_pattern=3,
+        sliding_window_pattern=6,
         hidden_activation="gelu_pytorch_tanh",
         tie_word_embeddings=True,
     ),
@@ -71,7 +71,7 @@ CONFIGS = {
         head_dim=32,
         rms_norm_eps=1e-6,
         rope_theta=1e4,
-        query_pre_attn_scalar=20,
+        query_pre_attn_scalar=32,
         sliding_window=8,
         attn_logit_softcapping=3.0,
         final_logit_softcapping=4.0,
@@ -150,7 +150,6 @@ CONFIGS = {
         rms_norm_eps=1e-6,
         rope_theta=1e4,
         rope_scaling=YARN,
-        attention_bias=True,
         tie_word_embeddings=False,
     ),
     # All layers slide.
@@ -222,7 +221,7 @@ CONFIGS = {
         model_type="smollm3",
         rms_norm_eps=1e-6,
         rope_theta=5e6,
-        no_rope_layers=[1, 1, 0, 1, 0],
+        no_rope_layers=[1, 1, 1, 0, 1],
         use_sliding_window=False,
         pad_token_id=0,
         tie_word_embeddings=True,
@@ -231,7 +230,7 @@ CONFIGS = {
 
 # What mlx-lm has under another name, or computes without the window, the scaling or the biases.
 NOT_IN_MLX_LM = {
-    "gemma2", "llama-dynamic", "qwen2-window", "qwen3-yarn", "mistral", "ministral", "phi3",
+    "gemma2", "llama-dynamic", "qwen2-window", "mistral", "ministral", "phi3",
     "phi4-mini",
 }
 ROWS = 20  # the last tokens, whose logits are stored
