@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,7 +18,8 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, and writes to -out
+const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, or, with -suite agents, four of agents at work,
+whose sessions have their true shape in parts of the server's context and are measured as jobs. It writes to -out
 
   report.html    to look at, one file that needs no network
   baseline.md    the baseline document
@@ -32,6 +34,8 @@ Flags after -- are those of loadstone serve.`
 const benchExamples = `  loadstone bench                                      the embedded model, all scenarios
   loadstone bench -model smollm2 -max-tokens 64
   loadstone bench -scenario single-cold,single-cached -n 20
+  loadstone bench -suite agents                        jobs of agents, and how far the cache is from its ceiling
+  loadstone bench -suite agents -model smollm2 -context 2048 -runs 6
   loadstone bench -url http://127.0.0.1:8080 -out before
   loadstone bench -- -max-batch 4                      another setting of the server
   benchstat before/bench.txt after/bench.txt
@@ -45,6 +49,9 @@ Whatever was measured is written in any case.
 type benchOptions struct {
 	measurementOptions
 	loads                   []load.Load
+	suite                   string
+	context                 int // of agents' scenarios
+	jobs                    int // of agents' scenarios in each run; 0: theirs
 	n, runs                 int
 	promptTokens, maxTokens int
 	seed                    uint64
@@ -67,7 +74,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	r := m.report
 	r.Workload = o.workload(m.target.to)
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s of %s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), table.Plural(r.Workload.Reps, "repetition"))
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s%s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), o.repetitions())
 	}
 	if r.Generator.Calibration, err = o.calibrate(ctx); err != nil {
 		return m.results.giveUp(m.target.explain(ctx, err))
@@ -81,6 +88,14 @@ func bench(ctx context.Context, e *env, args []string) error {
 	m.loaded()
 	r = report.New(r.Meta, o.loads, runs)
 	m.report = r
+	if err := o.calibrateLike(ctx, r); failure == nil {
+		failure = err
+	}
+	if len(r.Workload.Expect) > 0 {
+		if err := r.Hold(); failure == nil {
+			failure = err
+		}
+	}
 	if err := m.keep(ctx, e, runs, failure); err != nil || !o.strict {
 		return err
 	}
@@ -92,18 +107,62 @@ func bench(ctx context.Context, e *env, args []string) error {
 
 // workload is the measurement as the report says it.
 func (o *benchOptions) workload(to harness.Target) report.Workload {
-	return report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
+	w := report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
 		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String(), API: to.API.Aspect()}
+	if o.ofAgents() {
+		w.Reps, w.PromptTokens, w.MaxTokens, w.Shape = 1, 0, 0, "agents at work, each to the end of its session"
+	}
+	if s, err := scenario.FindSuite(o.suite); err == nil {
+		w.Expect = s.Expect
+	}
+	return w
+}
+
+// ofAgents tells whether all scenarios are of agents at work.
+func (o *benchOptions) ofAgents() bool {
+	return !slices.ContainsFunc(o.loads, func(l load.Load) bool { return !scenario.IsAgents(l.Name) })
+}
+
+// repetitions are those of a run, in words.
+func (o *benchOptions) repetitions() string {
+	if o.ofAgents() {
+		return ""
+	}
+	return " of " + table.Plural(o.n/o.runs, "repetition")
 }
 
 // calibrate measures the client alone, at the scenarios' numbers of streams.
 func (o *benchOptions) calibrate(ctx context.Context) ([]stub.Calibration, error) {
 	var levels []int
 	for _, l := range o.loads {
-		levels = append(levels, l.Together)
+		if l.Together > 0 {
+			levels = append(levels, l.Together)
+		}
+	}
+	if len(levels) == 0 {
+		return nil, nil
 	}
 	slices.Sort(levels)
 	return stub.Calibrate(ctx, startStub, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
+}
+
+// calibrateLike measures the client alone under the densest piece of what agents did, which is known
+// when they have done it.
+func (o *benchOptions) calibrateLike(ctx context.Context, r *report.Report) error {
+	var all []record.Record
+	for i := range r.Results {
+		if scenario.IsAgents(r.Results[i].Pooled.Scenario) {
+			all = append(all, r.Results[i].Records...)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	c, ok, err := stub.CalibrateLike(ctx, startStub, all)
+	if ok {
+		r.Generator.Calibration = append(r.Generator.Calibration, c)
+	}
+	return err
 }
 
 func parseBench(e *env, args []string) (*benchOptions, error) {
@@ -111,9 +170,11 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	var names string
 	f := flags("bench", benchAbout, benchExamples, e.stdout)
 	o.flags(f, "measure")
-	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all ("+strings.Join(scenario.FiveNames, ", ")+")")
-	f.IntVar(&o.n, "n", 100, "repetitions of each scenario")
-	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line")
+	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all of the suite: "+strings.Join(scenario.FiveNames, ", ")+", or "+strings.Join(scenario.AgentNames, ", "))
+	f.StringVar(&o.suite, "suite", "five", "`set` of scenarios: "+strings.Join(scenario.SuiteNames(), " or "))
+	f.IntVar(&o.n, "n", 100, "repetitions of each scenario; of one of agents, jobs in all (default: its own in each run)")
+	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line; of -suite agents one")
+	f.IntVar(&o.context, "context", 0, "`tokens` that the longest prompts of agents have at most; default: 4096, or what the server takes")
 	o.sizes(f)
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
 	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
@@ -154,8 +215,20 @@ func (o *benchOptions) checkAmounts() error {
 }
 
 func (o *benchOptions) check(set map[string]bool) error {
+	if _, err := scenario.FindSuite(o.suite); err != nil {
+		return usageError("-suite: %w", err)
+	}
 	if !set["runs"] {
+		if o.suite == "agents" {
+			o.runs = 1
+		}
 		o.runs = max(1, min(o.runs, o.n))
+	}
+	if set["n"] {
+		o.jobs = o.n / max(o.runs, 1)
+	}
+	if o.context < 0 {
+		return usageError("-context is %d; want at least 1", o.context)
 	}
 	if err := o.checkAmounts(); err != nil {
 		return err
@@ -166,7 +239,8 @@ func (o *benchOptions) check(set map[string]bool) error {
 	return nil
 }
 
-// choose takes the scenarios of the given names, separated by commas, all five where there is none.
+// choose takes the scenarios of the given names, separated by commas, all of the suite where there is
+// none.
 func (o *benchOptions) choose(names string) error {
 	var chosen []string
 	for _, name := range commas(names) {
@@ -175,17 +249,37 @@ func (o *benchOptions) choose(names string) error {
 		}
 		chosen = append(chosen, name)
 	}
-	files, err := scenario.Five(chosen...)
-	if err != nil {
-		return usageError("%w", err)
+	if len(chosen) == 0 {
+		chosen = o.defaultNames()
 	}
-	for _, f := range files {
-		l := f.Load
-		l.Rounds, l.Seeds, l.Goodput = o.n/o.runs, load.OneSeed(o.seed), o.goodput
-		l.Prompt, l.Answer = load.Fixed(float64(o.promptTokens)), load.Fixed(float64(o.maxTokens))
-		o.loads = append(o.loads, l)
+	for _, name := range chosen {
+		f, err := scenario.Named(name)
+		if err != nil {
+			return usageError("%w", err)
+		}
+		o.loads = append(o.loads, o.sized(f.Load))
 	}
 	return nil
+}
+
+// defaultNames are the scenarios of the suite.
+func (o *benchOptions) defaultNames() []string {
+	if s, err := scenario.FindSuite(o.suite); err == nil {
+		return s.Names
+	}
+	return scenario.FiveNames // of a command that has no suites
+}
+
+// sized is an embedded scenario of the size that the command line asks for.
+func (o *benchOptions) sized(l load.Load) load.Load {
+	l.Seeds, l.Goodput = load.OneSeed(o.seed), o.goodput
+	if scenario.IsAgents(l.Name) {
+		l.Jobs, l.Replay.Context = cmp.Or(o.jobs, l.Jobs), cmp.Or(o.context, l.Replay.Context)
+		return l
+	}
+	l.Rounds = o.n / o.runs
+	l.Prompt, l.Answer = load.Fixed(float64(o.promptTokens)), load.Fixed(float64(o.maxTokens))
+	return l
 }
 
 // measure carries the plan out and shows its progress.

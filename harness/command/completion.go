@@ -62,7 +62,8 @@ func completions(ctx context.Context) ([]completed, error) {
 	values := map[string][]string{
 		"model":    models,
 		"backend":  service.BackendValues(),
-		"scenario": scenario.FiveNames,
+		"scenario": scenario.Names(),
+		"suite":    scenario.SuiteNames(),
 	}
 	words := map[string][]string{
 		"model":      {"list", "pull", "import", "path"},

@@ -185,5 +185,13 @@ func scenariosTopic() string {
 	for _, f := range files {
 		fmt.Fprintf(&b, "  %-15s %s\n", f.Load.Name, f.Load.About)
 	}
+	b.WriteString("\nThe four of bench -suite agents, in which each session is a job. Lengths are parts of the server's context:\n\n")
+	for _, name := range scenario.AgentNames {
+		f, err := scenario.Named(name)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(&b, "  %-15s %s\n", name, f.Load.About)
+	}
 	return b.String()
 }

@@ -71,7 +71,7 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	}
 	c := s.client()
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
-	s.system.AdmitBelow = scrape.AdmitBelow()
+	s.system.AdmitBelow, s.system.ReuseTokens = scrape.AdmitBelow(), scrape.ReuseTokens()
 	tellNoMetrics(e, c)
 	return &measurement{options: o, target: s, results: results, client: c,
 		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil

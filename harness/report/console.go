@@ -15,6 +15,7 @@ func (r *Report) WriteTable(w io.Writer, color bool) error {
 	var b strings.Builder
 	style := styler(color)
 	r.writeResults(&b, style)
+	r.writeJobs(&b, style)
 	r.writeNotes(&b, style)
 	b.WriteString("\n")
 	r.writeOutcomes(&b, style)
@@ -64,11 +65,45 @@ func (r *Report) writeResults(b *strings.Builder, style func(code, s string) str
 	}
 }
 
+// writeJobs writes what jobs came to, where there are any, and how near the caches were to the best
+// that could be.
+func (r *Report) writeJobs(b *strings.Builder, style func(code, s string) string) {
+	if !r.HasJobs() {
+		return
+	}
+	rows := [][]string{
+		{"", "", "", "job", "", "calling", "tool call", "", "", "", "", "", ""},
+		{"jobs", "done", "failed", "p50", "p90", "p50", "p50", "jobs/h", "calls", "tokens", "hits",
+			"ceiling", "share"},
+	}
+	for i := range r.Results {
+		s := &r.Results[i].Pooled
+		if j := &s.Jobs; j.N > 0 {
+			rows = append(rows, []string{r.Results[i].Name(), fmt.Sprint(j.N - j.Failed),
+				fmt.Sprint(j.Failed), Quantile(j.Time, 0.50), Quantile(j.Time, 0.90),
+				Quantile(j.Calling, 0.50), Quantile(j.Tool, 0.50), table.Rate(j.PerHour),
+				table.Three(j.Calls), table.Three(j.Tokens), HitRatio(*s), Ratio(s.CeilingRatio),
+				Ratio(s.CeilingShare)})
+		}
+	}
+	b.WriteByte('\n')
+	for i, line := range table.Align(rows, 0) {
+		if i < 2 {
+			line = style("2", line)
+		}
+		b.WriteString(line + "\n")
+	}
+}
+
 // writeNotes writes what must be known to read the table above.
 func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) string) {
 	if strings.Contains(b.String(), "n<") {
 		b.WriteString(style("2",
 			"n<N: too few requests to bound that percentile with 95 % confidence") + "\n")
+	}
+	if r.HasJobs() {
+		b.WriteString(style("2", "calling: of a job, while a call was under way; ceiling: the hits of a "+
+			"cache without an end, by "+r.reuse()) + "\n")
 	}
 	if r.HasObjective() {
 		b.WriteString(style("2", "goodput: answers a second with "+r.Workload.Goodput+

@@ -58,6 +58,14 @@ func bounded(d stats.Dist, q float64) string {
 	return Quantile(d, q)
 }
 
+// Ratio is a ratio as people read it, "–" where it is not known.
+func Ratio(r float64) string {
+	if r < 0 {
+		return "–"
+	}
+	return table.Percent(r)
+}
+
 // TokenRate prints the tokens of a second: with ~ where pieces stand for them, "–" where there are
 // neither, and 0 where nothing was answered.
 func TokenRate(s record.Summary) string {

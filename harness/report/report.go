@@ -9,6 +9,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -69,6 +70,10 @@ type System struct {
 	// AdmitBelow is the utilisation of its KV pool, 0 to 1, from which on the server refuses new
 	// work, as its metrics say; 0 unknown.
 	AdmitBelow float64 `json:"admit_below_ratio,omitempty"`
+
+	// ReuseTokens is the tokens in whole numbers of which a server reuses prompts, as its metrics say;
+	// 0 and 1: every one.
+	ReuseTokens int `json:"reuse_tokens,omitempty"`
 
 	// What the server's process had used by the end of the measurement; 0 unknown.
 	Memory int64         `json:"memory_bytes"` // resident
@@ -168,6 +173,19 @@ func (r *Report) Date(layout string) string {
 // HasObjective tells whether requests were held to an objective of their own.
 func (r *Report) HasObjective() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Judged > 0 })
+}
+
+// reuse is in what the ceiling of hits is counted.
+func (r *Report) reuse() string {
+	if n := r.System.ReuseTokens; n > 1 {
+		return fmt.Sprintf("whole blocks of %d tokens", n)
+	}
+	return "tokens"
+}
+
+// HasJobs tells whether some session had several calls.
+func (r *Report) HasJobs() bool {
+	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Jobs.N > 0 })
 }
 
 // CountsPieces tells whether pieces of answers stand for tokens, because the server reports no
