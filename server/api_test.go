@@ -183,16 +183,21 @@ func TestWireTools(t *testing.T) {
 // into the same text and the same calls whole and streamed, in both APIs, and every call that was
 // not cut off names a tool of the request.
 func FuzzCalls(f *testing.F) {
-	f.Add(twoCalls, uint16(300), false)
-	f.Add(twoCalls, uint16(75), false)
-	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": {}}", uint16(90), true)
-	f.Add("a < b <tool_cal> <tool_call>{", uint16(300), false)
-	f.Add("\xe2\x82<tool_call>\xac", uint16(200), true)
-	f.Fuzz(func(t *testing.T, text string, maxTokens uint16, required bool) {
+	f.Add(twoCalls, uint16(300), false, uint8(0))
+	f.Add(twoCalls, uint16(75), false, uint8(0))
+	f.Add("<tool_call>\n{\"name\": \"now\", \"arguments\": {}}", uint16(90), true, uint8(0))
+	f.Add("a < b <tool_cal> <tool_call>{", uint16(300), false, uint8(0))
+	f.Add("\xe2\x82<tool_call>\xac", uint16(200), true, uint8(0))
+	for i, family := range families {
+		f.Add(family.text+family.calls, uint16(400), false, uint8(i))
+		f.Add(family.calls, uint16(90), true, uint8(i))
+	}
+	f.Fuzz(func(t *testing.T, text string, maxTokens uint16, required bool, family uint8) {
 		if maxTokens == 0 || maxTokens > 400 || len(text) > 300 {
 			t.Skip("longer than it need be")
 		}
-		s, _ := start(t, Config{}, engine.Config{Model: script(text)}, byteText{})
+		template := families[int(family)%len(families)].template
+		s, _ := start(t, Config{}, engine.Config{Model: script(text)}, byteText{template: template})
 		max, choice := fmt.Sprintf(`"max_tokens":%d`, maxTokens), "auto"
 		if required {
 			choice = "required"

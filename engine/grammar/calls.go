@@ -11,15 +11,22 @@ type Tool struct {
 	Loose      bool
 }
 
-// A Form is the text of a call in an answer: Open Name NAME Args ARGUMENTS Close, where NAME is the
-// tool's name and ARGUMENTS a JSON object.
-type Form struct{ Open, Name, Args, Close string }
+// A Form is the text of calls in an answer: Open Name NAME Args ARGUMENTS Close, where NAME is the
+// tool's name and ARGUMENTS a JSON object. For each further call follow Next NAME Args ARGUMENTS
+// Close; behind the last one stands End.
+type Form struct {
+	Open, Name, Args, Close, Next, End string
+
+	AtStart bool   // Open means a call at the beginning of an answer alone
+	Lead    string // may come before Open where AtStart is set; "": nothing may
+	XML     bool   // ARGUMENTS are the parameters one by one, see Parameter, and not JSON
+}
 
 // A Spec says what an answer may be. Without tools it is JSON that satisfies Format, or any JSON
-// if that is nil. With Tools it may be a call, and if Required it is exactly one call. Else, if Format is nil, it is any text
-// without the form's Open, which a call may follow; with Many, further calls may follow that, each
-// after a line break. If Format is there, an answer is either JSON that satisfies it or such calls
-// without text.
+// if that is nil. With Tools it may be a call, and if Required it is exactly one call. Else, if
+// Format is nil, it is any text without the form's Open, which a call may follow; with Many, further
+// calls may follow that. If Format is there, an answer is either JSON that satisfies it or such
+// calls without text.
 type Spec struct {
 	Format         []byte // a JSON schema
 	Loose          bool   // Format is a hint: a keyword that cannot be held is left out
@@ -50,12 +57,9 @@ func (s Spec) Compile(ctx context.Context) (g *Grammar, unheld []*SchemaError, e
 func (c *compiler) spec(s Spec) (symbol, error) {
 	var calls [][]symbol
 	for _, t := range s.Tools {
-		args := c.object
-		if t.Parameters != nil {
-			var err error
-			if args, err = c.document(t.Parameters, t.Name, t.Loose, true); err != nil {
-				return 0, err
-			}
+		args, err := c.arguments(t, s.Form.XML)
+		if err != nil {
+			return 0, err
 		}
 		calls = append(calls, []symbol{c.literal(t.Name), c.literal(s.Form.Args), args})
 	}
@@ -72,18 +76,78 @@ func (c *compiler) spec(s Spec) (symbol, error) {
 		}
 		return format, nil
 	}
-	call := c.seq(c.literal(s.Form.Name), c.oneOf(calls...), c.literal(s.Form.Close))
-	if s.Required {
-		return c.seq(c.literal(s.Form.Open), call), nil
+	return c.form(s, c.oneOf(calls...), format), nil
+}
+
+// arguments makes a rule for the arguments of a tool.
+func (c *compiler) arguments(t Tool, xml bool) (symbol, error) {
+	switch {
+	case xml:
+		return c.parameters(t)
+	case t.Parameters == nil:
+		return c.object, nil
 	}
-	more := c.seq()
-	if s.Many {
-		more = c.repeat(c.seq(c.literal("\n"+s.Form.Open), call), 0, -1)
+	return c.document(t.Parameters, t.Name, t.Loose, true)
+}
+
+// form makes a rule for an answer with calls, of which call is one from its name to its arguments.
+func (c *compiler) form(s Spec, call, format symbol) symbol {
+	f := s.Form
+	call = c.seq(call, c.literal(f.Close))
+	first, more := c.seq(c.literal(f.Name), call), c.seq()
+	if s.Many && !s.Required {
+		more = c.repeat(c.seq(c.literal(f.Next), call), 0, -1)
 	}
-	if s.Format == nil {
-		return c.anyText(s.Form.Open, c.seq(call, more)), nil
+	calls := c.seq(first, more, c.literal(f.End))
+	switch {
+	case s.Required:
+		return c.seq(c.literal(f.Open), calls)
+	case s.Format != nil:
+		return c.oneOf([]symbol{format}, []symbol{c.literal(f.Open), calls})
+	case f.AtStart:
+		return c.atStart(f, calls)
 	}
-	return c.oneOf([]symbol{format}, []symbol{c.literal(s.Form.Open), call, more}), nil
+	return c.anyText(f.Open, calls)
+}
+
+// atStart is either calls behind the form's Open, or any text that does not begin with that.
+func (c *compiler) atStart(f Form, calls symbol) symbol {
+	any := c.bytes("\x00\xff")
+	text := c.repeat(any, 0, -1)
+	unlike := c.unlike(f.Open, calls, text)
+	if f.Lead == "" {
+		return c.oneOf(append([][]symbol{nil}, unlike...)...)
+	}
+	// Both begin with other bytes, and text with neither.
+	lead := c.unlike(f.Lead, c.seq(c.literal(f.Open), calls), text)
+	var other class
+	for b := range 256 {
+		if byte(b) != f.Open[0] && byte(b) != f.Lead[0] {
+			other.add(byte(b), byte(b))
+		}
+	}
+	return c.oneOf(nil, unlike[0], lead[0], []symbol{c.class(other), text})
+}
+
+// unlike returns the two ways on from the beginning of a mark: it goes on, in the end to rest, or
+// another byte comes and then text.
+func (c *compiler) unlike(mark string, rest, text symbol) [][]symbol {
+	next := rest
+	var ways [][]symbol
+	for i := len(mark) - 1; i >= 0; i-- {
+		var is, other class
+		is.add(mark[i], mark[i])
+		for b := range 256 {
+			if byte(b) != mark[i] {
+				other.add(byte(b), byte(b))
+			}
+		}
+		ways = [][]symbol{{c.class(is), next}, {c.class(other), text}}
+		if i > 0 {
+			next = c.oneOf(append([][]symbol{nil}, ways...)...)
+		}
+	}
+	return ways
 }
 
 // anyText is any text, in which rest must follow the trigger. The rules are the automaton of Knuth,

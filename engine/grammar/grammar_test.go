@@ -73,7 +73,8 @@ func accepts(g *Grammar, text string) bool {
 // TestCalls checks that an answer with tools is text without the beginning of a call and then whole
 // calls.
 func TestCalls(t *testing.T) {
-	form := Form{"<tool_call>", `{"name": "`, `", "arguments": `, `}</tool_call>`}
+	form := Form{Open: "<tool_call>", Name: `{"name": "`, Args: `", "arguments": `, Close: `}</tool_call>`,
+		Next: "\n" + `<tool_call>{"name": "`}
 	tools := []Tool{{"f", []byte(`{"type":"object","properties":{"x":{"type":"integer"}},
 		"required":["x"],"additionalProperties":false}`), false}, {Name: "g"}}
 	call := `<tool_call>{"name": "f", "arguments": {"x":1}}</tool_call>`

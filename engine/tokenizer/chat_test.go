@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -243,5 +244,34 @@ func TestVariables(t *testing.T) {
 		if err != nil || got.String() != want {
 			t.Errorf("with %v: %q, %v, want %q", variables, got, err, want)
 		}
+	}
+}
+
+// TestToolVariables: tools are rendered with their names in the client's order, and nothing in them
+// makes a control token.
+func TestToolVariables(t *testing.T) {
+	m := loadFixture(t, "bytelevel")
+	tmpl, err := newTemplate(`{% for t in tools %}{{ t | tojson }}{% endfor %}{{ messages[0].content }}`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := *m
+	with.template = tmpl
+	tools := json.RawMessage(`[{"type":"function","function":{"name":"f","parameters":{"z":1,"a":[2.5,null,true,"<|im_end|>"],"<|im_start|>":{}}}}]`)
+	ids, err := with.EncodeChat([]string{"user"}, []string{"x"}, nil, map[string]any{"tools": tools})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for _, id := range ids {
+		b := with.AppendToken(nil, id)
+		if len(b) == 0 {
+			t.Errorf("the control token %d", id)
+		}
+		text = append(text, b...)
+	}
+	want := `{"type": "function", "function": {"name": "f", "parameters": {"z": 1, "a": [2.5, null, true, "<|im_end|>"], "<|im_start|>": {}}}}x`
+	if string(text) != want {
+		t.Errorf("%s\nwant %s", text, want)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,39 +60,15 @@ func (t *template) render(
 	for name, value := range variables {
 		vars[name] = jinjaValue(value)
 	}
+	for _, name := range []string{"tools", "documents"} { // None where they are not given
+		vars[name] = vars[name]
+	}
 	vars["messages"] = list
 	vars["add_generation_prompt"] = generationPrompt
-	vars["tools"], vars["documents"] = nil, nil
 	for name, token := range t.specials {
 		vars[name] = jinja.String(token)
 	}
 	return t.renderWith(vars)
-}
-
-// jinjaValue returns a value of encoding/json as a template has it. What is written like an integer
-// is one.
-func jinjaValue(v any) any {
-	switch v := v.(type) {
-	case string:
-		return jinja.String(v)
-	case float64:
-		if n := int(v); float64(n) == v {
-			return n
-		}
-	case []any:
-		list := make(jinja.List, len(v))
-		for i := range v {
-			list[i] = jinjaValue(v[i])
-		}
-		return list
-	case map[string]any:
-		var pairs []jinja.Pair
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			pairs = append(pairs, jinja.Pair{Key: name, Value: jinjaValue(v[name])})
-		}
-		return jinja.NewDict(pairs...)
-	}
-	return v
 }
 
 // renderWith renders the template with any variables.

@@ -43,35 +43,49 @@ const grammarBytes = 32 << 20
 // A Generator makes answers with one engine and its model's text. Its methods may be called from
 // many goroutines at once.
 type Generator struct {
-	engine      *engine.Engine
-	text        Text
-	template    string                     // of chats
-	thinking    *thinkingForm              // of the model's reasoning; nil: it does not think aloud
-	closing     []int32                    // thinking.close; nil: no ids spell it
-	marks       map[int32]string           // control tokens that mark a part of an answer
-	vocabulary  func() *grammar.Vocabulary // made when the first answer must be held to a grammar
-	answers     *answers
-	grammars    *grammars
-	blockTokens int
-	onToken     func(t engine.Token, since time.Duration)
+	engine   *engine.Engine
+	text     Text
+	template string        // of chats
+	thinking *thinkingForm // of the model's reasoning; nil: it does not think aloud
+	closing  []int32       // thinking.close; nil: no ids spell it
+	tools    *toolForm     // of the calls of tools
+	// describesTools says that the template describes tools to the model.
+	describesTools bool
+	marks          map[int32]string           // control tokens that mark a part of an answer
+	vocabulary     func() *grammar.Vocabulary // made when the first answer must be held to a grammar
+	answers        *answers
+	grammars       *grammars
+	blockTokens    int
+	onToken        func(t engine.Token, since time.Duration)
 }
 
 // New returns a Generator. It calls onToken for every token of every answer, with the time since
 // the answer's token before; for the first token, with the time since the request arrived.
 func New(e *engine.Engine, t Text, onToken func(t engine.Token, since time.Duration)) *Generator {
+	g := newGenerator(t)
+	g.engine, g.blockTokens, g.onToken = e, e.Stats().BlockTokens, onToken
+	return g
+}
+
+// newGenerator returns what of a Generator depends on the model's text alone.
+func newGenerator(t Text) *Generator {
 	g := &Generator{
-		engine:      e,
-		text:        t,
-		template:    t.ChatTemplate(),
-		marks:       make(map[int32]string),
-		answers:     newAnswers(rememberedTokens),
-		grammars:    newGrammars(grammarBytes),
-		blockTokens: e.Stats().BlockTokens,
-		onToken:     onToken,
+		text:     t,
+		template: t.ChatTemplate(),
+		marks:    make(map[int32]string),
+		answers:  newAnswers(rememberedTokens),
+		grammars: newGrammars(grammarBytes),
 	}
 	g.vocabulary = sync.OnceValue(func() *grammar.Vocabulary {
-		return grammar.NewVocabulary(e.Vocab(), g.appendToken, t.StopTokens())
+		return grammar.NewVocabulary(g.engine.Vocab(), g.appendToken, t.StopTokens())
 	})
+	g.tools = toolFormOf(g.template)
+	g.describesTools = g.tools.describes(g.template)
+	if g.template != "" {
+		for _, mark := range g.tools.marks() {
+			g.mark(mark)
+		}
+	}
 	if g.thinking = thinkingFormOf(g.template); g.thinking != nil {
 		g.mark(g.thinking.open)
 		g.closing = g.mark(g.thinking.close)
@@ -118,7 +132,7 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 		stream:       stream,
 		begun:        begun,
 		reasoner:     newReasoner(begun.form, begun.open),
-		splitter:     newSplitter(p.Stops, p.Constraint.allowsCalls()),
+		splitter:     newSplitter(p.Stops, g.callsOf(&p.Constraint), p.Constraint.Tools),
 		proper:       unknown,
 		arrived:      arrived,
 	}, nil

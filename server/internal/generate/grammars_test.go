@@ -28,12 +28,12 @@ func agentTools(size int) (tools []grammar.Tool) {
 // TestGrammars: a grammar is compiled once for all requests that have it, and for no other.
 func TestGrammars(t *testing.T) {
 	g := &Generator{grammars: newGrammars(1 << 20)}
-	first := grammar.Spec{Tools: agentTools(1000), Form: callForm}
+	first := grammar.Spec{Tools: agentTools(1000), Form: hermes.Form}
 	one, err := g.compiled(t.Context(), first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := grammar.Spec{Tools: agentTools(1000), Form: callForm}
+	again := grammar.Spec{Tools: agentTools(1000), Form: hermes.Form}
 	if two, err := g.compiled(t.Context(), again); err != nil || two != one {
 		t.Errorf("the same tools are compiled again: %v", err)
 	}
@@ -50,6 +50,11 @@ func TestGrammars(t *testing.T) {
 		"Name":           func(s *grammar.Spec) { s.Form.Name += "x" },
 		"Args":           func(s *grammar.Spec) { s.Form.Args += "x" },
 		"Close":          func(s *grammar.Spec) { s.Form.Close += "x" },
+		"Next":           func(s *grammar.Spec) { s.Form.Next += "x" },
+		"End":            func(s *grammar.Spec) { s.Form.End += "x" },
+		"Lead":           func(s *grammar.Spec) { s.Form.Lead += "x" },
+		"AtStart":        func(s *grammar.Spec) { s.Form.AtStart = true },
+		"XML":            func(s *grammar.Spec) { s.Form.XML = true },
 		"thinks":         func(s *grammar.Spec) { s.Thinking.Open = "x" },
 		"thinks, ends":   func(s *grammar.Spec) { s.Thinking.Close = "x" },
 		"thinks already": func(s *grammar.Spec) { s.Thinking.Begun = true },
@@ -63,7 +68,7 @@ func TestGrammars(t *testing.T) {
 			s.Tools[0].Parameters = s.Tools[0].Parameters[1:]
 		},
 	} {
-		other := grammar.Spec{Tools: agentTools(1000), Form: callForm}
+		other := grammar.Spec{Tools: agentTools(1000), Form: hermes.Form}
 		change(&other)
 		if was, ok := keys[keyOf(other)]; ok {
 			t.Errorf("%s has the key of %s", name, was)
@@ -72,7 +77,7 @@ func TestGrammars(t *testing.T) {
 	}
 	if n := reflect.TypeFor[grammar.Spec]().NumField() + reflect.TypeFor[grammar.Tool]().NumField() +
 		reflect.TypeFor[grammar.Form]().NumField() +
-		reflect.TypeFor[grammar.Thinking]().NumField(); n != 18 {
+		reflect.TypeFor[grammar.Thinking]().NumField(); n != 23 {
 		t.Errorf("a spec has %d fields: is the new one in its key, and above?", n)
 	}
 }
@@ -111,7 +116,7 @@ func TestGrammarsForget(t *testing.T) {
 // BenchmarkGrammar measures what the schemas of a request cost, 10 KB of them, where they are new and
 // where a request had them before.
 func BenchmarkGrammar(b *testing.B) {
-	spec := grammar.Spec{Tools: agentTools(10_000), Form: callForm, Many: true}
+	spec := grammar.Spec{Tools: agentTools(10_000), Form: hermes.Form, Many: true}
 	for _, state := range []string{"new", "known"} {
 		b.Run("schemas=10KB/state="+state, func(b *testing.B) {
 			b.ReportAllocs()

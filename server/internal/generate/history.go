@@ -66,7 +66,7 @@ func CutBilling(text string) (rest string, cut bool) {
 // models' own templates do: within a turn, between a question and the answer to it, the model sees
 // what it thought before each call of a tool.
 func (g *Generator) encodeChat(p *Params) ([]int32, error) {
-	messages := slices.Clone(p.conversation())
+	messages := g.conversation(p)
 	roles, contents := make([]string, len(messages)), make([]string, len(messages))
 	for i := range messages {
 		m := &messages[i]
@@ -83,7 +83,11 @@ func (g *Generator) encodeChat(p *Params) ([]int32, error) {
 		contents:  contents,
 		turn:      turnOf(messages),
 		known:     make([][]int32, len(messages)),
+		tools:     p.Constraint.Tools,
 		variables: p.variables(),
+	}
+	if g.describesTools && p.Constraint.allowsCalls() {
+		c.variables["tools"] = p.Constraint.describe()
 	}
 	for i, a := range g.answers.find(p.asker(), messages) {
 		c.known[i] = a.in(i >= c.turn)
@@ -94,11 +98,37 @@ func (g *Generator) encodeChat(p *Params) ([]int32, error) {
 			contents[i] = g.thinking.withReasoning(m.Reasoning, m.Text)
 		}
 	}
+	for i, m := range messages {
+		if len(m.Calls) > 0 && c.known[i] == nil {
+			c.known[i] = g.spell(contents[i])
+		}
+	}
 	ids, err := g.text.EncodeChat(roles, contents, c.known, c.variables)
 	if err != nil {
 		return nil, Invalid(p.PromptField, "%s: %v", p.PromptField, err)
 	}
 	return ids, nil
+}
+
+// spell returns the tokens of an answer's text whose marks are control tokens, which no content can
+// make; nil where it has none.
+func (g *Generator) spell(text string) (ids []int32) {
+	from := 0
+	for i := 0; i < len(text); i++ {
+		for id, mark := range g.marks {
+			if !strings.HasPrefix(text[i:], mark) {
+				continue
+			}
+			ids = append(append(ids, g.text.Encode(text[from:i], false)...), id)
+			i += len(mark) - 1
+			from = i + 1
+			break
+		}
+	}
+	if ids == nil {
+		return nil
+	}
+	return append(ids, g.text.Encode(text[from:], false)...)
 }
 
 // A chat is a conversation on its way to its tokens.
@@ -107,6 +137,7 @@ type chat struct {
 	roles, contents []string
 	turn            int       // the first message behind the last question
 	known           [][]int32 // the exact tokens of answers
+	tools           []Tool
 	variables       map[string]any
 }
 

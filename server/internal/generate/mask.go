@@ -7,9 +7,6 @@ import (
 	"loadstone/engine/grammar"
 )
 
-// callForm is how the grammar writes a tool call; the splitter reads it.
-var callForm = grammar.Form{Open: callOpen, Name: callName, Args: callArgs, Close: callClose}
-
 // mask returns the engine's mask that holds an answer to the constraint, nil where any answer will
 // do. It notes in p what of the schemas is not held.
 func (g *Generator) mask(
@@ -31,7 +28,7 @@ func (g *Generator) mask(
 		}
 		return compiled.Mask(v), nil
 	}
-	compiled, err := g.compiled(ctx, c.spec(reach, begun))
+	compiled, err := g.compiled(ctx, c.spec(reach, begun, g.form(c)))
 	if err != nil {
 		return nil, c.schemaError(err)
 	}
@@ -65,12 +62,12 @@ func (b beginning) grammar() grammar.Thinking {
 // spec says what the constraint demands of answers of less than reach bytes; 0: of any length. A
 // schema that cannot be held is an error where the client asked for a guarantee. Of a schema that is
 // a hint, only the keywords that cannot be held are lost.
-func (c *Constraint) spec(reach int, begun beginning) grammar.Spec {
+func (c *Constraint) spec(reach int, begun beginning, form *toolForm) grammar.Spec {
 	spec := grammar.Spec{
 		Format:   c.Schema,
 		Loose:    c.SchemaIsHint,
 		Thinking: begun.grammar(),
-		Form:     callForm,
+		Form:     form.Form,
 		Required: c.Choice == ChoiceRequired,
 		Many:     c.Parallel,
 		Reach:    reach,

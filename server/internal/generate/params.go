@@ -44,6 +44,8 @@ type Params struct {
 	Stream      bool // the answer is sent as events while it is made
 	StreamUsage bool // the stream ends with the usage
 
+	merged bool // see MergeRoles
+
 	// Unheld is what the answer is not held to, of schemas that are hints. A Generator sets it.
 	Unheld     []*grammar.SchemaError
 	BillingCut bool // the system prompt is without its first line; see CutBilling
@@ -62,9 +64,10 @@ type Message struct {
 	Text string
 	// Reasoning is what the model thought before an assistant's text, "" where that is not known.
 	Reasoning string
+	Calls     []ToolCall // of an assistant's message, behind its text
 
 	key        string // of an assistant's message: under what the exact tokens are remembered
-	toolResult bool   // the message consists of results of tools
+	toolResult bool   // the text is what a tool returned
 }
 
 // SetMaxTokens takes the length of the answer from a field of the body; n is nil where it is
@@ -132,50 +135,17 @@ func (p *Params) AddReminder(text string) {
 func (p *Params) AddAnswer(reasoning, text string, calls []ToolCall) {
 	p.Messages = append(p.Messages, Message{
 		Role:      RoleAssistant,
-		Text:      answerText(text, calls, true),
+		Text:      text,
 		Reasoning: reasoning,
+		Calls:     calls,
 		key:       answerText(text, calls, true),
 	})
 }
 
-// AddToolResult appends what a tool returned. Results of several calls share one message, because
-// some templates demand that roles alternate.
+// AddToolResult appends what a tool returned.
 func (p *Params) AddToolResult(text string) {
-	text = "<tool_response>\n" + text + "\n</tool_response>"
-	if n := len(p.Messages); n > 0 && p.Messages[n-1].toolResult {
-		p.Messages[n-1].Text += "\n" + text
-		return
-	}
 	p.Messages = append(p.Messages, Message{Role: RoleUser, Text: text, toolResult: true})
 }
 
-// MergeRoles makes one message of consecutive messages of the same role.
-func (p *Params) MergeRoles() {
-	merged := p.Messages[:0]
-	for _, m := range p.Messages {
-		if n := len(merged); n > 0 && merged[n-1].Role == m.Role {
-			merged[n-1].Text += "\n" + m.Text
-			merged[n-1].toolResult = merged[n-1].toolResult && m.toolResult
-			merged[n-1].key = merged[n-1].Text
-			continue
-		}
-		merged = append(merged, m)
-	}
-	p.Messages = merged
-}
-
-// conversation returns the messages as the chat template gets them. Templates differ in what they
-// know of tools, and many know nothing. So tools are described in the system message, calls are
-// text of the assistant's messages, and results are text of the user's: every template can express
-// that, and models that were trained on tools know the tags.
-func (p *Params) conversation() []Message {
-	if !p.Constraint.allowsCalls() {
-		return p.Messages
-	}
-	guide := p.Constraint.guide()
-	if len(p.Messages) > 0 && p.Messages[0].Role == RoleSystem {
-		first := Message{Role: RoleSystem, Text: p.Messages[0].Text + "\n\n" + guide}
-		return append([]Message{first}, p.Messages[1:]...)
-	}
-	return append([]Message{{Role: RoleSystem, Text: guide}}, p.Messages...)
-}
+// MergeRoles has consecutive messages of the same role become one.
+func (p *Params) MergeRoles() { p.merged = true }

@@ -49,7 +49,7 @@ func (g *Generator) recall(who asker, c *chat) {
 		if err != nil {
 			return // Encode gets the same error and reports it
 		}
-		found, more := g.follow(memory, ids, gap, stops, keys)
+		found, more := g.follow(memory, ids, gap, stops, keys, c.tools)
 		for n, answer := range found {
 			c.known[lost[n]] = answer.in(lost[n] >= c.turn)
 			g.answers.keep(who, keys[n], answer)
@@ -66,7 +66,7 @@ func (g *Generator) recall(who asker, c *chat) {
 // keys. It returns the answers that the memory has, up to the first that it does not have, and
 // whether more may be found behind that one.
 func (g *Generator) follow(
-	memory, ids, gap, stops []int32, keys []string,
+	memory, ids, gap, stops []int32, keys []string, tools []Tool,
 ) (found []answerTokens, more bool) {
 	for i, key := range keys {
 		n := 0
@@ -81,7 +81,7 @@ func (g *Generator) follow(
 		if end < 0 {
 			end = len(memory)
 		}
-		answer := g.spelled(memory[:end], key)
+		answer := g.spelled(memory[:end], key, tools)
 		if answer.whole == nil {
 			return found, i+1 < len(keys)
 		}
@@ -100,12 +100,12 @@ func startsWith(ids, prefix []int32) bool {
 
 // spelled returns the tokens at the beginning of ids that are an answer with this key, none where
 // there are none.
-func (g *Generator) spelled(ids []int32, key string) answerTokens {
+func (g *Generator) spelled(ids []int32, key string, tools []Tool) answerTokens {
 	from, thought, ok := g.afterThinking(ids)
 	if !ok {
 		return answerTokens{}
 	}
-	text := g.spelledText(ids[from:], key)
+	text := g.spelledText(ids[from:], key, tools)
 	if text == nil {
 		return answerTokens{}
 	}
@@ -141,7 +141,7 @@ func (g *Generator) afterThinking(ids []int32) (index int, thought, ok bool) {
 // spelledText returns the tokens at the beginning of ids that are the text and the calls with this
 // key. After an answer that a stop string ended, more tokens may follow; an answer with tool calls
 // must be all of ids.
-func (g *Generator) spelledText(ids []int32, key string) []int32 {
+func (g *Generator) spelledText(ids []int32, key string, tools []Tool) []int32 {
 	var (
 		d    decoder
 		text []byte
@@ -162,14 +162,14 @@ func (g *Generator) spelledText(ids []int32, key string) []int32 {
 		return nil
 	}
 	text = append(text, d.end()...)
-	s, a := newSplitter(nil, true), assembly{}
+	s, a := newSplitter(nil, g.tools, tools), assembly{}
 	for _, id := range ids {
 		b = g.appendToken(b[:0], id)
 		s.push(b, &a)
 	}
 	s.end(&a)
-	if answerText(string(a.text), a.calls, false) == string(text) &&
-		answerText(string(a.text), a.calls, true) == key {
+	whole := g.tools.XML || g.tools.text(string(a.text), a.calls, false) == string(text)
+	if whole && answerText(string(a.text), a.calls, true) == key {
 		return ids
 	}
 	return nil

@@ -42,10 +42,10 @@ func FuzzSpelled(f *testing.F) {
 		if key == "" || len(memory) > 1000 {
 			t.Skip("no answer")
 		}
-		g := &Generator{text: byteText{}}
+		g := &Generator{text: byteText{}, tools: hermes}
 		var d decoder
 		var said []byte
-		for _, id := range g.spelled(byteTokens(memory), key).whole {
+		for _, id := range g.spelled(byteTokens(memory), key, nil).whole {
 			said = append(said, d.push([]byte{byte(id)})...)
 		}
 		said = append(said, d.end()...)

@@ -5,34 +5,46 @@ package generate
 // whole answer always agree.
 type splitter struct {
 	text  decoder
-	tools bool // the answer may have calls
+	form  *toolForm // of calls; nil: the answer has none
+	tools []Tool    // whose parameters the form may need
 
-	open    stopMatcher // of callOpen
-	held    []byte      // text that may be the beginning of callOpen
+	open    stopMatcher // of form.Open
+	held    []byte      // text that may be the beginning of a call
 	literal string      // what is left of the fixed text before the section that follows,
 	section section     // which is this one
 	name    []byte
 	args    decoder // has no stop strings: they end text and not JSON
 	value   jsonEnd
+	xml     parameterReader
 }
 
 // A section is a part of an answer's form.
 type section int
 
 const (
-	sectionText section = iota // not in a call
+	sectionStart section = iota // where a call may be that is the whole of the answer
+	sectionText                 // not in a call
 	sectionName
 	sectionArgs
-	sectionAfter // after a call: the next call or the end
+	sectionAfter // after a call: the next call, the end of the calls, or the end
+	sectionEnd   // of the calls
 )
 
-func newSplitter(stops []string, tools bool) splitter {
-	return splitter{text: newDecoder(stops), tools: tools, open: newStopMatcher(callOpen)}
+// newSplitter returns a splitter of an answer whose calls have a form; nil: it has none.
+func newSplitter(stops []string, form *toolForm, tools []Tool) splitter {
+	s := splitter{text: newDecoder(stops), form: form, tools: tools, section: sectionText}
+	if form != nil {
+		s.open = newStopMatcher(form.Open)
+		if form.AtStart {
+			s.section = sectionStart
+		}
+	}
+	return s
 }
 
 // push takes the bytes of one token and adds to a what is certain now.
 func (s *splitter) push(token []byte, a *assembly) {
-	if s.section == sectionText && !s.tools {
+	if s.form == nil || s.section == sectionText && s.form.AtStart {
 		a.addText(s.text.push(token))
 		return
 	}
@@ -40,31 +52,54 @@ func (s *splitter) push(token []byte, a *assembly) {
 		switch {
 		case s.literal != "":
 			s.literal, token = s.literal[1:], token[1:]
+		case s.section == sectionStart:
+			token = s.pushStart(token)
+		case s.section == sectionText && s.form.AtStart:
+			a.addText(s.text.push(token))
+			return
 		case s.section == sectionText:
 			token = s.pushText(token, a)
 		case s.section == sectionName:
 			token = s.pushName(token, a)
 		case s.section == sectionArgs:
-			n, done := s.value.scan(token)
-			a.addArguments(s.args.push(token[:n]))
-			token = token[n:]
-			if done {
-				s.literal, s.section = callClose, sectionAfter
-			}
+			token = s.pushArgs(token, a)
 		case s.section == sectionAfter:
-			s.literal, s.section = "\n"+callOpen+callName, sectionName
+			token = s.pushAfter(token)
+		case s.section == sectionEnd:
+			return
 		}
 	}
 }
+
+// pushStart decides whether an answer is calls or text.
+func (s *splitter) pushStart(token []byte) (rest []byte) {
+	for i, c := range token {
+		s.held = append(s.held, c)
+		switch text := string(s.held); {
+		case text == s.form.Open || text == s.form.Lead+s.form.Open:
+			s.held = nil
+			s.literal, s.section = s.form.Name, sectionName
+			return token[i+1:]
+		case !hasPrefix(s.form.Open, text) && !hasPrefix(s.form.Lead+s.form.Open, text):
+			rest = append(s.held, token[i+1:]...)
+			s.held, s.section = nil, sectionText
+			return rest
+		}
+	}
+	return nil
+}
+
+func hasPrefix(s, prefix string) bool { return len(s) >= len(prefix) && s[:len(prefix)] == prefix }
 
 func (s *splitter) pushText(token []byte, a *assembly) (rest []byte) {
 	for i, c := range token {
 		if s.open.next(c) {
 			s.held = append(s.held, token[:i+1]...)
-			a.addText(s.text.push(s.held[:len(s.held)-len(callOpen)]))
+			a.addText(s.text.push(s.held[:len(s.held)-len(s.form.Open)]))
 			a.addText(s.text.end())
+			s.held = nil
 			if !s.text.stopped {
-				s.literal, s.section = callName, sectionName
+				s.literal, s.section = s.form.Name, sectionName
 			}
 			return token[i+1:]
 		}
@@ -78,10 +113,13 @@ func (s *splitter) pushText(token []byte, a *assembly) (rest []byte) {
 
 func (s *splitter) pushName(token []byte, a *assembly) (rest []byte) {
 	for i, c := range token {
-		if c == callArgs[0] {
+		if c == s.form.Args[0] {
 			a.addCall(string(s.name))
+			if s.form.XML {
+				s.xml = newParameterReader(s.tool(string(s.name)))
+			}
 			s.name, s.value = s.name[:0], jsonEnd{}
-			s.literal, s.section = callArgs[1:], sectionArgs
+			s.literal, s.section = s.form.Args[1:], sectionArgs
 			return token[i+1:]
 		}
 		s.name = append(s.name, c)
@@ -89,9 +127,54 @@ func (s *splitter) pushName(token []byte, a *assembly) (rest []byte) {
 	return nil
 }
 
+// tool returns the tool with this name, nil for none.
+func (s *splitter) tool(name string) *Tool {
+	for i := range s.tools {
+		if s.tools[i].Name == name {
+			return &s.tools[i]
+		}
+	}
+	return nil
+}
+
+func (s *splitter) pushArgs(token []byte, a *assembly) (rest []byte) {
+	if s.form.XML {
+		rest, done := s.xml.push(token, s.form.Close, a)
+		if done {
+			s.section = sectionAfter
+		}
+		return rest
+	}
+	n, done := s.value.scan(token)
+	a.addArguments(s.args.push(token[:n]))
+	if done {
+		s.literal, s.section = s.form.Close, sectionAfter
+	}
+	return token[n:]
+}
+
+// pushAfter decides whether another call follows.
+func (s *splitter) pushAfter(token []byte) (rest []byte) {
+	for i, c := range token {
+		s.held = append(s.held, c)
+		switch string(s.held) {
+		case s.form.Next:
+			s.held, s.section = nil, sectionName
+			return token[i+1:]
+		case s.form.End:
+			s.held, s.section = nil, sectionEnd
+			return token[i+1:]
+		}
+	}
+	return nil
+}
+
 // end adds to a what was held back, when no more tokens come.
 func (s *splitter) end(a *assembly) {
 	switch s.section {
+	case sectionStart:
+		a.addText(s.text.push(s.held))
+		a.addText(s.text.end())
 	case sectionText:
 		a.addText(s.text.push(s.held))
 		a.addText(s.text.end())

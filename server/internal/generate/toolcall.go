@@ -1,16 +1,12 @@
 package generate
 
 import (
-	"fmt"
 	"strings"
 
 	"loadstone/server/internal/wire"
 )
 
-// The text of a tool call in an answer. Models that were trained on tools mostly know this form
-// from Hermes and Qwen. The grammar of an answer with tools holds every model to it, byte for byte,
-// so a call that is found in an answer is always whole and valid. After the text of an answer come
-// its calls, and nothing else.
+// The text of a tool call in the form of Hermes; see toolForms.
 const (
 	callOpen  = "<tool_call>"
 	callName  = "\n{\"name\": \""
@@ -24,7 +20,7 @@ type ToolCall struct {
 	Arguments []byte // a JSON object; incomplete where the answer was cut off within it
 }
 
-// guide returns the text that tells the model which tools there are and how to call one.
+// guide returns the text that tells a model whose template knows no tools which tools there are and how to call one.
 func (c *Constraint) guide() string {
 	var b strings.Builder
 	b.WriteString("You can call functions. Each line between <tools> and </tools> describes one:\n<tools>\n")
@@ -49,25 +45,9 @@ func (t *Tool) describe() []byte {
 	return append(b, "}}"...)
 }
 
-// answerText returns an answer as the model wrote it. With plain arguments the text is the same for
-// every client, however the client spells its JSON.
+// answerText returns an answer in the form of Hermes, whatever the model's: under it the exact tokens
+// of an answer are remembered. With plain arguments it is the same for every client, however the
+// client spells its JSON.
 func answerText(text string, calls []ToolCall, plain bool) string {
-	if len(calls) == 0 {
-		return text
-	}
-	var b strings.Builder
-	b.WriteString(text)
-	for i, c := range calls {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		args := c.Arguments
-		if plain {
-			args = plainArguments(args)
-		}
-		name := wire.AppendPlainString(nil, c.Name)
-		fmt.Fprintf(&b, "%s%s%s%s%s%s", callOpen, callName, name[1:len(name)-1], callArgs, args,
-			callClose)
-	}
-	return b.String()
+	return hermes.text(text, calls, plain)
 }

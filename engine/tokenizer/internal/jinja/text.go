@@ -31,6 +31,11 @@ func Mark(s string, source int) Text {
 	return Text{s: s, spans: []Span{{0, len(s), source, 0}}}
 }
 
+// Foreign returns a Text from outside of the template that is no part of a source.
+func Foreign(s string) Text {
+	return Text{s: s, spans: []Span{{0, len(s), Derived, 0}}}
+}
+
 // String returns the characters.
 func (t Text) String() string { return t.s }
 

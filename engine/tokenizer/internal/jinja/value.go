@@ -32,15 +32,20 @@ const indexed = 8
 func NewDict(pairs ...Pair) *Dict {
 	d := new(Dict)
 	for _, p := range pairs {
-		d.set(String(p.Key), p.Value)
+		key := String(p.Key)
+		if p.Foreign {
+			key = Foreign(p.Key)
+		}
+		d.set(key, p.Value)
 	}
 	return d
 }
 
 // Pair is a key of a dict and its value.
 type Pair struct {
-	Key   string
-	Value any
+	Key     string
+	Value   any
+	Foreign bool // the key comes from outside of the template
 }
 
 // text returns the value of a key.
