@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 
 	"loadstone/engine/internal/kv"
 	"loadstone/engine/internal/snapshot"
+	"loadstone/internal/seal"
 )
 
 // A disk is the engine's side of memories on disk. Only the engine's goroutine uses it, except for
@@ -75,7 +77,15 @@ func (e *Engine) openDisk() error {
 		return nil
 	}
 	h := snapshot.Header{Fingerprint: c.Fingerprint, Shape: e.layout.Shape}
-	s, err := snapshot.OpenStore(c.Dir, h, c.DiskBytes, c.TTL)
+	var keys []*seal.Key
+	for _, b := range c.SealKeys {
+		k, err := seal.NewKey(b)
+		if err != nil {
+			return fmt.Errorf("engine: Config.SealKeys: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	s, err := snapshot.OpenStore(c.Dir, h, c.DiskBytes, c.TTL, keys...)
 	if err != nil {
 		return err
 	}

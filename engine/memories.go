@@ -47,6 +47,9 @@ var (
 	ErrCorrupt = snapshot.ErrCorrupt
 	// ErrOtherPrincipal refuses a file that was exported for another principal.
 	ErrOtherPrincipal = snapshot.ErrOtherPrincipal
+	// ErrForged says that an export for a principal was not made by an engine with the same keys, or
+	// was changed since.
+	ErrForged = snapshot.ErrForged
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = snapshot.ErrOtherModel
 )
@@ -306,11 +309,11 @@ func (e *Engine) forgetInPool(agent kv.Agent) bool {
 	return e.sched.store.Forget(agent)
 }
 
-func (e *Engine) export(agent kv.Agent, w io.Writer) error {
+func (e *Engine) export(agent kv.Agent, to string, w io.Writer) error {
 	if err := e.save(agent); err != nil {
 		return err
 	}
-	return e.disk.store.Export(agent, w)
+	return e.disk.store.Export(agent, to, w)
 }
 
 func (e *Engine) importFile(principal string, r io.Reader) (Memory, error) {

@@ -118,12 +118,21 @@ func (p Principal) Durable(agent string) bool { return p.engine.isDurable(p.agen
 func (p Principal) Forget(agent string) error { return p.engine.forget(p.agent(agent)) }
 
 // Export writes an agent's memory, as its last finished request left it, as one file. Import
-// takes it on any machine with the same model and block size. The file holds the tokens of the
-// conversation: treat it like the conversation.
+// takes it on any machine with the same model and block size, from the same principal. The file holds
+// the tokens of the conversation: treat it like the conversation.
+//
+// A file of a principal that has a name is tagged, and only an engine with the same Config.SealKeys,
+// or where it has none with the same Config.Dir, takes it.
 func (p Principal) Export(agent string, w io.Writer) error {
-	return p.engine.export(p.agent(agent), w)
+	return p.engine.export(p.agent(agent), p.id, w)
 }
 
-// Import takes in a file that Export wrote, in place of the memory that its agent has, if any. It
-// returns what is known of the memory. All of the file is verified before anything changes.
+// ExportFor is Export for another principal, which alone can import the file, and need not exist.
+func (p Principal) ExportFor(principal, agent string, w io.Writer) error {
+	return p.engine.export(p.agent(agent), PrincipalID(principal), w)
+}
+
+// Import takes in a file that was exported for the principal, in place of the memory that its agent
+// has, if any. It returns what is known of the memory. All of the file is verified before anything
+// changes. It fails with ErrOtherPrincipal or ErrForged where it is not the principal's to import.
 func (p Principal) Import(r io.Reader) (Memory, error) { return p.engine.importFile(p.id, r) }

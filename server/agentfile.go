@@ -5,18 +5,34 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"loadstone/server/internal/generate"
 )
 
-// exportAgent serves GET /v1/agents/{id}/export: the agent's memory as the file that is on disk.
+// exportAgent serves GET /v1/agents/{id}/export: the agent's memory as a file, which its principal can
+// import, or with ?for=NAME the principal of that name and no other. Whether there is one of that name
+// is not said.
 func (s *Server) exportAgent(w *response, r *http.Request) error {
 	b, err := s.loaded()
 	if err != nil {
 		return err
 	}
 	id := r.PathValue("id")
+	p := b.of(w)
+	export := p.Export
+	if query := r.URL.Query(); query.Has("for") {
+		name := query.Get("for")
+		if !isName(name) {
+			return generate.Invalid("for", "for: %q; want the name of a principal", name)
+		}
+		if name == defaultPrincipal {
+			name = ""
+		}
+		export = func(agent string, w io.Writer) error { return p.ExportFor(name, agent, w) }
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+fileName(id)+`.safetensors"`)
-	err = b.of(w).Export(id, w)
+	err = export(id, w)
 	switch {
 	case err == nil:
 		return nil

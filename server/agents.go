@@ -151,6 +151,7 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 	}
 	st := b.engine.Stats()
 	sum := struct {
+		Principal   string  `json:"principal,omitempty"` // the caller's own name
 		Hot         int     `json:"hot_count"`
 		OnDisk      int     `json:"disk_count"`
 		Total       int     `json:"total_count"`
@@ -160,7 +161,7 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 		Bytes       int64   `json:"total_bytes"`
 		DiskBytes   int64   `json:"disk_bytes"`
 		Utilization float64 `json:"pool_utilization"` // 0 to 1
-	}{Total: len(all), DiskBytes: st.DiskBytes, Utilization: st.Utilization()}
+	}{Principal: w.caller.principal, Total: len(all), DiskBytes: st.DiskBytes, Utilization: st.Utilization()}
 	for _, m := range all {
 		sum.Tokens += m.Tokens
 		sum.Bytes += m.Bytes

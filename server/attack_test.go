@@ -348,6 +348,39 @@ var attacks = []struct {
 		x.want(200, x.send(postTo("/v1/agents/import", unchunked(file), alice2)))
 		x.remember()
 	}},
+	{"forge or redirect an export", func(x *siege) {
+		export := func(query, key string) string {
+			return unchunked(x.body(x.send(get("/v1/agents/ada/export"+query, key))))
+		}
+		take := func(file, key string) string { return x.send(postTo("/v1/agents/import", file, key)) }
+		given := export("?for=bob", alice)
+		// It is as long for one whom nobody knows, and bob learns of nobody else's.
+		if n := len(export("?for=eve", alice)); n != len(given) {
+			x.Errorf("an export for bob has %d bytes, one for nobody %d", len(given), n)
+		}
+		x.want(404, x.send(get("/v1/agents/ada/export?for=bob", bob)))
+		x.want(400, x.send(get("/v1/agents/ada/export?for=", alice)))
+		x.want(400, x.send(get("/v1/agents/ada/export?for=b%20b", alice)))
+		own := export("", alice)
+		hers, his := engine.PrincipalID("alice"), engine.PrincipalID("bob")
+		for what, file := range map[string]string{
+			"hers with his id":       strings.ReplaceAll(own, hers, his),
+			"given, with a bit less": given[:len(given)-1] + string(given[len(given)-1]^1),
+			"given, cut off":         given[:len(given)-32],
+		} {
+			if r := take(file, bob); x.status(r) != 403 && x.status(r) != 400 {
+				x.Errorf("%s: %s", what, r)
+			}
+		}
+		if r := take(given, alice); !strings.Contains(r, `"code":"other_principal"`) {
+			x.Error(r)
+		}
+		x.want(200, take(given, bob))
+		if r := x.send(get("/v1/agents/ada", bob)); !strings.Contains(r, `"tokens":161,`) {
+			x.Error(r)
+		}
+		x.want(204, x.send(del("/v1/agents/ada", bob)))
+	}},
 	{"send two keys", func(x *siege) {
 		for _, headers := range [][]string{
 			{bob, alice}, {alice, bob}, {bob, alice2}, {alice2, bob}, {"X-Api-Key: sk-bob", alice2},

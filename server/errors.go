@@ -106,6 +106,9 @@ func classify(err error) *apiError {
 	case errors.Is(err, engine.ErrOtherPrincipal):
 		return &apiError{status: 403, kind: kindInvalid, code: "other_principal",
 			message: err.Error(), never: true}
+	case errors.Is(err, engine.ErrForged):
+		return &apiError{status: 403, kind: kindInvalid, code: "not_verified",
+			message: err.Error(), never: true}
 	case errors.Is(err, engine.ErrCorrupt):
 		return &apiError{status: 400, kind: kindInvalid, code: "invalid_memory",
 			message: err.Error()}

@@ -113,8 +113,10 @@ type Server struct {
 type ResponseStore = responses.Store
 
 // OpenResponses opens a directory in which answers of the Responses API are kept, a file for each,
-// and makes it if need be. It is bounded in size and age.
-func OpenResponses(dir string) (*ResponseStore, error) { return responses.OpenStore(dir) }
+// and makes it if need be. It is bounded in size and age. sealKeys are those of engine.Config.
+func OpenResponses(dir string, sealKeys ...[]byte) (*ResponseStore, error) {
+	return responses.OpenStore(dir, sealKeys...)
+}
 
 // A backend is what answers once the model is loaded.
 type backend struct {

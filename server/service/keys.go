@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"loadstone/engine"
+	"loadstone/internal/seal"
 	"loadstone/server"
 )
 
@@ -93,6 +94,22 @@ func readKeys(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s has no keys: a server that demands a key would let nobody in", name)
+}
+
+// readSealKeys returns the keys that seal files, none if no file is named.
+func (o *options) readSealKeys() ([][]byte, error) {
+	if o.sealKeyFile == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(o.sealKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := seal.ParseKeys(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.sealKeyFile, err)
+	}
+	return keys, nil
 }
 
 // keySalt returns the salt of the names of principals that were given none. It is kept beside their

@@ -29,6 +29,7 @@ type options struct {
 	maxBody      int64
 	keyFile      string
 	adminKeyFile string
+	sealKeyFile  string
 	aliases      []string
 	maxTokens    int
 	rate         int
@@ -149,6 +150,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.adminKeyFile, "admin-key-file", "",
 		"`file` with the operator's keys, one on each line, which open /metrics and /admin with "+
 			"the names of principals and agents; SIGHUP has it read again")
+	f.StringVar(&o.sealKeyFile, "seal-key-file", "",
+		"`file` with the key that seals memories and responses on disk (AES-256-GCM): 64 hexadecimal "+
+			"digits, as 'openssl rand -hex 32' prints them. Keys on further lines open what an "+
+			"older key has sealed")
 	f.TextVar((*sharing)(&o.engine.Sharing), "share", (*sharing)(&o.engine.Sharing),
 		"whose requests find what others have left of a prefix: `key`, those of the same "+
 			"principal; none, those of the same agent; all, everybody's, so that everybody can find "+
@@ -207,6 +212,9 @@ func (o *options) check(rest []string) error {
 	}
 	if o.engine.SaveWithin < 0 {
 		return fmt.Errorf("-save-within is %v; want 0 or more", o.engine.SaveWithin)
+	}
+	if o.sealKeyFile != "" && o.engine.Dir == "" {
+		return errors.New("-seal-key-file has nothing to seal without -agents-dir")
 	}
 	if o.durableWait <= 0 {
 		return fmt.Errorf("-durable-wait is %v; want more than 0", o.durableWait)

@@ -64,6 +64,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.engine.SealKeys, err = o.readSealKeys(); err != nil {
+		return err
+	}
 	access, closeAccess, err := openAccessLog(o.accessLog, stderr)
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			"everybody who reaches it can use the model; -api-key-file sets keys",
 			"addr", a.String())
 	}
-	stored, err := openResponses(o.engine.Dir)
+	stored, err := openResponses(o.engine.Dir, o.engine.SealKeys)
 	if err != nil {
 		return err
 	}
@@ -121,11 +124,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // openResponses opens the store of responses, which lie beside agents' memories; in RAM where those
 // have no directory.
-func openResponses(agents string) (*server.ResponseStore, error) {
+func openResponses(agents string, sealKeys [][]byte) (*server.ResponseStore, error) {
 	if agents != "" {
 		agents = filepath.Join(agents, "responses")
 	}
-	return server.OpenResponses(agents)
+	return server.OpenResponses(agents, sealKeys...)
 }
 
 // A UsageError says what is wrong with a command line. Nothing was begun then.

@@ -3,9 +3,7 @@ package snapshot
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -19,7 +17,7 @@ import (
 // A File is an open snapshot file whose preamble is verified.
 type File struct {
 	*preamble
-	f    *os.File
+	file *plainFile
 	r    *bufio.Reader
 	next int // the chunk that r is at
 }
@@ -28,17 +26,34 @@ type File struct {
 // caller closes it. The error is fs.ErrNotExist where there is no file, or ErrOtherModel, or else
 // says what is wrong with it.
 func (s *Store) Open(agent kv.Agent) (*File, error) {
-	f, err := os.Open(s.path(agent))
-	if err != nil {
+	m, err := s.open(agent, s.fits)
+	if m == nil {
 		return nil, err
 	}
-	m := &File{f: f, r: bufio.NewReaderSize(f, 1<<16)}
-	if err := m.readPreamble(s, agent); err != nil {
+	if err != nil {
 		s.Quarantine(m, agent, err)
-		f.Close()
+		m.Close()
 		return nil, err
 	}
 	return m, nil
+}
+
+// open opens an agent's file and reads its preamble, if its header fits. Where there is a file and it
+// is of no use, it is returned with the error.
+func (s *Store) open(agent kv.Agent, fits func(*Header) error) (*File, error) {
+	p, err := s.openPlain(s.path(agent))
+	if errors.Is(err, ErrCorrupt) {
+		f, openErr := os.Open(s.path(agent))
+		if openErr != nil {
+			return nil, openErr
+		}
+		return &File{file: &plainFile{f: f}}, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &File{file: p, r: bufio.NewReaderSize(p.r, 1<<16)}
+	return m, m.readPreamble(agent, fits)
 }
 
 // Tokens returns an agent's conversation as its file has it, or nil where the file is of no use, for
@@ -47,33 +62,27 @@ func (s *Store) Tokens(agent kv.Agent, salt string) []int32 {
 	if x, ok := s.Find(agent); !ok || x.Header.Salt != salt {
 		return nil
 	}
-	f, err := os.Open(s.path(agent))
-	if err != nil {
-		return nil
+	m, err := s.open(agent, s.fits)
+	if m != nil {
+		defer m.Close()
 	}
-	defer f.Close()
-	m := &File{f: f, r: bufio.NewReaderSize(f, 1<<16)}
-	if m.readPreamble(s, agent) != nil {
+	if err != nil {
 		return nil
 	}
 	return m.preamble.tokens
 }
 
-func (m *File) readPreamble(s *Store, agent kv.Agent) error {
-	info, err := m.f.Stat()
-	if err != nil {
-		return err
-	}
-	h, header, err := readHeader(m.r, info.Size())
+func (m *File) readPreamble(agent kv.Agent, fits func(*Header) error) error {
+	h, header, err := readHeader(m.r, m.file.size)
 	switch {
 	case err != nil:
 		return err
 	case h.Agent != agent:
 		return corrupt("it is another agent's")
-	case h.fileBytes(len(header)) != info.Size():
-		return corrupt("it has %d bytes", info.Size())
+	case h.fileBytes(len(header)) != m.file.size || h.Tagged:
+		return corrupt("it has %d bytes", m.file.size)
 	}
-	if err := s.fits(&h); err != nil {
+	if err := fits(&h); err != nil {
 		return err
 	}
 	m.preamble, err = readPreamble(m.r, h, header)
@@ -90,10 +99,10 @@ func (m *File) Tokens() []int32 { return m.tokens[:m.header.Tokens] }
 func (m *File) Chunk(i int, dst []byte) ([]byte, error) {
 	if i != m.next {
 		at := int64(len(m.raw)) + m.header.offset(i)
-		if _, err := m.f.Seek(at, io.SeekStart); err != nil {
+		if _, err := m.file.r.Seek(at, io.SeekStart); err != nil {
 			return nil, err
 		}
-		m.r.Reset(m.f)
+		m.r.Reset(m.file.r)
 	}
 	m.next = i + 1
 	dst = dst[:m.header.ChunkBytes(i)]
@@ -101,21 +110,7 @@ func (m *File) Chunk(i int, dst []byte) ([]byte, error) {
 }
 
 // Close closes the file.
-func (m *File) Close() error { return m.f.Close() }
-
-// Export copies an agent's file to w.
-func (s *Store) Export(agent kv.Agent, w io.Writer) error {
-	f, err := os.Open(s.path(agent))
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
-		}
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
-}
+func (m *File) Close() error { return m.file.f.Close() }
 
 // Quarantine sets a file aside that was opened for an agent, unless the agent has another one by
 // now.
@@ -125,7 +120,7 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	path := s.path(agent)
-	bad, err := m.f.Stat()
+	bad, err := m.file.f.Stat()
 	if err != nil {
 		return
 	}

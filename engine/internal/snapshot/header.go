@@ -25,6 +25,7 @@ type Header struct {
 	Uncomputed  int    // tokens that follow those without KV: 0 or 1
 	Earlier     int    // blocks before the window that are stored a second time, with their slots
 	kv.Shape
+	Tagged  bool      // the file is an export and has a tag at its end
 	Created time.Time // when the agent's first memory was made
 	Saved   time.Time // when this snapshot was begun
 }
@@ -94,7 +95,13 @@ func (h *Header) offset(i int) int64 {
 func (h *Header) preambleBytes() int64 { return 4 * int64(1+h.Chunks()+h.Tokens+h.Uncomputed) }
 
 // fileBytes returns the size of the file, whose encoded header takes n bytes.
-func (h *Header) fileBytes(n int) int64 { return int64(n) + h.preambleBytes() + h.KVBytes() }
+func (h *Header) fileBytes(n int) int64 {
+	size := int64(n) + h.preambleBytes() + h.KVBytes()
+	if h.Tagged {
+		size += tagBytes
+	}
+	return size
+}
 
 // owned reports whether the header says whose the memory is. Of a server with one principal it does
 // not, as before there were principals.
@@ -142,6 +149,9 @@ func (h *Header) encode() []byte {
 		}
 		header[name] = tensor{"U8", []int{size}, [2]int64{at, at + int64(size)}}
 		at += int64(size)
+	}
+	if h.Tagged {
+		header["tag"] = tensor{"U8", []int{tagBytes}, [2]int64{at, at + tagBytes}}
 	}
 	text, err := json.Marshal(header)
 	if err != nil {
@@ -207,6 +217,7 @@ func (h *Header) bounded(n int, maxBytes int64) error {
 func parseHeader(text []byte) (h Header, err error) {
 	var header struct {
 		Meta map[string]string `json:"__metadata__"`
+		Tag  json.RawMessage   `json:"tag"`
 	}
 	if err := json.Unmarshal(text, &header); err != nil {
 		return h, corrupt("header: %v", err)
@@ -236,6 +247,7 @@ func parseHeader(text []byte) (h Header, err error) {
 	h = Header{
 		Agent:       kv.Agent{Principal: name("principal"), Name: name("agent")},
 		Salt:        name("salt"),
+		Tagged:      header.Tag != nil,
 		Fingerprint: name("fingerprint"),
 		Tokens:      number("tokens"),
 		Uncomputed:  number("last"),

@@ -37,46 +37,6 @@ func (s *Store) Create(agent kv.Agent) error {
 	})
 }
 
-// Import takes in a snapshot file from elsewhere. It trusts nothing: the file is written chunk by
-// chunk as it is verified, and appears only when all of it is sound and ready, which is called
-// then, agrees. It must have been exported for the principal that imports it.
-func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error) (Header, error) {
-	h, header, err := readHeader(r, s.quota)
-	if err != nil {
-		return h, err
-	}
-	if h.Agent.Principal != principal {
-		return h, ErrOtherPrincipal
-	}
-	if err := s.fits(&h); err != nil {
-		return h, err
-	}
-	p, err := readPreamble(r, h, header)
-	if err != nil {
-		return h, err
-	}
-	return h, s.install(h, false, func(w io.Writer) error {
-		if _, err := w.Write(p.raw); err != nil {
-			return err
-		}
-		size := max(1, h.ChunkBytes(0), h.ChunkBytes(h.FirstSlot()), h.ChunkBytes(h.Blocks()))
-		buf := make([]byte, size)
-		for i := range p.sums {
-			b := buf[:h.ChunkBytes(i)]
-			if err := p.readChunk(r, i, b); err != nil {
-				return err
-			}
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-		}
-		if n, _ := r.Read(buf[:1]); n > 0 {
-			return corrupt("it goes on after its last block")
-		}
-		return ready(h.Agent)
-	})
-}
-
 // fits returns an error that says why a snapshot cannot be restored here, nil if it can.
 func (s *Store) fits(h *Header) error {
 	want := &s.match
@@ -108,7 +68,8 @@ func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error 
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
-	size := h.fileBytes(len(h.encode()))
+	size := s.sizeOf(h.fileBytes(len(h.encode())))
+	fill = s.sealing(FileName(h.Agent), fill)
 	if !s.sweep(size, h.Agent) {
 		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or "+
 			"delete or unpin others", ErrNoRoom, size, s.quota)

@@ -12,6 +12,7 @@
 //	block.N    U8 [bytes]        block N as Model.ReadKV gave it, with its window slot where that is
 //	                             in the window at the conversation's end
 //	behind.K   U8 [bytes]        the K-th block before that window once more, with its window slot
+//	tag        U8 [32]           in exports of a principal; see Store.Export
 //
 // Header and preamble (checksums and tokens) come first, then the chunks. The behind chunks serve
 // a request that returns to where the agent's last request began, or asks its question again, as
@@ -53,6 +54,9 @@ var (
 	// ErrOtherPrincipal says that a file was exported for another principal than the one that imports
 	// it.
 	ErrOtherPrincipal = errors.New("the memory was not exported for this principal")
+	// ErrForged says that an export for a principal was not made by this server, or was changed.
+	ErrForged = errors.New("the memory was not exported by this server, or by one with its seal " +
+		"key, or was changed since")
 	// ErrNotCopied says that a block of a snapshot in RAM has not been copied out of the pool yet.
 	ErrNotCopied = errors.New("the block is not copied yet")
 	// ErrSuperseded says that a snapshot was not written because the agent's memory has changed.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/seal"
 )
 
 // A Store is a directory of snapshots, at most one for each agent. Its methods may be called from
@@ -27,6 +28,7 @@ import (
 //	NAME.*.tmp        is being written; a start removes what a crash has left of them
 //	NAME.REASON.bad   quarantined: it could not be restored. The newest few are kept for inspection
 //	lock              held while an engine uses the directory
+//	export.key        what exports are tagged with, where files are not sealed
 //
 // A file appears by rename, after its data are synced, and the directory is synced after that. So
 // after a crash at any point a memory is the old one or the new one. A file's modification time
@@ -36,6 +38,7 @@ type Store struct {
 	match Header // a snapshot is of use if its fingerprint and shape equal these
 	quota int64  // bytes
 	ttl   time.Duration
+	keys  []*seal.Key // none: files are not sealed
 
 	// Fault is for tests. It is called before each change of the disk with the change's name. An
 	// error that it returns is the change's, and a panic in it is a crash.
@@ -71,7 +74,13 @@ const (
 // OpenStore takes the directory, which it makes if need be, clears up what a crash has left and
 // reads every header. Snapshots are of use if their fingerprint and shape equal those of match.
 // quota is in bytes; ttl 0 keeps snapshots for ever.
-func OpenStore(dir string, match Header, quota int64, ttl time.Duration) (*Store, error) {
+//
+// With keys, files are sealed with the first of them and may be sealed with any. Those that are not
+// sealed, because they are older than the keys, are sealed before OpenStore returns. It fails where
+// there are sealed files and none has one of the keys.
+func OpenStore(
+	dir string, match Header, quota int64, ttl time.Duration, keys ...*seal.Key,
+) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
@@ -84,7 +93,7 @@ func OpenStore(dir string, match Header, quota int64, ttl time.Duration) (*Store
 		return nil, err
 	}
 	s := &Store{
-		dir: dir, match: match, quota: quota, ttl: ttl, unlock: unlock,
+		dir: dir, match: match, quota: quota, ttl: ttl, keys: keys, unlock: unlock,
 		Fault:   func(string) error { return nil },
 		index:   make(map[kv.Agent]*Entry),
 		durable: make(map[string]bool),
@@ -107,6 +116,9 @@ func (s *Store) scan() error {
 	files, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
+	}
+	if memories, _ := filepath.Glob(filepath.Join(s.dir, "*.memory")); s.checkKeys(memories) != nil {
+		return s.checkKeys(memories)
 	}
 	for _, f := range files {
 		path := filepath.Join(s.dir, f.Name())
@@ -136,7 +148,7 @@ func (s *Store) scan() error {
 
 // scanFile puts a file into the index, or sets it aside if it is of no use.
 func (s *Store) scanFile(path string) {
-	e, err := readEntry(path)
+	e, err := s.readEntry(path)
 	if err == nil && FileName(e.Header.Agent) != filepath.Base(path) {
 		err = corrupt("it is named for another agent")
 	}
@@ -151,20 +163,25 @@ func (s *Store) scanFile(path string) {
 	s.bytes += e.Bytes
 }
 
-func readEntry(path string) (*Entry, error) {
-	f, err := os.Open(path)
+func (s *Store) readEntry(path string) (*Entry, error) {
+	if len(s.keys) > 0 {
+		if err := s.sealPlain(path); err != nil {
+			return nil, err
+		}
+	}
+	p, err := s.openPlain(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	defer p.f.Close()
+	info, err := p.f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	h, header, err := readHeader(bufio.NewReader(f), info.Size())
-	if err == nil && h.fileBytes(len(header)) != info.Size() {
+	h, header, err := readHeader(bufio.NewReader(p.r), p.size)
+	if err == nil && (h.fileBytes(len(header)) != p.size || h.Tagged) {
 		err = corrupt("%d bytes for %d tokens; it must be %d",
-			info.Size(), h.Tokens, h.fileBytes(len(header)))
+			p.size, h.Tokens, h.fileBytes(len(header)))
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"loadstone/internal/seal"
 	"loadstone/server/internal/generate"
 	"loadstone/server/internal/wire"
 )
@@ -52,6 +54,7 @@ type Store struct {
 	dir      string
 	maxBytes int64
 	maxAge   time.Duration
+	keys     []*seal.Key // files are sealed with the first; none: they are not sealed
 
 	mu      sync.Mutex
 	known   map[key]*entry
@@ -120,9 +123,17 @@ const (
 var ErrNotFound = errors.New("no such response: it was not stored, was deleted, or is older than " +
 	"what this server keeps")
 
-// OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM.
-func OpenStore(dir string) (*Store, error) {
+// OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM. With
+// keys, of seal.KeyBytes each, files are sealed with the first of them, and opened with any.
+func OpenStore(dir string, sealKeys ...[]byte) (*Store, error) {
 	s := &Store{dir: dir, maxBytes: maxRAMBytes, maxAge: maxAge, known: make(map[key]*entry)}
+	for _, b := range sealKeys {
+		k, err := seal.NewKey(b)
+		if err != nil {
+			return nil, fmt.Errorf("directory of responses: %w", err)
+		}
+		s.keys = append(s.keys, k)
+	}
 	if dir == "" {
 		return s, nil
 	}
@@ -153,6 +164,9 @@ func (s *Store) scan(folder string) {
 	}
 	for _, f := range files {
 		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if ok && isID(id) && len(s.keys) > 0 {
+			s.sealPlain(&entry{id: id, folder: folder})
+		}
 		if info, err := f.Info(); err == nil && ok && isID(id) {
 			s.put(&entry{id: id, folder: folder, bytes: info.Size(), at: info.ModTime()})
 		} else if strings.HasSuffix(f.Name(), ".tmp") { // a crash has left it
@@ -209,7 +223,14 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(body)
+	if len(s.keys) == 0 {
+		_, err = f.Write(body)
+	} else if w, failed := s.keys[0].NewWriter(f, s.sealName(e)); failed != nil {
+		err = failed
+	} else {
+		w.Write(body) // Close returns what went wrong
+		err = w.Close()
+	}
 	if err == nil && sync {
 		err = f.Sync()
 	}
@@ -228,6 +249,46 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 		}
 	}
 	return nil
+}
+
+// sealName returns the name under which a response is sealed.
+func (s *Store) sealName(e *entry) string { return "response " + e.folder + "/" + e.id }
+
+// read returns the body of a response's file. sealed says whether it was sealed.
+func (s *Store) read(e *entry) (body []byte, sealed bool, err error) {
+	f, err := os.Open(s.path(e))
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	k, sealed, err := seal.KeyOf(f, s.keys)
+	if err != nil || !sealed {
+		if err == nil {
+			body, err = io.ReadAll(f)
+		}
+		return body, sealed, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, true, err
+	}
+	r, err := k.NewReader(f, info.Size(), s.sealName(e))
+	if err != nil {
+		return nil, true, err
+	}
+	body, err = io.ReadAll(r)
+	return body, true, err
+}
+
+// sealPlain seals a file that is older than the store's key.
+func (s *Store) sealPlain(e *entry) {
+	body, sealed, err := s.read(e)
+	if err == nil && !sealed {
+		err = s.write(e, body, true)
+	}
+	if err != nil {
+		slog.Warn("a stored response cannot be sealed", "error", err)
+	}
 }
 
 func (s *Store) path(e *entry) string { return filepath.Join(s.dir, e.folder, e.id+".json") }
@@ -282,11 +343,15 @@ func (o Owned) Get(id string) (*Stored, error) {
 	body := e.body
 	if s.dir != "" {
 		var err error
-		if body, err = os.ReadFile(s.path(e)); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil, ErrNotFound
-			}
-			return nil, err
+		var sealed bool
+		if body, sealed, err = s.read(e); errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNotFound
+		}
+		if err == nil && !sealed && len(s.keys) > 0 {
+			err = seal.ErrBroken
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the file of response %s: %w", id, err)
 		}
 	}
 	r := new(Stored)

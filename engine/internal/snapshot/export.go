@@ -1,0 +1,225 @@
+package snapshot
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"loadstone/engine/internal/kv"
+)
+
+// An export of a principal says for whom it was made, and has a tag at its end: an HMAC-SHA256 of all
+// that comes before it, with a key that is derived from the store's first key, or else is kept beside
+// the files. So nobody but the operator of the servers that have the key can make one or change one.
+// Where there is only one principal, an export is the file as it is, without a tag.
+
+// tagBytes is the size of the tag.
+const tagBytes = sha256.Size
+
+// exportKeyFile has the key of tags in a store that has no other.
+const exportKeyFile = "export.key"
+
+// tagKeys returns the keys of tags: exports get the first, and may have any.
+func (s *Store) tagKeys() (keys [][]byte, err error) {
+	for _, k := range s.keys {
+		keys = append(keys, k.Derive("export tag", nil))
+	}
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	name := filepath.Join(s.dir, exportKeyFile)
+	key, err := os.ReadFile(name)
+	if err == nil && len(key) == tagBytes {
+		return [][]byte{key}, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key = make([]byte, tagBytes)
+	rand.Read(key)
+	f, err := os.CreateTemp(s.dir, exportKeyFile+".*.tmp") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(key)
+	if err = errors.Join(err, s.sync(f), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	return [][]byte{key}, err
+}
+
+// Export writes an agent's memory to w, as Import takes it, for a principal.
+func (s *Store) Export(agent kv.Agent, to string, w io.Writer) error {
+	if _, ok := s.Find(agent); !ok {
+		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
+	}
+	// A memory of another model can be exported, though not restored.
+	m, err := s.open(agent, func(*Header) error { return nil })
+	if m != nil {
+		defer m.Close()
+	}
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
+		}
+		return err
+	}
+	h := m.header
+	h.Agent.Principal = to
+	if to != agent.Principal {
+		h.Salt = "" // which the other principal cannot have
+	}
+	h.Tagged = agent.Principal != "" || to != ""
+	if !h.Tagged {
+		return m.copyAs(h, w)
+	}
+	keys, err := s.tagKeys()
+	if err != nil {
+		return err
+	}
+	tag := hmac.New(sha256.New, keys[0])
+	if err := m.copyAs(h, io.MultiWriter(w, tag)); err != nil {
+		return err
+	}
+	_, err = w.Write(tag.Sum(nil))
+	return err
+}
+
+// copyAs writes the file with another header, up to the tag. Its chunks are verified.
+func (m *File) copyAs(h Header, w io.Writer) error {
+	if _, err := w.Write(m.preamble.with(h)); err != nil {
+		return err
+	}
+	buf := make([]byte, h.maxChunk())
+	for i := range m.sums {
+		b, err := m.Chunk(i, buf)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// with returns the bytes of a file with these tokens and chunks that come before its chunks, if its
+// header is h.
+func (p *preamble) with(h Header) []byte {
+	header, tokens := h.encode(), encodeTokens(p.tokens)
+	raw := binary.LittleEndian.AppendUint32(slices.Clone(header), checksum(header, tokens))
+	for _, sum := range p.sums {
+		raw = binary.LittleEndian.AppendUint32(raw, sum)
+	}
+	return append(raw, tokens...)
+}
+
+// maxChunk returns the size of a buffer that any chunk fits into.
+func (h *Header) maxChunk() int {
+	return max(1, h.ChunkBytes(0), h.ChunkBytes(h.FirstSlot()), h.ChunkBytes(h.Blocks()))
+}
+
+// Import takes in a snapshot file from elsewhere, for a principal. It trusts nothing: the file is
+// written chunk by chunk as it is verified, and appears only when all of it is sound and ready, which
+// is called then, agrees. It must have been exported for the principal that imports it.
+func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error) (Header, error) {
+	h, header, err := readHeader(r, s.quota)
+	if err != nil {
+		return h, err
+	}
+	if h.Agent.Principal != principal || principal != "" && !h.Tagged {
+		return h, ErrOtherPrincipal
+	}
+	if err := s.fits(&h); err != nil {
+		return h, err
+	}
+	var tags tags
+	if h.Tagged {
+		if tags, r, err = s.tagging(header, r); err != nil {
+			return h, err
+		}
+	}
+	p, err := readPreamble(r, h, header)
+	if err != nil {
+		return h, err
+	}
+	kept := h
+	kept.Tagged = false
+	return kept, s.install(kept, false, func(w io.Writer) error {
+		if _, err := w.Write(p.with(kept)); err != nil {
+			return err
+		}
+		buf := make([]byte, max(tagBytes, h.maxChunk()))
+		for i := range p.sums {
+			b := buf[:h.ChunkBytes(i)]
+			if err := p.readChunk(r, i, b); err != nil {
+				return err
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		if h.Tagged && !tags.match(r) {
+			return ErrForged
+		}
+		if n, _ := r.Read(buf[:1]); n > 0 {
+			return corrupt("it goes on after its end")
+		}
+		return ready(h.Agent)
+	})
+}
+
+// tags are the tags that a file could have, made while it is read.
+type tags []hash.Hash
+
+// tagging returns a reader that makes tags of what is read from r, behind what was read already.
+func (s *Store) tagging(read []byte, r io.Reader) (tags, io.Reader, error) {
+	keys, err := s.tagKeys()
+	if err != nil {
+		return nil, nil, err
+	}
+	var all tags
+	for _, key := range keys {
+		tag := hmac.New(sha256.New, key)
+		tag.Write(read)
+		all = append(all, tag)
+	}
+	return all, &tagReader{r, all}, nil
+}
+
+type tagReader struct {
+	r    io.Reader
+	tags tags
+}
+
+func (t *tagReader) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	for _, tag := range t.tags {
+		tag.Write(b[:n])
+	}
+	return n, err
+}
+
+// match reads the tag at a file's end, and reports whether it is one of those that it can have.
+func (t tags) match(r io.Reader) bool {
+	var want [][]byte
+	for _, tag := range t {
+		want = append(want, tag.Sum(nil))
+	}
+	got := make([]byte, tagBytes)
+	if _, err := io.ReadFull(r, got); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(want, func(w []byte) bool { return hmac.Equal(w, got) })
+}

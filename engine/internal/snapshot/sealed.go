@@ -1,0 +1,148 @@
+package snapshot
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"loadstone/internal/seal"
+)
+
+// A plainFile reads a file as it was before it was sealed, if it is.
+type plainFile struct {
+	f    *os.File
+	r    io.ReadSeeker
+	size int64 // of what it holds
+}
+
+// openPlain opens a file. In a store with keys it must be sealed with one of them, under its name.
+func (s *Store) openPlain(path string) (*plainFile, error) {
+	p, sealed, err := s.openAny(path)
+	if err == nil && !sealed && len(s.keys) > 0 {
+		p.f.Close()
+		return nil, corrupt("it is not sealed")
+	}
+	return p, err
+}
+
+// openAny opens a file, sealed or not.
+func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	key, sealed, err := seal.KeyOf(f, s.keys)
+	if err != nil {
+		return nil, sealed, corrupt("%v", err)
+	}
+	if !sealed {
+		return &plainFile{f, f, info.Size()}, false, nil
+	}
+	r, err := key.NewReader(f, info.Size(), filepath.Base(path))
+	if err != nil {
+		return nil, true, corrupt("%v", err)
+	}
+	return &plainFile{f, r, r.Size()}, true, nil
+}
+
+// sizeOf returns the size on disk of a file that holds so many bytes.
+func (s *Store) sizeOf(plain int64) int64 {
+	if len(s.keys) == 0 {
+		return plain
+	}
+	return seal.Size(plain)
+}
+
+// sealing has what fill writes sealed under a file's name, in a store with keys.
+func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer) error {
+	if len(s.keys) == 0 {
+		return fill
+	}
+	return func(w io.Writer) error {
+		sealed, err := s.keys[0].NewWriter(w, name)
+		if err != nil {
+			return err
+		}
+		if err := fill(sealed); err != nil {
+			return err
+		}
+		return sealed.Close()
+	}
+}
+
+// checkKeys returns an error if there are sealed files and none of them is sealed with a key of the
+// store: then the key is a wrong one, and the files are not at fault.
+func (s *Store) checkKeys(paths []string) error {
+	wrong := 0
+	var why error
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			continue // scanFile says what is wrong with it
+		}
+		_, sealed, err := seal.KeyOf(f, s.keys)
+		f.Close()
+		switch {
+		case sealed && err == nil:
+			return nil
+		case errors.Is(err, seal.ErrOtherKey):
+			wrong, why = wrong+1, err
+		}
+	}
+	if wrong == 0 {
+		return nil
+	}
+	given := "no key is given"
+	if len(s.keys) > 0 {
+		given = "the key given has the id " + s.keys[0].ID()
+	}
+	return fmt.Errorf("%d memories cannot be opened: %w; %s", wrong, why, given)
+}
+
+// sealPlain seals a file that is older than the store's key.
+func (s *Store) sealPlain(path string) error {
+	p, sealed, err := s.openAny(path)
+	if err != nil || sealed {
+		return err
+	}
+	defer p.f.Close()
+	info, err := p.f.Stat()
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(s.dir, "seal.*.tmp") // mode 0600
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(tmp, ioPortion)
+	copyAll := func(w io.Writer) error {
+		_, err := io.Copy(w, p.r)
+		return err
+	}
+	err = errors.Join(s.sealing(filepath.Base(path), copyAll)(w), w.Flush(), s.sync(tmp), tmp.Close())
+	if err == nil {
+		err = os.Chtimes(tmp.Name(), info.ModTime(), info.ModTime())
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return err
+	}
+	slog.Info("a memory that was not sealed is sealed now", "file", filepath.Base(path))
+	return nil
+}
