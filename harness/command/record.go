@@ -252,7 +252,7 @@ func sum(s proxy.Stats) string {
 
 // tell prints the summary.
 func (o *recordOptions) tell(e *env, s proxy.Stats) {
-	s.InFlight = 0
+	s.InFlight, s.Waiting = 0, 0
 	fmt.Fprintln(e.stdout, sum(s))
 	note := func(n int, format string, args ...any) {
 		if n > 0 {

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
 	"strings"
@@ -16,16 +16,18 @@ import (
 	"loadstone/harness/load"
 )
 
-// A hash tells texts apart.
-type hash [16]byte
+// A hash tells texts apart, within this process.
+type hash [2]uint64
 
-func hashOf(parts ...[]byte) (h hash) {
-	sum := sha256.New()
-	for _, p := range parts {
-		sum.Write(p)
-	}
-	copy(h[:], sum.Sum(nil))
-	return h
+var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func hashOf(text []byte) hash {
+	return hash{maphash.Bytes(seeds[0], text), maphash.Bytes(seeds[1], text)}
+}
+
+// and is the hash of what has this hash and then that.
+func (h hash) and(next hash) hash {
+	return hash{maphash.Comparable(seeds[0], [2]hash{h, next}), maphash.Comparable(seeds[1], [2]hash{h, next})}
 }
 
 // A body is a request's body as far as a recording needs it.
@@ -68,24 +70,9 @@ func decoded(encoding string, text []byte) ([]byte, error) {
 // parseBody reads the body of a request of an API.
 func parseBody(api client.API, text []byte) (*body, error) {
 	b := &body{stores: api == client.Responses}
-	values := json.NewDecoder(bytes.NewReader(text))
-	if open, err := values.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("a body is not a JSON object")
-	}
-	for values.More() {
-		name, err := values.Token()
-		if err != nil {
-			return nil, err
-		}
-		f := load.Field{Name: name.(string)}
-		if err := values.Decode(&f.Value); err != nil {
-			return nil, err
-		}
-		if err := b.take(api, f); err != nil {
-			return nil, err
-		}
-	}
-	_, err := values.Token()
+	err := splitObject(text, func(name string, value json.RawMessage) error {
+		return b.take(api, load.Field{Name: name, Value: value})
+	})
 	return b, err
 }
 
@@ -94,7 +81,7 @@ func (b *body) take(api client.API, f load.Field) (err error) {
 	switch {
 	case f.Name == "messages" && (api == client.Chat || api == client.Messages),
 		f.Name == "input" && api == client.Responses && f.Value[0] == '[':
-		err = json.Unmarshal(f.Value, &b.said)
+		b.said, err = splitArray(f.Value)
 		f.Value = nil
 	case f.Name == "input" && api == client.Responses && f.Value[0] == '"':
 		b.said = []json.RawMessage{f.Value}
@@ -106,7 +93,7 @@ func (b *body) take(api client.API, f load.Field) (err error) {
 		b.system = f.Value
 		f.Value = nil
 	case f.Name == "tools" && f.Value[0] == '[':
-		err = json.Unmarshal(f.Value, &b.tools)
+		b.tools, err = splitArray(f.Value)
 		b.hasTools, f.Value = true, nil
 	case f.Name == "previous_response_id" && api == client.Responses:
 		if json.Unmarshal(f.Value, &b.previous) == nil {

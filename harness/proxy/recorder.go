@@ -55,6 +55,7 @@ type Stats struct {
 	Masked                 int    // keys that were found in texts
 	Orphans                int    // calls that go on from an answer that was not recorded
 	InFlight               int
+	Waiting                int // exchanges that have ended and are not written yet
 }
 
 // Options are what a recording may have.
@@ -146,6 +147,7 @@ func (r *Recorder) end(x *exchange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.InFlight--
+	r.stats.Waiting++
 	r.queue = append(r.queue, x)
 	r.more.Signal()
 }
@@ -166,6 +168,7 @@ func (r *Recorder) work() {
 		r.queue = r.queue[1:]
 		r.mu.Unlock()
 		r.take(x)
+		r.count(func(s *Stats) { s.Waiting-- })
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *Recorder) prompt(raw []json.RawMessage, system json.RawMessage) *prompt
 		if i > 0 || !p.system {
 			n = r.normalHash(h, m)
 		}
-		before = hashOf(before[:], n[:])
+		before = before.and(n)
 		p.chain = append(p.chain, before)
 	}
 	return p
