@@ -25,27 +25,39 @@ func TestPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	url, limited := serve(t), serve(t, "-rate", "60")
-	for _, program := range []struct{ dir, interpreter, file string }{
-		{"python", python, "openai_client.py"},
-		{"python", python, "responses_client.py"},
-		{"python", python, "anthropic_client.py"},
-		{"node", "node", "openai_client.mjs"},
-		{"node", "node", "responses_client.mjs"},
-		{"node", "node", "anthropic_client.mjs"},
-	} {
-		t.Run(program.file, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), program.interpreter, program.file)
-			cmd.Dir = filepath.Join("testdata", program.dir)
-			// The machine may have a proxy; requests to this machine must not go through it.
-			cmd.Env = append(os.Environ(), "LOADSTONE_URL="+url, "LOADSTONE_LIMITED_URL="+limited,
-				"LOADSTONE_KEY="+key, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s\n%s", err, out, install)
-			}
-			if !strings.HasPrefix(string(out), "ok") {
-				t.Errorf("it ran nothing: %s", out)
-			}
-		})
+	for _, p := range programs {
+		t.Run(p.file, func(t *testing.T) { p.run(t, python, url, limited) })
+	}
+}
+
+// A program is one in testdata.
+type program struct{ dir, interpreter, file string }
+
+var programs = []program{
+	{"python", "", "openai_client.py"},
+	{"python", "", "responses_client.py"},
+	{"python", "", "anthropic_client.py"},
+	{"node", "node", "openai_client.mjs"},
+	{"node", "node", "responses_client.mjs"},
+	{"node", "node", "anthropic_client.mjs"},
+}
+
+// run runs a program against a server, and one that takes few requests a minute.
+func (p program) run(t *testing.T, python, url, limited string) {
+	interpreter := p.interpreter
+	if interpreter == "" {
+		interpreter = python
+	}
+	cmd := exec.CommandContext(t.Context(), interpreter, p.file)
+	cmd.Dir = filepath.Join("testdata", p.dir)
+	// The machine may have a proxy; requests to this machine must not go through it.
+	cmd.Env = append(os.Environ(), "LOADSTONE_URL="+url, "LOADSTONE_LIMITED_URL="+limited,
+		"LOADSTONE_KEY="+key, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, install)
+	}
+	if !strings.HasPrefix(string(out), "ok") {
+		t.Errorf("it ran nothing: %s", out)
 	}
 }

@@ -15,16 +15,21 @@ import (
 // Serve starts a server in memory, to be used within a synctest bubble. It returns a client of the
 // server, and a function that kills the server: connections break, and no other is accepted.
 func Serve(t testing.TB, h http.Handler) (c *client.Client, kill func()) {
+	way, kill := Transport(t, h)
+	return client.NewWithTransport("http://server", way), kill
+}
+
+// Transport is Serve for whoever has a client already: the way to the server.
+func Transport(t testing.TB, h http.Handler) (way *http.Transport, kill func()) {
 	network := &pipes{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: h}
 	go server.Serve(network)
-	c = client.NewWithTransport("http://server",
-		&http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100})
+	way = &http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100}
 	t.Cleanup(func() {
-		c.Close()
+		way.CloseIdleConnections()
 		server.Shutdown(context.Background()) // waits for its handlers
 	})
-	return c, func() { server.Close() }
+	return way, func() { server.Close() }
 }
 
 // pipes is a network in memory: a listener and a dialer of the server that listens.
