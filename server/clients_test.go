@@ -175,6 +175,59 @@ func TestCutCall(t *testing.T) {
 	}
 }
 
+// TestCutTag: the beginning of a call that max_tokens cut off before its name is no text where the
+// answer had to be a call, streamed and whole, in both APIs, and its tokens are not reported as
+// those of text. Where it may be text, it is.
+func TestCutTag(t *testing.T) {
+	call := strings.TrimPrefix(twoCalls, "Let me see.\n")
+	for limit := 1; limit <= len("<tool_call>\n{\"name\": \"we"); limit++ {
+		cut := call[:limit]
+		for _, test := range []struct{ path, tools, want string }{
+			{chatPath, weather + `,"tool_choice":"required"`, ""},
+			{chatPath, weather + `,"tool_choice":{"type":"function","function":{"name":"weather"}}`, ""},
+			{chatPath, weather + `,"response_format":{"type":"json_object"}`, ""},
+			{chatPath, weather, cut[:len(cut)*btoi(len(cut) < len("<tool_call>"))]},
+			{messagesPath, messageTools + `,"tool_choice":{"type":"any"}`, ""},
+			{messagesPath, messageTools, cut[:len(cut)*btoi(len(cut) < len("<tool_call>"))]},
+		} {
+			s := try(t, Config{}, script(call))
+			body := say("go", test.tools, fmt.Sprintf(`"max_tokens":%d`, limit))
+			if test.path == messagesPath {
+				body = messagesBody("go", test.tools, fmt.Sprintf(`"max_tokens":%d`, limit))
+			}
+			whole := s.post(test.path, body).Body.String()
+			got := chatText([]byte(whole))
+			if test.path == messagesPath {
+				got = messageText([]byte(whole))
+			}
+			var p parts
+			for _, data := range frames(s.post(test.path, strings.TrimSuffix(body, "}")+`,"stream":true}`).Body.String()) {
+				if test.path == messagesPath {
+					p.addEvent(t, data)
+				} else {
+					p.addChunk(t, data)
+				}
+			}
+			if got != test.want || p.text != test.want || len(p.calls) > 0 || !strings.Contains(whole, `"length"`) && !strings.Contains(whole, `"max_tokens"`) {
+				t.Errorf("%s with %.60s, %d tokens: %q, streamed %q %v, want %q: %s", test.path, test.tools, limit, got, p.text, p.calls, test.want, whole)
+			}
+			if test.path == chatPath && test.want == "" {
+				body = strings.TrimSuffix(body, "}") + `,"logprobs":true}`
+				if w := s.post(test.path, body).Body.String(); !strings.Contains(w, `"logprobs":{"content":[]}`) {
+					t.Errorf("%.60s, %d tokens: %s", test.tools, limit, w)
+				}
+			}
+		}
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // guideOf returns the text that describes the tools, the first message of the last prompt.
 func guideOf(t *testing.T, s tried) string {
 	t.Helper()

@@ -132,7 +132,7 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 		stream:       stream,
 		begun:        begun,
 		reasoner:     newReasoner(begun.form, begun.open),
-		splitter:     newSplitter(p.Stops, g.callsOf(&p.Constraint), p.Constraint.Tools),
+		splitter:     g.splitterOf(p),
 		proper:       unknown,
 		arrived:      arrived,
 	}, nil

@@ -260,7 +260,7 @@ func (g *Generation) untilStop() []int32 {
 // probs returns the log-probabilities of the tokens in the answer's text.
 func (g *Generation) probs() []TokenProbs {
 	a := &g.assembly
-	if g.splitter.text.stopped || len(a.calls) > 0 || g.reasoner.found {
+	if g.splitter.text.stopped || g.splitter.cut || len(a.calls) > 0 || g.reasoner.found {
 		return a.probs[a.probsFrom:max(a.probsGiven, a.probsFrom)]
 	}
 	return a.probs

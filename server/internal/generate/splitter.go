@@ -4,9 +4,10 @@ package generate
 // calls. What it finds does not depend on how the bytes are cut into tokens, so a stream and a
 // whole answer always agree.
 type splitter struct {
-	text  decoder
-	form  *toolForm // of calls; nil: the answer has none
-	tools []Tool    // whose parameters the form may need
+	text   decoder
+	form   *toolForm // of calls; nil: the answer has none
+	tools  []Tool    // whose parameters the form may need
+	called bool      // an answer that begins like a call is one
 
 	open    stopMatcher // of form.Open
 	held    []byte      // text that may be the beginning of a call
@@ -16,6 +17,7 @@ type splitter struct {
 	args    decoder // has no stop strings: they end text and not JSON
 	value   jsonEnd
 	xml     parameterReader
+	cut     bool // the answer ends in the beginning of a call, before its name, which is no text
 }
 
 // A section is a part of an answer's form.
@@ -39,6 +41,16 @@ func newSplitter(stops []string, form *toolForm, tools []Tool) splitter {
 			s.section = sectionStart
 		}
 	}
+	return s
+}
+
+// splitterOf returns the splitter of the answer to a request.
+func (g *Generator) splitterOf(p *Params) splitter {
+	form := g.callsOf(&p.Constraint)
+	s := newSplitter(p.Stops, form, p.Constraint.Tools)
+	// There is no text then, or none that can begin like a call.
+	s.called = p.Constraint.Choice == ChoiceRequired ||
+		p.Constraint.Schema != nil && form != nil && !form.AtStart
 	return s
 }
 
@@ -172,12 +184,15 @@ func (s *splitter) pushAfter(token []byte) (rest []byte) {
 // end adds to a what was held back, when no more tokens come.
 func (s *splitter) end(a *assembly) {
 	switch s.section {
-	case sectionStart:
+	case sectionStart, sectionText:
+		if s.called && len(a.text) == 0 && len(s.held) > 0 {
+			s.cut = true
+			return
+		}
 		a.addText(s.text.push(s.held))
 		a.addText(s.text.end())
-	case sectionText:
-		a.addText(s.text.push(s.held))
-		a.addText(s.text.end())
+	case sectionName:
+		s.cut = true
 	case sectionArgs:
 		a.addArguments(s.args.end())
 	}
