@@ -113,6 +113,17 @@ func TestHistory(t *testing.T) {
 		{chatPath, `{"role":"assistant","content":[{"type":"refusal","refusal":"no"}]}`, "assistant: no"},
 		{chatPath, `{"role":"assistant","content":[{"type":"text","text":"I say "},{"type":"refusal","refusal":"no"}]}`, "assistant: I say no"},
 		{chatPath, `{"role":"assistant","content":null,"refusal":"no"}`, "assistant: no"},
+		{chatPath, `{"role":"assistant","content":[{"type":"output_text","text":"a"},{"type":"tool_use","id":"t","name":"f","input":{}},{"type":"redacted_thinking","data":"x"},{"type":"text","text":"b"}]}`, "assistant: ab\n"},
+		{chatPath, `{"role":"assistant","content":[]}`, "assistant: \n"},
+		{chatPath, `{"role":"assistant"}`, "assistant: \n"},
+		{chatPath, `{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}`, call("f", "{}")},
+		{chatPath, `{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":null}]}`, "assistant: \n"},
+		{chatPath, calls(`{"name":"f","arguments":5}`), call("f", "5")},
+		{chatPath, calls(`{"name":"f","arguments":"{\"a\": \"x\ny\"}"}`), call("f", "{\"a\": \"x\ny\"}")},
+		{chatPath, `{"role":"user","name":"Bob","content":[{"type":"input_text","text":"x"},{"type":"text","text":"y","cache_control":{"type":"ephemeral"}}]}`, "user: xy"},
+		{chatPath, `{"role":"developer","content":[{"type":"text","text":"be brief"}]}`, "system: be brief"},
+		{chatPath, `{"role":"tool","tool_call_id":"c","content":[]}`, "user: <tool_response>\n\n</tool_response>"},
+		{chatPath, `{"role":"tool","tool_call_id":"c","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`, "user: <tool_response>\nab\n</tool_response>"},
 		{chatPath, `{"role":"tool","tool_call_id":"c","content":null}`, "user: <tool_response>\n\n</tool_response>"},
 		{chatPath, `{"role":"function","name":"f","content":"12"}`, "user: <tool_response>\n12\n</tool_response>"},
 		{messagesPath, use(`,"input":{"b":1,"a":"\u00fc\/"}`), call("f", `{"b": 1, "a": "ü/"}`)},
@@ -126,6 +137,12 @@ func TestHistory(t *testing.T) {
 		{messagesPath, `{"role":"user","content":[{"type":"document","title":"T","source":{"type":"text","media_type":"text/plain","data":"body"}}]}`, "T\nbody"},
 		{messagesPath, `{"role":"user","content":[{"type":"document","source":{"type":"content","content":[{"type":"text","text":"body"}]}}]}`, "\nbody\n"},
 		{messagesPath, `{"role":"user","content":[{"type":"search_result","source":"x","title":"T","content":[{"type":"text","text":"found"}]}]}`, "T\nx\nfound"},
+		{messagesPath, `{"role":"assistant","content":[{"type":"text","text":"I look."},{"type":"server_tool_use","id":"s","name":"web_search","input":{"q":"x"}},{"type":"web_search_tool_result","tool_use_id":"s","content":[{"type":"web_search_result","url":"u"}]},{"type":"text","text":"Found."}]}`,
+			"assistant: I look." + call("web_search", `{"q": "x"}`)[len("assistant: "):] + "\nuser: <tool_response>\n[{\"type\": \"web_search_result\", \"url\": \"u\"}]\n</tool_response>\nassistant: Found."},
+		{messagesPath, `{"role":"assistant","content":[{"type":"mcp_tool_use","id":"s","name":"f","server_name":"y","input":{}},{"type":"mcp_tool_result","tool_use_id":"s","content":[{"type":"text","text":"z"}]}]}`, call("f", "{}") + "\nuser: <tool_response>\nz\n</tool_response>"},
+		{messagesPath, `{"role":"assistant","content":[{"type":"compaction","content":"So far."},{"type":"text","text":" And."}]}`, "assistant: So far. And."},
+		{messagesPath, `{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"f"},{"type":"text","text":"x"}]}]}`, "<tool_response>\nf\nx\n</tool_response>"},
+		{messagesPath, `{"role":"assistant","content":[]}`, "assistant: \n"},
 		{messagesPath, `{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":null}]}`, "<tool_response>\n\n</tool_response>"},
 		{messagesPath, `{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"document","source":{"type":"text","data":"body"}}]}]}`, "<tool_response>\nbody\n</tool_response>"},
 	} {
@@ -140,6 +157,15 @@ func TestHistory(t *testing.T) {
 		{chatPath, `{"role":"user","content":[{"type":"refusal","refusal":"no"}]}`, "text parts only"},
 		{messagesPath, `{"role":"user","content":[{"type":"document","source":{"type":"base64","data":""}}]}`, "documents of text"},
 		{messagesPath, `{"role":"tool","content":"x"}`, "want user, assistant or system"},
+		{chatPath, `{"role":"user","content":[{"type":"text","text":null}]}`, "messages[1].content[0].text: missing"},
+		{chatPath, `{"role":"user","content":[{"type":"thinking","thinking":"x"}]}`, "text parts only"},
+		{chatPath, `{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,xx"}}]}`, `messages[1].content[0].type: \"image_url\"`},
+		{chatPath, `{"role":"user","content":[{"type":"text","text":"x"},{"type":"input_audio","input_audio":{}}]}`, `messages[1].content[1].type: \"input_audio\"`},
+		{chatPath, `{"role":"tool","tool_call_id":"c","content":[{"type":"file","file":{"file_id":"x"}}]}`, `messages[1].content[0].type: \"file\"`},
+		{chatPath, `{"role":"assistant","content":"{","prefix":true}`, "prefix and partial are not supported"},
+		{chatPath, `{"role":"assistant","content":"{","partial":true}`, "prefix and partial are not supported"},
+		{messagesPath, `{"role":"user","content":[{"type":"image","source":{"type":"base64"}}]}`, `messages[1].content[0].type: \"image\"`},
+		{messagesPath, `{"role":"user","content":[{"type":"container_upload","file_id":"x"}]}`, "container_upload"},
 	} {
 		if w := s.post(test.path, asked(test.message)); w.Code != 400 || !strings.Contains(w.Body.String(), test.want) {
 			t.Errorf("%s: %d %s, want %s", test.message, w.Code, w.Body, test.want)
@@ -255,6 +281,7 @@ func TestForms(t *testing.T) {
 	}{
 		{`"response_format":{"type":"json_object","schema":` + schema + `}`, held},
 		{`"response_format":{"type":"json_object","schema":null}`, object},
+		{`"response_format":{"type":"json_object","value":` + schema + `}`, held},
 		{`"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":` + schema + `}}`, held},
 		{`"guided_json":` + schema, held},
 		{`"guided_json":` + string(quoted), held},
@@ -709,6 +736,78 @@ func TestEnding(t *testing.T) {
 	}
 	if w := s.post(textPath, `{"prompt":"hi","max_tokens":30,"temperature":0,"min_tokens":30}`); !strings.Contains(w.Body.String(), `"completion_tokens":30,`) {
 		t.Errorf("a completion: %s", w.Body)
+	}
+}
+
+// TestStopTokens: tokens that a request names end the answer, and no other end it that was not to.
+func TestStopTokens(t *testing.T) {
+	s := try(t, Config{}, script("abcde"))
+	for _, test := range []struct {
+		more       string
+		text, want string
+	}{
+		{`"stop_token_ids":[100]`, "abc", "stop"},
+		{`"stop_token_ids":[101,99]`, "ab", "stop"},
+		{`"stop_token_ids":[100],"ignore_eos":true,"max_tokens":30`, "abc", "stop"},
+		{`"stop_token_ids":[100],"min_tokens":4`, "abc\x00e", ""},
+		{`"stop_token_ids":[],"n_predict":2`, "ab", "length"},
+		{`"stop_token_ids":null,"max_new_tokens":3`, "abc", "length"},
+		{`"n_predict":2,"max_tokens":4`, "abcd", "length"},
+		{`"n_predict":-1`, "abcde", "stop"},
+	} {
+		for _, path := range []string{chatPath, textPath} {
+			body := say("hi", test.more)
+			if path == textPath {
+				body = `{"prompt":"hi","temperature":0,` + test.more + `}`
+			}
+			w := s.post(path, body)
+			got := chatText(w.Body.Bytes()) + completionText(w.Body.Bytes())
+			if test.want == "" { // another token stands in its place
+				if w.Code != 200 || len(got) < 4 || got[:3] != "abc" || got[3] == 'd' {
+					t.Errorf("%s %s: %d %s", path, test.more, w.Code, w.Body)
+				}
+				continue
+			}
+			if w.Code != 200 || got != test.text || !strings.Contains(w.Body.String(), `"finish_reason":"`+test.want+`"`) {
+				t.Errorf("%s %s: %d %s, want %q", path, test.more, w.Code, w.Body, test.text)
+			}
+		}
+	}
+	for _, ids := range []string{"[-1]", "[99999999]"} {
+		if w := s.post(chatPath, say("hi", `"stop_token_ids":`+ids)); w.Code != 400 || !strings.Contains(w.Body.String(), `"stop_token_ids: token `) {
+			t.Errorf("%s: %d %s", ids, w.Code, w.Body)
+		}
+	}
+}
+
+// TestRefusedFields: what would change what the model reads or what the answer is made of is refused
+// by name, and passed over where it asks for nothing.
+func TestRefusedFields(t *testing.T) {
+	s := try(t, Config{}, &echoModel{})
+	for field, value := range map[string]string{
+		"continue_final_message": "true", "chat_template": `"{{ x }}"`, "documents": `[{"text":"x"}]`,
+		"truncate_prompt_tokens": "5", "use_beam_search": "true", "include_stop_str_in_output": "true",
+		"add_generation_prompt": "false",
+	} {
+		nothing := `"` + field + `":null`
+		if field == "add_generation_prompt" {
+			nothing = `"` + field + `":true`
+		}
+		for path, body := range map[string]func(more string) string{
+			chatPath: func(more string) string { return say("hi", `"max_tokens":3`, more) },
+			textPath: func(more string) string { return `{"prompt":"hi","max_tokens":3,` + more + `}` },
+		} {
+			if w := s.post(path, body(`"`+field+`":`+value)); w.Code != 400 || !strings.Contains(w.Body.String(), `"param":"`+field+`"`) {
+				t.Errorf("%s %s: %d %s", path, field, w.Code, w.Body)
+			}
+			if w := s.post(path, body(nothing)); w.Code != 200 {
+				t.Errorf("%s %s: %d %s", path, nothing, w.Code, w.Body)
+			}
+		}
+	}
+	w := s.post(chatPath, say("hi", `"tools":[{"type":"function","name":"f","parameters":{}}]`))
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "tools[0].function: missing") {
+		t.Errorf("a tool of another API: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -105,6 +105,14 @@ func (g *langs) outerFormat(name string) (l lang, known bool) {
 	return l, true
 }
 
+// numberFormats are the formats of OpenAPI, and of Rust's schemars, that bound integers, with their
+// bounds. The numbers of 64 bits have more digits than grammars write without bounds.
+var numberFormats = map[string][2]string{
+	"int8": {"-128", "127"}, "int16": {"-32768", "32767"}, "int32": {"-2147483648", "2147483647"},
+	"uint8": {"0", "255"}, "uint16": {"0", "65535"}, "uint32": {"0", "4294967295"},
+	"uint": {"0", "18446744073709551615"}, "uint64": {"0", "18446744073709551615"},
+}
+
 // openFormats are formats of OpenAPI that any string has; they tell how to show or store it.
 var openFormats = map[string]bool{"password": true, "binary": true}
 

@@ -226,6 +226,12 @@ func (c *compiler) interval(f *conjunction) (interval, error) {
 				v.lower(l)
 			}
 		}
+		if p := n.get("format"); p != nil && p.kind == '"' {
+			if bounds, ok := numberFormats[p.text]; ok {
+				v.raise(limit{decimalOf(bounds[0]), false, true})
+				v.lower(limit{decimalOf(bounds[1]), false, true})
+			}
+		}
 		if err := c.step(&v, n); err != nil {
 			return v, err
 		}

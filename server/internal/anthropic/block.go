@@ -20,7 +20,8 @@ type block struct {
 	Name      string          `json:"name"`
 	Input     json.RawMessage `json:"input"`
 	ToolUseID string          `json:"tool_use_id"`
-	Content   json.RawMessage `json:"content"` // of a tool_result: a string, text blocks or nothing
+	ToolName  string          `json:"tool_name"` // of a tool_reference
+	Content   json.RawMessage `json:"content"`   // of a tool_result: a string, text blocks or nothing
 	IsError   bool            `json:"is_error"`
 
 	// Of a document. The source of a search_result is a string.
@@ -52,6 +53,15 @@ func readBlocks(path string, raw json.RawMessage) ([]block, error) {
 	return blocks, nil
 }
 
+// resultText returns what one of Anthropic's own tools returned: text, or JSON where it is no text.
+func (b *block) resultText(path string) string {
+	text, err := blocksText(path, b.Content)
+	if err != nil {
+		return string(wire.Plain(b.Content))
+	}
+	return text
+}
+
 // text returns the text of a block, and whether it is of a type that has text: text, a document whose
 // source is text, or a search result.
 func (b *block) text(path string) (text string, ok bool, err error) {
@@ -63,6 +73,8 @@ func (b *block) text(path string) (text string, ok bool, err error) {
 		return *b.Text, true, nil
 	case "document":
 		return b.documentText(path)
+	case "tool_reference": // of a search among tools, all of which the model has been told of
+		return b.ToolName, b.ToolName != "", nil
 	case "search_result":
 		var source string
 		wire.Unmarshal(b.Source, &source) // a title will do

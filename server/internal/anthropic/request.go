@@ -259,10 +259,26 @@ func addAnswer(p *generate.Params, path string, blocks []block) error {
 			// Anthropic refuses an input that is no object. But a client that got one from a model
 			// has no way to mend it, and its conversation would be lost.
 			calls = append(calls, generate.CalledTool(b.Name, b.Input))
+		case b.Type == "server_tool_use" || b.Type == "mcp_tool_use": // of Anthropic's own tools
+			calls = append(calls, generate.CalledTool(b.Name, b.Input))
+		case strings.HasSuffix(b.Type, "_tool_result"):
+			p.AddAnswer(reasoning.String(), text.String(), calls)
+			p.AddToolResult(b.resultText(path))
+			reasoning.Reset()
+			text.Reset()
+			calls = nil
+		case b.Type == "compaction": // a summary of what was said before
+			summary, err := blocksText(path+".content", b.Content)
+			if err != nil {
+				return err
+			}
+			text.WriteString(summary)
 		default:
 			return badBlock(path, b, "text and tool_use")
 		}
 	}
-	p.AddAnswer(reasoning.String(), text.String(), calls)
+	if n := len(blocks); n == 0 || !strings.HasSuffix(blocks[n-1].Type, "_tool_result") {
+		p.AddAnswer(reasoning.String(), text.String(), calls)
+	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (f *FormFields) AddTo(c *Constraint) error {
 	if err := f.addStructured(c); err != nil {
 		return err
 	}
-	if isSet(f.NVExt) {
+	if IsSet(f.NVExt) {
 		var inner FormFields
 		if wire.Unmarshal(f.NVExt, &inner) == nil {
 			if err := inner.addGuided(c, "nvext."); err != nil {
@@ -96,7 +96,7 @@ func (f *FormFields) addGuided(c *Constraint, path string) error {
 }
 
 func (f *FormFields) addStructured(c *Constraint) error {
-	if !isSet(f.Structured) {
+	if !IsSet(f.Structured) {
 		return nil
 	}
 	const name = "structured_outputs"
@@ -113,7 +113,7 @@ func (f *FormFields) addStructured(c *Constraint) error {
 	}); err != nil {
 		return err
 	}
-	if isSet(s.JSONObject) {
+	if IsSet(s.JSONObject) {
 		if err := c.SetSchema(name+".json_object", anyObject); err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (c *Constraint) alone(field string) error {
 
 // addSchema demands the schema of a field: an object, JSON text of one, or "json" for any object.
 func (c *Constraint) addSchema(f namedField) error {
-	if !isSet(f.value) {
+	if !IsSet(f.value) {
 		return nil
 	}
 	schema := f.value
@@ -207,7 +207,7 @@ const maxChoices = 1000
 
 // addChoice demands one of the texts that a field lists.
 func (c *Constraint) addChoice(f namedField) error {
-	if !isSet(f.value) {
+	if !IsSet(f.value) {
 		return nil
 	}
 	if err := c.alone(f.name); err != nil {
@@ -234,7 +234,7 @@ type namedField struct {
 // refuseSet refuses the first of the fields that is set.
 func refuseSet(fields []namedField) error {
 	for _, f := range fields {
-		if isSet(f.value) {
+		if IsSet(f.value) {
 			return Unsupported(f.name, "%s: this server cannot hold an answer to it; "+
 				"it can hold one to a JSON schema or to a choice of texts", f.name)
 		}
@@ -242,9 +242,9 @@ func refuseSet(fields []namedField) error {
 	return nil
 }
 
-// isSet says whether a field demands anything: libraries send what was not asked for as null, false
+// IsSet says whether a field demands anything: libraries send what was not asked for as null, false
 // or empty.
-func isSet(raw json.RawMessage) bool {
+func IsSet(raw json.RawMessage) bool {
 	switch string(bytes.Join(bytes.Fields(raw), nil)) {
 	case "", "null", "false", `""`, "[]", "{}":
 		return false

@@ -15,6 +15,7 @@ package generate
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,6 +143,14 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 func (g *Generator) engineRequest(
 	ctx context.Context, p *Params, prompt []int32, begun beginning,
 ) (engine.Request, error) {
+	stops := slices.Clone(g.text.StopTokens())
+	for _, id := range p.StopTokens {
+		if n := g.engine.Vocab(); id < 0 || id >= n {
+			return engine.Request{}, Invalid("stop_token_ids",
+				"stop_token_ids: token %d; the model's are 0 to %d", id, n-1)
+		}
+		stops = append(stops, int32(id))
+	}
 	for id := range p.Sampling.Bias {
 		if n := g.engine.Vocab(); int(id) >= n {
 			return engine.Request{}, Invalid("logit_bias",
@@ -173,8 +182,11 @@ func (g *Generator) engineRequest(
 		}
 		mask = g.within(mask, begun.open, n)
 	}
-	if stops := g.text.StopTokens(); p.IgnoreEOS || p.MinTokens > 0 {
-		mask = keepGoing(mask, stops, p.IgnoreEOS, p.MinTokens)
+	if p.IgnoreEOS {
+		mask = keepGoing(mask, g.text.StopTokens(), true, 0)
+	}
+	if p.MinTokens > 0 {
+		mask = keepGoing(mask, stops, false, p.MinTokens)
 	}
 	return engine.Request{
 		Principal:  p.Principal,
@@ -183,7 +195,7 @@ func (g *Generator) engineRequest(
 		Prompt:     prompt,
 		MaxTokens:  most,
 		SureTokens: sure,
-		Stop:       g.text.StopTokens(),
+		Stop:       stops,
 		Sampling:   p.Sampling,
 		Mask:       mask,
 		Logprobs:   logprobs,

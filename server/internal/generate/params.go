@@ -29,6 +29,8 @@ type Params struct {
 
 	MinTokens int  // the answer does not end by itself, or at a stop string, before it has so many
 	IgnoreEOS bool // the answer does not end by itself at all
+	// StopTokens end the answer, too, whatever IgnoreEOS says.
+	StopTokens []int
 
 	Thinking  Thinking
 	Variables map[string]any // of the chat template, as encoding/json decodes them

@@ -41,6 +41,9 @@ type chatMessage struct {
 	// What an assistant thought before, as this server and others send it.
 	ReasoningContent string `json:"reasoning_content"`
 	Reasoning        string `json:"reasoning"`
+	// These ask that the answer goes on from this message, and are here so that they can be refused.
+	Prefix  bool `json:"prefix"`
+	Partial bool `json:"partial"`
 }
 
 // A calledTool is a call in the history: a model wrote it.
@@ -141,6 +144,10 @@ func (m *chatMessage) addTo(p *generate.Params, path string) error {
 		return generate.Invalid(path+".tool_calls",
 			"%s.tool_calls: only an assistant's message has them", path)
 	}
+	if m.Prefix || m.Partial {
+		return generate.Unsupported(path, "%s: prefix and partial are not supported; this server "+
+			"begins every answer itself", path)
+	}
 	text, err := m.contentText(path + ".content")
 	if err != nil {
 		return err
@@ -177,6 +184,14 @@ func (m *chatMessage) calls() []generate.ToolCall {
 	return calls
 }
 
+// The types of parts that have text, under the names of OpenAI's two APIs, and those with which
+// libraries repeat in an assistant's content what stands beside it: its calls and its reasoning.
+var (
+	textParts  = []string{"text", "input_text", "output_text"}
+	besideText = []string{"thinking", "redacted_thinking", "reasoning", "reasoning_content", "tool_use",
+		"tool_call", "tool_calls", "function_call"}
+)
+
 // contentText returns the text of a message: a string, or the parts of an array joined without
 // anything between them.
 func (m *chatMessage) contentText(path string) (string, error) {
@@ -210,7 +225,9 @@ func (m *chatMessage) contentText(path string) (string, error) {
 		switch {
 		case part.Type == "refusal" && assistant:
 			text = part.Refusal
-		case part.Type != "text":
+		case assistant && slices.Contains(besideText, part.Type):
+			continue
+		case !slices.Contains(textParts, part.Type):
 			return "", generate.Unsupported(path+".type",
 				"%s.type: %q; this server reads text parts only", path, part.Type)
 		}

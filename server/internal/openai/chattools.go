@@ -10,6 +10,7 @@ import (
 
 type chatTool struct {
 	Type     string `json:"type"`
+	Name     string `json:"name"` // where OpenAI's other API has it
 	Function struct {
 		Name        string          `json:"name"`
 		Description string          `json:"description"`
@@ -21,6 +22,7 @@ type chatTool struct {
 type responseFormat struct {
 	Type       string          `json:"type"`
 	Schema     json.RawMessage `json:"schema"` // of json_object
+	Value      json.RawMessage `json:"value"`  // the same for TGI
 	JSONSchema *struct {
 		Name   string          `json:"name"`
 		Schema json.RawMessage `json:"schema"`
@@ -35,6 +37,10 @@ func (q *ChatRequest) constraint() (generate.Constraint, error) {
 		Parallel: q.ParallelToolCalls == nil || *q.ParallelToolCalls,
 	}
 	for i, t := range q.Tools {
+		if t.Type == "function" && t.Function.Name == "" && t.Name != "" {
+			return c, generate.Invalid("tools", "tools[%d].function: missing; a tool has its name and "+
+				"parameters there in this API", i)
+		}
 		if t.Type != "function" {
 			return c, generate.Unsupported("tools",
 				"tools[%d].type: %q; this server knows function", i, t.Type)
@@ -149,6 +155,9 @@ func (f *samplingFields) readFormat(c *generate.Constraint) error {
 		// Not in OpenAI's API, but in that of several servers, and clients rely on it.
 		if wire.OrNil(r.Schema) != nil {
 			return c.SetSchema("response_format.schema", r.Schema)
+		}
+		if wire.OrNil(r.Value) != nil {
+			return c.SetSchema("response_format.value", r.Value)
 		}
 		return c.SetObject("response_format")
 	case "json_schema":

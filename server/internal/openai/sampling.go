@@ -33,8 +33,13 @@ type samplingFields struct {
 	ResponseFormat *responseFormat `json:"response_format"`
 
 	// Extensions of vLLM, SGLang and llama.cpp, which load generators use.
-	MinTokens int  `json:"min_tokens"`
-	IgnoreEOS bool `json:"ignore_eos"`
+	MinTokens    int   `json:"min_tokens"`
+	IgnoreEOS    bool  `json:"ignore_eos"`
+	StopTokens   []int `json:"stop_token_ids"`
+	NPredict     *int  `json:"n_predict"`      // max_tokens of llama.cpp
+	MaxNewTokens *int  `json:"max_new_tokens"` // and of TGI
+
+	refusedFields
 
 	generate.FormFields
 }
@@ -85,9 +90,18 @@ func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
 	if err := p.SetSalt(f.CacheSalt); err != nil {
 		return nil, err
 	}
-	if err := setMaxTokens(p, "max_tokens", f.MaxTokens); err != nil {
+	if err := f.refusedFields.check(); err != nil {
 		return nil, err
 	}
+	for _, length := range []struct {
+		field string
+		n     *int
+	}{{"n_predict", f.NPredict}, {"max_new_tokens", f.MaxNewTokens}, {"max_tokens", f.MaxTokens}} {
+		if err := setMaxTokens(p, length.field, length.n); err != nil {
+			return nil, err
+		}
+	}
+	p.StopTokens = f.StopTokens
 	var err error
 	p.Sampling, err = generate.SamplingFields{
 		Temperature: f.Temperature,
