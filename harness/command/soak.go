@@ -176,7 +176,7 @@ func parseSoak(e *env, args []string) (*soakOptions, error) {
 	f.DurationVar(&o.length, "for", time.Hour, "`time` for which agents come, a minute or more")
 	f.IntVar(&o.agents, "agents", 0, "`agents` at a time; default: the scenario's")
 	f.Float64Var(&o.speed, "speed", 1,
-		"how many times faster than agents are they pause; -for is their time, not the clock's")
+		"how many times faster than agents are they pause; -for and -restart-every are their time, not the clock's")
 	f.DurationVar(&o.restartEvery, "restart-every", 0,
 		"restart the server so often, between requests; agents go on where they were")
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; default: another one each time")
@@ -237,8 +237,9 @@ func (o *soakOptions) check(path string) error {
 			time.Duration(float64(o.length)/o.speed), minSoak)
 	case o.agents < 0:
 		return usageError("-agents is %d; want at least 1", o.agents)
-	case o.restartEvery > 0 && o.restartEvery < 10*time.Second:
-		return usageError("-restart-every %v; want 10s or more", o.restartEvery)
+	case o.restartEvery > 0 && float64(o.restartEvery)/o.speed < float64(10*time.Second):
+		return usageError("-restart-every %v at -speed %g: want 10s or more by the clock",
+			o.restartEvery, o.speed)
 	case len(o.file.Levels) > 0 || o.file.Search != nil:
 		return usageError("%s is a sweep or a search; a soak is of one load", l.Name)
 	case l.Concurrency == 0 && o.agents > 0:
@@ -265,7 +266,7 @@ func (o *soakOptions) measure(ctx context.Context, e *env, m *measurement,
 		Write:   m.results.rest(o.answers),
 		Journal: journal.addRecords, JournalSamples: journal.addSamples}
 	if o.restartEvery > 0 {
-		plan.MaintainEvery = o.restartEvery
+		plan.MaintainEvery = time.Duration(float64(o.restartEvery) / o.speed)
 		plan.Maintain = func(ctx context.Context) error {
 			m.client.Close()
 			return m.target.restartThere(ctx)

@@ -185,6 +185,9 @@ type Jobs struct {
 	GoodRatio float64 // those done within the objective / N; -1: there is none
 }
 
+// Done is how many jobs were done.
+func (s *Jobs) Done() int { return s.N - s.Failed }
+
 // summary describes the jobs; elapsed is how long their load ran, bound what a good job must hold.
 func (all *jobs) summary(elapsed, bound time.Duration) Jobs {
 	s := Jobs{N: all.single.n, Failed: all.single.failed, GoodRatio: -1}

@@ -103,7 +103,7 @@ func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) strin
 	}
 	if r.HasJobs() {
 		b.WriteString(style("2", "calling: of a job, while a call was under way; ceiling: the hits of a "+
-			"cache without an end, by "+r.reuse()) + "\n")
+			"cache without an end, by "+r.Reuse()) + "\n")
 	}
 	if r.HasObjective() {
 		b.WriteString(style("2", "goodput: answers a second with "+r.Workload.Goodput+

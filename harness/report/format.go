@@ -14,6 +14,8 @@ var Funcs = map[string]any{
 	"q":        Quantile,
 	"ci":       Interval,
 	"rate":     table.Rate,
+	"three":    table.Three,
+	"ratio":    Ratio,
 	"tokrate":  TokenRate,
 	"percent":  table.Percent,
 	"duration": table.Duration,

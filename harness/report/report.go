@@ -175,8 +175,8 @@ func (r *Report) HasObjective() bool {
 	return slices.ContainsFunc(r.Results, func(s Result) bool { return s.Pooled.Judged > 0 })
 }
 
-// reuse is in what the ceiling of hits is counted.
-func (r *Report) reuse() string {
+// Reuse is in what the ceiling of hits is counted.
+func (r *Report) Reuse() string {
 	if n := r.System.ReuseTokens; n > 1 {
 		return fmt.Sprintf("whole blocks of %d tokens", n)
 	}

@@ -37,7 +37,8 @@ type page struct {
 	Strips        stripChart
 	Distributions []*distribution
 	Timelines     []*timeline
-	Busiest       int // index of the timeline that is shown first
+	Agents        []*agents // of the results that have jobs
+	Busiest       int       // index of the timeline that is shown first
 	Breakdowns    []breakdown
 	Seen          bool        // the breakdowns are by the client's clock
 	Gauges        []gaugePair // of the results of which either gauge is known
@@ -60,6 +61,7 @@ type chartData struct {
 	Dots   []dot     `json:"dots"`
 	Server []instant `json:"server"`
 	Bars   []bar     `json:"bars"`
+	Swim   *laneData `json:"swim,omitempty"`
 }
 
 // Write writes a report as a page, with an earlier measurement beside it where one is given.
@@ -98,7 +100,7 @@ func Write(w io.Writer, r *report.Report, earlier *Earlier) error {
 	for _, s := range r.Sweeps() {
 		p.Sweeps = append(p.Sweeps, newSweepChart(s))
 	}
-	p.TabStyle = tabStyle(max(len(p.Timelines), len(p.Distributions)))
+	p.TabStyle = tabStyle(max(len(p.Timelines), len(p.Distributions), len(p.Agents)))
 	return templates.ExecuteTemplate(w, "report", p)
 }
 
@@ -108,12 +110,19 @@ func (p *page) drawResults() {
 	p.Seen = true
 	for i := range p.Results {
 		s := &p.Results[i]
+		work, swim := newAgents(s, i)
+		if work != nil {
+			p.Agents = append(p.Agents, work)
+		}
 		if t := newTimeline(s, i, p.System.PoolLimit()); t != nil {
+			if work != nil {
+				t.Lanes = nil // the agents' own show more
+			}
 			p.Timelines = append(p.Timelines, t)
 			if t.Max >= busiest {
 				busiest, p.Busiest = t.Max, i
 			}
-			data := chartData{Dots: t.Dots, Server: t.Server}
+			data := chartData{Dots: t.Dots, Server: t.Server, Swim: swim}
 			if t.Lanes != nil {
 				data.Bars = t.Lanes.Bars
 			}

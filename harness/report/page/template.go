@@ -18,6 +18,9 @@ var compareText string
 //go:embed soak.html.tmpl
 var soakText string
 
+//go:embed agents.html.tmpl
+var agentsText string
+
 //go:embed charts.html.tmpl
 var chartsText string
 
@@ -35,7 +38,7 @@ var funcs = template.FuncMap{
 }
 
 var templates = template.Must(template.New("charts").Funcs(report.Funcs).Funcs(funcs).Parse(
-	chartsText + define("report", reportText) + define("compare", compareText) +
+	chartsText + agentsText + define("report", reportText) + define("compare", compareText) +
 		define("soak", soakText)))
 
 func define(name, text string) string {
