@@ -66,6 +66,7 @@ type Finding struct {
 	Verdict    Judgement
 	About      string // what was looked at, or what is wrong with the first Violation
 	Violations []record.Violation
+	Leak       *Leak `json:",omitempty"` // of Timing: the figures
 }
 
 // Check names what is checked.
@@ -142,7 +143,10 @@ func (x *auditor) begin(name StepName, about string, args ...any) {
 // found adds the finding of a check, which passes where there are no violations. about is then what
 // was looked at.
 func (x *auditor) found(name Check, violations []record.Violation, about string, args ...any) {
-	about = fmt.Sprintf(about, args...)
+	x.findings = append(x.findings, finding(name, violations, fmt.Sprintf(about, args...)))
+}
+
+func finding(name Check, violations []record.Violation, about string) Finding {
 	f := Finding{Name: name, Verdict: Passed, About: about, Violations: violations}
 	if len(violations) > 0 {
 		f.Verdict, f.About = Broken, violations[0].About
@@ -150,7 +154,7 @@ func (x *auditor) found(name Check, violations []record.Violation, about string,
 			f.About = fmt.Sprintf("%d times, the first: %s", n, f.About)
 		}
 	}
-	x.findings = append(x.findings, f)
+	return f
 }
 
 func (x *auditor) unknown(name Check, why string) {

@@ -21,6 +21,7 @@ type accessOptions struct {
 	api         client.API   // "": chosen by what the server has
 	forms       []client.API // of what was recorded, which is asked in the same where api is ""
 	keyFile, ca string
+	given       string // a key that another flag has named
 	insecure    bool
 	body        load.Body
 	headers     []load.Header
@@ -146,6 +147,9 @@ func formsOf(sessions []load.Session) (forms []client.API) {
 // key is the API key to send. A server that is started here tells by its flags, or the environment
 // it inherits, which it accepts.
 func (o *accessOptions) key(starts bool, serve []string) (string, error) {
+	if o.given != "" {
+		return o.given, nil
+	}
 	if o.keyFile != "" {
 		return firstKey("-key-file", o.keyFile)
 	}
@@ -164,25 +168,13 @@ func (o *accessOptions) key(starts bool, serve []string) (string, error) {
 	return strings.TrimSpace(os.Getenv(keyVariable)), nil
 }
 
-// firstKey is the first key in a file, which has one on each line.
+// firstKey is the first key in a file, which has KEY, or a principal's NAME and its KEY, on each line.
 func firstKey(flag, name string) (string, error) {
-	text, err := os.ReadFile(name)
+	keys, err := readKeyList(flag, name)
 	if err != nil {
-		return "", usageError("%s: %w", flag, err)
+		return "", err
 	}
-	keys := strings.Fields(strings.TrimPrefix(string(text), "\ufeff"))
-	if len(keys) == 0 {
-		return "", usageError("%s: %s has no key in it", flag, name)
-	}
-	if strings.ContainsFunc(keys[0], func(r rune) bool { return r < ' ' || r > '~' }) {
-		return "", usageError(
-			"%s: the first line of %s is no key: it has characters that a header "+
-				"cannot have",
-			flag,
-			name,
-		)
-	}
-	return keys[0], nil
+	return keys[0].Secret, nil
 }
 
 // flagValue is the value of a flag among a program's arguments, "" where it is not given.

@@ -46,6 +46,19 @@ the conversations go on:
               passed
   count       every request that was begun has ended and is on record, and Little's law holds
 
+With -keys it checks that two principals of a server are kept apart:
+
+  own         a principal finds the prefix that it has sent itself (else there is nothing to keep apart)
+  prefix      and not one that the other has sent, as the server's cached_tokens tell
+  agents      the other's agents are like nobody's, on every route of /v1/agents
+  stored      and so are its responses under /v1/responses
+  metrics     what a principal may read of the server names no agent of the other's
+  contents    no answer to one has a secret of the other
+  timing      the time to the first token does not tell what the other has sent. Prompts that the
+              other has and has not sent are asked in random order; the two are compared by a
+              signed-rank test, which fails a server that keeps principals apart one time in a
+              thousand, and by how many bits a thousand probes would tell, with an interval of 95 %
+
 The server is this program itself as another process, with agents' memories that survive restarts,
 or any OpenAI-compatible server with -url. Flags after -- are those of loadstone serve.`
 
@@ -53,6 +66,7 @@ const checkExamples = `  loadstone check
   loadstone check -model smollm2 -agents 16 -- -max-batch 4
   loadstone check -url http://127.0.0.1:8080
   loadstone check -url http://127.0.0.1:8080 -variants   fail for variants, too
+  loadstone check -url http://127.0.0.1:8080 -keys alice.key,bob.key
 
 Exit codes: 0 every check passes or cannot be made, 1 one fails, 2 wrong command line, 4 the server
 cannot be reached or started, 130 interrupted.
@@ -62,6 +76,7 @@ cannot be reached or started, 130 interrupted.
 type checkOptions struct {
 	targetOptions
 	audit    audit.Audit
+	keys     keysOptions
 	variants bool
 	timeout  time.Duration
 }
@@ -81,6 +96,9 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 	if err := o.remember(filepath.Join(dir, "agents")); err != nil {
 		return err
 	}
+	if o.serve, err = o.keys.accept(dir, o.serve); err != nil {
+		return err
+	}
 	results, err := newResults(filepath.Join(dir, "server"))
 	if err != nil {
 		return err
@@ -91,6 +109,10 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer s.stop()
+	if o.keys.a != "" {
+		findings, err := o.isolate(ctx, e, s)
+		return o.conclude(ctx, e, findings, err)
+	}
 	c := s.client()
 	c.Timeout = o.timeout
 	o.audit.Tokens = o.tokens
@@ -106,10 +128,17 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 		}
 	}
 	findings, err := o.run(ctx, e, c)
+	if ctx.Err() == nil {
+		tellNoMetrics(e, c)
+	}
+	return o.conclude(ctx, e, findings, err)
+}
+
+// conclude prints what was found, and returns an error where a check fails or none could be made.
+func (o *checkOptions) conclude(ctx context.Context, e *env, findings []audit.Finding, err error) error {
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}
-	tellNoMetrics(e, c)
 	if printErr := o.print(e.stdout, findings); printErr != nil {
 		return errors.Join(err, printErr)
 	}
@@ -167,6 +196,7 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	f.IntVar(&o.audit.MaxTokens, "max-tokens", 24, "max tokens of an answer")
 	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are cancelled midway")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest that an answer may take")
+	o.keys.flags(f)
 	f.Uint64Var(&o.audit.Seed, "seed", 1,
 		"of the prompts; with -url the default is another one each time")
 	f.BoolVar(&o.variants, "variants", false,
@@ -189,6 +219,15 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 		}
 	}
 	o.audit.Words = max(1, *promptTokens*3/4)
+	if err := o.keys.read(); err != nil {
+		return nil, err
+	}
+	if o.keys.a != "" {
+		if set["key-file"] {
+			return nil, usageError("-keys and -key-file both name keys")
+		}
+		o.access.given = o.keys.a
+	}
 	if o.url != "" && !set["seed"] {
 		o.audit.Seed = uint64(time.Now().UnixMilli())
 	}
