@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -203,33 +205,19 @@ func (v *vocabulary) vocab() object {
 // byteLevel makes a tokenizer of the GPT-2 kind: it cuts text up by a pattern, writes its bytes as
 // letters and merges them.
 func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
-	if v.bos, err = m.Bool("tokenizer.ggml.add_bos_token", false); err != nil {
-		return nil, nil, err
-	}
-	pre := "gpt-2"
+	name := "gpt-2"
 	if m.Has("tokenizer.ggml.pre") {
-		if pre, err = m.Text("tokenizer.ggml.pre"); err != nil {
+		if name, err = m.Text("tokenizer.ggml.pre"); err != nil {
 			return nil, nil, err
 		}
 	}
-	letters := func(regex bool) object {
-		return object{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true},
-			{"use_regex", regex}}
+	pre, ok := preTokenizers[name]
+	if !ok {
+		return nil, nil, fmt.Errorf("tokenizer.ggml.pre %q cannot be imported; %s can", name,
+			strings.Join(slices.Sorted(maps.Keys(preTokenizers)), ", "))
 	}
-	var cut object
-	switch pre {
-	case "gpt-2", "default":
-		cut = letters(true)
-	case "smollm":
-		cut = sequence("pretokenizers", object{{"type", "Digits"}, {"individual_digits", true}},
-			letters(true))
-	case "llama-bpe":
-		cut = sequence("pretokenizers", object{{"type", "Split"},
-			{"pattern", object{{"Regex", llama3Pattern}}},
-			{"behavior", "Isolated"}, {"invert", false}}, letters(false))
-	default:
-		return nil, nil, fmt.Errorf("tokenizer.ggml.pre %q cannot be imported; gpt-2, smollm and llama-bpe can",
-			pre)
+	if v.bos, err = m.Bool("tokenizer.ggml.add_bos_token", pre.bos); err != nil {
+		return nil, nil, err
 	}
 	lines, err := m.Strings("tokenizer.ggml.merges")
 	if err != nil {
@@ -244,15 +232,70 @@ func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
 		}
 		merges[i] = [2]string{left, right}
 	}
-	stages = object{{"normalizer", nil}, {"pre_tokenizer", cut},
+	var normalizer any
+	if pre.nfc {
+		normalizer = object{{"type", "NFC"}}
+	}
+	stages = object{{"normalizer", normalizer}, {"pre_tokenizer", pre.stage()},
 		{"decoder", object{{"type", "ByteLevel"}, {"add_prefix_space", true},
 			{"trim_offsets", true}, {"use_regex", true}}}}
-	return stages, bpe(v, merges, nil, false, pre == "llama-bpe"), nil
+	return stages, bpe(v, merges, nil, false, pre.ignoreMerges), nil
 }
 
-// llama3Pattern is the expression by which Llama 3 cuts up a text.
-const llama3Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}` +
-	`| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+// preTokenizer is how a byte-level tokenizer cuts up a text.
+type preTokenizer struct {
+	pattern      string // an expression; "" for GPT-2's, which ByteLevel has built in
+	digits       bool   // digits are cut off one by one before
+	nfc          bool   // the text is normalised
+	ignoreMerges bool   // a piece that is a token is that token
+	bos          bool   // a text begins with bos where the file does not say
+}
+
+// preTokenizers are those of tokenizer.ggml.pre, as the models' own tokenizer.json have them.
+var preTokenizers = map[string]preTokenizer{
+	"gpt-2":            {},
+	"default":          {},
+	"smollm":           {digits: true},
+	"llama-bpe":        {pattern: words + `|\p{N}{1,3}` + marks, ignoreMerges: true, bos: true},
+	"llama3":           {pattern: words + `|\p{N}{1,3}` + marks, ignoreMerges: true, bos: true},
+	"llama-v3":         {pattern: words + `|\p{N}{1,3}` + marks, ignoreMerges: true, bos: true},
+	"smaug-bpe":        {pattern: words + `|\p{N}{1,3}` + marks, ignoreMerges: true},
+	"qwen2":            {pattern: words + `|\p{N}` + marks, nfc: true},
+	"deepseek-r1-qwen": {pattern: words + `|\p{N}` + marks, nfc: true},
+	"tekken":           {pattern: cased + `|` + casedEnd + `|\p{N}` + slashes, ignoreMerges: true, bos: true},
+	"gpt-4o":           {pattern: cased + contraction + `?|` + casedEnd + contraction + `?|\p{N}{1,3}` + slashes},
+}
+
+// Parts of the expressions: words and what follows them, and words that are cut where small letters
+// end and capital ones begin.
+const (
+	contraction = `(?i:'s|'t|'re|'ve|'m|'ll|'d)`
+	words       = contraction + `|[^\r\n\p{L}\p{N}]?\p{L}+`
+	marks       = `| ?[^\s\p{L}\p{N}]+[\r\n]*` + spaces
+	slashes     = `| ?[^\s\p{L}\p{N}]+[\r\n/]*` + spaces
+	spaces      = `|\s*[\r\n]+|\s+(?!\S)|\s+`
+
+	capitals = `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`
+	smalls   = `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`
+	cased    = `[^\r\n\p{L}\p{N}]?` + capitals + `*` + smalls + `+`
+	casedEnd = `[^\r\n\p{L}\p{N}]?` + capitals + `+` + smalls + `*`
+)
+
+// stage is the pre_tokenizer of tokenizer.json.
+func (p preTokenizer) stage() object {
+	letters := object{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true},
+		{"use_regex", p.pattern == ""}}
+	switch {
+	case p.digits:
+		return sequence("pretokenizers",
+			object{{"type", "Digits"}, {"individual_digits", true}}, letters)
+	case p.pattern != "":
+		return sequence("pretokenizers", object{{"type", "Split"},
+			{"pattern", object{{"Regex", p.pattern}}},
+			{"behavior", "Isolated"}, {"invert", false}}, letters)
+	}
+	return letters
+}
 
 // sequence makes a component that applies others one after the other.
 func sequence(key string, parts ...object) object {

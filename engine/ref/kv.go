@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"loadstone/engine/checkpoint"
 )
 
 // cache holds the keys and values of every layer. A plane is the keys or the values of one layer:
@@ -28,8 +30,13 @@ func (m *Model) KVFormat() string { return m.kv.format.Name }
 // KVBytesPerToken returns how many bytes one token takes in the cache: in all global layers
 // together, and in all sliding ones.
 func (m *Model) KVBytesPerToken() (global, window int) {
-	layer := 2 * m.kv.tokenBytes()
-	for _, sliding := range m.cfg.LayerSliding {
+	return KVBytesPerToken(m.cfg, m.kv.format)
+}
+
+// KVBytesPerToken returns the same for a network that is not loaded.
+func KVBytesPerToken(c checkpoint.Config, f KVFormat) (global, window int) {
+	layer := 2 * c.KVHeads * f.size(c.HeadDim)
+	for _, sliding := range c.LayerSliding {
 		if sliding {
 			window += layer
 		} else {

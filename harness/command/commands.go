@@ -50,7 +50,7 @@ func commands() []command {
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
 		{"logs", "[flags] FILE",
 			"latencies of a server's access log, beside the client's own", logs},
-		{"model", "list | pull NAME | import FILE.gguf DIR | path NAME",
+		{"model", "list | pull NAME | import FILE.gguf DIR | check MODEL | path NAME",
 			"the models on this machine", model},
 		{"help", "[TOPIC]", "more about a command or a topic", help},
 		{"completion", "bash | zsh | fish",

