@@ -1,7 +1,7 @@
-// Package metal runs Llama and Gemma 3 networks on Apple's MLX: on the GPU of a Mac, on any CPU
-// under Linux. The package is called metal; users see the backend as mlx, in flags, version output,
-// errors and reports, because all figures that were measured so far are those of CPUs. On a GPU it
-// has never run.
+// Package metal runs the networks that engine/checkpoint describes on Apple's MLX: on the GPU of a
+// Mac, on any CPU under Linux. The package is called metal; users see the backend as mlx, in flags,
+// version output, errors and reports, because all figures that were measured so far are those of
+// CPUs. On a GPU it has never run.
 //
 // It needs the build tag mlx, cgo, and the libraries that `go run ./metal/setup` installs. Without
 // the tag the package is pure Go and Open returns ErrUnavailable. Model satisfies the engine's
@@ -11,7 +11,8 @@
 // imports the standard library alone.
 //
 //	Go     metal.go (this), mlx.go Model, thread.go the one thread that owns MLX, batch.go the
-//	       checks before a step, mapping.go the files of weights in memory, memory.go, quant.go, half.go and blas.go single kernels
+//	       checks before a step, mapping.go the files of weights in memory, memory.go, quant.go,
+//	       half.go and blas.go single kernels
 //	C ABI  bridge.h, one crossing per step
 //	C++    bridge.cc entry points, weights.cc, model.cc the network
 //	       graph.cc its parts in MLX's operations: a GPU runs these

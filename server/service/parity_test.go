@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"loadstone/engine"
 	"loadstone/engine/catalog"
+	"loadstone/engine/gguf"
 	"loadstone/engine/ref/oracle"
 	"loadstone/metal"
 )
@@ -76,12 +78,23 @@ func TestRefMatchesMLX(t *testing.T) {
 	}
 }
 
-// TestFamiliesMatchMLX does the same for a small random network of every family, with quantised
-// weights, to the end of its context.
+// TestFamiliesMatchMLX does the same for a small random network of every family, to the end of its
+// context: with quantised weights, and as imported from the file of llama.cpp's converter.
 func TestFamiliesMatchMLX(t *testing.T) {
+	folders := map[string]string{}
 	for _, kind := range oracle.Kinds(t) {
-		t.Run(kind, func(t *testing.T) {
-			src, err := catalog.Open(oracle.Folder(t, kind, oracle.Form{Quantised: true}))
+		folders[kind] = oracle.Folder(t, kind, oracle.Form{Quantised: true})
+	}
+	for _, kind := range oracle.GGUFKinds(t) {
+		file, _ := oracle.GGUF(t, kind)
+		folders[kind+"/gguf"] = filepath.Join(t.TempDir(), "model")
+		if err := gguf.Import(file, folders[kind+"/gguf"], nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, dir := range folders {
+		t.Run(name, func(t *testing.T) {
+			src, err := catalog.Open(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
