@@ -127,7 +127,7 @@ func (a *agent) end(q request, r record.Record) {
 	case q.call.Aside > 0:
 	case now.answered:
 		now.asked, now.dropped = q.messages, q.dropped
-		now.said = []client.Message{{Role: "assistant", Content: r.Answer}}
+		now.said = []client.Message{{Role: "assistant", Content: r.Answer, Wire: &client.Wire{}}}
 		a.fits.learn(&q.prompt, &r)
 	case q.call.Was != nil:
 		now.asked, now.dropped, now.said = q.messages, q.dropped, wasSaid(q.call.Was)
@@ -169,7 +169,7 @@ func wasSaid(was *load.Recorded) []client.Message {
 	if was.Text == "" && was.ToolCalls == nil {
 		return nil
 	}
-	return []client.Message{{Role: "assistant", Content: was.Text, ToolCalls: was.ToolCalls}}
+	return []client.Message{{Role: "assistant", Content: was.Text, ToolCalls: was.ToolCalls, Wire: &client.Wire{}}}
 }
 
 // skip takes note of a call that was not sent: later ones go on as it was recorded.

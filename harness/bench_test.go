@@ -2,14 +2,18 @@ package harness_test
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,6 +107,131 @@ func serveNull() error {
 	}
 	fmt.Printf("listening on http://%s\n", listener.Addr())
 	return http.Serve(listener, stub.Server(0))
+}
+
+// BenchmarkConversation is what the client costs a call of an agent whose prompts are long: 64 000
+// tokens in 200 messages and 16 KB of tools, each call a message longer, with an answer of 16 tokens,
+// beside a client that sends a body of the same bytes and only reads the lines. What a whole run
+// costs a call is there too: its samples of the server, its checks, and questions asked again.
+//
+//	go test -run '^$' -bench Conversation -count 6 ./harness
+func BenchmarkConversation(b *testing.B) {
+	self, err := os.Executable()
+	assert.NilError(b, err)
+	b.Setenv(serveVariable, "null")
+	server, err := proc.Start(b.Context(), io.Discard, self)
+	assert.NilError(b, err)
+	b.Cleanup(server.Kill)
+	const calls, sessions = 50, 6
+	b.Run("client=loadstone", func(b *testing.B) {
+		c := client.New(server.URL)
+		b.Cleanup(c.Close)
+		var used time.Duration
+		for b.Loop() {
+			session := longSession(calls)
+			before := cpu(b)
+			for range sessions {
+				var all []client.Message
+				for call := range session.Calls {
+					for _, m := range call.Add {
+						all = append(all, client.Message{Role: m.Role, Content: m.Text, Wire: &client.Wire{}})
+					}
+					p := client.Prompt{Messages: all, Tools: call.Tools, MaxTokens: call.Answer}
+					if r := c.Ask(b.Context(), c.Since(), p); r.Outcome != record.OK {
+						b.Fatal(r.Outcome, r.Error)
+					}
+				}
+			}
+			used += cpu(b) - before
+		}
+		b.ReportMetric(float64(used)/float64(b.N*calls*sessions), "cpu-ns/req")
+	})
+	b.Run("client=harness", func(b *testing.B) {
+		c := client.New(server.URL)
+		b.Cleanup(c.Close)
+		var used time.Duration
+		for b.Loop() {
+			plan := harness.Plan{Loads: []load.Load{{Concurrency: 1, Sessions: slices.Repeat([]load.Session{longSession(calls)}, sessions)}}}
+			before := cpu(b)
+			runs, _, err := plan.Run(b.Context(), c)
+			assert.NilError(b, err)
+			used += cpu(b) - before
+			assert.Equal(b, runs[0].Summary().Outcomes[record.OK], calls*sessions)
+		}
+		b.ReportMetric(float64(used)/float64(b.N*calls*sessions), "cpu-ns/req")
+	})
+	b.Run("client=bare", func(b *testing.B) {
+		c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+		b.Cleanup(c.CloseIdleConnections)
+		body := longBody(b)
+		var used time.Duration
+		for b.Loop() {
+			before := cpu(b)
+			for range calls * sessions {
+				res, err := c.Post(server.URL+"/v1/chat/completions", "application/json", bytes.NewReader(body))
+				assert.NilError(b, err)
+				lines := bufio.NewScanner(res.Body)
+				for lines.Scan() {
+				}
+				res.Body.Close()
+			}
+			used += cpu(b) - before
+		}
+		b.ReportMetric(float64(used)/float64(b.N*calls*sessions), "cpu-ns/req")
+	})
+}
+
+// longSession is a session whose prompts have 64 000 tokens, of 4 bytes, from the first call on.
+func longSession(calls int) load.Session {
+	tools := []json.RawMessage{json.RawMessage(fmt.Sprintf(`{"type":"function","function":{"name":"run","description":%q}}`,
+		load.Text(1, 2600)))}
+	said := func(i, words int) load.Message {
+		role := []string{"user", "assistant"}[i%2]
+		text := load.Text(uint64(i), words)
+		raw, _ := json.Marshal(map[string]string{"role": role, "content": text})
+		return load.Message{Role: role, Text: text, Raw: raw}
+	}
+	var begin []load.Message
+	for i := range 199 {
+		begin = append(begin, said(i, 200))
+	}
+	replies, questions := make([]load.Message, calls), make([]load.Message, calls)
+	for i := range calls {
+		replies[i], questions[i] = said(1, 12), said(2*i, 12)
+		replies[i].Reply = true
+	}
+	all := func(yield func(load.Call) bool) {
+		for i := range calls {
+			c := load.Call{ID: i, From: i - 1, Tools: tools, Answer: 16, Add: begin}
+			if i > 0 {
+				c.Add = []load.Message{replies[i], questions[i]}
+			}
+			c.Was = &load.Recorded{Output: 16}
+			if !yield(c) {
+				return
+			}
+		}
+	}
+	return load.Session{Name: "long", API: "chat", Verbatim: true, Count: calls, Linear: true, Calls: all}
+}
+
+// longBody is a body of it, as the client writes it: of the call in the middle, which is as long as
+// the mean.
+func longBody(b *testing.B) []byte {
+	var kept []byte
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		if r.Body = io.NopCloser(bytes.NewReader(text)); len(text) > len(kept) {
+			kept = text
+		}
+		stub.Server(0).ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	c := client.New(s.URL)
+	_, _, err := harness.Plan{Loads: []load.Load{{Concurrency: 1, Sessions: []load.Session{longSession(26)}}}}.Run(b.Context(), c)
+	assert.NilError(b, err)
+	b.Logf("a body of %d bytes", len(kept))
+	return kept
 }
 
 // BenchmarkMemory is what a measurement of so many requests leaves on the heap while its runs are

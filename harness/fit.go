@@ -108,7 +108,7 @@ func shortened(messages []client.Message, room int) []client.Message {
 		if n <= 1 {
 			break
 		}
-		m.Content, m.Raw = load.Prefix(m.Content, max(1, n-over)), nil
+		m.Content, m.Raw, m.Wire = load.Prefix(m.Content, max(1, n-over)), nil, nil
 		over -= n - len(m.Content)
 	}
 	return messages

@@ -97,7 +97,7 @@ func (x *execution) prompt(a *agent, q *request) bool {
 	if a.begin == nil {
 		a.begin = &conversation{}
 		for _, m := range a.session.Begin {
-			said := client.Message{Role: m.Role, Content: x.shared(m)}
+			said := client.Message{Role: m.Role, Content: x.shared(m), Wire: &client.Wire{}}
 			a.begin.asked = append(a.begin.asked, said)
 		}
 		a.fits = newFitter(x.load.Replay, x.server.size)
@@ -174,7 +174,8 @@ func (x *execution) messages(a *agent, c load.Call) []client.Message {
 // message is a message as it is sent. One that was recorded quotes answers in place of its text, and
 // only where the server's own are wanted.
 func (x *execution) message(a *agent, m load.Message) client.Message {
-	said := client.Message{Role: m.Role, ToolCalls: m.ToolCalls, ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw}
+	said := client.Message{Role: m.Role, ToolCalls: m.ToolCalls, ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw,
+		Wire: &client.Wire{}}
 	unanswered := func(id int) bool { return !a.after[id].answered }
 	switch {
 	case m.Raw == nil || len(m.Quote) == 0:

@@ -386,9 +386,9 @@ func TestOtherForms(t *testing.T) {
 	p := Prompt{Form: Messages, Messages: messages, Tools: tools, MaxTokens: 5, NoStream: true, ExactTokens: true,
 		Fields: []load.Field{{Name: "messages"}, {Name: "metadata", Value: json.RawMessage("{}")}}}
 	for api, want := range map[API]string{
-		Chat: `{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],"max_tokens":5,"temperature":0,` +
+		Chat: `{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],` +
 			`"tools":[{"type":"function","function":{"name":"Bash","description":"runs","parameters":{"type":"object"}}}],` +
-			`"ignore_eos":true,"min_tokens":5}`,
+			`"max_tokens":5,"temperature":0,"ignore_eos":true,"min_tokens":5}`,
 		Responses: `{"input":[{"role":"system","content":"Be brief."},{"role":"user","content":"hi"}],"max_output_tokens":5,"temperature":0,` +
 			`"store":false,"tools":[{"type":"function","name":"Bash","description":"runs","parameters":{"type":"object"},"strict":false}]}`,
 		Messages: `{"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"metadata":{}}`,

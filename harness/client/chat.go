@@ -3,25 +3,22 @@ package client
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 )
 
-// A chatRequest is the body of a chat request.
+// A chatRequest is the body of a chat request, but for the model, the messages and the tools, which
+// are most of it and are written by themselves.
 type chatRequest struct {
-	Model       string            `json:"model,omitempty"`
-	Messages    []Message         `json:"messages"`
-	MaxTokens   int               `json:"max_tokens,omitempty"`
-	Temperature float64           `json:"temperature"`
-	Seed        uint64            `json:"seed,omitempty"`
-	Stop        []string          `json:"stop,omitempty"`
-	Stream      bool              `json:"stream,omitempty"`
-	Options     *streamOptions    `json:"stream_options,omitempty"`
-	Logprobs    bool              `json:"logprobs,omitempty"`
-	TopLogprobs int               `json:"top_logprobs,omitempty"`
-	Tools       []json.RawMessage `json:"tools,omitempty"`
-	Format      *chatFormat       `json:"response_format,omitempty"`
-	IgnoreEOS   bool              `json:"ignore_eos,omitempty"`
-	MinTokens   int               `json:"min_tokens,omitempty"`
+	MaxTokens   int            `json:"max_tokens,omitempty"`
+	Temperature float64        `json:"temperature"`
+	Seed        uint64         `json:"seed,omitempty"`
+	Stop        []string       `json:"stop,omitempty"`
+	Stream      bool           `json:"stream,omitempty"`
+	Options     *streamOptions `json:"stream_options,omitempty"`
+	Logprobs    bool           `json:"logprobs,omitempty"`
+	TopLogprobs int            `json:"top_logprobs,omitempty"`
+	Format      *chatFormat    `json:"response_format,omitempty"`
+	IgnoreEOS   bool           `json:"ignore_eos,omitempty"`
+	MinTokens   int            `json:"min_tokens,omitempty"`
 }
 
 type chatFormat struct {
@@ -97,13 +94,6 @@ type streamOptions struct {
 	IncludeUsage bool `json:"include_usage"`
 }
 
-// A specialRequest is a chatRequest whose conversation has messages that are not sent as their
-// fields are. They take the place of the embedded ones.
-type specialRequest struct {
-	chatRequest
-	Messages []json.RawMessage `json:"messages"`
-}
-
 // A callingMessage is a Message whose content, where it is nil, is left out.
 type callingMessage struct {
 	Message
@@ -112,8 +102,8 @@ type callingMessage struct {
 
 // chatBody is the body of a chat request.
 func chatBody(model string, p *Prompt) ([]byte, error) {
-	b := chatRequest{Model: model, Messages: p.Messages, MaxTokens: p.MaxTokens,
-		Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop, Tools: p.Tools}
+	b := chatRequest{MaxTokens: p.MaxTokens,
+		Temperature: p.Temperature, Seed: p.Seed, Stop: p.Stop}
 	if p.ExactTokens {
 		b.IgnoreEOS, b.MinTokens = true, p.MaxTokens
 	}
@@ -126,22 +116,33 @@ func chatBody(model string, p *Prompt) ([]byte, error) {
 	if p.Schema != nil {
 		b.Format = &chatFormat{"json_schema", namedSchema{schemaName, p.Schema, true}}
 	}
-	if !slices.ContainsFunc(p.Messages, Message.special) {
-		return json.Marshal(b)
-	}
 	said, err := chatConversation(p.Messages)
 	if err != nil {
 		return nil, err
 	}
-	return marshal(specialRequest{b, said.list})
+	rest, err := marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	name, err := marshal(model)
+	if err != nil {
+		return nil, err
+	}
+	head := []byte{'{'}
+	if model != "" {
+		head = append(append(append(head, `"model":`...), name...), ',')
+	}
+	head = append(head, `"messages":`...)
+	out := p.listed(head, said.list, len(head)+len(rest)+bytesOf(said.list)+bytesOf(p.Tools)+64)
+	if len(p.Tools) > 0 {
+		out = appendList(append(out, `,"tools":`...), p.Tools)
+	}
+	return append(append(out, ','), rest[1:]...), nil
 }
-
-// special tells whether a message is not sent as its fields are.
-func (m Message) special() bool { return m.Raw != nil || len(m.ToolCalls) > 0 }
 
 // chatConversation is a conversation as the chat API has it.
 func chatConversation(messages []Message) (said conversation, err error) {
-	said.list, err = each(messages, func(m *Message) ([]any, error) {
+	said.list, err = each(Chat, messages, func(m *Message) ([]any, error) {
 		one := callingMessage{Message: *m}
 		if m.Content != "" || len(m.ToolCalls) == 0 {
 			one.Content = &m.Content

@@ -166,12 +166,12 @@ func (c *Client) limit(p *Prompt) (time.Duration, record.Outcome) {
 
 // exchange sends one request and reads the response into r. A nil error means that r has its
 // outcome.
-func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) error {
+func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) (err error) {
 	// Atomic because the transport calls back from a goroutine of its own, even after Do has given
 	// up.
 	var first, connections atomic.Int64
 	first.Store(-1)
-	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	req, out, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { connections.Add(1) },
 		GotFirstResponseByte: func() { first.Store(int64(c.Since())) },
 	}), p)
@@ -179,6 +179,11 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) erro
 		r.Outcome = record.Cancelled // nothing was sent
 		return err
 	}
+	defer func() {
+		if err == nil {
+			out.done()
+		}
+	}()
 	transport := c.http
 	if p.ReadRate > 0 {
 		transport = c.slow

@@ -15,7 +15,7 @@ func (c *Client) complete(ctx context.Context, p Prompt) (completion, error) {
 	v := completion{details: true}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	req, err := c.request(ctx, &p)
+	req, _, err := c.request(ctx, &p)
 	if err != nil {
 		return v, err
 	}

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -26,6 +25,10 @@ type Message struct {
 	// messages, an item of responses' input, or, of the role system, Anthropic's system. A client of
 	// that API sends it in place of the other fields; nil: there is none.
 	Raw json.RawMessage `json:"-"`
+
+	// Wire, unless nil, keeps how the message is written in an API, for the next prompts that have it.
+	// The message must not change after the first. Copies of a message share it.
+	Wire *Wire `json:"-"`
 }
 
 // A Prompt is a question and how to ask it.
@@ -64,21 +67,33 @@ type Prompt struct {
 	CancelAfter  time.Duration // cancels it this long after it was sent; 0: never
 	CancelPieces int           // cancels it when so many pieces of the answer have come; 0: never
 	ReadRate     int           // reads the response at most at so many bytes a second; 0: no limit
+
+	out *outgoing // memory for the body
 }
 
-// request is the HTTP request for a prompt.
-func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) {
+// request is the HTTP request for a prompt, and its body, of which the caller is a user until all of the
+// answer is read.
+func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, *outgoing, error) {
+	out := newOutgoing()
+	own := *p
+	own.out = out
+	p = &own
 	d := c.dialectOf(p)
 	body, err := d.bodyOf(c.Model, p)
 	if err == nil {
 		body, err = c.Body.Of(body)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+d.path, bytes.NewReader(body))
+	out.bytes = body
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+d.path, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	req.GetBody, req.ContentLength = out.reader, int64(len(body))
+	if req.Body, err = out.reader(); err != nil {
+		return nil, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept-Encoding", "identity") // see decoded
@@ -99,5 +114,5 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, error) 
 	// that were used before, so a server that hangs up on a request is found out all the same; and
 	// the record counts it.
 	req.Header["Idempotency-Key"] = nil
-	return req, nil
+	return req, out, nil
 }

@@ -91,7 +91,7 @@ func responsesBody(model string, p *Prompt) ([]byte, error) {
 
 // responsesConversation is a conversation as the responses API has it.
 func responsesConversation(messages []Message) (said conversation, err error) {
-	said.list, err = each(messages, inputItems)
+	said.list, err = each(Responses, messages, inputItems)
 	return said, err
 }
 

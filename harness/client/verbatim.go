@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"loadstone/harness/load"
 )
@@ -84,7 +85,7 @@ func recordedBody(d *dialect, model string, p *Prompt) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []byte{'{'}
+	out := append(p.room(bytesOf(said.list)+bytesOf(p.Tools)+4096), '{')
 	for _, f := range p.Fields {
 		value := f.Value
 		switch {
@@ -145,16 +146,7 @@ func list(values []json.RawMessage) json.RawMessage {
 			}
 		}
 	}
-	out := append([]byte{'['}, bytes.Join(rawBytes(values), []byte{','})...)
-	return append(out, ']')
-}
-
-func rawBytes(values []json.RawMessage) [][]byte {
-	texts := make([][]byte, len(values))
-	for i, v := range values {
-		texts[i] = v
-	}
-	return texts
+	return appendList(make([]byte, 0, bytesOf(values)), values)
 }
 
 // marshal is v as JSON in which raw parts stay as they are: json.Marshal would write < as \u003c.
@@ -166,19 +158,25 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// each makes a list of messages, each of which one gives as values of it. Those with Raw are that.
-func each(messages []Message, one func(m *Message) ([]any, error)) ([]json.RawMessage, error) {
-	var values []json.RawMessage
+// each makes a list of messages as an API has them, each of which one gives as values of it. Those
+// with Raw are that.
+func each(api API, messages []Message, one func(m *Message) ([]any, error)) ([]json.RawMessage, error) {
+	values := make([]json.RawMessage, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
 		if m.Raw != nil {
 			values = append(values, m.Raw)
 			continue
 		}
+		if written := m.Wire.in(api); written != nil {
+			values = append(values, written...)
+			continue
+		}
 		items, err := one(m)
 		if err != nil {
 			return nil, err
 		}
+		before := len(values)
 		for _, item := range items {
 			text, err := marshal(item)
 			if err != nil {
@@ -186,8 +184,57 @@ func each(messages []Message, one func(m *Message) ([]any, error)) ([]json.RawMe
 			}
 			values = append(values, text)
 		}
+		m.Wire.keep(api, slices.Clone(values[before:]))
 	}
 	return values, nil
+}
+
+// A Wire is how a message is written in one API. A conversation of a hundred messages grows by two
+// with each call, and writing all of them as JSON anew took most of the client's time. It is safe for
+// concurrent use; the zero Wire is ready for use.
+type Wire struct{ written atomic.Pointer[wireText] }
+
+type wireText struct {
+	api    API
+	values []json.RawMessage
+}
+
+// in is how the message is written in an API, nil where it was not written in it yet.
+func (w *Wire) in(api API) []json.RawMessage {
+	if w == nil {
+		return nil
+	}
+	if t := w.written.Load(); t != nil && t.api == api {
+		return t.values
+	}
+	return nil
+}
+
+func (w *Wire) keep(api API, values []json.RawMessage) {
+	if w != nil {
+		w.written.Store(&wireText{api, values})
+	}
+}
+
+// appendList appends a JSON array of values, which are not looked at again.
+func appendList(out []byte, values []json.RawMessage) []byte {
+	out = append(out, '[')
+	for i, v := range values {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, v...)
+	}
+	return append(out, ']')
+}
+
+// bytesOf is how many bytes a JSON array of values has.
+func bytesOf(values []json.RawMessage) int {
+	n := 2
+	for _, v := range values {
+		n += len(v) + 1
+	}
+	return n
 }
 
 // chatTools are tools in the form of the chat API, of tools in that of an API. A tool that is no

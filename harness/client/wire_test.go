@@ -353,7 +353,7 @@ func TestEncodedAnswer(t *testing.T) {
 		assert.Equal(t, r.Error, "the answer is called gzip and is not: gzip: invalid header")
 	})
 	c := &Client{URL: "http://server"}
-	req, err := c.request(t.Context(), &Prompt{})
+	req, _, err := c.request(t.Context(), &Prompt{})
 	assert.NilError(t, err)
 	assert.Equal(t, req.Header.Get("Accept-Encoding"), "identity")
 }
