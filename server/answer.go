@@ -82,10 +82,10 @@ func (s *Server) noteUnheld(w *response, p *generate.Params) {
 		places, reasons = append(places, e.Place()), append(reasons, e.Error())
 	}
 	// Proxies limit the size of a response's head.
-	const most = 2000
+	const maxLength = 2000
 	list := strings.Join(places, ", ")
-	if len(list) > most {
-		list = list[:strings.LastIndex(list[:most], ", ")+2] + "..."
+	if len(list) > maxLength {
+		list = list[:strings.LastIndex(list[:maxLength], ", ")+2] + "..."
 	}
 	w.Header().Set(headerUnheld, list)
 	s.log.Warn("schema is not held in full", "request", w.Header().Get("X-Request-ID"),

@@ -12,7 +12,7 @@ type Vocabulary struct {
 	size   int
 	ids    []int32  // the tokens that have bytes and do not end an answer, sorted by their bytes
 	texts  [][]byte // their bytes
-	most   int      // the length of the longest
+	maxLen int      // the length of the longest
 	shared []int    // the number of bytes that a token has in common with the one before
 	stops  []int32
 }
@@ -38,20 +38,20 @@ func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte,
 		}
 		v.texts, v.shared = append(v.texts, text), append(v.shared, n)
 		last = text
-		v.most = max(v.most, len(text))
+		v.maxLen = max(v.maxLen, len(text))
 	}
 	return v
 }
 
 // Longest returns the number of bytes of the longest token.
-func (v *Vocabulary) Longest() int { return v.most }
+func (v *Vocabulary) Longest() int { return v.maxLen }
 
 // Mask returns a mask for one answer. Before each token is drawn, the mask is called with the
 // answer so far and the logits of the next token, by id. It sets the logits of tokens that would
 // leave the grammar to -Inf, and those of the stop tokens unless the answer may end here. The
 // answer only grows from call to call. A mask is not safe for concurrent use.
 func (g *Grammar) Mask(v *Vocabulary) func(answer []int32, logits []float32) {
-	m := newMachine(g, v.most)
+	m := newMachine(g, v.maxLen)
 	at, done := m.start(), 0            // the state after the first done tokens of the answer
 	allowed := make(map[int32][]uint64) // by state: the set of allowed tokens
 	texts := make(map[int32][]byte)     // the bytes of tokens of the answer

@@ -517,48 +517,48 @@ func (g *langs) lengths(list []lang, edges map[lang][]edge) (shortest, longest i
 			before[e.to] = append(before[e.to], s)
 		}
 	}
-	least := make(map[lang]int) // characters to an end
+	minLeft := make(map[lang]int) // characters to an end
 	var queue []lang
 	for _, s := range list {
 		if g.exprs[s].nullable {
-			least[s] = 0
+			minLeft[s] = 0
 			queue = append(queue, s)
 		}
 	}
 	for i := 0; i < len(queue); i++ {
 		for _, s := range before[queue[i]] {
-			if _, ok := least[s]; !ok {
-				least[s] = least[queue[i]] + 1
+			if _, ok := minLeft[s]; !ok {
+				minLeft[s] = minLeft[queue[i]] + 1
 				queue = append(queue, s)
 			}
 		}
 	}
-	shortest, ok := least[list[0]]
+	shortest, ok := minLeft[list[0]]
 	if !ok {
 		return -1, -1
 	}
-	most := make(map[lang]int) // characters to the last end; -1 while that is being found
+	maxLeft := make(map[lang]int) // characters to the last end; -1 while that is being found
 	var visit func(s lang) bool
 	visit = func(s lang) bool {
-		if n, ok := most[s]; ok {
+		if n, ok := maxLeft[s]; ok {
 			return n >= 0
 		}
-		most[s] = -1
+		maxLeft[s] = -1
 		n := 0
 		for _, e := range edges[s] {
-			if _, useful := least[e.to]; !useful {
+			if _, useful := minLeft[e.to]; !useful {
 				continue
 			}
 			if !visit(e.to) {
 				return false
 			}
-			n = max(n, most[e.to]+1)
+			n = max(n, maxLeft[e.to]+1)
 		}
-		most[s] = n
+		maxLeft[s] = n
 		return true
 	}
 	if !visit(list[0]) {
 		return shortest, -1
 	}
-	return shortest, most[list[0]]
+	return shortest, maxLeft[list[0]]
 }

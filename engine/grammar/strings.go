@@ -61,11 +61,11 @@ func (c *compiler) shortened(l lang, low, high int) (sym symbol, ok bool, err er
 	if err := c.ctx.Err(); err != nil || !ok {
 		return 0, false, err
 	}
-	most := maxStates/4/len(states) + low
-	if most >= high {
+	maxLength := maxStates/4/len(states) + low
+	if maxLength >= high {
 		return 0, false, nil
 	}
-	l = c.and(l, c.times(anyChar, low, most))
+	l = c.and(l, c.times(anyChar, low, maxLength))
 	if c.isEmpty(l) {
 		return 0, false, nil
 	}

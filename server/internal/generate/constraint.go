@@ -107,10 +107,10 @@ func (c *Constraint) Check(field string, maxName int) error {
 	return nil
 }
 
-// isToolName says whether s is 1 to most of A-Z a-z 0-9 _ -, which is the rule of both APIs. Such a
+// isToolName says whether s is 1 to maxLength of A-Z a-z 0-9 _ -, which is the rule of both APIs. Such a
 // name needs no escapes in JSON.
-func isToolName(s string, most int) bool {
-	if s == "" || len(s) > most {
+func isToolName(s string, maxLength int) bool {
+	if s == "" || len(s) > maxLength {
 		return false
 	}
 	for i := range len(s) {

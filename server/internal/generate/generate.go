@@ -157,13 +157,13 @@ func (g *Generator) engineRequest(
 				"logit_bias: token %d; the model's are 0 to %d", id, n-1)
 		}
 	}
-	most, err := g.maxTokens(p, len(prompt))
+	maxTokens, err := g.maxTokens(p, len(prompt))
 	if err != nil {
 		return engine.Request{}, err
 	}
 	sure := 0
 	if p.MaxTokensDefault {
-		sure = min(most, max(sureTokens, p.MinTokens))
+		sure = min(maxTokens, max(sureTokens, p.MinTokens))
 	}
 	logprobs := 0
 	if p.TopLogprobs >= 0 {
@@ -193,7 +193,7 @@ func (g *Generator) engineRequest(
 		Salt:       p.Salt,
 		Agent:      p.Agent,
 		Prompt:     prompt,
-		MaxTokens:  most,
+		MaxTokens:  maxTokens,
 		SureTokens: sure,
 		Stop:       stops,
 		Sampling:   p.Sampling,
@@ -216,16 +216,16 @@ const sureTokens = 256
 // length that the client named and that is cut is noted in p.
 func (g *Generator) maxTokens(p *Params, prompt int) (int, error) {
 	longest := g.engine.Longest()
-	left, most := longest-prompt, p.MaxTokens
-	if p.MaxTokensDefault && (most == 0 || most > left) {
-		most = left
+	left, maxTokens := longest-prompt, p.MaxTokens
+	if p.MaxTokensDefault && (maxTokens == 0 || maxTokens > left) {
+		maxTokens = left
 	}
-	if p.CutLength && most > left && most <= maxPlausible {
-		most = left
+	if p.CutLength && maxTokens > left && maxTokens <= maxPlausible {
+		maxTokens = left
 		p.CutTo = left
 	}
-	if left > 0 && most <= left {
-		return most, nil
+	if left > 0 && maxTokens <= left {
+		return maxTokens, nil
 	}
 	e := &LengthError{
 		Prompt:  prompt,
