@@ -9,9 +9,9 @@ import (
 	"loadstone/server/internal/generate"
 )
 
-// exportAgent serves GET /v1/agents/{id}/export: the agent's memory as a file, which its principal can
-// import, or with ?for=NAME the principal of that name and no other. Whether there is one of that name
-// is not said.
+// exportAgent serves GET /v1/agents/{id}/export: the agent's memory as a file, which its principal
+// can import, or with ?for=NAME the principal of that name and no other. Whether there is one of
+// that name is not said.
 func (s *Server) exportAgent(w *response, r *http.Request) error {
 	b, err := s.loaded()
 	if err != nil {

@@ -61,8 +61,8 @@ func orNull(t time.Time) *time.Time {
 	return new(t.UTC().Truncate(time.Millisecond))
 }
 
-// createAgent serves POST /v1/agents. The agent is on disk when the answer goes out, and so is that it
-// is durable.
+// createAgent serves POST /v1/agents. The agent is on disk when the answer goes out, and so is that
+// it is durable.
 func (s *Server) createAgent(w *response, r *http.Request) error {
 	b, err := s.open()
 	if err != nil {
@@ -161,7 +161,12 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 		Bytes       int64   `json:"total_bytes"`
 		DiskBytes   int64   `json:"disk_bytes"`
 		Utilization float64 `json:"pool_utilization"` // 0 to 1
-	}{Principal: w.caller.principal, Total: len(all), DiskBytes: st.DiskBytes, Utilization: st.Utilization()}
+	}{
+		Principal:   w.caller.principal,
+		Total:       len(all),
+		DiskBytes:   st.DiskBytes,
+		Utilization: st.Utilization(),
+	}
 	for _, m := range all {
 		sum.Tokens += m.Tokens
 		sum.Bytes += m.Bytes

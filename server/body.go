@@ -42,12 +42,12 @@ func readBody(w *response, r *http.Request, v any) error {
 
 const codeInvalidJSON = "invalid_json"
 
-// acceptedCodings are the codings that decompressed knows. Zstandard and Brotli are not in Go's standard
-// library.
+// acceptedCodings are the codings that decompressed knows. Zstandard and Brotli are not in Go's
+// standard library.
 const acceptedCodings = "gzip, deflate"
 
-// decompressed returns the body without its Content-Encoding. What it yields is bounded like the body
-// itself: a few bytes can expand to any number.
+// decompressed returns the body without its Content-Encoding. What it yields is bounded like the
+// body itself: a few bytes can expand to any number.
 func decompressed(w *response, r *http.Request) (io.Reader, error) {
 	var codings []string
 	for _, line := range r.Header.Values("Content-Encoding") {

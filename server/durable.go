@@ -13,9 +13,10 @@ import (
 )
 
 // headerDurable of a request, with the value wait, holds the end of the answer back until the disk
-// has the turn, synced, so that not even a crash of the machine can take it. Every request of an agent
-// that was created or pinned as durable does so. The header of the same name in a whole answer, and
-// the trailer in a stream, says what came: saved, or failed and a reason. An answer that did not ask for it has the header where saves fail at present.
+// has the turn, synced, so that not even a crash of the machine can take it. Every request of an
+// agent that was created or pinned as durable does so. The header of the same name in a whole
+// answer, and the trailer in a stream, says what came: saved, or failed and a reason. An answer
+// that did not ask for it has the header where saves fail at present.
 const headerDurable = "X-Durable"
 
 // defaultDurableWait is Config.DurableWait's.

@@ -18,9 +18,9 @@ type caller struct {
 	admin     bool   // has the operator's key, which is no principal's
 }
 
-// A keyring has the keys of a server, as digests with a salt that nothing outside the process knows.
-// A comparison takes the same time whatever a client sends, and nothing that is printed by accident
-// is a key or can be looked up in a list of them.
+// A keyring has the keys of a server, as digests with a salt that nothing outside the process
+// knows. A comparison takes the same time whatever a client sends, and nothing that is printed by
+// accident is a key or can be looked up in a list of them.
 type keyring struct {
 	salt    [32]byte
 	digests [][sha256.Size]byte
@@ -82,8 +82,8 @@ func (k *keyring) find(secret string) (caller, bool) {
 	return k.callers[at], true
 }
 
-// principalName returns the name of a principal by its id in the engine. One that has no key any more
-// is called by its id.
+// principalName returns the name of a principal by its id in the engine. One that has no key any
+// more is called by its id.
 func (s *Server) principalName(id string) string {
 	return cmp.Or(s.keys.Load().names[id], id)
 }

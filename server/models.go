@@ -29,8 +29,8 @@ type modelMeta struct {
 	Context int `json:"n_ctx_train"` // the model's own
 }
 
-// modelInfo describes the one model under one of its names. It was created when this server started,
-// because the weights have no date of their own.
+// modelInfo describes the one model under one of its names. It was created when this server
+// started, because the weights have no date of their own.
 func (s *Server) modelInfo(b *backend, name string) modelInfo {
 	e := b.engine
 	return modelInfo{

@@ -12,8 +12,8 @@ import (
 	"loadstone/server/internal/responses"
 )
 
-// New returns a server that is loading. It panics where one key has two owners; ParseKeys returns no
-// such keys.
+// New returns a server that is loading. It panics where one key has two owners; ParseKeys returns
+// no such keys.
 func New(cfg Config) *Server {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = 8 << 20
@@ -134,8 +134,8 @@ func noRoute(mux *http.ServeMux, paths []string, w *response, r *http.Request) e
 	}
 }
 
-// hint names the path that a client probably meant, whose base URL lacks /v1 or has it twice, or has
-// something else in front; "" where none is alike.
+// hint names the path that a client probably meant, whose base URL lacks /v1 or has it twice, or
+// has something else in front; "" where none is alike.
 func hint(paths []string, asked string) string {
 	path, meant := strings.TrimRight(asked, "/"), ""
 	for _, p := range paths {

@@ -67,7 +67,8 @@ type Config struct {
 	// Origins are the web origins whose pages may read the answers, beside those of this machine;
 	// "*" is all.
 	Origins []string
-	// Responses keeps the answers of the Responses API that later requests name. nil: a store in RAM
+	// Responses keeps the answers of the Responses API that later requests name. nil: a store in
+	// RAM
 	Responses *ResponseStore
 	// Keys are the API keys. Every request except health checks needs one of them, and sees nothing
 	// of other principals than the key's. None: no key is needed, and there is one principal

@@ -24,9 +24,9 @@ type Form struct {
 
 // A Spec says what an answer may be. Without tools it is JSON that satisfies Format, or any JSON
 // if that is nil. With Tools it may be a call, and if Required it is exactly one call. Else, if
-// Format is nil, it is any text without the form's Open, which a call may follow; with Many, further
-// calls may follow that. If Format is there, an answer is either JSON that satisfies it or such
-// calls without text.
+// Format is nil, it is any text without the form's Open, which a call may follow; with Many,
+// further calls may follow that. If Format is there, an answer is either JSON that satisfies it or
+// such calls without text.
 type Spec struct {
 	Format         []byte // a JSON schema
 	Loose          bool   // Format is a hint: a keyword that cannot be held is left out

@@ -199,7 +199,8 @@ func (n *node) target(keyword string) (target *node, reason string) {
 		target = n.resolve(ref.text)
 	default:
 		if target = n.resolveDynamic(ref.text); target == nil {
-			return nil, fmt.Sprintf("to %q is supported only where one schema has that name", ref.text)
+			return nil, fmt.Sprintf("to %q is supported only where one schema has that name",
+				ref.text)
 		}
 	}
 	if target == nil {

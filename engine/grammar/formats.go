@@ -80,8 +80,8 @@ const (
 	longLength  = 253
 )
 
-// outerForms are patterns of all strings that any reader may take for one of a format. Where a format
-// must not be, no string of its outer form is written.
+// outerForms are patterns of all strings that any reader may take for one of a format. Where a
+// format must not be, no string of its outer form is written.
 var outerForms = map[string]string{
 	"date-time": `^\d{4}-\d\d-\d\d[Tt\s]\d\d:`, "date": `^\d{4}-\d\d-\d\d$`,
 	"time": `^\d\d:\d\d`, "duration": "^P", "email": "@", "idn-email": "@",

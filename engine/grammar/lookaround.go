@@ -1,7 +1,7 @@
 package grammar
 
-// maxBehind bounds the different things that a pattern looks for behind, and maxUnrolled the numbers
-// in the braces of what looks around itself.
+// maxBehind bounds the different things that a pattern looks for behind, and maxUnrolled the
+// numbers in the braces of what looks around itself.
 const (
 	maxBehind   = 4
 	maxUnrolled = 300

@@ -78,8 +78,8 @@ func (m maker) breaks(keyword string, v *node) *node {
 	return m.value(broken, "", m.schema(keyword, v))
 }
 
-// broken is the kind of nodes for the opposite of a schema with one keyword, which is type, pattern,
-// format, multipleOf, or an enum that has no arrays and objects.
+// broken is the kind of nodes for the opposite of a schema with one keyword, which is type,
+// pattern, format, multipleOf, or an enum that has no arrays and objects.
 const broken = '!'
 
 // denies returns the value of a keyword that the values of a node must break; nil if it is no such
@@ -302,7 +302,8 @@ func (m maker) breakingItems(n *node, k string, v *node) (list []*node, ok bool,
 func (m maker) breakingContains(n, v *node) (list []*node, ok bool, err error) {
 	low, high, ok := containsBounds(n)
 	if !ok {
-		return nil, false, errOpposite("has minContains or maxContains, which must be whole numbers")
+		return nil, false, errOpposite("has minContains or maxContains, " +
+			"which must be whole numbers")
 	}
 	if low == 1 {
 		list = append(list, m.ofType("array", "items", m.not(v)))
@@ -460,7 +461,8 @@ func (c *compiler) implies(n *node, k string, v *node) (list []*node, err error)
 		if _, err := c.opposite(v, n, k); err != nil {
 			return nil, err
 		}
-		return []*node{m.schema("anyOf", m.value('[', "", m.all(v, then), m.all(m.not(v), other)))}, nil
+		either := m.value('[', "", m.all(v, then), m.all(m.not(v), other))
+		return []*node{m.schema("anyOf", either)}, nil
 	case "dependentRequired", "dependentSchemas", "dependencies":
 		if v.kind != '{' {
 			return nil, errOpposite("must be an object")

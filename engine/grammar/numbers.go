@@ -301,7 +301,8 @@ func (n *numbers) state(s numberState) symbol {
 	if sym, ok := n.known[s]; ok {
 		return sym
 	}
-	if s.point && n.places < 0 && (n.avoids == nil || s.beyond) && (!n.low.set || s.low > 0) && (!n.high.set || s.high < 0) {
+	if s.point && n.places < 0 && (n.avoids == nil || s.beyond) &&
+		(!n.low.set || s.low > 0) && (!n.high.set || s.high < 0) {
 		// Whatever the digits, the number is in the interval.
 		return n.repeat(n.oneDigit, 1-min(s.after, 1), n.digits-s.before-s.after)
 	}

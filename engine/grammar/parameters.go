@@ -11,8 +11,8 @@ type Parameter struct {
 	Name     string
 	Required bool
 	Schema   []byte // of its value, complete in itself
-	// Raw says that the value is written as it is, and not as JSON: it is a string, either any or one
-	// of Choices.
+	// Raw says that the value is written as it is, and not as JSON: it is a string, either any or
+	// one of Choices.
 	Raw     bool
 	Choices []string
 }

@@ -155,8 +155,8 @@ func (g *langs) intern(e expr) lang {
 	return l
 }
 
-// variable makes a language that is defined later, by its only sub, perhaps in terms of itself: then
-// a character at least comes before it there.
+// variable makes a language that is defined later, by its only sub, perhaps in terms of itself:
+// then a character at least comes before it there.
 func (g *langs) variable(nullable bool) lang {
 	return g.intern(expr{op: opVariable, low: len(g.exprs), nullable: nullable})
 }
@@ -385,8 +385,8 @@ type edge struct {
 	to  lang
 }
 
-// alphabet divides all characters into sets, so that the derivatives of each language, and of all that
-// is derived from it, are the same for the characters of a set.
+// alphabet divides all characters into sets, so that the derivatives of each language, and of all
+// that is derived from it, are the same for the characters of a set.
 func (g *langs) alphabet(list ...lang) []runes {
 	var sets []runes
 	seen := make(map[lang]bool)

@@ -224,8 +224,8 @@ func (c *compiler) leaveOut(e *SchemaError) {
 	}
 }
 
-// assertions are the keywords that are held, besides those that combine schemas. Whatever is neither
-// is an annotation, as the core of JSON Schema 2020-12 says in section 6.5.
+// assertions are the keywords that are held, besides those that combine schemas. Whatever is
+// neither is an annotation, as the core of JSON Schema 2020-12 says in section 6.5.
 var assertions = []string{
 	"type", "enum", "const", "minLength", "maxLength", "pattern", "format",
 	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",

@@ -86,8 +86,8 @@ func (c *compiler) outerStrings(f *conjunction) (l lang, low, high int, err erro
 	})
 }
 
-func (c *compiler) stringsBy(f *conjunction, format func(name string, high int) (lang, bool)) (l lang,
-	low, high int, err error) {
+func (c *compiler) stringsBy(f *conjunction, format func(name string, high int) (lang, bool)) (
+	l lang, low, high int, err error) {
 	l = anything
 	if low, high, err = c.span(f, "minLength", "maxLength"); err != nil {
 		return 0, 0, 0, err

@@ -1,7 +1,7 @@
 package grammar
 
-// A Thinking is reasoning that may come before an answer: any text between Open and Close. With Begun
-// the answer begins within it, because the prompt has Open. The zero value is none.
+// A Thinking is reasoning that may come before an answer: any text between Open and Close. With
+// Begun the answer begins within it, because the prompt has Open. The zero value is none.
 type Thinking struct {
 	Open, Close string
 	Begun       bool

@@ -23,8 +23,8 @@ var templateRole = map[string]string{
 // answers, by dropping a part of them, their text is encoded anew.)
 //
 // variables are further variables of the template, such as enable_thinking and tools: values as
-// encoding/json decodes them, or JSON (json.RawMessage), whose objects keep the order of their names.
-// Those that the template does not name do nothing.
+// encoding/json decodes them, or JSON (json.RawMessage), whose objects keep the order of their
+// names. Those that the template does not name do nothing.
 //
 // Contents cannot make control tokens; see the package comment. EncodeChat fails if the model has
 // no template, if a role is unknown, or if the template refuses the chat.

@@ -21,8 +21,8 @@ type Model struct {
 
 // Load reads the text side of a Hugging Face folder: tokenizer.json, which must exist, and, as far
 // as they exist, special_tokens_map.json, tokenizer_config.json, chat_template.jinja (or
-// chat_template.json), config.json and generation_config.json. It refuses a tokenizer that it cannot
-// reproduce exactly.
+// chat_template.json), config.json and generation_config.json. It refuses a tokenizer that it
+// cannot reproduce exactly.
 func Load(fsys fs.FS) (*Model, error) {
 	data, err := modelfile.Read(fsys, "tokenizer.json")
 	if errors.Is(err, fs.ErrNotExist) {

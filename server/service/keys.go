@@ -14,7 +14,8 @@ import (
 	"loadstone/server"
 )
 
-// A keyReader reads the keys of the command line, of the environment and of files. It can do so again.
+// A keyReader reads the keys of the command line, of the environment and of files. It can do so
+// again.
 type keyReader struct {
 	file, operators string // names; "": none
 	environment     []string

@@ -62,8 +62,8 @@ func (b *block) resultText(path string) string {
 	return text
 }
 
-// text returns the text of a block, and whether it is of a type that has text: text, a document whose
-// source is text, or a search result.
+// text returns the text of a block, and whether it is of a type that has text: text, a document
+// whose source is text, or a search result.
 func (b *block) text(path string) (text string, ok bool, err error) {
 	switch b.Type {
 	case "text":

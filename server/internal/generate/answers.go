@@ -27,7 +27,8 @@ type answerKey struct {
 	text string
 }
 
-// An asker is who got an answer. What one has got is of no effect on the prompts of another.
+// An asker names the agent that an answer was given to. What one agent was given is of no effect on
+// the prompts of another.
 type asker struct{ principal, salt, agent string }
 
 func (p *Params) asker() asker { return asker{p.Principal, p.Salt, p.Agent} }
@@ -38,8 +39,8 @@ type answerTokens struct {
 	text  []int32 // without it; nil: not known. The same as whole where it has no text
 }
 
-// in returns the tokens that stand for the answer: its whole within the turn of the question that is
-// being answered.
+// in returns the tokens that stand for the answer: its whole within the turn of the question that
+// is being answered.
 func (a answerTokens) in(turn bool) []int32 {
 	if turn {
 		return a.whole

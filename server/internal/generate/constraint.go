@@ -61,8 +61,9 @@ func (c *Constraint) Require(field, name string) error {
 	return nil
 }
 
-// Allow restricts calls to the tools with these names, which a body's field gives. The model is told
-// of all tools all the same, so that the beginning of the prompt, and what is cached of it, stay.
+// Allow restricts calls to the tools with these names, which a body's field gives. The model is
+// told of all tools all the same, so that the beginning of the prompt, and what is cached of it,
+// stay.
 func (c *Constraint) Allow(field string, names []string) error {
 	if len(names) == 0 {
 		return Invalid(field, "%s: no tools; want the names of one or more", field)
@@ -107,8 +108,8 @@ func (c *Constraint) Check(field string, maxName int) error {
 	return nil
 }
 
-// isToolName says whether s is 1 to maxLength of A-Z a-z 0-9 _ -, which is the rule of both APIs. Such a
-// name needs no escapes in JSON.
+// isToolName says whether s is 1 to maxLength of A-Z a-z 0-9 _ -, which is the rule of both APIs.
+// Such a name needs no escapes in JSON.
 func isToolName(s string, maxLength int) bool {
 	if s == "" || len(s) > maxLength {
 		return false

@@ -7,10 +7,10 @@ import (
 
 // A decoder turns the bytes of an answer's tokens into text that may be sent. This text has whole
 // characters only, and nothing that is a stop string or may yet become one. In place of bytes that
-// are not a part of a character stands one U+FFFD for each beginning of a character that does not go
-// on, and for each other byte: Unicode calls it the substitution of maximal subparts (section 3.9 of
-// the standard), and Python's decoder and the byte-level decoder of Hugging Face's tokenizers do the
-// same.
+// are not a part of a character stands one U+FFFD for each beginning of a character that does not
+// go on, and for each other byte: Unicode calls it the substitution of maximal subparts (section
+// 3.9 of the standard), and Python's decoder and the byte-level decoder of Hugging Face's
+// tokenizers do the same.
 //
 // What it returns depends on the bytes alone and not on how they are cut into tokens: the first
 // stop string to be complete ends the text, so a stream and a whole answer always agree.

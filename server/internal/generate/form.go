@@ -7,10 +7,11 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// FormFields are the fields with which other servers than those of OpenAI and Anthropic are asked to
-// hold an answer to a form: those of vLLM, SGLang, llama.cpp, Ollama and TGI, and OpenAI's own of
-// another API. Clients send them to any server. A form that is a JSON schema or a choice of texts is
-// held here, and any other is refused, because an answer without it would be taken for one with it.
+// FormFields are the fields with which other servers than those of OpenAI and Anthropic are asked
+// to hold an answer to a form: those of vLLM, SGLang, llama.cpp, Ollama and TGI, and OpenAI's own
+// of another API. Clients send them to any server. A form that is a JSON schema or a choice of
+// texts is held here, and any other is refused, because an answer without it would be taken for one
+// with it.
 //
 // Fields that say how another server goes about it, such as guided_decoding_backend, are not here.
 type FormFields struct {

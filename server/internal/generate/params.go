@@ -86,7 +86,8 @@ func (p *Params) SetMaxTokens(field string, n *int) error {
 	return nil
 }
 
-// SetEnding takes what keeps the answer from ending early from the fields min_tokens and ignore_eos.
+// SetEnding takes what keeps the answer from ending early from the fields min_tokens and
+// ignore_eos.
 func (p *Params) SetEnding(minTokens int, ignoreEOS bool) error {
 	if minTokens < 0 {
 		return Invalid("min_tokens", "min_tokens: %d; want at least 0", minTokens)

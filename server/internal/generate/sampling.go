@@ -108,8 +108,8 @@ func CheckStops(field string, stops []string, limit int) error {
 	return nil
 }
 
-// CheckWhole checks the stop strings of a body's field, which have the JSON raw: half of a surrogate
-// pair reads as U+FFFD, which may stand in an answer that the stop string never stood in.
+// CheckWhole checks the stop strings of a body's field, which have the JSON raw: half of a
+// surrogate pair reads as U+FFFD, which may stand in an answer that the stop string never stood in.
 func CheckWhole(field string, raw []byte) error {
 	if wire.IsWhole(raw) {
 		return nil

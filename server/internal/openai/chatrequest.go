@@ -41,7 +41,8 @@ type chatMessage struct {
 	// What an assistant thought before, as this server and others send it.
 	ReasoningContent string `json:"reasoning_content"`
 	Reasoning        string `json:"reasoning"`
-	// These ask that the answer goes on from this message, and are here so that they can be refused.
+	// These ask that the answer goes on from this message, and are here so that they can be
+	// refused.
 	Prefix  bool `json:"prefix"`
 	Partial bool `json:"partial"`
 }
@@ -188,8 +189,8 @@ func (m *chatMessage) calls() []generate.ToolCall {
 // libraries repeat in an assistant's content what stands beside it: its calls and its reasoning.
 var (
 	textParts  = []string{"text", "input_text", "output_text"}
-	besideText = []string{"thinking", "redacted_thinking", "reasoning", "reasoning_content", "tool_use",
-		"tool_call", "tool_calls", "function_call"}
+	besideText = []string{"thinking", "redacted_thinking", "reasoning", "reasoning_content",
+		"tool_use", "tool_call", "tool_calls", "function_call"}
 )
 
 // contentText returns the text of a message: a string, or the parts of an array joined without

@@ -8,8 +8,8 @@ import (
 )
 
 // refusedFields are fields of vLLM, SGLang and Hugging Face that this server cannot serve and that
-// would change what the model reads or what the answer is made of, so that ignoring them would give a
-// wrong answer. A field that asks for nothing is passed over: libraries send those.
+// would change what the model reads or what the answer is made of, so that ignoring them would give
+// a wrong answer. A field that asks for nothing is passed over: libraries send those.
 type refusedFields struct {
 	ContinueFinal json.RawMessage `json:"continue_final_message"`
 	AddPrompt     json.RawMessage `json:"add_generation_prompt"`

@@ -45,12 +45,12 @@ func (e *TwinError) Error() string { return e.Path + ": stands there twice" }
 // maxDepth is how deep values may be nested, as in encoding/json.
 const maxDepth = 10000
 
-// Unmarshal reads the JSON value in b into v, which is a pointer, by the rules of encoding/json with
-// these differences:
+// Unmarshal reads the JSON value in b into v, which is a pointer, by the rules of encoding/json
+// with these differences:
 //
 //   - A name must be exact: neither case nor Unicode's case folding is ignored. A field without a
 //     tag has its Go name in lower case.
-//   - A name must not stand twice in an object, wherever the object is.
+//   - A name must not stand twice in an object, at any depth.
 //   - An integer may be written in any way that JSON has: 16, 16.0 and 1.6e1 are the same number.
 //   - Errors are a *SyntaxError, a *TypeError with the whole path, a *TwinError, or what an
 //     UnmarshalJSON method returns.
@@ -632,8 +632,8 @@ func IsWhole(raw []byte) bool {
 
 var fieldTables sync.Map // from reflect.Type to map[string][]int
 
-// fieldsOf returns the index of each name's field. The fields of an embedded struct are those of the
-// struct around it.
+// fieldsOf returns the index of each name's field. The fields of an embedded struct are those of
+// the struct around it.
 func fieldsOf(t reflect.Type) map[string][]int {
 	if known, ok := fieldTables.Load(t); ok {
 		return known.(map[string][]int)

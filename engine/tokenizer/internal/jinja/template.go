@@ -1,6 +1,6 @@
-// Package jinja renders chat templates: the part of Jinja2 that they use, with Python's str, list and
-// dict, in the environment that transformers sets up for them (trim_blocks, lstrip_blocks, break and
-// continue, {% generation %}, its tojson, no changes of lists and dicts).
+// Package jinja renders chat templates: the part of Jinja2 that they use, with Python's str, list
+// and dict, in the environment that transformers sets up for them (trim_blocks, lstrip_blocks,
+// break and continue, {% generation %}, its tojson, no changes of lists and dicts).
 //
 // A template gives Jinja2's text, or an error. What this package does not have of Jinja2 (templates
 // that load other templates, filters that make HTML, integers of more than 64 bits) is an error,
@@ -61,7 +61,11 @@ func catch(err *error) {
 // even in a part of the template that may never be rendered.
 func Parse(source string) (t *Template, err error) {
 	defer catch(&err)
-	p := &parser{tokens: lex(strings.ToValidUTF8(source, "\uFFFD")), ids: make(map[string]int), own: make(map[string]bool)}
+	p := &parser{
+		tokens: lex(strings.ToValidUTF8(source, "\uFFFD")),
+		ids:    make(map[string]int),
+		own:    make(map[string]bool),
+	}
 	body := p.body()
 	p.expectEnd()
 	p.checkUnknown()

@@ -8,10 +8,10 @@ import (
 	"unicode"
 )
 
-// Values of a template are, by their Python types: nil (None), bool, int, float64, Text (str), List,
-// Tuple, *Dict, *rangeValue, *view, *generator, *namespace, *loop, *macro, *Func, *method, *cycler,
-// *joiner, group and *undefined. Lists and dicts never change: transformers renders in Jinja's
-// ImmutableSandboxedEnvironment, which refuses the methods that would change them.
+// Values of a template are, by their Python types: nil (None), bool, int, float64, Text (str),
+// List, Tuple, *Dict, *rangeValue, *view, *generator, *namespace, *loop, *macro, *Func, *method,
+// *cycler, *joiner, group and *undefined. Lists and dicts never change: transformers renders in
+// Jinja's ImmutableSandboxedEnvironment, which refuses the methods that would change them.
 
 // List is a Python list.
 type List []any
