@@ -56,7 +56,7 @@ const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head a
 
 What it prints when a build is slower:
 
-  p50-ttft          base     head   change      95 % interval        p
+  p50-ttft          base     head   change      90 % interval        p
   single-cold    45.7 ms  54.6 ms  +19.8 %  +15.1 % … +24.0 %  < 0.001  worse: more than 5 %
 
   20 cells: 1 worse, 19 ~ (10 runs a side, p after Holm's correction, no noise floor)

@@ -35,7 +35,7 @@ type Cell struct {
 	Base, Head   benchmath.Summary // median and 95 % interval of the runs
 	NBase, NHead int
 	Estimate
-	P       float64 // of the U test, after Holm; 1 where it was not made
+	P       float64 // of the one-sided U test, after Holm; 1 where it was not made
 	Bound   float64 // the change has to be larger to count
 	Floor   float64 // the noise floor, 0 unknown
 	Rule    figure.Rule

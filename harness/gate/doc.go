@@ -5,7 +5,7 @@
 // since the requests within a run share queue and caches. What is judged is a cell: one unit of one
 // scenario. A cell is worse when
 //
-//   - the U test of Mann and Whitney finds a difference, after Holm's correction over all
+//   - the one-sided U test of Mann and Whitney finds it slower, after Holm's correction over all
 //     cells, and
 //   - the change is larger than the unit's smallest effect of interest ([figure.Rule]), and
 //   - larger than what the same server measured twice shows (the noise floor), where A/A
@@ -27,30 +27,38 @@
 // times: ten runs a side, which differ by 3 % (p95 by 4.5 and p99 by 6 %) and of which a tenth takes
 // 40 % longer, in one cell or in twenty. The drift is the standard deviation of the speed from
 // session to session. It is what TestSimulation prints with -simulate 200; a row is of so many
-// pairs, so 5 % may be 3 to 9. (+10 % in one cell in turns is 91.7 % of 1500 pairs.)
+// pairs, so 5 % may be 3 to 9. (+10 % in one cell in turns is 95.3 % of 1500 pairs, and the same
+// server 0.2 %.)
 //
 //	 head  drift  cells     sides  floor of    worse  undecided
 //	 +0 %    8 %      1  in turns         0    0.5 %      0.0 %
 //	 +0 %    8 %     20  in turns         0    0.0 %      0.0 %
-//	 +5 %    8 %      1  in turns         0   50.0 %      0.0 %
-//	+10 %    8 %      1  in turns         0   90.5 %      0.0 %
-//	 +5 %    8 %     20  in turns         0   91.0 %      0.0 %
+//	 +5 %    8 %      1  in turns         0   53.0 %      0.0 %
+//	+10 %    8 %      1  in turns         0   95.5 %      0.0 %
+//	 +5 %    8 %     20  in turns         0   95.5 %      0.0 %
 //	+10 %    8 %     20  in turns         0  100.0 %      0.0 %
-//	 +0 %    8 %      1     apart         0    0.0 %     35.0 %
-//	 +0 %    3 %     20     apart         0    0.0 %     17.0 %
-//	 +0 %    8 %     20     apart         0    0.0 %     42.5 %
-//	+10 %    8 %     20     apart         0    3.0 %     69.5 %
-//	+20 %    8 %     20     apart         0   17.5 %     70.5 %
+//	 +0 %    8 %      1     apart         0    0.0 %     35.5 %
+//	 +0 %    3 %     20     apart         0    0.0 %     19.0 %
+//	 +0 %    8 %     20     apart         0    0.0 %     43.0 %
+//	+10 %    8 %     20     apart         0    3.0 %     70.5 %
+//	+20 %    8 %     20     apart         0   17.5 %     71.0 %
 //	+50 %    8 %     20     apart         0   84.0 %     16.0 %
 //	 +0 %    8 %     20     apart         3    0.5 %      0.0 %
 //	 +0 %    8 %     20     apart         5    2.0 %      0.0 %
 //	 +0 %    8 %     20     apart         8    3.0 %      0.0 %
-//	 +0 %    3 %     20     apart         8    0.5 %      0.0 %
+//	 +0 %    3 %     20     apart         8    1.0 %      0.0 %
 //	+10 %    8 %     20     apart         8   12.0 %      0.0 %
-//	+20 %    8 %     20     apart         8   27.0 %      0.0 %
+//	+20 %    8 %     20     apart         8   27.5 %      0.0 %
 //	+50 %    8 %     20     apart         8   85.0 %      0.0 %
-//	+10 %    3 %     20     apart         8   60.5 %      0.0 %
-//	+20 %    3 %     20     apart         8   95.0 %      0.0 %
+//	+10 %    3 %     20     apart         8   61.5 %      0.0 %
+//	+20 %    3 %     20     apart         8   95.5 %      0.0 %
+//
+// The test is one-sided since worse is what a gate raises its alarm for: the 5 % of false alarms are
+// all of that kind, and better, which fails nothing, has as many. Two-sided, which was used before,
+// +10 % in one cell was found in 91.7 % of 1500 pairs: three slow runs of ten in the base, which are
+// 7 % of bases, are then enough to hide it. One-sided as well, exchanging labels at random found
+// 89.5 % with trimmed means and 97.3 % with medians, where the U test found 96.3 % of the same pairs:
+// a point is not worth a test that benchstat does not have.
 //
 // So 10 % are found in turns and not apart; a floor of few sessions is wide, because three tell
 // little of how far a fourth may lie. Undecided is exit code 2 of loadstone gate, worse is 1. Of the

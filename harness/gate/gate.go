@@ -203,6 +203,9 @@ func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 		cell.Estimate = estimate(base, head, cell.Rule.Points)
 		if !cell.Rule.Exact {
 			cell.P = benchmath.AssumeNothing.Compare(sample(base), sample(head)).P
+			if cell.better != 0 {
+				cell.P = directed(cell.P)
+			}
 		}
 	}
 	if cell.Rule.Exact { // one error in ten runs is no median: what is judged is shown

@@ -8,20 +8,20 @@ import (
 	"github.com/aclements/go-moremath/stats"
 )
 
-// An Estimate is a change from base to head with its 95 % interval: 0.2 is 20 % more, or 20 points
+// An Estimate is a change from base to head with its 90 % interval: 0.2 is 20 % more, or 20 points
 // where the unit is a ratio.
 type Estimate struct{ Delta, Lo, Hi float64 }
 
 // estimate makes the estimate of Hodges and Lehmann (1963): the median of the changes between every
 // value of head and every one of base, with the interval that belongs to the U test (Bauer 1972),
-// so that the two agree: it excludes 0 where p < 0.05.
+// so that the two agree: it excludes 0 where p <= 0.05, since 5 % are left off at each end.
 //
 // Note: the quotient of the medians, which benchstat prints, can lie outside of that interval.
 func estimate(base, head []float64, points bool) Estimate {
 	changes := changes(nil, base, head, points)
 	n := len(changes)
 	e := Estimate{middle(changes), math.Inf(-1), math.Inf(1)}
-	if k := tail(len(base), len(head), 0.025); k > 0 {
+	if k := tail(len(base), len(head), 0.05); k > 0 {
 		e.Lo, e.Hi = changes[k-1], changes[n-k]
 	}
 	return e
@@ -104,10 +104,19 @@ func exactTail(n, m int, alpha float64) int {
 	return k
 }
 
-// minP is the smallest p that the two-sided U test can give: all of one sample below all of the
+// directed is the p of a difference as large as the one found, in its direction, of the p of one as
+// large in either. Samples that do not differ have no direction.
+func directed(p float64) float64 {
+	if p >= 1 {
+		return 1
+	}
+	return p / 2
+}
+
+// minP is the smallest p that the one-sided U test can give: all of one sample below all of the
 // other.
 func minP(n, m int) float64 {
-	p := 2.0
+	p := 1.0
 	for i := 1; i <= n; i++ {
 		p *= float64(i) / float64(m+i)
 	}

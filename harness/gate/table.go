@@ -34,7 +34,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 				if len(rows) > 0 {
 					add("")
 				}
-				add("2", short(unit), "base", "head", "change", "95 % interval", "p", "")
+				add("2", short(unit), "base", "head", "change", "90 % interval", "p", "")
 				first = false
 			}
 			r := cell.Row()

@@ -160,7 +160,7 @@ func newForestRow(cell *gate.Cell, x func(float64) float64, span float64) forest
 	case cell.Verdict == gate.Better:
 		r.Kind = "better"
 	}
-	r.Label = fmt.Sprintf("%s, %s: %s before, %s after, change %s, 95 %% interval %s, %s",
+	r.Label = fmt.Sprintf("%s, %s: %s before, %s after, change %s, 90 %% interval %s, %s",
 		cell.ShortUnit(), cell.Scenario, r.Row.Base, r.Row.Head, report.OrUnknown(r.Row.Change),
 		report.OrUnknown(r.Row.Interval), report.OrUnknown(r.Row.Verdict))
 	if cell.NBase == 0 || cell.NHead == 0 {
