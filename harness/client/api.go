@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // An API is one of the ways to ask a server of models over HTTP.
@@ -159,6 +162,8 @@ func (c *Client) probe(ctx context.Context, path string) (int, error) {
 		return http.StatusOK, nil
 	case err != nil && statusOf(err) != 0:
 		return statusOf(err), nil
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return http.StatusOK, nil // it took the request, and dropped the connection for what is in it
 	case err != nil:
 		return 0, err
 	}

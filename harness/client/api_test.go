@@ -344,6 +344,7 @@ func TestRecordedBodies(t *testing.T) {
 // The API is found by the routes that a server has: chat first. What a server says of a request that
 // asks nothing decides nothing else.
 func TestFindAPI(t *testing.T) {
+	const dropped = 0
 	for _, tc := range []struct {
 		routes map[string]int
 		want   API
@@ -354,6 +355,7 @@ func TestFindAPI(t *testing.T) {
 		{map[string]int{"/v1/messages": 422, "/v1/responses": 422}, Messages, ""},
 		{map[string]int{"/v1/chat/completions": 405, "/v1/responses": 200}, Responses, ""},
 		{map[string]int{"/v1/completions": 503}, Completions, ""},
+		{map[string]int{"/v1/messages": dropped}, Messages, ""}, // for want of a question
 		{nil, "", " has none of the routes /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions"},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -362,6 +364,9 @@ func TestFindAPI(t *testing.T) {
 			code, ok := tc.routes[r.URL.Path]
 			if !ok {
 				code = http.StatusNotFound
+			}
+			if code == dropped {
+				panic(http.ErrAbortHandler)
 			}
 			w.WriteHeader(code)
 		}))

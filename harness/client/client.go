@@ -3,6 +3,7 @@
 package client
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
@@ -196,6 +197,7 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) (err
 	}
 	defer res.Body.Close()
 	r.Status = res.StatusCode
+	c.leakInStatus(r, p.Canary, res.Status)
 	headTimes(&r.Server, res.Header)
 	c.leakInHeader(r, p.Canary, res.Header)
 	body, encoding, err := decoded(res)
@@ -216,7 +218,14 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) (err
 		body = &throttled{ctx, body, p.ReadRate}
 	}
 	contentType := res.Header.Get("Content-Type")
-	if isEventStream(contentType) {
+	isStream := isEventStream(contentType)
+	if !isStream && !p.NoStream {
+		b := bufio.NewReader(body)
+		if isStream, body = beginsStream(b), b; isStream {
+			r.Note(record.NoteType, excerpt([]byte(contentType)))
+		}
+	}
+	if isStream {
 		err = c.stream(body, p, r)
 		trailerTimes(&r.Server, res.Trailer)
 		c.leakInHeader(r, p.Canary, res.Trailer)

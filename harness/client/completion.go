@@ -49,6 +49,7 @@ type completion struct {
 	from, to    int
 	texts       int
 	isReasoning bool // that text is reasoning
+	isNew       bool // more than its content differs from the text before
 }
 
 // A tokenChoice is how the model chose one token.
@@ -79,6 +80,8 @@ func (v *completion) parse(text []byte) error {
 			c.array(func() { v.choice(&c) })
 		case "usage":
 			v.readUsage(&c)
+		case "x_groq":
+			v.usageIn(&c)
 		case "error":
 			v.error(&c)
 		case "model":
@@ -105,6 +108,7 @@ func (v *completion) parse(text []byte) error {
 // same reads a text that differs from the last one in its content alone.
 func (v *completion) same(text []byte) bool {
 	content, ok := v.sameButContent(text)
+	v.isNew = !ok
 	switch {
 	case !ok:
 		return false
@@ -120,7 +124,7 @@ func (v *completion) same(text []byte) bool {
 func (v *completion) reset() {
 	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
 		other: v.other[:0], last: v.last[:0], item: v.item,
-		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details}
+		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details, isNew: true}
 }
 
 // settle ends the reading of a text, which must have ended as well.
@@ -167,6 +171,12 @@ func (v *completion) choice(c *cursor) {
 			v.text(c, &v.content)
 		case "finish_reason":
 			v.readFinish(c)
+		case "usage": // Moonshot's place for it
+			v.readUsage(c)
+		case "index":
+			if raw := c.value(); v.odd == "" && c.err == nil && !falsy(raw) {
+				v.odd = "a choice of index " + excerpt(raw) + ", where one was asked for"
+			}
 		case "error":
 			v.error(c)
 		case "logprobs":
@@ -497,6 +507,21 @@ func (v *completion) readUsage(c *cursor) {
 	}
 }
 
+// usageIn reads the usage of an object.
+func (v *completion) usageIn(c *cursor) {
+	if c.next() != '{' {
+		c.skip()
+		return
+	}
+	c.object(func(key []byte) {
+		if string(key) == "usage" {
+			v.readUsage(c)
+		} else {
+			c.skip()
+		}
+	})
+}
+
 // countIn reads one count of an object.
 func (v *completion) countIn(c *cursor, name string, n *int) {
 	if c.next() != '{' {
@@ -515,10 +540,10 @@ func (v *completion) countIn(c *cursor, name string, n *int) {
 // count reads one of the server's counts.
 func (v *completion) count(c *cursor, key []byte, n *int) {
 	raw := c.value()
-	v.usage = true
-	if string(raw) == "null" {
+	if string(raw) == "null" { // it takes back no count that came before
 		return
 	}
+	v.usage = true
 	if read, ok := wholeNumber(raw); ok {
 		*n = read
 	} else if v.unread == "" {

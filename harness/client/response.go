@@ -1,12 +1,17 @@
 package client
 
 import (
+	"bufio"
+	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +47,7 @@ func (c *Client) refusal(res *http.Response, body io.Reader, p *Prompt, r *recor
 	if v.parse(text) == nil && v.failed {
 		said = v.failure
 	}
-	return fmt.Errorf("%s: %s", strings.TrimSpace(res.Status), said)
+	return errors.New(strings.TrimSuffix(strings.TrimSpace(res.Status)+": "+said, ": "))
 }
 
 // retryAfter is how long a response asks its client to wait, as far as the client does, and whether
@@ -86,19 +91,53 @@ func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool)
 // accepts an encoding, since decoding is time that the client would take from the answer's; a server
 // may encode all the same.
 func decoded(res *http.Response) (body io.Reader, note string, err error) {
-	encoding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding")))
-	switch encoding {
-	case "", "identity":
-		return res.Body, "", nil
-	case "gzip", "x-gzip":
-		body, err = gzip.NewReader(res.Body)
+	body = res.Body
+	header := strings.ToLower(strings.Join(res.Header.Values("Content-Encoding"), ","))
+	encodings := strings.Split(header, ",")
+	for _, encoding := range slices.Backward(encodings) { // the last was applied last
+		encoding = strings.TrimSpace(encoding)
+		switch encoding {
+		case "", "identity":
+			continue
+		case "gzip", "x-gzip":
+			body, err = gzip.NewReader(body)
+		case "deflate":
+			body, err = inflate(body)
+		default:
+			return nil, "", fmt.Errorf("the answer is encoded as %s, which this client does not read, "+
+				"and no request accepts", excerpt([]byte(encoding)))
+		}
 		if err != nil {
 			return nil, "", fmt.Errorf("the answer is called %s and is not: %w", encoding, err)
 		}
-		return body, encoding, nil
+		note = strings.TrimPrefix(note+", "+encoding, ", ")
 	}
-	return nil, "", fmt.Errorf("the answer is encoded as %s, which this client does not read, "+
-		"and no request accepts", excerpt([]byte(encoding)))
+	return body, note, nil
+}
+
+// inflate decodes deflate, which is zlib's format (RFC 9110, 8.4.1.2); some servers send what is
+// within it alone.
+func inflate(body io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(body)
+	head, err := b.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
+}
+
+// beginsStream tells whether a body begins as server-sent events do. Some servers send them under
+// another media type.
+func beginsStream(body *bufio.Reader) bool {
+	body.Peek(1) // waits for the first bytes
+	head, _ := body.Peek(min(body.Buffered(), 16))
+	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), "\r\n")
+	return slices.ContainsFunc([]string{"data:", "event:", "id:", "retry:", ":"}, func(field string) bool {
+		return bytes.HasPrefix(head, []byte(field))
+	})
 }
 
 // isEventStream tells whether a Content-Type is that of server-sent events, in any case and with any

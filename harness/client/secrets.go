@@ -137,6 +137,13 @@ func (c *Client) leakInHeader(r *record.Record, own string, h http.Header) {
 	}
 }
 
+// leakInStatus looks for it in the status of a response.
+func (c *Client) leakInStatus(r *record.Record, own, status string) {
+	if secret := c.secrets.leakWord(status, own); secret != "" && r.Leak == "" {
+		r.Leak, r.LeakIn = secret, "the status line"
+	}
+}
+
 // leakInError looks for it in what a server says of a failure.
 func (c *Client) leakInError(r *record.Record, own, text string) {
 	if secret := c.secrets.leakWord(text, own); secret != "" && r.Leak == "" {

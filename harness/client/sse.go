@@ -47,9 +47,10 @@ type eventReader struct {
 }
 
 // read calls each with every event that has any data, in order, until the stream ends, each returns
-// false, or reading fails. buffer is memory for reading; nothing of it is in use any more when read
-// returns.
-func (s *eventReader) read(r io.Reader, buffer []byte, each func(e *event) bool) error {
+// false, or reading fails. It calls aside with every line that is no data, or the beginning of a
+// long one. buffer is memory for reading; nothing of it is in use any more when read returns.
+func (s *eventReader) read(r io.Reader, buffer []byte, aside func(line []byte),
+	each func(e *event) bool) error {
 	*s = eventReader{now: s.now[:0], before: s.before[:0],
 		lines: lines{r: r, buf: buffer[:cap(buffer)], first: true}}
 	var e event
@@ -78,6 +79,9 @@ func (s *eventReader) read(r io.Reader, buffer []byte, each func(e *event) bool)
 			if len(value) > 0 && value[0] == ' ' {
 				value = value[1:]
 			}
+		}
+		if string(field) != "data" {
+			aside(line)
 		}
 		switch string(field) {
 		case "data":

@@ -13,23 +13,31 @@ import (
 )
 
 // stream reads an answer that arrives in pieces. It is whole when it has both a finish_reason and
-// the [DONE] that ends it, or what other APIs have for them. Some servers leave [DONE] out; an answer without it is truncated all the
-// same, since nothing else tells it from one whose end was lost.
+// the [DONE] that ends it, or what other APIs have for them. Some servers leave [DONE] out; an answer
+// without it is truncated all the same, since nothing else tells it from one whose end was lost.
 func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
 	s.hidden, s.dialect = 0, c.dialectOf(p)
+	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
 	v := &s.parsed
 	v.item = responseItem{}
 	var failure error
 	done := false
 	arrival := &stamped{body: body, clock: c}
-	err := s.events.read(arrival, s.buffer, func(e *event) bool {
-		if isDone(e.data) {
+	err := s.events.read(arrival, s.buffer, s.look, func(e *event) bool {
+		switch {
+		case isDone(e.data):
 			done = true
 			return true // read on to the end of the body: the trailers come after it
+		case done:
+			s.after(e.data, r)
+			return true
+		case len(e.data) == 0 && !e.failed: // some proxies keep a stream alive so
+			r.Note(record.NoteEvent, "one without data")
+			return true
 		}
 		if failure = s.parse(e.data, e.failed, r); failure != nil {
 			return false
@@ -63,6 +71,15 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	r.Answer, r.Thought, r.Calls = string(s.answer), string(s.thought), string(s.calls)
 	r.Chunks = append([]time.Duration(nil), s.chunks...)
 	c.leakInOther(r, p.Canary, s.other)
+	if s.leaked != "" {
+		c.leak(r, p.Canary) // what the model says, or an error, is named as such
+		if failure != nil {
+			c.leakInError(r, p.Canary, failure.Error())
+		}
+		if r.Leak == "" {
+			r.Leak, r.LeakIn = s.leaked, "the stream beside the answer"
+		}
+	}
 	if s.events.odd != "" {
 		r.Note(record.NoteLine, s.events.odd)
 	}
@@ -88,6 +105,9 @@ func isDone(data []byte) bool {
 func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 	v := &s.parsed
 	err := s.dialect.event(v, data)
+	if v.isNew {
+		s.look(data)
+	}
 	switch {
 	case failed && (err != nil || !v.failed):
 		r.Outcome = record.Failed
@@ -112,6 +132,27 @@ func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 		s.other = append(append(s.other, v.other...), ' ')
 	}
 	return nil
+}
+
+// after takes an event that comes after the one that ends the stream. No client reads on, so it is no
+// part of the answer; only a usage is taken.
+func (s *scratch) after(data []byte, r *record.Record) {
+	s.look(data)
+	v := &s.parsed
+	if s.dialect.event(v, data) == nil && v.usage && !v.failed &&
+		len(v.content)+len(v.reasoning)+v.calls == 0 {
+		v.counts(r)
+		return
+	}
+	r.Note(record.NoteAfter, excerpt(data))
+}
+
+// look looks for another agent's secret in what came beside the answer: comments, ids, fields of any
+// name.
+func (s *scratch) look(text []byte) {
+	if s.leaked == "" {
+		s.leaked = leakIn(s.secrets, text, s.own, true)
+	}
 }
 
 // piece takes an event that is a piece of the answer.
@@ -195,6 +236,9 @@ type scratch struct {
 	hidden  int      // tokens of reasoning, as the usage has them
 	dialect *dialect // of the stream
 
+	secrets     *secrets // of the client
+	own, leaked string   // the secret of the agent that asks, and another's that came; "" none
+
 	answer, thought, calls, other []byte
 }
 
@@ -231,6 +275,10 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 	}
 	now := c.Since()
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if len(text) == 0 {
+		r.Outcome = record.Failed
+		return errors.New("the answer has no body")
+	}
 	var v completion
 	if err := c.dialectOf(p).whole(&v, text); err != nil {
 		r.Outcome = record.Failed
@@ -245,6 +293,11 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 	}
 	r.Answer, r.Thought, r.Calls = string(v.content), string(v.reasoning), string(v.called)
 	c.leakInOther(r, p.Canary, v.other)
+	if secret := leakIn(&c.secrets, text, p.Canary, true); secret != "" {
+		if c.leak(r, p.Canary); r.Leak == "" {
+			r.Leak, r.LeakIn = secret, "the body beside the answer"
+		}
+	}
 	switch {
 	case r.Answer != "" || v.calls > 0:
 		r.FirstContent = now

@@ -35,7 +35,11 @@ func (c *Client) CountTokens(ctx context.Context, text string) (int, error) {
 		return 0, err
 	}
 	defer res.Body.Close()
-	said, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	plain, _, err := decoded(res)
+	if err != nil {
+		return 0, err
+	}
+	said, err := io.ReadAll(io.LimitReader(plain, maxAnswer))
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("POST /tokenize gave %s", res.Status)
 	}

@@ -13,6 +13,8 @@ const (
 	NoteField   Note = "a part of the answer has a field that the client does not know"
 	NoteTail    Note = "the stream's last event has no blank line after it"
 	NoteLong    Note = "an event is longer than what this client reads"
+	NoteAfter   Note = "something came after the end of the stream and was passed over"
+	NoteType    Note = "a stream came under another media type than text/event-stream"
 	NoteWhole   Note = "a stream was asked for, and the answer came in one piece"
 	NoteEncoded Note = "the answer came encoded, though the request accepts none of that"
 	NoteUsage   Note = "a usage cannot be read and counts as unknown"
