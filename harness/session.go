@@ -105,7 +105,7 @@ func (x *execution) prompt(a *agent, q *request) bool {
 	q.messages, q.dropped = x.messages(a, c), a.from(c).dropped
 	q.prompt = client.Prompt{Place: x.placeOf(a, c), Canary: a.session.Secret,
 		Messages: q.messages, MaxTokens: c.Answer, ExactTokens: c.Exact && x.server.takesExact(),
-		Stop: x.load.Stop, Tools: x.load.Tools, Timeout: x.load.Timeout,
+		Stop: x.load.Stop, Tools: x.load.Tools, Schema: x.load.Schema, Timeout: x.load.Timeout,
 		CancelAfter: c.Cancel, CancelPieces: c.Pieces, ReadRate: c.ReadRate,
 		Form: client.API(a.session.API), Fields: c.Fields}
 	q.from = a.from(c).known

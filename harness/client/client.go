@@ -115,6 +115,7 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	if p.Fields != nil && cmp.Or(p.Form, Chat) == c.dialectOf(&p).api {
 		p.NoStream = !p.streams()
 	}
+	r.Schema = p.Schema != nil
 	r.Canary, r.Intent, r.Slow, r.MaxTokens = p.Canary, p.plan(), p.ReadRate > 0, p.MaxTokens
 	if c.Body.Changes(c.dialectOf(&p).limit) {
 		r.MaxTokens = 0 // the server was told something else, or nothing

@@ -34,6 +34,7 @@ const filesTopicHead = `A scenario file is a txtar archive: text that contains m
   system*.txt  system prompts; each agent has one of them
   prompts.txt  questions, separated by blank lines; each turn has one of them
   tools.json   a JSON array of tools that every request offers
+  schema.json  a JSON schema that every answer is to hold to; one that is no JSON is a violation
   *.jsonl      a trace, named in the load; also trace*.json and *.csv
 
 The text before the first section is for people, and for testscript, which runs the file as a test.
@@ -152,9 +153,17 @@ unproven in a note. gate -base-url and -head-url must be two servers: it looks w
 lead, and whether one has in its cache, or counts, what only the other was asked.
 `
 
-const serversTopic = `Any server that speaks OpenAI's chat completions can be measured with -url, by bench, run, check,
-gate and ask alike. What it wants beside that is said with flags, or in a scenario:
+const serversTopic = `Any server that speaks OpenAI's chat, completions or responses API, or Anthropic's messages API, can
+be measured with -url, by bench, run, check, gate and ask alike. What it wants beside that is said with
+flags, or in a scenario:
 
+  -api NAME          chat, completions, messages or responses; the default, auto, is the first of
+                     chat, messages, responses and completions that the server has, and for sessions
+                     that were recorded the API in which they were. Records are of one form: finish
+                     reasons are OpenAI's words, and tokens of reasoning are counted apart. What an
+                     API has no words for (tools in completions, stop strings in responses) is refused.
+                     messages wants a bound on answers: where a load has none, it is 4096 tokens. It
+                     and responses have no seed. With messages the key is sent as X-Api-Key as well
   -key-file FILE     an API key, the first word in the file, sent as a bearer token; or set
                      LOADSTONE_KEY. A server that loadstone starts with -api-key-file, or with keys
                      in its environment, is asked with the first of them

@@ -201,6 +201,7 @@ func (l Load) Identity() Identity {
 	add("system-prompts", digest(len(l.SystemPrompts), l.SystemPrompts), l.SystemPrompts != nil)
 	add("prompts", digest(len(l.Prompts), l.Prompts), l.Prompts != nil)
 	add("tools", digestTools(l.Tools), len(l.Tools) > 0)
+	add("schema", digestTools([]json.RawMessage{l.Schema}), l.Schema != nil)
 	add("stop", fmt.Sprintf("%q", l.Stop), len(l.Stop) > 0)
 	number("reserve", l.Reserve)
 	add("cancel", fmt.Sprintf("%g after %v s or %v pieces", l.Cancel.Share, l.Cancel.After,

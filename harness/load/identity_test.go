@@ -43,6 +43,7 @@ var asked = map[string]struct {
 	"SystemTokens":  {func(l *Load) { l.System, l.SystemTokens = 1, 90 }, "system"},
 	"SystemPrompts": {func(l *Load) { l.SystemPrompts = []string{"be brief"} }, "system-prompts"},
 	"Prompts":       {func(l *Load) { l.Prompts = []string{"why?"} }, "prompts"},
+	"Schema":        {func(l *Load) { l.Schema = []byte(`{"a":1}`) }, "schema"},
 	"Tools":         {func(l *Load) { l.Tools = []json.RawMessage{[]byte(`{"a":1}`)} }, "tools"},
 	"Jobs":          {func(l *Load) { l.Jobs = 12 }, "jobs"},
 	"Compact":       {func(l *Load) { l.Compact = Compaction{Fixed(600), Fixed(60)} }, "compact"},

@@ -95,6 +95,7 @@ type Load struct {
 	SystemPrompts []string          // written ones, in place of System and SystemTokens
 	Prompts       []string          // written questions, in place of Prompt and FollowUp
 	Tools         []json.RawMessage // sent with every request
+	Schema        json.RawMessage   // JSON schema that every answer is to hold to; nil: any text
 	Stop          []string          // strings that end an answer
 
 	// Reserve is the share of the server's KV pool, 0 to 1, that the requests of one round of

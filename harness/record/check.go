@@ -2,11 +2,14 @@ package record
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"loadstone/harness/table"
 )
 
 // A CheckName names one of the things that must hold for every request of a load.
@@ -19,6 +22,7 @@ const (
 	CheckTokens   CheckName = "tokens"
 	CheckLeak     CheckName = "leak"
 	CheckCache    CheckName = "cache"
+	CheckSchema   CheckName = "schema"
 	CheckCount    CheckName = "count"
 	CheckIdentity CheckName = "identity"
 
@@ -57,6 +61,7 @@ func (v Violation) String() string {
 //     answer came than it has tokens, and none came twice; an answer with text has tokens, and one
 //     of which nothing came has none
 //   - leak: no response contains another agent's canary, wherever in it
+//   - schema: an answer that was to hold to a JSON schema, and that no bound cut off, is JSON
 //   - cache: a later turn of a conversation finds in the cache at most the conversation's own
 //     longest prompt and answer, and the first turn at most the shared tokens that every prompt
 //     begins with, such as the chat template's. A negative number of shared tokens is unknown, and
@@ -162,6 +167,10 @@ func (c *Checker) one(r *Record, beside siblings) {
 		return
 	}
 	checkTokens(r, report)
+	if r.Schema && r.Finish == "stop" && r.Answer != "" && !json.Valid([]byte(r.Answer)) {
+		report(CheckSchema, "the answer was to hold to a JSON schema, and is no JSON: %s",
+			table.Clip(table.OneLine(r.Answer), 60))
+	}
 	before, known := c.cached[id]
 	limit := before.tokens
 	if known {

@@ -107,3 +107,20 @@ func conversations(rng *rand.Rand) []Record {
 	}
 	return records
 }
+
+// An answer that was to hold to a schema is JSON, unless a bound cut it off.
+func TestSchema(t *testing.T) {
+	for _, tc := range []struct {
+		answer, finish string
+		found          int
+	}{{`{"a":1}`, "stop", 0}, {`{"a":`, "length", 0}, {"Sure! {}", "stop", 1}, {"", "stop", 0}} {
+		r := Unsent(Place{})
+		r.Schema, r.Answer, r.Finish, r.Outcome = true, tc.answer, tc.finish, OK
+		r.FirstByte, r.FirstContent, r.End = 1, 2, 3
+		found := Check([]Record{r}, -1)
+		assert.Equal(t, len(found), tc.found, "%q: %v", tc.answer, found)
+		for _, v := range found {
+			assert.Equal(t, v.Check, CheckSchema)
+		}
+	}
+}

@@ -120,6 +120,9 @@ type Record struct {
 	Repeats int `json:"repeats,omitempty"`
 	Doubled int `json:"doubled,omitempty"`
 
+	// Schema says that the answer was to hold to a JSON schema.
+	Schema bool `json:"schema,omitempty"`
+
 	// What the model said, for the checks on answers: the text, the reasoning before it, and the
 	// names and arguments of its tool calls.
 	Answer  string `json:"answer,omitempty"`

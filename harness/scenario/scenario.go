@@ -117,7 +117,7 @@ func Parse(path string, text []byte) (*File, error) {
 	return parse(path, filepath.Dir(path), strings.TrimSuffix(base, filepath.Ext(base)), sections)
 }
 
-const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json and *.jsonl, trace*.json or *.csv, a trace"
+const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json, schema.json and *.jsonl, trace*.json or *.csv, a trace"
 
 func parse(path, dir, name string, sections []section) (*File, error) {
 	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, dir: dir, sections: sections}
@@ -137,7 +137,9 @@ func parse(path, dir, name string, sections []section) (*File, error) {
 		case s.name == "expect":
 			err = p.expect(s)
 		case s.name == "tools.json":
-			err = p.tools(s)
+			err = s.json(&p.Load.Tools, "a JSON array of tools")
+		case s.name == "schema.json":
+			err = p.schema(s)
 		case s.name == "prompts.txt":
 			if p.Load.Prompts = paragraphs(s.text); len(p.Load.Prompts) == 0 {
 				err = s.err(0, "no prompt in it")
@@ -215,14 +217,25 @@ func (p *parser) expect(s section) error {
 	})
 }
 
-func (p *parser) tools(s section) error {
-	if err := json.Unmarshal(s.text, &p.Load.Tools); err != nil {
+// schema reads the schema that answers hold to.
+func (p *parser) schema(s section) error {
+	var object map[string]json.RawMessage
+	if err := s.json(&object, "a JSON schema"); err != nil {
+		return err
+	}
+	p.Load.Schema = bytes.TrimSpace(s.text)
+	return nil
+}
+
+// json reads the section into a value; what says what it should be.
+func (s section) json(v any, what string) error {
+	if err := json.Unmarshal(s.text, v); err != nil {
 		line := 0
 		var at *json.SyntaxError
 		if errors.As(err, &at) {
 			line = bytes.Count(s.text[:min(int(at.Offset), len(s.text))], []byte("\n"))
 		}
-		return s.err(line, "not a JSON array of tools: %w", err)
+		return s.err(line, "not %s: %w", what, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -55,6 +56,8 @@ in two lines.
 Second.
 -- tools.json --
 [{"type": "function"}]
+-- schema.json --
+{"type": "object"}
 -- expect --
 p95-ttft < 200ms
 rejected == 0 # none
@@ -69,7 +72,7 @@ the script's own
 			Concurrency: 8, RampUp: 2 * time.Second, Requests: 100, Duration: time.Minute,
 			Turns: load.Amount{Kind: "uniform", A: 1, B: 5}, Think: load.Amount{Kind: "lognormal", A: 2, B: 1, Max: 10},
 			Prompt: load.Amount{Kind: "normal", A: 64, B: 8}, FollowUp: load.Fixed(12), Answer: load.Amount{Kind: "exponential", A: 50, Max: 500},
-			FanOut: load.Fixed(3), SystemPrompts: []string{"You are one.", "You are another."}, Prompts: []string{"First,\nin two lines.", "Second."},
+			FanOut: load.Fixed(3), SystemPrompts: []string{"You are one.", "You are another."}, Schema: json.RawMessage(`{"type": "object"}`), Prompts: []string{"First,\nin two lines.", "Second."},
 			Cancel: load.Cancel{Share: 0.2, Pieces: load.Fixed(3)}, Slow: load.Slow{Share: 0.1, Rate: 2000}, Timeout: 5 * time.Second,
 			Cache: load.Hot, WarmUp: load.WarmUp{Requests: 20}},
 	}
@@ -262,7 +265,7 @@ func TestTraceOfSessions(t *testing.T) {
 	for _, tc := range []struct{ keys, want string }{
 		{"overflow: shorten", `x.txtar:3: overflow: "shorten" is no rule for calls that exceed the context; want send, skip, cut or compact`},
 		{"answers: mine", `x.txtar:3: answers: "mine"; want recorded or served`},
-		{"context: 4096", "x.txtar:3: context needs an overflow of skip, cut or compact"},
+		{"context: 4096", "x.txtar:3: context needs amounts of the context, or an overflow of skip, cut or compact"},
 		{"turns: 3", "trace and turns: a trace brings its own prompts and answers"},
 		{"concurrency: 2\nrate: 1/s", "a load has only one of"},
 		{"cache: hot", ""},
