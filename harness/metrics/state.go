@@ -22,6 +22,8 @@ const (
 	// Disk is the bytes of agents' memories on disk. They are meant to stay, so a State does not
 	// have them; see Metrics.Lasting.
 	Disk Held = "disk"
+	// PoolContent is the bytes of the KV pool that hold something, be it in use or cached.
+	PoolContent Held = "pool_content"
 )
 
 // InFlight are the kinds of which a server holds nothing once it has nothing left to work on.
@@ -74,7 +76,7 @@ func (m Metrics) State() State {
 }
 
 // Lasting is what the server holds at the moment of the scrape that may stay for as long as it runs:
-// memory, files, goroutines and what is on disk.
+// memory, files, goroutines, what is on disk and in the pool.
 func (m Metrics) Lasting() State {
 	all, s := m.State(), State{}
 	for _, kind := range []Held{Memory, OpenFiles, Goroutines} {
@@ -84,6 +86,9 @@ func (m Metrics) Lasting() State {
 	}
 	if v := m.Value("loadstone_saved_bytes"); v >= 0 {
 		s[Disk] = v
+	}
+	if free := m.Value("loadstone_pool_bytes", "purpose", "free"); free >= 0 {
+		s[PoolContent] = m.Value("loadstone_pool_bytes") - free
 	}
 	return s
 }

@@ -23,8 +23,11 @@ type Series struct {
 	// the series' own unit.
 	Share, Least float64
 
-	of     func(*Window) (v float64, known bool)
-	format func(v float64) string
+	of func(*Window) (v float64, known bool)
+	// without is of without what may grow for a reason that ends: where the series has a trend and
+	// without has none, the series is Filling. nil: there is no such reason.
+	without func(*Window) (v float64, known bool)
+	format  func(v float64) string
 }
 
 // held reads what the server held of a kind.
@@ -33,6 +36,14 @@ func held(kind metrics.Held) func(*Window) (float64, bool) {
 		v, ok := w.Held[kind]
 		return v, ok
 	}
+}
+
+// besidePool is the memory beside what the KV pool holds. A pool that fills up for the first time
+// makes a server grow by pages that it has been given and had not touched, until it is full.
+func besidePool(w *Window) (float64, bool) {
+	memory, known := w.Held[metrics.Memory]
+	content, told := w.Held[metrics.PoolContent]
+	return memory - content, known && told
 }
 
 // All are the series, in the order in which they are shown.
@@ -47,7 +58,7 @@ var All = []Series{
 			return table.Duration(time.Duration(v * float64(time.Second)))
 		}},
 	{Name: "memory", About: "resident, the least in a window", Worse: 1, Share: 0.02, Least: 8 << 20,
-		of: held(metrics.Memory), format: bytes},
+		of: held(metrics.Memory), without: besidePool, format: bytes},
 	{Name: "open files", About: "the least in a window", Worse: 1, Least: 3,
 		of: held(metrics.OpenFiles), format: count},
 	{Name: "goroutines", About: "the least in a window", Worse: 1, Least: 5,
@@ -81,6 +92,7 @@ const (
 	Better   Standing = "better" // a trend to the better
 	Worse    Standing = "trend"  // a trend to the worse
 	Settled  Standing = "settled"
+	Filling  Standing = "filling"   // it rises as the KV pool fills up, and by no more
 	TooShort Standing = "too short" // fewer windows than a trend can be told from
 	Unknown  Standing = "not known" // the server does not tell
 )
@@ -114,11 +126,11 @@ func Judge(windows []Window) []Verdict {
 		s := &All[i]
 		v := &all[i]
 		*v = Verdict{Series: s, Name: s.Name, Standing: Unknown}
-		points := s.points(lives)
-		if len(points) == 0 {
+		seen := points(lives, s.of)
+		if len(seen) == 0 {
 			continue
 		}
-		v.Trend = stats.FindTrend(points)
+		v.Trend = stats.FindTrend(seen)
 		v.Matters = max(s.Least, s.Share*math.Abs(v.Trend.Level))
 		if v.Standing = TooShort; v.Trend.N >= minWindows {
 			v.Standing = Steady
@@ -130,22 +142,28 @@ func Judge(windows []Window) []Verdict {
 		if c.p > alarm/float64(len(tested)-i) {
 			break
 		}
-		c.v.Standing = c.v.standing(c.v.Series.points(lives))
+		c.v.Standing = c.v.standing(lives)
 	}
 	return all
 }
 
 // standing is that of a series whose trend is significant.
-func (v *Verdict) standing(points []stats.Point) Standing {
+func (v *Verdict) standing(lives []Window) Standing {
+	all := points(lives, v.Series.of)
 	if math.Abs(v.Trend.Change) < v.Matters {
 		return Steady
 	}
-	late := stats.FindTrend(lateHalf(points))
+	late := stats.FindTrend(lateHalf(all))
 	switch goesOn := late.Slope * v.Trend.Change; {
 	case goesOn <= 0 || math.Abs(late.Slope) < math.Abs(v.Trend.Slope)/3:
 		return Settled
 	case v.Trend.Change*float64(v.Series.Worse) < 0:
 		return Better
+	case v.Series.without != nil:
+		rest := points(lives, v.Series.without)
+		if t := stats.FindTrend(rest); len(rest) > 0 && (t.P > alarm || t.Change < v.Matters) {
+			return Filling
+		}
 	}
 	return Worse
 }
@@ -174,11 +192,11 @@ func Judged(windows []Window) map[int]time.Duration {
 	return from
 }
 
-// points are the series of some windows, by the hour.
-func (s *Series) points(windows []Window) []stats.Point {
+// points are what is read of some windows, by the hour.
+func points(windows []Window, of func(*Window) (float64, bool)) []stats.Point {
 	var points []stats.Point
 	for i := range windows {
-		if v, known := s.of(&windows[i]); known {
+		if v, known := of(&windows[i]); known {
 			middle := (windows[i].Start + windows[i].End) / 2
 			points = append(points, stats.Point{At: middle.Hours(), Value: v, Part: windows[i].Life})
 		}
@@ -223,5 +241,9 @@ func (v *Verdict) Text() string {
 		return fmt.Sprintf("no trend that goes on: it %s early and stands still since, %s",
 			map[string]string{"rises": "rose", "falls": "fell"}[rise], at)
 	}
-	return fmt.Sprintf("%s by %s, %s (p = %.2g)", rise, slope, at, t.P)
+	text := fmt.Sprintf("%s by %s, %s (p = %.2g)", rise, slope, at, t.P)
+	if v.Standing == Filling {
+		text += ", as the KV pool fills up, and by no more than that"
+	}
+	return text
 }

@@ -205,6 +205,27 @@ func TestSettled(t *testing.T) {
 	}
 }
 
+// Memory that rises as the KV pool fills up is named as that; a leak beside it is a trend, whether the
+// pool fills up or not.
+func TestFilling(t *testing.T) {
+	for leak, want := range map[float64]soak.Standing{0: soak.Filling, 2: soak.Worse} {
+		rng := rand.New(rand.NewPCG(1, 1))
+		var windows []soak.Window
+		for i := range 50 {
+			pool := 4 * float64(i)
+			memory := 300 + pool + leak*float64(i) + 5*rng.Float64()
+			windows = append(windows, soak.Window{Start: time.Duration(i) * time.Minute,
+				End: time.Duration(i+1) * time.Minute, Requests: 10, TTFT: -1, HitRatio: -1,
+				Held: metrics.State{metrics.Memory: memory * (1 << 20), metrics.PoolContent: pool * (1 << 20)}})
+		}
+		for _, v := range soak.Judge(windows) {
+			if v.Name == "memory" {
+				assert.Equal(t, v.Standing, want, v.Text())
+			}
+		}
+	}
+}
+
 // A few minutes tell nothing, and that is said.
 func TestTooShort(t *testing.T) {
 	r := soaked(t, 30*time.Second, func() *server { return steady(1) })
