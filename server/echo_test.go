@@ -114,6 +114,16 @@ func (t byteText) AppendToken(dst []byte, id int32) []byte {
 	}
 }
 
+func (t byteText) AppendText(dst []byte, id int32) []byte {
+	switch id {
+	case begin:
+		return append(dst, "<begin>"...)
+	case end:
+		return append(dst, "<end>"...)
+	}
+	return t.AppendToken(dst, id)
+}
+
 func (byteText) StopTokens() []int32 { return []int32{end} }
 
 // echoModel answers a conversation with its last user message. It reads the conversation back from

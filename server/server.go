@@ -49,6 +49,8 @@ type Text interface {
 	// Encode encodes a text. With special, control tokens that are written in the text count as
 	// such, and the tokens that begin every text are put in front.
 	Encode(s string, special bool) []int32
+	// AppendText is AppendToken, but control tokens have the text with which they are written.
+	AppendText(dst []byte, id int32) []byte
 	// StopTokens returns the ids that end an answer.
 	StopTokens() []int32
 }

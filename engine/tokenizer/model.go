@@ -103,6 +103,14 @@ func (m *Model) AppendToken(dst []byte, id int32) []byte {
 	return append(dst, m.tokenizer.bytes[id]...)
 }
 
+// AppendText is AppendToken for people: control tokens have the text with which they are written.
+func (m *Model) AppendText(dst []byte, id int32) []byte {
+	if text, ok := m.tokenizer.written[id]; ok {
+		return append(dst, text...)
+	}
+	return m.AppendToken(dst, id)
+}
+
 // StopTokens returns the ids that end an answer, in ascending order: the model's end-of-sequence
 // ids, and the control token that the template puts right behind an answer, such as <end_of_turn>
 // or <|im_end|>.

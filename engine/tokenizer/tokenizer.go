@@ -18,6 +18,7 @@ type tokenizer struct {
 	before, after   []int32          // ids that the post-processor puts around a text
 	bytes           [][]byte         // by id: the token's bytes; nil for control tokens
 	added           map[string]int32 // ids of added tokens, by their text
+	written         map[int32]string // control tokens, as they are written
 }
 
 func newTokenizer(data []byte) (*tokenizer, error) {
@@ -25,7 +26,10 @@ func newTokenizer(data []byte) (*tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tokenizer{added: make(map[string]int32, len(j.AddedTokens))}
+	t := &tokenizer{
+		added:   make(map[string]int32, len(j.AddedTokens)),
+		written: make(map[int32]string),
+	}
 	var byteLevel bool
 	if t.normalizers, err = newNormalizers(j.Normalizer); err != nil {
 		return nil, err
@@ -83,6 +87,7 @@ func (t *tokenizer) addTokens(j *tokenizerJSON, decode decoder) error {
 		t.added[a.Content] = a.ID
 		if a.Special {
 			t.bytes[a.ID] = nil
+			t.written[a.ID] = a.Content
 			t.controls.add(a.Content, a)
 		}
 		if a.Normalized {

@@ -66,6 +66,7 @@ var topics = map[string]string{
 	"caches":  cachesTopic,
 	"seeds":   seedsTopic,
 	"servers": serversTopic,
+	"agents":  agentsTopic,
 	"scenarios": scenariosTopic() + `
 The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
 falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share

@@ -190,6 +190,68 @@ where the limit (ulimit -n; it is raised as far as the system allows) is below i
 into it, or out of local ports, ends with an error that names the client, not the server.
 `
 
+const agentsTopic = `Programs that work with a model talk to loadstone serve as they do to the vendor's own server. In what
+follows 127.0.0.1:8080 is the server's address, NAME its -model (or an -alias; loadstone serve -alias '*'
+takes any), and KEY its API key: any word where it has none. X-Agent-ID names the memory that goes on
+between turns and restarts; give each conversation that is to have one of its own another name.
+
+Claude Code (Anthropic's API; the base URL has no /v1)
+
+  export ANTHROPIC_BASE_URL=http://127.0.0.1:8080 ANTHROPIC_AUTH_TOKEN=KEY
+  export ANTHROPIC_MODEL=NAME ANTHROPIC_DEFAULT_HAIKU_MODEL=NAME
+  export ANTHROPIC_CUSTOM_HEADERS='X-Agent-ID: NAME-OF-PROJECT'
+  claude
+
+Codex (the Responses API), ~/.codex/config.toml. Its header session_id names the agent. The tools that
+OpenAI's servers run are not here, so they are turned off; the window says when to shorten.
+
+  model = "NAME"
+  model_provider = "loadstone"
+  model_context_window = 32768
+  web_search = "disabled"
+  [features]
+  image_generation = false
+  [model_providers.loadstone]
+  name = "Loadstone"
+  base_url = "http://127.0.0.1:8080/v1"
+  wire_api = "responses"
+  env_key = "LOADSTONE_KEY"
+
+opencode (chat), opencode.json
+
+  {"$schema": "https://opencode.ai/config.json", "model": "loadstone/NAME",
+   "provider": {"loadstone": {"npm": "@ai-sdk/openai-compatible", "name": "Loadstone",
+     "options": {"baseURL": "http://127.0.0.1:8080/v1", "apiKey": "{env:LOADSTONE_KEY}",
+                 "headers": {"X-Agent-ID": "opencode"}},
+     "models": {"NAME": {"limit": {"context": 32768, "output": 8192}}}}}}
+
+Continue (chat), ~/.continue/config.yaml
+
+  models:
+    - name: Loadstone
+      provider: openai
+      model: NAME
+      apiBase: http://127.0.0.1:8080/v1
+      apiKey: KEY
+      roles: [chat, edit, apply]
+      capabilities: [tool_use]
+      requestOptions: {headers: {X-Agent-ID: continue}}
+
+LangChain (chat; the Responses API with use_responses_api=True)
+
+  ChatOpenAI(model="NAME", base_url="http://127.0.0.1:8080/v1", api_key="KEY",
+             default_headers={"X-Agent-ID": "NAME-OF-AGENT"})
+
+Vercel AI SDK: createOpenAI speaks the Responses API, createOpenAICompatible chat
+
+  createOpenAI({baseURL: "http://127.0.0.1:8080/v1", apiKey: "KEY"})("NAME")
+  createOpenAICompatible({name: "loadstone", baseURL: "http://127.0.0.1:8080/v1", apiKey: "KEY",
+                          headers: {"X-Agent-ID": "NAME-OF-AGENT"}})("NAME")
+
+The answers say what the cache was worth: usage has cached_tokens, and X-Cache-Miss says why the rest
+was computed. What a server cannot hold, it refuses by the field's name.
+`
+
 const seedsTopic = `Everything that is drawn at random comes from a seed, so the same scenario is the same load on any
 machine, however fast the server is. A scenario has a seed for each purpose, so that one can be
 varied while all else stays:

@@ -29,6 +29,7 @@ type Text interface {
 	EncodeChat(roles, contents []string, answers [][]int32, variables map[string]any) (
 		[]int32, error)
 	ChatTemplate() string
+	AppendText(dst []byte, id int32) []byte
 	AppendToken(dst []byte, id int32) []byte
 	Encode(s string, special bool) []int32
 	StopTokens() []int32
@@ -105,6 +106,38 @@ func (g *Generator) Encode(p *Params) ([]int32, error) {
 	}
 	return g.encodeChat(p)
 }
+
+// Tokens returns the ids of a text. With special, control tokens that are written in the text count
+// as such, and with around the tokens that begin and end every text are there.
+func (g *Generator) Tokens(text string, special, around bool) []int32 {
+	ids := g.text.Encode(text, special)
+	edge := g.text.Encode("", true)
+	switch {
+	case special && !around && startsWith(ids, edge):
+		return ids[len(edge):]
+	case !special && around:
+		return append(edge, ids...)
+	}
+	return ids
+}
+
+// TextOf returns the text of ids, with control tokens as they are written. Where the bytes are no
+// characters stands U+FFFD.
+func (g *Generator) TextOf(ids []int32) (string, error) {
+	var b []byte
+	for i, id := range ids {
+		if n := g.engine.Vocab(); id < 0 || int(id) >= n {
+			return "", Invalid("tokens", "tokens[%d]: %d; the model's are 0 to %d", i, id, n-1)
+		}
+		b = g.text.AppendText(b, id)
+	}
+	d := newDecoder(nil)
+	text := string(d.push(b))
+	return text + string(d.end()), nil
+}
+
+// Piece returns the bytes of a token, those with which it is written where it is a control token.
+func (g *Generator) Piece(id int32) []byte { return g.text.AppendText(nil, id) }
 
 // Start submits a request, which arrived at the time given, to the engine. The caller must call
 // Cancel of the Generation. ctx is the client's: it ends when the client goes away.

@@ -16,6 +16,7 @@ func (byteText) EncodeChat(roles, contents []string, answers [][]int32, variable
 func (byteText) ChatTemplate() string                    { return "" }
 func (byteText) Encode(s string, special bool) []int32   { return byteTokens(s) }
 func (byteText) AppendToken(dst []byte, id int32) []byte { return append(dst, byte(id)) }
+func (byteText) AppendText(dst []byte, id int32) []byte  { return append(dst, byte(id)) }
 func (byteText) StopTokens() []int32                     { return []int32{256} }
 
 func byteTokens(s string) (ids []int32) {
