@@ -1,6 +1,9 @@
 package load
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // A blockSession is a session of a trace that has hashes of the prompts' blocks in place of texts. A
 // prompt is one message of made-up words, a block after the other, so that prompts share as many
@@ -17,7 +20,13 @@ type blockCall struct {
 	input  int // tokens of its prompt
 	base   int // that other call; -1: none
 	shared int // blocks that it has of its
-	own    []uint64
+	own    []blockRun
+}
+
+// A blockRun is blocks whose hashes follow each other, as they do where traces number them.
+type blockRun struct {
+	first uint64
+	n     int
 }
 
 // add adds a call whose blocks these are. base is an earlier one that it shares a beginning with, of
@@ -27,7 +36,15 @@ func (s *blockSession) add(c Call, input, base int, baseBlocks, blocks []uint64)
 	for base >= 0 && shared < len(blocks) && shared < len(baseBlocks) && blocks[shared] == baseBlocks[shared] {
 		shared++
 	}
-	s.calls = append(s.calls, blockCall{c, input, base, shared, append([]uint64(nil), blocks[shared:]...)})
+	var own []blockRun
+	for _, id := range blocks[shared:] {
+		if last := len(own) - 1; last >= 0 && own[last].first+uint64(own[last].n) == id {
+			own[last].n++
+			continue
+		}
+		own = append(own, blockRun{id, 1})
+	}
+	s.calls = append(s.calls, blockCall{c, input, base, shared, slices.Clip(own)})
 }
 
 // all are the calls, whose prompts are made as they are asked for.
@@ -48,7 +65,12 @@ func (s *blockSession) all() iter.Seq[Call] {
 					made[c.base] = nil
 				}
 			}
-			made[i] = append(blocks, c.own...)
+			for _, run := range c.own {
+				for k := range run.n {
+					blocks = append(blocks, run.first+uint64(k))
+				}
+			}
+			made[i] = blocks
 			c.Call.Add = []Message{{Role: "user", Words: s.words(made[i], c.input, i)}}
 			if !yield(c.Call) {
 				return

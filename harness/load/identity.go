@@ -320,8 +320,9 @@ func (m *Message) identity(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "message %q %q %v %q %q", m.Role, m.Text, m.Quote, m.ToolCalls, m.ToolCallID)
+	line := make([]byte, 0, 8*len(m.Words)+1) // a long trace has millions of them
 	for _, words := range m.Words {
-		fmt.Fprintf(w, " %d %t", words.Tokens, words.Whole)
+		line = strconv.AppendBool(append(strconv.AppendInt(append(line, ' '), int64(words.Tokens), 10), ' '), words.Whole)
 	}
-	fmt.Fprintln(w)
+	w.Write(append(line, '\n'))
 }

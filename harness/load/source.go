@@ -154,6 +154,9 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 // count counts the calls of the sessions where that was not done.
 func (s *Source) count() {
 	for i := range s.Sessions {
+		if s.Sessions[i].Count > 0 {
+			continue
+		}
 		for range s.Sessions[i].Calls {
 			s.Sessions[i].Count++
 		}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -162,4 +164,55 @@ func TestFolderOfSources(t *testing.T) {
 	put("c.jsonl", "copilot.jsonl")
 	_, err = OpenSource(dir, 0)
 	assert.ErrorContains(t, err, "c.jsonl: it has GitHub Copilot's sessions (Azure), and the files before it have Weka's traces")
+}
+
+// A trace is read as a stream: what is in memory at the end is a few times its size, whatever form it
+// has, and no more was taken from the system than ten times.
+func TestSourcesInMemory(t *testing.T) {
+	const size = 8 << 20
+	text := strings.Repeat("Lorem ipsum dolor sit amet. ", 100)
+	for _, tc := range []struct {
+		name string
+		line func(i int) string
+	}{
+		{"agentperf", func(i int) string {
+			return fmt.Sprintf(`{"version":1,"conversation_id":"c%d","conversation_idx":0,"messages":[{"role":"user","content":"%s"}],"max_output_tokens":9}`, i, text)
+		}},
+		{"recording", func(i int) string {
+			if i == 0 {
+				return `{"format":"loadstone sessions","version":1}`
+			}
+			return fmt.Sprintf(`{"session":"s%d","call":0,"add":[{"raw":{"role":"user","content":"%s"}}]}`, i, text)
+		}},
+		{"tracelab", func(i int) string {
+			return fmt.Sprintf(`{"session_id":"s%d","input_tokens_total":9000,"prefix_tokens":0,"output_tokens":9,"timing_events":[{"event_type":"text","timestamp":"2026-05-01T10:00:00Z"}]}`, i/20)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			read, write := io.Pipe()
+			go func() {
+				written := 0
+				for i := 0; written < size; i++ {
+					n, err := io.WriteString(write, tc.line(i)+"\n")
+					if written += n; err != nil {
+						break
+					}
+				}
+				write.Close()
+			}()
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			s, err := ReadSource("t", read, 0)
+			assert.NilError(t, err)
+			runtime.ReadMemStats(&after)
+			taken := after.Sys - before.Sys
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			live := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+			assert.Assert(t, live < 5*size, "%d bytes are live after %d were read", live, size)
+			assert.Assert(t, taken < 10*size, "%d bytes were taken for %d", taken, size)
+			assert.Assert(t, len(s.Sessions) > 1)
+		})
+	}
 }

@@ -244,7 +244,7 @@ func (s *labSession) session(subs []*labSession, begin time.Duration) Session {
 		b.add(c, r.input, last[r.agent], prev, now)
 		last[r.agent], blocks[r.agent] = id, now
 	}
-	return Session{Name: s.name, At: all[0].start - begin, SecretLast: true, Calls: b.all()}
+	return Session{Name: s.name, At: all[0].start - begin, SecretLast: true, Count: len(b.calls), Calls: b.all()}
 }
 
 // waits are the calls that one of an agent waits for: the agent's last one, and the ends of sub-agents

@@ -62,7 +62,8 @@ func readWeka(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 		source.Skipped += w.skipped
 		if len(w.calls) > 0 {
 			session := w.blockSession
-			source.Sessions = append(source.Sessions, Session{Name: t.ID, SecretLast: true, Calls: session.all()})
+			source.Sessions = append(source.Sessions, Session{Name: t.ID, SecretLast: true,
+				Count: len(session.calls), Calls: session.all()})
 		}
 	}
 	if len(source.Sessions) == 0 {
