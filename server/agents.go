@@ -269,7 +269,7 @@ func (s *Server) generateForAgent(w *response, r *http.Request) error {
 	}
 	defer g.Cancel()
 	if body.IsCompletion() {
-		return s.sendCompletion(w, g)
+		return s.sendCompletion(w, r, g)
 	}
-	return s.sendChat(w, g)
+	return s.sendChat(w, r, g)
 }

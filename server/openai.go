@@ -14,7 +14,7 @@ func (s *Server) chat(w *response, r *http.Request) error {
 		return err
 	}
 	defer g.Cancel()
-	return s.sendChat(w, g)
+	return s.sendChat(w, r, g)
 }
 
 // completions serves POST /v1/completions.
@@ -24,15 +24,31 @@ func (s *Server) completions(w *response, r *http.Request) error {
 		return err
 	}
 	defer g.Cancel()
-	return s.sendCompletion(w, g)
+	return s.sendCompletion(w, r, g)
 }
 
-func (s *Server) sendChat(w *response, g *generate.Generation) error {
-	return s.sendAnswer(w, g, openai.NewChatWriter(s.openaiHead("chatcmpl-"), g.Params))
+func (s *Server) sendChat(w *response, r *http.Request, g *generate.Generation) error {
+	out := openai.NewChatWriter(s.openaiHead("chatcmpl-"), g.Params)
+	if g.Params.N <= 1 {
+		return s.sendAnswer(w, g, out)
+	}
+	var outs []choiceWriter
+	for i := range g.Params.N {
+		outs = append(outs, out.Choice(i))
+	}
+	return s.sendChoices(w, r, g, outs)
 }
 
-func (s *Server) sendCompletion(w *response, g *generate.Generation) error {
-	return s.sendAnswer(w, g, openai.NewCompletionWriter(s.openaiHead("cmpl-"), g.Params))
+func (s *Server) sendCompletion(w *response, r *http.Request, g *generate.Generation) error {
+	out := openai.NewCompletionWriter(s.openaiHead("cmpl-"), g.Params)
+	if g.Params.N <= 1 {
+		return s.sendAnswer(w, g, out)
+	}
+	var outs []choiceWriter
+	for i := range g.Params.N {
+		outs = append(outs, out.Choice(i))
+	}
+	return s.sendChoices(w, r, g, outs)
 }
 
 func (s *Server) openaiHead(idPrefix string) openai.Head {

@@ -191,7 +191,7 @@ func TestWireErrors(t *testing.T) {
 			{"an empty stop string", post(say("a", `"stop":""`))},
 			{"stop of a wrong type", post(say("a", `"stop":7`))},
 			{"stream_options without stream", post(say("a", `"stream_options":{"include_usage":true}`))},
-			{"n", post(say("a", `"n":2`))},
+			{"n", post(say("a", `"n":9`))},
 			{"functions", post(say("a", `"functions":[{"name":"f"}]`))},
 			{"a tool's name", post(say("a", `"tools":[{"type":"function","function":{"name":"f x"}}]`))},
 			{"a tool that is not there", post(say("a", `"tool_choice":{"type":"function","function":{"name":"f"}}`))},

@@ -193,10 +193,10 @@ func TestOpenAI(t *testing.T) {
 	}
 	var refused *openai.Error
 	bad := params
-	bad.N = openai.Int(2)
+	bad.N = openai.Int(9)
 	if _, err := client.Chat.Completions.New(t.Context(), bad); !errors.As(err, &refused) ||
 		refused.StatusCode != 400 || refused.Param != "n" {
-		t.Errorf("n=2: %v", err)
+		t.Errorf("n=9: %v", err)
 	}
 	if _, err := client.Chat.Completions.New(t.Context(), params,
 		option.WithAPIKey("sk-other")); !errors.As(err, &refused) || refused.StatusCode != 401 {

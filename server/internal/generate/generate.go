@@ -147,6 +147,12 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 	if err != nil {
 		return nil, err
 	}
+	return g.start(ctx, p, prompt, begun, arrived)
+}
+
+func (g *Generator) start(
+	ctx context.Context, p *Params, prompt []int32, begun beginning, arrived time.Time,
+) (*Generation, error) {
 	request, err := g.engineRequest(ctx, p, prompt, begun)
 	if err != nil {
 		return nil, err
@@ -161,6 +167,7 @@ func (g *Generator) Start(ctx context.Context, p *Params, arrived time.Time) (*G
 		Params:       p,
 		Cancel:       cancel,
 		PromptTokens: len(prompt),
+		prompt:       prompt,
 		generator:    g,
 		client:       ctx,
 		stream:       stream,

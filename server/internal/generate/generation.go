@@ -23,6 +23,7 @@ type Generation struct {
 	PromptTokens int
 
 	generator *Generator
+	prompt    []int32
 	client    context.Context // ends when the client goes away
 	stream    *engine.Stream
 	begun     beginning

@@ -27,6 +27,8 @@ type Params struct {
 	CutTo     int    // what MaxTokens was cut to, for the answer's head; 0: it was not cut
 	MaxField  string // the body's field that has MaxTokens, for errors; "": none has
 
+	N int // how many answers the client wants; 0 means 1
+
 	MinTokens int  // the answer does not end by itself, or at a stop string, before it has so many
 	IgnoreEOS bool // the answer does not end by itself at all
 	// StopTokens end the answer, too, whatever IgnoreEOS says.

@@ -40,6 +40,13 @@ type ChatWriter struct {
 	logprobs bool
 }
 
+// Choice returns the writer of choice number i of several, of which this is the first's.
+func (w *ChatWriter) Choice(i int) *ChatWriter {
+	c := *w
+	c.index = i
+	return &c
+}
+
 // NewChatWriter returns a writer for the answer to a request.
 func NewChatWriter(h Head, p *generate.Params) *ChatWriter {
 	w := &ChatWriter{head: h, logprobs: p.TopLogprobs >= 0}
@@ -50,8 +57,26 @@ func NewChatWriter(h Head, p *generate.Params) *ChatWriter {
 }
 
 // Whole returns the body of an answer that does not stream.
-func (w *ChatWriter) Whole(a generate.Answer) any {
-	choice := chatChoice{FinishReason: a.Reason}
+func (w *ChatWriter) Whole(a generate.Answer) any { return w.WholeOf([]generate.Answer{a}) }
+
+// WholeOf returns the body of several answers that do not stream.
+func (w *ChatWriter) WholeOf(all []generate.Answer) any {
+	c := Completion{
+		ID:          w.head.ID,
+		Object:      "chat.completion",
+		Created:     time.Now().Unix(),
+		Model:       w.head.Model,
+		Fingerprint: w.head.Fingerprint,
+		Usage:       newUsage(generate.SumUsage(all)),
+	}
+	for i, a := range all {
+		c.Choices = append(c.Choices, w.Choice(i).choice(a))
+	}
+	return c
+}
+
+func (w *ChatWriter) choice(a generate.Answer) chatChoice {
+	choice := chatChoice{Index: w.index, FinishReason: a.Reason}
 	choice.Message.Role = "assistant"
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
 		choice.Message.Content = new(string(a.Text))
@@ -65,20 +90,12 @@ func (w *ChatWriter) Whole(a generate.Answer) any {
 	if w.logprobs {
 		choice.Logprobs = newChatLogprobs(a.Probs)
 	}
-	return Completion{
-		ID:          w.head.ID,
-		Object:      "chat.completion",
-		Created:     time.Now().Unix(),
-		Model:       w.head.Model,
-		Fingerprint: w.head.Fingerprint,
-		Choices:     []chatChoice{choice},
-		Usage:       newUsage(a.Usage),
-	}
+	return choice
 }
 
 // AppendStart appends what comes before the first piece.
 func (w *ChatWriter) AppendStart(b []byte, _ generate.Usage) []byte {
-	b = w.begin(b, `{"index":0,"delta":{"role":"assistant","content":""},`)
+	b = w.beginChoice(b, `"delta":{"role":"assistant","content":""},`)
 	return w.end(b, `"logprobs":null,"finish_reason":null}`)
 }
 
@@ -88,17 +105,17 @@ func (w *ChatWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 	case generate.PieceText:
 		return w.appendText(b, p)
 	case generate.PieceReasoning:
-		b = w.begin(b, `{"index":0,"delta":{"reasoning_content":`)
+		b = w.beginChoice(b, `"delta":{"reasoning_content":`)
 		b = wire.AppendString(b, p.Bytes)
 		return w.end(b, `},"logprobs":null,"finish_reason":null}`)
 	case generate.PieceCall:
-		b = w.begin(b, `{"index":0,"delta":{"tool_calls":[{"index":`)
+		b = w.beginChoice(b, `"delta":{"tool_calls":[{"index":`)
 		b = strconv.AppendInt(b, int64(p.Call), 10)
 		b = wire.AppendString(append(b, `,"id":`...), p.ID)
 		b = wire.AppendString(append(b, `,"type":"function","function":{"name":`...), p.Name)
 		return w.end(b, `,"arguments":""}}]},"logprobs":null,"finish_reason":null}`)
 	default:
-		b = w.begin(b, `{"index":0,"delta":{"tool_calls":[{"index":`)
+		b = w.beginChoice(b, `"delta":{"tool_calls":[{"index":`)
 		b = strconv.AppendInt(b, int64(p.Call), 10)
 		b = wire.AppendString(append(b, `,"function":{"arguments":`...), p.Bytes)
 		return w.end(b, `}}]},"logprobs":null,"finish_reason":null}`)
@@ -106,7 +123,7 @@ func (w *ChatWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 }
 
 func (w *ChatWriter) appendText(b []byte, p generate.Piece) []byte {
-	b = w.begin(b, `{"index":0,"delta":{"content":`)
+	b = w.beginChoice(b, `"delta":{"content":`)
 	b = wire.AppendString(b, p.Bytes)
 	b = append(b, `},"logprobs":`...)
 	if w.logprobs {
@@ -119,9 +136,14 @@ func (w *ChatWriter) appendText(b []byte, p generate.Piece) []byte {
 
 // AppendFinish appends what comes after the last piece of a complete answer.
 func (w *ChatWriter) AppendFinish(b []byte, a generate.Answer) []byte {
-	b = w.begin(b, `{"index":0,"delta":{},"logprobs":null,"finish_reason":"`)
+	return w.AppendDone(w.AppendEnd(b, a), a.Usage)
+}
+
+// AppendEnd appends what comes after the last piece of one of several answers.
+func (w *ChatWriter) AppendEnd(b []byte, a generate.Answer) []byte {
+	b = w.beginChoice(b, `"delta":{},"logprobs":null,"finish_reason":"`)
 	b = append(append(b, a.Reason...), '"')
-	return w.done(w.end(b, "}"), a.Usage)
+	return w.end(b, "}")
 }
 
 type chatLogprobs struct {

@@ -33,6 +33,13 @@ type CompletionWriter struct {
 	offset   int // bytes of the answer's text whose tokens have been written
 }
 
+// Choice returns the writer of choice number i of several, of which this is the first's.
+func (w *CompletionWriter) Choice(i int) *CompletionWriter {
+	c := *w
+	c.index, c.offset = i, 0
+	return &c
+}
+
 // NewCompletionWriter returns a writer for the answer to a request.
 func NewCompletionWriter(h Head, p *generate.Params) *CompletionWriter {
 	w := &CompletionWriter{head: h, logprobs: p.TopLogprobs >= 0}
@@ -44,19 +51,27 @@ func NewCompletionWriter(h Head, p *generate.Params) *CompletionWriter {
 
 // Whole returns the body of an answer that does not stream.
 func (w *CompletionWriter) Whole(a generate.Answer) any {
-	choice := textChoice{Text: string(a.Text), FinishReason: a.Reason}
-	if w.logprobs {
-		choice.Logprobs = w.newLogprobs(a.Probs)
-	}
-	return textCompletion{
+	return w.WholeOf([]generate.Answer{a})
+}
+
+// WholeOf returns the body of several answers that do not stream.
+func (w *CompletionWriter) WholeOf(all []generate.Answer) any {
+	c := textCompletion{
 		ID:          w.head.ID,
 		Object:      "text_completion",
 		Created:     time.Now().Unix(),
 		Model:       w.head.Model,
 		Fingerprint: w.head.Fingerprint,
-		Choices:     []textChoice{choice},
-		Usage:       newUsage(a.Usage),
+		Usage:       newUsage(generate.SumUsage(all)),
 	}
+	for i, a := range all {
+		choice := textChoice{Index: i, Text: string(a.Text), FinishReason: a.Reason}
+		if w.logprobs {
+			choice.Logprobs = w.Choice(i).newLogprobs(a.Probs)
+		}
+		c.Choices = append(c.Choices, choice)
+	}
+	return c
 }
 
 // AppendStart appends nothing: this API has no event before the first piece.
@@ -64,7 +79,7 @@ func (w *CompletionWriter) AppendStart(b []byte, _ generate.Usage) []byte { retu
 
 // AppendPiece appends the event of a piece. A completion has no tools, so every piece is text.
 func (w *CompletionWriter) AppendPiece(b []byte, p generate.Piece) []byte {
-	b = w.begin(b, `{"index":0,"text":`)
+	b = w.beginChoice(b, `"text":`)
 	b = append(wire.AppendString(b, p.Bytes), `,"logprobs":`...)
 	if w.logprobs {
 		b = append(b, wire.Encode(w.newLogprobs(p.Probs))...)
@@ -76,9 +91,14 @@ func (w *CompletionWriter) AppendPiece(b []byte, p generate.Piece) []byte {
 
 // AppendFinish appends what comes after the last piece of a complete answer.
 func (w *CompletionWriter) AppendFinish(b []byte, a generate.Answer) []byte {
-	b = w.begin(b, `{"index":0,"text":"","logprobs":null,"finish_reason":"`)
+	return w.AppendDone(w.AppendEnd(b, a), a.Usage)
+}
+
+// AppendEnd appends what comes after the last piece of one of several answers.
+func (w *CompletionWriter) AppendEnd(b []byte, a generate.Answer) []byte {
+	b = w.beginChoice(b, `"text":"","logprobs":null,"finish_reason":"`)
 	b = append(append(b, a.Reason...), '"')
-	return w.done(w.end(b, "}"), a.Usage)
+	return w.end(b, "}")
 }
 
 // textLogprobs has one entry for each token in each of its lists.

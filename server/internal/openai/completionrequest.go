@@ -30,9 +30,9 @@ func (q *CompletionRequest) Validate(maxTokens int) (*generate.Params, error) {
 		return nil, generate.Unsupported("echo", "echo: not supported by this server")
 	case q.Suffix != "":
 		return nil, generate.Unsupported("suffix", "suffix: not supported by this server")
-	case q.BestOf != nil && *q.BestOf != 1:
-		return nil, generate.Unsupported("best_of", "best_of: %d answers; this server makes 1",
-			*q.BestOf)
+	case q.BestOf != nil && *q.BestOf != p.N:
+		return nil, generate.Unsupported("best_of", "best_of: %d answers; this server makes as "+
+			"many as it gives, n of them", *q.BestOf)
 	}
 	if n := q.Logprobs; n != nil {
 		if *n < 0 || *n > 5 {

@@ -14,6 +14,7 @@ type events struct {
 	head  string // of every chunk, up to the choices
 	tail  string // of every chunk but the one with the usage, after the choices
 	usage bool   // the client asked for the usage
+	index int    // of the choice
 }
 
 func newEvents(h Head, object string, usage bool) events {
@@ -36,6 +37,12 @@ func newEvents(h Head, object string, usage bool) events {
 // AppendKeepAlive appends what a client hears when no token has come for a while.
 func (e *events) AppendKeepAlive(b []byte) []byte { return append(b, wire.KeepAlive...) }
 
+// beginChoice appends a chunk up to the field in its choice that follows the index.
+func (e *events) beginChoice(b []byte, field string) []byte {
+	b = strconv.AppendInt(e.begin(b, `{"index":`), int64(e.index), 10)
+	return append(append(b, ','), field...)
+}
+
 // begin appends a chunk up to its choice's beginning, and end appends the rest.
 func (e *events) begin(b []byte, choice string) []byte {
 	return append(append(b, e.head...), choice...)
@@ -45,8 +52,8 @@ func (e *events) end(b []byte, choice string) []byte {
 	return append(append(b, choice...), e.tail...)
 }
 
-// done appends what comes after the finish chunk of a complete answer.
-func (e *events) done(b []byte, u generate.Usage) []byte {
+// AppendDone appends what comes after the finish chunks of all answers.
+func (e *events) AppendDone(b []byte, u generate.Usage) []byte {
 	if e.usage {
 		b = e.begin(b, `],"usage":`)
 		b = append(append(b, wire.Encode(newUsage(u))...), "}\n\n"...)

@@ -76,12 +76,16 @@ func setMaxTokens(p *generate.Params, field string, n *int) error {
 // validate checks the fields. maxTokens bounds an answer where the body gives no length; 0: the
 // context does.
 func (f *samplingFields) validate(maxTokens int) (*generate.Params, error) {
-	if f.N != nil && *f.N != 1 {
-		return nil, generate.Unsupported("n", "n: %d answers; this server gives 1", *f.N)
+	n := 1
+	if f.N != nil {
+		if n = *f.N; n < 1 || n > generate.MaxChoices {
+			return nil, generate.Invalid("n", "n: %d answers; want 1 to %d", n, generate.MaxChoices)
+		}
 	}
 	p := &generate.Params{
 		MaxTokens:        maxTokens,
 		MaxTokensDefault: true,
+		N:                n,
 		CutLength:        true, // as llama.cpp does; OpenAI's own models refuse
 		TopLogprobs:      -1,
 		Stops:            f.Stop,

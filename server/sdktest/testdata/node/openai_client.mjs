@@ -69,7 +69,7 @@ const held = await client.chat.completions.create({
 isWeather(held.choices[0].message.content);
 
 await assert.rejects(
-  client.chat.completions.create({ ...params, n: 2 }),
+  client.chat.completions.create({ ...params, n: 9 }),
   (e) => e instanceof OpenAI.BadRequestError && e.param === "n" && !!e.requestID,
 );
 await assert.rejects(

@@ -140,7 +140,7 @@ def memory():
 
 
 def errors():
-    e = raises(openai.BadRequestError, lambda: client.chat.completions.create(**params, n=2))
+    e = raises(openai.BadRequestError, lambda: client.chat.completions.create(**params, n=9))
     check(e.param == "n" and e.code == "unsupported_parameter" and e.request_id, e.body)
     raises(
         openai.AuthenticationError, lambda: client.with_options(api_key="sk-other").models.list()
