@@ -13,7 +13,8 @@ import (
 //
 // Every network here is a decoder of one shape. A layer adds attention to the residual stream, and
 // then a gated MLP: x += O(attention(Q n, K n, V n)) with n = norm(x), x += Down(act(Gate n) * Up n)
-// with another norm. Norms are RMSNorm.
+// with another norm. Norms are RMSNorm. In a mixture of experts a layer has many such MLPs, and each
+// token goes through those few that a router chooses for it.
 type Architecture struct {
 	GELU      bool // the activation is GELU in its tanh form, else SiLU
 	PostNorms bool // what a layer adds is normalised once more, after attention and after the MLP
@@ -77,6 +78,14 @@ var families = []family{
 		takes:        takes{attentionBias: true},
 		defaults: `{"max_position_embeddings":32768,"rms_norm_eps":1e-6,"num_key_value_heads":32,
 			"head_dim":128,"sliding_window":4096,"max_window_layers":28}`,
+	},
+	{
+		types: []string{"qwen3_moe"}, theta: 1e4, layers: fromLayer,
+		Architecture: Architecture{QKNorm: true},
+		takes:        takes{attentionBias: true, experts: true},
+		defaults: `{"max_position_embeddings":32768,"rms_norm_eps":1e-6,"num_key_value_heads":4,
+			"head_dim":128,"sliding_window":4096,"num_experts":128,"num_experts_per_tok":8,
+			"moe_intermediate_size":768,"decoder_sparse_step":1}`,
 	},
 	{
 		types: []string{"gemma2"}, gguf: GGUF{Architecture: "gemma2"}, theta: 1e4, layers: byPattern,

@@ -34,6 +34,11 @@ type Config struct {
 	// A score or logit x becomes cap tanh(x/cap), unless its cap is 0.
 	AttentionCap, FinalCap float64
 
+	// Of a mixture of experts: how many a layer has, to how many each token goes, and the size that
+	// Intermediate is of other networks. The shares of a token's experts sum to 1 if NormShares.
+	Experts, ActiveExperts, ExpertIntermediate int
+	NormShares                                 bool
+
 	TieEmbeddings bool // the embedding is the head as well, even where the files hold a head
 	BOS           int32
 	EOS           []int32 // tokens that end an answer; generation_config.json may have more
@@ -70,6 +75,13 @@ type configFile struct {
 	RopeParameters   *ropeFile       `json:"rope_parameters"`
 	QueryScalar      float64         `json:"query_pre_attn_scalar"`
 	TieEmbeddings    bool            `json:"tie_word_embeddings"`
+	Experts          int             `json:"num_experts"`
+	LocalExperts     int             `json:"num_local_experts"`
+	ActiveExperts    int             `json:"num_experts_per_tok"`
+	ExpertInner      int             `json:"moe_intermediate_size"`
+	NormShares       bool            `json:"norm_topk_prob"`
+	SparseStep       int             `json:"decoder_sparse_step"`
+	DenseLayers      []int           `json:"mlp_only_layers"`
 	BOS              tokenIDs        `json:"bos_token_id"`
 	EOS              tokenIDs        `json:"eos_token_id"`
 
@@ -153,6 +165,9 @@ func (f *configFile) resolve(fam *family) {
 		}
 		f.HeadDim = &dim
 	}
+	if f.LocalExperts > 0 {
+		f.Experts = f.LocalExperts
+	}
 	if f.ModelType == "gemma3_text" {
 		setDefault(&f.SlidingPattern, f.SlidingPatternHF)
 		setDefault(&f.SlidingPattern, 6)
@@ -194,6 +209,10 @@ func (f *configFile) config(fam *family) (Config, error) {
 		c.QKVBias, c.OBias = true, true
 	}
 	c.MLPBias = c.MLPBias || f.MLPBias
+	if f.Experts > 0 {
+		c.Experts, c.ActiveExperts, c.NormShares = f.Experts, f.ActiveExperts, f.NormShares
+		c.ExpertIntermediate = f.ExpertInner
+	}
 	if len(f.BOS) > 0 {
 		c.BOS = f.BOS[0]
 	}
@@ -360,6 +379,9 @@ func (f *configFile) checkKind(fam *family) error {
 		{"partial_rotary_factor", f.PartialRotary, f.PartialRotary == 1 || fam.takes.partialRotary},
 		{"query_pre_attn_scalar", f.QueryScalar,
 			f.QueryScalar == float64(*f.HeadDim) || fam.takes.queryScalar},
+		{"num_experts", f.Experts, f.Experts == 0 || fam.takes.experts},
+		{"mlp_only_layers", f.DenseLayers, len(f.DenseLayers) == 0},
+		{"decoder_sparse_step", f.SparseStep, f.SparseStep == 0 || f.SparseStep == 1},
 		{"no_rope_layers", f.NoRopeLayers, f.NoRopeLayers == nil || fam.takes.noRope},
 		{"no_rope_layer_interval", f.NoRopeInterval, f.NoRopeInterval == 0 || fam.takes.noRope},
 	} {
@@ -373,6 +395,11 @@ func (f *configFile) checkKind(fam *family) error {
 	}
 	if n := len(f.NoRopeLayers); f.NoRopeLayers != nil && n < f.Layers || f.NoRopeInterval < 0 {
 		return fmt.Errorf("no_rope_layers has %d layers, num_hidden_layers is %d", n, f.Layers)
+	}
+	if fam.takes.experts && (f.Experts < 1 || f.Experts > 1<<12 || f.ActiveExperts < 1 ||
+		f.ActiveExperts > f.Experts || f.ExpertInner < 1 || f.ExpertInner > 1<<20) {
+		return fmt.Errorf("num_experts %d, num_experts_per_tok %d and moe_intermediate_size %d are "+
+			"not those of a mixture of experts", f.Experts, f.ActiveExperts, f.ExpertInner)
 	}
 	return f.checkLayers(fam)
 }

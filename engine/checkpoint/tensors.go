@@ -23,7 +23,7 @@ type Part struct {
 }
 
 // sizes are the numbers of rows and columns that tensors have.
-type sizes struct{ vocab, e, f, q, kv, d int }
+type sizes struct{ vocab, e, f, q, kv, d, experts, inner int }
 
 // A tensor is a row of the table of tensors. A matrix has columns, a vector has none.
 type tensor struct {
@@ -42,11 +42,16 @@ var (
 	rowsQ  = func(n sizes) int { return n.q }
 	rowsKV = func(n sizes) int { return n.kv }
 	rowsD  = func(n sizes) int { return n.d }
+	rowsX  = func(n sizes) int { return n.experts }
+	rowsXF = func(n sizes) int { return n.inner }
 	vocab  = func(n sizes) int { return n.vocab }
 
 	always    = func(*Config) bool { return true }
 	fused     = func(c *Config) bool { return c.Fused }
 	apart     = func(c *Config) bool { return !c.Fused }
+	experts   = func(c *Config) bool { return c.Experts > 0 }
+	mlp       = func(c *Config) bool { return c.Experts == 0 }
+	gated     = func(c *Config) bool { return c.Experts == 0 && !c.Fused }
 	postNorms = func(c *Config) bool { return c.PostNorms }
 	preNorms  = func(c *Config) bool { return !c.PostNorms }
 	qkNorm    = func(c *Config) bool { return c.QKNorm }
@@ -86,22 +91,32 @@ var layerTensors = []tensor{
 		rowsE, nil, preNorms, nil},
 	{"mlp_norm.weight", "pre_feedforward_layernorm.weight", "ffn_norm.weight",
 		rowsE, nil, postNorms, nil},
-	{"gate.weight", "mlp.gate_proj.weight", "ffn_gate.weight", rowsF, rowsE, apart, nil},
-	{"up.weight", "mlp.up_proj.weight", "ffn_up.weight", rowsF, rowsE, apart, nil},
+	{"gate.weight", "mlp.gate_proj.weight", "ffn_gate.weight", rowsF, rowsE, gated, nil},
+	{"up.weight", "mlp.up_proj.weight", "ffn_up.weight", rowsF, rowsE, gated, nil},
 	{"gate_up.weight", "mlp.gate_up_proj.weight", "ffn_up.weight", nil, rowsE, fused, []tensor{
 		{name: "gate.weight", rows: rowsF}, {name: "up.weight", rows: rowsF}}},
 	{"gate.bias", "mlp.gate_proj.bias", "ffn_gate.bias", rowsF, nil, mlpBias, nil},
 	{"up.bias", "mlp.up_proj.bias", "ffn_up.bias", rowsF, nil, mlpBias, nil},
-	{"down.weight", "mlp.down_proj.weight", "ffn_down.weight", rowsE, rowsF, always, nil},
+	{"down.weight", "mlp.down_proj.weight", "ffn_down.weight", rowsE, rowsF, mlp, nil},
 	{"down.bias", "mlp.down_proj.bias", "ffn_down.bias", rowsE, nil, mlpBias, nil},
+	{"router.weight", "mlp.gate.weight", "ffn_gate_inp.weight", rowsX, rowsE, experts, nil},
 	{"post_mlp_norm.weight", "post_feedforward_layernorm.weight", "post_ffw_norm.weight",
 		rowsE, nil, postNorms, nil},
+}
+
+// expertTensors is the table of the tensors of one expert, behind "mlp.experts.N." in Hugging Face's
+// folders. GGUF files hold the experts of a layer as one tensor, which is not read.
+var expertTensors = []tensor{
+	{"gate.weight", "gate_proj.weight", "", rowsXF, rowsE, experts, nil},
+	{"up.weight", "up_proj.weight", "", rowsXF, rowsE, experts, nil},
+	{"down.weight", "down_proj.weight", "", rowsE, rowsXF, experts, nil},
 }
 
 // Parameters lists the tensors that the files of the network hold.
 func (c *Config) Parameters() []Parameter {
 	n := sizes{vocab: c.VocabSize, e: c.HiddenSize, f: c.Intermediate, d: c.HeadDim,
-		q: c.Heads * c.HeadDim, kv: c.KVHeads * c.HeadDim}
+		q: c.Heads * c.HeadDim, kv: c.KVHeads * c.HeadDim,
+		experts: c.Experts, inner: c.ExpertIntermediate}
 	var list []Parameter
 	add := func(table []tensor, here, stored, gguf string) {
 		for _, t := range table {
@@ -123,6 +138,10 @@ func (c *Config) Parameters() []Parameter {
 	for i := range c.Layers {
 		add(layerTensors, fmt.Sprintf("layers.%d.", i), fmt.Sprintf("layers.%d.", i),
 			fmt.Sprintf("blk.%d.", i))
+		for x := range c.Experts {
+			add(expertTensors, fmt.Sprintf("layers.%d.experts.%d.", i, x),
+				fmt.Sprintf("layers.%d.mlp.experts.%d.", i, x), "")
+		}
 	}
 	return list
 }

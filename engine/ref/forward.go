@@ -1,7 +1,9 @@
 package ref
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"loadstone/engine/checkpoint"
 )
@@ -14,7 +16,9 @@ type state struct {
 	q           []float32 // T x H*D
 	k, v        []float32 // T x K*D
 	att         []float32 // T x H*D: the result of the heads
-	gate, up    []float32 // T x F
+	gate, up    []float32 // T x F; X of one token of a mixture of experts
+	shares      []float32 // T x N: of the experts
+	one         []float32 // E: what an expert makes of one token
 	last        []float32 // R x E: the stream of the R tokens whose logits are computed
 	picked      []float32 // R x V: logits that only picks are made from
 	readers     []reader  // by worker
@@ -133,6 +137,10 @@ func (m *Model) attentionBlock(l int, batch []item) {
 func (m *Model) mlpBlock(y *layer) {
 	c, s := &m.cfg, &m.s
 	rmsNorm(s.xb, s.x, y.mlpNorm, c.RMSNormEps)
+	if c.Experts > 0 {
+		m.mixture(y)
+		return
+	}
 	m.linear(s.gate, s.xb, y.gate, c.HiddenSize)
 	m.linear(s.up, s.xb, y.up, c.HiddenSize)
 	if c.GELU {
@@ -145,6 +153,65 @@ func (m *Model) mlpBlock(y *layer) {
 		rmsNorm(s.xb, s.xb, y.postMLPNorm, c.RMSNormEps)
 	}
 	add(s.x, s.xb)
+}
+
+// mixture sends each token of the normalised stream xb through the experts that the router chooses,
+// and adds what they make of it, times their shares, to the residual stream. Tokens go one by one, so
+// that a token's sums are the same whatever else is in the step.
+func (m *Model) mixture(y *layer) {
+	c, s := &m.cfg, &m.s
+	e, n := c.HiddenSize, c.Experts
+	rows := len(s.xb) / e
+	s.shares, s.one = sized(s.shares, rows*n), sized(s.one, e)
+	m.linear(s.shares, s.xb, y.router, e)
+	gate, up := sized(s.gate, c.ExpertIntermediate), sized(s.up, c.ExpertIntermediate)
+	sum := make([]float32, e)
+	for i := range rows {
+		shares, x := s.shares[i*n:][:n], s.xb[i*e:][:e]
+		softmax(shares, 1)
+		keepLargest(shares, c.ActiveExperts, c.NormShares)
+		clear(sum)
+		for j, share := range shares {
+			if share == 0 {
+				continue
+			}
+			m.linear(gate, x, y.experts[j].gate, e)
+			m.linear(up, x, y.experts[j].up, e)
+			if c.GELU {
+				geGLU(gate, up)
+			} else {
+				swiGLU(gate, up)
+			}
+			m.linear(s.one, gate, y.experts[j].down, c.ExpertIntermediate)
+			for k, v := range s.one {
+				sum[k] += float32(v * share)
+			}
+		}
+		add(s.x[i*e:][:e], sum)
+	}
+	s.gate, s.up = gate, up
+}
+
+// keepLargest sets all but the n largest numbers to 0, of equals the later ones, and divides those by
+// their sum if norm is set.
+func keepLargest(x []float32, n int, norm bool) {
+	order := make([]int, len(x))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(x[b], x[a]) })
+	var sum float32
+	for _, i := range order[:n] {
+		sum += x[i]
+	}
+	for _, i := range order[n:] {
+		x[i] = 0
+	}
+	for _, i := range order[:n] {
+		if norm {
+			x[i] /= sum
+		}
+	}
 }
 
 // head writes the logits of some tokens of the batch that forward has run: rows are indices into

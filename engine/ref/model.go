@@ -114,6 +114,10 @@ func (m *Model) WeightBytes() (n int64) {
 	for i := range m.w.layers {
 		l := &m.w.layers[i]
 		all = append(all, l.attnNorm, l.qNorm, l.kNorm, l.postAttnNorm, l.mlpNorm, l.postMLPNorm)
+		all = append(all, l.router.w)
+		for _, x := range l.experts {
+			all = append(all, x.gate.w, x.up.w, x.down.w)
+		}
 		for _, y := range []linear{l.q, l.k, l.v, l.o, l.gate, l.up, l.down} {
 			all = append(all, y.w, y.bias)
 		}

@@ -27,8 +27,16 @@ type layer struct {
 	mlpNorm          []float32 // E
 	gate, up         linear    // F x E
 	down             linear    // E x F
+	router           linear    // N x E, where there are N experts; empty without them
+	experts          []expert
 	postMLPNorm      []float32 // E; nil without it
 	sliding, rotates bool
+}
+
+// expert is the MLP of a mixture of experts that some tokens go through; its size is X.
+type expert struct {
+	gate, up linear // X x E
+	down     linear // E x X
 }
 
 // linear is the weight of a linear layer, a row for each output, and its bias, nil without one.
@@ -54,11 +62,21 @@ func load(c *checkpoint.Checkpoint) (*weights, error) {
 			qNorm: l.norm(at+"q_norm", d), kNorm: l.norm(at+"k_norm", d),
 			postAttnNorm: l.norm(at+"post_attn_norm", e),
 			mlpNorm:      l.norm(at+"mlp_norm", e),
-			gate:         l.linear(at+"gate", f, e), up: l.linear(at+"up", f, e),
-			down:        l.linear(at+"down", e, f),
-			postMLPNorm: l.norm(at+"post_mlp_norm", e),
-			sliding:     cfg.LayerSliding[i], rotates: cfg.LayerRope[i],
+			postMLPNorm:  l.norm(at+"post_mlp_norm", e),
+			sliding:      cfg.LayerSliding[i], rotates: cfg.LayerRope[i],
 		})
+		y := &w.layers[i]
+		if cfg.Experts == 0 {
+			y.gate, y.up = l.linear(at+"gate", f, e), l.linear(at+"up", f, e)
+			y.down = l.linear(at+"down", e, f)
+			continue
+		}
+		y.router = l.linear(at+"router", cfg.Experts, e)
+		for x := range cfg.Experts {
+			at, f := fmt.Sprintf("%sexperts.%d.", at, x), cfg.ExpertIntermediate
+			y.experts = append(y.experts, expert{l.linear(at+"gate", f, e),
+				l.linear(at+"up", f, e), l.linear(at+"down", e, f)})
+		}
 	}
 	if w.head = w.embed; n.Has("head.weight") {
 		w.head = l.tensor("head.weight", cfg.VocabSize, e)

@@ -23,6 +23,9 @@ var files embed.FS
 // scaled, and past windows.
 const tokens = 40
 
+// MixtureOfExperts is the one network that has experts, which only ref computes.
+const MixtureOfExperts = "qwen3-moe"
+
 // Kinds lists the networks, at least one of each family.
 func Kinds(t testing.TB) []string {
 	t.Helper()

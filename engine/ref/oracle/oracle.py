@@ -152,6 +152,21 @@ CONFIGS = {
         rope_scaling=YARN,
         tie_word_embeddings=False,
     ),
+    # A mixture of experts.
+    "qwen3-moe": sizes(
+        83, 64, 3, 6, 2, 96,
+        model_type="qwen3_moe",
+        head_dim=32,
+        rms_norm_eps=1e-6,
+        rope_theta=1e6,
+        num_experts=5,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        norm_topk_prob=True,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
+        tie_word_embeddings=False,
+    ),
     # All layers slide.
     "mistral": sizes(
         83, 64, 3, 6, 2, 96,
@@ -310,12 +325,24 @@ def transformers_logits(config, packed, folder):
         # The models were trained and run in bfloat16.
         scale = model.model.embed_tokens.embed_scale
         scale.copy_(scale.to(torch.bfloat16).float())
-    state = {
-        n: torch.from_numpy(weight(n, tuple(p.shape), gemma, packed))
-        for n, p in model.state_dict().items()
-        if n != "lm_head.weight" or not config.get("tie_word_embeddings")
-    }
-    model.load_state_dict(state, strict=False)
+    state, merged = {}, {}  # as files hold it, and the experts of a layer as one tensor
+    for n, p in model.state_dict().items():
+        if n == "lm_head.weight" and config.get("tie_word_embeddings"):
+            continue
+        if ".experts." not in n:
+            state[n] = torch.from_numpy(weight(n, tuple(p.shape), gemma, packed))
+            continue
+        stack, what = n.rsplit(".", 1)
+        parts = ["gate_proj", "up_proj"] if what == "gate_up_proj" else [what]
+        shape = (p.shape[1] // len(parts), p.shape[2])
+        experts = []
+        for i in range(p.shape[0]):
+            names = [f"{stack}.{i}.{part}.weight" for part in parts]
+            for name in names:
+                state[name] = torch.from_numpy(weight(name, shape, gemma, packed))
+            experts.append(torch.cat([state[name] for name in names]))
+        merged[n] = torch.stack(experts)
+    model.load_state_dict(state | merged, strict=False)
     model.tie_weights()
     write(config | {"architectures": [type(model).__name__]}, state, packed, folder)
     with torch.no_grad():
@@ -372,7 +399,8 @@ def main():
                 f"least margin {(top[:, -1] - top[:, -2]).min():.2g}",
                 end="",
             )
-            if kind not in NOT_IN_MLX_LM:
+            # mlx-lm stacks the experts of a layer, which have to be quantised alike.
+            if kind not in NOT_IN_MLX_LM and not (packed and "num_experts" in config):
                 off = np.abs(mlx_logits(config, folder) - logits).max()
                 print(f", mlx-lm differs by {off:.2g}", end="")
             print(flush=True)
