@@ -172,8 +172,18 @@ func BaseURL(s string, remote bool) (string, error) {
 	if !remote && !loopback(u.Hostname()) {
 		return "", &RemoteError{u.Hostname()}
 	}
-	// Clients are used to giving the API's base; ours is the server's.
-	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v1")
+	if u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%q has more than a server's address: what comes after %s is no part of "+
+			"it", s, u.Path)
+	}
+	// Clients are used to giving the API's base, or the route itself; ours is the server's.
+	u.Path = strings.TrimRight(u.Path, "/")
+	for _, route := range []string{"/chat/completions", "/completions", "/messages", "/responses", "/models"} {
+		if base, ok := strings.CutSuffix(u.Path, "/v1"+route); ok {
+			u.Path = base
+		}
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/v1")
 	return strings.TrimRight(u.String(), "/"), nil
 }
 

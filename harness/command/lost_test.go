@@ -211,6 +211,21 @@ func TestOpenFiles(t *testing.T) {
 	assert.Assert(t, strings.Contains(string(bench), "incomplete: the client's own limit"), string(bench))
 }
 
+// The first word of a key's file is the key, as editors and people write one.
+func TestFirstKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	for text, want := range map[string]string{
+		"sesame": "sesame", "sesame\n": "sesame", "sesame\r\n": "sesame", "\ufeffsesame\n": "sesame",
+		"\n\n  sesame  \nother\n": "sesame", "Bearer sesame\n": "sesame", "bearer": "bearer",
+		"": "", "\n": "", "\ufeff": "", "ses\x00ame\n": "", "sésame\n": "",
+	} {
+		assert.NilError(t, os.WriteFile(file, []byte(text), 0o600))
+		key, err := firstKey("-key-file", file)
+		assert.Equal(t, key, want, "%q", text)
+		assert.Equal(t, err == nil, want != "", "%q: %v", text, err)
+	}
+}
+
 // A server behind a key is measured with it, from a file or the environment; without it, what to do
 // is said. One that is started here with keys is measured with the first of them.
 func TestKeys(t *testing.T) {

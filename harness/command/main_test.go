@@ -145,12 +145,20 @@ func TestCheckURL(t *testing.T) {
 		"http://[::1]:8080/v1":     "http://[::1]:8080",
 		"http://127.0.0.1:80/v1/":  "http://127.0.0.1:80",
 		"http://127.0.0.1:80/api/": "http://127.0.0.1:80/api",
+
+		"http://[::ffff:127.0.0.1]:80":             "http://[::ffff:127.0.0.1]:80",
+		"HTTP://127.0.0.1:80":                      "http://127.0.0.1:80",
+		"http://127.0.0.1:80/v1/chat/completions":  "http://127.0.0.1:80",
+		"http://127.0.0.1:80/llm/v1/models":        "http://127.0.0.1:80/llm",
+		"http://127.0.0.1:80/a/v1/completions/":    "http://127.0.0.1:80/a",
+		"http://127.0.0.1:80/chat/completions/old": "http://127.0.0.1:80/chat/completions/old",
 	} {
 		if got, err := checkURL(in, false); err != nil || got != want {
 			t.Errorf("checkURL(%q) = %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "http://", "http://127.0.0.1.example.com", "http://0.0.0.0:80", "http://10.0.0.1", "http://localhost.example.com"} {
+	for _, in := range []string{"", "http://", "http://127.0.0.1.example.com", "http://0.0.0.0:80", "http://10.0.0.1", "http://localhost.example.com",
+		"http://127.0.0.1:80/v1?api-version=1", "http://127.0.0.1:80/#v1", "ws://127.0.0.1:80"} {
 		if got, err := checkURL(in, false); err == nil {
 			t.Errorf("checkURL(%q) = %q, want an error", in, got)
 		}

@@ -14,12 +14,17 @@ func (e *OptionError) Error() string { return e.Option + " " + e.Why }
 type EmptyError struct {
 	File   string
 	Filter string // that let none of its results through; "" there was none in it
+	Behind int    // the first line that has one behind something else; 0: none has
 }
 
 func (e *EmptyError) Error() string {
 	if e.Filter != "" {
 		return fmt.Sprintf("%s: no benchmark result that the filter %s lets through", e.File,
 			e.Filter)
+	}
+	if e.Behind > 0 {
+		return fmt.Sprintf("%s: no benchmark result in it: line %d has one behind something else, such as "+
+			"a time or a colour; want lines that begin with Benchmark", e.File, e.Behind)
 	}
 	return e.File + ": no benchmark result in it"
 }

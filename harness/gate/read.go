@@ -315,12 +315,16 @@ func (p *pool) must(side, file string, o *Options) error {
 	if p.lines[side] > 0 {
 		return nil
 	}
+	empty := &EmptyError{File: file, Filter: o.Filter}
 	for _, t := range p.texts {
 		if t.name == file && t.json {
 			return &FormatError{file, "what go test -json prints; want the text without -json"}
 		}
+		if t.name == file {
+			empty.Behind = t.behind
+		}
 	}
-	return &EmptyError{file, o.Filter}
+	return empty
 }
 
 // choose keeps the cells that the user named, or those that are gated. A pattern that matches

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 
@@ -21,6 +23,8 @@ type text struct {
 	lines    []directive // Session and Load lines, in their order
 	results  []begun     // benchmark lines, in their order
 	json     bool        // it is what go test -json prints
+	isFloor  bool        // it is a noise floor, whose results have sides
+	behind   int         // the first line that has a result behind something else; 0: none has
 }
 
 // A directive is a Session or a Load line; see report.WriteBench.
@@ -37,6 +41,7 @@ type begun struct {
 	name    string
 	alone   bool   // nothing follows the name
 	skipped bool   // the benchmark skipped itself
+	text    string // all of the line
 	units   string // of its values
 	pairs   int    // of a value and its unit
 	odd     bool   // a value has no unit
@@ -60,6 +65,7 @@ func readText(f File) (*text, error) {
 		}
 	}
 	t.findLost()
+	t.findTwice()
 	t.findCut(len(lines), lines[len(lines)-1])
 	for _, f := range t.failures { // what is said to have failed is not read as a result
 		if strings.HasPrefix(lines[f.Line-1], "Benchmark") {
@@ -153,14 +159,28 @@ func (t *text) scan(n int, line string) error {
 		t.lines = append(t.lines, directive{line: n, name: name, asked: id})
 	case strings.HasPrefix(line, "Benchmark"):
 		t.scanResult(n, line)
+	case strings.HasPrefix(line, sideKey+": "):
+		t.isFloor = true
 	case strings.HasPrefix(strings.TrimLeft(line, " \t"), "--- SKIP: Benchmark"):
 		fields := strings.Fields(line)
 		t.results = append(t.results, begun{line: n, name: fields[2], skipped: true})
 	case strings.HasPrefix(line, `{"Time":`), strings.HasPrefix(line, `{"Action":`),
 		strings.HasPrefix(line, `{"ImportPath":`):
 		t.json = true
+	case t.behind == 0 && hasResult(line):
+		t.behind = n
 	}
 	return nil
+}
+
+// hasResult tells whether a benchmark's name, a count and a value stand somewhere in a line.
+func hasResult(line string) bool {
+	_, rest, ok := strings.Cut(line, "Benchmark")
+	if fields := strings.Fields(rest); ok && len(fields) > 3 {
+		_, err := strconv.Atoi(fields[1])
+		return err == nil
+	}
+	return false
 }
 
 // marked tells whether another line has said the same: bench.txt says in a comment for people, and
@@ -172,7 +192,7 @@ func (t *text) marked(mark string) bool {
 
 func (t *text) scanResult(n int, line string) {
 	fields := strings.Fields(line)
-	b := begun{line: n, name: fields[0], alone: len(fields) == 1}
+	b := begun{line: n, name: fields[0], text: line, alone: len(fields) == 1}
 	for i := 3; i < len(fields); i += 2 {
 		b.units, b.pairs = b.units+fields[i]+" ", b.pairs+1
 	}
@@ -190,6 +210,39 @@ func (t *text) findLost() {
 		if b.alone && !anyOf(t.results[i+1:], b.name) {
 			t.failures = append(t.failures, Failure{File: t.name, Line: b.line, Kind: Incomplete,
 				Text: b.name + " began and has no result"})
+		}
+	}
+}
+
+// minTwice is how many different lines of a benchmark have to stand in a file more than once, and no
+// other, to be no accident: times have so many digits that two runs have hardly ever the same.
+const minTwice = 3
+
+// findTwice finds benchmarks whose lines stand in the file more than once, such as of a file that was
+// written twice, or joined with itself: the same runs would count as more than there were. A noise
+// floor is told by its sessions.
+func (t *text) findTwice() {
+	if t.isFloor {
+		return
+	}
+	times := map[string]map[string]int{} // by benchmark and line
+	first := map[string]begun{}
+	for _, b := range t.results {
+		if b.alone || b.skipped {
+			continue
+		}
+		if times[b.name] == nil {
+			times[b.name], first[b.name] = map[string]int{}, b
+		}
+		times[b.name][b.text]++
+	}
+	for _, b := range t.results {
+		lines := times[b.name]
+		once := slices.ContainsFunc(slices.Collect(maps.Values(lines)), func(n int) bool { return n == 1 })
+		if b.line == first[b.name].line && len(lines) >= minTwice && !once {
+			t.failures = append(t.failures, Failure{File: t.name, Line: b.line, Kind: Failed,
+				Text: fmt.Sprintf("the lines of %s stand in it more than once: they are no more runs for that",
+					b.name)})
 		}
 	}
 }
