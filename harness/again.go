@@ -80,7 +80,8 @@ func (s *server) compare(ctx context.Context, run *record.Run, k *keeper, w *win
 	}
 	records, found, said, err := s.askAgain(ctx, w)
 	k.check.Add(records)
-	run.Warmup, run.Violations, run.Again = append(run.Warmup, records...), append(run.Violations, found...), said
+	run.Warmup, run.Again = append(run.Warmup, records...), said
+	run.Violations = append(run.Violations, found...)
 	return err
 }
 
@@ -94,7 +95,8 @@ func (s *server) compare(ctx context.Context, run *record.Run, k *keeper, w *win
 // clear. Where they say that it was not, a batch has rounded otherwise, which is no error. Where it
 // gives none, an answer is wrong that is another agent's as well; any other is counted and left
 // open.
-func (s *server) askAgain(ctx context.Context, w *window) (records []record.Record, found []record.Violation, said record.Again, err error) {
+func (s *server) askAgain(ctx context.Context, w *window) (records []record.Record,
+	found []record.Violation, said record.Again, err error) {
 	timed, cancel := context.WithTimeout(ctx, againFor)
 	defer cancel()
 	before := serverState(ctx, s.client)
@@ -121,8 +123,10 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 			continue
 		}
 		said.Differ++
-		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent, Turn: x.answer.Turn, At: d.At(),
-			About: fmt.Sprintf("alone afterwards the %s is another from byte %d of %d on%s", d.Part, d.From, d.Of, d.Slip)}
+		v := record.Violation{Check: record.CheckIdentity, Agent: x.answer.Agent,
+			Turn: x.answer.Turn, At: d.At(),
+			About: fmt.Sprintf("alone afterwards the %s is another from byte %d of %d on%s",
+				d.Part, d.From, d.Of, d.Slip)}
 		gap, another := s.client.Tie(timed, x.prompt, alone[i].Answer, d.At()), mixedUp(i, asked, alone)
 		switch {
 		case gap < client.NearTie:
@@ -165,7 +169,8 @@ func mixedUp(i int, asked []exchange, alone []record.Record) string {
 		case texts[j] == answer:
 			return "the answer is the one that agent " + other.answer.Agent + " gets alone"
 		case i != j && own(&other.answer) == answer:
-			return "agent " + other.answer.Agent + " was given the very same answer, and alone each gets another"
+			return "agent " + other.answer.Agent + " was given the very same answer, and alone each " +
+				"gets another"
 		}
 	}
 	return ""

@@ -105,7 +105,8 @@ func (s *sampled) flush() {
 // count looks at the server's account now, before a run. What it returns looks again, after, and
 // sets beside it what the client has of the run. A server may count a request after its last byte,
 // so it has a moment for that each time.
-func count(ctx context.Context, c *client.Client) (stop func(records []record.Record, rest *record.Rest) *record.Counters) {
+func count(ctx context.Context, c *client.Client) (
+	stop func(records []record.Record, rest *record.Rest) *record.Counters) {
 	look := func(done func(now record.Account) bool) record.Account {
 		const patience = 2 * time.Second
 		poll := time.NewTicker(20 * time.Millisecond)
@@ -125,7 +126,9 @@ func count(ctx context.Context, c *client.Client) (stop func(records []record.Re
 	})
 	return func(records []record.Record, rest *record.Rest) *record.Counters {
 		client := record.ClientAccount(records, rest)
-		after := look(func(now record.Account) bool { return len(record.Compare(before, now, client).Missing()) == 0 })
+		after := look(func(now record.Account) bool {
+			return len(record.Compare(before, now, client).Missing()) == 0
+		})
 		return record.Compare(before, after, client)
 	}
 }
@@ -153,7 +156,8 @@ func (s *server) drained(ctx context.Context, before metrics.State) error {
 		case left == "" || ctx.Err() != nil:
 			return ctx.Err()
 		case time.Since(start) > patience:
-			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s", left, patience, before.String()+" before")
+			return fmt.Errorf("the server does not recover: %s %v after the last answer, %s before",
+				left, patience, before.String())
 		}
 		select {
 		case <-poll.C:

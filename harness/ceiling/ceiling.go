@@ -180,7 +180,7 @@ func (p *Prompt) had(prompt float64) float64 {
 		return 0
 	}
 	e := p.ends[p.shared-1]
-	if e.tokens < 0 { // whoever asked for it has no answer yet
+	if e.tokens < 0 { // the request for it has no answer yet
 		return prompt * float64(e.bytes) / float64(p.ends[len(p.ends)-1].bytes)
 	}
 	return min(e.tokens, prompt)

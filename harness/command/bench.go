@@ -18,18 +18,20 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, or, with -suite agents, four of agents at work,
-whose sessions have their true shape in parts of the server's context and are measured as jobs. It writes to -out
+const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, or,
+with -suite agents, four of agents at work, whose sessions have their true shape in parts of the
+server's context and are measured as jobs. It writes to -out
 
   report.html    to look at, one file that needs no network
   baseline.md    the baseline document
   bench.txt      Go benchmark format, for loadstone compare and benchstat
   records.jsonl  every request with all its times; loadstone report makes everything else from it again
 
-and results.json, summary.csv, requests.csv, samples.jsonl; loadstone help results says what is in them.
+and results.json, summary.csv, requests.csv, samples.jsonl; loadstone help results says what is in
+them.
 
-The server is this program itself as another process (loadstone serve), or any OpenAI-compatible one with -url.
-Flags after -- are those of loadstone serve.`
+The server is this program itself as another process (loadstone serve), or any OpenAI-compatible
+one with -url. Flags after -- are those of loadstone serve.`
 
 const benchExamples = `  loadstone bench                                      the embedded model, all scenarios
   loadstone bench -model smollm2 -max-tokens 64
@@ -40,9 +42,10 @@ const benchExamples = `  loadstone bench                                      th
   loadstone bench -- -max-batch 4                      another setting of the server
   benchstat before/bench.txt after/bench.txt
 
-Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is missed or the run invalid,
-4 the server cannot be reached or started, 5 -strict and too few requests to show that a target is met, 130 interrupted.
-Whatever was measured is written in any case.
+Exit codes: 0 done, 1 it went wrong in the middle, 2 wrong command line, 3 -strict and a target is
+missed or the run invalid, 4 the server cannot be reached or started, 5 -strict and too few
+requests to show that a target is met, 130 interrupted. Whatever was measured is written in any
+case.
 `
 
 // benchOptions are the command line of bench.
@@ -283,9 +286,11 @@ func (o *benchOptions) sized(l load.Load) load.Load {
 }
 
 // measure carries the plan out and shows its progress.
-func (o *benchOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) ([]record.Run, error) {
-	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords, JournalSamples: journal.addSamples,
-		Tokens: o.tokens}
+func (o *benchOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) (
+	[]record.Run, error) {
+	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain,
+		Write: m.results.rest(o.answers), Journal: journal.addRecords,
+		JournalSamples: journal.addSamples, Tokens: o.tokens}
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()

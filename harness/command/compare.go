@@ -7,7 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"loadstone/harness/gate"
@@ -15,22 +17,24 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go benchmark format such as their bench.txt, and prints
-what changed: the medians of the runs, the change with its 90 % interval, and p of the one-sided Mann-Whitney U test
-after Holm's correction over all cells shown. A ~ stands where no difference can be told from chance.
-Ratios change by percentage points (pp).
+const compareAbout = `Compares two measurements, folders that bench wrote or files in the Go
+benchmark format such as their bench.txt, and prints what changed: the medians of the runs, the
+change with its 90 % interval, and p of the one-sided Mann-Whitney U test after Holm's correction
+over all cells shown. A ~ stands where no difference can be told from chance. Ratios change by
+percentage points (pp).
 
-It only shows: it exits with 0 whatever changed, and says so where the two were measured under unlike conditions. What has
-failed, was interrupted or is invalid is shown as well, with another exit code. Measurements that asked for different things
-(requests, turns, prompt, goodput, ...) are refused with the key that differs; -ignore KEY compares them all the same.
+It only shows: it exits with 0 whatever changed, and says so where the two were measured under
+unlike conditions. What has failed, was interrupted or is invalid is shown as well, with another
+exit code. Measurements that asked for different things (requests, turns, prompt, goodput, ...)
+are refused with the key that differs; -ignore KEY compares them all the same.
 loadstone gate decides.`
 
 const compareExamples = `  loadstone compare before after
   loadstone compare -html changes.html before after
   loadstone compare -unit 'p50-*,tok/s' -scenario concurrent-10 before/bench.txt after/bench.txt
 
-Exit codes: 0 compared, 1 the second has failed or is incomplete, 2 the first has, or one is invalid; the loads are unlike; a
-file is missing, empty or damaged; or the command line is wrong.
+Exit codes: 0 compared, 1 the second has failed or is incomplete, 2 the first has, or one is
+invalid; the loads are unlike; a file is missing, empty or damaged; or the command line is wrong.
 `
 
 // compared is what compare and gate compare: names of files, "" none, and how.
@@ -138,6 +142,10 @@ func compareFiles(o compared) (*gate.Comparison, error) {
 // readBench reads a benchmark file.
 func readBench(name string) (gate.File, error) {
 	text, err := os.ReadFile(name)
+	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && hasJournal(dir) {
+		err = fmt.Errorf("%w; loadstone report %s makes it of what a measurement that did not end had written",
+			err, dir)
+	}
 	return gate.File{Name: name, Reader: bytes.NewReader(text)}, err
 }
 

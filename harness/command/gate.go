@@ -17,36 +17,43 @@ import (
 
 const gateAbout = `Decides whether a server got worse, for scripts: exit code 0 if not. Four ways:
 
-  loadstone gate -base FOLDER -head FOLDER         two measurements that bench wrote, or their bench.txt
-  loadstone gate -base-cmd OLD [-head-cmd NEW]     measures two builds of loadstone by itself, in turns: A B B A ...
+  loadstone gate -base FOLDER -head FOLDER         two measurements of bench, or their bench.txt
+  loadstone gate -base-cmd OLD [-head-cmd NEW]     measures two builds by itself, in turns: A B B A
   loadstone gate -base-url URL -head-url URL       the same with two servers that run
   loadstone gate -slo 'p99-e2e<5s' -head FOLDER    holds one measurement to absolute limits
 
-A cell, one unit of one scenario, is worse when the change is significant (Mann-Whitney U over the runs, Holm's
-correction over all cells), and larger than what matters for its unit (-effect; 5 % for medians, 10 % for p95, 15 % for
-p99, 1 point of hit rate, and never less than 200 us of time to first token), and larger than what the same server
-measured twice shows. That noise is measured with -aa FILE and kept beside the baseline: for base.txt it is base.floor.
-An error more than in the base fails without statistics.
+A cell, one unit of one scenario, is worse when the change is significant (one-sided Mann-Whitney
+U over the runs, Holm's correction over all cells), and larger than what matters for its unit
+(-effect; 5 % for medians, 10 % for p95, 15 % for p99, 1 point of hit rate, and never less than
+200 us of time to first token), and larger than what the same server measured twice shows. That
+noise is measured with -aa FILE and kept beside the baseline: for base.txt it is base.floor. An
+error more than in the base fails without statistics.
 
-Two measurements that were not made in turns differ by their sessions as well: a machine is easily 8 % slower on another
-day, all runs of it alike. So where the two folders are of different sessions, a change of up to 40 % decides nothing (exit
-code 2), unless the floor is of three sessions or more: it then says how far apart sessions are. Each -aa FILE adds one to
-the file; make them on different days. Or measure in turns, with -base-cmd or -base-url, which finds 10 % in one cell in 92 of 100 cases, in all cells always.
+Two measurements that were not made in turns differ by their sessions as well: a machine is easily
+8 % slower on another day, all runs of it alike. So where the two folders are of different
+sessions, a change of up to 40 % decides nothing (exit code 2), unless the floor is of three
+sessions or more: it then says how far apart sessions are. Each -aa FILE adds one to the file;
+make them on different days. Or measure in turns, with -base-cmd or -base-url, which finds 10 % in
+one cell in 95 of 100 cases, in all cells always.
 
-What was not measured fails as well: a cell that one side lacks, too few runs for any outcome to be significant, and a head
-that was interrupted, that violated what must always hold, of which not one request was answered, or in whose file Go says
-FAIL or panic. A base like that is nothing to hold a head to.
-Measurements that are unlike are refused with the key that differs: the machine (hostclass, cpu, mem by more than 5 %), the
-server (model, backend, quant) or what was asked (requests, turns, prompt, system, goodput, ...). -ignore KEY compares all the
-same. Files of before that do not say what was asked are compared by what they say.
-A cell that is worse only because the load generator's own lag grew is an invalid measurement, not a regression.
+What was not measured fails as well: a cell that one side lacks, too few runs for any outcome to
+be significant, and a head that was interrupted, that violated what must always hold, of which not
+one request was answered, or in whose file Go says FAIL or panic. A base like that is nothing to
+hold a head to. Measurements that are unlike are refused with the key that differs: the machine
+(hostclass, cpu, mem by more than 5 %), the server (model, backend, quant) or what was asked
+(requests, turns, prompt, system, goodput, ...). -ignore KEY compares all the same. Files of
+before that do not say what was asked are compared by what they say. A cell that is worse only
+because the load generator's own lag grew is an invalid measurement, not a regression.
 
-With -base-cmd and -head-cmd every run has a fresh server process; both sides get the same prompts, from the same seeds.
-A command is the words of a loadstone binary; serve and its flags are added. Left out, it is this program.
+With -base-cmd and -head-cmd every run has a fresh server process; both sides get the same
+prompts, from the same seeds. A command is the words of a loadstone binary; serve and its flags
+are added. Left out, it is this program.
 
-A head that has failed or was interrupted holds no limit, whatever its figures are. An absolute limit is held by the median over the runs. A percentile within it is shown to hold only where its sample bounds
-it: the requests of every run, or those of all runs where each of them is within the limit. Files that do not say how many
-requests their percentiles are of, as bench wrote them once, leave it open.`
+A head that has failed or was interrupted holds no limit, whatever its figures are. An absolute
+limit is held by the median over the runs. A percentile within it is shown to hold only where its
+sample bounds it: the requests of every run, or those of all runs where each of them is within the
+limit. Files that do not say how many requests their percentiles are of, as bench wrote them once,
+leave it open.`
 
 const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head after/bench.txt
   loadstone gate -base before -head after -effect p50-ttft=3%,tok/s=10%
@@ -67,11 +74,12 @@ and when it is not:
   20 cells: 20 ~ (10 runs a side, p after Holm's correction, noise floor benchdata/baseline/tiny.floor)
   gate: pass
 
-Exit codes: 0 pass, 1 something got worse, or the head was not measured or has failed, 2 it cannot be decided: unlike, empty
-or damaged files, a base that has failed, a difference that may be the session's, a pattern or key that matches nothing, a unit
-without better=, nothing worse in a measurement that is disturbed or that the load generator itself could explain, a wrong
-command line, 3 an -slo is missed, 4 a server cannot be reached or started, 5 no -slo is missed, but too few requests were
-measured to show that a percentile holds, 130 interrupted.
+Exit codes: 0 pass, 1 something got worse, or the head was not measured or has failed, 2 it cannot
+be decided: unlike, empty or damaged files, a base that has failed, a difference that may be the
+session's, a pattern or key that matches nothing, a unit without better=, nothing worse in a
+measurement that is disturbed or that the load generator itself could explain, a wrong command
+line, 3 an -slo is missed, 4 a server cannot be reached or started, 5 no -slo is missed, but too
+few requests were measured to show that a percentile holds, 130 interrupted.
 `
 
 // gateOptions are the command line of gate.
@@ -94,7 +102,8 @@ func gateCommand(ctx context.Context, e *env, args []string) error {
 		if err := o.measure.run(ctx, e); err != nil {
 			return err
 		}
-		o.base, o.head = filepath.Join(o.measure.out, "base.txt"), filepath.Join(o.measure.out, "head.txt")
+		o.base = filepath.Join(o.measure.out, "base.txt")
+		o.head = filepath.Join(o.measure.out, "head.txt")
 		if o.aa != "" {
 			if err := o.measure.invalid(); err != nil {
 				return err
@@ -142,8 +151,8 @@ func decided(err error) error {
 	var failed *gate.FailedError
 	switch {
 	case errors.As(err, &apart):
-		return &exitError{exitUsage, fmt.Errorf("gate: %w: measure them in turns, with -base-cmd or -base-url, or hold them to a "+
-			"-floor of three sessions or more (-aa)", err)}
+		return &exitError{exitUsage, fmt.Errorf("gate: %w: measure them in turns, with -base-cmd or "+
+			"-base-url, or hold them to a -floor of three sessions or more (-aa)", err)}
 	case errors.As(err, &invalid), errors.As(err, &failed) && !failed.ByHead():
 		return &exitError{exitUsage, fmt.Errorf("gate: %w", err)}
 	}
@@ -174,7 +183,8 @@ func (o *gateOptions) writeNoiseFloor(e *env) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: the same server measured twice, %d runs a side, %s; commit it beside the baseline\n",
+	_, err = fmt.Fprintf(e.stdout,
+		"%s: the same server measured twice, %d runs a side, %s; commit it beside the baseline\n",
 		o.aa, o.measure.bench.runs, all)
 	return err
 }
@@ -204,9 +214,11 @@ func (o *gateOptions) checkLimits(e *env) (missed, err error) {
 	case failed != nil && !(failed.ByClient() && count[limit.Missed] > 0):
 		return nil, decided(failed)
 	case count[limit.Missed] > 0:
-		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed", count[limit.Missed], len(results))}
+		missed = &exitError{exitMissed, fmt.Errorf("gate: %d of %d limits missed",
+			count[limit.Missed], len(results))}
 	case count[limit.NotShown] > 0:
-		missed = &exitError{exitNotShown, fmt.Errorf("gate: %d of %d limits not shown: %s", count[limit.NotShown], len(results), needs)}
+		missed = &exitError{exitNotShown, fmt.Errorf("gate: %d of %d limits not shown: %s",
+			count[limit.NotShown], len(results), needs)}
 	}
 	return missed, nil
 }
@@ -215,14 +227,18 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	o := &gateOptions{}
 	d := &duel{start: time.Now()}
 	f := flags("gate", gateAbout, gateExamples, e.stdout)
-	f.StringVar(&o.base, "base", "", "`folder` of the measurement to hold the other to, or its bench.txt")
+	f.StringVar(&o.base, "base", "",
+		"`folder` of the measurement to hold the other to, or its bench.txt")
 	f.StringVar(&o.head, "head", "", "`folder` of the measurement to judge, or its bench.txt")
 	selected := selectionFlags(f.FlagSet)
-	effects := f.String("effect", "", "`list` of smallest changes that matter, such as p50-ttft=3%,tok/s=10%")
-	slo := f.String("slo", "", "`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
+	effects := f.String("effect", "",
+		"`list` of smallest changes that matter, such as p50-ttft=3%,tok/s=10%")
+	slo := f.String("slo", "",
+		"`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
 	f.IntVar(&o.MinRuns, "min-runs", 6, "fewest runs a side; fewer fail")
 	f.BoolVar(&o.verbose, "v", false, "print all cells, not only those that fail")
-	f.StringVar(&o.aa, "aa", "", "measure a server against itself and add the noise to this `file`, as one more session; nothing is judged")
+	f.StringVar(&o.aa, "aa", "", "measure a server against itself and add the noise to this `file`, as "+
+		"one more session; nothing is judged")
 	finish := d.flags(f)
 	if err := f.parse(args); err != nil {
 		return nil, err
@@ -238,7 +254,8 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 		}
 	}
 	if o.MinRuns < 4 {
-		return nil, usageError("-min-runs is %d; want at least 4, with fewer no outcome is significant", o.MinRuns)
+		return nil, usageError("-min-runs is %d; want at least 4, with fewer no outcome is significant",
+			o.MinRuns)
 	}
 	measuring, err := finish(args, o.aa != "")
 	if err != nil {
@@ -246,19 +263,22 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	}
 	if _, err := os.Stat(o.aa); o.aa != "" && err == nil {
 		if text, err := os.ReadFile(o.aa); err != nil || !bytes.Contains(text, []byte("\nside: ")) {
-			return nil, usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, or one that it wrote", o.aa)
+			return nil, usageError("%s is no A/A measurement, and stays as it is; -aa wants a new file, "+
+				"or one that it wrote", o.aa)
 		}
 	}
 	switch {
 	case measuring && (o.base != "" || o.head != ""):
-		return nil, usageError("either files (-base, -head) or servers to measure (-base-cmd, -base-url, -aa), not both")
+		return nil, usageError("either files (-base, -head) or servers to measure (-base-cmd, " +
+			"-base-url, -aa), not both")
 	case measuring:
 		o.measure = d
 		if o.Scenarios = nil; d.bench.runs < o.MinRuns && o.aa == "" {
 			return nil, usageError("-runs is %d; want at least -min-runs, %d", d.bench.runs, o.MinRuns)
 		}
 	case o.base == "" && o.limits == nil:
-		return nil, usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or -base-url; loadstone gate -h shows examples")
+		return nil, usageError("nothing to judge: want -base FOLDER -head FOLDER, or -base-cmd or " +
+			"-base-url; loadstone gate -h shows examples")
 	case o.head == "":
 		return nil, usageError("want -head FOLDER, the measurement to judge; loadstone bench makes one")
 	}

@@ -127,7 +127,10 @@ func TestKilled(t *testing.T) {
 			assert.NilError(t, f.Close())
 		}
 
-		code, text := program(t, "", "report", out)
+		code, text := program(t, "", "gate", "-base", out, "-head", out)
+		assert.Equal(t, code, exitUsage, text)
+		assert.Assert(t, strings.Contains(text, "loadstone report "+out+" makes it of what"), text)
+		code, text = program(t, "", "report", out)
 		assert.Equal(t, code, exitOK, text)
 		assert.Assert(t, strings.Contains(text, "note: this measurement did not come to its end"), text)
 		assert.Assert(t, strings.Contains(text, "62.5 %"), text) // the pool

@@ -17,16 +17,19 @@ import (
 	"loadstone/harness/report/page"
 )
 
-const reportAbout = `Makes the report of a measurement again from what was recorded: record first, report later. FOLDER is what bench wrote, or
-its records.jsonl alone, in which case the report knows less of the machine and the server. All figures are computed anew.
+const reportAbout = `Makes the report of a measurement again from what was recorded: record first,
+report later. FOLDER is what bench wrote, or its records.jsonl alone, in which case the report
+knows less of the machine and the server. All figures are computed anew.
 
-It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the same folder, or -out,
-and prints the table. Of a measurement that was killed, or found the disk full, it makes the report of what had been written by
-then, and says that it is incomplete. With -compare the page also shows what changed since another measurement, with intervals.
+It writes report.html, baseline.md, bench.txt, results.json, summary.csv and requests.csv into the
+same folder, or -out, and prints the table. Of a measurement that was killed, or found the disk
+full, it makes the report of what had been written by then, and says that it is incomplete. With
+-compare the page also shows what changed since another measurement, with intervals.
 
-Several folders are the parts of one load that several load generators, on as many machines, put on one server at the same
-time: each runs the scenario with a -seed of its own and a duration. -out gets the whole. Parts that failed or were interrupted,
-that asked for different things, that have a request in common, or that have the same seed are refused.`
+Several folders are the parts of one load that several load generators, on as many machines, put
+on one server at the same time: each runs the scenario with a -seed of its own and a duration.
+-out gets the whole. Parts that failed or were interrupted, that asked for different things, that
+have a request in common, or that have the same seed are refused.`
 
 const reportExamples = `  loadstone report loadstone-results/20261124-120000
   loadstone report -out /tmp/again records.jsonl
@@ -35,8 +38,8 @@ const reportExamples = `  loadstone report loadstone-results/20261124-120000
   loadstone report -goodput 'ttft<300ms,tpot<50ms' after
   loadstone report -json after | jq '.scenarios[] | [.scenario, .all.times.e2e.p99_ns]'
 
-Exit codes: 0 done, 1 a file cannot be read or written, or the parts make a measurement that is invalid, 2 wrong command line,
-or measurements that cannot be compared or put together.
+Exit codes: 0 done, 1 a file cannot be read or written, or the parts make a measurement that is
+invalid, 2 wrong command line, or measurements that cannot be compared or put together.
 `
 
 func reportCommand(_ context.Context, e *env, args []string) error {

@@ -67,8 +67,8 @@ func (r *results) write(rep *report.Report, answers bool) error {
 		r.removeJournal()
 	} else if _, statErr := os.Stat(r.path(journalFile)); statErr == nil {
 		os.Remove(r.path("records.jsonl")) // a part of it would pass for the whole
-		err = fmt.Errorf("%w; what was written of the requests is in %s, and loadstone report %s makes the report of them "+
-			"when there is room", err, r.path(journalFile), r.dir)
+		err = fmt.Errorf("%w; what was written of the requests is in %s, and loadstone report %s makes "+
+			"the report of them when there is room", err, r.path(journalFile), r.dir)
 	}
 	return errors.Join(err, writeForms(r.dir, rep, nil))
 }
@@ -81,7 +81,8 @@ func writeRecords(dir string, rep *report.Report, answers bool) error {
 		records = append(append(records, s.Warmup...), s.Records...)
 		samples = append(samples, s.Samples...)
 	}
-	return errors.Join(record.Write(filepath.Join(dir, "records.jsonl"), records, answers), record.WriteSamples(filepath.Join(dir, "samples.jsonl"), samples))
+	return errors.Join(record.Write(filepath.Join(dir, "records.jsonl"), records, answers),
+		record.WriteSamples(filepath.Join(dir, "samples.jsonl"), samples))
 }
 
 // restFile is where a long load's records go that are not kept in memory, until the load has ended.
@@ -117,8 +118,12 @@ func writeForms(dir string, rep *report.Report, earlier *page.Earlier) error {
 	for _, form := range []struct {
 		name  string
 		write func(io.Writer) error
-	}{{"results.json", rep.WriteJSON}, {"bench.txt", rep.WriteBench}, {"summary.csv", rep.WriteSummaryCSV},
-		{"requests.csv", rep.WriteRequestsCSV}, {"baseline.md", rep.WriteBaseline}, {"report.html", func(w io.Writer) error { return page.Write(w, rep, earlier) }}} {
+	}{
+		{"results.json", rep.WriteJSON}, {"bench.txt", rep.WriteBench},
+		{"summary.csv", rep.WriteSummaryCSV}, {"requests.csv", rep.WriteRequestsCSV},
+		{"baseline.md", rep.WriteBaseline},
+		{"report.html", func(w io.Writer) error { return page.Write(w, rep, earlier) }},
+	} {
 		if err := writeFile(filepath.Join(dir, form.name), form.write); err != nil {
 			failures = append(failures, err)
 		}
@@ -161,8 +166,14 @@ func printResults(e *env, dir string, rep *report.Report, asJSON bool) error {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "\nin %s:\n", dir)
-	for _, file := range [][2]string{{"report.html", "to look at"}, {"baseline.md", "the baseline document"}, {"bench.txt", "for loadstone compare and benchstat"},
-		{"summary.csv", "and requests.csv, for a spreadsheet"}, {"results.json", "for programs"}, {"records.jsonl", "every request; loadstone report makes the others from it again"}} {
+	for _, file := range [][2]string{
+		{"report.html", "to look at"},
+		{"baseline.md", "the baseline document"},
+		{"bench.txt", "for loadstone compare and benchstat"},
+		{"summary.csv", "and requests.csv, for a spreadsheet"},
+		{"results.json", "for programs"},
+		{"records.jsonl", "every request; loadstone report makes the others from it again"},
+	} {
 		if _, err := os.Stat(filepath.Join(dir, file[0])); err != nil {
 			continue // the records are elsewhere
 		}

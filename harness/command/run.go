@@ -20,12 +20,13 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive that loadstone init writes an example of, or a
-folder with the same files; loadstone help files says what can be in it. Results are written and printed as bench does.
+const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive that
+loadstone init writes an example of, or a folder with the same files; loadstone help files says
+what can be in it. Results are written and printed as bench does.
 
-The server is this program itself as another process, with the scenario's own flags (serve), or any OpenAI-compatible one
-with -url. Flags after -- are those of loadstone serve and come after the scenario's. The other flags here override what the
-file says, for this run.`
+The server is this program itself as another process, with the scenario's own flags (serve), or
+any OpenAI-compatible one with -url. Flags after -- are those of loadstone serve and come after
+the scenario's. The other flags here override what the file says, for this run.`
 
 const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
   loadstone run testdata/scenarios/chat.txtar -url http://127.0.0.1:8080
@@ -33,9 +34,10 @@ const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
   loadstone run chat.txtar -model smollm2 -concurrency 4 -n 40
   loadstone run chat.txtar -url http://127.0.0.1:8000 -reset 'docker restart -t 1 server'
 
-Exit codes: 0 all that is expected holds, 1 it went wrong in the middle, 2 wrong command line or scenario file, 3 something
-expected does not hold, 4 the server cannot be reached or started, 5 nothing is missed, but there were too few requests to
-show that a percentile holds, 130 interrupted. What was measured is written in any case.
+Exit codes: 0 all that is expected holds, 1 it went wrong in the middle, 2 wrong command line or
+scenario file, 3 something expected does not hold, 4 the server cannot be reached or started, 5
+nothing is missed, but there were too few requests to show that a percentile holds, 130
+interrupted. What was measured is written in any case.
 `
 
 // runOptions are the command line of run.
@@ -241,9 +243,10 @@ func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Resu
 }
 
 func (o *runOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) ([]record.Run, load.Level, error) {
-	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels, Search: o.file.Search, Until: o.file.Until, Reset: o.reset(m.client, m.target),
-		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords, JournalSamples: journal.addSamples,
-		Tokens: o.tokens}
+	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels,
+		Search: o.file.Search, Until: o.file.Until, Reset: o.reset(m.client, m.target),
+		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords,
+		JournalSamples: journal.addSamples, Tokens: o.tokens}
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.file.Runs)
 		defer line.Close()

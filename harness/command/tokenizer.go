@@ -13,8 +13,9 @@ import (
 
 // tokenizerFlag declares the flag -tokenizer.
 func (o *targetOptions) tokenizerFlag(f *flagSet) {
-	f.Func("tokenizer", "`folder` of the model, or its tokenizer.json: the tokens that the server claims of "+
-		"its answers are held to it; default: that of a server that is started here, else the server's own /tokenize",
+	f.Func("tokenizer", "`folder` of the model, or its tokenizer.json: the tokens that the server "+
+		"claims of its answers are held to it; default: that of a server that is started here, else "+
+		"the server's own /tokenize",
 		func(path string) error {
 			folder := path
 			if filepath.Base(path) == "tokenizer.json" {

@@ -23,7 +23,7 @@ import (
 //   - name and about: the name is in the benchmark's own, and a sentence asks nothing
 //   - the seeds: other words of the same lengths are another sample of the same load, as other
 //     arrivals of the same rate are, and cold caches even need other words each time
-//   - the goodput objective: it asks nothing, and can be judged anew from the records; whoever
+//   - the goodput objective: it asks nothing, and can be judged anew from the records; what
 //     writes an identity down adds it with [Identity.With], since it decides what counts as good
 //   - the pool: it is the server's, and reserve has the share of it
 //

@@ -12,7 +12,7 @@
 // is, and all is kept, the answer is put between them. Pause is the time of the tools, or of a
 // person, before the call; calls that wait for nothing of each other run beside each other.
 //
-// Whoever records sessions makes a Call of each request that has ended and gives it to
+// A recorder of sessions makes a Call of each request that has ended and gives it to
 // [Recording.Write]; [ReadRecording] reads the file. [Replay] says how sessions are replayed: with
 // the recorded answers or the server's own, and what becomes of calls that exceed a context. The
 // harness sends a call as a client.Prompt with the same Raw, Tools and Fields; record.Call is what a

@@ -126,7 +126,7 @@ type Message struct {
 	Raw json.RawMessage
 }
 
-// Words are made-up words: equal seeds and lengths are equal words, whoever has them.
+// Words are made-up words: equal seeds and lengths are equal words, in any conversation.
 type Words struct {
 	Seed   uint64
 	Tokens int // roughly

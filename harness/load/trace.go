@@ -231,10 +231,10 @@ func traceNumber(v json.RawMessage) (float64, error) {
 
 // traceLength reads a number of tokens. 300.0 is 300: tables that have a gap somewhere are written
 // so.
-func traceLength(v json.RawMessage, least int) (int, error) {
+func traceLength(v json.RawMessage, minTokens int) (int, error) {
 	n, err := traceNumber(v)
-	if err != nil || n != math.Trunc(n) || n < float64(least) || n > maxTrace {
-		return 0, fmt.Errorf("%s: want %d to %d tokens", v, least, maxTrace)
+	if err != nil || n != math.Trunc(n) || n < float64(minTokens) || n > maxTrace {
+		return 0, fmt.Errorf("%s: want %d to %d tokens", v, minTokens, maxTrace)
 	}
 	return int(n), nil
 }
@@ -274,7 +274,7 @@ func (l *Load) scaled(tokens int) int {
 	return max(1, int(float64(tokens)*l.Lengths))
 }
 
-// tracedCall is one request of the trace. Equal blocks are equal words, whoever has them, so that
+// tracedCall is one request of the trace. Equal blocks are equal words, in any request, so that
 // what prompts share in the trace they share here.
 func (l *Load) tracedCall(i int) Call {
 	r := l.Trace[i]

@@ -113,7 +113,7 @@ const (
 )
 
 // Judge tests the windows for trends. The first fifth of each of the server's lives is left out:
-// caches fill there, and whoever starts has less than who has run for a while.
+// caches fill there, and a process that starts has less than one that has run for a while.
 func Judge(windows []Window) []Verdict {
 	lives := judged(windows)
 	all := make([]Verdict, len(All))

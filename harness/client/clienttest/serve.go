@@ -19,7 +19,7 @@ func Serve(t testing.TB, h http.Handler) (c *client.Client, kill func()) {
 	return client.NewWithTransport("http://server", way), kill
 }
 
-// Transport is Serve for whoever has a client already: the way to the server.
+// Transport is Serve for a test that has a client already: the way to the server.
 func Transport(t testing.TB, h http.Handler) (way *http.Transport, kill func()) {
 	network := &pipes{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: h}
