@@ -11,6 +11,11 @@
 // A prompt is in the cache from when it was sent, an answer from when it had ended: no server can
 // have more. One that has not finished a prompt when the next one with the same beginning comes may
 // have less.
+//
+// What it shows: of the hits of coding-agent's ceiling, 96.0 %, Loadstone's server on tiny reached
+// 0.9996 with a KV pool of 32 MiB, 0.999 with 14 and 11, 0.981 with 8, in which the agents at work do
+// not fit (2 of 208 requests were refused), and 0.81 with 6 (12 refused). Of support-chat's, 95.3 %,
+// it reached 0.997 with 32 and 14 MiB.
 package ceiling
 
 import (

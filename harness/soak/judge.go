@@ -70,7 +70,7 @@ var All = []Series{
 // bytes prints a size, of a difference as well.
 func bytes(v float64) string { return table.Bytes(int64(v)) }
 
-func count(v float64) string { return fmt.Sprintf("%.4g", v) }
+func count(v float64) string { return fmt.Sprintf("%.3g", v) }
 
 // Value is the series' value in a window, false where it was not seen.
 func (s *Series) Value(w *Window) (v float64, known bool) { return s.of(w) }

@@ -7,6 +7,12 @@
 // Holm's correction for the number of series, changes the server by more than the smallest amount
 // that matters, which each series has, and goes on in the second half: what rises while a cache
 // fills and then stands still is no leak.
+//
+// Measured on two cores of an EPYC that others used as well, load averages of 20 to 38: an hour of two
+// coding agents with tools of their own speed on SmolLM2 (mlx, 1655 requests, 96.1 % hits) has no
+// trend, nor have six hours of such agents on tiny at 20 times their speed, in 18 minutes (32 MiB of
+// KV). With tiny's usual pool, restarted every two hours of the six, memory rose with the pool's
+// content, by up to its 256 MiB, which is what Filling names.
 package soak
 
 import (
