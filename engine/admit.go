@@ -9,14 +9,24 @@ const (
 )
 
 // admit starts every sequence that may start now.
+//
+// Where there are several principals, one of which something runs already leaves room for the others:
+// places in the batch for as many of them as there are, up to half of the places, and a quarter of the
+// pool. So a principal of which nothing runs does not wait for another's answers to end, however many
+// requests that has sent; and since nothing is preempted, this is the only way to have it so. What a
+// principal may not start holds up that principal alone.
 func (s *sched) admit() {
-	for i := 0; i < min(len(s.queue.lines), lookahead) && len(s.running) < s.maxBatch; {
+	for i := 0; i < min(s.queue.lines(), lookahead) && len(s.running) < s.maxBatch; {
 		q := s.queue.head(i)
+		if q.held = !s.mayStart(q); q.held {
+			i++
+			continue
+		}
 		m := s.store.Match(&q.who, q.tokens, s.match[:0])
 		s.match = m.Blocks
 		restores := s.restores(q, &m)
 		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, q.sure, s.stepTokens), restores)
-		if !s.store.Affords(terms) {
+		if q.held = !s.store.Within(terms, s.maxBlocks()); q.held || !s.store.Affords(terms) {
 			i++
 			continue
 		}
@@ -33,14 +43,36 @@ func (s *sched) admit() {
 // them has been passed often enough.
 func (s *sched) pass(i int) bool {
 	for j := range i {
-		if s.queue.head(j).passed == maxPassed {
+		if h := s.queue.head(j); h.passed == maxPassed && !h.held {
 			return false
 		}
 	}
 	for j := range i {
-		s.queue.head(j).passed++
+		if h := s.queue.head(j); !h.held {
+			h.passed++
+		}
 	}
 	return true
+}
+
+// mayStart reports whether a sequence's principal may have one more place in the batch.
+func (s *sched) mayStart(q *sequence) bool {
+	n := 0
+	for _, r := range s.running {
+		if r.who.Agent.Principal == q.who.Agent.Principal {
+			n++
+		}
+	}
+	reserved := min(max(s.principals-1, 0), s.maxBatch/2)
+	return n == 0 || n < s.maxBatch-reserved
+}
+
+// maxBlocks returns how many blocks one principal's running sequences may have, 0 for any number.
+func (s *sched) maxBlocks() int {
+	if s.principals < 2 {
+		return 0
+	}
+	return s.store.Blocks * 3 / 4
 }
 
 // start gives a sequence what it shares and the promise of what it may need.

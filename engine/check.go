@@ -28,12 +28,17 @@ func (s *sched) check() {
 	s.store.Check(running)
 
 	waiting := 0
-	for _, l := range s.queue.lines {
-		expect(len(l.waiting) > 0 && s.queue.byAgent[l.agent] == l,
-			"line of an agent is empty or lost")
-		waiting += len(l.waiting)
+	lines := 0
+	for _, g := range s.queue.groups {
+		expect(len(g.lines) > 0, "a principal's part of the queue is empty")
+		for _, l := range g.lines {
+			expect(len(l.waiting) > 0 && s.queue.byAgent[l.agent] == l &&
+				l.agent.Principal == g.principal, "line of an agent is empty or lost")
+			waiting += len(l.waiting)
+			lines++
+		}
 	}
-	expect(waiting == s.queue.n && len(s.queue.byAgent) == len(s.queue.lines),
+	expect(waiting == s.queue.n && len(s.queue.byAgent) == lines,
 		"%d sequences wait, the queue says %d", waiting, s.queue.n)
 }
 

@@ -6,15 +6,22 @@ import (
 	"loadstone/engine/internal/kv"
 )
 
-// A queue holds the sequences that wait: first come, first served within one agent's line, and
-// round robin between the agents. An agent with fifty requests waits as long for its second as
-// one with a single request waits for its first.
+// A queue holds the sequences that wait: first come, first served within one agent's line, round
+// robin between the agents of a principal, and round robin between the principals. A principal, or an
+// agent, with fifty requests waits as long for its second as one with a single request waits for its
+// first.
 //
-// All anonymous requests count as one agent's.
+// All anonymous requests of a principal count as one agent's.
 type queue struct {
 	byAgent map[kv.Agent]*line
-	lines   []*line // never empty ones, the next in turn first
-	n       int     // sequences in all lines
+	groups  []*group // never empty ones, the next in turn first
+	n       int      // sequences in all lines
+}
+
+// A group holds the lines of one principal.
+type group struct {
+	principal string
+	lines     []*line // never empty ones, the next in turn first
 }
 
 // A line holds the sequences of one agent.
@@ -32,32 +39,71 @@ func (w *queue) push(q *sequence) {
 	if l == nil {
 		l = &line{agent: q.who.Agent}
 		w.byAgent[q.who.Agent] = l
-		w.lines = append(w.lines, l)
+		g := w.group(l.agent.Principal)
+		g.lines = append(g.lines, l)
 	}
 	l.waiting = append(l.waiting, q)
 	w.n++
 }
 
-// head returns the first sequence of the i-th line, without removing it.
-func (w *queue) head(i int) *sequence { return w.lines[i].waiting[0] }
+// group returns the lines of a principal. A principal new to the queue comes after all others.
+func (w *queue) group(principal string) *group {
+	i := slices.IndexFunc(w.groups, func(g *group) bool { return g.principal == principal })
+	if i >= 0 {
+		return w.groups[i]
+	}
+	g := &group{principal: principal}
+	w.groups = append(w.groups, g)
+	return g
+}
 
-// pop removes head(i), and its line goes to the end.
+// place returns where the i-th line in turn is: the first lines of all groups come first, then their
+// second ones, and so on. There must be one.
+func (w *queue) place(i int) (group, line int) {
+	for ; ; line++ {
+		for group = range w.groups {
+			if line < len(w.groups[group].lines) {
+				if i == 0 {
+					return group, line
+				}
+				i--
+			}
+		}
+	}
+}
+
+// lines returns how many there are.
+func (w *queue) lines() int { return len(w.byAgent) }
+
+// head returns the first sequence of the i-th line in turn, without removing it.
+func (w *queue) head(i int) *sequence {
+	g, l := w.place(i)
+	return w.groups[g].lines[l].waiting[0]
+}
+
+// pop removes head(i). Its line goes to the end of its group, and the group to the end of all.
 func (w *queue) pop(i int) {
-	l := w.lines[i]
-	w.lines = slices.Delete(w.lines, i, i+1)
+	at, n := w.place(i)
+	g := w.groups[at]
+	l := g.lines[n]
+	g.lines = slices.Delete(g.lines, n, n+1)
+	w.groups = slices.Delete(w.groups, at, at+1)
 	l.waiting = l.waiting[1:]
 	w.n--
 	if len(l.waiting) > 0 {
-		w.lines = append(w.lines, l)
+		g.lines = append(g.lines, l)
 	} else {
 		delete(w.byAgent, l.agent)
+	}
+	if len(g.lines) > 0 {
+		w.groups = append(w.groups, g)
 	}
 }
 
 // remove takes the sequence with an id out, wherever it waits, and reports whether it was there. A
 // line keeps its place when its head is removed.
 func (w *queue) remove(id uint64) (*sequence, bool) {
-	for i, l := range w.lines {
+	for _, l := range w.byAgent {
 		j := slices.IndexFunc(l.waiting, func(q *sequence) bool { return q.id == id })
 		if j < 0 {
 			continue
@@ -66,8 +112,13 @@ func (w *queue) remove(id uint64) (*sequence, bool) {
 		l.waiting = slices.Delete(l.waiting, j, j+1)
 		w.n--
 		if len(l.waiting) == 0 {
-			w.lines = slices.Delete(w.lines, i, i+1)
 			delete(w.byAgent, l.agent)
+			g := w.group(l.agent.Principal)
+			i := slices.Index(g.lines, l)
+			if g.lines = slices.Delete(g.lines, i, i+1); len(g.lines) == 0 {
+				i = slices.Index(w.groups, g)
+				w.groups = slices.Delete(w.groups, i, i+1)
+			}
 		}
 		return q, true
 	}

@@ -35,6 +35,8 @@ type sched struct {
 	maxBatch   int
 	stepTokens int
 
+	principals int // who may send requests, as far as is known; see Engine.SetShares
+
 	store      *kv.Store
 	queue      queue
 	running    []*sequence             // by age

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false,
 // TestSched runs the transcripts in testdata/sched: commands to a scheduler, each followed by
 // ---- and its output, up to an empty line. Every invariant is checked after each command.
 //
-//	new blocks=N block=N batch=N step=N [slots=N window=N]
+//	new blocks=N block=N batch=N step=N [slots=N window=N] [principals=N]
 //	                                      a scheduler; block is BlockTokens, step StepTokens
 //	add ID [of=PRINCIPAL] [agent=A] [salt=S] prompt=P max=N [stop=T]
 //	plan [N]                              what the next step computes, of at most N prompt tokens
@@ -125,6 +125,7 @@ func (w *world) do(line string) (string, error) {
 		shape := kv.Shape{BlockTokens: number("block"), Window: number("window")}
 		layout := kv.Layout{Shape: shape, Blocks: number("blocks"), WindowSlots: number("slots")}
 		w.sched = newSched(layout, number("batch"), number("step"))
+		w.sched.principals = number("principals")
 		w.seqs, w.token = map[string]*sequence{}, 500
 		return "", nil
 	case "add":
@@ -255,7 +256,9 @@ func (w *world) show(what string) string {
 			fmt.Fprintf(&out, "%s: %d tokens in blocks %v\n", name, len(c.Tokens), c.Blocks)
 		}
 	case "queue":
-		for _, l := range w.sched.queue.lines {
+		for i := range w.sched.queue.lines() {
+			g, n := w.sched.queue.place(i)
+			l := w.sched.queue.groups[g].lines[n]
 			fmt.Fprintf(&out, "%s:", printAgent(l.agent))
 			for _, q := range l.waiting {
 				fmt.Fprintf(&out, " %d", q.id)

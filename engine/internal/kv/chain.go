@@ -34,6 +34,9 @@ type Chain struct {
 	cut   bool // eviction has taken the end
 	whole int  // len(Tokens) as it was kept; unknown when the agent may have more on disk
 	use   *list.Element
+	// account and inAccount are its principal's, and its place in the list there.
+	account   *account
+	inAccount *list.Element
 }
 
 // unknown is more tokens than any chain has.
@@ -98,7 +101,7 @@ func (st *Store) Keep(who *Identity, e Ended) {
 		begins := CommonPrefix(e.Tokens, old.Tokens) == len(e.Tokens)
 		continuable := old.Dirty || old.start <= st.WindowStart(len(old.Tokens))
 		if (shorter || begins) && continuable {
-			st.byUse.MoveToBack(old.use)
+			st.touch(old)
 			return
 		}
 		if begins {
@@ -154,7 +157,7 @@ func (st *Store) keepAnonymous(who *Identity, tokens, blocks []int32) {
 	}
 	last := blocks[full-1]
 	if old := st.anonymous[last]; old != nil {
-		st.byUse.MoveToBack(old.use)
+		st.touch(old)
 		start := st.WindowStart(len(old.Tokens))
 		for i := start; i < min(old.start, full); i++ { // eviction had cut it
 			st.slots.hold(blocks[i])
@@ -178,7 +181,15 @@ func (st *Store) add(c *Chain) *Chain {
 		}
 	}
 	c.use = st.byUse.PushBack(c)
+	c.account = st.accountOf(c.Agent.Principal)
+	c.inAccount = c.account.chains.PushBack(c)
 	return c
+}
+
+// touch makes a chain the one that was used last.
+func (st *Store) touch(c *Chain) {
+	st.byUse.MoveToBack(c.use)
+	c.account.chains.MoveToBack(c.inAccount)
 }
 
 // drop gives a chain up. If it lost blocks to eviction, its agent's name is noted.
@@ -192,6 +203,8 @@ func (st *Store) drop(c *Chain) {
 		}
 	}
 	st.byUse.Remove(c.use)
+	c.account.chains.Remove(c.inAccount)
+	st.close(c.account)
 	if c.Retired {
 		i := slices.Index(st.retired, c)
 		st.retired = slices.Delete(st.retired, i, i+1)

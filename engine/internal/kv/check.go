@@ -58,6 +58,7 @@ func (st *Store) Check(running []Holder) {
 	expect(promised == st.pool.promised, "%d blocks promised, sequences have promises of %d",
 		st.pool.promised, promised)
 	st.pool.check(pins, holds)
+	st.checkAccounts(running)
 	st.slots.check(slots, promisedSlots)
 	for x := range st.slots.all {
 		if b := st.slots.all[x].block; b != None && st.pool.isFree(b) {
@@ -65,6 +66,37 @@ func (st *Store) Check(running []Holder) {
 		}
 	}
 	st.checkIndex()
+}
+
+// checkAccounts: every block that is not free is in one account, and so is every promise and chain.
+func (st *Store) checkAccounts(running []Holder) {
+	refs, promised := map[*account]refCounts{}, map[*account]int{}
+	for b, a := range st.pool.owners {
+		x := st.pool.blocks[b]
+		expect((a == nil) == st.pool.isFree(int32(b)), "block %d is in an account or free", b)
+		if a != nil {
+			c := refs[a]
+			c[refStateOf(x.pins, x.holds)]++
+			refs[a] = c
+		}
+	}
+	for _, h := range running {
+		if h.Claim.account != nil {
+			promised[h.Claim.account] += h.Claim.promised
+		}
+	}
+	chains := 0
+	for _, a := range st.open {
+		expect(a.refs == refs[a] && a.promised == promised[a] && st.accounts[a.principal] == a,
+			"principal %q has %v and %d promised, counted %v and %d", a.principal, a.refs,
+			a.promised, refs[a], promised[a])
+		expect(a.claims > 0 || a.total() > 0 || a.chains.Len() > 0, "an account is open and empty")
+		expect(a.limit == 0 || a.total() <= a.limit || a.chains.Len() == 0 || a.running() > a.limit,
+			"principal %q has %d blocks of %d, and idle ones", a.principal, a.total(), a.limit)
+		chains += a.chains.Len()
+	}
+	expect(chains == st.byUse.Len() && len(refs) <= len(st.open) && len(st.accounts) == len(st.open),
+		"%d of %d chains are in accounts", chains, st.byUse.Len())
 }
 
 func (st *Store) checkSequence(h *Holder) {

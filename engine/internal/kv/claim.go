@@ -7,7 +7,8 @@ import "slices"
 type Claim struct {
 	Blocks   []int32 // the block table: entry i has tokens i*BlockTokens and on
 	root     Root
-	promised int // blocks that the sequence may still take
+	account  *account // nil before Start
+	promised int      // blocks that the sequence may still take
 	lease    Lease
 }
 
@@ -40,7 +41,8 @@ func (c *Claim) parent(i int) int32 {
 
 // Terms say what it takes to start a sequence.
 type Terms struct {
-	extent Extent
+	extent  Extent
+	account *account
 
 	blocks int // to be promised
 	idle   int // blocks to pin that no sequence has pinned
@@ -53,7 +55,7 @@ type Terms struct {
 // slots it begins with until the restore has come to its end, so it needs more of them.
 func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	s := &st.slots
-	t := Terms{extent: x, idle: m.idle, blocks: x.SureBlocks(&st.Shape) - len(m.Blocks)}
+	t := Terms{extent: x, account: m.account, idle: m.idle, blocks: x.SureBlocks(&st.Shape) - len(m.Blocks)}
 	if m.move {
 		t.blocks--
 	}
@@ -78,9 +80,22 @@ func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	return t
 }
 
-// Affords reports whether a sequence can start on these terms now.
+// Affords reports whether a sequence can start on these terms now. Within says whether its principal
+// may have so much: if not, the sequence waits for others of its principal.
 func (st *Store) Affords(t Terms) bool {
 	return t.blocks+t.idle <= st.pool.available() && t.slotCost+t.slots <= st.slots.available()
+}
+
+// Within reports whether a sequence can start on these terms within its principal's limit, and with at
+// most max blocks of the principal's in use; max 0 is no bound. A principal of which nothing runs may
+// start one sequence, whatever its limit has become since that was accepted.
+func (st *Store) Within(t Terms, max int) bool {
+	a := t.account
+	if a == nil || a.running() == 0 {
+		return true
+	}
+	need := t.blocks + t.idle
+	return need <= a.room() && (max == 0 || a.running()+need <= max)
 }
 
 // Fits reports whether a sequence could start if it were alone.
@@ -102,9 +117,11 @@ type Copy struct{ Dst, Src, DstSlot, SrcSlot, Tokens int32 }
 func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
 	own := st.agents[who.Agent]
 	if own != nil {
-		st.byUse.MoveToBack(own.use)
+		st.touch(own)
 	}
 	c.Blocks, c.root = slices.Clone(m.Blocks), who.Root
+	c.account = st.accountOf(who.Agent.Principal)
+	c.account.claims++
 	c.lease = newLease(&st.slots, t.extent, m.start)
 	for i, b := range c.Blocks {
 		st.pool.pin(b)
@@ -113,8 +130,8 @@ func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
 	if m.move {
 		st.moveTail(c, own, m.tail)
 	}
-	st.pool.promise(t.blocks)
-	c.promised = t.blocks
+	st.promise(c, t.blocks)
+	st.trim(c.account)
 	c.lease.Promise(t.slots)
 	if m.tail == None || m.move {
 		return Copy{Dst: None}
@@ -164,9 +181,8 @@ func (st *Store) moveTail(c *Claim, own *Chain, tail int32) {
 
 // extend takes one promised block for a sequence, with its slot if the sequence needs that.
 func (st *Store) extend(c *Claim) int32 {
-	i, b := len(c.Blocks), st.alloc()
+	i, b := len(c.Blocks), st.alloc(c)
 	c.Blocks = append(c.Blocks, b)
-	c.promised--
 	if c.lease.Has(i) {
 		st.evictUntil(func() bool { return st.slots.refs[unused] > 0 })
 		c.lease.Take(b, i)
@@ -190,11 +206,11 @@ func (st *Store) Extend(c *Claim, tokens int) bool {
 		return true
 	}
 	n := (more + st.BlockTokens - 1) / st.BlockTokens
-	if n > st.pool.available() {
+	if n > st.pool.available() || n > c.account.room() {
 		return false
 	}
-	st.pool.promise(n)
-	c.promised += n
+	st.promise(c, n)
+	st.trim(c.account)
 	c.lease.extent.Sure = tokens
 	return true
 }
@@ -207,8 +223,7 @@ func (st *Store) Share(c *Claim, tokens []int32) bool {
 	if b == None || !st.slots.has(b) {
 		return false
 	}
-	st.pool.revoke(1)
-	c.promised--
+	st.promise(c, -1)
 	st.pool.pin(b)
 	c.lease.Join(b, len(c.Blocks))
 	c.Blocks = append(c.Blocks, b)
@@ -263,8 +278,7 @@ func (st *Store) Undo(c *Claim, n int) {
 	for i := n; i < len(c.Blocks); i++ {
 		c.lease.Return(c.Blocks[i], i)
 		st.release(c.Blocks[i])
-		st.pool.promise(1)
-		c.promised++
+		st.promise(c, 1)
 	}
 	c.Blocks = c.Blocks[:n]
 	c.lease.gapStart, c.lease.gapEnd = 0, 0
@@ -276,9 +290,26 @@ func (st *Store) End(c *Claim) {
 		c.lease.Release(b, i)
 		st.release(b)
 	}
-	st.pool.revoke(c.promised)
-	c.promised = 0
+	st.promise(c, -c.promised)
 	c.lease.Promise(0)
+	if c.account != nil {
+		c.account.claims--
+		st.close(c.account)
+	}
+}
+
+// promise promises a sequence n more blocks, or takes a promise back.
+func (st *Store) promise(c *Claim, n int) {
+	if n == 0 {
+		return
+	}
+	if n > 0 {
+		st.pool.promise(n)
+	} else {
+		st.pool.revoke(-n)
+	}
+	c.promised += n
+	c.account.promised += n
 }
 
 // release unpins a block of a sequence, whose slot the sequence does not have any more.

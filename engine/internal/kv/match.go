@@ -18,6 +18,8 @@ type Match struct {
 	tail int32
 	move bool
 
+	account *account // of who asks; nil where there is none yet
+
 	idle  int // how many of the blocks that will be pinned no sequence has pinned now
 	start int // the first block whose slot will be pinned or borrowed
 }
@@ -28,7 +30,11 @@ func (st *Store) Match(who *Identity, prompt, dst []int32) Match {
 	if own != nil && own.Root != who.Root {
 		own = nil
 	}
-	m := Match{Blocks: st.index.walk(&who.Root, prompt, dst), tail: None}
+	m := Match{
+		Blocks:  st.index.walk(&who.Root, prompt, dst),
+		tail:    None,
+		account: st.accounts[who.Agent.Principal],
+	}
 	n := len(m.Blocks)
 	if n > 0 && (own == nil || len(own.Blocks) < n || own.Blocks[n-1] != m.Blocks[n-1]) {
 		m.Branch = n

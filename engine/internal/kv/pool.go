@@ -16,7 +16,8 @@ import "fmt"
 // Every method is O(1).
 type pool struct {
 	blocks []struct{ pins, holds int32 }
-	free   []int32 // a stack: the block freed last is the likeliest to be in a CPU's cache
+	owners []*account // by block; nil: it is free, or nobody's
+	free   []int32    // a stack: the block freed last is the likeliest to be in a CPU's cache
 
 	refs     refCounts
 	promised int // not allocated yet
@@ -26,6 +27,7 @@ type pool struct {
 func newPool(blocks int) pool {
 	p := pool{
 		blocks: make([]struct{ pins, holds int32 }, blocks),
+		owners: make([]*account, blocks),
 		free:   make([]int32, blocks),
 		refs:   refCounts{unused: blocks},
 	}
@@ -86,6 +88,12 @@ func (p *pool) alloc() int32 {
 	return b
 }
 
+// own puts block b, which was just allocated, into an account.
+func (p *pool) own(b int32, a *account) {
+	p.owners[b] = a
+	a.refs[refStateOf(p.blocks[b].pins, p.blocks[b].holds)]++
+}
+
 // idle reports whether no running sequence has block b.
 func (p *pool) idle(b int32) bool { return p.blocks[b].pins == 0 }
 
@@ -97,8 +105,15 @@ func (p *pool) change(b, pins, holds int32) (freed bool) {
 	x.holds += holds
 	is := refStateOf(x.pins, x.holds)
 	p.refs.move(was, is)
+	if a := p.owners[b]; a != nil {
+		a.refs.move(was, is)
+	}
 	if is != unused {
 		return false
+	}
+	if a := p.owners[b]; a != nil {
+		a.refs[unused]-- // it is not the account's any more
+		p.owners[b] = nil
 	}
 	p.free = append(p.free, b)
 	return true

@@ -26,6 +26,10 @@ type Store struct {
 	evictions uint64
 	evicted   Names // agents whose chains eviction has cut and that have none now
 
+	accounts map[string]*account // by principal, of those that have something
+	open     []*account          // the same, in the order in which they came
+	limits   map[string]int      // see SetLimits
+
 	retired []*Chain // dirty ones that are not their agents' any more
 
 	// Track has the store note what a copy elsewhere, such as on disk, has to know.
@@ -47,6 +51,7 @@ func NewStore(l Layout) *Store {
 		agents:    make(map[Agent]*Chain),
 		anonymous: make(map[int32]*Chain),
 		evicted:   make(Names),
+		accounts:  make(map[string]*account),
 	}
 }
 
@@ -138,12 +143,16 @@ func (st *Store) TakeLost(f func(*Lost)) {
 }
 
 // alloc turns the promise of one block into a block. It evicts when none is free: block by block
-// from the end of the least recently used chain, because the start of a conversation is worth
+// from the end of the least recently used chain of the principal that has most, because the start of a conversation is worth
 // having without its end, and never the other way around. A block that others need as well does
 // not become free by this; then eviction goes on.
-func (st *Store) alloc() int32 {
+func (st *Store) alloc(c *Claim) int32 {
 	st.evictUntil(func() bool { return len(st.pool.free) > 0 })
-	return st.pool.alloc()
+	b := st.pool.alloc()
+	st.pool.own(b, c.account)
+	c.promised--
+	c.account.promised--
+	return b
 }
 
 // evictUntil evicts until there is room. Evicting for window slots takes whole blocks too: a chain
@@ -156,7 +165,14 @@ func (st *Store) evictUntil(room func() bool) {
 	}
 }
 
-// Evict cuts the least recently used chain. It returns false if there is no chain.
+// Evict cuts the least recently used chain of the principal that has the most blocks. It returns
+// false if there is no chain.
+func (st *Store) Evict() bool {
+	a := st.largest()
+	return a != nil && st.evictFrom(a)
+}
+
+// evictFrom cuts the least recently used chain of an account. It returns false if there is none.
 //
 // A retired chain that a running sequence continues comes last: the sequence has all of its blocks,
 // so cutting it would free none and would have all of them copied at once.
@@ -181,8 +197,8 @@ func (st *Store) evictUntil(room func() bool) {
 // With all that are idle counted among those that may come back, and hits weighed by that cost, the
 // second column differs from LRU by no more than 0.015, mostly downwards. What the oracle knows more is
 // which agents have ended, above all sub-agents, and no server is told.
-func (st *Store) Evict() bool {
-	oldest := st.byUse.Front()
+func (st *Store) evictFrom(a *account) bool {
+	oldest := a.chains.Front()
 	if oldest == nil {
 		return false
 	}
