@@ -33,7 +33,7 @@ type Engine struct {
 	retry     atomic.Int64  // nanoseconds until room is likely
 	done      chan struct{} // closed when the goroutine has ended
 
-	rejectedPool, rejectedQueue, rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
+	rejectedShare, rejectedPool, rejectedQueue, rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
 
 	// Only the engine's goroutine uses what follows.
 	sched    *sched
@@ -125,11 +125,12 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 	if r.Durable && e.disk == nil {
 		return nil, ErrNoDir
 	}
-	if err := e.checkRoom(extentOf(len(r.Prompt), r.MaxTokens, r.SureTokens, e.cfg.StepTokens)); err != nil {
-		e.rejectedPool.Add(1)
+	who := e.identity(&r)
+	x := extentOf(len(r.Prompt), r.MaxTokens, r.SureTokens, e.cfg.StepTokens)
+	if err := e.checkRoom(x, who.Agent.Principal); err != nil {
+		e.noteRefusal(err)
 		return nil, err
 	}
-	who := e.identity(&r)
 	j := &job{
 		seq: &sequence{
 			who:    who,
@@ -144,16 +145,23 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		durable:   r.Durable || e.isDurable(who.Agent),
 		submitted: time.Now(),
 	}
-	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent); err != nil {
+	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent, e.cfg.MaxBatch); err != nil {
 		e.noteRefusal(err)
 		return nil, err
 	}
 	return j.stream, nil
 }
 
-// noteRefusal counts a refusal of the mailbox, and adds to it when to try again.
+// noteRefusal counts a refusal, and adds to one of the mailbox when to try again.
 func (e *Engine) noteRefusal(err error) {
-	if full, ok := errors.AsType[*QueueError](err); ok {
+	if _, ok := errors.AsType[*PoolError](err); ok {
+		e.rejectedPool.Add(1)
+	} else if share, ok := errors.AsType[*ShareError](err); ok {
+		if share.What == inFlightShare {
+			share.RetryAfter = e.retryAfter()
+		}
+		e.rejectedShare.Add(1)
+	} else if full, ok := errors.AsType[*QueueError](err); ok {
 		full.RetryAfter = e.retryAfter()
 		e.rejectedQueue.Add(1)
 	} else if busy, ok := errors.AsType[*AgentError](err); ok {
@@ -165,13 +173,21 @@ func (e *Engine) noteRefusal(err error) {
 }
 
 // checkRoom refuses a request when it can never fit, or when the blocks or the window slots are
-// too full to queue for them.
-func (e *Engine) checkRoom(x kv.Extent) error {
+// too full to queue for them. A principal that has less than its part in flight may queue all the same:
+// it does not pay for others that have filled the pool.
+func (e *Engine) checkRoom(x kv.Extent, principal string) error {
 	st, n := e.published.load(), x.SureBlocks(&e.layout.Shape)
+	if most := e.mailbox.blocksOf(principal); most > 0 && n > most {
+		return &ShareError{What: "KV blocks", Need: n, Limit: most}
+	}
 	full := &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
 	switch {
 	case n > st.Blocks:
 		return full
+	case !st.nearlyFull():
+		return nil
+	case e.mailbox.hasLess(principal, e.cfg.MaxBatch):
+		return nil
 	case float64(st.Used) > AdmitBelow*float64(st.Blocks):
 	case float64(st.WindowSlotsUsed) > AdmitBelow*float64(st.WindowSlots):
 		full = &PoolError{
@@ -219,6 +235,7 @@ func (e *Engine) Stats() Stats {
 	}
 	st.RejectedPool = e.rejectedPool.Load()
 	st.RejectedQueue = e.rejectedQueue.Load()
+	st.RejectedShare = e.rejectedShare.Load()
 	st.RejectedAgent = e.rejectedAgent.Load()
 	st.RejectedContext = e.rejectedContext.Load()
 	st.RejectedDraining = e.rejectedDraining.Load()

@@ -29,7 +29,7 @@ func (e *Engine) run(writer *sync.WaitGroup) {
 func (e *Engine) iterate() bool {
 	e.takeMail()
 	worked := e.copyIn()
-	b := e.sched.Plan(e.pace.prompts(e.sched.load()))
+	b := e.sched.plan(e.pace.limits(e.sched.load()))
 	if e.disk != nil {
 		e.disk.rescue()
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -17,7 +18,11 @@ type mailbox struct {
 	mu       sync.Mutex
 	mail     mail
 	lastID   uint64           // the last id given to a request
-	inFlight map[kv.Agent]int // by agent, requests that wait or run
+	inFlight map[kv.Agent]int // by agent, requests that wait or run; anonymous ones too
+
+	shares     map[string]Share // by principal
+	blocks     map[string]int   // by principal, blocks of the pool; none: any number
+	principals map[string]int   // requests that wait or run, of those that have any
 
 	wake chan struct{} // has one element when there is mail that the goroutine has not looked at
 }
@@ -37,20 +42,29 @@ type cancellation struct {
 }
 
 func newMailbox() mailbox {
-	return mailbox{wake: make(chan struct{}, 1), inFlight: make(map[kv.Agent]int)}
+	return mailbox{wake: make(chan struct{}, 1), inFlight: make(map[kv.Agent]int),
+		principals: make(map[string]int)}
 }
 
 // submit takes a request and watches its context from then on. It refuses if the mailbox is
 // closed, if limit requests wait already, or if perAgent requests of its agent wait or run;
-// perAgent 0 is no limit.
-func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent int) error {
+// perAgent 0 is no limit. It refuses a principal that has its share in flight and, where there are
+// several, one of whose requests more wait than there are places left: then a principal that floods
+// fills half of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for packets in
+// a switch, 1998.) batch is how many requests may run at once.
+func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent, batch int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed.Load() {
 		return ErrDraining
 	}
-	if n := int(m.waiting.Load()); n >= limit {
+	principal := j.seq.who.Agent.Principal
+	own := m.principals[principal]
+	if n := int(m.waiting.Load()); n >= limit || len(m.shares) > 1 && own-batch >= limit-n {
 		return &QueueError{Queued: n, Limit: limit}
+	}
+	if most := m.shares[principal].InFlight; most > 0 && own >= most {
+		return &ShareError{What: inFlightShare, Need: own + 1, Limit: most}
 	}
 	if agent := j.seq.who.Agent; !agent.Anonymous() {
 		if n := m.inFlight[agent]; perAgent > 0 && n >= perAgent {
@@ -58,6 +72,7 @@ func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent int) error
 		}
 		m.inFlight[agent]++
 	}
+	m.principals[principal]++
 	m.waiting.Add(1)
 	m.lastID++
 	id := m.lastID
@@ -71,14 +86,50 @@ func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent int) error
 
 // ended notes that a request of an agent has ended.
 func (m *mailbox) ended(agent kv.Agent) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.principals[agent.Principal]--; m.principals[agent.Principal] == 0 {
+		delete(m.principals, agent.Principal)
+	}
 	if agent.Anonymous() {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.inFlight[agent]--; m.inFlight[agent] == 0 {
 		delete(m.inFlight, agent)
 	}
+}
+
+// setShares says what each principal may have, and how many blocks of the pool.
+func (m *mailbox) setShares(shares map[string]Share, blocks map[string]int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shares, m.blocks = shares, blocks
+}
+
+// usage returns how many requests of each principal wait or run.
+func (m *mailbox) usage() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.principals)
+}
+
+// blocksOf returns how many blocks a principal may have, 0 for any number.
+func (m *mailbox) blocksOf(principal string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.blocks[principal]
+}
+
+// hasLess reports whether a principal has fewer requests in flight than its part of a batch, among the
+// principals that have any. It is false where there is only one.
+func (m *mailbox) hasLess(principal string, batch int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	others := len(m.principals)
+	if m.principals[principal] > 0 {
+		others--
+	}
+	return len(m.shares) > 1 && others > 0 && m.principals[principal] < max(1, batch/(others+1))
 }
 
 // cancel cancels a request, whose context is done.

@@ -31,15 +31,65 @@ type pace struct {
 	cost    trend           // what a number of prompt tokens adds
 	mixed   int             // steps with both since the last one without prompts
 	step    time.Duration   // any step
+	tried   int             // steps of several principals
 }
 
 const (
 	maxMixed = 16 // steps with both before one without prompts is due
 	minBulk  = 64 // tokens of a step that shows what one costs in a large step
+
+	retryStreams = 256 // steps after which a number of streams that was too dear is tried again
 )
 
 func newPace(maxBatch, stepTokens int) pace {
 	return pace{clock: time.Now, max: stepTokens, decode: make([]time.Duration, maxBatch+1)}
+}
+
+// limits returns how many prompt tokens the next step may compute, and how many sequences may decode
+// in it.
+//
+// Where several principals run something, the step is to take no longer than if each had no more
+// streams than the one that has fewest, and one of them a prompt: that is what one more running
+// request costs. So all prompts count as one, and a principal's further streams join as long as they
+// fit into the same time. But a principal that has a prompt and no stream gets more time than others'
+// streams: what it waits for is its first token.
+func (p *pace) limits(l load) (prompts, rows int) {
+	if !l.several || l.decoding == 0 {
+		return p.prompts(l.decoding, l.prefilling), l.decoding
+	}
+	rows = p.streams(l)
+	room := max(p.decode[min(l.fair, rows)]*7/4-p.decode[rows], p.decode[rows]/4)
+	if l.starts {
+		room = p.decode[rows]
+	}
+	p.allowed = p.within(rows, room)
+	return p.allowed, rows
+}
+
+// streams returns how many sequences may decode: as many as take no longer than the fair number and a
+// prompt, or half of the prompt's time where there is one. What a number of streams costs is known
+// from the steps that had so many; one that is not known yet is tried, one more at a time, and one
+// that was too dear is tried again every so many steps.
+func (p *pace) streams(l load) int {
+	most := min(l.decoding, len(p.decode)-1)
+	fair := min(l.fair, most)
+	if fair == 0 || p.decode[fair] == 0 {
+		return max(fair, 1)
+	}
+	bound := p.decode[fair] * 7 / 4
+	if l.prefilling > 0 {
+		bound = p.decode[fair] * 11 / 8
+	}
+	if p.tried++; p.tried%retryStreams == 0 {
+		bound *= 2
+	}
+	n := fair
+	for n < most && p.decode[n+1] <= bound {
+		if n++; p.decode[n] == 0 {
+			break
+		}
+	}
+	return n
 }
 
 // prompts returns how many prompt tokens the next step may compute when so many sequences decode
@@ -53,12 +103,15 @@ func (p *pace) prompts(decoding, prefilling int) int {
 }
 
 func (p *pace) beside(decoding, prefilling int) int {
-	alone := p.decode[decoding]
-	if alone == 0 || p.mixed >= maxMixed {
+	room := p.decode[decoding] * 3 / 4 // steps vary in time, and the bound is on the slow ones
+	return p.within(decoding, room*time.Duration(max(prefilling, 1)))
+}
+
+// within returns how many prompt tokens fit into a time, beside so many streams.
+func (p *pace) within(decoding int, room time.Duration) int {
+	if p.decode[decoding] == 0 || p.mixed >= maxMixed {
 		return 0
 	}
-	room := alone * 3 / 4 // steps vary in time, and the bound is on the slow ones
-	room *= time.Duration(max(prefilling, 1))
 	atLeast := max(1, p.cost.fixed()/max(p.cost.slope, 1)/2)
 	return int(min(max(float64(room)/float64(max(p.token, 1)), atLeast), float64(p.max)))
 }

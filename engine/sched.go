@@ -47,7 +47,8 @@ type sched struct {
 	counters counters
 	match    []int32     // scratch of admit
 	prefill  []*sequence // scratch of divide
-	events   []event     // what Commit and Fail return, reused
+	counts   []streams
+	events   []event // what Commit and Fail return, reused
 }
 
 // counters count what the scheduler has done; see Stats.
@@ -103,14 +104,18 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 // Plan returns what the next step computes: a token of each sequence that decodes and as many
 // prompt tokens as allowed; nil if nothing runs. A batch without sequences, because all that run
 // are restoring, is not a step: Plan again. The batch is valid until the next Plan.
-func (s *sched) Plan(prompts int) *batch {
+func (s *sched) Plan(prompts int) *batch { return s.plan(prompts, s.maxBatch) }
+
+// plan is Plan with at most so many sequences that decode, where several principals run something. At
+// least one of each principal does.
+func (s *sched) plan(prompts, rows int) *batch {
 	s.mustBeBetween("Plan")
 	s.batch.reset()
 	s.admit()
 	if len(s.running) == 0 {
 		return nil
 	}
-	s.divide(prompts)
+	s.divide(prompts, rows)
 	for _, q := range s.running {
 		if q.chunk > 0 {
 			s.store.Grow(&q.claim, q.computed+q.chunk)
@@ -121,58 +126,37 @@ func (s *sched) Plan(prompts int) *batch {
 	return &s.batch
 }
 
-// load returns how many of the running sequences decode, and how many have prompts to compute.
-func (s *sched) load() (decoding, prefilling int) {
-	for _, q := range s.running {
-		switch {
-		case q.restoring:
-		case q.decoding():
-			decoding++
-		default:
-			prefilling++
-		}
-	}
-	return
+// A load says what the running sequences want of a step.
+type load struct {
+	decoding, prefilling int  // sequences
+	several              bool // they are of several principals
+	fair                 int  // streams, if no principal had more than the one that has fewest
+	starts               bool // a principal has a prompt to compute and no stream
 }
 
-// divide sets the chunk of every running sequence.
-func (s *sched) divide(prompts int) {
-	budget := s.stepTokens
-	s.prefill = s.prefill[:0]
+func (s *sched) load() (l load) {
 	for _, q := range s.running {
 		q.chunk = 0
 		switch {
 		case q.restoring:
 		case q.decoding():
-			q.chunk = 1
-			budget--
+			l.decoding++
+			q.chunk = 1 // for streams
 		default:
-			s.catchUp(q)
-			s.prefill = append(s.prefill, q)
+			l.prefilling++
 		}
 	}
-	if len(s.prefill) == 0 {
-		return
+	if l.several = !onePrincipal(s.running); !l.several {
+		return l
 	}
-	if budget == s.stepTokens {
-		prompts = max(prompts, 1)
+	if counts := s.streams(); len(counts) > 0 {
+		fewest := slices.MinFunc(counts, func(a, b streams) int { return a.n - b.n })
+		l.fair = fewest.n * len(counts)
 	}
-	budget = min(max(budget, 1), prompts)
-
-	short := budget / 2
-	for _, q := range s.prefill[1:] {
-		if q.rest() <= short {
-			q.chunk = q.rest()
-			short -= q.chunk
-			budget -= q.chunk
-		}
+	for _, q := range s.running {
+		l.starts = l.starts || !q.restoring && !q.decoding() && !s.hasStream(q.who.Agent.Principal)
 	}
-	for _, q := range s.prefill {
-		if q.chunk == 0 {
-			q.chunk = min(q.rest(), budget)
-			budget -= q.chunk
-		}
-	}
+	return l
 }
 
 // catchUp takes over the blocks that others have computed since the sequence was admitted: of many

@@ -80,7 +80,7 @@ type Stats struct {
 	RestoreTime     time.Duration // of all restores
 
 	// Refusals of Submit, by kind.
-	RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64
+	RejectedShare, RejectedPool, RejectedQueue, RejectedAgent, RejectedContext, RejectedDraining uint64
 }
 
 // SaveFailures counts failed attempts to save a memory by reason. The first three are tried again.
@@ -109,6 +109,12 @@ func (s Stats) Utilization() float64 { return s.share(s.Used, s.WindowSlotsUsed)
 
 // PeakUtilization is the highest that Utilization has been.
 func (s Stats) PeakUtilization() float64 { return s.share(s.PeakUsed, s.WindowSlotsPeakUsed) }
+
+// nearlyFull reports whether running requests have more of the pool than new ones are taken at.
+func (s *Stats) nearlyFull() bool {
+	return float64(s.Used) > AdmitBelow*float64(s.Blocks) ||
+		float64(s.WindowSlotsUsed) > AdmitBelow*float64(s.WindowSlots)
+}
 
 func (s Stats) share(blocks, windowSlots int) float64 {
 	share := 0.0

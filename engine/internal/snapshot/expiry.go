@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,38 +49,100 @@ func (s *Store) Evicted(agent kv.Agent) bool {
 	return s.evicted.Has(agent)
 }
 
-// sweep deletes the snapshots that have expired, and then the least recently used ones until room
-// more bytes fit. It spares pinned ones and that of agent keep, whose file is about to be replaced:
-// its bytes count as room. It reports whether the room is there.
+// sweep deletes the snapshots that have expired, and then others until room more bytes fit, in the
+// order of next. It spares pinned ones and that of agent keep, whose file is about to be replaced: its
+// bytes count as room. It reports whether the room is there.
 func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	s.mu.Lock()
 	now := time.Now()
-	var old, byUse []*Entry
+	var old []*Entry
 	for _, e := range s.index {
 		switch {
 		case e.Header.Agent == keep:
 			room -= e.Bytes
 		case s.expired(e, now):
 			old = append(old, e)
-		case !e.Pinned:
-			byUse = append(byUse, e)
 		}
 	}
-	sortByUse(byUse)
-	total := s.bytes
 	s.mu.Unlock()
 	for _, e := range old {
-		total -= e.Bytes
 		s.evict(e)
 	}
-	for _, e := range byUse {
-		if total+room <= s.quota {
-			break
+	return s.evictUntil(keep, anyone, func() bool { return s.bytes+room <= s.quota })
+}
+
+// withinQuota deletes snapshots of an agent's principal, those unused for longest first, until a file
+// of so many bytes fits into the principal's own quota, which it returns.
+func (s *Store) withinQuota(size int64, agent kv.Agent) (quota int64, ok bool) {
+	s.mu.Lock()
+	quota, bounded := s.quotas[agent.Principal]
+	if old := s.index[agent]; old != nil {
+		size -= old.Bytes
+	}
+	s.mu.Unlock()
+	if !bounded {
+		return 0, true
+	}
+	return quota, s.evictUntil(agent, func(p string) bool { return p == agent.Principal }, func() bool {
+		return s.sizes[agent.Principal]+size <= quota
+	})
+}
+
+func anyone(string) bool { return true }
+
+// evictUntil evicts snapshots of principals that may be meant, in the order of next, until there is
+// room, and reports whether there is. room is called with mu held.
+func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if room() {
+		return true
+	}
+	byUse := s.byUse(keep, meant)
+	for !room() {
+		e := next(byUse, s.sizes)
+		if e == nil {
+			return false
 		}
-		total -= e.Bytes
+		s.mu.Unlock()
 		s.evict(e)
+		s.mu.Lock()
 	}
-	return total+room <= s.quota
+	return true
+}
+
+// byUse returns the snapshots of each principal meant that may go, those unused for longest first: all but
+// pinned ones and that of agent keep. The caller holds mu.
+func (s *Store) byUse(keep kv.Agent, meant func(string) bool) map[string][]*Entry {
+	all := map[string][]*Entry{}
+	for agent, e := range s.index {
+		if agent != keep && !e.Pinned && meant(agent.Principal) {
+			all[agent.Principal] = append(all[agent.Principal], e)
+		}
+	}
+	for _, list := range all {
+		slices.SortFunc(list, func(a, b *Entry) int { return a.Used.Compare(b.Used) })
+	}
+	return all
+}
+
+// next takes out the snapshot that goes next: the one unused for longest, of the principal whose files
+// take most. So a principal that floods the disk loses its own memories before another's.
+func next(byUse map[string][]*Entry, sizes map[string]int64) *Entry {
+	largest, found := "", false
+	for p := range byUse {
+		if !found || sizes[p] > sizes[largest] || sizes[p] == sizes[largest] && p < largest {
+			largest, found = p, true
+		}
+	}
+	if !found {
+		return nil
+	}
+	e := byUse[largest][0]
+	if byUse[largest] = byUse[largest][1:]; len(byUse[largest]) == 0 {
+		delete(byUse, largest)
+	}
+	return e
 }
 
 // makeRoom deletes files from a disk that is full: the quarantined ones, which are of no use, and
@@ -95,18 +158,14 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 		}
 	}
 	s.mu.Lock()
-	var byUse []*Entry
-	for _, e := range s.index {
-		if e.Header.Agent != keep && !e.Pinned {
-			byUse = append(byUse, e)
-		}
-	}
+	byUse, sizes := s.byUse(keep, anyone), maps.Clone(s.sizes)
 	s.mu.Unlock()
-	sortByUse(byUse)
-	for _, e := range byUse {
-		if room <= 0 {
+	for room > 0 {
+		e := next(byUse, sizes)
+		if e == nil {
 			break
 		}
+		sizes[e.Header.Agent.Principal] -= e.Bytes
 		slog.Warn("the disk is full: the memory unused for longest is deleted",
 			"file", FileName(e.Header.Agent), "bytes", e.Bytes)
 		room -= e.Bytes
@@ -114,10 +173,6 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 		made = true
 	}
 	return made
-}
-
-func sortByUse(all []*Entry) {
-	slices.SortFunc(all, func(a, b *Entry) int { return a.Used.Compare(b.Used) })
 }
 
 func (s *Store) evict(e *Entry) {

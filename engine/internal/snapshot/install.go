@@ -70,6 +70,10 @@ func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error 
 	defer s.change.Unlock()
 	size := s.sizeOf(h.fileBytes(len(h.encode())))
 	fill = s.sealing(FileName(h.Agent), fill)
+	if most, ok := s.withinQuota(size, h.Agent); !ok {
+		return fmt.Errorf("%w for a memory of %d bytes within this principal's share of %d; delete "+
+			"or unpin others", ErrNoRoom, size, most)
+	}
 	if !s.sweep(size, h.Agent) {
 		return fmt.Errorf("%w for a memory of %d bytes within the quota of %d; raise it, or "+
 			"delete or unpin others", ErrNoRoom, size, s.quota)
@@ -117,8 +121,7 @@ func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) (err
 		e.Pinned = old.Pinned
 		s.forget(old)
 	}
-	s.index[h.Agent] = e
-	s.bytes += size
+	s.note(e)
 	s.evicted.Remove(h.Agent)
 	s.mu.Unlock()
 	if err := s.Fault("sync directory"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,8 @@ type Store struct {
 	index   map[kv.Agent]*Entry // by agent
 	durable map[string]bool     // names of files whose agents are durable
 	bytes   int64               // of all files in index
+	sizes   map[string]int64    // the same by principal
+	quotas  map[string]int64    // by principal; none: only quota counts
 	evicted kv.Names            // agents whose snapshot the quota or age deleted
 	unlock  func()
 
@@ -98,6 +101,7 @@ func OpenStore(
 		index:   make(map[kv.Agent]*Entry),
 		durable: make(map[string]bool),
 		evicted: make(kv.Names),
+		sizes:   make(map[string]int64),
 	}
 	if err := s.scan(); err != nil {
 		unlock()
@@ -159,8 +163,29 @@ func (s *Store) scanFile(path string) {
 	}
 	_, err = os.Lstat(pinName(path))
 	e.Pinned = err == nil
+	s.note(e)
+}
+
+// note puts an entry into the index. The caller holds mu, or has the store alone.
+func (s *Store) note(e *Entry) {
 	s.index[e.Header.Agent] = e
 	s.bytes += e.Bytes
+	s.sizes[e.Header.Agent.Principal] += e.Bytes
+}
+
+// SetQuotas says how many bytes the files of each principal may take; a principal that is not in quotas
+// has no quota of its own.
+func (s *Store) SetQuotas(quotas map[string]int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quotas = quotas
+}
+
+// Sizes returns how many bytes the files of each principal take.
+func (s *Store) Sizes() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.sizes)
 }
 
 func (s *Store) readEntry(path string) (*Entry, error) {
@@ -239,6 +264,10 @@ func (s *Store) Size() (files int, bytes int64) {
 func (s *Store) forget(e *Entry) {
 	s.bytes -= e.Bytes
 	delete(s.index, e.Header.Agent)
+	principal := e.Header.Agent.Principal
+	if s.sizes[principal] -= e.Bytes; s.sizes[principal] == 0 {
+		delete(s.sizes, principal)
+	}
 }
 
 // unlink deletes an agent's file.

@@ -1,0 +1,171 @@
+package engine
+
+import "slices"
+
+// divide sets the chunk of every running sequence. prompts is how many prompt tokens the step may
+// have, and rows how many sequences may decode in it.
+//
+// Where several principals run something, each is to get what it would beside one other request. So
+// a principal whose streams are more than another's has them take turns where all of them would make
+// the step too long (see pace.streams); and of prompts, those of principals that have no stream in the
+// step come first, and principals share alike.
+func (s *sched) divide(prompts, rows int) {
+	budget := s.stepTokens
+	s.prefill = s.prefill[:0]
+	for _, q := range s.running {
+		q.chunk = 0
+		switch {
+		case q.restoring:
+		case q.decoding():
+			q.chunk = 1
+			budget--
+		default:
+			s.catchUp(q)
+			s.prefill = append(s.prefill, q)
+		}
+	}
+	budget += s.takeTurns(rows)
+	if len(s.prefill) == 0 {
+		return
+	}
+	if budget == s.stepTokens {
+		prompts = max(prompts, 1)
+	}
+	s.dividePrompts(min(max(budget, 1), prompts))
+}
+
+// takeTurns leaves out streams of the principals that have most, until no more than rows decode. Those
+// that have waited longest are left out last. It returns how many it left out.
+func (s *sched) takeTurns(rows int) (left int) {
+	decoding := 0
+	for _, q := range s.running {
+		decoding += q.chunk
+	}
+	for ; decoding > rows; decoding-- {
+		counts := s.streams()
+		most := slices.MaxFunc(counts, func(a, b streams) int { return a.n - b.n })
+		if most.n < 2 {
+			break
+		}
+		var out *sequence
+		for _, q := range s.running {
+			if q.chunk == 1 && q.decoding() && q.who.Agent.Principal == most.principal &&
+				(out == nil || q.waited < out.waited) {
+				out = q
+			}
+		}
+		out.chunk = 0
+		left++
+	}
+	for _, q := range s.running {
+		if q.chunk == 0 && !q.restoring && q.decoding() {
+			q.waited++
+		} else {
+			q.waited = 0
+		}
+	}
+	return left
+}
+
+// streams is how many sequences of a principal decode in the step.
+type streams struct {
+	principal string
+	n         int
+}
+
+func (s *sched) streams() []streams {
+	s.counts = s.counts[:0]
+	for _, q := range s.running {
+		if q.chunk != 1 || !q.decoding() {
+			continue
+		}
+		i := slices.IndexFunc(s.counts, func(c streams) bool {
+			return c.principal == q.who.Agent.Principal
+		})
+		if i < 0 {
+			i = len(s.counts)
+			s.counts = append(s.counts, streams{principal: q.who.Agent.Principal})
+		}
+		s.counts[i].n++
+	}
+	return s.counts
+}
+
+// hasStream reports whether a principal was among those of the last call of streams.
+func (s *sched) hasStream(principal string) bool {
+	return slices.ContainsFunc(s.counts, func(c streams) bool { return c.principal == principal })
+}
+
+// dividePrompts divides a budget of prompt tokens between the principals whose prompts are in
+// s.prefill, and then between their prompts.
+func (s *sched) dividePrompts(budget int) {
+	if onePrincipal(s.prefill) {
+		divideBudget(s.prefill, budget)
+		return
+	}
+	var groups [][]*sequence // by principal
+	for _, q := range s.prefill {
+		i := slices.IndexFunc(groups, func(g []*sequence) bool {
+			return g[0].who.Agent.Principal == q.who.Agent.Principal
+		})
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], q)
+	}
+	s.streams()
+	for _, first := range []bool{true, false} {
+		var these [][]*sequence
+		for _, g := range groups {
+			if !s.hasStream(g[0].who.Agent.Principal) == first {
+				these = append(these, g)
+			}
+		}
+		// Those that want least first, so that what they leave goes to the others.
+		slices.SortStableFunc(these, func(a, b []*sequence) int { return wanted(a) - wanted(b) })
+		for i, g := range these {
+			n := min(wanted(g), (budget+len(these)-i-1)/(len(these)-i))
+			divideBudget(g, n)
+			budget -= n
+		}
+	}
+}
+
+// onePrincipal reports whether all sequences are one principal's, as they are where nothing else is
+// configured.
+func onePrincipal(list []*sequence) bool {
+	for _, q := range list {
+		if q.who.Agent.Principal != list[0].who.Agent.Principal {
+			return false
+		}
+	}
+	return true
+}
+
+// wanted returns how many prompt tokens a principal's sequences have left.
+func wanted(g []*sequence) (n int) {
+	for _, q := range g {
+		n += q.rest()
+	}
+	return n
+}
+
+// divideBudget divides a budget between one principal's prompts: the oldest first, but up to half of
+// it is first offered to prompts that it would finish.
+func divideBudget(prompts []*sequence, budget int) {
+	short := budget / 2
+	for _, q := range prompts[1:] {
+		if q.rest() <= short {
+			q.chunk = q.rest()
+			short -= q.chunk
+			budget -= q.chunk
+		}
+	}
+	for _, q := range prompts {
+		if q.chunk == 0 {
+			q.chunk = min(q.rest(), budget)
+			budget -= q.chunk
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A Share bounds what one principal may take of an engine. What is 0 is not bounded.
+type Share struct {
+	// PoolBytes is the part of Config.KVBytes that its running requests and its idle memories may
+	// have together. Its own idle memories are evicted for its requests.
+	PoolBytes int64
+	// DiskBytes is how much its files may take. Its own files that were unused for longest are deleted
+	// for its new ones, but for pinned ones.
+	DiskBytes int64
+	// InFlight is how many of its requests may wait or run.
+	InFlight int
+}
+
+// A ShareError refuses a request because of its principal's Share.
+type ShareError struct {
+	What       string // "requests in flight" or "KV blocks"
+	Need       int    // how many it would then have
+	Limit      int
+	RetryAfter time.Duration // 0 when the request can never fit
+}
+
+func (e *ShareError) Error() string {
+	if e.RetryAfter == 0 {
+		return fmt.Sprintf("the request alone needs %d %s, and this principal's share is %d; shorten "+
+			"the prompt or max_tokens", e.Need, e.What, e.Limit)
+	}
+	return fmt.Sprintf("this principal would have %d %s, and its share is %d; retry in %v",
+		e.Need, e.What, e.Limit, e.RetryAfter.Round(time.Second))
+}
+
+const inFlightShare = "requests in flight"
+
+// SetShares names the principals that send requests, each with its share, in place of those that were
+// named before. Where there are several, each leaves room for the others (see sched.admit). One that is
+// not named has no bounds. What a principal has already beyond its share is not taken away at once.
+func (e *Engine) SetShares(shares map[string]Share) error {
+	blocks, disk, byID := map[string]int{}, map[string]int64{}, map[string]Share{}
+	for name, s := range shares {
+		if s.PoolBytes < 0 || s.DiskBytes < 0 || s.InFlight < 0 {
+			return errors.New("engine: a Share must not be negative")
+		}
+		id := PrincipalID(name)
+		byID[id] = s
+		if s.PoolBytes > 0 {
+			n := float64(s.PoolBytes) / float64(e.cfg.KVBytes) * float64(e.layout.Blocks)
+			blocks[id] = max(1, int(min(n, float64(e.layout.Blocks))))
+		}
+		if s.DiskBytes > 0 {
+			disk[id] = s.DiskBytes
+		}
+	}
+	e.mailbox.setShares(byID, blocks)
+	if e.disk != nil {
+		e.disk.store.SetQuotas(disk)
+	}
+	return e.call(func() {
+		e.sched.principals = len(shares)
+		e.sched.store.SetLimits(blocks)
+	})
+}
+
+// A Usage says what a principal has of an engine.
+type Usage struct {
+	Principal string // its PrincipalID
+	InFlight  int    // requests that wait or run
+	PoolBytes int64  // of blocks that its requests and memories have, or may still take
+	DiskBytes int64  // of its files
+}
+
+// Usage lists what each principal has, ordered by id. It waits for a step.
+func (e *Engine) Usage() ([]Usage, error) {
+	all := map[string]Usage{}
+	for id, n := range e.mailbox.usage() {
+		all[id] = Usage{Principal: id, InFlight: n}
+	}
+	block := int64(e.layout.BlockTokens) * int64(e.layout.GlobalBytes+e.layout.SlidingBytes)
+	err := e.call(func() {
+		for _, h := range e.sched.store.Holdings(nil) {
+			u := all[h.Principal]
+			u.Principal, u.PoolBytes = h.Principal, int64(h.Total)*block
+			all[h.Principal] = u
+		}
+	})
+	if e.disk != nil {
+		for id, bytes := range e.disk.store.Sizes() {
+			u := all[id]
+			u.Principal, u.DiskBytes = id, bytes
+			all[id] = u
+		}
+	}
+	list := make([]Usage, 0, len(all))
+	for _, u := range all {
+		list = append(list, u)
+	}
+	slices.SortFunc(list, func(a, b Usage) int { return cmp.Compare(a.Principal, b.Principal) })
+	return list, err
+}
