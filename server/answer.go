@@ -46,7 +46,7 @@ func (s *Server) begin(
 	if err != nil {
 		return nil, err
 	}
-	if err := s.limits.take(w.caller.principal, agent, time.Now()); err != nil {
+	if err := s.limits.take(w.caller.principal, w.caller.rate, agent, time.Now()); err != nil {
 		return nil, err
 	}
 	p, err := body.Validate(s.cfg.MaxTokens)

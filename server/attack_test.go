@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,21 @@ func besiege(t *testing.T, sharing engine.Sharing, attack func(*siege)) {
 		attack(x)
 		x.unharmed()
 	})
+}
+
+// share bounds what a principal may take.
+func (x *siege) share(principal string, share Share) {
+	x.Helper()
+	var keys []Key
+	for _, k := range siegeKeys {
+		if k.Principal == principal {
+			k.Share = share
+		}
+		keys = append(keys, k)
+	}
+	if err := x.server.SetKeys(keys, []string{"sk-operator"}); err != nil {
+		x.Fatal(err)
+	}
 }
 
 // send sends a request as it is and returns the whole response.
@@ -475,6 +491,18 @@ var attacks = []struct {
 			}
 		}
 	}},
+	{"read another's name in metrics", func(x *siege) {
+		x.foreign("metrics", x.send(get("/metrics", bob)))
+		x.send(get("/metrics", operator)) // which has the usage asked for
+		synctest.Wait()
+		r := x.send(get("/metrics", operator))
+		for _, want := range []string{`loadstone_principal_requests_total{principal="alice",status="200"}`,
+			`loadstone_principal_disk_bytes{principal="alice"}`, `loadstone_principal_pool_bytes{principal="alice"}`} {
+			if !strings.Contains(r, want) {
+				x.Errorf("the operator does not see %s: %s", want, r)
+			}
+		}
+	}},
 	{"read names in errors, metrics, the status page and heads", func(x *siege) {
 		for _, request := range []string{
 			get("/metrics", bob), get("/admin/status", bob), get("/admin/drain", bob), get("/", bob), get("/health", bob),
@@ -615,6 +643,74 @@ var attacks = []struct {
 		x.want(429, x.send(post(say("x"), bob, "X-Agent-ID: ada")))
 		x.want(200, x.send(post(say(secret), alice, "X-Agent-ID: ada")))
 		x.remember()
+	}},
+	{"flood the server", func(x *siege) {
+		// bob sends more than the pool, the batch and the queue hold. alice is answered at once, her memory
+		// stays in the pool, and bob is told what his share is.
+		x.share("bob", Share{Share: engine.Share{InFlight: 40}})
+		var all sync.WaitGroup
+		var refused atomic.Int64
+		for i := range 120 {
+			all.Go(func() {
+				r := x.send(post(say(strings.Repeat("flood ", 20)+fmt.Sprint(i)), bob))
+				if x.status(r) == 429 {
+					refused.Add(1)
+					if !strings.Contains(r, "its share is 40; retry in") || !strings.Contains(r, "Retry-After: ") ||
+						!strings.Contains(r, `"code":"share_exhausted"`) {
+						x.Error(r)
+					}
+				}
+			})
+			time.Sleep(time.Microsecond)
+		}
+		synctest.Wait()
+		began := time.Now()
+		r := x.send(post(say(secret), alice, "X-Agent-ID: ada"))
+		if took := time.Since(began); x.status(r) != 200 || x.cached(r) < 64 || took > 250*time.Millisecond {
+			x.Errorf("beside the flood, in %v: %s", took, r)
+		}
+		all.Wait()
+		if n := refused.Load(); n < 60 {
+			x.Errorf("%d of 120 requests were refused", n)
+		}
+		x.remember()
+	}},
+	{"fill the disk and the pool", func(x *siege) {
+		// The whole server has room for some twenty of these on disk; bob's share is for five.
+		x.share("bob", Share{Share: engine.Share{DiskBytes: 6000, PoolBytes: 4000}})
+		for i := range 30 {
+			x.want(200, x.send(post(say(fmt.Sprint(i, strings.Repeat(" fill", 20))), bob, fmt.Sprintf("X-Agent-ID: f%d", i), "X-Durable: wait")))
+		}
+		usage, err := x.engine.Usage()
+		if err != nil {
+			x.Fatal(err)
+		}
+		for _, u := range usage {
+			if u.Principal == engine.PrincipalID("bob") && (u.DiskBytes > 6000 || u.DiskBytes < 1000 || u.PoolBytes > 4000 || u.PoolBytes == 0) {
+				x.Errorf("bob has %+v", u)
+			}
+		}
+		if r := x.send(post(say(secret), alice, "X-Agent-ID: ada")); x.cached(r) < 64 || !strings.Contains(r, "X-Cache-Tier: hot") {
+			x.Errorf("alice's memory was evicted: %s", r)
+		}
+		x.remember()
+		// A request that alone is more than the share is refused for good, in words that say so.
+		r := x.send(post(say(strings.Repeat("long", 300)), bob))
+		if x.status(r) != 429 || !strings.Contains(r, "this principal's share is") || !strings.Contains(r, "X-Should-Retry: false") {
+			x.Error(r)
+		}
+	}},
+	{"use up one's own rate", func(x *siege) {
+		x.share("bob", Share{Rate: 3})
+		for range 3 {
+			x.want(200, x.send(post(say("x"), bob)))
+		}
+		if r := x.send(post(say("x"), bob)); x.status(r) != 429 || !strings.Contains(r, "this principal takes 3 requests a minute; retry in 20 s") {
+			x.Error(r)
+		}
+		x.want(200, x.send(post(say("x"), alice)))
+		time.Sleep(20 * time.Second)
+		x.want(200, x.send(post(say("x"), bob)))
 	}},
 	{"make another's answer by what one has sent", func(x *siege) {
 		// The tokens of an answer are remembered for the agent that got it, and for no other.

@@ -69,6 +69,7 @@ func classify(err error) *apiError {
 		pool    *engine.PoolError
 		queue   *engine.QueueError
 		agent   *engine.AgentError
+		share   *engine.ShareError
 		length  *generate.LengthError
 		tooLong *http.MaxBytesError
 	)
@@ -90,6 +91,9 @@ func classify(err error) *apiError {
 	case errors.As(err, &agent):
 		return &apiError{status: 429, kind: kindRateLimit, code: "agent_busy",
 			message: err.Error(), retry: max(agent.RetryAfter, time.Second)}
+	case errors.As(err, &share):
+		return &apiError{status: 429, kind: kindRateLimit, code: "share_exhausted",
+			message: err.Error(), retry: share.RetryAfter, never: share.RetryAfter == 0}
 	case errors.Is(err, engine.ErrNoMemory):
 		return &apiError{status: 404, kind: kindInvalid, code: "agent_not_found", param: "agent_id",
 			message: err.Error()}
@@ -147,7 +151,7 @@ func classify(err error) *apiError {
 var refusals = []string{
 	"agent_busy", "context_length_exceeded", "draining", "loading", "pool_exhausted",
 	"pool_too_small", "queue_full",
-	"rate_limit_exceeded",
+	"rate_limit_exceeded", "share_exhausted",
 }
 
 // retryAfter returns d in whole seconds, at least 1 and at most 60: the SDKs ignore a longer wait

@@ -5,13 +5,24 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+
+	"loadstone/engine"
 )
 
 // A Key lets one principal in: a person, a team or a program whose agents are its own.
 type Key struct {
 	Principal string // its name; "": the one that a server without keys has
 	Secret    string // what the client sends
+	Share     Share  // of the principal; the same with all of its keys
+}
+
+// A Share bounds what a principal may take of a server. What is 0 is not bounded.
+type Share struct {
+	engine.Share
+	Rate int // requests that are taken in a minute, and at most at once
 }
 
 // A KeyError says what is wrong with a line of a file of keys. It does not contain the line, which
@@ -35,6 +46,13 @@ const bareKey = "key-"
 //	           instance, while they are exchanged
 //	KEY        a key that is a principal of its own
 //
+// either of them with words behind it for the principal's share:
+//
+//	rate=N       requests in a minute
+//	in-flight=N  requests that wait or run
+//	pool=SIZE    of the KV cache, such as 512MiB, for its requests and its idle memories
+//	disk=SIZE    of its memories on disk
+//
 // and lines that are empty or begin with # mean nothing. NAME is made like an agent's name; default
 // is the principal that a server without keys has, to whom memories belong that are older than the
 // keys. The principal of a bare KEY is named by a hash of salt and key, so that it is the same as
@@ -42,6 +60,7 @@ const bareKey = "key-"
 func ParseKeys(text string, salt []byte) ([]Key, error) {
 	var keys []Key
 	seen := map[string]int{} // the line of each key
+	shares := map[string]Share{}
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -53,6 +72,10 @@ func ParseKeys(text string, salt []byte) ([]Key, error) {
 		if first, ok := seen[k.Secret]; ok && reason == "" {
 			reason = fmt.Sprintf("the key is that of line %d", first)
 		}
+		if share, ok := shares[k.Principal]; ok && share != k.Share && reason == "" {
+			reason = "the share is not the one of an earlier line of the same principal"
+		}
+		shares[k.Principal] = k.Share
 		if reason != "" {
 			return nil, &KeyError{number, reason}
 		}
@@ -64,14 +87,21 @@ func ParseKeys(text string, salt []byte) ([]Key, error) {
 
 // parseKey reads the words of one line. reason says what is wrong with it, "" if nothing is.
 func parseKey(words []string, salt []byte) (k Key, reason string) {
-	secret := words[0]
-	if len(words) > 1 {
-		k.Principal, secret = words[0], words[1]
+	n := len(words)
+	for n > 1 && isShare(words[n-1]) {
+		n--
+	}
+	if reason = k.Share.parse(words[n:]); reason != "" {
+		return k, reason
+	}
+	secret := words[n-1]
+	if n > 1 {
+		k.Principal = words[0]
 	}
 	k.Secret = secret
 	switch {
-	case len(words) > 2:
-		return k, fmt.Sprintf("%d words; want NAME KEY, or KEY alone", len(words))
+	case n > 2:
+		return k, fmt.Sprintf("%d words; want NAME KEY, or KEY alone, and then words like rate=60", n)
 	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return k, "the key has characters that are not printable ASCII"
 	case k.Principal == "":
@@ -83,6 +113,49 @@ func parseKey(words []string, salt []byte) (k Key, reason string) {
 		k.Principal = ""
 	}
 	return k, ""
+}
+
+// shareWords are the names of what a share has.
+var shareWords = []string{"rate", "in-flight", "pool", "disk"}
+
+func isShare(word string) bool {
+	name, _, ok := strings.Cut(word, "=")
+	return ok && slices.Contains(shareWords, name)
+}
+
+// parse reads the words of a share, which must be of the names of shareWords.
+func (s *Share) parse(words []string) (reason string) {
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		n, ok := parseSize(value, name == "pool" || name == "disk")
+		if !ok {
+			return fmt.Sprintf("%s=%s: want a number of at least 1, and for pool and disk one of "+
+				"bytes, or with KiB, MiB or GiB", name, value)
+		}
+		switch name {
+		case "rate":
+			s.Rate = int(n)
+		case "in-flight":
+			s.InFlight = int(n)
+		case "pool":
+			s.PoolBytes = n
+		case "disk":
+			s.DiskBytes = n
+		}
+	}
+	return ""
+}
+
+// parseSize reads a positive number, with a unit where it is of bytes.
+func parseSize(text string, bytes bool) (n int64, ok bool) {
+	shift := 0
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if number, found := strings.CutSuffix(text, unit); found && bytes {
+			text, shift = number, 10*(i+1)
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n << shift, err == nil && n > 0 && n <= (1<<31)
 }
 
 // principalOfKey names the principal of a key that has no other name.

@@ -14,6 +14,7 @@ import (
 // A caller is who sends a request.
 type caller struct {
 	principal string // whose agents, limits and shares are meant; "": the only one, or the default
+	rate      int    // requests that the principal may send in a minute; 0: any number
 	operator  bool   // may know the names of principals and agents
 	admin     bool   // has the operator's key, which is no principal's
 }
@@ -26,6 +27,7 @@ type keyring struct {
 	digests [][sha256.Size]byte
 	callers []caller          // by index of digests
 	names   map[string]string // of principals, by their ids in the engine
+	shares  map[string]Share  // by principal
 	open    bool              // no key is needed
 	guarded bool              // there is an operator's key
 }
@@ -35,7 +37,8 @@ var errSameKey = errors.New("one key belongs to two principals, or to one and to
 
 // newKeyring makes a keyring of the principals' keys and the operator's.
 func newKeyring(keys []Key, operators []string) (*keyring, error) {
-	k := &keyring{open: len(keys) == 0, guarded: len(operators) > 0, names: map[string]string{}}
+	k := &keyring{open: len(keys) == 0, guarded: len(operators) > 0, names: map[string]string{},
+		shares: map[string]Share{}}
 	rand.Read(k.salt[:])
 	owners := map[string]caller{}
 	add := func(secret string, c caller) error {
@@ -50,9 +53,10 @@ func newKeyring(keys []Key, operators []string) (*keyring, error) {
 		return nil
 	}
 	for _, key := range keys {
-		if err := add(key.Secret, caller{principal: key.Principal}); err != nil {
+		if err := add(key.Secret, caller{principal: key.Principal, rate: key.Share.Rate}); err != nil {
 			return nil, err
 		}
+		k.shares[key.Principal] = key.Share
 		k.names[engine.PrincipalID(key.Principal)] = cmp.Or(key.Principal, defaultPrincipal)
 	}
 	for _, secret := range operators {
@@ -100,5 +104,17 @@ func (s *Server) SetKeys(keys []Key, operators []string) error {
 		return errors.New("there are no keys: a server that needs one would let nobody in")
 	}
 	s.keys.Store(ring)
+	if b := s.backend.Load(); b != nil {
+		return ring.share(b.engine)
+	}
 	return nil
+}
+
+// share tells the engine what each principal may have of it.
+func (k *keyring) share(e *engine.Engine) error {
+	shares := map[string]engine.Share{}
+	for principal, s := range k.shares {
+		shares[principal] = s.Share
+	}
+	return e.SetShares(shares)
 }

@@ -25,7 +25,7 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			// A trailer is sent only where the handler announced it.
 			w.Header().Set(trailerTotal, milliseconds(elapsed))
 			status := cmp.Or(x.outcome, x.status, http.StatusOK)
-			s.metrics.request(route(r), status, elapsed)
+			s.metrics.request(route(r), x.caller.principal, status, elapsed)
 			if g := x.generation; g != nil && status == http.StatusOK {
 				s.recent.add(newServed(g, x.start.Add(elapsed), elapsed))
 			}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// limits holds back clients that ask too often: all of them together, and each agent by itself. An
-// anonymous request belongs to no agent and meets the first limit only.
+// limits holds back clients that ask too often: all of them together, each principal, and each agent
+// by itself. An anonymous request belongs to no agent and meets the other limits only.
 //
 // Each limit is a token bucket, which has room for a minute's worth of requests and fills at an
 // even rate.
@@ -17,7 +17,9 @@ type limits struct {
 	mu     sync.Mutex
 	global bucket
 	agents map[agentKey]*bucket
-	sweep  int // size of agents at which full buckets, which are as good as none, are removed
+
+	principals map[string]*bucket // of those whose share has a rate: as many as there are keys
+	sweep      int                // size of agents at which full buckets, which are as good as none, are removed
 }
 
 // An agentKey names an agent: the same name under two principals is two agents.
@@ -30,13 +32,14 @@ type bucket struct {
 }
 
 func newLimits(all, agent int) *limits {
-	return &limits{all: all, agent: agent, agents: make(map[agentKey]*bucket), sweep: 1024}
+	return &limits{all: all, agent: agent, agents: make(map[agentKey]*bucket),
+		principals: make(map[string]*bucket), sweep: 1024}
 }
 
 // take counts one request of an agent, or refuses it with an error that says when there will be
 // room.
-func (l *limits) take(principal, agent string, now time.Time) error {
-	if l.all == 0 && l.agent == 0 {
+func (l *limits) take(principal string, share int, agent string, now time.Time) error {
+	if l.all == 0 && l.agent == 0 && share == 0 {
 		return nil
 	}
 	l.mu.Lock()
@@ -48,11 +51,24 @@ func (l *limits) take(principal, agent string, now time.Time) error {
 			return tooMany(fmt.Sprintf("agent %s", agent), l.agent, wait)
 		}
 	}
+	var whole *bucket // the principal's
+	if share > 0 {
+		if whole = l.principals[principal]; whole == nil {
+			whole = new(bucket)
+			l.principals[principal] = whole
+		}
+		if wait := whole.wait(share, now); wait > 0 {
+			return tooMany("this principal", share, wait)
+		}
+	}
 	if l.all > 0 {
 		if wait := l.global.wait(l.all, now); wait > 0 {
 			return tooMany("this server", l.all, wait)
 		}
 		l.global.tokens--
+	}
+	if whole != nil {
+		whole.tokens--
 	}
 	if own != nil {
 		own.tokens--

@@ -20,8 +20,15 @@ type metrics struct {
 	rejects                 map[string]*atomic.Uint64 // by reason; never written after newMetrics
 	panics                  atomic.Uint64
 
-	mu       sync.Mutex
-	requests map[requestKey]uint64
+	mu         sync.Mutex
+	requests   map[requestKey]uint64
+	principals map[principalKey]uint64
+}
+
+// A principalKey is whose answers are counted. There are no more principals than there are keys.
+type principalKey struct {
+	principal string
+	status    int
 }
 
 type requestKey struct {
@@ -37,6 +44,7 @@ func newMetrics(routes []string) *metrics {
 		durations:  make(map[string]*histogram),
 		rejects:    make(map[string]*atomic.Uint64),
 		requests:   make(map[requestKey]uint64),
+		principals: make(map[principalKey]uint64),
 	}
 	for _, r := range append(routes, "none") {
 		m.durations[r] = newHistogram(requestBounds)
@@ -59,14 +67,49 @@ func (m *metrics) token(t engine.Token, since time.Duration) {
 
 // request counts an answer. A label must not grow with what clients invent, so the route of a path
 // that does not exist is "none".
-func (m *metrics) request(route string, status int, d time.Duration) {
+func (m *metrics) request(route, principal string, status int, d time.Duration) {
 	if m.durations[route] == nil {
 		route = "none"
 	}
 	m.durations[route].observe(d)
 	m.mu.Lock()
 	m.requests[requestKey{route, status}]++
+	m.principals[principalKey{principal, status}]++
 	m.mu.Unlock()
+}
+
+// appendPrincipals appends what the operator may know of each principal: its answers, and what it has
+// of the engine. name returns the name of a principal's id there.
+func (m *metrics) appendPrincipals(b []byte, usage []engine.Usage, name func(id string) string) []byte {
+	m.mu.Lock()
+	answers := maps.Clone(m.principals)
+	m.mu.Unlock()
+	b = appendHead(b, "loadstone_principal_requests_total", "counter",
+		"Requests by principal and status. Only the operator's key shows principals.")
+	for _, k := range slices.SortedFunc(maps.Keys(answers), func(a, b principalKey) int {
+		return cmp.Or(cmp.Compare(a.principal, b.principal), cmp.Compare(a.status, b.status))
+	}) {
+		b = appendSample(b, `loadstone_principal_requests_total{principal="`+
+			cmp.Or(k.principal, defaultPrincipal)+`",status="`+strconv.Itoa(k.status)+`"}`,
+			float64(answers[k]))
+	}
+	for _, g := range []struct {
+		name, help string
+		value      func(engine.Usage) int64
+	}{
+		{"loadstone_principal_in_flight", "Requests that wait or run.",
+			func(u engine.Usage) int64 { return int64(u.InFlight) }},
+		{"loadstone_principal_pool_bytes", "Bytes of the KV pool: of requests and idle memories.",
+			func(u engine.Usage) int64 { return u.PoolBytes }},
+		{"loadstone_principal_disk_bytes", "Bytes of memories on disk.",
+			func(u engine.Usage) int64 { return u.DiskBytes }},
+	} {
+		b = appendHead(b, g.name, "gauge", g.help)
+		for _, u := range usage {
+			b = appendSample(b, g.name+`{principal="`+name(u.Principal)+`"}`, float64(g.value(u)))
+		}
+	}
+	return b
 }
 
 // reject counts an error if its code is a refusal's. Other errors are counted by their status in

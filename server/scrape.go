@@ -12,6 +12,10 @@ func (s *Server) serveMetrics(w *response, r *http.Request) error {
 	b := s.metrics.append(nil)
 	if backend := s.backend.Load(); backend != nil {
 		b = appendStats(b, backend.engine.Stats())
+		if w.caller.admin {
+			usage := s.roster.principals(backend.engine)
+			b = s.metrics.appendPrincipals(b, usage, s.principalName)
+		}
 	}
 	b = appendProcess(b)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -142,6 +142,11 @@ func (s *Server) Ready(e *engine.Engine, t Text) {
 	if !s.backend.CompareAndSwap(nil, b) {
 		panic("server: Ready called twice")
 	}
+	if ring := s.keys.Load(); !ring.open {
+		if err := ring.share(e); err != nil {
+			s.log.Error("principals have no shares", "error", err)
+		}
+	}
 }
 
 // Drain takes the server out of service: it is not ready any more, new work gets 503, and answers
