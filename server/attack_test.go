@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -782,4 +784,47 @@ func TestShareAll(t *testing.T) {
 		}
 		x.want(404, x.send(get("/v1/agents/ada", bob)))
 	})
+}
+
+// TestThreatModel: every test that SECURITY.md names exists, and every attack of the table is named
+// there.
+func TestThreatModel(t *testing.T) {
+	text, err := os.ReadFile("SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## Defended")
+	named := map[string]bool{}
+	for _, list := range regexp.MustCompile(`A: ([^;|]*)`).FindAllStringSubmatch(table, -1) {
+		for _, name := range strings.Split(list[1], ",") {
+			name, found := strings.TrimSpace(name), false
+			for _, a := range attacks {
+				if strings.HasPrefix(a.name, name) {
+					found, named[a.name] = true, true
+				}
+			}
+			if !found {
+				t.Errorf("SECURITY.md names an attack %q, and there is none", name)
+			}
+		}
+	}
+	for _, a := range attacks {
+		if !named[a.name] {
+			t.Errorf("SECURITY.md does not name the attack %q", a.name)
+		}
+	}
+	var tests strings.Builder
+	for _, pattern := range []string{"*_test.go", "service/*_test.go", "../engine/*_test.go", "../engine/internal/*/*_test.go",
+		"../internal/seal/*_test.go", "../harness/audit/*_test.go"} {
+		files, _ := filepath.Glob(pattern)
+		for _, f := range files {
+			b, _ := os.ReadFile(f)
+			tests.Write(b)
+		}
+	}
+	for _, name := range regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(string(text), -1) {
+		if name != "TestAttacks" && !strings.Contains(tests.String(), "func "+name+"(") {
+			t.Errorf("SECURITY.md names %s, and there is none", name)
+		}
+	}
 }

@@ -145,8 +145,9 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.keyFile, "api-key-file", "",
 		"`file` with the API keys that are accepted, beside those in LOADSTONE_API_KEY and "+
 			"LOADSTONE_API_KEYS: NAME KEY on each line, or KEY alone, which is a principal of its "+
-			"own. Agents belong to principals, and no other key reaches them. SIGHUP has the file "+
-			"read again")
+			"own. Agents belong to principals, and no other key reaches them. Words behind the key "+
+			"bound the principal: rate=60 (requests a minute), in-flight=4, pool=512MiB (of the KV "+
+			"cache), disk=2GiB. SIGHUP has the file read again")
 	f.StringVar(&o.adminKeyFile, "admin-key-file", "",
 		"`file` with the operator's keys, one on each line, which open /metrics and /admin with "+
 			"the names of principals and agents; SIGHUP has it read again")
