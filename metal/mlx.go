@@ -301,7 +301,8 @@ func (m *Model) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
 // ReadKV copies the first tokens tokens of a block and of a window slot to dst, whose length must
 // be exactly theirs. Where windowSlot is -1, it copies those of the block alone.
 func (m *Model) ReadKV(block, windowSlot, tokens int, dst []byte) error {
-	if err := m.checkKV(block, windowSlot, tokens, len(dst)); err != nil || tokens == 0 {
+	// Where all layers slide, a block alone holds nothing.
+	if err := m.checkKV(block, windowSlot, tokens, len(dst)); err != nil || len(dst) == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {
@@ -312,7 +313,7 @@ func (m *Model) ReadKV(block, windowSlot, tokens int, dst []byte) error {
 
 // WriteKV is the inverse of ReadKV.
 func (m *Model) WriteKV(block, windowSlot, tokens int, src []byte) error {
-	if err := m.checkKV(block, windowSlot, tokens, len(src)); err != nil || tokens == 0 {
+	if err := m.checkKV(block, windowSlot, tokens, len(src)); err != nil || len(src) == 0 {
 		return err
 	}
 	return m.on(func(e *C.char, n C.size_t) C.int {

@@ -3,6 +3,7 @@
 package metal
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -58,5 +59,24 @@ func TestOracles(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAllLayersSlide: where no layer sees all tokens, a block without its window slot has no KV to
+// read or to write.
+func TestAllLayersSlide(t *testing.T) {
+	m, err := open(oracle.Folder(t, "mistral", oracle.Form{}), options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.AllocKV(2, 2, 8); err != nil {
+		t.Fatal(err)
+	}
+	if global, sliding := m.KVBytesPerToken(); global != 0 || sliding == 0 {
+		t.Fatalf("a token takes %d and %d bytes", global, sliding)
+	}
+	if err := errors.Join(m.ReadKV(1, -1, 8, nil), m.WriteKV(1, -1, 8, nil)); err != nil {
+		t.Error(err)
 	}
 }
