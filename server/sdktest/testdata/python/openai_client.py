@@ -53,6 +53,17 @@ def text_and_stream():
     )
 
 
+def choices():
+    both = client.chat.completions.create(**params, n=2)
+    check([c.index for c in both.choices] == [0, 1], both)
+    check(both.choices[0].message.content == both.choices[1].message.content, both)
+    texts = ["", ""]
+    for chunk in client.chat.completions.create(**params, n=2, stream=True):
+        for c in chunk.choices:
+            texts[c.index] += c.delta.content or ""
+    check(texts == [c.message.content for c in both.choices], texts)
+
+
 def logprobs_and_bias():
     c = client.chat.completions.create(**params, logprobs=True, top_logprobs=3).choices[0]
     first = c.logprobs.content[0]
@@ -141,7 +152,7 @@ def memory():
 
 def errors():
     e = raises(openai.BadRequestError, lambda: client.chat.completions.create(**params, n=9))
-    check(e.param == "n" and e.code == "unsupported_parameter" and e.request_id, e.body)
+    check(e.param == "n" and e.code == "invalid_value" and e.request_id, e.body)
     raises(
         openai.AuthenticationError, lambda: client.with_options(api_key="sk-other").models.list()
     )
@@ -180,6 +191,7 @@ def retries():
 
 for test in (
     text_and_stream,
+    choices,
     logprobs_and_bias,
     tools,
     schema,
