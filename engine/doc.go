@@ -98,7 +98,8 @@
 //
 // # Glossary
 //
-//	agent        names a long-lived memory; any client may use the name
+//	principal    whose requests and memories are kept apart from all others'; see Principal
+//	agent        names a long-lived memory of a principal
 //	block        KV of Config.BlockTokens tokens in all global layers
 //	window slot  KV of the same tokens in all sliding layers, while a window sees them
 //	promised     set aside for a running request that has not taken it yet
