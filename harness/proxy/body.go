@@ -16,7 +16,7 @@ import (
 	"loadstone/harness/load"
 )
 
-// A hash tells texts apart, within this process.
+// A hash identifies a text within this process.
 type hash [2]uint64
 
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
@@ -25,25 +25,26 @@ func hashOf(text []byte) hash {
 	return hash{maphash.Bytes(seeds[0], text), maphash.Bytes(seeds[1], text)}
 }
 
-// and is the hash of what has this hash and then that.
+// and returns the hash of the texts of h followed by those of next.
 func (h hash) and(next hash) hash {
-	return hash{maphash.Comparable(seeds[0], [2]hash{h, next}), maphash.Comparable(seeds[1], [2]hash{h, next})}
+	pair := [2]hash{h, next}
+	return hash{maphash.Comparable(seeds[0], pair), maphash.Comparable(seeds[1], pair)}
 }
 
-// A body is a request's body as far as a recording needs it.
+// A body is the part of a request's body that a recording needs.
 type body struct {
-	fields    []load.Field // in their order; without a value those that are in what follows
+	fields    []load.Field // in their order; system, messages and tools without their values
 	system    json.RawMessage
 	said      []json.RawMessage // messages or items, or one text
 	tools     []json.RawMessage
 	hasTools  bool
-	maxTokens int
-	previous  string // the answer that it goes on from by name, of the responses API
-	name      string // of the session, as the body has it; "" it does not
-	stores    bool   // its answer is stored, of the responses API
+	maxTokens int    // 0 if not known
+	previous  string // previous_response_id of the responses API
+	name      string // the session's name; "" if the body has none
+	stores    bool   // the server stores the answer (responses API)
 }
 
-// decoded is a body as it was before it was encoded.
+// decoded undoes the content encoding of a body.
 func decoded(encoding string, text []byte) ([]byte, error) {
 	var r io.Reader
 	var err error
@@ -61,13 +62,13 @@ func decoded(encoding string, text []byte) ([]byte, error) {
 		return nil, err
 	}
 	plain, err := io.ReadAll(io.LimitReader(r, maxBody))
-	if errors.Is(err, io.ErrUnexpectedEOF) { // it broke off, as its answer did
+	if errors.Is(err, io.ErrUnexpectedEOF) { // the answer broke off
 		err = nil
 	}
 	return plain, err
 }
 
-// parseBody reads the body of a request of an API.
+// parseBody parses the body of a request of an API.
 func parseBody(api client.API, text []byte) (*body, error) {
 	b := &body{stores: api == client.Responses}
 	err := splitObject(text, func(name string, value json.RawMessage) error {
@@ -76,7 +77,7 @@ func parseBody(api client.API, text []byte) (*body, error) {
 	return b, err
 }
 
-// take takes a field of the body.
+// take adds a field to the body.
 func (b *body) take(api client.API, f load.Field) (err error) {
 	switch {
 	case f.Name == "messages" && (api == client.Chat || api == client.Messages),
@@ -97,12 +98,12 @@ func (b *body) take(api client.API, f load.Field) (err error) {
 		b.hasTools, f.Value = true, nil
 	case f.Name == "previous_response_id" && api == client.Responses:
 		if json.Unmarshal(f.Value, &b.previous) == nil {
-			return nil // the replay sends the conversation itself
+			return nil // a replay sends the whole conversation instead
 		}
 	}
 	switch f.Name {
 	case "max_tokens", "max_completion_tokens", "max_output_tokens":
-		json.Unmarshal(f.Value, &b.maxTokens) // else it has no bound that is known
+		json.Unmarshal(f.Value, &b.maxTokens) // stays 0 if it is no number
 	case "metadata":
 		if name := nameIn(f.Value); name != "" {
 			b.name = name
@@ -116,9 +117,9 @@ func (b *body) take(api client.API, f load.Field) (err error) {
 	return err
 }
 
-// nameIn is the name of a session in the metadata of a request of Claude Code, which is
-// {"user_id":"user_…_account_…_session_NAME"} or {"user_id":"{\"session_id\":\"NAME\",…}"}. What
-// else may be there names a user, who has many sessions.
+// nameIn returns the session's name in the metadata of a request of Claude Code, which is
+// {"user_id":"user_…_account_…_session_NAME"} or {"user_id":"{\"session_id\":\"NAME\",…}"}. It
+// returns "" for other values: they name a user, who has many sessions.
 func nameIn(metadata json.RawMessage) string {
 	var m struct {
 		User string `json:"user_id"`
@@ -138,14 +139,14 @@ func nameIn(metadata json.RawMessage) string {
 	return ""
 }
 
-// A message is what a recording needs to know of one of a conversation.
+// A message is the part of a conversation's message that a recording needs.
 type message struct {
 	role    string
-	kind    string // of an item of the responses API
-	results bool   // it has results of tools
+	kind    string // type of an item of the responses API
+	results bool   // it contains results of tools
 }
 
-// look reads a message of any API.
+// look parses a message of any API.
 func look(raw json.RawMessage) message {
 	if len(raw) == 0 || raw[0] != '{' {
 		return message{role: "user"}
@@ -183,8 +184,8 @@ func look(raw json.RawMessage) message {
 	return out
 }
 
-// normal is a message as it is compared with one that an earlier request had: marks of what is to be
-// cached come and go, and a text is a list of one part.
+// normal returns the form in which a message is compared with those of earlier requests: without
+// cache_control, and with a text content as a list of one part.
 func normal(raw json.RawMessage) []byte {
 	var v any
 	values := json.NewDecoder(bytes.NewReader(raw))
@@ -205,7 +206,7 @@ func normal(raw json.RawMessage) []byte {
 	return text
 }
 
-// unmarked is a value without marks of what is to be cached.
+// unmarked removes cache_control from a value.
 func unmarked(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

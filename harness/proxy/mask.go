@@ -8,25 +8,25 @@ import (
 	"strings"
 )
 
-// A mask writes lines of a recording in which no key is that an agent or the server's user has shown
-// in a header or an address: where a text has one in it, it is replaced.
+// A mask writes lines of a recording and replaces every key in them that a request had in a header
+// or its address.
 type mask struct {
 	to    io.Writer
 	keys  [][]byte
 	seen  map[string]bool
-	found int // how many were replaced
+	found int // number of replacements
 }
 
-// masked is in the place of a key.
+// masked replaces a key.
 const masked = "[key]"
 
-// shortKey is the length below which a text is no key: it would be found in other words.
-const shortKey = 8
+// minKey is the minimum length of a key: shorter texts would be found within other words.
+const minKey = 8
 
-// add adds keys.
+// add adds keys to those that are replaced.
 func (m *mask) add(keys []string) {
 	for _, key := range keys {
-		if len(key) < shortKey || m.seen[key] {
+		if len(key) < minKey || m.seen[key] {
 			continue
 		}
 		if m.seen == nil {
@@ -41,7 +41,7 @@ func (m *mask) add(keys []string) {
 	}
 }
 
-// Write writes a line.
+// Write writes a line without keys.
 func (m *mask) Write(line []byte) (int, error) {
 	for _, key := range m.keys {
 		if n := bytes.Count(line, key); n > 0 {
@@ -53,11 +53,12 @@ func (m *mask) Write(line []byte) (int, error) {
 	return n, err
 }
 
-// keyHeaders are the headers whose values are keys.
+// keyHeaders lists the headers whose values are keys.
 var keyHeaders = []string{"Authorization", "Proxy-Authorization", "X-Api-Key", "Api-Key",
-	"X-Goog-Api-Key", "Openai-Api-Key", "Ocp-Apim-Subscription-Key", "X-Auth-Token", "X-Amz-Security-Token"}
+	"X-Goog-Api-Key", "Openai-Api-Key", "Ocp-Apim-Subscription-Key", "X-Auth-Token",
+	"X-Amz-Security-Token"}
 
-// keysOf are the keys that a request has in its headers, its cookies and its address.
+// keysOf returns the keys in a request's headers, cookies and address.
 func keysOf(r *http.Request) (keys []string) {
 	for _, name := range keyHeaders {
 		for _, value := range r.Header.Values(name) {
@@ -68,9 +69,8 @@ func keysOf(r *http.Request) (keys []string) {
 			}
 		}
 	}
-	if user, password, ok := r.BasicAuth(); ok {
+	if _, password, ok := r.BasicAuth(); ok {
 		keys = append(keys, password)
-		_ = user
 	}
 	for _, c := range r.Cookies() {
 		keys = append(keys, c.Value)

@@ -9,8 +9,8 @@ import (
 	"loadstone/harness/load"
 )
 
-// A private recording has of each text the lengths and hashes of its blocks. The salt of the hashes
-// is nowhere else, so that nobody can try texts.
+// A private replaces the texts of a recording by the lengths and hashes of their blocks. The salt
+// of the hashes is never written, so texts cannot be guessed by hashing candidates.
 type private struct{ salt []byte }
 
 func newPrivate() *private {
@@ -19,14 +19,14 @@ func newPrivate() *private {
 	return p
 }
 
-// blockBytes is the length of a block: about 128 tokens.
+// blockBytes is the length of a block in bytes: about 128 tokens.
 const blockBytes = 512
 
-// usualRatio is how many tokens a byte of a prompt is, where no server has said.
+// usualRatio is the number of tokens per byte of a prompt if the server has counted none.
 const usualRatio = 0.25
 
-// hide puts made-up words in the place of a call's texts. Equal blocks become equal words. Tools come
-// before the first message, as in the server's prompt, and other fields are left out.
+// hide replaces a call's texts by made-up words. Equal blocks become equal words. Tools become
+// words before the first message, as in the server's prompt. Other fields are left out.
 func (p *private) hide(s *session, c *load.Call, b *body, all *prompt) {
 	if s.ratio == 0 {
 		s.ratio = usualRatio
@@ -42,7 +42,7 @@ func (p *private) hide(s *session, c *load.Call, b *body, all *prompt) {
 		}
 		role := m.Role
 		if role != "assistant" && role != "system" {
-			role = "user" // a tool's result has the id of its call, and there is none
+			role = "user" // a tool's result would need the ID of its call, which is hidden
 		}
 		*m = load.Message{Role: role, Reply: m.Reply, Words: p.words(text, s.ratio)}
 	}
@@ -51,7 +51,7 @@ func (p *private) hide(s *session, c *load.Call, b *body, all *prompt) {
 	s.API = ""
 }
 
-// words are a text's blocks.
+// words returns the words that stand for a text, one Words for each block.
 func (p *private) words(text []byte, ratio float64) (words []load.Words) {
 	tokens, seen := 0, 0
 	for len(text) > 0 {
@@ -60,13 +60,14 @@ func (p *private) words(text []byte, ratio float64) (words []load.Words) {
 		mac.Write(text[:n])
 		seen += n
 		upTo := max(1, int(float64(seen)*ratio+0.5))
-		words = append(words, load.Words{Seed: binary.BigEndian.Uint64(mac.Sum(nil)), Tokens: max(1, upTo-tokens)})
+		seed := binary.BigEndian.Uint64(mac.Sum(nil))
+		words = append(words, load.Words{Seed: seed, Tokens: max(1, upTo-tokens)})
 		tokens, text = upTo, text[n:]
 	}
 	return words
 }
 
-// bytes is the length of a prompt, tools included.
+// bytes returns the length of a prompt, including tools.
 func (p *prompt) bytes(b *body) (n int) {
 	for _, m := range p.raw {
 		n += len(m)

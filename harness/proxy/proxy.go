@@ -1,13 +1,12 @@
-// Package proxy stands between agents and a server of models, passes on every byte at once, and
-// records what it saw as sessions that can be replayed (see [load.Recording]).
+// Package proxy is a reverse proxy between agents and an inference server. It forwards every byte
+// as it arrives and records the exchanges as sessions that can be replayed (see [load.Recording]).
 //
 //	agent --> Proxy --> server
 //	            |  an exchange, when it has ended
 //	            v
-//	          Recorder: whose session, which call it goes on from --> mask of keys --> file
+//	          Recorder: finds the session and the call it continues --> masks keys --> file
 //
-// What is recorded is read from copies, after the exchange has ended: nothing of it is in the way of
-// the bytes.
+// The Recorder reads copies, after an exchange has ended, so recording does not delay the bytes.
 package proxy
 
 import (
@@ -25,10 +24,10 @@ import (
 	"loadstone/harness/client"
 )
 
-// A Proxy passes requests on to one server, and the answers back. The body of either is never
-// changed, compressed ones included, and of the headers only those that are between two neighbours
-// (RFC 9110, 7.6.1). Events are passed on as they come. An answer that breaks off breaks off for
-// the agent, and an agent that goes away ends its request.
+// A Proxy forwards requests to one server and the answers back. It changes no body, compressed or
+// not, and removes only the hop-by-hop headers (RFC 9110, 7.6.1). It forwards events as they
+// arrive. When an answer breaks off, the agent's connection is aborted; when the agent disconnects,
+// its request to the server is cancelled.
 type Proxy struct {
 	to        *url.URL
 	transport http.RoundTripper
@@ -36,11 +35,11 @@ type Proxy struct {
 	buffers   sync.Pool
 }
 
-// New makes a proxy to the server at an address, such as https://api.anthropic.com, whose exchanges
-// the recorder gets.
+// New returns a proxy to the server at an address, such as https://api.anthropic.com. It hands each
+// exchange to the recorder.
 func New(to *url.URL, recorder *Recorder) *Proxy {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DisableCompression = true // it would ask for gzip where the agent does not
+	t.DisableCompression = true // else it asks for gzip where the agent does not
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 4096
 	t.WriteBufferSize, t.ReadBufferSize = 64<<10, 32<<10 // prompts of 400 kB in few system calls
 	p := &Proxy{to: to, transport: t, recorder: recorder}
@@ -48,11 +47,11 @@ func New(to *url.URL, recorder *Recorder) *Proxy {
 	return p
 }
 
-// between are the headers that are between two neighbours, beside those that Connection names.
+// between lists the hop-by-hop headers, besides those that Connection names.
 var between = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate",
 	"Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect"}
 
-// passed are the headers that are passed on.
+// passed returns the headers that are forwarded.
 func passed(h http.Header) http.Header {
 	out := h.Clone()
 	for _, names := range h["Connection"] {
@@ -66,10 +65,10 @@ func passed(h http.Header) http.Header {
 	return out
 }
 
-// ServeHTTP passes one request on.
+// ServeHTTP forwards one request.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "" {
-		refuse(w, http.StatusNotImplemented, "loadstone record passes on plain HTTP alone, "+
+		refuse(w, http.StatusNotImplemented, "loadstone record forwards plain HTTP only, "+
 			"no WebSocket or other protocol")
 		return
 	}
@@ -83,7 +82,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.failure = "the agent broke off before the answer"
 			return
 		}
-		refuse(w, http.StatusBadGateway, "loadstone record cannot reach "+p.to.Host+": "+without(err))
+		refuse(w, http.StatusBadGateway,
+			"loadstone record cannot reach "+p.to.Host+": "+without(err))
 		return
 	}
 	defer res.Body.Close()
@@ -94,7 +94,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, name := range []string{"Content-Type", "Date"} {
 		if _, ok := head[name]; !ok {
-			head[name] = nil // or one would be made up
+			head[name] = nil // else net/http adds one
 		}
 	}
 	for name := range res.Trailer {
@@ -102,7 +102,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(res.StatusCode)
 	if x.failure = p.pass(w, res.Body, x); x.failure != "" {
-		// The agent must not take it for a whole answer.
+		// The agent must not take this for a complete answer.
 		panic(http.ErrAbortHandler)
 	}
 	for name, values := range res.Trailer {
@@ -110,7 +110,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send sends the request to the server, its body as it comes.
+// send sends the request to the server and streams its body.
 func (p *Proxy) send(r *http.Request, x *exchange) (*http.Response, error) {
 	to := *p.to
 	to.Path, to.RawPath = joined(p.to, r.URL)
@@ -124,16 +124,16 @@ func (p *Proxy) send(r *http.Request, x *exchange) (*http.Response, error) {
 		}
 		x.request = body
 		out.Body = &cursor{spool: body}
-		// Where the server had closed the connection before it saw the request, that is sent again.
+		// The transport sends the request again when the server had closed an idle connection.
 		out.GetBody = func() (io.ReadCloser, error) { return &cursor{spool: body}, nil }
 	}
 	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header["User-Agent"] = nil // or one would be made up
+		out.Header["User-Agent"] = nil // else net/http adds one
 	}
 	return p.transport.RoundTrip(out)
 }
 
-// joined is the path of a request below that of the server's address.
+// joined returns the path of a request appended to the path of the server's address.
 func joined(to, request *url.URL) (path, raw string) {
 	base := strings.TrimRight(to.Path, "/")
 	if to.RawPath == "" && request.RawPath == "" {
@@ -142,7 +142,7 @@ func joined(to, request *url.URL) (path, raw string) {
 	return base + request.Path, strings.TrimRight(to.EscapedPath(), "/") + request.EscapedPath()
 }
 
-// pass passes the answer's body on, each part of it at once, and says what broke it off.
+// pass forwards the answer's body, each piece at once. failure names the side that broke off.
 func (p *Proxy) pass(w http.ResponseWriter, body io.Reader, x *exchange) (failure string) {
 	buffer := p.buffers.Get().(*[32 << 10]byte)
 	defer p.buffers.Put(buffer)
@@ -169,8 +169,8 @@ func (p *Proxy) pass(w http.ResponseWriter, body io.Reader, x *exchange) (failur
 	}
 }
 
-// refuse answers in place of the server, in the form in which OpenAI's and Anthropic's clients read
-// errors.
+// refuse answers in place of the server, with an error that OpenAI's and Anthropic's clients
+// understand.
 func refuse(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
@@ -178,7 +178,7 @@ func refuse(w http.ResponseWriter, code int, text string) {
 		"error": map[string]string{"type": "proxy_error", "message": text}})
 }
 
-// without is an error of sending without the address, which may have a key in it.
+// without returns the text of a transport error without the address, which may contain a key.
 func without(err error) string {
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err
@@ -186,17 +186,18 @@ func without(err error) string {
 	return err.Error()
 }
 
-// maxBody bounds what is kept of a body. One that is longer is passed on and not recorded.
+// maxBody is the maximum size of a recorded body, in bytes. A longer one is forwarded and not
+// recorded.
 const maxBody = 64 << 20
 
-// A spool is what was read of a request's body so far, so that it can be read again.
+// A spool keeps what was read of a request's body so far, so that it can be read again.
 type spool struct {
 	mu   sync.Mutex
 	from io.Reader
-	most int // bytes that are kept
+	most int // maximum number of bytes that are kept
 	text []byte
 	err  error
-	lost bool // it was longer than that
+	lost bool // the body was longer than most
 }
 
 // A cursor reads a spool from its beginning.
@@ -219,7 +220,7 @@ func (c *cursor) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	switch {
 	case c.lost || len(c.text)+n > c.most:
-		c.lost = true // it can be read on, and not again
+		c.lost = true // the rest can be read once, and the body not again
 	default:
 		c.text = append(c.text, p[:n]...)
 		c.at += n
@@ -228,19 +229,19 @@ func (c *cursor) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves the body open: it is the server's that has the proxy in it.
+// Close does nothing: net/http's server closes the body of the agent's request.
 func (c *cursor) Close() error { return nil }
 
-// An exchange is a request and its answer as they went by.
+// An exchange is a request and its answer. Times count from the start of the recording.
 type exchange struct {
-	api     client.API // "": none that is recorded
-	name    string     // of the agent, as the request's headers have it; "" they do not
-	agent   bool       // that name is fit to be shown
-	keys    []string   // that the request has in its headers and its address
+	api     client.API // "" if the route is not recorded
+	name    string     // the session's name in the request's headers; "" if there is none
+	agent   bool       // name comes from X-Agent-Id and may be written to the file
+	keys    []string   // secrets in the request's headers and address
 	began   time.Duration
 	ended   time.Duration
 	request *spool
-	failure string // "" it came to its end
+	failure string // why the answer is incomplete; "" if it is complete
 
 	status                int
 	contentType, encoding string
@@ -250,13 +251,13 @@ type exchange struct {
 	clock                 func() time.Duration
 }
 
-// answers notes the head of the answer.
+// answers stores the status and the headers of the answer that recording needs.
 func (x *exchange) answers(res *http.Response) {
 	x.status, x.contentType = res.StatusCode, res.Header.Get("Content-Type")
 	x.encoding = res.Header.Get("Content-Encoding")
 }
 
-// piece notes a part of the answer.
+// piece stores a piece of the answer's body and its time.
 func (x *exchange) piece(text []byte) {
 	if x.size += len(text); x.api == "" || x.size > maxBody || x.status != http.StatusOK {
 		return

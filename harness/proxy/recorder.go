@@ -17,13 +17,13 @@ import (
 	"loadstone/harness/record"
 )
 
-// A Recorder makes sessions of the exchanges that a Proxy saw, and writes each call when it has
-// ended. What it does it does in a goroutine of its own, in the order in which exchanges ended.
+// A Recorder groups the exchanges of a Proxy into sessions and writes each call when it has ended.
+// It works in its own goroutine, in the order in which exchanges ended.
 type Recorder struct {
 	start   time.Time
 	out     *load.Recording
 	mask    *mask
-	private *private // nil: texts are kept
+	private *private // nil if texts are recorded
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -33,38 +33,38 @@ type Recorder struct {
 	stats  Stats
 	err    error
 
-	// These are the goroutine's own.
+	// Only the goroutine uses these.
 	named     map[string]*session // by API and name
 	ends      map[hash][]*call    // by the hash of the whole prompt
-	responses map[string]*call    // by the name of the answer
-	normals   map[hash]hash
-	taken     map[string]bool // names of sessions
-	texts     []*session      // of the completions API, that nothing names
-	sessions  int
+	responses map[string]*call    // by the ID of the answer
+	normals   map[hash]hash       // normal hash by hash, of messages that were seen before
+	taken     map[string]bool     // names of sessions that are in use
+	texts     []*session          // unnamed sessions of the completions API, the latest last
+	sessions  int                 // number of sessions so far
 }
 
-// Stats are what a recording has come to.
+// Stats counts what was recorded so far.
 type Stats struct {
 	Sessions, Calls        int
 	Prompt, Cached, Output int    // tokens, as the server counted them
-	Refused                int    // requests that the server answered with an error, which are not recorded
-	Broken                 int    // answers that broke off, which are recorded as far as they came
-	Unread                 int    // requests or answers that could not be read, which are not recorded
-	Why                    string // the first of them
-	Others                 int    // requests that ask no model, which are passed on alone
-	Masked                 int    // keys that were found in texts
-	Orphans                int    // calls that go on from an answer that was not recorded
-	InFlight               int
-	Waiting                int // exchanges that have ended and are not written yet
+	Refused                int    // requests that the server refused; they are not recorded
+	Broken                 int    // incomplete answers; they are recorded as far as they came
+	Unread                 int    // requests or answers that could not be parsed; not recorded
+	Why                    string // the error of the first Unread
+	Others                 int    // requests on other routes; they are only forwarded
+	Masked                 int    // keys that were replaced in texts
+	Orphans                int    // calls that continue an answer that was not recorded
+	InFlight               int    // requests whose answer has not ended
+	Waiting                int    // exchanges that have ended and are not written yet
 }
 
-// Options are what a recording may have.
+// Options configure a recording.
 type Options struct {
-	Source  string // where it is recorded, in words
-	Private bool   // lengths and hashes of blocks in place of texts
+	Source  string // describes what is recorded, for the header
+	Private bool   // records lengths and hashes of blocks in place of texts
 }
 
-// NewRecorder begins a recording. Each call is one Write, of a line.
+// NewRecorder begins a recording and writes its header to w. Each call is one Write of one line.
 func NewRecorder(w io.Writer, o Options) (*Recorder, error) {
 	r := &Recorder{start: time.Now(), mask: &mask{to: w}, done: make(chan struct{}),
 		named: map[string]*session{}, ends: map[hash][]*call{}, responses: map[string]*call{},
@@ -74,8 +74,8 @@ func NewRecorder(w io.Writer, o Options) (*Recorder, error) {
 		r.private = newPrivate()
 	}
 	var err error
-	r.out, err = load.NewRecording(r.mask, load.RecordingHeader{Source: o.Source, Began: r.start.UTC().Truncate(time.Second),
-		Private: o.Private})
+	r.out, err = load.NewRecording(r.mask, load.RecordingHeader{Source: o.Source,
+		Began: r.start.UTC().Truncate(time.Second), Private: o.Private})
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +83,14 @@ func NewRecorder(w io.Writer, o Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Stats are what the recording has come to so far.
+// Stats returns the counts so far.
 func (r *Recorder) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.stats
 }
 
-// Close waits until all exchanges that have ended are written. The error is the first of writing.
+// Close waits until all exchanges that have ended are written. It returns the first write error.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	r.closed = true
@@ -100,11 +100,12 @@ func (r *Recorder) Close() error {
 	return r.err
 }
 
-// apis are the routes whose exchanges are recorded.
-var apis = map[string]client.API{"/chat/completions": client.Chat, "/completions": client.Completions,
-	"/messages": client.Messages, "/responses": client.Responses}
+// apis maps the end of a recorded route to its API.
+var apis = map[string]client.API{"/chat/completions": client.Chat,
+	"/completions": client.Completions, "/messages": client.Messages,
+	"/responses": client.Responses}
 
-// apiOf is the API of a request, "" where it asks no model.
+// apiOf returns the API of a request, or "" if its route is not recorded.
 func apiOf(r *http.Request) client.API {
 	if r.Method != http.MethodPost {
 		return ""
@@ -118,12 +119,12 @@ func apiOf(r *http.Request) client.API {
 	return ""
 }
 
-// agentHeaders are the headers that name a session, the most telling first.
+// agentHeaders lists the headers that name a session. The first that a request has is used.
 var agentHeaders = []string{"X-Agent-Id", "X-Claude-Code-Session-Id", "X-Session-Id", "Session-Id",
 	"Session_id", "Conversation-Id", "Conversation_id", "Thread-Id", "X-Opencode-Session",
 	"X-Session-Affinity"}
 
-// begin notes that a request has come.
+// begin returns the exchange of a request that has arrived.
 func (r *Recorder) begin(req *http.Request) *exchange {
 	x := &exchange{api: apiOf(req), began: r.since(), clock: r.since,
 		requestEncoding: req.Header.Get("Content-Encoding"), keys: keysOf(req)}
@@ -141,7 +142,7 @@ func (r *Recorder) begin(req *http.Request) *exchange {
 
 func (r *Recorder) since() time.Duration { return time.Since(r.start) }
 
-// end notes that the exchange is over.
+// end queues an exchange that has ended.
 func (r *Recorder) end(x *exchange) {
 	x.ended = r.since()
 	r.mu.Lock()
@@ -152,7 +153,7 @@ func (r *Recorder) end(x *exchange) {
 	r.more.Signal()
 }
 
-// work writes what has ended.
+// work records queued exchanges until the recorder is closed.
 func (r *Recorder) work() {
 	defer close(r.done)
 	for {
@@ -179,7 +180,7 @@ func (r *Recorder) count(change func(s *Stats)) {
 	change(&r.stats)
 }
 
-// take records an exchange.
+// take records an exchange, or counts why it is not recorded.
 func (r *Recorder) take(x *exchange) {
 	r.mask.add(x.keys)
 	switch {
@@ -239,14 +240,11 @@ func (r *Recorder) record(x *exchange) error {
 		r.responses[id] = now
 	}
 	r.count(func(st *Stats) {
+		st.add(&a)
+		st.Masked += r.mask.found - before
 		if fresh {
 			st.Sessions++
 		}
-		st.Calls++
-		st.Prompt += max(a.PromptTokens, 0)
-		st.Cached += max(a.CachedTokens, 0)
-		st.Output += max(a.OutputTokens, 0)
-		st.Masked += r.mask.found - before
 		if c.Was.Failure != "" {
 			st.Broken++
 		}
@@ -257,8 +255,16 @@ func (r *Recorder) record(x *exchange) error {
 	return nil
 }
 
-// promptOf is the conversation of a body. Where it goes on from an answer by its name, it is that
-// answer's conversation, the answer and what the body has.
+// add counts a call and its tokens.
+func (s *Stats) add(a *record.Record) {
+	s.Calls++
+	s.Prompt += max(a.PromptTokens, 0)
+	s.Cached += max(a.CachedTokens, 0)
+	s.Output += max(a.OutputTokens, 0)
+}
+
+// promptOf returns the conversation of a body. For a body with a previous_response_id it is the
+// conversation of that response, the response, and the body's own messages.
 func (r *Recorder) promptOf(b *body) *prompt {
 	before := r.responses[b.previous]
 	if before == nil {
@@ -270,8 +276,8 @@ func (r *Recorder) promptOf(b *body) *prompt {
 	return p
 }
 
-// sessionOf is the session of an exchange: the one that its headers or its body name, or that of the
-// conversation that it goes on from; else a new one.
+// sessionOf returns the session of an exchange: the one that its headers or its body name, or that
+// of the conversation that it continues, or a new one. fresh reports whether it is new.
 func (r *Recorder) sessionOf(x *exchange, b *body, p *prompt) (s *session, fresh bool) {
 	if from := r.responses[b.previous]; from != nil {
 		return from.session, false
@@ -292,7 +298,7 @@ func (r *Recorder) sessionOf(x *exchange, b *body, p *prompt) (s *session, fresh
 	s.Name, s.API, s.At = fmt.Sprintf("s%d", r.sessions), string(x.api), x.began
 	if x.agent && r.private == nil {
 		s.Name = x.name
-		for n := 2; r.taken[s.Name]; n++ { // the same agent, in another API
+		for n := 2; r.taken[s.Name]; n++ { // the same agent used another API before
 			s.Name = fmt.Sprintf("%s-%d", x.name, n)
 		}
 	}
@@ -306,21 +312,23 @@ func (r *Recorder) sessionOf(x *exchange, b *body, p *prompt) (s *session, fresh
 	return s, true
 }
 
-// grown is the session of the completions API whose last text a body's goes on from; nil: none.
+// grown returns the session of the completions API whose last prompt is a prefix of the body's, or
+// nil.
 func (r *Recorder) grown(api client.API, b *body) *session {
 	if api != client.Completions || len(b.said) == 0 {
 		return nil
 	}
 	for _, s := range slices.Backward(r.texts) {
-		if n := len(s.text); n > 1 && bytes.HasPrefix(b.said[0], s.text[:n-1]) { // but for its quote
+		// The last byte of the text is its quote.
+		if n := len(s.text); n > 1 && bytes.HasPrefix(b.said[0], s.text[:n-1]) {
 			return s
 		}
 	}
 	return nil
 }
 
-// answer reads the answer of an exchange, the items that it is made of and its name, where it has
-// them.
+// answer parses the answer of an exchange. items and id are the output items and the ID of a
+// response of the responses API.
 func (x *exchange) answer() (a record.Record, items []json.RawMessage, id string, err error) {
 	pieces := x.pieces
 	if x.encoding != "" {
@@ -328,7 +336,7 @@ func (x *exchange) answer() (a record.Record, items []json.RawMessage, id string
 		if err != nil {
 			return a, nil, "", err
 		}
-		at := x.ended // when each part of it came is not known
+		at := x.ended // the times of single pieces are not known
 		pieces = []client.Piece{{At: at, Text: text}}
 	}
 	a = client.ReadAnswer(x.api, x.contentType, pieces)
@@ -345,7 +353,8 @@ func textOf(pieces []client.Piece) (all []byte) {
 	return all
 }
 
-// outputOf are the items of an answer of the responses API, as they are sent back, and its name.
+// outputOf returns the output items of a response of the responses API, in the form in which agents
+// send them back, and its ID.
 func outputOf(text []byte) (items []json.RawMessage, id string) {
 	type response struct {
 		ID     string            `json:"id"`
@@ -368,18 +377,19 @@ func outputOf(text []byte) (items []json.RawMessage, id string) {
 		}
 	}
 	for _, item := range whole.Output {
-		// Reasoning that is stored where it was made has no text of its own.
-		if m := look(item); m.kind != "reasoning" || bytes.Contains(item, []byte(`"encrypted_content":"`)) {
+		// Reasoning that only the server stores has no text that could be sent back.
+		encrypted := bytes.Contains(item, []byte(`"encrypted_content":"`))
+		if look(item).kind != "reasoning" || encrypted {
 			items = append(items, item)
 		}
 	}
 	return items, whole.ID
 }
 
-// was is what came of a call.
+// was returns the recorded result of a call.
 func was(x *exchange, a record.Record) *load.Recorded {
-	w := &load.Recorded{Text: a.Answer, Thought: a.Thought, ToolCalls: toolCalls(a.Calls), Finish: a.Finish,
-		Failure: x.failure, Prompt: a.PromptTokens, Cached: a.CachedTokens,
+	w := &load.Recorded{Text: a.Answer, Thought: a.Thought, ToolCalls: toolCalls(a.Calls),
+		Finish: a.Finish, Failure: x.failure, Prompt: a.PromptTokens, Cached: a.CachedTokens,
 		Output: max(a.OutputTokens, a.Claimed), Reasoning: -1, Took: x.ended - x.began}
 	if a.ReasoningTokens > 0 {
 		w.Reasoning = a.ReasoningTokens
@@ -388,7 +398,7 @@ func was(x *exchange, a record.Record) *load.Recorded {
 		w.Failure = a.Error
 	}
 	if w.Output < 0 || a.Outcome == record.Truncated {
-		w.Output = len(a.Chunks) // of what came there is a piece a token
+		w.Output = len(a.Chunks) // servers send about one piece for each token
 	}
 	first := a.FirstContent
 	if len(a.Chunks) > 0 {
@@ -400,8 +410,8 @@ func was(x *exchange, a record.Record) *load.Recorded {
 	return w
 }
 
-// toolCalls are the calls of a record, as OpenAI's API has them: each is a line with its tool and its
-// arguments, which may have line ends of their own.
+// toolCalls converts the tool calls of a record, one line each with the tool and its arguments, to
+// the form of OpenAI's chat API. Arguments may contain line ends.
 func toolCalls(text string) json.RawMessage {
 	type function struct {
 		Name      string `json:"name"`

@@ -10,50 +10,51 @@ import (
 	"loadstone/harness/load"
 )
 
-// A session is one agent's, as it was recognised.
+// A session is the work of one agent.
 type session struct {
 	load.Session
 	api    client.API
 	began  time.Duration
 	calls  int
-	subs   int     // sub-agents so far
-	recent []*call // those that ended last, the last one last
-	text   []byte  // the last of the completions API
-	ratio  float64 // tokens of a byte, of a private recording; 0 not known yet
+	subs   int     // number of sub-agents so far
+	recent []*call // the last maxRecent calls that have ended, the latest last
+	text   []byte  // last prompt, of the completions API
+	ratio  float64 // tokens per byte, of a private recording; 0 if not known yet
 }
 
-// A call is one that has ended, as far as later ones may go on from it.
+// A call is a call that has ended and that later calls may continue.
 type call struct {
 	*session
 	id, sub, turn int
 	began, ended  time.Duration
 	waited        bool   // a later call waits for it
-	sent          []hash // of each message, as it was sent
-	system        hash   // of the message that stands for the system, if there is one
-	kind          hash   // as that of the prompt
-	chain         hash   // of all messages, as they are compared
+	sent          []hash // hash of each message as it was sent
+	system        hash   // hash of the system message; zero if there is none
+	kind          hash   // see prompt.kind
+	chain         hash   // last element of prompt.chain
 	fields, tools hash
 
-	// Of the responses API, where the answer is stored and may be gone on from by its name.
+	// These are set for a stored answer of the responses API, which a request may continue by its
+	// ID.
 	name      string
 	raw, said []json.RawMessage // the prompt, and the items of the answer
 }
 
-// maxRecent is how many calls of a session later ones can go on from.
+// maxRecent is the number of calls of a session that later calls can continue.
 const maxRecent = 64
 
-// A prompt is a request's conversation, ready to be compared.
+// A prompt is a request's conversation with the hashes by which it is compared.
 type prompt struct {
 	raw     []json.RawMessage
-	sent    []hash
-	chain   []hash // of the messages up to each of them
-	system  bool   // the first message is the system's
-	kind    hash   // of that, without what some agents change in every request
-	replied int    // messages of it that are an answer given by name, after those of the call
+	sent    []hash // hash of each message as it was sent
+	chain   []hash // chain[i] is the hash of messages 0 to i in their normal form
+	system  bool   // the first message is the system message
+	kind    hash   // hash of the system message without the line that some agents change
+	replied int    // number of items of the answer that previous_response_id names
 }
 
-// prompt makes the prompt of a body. A system's text is not compared: some agents change a line of
-// it in every request.
+// prompt makes the prompt of a body's messages. The system message counts for nothing in chain:
+// some agents change a line of it in every request.
 func (r *Recorder) prompt(raw []json.RawMessage, system json.RawMessage) *prompt {
 	p := &prompt{raw: raw}
 	if system != nil {
@@ -74,7 +75,8 @@ func (r *Recorder) prompt(raw []json.RawMessage, system json.RawMessage) *prompt
 	return p
 }
 
-// withoutBilling is a system's text without the line that Claude Code changes in every request.
+// withoutBilling returns a system message without the line that Claude Code changes in every
+// request.
 func withoutBilling(system json.RawMessage) json.RawMessage {
 	var blocks []json.RawMessage
 	if json.Unmarshal(system, &blocks) != nil || len(blocks) == 0 ||
@@ -88,7 +90,8 @@ func withoutBilling(system json.RawMessage) json.RawMessage {
 	return text
 }
 
-// normalHash is the hash of a message as it is compared. Most messages were seen before.
+// normalHash returns the hash of a message's normal form. It caches them, since most messages were
+// seen before.
 func (r *Recorder) normalHash(sent hash, m json.RawMessage) hash {
 	n, ok := r.normals[sent]
 	if !ok {
@@ -101,10 +104,11 @@ func (r *Recorder) normalHash(sent hash, m json.RawMessage) hash {
 	return n
 }
 
-// before finds the call whose conversation a prompt goes on from: the one with the most messages of
-// those whose whole prompt it begins with, that had ended. in, unless nil, is the session that it is
-// of. length is how many messages those are.
-func (r *Recorder) before(api client.API, p *prompt, in *session, began time.Duration) (from *call, length int) {
+// before finds the call that a prompt continues: of the calls that had ended and whose whole prompt
+// is a prefix of p, the one with the longest prompt. length is its number of messages. If in is not
+// nil, only calls of that session count.
+func (r *Recorder) before(api client.API, p *prompt, in *session, began time.Duration) (
+	from *call, length int) {
 	for n := len(p.chain); n > 0 && (n > 1 || !p.system); n-- {
 		of := r.ends[p.chain[n-1]]
 		for _, c := range slices.Backward(of) {
@@ -116,17 +120,18 @@ func (r *Recorder) before(api client.API, p *prompt, in *session, began time.Dur
 	return nil, 0
 }
 
-// common is how many of the first messages a prompt has byte for byte as a call had them. A system's
-// text that differs counts as equal: it is written beside the messages.
+// common returns the number of leading messages that a prompt and a call have byte for byte in
+// common. System messages count as equal: one that differs is written among the fields.
 func (p *prompt) common(c *call) (n int) {
-	for n < min(len(p.sent), len(c.sent)) && (p.sent[n] == c.sent[n] || n == 0 && p.system && c.system != hash{}) {
+	bothSystem := p.system && c.system != hash{}
+	for n < min(len(p.sent), len(c.sent)) && (p.sent[n] == c.sent[n] || n == 0 && bothSystem) {
 		n++
 	}
 	return n
 }
 
-// likest is the call of a session that a new conversation of it shares the longest beginning with: a
-// history that was compacted. The system's text must be the same.
+// likest returns the call of the session that has the longest beginning in common with p, whose
+// history was compacted. The system messages must be the same.
 func (s *session) likest(p *prompt, began time.Duration) (from *call, length int) {
 	for _, c := range slices.Backward(s.recent) {
 		if c.ended > began || p.kind != c.kind {
@@ -139,11 +144,12 @@ func (s *session) likest(p *prompt, began time.Duration) (from *call, length int
 	return from, length
 }
 
-// link makes of an exchange a call of its session: which call it goes on from, for which others it
-// waits, and what it adds.
+// link makes an exchange a call of its session: it finds the call that the exchange continues, the
+// calls that it waits for, and the messages that it adds.
 func (r *Recorder) link(s *session, p *prompt, b *body, x *exchange) (load.Call, *call) {
 	c := load.Call{ID: s.calls, From: -1, Answer: b.maxTokens}
-	now := &call{session: s, id: s.calls, began: x.began, ended: x.ended, sent: p.sent, kind: p.kind}
+	now := &call{session: s, id: s.calls, began: x.began, ended: x.ended, sent: p.sent,
+		kind: p.kind}
 	if p.system {
 		now.system = p.sent[0]
 	}
@@ -179,7 +185,7 @@ func (r *Recorder) link(s *session, p *prompt, b *body, x *exchange) (load.Call,
 		}
 		w.waited = true
 	}
-	r.addTo(&c, p, from, kept, whole, fresh, b)
+	r.addTo(&c, p, from, kept, whole, fresh)
 	c.Person = !fresh && c.From >= 0 && now.sub == 0 && asksAnew(p.raw[min(whole, len(p.raw)):])
 	if c.Person {
 		now.turn++
@@ -194,14 +200,15 @@ func (r *Recorder) link(s *session, p *prompt, b *body, x *exchange) (load.Call,
 	return c, now
 }
 
-// waits are the calls that a call waits for: the one that it goes on from, and of other agents of the
-// session those that have ended meanwhile and that nobody has waited for. A conversation that begins
-// waits for what its session's own agent did last.
+// waits returns the calls that a call waits for: the one that it continues, and the calls of the
+// session's other agents that have ended since and that no call has waited for. A new conversation
+// waits for the last call of the session's own agent.
 func (s *session) waits(from *call, fresh bool, now *call) (waits []*call) {
 	last := from
 	if fresh {
 		for _, c := range s.recent {
-			if c.ended <= now.began && (last == nil || c.ended >= last.ended) && (c.sub == 0 || last == nil) {
+			later := last == nil || c.ended >= last.ended && c.sub == 0
+			if c.ended <= now.began && later {
 				last = c
 			}
 		}
@@ -217,16 +224,18 @@ func (s *session) waits(from *call, fresh bool, now *call) (waits []*call) {
 		return waits
 	}
 	for _, c := range s.recent {
-		if c != last && c.sub != last.sub && !c.waited && c.ended > last.ended && c.ended <= now.began {
+		ended := c.ended > last.ended && c.ended <= now.began
+		if c != last && c.sub != last.sub && !c.waited && ended {
 			waits = append(waits, c)
 		}
 	}
 	return waits
 }
 
-// addTo writes what a call adds to the conversation that it goes on from, of which it keeps so many
-// messages. whole are those of that conversation that it has, in this or another spelling.
-func (r *Recorder) addTo(c *load.Call, p *prompt, from *call, kept, whole int, fresh bool, b *body) {
+// addTo sets the messages that a call adds to the conversation that it continues. kept is the
+// number of messages that it keeps byte for byte; whole counts those that differ in form alone as
+// well.
+func (r *Recorder) addTo(c *load.Call, p *prompt, from *call, kept, whole int, fresh bool) {
 	reply := -1
 	if from != nil && !fresh && whole < len(p.raw) {
 		reply = whole
@@ -248,13 +257,13 @@ func (r *Recorder) addTo(c *load.Call, p *prompt, from *call, kept, whole int, f
 		}
 		c.Add = append(c.Add, m)
 	}
-	// Where all is kept and an answer follows, or nothing is kept, 0 says so.
+	// Keep stays 0 where the call keeps the whole conversation and the answer, or nothing.
 	if c.From >= 0 && !(kept == whole && replied) {
 		c.Keep = kept
 	}
 }
 
-// asksAnew tells whether messages have something that a person asks, rather than results of tools.
+// asksAnew reports whether the messages contain a question of a person and no results of tools.
 func asksAnew(added []json.RawMessage) bool {
 	asks := false
 	for _, raw := range added {
@@ -267,9 +276,8 @@ func asksAnew(added []json.RawMessage) bool {
 	return asks
 }
 
-// fieldsOf gives a call its body's other fields and its tools, unless they are those of the call that
-// it goes on from. A system's text that is not that of the conversation's first message is among
-// the fields.
+// fieldsOf sets a call's other fields and its tools, unless they equal those of the call that it
+// continues. A system message that differs from that call's is among the fields.
 func (r *Recorder) fieldsOf(c *load.Call, now, from *call, b *body, p *prompt) {
 	fields := slices.Clone(b.fields)
 	if p.system && c.From >= 0 {
@@ -302,7 +310,7 @@ func join(parts []json.RawMessage) (all []byte) {
 	return all
 }
 
-// keep keeps a call that has ended for those that go on from it.
+// keep stores a call that has ended for the calls that may continue it.
 func (r *Recorder) keep(now *call) {
 	s := now.session
 	s.calls++

@@ -6,12 +6,13 @@ import (
 	"errors"
 )
 
-// errNoJSON is of a body that is none. What a server has answered is, so this is not its check.
+// errNoJSON says that a body is not JSON. A server has answered the body, so split checks no more
+// than it needs.
 var errNoJSON = errors.New("a body is not JSON")
 
-// splitObject calls each with every field of a JSON object, in order, and its value. It goes over the
-// text once, from quote to quote: encoding/json takes 10 ms for the prompt of a long session, beside
-// the agent and the server whose times are recorded.
+// splitObject calls each with the name and the value of every field of a JSON object, in order. It
+// scans the text once, from quote to quote: encoding/json takes 10 ms for the prompt of a long
+// session, on the machine whose agent and server are being timed.
 func splitObject(text []byte, each func(name string, value json.RawMessage) error) error {
 	return split(text, '{', func(part []byte) ([]byte, error) {
 		end, err := skip(part)
@@ -47,7 +48,7 @@ func splitArray(text []byte) (elements []json.RawMessage, err error) {
 	return elements, err
 }
 
-// split calls one at each member of an object or an array; it returns what follows the member.
+// split calls one for each member of an object or an array. one returns the text after the member.
 func split(text []byte, open byte, one func(part []byte) ([]byte, error)) error {
 	rest := blank(text)
 	if len(rest) == 0 || rest[0] != open {
@@ -79,7 +80,7 @@ func split(text []byte, open byte, one func(part []byte) ([]byte, error)) error 
 	}
 }
 
-// skip is the length of the value that a text begins with.
+// skip returns the length of the value at the beginning of a text.
 func skip(text []byte) (int, error) {
 	depth := 0
 	for i := 0; i < len(text); i++ {
@@ -95,7 +96,7 @@ func skip(text []byte) (int, error) {
 			continue
 		case '}', ']':
 			if depth--; depth < 0 {
-				return i, nil // of a number or a word before it
+				return i, nil // it ends a number or a word
 			}
 		case ',', ' ', '\t', '\n', '\r', ':':
 			if depth == 0 {
@@ -115,7 +116,7 @@ func skip(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// quoteEnd is where the quote is that ends a string, -1 where there is none.
+// quoteEnd returns the offset of the quote that ends a string, or -1.
 func quoteEnd(text []byte) int {
 	for from := 0; ; {
 		i := bytes.IndexByte(text[from:], '"')
