@@ -1,21 +1,20 @@
-// Package ceiling tells how much of each prompt of a load a server could have had in its cache at
-// best: what a cache without an end would have, that keeps all prompts and answers.
+// Package ceiling computes how many tokens of each prompt of a load a prefix cache could have held
+// at best: the hits of an endless cache that keeps all prompts and answers.
 //
-// The prompts are those that were sent. Two of them share what their messages share from the first
-// on, and of the first messages that differ the bytes that are alike, in steps of [step]. What that
-// comes to in tokens is known from the server's own counts: a prompt that was answered says where
-// its tokens end, and what lies between such ends is taken to be spread evenly. A server keeps whole
-// blocks, so a block that has begun is not counted, and the last token of a prompt has always to be
-// computed.
+// Two prompts share their equal leading messages, and of the first messages that differ the equal
+// leading bytes, in steps of [step]. The server's own counts convert bytes to tokens: each answered
+// prompt tells the number of tokens up to its end, and tokens are taken to be spread evenly between
+// such ends. A server caches whole blocks, so a partial block does not count, and it always has to
+// compute the last token of a prompt.
 //
-// A prompt is in the cache from when it was sent, an answer from when it had ended: no server can
-// have more. One that has not finished a prompt when the next one with the same beginning comes may
-// have less.
+// A prompt is in the cache from the time it was sent, an answer from the time it ended. No server
+// can have more; a server that has not finished a prompt when the next one with the same beginning
+// arrives may have less.
 //
-// What it shows: of the hits of coding-agent's ceiling, 96.0 %, Loadstone's server on tiny reached
-// 0.9996 with a KV pool of 32 MiB, 0.999 with 14 and 11, 0.981 with 8, in which the agents at work do
-// not fit (2 of 208 requests were refused), and 0.81 with 6 (12 refused). Of support-chat's, 95.3 %,
-// it reached 0.997 with 32 and 14 MiB.
+// Measured: the ceiling of coding-agent is 96.0 % hits. Loadstone's server on tiny reached 0.9996
+// of it with a KV pool of 32 MiB, 0.999 with 14 and 11 MiB, 0.981 with 8 MiB, too small for the
+// agents at work (2 of 208 requests were refused), and 0.81 with 6 MiB (12 refused). The ceiling of
+// support-chat is 95.3 %; the server reached 0.997 of it with 32 and 14 MiB.
 package ceiling
 
 import (
@@ -24,60 +23,60 @@ import (
 	"sync"
 )
 
-// A Cache is one without an end. Its methods may be called at once. They take about 20 µs for every
-// 10 kB that a prompt has beyond the one that it goes on from.
+// A Cache is an endless prefix cache. It is safe for concurrent use. Its methods take about 20 µs
+// for every 10 kB that a prompt adds to the one that it continues.
 type Cache struct {
 	block int
 
 	mu   sync.Mutex
 	seed maphash.Seed
 
-	// What was asked for in the last keep nodes or more: those of young, and, of those that were not
-	// asked for since, of old. So the cache is as good as endless, and takes bounded memory.
+	// young has the nodes that were used last, at most keep of them; when it is full it becomes
+	// old. So the cache is practically endless and takes bounded memory.
 	young, old map[uint64]*node
-	generation int // how often the young have become old
+	generation int // how often young has become old
 }
 
-// A node is the end of a part of a prompt, by a hash of all before it and in it.
+// A node is the end of a part of a prompt. Its key is a hash of the prompt up to there.
 type node struct {
-	tokens float64 // up to here; -1: not known yet
+	tokens float64 // number of tokens up to here; -1 if not known yet
 }
 
 const (
 	step = 128     // bytes
-	keep = 1 << 20 // nodes, some 100 MB in all, and 128 MB of text at least
+	keep = 1 << 20 // nodes; about 100 MB of memory, for at least 128 MB of text
 )
 
-// New makes an empty cache with blocks of so many tokens; 0 or 1: it keeps every token.
+// New returns an empty cache with blocks of a number of tokens. With 0 or 1 it caches every token.
 func New(block int) *Cache {
 	return &Cache{block: max(block, 1), seed: maphash.MakeSeed(), young: map[uint64]*node{}}
 }
 
-// Block is the tokens of a block.
+// Block returns the number of tokens of a block.
 func (c *Cache) Block() int { return c.block }
 
-// A Part is a message of a prompt, its role and all that is said in it.
+// A Part is a message of a prompt: its role and all its text.
 type Part struct{ Role, Text string }
 
-// A Prompt is a prompt that was sent. The nil Prompt is of no cache.
+// A Prompt is a prompt that was sent. The nil Prompt belongs to no cache.
 type Prompt struct {
 	cache      *Cache
 	parts      []Part
-	messages   []int // ends up to each message's
+	messages   []int // messages[i] is the number of ends of messages 0 to i
 	ends       []end
-	shared     int // ends up to here were there when it was sent
-	generation int
+	shared     int // number of leading ends that were in the cache when the prompt was sent
+	generation int // of the cache when the prompt was sent
 }
 
-// An end is a node with its place in the prompt.
+// An end is a node with its place in a prompt.
 type end struct {
 	*node
 	hash  uint64
-	bytes int
+	bytes int // offset in the prompt
 }
 
-// Sent takes a prompt that is sent now. What it has in common with from, an earlier prompt that it
-// may go on from, or nil, is not looked at again.
+// Sent adds a prompt that is sent now. from is an earlier prompt that it continues, or nil; Sent
+// does not hash their common messages again.
 func (c *Cache) Sent(parts []Part, from *Prompt) *Prompt {
 	if c == nil {
 		return nil
@@ -105,7 +104,7 @@ func (c *Cache) Sent(parts []Part, from *Prompt) *Prompt {
 	return p
 }
 
-// add adds the nodes of a message. there tells whether all before it were in the cache.
+// add adds the nodes of a message. there says whether all nodes before it were in the cache.
 func (p *Prompt) add(part Part, there bool) bool {
 	var e end
 	if n := len(p.ends); n > 0 {
@@ -134,7 +133,7 @@ func (p *Prompt) add(part Part, there bool) bool {
 
 func (c *Cache) hash(text string) uint64 { return maphash.String(c.seed, text) }
 
-// mixed is a hash of two (Steele, Lea and Flood's finalizer of SplitMix).
+// mixed combines two hashes by the finalizer of SplitMix (Steele, Lea and Flood).
 func mixed(a, b uint64) uint64 {
 	z := a*0x9e3779b97f4a7c15 + b
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -142,7 +141,7 @@ func mixed(a, b uint64) uint64 {
 	return z ^ z>>31
 }
 
-// node is the node of a hash, and whether it was there.
+// node returns the node of a hash, and whether the cache had it. It adds a node that is missing.
 func (c *Cache) node(hash uint64) (n *node, known bool) {
 	if n, known = c.young[hash]; known {
 		return n, true
@@ -158,9 +157,9 @@ func (c *Cache) node(hash uint64) (n *node, known bool) {
 	return n, known
 }
 
-// Answered says what the server counted: the tokens of the prompt and of its answer, whose text is
-// now in the cache as well; -1 not known. It returns the tokens of the prompt that an endless cache
-// would have had, 0 where that cannot be told.
+// Answered takes the tokens that the server counted for the prompt and its answer, or -1 where they
+// are not known, and adds the answer to the cache. It returns the number of the prompt's tokens
+// that an endless cache would have held, or 0 if that is not known.
 func (p *Prompt) Answered(prompt, output int, answer Part) int {
 	if p == nil || prompt <= 0 || len(p.ends) == 0 {
 		return 0
@@ -179,19 +178,19 @@ func (p *Prompt) Answered(prompt, output int, answer Part) int {
 	return min(int(had), prompt-1) / c.block * c.block
 }
 
-// had is the tokens of the beginning that was there.
+// had returns the number of tokens of the beginning that was in the cache.
 func (p *Prompt) had(prompt float64) float64 {
 	if p.shared == 0 {
 		return 0
 	}
 	e := p.ends[p.shared-1]
-	if e.tokens < 0 { // the request for it has no answer yet
+	if e.tokens < 0 { // the request that added it has no answer yet
 		return prompt * float64(e.bytes) / float64(p.ends[len(p.ends)-1].bytes)
 	}
 	return min(e.tokens, prompt)
 }
 
-// spread gives the ends from one on their tokens, evenly between those before and all.
+// spread sets the tokens of the ends from an index on, evenly between the end before and all.
 func (p *Prompt) spread(from int, all float64) {
 	tokens, bytes := 0.0, 0
 	if from > 0 && p.ends[from-1].tokens >= 0 {

@@ -13,24 +13,24 @@ import (
 	"loadstone/harness/table"
 )
 
-// A Series is what of the windows is tested for a trend.
+// A Series is a figure of the windows that is tested for a trend.
 type Series struct {
 	Name  string // such as memory
-	About string
-	Worse int // 1: a rise is worse; -1: a fall is
+	About string // what the figure measures
+	Worse int    // 1 if a rise is worse, -1 if a fall is
 
-	// The change over the whole time that matters: a share of the level, but no less than Least in
-	// the series' own unit.
-	Share, Least float64
+	// Share and Min give the smallest change over the whole time that matters: Share of the level,
+	// but at least Min in the series' own unit.
+	Share, Min float64
 
 	of func(*Window) (v float64, known bool)
-	// without is of without what may grow for a reason that ends: where the series has a trend and
-	// without has none, the series is Filling. nil: there is no such reason.
+	// without is the figure without the part that grows for a time only. If the series has a trend
+	// and without has none, the series is Filling. nil if there is no such part.
 	without func(*Window) (v float64, known bool)
 	format  func(v float64) string
 }
 
-// held reads what the server held of a kind.
+// held returns a reader of a resource that the server held.
 func held(kind metrics.Held) func(*Window) (float64, bool) {
 	return func(w *Window) (float64, bool) {
 		v, ok := w.Held[kind]
@@ -38,44 +38,44 @@ func held(kind metrics.Held) func(*Window) (float64, bool) {
 	}
 }
 
-// besidePool is the memory beside what the KV pool holds. A pool that fills up for the first time
-// makes a server grow by pages that it has been given and had not touched, until it is full.
+// besidePool returns the memory without the content of the KV pool. While a pool fills up for the
+// first time, resident memory grows by the pages that the server touches for the first time.
 func besidePool(w *Window) (float64, bool) {
 	memory, known := w.Held[metrics.Memory]
 	content, told := w.Held[metrics.PoolContent]
 	return memory - content, known && told
 }
 
-// All are the series, in the order in which they are shown.
+// All lists the series in the order in which they are shown.
 var All = []Series{
-	{Name: "hit ratio", About: "prompt tokens from the cache, of all", Worse: -1, Least: 0.01,
+	{Name: "hit ratio", About: "share of prompt tokens from the cache", Worse: -1, Min: 0.01,
 		of:     func(w *Window) (float64, bool) { return w.HitRatio, w.HitRatio >= 0 },
 		format: table.Percent},
 	{Name: "first token", About: "median time from due to first token", Worse: 1, Share: 0.1,
-		Least: 0.002,
-		of:    func(w *Window) (float64, bool) { return w.TTFT.Seconds(), w.TTFT >= 0 },
+		Min: 0.002,
+		of:  func(w *Window) (float64, bool) { return w.TTFT.Seconds(), w.TTFT >= 0 },
 		format: func(v float64) string {
 			return table.Duration(time.Duration(v * float64(time.Second)))
 		}},
-	{Name: "memory", About: "resident, the least in a window", Worse: 1, Share: 0.02, Least: 8 << 20,
+	{Name: "memory", About: "resident, minimum of a window", Worse: 1, Share: 0.02, Min: 8 << 20,
 		of: held(metrics.Memory), without: besidePool, format: bytes},
-	{Name: "open files", About: "the least in a window", Worse: 1, Least: 3,
+	{Name: "open files", About: "minimum of a window", Worse: 1, Min: 3,
 		of: held(metrics.OpenFiles), format: count},
-	{Name: "goroutines", About: "the least in a window", Worse: 1, Least: 5,
+	{Name: "goroutines", About: "minimum of a window", Worse: 1, Min: 5,
 		of: held(metrics.Goroutines), format: count},
-	{Name: "disk", About: "agents' memories on disk, the least in a window", Worse: 1, Share: 0.02,
-		Least: 16 << 20, of: held(metrics.Disk), format: bytes},
+	{Name: "disk", About: "agents' memories on disk, minimum of a window", Worse: 1, Share: 0.02,
+		Min: 16 << 20, of: held(metrics.Disk), format: bytes},
 }
 
-// bytes prints a size, of a difference as well.
+// bytes formats a size or a difference of sizes.
 func bytes(v float64) string { return table.Bytes(int64(v)) }
 
 func count(v float64) string { return fmt.Sprintf("%.3g", v) }
 
-// Value is the series' value in a window, false where it was not seen.
+// Value returns the series' value in a window, and false if it is not known.
 func (s *Series) Value(w *Window) (v float64, known bool) { return s.of(w) }
 
-// Format is a value of the series, or a difference of two, as people read it.
+// Format formats a value of the series, or a difference of two, for people.
 func (s *Series) Format(v float64) string {
 	if v < 0 {
 		return "-" + s.format(-v)
@@ -83,21 +83,21 @@ func (s *Series) Format(v float64) string {
 	return s.format(v)
 }
 
-// A Standing is what became of a series.
+// A Standing is the outcome of the test of a series.
 type Standing string
 
 // The standings.
 const (
 	Steady   Standing = "no trend"
-	Better   Standing = "better" // a trend to the better
-	Worse    Standing = "trend"  // a trend to the worse
-	Settled  Standing = "settled"
+	Better   Standing = "better"    // a trend to the better
+	Worse    Standing = "trend"     // a trend to the worse
+	Settled  Standing = "settled"   // it changed early and has been level since
 	Filling  Standing = "filling"   // it rises as the KV pool fills up, and by no more
-	TooShort Standing = "too short" // fewer windows than a trend can be told from
-	Unknown  Standing = "not known" // the server does not tell
+	TooShort Standing = "too short" // there are too few windows for the test
+	Unknown  Standing = "not known" // the server does not publish it
 )
 
-// A Verdict is what became of one series. Its trend is by the hour.
+// A Verdict is the outcome of the test of one series. Its trend is per hour.
 type Verdict struct {
 	Series   *Series     `json:"-"`
 	Name     string      `json:"name"`
@@ -107,13 +107,13 @@ type Verdict struct {
 }
 
 const (
-	alarm      = 0.01 // of all series together
-	minWindows = 10   // fewer have no trend that the test could find beyond doubt
+	alarm      = 0.01 // probability of any false trend, for all series together
+	minWindows = 10   // with fewer windows the test cannot find a significant trend
 	warmUp     = 0.2  // part of a server's life, at its beginning, that is not judged
 )
 
-// Judge tests the windows for trends. The first fifth of each of the server's lives is left out:
-// caches fill there, and a process that starts has less than one that has run for a while.
+// Judge tests the windows for trends. It leaves out the first fifth of each of the server's lives:
+// caches fill there, and a process that has just started holds less than later.
 func Judge(windows []Window) []Verdict {
 	lives := judged(windows)
 	all := make([]Verdict, len(All))
@@ -131,14 +131,14 @@ func Judge(windows []Window) []Verdict {
 			continue
 		}
 		v.Trend = stats.FindTrend(seen)
-		v.Matters = max(s.Least, s.Share*math.Abs(v.Trend.Level))
+		v.Matters = max(s.Min, s.Share*math.Abs(v.Trend.Level))
 		if v.Standing = TooShort; v.Trend.N >= minWindows {
 			v.Standing = Steady
 			tested = append(tested, candidate{v.Trend.P, v})
 		}
 	}
 	slices.SortStableFunc(tested, func(a, b candidate) int { return cmp.Compare(a.p, b.p) })
-	for i, c := range tested { // Holm: the first that is not significant ends it
+	for i, c := range tested { // Holm's correction stops at the first that is not significant
 		if c.p > alarm/float64(len(tested)-i) {
 			break
 		}
@@ -147,7 +147,7 @@ func Judge(windows []Window) []Verdict {
 	return all
 }
 
-// standing is that of a series whose trend is significant.
+// standing returns the standing of a series whose trend is significant.
 func (v *Verdict) standing(lives []Window) Standing {
 	all := points(lives, v.Series.of)
 	if math.Abs(v.Trend.Change) < v.Matters {
@@ -168,16 +168,16 @@ func (v *Verdict) standing(lives []Window) Standing {
 	return Worse
 }
 
-// judged are the windows without the beginning of each life.
+// judged returns the windows without the beginning of each life.
 func judged(windows []Window) []Window {
-	ends := Judged(windows)
+	from := JudgedFrom(windows)
 	return slices.DeleteFunc(slices.Clone(windows), func(w Window) bool {
-		return w.Start < ends[w.Life]
+		return w.Start < from[w.Life]
 	})
 }
 
-// Judged is from when on the windows of each of the server's lives are judged.
-func Judged(windows []Window) map[int]time.Duration {
+// JudgedFrom returns, for each of the server's lives, the time from which its windows are judged.
+func JudgedFrom(windows []Window) map[int]time.Duration {
 	first, last := map[int]time.Duration{}, map[int]time.Duration{}
 	for _, w := range windows {
 		if _, ok := first[w.Life]; !ok {
@@ -192,7 +192,7 @@ func Judged(windows []Window) map[int]time.Duration {
 	return from
 }
 
-// points are what is read of some windows, by the hour.
+// points returns a figure of the windows over time, in hours. It leaves out unknown values.
 func points(windows []Window, of func(*Window) (float64, bool)) []stats.Point {
 	var points []stats.Point
 	for i := range windows {
@@ -204,7 +204,7 @@ func points(windows []Window, of func(*Window) (float64, bool)) []stats.Point {
 	return points
 }
 
-// lateHalf is the later half of each part.
+// lateHalf returns the later half of each part.
 func lateHalf(points []stats.Point) []stats.Point {
 	size := map[int]int{}
 	for _, p := range points {
@@ -217,7 +217,7 @@ func lateHalf(points []stats.Point) []stats.Point {
 	})
 }
 
-// Text says what became of the series, in a sentence without its name.
+// Text describes the outcome in a sentence without the series' name.
 func (v *Verdict) Text() string {
 	s, t := v.Series, &v.Trend
 	rise := "rises"
@@ -226,19 +226,19 @@ func (v *Verdict) Text() string {
 	}
 	slope := fmt.Sprintf("%s an hour", s.Format(math.Abs(t.Slope)))
 	at := "around " + s.Format(t.Level)
-	if strings.HasSuffix(s.Format(1), "%") { // a share changes by points
+	if strings.HasSuffix(s.Format(1), "%") { // a share changes by percentage points
 		slope = fmt.Sprintf("%.3g points an hour", 100*math.Abs(t.Slope))
 	}
 	switch v.Standing {
 	case Unknown:
-		return "the server does not tell"
+		return "the server does not publish it"
 	case TooShort:
 		return fmt.Sprintf("%s; %s are too few for a trend, which takes %d", at,
 			table.Plural(t.N, "window"), minWindows)
 	case Steady:
 		return fmt.Sprintf("no trend, %s", at)
 	case Settled:
-		return fmt.Sprintf("no trend that goes on: it %s early and stands still since, %s",
+		return fmt.Sprintf("no lasting trend: it %s early and has been level since, %s",
 			map[string]string{"rises": "rose", "falls": "fell"}[rise], at)
 	}
 	text := fmt.Sprintf("%s by %s, %s (p = %.2g)", rise, slope, at, t.P)

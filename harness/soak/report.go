@@ -2,24 +2,24 @@ package soak
 
 import "slices"
 
-// A Report is what a soak came to.
+// A Report is the result of a soak.
 type Report struct {
-	About    []string  `json:"about"` // what it was, in a few words each
+	About    []string  `json:"about"` // phrases that describe the soak
 	Windows  []Window  `json:"windows"`
 	Verdicts []Verdict `json:"series"`
 }
 
-// New makes a report of windows.
+// New judges windows and returns the report.
 func New(windows []Window) *Report { return &Report{Windows: windows, Verdicts: Judge(windows)} }
 
-// Worse are the verdicts of a trend to the worse.
+// Worse returns the verdicts of series with a trend to the worse.
 func (r *Report) Worse() []Verdict {
 	return slices.DeleteFunc(slices.Clone(r.Verdicts), func(v Verdict) bool {
 		return v.Standing != Worse
 	})
 }
 
-// Short tells whether some series has too few windows, and none has enough.
+// Short reports whether some series has too few windows and none has enough.
 func (r *Report) Short() bool {
 	short := false
 	for _, v := range r.Verdicts {
@@ -31,7 +31,7 @@ func (r *Report) Short() bool {
 	return short
 }
 
-// Lives are where each of the server's lives but the first began.
+// Lives returns the first window of each of the server's lives except the first life.
 func (r *Report) Lives() []Window {
 	var all []Window
 	for i, w := range r.Windows {

@@ -12,15 +12,16 @@ import (
 
 // A Soak is one load on one server for hours.
 type Soak struct {
-	// Plan has the load, whose Duration is how long the soak lasts. Its Maintain, unless nil,
+	// Plan has one load, whose Duration is the length of the soak. Its Maintain, if not nil,
 	// restarts the server.
 	Plan   harness.Plan
-	Window time.Duration // 0: a fiftieth of the load's duration, but five seconds at least
+	Window time.Duration // 0 is a fiftieth of the load's duration, but at least five seconds
 }
 
+// windows is the number of windows of a soak unless it sets their length.
 const windows = 50
 
-// Run carries the soak out. As of Plan.Run, what was seen until an error comes with it.
+// Run carries out the soak. Like Plan.Run, it returns the results so far together with an error.
 func (s Soak) Run(ctx context.Context, c *client.Client) ([]record.Run, *Report, error) {
 	window := cmp.Or(s.Window, max(s.Plan.Loads[0].Duration/windows, 5*time.Second))
 	log, start := NewLog(window), c.Since()
@@ -52,8 +53,8 @@ func (s Soak) Run(ctx context.Context, c *client.Client) ([]record.Run, *Report,
 		}
 	}
 	stop := harness.Every(time.Second, func() {
-		if scrape, err := c.Scrape(ctx); err == nil { // of a server that restarts there is none
-			log.Look(c.Since()-start, scrape.Lasting())
+		if scrape, err := c.Scrape(ctx); err == nil { // it fails while the server restarts
+			log.AddState(c.Since()-start, scrape.Lasting())
 		}
 	})
 	runs, _, err := plan.Run(ctx, c)

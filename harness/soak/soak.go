@@ -1,18 +1,18 @@
-// Package soak judges whether a server that is used for hours stays as it was: whether its cache
-// hits, its times, its memory and what else it holds have a trend.
+// Package soak runs a load for hours and tests whether the server degrades: whether its hit ratio,
+// its latency, its memory or its other resources have a trend.
 //
-// A Log is given every request as it ends and, now and then, what the server holds. It cuts the
-// time into windows, and keeps those alone, so that a day takes no more memory than an hour.
-// [Judge] tests each series of windows for a trend. A trend is named where it is significant after
-// Holm's correction for the number of series, changes the server by more than the smallest amount
-// that matters, which each series has, and goes on in the second half: what rises while a cache
-// fills and then stands still is no leak.
+// A Log takes every request as it ends and, once a second, the resources that the server holds. It
+// divides the time into windows and keeps only their figures, so a day takes no more memory than an
+// hour. [Judge] tests each series of windows for a trend. It reports a trend that is significant
+// after Holm's correction for the number of series, that exceeds the smallest change that matters
+// for the series, and that continues in the second half: a value that rises while a cache fills and
+// then stays level is no leak.
 //
-// Measured on two cores of an EPYC that others used as well, load averages of 20 to 38: an hour of two
-// coding agents with tools of their own speed on SmolLM2 (mlx, 1655 requests, 96.1 % hits) has no
-// trend, nor have six hours of such agents on tiny at 20 times their speed, in 18 minutes (32 MiB of
-// KV). With tiny's usual pool, restarted every two hours of the six, memory rose with the pool's
-// content, by up to its 256 MiB, which is what Filling names.
+// Measured on two shared cores of an EPYC, load averages of 20 to 38: an hour of two coding agents
+// with tools at recorded speed on SmolLM2 (mlx, 1655 requests, 96.1 % hits) has no trend, nor have
+// six hours of such agents on tiny at 20 times their speed, in 18 minutes (32 MiB of KV). With
+// tiny's default pool, restarted every two hours of the six, memory rose with the pool's content,
+// by up to its 256 MiB; Judge reports that as Filling.
 package soak
 
 import (
@@ -25,26 +25,28 @@ import (
 	"loadstone/harness/record"
 )
 
-// A Window is what was seen in one part of the time, and of the server's life.
+// A Window summarizes one interval of the soak within one life of the server. A life lasts from a
+// start of the server to the next.
 type Window struct {
 	Start time.Duration `json:"start_ns"` // since the load began
 	End   time.Duration `json:"end_ns"`
-	Life  int           `json:"life"` // how often the server had been restarted before
+	Life  int           `json:"life"` // number of restarts before
 
-	Requests int `json:"requests"` // that ended in it and were not cancelled
-	Failed   int `json:"failed"`   // of them; refusals are among them
+	Requests int `json:"requests"` // requests that ended in the window and were not cancelled
+	Failed   int `json:"failed"`   // those of them that failed or were refused
 
-	// The answered requests'. -1: none is known.
+	// These describe the answered requests. -1 if not known.
 	TTFT       time.Duration `json:"ttft_ns"` // median
 	HitRatio   float64       `json:"hit_ratio"`
 	PromptRate float64       `json:"prompt_tok_per_s"`
 
-	// Held is the least that the server held, at any look, of what can leak: what it takes for a
-	// request and gives back is not in it. What is not published is missing.
+	// Held is the minimum of each resource that can leak over the scrapes in the window, so
+	// resources that a request holds for a while do not count. It lacks the resources that the
+	// server does not publish.
 	Held metrics.State `json:"held,omitempty"`
 }
 
-// A Log gathers windows. Its methods may be called at once.
+// A Log collects windows. It is safe for concurrent use.
 type Log struct {
 	length time.Duration
 
@@ -57,28 +59,28 @@ type key struct {
 	index, life int
 }
 
-// gathered is a window that may still be under way.
+// gathered is a window that may not have ended yet.
 type gathered struct {
 	requests, failed     int
 	ttft                 []time.Duration
-	prompt, cached, hits int // tokens; hits are the requests whose cached tokens are known
+	prompt, cached, hits int // tokens; hits counts the requests whose cached tokens are known
 	held                 metrics.State
-	first, last          time.Duration // of what is in it
+	first, last          time.Duration // times of the first and the last event
 }
 
-// NewLog makes a log with windows of a length.
+// NewLog returns an empty log with windows of a length.
 func NewLog(window time.Duration) *Log {
 	return &Log{length: window, windows: map[key]*gathered{}}
 }
 
-// Restarted says that what comes from now on is of a server that was started anew.
+// Restarted tells the log that the server was restarted.
 func (l *Log) Restarted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.life++
 }
 
-// at is the window of a moment since the load began.
+// at returns the window of a time since the load began.
 func (l *Log) at(t time.Duration) *gathered {
 	k := key{int(max(t, 0) / l.length), l.life}
 	if l.windows[k] == nil {
@@ -89,7 +91,7 @@ func (l *Log) at(t time.Duration) *gathered {
 	return g
 }
 
-// Add takes a request, which ended at a moment since the load began.
+// Add adds a request that ended at a time since the load began.
 func (l *Log) Add(at time.Duration, r *record.Record) {
 	if r.Outcome == record.Cancelled {
 		return
@@ -110,8 +112,8 @@ func (l *Log) Add(at time.Duration, r *record.Record) {
 	}
 }
 
-// Look takes what a server holds at a moment since the load began.
-func (l *Log) Look(at time.Duration, held metrics.State) {
+// AddState adds the resources that the server held at a time since the load began.
+func (l *Log) AddState(at time.Duration, held metrics.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.at(at)
@@ -125,14 +127,14 @@ func (l *Log) Look(at time.Duration, held metrics.State) {
 	}
 }
 
-// Windows are those so far, in the order of time. One of which less than half was seen, such as the
-// last, is left out.
+// Windows returns the windows so far, in the order of time. It leaves out windows of which the log
+// saw less than half, such as the last.
 func (l *Log) Windows() []Window {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all []Window
 	for k, g := range l.windows {
-		if g.last-g.first < l.length/2 { // of the end, or cut by a restart
+		if g.last-g.first < l.length/2 { // the last window, or one that a restart cut
 			continue
 		}
 		start := time.Duration(k.index) * l.length

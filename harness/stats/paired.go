@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// A Separation says whether two ways to do something can be told apart by how long they take. The
-// pairs are of one try each way, made one after the other in an order that was drawn.
+// A Separation says whether two ways to do something can be told apart by how long they take. Each
+// pair is one try of each way, one after the other in a random order.
 type Separation struct {
-	N int // pairs
-	// P is how likely times so far apart are if it makes no difference which way is which: the
-	// Wilcoxon signed-rank test's, two-sided. Because the order within a pair is drawn, it holds
-	// whatever the times' distribution is and however it drifts.
+	N int // number of pairs
+	// P is the two-sided p-value of the Wilcoxon signed-rank test: the probability of times so far
+	// apart if the way makes no difference. Since the order within a pair is random, it holds for
+	// any distribution of the times and any drift.
 	P float64
-	// Shift is by how much longer a try takes the second way, with its interval of 95 %: Hodges and
-	// Lehmann's estimate, the median of the means of any two differences.
+	// Shift is how much longer a try takes the second way, with an interval of 95 %: the estimate
+	// of Hodges and Lehmann, the median of the means of any two differences.
 	Shift, ShiftLo, ShiftHi float64
-	// Bits is what one try tells, at least, of which way it was, with an interval of 95 %: the mutual
-	// information of the way and of which quarter of all times the time lies in. It is 1 when they
-	// can always be told apart.
+	// Bits is a lower bound on the information that one try's time gives about its way, with an
+	// interval of 95 %: the mutual information of the way and the quarter of all times that the
+	// time lies in. It is 1 if the ways can always be told apart.
 	Bits, BitsLo, BitsHi float64
 }
 
@@ -36,9 +36,9 @@ func Separate(first, second []float64) Separation {
 	return s
 }
 
-// signedRank is the two-sided p of the Wilcoxon signed-rank test (1945), by its normal approximation
-// with a correction for continuity and for ties. Differences of 0 are left out. For 20 and more of
-// them it is within a few hundredths of itself.
+// signedRank returns the two-sided p-value of the Wilcoxon signed-rank test (1945), by its normal
+// approximation with corrections for continuity and for ties. It leaves out differences of 0. With
+// 20 or more others its relative error is a few hundredths.
 func signedRank(differences []float64) float64 {
 	d := slices.DeleteFunc(slices.Clone(differences), func(x float64) bool { return x == 0 })
 	n := float64(len(d))
@@ -65,7 +65,7 @@ func signedRank(differences []float64) float64 {
 	return min(1, math.Erfc(max(z, 0)/math.Sqrt2))
 }
 
-// hodgesLehmann is the median of the Walsh averages, and the interval of 95 % that belongs to the
+// hodgesLehmann returns the median of the Walsh averages and the interval of 95 % that inverts the
 // signed-rank test.
 func hodgesLehmann(d []float64) (shift, lo, hi float64) {
 	if len(d) == 0 {
@@ -87,14 +87,14 @@ func hodgesLehmann(d []float64) (shift, lo, hi float64) {
 	return median(walsh), lo, hi
 }
 
-// quarters is how many classes information divides times into.
+// quarters is the number of classes into which information divides times.
 const quarters = 4
 
-// information is the mutual information, in bits, of which sample a value is from and of the quarter
-// of all values that it lies in. Its estimate is less the bias of a sample of this size. The interval
-// is that of the noncentrality of the likelihood-ratio statistic, whose distribution is chi-squared
-// where there is nothing to know, and noncentral chi-squared where there is little; where there is
-// much the interval is approximate.
+// information returns the mutual information, in bits, of the sample that a value is from and the
+// quarter of all values that it lies in, minus the bias of a sample of this size. The interval is
+// that of the noncentrality of the likelihood-ratio statistic. The statistic is distributed as
+// chi-squared if there is no information and as noncentral chi-squared if there is little; if there
+// is much, the interval is approximate.
 func information(a, b []float64) (bits, lo, hi float64) {
 	n := float64(len(a) + len(b))
 	if n == 0 {
@@ -107,7 +107,8 @@ func information(a, b []float64) (bits, lo, hi float64) {
 	toBits := func(statistic float64) float64 {
 		return min(1, max(0, statistic)/(2*n*math.Ln2))
 	}
-	noncentrality := func(p float64) float64 { // at which a statistic of up to g has this probability
+	// noncentrality returns the parameter for which P(statistic <= g) is p.
+	noncentrality := func(p float64) float64 {
 		lo, hi := 0.0, 4*g+100
 		for range 40 {
 			if m := (lo + hi) / 2; noncentralChi2(g, freedom, m) > p {
@@ -121,14 +122,15 @@ func information(a, b []float64) (bits, lo, hi float64) {
 	return toBits(g - freedom), toBits(noncentrality(0.975)), toBits(noncentrality(0.025))
 }
 
-// likelihoodRatio is the statistic G of the table of samples and quarters, and its degrees of freedom.
+// likelihoodRatio returns the statistic G of the table of samples and quarters, and its degrees of
+// freedom.
 func likelihoodRatio(a, b []float64) (g, freedom float64) {
 	all := slices.Sorted(slices.Values(slices.Concat(a, b)))
 	n := float64(len(all))
 	var counts [2][quarters]float64
 	for i, sample := range [][]float64{a, b} {
 		for _, x := range sample {
-			at, _ := slices.BinarySearch(all, x) // of equal values the first, so they stay together
+			at, _ := slices.BinarySearch(all, x) // the first of equal values, so they share a class
 			counts[i][at*quarters/len(all)]++
 		}
 	}
@@ -147,8 +149,8 @@ func likelihoodRatio(a, b []float64) (g, freedom float64) {
 	return g, float64(classes - 1)
 }
 
-// noncentralChi2 is the distribution function of the noncentral chi-squared distribution: a mixture of
-// central ones, whose weights are Poisson's.
+// noncentralChi2 is the distribution function of the noncentral chi-squared distribution: a mixture
+// of central ones with Poisson weights.
 func noncentralChi2(x, freedom, noncentrality float64) float64 {
 	half := noncentrality / 2
 	sum := 0.0
@@ -168,8 +170,8 @@ func noncentralChi2(x, freedom, noncentrality float64) float64 {
 	return sum
 }
 
-// gammaP is the regularized lower incomplete gamma function: by its series where that converges fast,
-// elsewhere by the continued fraction of its complement.
+// gammaP is the regularized lower incomplete gamma function. It uses the series where that
+// converges fast, and elsewhere the continued fraction of the complement.
 func gammaP(a, x float64) float64 {
 	if x <= 0 {
 		return 0

@@ -10,8 +10,8 @@ import (
 type Point struct {
 	At, Value float64
 
-	// Part is the stretch of the series that the point belongs to. Values are compared within a
-	// part alone: a server that was restarted begins anew.
+	// Part is the number of the part of the series that the point belongs to. Values are compared
+	// only within a part: a server that was restarted begins again.
 	Part int
 }
 
@@ -19,26 +19,26 @@ type Point struct {
 type Trend struct {
 	N     int
 	Slope float64 // per unit of At: Sen's, the median of the slopes between all pairs of points
-	// Change is the slope times the longest time that the points of a part span.
+	// Change is the slope times the longest time span of a part.
 	Change float64
 	Level  float64 // the median of the values
-	// P is how likely the order of the values would be at least so far from none if there were no
-	// trend: the Mann-Kendall test's, two-sided, for values whose neighbours may be alike.
+	// P is the two-sided p-value of the Mann-Kendall test, corrected for autocorrelation: the
+	// probability of an order at least as extreme if there is no trend.
 	P float64
 }
 
-// FindTrend tests a series for a trend that is monotonic, whatever its form: Mann's test with
-// Kendall's variance, ties among the values allowed for (Mann 1945, Kendall 1975), summed over the
-// parts as seasons are (Hirsch, Slack and Smith 1982), and Sen's slope (1968).
+// FindTrend tests a series for a monotonic trend of any form: Mann's test with Kendall's variance,
+// corrected for ties (Mann 1945, Kendall 1975), summed over the parts as over seasons (Hirsch,
+// Slack and Smith 1982), and Sen's slope (1968).
 //
-// Windows that follow each other are alike, and a test that takes them for independent finds
-// trends in a random walk. So the variance is multiplied with n by the effective number of values
-// (Yue and Wang 2004), that of an autoregression whose coefficient is the correlation of neighbours
-// once the trend is taken out, corrected for its bias in short series. With 30 values and
-// coefficients of 0, 0.3, 0.6 and 0.8 a test at 0.01 finds a trend where there is none 0.5, 2.0, 2.1
-// and 3.8 times of a hundred (TestTrendAlarms); without the correction it was 1.1, 5.3, 16 and 31
-// times, and with Hamed and Rao's (1998), which takes all correlations that are significant, 1.1,
-// 4.9, 11 and 19 times.
+// Neighbouring windows are correlated, and a test that takes them for independent finds trends in a
+// random walk. So the variance is multiplied by n divided by the effective number of values (Yue
+// and Wang 2004). That number assumes an autoregression of order 1, whose coefficient is the
+// correlation of neighbours after the trend is removed, corrected for its bias in short series.
+// With 30 values and coefficients of 0, 0.3, 0.6 and 0.8 a test at 0.01 finds a trend where there
+// is none in 0.5, 2.0, 2.1 and 3.8 % of series (TestTrendAlarms). Without the correction it is 1.1,
+// 5.3, 16 and 31 %, and with that of Hamed and Rao (1998), which uses all significant correlations,
+// 1.1, 4.9, 11 and 19 %.
 func FindTrend(points []Point) Trend {
 	parts := byPart(points)
 	t := Trend{P: 1}
@@ -53,7 +53,7 @@ func FindTrend(points []Point) Trend {
 			values = append(values, p.Value)
 		}
 		if n := len(part); n > 0 {
-			t.Change = max(t.Change, part[n-1].At-part[0].At) // for now, the time
+			t.Change = max(t.Change, part[n-1].At-part[0].At) // the time, until the slope is known
 		}
 	}
 	t.Level = median(values)
@@ -69,7 +69,7 @@ func FindTrend(points []Point) Trend {
 	return t
 }
 
-// byPart are the points of each part in the order of their times.
+// byPart returns the points of each part, sorted by time.
 func byPart(points []Point) [][]Point {
 	sorted := slices.Clone(points)
 	slices.SortStableFunc(sorted, func(a, b Point) int {
@@ -86,7 +86,8 @@ func byPart(points []Point) [][]Point {
 	return parts
 }
 
-// kendall is the pairs that rise less those that fall, and its variance where there is no trend.
+// kendall returns Kendall's S, the number of rising pairs minus that of falling pairs, and its
+// variance if there is no trend.
 func kendall(part []Point) (s, variance float64) {
 	ties := map[float64]int{}
 	for i, p := range part {
@@ -114,7 +115,7 @@ func appendSlopes(slopes []float64, part []Point) []float64 {
 	return slopes
 }
 
-// effect is by how much the likeness of neighbours widens the test's variance.
+// effect returns the factor by which the correlation of neighbours increases the test's variance.
 func effect(parts [][]Point, slope float64) float64 {
 	var together, square, sum float64
 	n := 0
@@ -138,9 +139,9 @@ func effect(parts [][]Point, slope float64) float64 {
 	if square == 0 || n <= 4 {
 		return 1
 	}
-	// The correlation of n values lies too low by about (1+4r)/n (Kendall 1954).
+	// The estimate from n values is too low by about (1+4r)/n (Kendall 1954).
 	r := min(max((together/square*float64(n)+1)/float64(n-4), 0), 0.95)
-	// Each part's own widening, in proportion to its values.
+	// The factor is the mean of those of the parts, weighted by their numbers of values.
 	for _, rest := range rests {
 		wider := 1.0
 		for k := 1; k < len(rest); k++ {
@@ -159,7 +160,7 @@ func mean(values []float64) float64 {
 	return sum / float64(max(len(values), 1))
 }
 
-// median sorts the values; of none it is 0.
+// median sorts the values and returns their median, or 0 if there are none.
 func median(values []float64) float64 {
 	n := len(values)
 	if n == 0 {

@@ -32,8 +32,8 @@ type laneData struct {
 type laneCalls struct {
 	Name string `json:"n"`
 	Sub  bool   `json:"s,omitempty"` // of sub-agents
-	// Each call: due, wait, prefill, decode, in tenths of a millisecond; prompt, cached, ceiling and
-	// output tokens; turn; 0 where it was answered, else the place of its outcome in Outcomes.
+	// Each call: due, wait, prefill, decode, in tenths of a millisecond; prompt, cached, ceiling
+	// and output tokens; turn; 0 where it was answered, else the place of its outcome in Outcomes.
 	Calls [][10]int64 `json:"c"`
 }
 
@@ -98,8 +98,8 @@ func longestJob(records []record.Record) (run []*record.Record, runs int) {
 	return run, len(seen)
 }
 
-// newLaneData puts each agent's calls into a lane, and those of its sub-agents, which work beside each
-// other, into as few below it as it takes.
+// newLaneData puts each agent's calls into a lane, and those of its sub-agents, which work beside
+// each other, into as few below it as it takes.
 func newLaneData(run []*record.Record) *laneData {
 	start := run[0].Due
 	var order []string // agents as they begin

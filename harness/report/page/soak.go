@@ -13,7 +13,7 @@ import (
 	"loadstone/harness/table"
 )
 
-// soakPage is what the template of a soak draws.
+// soakPage is the data of the soak template.
 type soakPage struct {
 	*report.Report
 	Soak     *soak.Report
@@ -26,8 +26,8 @@ type soakPage struct {
 	Charts   []soakChart
 }
 
-// A soakChart is one series over time: a dot for each window, joined within one life of the server,
-// and, where a trend was found, its line.
+// A soakChart draws one series over time: a dot for each window, a line through the dots of one
+// life of the server, and a line for a trend. Positions are in pixels.
 type soakChart struct {
 	Name, About, Text string
 	Standing          soak.Standing
@@ -38,9 +38,9 @@ type soakChart struct {
 	X, Y                     []tick
 	Line                     string
 	Dots                     []soakDot
-	Trend                    string // path; "" none was found
-	WarmUps                  []stretch
-	Restarts                 []float64
+	Trend                    string    // SVG path; "" if there is no trend
+	WarmUps                  []stretch // the beginnings of lives, which are not judged
+	Restarts                 []float64 // x positions
 }
 
 type soakDot struct {
@@ -52,7 +52,7 @@ type soakDot struct {
 // A stretch is a part of the x axis.
 type stretch struct{ X, W float64 }
 
-// WriteSoak writes a soak as a page; the report is of the same requests.
+// WriteSoak writes the page of a soak. r is the report of the same requests.
 func WriteSoak(w io.Writer, r *report.Report, s *soak.Report) error {
 	p := &soakPage{Report: r, Soak: s, Style: template.CSS(style), Script: template.JS(script),
 		Date: r.Date("2 January 2006, 15:04 MST"), Worse: len(s.Worse())}
@@ -71,7 +71,7 @@ func WriteSoak(w io.Writer, r *report.Report, s *soak.Report) error {
 	return templates.ExecuteTemplate(w, "soak", p)
 }
 
-// soakVerdict is the soak in a sentence.
+// soakVerdict summarizes the soak in a sentence or two.
 func soakVerdict(s *soak.Report) string {
 	if s.Short() {
 		return "Too short to tell a trend from chance."
@@ -85,19 +85,20 @@ func soakVerdict(s *soak.Report) string {
 			unknown = append(unknown, v.Name)
 		}
 	}
-	text := "The server stays as it was: no series has a trend to the worse."
+	text := "The server does not degrade: no series has a trend to the worse."
 	if len(bad) > 0 {
-		text = "The server does not stay as it was: " + strings.Join(bad, "; ") + "."
+		text = "The server degrades: " + strings.Join(bad, "; ") + "."
 	}
 	if len(unknown) > 0 {
-		text += " It does not tell its " + strings.Join(unknown, ", ") + "."
+		text += " It does not publish: " + strings.Join(unknown, ", ") + "."
 	}
 	return text
 }
 
 func newSoakChart(s *soak.Report, v *soak.Verdict) soakChart {
 	c := soakChart{Name: v.Name, About: v.Series.About, Text: v.Text(), Standing: v.Standing,
-		Bad: v.Standing == soak.Worse, Width: 560, Height: 210, Left: 66, Right: 548, Top: 12, Bottom: 178}
+		Bad: v.Standing == soak.Worse, Width: 560, Height: 210, Left: 66, Right: 548, Top: 12,
+		Bottom: 178}
 	var end time.Duration
 	low, high := math.Inf(1), math.Inf(-1)
 	for i := range s.Windows {
@@ -109,7 +110,7 @@ func newSoakChart(s *soak.Report, v *soak.Verdict) soakChart {
 	if end == 0 || math.IsInf(low, 1) {
 		return c
 	}
-	// What does not matter is to look flat: the axis covers four times the change that does.
+	// The axis covers at least four times the change that matters, so smaller changes look flat.
 	if room := 4 * v.Matters; high-low < room {
 		middle := (low + high) / 2
 		low, high = middle-room/2, middle+room/2
@@ -140,10 +141,10 @@ func newSoakChart(s *soak.Report, v *soak.Verdict) soakChart {
 	return c
 }
 
-// draw draws the windows and what is beside them.
+// draw adds the dots and the lines of the windows, restarts and the trend.
 func (c *soakChart) draw(s *soak.Report, v *soak.Verdict, x func(time.Duration) float64,
 	y func(float64) float64) {
-	from := soak.Judged(s.Windows)
+	from := soak.JudgedFrom(s.Windows)
 	begun := map[int]time.Duration{}
 	var line, trend strings.Builder
 	life := -1
