@@ -182,7 +182,7 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) (err
 		return err
 	}
 	defer func() {
-		if err == nil {
+		if err == nil && out != nil {
 			out.done()
 		}
 	}()

@@ -27,7 +27,7 @@ func excerpt(text []byte) string {
 // falsy tells whether JSON stands for nothing: null, false, 0, or an empty text, list or object.
 func falsy(raw []byte) bool {
 	switch string(raw) {
-	case "", "null", "false", `""`:
+	case "", "null", "false", `""`, "0":
 		return true
 	}
 	switch raw[0] {

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"time"
 
@@ -71,13 +73,19 @@ type Prompt struct {
 	out *outgoing // memory for the body
 }
 
+// oneWrite is the longest body that the transport sends together with the head of its request, in one
+// write of its buffer. It does so only with readers of the standard library's, which cannot say when
+// memory may be used again, so that such a body has its own.
+const oneWrite = 3 << 10
+
+// Values of headers that no request changes.
+var jsonType, identity = []string{"application/json"}, []string{"identity"}
+
 // request is the HTTP request for a prompt, and its body, of which the caller is a user until all of the
-// answer is read.
+// answer is read; nil where the body has memory of its own.
 func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, *outgoing, error) {
 	out := newOutgoing()
-	own := *p
-	own.out = out
-	p = &own
+	p.out = out
 	d := c.dialectOf(p)
 	body, err := d.bodyOf(c.Model, p)
 	if err == nil {
@@ -87,16 +95,24 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, *outgoi
 		return nil, nil, err
 	}
 	out.bytes = body
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+d.path, nil)
+	var small io.Reader
+	if len(body) <= oneWrite {
+		small = bytes.NewReader(bytes.Clone(body))
+		out.done()
+		out = nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+d.path, small)
 	if err != nil {
 		return nil, nil, err
 	}
-	req.GetBody, req.ContentLength = out.reader, int64(len(body))
-	if req.Body, err = out.reader(); err != nil {
-		return nil, nil, err
+	if out != nil {
+		req.GetBody, req.ContentLength = out.reader, int64(len(body))
+		if req.Body, err = out.reader(); err != nil {
+			return nil, nil, err
+		}
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept-Encoding", "identity") // see decoded
+	req.Header["Content-Type"] = jsonType
+	req.Header["Accept-Encoding"] = identity // see decoded
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
 	}

@@ -92,6 +92,9 @@ func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool)
 // may encode all the same.
 func decoded(res *http.Response) (body io.Reader, note string, err error) {
 	body = res.Body
+	if len(res.Header["Content-Encoding"]) == 0 {
+		return body, "", nil
+	}
 	header := strings.ToLower(strings.Join(res.Header.Values("Content-Encoding"), ","))
 	encodings := strings.Split(header, ",")
 	for _, encoding := range slices.Backward(encodings) { // the last was applied last
@@ -180,6 +183,9 @@ func serverTiming(t *record.ServerTiming, header string) {
 
 // milliseconds reads a number of milliseconds, which is -1 where there is none.
 func milliseconds(s string) time.Duration {
+	if s == "" { // of most servers; what ParseFloat says of it takes memory
+		return -1
+	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v >= 0 && v < 1e12) {
 		return -1

@@ -91,7 +91,16 @@ func responsesBody(model string, p *Prompt) ([]byte, error) {
 
 // responsesConversation is a conversation as the responses API has it.
 func responsesConversation(messages []Message) (said conversation, err error) {
-	said.list, err = each(Responses, messages, inputItems)
+	said.list, err = each(Responses, messages,
+		func(values []json.RawMessage, m *Message) ([]json.RawMessage, error) {
+			items, err := inputItems(m)
+			for i := 0; i < len(items) && err == nil; i++ {
+				var text []byte
+				text, err = marshal(items[i])
+				values = append(values, text)
+			}
+			return values, err
+		})
 	return said, err
 }
 

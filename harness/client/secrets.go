@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"loadstone/harness/load"
 	"loadstone/harness/record"
@@ -16,6 +17,7 @@ import (
 type secrets struct {
 	mu         sync.RWMutex
 	young, old map[uint32]struct{} // old: those of the generation before the young
+	any        atomic.Bool         // there is one: without, nothing can leak
 }
 
 // generation is how many canaries are young before they become old.
@@ -31,6 +33,7 @@ func (s *secrets) add(canary string) {
 	if err != nil {
 		return
 	}
+	s.any.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.young[uint32(secret)]; ok {
@@ -64,31 +67,66 @@ func (s *secrets) leakWord(text, own string) string {
 }
 
 func leakIn[T string | []byte](s *secrets, answer T, own string, word bool) string {
-	var secret uint32 // the last hexadecimal digits
-	digits := 0       // how many of them stand in a row
-	for i := range len(answer) {
-		c := answer[i]
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		default:
-			digits = 0
+	if !s.any.Load() {
+		return ""
+	}
+	const n = load.CanaryLength
+	for i := n - 1; i < len(answer); i += n { // n digits in a row have one of these places
+		if !isDigit(answer[i]) {
 			continue
 		}
-		secret = secret<<4 | uint32(c)
-		if digits++; digits >= load.CanaryLength && s.has(secret) {
-			begin, end := i+1-load.CanaryLength, i+1
-			if word && !(digits == load.CanaryLength && free(answer, begin-1) && free(answer, end)) {
-				continue
-			}
-			if found := string(answer[begin:end]); found != own {
-				return found
-			}
+		begin, end := i, i+1 // of the row
+		for begin > 0 && isDigit(answer[begin-1]) {
+			begin--
+		}
+		for end < len(answer) && isDigit(answer[end]) {
+			end++
+		}
+		i = end
+		if end-begin < n {
+			continue
+		}
+		if word && !(end-begin == n && free(answer, begin-1) && free(answer, end)) {
+			continue
+		}
+		if secret := s.leakInRow(string(answer[begin:end]), own); secret != "" {
+			return secret
 		}
 	}
 	return ""
+}
+
+// leakInRow is the first secret of another agent in a row of hexadecimal digits, "" if there is none.
+func (s *secrets) leakInRow(row, own string) string {
+	var secret uint32 // the last digits
+	for i := range len(row) {
+		d, _ := digit(row[i])
+		secret = secret<<4 | d
+		end := i + 1
+		if end < load.CanaryLength || !s.has(secret) {
+			continue
+		}
+		if found := row[end-load.CanaryLength : end]; found != own {
+			return found
+		}
+	}
+	return ""
+}
+
+// digit is the value of a hexadecimal digit as canaries have them.
+func digit(c byte) (value uint32, ok bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return uint32(c - '0'), true
+	case 'a' <= c && c <= 'f':
+		return uint32(c-'a') + 10, true
+	}
+	return 0, false
+}
+
+func isDigit(c byte) bool {
+	_, ok := digit(c)
+	return ok
 }
 
 // free tells whether no letter, digit or hyphen is at a place of a text.

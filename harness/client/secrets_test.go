@@ -93,3 +93,26 @@ func TestLeakOfAnyTime(t *testing.T) {
 	assert.Equal(t, <-last, "")
 	assert.Equal(t, ask(n-1), secret(0))
 }
+
+// The search goes in steps of a canary's length; what it finds is what a search of every place finds.
+func FuzzLeak(f *testing.F) {
+	for _, text := range []string{"", "deadbeef", "0deadbeef", "xdeadbeef-", "feeddeadbeef0badcafe",
+		"beefdead beef,deadbeef;0badcafe", "a0badcafe deadbeef"} {
+		f.Add(text, true)
+		f.Add(text, false)
+	}
+	f.Fuzz(func(t *testing.T, text string, word bool) {
+		var s secrets
+		s.add("deadbeef")
+		s.add("0badcafe")
+		want := ""
+		for i := 0; i+load.CanaryLength <= len(text) && want == ""; i++ {
+			part := text[i : i+load.CanaryLength]
+			if part == "deadbeef" && (!word || free(text, i-1) && free(text, i+load.CanaryLength)) {
+				want = part
+			}
+		}
+		assert.Equal(t, leakIn(&s, text, "0badcafe", word), want)
+		assert.Equal(t, leakIn(&s, []byte(text), "0badcafe", word), want)
+	})
+}

@@ -26,8 +26,9 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	v.item = responseItem{}
 	var failure error
 	done := false
-	arrival := &stamped{body: body, clock: c}
-	err := s.events.read(arrival, s.buffer, s.look, func(e *event) bool {
+	arrival := &s.arrival
+	*arrival = stamped{body: body, clock: c}
+	err := s.events.read(arrival, s.buffer, s.aside, func(e *event) bool {
 		switch {
 		case isDone(e.data):
 			done = true
@@ -236,6 +237,9 @@ type scratch struct {
 	hidden  int      // tokens of reasoning, as the usage has them
 	dialect *dialect // of the stream
 
+	arrival stamped
+	aside   func(line []byte) // look, of which each stream would make another
+
 	secrets     *secrets // of the client
 	own, leaked string   // the secret of the agent that asks, and another's that came; "" none
 
@@ -245,13 +249,17 @@ type scratch struct {
 // release gives the memory back, but for that of an answer beyond all measure.
 func (s *scratch) release() {
 	if cap(s.events.now)+cap(s.events.before)+cap(s.answer)+cap(s.thought) > 1<<20 {
-		*s = scratch{buffer: s.buffer}
+		return
 	}
-	s.events.lines = lines{}
+	s.events.lines, s.arrival = lines{}, stamped{}
 	scratches.Put(s)
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{buffer: make([]byte, 4<<10)} }}
+var scratches = sync.Pool{New: func() any {
+	s := &scratch{buffer: make([]byte, 4<<10)}
+	s.aside = s.look
+	return s
+}}
 
 // stamped notes when its last Read returned: that is when all events that end in those bytes
 // arrived, so that the time for parsing one of them is not part of the latency of the next.

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"syscall"
 
@@ -22,6 +24,14 @@ func NewTLS(url string, settings *tls.Config) *Client {
 	// flow control on top.
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			conn = bodyConn{tcp}
+		}
+		return conn, err
+	}
 	c := NewWithTransport(url, t)
 	c.slow = &http.Client{Transport: slowTransport(t), CheckRedirect: stay}
 	c.sleep = sleepBriefly

@@ -138,8 +138,8 @@ func TestNoMetrics(t *testing.T) {
 		{"nothing", serve("text/plain", ""), ""},
 		{"none", http.NotFound, ""},
 	} {
-		asked := 0
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked++; tc.h(w, r) }))
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); tc.h(w, r) }))
 		c := New(server.URL)
 		for range 3 {
 			m, err := c.Scrape(t.Context())
@@ -150,7 +150,7 @@ func TestNoMetrics(t *testing.T) {
 			assert.Equal(t, c.NoMetrics(), "", tc.name)
 		} else {
 			assert.Assert(t, strings.HasPrefix(c.NoMetrics(), tc.why), c.NoMetrics())
-			assert.Equal(t, asked, 1, tc.name)
+			assert.Equal(t, asked.Load(), int64(1), tc.name)
 		}
 		c.Close()
 		server.Close()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"loadstone/harness/load"
 )
@@ -150,17 +152,53 @@ func list(values []json.RawMessage) json.RawMessage {
 }
 
 // marshal is v as JSON in which raw parts stay as they are: json.Marshal would write < as \u003c.
-func marshal(v any) ([]byte, error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+func marshal(v any) ([]byte, error) { return appendJSON(nil, v) }
+
+// appendText appends a text as marshal writes it. Most have no character that is written otherwise.
+func appendText(out []byte, text string) ([]byte, error) {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return appendJSON(out, text)
+		}
+	}
+	return append(append(append(out, '"'), text...), '"'), nil
 }
 
-// each makes a list of messages as an API has them, each of which one gives as values of it. Those
+// appendJSON appends v as marshal writes it.
+func appendJSON(out []byte, v any) ([]byte, error) {
+	w := jsonWriters.Get().(*jsonWriter)
+	defer w.release()
+	if err := w.json.Encode(v); err != nil {
+		return nil, err
+	}
+	return append(out, bytes.TrimSuffix(w.text.Bytes(), []byte("\n"))...), nil
+}
+
+// A jsonWriter writes JSON into memory that is used again.
+type jsonWriter struct {
+	text bytes.Buffer
+	json *json.Encoder
+}
+
+var jsonWriters = sync.Pool{New: func() any {
+	w := &jsonWriter{}
+	w.json = json.NewEncoder(&w.text)
+	w.json.SetEscapeHTML(false)
+	return w
+}}
+
+// release gives the memory back, but for that of a text beyond all measure.
+func (w *jsonWriter) release() {
+	if w.text.Cap() <= 1<<20 {
+		w.text.Reset()
+		jsonWriters.Put(w)
+	}
+}
+
+// each makes a list of messages as an API has them, each of which add adds as values of it. Those
 // with Raw are that.
-func each(api API, messages []Message, one func(m *Message) ([]any, error)) ([]json.RawMessage, error) {
+func each(api API, messages []Message,
+	add func(values []json.RawMessage, m *Message) ([]json.RawMessage, error)) ([]json.RawMessage, error) {
 	values := make([]json.RawMessage, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
@@ -172,19 +210,14 @@ func each(api API, messages []Message, one func(m *Message) ([]any, error)) ([]j
 			values = append(values, written...)
 			continue
 		}
-		items, err := one(m)
-		if err != nil {
+		before := len(values)
+		var err error
+		if values, err = add(values, m); err != nil {
 			return nil, err
 		}
-		before := len(values)
-		for _, item := range items {
-			text, err := marshal(item)
-			if err != nil {
-				return nil, err
-			}
-			values = append(values, text)
+		if m.Wire != nil {
+			m.Wire.keep(api, slices.Clone(values[before:]))
 		}
-		m.Wire.keep(api, slices.Clone(values[before:]))
 	}
 	return values, nil
 }
@@ -210,11 +243,7 @@ func (w *Wire) in(api API) []json.RawMessage {
 	return nil
 }
 
-func (w *Wire) keep(api API, values []json.RawMessage) {
-	if w != nil {
-		w.written.Store(&wireText{api, values})
-	}
-}
+func (w *Wire) keep(api API, values []json.RawMessage) { w.written.Store(&wireText{api, values}) }
 
 // appendList appends a JSON array of values, which are not looked at again.
 func appendList(out []byte, values []json.RawMessage) []byte {
