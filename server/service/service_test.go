@@ -400,7 +400,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-access-format", "xml"}, `unknown -access-format "xml"; want line, text or json`},
 		{[]string{"-rate", "-1"}, "-rate is -1 and -agent-rate 0; want 0 or more"},
 		{[]string{"-api-key-file", os.DevNull}, os.DevNull + " has no keys"},
-		{[]string{"-seal-key-file", os.DevNull, "-agents-dir", "x"}, os.DevNull + ": no key"},
+		{[]string{"-seal-key-file", os.DevNull, "-agents-dir", t.TempDir()}, os.DevNull + ": no key"},
 		{[]string{"-seal-key-file", os.DevNull}, "nothing to seal without -agents-dir"},
 		{[]string{"-share", "some"}, "want none, key or all"},
 		{[]string{"-bogus"}, "flag provided but not defined: -bogus"},
