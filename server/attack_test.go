@@ -17,9 +17,9 @@ import (
 	"loadstone/engine"
 )
 
-// A siege is a server with two principals. alice has an agent, ada, with a conversation of which
-// nobody else knows; bob attacks. The time is synctest's: only steps of the model take any, so equal
-// work takes equal time to the nanosecond.
+// A siege is a server with two principals. alice has an agent, ada, with a conversation that
+// nobody else knows; bob attacks. The time is synctest's: only steps of the model take any, so
+// equal work takes equal time to the nanosecond.
 type siege struct {
 	*testing.T
 	*memListener
@@ -114,7 +114,8 @@ func (x *siege) ada() string {
 	if err := json.Unmarshal([]byte(x.body(x.send(get("/v1/agents/ada", alice)))), &a); err != nil {
 		x.Error(err)
 	}
-	return fmt.Sprint(a.AgentID, " has ", a.Tokens, " tokens, pinned ", a.Pinned, ", created ", a.CreatedAt)
+	return fmt.Sprintf("%s has %d tokens, pinned %t, created %v", a.AgentID, a.Tokens, a.Pinned,
+		a.CreatedAt)
 }
 
 // unharmed says whether alice still has what she had.
@@ -125,8 +126,8 @@ func (x *siege) unharmed() {
 	}
 }
 
-// fillRoster has the server list the agents and the principals' usage, which the status page and the
-// metrics show from then on. Without it they have no name that they could show to the wrong reader.
+// fillRoster has the server list the agents and the principals' usage, which the status page and
+// metrics show from then on. Before, they have no name to show to the wrong reader.
 func (x *siege) fillRoster() {
 	x.Helper()
 	x.want(200, x.send(get("/admin/status", operator)))
@@ -137,8 +138,9 @@ var createdAt = regexp.MustCompile(`"created":\d+,`)
 
 var dates = regexp.MustCompile(`Date: [^\r]*`)
 
-// alike fails unless bob gets the same bytes in the same time for what is alice's as for what is
-// nobody's. The names have the same length, and stand for each other in the responses.
+// alike fails unless bob gets the same bytes in the same time for a name of alice's as for one
+// that does not exist. Both names have the same length, and the comparison takes one for the
+// other.
 func (x *siege) alike(what, hers, nobodys string, request func(name string) string) {
 	x.Helper()
 	answer := func(name string) (string, time.Duration) {
@@ -154,15 +156,16 @@ func (x *siege) alike(what, hers, nobodys string, request func(name string) stri
 	none, noneTook := answer(nobodys)
 	got, took := answer(hers)
 	if got != none || took != noneTook {
-		x.Errorf("%s: what is alice's is answered in %v with\n%s\nand what is nobody's in %v with\n%s",
-			what, took, got, noneTook, none)
+		x.Errorf("%s: a name of alice's is answered in %v with\n%s\n"+
+			"and one that does not exist in %v with\n%s", what, took, got, noneTook, none)
 	}
 }
 
 // foreign fails if a response tells bob anything of alice.
 func (x *siege) foreign(what, response string) {
 	x.Helper()
-	for _, word := range []string{"alice", "passphrase", engine.PrincipalID("alice"), `"agent_id":"ada"`} {
+	for _, word := range []string{"alice", "passphrase", engine.PrincipalID("alice"),
+		`"agent_id":"ada"`} {
 		if strings.Contains(response, word) {
 			x.Errorf("%s tells %q: %s", what, word, response)
 		}
@@ -181,24 +184,33 @@ func (x *siege) cached(response string) int {
 	return n
 }
 
-// dialects are the ways to ask: each makes a request with a text, a further field of the body ("" or
-// ending with a comma), and headers.
+// dialects are the routes that answer a prompt. Each makes a request with a text, a further field
+// of the body ("" or one that ends with a comma), and headers.
 var dialects = map[string]func(text, field string, headers ...string) string{
 	"chat": func(text, field string, h ...string) string {
-		return post(`{`+field+`"temperature":0,"messages":[{"role":"user","content":"`+text+`"}]}`, h...)
+		return post(`{`+field+`"temperature":0,"messages":[{"role":"user","content":"`+
+			text+`"}]}`, h...)
 	},
 	"a chat that streams": func(text, field string, h ...string) string {
-		return post(`{`+field+`"temperature":0,"stream":true,"messages":[{"role":"user","content":"`+text+`"}]}`, h...)
+		return post(`{`+field+`"temperature":0,"stream":true,`+
+			`"messages":[{"role":"user","content":"`+text+`"}]}`, h...)
 	},
 	"completions": func(text, field string, h ...string) string {
 		return postTo("/v1/completions", `{`+field+`"temperature":0,"prompt":"`+text+`"}`, h...)
 	},
 	"messages": func(text, field string, h ...string) string {
-		return postTo("/v1/messages", `{`+field+`"temperature":0,"max_tokens":300,"messages":[{"role":"user","content":"`+text+`"}]}`, h...)
+		return postTo("/v1/messages", `{`+field+`"temperature":0,"max_tokens":300,`+
+			`"messages":[{"role":"user","content":"`+text+`"}]}`, h...)
 	},
 	"responses": func(text, field string, h ...string) string {
 		return postTo("/v1/responses", `{`+field+`"temperature":0,"input":"`+text+`"}`, h...)
 	},
+}
+
+// thirdTurn returns the body of a chat that goes on after one question and its answer.
+func thirdTurn(question, answer, next string) string {
+	return `{"temperature":0,"messages":[{"role":"user","content":"` + question + `"},` +
+		`{"role":"assistant","content":"` + answer + `"},{"role":"user","content":"` + next + `"}]}`
 }
 
 // attacks are what a principal with a key of its own, and a client without one, can try.
@@ -207,16 +219,21 @@ var attacks = []struct {
 	run  func(*siege)
 }{
 	{"list the agents", func(x *siege) {
-		for _, path := range []string{"/v1/agents", "/v1/agents?sort=recent", "/v1/agents?limit=1000"} {
-			if got := x.body(x.send(get(path, bob))); got != `{"object":"list","data":[],"has_more":false}`+"\n" {
+		for _, path := range []string{"/v1/agents", "/v1/agents?sort=recent",
+			"/v1/agents?limit=1000"} {
+			got := x.body(x.send(get(path, bob)))
+			if got != `{"object":"list","data":[],"has_more":false}`+"\n" {
 				x.Errorf("%s: %s", path, got)
 			}
 		}
-		x.alike("after", "ada", "adx", func(n string) string { return get("/v1/agents?after="+n, bob) })
+		x.alike("after", "ada", "adx", func(n string) string {
+			return get("/v1/agents?after="+n, bob)
+		})
 	}},
 	{"count the agents", func(x *siege) {
 		got := x.body(x.send(get("/v1/agents/stats", bob)))
-		if !strings.Contains(got, `"total_count":0,`) || !strings.Contains(got, `"total_tokens":0,`) {
+		if !strings.Contains(got, `"total_count":0,`) ||
+			!strings.Contains(got, `"total_tokens":0,`) {
 			x.Error(got)
 		}
 	}},
@@ -250,7 +267,8 @@ var attacks = []struct {
 			x.want(404, x.send(get("/v1/agents/adx", bob)))
 			none := time.Now() // both wait for the end of the step in which they come
 			x.want(404, x.send(get("/v1/agents/ada", bob)))
-			if a, b := none.Sub(began)%x.model.delay, time.Since(none)%x.model.delay; a > 250*time.Millisecond || b != 0 {
+			a, b := none.Sub(began)%x.model.delay, time.Since(none)%x.model.delay
+			if a > 250*time.Millisecond || b != 0 {
 				x.Errorf("nobody's %v, alice's %v", a, b)
 			}
 		}
@@ -269,8 +287,9 @@ var attacks = []struct {
 			x.Error(r)
 		}
 		// Both agents of that name go on as their own.
-		again := `{"temperature":0,"messages":[{"role":"user","content":"` + secret + `"},{"role":"assistant","content":"` + secret + `"},{"role":"user","content":"and?"}]}`
-		hers, his := x.send(post(again, alice2, "X-Agent-ID: ada")), x.send(post(again, bob, "X-Agent-ID: ada"))
+		again := thirdTurn(secret, secret, "and?")
+		hers := x.send(post(again, alice2, "X-Agent-ID: ada"))
+		his := x.send(post(again, bob, "X-Agent-ID: ada"))
 		if n := x.cached(hers); n < len(secret) || n != x.cached(his) {
 			x.Errorf("alice finds %d tokens, bob %d", n, x.cached(his))
 		}
@@ -292,8 +311,10 @@ var attacks = []struct {
 				try(alice, agent, text)
 				r, cached, took := try(bob, agent, text)
 				_, none, noneTook := try(bob, agent+"x", strings.ToUpper(text))
-				if cached > 0 || cached != none || took != noneTook || strings.Contains(r, `"tier":"hot"`) {
-					x.Errorf("%s, %s: %d tokens cached in %v, of a new prompt %d in %v", name, header,
+				if cached > 0 || cached != none || took != noneTook ||
+					strings.Contains(r, `"tier":"hot"`) {
+					x.Errorf("%s, %s: %d tokens cached in %v, of a new prompt %d in %v", name,
+						header,
 						cached, took, none, noneTook)
 				}
 			}
@@ -320,7 +341,8 @@ var attacks = []struct {
 		same := used() - base - one
 		x.want(200, x.send(ask(strings.Repeat("y", 100), "", bob)))
 		if other := used() - base - one - same; same != other || same != one {
-			x.Errorf("alice's prompt takes %d blocks, bob's equal one %d, another %d", one, same, other)
+			x.Errorf("alice's prompt takes %d blocks, bob's equal one %d, another %d",
+				one, same, other)
 		}
 	}},
 	{"use another's salt", func(x *siege) {
@@ -337,7 +359,8 @@ var attacks = []struct {
 					x.Errorf("%s, %s: %s", name, who, r)
 				}
 			}
-			if r := x.send(ask(text, salt, alice)); !strings.Contains(r, "hot") && x.cached(r) < 90 {
+			if r := x.send(ask(text, salt, alice)); !strings.Contains(r, "hot") &&
+				x.cached(r) < 90 {
 				x.Errorf("%s, alice with the salt: %s", name, r)
 			}
 		}
@@ -351,11 +374,14 @@ var attacks = []struct {
 		}
 		text := "short" // within a block, of which the agent's own tail could be shared
 		x.want(200, ask(text, `"cache_salt":"s1",`))
-		if r := ask(text, `"cache_salt":"s2",`); x.cached(r) != 0 || !strings.Contains(r, "X-Cache-Miss: other_salt") {
+		refused := func(r string) bool {
+			return x.cached(r) == 0 && strings.Contains(r, "X-Cache-Miss: other_salt")
+		}
+		if r := ask(text, `"cache_salt":"s2",`); !refused(r) {
 			x.Errorf("in the pool: %s", r)
 		}
 		x.want(200, x.send(postTo("/v1/agents/sal/pin", "", alice))) // now on disk
-		if r := ask(text, ""); x.cached(r) != 0 || !strings.Contains(r, "X-Cache-Miss: other_salt") {
+		if r := ask(text, ""); !refused(r) {
 			x.Errorf("on disk: %s", r)
 		}
 	}},
@@ -378,7 +404,9 @@ var attacks = []struct {
 		export := func(query, key string) string {
 			return unchunked(x.body(x.send(get("/v1/agents/ada/export"+query, key))))
 		}
-		take := func(file, key string) string { return x.send(postTo("/v1/agents/import", file, key)) }
+		take := func(file, key string) string {
+			return x.send(postTo("/v1/agents/import", file, key))
+		}
 		given := export("?for=bob", alice)
 		// It is as long for one whom nobody knows, and bob learns of nobody else's.
 		if n := len(export("?for=eve", alice)); n != len(given) {
@@ -415,15 +443,19 @@ var attacks = []struct {
 		} {
 			x.want(401, x.send(get("/v1/agents/ada", headers...)))
 		}
-		x.want(404, x.send(get("/v1/agents/ada", bob, "X-Api-Key: sk-bob"))) // the same twice is one
+		// The same key twice counts as one.
+		x.want(404, x.send(get("/v1/agents/ada", bob, "X-Api-Key: sk-bob")))
 	}},
 	{"write a key in another form", func(x *siege) {
 		for _, h := range []string{
-			"Authorization: Bearer sk-bob, Bearer sk-alice", "Authorization: Bearer sk-bob sk-alice",
+			"Authorization: Bearer sk-bob, Bearer sk-alice",
+			"Authorization: Bearer sk-bob sk-alice",
 			"Authorization: Bearer sk-bob\r\n\tsk-alice", "Authorization: Bearer SK-ALICE",
 			"Authorization: Bearer sk-alice\x00", "Authorization: Bearer sk-alic",
-			"Authorization: Bearer sk-alice-", "Authorization: Basic c2stYWxpY2U6", "Authorization: sk-alice",
-			"X_Api_Key: sk-alice", "X-Api-Key : sk-alice", "X-Api-Key: sk-\u0430lice", "Cookie: key=sk-alice",
+			"Authorization: Bearer sk-alice-", "Authorization: Basic c2stYWxpY2U6",
+			"Authorization: sk-alice",
+			"X_Api_Key: sk-alice", "X-Api-Key : sk-alice", "X-Api-Key: sk-\u0430lice",
+			"Cookie: key=sk-alice",
 			"Proxy-Authorization: Bearer sk-alice", "X-Api-Key: Bearer sk-alice", "X-Api-Key: ",
 		} {
 			if code := x.status(x.send(get("/v1/agents/ada", h))); code != 401 && code != 400 {
@@ -440,8 +472,10 @@ var attacks = []struct {
 	{"smuggle a request behind another", func(x *siege) {
 		inner := get("/v1/agents/ada", alice)
 		for name, head := range map[string]string{
-			"two lengths":              "Content-Length: 0\r\nContent-Length: " + fmt.Sprint(len(inner)) + "\r\n",
-			"a length and chunks":      "Content-Length: " + fmt.Sprint(len(inner)) + "\r\nTransfer-Encoding: chunked\r\n",
+			"two lengths": "Content-Length: 0\r\nContent-Length: " +
+				fmt.Sprint(len(inner)) + "\r\n",
+			"a length and chunks": "Content-Length: " + fmt.Sprint(len(inner)) +
+				"\r\nTransfer-Encoding: chunked\r\n",
 			"chunks of another kind":   "Transfer-Encoding: xchunked\r\n",
 			"a negative length":        "Content-Length: -1\r\n",
 			"a length with a plus":     "Content-Length: +5\r\n",
@@ -449,10 +483,10 @@ var attacks = []struct {
 			"chunks under a folded":    "Transfer-Encoding:\r\n chunked\r\nContent-Length: 3\r\n",
 			"a line that ends with CR": "X: y\rAuthorization: Bearer sk-alice\r\n",
 		} {
-			// The inner request has alice's key, as if a proxy had added it to what it takes for hers. It
-			// must not be answered to bob who wrote it as a body.
-			r := x.send("POST /v1/agents/ada/pin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
-				bob + "\r\n" + head + "\r\n" + "0\r\n\r\n" + inner)
+			// The inner request has alice's key, as if a proxy had added it to what it takes for
+			// hers. It must not be answered to bob who wrote it as a body.
+			r := x.send("POST /v1/agents/ada/pin HTTP/1.1\r\nHost: localhost\r\n" +
+				"Connection: close\r\n" + bob + "\r\n" + head + "\r\n" + "0\r\n\r\n" + inner)
 			if strings.Count(r, "HTTP/1.1 ") > 1 || x.status(r) < 400 {
 				x.Errorf("%s: %s", name, r)
 			}
@@ -460,17 +494,24 @@ var attacks = []struct {
 	}},
 	{"write a path in another form", func(x *siege) {
 		for _, path := range []string{
-			"/v1/agents/%61da", "/v1/agents/ada/", "//v1/agents/ada", "/v1//agents/ada", "/v1/./agents/ada",
-			"/v1/agents/x/../ada", "/V1/agents/ada", "/v1/AGENTS/ada", "/v1/agents/ada%00", "/v1/agents/ada;x",
-			"/v1/agents/alice/ada", "/v1/agents/alice%2Fada", "/v1/agents/alice:ada", "/v1/agents/ada%20",
-			"/health/../v1/agents/ada", "/health/..%2Fv1/agents/ada", "/health/%2e%2e/v1/agents/ada",
-			"/health//../v1/agents/ada", "/health/live/../../v1/agents/ada", "http://localhost/v1/agents/ada",
+			"/v1/agents/%61da", "/v1/agents/ada/", "//v1/agents/ada", "/v1//agents/ada",
+			"/v1/./agents/ada",
+			"/v1/agents/x/../ada", "/V1/agents/ada", "/v1/AGENTS/ada", "/v1/agents/ada%00",
+			"/v1/agents/ada;x",
+			"/v1/agents/alice/ada", "/v1/agents/alice%2Fada", "/v1/agents/alice:ada",
+			"/v1/agents/ada%20",
+			"/health/../v1/agents/ada", "/health/..%2Fv1/agents/ada",
+			"/health/%2e%2e/v1/agents/ada",
+			"/health//../v1/agents/ada", "/health/live/../../v1/agents/ada",
+			"http://localhost/v1/agents/ada",
 			"/v1/agents/" + engine.PrincipalID("alice") + "/ada",
 			"/v1/agents/" + engine.PrincipalID("alice") + ":ada", "/v1/agents/..%2F..%2Fada.memory",
 		} {
 			for _, key := range []string{bob, "X-None: 1"} {
 				r := x.send(get(path, key))
-				if code := x.status(r); code != 404 && code != 401 && code/100 != 3 || key != bob && code == 404 && !strings.HasPrefix(path, "/health") {
+				code := x.status(r)
+				if code != 404 && code != 401 && code/100 != 3 ||
+					key != bob && code == 404 && !strings.HasPrefix(path, "/health") {
 					x.Errorf("%s with %s: %s", path, key, r)
 				}
 				if strings.Contains(r, `"tokens"`) || strings.Contains(r, "passphrase") {
@@ -480,10 +521,12 @@ var attacks = []struct {
 		}
 	}},
 	{"write a name that looks like it", func(x *siege) {
-		for _, name := range []string{"\u0430da", "ad\u0430", "ada\u200b", "\ufeffada", "\uff41da", "a\u0301da",
+		for _, name := range []string{"\u0430da", "ad\u0430", "ada\u200b", "\ufeffada", "\uff41da",
+			"a\u0301da",
 			"ada ", " ada", "ada\t", "Ada", "ADA", "ada\x00", "a\x00da"} {
 			r := x.send(postTo("/v1/agents", `{"agent_id":`+quoted(name)+`}`, bob))
-			if code := x.status(r); code != 400 && (code != 201 || strings.Contains(r, `"agent_id":"ada"`)) {
+			code := x.status(r)
+			if code != 400 && (code != 201 || strings.Contains(r, `"agent_id":"ada"`)) {
 				x.Errorf("%q: %s", name, r)
 			}
 			r = x.send(post(say("hi", `"session_id":`+quoted(name)), bob))
@@ -494,9 +537,11 @@ var attacks = []struct {
 	}},
 	{"name another's principal with the agent", func(x *siege) {
 		id := engine.PrincipalID("alice")
-		for _, name := range []string{"alice:ada", "alice.ada", "default:ada", id + ":ada", id, "key-ada"} {
+		for _, name := range []string{"alice:ada", "alice.ada", "default:ada", id + ":ada", id,
+			"key-ada"} {
 			r := x.send(post(say(secret), bob, "X-Agent-ID: "+name))
-			if x.status(r) != 200 || !strings.Contains(r, `"miss":"new_agent"`) && x.cached(r) > 90 {
+			if x.status(r) != 200 || !strings.Contains(r, `"miss":"new_agent"`) &&
+				x.cached(r) > 90 {
 				x.Errorf("%s: %s", name, r)
 			}
 		}
@@ -505,8 +550,10 @@ var attacks = []struct {
 		x.fillRoster()
 		x.foreign("metrics", x.send(get("/metrics", bob)))
 		r := x.send(get("/metrics", operator))
-		for _, want := range []string{`loadstone_principal_requests_total{principal="alice",status="200"}`,
-			`loadstone_principal_disk_bytes{principal="alice"}`, `loadstone_principal_pool_bytes{principal="alice"}`} {
+		for _, want := range []string{
+			`loadstone_principal_requests_total{principal="alice",status="200"}`,
+			`loadstone_principal_disk_bytes{principal="alice"}`,
+			`loadstone_principal_pool_bytes{principal="alice"}`} {
 			if !strings.Contains(r, want) {
 				x.Errorf("the operator does not see %s: %s", want, r)
 			}
@@ -515,8 +562,9 @@ var attacks = []struct {
 	{"read names in errors, metrics, the status page and heads", func(x *siege) {
 		x.fillRoster()
 		for _, request := range []string{
-			get("/metrics", bob), get("/admin/status", bob), get("/admin/drain", bob), get("/", bob), get("/health", bob),
-			get("/v1/models", bob), get("/v1/agents/ada/export", bob), post(`{"messages":[}`, bob),
+			get("/metrics", bob), get("/admin/status", bob), get("/admin/drain", bob),
+			get("/", bob), get("/health", bob), get("/v1/models", bob),
+			get("/v1/agents/ada/export", bob), post(`{"messages":[}`, bob),
 			post(say("x"), bob, "X-Agent-ID: a/d"), post(say("x", `"max_tokens":5000000`), bob),
 			post(say("x"), bob, "X-Durable: now"), postTo("/v1/agents/import", "x", bob),
 			get("/v1/agents?sort=size", bob), get("/v1/responses/resp_x", bob),
@@ -555,7 +603,8 @@ var attacks = []struct {
 		}
 	}},
 	{"use the operator's routes, or the operator's key elsewhere", func(x *siege) {
-		for _, path := range []string{"/v1/agents", "/v1/agents/ada", "/v1/models", "/v1/responses/resp_x"} {
+		for _, path := range []string{"/v1/agents", "/v1/agents/ada", "/v1/models",
+			"/v1/responses/resp_x"} {
 			x.want(403, x.send(get(path, operator)))
 		}
 		x.want(403, x.send(post(say("hi"), operator)))
@@ -583,7 +632,9 @@ var attacks = []struct {
 	{"go on with a key that was revoked", func(x *siege) {
 		x.model.delay = 50 * time.Millisecond
 		stream, next := make(chan string), make(chan string)
-		go func() { stream <- x.send(post(say("a long story", `"stream":true`), bob, "X-Agent-ID: eve")) }()
+		go func() {
+			stream <- x.send(post(say("a long story", `"stream":true`), bob, "X-Agent-ID: eve"))
+		}()
 		time.Sleep(220 * time.Millisecond)
 		if err := x.server.SetKeys(siegeKeys[:2], nil); err != nil {
 			x.Fatal(err)
@@ -613,7 +664,8 @@ var attacks = []struct {
 		x.alike("durable", "ada", "adx", func(n string) string {
 			return post(say("mine"), bob, "X-Agent-ID: "+n, "X-Durable: wait")
 		})
-		if r := x.send(post(say("mine"), bob, "X-Agent-ID: ada", "X-Durable: wait")); !strings.Contains(r, "X-Durable: saved") {
+		r := x.send(post(say("mine"), bob, "X-Agent-ID: ada", "X-Durable: wait"))
+		if !strings.Contains(r, "X-Durable: saved") {
 			x.Error(r)
 		}
 	}},
@@ -623,18 +675,23 @@ var attacks = []struct {
 		x.want(200, x.send(get("/v1/responses/"+id, alice2)))
 		none := "resp_" + strings.Repeat("A", 26)
 		for what, request := range map[string]func(string) string{
-			"read":   func(n string) string { return get("/v1/responses/"+n, bob) },
-			"input":  func(n string) string { return get("/v1/responses/"+n+"/input_items", bob) },
-			"cancel": func(n string) string { return postTo("/v1/responses/"+n+"/cancel", "", bob) },
+			"read":  func(n string) string { return get("/v1/responses/"+n, bob) },
+			"input": func(n string) string { return get("/v1/responses/"+n+"/input_items", bob) },
+			"cancel": func(n string) string {
+				return postTo("/v1/responses/"+n+"/cancel", "", bob)
+			},
 			"delete": func(n string) string { return del("/v1/responses/"+n, bob) },
 			"continue": func(n string) string {
 				return postTo("/v1/responses", `{"input":"x","previous_response_id":"`+n+`"}`, bob)
 			},
 			"count": func(n string) string {
-				return postTo("/v1/responses/input_tokens", `{"input":"x","previous_response_id":"`+n+`"}`, bob)
+				return postTo("/v1/responses/input_tokens",
+					`{"input":"x","previous_response_id":"`+n+`"}`, bob)
 			},
 			"item": func(n string) string {
-				return postTo("/v1/responses", `{"input":[{"type":"item_reference","id":"`+strings.Replace(n, "resp_", "msg_", 1)+`_in0"}]}`, bob)
+				item := strings.Replace(n, "resp_", "msg_", 1) + "_in0"
+				return postTo("/v1/responses",
+					`{"input":[{"type":"item_reference","id":"`+item+`"}]}`, bob)
 			},
 		} {
 			if what == "item" {
@@ -657,8 +714,8 @@ var attacks = []struct {
 		x.remember()
 	}},
 	{"flood the server", func(x *siege) {
-		// bob sends more than the pool, the batch and the queue hold. alice is answered at once, her memory
-		// stays in the pool, and bob is told what his share is.
+		// bob sends more than the pool, the batch and the queue hold. alice is answered at once,
+		// her memory stays in the pool, and bob is told what his share is.
 		x.share("bob", Share{Share: engine.Share{InFlight: 40}})
 		var all sync.WaitGroup
 		var refused atomic.Int64
@@ -667,9 +724,11 @@ var attacks = []struct {
 				r := x.send(post(say(strings.Repeat("flood ", 20)+fmt.Sprint(i)), bob))
 				if x.status(r) == 429 {
 					refused.Add(1)
-					if !strings.Contains(r, "its share is 40; retry in") || !strings.Contains(r, "Retry-After: ") ||
-						!strings.Contains(r, `"code":"share_exhausted"`) {
-						x.Error(r)
+					for _, want := range []string{"its share is 40; retry in", "Retry-After: ",
+						`"code":"share_exhausted"`} {
+						if !strings.Contains(r, want) {
+							x.Errorf("no %s: %s", want, r)
+						}
 					}
 				}
 			})
@@ -678,7 +737,8 @@ var attacks = []struct {
 		synctest.Wait()
 		began := time.Now()
 		r := x.send(post(say(secret), alice, "X-Agent-ID: ada"))
-		if took := time.Since(began); x.status(r) != 200 || x.cached(r) < 64 || took > 250*time.Millisecond {
+		took := time.Since(began)
+		if x.status(r) != 200 || x.cached(r) < 64 || took > 250*time.Millisecond {
 			x.Errorf("beside the flood, in %v: %s", took, r)
 		}
 		all.Wait()
@@ -691,24 +751,31 @@ var attacks = []struct {
 		// The whole server has room for some twenty of these on disk; bob's share is for five.
 		x.share("bob", Share{Share: engine.Share{DiskBytes: 6000, PoolBytes: 4000}})
 		for i := range 30 {
-			x.want(200, x.send(post(say(fmt.Sprint(i, strings.Repeat(" fill", 20))), bob, fmt.Sprintf("X-Agent-ID: f%d", i), "X-Durable: wait")))
+			text := fmt.Sprint(i, strings.Repeat(" fill", 20))
+			agent := fmt.Sprint("X-Agent-ID: f", i)
+			x.want(200, x.send(post(say(text), bob, agent, "X-Durable: wait")))
 		}
 		usage, err := x.engine.Usage()
 		if err != nil {
 			x.Fatal(err)
 		}
 		for _, u := range usage {
-			if u.Principal == engine.PrincipalID("bob") && (u.DiskBytes > 6000 || u.DiskBytes < 1000 || u.PoolBytes > 4000 || u.PoolBytes == 0) {
+			if u.Principal != engine.PrincipalID("bob") {
+				continue
+			}
+			if u.DiskBytes > 6000 || u.DiskBytes < 1000 || u.PoolBytes > 4000 || u.PoolBytes == 0 {
 				x.Errorf("bob has %+v", u)
 			}
 		}
-		if r := x.send(post(say(secret), alice, "X-Agent-ID: ada")); x.cached(r) < 64 || !strings.Contains(r, "X-Cache-Tier: hot") {
+		r := x.send(post(say(secret), alice, "X-Agent-ID: ada"))
+		if x.cached(r) < 64 || !strings.Contains(r, "X-Cache-Tier: hot") {
 			x.Errorf("alice's memory was evicted: %s", r)
 		}
 		x.remember()
 		// A request that alone is more than the share is refused for good, in words that say so.
-		r := x.send(post(say(strings.Repeat("long", 300)), bob))
-		if x.status(r) != 429 || !strings.Contains(r, "this principal's share is") || !strings.Contains(r, "X-Should-Retry: false") {
+		r = x.send(post(say(strings.Repeat("long", 300)), bob))
+		if x.status(r) != 429 || !strings.Contains(r, "this principal's share is") ||
+			!strings.Contains(r, "X-Should-Retry: false") {
 			x.Error(r)
 		}
 	}},
@@ -717,7 +784,9 @@ var attacks = []struct {
 		for range 3 {
 			x.want(200, x.send(post(say("x"), bob)))
 		}
-		if r := x.send(post(say("x"), bob)); x.status(r) != 429 || !strings.Contains(r, "this principal takes 3 requests a minute; retry in 20 s") {
+		r := x.send(post(say("x"), bob))
+		if x.status(r) != 429 ||
+			!strings.Contains(r, "this principal takes 3 requests a minute; retry in 20 s") {
 			x.Error(r)
 		}
 		x.want(200, x.send(post(say("x"), alice)))
@@ -726,12 +795,9 @@ var attacks = []struct {
 	}},
 	{"make another's answer by what one has sent", func(x *siege) {
 		// The tokens of an answer are remembered for the agent that got it, and for no other.
-		conversation := func(text string) string {
-			return `{"temperature":0,"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"` + text + `"},{"role":"user","content":"r"}]}`
-		}
 		x.want(200, x.send(post(say("q"), alice, "X-Agent-ID: ada")))
-		hers := x.send(post(conversation("q"), bob, "X-Agent-ID: ada"))
-		nobodys := x.send(post(conversation("z"), bob, "X-Agent-ID: ada2"))
+		hers := x.send(post(thirdTurn("q", "q", "r"), bob, "X-Agent-ID: ada"))
+		nobodys := x.send(post(thirdTurn("q", "z", "r"), bob, "X-Agent-ID: ada2"))
 		if usage(hers) != usage(nobodys) {
 			x.Errorf("%s, nobody's %s", usage(hers), usage(nobodys))
 		}
@@ -768,7 +834,8 @@ func TestAttacks(t *testing.T) {
 func TestShareNone(t *testing.T) {
 	besiege(t, engine.ShareNone, func(x *siege) {
 		ask := func(agent string) int {
-			return x.cached(x.send(dialects["chat"](strings.Repeat("private ", 12), "", alice, agent)))
+			text := strings.Repeat("private ", 12)
+			return x.cached(x.send(dialects["chat"](text, "", alice, agent)))
 		}
 		for _, test := range []struct {
 			agent string
@@ -824,15 +891,17 @@ func TestThreatModel(t *testing.T) {
 		}
 	}
 	var tests strings.Builder
-	for _, pattern := range []string{"*_test.go", "service/*_test.go", "../engine/*_test.go", "../engine/internal/*/*_test.go",
-		"../internal/seal/*_test.go", "../harness/audit/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "service/*_test.go", "../engine/*_test.go",
+		"../engine/internal/*/*_test.go", "../internal/seal/*_test.go",
+		"../harness/audit/*_test.go"} {
 		files, _ := filepath.Glob(pattern)
 		for _, f := range files {
 			b, _ := os.ReadFile(f)
 			tests.Write(b)
 		}
 	}
-	for _, name := range regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(string(text), -1) {
+	testName := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`)
+	for _, name := range testName.FindAllString(string(text), -1) {
 		if name != "TestAttacks" && !strings.Contains(tests.String(), "func "+name+"(") {
 			t.Errorf("SECURITY.md names %s, and there is none", name)
 		}

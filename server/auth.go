@@ -31,7 +31,7 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// admit finds out whose a request is, or says why it is refused.
+// admit sets the caller of a request, or returns the error that refuses it.
 func (s *Server) admit(ring *keyring, x *response, r *http.Request) error {
 	if !ring.open || ring.guarded {
 		key, err := apiKey(r.Header)
@@ -48,7 +48,7 @@ func (s *Server) admit(ring *keyring, x *response, r *http.Request) error {
 	return nil
 }
 
-// admit returns whose a request's key is, or why it is refused.
+// admit returns the caller whose key a request has, or the error that refuses it.
 func (k *keyring) admit(key, path string) (caller, error) {
 	c, ok := k.find(key)
 	switch {
@@ -145,6 +145,6 @@ func bearer(value string) (string, bool) {
 	return strings.TrimSpace(key), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// isOpen says whether a path needs no key. A path that is not clean is no health check, although it
-// begins like one.
+// isOpen says whether a path needs no key. A path that is not clean is not a health check, even if
+// it begins like one.
 func isOpen(p string) bool { return p == "/" || isHealth(p) && p == path.Clean(p) }

@@ -17,7 +17,7 @@ type choiceWriter interface {
 	WholeOf(all []generate.Answer) any            // the body of answers that do not stream
 }
 
-// A step is what became certain of one of several answers: pieces, or its end.
+// A step is the next part of one of several answers: pieces, or its end.
 type step struct {
 	choice int
 	pieces []generate.Piece
@@ -92,8 +92,8 @@ func (s *Server) sendChoices(
 	return writeJSON(w, http.StatusOK, outs[0].WholeOf(all))
 }
 
-// choose follows one answer and tells its steps. It calls begun when the first token is there, or
-// there will be none.
+// choose follows one answer and passes its steps to tell. It calls begun when the first token is
+// there, or when there will be none.
 func choose(g *generate.Generation, i int, tell func(step) bool, begun func()) {
 	first := true
 	begin := func() {

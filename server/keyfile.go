@@ -12,21 +12,21 @@ import (
 	"loadstone/engine"
 )
 
-// A Key lets one principal in: a person, a team or a program whose agents are its own.
+// A Key is an API key. It belongs to one principal: a person, a team or a program.
 type Key struct {
 	Principal string // its name; "": the one that a server without keys has
 	Secret    string // what the client sends
 	Share     Share  // of the principal; the same with all of its keys
 }
 
-// A Share bounds what a principal may take of a server. What is 0 is not bounded.
+// A Share bounds what a principal may take of a server. A field that is 0 sets no bound.
 type Share struct {
 	engine.Share
 	Rate int // requests that are taken in a minute, and at most at once
 }
 
-// A KeyError says what is wrong with a line of a file of keys. It does not contain the line, which
-// may have a key in it.
+// A KeyError says what is wrong with a line of a key file. It does not contain the line, which may
+// have a key in it.
 type KeyError struct {
 	Line   int
 	Reason string
@@ -34,10 +34,11 @@ type KeyError struct {
 
 func (e *KeyError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// defaultPrincipal is the name by which a file of keys calls the principal without a name.
+// defaultPrincipal is the name that key files, logs and metrics have for the principal whose name
+// is empty.
 const defaultPrincipal = "default"
 
-// bareKey begins the name of a principal that has a key and was given no name.
+// bareKey begins the name of each principal that has only a key.
 const bareKey = "key-"
 
 // ParseKeys reads a file of keys. A line is
@@ -115,7 +116,7 @@ func parseKey(words []string, salt []byte) (k Key, reason string) {
 	return k, ""
 }
 
-// shareWords are the names of what a share has.
+// shareWords are the names that the words of a share may have.
 var shareWords = []string{"rate", "in-flight", "pool", "disk"}
 
 func isShare(word string) bool {
@@ -123,7 +124,7 @@ func isShare(word string) bool {
 	return ok && slices.Contains(shareWords, name)
 }
 
-// parse reads the words of a share, which must be of the names of shareWords.
+// parse reads the words of a share, whose names are in shareWords.
 func (s *Share) parse(words []string) (reason string) {
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")
@@ -146,7 +147,7 @@ func (s *Share) parse(words []string) (reason string) {
 	return ""
 }
 
-// parseSize reads a positive number, with a unit where it is of bytes.
+// parseSize reads a positive number. A number of bytes may have a unit.
 func parseSize(text string, bytes bool) (n int64, ok bool) {
 	shift := 0
 	for i, unit := range []string{"KiB", "MiB", "GiB"} {
@@ -158,7 +159,7 @@ func parseSize(text string, bytes bool) (n int64, ok bool) {
 	return n << shift, err == nil && n > 0 && n <= (1<<31)
 }
 
-// principalOfKey names the principal of a key that has no other name.
+// principalOfKey returns the name of the principal of a key without a name.
 func principalOfKey(secret string, salt []byte) string {
 	mac := hmac.New(sha256.New, salt)
 	mac.Write([]byte("loadstone principal of key\x00" + secret))

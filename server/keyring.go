@@ -11,7 +11,7 @@ import (
 	"loadstone/engine"
 )
 
-// A caller is who sends a request.
+// A caller is the sender of a request, as its key tells.
 type caller struct {
 	principal string // whose agents, limits and shares are meant; "": the only one, or the default
 	rate      int    // requests that the principal may send in a minute; 0: any number
@@ -19,9 +19,9 @@ type caller struct {
 	admin     bool   // has the operator's key, which is no principal's
 }
 
-// A keyring has the keys of a server, as digests with a salt that nothing outside the process
-// knows. A comparison takes the same time whatever a client sends, and nothing that is printed by
-// accident is a key or can be looked up in a list of them.
+// A keyring holds the keys of a server as digests, with a salt that only the process knows. A
+// comparison takes the same time whatever a client sends. A digest that is printed by accident is
+// of no use to a reader.
 type keyring struct {
 	salt    [32]byte
 	digests [][sha256.Size]byte
@@ -32,7 +32,7 @@ type keyring struct {
 	guarded bool              // there is an operator's key
 }
 
-// errSameKey refuses keys of which one cannot tell whose they are.
+// errSameKey refuses a list of keys in which one key has two owners.
 var errSameKey = errors.New("one key belongs to two principals, or to one and to the operator")
 
 // newKeyring makes a keyring of the principals' keys and the operator's.
@@ -73,7 +73,7 @@ func (k *keyring) digest(secret string) [sha256.Size]byte {
 	return [sha256.Size]byte(mac.Sum(nil))
 }
 
-// find returns whose a key is. It always compares with every one of them.
+// find returns the caller to whom a key belongs. It always compares the key with all of them.
 func (k *keyring) find(secret string) (caller, bool) {
 	digest, at := k.digest(secret), -1
 	for i := range k.digests {
@@ -86,15 +86,15 @@ func (k *keyring) find(secret string) (caller, bool) {
 	return k.callers[at], true
 }
 
-// principalName returns the name of a principal by its id in the engine. One that has no key any
-// more is called by its id.
+// principalName returns the name of the principal with an id in the engine, or the id itself if
+// the principal no longer has a key.
 func (s *Server) principalName(id string) string {
 	return cmp.Or(s.keys.Load().names[id], id)
 }
 
-// SetKeys takes the place of all keys, of principals and of the operator, at once: a request that
-// comes later with a key that is not among them is refused, and those that are being answered are
-// not interrupted. A server that needs keys goes on needing them: then there must be at least one.
+// SetKeys replaces all keys, of principals and of the operator, at once. Later requests with an
+// old key are refused; answers that are under way are not interrupted. A server that demands keys
+// keeps demanding them: SetKeys then fails if there are none.
 func (s *Server) SetKeys(keys []Key, operators []string) error {
 	ring, err := newKeyring(keys, operators)
 	if err != nil {

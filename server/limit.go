@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// limits holds back clients that ask too often: all of them together, each principal, and each agent
-// by itself. An anonymous request belongs to no agent and meets the other limits only.
+// limits holds back clients that ask too often: all of them together, each principal, and each
+// agent by itself. An anonymous request belongs to no agent and meets the other limits only.
 //
 // Each limit is a token bucket, which has room for a minute's worth of requests and fills at an
 // even rate.

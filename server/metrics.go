@@ -25,7 +25,8 @@ type metrics struct {
 	principals map[principalKey]uint64
 }
 
-// A principalKey is whose answers are counted. There are no more principals than there are keys.
+// A principalKey names a counter of answers, by principal and status. There are no more principals
+// than keys.
 type principalKey struct {
 	principal string
 	status    int
@@ -78,8 +79,8 @@ func (m *metrics) request(route, principal string, status int, d time.Duration) 
 	m.mu.Unlock()
 }
 
-// appendPrincipals appends what the operator may know of each principal: its answers, and what it has
-// of the engine. name returns the name of a principal's id there.
+// appendPrincipals appends the metrics by principal, which only the operator sees. name returns
+// the name of the principal with an id in the engine.
 func (m *metrics) appendPrincipals(b []byte, usage []engine.Usage, name func(id string) string) []byte {
 	m.mu.Lock()
 	answers := maps.Clone(m.principals)

@@ -163,7 +163,7 @@ func (s *Server) Drain(ctx context.Context) error {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// of returns the side of the engine that belongs to the principal whose request it is.
+// of returns the engine's principal to which a request belongs.
 func (b *backend) of(w *response) engine.Principal { return b.engine.Principal(w.caller.principal) }
 
 // loaded returns the backend, or an error while the model is loading.

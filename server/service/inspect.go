@@ -14,7 +14,7 @@ import (
 	"loadstone/engine/tokenizer"
 )
 
-// Inspection is what a model would need to be served. Its weights have not been read.
+// An Inspection holds what a server needs to serve a model. Its weights have not been read.
 type Inspection struct {
 	Config      checkpoint.Config
 	GGUF        bool  // it is a GGUF file, from which a folder has to be imported first
@@ -25,7 +25,7 @@ type Inspection struct {
 	KV          []KVSize
 }
 
-// KVSize is what the KV cache takes in one format.
+// A KVSize is how many bytes the KV cache takes in one format.
 type KVSize struct {
 	Format       string
 	Global       int   // bytes a token in the layers that see all tokens
@@ -34,8 +34,8 @@ type KVSize struct {
 	DefaultBytes int64 // what a server takes unless it is told otherwise
 }
 
-// Inspect says whether a model of the catalogue, a folder or a GGUF file can be served, and what it
-// takes; or the error with which it would be refused. It reads headers, and the tokenizer.
+// Inspect returns what a server needs to serve a model of the catalogue, a folder or a GGUF file,
+// or the error with which it would refuse to. It reads headers and the tokenizer.
 func Inspect(name string) (Inspection, error) {
 	if info, err := os.Stat(name); err == nil && !info.IsDir() &&
 		strings.EqualFold(filepath.Ext(name), ".gguf") {
@@ -119,7 +119,7 @@ func (s shape) Context() int                { return s.config.MaxPositions }
 func (s shape) Window() int                 { return s.config.SlidingWindow }
 func (s shape) KVBytesPerToken() (int, int) { return s.global, s.window }
 
-// String is a short description of the network.
+// String returns a short description of the network.
 func (i Inspection) String() string {
 	c := i.Config
 	layers := fmt.Sprintf("%d layers", c.Layers)

@@ -14,15 +14,14 @@ import (
 	"loadstone/server"
 )
 
-// A keyReader reads the keys of the command line, of the environment and of files. It can do so
-// again.
+// A keyReader reads the keys of the environment and of the key files, again each time it is asked.
 type keyReader struct {
 	file, operators string // names; "": none
 	environment     []string
 	salt            []byte // of the names of principals that have a key and no name
 }
 
-// keys returns a reader of the keys.
+// keys returns a reader of the keys that the options and the environment name.
 func (o *options) keys() (*keyReader, error) {
 	r := &keyReader{
 		file:      o.keyFile,
@@ -83,7 +82,7 @@ func (r *keyReader) read() (keys []server.Key, operators []string, err error) {
 	return keys, operators, nil
 }
 
-// readKeys reads a file of keys, which must have some.
+// readKeys returns the text of a key file. It fails if the file has no key.
 func readKeys(name string) (string, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -97,7 +96,7 @@ func readKeys(name string) (string, error) {
 	return "", fmt.Errorf("%s has no keys: a server that demands a key would let nobody in", name)
 }
 
-// readSealKeys returns the keys that seal files, none if no file is named.
+// readSealKeys returns the keys that seal files, or none if no file of them is named.
 func (o *options) readSealKeys() ([][]byte, error) {
 	if o.sealKeyFile == "" {
 		return nil, nil
@@ -113,8 +112,9 @@ func (o *options) readSealKeys() ([][]byte, error) {
 	return keys, nil
 }
 
-// keySalt returns the salt of the names of principals that were given none. It is kept beside their
-// agents' memories, which would be nobody's with another one, and is new where there are none.
+// keySalt returns the salt from which the names of principals without one are derived. It is kept
+// in the directory of the agents' memories, because with another salt their owners would have
+// other names. Without a directory, each process has a new one.
 func keySalt(dir string) ([]byte, error) {
 	salt := []byte(rand.Text())
 	if dir == "" {
@@ -144,7 +144,7 @@ func keySalt(dir string) ([]byte, error) {
 	return salt, err
 }
 
-// sharing is the value of a flag.
+// sharing is the value of the flag -share.
 type sharing engine.Sharing
 
 var sharings = []string{engine.ShareOwn: "key", engine.ShareNone: "none", engine.ShareAll: "all"}

@@ -27,8 +27,8 @@ type answerKey struct {
 	text string
 }
 
-// An asker names the agent that an answer was given to. What one agent was given is of no effect on
-// the prompts of another.
+// An asker names the agent to which an answer was given. The answers of one agent have no effect
+// on the prompts of another.
 type asker struct{ principal, salt, agent string }
 
 func (p *Params) asker() asker { return asker{p.Principal, p.Salt, p.Agent} }

@@ -4,9 +4,9 @@ import (
 	"math"
 )
 
-// within returns a mask that also ends the reasoning of an answer when it has budget tokens: then the
-// tokens that spell the end of the form must come. open says that the prompt has the form's beginning
-// already.
+// within returns a mask that ends the reasoning of an answer after budget tokens: from then on
+// only the tokens of the form's end may come. open says that the prompt already has the form's
+// beginning.
 func (g *Generator) within(before mask, open bool, budget int) mask {
 	impossible := float32(math.Inf(-1))
 	r, a := newReasoner(g.thinking, open), assembly{}

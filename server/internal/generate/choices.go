@@ -5,9 +5,10 @@ import "context"
 // MaxChoices is the largest number of answers to one request.
 const MaxChoices = 8
 
-// Another starts a further answer to the same request, number i, which is drawn by itself. It leaves
-// no memory: the agent goes on with the first answer. It costs no second prefill where the first
-// answer has begun, because the blocks of the prompt are shared. The caller must call its Cancel.
+// Another starts a further answer to the same request, number i, which is drawn by itself. It
+// leaves no memory: the agent goes on with the first answer. It costs no second prefill where the
+// first answer has begun, because the blocks of the prompt are shared. The caller must call its
+// Cancel.
 func (g *Generation) Another(ctx context.Context, i int) (*Generation, error) {
 	p := *g.Params
 	p.Agent, p.Durable = "", false

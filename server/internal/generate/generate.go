@@ -69,7 +69,7 @@ func New(e *engine.Engine, t Text, onToken func(t engine.Token, since time.Durat
 	return g
 }
 
-// newGenerator returns what of a Generator depends on the model's text alone.
+// newGenerator returns a Generator without its engine, made from the model's text alone.
 func newGenerator(t Text) *Generator {
 	g := &Generator{
 		text:     t,
@@ -107,8 +107,8 @@ func (g *Generator) Encode(p *Params) ([]int32, error) {
 	return g.encodeChat(p)
 }
 
-// Tokens returns the ids of a text. With special, control tokens that are written in the text count
-// as such, and with around the tokens that begin and end every text are there.
+// Tokens returns the ids of a text. special makes control tokens of their text; around adds the
+// tokens that begin and end every text.
 func (g *Generator) Tokens(text string, special, around bool) []int32 {
 	ids := g.text.Encode(text, special)
 	edge := g.text.Encode("", true)
@@ -121,8 +121,8 @@ func (g *Generator) Tokens(text string, special, around bool) []int32 {
 	return ids
 }
 
-// TextOf returns the text of ids, with control tokens as they are written. Where the bytes are no
-// characters stands U+FFFD.
+// TextOf returns the text of ids, with the text of control tokens. Bytes that are not valid UTF-8
+// become U+FFFD.
 func (g *Generator) TextOf(ids []int32) (string, error) {
 	var b []byte
 	for i, id := range ids {
@@ -136,7 +136,7 @@ func (g *Generator) TextOf(ids []int32) (string, error) {
 	return text + string(d.end()), nil
 }
 
-// Piece returns the bytes of a token, those with which it is written where it is a control token.
+// Piece returns the bytes of a token; for a control token, its text.
 func (g *Generator) Piece(id int32) []byte { return g.text.AppendText(nil, id) }
 
 // Start submits a request, which arrived at the time given, to the engine. The caller must call
@@ -243,9 +243,9 @@ func (g *Generator) engineRequest(
 	}, nil
 }
 
-// maxPlausible is the largest length that is cut rather than refused. Clients have defaults that are
-// meant for models of a longer context, 32000 or 128000 as a rule; a length that no model has is a
-// mistake, of which the client should hear.
+// maxPlausible is the largest length that is cut rather than refused. Clients have defaults that
+// are meant for models of a longer context, 32000 or 128000 as a rule; a length that no model has
+// is a mistake, of which the client should hear.
 const maxPlausible = 1 << 20
 
 // sureTokens is how long an answer gets for certain if its length is not named.

@@ -112,7 +112,8 @@ func (g *Generation) add(t engine.Token) []Piece {
 	return g.assembly.take()
 }
 
-// begin notes where the answer proper begins, of which the last token has so many of its bytes.
+// begin notes that the answer proper begins with the last have bytes of the last token, which has
+// of bytes.
 func (g *Generation) begin(have, of int) {
 	switch {
 	case !g.reasoner.found && g.reasoner.state == answering:
@@ -199,8 +200,8 @@ func (g *Generation) Finish() (Answer, error) {
 }
 
 // Saved waits, after Finish, until the turn of a durable request is on disk. It fails with
-// context.DeadlineExceeded when that takes longer than wait, with context.Canceled when the client is
-// gone, or says why the turn cannot be saved.
+// context.DeadlineExceeded when that takes longer than wait, with context.Canceled when the client
+// is gone, or says why the turn cannot be saved.
 func (g *Generation) Saved(wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(g.client, wait)
 	defer cancel()

@@ -50,8 +50,8 @@ func (p *Params) AddSystem(text string) {
 	p.AddMessage(RoleSystem, text)
 }
 
-// CutBilling returns a system prompt without its first line if that is Claude Code's, and whether it
-// was.
+// CutBilling returns a system prompt without its first line if that is Claude Code's, and whether
+// it was.
 func CutBilling(text string) (rest string, cut bool) {
 	line := strings.TrimLeft(text, " \t\r\n")
 	if !strings.HasPrefix(line, billingLine) {
@@ -61,10 +61,10 @@ func CutBilling(text string) (rest string, cut bool) {
 	return strings.TrimLeft(rest, "\r\n"), true
 }
 
-// encodeChat returns the tokens of a conversation. An answer stands there with the exact tokens that
-// the model generated, where they are known. The reasoning of earlier turns is left out, as the
-// models' own templates do: within a turn, between a question and the answer to it, the model sees
-// what it thought before each call of a tool.
+// encodeChat returns the tokens of a conversation. An answer stands there with the exact tokens
+// that the model generated, where they are known. The reasoning of earlier turns is left out, as
+// the models' own templates do: within a turn, between a question and the answer to it, the model
+// sees what it thought before each call of a tool.
 func (g *Generator) encodeChat(p *Params) ([]int32, error) {
 	messages := g.conversation(p)
 	roles, contents := make([]string, len(messages)), make([]string, len(messages))
@@ -131,7 +131,7 @@ func (g *Generator) spell(text string) (ids []int32) {
 	return append(ids, g.text.Encode(text[from:], false)...)
 }
 
-// A chat is a conversation on its way to its tokens.
+// A chat is a conversation that is being encoded.
 type chat struct {
 	messages        []Message
 	roles, contents []string
@@ -152,7 +152,7 @@ func turnOf(messages []Message) int {
 	return 0
 }
 
-// A beginning is what a prompt already has of the answer.
+// A beginning is the part of the answer that the prompt already has.
 type beginning struct {
 	form   *thinkingForm // of the reasoning that may follow; nil: none
 	open   bool          // the prompt ends with form.open
@@ -160,8 +160,8 @@ type beginning struct {
 	exact  bool          // opener is known
 }
 
-// begun returns what the prompt of a request has of its answer: templates may open the reasoning
-// there, or write that there is none. Earlier answers are rendered without it.
+// begun returns the beginning that the prompt of a request has: a template may open the reasoning,
+// or write an empty one. Earlier answers are rendered without it.
 func (g *Generator) begun(p *Params) beginning {
 	if g.thinking == nil || p.Prompt != nil {
 		return beginning{exact: true}

@@ -60,8 +60,8 @@ func (b beginning) grammar() grammar.Thinking {
 }
 
 // spec says what the constraint demands of answers of less than reach bytes; 0: of any length. A
-// schema that cannot be held is an error where the client asked for a guarantee. Of a schema that is
-// a hint, only the keywords that cannot be held are lost.
+// schema that cannot be held is an error where the client asked for a guarantee. Of a schema that
+// is a hint, only the keywords that cannot be held are lost.
 func (c *Constraint) spec(reach int, begun beginning, form *toolForm) grammar.Spec {
 	spec := grammar.Spec{
 		Format:   c.Schema,

@@ -8,8 +8,8 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// A parameterReader makes one JSON object of arguments that are written one by one. A string is given
-// out as it comes.
+// A parameterReader makes one JSON object of arguments that the model writes one by one. It passes
+// a string on as it comes.
 type parameterReader struct {
 	parameters []grammar.Parameter // of the tool; nil: any
 	known      bool
@@ -31,8 +31,8 @@ func newParameterReader(t *Tool) parameterReader {
 	return r
 }
 
-// push takes bytes of the arguments, up to the mark that ends them, and adds to a what is certain. It
-// returns what follows the mark, and whether that was there.
+// push takes bytes of the arguments, up to the mark that ends them, and adds what is certain to a.
+// It returns the bytes behind the mark, and whether the mark was there.
 func (r *parameterReader) push(token []byte, end string, a *assembly) (rest []byte, done bool) {
 	for i, c := range token {
 		if r.in {
@@ -103,7 +103,7 @@ func (r *parameterReader) value(c byte, a *assembly) {
 	r.held = append(r.held[:0], r.held[n:]...)
 }
 
-// inString returns a text as it stands within a JSON string.
+// inString returns a text in the form that it has within a JSON string.
 func inString(text []byte) []byte {
 	quoted := wire.AppendPlainString(nil, string(text))
 	return quoted[1 : len(quoted)-1]

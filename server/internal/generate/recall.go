@@ -98,8 +98,8 @@ func startsWith(ids, prefix []int32) bool {
 	return len(ids) >= len(prefix) && slices.Equal(ids[:len(prefix)], prefix)
 }
 
-// spelled returns the tokens at the beginning of ids that are an answer with this key, none where
-// there are none.
+// spelled returns the tokens at the beginning of ids that spell an answer with this key, or none
+// if they spell another.
 func (g *Generator) spelled(ids []int32, key string, tools []Tool) answerTokens {
 	from, thought, ok := g.afterThinking(ids)
 	if !ok {
@@ -116,8 +116,8 @@ func (g *Generator) spelled(ids []int32, key string, tools []Tool) answerTokens 
 	return answerTokens{whole: whole, text: text}
 }
 
-// afterThinking returns the index of the first token behind the reasoning with which ids begin, and
-// whether that has any text. It fails where that is within a token.
+// afterThinking returns the index of the first token behind the reasoning with which ids begin,
+// and whether the reasoning has any text. ok is false if the reasoning ends within a token.
 func (g *Generator) afterThinking(ids []int32) (index int, thought, ok bool) {
 	r, a := newReasoner(g.thinking, false), assembly{}
 	var b []byte

@@ -29,7 +29,7 @@ func thinkingFormOf(template string) *thinkingForm {
 	return nil
 }
 
-// Thinking says how a model may think before it answers. Models that do not are not concerned.
+// Thinking says how a model may think before it answers. Models that cannot think ignore it.
 type Thinking struct {
 	Off    bool
 	Effort string // "": the model's own. low, medium and high are those that templates know
@@ -37,14 +37,14 @@ type Thinking struct {
 	Field  string // the body's field that demands it, for errors
 }
 
-// effortBudgets bound the reasoning of models whose template knows no effort. An effort that is not
-// here bounds nothing.
+// effortBudgets bounds the reasoning, in tokens, of models whose template has no variable for the
+// effort. An effort that is not in the table has no bound.
 var effortBudgets = map[string]int{"minimal": 512, "low": 1024, "medium": 8192}
 
 // Efforts are the efforts that clients may name.
 var Efforts = []string{"none", "minimal", "low", "medium", "high", "xhigh"}
 
-// SetEffort takes the effort from a body's field; "" is none that is named.
+// SetEffort sets the effort from a body's field; "" stands for a field that is missing.
 func (t *Thinking) SetEffort(field, effort string) error {
 	switch {
 	case effort == "":
@@ -60,8 +60,8 @@ func (t *Thinking) SetEffort(field, effort string) error {
 	return nil
 }
 
-// SetBudget takes the budget from a body's field; n is nil where it is missing. None or less is no
-// reasoning at all.
+// SetBudget sets the budget from a body's field; n is nil if it is missing. 0 or less turns the
+// reasoning off.
 func (t *Thinking) SetBudget(field string, n *int) {
 	switch {
 	case n == nil:
@@ -72,8 +72,8 @@ func (t *Thinking) SetBudget(field string, n *int) {
 	}
 }
 
-// variables returns the template's variables that say how the model may think, over which the
-// client's own go.
+// variables returns the variables of the template that say how the model may think. The client's
+// own variables take precedence.
 func (p *Params) variables() map[string]any {
 	t, vars := p.Thinking, make(map[string]any)
 	if t.Off {
@@ -89,9 +89,9 @@ func (p *Params) variables() map[string]any {
 	return vars
 }
 
-// budget returns the largest number of tokens that the model may think, -1 for any number. A
-// template that has no switch is held to nothing, and one that knows no effort to that effort's
-// budget.
+// budget returns the largest number of tokens that the model may think, -1 for any number. It is 0
+// if thinking is off and the template has no switch for that, and the effort's budget if the
+// template has no variable for the effort.
 func (g *Generator) budget(t Thinking) int {
 	switch {
 	case g.thinking == nil:
@@ -110,14 +110,14 @@ func (g *Generator) budget(t Thinking) int {
 	return -1
 }
 
-// isSwitch says whether a template asks for a variable by its name alone.
+// isSwitch says whether a template tests a variable by its name alone.
 func isSwitch(template, name string) bool {
 	return strings.Contains(template, "if "+name) || strings.Contains(template, "not "+name) ||
 		strings.Contains(template, name+" is defined")
 }
 
-// A reasoner parts the reasoning at the beginning of an answer from the rest. White space at the
-// ends of the reasoning, and at the beginning of the rest, is dropped. What it finds does not depend
+// A reasoner separates the reasoning at the beginning of an answer from the rest. It drops white
+// space at the ends of the reasoning and at the beginning of the rest. The result does not depend
 // on how the bytes are cut into tokens.
 type reasoner struct {
 	form  *thinkingForm // nil: the model does not think aloud
@@ -151,8 +151,8 @@ func newReasoner(form *thinkingForm, open bool) reasoner {
 	return r
 }
 
-// push takes the bytes of one token, adds to a what is certain of the reasoning, and returns what
-// belongs to the answer proper, which is valid until the next call.
+// push takes the bytes of one token. It adds the reasoning that is certain to a, and returns the
+// bytes that belong to the answer proper, which are valid until the next call.
 func (r *reasoner) push(token []byte, a *assembly) []byte {
 	if r.state == beforeThinking {
 		token = r.begin(token)
@@ -243,7 +243,8 @@ func (f *thinkingForm) withReasoning(reasoning, text string) string {
 	return f.open + "\n" + reasoning + "\n" + f.close + "\n\n" + text
 }
 
-// cut parts a text that begins with reasoning, as clients send it back that do not know the form.
+// cut separates the reasoning at the beginning of a text from the rest: clients that do not know
+// the form send both back as one text.
 func (f *thinkingForm) cut(text string) (reasoning, rest string, ok bool) {
 	head, found := strings.CutPrefix(strings.TrimLeft(text, " \t\r\n"), f.open)
 	if !found {
@@ -257,8 +258,8 @@ func (f *thinkingForm) cut(text string) (reasoning, rest string, ok bool) {
 	return strings.Trim(reasoning, space), strings.TrimLeft(rest, space), true
 }
 
-// appendToken appends the bytes of a token. Control tokens have none of their own; those that mark a
-// part of an answer have their text here.
+// appendToken appends the bytes of a token. Control tokens have none of their own; those that mark
+// a part of an answer have their text here.
 func (g *Generator) appendToken(dst []byte, id int32) []byte {
 	if text, ok := g.marks[id]; ok {
 		return append(dst, text...)
@@ -266,8 +267,8 @@ func (g *Generator) appendToken(dst []byte, id int32) []byte {
 	return g.text.AppendToken(dst, id)
 }
 
-// mark returns the ids that a mark of a form is encoded to, nil where no ids spell it. A mark that is
-// a control token is noted, so that its text is seen in answers.
+// mark returns the ids that a mark of a form is encoded to, nil where no ids spell it. A mark that
+// is a control token is noted, so that its text is seen in answers.
 func (g *Generator) mark(text string) []int32 {
 	around := append(g.text.Encode("", true), g.text.StopTokens()...)
 	ids := g.text.Encode(text, true)

@@ -20,7 +20,8 @@ type ToolCall struct {
 	Arguments []byte // a JSON object; incomplete where the answer was cut off within it
 }
 
-// guide returns the text that tells a model whose template knows no tools which tools there are and how to call one.
+// guide returns the text that tells a model whose template knows no tools which tools there are and
+// how to call one.
 func (c *Constraint) guide() string {
 	var b strings.Builder
 	b.WriteString("You can call functions. Each line between <tools> and </tools> describes one:\n<tools>\n")
@@ -45,9 +46,9 @@ func (t *Tool) describe() []byte {
 	return append(b, "}}"...)
 }
 
-// answerText returns an answer in the form of Hermes, whatever the model's: under it the exact tokens
-// of an answer are remembered. With plain arguments it is the same for every client, however the
-// client spells its JSON.
+// answerText returns an answer in the form of Hermes, whatever the model's: under it the exact
+// tokens of an answer are remembered. With plain arguments it is the same for every client, however
+// the client spells its JSON.
 func answerText(text string, calls []ToolCall, plain bool) string {
 	return hermes.text(text, calls, plain)
 }

@@ -10,20 +10,20 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// A toolForm is how a family of models writes calls of tools. The grammar of an answer with tools
-// holds the model to it, byte for byte, so a call that is found in an answer is always whole and
-// valid. After the text of an answer come its calls, and nothing else.
+// A toolForm describes how a family of models writes calls of tools. The grammar of an answer with
+// tools holds the model to it, byte for byte, so a call in an answer is always whole and valid.
+// Calls come after the text of an answer, and nothing follows them.
 type toolForm struct {
 	grammar.Form
 	shows []string // what the chat templates of the family have, all of it
 
-	// resultRole is the role of a message that has what a tool returned; "": it is the user's, in the
-	// tags that Hermes has.
+	// resultRole is the role of a message that has what a tool returned; "": it is the user's, in
+	// the tags that Hermes has.
 	resultRole string
 }
 
-// hermes is the form of models whose template shows no other. Those that were trained on tools
-// mostly know it.
+// hermes is the form of models whose template shows no other. Most models that were trained on
+// tools know it.
 var hermes = &toolForms[len(toolForms)-1]
 
 // toolForms has a row for each family. A model has the first form whose marks its chat template
@@ -134,8 +134,8 @@ func (f *toolForm) marks() []string {
 	}, func(mark string) bool { return mark == "" || strings.ContainsAny(mark, "\"\n") })
 }
 
-// describes says whether a template describes tools by itself, in the form f. Templates of families
-// that have no row may know tools as well, in a form to which the model cannot be held.
+// describes says whether a template itself describes the tools to the model, in the form f. The
+// template of a family without a row may do so too, but in a form that no grammar here enforces.
 func (f *toolForm) describes(template string) bool {
 	if !strings.Contains(template, "tools") {
 		return false
@@ -181,8 +181,8 @@ func (f *toolForm) text(text string, calls []ToolCall, plain bool) string {
 	return b.String()
 }
 
-// appendParameters appends arguments one by one. Strings stand as they are; what is no object is the
-// text of a parameter.
+// appendParameters appends the members of a JSON object one by one, and strings without quotes. If
+// arguments is no object, it is appended as one text.
 func appendParameters(b, arguments []byte) []byte {
 	names, values := grammar.Members(arguments)
 	if names == nil && string(arguments) != "{}" {

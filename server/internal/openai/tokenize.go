@@ -7,8 +7,8 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// A TokenizeRequest is the body of POST /tokenize, as llama.cpp has it (content) and vLLM (prompt, or
-// messages with the other fields of a chat).
+// A TokenizeRequest is the body of POST /tokenize, as llama.cpp has it (content) and vLLM (prompt,
+// or messages with the other fields of a chat).
 type TokenizeRequest struct {
 	Model   string  `json:"model"`
 	Session string  `json:"session_id"`
@@ -61,8 +61,8 @@ func (q *TokenizeRequest) ValidatePrompt() (*generate.Params, error) {
 	return nil, nil
 }
 
-// Text returns the text, whether control tokens that are written in it count as such, and whether
-// the tokens that begin every text are wanted.
+// Text returns the text, whether its control tokens count as such, and whether the tokens that
+// begin every text are wanted.
 func (q *TokenizeRequest) Text() (text string, special, around bool) {
 	orTrue := func(b *bool) bool { return b == nil || *b }
 	if q.Content != nil {
@@ -71,7 +71,7 @@ func (q *TokenizeRequest) Text() (text string, special, around bool) {
 	return *q.Prompt, true, orTrue(q.AddSpecialTokens)
 }
 
-// Tokens is the answer, in the fields of both.
+// Tokens is the answer, in the fields of both servers.
 type Tokens struct {
 	Tokens      any      `json:"tokens"` // ids, or a Piece each
 	Count       int      `json:"count"`

@@ -11,7 +11,7 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// An item is one of a conversation: what the client says, or what a model said.
+// An item is an element of a conversation: what the client says, or what a model said.
 type item struct {
 	Type      string          `json:"type"` // "": a message, or an item_reference where there is no role
 	ID        string          `json:"id"`
@@ -28,7 +28,7 @@ type item struct {
 	Encrypted string          `json:"encrypted_content"`
 }
 
-// A part is one of an item's content.
+// A part is an element of an item's content.
 type part struct {
 	Type    string  `json:"type"`
 	Text    *string `json:"text"`
@@ -221,15 +221,15 @@ func contentText(path string, raw json.RawMessage) (string, error) {
 	return b.String(), nil
 }
 
-// ourReasoning begins the encrypted_content of this server's reasoning items. It is for clients that
-// keep nothing else of them. It hides nothing: the same text stands in the item's content.
+// ourReasoning begins the encrypted_content of this server's reasoning items, for clients that
+// keep only that field. It hides nothing: the item's content has the same text.
 const ourReasoning = "loadstone:"
 
 func encryptedReasoning(text []byte) string {
 	return ourReasoning + base64.StdEncoding.EncodeToString(text)
 }
 
-// reasoning returns the text of a reasoning item, "" where it is another model's and cannot be read.
+// reasoning returns the text of a reasoning item, "" for another model's, which cannot be read.
 func (it *item) reasoning() string {
 	if text, err := contentText("", it.reasoningContent()); err == nil && text != "" {
 		return text
@@ -255,7 +255,7 @@ func (it *item) reasoningContent() json.RawMessage {
 	return wire.Encode(parts)
 }
 
-// withID returns an item with an id of ours where it has none.
+// withID returns an item with its id, or with a new one if it has none.
 func withID(raw json.RawMessage, response string, n int) json.RawMessage {
 	var it item
 	if wire.Unmarshal(raw, &it) != nil || it.ID != "" {

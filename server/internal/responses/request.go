@@ -13,9 +13,9 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// A Request is the body of POST /v1/responses. Fields that are missing here are ignored, as the SDKs
-// expect of a server that is older than they are. Fields that say how OpenAI's own service runs a
-// request, such as service_tier, come back as they are and change nothing.
+// A Request is the body of POST /v1/responses. Fields that are missing here are ignored, as the
+// SDKs expect of a server that is older than they are. Fields that say how OpenAI's own service
+// runs a request, such as service_tier, come back as they are and change nothing.
 type Request struct {
 	Model           string            `json:"model"`
 	SessionID       string            `json:"session_id"` // extension: names the agent
@@ -91,7 +91,7 @@ func (q *Request) Named() (model, session string) {
 	return q.Model, ""
 }
 
-// look finds the responses before this one.
+// look finds the responses that precede this one.
 func (q *Request) look() {
 	if q.looked || q.Previous == "" {
 		return
@@ -100,11 +100,11 @@ func (q *Request) look() {
 	q.earlier, q.missing = q.store.Conversation(q.Previous)
 }
 
-// keeps says whether the response is stored.
+// keeps says whether the response is to be stored.
 func (q *Request) keeps() bool { return q.Store == nil || *q.Store }
 
-// Validate checks the body. maxTokens bounds an answer where the body gives no length; 0: the context
-// does. The errors name the field at fault and are for the client.
+// Validate checks the body. maxTokens bounds an answer where the body gives no length; 0: the
+// context does. The errors name the field at fault and are for the client.
 func (q *Request) Validate(maxTokens int) (*generate.Params, error) {
 	p, err := q.ValidatePrompt()
 	if err != nil {
@@ -151,7 +151,7 @@ func (q *Request) setLogprobs(p *generate.Params) error {
 	return nil
 }
 
-// ValidatePrompt checks the fields of which the prompt is made. The Params have nothing else.
+// ValidatePrompt checks the fields that make the prompt. The Params it returns have only these.
 func (q *Request) ValidatePrompt() (*generate.Params, error) {
 	if err := q.refuse(); err != nil {
 		return nil, err

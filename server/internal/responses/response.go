@@ -13,7 +13,7 @@ import (
 	"loadstone/server/internal/wire"
 )
 
-// A Response is the object of that name: an answer, and the request as it was understood.
+// A Response is OpenAI's object response: an answer, and its request as the server understood it.
 type Response struct {
 	ID             string             `json:"id"`
 	Object         string             `json:"object"`
@@ -196,8 +196,8 @@ func appendMessage(b []byte, id, status string, content []byte) []byte {
 	return append(b, "]}"...)
 }
 
-// appendReasoning appends the item of the reasoning, whose text is a part of content as soon as there
-// is any. sealed says that the client asked for it in the form in which it need keep nothing else.
+// appendReasoning appends the item of the reasoning. Its content is empty until there is text.
+// sealed says that the client asked for encrypted_content.
 func appendReasoning(b []byte, id string, text []byte, sealed bool) []byte {
 	b = wire.AppendString(append(b, `{"id":`...), id)
 	b = append(b, `,"type":"reasoning","summary":[],"content":[`...)
@@ -280,8 +280,8 @@ func encodeProbs(probs []generate.TokenProbs) []byte {
 	return wire.Encode(list)
 }
 
-// newLogprob returns a token. In the text of a token that is a part of a character stands U+FFFD;
-// its bytes are exact.
+// newLogprob returns the log-probability of a token. If the token is a part of a character, its
+// text has U+FFFD; its bytes are exact.
 func newLogprob(p generate.TokenProbs) logprob {
 	l := logprob{Token: strings.ToValidUTF8(p.Text, "\uFFFD"), Logprob: p.Logprob, Bytes: []int{}}
 	for _, b := range []byte(p.Text) {

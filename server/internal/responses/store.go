@@ -27,7 +27,7 @@ import (
 // items too, so that an item leads to its response.
 const responsePrefix = "resp_"
 
-// A Stored is a response as the store has it.
+// A Stored is a response and its input, in the form in which the store keeps them.
 type Stored struct {
 	ID       string            `json:"id"`
 	Owner    string            `json:"owner,omitempty"` // who may name it
@@ -48,8 +48,8 @@ func (s *Stored) output() []json.RawMessage {
 
 // A Store keeps responses for requests that name them: in a directory, a folder for each agent with
 // a file for each response, or, where it has no directory, in RAM. It is bounded: beyond maxBytes,
-// and after maxAge, the oldest are forgotten. Its methods, and those of an Owned, may be called from
-// many goroutines at once.
+// and after maxAge, the oldest are forgotten. Its methods, and those of an Owned, may be called
+// from many goroutines at once.
 type Store struct {
 	dir      string
 	maxBytes int64
@@ -62,13 +62,13 @@ type Store struct {
 	trimmed time.Time // when entries were last looked at for their age
 }
 
-// An Owned is what a store has of one owner. What is another's is not found, like what is nobody's.
+// An Owned holds the responses of one owner in a store. It does not find the responses of others.
 type Owned struct {
 	store *Store
 	owner string
 }
 
-// Of returns what the store has of an owner; "" where there is only one.
+// Of returns the responses of an owner. A store with only one has the owner "".
 func (s *Store) Of(owner string) Owned { return Owned{s, owner} }
 
 // A key is the place of a response in a store.
@@ -79,7 +79,7 @@ type key struct {
 
 func (o Owned) key(id string) key { return key{ownerOf(folderOf(o.owner, "")), id} }
 
-// An entry is what is known of a stored response without reading it.
+// An entry is what the store knows of a response without reading its file.
 type entry struct {
 	id     string
 	folder string // its owner's and agent's
@@ -123,8 +123,8 @@ const (
 var ErrNotFound = errors.New("no such response: it was not stored, was deleted, or is older than " +
 	"what this server keeps")
 
-// OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM. With
-// keys, of seal.KeyBytes each, files are sealed with the first of them, and opened with any.
+// OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM.
+// With keys, of seal.KeyBytes each, files are sealed with the first of them, and opened with any.
 func OpenStore(dir string, sealKeys ...[]byte) (*Store, error) {
 	s := &Store{dir: dir, maxBytes: maxRAMBytes, maxAge: maxAge, known: make(map[key]*entry)}
 	for _, b := range sealKeys {
@@ -156,7 +156,7 @@ func OpenStore(dir string, sealKeys ...[]byte) (*Store, error) {
 	return s, nil
 }
 
-// scan takes in the files of a folder. What cannot be read is not known.
+// scan adds the files of a folder to the index. It passes over a file that it cannot read.
 func (s *Store) scan(folder string) {
 	files, err := os.ReadDir(filepath.Join(s.dir, folder))
 	if err != nil {
@@ -301,7 +301,8 @@ func (s *Store) put(e *entry) {
 	s.bytes += e.bytes
 }
 
-// trim forgets what is too old, and the oldest of what is too much. s.mu is held.
+// trim drops the responses that are too old, and then the oldest until the rest fits. The caller
+// holds s.mu.
 func (s *Store) trim(now time.Time) {
 	if s.bytes <= s.maxBytes && now.Sub(s.trimmed) < time.Hour {
 		return
@@ -320,7 +321,7 @@ func (s *Store) trim(now time.Time) {
 	}
 }
 
-// drop forgets a response. s.mu is held.
+// drop deletes a response. The caller holds s.mu.
 func (s *Store) drop(e *entry) {
 	delete(s.known, e.key())
 	s.bytes -= e.bytes
@@ -362,8 +363,8 @@ func (o Owned) Get(id string) (*Stored, error) {
 	return r, nil
 }
 
-// Delete forgets a response, or fails with ErrNotFound. Responses that continue it cannot be
-// continued any more.
+// Delete deletes a response, or fails with ErrNotFound. Responses that continue it can then no
+// longer be continued.
 func (o Owned) Delete(id string) error {
 	s := o.store
 	s.mu.Lock()
@@ -376,7 +377,7 @@ func (o Owned) Delete(id string) error {
 	return nil
 }
 
-// Forget forgets the responses of an agent.
+// Forget deletes the responses of an agent.
 func (o Owned) Forget(agent string) {
 	s := o.store
 	s.mu.Lock()
@@ -389,8 +390,8 @@ func (o Owned) Forget(agent string) {
 	}
 }
 
-// Conversation returns a response and all before it, the first of them first. It fails with an error
-// for the client where one of them is not there.
+// Conversation returns a response and all before it, the first of them first. It fails with an
+// error for the client where one of them is not there.
 func (o Owned) Conversation(id string) ([]*Stored, error) {
 	var chain []*Stored
 	for next := id; next != ""; next = chain[len(chain)-1].Previous {
@@ -413,7 +414,8 @@ func (o Owned) Conversation(id string) ([]*Stored, error) {
 	return chain, nil
 }
 
-// previousNotFound returns the error that clients of OpenAI's API look for.
+// previousNotFound returns the error by which clients of OpenAI's API recognise that the response
+// to continue is missing.
 func previousNotFound(format string, args ...any) *generate.RequestError {
 	return &generate.RequestError{
 		Code:    "previous_response_not_found",

@@ -25,8 +25,8 @@ type customFormat struct {
 	Syntax string `json:"syntax"`
 }
 
-// A toolName is what a tool is called in this API. To the model every tool is a function, whose name
-// is unique.
+// A toolName is the name of a tool in this API. To the model every tool is a function with a
+// unique name.
 type toolName struct {
 	kind            callKind
 	namespace, name string
@@ -44,7 +44,7 @@ const (
 // toolNames maps the names that the model knows.
 type toolNames map[string]toolName
 
-// localShell is the model's name of the tool of the type local_shell, and its parameters those of
+// localShell is the model's name for a tool of the type local_shell. Its parameters are those of
 // the action in a local_shell_call. The client runs it.
 const localShell = "local_shell"
 
@@ -139,7 +139,7 @@ func (q *Request) addTool(c *generate.Constraint, path, namespace string, raw js
 	return nil
 }
 
-// A toolChoice is the tool_choice that is not a word.
+// A toolChoice is the value of tool_choice if that is an object.
 type toolChoice struct {
 	Type      string       `json:"type"`
 	Name      string       `json:"name"`
@@ -203,7 +203,7 @@ func (t *toolChoice) allow(c *generate.Constraint) error {
 	return c.Allow("tool_choice.tools", names)
 }
 
-// customArguments returns the arguments of the function that a custom tool is to the model.
+// customArguments returns the arguments of the function that stands for a custom tool.
 func customArguments(input json.RawMessage) json.RawMessage {
 	if wire.OrNil(input) == nil {
 		input = json.RawMessage(`""`)
@@ -211,8 +211,8 @@ func customArguments(input json.RawMessage) json.RawMessage {
 	return append(append(json.RawMessage(`{"input":`), input...), '}')
 }
 
-// customInput returns the input of a custom tool, as far as the arguments have it: an answer may be
-// cut off within them.
+// customInput returns the input of a custom tool. The arguments may be incomplete, because an
+// answer may be cut off within them.
 func customInput(arguments []byte) string {
 	var fields struct {
 		Input string `json:"input"`

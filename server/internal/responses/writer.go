@@ -34,8 +34,8 @@ const (
 	openReasoning
 )
 
-// NewWriter returns a writer for the response with this id to a valid request. It calls keep with the
-// response when it is complete, before the client hears that it is.
+// NewWriter returns a writer of the response with this id to a valid request. It calls keep with
+// the complete response before the client gets its end.
 func NewWriter(
 	q *Request, id, model string, p *generate.Params, keep func(*Response),
 ) *Writer {
@@ -54,7 +54,8 @@ func (w *Writer) Whole(a generate.Answer) any {
 	return w.response
 }
 
-// finish completes the response, whose items events may have been written of, and has it kept.
+// finish completes the response and passes it to keep. Events of its items may have been written
+// already.
 func (w *Writer) finish(a generate.Answer) {
 	r := &w.response
 	r.finish(a)
@@ -83,7 +84,7 @@ func (w *Writer) finish(a generate.Answer) {
 	}
 }
 
-// of returns what the tool with this name of the model's is called in this API.
+// of returns the name that the model's tool has in this API.
 func (t toolNames) of(name string) toolName {
 	if n, ok := t[name]; ok {
 		return n
@@ -96,7 +97,7 @@ func (k callKind) prefix() string {
 	return [...]string{functionCall: "fc_", customCall: "ctc_", shellCall: "lsh_"}[k]
 }
 
-// AppendKeepAlive appends what a client hears when no token has come for a while.
+// AppendKeepAlive appends a comment, which keeps a connection open while no token comes.
 func (w *Writer) AppendKeepAlive(b []byte) []byte { return append(b, wire.KeepAlive...) }
 
 // AppendStart appends what comes before the first piece.
@@ -272,7 +273,7 @@ func (w *Writer) begin(b []byte, name string) []byte {
 
 func end(b []byte) []byte { return append(b, "}\n\n"...) }
 
-// place appends which item an event is of.
+// place appends the place of the open item, to which an event belongs.
 func (w *Writer) place(b []byte) []byte {
 	b = wire.AppendString(append(b, `,"item_id":`...), w.itemID())
 	return strconv.AppendInt(append(b, `,"output_index":`...), int64(len(w.response.Output)), 10)
