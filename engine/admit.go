@@ -10,11 +10,12 @@ const (
 
 // admit starts every sequence that may start now.
 //
-// Where there are several principals, one of which something runs already leaves room for the others:
-// places in the batch for as many of them as there are, up to half of the places, and a quarter of the
-// pool. So a principal of which nothing runs does not wait for another's answers to end, however many
-// requests that has sent; and since nothing is preempted, this is the only way to have it so. What a
-// principal may not start holds up that principal alone.
+// If there are several principals, one that already has running sequences leaves room for the
+// others: places in the batch for as many of them as there are, up to half of the places, and a
+// quarter of the pool. So a principal without a running sequence does not wait for another's
+// answers to end, however many requests the other has sent. Since nothing is preempted, there is
+// no other way to ensure that. A sequence that its principal may not start holds up only sequences
+// of that principal.
 func (s *sched) admit() {
 	for i := 0; i < min(s.queue.lines(), lookahead) && len(s.running) < s.maxBatch; {
 		q := s.queue.head(i)

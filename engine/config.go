@@ -32,8 +32,8 @@ type Config struct {
 	// Dir is the directory of agents' memories on disk, mode 0700, for this engine alone. Empty:
 	// memories are not kept on disk, and the fields below mean nothing.
 	Dir string
-	// SealKeys are keys of 32 bytes. The files are sealed with the first, by AES-256-GCM, and opened
-	// with any of them. None: files are as they are
+	// SealKeys are keys of 32 bytes. The files are sealed with the first, by AES-256-GCM, and
+	// opened with any of them. None: files are as they are
 	SealKeys [][]byte
 	// Fingerprint stands for everything that the KV depends on: weights, tokenizer, template and KV
 	// format. Memories with another fingerprint are not used.

@@ -5,10 +5,10 @@ import "slices"
 // divide sets the chunk of every running sequence. prompts is how many prompt tokens the step may
 // have, and rows how many sequences may decode in it.
 //
-// Where several principals run something, each is to get what it would beside one other request. So
-// a principal whose streams are more than another's has them take turns where all of them would make
-// the step too long (see pace.streams); and of prompts, those of principals that have no stream in the
-// step come first, and principals share alike.
+// If several principals have running sequences, each is to get what it would get beside one other
+// request. So if all streams together would make the step too long (see pace.streams), the
+// principals with the most streams let theirs take turns. Prompt tokens go first to principals
+// that have no stream in the step, and in equal parts to the principals.
 func (s *sched) divide(prompts, rows int) {
 	budget := s.stepTokens
 	s.prefill = s.prefill[:0]
@@ -34,8 +34,9 @@ func (s *sched) divide(prompts, rows int) {
 	s.dividePrompts(min(max(budget, 1), prompts))
 }
 
-// takeTurns leaves out streams of the principals that have most, until no more than rows decode. Those
-// that have waited longest are left out last. It returns how many it left out.
+// takeTurns leaves out streams of the principals that have the most of them until no more than
+// rows sequences decode. A stream that has waited longer is left out later. It returns how many it
+// left out.
 func (s *sched) takeTurns(rows int) (left int) {
 	decoding := 0
 	for _, q := range s.running {
@@ -67,7 +68,7 @@ func (s *sched) takeTurns(rows int) (left int) {
 	return left
 }
 
-// streams is how many sequences of a principal decode in the step.
+// streams holds how many sequences of a principal decode in the step.
 type streams struct {
 	principal string
 	n         int
@@ -151,8 +152,8 @@ func wanted(g []*sequence) (n int) {
 	return n
 }
 
-// divideBudget divides a budget between one principal's prompts: the oldest first, but up to half of
-// it is first offered to prompts that it would finish.
+// divideBudget divides a budget between one principal's prompts: the oldest first, but up to half
+// of it is first offered to prompts that it would finish.
 func divideBudget(prompts []*sequence, budget int) {
 	short := budget / 2
 	for _, q := range prompts[1:] {

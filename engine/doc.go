@@ -89,8 +89,9 @@
 // and not on disk, as long as the disk keeps up, though its agent asks without a pause: then its
 // last turn is copied while the next one runs. A step is not interrupted for it, so the bound
 // should be several times longer than a step. A request can have its turn saved at once and wait
-// for it (Request.Durable), and so can all requests of an agent (Principal.SetDurable). "On disk" means that the file and its directory are synced. Stats says
-// how old the oldest turn is that is not.
+// for it (Request.Durable), and so can all requests of an agent (Principal.SetDurable). "On disk"
+// means that the file and its directory are synced. Stats says how old the oldest turn is that is
+// not.
 //
 // A save that fails is tried again, later and later up to ten seconds, with the newest memory of
 // its agent. On a full disk quarantined files and then the memories that were unused for longest

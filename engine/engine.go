@@ -172,8 +172,8 @@ func (e *Engine) noteRefusal(err error) {
 	}
 }
 
-// checkRoom refuses a request when it can never fit, or when the blocks or the window slots are
-// too full to queue for them. A principal that has less than its part in flight may queue all the same:
+// checkRoom refuses a request when it can never fit, or when the blocks or the window slots are too
+// full to queue for them. A principal that has less than its part in flight may queue all the same:
 // it does not pay for others that have filled the pool.
 func (e *Engine) checkRoom(x kv.Extent, principal string) error {
 	st, n := e.published.load(), x.SureBlocks(&e.layout.Shape)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A flood is what one principal, bob, gets while another, alice, does something.
+// A flood holds what one principal, bob, gets while another, alice, sends requests.
 type flood struct {
 	first, whole []time.Duration // of bob's requests: to the first token, and to the last
 	tokens       uint64          // that all got

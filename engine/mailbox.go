@@ -46,12 +46,12 @@ func newMailbox() mailbox {
 		principals: make(map[string]int)}
 }
 
-// submit takes a request and watches its context from then on. It refuses if the mailbox is
-// closed, if limit requests wait already, or if perAgent requests of its agent wait or run;
-// perAgent 0 is no limit. It refuses a principal that has its share in flight and, where there are
-// several, one of whose requests more wait than there are places left: then a principal that floods
-// fills half of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for packets in
-// a switch, 1998.) batch is how many requests may run at once.
+// submit takes a request and watches its context from then on. It refuses if the mailbox is closed,
+// if limit requests wait already, or if perAgent requests of its agent wait or run; perAgent 0 is
+// no limit. It refuses a principal that has its share in flight and, where there are several, one
+// of whose requests more wait than there are places left: then a principal that floods fills half
+// of the queue and not all of it. (Such a threshold is Choudhury and Hahne's for packets in a
+// switch, 1998.) batch is how many requests may run at once.
 func (m *mailbox) submit(ctx context.Context, j *job, limit, perAgent, batch int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,8 +120,8 @@ func (m *mailbox) blocksOf(principal string) int {
 	return m.blocks[principal]
 }
 
-// hasLess reports whether a principal has fewer requests in flight than its part of a batch, among the
-// principals that have any. It is false where there is only one.
+// hasLess reports whether a principal has fewer requests in flight than its part of a batch, among
+// the principals that have any. It is false where there is only one.
 func (m *mailbox) hasLess(principal string, batch int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

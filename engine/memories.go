@@ -47,8 +47,8 @@ var (
 	ErrCorrupt = snapshot.ErrCorrupt
 	// ErrOtherPrincipal refuses a file that was exported for another principal.
 	ErrOtherPrincipal = snapshot.ErrOtherPrincipal
-	// ErrForged says that an export for a principal was not made by an engine with the same keys, or
-	// was changed since.
+	// ErrForged says that an export for a principal was not made by an engine with the same keys,
+	// or was changed since.
 	ErrForged = snapshot.ErrForged
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = snapshot.ErrOtherModel
@@ -105,7 +105,7 @@ func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
 	return list, nil
 }
 
-// memoryOf returns a memory of which nothing but the agent is known.
+// unknownMemory returns a memory of which nothing but the agent is known.
 func unknownMemory(agent kv.Agent) Memory {
 	return Memory{Principal: agent.Principal, Agent: agent.Name}
 }

@@ -45,14 +45,14 @@ func newPace(maxBatch, stepTokens int) pace {
 	return pace{clock: time.Now, max: stepTokens, decode: make([]time.Duration, maxBatch+1)}
 }
 
-// limits returns how many prompt tokens the next step may compute, and how many sequences may decode
-// in it.
+// limits returns how many prompt tokens the next step may compute, and how many sequences may
+// decode in it.
 //
 // Where several principals run something, the step is to take no longer than if each had no more
 // streams than the one that has fewest, and one of them a prompt: that is what one more running
-// request costs. So all prompts count as one, and a principal's further streams join as long as they
-// fit into the same time. But a principal that has a prompt and no stream gets more time than others'
-// streams: what it waits for is its first token.
+// request costs. So all prompts count as one, and a principal's further streams join as long as
+// they fit into the same time. But a principal that has a prompt and no stream gets more time than
+// others' streams: what it waits for is its first token.
 func (p *pace) limits(l load) (prompts, rows int) {
 	if !l.several || l.decoding == 0 {
 		return p.prompts(l.decoding, l.prefilling), l.decoding
@@ -66,10 +66,10 @@ func (p *pace) limits(l load) (prompts, rows int) {
 	return p.allowed, rows
 }
 
-// streams returns how many sequences may decode: as many as take no longer than the fair number and a
-// prompt, or half of the prompt's time where there is one. What a number of streams costs is known
-// from the steps that had so many; one that is not known yet is tried, one more at a time, and one
-// that was too dear is tried again every so many steps.
+// streams returns how many sequences may decode: as many as take no longer than the fair number and
+// a prompt, or half of the prompt's time where there is one. What a number of streams costs is
+// known from the steps that had so many; one that is not known yet is tried, one more at a time,
+// and one that was too dear is tried again every so many steps.
 func (p *pace) streams(l load) int {
 	most := min(l.decoding, len(p.decode)-1)
 	fair := min(l.fair, most)

@@ -9,8 +9,9 @@ import (
 )
 
 // A Principal is one owner's side of an engine. Its agents are its own: the same name under two
-// principals is two agents, and what is another principal's fails with ErrNoMemory, like what is
-// nobody's. An engine that nobody divides has one principal, whose name is empty.
+// principals is two agents. A method that is asked for an agent of another principal fails with
+// ErrNoMemory, as it does for an agent that does not exist. The name of a principal is empty if
+// the engine has only one.
 //
 // Like all methods that ask the engine's goroutine, those of a Principal wait for a step, and fail
 // with ErrDraining when the engine has ended.
@@ -19,7 +20,7 @@ type Principal struct {
 	id     string
 }
 
-// Principal returns the side of the principal with a name.
+// Principal returns the principal with the given name.
 func (e *Engine) Principal(name string) Principal { return Principal{e, PrincipalID(name)} }
 
 // PrincipalID returns the id that stands for a principal's name wherever the engine keeps it, in
@@ -33,7 +34,7 @@ func PrincipalID(name string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// saltID returns what stands for a principal's salt in memories, "" for none.
+// saltID returns the id that memories have in place of a principal's salt; "" for no salt.
 func saltID(principal, salt string) string {
 	if salt == "" {
 		return ""
@@ -54,9 +55,9 @@ const (
 	ShareAll                 // all of them: everybody can find out what others have sent
 )
 
-// identity says whose a request is, and where in the prefix index it begins. A salt divides what a
-// principal has, and nothing else: two principals with one salt share nothing, under ShareAll
-// neither.
+// identity returns the principal and the agent of a request, and the root at which it enters the
+// prefix index. A salt only divides the memories of one principal: two principals that send the
+// same salt share nothing, not even under ShareAll.
 func (e *Engine) identity(r *Request) kv.Identity {
 	id := PrincipalID(r.Principal)
 	who := kv.Identity{Agent: kv.Agent{Principal: id, Name: r.Agent}, Salt: saltID(id, r.Salt)}
@@ -103,36 +104,39 @@ func (p Principal) Pin(agent string) error { return p.engine.pin(p.agent(agent),
 // Unpin undoes Pin.
 func (p Principal) Unpin(agent string) error { return p.engine.pin(p.agent(agent), false) }
 
-// SetDurable says whether each request of an agent is durable, as if it had Request.Durable: across
-// restarts, and although the disk has evicted the agent's memory in between. Forget ends it. The
-// memory as it is now, and that, are on disk when SetDurable returns.
+// SetDurable sets whether each request of an agent is durable, as if it had Request.Durable. The
+// setting lasts across restarts and when the disk evicts the agent's memory; Forget ends it. When
+// SetDurable returns, the setting and the present memory are on disk.
 func (p Principal) SetDurable(agent string, durable bool) error {
 	return p.engine.setDurable(p.agent(agent), durable)
 }
 
-// Durable reports whether each request of an agent is durable; see SetDurable. It waits for nothing.
+// Durable reports whether each request of an agent is durable; see SetDurable. It waits for
+// nothing.
 func (p Principal) Durable(agent string) bool { return p.engine.isDurable(p.agent(agent)) }
 
 // Forget deletes an agent's memory, wherever it is. If a request of the agent is running, it
 // leaves a new memory.
 func (p Principal) Forget(agent string) error { return p.engine.forget(p.agent(agent)) }
 
-// Export writes an agent's memory, as its last finished request left it, as one file. Import
-// takes it on any machine with the same model and block size, from the same principal. The file holds
+// Export writes an agent's memory, as its last finished request left it, as one file. Import takes
+// it on any machine with the same model and block size, from the same principal. The file holds
 // the tokens of the conversation: treat it like the conversation.
 //
-// A file of a principal that has a name is tagged, and only an engine with the same Config.SealKeys,
-// or where it has none with the same Config.Dir, takes it.
+// The file of a principal with a name has a tag. Only an engine with the same Config.SealKeys
+// accepts it or, without SealKeys, one with the same Config.Dir.
 func (p Principal) Export(agent string, w io.Writer) error {
 	return p.engine.export(p.agent(agent), p.id, w)
 }
 
-// ExportFor is Export for another principal, which alone can import the file, and need not exist.
+// ExportFor is Export for another principal. Only that principal can import the file. It need not
+// exist yet.
 func (p Principal) ExportFor(principal, agent string, w io.Writer) error {
 	return p.engine.export(p.agent(agent), PrincipalID(principal), w)
 }
 
-// Import takes in a file that was exported for the principal, in place of the memory that its agent
-// has, if any. It returns what is known of the memory. All of the file is verified before anything
-// changes. It fails with ErrOtherPrincipal or ErrForged where it is not the principal's to import.
+// Import takes in a file that was exported for the principal, in place of its agent's present
+// memory. It returns the new memory. All of the file is verified before anything changes. It fails
+// with ErrOtherPrincipal if the file was exported for another principal, and with ErrForged if it
+// was changed or made elsewhere.
 func (p Principal) Import(r io.Reader) (Memory, error) { return p.engine.importFile(p.id, r) }

@@ -7,9 +7,9 @@ import (
 )
 
 // A queue holds the sequences that wait: first come, first served within one agent's line, round
-// robin between the agents of a principal, and round robin between the principals. A principal, or an
-// agent, with fifty requests waits as long for its second as one with a single request waits for its
-// first.
+// robin between the agents of a principal, and round robin between the principals. A principal, or
+// an agent, with fifty requests waits as long for its second as one with a single request waits for
+// its first.
 //
 // All anonymous requests of a principal count as one agent's.
 type queue struct {
@@ -57,8 +57,8 @@ func (w *queue) group(principal string) *group {
 	return g
 }
 
-// place returns where the i-th line in turn is: the first lines of all groups come first, then their
-// second ones, and so on. There must be one.
+// place returns where the i-th line in turn is: the first lines of all groups come first, then
+// their second ones, and so on. There must be one.
 func (w *queue) place(i int) (group, line int) {
 	for ; ; line++ {
 		for group = range w.groups {

@@ -16,13 +16,13 @@ import (
 //	Commit, Fail  takes the drawn tokens, or that the step failed; says which sequences end
 //
 // Admission. A sequence starts when there is a place in the batch and the pool can promise every
-// block that its prompt and its longest answer can take, less those it shares. So it never runs
-// out of memory, and none is ever preempted. A sequence whose caller is content with less (see
-// Request.SureTokens) is promised less, grows into what is available, and ends where nothing is. Agents take turns (see queue). A sequence that does
-// not fit yet may be passed by others that do, at most maxPassed times; then nothing passes it
-// until it has started. That time must come, because running sequences end, and everything they
-// leave can be evicted. The search looks at no more than lookahead lines, which bounds the cost
-// of a full queue.
+// block that its prompt and its longest answer can take, less those it shares. So it never runs out
+// of memory, and none is ever preempted. A sequence whose caller is content with less (see
+// Request.SureTokens) is promised less, grows into what is available, and ends where nothing is.
+// Agents take turns (see queue). A sequence that does not fit yet may be passed by others that do,
+// at most maxPassed times; then nothing passes it until it has started. That time must come,
+// because running sequences end, and everything they leave can be evicted. The search looks at no
+// more than lookahead lines, which bounds the cost of a full queue.
 //
 // A step. Every sequence that decodes gets its one token, always. The rest of stepTokens, or as
 // much of it as Plan's caller allows (see pace), goes to prompts, the oldest first, so that the
@@ -106,8 +106,8 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 // are restoring, is not a step: Plan again. The batch is valid until the next Plan.
 func (s *sched) Plan(prompts int) *batch { return s.plan(prompts, s.maxBatch) }
 
-// plan is Plan with at most so many sequences that decode, where several principals run something. At
-// least one of each principal does.
+// plan is Plan with at most so many sequences that decode, where several principals run something.
+// At least one of each principal does.
 func (s *sched) plan(prompts, rows int) *batch {
 	s.mustBeBetween("Plan")
 	s.batch.reset()

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A Share bounds what one principal may take of an engine. What is 0 is not bounded.
+// A Share bounds what one principal may take of an engine. A field that is 0 sets no bound.
 type Share struct {
 	// PoolBytes is the part of Config.KVBytes that its running requests and its idle memories may
 	// have together. Its own idle memories are evicted for its requests.
 	PoolBytes int64
-	// DiskBytes is how much its files may take. Its own files that were unused for longest are deleted
-	// for its new ones, but for pinned ones.
+	// DiskBytes is how much its files may take. Its own files that were unused for longest are
+	// deleted for its new ones, but for pinned ones.
 	DiskBytes int64
 	// InFlight is how many of its requests may wait or run.
 	InFlight int
@@ -39,9 +39,9 @@ func (e *ShareError) Error() string {
 
 const inFlightShare = "requests in flight"
 
-// SetShares names the principals that send requests, each with its share, in place of those that were
-// named before. Where there are several, each leaves room for the others (see sched.admit). One that is
-// not named has no bounds. What a principal has already beyond its share is not taken away at once.
+// SetShares replaces the list of principals that send requests, and their shares. If there are
+// several, each leaves room for the others (see sched.admit). A principal that is not in the list
+// has no bounds. Memory beyond a new, smaller share is evicted when the principal wants more.
 func (e *Engine) SetShares(shares map[string]Share) error {
 	blocks, disk, byID := map[string]int{}, map[string]int64{}, map[string]Share{}
 	for name, s := range shares {
@@ -68,7 +68,7 @@ func (e *Engine) SetShares(shares map[string]Share) error {
 	})
 }
 
-// A Usage says what a principal has of an engine.
+// A Usage holds what a principal uses of an engine.
 type Usage struct {
 	Principal string // its PrincipalID
 	InFlight  int    // requests that wait or run
@@ -76,7 +76,7 @@ type Usage struct {
 	DiskBytes int64  // of its files
 }
 
-// Usage lists what each principal has, ordered by id. It waits for a step.
+// Usage lists what each principal uses, ordered by id. It waits for a step.
 func (e *Engine) Usage() ([]Usage, error) {
 	all := map[string]Usage{}
 	for id, n := range e.mailbox.usage() {

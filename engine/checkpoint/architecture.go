@@ -12,9 +12,9 @@ import (
 // folders and the importer of GGUF files know of a family: none of them asks for its name.
 //
 // Every network here is a decoder of one shape. A layer adds attention to the residual stream, and
-// then a gated MLP: x += O(attention(Q n, K n, V n)) with n = norm(x), x += Down(act(Gate n) * Up n)
-// with another norm. Norms are RMSNorm. In a mixture of experts a layer has many such MLPs, and each
-// token goes through those few that a router chooses for it.
+// then a gated MLP: x += O(attention(Q n, K n, V n)) with n = norm(x), x += Down(act(Gate n) * Up
+// n) with another norm. Norms are RMSNorm. In a mixture of experts a layer has many such MLPs, and
+// each token goes through those few that a router chooses for it.
 type Architecture struct {
 	GELU      bool // the activation is GELU in its tanh form, else SiLU
 	PostNorms bool // what a layer adds is normalised once more, after attention and after the MLP
@@ -143,7 +143,7 @@ func ModelTypes() []string {
 	return names
 }
 
-// GGUF is what llama.cpp's converter makes of a family.
+// GGUF says how llama.cpp's converter writes the networks of a family.
 type GGUF struct {
 	Architecture string // general.architecture; "" if it has none of its own, as Mistral has Llama's
 	Permuted     bool   // the two halves of each head's rows in Q and K are interleaved

@@ -3,8 +3,8 @@
 // model.safetensors.index.json lists or, without an index, in every model*.safetensors.
 //
 // It is the only place that reads these files, and the only one that knows which tensors a network
-// has, by which names: Network checks that they are all there. Package ref then takes the tensors as
-// float32, and package metal maps the files that Entries describes into memory.
+// has, by which names: Network checks that they are all there. Package ref then takes the tensors
+// as float32, and package metal maps the files that Entries describes into memory.
 //
 // The folders come from strangers. Every number is checked against the sizes of the files before
 // anything is allocated by it, and a folder that contradicts itself is an error that names the file

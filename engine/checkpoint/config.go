@@ -254,13 +254,13 @@ func (f *configFile) ropes(c *Config) (err error) {
 	return err
 }
 
-// bfloat16 rounds to the nearest bfloat16, ties to even. Gemma was trained in bfloat16, and so with a
-// factor of its embedding that is rounded: where hidden_size is 640 it is 25.25, not 25.298.
+// bfloat16 rounds to the nearest bfloat16, ties to even. Gemma was trained in bfloat16, and so with
+// a factor of its embedding that is rounded: where hidden_size is 640 it is 25.25, not 25.298.
 func bfloat16(x float64) float64 {
 	return float64(math.Float32frombits(uint32(floatToBrain(float32(x))) << 16))
 }
 
-// window is the sliding window, 0 for none.
+// window returns the sliding window in tokens, 0 for none.
 func (f *configFile) window() int {
 	if f.SlidingWindow == nil {
 		return 0

@@ -10,10 +10,11 @@ import (
 )
 
 // Network is the tensors of the network that config.json describes, under names that are the same
-// for all families (see layerTensors): "embed.weight", "norm.weight", "layers.3.q.weight" and, unless
-// the embedding is the head as well, "head.weight". A quantised module has .scales and .biases
-// beside .weight. What the files hold as one matrix, such as the queries, keys and values of Phi-3,
-// is in parts here. The files may hold more, such as the vision tower of a multimodal folder.
+// for all families (see layerTensors): "embed.weight", "norm.weight", "layers.3.q.weight" and,
+// unless the embedding is the head as well, "head.weight". A quantised module has .scales and
+// .biases beside .weight. What the files hold as one matrix, such as the queries, keys and values
+// of Phi-3, is in parts here. The files may hold more, such as the vision tower of a multimodal
+// folder.
 type Network struct {
 	c       *Checkpoint
 	tensors map[string]*Entry
@@ -34,8 +35,8 @@ func (n *Network) Float32(name string) (data []float32, shape []int, err error) 
 	return n.c.float32(name, n.tensors)
 }
 
-// within returns what a stored name is behind the beginning that the network's names have. It is
-// false for tensors that are not of the network.
+// within returns a stored name without the prefix that the network's names have. ok is false for a
+// tensor that is not part of the network.
 func (n *Network) within(stored string) (name string, ok bool) {
 	if rest, ok := strings.CutPrefix(stored, n.head+"."); ok && n.head != "" {
 		return "lm_head." + rest, true
@@ -55,8 +56,8 @@ var bodies = []string{
 
 var heads = []string{"lm_head", "language_model.lm_head"}
 
-// isHead reports whether a name behind the body is one of a head: where the body is saved by
-// itself, its names have no beginning of their own.
+// isHead reports whether a name, without the prefix of the body, belongs to a head: if the body is
+// saved by itself, its names have no prefix.
 func isHead(rest string) bool {
 	return strings.HasPrefix(rest, "lm_head.") || strings.HasPrefix(rest, "language_model.")
 }
@@ -101,7 +102,8 @@ func (c *Checkpoint) Network() (*Network, error) {
 	return n, c.checkRest(n, known)
 }
 
-// add takes a parameter and, if it is quantised, its scales and biases, each in its parts.
+// add adds the tensors of a stored parameter (with its scales and biases if it is quantised), cut
+// into the parameter's parts.
 func (n *Network) add(stored string, p Parameter) {
 	for ending, e := range n.c.module(stored) {
 		first := 0
@@ -124,7 +126,7 @@ func (c *Checkpoint) module(stored string) map[string]*Entry {
 	return all
 }
 
-// withEnding is a name with another ending than .weight, unless that is "".
+// withEnding returns name with ending in place of .weight, or name as it is if ending is empty.
 func withEnding(name, ending string) string {
 	if ending == "" {
 		return name
@@ -132,7 +134,7 @@ func withEnding(name, ending string) string {
 	return strings.TrimSuffix(name, ".weight") + ending
 }
 
-// rows is the part of a tensor that is some of its rows.
+// rows returns the entry of n rows of a tensor, from row first on.
 func (e *Entry) rows(first, n int) *Entry {
 	part := *e
 	if n == e.Shape[0] {

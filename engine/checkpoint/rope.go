@@ -6,15 +6,15 @@ import (
 )
 
 // Rope says how a layer's queries and keys are rotated by their position p: element i of a head and
-// element i + len(Frequencies) by the angle p times Frequencies[i]. Elements from 2 len(Frequencies)
-// on stay as they are.
+// element i + len(Frequencies) by the angle p times Frequencies[i]. Elements from 2
+// len(Frequencies) on stay as they are.
 type Rope struct {
 	Frequencies []float64 // radians a position
 	Scale       float64   // what is rotated is multiplied by it: 1 but for yarn and longrope
 }
 
-// ropeFile is rope_scaling in config.json, or rope_parameters, where Transformers 5 keeps everything
-// about RoPE: flat, or by kind of layer for Gemma 3.
+// ropeFile is rope_scaling in config.json, or rope_parameters, where Transformers 5 keeps
+// everything about RoPE: flat, or by kind of layer for Gemma 3.
 type ropeFile struct {
 	Type            string    `json:"rope_type"`
 	OldType         string    `json:"type"`
@@ -141,7 +141,7 @@ func (r *ropeFile) llama3(freq []float64, original int) error {
 	return nil
 }
 
-// yarn is that of Peng et al. (arXiv 2309.00071).
+// yarn computes the frequencies of YaRN (Peng et al., arXiv 2309.00071).
 func (r *ropeFile) yarn(freq []float64, n ropeSizes) (Rope, error) {
 	if err := r.positive("yarn", float64(n.original)); err != nil {
 		return Rope{}, err
@@ -192,9 +192,10 @@ func (r *ropeFile) yarnScale(factor float64) float64 {
 	return scale(1)
 }
 
-// long is LongRoPE, with a factor for each frequency. Of the two lists it takes the one for the
-// whole context, as llama.cpp and mlx-lm do. Transformers takes the short list for sequences within
-// the original context, and so computes other keys for a beginning once the sequence outgrows it.
+// long computes the frequencies of LongRoPE, which has a factor for each. It takes the list of
+// factors for the whole context, as llama.cpp and mlx-lm do. Transformers takes the short list for
+// sequences within the original context, and so computes other keys for the same beginning when
+// the sequence outgrows it.
 func (r *ropeFile) long(freq []float64, n ropeSizes) (Rope, error) {
 	if n.original == 0 {
 		n.original = n.positions

@@ -16,7 +16,7 @@ type Parameter struct {
 	Heads  int    // of queries or keys: the rows are those of so many heads, which RoPE rotates; else 0
 }
 
-// A Part is some of the rows of a parameter, under the name that Network gives them.
+// A Part is a range of rows of a parameter, under the name that Network gives it.
 type Part struct {
 	Name string
 	Rows int
@@ -104,8 +104,8 @@ var layerTensors = []tensor{
 		rowsE, nil, postNorms, nil},
 }
 
-// expertTensors is the table of the tensors of one expert, behind "mlp.experts.N." in Hugging Face's
-// folders. GGUF files hold the experts of a layer as one tensor, which is not read.
+// expertTensors is the table of the tensors of one expert, behind "mlp.experts.N." in Hugging
+// Face's folders. GGUF files hold the experts of a layer as one tensor, which is not read.
 var expertTensors = []tensor{
 	{"gate.weight", "gate_proj.weight", "", rowsXF, rowsE, experts, nil},
 	{"up.weight", "up_proj.weight", "", rowsXF, rowsE, experts, nil},
@@ -146,7 +146,7 @@ func (c *Config) Parameters() []Parameter {
 	return list
 }
 
-// parameter has the shape and the parts of a row of the table.
+// parameter returns the parameter of a row of the table, with its shape and its parts.
 func (t *tensor) parameter(n sizes, here string) Parameter {
 	p := Parameter{Norm: strings.HasSuffix(t.name, "norm.weight")}
 	parts := t.split

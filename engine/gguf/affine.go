@@ -17,11 +17,11 @@ func (t Type) affineBits() int { return t.layout().affineBits }
 // for each 32 elements. The numbers q of affineBits bits fill little-endian words of 32 bits, the
 // first q in the lowest bits.
 //
-// Scales are float32, so every type but Q2_K, Q3_K and Q6_K is converted without any loss: llama.cpp
-// multiplies its float16 scales only by powers of two or by six-bit numbers, and the values of IQ4
-// and MXFP4 are whole numbers of 8 and 5 bits. The three have a scale for each 16 elements, which
-// MLX does not support, so they are rounded to 8 bits; that step is a quarter of Q6_K's own, and
-// less of the others'.
+// Scales are float32, so every type but Q2_K, Q3_K and Q6_K is converted without any loss:
+// llama.cpp multiplies its float16 scales only by powers of two or by six-bit numbers, and the
+// values of IQ4 and MXFP4 are whole numbers of 8 and 5 bits. The three have a scale for each 16
+// elements, which MLX does not support, so they are rounded to 8 bits; that step is a quarter of
+// Q6_K's own, and less of the others'.
 type affine struct {
 	words          []uint32 // rows x columns*bits/32
 	scales, biases []float32

@@ -12,7 +12,8 @@ const (
 	gemma3SlidingTheta = float32(10000) // RoPE base of the sliding layers
 )
 
-// gemma27B has the numbers of layers of the sizes of Gemma that have an attention scale of their own.
+// gemma27B has the numbers of layers of the sizes of Gemma that have an attention scale of their
+// own.
 var gemma27B = map[string]int{"gemma2": 46, "gemma3": 62}
 
 // A key of metadata becomes a key of config.json.
@@ -180,8 +181,8 @@ var classes = map[string]string{
 	"phi3": "Phi3ForCausalLM", "smollm3": "SmolLM3ForCausalLM",
 }
 
-// mistral3 is Ministral 3, or a Mistral of the same file format whose queries do not grow with
-// their position.
+// mistral3 adds what is particular to the architecture mistral3 to config.json. Its files hold
+// Ministral 3, or a Mistral whose queries do not grow with their position.
 func mistral3(f *File, c map[string]any) {
 	scaling, _ := c["rope_scaling"].(map[string]any)
 	beta := f.Meta["mistral3.attention.temperature_scale"]

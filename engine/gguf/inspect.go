@@ -6,14 +6,15 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// Inspection is what a GGUF file would become.
+// An Inspection describes the checkpoint that Import would make of a GGUF file.
 type Inspection struct {
 	Config      checkpoint.Config
 	WeightBytes int64 // of the folder that Import would write
 	HasTemplate bool
 }
 
-// Inspect says what Import would make of a file, or why it would refuse it. It reads no weights.
+// Inspect returns a description of what Import would make of a file, or the error with which
+// Import would refuse it. It reads no weights.
 func Inspect(path string) (Inspection, error) {
 	f, err := Open(path)
 	if err != nil {

@@ -183,8 +183,8 @@ func dequantizeQ2_K(dst []float32, b []byte) {
 }
 
 // dequantizeQ3_K expands 256 high bits, 256 numbers of two bits in Q2_K's order, 16 scales of six
-// bits in 12 bytes, from which 32 is subtracted, and their scale. From a number whose high bit is 0,
-// 4 is subtracted.
+// bits in 12 bytes, from which 32 is subtracted, and their scale. From a number whose high bit is
+// 0, 4 is subtracted.
 func dequantizeQ3_K(dst []float32, b []byte) {
 	high, low, scales, d := b[:32], b[32:96], b[96:108], float16(b[108:])
 	for i := range dst {
@@ -214,8 +214,8 @@ func dequantizeQ4_K(dst []float32, b []byte) {
 	}
 }
 
-// dequantizeQ5_K expands the same with 32 bytes of fifth bits before the nibbles: bit g of byte i is
-// that of element i of group g.
+// dequantizeQ5_K expands the same with 32 bytes of fifth bits before the nibbles: bit g of byte i
+// is that of element i of group g.
 func dequantizeQ5_K(dst []float32, b []byte) {
 	d, dmin := float16(b), float16(b[2:])
 	packed, high, nibbles := b[4:16], b[16:48], b[48:176]
@@ -290,7 +290,7 @@ func scaleIQ4_XS(b []byte, g int) float32 {
 // dequantizeMXFP4 expands a scale, which is a power of two, and 32 nibbles.
 func dequantizeMXFP4(dst []float32, b []byte) { lookUp(dst, b[1:17], scaleMXFP4(b), &valuesMXFP4) }
 
-// scaleMXFP4 is half of the power of two, because the values are doubled.
+// scaleMXFP4 returns half of the power of two, because the values are doubled.
 func scaleMXFP4(b []byte) float32 {
 	if b[0] < 2 {
 		return math.Float32frombits(0x00200000 << b[0])

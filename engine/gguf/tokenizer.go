@@ -242,7 +242,7 @@ func byteLevel(m Metadata, v *vocabulary) (stages, model object, err error) {
 	return stages, bpe(v, merges, nil, false, pre.ignoreMerges), nil
 }
 
-// preTokenizer is how a byte-level tokenizer cuts up a text.
+// A preTokenizer says how a byte-level tokenizer cuts up a text.
 type preTokenizer struct {
 	pattern      string // an expression; "" for GPT-2's, which ByteLevel has built in
 	digits       bool   // digits are cut off one by one before

@@ -111,8 +111,8 @@ func (c *compiler) listed(f *conjunction) (list []*node, ok bool, err error) {
 // that are left takes a rule.
 const maxShuffled = 8
 
-// unique is the arrays of low to high of the values, none twice. If there are many values, they
-// come in the order of the list.
+// unique compiles the arrays of low to high of the values in which no value stands twice. If there
+// are more than maxShuffled values, they stand in the order of the list.
 func (c *compiler) unique(list []*node, low, high int) symbol {
 	var values []symbol
 	seen := make(map[string]bool)
@@ -125,7 +125,8 @@ func (c *compiler) unique(list []*node, low, high int) symbol {
 	if high < 0 {
 		high = len(values)
 	}
-	// A state is what has been written, as bits, or how many values have been and the next place.
+	// A state holds which values have been written, as bits; or how many, and the first that may
+	// follow.
 	type state struct{ written, count, next int }
 	known := make(map[state]symbol)
 	var rest func(s state) symbol

@@ -110,7 +110,8 @@ func (c *compiler) form(s Spec, call, format symbol) symbol {
 	return c.anyText(f.Open, calls)
 }
 
-// atStart is either calls behind the form's Open, or any text that does not begin with that.
+// atStart makes a rule for either calls behind the form's Open, or any text that does not begin
+// with Open.
 func (c *compiler) atStart(f Form, calls symbol) symbol {
 	any := c.bytes("\x00\xff")
 	text := c.repeat(any, 0, -1)
@@ -129,8 +130,8 @@ func (c *compiler) atStart(f Form, calls symbol) symbol {
 	return c.oneOf(nil, unlike[0], lead[0], []symbol{c.class(other), text})
 }
 
-// unlike returns the two ways on from the beginning of a mark: it goes on, in the end to rest, or
-// another byte comes and then text.
+// unlike returns the two ways on from the beginning of a mark: the mark is complete and rest
+// follows, or a byte comes that is not the mark's and text follows.
 func (c *compiler) unlike(mark string, rest, text symbol) [][]symbol {
 	next := rest
 	var ways [][]symbol

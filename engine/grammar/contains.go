@@ -93,13 +93,15 @@ type counter struct {
 	items                   map[counterItem]symbol
 }
 
-// A counterState is what matters of an array so far.
+// A counterState holds what the rest of an array depends on: the place of the next item, and how
+// many items so far satisfy each schema.
 type counterState struct {
 	place   int // of the next item
 	matches [maxCounts]int
 }
 
-// A counterItem is an item at a place that satisfies some of the schemas: those with a bit.
+// A counterItem is an item at a place. The bits of satisfies say which of the counted schemas it
+// satisfies.
 type counterItem struct{ place, satisfies int }
 
 // state makes the rule for what may follow, with the closing bracket.
@@ -161,8 +163,8 @@ func (a *counter) after(s counterState, satisfies int) (next counterState, ok bo
 	return next, true
 }
 
-// item compiles the items at a place. Where there is no upper bound, those that need not satisfy a
-// schema may.
+// item compiles the items at a place that satisfy the schemas of k. They may satisfy further
+// schemas if those have no upper bound.
 func (a *counter) item(k counterItem) (symbol, error) {
 	if sym, ok := a.items[k]; ok {
 		return sym, nil

@@ -7,9 +7,9 @@ const (
 	maxUnrolled = 300
 )
 
-// A spot is what a part of a pattern can know of what is before it.
+// A spot holds what a part of a pattern depends on in the text before it.
 type spot struct {
-	start  bool            // that is nothing
+	start  bool            // that text is empty
 	behind [maxBehind]lang // what may follow it for each thing to have been seen
 }
 
@@ -76,11 +76,11 @@ func (g *langs) search(p *pat, behind []*pat) (lang, error) {
 // A following returns the strings that may follow a spot.
 type following func(spot) (lang, error)
 
-// rest is what follows any spot.
+// rest returns a following that is l at every spot.
 func rest(l lang) following { return func(spot) (lang, error) { return l, nil } }
 
-// match returns the strings that a part matches at their beginning and that go on with one of then.
-// What looks ahead thereby sees all that follows.
+// match returns the strings that begin with a match of p and go on as then allows. A part that
+// looks ahead thereby sees all that follows.
 func (m *matcher) match(p *pat, at spot, then following) (lang, error) {
 	switch p.op {
 	case patChar:
@@ -123,7 +123,7 @@ func (m *matcher) match(p *pat, at spot, then following) (lang, error) {
 	return m.repetition(p, at, then)
 }
 
-// char is a character of a set.
+// char matches a character of a set.
 func (m *matcher) char(set runes, at spot, then following) (lang, error) {
 	if m.behind == 0 {
 		l, err := then(spot{})
@@ -157,7 +157,7 @@ func (m *matcher) char(set runes, at spot, then following) (lang, error) {
 	return m.or(list...), nil
 }
 
-// once has a following computed once for each spot.
+// once returns a following that computes then once for each spot.
 func once(then following) following {
 	known := make(map[spot]lang)
 	return func(at spot) (lang, error) {
@@ -211,7 +211,7 @@ func (m *matcher) repetition(p *pat, at spot, then following) (lang, error) {
 	return follow(at)
 }
 
-// plainly is a repetition of what looks at nothing around it.
+// plainly matches a repetition of a part that does not look around.
 func (m *matcher) plainly(p *pat, at spot, then following) (lang, error) {
 	one, err := m.match(p.subs[0], spot{}, rest(blank))
 	if err != nil {
@@ -229,7 +229,7 @@ func (m *matcher) plainly(p *pat, at spot, then following) (lang, error) {
 	return m.or(first, m.concat(m.and(all, m.concat(anyChar, anything)), after)), nil
 }
 
-// loop is any number of repetitions of a part that is not empty.
+// loop matches any number of repetitions of a part that is not empty.
 func (m *matcher) loop(sub *pat, then following) following {
 	known := make(map[spot]lang)
 	var follow following

@@ -65,15 +65,15 @@ func (m maker) schema(pairs ...any) *node {
 	return n
 }
 
-// ofType is a schema of a type with more keywords.
+// ofType makes a schema of a type with more keywords.
 func (m maker) ofType(name string, pairs ...any) *node {
 	return m.schema(append([]any{"type", m.word(name)}, pairs...)...)
 }
 
-// all is a schema with the assertions of several.
+// all makes a schema with the assertions of several.
 func (m maker) all(list ...*node) *node { return m.schema("allOf", m.value('[', "", list...)) }
 
-// breaks is a schema for the values that break a single keyword: see denies.
+// breaks makes a schema for the values that break a single keyword; see denies.
 func (m maker) breaks(keyword string, v *node) *node {
 	return m.value(broken, "", m.schema(keyword, v))
 }
@@ -82,8 +82,8 @@ func (m maker) breaks(keyword string, v *node) *node {
 // pattern, format, multipleOf, or an enum that has no arrays and objects.
 const broken = '!'
 
-// denies returns the value of a keyword that the values of a node must break; nil if it is no such
-// node.
+// denies returns the value of a keyword that the values of a node must break, or nil if n is not a
+// node that breaks made.
 func (n *node) denies(keyword string) *node {
 	if n.kind != broken {
 		return nil
@@ -91,7 +91,7 @@ func (n *node) denies(keyword string) *node {
 	return n.values[0].get(keyword)
 }
 
-// not is the opposite of a schema, which is looked at when it is needed.
+// not makes the opposite of a schema, which is worked out when it is needed.
 func (m maker) not(n *node) *node {
 	switch {
 	case n.kind == 'f':
@@ -268,7 +268,7 @@ func (m maker) breakingBound(n *node, k string, v *node) (list []*node, ok bool,
 
 func (m maker) breakingItems(n *node, k string, v *node) (list []*node, ok bool, err error) {
 	first := firstItems(n)
-	// at is an array whose item at a place breaks a schema.
+	// at makes an array whose item at a place breaks a schema.
 	at := func(place int, schema *node) *node {
 		items := m.value('[', "")
 		for range place {
@@ -361,7 +361,8 @@ func (m maker) breakingProperties(n *node, k string, v *node) (list []*node, ok 
 	return list, true, nil
 }
 
-// otherNames is a schema of names that neither properties nor patternProperties of a schema have.
+// otherNames makes a schema of the names that neither properties nor patternProperties of a schema
+// allow for.
 func (m maker) otherNames(n *node) *node {
 	var all []*node
 	if p := n.get("properties"); p.size() > 0 {

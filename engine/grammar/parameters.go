@@ -75,7 +75,8 @@ func isClosed(schema []byte) bool {
 	return json.Unmarshal(schema, &s) == nil && s.Additional != nil && !*s.Additional
 }
 
-// raw says whether the values of a schema are strings that are written as they are.
+// raw reports whether the values of a schema are strings that are written without quotes, and
+// which strings they are if the schema lists them.
 func raw(schema []byte) (ok bool, choices []string) {
 	names, values := Members(schema)
 	for i, name := range names {

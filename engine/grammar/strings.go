@@ -78,7 +78,7 @@ func (c *compiler) strings(f *conjunction) (l lang, low, high int, err error) {
 	return c.stringsBy(f, c.format)
 }
 
-// outerStrings is strings with all that may be taken for one of a format.
+// outerStrings returns what strings does, with all strings that may be taken for one of a format.
 func (c *compiler) outerStrings(f *conjunction) (l lang, low, high int, err error) {
 	return c.stringsBy(f, func(name string, _ int) (lang, bool) {
 		l, _ := c.outerFormat(name)

@@ -24,7 +24,8 @@ func (b *builder) thinking(t Thinking, root symbol) symbol {
 	return b.oneOf([]symbol{root}, []symbol{space, b.literal(t.Open), thought})
 }
 
-// until is any text up to a mark, which rest follows. See anyText, whose answers may end before.
+// until makes a rule for any text up to a mark, which rest follows. The answer cannot end within
+// the text, unlike that of anyText.
 func (b *builder) until(mark string, rest symbol) symbol {
 	first := b.anyText(mark, rest)
 	for i := range len(mark) {

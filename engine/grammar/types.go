@@ -128,7 +128,7 @@ func (c *compiler) typed(t, types typeSet, f *conjunction) (symbol, error) {
 	return c.objectOf(f)
 }
 
-// unlessDenied compiles those of some values that no schema of a conjunction excludes.
+// unlessDenied compiles those of the texts that no schema of a conjunction excludes.
 func (c *compiler) unlessDenied(f *conjunction, texts ...string) symbol {
 	var alternatives [][]symbol
 	for _, text := range texts {

@@ -65,9 +65,10 @@ func (c *compiler) validAll(f *conjunction, v *node) bool {
 	return true
 }
 
-// maybeValid reports whether a value may be valid under what a conjunction holds by itself. The
-// schemas that its schemas combine are in it, too, or stand in its groups, or are what has been
-// chosen among: those must not be asked, because what is chosen is what this is asked for.
+// maybeValid reports whether a value may be valid under the schemas of a conjunction. It asks only
+// their own keywords: the schemas that they combine are in the conjunction or in its groups as
+// well, or were chosen from a group. The choices must not be asked again, because maybeValid is
+// what decides between them.
 func (c *compiler) maybeValid(f *conjunction, v *node) bool {
 	for _, n := range f.nodes {
 		if c.unsure = false; !c.validAlone(n, v, 0) && !c.unsure {

@@ -156,8 +156,8 @@ func (m *Model) mlpBlock(y *layer) {
 }
 
 // mixture sends each token of the normalised stream xb through the experts that the router chooses,
-// and adds what they make of it, times their shares, to the residual stream. Tokens go one by one, so
-// that a token's sums are the same whatever else is in the step.
+// and adds what they make of it, times their shares, to the residual stream. Tokens go one by one,
+// so that a token's sums are the same whatever else is in the step.
 func (m *Model) mixture(y *layer) {
 	c, s := &m.cfg, &m.s
 	e, n := c.HiddenSize, c.Experts
@@ -192,8 +192,8 @@ func (m *Model) mixture(y *layer) {
 	s.gate, s.up = gate, up
 }
 
-// keepLargest sets all but the n largest numbers to 0, of equals the later ones, and divides those by
-// their sum if norm is set.
+// keepLargest sets all but the n largest numbers to 0, of equals the later ones, and divides those
+// by their sum if norm is set.
 func keepLargest(x []float32, n int, norm bool) {
 	order := make([]int, len(x))
 	for i := range order {

@@ -33,7 +33,7 @@ func (m *Model) KVBytesPerToken() (global, window int) {
 	return KVBytesPerToken(m.cfg, m.kv.format)
 }
 
-// KVBytesPerToken returns the same for a network that is not loaded.
+// KVBytesPerToken returns what Model.KVBytesPerToken does, for a network that is not loaded.
 func KVBytesPerToken(c checkpoint.Config, f KVFormat) (global, window int) {
 	layer := 2 * c.KVHeads * f.size(c.HeadDim)
 	for _, sliding := range c.LayerSliding {

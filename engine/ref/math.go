@@ -112,8 +112,8 @@ func scale(x []float32, f float32) {
 	}
 }
 
-// softcap makes limit tanh(x/limit) of every x, unless limit is 0. It never changes the order of
-// two numbers.
+// softcap replaces every x by limit tanh(x/limit), unless limit is 0. It never changes the order
+// of two numbers.
 func softcap(x []float32, limit float64) {
 	if limit == 0 {
 		return
@@ -123,7 +123,7 @@ func softcap(x []float32, limit float64) {
 	}
 }
 
-// tanh is 2 sigmoid(2x) - 1, with an absolute error below 1e-8.
+// tanh returns 2 sigmoid(2x) - 1, with an absolute error below 1e-8.
 func tanh(x float64) float64 { return float64(2*sigmoid(2*x)) - 1 }
 
 // add adds y to x.

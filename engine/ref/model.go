@@ -1,5 +1,5 @@
-// Package ref runs the networks that package checkpoint describes in plain Go, in float32. Tests hold other backends
-// against it, and it serves on machines without MLX.
+// Package ref runs the networks that package checkpoint describes in plain Go, in float32. Tests
+// hold other backends against it, and it serves on machines without MLX.
 //
 // It promises more than closeness: the logits of a token depend on that token and the tokens before
 // it and on nothing else, to the last bit. Neither the batch, nor the chunks that a prompt was cut

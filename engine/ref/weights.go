@@ -96,8 +96,8 @@ func (l *loader) linear(name string, rows, columns int) linear {
 	return linear{w: l.tensor(name+".weight", rows, columns), bias: l.optional(name+".bias", rows)}
 }
 
-// norm reads the factors of an RMSNorm, nil for a norm that the network does without. Some families'
-// checkpoints store each factor minus 1.
+// norm reads the factors of an RMSNorm, nil for a norm that the network does without. Some
+// families' checkpoints store each factor minus 1.
 func (l *loader) norm(name string, n int) []float32 {
 	w := l.optional(name+".weight", n)
 	if l.minusOne {

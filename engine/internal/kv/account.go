@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// An account is what one principal has of the pool. A block belongs to the account of the sequence
-// that took it, until it is free; where all principals share, others may use it too.
+// An account counts the blocks of the pool that one principal has. A block belongs to the account
+// of the sequence that took it until the block is free. With one root for all principals, others
+// may use it too.
 type account struct {
 	principal string
 	limit     int // blocks that it may have; 0: any number
@@ -52,9 +53,9 @@ func (st *Store) close(a *account) {
 	st.open = slices.Delete(st.open, i, i+1)
 }
 
-// SetLimits says how many blocks each principal may have, in running requests and idle chains
-// together; a principal that is not in limits may have any number. What one has beyond its limit
-// already is given up as soon as it wants more.
+// SetLimits sets how many blocks each principal may have, in running requests and idle chains
+// together; a principal that is not in limits may have any number. Blocks beyond a new limit are
+// given up when the principal wants more.
 func (st *Store) SetLimits(limits map[string]int) {
 	st.limits = limits
 	for _, a := range st.open {
@@ -84,16 +85,15 @@ func (st *Store) Holdings(dst []Holding) []Holding {
 	return dst
 }
 
-// trim evicts idle chains of a principal that has more than its limit, until it has not or nothing
-// more can go.
+// trim evicts idle chains of a principal until it is within its limit or has no idle chain left.
 func (st *Store) trim(a *account) {
 	for a.limit > 0 && a.total() > a.limit && st.evictFrom(a) {
 	}
 }
 
-// largest returns the account that eviction takes from: of those that have idle chains, the one with
-// the most blocks. So a principal that floods the pool evicts its own memories before another's, as
-// long as it has more.
+// largest returns the account from which eviction takes: the one with the most blocks among those
+// that have idle chains. So a principal that floods the pool evicts its own memories before those
+// of another, as long as it has more.
 func (st *Store) largest() *account {
 	var found *account
 	for _, a := range st.open {

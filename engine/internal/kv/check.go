@@ -145,8 +145,8 @@ func (st *Store) checkChain(c *Chain) {
 	st.checkBlocks(&c.Root, c.Tokens, c.Blocks)
 }
 
-// checkBlocks: the full blocks are those in the index behind the root, and the partial one is not in
-// it.
+// checkBlocks: the full blocks are those in the index behind the root, and the partial one is not
+// in it.
 func (st *Store) checkBlocks(root *Root, tokens, blocks []int32) {
 	walked := st.index.walk(root, tokens, nil)
 	full := len(tokens) / st.BlockTokens

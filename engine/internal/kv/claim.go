@@ -80,15 +80,15 @@ func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	return t
 }
 
-// Affords reports whether a sequence can start on these terms now. Within says whether its principal
-// may have so much: if not, the sequence waits for others of its principal.
+// Affords reports whether a sequence can start on these terms now. Within says whether its
+// principal may have so much: if not, the sequence waits for others of its principal.
 func (st *Store) Affords(t Terms) bool {
 	return t.blocks+t.idle <= st.pool.available() && t.slotCost+t.slots <= st.slots.available()
 }
 
-// Within reports whether a sequence can start on these terms within its principal's limit, and with at
-// most max blocks of the principal's in use; max 0 is no bound. A principal of which nothing runs may
-// start one sequence, whatever its limit has become since that was accepted.
+// Within reports whether a sequence can start on these terms within its principal's limit, and with
+// at most max blocks of the principal's in use; max 0 is no bound. A principal of which nothing
+// runs may start one sequence, whatever its limit has become since that was accepted.
 func (st *Store) Within(t Terms, max int) bool {
 	a := t.account
 	if a == nil || a.running() == 0 {

@@ -143,9 +143,9 @@ func (st *Store) TakeLost(f func(*Lost)) {
 }
 
 // alloc turns the promise of one block into a block. It evicts when none is free: block by block
-// from the end of the least recently used chain of the principal that has most, because the start of a conversation is worth
-// having without its end, and never the other way around. A block that others need as well does
-// not become free by this; then eviction goes on.
+// from the end of the least recently used chain of the principal that has most, because the start
+// of a conversation is worth having without its end, and never the other way around. A block that
+// others need as well does not become free by this; then eviction goes on.
 func (st *Store) alloc(c *Claim) int32 {
 	st.evictUntil(func() bool { return len(st.pool.free) > 0 })
 	b := st.pool.alloc()
@@ -177,12 +177,13 @@ func (st *Store) Evict() bool {
 // A retired chain that a running sequence continues comes last: the sequence has all of its blocks,
 // so cutting it would free none and would have all of them copied at once.
 //
-// Tried and lost: cutting the chain whose end costs least to lose, by its bytes, the time to compute
-// it again (a block costs more the later it stands) and the chance that its agent comes back, learnt
-// from how long agents were idle that did; the idle time divided by that cost; and GDSF (Cherkasova
-// 1998). Of the hits of a cache without an end, on block traces of harness/scenario/agents (1919,
-// 1644, 1690 and 892 calls; pools in parts of what the agents at work have at their longest), they
-// and an oracle, which cuts the chain whose end is needed last, reached:
+// Tried and lost: cutting the chain whose end costs least to lose, by its bytes, the time to
+// compute it again (a block costs more the later it stands) and the chance that its agent comes
+// back, learnt from how long agents were idle that did; the idle time divided by that cost; and
+// GDSF (Cherkasova 1998). Of the hits of a cache without an end, on block traces of
+// harness/scenario/agents (1919, 1644, 1690 and 892 calls; pools in parts of what the agents at
+// work have at their longest), they and an oracle, which cuts the chain whose end is needed last,
+// reached:
 //
 //	               pool    LRU   cost   idle/cost   GDSF   oracle
 //	coding-agent    50 %  0.994  0.994      0.993  0.990    0.998
@@ -195,8 +196,8 @@ func (st *Store) Evict() bool {
 //	                20 %  0.845  0.845      0.845  0.845    0.846
 //
 // With all that are idle counted among those that may come back, and hits weighed by that cost, the
-// second column differs from LRU by no more than 0.015, mostly downwards. What the oracle knows more is
-// which agents have ended, above all sub-agents, and no server is told.
+// second column differs from LRU by no more than 0.015, mostly downwards. What the oracle knows
+// more is which agents have ended, above all sub-agents, and no server is told.
 func (st *Store) evictFrom(a *account) bool {
 	oldest := a.chains.Front()
 	if oldest == nil {

@@ -24,8 +24,8 @@ func (s *Store) Durable(agent kv.Agent) bool {
 	return s.durable[FileName(agent)]
 }
 
-// SetDurable says whether each answer to an agent waits until it is on disk. That itself is on disk,
-// synced, before it returns.
+// SetDurable says whether each answer to an agent waits until it is on disk. That itself is on
+// disk, synced, before it returns.
 func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
 	s.change.Lock()
 	defer s.change.Unlock()

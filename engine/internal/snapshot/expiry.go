@@ -50,8 +50,8 @@ func (s *Store) Evicted(agent kv.Agent) bool {
 }
 
 // sweep deletes the snapshots that have expired, and then others until room more bytes fit, in the
-// order of next. It spares pinned ones and that of agent keep, whose file is about to be replaced: its
-// bytes count as room. It reports whether the room is there.
+// order of next. It spares pinned ones and that of agent keep, whose file is about to be replaced:
+// its bytes count as room. It reports whether the room is there.
 func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	s.mu.Lock()
 	now := time.Now()
@@ -71,8 +71,8 @@ func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	return s.evictUntil(keep, anyone, func() bool { return s.bytes+room <= s.quota })
 }
 
-// withinQuota deletes snapshots of an agent's principal, those unused for longest first, until a file
-// of so many bytes fits into the principal's own quota, which it returns.
+// withinQuota deletes snapshots of an agent's principal, those unused for longest first, until a
+// file of so many bytes fits into the principal's own quota, which it returns.
 func (s *Store) withinQuota(size int64, agent kv.Agent) (quota int64, ok bool) {
 	s.mu.Lock()
 	quota, bounded := s.quotas[agent.Principal]
@@ -90,8 +90,9 @@ func (s *Store) withinQuota(size int64, agent kv.Agent) (quota int64, ok bool) {
 
 func anyone(string) bool { return true }
 
-// evictUntil evicts snapshots of principals that may be meant, in the order of next, until there is
-// room, and reports whether there is. room is called with mu held.
+// evictUntil evicts snapshots of the principals for which meant is true, in the order of next,
+// until there is room, and reports whether there is. It spares that of agent keep. It calls room
+// with mu held.
 func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +112,9 @@ func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() b
 	return true
 }
 
-// byUse returns the snapshots of each principal meant that may go, those unused for longest first: all but
-// pinned ones and that of agent keep. The caller holds mu.
+// byUse returns, for each principal for which meant is true, the snapshots that may be deleted:
+// all but pinned ones and that of agent keep. The one unused for longest comes first. The caller
+// holds mu.
 func (s *Store) byUse(keep kv.Agent, meant func(string) bool) map[string][]*Entry {
 	all := map[string][]*Entry{}
 	for agent, e := range s.index {
@@ -126,8 +128,9 @@ func (s *Store) byUse(keep kv.Agent, meant func(string) bool) map[string][]*Entr
 	return all
 }
 
-// next takes out the snapshot that goes next: the one unused for longest, of the principal whose files
-// take most. So a principal that floods the disk loses its own memories before another's.
+// next takes out the snapshot to delete next: the one unused for longest, of the principal whose
+// files take most. So a principal that floods the disk loses its own memories before those of
+// another.
 func next(byUse map[string][]*Entry, sizes map[string]int64) *Entry {
 	largest, found := "", false
 	for p := range byUse {

@@ -17,10 +17,10 @@ import (
 	"loadstone/engine/internal/kv"
 )
 
-// An export of a principal says for whom it was made, and has a tag at its end: an HMAC-SHA256 of all
-// that comes before it, with a key that is derived from the store's first key, or else is kept beside
-// the files. So nobody but the operator of the servers that have the key can make one or change one.
-// Where there is only one principal, an export is the file as it is, without a tag.
+// An export of a principal says for whom it was made, and has a tag at its end: an HMAC-SHA256 of
+// all that comes before it, with a key that is derived from the store's first key, or else is kept
+// beside the files. So nobody but the operator of the servers that have the key can make one or
+// change one. Where there is only one principal, an export is the file as it is, without a tag.
 
 // tagBytes is the size of the tag.
 const tagBytes = sha256.Size
@@ -28,7 +28,8 @@ const tagBytes = sha256.Size
 // exportKeyFile has the key of tags in a store that has no other.
 const exportKeyFile = "export.key"
 
-// tagKeys returns the keys of tags: exports get the first, and may have any.
+// tagKeys returns the keys of tags. An export is tagged with the first; an import may be tagged
+// with any of them.
 func (s *Store) tagKeys() (keys [][]byte, err error) {
 	for _, k := range s.keys {
 		keys = append(keys, k.Derive("export tag", nil))
@@ -114,8 +115,8 @@ func (m *File) copyAs(h Header, w io.Writer) error {
 	return nil
 }
 
-// with returns the bytes of a file with these tokens and chunks that come before its chunks, if its
-// header is h.
+// with returns the bytes that come before the chunks in a file that has p's tokens and chunks and
+// the header h.
 func (p *preamble) with(h Header) []byte {
 	header, tokens := h.encode(), encodeTokens(p.tokens)
 	raw := binary.LittleEndian.AppendUint32(slices.Clone(header), checksum(header, tokens))
@@ -131,8 +132,8 @@ func (h *Header) maxChunk() int {
 }
 
 // Import takes in a snapshot file from elsewhere, for a principal. It trusts nothing: the file is
-// written chunk by chunk as it is verified, and appears only when all of it is sound and ready, which
-// is called then, agrees. It must have been exported for the principal that imports it.
+// written chunk by chunk as it is verified, and appears only when all of it is sound and ready,
+// which is called then, agrees. It must have been exported for the principal that imports it.
 func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error) (Header, error) {
 	h, header, err := readHeader(r, s.quota)
 	if err != nil {
@@ -180,10 +181,11 @@ func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error
 	})
 }
 
-// tags are the tags that a file could have, made while it is read.
+// tags computes the tags that a file may end with, one for each key, while the file is read.
 type tags []hash.Hash
 
-// tagging returns a reader that makes tags of what is read from r, behind what was read already.
+// tagging returns a reader of r that adds what it reads to tags. read is what was read of the file
+// before.
 func (s *Store) tagging(read []byte, r io.Reader) (tags, io.Reader, error) {
 	keys, err := s.tagKeys()
 	if err != nil {
@@ -211,7 +213,7 @@ func (t *tagReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// match reads the tag at a file's end, and reports whether it is one of those that it can have.
+// match reads the tag at a file's end and reports whether it is that of one of the keys.
 func (t tags) match(r io.Reader) bool {
 	var want [][]byte
 	for _, tag := range t {

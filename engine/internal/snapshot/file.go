@@ -38,8 +38,8 @@ func (s *Store) Open(agent kv.Agent) (*File, error) {
 	return m, nil
 }
 
-// open opens an agent's file and reads its preamble, if its header fits. Where there is a file and it
-// is of no use, it is returned with the error.
+// open opens an agent's file and reads its preamble, if its header fits. Where there is a file and
+// it is of no use, it is returned with the error.
 func (s *Store) open(agent kv.Agent, fits func(*Header) error) (*File, error) {
 	p, err := s.openPlain(s.path(agent))
 	if errors.Is(err, ErrCorrupt) {
@@ -56,8 +56,8 @@ func (s *Store) open(agent kv.Agent, fits func(*Header) error) (*File, error) {
 	return m, m.readPreamble(agent, fits)
 }
 
-// Tokens returns an agent's conversation as its file has it, or nil where the file is of no use, for
-// one with this salt: the restore that wants it will say why.
+// Tokens returns an agent's conversation as its file has it, or nil where the file is of no use,
+// for one with this salt: the restore that wants it will say why.
 func (s *Store) Tokens(agent kv.Agent, salt string) []int32 {
 	if x, ok := s.Find(agent); !ok || x.Header.Salt != salt {
 		return nil

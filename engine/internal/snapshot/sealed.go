@@ -12,14 +12,15 @@ import (
 	"loadstone/internal/seal"
 )
 
-// A plainFile reads a file as it was before it was sealed, if it is.
+// A plainFile reads the plain content of a file, whether the file is sealed or not.
 type plainFile struct {
 	f    *os.File
 	r    io.ReadSeeker
 	size int64 // of what it holds
 }
 
-// openPlain opens a file. In a store with keys it must be sealed with one of them, under its name.
+// openPlain opens a file. If the store has keys, the file must be sealed with one of them and
+// under its own name.
 func (s *Store) openPlain(path string) (*plainFile, error) {
 	p, sealed, err := s.openAny(path)
 	if err == nil && !sealed && len(s.keys) > 0 {
@@ -66,7 +67,8 @@ func (s *Store) sizeOf(plain int64) int64 {
 	return seal.Size(plain)
 }
 
-// sealing has what fill writes sealed under a file's name, in a store with keys.
+// sealing returns a function that writes what fill writes; if the store has keys, sealed under a
+// file's name.
 func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer) error {
 	if len(s.keys) == 0 {
 		return fill
@@ -83,8 +85,8 @@ func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer)
 	}
 }
 
-// checkKeys returns an error if there are sealed files and none of them is sealed with a key of the
-// store: then the key is a wrong one, and the files are not at fault.
+// checkKeys returns an error if there are sealed files and none of them is sealed with a key of
+// the store: then the key is wrong, and the files are not damaged.
 func (s *Store) checkKeys(paths []string) error {
 	wrong := 0
 	var why error

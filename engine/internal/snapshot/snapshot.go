@@ -51,8 +51,8 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = errors.New("model mismatch")
-	// ErrOtherPrincipal says that a file was exported for another principal than the one that imports
-	// it.
+	// ErrOtherPrincipal says that a file was exported for another principal than the one that
+	// imports it.
 	ErrOtherPrincipal = errors.New("the memory was not exported for this principal")
 	// ErrForged says that an export for a principal was not made by this server, or was changed.
 	ErrForged = errors.New("the memory was not exported by this server, or by one with its seal " +

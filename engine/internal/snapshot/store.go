@@ -173,8 +173,8 @@ func (s *Store) note(e *Entry) {
 	s.sizes[e.Header.Agent.Principal] += e.Bytes
 }
 
-// SetQuotas says how many bytes the files of each principal may take; a principal that is not in quotas
-// has no quota of its own.
+// SetQuotas says how many bytes the files of each principal may take; a principal that is not in
+// quotas has no quota of its own.
 func (s *Store) SetQuotas(quotas map[string]int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,8 +214,8 @@ func (s *Store) readEntry(path string) (*Entry, error) {
 	return &Entry{Header: h, Bytes: info.Size(), Used: info.ModTime()}, nil
 }
 
-// FileName returns the name of an agent's file. It is made of hashes, because an agent's name is not
-// to be trusted with paths. Files of one principal begin alike.
+// FileName returns the name of an agent's file. It is made of hashes, because an agent's name is
+// not to be trusted with paths. Files of one principal begin alike.
 func FileName(agent kv.Agent) string {
 	if agent.Principal == "" {
 		sum := sha256.Sum256([]byte(agent.Name))
