@@ -129,8 +129,8 @@ func (a *agent) end(q request, r record.Record) {
 		now.asked, now.dropped = q.messages, q.dropped
 		now.said = []client.Message{{Role: "assistant", Content: r.Answer, Wire: &client.Wire{}}}
 		a.fits.learn(&q.prompt, &r)
-	case q.call.Was != nil:
-		now.asked, now.dropped, now.said = q.messages, q.dropped, wasSaid(q.call.Was)
+	case q.call.Recorded != nil:
+		now.asked, now.dropped, now.said = q.messages, q.dropped, wasSaid(q.call.Recorded)
 	default:
 		from := a.from(q.call)
 		now.asked, now.said = from.asked, from.said
@@ -175,8 +175,8 @@ func wasSaid(was *load.Recorded) []client.Message {
 // skip takes note of a call that was not sent: later ones go on as it was recorded.
 func (a *agent) skip(q request) {
 	now := &conversation{asked: q.messages, dropped: q.dropped, over: q.due - q.call.Pause}
-	if q.call.Was != nil {
-		now.said = wasSaid(q.call.Was)
+	if q.call.Recorded != nil {
+		now.said = wasSaid(q.call.Recorded)
 	}
 	a.after[q.call.ID] = now
 	a.over = max(a.over, now.over)

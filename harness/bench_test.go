@@ -206,7 +206,7 @@ func longSession(calls int) load.Session {
 			if i > 0 {
 				c.Add = []load.Message{replies[i], questions[i]}
 			}
-			c.Was = &load.Recorded{Output: 16}
+			c.Recorded = &load.Recorded{Output: 16}
 			if !yield(c) {
 				return
 			}

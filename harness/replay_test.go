@@ -33,16 +33,16 @@ func recordedSession(t *testing.T) load.Session {
 		return &load.Recorded{Text: text, Output: output, Prompt: -1}
 	}
 	calls := []load.Call{
-		{ID: 0, From: -1, Was: was("", 2), Tools: []json.RawMessage{json.RawMessage(`{"type":"function","function":{"name":"run"}}`)},
+		{ID: 0, From: -1, Recorded: was("", 2), Tools: []json.RawMessage{json.RawMessage(`{"type":"function","function":{"name":"run"}}`)},
 			Add: []load.Message{raw(`{"role":"system","content":"be brief"}`), raw(`{"role":"user","content":"mend it"}`)}},
-		{ID: 1, From: 0, Pause: time.Second, Was: was("told 1", 2),
+		{ID: 1, From: 0, Pause: time.Second, Recorded: was("told 1", 2),
 			Add: []load.Message{reply(`{"role":"assistant","content":"told 0","tool_calls":[{"id":"c1","type":"function","function":{"name":"run","arguments":"{}"}}]}`),
 				raw(`{"role":"tool","tool_call_id":"c1","content":"done"}`)}},
-		{ID: 2, From: -1, After: []int{0}, Sub: 1, Pause: 500 * ms, Was: was("the sub was here", 9),
+		{ID: 2, From: -1, After: []int{0}, Sub: 1, Pause: 500 * ms, Recorded: was("the sub was here", 9),
 			Add: []load.Message{raw(`{"role":"user","content":"look"}`)}},
-		{ID: 3, From: 1, After: []int{2}, Was: was("told 3", 2),
+		{ID: 3, From: 1, After: []int{2}, Recorded: was("told 3", 2),
 			Add: []load.Message{reply(`{"role":"assistant","content":"told 1"}`), quote}},
-		{ID: 4, From: 3, Keep: 2, Pause: time.Minute, Person: true, Turn: 1, Was: was("told 4", 2),
+		{ID: 4, From: 3, Keep: 2, Pause: time.Minute, Person: true, Turn: 1, Recorded: was("told 4", 2),
 			Add: []load.Message{raw(`{"role":"user","content":"and now"}`)}},
 	}
 	return load.Session{Name: "rec", API: "chat", Verbatim: true, Count: len(calls), Calls: slices.Values(calls)}
@@ -143,7 +143,7 @@ func long(calls int) load.Session {
 			if i == 0 {
 				add[0] = load.Message{Role: "system", Text: "be brief"}
 			}
-			if !yield(load.Call{ID: i, From: i - 1, Add: add, Answer: 10, Was: &load.Recorded{Output: 2}}) {
+			if !yield(load.Call{ID: i, From: i - 1, Add: add, Answer: 10, Recorded: &load.Recorded{Output: 2}}) {
 				return
 			}
 		}

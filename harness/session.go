@@ -135,7 +135,7 @@ func (x *execution) placeOf(a *agent, c load.Call) record.Place {
 	}
 	place.Call = record.Call{Session: a.session.Name, ID: c.ID, From: c.From, Sub: c.Sub, Pause: c.Pause,
 		Person: c.Person, Forced: c.Exact && x.server.takesExact(), WasPrompt: -1, WasCached: -1, WasOutput: -1}
-	if was := c.Was; was != nil {
+	if was := c.Recorded; was != nil {
 		p := &place.Call
 		p.WasPrompt, p.WasCached, p.WasOutput, p.WasTook = was.Prompt, was.Cached, was.Output, was.Took
 	}

@@ -38,7 +38,7 @@ func commands() []command {
 		{"run", "[flags] FILE [-- flags of serve]", "run a scenario file, a load of your own",
 			runCommand},
 		{"soak", "[flags] [FILE] [-- flags of serve]",
-			"let agents use a server for hours, and judge whether it stays as it was", soakCommand},
+			"run agents against a server for hours and test whether it degrades", soakCommand},
 		{"record", "-to URL [flags]", "record what agents ask a server, to replay it", recordCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},

@@ -21,31 +21,34 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const recordAbout = `Stands between your agents and a server, passes on every byte, and records the sessions that it sees, for
-loadstone run to replay: which calls an agent made, what each added to the conversation, how long tools and people took
-between them, how long the answers were, and how much of each prompt the server had in its cache.
+const recordAbout = `Runs a proxy between your agents and a server, forwards every byte, and records
+the sessions for loadstone run to replay: the calls of each agent, what each call added to the
+conversation, the time that tools and people took between calls, the lengths of the answers, and how
+much of each prompt the server had in its cache.
 
-Point an agent at the address that is printed in place of the server's. What is spoken is OpenAI's chat, responses and
-completions APIs and Anthropic's messages API, streamed or not; anything else is passed on and not recorded. A session is
-told by what names it (X-Agent-ID, the session headers of Claude Code and Codex, metadata.user_id, prompt_cache_key,
-previous_response_id), or by its growing history.
+Give the agent the printed address in place of the server's. The proxy records OpenAI's chat,
+responses and completions APIs and Anthropic's messages API, streamed or not; it forwards other
+requests without recording them. It recognises a session by its name (X-Agent-ID, the session
+headers of Claude Code and Codex, metadata.user_id, prompt_cache_key, previous_response_id) or by
+its growing history.
 
-It writes two files that only you can read: FILE.jsonl, a line for each call as soon as it has ended, which is readable
-whenever the program ends, and FILE.txtar, the scenario that replays it. They hold what was said in full, or, with
--private, lengths and salted hashes in its place, from which nothing can be read. Keys are in neither: where a key that was
-in a header, a cookie or an address stands in a text as well, it is replaced, and the summary says so.
+It writes two files that only you can read. FILE.jsonl has a line for each call, written as soon as
+the call has ended, so it is readable however the program ends. FILE.txtar is the scenario that
+replays it. The files contain all texts, or, with -private, lengths and salted hashes from which no
+text can be read. They contain no keys: a key from a header, a cookie or an address that also occurs
+in a text is replaced there, and the summary says so.
 
-Bodies and events are never changed; of the headers only those between two neighbours are (Connection and the like, and
-Host). Ctrl-C ends it.`
+The proxy never changes bodies and events. Of the headers it changes only the hop-by-hop ones
+(Connection and the like) and Host. Ctrl-C ends it.`
 
-const recordExamples = `  loadstone record -to http://127.0.0.1:8080                     # a server of your own
+const recordExamples = `  loadstone record -to http://127.0.0.1:8080         # a server of your own
   loadstone record -to https://api.anthropic.com -out monday
-  ANTHROPIC_BASE_URL=http://127.0.0.1:8081 claude                # the agent, in another terminal
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8081 claude    # the agent, in another terminal
   OPENAI_BASE_URL=http://127.0.0.1:8081/v1 my-agent
   loadstone run monday.txtar -url http://127.0.0.1:8080
 `
 
-// recordOptions are the command line of record.
+// recordOptions hold the command line of record.
 type recordOptions struct {
 	to       *url.URL
 	addr     string
@@ -79,7 +82,7 @@ func recordCommand(ctx context.Context, e *env, args []string) error {
 	if failed := recorder.Close(); err == nil {
 		err = failed
 	}
-	o.tell(e, recorder.Stats())
+	o.printSummary(e, recorder.Stats())
 	return err
 }
 
@@ -88,9 +91,12 @@ func parseRecord(e *env, args []string) (*recordOptions, error) {
 	var to string
 	f := flags("record", recordAbout, recordExamples, e.stdout)
 	f.StringVar(&to, "to", "", "the server's `address`, such as https://api.openai.com")
-	f.StringVar(&o.addr, "addr", "127.0.0.1:8081", "`address` to listen on; port 0 takes any that is free")
-	f.StringVar(&o.out, "out", "", "`file` to record to, without .jsonl; default: recording- and the time")
-	f.BoolVar(&o.private, "private", false, "keep lengths and salted hashes of blocks in place of texts")
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8081",
+		"`address` to listen on; port 0 takes any free port")
+	f.StringVar(&o.out, "out", "",
+		"`file` to record to, without .jsonl; default: recording- and the time")
+	f.BoolVar(&o.private, "private", false,
+		"record lengths and salted hashes of blocks in place of texts")
 	f.BoolVar(&o.anywhere, "allow-remote", false, "listen on an address that other machines reach")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
 	if err := f.parse(args); err != nil {
@@ -98,7 +104,8 @@ func parseRecord(e *env, args []string) (*recordOptions, error) {
 	}
 	switch {
 	case f.NArg() > 0:
-		return nil, usageError("unexpected argument %q; loadstone record -h shows examples", f.Arg(0))
+		return nil, usageError("unexpected argument %q; loadstone record -h shows examples",
+			f.Arg(0))
 	case to == "":
 		return nil, usageError("want the server: loadstone record -to http://127.0.0.1:8080")
 	}
@@ -113,16 +120,17 @@ func parseRecord(e *env, args []string) (*recordOptions, error) {
 	if err != nil {
 		return nil, usageError("-addr: %w; want such as 127.0.0.1:8081", err)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !o.anywhere {
-		return nil, usageError("-addr: other machines reach %s; if they are to be recorded, say -allow-remote",
-			o.addr)
+	ip := net.ParseIP(host)
+	if loopback := host == "localhost" || ip.IsLoopback(); !loopback && !o.anywhere {
+		return nil, usageError(
+			"-addr: other machines can reach %s; add -allow-remote to record them", o.addr)
 	}
 	o.out = strings.TrimSuffix(o.out, ".jsonl")
 	o.out = cmp.Or(o.out, "recording-"+time.Now().Format("20060102-150405"))
 	return o, nil
 }
 
-// files makes both files. Neither replaces one that is there.
+// files creates both files. It returns an error rather than replace a file that exists.
 func (o *recordOptions) files() (*os.File, error) {
 	const flag = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	scenario, err := os.OpenFile(o.out+".txtar", flag, 0o600)
@@ -146,26 +154,28 @@ func (o *recordOptions) files() (*os.File, error) {
 	return file, err
 }
 
-// scenario is the scenario file that replays the recording.
+// scenario returns the scenario file that replays the recording.
 func (o *recordOptions) scenario() string {
 	name := filepath.Base(o.out)
-	return fmt.Sprintf(`Sessions that loadstone record has seen, as they came: loadstone run %s.txtar -url URL
-Prompts are what they were, but for one word before each that is new in every run, so that caches begin cold. Answers have
-their recorded lengths where the server can be told so. loadstone help files has every key.
+	return fmt.Sprintf(`Sessions recorded by loadstone record: loadstone run %s.txtar -url URL
+Prompts are replayed as recorded, except that each conversation begins with a word that is new in
+every run, so that caches begin cold. Answers have their recorded lengths if the server accepts
+ignore_eos. loadstone help files lists every key.
 
 -- load --
 trace: %[1]s.jsonl
-# salt: none               prompts exactly as they were, byte for byte, with
-# answer-length: asked     bounds on answers as the agents had them
-# answers: served          later prompts have this server's own answers
-# idle: 30s                no pause is longer
+# salt: none               prompts exactly as recorded, byte for byte
+# answer-length: asked     maximum lengths of answers as the agents asked for them
+# answers: served          later prompts contain this server's own answers
+# idle: 30s                maximum pause
 # speed: 2                 pauses half as long
-# concurrency: 4           so many sessions at a time, in place of the times at which they came
+# concurrency: 4           number of sessions at a time, in place of their recorded arrival times
 `, name)
 }
 
-// serve passes requests on until the context ends.
-func (o *recordOptions) serve(ctx context.Context, e *env, p http.Handler, recorder *proxy.Recorder) error {
+// serve runs the proxy until the context ends.
+func (o *recordOptions) serve(ctx context.Context, e *env, p http.Handler,
+	recorder *proxy.Recorder) error {
 	listener, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		return &exitError{exitUnreachable, err}
@@ -173,10 +183,12 @@ func (o *recordOptions) serve(ctx context.Context, e *env, p http.Handler, recor
 	base := "http://" + listener.Addr().String()
 	fmt.Fprintf(e.stdout, "listening on %s\n", base)
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "recording to %s.jsonl what agents ask %s; point them at %s\n"+
-			"  ANTHROPIC_BASE_URL=%[3]s, OPENAI_BASE_URL=%[3]s/v1; Ctrl-C ends it\n", o.out, o.to.Host, base)
+		fmt.Fprintf(e.stderr, "recording requests to %s in %s.jsonl; give agents the address %s\n"+
+			"  ANTHROPIC_BASE_URL=%[3]s, OPENAI_BASE_URL=%[3]s/v1; Ctrl-C ends it\n",
+			o.to.Host, o.out, base)
 	}
-	s := &http.Server{Handler: p, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	s := &http.Server{Handler: p, ReadHeaderTimeout: 30 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0)}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(listener) }()
 	stopped := o.progress(ctx, e, recorder)
@@ -184,7 +196,7 @@ func (o *recordOptions) serve(ctx context.Context, e *env, p http.Handler, recor
 	case err = <-ended:
 	case <-ctx.Done():
 		err = nil
-		// Answers that are on their way may end. A second Ctrl-C does not wait for them.
+		// Answers in flight have some time to end. A second Ctrl-C does not wait for them.
 		patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if s.Shutdown(patience) != nil {
@@ -195,9 +207,10 @@ func (o *recordOptions) serve(ctx context.Context, e *env, p http.Handler, recor
 	return err
 }
 
-// progress shows what the recording has come to: on a terminal a line that is written anew every
-// second, else a line every minute in which something happened.
-func (o *recordOptions) progress(ctx context.Context, e *env, recorder *proxy.Recorder) (stopped chan struct{}) {
+// progress shows the counts so far: on a terminal a line that it rewrites every second, elsewhere a
+// line every minute if the counts have changed.
+func (o *recordOptions) progress(ctx context.Context, e *env, recorder *proxy.Recorder) (
+	stopped chan struct{}) {
 	stopped = make(chan struct{})
 	if o.quiet {
 		close(stopped)
@@ -226,9 +239,9 @@ func (o *recordOptions) progress(ctx context.Context, e *env, recorder *proxy.Re
 			switch {
 			case now == last:
 			case redraw:
-				fmt.Fprintf(e.stderr, "\r\x1b[K%s", sum(now))
+				fmt.Fprintf(e.stderr, "\r\x1b[K%s", summaryLine(now))
 			default:
-				fmt.Fprintln(e.stderr, sum(now))
+				fmt.Fprintln(e.stderr, summaryLine(now))
 			}
 			last = now
 		}
@@ -236,8 +249,8 @@ func (o *recordOptions) progress(ctx context.Context, e *env, recorder *proxy.Re
 	return stopped
 }
 
-// sum is what a recording has come to, in a line.
-func sum(s proxy.Stats) string {
+// summaryLine summarizes a recording in a line.
+func summaryLine(s proxy.Stats) string {
 	line := fmt.Sprintf("%s, %s, %d prompt tokens", table.Plural(s.Sessions, "session"),
 		table.Plural(s.Calls, "call"), s.Prompt)
 	if s.Prompt > 0 {
@@ -250,30 +263,31 @@ func sum(s proxy.Stats) string {
 	return line
 }
 
-// tell prints the summary.
-func (o *recordOptions) tell(e *env, s proxy.Stats) {
+// printSummary prints the summary.
+func (o *recordOptions) printSummary(e *env, s proxy.Stats) {
 	s.InFlight, s.Waiting = 0, 0
-	fmt.Fprintln(e.stdout, sum(s))
+	fmt.Fprintln(e.stdout, summaryLine(s))
 	note := func(n int, format string, args ...any) {
 		if n > 0 {
 			fmt.Fprintf(e.stdout, "  %d %s\n", n, fmt.Sprintf(format, args...))
 		}
 	}
-	note(s.Refused, "answered with an error by the server, and not recorded")
-	note(s.Broken, "broke off; recorded as far as an answer came")
-	note(s.Unread, "not recorded; the first since %s", s.Why)
-	note(s.Others, "that ask no model, passed on and not recorded")
-	note(s.Orphans, "that go on from an answer that was not recorded: a session begins with each")
-	note(s.Masked, "times a key stood in a text, and [key] is in its place")
+	note(s.Refused, "refused by the server, and not recorded")
+	note(s.Broken, "broke off; recorded as far as the answer came")
+	note(s.Unread, "not recorded; the first because %s", s.Why)
+	note(s.Others, "on other routes, forwarded and not recorded")
+	note(s.Orphans, "that continue an answer that was not recorded; each begins a session")
+	note(s.Masked, "keys in texts, replaced by [key]")
 	if s.Calls == 0 {
 		fmt.Fprintf(e.stdout, "nothing was recorded; did the agent use this address?\n")
 		return
 	}
-	fmt.Fprintf(e.stdout, "in %s.jsonl; to replay it:\n  loadstone run %[1]s.txtar -url %s\n", o.out, replayAt(o.to))
+	fmt.Fprintf(e.stdout, "in %s.jsonl; to replay it:\n  loadstone run %[1]s.txtar -url %s\n",
+		o.out, replayAt(o.to))
 }
 
-// replayAt is the address at which the recording is replayed: the recorded server's, where it is this
-// machine's.
+// replayAt returns the address at which the summary suggests a replay: the recorded server's if
+// that is on this machine.
 func replayAt(to *url.URL) string {
 	if base, err := harness.BaseURL(to.String(), false); err == nil {
 		return base

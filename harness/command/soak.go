@@ -23,31 +23,35 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const soakAbout = `Lets agents use a server for as long as -for says, and judges whether it stays as it was: its hit ratio, the time to its
-first token, its memory, open files and goroutines, and what it keeps on disk. A trend is one that Mann and Kendall's test
-finds, the likeness of neighbouring windows allowed for, that is large enough to matter and that goes on in the second half;
-the first fifth, while caches fill, is not judged.
+const soakAbout = `Runs agents against a server for the time -for and tests whether the server
+degrades: its hit ratio, its time to first token, its memory, open files and goroutines, and its
+files on disk. A trend is reported if the Mann-Kendall test, corrected for the correlation of
+neighbouring windows, finds it, if it is large enough to matter, and if it continues in the second
+half. The first fifth, in which caches fill, is not judged.
 
-The agents are those of the scenario coding-agent (loadstone init -scenario coding-agent shows it), or of a FILE of your own,
--agents at a time. The server is this program itself as another process, which keeps agents' memories on disk, or the one at
--url, which must publish what it holds at /metrics. Results are written as run does, and beside them
+The agents are those of the scenario coding-agent (loadstone init -scenario coding-agent shows it)
+or of a FILE of your own, -agents at a time. The server is this program in another process, which
+keeps agents' memories on disk, or the server at -url, which must publish its resources at /metrics.
+soak writes the results that run writes, and
 
-  soak.html   every series over time, to look at
-  soak.json   the windows and what became of each series
+  soak.html   every series over time, as charts
+  soak.json   the windows and the outcome of each series
 
 Flags after -- are those of loadstone serve.`
 
 const soakExamples = `  loadstone soak -for 10m
   loadstone soak -for 1h -model smollm2 -agents 2
   loadstone soak -for 2h -restart-every 20m            its memory of agents must outlast restarts
-  loadstone soak -for 6h -speed 20                     six hours of agents in 18 minutes: pauses are shorter, answers are not
+  loadstone soak -for 6h -speed 20                     six hours of agents in 18 minutes: pauses
+                                                       are shorter, answers are not
   loadstone soak -for 1h -url http://127.0.0.1:8080 mine.txtar
 
-Exit codes: 0 no trend to the worse, 1 it went wrong in the middle, 2 wrong command line, 3 a trend, or something expected
-does not hold, 4 the server cannot be reached or started, 5 too short to tell, 130 interrupted. What was measured is written.
+Exit codes: 0 no trend to the worse, 1 it went wrong in the middle, 2 wrong command line, 3 a trend,
+or something expected does not hold, 4 the server cannot be reached or started, 5 too short to tell,
+130 interrupted. What was measured is written.
 `
 
-// soakOptions are the command line of soak.
+// soakOptions hold the command line of soak.
 type soakOptions struct {
 	measurementOptions
 	file         *scenario.File
@@ -71,7 +75,8 @@ func soakCommand(ctx context.Context, e *env, args []string) error {
 			return err
 		}
 		defer os.RemoveAll(memories)
-		// Enough for agents to come back to, and full soon: a folder that is still filling up grows.
+		// The folder is large enough for agents to return, and small enough to be full soon: while
+		// it fills up, it grows.
 		o.serve = append([]string{"-agents-dir", memories, "-agents-disk", "512MiB"}, o.serve...)
 	}
 	m, err := begin(ctx, e, &o.measurementOptions, "soak-")
@@ -82,7 +87,7 @@ func soakCommand(ctx context.Context, e *env, args []string) error {
 	return o.soak(ctx, e, m)
 }
 
-// soak puts the load on the server, writes what came of it and judges it.
+// soak runs the load, writes the results and judges them.
 func (o *soakOptions) soak(ctx context.Context, e *env, m *measurement) error {
 	l := &o.file.Load
 	m.report.Workload = report.NewWorkload(l, nil)
@@ -113,12 +118,13 @@ func (o *soakOptions) soak(ctx context.Context, e *env, m *measurement) error {
 	return errors.Join(failure, o.tell(e, m, s))
 }
 
-// about says what the soak was, for its page.
+// about describes the soak for its page.
 func (o *soakOptions) about() []string {
 	l := &o.file.Load
 	all := []string{l.Name, table.Plural(o.agents, "agent") + " at a time"}
 	if o.speed != 1 {
-		all = append(all, fmt.Sprintf("%v of agents' time at %g times its speed", o.length, o.speed))
+		all = append(all,
+			fmt.Sprintf("%v of agents' time at %g times its speed", o.length, o.speed))
 	}
 	if o.restartEvery > 0 {
 		all = append(all, fmt.Sprintf("restarted every %v", o.restartEvery))
@@ -126,7 +132,8 @@ func (o *soakOptions) about() []string {
 	return all
 }
 
-// tell writes and prints what became of the series; the error is of a trend.
+// tell writes and prints the outcome of each series. It returns an error if one has a trend to the
+// worse, or if the soak was too short.
 func (o *soakOptions) tell(e *env, m *measurement, s *soak.Report) error {
 	err := errors.Join(
 		writeFile(m.results.path("soak.json"), func(w io.Writer) error {
@@ -159,11 +166,11 @@ func (o *soakOptions) tell(e *env, m *measurement, s *soak.Report) error {
 		for _, v := range worse {
 			all = append(all, v.Name+" "+v.Text())
 		}
-		return &exitError{exitMissed, fmt.Errorf("the server does not stay as it was: %s",
+		return &exitError{exitMissed, fmt.Errorf("the server degrades: %s",
 			strings.Join(all, "; "))}
 	case s.Short():
 		return &exitError{exitNotShown, errors.New("too few windows to tell a trend from chance; " +
-			"let it last longer with -for")}
+			"use a longer -for")}
 	}
 	fmt.Fprintln(to, "no trend to the worse")
 	return unmet(m.report, o.file.Load.Name+": ")
@@ -173,12 +180,12 @@ func parseSoak(e *env, args []string) (*soakOptions, error) {
 	o := &soakOptions{}
 	f := flags("soak", soakAbout, soakExamples, e.stdout)
 	o.flags(f, "soak")
-	f.DurationVar(&o.length, "for", time.Hour, "`time` for which agents come, a minute or more")
-	f.IntVar(&o.agents, "agents", 0, "`agents` at a time; default: the scenario's")
+	f.DurationVar(&o.length, "for", time.Hour, "`time` that the soak lasts")
+	f.IntVar(&o.agents, "agents", 0, "number of `agents` at a time; default: the scenario's")
 	f.Float64Var(&o.speed, "speed", 1,
-		"how many times faster than agents are they pause; -for and -restart-every are their time, not the clock's")
+		"`factor` by which pauses are shortened; -for and -restart-every are divided by it too")
 	f.DurationVar(&o.restartEvery, "restart-every", 0,
-		"restart the server so often, between requests; agents go on where they were")
+		"`interval` at which to restart the server, between requests; agents then continue")
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; default: another one each time")
 
 	own, serve, path := args, []string(nil), ""
@@ -212,12 +219,13 @@ func parseSoak(e *env, args []string) (*soakOptions, error) {
 	o.serve = append(append([]string{}, o.file.Serve...), serve...)
 	o.access.with(o.file.Body, o.file.Headers)
 	if o.restartEvery > 0 && o.url != "" {
-		return nil, usageError("-restart-every restarts a server that soak starts; the one at -url is not its own")
+		return nil, usageError("-restart-every restarts a server that soak starts, " +
+			"and cannot restart the one at -url")
 	}
 	return o, o.settle(f, set, len(serve) > 0)
 }
 
-// check reads the scenario and makes it last as long as it is to.
+// check reads the scenario, checks the options, and sets the load's length and pauses by them.
 func (o *soakOptions) check(path string) error {
 	var err error
 	if path == "" {
@@ -259,7 +267,7 @@ const (
 	minSoak      = 10 * time.Second
 )
 
-// measure carries the load out.
+// measure runs the load.
 func (o *soakOptions) measure(ctx context.Context, e *env, m *measurement,
 	journal *journal) ([]record.Run, *soak.Report, error) {
 	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Again: harness.AskedAgain,

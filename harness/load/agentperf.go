@@ -83,7 +83,7 @@ func (s *agentPerfSession) add(row *agentPerfRow) error {
 		return fmt.Errorf("call %d has no messages", row.Index)
 	}
 	c := Call{ID: row.Index, From: -1, Pause: s.tools, Tools: row.Tools, Answer: row.answer()}
-	c.Was = &Recorded{Prompt: known(row.Prompt), Cached: -1, Output: row.output(), Reasoning: -1,
+	c.Recorded = &Recorded{Prompt: known(row.Prompt), Cached: -1, Output: row.output(), Reasoning: -1,
 		Took: fromMillis(row.Took)}
 	kept := commonPrefix(s.history, row.Messages)
 	var add []Message
@@ -103,7 +103,7 @@ func (s *agentPerfSession) add(row *agentPerfRow) error {
 			c.Tools = s.calls[last].Tools // once in memory
 		}
 		if len(add) > 0 && add[0].Reply {
-			was := s.calls[last].Was
+			was := s.calls[last].Recorded
 			was.Text, was.ToolCalls = add[0].Text, add[0].ToolCalls
 		}
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"time"
@@ -16,9 +17,13 @@ func (l *Load) Arrivals() iter.Seq[time.Duration] {
 	}
 	switch {
 	case l.AsRecorded:
-		return l.sessionsAsRecorded(n)
+		return l.asRecorded(min(n, len(l.Sessions)), func(i int) time.Duration {
+			return l.Sessions[i].At
+		})
 	case l.Trace != nil:
-		return l.traced(n)
+		return l.asRecorded(min(n, len(l.Trace)), func(i int) time.Duration {
+			return l.Trace[i].At
+		})
 	case l.Rate != nil && l.Gaps > 0:
 		return Gamma(l.Rate, l.Gaps, l.Seeds.Schedule, n, l.Duration)
 	case l.Rate != nil:
@@ -42,31 +47,13 @@ func (l *Load) paced(p Pacer, n int) iter.Seq[time.Duration] {
 	}
 }
 
-// traced is when the requests of the trace are due, the first at once.
-func (l *Load) traced(n int) iter.Seq[time.Duration] {
-	speed := l.Speed
-	if speed == 0 {
-		speed = 1
-	}
+// asRecorded returns the times at which n recorded arrivals come at the load's speed, the first at
+// once. at returns the recorded time of the i-th.
+func (l *Load) asRecorded(n int, at func(i int) time.Duration) iter.Seq[time.Duration] {
+	speed := cmp.Or(l.Speed, 1)
 	return func(yield func(time.Duration) bool) {
-		for _, r := range l.Trace[:min(n, len(l.Trace))] {
-			t := time.Duration(float64(r.At-l.Trace[0].At) / speed)
-			if l.Duration > 0 && t >= l.Duration || !yield(t) {
-				return
-			}
-		}
-	}
-}
-
-// sessionsAsRecorded is when recorded sessions come, the first at once.
-func (l *Load) sessionsAsRecorded(n int) iter.Seq[time.Duration] {
-	speed := l.Speed
-	if speed == 0 {
-		speed = 1
-	}
-	return func(yield func(time.Duration) bool) {
-		for _, s := range l.Sessions[:min(n, len(l.Sessions))] {
-			t := time.Duration(float64(s.At-l.Sessions[0].At) / speed)
+		for i := range n {
+			t := time.Duration(float64(at(i)-at(0)) / speed)
 			if l.Duration > 0 && t >= l.Duration || !yield(t) {
 				return
 			}

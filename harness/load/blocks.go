@@ -5,36 +5,39 @@ import (
 	"slices"
 )
 
-// A blockSession is a session of a trace that has hashes of the prompts' blocks in place of texts. A
-// prompt is one message of made-up words, a block after the other, so that prompts share as many
-// tokens as the traced ones did.
+// A blockSession is a session of a trace that has hashes of the prompts' blocks in place of texts.
+// Each prompt becomes one message of made-up words, block after block, so prompts share as many
+// tokens as in the trace.
 type blockSession struct {
-	block int    // tokens of one
-	scope uint64 // of the hashes: equal hashes of other scopes are other words
+	block int    // tokens of a block
+	scope uint64 // scope of the hashes: in another scope an equal hash means other words
 	calls []blockCall
 }
 
-// A blockCall is a call of it. Its blocks are the first ones of another call's, and its own.
+// A blockCall is a call of a blockSession. Its blocks are the first blocks of an earlier call, its
+// base, followed by its own.
 type blockCall struct {
 	Call
-	input  int // tokens of its prompt
-	base   int // that other call; -1: none
-	shared int // blocks that it has of its
+	input  int // tokens of the prompt
+	base   int // the earlier call; -1 if there is none
+	shared int // number of blocks from the base
 	own    []blockRun
 }
 
-// A blockRun is blocks whose hashes follow each other, as they do where traces number them.
+// A blockRun is a run of blocks with consecutive hashes, as in traces that number the blocks.
 type blockRun struct {
 	first uint64
 	n     int
 }
 
-// add adds a call whose blocks these are. base is an earlier one that it shares a beginning with, of
-// whose blocks all are given, or -1.
+// add adds a call with its blocks. base is an earlier call with the same beginning, and baseBlocks
+// are its blocks; base is -1 if there is none.
 func (s *blockSession) add(c Call, input, base int, baseBlocks, blocks []uint64) {
 	shared := 0
-	for base >= 0 && shared < len(blocks) && shared < len(baseBlocks) && blocks[shared] == baseBlocks[shared] {
-		shared++
+	if base >= 0 {
+		for shared < min(len(blocks), len(baseBlocks)) && blocks[shared] == baseBlocks[shared] {
+			shared++
+		}
 	}
 	var own []blockRun
 	for _, id := range blocks[shared:] {
@@ -47,11 +50,11 @@ func (s *blockSession) add(c Call, input, base int, baseBlocks, blocks []uint64)
 	s.calls = append(s.calls, blockCall{c, input, base, shared, slices.Clip(own)})
 }
 
-// all are the calls, whose prompts are made as they are asked for.
+// all returns the calls. It makes each prompt when the call is asked for.
 func (s *blockSession) all() iter.Seq[Call] {
 	return func(yield func(Call) bool) {
 		made := make([][]uint64, len(s.calls))
-		last := make([]int, len(s.calls)) // that needs a call's blocks
+		last := make([]int, len(s.calls)) // last[i] is the last call that needs the blocks of call i
 		for i, c := range s.calls {
 			if c.base >= 0 {
 				last[c.base] = i
@@ -79,7 +82,8 @@ func (s *blockSession) all() iter.Seq[Call] {
 	}
 }
 
-// words are those of a prompt. Tokens beyond the last whole block are like no other's.
+// words returns the words of a prompt. Tokens after the last whole block equal those of no other
+// prompt.
 func (s *blockSession) words(blocks []uint64, input, call int) []Words {
 	var words []Words
 	for _, id := range blocks {

@@ -31,7 +31,7 @@ type copilotCall struct {
 	Messages []copilotMessage `json:"message_metadata"`
 
 	turn int
-	moment
+	span
 }
 
 // A copilotMessage is a message of a prompt. Equal ones at the same place are taken to be the same.
@@ -96,7 +96,7 @@ func (s *copilotSession) calls(skipped *int) ([]copilotCall, error) {
 				return nil, fmt.Errorf("%d tokens, %d of an answer in %g ms: want 0 to %d", c.Tokens.Prompt,
 					c.Tokens.Completion, c.Took, maxTrace)
 			}
-			c.turn, c.moment = i, moment{at, at + fromMillis(c.Took)}
+			c.turn, c.span = i, span{at, at + fromMillis(c.Took)}
 			all = append(all, c)
 		}
 	}
@@ -117,16 +117,16 @@ type copilotReader struct {
 type copilotConversation struct{ last, extra int }
 
 func (r *copilotReader) read(all []copilotCall) {
-	moments := make([]moment, len(all))
+	spans := make([]span, len(all))
 	for i, c := range all {
-		moments[i] = c.moment
+		spans[i] = c.span
 	}
 	for i := range all {
 		c := &all[i]
-		waits := before(moments, i)
+		waits := before(spans, i)
 		call := Call{ID: i, From: -1, After: waits, Turn: c.turn, Person: c.Initiator == "user" && i > 0,
-			Pause: pause(moments, i, waits), Answer: c.Tokens.Completion}
-		call.Was = &Recorded{Finish: c.Result, Prompt: c.Tokens.Prompt, Cached: c.Tokens.Cached,
+			Pause: pause(spans, i, waits), Answer: c.Tokens.Completion}
+		call.Recorded = &Recorded{Finish: c.Result, Prompt: c.Tokens.Prompt, Cached: c.Tokens.Cached,
 			Output: c.Tokens.Completion, Reasoning: -1, Took: c.end - c.start}
 		if at, kept := r.conversation(all, c); at >= 0 {
 			of := &r.conversations[at]

@@ -309,8 +309,8 @@ func (c *Call) recordedIdentity(w io.Writer) {
 	if c.Keep > 0 || c.Sub > 0 || c.Exact || c.Fields != nil || c.Tools != nil {
 		fmt.Fprintf(w, "recorded %d %d %t %q %q\n", c.Keep, c.Sub, c.Exact, c.Fields, c.Tools)
 	}
-	if c.Was != nil {
-		fmt.Fprintf(w, "answered %d %q %q\n", c.Was.Output, c.Was.Text, c.Was.ToolCalls)
+	if c.Recorded != nil {
+		fmt.Fprintf(w, "answered %d %q %q\n", c.Recorded.Output, c.Recorded.Text, c.Recorded.ToolCalls)
 	}
 }
 

@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// A said is a tool call as the chat API has it.
-type said struct {
+// A toolCall is a tool call in the form of the chat API.
+type toolCall struct {
 	ID       string       `json:"id"`
 	Type     string       `json:"type"`
-	Function saidFunction `json:"function"`
+	Function toolFunction `json:"function"`
 }
 
-type saidFunction struct {
+type toolFunction struct {
 	Name      string `json:"name"`
 	Arguments string `json:"arguments"`
 }
 
-// parseBlockMessage reads a message of Anthropic's messages API, or the system that stands beside its
-// messages. Its calls of tools become those of the chat API; results of tools are part of its text.
+// parseBlockMessage parses a message of Anthropic's messages API, or its system field. It converts
+// tool calls to the form of the chat API. Results of tools are part of the text.
 func parseBlockMessage(raw json.RawMessage) (Message, error) {
 	if text := bytes.TrimSpace(raw); len(text) > 0 && text[0] != '{' {
 		system, err := contentText(raw)
@@ -32,7 +32,7 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 		Content json.RawMessage `json:"content"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return Message{}, fmt.Errorf("no message of the messages API: %w", err)
+		return Message{}, fmt.Errorf("not a message of the messages API: %w", err)
 	}
 	if m.Role == "" {
 		return Message{}, errors.New("a message without a role")
@@ -57,11 +57,12 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 		return out, fmt.Errorf("a message whose content is no list of blocks: %w", err)
 	}
 	var texts []string
-	var calls []said
+	var calls []toolCall
 	for _, b := range blocks {
 		switch b.Type {
 		case "tool_use":
-			calls = append(calls, said{b.ID, "function", saidFunction{b.Name, string(b.Input)}})
+			f := toolFunction{b.Name, string(b.Input)}
+			calls = append(calls, toolCall{b.ID, "function", f})
 		case "tool_result":
 			text, err := contentText(b.Content)
 			if err != nil {
@@ -85,7 +86,7 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 	return out, err
 }
 
-// parseItem reads an item of the input of OpenAI's responses API, or an input that is a text alone.
+// parseItem parses an item of the input of OpenAI's responses API, or an input that is one text.
 func parseItem(raw json.RawMessage) (Message, error) {
 	if text := bytes.TrimSpace(raw); len(text) > 0 && text[0] != '{' {
 		asked, err := contentText(raw)
@@ -102,7 +103,7 @@ func parseItem(raw json.RawMessage) (Message, error) {
 		Output    json.RawMessage `json:"output"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return Message{}, fmt.Errorf("no item of the responses API: %w", err)
+		return Message{}, fmt.Errorf("not an item of the responses API: %w", err)
 	}
 	out := Message{Role: m.Role, Raw: raw}
 	var err error
@@ -117,8 +118,8 @@ func parseItem(raw json.RawMessage) (Message, error) {
 	case strings.HasSuffix(m.Type, "_call"):
 		out.Role = "assistant"
 		if m.Name != "" {
-			call := said{m.CallID, "function", saidFunction{m.Name, m.Arguments + m.Input}}
-			out.ToolCalls, err = json.Marshal([]said{call})
+			call := toolCall{m.CallID, "function", toolFunction{m.Name, m.Arguments + m.Input}}
+			out.ToolCalls, err = json.Marshal([]toolCall{call})
 		}
 	case m.Type == "reasoning":
 		out.Role = "assistant"

@@ -4,19 +4,20 @@
 //
 // # Recorded sessions
 //
-// A [Session] is a graph of [Call]s, drawn from seeds or recorded. What a recorded call adds to a
-// conversation is in Call.Add: each [Message] with its fields and, in Raw, its bytes; Tools and Fields
-// have the rest of its body; Was has what came of it, in texts, tokens and times. The prompt of a
-// call is the prompt of the call From (of which Keep may leave a beginning), that call's answer, and
-// Add. The message of Add that is the answer, as the agent sent it back, is marked Reply; where none
-// is, and all is kept, the answer is put between them. Pause is the time of the tools, or of a
-// person, before the call; calls that wait for nothing of each other run beside each other.
+// A [Session] is a graph of [Call]s, drawn from seeds or recorded. Call.Add has the messages that a
+// recorded call adds to a conversation, each [Message] with its fields and, in Raw, its bytes.
+// Tools and Fields have the rest of the request's body; Recorded has the recorded result: texts,
+// tokens and times. The prompt of a call is the prompt of the call From (or its first messages, if
+// Keep is set), that call's answer, and Add. A message of Add that is this answer, as the agent
+// sent it back, is marked Reply; if there is none and Keep is 0, the answer is put before Add.
+// Pause is the time that tools or a person take before the call. Calls that do not wait for each
+// other run concurrently.
 //
-// A recorder of sessions makes a Call of each request that has ended and gives it to
-// [Recording.Write]; [ReadRecording] reads the file. [Replay] says how sessions are replayed: with
-// the recorded answers or the server's own, and what becomes of calls that exceed a context. The
-// harness sends a call as a client.Prompt with the same Raw, Tools and Fields; record.Call is what a
-// record keeps of the call.
+// A recorder makes each request that has ended a Call and gives it to [Recording.Write];
+// [ReadRecording] reads the file. [Replay] configures the replay: recorded answers or the server's
+// own, and the rule for calls that exceed the server's context. The harness sends a call as a
+// client.Prompt with the same Raw, Tools and Fields; record.Call keeps the facts of the call in a
+// record.
 package load
 
 import (
@@ -84,8 +85,8 @@ type Load struct {
 	Compact   Compaction
 	SubAgents SubAgents
 
-	// sessions that were recorded or written; agent i has Sessions[i % len]. Without Requests, Rounds
-	// and Duration each is replayed once.
+	// sessions that were recorded or written; agent i has Sessions[i % len]. Without Requests,
+	// Rounds and Duration each is replayed once.
 	Sessions []Session
 	Replay   Replay // how recorded ones are replayed
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ParseMessage reads a message in the form of an API, and keeps its bytes in Raw.
+// ParseMessage parses a message in the form of an API and keeps its bytes in Raw.
 func ParseMessage(api string, raw json.RawMessage) (Message, error) {
 	switch api {
 	case "", "chat":
@@ -21,11 +21,11 @@ func ParseMessage(api string, raw json.RawMessage) (Message, error) {
 	case "responses":
 		return parseItem(raw)
 	}
-	return Message{}, fmt.Errorf("messages of the API %q are not known", api)
+	return Message{}, fmt.Errorf("unknown API %q", api)
 }
 
-// parseChatMessage reads a message of OpenAI's chat API. Its content may be a text, null or left out,
-// or parts, whose texts are put after each other.
+// parseChatMessage parses a message of OpenAI's chat API. Its content may be a text, null, missing,
+// or a list of parts, whose texts are joined.
 func parseChatMessage(raw json.RawMessage) (Message, error) {
 	var m struct {
 		Role       string          `json:"role"`
@@ -35,7 +35,7 @@ func parseChatMessage(raw json.RawMessage) (Message, error) {
 		Name       string          `json:"name"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return Message{}, fmt.Errorf("no message of the chat API: %w", err)
+		return Message{}, fmt.Errorf("not a message of the chat API: %w", err)
 	}
 	if m.Role == "" {
 		return Message{}, errors.New("a message without a role")
@@ -49,7 +49,7 @@ func parseChatMessage(raw json.RawMessage) (Message, error) {
 	return said, err
 }
 
-// contentText is the text of a message's content.
+// contentText returns the text of a message's content.
 func contentText(content json.RawMessage) (string, error) {
 	content = bytes.TrimSpace(content)
 	switch {

@@ -31,13 +31,12 @@ type otelSpan struct {
 
 // An otelCall is a span that is a call.
 type otelCall struct {
-	moment
+	span
 	messages  []json.RawMessage // in the form of the chat API
 	text      string            // of the answer
 	calls     json.RawMessage   // its tool calls
 	maxTokens int
 	was       Recorded
-	fields    []Field
 	tools     []json.RawMessage
 }
 
@@ -286,17 +285,17 @@ func plainJSON[T ~string | ~[]byte](raw T) string {
 
 // otelSession makes calls of those of a trace.
 func otelSession(all []otelCall) ([]Call, error) {
-	moments := make([]moment, len(all))
+	spans := make([]span, len(all))
 	for i, c := range all {
-		moments[i] = c.moment
+		spans[i] = c.span
 	}
 	var made []Call
 	subs := 0
 	for i := range all {
 		c := &all[i]
-		waits := before(moments, i)
-		call := Call{ID: i, From: -1, After: waits, Pause: pause(moments, i, waits), Answer: c.maxTokens,
-			Tools: c.tools, Was: &c.was}
+		waits := before(spans, i)
+		call := Call{ID: i, From: -1, After: waits, Pause: pause(spans, i, waits), Answer: c.maxTokens,
+			Tools: c.tools, Recorded: &c.was}
 		from, kept := -1, 0
 		for j := range all[:i] {
 			if n := commonPrefix(all[j].messages, c.messages); n >= kept && n > 0 && all[j].end <= c.start {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// RecordingFormat and RecordingVersion are of the recordings that this version writes and reads.
+// RecordingFormat and RecordingVersion identify the recordings that this program writes and reads.
 const (
 	RecordingFormat  = "loadstone sessions"
 	RecordingVersion = 1
@@ -24,16 +24,16 @@ const (
 type RecordingHeader struct {
 	Format  string    `json:"format"`
 	Version int       `json:"version"`
-	API     string    `json:"api,omitempty"`    // of the sessions that name no other; see [Session]
-	Source  string    `json:"source,omitempty"` // what was recorded, in words
+	API     string    `json:"api,omitempty"`    // default API of the sessions; see [Session]
+	Source  string    `json:"source,omitempty"` // describes what was recorded
 	Began   time.Time `json:"began,omitzero"`
 	Private bool      `json:"private,omitempty"` // texts are made-up words of the same lengths
 }
 
-// A Recording writes sessions to a file as they go on. It is safe for concurrent use.
+// A Recording writes the calls of sessions to a file as they end. It is safe for concurrent use.
 //
 // The file is JSON Lines: the header, then a line for each call, in any order, written when the
-// call has ended. Only what a call adds to a conversation is in its line:
+// call has ended. A line contains only the messages that the call adds to a conversation:
 //
 //	{"format":"loadstone sessions","version":1,"api":"chat"}
 //	{"session":"a","call":0,"at_ms":0,"add":[{"raw":{"role":"user","content":"Fix it"}}],
@@ -43,31 +43,34 @@ type RecordingHeader struct {
 //	 {"raw":{"role":"tool","tool_call_id":"c1","content":"ok"}}],"was":{...}}
 //
 // The fields are those of [Session], [Call], [Message] and [Recorded] by their names in lower case;
-// at_ms, pause_ms, first_ms and took_ms are in milliseconds. What is left out is 0, but from (it
-// begins a conversation), counts (unknown), api (the header's), and tools and body (those of the call
-// that is gone on from). body is the request's body in its own order, with null for messages, input,
-// prompt, system and tools, which are elsewhere; a system that is there takes the place of the message. A private message has no raw but role and words, a list of [seed,
-// tokens], in which equal texts have equal seeds.
+// was is Call.Recorded, and at_ms, pause_ms, first_ms and took_ms are in milliseconds. A missing
+// field is 0, with these exceptions: without from the call begins a conversation, a missing count
+// is not known, api is the header's, and tools and body are those of the call that is continued.
+// body is the request's body in its own order, with null for messages, input, prompt, system and
+// tools, which other fields have; a system in body replaces the system message. A private message
+// has role and words instead of raw; words is a list of [seed, tokens], and equal texts have equal
+// seeds.
 type Recording struct {
 	mu  sync.Mutex
 	w   io.Writer
-	api string // of the header
+	api string // the header's
 	err error
 }
 
-// NewRecording writes the header of a recording, whose format and version it fills in.
+// NewRecording sets the format and the version of the header, writes it, and returns the recording.
 func NewRecording(w io.Writer, h RecordingHeader) (*Recording, error) {
 	h.Format, h.Version = RecordingFormat, RecordingVersion
 	r := &Recording{w: w, api: h.API}
 	return r, r.line(h)
 }
 
-// Write writes a call of a session that has ended. Of the session it takes the name and, where the
-// call is 0, the time at which it came.
+// Write writes a call that has ended. Of its session it writes the name, the API and, with call 0,
+// the arrival time.
 func (r *Recording) Write(s *Session, c *Call) error {
 	line := callLine{Session: s.Name, Call: c.ID, Keep: c.Keep, After: c.After,
-		Pause: millis(c.Pause), Person: c.Person, Turn: c.Turn, Sub: c.Sub, MaxTokens: c.Answer, Tools: c.Tools,
-		Body: fieldsObject(c.Fields), Was: wasLine(c.Was), Add: []messageLine{}}
+		Pause: millis(c.Pause), Person: c.Person, Turn: c.Turn, Sub: c.Sub, MaxTokens: c.Answer,
+		Tools: c.Tools, Body: fieldsObject(c.Fields), Was: lineOfRecorded(c.Recorded),
+		Add: []messageLine{}}
 	if c.From >= 0 {
 		line.From = &c.From
 	}
@@ -85,7 +88,7 @@ func (r *Recording) Write(s *Session, c *Call) error {
 	return r.line(line)
 }
 
-// line writes a line. After an error nothing more is written: the file would have a hole.
+// line writes a line. After a write error it writes no more, since the file would have a gap.
 func (r *Recording) line(v any) error {
 	if r.err != nil {
 		return r.err
@@ -94,7 +97,7 @@ func (r *Recording) line(v any) error {
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false) // what was recorded stays byte for byte
 	if err := enc.Encode(v); err != nil {
-		return err // nothing of it was written
+		return err // the file is as it was
 	}
 	_, r.err = r.w.Write(text.Bytes())
 	return r.err
@@ -120,7 +123,7 @@ type callLine struct {
 	Was       *recordedLine     `json:"was,omitempty"`
 }
 
-// A messageLine is a message in a recording. One with Raw has no other field but Reply.
+// A messageLine is a message in a recording. A line with Raw has no other field except Reply.
 type messageLine struct {
 	Reply      bool            `json:"reply,omitempty"`
 	Raw        json.RawMessage `json:"raw,omitempty"`
@@ -132,8 +135,8 @@ type messageLine struct {
 	Name       string          `json:"name,omitempty"`
 }
 
-// wordsLine is made-up words: [seed, tokens]. The seed is in hexadecimal digits, since many readers
-// of JSON have no whole numbers of 64 bits.
+// A wordsLine is the pair [seed, tokens] of made-up words. The seed is in hexadecimal digits, since
+// many JSON readers have no integers of 64 bits.
 type wordsLine Words
 
 func (w wordsLine) MarshalJSON() ([]byte, error) {
@@ -155,7 +158,7 @@ func (w *wordsLine) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// A recordedLine is what came of a call, in a recording.
+// A recordedLine is the result of a call in a recording.
 type recordedLine struct {
 	Text      string          `json:"text,omitempty"`
 	Thought   string          `json:"thought,omitempty"`
@@ -186,7 +189,7 @@ func lineOf(m *Message) messageLine {
 	return line
 }
 
-func wasLine(w *Recorded) *recordedLine {
+func lineOfRecorded(w *Recorded) *recordedLine {
 	if w == nil {
 		return nil
 	}
@@ -214,7 +217,7 @@ func (w *recordedLine) recorded() *Recorded {
 		count(w.Cached), count(w.Output), count(w.Reasoning), fromMillis(w.First), fromMillis(w.Took)}
 }
 
-// fieldsObject is fields as a JSON object, in their order; nil of none.
+// fieldsObject returns the fields as a JSON object, in their order, or nil if there are none.
 func fieldsObject(fields []Field) json.RawMessage {
 	if len(fields) == 0 {
 		return nil
@@ -234,8 +237,8 @@ func fieldsObject(fields []Field) json.RawMessage {
 	return append(text, '}')
 }
 
-// ParseFields reads a JSON object's fields in their order. Those whose values are elsewhere, messages,
-// input, system and tools, have none.
+// ParseFields parses a JSON object's fields in their order. It drops the values of messages, input,
+// system and tools, which a Call has elsewhere.
 func ParseFields(object json.RawMessage) ([]Field, error) {
 	fields, err := objectFields(object)
 	for i, f := range fields {
@@ -247,7 +250,7 @@ func ParseFields(object json.RawMessage) ([]Field, error) {
 	return fields, err
 }
 
-// objectFields reads a JSON object's fields in their order.
+// objectFields parses a JSON object's fields in their order.
 func objectFields(object json.RawMessage) ([]Field, error) {
 	values := json.NewDecoder(bytes.NewReader(object))
 	if open, err := values.Token(); err != nil || open != json.Delim('{') {
@@ -269,15 +272,15 @@ func objectFields(object json.RawMessage) ([]Field, error) {
 	return fields, err
 }
 
-// ReadRecording reads a recording's sessions, in the order in which they came. name is of the file,
-// for errors, which have its line. A last line that was cut off, as by a kill of what wrote it, is
-// left out.
+// ReadRecording reads a recording and returns its sessions, sorted by arrival. name is the file's
+// name for errors, which contain the line. ReadRecording ignores an incomplete last line, such as a
+// killed recorder leaves.
 func ReadRecording(name string, r io.Reader) ([]Session, error) {
 	sessions, _, err := readRecording(name, r)
 	return sessions, err
 }
 
-// readRecording is ReadRecording, and tells whether the last line was cut off.
+// readRecording is ReadRecording. cut reports whether the last line is incomplete.
 func readRecording(name string, r io.Reader) (sessions []Session, cut bool, err error) {
 	b := builder{name: name, sessions: map[string]*recordedSession{}}
 	lines := bufio.NewReaderSize(r, 1<<16)
@@ -303,7 +306,7 @@ func readRecording(name string, r io.Reader) (sessions []Session, cut bool, err 
 	return sessions, cut, err
 }
 
-// maxLine bounds a line of a trace: no request is as long.
+// maxLine is the maximum length of a line in bytes. No request is as long.
 const maxLine = 256 << 20
 
 // longLine reads a line of any length up to maxLine.
@@ -324,22 +327,23 @@ func longLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// A builder makes sessions of the lines of a recording.
+// A builder makes sessions from the lines of a recording.
 type builder struct {
 	name     string
 	header   *RecordingHeader
 	sessions map[string]*recordedSession
 	order    []*recordedSession
-	last     int // the last line that said something
+	last     int // number of the last line that is not blank
 }
 
-// A recordedSession is a session as far as it was read.
+// A recordedSession is a session as far as its lines were read.
 type recordedSession struct {
 	Session
 	calls map[int]*recordedCall
 }
 
-// A recordedCall is a call and what of it depends on the call that it goes on from.
+// A recordedCall is a call. Without tools or a body of its own, it has those of the call that it
+// continues.
 type recordedCall struct {
 	Call
 	ownTools, ownBody bool
@@ -351,7 +355,7 @@ func (b *builder) line(text []byte) error {
 	}
 	var line callLine
 	if err := json.Unmarshal(text, &line); err != nil {
-		return fmt.Errorf("no call of a recording: %w; where the file was cut off, take the line out", err)
+		return fmt.Errorf("not a call of a recording: %w; if the file was cut off, remove the line", err)
 	}
 	s := b.sessions[line.Session]
 	if s == nil {
@@ -379,7 +383,7 @@ func (b *builder) head(text []byte) error {
 	err := json.Unmarshal(text, h)
 	switch {
 	case err != nil || h.Format != RecordingFormat:
-		return fmt.Errorf("no recording: it does not begin with {\"format\":%q", RecordingFormat)
+		return fmt.Errorf("not a recording: it does not begin with {\"format\":%q", RecordingFormat)
 	case h.Version != RecordingVersion:
 		return fmt.Errorf("a recording of version %d; this program reads version %d", h.Version,
 			RecordingVersion)
@@ -388,12 +392,12 @@ func (b *builder) head(text []byte) error {
 	return nil
 }
 
-// call is the call of a line.
+// call returns the call of a line.
 func (line *callLine) call(api string) (*recordedCall, error) {
 	c := &recordedCall{ownTools: line.Tools != nil, ownBody: line.Body != nil}
 	c.Call = Call{ID: line.Call, From: -1, Keep: line.Keep, After: line.After,
-		Pause: fromMillis(line.Pause), Person: line.Person, Turn: line.Turn, Sub: line.Sub, Answer: line.MaxTokens,
-		Tools: line.Tools, Was: line.Was.recorded()}
+		Pause: fromMillis(line.Pause), Person: line.Person, Turn: line.Turn, Sub: line.Sub,
+		Answer: line.MaxTokens, Tools: line.Tools, Recorded: line.Was.recorded()}
 	if line.From != nil {
 		c.From = *line.From
 	}
@@ -464,7 +468,7 @@ func (b *builder) finish() ([]Session, error) {
 	return all, nil
 }
 
-// link puts a session's calls in order and gives them what they have of those they go on from.
+// link sorts a session's calls and copies tools and fields from the calls that they continue.
 func (s *recordedSession) link() error {
 	calls := make([]Call, len(s.calls))
 	for id := range calls {

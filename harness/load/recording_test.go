@@ -30,13 +30,13 @@ func recorded() (Session, []Call) {
 	calls := []Call{
 		{From: -1, Answer: 400, Tools: tools, Fields: fields,
 			Add: []Message{raw(`{"role":"system","content":"be <brief>"}`), raw(`{"role":"user","content":[{"type":"text","text":"go"}]}`)},
-			Was: &Recorded{ToolCalls: reply.ToolCalls, Finish: "tool_calls", Prompt: 900, Cached: 0, Output: 21,
+			Recorded: &Recorded{ToolCalls: reply.ToolCalls, Finish: "tool_calls", Prompt: 900, Cached: 0, Output: 21,
 				Reasoning: -1, First: 40 * time.Millisecond, Took: 700 * time.Millisecond}},
 		{ID: 1, From: 0, Pause: 120 * time.Millisecond, Answer: 400, Tools: tools, Fields: fields,
-			Add: []Message{reply, raw(`{"role":"tool","tool_call_id":"c1","content":"ok"}`)},
-			Was: &Recorded{Text: "done", Prompt: 950, Cached: 920, Output: 1, Reasoning: -1}},
+			Add:      []Message{reply, raw(`{"role":"tool","tool_call_id":"c1","content":"ok"}`)},
+			Recorded: &Recorded{Text: "done", Prompt: 950, Cached: 920, Output: 1, Reasoning: -1}},
 		{ID: 2, From: -1, After: []int{0}, Turn: 1, Tools: []json.RawMessage{}, Add: []Message{raw(`{"role":"user","content":"sub"}`)},
-			Was: &Recorded{Failure: "the client hung up", Prompt: -1, Cached: -1, Output: -1, Reasoning: -1}},
+			Recorded: &Recorded{Failure: "the client hung up", Prompt: -1, Cached: -1, Output: -1, Reasoning: -1}},
 		{ID: 3, From: 1, Keep: 1, After: []int{2}, Pause: 2 * time.Second, Person: true, Turn: 2, Tools: tools, Fields: fields,
 			Add: []Message{{Role: "user", Words: []Words{{Seed: 1<<64 - 1, Tokens: 40}}}}},
 	}

@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// Replay is how recorded sessions are replayed.
+// A Replay configures how recorded sessions are replayed.
 type Replay struct {
-	// Served puts the server's own answers into later prompts; otherwise what was recorded, so that
-	// later prompts are what they were. A call that the server did not answer is gone on from as it
-	// was recorded.
+	// Served puts the server's own answers into later prompts. Otherwise later prompts contain the
+	// recorded answers. A call that continues a call without an answer gets the recorded one.
 	Served bool
 
-	// AsAsked asks for answers of the length that the recorded call asked for; otherwise of the length
-	// that was recorded, where it is known: forced where the server takes ignore_eos, and elsewhere
-	// counted where it is another.
+	// AsAsked uses the maximum answer length of the recorded request. Otherwise answers get the
+	// recorded length, if it is known: it is forced if the server accepts ignore_eos, and answers
+	// of other lengths are counted if it does not.
 	AsAsked bool
 
-	Idle     time.Duration // the longest pause; longer ones are cut to it; 0 is no limit
-	Overflow Overflow      // what becomes of calls that exceed the server's context; "" is Send
-	// Context is the tokens of the server's context, which drawn loads may have amounts of as well; 0:
-	// as the server says.
+	Idle     time.Duration // maximum pause; 0 is no limit
+	Overflow Overflow      // rule for calls that exceed the server's context; "" is Send
+	// Context is the size of the server's context in tokens; 0 asks the server. Amounts of drawn
+	// loads may be parts of it.
 	Context int
 
-	// AsIs sends the first message of every conversation as it was recorded. Otherwise a word of the run
-	// goes before it, the same in all sessions, so that a server that has seen them before does not
-	// know them, and what they share they still share. Made-up words are new in every run anyway.
+	// AsIs sends the first message of every conversation as it was recorded. Otherwise a word
+	// precedes it that is new in every run and the same in all sessions: a server that has seen the
+	// sessions before has none of them in its cache, and sessions share the same prefixes as
+	// before. Made-up words are new in every run anyway.
 	AsIs bool
 }
 
-// identity is what of it decides what is sent, by the keys of scenario files, without defaults. The
-// context is the server's.
+// identity returns the settings that decide what is sent, by the keys of scenario files, without
+// defaults. The context belongs to the server.
 func (r *Replay) identity() Identity {
 	var id Identity
 	if r.Served {
@@ -55,18 +55,18 @@ func (r *Replay) identity() Identity {
 	return id
 }
 
-// An Overflow is what becomes of a call whose prompt and answer exceed the server's context.
+// An Overflow is a rule for calls whose prompt and answer exceed the server's context.
 type Overflow string
 
 // The rules.
 const (
-	Send    Overflow = "send"    // it is sent; the server refuses it, or cuts it
-	Skip    Overflow = "skip"    // it is left out, and later calls go on as it was recorded
-	Cut     Overflow = "cut"     // the oldest messages after the first are left out
-	Compact Overflow = "compact" // those messages are replaced by a summary of a tenth of their length
+	Send    Overflow = "send"    // send the call; the server refuses or cuts it
+	Skip    Overflow = "skip"    // leave the call out; later calls continue its recording
+	Cut     Overflow = "cut"     // leave out the oldest messages after the first
+	Compact Overflow = "compact" // replace those messages by a summary of a tenth of their length
 )
 
-// ParseOverflow reads a rule.
+// ParseOverflow parses a rule.
 func ParseOverflow(s string) (Overflow, error) {
 	switch o := Overflow(s); o {
 	case Send, Skip, Cut, Compact:
@@ -75,8 +75,8 @@ func ParseOverflow(s string) (Overflow, error) {
 	return "", fmt.Errorf("%q is no rule for calls that exceed the context", s)
 }
 
-// replayed is the recorded session of agent i as the load replays it: at its speed, with its lengths,
-// with words that are new in this run.
+// replayed returns the recorded session of agent i as the load replays it: at the load's speed and
+// lengths, with words that are new in this run.
 func (l *Load) replayed(i int) Session {
 	s := l.Sessions[i%len(l.Sessions)]
 	calls := s.Calls
@@ -98,22 +98,22 @@ func (l *Load) replayed(i int) Session {
 	return s
 }
 
-// Exact tells whether the load wants answers of exact lengths: those of recorded calls.
+// Exact reports whether the load wants answers of exact lengths, those of recorded calls.
 func (l *Load) Exact() bool {
 	for i := range l.Sessions {
 		for c := range l.Sessions[i].Calls {
-			if c.Was != nil && c.Was.Output > 0 {
+			if c.Recorded != nil && c.Recorded.Output > 0 {
 				return !l.Replay.AsAsked
 			}
-			if c.Was == nil {
-				break // it was written, not recorded
+			if c.Recorded == nil {
+				break // the session was written, not recorded
 			}
 		}
 	}
 	return false
 }
 
-// replay changes a call to the one that is sent.
+// replay changes a recorded call to the call that is sent.
 func (l *Load) replay(c *Call, verbatim bool) {
 	if r := l.Replay.Idle; r > 0 {
 		c.Pause = min(c.Pause, r)
@@ -121,9 +121,9 @@ func (l *Load) replay(c *Call, verbatim bool) {
 	if l.Speed > 0 {
 		c.Pause = time.Duration(float64(c.Pause) / l.Speed)
 	}
-	if c.Was != nil {
-		c.Was = l.scaledRecorded(*c.Was)
-		if n := c.Was.Output; n > 0 && !l.Replay.AsAsked {
+	if c.Recorded != nil {
+		c.Recorded = l.scaledRecorded(*c.Recorded)
+		if n := c.Recorded.Output; n > 0 && !l.Replay.AsAsked {
 			c.Answer, c.Exact = n, true
 		}
 	}
@@ -140,8 +140,8 @@ func (l *Load) replay(c *Call, verbatim bool) {
 	c.Add = add
 }
 
-// scaledRecorded is what was recorded at the load's lengths. The texts of answers are in the messages
-// of later calls.
+// scaledRecorded returns a recorded result with counts at the load's lengths. Texts stay: the
+// messages of later calls have those that are sent.
 func (l *Load) scaledRecorded(was Recorded) *Recorded {
 	for _, n := range []*int{&was.Prompt, &was.Cached, &was.Output, &was.Reasoning} {
 		if *n > 0 {
@@ -151,7 +151,7 @@ func (l *Load) scaledRecorded(was Recorded) *Recorded {
 	return &was
 }
 
-// scaledMessage is a message at the load's lengths, with words of this run.
+// scaledMessage returns a message at the load's lengths, with words of this run.
 func (l *Load) scaledMessage(m Message) Message {
 	if l.Lengths != 0 && l.Lengths != 1 && m.Text != "" {
 		if n := int(float64(len(m.Text)) * l.Lengths); n < len(m.Text) {
@@ -160,7 +160,8 @@ func (l *Load) scaledMessage(m Message) Message {
 	}
 	words := make([]Words, len(m.Words))
 	for i, w := range m.Words {
-		words[i] = Words{Seed: Derive(l.Seeds.Text, "recorded", int(w.Seed)), Tokens: l.scaled(w.Tokens), Whole: w.Whole}
+		words[i] = Words{Seed: Derive(l.Seeds.Text, "recorded", int(w.Seed)),
+			Tokens: l.scaled(w.Tokens), Whole: w.Whole}
 	}
 	if m.Words != nil {
 		m.Words = words
@@ -168,7 +169,7 @@ func (l *Load) scaledMessage(m Message) Message {
 	return m
 }
 
-// Prefix is the first bytes of a text, so many or a few less, where a character ends.
+// Prefix returns the longest prefix of a text of at most n bytes that ends with a whole character.
 func Prefix(text string, n int) string {
 	for n > 0 && n < len(text) && text[n]&0xc0 == 0x80 {
 		n--
@@ -176,7 +177,7 @@ func Prefix(text string, n int) string {
 	return text[:min(n, len(text))]
 }
 
-// salted is a message with a text before its own.
+// salted returns a message with a text before its own.
 func salted(m Message, salt string) Message {
 	m.Text = salt + m.Text
 	if m.Raw == nil {
@@ -201,7 +202,7 @@ func salted(m Message, salt string) Message {
 	return m
 }
 
-// saltedContent is a message's content, a text or a list of parts, with a text before it.
+// saltedContent returns a message's content, a text or a list of parts, with a text before it.
 func saltedContent(content json.RawMessage, salt string) json.RawMessage {
 	text, _ := json.Marshal(salt)
 	content = bytes.TrimSpace(content)

@@ -13,19 +13,19 @@ import (
 //	      \--> call 2 (beside it) --+--> call 3 quotes the answers of 1 and 2
 //	       \_________________________________/  and goes on from the conversation of 0
 //
-// A session that is drawn from seeds makes up its words; one that was recorded says what was said,
-// and what came of it (see [Recorded]). Both are the same graph, and are carried out alike.
+// A session that is drawn from seeds has made-up words. A recorded session has the recorded texts
+// and results (see [Recorded]). Both are the same kind of graph and are carried out alike.
 type Session struct {
-	Name string // of a recorded session, in its file; "" of others
+	Name string // name of a recorded session in its file; "" for others
 
-	// API is the one in whose form Raw, Tools and Fields are: chat, completions, messages or responses;
-	// "" is chat.
+	// API is the API whose form Raw, Tools and Fields have: chat, completions, messages or
+	// responses; "" is chat.
 	API string
 
-	At    time.Duration // when it came, after the beginning of what was recorded
-	Count int           // its calls; 0 unknown
+	At    time.Duration // arrival, since the start of the recording
+	Count int           // number of calls; 0 if not known
 
-	// Verbatim says that no secret is put into the session's texts: they are sent as recorded.
+	// Verbatim says that the texts are sent as recorded, without a secret.
 	Verbatim bool
 
 	// Secret is a word of this agent's alone, put into its first question: an answer that has
@@ -68,17 +68,17 @@ type Call struct {
 	// after a turn. Each is asked under a name of its own and leaves no trace in the conversation.
 	Aside int
 
-	// Sub is 0 for a call of the session's own agent, and from 1 on numbers its sub-agents. Each has
-	// a conversation and a name of its own.
+	// Sub is 0 for a call of the session's own agent, and from 1 on numbers its sub-agents. Each
+	// has a conversation and a name of its own.
 	Sub int
 
 	Add    []Message // what it adds to the conversation
 	Answer int       // max tokens of the answer; 0 lets the server decide
 	Exact  bool      // the answer is to have Answer tokens, no fewer
 
-	Tools  []json.RawMessage // in place of the load's, in the form of the session's API
-	Fields []Field           // of the body as it was recorded, in its order; nil: the client's own
-	Was    *Recorded         // what came of the call when it was recorded; nil: it was not
+	Tools    []json.RawMessage // replace the load's; in the form of the session's API
+	Fields   []Field           // fields of the recorded body, in its order; nil uses the client's
+	Recorded *Recorded         // recorded result of the call; nil if it was not recorded
 
 	// What is done to the request on purpose; 0 is nothing.
 	Cancel   time.Duration // cancels it so long after it was sent
@@ -86,43 +86,43 @@ type Call struct {
 	ReadRate int           // bytes a second at which the answer is read
 }
 
-// Recorded is what came of a call when it was recorded. Counts that are not known are -1.
+// Recorded is the recorded result of a call. Counts that are not known are -1.
 type Recorded struct {
-	Text      string          // of the answer
-	Thought   string          // the reasoning before it
-	ToolCalls json.RawMessage // as OpenAI's API has them
-	Finish    string          // the finish_reason
-	Failure   string          // why there is no whole answer; "": there is one
+	Text      string          // text of the answer
+	Thought   string          // reasoning before it
+	ToolCalls json.RawMessage // in the form of OpenAI's chat API
+	Finish    string          // finish_reason
+	Failure   string          // why the answer is incomplete; "" if it is complete
 
-	Prompt, Cached    int // tokens, as the source's server counted them
-	Output, Reasoning int // Reasoning is a part of Output
+	Prompt, Cached    int // tokens, as the recorded server counted them
+	Output, Reasoning int // tokens; Output includes Reasoning
 
-	First time.Duration // from sent to the first token; 0 unknown
-	Took  time.Duration // from sent to the end; 0 unknown
+	First time.Duration // from sending to the first token; 0 if not known
+	Took  time.Duration // from sending to the end; 0 if not known
 }
 
 // A Message is one message that a call adds. Its content is the answers it quotes, then Text, then
 // made-up words.
 type Message struct {
-	// Reply says that the message is the answer of the call that is gone on from, as the recorded
-	// agent sent it back. Where a load's answers are the server's own, its text is theirs; the tool
-	// calls stay, for the results that follow are of those.
+	// Reply says that the message is the answer to the call that is continued, as the recorded
+	// agent sent it back. If the load uses the server's own answers, theirs replaces its text. Its
+	// tool calls stay, since the tool results that follow belong to them.
 	Reply bool
 
 	Role  string  // system, user, assistant or tool
 	Text  string  // as written
 	Words []Words // made up
-	// calls whose answers it quotes; those that were not answered are left out. A message with Raw
-	// quotes them only where answers are served.
+	// Quote lists calls whose answers the message quotes; calls without an answer are left out. A
+	// message with Raw quotes them only if the load uses the server's own answers.
 	Quote []int
 
-	ToolCalls  json.RawMessage // of an assistant: the calls it made, as OpenAI's API has them
-	ToolCallID string          // of a tool: the call whose result this is
-	Name       string          // of who speaks, or of the tool; "" is not sent
+	ToolCalls  json.RawMessage // of an assistant: its calls, in the form of OpenAI's chat API
+	ToolCallID string          // of a tool: ID of the call whose result this is
+	Name       string          // name of the speaker or the tool; "" is not sent
 
 	// Raw is the message byte for byte, in the form of the session's API: a message of chat or of
-	// messages, an item of responses' input, or, of the role system, Anthropic's system. A client of
-	// that API sends it as it is. nil: there is nothing beside the other fields.
+	// messages, an item of responses' input, or Anthropic's system field, with the role system. A
+	// client of that API sends it unchanged. If it is nil, the other fields make up the message.
 	Raw json.RawMessage
 }
 

@@ -16,25 +16,25 @@ import (
 	"time"
 )
 
-// A Source is recorded traffic as it was read: single requests, or sessions.
+// A Source is recorded traffic: single requests or sessions.
 type Source struct {
-	Form     string         // its name, one of SourceForms
-	Requests []TraceRequest // of a form that has no sessions
+	Form     string         // name of the format, one of SourceForms
+	Requests []TraceRequest // set by formats without sessions
 	Sessions []Session
-	Timed    bool // the sessions' At is when they came; otherwise it is not known
+	Timed    bool // the arrival times of the sessions (At) are known
 
-	Skipped int      // requests that were left out, since there is no answer to ask for
-	Notes   []string // what else a user should know
+	Skipped int      // number of requests that were left out because they have no answer
+	Notes   []string // further remarks for the user
 }
 
-// A sourceForm is a form of recorded traffic.
+// A sourceForm is a format of recorded traffic.
 type sourceForm struct {
 	name string
-	keys []string // of the first JSON object, or columns of a table: all of them are there
+	keys []string // keys that the first JSON object must have, or columns of a table
 	read func(name string, r *bufio.Reader, unit time.Duration) (Source, error)
 }
 
-// sourceForms are all there are. The first whose keys are there is taken.
+// sourceForms lists all formats. ReadSource uses the first whose keys are present.
 var sourceForms = []sourceForm{
 	{"loadstone's recordings", []string{"format", "version"}, readRecordingSource},
 	{"Mooncake's requests", []string{"timestamp", "input_length"}, readMooncake},
@@ -47,7 +47,7 @@ var sourceForms = []sourceForm{
 	{"Azure's LLM table", []string{"TIMESTAMP", "ContextTokens", "GeneratedTokens"}, readAzureLLM},
 }
 
-// SourceForms are the names of the forms that ReadSource knows.
+// SourceForms returns the names of the formats that ReadSource knows.
 func SourceForms() []string {
 	var all []string
 	for _, f := range sourceForms {
@@ -56,10 +56,10 @@ func SourceForms() []string {
 	return all
 }
 
-// OpenSource reads recorded traffic from a file or, put together, from those of a folder and the
-// folders in it whose names end in .json, .jsonl or .csv, compressed by gzip (.gz) or not. Manifests
-// are left out. unit is that of the timestamps where they have none of their own; 0 is
-// [TraceReader]'s rule.
+// OpenSource reads recorded traffic from a file, or from all files of a folder and its folders
+// whose names end in .json, .jsonl or .csv, compressed by gzip (.gz) or not. It skips manifests.
+// unit is the unit of timestamps that have none of their own; with 0 the rule of [TraceReader]
+// applies.
 func OpenSource(path string, unit time.Duration) (Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -85,7 +85,7 @@ func OpenSource(path string, unit time.Duration) (Source, error) {
 	return all, err
 }
 
-// isTrace tells of a file in a folder of traces whether it is one.
+// isTrace reports whether a file in a folder of traces is a trace.
 func isTrace(name string) bool {
 	ext := filepath.Ext(strings.TrimSuffix(name, ".gz"))
 	return slices.Contains([]string{".json", ".jsonl", ".csv"}, ext) && !strings.HasPrefix(name, "manifest")
@@ -142,8 +142,9 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 			s, err := f.read(name, text, unit)
 			s.Form = f.name
 			s.count()
-			if errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) && len(s.Sessions) == 0 {
-				err = fmt.Errorf("%w: the file is cut off; fetch it again, or take its last line out", err)
+			cut := errors.Is(err, io.ErrUnexpectedEOF) && len(s.Sessions) == 0
+			if cut || errors.Is(err, gzip.ErrChecksum) {
+				err = fmt.Errorf("%w: the file is cut off; fetch it again, or remove its last line", err)
 			}
 			return s, err
 		}
@@ -151,7 +152,7 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 	return Source{}, unknownForm(name, begin, keys)
 }
 
-// count counts the calls of the sessions where that was not done.
+// count sets the number of calls of the sessions that have none yet.
 func (s *Source) count() {
 	for i := range s.Sessions {
 		if s.Sessions[i].Count > 0 {
@@ -163,7 +164,7 @@ func (s *Source) count() {
 	}
 }
 
-// unknownForm is the error of traffic in no form that is known.
+// unknownForm returns the error for traffic in an unknown format.
 func unknownForm(name string, begin []byte, keys []string) error {
 	begin = bytes.TrimSpace(begin)
 	what := "it begins with the fields " + strings.Join(keys, ", ")
@@ -175,11 +176,11 @@ func unknownForm(name string, begin []byte, keys []string) error {
 	case len(keys) == 0:
 		what = fmt.Sprintf("it begins with %.40q", begin)
 	}
-	return fmt.Errorf("%s:1: no recorded traffic that is known: %s; known are %s", name, what,
-		strings.Join(SourceForms(), ", "))
+	return fmt.Errorf("%s:1: recorded traffic in an unknown format: %s; known formats are %s", name,
+		what, strings.Join(SourceForms(), ", "))
 }
 
-// firstKeys are the names of the first JSON object's fields, as far as the text shows them, or the
+// firstKeys returns the keys of the first JSON object, as far as the text contains them, or the
 // columns of a table.
 func firstKeys(text []byte) []string {
 	text = bytes.TrimLeft(text, "\ufeff \t\r\n")
@@ -223,7 +224,7 @@ func firstKeys(text []byte) []string {
 	}
 }
 
-// readRecordingSource is ReadRecording as a form.
+// readRecordingSource is the reader of Loadstone's recordings.
 func readRecordingSource(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	sessions, cut, err := readRecording(name, r)
 	s := Source{Sessions: sessions, Timed: true}
@@ -233,12 +234,12 @@ func readRecordingSource(name string, r *bufio.Reader, _ time.Duration) (Source,
 	return s, err
 }
 
-// readMooncake is TraceReader as a form.
+// readMooncake is the reader of Mooncake's traces.
 func readMooncake(name string, r *bufio.Reader, unit time.Duration) (Source, error) {
 	t := TraceReader{Unit: unit}
 	requests, err := t.Read(name, r)
 	return Source{Requests: requests, Skipped: t.Skipped}, err
 }
 
-// byArrival orders sessions by when they came.
+// byArrival compares sessions by their arrival times.
 func byArrival(s, t Session) int { return int(min(1, max(-1, s.At-t.At))) }

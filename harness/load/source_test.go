@@ -34,7 +34,7 @@ func transcript(s *Source) string {
 		for c := range session.Calls {
 			fmt.Fprintf(&b, " call %d: from %d keep %d after %v, pause %v person %t, turn %d sub %d, max %d, %d tools\n",
 				c.ID, c.From, c.Keep, c.After, c.Pause, c.Person, c.Turn, c.Sub, c.Answer, len(c.Tools))
-			w := c.Was
+			w := c.Recorded
 			fmt.Fprintf(&b, "  was %q %s: %d in, %d cached, %d out, %v of %v\n", w.Text, w.ToolCalls, w.Prompt, w.Cached,
 				w.Output, w.First, w.Took)
 			for _, m := range c.Add {

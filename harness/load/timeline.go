@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// A moment is when a call of a trace was sent and when it ended.
-type moment struct{ start, end time.Duration }
+// A span is the time from the start to the end of a call of a trace.
+type span struct{ start, end time.Duration }
 
-// before are the calls that a call waits for, as far as times tell: those that had ended when it was
-// sent, but not those that had ended before another of them was sent, which has waited for them.
-func before(all []moment, i int) []int {
-	latest := time.Duration(-1 << 62) // when the last of those that had ended was sent
+// before returns the calls that call i waits for, judged by times alone: the calls that had ended
+// when it was sent, except those that had ended before another of these was sent, which waited for
+// them itself.
+func before(all []span, i int) []int {
+	latest := time.Duration(-1 << 62) // start of the last call that had ended
 	for j, m := range all {
 		if j != i && m.end <= all[i].start && (m.start < all[i].start || j < i) {
 			latest = max(latest, m.start)
@@ -21,15 +22,16 @@ func before(all []moment, i int) []int {
 	}
 	var waits []int
 	for j, m := range all {
-		if j != i && m.end <= all[i].start && m.end > latest || j < i && m.end == m.start && m.end == latest {
+		ended := j != i && m.end <= all[i].start && m.end > latest
+		if ended || j < i && m.end == m.start && m.end == latest {
 			waits = append(waits, j)
 		}
 	}
 	return waits
 }
 
-// pause is the time from the end of the calls that a call waits for to the call.
-func pause(all []moment, i int, waits []int) time.Duration {
+// pause returns the time from the end of the calls that call i waits for to its start.
+func pause(all []span, i int, waits []int) time.Duration {
 	if len(waits) == 0 {
 		return 0
 	}
@@ -40,7 +42,7 @@ func pause(all []moment, i int, waits []int) time.Duration {
 	return max(0, all[i].start-end)
 }
 
-// commonPrefix is how many messages two histories begin with alike.
+// commonPrefix returns the number of equal leading messages of two histories.
 func commonPrefix(a, b []json.RawMessage) int {
 	n := 0
 	for n < len(a) && n < len(b) && bytes.Equal(a[n], b[n]) {
@@ -49,8 +51,8 @@ func commonPrefix(a, b []json.RawMessage) int {
 	return n
 }
 
-// goOn makes a call go on from the history of another, of which it has the first messages kept. The
-// messages that it adds follow. An answer that the agent sent back is marked as such.
+// goOn makes a call continue call from, whose conversation has history messages. The call keeps the
+// first kept of them and adds the messages add. An answer that the agent sent back becomes a Reply.
 func (c *Call) goOn(from, history, kept int, add []Message) {
 	c.From, c.Keep, c.Add = from, kept, add
 	if kept == 0 {
@@ -64,7 +66,7 @@ func (c *Call) goOn(from, history, kept int, add []Message) {
 	}
 }
 
-// without is a list of calls without one.
+// without returns a list of calls without the call id.
 func without(calls []int, id int) []int {
 	return slices.DeleteFunc(slices.Clone(calls), func(c int) bool { return c == id })
 }

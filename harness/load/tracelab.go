@@ -32,10 +32,10 @@ type traceLabRow struct {
 
 // A labRound is what of a row is kept until all are read.
 type labRound struct {
-	moment
+	span
 	input, prefix, output, thinking int
 	person                          bool
-	spawns                          []moment
+	spawns                          []span
 }
 
 // A labSession is a session of TraceLab's.
@@ -43,7 +43,7 @@ type labSession struct {
 	name, owner string // owner is the user and the project
 	rounds      []labRound
 	parent      *labSession
-	spawn       moment // of the parent, within which it ran
+	spawn       span // of the parent, within which it ran
 }
 
 // minSpawn is how long a sub-agent runs at least: shorter calls of the tool are refusals.
@@ -131,7 +131,7 @@ func (row *traceLabRow) round() (round labRound, ok bool, err error) {
 		from, err1 := timeOf(t.Emitted)
 		to, err2 := timeOf(t.Result)
 		if err1 == nil && err2 == nil {
-			round.spawns = append(round.spawns, moment{from, to})
+			round.spawns = append(round.spawns, span{from, to})
 		}
 	}
 	if sent == 0 {
@@ -140,7 +140,7 @@ func (row *traceLabRow) round() (round labRound, ok bool, err error) {
 	if row.Input < 0 || row.Prefix < 0 || row.Input > maxTrace || row.Output > maxTrace {
 		return round, false, fmt.Errorf("%d tokens in, %d of them cached: want 0 to %d", row.Input, row.Prefix, maxTrace)
 	}
-	round.moment = moment{sent, max(sent, ended)}
+	round.span = span{sent, max(sent, ended)}
 	round.input, round.prefix = row.Input, min(row.Prefix, row.Input)
 	round.output, round.thinking = row.Output+row.Thinking, row.Thinking
 	return round, sent > 0 && round.input > 0 && round.output > 0, nil
@@ -160,7 +160,7 @@ func timeOf(text string) (time.Duration, error) {
 // joinSubagents finds the sessions that are sub-agents, and returns those of each parent.
 func joinSubagents(all []*labSession) map[*labSession][]*labSession {
 	type window struct {
-		moment
+		span
 		of *labSession
 	}
 	windows := map[string][]window{}
@@ -181,7 +181,7 @@ func joinSubagents(all []*labSession) map[*labSession][]*labSession {
 			}
 		}
 		if best != nil {
-			s.parent, s.spawn = best.of, best.moment
+			s.parent, s.spawn = best.of, best.span
 		}
 	}
 	for _, s := range all {
@@ -220,20 +220,20 @@ func (s *labSession) session(subs []*labSession, begin time.Duration) Session {
 	for i := range last {
 		last[i] = -1
 	}
-	moments := make([]moment, len(all))
+	spans := make([]span, len(all))
 	var minted uint64
 	turn := 0
 	for id, r := range all {
-		moments[id] = r.moment
+		spans[id] = r.span
 		c := Call{ID: id, From: -1, Sub: r.agent, Person: r.person && r.index > 0, Answer: r.output}
 		if r.agent == 0 && r.person && r.index > 0 {
 			turn++
 		}
 		c.Turn = turn
-		c.Was = &Recorded{Prompt: r.input, Cached: r.prefix, Output: r.output, Reasoning: r.thinking,
+		c.Recorded = &Recorded{Prompt: r.input, Cached: r.prefix, Output: r.output, Reasoning: r.thinking,
 			Took: r.end - r.start}
 		c.After = s.waits(agents, last, r.agent, r.start)
-		c.Pause = pause(moments, id, c.After)
+		c.Pause = pause(spans, id, c.After)
 		prev := blocks[r.agent]
 		n := r.input / labBlock
 		now := slices.Clone(prev[:min(r.prefix/labBlock, len(prev), n)])

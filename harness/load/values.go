@@ -8,15 +8,16 @@ import (
 	"io"
 )
 
-// maxValue bounds a JSON value of a trace: a session of a million tokens a call is below it.
+// maxValue is the maximum size of a JSON value of a trace in bytes. A session with calls of a
+// million tokens is smaller.
 const maxValue = 256 << 20
 
-// A valueReader reads the JSON values of a text, a line each or over many lines.
+// A valueReader reads the JSON values of a text. A value may span lines.
 type valueReader struct {
 	name   string
 	lines  *lineReader
 	values *json.Decoder
-	line   int // in which the last value began
+	line   int // line in which the last value began
 }
 
 func newValueReader(name string, r io.Reader) *valueReader {
@@ -25,11 +26,11 @@ func newValueReader(name string, r io.Reader) *valueReader {
 	return v
 }
 
-// next reads the next value into to. It is io.EOF at the end; any other error has the line and is
-// final.
+// next reads the next value into to. It returns io.EOF at the end. Any other error contains the
+// line and is final.
 func (v *valueReader) next(to any) error {
 	var raw json.RawMessage
-	v.values.More() // goes to where the next one begins
+	v.values.More() // skips to the beginning of the next value
 	begin := v.values.InputOffset()
 	v.lines.bound = begin + maxValue
 	err := v.values.Decode(&raw)
@@ -39,13 +40,13 @@ func (v *valueReader) next(to any) error {
 	case err == io.EOF:
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%s:%d: the file is cut off within what begins here; fetch it again, or take "+
-			"it out from here on", v.name, v.lines.at(begin))
+		return fmt.Errorf("%s:%d: the file is cut off within the value that begins here; fetch it "+
+			"again, or remove that value", v.name, v.lines.at(begin))
 	case errors.Is(err, errLongValue):
-		return fmt.Errorf("%s:%d: what begins here is longer than %d MB, which no session is; want a "+
-			"session or a call a line", v.name, v.lines.at(begin), maxValue>>20)
+		return fmt.Errorf("%s:%d: the value that begins here is longer than %d MB, which no session "+
+			"is; want a session or a call a line", v.name, v.lines.at(begin), maxValue>>20)
 	case errors.As(err, &syntax):
-		return fmt.Errorf("%s:%d: no JSON: %w", v.name, v.lines.at(syntax.Offset), err)
+		return fmt.Errorf("%s:%d: not JSON: %w", v.name, v.lines.at(syntax.Offset), err)
 	case err != nil:
 		return fmt.Errorf("%s:%d: %w", v.name, v.lines.at(begin), err)
 	}
@@ -55,22 +56,21 @@ func (v *valueReader) next(to any) error {
 	return nil
 }
 
-// errorf is an error of the value that was read last.
+// errorf returns an error with the line of the value that was read last.
 func (v *valueReader) errorf(format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %w", v.name, v.line, fmt.Errorf(format, args...))
 }
 
 var errLongValue = errors.New("too long")
 
-// A lineReader counts lines as they are read. It fails beyond bound, unless that is 0.
+// A lineReader is a reader that knows the line of each byte.
 type lineReader struct {
 	r     io.Reader
-	read  int64
-	bound int64
+	read  int64 // bytes so far
+	bound int64 // maximum of read; 0 is no limit
 
-	line  int     // of the byte at from
-	from  int64   // before it nothing is asked any more
-	since []int64 // where the line ends behind from are
+	line  int     // number of the line at the last offset that at was called with
+	since []int64 // offsets of the lines that begin after it
 }
 
 func (l *lineReader) Read(p []byte) (int, error) {
@@ -90,8 +90,8 @@ func (l *lineReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// at is the line of a byte, and of the first that says something after it. Bytes are asked for in
-// order, and what lies before is forgotten.
+// at returns the number of the line that contains a byte. Calls must have increasing offsets, since
+// at forgets earlier lines.
 func (l *lineReader) at(offset int64) int {
 	n := 0
 	for n < len(l.since) && l.since[n] <= offset {
@@ -99,6 +99,5 @@ func (l *lineReader) at(offset int64) int {
 	}
 	l.line += n
 	l.since = append(l.since[:0], l.since[n:]...)
-	l.from = offset
 	return l.line
 }

@@ -133,7 +133,7 @@ func (w *wekaReader) call(q *wekaRequest, t float64, after int, waits []int) Cal
 	if after >= 0 {
 		c.After = append([]int{after}, waits...)
 	}
-	c.Was = &Recorded{Finish: q.Stop, Prompt: q.In, Cached: -1, Output: q.Out, Reasoning: -1,
+	c.Recorded = &Recorded{Finish: q.Stop, Prompt: q.In, Cached: -1, Output: q.Out, Reasoning: -1,
 		First: seconds(value(q.TTFT)), Took: seconds(value(q.Took))}
 	end := 0.0
 	for _, id := range c.After {

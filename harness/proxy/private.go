@@ -30,8 +30,8 @@ const usualRatio = 0.25
 func (p *private) hide(s *session, c *load.Call, b *body, all *prompt) {
 	if s.ratio == 0 {
 		s.ratio = usualRatio
-		if bytes := all.bytes(b); c.Was.Prompt > 0 && bytes > 0 {
-			s.ratio = float64(c.Was.Prompt) / float64(bytes)
+		if bytes := all.bytes(b); c.Recorded.Prompt > 0 && bytes > 0 {
+			s.ratio = float64(c.Recorded.Prompt) / float64(bytes)
 		}
 	}
 	for i := range c.Add {
@@ -47,7 +47,7 @@ func (p *private) hide(s *session, c *load.Call, b *body, all *prompt) {
 		*m = load.Message{Role: role, Reply: m.Reply, Words: p.words(text, s.ratio)}
 	}
 	c.Fields, c.Tools = nil, nil
-	c.Was.Text, c.Was.Thought, c.Was.ToolCalls = "", "", nil
+	c.Recorded.Text, c.Recorded.Thought, c.Recorded.ToolCalls = "", "", nil
 	s.API = ""
 }
 

@@ -194,7 +194,7 @@ func TestClaudeCode(t *testing.T) {
 	var got []string
 	for _, c := range calls(sessions[0]) {
 		got = append(got, fmt.Sprintf("%d from %d keep %d after %v add %d sub %d turn %d person %t answer %d was %q %d/%d/%d", c.ID, c.From, c.Keep,
-			c.After, len(c.Add), c.Sub, c.Turn, c.Person, c.Answer, c.Was.Text+string(c.Was.ToolCalls), c.Was.Prompt, c.Was.Cached, c.Was.Output))
+			c.After, len(c.Add), c.Sub, c.Turn, c.Person, c.Answer, c.Recorded.Text+string(c.Recorded.ToolCalls), c.Recorded.Prompt, c.Recorded.Cached, c.Recorded.Output))
 	}
 	assert.DeepEqual(t, got, []string{
 		`0 from -1 keep 0 after [] add 2 sub 0 turn 0 person false answer 32000 was "[{\"type\":\"function\",\"function\":{\"name\":\"Task\",\"arguments\":\"{\\\"x\\\":1}\"}}]" 330/300/7`,
@@ -253,13 +253,13 @@ func TestCodex(t *testing.T) {
 	assert.Equal(t, len(sessions), 1)
 	all := calls(sessions[0])
 	assert.Equal(t, len(all), 3)
-	assert.Equal(t, string(all[0].Was.ToolCalls), `[{"type":"function","function":{"name":"shell","arguments":"{\"command\":[\"ls\"]}"}}]`)
+	assert.Equal(t, string(all[0].Recorded.ToolCalls), `[{"type":"function","function":{"name":"shell","arguments":"{\"command\":[\"ls\"]}"}}]`)
 	assert.Equal(t, all[1].From, 0)
 	assert.Equal(t, all[1].Person, false)
 	assert.Equal(t, all[2].From, 1)
 	assert.Equal(t, all[2].Person, true)
-	assert.Equal(t, all[2].Was.Text, "Fixed.")
-	assert.DeepEqual(t, []int{all[2].Was.Prompt, all[2].Was.Cached, all[2].Was.Output, len(all[2].Add)}, []int{50, 32, 4, 2})
+	assert.Equal(t, all[2].Recorded.Text, "Fixed.")
+	assert.DeepEqual(t, []int{all[2].Recorded.Prompt, all[2].Recorded.Cached, all[2].Recorded.Output, len(all[2].Add)}, []int{50, 32, 4, 2})
 	assert.DeepEqual(t, replay(t, sessions[0], "gpt"), bodies)
 }
 
@@ -309,7 +309,7 @@ func TestGrowingHistories(t *testing.T) {
 		for j, c := range calls(sessions[i]) {
 			assert.Equal(t, c.From, j-1)
 			assert.Equal(t, c.Keep, 0)
-			assert.Equal(t, c.Was.Text, "so")
+			assert.Equal(t, c.Recorded.Text, "so")
 		}
 	}
 }
@@ -370,7 +370,7 @@ func TestNothingChanges(t *testing.T) {
 	assert.DeepEqual(t, gotHeader, wantHeader)
 	assert.DeepEqual(t, gotTrailer, wantTrailer)
 	sessions := s.sessions()
-	assert.Equal(t, calls(sessions[0])[0].Was.Text, "so")
+	assert.Equal(t, calls(sessions[0])[0].Recorded.Text, "so")
 	assert.Equal(t, calls(sessions[0])[0].Add[0].Text, "hi")
 }
 
@@ -397,7 +397,7 @@ func TestEventsAtOnce(t *testing.T) {
 	for lines.Scan() {
 	}
 	sessions := s.sessions()
-	was := calls(sessions[0])[0].Was
+	was := calls(sessions[0])[0].Recorded
 	assert.Equal(t, was.Text, "xxx")
 	assert.Equal(t, was.Failure, "")
 	assert.Assert(t, was.First > 0 && was.First <= was.Took)
@@ -449,9 +449,9 @@ func TestBreaks(t *testing.T) {
 	var failures []string
 	for _, session := range sessions {
 		for _, c := range calls(session) {
-			assert.Equal(t, c.Was.Text, "half")
-			assert.Equal(t, c.Was.Output, 1)
-			failures = append(failures, c.Was.Failure)
+			assert.Equal(t, c.Recorded.Text, "half")
+			assert.Equal(t, c.Recorded.Output, 1)
+			failures = append(failures, c.Recorded.Failure)
 		}
 	}
 	assert.DeepEqual(t, failures, []string{"the server broke off", "the agent broke off"})
@@ -500,7 +500,7 @@ func TestPrivate(t *testing.T) {
 	assert.Equal(t, alice[1].From, 0)
 	assert.Equal(t, alice[1].Keep, 0)
 	assert.Equal(t, alice[1].Add[0].Reply, true)
-	assert.Equal(t, alice[0].Was.Output, 7)
+	assert.Equal(t, alice[0].Recorded.Output, 7)
 }
 
 // Whatever breaks off when, and however the pieces are cut, the agent has what the server sent up to
@@ -565,7 +565,7 @@ func FuzzBreaks(f *testing.F) {
 		}
 		sessions, err := load.ReadRecording("recording", bytes.NewReader(s.file.Bytes()))
 		assert.NilError(t, err)
-		was := calls(sessions[0])[0].Was
+		was := calls(sessions[0])[0].Recorded
 		assert.Assert(t, strings.HasPrefix("a b c ", was.Text), was.Text)
 		assert.Assert(t, was.Failure != "" || was.Text == "a b c ")
 	})

@@ -222,7 +222,7 @@ func (r *Recorder) record(x *exchange) error {
 	p := r.promptOf(b)
 	s, fresh := r.sessionOf(x, b, p)
 	c, now := r.link(s, p, b, x)
-	c.Was = was(x, a)
+	c.Recorded = was(x, a)
 	if r.private != nil {
 		r.private.hide(s, &c, b, p)
 	}
@@ -245,7 +245,7 @@ func (r *Recorder) record(x *exchange) error {
 		if fresh {
 			st.Sessions++
 		}
-		if c.Was.Failure != "" {
+		if c.Recorded.Failure != "" {
 			st.Broken++
 		}
 		if b.previous != "" && r.responses[b.previous] == nil {

@@ -10,10 +10,10 @@ import (
 	"loadstone/harness/proc"
 )
 
-// recordKey is where a script's recording proxy is kept.
+// recordKey is the key of a script's recording proxy among its values.
 type recordKey struct{}
 
-// recording is the recording proxy that a script has started.
+// A recording is the recording proxy of a script, if it has started one.
 type recording struct{ *proc.Process }
 
 func (r *recording) close() {
@@ -35,8 +35,8 @@ func record(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	words := append([]string{"record", "-to", started(ts).URL, "-addr", "127.0.0.1:0", "-out", ts.MkAbs(args[0])},
-		args[1:]...)
+	words := append([]string{"record", "-to", started(ts).URL, "-addr", "127.0.0.1:0",
+		"-out", ts.MkAbs(args[0])}, args[1:]...)
 	r.Process, err = proc.Start(ctx, log, path, words...)
 	ts.Check(err)
 	ts.Setenv("PROXY", r.URL)
