@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// agentPerfVersion is that of agentperf-local's rows which this reader knows.
+// agentPerfVersion is the version of agentperf-local's rows that this reader knows.
 const agentPerfVersion = 1
 
 // An agentPerfRow is a line of agentperf-local's replays: a call with its whole prompt.
@@ -29,8 +29,9 @@ type agentPerfRow struct {
 	} `json:"recorded_tool_calls_after"`
 }
 
-// readAgentPerf reads agentperf-local's replays (Artificial Analysis, Apache-2.0): JSON Lines, a call
-// each with all its messages. The tools' time is a pause before the next call of the conversation.
+// readAgentPerf reads agentperf-local's replays (Artificial Analysis, Apache-2.0): JSON Lines, one
+// call per line with all its messages. The time of the tools is a pause before the next call of the
+// conversation.
 func readAgentPerf(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	rows := newValueReader(name, r)
 	var order []*agentPerfSession
@@ -66,25 +67,25 @@ func readAgentPerf(name string, r *bufio.Reader, _ time.Duration) (Source, error
 	return source, nil
 }
 
-// An agentPerfSession is a conversation as far as it was read.
+// An agentPerfSession is a conversation as far as its rows were read.
 type agentPerfSession struct {
 	name    string
 	calls   []Call
-	history []json.RawMessage // of the last call
-	tools   time.Duration     // that the tools took after it
+	history []json.RawMessage // messages of the last call
+	tools   time.Duration     // time of the tools after it
 }
 
 func (s *agentPerfSession) add(row *agentPerfRow) error {
 	if row.Index != len(s.calls) {
-		return fmt.Errorf("call %d follows call %d; sort the lines by conversation_idx, and leave none out",
-			row.Index, len(s.calls)-1)
+		return fmt.Errorf("call %d follows call %d; sort the lines by conversation_idx, and leave "+
+			"none out", row.Index, len(s.calls)-1)
 	}
 	if len(row.Messages) == 0 {
 		return fmt.Errorf("call %d has no messages", row.Index)
 	}
 	c := Call{ID: row.Index, From: -1, Pause: s.tools, Tools: row.Tools, Answer: row.answer()}
-	c.Recorded = &Recorded{Prompt: known(row.Prompt), Cached: -1, Output: row.output(), Reasoning: -1,
-		Took: fromMillis(row.Took)}
+	c.Recorded = &Recorded{Prompt: known(row.Prompt), Cached: -1, Output: row.output(),
+		Reasoning: -1, Took: fromMillis(row.Took)}
 	kept := commonPrefix(s.history, row.Messages)
 	var add []Message
 	for _, raw := range row.Messages[kept:] {
@@ -100,7 +101,7 @@ func (s *agentPerfSession) add(row *agentPerfRow) error {
 			c.After = []int{last}
 		}
 		if slices.EqualFunc(c.Tools, s.calls[last].Tools, equalJSON) {
-			c.Tools = s.calls[last].Tools // once in memory
+			c.Tools = s.calls[last].Tools // keep one copy in memory
 		}
 		if len(add) > 0 && add[0].Reply {
 			was := s.calls[last].Recorded
@@ -115,7 +116,7 @@ func (s *agentPerfSession) add(row *agentPerfRow) error {
 	return nil
 }
 
-// answer is the max tokens of the answer that agentperf-local asks for.
+// answer returns the maximum tokens of the answer that agentperf-local asks for.
 func (row *agentPerfRow) answer() int {
 	if row.Max != nil {
 		return *row.Max
@@ -123,7 +124,7 @@ func (row *agentPerfRow) answer() int {
 	return max(1, row.output())
 }
 
-// output is the length that the answer is to have; -1 unknown.
+// output returns the length of the answer in tokens, or -1 if it is not known.
 func (row *agentPerfRow) output() int {
 	switch {
 	case row.Target != nil:
@@ -134,7 +135,7 @@ func (row *agentPerfRow) output() int {
 	return -1
 }
 
-// known is a count that may be missing, which is -1.
+// known returns a count, or -1 if it is missing.
 func known(n *int) int {
 	if n == nil {
 		return -1

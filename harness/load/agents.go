@@ -5,38 +5,39 @@ import (
 	"iter"
 )
 
-// A Compaction is what an agent does whose conversation has grown long: it asks for a summary, and
-// goes on in a new conversation that begins with it. The zero Compaction is none.
+// A Compaction lets an agent whose conversation has grown long ask for a summary and continue in a
+// new conversation that begins with it. The zero Compaction does nothing.
 type Compaction struct {
-	At Amount // tokens of the conversation that a call would exceed
+	At Amount // maximum tokens of a conversation; a call that would exceed it compacts first
 	To Amount // tokens of the summary
 }
 
 func (c Compaction) String() string { return fmt.Sprintf("%v to %v", c.At, c.To) }
 
-// SubAgents are those that an agent starts after some of its turns. They work beside each other,
-// each in a conversation of its own, and the agent goes on with their last answers.
+// SubAgents describes the sub-agents that an agent starts after some of its turns. Each works in
+// its own conversation; the agent continues with their last answers.
 type SubAgents struct {
-	Number Amount  // how many
-	Calls  Amount  // of each of them
-	Share  float64 // of the turns, 0 to 1, after which there are some
+	Number Amount  // sub-agents at a time
+	Calls  Amount  // calls of each sub-agent
+	Share  float64 // share of the turns, 0 to 1, after which the agent starts sub-agents
 }
 
 func (s SubAgents) String() string {
 	return fmt.Sprintf("%v of %v calls after %g%% of turns", s.Number, s.Calls, 100*s.Share)
 }
 
-// works tells whether the agents' sessions are graphs that are drawn from the seeds.
+// works reports whether agents compact their conversations or start sub-agents.
 func (l *Load) works() bool {
 	return l.Compact != (Compaction{}) || l.SubAgents != (SubAgents{})
 }
 
-// summaryTokens are those of the question for a summary.
+// summaryTokens is the length of the request for a summary.
 const summaryTokens = 12
 
-// work is the session of an agent that compacts its conversation or starts sub-agents: its turns as
-// turns has them, and calls between them. The lengths of conversations are those that were asked
-// for, not what a server made of them, so that the graph is the same on every server.
+// work returns the session of an agent that compacts its conversation or starts sub-agents: the
+// turns of turnsOf, and calls between them. It computes the lengths of conversations from the
+// lengths that were asked for, not from the server's answers, so the graph is the same on every
+// server.
 func (l *Load) work(agent int) iter.Seq[Call] {
 	return func(yield func(Call) bool) {
 		w := worker{load: l, agent: agent, last: -1, yield: yield}
@@ -51,17 +52,17 @@ func (l *Load) work(agent int) iter.Seq[Call] {
 	}
 }
 
-// worker is an agent whose session is being drawn.
+// A worker draws the session of an agent.
 type worker struct {
 	load  *Load
 	agent int
 	yield func(Call) bool
 
-	id, last int   // of the next call; the call that the conversation goes on from
+	id, last int   // ID of the next call, and the call that the conversation continues
 	length   int   // tokens of the conversation, as they were asked for
-	limit    int   // at which it is compacted; 0 never
-	subs     int   // sub-agents so far
-	wait     []int // their last calls, which the next turn waits for
+	limit    int   // maximum length before the conversation is compacted; 0 is no limit
+	subs     int   // number of sub-agents so far
+	wait     []int // last calls of the sub-agents that the next turn waits for
 }
 
 // call yields a call and returns its number.
@@ -71,7 +72,7 @@ func (w *worker) call(c Call) (id int, more bool) {
 	return c.ID, w.yield(c)
 }
 
-// turn is the agent's next turn, after a compaction where it would exceed the limit.
+// turn yields the agent's next turn, after a compaction if the turn would exceed the limit.
 func (w *worker) turn(turn int) bool {
 	l := w.load
 	c := l.call(w.agent, turn, 0)
@@ -99,7 +100,7 @@ func (w *worker) turn(turn int) bool {
 	return more
 }
 
-// summarise asks for a summary of the conversation.
+// summarise yields a call that asks for a summary of the conversation.
 func (w *worker) summarise(turn int) (id int, more bool) {
 	l := w.load
 	place := []int{w.agent, turn}
@@ -110,7 +111,7 @@ func (w *worker) summarise(turn int) (id int, more bool) {
 		Add: []Message{{Role: "user", Words: []Words{words}}}})
 }
 
-// delegate lets sub-agents work after a turn, where it is drawn that they do.
+// delegate yields the calls of sub-agents after a turn, if it draws that there are some.
 func (w *worker) delegate(turn int) bool {
 	l := w.load
 	if l.SubAgents.Share == 0 ||
@@ -123,7 +124,7 @@ func (w *worker) delegate(turn int) bool {
 		n := l.SubAgents.Calls.count(draw(l.Seeds.Length, "sub-calls", w.agent, w.subs), 1)
 		last := -1
 		for k := range n {
-			// Places of calls below 0 are no others'.
+			// Negative turns keep the draws of sub-agents apart from those of turns.
 			c := l.call(w.agent, -w.subs, k)
 			c.From, c.Sub, c.Turn, c.Aside = last, w.subs, turn, 0
 			if k == 0 {
@@ -141,7 +142,7 @@ func (w *worker) delegate(turn int) bool {
 	return true
 }
 
-// tokens are those of a message's made-up words.
+// tokens returns the number of tokens of a message's made-up words.
 func (m *Message) tokens() int {
 	n := 0
 	for _, w := range m.Words {

@@ -54,7 +54,7 @@ func (s *blockSession) add(c Call, input, base int, baseBlocks, blocks []uint64)
 func (s *blockSession) all() iter.Seq[Call] {
 	return func(yield func(Call) bool) {
 		made := make([][]uint64, len(s.calls))
-		last := make([]int, len(s.calls)) // last[i] is the last call that needs the blocks of call i
+		last := make([]int, len(s.calls)) // last[i] is the last call that needs call i's blocks
 		for i, c := range s.calls {
 			if c.base >= 0 {
 				last[c.base] = i

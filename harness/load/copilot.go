@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A copilotSession is a line of the traces of GitHub Copilot's coding agent that Azure publishes
-// (2026, CC-BY): a session, without texts.
+// A copilotSession is a session without texts, a line of the traces of GitHub Copilot's coding
+// agent that Azure publishes (2026, CC-BY).
 type copilotSession struct {
 	ID    string `json:"session_id"`
 	Turns []struct {
@@ -34,17 +34,18 @@ type copilotCall struct {
 	span
 }
 
-// A copilotMessage is a message of a prompt. Equal ones at the same place are taken to be the same.
+// A copilotMessage is a message of a prompt. Equal messages at the same place of two prompts are
+// taken to be the same message.
 type copilotMessage struct {
 	Type   string `json:"type"`
 	Role   string `json:"role"`
 	Tokens int    `json:"token_len"`
 }
 
-// readCopilot reads JSON Lines, a session each. What a prompt begins with and an earlier one of the
-// session began with as well is that prompt's; tokens that no message has, such as of tools, come
-// first in a conversation. A call waits for all that had ended when it was sent; the time between,
-// in which tools ran, is its pause.
+// readCopilot reads JSON Lines, one session per line. Prompts of a session share their equal
+// leading messages. Tokens of a prompt that belong to no message, such as those of tools, become
+// the first message of a conversation. A call waits for all calls that had ended when it was sent;
+// its pause is the time in between, in which tools ran.
 func readCopilot(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	source := Source{Timed: true}
 	sessions := newValueReader(name, r)
@@ -64,22 +65,19 @@ func readCopilot(name string, r *bufio.Reader, _ time.Duration) (Source, error) 
 		if len(calls) > 0 {
 			c := copilotReader{scope: Derive(0, "copilot "+s.ID)}
 			c.read(calls)
-			source.Sessions = append(source.Sessions, Session{Name: s.ID, At: calls[0].start, SecretLast: true,
-				Calls: slices.Values(c.calls)})
+			source.Sessions = append(source.Sessions, Session{Name: s.ID, At: calls[0].start,
+				SecretLast: true, Calls: slices.Values(c.calls)})
 		}
 	}
 	if len(source.Sessions) == 0 {
 		return source, fmt.Errorf("%s: no call in it has an answer", name)
 	}
-	slices.SortStableFunc(source.Sessions, byArrival)
-	begin := source.Sessions[0].At
-	for i := range source.Sessions {
-		source.Sessions[i].At -= begin
-	}
+	alignArrivals(source.Sessions)
 	return source, nil
 }
 
-// calls are those of a session that have an answer, in the order in which they were sent.
+// calls returns the session's calls that have an answer, sorted by start. It adds the number of
+// others to skipped.
 func (s *copilotSession) calls(skipped *int) ([]copilotCall, error) {
 	var all []copilotCall
 	for i, turn := range s.Turns {
@@ -93,8 +91,8 @@ func (s *copilotSession) calls(skipped *int) ([]copilotCall, error) {
 				return nil, err
 			}
 			if c.Tokens.Prompt > maxTrace || c.Tokens.Completion > maxTrace || !(c.Took >= 0) {
-				return nil, fmt.Errorf("%d tokens, %d of an answer in %g ms: want 0 to %d", c.Tokens.Prompt,
-					c.Tokens.Completion, c.Took, maxTrace)
+				return nil, fmt.Errorf("a prompt of %d and an answer of %d tokens in %g ms: want 0 to %d",
+					c.Tokens.Prompt, c.Tokens.Completion, c.Took, maxTrace)
 			}
 			c.turn, c.span = i, span{at, at + fromMillis(c.Took)}
 			all = append(all, c)
@@ -112,8 +110,8 @@ type copilotReader struct {
 	minted        int
 }
 
-// A copilotConversation is one of a session's: its last call, and how many messages stand before
-// those that the metadata has.
+// A copilotConversation is a conversation of a session: its last call, and the number of messages
+// before those in the metadata.
 type copilotConversation struct{ last, extra int }
 
 func (r *copilotReader) read(all []copilotCall) {
@@ -124,14 +122,16 @@ func (r *copilotReader) read(all []copilotCall) {
 	for i := range all {
 		c := &all[i]
 		waits := before(spans, i)
-		call := Call{ID: i, From: -1, After: waits, Turn: c.turn, Person: c.Initiator == "user" && i > 0,
-			Pause: pause(spans, i, waits), Answer: c.Tokens.Completion}
+		call := Call{ID: i, From: -1, After: waits, Turn: c.turn,
+			Person: c.Initiator == "user" && i > 0,
+			Pause:  pause(spans, i, waits), Answer: c.Tokens.Completion}
 		call.Recorded = &Recorded{Finish: c.Result, Prompt: c.Tokens.Prompt, Cached: c.Tokens.Cached,
 			Output: c.Tokens.Completion, Reasoning: -1, Took: c.end - c.start}
 		if at, kept := r.conversation(all, c); at >= 0 {
 			of := &r.conversations[at]
 			call.Sub = r.calls[of.last].Sub
-			call.goOn(of.last, len(all[of.last].Messages)+of.extra, kept+of.extra, r.messages(c.Messages[kept:]))
+			call.goOn(of.last, len(all[of.last].Messages)+of.extra, kept+of.extra,
+				r.messages(c.Messages[kept:]))
 			call.After = without(waits, of.last)
 			of.last = i
 		} else {
@@ -141,8 +141,8 @@ func (r *copilotReader) read(all []copilotCall) {
 	}
 }
 
-// conversation is the one that a call goes on from, whose messages it has the most of, and how many;
-// -1 where there is none.
+// conversation returns the index of the conversation that a call continues, the one with the most
+// common messages, and their number. at is -1 if there is none.
 func (r *copilotReader) conversation(all []copilotCall, c *copilotCall) (at, kept int) {
 	at = -1
 	for i, of := range r.conversations {
@@ -166,7 +166,7 @@ func (r *copilotReader) begin(call *Call, c *copilotCall) {
 	r.conversations = append(r.conversations, of)
 }
 
-// rest is the tokens of a prompt that no message has.
+// rest returns the number of tokens of a prompt that belong to no message.
 func (c *copilotCall) rest() int {
 	n := c.Tokens.Prompt
 	for _, m := range c.Messages {
@@ -175,7 +175,7 @@ func (c *copilotCall) rest() int {
 	return n
 }
 
-// sameMessages is how many messages two prompts begin with alike.
+// sameMessages returns the number of equal leading messages of two prompts.
 func sameMessages(a, b []copilotMessage) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
@@ -184,14 +184,14 @@ func sameMessages(a, b []copilotMessage) int {
 	return n
 }
 
-// messages are made-up messages of the same roles and lengths, like no others.
+// messages returns made-up messages of the same roles and lengths, with new words.
 func (r *copilotReader) messages(all []copilotMessage) []Message {
 	var made []Message
 	for _, m := range all {
 		r.minted++
 		w := Words{Seed: Derive(r.scope, "message", r.minted), Tokens: max(1, m.Tokens)}
 		role := cmp.Or(m.Role, "user")
-		if role != "system" && role != "assistant" { // a tool's result would need a call that it is of
+		if role != "system" && role != "assistant" { // a tool's result would need its call
 			role = "user"
 		}
 		made = append(made, Message{Role: role, Words: []Words{w}})

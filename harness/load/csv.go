@@ -12,21 +12,22 @@ import (
 	"time"
 )
 
-// readBurstGPT reads BurstGPT's tables (Wang et al., CC-BY-4.0): requests by their times in seconds,
-// and their tokens.
+// readBurstGPT reads BurstGPT's tables (Wang et al., CC-BY-4.0): the time of each request in
+// seconds, and its tokens.
 func readBurstGPT(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
-	t := tableReader{"Timestamp", "Request tokens", "Response tokens", func(text string) (time.Duration, error) {
+	at := func(text string) (time.Duration, error) {
 		s, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(s >= 0 && s < 1e9) {
 			return 0, fmt.Errorf("Timestamp %q: want seconds from 0 on", text)
 		}
 		return time.Duration(math.Round(s * float64(time.Second))), nil
-	}}
+	}
+	t := tableReader{"Timestamp", "Request tokens", "Response tokens", at}
 	return t.read(name, r)
 }
 
-// readAzureLLM reads Azure's tables of 2023 and 2024 (CC-BY): requests by date and time, and their
-// tokens.
+// readAzureLLM reads Azure's tables of 2023 and 2024 (CC-BY): the date and time of each request,
+// and its tokens.
 func readAzureLLM(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	t := tableReader{"TIMESTAMP", "ContextTokens", "GeneratedTokens", timeOf}
 	return t.read(name, r)
@@ -34,7 +35,7 @@ func readAzureLLM(name string, r *bufio.Reader, _ time.Duration) (Source, error)
 
 // A tableReader reads a table of requests.
 type tableReader struct {
-	at, input, output string // its columns
+	at, input, output string // names of the columns
 	time              func(string) (time.Duration, error)
 }
 
@@ -59,8 +60,8 @@ func (t *tableReader) read(name string, r io.Reader) (Source, error) {
 		line, _ := rows.FieldPos(0)
 		if err != nil {
 			if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
-				return source, fmt.Errorf("%s:%d: %w; where the file was cut off, take its last line out", name,
-					wrong.Line, wrong.Err)
+				return source, fmt.Errorf("%s:%d: %w; if the file was cut off, remove its last line",
+					name, wrong.Line, wrong.Err)
 			}
 			return source, fmt.Errorf("%s: %w", name, err)
 		}
@@ -70,7 +71,8 @@ func (t *tableReader) read(name string, r io.Reader) (Source, error) {
 		case first:
 			begin = at
 		case at < last:
-			err = fmt.Errorf("%s %s is before the one before it; sort the table by %[1]s", t.at, row[columns[t.at]])
+			err = fmt.Errorf("%s %s is earlier than the row before it; sort the table by %[1]s", t.at,
+				row[columns[t.at]])
 		}
 		if err != nil {
 			return source, fmt.Errorf("%s:%d: %w", name, line, err)
@@ -89,7 +91,9 @@ func (t *tableReader) read(name string, r io.Reader) (Source, error) {
 	return source, nil
 }
 
-func (t *tableReader) request(columns map[string]int, row []string) (at time.Duration, req TraceRequest, err error) {
+// request parses a row.
+func (t *tableReader) request(columns map[string]int, row []string) (
+	at time.Duration, req TraceRequest, err error) {
 	if at, err = t.time(strings.TrimSpace(row[columns[t.at]])); err != nil {
 		return at, req, err
 	}

@@ -38,12 +38,17 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 		return Message{}, errors.New("a message without a role")
 	}
 	out := Message{Role: m.Role, Raw: raw}
-	content := bytes.TrimSpace(m.Content)
-	if len(content) == 0 || content[0] != '[' {
-		var err error
+	var err error
+	if content := bytes.TrimSpace(m.Content); len(content) > 0 && content[0] == '[' {
+		err = out.setBlocks(content)
+	} else {
 		out.Text, err = contentText(content)
-		return out, err
 	}
+	return out, err
+}
+
+// setBlocks sets the text and the tool calls of a message from a list of content blocks.
+func (out *Message) setBlocks(content []byte) error {
 	var blocks []struct {
 		Type    string          `json:"type"`
 		Text    string          `json:"text"`
@@ -54,7 +59,7 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 		Content json.RawMessage `json:"content"`
 	}
 	if err := json.Unmarshal(content, &blocks); err != nil {
-		return out, fmt.Errorf("a message whose content is no list of blocks: %w", err)
+		return fmt.Errorf("a message whose content is no list of blocks: %w", err)
 	}
 	var texts []string
 	var calls []toolCall
@@ -66,7 +71,7 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 		case "tool_result":
 			text, err := contentText(b.Content)
 			if err != nil {
-				return out, err
+				return err
 			}
 			texts = append(texts, text)
 			if len(blocks) == 1 {
@@ -79,11 +84,12 @@ func parseBlockMessage(raw json.RawMessage) (Message, error) {
 		}
 	}
 	out.Text = strings.Join(texts, "\n")
-	var err error
-	if calls != nil {
-		out.ToolCalls, err = json.Marshal(calls)
+	if calls == nil {
+		return nil
 	}
-	return out, err
+	var err error
+	out.ToolCalls, err = json.Marshal(calls)
+	return err
 }
 
 // parseItem parses an item of the input of OpenAI's responses API, or an input that is one text.

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// An otelTrace is a file of spans by OpenTelemetry's conventions for generative AI, as
-// kubernetes-sigs/inference-perf replays them: a session.
+// An otelTrace is a session: the spans of a trace by OpenTelemetry's conventions for generative AI,
+// in the form that kubernetes-sigs/inference-perf replays.
 type otelTrace struct {
 	ID    string     `json:"trace_id"`
 	Spans []otelSpan `json:"spans"`
@@ -29,20 +29,20 @@ type otelSpan struct {
 	} `json:"status"`
 }
 
-// An otelCall is a span that is a call.
+// An otelCall is a call to a model.
 type otelCall struct {
 	span
-	messages  []json.RawMessage // in the form of the chat API
-	text      string            // of the answer
-	calls     json.RawMessage   // its tool calls
+	messages  []json.RawMessage // prompt, in the form of the chat API
+	text      string            // text of the answer
+	calls     json.RawMessage   // tool calls of the answer
 	maxTokens int
 	was       Recorded
 	tools     []json.RawMessage
 }
 
-// readOTel reads JSON objects that have spans, a session each. A call goes on from the one with which
-// its prompt has the longest beginning in common, and waits for all that had ended when it was sent.
-// Messages that are the answer of an earlier call quote it.
+// readOTel reads JSON objects with spans, one object per session. A call continues the call with
+// the longest common beginning of the prompts, and waits for the calls that had ended when it was
+// sent. A message that equals the answer of an earlier call quotes it.
 func readOTel(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	source := Source{Timed: true}
 	traces := newValueReader(name, r)
@@ -72,20 +72,16 @@ func readOTel(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	if len(source.Sessions) == 0 {
 		return source, fmt.Errorf("%s: no span in it has gen_ai.input.messages and an answer", name)
 	}
-	slices.SortStableFunc(source.Sessions, byArrival)
-	begin := source.Sessions[0].At
-	for i := range source.Sessions {
-		source.Sessions[i].At -= begin
-	}
+	alignArrivals(source.Sessions)
 	return source, nil
 }
 
-// calls are the spans that are calls with an answer, in the order in which they were sent.
+// calls returns the calls that have an answer, sorted by start. skipped is the number of others.
 func (t *otelTrace) calls() (all []otelCall, skipped int, err error) {
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		if s.Attributes["gen_ai.input.messages"] == nil {
-			continue // of a tool or an agent
+			continue // a span of a tool or an agent
 		}
 		c, err := s.call()
 		if err != nil {
@@ -101,7 +97,7 @@ func (t *otelTrace) calls() (all []otelCall, skipped int, err error) {
 	return all, skipped, nil
 }
 
-// call reads a span.
+// call parses the span of a call.
 func (s *otelSpan) call() (c otelCall, err error) {
 	if c.start, err = timeOf(s.Start); err != nil {
 		return c, err
@@ -115,7 +111,7 @@ func (s *otelSpan) call() (c otelCall, err error) {
 	if c.messages, err = otelMessages(s.Attributes["gen_ai.input.messages"]); err != nil {
 		return c, err
 	}
-	if system, err := otelMessages(s.Attributes["gen_ai.system_instructions"]); err == nil && len(system) > 0 {
+	if system, err := otelMessages(s.Attributes["gen_ai.system_instructions"]); err == nil {
 		c.messages = append(system, c.messages...)
 	}
 	c.text = s.text("gen_ai.output.text")
@@ -152,7 +148,7 @@ func (s *otelSpan) call() (c otelCall, err error) {
 	return c, nil
 }
 
-// text is an attribute that is a text.
+// text returns an attribute that is a text, or "".
 func (s *otelSpan) text(name string) string {
 	var text string
 	if raw, ok := s.Attributes[name]; ok && json.Unmarshal(raw, &text) != nil {
@@ -161,7 +157,8 @@ func (s *otelSpan) text(name string) string {
 	return text
 }
 
-// otelValue is the JSON of an attribute, which many exporters write as a text.
+// otelValue returns the JSON of an attribute. Many exporters write it as a string that contains
+// JSON.
 func otelValue(raw json.RawMessage) json.RawMessage {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) > 0 && raw[0] == '"' {
@@ -176,7 +173,7 @@ func otelValue(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// An otelMessage is a message by the conventions: of OpenAI's chat API, or with parts.
+// An otelMessage is a message by the conventions: one of OpenAI's chat API, or one with parts.
 type otelMessage struct {
 	Role    string          `json:"role"`
 	Content json.RawMessage `json:"content"`
@@ -193,19 +190,20 @@ type otelPart struct {
 	Result    json.RawMessage `json:"result"`
 }
 
-// otelMessages reads an attribute's messages, as those of the chat API.
+// otelMessages parses an attribute's messages and converts them to the form of the chat API.
 func otelMessages(raw json.RawMessage) ([]json.RawMessage, error) {
 	raw = otelValue(raw)
 	if raw == nil {
 		return nil, nil
 	}
 	if raw[0] != '[' {
-		return nil, fmt.Errorf("messages that are no list: %.40q; want the value of gen_ai.input.messages as "+
-			"JSON; an attribute that was cut off at a limit cannot be replayed", raw)
+		return nil, fmt.Errorf("messages are not a list: %.40q; want the value of "+
+			"gen_ai.input.messages as JSON; an attribute that was cut off at a limit cannot be replayed",
+			raw)
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, fmt.Errorf("messages that are cut off or no JSON: %w; raise the exporter's limit on "+
+		return nil, fmt.Errorf("messages are cut off or not JSON: %w; raise the exporter's limit on "+
 			"attributes", err)
 	}
 	var all []json.RawMessage
@@ -230,22 +228,13 @@ func otelMessages(raw json.RawMessage) ([]json.RawMessage, error) {
 	return all, nil
 }
 
-// chatMessages are the messages of the chat API that say what parts say.
+// chatMessages converts the parts of a message to messages of the chat API.
 func chatMessages(role string, parts []otelPart) []json.RawMessage {
-	type function struct {
-		Name      string `json:"name"`
-		Arguments string `json:"arguments"`
-	}
-	type call struct {
-		ID       string   `json:"id"`
-		Type     string   `json:"type"`
-		Function function `json:"function"`
-	}
 	type message struct {
-		Role      string `json:"role"`
-		Content   string `json:"content"`
-		ToolCalls []call `json:"tool_calls,omitempty"`
-		Of        string `json:"tool_call_id,omitempty"`
+		Role      string     `json:"role"`
+		Content   string     `json:"content"`
+		ToolCalls []toolCall `json:"tool_calls,omitempty"`
+		CallID    string     `json:"tool_call_id,omitempty"`
 	}
 	var all []json.RawMessage
 	add := func(m message) {
@@ -263,9 +252,11 @@ func chatMessages(role string, parts []otelPart) []json.RawMessage {
 		case "text":
 			texts = append(texts, p.Content)
 		case "tool_call":
-			m.ToolCalls = append(m.ToolCalls, call{p.ID, "function", function{p.Name, plainJSON(p.Arguments)}})
+			f := toolFunction{p.Name, plainJSON(p.Arguments)}
+			m.ToolCalls = append(m.ToolCalls, toolCall{p.ID, "function", f})
 		case "tool_call_response":
-			add(message{Role: "tool", Of: p.ID, Content: plainJSON(cmp.Or(string(p.Response), string(p.Result)))})
+			text := plainJSON(cmp.Or(string(p.Response), string(p.Result)))
+			add(message{Role: "tool", CallID: p.ID, Content: text})
 		}
 	}
 	if m.Content = strings.Join(texts, "\n"); m.Content != "" || m.ToolCalls != nil {
@@ -274,7 +265,7 @@ func chatMessages(role string, parts []otelPart) []json.RawMessage {
 	return all
 }
 
-// plainJSON is a text that JSON has as such, or else the JSON.
+// plainJSON returns the text of a JSON string, or any other JSON unchanged.
 func plainJSON[T ~string | ~[]byte](raw T) string {
 	var text string
 	if json.Unmarshal([]byte(raw), &text) == nil {
@@ -283,7 +274,7 @@ func plainJSON[T ~string | ~[]byte](raw T) string {
 	return string(raw)
 }
 
-// otelSession makes calls of those of a trace.
+// otelSession links the calls of a trace to the calls of a session.
 func otelSession(all []otelCall) ([]Call, error) {
 	spans := make([]span, len(all))
 	for i, c := range all {
@@ -294,11 +285,12 @@ func otelSession(all []otelCall) ([]Call, error) {
 	for i := range all {
 		c := &all[i]
 		waits := before(spans, i)
-		call := Call{ID: i, From: -1, After: waits, Pause: pause(spans, i, waits), Answer: c.maxTokens,
-			Tools: c.tools, Recorded: &c.was}
+		call := Call{ID: i, From: -1, After: waits, Pause: pause(spans, i, waits),
+			Answer: c.maxTokens, Tools: c.tools, Recorded: &c.was}
 		from, kept := -1, 0
 		for j := range all[:i] {
-			if n := commonPrefix(all[j].messages, c.messages); n >= kept && n > 0 && all[j].end <= c.start {
+			n := commonPrefix(all[j].messages, c.messages)
+			if n >= kept && n > 0 && all[j].end <= c.start {
 				from, kept = j, n
 			}
 		}
@@ -326,10 +318,14 @@ func otelSession(all []otelCall) ([]Call, error) {
 	return made, nil
 }
 
-// quoted is the call before i whose answer a text is, other than from, which is gone on from.
+// quoted returns the last call before i whose answer equals a text. It is nil if there is none but
+// from, which call i continues.
 func quoted(all []otelCall, i, from int, text string) []int {
+	if text == "" {
+		return nil
+	}
 	for j := i - 1; j >= 0; j-- {
-		if j != from && all[j].end <= all[i].start && text != "" && all[j].text == text {
+		if j != from && all[j].end <= all[i].start && all[j].text == text {
 			return []int{j}
 		}
 	}

@@ -214,7 +214,8 @@ func (w *recordedLine) recorded() *Recorded {
 		return *n
 	}
 	return &Recorded{w.Text, w.Thought, w.ToolCalls, w.Finish, w.Failure, count(w.Prompt),
-		count(w.Cached), count(w.Output), count(w.Reasoning), fromMillis(w.First), fromMillis(w.Took)}
+		count(w.Cached), count(w.Output), count(w.Reasoning), fromMillis(w.First),
+		fromMillis(w.Took)}
 }
 
 // fieldsObject returns the fields as a JSON object, in their order, or nil if there are none.
@@ -355,13 +356,13 @@ func (b *builder) line(text []byte) error {
 	}
 	var line callLine
 	if err := json.Unmarshal(text, &line); err != nil {
-		return fmt.Errorf("not a call of a recording: %w; if the file was cut off, remove the line", err)
+		return fmt.Errorf("not a call of a recording: %w; if the file was cut off, remove the line",
+			err)
 	}
 	s := b.sessions[line.Session]
 	if s == nil {
-		s = &recordedSession{Session: Session{Name: line.Session, API: cmp.Or(line.API, b.header.API)},
-			calls: map[int]*recordedCall{}}
-		s.Verbatim = !b.header.Private
+		s = &recordedSession{calls: map[int]*recordedCall{}, Session: Session{Name: line.Session,
+			API: cmp.Or(line.API, b.header.API), Verbatim: !b.header.Private}}
 		b.sessions[line.Session], b.order = s, append(b.order, s)
 	}
 	if line.Call < 0 || s.calls[line.Call] != nil {
@@ -474,8 +475,8 @@ func (s *recordedSession) link() error {
 	for id := range calls {
 		c := s.calls[id]
 		if c == nil {
-			return fmt.Errorf("it has %d calls, and none of them is %d; the file is cut off, or call %d "+
-				"never ended", len(s.calls), id, id)
+			return fmt.Errorf("it has %d calls, and none of them is %d; the file is cut off, or call "+
+				"%d never ended", len(s.calls), id, id)
 		}
 		if c.From >= 0 {
 			if !c.ownTools {

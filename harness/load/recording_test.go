@@ -79,10 +79,10 @@ func TestBadRecordings(t *testing.T) {
 	head := `{"format":"loadstone sessions","version":1}` + "\n"
 	for _, tc := range []struct{ text, want string }{
 		{"", "t: it is empty"},
-		{`{"timestamp":0}`, `t:1: no recording: it does not begin with {"format":"loadstone sessions"`},
+		{`{"timestamp":0}`, `t:1: not a recording: it does not begin with {"format":"loadstone sessions"`},
 		{`{"format":"loadstone sessions","version":7}`, "t:1: a recording of version 7; this program reads version 1"},
 		{head, "t:1: no call follows the header"},
-		{head + "\n" + `{"session":"a","call":0,"add":[]`, "t:3: no call of a recording"},
+		{head + "\n" + `{"session":"a","call":0,"add":[]`, "t:3: not a call of a recording"},
 		{head + `{"session":"a","call":1,"from":0,"add":[]}`, "t: session a: it has 1 calls, and none of them is 0"},
 		{head + `{"session":"a","call":1,"from":1,"add":[]}`, "t:2: session a, call 1: it waits for call 1, which does not come before it"},
 		{head + `{"session":"a","call":0,"add":[{"raw":{"content":"x"}}]}`, "t:2: session a, call 0: a message without a role"},

@@ -88,7 +88,8 @@ func OpenSource(path string, unit time.Duration) (Source, error) {
 // isTrace reports whether a file in a folder of traces is a trace.
 func isTrace(name string) bool {
 	ext := filepath.Ext(strings.TrimSuffix(name, ".gz"))
-	return slices.Contains([]string{".json", ".jsonl", ".csv"}, ext) && !strings.HasPrefix(name, "manifest")
+	return slices.Contains([]string{".json", ".jsonl", ".csv"}, ext) &&
+		!strings.HasPrefix(name, "manifest")
 }
 
 // join adds the traffic of a further file.
@@ -98,10 +99,11 @@ func (s *Source) join(file *Source, name string) error {
 		*s = *file
 		return nil
 	case s.Form != file.Form:
-		return fmt.Errorf("%s: it has %s, and the files before it have %s; keep one form in a folder",
-			name, file.Form, s.Form)
+		return fmt.Errorf("%s: it has %s, and the files before it have %s; keep one format in a "+
+			"folder", name, file.Form, s.Form)
 	case len(file.Requests) > 0:
-		return fmt.Errorf("%s: the requests of several files have no common clock; join the files", name)
+		return fmt.Errorf("%s: the requests of several files have no common clock; join the files",
+			name)
 	}
 	s.Sessions = append(s.Sessions, file.Sessions...)
 	s.Skipped += file.Skipped
@@ -144,7 +146,8 @@ func ReadSource(name string, r io.Reader, unit time.Duration) (Source, error) {
 			s.count()
 			cut := errors.Is(err, io.ErrUnexpectedEOF) && len(s.Sessions) == 0
 			if cut || errors.Is(err, gzip.ErrChecksum) {
-				err = fmt.Errorf("%w: the file is cut off; fetch it again, or remove its last line", err)
+				err = fmt.Errorf("%w: the file is cut off; fetch it again, or remove its last line",
+					err)
 			}
 			return s, err
 		}
@@ -239,6 +242,15 @@ func readMooncake(name string, r *bufio.Reader, unit time.Duration) (Source, err
 	t := TraceReader{Unit: unit}
 	requests, err := t.Read(name, r)
 	return Source{Requests: requests, Skipped: t.Skipped}, err
+}
+
+// alignArrivals sorts sessions by arrival and counts their times from the first.
+func alignArrivals(sessions []Session) {
+	slices.SortStableFunc(sessions, byArrival)
+	begin := sessions[0].At
+	for i := range sessions {
+		sessions[i].At -= begin
+	}
 }
 
 // byArrival compares sessions by their arrival times.

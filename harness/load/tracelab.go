@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A traceLabRow is a line of TraceLab's corpus: a round, which is a call.
+// A traceLabRow is a line of TraceLab's corpus: a round, that is, a call.
 type traceLabRow struct {
 	Session  string `json:"session_id"`
 	User     string `json:"user"`
 	Project  string `json:"project"`
 	Input    int    `json:"input_tokens_total"`
-	Prefix   int    `json:"prefix_tokens"` // of Input, those that the provider had in its cache
+	Prefix   int    `json:"prefix_tokens"` // tokens of Input that the provider had in its cache
 	Output   int    `json:"output_tokens"`
 	Thinking int    `json:"reasoning_output_tokens"`
 	Events   []struct {
@@ -30,7 +30,7 @@ type traceLabRow struct {
 	} `json:"tools"`
 }
 
-// A labRound is what of a row is kept until all are read.
+// A labRound is the part of a row that is kept until all rows are read.
 type labRound struct {
 	span
 	input, prefix, output, thinking int
@@ -43,19 +43,19 @@ type labSession struct {
 	name, owner string // owner is the user and the project
 	rounds      []labRound
 	parent      *labSession
-	spawn       span // of the parent, within which it ran
+	spawn       span // tool call of the parent within which it ran
 }
 
-// minSpawn is how long a sub-agent runs at least: shorter calls of the tool are refusals.
+// minSpawn is the minimum time of a sub-agent. Shorter calls of the tool were refused.
 const minSpawn = 10 * time.Second
 
-// readTraceLab reads TraceLab's corpus (University of Washington, CC-BY-4.0): JSON Lines, a round each.
-// A round was sent at its last input event. It has no texts: the tokens that were in the provider's
-// cache are those of the round before, the others are new.
+// readTraceLab reads TraceLab's corpus (University of Washington, CC-BY-4.0): JSON Lines, one round
+// per line. A round was sent at its last input event. The corpus has no texts: the tokens that the
+// provider had in its cache are taken for those of the round before, the others for new ones.
 //
-// The corpus has no link from a sub-agent to its parent. A session is taken to be the sub-agent of
-// another one of the same user and project that lay within a call of its tool Agent or Task, the
-// shortest if there are several.
+// The corpus has no link from a sub-agent to its parent. A session is taken for the sub-agent of
+// another session if both have the same user and project and it ran within a call of the other's
+// tool Agent or Task; of several such calls the shortest counts.
 func readTraceLab(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	source := Source{Timed: true}
 	sessions := map[string]*labSession{}
@@ -89,7 +89,9 @@ func readTraceLab(name string, r *bufio.Reader, _ time.Duration) (Source, error)
 		return source, fmt.Errorf("%s: no round in it has a time and an answer", name)
 	}
 	for _, s := range order { // the corpus is not sorted by time
-		slices.SortStableFunc(s.rounds, func(a, b labRound) int { return cmp.Compare(a.start, b.start) })
+		slices.SortStableFunc(s.rounds, func(a, b labRound) int {
+			return cmp.Compare(a.start, b.start)
+		})
 	}
 	joined := joinSubagents(order)
 	begin := slices.MinFunc(order, func(a, b *labSession) int {
@@ -104,7 +106,7 @@ func readTraceLab(name string, r *bufio.Reader, _ time.Duration) (Source, error)
 	return source, nil
 }
 
-// round is what of a row is kept; false where it has no time or no answer.
+// round returns the round of a row. ok is false if the row has no time or no answer.
 func (row *traceLabRow) round() (round labRound, ok bool, err error) {
 	var sent, ended time.Duration
 	for _, e := range row.Events {
@@ -138,7 +140,8 @@ func (row *traceLabRow) round() (round labRound, ok bool, err error) {
 		sent = ended
 	}
 	if row.Input < 0 || row.Prefix < 0 || row.Input > maxTrace || row.Output > maxTrace {
-		return round, false, fmt.Errorf("%d tokens in, %d of them cached: want 0 to %d", row.Input, row.Prefix, maxTrace)
+		return round, false, fmt.Errorf("%d tokens in, %d of them cached: want 0 to %d", row.Input,
+			row.Prefix, maxTrace)
 	}
 	round.span = span{sent, max(sent, ended)}
 	round.input, round.prefix = row.Input, min(row.Prefix, row.Input)
@@ -146,18 +149,19 @@ func (row *traceLabRow) round() (round labRound, ok bool, err error) {
 	return round, sent > 0 && round.input > 0 && round.output > 0, nil
 }
 
-// timeOf reads a date and time, in UTC where it does not say, as the time since 1970.
+// timeOf parses a date and time as the time since 1970. Without a time zone it is in UTC.
 func timeOf(text string) (time.Duration, error) {
-	for _, form := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999",
-		"2006-01-02 15:04:05.999999999Z07:00"} {
+	for _, form := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999",
+		"2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00"} {
 		if t, err := time.Parse(form, text); err == nil {
 			return time.Duration(t.UnixNano()), nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no date and time such as 2026-06-01T10:00:00Z", text)
+	return 0, fmt.Errorf("%q is not a date and time; want such as 2026-06-01T10:00:00Z", text)
 }
 
-// joinSubagents finds the sessions that are sub-agents, and returns those of each parent.
+// joinSubagents sets the parents of the sessions that are sub-agents, and returns the sub-agents of
+// each parent.
 func joinSubagents(all []*labSession) map[*labSession][]*labSession {
 	type window struct {
 		span
@@ -176,7 +180,8 @@ func joinSubagents(all []*labSession) map[*labSession][]*labSession {
 		from, to := s.rounds[0].start, s.rounds[len(s.rounds)-1].end
 		var best *window
 		for i, w := range windows[s.owner] {
-			if w.of != s && w.start <= from && to <= w.end && (best == nil || w.end-w.start < best.end-best.start) {
+			within := w.of != s && w.start <= from && to <= w.end
+			if within && (best == nil || w.end-w.start < best.end-best.start) {
 				best = &windows[s.owner][i]
 			}
 		}
@@ -186,7 +191,7 @@ func joinSubagents(all []*labSession) map[*labSession][]*labSession {
 	}
 	for _, s := range all {
 		if s.parent != nil && s.parent.parent != nil {
-			s.parent = nil // of a sub-agent: kept as a session of its own
+			s.parent = nil // a sub-agent of a sub-agent stays a session of its own
 		}
 	}
 	for _, s := range all {
@@ -197,10 +202,10 @@ func joinSubagents(all []*labSession) map[*labSession][]*labSession {
 	return joined
 }
 
-// labBlock is the tokens of a block, in which prompts share their beginnings.
+// labBlock is the number of tokens of a block, the unit in which prompts share beginnings.
 const labBlock = 64
 
-// session makes a session of one and its sub-agents.
+// session returns the session with its sub-agents as one.
 func (s *labSession) session(subs []*labSession, begin time.Duration) Session {
 	type one struct {
 		*labRound
@@ -215,7 +220,7 @@ func (s *labSession) session(subs []*labSession, begin time.Duration) Session {
 	}
 	slices.SortStableFunc(all, func(a, b one) int { return cmp.Compare(a.start, b.start) })
 	b := blockSession{block: labBlock, scope: Derive(0, "tracelab "+s.name)}
-	last := make([]int, len(agents)) // of each agent, its last call
+	last := make([]int, len(agents)) // last call of each agent
 	blocks := make([][]uint64, len(agents))
 	for i := range last {
 		last[i] = -1
@@ -225,13 +230,14 @@ func (s *labSession) session(subs []*labSession, begin time.Duration) Session {
 	turn := 0
 	for id, r := range all {
 		spans[id] = r.span
-		c := Call{ID: id, From: -1, Sub: r.agent, Person: r.person && r.index > 0, Answer: r.output}
+		c := Call{ID: id, From: -1, Sub: r.agent, Person: r.person && r.index > 0,
+			Answer: r.output}
 		if r.agent == 0 && r.person && r.index > 0 {
 			turn++
 		}
 		c.Turn = turn
-		c.Recorded = &Recorded{Prompt: r.input, Cached: r.prefix, Output: r.output, Reasoning: r.thinking,
-			Took: r.end - r.start}
+		c.Recorded = &Recorded{Prompt: r.input, Cached: r.prefix, Output: r.output,
+			Reasoning: r.thinking, Took: r.end - r.start}
 		c.After = s.waits(agents, last, r.agent, r.start)
 		c.Pause = pause(spans, id, c.After)
 		prev := blocks[r.agent]
@@ -244,11 +250,13 @@ func (s *labSession) session(subs []*labSession, begin time.Duration) Session {
 		b.add(c, r.input, last[r.agent], prev, now)
 		last[r.agent], blocks[r.agent] = id, now
 	}
-	return Session{Name: s.name, At: all[0].start - begin, SecretLast: true, Count: len(b.calls), Calls: b.all()}
+	return Session{Name: s.name, At: all[0].start - begin, SecretLast: true, Count: len(b.calls),
+		Calls: b.all()}
 }
 
-// waits are the calls that one of an agent waits for: the agent's last one, and the ends of sub-agents
-// that had returned before it. The first of a sub-agent waits for its parent's call.
+// waits returns the calls that a call of an agent waits for: the agent's last call, and the last
+// calls of sub-agents that had returned before it. The first call of a sub-agent waits for the
+// parent's last call.
 func (s *labSession) waits(agents []*labSession, last []int, agent int, start time.Duration) []int {
 	if last[agent] < 0 && agent > 0 {
 		agent = 0

@@ -43,8 +43,8 @@ func (v *valueReader) next(to any) error {
 		return fmt.Errorf("%s:%d: the file is cut off within the value that begins here; fetch it "+
 			"again, or remove that value", v.name, v.lines.at(begin))
 	case errors.Is(err, errLongValue):
-		return fmt.Errorf("%s:%d: the value that begins here is longer than %d MB, which no session "+
-			"is; want a session or a call a line", v.name, v.lines.at(begin), maxValue>>20)
+		return fmt.Errorf("%s:%d: the value that begins here is longer than %d MB; no session is; "+
+			"want a session or a call a line", v.name, v.lines.at(begin), maxValue>>20)
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%s:%d: not JSON: %w", v.name, v.lines.at(syntax.Offset), err)
 	case err != nil:

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A wekaTrace is a session of Weka's kv-cache-tester, as AgentX replays them. Times are in seconds
-// from its beginning.
+// A wekaTrace is a session of Weka's kv-cache-tester, in the form that AgentX replays. Times are in
+// seconds from its beginning.
 type wekaTrace struct {
 	ID       string        `json:"id"`
 	Block    int           `json:"block_size"`
@@ -30,12 +30,12 @@ type wekaRequest struct {
 	Think  *float64          `json:"think_time"`
 	TTFT   *float64          `json:"ttft"`
 
-	Status   string        `json:"status"` // of a sub-agent
-	Requests []wekaRequest `json:"requests"`
+	Status   string        `json:"status"`   // of a sub-agent
+	Requests []wekaRequest `json:"requests"` // of a sub-agent
 }
 
-// readWeka reads Weka's traces: JSON objects, a session each. A sub-agent begins when the call before
-// it has ended; the next call waits for it, unless it was launched and not waited for.
+// readWeka reads Weka's traces: JSON objects, one per session. A sub-agent begins when the call
+// before it has ended. The next call waits for it, unless it was launched asynchronously.
 func readWeka(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	var source Source
 	traces := newValueReader(name, r)
@@ -75,15 +75,15 @@ func readWeka(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 // A wekaReader makes the calls of one trace.
 type wekaReader struct {
 	blockSession
-	ends    []float64 // of the calls
+	ends    []float64 // end of each call, in seconds
 	subs    int
 	skipped int
 }
 
-// requests adds the calls of an agent. after is the call that it begins after, -1 none; offset is
-// what its times count from.
+// requests adds the calls of an agent. The first waits for the call after, unless that is -1.
+// offset is added to their times.
 func (w *wekaReader) requests(all []wekaRequest, after, sub int, offset float64) error {
-	var waits []int // for sub-agents, beside after
+	var waits []int // calls of sub-agents that the next call waits for
 	var blocks []uint64
 	base, turn, ended := -1, 0, false
 	last := -1.0
@@ -113,7 +113,8 @@ func (w *wekaReader) requests(all []wekaRequest, after, sub int, offset float64)
 		}
 		now, err := traceBlocks(q.Blocks)
 		if err != nil || q.In < 1 || q.Out < 0 || q.In > maxTrace || q.Out > maxTrace {
-			return fmt.Errorf("request %d: in %d, out %d: want 1 to %d tokens; %v", i, q.In, q.Out, maxTrace, err)
+			return fmt.Errorf("request %d: in %d, out %d: want 1 to %d tokens; %v", i, q.In, q.Out,
+				maxTrace, err)
 		}
 		if ended {
 			turn++
@@ -127,7 +128,7 @@ func (w *wekaReader) requests(all []wekaRequest, after, sub int, offset float64)
 	return nil
 }
 
-// call is a request without its prompt.
+// call returns the call of a request, without its prompt.
 func (w *wekaReader) call(q *wekaRequest, t float64, after int, waits []int) Call {
 	c := Call{ID: len(w.calls), From: -1, After: waits, Answer: q.Out}
 	if after >= 0 {
@@ -148,7 +149,7 @@ func (w *wekaReader) call(q *wekaRequest, t float64, after int, waits []int) Cal
 	return c
 }
 
-// subagent adds the calls of a sub-agent and returns those that must have ended for it to be over.
+// subagent adds the calls of a sub-agent and returns its last call, if the parent waits for it.
 func (w *wekaReader) subagent(q *wekaRequest, after int, t float64) ([]int, error) {
 	offset := 0.0
 	if len(q.Requests) > 0 && q.Requests[0].T < q.T {
@@ -165,7 +166,7 @@ func (w *wekaReader) subagent(q *wekaRequest, after int, t float64) ([]int, erro
 	return []int{len(w.calls) - 1}, nil
 }
 
-// value is a number that may be missing, which is 0.
+// value returns a number, or 0 if it is missing.
 func value(v *float64) float64 {
 	if v == nil {
 		return 0
@@ -173,7 +174,7 @@ func value(v *float64) float64 {
 	return *v
 }
 
-// traceBlocks reads the identities of blocks.
+// traceBlocks parses the hashes of blocks.
 func traceBlocks(ids []json.RawMessage) ([]uint64, error) {
 	blocks := make([]uint64, 0, len(ids))
 	for _, id := range ids {
