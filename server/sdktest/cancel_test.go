@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,9 +85,19 @@ func TestCancel(t *testing.T) {
 }
 
 // TestMemories: both APIs find an agent's memory again, and the agents' own API moves it to another
-// server.
+// server that knows the principal by the same name and has the same seal key.
 func TestMemories(t *testing.T) {
-	url := serve(t, "-agents-dir", t.TempDir())
+	dir := t.TempDir()
+	written := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	keys := []string{"-api-key-file", written("keys", "research "+key+"\n"),
+		"-seal-key-file", written("seal", strings.Repeat("1b", 32)+"\n"), "-agents-dir"}
+	url := serve(t, append(keys, t.TempDir())...)
 	oa := openai.NewClient(option.WithBaseURL(url+"/v1"), option.WithAPIKey(key),
 		option.WithHeader("X-Agent-ID", "ada"))
 	params := openai.ChatCompletionNewParams{Model: "tiny", MaxTokens: openai.Int(12),
@@ -131,7 +143,7 @@ func TestMemories(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Body.Close()
-	there := openai.NewClient(option.WithBaseURL(serve(t, "-agents-dir", t.TempDir())+"/v1"),
+	there := openai.NewClient(option.WithBaseURL(serve(t, append(keys, t.TempDir())...)+"/v1"),
 		option.WithAPIKey(key))
 	body, err := io.ReadAll(file.Body)
 	if err != nil {

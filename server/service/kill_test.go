@@ -124,7 +124,7 @@ func stall(t *testing.T, dir string, stop chan struct{}) (longest time.Duration)
 // The promise holds while the disk keeps up, so the time by which it did not is added: four times
 // that of one write, since a save waits for the file, its sync, its name and the directory's sync.
 func TestKillNeverRests(t *testing.T) {
-	const bound, agents, kills = 300 * time.Millisecond, 2, 30
+	const bound, agents, kills = time.Second, 2, 16
 	rng := rand.New(rand.NewPCG(3, 4))
 	dir := memoryDir(t)
 	serve := func() *process {
@@ -149,7 +149,7 @@ func TestKillNeverRests(t *testing.T) {
 		}
 		stop, lag := make(chan struct{}), make(chan time.Duration, 1)
 		go func() { lag <- stall(t, dir, stop) }()
-		time.Sleep(time.Duration(50+rng.IntN(900)) * time.Millisecond)
+		time.Sleep(time.Duration(200+rng.IntN(1800)) * time.Millisecond)
 		killed := p.kill()
 		close(stop)
 		limit := bound + 4*<-lag
