@@ -22,7 +22,9 @@ import (
 //	total-p99-ms    99th percentile of the time to its last token
 //	flood-tokens/s  the tokens that alice gets meanwhile
 //
-//	go test ./engine -run '^$' -bench Fairness -benchtime 200x -count 6 > fairness.txt
+//	for i in 1 2 3 4 5 6; do # each round has all three, so that they share the machine's load
+//		go test ./engine -run '^$' -bench Fairness -benchtime 200x
+//	done > fairness.txt
 //	benchstat -col /beside fairness.txt
 func BenchmarkFairness(b *testing.B) {
 	for _, c := range []struct {
