@@ -66,6 +66,14 @@ func (s *Server) sendChoices(
 	if g.Params.Stream {
 		return s.streamChoices(ctx, w, g, outs, steps)
 	}
+	return s.writeChoices(ctx, w, g, outs, steps)
+}
+
+// writeChoices writes several answers as one body when all of them are complete.
+func (s *Server) writeChoices(
+	ctx context.Context, w *response, g *generate.Generation, outs []choiceWriter,
+	steps <-chan step,
+) error {
 	all := make([]generate.Answer, len(outs))
 	for left := len(outs); left > 0; {
 		var x step

@@ -54,7 +54,8 @@ func appendPool(b []byte, st engine.Stats) []byte {
 			"Window slots, which hold the KV of sliding-window layers: "+
 				"used by running requests, cached and evictable, free.",
 			"state",
-			labelled{"used", float64(st.WindowSlotsUsed)}, labelled{"cached", float64(st.WindowSlotsCached)},
+			labelled{"used", float64(st.WindowSlotsUsed)},
+			labelled{"cached", float64(st.WindowSlotsCached)},
 			labelled{"free", float64(st.WindowSlotsFree)})
 		b = appendHead(b, "loadstone_pool_request_window_slots", "gauge",
 			"Largest number of window slots that one request takes at once, however long it is.")

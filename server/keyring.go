@@ -53,7 +53,8 @@ func newKeyring(keys []Key, operators []string) (*keyring, error) {
 		return nil
 	}
 	for _, key := range keys {
-		if err := add(key.Secret, caller{principal: key.Principal, rate: key.Share.Rate}); err != nil {
+		c := caller{principal: key.Principal, rate: key.Share.Rate}
+		if err := add(key.Secret, c); err != nil {
 			return nil, err
 		}
 		k.shares[key.Principal] = key.Share

@@ -81,7 +81,9 @@ func (m *metrics) request(route, principal string, status int, d time.Duration) 
 
 // appendPrincipals appends the metrics by principal, which only the operator sees. name returns
 // the name of the principal with an id in the engine.
-func (m *metrics) appendPrincipals(b []byte, usage []engine.Usage, name func(id string) string) []byte {
+func (m *metrics) appendPrincipals(
+	b []byte, usage []engine.Usage, name func(id string) string,
+) []byte {
 	m.mu.Lock()
 	answers := maps.Clone(m.principals)
 	m.mu.Unlock()

@@ -54,7 +54,9 @@ func (s *Server) tokenize(w *response, r *http.Request) error {
 }
 
 // promptOf reads a body and returns the ids of its conversation, nil where it has a text.
-func (s *Server) promptOf(w *response, r *http.Request, body *openai.TokenizeRequest) ([]int32, error) {
+func (s *Server) promptOf(
+	w *response, r *http.Request, body *openai.TokenizeRequest,
+) ([]int32, error) {
 	b, err := s.open()
 	if err != nil {
 		return nil, err

@@ -53,7 +53,9 @@ func load(src catalog.Source, backend, kv string, cfg engine.Config,
 		m.Close()
 		return loaded{err: err}
 	}
-	return loaded{engine: e, text: text, kv: m.KVFormat(), kvBytes: cfg.KVBytes, lacks: lacks(src, text)}
+	return loaded{
+		engine: e, text: text, kv: m.KVFormat(), kvBytes: cfg.KVBytes, lacks: lacks(src, text),
+	}
 }
 
 // The size of the KV cache where the command line gives none is between these. The larger bound is

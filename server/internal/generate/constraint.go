@@ -52,6 +52,19 @@ func (c *Constraint) allows(name string) bool {
 // allowsCalls says whether the answer may have tool calls.
 func (c *Constraint) allowsCalls() bool { return len(c.Tools) > 0 && c.Choice != ChoiceNone }
 
+// SetChoice sets Choice to a word that both of OpenAI's APIs have for it, and reports whether word
+// is one. Without tools only ChoiceRequired is kept, which Check then refuses.
+func (c *Constraint) SetChoice(word string) bool {
+	switch word {
+	case ChoiceNone, ChoiceAuto, ChoiceRequired:
+		if len(c.Tools) > 0 || word == ChoiceRequired {
+			c.Choice = word
+		}
+		return true
+	}
+	return false
+}
+
 // Require demands a call of the tool with this name, which a body's field gives.
 func (c *Constraint) Require(field, name string) error {
 	if err := c.has(field, name); err != nil {

@@ -210,23 +210,9 @@ func (g *Generator) engineRequest(
 		// The engine's 0 reports nothing, not even the token's own.
 		logprobs = min(max(p.TopLogprobs, 1), g.engine.Vocab())
 	}
-	mask, err := g.mask(ctx, p, begun)
+	mask, err := g.answerMask(ctx, p, begun, stops)
 	if err != nil {
 		return engine.Request{}, err
-	}
-	if n := g.budget(p.Thinking); n >= 0 && begun.form != nil {
-		if g.closing == nil {
-			return engine.Request{}, Unsupported(p.Thinking.Field, "%s: this server cannot end "+
-				"this model's reasoning, because no token spells %s", p.Thinking.Field,
-				g.thinking.close)
-		}
-		mask = g.within(mask, begun.open, n)
-	}
-	if p.IgnoreEOS {
-		mask = keepGoing(mask, g.text.StopTokens(), true, 0)
-	}
-	if p.MinTokens > 0 {
-		mask = keepGoing(mask, stops, false, p.MinTokens)
 	}
 	return engine.Request{
 		Principal:  p.Principal,
@@ -241,6 +227,32 @@ func (g *Generator) engineRequest(
 		Logprobs:   logprobs,
 		Durable:    p.Durable,
 	}, nil
+}
+
+// answerMask returns the mask of an answer: its constraint, the budget of its reasoning, and what
+// keeps it from ending early. stops are the tokens that end it.
+func (g *Generator) answerMask(
+	ctx context.Context, p *Params, begun beginning, stops []int32,
+) (mask, error) {
+	m, err := g.mask(ctx, p, begun)
+	if err != nil {
+		return nil, err
+	}
+	if n := g.budget(p.Thinking); n >= 0 && begun.form != nil {
+		if g.closing == nil {
+			return nil, Unsupported(p.Thinking.Field, "%s: this server cannot end "+
+				"this model's reasoning, because no token spells %s", p.Thinking.Field,
+				g.thinking.close)
+		}
+		m = g.within(m, begun.open, n)
+	}
+	if p.IgnoreEOS {
+		m = keepGoing(m, g.text.StopTokens(), true, 0)
+	}
+	if p.MinTokens > 0 {
+		m = keepGoing(m, stops, false, p.MinTokens)
+	}
+	return m, nil
 }
 
 // maxPlausible is the largest length that is cut rather than refused. Clients have defaults that

@@ -24,12 +24,14 @@ type ToolCall struct {
 // how to call one.
 func (c *Constraint) guide() string {
 	var b strings.Builder
-	b.WriteString("You can call functions. Each line between <tools> and </tools> describes one:\n<tools>\n")
+	b.WriteString("You can call functions. Each line between <tools> and </tools> describes " +
+		"one:\n<tools>\n")
 	for _, t := range c.Tools {
 		b.Write(t.describe())
 		b.WriteByte('\n')
 	}
-	b.WriteString("</tools>\nTo call one, write its name and its arguments as JSON in this form, and nothing behind it:\n" +
+	b.WriteString("</tools>\nTo call one, write its name and its arguments as JSON in this " +
+		"form, and nothing behind it:\n" +
 		callOpen + callName + "NAME" + callArgs + "ARGUMENTS" + callClose)
 	return b.String()
 }

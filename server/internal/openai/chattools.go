@@ -74,14 +74,8 @@ func (q *ChatRequest) readToolChoice(c *generate.Constraint) error {
 		return nil
 	}
 	var word string
-	if wire.Unmarshal(raw, &word) == nil {
-		switch word {
-		case generate.ChoiceNone, generate.ChoiceAuto, generate.ChoiceRequired:
-			if len(c.Tools) > 0 || word == generate.ChoiceRequired {
-				c.Choice = word
-			}
-			return nil
-		}
+	if wire.Unmarshal(raw, &word) == nil && c.SetChoice(word) {
+		return nil
 	}
 	var object toolChoice
 	if wire.Unmarshal(raw, &object) == nil {

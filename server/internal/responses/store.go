@@ -201,7 +201,9 @@ func (o Owned) Put(r *Stored, sync bool) error {
 	if err != nil {
 		return err
 	}
-	e := &entry{id: r.ID, folder: folderOf(r.Owner, r.Agent), bytes: int64(len(body)), at: time.Now()}
+	e := &entry{
+		id: r.ID, folder: folderOf(r.Owner, r.Agent), bytes: int64(len(body)), at: time.Now(),
+	}
 	if s.dir == "" {
 		e.body = body
 	} else if err := s.write(e, body, sync); err != nil {

@@ -93,7 +93,9 @@ func (q *Request) constraint() (generate.Constraint, error) {
 }
 
 // addTool adds the tool at a path of the body, which is in a namespace or, "", in none.
-func (q *Request) addTool(c *generate.Constraint, path, namespace string, raw json.RawMessage) error {
+func (q *Request) addTool(
+	c *generate.Constraint, path, namespace string, raw json.RawMessage,
+) error {
 	var t tool
 	if err := wire.Unmarshal(raw, &t); err != nil {
 		return generate.Invalid(path, "%s: %v", path, err)
@@ -161,14 +163,8 @@ func (q *Request) readToolChoice(c *generate.Constraint) error {
 		return nil
 	}
 	var word string
-	if wire.Unmarshal(raw, &word) == nil {
-		switch word {
-		case generate.ChoiceNone, generate.ChoiceAuto, generate.ChoiceRequired:
-			if len(c.Tools) > 0 || word == generate.ChoiceRequired {
-				c.Choice = word
-			}
-			return nil
-		}
+	if wire.Unmarshal(raw, &word) == nil && c.SetChoice(word) {
+		return nil
 	}
 	var choice toolChoice
 	if wire.Unmarshal(raw, &choice) == nil {

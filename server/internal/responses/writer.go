@@ -72,7 +72,8 @@ func (w *Writer) finish(a generate.Answer) {
 	}
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
 		part := appendText(nil, a.Text, a.Probs)
-		add(appendMessage(nil, itemID("msg_", r.ID, len(r.Output)), status(len(a.Calls) == 0), part))
+		id := itemID("msg_", r.ID, len(r.Output))
+		add(appendMessage(nil, id, status(len(a.Calls) == 0), part))
 	}
 	for i, c := range a.Calls {
 		name := w.tools.of(c.Name)
