@@ -43,22 +43,30 @@ var strangeKeys = []string{
 	"rope.dimension_sections",
 }
 
+// checkStrange refuses a network for which one of strangeKeys is set.
+func checkStrange(m Metadata, arch string) error {
+	for _, k := range strangeKeys {
+		switch v := m[arch+"."+k].(type) {
+		case nil:
+		case bool:
+			if v {
+				return fmt.Errorf("%s.%s is set; such models cannot be imported", arch, k)
+			}
+		default:
+			if fmt.Sprint(v) != "0" {
+				return fmt.Errorf("%s.%s is %v; such models cannot be imported", arch, k, v)
+			}
+		}
+	}
+	return nil
+}
+
 // config makes the object of config.json.
 func config(f *File, g checkpoint.GGUF) (map[string]any, error) {
 	arch := g.Architecture
 	c := map[string]any{"model_type": g.ModelType, "torch_dtype": "float32"}
-	for _, k := range strangeKeys {
-		switch v := f.Meta[arch+"."+k].(type) {
-		case nil:
-		case bool:
-			if v {
-				return nil, fmt.Errorf("%s.%s is set; such models cannot be imported", arch, k)
-			}
-		default:
-			if fmt.Sprint(v) != "0" {
-				return nil, fmt.Errorf("%s.%s is %v; such models cannot be imported", arch, k, v)
-			}
-		}
+	if err := checkStrange(f.Meta, arch); err != nil {
+		return nil, err
 	}
 	for _, k := range sizeKeys {
 		n, err := f.Meta.Int(arch + "." + k.meta)

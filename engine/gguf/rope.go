@@ -8,6 +8,22 @@ var ropeTensors = []string{
 	"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
 }
 
+// ropeTables reads those of ropeTensors that a file has, by their names.
+func ropeTables(f *File) (map[string][]float32, error) {
+	tables := map[string][]float32{}
+	for _, name := range ropeTensors {
+		t, ok := f.Tensor(name)
+		if !ok {
+			continue
+		}
+		tables[name] = make([]float32, t.Rows()*t.Columns())
+		if err := f.ReadRows(t, 0, tables[name]); err != nil {
+			return nil, err
+		}
+	}
+	return tables, nil
+}
+
 // ropeScaling adds RoPE's scaling to config.json.
 func ropeScaling(f *File, arch string, c map[string]any) error {
 	kind := "none"
@@ -17,16 +33,9 @@ func ropeScaling(f *File, arch string, c map[string]any) error {
 			return err
 		}
 	}
-	tables := map[string][]float32{}
-	for _, name := range ropeTensors {
-		t, ok := f.Tensor(name)
-		if !ok {
-			continue
-		}
-		tables[name] = make([]float32, t.Rows()*t.Columns())
-		if err := f.ReadRows(t, 0, tables[name]); err != nil {
-			return err
-		}
+	tables, err := ropeTables(f)
+	if err != nil {
+		return err
 	}
 	scaling := map[string]any{}
 	put := func(config, meta string) {

@@ -24,15 +24,10 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, n := range f.nodes {
-		if v := n.get("uniqueItems"); v == nil || v.kind != 't' || high >= 0 && high <= 1 {
-			continue
-		}
-		if list, ok, err := c.listed(f); ok && prefix+len(counts) == 0 || err != nil {
-			return c.unique(list, low, high), err
-		}
-		if err := c.refuse(n, "uniqueItems", "is supported only for items of an enum"); err != nil {
-			return 0, err
+	if high < 0 || high > 1 {
+		plain := prefix+len(counts) == 0
+		if sym, ok, err := c.uniqueItems(f, plain, low, high); ok || err != nil {
+			return sym, err
 		}
 	}
 	if high >= 0 {
@@ -70,11 +65,36 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 	if len(items) == 0 {
 		return c.array(rest, low, high), nil
 	}
-	// more matches what follows the first i items.
+	return c.arrayAfter(items, rest, low, high), nil
+}
+
+// uniqueItems compiles arrays under the keyword uniqueItems; ok is false if no schema has it. plain
+// says that no other keyword tells the items apart, without which uniqueItems cannot be held.
+func (c *compiler) uniqueItems(
+	f *conjunction, plain bool, low, high int,
+) (sym symbol, ok bool, err error) {
+	for _, n := range f.nodes {
+		if v := n.get("uniqueItems"); v == nil || v.kind != 't' {
+			continue
+		}
+		if list, ok, err := c.listed(f); ok && plain || err != nil {
+			return c.unique(list, low, high), true, err
+		}
+		if err := c.refuse(n, "uniqueItems", "is supported only for items of an enum"); err != nil {
+			return 0, false, err
+		}
+	}
+	return 0, false, nil
+}
+
+// arrayAfter compiles arrays of low to high items, of which the first are those of items and all
+// others rest.
+func (c *compiler) arrayAfter(items []symbol, rest symbol, low, high int) symbol {
 	left := -1
 	if high >= 0 {
 		left = high - len(items)
 	}
+	// more matches what follows the first i items.
 	more := c.repeat(c.seq(c.literal(","), c.space, rest, c.space), max(low-len(items), 0), left)
 	for i, item := range slices.Backward(items) {
 		if i < len(items)-1 && i+1 >= low {
@@ -89,7 +109,7 @@ func (c *compiler) arrayOf(f *conjunction) (symbol, error) {
 	if low == 0 {
 		more = c.optional(more)
 	}
-	return c.seq(c.literal("["), c.space, more, c.literal("]")), nil
+	return c.seq(c.literal("["), c.space, more, c.literal("]"))
 }
 
 // listed returns the values that the items of an array have by an enum or const.

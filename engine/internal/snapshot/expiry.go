@@ -83,7 +83,8 @@ func (s *Store) withinQuota(size int64, agent kv.Agent) (quota int64, ok bool) {
 	if !bounded {
 		return 0, true
 	}
-	return quota, s.evictUntil(agent, func(p string) bool { return p == agent.Principal }, func() bool {
+	own := func(principal string) bool { return principal == agent.Principal }
+	return quota, s.evictUntil(agent, own, func() bool {
 		return s.sizes[agent.Principal]+size <= quota
 	})
 }

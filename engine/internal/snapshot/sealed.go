@@ -134,7 +134,8 @@ func (s *Store) sealPlain(path string) error {
 		_, err := io.Copy(w, p.r)
 		return err
 	}
-	err = errors.Join(s.sealing(filepath.Base(path), copyAll)(w), w.Flush(), s.sync(tmp), tmp.Close())
+	write := s.sealing(filepath.Base(path), copyAll)
+	err = errors.Join(write(w), w.Flush(), s.sync(tmp), tmp.Close())
 	if err == nil {
 		err = os.Chtimes(tmp.Name(), info.ModTime(), info.ModTime())
 	}

@@ -121,8 +121,9 @@ func (s *Store) scan() error {
 	if err != nil {
 		return err
 	}
-	if memories, _ := filepath.Glob(filepath.Join(s.dir, "*.memory")); s.checkKeys(memories) != nil {
-		return s.checkKeys(memories)
+	memories, _ := filepath.Glob(filepath.Join(s.dir, "*.memory"))
+	if err := s.checkKeys(memories); err != nil {
+		return err
 	}
 	for _, f := range files {
 		path := filepath.Join(s.dir, f.Name())
