@@ -47,17 +47,17 @@ const bareKey = "key-"
 //	           instance, while they are exchanged
 //	KEY        a key that is a principal of its own
 //
-// either of them with words behind it for the principal's share:
+// Either may be followed by words for the principal's share:
 //
 //	rate=N       requests in a minute
 //	in-flight=N  requests that wait or run
 //	pool=SIZE    of the KV cache, such as 512MiB, for its requests and its idle memories
 //	disk=SIZE    of its memories on disk
 //
-// and lines that are empty or begin with # mean nothing. NAME is made like an agent's name; default
-// is the principal that a server without keys has, to whom memories belong that are older than the
-// keys. The principal of a bare KEY is named by a hash of salt and key, so that it is the same as
-// long as the salt is. Errors are *KeyError.
+// Empty lines and lines that begin with # are ignored. NAME follows the rules of an agent's name. The
+// name default stands for the principal of a server without keys, which owns the memories that are
+// older than the keys. The name of the principal of a bare KEY is derived from a hash of salt and
+// key, so it stays the same while the salt does. Errors are *KeyError.
 func ParseKeys(text string, salt []byte) ([]Key, error) {
 	var keys []Key
 	seen := map[string]int{} // the line of each key

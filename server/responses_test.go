@@ -240,13 +240,20 @@ func TestResponseChain(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	// Only the user may read the files.
-	filepath.WalkDir(filepath.Join(dir, "responses"), func(path string, e os.DirEntry, err error) error {
-		info, err := e.Info()
-		if err != nil || info.Mode().Perm()&0o77 != 0 {
-			t.Errorf("%s: %v, %v", path, info.Mode(), err)
-		}
-		return nil
-	})
+	err := filepath.WalkDir(filepath.Join(dir, "responses"),
+		func(path string, e os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil && info.Mode().Perm()&0o77 != 0 {
+				t.Errorf("%s: %v", path, info.Mode())
+			}
+			return err
+		})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // TestResponseAgent: the responses of an agent are continued with its memory, and forgotten with it.

@@ -60,8 +60,10 @@ func (t *template) render(
 	for name, value := range variables {
 		vars[name] = jinjaValue(value)
 	}
-	for _, name := range []string{"tools", "documents"} { // None where they are not given
-		vars[name] = vars[name]
+	for _, name := range []string{"tools", "documents"} {
+		if _, ok := vars[name]; !ok {
+			vars[name] = nil // None, and not undefined
+		}
 	}
 	vars["messages"] = list
 	vars["add_generation_prompt"] = generationPrompt
