@@ -9,29 +9,29 @@ import (
 	"loadstone/harness/record"
 )
 
-// A fitter makes prompts fit into the server's context. How many tokens a text has it learns from what
-// the server counts.
+// A fitter makes prompts fit into the server's context. How many tokens a text has it learns from
+// what the server counts.
 type fitter struct {
 	rule    load.Overflow
 	context int     // tokens
-	perByte float64 // tokens of a byte
+	perByte float64 // tokens per byte
 }
 
-// newFitter is one for a server whose tokens of made-up words are known.
+// newFitter returns a fitter for a server whose tokens per made-up word are known.
 func newFitter(r load.Replay, s promptSize) fitter {
 	const words = 1000
 	return fitter{r.Overflow, r.Context, s.perWord * words / float64(len(load.Text(sizing, words)))}
 }
 
-// learn takes note of how many tokens a prompt had.
+// learn updates the tokens per byte from a prompt's count.
 func (f *fitter) learn(p *client.Prompt, r *record.Record) {
 	if n := size(p.Messages) + toolsSize(p); r.PromptTokens > 0 && n > 0 {
 		f.perByte = float64(r.PromptTokens) / float64(n)
 	}
 }
 
-// fits tells whether a prompt and its answer fit, and how many bytes its messages may have. Two
-// hundredths of the context stay free, since the tokens are an estimate.
+// fits reports whether a prompt and its answer fit. room is the maximum size of its messages in
+// bytes. 2 % of the context stay free, since the number of tokens is an estimate.
 func (f *fitter) fits(p *client.Prompt) (room int, fits bool) {
 	if f.context == 0 || f.rule == "" || f.rule == load.Send {
 		return 0, true
@@ -41,8 +41,9 @@ func (f *fitter) fits(p *client.Prompt) (room int, fits bool) {
 	return room, size(p.Messages) <= room
 }
 
-// fit shortens a prompt that does not fit, as Cut and Compact say, and returns what was done to it.
-// dropped is how many messages were left out of the conversation before, and is now.
+// fit shortens a prompt that does not fit by the rule Cut or Compact and notes the rule in its
+// Call. dropped is the number of messages that were left out of the conversation before; fit
+// updates it.
 func (f *fitter) fit(p *client.Prompt, seed uint64, dropped *int) {
 	room, fits := f.fits(p)
 	if fits && *dropped == 0 {
@@ -64,8 +65,8 @@ func (f *fitter) fit(p *client.Prompt, seed uint64, dropped *int) {
 	p.Call.Fitted = string(f.rule)
 }
 
-// headOf is how many messages stay at the beginning of a conversation that is cut: what the system
-// says, and the first question.
+// headOf returns the number of messages that stay at the beginning of a conversation that is cut:
+// the system messages and the first question.
 func headOf(messages []client.Message) int {
 	n := 0
 	for n < len(messages)-1 && messages[n].Role == "system" {
@@ -74,8 +75,8 @@ func headOf(messages []client.Message) int {
 	return min(n+1, len(messages)-1)
 }
 
-// without is a conversation without k messages after the head. Where the rule is to compact, a
-// summary takes their place.
+// without returns a conversation without k messages after the head. With the rule Compact a summary
+// replaces them.
 func (f *fitter) without(messages []client.Message, head, k int, seed uint64) []client.Message {
 	if k == 0 {
 		return messages
@@ -89,7 +90,7 @@ func (f *fitter) without(messages []client.Message, head, k int, seed uint64) []
 	return append(kept, messages[head+k:]...)
 }
 
-// shortened is a conversation whose longest texts are cut until it has so many bytes.
+// shortened cuts the longest texts of a conversation until its size is room bytes.
 func shortened(messages []client.Message, room int) []client.Message {
 	over := size(messages) - room
 	if over <= 0 {
@@ -114,7 +115,8 @@ func shortened(messages []client.Message, room int) []client.Message {
 	return messages
 }
 
-// size is the bytes of a conversation that become tokens, with some for the template.
+// size returns the number of bytes of a conversation that become tokens, with 16 per message for
+// the chat template.
 func size(messages []client.Message) int {
 	n := 0
 	for i := range messages {
@@ -131,17 +133,17 @@ func toolsSize(p *client.Prompt) int {
 	return n
 }
 
-// A NoContextError says that a load has a rule for calls that exceed the server's context, and that
-// nobody says how long that is.
+// A NoContextError says that a load has a rule for calls that exceed the server's context, but that
+// neither the load nor the server gives its size.
 type NoContextError struct{ Load string }
 
 func (e *NoContextError) Error() string {
-	return fmt.Sprintf("load %s: what exceeds the server's context is not to be sent, and the server "+
-		"does not say how long that is; the load must say it", e.Load)
+	return fmt.Sprintf("load %s: it has a rule for calls that exceed the server's context, but the "+
+		"server does not publish its context; the load must set it", e.Load)
 }
 
-// replayOn is a load of recorded sessions on this server: it has the server's context where it does
-// not say one, and no exact lengths where the server does not take them.
+// replayOn completes a load of recorded sessions for this server: it sets the context from the
+// server and finds out whether the server accepts exact lengths.
 func (s *server) replayOn(ctx context.Context, l load.Load) (load.Load, error) {
 	if l.Sessions == nil {
 		return l, nil
@@ -159,7 +161,8 @@ func (s *server) replayOn(ctx context.Context, l load.Load) (load.Load, error) {
 	if !l.Exact() || s.exact != nil {
 		return l, nil
 	}
-	p := NewConversation(fmt.Sprintf("exact-%x", s.epoch.UnixMilli()), load.Derive(sizing, "exact")).Ask(20, 3)
+	agent := fmt.Sprintf("exact-%x", s.epoch.UnixMilli())
+	p := NewConversation(agent, load.Derive(sizing, "exact")).Ask(20, 3)
 	p.Warmup, p.ExactTokens = true, true
 	answer := s.client.Ask(ctx, s.client.Since(), p)
 	exact := answer.Outcome == record.OK

@@ -13,9 +13,9 @@ type maintenance struct {
 	every time.Duration
 
 	mu       sync.Mutex
-	changed  sync.Cond // of what follows
+	changed  sync.Cond // signals changes of inFlight and closed
 	inFlight int
-	closed   bool // the function is called, or is to be as soon as nothing is in flight
+	closed   bool // the function runs, or will run as soon as nothing is in flight
 }
 
 func newMaintenance(plan *Plan) *maintenance {
@@ -50,7 +50,7 @@ func (m *maintenance) leave() {
 	m.changed.Broadcast()
 }
 
-// call calls the function between requests.
+// call waits until no request is in flight and calls the function, while new requests wait.
 func (m *maintenance) call(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
@@ -66,8 +66,8 @@ func (m *maintenance) call(ctx context.Context) error {
 	return err
 }
 
-// run calls the function while an execution lasts, until what it returns is called. It leaves out
-// what would come at the load's very end. An error ends the load.
+// run calls the function at its interval until stop is called. It leaves out a call close to the
+// end of the load. An error ends the load.
 func (m *maintenance) run(ctx context.Context, x *execution) (stop func()) {
 	if m == nil {
 		return func() {}

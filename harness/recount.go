@@ -10,15 +10,15 @@ import (
 	"loadstone/harness/table"
 )
 
-// These bound how much a server's own tokenizer is asked after a run.
+// These limit the requests to a server's own tokenizer after a run.
 const (
 	recountFor    = 10 * time.Second
 	recountEnough = 20 // claims in a row that hold
 )
 
-// Recount holds the token counts that a server claims of its answers to a tokenizer (see
-// [record.Recount]): to tokens, or, where that is nil, to the server's own, where it answers for it.
-// It is for a time in which nothing is measured.
+// Recount compares the token counts that a server claims for its answers with a tokenizer (see
+// [record.Recount]): with tokens, or, if that is nil, with the server's own tokenizer, if it has
+// one. Call it when nothing is measured.
 func Recount(ctx context.Context, c *client.Client, tokens func(text string) (int, error),
 	records []record.Record) error {
 	if tokens != nil {
@@ -26,15 +26,15 @@ func Recount(ctx context.Context, c *client.Client, tokens func(text string) (in
 	}
 	ctx, cancel := context.WithTimeout(ctx, recountFor)
 	defer cancel()
-	// An error is that the server does not say, or no more.
+	// An error means that the server has no tokenizer or that the time is over.
 	record.Recount(records, func(text string) (int, error) {
 		return c.CountTokens(ctx, text)
 	}, recountEnough)
 	return nil
 }
 
-// recount is Recount for a run. Of a long one the server's own tokenizer has only the answers that
-// are kept in memory; where those claim what is not so, the run is wrong.
+// recount is Recount for a run. In a long run the server's own tokenizer counts only the answers
+// that are kept in memory; if one of their claims is false, that is a violation of the run.
 func (m *measurement) recount(ctx context.Context, run *record.Run, records []record.Record) error {
 	err := Recount(ctx, m.client, m.plan.Tokens, records)
 	if m.plan.Tokens != nil || run.Rest == nil {

@@ -191,7 +191,7 @@ func TestOverflow(t *testing.T) {
 		h, _ := serve(t, (&fake{}).ServeHTTP)
 		_, err := h.Run(t.Context(), load.Load{Sessions: []load.Session{long(2)}, Concurrency: 1,
 			Replay: load.Replay{Overflow: load.Cut}})
-		assert.Error(t, err, "load load: what exceeds the server's context is not to be sent, and the server does not "+
-			"say how long that is; the load must say it")
+		assert.Error(t, err, "load load: it has a rule for calls that exceed the "+
+			"server's context, but the server does not publish its context; the load must set it")
 	})
 }

@@ -90,8 +90,8 @@ func (x *execution) send(ctx context.Context, q *request) record.Record {
 	return x.ask(ctx, q)
 }
 
-// prompt makes a call the prompt that is sent: the conversation so far and what the call adds. It is
-// false where the call is not to be sent, since it exceeds the server's context.
+// prompt makes a call the prompt that is sent: the conversation so far and what the call adds. It
+// is false where the call is not to be sent, since it exceeds the server's context.
 func (x *execution) prompt(a *agent, q *request) bool {
 	c := q.call
 	if a.begin == nil {
@@ -171,8 +171,8 @@ func (x *execution) messages(a *agent, c load.Call) []client.Message {
 	return messages
 }
 
-// message is a message as it is sent. One that was recorded quotes answers in place of its text, and
-// only where the server's own are wanted.
+// message is a message as it is sent. One that was recorded quotes answers in place of its text,
+// and only where the server's own are wanted.
 func (x *execution) message(a *agent, m load.Message) client.Message {
 	said := client.Message{Role: m.Role, ToolCalls: m.ToolCalls, ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw,
 		Wire: &client.Wire{}}
@@ -210,8 +210,8 @@ func (x *execution) content(a *agent, m load.Message) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// text is what a message says by itself. Where a is given, it keeps the words, for a recorded session
-// says the same ones again and again.
+// text is what a message says by itself. Where a is given, it keeps the words, for a recorded
+// session says the same ones again and again.
 func (x *execution) text(a *agent, m load.Message) string {
 	words := make([]string, 0, len(m.Words)+1)
 	if m.Text != "" {

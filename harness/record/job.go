@@ -23,14 +23,14 @@ type jobKey struct {
 	agent    string
 }
 
-// Job is the agent whose job the request is a part of: a sub-agent's, and one of several questions
-// beside each other, are their agent's.
+// Job returns the agent whose job the request is part of. Requests of sub-agents and parallel
+// questions belong to the agent that started them.
 func (p *Place) Job() string {
 	agent, _, _ := strings.Cut(p.Agent, ":")
 	return agent
 }
 
-// job is what is known of one.
+// job collects the requests of a job.
 type job struct {
 	begins, ends bool
 	failed       bool
@@ -40,17 +40,18 @@ type job struct {
 	answered     []answer
 }
 
-// A stretch is a time in which some call of the job was under way; a job's are apart and in order.
+// A stretch is a time in which some call of the job was in flight. The stretches of a job are
+// sorted and do not overlap.
 type stretch struct{ from, to time.Duration }
 
-// An answer is what a tool call is looked for in.
+// An answer is an answer of the job, which may call tools.
 type answer struct {
-	at    time.Duration // its end
-	tools bool          // it calls some
-	last  bool          // nothing comes after it
+	at    time.Duration // end of the answer
+	tools bool          // it calls tools
+	last  bool          // it is the job's last answer
 }
 
-// add takes a request of the job.
+// add adds a request of the job.
 func (j *job) add(r *Record) {
 	j.begins, j.ends = j.begins || r.Begins, j.ends || r.Ends
 	j.calls++
@@ -59,13 +60,13 @@ func (j *job) add(r *Record) {
 	case OK:
 		j.tokens += max(r.PromptTokens, 0) + max(r.OutputTokens, 0)
 		j.answered = append(j.answered, answer{r.End, r.Calls != "", r.Ends})
-	case Cancelled: // by the load itself
+	case Cancelled: // the load itself cancelled it
 	default:
 		j.failed = true
 	}
 }
 
-// merge takes the other requests of the same job.
+// merge adds the requests of another part of the same job.
 func (j *job) merge(o *job) {
 	j.begins, j.ends, j.failed = j.begins || o.begins, j.ends || o.ends, j.failed || o.failed
 	j.calls, j.tokens = j.calls+o.calls, j.tokens+o.tokens
@@ -75,7 +76,7 @@ func (j *job) merge(o *job) {
 	j.answered = append(j.answered, o.answered...)
 }
 
-// merged are the stretches with another one.
+// merged adds a stretch to stretches.
 func merged(all []stretch, s stretch) []stretch {
 	i, _ := slices.BinarySearchFunc(all, s, func(a, b stretch) int { return cmp.Compare(a.to, b.from) })
 	k := i
@@ -85,13 +86,13 @@ func merged(all []stretch, s stretch) []stretch {
 	return slices.Replace(all, i, k, s)
 }
 
-// whole tells whether all of the job is known.
+// whole reports whether the job's first and last call are known.
 func (j *job) whole() bool { return j.begins && j.ends && len(j.busy) > 0 }
 
-// times are how long the job took, how long of that a call was under way, and when its first tool
-// call was complete: the end of the first answer that calls a tool, or, where no answer of the job
-// does, as where made-up words stand for what tools say, of the first answer that is not the last.
-// A job of a single answer has no tool call, which is -1.
+// times returns the length of the job, the time of it in which a call was in flight, and the time
+// until its first tool call was complete: the end of the first answer that calls a tool. If no
+// answer does, as with made-up words, the first answer that is not the last counts. tool is -1 for
+// a job with one answer.
 func (j *job) times() (all, calling, tool time.Duration) {
 	if j.failed {
 		return stats.Never, stats.Never, stats.Never
@@ -110,7 +111,8 @@ func (j *job) times() (all, calling, tool time.Duration) {
 	return j.busy[len(j.busy)-1].to - start, calling, tool
 }
 
-// jobs are those of a tally. Those of a single call are not kept: a long load may have millions.
+// jobs collects the jobs of a tally. It only counts jobs of a single call: a long load may have
+// millions.
 type jobs struct {
 	of     map[jobKey]*job
 	single struct {
@@ -119,7 +121,7 @@ type jobs struct {
 	}
 }
 
-// add takes a request. bound is what a good job must hold.
+// add adds a request. bound is the time within which a good job is done.
 func (all *jobs) add(r *Record, bound time.Duration) {
 	if r.Begins && r.Ends {
 		all.addSingle(r, bound)
@@ -168,27 +170,28 @@ func (all *jobs) merge(o *jobs) {
 	s.times.Merge(&o.single.times)
 }
 
-// Jobs is what the jobs of some records come to. Its N is 0 where there is none of more than one
-// call: of single calls requests say all.
+// Jobs summarizes the jobs of some records. N is 0 if no job has more than one call: then the
+// figures of requests say the same.
 type Jobs struct {
-	N      int // whole ones
-	Failed int // of them
+	N      int // whole jobs
+	Failed int // whole jobs that failed
 	Cut    int // jobs that are not whole
 
-	Time    stats.Dist // of a job
-	Calling stats.Dist // without the time in which none of its calls was under way: tools, people
-	Tool    stats.Dist // until its first tool call was complete
+	Time    stats.Dist // time of a job
+	Calling stats.Dist // time without the pauses of tools and people
+	Tool    stats.Dist // time until the first tool call was complete
 
-	Calls, Tokens float64 // of a job that was done, on average
+	Calls, Tokens float64 // averages of the jobs that were done
 
 	PerHour   float64 // jobs that were done
-	GoodRatio float64 // those done within the objective / N; -1: there is none
+	GoodRatio float64 // jobs that were done within the objective, divided by N; -1 without one
 }
 
-// Done is how many jobs were done.
+// Done returns the number of jobs that were done.
 func (s *Jobs) Done() int { return s.N - s.Failed }
 
-// summary describes the jobs; elapsed is how long their load ran, bound what a good job must hold.
+// summary summarizes the jobs. elapsed is the time that their load ran, bound the time within which
+// a good job is done.
 func (all *jobs) summary(elapsed, bound time.Duration) Jobs {
 	s := Jobs{N: all.single.n, Failed: all.single.failed, GoodRatio: -1}
 	done := s.N - s.Failed

@@ -18,7 +18,8 @@ type Place struct {
 	Rep   int    `json:"rep"`
 	Agent string `json:"agent"`
 	Turn  int    `json:"turn"` // 0-based turn of the agent's conversation
-	// Warmup says that the request is not measured: it filled a cache or was asked again afterwards.
+	// Warmup says that the request is not measured: it filled a cache or was asked again
+	// afterwards.
 	Warmup bool       `json:"warmup,omitempty"`
 	Level  load.Level `json:"level,omitzero"` // of a load that is tried at several
 	// Cache is what the agents' caches held when the clock started.
@@ -34,8 +35,8 @@ type Place struct {
 	Call Call `json:"call,omitzero"`
 }
 
-// A Call is where a request stands in its session, and what was recorded of it. A count that was not
-// recorded is -1, a time 0.
+// A Call is where a request stands in its session, and what was recorded of it. A count that was
+// not recorded is -1, a time 0.
 type Call struct {
 	Session string        `json:"session,omitempty"` // its name where it was recorded
 	ID      int           `json:"id"`
@@ -82,8 +83,8 @@ type Record struct {
 	FirstByte time.Duration `json:"first_byte_ns"` // of the response's head
 	// FirstContent is the first non-empty delta of the answer itself.
 	FirstContent time.Duration `json:"first_content_ns"`
-	// Chunks are the arrivals of the non-empty deltas, of reasoning as well: the first ones, as many
-	// as Reasoning says.
+	// Chunks are the arrivals of the non-empty deltas, of reasoning as well: the first ones, as
+	// many as Reasoning says.
 	Chunks    []time.Duration `json:"chunks_ns"`
 	Reasoning int             `json:"reasoning_chunks,omitempty"`
 	End       time.Duration   `json:"end_ns"` // of the stream, or when the request failed
@@ -106,14 +107,14 @@ type Record struct {
 	// ceiling. 0: none, or it is not known.
 	CeilingTokens int `json:"ceiling_tokens,omitempty"`
 	OutputTokens  int `json:"output_tokens"`
-	// ReasoningTokens are those of OutputTokens that are reasoning, where the usage counts them apart;
-	// 0: none, or it does not say.
+	// ReasoningTokens are those of OutputTokens that are reasoning, where the usage counts them
+	// apart; 0: none, or it does not say.
 	ReasoningTokens int    `json:"reasoning_tokens,omitempty"`
 	Finish          string `json:"finish,omitempty"` // finish_reason
 
 	MaxTokens int `json:"max_tokens,omitempty"` // of the answer, as it was asked for; 0: no bound
-	// Claimed is an output count of the usage that cannot be true, beside an OutputTokens of -1. See
-	// Bound.
+	// Claimed is an output count of the usage that cannot be true, beside an OutputTokens of -1.
+	// See Bound.
 	Claimed int `json:"claimed_tokens,omitempty"`
 	// Repeats are the pieces whose event has the very bytes of the one before. A model may repeat a
 	// token; Doubled are those that also have its event id, so that they came twice for certain.
@@ -222,8 +223,8 @@ func (r *Record) TTFT() time.Duration {
 	return r.FirstContent - r.Due
 }
 
-// Gaps are the times between the pieces of the answer, as they came: what its reader waits. They are
-// not divided by the tokens of a piece, which only the server knows.
+// Gaps are the times between the pieces of the answer, as they came: what its reader waits. They
+// are not divided by the tokens of a piece, which only the server knows.
 func (r *Record) Gaps() []time.Duration {
 	var gaps []time.Duration
 	for i := 1; i < len(r.Chunks); i++ {

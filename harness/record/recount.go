@@ -7,18 +7,17 @@ import (
 	"strings"
 )
 
-// Recount voids, as Bound does, the output counts that claim more tokens than the text of the answer
-// has by a tokenizer, which count asks. What the client saw itself, no more tokens than pieces and
-// the end of a turn, is not counted again.
+// Recount voids, as Bound does, output counts that claim more tokens than the answer's text has by
+// a tokenizer, which is count. It does not check claims that the client saw itself: no more tokens
+// than pieces and the end of a turn.
 //
-// The answers that claim the most tokens a byte come first. When enough of them in a row have had
-// what they claimed, the others are taken to have it as well; where enough is 0, all are counted.
-// When count fails after a claim was voided, what is left counts as unknown, too; it returns the
-// error of count.
+// It checks the answers with the most claimed tokens per byte first. After enough true claims in a
+// row it trusts the others; if enough is 0, it checks all. If count fails after a claim was voided,
+// Recount voids the remaining claims too. It returns the error of count.
 //
-// A model may write a text in more tokens than a tokenizer does, and marks around reasoning and tool
-// calls have no text. So a claim may be an eighth and a few tokens higher. (Of 30 greedy answers of
-// SmolLM2 with 64 tokens 29 had as many by the tokenizer, and one had a token less.)
+// A model may write a text in more tokens than a tokenizer does, and marks around reasoning and
+// tool calls have no text. So a claim may be an eighth and a few tokens higher. (Of 30 greedy
+// answers of SmolLM2 with 64 tokens 29 had as many by the tokenizer, and one had a token less.)
 func Recount(records []Record, count func(text string) (int, error), enough int) error {
 	var claims []*Record
 	for i := range records {
@@ -50,16 +49,16 @@ func Recount(records []Record, count func(text string) (int, error), enough int)
 	return nil
 }
 
-// callTokens are how many tokens the marks around a tool call may have, and the JSON that its name
-// and arguments stand in.
+// callTokens is the maximum number of tokens of the marks around a tool call and of the JSON around
+// its name and arguments.
 const callTokens = 32
 
-// text is all that the model said.
+// text returns all text of the model: reasoning, answer and calls.
 func (r *Record) text() string {
 	return strings.Join([]string{r.Thought, r.Answer, r.Calls}, "")
 }
 
-// density is the tokens that the usage claims for a byte that came.
+// density returns the claimed tokens per byte of text.
 func (r *Record) density() float64 {
 	return float64(r.OutputTokens) / float64(1+len(r.text()))
 }

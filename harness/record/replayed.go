@@ -2,16 +2,16 @@ package record
 
 import "loadstone/harness/load"
 
-// Replayed counts what was done to the calls of recorded sessions for them to be replayed.
+// Replayed counts the calls of recorded sessions and how their replay differs from the recording.
 type Replayed struct {
-	Calls       int // that were recorded and sent
-	Cut         int // whose prompt was cut to the server's context
-	Compacted   int // whose prompt was compacted to it
-	Known       int // answers whose recorded length is known, and their own as well
-	OtherLength int // of those, answers of another length than the recorded one
+	Calls       int // recorded calls that were sent
+	Cut         int // calls whose prompt was cut to the server's context
+	Compacted   int // calls whose prompt was compacted to the server's context
+	Known       int // answers whose length is known in the recording and the replay
+	OtherLength int // those of them whose lengths differ
 }
 
-// add takes a record.
+// add counts a record.
 func (n *Replayed) add(r *Record) {
 	if r.Call == (Call{}) {
 		return
@@ -31,7 +31,7 @@ func (n *Replayed) add(r *Record) {
 	}
 }
 
-// Add puts two counts together.
+// Add returns the sum of two counts.
 func (n Replayed) Add(o Replayed) Replayed {
 	return Replayed{n.Calls + o.Calls, n.Cut + o.Cut, n.Compacted + o.Compacted, n.Known + o.Known,
 		n.OtherLength + o.OtherLength}

@@ -8,8 +8,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// replayed says what was done to the calls of recorded sessions for them to be replayed, "" where
-// nothing was.
+// replayed says how the replay of recorded sessions differs from the recording, or "" if it does
+// not.
 func (r *Report) replayed() string {
 	var all record.Replayed
 	skipped := 0
@@ -31,8 +31,8 @@ func (r *Report) replayed() string {
 		}
 	}
 	if all.OtherLength > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %s have another length than the recorded ones", all.OtherLength,
-			table.Plural(all.Known, "answer")))
+		parts = append(parts, fmt.Sprintf("%d of %s have another length than the recorded ones",
+			all.OtherLength, table.Plural(all.Known, "answer")))
 	}
 	return strings.Join(parts, "; ")
 }

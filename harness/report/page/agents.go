@@ -11,38 +11,38 @@ import (
 	"loadstone/harness/report"
 )
 
-// agents is a result's jobs: their figures, and one run as swim-lanes, a lane an agent.
+// agents shows a result's jobs: their figures, and one run as swim-lanes, one lane per agent.
 type agents struct {
 	Scenario  string
 	Index     int
 	Jobs      *record.Jobs
 	Summary   *record.Summary
 	Run, Runs int  // the run that is drawn, counted from 1
-	Number    int  // of lanes
-	Height    int  // of the drawing, pixels
-	Timed     bool // the server says how long its parts took
+	Number    int  // number of lanes
+	Height    int  // height of the drawing in pixels
+	Timed     bool // the server publishes the times of queue, prefill and decode
 }
 
-// laneData are swim-lanes as the page's script draws them.
+// laneData is the data from which the page's script draws swim-lanes.
 type laneData struct {
-	End   int64       `json:"end"` // of the run, in tenths of a millisecond
+	End   int64       `json:"end"` // end of the run, in tenths of a millisecond
 	Lanes []laneCalls `json:"lanes"`
 }
 
 type laneCalls struct {
 	Name string `json:"n"`
-	Sub  bool   `json:"s,omitempty"` // of sub-agents
+	Sub  bool   `json:"s,omitempty"` // the lane has calls of sub-agents
 	// Each call: due, wait, prefill, decode, in tenths of a millisecond; prompt, cached, ceiling
 	// and output tokens; turn; 0 where it was answered, else the place of its outcome in Outcomes.
 	Calls [][10]int64 `json:"c"`
 }
 
 const (
-	laneHeight     = 24  // pixels, where there are few lanes
+	laneHeight     = 24  // pixels
 	maxLanesHeight = 520 // pixels; more lanes than fit are scrolled
 )
 
-// newAgents draws the jobs of the result with that index; nil where it has none.
+// newAgents returns the jobs of the result with an index, or nil if it has none.
 func newAgents(s *report.Result, index int) (*agents, *laneData) {
 	jobs := &s.Pooled.Jobs
 	if jobs.N == 0 {
@@ -56,7 +56,8 @@ func newAgents(s *report.Result, index int) (*agents, *laneData) {
 	return a, lanes
 }
 
-// longestJob is the run with the job that took longest or failed, by when its requests were due.
+// longestJob returns the requests of the run whose job took longest or failed, sorted by due time,
+// and the number of runs.
 func longestJob(records []record.Record) (run []*record.Record, runs int) {
 	type key struct {
 		run, rep int
@@ -142,7 +143,7 @@ func newLaneData(run []*record.Record) *laneData {
 	return d
 }
 
-// goesOn tells whether an agent has a call that is due at a time or later.
+// goesOn reports whether an agent has a call that is due at a time or later.
 func goesOn(run []*record.Record, agent string, at time.Duration) bool {
 	i, _ := slices.BinarySearchFunc(run, at, func(r *record.Record, at time.Duration) int {
 		return cmp.Compare(r.Due, at)
@@ -152,7 +153,7 @@ func goesOn(run []*record.Record, agent string, at time.Duration) bool {
 
 func tenths(d time.Duration) int64 { return int64(d / (100 * time.Microsecond)) }
 
-// laneCall is a call as the script draws it.
+// laneCall returns a call in the form that the script draws.
 func laneCall(r *record.Record, start time.Duration) [10]int64 {
 	c := [10]int64{0: tenths(r.Due - start), 4: int64(r.PromptTokens), 5: int64(r.CachedTokens),
 		6: int64(r.CeilingTokens), 7: int64(r.OutputTokens), 8: int64(r.Turn + 1)}
@@ -163,7 +164,7 @@ func laneCall(r *record.Record, start time.Duration) [10]int64 {
 			c[2] = length
 		case report.PartDecode:
 			c[3] = length
-		default: // on the way, in the queue, or without an answer
+		default: // in transfer, in the queue, or without an answer
 			c[1] += length
 		}
 	}
@@ -173,7 +174,7 @@ func laneCall(r *record.Record, start time.Duration) [10]int64 {
 	return c
 }
 
-// Outcomes are the words of the last number of a call.
+// Outcomes returns the names of the outcomes that the last number of a call means.
 func (a *agents) Outcomes() string {
 	words := make([]string, len(record.Outcomes))
 	for i, o := range record.Outcomes {
