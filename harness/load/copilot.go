@@ -125,8 +125,9 @@ func (r *copilotReader) read(all []copilotCall) {
 		call := Call{ID: i, From: -1, After: waits, Turn: c.turn,
 			Person: c.Initiator == "user" && i > 0,
 			Pause:  pause(spans, i, waits), Answer: c.Tokens.Completion}
-		call.Recorded = &Recorded{Finish: c.Result, Prompt: c.Tokens.Prompt, Cached: c.Tokens.Cached,
-			Output: c.Tokens.Completion, Reasoning: -1, Took: c.end - c.start}
+		call.Recorded = &Recorded{Finish: c.Result, Prompt: c.Tokens.Prompt,
+			Cached: c.Tokens.Cached, Output: c.Tokens.Completion, Reasoning: -1,
+			Took: c.end - c.start}
 		if at, kept := r.conversation(all, c); at >= 0 {
 			of := &r.conversations[at]
 			call.Sub = r.calls[of.last].Sub

@@ -65,8 +65,8 @@ func readOTel(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 			if err != nil {
 				return source, traces.errorf("trace %s: %w", t.ID, err)
 			}
-			source.Sessions = append(source.Sessions, Session{Name: t.ID, API: "chat", At: calls[0].start,
-				Verbatim: true, Calls: slices.Values(made)})
+			source.Sessions = append(source.Sessions, Session{Name: t.ID, API: "chat",
+				At: calls[0].start, Verbatim: true, Calls: slices.Values(made)})
 		}
 	}
 	if len(source.Sessions) == 0 {

@@ -38,7 +38,7 @@ type Place struct {
 // A Call is where a request stands in its session, and what was recorded of it. A count that was
 // not recorded is -1, a time 0.
 type Call struct {
-	Session string        `json:"session,omitempty"` // its name where it was recorded
+	Session string        `json:"session,omitempty"` // name of the recorded session
 	ID      int           `json:"id"`
 	From    int           `json:"from"`          // the call that it goes on from; -1: it begins a conversation
 	Sub     int           `json:"sub,omitempty"` // of a sub-agent, its number in the session, from 1 on
@@ -57,7 +57,7 @@ type Call struct {
 	Fitted string `json:"fitted,omitempty"`
 }
 
-// OtherLength tells whether an answer should have had the recorded length and has another.
+// OtherLength reports whether an answer has another length than the recorded one.
 func (r *Record) OtherLength() bool {
 	was := r.Call.WasOutput
 	return r.Outcome == OK && was > 0 && r.Call != (Call{}) && r.OutputTokens >= 0 && r.OutputTokens != was
