@@ -283,5 +283,5 @@ func TestTraceOfSessions(t *testing.T) {
 	_, err = Parse("x.txtar", []byte("-- load --\ntrace: none.jsonl\n"))
 	assert.ErrorContains(t, err, "x.txtar:2: trace: no section none.jsonl in it, and no such file or folder; want the name")
 	_, err = Parse("x.txtar", []byte("-- load --\ntrace: s.jsonl\n-- s.jsonl --\n"+timed+"{\"session\":\"b\",\"call\":7,\n"))
-	assert.ErrorContains(t, err, "x.txtar:7: no call of a recording")
+	assert.ErrorContains(t, err, "x.txtar:7: not a call of a recording")
 }
