@@ -197,6 +197,11 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) (err
 		return err
 	}
 	defer res.Body.Close()
+	return c.answer(ctx, res, p, r)
+}
+
+// answer reads a response into r. A nil error means that r has its outcome.
+func (c *Client) answer(ctx context.Context, res *http.Response, p *Prompt, r *record.Record) error {
 	r.Status = res.StatusCode
 	c.leakInStatus(r, p.Canary, res.Status)
 	headTimes(&r.Server, res.Header)

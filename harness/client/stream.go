@@ -18,12 +18,7 @@ import (
 func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	s.answer, s.thought, s.calls, s.other, s.chunks =
-		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
-	s.hidden, s.dialect = 0, c.dialectOf(p)
-	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
-	v := &s.parsed
-	v.item = responseItem{}
+	s.begin(c, p)
 	var failure error
 	done := false
 	arrival := &s.arrival
@@ -40,35 +35,66 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 			r.Note(record.NoteEvent, "one without data")
 			return true
 		}
-		if failure = s.parse(e.data, e.failed, r); failure != nil {
-			return false
+		if failure = s.parse(e.data, e.failed, r); failure == nil {
+			done = done || s.parsed.done
+			failure = s.add(e, p, r)
 		}
-		done = done || v.done
-		switch {
-		case len(v.content) > 0 || v.calls > 0:
-			if r.FirstContent < 0 {
-				r.FirstContent = arrival.at
-			}
-			s.piece(e, arrival.at, r)
-			if p.OnPiece != nil && len(v.content) > 0 {
-				p.OnPiece(string(v.content))
-			}
-		case len(v.reasoning) > 0:
-			if r.FirstContent < 0 {
-				r.Reasoning++
-			}
-			s.piece(e, arrival.at, r)
-		}
-		if v.finish != "" {
-			r.Finish = v.finish
-		}
-		if p.CancelPieces > 0 && len(s.chunks) >= p.CancelPieces && r.Finish == "" {
-			r.Outcome = record.Cancelled
-			failure = fmt.Errorf("cancelled after %d pieces", len(s.chunks))
-			return false
-		}
-		return true
+		return failure == nil
 	})
+	c.keep(s, failure, p, r)
+	switch {
+	case failure != nil:
+		return failure
+	case errors.Is(err, errLongEvent):
+		r.Outcome = record.Cancelled // by the client: it is not known what would have come
+		r.Note(record.NoteLong, "")
+		return err
+	case err != nil:
+		return fmt.Errorf("stream broke after %d chunks: %w", len(s.chunks), err)
+	}
+	return s.end(done, r)
+}
+
+// begin empties a scratch for the answer to a prompt.
+func (s *scratch) begin(c *Client, p *Prompt) {
+	s.answer, s.thought, s.calls, s.other, s.chunks =
+		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
+	s.hidden, s.dialect = 0, c.dialectOf(p)
+	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
+	s.parsed.item = responseItem{}
+}
+
+// add adds the event that was parsed to the answer. The error is that the load cancels the request
+// after so many pieces.
+func (s *scratch) add(e *event, p *Prompt, r *record.Record) error {
+	v, at := &s.parsed, s.arrival.at
+	switch {
+	case len(v.content) > 0 || v.calls > 0:
+		if r.FirstContent < 0 {
+			r.FirstContent = at
+		}
+		s.piece(e, at, r)
+		if p.OnPiece != nil && len(v.content) > 0 {
+			p.OnPiece(string(v.content))
+		}
+	case len(v.reasoning) > 0:
+		if r.FirstContent < 0 {
+			r.Reasoning++
+		}
+		s.piece(e, at, r)
+	}
+	if v.finish != "" {
+		r.Finish = v.finish
+	}
+	if p.CancelPieces > 0 && len(s.chunks) >= p.CancelPieces && r.Finish == "" {
+		r.Outcome = record.Cancelled
+		return fmt.Errorf("cancelled after %d pieces", len(s.chunks))
+	}
+	return nil
+}
+
+// keep copies what a stream said into its record, and looks for other agents' secrets in it.
+func (c *Client) keep(s *scratch, failure error, p *Prompt, r *record.Record) {
 	r.Answer, r.Thought, r.Calls = string(s.answer), string(s.thought), string(s.calls)
 	r.Chunks = append([]time.Duration(nil), s.chunks...)
 	c.leakInOther(r, p.Canary, s.other)
@@ -84,17 +110,6 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	if s.events.odd != "" {
 		r.Note(record.NoteLine, s.events.odd)
 	}
-	switch {
-	case failure != nil:
-		return failure
-	case errors.Is(err, errLongEvent):
-		r.Outcome = record.Cancelled // by the client: it is not known what would have come
-		r.Note(record.NoteLong, "")
-		return err
-	case err != nil:
-		return fmt.Errorf("stream broke after %d chunks: %w", len(s.chunks), err)
-	}
-	return s.end(done, r)
 }
 
 // isDone tells whether an event is the one that ends a stream.
