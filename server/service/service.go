@@ -72,22 +72,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer closeAccess()
-	listener, err := net.Listen("tcp", o.addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is in use by another process; "+
-			"stop it, or give another -addr (port 0 is any free one)", o.addr)
-	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	listener, err := listen(o.addr, len(keys) > 0, log)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "loadstone: listening on http://%s\n", listener.Addr())
-
-	log := slog.New(slog.NewTextHandler(stderr, nil))
-	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(keys) == 0 {
-		log.Warn("there is no API key, and the address is not this machine's own: "+
-			"everybody who reaches it can use the model; -api-key-file sets keys",
-			"addr", a.String())
-	}
 	stored, err := openResponses(o.engine.Dir, o.engine.SealKeys)
 	if err != nil {
 		return err
@@ -120,6 +110,25 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		i.progress = io.Discard
 	}
 	return i.serve(ctx, listener)
+}
+
+// listen opens the address. It warns if others than this machine's programs can reach it without a
+// key.
+func listen(addr string, keys bool, log *slog.Logger) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another process; "+
+			"stop it, or give another -addr (port 0 is any free one)", addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && !keys {
+		log.Warn("there is no API key, and the address is not this machine's own: "+
+			"everybody who reaches it can use the model; -api-key-file sets keys",
+			"addr", a.String())
+	}
+	return listener, nil
 }
 
 // openResponses opens the store of responses, which lie beside agents' memories; in RAM where those
@@ -170,49 +179,12 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 	defer hs.Close()
 
 	start := time.Now()
-	shown := newProgress(i.progress, i.source.Name)
-	loading := make(chan loaded, 1)
-	go func() { loading <- load(i.source, i.backend, i.kv, i.engine, shown.read) }()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	var m loaded
-	for ended := false; !ended; {
-		select {
-		case m = <-loading:
-			ended = true
-		case now := <-tick.C:
-			i.server.Loading(shown.done.Load(), shown.total.Load())
-			shown.show(now)
-		case err := <-served:
-			return err
-		case <-signals: // nothing is in flight, and a load cannot be interrupted
-			shown.end()
-			return nil
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	tick.Stop()
-	shown.end()
-	if m.err != nil {
-		return m.err
+	m, err := i.awaitModel(ctx, served, signals)
+	if m.engine == nil || err != nil {
+		return err
 	}
 	defer m.engine.Close()
-	if m.lacks != "" {
-		i.log.Warn(m.lacks)
-	}
-	i.server.Ready(m.engine, m.text)
-	st := m.engine.Stats()
-	fmt.Fprintf(i.stdout,
-		"loadstone: ready: %s on %s "+
-			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
-		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
-		formatBytes(m.kvBytes), m.kv, room(m.engine), time.Since(start).Seconds())
-	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil, nil)
-	if err != nil && m.lacks == "" {
-		i.log.Warn("this model cannot chat: requests with messages will be refused, and only "+
-			"/v1/completions works", "reason", err)
-	}
+	i.ready(m, time.Since(start))
 
 	select {
 	case err := <-served:
@@ -230,6 +202,52 @@ func (i *instance) serve(ctx context.Context, listener net.Listener) error {
 		}
 	}()
 	return i.finish(hs, m)
+}
+
+// awaitModel loads the model, and shows how far it is. It returns without an engine as soon as the
+// listener fails, with its error, or a signal comes or ctx ends.
+func (i *instance) awaitModel(ctx context.Context, served <-chan error,
+	signals <-chan os.Signal) (loaded, error) {
+	shown := newProgress(i.progress, i.source.Name)
+	defer shown.end()
+	loading := make(chan loaded, 1)
+	go func() { loading <- load(i.source, i.backend, i.kv, i.engine, shown.read) }()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case m := <-loading:
+			return m, m.err
+		case now := <-tick.C:
+			i.server.Loading(shown.done.Load(), shown.total.Load())
+			shown.show(now)
+		case err := <-served:
+			return loaded{}, err
+		case <-signals: // nothing is in flight, and a load cannot be interrupted
+			return loaded{}, nil
+		case <-ctx.Done():
+			return loaded{}, nil
+		}
+	}
+}
+
+// ready opens the server for requests, and says what it has and what the model lacks.
+func (i *instance) ready(m loaded, took time.Duration) {
+	if m.lacks != "" {
+		i.log.Warn(m.lacks)
+	}
+	i.server.Ready(m.engine, m.text)
+	st := m.engine.Stats()
+	fmt.Fprintf(i.stdout,
+		"loadstone: ready: %s on %s "+
+			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
+		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
+		formatBytes(m.kvBytes), m.kv, room(m.engine), took.Seconds())
+	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil, nil)
+	if err != nil && m.lacks == "" {
+		i.log.Warn("this model cannot chat: requests with messages will be refused, and only "+
+			"/v1/completions works", "reason", err)
+	}
 }
 
 // rereadKeys has the keys read again whenever the process gets SIGHUP, until the function that it
