@@ -88,7 +88,8 @@ func (i Isolation) Run(ctx context.Context) ([]Finding, error) {
 	x := &isolator{Isolation: i, rng: rand.New(rand.NewPCG(i.Seed, 0x150a7e))}
 	for _, c := range []*client.Client{i.A, i.B} {
 		if r := c.Ask(ctx, c.Since(), x.prompt()); !answered(&r) {
-			return nil, fmt.Errorf("the server does not answer one of the two principals: %s: %s", r.Outcome, r.Error)
+			return nil, fmt.Errorf("the server does not answer one of the two principals: %s: %s",
+				r.Outcome, r.Error)
 		}
 	}
 	x.begin(StepNames, "what is one principal's is asked for by the other")
@@ -196,11 +197,14 @@ func (x *isolator) own(ctx context.Context) error {
 	s := stats.Separate(first, again)
 	switch {
 	case hits > 0:
-		x.found(Own, nil, "the principal itself finds %d of %d prompts again, and waits %.1f ms less for the first token", hits, tries, -s.Shift)
+		x.found(Own, nil, "the principal itself finds %d of %d prompts again, and waits %.1f ms less "+
+			"for the first token", hits, tries, -s.Shift)
 	case !reported && s.P < 0.01 && s.Shift < 0:
-		x.found(Own, nil, "the principal itself waits %.1f ms less when it asks again; the server does not report cached tokens", -s.Shift)
+		x.found(Own, nil, "the principal itself waits %.1f ms less when it asks again; the server "+
+			"does not report cached tokens", -s.Shift)
 	default:
-		x.unknown(Own, "the principal does not find its own prompts either: where nothing is reused, there is nothing to keep apart")
+		x.unknown(Own, "the principal does not find its own prompts either: where nothing is reused, "+
+			"there is nothing to keep apart")
 	}
 	return nil
 }
@@ -229,7 +233,8 @@ func (x *isolator) probe(ctx context.Context) error {
 			leak.Failed++
 			continue
 		}
-		maxSent, maxUnsent = max(maxSent, pair[0].CachedTokens), max(maxUnsent, pair[1].CachedTokens)
+		maxSent = max(maxSent, pair[0].CachedTokens)
+		maxUnsent = max(maxUnsent, pair[1].CachedTokens)
 		sent, unsent = append(sent, wait(&pair[0])), append(unsent, wait(&pair[1]))
 	}
 	x.judgeCounts(reported, maxSent, maxUnsent, len(sent))
@@ -250,15 +255,18 @@ func (x *isolator) judgeCounts(reported bool, maxSent, maxUnsent, pairs int) {
 	var violations []record.Violation
 	if maxSent > maxUnsent {
 		violations = append(violations, record.Violation{Check: record.CheckCache,
-			About: fmt.Sprintf("%d tokens of a prompt are cached that only the other principal had sent, and %d of one that nobody had", maxSent, maxUnsent)})
+			About: fmt.Sprintf("%d tokens of a prompt are cached that only the other principal had "+
+				"sent, and %d of one that nobody had", maxSent, maxUnsent)})
 	}
-	x.found(Prefix, violations, "of %d prompts that the other principal had sent, no more was cached than of others", pairs)
+	x.found(Prefix, violations, "of %d prompts that the other principal had sent, no more was cached "+
+		"than of others", pairs)
 }
 
 // judgeTimes says whether the times can be told apart.
 func (x *isolator) judgeTimes(l *Leak) {
 	bits, lo, hi := l.PerThousand()
-	about := fmt.Sprintf("a thousand probes tell %.0f bits (%.0f to %.0f) of what the other has sent; its prompts and others differ by %.2f ms (%.2f to %.2f) in median, p = %.2g, %d pairs",
+	about := fmt.Sprintf("a thousand probes tell %.0f bits (%.0f to %.0f) of what the other has sent; "+
+		"its prompts and others differ by %.2f ms (%.2f to %.2f) in median, p = %.2g, %d pairs",
 		bits, lo, hi, l.Shift, l.ShiftLo, l.ShiftHi, l.P, l.N)
 	f := Finding{Name: Timing, Verdict: Passed, About: about, Leak: l}
 	if l.P < Alarm {
@@ -269,7 +277,8 @@ func (x *isolator) judgeTimes(l *Leak) {
 }
 
 // send sends a request that is no prompt.
-func (x *isolator) send(ctx context.Context, c *client.Client, method, path, body string) (client.Reply, error) {
+func (x *isolator) send(ctx context.Context, c *client.Client,
+	method, path, body string) (client.Reply, error) {
 	return c.Do(ctx, method, path, []byte(body))
 }
 
@@ -281,8 +290,14 @@ func (x *isolator) names(ctx context.Context) error {
 	return x.stored(ctx)
 }
 
+// leak is the violation that B learns something of A.
+func leak(about string) record.Violation {
+	return record.Violation{Check: record.CheckLeak, About: about}
+}
+
 // alike compares what B gets for what is A's with what it gets for what is nobody's.
-func (x *isolator) alike(ctx context.Context, what, hers, nobodys string, request func(name string) (method, path, body string)) ([]record.Violation, error) {
+func (x *isolator) alike(ctx context.Context, what, hers, nobodys string,
+	request func(name string) (method, path, body string)) ([]record.Violation, error) {
 	var got [2]client.Reply
 	for i, name := range []string{hers, nobodys} {
 		method, path, body := request(name)
@@ -296,7 +311,9 @@ func (x *isolator) alike(ctx context.Context, what, hers, nobodys string, reques
 	if got[0].Status == got[1].Status && bytes.Equal(got[0].Body, got[1].Body) {
 		return nil, nil
 	}
-	return []record.Violation{{Check: record.CheckLeak, About: fmt.Sprintf("%s: what is the other principal's gets %d and %d bytes, what is nobody's %d and %d", what, got[0].Status, len(got[0].Body), got[1].Status, len(got[1].Body))}}, nil
+	return []record.Violation{leak(fmt.Sprintf("%s: what is the other principal's gets %d and %d bytes, "+
+		"what is nobody's %d and %d", what, got[0].Status, len(got[0].Body), got[1].Status,
+		len(got[1].Body)))}, nil
 }
 
 func (x *isolator) agents(ctx context.Context) error {
@@ -322,12 +339,14 @@ func (x *isolator) agents(ctx context.Context) error {
 		return err
 	}
 	if bytes.Contains(list.Body, []byte(hers)) {
-		violations = append(violations, record.Violation{Check: record.CheckLeak, About: "the list of agents has one of the other principal's"})
+		violations = append(violations, leak("the list of agents has one of the other principal's"))
 	}
 	for _, route := range []struct{ method, tail string }{
-		{"GET", ""}, {"GET", "/export"}, {"POST", "/pin"}, {"POST", "/unpin"}, {"POST", "/generate"}, {"DELETE", ""},
+		{"GET", ""}, {"GET", "/export"}, {"POST", "/pin"}, {"POST", "/unpin"}, {"POST", "/generate"},
+		{"DELETE", ""},
 	} {
-		v, err := x.alike(ctx, route.method+" /v1/agents/ID"+route.tail, hers, nobodys, func(name string) (string, string, string) {
+		what := route.method + " /v1/agents/ID" + route.tail
+		v, err := x.alike(ctx, what, hers, nobodys, func(name string) (string, string, string) {
 			return route.method, "/v1/agents/" + name + route.tail, `{"messages":[]}`
 		})
 		if err != nil {
@@ -339,10 +358,13 @@ func (x *isolator) agents(ctx context.Context) error {
 	q := p
 	b := x.ask(ctx, x.B, q)
 	if answered(&b) && b.CachedTokens > 0 {
-		violations = append(violations, record.Violation{Check: record.CheckCache, About: fmt.Sprintf("an agent of the same name finds %d tokens of the other principal's", b.CachedTokens)})
+		violations = append(violations, record.Violation{Check: record.CheckCache,
+			About: fmt.Sprintf("an agent of the same name finds %d tokens of the other principal's",
+				b.CachedTokens)})
 	}
-	if after, err := x.send(ctx, x.A, http.MethodGet, "/v1/agents/"+hers, ""); err != nil || after.Status != http.StatusOK {
-		violations = append(violations, record.Violation{Check: record.CheckLeak, About: "the other principal has deleted an agent"})
+	after, err := x.send(ctx, x.A, http.MethodGet, "/v1/agents/"+hers, "")
+	if err != nil || after.Status != http.StatusOK {
+		violations = append(violations, leak("the other principal has deleted an agent"))
 	}
 	x.found(Agents, violations, "another principal's agent is like nobody's, on 7 routes")
 	x.send(ctx, x.A, http.MethodDelete, "/v1/agents/"+hers, "")
@@ -364,7 +386,7 @@ func (x *isolator) metrics(ctx context.Context) error {
 				return err
 			}
 			if bytes.Contains(r.Body, []byte(name)) || bytes.Contains(r.Body, []byte(p.Canary)) {
-				violations = append(violations, record.Violation{Check: record.CheckLeak, About: path + " names an agent, or has a prompt, of the other principal's"})
+				violations = append(violations, leak(path+" names an agent, or has a prompt, of the other principal's"))
 			}
 		}
 		if len(violations) > 0 {
@@ -378,7 +400,9 @@ func (x *isolator) metrics(ctx context.Context) error {
 
 func (x *isolator) stored(ctx context.Context) error {
 	p := x.prompt()
-	made, err := x.send(ctx, x.A, http.MethodPost, "/v1/responses", fmt.Sprintf(`{"model":%q,"input":%q,"max_output_tokens":%d}`, x.A.Model, p.Messages[0].Content, max(16, x.MaxTokens)))
+	made, err := x.send(ctx, x.A, http.MethodPost, "/v1/responses",
+		fmt.Sprintf(`{"model":%q,"input":%q,"max_output_tokens":%d}`, x.A.Model,
+			p.Messages[0].Content, max(16, x.MaxTokens)))
 	if err != nil {
 		return err
 	}
@@ -387,19 +411,24 @@ func (x *isolator) stored(ctx context.Context) error {
 		x.unknown(Stored, "the server stores no responses at /v1/responses")
 		return nil
 	}
-	if own, err := x.send(ctx, x.A, http.MethodGet, "/v1/responses/"+id, ""); err != nil || own.Status != http.StatusOK {
+	own, err := x.send(ctx, x.A, http.MethodGet, "/v1/responses/"+id, "")
+	if err != nil || own.Status != http.StatusOK {
 		x.unknown(Stored, "the server stores no responses at /v1/responses")
 		return err
 	}
 	nobodys := id[:len(id)-1] + string(other(id[len(id)-1]))
 	var violations []record.Violation
 	for _, route := range []struct{ method, path, body string }{
-		{"GET", "/v1/responses/ID", ""}, {"GET", "/v1/responses/ID/input_items", ""}, {"POST", "/v1/responses/ID/cancel", ""},
-		{"POST", "/v1/responses", fmt.Sprintf(`{"model":%q,"input":"x","previous_response_id":"ID","max_output_tokens":16}`, x.B.Model)},
+		{"GET", "/v1/responses/ID", ""}, {"GET", "/v1/responses/ID/input_items", ""},
+		{"POST", "/v1/responses/ID/cancel", ""},
+		{"POST", "/v1/responses", fmt.Sprintf(
+			`{"model":%q,"input":"x","previous_response_id":"ID","max_output_tokens":16}`, x.B.Model)},
 		{"DELETE", "/v1/responses/ID", ""},
 	} {
-		v, err := x.alike(ctx, route.method+" "+route.path, id, nobodys, func(name string) (string, string, string) {
-			return route.method, strings.ReplaceAll(route.path, "ID", name), strings.ReplaceAll(route.body, "ID", name)
+		what := route.method + " " + route.path
+		v, err := x.alike(ctx, what, id, nobodys, func(name string) (string, string, string) {
+			named := func(text string) string { return strings.ReplaceAll(text, "ID", name) }
+			return route.method, named(route.path), named(route.body)
 		})
 		if err != nil {
 			return err
