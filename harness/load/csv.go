@@ -18,7 +18,7 @@ func readBurstGPT(name string, r *bufio.Reader, _ time.Duration) (Source, error)
 	at := func(text string) (time.Duration, error) {
 		s, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(s >= 0 && s < 1e9) {
-			return 0, fmt.Errorf("Timestamp %q: want seconds from 0 on", text)
+			return 0, fmt.Errorf("time %q: want seconds from 0 on", text)
 		}
 		return time.Duration(math.Round(s * float64(time.Second))), nil
 	}

@@ -202,6 +202,9 @@ type Reader struct {
 func KeyOf(r io.ReaderAt, keys []*Key) (k *Key, sealed bool, err error) {
 	head := make([]byte, headBytes)
 	n, err := r.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return nil, false, err
+	}
 	if n < len(magic) || string(head[:len(magic)]) != magic {
 		return nil, false, nil
 	}
