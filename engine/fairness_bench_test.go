@@ -15,7 +15,9 @@ import (
 // BenchmarkFairness measures, in real time, what one principal gets from the embedded model: bob
 // sends one request after another, a prompt of 90 tokens with an answer of 24, while alice has
 // nothing running, one request that is always a prompt of 700 tokens, or 64 requests, two thirds of
-// which answer with 60 tokens. TestFlood asserts the same in fake time.
+// which answer with 60 tokens. TestFlood asserts in fake time that p99 beside
+// the flood is not above that beside one request. In real time it is: 12.6 ms alone, 62.8 ms beside
+// one request, 92 ms beside the flood (n=6, two cores with AVX-512 VNNI). The reason is not known.
 //
 //	ns/op           one request of bob's
 //	ttft-p99-ms     99th percentile of the time to its first token
