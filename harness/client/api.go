@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -148,14 +147,10 @@ func (c *Client) Has(ctx context.Context, api API) (bool, error) {
 func (c *Client) probe(ctx context.Context, path string) (int, error) {
 	timed, cancel := context.WithTimeout(ctx, briefTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(timed, http.MethodPost, c.URL+path,
-		bytes.NewReader([]byte(`{"max_tokens":1}`)))
+	req, err := c.plainRequest(timed, http.MethodPost, path, []byte(`{"max_tokens":1}`))
 	if err != nil {
 		return 0, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept-Encoding", "identity")
-	c.authorize(req)
 	res, err := c.send(c.http, req)
 	switch {
 	case timed.Err() != nil: // it is at work on something

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 )
@@ -14,29 +13,10 @@ const maxAnswer = 64 << 20
 // briefTimeout is how long a server may take for a question about itself.
 const briefTimeout = 5 * time.Second
 
-// get returns the status and the body of a GET. The error is that no whole response came in time, or
-// a *RedirectError; the code is 0 where none began.
+// get is fetch by GET.
 func (c *Client) get(ctx context.Context, path string, timeout time.Duration) (
 	status string, code int, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
-	if err != nil {
-		return "", 0, nil, err
-	}
-	req.Header.Set("Accept-Encoding", "identity")
-	c.authorize(req)
-	res, err := c.send(c.http, req)
-	if err != nil {
-		return "", statusOf(err), nil, err
-	}
-	defer res.Body.Close()
-	plain, _, err := decoded(res)
-	if err != nil {
-		return res.Status, res.StatusCode, nil, err
-	}
-	body, err = io.ReadAll(io.LimitReader(plain, maxAnswer))
-	return res.Status, res.StatusCode, body, err
+	return c.fetch(ctx, http.MethodGet, path, nil, timeout)
 }
 
 // Alive tells whether the server accepts a connection and answers it with anything at all. A

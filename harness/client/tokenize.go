@@ -1,11 +1,9 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 )
 
@@ -13,8 +11,6 @@ import (
 // SGLang and TGI have, each with a body of its own. The error is that it has no such route, or says
 // nothing of the kind.
 func (c *Client) CountTokens(ctx context.Context, text string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, briefTimeout)
-	defer cancel()
 	body, err := json.Marshal(map[string]any{"model": c.Model,
 		"content": text, "add_special": false, // llama.cpp
 		"prompt": text, "add_special_tokens": false, // vLLM, SGLang
@@ -23,25 +19,9 @@ func (c *Client) CountTokens(ctx context.Context, text string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/tokenize", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept-Encoding", "identity")
-	c.authorize(req)
-	res, err := c.send(c.http, req)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	plain, _, err := decoded(res)
-	if err != nil {
-		return 0, err
-	}
-	said, err := io.ReadAll(io.LimitReader(plain, maxAnswer))
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("POST /tokenize gave %s", res.Status)
+	status, code, said, err := c.fetch(ctx, http.MethodPost, "/tokenize", body, briefTimeout)
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("POST /tokenize gave %s", status)
 	}
 	if err != nil {
 		return 0, err
