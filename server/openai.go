@@ -28,19 +28,18 @@ func (s *Server) completions(w *response, r *http.Request) error {
 }
 
 func (s *Server) sendChat(w *response, r *http.Request, g *generate.Generation) error {
-	out := openai.NewChatWriter(s.openaiHead("chatcmpl-"), g.Params)
-	if g.Params.N <= 1 {
-		return s.sendAnswer(w, g, out)
-	}
-	var outs []choiceWriter
-	for i := range g.Params.N {
-		outs = append(outs, out.Choice(i))
-	}
-	return s.sendChoices(w, r, g, outs)
+	return sendWith(s, w, r, g, openai.NewChatWriter(s.openaiHead("chatcmpl-"), g.Params))
 }
 
 func (s *Server) sendCompletion(w *response, r *http.Request, g *generate.Generation) error {
-	out := openai.NewCompletionWriter(s.openaiHead("cmpl-"), g.Params)
+	return sendWith(s, w, r, g, openai.NewCompletionWriter(s.openaiHead("cmpl-"), g.Params))
+}
+
+// sendWith sends one answer with a writer, or several with the writer of each.
+func sendWith[W interface {
+	choiceWriter
+	Choice(i int) W
+}](s *Server, w *response, r *http.Request, g *generate.Generation, out W) error {
 	if g.Params.N <= 1 {
 		return s.sendAnswer(w, g, out)
 	}

@@ -16,7 +16,7 @@ func (s *Server) tokenize(w *response, r *http.Request) error {
 		return err
 	}
 	body := new(openai.TokenizeRequest)
-	ids, err := s.promptOf(w, r, body)
+	ids, err := s.promptOf(b, w, r, body)
 	if err != nil {
 		return err
 	}
@@ -27,13 +27,21 @@ func (s *Server) tokenize(w *response, r *http.Request) error {
 	if len(ids) == 0 {
 		answer.Tokens = []int32{}
 	}
-	var pieces []openai.Piece
-	for _, id := range ids {
-		if !body.WithPieces && !body.TokenStrings {
-			break
+	if body.WithPieces {
+		answer.Tokens = b.piecesOf(ids)
+	}
+	if body.TokenStrings {
+		for _, id := range ids {
+			answer.Strings = append(answer.Strings, string(b.generator.Piece(id)))
 		}
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+// piecesOf returns the tokens with their texts, or with their bytes where those are not text.
+func (b *backend) piecesOf(ids []int32) (pieces []openai.Piece) {
+	for _, id := range ids {
 		text := b.generator.Piece(id)
-		answer.Strings = append(answer.Strings, string(text))
 		piece := openai.Piece{ID: id, Piece: string(text)}
 		if !utf8.Valid(text) {
 			list := []int{}
@@ -44,23 +52,13 @@ func (s *Server) tokenize(w *response, r *http.Request) error {
 		}
 		pieces = append(pieces, piece)
 	}
-	if body.WithPieces {
-		answer.Tokens = pieces
-	}
-	if !body.TokenStrings {
-		answer.Strings = nil
-	}
-	return writeJSON(w, http.StatusOK, answer)
+	return pieces
 }
 
 // promptOf reads a body and returns the ids of its conversation, nil where it has a text.
 func (s *Server) promptOf(
-	w *response, r *http.Request, body *openai.TokenizeRequest,
+	b *backend, w *response, r *http.Request, body *openai.TokenizeRequest,
 ) ([]int32, error) {
-	b, err := s.open()
-	if err != nil {
-		return nil, err
-	}
 	if err := readBody(w, r, body); err != nil {
 		return nil, err
 	}
@@ -112,7 +110,7 @@ func (s *Server) applyTemplate(w *response, r *http.Request) error {
 		return err
 	}
 	body := new(openai.TokenizeRequest)
-	ids, err := s.promptOf(w, r, body)
+	ids, err := s.promptOf(b, w, r, body)
 	if err != nil {
 		return err
 	}

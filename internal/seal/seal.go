@@ -220,6 +220,17 @@ func KeyOf(r io.ReaderAt, keys []*Key) (k *Key, sealed bool, err error) {
 	return nil, true, fmt.Errorf("%w, whose id is %x", ErrOtherKey, id)
 }
 
+// Open opens a file of so many bytes with a name, with the one of the keys that sealed it. sealed
+// reports whether it is a sealed file at all; there is no Reader of one that is not.
+func Open(file io.ReaderAt, size int64, name string, keys []*Key) (r *Reader, sealed bool, err error) {
+	key, sealed, err := KeyOf(file, keys)
+	if err != nil || !sealed {
+		return nil, sealed, err
+	}
+	r, err = key.NewReader(file, size, name)
+	return r, true, err
+}
+
 // NewReader opens a sealed file of so many bytes with a name.
 func (k *Key) NewReader(r io.ReaderAt, size int64, name string) (*Reader, error) {
 	head := make([]byte, headBytes)

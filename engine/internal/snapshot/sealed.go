@@ -45,16 +45,12 @@ func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	key, sealed, err := seal.KeyOf(f, s.keys)
+	r, sealed, err := seal.Open(f, info.Size(), filepath.Base(path), s.keys)
 	if err != nil {
 		return nil, sealed, corrupt("%v", err)
 	}
 	if !sealed {
 		return &plainFile{f, f, info.Size()}, false, nil
-	}
-	r, err := key.NewReader(f, info.Size(), filepath.Base(path))
-	if err != nil {
-		return nil, true, corrupt("%v", err)
 	}
 	return &plainFile{f, r, r.Size()}, true, nil
 }

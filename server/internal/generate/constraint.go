@@ -74,10 +74,17 @@ func (c *Constraint) Require(field, name string) error {
 	return nil
 }
 
-// Allow restricts calls to the tools with these names, which a body's field gives. The model is
-// told of all tools all the same, so that the beginning of the prompt, and what is cached of it,
-// stay.
-func (c *Constraint) Allow(field string, names []string) error {
+// Allow restricts calls to the tools with these names, of which the model may call one (mode auto)
+// or must (required). field is the body's object that has the mode and the tools. The model is told
+// of all tools all the same, so that the beginning of the prompt, and what is cached of it, stay.
+func (c *Constraint) Allow(field, mode string, names []string) error {
+	switch mode {
+	case ChoiceAuto, ChoiceRequired:
+	default:
+		return Invalid(field+".mode", "%s.mode: %q; want auto or required", field, mode)
+	}
+	c.Choice = mode
+	field += ".tools"
 	if len(names) == 0 {
 		return Invalid(field, "%s: no tools; want the names of one or more", field)
 	}

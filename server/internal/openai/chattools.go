@@ -111,22 +111,15 @@ func (t *toolChoice) name() string { return cmp.Or(t.Function.Name, t.Name) }
 
 // allow restricts calls to the tools that the choice lists.
 func (t *toolChoice) allow(c *generate.Constraint) error {
-	const field = "tool_choice.allowed_tools"
 	a := &t.allowedTools
 	if t.Allowed != nil {
 		a = t.Allowed
-	}
-	switch a.Mode {
-	case generate.ChoiceAuto, generate.ChoiceRequired:
-	default:
-		return generate.Invalid(field+".mode", "%s.mode: %q; want auto or required", field, a.Mode)
 	}
 	var names []string
 	for i := range a.Tools {
 		names = append(names, a.Tools[i].name())
 	}
-	c.Choice = a.Mode
-	return c.Allow(field+".tools", names)
+	return c.Allow("tool_choice.allowed_tools", a.Mode, names)
 }
 
 // readForm reads response_format and the fields of other servers that demand a form of the answer.

@@ -263,23 +263,19 @@ func (s *Store) read(e *entry) (body []byte, sealed bool, err error) {
 		return nil, false, err
 	}
 	defer f.Close()
-	k, sealed, err := seal.KeyOf(f, s.keys)
-	if err != nil || !sealed {
-		if err == nil {
-			body, err = io.ReadAll(f)
-		}
-		return body, sealed, err
-	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, true, err
+		return nil, false, err
 	}
-	r, err := k.NewReader(f, info.Size(), s.sealName(e))
-	if err != nil {
-		return nil, true, err
+	r, sealed, err := seal.Open(f, info.Size(), s.sealName(e), s.keys)
+	switch {
+	case err != nil:
+	case sealed:
+		body, err = io.ReadAll(r)
+	default:
+		body, err = io.ReadAll(f)
 	}
-	body, err = io.ReadAll(r)
-	return body, true, err
+	return body, sealed, err
 }
 
 // sealPlain seals a file that is older than the store's key.

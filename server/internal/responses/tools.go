@@ -185,18 +185,11 @@ func (q *Request) readToolChoice(c *generate.Constraint) error {
 
 // allow restricts calls to the tools that the choice lists.
 func (t *toolChoice) allow(c *generate.Constraint) error {
-	switch t.Mode {
-	case generate.ChoiceAuto, generate.ChoiceRequired:
-	default:
-		return generate.Invalid("tool_choice.mode", "tool_choice.mode: %q; want auto or required",
-			t.Mode)
-	}
 	var names []string
 	for i := range t.Tools {
 		names = append(names, t.Tools[i].name())
 	}
-	c.Choice = t.Mode
-	return c.Allow("tool_choice.tools", names)
+	return c.Allow("tool_choice", t.Mode, names)
 }
 
 // customArguments returns the arguments of the function that stands for a custom tool.
