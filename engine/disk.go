@@ -209,7 +209,7 @@ func (d *disk) has(who *kv.Identity) bool {
 	return ok && x.Header.Tokens > 0 && x.Header.Salt == who.Salt
 }
 
-// miss says why a request was given nothing of an agent of whom the pool knows nothing.
+// miss returns why a request reuses nothing of its agent's memory when the pool has none of it.
 func (d *disk) miss(who *kv.Identity) string {
 	x, found := d.store.Find(who.Agent)
 	switch {

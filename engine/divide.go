@@ -34,8 +34,8 @@ func (s *sched) divide(prompts, rows int) {
 	s.dividePrompts(min(max(budget, 1), prompts))
 }
 
-// takeTurns leaves out streams of the principals that have the most of them until no more than
-// rows sequences decode. A stream that has waited longer is left out later. It returns how many it
+// takeTurns leaves streams out of the step until at most rows sequences decode, each time one of the
+// principal that has the most streams in it. A stream that has waited longer is left out later. It returns how many it
 // left out.
 func (s *sched) takeTurns(rows int) (left int) {
 	decoding := 0

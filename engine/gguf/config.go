@@ -19,7 +19,7 @@ var gemma27B = map[string]int{"gemma2": 46, "gemma3": 62}
 // A key of metadata becomes a key of config.json.
 type key struct{ meta, config string }
 
-// sizeKeys are numbers of at least 1, without which there is no network.
+// sizeKeys lists the keys that every file must have. Their values are at least 1.
 var sizeKeys = []key{
 	{"block_count", "num_hidden_layers"},
 	{"embedding_length", "hidden_size"},

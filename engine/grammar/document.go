@@ -322,8 +322,8 @@ var (
 		"dependentSchemas", "dependencies"}
 )
 
-// indexNames finds the anchors and identifiers of the schemas in a document. What an unknown
-// keyword has is no schema.
+// indexNames finds the anchors and identifiers of the schemas in a document. The value
+// of an unknown keyword is not searched: it is not a schema.
 func (doc *document) indexNames() {
 	if doc.anchors != nil {
 		return

@@ -89,7 +89,7 @@ func (v interval) units() (places int, modulus *big.Int) {
 	return places, all.scaled(places)
 }
 
-// avoided returns the numbers of which a number of the interval is no multiple.
+// avoided returns the divisors that numbers of the interval must not be multiples of.
 func (v interval) avoided() (list []decimal) {
 	for text := range strings.FieldsSeq(v.avoids) {
 		list = append(list, decimalOf(text))

@@ -87,8 +87,8 @@ func (st *Store) Affords(t Terms) bool {
 }
 
 // Within reports whether a sequence can start on these terms within its principal's limit, and with
-// at most max blocks of the principal's in use; max 0 is no bound. A principal of which nothing
-// runs may start one sequence, whatever its limit has become since that was accepted.
+// at most max blocks of the principal's in use; 0 does not bound them. A principal without a
+// running sequence may start one sequence, whatever its limit has become since that was accepted.
 func (st *Store) Within(t Terms, max int) bool {
 	a := t.account
 	if a == nil || a.running() == 0 {

@@ -18,7 +18,7 @@ type Match struct {
 	tail int32
 	move bool
 
-	account *account // of who asks; nil where there is none yet
+	account *account // of the principal that asks; nil before it has one
 
 	idle  int // how many of the blocks that will be pinned no sequence has pinned now
 	start int // the first block whose slot will be pinned or borrowed

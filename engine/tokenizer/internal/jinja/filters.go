@@ -411,7 +411,7 @@ func reverse(_ *state, v any, a *args) any {
 	return &generator{iterate(turned)}
 }
 
-// toFloat is Python's float(v), or nil if v is no number.
+// toFloat returns Python's float(v), or nil if v is not a number.
 func toFloat(v any) any {
 	defined(v)
 	if t, ok := v.(Text); ok {

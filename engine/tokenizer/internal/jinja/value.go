@@ -311,18 +311,11 @@ func truth(v any) bool {
 
 // number returns a bool, an int or a float as a float.
 func number(v any) (float64, bool) {
-	switch v := v.(type) {
-	case bool:
-		if v {
-			return 1, true
-		}
-		return 0, true
-	case int:
-		return float64(v), true
-	case float64:
-		return v, true
+	if f, ok := v.(float64); ok {
+		return f, true
 	}
-	return 0, false
+	i, ok := integer(v)
+	return float64(i), ok
 }
 
 // integer returns a bool or an int as an int.
