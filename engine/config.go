@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 )
 
 // Config says what an engine runs and how much it may take. The zero value of each number is its
@@ -44,6 +45,8 @@ type Config struct {
 	// SaveWithin is how old a turn may get before it is on disk, as long as the disk keeps up,
 	// though its agent never rests. 0: memories are saved when they rest, and only then
 	SaveWithin time.Duration
+
+	files files.System // of Dir; a test may give another. nil: the operating system's
 }
 
 // complete puts the defaults in and returns what the budget has room for.
@@ -70,6 +73,9 @@ func (c *Config) complete() (kv.Layout, error) {
 	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.SaveWithin < 0 || c.MaxPerAgent < 0 {
 		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, " +
 			"SaveWithin and MaxPerAgent must not be negative")
+	}
+	if c.files == nil {
+		c.files = files.OS{}
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)

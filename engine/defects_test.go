@@ -40,7 +40,7 @@ import (
 //	10 restoring takes a memory out of the pool,     TestRestoredIsHot, BenchmarkTTFT
 //	   and is slower than it
 //	11 files are published in part, and their names  TestKill, TestCorrupt, internal/snapshot
-//	   are believed                                  TestCrash and TestDamage,
+//	   are believed                                  TestSweep and TestDamage,
 //	                                                 TestFileUnderAnotherName
 //	12 prompts and answers are logged; answers are   TestNothingSaidIsLogged, server TestDecoder
 //	   tidied up
@@ -342,15 +342,9 @@ func TestEvicted(t *testing.T) {
 func TestDiskIsSlow(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	cfg.KVBytes, cfg.SaveAfter = 128, 1
-	e, err := newEngine(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tap, e := tapped(t, cfg)
 	stuck := make(chan struct{})
-	e.disk.store.Fault = func(string) error {
-		<-stuck
-		return nil
-	}
+	tap.Before = changes(func() error { <-stuck; return nil })
 	e.disk.writer.MaxUnsaved = 200
 	e.start()
 	for i := range 20 {

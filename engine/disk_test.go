@@ -12,11 +12,36 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
 )
 
 func diskConfig(dir string) Config {
 	return Config{Model: newFake(), KVBytes: 256, BlockTokens: 4, StepTokens: 16, Dir: dir,
 		Fingerprint: "fake"}
+}
+
+// tapped returns an engine that has not started, and its file system.
+func tapped(t *testing.T, cfg Config) (*filestest.Tap, *Engine) {
+	t.Helper()
+	tap := &filestest.Tap{System: files.OS{}}
+	cfg.files = tap
+	e, err := newEngine(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tap, e
+}
+
+// changes returns a function for a Tap that calls f before each change of the disk.
+func changes(f func() error) func(filestest.Op, string) error {
+	return func(op filestest.Op, _ string) error {
+		if op.Changes() && op != filestest.Touch {
+			return f()
+		}
+		return nil
+	}
 }
 
 // once runs an engine for one request and closes it.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"loadstone/engine/internal/snapshot"
+	"loadstone/internal/files/filestest"
 )
 
 // savedTokens returns the conversation that an agent's file has, without looking at the pool.
@@ -238,26 +239,24 @@ func TestDiskFails(t *testing.T) {
 		{"broken", syscall.EIO, "io", DiskFailing,
 			func(st *Stats) uint64 { return st.SaveFailuresBy.IO }},
 	} {
-		for _, at := range []string{"create", "write", "sync", "rename", "sync directory"} {
-			t.Run(c.name+"/"+at, func(t *testing.T) {
+		for _, at := range []filestest.Op{filestest.Create, filestest.Write, filestest.Sync,
+			filestest.Rename, filestest.SyncDir} {
+			t.Run(c.name+"/"+string(at), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					cfg := diskConfig(t.TempDir())
 					cfg.SaveWithin = 10 * time.Second
-					e, err := newEngine(cfg)
-					if err != nil {
-						t.Fatal(err)
-					}
+					tap, e := tapped(t, cfg)
 					defer e.Close()
 					var broken atomic.Bool
 					broken.Store(true)
-					e.disk.store.Fault = func(op string) error {
+					tap.Before = func(op filestest.Op, _ string) error {
 						if broken.Load() && op == at {
-							return &os.PathError{Op: op, Path: "x", Err: c.err}
+							return &os.PathError{Op: string(op), Path: "x", Err: c.err}
 						}
 						return nil
 					}
 					e.start()
-					err = durable(t, e, "ann", count(1, 9)).Saved(t.Context())
+					err := durable(t, e, "ann", count(1, 9)).Saved(t.Context())
 					if SaveFailure(err) != c.word || !errors.Is(err, c.err) {
 						t.Errorf("the turn: %v, in a word %q", err, SaveFailure(err))
 					}
@@ -295,11 +294,8 @@ func TestDiskFails(t *testing.T) {
 func TestCloseOnFullDisk(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	cfg.SaveWithin = time.Millisecond
-	e, err := newEngine(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.disk.store.Fault = func(string) error { return syscall.ENOSPC }
+	tap, e := tapped(t, cfg)
+	tap.Before = changes(func() error { return syscall.ENOSPC })
 	e.disk.writer.MaxUnsaved = 30
 	e.start()
 	for i := range 8 {
@@ -315,14 +311,14 @@ func TestCloseOnFullDisk(t *testing.T) {
 func TestSupersededWhileWaiting(t *testing.T) {
 	cfg := diskConfig(t.TempDir())
 	cfg.SaveAfter = time.Hour
-	e, err := newEngine(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tap, e := tapped(t, cfg)
 	defer e.Close()
 	entered, stuck := make(chan struct{}, 100), make(chan struct{})
-	e.disk.store.Fault = func(op string) error {
-		if op == "create" {
+	var again atomic.Pointer[chan struct{}]
+	tap.Before = func(op filestest.Op, _ string) error {
+		if c := again.Load(); c != nil {
+			<-*c
+		} else if op == filestest.Create {
 			entered <- struct{}{}
 			<-stuck
 		}
@@ -345,7 +341,7 @@ func TestSupersededWhileWaiting(t *testing.T) {
 	}
 	// One who forgets the agent meanwhile ends the wait.
 	stuck2 := make(chan struct{})
-	e.disk.store.Fault = func(string) error { <-stuck2; return nil }
+	again.Store(&stuck2)
 	other = durable(t, e, "bob", count(4, 9))
 	third := durable(t, e, "ann", text[:7])
 	if err := e.call(func() { e.disk.forget(named("ann").Agent); e.disk.writer.Drop(named("ann").Agent) }); err != nil {

@@ -31,6 +31,7 @@ type Engine struct {
 
 	published published
 	retry     atomic.Int64  // nanoseconds until room is likely
+	calling   atomic.Int64  // when the call of the model began that is running, in Unix nanoseconds; 0: none
 	done      chan struct{} // closed when the goroutine has ended
 
 	rejectedShare, rejectedPool, rejectedQueue, rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
@@ -240,6 +241,16 @@ func (e *Engine) Stats() Stats {
 	st.RejectedContext = e.rejectedContext.Load()
 	st.RejectedDraining = e.rejectedDraining.Load()
 	return st
+}
+
+// Stuck returns how long the model has been at the call that it is in, 0 between calls. A step takes
+// seconds at most, so one of a minute will hardly end: no other request gets on meanwhile, and
+// nothing can interrupt a model. It may be called from any goroutine.
+func (e *Engine) Stuck() time.Duration {
+	if at := e.calling.Load(); at != 0 {
+		return time.Since(time.Unix(0, at))
+	}
+	return 0
 }
 
 // Disk returns Stats.Disk alone, "" where memories are not kept on disk.

@@ -108,14 +108,11 @@ func TestKill(t *testing.T) {
 
 // saveForEver has all agents take a turn and saves them, from where they were.
 func saveForEver(t *testing.T, dir string) {
-	e, err := newEngine(killConfig(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.disk.store.Fault = func(string) error {
+	tap, e := tapped(t, killConfig(dir))
+	tap.Before = changes(func() error {
 		os.Stdout.Write([]byte{'.'})
 		return nil
-	}
+	})
 	e.start()
 	for {
 		var agents sync.WaitGroup

@@ -106,7 +106,9 @@ func (e *Engine) noteAdmitted(b *batch) {
 // guard calls the model. It turns a panic into an error, so that the panic costs the requests
 // concerned and not the server.
 func (e *Engine) guard(call func() error) (err error) {
+	e.calling.Store(time.Now().UnixNano())
 	defer func() {
+		e.calling.Store(0)
 		if r := recover(); r != nil {
 			err = fmt.Errorf("model panicked: %v", r)
 			slog.Error("model panicked", "panic", r, "stack", string(debug.Stack()))

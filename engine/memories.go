@@ -293,7 +293,11 @@ func (e *Engine) forget(agent kv.Agent) error {
 	if e.disk != nil {
 		found = e.disk.writer.Find(agent) != nil || found
 		e.disk.writer.Drop(agent)
-		found = e.disk.store.Remove(agent) || found
+		removed, err := e.disk.store.Remove(agent)
+		if err != nil {
+			return err
+		}
+		found = removed || found
 	}
 	if !found {
 		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)

@@ -101,7 +101,7 @@ type Start struct {
 	// Miss says why the rest of the prompt was not cached: "" when everything else was new,
 	// "new_agent", "diverged_at=K" when the agent's memory and the prompt differ from token K on,
 	// "evicted", "other_salt" when the agent's memory was left with another salt, and of a memory
-	// on disk "model_changed" and "corrupt".
+	// on disk "model_changed", "corrupt" and, where the disk has failed, "unreadable".
 	Miss string
 
 	// Tier is the slowest one that the cached tokens came from: TierHot, TierDisk, or TierCold when

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"loadstone/engine"
 )
@@ -17,7 +18,13 @@ type health struct {
 	// Disk is full or failing while memories of agents wait that cannot be saved. The server
 	// answers all the same.
 	Disk string `json:"disk,omitempty"`
+	// StepSeconds is how long the model has been in its step, where it is stuck there.
+	StepSeconds int `json:"step_seconds,omitempty"`
 }
+
+// maxStep is how long a step of the model may take until the server says that it is not ready. The
+// longest known, 256 tokens of a prompt on a model of 12 billion weights and two cores, takes 20 s.
+const maxStep = time.Minute
 
 // isHealth says whether a path is that of a health check.
 func isHealth(path string) bool {
@@ -26,11 +33,12 @@ func isHealth(path string) bool {
 
 // whole serves GET /health, which load generators and probes look for because vLLM, SGLang and
 // llama.cpp have it. Like those, it is 200 from when the model is loaded, however much work there
-// is, and 503 before, and again while the server goes down. /health/ready says more.
+// is, and 503 before, while the model is stuck, and again while the server goes down. /health/ready
+// says more.
 func (s *Server) whole(w *response, r *http.Request) error {
 	h := s.readiness()
 	switch h.Reason {
-	case "loading", "draining":
+	case "loading", "draining", "model_stuck":
 		return s.ready(w, r)
 	}
 	h.Status, h.Reason = "ok", ""
@@ -79,6 +87,8 @@ func (s *Server) readiness() health {
 		h.Reason = "draining"
 	case b == nil:
 		h.Reason, h.Loaded = "loading", new(s.loading.Load())
+	case b.engine.Stuck() > maxStep:
+		h.Reason, h.StepSeconds = "model_stuck", int(b.engine.Stuck().Seconds())
 	case *h.Utilization > engine.AdmitBelow:
 		h.Reason = "pool_near_exhaustion"
 	default:

@@ -263,6 +263,9 @@ func TestWireStates(t *testing.T) {
 		begin(2020)
 		tiers("the pool is nearly full and the engine is stuck in a step")
 		tr.exchange(t, l, "the same", get("/admin/status"))
+		time.Sleep(61 * time.Second)
+		tiers("the engine has been stuck for 61 s")
+		tr.exchange(t, l, "the same", get("/health"))
 		tr.exchange(t, l, "the pool is nearly full", post(say("hi")))
 
 		drained := make(chan error, 1)

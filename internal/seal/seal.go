@@ -234,8 +234,10 @@ func Open(file io.ReaderAt, size int64, name string, keys []*Key) (r *Reader, se
 // NewReader opens a sealed file of so many bytes with a name.
 func (k *Key) NewReader(r io.ReaderAt, size int64, name string) (*Reader, error) {
 	head := make([]byte, headBytes)
-	if _, err := r.ReadAt(head, 0); err != nil {
+	if _, err := r.ReadAt(head, 0); err == io.EOF {
 		return nil, ErrBroken
+	} else if err != nil {
+		return nil, err
 	}
 	body := size - int64(headBytes)
 	chunks := (body + ChunkBytes + tagBytes - 1) / (ChunkBytes + tagBytes)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"loadstone/engine"
+	"loadstone/internal/files"
 	"loadstone/internal/seal"
 	"loadstone/server"
 )
@@ -120,7 +121,8 @@ func keySalt(dir string) ([]byte, error) {
 	if dir == "" {
 		return salt, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	sys := files.OS{}
+	if err := files.MakeDir(sys, dir); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
 	name := filepath.Join(dir, "principals.salt")
@@ -131,15 +133,12 @@ func keySalt(dir string) ([]byte, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	// Written and then named, so that a crash never leaves a part of it under its name.
-	f, err := os.CreateTemp(dir, "principals.*.tmp") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(salt)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = files.Replace(sys, name, "principals.*.tmp", func(f files.File) error {
+		_, err := f.Write(salt)
+		return err
+	})
 	if err == nil {
-		err = os.Rename(f.Name(), name)
+		err = sys.SyncDir(dir)
 	}
 	return salt, err
 }

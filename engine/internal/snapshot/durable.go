@@ -1,9 +1,6 @@
 package snapshot
 
 import (
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,6 +21,20 @@ func (s *Store) Durable(agent kv.Agent) bool {
 	return s.durable[FileName(agent)]
 }
 
+// mark makes or removes an empty file, which is on disk, synced, before it returns.
+func (s *Store) mark(path string, there bool) error {
+	var err error
+	if there {
+		err = s.sys.Mark(path)
+	} else {
+		err = s.removeFile(path)
+	}
+	if err != nil {
+		return err
+	}
+	return s.sys.SyncDir(s.dir)
+}
+
 // SetDurable says whether each answer to an agent waits until it is on disk. That itself is on
 // disk, synced, before it returns.
 func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
@@ -31,20 +42,7 @@ func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
 	defer s.change.Unlock()
 	name := FileName(agent)
 	path := s.durablePath(name)
-	err := s.Fault("mark")
-	switch {
-	case err != nil:
-	case durable:
-		err = os.WriteFile(path, nil, 0o600)
-	default:
-		if err = os.Remove(path); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-	}
-	if err == nil {
-		err = syncDir(s.dir)
-	}
-	if err != nil {
+	if err := s.mark(path, durable); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -154,10 +153,9 @@ func next(byUse map[string][]*Entry, sizes map[string]int64) *Entry {
 // were not. It spares that of agent keep. It reports whether there was anything to delete. The
 // caller holds change.
 func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
-	bad, _ := filepath.Glob(filepath.Join(s.dir, "*.bad"))
-	for _, f := range bad {
-		if info, err := os.Lstat(f); err == nil && os.Remove(f) == nil {
-			room -= info.Size()
+	for _, bad := range s.quarantined() {
+		if s.sys.Remove(filepath.Join(s.dir, bad.Name())) == nil {
+			room -= bad.Size()
 			made = true
 		}
 	}

@@ -10,11 +10,11 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 )
 
 // An export of a principal says for whom it was made, and has a tag at its end: an HMAC-SHA256 of
@@ -40,7 +40,7 @@ func (s *Store) tagKeys() (keys [][]byte, err error) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	name := filepath.Join(s.dir, exportKeyFile)
-	key, err := os.ReadFile(name)
+	key, err := s.readTagKey(name)
 	if err == nil && len(key) == tagBytes {
 		return [][]byte{key}, nil
 	}
@@ -49,15 +49,23 @@ func (s *Store) tagKeys() (keys [][]byte, err error) {
 	}
 	key = make([]byte, tagBytes)
 	rand.Read(key)
-	f, err := os.CreateTemp(s.dir, exportKeyFile+".*.tmp") // mode 0600
+	err = files.Replace(s.sys, name, exportKeyFile+".*.tmp", func(f files.File) error {
+		_, err := f.Write(key)
+		return err
+	})
+	if err == nil {
+		err = s.sys.SyncDir(s.dir) // an export without its key could never be imported
+	}
+	return [][]byte{key}, err
+}
+
+func (s *Store) readTagKey(name string) ([]byte, error) {
+	f, err := s.sys.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	_, err = f.Write(key)
-	if err = errors.Join(err, s.sync(f), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	return [][]byte{key}, err
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // Export writes an agent's memory to w, as Import takes it, for a principal.

@@ -4,9 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
-	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,7 +30,9 @@ func (s *Store) Open(agent kv.Agent) (*File, error) {
 		return nil, err
 	}
 	if err != nil {
-		s.Quarantine(m, agent, err)
+		if useless(err) {
+			s.Quarantine(m, agent, err)
+		}
 		m.Close()
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (s *Store) Open(agent kv.Agent) (*File, error) {
 func (s *Store) open(agent kv.Agent, fits func(*Header) error) (*File, error) {
 	p, err := s.openPlain(s.path(agent))
 	if errors.Is(err, ErrCorrupt) {
-		f, openErr := os.Open(s.path(agent))
+		f, openErr := s.sys.Open(s.path(agent))
 		if openErr != nil {
 			return nil, openErr
 		}
@@ -120,11 +121,7 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	path := s.path(agent)
-	bad, err := m.file.f.Stat()
-	if err != nil {
-		return
-	}
-	if now, err := os.Stat(path); err != nil || !os.SameFile(bad, now) {
+	if !m.file.f.Is(path) {
 		return
 	}
 	s.mu.Lock()
@@ -133,30 +130,28 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	}
 	s.mu.Unlock()
 	s.setAside(path, why)
-	os.Remove(pinName(path))
+	s.sys.Remove(pinName(path))
 	s.trimBad()
 }
 
 func (s *Store) setAside(path string, why error) {
-	s.Fault("quarantine")
-	os.Rename(path, strings.TrimSuffix(path, "memory")+Reason(why)+".bad")
+	s.sys.Rename(path, strings.TrimSuffix(path, "memory")+Reason(why)+".bad")
+}
+
+// quarantined returns the quarantined files, the oldest first.
+func (s *Store) quarantined() []fs.FileInfo {
+	infos, _ := s.sys.Infos(s.dir)
+	infos = slices.DeleteFunc(infos, func(i fs.FileInfo) bool {
+		return filepath.Ext(i.Name()) != ".bad"
+	})
+	slices.SortFunc(infos, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	return infos
 }
 
 // trimBad deletes all but the newest quarantined files.
 func (s *Store) trimBad() {
-	files, _ := filepath.Glob(filepath.Join(s.dir, "*.bad"))
-	if len(files) <= maxBad {
-		return
-	}
-	age := func(path string) int64 {
-		info, err := os.Lstat(path)
-		if err != nil {
-			return math.MinInt64
-		}
-		return info.ModTime().UnixNano()
-	}
-	slices.SortFunc(files, func(a, b string) int { return int(max(-1, min(1, age(a)-age(b)))) })
-	for _, f := range files[:len(files)-maxBad] {
-		os.Remove(f)
+	bad := s.quarantined()
+	for _, f := range bad[:max(0, len(bad)-maxBad)] {
+		s.sys.Remove(filepath.Join(s.dir, f.Name()))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/seal"
 )
 
 // A Header says what a snapshot holds: everything that is known of a file from its header alone.
@@ -41,6 +42,17 @@ const (
 // corrupt makes an error that is ErrCorrupt.
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf("memory file is %w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// unread makes an error that says why a part of a file was not read: ErrCorrupt if the file ends
+// before, or is not as it was sealed. Otherwise the disk has failed, and the file may be sound.
+func unread(part string, err error) error {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, seal.ErrBroken, seal.ErrOtherKey} {
+		if errors.Is(err, end) {
+			return corrupt("%s: %v", part, err)
+		}
+	}
+	return fmt.Errorf("memory file cannot be read: %s: %w", part, err)
 }
 
 // Blocks returns how many blocks the conversation takes.
@@ -168,7 +180,7 @@ func (h *Header) encode() []byte {
 func readHeader(r io.Reader, maxBytes int64) (Header, []byte, error) {
 	raw := make([]byte, 8)
 	if _, err := io.ReadFull(r, raw); err != nil {
-		return Header{}, nil, corrupt("it ends before its header")
+		return Header{}, nil, unread("header", err)
 	}
 	n := binary.LittleEndian.Uint64(raw)
 	if n > maxHeader || int64(n) > maxBytes-8 {
@@ -176,7 +188,7 @@ func readHeader(r io.Reader, maxBytes int64) (Header, []byte, error) {
 	}
 	raw = append(raw, make([]byte, n)...)
 	if _, err := io.ReadFull(r, raw[8:]); err != nil {
-		return Header{}, nil, corrupt("header: %v", err)
+		return Header{}, nil, unread("header", err)
 	}
 	h, err := parseHeader(raw[8:])
 	if err != nil {

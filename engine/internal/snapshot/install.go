@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 )
 
 // save writes a complete snapshot in place of the one that the agent had.
@@ -91,28 +91,13 @@ func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error 
 
 // writeFile makes the file, whose size is known, and puts it into the index. The caller holds
 // change.
-func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) (err error) {
-	path := s.path(h.Agent)
-	if err := s.Fault("create"); err != nil {
-		return err
-	}
+func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) error {
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
-	f, err := os.CreateTemp(s.dir, pattern) // mode 0600
+	err := files.Replace(s.sys, s.path(h.Agent), pattern, func(f files.File) error {
+		w := bufio.NewWriterSize(f, int(min(size, ioPortion)))
+		return cmp.Or(fill(w), w.Flush())
+	})
 	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(faulty{f, s.Fault}, ioPortion)
-	// The first error counts: a full disk says the same to each of these.
-	if err := cmp.Or(fill(w), w.Flush(), s.sync(f), f.Close(), s.Fault("rename")); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -124,42 +109,5 @@ func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) (err
 	s.note(e)
 	s.evicted.Remove(h.Agent)
 	s.mu.Unlock()
-	if err := s.Fault("sync directory"); err != nil {
-		return err
-	}
-	if s.noSync {
-		return nil
-	}
-	return syncDir(s.dir)
-}
-
-func (s *Store) sync(f *os.File) error {
-	if err := s.Fault("sync"); err != nil {
-		return err
-	}
-	if s.noSync {
-		return nil
-	}
-	return f.Sync()
-}
-
-// faulty is a file whose writes a test can stop.
-type faulty struct {
-	*os.File
-	fault func(string) error
-}
-
-func (f faulty) Write(b []byte) (int, error) {
-	if err := f.fault("write"); err != nil {
-		return 0, err
-	}
-	return f.File.Write(b)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return s.sys.SyncDir(s.dir)
 }

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"slices"
 )
@@ -19,7 +20,7 @@ type preamble struct {
 func readPreamble(r io.Reader, h Header, header []byte) (*preamble, error) {
 	raw := make([]byte, h.preambleBytes())
 	if _, err := io.ReadFull(r, raw); err != nil {
-		return nil, corrupt("%v", err)
+		return nil, unread("tokens", err)
 	}
 	p := &preamble{header: h, raw: slices.Concat(header, raw)}
 	n := 4 * (1 + h.Chunks())
@@ -38,7 +39,7 @@ func readPreamble(r io.Reader, h Header, header []byte) (*preamble, error) {
 // readChunk reads and verifies chunk i, which comes next in r, into dst.
 func (p *preamble) readChunk(r io.Reader, i int, dst []byte) error {
 	if _, err := io.ReadFull(r, dst); err != nil {
-		return corrupt("block %d: %v", i, err)
+		return unread(fmt.Sprintf("block %d", i), err)
 	}
 	if checksum(dst) != p.sums[i] {
 		return corrupt("checksum of block %d", i)

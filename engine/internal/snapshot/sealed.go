@@ -2,19 +2,21 @@ package snapshot
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 
+	"loadstone/internal/files"
 	"loadstone/internal/seal"
 )
 
 // A plainFile reads the plain content of a file, whether the file is sealed or not.
 type plainFile struct {
-	f    *os.File
+	f    files.File
 	r    io.ReadSeeker
 	size int64 // of what it holds
 }
@@ -32,7 +34,7 @@ func (s *Store) openPlain(path string) (*plainFile, error) {
 
 // openAny opens a file, sealed or not.
 func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
-	f, err := os.Open(path)
+	f, err := s.sys.Open(path)
 	if err != nil {
 		return nil, false, err
 	}
@@ -47,7 +49,7 @@ func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
 	}
 	r, sealed, err := seal.Open(f, info.Size(), filepath.Base(path), s.keys)
 	if err != nil {
-		return nil, sealed, corrupt("%v", err)
+		return nil, sealed, unread("its seal", err)
 	}
 	if !sealed {
 		return &plainFile{f, f, info.Size()}, false, nil
@@ -83,11 +85,14 @@ func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer)
 
 // checkKeys returns an error if there are sealed files and none of them is sealed with a key of
 // the store: then the key is wrong, and the files are not damaged.
-func (s *Store) checkKeys(paths []string) error {
+func (s *Store) checkKeys(all []fs.FileInfo) error {
 	wrong := 0
 	var why error
-	for _, path := range paths {
-		f, err := os.Open(path)
+	for _, info := range all {
+		if filepath.Ext(info.Name()) != ".memory" {
+			continue
+		}
+		f, err := s.sys.Open(filepath.Join(s.dir, info.Name()))
 		if err != nil {
 			continue // scanFile says what is wrong with it
 		}
@@ -121,25 +126,18 @@ func (s *Store) sealPlain(path string) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(s.dir, "seal.*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(tmp, ioPortion)
-	copyAll := func(w io.Writer) error {
+	copyAll := s.sealing(filepath.Base(path), func(w io.Writer) error {
 		_, err := io.Copy(w, p.r)
 		return err
-	}
-	write := s.sealing(filepath.Base(path), copyAll)
-	err = errors.Join(write(w), w.Flush(), s.sync(tmp), tmp.Close())
-	if err == nil {
-		err = os.Chtimes(tmp.Name(), info.ModTime(), info.ModTime())
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
+	})
+	err = files.Replace(s.sys, path, "seal.*.tmp", func(f files.File) error {
+		w := bufio.NewWriterSize(f, int(min(s.sizeOf(p.size), ioPortion)))
+		if err := cmp.Or(copyAll(w), w.Flush()); err != nil {
+			return err
+		}
+		return s.sys.Touch(f.Name(), info.ModTime())
+	})
 	if err != nil {
-		os.Remove(tmp.Name())
 		return err
 	}
 	slog.Info("a memory that was not sealed is sealed now", "file", filepath.Base(path))

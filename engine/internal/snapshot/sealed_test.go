@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 	"loadstone/internal/seal"
 )
 
@@ -50,7 +51,7 @@ func TestSealed(t *testing.T) {
 	h.Agent, h.Tokens = ann, 41
 	snap := func() *Snapshot { return complete(h, func(i int) byte { return byte(i + 1) }) }
 
-	s, err := OpenStore(dir, big, 1<<24, 0)
+	s, err := OpenStore(files.OS{}, dir, big, 1<<24, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestSealed(t *testing.T) {
 		}
 	}
 	// A file that is older than the key is sealed at once, and a new one is never anything else.
-	s, err = OpenStore(dir, big, 1<<24, 0, key(t, 1))
+	s, err = OpenStore(files.OS{}, dir, big, 1<<24, 0, key(t, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,20 +99,20 @@ func TestSealed(t *testing.T) {
 	check("saved again", s)
 	s.Close()
 	// The key can be exchanged: the old one still opens.
-	s, err = OpenStore(dir, big, 1<<24, 0, key(t, 2), key(t, 1))
+	s, err = OpenStore(files.OS{}, dir, big, 1<<24, 0, key(t, 2), key(t, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	check("with a new key", s)
 	s.Close()
 	for name, keys := range map[string][]*seal.Key{"no key": nil, "id " + key(t, 3).ID(): {key(t, 3)}} {
-		_, err := OpenStore(dir, big, 1<<24, 0, keys...)
+		_, err := OpenStore(files.OS{}, dir, big, 1<<24, 0, keys...)
 		if !errors.Is(err, seal.ErrOtherKey) || !strings.Contains(err.Error(), name) ||
 			!strings.Contains(err.Error(), key(t, 1).ID()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	s, err = OpenStore(dir, big, 1<<24, 0, key(t, 1))
+	s, err = OpenStore(files.OS{}, dir, big, 1<<24, 0, key(t, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestSealed(t *testing.T) {
 // TestSealedDamage: any change of a sealed file is found.
 func TestSealedDamage(t *testing.T) {
 	dir, h := t.TempDir(), small.of("ann", 21)
-	s, err := OpenStore(dir, h, 1<<20, 0, key(t, 1))
+	s, err := OpenStore(files.OS{}, dir, h, 1<<20, 0, key(t, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestSealedDamage(t *testing.T) {
 func TestExport(t *testing.T) {
 	for name, keys := range map[string][]*seal.Key{"without a key": nil, "sealed": {key(t, 1)}} {
 		t.Run(name, func(t *testing.T) {
-			s, err := OpenStore(t.TempDir(), small, 1<<20, 0, keys...)
+			s, err := OpenStore(files.OS{}, t.TempDir(), small, 1<<20, 0, keys...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,7 +261,7 @@ func TestExport(t *testing.T) {
 				t.Errorf("one without a tag: %v", err)
 			}
 			// Another server takes it only with the same key.
-			there, err := OpenStore(t.TempDir(), small, 1<<20, 0, keys...)
+			there, err := OpenStore(files.OS{}, t.TempDir(), small, 1<<20, 0, keys...)
 			if err != nil {
 				t.Fatal(err)
 			}

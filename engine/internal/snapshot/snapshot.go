@@ -63,13 +63,23 @@ var (
 	ErrSuperseded = errors.New("the agent's memory has changed before it was saved")
 )
 
-// Reason returns the word for why a snapshot cannot be restored: "model_changed" or "corrupt". It
-// is part of a quarantined file's name and of a request's result.
+// Reason returns the word for why a snapshot cannot be restored: "model_changed", "corrupt" or
+// "unreadable", where the disk has failed. It is part of a quarantined file's name and of a
+// request's result.
 func Reason(err error) string {
-	if errors.Is(err, ErrOtherModel) {
+	switch {
+	case errors.Is(err, ErrOtherModel):
 		return "model_changed"
+	case errors.Is(err, ErrCorrupt):
+		return "corrupt"
 	}
-	return "corrupt"
+	return "unreadable"
+}
+
+// useless reports whether a file can never be restored here. One that the disk failed to read may
+// be sound, and stays.
+func useless(err error) bool {
+	return errors.Is(err, ErrOtherModel) || errors.Is(err, ErrCorrupt)
 }
 
 // A Failure says why a memory was not saved.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
 )
 
 // small is the header of snapshots of a model without sliding layers.
@@ -47,7 +49,14 @@ func named(agent string) kv.Agent { return kv.Agent{Name: agent} }
 
 func open(t *testing.T, dir string, match Header, quota int64, ttl time.Duration) *Store {
 	t.Helper()
-	s, err := OpenStore(dir, match, quota, ttl)
+	return openOn(t, files.OS{}, dir, match, quota, ttl)
+}
+
+func openOn(
+	t *testing.T, sys files.System, dir string, match Header, quota int64, ttl time.Duration,
+) *Store {
+	t.Helper()
+	s, err := OpenStore(sys, dir, match, quota, ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,66 +122,6 @@ func damage(t *testing.T, good []byte, match Header) {
 		}
 	}
 	try("one byte more", append(slices.Clone(good), 0))
-}
-
-// A crash at any change of the disk leaves the old memory or the new one.
-func TestCrash(t *testing.T) {
-	of := func(n int) *Snapshot {
-		return complete(small.of("ann", n),
-			func(int) byte { return byte(n) })
-	}
-	for point := 1; ; point++ {
-		dir := t.TempDir()
-		s := open(t, dir, small, 1<<20, 0)
-		if err := s.save(of(10)); err != nil {
-			t.Fatal(err)
-		}
-		op, n := "", 0
-		s.Fault = func(name string) error {
-			if n++; n == point {
-				op = name
-				panic("crash")
-			}
-			return nil
-		}
-		crashed := func() (crashed bool) {
-			defer func() { crashed = recover() != nil }()
-			if err := s.save(of(23)); err != nil {
-				t.Fatal(err)
-			}
-			return false
-		}()
-		s.unlock() // as the end of the process does
-		again := open(t, dir, small, 1<<20, 0)
-		m, err := again.Open(named("ann"))
-		if err != nil {
-			t.Fatalf("crash before %s: %v", op, err)
-		}
-		want := 10
-		if !crashed || op == "sync directory" {
-			want = 23
-		}
-		block := [4]byte{}
-		for i := range m.sums {
-			if _, err := m.Chunk(i, block[:]); err != nil {
-				t.Errorf("crash before %s: %v", op, err)
-			}
-		}
-		if len(m.tokens) != want || int(block[0]) != want {
-			t.Errorf("crash before %s: %d tokens of %d, want %d", op, len(m.tokens), block[0], want)
-		}
-		m.Close()
-		if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) != 0 {
-			t.Errorf("crash before %s left %v", op, left)
-		}
-		again.Close()
-		if !crashed {
-			if point < 5 {
-				t.Errorf("only %d points", point-1)
-			}
-			return
-		}
-	}
 }
 
 // TestQuota is the order of eviction from the disk, as a trace: each line is an operation and the
@@ -297,16 +246,17 @@ func TestFullDisk(t *testing.T) {
 		h := of("a").header
 		unit := h.fileBytes(len(h.encode()))
 		dir := t.TempDir()
-		s := open(t, dir, small, 1<<20, 0)
+		tap := &filestest.Tap{System: files.OS{}}
+		s := openOn(t, tap, dir, small, 1<<20, 0)
 		defer s.Close()
 		bad := filepath.Join(dir, "x.corrupt.bad")
 		disk, thief := 4, 0 // files that fit; rooms that others take
-		s.Fault = func(op string) error {
+		tap.Before = func(op filestest.Op, _ string) error {
 			files, _ := filepath.Glob(filepath.Join(dir, "*.memory"))
 			if _, err := os.Stat(bad); err == nil {
 				files = append(files, bad)
 			}
-			if op != "write" || len(files) < disk {
+			if op != filestest.Write || len(files) < disk {
 				return nil
 			}
 			if thief > 0 {
@@ -387,12 +337,15 @@ func BenchmarkSave(b *testing.B) {
 				h := Header{Agent: named("ann"), Tokens: mib << 5,
 					Shape: kv.Shape{BlockTokens: 32, GlobalBytes: 1 << 15}}
 				snap := complete(h, func(i int) byte { return byte(i) })
-				s, err := OpenStore(b.TempDir(), h, 1<<30, 0)
+				var sys files.System = files.OS{}
+				if !synced {
+					sys = unsynced{}
+				}
+				s, err := OpenStore(sys, b.TempDir(), h, 1<<30, 0)
 				if err != nil {
 					b.Fatal(err)
 				}
 				defer s.Close()
-				s.noSync = !synced
 				b.SetBytes(h.KVBytes())
 				for b.Loop() {
 					if err := s.save(snap); err != nil {
@@ -403,3 +356,17 @@ func BenchmarkSave(b *testing.B) {
 		}
 	}
 }
+
+// unsynced is a file system without syncs.
+type unsynced struct{ files.OS }
+
+type unsyncedFile struct{ files.File }
+
+func (u unsynced) Create(dir, pattern string) (files.File, error) {
+	f, err := u.OS.Create(dir, pattern)
+	return unsyncedFile{f}, err
+}
+
+func (unsynced) SyncDir(string) error { return nil }
+
+func (unsyncedFile) Sync() error { return nil }

@@ -9,13 +9,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
 	"loadstone/internal/seal"
 )
 
@@ -35,16 +35,12 @@ import (
 // after a crash at any point a memory is the old one or the new one. A file's modification time
 // says when it was last used.
 type Store struct {
+	sys   files.System
 	dir   string
 	match Header // a snapshot is of use if its fingerprint and shape equal these
 	quota int64  // bytes
 	ttl   time.Duration
 	keys  []*seal.Key // none: files are not sealed
-
-	// Fault is for tests. It is called before each change of the disk with the change's name. An
-	// error that it returns is the change's, and a panic in it is a crash.
-	Fault  func(op string) error
-	noSync bool // for a benchmark
 
 	change sync.Mutex // serializes changes of files, for as long as the disk takes; taken before mu
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
@@ -82,22 +78,21 @@ const (
 // sealed, because they are older than the keys, are sealed before OpenStore returns. It fails where
 // there are sealed files and none has one of the keys.
 func OpenStore(
-	dir string, match Header, quota int64, ttl time.Duration, keys ...*seal.Key,
+	sys files.System, dir string, match Header, quota int64, ttl time.Duration, keys ...*seal.Key,
 ) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := files.MakeDir(sys, dir); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
-	// The directory's own name must be on disk before a memory in it can be said to be. Some file
-	// systems cannot sync a directory, and of one that is not ours to read it may fail: an install
-	// says so if it matters.
-	syncDir(filepath.Dir(filepath.Clean(dir)))
-	unlock, err := lockDir(dir)
+	unlock, err := sys.Lock(filepath.Join(dir, "lock"))
+	if errors.Is(err, files.ErrLocked) {
+		return nil, fmt.Errorf("directory of agents' memories %s is in use by another server; "+
+			"give each its own: %w", dir, err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
 	s := &Store{
-		dir: dir, match: match, quota: quota, ttl: ttl, keys: keys, unlock: unlock,
-		Fault:   func(string) error { return nil },
+		sys: sys, dir: dir, match: match, quota: quota, ttl: ttl, keys: keys, unlock: unlock,
 		index:   make(map[kv.Agent]*Entry),
 		durable: make(map[string]bool),
 		evicted: make(kv.Names),
@@ -117,19 +112,18 @@ func OpenStore(
 
 // scan fills the index from the directory.
 func (s *Store) scan() error {
-	files, err := os.ReadDir(s.dir)
+	all, err := s.sys.Infos(s.dir)
 	if err != nil {
 		return err
 	}
-	memories, _ := filepath.Glob(filepath.Join(s.dir, "*.memory"))
-	if err := s.checkKeys(memories); err != nil {
+	if err := s.checkKeys(all); err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range all {
 		path := filepath.Join(s.dir, f.Name())
 		switch filepath.Ext(path) {
 		case ".tmp":
-			if err := os.Remove(path); err != nil {
+			if err := s.sys.Remove(path); err != nil {
 				return err
 			}
 		case ".memory":
@@ -138,11 +132,11 @@ func (s *Store) scan() error {
 			s.durable[strings.TrimSuffix(f.Name(), durableSuffix)+".memory"] = true
 		}
 	}
-	for _, f := range files {
+	for _, f := range all {
 		if name, ok := strings.CutSuffix(f.Name(), ".pin"); ok {
 			memory := filepath.Join(s.dir, name+".memory")
-			if _, err := os.Lstat(memory); errors.Is(err, fs.ErrNotExist) {
-				os.Remove(filepath.Join(s.dir, f.Name()))
+			if _, err := s.sys.Stat(memory); errors.Is(err, fs.ErrNotExist) {
+				s.sys.Remove(filepath.Join(s.dir, f.Name()))
 			}
 		}
 	}
@@ -151,18 +145,23 @@ func (s *Store) scan() error {
 	return nil
 }
 
-// scanFile puts a file into the index, or sets it aside if it is of no use.
+// scanFile puts a file into the index, or sets it aside if it is of no use. One that the disk fails
+// to read stays as it is: the next start may read it, or a newer memory will take its place.
 func (s *Store) scanFile(path string) {
 	e, err := s.readEntry(path)
 	if err == nil && FileName(e.Header.Agent) != filepath.Base(path) {
 		err = corrupt("it is named for another agent")
+	}
+	if err != nil && !useless(err) {
+		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
+		return
 	}
 	if err != nil {
 		slog.Warn("memory file set aside", "file", filepath.Base(path), "reason", err)
 		s.setAside(path, err)
 		return
 	}
-	_, err = os.Lstat(pinName(path))
+	_, err = s.sys.Stat(pinName(path))
 	e.Pinned = err == nil
 	s.note(e)
 }
@@ -274,34 +273,54 @@ func (s *Store) forget(e *Entry) {
 // unlink deletes an agent's file.
 func (s *Store) unlink(agent kv.Agent) {
 	path := s.path(agent)
-	s.Fault("remove")
-	os.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
-	os.Remove(pinName(path))
+	s.sys.Remove(path) // an error leaves a file that the next start finds; nothing else can be done
+	s.sys.Remove(pinName(path))
 }
 
 // Remove deletes an agent's snapshot because its owner wants that, and reports whether there was
-// one.
-func (s *Store) Remove(agent kv.Agent) bool {
+// one. Once it returns without an error, a loss of power does not bring the snapshot back.
+func (s *Store) Remove(agent kv.Agent) (found bool, err error) {
 	s.change.Lock()
 	defer s.change.Unlock()
+	name := FileName(agent)
 	s.mu.Lock()
-	e := s.index[agent]
+	e, durable := s.index[agent], s.durable[name]
+	s.evicted.Remove(agent)
+	s.mu.Unlock()
+	path := s.path(agent)
+	err = s.sys.Remove(path) // a file that could not be read at the start is not in the index
+	if errors.Is(err, fs.ErrNotExist) {
+		if e == nil && !durable {
+			return false, nil
+		}
+	} else if err != nil {
+		return true, fmt.Errorf("agent %q: its memory was not deleted: %w", agent.Name, err)
+	}
+	s.mu.Lock()
 	if e != nil {
 		s.forget(e)
 	}
-	s.evicted.Remove(agent)
-	name := FileName(agent)
-	durable := s.durable[name]
-	delete(s.durable, name)
 	s.mu.Unlock()
-	if durable {
-		os.Remove(s.durablePath(name))
+	err = errors.Join(s.removeFile(pinName(path)), s.removeFile(s.durablePath(name)))
+	if err == nil {
+		s.mu.Lock()
+		delete(s.durable, name)
+		s.mu.Unlock()
+		err = s.sys.SyncDir(s.dir)
 	}
-	if e == nil {
-		return durable
+	if err != nil {
+		return true, fmt.Errorf("agent %q: its memory may be back after a loss of power: %w",
+			agent.Name, err)
 	}
-	s.unlink(agent)
-	return true
+	return true, nil
+}
+
+// removeFile removes a file that may be missing.
+func (s *Store) removeFile(path string) error {
+	if err := s.sys.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Pin protects a snapshot from quota and age, or stops doing so.
@@ -311,13 +330,7 @@ func (s *Store) Pin(agent kv.Agent, pinned bool) error {
 	if _, ok := s.Find(agent); !ok {
 		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
-	var err error
-	if name := pinName(s.path(agent)); pinned {
-		err = os.WriteFile(name, nil, 0o600)
-	} else if err = os.Remove(name); errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
+	if err := s.mark(pinName(s.path(agent)), pinned); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -332,7 +345,7 @@ func (s *Store) Pin(agent kv.Agent, pinned bool) error {
 // Touch notes that a snapshot was of use.
 func (s *Store) Touch(agent kv.Agent) {
 	now := time.Now()
-	os.Chtimes(s.path(agent), now, now) // an error costs one place in the order of eviction
+	s.sys.Touch(s.path(agent), now) // an error costs one place in the order of eviction
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.index[agent]; e != nil {
