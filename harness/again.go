@@ -116,7 +116,7 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 			break
 		}
 	}
-	said.Compared = len(asked)
+	said.Compared, said.Alike = len(asked), record.Alike(alone)
 	for i, x := range asked {
 		d, differs := x.answer.Difference(&alone[i])
 		if !differs {
@@ -148,9 +148,6 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 	return records, found, said, ctx.Err()
 }
 
-// telling is how long an answer must be, in bytes, for two that are the same to be no accident.
-const telling = 16
-
 // mixedUp says of an answer that it is another agent's, "" where nothing shows that. Answers show
 // it where those given alone tell all agents apart.
 func mixedUp(i int, asked []exchange, alone []record.Record) string {
@@ -161,7 +158,7 @@ func mixedUp(i int, asked []exchange, alone []record.Record) string {
 	}
 	answer := own(&asked[i].answer)
 	apart := slices.Compact(slices.Sorted(slices.Values(texts)))
-	if len(answer)-len(own(&record.Record{})) < telling || len(apart) < len(alone) {
+	if len(answer)-len(own(&record.Record{})) < record.Telling || len(apart) < len(alone) {
 		return ""
 	}
 	for j, other := range asked {

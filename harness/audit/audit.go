@@ -82,6 +82,7 @@ const (
 	Solo       Check = "solo"       // an agent alone is then served as quickly as before
 	Restart    Check = "restart"    // after a restart the conversations go on with the same answers
 	Leaks      Check = "leaks"      // no answer contains another agent's secret
+	Hits       Check = "hits"       // what is called cached is answered sooner
 	Cache      Check = "cache"      // no conversation finds more in the cache than it left there
 	Tokens     Check = "tokens"     // the server's counts agree with what it sent
 	Times      Check = "times"      // a later event has a later time
@@ -109,6 +110,8 @@ type auditor struct {
 	asked    [][]client.Prompt // by agent and turn: the prompts that were sent alone
 	alone    [][]record.Record // and their answers
 	encoded  []record.Record   // the last turn of each conversation, sent by an agent that is new
+	again    []record.Record   // the prompts of alone once more, when they were in the cache
+	resumed  []record.Record   // the last turn of each conversation, after a restart
 	unloaded stats.Dist        // the time to first token of an agent alone, before the load
 	records  []record.Record   // all requests, in order
 	counters metrics.Metrics   // the server's, before
@@ -130,6 +133,7 @@ func (a Audit) Run(ctx context.Context, c *client.Client) ([]Finding, error) {
 	balance := record.Balance(x.records, ledger, c.Ledger())
 	err := harness.Recount(ctx, c, x.Tokens, x.records)
 	x.judgeRecords(balance)
+	x.judgeHits()
 	return x.findings, err
 }
 
@@ -219,6 +223,7 @@ func (x *auditor) askAgain(ctx context.Context) error {
 			again = append(again, x.send(ctx, p, turn))
 		}
 	}
+	x.again = again
 	for _, prompts := range x.asked {
 		p := prompts[len(prompts)-1]
 		p.Agent += "-new"

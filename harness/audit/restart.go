@@ -38,6 +38,9 @@ func (x *auditor) restart(ctx context.Context) error {
 				x.found(Restart, []record.Violation{v}, "")
 				return nil
 			}
+			if turn == last {
+				x.resumed = append(x.resumed, r)
+			}
 			if turn == last && r.CachedTokens > 0 {
 				restored++
 			}

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ type completion struct {
 	cached int  // its prompt_tokens_details.cached_tokens
 	hidden int  // its completion_tokens_details.reasoning_tokens
 
+	unsummed string // a total that is not the sum of its parts; "" none
+
 	unread string // what of the usage cannot be read; "" nothing
 	odd    string // what else the client does not know; "" nothing
 	part   bool   // it is a part of an answer: it has choices or a usage
@@ -41,6 +44,8 @@ type completion struct {
 	// details is set by the caller who wants the model and the tokens. A measurement does not.
 	details bool
 	model   string
+	asked   string        // the model that was asked for; "" any
+	another string        // the model that answers in its place; "" none
 	tokens  []tokenChoice // of logprobs
 
 	// last is the last text that was parsed in full. from and to are where its content or reasoning
@@ -124,7 +129,8 @@ func (v *completion) same(text []byte) bool {
 func (v *completion) reset() {
 	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
 		other: v.other[:0], last: v.last[:0], item: v.item,
-		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details, isNew: true}
+		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details, isNew: true,
+		asked: v.asked}
 }
 
 // settle ends the reading of a text, which must have ended as well.
@@ -415,11 +421,34 @@ func (v *completion) readFinish(c *cursor) {
 }
 
 func (v *completion) readModel(c *cursor) {
-	if !v.details || c.next() != '"' {
-		c.skip()
-		return
+	switch raw := c.value(); {
+	case len(raw) < 2 || raw[0] != '"':
+	case v.details:
+		json.Unmarshal(raw, &v.model)
+	case v.asked != "" && string(raw[1:len(raw)-1]) != v.asked && !isModel(string(raw[1:len(raw)-1]), v.asked):
+		v.another = excerpt(raw)
 	}
-	v.model = string(c.string(nil))
+}
+
+// isModel reports whether a name is that of the model that was asked for: the same but for a folder,
+// the end of a file's name, a tag or the date of a version.
+func isModel(name, asked string) bool {
+	bare := func(s string) string {
+		s = strings.ToLower(strings.ReplaceAll(s, `\/`, "/"))
+		s = s[strings.LastIndexByte(s, '/')+1:]
+		s, _, _ = strings.Cut(s, ":")
+		return strings.TrimSuffix(s, ".gguf")
+	}
+	name, asked = bare(name), bare(asked)
+	if name == "" || asked == "" {
+		return true
+	}
+	long, short := name, asked
+	if len(long) < len(short) {
+		long, short = short, long
+	}
+	version, ok := strings.CutPrefix(long, short)
+	return ok && strings.Trim(version, "-@.0123456789latest") == ""
 }
 
 // logprobs reads how each token was chosen: content[].{token, bytes, top_logprobs[].logprob}.
@@ -486,13 +515,15 @@ func (v *completion) readUsage(c *cursor) {
 		return
 	}
 	v.part = true
-	other := false
+	other, total := false, 0
 	c.object(func(key []byte) {
 		switch string(key) {
 		case "prompt_tokens":
 			v.count(c, key, &v.prompt)
 		case "completion_tokens":
 			v.count(c, key, &v.output)
+		case "total_tokens":
+			total, _ = wholeNumber(c.value())
 		case "prompt_tokens_details":
 			v.countIn(c, "cached_tokens", &v.cached)
 		case "completion_tokens_details":
@@ -502,6 +533,9 @@ func (v *completion) readUsage(c *cursor) {
 			c.skip()
 		}
 	})
+	if v.prompt >= 0 && v.output >= 0 && total > 0 && total != v.prompt+v.output {
+		v.unsummed = fmt.Sprintf("%d of %d and %d", total, v.prompt, v.output)
+	}
 	if other && !v.usage {
 		v.unread = "it has neither prompt_tokens nor completion_tokens"
 	}
@@ -584,6 +618,12 @@ func (v *completion) counts(r *record.Record) {
 		r.PromptTokens, r.OutputTokens, r.CachedTokens = v.prompt, v.output, v.cached
 	case v.unread != "":
 		r.PromptTokens, r.OutputTokens, r.CachedTokens = -1, -1, -1
+	}
+	if v.another != "" {
+		r.Note(record.NoteModel, v.another+", where "+v.asked+" was asked for")
+	}
+	if v.unsummed != "" {
+		r.Note(record.NoteSum, v.unsummed)
 	}
 	if v.odd != "" {
 		kind := record.NoteField

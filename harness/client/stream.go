@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"time"
+	"unicode"
 
 	"loadstone/harness/record"
 )
@@ -60,6 +61,8 @@ func (s *scratch) begin(c *Client, p *Prompt) {
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
 	s.hidden, s.dialect = 0, c.dialectOf(p)
+	s.visible, s.blanks = false, s.blanks[:0]
+	s.parsed.asked = c.Model
 	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
 	s.parsed.item = responseItem{}
 }
@@ -70,10 +73,14 @@ func (s *scratch) add(e *event, p *Prompt, r *record.Record) error {
 	v, at := &s.parsed, s.arrival.at
 	switch {
 	case len(v.content) > 0 || v.calls > 0:
-		if r.FirstContent < 0 {
-			r.FirstContent = at
+		if s.visible = s.visible || v.calls > 0 || !isBlank(v.content); s.visible {
+			if r.FirstContent < 0 {
+				r.FirstContent = at
+			}
+			s.piece(e, at, r)
+		} else {
+			s.answer, s.blanks = append(s.answer, v.content...), append(s.blanks, at)
 		}
-		s.piece(e, at, r)
 		if p.OnPiece != nil && len(v.content) > 0 {
 			p.OnPiece(string(v.content))
 		}
@@ -93,8 +100,28 @@ func (s *scratch) add(e *event, p *Prompt, r *record.Record) error {
 	return nil
 }
 
+// isBlank reports whether nothing of a text can be seen. Nobody reads a blank, and a server that
+// sends one at once, before it has a token, would have a time to first token of nothing. So blanks
+// that an answer begins with are no piece by themselves; the first text that can be seen is.
+func isBlank(text []byte) bool {
+	for _, r := range string(text) {
+		switch r {
+		case '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff':
+		default:
+			if !unicode.IsSpace(r) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // keep copies what a stream said into its record, and looks for other agents' secrets in it.
 func (c *Client) keep(s *scratch, failure error, p *Prompt, r *record.Record) {
+	if len(s.blanks) > 0 && !s.visible { // they are all that came
+		r.FirstContent = s.blanks[0]
+		s.chunks = append(s.chunks, s.blanks...)
+	}
 	r.Answer, r.Thought, r.Calls = string(s.answer), string(s.thought), string(s.calls)
 	r.Chunks = append([]time.Duration(nil), s.chunks...)
 	c.leakInOther(r, p.Canary, s.other)
@@ -249,8 +276,10 @@ type scratch struct {
 	events  eventReader
 	parsed  completion
 	chunks  []time.Duration
-	hidden  int      // tokens of reasoning, as the usage has them
-	dialect *dialect // of the stream
+	visible bool            // a text of the answer that can be seen has come
+	blanks  []time.Duration // arrivals of blank texts before that
+	hidden  int             // tokens of reasoning, as the usage has them
+	dialect *dialect        // of the stream
 
 	arrival stamped
 	aside   func(line []byte) // look, of which each stream would make another
@@ -302,7 +331,7 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 		r.Outcome = record.Failed
 		return errors.New("the answer has no body")
 	}
-	var v completion
+	v := completion{asked: c.Model}
 	if err := c.dialectOf(p).whole(&v, text); err != nil {
 		r.Outcome = record.Failed
 		return fmt.Errorf("answer is not a completion, but %s: %w; it begins: %s",

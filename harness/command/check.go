@@ -40,6 +40,8 @@ the conversations go on:
               well when an agent that is new sends the conversation's text
   leaks       no response contains another agent's secret, be it in the answer, reasoning, tool
               calls, errors or headers; each agent has one
+  hits        a prompt that the server calls cached gets its first token sooner than a new one, also
+              after a restart; where it does not, whether it was cached is unknown
   cache       no conversation finds more tokens in the cache than it left there itself
   tokens      the server's counts agree with what it sent, and no piece came twice
   times       no time is before that of an earlier event, and the server claims no more time than

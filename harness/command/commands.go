@@ -48,6 +48,7 @@ func commands() []command {
 		{"compare", "[flags] BASE HEAD", "compare two measurements", compareCommand},
 		{"gate", server, "decide whether a server got worse", gateCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
+		{"liars", "[flags]", "servers that lie, by which load tools are judged", liarsCommand},
 		{"logs", "[flags] FILE",
 			"latencies of a server's access log, beside the client's own", logs},
 		{"model", "list | pull NAME | import FILE.gguf DIR | check MODEL | path NAME",

@@ -12,6 +12,9 @@ type Again struct {
 	// Open of those that differ came from a server that does not report how likely tokens are, so
 	// that rounding and corruption cannot be told apart.
 	Open int `json:"open"`
+	// Alike says that all answers are the same text, whatever was asked. Then a stored answer, or
+	// another agent's, would look like one's own.
+	Alike bool `json:"alike,omitempty"`
 }
 
 // Add is the sum of both.
@@ -21,5 +24,6 @@ func (a Again) Add(b Again) Again {
 		Differ:   a.Differ + b.Differ,
 		Rounded:  a.Rounded + b.Rounded,
 		Open:     a.Open + b.Open,
+		Alike:    a.Alike && b.Alike || a.Alike && b.Compared == 0 || b.Alike && a.Compared == 0,
 	}
 }

@@ -68,3 +68,27 @@ func FirstDifference(a, b string) int {
 	}
 	return at
 }
+
+// Telling is how long an answer must be, in bytes, for two that are the same to be no accident.
+const Telling = 16
+
+// Alike reports whether the answers to several agents, whose prompts differ, are all one text. Of a
+// server that stores an answer, or mixes answers up, this is all that shows.
+func Alike(answers []Record) bool {
+	agents := map[string]bool{}
+	var first *Record
+	for i := range answers {
+		r := &answers[i]
+		if !r.Ended() {
+			continue
+		}
+		if first == nil {
+			first = r
+		}
+		agents[r.Agent] = true
+		if _, differs := r.Difference(first); differs {
+			return false
+		}
+	}
+	return len(agents) > 1 && len(first.Answer)+len(first.Thought)+len(first.Calls) >= Telling
+}

@@ -17,6 +17,8 @@ const (
 	NoteType    Note = "a stream came under another media type than text/event-stream"
 	NoteWhole   Note = "a stream was asked for, and the answer came in one piece"
 	NoteEncoded Note = "the answer came encoded, though the request accepts none of that"
+	NoteModel   Note = "another model answers than was asked for"
+	NoteSum     Note = "a usage has a total that is not the sum of its parts"
 	NoteUsage   Note = "a usage cannot be read and counts as unknown"
 	NoteOverMax Note = "usage claims more tokens than max_tokens allows and counts as unknown"
 	NoteUnseen  Note = "usage claims more tokens than came and counts as unknown"

@@ -81,10 +81,10 @@ type Record struct {
 	// Sent is when the client began to send it. Sent-Due is the client's lag.
 	Sent      time.Duration `json:"sent_ns"`
 	FirstByte time.Duration `json:"first_byte_ns"` // of the response's head
-	// FirstContent is the first non-empty delta of the answer itself.
+	// FirstContent is the first delta of the answer itself in which there is something to see.
 	FirstContent time.Duration `json:"first_content_ns"`
 	// Chunks are the arrivals of the non-empty deltas, of reasoning as well: the first ones, as
-	// many as Reasoning says.
+	// many as Reasoning says. Blank deltas that the answer begins with are left out.
 	Chunks    []time.Duration `json:"chunks_ns"`
 	Reasoning int             `json:"reasoning_chunks,omitempty"`
 	End       time.Duration   `json:"end_ns"` // of the stream, or when the request failed

@@ -47,11 +47,12 @@ func FindSteady(records []Record) Steady {
 		means = append(means, sum/steadyBatch)
 	}
 	cut := mser(means)
-	if grows(means[cut:]) {
+	if grows(means[cut:], minGrowth) {
 		return Steady{Growing: true}
 	}
 	if cut == len(means)/2 {
-		return Steady{}
+		// What grows from the first request to the last may grow too little in one half of them.
+		return Steady{Growing: grows(means, minGrowth) && grows(means[cut:], minGrowth/4)}
 	}
 	n := cut * steadyBatch
 	return Steady{Found: true, Requests: n, From: answered[n].Due - records[0].Due}
@@ -75,9 +76,12 @@ func mser(y []float64) int {
 	return at
 }
 
-// grows tells whether values rise from first to last by more than half of their mean, along a line
-// (least squares) whose slope is more than three standard errors above 0.
-func grows(y []float64) bool {
+// minGrowth is how much of its mean a latency grows by in a run, at least, that is said to grow.
+const minGrowth = 0.5
+
+// grows tells whether values rise from first to last by more than a share of their mean, along a
+// line (least squares) whose slope is more than three standard errors above 0.
+func grows(y []float64, share float64) bool {
 	n := float64(len(y))
 	if n < 3 {
 		return false
@@ -93,5 +97,5 @@ func grows(y []float64) bool {
 	}
 	slope := sxy / sxx
 	residual := math.Sqrt(max(0, syy-slope*sxy) / (n - 2) / sxx)
-	return slope > 3*residual && slope*(n-1) > mean/2
+	return slope > 3*residual && slope*(n-1) > mean*share
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -20,6 +21,11 @@ func TestNoSteadyState(t *testing.T) {
 	}
 	assert.DeepEqual(t, FindSteady(grown(func(i int) time.Duration { return time.Duration(i) * ms })), Steady{Growing: true})
 	assert.DeepEqual(t, FindSteady(grown(func(i int) time.Duration { return time.Duration(i*i) * ms })), Steady{Growing: true})
+	// As a server does that becomes slower by its own speed in each 20 seconds.
+	drifts := func(i int) time.Duration { return time.Duration(500*math.Exp(float64(i)/200)) * ms }
+	assert.DeepEqual(t, FindSteady(grown(drifts)), Steady{Growing: true})
+	fills := func(i int) time.Duration { return time.Duration(500+10*min(i, 110)) * ms }
+	assert.Assert(t, !FindSteady(grown(fills)).Growing)
 	noise := rand.New(rand.NewPCG(1, 1))
 	flat := grown(func(int) time.Duration { return time.Duration(50+noise.IntN(100)) * ms })
 	assert.Assert(t, FindSteady(flat).Found && !FindSteady(flat).Growing)

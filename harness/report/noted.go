@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loadstone/harness/record"
+	"loadstone/harness/stats"
 	"loadstone/harness/table"
 )
 
@@ -31,7 +32,7 @@ func (r *Report) noted() []string {
 	kinds := slices.SortedFunc(maps.Keys(counts), func(a, b record.Note) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
-	var texts []string
+	texts := r.ownClock()
 	for _, kind := range kinds {
 		text := cmp.Or(examples[kind], string(kind))
 		texts = append(texts, fmt.Sprintf("%d × %s", counts[kind],
@@ -39,6 +40,36 @@ func (r *Report) noted() []string {
 	}
 	return texts
 }
+
+// ownClock says where a server's own times cannot be those of its answers: it claims less than half
+// of the time in which their pieces came, for most of them. A client that was held up for a moment, or
+// a network that was, makes single answers look so.
+func (r *Report) ownClock() []string {
+	var claimed, seen []time.Duration
+	timed := 0
+	for i := range r.Results {
+		for j := range r.Results[i].Records {
+			one := &r.Results[i].Records[j]
+			n := len(one.Chunks)
+			if one.Outcome != record.OK || one.Slow || one.Server.Total < 0 || n < 2 {
+				continue
+			}
+			timed++
+			if span := one.Chunks[n-1] - one.Chunks[0]; one.Server.Total < span/2 {
+				claimed, seen = append(claimed, one.Server.Total), append(seen, span)
+			}
+		}
+	}
+	if timed < minTimed || len(claimed) <= timed/2 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d × the server says that it took %s for an answer whose pieces "+
+		"came over %s (medians): its own times are not to be believed", len(claimed),
+		table.Duration(stats.Describe(claimed).P50), table.Duration(stats.Describe(seen).P50))}
+}
+
+// minTimed is of how many answers a server's own times are judged.
+const minTimed = 5
 
 // unevenPieces is how far from 1 the tokens of a piece may be on average: a character that is cut
 // off at the end is a piece of its own, and the end of a turn is a token without one.

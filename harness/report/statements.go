@@ -214,6 +214,10 @@ func (r *Report) answers() string {
 		return ""
 	}
 	text := fmt.Sprintf("%d asked for again, alone: ", a.Compared)
+	if a.Differ == 0 && a.Alike {
+		return text + "all are one text, whatever was asked, " +
+			"so that a stored answer, or another agent's, would not show"
+	}
 	if a.Differ == 0 {
 		return text + "all are the same"
 	}

@@ -21,9 +21,17 @@ func Serve(t testing.TB, h http.Handler) (c *client.Client, kill func()) {
 
 // Transport is Serve for a test that has a client already: the way to the server.
 func Transport(t testing.TB, h http.Handler) (way *http.Transport, kill func()) {
+	return TransportTo(t, func(l net.Listener) (*http.Server, net.Listener) {
+		return &http.Server{Handler: h}, l
+	})
+}
+
+// TransportTo is Transport for a server that has a listener of its own around the network's.
+func TransportTo(t testing.TB, on func(net.Listener) (*http.Server, net.Listener)) (
+	way *http.Transport, kill func()) {
 	network := &pipes{make(chan net.Conn), make(chan struct{})}
-	server := &http.Server{Handler: h}
-	go server.Serve(network)
+	server, listener := on(network)
+	go server.Serve(listener)
 	way = &http.Transport{DialContext: network.Dial, MaxIdleConnsPerHost: 100}
 	t.Cleanup(func() {
 		way.CloseIdleConnections()

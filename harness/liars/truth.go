@@ -1,0 +1,179 @@
+package liars
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"loadstone/harness/stats"
+)
+
+// A Figure names a figure of a measurement, most of them as package figure does. Times are in
+// seconds.
+type Figure string
+
+// The figures of the truth.
+const (
+	TTFT50     Figure = "p50-ttft"
+	TTFT95     Figure = "p95-ttft"
+	TTFT99     Figure = "p99-ttft"
+	Content50  Figure = "p50-content" // until the first token of the answer itself, after reasoning
+	TPOT50     Figure = "p50-tpot"
+	ITL99      Figure = "p99-itl"
+	ITLMax     Figure = "max-itl"
+	E2E50      Figure = "p50-e2e"
+	ErrorRatio Figure = "error-ratio" // requests that were not answered in full, refused ones as well
+	HitRatio   Figure = "hit-ratio"   // of prompts that nobody has sent before
+	// AnswerMean is the mean number of tokens of an answer.
+	AnswerMean Figure = "answer-tokens"
+)
+
+// isTime reports whether the figure is in seconds.
+func (f Figure) isTime() bool {
+	return strings.HasPrefix(string(f), "p") || strings.HasPrefix(string(f), "max")
+}
+
+// An Outcome is how a request really ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Answered  Outcome = "ok"
+	Failed    Outcome = "failed"
+	Cut       Outcome = "truncated" // the client cannot know that the answer is whole
+	Refused   Outcome = "rejected"
+	Cancelled Outcome = "cancelled" // by the client
+)
+
+// A Request is the truth about one request. Times are in seconds from when it came; -1 is never.
+type Request struct {
+	Number  int       `json:"number"` // from 1 on
+	Came    time.Time `json:"came"`
+	Outcome Outcome   `json:"outcome"`
+	Lied    bool      `json:"lied,omitempty"` // it met the lie, where only some do
+
+	First  float64   `json:"first_s"` // the answer's first token on the wire
+	Tokens []float64 `json:"tokens_s"`
+	End    float64   `json:"end_s"`
+	// Cold is First as it would be of a prompt that nobody has asked before.
+	Cold float64 `json:"cold_s"`
+
+	Asked  int  `json:"max_tokens"`
+	Again  bool `json:"again,omitempty"` // somebody has sent this very prompt before
+	Prompt int  `json:"prompt_tokens"`
+	Cached int  `json:"cached_tokens"` // that really were
+}
+
+// A Truth is what a server really did. Its Figures are those of the requests that ask for
+// AnswerTokens tokens, as loads do: a tool may try a server with others. Where none does, they are
+// those of all.
+type Truth struct {
+	Liar     string             `json:"liar"`
+	Scale    float64            `json:"scale"`
+	Figures  map[Figure]float64 `json:"figures"`
+	Requests []Request          `json:"requests"`
+}
+
+// Truth returns what the server did until now.
+func (s *Server) Truth() Truth {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := Truth{Liar: s.liar.Name, Scale: s.scale, Requests: slices.Clone(s.log)}
+	t.Figures = s.figures()
+	return t
+}
+
+// figures are those of the log.
+func (s *Server) figures() map[Figure]float64 {
+	var first, tpot, gaps, end []time.Duration
+	asked, answered, tokens, prompt, cached := 0, 0, 0, 0, 0
+	isLoad := func(r Request) bool { return r.Asked == AnswerTokens }
+	all := !slices.ContainsFunc(s.log, isLoad)
+	for i := range s.log {
+		r := &s.log[i]
+		if r.Outcome == Cancelled || !all && !isLoad(*r) {
+			continue
+		}
+		if asked++; r.Outcome != Answered {
+			continue
+		}
+		answered++
+		if tokens += len(r.Tokens); !r.Again {
+			prompt, cached = prompt+r.Prompt, cached+r.Cached
+		}
+		at := r.First
+		if s.liar.remembers {
+			at = r.Cold
+		}
+		first, end = append(first, duration(at)), append(end, duration(r.End))
+		n := len(r.Tokens)
+		for j := 1; j < n; j++ {
+			if gap := r.Tokens[j] - r.Tokens[j-1]; gap > 0 { // tokens of one piece have none
+				gaps = append(gaps, duration(gap))
+			}
+		}
+		if n > 1 {
+			tpot = append(tpot, duration((r.Tokens[n-1]-r.Tokens[0])/float64(n-1)))
+		}
+	}
+	if s.liar.pauses {
+		first = s.anyMoment()
+	}
+	f := map[Figure]float64{}
+	put := func(times []time.Duration, of map[Figure]func(stats.Dist) time.Duration) {
+		if len(times) == 0 {
+			return
+		}
+		d := stats.Describe(times)
+		for name, value := range of {
+			f[name] = value(d).Seconds()
+		}
+	}
+	p50 := func(d stats.Dist) time.Duration { return d.P50 }
+	p99 := func(d stats.Dist) time.Duration { return d.P99 }
+	type wanted = map[Figure]func(stats.Dist) time.Duration
+	put(first, wanted{TTFT50: p50, Content50: p50, TTFT99: p99,
+		TTFT95: func(d stats.Dist) time.Duration { return d.P95 }})
+	put(tpot, wanted{TPOT50: p50})
+	put(gaps, wanted{ITL99: p99, ITLMax: func(d stats.Dist) time.Duration { return d.Max }})
+	put(end, wanted{E2E50: p50})
+	if asked > 0 {
+		f[ErrorRatio] = 1 - float64(answered)/float64(asked)
+	}
+	if answered > 0 {
+		f[AnswerMean] = float64(tokens) / float64(answered)
+	}
+	if prompt > 0 {
+		f[HitRatio] = float64(cached) / float64(prompt)
+	}
+	return f
+}
+
+func duration(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// anyMoment are the times to first token of requests that come at any moment of the load, whether
+// or not a tool sent one then: what its users wait.
+func (s *Server) anyMoment() []time.Duration {
+	if len(s.log) == 0 {
+		return nil
+	}
+	from, to := s.log[0].Came, s.log[0].Came
+	for i := range s.log {
+		if s.log[i].Came.Before(from) {
+			from = s.log[i].Came
+		}
+		if s.log[i].Came.After(to) {
+			to = s.log[i].Came
+		}
+	}
+	base := s.times(firstToken + time.Duration(s.log[0].Prompt)*promptToken)
+	const moments = 2000
+	var waits []time.Duration
+	for i := range moments {
+		at := from.Add(to.Sub(from) * time.Duration(i) / moments)
+		waits = append(waits, s.awake(s.awake(at).Add(base)).Sub(at))
+	}
+	return waits
+}
