@@ -27,6 +27,9 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 		{"the batch decides", "identity", Broken, "the answer parts from the one given alone at byte"},
 		{"the batch decides near ties", "identity", Variant, "they depend on batch or cache, and are not corrupt"},
 		{"the cache decides", "identity", Variant, "as the server differs alone"},
+		{"one answer for all", "identity", Unknown, "all 4 conversations get one and the same answer"},
+		{"what is called cached is computed", "hits", Unknown, "what is called cached saves no time: a prompt that is sent again gets its first token after 22ms, a new one after 22ms"},
+		{"what is called cached is computed after a restart", "hits", Unknown, "after a restart what is called cached saves no time: the conversations go on after"},
 		{"another answer each time", "repeatable", Broken, "the answer parts"},
 		{"too much cached", "tokens", Broken, "of a prompt of"},
 		{"another's memory", "cache", Broken, "tokens were cached, and the agent had"},
@@ -60,7 +63,7 @@ func TestAuditFindsPlantedBugs(t *testing.T) {
 				i := slices.IndexFunc(findings, func(f Finding) bool { return f.Name == tc.check })
 				if tc.check == "" {
 					assert.NilError(t, err)
-					assert.Equal(t, len(findings), 12)
+					assert.Equal(t, len(findings), 13)
 					for _, f := range findings {
 						assert.Equal(t, f.Verdict, Passed, "%s: %s", f.Name, f.About)
 					}

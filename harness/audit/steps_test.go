@@ -147,7 +147,7 @@ func TestSilentServer(t *testing.T) {
 		assert.DeepEqual(t, verdicts, map[Check]Judgement{
 			Repeatable: Passed, Answered: Passed, Identity: Passed, Solo: Passed, Leaks: Passed,
 			Times: Passed, Count: Passed,
-			Counters: Unknown, Recovery: Unknown, Restart: Unknown, Cache: Unknown, Tokens: Unknown,
+			Counters: Unknown, Recovery: Unknown, Restart: Unknown, Hits: Unknown, Cache: Unknown, Tokens: Unknown,
 		})
 	})
 }

@@ -523,6 +523,7 @@ func (v *completion) readUsage(c *cursor) {
 		case "completion_tokens":
 			v.count(c, key, &v.output)
 		case "total_tokens":
+			other = true
 			total, _ = wholeNumber(c.value())
 		case "prompt_tokens_details":
 			v.countIn(c, "cached_tokens", &v.cached)

@@ -173,3 +173,72 @@ func TestLeakBesideTheAnswer(t *testing.T) {
 		})
 	}
 }
+
+// Blanks that an answer begins with start no clock: a server that sends one at once would have a time
+// to first token of nothing. Where nothing else comes, they are the answer.
+func TestBlankBeginning(t *testing.T) {
+	const ms = time.Millisecond
+	piece := func(text string) string { return data(strings.Replace(pieceX, `"x "`, `"`+text+`"`, 1)) }
+	end := data(stopped) + data("[DONE]")
+	for _, tc := range []struct {
+		name   string
+		texts  []string
+		chunks []time.Duration
+		answer string
+	}{
+		{"a blank at once", []string{" ", "a", "b"}, []time.Duration{2 * ms, 3 * ms}, " ab"},
+		{"several", []string{"\\n", "\u200b", " ", "a"}, []time.Duration{4 * ms}, "\n\u200b a"},
+		{"blanks between", []string{"a", " ", "b"}, []time.Duration{ms, 2 * ms, 3 * ms}, "a b"},
+		{"blanks alone", []string{" ", "\\n"}, []time.Duration{ms, 2 * ms}, " \n"},
+	} {
+		var pieces []Piece
+		for i, text := range tc.texts {
+			pieces = append(pieces, Piece{time.Duration(i+1) * ms, []byte(piece(text))})
+		}
+		pieces = append(pieces, Piece{9 * ms, []byte(end)})
+		r := ReadAnswer(Chat, "text/event-stream", pieces)
+		assert.Equal(t, r.Outcome, record.OK, "%s: %s", tc.name, r.Error)
+		assert.DeepEqual(t, r.Chunks, tc.chunks)
+		assert.Equal(t, r.FirstContent, tc.chunks[0], tc.name)
+		assert.Equal(t, r.Answer, tc.answer)
+		r.End = 9 * ms
+		assert.DeepEqual(t, record.Check([]record.Record{r}, -1), []record.Violation(nil))
+	}
+}
+
+// A usage whose total is not the sum of its parts is said to be so, and its parts count.
+func TestUsageSum(t *testing.T) {
+	for total, want := range map[int]bool{14: false, 0: false, 15: true, 42: true} {
+		usage := fmt.Sprintf(`{"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":2,"total_tokens":%d}}`, total)
+		r := ReadAnswer(Chat, "text/event-stream", []Piece{{1, []byte(data(pieceX) + data(pieceX) + data(stopped) + data(usage) + data("[DONE]"))}})
+		assert.Equal(t, r.OutputTokens, 2)
+		assert.Equal(t, len(r.Notes) > 0, want, "total %d: %v", total, r.Notes)
+	}
+}
+
+// An answer of another model than was asked for is noted, and one under a longer or shorter name of
+// the same model is not.
+func TestOtherModel(t *testing.T) {
+	named := func(name string) wire {
+		text := strings.Replace(pieceX, `{"ch`, `{"model":"`+name+`","ch`, 1)
+		return stream(streamHead, data(text), data(text), data(stopped)+data("[DONE]"))
+	}
+	for _, tc := range []struct {
+		asked, named string
+		want         bool
+	}{
+		{"a-1b", "a-1b", false}, {"", "a-1b", false}, {"a-1b", "", false},
+		{"a", "a-2026-08-06", false}, {"org/a-1b", "a-1b", false}, {"a-1b", "/models/a-1b.gguf", false},
+		{"A-1B", "a-1b:latest", false}, {"a-latest", "a-20260806", true},
+		{"a-1b", "b-1b", true}, {"a-1b", "a-1b-mini", true}, {"a-70b", "a-7b", true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := named(tc.named).client(t)
+			c.Model = tc.asked
+			r := c.Ask(t.Context(), 0, Prompt{})
+			assert.Equal(t, r.Outcome, record.OK, r.Error)
+			got := len(r.Notes) > 0 && r.Notes[0].Kind() == record.NoteModel
+			assert.Equal(t, got, tc.want, "%q of %q: %v", tc.named, tc.asked, r.Notes)
+		})
+	}
+}

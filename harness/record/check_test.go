@@ -124,3 +124,24 @@ func TestSchema(t *testing.T) {
 		}
 	}
 }
+
+// Answers to several agents that are all one text prove nothing of whose they are.
+func TestAlike(t *testing.T) {
+	of := func(agent, answer string) Record {
+		return Record{Place: Place{Agent: agent}, Outcome: OK, Answer: answer}
+	}
+	const long = "the very same answer"
+	for _, tc := range []struct {
+		records []Record
+		want    bool
+	}{
+		{nil, false},
+		{[]Record{of("a", long), of("b", long)}, true},
+		{[]Record{of("a", long), of("a", long)}, false},
+		{[]Record{of("a", long), of("b", long+".")}, false},
+		{[]Record{of("a", "yes"), of("b", "yes")}, false},
+		{[]Record{of("a", long), {Place: Place{Agent: "b"}, Outcome: Failed}}, false},
+	} {
+		assert.Equal(t, Alike(tc.records), tc.want)
+	}
+}

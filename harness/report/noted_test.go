@@ -46,3 +46,30 @@ func TestEmptyAndNotedAreShown(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 }
+
+// A server's own times are not believed where most of its answers took longer to come than it says
+// to have worked; one answer that the network held up is no reason.
+func TestOwnClock(t *testing.T) {
+	const ms = time.Millisecond
+	noted := func(late int) string {
+		var records []record.Record
+		for i := range 10 {
+			r := record.Record{Place: record.Place{Scenario: "x"}, Outcome: record.OK,
+				Chunks: []time.Duration{100 * ms, 400 * ms}, FirstContent: 100 * ms, End: 400 * ms,
+				Server: record.Untimed}
+			if r.Server.Total = 390 * ms; i < late {
+				r.Server.Total = 2 * ms
+			}
+			records = append(records, r)
+		}
+		run := record.Run{Scenario: "x", Records: records, Elapsed: time.Second, PeakPool: -1}
+		return New(Meta{}, []load.Load{{Name: "x", Rate: load.Constant(1)}}, []record.Run{run}).Statements().Noted
+	}
+	if got := noted(1) + noted(0); got != "" {
+		t.Error(got)
+	}
+	const want = "10 × the server says that it took 2.00 ms for an answer whose pieces came over 300 ms (medians)"
+	if got := noted(10); !strings.Contains(got, want) {
+		t.Error(got)
+	}
+}

@@ -73,7 +73,7 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := l.begin(&q)
 	defer l.end(&q, a)
 	select {
-	case <-time.After(20 * time.Millisecond * a.slowness):
+	case <-time.After(l.prefill(&q, a)):
 	case <-r.Context().Done():
 		l.mu.Lock()
 		l.lost++
@@ -95,6 +95,17 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	l.stream(r.Context(), w, &q, a)
+}
+
+// prefill is how long a prompt takes: four fifths of the time are for what is not cached.
+func (l *Liar) prefill(q *question, a *reply) time.Duration {
+	full := 20 * time.Millisecond * a.slowness
+	switch {
+	case l.Bug == "what is called cached is computed",
+		l.Bug == "what is called cached is computed after a restart" && l.restarts.Load() > 0:
+		return full
+	}
+	return full - full*4/5*time.Duration(a.cached)/time.Duration(max(q.tokens, 1))
 }
 
 func (l *Liar) begin(q *question) *reply {
@@ -148,6 +159,8 @@ func (l *Liar) lie(q *question, a *reply) {
 		a.words[2] = " crowd"
 	case l.Bug == "the cache decides" && a.other != "" && len(q.Messages) > 1:
 		a.words[2] = " forgotten"
+	case l.Bug == "one answer for all":
+		a.words = l.answer("", q.MaxTokens)
 	case l.Bug == "another answer each time":
 		a.words[2] = fmt.Sprint(" number ", l.answers.Add(1))
 	case l.Bug == "too much cached" && a.cached > 0:
