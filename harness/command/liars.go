@@ -83,7 +83,7 @@ func parseLiars(e *env, args []string) (*liarsOptions, error) {
 	f.StringVar(&o.truth, "truth", "", "with -judge: the `file` with the answer of /liar/truth")
 	f.BoolVar(&o.score, "score", false, "score this program against the liars")
 	names := f.String("liar", "", "`names` of liars to list or to score against, separated by commas; default: all")
-	f.IntVar(&o.parallel, "parallel", 16, "with -score: liars at once")
+	f.IntVar(&o.parallel, "parallel", 8, "with -score: liars at once")
 	f.Float64Var(&o.scale, "scale", 1, "`factor` by which all times of the servers are multiplied")
 	f.Uint64Var(&o.seed, "seed", 1, "with -serve: of the answers")
 	f.BoolVar(&o.json, "json", false, "print JSON")

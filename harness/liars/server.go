@@ -73,7 +73,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.chat(w, r)
 	case "GET /v1/models":
 		fmt.Fprintf(w, `{"object":"list","data":[{"id":%q,"object":"model","created":1,`+
-			`"owned_by":"loadstone","max_model_len":8192}]}`, model)
+			`"owned_by":"loadstone","max_model_len":131072}]}`, model)
 	case "GET /health", "GET /health/ready", "GET /health/live":
 	case "GET /metrics":
 		s.metrics(w)

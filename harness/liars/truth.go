@@ -66,7 +66,7 @@ type Request struct {
 
 // A Truth is what a server really did. Its Figures are those of the requests that ask for
 // AnswerTokens tokens, as loads do: a tool may try a server with others. Where none does, they are
-// those of all.
+// those of the requests of the length that most of them ask for.
 type Truth struct {
 	Liar     string             `json:"liar"`
 	Scale    float64            `json:"scale"`
@@ -87,11 +87,10 @@ func (s *Server) Truth() Truth {
 func (s *Server) figures() map[Figure]float64 {
 	var first, tpot, gaps, end []time.Duration
 	asked, answered, tokens, prompt, cached := 0, 0, 0, 0, 0
-	isLoad := func(r Request) bool { return r.Asked == AnswerTokens }
-	all := !slices.ContainsFunc(s.log, isLoad)
+	length := s.usualLength()
 	for i := range s.log {
 		r := &s.log[i]
-		if r.Outcome == Cancelled || !all && !isLoad(*r) {
+		if r.Outcome == Cancelled || r.Asked != length {
 			continue
 		}
 		if asked++; r.Outcome != Answered {
@@ -147,6 +146,21 @@ func (s *Server) figures() map[Figure]float64 {
 		f[HitRatio] = float64(cached) / float64(prompt)
 	}
 	return f
+}
+
+// usualLength is the number of tokens that the requests of a load ask for.
+func (s *Server) usualLength() int {
+	asked, usual := map[int]int{}, 0
+	for i := range s.log {
+		n := s.log[i].Asked
+		if asked[n]++; asked[n] > asked[usual] {
+			usual = n
+		}
+	}
+	if asked[AnswerTokens] > 0 {
+		return AnswerTokens
+	}
+	return usual
 }
 
 func duration(seconds float64) time.Duration {

@@ -12,7 +12,7 @@ import (
 // Options say how the liars are run.
 type Options struct {
 	Scale    float64 // of the servers' times; 0 is 1
-	Parallel int     // liars at once; they mostly wait. 0 is 16
+	Parallel int     // liars at once; they mostly wait. 0 is 8
 	// OnJudged, unless nil, is called with each judgement as it is made, one at a time.
 	OnJudged func(liars.Judgement)
 }
@@ -23,7 +23,7 @@ func Run(ctx context.Context, all []*liars.Liar, o Options) (liars.Score, error)
 		o.Scale = 1
 	}
 	if o.Parallel <= 0 {
-		o.Parallel = 16
+		o.Parallel = 8
 	}
 	judged := make([]liars.Judgement, len(all))
 	places := make(chan struct{}, o.Parallel)
