@@ -3,13 +3,17 @@ module loadstone
 go 1.26.0
 
 require (
+	github.com/CycloneDX/cyclonedx-go v0.12.0 // internal/release: the bill of materials
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // harness: percentiles of a load that is too long to keep
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // harness/gate: the exact U distribution, as x/perf uses it
 	github.com/dlclark/regexp2 v1.12.0 // engine/tokenizer: pre-tokenizers use look-ahead
 	github.com/google/go-cmp v0.7.0 // tests: differences of whole values
+	github.com/google/licensecheck v0.3.1 // internal/release: which licence a text is
 	github.com/prometheus/common v0.73.1 // tests: expfmt, another parser of /metrics, to hold ours to
 	github.com/rogpeppe/go-internal v1.16.0 // harness/script: testscript, the end-to-end scripts
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // tests: the schema of bills of materials
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
+	golang.org/x/mod v0.41.0 // internal/release, internal/rename: module paths and versions
 	golang.org/x/net v0.61.0 // tests: reads the report as browsers do
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // harness: benchfmt, benchproc, benchmath: the format and its statistics
 	golang.org/x/sys v0.49.0 // tests: a terminal to draw on
@@ -25,7 +29,6 @@ require (
 	github.com/pandatix/go-abnf v0.5.3 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
-	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	honnef.co/go/tools v0.8.2 // indirect

@@ -54,6 +54,9 @@ var (
 	ErrOtherModel = snapshot.ErrOtherModel
 )
 
+// MemoryFormats lists the formats of memory files, on disk and exported, that this version reads.
+func MemoryFormats() []string { return snapshot.Formats() }
+
 // AllAgents lists the memories of all principals, ordered by agent. It is for the operator of a
 // server and not for its clients.
 func (e *Engine) AllAgents() ([]Memory, error) {

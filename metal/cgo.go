@@ -4,12 +4,13 @@ package metal
 
 // The paths are those that metal/setup lays out. The check of the headers is here because cgo
 // compiles this file first and stops: in a C++ file its message would be one line among a thousand.
+// Where a program looks for the libraries when it starts is in rpath.go and rpath_release.go.
 
 // #cgo CPPFLAGS: -I${SRCDIR}/.mlx/include
 // #cgo CXXFLAGS: -std=c++20 -O3 -Wno-psabi
-// #cgo LDFLAGS: -L${SRCDIR}/.mlx/lib -lmlx -Wl,-rpath,${SRCDIR}/.mlx/lib
+// #cgo LDFLAGS: -L${SRCDIR}/.mlx/lib -lmlx
 // #cgo darwin LDFLAGS: -framework Accelerate
-// #cgo linux LDFLAGS: -L${SRCDIR}/.mlx/openblas -lscipy_openblas -Wl,-rpath,${SRCDIR}/.mlx/openblas
+// #cgo linux LDFLAGS: -L${SRCDIR}/.mlx/openblas -lscipy_openblas
 // #cgo linux LDFLAGS: -ldl
 // #if !__has_include("mlx/mlx.h")
 // #error "MLX is not set up: run go run ./metal/setup"

@@ -17,6 +17,7 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
 	"loadstone/harness/report"
+	"loadstone/internal/build"
 	"loadstone/server/service"
 )
 
@@ -139,8 +140,8 @@ func startTarget(ctx context.Context, e *env, o *targetOptions, results *results
 		// The server is this program, so its last words carry this program's name already.
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
-	version, commit := buildVersion()
-	return &target{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: version, Commit: commit, URL: p.URL,
+	this := build.Read()
+	return &target{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: this.Version, Commit: this.Commit, URL: p.URL,
 		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 

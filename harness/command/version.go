@@ -3,91 +3,74 @@ package command
 import (
 	"context"
 	"fmt"
-	osexec "os/exec"
-	"path/filepath"
+	"io"
 	"runtime"
-	"runtime/debug"
-	"strings"
 
+	"loadstone/harness/table"
+	"loadstone/internal/build"
 	"loadstone/metal"
 )
 
-const versionAbout = `Prints the version of this program, the commit that it was built from, and what runs models in it:
-MLX, with the kernels for this machine's processor, or pure Go alone.`
+const versionAbout = `Prints the version of this program, the commit that it was built from, and the backends in it with
+the instruction sets that they use here. With -v it also prints which files of other versions it
+reads.`
 
 const versionExamples = `  loadstone version
+  loadstone version -v
 `
 
 func version(_ context.Context, e *env, args []string) error {
 	f := flags("version", versionAbout, versionExamples, e.stdout)
+	verbose := f.Bool("v", false, "print the formats of files as well")
 	if err := f.parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
 		return usageError("version takes no arguments")
 	}
-	v, commit := buildVersion()
-	if v == "" {
-		v = "(development)"
+	if err := writeVersion(e.stdout, build.Read()); err != nil || !*verbose {
+		return err
 	}
-	if commit != "" {
-		v += " " + commit
+	return writeFormats(e.stdout)
+}
+
+// writeVersion prints a line for the program, one for Go and one for each backend.
+func writeVersion(w io.Writer, b build.Build) error {
+	title := "loadstone"
+	if b.Version != "" {
+		title += " " + b.Version
+	} else {
+		title += " (development)"
 	}
-	mlx := "without MLX"
+	if b.Commit != "" {
+		title += ", commit " + b.Commit
+	}
+	ref := "pure Go"
+	if b.Level != "" {
+		ref += ", compiled for " + b.Level
+	}
+	mlx := "not in this program"
 	if metal.Available {
 		mlx = metal.Runtime()
 	}
-	_, err := fmt.Fprintf(e.stdout, "loadstone %s, %s %s/%s, %s\n",
-		v, runtime.Version(), runtime.GOOS, runtime.GOARCH, mlx)
+	_, err := fmt.Fprintf(w, "%s\n%s %s/%s\nbackend ref: %s\nbackend mlx: %s\n",
+		title, runtime.Version(), runtime.GOOS, runtime.GOARCH, ref, mlx)
 	return err
 }
 
-// buildVersion is what the build recorded: the module's version, and the commit that it was built
-// from.
-func buildVersion() (version, commit string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "", ""
+// writeFormats prints the table of fileFormats.
+func writeFormats(w io.Writer) error {
+	rows := [][]string{{"files", "formats that it reads", "writes"}}
+	for _, f := range fileFormats() {
+		rows = append(rows, []string{f.files, table.List(f.reads), table.List(f.writes)})
 	}
-	if version = info.Main.Version; version == "(devel)" {
-		version = ""
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
 	}
-	changes := ""
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			commit = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				changes = "+changes"
-			}
+	for _, line := range table.Align(rows, 0, 1, 2) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
 		}
 	}
-	if commit == "" {
-		commit, changes = checkout()
-	}
-	return version, commit[:min(len(commit), 12)] + changes
-}
-
-// checkout asks git for the commit of the folder that this file was compiled from: go run records
-// no commit in what it builds, and a baseline without one cannot be traced. Without the folder or
-// without git the commit is unknown.
-func checkout() (commit, changes string) {
-	_, file, _, _ := runtime.Caller(0)
-	if !filepath.IsAbs(file) { // built with -trimpath
-		return "", ""
-	}
-	git := func(args ...string) string {
-		args = append([]string{"-C", filepath.Dir(file)}, args...)
-		out, err := osexec.Command("git", args...).Output()
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(string(out))
-	}
-	commit = git("rev-parse", "HEAD")
-	if commit != "" && git("status", "--porcelain", "--untracked-files=no") != "" {
-		changes = "+changes"
-	}
-	return commit, changes
+	return nil
 }

@@ -18,6 +18,9 @@ import (
 // spellings.
 const format, format1 = "loadstone-results/2", "loadstone-results/1"
 
+// Formats lists the formats of results.json that this version reads. It writes the first.
+func Formats() []string { return []string{format, format1} }
+
 // resultsJSON is the file.
 type resultsJSON struct {
 	Format string `json:"format"`

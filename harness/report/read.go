@@ -50,7 +50,7 @@ func (r *Report) readHead(results io.Reader) error {
 	if err := json.NewDecoder(results).Decode(&file); err != nil {
 		return err
 	}
-	if file.Format != format && file.Format != format1 {
+	if !slices.Contains(Formats(), file.Format) {
 		return fmt.Errorf("its format is %q, want %q", file.Format, format)
 	}
 	if r.System.Backend == "metal" { // as it was called before

@@ -42,7 +42,10 @@ const (
 	// ChunkBytes is how much of a file a chunk has.
 	ChunkBytes = 64 << 10
 
-	magic     = "loadstone-seal-1"
+	// Format is how every sealed file begins.
+	Format = "loadstone-seal-1"
+
+	magic     = Format
 	idBytes   = 8
 	saltBytes = 32
 	headBytes = len(magic) + idBytes + saltBytes

@@ -13,7 +13,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -115,12 +114,12 @@ func findMetal() (string, error) {
 		return "", err
 	}
 	for dir := cwd; ; dir = filepath.Dir(dir) {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && bytes.HasPrefix(mod, []byte("module loadstone\n")) {
-			return filepath.Join(dir, "metal"), nil
+		home := filepath.Join(dir, "metal")
+		if _, err := os.Stat(filepath.Join(home, "requirements.txt")); err == nil {
+			return home, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("no module loadstone above %s; run this inside the repository",
+			return "", fmt.Errorf("no metal/requirements.txt above %s; run this inside the repository",
 				cwd)
 		}
 	}

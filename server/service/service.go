@@ -23,7 +23,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +30,7 @@ import (
 
 	"loadstone/engine"
 	"loadstone/engine/catalog"
+	"loadstone/internal/build"
 	"loadstone/metal"
 	"loadstone/server"
 )
@@ -349,10 +349,8 @@ func splitList(s string) []string {
 // version returns the versions of this program, of Go and of MLX.
 func version() string {
 	v := "loadstone"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			v += " " + info.Main.Version
-		}
+	if b := build.Read(); b.Version != "" {
+		v += " " + b.Version
 	}
 	mlx := "without MLX"
 	if metal.Available {

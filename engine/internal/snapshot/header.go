@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ const (
 	maxHeader = 64 << 20     // bytes of JSON; a memory of a million tokens in blocks of one has as many
 	maxAgent  = 4096         // bytes of an agent's name that can be saved
 )
+
+// Formats lists the formats of memory files that this version reads; it writes all of them.
+func Formats() []string { return []string{format, owned} }
 
 // corrupt makes an error that is ErrCorrupt.
 func corrupt(format string, args ...any) error {
@@ -234,7 +238,7 @@ func parseHeader(text []byte) (h Header, err error) {
 	if err := json.Unmarshal(text, &header); err != nil {
 		return h, corrupt("header: %v", err)
 	}
-	if f := header.Meta["format"]; f != format && f != owned {
+	if f := header.Meta["format"]; !slices.Contains(Formats(), f) {
 		if strings.HasPrefix(f, family) {
 			return h, fmt.Errorf("%w: the memory has format %q, this version has %q and %q",
 				ErrOtherModel, f, format, owned)

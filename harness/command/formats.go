@@ -1,0 +1,33 @@
+package command
+
+import (
+	"fmt"
+
+	"loadstone/engine"
+	"loadstone/harness/load"
+	"loadstone/harness/report"
+	"loadstone/internal/seal"
+)
+
+// A fileFormat is a kind of files that one version of loadstone writes and another may read.
+type fileFormat struct {
+	files         string
+	reads, writes []string
+}
+
+// fileFormats lists them, for loadstone version -v and for the notes of a release. The names are
+// those that the readers compare.
+func fileFormats() []fileFormat {
+	memories := engine.MemoryFormats()
+	results := report.Formats()
+	recording := []string{fmt.Sprintf("%s %d", load.RecordingFormat, load.RecordingVersion)}
+	sealed := []string{seal.Format}
+	baseline := []string{"Go's benchmark format"}
+	return []fileFormat{
+		{"memories of agents, saved and exported", memories, memories},
+		{"memories and responses that -seal-key-file seals", sealed, sealed},
+		{"results.json of a measurement", results, results[:1]},
+		{"bench.txt, baselines and their .floor", baseline, baseline},
+		{"recordings", recording, recording},
+	}
+}
