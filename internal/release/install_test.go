@@ -188,3 +188,36 @@ func copyLibraries(t *testing.T, root string) {
 		}
 	}
 }
+
+// TestImage builds the image of Dockerfile from the archive and measures a server inside, where a
+// Docker daemon runs.
+func TestImage(t *testing.T) {
+	dir := os.Getenv("LOADSTONE_TEST_RELEASE")
+	if dir == "" {
+		t.Skip("LOADSTONE_TEST_RELEASE names no folder that ./release wrote")
+	}
+	if err := exec.Command("docker", "info").Run(); err != nil {
+		t.Skipf("no Docker daemon: docker info: %v", err)
+	}
+	docker := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("docker", args...)
+		cmd.Env = append(os.Environ(), "DOCKER_BUILDKIT=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	const name = "loadstone-test"
+	docker("build", "-q", "-t", name, "-f", "../../Dockerfile", dir)
+	defer docker("image", "rm", name)
+	if out := docker("run", "--rm", "--network=none", name, "version"); !strings.HasPrefix(out, "loadstone v") {
+		t.Errorf("version: %s", out)
+	}
+	out := docker("run", "--rm", "--network=none", "--read-only", "--tmpfs=/data", "--cap-drop=ALL", name,
+		"bench", "-q", "-n", "2", "-runs", "1", "-scenario", "single-cold")
+	if !strings.Contains(out, "report.html") {
+		t.Errorf("bench: %s", out)
+	}
+}
