@@ -24,10 +24,10 @@ func fileFormats() []fileFormat {
 	sealed := []string{seal.Format}
 	baseline := []string{"Go's benchmark format"}
 	return []fileFormat{
-		{"memories of agents, saved and exported", memories, memories},
-		{"memories and responses that -seal-key-file seals", sealed, sealed},
-		{"results.json of a measurement", results, results[:1]},
-		{"bench.txt, baselines and their .floor", baseline, baseline},
+		{"memories of agents", memories, memories},
+		{"sealed files (-seal-key-file)", sealed, sealed},
+		{"results.json", results, results[:1]},
+		{"bench.txt, baselines, .floor", baseline, baseline},
 		{"recordings", recording, recording},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 
 	"loadstone/harness/table"
 	"loadstone/internal/build"
@@ -60,9 +61,9 @@ func writeVersion(w io.Writer, b build.Build) error {
 
 // writeFormats prints the table of fileFormats.
 func writeFormats(w io.Writer) error {
-	rows := [][]string{{"files", "formats that it reads", "writes"}}
+	rows := [][]string{{"files", "reads", "writes"}}
 	for _, f := range fileFormats() {
-		rows = append(rows, []string{f.files, table.List(f.reads), table.List(f.writes)})
+		rows = append(rows, []string{f.files, strings.Join(f.reads, ", "), strings.Join(f.writes, ", ")})
 	}
 	if _, err := fmt.Fprintln(w); err != nil {
 		return err
