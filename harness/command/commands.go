@@ -47,6 +47,8 @@ func commands() []command {
 			"make the report of a measurement again, also beside an earlier one", reportCommand},
 		{"compare", "[flags] BASE HEAD", "compare two measurements", compareCommand},
 		{"gate", server, "decide whether a server got worse", gateCommand},
+		{"bisect", "-good REV [-bad REV] [flags] [-- flags of serve]",
+			"find the commit at which a server got worse", bisectCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
 		{"liars", "[flags]", "servers that lie, by which load tools are judged", liarsCommand},
 		{"logs", "[flags] FILE",

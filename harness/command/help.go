@@ -99,11 +99,12 @@ shown.
     2  wrong command line: an unknown flag, model or scenario, an address off this machine; gate,
        compare: files are empty, damaged, of unlike loads or (gate) machines, or of a measurement
        that has failed, so that nothing can be decided
-    3  bench -strict, gate -slo, run: measured, and a target or limit was missed
-    4  the server cannot be reached or started
+    3  bench -strict, gate -slo, run: measured, and a target or limit was missed; bisect: the bad
+       commit is no worse than the good one
+    4  the server cannot be reached or started; bisect: the good or the bad commit cannot be built
     5  bench -strict, gate -slo, run: nothing is missed, but a percentile within its limit is not
        shown to hold: it was measured on too few requests to bound it (6 for a p50, 39 for a p90, 76
-       for a p95, 441 for a p99, 4394 for a p99.9)
+       for a p95, 441 for a p99, 4394 for a p99.9); bisect: the budget was too small
   130  interrupted; what was measured until then is kept and reported
   141  nobody reads standard output any more, as after loadstone bench | head; what was measured is
        kept

@@ -1,0 +1,216 @@
+package bisect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness/bisect"
+)
+
+// quiet is a machine without noise, where commits from one on are slower.
+func quiet(from int, size float64) func(context.Context, int) ([]float64, error) {
+	return func(_ context.Context, commit int) ([]float64, error) {
+		time.Sleep(time.Minute)
+		if commit >= from {
+			return []float64{math.Log1p(size), math.Log1p(size)}, nil
+		}
+		return []float64{0, 0}, nil
+	}
+}
+
+func builds(context.Context, int) (string, error) { return "", nil }
+
+// Without noise it is a bisection: few sessions beside those of the ends and those that make sure.
+func TestFewSteps(t *testing.T) {
+	for _, from := range []int{1, 2, 33, 63, 64} {
+		synctest.Test(t, func(t *testing.T) {
+			r, err := bisect.Search{Commits: 65, Budget: 2 * time.Hour, Rounds: 2, Build: builds,
+				Measure: quiet(from, 0.2)}.Run(t.Context())
+			assert.NilError(t, err)
+			assert.Equal(t, r.Ending, bisect.Found)
+			assert.Equal(t, len(r.Culprits), 1)
+			c := r.Culprits[0]
+			if c.From != from || c.To != from || math.Abs(c.Change.By-0.2) > 0.03 {
+				t.Errorf("planted at %d, found %+v", from, c)
+			}
+			if len(r.Sessions) > 14 {
+				t.Errorf("planted at %d, found in %d sessions", from, len(r.Sessions))
+			}
+		})
+	}
+}
+
+// What cannot be built is not measured, and where it hides the commit all are named. Two builds that
+// are one program are measured as one, and nothing changes between them.
+func TestSkipsAndSame(t *testing.T) {
+	measured := map[int]int{}
+	measure := quiet(6, 0.1)
+	s := bisect.Search{Commits: 13, Budget: 2 * time.Hour, Rounds: 2,
+		Build: func(_ context.Context, commit int) (string, error) {
+			switch commit {
+			case 4, 5:
+				return "", &bisect.SkipError{Commit: commit, Err: errors.New("broken")}
+			case 7, 8, 9, 10, 11, 12:
+				return "the same", nil
+			}
+			return fmt.Sprint("program ", commit), nil
+		},
+		Measure: func(ctx context.Context, commit int) ([]float64, error) {
+			measured[commit]++
+			return measure(ctx, commit)
+		}}
+	synctest.Test(t, func(t *testing.T) {
+		r, err := s.Run(t.Context())
+		assert.NilError(t, err)
+		assert.Equal(t, len(r.Culprits), 1)
+		assert.DeepEqual(t, [2]int{r.Culprits[0].From, r.Culprits[0].To}, [2]int{4, 6})
+		assert.Equal(t, len(r.Skips), 2)
+		for commit := 8; commit < 12; commit++ {
+			assert.Equal(t, measured[commit], 0, "commit %d is the same program as 12", commit)
+		}
+	})
+	// Where the ends are one program, nothing is measured at all.
+	s.Build = func(context.Context, int) (string, error) { return "one", nil }
+	clear(measured)
+	r, err := s.Run(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, r.Ending, bisect.NoChange)
+	assert.Equal(t, len(measured), 0)
+}
+
+// An end that cannot be built ends the search, and so does an error that is none of a commit.
+func TestErrors(t *testing.T) {
+	broken := func(_ context.Context, commit int) (string, error) {
+		if commit == 4 {
+			return "", &bisect.SkipError{Commit: commit, Err: errors.New("broken")}
+		}
+		return "", nil
+	}
+	_, err := bisect.Search{Commits: 5, Budget: time.Hour, Build: broken}.Run(t.Context())
+	var skip *bisect.SkipError
+	assert.Assert(t, errors.As(err, &skip) && skip.Commit == 4, "%v", err)
+	full := errors.New("the disk is full")
+	_, err = bisect.Search{Commits: 5, Budget: time.Hour, Build: builds,
+		Measure: func(context.Context, int) ([]float64, error) { return nil, full }}.Run(t.Context())
+	assert.ErrorIs(t, err, full)
+	_, err = bisect.Search{Commits: 1}.Run(t.Context())
+	assert.ErrorContains(t, err, "two commits")
+}
+
+// Where the budget is spent, the search says how much more would do in half of all cases. With twice
+// that and its sessions it ends in most. How often is printed with -simulate.
+func TestForecast(t *testing.T) {
+	n := 3
+	if *simulate > 0 {
+		n = min(*simulate, 20)
+	}
+	ended, spent, wrong := 0, 0, 0
+	for seed := range n {
+		rng := rand.New(rand.NewPCG(uint64(seed), 17))
+		commit := 1 + rng.IntN(simulatedCommits)
+		m := newMachine(rng, 1, 0, []regression{{commit, 0.04}})
+		first := m.find(t, 25*time.Minute)
+		if first.Ending != bisect.BudgetSpent {
+			continue
+		}
+		spent++
+		if first.More == 0 {
+			continue
+		}
+		var r *bisect.Result
+		synctest.Test(t, func(t *testing.T) {
+			var err error
+			r, err = bisect.Search{Commits: len(m.levels), Budget: 2 * first.More,
+				Rounds: simulatedRounds, Build: m.build, Measure: m.measure,
+				Earlier: first.Sessions}.Run(t.Context())
+			assert.NilError(t, err)
+		})
+		if len(r.Sessions) < len(first.Sessions) {
+			t.Errorf("the earlier sessions are gone")
+		}
+		if r.Ending == bisect.Found {
+			ended++
+			for _, c := range r.Culprits {
+				wrong += int(count(commit < c.From || commit > c.To))
+			}
+		}
+	}
+	if *simulate > 0 {
+		fmt.Printf("of %d searches %d ended in the time that was forecast, %d of them wrong\n", spent, ended, wrong)
+	}
+	if spent == 0 || ended*2 < spent {
+		t.Errorf("of %d searches %d ended in the time that was forecast", spent, ended)
+	}
+}
+
+// History is of first parents, and refuses ends that have none between them.
+func TestHistory(t *testing.T) {
+	dir := t.TempDir()
+	run := func(args ...string) string {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=A",
+			"GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.com")
+		out, err := cmd.CombinedOutput()
+		assert.NilError(t, err, "git %s: %s", args[0], out)
+		return strings.TrimSpace(string(out))
+	}
+	commit := func(subject string) { run("commit", "-q", "--allow-empty", "-m", subject) }
+	run("init", "-q", "-b", "main")
+	commit("one")
+	commit("two\ttabs")
+	run("checkout", "-q", "-b", "side", "main~1")
+	commit("aside")
+	run("checkout", "-q", "main")
+	run("merge", "-q", "--no-ff", "-m", "a merge", "side")
+	commit("three")
+	commits, err := bisect.History(t.Context(), dir, "main~3", "main")
+	assert.NilError(t, err)
+	var subjects []string
+	for _, c := range commits {
+		subjects = append(subjects, c.Subject)
+	}
+	if d := cmp.Diff([]string{"one", "two\ttabs", "a merge", "three"}, subjects); d != "" {
+		t.Error(d)
+	}
+	_, err = bisect.History(t.Context(), dir, "side", "main~2")
+	assert.ErrorContains(t, err, "side is no ancestor of main~2; both come from "+commits[0].Short())
+	_, err = bisect.History(t.Context(), dir, "--help", "main")
+	assert.ErrorContains(t, err, `"--help" is no commit`)
+}
+
+// A build that takes too long ends, with all that it started, and is skipped.
+func TestBuildTimeout(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"init", "-q"}, {"-c", "user.name=A", "-c", "user.email=a@example.com",
+		"commit", "-q", "--allow-empty", "-m", "one"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		assert.NilError(t, cmd.Run())
+	}
+	commits := []bisect.Commit{{Hash: "HEAD"}}
+	b := bisect.Builds{Repository: dir, Dir: filepath.Join(t.TempDir(), "w"), Commits: commits,
+		Command: "echo working; sleep 60 & sleep 60", Timeout: 100 * time.Millisecond}
+	began := time.Now()
+	_, err := b.Build(t.Context(), 0)
+	var skip *bisect.SkipError
+	assert.Assert(t, errors.As(err, &skip), "%v", err)
+	assert.ErrorContains(t, err, "it took longer than 100ms: working")
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it ended after %v", took)
+	}
+	assert.NilError(t, b.Remove())
+}
