@@ -92,6 +92,15 @@ func readResponse(t *testing.T, w *httptest.ResponseRecorder) (r responseBody) {
 	return r
 }
 
+func (s tried) get(path string, headers ...string) *httptest.ResponseRecorder {
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	s.ServeHTTP(w, r)
+	return w
+}
+
 func (s tried) delete(path string) *httptest.ResponseRecorder {
 	r, w := httptest.NewRequest("DELETE", path, nil), httptest.NewRecorder()
 	r.Host = "localhost"
@@ -203,7 +212,7 @@ func TestResponseForms(t *testing.T) {
 func TestResponseChain(t *testing.T) {
 	dir := t.TempDir()
 	open := func() tried {
-		store, err := OpenResponses(filepath.Join(dir, "responses"))
+		store, err := OpenResponses(filepath.Join(dir, "responses"), ResponseLimits{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ func New(cfg Config) *Server {
 	}
 	s.responses = cfg.Responses
 	if s.responses == nil {
-		s.responses, _ = responses.OpenStore("") // in RAM, which cannot fail
+		s.responses, _ = responses.OpenStore("", responses.Limits{}) // in RAM, which cannot fail
 	}
 	s.cfg.Keys, s.cfg.OperatorKeys = nil, nil
 	if err := s.SetKeys(cfg.Keys, cfg.OperatorKeys); err != nil {

@@ -115,10 +115,17 @@ type Server struct {
 // A ResponseStore keeps answers of the Responses API; see OpenResponses.
 type ResponseStore = responses.Store
 
+// ResponseLimits bound what a ResponseStore keeps of one principal; beyond them the oldest answers
+// go first.
+type ResponseLimits = responses.Limits
+
 // OpenResponses opens a directory in which answers of the Responses API are kept, a file for each,
-// and makes it if need be. It is bounded in size and age. sealKeys are those of engine.Config.
-func OpenResponses(dir string, sealKeys ...[]byte) (*ResponseStore, error) {
-	return responses.OpenStore(dir, sealKeys...)
+// and makes it if need be; without a directory they are kept in RAM. They are kept for 30 days at
+// most. sealKeys are those of engine.Config.
+func OpenResponses(
+	dir string, limits ResponseLimits, sealKeys ...[]byte,
+) (*ResponseStore, error) {
+	return responses.OpenStore(dir, limits, sealKeys...)
 }
 
 // A backend is what answers once the model is loaded.

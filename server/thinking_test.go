@@ -244,7 +244,7 @@ func TestThinkingHistory(t *testing.T) {
 	for path, messages := range map[string]string{
 		chatPath:      `"messages":[{"role":"user","content":"go"},{"role":"assistant","reasoning_content":"I must look.","tool_calls":[{"id":"1","function":{"name":"now","arguments":"{}"}}]},{"role":"tool","content":"noon"}`,
 		messagesPath:  `"messages":[{"role":"user","content":"go"},{"role":"assistant","content":[{"type":"thinking","thinking":"I must look.","signature":"x"},{"type":"tool_use","id":"1","name":"now","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"noon"}]}`,
-		responsesPath: `"input":[{"role":"user","content":"go"},{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"loadstone:SSBtdXN0IGxvb2su"},{"type":"function_call","call_id":"1","name":"now","arguments":"{}"},{"type":"function_call_output","call_id":"1","output":"noon"}`,
+		responsesPath: `"input":[{"role":"user","content":"go"},{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"another server's","content":[{"type":"reasoning_text","text":"I must look."}]},{"type":"function_call","call_id":"1","name":"now","arguments":"{}"},{"type":"function_call_output","call_id":"1","output":"noon"}`,
 	} {
 		w := s.post(path, `{"max_tokens":1,"temperature":0,`+messages+`]}`)
 		if got := s.prompt(); w.Code != 200 || !strings.HasSuffix(got, want) {

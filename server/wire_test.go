@@ -32,6 +32,7 @@ var volatile = []struct {
 	pattern *regexp.Regexp
 	with    string
 }{
+	{regexp.MustCompile(`"encrypted_content":"loadstone:[^"]+"`), `"encrypted_content":"loadstone:SEALED"`},
 	{regexp.MustCompile(`\b(chatcmpl-|cmpl-|req_|msg_|call_|agent_|resp_|item_|fc_|ctc_|lsh_|rs_)[A-Z2-7]{26}`), "${1}ID"},
 	{regexp.MustCompile(`(?m)^((?:process|go)_\w+) .*$`), "$1 N"},
 	{regexp.MustCompile(`Content-Length: \d{4,}`), "Content-Length: N"}, // of the metrics

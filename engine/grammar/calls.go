@@ -17,10 +17,14 @@ type Tool struct {
 type Form struct {
 	Open, Name, Args, Close, Next, End string
 
+	ID      string // unless it is "", it follows NAME, and IDBytes letters and digits follow it
 	AtStart bool   // Open means a call at the beginning of an answer alone
 	Lead    string // may come before Open where AtStart is set; "": nothing may
 	XML     bool   // ARGUMENTS are the parameters one by one, see Parameter, and not JSON
 }
+
+// IDBytes is the length of the id that a model gives to a call.
+const IDBytes = 9
 
 // A Spec says what an answer may be. Without tools it is JSON that satisfies Format, or any JSON
 // if that is nil. With Tools it may be a call, and if Required it is exactly one call. Else, if
@@ -61,7 +65,11 @@ func (c *compiler) spec(s Spec) (symbol, error) {
 		if err != nil {
 			return 0, err
 		}
-		calls = append(calls, []symbol{c.literal(t.Name), c.literal(s.Form.Args), args})
+		id := c.seq()
+		if s.Form.ID != "" {
+			id = c.seq(c.literal(s.Form.ID), c.repeat(c.bytes("09AZaz"), IDBytes, IDBytes))
+		}
+		calls = append(calls, []symbol{c.literal(t.Name), id, c.literal(s.Form.Args), args})
 	}
 	var format symbol
 	if s.Format != nil && !s.Required {

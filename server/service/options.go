@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/server"
 )
 
 // options are the values of the command line.
@@ -36,6 +37,7 @@ type options struct {
 	agentRate    int
 	drainTimeout time.Duration
 	durableWait  time.Duration
+	responses    server.ResponseLimits
 	version      bool
 }
 
@@ -121,6 +123,12 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			"those unused for the longest time are deleted first")
 	f.DurationVar(&o.engine.TTL, "agents-ttl", 0,
 		"time after which an unused memory is deleted; 0 is never")
+	f.IntVar(&o.responses.Responses, "responses", 0,
+		"stored responses of the Responses API that each API key's owner may have, where there are "+
+			"keys; beyond it the oldest are deleted. 0 is no limit")
+	f.Var((*byteSize)(&o.responses.Bytes), "responses-bytes",
+		"`size` that the stored responses of each owner may take; by default they may all take "+
+			"1GiB together in -agents-dir, or 64MiB in RAM")
 	f.DurationVar(&o.engine.SaveWithin, "save-within", 10*time.Second,
 		"age that an agent's turn may have before its memory is on disk, while the disk keeps up; "+
 			"0: memories are saved when they have rested a second, and an agent that never rests "+
@@ -210,6 +218,9 @@ func (o *options) check(rest []string) error {
 	}
 	if o.engine.TTL < 0 {
 		return fmt.Errorf("-agents-ttl is %v; want 0 or more", o.engine.TTL)
+	}
+	if o.responses.Responses < 0 {
+		return fmt.Errorf("-responses is %d; want 0 or more", o.responses.Responses)
 	}
 	if o.engine.SaveWithin < 0 {
 		return fmt.Errorf("-save-within is %v; want 0 or more", o.engine.SaveWithin)

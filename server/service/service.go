@@ -78,7 +78,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "loadstone: listening on http://%s\n", listener.Addr())
-	stored, err := openResponses(o.engine.Dir, o.engine.SealKeys)
+	stored, err := openResponses(o.engine.Dir, o.responses, o.engine.SealKeys)
 	if err != nil {
 		return err
 	}
@@ -133,11 +133,13 @@ func listen(addr string, keys bool, log *slog.Logger) (net.Listener, error) {
 
 // openResponses opens the store of responses, which lie beside agents' memories; in RAM where those
 // have no directory.
-func openResponses(agents string, sealKeys [][]byte) (*server.ResponseStore, error) {
+func openResponses(
+	agents string, limits server.ResponseLimits, sealKeys [][]byte,
+) (*server.ResponseStore, error) {
 	if agents != "" {
 		agents = filepath.Join(agents, "responses")
 	}
-	return server.OpenResponses(agents, sealKeys...)
+	return server.OpenResponses(agents, limits, sealKeys...)
 }
 
 // A UsageError says what is wrong with a command line. Nothing was begun then.

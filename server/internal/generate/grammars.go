@@ -53,7 +53,7 @@ func keyOf(s grammar.Spec) (key specKey) {
 	add([]bool{s.Format != nil, s.Loose, s.Required, s.Many, s.Thinking.Begun,
 		s.Form.AtStart, s.Form.XML}, string(s.Format),
 		strconv.Itoa(s.Reach), s.Form.Open, s.Form.Name, s.Form.Args, s.Form.Close,
-		s.Form.Next, s.Form.End, s.Form.Lead,
+		s.Form.Next, s.Form.End, s.Form.Lead, s.Form.ID,
 		s.Thinking.Open, s.Thinking.Close)
 	for _, t := range s.Tools {
 		add([]bool{t.Parameters != nil, t.Loose}, t.Name, string(t.Parameters))

@@ -52,6 +52,7 @@ func TestGrammars(t *testing.T) {
 		"Close":          func(s *grammar.Spec) { s.Form.Close += "x" },
 		"Next":           func(s *grammar.Spec) { s.Form.Next += "x" },
 		"End":            func(s *grammar.Spec) { s.Form.End += "x" },
+		"ID":             func(s *grammar.Spec) { s.Form.ID += "x" },
 		"Lead":           func(s *grammar.Spec) { s.Form.Lead += "x" },
 		"AtStart":        func(s *grammar.Spec) { s.Form.AtStart = true },
 		"XML":            func(s *grammar.Spec) { s.Form.XML = true },
@@ -77,7 +78,7 @@ func TestGrammars(t *testing.T) {
 	}
 	if n := reflect.TypeFor[grammar.Spec]().NumField() + reflect.TypeFor[grammar.Tool]().NumField() +
 		reflect.TypeFor[grammar.Form]().NumField() +
-		reflect.TypeFor[grammar.Thinking]().NumField(); n != 23 {
+		reflect.TypeFor[grammar.Thinking]().NumField(); n != 24 {
 		t.Errorf("a spec has %d fields: is the new one in its key, and above?", n)
 	}
 }

@@ -27,6 +27,7 @@ const (
 	sectionStart section = iota // where a call may be that is the whole of the answer
 	sectionText                 // not in a call
 	sectionName
+	sectionID // between the form's ID and its Args
 	sectionArgs
 	sectionAfter // after a call: the next call, the end of the calls, or the end
 	sectionEnd   // of the calls
@@ -73,6 +74,8 @@ func (s *splitter) push(token []byte, a *assembly) {
 			token = s.pushText(token, a)
 		case s.section == sectionName:
 			token = s.pushName(token, a)
+		case s.section == sectionID:
+			token = s.pushID(token)
 		case s.section == sectionArgs:
 			token = s.pushArgs(token, a)
 		case s.section == sectionAfter:
@@ -124,17 +127,32 @@ func (s *splitter) pushText(token []byte, a *assembly) (rest []byte) {
 }
 
 func (s *splitter) pushName(token []byte, a *assembly) (rest []byte) {
+	behind, next := s.form.Args, sectionArgs
+	if s.form.ID != "" {
+		behind, next = s.form.ID, sectionID
+	}
 	for i, c := range token {
-		if c == s.form.Args[0] {
+		if c == behind[0] {
 			a.addCall(string(s.name))
 			if s.form.XML {
 				s.xml = newParameterReader(s.tool(string(s.name)))
 			}
 			s.name, s.value = s.name[:0], jsonEnd{}
-			s.literal, s.section = s.form.Args[1:], sectionArgs
+			s.literal, s.section = behind[1:], next
 			return token[i+1:]
 		}
 		s.name = append(s.name, c)
+	}
+	return nil
+}
+
+// pushID passes over the id that the model gives to a call: the client gets one of this server's.
+func (s *splitter) pushID(token []byte) (rest []byte) {
+	for i, c := range token {
+		if c == s.form.Args[0] {
+			s.literal, s.section = s.form.Args[1:], sectionArgs
+			return token[i+1:]
+		}
 	}
 	return nil
 }

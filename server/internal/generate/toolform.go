@@ -40,7 +40,16 @@ var toolForms = []toolForm{
 			XML:   true,
 		},
 	},
-	{ // Mistral from tokenizer 11 on
+	{ // Mistral with tokenizer 11, such as Small 3.2
+		shows: []string{"[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"},
+		Form: grammar.Form{
+			Open: "[TOOL_CALLS]",
+			ID:   "[CALL_ID]",
+			Args: "[ARGS]",
+			Next: "[TOOL_CALLS]",
+		},
+	},
+	{ // Mistral from tokenizer 13 on
 		shows: []string{"[TOOL_CALLS]", "[ARGS]"},
 		Form: grammar.Form{
 			Open: "[TOOL_CALLS]",
@@ -129,7 +138,7 @@ func toolFormOf(template string) *toolForm {
 // marks returns the parts of the form that may be control tokens.
 func (f *toolForm) marks() []string {
 	return slices.DeleteFunc([]string{
-		f.Lead, f.Open, f.Args, f.Next, f.End, "</tool_call>", "<｜tool▁call▁begin｜>",
+		f.Lead, f.Open, f.ID, f.Args, f.Next, f.End, "</tool_call>", "<｜tool▁call▁begin｜>",
 		"<｜tool▁sep｜>", "<｜tool▁call▁end｜>",
 	}, func(mark string) bool { return mark == "" || strings.ContainsAny(mark, "\"\n") })
 }
@@ -170,7 +179,11 @@ func (f *toolForm) text(text string, calls []ToolCall, plain bool) string {
 			args = plainArguments(args)
 		}
 		name := wire.AppendPlainString(nil, c.Name)
-		fmt.Fprintf(&b, "%s%s", name[1:len(name)-1], f.Args)
+		b.Write(name[1 : len(name)-1])
+		if f.ID != "" { // the ids that clients send are of another form
+			fmt.Fprintf(&b, "%s%0*d", f.ID, grammar.IDBytes, i+1)
+		}
+		b.WriteString(f.Args)
 		if f.XML {
 			args = appendParameters(nil, args)
 		}

@@ -1,7 +1,6 @@
 package responses
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -103,8 +102,12 @@ func (c *conversation) add(path string, raw json.RawMessage) error {
 	case "message":
 		return c.addMessage(path, &it)
 	case "reasoning":
+		text, err := c.reasoningOf(path, &it)
+		if err != nil {
+			return err
+		}
 		c.beginAnswer(false)
-		c.reasoning = it.reasoning()
+		c.reasoning = text
 	case "function_call":
 		c.addCall(generate.CalledTool(joinName(it.Namespace, it.Name), it.Arguments))
 	case "custom_tool_call":
@@ -221,24 +224,14 @@ func contentText(path string, raw json.RawMessage) (string, error) {
 	return b.String(), nil
 }
 
-// ourReasoning begins the encrypted_content of this server's reasoning items, for clients that
-// keep only that field. It hides nothing: the item's content has the same text.
-const ourReasoning = "loadstone:"
-
-func encryptedReasoning(text []byte) string {
-	return ourReasoning + base64.StdEncoding.EncodeToString(text)
-}
-
-// reasoning returns the text of a reasoning item, "" for another model's, which cannot be read.
-func (it *item) reasoning() string {
-	if text, err := contentText("", it.reasoningContent()); err == nil && text != "" {
-		return text
+// reasoningOf returns the text of a reasoning item, "" for another model's, which cannot be read.
+func (c *conversation) reasoningOf(path string, it *item) (string, error) {
+	text, ok, err := c.store.unseal(path+".encrypted_content", it.Encrypted)
+	if err != nil || ok {
+		return text, err
 	}
-	if code, ok := strings.CutPrefix(it.Encrypted, ourReasoning); ok {
-		text, _ := base64.StdEncoding.DecodeString(code)
-		return string(text)
-	}
-	return ""
+	text, _ = contentText("", it.reasoningContent())
+	return text, nil
 }
 
 // reasoningContent returns the content with its parts as parts of text.

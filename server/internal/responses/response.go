@@ -197,18 +197,18 @@ func appendMessage(b []byte, id, status string, content []byte) []byte {
 }
 
 // appendReasoning appends the item of the reasoning. Its content is empty until there is text.
-// sealed says that the client asked for encrypted_content.
-func appendReasoning(b []byte, id string, text []byte, sealed bool) []byte {
+// sealed is its encrypted_content, "" where the client did not ask for it.
+func appendReasoning(b []byte, id string, text []byte, sealed string) []byte {
 	b = wire.AppendString(append(b, `{"id":`...), id)
 	b = append(b, `,"type":"reasoning","summary":[],"content":[`...)
 	if len(text) > 0 {
 		b = appendReasoningText(b, text)
 	}
 	b = append(b, `],"encrypted_content":`...)
-	if !sealed || len(text) == 0 {
+	if sealed == "" {
 		return append(b, "null}"...)
 	}
-	return append(wire.AppendString(b, encryptedReasoning(text)), '}')
+	return append(wire.AppendString(b, sealed), '}')
 }
 
 func appendReasoningText(b, text []byte) []byte {

@@ -47,19 +47,35 @@ func (s *Stored) output() []json.RawMessage {
 }
 
 // A Store keeps responses for requests that name them: in a directory, a folder for each agent with
-// a file for each response, or, where it has no directory, in RAM. It is bounded: beyond maxBytes,
-// and after maxAge, the oldest are forgotten. Its methods, and those of an Owned, may be called
-// from many goroutines at once.
+// a file for each response, or, where it has no directory, in RAM. It is bounded: beyond the limits
+// of an owner the oldest of the owner's responses are forgotten, beyond maxBytes the oldest of the
+// owner who has most, and after maxAge all. Its methods, and those of an Owned, may be called from
+// many goroutines at once.
 type Store struct {
 	dir      string
-	maxBytes int64
+	limits   Limits
+	maxBytes int64 // of all responses
 	maxAge   time.Duration
 	keys     []*seal.Key // files are sealed with the first; none: they are not sealed
 
+	reasoning []*seal.Key // encrypted_content is sealed with the first
+
 	mu      sync.Mutex
-	known   map[key]*entry
+	held    map[string]*holding // by owner, see ownerOf
 	bytes   int64
 	trimmed time.Time // when entries were last looked at for their age
+}
+
+// Limits bound what a Store keeps of one owner.
+type Limits struct {
+	Responses int   // 0: no limit
+	Bytes     int64 // 0: what all owners together may have, 1 GiB in a directory or 64 MiB in RAM
+}
+
+// A holding is the responses of an owner.
+type holding struct {
+	entries map[string]*entry // by id
+	bytes   int64
 }
 
 // An Owned holds the responses of one owner in a store. It does not find the responses of others.
@@ -71,13 +87,14 @@ type Owned struct {
 // Of returns the responses of an owner. A store with only one has the owner "".
 func (s *Store) Of(owner string) Owned { return Owned{s, owner} }
 
-// A key is the place of a response in a store.
-type key struct {
-	owner string // folderOf(owner, "") without the agent's part
-	id    string
+// find returns the entry of a response, nil if there is none. The caller holds s.mu.
+func (o Owned) find(id string) *entry {
+	h := o.store.held[ownerOf(folderOf(o.owner, ""))]
+	if h == nil {
+		return nil
+	}
+	return h.entries[id]
 }
-
-func (o Owned) key(id string) key { return key{ownerOf(folderOf(o.owner, "")), id} }
 
 // An entry is what the store knows of a response without reading its file.
 type entry struct {
@@ -87,8 +104,6 @@ type entry struct {
 	at     time.Time
 	body   []byte // where there is no directory
 }
-
-func (e *entry) key() key { return key{ownerOf(e.folder), e.id} }
 
 // folderOf returns the name of an agent's folder, which begins with a hash of the owner if there is
 // one.
@@ -125,8 +140,12 @@ var ErrNotFound = errors.New("no such response: it was not stored, was deleted, 
 
 // OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM.
 // With keys, of seal.KeyBytes each, files are sealed with the first of them, and opened with any.
-func OpenStore(dir string, sealKeys ...[]byte) (*Store, error) {
-	s := &Store{dir: dir, maxBytes: maxRAMBytes, maxAge: maxAge, known: make(map[key]*entry)}
+func OpenStore(dir string, limits Limits, sealKeys ...[]byte) (*Store, error) {
+	s := &Store{dir: dir, limits: limits, maxAge: maxAge, held: make(map[string]*holding)}
+	if s.maxBytes = maxRAMBytes; dir != "" {
+		s.maxBytes = maxDirBytes
+	}
+	s.maxBytes = max(s.maxBytes, limits.Bytes)
 	for _, b := range sealKeys {
 		k, err := seal.NewKey(b)
 		if err != nil {
@@ -134,12 +153,16 @@ func OpenStore(dir string, sealKeys ...[]byte) (*Store, error) {
 		}
 		s.keys = append(s.keys, k)
 	}
+	var err error
 	if dir == "" {
-		return s, nil
+		s.reasoning, err = s.reasoningKeys()
+		return s, err
 	}
-	s.maxBytes = maxDirBytes
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("directory of responses: %w", err)
+	}
+	if s.reasoning, err = s.reasoningKeys(); err != nil {
+		return nil, err
 	}
 	folders, err := os.ReadDir(dir)
 	if err != nil {
@@ -292,37 +315,75 @@ func (s *Store) sealPlain(e *entry) {
 func (s *Store) path(e *entry) string { return filepath.Join(s.dir, e.folder, e.id+".json") }
 
 func (s *Store) put(e *entry) {
-	if old := s.known[e.key()]; old != nil {
-		s.bytes -= old.bytes
+	owner := ownerOf(e.folder)
+	h := s.held[owner]
+	if h == nil {
+		h = &holding{entries: make(map[string]*entry)}
+		s.held[owner] = h
 	}
-	s.known[e.key()] = e
-	s.bytes += e.bytes
+	change := e.bytes
+	if old := h.entries[e.id]; old != nil {
+		change -= old.bytes
+	}
+	h.entries[e.id] = e
+	h.bytes += change
+	s.bytes += change
 }
 
-// trim drops the responses that are too old, and then the oldest until the rest fits. The caller
-// holds s.mu.
+// trim drops the oldest responses until the rest is within all limits. The caller holds s.mu.
 func (s *Store) trim(now time.Time) {
-	if s.bytes <= s.maxBytes && now.Sub(s.trimmed) < time.Hour {
+	for h := s.beyond(); h != nil; h = s.beyond() {
+		s.drop(h.oldest())
+	}
+	if now.Sub(s.trimmed) < time.Hour {
 		return
 	}
 	s.trimmed = now
-	all := make([]*entry, 0, len(s.known))
-	for _, e := range s.known {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *entry) int { return a.at.Compare(b.at) })
-	for _, e := range all {
-		if s.bytes <= s.maxBytes && now.Sub(e.at) < s.maxAge {
-			return
+	for _, h := range s.held {
+		for _, e := range h.entries {
+			if now.Sub(e.at) >= s.maxAge {
+				s.drop(e)
+			}
 		}
-		s.drop(e)
 	}
+}
+
+// beyond returns the holding that must become smaller, nil if none must.
+func (s *Store) beyond() (largest *holding) {
+	for _, h := range s.held {
+		if l := s.limits; l.Responses > 0 && len(h.entries) > l.Responses ||
+			l.Bytes > 0 && h.bytes > l.Bytes {
+			return h
+		}
+		if largest == nil || h.bytes > largest.bytes {
+			largest = h
+		}
+	}
+	if s.bytes <= s.maxBytes {
+		return nil
+	}
+	return largest
+}
+
+func (h *holding) oldest() (oldest *entry) {
+	for _, e := range h.entries {
+		if oldest == nil || e.at.Before(oldest.at) {
+			oldest = e
+		}
+	}
+	return oldest
 }
 
 // drop deletes a response. The caller holds s.mu.
 func (s *Store) drop(e *entry) {
-	delete(s.known, e.key())
+	owner := ownerOf(e.folder)
+	h := s.held[owner]
+	delete(h.entries, e.id)
+	h.bytes -= e.bytes
 	s.bytes -= e.bytes
+	if len(h.entries) == 0 {
+		delete(s.held, owner)
+	}
 	if s.dir != "" {
 		if err := os.Remove(s.path(e)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("a stored response cannot be deleted", "error", err)
@@ -334,7 +395,7 @@ func (s *Store) drop(e *entry) {
 func (o Owned) Get(id string) (*Stored, error) {
 	s := o.store
 	s.mu.Lock()
-	e := s.known[o.key(id)]
+	e := o.find(id)
 	s.mu.Unlock()
 	if e == nil {
 		return nil, ErrNotFound
@@ -367,7 +428,7 @@ func (o Owned) Delete(id string) error {
 	s := o.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.known[o.key(id)]
+	e := o.find(id)
 	if e == nil {
 		return ErrNotFound
 	}
@@ -381,9 +442,11 @@ func (o Owned) Forget(agent string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	folder := folderOf(o.owner, agent)
-	for _, e := range s.known {
-		if e.folder == folder {
-			s.drop(e)
+	for _, h := range s.held {
+		for _, e := range h.entries {
+			if e.folder == folder {
+				s.drop(e)
+			}
 		}
 	}
 }

@@ -15,7 +15,9 @@ type Writer struct {
 	tools    toolNames
 	keep     func(*Response) // stores a response that is complete; may clear its Store
 	logprobs bool
-	sealed   bool // reasoning has its encrypted_content
+	store    Owned
+	seals    bool   // reasoning has its encrypted_content
+	sealed   string // that, once the reasoning is whole
 
 	sequence int // of the next event
 	open     openItem
@@ -44,7 +46,8 @@ func NewWriter(
 		tools:    q.tools,
 		keep:     keep,
 		logprobs: p.TopLogprobs >= 0,
-		sealed:   slices.Contains(q.Include, "reasoning.encrypted_content"),
+		store:    q.store,
+		seals:    slices.Contains(q.Include, "reasoning.encrypted_content"),
 	}
 }
 
@@ -68,7 +71,7 @@ func (w *Writer) finish(a generate.Answer) {
 		return statusCompleted
 	}
 	if len(a.Reasoning) > 0 {
-		add(appendReasoning(nil, itemID("rs_", r.ID, 0), a.Reasoning, w.sealed))
+		add(w.reasoningItem(itemID("rs_", r.ID, 0), a.Reasoning))
 	}
 	if len(a.Text) > 0 || len(a.Calls) == 0 {
 		part := appendText(nil, a.Text, a.Probs)
@@ -147,7 +150,7 @@ func (w *Writer) appendReasoningPiece(b []byte, p generate.Piece) []byte {
 	if w.open != openReasoning {
 		b = w.endItem(b, statusCompleted)
 		w.open, w.text = openReasoning, nil
-		empty := appendReasoning(nil, w.itemID(), nil, w.sealed)
+		empty := appendReasoning(nil, w.itemID(), nil, "")
 		b = w.appendItem(b, "response.output_item.added", empty)
 		b = w.begin(b, "response.content_part.added")
 		b = append(w.place(b), `,"content_index":0,"part":`...)
@@ -157,6 +160,14 @@ func (w *Writer) appendReasoningPiece(b []byte, p generate.Piece) []byte {
 	b = w.begin(b, "response.reasoning_text.delta")
 	b = append(w.place(b), `,"content_index":0,"delta":`...)
 	return end(wire.AppendString(b, p.Bytes))
+}
+
+// reasoningItem returns the item of the whole reasoning, which is the same in every event.
+func (w *Writer) reasoningItem(id string, text []byte) []byte {
+	if w.seals && w.sealed == "" {
+		w.sealed = w.store.seal(text)
+	}
+	return appendReasoning(nil, id, text, w.sealed)
 }
 
 // endReasoning appends the events of the whole reasoning.
@@ -195,7 +206,7 @@ func (w *Writer) endItem(b []byte, status string) []byte {
 		item = appendMessage(nil, w.itemID(), status, part)
 	case openReasoning:
 		b = w.endReasoning(b)
-		item = appendReasoning(nil, w.itemID(), w.text, w.sealed)
+		item = w.reasoningItem(w.itemID(), w.text)
 	case openCall:
 		b = w.endCall(b)
 		item = w.callItem(status)

@@ -1,0 +1,99 @@
+package responses
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"loadstone/internal/seal"
+	"loadstone/server/internal/generate"
+)
+
+// sealedReasoning begins the encrypted_content of this server's reasoning items, in which a client
+// that has nothing stored sends the model's reasoning back. What follows is the text, sealed under
+// its owner's name: nobody else can read it, change it, or send it as his own.
+const sealedReasoning = "loadstone:"
+
+// reasoningKeyName is the file in which a store that has a directory and no keys keeps the key of
+// reasoning, so that it can be opened after a restart.
+const reasoningKeyName = "reasoning.key"
+
+// reasoningKeys returns the keys of reasoning, of which the first seals: those of the store, or else
+// one of its own, which without a directory lasts as long as the process.
+func (s *Store) reasoningKeys() ([]*seal.Key, error) {
+	if len(s.keys) > 0 {
+		return s.keys, nil
+	}
+	master := make([]byte, seal.KeyBytes)
+	rand.Read(master)
+	if s.dir != "" {
+		path := filepath.Join(s.dir, reasoningKeyName)
+		text, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = os.WriteFile(path, []byte(hex.EncodeToString(master)+"\n"), 0o600)
+		case err == nil:
+			var keys [][]byte
+			if keys, err = seal.ParseKeys(string(text)); err == nil {
+				master = keys[0]
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("key of reasoning in %s: %w", path, err)
+		}
+	}
+	k, err := seal.NewKey(master)
+	return []*seal.Key{k}, err
+}
+
+// sealName returns the name under which the owner's reasoning is sealed.
+func (o Owned) sealName() string { return "reasoning of " + o.owner }
+
+// seal returns the encrypted_content of a reasoning item.
+func (o Owned) seal(text []byte) string {
+	var b bytes.Buffer // writing to it never fails
+	w, _ := o.store.reasoning[0].NewWriter(&b, o.sealName())
+	w.Write(text)
+	w.Close()
+	return sealedReasoning + base64.StdEncoding.EncodeToString(b.Bytes())
+}
+
+// unseal returns the text of an encrypted_content. ok is false where it is another server's, or of a
+// key that is not at hand, and cannot be read. It is an error for the client where the content is
+// another owner's, or not as it was sealed.
+func (o Owned) unseal(path, content string) (text string, ok bool, err error) {
+	code, ours := strings.CutPrefix(content, sealedReasoning)
+	if !ours {
+		return "", false, nil
+	}
+	var plain []byte
+	sealed, err := base64.StdEncoding.DecodeString(code)
+	if err == nil {
+		var r *seal.Reader
+		r, ours, err = seal.Open(bytes.NewReader(sealed), int64(len(sealed)), o.sealName(),
+			o.store.reasoning)
+		if errors.Is(err, seal.ErrOtherKey) {
+			return "", false, nil
+		}
+		if err == nil && ours {
+			plain, err = io.ReadAll(r)
+		}
+	}
+	if err != nil || !ours {
+		return "", false, &generate.RequestError{
+			Code:  "invalid_encrypted_content",
+			Param: path,
+			Message: path + ": this is not reasoning that the server gave to this API key, or it " +
+				"was changed since; send it as it came, or leave the item out",
+		}
+	}
+	return string(plain), true, nil
+}
