@@ -117,11 +117,12 @@ func FuzzScanners(f *testing.F) {
 	for _, e := range readOracle(f, "bytelevel/oracle.json").Encodings {
 		f.Add(e.Text)
 	}
+	f.Add("ABCdef HTTPServer's ǅx ʰA日本B e\u0301É\u0301\u0301 \u0301x /a//b\n/ x.y!Z #1a \x01\x01b ９12345")
 	f.Add("a\n \n  b\r\n\r\n   c '\t's 'S 'RE're'lL 12345a \u00a0\u00a0x \u3000")
 	expressions := make(map[string]*pattern)
 	for expression := range scanners {
 		// Oniguruma, which Hugging Face uses, folds ſ to s; regexp2 does not.
-		folded := strings.Replace(expression, "(?i:'s|", "(?i:'s|'ſ|", 1)
+		folded := strings.ReplaceAll(expression, "(?i:'s|", "(?i:'s|'ſ|")
 		expressions[expression] = &pattern{re: regexp2.MustCompile(folded, regexp2.None)}
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -164,6 +165,20 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkFamilies encodes the corpus of 1 MB with the pipeline of each family.
+func BenchmarkFamilies(b *testing.B) {
+	text := strings.Join(corpus(b), "")
+	for name := range readFamilies(b).Families {
+		b.Run("family="+name, func(b *testing.B) {
+			m := loadFamily(b, name)
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				m.Encode(text, true)
+			}
+		})
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -53,8 +53,14 @@ func (p *pattern) spans(dst []span, s string) []span {
 	}
 	switch {
 	case p.scan != nil:
-		for at < len(s) {
-			add(at, at+p.scan(s[at:]))
+		for i := 0; i < len(s); {
+			n := p.scan(s[i:])
+			if n > 0 {
+				add(i, i+n)
+			} else {
+				_, n = utf8.DecodeRuneInString(s[i:])
+			}
+			i += n
 		}
 	case p.re != nil:
 		p.regexpSpans(s, add)
