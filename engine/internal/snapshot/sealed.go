@@ -49,7 +49,7 @@ func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
 	}
 	r, sealed, err := seal.Open(f, info.Size(), filepath.Base(path), s.keys)
 	if err != nil {
-		return nil, sealed, unread("its seal", err)
+		return nil, sealed, unread("seal", err)
 	}
 	if !sealed {
 		return &plainFile{f, f, info.Size()}, false, nil
