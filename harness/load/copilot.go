@@ -40,12 +40,15 @@ type copilotMessage struct {
 	Type   string `json:"type"`
 	Role   string `json:"role"`
 	Tokens int    `json:"token_len"`
+	Place  int    `json:"sequenceId"` // in the prompt; 0 once the messages are sorted
 }
 
 // readCopilot reads JSON Lines, one session per line. Prompts of a session share their equal
 // leading messages. Tokens of a prompt that belong to no message, such as those of tools, become
 // the first message of a conversation. A call waits for all calls that had ended when it was sent;
 // its pause is the time in between, in which tools ran.
+//
+// It follows the published schema; no shard of the release, 120 MB or more, was at hand to try.
 func readCopilot(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	source := Source{Timed: true}
 	sessions := newValueReader(name, r)
@@ -95,11 +98,20 @@ func (s *copilotSession) calls(skipped *int) ([]copilotCall, error) {
 					c.Tokens.Prompt, c.Tokens.Completion, c.Took, maxTrace)
 			}
 			c.turn, c.span = i, span{at, at + fromMillis(c.Took)}
+			sortMessages(c.Messages)
 			all = append(all, c)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b copilotCall) int { return cmp.Compare(a.start, b.start) })
 	return all, nil
+}
+
+// sortMessages sorts the messages of a prompt by their places.
+func sortMessages(all []copilotMessage) {
+	slices.SortStableFunc(all, func(a, b copilotMessage) int { return cmp.Compare(a.Place, b.Place) })
+	for i := range all {
+		all[i].Place = 0
+	}
 }
 
 // A copilotReader makes the calls of a session.

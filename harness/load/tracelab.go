@@ -16,7 +16,7 @@ type traceLabRow struct {
 	Project  string `json:"project"`
 	Input    int    `json:"input_tokens_total"`
 	Prefix   int    `json:"prefix_tokens"` // tokens of Input that the provider had in its cache
-	Output   int    `json:"output_tokens"`
+	Output   int    `json:"output_tokens"` // Thinking included
 	Thinking int    `json:"reasoning_output_tokens"`
 	Events   []struct {
 		Type string `json:"event_type"`
@@ -56,6 +56,8 @@ const minSpawn = 10 * time.Second
 // The corpus has no link from a sub-agent to its parent. A session is taken for the sub-agent of
 // another session if both have the same user and project and it ran within a call of the other's
 // tool Agent or Task; of several such calls the shortest counts.
+//
+// Tried on the two example sessions of its repository, 19 rounds of Claude Code and Codex.
 func readTraceLab(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	source := Source{Timed: true}
 	sessions := map[string]*labSession{}
@@ -145,7 +147,7 @@ func (row *traceLabRow) round() (round labRound, ok bool, err error) {
 	}
 	round.span = span{sent, max(sent, ended)}
 	round.input, round.prefix = row.Input, min(row.Prefix, row.Input)
-	round.output, round.thinking = row.Output+row.Thinking, row.Thinking
+	round.output, round.thinking = max(row.Output, row.Thinking), row.Thinking
 	return round, sent > 0 && round.input > 0 && round.output > 0, nil
 }
 

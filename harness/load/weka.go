@@ -36,6 +36,9 @@ type wekaRequest struct {
 
 // readWeka reads Weka's traces: JSON objects, one per session. A sub-agent begins when the call
 // before it has ended. The next call waits for it, unless it was launched asynchronously.
+//
+// Tried on 60 of the published traces (callanjfox/kv-cache-tester, Apache-2.0): 3793 calls, 107 of
+// sub-agents, 431 409 341 tokens of prompts and 1 515 099 of answers, as a script counts them.
 func readWeka(name string, r *bufio.Reader, _ time.Duration) (Source, error) {
 	var source Source
 	traces := newValueReader(name, r)
