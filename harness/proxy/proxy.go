@@ -120,7 +120,7 @@ func (p *Proxy) send(r *http.Request, x *exchange) (*http.Response, error) {
 	if r.ContentLength != 0 {
 		body := &spool{from: r.Body, most: maxBody}
 		if n := r.ContentLength; n > 0 && n <= maxBody {
-			body.text = make([]byte, 0, n)
+			body.text = p.recorder.room(int(n))
 		}
 		x.request = body
 		out.Body = &cursor{spool: body}
@@ -200,6 +200,29 @@ type spool struct {
 	lost bool // the body was longer than most
 }
 
+// sent returns what was read of the body. whole is false if there is no body, or too long a one.
+func (s *spool) sent() (text []byte, whole bool) {
+	if s == nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text, !s.lost
+}
+
+// errReleased is the error of reading a body that has been recorded. The transport may still read
+// the body if the server answered before it had all of it.
+var errReleased = errors.New("the exchange has ended")
+
+// release gives up the text and returns its memory.
+func (s *spool) release() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.text
+	s.text, s.err = nil, errReleased
+	return text
+}
+
 // A cursor reads a spool from its beginning.
 type cursor struct {
 	*spool
@@ -237,6 +260,7 @@ type exchange struct {
 	api     client.API // "" if the route is not recorded
 	name    string     // the session's name in the request's headers; "" if there is none
 	agent   bool       // name comes from X-Agent-Id and may be written to the file
+	part    string     // names a sub-agent of that agent; "" for the agent itself
 	keys    []string   // secrets in the request's headers and address
 	began   time.Duration
 	ended   time.Duration

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type Recorder struct {
 	done   chan struct{}
 	stats  Stats
 	err    error
+	bodies sync.Pool // *[]byte, memory of requests' bodies that have been recorded
 
 	// Only the goroutine uses these.
 	named     map[string]*session // by API and name
@@ -130,7 +132,9 @@ func (r *Recorder) begin(req *http.Request) *exchange {
 		requestEncoding: req.Header.Get("Content-Encoding"), keys: keysOf(req)}
 	for _, header := range agentHeaders {
 		if x.name = req.Header.Get(header); x.name != "" {
-			x.agent = header == "X-Agent-Id"
+			if x.agent = header == "X-Agent-Id"; x.agent {
+				x.name, x.part = parted(x.name)
+			}
 			break
 		}
 	}
@@ -138,6 +142,19 @@ func (r *Recorder) begin(req *http.Request) *exchange {
 	defer r.mu.Unlock()
 	r.stats.InFlight++
 	return x
+}
+
+// parts matches the end of an agent's name that names a part of the agent, as Loadstone's own load
+// has them: NAME:s1 is the agent's first sub-agent, NAME:3:2 its second question beside turn 3.
+var parts = regexp.MustCompile(`:(s\d+|\d+:\d+)$`)
+
+// parted cuts the part off an agent's name.
+func parted(name string) (agent, part string) {
+	i := len(name)
+	if at := parts.FindStringIndex(name); at != nil && at[0] > 0 {
+		i = at[0]
+	}
+	return name[:i], name[i:]
 }
 
 func (r *Recorder) since() time.Duration { return time.Since(r.start) }
@@ -169,7 +186,27 @@ func (r *Recorder) work() {
 		r.queue = r.queue[1:]
 		r.mu.Unlock()
 		r.take(x)
+		r.free(x)
 		r.count(func(s *Stats) { s.Waiting-- })
+	}
+}
+
+// room returns memory for a body of n bytes. New memory of 400 kB for every request would cost the
+// agent more than the copy of its bytes.
+func (r *Recorder) room(n int) []byte {
+	if b, ok := r.bodies.Get().(*[]byte); ok && cap(*b) >= n {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, n+n/4) // the session's next body is longer
+}
+
+// free takes back the memory of a recorded exchange's body. Nothing refers to it then.
+func (r *Recorder) free(x *exchange) {
+	if x.request == nil {
+		return
+	}
+	if text := x.request.release(); cap(text) > 0 {
+		r.bodies.Put(&text)
 	}
 }
 
@@ -204,10 +241,11 @@ func (r *Recorder) take(x *exchange) {
 
 // record writes an exchange that was answered.
 func (r *Recorder) record(x *exchange) error {
-	if x.request == nil || x.request.lost || x.size > maxBody {
+	sent, whole := x.request.sent()
+	if !whole || x.size > maxBody {
 		return fmt.Errorf("a body is empty or longer than %d MiB", maxBody>>20)
 	}
-	text, err := decoded(x.requestEncoding, x.request.text)
+	text, err := decoded(x.requestEncoding, sent)
 	if err != nil {
 		return err
 	}
@@ -233,10 +271,10 @@ func (r *Recorder) record(x *exchange) error {
 	}
 	r.keep(now)
 	if x.api == client.Completions && len(b.said) > 0 {
-		s.text = b.said[0]
+		s.text = bytes.Clone(b.said[0])
 	}
 	if b.stores && id != "" && items != nil {
-		now.name, now.raw, now.said = id, p.raw, items
+		now.name, now.raw, now.said = id, p.copied(len(b.said)), items
 		r.responses[id] = now
 	}
 	r.count(func(st *Stats) {
@@ -290,7 +328,7 @@ func (r *Recorder) sessionOf(x *exchange, b *body, p *prompt) (s *session, fresh
 		}
 	} else if s = r.grown(x.api, b); s != nil {
 		return s, false
-	} else if from, _ := r.before(x.api, p, nil, x.began); from != nil {
+	} else if from, _ := r.before(x, p, nil); from != nil {
 		return from.session, false
 	}
 	r.sessions++

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,9 @@ func TestHourReplayed(t *testing.T) {
 		sessions, err := load.ReadRecording("recording", &file)
 		assert.NilError(t, err)
 		assert.Equal(t, len(sessions), 6)
+		for _, s := range sessions {
+			checkSubAgents(t, s)
+		}
 		direct := client.NewWithTransport("http://server", way)
 		direct.Model = "m"
 		runs, _, err := harness.Plan{Runs: 1, Loads: []load.Load{{Name: "hour", AsRecorded: true, Sessions: sessions,
@@ -74,6 +78,25 @@ func TestHourReplayed(t *testing.T) {
 			assert.Equal(t, r.Outcome, record.OK, r.Error)
 		}
 	})
+}
+
+// checkSubAgents checks that no sub-agent of a session waits for another: they work beside each
+// other, also on a server that is faster or slower. The six that have names are all found; of those
+// without, which begin with the same message, the next are taken for the first, begun anew.
+func checkSubAgents(t *testing.T, s load.Session) {
+	all := slices.Collect(s.Calls)
+	subs := map[int]bool{}
+	for _, c := range all {
+		subs[c.Sub] = true
+		for _, id := range c.After {
+			wait := all[id].Sub
+			begins := wait == 0 && (c.From < 0 || c.Keep > 0)
+			assert.Assert(t, c.Sub == 0 || wait == c.Sub || begins, "%s: call %d of sub-agent %d "+
+				"waits for call %d of sub-agent %d", s.Name, c.ID, c.Sub, id, wait)
+		}
+	}
+	named := s.Name[len(s.Name)-1]%2 == 1
+	assert.Equal(t, len(subs), map[bool]int{true: 7, false: 3}[named], s.Name)
 }
 
 // timed is a server whose answers take as long as their prompts ask, and that notes when each came.
@@ -120,12 +143,13 @@ type synthetic struct {
 	t      *testing.T
 	client *client.Client
 	name   string
+	part   string // of the name, while a sub-agent works
 	n      int
 }
 
 // ask asks and returns the conversation with the answer in it.
 func (a *synthetic) ask(said []client.Message) []client.Message {
-	r := a.client.Ask(a.t.Context(), a.client.Since(), client.Prompt{Place: record.Place{Agent: a.name}, Messages: said, MaxTokens: 50})
+	r := a.client.Ask(a.t.Context(), a.client.Since(), client.Prompt{Place: record.Place{Agent: a.name + a.part}, Messages: said, MaxTokens: 50})
 	assert.Equal(a.t, r.Outcome, record.OK, r.Error)
 	return append(said[:len(said):len(said)], client.Message{Role: "assistant", Content: r.Answer,
 		ToolCalls: json.RawMessage(`[{"id":"c1","type":"function","function":{"name":"run","arguments":"{}"}}]`)})
@@ -163,16 +187,22 @@ func (a *synthetic) hour() {
 	}
 }
 
-// subAgents lets two sub-agents work and waits for both.
+// subAgents lets two sub-agents work and waits for both. Those of every second agent have names of
+// their own, as Loadstone's own load gives them, and begin as the agent itself did.
 func (a *synthetic) subAgents(turn int) {
 	time.Sleep(time.Second)
 	var both sync.WaitGroup
 	for k := range 2 {
 		both.Go(func() {
 			time.Sleep(time.Duration(k) * 100 * time.Millisecond) // what comes at one moment has no order
-			said := []client.Message{say("system", "You search."), say("user", fmt.Sprintf("search %d of %s, %d", k, a.name, turn))}
-			said = a.result(a.ask(said), time.Duration(2+3*k)*time.Second)
-			a.ask(said)
+			sub, system := *a, "You search."
+			if a.n%2 == 1 {
+				sub.part, system = fmt.Sprintf(":s%d", turn+k), "You are "+a.name
+			}
+			said := []client.Message{say("system", system), say("user", fmt.Sprintf("search %d of %s, %d", k, a.name, turn))}
+			said = a.result(sub.ask(said), time.Duration(2+3*k)*time.Second)
+			said = a.result(sub.ask(said), time.Second)
+			sub.ask(said)
 		})
 	}
 	both.Wait()

@@ -16,16 +16,19 @@ type session struct {
 	api    client.API
 	began  time.Duration
 	calls  int
-	subs   int     // number of sub-agents so far
-	recent []*call // the last maxRecent calls that have ended, the latest last
-	text   []byte  // last prompt, of the completions API
-	ratio  float64 // tokens per byte, of a private recording; 0 if not known yet
+	subs   int             // number of sub-agents so far
+	starts []time.Duration // when each sub-agent's first call began; starts[i] is that of i+1
+	parts  map[string]int  // number of each sub-agent that has a name of its own
+	recent []*call         // the last maxRecent calls that have ended, the latest last
+	text   []byte          // last prompt, of the completions API
+	ratio  float64         // tokens per byte, of a private recording; 0 if not known yet
 }
 
 // A call is a call that has ended and that later calls may continue.
 type call struct {
 	*session
 	id, sub, turn int
+	part          string // see exchange.part
 	began, ended  time.Duration
 	waited        bool   // a later call waits for it
 	sent          []hash // hash of each message as it was sent
@@ -75,6 +78,15 @@ func (r *Recorder) prompt(raw []json.RawMessage, system json.RawMessage) *prompt
 	return p
 }
 
+// copied returns the messages. It copies the last n, which are part of a request's body.
+func (p *prompt) copied(n int) []json.RawMessage {
+	all := slices.Clone(p.raw)
+	for i := len(all) - n; i < len(all); i++ {
+		all[i] = bytes.Clone(all[i])
+	}
+	return all
+}
+
 // withoutBilling returns a system message without the line that Claude Code changes in every
 // request.
 func withoutBilling(system json.RawMessage) json.RawMessage {
@@ -106,13 +118,13 @@ func (r *Recorder) normalHash(sent hash, m json.RawMessage) hash {
 
 // before finds the call that a prompt continues: of the calls that had ended and whose whole prompt
 // is a prefix of p, the one with the longest prompt. length is its number of messages. If in is not
-// nil, only calls of that session count.
-func (r *Recorder) before(api client.API, p *prompt, in *session, began time.Duration) (
-	from *call, length int) {
+// nil, only calls of that session count, and of them those of the exchange's part.
+func (r *Recorder) before(x *exchange, p *prompt, in *session) (from *call, length int) {
 	for n := len(p.chain); n > 0 && (n > 1 || !p.system); n-- {
 		of := r.ends[p.chain[n-1]]
 		for _, c := range slices.Backward(of) {
-			if c.ended <= began && (in == nil || c.session == in) && c.session.api == api {
+			mine := in == nil || c.session == in && c.part == x.part
+			if c.ended <= x.began && mine && c.session.api == x.api {
 				return c, n
 			}
 		}
@@ -132,9 +144,9 @@ func (p *prompt) common(c *call) (n int) {
 
 // likest returns the call of the session that has the longest beginning in common with p, whose
 // history was compacted. The system messages must be the same.
-func (s *session) likest(p *prompt, began time.Duration) (from *call, length int) {
+func (s *session) likest(x *exchange, p *prompt) (from *call, length int) {
 	for _, c := range slices.Backward(s.recent) {
-		if c.ended > began || p.kind != c.kind {
+		if c.ended > x.began || p.kind != c.kind || c.part != x.part {
 			continue
 		}
 		if n := p.common(c); n > length {
@@ -149,30 +161,27 @@ func (s *session) likest(p *prompt, began time.Duration) (from *call, length int
 func (r *Recorder) link(s *session, p *prompt, b *body, x *exchange) (load.Call, *call) {
 	c := load.Call{ID: s.calls, From: -1, Answer: b.maxTokens}
 	now := &call{session: s, id: s.calls, began: x.began, ended: x.ended, sent: p.sent,
-		kind: p.kind}
+		kind: p.kind, part: x.part}
 	if p.system {
 		now.system = p.sent[0]
 	}
 	if len(p.chain) > 0 {
 		now.chain = p.chain[len(p.chain)-1]
 	}
-	from, whole := r.before(x.api, p, s, x.began)
+	from, whole := r.before(x, p, s)
 	if b.previous != "" {
 		from, whole = r.responses[b.previous], len(p.raw)-len(b.said)-p.replied
 	}
 	fresh := from == nil
 	if fresh {
-		from, whole = s.likest(p, x.began)
+		from, whole = s.likest(x, p)
 	}
 	kept := 0
 	if from != nil {
 		kept = min(p.common(from), whole)
 		now.sub, now.turn = from.sub, from.turn
 	} else if s.calls > 0 {
-		if x.api != client.Completions { // a text that has grown begins nothing
-			s.subs++
-			now.sub = s.subs
-		}
+		now.sub = s.newSub(x)
 		now.turn = s.recent[len(s.recent)-1].turn
 	}
 	waits := s.waits(from, fresh, now)
@@ -200,9 +209,29 @@ func (r *Recorder) link(s *session, p *prompt, b *body, x *exchange) (load.Call,
 	return c, now
 }
 
+// newSub returns the number of the sub-agent that begins a conversation: a new one, or that of its
+// name. The session's own agent, which has no part, begins another conversation where others have
+// a name; where none has one, a new conversation is that of a sub-agent.
+func (s *session) newSub(x *exchange) int {
+	known := s.parts[x.part]
+	if known > 0 || x.api == client.Completions || x.part == "" && len(s.parts) > 0 {
+		return known // a text of the completions API that has grown begins nothing
+	}
+	s.subs++
+	s.starts = append(s.starts, x.began)
+	if x.part != "" {
+		if s.parts == nil {
+			s.parts = map[string]int{}
+		}
+		s.parts[x.part] = s.subs
+	}
+	return s.subs
+}
+
 // waits returns the calls that a call waits for: the one that it continues, and the calls of the
-// session's other agents that have ended since and that no call has waited for. A new conversation
-// waits for the last call of the session's own agent.
+// session's other agents that have ended since and that no call has waited for. A sub-agent waits
+// only for those that began after its own last call, which it may have started: others work beside
+// it. A new conversation waits for the last call of the session's own agent.
 func (s *session) waits(from *call, fresh bool, now *call) (waits []*call) {
 	last := from
 	if fresh {
@@ -225,7 +254,8 @@ func (s *session) waits(from *call, fresh bool, now *call) (waits []*call) {
 	}
 	for _, c := range s.recent {
 		ended := c.ended > last.ended && c.ended <= now.began
-		if c != last && c.sub != last.sub && !c.waited && ended {
+		beside := now.sub > 0 && (c.sub == 0 || s.starts[c.sub-1] < last.ended)
+		if c != last && c.sub != last.sub && !c.waited && ended && !beside {
 			waits = append(waits, c)
 		}
 	}
