@@ -35,6 +35,7 @@ type agent struct {
 type conversation struct {
 	asked []client.Message
 	said  []client.Message // the answer; none where there is none
+	grown bool             // the memory after asked belongs to a conversation that goes on from this one
 
 	known *ceiling.Prompt // the last prompt in it; nil: there is none
 
@@ -133,7 +134,7 @@ func (a *agent) end(q request, r record.Record) {
 		now.asked, now.dropped, now.said = q.messages, q.dropped, wasSaid(q.call.Recorded)
 	default:
 		from := a.from(q.call)
-		now.asked, now.said = from.asked, from.said
+		now.asked, now.said, now.grown = from.asked, from.said, true
 	}
 	now.known = q.known
 	a.after[q.call.ID] = now

@@ -1,9 +1,8 @@
 package harness
 
 import (
-	"unsafe"
-
 	"sync"
+	"unsafe"
 
 	"loadstone/harness/ceiling"
 	"loadstone/harness/client"
@@ -33,7 +32,8 @@ func (e *endless) look(q *request) func(*record.Record) int {
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
-		q.known = cache.Sent(parts(&q.prompt), q.from)
+		n, one := parts(&q.prompt)
+		q.known = cache.Sent(n, one, q.from)
 	}()
 	return func(r *record.Record) int {
 		<-looked
@@ -45,27 +45,26 @@ func (e *endless) look(q *request) func(*record.Record) int {
 	}
 }
 
-// parts are all that a server makes a prompt of, in the order in which templates have it: the tools,
-// which come before what differs from one conversation to the other, and the messages.
-func parts(p *client.Prompt) []ceiling.Part {
-	all := make([]ceiling.Part, 0, len(p.Messages)+len(p.Tools))
-	for _, tool := range p.Tools {
-		all = append(all, ceiling.Part{Role: "tools", Text: string(tool)})
+// parts returns the number of parts of a prompt, and each, in the order in which templates have
+// them: the tools, which come before what differs from one conversation to the other, and the
+// messages.
+func parts(p *client.Prompt) (n int, one func(i int) ceiling.Part) {
+	return len(p.Tools) + len(p.Messages), func(i int) ceiling.Part {
+		if i < len(p.Tools) {
+			return ceiling.Part{Role: "tools", Text: asText(p.Tools[i])}
+		}
+		return part(&p.Messages[i-len(p.Tools)])
 	}
-	for i := range p.Messages {
-		all = append(all, part(&p.Messages[i]))
-	}
-	return all
 }
 
 // part is a message. One that is as it was recorded has more to it than its text.
 func part(m *client.Message) ceiling.Part {
-	switch {
-	case m.Raw != nil && m.Role != "assistant":
-		// The bytes never change, and to copy a prompt for each look at it took a tenth of the client's time.
-		return ceiling.Part{Role: m.Role, Text: unsafe.String(unsafe.SliceData(m.Raw), len(m.Raw))}
-	case m.ToolCalls != nil || m.ToolCallID != "":
-		return ceiling.Part{Role: m.Role, Text: m.Content + "\x00" + string(m.ToolCalls) + "\x00" + m.ToolCallID}
+	if m.Raw != nil && m.Role != "assistant" {
+		return ceiling.Part{Role: m.Role, Text: asText(m.Raw)}
 	}
-	return ceiling.Part{Role: m.Role, Text: m.Content}
+	return ceiling.Part{Role: m.Role, Text: m.Content, Calls: asText(m.ToolCalls), CallID: m.ToolCallID}
 }
+
+// asText returns bytes that never change as a text. To copy a prompt for each look at it took a tenth
+// of the client's time.
+func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -150,8 +150,11 @@ func (x *execution) messages(a *agent, c load.Call) []client.Message {
 		kept = kept[:min(c.Keep, len(kept))]
 	}
 	isReply := func(m load.Message) bool { return m.Reply }
-	messages := make([]client.Message, len(kept), len(kept)+1+len(c.Add))
-	copy(messages, kept)
+	// The first that goes on from a whole conversation grows in its memory; any other has a copy.
+	messages := slices.Clip(kept)
+	if len(kept) == len(from.asked) && !from.grown {
+		messages, from.grown = kept, true
+	}
 	if c.Keep == 0 && !slices.ContainsFunc(c.Add, isReply) {
 		messages = append(messages, from.said...)
 	}

@@ -19,7 +19,6 @@ package ceiling
 
 import (
 	"hash/maphash"
-	"slices"
 	"sync"
 )
 
@@ -55,17 +54,23 @@ func New(block int) *Cache {
 // Block returns the number of tokens of a block.
 func (c *Cache) Block() int { return c.block }
 
-// A Part is a message of a prompt: its role and all its text.
-type Part struct{ Role, Text string }
+// A Part is a message of a prompt: its role and all its text. Calls and CallID are those of tools;
+// "" for none.
+type Part struct{ Role, Text, Calls, CallID string }
 
-// A Prompt is a prompt that was sent. The nil Prompt belongs to no cache.
+// A Prompt is a prompt that was sent. The nil Prompt belongs to no cache. A prompt that continues
+// another one has only its own messages: with a copy of all of them, a session of a hundred calls
+// would take as many times the memory, and copying was a fifth of the client's time.
 type Prompt struct {
 	cache      *Cache
-	parts      []Part
-	messages   []int // messages[i] is the number of ends of messages 0 to i
-	ends       []end
-	shared     int // number of leading ends that were in the cache when the prompt was sent
-	generation int // of the cache when the prompt was sent
+	before     *Prompt // the prompt that it continues; nil if there is none
+	kept       int     // number of messages of before
+	keptEnds   int     // number of ends of these messages
+	parts      []Part  // own messages
+	messages   []int   // messages[i] is the number of ends up to the end of own message i
+	ends       []end   // own ends
+	shared     int     // number of leading ends that were in the cache when the prompt was sent
+	generation int     // of the cache when the prompt was sent
 }
 
 // An end is a node with its place in a prompt.
@@ -75,55 +80,96 @@ type end struct {
 	bytes int // offset in the prompt
 }
 
-// Sent adds a prompt that is sent now. from is an earlier prompt that it continues, or nil; Sent
-// does not hash their common messages again.
-func (c *Cache) Sent(parts []Part, from *Prompt) *Prompt {
+// Sent adds a prompt of n messages that is sent now; part returns each of them. from is an earlier
+// prompt that it continues, or nil; Sent does not hash their common messages again.
+func (c *Cache) Sent(n int, part func(i int) Part, from *Prompt) *Prompt {
 	if c == nil {
 		return nil
 	}
-	p := &Prompt{cache: c, parts: parts}
+	p := &Prompt{cache: c}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if from != nil && from.generation == c.generation {
-		alike := 0
-		for alike < min(len(parts), len(from.parts)) && parts[alike] == from.parts[alike] {
-			alike++
-		}
-		if alike > 0 {
-			p.messages = slices.Clone(from.messages[:alike])
-			p.shared = p.messages[alike-1]
-			p.ends = slices.Clone(from.ends[:p.shared])
-		}
+		p.continues(from, from.alike(n, part))
 	}
 	there := true
-	for _, part := range parts[len(p.messages):] {
-		there = p.add(part, there)
-		p.messages = append(p.messages, len(p.ends))
+	for i := p.kept; i < n; i++ {
+		one := part(i)
+		there = p.add(&one, there)
+		p.parts, p.messages = append(p.parts, one), append(p.messages, p.count())
 	}
 	p.generation = c.generation
 	return p
 }
 
+// alike returns the number of leading messages that the prompt has in common with n others.
+func (p *Prompt) alike(n int, part func(i int) Part) int {
+	if p.before != nil {
+		if same := p.before.alike(min(n, p.kept), part); same < p.kept {
+			return same
+		}
+	}
+	i := 0
+	for i < len(p.parts) && p.kept+i < n && p.parts[i] == part(p.kept+i) {
+		i++
+	}
+	return p.kept + i
+}
+
+// continues makes the prompt begin with the first messages of another one.
+func (p *Prompt) continues(from *Prompt, messages int) {
+	for from != nil && messages <= from.kept {
+		from = from.before
+	}
+	if from == nil {
+		return
+	}
+	p.before, p.kept = from, messages
+	p.keptEnds = from.messages[messages-from.kept-1]
+	p.shared = p.keptEnds
+}
+
+// count returns the number of ends.
+func (p *Prompt) count() int { return p.keptEnds + len(p.ends) }
+
+// end returns an end, counted from 0.
+func (p *Prompt) end(i int) *end {
+	for i < p.keptEnds {
+		p = p.before
+	}
+	return &p.ends[i-p.keptEnds]
+}
+
 // add adds the nodes of a message. there says whether all nodes before it were in the cache.
-func (p *Prompt) add(part Part, there bool) bool {
+func (p *Prompt) add(part *Part, there bool) bool {
 	var e end
-	if n := len(p.ends); n > 0 {
-		e = p.ends[n-1]
+	if n := p.count(); n > 0 {
+		e = *p.end(n - 1)
 	}
 	e.hash = mixed(e.hash, p.cache.hash(part.Role))
 	e.bytes += len(part.Role) + 1
-	for text := part.Text; ; {
+	for i, text := range []string{part.Text, part.Calls, part.CallID} {
+		if i == 0 || text != "" {
+			there = p.addText(&e, text, i, there)
+		}
+	}
+	return there
+}
+
+// addText adds the nodes of a text of a message, which is its Text, Calls or CallID, after the end e.
+func (p *Prompt) addText(e *end, text string, which int, there bool) bool {
+	for {
 		n := min(step, len(text))
 		e.hash = mixed(e.hash, p.cache.hash(text[:n]))
 		text, e.bytes = text[n:], e.bytes+n
 		if len(text) == 0 {
-			e.hash++ // a message that ends here is not one that goes on
+			e.hash += uint64(1 + which) // a text that ends here is not one that goes on
 		}
 		var known bool
 		e.node, known = p.cache.node(e.hash)
-		p.ends = append(p.ends, e)
+		p.ends = append(p.ends, *e)
 		if there = there && known; there {
-			p.shared = len(p.ends)
+			p.shared = p.count()
 		}
 		if len(text) == 0 {
 			return there
@@ -161,7 +207,7 @@ func (c *Cache) node(hash uint64) (n *node, known bool) {
 // are not known, and adds the answer to the cache. It returns the number of the prompt's tokens
 // that an endless cache would have held, or 0 if that is not known.
 func (p *Prompt) Answered(prompt, output int, answer Part) int {
-	if p == nil || prompt <= 0 || len(p.ends) == 0 {
+	if p == nil || prompt <= 0 || p.count() == 0 {
 		return 0
 	}
 	c := p.cache
@@ -170,9 +216,9 @@ func (p *Prompt) Answered(prompt, output int, answer Part) int {
 	had := p.had(float64(prompt))
 	p.spread(p.shared, float64(prompt))
 	if output > 0 {
-		at := len(p.ends)
-		p.add(answer, false)
-		p.parts, p.messages = append(slices.Clip(p.parts), answer), append(p.messages, len(p.ends))
+		at := p.count()
+		p.add(&answer, false)
+		p.parts, p.messages = append(p.parts, answer), append(p.messages, p.count())
 		p.spread(at, float64(prompt+output-1)) // the last token of an answer is never read
 	}
 	return min(int(had), prompt-1) / c.block * c.block
@@ -183,9 +229,9 @@ func (p *Prompt) had(prompt float64) float64 {
 	if p.shared == 0 {
 		return 0
 	}
-	e := p.ends[p.shared-1]
+	e := p.end(p.shared - 1)
 	if e.tokens < 0 { // the request that added it has no answer yet
-		return prompt * float64(e.bytes) / float64(p.ends[len(p.ends)-1].bytes)
+		return prompt * float64(e.bytes) / float64(p.end(p.count()-1).bytes)
 	}
 	return min(e.tokens, prompt)
 }
@@ -193,12 +239,14 @@ func (p *Prompt) had(prompt float64) float64 {
 // spread sets the tokens of the ends from an index on, evenly between the end before and all.
 func (p *Prompt) spread(from int, all float64) {
 	tokens, bytes := 0.0, 0
-	if from > 0 && p.ends[from-1].tokens >= 0 {
-		tokens, bytes = min(p.ends[from-1].tokens, all), p.ends[from-1].bytes
+	if from > 0 {
+		if e := p.end(from - 1); e.tokens >= 0 {
+			tokens, bytes = min(e.tokens, all), e.bytes
+		}
 	}
-	last := p.ends[len(p.ends)-1].bytes
-	for _, e := range p.ends[from:] {
-		if e.tokens < 0 {
+	last := p.end(p.count() - 1).bytes
+	for i := from; i < p.count(); i++ {
+		if e := p.end(i); e.tokens < 0 {
 			e.tokens = tokens + (all-tokens)*float64(e.bytes-bytes)/float64(last-bytes)
 		}
 	}

@@ -32,6 +32,10 @@ func (t *twin) shared(prompt string) int {
 	return longest
 }
 
+func sent(c *Cache, parts []Part, from *Prompt) *Prompt {
+	return c.Sent(len(parts), func(i int) Part { return parts[i] }, from)
+}
+
 // Conversations that grow, branch and begin alike have a ceiling that differs from the twin's by no
 // more than a step, and by nothing where whole messages are shared.
 func TestTwin(t *testing.T) {
@@ -45,7 +49,7 @@ func TestTwin(t *testing.T) {
 	}
 	for _, block := range []int{1, 32} {
 		c, old := New(block), &twin{}
-		system := []Part{{"system", said(5000)}, {"system", said(5000)}}
+		system := []Part{{Role: "system", Text: said(5000)}, {Role: "system", Text: said(5000)}}
 		var conversations [][]Part
 		var last [7]*Prompt
 		for range 400 {
@@ -55,11 +59,11 @@ func TestTwin(t *testing.T) {
 			} else {
 				parts = []Part{system[rng.IntN(2)]}
 			}
-			parts = append(parts[:len(parts):len(parts)], Part{"user", said(900)})
+			parts = append(parts[:len(parts):len(parts)], Part{Role: "user", Text: said(900)})
 			whole := text(parts)
-			p := c.Sent(parts, last[len(parts)%7]) // whatever it has in common with it or not
+			p := sent(c, parts, last[len(parts)%7]) // whatever it has in common with it or not
 			last[len(parts)%7] = p
-			answer := Part{"assistant", said(300)}
+			answer := Part{Role: "assistant", Text: said(300)}
 			output := len("assistant\x00"+answer.Text) + 1 // the last token is never read
 			got := p.Answered(len(whole), output, answer)
 			want := min(old.shared(whole), len(whole)-1)
@@ -78,22 +82,22 @@ func TestTwin(t *testing.T) {
 // is: the server's counts say where they end.
 func TestCountsOfTheServer(t *testing.T) {
 	c := New(32)
-	begin := []Part{{"system", strings.Repeat("be brief ", 50)}, {"user", "why?"}}
-	if got := c.Sent(begin, nil).Answered(301, 21, Part{"assistant", "so"}); got != 0 {
+	begin := []Part{{Role: "system", Text: strings.Repeat("be brief ", 50)}, {Role: "user", Text: "why?"}}
+	if got := sent(c, begin, nil).Answered(301, 21, Part{Role: "assistant", Text: "so"}); got != 0 {
 		t.Errorf("the first prompt: %d", got)
 	}
-	next := append(begin, Part{"assistant", "so"}, Part{"user", "and then?"})
-	if got := c.Sent(next, nil).Answered(340, 8, Part{"assistant", "no"}); got != (301+20)/32*32 {
+	next := append(begin, Part{Role: "assistant", Text: "so"}, Part{Role: "user", Text: "and then?"})
+	if got := sent(c, next, nil).Answered(340, 8, Part{Role: "assistant", Text: "no"}); got != (301+20)/32*32 {
 		t.Errorf("the second prompt: %d", got)
 	}
-	if got := c.Sent(next, nil).Answered(340, 8, Part{"assistant", "no"}); got != 339/32*32 {
+	if got := sent(c, next, nil).Answered(340, 8, Part{Role: "assistant", Text: "no"}); got != 339/32*32 {
 		t.Errorf("the same again, whose last token is computed: %d", got)
 	}
-	other := []Part{begin[0], {"user", "who?"}}
-	if got := c.Sent(other, nil).Answered(301, 5, Part{"assistant", "me"}); got < 256 || got > 288 {
+	other := []Part{begin[0], {Role: "user", Text: "who?"}}
+	if got := sent(c, other, nil).Answered(301, 5, Part{Role: "assistant", Text: "me"}); got < 256 || got > 288 {
 		t.Errorf("the same system prompt: %d", got)
 	}
-	if c.Sent(other, nil).Answered(-1, -1, Part{}) != 0 || (*Cache)(nil).Sent(other, nil).Answered(5, 5, Part{}) != 0 {
+	if sent(c, other, nil).Answered(-1, -1, Part{}) != 0 || sent(nil, other, nil).Answered(5, 5, Part{}) != 0 {
 		t.Error("a count that is not known")
 	}
 }
@@ -101,10 +105,10 @@ func TestCountsOfTheServer(t *testing.T) {
 // Memory is bounded: what was not asked for in the last million nodes and more is forgotten.
 func TestBounded(t *testing.T) {
 	c := New(1)
-	shared := Part{"system", strings.Repeat("s", 1000)}
+	shared := Part{Role: "system", Text: strings.Repeat("s", 1000)}
 	for i := range 30 {
 		text := strings.Repeat(fmt.Sprint(i, " "), 3<<20)
-		p := c.Sent([]Part{shared, {"user", text}}, nil)
+		p := sent(c, []Part{shared, {Role: "user", Text: text}}, nil)
 		if had := p.Answered(len(text)+1000, 0, Part{}); i > 0 && math.Abs(float64(had)-1006) > 10 {
 			t.Fatalf("prompt %d has %d tokens of what all share", i, had)
 		}
@@ -116,22 +120,22 @@ func TestBounded(t *testing.T) {
 
 // A conversation of 210 kB that is new, and one that goes on by 5 kB.
 func BenchmarkSent(b *testing.B) {
-	parts := []Part{{"system", strings.Repeat("be brief ", 200)}}
+	parts := []Part{{Role: "system", Text: strings.Repeat("be brief ", 200)}}
 	for range 40 {
-		parts = append(parts, Part{"user", strings.Repeat("what it says ", 400)})
+		parts = append(parts, Part{Role: "user", Text: strings.Repeat("what it says ", 400)})
 	}
 	b.Run("new", func(b *testing.B) {
 		c := New(32)
 		b.SetBytes(int64(len(text(parts))))
 		for b.Loop() {
-			c.Sent(parts, nil)
+			sent(c, parts, nil)
 		}
 	})
 	b.Run("goes on", func(b *testing.B) {
 		c := New(32)
-		from := c.Sent(parts[:40], nil)
+		from := sent(c, parts[:40], nil)
 		for b.Loop() {
-			c.Sent(parts, from)
+			sent(c, parts, from)
 		}
 	})
 }
