@@ -28,10 +28,10 @@ func (m *measurement) observe(ctx context.Context, at record.Sample) func(run *r
 // watchServer samples the server from now until the function it returns is called. Each sample is
 // at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile. Between
 // two looks a peak can pass unseen, so the highest sample is a lower bound. There is no sample of a
-// server that tells nothing of itself.
+// server that tells nothing of itself. Looks are 20 ms apart, later a 2000th of the run: 50 looks a
+// second for an hour took 8 % of a processor.
 func watchServer(ctx context.Context, c *client.Client, at record.Sample,
 	journal func([]record.Sample)) (stop func() []record.Sample) {
-	const every = 20 * time.Millisecond
 	ctx, cancel := context.WithCancel(ctx)
 	seen := sampled{journal: journal}
 	unflush := func() {}
@@ -40,8 +40,7 @@ func watchServer(ctx context.Context, c *client.Client, at record.Sample,
 	}
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
+		begun := c.Since()
 		for {
 			now := c.Since()
 			if m, err := c.Scrape(ctx); err == nil { // one that fails is only a look less
@@ -55,7 +54,7 @@ func watchServer(ctx context.Context, c *client.Client, at record.Sample,
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-time.After(min(max((now-begun)/record.MaxSamples, 20*time.Millisecond), time.Second)):
 			}
 		}
 	})
