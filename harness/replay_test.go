@@ -30,7 +30,7 @@ func recordedSession(t *testing.T) load.Session {
 	quote := raw(`{"role":"user","content":"it says: the sub was here"}`)
 	quote.Quote = []int{2}
 	was := func(text string, output int) *load.Recorded {
-		return &load.Recorded{Text: text, Output: output, Prompt: -1}
+		return &load.Recorded{Text: text, Output: output, Prompt: -1, Took: 80 * ms}
 	}
 	calls := []load.Call{
 		{ID: 0, From: -1, Recorded: was("", 2), Tools: []json.RawMessage{json.RawMessage(`{"type":"function","function":{"name":"run"}}`)},
@@ -91,9 +91,10 @@ func TestReplay(t *testing.T) {
 		// minute no more than 10 s.
 		assert.DeepEqual(t, due(run.Records), []time.Duration{0, 150 * ms, 200 * ms, 300 * ms, 1400 * ms})
 		assert.DeepEqual(t, run.Records[4].Call, record.Call{Session: "rec", ID: 4, From: 3, Pause: time.Second, Person: true,
-			WasPrompt: -1, WasOutput: 2, Forced: true})
+			WasPrompt: -1, WasOutput: 2, WasTook: 80 * ms, Forced: true})
 		n := run.Summary().Replayed
-		assert.Equal(t, n, record.Replayed{Calls: 5, Known: 5, OtherLength: 1}) // 9 tokens were recorded, 2 came
+		assert.Equal(t, n, record.Replayed{Calls: 5, Known: 5, OtherLength: 1, // 9 tokens were recorded, 2 came
+			Took: 500 * ms, WasTook: 400 * ms})
 	})
 	synctest.Test(t, func(t *testing.T) {
 		_, asked := (&fake{}).replay(t, recordedSession(t), load.Replay{AsIs: true, Served: true}, 10)

@@ -1,6 +1,10 @@
 package record
 
-import "loadstone/harness/load"
+import (
+	"time"
+
+	"loadstone/harness/load"
+)
 
 // Replayed counts the calls of recorded sessions and how their replay differs from the recording.
 type Replayed struct {
@@ -9,6 +13,10 @@ type Replayed struct {
 	Compacted   int // calls whose prompt was compacted to the server's context
 	Known       int // answers whose length is known in the recording and the replay
 	OtherLength int // those of them whose lengths differ
+
+	// Took is the time from sending to the end of the answers whose recorded times are known, and
+	// WasTook the sum of those times.
+	Took, WasTook time.Duration
 }
 
 // add counts a record.
@@ -23,6 +31,10 @@ func (n *Replayed) add(r *Record) {
 	case load.Compact:
 		n.Compacted++
 	}
+	if r.Outcome == OK && r.Call.WasTook > 0 {
+		n.Took += r.End - r.Sent
+		n.WasTook += r.Call.WasTook
+	}
 	if r.Outcome == OK && r.Call.WasOutput > 0 && r.OutputTokens >= 0 {
 		n.Known++
 		if r.OtherLength() {
@@ -34,5 +46,5 @@ func (n *Replayed) add(r *Record) {
 // Add returns the sum of two counts.
 func (n Replayed) Add(o Replayed) Replayed {
 	return Replayed{n.Calls + o.Calls, n.Cut + o.Cut, n.Compacted + o.Compacted, n.Known + o.Known,
-		n.OtherLength + o.OtherLength}
+		n.OtherLength + o.OtherLength, n.Took + o.Took, n.WasTook + o.WasTook}
 }

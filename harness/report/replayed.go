@@ -8,8 +8,8 @@ import (
 	"loadstone/harness/table"
 )
 
-// replayed says how the replay of recorded sessions differs from the recording, or "" if it does
-// not.
+// replayed says how the replay of recorded sessions differs from the recording, or "" if there is
+// none.
 func (r *Report) replayed() string {
 	var all record.Replayed
 	skipped := 0
@@ -33,6 +33,10 @@ func (r *Report) replayed() string {
 	if all.OtherLength > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %s have another length than the recorded ones",
 			all.OtherLength, table.Plural(all.Known, "answer")))
+	}
+	if all.WasTook > 0 {
+		parts = append(parts, fmt.Sprintf("answers took %.2f times as long as the recorded ones",
+			float64(all.Took)/float64(all.WasTook)))
 	}
 	return strings.Join(parts, "; ")
 }
