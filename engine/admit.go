@@ -27,7 +27,7 @@ func (s *sched) admit() {
 		s.match = m.Blocks
 		restores := s.restores(q, &m)
 		terms := s.store.Terms(&m, extentOf(q.prompt, q.max, q.sure, s.stepTokens), restores)
-		if q.held = !s.store.Within(terms, s.maxBlocks()); q.held || !s.store.Affords(terms) {
+		if q.held = !s.store.Within(terms, s.maxRunning()); q.held || !s.store.Affords(terms) {
 			i++
 			continue
 		}
@@ -68,12 +68,12 @@ func (s *sched) mayStart(q *sequence) bool {
 	return n == 0 || n < s.maxBatch-reserved
 }
 
-// maxBlocks returns how many blocks one principal's running sequences may have, 0 for any number.
-func (s *sched) maxBlocks() int {
+// maxRunning returns what one principal's running sequences may have.
+func (s *sched) maxRunning() kv.Limit {
 	if s.principals < 2 {
-		return 0
+		return kv.Limit{}
 	}
-	return s.store.Blocks * 3 / 4
+	return kv.Limit{Blocks: s.store.Blocks * 3 / 4, Slots: s.store.WindowSlots * 3 / 4}
 }
 
 // start gives a sequence what it shares and the promise of what it may need.

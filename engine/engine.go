@@ -178,8 +178,12 @@ func (e *Engine) noteRefusal(err error) {
 // it does not pay for others that have filled the pool.
 func (e *Engine) checkRoom(x kv.Extent, principal string) error {
 	st, n := e.published.load(), x.SureBlocks(&e.layout.Shape)
-	if most := e.mailbox.blocksOf(principal); most > 0 && n > most {
-		return &ShareError{What: "KV blocks", Need: n, Limit: most}
+	share, slots := e.mailbox.limitOf(principal), x.MaxSlots(&e.layout.Shape, 0)
+	if share.Blocks > 0 && n > share.Blocks {
+		return &ShareError{What: "KV blocks", Need: n, Limit: share.Blocks}
+	}
+	if share.Slots > 0 && slots > share.Slots {
+		return &ShareError{What: "window slots", Need: slots, Limit: share.Slots}
 	}
 	full := &PoolError{Need: n, Free: st.Blocks - st.Used, Total: st.Blocks}
 	switch {
@@ -192,7 +196,7 @@ func (e *Engine) checkRoom(x kv.Extent, principal string) error {
 	case float64(st.Used) > AdmitBelow*float64(st.Blocks):
 	case float64(st.WindowSlotsUsed) > AdmitBelow*float64(st.WindowSlots):
 		full = &PoolError{
-			Need:    x.MaxSlots(&e.layout.Shape, 0),
+			Need:    slots,
 			Free:    st.WindowSlots - st.WindowSlotsUsed,
 			Total:   st.WindowSlots,
 			Sliding: true,

@@ -20,9 +20,9 @@ type mailbox struct {
 	lastID   uint64           // the last id given to a request
 	inFlight map[kv.Agent]int // by agent, requests that wait or run; anonymous ones too
 
-	shares     map[string]Share // by principal
-	blocks     map[string]int   // by principal, blocks of the pool; none: any number
-	principals map[string]int   // requests that wait or run, of those that have any
+	shares     map[string]Share    // by principal
+	limits     map[string]kv.Limit // by principal, of the pool
+	principals map[string]int      // requests that wait or run, of those that have any
 
 	wake chan struct{} // has one element when there is mail that the goroutine has not looked at
 }
@@ -99,11 +99,11 @@ func (m *mailbox) ended(agent kv.Agent) {
 	}
 }
 
-// setShares says what each principal may have, and how many blocks of the pool.
-func (m *mailbox) setShares(shares map[string]Share, blocks map[string]int) {
+// setShares says what each principal may have, and what of the pool.
+func (m *mailbox) setShares(shares map[string]Share, limits map[string]kv.Limit) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.shares, m.blocks = shares, blocks
+	m.shares, m.limits = shares, limits
 }
 
 // usage returns how many requests of each principal wait or run.
@@ -113,11 +113,11 @@ func (m *mailbox) usage() map[string]int {
 	return maps.Clone(m.principals)
 }
 
-// blocksOf returns how many blocks a principal may have, 0 for any number.
-func (m *mailbox) blocksOf(principal string) int {
+// limitOf returns what a principal may have of the pool.
+func (m *mailbox) limitOf(principal string) kv.Limit {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.blocks[principal]
+	return m.limits[principal]
 }
 
 // hasLess reports whether a principal has fewer requests in flight than its part of a batch, among

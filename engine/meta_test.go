@@ -38,6 +38,7 @@ var setups = []struct {
 	// The engine ends, by a crash or not, between any two steps, and clients ask again for the
 	// rest.
 	restarts bool
+	share    float64 // of the pool, for each of the two principals; 0: no bound
 }{
 	{name: "roomy", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64}, roomy: true},
 	{name: "batch of one", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, MaxBatch: 1,
@@ -90,6 +91,10 @@ var setups = []struct {
 	{name: "restarts", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 64,
 		SaveAfter: 1},
 		roomy: true, disk: true, portion: 1 << 20, restarts: true},
+	{name: "shares", cfg: Config{KVBytes: 400, BlockTokens: 4, StepTokens: 16}, share: 0.5},
+	{name: "shares, disk",
+		cfg:  Config{KVBytes: 400, BlockTokens: 4, StepTokens: 16, SaveAfter: 1},
+		disk: true, portion: 6, share: 0.4},
 	{name: "no memory", cfg: Config{KVBytes: roomyPool, BlockTokens: 4, StepTokens: 16},
 		forgetty: true},
 }
@@ -171,6 +176,13 @@ func (tr *trial) boot() (err error) {
 		if s.portion > 1 {
 			tr.e.disk.portionBytes = min(s.portion*tokenBytes(m), 1<<20)
 		}
+	}
+	if s.share > 0 {
+		l := tr.e.partOfPool(int64(s.share * float64(s.cfg.KVBytes)))
+		limits := map[string]kv.Limit{"": l, PrincipalID("second"): l}
+		tr.e.mailbox.setShares(map[string]Share{"": {}, PrincipalID("second"): {}}, limits)
+		tr.e.sched.store.SetLimits(limits)
+		tr.e.sched.principals = 2
 	}
 	if s.badHash {
 		tr.e.sched.store.SetHash(func(uint64, []int32) uint64 { return 42 })
@@ -416,7 +428,9 @@ func (tr *trial) submit(o op, r Request, want []int32) error {
 	stream, err := tr.e.Submit(ctx, r)
 	if err != nil {
 		cancel()
-		if _, full := errors.AsType[*PoolError](err); full || err == ErrDraining {
+		_, full := errors.AsType[*PoolError](err)
+		_, share := errors.AsType[*ShareError](err)
+		if full || share || err == ErrDraining {
 			tr.refused++
 			return nil
 		}

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"loadstone/engine/internal/kv"
 )
 
 // A Share bounds what one principal may take of an engine. A field that is 0 sets no bound.
 type Share struct {
 	// PoolBytes is the part of Config.KVBytes that its running requests and its idle memories may
-	// have together. Its own idle memories are evicted for its requests.
+	// have together: such a part of the blocks, and of the window slots. Its own idle memories are
+	// evicted for its requests.
 	PoolBytes int64
 	// DiskBytes is how much its files may take. Its own files that were unused for longest are
 	// deleted for its new ones, but for pinned ones.
@@ -22,7 +25,7 @@ type Share struct {
 
 // A ShareError refuses a request because of its principal's Share.
 type ShareError struct {
-	What       string // "requests in flight" or "KV blocks"
+	What       string // "requests in flight", "KV blocks" or "window slots"
 	Need       int    // how many it would then have
 	Limit      int
 	RetryAfter time.Duration // 0 when the request can never fit
@@ -41,9 +44,9 @@ const inFlightShare = "requests in flight"
 
 // SetShares replaces the list of principals that send requests, and their shares. If there are
 // several, each leaves room for the others (see sched.admit). A principal that is not in the list
-// has no bounds. Memory beyond a new, smaller share is evicted when the principal wants more.
+// has no bounds. Idle memory beyond a new, smaller share is evicted.
 func (e *Engine) SetShares(shares map[string]Share) error {
-	blocks, disk, byID := map[string]int{}, map[string]int64{}, map[string]Share{}
+	pool, disk, byID := map[string]kv.Limit{}, map[string]int64{}, map[string]Share{}
 	for name, s := range shares {
 		if s.PoolBytes < 0 || s.DiskBytes < 0 || s.InFlight < 0 {
 			return errors.New("engine: a Share must not be negative")
@@ -51,28 +54,38 @@ func (e *Engine) SetShares(shares map[string]Share) error {
 		id := PrincipalID(name)
 		byID[id] = s
 		if s.PoolBytes > 0 {
-			n := float64(s.PoolBytes) / float64(e.cfg.KVBytes) * float64(e.layout.Blocks)
-			blocks[id] = max(1, int(min(n, float64(e.layout.Blocks))))
+			pool[id] = e.partOfPool(s.PoolBytes)
 		}
 		if s.DiskBytes > 0 {
 			disk[id] = s.DiskBytes
 		}
 	}
-	e.mailbox.setShares(byID, blocks)
+	e.mailbox.setShares(byID, pool)
 	if e.disk != nil {
 		e.disk.store.SetQuotas(disk)
 	}
 	return e.call(func() {
 		e.sched.principals = len(shares)
-		e.sched.store.SetLimits(blocks)
+		e.sched.store.SetLimits(pool)
 	})
+}
+
+// partOfPool returns the blocks and the window slots that are such a part of all of them as bytes
+// are of the pool, but not less than one of each.
+func (e *Engine) partOfPool(bytes int64) (l kv.Limit) {
+	part := min(float64(bytes)/float64(e.cfg.KVBytes), 1)
+	l.Blocks = max(1, int(part*float64(e.layout.Blocks)))
+	if n := e.layout.WindowSlots; n > 0 {
+		l.Slots = max(1, int(part*float64(n)))
+	}
+	return l
 }
 
 // A Usage holds what a principal uses of an engine.
 type Usage struct {
 	Principal string // its PrincipalID
 	InFlight  int    // requests that wait or run
-	PoolBytes int64  // of blocks that its requests and memories have, or may still take
+	PoolBytes int64  // of blocks and slots that its requests and memories have, or may still take
 	DiskBytes int64  // of its files
 }
 
@@ -82,11 +95,12 @@ func (e *Engine) Usage() ([]Usage, error) {
 	for id, n := range e.mailbox.usage() {
 		all[id] = Usage{Principal: id, InFlight: n}
 	}
-	block := int64(e.layout.BlockTokens) * int64(e.layout.GlobalBytes+e.layout.SlidingBytes)
+	block := int64(e.layout.BlockTokens) * int64(e.layout.GlobalBytes)
+	slot := int64(e.layout.BlockTokens) * int64(e.layout.SlidingBytes)
 	err := e.call(func() {
 		for _, h := range e.sched.store.Holdings(nil) {
 			u := all[h.Principal]
-			u.Principal, u.PoolBytes = h.Principal, int64(h.Total)*block
+			u.Principal, u.PoolBytes = h.Principal, int64(h.Total)*block+int64(h.Slots)*slot
 			all[h.Principal] = u
 		}
 	})

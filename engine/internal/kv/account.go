@@ -5,15 +5,24 @@ import (
 	"slices"
 )
 
-// An account counts the blocks of the pool that one principal has. A block belongs to the account
-// of the sequence that took it until the block is free. With one root for all principals, others
-// may use it too.
+// A Limit says how many blocks, and how many window slots, something may have. 0 is any number.
+type Limit struct{ Blocks, Slots int }
+
+func (l Limit) allows(blocks, slots int) bool {
+	return (l.Blocks == 0 || blocks <= l.Blocks) && (l.Slots == 0 || slots <= l.Slots)
+}
+
+// An account counts the blocks and the window slots that one principal has. A block, or a slot,
+// belongs to the account of the sequence or chain that took it until it is unused. With one root
+// for all principals, others may use it too.
 type account struct {
 	principal string
-	limit     int // blocks that it may have; 0: any number
+	limit     Limit
 
 	refs     refCounts // of its blocks; unused is not counted
-	promised int       // to its sequences
+	promised int       // blocks, to its sequences
+	slots    refCounts // of its slots; unused is not counted
+	leased   int       // slots that its sequences have or may still take, for each of them
 	claims   int       // its sequences that run
 	chains   list.List // of *Chain, the least recently used first
 }
@@ -24,13 +33,8 @@ func (a *account) running() int { return a.refs.running() + a.promised }
 // total returns how many blocks are set aside for the principal, those of idle chains too.
 func (a *account) total() int { return a.running() + a.refs.idle() }
 
-// room returns how many more blocks could be promised to the principal's sequences, or pinned.
-func (a *account) room() int {
-	if a.limit == 0 {
-		return int(^uint(0) >> 1)
-	}
-	return a.limit - a.running()
-}
+// totalSlots returns the same of window slots.
+func (a *account) totalSlots() int { return a.leased + a.slots.idle() }
 
 // accountOf returns a principal's account, which it opens if need be.
 func (st *Store) accountOf(principal string) *account {
@@ -45,7 +49,7 @@ func (st *Store) accountOf(principal string) *account {
 
 // close forgets an account in which nothing is left.
 func (st *Store) close(a *account) {
-	if a.claims > 0 || a.total() > 0 || a.chains.Len() > 0 {
+	if st.accounts[a.principal] != a || a.claims > 0 || a.total() > 0 || a.totalSlots() > 0 || a.chains.Len() > 0 {
 		return
 	}
 	delete(st.accounts, a.principal)
@@ -53,13 +57,13 @@ func (st *Store) close(a *account) {
 	st.open = slices.Delete(st.open, i, i+1)
 }
 
-// SetLimits sets how many blocks each principal may have, in running requests and idle chains
-// together; a principal that is not in limits may have any number. Blocks beyond a new limit are
-// given up when the principal wants more.
-func (st *Store) SetLimits(limits map[string]int) {
+// SetLimits sets what each principal may have, in running requests and idle chains together; a
+// principal that is not in limits may have any number. Idle chains beyond a new limit are evicted.
+func (st *Store) SetLimits(limits map[string]Limit) {
 	st.limits = limits
-	for _, a := range st.open {
+	for _, a := range slices.Clone(st.open) {
 		a.limit = limits[a.principal]
+		st.trim(a)
 	}
 }
 
@@ -75,29 +79,30 @@ func (st *Store) Running(principal string) int {
 type Holding struct {
 	Principal      string
 	Running, Total int // blocks, as account has them
+	Slots          int // window slots, those of idle chains too
 }
 
 // Holdings appends what each principal has to dst, in no order.
 func (st *Store) Holdings(dst []Holding) []Holding {
 	for _, a := range st.open {
-		dst = append(dst, Holding{a.principal, a.running(), a.total()})
+		dst = append(dst, Holding{a.principal, a.running(), a.total(), a.totalSlots()})
 	}
 	return dst
 }
 
 // trim evicts idle chains of a principal until it is within its limit or has no idle chain left.
 func (st *Store) trim(a *account) {
-	for a.limit > 0 && a.total() > a.limit && st.evictFrom(a) {
+	for !a.limit.allows(a.total(), a.totalSlots()) && st.evictFrom(a) {
 	}
 }
 
-// largest returns the account from which eviction takes: the one with the most blocks among those
-// that have idle chains. So a principal that floods the pool evicts its own memories before those
-// of another, as long as it has more.
-func (st *Store) largest() *account {
+// largest returns the account from which eviction takes: the one that has the most of something
+// among those that have idle chains. So a principal that floods the pool evicts its own memories
+// before those of another, as long as it has more.
+func (st *Store) largest(has func(*account) int) *account {
 	var found *account
 	for _, a := range st.open {
-		if a.chains.Len() > 0 && (found == nil || a.total() > found.total()) {
+		if a.chains.Len() > 0 && (found == nil || has(a) > has(found)) {
 			found = a
 		}
 	}

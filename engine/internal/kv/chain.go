@@ -161,6 +161,7 @@ func (st *Store) keepAnonymous(who *Identity, tokens, blocks []int32) {
 		start := st.WindowStart(len(old.Tokens))
 		for i := start; i < min(old.start, full); i++ { // eviction had cut it
 			st.slots.hold(blocks[i])
+			st.slots.own(blocks[i], old.account)
 		}
 		old.start = min(old.start, start)
 		return
@@ -174,14 +175,15 @@ func (st *Store) keepAnonymous(who *Identity, tokens, blocks []int32) {
 
 func (st *Store) add(c *Chain) *Chain {
 	c.start = st.WindowStart(len(c.Tokens))
+	c.account = st.accountOf(c.Agent.Principal)
 	for i, b := range c.Blocks {
 		st.pool.hold(b)
 		if i >= c.start {
 			st.slots.hold(b)
+			st.slots.own(b, c.account)
 		}
 	}
 	c.use = st.byUse.PushBack(c)
-	c.account = st.accountOf(c.Agent.Principal)
 	c.inAccount = c.account.chains.PushBack(c)
 	return c
 }

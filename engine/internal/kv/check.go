@@ -68,34 +68,49 @@ func (st *Store) Check(running []Holder) {
 	st.checkIndex()
 }
 
-// checkAccounts: every block that is not free is in one account, and so is every promise and chain.
+// checkAccounts: every block and slot that is in use is in one account, and so is every promise and
+// chain.
 func (st *Store) checkAccounts(running []Holder) {
-	refs, promised := map[*account]refCounts{}, map[*account]int{}
+	want := map[*account]*account{}
+	for _, a := range st.open {
+		want[a] = &account{}
+	}
 	for b, a := range st.pool.owners {
 		x := st.pool.blocks[b]
 		expect((a == nil) == st.pool.isFree(int32(b)), "block %d is in an account or free", b)
 		if a != nil {
-			c := refs[a]
-			c[refStateOf(x.pins, x.holds)]++
-			refs[a] = c
+			want[a].refs[refStateOf(x.pins, x.holds)]++
+		}
+	}
+	for x, a := range st.slots.owners {
+		state := st.slots.all[x].state()
+		expect((a == nil) == (state == unused), "window slot %d is in an account or unused", x)
+		if a != nil {
+			want[a].slots[state]++
 		}
 	}
 	for _, h := range running {
-		if h.Claim.account != nil {
-			promised[h.Claim.account] += h.Claim.promised
+		if a := h.Claim.account; a != nil {
+			want[a].promised += h.Claim.promised
+			want[a].leased += h.Claim.lease.total(h.Claim.Blocks)
+			want[a].claims++
 		}
 	}
 	chains := 0
 	for _, a := range st.open {
-		expect(a.refs == refs[a] && a.promised == promised[a] && st.accounts[a.principal] == a,
-			"principal %q has %v and %d promised, counted %v and %d", a.principal, a.refs,
-			a.promised, refs[a], promised[a])
+		w := want[a]
+		expect(a.refs == w.refs && a.promised == w.promised && a.slots == w.slots &&
+			a.leased == w.leased && a.claims == w.claims && st.accounts[a.principal] == a,
+			"principal %q has %v, %d promised, slots %v, %d leased, %d claims, counted %v, %d, %v, %d, %d",
+			a.principal, a.refs, a.promised, a.slots, a.leased, a.claims,
+			w.refs, w.promised, w.slots, w.leased, w.claims)
 		expect(a.claims > 0 || a.total() > 0 || a.chains.Len() > 0, "an account is open and empty")
-		expect(a.limit == 0 || a.total() <= a.limit || a.chains.Len() == 0 || a.running() > a.limit,
-			"principal %q has %d blocks of %d, and idle ones", a.principal, a.total(), a.limit)
+		expect(a.limit.allows(a.total(), a.totalSlots()) || a.chains.Len() == 0,
+			"principal %q has %d blocks and %d slots of %v, and idle ones",
+			a.principal, a.total(), a.totalSlots(), a.limit)
 		chains += a.chains.Len()
 	}
-	expect(chains == st.byUse.Len() && len(refs) <= len(st.open) && len(st.accounts) == len(st.open),
+	expect(chains == st.byUse.Len() && len(want) == len(st.open) && len(st.accounts) == len(st.open),
 		"%d of %d chains are in accounts", chains, st.byUse.Len())
 }
 

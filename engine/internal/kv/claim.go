@@ -49,6 +49,7 @@ type Terms struct {
 
 	slotCost int // of the slots to begin with
 	slots    int // to be promised
+	leased   int // slots to begin with, and to be promised
 }
 
 // Terms returns what it takes to start a sequence with a match. A sequence that restores keeps the
@@ -76,7 +77,7 @@ func (st *Store) Terms(m *Match, x Extent, restoring bool) Terms {
 	if restoring {
 		limit = min(x.Blocks(&st.Shape)-m.start, max(limit, n+st.WindowBlocks()))
 	}
-	t.slots = limit - n
+	t.slots, t.leased = limit-n, limit
 	return t
 }
 
@@ -86,16 +87,16 @@ func (st *Store) Affords(t Terms) bool {
 	return t.blocks+t.idle <= st.pool.available() && t.slotCost+t.slots <= st.slots.available()
 }
 
-// Within reports whether a sequence can start on these terms within its principal's limit, and with
-// at most max blocks of the principal's in use; 0 does not bound them. A principal without a
-// running sequence may start one sequence, whatever its limit has become since that was accepted.
-func (st *Store) Within(t Terms, max int) bool {
+// Within reports whether a sequence can start on these terms within its principal's limit, and
+// within a limit for what any principal's running sequences may have. A principal without a running
+// sequence may start one sequence, whatever its limit has become since that was accepted.
+func (st *Store) Within(t Terms, running Limit) bool {
 	a := t.account
-	if a == nil || a.running() == 0 {
+	if a == nil || a.claims == 0 {
 		return true
 	}
-	need := t.blocks + t.idle
-	return need <= a.room() && (max == 0 || a.running()+need <= max)
+	blocks, slots := a.running()+t.blocks+t.idle, a.leased+t.leased
+	return a.limit.allows(blocks, slots) && running.allows(blocks, slots)
 }
 
 // Fits reports whether a sequence could start if it were alone.
@@ -122,7 +123,7 @@ func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
 	c.Blocks, c.root = slices.Clone(m.Blocks), who.Root
 	c.account = st.accountOf(who.Agent.Principal)
 	c.account.claims++
-	c.lease = newLease(&st.slots, t.extent, m.start)
+	c.lease = newLease(&st.slots, c.account, t.extent, m.start)
 	for i, b := range c.Blocks {
 		st.pool.pin(b)
 		c.lease.Adopt(b, i)
@@ -131,8 +132,8 @@ func (st *Store) Start(c *Claim, who *Identity, m *Match, t Terms) Copy {
 		st.moveTail(c, own, m.tail)
 	}
 	st.promise(c, t.blocks)
-	st.trim(c.account)
 	c.lease.Promise(t.slots)
+	st.trim(c.account)
 	if m.tail == None || m.move {
 		return Copy{Dst: None}
 	}
@@ -184,7 +185,7 @@ func (st *Store) extend(c *Claim) int32 {
 	i, b := len(c.Blocks), st.alloc(c)
 	c.Blocks = append(c.Blocks, b)
 	if c.lease.Has(i) {
-		st.evictUntil(func() bool { return st.slots.refs[unused] > 0 })
+		st.evictUntil((*account).totalSlots, func() bool { return st.slots.refs[unused] > 0 })
 		c.lease.Take(b, i)
 	}
 	return b
@@ -206,7 +207,7 @@ func (st *Store) Extend(c *Claim, tokens int) bool {
 		return true
 	}
 	n := (more + st.BlockTokens - 1) / st.BlockTokens
-	if n > st.pool.available() || n > c.account.room() {
+	if a := c.account; n > st.pool.available() || !a.limit.allows(a.running()+n, 0) {
 		return false
 	}
 	st.promise(c, n)
@@ -250,8 +251,12 @@ func (st *Store) Seal(c *Claim, i int, tokens []int32) {
 	c.Blocks[i] = twin
 }
 
-// Slide releases what the window of a sequence has left behind when so many tokens are computed.
-func (st *Store) Slide(c *Claim, computed int) { c.lease.Slide(c.Blocks, computed) }
+// Slide releases what the window of a sequence has left behind when so many tokens are computed. An
+// idle chain may hold it, which now counts for itself.
+func (st *Store) Slide(c *Claim, computed int) {
+	c.lease.Slide(c.Blocks, computed)
+	st.trim(c.account)
+}
 
 // GrowRestoring is Grow for tokens that are restored. Blocks before block firstSlot have no slots
 // in what is restored. firstSlot is the same in all calls for a sequence.
@@ -294,6 +299,7 @@ func (st *Store) End(c *Claim) {
 	c.lease.Promise(0)
 	if c.account != nil {
 		c.account.claims--
+		st.trim(c.account)
 		st.close(c.account)
 	}
 }

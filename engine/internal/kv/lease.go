@@ -30,8 +30,9 @@ package kv
 // For a model without sliding layers start lies after all blocks, so every method finds that the
 // block concerned needs no slot and does nothing.
 type Lease struct {
-	slots  *slots
-	extent Extent
+	slots   *slots
+	account *account
+	extent  Extent
 
 	start    int // the first block whose slot it has
 	pinFrom  int // the first block whose slot it will have to its end
@@ -80,8 +81,8 @@ func (x Extent) pinFrom(s *Shape) int { return s.WindowStart(x.Tokens) }
 
 // newLease returns the lease of a sequence that begins with the slots from block start on. It has
 // none yet: see Adopt.
-func newLease(s *slots, x Extent, start int) Lease {
-	return Lease{slots: s, extent: x, start: start, pinFrom: x.pinFrom(&s.Shape)}
+func newLease(s *slots, a *account, x Extent, start int) Lease {
+	return Lease{slots: s, account: a, extent: x, start: start, pinFrom: x.pinFrom(&s.Shape)}
 }
 
 // Has reports whether the sequence has the slot of its i-th block, or is to take it when it takes
@@ -94,6 +95,7 @@ func (l *Lease) pins(i int) bool { return i >= l.pinFrom }
 func (l *Lease) Promise(n int) {
 	if n != l.promised {
 		l.slots.charge(n - l.promised)
+		l.account.leased += n - l.promised
 		l.promised = n
 	}
 }
@@ -105,6 +107,7 @@ func (l *Lease) Take(b int32, i int) {
 	}
 	l.spend()
 	l.slots.alloc(b, l.pins(i))
+	l.slots.own(b, l.account)
 }
 
 // Join is like Take for a block that has a slot, which another sequence has filled or a chain
@@ -116,6 +119,7 @@ func (l *Lease) Join(b int32, i int) {
 	l.spend()
 	l.slots.charge(-1)
 	l.slots.acquire(b, l.pins(i))
+	l.slots.own(b, l.account)
 }
 
 // spend uses up one promised slot, whose charge is now for the slot itself.
@@ -131,6 +135,8 @@ func (l *Lease) spend() {
 func (l *Lease) Adopt(b int32, i int) {
 	if l.Has(i) {
 		l.slots.acquire(b, l.pins(i))
+		l.slots.own(b, l.account)
+		l.account.leased++
 	}
 }
 
@@ -148,6 +154,7 @@ func (l *Lease) Return(b int32, i int) {
 func (l *Lease) Release(b int32, i int) {
 	if l.Has(i) {
 		l.slots.release(b, l.pins(i))
+		l.account.leased--
 	}
 }
 
@@ -156,6 +163,7 @@ func (l *Lease) Release(b int32, i int) {
 func (l *Lease) Replace(b, twin int32, i int) {
 	if l.Has(i) {
 		l.slots.move(b, twin, l.pins(i))
+		l.slots.own(twin, l.account)
 	}
 }
 
@@ -197,6 +205,17 @@ func (l *Lease) closeGap(blocks []int32) {
 	l.gapStart, l.gapEnd = 0, 0
 }
 
+// total returns how many slots the sequence has and may still take.
+func (l *Lease) total(blocks []int32) int {
+	n := l.promised
+	for i := range blocks {
+		if l.Has(i) {
+			n++
+		}
+	}
+	return n
+}
+
 // check panics unless the lease of a sequence with these blocks is for so many tokens.
 func (l *Lease) check(id uint64, blocks []int32, computed int, restoring bool) {
 	s := &l.slots.Shape
@@ -206,14 +225,7 @@ func (l *Lease) check(id uint64, blocks []int32, computed int, restoring bool) {
 		expect(l.promised == 0, "sequence %d is promised %d window slots of none", id, l.promised)
 		return
 	}
-	has := 0
-	for i := range blocks {
-		if l.Has(i) {
-			has++
-		}
-	}
-	limit := l.extent.MaxSlots(s, computed)
-	right := has+l.promised == limit || restoring && has+l.promised >= limit
-	expect(l.promised >= 0 && right,
-		"sequence %d has %d window slots and is promised %d, of %d", id, has, l.promised, limit)
+	has, limit := l.total(blocks), l.extent.MaxSlots(s, computed)
+	expect(l.promised >= 0 && (has == limit || restoring && has >= limit),
+		"sequence %d has %d window slots, %d of them promised, of %d", id, has, l.promised, limit)
 }

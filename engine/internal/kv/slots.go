@@ -32,8 +32,9 @@ import "fmt"
 type slots struct {
 	Shape
 
-	of  []int32 // by block: its slot, or None
-	all []slot  // and one more, where the list of unused ones begins and ends
+	of     []int32    // by block: its slot, or None
+	all    []slot     // and one more, where the list of unused ones begins and ends
+	owners []*account // by slot; nil: it is unused, or nobody's
 
 	refs refCounts
 	used int // charged for slots and for promises
@@ -50,10 +51,11 @@ type slot struct {
 
 func newSlots(at Layout) slots {
 	s := slots{
-		Shape: at.Shape,
-		of:    make([]int32, at.Blocks),
-		all:   make([]slot, at.WindowSlots+1),
-		refs:  refCounts{unused: at.WindowSlots},
+		Shape:  at.Shape,
+		of:     make([]int32, at.Blocks),
+		all:    make([]slot, at.WindowSlots+1),
+		owners: make([]*account, at.WindowSlots),
+		refs:   refCounts{unused: at.WindowSlots},
 	}
 	for b := range s.of {
 		s.of[b] = None
@@ -96,10 +98,25 @@ func (s *slots) change(x, borrows, pins, holds int32) {
 	}
 	is := a.state()
 	s.refs.move(was, is)
+	if o := s.owners[x]; o != nil {
+		o.slots.move(was, is)
+		if is == unused { // it is not the account's any more
+			o.slots[unused]--
+			s.owners[x] = nil
+		}
+	}
 	if was == unused && is != unused {
 		s.pull(x)
 	} else if is == unused && was != unused {
 		s.push(x, s.end().prev)
+	}
+}
+
+// own puts the slot of block b, which is in use, into an account, unless it is in one.
+func (s *slots) own(b int32, a *account) {
+	if x := s.of[b]; s.owners[x] == nil {
+		s.owners[x] = a
+		a.slots[s.all[x].state()]++
 	}
 }
 

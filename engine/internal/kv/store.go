@@ -28,7 +28,7 @@ type Store struct {
 
 	accounts map[string]*account // by principal, of those that have something
 	open     []*account          // the same, in the order in which they came
-	limits   map[string]int      // see SetLimits
+	limits   map[string]Limit    // see SetLimits
 
 	retired []*Chain // dirty ones that are not their agents' any more
 
@@ -147,7 +147,7 @@ func (st *Store) TakeLost(f func(*Lost)) {
 // of a conversation is worth having without its end, and never the other way around. A block that
 // others need as well does not become free by this; then eviction goes on.
 func (st *Store) alloc(c *Claim) int32 {
-	st.evictUntil(func() bool { return len(st.pool.free) > 0 })
+	st.evictUntil((*account).total, func() bool { return len(st.pool.free) > 0 })
 	b := st.pool.alloc()
 	st.pool.own(b, c.account)
 	c.promised--
@@ -155,11 +155,13 @@ func (st *Store) alloc(c *Claim) int32 {
 	return b
 }
 
-// evictUntil evicts until there is room. Evicting for window slots takes whole blocks too: a chain
-// without the slots at its end is of as little use as one without its end.
-func (st *Store) evictUntil(room func() bool) {
+// evictUntil evicts from the principal that has the most of something until there is room. Evicting
+// for window slots takes whole blocks too: a chain without the slots at its end is of as little use
+// as one without its end.
+func (st *Store) evictUntil(has func(*account) int, room func() bool) {
 	for !room() {
-		if !st.Evict() {
+		a := st.largest(has)
+		if a == nil || !st.evictFrom(a) {
 			panic("kv: a promise that eviction cannot keep")
 		}
 	}
@@ -168,7 +170,7 @@ func (st *Store) evictUntil(room func() bool) {
 // Evict cuts the least recently used chain of the principal that has the most blocks. It returns
 // false if there is no chain.
 func (st *Store) Evict() bool {
-	a := st.largest()
+	a := st.largest((*account).total)
 	return a != nil && st.evictFrom(a)
 }
 
