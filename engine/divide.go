@@ -2,13 +2,17 @@ package engine
 
 import "slices"
 
+// minPart is how many prompt tokens a principal may have in a step, whatever the others want of it.
+const minPart = 32
+
 // divide sets the chunk of every running sequence. prompts is how many prompt tokens the step may
 // have, and rows how many sequences may decode in it.
 //
 // If several principals have running sequences, each is to get what it would get beside one other
-// request. So if all streams together would make the step too long (see pace.streams), the
+// request. So if all streams together would make the step too long (see pace.limits), the
 // principals with the most streams let theirs take turns. Prompt tokens go first to principals
-// that have no stream in the step, and in equal parts to the principals.
+// that have no stream in the step, and in equal parts to the principals: none gets more than the
+// one that wants fewest, or minPart, because the others wait for the end of the step.
 func (s *sched) divide(prompts, rows int) {
 	budget := s.stepTokens
 	s.prefill = s.prefill[:0]
@@ -34,18 +38,23 @@ func (s *sched) divide(prompts, rows int) {
 	s.dividePrompts(min(max(budget, 1), prompts))
 }
 
-// takeTurns leaves streams out of the step until at most rows sequences decode, each time one of the
-// principal that has the most streams in it. A stream that has waited longer is left out later. It returns how many it
-// left out.
+// takeTurns leaves streams out of the step until at most rows sequences decode, each time one of
+// the principal that has the most streams in it, and of its streams the one that has waited least.
+// A principal's last stream stays, unless the principal has prompts, which then have its part of
+// the step. It returns how many it left out.
 func (s *sched) takeTurns(rows int) (left int) {
 	decoding := 0
 	for _, q := range s.running {
 		decoding += q.chunk
 	}
 	for ; decoding > rows; decoding-- {
-		counts := s.streams()
-		most := slices.MaxFunc(counts, func(a, b streams) int { return a.n - b.n })
-		if most.n < 2 {
+		most := streams{}
+		for _, c := range s.streams() {
+			if c.n > most.n && (c.n > 1 || s.hasPrompt(c.principal)) {
+				most = c
+			}
+		}
+		if most.n == 0 {
 			break
 		}
 		var out *sequence
@@ -97,6 +106,13 @@ func (s *sched) hasStream(principal string) bool {
 	return slices.ContainsFunc(s.counts, func(c streams) bool { return c.principal == principal })
 }
 
+// hasPrompt reports whether a principal has a prompt to compute.
+func (s *sched) hasPrompt(principal string) bool {
+	return slices.ContainsFunc(s.running, func(q *sequence) bool {
+		return q.prefilling() && q.who.Agent.Principal == principal
+	})
+}
+
 // dividePrompts divides a budget of prompt tokens between the principals whose prompts are in
 // s.prefill, and then between their prompts.
 func (s *sched) dividePrompts(budget int) {
@@ -115,6 +131,8 @@ func (s *sched) dividePrompts(budget int) {
 		}
 		groups[i] = append(groups[i], q)
 	}
+	fewest := slices.MinFunc(groups, func(a, b []*sequence) int { return wanted(a) - wanted(b) })
+	part := max(wanted(fewest), minPart)
 	s.streams()
 	for _, first := range []bool{true, false} {
 		var these [][]*sequence
@@ -126,7 +144,7 @@ func (s *sched) dividePrompts(budget int) {
 		// Those that want least first, so that what they leave goes to the others.
 		slices.SortStableFunc(these, func(a, b []*sequence) int { return wanted(a) - wanted(b) })
 		for i, g := range these {
-			n := min(wanted(g), (budget+len(these)-i-1)/(len(these)-i))
+			n := min(wanted(g), part, (budget+len(these)-i-1)/(len(these)-i))
 			divideBudget(g, n)
 			budget -= n
 		}

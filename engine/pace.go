@@ -32,6 +32,7 @@ type pace struct {
 	mixed   int             // steps with both since the last one without prompts
 	step    time.Duration   // any step
 	tried   int             // steps of several principals
+	turn    bool            // of prompts, where they take turns with streams
 }
 
 const (
@@ -48,46 +49,60 @@ func newPace(maxBatch, stepTokens int) pace {
 // limits returns how many prompt tokens the next step may compute, and how many sequences may
 // decode in it.
 //
-// Where several principals run something, the step is to take no longer than if each had no more
-// streams than the one that has fewest, and one of them a prompt: that is what one more running
-// request costs. So all prompts count as one, and a principal's further streams join as long as
-// they fit into the same time. But a principal that has a prompt and no stream gets more time than
-// others' streams: what it waits for is its first token.
+// Where several principals run something, the step is to take no longer than if one of them had
+// nothing but one more running request (see bound). So all prompts count as one, and a principal's
+// further streams join as long as they fit into the same time. Where prompts do not fit beside
+// the streams of their principals, those take turns with them. But a principal that has a prompt
+// and no stream gets as much time as others' streams, and for the end of its prompt half as much
+// again: what it waits for is its first token.
 func (p *pace) limits(l load) (prompts, rows int) {
 	if !l.several || l.decoding == 0 {
 		return p.prompts(l.decoding, l.prefilling), l.decoding
 	}
-	rows = p.streams(l)
-	room := max(p.decode[min(l.fair, rows)]*7/4-p.decode[rows], p.decode[rows]/4)
-	if l.starts {
-		room = p.decode[rows]
+	bound := p.bound(l)
+	if p.tried++; p.tried%retryStreams == 0 {
+		bound *= 2
+		l.prefilling = 0 // its cost is noted only without prompts
 	}
-	p.allowed = p.within(rows, room)
+	p.allowed, rows = 0, p.streams(l, bound)
+	if l.prefilling == 0 {
+		return 0, rows
+	}
+	if beside := p.streams(l, (bound+p.decode[l.others])/2); l.starts {
+		rows, bound = beside, 2*p.decode[beside]+p.token // rounded up to whole tokens
+	} else if bound-p.decode[beside] >= p.prompt() {
+		rows = beside
+	} else if p.turn = !p.turn; p.turn {
+		rows = max(l.others, l.decoding-l.both)
+	} else {
+		return 0, rows
+	}
+	p.allowed = p.within(rows, bound-p.decode[rows], l.starts)
+	if l.starts && l.rest <= p.allowed*3/2 {
+		p.allowed = min(l.rest, p.max)
+	}
 	return p.allowed, rows
 }
 
-// streams returns how many sequences may decode: as many as take no longer than the fair number and
-// a prompt, or half of the prompt's time where there is one. What a number of streams costs is
-// known from the steps that had so many; one that is not known yet is tried, one more at a time,
-// and one that was too dear is tried again every so many steps.
-func (p *pace) streams(l load) int {
-	most := min(l.decoding, len(p.decode)-1)
-	fair := min(l.fair, most)
-	if fair == 0 || p.decode[fair] == 0 {
-		return max(fair, 1)
-	}
-	bound := p.decode[fair] * 7 / 4
-	if l.prefilling > 0 {
-		bound = p.decode[fair] * 11 / 8
-	}
-	if p.tried++; p.tried%retryStreams == 0 {
-		bound *= 2
-	}
-	n := fair
-	for n < most && p.decode[n+1] <= bound {
-		if n++; p.decode[n] == 0 {
-			break
-		}
+// bound returns how long a step of several principals may take: as long as one in which each has as
+// many streams as the one that has fewest, or in which one of them has a prompt instead.
+func (p *pace) bound(l load) time.Duration {
+	return max(p.decode[l.fair], p.decode[l.others]*7/4)
+}
+
+// prompt returns the least time in which a prompt gets on beside streams; see within.
+func (p *pace) prompt() time.Duration {
+	return max(p.token, time.Duration(p.cost.fixed()*3/2))
+}
+
+// streams returns how many sequences may decode: the fair number, and as many more as take no
+// longer than bound. What a number of streams costs is known from the steps that had so many; one
+// that is not known yet is tried, one more at a time, and one that was too dear is tried again
+// every so many steps.
+func (p *pace) streams(l load, bound time.Duration) int {
+	n := l.fair
+	for p.decode[n] > 0 && n < l.decoding && p.decode[n+1] <= bound {
+		n++
 	}
 	return n
 }
@@ -104,12 +119,17 @@ func (p *pace) prompts(decoding, prefilling int) int {
 
 func (p *pace) beside(decoding, prefilling int) int {
 	room := p.decode[decoding] * 3 / 4 // steps vary in time, and the bound is on the slow ones
-	return p.within(decoding, room*time.Duration(max(prefilling, 1)))
+	return p.within(decoding, room*time.Duration(max(prefilling, 1)), false)
 }
 
-// within returns how many prompt tokens fit into a time, beside so many streams.
-func (p *pace) within(decoding int, room time.Duration) int {
-	if p.decode[decoding] == 0 || p.mixed >= maxMixed {
+// within returns how many prompt tokens fit into a time, beside so many streams. If a principal
+// waits for its first token, a step without prompts is put off.
+func (p *pace) within(decoding int, room time.Duration, starts bool) int {
+	mixed := maxMixed
+	if starts {
+		mixed *= 4
+	}
+	if p.decode[decoding] == 0 || p.mixed >= mixed {
 		return 0
 	}
 	atLeast := max(1, p.cost.fixed()/max(p.cost.slope, 1)/2)
@@ -139,11 +159,12 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 			return
 		}
 		// Up fast and down slowly: each stream notices one step that is too long, and nothing
-		// notices some that are too short.
+		// notices some that are too short. But not up by more than half, because something else
+		// on the machine may have held the step up: that would starve prompts for many steps.
 		more := max(d-p.decode[decoding], 0)
 		p.cost.add(float64(prompts), float64(more), float64(p.bulk))
 		if each := more / time.Duration(prompts); each > p.token {
-			p.token += (each - p.token) / 2
+			p.token = min(p.token+(each-p.token)/2, max(p.token*3/2, p.bulk))
 		} else {
 			p.token -= (p.token - each) / 8
 		}

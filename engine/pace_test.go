@@ -14,6 +14,8 @@ import (
 type pacedFake struct {
 	*fakeModel
 	weights, token, attend, read, both time.Duration
+
+	longest *time.Duration // the longest step so far; nil: nobody asks
 }
 
 func (m pacedFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
@@ -31,6 +33,9 @@ func (m pacedFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32,
 		d += m.both
 	}
 	time.Sleep(d) // in a bubble
+	if m.longest != nil {
+		*m.longest = max(*m.longest, d)
+	}
 	return m.fakeModel.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
 }
 

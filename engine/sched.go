@@ -130,8 +130,12 @@ func (s *sched) plan(prompts, rows int) *batch {
 type load struct {
 	decoding, prefilling int  // sequences
 	several              bool // they are of several principals
-	fair                 int  // streams, if no principal had more than the one that has fewest
-	starts               bool // a principal has a prompt to compute and no stream
+	// The rest is set if there are several.
+	fair   int  // streams, if no principal had more than the one that has fewest
+	others int  // the same, without those of one principal if all principals have streams
+	both   int  // streams of principals that have prompts as well
+	starts bool // a principal has a prompt to compute and no stream
+	rest   int  // tokens of such prompts
 }
 
 func (s *sched) load() (l load) {
@@ -149,12 +153,26 @@ func (s *sched) load() (l load) {
 	if l.several = !onePrincipal(s.running); !l.several {
 		return l
 	}
-	if counts := s.streams(); len(counts) > 0 {
-		fewest := slices.MinFunc(counts, func(a, b streams) int { return a.n - b.n })
-		l.fair = fewest.n * len(counts)
-	}
+	counts := s.streams()
 	for _, q := range s.running {
-		l.starts = l.starts || !q.restoring && !q.decoding() && !s.hasStream(q.who.Agent.Principal)
+		if q.prefilling() && !s.hasStream(q.who.Agent.Principal) {
+			l.starts = true
+			l.rest += q.rest()
+		}
+	}
+	if len(counts) == 0 {
+		return l
+	}
+	fewest := slices.MinFunc(counts, func(a, b streams) int { return a.n - b.n })
+	l.fair = fewest.n * len(counts)
+	l.others = l.fair
+	if !l.starts && len(counts) > 1 {
+		l.others -= fewest.n
+	}
+	for _, c := range counts {
+		if s.hasPrompt(c.principal) {
+			l.both += c.n
+		}
 	}
 	return l
 }

@@ -22,7 +22,8 @@ var update = flag.Bool("update", false,
 //	new blocks=N block=N batch=N step=N [slots=N window=N] [principals=N]
 //	                                      a scheduler; block is BlockTokens, step StepTokens
 //	add ID [of=PRINCIPAL] [agent=A] [salt=S] prompt=P max=N [stop=T]
-//	plan [N]                              what the next step computes, of at most N prompt tokens
+//	plan [N] [rows=R]                     what the next step computes, of at most N prompt tokens;
+//	                                      of several principals' streams at most R
 //	commit T...                           the tokens drawn for it; - where none could be
 //	fail                                  the step failed
 //	steps N                               N times plan and commit, the tokens counting up from 500;
@@ -155,6 +156,9 @@ func (w *world) do(line string) (string, error) {
 				return "", err
 			}
 			prompts = n
+		}
+		if args["rows"] != "" {
+			return printBatch(w.sched.plan(prompts, number("rows"))), nil
 		}
 		return printBatch(w.sched.Plan(prompts)), nil
 	case "commit":

@@ -41,5 +41,8 @@ func extentOf(prompt, maxTokens, sureTokens, stepTokens int) kv.Extent {
 // decoding reports whether the prompt is computed.
 func (q *sequence) decoding() bool { return q.computed >= q.prompt }
 
+// prefilling reports whether it is computing its prompt.
+func (q *sequence) prefilling() bool { return !q.restoring && !q.decoding() }
+
 // rest returns how many known tokens are not computed yet.
 func (q *sequence) rest() int { return len(q.tokens) - q.computed }
