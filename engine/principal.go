@@ -79,6 +79,14 @@ func (p Principal) Agents() ([]Memory, error) {
 	return p.engine.agents(func(a kv.Agent) bool { return a.Principal == p.id })
 }
 
+// DiskBytes returns what the files of the principal's memories take.
+func (p Principal) DiskBytes() int64 {
+	if p.engine.disk == nil {
+		return 0
+	}
+	return p.engine.disk.store.Sizes()[p.id]
+}
+
 // Create makes an agent with an empty memory, which is on disk before Create returns. It fails with
 // ErrExists if the agent has a memory.
 func (p Principal) Create(agent string) (Memory, error) { return p.engine.create(p.agent(agent)) }

@@ -20,8 +20,11 @@ func (s *Server) exportAgent(w *response, r *http.Request) error {
 	id := r.PathValue("id")
 	p := b.of(w)
 	export := p.Export
-	if query := r.URL.Query(); query.Has("for") {
-		name := query.Get("for")
+	if names := r.URL.Query()["for"]; len(names) > 0 {
+		name := names[0]
+		if len(names) > 1 {
+			return generate.Invalid("for", "for: %d principals; want one", len(names))
+		}
 		if !isName(name) {
 			return generate.Invalid("for", "for: %q; want the name of a principal", name)
 		}

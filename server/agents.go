@@ -149,7 +149,6 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	st := b.engine.Stats()
 	sum := struct {
 		Principal   string  `json:"principal,omitempty"` // the caller's own name
 		Hot         int     `json:"hot_count"`
@@ -159,13 +158,13 @@ func (s *Server) agentStats(w *response, r *http.Request) error {
 		Pinned      int     `json:"pinned_count"`
 		Tokens      int     `json:"total_tokens"`
 		Bytes       int64   `json:"total_bytes"`
-		DiskBytes   int64   `json:"disk_bytes"`
+		DiskBytes   int64   `json:"disk_bytes"`       // of the caller's files
 		Utilization float64 `json:"pool_utilization"` // 0 to 1
 	}{
 		Principal:   w.caller.principal,
 		Total:       len(all),
-		DiskBytes:   st.DiskBytes,
-		Utilization: st.Utilization(),
+		DiskBytes:   b.of(w).DiskBytes(),
+		Utilization: b.engine.Stats().Utilization(),
 	}
 	for _, m := range all {
 		sum.Tokens += m.Tokens

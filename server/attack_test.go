@@ -232,8 +232,12 @@ var attacks = []struct {
 	}},
 	{"count the agents", func(x *siege) {
 		got := x.body(x.send(get("/v1/agents/stats", bob)))
-		if !strings.Contains(got, `"total_count":0,`) ||
-			!strings.Contains(got, `"total_tokens":0,`) {
+		for _, none := range []string{`"total_count":0,`, `"total_tokens":0,`, `"disk_bytes":0,`} {
+			if !strings.Contains(got, none) {
+				x.Errorf("no %s: %s", none, got)
+			}
+		}
+		if got := x.body(x.send(get("/v1/agents/stats", alice))); strings.Contains(got, `"disk_bytes":0,`) {
 			x.Error(got)
 		}
 	}},
@@ -415,6 +419,7 @@ var attacks = []struct {
 		x.want(404, x.send(get("/v1/agents/ada/export?for=bob", bob)))
 		x.want(400, x.send(get("/v1/agents/ada/export?for=", alice)))
 		x.want(400, x.send(get("/v1/agents/ada/export?for=b%20b", alice)))
+		x.want(400, x.send(get("/v1/agents/ada/export?for=bob&for=eve", alice)))
 		own := export("", alice)
 		hers, his := engine.PrincipalID("alice"), engine.PrincipalID("bob")
 		for what, file := range map[string]string{
