@@ -58,7 +58,7 @@ func commands() []command {
 		{"help", "[TOPIC]", "more about a command or a topic", help},
 		{"completion", "bash | zsh | fish",
 			"completion of commands and flags for a shell", completion},
-		{"version", "", "print the version", version},
+		{"version", "[-v]", "print the version, the backends and the formats of files", version},
 	}
 }
 
