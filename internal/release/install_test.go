@@ -215,7 +215,7 @@ func TestImage(t *testing.T) {
 	if out := docker("run", "--rm", "--network=none", name, "version"); !strings.HasPrefix(out, "loadstone v") {
 		t.Errorf("version: %s", out)
 	}
-	out := docker("run", "--rm", "--network=none", "--read-only", "--tmpfs=/data", "--cap-drop=ALL", name,
+	out := docker("run", "--rm", "--network=none", "--read-only", "--tmpfs=/data:uid=65532", "--cap-drop=ALL", name,
 		"bench", "-q", "-n", "2", "-runs", "1", "-scenario", "single-cold")
 	if !strings.Contains(out, "report.html") {
 		t.Errorf("bench: %s", out)
