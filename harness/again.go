@@ -107,7 +107,7 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
 		p.Cache, p.Warmup = load.Hot, true
 		r := s.client.Ask(timed, s.client.Since(), p)
-		r.Intent = "asked again, alone"
+		r.Intent = record.IntentAgain
 		records = append(records, r)
 		if r.Ended() { // an answer that is empty alone was not so under load
 			asked, alone = append(asked, x), append(alone, r)

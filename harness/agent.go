@@ -41,9 +41,14 @@ type conversation struct {
 
 	answered bool
 	answer   string
+	digest   record.Digest // of the answer
 	over     time.Duration // when the agent could go on
 	dropped  int           // messages of asked that were not sent, since they did not fit
 }
+
+// text is the answer, source what stands for it in digests of prompts.
+func (c *conversation) text() string   { return c.answer }
+func (c *conversation) source() string { return "answer " + string(c.digest) }
 
 // request is a call as it is sent.
 type request struct {
@@ -123,12 +128,14 @@ func (a *agent) from(c load.Call) *conversation {
 func (a *agent) end(q request, r record.Record) {
 	// A client that is written with care comes back when a refusal said.
 	now := &conversation{
-		answered: r.Outcome == record.OK, answer: r.Answer, over: r.End + r.RetryAfter}
+		answered: r.Outcome == record.OK, answer: r.Answer, digest: r.AnswerDigest,
+		over: r.End + r.RetryAfter}
 	switch {
 	case q.call.Aside > 0:
 	case now.answered:
 		now.asked, now.dropped = q.messages, q.dropped
-		now.said = []client.Message{{Role: "assistant", Content: r.Answer, Wire: &client.Wire{}}}
+		now.said = []client.Message{{Role: "assistant", Content: r.Answer, Source: now.source(),
+			Wire: &client.Wire{}}}
 		a.fits.learn(&q.prompt, &r)
 	case q.call.Recorded != nil:
 		now.asked, now.dropped, now.said = q.messages, q.dropped, wasSaid(q.call.Recorded)

@@ -109,7 +109,7 @@ func shortened(messages []client.Message, room int) []client.Message {
 		if n <= 1 {
 			break
 		}
-		m.Content, m.Raw, m.Wire = load.Prefix(m.Content, max(1, n-over)), nil, nil
+		m.Content, m.Source, m.Raw, m.Wire = load.Prefix(m.Content, max(1, n-over)), "", nil, nil
 		over -= n - len(m.Content)
 	}
 	return messages

@@ -165,6 +165,23 @@ func (s *server) drained(ctx context.Context, before metrics.State) error {
 	}
 }
 
+// held is what the server holds now beside what it held before: of the things that it gives back.
+func (s *server) held(ctx context.Context, before metrics.State) *record.Held {
+	now := serverState(ctx, s.client)
+	h := &record.Held{Before: map[string]float64{}, After: map[string]float64{}}
+	for _, kind := range metrics.InFlight {
+		for state, to := range map[*metrics.State]map[string]float64{&before: h.Before, &now: h.After} {
+			if v, ok := (*state)[kind]; ok {
+				to[string(kind)] = v
+			}
+		}
+	}
+	if len(h.Before) == 0 {
+		return nil
+	}
+	return h
+}
+
 // balanced holds a run's records, and those that are not kept, to what the client has counted since
 // it was begun.
 func (s *server) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {

@@ -42,7 +42,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	if err := m.empty(ctx, x); err != nil {
 		return err
 	}
-	begun := m.client.Ledger()
+	begun, from := m.client.Ledger(), m.client.Since()
 	seen := m.observe(ctx, record.Sample{Scenario: l.Name, Level: level, Run: index})
 	if l.Cache == load.Hot {
 		err = x.fill(ctx)
@@ -62,6 +62,8 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		all = slices.Concat(filled, records)
 	}
 	seen(&run, all)
+	run.Window = record.NewWindow(from, begun, m.client.Since(), m.client.Ledger())
+	run.Asked = x.asked(l.Seeds.Text)
 	if m.plan.Maintain != nil {
 		run.Counters = nil
 	}
@@ -78,6 +80,7 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	}
 	if err == nil {
 		err = m.drained(ctx, x.idle)
+		run.Held = m.held(ctx, x.idle)
 	}
 	if err == nil {
 		err = m.compare(ctx, &run, x.records, window)

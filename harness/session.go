@@ -162,11 +162,14 @@ func (x *execution) messages(a *agent, c load.Call) []client.Message {
 	for _, m := range c.Add {
 		said := x.message(a, m)
 		if m.Reply && x.load.Replay.Served && from.answered {
-			said.Content, said.Raw = from.answer, nil
+			said.Content, said.Source, said.Raw = from.answer, from.source(), nil
 		}
 		if fresh && m.Role == "user" && a.session.Secret != "" {
 			fresh = false
 			said.Content = withSecret(a.session.Secret, said.Content, a.session.SecretLast)
+			if said.Source != "" {
+				said.Source = withSecret(a.session.Secret, said.Source, a.session.SecretLast)
+			}
 			said.Raw = nil
 		}
 		messages = append(messages, said)
@@ -187,7 +190,10 @@ func (x *execution) message(a *agent, m load.Message) client.Message {
 	default:
 		m.Text, said.Raw = "", nil
 	}
-	said.Content = x.content(a, m)
+	said.Content = x.content(a, m, (*conversation).text)
+	if len(m.Quote) > 0 {
+		said.Source = x.content(a, m, (*conversation).source)
+	}
 	return said
 }
 
@@ -199,12 +205,13 @@ func withSecret(secret, text string, last bool) string {
 	return secret + " is my secret. " + text
 }
 
-// content is the text of a message: the answers it quotes, and what is written or made up.
-func (x *execution) content(a *agent, m load.Message) string {
+// content is the text of a message: the answers it quotes, as quoted has them, and what is written
+// or made up.
+func (x *execution) content(a *agent, m load.Message, quoted func(*conversation) string) string {
 	var parts []string
 	for _, id := range m.Quote {
 		if c := a.after[id]; c.answered {
-			parts = append(parts, c.answer)
+			parts = append(parts, quoted(c))
 		}
 	}
 	if own := x.text(a, m); own != "" || len(parts) == 0 {

@@ -41,8 +41,9 @@ type Client struct {
 	start time.Time
 	clock func() time.Duration // in place of the time since start, of an answer that was recorded
 
-	ledger  ledger
-	secrets secrets
+	ledger       ledger
+	secrets      secrets
+	fingerprints fingerprints
 }
 
 // NoTimeout is the Timeout of a client that waits for an answer as long as it takes.
@@ -126,9 +127,13 @@ func (c *Client) Ask(ctx context.Context, due time.Duration, p Prompt) record.Re
 	defer cancel()
 	c.secrets.add(p.Canary)
 	c.ledger.change(r.Sent, +1)
+	asked := make(chan record.Digest, 1)
+	go func() { asked <- p.Digest() }() // beside the request, of which no time is taken
 	err := c.exchange(timed, &p, &r)
 	r.End = c.Since()
 	c.ledger.change(r.End, -1)
+	r.AskedDigest = <-asked
+	r.Seal()
 	c.leak(&r, p.Canary)
 	if err != nil {
 		c.leakInError(&r, p.Canary, err.Error())

@@ -41,6 +41,9 @@ type completion struct {
 	// item is what came of the part of the answer that a stream of the responses API is at.
 	item responseItem
 
+	// fingerprint is the last system_fingerprint that was read, of this text or an earlier one.
+	fingerprint []byte
+
 	// details is set by the caller who wants the model and the tokens. A measurement does not.
 	details bool
 	model   string
@@ -91,6 +94,10 @@ func (v *completion) parse(text []byte) error {
 			v.error(&c)
 		case "model":
 			v.readModel(&c)
+		case "system_fingerprint":
+			if raw := c.value(); len(raw) > 2 && raw[0] == '"' {
+				v.fingerprint = append(v.fingerprint[:0], raw[1:len(raw)-1]...)
+			}
 		case "object":
 			failed = string(c.value()) == `"error"`
 		case "message", "detail", "errors":
@@ -130,7 +137,7 @@ func (v *completion) reset() {
 	*v = completion{content: v.content[:0], reasoning: v.reasoning[:0], called: v.called[:0],
 		other: v.other[:0], last: v.last[:0], item: v.item,
 		prompt: -1, output: -1, cached: -1, hidden: -1, details: v.details, isNew: true,
-		asked: v.asked}
+		asked: v.asked, fingerprint: v.fingerprint}
 }
 
 // settle ends the reading of a text, which must have ended as well.

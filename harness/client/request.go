@@ -23,6 +23,10 @@ type Message struct {
 	ToolCallID string          `json:"tool_call_id,omitempty"` // of a tool's result
 	Name       string          `json:"name,omitempty"`
 
+	// Source stands for Content in the prompt's digest where Content has answers of the server in it:
+	// the same text with the answers' digests in their places. "": Content stands for itself.
+	Source string `json:"-"`
+
 	// Raw is the message byte for byte, in the form of the prompt's Form: a message of chat or of
 	// messages, an item of responses' input, or, of the role system, Anthropic's system. A client of
 	// that API sends it in place of the other fields; nil: there is none.

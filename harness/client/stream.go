@@ -64,7 +64,7 @@ func (s *scratch) begin(c *Client, p *Prompt) {
 	s.visible, s.blanks = false, s.blanks[:0]
 	s.parsed.asked = c.Model
 	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
-	s.parsed.item = responseItem{}
+	s.parsed.item, s.parsed.fingerprint = responseItem{}, s.parsed.fingerprint[:0]
 }
 
 // add adds the event that was parsed to the answer. The error is that the load cancels the request
@@ -125,6 +125,7 @@ func (c *Client) keep(s *scratch, failure error, p *Prompt, r *record.Record) {
 	r.Answer, r.Thought, r.Calls = string(s.answer), string(s.thought), string(s.calls)
 	r.Chunks = append([]time.Duration(nil), s.chunks...)
 	c.leakInOther(r, p.Canary, s.other)
+	c.fingerprints.add(s.parsed.fingerprint)
 	if s.leaked != "" {
 		c.leak(r, p.Canary) // what the model says, or an error, is named as such
 		if failure != nil {
@@ -338,6 +339,7 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 			cmp.Or(excerpt([]byte(contentType)), "of no stated type"), err, excerpt(text))
 	}
 	v.counts(r)
+	c.fingerprints.add(v.fingerprint)
 	r.Finish = v.finish
 	if v.failed {
 		r.Outcome = record.Failed

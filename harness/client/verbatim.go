@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"loadstone/harness/load"
+	"loadstone/harness/record"
 )
 
 // raw tells whether a message is to be sent byte for byte.
@@ -225,7 +226,10 @@ func each(api API, messages []Message,
 // A Wire is how a message is written in one API. A conversation of a hundred messages grows by two
 // with each call, and writing all of them as JSON anew took most of the client's time. It is safe for
 // concurrent use; the zero Wire is ready for use.
-type Wire struct{ written atomic.Pointer[wireText] }
+type Wire struct {
+	written atomic.Pointer[wireText]
+	digest  atomic.Pointer[record.Digest] // of the message; see Message.digest
+}
 
 type wireText struct {
 	api    API

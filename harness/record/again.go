@@ -1,5 +1,8 @@
 package record
 
+// IntentAgain is the Intent of a question that is asked a second time.
+const IntentAgain = "asked again, alone"
+
 // Again is the result of asking some of a load's questions a second time, when nothing else ran: a
 // greedy answer is the same alone and under load. An answer that differs without a reason that is
 // known here is a Violation instead.

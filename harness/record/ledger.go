@@ -2,7 +2,11 @@ package record
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
+	"time"
 )
 
 // A Ledger is what a client counts of the requests that pass through it, apart from all records. It
@@ -10,6 +14,54 @@ import (
 type Ledger struct {
 	Begun, Ended int
 	Seconds      float64 // request-seconds: the integral of the number in flight over time
+}
+
+// A Window is a time of the client's clock at whose ends nothing was in flight, and what the client
+// counted in it: the records of a run that were sent in the window are as many.
+type Window struct {
+	From    time.Duration `json:"from_ns"`
+	To      time.Duration `json:"to_ns"`
+	Begun   int           `json:"begun"`
+	Ended   int           `json:"ended"`
+	Seconds float64       `json:"request_seconds"` // see Ledger
+}
+
+// NewWindow is the window between two readings of a client's ledger.
+func NewWindow(from time.Duration, before Ledger, to time.Duration, after Ledger) *Window {
+	return &Window{from, to, after.Begun - before.Begun, after.Ended - before.Ended,
+		after.Seconds - before.Seconds}
+}
+
+// Check holds records to the window, as Balance does: those of them that were sent in it.
+func (w *Window) Check(records []Record) []Violation {
+	var within []Record
+	for i := range records {
+		if r := &records[i]; w.From <= r.Sent && r.Sent <= w.To {
+			within = append(within, *r)
+		}
+	}
+	return Balance(within, Ledger{}, Ledger{w.Begun, w.Ended, w.Seconds})
+}
+
+// Held is what the server said it held right before a run and after it, once it had given back what
+// the run took: requests, and blocks and window slots of its pool, by the names of metrics.Held.
+type Held struct {
+	Before map[string]float64 `json:"before"`
+	After  map[string]float64 `json:"after"`
+}
+
+// Left lists, in words, what the server held after the run beyond what it held before.
+func (h *Held) Left() (left []string) {
+	if h == nil {
+		return nil
+	}
+	for _, kind := range slices.Sorted(maps.Keys(h.After)) {
+		if before, ok := h.Before[kind]; ok && h.After[kind] > before {
+			left = append(left, fmt.Sprintf("%g %s, %g before", h.After[kind],
+				strings.ReplaceAll(kind, "_", " "), before))
+		}
+	}
+	return left
 }
 
 // Balance compares the records of a load with what the client counted while the load ran, from one

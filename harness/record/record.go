@@ -130,6 +130,13 @@ type Record struct {
 	Thought string `json:"thought,omitempty"`
 	Calls   string `json:"calls,omitempty"`
 
+	// AskedDigest is of what was asked, as client.Prompt.Digest makes it: the answers that a
+	// prompt repeats are in it by their own digests, so that it can be made again from a load's
+	// seeds. AnswerDigest is of the answer's texts, which are left out of most files; "": nothing was
+	// said. Both are "" in files of earlier versions.
+	AskedDigest  Digest `json:"asked_digest,omitempty"`
+	AnswerDigest Digest `json:"answer_digest,omitempty"`
+
 	// Canary is the secret word in the prompt, for the checks on answers. It is in no file.
 	Canary string `json:"-"`
 	// Leak is the canary of another agent that the response contains; "": it contains none. LeakIn

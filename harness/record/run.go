@@ -32,12 +32,17 @@ type Run struct {
 	Skipped    int       // recorded calls that were not sent, since they exceed the server's context
 	Samples    []Sample  // what the server said of itself meanwhile; none where it says nothing
 	Counters   *Counters // the server's own count beside the client's; nil where it does not count
+
+	// What proves the run afterwards, see package verify; nil: not known.
+	Window *Window
+	Held   *Held
+	Asked  *Asked
 }
 
 // Summary describes the run by itself.
 func (r Run) Summary() Summary {
 	s := r.Tally().Summary(r.Scenario, r.Elapsed, r.PeakPool)
-	s.Counters = r.Counters
+	s.Counters, s.Window, s.Held = r.Counters, r.Window, r.Held
 	return s
 }
 

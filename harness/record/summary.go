@@ -75,6 +75,10 @@ type Summary struct {
 	// Counters are the server's own count beside the client's; nil where the server does not count,
 	// or its count is not known here.
 	Counters *Counters
+
+	// Window and Held are of one run; nil of several, or not known.
+	Window *Window
+	Held   *Held
 }
 
 // Errors are the requests that failed, were cut short, timed out, got no connection or an answer of

@@ -95,6 +95,8 @@ type summaryJSON struct {
 	Notes map[record.Note]int `json:"notes,omitempty"`
 
 	Counters *record.Counters `json:"counters,omitempty"`
+	Window   *record.Window   `json:"ledger,omitempty"`
+	Held     *record.Held     `json:"held,omitempty"`
 	// Figures are those that are one number, by name; null: not measured.
 	Figures map[string]*float64 `json:"figures"`
 	Times   map[string]distJSON `json:"times"` // by the names of figure.AllTimes
@@ -102,7 +104,7 @@ type summaryJSON struct {
 
 func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed,
-		Counters: s.Counters, Notes: s.Notes, Figures: map[string]*float64{}, Times: map[string]distJSON{}}
+		Counters: s.Counters, Window: s.Window, Held: s.Held, Notes: s.Notes, Figures: map[string]*float64{}, Times: map[string]distJSON{}}
 	for o, n := range s.Outcomes {
 		j.Outcomes[string(o)] = n
 	}
@@ -141,10 +143,13 @@ type measuredJSON struct {
 	Figures  map[string]*float64 `json:"figures"`
 	PeakPool *float64            `json:"peak_pool_ratio"` // of format 1
 	Counters *record.Counters    `json:"counters"`
+	Window   *record.Window      `json:"ledger"`
+	Held     *record.Held        `json:"held"`
 }
 
 func (m *measuredJSON) summary(scenario string) record.Summary {
-	s := record.Summary{Scenario: scenario, Elapsed: m.Elapsed, PeakPool: -1, Counters: m.Counters}
+	s := record.Summary{Scenario: scenario, Elapsed: m.Elapsed, PeakPool: -1, Counters: m.Counters,
+		Window: m.Window, Held: m.Held}
 	for _, peak := range []*float64{m.PeakPool, m.Figures["peak-pool-ratio"]} {
 		if peak != nil {
 			s.PeakPool = *peak

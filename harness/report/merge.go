@@ -49,6 +49,7 @@ func Merge(parts []*Report) (*Report, error) {
 		}
 	}
 	whole.Results, whole.Generator, whole.Violations, whole.Stopped = nil, Generator{}, nil, ""
+	whole.Proof = nil
 	for i := range parts[0].Results {
 		s, err := mergeResult(parts, parts[0].Results[i].Pooled.Scenario, parts[0].Results[i].Level,
 			whole.Epoch)
@@ -171,7 +172,7 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 		late := p.Epoch.Sub(epoch)
 		if i == 0 {
 			whole = *own
-			whole.Again, whole.Skipped = record.Again{}, 0
+			whole.Again, whole.Skipped, whole.Made = record.Again{}, 0, nil
 			whole.Agents, whole.Records, whole.Warmup, whole.Runs, whole.Samples = 0, nil, nil, nil,
 				nil
 			whole.Pooled = record.Summary{Scenario: scenario, PeakPool: -1}

@@ -88,7 +88,11 @@ func (r *Result) describe(l *load.Load) {
 // fill puts into a result what its runs, at least one, came to.
 func (r *Result) fill(runs []record.Run) {
 	r.Pooled = record.Pool(runs)
+	r.Made = runs[0].Asked
 	for _, run := range runs {
+		if !run.Asked.Equal(r.Made) { // the server was another one then
+			r.Made = nil
+		}
 		r.Runs = append(r.Runs, run.Summary())
 		r.Records = append(r.Records, run.Records...)
 		r.Warmup = append(r.Warmup, run.Warmup...)

@@ -108,6 +108,7 @@ func (r *Result) summarize(objective load.Objective) {
 		if i < len(known) {
 			run.Elapsed = cmp.Or(known[i].Elapsed, run.Elapsed)
 			run.PeakPool, run.Counters = known[i].PeakPool, known[i].Counters
+			run.Window, run.Held = known[i].Window, known[i].Held
 		}
 		all += run.Elapsed
 		r.Pooled.PeakPool = max(r.Pooled.PeakPool, run.PeakPool)

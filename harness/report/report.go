@@ -51,9 +51,33 @@ type Meta struct {
 	Stopped   string    `json:"stopped"`
 	Generator Generator `json:"client"`
 
+	// Proof is what the measurement is known by afterwards; nil in those of earlier versions.
+	Proof *Proof `json:"proof,omitempty"`
+
 	// Highest is what a search found: the highest level at which all limits held. It is the zero
 	// Level where nothing was searched, or no level held.
 	Highest load.Level `json:"highest,omitzero"`
+}
+
+// A Proof says what a measurement was made with and of: SHA-256 sums, in hexadecimal digits.
+type Proof struct {
+	Program string `json:"program_sha256,omitempty"` // of the load generator's executable
+	// Server is of the server's executable, where this program started it.
+	Server string `json:"server_sha256,omitempty"`
+	// Model are the files of the model, where they are on this machine: those of a server that this
+	// program started.
+	Model []Sum `json:"model_files,omitempty"`
+	// Fingerprints are what the server calls its model and settings in its answers.
+	Fingerprints []string `json:"system_fingerprints,omitempty"`
+	// Raw are the files that all figures are computed from.
+	Raw []Sum `json:"raw_files"`
+}
+
+// A Sum is a file's.
+type Sum struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // A System is the server that was measured.
@@ -133,6 +157,8 @@ type Result struct {
 	Again record.Again `json:"again,omitzero"` // what came of asking some questions again, alone
 	// recorded calls that were not sent, since they exceed the server's context
 	Skipped int `json:"skipped_calls,omitzero"`
+	// Made is what the requests can be made again from; nil: they cannot.
+	Made *record.Asked `json:"requests_from,omitempty"`
 
 	// Level is one point of a sweep or a search, of whose results all have the same scenario; the
 	// zero Level otherwise.
