@@ -62,7 +62,7 @@ type benchOptions struct {
 	strict                  bool
 }
 
-func bench(ctx context.Context, e *env, args []string) error {
+func bench(ctx context.Context, e *env, args []string) (failure error) {
 	o, err := parseBench(e, args)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func bench(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer m.end()
+	defer m.end(e, &failure)
 	r := m.report
 	r.Workload = o.workload(m.target.to)
 	if !o.quiet {

@@ -150,6 +150,12 @@ bound the percentile, or all of them together where none is beyond the limit.
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log
                  compares them with the client's
   server.log     what else the server wrote
+  manifest.json  the SHA-256 of each of these files, for loadstone verify; manifest.sig its signature,
+                 with -sign. -zip FILE packs all into one file, the same bytes for the same results.
+                 results.json has the sums of this program, of the model's files where it ran the
+                 server, and of the raw files (proof); what the requests can be made again from
+                 (requests_from); and of each run the client's ledger, and what the server held
+                 before and after it (held). records.jsonl has digests of prompts and answers
 
 While the load runs, its requests are in records.part.jsonl (of a long load also in
 records.rest.jsonl), half a second late at most, and results.part.json has the machine, the server

@@ -14,6 +14,7 @@ import (
 	"loadstone/harness/record"
 	"loadstone/harness/report"
 	"loadstone/harness/table"
+	"loadstone/harness/verify"
 )
 
 // While a load runs, its records go to a journal, half a second late at most, the samples of the
@@ -122,7 +123,11 @@ func appendLines[T any](f *os.File, values []T, edit func(T) T) error {
 // removeEarlier takes away what an earlier measurement wrote: beside the journal of this one it
 // would pass for its results.
 func (r *results) removeEarlier() {
-	for _, name := range append([]string{"records.jsonl", "samples.jsonl"}, formNames...) {
+	names := append([]string{verify.ManifestFile, verify.SignatureFile}, verify.RawFiles...)
+	for _, form := range verify.Forms {
+		names = append(names, form.Name)
+	}
+	for _, name := range names {
 		if info, err := os.Lstat(r.path(name)); err == nil && info.Mode().IsRegular() {
 			os.Remove(r.path(name))
 		}
@@ -138,10 +143,6 @@ func (r *results) removeJournal() {
 		os.Remove(r.path(name))
 	}
 }
-
-// formNames are the files that are made from a report.
-var formNames = []string{"results.json", "bench.txt", "summary.csv", "requests.csv", "baseline.md",
-	"report.html"}
 
 // hasJournal tells whether a folder has a measurement in it that did not come to its end.
 func hasJournal(dir string) bool {

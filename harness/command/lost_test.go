@@ -3,11 +3,13 @@ package command
 import (
 	"encoding/json"
 	"fmt"
+	"loadstone/harness/verify"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -205,7 +207,11 @@ func TestOpenFiles(t *testing.T) {
 	assert.Equal(t, code, exitFailed, text)
 	assert.Assert(t, strings.Contains(text, "the client's own limit, not the server's: this process may open no more files"), text)
 	assert.Assert(t, !strings.Contains(text, "the server is gone"), text)
-	for _, name := range append([]string{"records.jsonl", "samples.jsonl"}, formNames...) {
+	names := slices.Clone(verify.RawFiles)
+	for _, form := range verify.Forms {
+		names = append(names, form.Name)
+	}
+	for _, name := range names {
 		_, err := os.Stat(filepath.Join(out, name))
 		assert.NilError(t, err, name)
 	}

@@ -22,6 +22,7 @@ type measurementOptions struct {
 	out     string
 	answers bool
 	goodput load.Objective
+	seal    sealOptions
 }
 
 func (o *measurementOptions) flags(f *flagSet, verb string) {
@@ -29,6 +30,15 @@ func (o *measurementOptions) flags(f *flagSet, verb string) {
 	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time, of run after the scenario's name")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	goodputFlag(f, &o.goodput)
+	o.seal.flags(f)
+}
+
+// settle is that of the target, and reads the key that signs.
+func (o *measurementOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
+	if err := o.seal.settle(); err != nil {
+		return err
+	}
+	return o.targetOptions.settle(f, set, serving)
 }
 
 // goodputFlag declares the flag -goodput.
@@ -48,6 +58,8 @@ type measurement struct {
 	results *results
 	report  *report.Report
 	client  *client.Client
+
+	written bool // the results are all in their files
 
 	began time.Time     // of the load
 	used  time.Duration // processor time of this program before it
@@ -84,10 +96,17 @@ func tellNoMetrics(e *env, c *client.Client) {
 	}
 }
 
-func (m *measurement) end() {
+// end stops the server and, where results were written, seals them: only now its logs are whole. An
+// error of that becomes the measurement's where it has none.
+func (m *measurement) end(e *env, failure *error) {
 	m.client.Close()
 	m.target.stop()
 	m.results.closeLogs()
+	if m.written {
+		if err := m.options.seal.seal(e, m.results.dir, false); *failure == nil {
+			*failure = err
+		}
+	}
 }
 
 // loading is called when the load begins, loaded when it has ended.
@@ -110,8 +129,10 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 	if len(runs) == 0 {
 		return m.results.giveUp(failure)
 	}
+	r.Proof = m.proof()
 	// What no file took, as of a disk that is full, is to be read at least.
 	err := m.results.write(r, m.options.answers)
+	m.written = err == nil
 	if err := errors.Join(err, printResults(e, m.results.dir, r, m.options.json)); err != nil {
 		return errors.Join(failure, err)
 	}

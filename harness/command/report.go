@@ -49,7 +49,9 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 	var objective load.Objective
 	goodputFlag(f, &objective)
 	asJSON := f.Bool("json", false, "print the results as JSON instead of a table")
-	if err := f.parse(args); err != nil {
+	var seal sealOptions
+	seal.flags(f)
+	if err := errors.Join(f.parse(args), seal.settle()); err != nil {
 		return err
 	}
 	if f.NArg() == 0 {
@@ -77,9 +79,10 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if f.NArg() > 1 {
-		err = errors.Join(writeRecords(*out, r, true), writeForms(*out, r, nil))
+		r.Proof = &report.Proof{Program: programSum()}
+		err = errors.Join(writeRecords(*out, r, true), sumRaw(*out, r), writeForms(*out, r))
 	} else {
-		err = writeForms(*out, r, nil)
+		err = errors.Join(sumRaw(dir, r), writeForms(*out, r))
 	}
 	if err != nil {
 		return err
@@ -88,6 +91,13 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		if err := setBeside(r, *base, *out); err != nil {
 			return err
 		}
+	}
+	if _, err := os.Stat(filepath.Join(*out, "records.jsonl")); err == nil {
+		if err := seal.seal(e, *out, *base != ""); err != nil {
+			return err
+		}
+	} else if seal.zip != "" {
+		return usageError("-zip packs results with their records, and %s has none: leave -out out", *out)
 	}
 	if err := printResults(e, *out, r, *asJSON); err != nil {
 		return err

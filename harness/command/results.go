@@ -10,8 +10,8 @@ import (
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
-	"loadstone/harness/report/page"
 	"loadstone/harness/terminal"
+	"loadstone/harness/verify"
 )
 
 // results is the folder a measurement is written to.
@@ -64,13 +64,16 @@ func (r *results) giveUp(err error) error {
 func (r *results) write(rep *report.Report, answers bool) error {
 	err := errors.Join(writeRecords(r.dir, rep, answers), r.appendRest())
 	if err == nil {
+		err = sumRaw(r.dir, rep)
+	}
+	if err == nil {
 		r.removeJournal()
 	} else if _, statErr := os.Stat(r.path(journalFile)); statErr == nil {
 		os.Remove(r.path("records.jsonl")) // a part of it would pass for the whole
 		err = fmt.Errorf("%w; what was written of the requests is in %s, and loadstone report %s makes "+
 			"the report of them when there is room", err, r.path(journalFile), r.dir)
 	}
-	return errors.Join(err, writeForms(r.dir, rep, nil))
+	return errors.Join(err, writeForms(r.dir, rep))
 }
 
 // writeRecords writes what a report is made of.
@@ -113,18 +116,11 @@ func (r *results) appendRest() error {
 
 // writeForms writes everything that is made from a report. A form that fails does not keep the
 // others from being written.
-func writeForms(dir string, rep *report.Report, earlier *page.Earlier) error {
+func writeForms(dir string, rep *report.Report) error {
 	var failures []error
-	for _, form := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{
-		{"results.json", rep.WriteJSON}, {"bench.txt", rep.WriteBench},
-		{"summary.csv", rep.WriteSummaryCSV}, {"requests.csv", rep.WriteRequestsCSV},
-		{"baseline.md", rep.WriteBaseline},
-		{"report.html", func(w io.Writer) error { return page.Write(w, rep, earlier) }},
-	} {
-		if err := writeFile(filepath.Join(dir, form.name), form.write); err != nil {
+	for _, form := range verify.Forms {
+		write := func(w io.Writer) error { return form.Write(rep, w) }
+		if err := writeFile(filepath.Join(dir, form.Name), write); err != nil {
 			failures = append(failures, err)
 		}
 	}

@@ -53,7 +53,7 @@ type runOptions struct {
 	resetCommand, resetURL string
 }
 
-func runCommand(ctx context.Context, e *env, args []string) error {
+func runCommand(ctx context.Context, e *env, args []string) (failure error) {
 	o, err := parseRun(e, args)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func runCommand(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer m.end()
+	defer m.end(e, &failure)
 	r := m.report
 	r.Workload = o.describe(m.target.to)
 	if !o.quiet {

@@ -62,7 +62,7 @@ type soakOptions struct {
 	seed         uint64
 }
 
-func soakCommand(ctx context.Context, e *env, args []string) error {
+func soakCommand(ctx context.Context, e *env, args []string) (failure error) {
 	o, err := parseSoak(e, args)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func soakCommand(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer m.end()
+	defer m.end(e, &failure)
 	return o.soak(ctx, e, m)
 }
 

@@ -30,6 +30,7 @@ type target struct {
 	process *proc.Process                                           // nil: somebody else's
 	start   func(context.Context, ...string) (*proc.Process, error) // with further flags
 	to      harness.Target                                          // what it wants of its clients
+	files   fs.FS                                                   // of the model; nil: somebody else's
 }
 
 // client is a new one of the server.
@@ -141,7 +142,7 @@ func startTarget(ctx context.Context, e *env, o *targetOptions, results *results
 		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
 	this := build.Read()
-	return &target{model: src.Name, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: this.Version, Commit: this.Commit, URL: p.URL,
+	return &target{model: src.Name, files: src.FS, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: this.Version, Commit: this.Commit, URL: p.URL,
 		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
