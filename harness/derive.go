@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
 )
@@ -297,4 +298,34 @@ func (d *Derivation) amounts(agents, sent int) {
 	if l.Jobs > 0 && agents != l.Jobs {
 		d.deviates(-1, "the load is of %d jobs, and there are %d", l.Jobs, agents)
 	}
+}
+
+// WarmedUp holds the questions that warmed a server up to what they are always: they are of no load,
+// and tell how many tokens a word has, by which prompts get their lengths. n is how many of the
+// records are those questions.
+func WarmedUp(records []record.Record) (n int, found []Deviation) {
+	for i := range records {
+		r := &records[i]
+		for _, words := range warmUpWords {
+			if !strings.HasPrefix(r.Agent, warmUpName(words)) {
+				continue
+			}
+			p := warmUpOf(r.Agent, words)
+			switch r.AskedDigest {
+			case p.Digest():
+				n++
+			case "": // of an earlier version
+			default:
+				found = append(found, Deviation{i, "what warmed the server up is not what always does"})
+			}
+		}
+	}
+	return n, found
+}
+
+func warmUpName(words int) string { return fmt.Sprintf("warm-up-%d-", words) }
+
+// warmUpOf is the question of so many words that warms a server up.
+func warmUpOf(agent string, words int) client.Prompt {
+	return NewConversation(agent, load.Derive(sizing, "warm-up", words)).Ask(words, 4)
 }

@@ -34,9 +34,7 @@ func meet(ctx context.Context, c *client.Client) (*server, error) {
 	s := &server{client: c, epoch: time.Now()}
 	var tokens []int
 	for _, n := range warmUpWords {
-		name := fmt.Sprintf("warm-up-%d-%x", n, s.epoch.UnixMilli())
-		agent := NewConversation(name, load.Derive(sizing, "warm-up", n))
-		p := agent.Ask(n, 4)
+		p := warmUpOf(fmt.Sprintf("%s%x", warmUpName(n), s.epoch.UnixMilli()), n)
 		answer, err := s.warmUp(ctx, p)
 		if err == nil && answer.PromptTokens < 0 {
 			p.NoStream = true // some servers count the tokens of answers in one piece alone

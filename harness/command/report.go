@@ -88,16 +88,15 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if *base != "" {
-		if err := setBeside(r, *base, *out); err != nil {
-			return err
-		}
+		err = setBeside(r, *base, *out)
 	}
-	if _, err := os.Stat(filepath.Join(*out, "records.jsonl")); err == nil {
-		if err := seal.seal(e, *out, *base != ""); err != nil {
-			return err
-		}
-	} else if seal.zip != "" {
-		return usageError("-zip packs results with their records, and %s has none: leave -out out", *out)
+	if _, statErr := os.Stat(filepath.Join(*out, "records.jsonl")); statErr == nil {
+		err = errors.Join(err, seal.seal(e, *out, *base != "" && err == nil))
+	} else if seal.zip != "" && err == nil {
+		err = usageError("-zip packs results with their records, and %s has none: leave -out out", *out)
+	}
+	if err != nil {
+		return err
 	}
 	if err := printResults(e, *out, r, *asJSON); err != nil {
 		return err

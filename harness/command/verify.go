@@ -64,8 +64,8 @@ func verifyCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if n := len(found.Differences); n > 0 {
-		return fmt.Errorf("%s is not what was measured: %s, the first: %s", f.Arg(0),
-			table.Plural(n, "difference"), found.Differences[0])
+		return fmt.Errorf("%s is not what was measured: %s, such as %s", f.Arg(0), table.Plural(n, "difference"),
+			found.Telling())
 	}
 	return nil
 }

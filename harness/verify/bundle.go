@@ -25,6 +25,14 @@ type Bundle struct {
 	odd   []Difference // what is wrong with the folder or the zip itself
 }
 
+// NewBundle is the bundle of files by their names.
+func NewBundle(name string, files map[string][]byte) *Bundle {
+	return &Bundle{Name: name, files: files}
+}
+
+// Files are the bundle's, by name. They are the bundle's own and must not be changed.
+func (b *Bundle) Files() map[string][]byte { return b.files }
+
 // What a bundle has at most: a file of somebody else's is not to take all memory. Results of a
 // million requests are some 700 MB.
 const (

@@ -40,8 +40,8 @@ func Sum(name string, content []byte) report.Sum {
 	return report.Sum{Name: name, Bytes: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}
 }
 
-// newManifest is the manifest of files.
-func newManifest(files map[string][]byte, beside bool) *Manifest {
+// NewManifest is the manifest of files.
+func NewManifest(files map[string][]byte, beside bool) *Manifest {
 	m := &Manifest{Format: manifestFormat, Files: []report.Sum{}, Beside: beside}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if slices.Contains(resultNames, name) {
@@ -51,8 +51,8 @@ func newManifest(files map[string][]byte, beside bool) *Manifest {
 	return m
 }
 
-// text is the manifest as it is written; there is no other way to write it.
-func (m *Manifest) text() []byte {
+// Text is the manifest as it is written; there is no other way to write it.
+func (m *Manifest) Text() []byte {
 	text, _ := json.MarshalIndent(m, "", "  ") // of texts and numbers
 	return append(text, '\n')
 }
@@ -67,7 +67,7 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	if m.Format != manifestFormat {
 		return nil, &FormatError{ManifestFile, m.Format, manifestFormat}
 	}
-	if own := m.text(); !bytes.Equal(own, text) {
+	if own := m.Text(); !bytes.Equal(own, text) {
 		return nil, fmt.Errorf("it is not as it was written: %s", firstLine(text, own))
 	}
 	for i, f := range m.Files {
@@ -96,7 +96,7 @@ func WriteManifest(dir string, beside bool) (dropped bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	text := newManifest(b.files, beside).text()
+	text := NewManifest(b.files, beside).Text()
 	if bytes.Equal(text, b.files[ManifestFile]) {
 		return false, nil
 	}

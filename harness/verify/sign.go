@@ -68,10 +68,13 @@ func checkSignature(text, manifest []byte) (ed25519.PublicKey, error) {
 		return nil, errors.New("it is not as it was written: " + firstLine(text, s.text()))
 	case len(s.Key) != ed25519.PublicKeySize ||
 		!ed25519.Verify(s.Key, signed(manifest), s.Signature):
-		return nil, fmt.Errorf("it is not of this %s", ManifestFile)
+		return nil, errOther
 	}
 	return s.Key, nil
 }
+
+// errOther is a signature of something else.
+var errOther = errors.New("it is not of this " + ManifestFile)
 
 // KeyName names a public key, as ssh-keygen does: a key is the same whose name is.
 func KeyName(key ed25519.PublicKey) string {

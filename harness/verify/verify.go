@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"loadstone/harness/record"
 	"loadstone/harness/report"
@@ -41,6 +42,17 @@ type Outcome struct {
 	SignedBy string   `json:"signed_by,omitempty"` // see KeyName
 }
 
+// Telling is the difference that says the most: the first with a place, or else the first. There must
+// be one.
+func (o *Outcome) Telling() Difference {
+	for _, d := range o.Differences {
+		if d.Place != "" {
+			return d
+		}
+	}
+	return o.Differences[0]
+}
+
 // verification is one under way.
 type verification struct {
 	*Bundle
@@ -51,12 +63,15 @@ type verification struct {
 	records  []record.Record
 	samples  []record.Sample
 	loose    bool // another program wrote the files
+	// remade are the files that are byte for byte what is made of the records, or what results.json
+	// says they are.
+	remade map[string]bool
 }
 
 // Verify holds the results to themselves. An error means that they cannot be verified at all: they
 // are of a format that is not known, or no results.
 func (b *Bundle) Verify(o Options) (*Outcome, error) {
-	v := &verification{Bundle: b, Options: o}
+	v := &verification{Bundle: b, Options: o, remade: map[string]bool{}}
 	v.Outcome.Name = b.Name
 	v.Outcome.Differences = append([]Difference{}, b.odd...)
 	if _, ok := b.files[journalFile]; ok {
@@ -82,6 +97,7 @@ func (b *Bundle) Verify(o Options) (*Outcome, error) {
 		v.checkRequests()
 		v.tellWhat()
 	}
+	v.blame()
 	v.Verified = len(v.Differences) == 0
 	return &v.Outcome, nil
 }
@@ -197,6 +213,10 @@ func (v *verification) checkSigned() error {
 	switch {
 	case errors.As(err, new(*FormatError)):
 		return err
+	case errors.Is(err, errOther):
+		v.differs(SignatureFile, "", "it is not of this %s: one of the two was changed", ManifestFile)
+		v.differs(ManifestFile, "", "the signature is not of it: one of the two was changed")
+		v.check("signature", 0, "it does not hold")
 	case err != nil:
 		v.differs(SignatureFile, "", "%v", err)
 		v.check("signature", 0, "it does not hold")
@@ -255,6 +275,21 @@ func (v *verification) read() error {
 	return nil
 }
 
+// blame names the manifest in place of a file that has another sum in it, and is nevertheless what is
+// made of the records.
+func (v *verification) blame() {
+	if v.manifest == nil {
+		return
+	}
+	for i := range v.Differences {
+		d := &v.Differences[i]
+		if d.Place == "" && v.remade[d.File] && strings.Contains(d.About, "in the manifest") {
+			*d = Difference{ManifestFile, d.File, "its sum or length is not that of the file, which is what the " +
+				"records make"}
+		}
+	}
+}
+
 // checkForms makes every file that is made of the report again.
 func (v *verification) checkForms() {
 	same, all, figures := 0, 0, 0
@@ -288,6 +323,7 @@ func (v *verification) checkForms() {
 		}
 		if bytes.Equal(got, want) {
 			same++
+			v.remade[f.Name] = f.Name != resultsFile // of which a part speaks for itself
 		}
 		figures += c.figures
 		v.Differences = append(v.Differences, c.found...)
@@ -298,7 +334,7 @@ func (v *verification) checkForms() {
 	v.check("verdicts", len(outcomes), "%s judged again, %d not met; %s", table.Plural(len(outcomes), "limit"),
 		len(v.report.Missed())+len(v.report.NotShown()), validity(v.report))
 	v.check("made again", same, "%d of %d files are byte for byte what is made of the records", same, all)
-	if v.loose {
+	if v.loose && same < all {
 		v.note("another program wrote these results (%s), so files that differ were compared figure by figure",
 			programOf(v.report))
 	}
