@@ -24,6 +24,8 @@ const (
 	// may differ by: the sides were not measured in turns, and no noise floor says what sessions
 	// do.
 	Undecided Verdict = "undecided"
+	// Accepted is worse, and no worse than what somebody has accepted.
+	Accepted Verdict = "accepted"
 	// Client is worse, but the load generator's lag grew by half of that or more.
 	Client Verdict = "client"
 )
@@ -63,6 +65,8 @@ func (cell *Cell) style() string {
 		return "31;1"
 	case cell.Verdict == Better:
 		return "32;1"
+	case cell.Verdict == Accepted:
+		return "33"
 	}
 	return ""
 }
@@ -92,6 +96,8 @@ func (cell *Cell) Row() Row {
 	switch {
 	case cell.Verdict == Same:
 		r.Verdict = ""
+	case cell.Verdict == Accepted:
+		r.Verdict += " " + cell.Why
 	case cell.Why != "":
 		r.Verdict += ": " + cell.Why
 	}

@@ -70,6 +70,7 @@ func Compare(base, head File, o Options) (*Comparison, error) {
 		c.Cells = append(c.Cells, cell)
 	}
 	c.judge(lags)
+	c.applyAccepted(p)
 	c.explainMissing()
 	if n := c.Floor; c.Alternation != Interleaved && n.N >= minSessions && n.Over > 0 &&
 		n.Over < time.Hour {

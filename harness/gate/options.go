@@ -15,6 +15,8 @@ type Options struct {
 	Alpha     float64            // chance of a false alarm among all cells; 0: 0.05
 	MinRuns   int                // runs that a side must have; 0: 6, with which an interval exists
 	Effects   map[string]float64 // in place of the rules' own, by the figure's name
+	Accepted  []Acceptance       // what was accepted, in the order of its file
+	BaseID    string             // of the base: acceptances of another one count for nothing
 }
 
 // A File is benchmark results to read, and what they are called in messages.

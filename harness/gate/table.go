@@ -15,7 +15,8 @@ import (
 const maxFailures = 8
 
 // WriteTable writes the comparison for a reader at a console: a block for each unit, a row for each
-// scenario. With failing, it writes only the cells that keep the gate from passing.
+// scenario. With failing, it writes only the cells that keep the gate from passing, and what was
+// accepted.
 func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 	var rows [][]string
 	var paint []string // colour of each row's verdict
@@ -27,7 +28,7 @@ func (c *Comparison) WriteTable(w io.Writer, color, failing bool) error {
 		first := true
 		for i := range c.Cells {
 			cell := &c.Cells[i]
-			if cell.Unit != unit || failing && !cell.Fails() {
+			if cell.Unit != unit || failing && !cell.Fails() && cell.Verdict != Accepted {
 				continue
 			}
 			if first {
@@ -98,8 +99,8 @@ func (c *Comparison) Summary() string {
 		runs = fmt.Sprintf("%d to %d", lo, hi)
 	}
 	parts := []string{}
-	for _, v := range []Verdict{Worse, Missing, Few, Client, Undecided, Better, Changed, Small,
-		Sparse} {
+	for _, v := range []Verdict{Worse, Missing, Few, Client, Undecided, Accepted, Better, Changed,
+		Small, Sparse} {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count[v], v))
 		}
