@@ -17,6 +17,7 @@ import (
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
 	"loadstone/harness/terminal"
+	"loadstone/harness/verdict"
 )
 
 const checkAbout = `Checks that a server is right, not that it is fast. The same greedy conversations are held alone,
@@ -62,7 +63,9 @@ With -keys it checks that two principals of a server are kept apart:
               thousand, and by how many bits a thousand probes would tell, with an interval of 95 %
 
 The server is this program itself as another process, with agents' memories that survive restarts,
-or any OpenAI-compatible server with -url. Flags after -- are those of loadstone serve.`
+or any OpenAI-compatible server with -url. Flags after -- are those of loadstone serve.
+
+` + ciHelp
 
 const checkExamples = `  loadstone check
   loadstone check -model smollm2 -agents 16 -- -max-batch 4
@@ -81,6 +84,7 @@ type checkOptions struct {
 	keys     keysOptions
 	variants bool
 	timeout  time.Duration
+	ci       ciOptions
 }
 
 func checkCommand(ctx context.Context, e *env, args []string) error {
@@ -147,7 +151,27 @@ func (o *checkOptions) conclude(ctx context.Context, e *env, findings []audit.Fi
 	if err != nil {
 		return err
 	}
-	return o.judge(findings)
+	return o.ci.conclude(ctx, e, o.verdict(findings), o.judge(findings))
+}
+
+// verdict is what was found, for the forms of CI.
+func (o *checkOptions) verdict(findings []audit.Finding) *verdict.Verdict {
+	s := verdict.Section{Title: "checks", Columns: []string{"", "check", "verdict", "what"}}
+	for _, f := range findings {
+		c := verdict.Case{Name: string(f.Name), Cells: []string{string(f.Verdict)}, Text: f.About,
+			State: verdict.Good}
+		switch {
+		case o.fails(&f):
+			c.State = verdict.Bad
+		case f.Verdict == audit.Unknown:
+			c.State = verdict.Open
+		}
+		for _, v := range f.Violations {
+			c.Details = append(c.Details, fmt.Sprint(v))
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	return &verdict.Verdict{Name: "check", Sections: []verdict.Section{s}}
 }
 
 // remember gives a server that is started here a folder for its agents' memories, unless it has
@@ -173,11 +197,16 @@ func (o *checkOptions) run(ctx context.Context, e *env, c *client.Client) ([]aud
 	return o.audit.Run(ctx, c)
 }
 
+// fails tells whether check fails for a finding.
+func (o *checkOptions) fails(f *audit.Finding) bool {
+	return f.Verdict == audit.Broken || f.Verdict == audit.Variant && o.variants
+}
+
 // judge returns an error where checks fail.
 func (o *checkOptions) judge(findings []audit.Finding) error {
 	failed := 0
 	for _, f := range findings {
-		if f.Verdict == audit.Broken || f.Verdict == audit.Variant && o.variants {
+		if o.fails(&f) {
 			failed++
 		}
 	}
@@ -199,6 +228,7 @@ func parseCheck(e *env, args []string) (*checkOptions, error) {
 	f.IntVar(&o.audit.Aborts, "aborts", 40, "requests that are cancelled midway")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest that an answer may take")
 	o.keys.flags(f)
+	o.ci.flags(f)
 	f.Uint64Var(&o.audit.Seed, "seed", 1,
 		"of the prompts; with -url the default is another one each time")
 	f.BoolVar(&o.variants, "variants", false,

@@ -2,17 +2,22 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"loadstone/harness/gate"
 	"loadstone/harness/limit"
+	"loadstone/harness/table"
 	"loadstone/harness/terminal"
+	"loadstone/harness/verdict"
 )
 
 const gateAbout = `Decides whether a server got worse, for scripts: exit code 0 if not. Four ways:
@@ -49,6 +54,15 @@ With -base-cmd and -head-cmd every run has a fresh server process; both sides ge
 prompts, from the same seeds. A command is the words of a loadstone binary; serve and its flags
 are added. Left out, it is this program.
 
+What is worse for a good reason is accepted with -accept "REASON": the gate writes a line for each
+cell that is worse, with the date, the commit and the size, into the file beside the baseline
+(.accepted in place of .txt, or -accepted FILE), which you commit. The gate then shows the line and
+does not fail for it, unless the change grows beyond it and beyond noise. A line is of one base: it
+ends with a new baseline. Where the base is measured, as with -base-cmd, name the file, and leave
+lines out of it that the base has as well.
+
+` + ciHelp + `
+
 A head that has failed or was interrupted holds no limit, whatever its figures are. An absolute
 limit is held by the median over the runs. A percentile within it is shown to hold only where its
 sample bounds it: the requests of every run, or those of all runs where each of them is within the
@@ -60,6 +74,8 @@ const gateExamples = `  loadstone gate -base benchdata/baseline/tiny.txt -head a
   loadstone gate -base-cmd ./loadstone-main -model smollm2 -- -max-batch 8
   loadstone gate -aa benchdata/baseline/tiny.floor       once a day for three days or more
   loadstone gate -slo 'p99-e2e<5s,p50-ttft<500ms,error-ratio<=0' -head after
+  loadstone gate -base before -head after -accept 'checks each block twice: correctness first'
+  loadstone gate -base before -head after -summary -junit gate.xml -comment gate.md -advisory
 
 What it prints when a build is slower:
 
@@ -89,6 +105,12 @@ type gateOptions struct {
 	verbose bool
 	aa      string // file to write an A/A measurement to
 	measure *duel  // nil: two files
+
+	ci         ciOptions
+	accepted   string // file with what was accepted; "" none
+	accept     string // why what is worse is accepted; "" it is not
+	comparison *gate.Comparison
+	held       []gate.Held
 }
 
 func gateCommand(ctx context.Context, e *env, args []string) error {
@@ -111,9 +133,15 @@ func gateCommand(ctx context.Context, e *env, args []string) error {
 			return o.writeNoiseFloor(e)
 		}
 	}
+	failure := o.judge(ctx, e)
+	return o.ci.conclude(ctx, e, o.verdict(ctx), failure)
+}
+
+// judge holds the head to the base and to the limits.
+func (o *gateOptions) judge(ctx context.Context, e *env) error {
 	var failure error
 	if o.base != "" {
-		failure = o.decide(e)
+		failure = o.decide(ctx, e)
 	}
 	if o.limits == nil {
 		return failure
@@ -122,12 +150,84 @@ func gateCommand(ctx context.Context, e *env, args []string) error {
 	return errors.Join(failure, err, missed)
 }
 
-// decide compares base and head and prints what keeps the gate from passing, or everything with -v.
-func (o *gateOptions) decide(e *env) error {
+// verdict is what was decided, for the forms of CI.
+func (o *gateOptions) verdict(ctx context.Context) *verdict.Verdict {
+	v := &verdict.Verdict{Name: "gate"}
+	if c := o.comparison; c != nil {
+		v.Sections = append(v.Sections, c.Section())
+		v.Summary, v.Notes = c.Summary(), c.AllNotes()
+		if accept := c.Accept(time.Now(), headCommit(ctx), "WHY"); len(accept) > 0 {
+			s := verdict.Snippet{About: fmt.Sprintf("To accept what is worse, commit these lines at the end "+
+				"of %s, with a reason in place of WHY:", cmp.Or(os.Getenv("LOADSTONE_ACCEPTED"), o.accepted, "a file that -accepted names"))}
+			for _, a := range accept {
+				s.Lines = append(s.Lines, a.String())
+			}
+			v.Advice = append(v.Advice, s)
+		}
+	}
+	if o.held != nil {
+		v.Sections = append(v.Sections, gate.LimitSection(o.held))
+	}
+	return v
+}
+
+// compare compares base and head, and accepts what is worse where that was asked for.
+func (o *gateOptions) compare(ctx context.Context, e *env) (*gate.Comparison, error) {
+	if err := o.readAccepted(); err != nil {
+		return nil, err
+	}
 	c, err := compareFiles(o.compared)
+	if err != nil || o.accept == "" {
+		return c, err
+	}
+	more := c.Accept(time.Now(), headCommit(ctx), o.accept)
+	if len(more) == 0 {
+		fmt.Fprintln(e.stderr, "note: nothing is worse that could be accepted")
+		return c, nil
+	}
+	earlier, err := os.ReadFile(o.accepted)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	err = writeFile(o.accepted, func(w io.Writer) error { return gate.WriteAccepted(w, earlier, more) })
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(e.stderr, "accepted in %s, to be committed: %s\n", o.accepted, table.Plural(len(more), "cell"))
+	o.Accepted = append(o.Accepted, more...)
+	return compareFiles(o.compared)
+}
+
+// readAccepted reads what was accepted, where there is such a file, and finds out what the base is.
+func (o *gateOptions) readAccepted() error {
+	o.BaseID = gate.Measured
+	if o.measure == nil {
+		text, err := os.ReadFile(o.base)
+		if err != nil {
+			return nil // comparing says why
+		}
+		o.BaseID = gate.BaseID(text)
+	}
+	text, err := os.ReadFile(o.accepted)
+	if o.accepted == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		o.Accepted, err = gate.ReadAccepted(gate.File{Name: o.accepted, Reader: bytes.NewReader(text)})
+	}
+	if err != nil {
+		return usageError("%w", err)
+	}
+	return nil
+}
+
+// decide compares base and head and prints what keeps the gate from passing, or everything with -v.
+func (o *gateOptions) decide(ctx context.Context, e *env) error {
+	c, err := o.compare(ctx, e)
 	if err != nil {
 		return err
 	}
+	o.comparison = c
 	if err := c.WriteTable(e.stdout, terminal.Color(e.stdout), !o.verbose); err != nil {
 		return err
 	}
@@ -199,6 +299,7 @@ func (o *gateOptions) checkLimits(e *env) (missed, err error) {
 	if err != nil && !errors.As(err, &failed) {
 		return nil, gateError(err)
 	}
+	o.held = results
 	if err := gate.WriteLimits(e.stdout, results, terminal.Color(e.stdout)); err != nil {
 		return nil, err
 	}
@@ -239,11 +340,18 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 	f.BoolVar(&o.verbose, "v", false, "print all cells, not only those that fail")
 	f.StringVar(&o.aa, "aa", "", "measure a server against itself and add the noise to this `file`, as "+
 		"one more session; nothing is judged")
+	f.StringVar(&o.accept, "accept", "", "accept what is worse, for this `reason`")
+	f.StringVar(&o.accepted, "accepted", "", "`file` of what was accepted; default: beside the base, "+
+		".accepted in place of .txt")
+	o.ci.flags(f)
 	finish := d.flags(f)
 	if err := f.parse(args); err != nil {
 		return nil, err
 	}
 	selected(&o.compared)
+	if o.accepted == "" && o.base != "" {
+		o.accepted = strings.TrimSuffix(o.base, ".txt") + ".accepted"
+	}
 	var err error
 	if o.Effects, err = gate.ParseEffects(*effects); err != nil {
 		return nil, usageError("-effect: %w", err)
@@ -268,6 +376,9 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 		}
 	}
 	switch {
+	case o.accept != "" && (o.aa != "" || o.accepted == ""):
+		return nil, usageError("-accept wants a base that is held to: -base, or -base-cmd or -base-url " +
+			"with -accepted FILE")
 	case measuring && (o.base != "" || o.head != ""):
 		return nil, usageError("either files (-base, -head) or servers to measure (-base-cmd, " +
 			"-base-url, -aa), not both")
