@@ -14,6 +14,7 @@ require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // tests: the schema of bills of materials
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
 	golang.org/x/mod v0.41.0 // internal/release, internal/rename: module paths and versions
+	go.yaml.in/yaml/v3 v3.0.5 // tests: reads the files of GitHub and GitLab in harness/ci
 	golang.org/x/net v0.61.0 // tests: reads the report as browsers do
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // harness: benchfmt, benchproc, benchmath: the format and its statistics
 	golang.org/x/sys v0.49.0 // tests: a terminal to draw on
