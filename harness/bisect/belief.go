@@ -378,7 +378,7 @@ func (b *belief) weigh(of [][][]float64) {
 	b.found = b.found[:0:0]
 	var logs [][]float64 // of each hypothesis and noise
 	add := func(changes []int, prior float64) {
-		if prior == 0 {
+		if !(prior > 0) { // no commit is left, at which it could change
 			return
 		}
 		log := make([]float64, len(sessionNoise))

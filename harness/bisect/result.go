@@ -17,6 +17,7 @@ const (
 	Found       Ending = "found"        // the commits are named
 	NoChange    Ending = "no change"    // the bad commit is no worse than the good one
 	BudgetSpent Ending = "budget spent" // neither is sure yet
+	Interrupted Ending = "interrupted"  // the same, before the budget was spent
 )
 
 // A Change is by how much it got worse: 0.05 is 5 %, with the interval of 90 %.
@@ -56,6 +57,11 @@ type Result struct {
 func (r *Result) Write(w io.Writer, commits []Commit, subject string, effect float64) error {
 	var b strings.Builder
 	switch {
+	case r.Ending == NoChange && len(r.Sessions) == 0:
+		fmt.Fprintf(&b, "no change: the builds of %s and %s are one program\n", name(commits, 0),
+			name(commits, len(commits)-1))
+		_, err := io.WriteString(w, b.String())
+		return err
 	case r.Ending == NoChange:
 		fmt.Fprintf(&b, "no change: %s of %s is %s against %s, worse by %s or more with probability %s\n",
 			subject, name(commits, len(commits)-1), r.Whole, name(commits, 0), percent(effect),
@@ -68,7 +74,7 @@ func (r *Result) Write(w io.Writer, commits []Commit, subject string, effect flo
 			fmt.Fprintf(&b, "with probability %s it is not the only one\n", percent(rest))
 		}
 	}
-	if r.Ending == BudgetSpent {
+	if r.Ending == BudgetSpent || r.Ending == Interrupted {
 		r.writeOpen(&b, commits, subject, effect)
 	}
 	fmt.Fprintf(&b, "%s of %s in %s; a build differs by %s from session to session\n",
@@ -108,11 +114,14 @@ func skipped(skips []Skip, commit int) string {
 // writeOpen writes what remains likely.
 func (r *Result) writeOpen(b *strings.Builder, commits []Commit, subject string, effect float64) {
 	const listed = 5
-	switch {
-	case len(r.Culprits) > 0:
-		b.WriteString("the budget was too small to find the others:\n")
-	default:
-		fmt.Fprintf(b, "the budget was too small: which commit made %s worse is not sure.\n", subject)
+	why := "the budget was too small"
+	if r.Ending == Interrupted {
+		why = "interrupted"
+	}
+	if len(r.Culprits) > 0 {
+		fmt.Fprintf(b, "%s: whether there are others is not sure:\n", why)
+	} else {
+		fmt.Fprintf(b, "%s: which commit made %s worse is not sure.\n", why, subject)
 		fmt.Fprintf(b, "%s is %s against %s. What remains likely:\n", name(commits, len(commits)-1),
 			r.Whole, name(commits, 0))
 	}
@@ -130,6 +139,9 @@ func (r *Result) writeOpen(b *strings.Builder, commits []Commit, subject string,
 	}
 	if r.None >= 0.02 {
 		fmt.Fprintf(b, "  %5s  none: no change of %s\n", percent(r.None), percent(effect))
+	}
+	if r.Ending == Interrupted {
+		return
 	}
 	if r.More > 0 {
 		fmt.Fprintf(b, "about %s more would do, in half of all cases\n", minutes(r.More))

@@ -90,7 +90,11 @@ func (s Search) Run(ctx context.Context) (*Result, error) {
 	}
 	err := u.run(ctx)
 	r := u.result()
-	if err == nil && r.Ending == BudgetSpent {
+	switch {
+	case r.Ending != BudgetSpent:
+	case err != nil:
+		r.Ending = Interrupted
+	default:
 		r.More = u.forecast()
 	}
 	return r, err

@@ -88,6 +88,7 @@ func TestSkipsAndSame(t *testing.T) {
 	r, err := s.Run(t.Context())
 	assert.NilError(t, err)
 	assert.Equal(t, r.Ending, bisect.NoChange)
+	assert.Equal(t, r.None, 1.0)
 	assert.Equal(t, len(measured), 0)
 }
 
@@ -108,6 +109,25 @@ func TestErrors(t *testing.T) {
 	assert.ErrorIs(t, err, full)
 	_, err = bisect.Search{Commits: 1}.Run(t.Context())
 	assert.ErrorContains(t, err, "two commits")
+}
+
+// A search that is interrupted says what it knows.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	measured := 0
+	r, err := bisect.Search{Commits: 9, Budget: time.Hour, Rounds: 2, Build: builds,
+		Measure: func(context.Context, int) ([]float64, error) {
+			if measured++; measured == 4 {
+				cancel()
+				return nil, ctx.Err()
+			}
+			return []float64{0.1, 0.12}, nil
+		}}.Run(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, r.Ending, bisect.Interrupted)
+	var text strings.Builder
+	assert.NilError(t, r.Write(&text, make([]bisect.Commit, 9), "p50-ttft of chat", 0.02))
+	assert.Assert(t, strings.HasPrefix(text.String(), "interrupted: which commit made p50-ttft of chat worse is not sure.\n"), text.String())
 }
 
 // Where the budget is spent, the search says how much more would do in half of all cases. With twice

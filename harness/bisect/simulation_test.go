@@ -192,9 +192,8 @@ func (r *row) outcome(t *testing.T, seed int) (right, wrong bool, result *bisect
 // The simulation: how often the search names the commit, and another one. It is the table of the
 // package's documentation, whole with -simulate 200.
 func TestSimulation(t *testing.T) {
-	const line = "%-34s  %6s  %6s  %6s  %6s  %9s  %6s  %6s\n"
 	if *simulate > 0 {
-		fmt.Printf(line, "history", "budget", "right", "wrong", "spent", "no change", "steps", "time")
+		fmt.Printf(tableLine, "history", "budget", "right", "wrong", "spent", "no change", "steps", "time")
 	}
 	for _, r := range rows {
 		n := *simulate
@@ -204,26 +203,33 @@ func TestSimulation(t *testing.T) {
 		if n == 0 {
 			continue
 		}
-		var right, wrong, spent, noChange, sessions, took float64
-		for seed := range n {
-			good, bad, result := r.outcome(t, seed)
-			right, wrong = right+count(good), wrong+count(bad)
-			spent += count(result.Ending == bisect.BudgetSpent)
-			noChange += count(result.Ending == bisect.NoChange)
-			sessions += float64(len(result.Sessions))
-			took += result.Took.Minutes()
-		}
-		share := func(v float64) float64 { return 100 * v / float64(n) }
-		if share(right) < r.right || share(wrong) > r.wrong || share(noChange) < r.noChange {
-			t.Errorf("%s in %v: right %.1f %%, want %g; wrong %.1f %%, want %g; no change %.1f %%, want %g",
-				r.name, r.budget, share(right), r.right, share(wrong), r.wrong, share(noChange), r.noChange)
-		}
-		if *simulate > 0 {
-			percent := func(v float64) string { return fmt.Sprintf("%.1f %%", share(v)) }
-			fmt.Printf(line, r.name, fmt.Sprintf("%g h", r.budget.Hours()), percent(right),
-				percent(wrong), percent(spent), percent(noChange),
-				fmt.Sprintf("%.0f", sessions/float64(n)), fmt.Sprintf("%.0f m", took/float64(n)))
-		}
+		t.Run(r.name, func(t *testing.T) { r.simulate(t, n) })
+	}
+}
+
+const tableLine = "%-34s  %6s  %6s  %6s  %6s  %9s  %6s  %6s\n"
+
+// simulate searches n histories, and prints the row of the table.
+func (r *row) simulate(t *testing.T, n int) {
+	var right, wrong, spent, noChange, sessions, took float64
+	for seed := range n {
+		good, bad, result := r.outcome(t, seed)
+		right, wrong = right+count(good), wrong+count(bad)
+		spent += count(result.Ending == bisect.BudgetSpent)
+		noChange += count(result.Ending == bisect.NoChange)
+		sessions += float64(len(result.Sessions))
+		took += result.Took.Minutes()
+	}
+	share := func(v float64) float64 { return 100 * v / float64(n) }
+	if share(right) < r.right || share(wrong) > r.wrong || share(noChange) < r.noChange {
+		t.Errorf("in %v: right %.1f %%, want %g; wrong %.1f %%, want %g; no change %.1f %%, want %g",
+			r.budget, share(right), r.right, share(wrong), r.wrong, share(noChange), r.noChange)
+	}
+	if *simulate > 0 {
+		percent := func(v float64) string { return fmt.Sprintf("%.1f %%", share(v)) }
+		fmt.Printf(tableLine, r.name, fmt.Sprintf("%g h", r.budget.Hours()), percent(right),
+			percent(wrong), percent(spent), percent(noChange),
+			fmt.Sprintf("%.0f", sessions/float64(n)), fmt.Sprintf("%.0f m", took/float64(n)))
 	}
 }
 

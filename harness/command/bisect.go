@@ -170,7 +170,7 @@ func (o *bisectOptions) conclude(ctx context.Context, e *env, r *bisect.Result, 
 	case r.Ending == bisect.BudgetSpent:
 		err = &exitError{exitNotShown, errors.New("bisect: the budget was too small" + o.goOn(r))}
 	}
-	if len(r.Sessions) == 0 {
+	if len(r.Sessions) == 0 && r.Ending != bisect.NoChange {
 		return err
 	}
 	if o.bench.json {
@@ -425,7 +425,7 @@ func parseBisect(e *env, args []string) (*bisectOptions, error) {
 	scenarioName := f.String("scenario", "concurrent-5", "`name` of the scenario to measure")
 	f.StringVar(&o.unit, "unit", "p50-e2e", "`name` of the figure to compare")
 	f.StringVar(&o.effectText, "effect", "2%", "smallest `change` that matters")
-	f.StringVar(&o.confidenceText, "confidence", "95%", "how `probable` a commit must be to be named")
+	f.StringVar(&o.confidenceText, "confidence", "95%", "`probability` at which a commit is named")
 	f.IntVar(&o.rounds, "rounds", 4, "rounds of each session, one run on each side")
 	f.IntVar(&b.n, "n", 10, "repetitions of the scenario in each run")
 	b.sizes(f)
