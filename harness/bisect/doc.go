@@ -50,8 +50,8 @@
 //	8 %, then 4 % better                   6 h  100.0 %   0.0 %  19.0 %      0.0 %      61    93 m
 //	no change                              4 h   0.0 %   0.0 %   1.0 %     99.0 %      36    53 m
 //
-// The last three rows have no single culprit: in "6 % twice" and "8 %, then 4 % better" both changes
-// are planted, and all that are named must be among those that made it worse. Where the budget is
+// In "6 % twice" and "8 %, then 4 % better" both changes are planted, and all that are named must be
+// among those that made it worse. Where the budget is
 // spent, the search continues in simulation on histories that it holds for likely, and says how long
 // half of these took.
 package bisect

@@ -133,7 +133,7 @@ func TestInterrupted(t *testing.T) {
 // Where the budget is spent, the search says how much more would do in half of all cases. With twice
 // that and its sessions it ends in most. How often is printed with -simulate.
 func TestForecast(t *testing.T) {
-	n := 3
+	n := 2
 	if *simulate > 0 {
 		n = min(*simulate, 20)
 	}
