@@ -4,7 +4,8 @@
 //
 // A release is the same bytes from every clone of its commit, whatever the clone's folder is called:
 // it records no path, no build time and no user, and what the clone's tags and the environment
-// would add is left out. For the target with MLX this holds on machines with the same C++ compiler.
+// would add is left out. That takes the same version of Go, which loadstone version and the bill of
+// materials state, and for the target with MLX the same C++ compiler.
 package main
 
 import (
@@ -28,7 +29,8 @@ Makes the files of a release, such as v1.2.3, from the commit that is checked ou
   loadstone-VERSION-notes.md         what changed, and which files of other versions it reads
   SHA256SUMS                         of all of them: sha256sum -c SHA256SUMS
 
-The same commit gives the same bytes. Targets: %s.
+The same commit and the same Go give the same bytes. Targets:
+%s.
 The one with MLX is built on linux/amd64 alone, with a C++ compiler, after go run ./metal/setup.
 To publish the module under a host's name first: go run ./internal/rename HOST/OWNER/loadstone
 
