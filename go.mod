@@ -6,6 +6,7 @@ require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0 // internal/release: the bill of materials
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // harness: percentiles of a load that is too long to keep
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // harness/gate: the exact U distribution, as x/perf uses it
+	github.com/anishathalye/porcupine v1.3.1 // tests: is a history of calls linearizable
 	github.com/dlclark/regexp2 v1.12.0 // engine/tokenizer: pre-tokenizers use look-ahead
 	github.com/google/go-cmp v0.7.0 // tests: differences of whole values
 	github.com/google/licensecheck v0.3.1 // internal/release: which licence a text is

@@ -33,6 +33,7 @@ type Engine struct {
 	retry     atomic.Int64  // nanoseconds until room is likely
 	calling   atomic.Int64  // when the call of the model began that is running, in Unix nanoseconds; 0: none
 	done      chan struct{} // closed when the goroutine has ended
+	deaf      chan struct{} // closed when it takes no more calls
 
 	rejectedShare, rejectedPool, rejectedQueue, rejectedAgent, rejectedContext, rejectedDraining atomic.Uint64
 
@@ -80,6 +81,7 @@ func newEngine(cfg Config) (*Engine, error) {
 		vocab:   cfg.Model.Vocab(),
 		context: cfg.Model.Context(),
 		done:    make(chan struct{}),
+		deaf:    make(chan struct{}),
 		sched:   newSched(l, cfg.MaxBatch, cfg.StepTokens),
 		pace:    newPace(cfg.MaxBatch, cfg.StepTokens),
 		jobs:    make(map[uint64]*job),

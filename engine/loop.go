@@ -17,6 +17,7 @@ func (e *Engine) run(writer *sync.WaitGroup) {
 	defer close(e.done)
 	for e.iterate() || e.mailbox.wait(len(e.jobs) > 0) {
 	}
+	close(e.deaf) // before the store is closed, which waits for whoever changes it and calls
 	if e.disk != nil {
 		e.disk.close(func() { <-e.mailbox.wake })
 		writer.Wait()

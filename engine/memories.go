@@ -125,7 +125,18 @@ func (e *Engine) create(agent kv.Agent) (Memory, error) {
 	if err := e.disk.store.Create(agent); err != nil {
 		return Memory{}, err
 	}
-	return e.inspect(agent)
+	return e.made(agent, Memory{Tier: TierDisk, Saved: true, Created: time.Now()})
+}
+
+// made returns a memory that was just made: as it is, or as it was made if another request has
+// deleted it since.
+func (e *Engine) made(agent kv.Agent, as Memory) (Memory, error) {
+	m, err := e.inspect(agent)
+	if errors.Is(err, ErrNoMemory) {
+		as.Principal, as.Agent = agent.Principal, agent.Name
+		return as, nil
+	}
+	return m, err
 }
 
 // Durable reports whether memories are kept on disk.
@@ -289,18 +300,22 @@ func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
 
 func (e *Engine) forget(agent kv.Agent) error {
 	found := false
-	err := e.call(func() { found = e.forgetInPool(agent) })
+	forget := func(take func()) error {
+		return e.call(func() { // at one moment, so that nobody sees an older memory in between
+			found = e.forgetInPool(agent)
+			take()
+		})
+	}
+	var err error
+	if e.disk == nil {
+		err = forget(func() {})
+	} else {
+		saved := false
+		saved, err = e.disk.store.Remove(agent, forget)
+		found = found || saved
+	}
 	if err != nil {
 		return err
-	}
-	if e.disk != nil {
-		found = e.disk.writer.Find(agent) != nil || found
-		e.disk.writer.Drop(agent)
-		removed, err := e.disk.store.Remove(agent)
-		if err != nil {
-			return err
-		}
-		found = removed || found
 	}
 	if !found {
 		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
@@ -311,7 +326,9 @@ func (e *Engine) forget(agent kv.Agent) error {
 // forgetInPool drops what is not on disk, on the engine's goroutine.
 func (e *Engine) forgetInPool(agent kv.Agent) bool {
 	if e.disk != nil {
-		return e.disk.forget(agent)
+		waits := e.disk.writer.Find(agent) != nil
+		e.disk.writer.Drop(agent)
+		return e.disk.forget(agent) || waits
 	}
 	return e.sched.store.Forget(agent)
 }
@@ -327,22 +344,43 @@ func (e *Engine) importFile(principal string, r io.Reader) (Memory, error) {
 	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
-	h, err := e.disk.store.Import(principal, r, func(agent kv.Agent) error {
-		err := e.call(func() { e.forgetInPool(agent) })
-		e.disk.writer.Drop(agent)
-		return err
-	})
+	var imported Memory
+	place := func(agent kv.Agent, take func() error) error {
+		var failed error
+		err := e.call(func() { // at one moment, so that nobody sees an older memory in between
+			if failed = take(); failed == nil {
+				e.forgetInPool(agent)
+				x, _ := e.disk.store.Find(agent)
+				imported = onDisk(&x)
+			}
+		})
+		return cmp.Or(err, failed)
+	}
+	h, err := e.disk.store.Import(principal, r, place)
 	if err != nil {
 		return Memory{}, err
 	}
-	return e.inspect(h.Agent)
+	return e.made(h.Agent, imported)
 }
 
-// save brings an agent's memory to the disk now, and waits for it.
-func (e *Engine) save(agent kv.Agent) error {
+// saveTries is how often a memory is saved again because it has changed on its way to the disk.
+const saveTries = 20
+
+// save brings an agent's memory to the disk now, and waits for it. If other requests of the agent
+// change the memory meanwhile, the newer one is saved.
+func (e *Engine) save(agent kv.Agent) (err error) {
 	if e.disk == nil {
 		return ErrNoDir
 	}
+	for range saveTries {
+		if err = e.trySave(agent); !errors.Is(err, snapshot.ErrSuperseded) {
+			break
+		}
+	}
+	return err
+}
+
+func (e *Engine) trySave(agent kv.Agent) error {
 	var a *snapshot.Attempt
 	if err := e.call(func() { a = e.disk.urge(agent) }); err != nil || a == nil {
 		return err
@@ -365,7 +403,7 @@ func (e *Engine) call(f func()) error {
 	select {
 	case <-ran:
 		return nil
-	case <-e.done:
+	case <-e.deaf:
 		return ErrDraining
 	}
 }

@@ -379,7 +379,7 @@ func (tr *trial) apply(o op) error {
 		tr.e.forgetInPool(agent)
 		if w := tr.e.disk; w != nil {
 			w.writer.Drop(agent)
-			w.store.Remove(agent)
+			w.store.Remove(agent, func(take func()) error { take(); return nil })
 		}
 		return nil
 	case "quit":

@@ -140,9 +140,11 @@ func (h *Header) maxChunk() int {
 }
 
 // Import takes in a snapshot file from elsewhere, for a principal. It trusts nothing: the file is
-// written chunk by chunk as it is verified, and appears only when all of it is sound and ready,
-// which is called then, agrees. It must have been exported for the principal that imports it.
-func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error) (Header, error) {
+// written chunk by chunk as it is verified, and appears only when all of it is sound: then it
+// has at call take, which puts it in place, so that the caller can have that happen at one moment
+// with what it changes itself. It must have been exported for the principal that imports it.
+func (s *Store) Import(principal string, r io.Reader,
+	at func(agent kv.Agent, take func() error) error) (Header, error) {
 	h, header, err := readHeader(r, s.quota)
 	if err != nil {
 		return h, err
@@ -165,7 +167,8 @@ func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error
 	}
 	kept := h
 	kept.Tagged = false
-	return kept, s.install(kept, false, func(w io.Writer) error {
+	place := func(take func() error) error { return at(h.Agent, take) }
+	return kept, s.install(kept, false, place, func(w io.Writer) error {
 		if _, err := w.Write(p.with(kept)); err != nil {
 			return err
 		}
@@ -185,7 +188,7 @@ func (s *Store) Import(principal string, r io.Reader, ready func(kv.Agent) error
 		if n, _ := r.Read(buf[:1]); n > 0 {
 			return corrupt("it goes on after its end")
 		}
-		return ready(h.Agent)
+		return nil
 	})
 }
 

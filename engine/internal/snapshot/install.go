@@ -15,7 +15,7 @@ import (
 
 // save writes a complete snapshot in place of the one that the agent had.
 func (s *Store) save(snap *Snapshot) error {
-	return s.install(snap.header, true, func(w io.Writer) error {
+	return s.install(snap.header, true, atOnce, func(w io.Writer) error {
 		if snap.stale.Load() { // dropped while it waited for other changes of the store
 			return ErrSuperseded
 		}
@@ -29,13 +29,16 @@ func (s *Store) Create(agent kv.Agent) error {
 	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
 	h.Saved = h.Created
 	empty := Snapshot{header: h}
-	return s.install(h, true, func(w io.Writer) error {
+	return s.install(h, true, atOnce, func(w io.Writer) error {
 		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
 			return fmt.Errorf("agent %q: %w", agent.Name, ErrExists)
 		}
 		return empty.write(w)
 	})
 }
+
+// atOnce is for an installation that nothing else has to happen with.
+func atOnce(take func() error) error { return take() }
 
 // fits returns an error that says why a snapshot cannot be restored here, nil if it can.
 func (s *Store) fits(h *Header) error {
@@ -61,8 +64,9 @@ const maxRounds = 3
 
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
 // On a disk that is full, files go in the order in which the quota would delete them, and where
-// fill can be called again it is.
-func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error {
+// fill can be called again it is. at calls take, which puts the file in place.
+func (s *Store) install(h Header, again bool, at func(take func() error) error,
+	fill func(io.Writer) error) error {
 	if n := len(h.Agent.Name); n > maxAgent || n == 0 {
 		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, n, maxAgent)
 	}
@@ -79,7 +83,7 @@ func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error 
 			"delete or unpin others", ErrNoRoom, size, s.quota)
 	}
 	for round := 1; ; round++ {
-		err := s.writeFile(h, size, fill)
+		err := s.writeFile(h, size, at, fill)
 		if !isFull(err) {
 			return err
 		}
@@ -91,16 +95,42 @@ func (s *Store) install(h Header, again bool, fill func(io.Writer) error) error 
 
 // writeFile makes the file, whose size is known, and puts it into the index. The caller holds
 // change.
-func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) error {
+func (s *Store) writeFile(h Header, size int64, at func(take func() error) error,
+	fill func(io.Writer) error) error {
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
-	err := files.Replace(s.sys, s.path(h.Agent), pattern, func(f files.File) error {
+	sys := placing{s.sys, func(rename func() error) error {
+		return at(func() error {
+			if err := rename(); err != nil {
+				return err
+			}
+			s.take(h, size)
+			return nil
+		})
+	}}
+	err := files.Replace(sys, s.path(h.Agent), pattern, func(f files.File) error {
 		w := bufio.NewWriterSize(f, int(min(size, ioPortion)))
 		return cmp.Or(fill(w), w.Flush())
 	})
 	if err != nil {
 		return err
 	}
+	return s.sys.SyncDir(s.dir)
+}
+
+// placing is a System whose files are given their names by place.
+type placing struct {
+	files.System
+	place func(rename func() error) error
+}
+
+func (p placing) Rename(from, to string) error {
+	return p.place(func() error { return p.System.Rename(from, to) })
+}
+
+// take puts the file of an agent that has just got its name into the index.
+func (s *Store) take(h Header, size int64) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	e := &Entry{Header: h, Bytes: size, Used: time.Now()}
 	if old := s.index[h.Agent]; old != nil {
 		e.Pinned = old.Pinned
@@ -108,6 +138,4 @@ func (s *Store) writeFile(h Header, size int64, fill func(io.Writer) error) erro
 	}
 	s.note(e)
 	s.evicted.Remove(h.Agent)
-	s.mu.Unlock()
-	return s.sys.SyncDir(s.dir)
 }

@@ -279,14 +279,26 @@ func (s *Store) unlink(agent kv.Agent) {
 
 // Remove deletes an agent's snapshot because its owner wants that, and reports whether there was
 // one. Once it returns without an error, a loss of power does not bring the snapshot back.
-func (s *Store) Remove(agent kv.Agent) (found bool, err error) {
+//
+// It has at call take, which takes the snapshot out of the index, so that the caller can have that
+// happen at one moment with what it changes itself. An error of at ends it.
+func (s *Store) Remove(agent kv.Agent, at func(take func()) error) (found bool, err error) {
 	s.change.Lock()
 	defer s.change.Unlock()
-	name := FileName(agent)
-	s.mu.Lock()
-	e, durable := s.index[agent], s.durable[name]
-	s.evicted.Remove(agent)
-	s.mu.Unlock()
+	var e *Entry
+	durable, name := false, FileName(agent)
+	err = at(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if e = s.index[agent]; e != nil {
+			s.forget(e)
+		}
+		durable = s.durable[name]
+		s.evicted.Remove(agent)
+	})
+	if err != nil {
+		return false, err
+	}
 	path := s.path(agent)
 	err = s.sys.Remove(path) // a file that could not be read at the start is not in the index
 	if errors.Is(err, fs.ErrNotExist) {
@@ -294,13 +306,13 @@ func (s *Store) Remove(agent kv.Agent) (found bool, err error) {
 			return false, nil
 		}
 	} else if err != nil {
+		if e != nil {
+			s.mu.Lock()
+			s.note(e)
+			s.mu.Unlock()
+		}
 		return true, fmt.Errorf("agent %q: its memory was not deleted: %w", agent.Name, err)
 	}
-	s.mu.Lock()
-	if e != nil {
-		s.forget(e)
-	}
-	s.mu.Unlock()
 	err = errors.Join(s.removeFile(pinName(path)), s.removeFile(s.durablePath(name)))
 	if err == nil {
 		s.mu.Lock()

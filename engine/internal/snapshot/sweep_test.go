@@ -173,7 +173,7 @@ func (tr *trial) save(agent string, turn int) {
 }
 
 func (tr *trial) remove(agent string) {
-	_, err := tr.store.Remove(named(agent))
+	_, err := tr.store.Remove(named(agent), func(take func()) error { take(); return nil })
 	tr.change(agent, none, err)
 	tr.note(tr.pinned, agent, false, err)
 	tr.note(tr.durable, agent, false, err)
@@ -257,7 +257,7 @@ func (tr *trial) importExported() {
 		return
 	}
 	_, err := tr.store.Import("bob", bytes.NewReader(tr.exported),
-		func(kv.Agent) error { return nil })
+		func(_ kv.Agent, take func() error) error { return take() })
 	if errors.Is(err, ErrForged) {
 		tr.fail("an export is refused: %v", err)
 	}

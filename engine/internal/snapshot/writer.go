@@ -203,7 +203,7 @@ func (w *Writer) Find(agent kv.Agent) *Snapshot {
 			return s
 		}
 	}
-	if w.busy != nil && w.busy.header.Agent == agent {
+	if w.busy != nil && w.busy.header.Agent == agent && !w.busy.stale.Load() {
 		return w.busy
 	}
 	return nil
