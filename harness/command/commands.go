@@ -52,6 +52,7 @@ func commands() []command {
 		{"gate", server, "decide whether a server got worse", gateCommand},
 		{"bisect", "-good REV [-bad REV] [flags] [-- flags of serve]",
 			"find the commit at which a server got worse", bisectCommand},
+		{"history", "[flags] PATH", "find since when a server is slower or faster", historyCommand},
 		{"calibrate", "[flags]", "measure the load generator itself", calibrateCommand},
 		{"liars", "[flags]", "servers that lie, by which load tools are judged", liarsCommand},
 		{"logs", "[flags] FILE",

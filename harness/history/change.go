@@ -1,0 +1,192 @@
+package history
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/aclements/go-moremath/stats"
+)
+
+// A Change is a place in a series from which on its level is another one.
+type Change struct {
+	Span
+	At     int     // the first point after it
+	Size   float64 // 0.05 is 5 % more than before, or 5 points of a ratio
+	Lo, Hi float64 // its 95 % interval
+	P      float64 // of no change, two-sided
+	From   float64 // the level before it, up to the change before that one
+	To     float64 // the level after it
+	Better int     // 1 for the better, -1 for the worse, 0 unknown
+}
+
+// findChanges has the finder propose change points and confirms them.
+func (s *Series) findChanges(edges []edge, h *History) {
+	if len(s.Points) < MinPoints {
+		return
+	}
+	levels := make([]float64, len(s.Points))
+	for i, p := range s.Points {
+		levels[i] = p.Level
+	}
+	f := h.Finder
+	for _, c := range s.confirm(edges, indexes(f.Find(levels)), f) {
+		after, by := s.Points[c.At-1].Commit, s.Points[c.At].Commit
+		c.Span = h.Span(after, by)
+		if c.Size > 0 {
+			c.Better = s.Better
+		} else {
+			c.Better = -s.Better
+		}
+		s.Changes = append(s.Changes, c)
+	}
+}
+
+// confirm removes the weakest of the proposed change points until each of them is significant and
+// large enough by what is known of the points' errors, which the finder does not ask for.
+func (s *Series) confirm(edges []edge, places []int, f Finder) []Change {
+	for {
+		var changes []Change
+		for i := range places {
+			from, to := 0, len(s.Points)
+			if i > 0 {
+				from = places[i-1]
+			}
+			if i+1 < len(places) {
+				to = places[i+1]
+			}
+			changes = append(changes, s.contrast(edges, from, places[i], to))
+		}
+		weakest := -1
+		for i, c := range changes {
+			if !(c.P <= f.MaxP) && (weakest < 0 || !(c.P <= changes[weakest].P)) {
+				weakest = i
+			}
+		}
+		for i, c := range changes {
+			if small := math.Abs(c.Size) < f.MinMagnitude; weakest < 0 && small {
+				weakest = i
+			}
+		}
+		if weakest < 0 {
+			return changes
+		}
+		places = slices.Delete(places, weakest, weakest+1)
+	}
+}
+
+// contrast is the change of the mean at a point, between the change points on either side of it.
+//
+// Its standard error is the larger of two. One is Welch's, from how the points scatter on each side.
+// The other follows from the runs of the measurements: it counts what two sides have in common,
+// which their scatter does not show. Where a chain of ratios is long, or a new base joins the old
+// one by a single measurement, all points behind it are off by the same amount.
+func (s *Series) contrast(edges []edge, from, at, to int) Change {
+	left, right := s.Points[from:at], s.Points[at:to]
+	before, after := describe(logs(left)), describe(logs(right))
+	d := after.mean - before.mean
+	e := scatter(before, after)
+	if own := propagated(edges, left, right); own.variance > e.variance {
+		e = own
+	}
+	c := Change{At: at, From: levelOf(before.mean, s.Differences),
+		To: levelOf(after.mean, s.Differences), Size: s.size(d)}
+	se := math.Sqrt(e.variance)
+	c.P = twoSided(d/se, e.freedom)
+	t := 0.0
+	if se > 0 {
+		t = stats.InvCDF(stats.TDist{V: e.freedom})(0.975)
+	}
+	c.Lo, c.Hi = s.size(d-t*se), s.size(d+t*se)
+	return c
+}
+
+// size is a difference of logarithms as a relative change.
+func (s *Series) size(d float64) float64 { return levelOf(d, s.Differences) - 1 }
+
+func logs(points []Point) []float64 {
+	all := make([]float64, len(points))
+	for i, p := range points {
+		all[i] = p.log
+	}
+	return all
+}
+
+// An estimatedVariance is known with so many degrees of freedom.
+type estimatedVariance struct{ variance, freedom float64 }
+
+// scatter is the variance of the difference of two means (Welch 1947). A side of one point is taken
+// to scatter as the other one does; two of them show no scatter.
+func scatter(a, b moments) estimatedVariance {
+	if a.n == 1 && b.n == 1 {
+		return estimatedVariance{0, 1}
+	}
+	if a.n == 1 || b.n == 1 {
+		many := a
+		if a.n == 1 {
+			many = b
+		}
+		sample := many.variance * many.n / (many.n - 1)
+		return estimatedVariance{sample * (1 + 1/many.n), many.n - 1}
+	}
+	va, vb := a.variance/(a.n-1), b.variance/(b.n-1) // of the means
+	freedom := (va + vb) * (va + vb) / (va*va/(a.n-1) + vb*vb/(b.n-1))
+	if va+vb == 0 {
+		freedom = a.n + b.n - 2
+	}
+	return estimatedVariance{va + vb, freedom}
+}
+
+// propagated is the variance of the difference of two means of points by the errors of the edges
+// that they are made of, with Satterthwaite's degrees of freedom.
+func propagated(edges []edge, left, right []Point) estimatedVariance {
+	var e estimatedVariance
+	bottom := 0.0
+	for i := range edges {
+		w := 0.0
+		for _, p := range right {
+			w += p.weight[i] / float64(len(right))
+		}
+		for _, p := range left {
+			w -= p.weight[i] / float64(len(left))
+		}
+		v := w * w * edges[i].sigma * edges[i].sigma
+		e.variance += v
+		if edges[i].freedom > 0 {
+			bottom += v * v / edges[i].freedom
+		}
+	}
+	e.freedom = 1
+	if bottom > 0 {
+		e.freedom = e.variance * e.variance / bottom
+	}
+	return e
+}
+
+// Since leaves the changes of commits after c alone. An error says that c is not in the timeline, or
+// of no date where there is none.
+func (h *History) Since(c Commit) error {
+	at := h.Timeline.find(c.Hash)
+	if at < 0 {
+		return fmt.Errorf("commit %s is none of those that the history is ordered by", c.Short())
+	}
+	for i := range h.Series {
+		s := &h.Series[i]
+		s.Changes = slices.DeleteFunc(s.Changes, func(c Change) bool {
+			return h.Timeline.find(c.By.Hash) <= at
+		})
+	}
+	return nil
+}
+
+// Enough tells whether any series has so many commits that a change could be told from chance.
+func (h *History) Enough() bool {
+	return slices.ContainsFunc(h.Series, func(s Series) bool { return len(s.Points) >= MinPoints })
+}
+
+// Worse returns the series whose last change is for the worse.
+func (h *History) Worse() []Series {
+	return slices.DeleteFunc(slices.Clone(h.Series), func(s Series) bool {
+		return len(s.Changes) == 0 || s.Changes[len(s.Changes)-1].Better >= 0
+	})
+}
