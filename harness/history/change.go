@@ -190,3 +190,25 @@ func (h *History) Worse() []Series {
 		return len(s.Changes) == 0 || s.Changes[len(s.Changes)-1].Better >= 0
 	})
 }
+
+// A Segment is the part of a series between two changes.
+type Segment struct {
+	From, To int // points, To excluded
+	Level    float64
+}
+
+// Segments returns the parts of a series that no change divides.
+func (s *Series) Segments() []Segment {
+	var all []Segment
+	from := 0
+	for i := 0; i <= len(s.Changes); i++ {
+		to := len(s.Points)
+		if i < len(s.Changes) {
+			to = s.Changes[i].At
+		}
+		mean := describe(logs(s.Points[from:to])).mean
+		all = append(all, Segment{from, to, levelOf(mean, s.Differences)})
+		from = to
+	}
+	return all
+}

@@ -92,7 +92,7 @@ func (h *History) seriesJSON(s *Series) seriesJSON {
 	}
 	for _, c := range s.Changes {
 		out.Changes = append(out.Changes, changeJSON{c.After.Hash, c.By.Hash, c.Commits, c.Size, c.Lo,
-			c.Hi, c.P, c.From, c.To, c.Word()})
+			c.Hi, c.P, c.From, c.To, c.word()})
 	}
 	return out
 }

@@ -40,8 +40,9 @@ func (h *History) WriteTable(w io.Writer, color, all bool) error {
 			if j > 0 {
 				name, line = "", ""
 			}
-			add(map[int]string{-1: "31;1", 1: "32;1"}[c.Better], name, line, c.Span.String(),
-				s.delta(c.Size), s.delta(c.Lo)+" … "+s.delta(c.Hi), probability(c.P), c.Word())
+			r := s.Row(&c)
+			add(map[int]string{-1: "31;1", 1: "32;1"}[c.Better], name, line, r.Commits, r.Change,
+				r.Interval, r.P, r.Verdict)
 		}
 	}
 	var b strings.Builder
@@ -145,8 +146,24 @@ func dated(c Commit) string {
 	return fmt.Sprintf("%s (%s)", c.Short(), c.Date.Format("2006-01-02"))
 }
 
-// Word is whether the change is for the better.
-func (c *Change) Word() string {
+// A Row is a change as text.
+type Row struct{ Commits, Change, Interval, P, Verdict string }
+
+// Row returns a change's texts. The verdict of a change that one commit brought has its subject.
+func (s *Series) Row(c *Change) Row {
+	r := Row{c.Span.String(), s.Delta(c.Size), s.Delta(c.Lo) + " … " + s.Delta(c.Hi),
+		probability(c.P), c.word()}
+	if c.Commits == 1 && c.By.Subject != "" {
+		r.Verdict += ": " + table.Clip(table.OneLine(c.By.Subject), maxSubject)
+	}
+	return r
+}
+
+// maxSubject is how much of a commit's subject fits into a row.
+const maxSubject = 48
+
+// word is whether the change is for the better.
+func (c *Change) word() string {
 	return map[int]string{-1: "worse", 0: "changed", 1: "better"}[c.Better]
 }
 
@@ -158,8 +175,8 @@ func (s *Series) word() string {
 	return ""
 }
 
-// delta is a change as people read it.
-func (s *Series) delta(change float64) string {
+// Delta is a change of the series as people read it.
+func (s *Series) Delta(change float64) string {
 	unit := "%"
 	if s.Differences {
 		unit = "pp"

@@ -305,6 +305,21 @@
     draw();
   }
 
+  // A history is read commit by commit.
+  for (const svg of $("svg.history")) {
+    const d = numbers(svg), columns = $(".column", svg);
+    let at = -1;
+    const pick = i => {
+      r.clear();
+      at = i;
+      const x = +columns[i].dataset.at;
+      r.mark("line", { class: "cursor", x1: x, x2: x, y1: d.top, y2: d.bottom });
+      show(columns[i].dataset.text, ...outside(svg, x, (d.top + d.bottom) / 2));
+    };
+    const point = x => { let best = 0; columns.forEach((c, i) => { if (Math.abs(c.dataset.at - x) < Math.abs(columns[best].dataset.at - x)) best = i }); pick(best) };
+    const r = reading(svg, { point, step: s => columns.length && pick(Math.max(0, Math.min(columns.length - 1, at + s))) });
+  }
+
   for (const svg of $("svg.sweep")) {
     const marks = $(".sweep-point", svg), middle = m => { const b = m.getBBox(); return [b.x + b.width / 2, b.y + b.height / 2] };
     let at = -1;

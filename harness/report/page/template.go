@@ -18,6 +18,9 @@ var compareText string
 //go:embed soak.html.tmpl
 var soakText string
 
+//go:embed history.html.tmpl
+var historyText string
+
 //go:embed agents.html.tmpl
 var agentsText string
 
@@ -39,7 +42,7 @@ var funcs = template.FuncMap{
 
 var templates = template.Must(template.New("charts").Funcs(report.Funcs).Funcs(funcs).Parse(
 	chartsText + agentsText + define("report", reportText) + define("compare", compareText) +
-		define("soak", soakText)))
+		define("soak", soakText) + define("history", historyText)))
 
 func define(name, text string) string {
 	return "{{define \"" + name + "\"}}" + text + "{{end}}"
