@@ -61,10 +61,21 @@ func Parse(name string, text []byte) (Measurement, error) {
 		return m, fmt.Errorf("it has one side of the two, base and head")
 	default:
 		m.base, m.head = *sides["base"], *sides["head"]
-		m.Base = commitOf(m.base)
+		m.Base, m.base = commitOf(m.base), undated(m.base)
 	}
-	m.Head = commitOf(m.head)
+	m.Head, m.head = commitOf(m.head), undated(m.head)
 	return m, nil
+}
+
+// undated leaves out when a side's commit was made, by which sides may differ.
+func undated(text []byte) []byte {
+	var kept []byte
+	for line := range bytes.Lines(text) {
+		if _, ok := valueOf(string(line), dateKey); !ok {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
 }
 
 // valueOf is the value of a configuration line with this key.
