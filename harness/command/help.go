@@ -95,10 +95,11 @@ shown.
     0  done
     1  it was begun and went wrong: a server died, a request was refused, files do not agree;
        bench, run: an answer is another agent's, or figures cannot be true; check: a check fails;
-       gate: something got worse, or the head was not measured or has failed; compare: the same
+       gate: something got worse, or the head was not measured or has failed; compare: the same;
+       history -strict: the last change of a series is for the worse
     2  wrong command line: an unknown flag, model or scenario, an address off this machine; gate,
        compare: files are empty, damaged, of unlike loads or (gate) machines, or of a measurement
-       that has failed, so that nothing can be decided
+       that has failed, so that nothing can be decided; history: too few commits to tell
     3  bench -strict, gate -slo, run: measured, and a target or limit was missed; bisect: the bad
        commit is no worse than the good one
     4  the server cannot be reached or started; bisect: the good or the bad commit cannot be built

@@ -32,7 +32,7 @@ func (s *Series) findChanges(edges []edge, h *History) {
 		levels[i] = p.Level
 	}
 	f := h.Finder
-	places := append(indexes(f.Find(levels)), s.jumps(edges, f.MaxP)...)
+	places := append(f.propose(levels), s.jumps(edges, f.MaxP)...)
 	slices.Sort(places)
 	for _, c := range s.confirm(edges, slices.Compact(places), f) {
 		after, by := s.Points[c.At-1].Commit, s.Points[c.At].Commit

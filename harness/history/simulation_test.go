@@ -16,6 +16,7 @@ type trial struct {
 	step    float64 // 0.05 is 5 % slower from a commit on
 	commits int
 	chain   bool // each commit beside the one before, not all beside the first
+	back    bool // the step is taken back after a fifth of the commits
 
 	found, alarms float64 // what the test accepts: at least so many found, at most so many false alarms
 }
@@ -55,6 +56,9 @@ func (tr *trial) series(rng *rand.Rand) (s Series, edges []edge, at int) {
 	for head := 1; head < tr.commits; head++ {
 		if head == at {
 			level += math.Log1p(tr.step)
+		}
+		if tr.back && head == at+tr.commits/5 {
+			level -= math.Log1p(tr.step)
 		}
 		if tr.noise == "drift" {
 			level += 0.0002 // 2 % in 100 commits, by no single one
@@ -97,6 +101,9 @@ func (tr *trial) run(n int, seed uint64) (o outcome) {
 // score tells whether the step is among the changes, and how many others there are.
 func (tr *trial) score(changes []Change, at int) (hit, extra float64) {
 	for _, c := range changes {
+		if tr.back && at+tr.commits/5-3 <= c.At && c.At <= at+tr.commits/5+3 && c.Size < 0 {
+			continue
+		}
 		if near := max(c.At-at, at-c.At) <= 3; tr.step > 0 && near && c.Size > 0 && hit == 0 {
 			hit = 1
 		} else {
@@ -125,6 +132,7 @@ var trials = []trial{
 	{noise: "drift", commits: 100, step: 0.05, found: 0.93, alarms: 3},
 	{noise: "normal", commits: 100, step: 0.10, found: 0.95, alarms: 1},
 	{noise: "outliers", commits: 100, step: 0.10, found: 0.9, alarms: 2},
+	{noise: "normal", commits: 30, step: 0.10, back: true, found: 0.5},
 	{noise: "normal", commits: 20, step: 0.05, found: 0.6, alarms: 3},
 	{noise: "normal", commits: 20, step: 0.10, found: 0.88, alarms: 3},
 	{noise: "normal", commits: 100, step: 0.05, chain: true, alarms: 1.5},
