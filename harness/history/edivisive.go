@@ -88,13 +88,13 @@ func (f Finder) merge(values []float64, points []ChangePoint) []ChangePoint {
 	return nil
 }
 
-// propose returns the places of all change points that are found in windows of the finder's size and
-// of half of it. In the large window alone, a level that goes up
-// and comes back is not found: the t-test there is between all before and all behind, which differ
-// by little, and E-divisive stops at the first place that is not significant.
+// propose returns the places of all change points that are found in windows of the finder's size, of
+// half of it and of a quarter. In the large window alone, a level that goes up and comes back is
+// often not found: the t-test there is between all before and all behind, which differ by little, and
+// E-divisive stops at the first place that is not significant.
 func (f Finder) propose(values []float64) []int {
 	var all []int
-	for _, part := range []int{1, 2} {
+	for _, part := range []int{1, 2, 4} {
 		g := f
 		if g.Window = f.Window / part; g.Window >= 4 {
 			all = append(all, indexes(g.Find(values))...)
