@@ -63,8 +63,8 @@ func (s *Series) jumps(edges []edge, maxP float64) []int {
 // large enough by what is known of the points' errors, which the finder does not ask for.
 //
 // A level that one commit alone has is no change but an outlier: where it is a change, the next
-// commit shows it. Without that rule, one commit in twenty that is off by six deviations made
-// 2.2 false alarms by 1000 commits in place of those in the table of the package.
+// commit shows it. With one commit in twenty off by six deviations, in the finder's own windows, there
+// were 2.2 false alarms in 1000 commits without this rule and 0.8 with it.
 func (s *Series) confirm(edges []edge, places []int, f Finder) []Change {
 	for {
 		var changes []Change
