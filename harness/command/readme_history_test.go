@@ -11,9 +11,6 @@ import (
 	"loadstone/harness/history"
 )
 
-// readmeUnits are the units that the README shows of this project's own history.
-var readmeUnits = []string{"p50-e2e", "tok/s"}
-
 // The README shows what the history of this project's own commits comes to, but for what only git
 // knows: how many commits lie within a span, and what one is called.
 func TestREADMEHistory(t *testing.T) {
@@ -25,7 +22,7 @@ func TestREADMEHistory(t *testing.T) {
 	if err != nil || len(skipped) > 0 {
 		t.Fatalf("%v, skipped %v", err, skipped)
 	}
-	h, err := history.New(all, nil, history.Options{Units: readmeUnits})
+	h, err := history.New(all, nil, history.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
