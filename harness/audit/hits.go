@@ -49,7 +49,9 @@ func (x *auditor) judgeHits() {
 }
 
 // called reports whether the server calls most of a prompt cached.
-func called(r *record.Record) bool { return 2*r.CachedTokens >= r.PromptTokens && r.PromptTokens > 0 }
+func called(r *record.Record) bool {
+	return 2*r.CachedTokens >= r.PromptTokens && r.PromptTokens > 0
+}
 
 // firstTokens is the time to first token of the answers that are wanted; nil wants all.
 func firstTokens(records []record.Record, wanted func(*record.Record) bool) stats.Dist {

@@ -428,17 +428,21 @@ func (v *completion) readFinish(c *cursor) {
 }
 
 func (v *completion) readModel(c *cursor) {
-	switch raw := c.value(); {
-	case len(raw) < 2 || raw[0] != '"':
+	raw := c.value()
+	if len(raw) < 2 || raw[0] != '"' {
+		return
+	}
+	name := raw[1 : len(raw)-1]
+	switch {
 	case v.details:
 		json.Unmarshal(raw, &v.model)
-	case v.asked != "" && string(raw[1:len(raw)-1]) != v.asked && !isModel(string(raw[1:len(raw)-1]), v.asked):
+	case v.asked != "" && string(name) != v.asked && !isModel(string(name), v.asked):
 		v.another = excerpt(raw)
 	}
 }
 
-// isModel reports whether a name is that of the model that was asked for: the same but for a folder,
-// the end of a file's name, a tag or the date of a version.
+// isModel reports whether a name is that of the model that was asked for: the same but for a
+// folder, the end of a file's name, a tag or the date of a version.
 func isModel(name, asked string) bool {
 	bare := func(s string) string {
 		s = strings.ToLower(strings.ReplaceAll(s, `\/`, "/"))

@@ -15,9 +15,9 @@ import (
 	"loadstone/harness/table"
 )
 
-const liarsAbout = `Lists servers that lie in one way each, such as one that sends an empty first chunk at once, or one
-that hides errors behind status 200: what each does, and what a truthful load tool reports of it.
-With -serve it is one of them, for any load tool to measure:
+const liarsAbout = `Lists servers that lie in one way each, such as one that sends an empty first
+chunk at once, or one that hides errors behind status 200: what each does, and what a truthful load
+tool reports of it. With -serve it is one of them, for any load tool to measure:
 
   GET  /liar/truth    the truth in JSON: the figures that a tool should have, and every request
   POST /liar/restart  from now on it behaves as a server that was restarted
@@ -27,7 +27,8 @@ reports and what it says in words to be wrong:
 
   {"tool": "a tool", "figures": {"p50-ttft": 0.163, "error-ratio": 0}, "alarms": ["..."]}
 
-The verdict is truth, fooled, or mute: the tool has no figure and no words for what the lie is about.
+The verdict is truth, fooled, or mute: the tool has no figure and no words for what the lie is
+about.
 With -score this program puts itself before all of them: it measures each as loadstone run does,
 checks it as loadstone check does, and has itself judged. The truthful server is among them, about
 which any alarm is false.`
@@ -77,12 +78,14 @@ func liarsCommand(ctx context.Context, e *env, args []string) error {
 func parseLiars(e *env, args []string) (*liarsOptions, error) {
 	o := &liarsOptions{}
 	f := flags("liars", liarsAbout, liarsExamples, e.stdout)
-	f.StringVar(&o.serve, "serve", "", "be the liar of this `name`; truthful is the server that tells no lie")
+	f.StringVar(&o.serve, "serve", "",
+		"be the liar of this `name`; truthful is the server that tells no lie")
 	f.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` for -serve to listen on")
 	f.StringVar(&o.judge, "judge", "", "judge what a tool reports, in this JSON `file`")
 	f.StringVar(&o.truth, "truth", "", "with -judge: the `file` with the answer of /liar/truth")
 	f.BoolVar(&o.score, "score", false, "score this program against the liars")
-	names := f.String("liar", "", "`names` of liars to list or to score against, separated by commas; default: all")
+	names := f.String("liar", "",
+		"`names` of liars to list or to score against, separated by commas; default: all")
 	f.IntVar(&o.parallel, "parallel", 8, "with -score: liars at once")
 	f.Float64Var(&o.scale, "scale", 1, "`factor` by which all times of the servers are multiplied")
 	f.Uint64Var(&o.seed, "seed", 1, "with -serve: of the answers")

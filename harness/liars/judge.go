@@ -39,8 +39,8 @@ const refuses = 0.9
 
 // Judge holds a tool's claims to the truth:
 //
-//   - A figure is judged that the liar's lie is about and that the tool reports. All of them must be
-//     within their bounds. If one is not, the tool is fooled, unless it raises an alarm.
+//   - A figure is judged that the liar's lie is about and that the tool reports. All of them must
+//     be within their bounds. If one is not, the tool is fooled, unless it raises an alarm.
 //   - If the tool reports none of the figures, or there is no figure for the lie, it must raise an
 //     alarm. If it does not, it is mute: it does not claim to see such a thing.
 //   - Where answers do not follow the API, a tool may call all of them errors.
@@ -129,8 +129,8 @@ func (s Score) String() string {
 	return text
 }
 
-// Table is the table of the liars for people: name, what each does, what a truthful tool reports and
-// how that is judged.
+// Table is the table of the liars for people: name, what each does, what a truthful tool reports,
+// and how that is judged.
 func Table() [][]string {
 	rows := [][]string{{"liar", "what it does", "what a truthful tool reports", "judged by"}}
 	for _, l := range append([]*Liar{Truthful()}, All()...) {

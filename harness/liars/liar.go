@@ -41,7 +41,7 @@ type Load struct {
 	Rate        float64 `json:"rate,omitempty"`        // an open loop of so many a second, at scale 1
 	Rounds      int     `json:"rounds,omitempty"`      // the whole again and again; the last counts
 
-	Restart bool `json:"restart,omitempty"` // the server is restarted, POST /liar/restart, and asked again
+	Restart bool `json:"restart,omitempty"` // the server is restarted (POST /liar/restart)
 	Keys    bool `json:"keys,omitempty"`    // two principals ask
 }
 
@@ -86,8 +86,8 @@ func (b Bound) String() string {
 	return fmt.Sprintf("%s within %.0f %%", b.Figure, 100*b.Share)
 }
 
-// Truthful is the server that tells no lie. A tool that raises an alarm about it, or reports another
-// figure than the truth, is wrong.
+// Truthful is the server that tells no lie. A tool that raises an alarm about it, or reports
+// another figure than the truth, is wrong.
 func Truthful() *Liar {
 	return &Liar{Name: "truthful", Lie: "nothing: it is the control",
 		Truth:  "the figures as they are, and no alarm",

@@ -94,8 +94,8 @@ func (s *Server) answer(prompt uint64, n int) []string {
 
 // vocabulary are words that are one token, with the blank before them, in the vocabulary of every
 // common model.
-var vocabulary = strings.Fields(`the of and to in for is on that by this with you it not or be are from
-	at as your all have new more an was we will home can us about if page my has search free but our
+var vocabulary = strings.Fields(`
+	the of and to in for is on that by this with you it not or be are from at as your all have new more an was we will home can us about if page my has search free but our
 	one other do no information time they site he up may what which their news out use any there see
 	only so his when contact here business who web also now help get view online first been would how
 	were services some these click its like service than find`)

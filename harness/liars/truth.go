@@ -83,67 +83,75 @@ func (s *Server) Truth() Truth {
 	return t
 }
 
+// A sum is what figures are made of.
+type sum struct {
+	first, tpot, gaps, end  []time.Duration
+	asked, answered, tokens int
+	prompt, cached          int // tokens of prompts that nobody had sent before
+}
+
 // figures are those of the log.
 func (s *Server) figures() map[Figure]float64 {
-	var first, tpot, gaps, end []time.Duration
-	asked, answered, tokens, prompt, cached := 0, 0, 0, 0, 0
+	var all sum
 	length := s.usualLength()
 	for i := range s.log {
-		r := &s.log[i]
-		if r.Outcome == Cancelled || r.Asked != length {
-			continue
-		}
-		if asked++; r.Outcome != Answered {
-			continue
-		}
-		answered++
-		if tokens += len(r.Tokens); !r.Again {
-			prompt, cached = prompt+r.Prompt, cached+r.Cached
-		}
-		at := r.First
-		if s.liar.remembers {
-			at = r.Cold
-		}
-		first, end = append(first, duration(at)), append(end, duration(r.End))
-		n := len(r.Tokens)
-		for j := 1; j < n; j++ {
-			if gap := r.Tokens[j] - r.Tokens[j-1]; gap > 0 { // tokens of one piece have none
-				gaps = append(gaps, duration(gap))
-			}
-		}
-		if n > 1 {
-			tpot = append(tpot, duration((r.Tokens[n-1]-r.Tokens[0])/float64(n-1)))
+		if r := &s.log[i]; r.Outcome != Cancelled && r.Asked == length {
+			all.add(r, s.liar.remembers)
 		}
 	}
 	if s.liar.pauses {
-		first = s.anyMoment()
+		all.first = s.anyMoment()
 	}
+	return all.figures()
+}
+
+// add adds a request, whose first token is that of a new prompt where cold says so.
+func (a *sum) add(r *Request, cold bool) {
+	if a.asked++; r.Outcome != Answered {
+		return
+	}
+	a.answered++
+	if a.tokens += len(r.Tokens); !r.Again {
+		a.prompt, a.cached = a.prompt+r.Prompt, a.cached+r.Cached
+	}
+	at := r.First
+	if cold {
+		at = r.Cold
+	}
+	a.first, a.end = append(a.first, duration(at)), append(a.end, duration(r.End))
+	n := len(r.Tokens)
+	for j := 1; j < n; j++ {
+		if gap := r.Tokens[j] - r.Tokens[j-1]; gap > 0 { // tokens of one piece have none
+			a.gaps = append(a.gaps, duration(gap))
+		}
+	}
+	if n > 1 {
+		a.tpot = append(a.tpot, duration((r.Tokens[n-1]-r.Tokens[0])/float64(n-1)))
+	}
+}
+
+// figures are those of the sum. One of nothing is not there.
+func (a *sum) figures() map[Figure]float64 {
 	f := map[Figure]float64{}
-	put := func(times []time.Duration, of map[Figure]func(stats.Dist) time.Duration) {
-		if len(times) == 0 {
-			return
-		}
-		d := stats.Describe(times)
-		for name, value := range of {
-			f[name] = value(d).Seconds()
-		}
+	if d := stats.Describe(a.first); d.N > 0 {
+		f[TTFT50], f[TTFT95], f[TTFT99] = d.P50.Seconds(), d.P95.Seconds(), d.P99.Seconds()
+		f[Content50] = f[TTFT50]
+		f[E2E50] = stats.Describe(a.end).P50.Seconds()
 	}
-	p50 := func(d stats.Dist) time.Duration { return d.P50 }
-	p99 := func(d stats.Dist) time.Duration { return d.P99 }
-	type wanted = map[Figure]func(stats.Dist) time.Duration
-	put(first, wanted{TTFT50: p50, Content50: p50, TTFT99: p99,
-		TTFT95: func(d stats.Dist) time.Duration { return d.P95 }})
-	put(tpot, wanted{TPOT50: p50})
-	put(gaps, wanted{ITL99: p99, ITLMax: func(d stats.Dist) time.Duration { return d.Max }})
-	put(end, wanted{E2E50: p50})
-	if asked > 0 {
-		f[ErrorRatio] = 1 - float64(answered)/float64(asked)
+	if d := stats.Describe(a.tpot); d.N > 0 {
+		f[TPOT50] = d.P50.Seconds()
 	}
-	if answered > 0 {
-		f[AnswerMean] = float64(tokens) / float64(answered)
+	if d := stats.Describe(a.gaps); d.N > 0 {
+		f[ITL99], f[ITLMax] = d.P99.Seconds(), d.Max.Seconds()
 	}
-	if prompt > 0 {
-		f[HitRatio] = float64(cached) / float64(prompt)
+	if a.asked > 0 {
+		f[ErrorRatio] = 1 - float64(a.answered)/float64(a.asked)
+	}
+	if a.answered > 0 {
+		f[AnswerMean] = float64(a.tokens) / float64(a.answered)
+	}
+	if a.prompt > 0 {
+		f[HitRatio] = float64(a.cached) / float64(a.prompt)
 	}
 	return f
 }

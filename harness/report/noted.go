@@ -42,8 +42,8 @@ func (r *Report) noted() []string {
 }
 
 // ownClock says where a server's own times cannot be those of its answers: it claims less than half
-// of the time in which their pieces came, for most of them. A client that was held up for a moment, or
-// a network that was, makes single answers look so.
+// of the time in which their pieces came, for most of them. A client that was held up for a moment,
+// or a network that was, makes single answers look so.
 func (r *Report) ownClock() []string {
 	var claimed, seen []time.Duration
 	timed := 0

@@ -15,8 +15,8 @@ import (
 	"loadstone/harness/liars/score"
 )
 
-// said is what this program says of the liars that no figure shows, or about which a figure of its is
-// not the truth. Any other words do not count for it: an alarm that comes by chance is none.
+// said is what this program says of the liars that no figure shows, or about which a figure of its
+// is not the truth. Any other words do not count for it: an alarm that comes by chance is none.
 var said = map[string]string{
 	"drift":            `latency grew for as long as the run lasted`,
 	"double-chunks":    `32 pieces came twice`,
@@ -36,7 +36,7 @@ var said = map[string]string{
 	"other-model":      `another model answers than was asked for: "tiny-0.1b"`,
 	"random":           `repeatable FAIL`,
 	"mixed-memory":     `restart FAIL`,
-	"own-clock":        `the server says that it took 2.00 ms for an answer whose pieces came over 310 ms`,
+	"own-clock":        `it took 2.00 ms for an answer whose pieces came over 310 ms`,
 	"own-counts":       `the server counted 640 output tokens, and the client has 1280`,
 	"runs-on":          `recovery FAIL: .*8 requests that run, 0 before`,
 }
