@@ -57,7 +57,7 @@ type usage struct {
 // An event is a piece of the answer's body. One without a text sends what was written, the head at
 // least.
 type event struct {
-	at     time.Duration // after the request came
+	at     time.Duration // after the server began with the request
 	text   string
 	tokens int // of the answer that come with it for the first time
 }
@@ -188,7 +188,7 @@ func (a *reply) send(ctx context.Context, w http.ResponseWriter) (whole bool) {
 	for name, values := range a.header {
 		head[name] = values
 	}
-	start := a.s.awake(a.q.came)
+	start := a.s.awake(a.q.begun)
 	until := func(at time.Duration) bool {
 		return wait(ctx, a.s.awake(start.Add(a.s.times(at))))
 	}

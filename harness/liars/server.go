@@ -68,6 +68,9 @@ const model = "truthful-1b"
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.liar.accepts {
+		w.Header().Set("Connection", "close") // so that the next request waits, too
+	}
 	switch r.Method + " " + r.URL.Path {
 	case "POST /v1/chat/completions":
 		s.chat(w, r)
@@ -147,7 +150,9 @@ type question struct {
 	texts  []string // of the messages
 	prefix []uint64 // hashes of the first message, the first two, and so on
 	tokens []int    // of the same
-	came   time.Time
+
+	came  time.Time // of its connection, where that had to wait
+	begun time.Time // when the server began with it
 }
 
 // secret is the first word of the conversation, by which load tools tell agents apart.
@@ -258,7 +263,7 @@ func (s *Server) begin(q *question, came time.Time) *reply {
 	if came.IsZero() {
 		came = time.Now()
 	}
-	q.came = came
+	q.came, q.begun = came, time.Now()
 	s.inFlight++
 	s.answers++
 	a := &reply{s: s, q: q, n: s.answers, alone: s.inFlight == 1, other: s.last,

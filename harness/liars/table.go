@@ -59,7 +59,7 @@ var early = []*Liar{
 		Lie: "lets a connection wait for 150 ms before it reads from it, and closes it " +
 			"after each answer",
 		Truth: "the time from when the request was sent", Load: usual, Bounds: []Bound{ttft, e2e},
-		accepts: true, says: func(r *reply) { r.header.Set("Connection", "close") }},
+		accepts: true},
 	{Name: "rare-stall", Lie: "lets 3 of 100 requests wait for two seconds more",
 		Truth: "a p99 of more than two seconds", Load: long,
 		Bounds: []Bound{{TTFT99, 0.15, 0.050}}, says: rareStall},

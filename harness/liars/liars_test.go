@@ -4,9 +4,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"gotest.tools/v3/assert"
 	"gotest.tools/v3/golden"
+
+	"loadstone/harness/client"
+	"loadstone/harness/client/clienttest"
 )
 
 // The documentation has the table that the servers are made from.
@@ -104,4 +108,20 @@ func TestJudge(t *testing.T) {
 		{Liar: "b", Verdict: Fooled}, {Liar: "c", Verdict: Mute}})
 	assert.Equal(t, s.String(), "the truth about 1 of 3 liars, fooled by 1, mute about 1; "+
 		"a false alarm about the truthful server")
+}
+
+// A connection that had to wait is in the truth about its request, and the server begins after it.
+func TestSlowAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := Find("slow-accept")
+		assert.NilError(t, err)
+		s := l.Server(Options{})
+		way, _ := clienttest.TransportTo(t, s.HTTP)
+		c := client.NewWithTransport("http://server", way)
+		r := c.Ask(t.Context(), c.Since(), client.Prompt{MaxTokens: AnswerTokens,
+			Messages: []client.Message{{Role: "user", Content: "Hello there"}}})
+		assert.Equal(t, r.TTFT(), acceptAfter+firstToken+2*promptToken)
+		synctest.Wait()
+		assert.Equal(t, duration(s.Truth().Figures[TTFT50]), r.TTFT())
+	})
 }
