@@ -83,7 +83,7 @@ async def run(job):
             api_url=url + "/v1/chat/completions", base_url=url, model_id="truthful-1b",
             model_name="truthful-1b", tokenizer=tok, input_requests=PROMPTS[:job["requests"]],
             logprobs=None, request_rate=job["rate"] or float("inf"), burstiness=1.0,
-            disable_tqdm=True, num_warmups=0, profile=False,
+            disable_tqdm=True, num_warmups=0, profile=False, ready_check_timeout_sec=30,
             selected_percentile_metrics=["ttft", "tpot", "itl", "e2el"],
             selected_percentiles=[50.0, 95.0, 99.0], ignore_eos=False, goodput_config_dict={},
             max_concurrency=job["concurrency"] or None, lora_modules=None, extra_headers=None,
