@@ -172,7 +172,7 @@ func goComponent(ctx context.Context, version string) (component, error) {
 			body, err = os.ReadFile(filepath.Join(filepath.Dir(root), name))
 		}
 		if err != nil {
-			return c, fmt.Errorf("Go's own licence: %w", err)
+			return c, fmt.Errorf("the licence of Go itself: %w", err)
 		}
 		c.texts = append(c.texts, text{name, body})
 	}
