@@ -31,10 +31,13 @@ func (p *Prompt) room(n int) []byte {
 	if p.out == nil {
 		return make([]byte, 0, n)
 	}
-	p.out.values, p.out.ends = nil, nil
+	p.out.forget()
 	p.out.bytes = slices.Grow(p.out.bytes[:0], n)
 	return p.out.bytes
 }
+
+// forget is called where bytes will not have the list of messages that they had.
+func (o *outgoing) forget() { o.values, o.ends = nil, nil }
 
 // listed is memory for a body of so many bytes, which begins with a head and a list of values. Those
 // that the last body had in the same places, which are the same memory, stand there already.

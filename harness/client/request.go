@@ -92,8 +92,9 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, *outgoi
 	p.out = out
 	d := c.dialectOf(p)
 	body, err := d.bodyOf(c.Model, p)
-	if err == nil {
+	if err == nil && len(c.Body) > 0 {
 		body, err = c.Body.Of(body)
+		out.forget() // the body's fields are in another order now
 	}
 	if err != nil {
 		return nil, nil, err
