@@ -11,11 +11,12 @@ type batch struct {
 	tokens, lens, starts, tables, windowSlots, rows []int32 // see Model.Step
 
 	seqs     []*sequence // the sequence of each entry of lens
-	sampling []*sequence // the sequence of each entry of rows
+	sampling []*sequence // the sequence of each entry of rows; with a draft it has several
 	admitted []*sequence // those that left the queue for this step
 
 	decoding int // sequences that decode
 	prompts  int // tokens of the other sequences
+	drafted  int // tokens of drafts
 }
 
 func (b *batch) reset() {
@@ -23,15 +24,16 @@ func (b *batch) reset() {
 	b.tokens, b.lens, b.starts, b.rows = b.tokens[:0], b.lens[:0], b.starts[:0], b.rows[:0]
 	b.tables, b.windowSlots = b.tables[:0], b.windowSlots[:0]
 	b.seqs, b.sampling, b.admitted = b.seqs[:0], b.sampling[:0], b.admitted[:0]
-	b.decoding, b.prompts = 0, 0
+	b.decoding, b.prompts, b.drafted = 0, 0, 0
 }
 
-// add appends a sequence's next chunk, and asks for logits when the chunk reaches the sequence's
-// last known token.
+// add appends a sequence's next chunk and its draft, and asks for logits when the chunk reaches the
+// sequence's last known token, and for those of the draft.
 func (b *batch) add(q *sequence) {
 	end := q.computed + q.chunk
 	b.tokens = append(b.tokens, q.tokens[q.computed:end]...)
-	b.lens = append(b.lens, int32(q.chunk))
+	b.tokens = append(b.tokens, q.draft...)
+	b.lens = append(b.lens, int32(q.chunk+len(q.draft)))
 	b.starts = append(b.starts, int32(q.computed))
 	b.tables = append(b.tables, q.claim.Blocks...)
 	b.windowSlots = q.claim.AppendSlots(b.windowSlots)
@@ -42,7 +44,10 @@ func (b *batch) add(q *sequence) {
 		b.prompts += q.chunk
 	}
 	if end == len(q.tokens) {
-		b.rows = append(b.rows, int32(len(b.tokens)-1))
-		b.sampling = append(b.sampling, q)
+		for i := range 1 + len(q.draft) {
+			b.rows = append(b.rows, int32(len(b.tokens)-1-len(q.draft)+i))
+			b.sampling = append(b.sampling, q)
+		}
 	}
+	b.drafted += len(q.draft)
 }

@@ -15,7 +15,7 @@ func (s *sched) check() {
 		s.checkSequence(q)
 		room := q.computed + q.claimed
 		if s.planned {
-			room += q.chunk
+			room += q.chunk + len(q.draft)
 		}
 		running[i] = kv.Holder{
 			ID:        q.id,

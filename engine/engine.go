@@ -48,7 +48,9 @@ type Engine struct {
 	logits   []float32
 	picks    []int32 // rows of the step of which nothing but the likeliest token is wanted
 	best     []int32
-	next     []int32 // tokens drawn in this step
+	next     []int32     // tokens drawn in this step
+	logprobs [][]Logprob // with each of them
+	drafts   draftPace
 	row      sample.Distribution
 	served   served
 }
@@ -147,6 +149,9 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
 		durable:   r.Durable || e.isDurable(who.Agent),
 		submitted: time.Now(),
+	}
+	if !e.cfg.NoDrafts {
+		j.seq.drafter = newDrafter(j.seq.tokens, len(r.Prompt)+r.MaxTokens)
 	}
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent, e.cfg.MaxBatch); err != nil {
 		e.noteRefusal(err)

@@ -21,6 +21,7 @@ type fakeModel struct {
 	blockTokens    int
 	blocks, slots  []cell
 
+	next  func(text []int32) int32 // nil: nextToken
 	steps int
 	// before is what a test wants to happen; it is called before a step with its 1-based number.
 	before func(step int) error
@@ -90,7 +91,7 @@ func (m *fakeModel) Step(tokens, lens, starts, tables, windowSlots, rows []int32
 			seq++
 		}
 		text, err := m.read(split[seq], starts[seq]+row-end+1)
-		return nextToken(text), err
+		return m.follow(text), err
 	}
 	clear(logits)
 	for i, row := range rows {
@@ -243,15 +244,34 @@ func nextToken(text []int32) int32 {
 	return int32(kv.Hash(uint64(len(text)), text) >> 33 % fakeVocab)
 }
 
+// parrot is a function of a model that mostly says what it has said before: three times in four the
+// token depends on the one before it alone, and else on the whole text.
+func parrot(text []int32) int32 {
+	if next := nextToken(text); next%4 == 0 {
+		return next
+	}
+	return nextToken(text[len(text)-1:])
+}
+
+func (m *fakeModel) follow(text []int32) int32 {
+	if m.next != nil {
+		return m.next(text)
+	}
+	return nextToken(text)
+}
+
 // foretell returns the answer that any engine must give to a request.
-func foretell(r Request) []int32 {
+func foretell(r Request) []int32 { return foretellBy(nextToken, r) }
+
+// foretellBy is foretell where the model has this function.
+func foretellBy(next func([]int32) int32, r Request) []int32 {
 	text := slices.Clone(r.Prompt)
 	draws := sample.New(r.Sampling, nil, 0)
 	var row sample.Distribution
 	logits := make([]float32, fakeVocab)
 	for range r.MaxTokens {
 		clear(logits)
-		logits[nextToken(text)] = 1
+		logits[next(text)] = 1
 		t, _ := draws.Draw(logits, &row)
 		if slices.Contains(r.Stop, t) {
 			break

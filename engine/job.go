@@ -34,7 +34,7 @@ func (e *Engine) cancel(id uint64, cause error, now time.Time) {
 func (e *Engine) deliver(ev event, now time.Time, err error) {
 	j := e.jobs[ev.seq.id]
 	if ev.token != noToken {
-		t := Token{ID: ev.token, Logprobs: j.sampler.Logprobs()}
+		t := Token{ID: ev.token, Logprobs: e.logprobs[ev.row]}
 		if j.first.IsZero() {
 			j.first = now
 			start := j.start(now)
@@ -63,6 +63,8 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 		Finish:       ev.finish,
 		PromptTokens: q.prompt,
 		OutputTokens: len(q.tokens) - q.prompt,
+		Drafted:      q.drafted,
+		Accepted:     q.accepted,
 	}
 	if !j.first.IsZero() {
 		r.Decode = now.Sub(j.first)

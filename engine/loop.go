@@ -30,7 +30,9 @@ func (e *Engine) run(writer *sync.WaitGroup) {
 func (e *Engine) iterate() bool {
 	e.takeMail()
 	worked := e.copyIn()
-	b := e.sched.plan(e.pace.limits(e.sched.load()))
+	l := e.sched.load()
+	prompts, rows := e.pace.limits(l)
+	b := e.sched.plan(prompts, rows, e.drafting(l, rows))
 	if e.disk != nil {
 		e.disk.rescue()
 	}
@@ -50,7 +52,7 @@ func (e *Engine) iterate() bool {
 		events = e.sched.Commit(e.next)
 	}
 	if err == nil {
-		e.pace.took(b.decoding, b.prompts, e.pace.clock().Sub(start))
+		e.notePace(b, e.pace.clock().Sub(start))
 	}
 	now := time.Now()
 	for _, ev := range events {
@@ -59,6 +61,30 @@ func (e *Engine) iterate() bool {
 	e.settle()
 	e.copyOut()
 	return true
+}
+
+// drafting returns what drafts the next step may have, in which so many sequences decode. Where
+// several principals run something, each stream may have one token of a draft, so that a step
+// takes little longer than the others have to expect.
+func (e *Engine) drafting(l load, streams int) drafting {
+	streams = min(streams, l.decoding)
+	rows := e.cfg.StepTokens - streams
+	if l.several {
+		rows = min(rows, streams)
+	}
+	return e.drafts.limits(streams, e.pace.decode[streams], rows)
+}
+
+// notePace notes how long a step took.
+func (e *Engine) notePace(b *batch, d time.Duration) {
+	if b.prompts == 0 {
+		e.drafts.took(b.drafted, d, e.pace.decode[b.decoding])
+	}
+	if b.drafted == 0 {
+		e.pace.took(b.decoding, b.prompts, d)
+	} else {
+		e.pace.step += (d - e.pace.step) / 8
+	}
 }
 
 // copyOut copies a portion of the memories that are to be saved. It reports whether there were any.
@@ -150,19 +176,29 @@ func (e *Engine) compute(b *batch) error {
 	return nil
 }
 
-// draw finds the token of each sequence that is to have one: the model's pick, or one drawn from
-// its row of logits.
+// draw finds the token of each row: the model's pick, or one drawn from its logits. From the rows of
+// a draft that are of no use nothing is drawn.
 func (e *Engine) draw(b *batch) {
-	e.next = e.next[:0]
+	e.next, e.logprobs = e.next[:0], e.logprobs[:0]
 	logits, best := e.logits, e.best
-	for _, q := range b.sampling {
-		j, token := e.jobs[q.id], noToken
-		if j.sampler.Greedy() {
-			token, best = best[0], best[1:]
-		} else {
-			token, logits = e.drawFor(j, logits[:e.vocab]), logits[e.vocab:]
+	for row := 0; row < len(b.sampling); {
+		q := b.sampling[row]
+		j, of := e.jobs[q.id], true // whether the row follows from the tokens drawn
+		for i := range 1 + len(q.draft) {
+			token, noted := noToken, []Logprob(nil)
+			if j.sampler.Greedy() {
+				token, best = best[0], best[1:]
+			} else {
+				if of {
+					token = e.drawFor(j, logits[:e.vocab])
+					noted = j.sampler.Logprobs()
+				}
+				logits = logits[e.vocab:]
+			}
+			of = of && i < len(q.draft) && token == q.draft[i] && !slices.Contains(q.stop, token)
+			e.next, e.logprobs = append(e.next, token), append(e.logprobs, noted)
+			row++
 		}
-		e.next = append(e.next, token)
 	}
 }
 

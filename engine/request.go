@@ -120,6 +120,8 @@ type Result struct {
 
 	PromptTokens int           // length of the prompt
 	OutputTokens int           // tokens delivered
+	Drafted      int           // tokens of drafts computed along with the answer's; see Config.NoDrafts
+	Accepted     int           // those that are in the answer
 	Decode       time.Duration // from the first token to the end
 }
 

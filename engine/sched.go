@@ -54,12 +54,14 @@ type sched struct {
 // counters count what the scheduler has done; see Stats.
 type counters struct {
 	steps, promptTokens, cachedTokens, outputTokens uint64
+	drafted, accepted                               uint64
 	admitted, finished, cancelled, failed           uint64
 }
 
 // An event says what a step, or Cancel, did to a sequence: it got a token, or ended, or both.
 type event struct {
 	seq    *sequence
+	row    int    // of the batch, of which the token was drawn
 	token  int32  // noToken: none
 	finish Finish // "": the sequence goes on
 }
@@ -104,11 +106,11 @@ func (s *sched) Cancel(id uint64) (event, bool) {
 // Plan returns what the next step computes: a token of each sequence that decodes and as many
 // prompt tokens as allowed; nil if nothing runs. A batch without sequences, because all that run
 // are restoring, is not a step: Plan again. The batch is valid until the next Plan.
-func (s *sched) Plan(prompts int) *batch { return s.plan(prompts, s.maxBatch) }
+func (s *sched) Plan(prompts int) *batch { return s.plan(prompts, s.maxBatch, drafting{}) }
 
-// plan is Plan with at most so many sequences that decode, where several principals run something.
-// At least one of each principal does.
-func (s *sched) plan(prompts, rows int) *batch {
+// plan is Plan with at most so many sequences that decode, where several principals run something,
+// and with drafts. At least one sequence of each principal decodes.
+func (s *sched) plan(prompts, rows int, d drafting) *batch {
 	s.mustBeBetween("Plan")
 	s.batch.reset()
 	s.admit()
@@ -116,9 +118,10 @@ func (s *sched) plan(prompts, rows int) *batch {
 		return nil
 	}
 	s.divide(prompts, rows)
+	s.giveDrafts(d)
 	for _, q := range s.running {
 		if q.chunk > 0 {
-			s.store.Grow(&q.claim, q.computed+q.chunk)
+			s.store.Grow(&q.claim, q.computed+q.chunk+len(q.draft))
 			s.batch.add(q)
 		}
 	}
@@ -194,7 +197,8 @@ func (s *sched) catchUp(q *sequence) {
 
 // Commit records that the planned step has run. next has a token for each of the batch's rows, or
 // noToken where none could be drawn; such a sequence ends with FinishError and is not remembered.
-// The events are in the batch's order and valid until the next step.
+// The rows of a draft mean something up to the first that another token was drawn from. The events
+// are in the batch's order and valid until the next step.
 func (s *sched) Commit(next []int32) []event {
 	s.ran("Commit")
 	if len(next) != len(s.batch.rows) {
@@ -202,19 +206,35 @@ func (s *sched) Commit(next []int32) []event {
 	}
 	row := 0
 	for _, q := range s.batch.seqs {
-		sampled := row < len(s.batch.sampling) && s.batch.sampling[row] == q
-		if sampled && next[row] == noToken {
-			s.events = append(s.events, s.end(q, noToken, FinishError))
-			row++
+		if row == len(s.batch.sampling) || s.batch.sampling[row] != q {
+			s.advance(q)
 			continue
 		}
-		s.advance(q)
-		if sampled {
-			s.events = append(s.events, s.append(q, next[row]))
-			row++
-		}
+		rows := 1 + len(q.draft)
+		s.take(q, next[row:row+rows], row)
+		row += rows
 	}
 	return s.events
+}
+
+// take gives a sequence the tokens that were drawn from its rows, of which the first is the given
+// one of the batch.
+func (s *sched) take(q *sequence, drawn []int32, row int) {
+	s.noteDraft(q, drawn[0])
+	for i, token := range drawn {
+		if token == noToken {
+			s.events = append(s.events, s.end(q, noToken, FinishError))
+			return
+		}
+		s.advance(q)
+		ev := s.append(q, token)
+		ev.row = row + i
+		s.events = append(s.events, ev)
+		if ev.finish != "" || i == len(q.draft) || !s.verify(q, i, token) {
+			return
+		}
+		q.chunk = 1 // the draft's token is the sequence's now, and its KV is computed
+	}
 }
 
 // Fail records that the planned step has failed. Every sequence that was in it, or began with one

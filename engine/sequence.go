@@ -14,7 +14,10 @@ type sequence struct {
 	tokens   []int32  // the prompt, then the answer so far
 	claim    kv.Claim // its blocks, and what it is promised
 	computed int      // tokens whose KV is in its blocks
-	chunk    int      // tokens in the planned step
+	chunk    int      // tokens in the planned step, without those of the draft
+
+	drafter *drafter // nil: it is given no drafts
+	draft   []int32  // in the planned step, after the chunk; a part of tokens
 
 	branch int // full blocks it shares with others, to be kept as a prefix once computed; 0: none
 
@@ -27,6 +30,8 @@ type sequence struct {
 	passed int    // how many started before it although it was first in line
 	cached int    // tokens of the prompt that were never computed
 	miss   string // see Start.Miss
+
+	drafted, accepted int // tokens of its drafts, and those that were right
 }
 
 // extentOf says how large a sequence can become. The KV of its very last token is never computed.

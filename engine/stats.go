@@ -49,6 +49,8 @@ type Stats struct {
 	PromptTokens uint64 // of requests whose prompt is done, computed or not
 	CachedTokens uint64 // those of PromptTokens that came from the cache
 	OutputTokens uint64 // tokens delivered
+	Drafted      uint64 // tokens of drafts computed along with those; see Config.NoDrafts
+	Accepted     uint64 // those of them that were delivered
 	Admitted     uint64 // requests that left the queue to run
 	Finished     uint64 // requests that ended with FinishStop or FinishLength
 	Cancelled    uint64 // requests that ended with FinishCancelled, queued or running
@@ -209,6 +211,8 @@ func (s *sched) Stats() Stats {
 		PromptTokens: c.promptTokens,
 		CachedTokens: c.cachedTokens,
 		OutputTokens: c.outputTokens,
+		Drafted:      c.drafted,
+		Accepted:     c.accepted,
 		Admitted:     c.admitted,
 		Finished:     c.finished,
 		Cancelled:    c.cancelled,
