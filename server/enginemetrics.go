@@ -22,6 +22,11 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		labelled{"prompt", float64(st.PromptTokens)}, labelled{"cached", float64(st.CachedTokens)},
 		labelled{"computed", float64(st.PromptTokens - st.CachedTokens)},
 		labelled{"output", float64(st.OutputTokens)})
+	b = appendSeries(b, "loadstone_draft_tokens_total", "counter",
+		"Tokens of drafts that were computed along with those of answers, by whether they were right. "+
+			"Those that were are in loadstone_tokens_total too.", "kind",
+		labelled{"accepted", float64(st.Accepted)},
+		labelled{"rejected", float64(st.Drafted - st.Accepted)})
 	b = appendSeries(b, "loadstone_cache_hits_total", "counter",
 		"Requests that ran, by the slowest tier that the cached tokens of their prompt came from. "+
 			"cold: no tokens were cached.",

@@ -126,7 +126,7 @@ func (info *statusInfo) addStats(st engine.Stats) {
 		"finished": st.Finished, "cancelled": st.Cancelled, "failed": st.Failed,
 		"steps": st.Steps, "batch_sequences": st.BatchSequences,
 		"prompt_tokens": st.PromptTokens, "cached_tokens": st.CachedTokens,
-		"output_tokens": st.OutputTokens,
+		"output_tokens": st.OutputTokens, "drafted_tokens": st.Drafted, "accepted_tokens": st.Accepted,
 
 		"hot": st.FromHot, "disk": st.FromDisk, "cold": st.FromCold,
 		"evictions": st.Evictions, "restores": st.Restores, "saves": st.Saves,

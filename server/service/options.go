@@ -110,6 +110,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.engine.StepTokens, "step-tokens", 256,
 		"largest number of tokens in one step of the model; "+
 			"beside running answers, prompts get fewer, depending on what steps cost")
+	f.BoolVar(&o.engine.NoDrafts, "no-drafts", false,
+		"compute one token of an answer in each step, and no draft of those that may follow. Answers "+
+			"are the same; drafts repeat what the prompt or the answer has, and are not made where "+
+			"they cost more than they save")
 	f.IntVar(&o.engine.MaxQueue, "max-queue", 512, "requests that may wait; further ones get 429")
 	f.IntVar(&o.engine.MaxPerAgent, "max-per-agent", 0,
 		"requests of one agent that may wait or run; "+

@@ -30,7 +30,10 @@ type Usage struct {
 	OutputTokens int
 	// ReasoningTokens are those of OutputTokens that are of the reasoning, its marks included.
 	ReasoningTokens int
-	Start           engine.Start // what the cache was worth to the prompt
+	// Drafted counts the tokens of drafts that were computed along with the answer's, and Accepted
+	// those of them that are in the answer; see engine.Config.NoDrafts.
+	Drafted, Accepted int
+	Start             engine.Start // what the cache was worth to the prompt
 
 	// CacheableTokens is how many of the prompt's tokens are cached now, whether they were before
 	// or not. A named agent's prompt is kept to the last token, an anonymous one's in whole blocks.

@@ -22,6 +22,8 @@ func SumUsage(all []Answer) Usage {
 	for _, a := range all[1:] {
 		u.OutputTokens += a.Usage.OutputTokens
 		u.ReasoningTokens += a.Usage.ReasoningTokens
+		u.Drafted += a.Usage.Drafted
+		u.Accepted += a.Usage.Accepted
 	}
 	return u
 }

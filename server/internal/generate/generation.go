@@ -41,7 +41,8 @@ type Generation struct {
 	assembly assembly     // of the text and the calls so far
 	scratch  []byte
 
-	decode time.Duration // from the first token to the end, known after Finish
+	decode            time.Duration // from the first token to the end, known after Finish
+	drafted, accepted int           // tokens of drafts, known after Finish
 }
 
 // Values of Generation.proper that are no index.
@@ -176,6 +177,7 @@ func (g *Generation) Finish() (Answer, error) {
 	}
 	result := g.stream.Result()
 	g.start, g.decode = result.Start, result.Decode
+	g.drafted, g.accepted = result.Drafted, result.Accepted
 	a := Answer{
 		Reasoning: g.assembly.reasoning,
 		Text:      g.assembly.text,
@@ -278,6 +280,8 @@ func (g *Generation) Usage() Usage {
 		PromptTokens:    g.PromptTokens,
 		OutputTokens:    len(g.ids),
 		ReasoningTokens: g.thought,
+		Drafted:         g.drafted,
+		Accepted:        min(g.accepted, len(g.ids)),
 		Start:           g.start,
 		CacheableTokens: max(cacheable, g.start.CachedTokens),
 	}

@@ -26,12 +26,14 @@ type usage struct {
 	CompletionTokens int           `json:"completion_tokens"`
 	TotalTokens      int           `json:"total_tokens"`
 	Details          promptDetails `json:"prompt_tokens_details"`
-	// nil where the model did not think
+	// nil where the model did not think and no drafts were made
 	Completion *completionDetails `json:"completion_tokens_details,omitempty"`
 }
 
 type completionDetails struct {
 	ReasoningTokens int `json:"reasoning_tokens"`
+	Accepted        int `json:"accepted_prediction_tokens,omitempty"`
+	Rejected        int `json:"rejected_prediction_tokens,omitempty"`
 }
 
 // promptDetails says, beyond OpenAI's cached_tokens, what the cache was worth to this prompt.
@@ -45,8 +47,8 @@ type promptDetails struct {
 
 func newUsage(u generate.Usage) usage {
 	var completion *completionDetails
-	if u.ReasoningTokens > 0 {
-		completion = &completionDetails{u.ReasoningTokens}
+	if u.ReasoningTokens > 0 || u.Drafted > 0 {
+		completion = &completionDetails{u.ReasoningTokens, u.Accepted, u.Drafted - u.Accepted}
 	}
 	return usage{
 		Completion:       completion,
