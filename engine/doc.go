@@ -20,6 +20,11 @@
 // to the request's Stream, whose channel holds the whole answer, so nothing that a client does
 // can hold up a step.
 //
+// Where the last tokens of a request that decodes have come before, in its prompt or its answer, the
+// step computes what followed them then as well, as a draft. Each token is drawn as ever, and as long
+// as the draft has the same one, the next row is of use: so an answer that repeats its context
+// takes fewer steps, and is bitwise the same (see drafter and Config.NoDrafts).
+//
 // When the request ends, or is cancelled, its tokens and blocks become its agent's memory: prompt
 // and answer, except the last token, whose KV was never computed. Blocks it did not use are free
 // before the next step.
@@ -119,5 +124,6 @@
 //	retired      of a chain: its agent has gone on, and it is kept only until it is saved
 //	turn         one question of an agent and its answer
 //	row          one position's logits
+//	draft        tokens that may come next, computed along with the one that does
 //	pick         the likeliest token of a row, found by the model
 package engine
