@@ -64,15 +64,13 @@ func (e *Engine) iterate() bool {
 }
 
 // drafting returns what drafts the next step may have, in which so many sequences decode. Where
-// several principals run something, each stream may have one token of a draft, so that a step
-// takes little longer than the others have to expect.
+// several principals run something there are none: a draft of one would lengthen the others' step.
 func (e *Engine) drafting(l load, streams int) drafting {
-	streams = min(streams, l.decoding)
-	rows := e.cfg.StepTokens - streams
 	if l.several {
-		rows = min(rows, streams)
+		return drafting{}
 	}
-	return e.drafts.limits(streams, e.pace.decode[streams], rows)
+	streams = min(streams, l.decoding)
+	return e.drafts.limits(streams, e.pace.decode[streams], e.cfg.StepTokens-streams)
 }
 
 // notePace notes how long a step took.

@@ -158,7 +158,7 @@ func (w *world) do(line string) (string, error) {
 			prompts = n
 		}
 		if args["rows"] != "" {
-			return printBatch(w.sched.plan(prompts, number("rows"))), nil
+			return printBatch(w.sched.plan(prompts, number("rows"), drafting{})), nil
 		}
 		return printBatch(w.sched.Plan(prompts)), nil
 	case "commit":
