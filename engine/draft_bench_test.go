@@ -36,6 +36,7 @@ func BenchmarkDrafts(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer m.Close()
+			keep := &benchModel{Model: m}
 			files, err := filepath.Glob("testdata/drafts/*.txt")
 			if err != nil {
 				b.Fatal(err)
@@ -56,7 +57,7 @@ func BenchmarkDrafts(b *testing.B) {
 						kind = "drawn"
 					}
 					b.Run("work="+work+"/"+kind, func(b *testing.B) {
-						benchDrafts(b, m, prompt, text.StopTokens(), temperature)
+						benchDrafts(b, keep, prompt, text.StopTokens(), temperature)
 					})
 				}
 			}
@@ -65,10 +66,9 @@ func BenchmarkDrafts(b *testing.B) {
 }
 
 // benchDrafts measures one kind of answer, from its first token on.
-func benchDrafts(b *testing.B, m Model, prompt, stop []int32, temperature float64) {
-	keep := &benchModel{Model: m}
+func benchDrafts(b *testing.B, m *benchModel, prompt, stop []int32, temperature float64) {
 	answer := func(noDrafts bool) ([]int32, Result) {
-		e, err := New(Config{Model: keep, KVBytes: benchTokens * int64(tokenBytes(m)),
+		e, err := New(Config{Model: m, KVBytes: benchTokens * int64(tokenBytes(m)),
 			NoDrafts: noDrafts})
 		if err != nil {
 			b.Fatal(err)
