@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"loadstone/harness/client"
 	"loadstone/harness/load"
@@ -52,6 +53,7 @@ type Derivation struct {
 	records []record.Record
 	found   []Deviation
 	derived int
+	begun   map[int]time.Duration // when each agent's first request of the load was due
 }
 
 // Derive makes the requests of a run again from the load's seeds and returns how many there are, and
@@ -80,6 +82,7 @@ func (d Derivation) Derive(a *record.Asked, records []record.Record) (n int, fou
 	l.Seeds.Text = load.Derive(l.Seeds.Text, l.Name+" "+d.Level.String(), d.Run)
 	s := &server{size: promptSize{a.TemplateTokens, a.WordTokens}}
 	d.x, d.records = &execution{load: l, server: s, ready: map[int]*agent{}}, records
+	d.begun = map[int]time.Duration{}
 	d.x.place = record.Place{Scenario: d.Scenario, Level: d.Level, Run: d.Run}
 	d.all()
 	return d.derived, d.found, nil
@@ -179,6 +182,27 @@ func (d *Derivation) all() {
 		d.derived++
 	}
 	d.amounts(len(own), measured)
+	d.arrivals()
+}
+
+// arrivals holds the agents of an open loop to when the seeds have them arrive. The load's start is
+// not recorded: it is the first agent's.
+func (d *Derivation) arrivals() {
+	var start time.Duration
+	n := 0
+	for at := range d.x.load.Arrivals() {
+		begun, ok := d.begun[n]
+		switch {
+		case !ok:
+			return
+		case n == 0:
+			start = begun - at
+		case begun-at != start:
+			d.deviates(-1, "agent %d arrived %v after the load's start, and the seeds have %v", n, begun-start, at)
+			return
+		}
+		n++
+	}
 }
 
 func placeKey(p *record.Place) string { return p.Agent + " " + strconv.Itoa(p.Turn) }
@@ -217,6 +241,9 @@ func (d *Derivation) agent(n int, epoch string, own []int, digests map[string][]
 			d.compare(a, i, &q, digests)
 			switch {
 			case !filling(l, &r, q.call):
+				if _, ok := d.begun[n]; !ok {
+					d.begun[n] = r.Due - q.call.Pause
+				}
 				sent++
 			case r.Outcome != record.OK: // it had another try, from the beginning
 				a.close()

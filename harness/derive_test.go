@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"loadstone/harness"
 	"loadstone/harness/client"
@@ -75,9 +76,24 @@ func TestDerive(t *testing.T) {
 					return slices.Delete(r, i, i+1)
 				},
 				"stranger": func(r []record.Record) []record.Record { r[len(r)/2].Agent = "another-1-xyz"; return r },
-				"twice":    func(r []record.Record) []record.Record { return append(r, r[len(r)-1]) },
+				"early": func(r []record.Record) []record.Record {
+					i := slices.IndexFunc(r, func(r record.Record) bool { return !r.Warmup && r.Turn == 1 })
+					if i < 0 || l.Together > 0 {
+						i = len(r) - 1
+					}
+					if l.Rate != nil || l.Burst.Size > 0 || l.Together == 0 && r[i].Turn == 1 {
+						r[i].Due -= time.Microsecond
+						return r
+					}
+					return nil // when it was due the seeds do not say
+				},
+				"twice": func(r []record.Record) []record.Record { return append(r, r[len(r)-1]) },
 			} {
-				if _, found, _ := d.Derive(run.Asked, change(slices.Clone(records))); len(found) == 0 {
+				changed := change(slices.Clone(records))
+				if changed == nil {
+					continue
+				}
+				if _, found, _ := d.Derive(run.Asked, changed); len(found) == 0 {
 					t.Errorf("%s: %s was not noticed", name, what)
 				}
 			}

@@ -19,8 +19,8 @@
 // were measured: the signer could have made them up.
 //
 // What is not in the records is held to its sum alone: the name of the machine and the model, the
-// client's calibration, how long the server took to start, the logs, and the texts of answers,
-// whose digests are in the records.
+// client's calibration, what the server said it counted, how long it took to start, the logs, the
+// pages of a soak, and the texts of answers, whose digests are in the records.
 //
 // # Other versions
 //
