@@ -95,11 +95,14 @@ const maxTokens, maxCalls = 4 << 20, 1 << 20
 // sane refuses a load that was read and cannot have been measured.
 func sane(l *load.Load, a *record.Asked) error {
 	for name, amount := range map[string]load.Amount{"prompt": l.Prompt, "follow-up": l.FollowUp,
-		"answer": l.Answer, "fan-out": l.FanOut, "compact": l.Compact.To,
-		"sub-agents": l.SubAgents.Number, "calls of sub-agents": l.SubAgents.Calls,
+		"answer": l.Answer, "fan-out": l.FanOut, "compact": l.Compact.At, "summary": l.Compact.To,
+		"sub-agents": l.SubAgents.Number, "calls of sub-agents": l.SubAgents.Calls, "think": l.Think,
+		"turns": l.Turns, "cancel after": l.Cancel.After, "cancel pieces": l.Cancel.Pieces,
 		"system": load.Fixed(float64(l.SystemTokens)), "systems": load.Fixed(float64(l.System))} {
-		if !(max(amount.A, amount.B) <= maxTokens) {
-			return fmt.Errorf("load %s: %s is %v, more than anybody measures", l.Name, name, amount)
+		inRange := func(n float64) bool { return n >= 0 && n <= maxTokens } // no NaN is
+		endless := name == "turns" && amount == load.Endless
+		if !endless && !(inRange(amount.A) && inRange(amount.B) && inRange(amount.Max)) {
+			return fmt.Errorf("load %s: %s is %v, which nobody measures", l.Name, name, amount)
 		}
 	}
 	if !(a.WordTokens > 0.01 && a.WordTokens < 1000 && a.TemplateTokens >= 0) {

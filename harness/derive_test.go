@@ -104,3 +104,18 @@ func TestDerive(t *testing.T) {
 		}
 	}
 }
+
+// A load of a file of somebody else's, which nobody can have measured, is refused before anything is
+// drawn from it.
+func TestDeriveHostile(t *testing.T) {
+	for _, fields := range []string{`"Turns":"NaN"`, `"Turns":"uniform 0 +Inf"`, `"Prompt":"+Inf"`, `"Prompt":"1e18"`,
+		`"FanOut":"1e300"`, `"Answer":"uniform 0 NaN"`, `"SystemTokens":1000000000000,"System":1`, `"System":-1`,
+		`"Think":"NaN"`, `"Cancel":{"Share":1,"Pieces":"+Inf"}`, `"Nonsense":1`, `"Concurrency":0`} {
+		a := &record.Asked{Form: record.AskedForm, WordTokens: 1,
+			Load: []byte(`{"Name":"x","Requests":1,"Concurrency":1,` + fields + `}`)}
+		records := []record.Record{{Place: record.Place{Scenario: "x", Agent: "x-0-y"}, Outcome: record.OK}}
+		if _, _, err := (harness.Derivation{Scenario: "x"}).Derive(a, records); err == nil {
+			t.Errorf("%s was not refused", fields)
+		}
+	}
+}
