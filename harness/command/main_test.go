@@ -129,7 +129,7 @@ func TestCheckFails(t *testing.T) {
 	}))
 	defer wrong.Close()
 	code, stdout, stderr := loadstone(t, "", "check", "-q", "-url", wrong.URL, "-agents", "2", "-aborts", "1")
-	if code != exitFailed || !strings.Contains(stderr, "1 of 12 checks fail") || !strings.Contains(stdout, "an answer of 0 tokens has a text of 2 bytes") {
+	if code != exitFailed || !strings.Contains(stderr, "1 of 13 checks fail") || !strings.Contains(stdout, "an answer of 0 tokens has a text of 2 bytes") {
 		t.Errorf("exit %d, %s%s", code, stdout, stderr)
 	}
 	if !strings.Contains(stdout, "recovery    unknown") {
