@@ -596,9 +596,6 @@ func TestMetamorphicFamilies(t *testing.T) {
 				if backend == "mlx" && !metal.Available {
 					t.Skip(metal.ErrUnavailable)
 				}
-				if backend == "mlx" && kind == oracle.MixtureOfExperts {
-					t.Skip("a mixture of experts runs on ref alone")
-				}
 				on := onFamily(t, kind, backend)
 				on.only = []string{"roomy", "batch of one", "odd chunks", "tiny pool", "restarts"}
 				if backend == "mlx" { // which takes its time to open

@@ -44,10 +44,47 @@ int ls_init(char *err, size_t errlen) {
   });
 }
 
+static MLP load_mlp(Weights &w, const std::string &p, int hidden, int inner) {
+  return {w.linear(p + "gate", inner, hidden), w.linear(p + "up", inner, hidden),
+          w.linear(p + "down", hidden, inner)};
+}
+
+// Stacks a matrix of all experts, which then is in memory twice until the caller drops the experts.
+static Stack stacked(const std::vector<MLP> &experts, Linear MLP::*which) {
+  const Linear &first = experts[0].*which;
+  Stack s{.group = first.group, .bits = first.bits};
+  const auto put = [&](std::optional<array> &to, std::optional<array> Linear::*part) {
+    std::vector<array> all;
+    for (const MLP &e : experts) {
+      if (!(e.*which.*part)) {
+        return;
+      }
+      all.push_back(*(e.*which.*part));
+    }
+    mx::eval(to.emplace(mx::stack(all)));
+  };
+  put(s.w, &Linear::w), put(s.scales, &Linear::scales), put(s.biases, &Linear::biases);
+  return s;
+}
+
+static void load_experts(Weights &w, const ls_config &c, const std::string &p, Layer &l) {
+  l.router = w.exact(p + "router", c.experts, c.hidden);
+  for (int x = 0; x < c.experts; x++) {
+    MLP m = load_mlp(w, p + "experts." + std::to_string(x) + ".", c.hidden, c.expert_intermediate);
+    m.gate.steady = m.up.steady = m.down.steady = true;
+    l.experts.push_back(std::move(m));
+  }
+  if (c.graph) {
+    l.gates = stacked(l.experts, &MLP::gate), l.ups = stacked(l.experts, &MLP::up);
+    l.downs = stacked(l.experts, &MLP::down);
+    l.experts.clear();
+  }
+}
+
 static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding, bool rotates) {
   const std::string p = "layers." + std::to_string(i) + ".";
   const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  return Layer{
+  Layer l{
       .sliding = sliding,
       .rotates = rotates,
       .attn_norm = w.norm(p + "attn_norm", c.hidden),
@@ -60,10 +97,13 @@ static Layer load_layer(Weights &w, const ls_config &c, int i, bool sliding, boo
       .k = w.linear(p + "k", kv, c.hidden),
       .v = w.linear(p + "v", kv, c.hidden),
       .o = w.linear(p + "o", c.hidden, q),
-      .gate = w.linear(p + "gate", c.intermediate, c.hidden),
-      .up = w.linear(p + "up", c.intermediate, c.hidden),
-      .down = w.linear(p + "down", c.hidden, c.intermediate),
   };
+  if (c.experts > 0) {
+    load_experts(w, c, p, l);
+  } else {
+    l.mlp = load_mlp(w, p, c.hidden, c.intermediate);
+  }
+  return l;
 }
 
 int ls_open(const ls_config *config, const ls_tensor *tensors, int32_t ntensors, ls_model **out,
@@ -124,11 +164,31 @@ static int64_t bytes(const Linear &l) {
   return int64_t(n);
 }
 
+static int64_t bytes(const MLP &m) { return bytes(m.gate) + bytes(m.up) + bytes(m.down); }
+
+// The bytes of all experts of a layer, 0 without them.
+static int64_t expert_bytes(const Layer &l) {
+  int64_t n = 0;
+  for (const MLP &e : l.experts) {
+    n += bytes(e);
+  }
+  for (const Stack *s : {&l.gates, &l.ups, &l.downs}) {
+    for (const auto *a : {&s->w, &s->scales, &s->biases}) {
+      n += *a ? (*a)->nbytes() : 0;
+    }
+  }
+  return n;
+}
+
 int64_t ls_decode_bytes(const ls_model *m) {
   int64_t n = bytes(m->head ? *m->head : m->embed);
   for (const Layer &l : m->layers) {
-    for (const Linear *w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
+    for (const Linear *w : {&l.q, &l.k, &l.v, &l.o}) {
       n += bytes(*w);
+    }
+    n += bytes(l.mlp);
+    if (l.router) {
+      n += bytes(*l.router) + expert_bytes(l) / m->config.experts * m->config.active_experts;
     }
   }
   return n;
@@ -137,6 +197,9 @@ int64_t ls_decode_bytes(const ls_model *m) {
 int64_t ls_weight_bytes(const ls_model *m) {
   int64_t n = ls_decode_bytes(m) + (m->head ? bytes(m->embed) : 0) + m->norm.nbytes();
   for (const Layer &l : m->layers) {
+    if (l.router) {
+      n += expert_bytes(l) - expert_bytes(l) / m->config.experts * m->config.active_experts;
+    }
     n += l.attn_norm.nbytes() + l.mlp_norm.nbytes();
     for (const auto *a : {&l.post_attn_norm, &l.post_mlp_norm, &l.q_norm, &l.k_norm}) {
       n += *a ? (*a)->nbytes() : 0;

@@ -49,6 +49,10 @@ typedef struct {
   // 1 + query_beta ln(1 + floor(p / query_every)).
   float query_beta;
   int32_t query_every;
+  // Of a mixture of experts, else 0: how many a layer has, to how many each token goes, and the
+  // size that intermediate is of other networks. The shares of a token's experts sum to 1 if
+  // norm_shares is not 0.
+  int32_t experts, active_experts, expert_intermediate, norm_shares;
 } ls_config;
 
 // The version of the MLX in this process, and the version whose headers this was compiled against.

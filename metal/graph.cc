@@ -135,6 +135,30 @@ array ls_model::graph_attend(Layer &l, array q, array k, array v, const Batch &b
   return out.size() == 1 ? out[0] : mx::concatenate(out, 0);
 }
 
+array ls_model::graph_gated(const array &gate, const array &up) const {
+  if (!config.gelu) {
+    return gate * mx::sigmoid(gate) * up;
+  }
+  const array u = gate + array(0.044715f, dtype) * gate * gate * gate;
+  return array(0.5f, dtype) * gate *
+         (array(1.0f, dtype) + mx::tanh(array(0.7978845608028654f, dtype) * u)) * up;
+}
+
+// What the experts make of the rows of x, tokens x hidden, each times its share.
+array ls_model::graph_mixture(const Layer &l, const array &x) const {
+  const int n = x.shape(0), k = config.active_experts;
+  const array shares = mx::softmax((*l.router)(x), -1, true);
+  const array which =
+      mx::slice(mx::argsort(mx::negative(shares), -1), {0, 0}, {n, k}); // the largest first
+  array share = mx::take_along_axis(shares, which, -1);
+  if (config.norm_shares) {
+    share = share / mx::sum(share, -1, true);
+  }
+  const array rows = mx::reshape(x, {n, 1, 1, config.hidden});
+  const array y = l.downs(graph_gated(l.gates(rows, which), l.ups(rows, which)), which);
+  return mx::sum(mx::squeeze(y, 2) * mx::expand_dims(mx::astype(share, y.dtype()), 2), 1);
+}
+
 array ls_model::graph_layers(array h, const Batch &batch) {
   const auto norm = [&](const array &x, const std::optional<array> &w) {
     return w ? mx::fast::rms_norm(x, *w, config.eps) : x;
@@ -144,15 +168,7 @@ array ls_model::graph_layers(array h, const Batch &batch) {
     array a = l.o(graph_attend(l, l.q(x), l.k(x), l.v(x), batch));
     h = h + norm(a, l.post_attn_norm);
     x = norm(h, l.mlp_norm);
-    array gate = l.gate(x), up = l.up(x);
-    if (config.gelu) {
-      array u = gate + array(0.044715f, dtype) * gate * gate * gate;
-      a = array(0.5f, dtype) * gate *
-          (array(1.0f, dtype) + mx::tanh(array(0.7978845608028654f, dtype) * u)) * up;
-    } else {
-      a = gate * mx::sigmoid(gate) * up;
-    }
-    a = l.down(a);
+    a = l.router ? graph_mixture(l, x) : l.mlp.down(graph_gated(l.mlp.gate(x), l.mlp.up(x)));
     h = h + norm(a, l.post_mlp_norm);
   }
   return h;

@@ -131,6 +131,7 @@ struct Linear {
   std::shared_ptr<const quant::Packed> packed;
   std::shared_ptr<const half::Packed> halves;
   std::optional<array> bias; // outputs
+  bool steady = false; // its products never go to OpenBLAS, which sums many rows in another order
 
   array operator()(const array &x) const; // by MLX's operations
   // The weight as an embedding, by MLX's operations: one of its rows for each id.
@@ -138,12 +139,30 @@ struct Linear {
   void row(int id, float *out) const; // one row of a weight in a form that the CPU kernels take
 };
 
+// The gated MLP of a layer, or of one expert of a mixture.
+struct MLP {
+  Linear gate, up, down;
+};
+
+// The same matrix of all experts, for MLX's operations: experts x outputs x inputs.
+struct Stack {
+  std::optional<array> w, scales, biases;
+  int group = 0, bits = 0;
+  // The products of the rows of x (tokens x 1 or experts of a token x 1 x inputs) with the matrices
+  // that which (tokens x experts of a token) names.
+  array operator()(const array &x, const array &which) const;
+};
+
 struct Layer {
   bool sliding, rotates;
   array attn_norm, mlp_norm;                        // before attention and before the MLP
   std::optional<array> post_attn_norm, post_mlp_norm; // after them
   std::optional<array> q_norm, k_norm;
-  Linear q, k, v, o, gate, up, down;
+  Linear q, k, v, o;
+  MLP mlp; // empty in a mixture of experts
+  std::optional<Linear> router; // of a mixture: experts x hidden, in float32
+  std::vector<MLP> experts;     // for the CPU kernels
+  Stack gates, ups, downs;      // for MLX's operations
   // The paged cache, kv_heads x cells x a vector: the vectors of one head lie side by side. A
   // vector is bytes in the format of the cache, or for MLX's own operations head_dim elements.
   std::optional<array> keys, values;
@@ -158,6 +177,9 @@ public:
   array norm(const std::string &name, int n); // the factors of an RMSNorm
   std::optional<array> norm_if_any(const std::string &name, int n);
   Linear linear(const std::string &name, int out, int in); // with its bias, if it has one
+  // A weight whose products need more than quantised activations give, as floats where it is for
+  // the CPU kernels.
+  Linear exact(const std::string &name, int out, int in);
   int64_t bytes_read() const { return bytes_read_; }
 
 private:
@@ -207,6 +229,8 @@ private:
   void graph_step(const ls::Batch &batch, const std::vector<ls::Output> &outputs);
   void graph_head(const ls::array &h, const std::vector<ls::Output> &outputs) const;
   ls::array graph_layers(ls::array h, const ls::Batch &batch);
+  ls::array graph_gated(const ls::array &gate, const ls::array &up) const;
+  ls::array graph_mixture(const ls::Layer &layer, const ls::array &x) const;
   ls::array graph_attend(ls::Layer &layer, ls::array q, ls::array k, ls::array v,
                          const ls::Batch &batch) const;
   ls::array graph_rope(const ls::Rope &rope, ls::array x, const ls::array &positions) const;

@@ -58,10 +58,6 @@ func (w *mapping) open() error {
 		return err
 	}
 	w.config = c.Config
-	if c.Config.Experts > 0 {
-		return fmt.Errorf("a mixture of experts (num_experts %d) runs on the backend ref alone",
-			c.Config.Experts)
-	}
 	entries, dims := network.Entries(), 0
 	for _, e := range entries {
 		dims += len(e.Shape)

@@ -44,6 +44,11 @@
 // wheel's reference BLAS: our binary defines the cblas_* symbols that libmlx asks for and forwards
 // them. A test asks the dynamic linker who answers, so that it cannot get lost unseen.
 //
+// In a mixture of experts the router is multiplied in float32 and never by OpenBLAS, so that the
+// choice of experts depends on nothing else in the step. Each expert takes its rows of the step
+// together. A thread takes whole experts where there are many, and what they make of a row is added
+// up in their order.
+//
 // A greedy token never becomes a row of logits. The model is asked for it alone, and each task keeps
 // the best of the outputs that it has in cache. Rows, of 262144 logits for Gemma, go to samplers only.
 //

@@ -127,6 +127,11 @@ func bridgeConfig(cfg *checkpoint.Config, opt options) C.ls_config {
 		final_cap:       C.float(cfg.FinalCap),
 		query_beta:      C.float(cfg.QueryBeta),
 		query_every:     C.int32_t(cfg.QueryEvery),
+
+		experts:             C.int32_t(cfg.Experts),
+		active_experts:      C.int32_t(cfg.ActiveExperts),
+		expert_intermediate: C.int32_t(cfg.ExpertIntermediate),
+		norm_shares:         cbool(cfg.NormShares),
 	}
 }
 

@@ -48,7 +48,10 @@ Cut cut(const Linear &w, int rows, int columns) {
   return {w.outputs, 1, std::max<int>(4, 4 * piece_bytes / sizeof(float) / columns / 4 * 4)};
 }
 
-bool plain(const Linear &w) { return !w.packed && !w.halves; }
+// Reports whether OpenBLAS multiplies so many rows with a weight.
+bool by_blas(const Linear &w, int rows) {
+  return !w.packed && !w.halves && !w.steady && rows > few;
+}
 
 // Returns the largest finite number, or -INFINITY where there is none.
 LS_CLONES float largest(const float *x, int n) {
@@ -109,7 +112,7 @@ void Operand::multiply(const std::vector<Term> &terms) const {
   int tasks = 0;
   for (const Term &t : terms) {
     const Linear &w = *t.w;
-    if (plain(w) && rows_ > few) {
+    if (by_blas(w, rows_)) {
       cblas_sgemm(101, 111, 112, rows_, w.outputs, columns_, 1, plain_.data(), columns_,
                   w.w->data<float>(), columns_, 0, t.y, w.outputs);
       continue;
@@ -166,7 +169,7 @@ void Operand::head(const Linear &w, const std::vector<Output> &outputs, float ca
       }
     }
   };
-  if (plain(w) && rows_ > few) {
+  if (by_blas(w, rows_)) {
     std::vector<float> y(size_t(rows_) * w.outputs);
     multiply({{&w, y.data()}});
     constexpr int step = 4096;

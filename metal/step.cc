@@ -51,10 +51,29 @@ LS_CLONES void glu_row(const float *gate, const float *up, float *y, int n, bool
   }
 }
 
+// Makes positive numbers of scores that sum to 1.
+void softmax_row(float *x, int n) {
+  const float top = *std::max_element(x, x + n);
+  float sum = 0;
+  for (int i = 0; i < n; i++) {
+    sum += x[i] = std::exp(x[i] - top);
+  }
+  for (int i = 0; i < n; i++) {
+    x[i] /= sum;
+  }
+}
+
+// What an MLP computes before its last product.
+struct Unit {
+  std::vector<float> gate, up;
+  Operand inner; // act(gate) * up
+};
+
 // Memory that lasts from one step to the next. One stream runs all steps, one after the other.
 struct Scratch {
-  Operand x, inner;
-  std::vector<float> q, k, v, attended, gate, up, y;
+  Operand x;
+  Unit unit;
+  std::vector<float> q, k, v, attended, y;
 };
 
 Scratch &scratch() {
@@ -74,7 +93,14 @@ public:
         sliding(batch_.positions, model_.ropes[1]);
     for (const Layer &l : model_.layers) {
       attention(l, !l.rotates ? none : l.sliding ? sliding : global);
-      mlp(l);
+      // At most 256 rows at a time, so that the numbers between the products stay in the
+      // second-level cache.
+      constexpr int max_rows = 256;
+      for (int first = 0; first < rows_; first += max_rows) {
+        const int rows = std::min(max_rows, rows_ - first);
+        float *h = h_ + size_t(first) * c_.hidden;
+        l.router ? mixture(l, h, rows) : mlp(l, h, rows);
+      }
     }
     // The head is the largest matrix of all, and a long prompt needs it for one row at most.
     if (!outputs.empty()) {
@@ -107,25 +133,128 @@ private:
     close(s.x, l.o, l.post_attn_norm, h_, rows_);
   }
 
-  void mlp(const Layer &l) {
-    const int inner = c_.intermediate;
+  void mlp(const Layer &l, float *h, int rows) {
     Scratch &s = scratch();
-    // At most 256 rows at a time, so that the numbers between the products stay in the second-level
-    // cache.
-    constexpr int max_rows = 256;
-    for (int first = 0; first < rows_; first += max_rows) {
-      const int rows = std::min(max_rows, rows_ - first);
-      float *h = h_ + size_t(first) * c_.hidden;
-      normed(h, rows, l.mlp_norm, {&l.gate, &l.up});
-      s.gate.resize(size_t(rows) * inner), s.up.resize(size_t(rows) * inner);
-      s.x.multiply({{&l.gate, s.gate.data()}, {&l.up, s.up.data()}});
-      s.inner.fill(rows, inner, {&l.down}, [&](int r, float *y) {
-        glu_row(s.gate.data() + size_t(r) * inner, s.up.data() + size_t(r) * inner, y, inner,
-                c_.gelu != 0);
-        return y;
-      });
-      close(s.inner, l.down, l.post_mlp_norm, h, rows);
+    normed(h, rows, l.mlp_norm, {&l.mlp.gate, &l.mlp.up});
+    gated(l.mlp, s.x, rows, s.unit);
+    close(s.unit.inner, l.mlp.down, l.post_mlp_norm, h, rows);
+  }
+
+  // Makes act(gate) * up of rows x, in unit.inner.
+  void gated(const MLP &m, const Operand &x, int rows, Unit &unit) const {
+    const int inner = m.gate.outputs;
+    unit.gate.resize(size_t(rows) * inner), unit.up.resize(size_t(rows) * inner);
+    x.multiply({{&m.gate, unit.gate.data()}, {&m.up, unit.up.data()}});
+    unit.inner.fill(rows, inner, {&m.down}, [&](int r, float *y) {
+      glu_row(unit.gate.data() + size_t(r) * inner, unit.up.data() + size_t(r) * inner, y, inner,
+              c_.gelu != 0);
+      return y;
+    });
+  }
+
+  // The same with the experts that the router chooses for each row. A row's result is the same to
+  // the last bit whatever the other rows are: its products are, and what its experts make of it is
+  // added up in the order of the experts.
+  void mixture(const Layer &l, float *h, int rows) {
+    Scratch &s = scratch();
+    const int n = c_.hidden, k = c_.active_experts;
+    std::vector<float> &x = s.attended; // the rows after the norm
+    x.resize(size_t(rows) * n);
+    s.x.fill(rows, n, {&*l.router}, [&](int r, float *) {
+      float *row = x.data() + size_t(r) * n;
+      norm_row(h + size_t(r) * n, l.mlp_norm.data<float>(), row, n, c_.eps);
+      return row;
+    });
+    std::vector<float> &scores = s.q;
+    scores.resize(size_t(rows) * c_.experts);
+    s.x.multiply({{&*l.router, scores.data()}});
+    const Routes routes = choose(scores.data(), rows);
+
+    s.y.resize(size_t(rows) * k * n); // by row, what each of its experts makes of it
+    auto expert = [&](int i) {
+      static thread_local Operand in; // threads of the pool never end
+      static thread_local Unit unit;
+      static thread_local std::vector<float> y;
+      const int id = routes.used[i];
+      const MLP &m = l.experts[id];
+      const std::vector<Routes::Place> &places = routes.of[id];
+      const int count = int(places.size());
+      in.fill(count, n, {&m.gate, &m.up},
+              [&](int r, float *) { return x.data() + size_t(places[r].row) * n; });
+      gated(m, in, count, unit);
+      y.resize(size_t(count) * n);
+      unit.inner.multiply({{&m.down, y.data()}});
+      for (int r = 0; r < count; r++) {
+        float *to = s.y.data() + (size_t(places[r].row) * k + places[r].slot) * n;
+        for (int j = 0; j < n; j++) {
+          to[j] = y[size_t(r) * n + j] * places[r].share;
+        }
+      }
+    };
+    // A thread takes whole experts where there are enough of them; otherwise all threads share one.
+    const int used = int(routes.used.size());
+    if (used >= 2 * Pool::shared().threads()) {
+      Pool::shared().run(used, expert);
+    } else {
+      for (int i = 0; i < used; i++) {
+        expert(i);
+      }
     }
+    each_row(rows, [&](int r) {
+      float *sum = s.y.data() + size_t(r) * k * n;
+      for (int slot = 1; slot < k; slot++) {
+        add_row(sum + size_t(slot) * n, sum, n);
+      }
+      if (l.post_mlp_norm) {
+        norm_row(sum, l.post_mlp_norm->data<float>(), sum, n, c_.eps);
+      }
+      add_row(sum, h + size_t(r) * n, n);
+    });
+  }
+
+  // Which rows go to which expert.
+  struct Routes {
+    struct Place {
+      int row, slot; // the slots of a row are its experts in their order
+      float share;
+    };
+    std::vector<std::vector<Place>> of; // by expert
+    std::vector<int> used;              // experts that have rows
+  };
+
+  // Chooses for each row the experts of the largest scores, of equals the first ones.
+  Routes choose(float *scores, int rows) const {
+    const int n = c_.experts, k = c_.active_experts;
+    Routes routes;
+    routes.of.resize(n);
+    std::vector<int> order(n);
+    for (int r = 0; r < rows; r++) {
+      float *shares = scores + size_t(r) * n;
+      softmax_row(shares, n);
+      for (int i = 0; i < n; i++) {
+        order[i] = i;
+      }
+      std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int a, int b) {
+        return shares[a] > shares[b] || (shares[a] == shares[b] && a < b);
+      });
+      float sum = 1;
+      if (c_.norm_shares) {
+        sum = 0;
+        for (int i = 0; i < k; i++) {
+          sum += shares[order[i]];
+        }
+      }
+      std::sort(order.begin(), order.begin() + k);
+      for (int i = 0; i < k; i++) {
+        routes.of[order[i]].push_back({r, i, shares[order[i]] / sum});
+      }
+    }
+    for (int i = 0; i < n; i++) {
+      if (!routes.of[i].empty()) {
+        routes.used.push_back(i);
+      }
+    }
+    return routes;
   }
 
   void head(const std::vector<Output> &outputs) {

@@ -100,6 +100,13 @@ array Linear::rows(const std::vector<int> &ids) const {
   return mx::take(*w, at, 0);
 }
 
+array Stack::operator()(const array &x, const array &which) const {
+  if (scales) {
+    return mx::gather_qmm(x, *w, *scales, biases, std::nullopt, which, true, group, bits);
+  }
+  return mx::gather_mm(x, mx::swapaxes(*w, 1, 2), std::nullopt, which);
+}
+
 void Linear::row(int id, float *out) const {
   if (packed) {
     packed->dequantise(id, out);
@@ -207,6 +214,22 @@ Linear Weights::matrix(const std::string &name, int out, int in) {
   }
   done(w);
   return plain(a);
+}
+
+Linear Weights::exact(const std::string &name, int out, int in) {
+  if (config_.graph) {
+    return linear(name, out, in);
+  }
+  Linear l = matrix(name, out, in);
+  if (!l.w) {
+    array a = empty({out, in}, mx::float32);
+    for (int r = 0; r < out; r++) {
+      l.row(r, a.data<float>() + size_t(r) * in);
+    }
+    l = plain(a);
+  }
+  l.steady = true;
+  return l;
 }
 
 Linear Weights::quantised(const std::string &name, const ls_tensor &w, int out, int in) {

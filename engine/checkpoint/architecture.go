@@ -80,7 +80,8 @@ var families = []family{
 			"head_dim":128,"sliding_window":4096,"max_window_layers":28}`,
 	},
 	{
-		types: []string{"qwen3_moe"}, theta: 1e4, layers: fromLayer,
+		types: []string{"qwen3_moe"}, gguf: GGUF{Architecture: "qwen3moe"}, theta: 1e4,
+		layers:       fromLayer,
 		Architecture: Architecture{QKNorm: true},
 		takes:        takes{attentionBias: true, experts: true},
 		defaults: `{"max_position_embeddings":32768,"rms_norm_eps":1e-6,"num_key_value_heads":4,
@@ -148,6 +149,7 @@ type GGUF struct {
 	Architecture string // general.architecture; "" if it has none of its own, as Mistral has Llama's
 	Permuted     bool   // the two halves of each head's rows in Q and K are interleaved
 	ModelType    string // in config.json
+	Experts      bool   // the networks are mixtures of experts
 }
 
 // GGUFs lists the families that GGUF files may hold.
@@ -155,7 +157,7 @@ func GGUFs() []GGUF {
 	var list []GGUF
 	for _, f := range families {
 		if f.gguf.Architecture != "" {
-			f.gguf.ModelType = f.types[0]
+			f.gguf.ModelType, f.gguf.Experts = f.types[0], f.takes.experts
 			list = append(list, f.gguf)
 		}
 	}

@@ -77,15 +77,15 @@ func (c *Checkpoint) Network() (*Network, error) {
 	}
 	known := map[string]bool{}
 	var missing []string
-	for _, p := range c.Config.Parameters() {
+	for _, p := range n.parameters() {
 		name := n.body + p.Stored
 		if p.Stored == "lm_head.weight" {
 			name = n.head + ".weight"
 		}
-		if len(p.Shape) == 2 {
-			err = c.checkMatrix(strings.TrimSuffix(name, ".weight"), p.Shape, known)
-		} else {
+		if len(p.Shape) == 1 {
 			err = c.checkVector(name, p.Shape, known)
+		} else {
+			err = c.checkMatrix(strings.TrimSuffix(name, ".weight"), p.Shape, known)
 		}
 		if err != nil {
 			return nil, err
@@ -102,13 +102,33 @@ func (c *Checkpoint) Network() (*Network, error) {
 	return n, c.checkRest(n, known)
 }
 
+// parameters lists what the files have to hold, in the layout in which they hold stacks: whole, or
+// one matrix after the other.
+func (n *Network) parameters() []Parameter {
+	var list []Parameter
+	for _, p := range n.c.Config.Parameters() {
+		here := func(stored string) bool { return n.c.Has(n.body + stored) }
+		if slices.ContainsFunc(p.Apart, here) {
+			list = append(list, p.Matrices()...)
+		} else {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // add adds the tensors of a stored parameter (with its scales and biases if it is quantised), cut
 // into the parameter's parts.
 func (n *Network) add(stored string, p Parameter) {
 	for ending, e := range n.c.module(stored) {
 		first := 0
-		for _, part := range p.Parts {
-			n.tensors[withEnding(part.Name, ending)] = e.rows(first, part.Rows)
+		for i, part := range p.Parts {
+			name := withEnding(part.Name, ending)
+			if len(p.Shape) == 3 {
+				n.tensors[name] = e.matrix(i)
+				continue
+			}
+			n.tensors[name] = e.rows(first, part.Rows)
 			first += part.Rows
 		}
 	}
@@ -146,6 +166,13 @@ func (e *Entry) rows(first, n int) *Entry {
 	part.End = part.Begin + int64(n)*size
 	part.elements = e.elements / e.Shape[0] * n
 	return &part
+}
+
+// matrix returns the entry of matrix i of a stack.
+func (e *Entry) matrix(i int) *Entry {
+	one := e.rows(i, 1)
+	one.Shape = e.Shape[1:]
+	return one
 }
 
 // names finds out how the tensors are named.
@@ -254,7 +281,8 @@ func (c *Checkpoint) checkVector(name string, shape []int, known map[string]bool
 	return checkShape(e, shape)
 }
 
-// checkMatrix does the same for the tensors of a module, in floats or quantised by MLX.
+// checkMatrix does the same for the tensors of a module, a matrix or a stack of them, in floats or
+// quantised by MLX.
 func (c *Checkpoint) checkMatrix(module string, shape []int, known map[string]bool) error {
 	if method := foreignOf(c, module); method != "" {
 		return fmt.Errorf("%s is quantised by %s, which is not supported: %s",
@@ -293,16 +321,19 @@ func (c *Checkpoint) checkMatrix(module string, shape []int, known map[string]bo
 // and in which groups; this is what counts, as in MLX, where config.json says nothing or something
 // else.
 func (c *Checkpoint) checkPacked(weight, scales, biases *Entry, shape []int) error {
-	rows, columns := shape[0], shape[1]
-	ok := weight.DType == "U32" && len(weight.Shape) == 2 && len(scales.Shape) == 2 &&
-		weight.Shape[0] == rows && scales.Shape[0] == rows && scales.Shape[1] > 0 &&
-		columns%scales.Shape[1] == 0 && weight.Shape[1]*32%columns == 0
+	last := len(shape) - 1
+	rows, columns := shape[:last], shape[last]
+	ok := weight.DType == "U32" && len(weight.Shape) == len(shape) &&
+		len(scales.Shape) == len(shape) && slices.Equal(weight.Shape[:last], rows) &&
+		slices.Equal(scales.Shape[:last], rows) && scales.Shape[last] > 0 &&
+		columns%scales.Shape[last] == 0 && weight.Shape[last]*32%columns == 0
 	if !ok {
 		return fmt.Errorf("%s: tensor %s has shape %v of %s and scales %v, "+
 			"config.json asks for %v, packed",
 			weight.File, weight.Name, weight.Shape, weight.DType, scales.Shape, shape)
 	}
-	q := Quantization{GroupSize: columns / scales.Shape[1], Bits: weight.Shape[1] * 32 / columns}
+	q := Quantization{GroupSize: columns / scales.Shape[last],
+		Bits: weight.Shape[last] * 32 / columns}
 	if err := q.check(); err != nil {
 		return fmt.Errorf("%s: tensor %s: %w", weight.File, weight.Name, err)
 	}

@@ -5,21 +5,37 @@ import (
 	"strings"
 )
 
-// A Parameter is a tensor that the files of a network hold. Those with two dimensions may be
-// quantised.
+// A Parameter is a tensor that the files of a network hold: a vector, a matrix or a stack of
+// matrices, with one, two or three dimensions. All but vectors may be quantised.
 type Parameter struct {
 	Stored string // in Hugging Face's folders, behind the body's beginning: "layers.0.mlp.up_proj.weight"
 	GGUF   string // in GGUF files: "blk.0.ffn_up.weight"
 	Shape  []int
-	Parts  []Part // what it is in the network; more than one for a matrix that holds several
+	Parts  []Part // what it is in the network; more than one for a tensor that holds several matrices
 	Norm   bool   // the factors of a norm
 	Heads  int    // of queries or keys: the rows are those of so many heads, which RoPE rotates; else 0
+	// Apart, unless it is nil, are the names under which folders may hold the matrices of a stack
+	// one by one, as Hugging Face does where mlx-lm has the stack.
+	Apart []string
 }
 
-// A Part is a range of rows of a parameter, under the name that Network gives it.
+// A Part is a range of rows of a matrix, or a matrix of a stack, under the name that Network gives
+// it.
 type Part struct {
 	Name string
 	Rows int
+}
+
+// Matrices returns the matrices of a stack as parameters of their own, and another parameter alone.
+func (p Parameter) Matrices() []Parameter {
+	if p.Apart == nil {
+		return []Parameter{p}
+	}
+	var list []Parameter
+	for i, stored := range p.Apart {
+		list = append(list, Parameter{Stored: stored, Shape: p.Shape[1:], Parts: p.Parts[i : i+1]})
+	}
+	return list
 }
 
 // sizes are the numbers of rows and columns that tensors have.
@@ -104,12 +120,13 @@ var layerTensors = []tensor{
 		rowsE, nil, postNorms, nil},
 }
 
-// expertTensors is the table of the tensors of one expert, behind "mlp.experts.N." in Hugging
-// Face's folders. GGUF files hold the experts of a layer as one tensor, which is not read.
+// expertTensors is the table of the matrices that each expert of a layer has: behind
+// "mlp.experts.N." in Hugging Face's folders, and the stack of all experts behind "mlp.switch_mlp."
+// in mlx-lm's.
 var expertTensors = []tensor{
-	{"gate.weight", "gate_proj.weight", "", rowsXF, rowsE, experts, nil},
-	{"up.weight", "up_proj.weight", "", rowsXF, rowsE, experts, nil},
-	{"down.weight", "down_proj.weight", "", rowsE, rowsXF, experts, nil},
+	{"gate.weight", "gate_proj.weight", "ffn_gate_exps.weight", rowsXF, rowsE, experts, nil},
+	{"up.weight", "up_proj.weight", "ffn_up_exps.weight", rowsXF, rowsE, experts, nil},
+	{"down.weight", "down_proj.weight", "ffn_down_exps.weight", rowsE, rowsXF, experts, nil},
 }
 
 // Parameters lists the tensors that the files of the network hold.
@@ -118,13 +135,13 @@ func (c *Config) Parameters() []Parameter {
 		q: c.Heads * c.HeadDim, kv: c.KVHeads * c.HeadDim,
 		experts: c.Experts, inner: c.ExpertIntermediate}
 	var list []Parameter
-	add := func(table []tensor, here, stored, gguf string) {
+	add := func(table []tensor, at, blk string) {
 		for _, t := range table {
 			if !t.when(c) {
 				continue
 			}
-			p := t.parameter(n, here)
-			p.Stored, p.GGUF = stored+t.stored, gguf+t.gguf
+			p := t.parameter(n, at)
+			p.Stored, p.GGUF = at+t.stored, blk+t.gguf
 			switch t.name {
 			case "q.weight", "q.bias":
 				p.Heads = c.Heads
@@ -134,16 +151,28 @@ func (c *Config) Parameters() []Parameter {
 			list = append(list, p)
 		}
 	}
-	add(modelTensors, "", "", "")
+	add(modelTensors, "", "")
 	for i := range c.Layers {
-		add(layerTensors, fmt.Sprintf("layers.%d.", i), fmt.Sprintf("layers.%d.", i),
-			fmt.Sprintf("blk.%d.", i))
-		for x := range c.Experts {
-			add(expertTensors, fmt.Sprintf("layers.%d.experts.%d.", i, x),
-				fmt.Sprintf("layers.%d.mlp.experts.%d.", i, x), "")
+		at, blk := fmt.Sprintf("layers.%d.", i), fmt.Sprintf("blk.%d.", i)
+		add(layerTensors, at, blk)
+		for _, t := range expertTensors {
+			if t.when(c) {
+				list = append(list, t.stack(n, at, blk))
+			}
 		}
 	}
 	return list
+}
+
+// stack returns the parameter that holds a matrix of every expert of a layer.
+func (t *tensor) stack(n sizes, at, blk string) Parameter {
+	p := Parameter{Stored: at + "mlp.switch_mlp." + t.stored, GGUF: blk + t.gguf,
+		Shape: []int{n.experts, t.rows(n), t.columns(n)}}
+	for x := range n.experts {
+		p.Apart = append(p.Apart, fmt.Sprintf("%smlp.experts.%d.%s", at, x, t.stored))
+		p.Parts = append(p.Parts, Part{fmt.Sprintf("%sexperts.%d.%s", at, x, t.name), t.rows(n)})
+	}
+	return p
 }
 
 // parameter returns the parameter of a row of the table, with its shape and its parts.

@@ -40,12 +40,17 @@ var otherKeys = []key{
 var strangeKeys = []string{
 	"expert_count", "logit_scale", "residual_scale", "embedding_scale", "attention.scale",
 	"attention.clamp_kqv", "attention.max_alibi_bias", "use_parallel_residual",
-	"rope.dimension_sections",
+	"rope.dimension_sections", "expert_shared_count", "expert_shared_feed_forward_length",
+	"expert_group_count", "leading_dense_block_count",
 }
 
 // checkStrange refuses a network for which one of strangeKeys is set.
-func checkStrange(m Metadata, arch string) error {
+func checkStrange(m Metadata, g checkpoint.GGUF) error {
+	arch := g.Architecture
 	for _, k := range strangeKeys {
+		if k == "expert_count" && g.Experts {
+			continue
+		}
 		switch v := m[arch+"."+k].(type) {
 		case nil:
 		case bool:
@@ -65,7 +70,7 @@ func checkStrange(m Metadata, arch string) error {
 func config(f *File, g checkpoint.GGUF) (map[string]any, error) {
 	arch := g.Architecture
 	c := map[string]any{"model_type": g.ModelType, "torch_dtype": "float32"}
-	if err := checkStrange(f.Meta, arch); err != nil {
+	if err := checkStrange(f.Meta, g); err != nil {
 		return nil, err
 	}
 	for _, k := range sizeKeys {
@@ -88,6 +93,11 @@ func config(f *File, g checkpoint.GGUF) (map[string]any, error) {
 	}
 	if err := headDims(f, arch, c); err != nil {
 		return nil, err
+	}
+	if g.Experts {
+		if err := experts(f.Meta, arch, c); err != nil {
+			return nil, err
+		}
 	}
 	tokens, err := f.Meta.Strings("tokenizer.ggml.tokens")
 	if err != nil {
@@ -147,6 +157,33 @@ func headDims(f *File, arch string, c map[string]any) error {
 	return nil
 }
 
+// expertKeys lists the keys that a mixture of experts must have.
+var expertKeys = []key{
+	{"expert_count", "num_experts"},
+	{"expert_used_count", "num_experts_per_tok"},
+	{"expert_feed_forward_length", "moe_intermediate_size"},
+}
+
+// experts adds what a mixture of experts needs. llama.cpp makes the shares of a token's experts sum
+// to 1, by a softmax, unless the metadata says otherwise.
+func experts(m Metadata, arch string, c map[string]any) (err error) {
+	for _, k := range expertKeys {
+		if c[k.config], err = m.Int(arch + "." + k.meta); err != nil {
+			return err
+		}
+	}
+	c["norm_topk_prob"] = true
+	for k, plain := range map[string]string{
+		"expert_gating_func": "1", "expert_weights_scale": "1", "expert_weights_norm": "true",
+	} {
+		v, ok := m[arch+"."+k]
+		if s := fmt.Sprint(v); ok && s != plain && s != "0" {
+			return fmt.Errorf("%s.%s is %v; such models cannot be imported", arch, k, v)
+		}
+	}
+	return nil
+}
+
 // particulars adds what single architectures need beside, and their classes in Transformers.
 func particulars(f *File, arch string, c map[string]any) error {
 	window, err := 0, error(nil)
@@ -170,7 +207,7 @@ func particulars(f *File, arch string, c map[string]any) error {
 		if window > 0 {
 			c["model_type"], c["sliding_window"] = "mistral", window
 		}
-	case "qwen2", "qwen3":
+	case "qwen2", "qwen3", "qwen3moe":
 		c["use_sliding_window"] = false
 		if window > 0 && window < c["max_position_embeddings"].(int) {
 			err = fmt.Errorf("%s.attention.sliding_window is %d; "+
@@ -185,7 +222,7 @@ func particulars(f *File, arch string, c map[string]any) error {
 var classes = map[string]string{
 	"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
 	"ministral3": "Ministral3ForCausalLM", "qwen2": "Qwen2ForCausalLM",
-	"qwen3": "Qwen3ForCausalLM", "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
+	"qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
 	"phi3": "Phi3ForCausalLM", "smollm3": "SmolLM3ForCausalLM",
 }
 

@@ -8,10 +8,10 @@ import (
 	"loadstone/engine/checkpoint"
 )
 
-// quantised reports whether t stays quantised: it does if it is a matrix of a quantised type and
-// its elements are not changed.
+// quantised reports whether t stays quantised: it does if it is a matrix of a quantised type, or a
+// stack of matrices, and its elements are not changed.
 func (t *tensor) quantised() bool {
-	return t.src.Type.affineBits() != 0 && len(t.src.Shape) == 2 && t.addend == 0
+	return t.src.Type.affineBits() != 0 && len(t.src.Shape) > 1 && t.addend == 0
 }
 
 // module is the name under which config.json lists the tensor.
@@ -75,10 +75,11 @@ func (m *model) weights(ctx context.Context, f *File,
 				Data: func() ([]float32, error) { err := s.load(t); return s.floats, err }})
 			continue
 		}
-		rows, columns, bits := t.src.Rows(), t.src.Columns(), t.src.Type.affineBits()
-		groups := []int{rows, columns / affineGroup}
+		columns, bits := t.src.Columns(), t.src.Type.affineBits()
+		words, groups := slices.Clone(t.src.Shape), slices.Clone(t.src.Shape)
+		words[len(words)-1], groups[len(groups)-1] = columns*bits/32, columns/affineGroup
 		list = append(list,
-			checkpoint.Tensor{Name: t.name, DType: "U32", Shape: []int{rows, columns * bits / 32},
+			checkpoint.Tensor{Name: t.name, DType: "U32", Shape: words,
 				Words: func() ([]uint32, error) { err := s.load(t); return s.affine.words, err }},
 			checkpoint.Tensor{Name: t.module() + ".scales", DType: "F32", Shape: groups,
 				Data: func() ([]float32, error) { err := s.load(t); return s.affine.scales, err }},

@@ -83,9 +83,6 @@ func TestRefMatchesMLX(t *testing.T) {
 func TestFamiliesMatchMLX(t *testing.T) {
 	folders := map[string]string{}
 	for _, kind := range oracle.Kinds(t) {
-		if kind == oracle.MixtureOfExperts {
-			continue // it runs on ref alone
-		}
 		folders[kind] = oracle.Folder(t, kind, oracle.Form{Quantised: true})
 	}
 	for _, kind := range oracle.GGUFKinds(t) {

@@ -89,13 +89,13 @@ func fill(t testing.TB, kind string, f *gguf.File, data []byte, tables map[strin
 	permuted := slices.Contains([]string{"llama", "smollm3", "mistral3"}, arch)
 	values := tables
 	for _, p := range c.Parameters() {
-		name := "model." + p.Stored
-		if p.Stored == "lm_head.weight" {
-			name = p.Stored
-		}
-		x, err := plain(name, name, p, c.NormsMinusOne).Data()
-		if err != nil {
-			t.Fatal(err)
+		var x []float32
+		for _, m := range p.Matrices() {
+			one, err := plain("", m, c.NormsMinusOne).Data()
+			if err != nil {
+				t.Fatal(err)
+			}
+			x = append(x, one...)
 		}
 		if c.NormsMinusOne && strings.HasSuffix(p.GGUF, "norm.weight") {
 			for i := range x {

@@ -30,7 +30,7 @@ from oracle import CONFIGS, HERE, prompt
 KINDS = [
     k
     for k in CONFIGS
-    if k not in ("mistral", "ministral", "qwen2-window", "llama-dynamic", "qwen3-moe")
+    if k not in ("mistral", "ministral", "qwen2-window", "llama-dynamic")
 ]
 # What llama.cpp runs without its window.
 UNANSWERED = ("phi3",)

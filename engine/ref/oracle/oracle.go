@@ -10,6 +10,7 @@ import (
 	"math"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,9 +23,6 @@ var files embed.FS
 // tokens is the length of the prompt: its positions are past the original context wherever RoPE is
 // scaled, and past windows.
 const tokens = 40
-
-// MixtureOfExperts is the one network that has experts, which only ref computes.
-const MixtureOfExperts = "qwen3-moe"
 
 // Kinds lists the networks, at least one of each family.
 func Kinds(t testing.TB) []string {
@@ -42,7 +40,7 @@ func Kinds(t testing.TB) []string {
 // Form is how a network's folder is made.
 type Form struct {
 	Prefix    string // of the names of all tensors
-	Quantised bool   // in MLX's form, in bits and groups that differ from matrix to matrix
+	Quantised bool   // in MLX's form, in bits and groups that differ from matrix to matrix, and stacked
 }
 
 // Config returns config.json of a network.
@@ -86,16 +84,14 @@ func Tensors(t testing.TB, config map[string]any, form Form) []checkpoint.Tensor
 	var list []checkpoint.Tensor
 	modules := map[string]any{"group_size": 32, "bits": 4}
 	for _, p := range c.Parameters() {
-		name := "model." + p.Stored
-		if p.Stored == "lm_head.weight" {
-			name = p.Stored
-		}
-		if !form.Quantised || len(p.Shape) != 2 {
-			list = append(list, plain(form.Prefix+name, name, p, c.NormsMinusOne))
+		if !form.Quantised || len(p.Shape) == 1 {
+			for _, m := range p.Matrices() {
+				list = append(list, plain(form.Prefix+stored(m), m, c.NormsMinusOne))
+			}
 			continue
 		}
-		q := quantise(name, p.Shape)
-		module := form.Prefix + strings.TrimSuffix(name, ".weight")
+		q := quantise(p)
+		module := form.Prefix + strings.TrimSuffix(stored(p), ".weight")
 		modules[module] = map[string]any{"group_size": q.group, "bits": q.bits}
 		list = append(list, q.tensors(module)...)
 	}
@@ -103,6 +99,14 @@ func Tensors(t testing.TB, config map[string]any, form Form) []checkpoint.Tensor
 		config["quantization"] = modules
 	}
 	return list
+}
+
+// stored is the name of a parameter in Hugging Face's folders.
+func stored(p checkpoint.Parameter) string {
+	if p.Stored == "lm_head.weight" {
+		return p.Stored
+	}
+	return "model." + p.Stored
 }
 
 // Prompt returns the tokens that the logits are of.
@@ -152,14 +156,14 @@ func Distance(t testing.TB, got, want []float32) (worst float64) {
 	return worst
 }
 
-func plain(stored, name string, p checkpoint.Parameter, minusOne bool) checkpoint.Tensor {
-	return checkpoint.Tensor{Name: stored, DType: "F32", Shape: p.Shape,
+func plain(name string, p checkpoint.Parameter, minusOne bool) checkpoint.Tensor {
+	return checkpoint.Tensor{Name: name, DType: "F32", Shape: p.Shape,
 		Data: func() ([]float32, error) {
 			n := p.Shape[0]
 			for _, d := range p.Shape[1:] {
 				n *= d
 			}
-			x := Uniform(name, n)
+			x := Uniform(stored(p), n)
 			for i := range x {
 				switch {
 				case len(p.Shape) == 2:
@@ -174,16 +178,21 @@ func plain(stored, name string, p checkpoint.Parameter, minusOne bool) checkpoin
 		}}
 }
 
-// A quantised matrix: an element is scale*code + bias with a scale and a bias for each group.
+// A quantised matrix or stack of matrices: an element is scale*code + bias with a scale and a bias
+// for each group.
 type quantised struct {
-	rows, columns, bits, group int
-	codes                      []uint32
-	scales, biases             []float32
+	rows           []int // the shape without the columns
+	columns        int
+	bits, group    int
+	codes          []uint32
+	scales, biases []float32
 }
 
-func quantise(name string, shape []int) *quantised {
-	q := &quantised{rows: shape[0], columns: shape[1]}
-	n := int(states(name+".form", 1)[0])
+// quantise makes the numbers of each matrix of its name, and the form of the name of the stack.
+func quantise(p checkpoint.Parameter) *quantised {
+	last := len(p.Shape) - 1
+	q := &quantised{rows: p.Shape[:last], columns: p.Shape[last]}
+	n := int(states(stored(p)+".form", 1)[0])
 	var groups []int
 	for _, g := range []int{32, 64, 128} {
 		if q.columns%g == 0 {
@@ -191,28 +200,31 @@ func quantise(name string, shape []int) *quantised {
 		}
 	}
 	q.bits, q.group = []int{3, 4, 5, 6, 8}[n%5], groups[n/5%len(groups)]
-	q.codes = states(name, q.rows*q.columns)
-	for i := range q.codes {
-		q.codes[i] >>= 24 - q.bits
-	}
 	levels := float32(int(1)<<q.bits - 1)
-	for _, u := range Uniform(name+".scales", len(q.codes)/q.group) {
-		scale := 0.5 / levels * (float32(u*0.5) + 1)
-		q.scales = append(q.scales, scale)
-		q.biases = append(q.biases, float32(scale*levels)*-0.5)
+	for _, m := range p.Matrices() {
+		name, n := stored(m), p.Shape[last-1]*q.columns
+		for _, state := range states(name, n) {
+			q.codes = append(q.codes, state>>(24-q.bits))
+		}
+		for _, u := range Uniform(name+".scales", n/q.group) {
+			scale := 0.5 / levels * (float32(u*0.5) + 1)
+			q.scales = append(q.scales, scale)
+			q.biases = append(q.biases, float32(scale*levels)*-0.5)
+		}
 	}
 	return q
 }
 
 // tensors are the three tensors of MLX's form.
 func (q *quantised) tensors(module string) []checkpoint.Tensor {
+	shape := func(columns int) []int { return append(slices.Clone(q.rows), columns) }
 	floats := func(ending string, x []float32) checkpoint.Tensor {
 		return checkpoint.Tensor{Name: module + ending, DType: "F32",
-			Shape: []int{q.rows, q.columns / q.group},
+			Shape: shape(q.columns / q.group),
 			Data:  func() ([]float32, error) { return x, nil }}
 	}
 	return []checkpoint.Tensor{
-		{Name: module + ".weight", DType: "U32", Shape: []int{q.rows, q.columns * q.bits / 32},
+		{Name: module + ".weight", DType: "U32", Shape: shape(q.columns * q.bits / 32),
 			Words: func() ([]uint32, error) { return q.words(), nil }},
 		floats(".scales", q.scales), floats(".biases", q.biases),
 	}

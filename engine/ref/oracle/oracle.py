@@ -14,6 +14,7 @@ With --folders it also writes each network as a model folder.
 import argparse
 import json
 import pathlib
+import re
 import tempfile
 
 import numpy as np
@@ -152,7 +153,7 @@ CONFIGS = {
         rope_scaling=YARN,
         tie_word_embeddings=False,
     ),
-    # A mixture of experts.
+    # A mixture of experts, of which a layer has fewer than the prompt has tokens.
     "qwen3-moe": sizes(
         83, 64, 3, 6, 2, 96,
         model_type="qwen3_moe",
@@ -269,9 +270,14 @@ def uniform(name, n):
     return states(name, n).astype(np.float32) / np.float32(2**23) - np.float32(1)
 
 
+def stack(name):
+    """Returns the name of the stack in which mlx-lm keeps an expert's matrix."""
+    return re.sub(r"experts\.\d+\.", "switch_mlp.", name)
+
+
 def form(name, columns):
-    """Returns the bits and the group of a quantised matrix."""
-    n = int(states(name + ".form", 1)[0])
+    """Returns the bits and the group of a quantised matrix; those of a stack are all alike."""
+    n = int(states(stack(name) + ".form", 1)[0])
     groups = [g for g in (32, 64, 128) if columns % g == 0]
     return (3, 4, 5, 6, 8)[n % 5], groups[n // 5 % len(groups)]
 
@@ -350,19 +356,26 @@ def transformers_logits(config, packed, folder):
 
 
 def write(config, state, packed, folder):
-    """Writes a model folder."""
+    """Writes a model folder; what is quantised is stacked, as mlx-lm has it."""
     from safetensors.numpy import save_file
 
-    tensors, modules = {}, {}
+    tensors, modules, stacks = {}, {}, {}
     for name, x in state.items():
         if not packed or x.ndim != 2:
             tensors[name] = x.numpy()
             continue
-        module = name.removesuffix(".weight")
-        codes, tensors[module + ".scales"], tensors[module + ".biases"] = quantised(name, x.shape)
+        module = stack(name).removesuffix(".weight")
+        codes, scales, biases = quantised(name, x.shape)
         bits, group = form(name, x.shape[1])
-        tensors[name] = pack(codes, bits)
         modules[module] = {"group_size": group, "bits": bits}
+        for ending, part in (
+            (".weight", pack(codes, bits)), (".scales", scales), (".biases", biases)
+        ):
+            if stack(name) == name:
+                tensors[module + ending] = part
+            else:
+                stacks.setdefault(module + ending, []).append(part)
+    tensors |= {name: np.stack(parts) for name, parts in stacks.items()}
     config = config | {"torch_dtype": "float32"}
     if packed:
         config["quantization"] = {"group_size": 32, "bits": 4} | modules
@@ -399,8 +412,7 @@ def main():
                 f"least margin {(top[:, -1] - top[:, -2]).min():.2g}",
                 end="",
             )
-            # mlx-lm stacks the experts of a layer, which have to be quantised alike.
-            if kind not in NOT_IN_MLX_LM and not (packed and "num_experts" in config):
+            if kind not in NOT_IN_MLX_LM:
                 off = np.abs(mlx_logits(config, folder) - logits).max()
                 print(f", mlx-lm differs by {off:.2g}", end="")
             print(flush=True)
