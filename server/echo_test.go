@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +132,8 @@ func (byteText) StopTokens() []int32 { return []int32{end} }
 // its KV blocks, so that an answer from the wrong cache is a wrong answer.
 type echoModel struct {
 	script []int32       // the answer in place of the echo, if not nil
+	after  []int32       // that to what a tool has returned, if not nil
+	large  bool          // it has a context of 262144 tokens, else of 4096
 	delay  time.Duration // of a step
 	gate   chan struct{} // if not nil, every step takes one value from it
 	broken error         // with this error steps fail, if it is not nil,
@@ -139,8 +143,13 @@ type echoModel struct {
 	kv          [][]int32
 }
 
-func (m *echoModel) Vocab() int                            { return vocab }
-func (m *echoModel) Context() int                          { return 4096 }
+func (m *echoModel) Vocab() int { return vocab }
+func (m *echoModel) Context() int {
+	if m.large {
+		return 1 << 18
+	}
+	return 4096
+}
 func (m *echoModel) Window() int                           { return 0 }
 func (m *echoModel) KVBytesPerToken() (global, window int) { return 4, 0 }
 func (m *echoModel) Close() error                          { return nil }
@@ -193,6 +202,12 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 	for answer -= 2; at(answer) != begin; answer-- {
 	}
 	k := n - answer - 2
+	if m.after != nil && m.returned(at, answer) {
+		if int(k) >= len(m.after) {
+			return end
+		}
+		return m.after[k]
+	}
 	if m.script != nil {
 		if int(k) >= len(m.script) {
 			return end // or the token that a mask allows in its place
@@ -207,6 +222,16 @@ func (m *echoModel) next(table []int32, n int32) int32 {
 		id += generated
 	}
 	return id
+}
+
+// returned says whether the message before an answer has what a tool returned.
+func (m *echoModel) returned(at func(p int32) int32, answer int32) bool {
+	var message []byte
+	for p := answer - 1; p >= 0 && at(p) != begin; p-- {
+		message = append(message, byte(at(p)))
+	}
+	slices.Reverse(message)
+	return bytes.Contains(message, []byte("<tool_response>"))
 }
 
 func (m *echoModel) CopyKV(dst, src, dstSlot, srcSlot, tokens int) error {
