@@ -20,8 +20,9 @@ import (
 // An agentCommand is how an agent is told to do a task with this server, and the call with which the model
 // does it.
 type agentCommand struct {
-	program string // in node_modules/.bin
+	program string // in node_modules/.bin, or one for node, beside node_modules
 	args    []string
+	said    int               // how many times the program shows what the model said
 	files   map[string]string // below the home folder; $URL stands for the server's address
 	env     []string
 	tools   map[string]string // by the name of a tool that the program has, its arguments
@@ -49,10 +50,13 @@ var agentCommands = []agentCommand{
 		env:     []string{"LOADSTONE_KEY=any", "OPENCODE_DISABLE_AUTOUPDATE=1", "OPENCODE_DISABLE_MODELS_FETCH=1"},
 		tools:   map[string]string{"bash": `{"command":"cat note.txt","description":"Reads the note"}`},
 	},
+	{program: "ai.mjs", said: 4, tools: map[string]string{"read": `{"path":"note.txt"}`}},
+	{program: "langchain.mjs", said: 2, tools: map[string]string{"read": `{"path":"note.txt"}`}},
 }
 
-// TestAgentCommands runs Codex, Claude Code and opencode themselves: each asks this server, has the
-// call of its shell in the answer carried out, and shows what the model says of the result. It takes
+// TestAgentCommands runs Codex, Claude Code and opencode themselves, and agents on the Vercel AI SDK
+// and LangChain: each asks this server, has the call of its shell, or of its tool, in the answer
+// carried out, and shows what the model says of the result. It takes
 // the folder node_modules/.bin of testdata/agents, which .ci/run installs.
 func TestAgentCommands(t *testing.T) {
 	bin := os.Getenv("LOADSTONE_TEST_AGENTS")
@@ -65,7 +69,14 @@ func TestAgentCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range agentCommands {
-		t.Run(c.program, func(t *testing.T) { c.run(t, filepath.Join(bin, c.program)) })
+		t.Run(c.program, func(t *testing.T) {
+			if filepath.Ext(c.program) == ".mjs" {
+				c.args = []string{filepath.Join(bin, "..", "..", c.program)}
+				c.run(t, "node")
+			} else {
+				c.run(t, filepath.Join(bin, c.program))
+			}
+		})
 	}
 }
 
@@ -103,14 +114,15 @@ func (c agentCommand) run(t *testing.T, program string) {
 	const nowhere = "http://127.0.0.1:9"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TERM=dumb", "NO_COLOR=1",
 		"HTTP_PROXY=" + nowhere, "HTTPS_PROXY=" + nowhere, "http_proxy=" + nowhere,
-		"https_proxy=" + nowhere, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1"}
+		"https_proxy=" + nowhere, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
+		"LOADSTONE_URL=" + server.URL}
 	for _, e := range c.env {
 		cmd.Env = append(cmd.Env, strings.ReplaceAll(e, "$URL", server.URL))
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	if err != nil || !strings.Contains(out.String(), agentSaid) || !seen.note {
+	if err != nil || strings.Count(out.String(), agentSaid) < max(c.said, 1) || !seen.note {
 		t.Errorf("%v, the note was seen: %v\n%s\n%s", err, seen.note, out.Bytes(), seen.log.String())
 	}
 	for line := range strings.Lines(seen.log.String()) {
