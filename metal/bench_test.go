@@ -4,6 +4,8 @@ package metal
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -74,6 +76,61 @@ func BenchmarkDecode(b *testing.B) {
 				})
 			})
 		}
+	}
+}
+
+// BenchmarkStreams is a prompt of 512 tokens for each of some streams, in one step, and then 64
+// greedy tokens of each: what benchdata/peers/run shapes asks of other engines too. It takes the
+// model folder that LOADSTONE_BENCH_FOLDER names.
+func BenchmarkStreams(b *testing.B) {
+	const prompt, answer = 512, 64
+	dir := os.Getenv("LOADSTONE_BENCH_FOLDER")
+	if dir == "" {
+		b.Skip("LOADSTONE_BENCH_FOLDER names no model folder")
+	}
+	m, err := open(dir, options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	const blocks = (prompt + answer + benchBlock - 1) / benchBlock
+	if err := m.AllocKV(4*blocks, 4*blocks, benchBlock); err != nil {
+		b.Fatal(err)
+	}
+	ids := randomTokens(1, prompt, m.Vocab())
+	for _, streams := range []int{1, 4} {
+		// step takes the same tokens for all streams.
+		step := func(tokens []int32, start int) {
+			var all, lens, starts, tables, picks []int32
+			for i := range streams {
+				all, lens = append(all, tokens...), append(lens, int32(len(tokens)))
+				starts = append(starts, int32(start))
+				tables = append(tables, consecutive(i*blocks, start+len(tokens))...)
+				picks = append(picks, int32(len(all)-1))
+			}
+			best := make([]int32, streams)
+			err := m.Step(all, lens, starts, tables, tables, nil, nil, picks, best)
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		name := fmt.Sprintf("model=%s/streams=%d", filepath.Base(dir), streams)
+		b.Run("part=prefill/"+name, func(b *testing.B) {
+			for b.Loop() {
+				step(ids, 0)
+			}
+			tokens := float64(prompt * streams * b.N)
+			b.ReportMetric(tokens/b.Elapsed().Seconds(), "tok/s")
+		})
+		b.Run("part=decode/"+name, func(b *testing.B) {
+			for b.Loop() {
+				for i := range answer {
+					step([]int32{int32(100 + i)}, prompt+i)
+				}
+			}
+			tokens := float64(answer * streams * b.N)
+			b.ReportMetric(tokens/b.Elapsed().Seconds(), "tok/s")
+		})
 	}
 }
 

@@ -2,15 +2,18 @@
 
     engines.py llama.cpp  --gguf FILE   --model NAME
     engines.py mlx-lm     --folder DIR  --model NAME [--short]
+    engines.py ENGINE ... --streams [--prompt N] [--answer N]
 
 One benchmark line is one repetition; names and units are those of metal's own benchmarks, so that benchstat sets them side
 by side. A decode step is one token for each sequence of a batch, each with the same history, greedy, logits of every row;
 a prefill is one prompt into an empty cache, logits of its last token alone. Loading and one warm-up are not timed. GB/s is
-how fast the weights are read, each once a step.
+how fast the weights are read, each once a step. With --streams it does what BenchmarkStreams does: one stream and four,
+each with a prompt of 512 tokens and an answer of 64.
 """
 
 import argparse
 import os
+import pathlib
 import time
 
 PROMPTS = (128, 512, 2048)
@@ -88,11 +91,11 @@ class MLXLM:
         import mlx.core as mx
         from mlx.utils import tree_flatten
         from mlx_lm.models.cache import make_prompt_cache
-        from mlx_lm.utils import load
+        from mlx_lm.utils import load_model
 
         mx.set_default_device(mx.cpu)
         self.mx, self.make = mx, make_prompt_cache
-        self.model, _ = load(folder)
+        self.model, _ = load_model(pathlib.Path(folder))
         self.vocab = self.model.args.vocab_size
         self.weights = sum(v.nbytes for _, v in tree_flatten(self.model.parameters()))
 
@@ -130,6 +133,18 @@ def measure(engine, model, prompts, decodes):
         report(f"Decode/model={model}/history={history}/batch={batch}", took / STEPS, batch, engine.weights)
 
 
+def streams(engine, model, prompt, answer):
+    engine.begin(32, 1)
+    engine.prefill(tokens(32, engine.vocab))
+    for n in (1, 4):
+        name = f"model={model}/streams={n}"
+        engine.begin(prompt + answer, n)
+        took = timed(engine.prefill, tokens(prompt, engine.vocab), n)
+        report(f"Streams/part=prefill/{name}", took, prompt * n)
+        took = sum(timed(engine.decode, prompt + i, n) for i in range(answer))
+        report(f"Streams/part=decode/{name}", took, answer * n)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("engine", choices=("llama.cpp", "mlx-lm"))
@@ -138,9 +153,14 @@ def main():
     p.add_argument("--model", required=True, help="name in the benchmark lines")
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--short", action="store_true", help="the shortest prompt and history alone")
+    p.add_argument("--streams", action="store_true")
+    p.add_argument("--prompt", type=int, default=512)
+    p.add_argument("--answer", type=int, default=64)
     a = p.parse_args()
     engine = LlamaCpp(a.gguf, a.threads) if a.engine == "llama.cpp" else MLXLM(a.folder)
-    if a.short:
+    if a.streams:
+        streams(engine, a.model, a.prompt, a.answer)
+    elif a.short:
         measure(engine, a.model, PROMPTS[:1], DECODES[:1])
     else:
         measure(engine, a.model, PROMPTS, DECODES)
