@@ -13,8 +13,8 @@ import (
 // are of no use. This is prompt lookup decoding (Saxena, 2023), a form of speculative decoding
 // (Leviathan et al., 2023) whose draft costs nothing to make.
 //
-// Since a row's logits are the same whatever else a step holds, and a sampler uses one number of
-// its source for each token, the answer is bitwise the one without drafts.
+// Since a row's logits are the same whatever else a step of up to draftRows holds, and a sampler uses
+// one number of its source for each token, the answer is bitwise the one without drafts.
 //
 // A draft never leaves the block that the certain token is in, so that it needs no memory of its
 // own, and nothing is to be given back where it was wrong: the KV of its tokens lies behind the
@@ -22,7 +22,11 @@ import (
 
 const (
 	draftKey = 3  // tokens that must have come before
-	maxDraft = 16 // tokens
+	maxDraft = 15 // tokens
+
+	// draftRows is how many rows a step with drafts may have, those of all streams together. Up to
+	// so many, the sums of every backend are in one order, those of unquantised weights on MLX too.
+	draftRows = 16
 )
 
 // A drafter makes the drafts of one sequence and knows how good they have been.
@@ -136,12 +140,14 @@ type draftPace struct {
 // streams cost alone.
 const maxPlain = 32
 
-// limits returns what drafts a step of so many streams may have that takes so long without them.
-// Beside the streams' tokens, one for each, a drafted token must be worth its part of the time:
+// limits returns what drafts a step of so many streams may have that takes so long without them and
+// can have so many rows. Beside the streams' tokens, one for each, a drafted token must be worth its
+// part of the time:
 // with n streams in a step of time t, a row of time r that gives p tokens is worth it if p/r is
 // more than n/t.
 func (p *draftPace) limits(streams int, alone time.Duration, rows int) drafting {
-	if streams == 0 || alone == 0 || p.plain >= maxPlain {
+	rows = min(rows, draftRows) - streams
+	if rows <= 0 || streams == 0 || alone == 0 || p.plain >= maxPlain {
 		return drafting{}
 	}
 	row := p.row

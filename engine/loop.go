@@ -70,7 +70,7 @@ func (e *Engine) drafting(l load, streams int) drafting {
 		return drafting{}
 	}
 	streams = min(streams, l.decoding)
-	return e.drafts.limits(streams, e.pace.decode[streams], e.cfg.StepTokens-streams)
+	return e.drafts.limits(streams, e.pace.decode[streams], e.cfg.StepTokens)
 }
 
 // notePace notes how long a step took.
