@@ -92,7 +92,8 @@ func besideFlood(t *testing.T, m pacedFake, alices int, of shape, rests bool) (f
 // TestFlood: one principal that floods does not lengthen another's p99 by more than what one more
 // running request costs, one that always has a prompt to compute, but for the step in flight: a
 // request waits for the end of a step that began when the flood was alone, which may have all of
-// StepTokens deep in long prompts.
+// StepTokens deep in long prompts. A 99th percentile of 120 requests is one of the two slowest, and
+// which those are depends on the order of goroutines that wake at one moment, by up to an eighth.
 func TestFlood(t *testing.T) {
 	for i, m := range machines[:4] {
 		for name, of := range map[string]shape{
@@ -119,10 +120,10 @@ func testFlood(t *testing.T, m pacedFake, of shape, rests bool) {
 		"and %.0f answer tokens/s", a1, a2, o1, o2, f1, f2, one.longest, flooded.longest,
 		flooded.prompts, flooded.answers)
 	inFlight := max(flooded.longest-one.longest, 0)
-	if f1 > o1*11/10+inFlight {
+	if f1 > o1*9/8+inFlight {
 		t.Errorf("the first token: %v beside a flood, %v beside one more request", f1, o1)
 	}
-	if f2 > o2*11/10+inFlight {
+	if f2 > o2*9/8+inFlight {
 		t.Errorf("the last token: %v beside a flood, %v beside one more request", f2, o2)
 	}
 }
