@@ -48,7 +48,7 @@ var agentCommands = []agentCommand{
 		args:    []string{"run", "Read note.txt"},
 		files:   map[string]string{".config/opencode/opencode.json": `{"$schema": "https://opencode.ai/config.json", "model": "loadstone/echo", "provider": {"loadstone": {"npm": "@ai-sdk/openai-compatible", "name": "Loadstone", "options": {"baseURL": "$URL/v1", "apiKey": "{env:LOADSTONE_KEY}", "headers": {"X-Agent-ID": "opencode"}}, "models": {"echo": {"limit": {"context": 262144, "output": 8192}}}}}}`},
 		env:     []string{"LOADSTONE_KEY=any", "OPENCODE_DISABLE_AUTOUPDATE=1", "OPENCODE_DISABLE_MODELS_FETCH=1"},
-		tools:   map[string]string{"bash": `{"command":"cat note.txt","description":"Reads the note"}`},
+		tools:   map[string]string{"read": `{"filePath":"note.txt"}`}, // its shell now and then takes bytes beside the command for a path
 	},
 	{program: "ai.mjs", said: 4, tools: map[string]string{"read": `{"path":"note.txt"}`}},
 	{program: "langchain.mjs", said: 2, tools: map[string]string{"read": `{"path":"note.txt"}`}},
