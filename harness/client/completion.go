@@ -459,7 +459,8 @@ func isModel(name, asked string) bool {
 		long, short = short, long
 	}
 	version, ok := strings.CutPrefix(long, short)
-	return ok && strings.Trim(version, "-@.0123456789latest") == ""
+	// Digits, and the letters of "latest".
+	return ok && strings.Trim(version, "-@.0123456789aelst") == ""
 }
 
 // logprobs reads how each token was chosen: content[].{token, bytes, top_logprobs[].logprob}.

@@ -40,7 +40,7 @@ type Session struct {
 	Begin []Message
 
 	// Calls are the session's calls; a call comes after all that it waits for. They may be endless.
-	Calls iter.Seq[Call]
+	Calls iter.Seq[Call] `json:"-"`
 
 	// Linear says that a call goes on from the last call that is not an aside, and waits for
 	// nothing that came before that one. The calls are then looked at one by one, and what is over

@@ -43,7 +43,6 @@ const (
 type trial struct {
 	sim   *filestest.Sim
 	tap   *filestest.Tap
-	sys   files.System
 	keys  []*seal.Key
 	store *Store
 
