@@ -75,3 +75,12 @@ func TestChatWriter(t *testing.T) {
 		t.Errorf("whole: %+v", c)
 	}
 }
+
+// Drafts are counted as OpenAI counts predicted outputs.
+func TestDraftsInUsage(t *testing.T) {
+	got, err := json.Marshal(newUsage(generate.Usage{PromptTokens: 3, OutputTokens: 9, Drafted: 7, Accepted: 5}))
+	const want = `"completion_tokens_details":{"reasoning_tokens":0,"accepted_prediction_tokens":5,"rejected_prediction_tokens":2}`
+	if err != nil || !strings.Contains(string(got), want) {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
