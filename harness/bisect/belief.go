@@ -79,14 +79,14 @@ type hypothesis struct {
 // A segment is a stretch of points of one level.
 type segment struct {
 	log   []float64 // logarithm of its likelihood for each session noise, its level integrated out
-	level stats     // of its level
+	level estimate  // of its level
 	// The same where the level is known to be worse than that of the good commit.
 	logWorse   []float64
-	levelWorse stats
+	levelWorse estimate
 }
 
-// stats are a mean and a standard deviation.
-type stats struct{ mean, sd float64 }
+// An estimate is a mean and a standard deviation.
+type estimate struct{ mean, sd float64 }
 
 // A grid is the levels that are told apart: from lo in steps.
 type grid struct {
@@ -324,7 +324,7 @@ func (b *belief) segments(of [][][]float64) {
 
 // integrate is the logarithm of the integral of a likelihood, whose logarithm is given, over a prior.
 // It adds the posterior's mean and standard deviation to sum, times weight; values is its own.
-func (b *belief) integrate(log, prior, values []float64, weight float64, sum *stats) float64 {
+func (b *belief) integrate(log, prior, values []float64, weight float64, sum *estimate) float64 {
 	const never = 1e-300
 	top, all := slices.Max(log), 0.0
 	for g, v := range log {

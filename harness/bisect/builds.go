@@ -3,8 +3,6 @@ package bisect
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"loadstone/harness/verify"
 )
 
 // Builds are the builds of a repository's commits, each in a git worktree of its own in a folder.
@@ -65,11 +65,11 @@ func (b *Builds) Build(ctx context.Context, commit int) (program string, err err
 		}
 		return "", &SkipError{commit, fmt.Errorf("it does not build: %w%s", err, end.text())}
 	}
-	program, err = hash(out)
+	sum, err := verify.SumFile(out)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", &SkipError{commit, errors.New("the build command left no program at $OUT")}
 	}
-	return program, err
+	return sum.SHA256, err
 }
 
 func (b *Builds) run(ctx context.Context, tree, out string, log io.Writer) error {
@@ -98,20 +98,6 @@ func (b *Builds) Remove() error {
 	err := os.RemoveAll(b.Dir)
 	_, prune := git(context.Background(), b.Repository, "worktree", "prune")
 	return errors.Join(err, prune)
-}
-
-// hash is that of a program, with its size.
-func hash(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // tail keeps the end of what is written to it.

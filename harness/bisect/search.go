@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"loadstone/harness/stats"
 )
 
 // A Search looks for the commits of a history at which a server got worse.
@@ -144,20 +146,12 @@ func (u *search) next() (step, bool) {
 func (u *search) cost() costs {
 	c := costs{build: 60, session: 60}
 	if len(u.builds) > 0 {
-		c.build = mean(u.builds)
+		c.build = stats.Mean(u.builds)
 	}
 	if len(u.measures) > 0 {
-		c.session = mean(u.measures)
+		c.session = stats.Mean(u.measures)
 	}
 	return c
-}
-
-func mean(values []float64) float64 {
-	sum := 0.0
-	for _, v := range values {
-		sum += v
-	}
-	return sum / float64(max(len(values), 1))
 }
 
 // step builds a commit, where it is not built, and measures it.

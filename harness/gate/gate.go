@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/perf/benchmath"
+
+	"loadstone/harness/stats"
 )
 
 // A Comparison is what comparing two files found.
@@ -210,9 +212,9 @@ func (c *Comparison) cell(s *samples, p *pool) (Cell, error) {
 		}
 	}
 	if cell.Rule.Exact { // one error in ten runs is no median: what is judged is shown
-		cell.Base.Center, cell.Head.Center = mean(base), mean(head)
+		cell.Base.Center, cell.Head.Center = stats.Mean(base), stats.Mean(head)
 		if n > 0 {
-			cell.Delta = change(mean(base), mean(head), cell.Rule.Points)
+			cell.Delta = change(stats.Mean(base), stats.Mean(head), cell.Rule.Points)
 		}
 	}
 	return cell, nil
@@ -268,18 +270,6 @@ func summary(values []float64) benchmath.Summary {
 		s.Lo = slices.Min(values)
 	}
 	return s
-}
-
-// mean is that of at least one value, else 0.
-func mean(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sum := 0.0
-	for _, v := range values {
-		sum += v
-	}
-	return sum / float64(len(values))
 }
 
 // judge gives every cell its verdict.

@@ -125,7 +125,7 @@ func effect(parts [][]Point, slope float64) float64 {
 		for _, p := range part {
 			rest = append(rest, p.Value-slope*p.At)
 		}
-		middle := mean(rest)
+		middle := Mean(rest)
 		for i := range rest {
 			rest[i] -= middle
 			square += rest[i] * rest[i]
@@ -152,7 +152,8 @@ func effect(parts [][]Point, slope float64) float64 {
 	return sum / float64(n)
 }
 
-func mean(values []float64) float64 {
+// Mean returns the mean of the values, or 0 if there are none.
+func Mean(values []float64) float64 {
 	sum := 0.0
 	for _, v := range values {
 		sum += v

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"loadstone/harness/verify"
 )
 
 // release writes the files of the release into the folder out.
@@ -171,11 +173,11 @@ func writeSums(out string, names []string) error {
 	var text strings.Builder
 	slices.Sort(names)
 	for _, name := range names {
-		hash, err := fileHash(filepath.Join(out, name))
+		sum, err := verify.SumFile(filepath.Join(out, name))
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&text, "%s  %s\n", hash, name)
+		fmt.Fprintf(&text, "%s  %s\n", sum.SHA256, name)
 	}
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(text.String()), 0o644)
 }

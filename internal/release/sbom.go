@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
+
+	"loadstone/harness/verify"
 )
 
 // billOfMaterials returns a CycloneDX 1.6 document in JSON: the program as a whole, each component
@@ -17,7 +15,7 @@ import (
 // number, because that is to be another one for each document that is made.
 func (s *source) billOfMaterials(t target, program string, components []component,
 	files []file) ([]byte, error) {
-	hash, err := fileHash(program)
+	sum, err := verify.SumFile(program)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +28,7 @@ func (s *source) billOfMaterials(t target, program string, components []componen
 			BOMRef: ref, Type: cdx.ComponentTypeApplication, Name: "loadstone", Version: s.version,
 			PackageURL: "pkg:golang/" + s.module + "@" + s.version,
 			Licenses:   licenceList([]string{"MIT"}),
-			Hashes:     &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hash}},
+			Hashes:     &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: sum.SHA256}},
 			Properties: &[]cdx.Property{{Name: "loadstone:target", Value: t.name},
 				{Name: "loadstone:commit", Value: s.revision()}},
 		},
@@ -42,11 +40,11 @@ func (s *source) billOfMaterials(t target, program string, components []componen
 			Version: c.version, PackageURL: c.purl, Licenses: licenceList(c.licences)}
 		for _, f := range files {
 			if len(c.files) == 1 && f.name == c.files[0] {
-				hash, err := fileHash(f.path)
+				sum, err := verify.SumFile(f.path)
 				if err != nil {
 					return nil, err
 				}
-				entry.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hash}}
+				entry.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: sum.SHA256}}
 			}
 		}
 		list = append(list, entry)
@@ -76,17 +74,4 @@ func licenceList(ids []string) *cdx.Licenses {
 		return &cdx.Licenses{{License: &cdx.License{ID: ids[0]}}}
 	}
 	return &cdx.Licenses{{Expression: strings.Join(ids, " AND ")}}
-}
-
-func fileHash(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
