@@ -140,7 +140,14 @@ func MakeDir(sys System, dir string) error {
 // pattern is the name of the file while it is written (see Create). The file's data are synced
 // before it gets its name, so that after a loss of power a file of that name is the old one or the
 // new one. It is the new one for certain once SyncDir has returned. An error leaves all as it was.
-func Replace(sys System, path, pattern string, fill func(File) error) (err error) {
+func Replace(sys System, path, pattern string, fill func(File) error) error {
+	// The first error counts: a full disk says the same to both.
+	return ReplaceUnsynced(sys, path, pattern, func(f File) error { return cmp.Or(fill(f), f.Sync()) })
+}
+
+// ReplaceUnsynced is Replace without the sync: after a loss of power a file of that name may be
+// there without its data. It is for what may be lost.
+func ReplaceUnsynced(sys System, path, pattern string, fill func(File) error) (err error) {
 	f, err := sys.Create(filepath.Dir(path), pattern)
 	if err != nil {
 		return err
@@ -151,8 +158,7 @@ func Replace(sys System, path, pattern string, fill func(File) error) (err error
 			sys.Remove(f.Name()) // what cannot be removed is for the next start to find
 		}
 	}()
-	// The first error counts: a full disk says the same to each of these.
-	if err := cmp.Or(fill(f), f.Sync(), f.Close()); err != nil {
+	if err := cmp.Or(fill(f), f.Close()); err != nil {
 		return err
 	}
 	return sys.Rename(f.Name(), path)

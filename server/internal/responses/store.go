@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"loadstone/internal/files"
 	"loadstone/internal/seal"
 	"loadstone/server/internal/generate"
 	"loadstone/server/internal/wire"
@@ -244,36 +245,29 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(folder, e.id+".*.tmp") // its mode is 0600
-	if err != nil {
-		return err
+	replace := files.ReplaceUnsynced
+	if sync {
+		replace = files.Replace
 	}
-	if len(s.keys) == 0 {
-		_, err = f.Write(body)
-	} else if w, failed := s.keys[0].NewWriter(f, s.sealName(e)); failed != nil {
-		err = failed
-	} else {
+	sys := files.OS{}
+	err := replace(sys, s.path(e), e.id+".*.tmp", func(f files.File) error {
+		if len(s.keys) == 0 {
+			_, err := f.Write(body)
+			return err
+		}
+		w, err := s.keys[0].NewWriter(f, s.sealName(e))
+		if err != nil {
+			return err
+		}
 		w.Write(body) // Close returns what went wrong
-		err = w.Close()
-	}
+		return w.Close()
+	})
 	if err == nil && sync {
-		err = f.Sync()
-	}
-	err = cmp.Or(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), s.path(e))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	for _, name := range []string{folder, s.dir} {
-		if d, err := os.Open(name); err == nil && sync {
-			d.Sync() // some file systems cannot
-			d.Close()
+		for _, dir := range []string{folder, s.dir} {
+			sys.SyncDir(dir) // some file systems cannot
 		}
 	}
-	return nil
+	return err
 }
 
 // sealName returns the name under which a response is sealed.
