@@ -81,7 +81,7 @@ func (e *Engine) notePace(b *batch, d time.Duration) {
 	if b.drafted == 0 {
 		e.pace.took(b.decoding, b.prompts, d)
 	} else {
-		e.pace.step += (d - e.pace.step) / 8
+		e.pace.tookStep(d)
 	}
 }
 
@@ -181,19 +181,20 @@ func (e *Engine) draw(b *batch) {
 	logits, best := e.logits, e.best
 	for row := 0; row < len(b.sampling); {
 		q := b.sampling[row]
-		j, of := e.jobs[q.id], true // whether the row follows from the tokens drawn
+		j, follows := e.jobs[q.id], true // the row follows from the tokens drawn
 		for i := range 1 + len(q.draft) {
 			token, noted := noToken, []Logprob(nil)
 			if j.sampler.Greedy() {
 				token, best = best[0], best[1:]
 			} else {
-				if of {
+				if follows {
 					token = e.drawFor(j, logits[:e.vocab])
 					noted = j.sampler.Logprobs()
 				}
 				logits = logits[e.vocab:]
 			}
-			of = of && i < len(q.draft) && token == q.draft[i] && !slices.Contains(q.stop, token)
+			follows = follows && i < len(q.draft) && token == q.draft[i] &&
+				!slices.Contains(q.stop, token)
 			e.next, e.logprobs = append(e.next, token), append(e.logprobs, noted)
 			row++
 		}

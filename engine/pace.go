@@ -139,7 +139,7 @@ func (p *pace) within(decoding int, room time.Duration, starts bool) int {
 // took notes how long a step took in which so many sequences decoded and so many prompt tokens were
 // computed.
 func (p *pace) took(decoding, prompts int, d time.Duration) {
-	p.step += (d - p.step) / 8
+	p.tookStep(d)
 	switch {
 	case decoding == 0:
 		p.mixed = 0
@@ -170,6 +170,9 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 		}
 	}
 }
+
+// tookStep notes how long a step took, of any kind.
+func (p *pace) tookStep(d time.Duration) { p.step += (d - p.step) / 8 }
 
 // A trend is a line fitted to recent points, y = fixed + slope x, by least squares with weights
 // that fall by an eighth with each newer point.
