@@ -187,7 +187,7 @@ func (s *sched) giveDrafts(d drafting) {
 		if q.chunk == 0 || q.drafter == nil {
 			continue
 		}
-		// The last token of an answer is drawn from a row of its own, which is no draft's.
+		// A step gives one token more than its draft has, so the draft has one less than are left.
 		left := q.prompt + q.max - len(q.tokens) - 1
 		inBlock := s.store.BlockTokens - 1 - q.computed%s.store.BlockTokens
 		q.draft = q.drafter.draft(q.tokens, min(left, inBlock, d.rows), d.worth)

@@ -17,7 +17,9 @@ func (e *Engine) run(writer *sync.WaitGroup) {
 	defer close(e.done)
 	for e.iterate() || e.mailbox.wait(len(e.jobs) > 0) {
 	}
-	close(e.deaf) // before the store is closed, which waits for whoever changes it and calls
+	// A request that changes the store may wait for a call to this goroutine, and the store, when it
+	// is closed, for that request: so calls are refused first.
+	close(e.deaf)
 	if e.disk != nil {
 		e.disk.close(func() { <-e.mailbox.wake })
 		writer.Wait()

@@ -196,7 +196,7 @@ func (tr *trial) setDurable(agent string, durable bool) {
 	tr.note(tr.durable, agent, durable, tr.store.SetDurable(named(agent), durable))
 }
 
-// rot has a bit of an agent's file change, and the file set aside by whoever reads it next.
+// rot changes a bit of an agent's file and reads the file, which sets it aside.
 func (tr *trial) rot(agent string) {
 	if tr.dead || !tr.sim.Flip(filepath.Join(sweepDir, FileName(named(agent))), 1<<12) {
 		return
