@@ -29,6 +29,8 @@ type completion struct {
 	cached int  // its prompt_tokens_details.cached_tokens
 	hidden int  // its completion_tokens_details.reasoning_tokens
 
+	drafted, accepted int // tokens of drafts, by any of their names; 0 unknown
+
 	unsummed string // a total that is not the sum of its parts; "" none
 
 	unread string // what of the usage cannot be read; "" nothing
@@ -90,6 +92,8 @@ func (v *completion) parse(text []byte) error {
 			v.readUsage(&c)
 		case "x_groq":
 			v.usageIn(&c)
+		case "timings": // llama.cpp's
+			v.drafts(&c)
 		case "error":
 			v.error(&c)
 		case "model":
@@ -541,6 +545,8 @@ func (v *completion) readUsage(c *cursor) {
 			v.countIn(c, "cached_tokens", &v.cached)
 		case "completion_tokens_details":
 			v.countIn(c, "reasoning_tokens", &v.hidden)
+		case "drafts":
+			v.drafts(c)
 		default:
 			other = true
 			c.skip()
@@ -579,6 +585,25 @@ func (v *completion) countIn(c *cursor, name string, n *int) {
 		if string(key) == name {
 			v.count(c, key, n)
 		} else {
+			c.skip()
+		}
+	})
+}
+
+// drafts reads what an object says of drafts: our server's in a usage, llama.cpp's timings. What
+// cannot be read is unknown, like the rest of those.
+func (v *completion) drafts(c *cursor) {
+	if c.next() != '{' {
+		c.skip()
+		return
+	}
+	c.object(func(key []byte) {
+		switch string(key) {
+		case "drafted_tokens", "draft_n":
+			v.drafted, _ = wholeNumber(c.value())
+		case "accepted_tokens", "draft_n_accepted":
+			v.accepted, _ = wholeNumber(c.value())
+		default:
 			c.skip()
 		}
 	})

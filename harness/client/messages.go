@@ -312,6 +312,8 @@ func (v *completion) messageUsage(c *cursor) {
 			v.count(c, key, &v.output)
 		case "output_tokens_details":
 			v.countIn(c, "thinking_tokens", &v.hidden)
+		case "drafts":
+			v.drafts(c)
 		default:
 			c.skip()
 		}

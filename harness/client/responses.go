@@ -347,6 +347,8 @@ func (v *completion) responseUsage(c *cursor) {
 			v.countIn(c, "cached_tokens", &v.cached)
 		case "output_tokens_details":
 			v.countIn(c, "reasoning_tokens", &v.hidden)
+		case "drafts":
+			v.drafts(c)
 		default:
 			c.skip()
 		}

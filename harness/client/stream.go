@@ -61,6 +61,7 @@ func (s *scratch) begin(c *Client, p *Prompt) {
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
 	s.hidden, s.dialect = 0, c.dialectOf(p)
+	s.drafted, s.accepted = 0, 0
 	s.visible, s.blanks = false, s.blanks[:0]
 	s.parsed.asked = c.Model
 	s.secrets, s.own, s.leaked = &c.secrets, p.Canary, ""
@@ -165,6 +166,7 @@ func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 	}
 	v.counts(r)
 	s.hidden = max(s.hidden, v.hidden)
+	s.drafted, s.accepted = max(s.drafted, v.drafted), max(s.accepted, v.accepted)
 	if v.failed {
 		if v.finish != "" {
 			r.Finish = v.finish
@@ -242,6 +244,7 @@ func (s *scratch) end(done bool, r *record.Record) error {
 		return fmt.Errorf("stream ended after %d chunks without its %s%s%s", len(s.chunks),
 			s.dialect.end, about, s.saw())
 	}
+	r.Drafted(s.drafted, s.accepted)
 	return ended(r, s.hidden)
 }
 
@@ -273,14 +276,16 @@ func ended(r *record.Record, hidden int) error {
 // scratch is the memory for reading one stream, used again for the next one: fresh buffers for
 // every request cost as much as all else that the client does.
 type scratch struct {
-	buffer  []byte
-	events  eventReader
-	parsed  completion
-	chunks  []time.Duration
-	visible bool            // a text of the answer that can be seen has come
-	blanks  []time.Duration // arrivals of blank texts before that
-	hidden  int             // tokens of reasoning, as the usage has them
-	dialect *dialect        // of the stream
+	buffer   []byte
+	events   eventReader
+	parsed   completion
+	chunks   []time.Duration
+	visible  bool            // a text of the answer that can be seen has come
+	blanks   []time.Duration // arrivals of blank texts before that
+	hidden   int             // tokens of reasoning, as the usage has them
+	drafted  int             // tokens of drafts
+	accepted int             // those that were right
+	dialect  *dialect        // of the stream
 
 	arrival stamped
 	aside   func(line []byte) // look, of which each stream would make another
@@ -367,5 +372,6 @@ func (c *Client) whole(body io.Reader, contentType string, p *Prompt, r *record.
 	if !p.NoStream {
 		r.Note(record.NoteWhole, "")
 	}
+	r.Drafted(v.drafted, v.accepted)
 	return ended(r, max(v.hidden, 0))
 }

@@ -173,6 +173,9 @@ the same), tpot (last piece - first) / (tokens - 1) of an answer, e2e from due t
 to sent (the client's own); server, queue, prefill and decode are as the server reports, network is
 what the client waited beyond that. stall-ratio is the part of the time between first and last pieces
 that was spent in gaps above 200 ms; tokens-per-piece tells gaps from times between tokens.
+accept-ratio and tokens-per-step are of servers that compute tokens ahead (drafts, speculation) and
+say how many were right: Loadstone in usage.drafts, llama.cpp in timings. Their tokens come in
+bursts, so that tpot compares and itl does not.
 
 An answer that ends as it should and of which the client saw no token is empty: an error, beside
 failed in the table and in error-ratio. What the client did not understand or believe of a response

@@ -73,7 +73,7 @@ func build() []Figure {
 	}
 	first, pace, last := take(answers), take(shown), take(generator)
 	work := take(jobs)
-	return slices.Concat(first, measured, pace, stalls, last, sizes(), work, ofJobs, ceiling, rest,
+	return slices.Concat(first, measured, pace, stalls, last, sizes(), work, ofJobs, ceiling, drafts, rest,
 		outcomes(), counted)
 }
 
@@ -163,6 +163,14 @@ var ceiling = []Figure{
 		func(s *record.Summary) (float64, bool) { return s.CeilingShare, s.CeilingShare >= 0 }),
 }
 
+// drafts are of servers that compute tokens ahead and say so.
+var drafts = []Figure{
+	inLine("accept-ratio", Ratio, Higher, Rule{Sparse: true, Points: true, Effect: 0.02},
+		func(s *record.Summary) (float64, bool) { return s.AcceptRatio, s.AcceptRatio >= 0 }),
+	inLine("tokens-per-step", Tokens, Higher, Rule{Sparse: true, Effect: 0.05},
+		func(s *record.Summary) (float64, bool) { return s.TokensPerStep, s.TokensPerStep >= 0 }),
+}
+
 func stallRatio(s *record.Summary) (float64, bool) { return s.StallRatio, s.StallRatio >= 0 }
 
 func tokensPerPiece(s *record.Summary) (float64, bool) {
@@ -243,6 +251,8 @@ var counted = []Figure{
 	{Name: "cached-tokens", Unit: Tokens, value: cachedTokens, aliases: []string{"cached_tokens"}},
 	{Name: "output-tokens", Unit: Tokens, value: outputTokens, aliases: []string{"output_tokens"}},
 	{Name: "pieces", Unit: Tokens, value: pieces},
+	{Name: "drafted-tokens", Unit: Tokens, value: draftedTokens},
+	{Name: "accepted-tokens", Unit: Tokens, value: acceptedTokens},
 }
 
 // always reads a count that every summary has.
@@ -265,3 +275,11 @@ func outputTokens(s *record.Summary) (float64, bool) {
 }
 
 func pieces(s *record.Summary) (float64, bool) { return float64(s.Pieces), s.Pieces > 0 }
+
+func draftedTokens(s *record.Summary) (float64, bool) {
+	return float64(s.DraftedTokens), s.DraftedTokens > 0
+}
+
+func acceptedTokens(s *record.Summary) (float64, bool) {
+	return float64(s.AcceptedTokens), s.DraftedTokens > 0
+}

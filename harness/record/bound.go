@@ -36,6 +36,19 @@ func (r *Record) Bound(bytes, hidden int) {
 	}
 }
 
+// Drafted takes what the server says of its drafts. It is not believed where more tokens were right
+// than were drafted, or all of the answer: each step draws one token that no draft has.
+func (r *Record) Drafted(drafted, accepted int) {
+	if drafted <= 0 && accepted <= 0 {
+		return
+	}
+	if accepted < 0 || accepted > drafted || r.OutputTokens >= 0 && accepted >= max(r.OutputTokens, 1) {
+		r.Note(NoteDrafts, fmt.Sprintf("%d of %d, in an answer of %d", accepted, drafted, r.OutputTokens))
+		return
+	}
+	r.DraftedTokens, r.AcceptedTokens = drafted, accepted
+}
+
 // void makes the output count unknown, for a reason.
 func (r *Record) void(why Note, about string) {
 	r.Note(why, about)

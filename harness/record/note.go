@@ -25,6 +25,7 @@ const (
 	NoteHidden  Note = "usage counts reasoning that was not sent and counts as unknown"
 	NoteRecount Note = "usage claims more tokens than the text has by its tokenizer and counts as unknown"
 	NoteTooLong Note = "the answer has more tokens than max_tokens allows"
+	NoteDrafts  Note = "the server says of its drafts what cannot be true, and it counts for nothing"
 	NoteWait    Note = "a Retry-After is longer than this client waits"
 	NoteNoWait  Note = "a Retry-After cannot be read"
 )

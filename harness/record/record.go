@@ -109,8 +109,12 @@ type Record struct {
 	OutputTokens  int `json:"output_tokens"`
 	// ReasoningTokens are those of OutputTokens that are reasoning, where the usage counts them
 	// apart; 0: none, or it does not say.
-	ReasoningTokens int    `json:"reasoning_tokens,omitempty"`
-	Finish          string `json:"finish,omitempty"` // finish_reason
+	ReasoningTokens int `json:"reasoning_tokens,omitempty"`
+	// DraftedTokens are those that the server computed ahead of the answer's, and AcceptedTokens those
+	// of them that are in the answer, as the server says; 0: none, or it does not say.
+	DraftedTokens  int    `json:"drafted_tokens,omitempty"`
+	AcceptedTokens int    `json:"accepted_tokens,omitempty"`
+	Finish         string `json:"finish,omitempty"` // finish_reason
 
 	MaxTokens int `json:"max_tokens,omitempty"` // of the answer, as it was asked for; 0: no bound
 	// Claimed is an output count of the usage that cannot be true, beside an OutputTokens of -1.

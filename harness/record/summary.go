@@ -52,6 +52,13 @@ type Summary struct {
 	Pieces         int
 	TokensPerPiece float64 // of answers with usage; -1: there are none
 
+	// DraftedTokens are those that the server says it computed ahead of the answers', AcceptedTokens
+	// those of them that are in the answers. AcceptRatio is the latter by the former; TokensPerStep are
+	// the tokens of answers by the steps of the model that each of them took, beside whatever others.
+	// -1: the server says of no drafts.
+	DraftedTokens, AcceptedTokens int
+	AcceptRatio, TokensPerStep    float64
+
 	// StallRatio is the part of the time between first and last pieces that was spent in gaps longer
 	// than StallBound. -1: no answer has two pieces.
 	StallRatio float64

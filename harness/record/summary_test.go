@@ -36,8 +36,8 @@ func TestSummarize(t *testing.T) {
 		Server:   one(17 * ms), Queue: one(1 * ms), Prefill: one(6 * ms), Decode: one(10 * ms), Network: one(2 * ms),
 		Elapsed: 2 * time.Second, RequestsPerSec: 1, TokensPerSec: 2,
 		PromptTokens: 200, CachedTokens: 90, OutputTokens: 4,
-		TokensPerPiece: 1,
-		HitRatio:       0.45, ErrorRatio: 0.25, PeakPool: -1,
+		TokensPerPiece: 1, AcceptRatio: -1, TokensPerStep: -1,
+		HitRatio: 0.45, ErrorRatio: 0.25, PeakPool: -1,
 		CeilingRatio: -1, CeilingShare: -1, Jobs: Jobs{GoodRatio: -1},
 	}
 	assert.Assert(t, cmp.Equal(Summarize("x", records, 2*time.Second, -1), want), cmp.Diff(want, Summarize("x", records, 2*time.Second, -1)))

@@ -31,6 +31,8 @@ type Tally struct {
 	pieces     int  // of answers whose usage is unknown
 
 	counted, countedPieces int           // tokens and pieces of answers that have both
+	drafted, accepted      int           // tokens of drafts
+	steps                  int           // that the counted tokens of answers took
 	gaps, stalls           time.Duration // all gaps together, and those above StallBound
 	spans                  time.Duration // first to last piece of all answers that have a TPOT
 	spanTokens             int           // their tokens, without the first ones
@@ -106,6 +108,8 @@ func (t *Tally) answered(r *Record) {
 		t.hitPrompt += r.PromptTokens
 		t.ceiling += r.CeilingTokens
 	}
+	t.drafted, t.accepted = t.drafted+r.DraftedTokens, t.accepted+r.AcceptedTokens
+	t.steps += max(r.OutputTokens-r.AcceptedTokens, 0)
 	switch {
 	case r.OutputTokens < 0:
 		t.pieces += len(r.Chunks)
@@ -195,6 +199,9 @@ func (t *Tally) Merge(o *Tally) {
 	t.pieces += o.pieces
 	t.counted += o.counted
 	t.countedPieces += o.countedPieces
+	t.drafted += o.drafted
+	t.accepted += o.accepted
+	t.steps += o.steps
 	t.gaps += o.gaps
 	t.stalls += o.stalls
 	t.spans += o.spans
@@ -220,6 +227,7 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 		Elapsed: elapsed, PeakPool: peakPool, Resent: t.resent, Replayed: t.replayed, Judged: t.judged,
 		PromptTokens: t.promptTokens, CachedTokens: t.cachedTokens, OutputTokens: t.outputTokens,
 		Pieces: t.pieces, StallRatio: -1, TokensPerPiece: -1,
+		DraftedTokens: t.drafted, AcceptedTokens: t.accepted, AcceptRatio: -1, TokensPerStep: -1,
 		Jobs: t.jobs.summary(elapsed, t.Goodput.Job)}
 	maps.Copy(s.Outcomes, t.outcomes)
 	if len(t.notes) > 0 {
@@ -233,6 +241,12 @@ func (t *Tally) Summary(scenario string, elapsed time.Duration, peakPool float64
 	}
 	if t.countedPieces > 0 {
 		s.TokensPerPiece = float64(t.counted) / float64(t.countedPieces)
+	}
+	if t.drafted > 0 {
+		s.AcceptRatio = float64(t.accepted) / float64(t.drafted)
+	}
+	if t.drafted > 0 && t.steps > 0 {
+		s.TokensPerStep = float64(t.outputTokens) / float64(t.steps)
 	}
 	if t.reasoned {
 		s.Content = t.content.Dist()

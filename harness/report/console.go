@@ -115,6 +115,9 @@ func (r *Report) writeNotes(b *strings.Builder, style func(code, s string) strin
 	if text := r.pace(); text != "" {
 		b.WriteString(style("33", "pieces: "+text) + "\n")
 	}
+	if text := r.drafts(); text != "" {
+		b.WriteString(style("2", "drafts: "+text) + "\n")
+	}
 	if why := r.whyFailed(); why != "" {
 		b.WriteString(style("31", "failed: "+why) + "\n")
 	}

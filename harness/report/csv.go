@@ -74,7 +74,7 @@ var requestColumns = []string{
 	"max_itl_ms",
 	"queue_ms", "prefill_ms", "decode_ms", "server_ms",
 	"prompt_tokens", "cached_tokens", "output_tokens", "slo", "finish", "error",
-	"claimed_tokens", "notes",
+	"claimed_tokens", "notes", "drafted_tokens", "accepted_tokens",
 }
 
 // WriteRequestsCSV writes a row for each measured request. Times are in milliseconds, on the clock
@@ -105,9 +105,12 @@ func requestRow(r *record.Record, objective load.Objective) []string {
 		d := stats.Describe(gaps)
 		meanITL, maxITL = d.Mean, d.Max
 	}
-	claimed := ""
+	claimed, drafted, accepted := "", "", ""
 	if r.Claimed > 0 {
 		claimed = strconv.Itoa(r.Claimed)
+	}
+	if r.DraftedTokens > 0 {
+		drafted, accepted = strconv.Itoa(r.DraftedTokens), strconv.Itoa(r.AcceptedTokens)
 	}
 	notes := make([]string, len(r.Notes))
 	for i, n := range r.Notes {
@@ -123,6 +126,7 @@ func requestRow(r *record.Record, objective load.Objective) []string {
 		count(r.PromptTokens), count(r.CachedTokens), count(r.OutputTokens),
 		string(r.Judge(objective)), text(r.Finish), text(table.OneLine(r.Error)),
 		claimed, text(table.OneLine(strings.Join(notes, "; "))),
+		drafted, accepted,
 	}
 }
 

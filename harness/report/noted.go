@@ -98,6 +98,21 @@ func (r *Report) pace() string {
 	return strings.Join(parts, "; ")
 }
 
+// drafts says what servers that compute tokens ahead gained by it, "" where none says that it does.
+// Tokens of one step come at one moment: then gaps between pieces are not times between tokens.
+func (r *Report) drafts() string {
+	var parts []string
+	for i := range r.Results {
+		if s := &r.Results[i].Pooled; s.DraftedTokens > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d of %d tokens accepted (%s), %s tokens a step, "+
+				"%s a token, %s between pieces", r.Results[i].Name(), s.AcceptedTokens, s.DraftedTokens,
+				table.Percent(s.AcceptRatio), table.Three(s.TokensPerStep),
+				table.Duration(s.TPOT.Mean), table.Duration(s.ITL.P50)))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
 // whyPieces says why pieces stand for tokens.
 func (r *Report) whyPieces() string {
 	voided := 0

@@ -47,6 +47,37 @@ func TestEmptyAndNotedAreShown(t *testing.T) {
 	}
 }
 
+// What drafts were worth is said where the server says of any, and only there.
+func TestDraftsAreShown(t *testing.T) {
+	one := record.Record{Place: record.Place{Scenario: "x"}, Outcome: record.OK, PromptTokens: 9, OutputTokens: 9, DraftedTokens: 8, AcceptedTokens: 6,
+		Chunks: []time.Duration{time.Second, 2 * time.Second, 3 * time.Second}, FirstContent: time.Second, End: 3 * time.Second, Server: record.Untimed}
+	plain := one
+	plain.DraftedTokens, plain.AcceptedTokens = 0, 0
+	show := func(records ...record.Record) (table, bench string) {
+		run := record.Run{Scenario: "x", Records: records, Elapsed: time.Second, PeakPool: -1}
+		r := New(Meta{}, []load.Load{{Name: "x", Rate: load.Constant(1)}}, []record.Run{run})
+		var b, lines strings.Builder
+		if err := r.WriteTable(&b, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WriteBench(&lines); err != nil {
+			t.Fatal(err)
+		}
+		return b.String(), lines.String()
+	}
+	table, bench := show(one, plain)
+	const want = "drafts: x 6 of 8 tokens accepted (75.0 %), 1.50 tokens a step, 250 ms a token, 1.00 s between pieces\n"
+	if !strings.Contains(table, want) {
+		t.Errorf("no %q in\n%s", want, table)
+	}
+	if !strings.Contains(bench, " 0.75 accept-ratio 1.5 tokens-per-step") {
+		t.Errorf("%s", bench)
+	}
+	if table, bench := show(plain); strings.Contains(table, "drafts") || strings.Contains(bench, " tokens-per-step\n") {
+		t.Errorf("%s%s", table, bench)
+	}
+}
+
 // A server's own times are not believed where most of its answers took longer to come than it says
 // to have worked; one answer that the network held up is no reason.
 func TestOwnClock(t *testing.T) {

@@ -26,6 +26,7 @@ type Statements struct {
 	Replayed string // what was done to recorded calls for them to be replayed
 	Resent   string // how many requests met a closed connection
 	Pieces   string // where pieces have several tokens, and where answers stood still
+	Drafts   string // what tokens computed ahead were worth
 	Noted    string // what the client did not understand or believe
 
 	Diagnosis string
@@ -40,7 +41,7 @@ func (r *Report) Statements() Statements {
 		StartUp: r.startUp(), Used: r.used(), ErrorBar: r.errorBar(), Counted: r.counted(),
 		Answers: r.answers(),
 		Wrong:   r.wrong(), Failed: r.whyFailed(), Replayed: r.replayed(), Resent: r.resent(),
-		Pieces: r.pace(), Noted: strings.Join(r.noted(), "; "),
+		Pieces: r.pace(), Drafts: r.drafts(), Noted: strings.Join(r.noted(), "; "),
 		Diagnosis: r.diagnosis(), Advice: r.advice(),
 	}
 }

@@ -199,6 +199,8 @@ type usage struct {
 	CacheCreation int `json:"cache_creation_input_tokens"`
 	CacheRead     int `json:"cache_read_input_tokens"`
 	OutputTokens  int `json:"output_tokens"`
+
+	Drafts *generate.Drafts `json:"drafts,omitempty"`
 }
 
 func newUsage(u generate.Usage) usage {
@@ -207,5 +209,6 @@ func newUsage(u generate.Usage) usage {
 		CacheCreation: u.CacheableTokens - u.Start.CachedTokens,
 		CacheRead:     u.Start.CachedTokens,
 		OutputTokens:  u.OutputTokens,
+		Drafts:        u.Drafts.OrNil(),
 	}
 }

@@ -30,14 +30,31 @@ type Usage struct {
 	OutputTokens int
 	// ReasoningTokens are those of OutputTokens that are of the reasoning, its marks included.
 	ReasoningTokens int
-	// Drafted counts the tokens of drafts that were computed along with the answer's, and Accepted
-	// those of them that are in the answer; see engine.Config.NoDrafts.
-	Drafted, Accepted int
-	Start             engine.Start // what the cache was worth to the prompt
+	Drafts          Drafts
+	Start           engine.Start // what the cache was worth to the prompt
 
 	// CacheableTokens is how many of the prompt's tokens are cached now, whether they were before
 	// or not. A named agent's prompt is kept to the last token, an anonymous one's in whole blocks.
 	CacheableTokens int
+}
+
+// Drafts counts the tokens of drafts that were computed along with an answer's, and those of them
+// that are in the answer; see engine.Config.NoDrafts. All APIs have it in a field of their usage
+// that is none of theirs. OpenAI's accepted_prediction_tokens and rejected_prediction_tokens look
+// like the place for it. But they are of predictions that the client sends, and both are a part of
+// completion_tokens, which is what is paid for; tokens that were drafted in vain are not. Programs
+// that account for tokens subtract the two from completion_tokens, or add them to it.
+type Drafts struct {
+	Drafted  int `json:"drafted_tokens"`
+	Accepted int `json:"accepted_tokens"`
+}
+
+// OrNil returns nil where nothing was drafted.
+func (d Drafts) OrNil() *Drafts {
+	if d == (Drafts{}) {
+		return nil
+	}
+	return &d
 }
 
 // TokenProbs is the log-probability of a token, and of the likeliest tokens in its place.

@@ -22,8 +22,8 @@ func SumUsage(all []Answer) Usage {
 	for _, a := range all[1:] {
 		u.OutputTokens += a.Usage.OutputTokens
 		u.ReasoningTokens += a.Usage.ReasoningTokens
-		u.Drafted += a.Usage.Drafted
-		u.Accepted += a.Usage.Accepted
+		u.Drafts.Drafted += a.Usage.Drafts.Drafted
+		u.Drafts.Accepted += a.Usage.Drafts.Accepted
 	}
 	return u
 }

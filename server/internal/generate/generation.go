@@ -41,8 +41,8 @@ type Generation struct {
 	assembly assembly     // of the text and the calls so far
 	scratch  []byte
 
-	decode            time.Duration // from the first token to the end, known after Finish
-	drafted, accepted int           // tokens of drafts, known after Finish
+	decode time.Duration // from the first token to the end, known after Finish
+	drafts Drafts        // known after Finish
 }
 
 // Values of Generation.proper that are no index.
@@ -177,7 +177,8 @@ func (g *Generation) Finish() (Answer, error) {
 	}
 	result := g.stream.Result()
 	g.start, g.decode = result.Start, result.Decode
-	g.drafted, g.accepted = result.Drafted, result.Accepted
+	// The engine may have been further than a stop string, and each step draws a token that no draft has.
+	g.drafts = Drafts{result.Drafted, min(result.Accepted, max(len(g.ids)-1, 0))}
 	a := Answer{
 		Reasoning: g.assembly.reasoning,
 		Text:      g.assembly.text,
@@ -280,8 +281,7 @@ func (g *Generation) Usage() Usage {
 		PromptTokens:    g.PromptTokens,
 		OutputTokens:    len(g.ids),
 		ReasoningTokens: g.thought,
-		Drafted:         g.drafted,
-		Accepted:        min(g.accepted, len(g.ids)),
+		Drafts:          g.drafts,
 		Start:           g.start,
 		CacheableTokens: max(cacheable, g.start.CachedTokens),
 	}

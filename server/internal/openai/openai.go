@@ -26,14 +26,13 @@ type usage struct {
 	CompletionTokens int           `json:"completion_tokens"`
 	TotalTokens      int           `json:"total_tokens"`
 	Details          promptDetails `json:"prompt_tokens_details"`
-	// nil where the model did not think and no drafts were made
+	// nil where the model did not think
 	Completion *completionDetails `json:"completion_tokens_details,omitempty"`
+	Drafts     *generate.Drafts   `json:"drafts,omitempty"`
 }
 
 type completionDetails struct {
 	ReasoningTokens int `json:"reasoning_tokens"`
-	Accepted        int `json:"accepted_prediction_tokens,omitempty"`
-	Rejected        int `json:"rejected_prediction_tokens,omitempty"`
 }
 
 // promptDetails says, beyond OpenAI's cached_tokens, what the cache was worth to this prompt.
@@ -47,11 +46,12 @@ type promptDetails struct {
 
 func newUsage(u generate.Usage) usage {
 	var completion *completionDetails
-	if u.ReasoningTokens > 0 || u.Drafted > 0 {
-		completion = &completionDetails{u.ReasoningTokens, u.Accepted, u.Drafted - u.Accepted}
+	if u.ReasoningTokens > 0 {
+		completion = &completionDetails{u.ReasoningTokens}
 	}
 	return usage{
 		Completion:       completion,
+		Drafts:           u.Drafts.OrNil(),
 		PromptTokens:     u.PromptTokens,
 		CompletionTokens: u.OutputTokens,
 		TotalTokens:      u.PromptTokens + u.OutputTokens,

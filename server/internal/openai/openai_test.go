@@ -76,11 +76,17 @@ func TestChatWriter(t *testing.T) {
 	}
 }
 
-// Drafts are counted as OpenAI counts predicted outputs.
+// Drafts are counted beside OpenAI's fields and in none of them.
 func TestDraftsInUsage(t *testing.T) {
-	got, err := json.Marshal(newUsage(generate.Usage{PromptTokens: 3, OutputTokens: 9, Drafted: 7, Accepted: 5}))
-	const want = `"completion_tokens_details":{"reasoning_tokens":0,"accepted_prediction_tokens":5,"rejected_prediction_tokens":2}`
-	if err != nil || !strings.Contains(string(got), want) {
+	u := generate.Usage{PromptTokens: 3, OutputTokens: 9, Drafts: generate.Drafts{Drafted: 7, Accepted: 5}}
+	got, err := json.Marshal(newUsage(u))
+	const want = `{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":0},` +
+		`"drafts":{"drafted_tokens":7,"accepted_tokens":5}}`
+	if err != nil || string(got) != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	u.Drafts = generate.Drafts{}
+	if got, _ := json.Marshal(newUsage(u)); strings.Contains(string(got), "drafts") {
+		t.Errorf("%s", got)
 	}
 }

@@ -72,6 +72,8 @@ type usage struct {
 	OutputTokens  int           `json:"output_tokens"`
 	OutputDetails outputDetails `json:"output_tokens_details"`
 	TotalTokens   int           `json:"total_tokens"`
+
+	Drafts *generate.Drafts `json:"drafts,omitempty"`
 }
 
 // inputDetails says, beyond OpenAI's cached_tokens, what the cache was worth to this prompt.
@@ -100,6 +102,7 @@ func newUsage(u generate.Usage) *usage {
 		OutputTokens:  u.OutputTokens,
 		OutputDetails: outputDetails{u.ReasoningTokens},
 		TotalTokens:   u.PromptTokens + u.OutputTokens,
+		Drafts:        u.Drafts.OrNil(),
 	}
 }
 
