@@ -80,6 +80,7 @@ func (s *sched) maxRunning() kv.Limit {
 func (s *sched) start(q *sequence, m *kv.Match, t kv.Terms) {
 	q.cached, q.computed, q.branch = m.Tokens, m.Tokens, m.Branch
 	q.miss = s.store.Miss(&q.who, q.tokens, q.cached)
+	s.takeDrafter(q)
 	c := s.store.Start(&q.claim, &q.who, m, t)
 	s.keepBranch(q)
 	if c.Dst != kv.None {

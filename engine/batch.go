@@ -16,7 +16,7 @@ type batch struct {
 
 	decoding int // sequences that decode
 	prompts  int // tokens of the other sequences
-	drafted  int // tokens of drafts
+	ahead    int // tokens of those that decode beyond one each: drafts, and what they have already
 }
 
 func (b *batch) reset() {
@@ -24,7 +24,7 @@ func (b *batch) reset() {
 	b.tokens, b.lens, b.starts, b.rows = b.tokens[:0], b.lens[:0], b.starts[:0], b.rows[:0]
 	b.tables, b.windowSlots = b.tables[:0], b.windowSlots[:0]
 	b.seqs, b.sampling, b.admitted = b.seqs[:0], b.sampling[:0], b.admitted[:0]
-	b.decoding, b.prompts, b.drafted = 0, 0, 0
+	b.decoding, b.prompts, b.ahead = 0, 0, 0
 }
 
 // add appends a sequence's next chunk and its draft, and asks for logits when the chunk reaches the
@@ -40,6 +40,7 @@ func (b *batch) add(q *sequence) {
 	b.seqs = append(b.seqs, q)
 	if q.decoding() {
 		b.decoding++
+		b.ahead += q.chunk - 1 + len(q.draft)
 	} else {
 		b.prompts += q.chunk
 	}
@@ -49,5 +50,4 @@ func (b *batch) add(q *sequence) {
 			b.sampling = append(b.sampling, q)
 		}
 	}
-	b.drafted += len(q.draft)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"loadstone/engine/internal/kv"
+	"loadstone/engine/internal/snapshot"
 )
 
 // check counts everything again, from the sequences and memories up, and panics where the books
@@ -46,6 +47,8 @@ func (s *sched) checkSequence(q *sequence) {
 	expect(q.claimed == 0 || q.restoring,
 		"sequence %d has claimed %d tokens and restores nothing", q.id, q.claimed)
 	expect(q.computed < len(q.tokens), "sequence %d has nothing left to compute", q.id)
+	expect(!q.decoding() || q.rest() <= snapshot.MaxUncomputed,
+		"sequence %d decodes and has %d tokens left to compute", q.id, q.rest())
 }
 
 func expect(ok bool, format string, args ...any) {

@@ -5,15 +5,15 @@ import "slices"
 // minPart is how many prompt tokens a principal may have in a step, whatever the others want of it.
 const minPart = 32
 
-// divide sets the chunk of every running sequence. prompts is how many prompt tokens the step may
-// have, and rows how many sequences may decode in it.
+// divide sets the chunk of every running sequence, and its draft. prompts is how many prompt tokens
+// the step may have, and rows how many sequences may decode in it.
 //
 // If several principals have running sequences, each is to get what it would get beside one other
 // request. So if all streams together would make the step too long (see pace.limits), the
 // principals with the most streams let theirs take turns. Prompt tokens go first to principals
 // that have no stream in the step, and in equal parts to the principals: none gets more than the
 // one that wants fewest, or minPart, because the others wait for the end of the step.
-func (s *sched) divide(prompts, rows int) {
+func (s *sched) divide(prompts, rows int, d drafting) {
 	budget := s.stepTokens
 	s.prefill = s.prefill[:0]
 	for _, q := range s.running {
@@ -29,11 +29,16 @@ func (s *sched) divide(prompts, rows int) {
 		}
 	}
 	budget += s.takeTurns(rows)
+	ahead := s.giveDrafts(d)
+	budget -= ahead
 	if len(s.prefill) == 0 {
 		return
 	}
 	if budget == s.stepTokens {
 		prompts = max(prompts, 1)
+	}
+	if prompts > 0 {
+		prompts += int(d.prompts * float64(ahead))
 	}
 	s.dividePrompts(min(max(budget, 1), prompts))
 }
@@ -86,7 +91,7 @@ type streams struct {
 func (s *sched) streams() []streams {
 	s.counts = s.counts[:0]
 	for _, q := range s.running {
-		if q.chunk != 1 || !q.decoding() {
+		if q.chunk == 0 || !q.decoding() {
 			continue
 		}
 		i := slices.IndexFunc(s.counts, func(c streams) bool {

@@ -23,7 +23,8 @@
 // Where the last tokens of a request that decodes have come before, in its prompt or its answer, the
 // step computes what followed them then as well, as a draft. Each token is drawn as ever, and as long
 // as the draft has the same one, the next row is of use: so an answer that repeats its context
-// takes fewer steps, and is bitwise the same (see drafter and Config.NoDrafts).
+// takes fewer steps, and is bitwise the same (see drafter and Config.NoDrafts). Where the request's
+// mask leaves one token alone, that is taken without a step of its own (see Request.Ahead).
 //
 // When the request ends, or is cancelled, its tokens and blocks become its agent's memory: prompt
 // and answer, except the last token, whose KV was never computed. Blocks it did not use are free
@@ -125,5 +126,6 @@
 //	turn         one question of an agent and its answer
 //	row          one position's logits
 //	draft        tokens that may come next, computed along with the one that does
+//	ahead        computed or taken before its turn: a token of a draft, or one that must follow
 //	pick         the likeliest token of a row, found by the model
 package engine

@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"loadstone/engine/catalog"
+	"loadstone/engine/grammar"
 	"loadstone/engine/tokenizer"
 	"loadstone/metal"
 )
 
-// BenchmarkDrafts has four kinds of answers made with drafts and without, in turns: a file written
-// again with one change, calls of a tool as JSON, an answer that quotes its document, and free
-// prose. Each operation has one answer of each; its length is 256 tokens, or less where the model
-// ends it. It fails where the answers differ.
+// BenchmarkDrafts has five kinds of answers made with drafts and without, in turns: a file written
+// again with one change, calls of a tool as JSON, an answer that quotes its document, free prose, and
+// a form held to a strict JSON schema, which has a turn without what the schema knows ahead as well.
+// Each operation has one answer of each; its length is 256 tokens, or less where the model ends it.
+// It fails where the answers differ.
 func BenchmarkDrafts(b *testing.B) {
 	for _, name := range []string{"smollm2", "gemma3-270m"} {
 		b.Run("model="+name, func(b *testing.B) {
@@ -36,60 +38,80 @@ func BenchmarkDrafts(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer m.Close()
-			keep := &benchModel{Model: m}
+			vocabulary := grammar.NewVocabulary(m.Vocab(), text.AppendToken, text.StopTokens())
 			files, err := filepath.Glob("testdata/drafts/*.txt")
 			if err != nil {
 				b.Fatal(err)
 			}
 			for _, file := range files {
+				name := strings.TrimSuffix(file, ".txt")
+				w := work{model: &benchModel{Model: m}, vocabulary: vocabulary}
 				question, err := os.ReadFile(file)
 				if err != nil {
 					b.Fatal(err)
 				}
-				prompt, err := text.EncodeChat([]string{"user"}, []string{string(question)}, nil, nil)
+				w.request = Request{MaxTokens: 256, Stop: text.StopTokens()}
+				w.request.Prompt, err = text.EncodeChat([]string{"user"}, []string{string(question)}, nil, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				work := strings.TrimSuffix(filepath.Base(file), ".txt")
-				for _, temperature := range []float64{0, 0.7} {
-					kind := "greedy"
-					if temperature > 0 {
-						kind = "drawn"
+				if schema, err := os.ReadFile(name + ".json"); err == nil {
+					if w.schema, err = grammar.Schema(schema); err != nil {
+						b.Fatal(err)
 					}
-					b.Run("work="+work+"/"+kind, func(b *testing.B) {
-						benchDrafts(b, keep, prompt, text.StopTokens(), temperature)
-					})
 				}
+				b.Run("work="+filepath.Base(name)+"/greedy", w.bench)
+				w.request.Sampling = Sampling{Temperature: 0.7, TopP: 0.9, Seed: 7}
+				b.Run("work="+filepath.Base(name)+"/drawn", w.bench)
 			}
 		})
 	}
 }
 
-// benchDrafts measures one kind of answer, from its first token on.
-func benchDrafts(b *testing.B, m *benchModel, prompt, stop []int32, temperature float64) {
-	answer := func(noDrafts bool) ([]int32, Result) {
-		e, err := New(Config{Model: m, KVBytes: benchTokens * int64(tokenBytes(m)),
-			NoDrafts: noDrafts})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer e.Close()
-		r := Request{Prompt: prompt, MaxTokens: 256, Stop: stop}
-		if temperature > 0 {
-			r.Sampling = Sampling{Temperature: temperature, TopP: 0.9, Seed: 7}
-		}
-		s, err := e.Submit(b.Context(), r)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return drainTokens(s), s.Result()
+// A work is a question that BenchmarkDrafts has answered.
+type work struct {
+	model      Model
+	request    Request
+	schema     *grammar.Grammar // that holds the answer; nil: none
+	vocabulary *grammar.Vocabulary
+}
+
+// answer answers it, without drafts, with copies of the context alone, or with all drafts there are.
+func (w *work) answer(b *testing.B, drafts, ahead bool) ([]int32, Result) {
+	e, err := New(Config{Model: w.model, KVBytes: benchTokens * int64(tokenBytes(w.model)),
+		NoDrafts: !drafts})
+	if err != nil {
+		b.Fatal(err)
 	}
-	var plain, with time.Duration
+	defer e.Close()
+	r := w.request
+	if w.schema != nil {
+		m := w.schema.Mask(w.vocabulary)
+		if r.Mask = m.Rule; ahead {
+			r.Ahead = m.Ahead
+		}
+	}
+	s, err := e.Submit(b.Context(), r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return drainTokens(s), s.Result()
+}
+
+// bench measures the answer from its first token on.
+func (w *work) bench(b *testing.B) {
+	var plain, copies, with time.Duration
 	var tokens, drafted, accepted int
 	for b.Loop() {
-		want, r := answer(true)
+		want, r := w.answer(b, false, false)
 		plain += r.Decode
-		got, r := answer(false)
+		if w.schema != nil {
+			got, r := w.answer(b, true, false)
+			if copies += r.Decode; !slices.Equal(got, want) {
+				b.Fatalf("with copies %v, without %v", got, want)
+			}
+		}
+		got, r := w.answer(b, true, true)
 		with += r.Decode
 		if !slices.Equal(got, want) {
 			b.Fatalf("with drafts %v, without %v", got, want)
@@ -100,7 +122,11 @@ func benchDrafts(b *testing.B, m *benchModel, prompt, stop []int32, temperature 
 	b.ReportMetric(float64(tokens)/plain.Seconds(), "plain-tok/s")
 	b.ReportMetric(float64(tokens)/with.Seconds(), "tok/s")
 	b.ReportMetric(plain.Seconds()/with.Seconds(), "x-plain")
+	if w.schema != nil {
+		b.ReportMetric(copies.Seconds()/with.Seconds(), "x-copies")
+	}
 	b.ReportMetric(float64(tokens)/float64(b.N), "tokens/answer")
 	b.ReportMetric(float64(drafted)/float64(tokens), "drafted/token")
 	b.ReportMetric(float64(accepted)/float64(max(drafted, 1)), "accepted/drafted")
+	b.ReportMetric(float64(tokens)/float64(max(tokens-accepted, 1)), "tokens/step")
 }

@@ -88,6 +88,7 @@ func newEngine(cfg Config) (*Engine, error) {
 		pace:    newPace(cfg.MaxBatch, cfg.StepTokens),
 		jobs:    make(map[uint64]*job),
 	}
+	e.sched.noDrafts = cfg.NoDrafts
 	if m, ok := cfg.Model.(interface{ WeightBytes() int64 }); ok {
 		e.weightBytes = m.WeightBytes()
 	}
@@ -151,7 +152,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		submitted: time.Now(),
 	}
 	if !e.cfg.NoDrafts {
-		j.seq.drafter = newDrafter(j.seq.tokens, len(r.Prompt)+r.MaxTokens)
+		j.ahead = r.Ahead
 	}
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent, e.cfg.MaxBatch); err != nil {
 		e.noteRefusal(err)

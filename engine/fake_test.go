@@ -265,20 +265,30 @@ func foretell(r Request) []int32 { return foretellBy(nextToken, r) }
 
 // foretellBy is foretell where the model has this function.
 func foretellBy(next func([]int32) int32, r Request) []int32 {
+	return foretoldBy(next, r).ids
+}
+
+// foretoldBy is foretellBy with log-probabilities, where the request wants them.
+func foretoldBy(next func([]int32) int32, r Request) (f foretold) {
 	text := slices.Clone(r.Prompt)
-	draws := sample.New(r.Sampling, nil, 0)
+	draws := sample.New(r.Sampling, r.Mask, r.Logprobs)
 	var row sample.Distribution
 	logits := make([]float32, fakeVocab)
 	for range r.MaxTokens {
 		clear(logits)
 		logits[next(text)] = 1
-		t, _ := draws.Draw(logits, &row)
+		t, ok := draws.Draw(logits, &row)
+		if !ok {
+			panic("no token could be drawn")
+		}
 		if slices.Contains(r.Stop, t) {
 			break
 		}
 		text = append(text, t)
+		f.probs = append(f.probs, draws.Logprobs())
 	}
-	return text[len(r.Prompt):]
+	f.ids = text[len(r.Prompt):]
+	return f
 }
 
 // greedy returns the answer of n tokens to a prompt.

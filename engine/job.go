@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"loadstone/engine/internal/sample"
@@ -14,6 +16,7 @@ type job struct {
 	unwatch func() bool // ends the watch on the request's context
 	restore *restore    // nil: there was none
 	durable bool
+	ahead   func(answer []int32, n int) (tokens []int32, sure int) // see Request.Ahead; nil: there is none
 
 	submitted, admitted, first time.Time
 }
@@ -34,7 +37,10 @@ func (e *Engine) cancel(id uint64, cause error, now time.Time) {
 func (e *Engine) deliver(ev event, now time.Time, err error) {
 	j := e.jobs[ev.seq.id]
 	if ev.token != noToken {
-		t := Token{ID: ev.token, Logprobs: e.logprobs[ev.row]}
+		t := Token{ID: ev.token}
+		if ev.row != noRow {
+			t.Logprobs = e.logprobs[ev.row]
+		}
 		if j.first.IsZero() {
 			j.first = now
 			start := j.start(now)
@@ -85,6 +91,18 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 	e.mailbox.ended(q.who.Agent)
 	delete(e.jobs, q.id)
 	e.ended = append(e.ended, j)
+}
+
+// mustFollow returns what the job's mask lets follow an answer, see Request.Ahead; nothing if that
+// panics.
+func (j *job) mustFollow(answer []int32) (tokens []int32, sure int) {
+	defer func() {
+		if r := recover(); r != nil {
+			slog.Error("looking ahead panicked", "panic", r, "stack", string(debug.Stack()))
+			tokens, sure, j.ahead = nil, 0, nil
+		}
+	}()
+	return j.ahead(answer, maxDraft)
 }
 
 // saveTurn begins to save the memory that a durable request has left.

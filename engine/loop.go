@@ -33,8 +33,8 @@ func (e *Engine) iterate() bool {
 	e.takeMail()
 	worked := e.copyIn()
 	l := e.sched.load()
-	prompts, rows := e.pace.limits(l)
-	b := e.sched.plan(prompts, rows, e.drafting(l, rows))
+	prompts, rows, spare := e.pace.limits(l)
+	b := e.sched.plan(prompts, rows, e.drafting(l, rows, spare))
 	if e.disk != nil {
 		e.disk.rescue()
 	}
@@ -60,31 +60,44 @@ func (e *Engine) iterate() bool {
 	for _, ev := range events {
 		e.deliver(ev, now, err)
 	}
+	for i, ev := range events {
+		last := i+1 == len(events) || events[i+1].seq != ev.seq
+		if j := e.jobs[ev.seq.id]; last && j != nil && j.ahead != nil {
+			e.lookAhead(j, now)
+		}
+	}
 	e.settle()
 	e.copyOut()
 	return true
 }
 
-// drafting returns what drafts the next step may have, in which so many sequences decode. Where
-// several principals run something there are none: a draft of one would lengthen the others' step.
-func (e *Engine) drafting(l load, streams int) drafting {
-	if l.several {
-		return drafting{}
-	}
+// drafting returns what drafts the next step may have, in which so many sequences decode and which
+// has so much time to spare. Prompts get time for the rows of drafts as they do for the streams.
+func (e *Engine) drafting(l load, streams int, spare time.Duration) drafting {
 	streams = min(streams, l.decoding)
-	return e.drafts.limits(streams, e.pace.decode[streams], e.cfg.StepTokens)
+	alone := e.pace.decode[streams]
+	d := e.drafts.limits(streams, alone, e.cfg.StepTokens, spare)
+	if l.prefilling > 0 && d.rows > 0 {
+		row := e.drafts.cost(streams, alone)
+		d.prompts = float64(besideOf(row, l.prefilling)) / float64(max(e.pace.token, 1))
+	}
+	return d
 }
 
 // notePace notes how long a step took.
 func (e *Engine) notePace(b *batch, d time.Duration) {
-	if b.prompts == 0 {
-		e.drafts.took(b.drafted, d, e.pace.decode[b.decoding])
-	}
-	if b.drafted == 0 {
-		e.pace.took(b.decoding, b.prompts, d)
-	} else {
+	alone := e.pace.decode[b.decoding]
+	switch {
+	case b.prompts == 0 && b.ahead > 0:
+		e.drafts.took(b.ahead, d, alone)
 		e.pace.tookStep(d)
+		return
+	case b.prompts == 0:
+		e.drafts.took(0, d, alone)
+	case b.ahead > 0:
+		d = max(d-time.Duration(b.ahead)*e.drafts.cost(b.decoding, alone), 1)
 	}
+	e.pace.took(b.decoding, b.prompts, d)
 }
 
 // copyOut copies a portion of the memories that are to be saved. It reports whether there were any.
@@ -217,6 +230,24 @@ func (e *Engine) drawFor(j *job, logits []float32) (token int32) {
 		return noToken
 	}
 	return token
+}
+
+// lookAhead gives a job the tokens that it can only get, and notes which are likely. Those that need
+// log-probabilities are drawn as all others.
+func (e *Engine) lookAhead(j *job, now time.Time) {
+	q := j.seq
+	tokens, sure := j.mustFollow(q.tokens[q.prompt:])
+	if j.sampler.Notes() {
+		sure = 0
+	}
+	for _, token := range tokens[:sure] {
+		j.sampler.Take(token)
+		ev := e.sched.Force(q, token)
+		if e.deliver(ev, now, nil); ev.finish != "" {
+			return
+		}
+	}
+	q.likely = append(q.likely[:0], tokens[sure:]...)
 }
 
 // settle publishes Stats and then closes the streams of the requests that have ended, so that

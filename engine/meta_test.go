@@ -103,11 +103,12 @@ var setups = []struct {
 type submission struct {
 	op      op
 	request Request
-	want    []int32
+	want    foretold
 	stream  *Stream
 	cancel  context.CancelFunc
 	id      uint64
 	got     []int32
+	probs   [][]Logprob
 	ended   bool // the stream is closed
 	left    bool // its client has cancelled
 	killed  bool // with its engine
@@ -122,17 +123,27 @@ func (a *submission) read() {
 				a.ended = true
 				break
 			}
-			a.got = append(a.got, tok.ID)
+			a.take(tok)
 		default:
 			if a.stream.result.Finish == "" {
 				return
 			}
 			for tok := range a.stream.Tokens() { // a goroutine hands over what was kept
-				a.got = append(a.got, tok.ID)
+				a.take(tok)
 			}
 			a.ended = true
 		}
 	}
+}
+
+func (a *submission) take(t Token) {
+	a.got, a.probs = append(a.got, t.ID), append(a.probs, t.Logprobs)
+}
+
+// determined reports whether what is left of an answer follows from the tokens before it.
+func determined(r *Request) bool {
+	s := &r.Sampling
+	return s.Temperature == 0 && r.Mask == nil && s.Presence == 0 && s.Frequency == 0
 }
 
 // A trial is an engine under a list of operations. The trial makes the engine's iterations, so it
@@ -248,10 +259,10 @@ func (tr *trial) restart() error {
 		a.killed = true
 		r := a.request
 		want := a.want
-		if r.Sampling.Temperature == 0 && len(a.got) < r.MaxTokens {
+		if n := len(a.got); determined(&r) && n < r.MaxTokens {
 			r.Prompt = slices.Concat(r.Prompt, a.got)
-			r.MaxTokens -= len(a.got)
-			want = want[len(a.got):]
+			r.MaxTokens -= n
+			want = foretold{want.ids[n:], want.probs[n:]}
 		}
 		if err := tr.submit(a.op, r, want); err != nil {
 			return err
@@ -410,8 +421,11 @@ func (tr *trial) request(o op, text []int32) error {
 	if tr.excuse != nil { // draws are all or nothing
 		r.Sampling = Sampling{}
 	}
+	if tr.varied {
+		tr.vary(&r, o.seed)
+	}
 	want := tr.foretell(r)
-	tr.history[o.agent] = slices.Concat(text, want)
+	tr.history[o.agent] = slices.Concat(text, want.ids)
 	return tr.submit(o, r, want)
 }
 
@@ -423,7 +437,7 @@ func (tr *trial) ids(tokens []int32) []int32 {
 	return tokens
 }
 
-func (tr *trial) submit(o op, r Request, want []int32) error {
+func (tr *trial) submit(o op, r Request, want foretold) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	stream, err := tr.e.Submit(ctx, r)
 	if err != nil {
@@ -476,13 +490,19 @@ func (tr *trial) verdict() error {
 // judge compares an answer with what it had to be.
 func (tr *trial) judge(a *submission) error {
 	a.read()
-	if n := kv.CommonPrefix(a.got, a.want); n < len(a.got) {
-		err := fmt.Errorf("want %v", a.want)
+	if n := kv.CommonPrefix(a.got, a.want.ids); n < len(a.got) {
+		err := fmt.Errorf("want %v", a.want.ids)
 		if tr.excuse != nil {
 			err = tr.excuse(a.request, a.got)
 		}
 		if err != nil {
 			return fmt.Errorf("%v: answer %v: %w", a.op, a.got, err)
+		}
+	}
+	for i, got := range a.probs {
+		if tr.excuse == nil && !slices.Equal(got, a.want.probs[i]) {
+			return fmt.Errorf("%v: token %d has the log-probabilities %v, want %v", a.op, i, got,
+				a.want.probs[i])
 		}
 	}
 	if a.killed {
@@ -498,13 +518,16 @@ func (tr *trial) judge(a *submission) error {
 	whole := (r.Finish == FinishLength || r.Finish == FinishStop) && !lost
 	cut := r.Finish == FinishLength && sure > 0 && sure <= len(a.got) // for lack of room
 	switch {
-	case whole && len(a.got) != len(a.want) && !cut:
-		return fmt.Errorf("%v: answer %v, want %v; %+v", a.op, a.got, a.want, r)
+	case whole && len(a.got) != len(a.want.ids) && !cut:
+		return fmt.Errorf("%v: answer %v, want %v; %+v", a.op, a.got, a.want.ids, r)
 	case r.Finish == FinishError && (!tr.fails || !strings.Contains(r.Err.Error(), "injected")):
 		return fmt.Errorf("%v: %w", a.op, r.Err)
 	case whole && (r.OutputTokens != len(a.got) || r.PromptTokens != len(a.request.Prompt) ||
 		r.CachedTokens >= r.PromptTokens):
 		return fmt.Errorf("%v: result %+v for %d tokens", a.op, r, len(a.got))
+	}
+	if tr.speculated != nil && whole {
+		tr.speculated(r)
 	}
 	return nil
 }

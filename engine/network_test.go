@@ -26,14 +26,26 @@ type network struct {
 	only  []string // setups, where all would take too long
 
 	// foretell returns what a request must be answered, without an engine.
-	foretell func(Request) []int32
+	foretell func(Request) foretold
+	// varied says that requests have masks, penalties, a bias and log-probabilities; vocab is the
+	// number of the network's tokens.
+	varied bool
+	vocab  int
+	// speculated, where not nil, is told the result of each answer that was judged whole.
+	speculated func(Result)
 	// excuse says why an answer is wrong that differs from the foretold one; nil excuses none.
 	excuse func(r Request, got []int32) error
 }
 
+// A foretold answer has the log-probabilities of each token, nil where they are not wanted.
+type foretold struct {
+	ids   []int32
+	probs [][]Logprob
+}
+
 // theFake knows its answers from the prompt alone.
 var theFake = &network{name: "fake", open: func() (Model, error) { return newFake(), nil },
-	foretell: foretell}
+	foretell: func(r Request) foretold { return foretoldBy(nextToken, r) }}
 
 // sliding is the fake with a sliding layer.
 func sliding(window int) *network {
@@ -43,7 +55,7 @@ func sliding(window int) *network {
 		return m, nil
 	}
 	name := fmt.Sprintf("fake with a window of %d", window)
-	return &network{name: name, open: open, foretell: foretell}
+	return &network{name: name, open: open, foretell: theFake.foretell}
 }
 
 // tokenBytes returns the bytes of one token in all layers.
@@ -85,7 +97,7 @@ func openMLX(name string) (Model, error) {
 // token by token, into the first blocks of its memory: nothing is shared, kept, cut or batched.
 type soloist struct {
 	m     Model
-	known map[string][]int32
+	known map[string]foretold
 }
 
 const soloTokens = 256
@@ -95,7 +107,7 @@ func newSoloist(open func() (Model, error)) (*soloist, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &soloist{m: m, known: make(map[string][]int32)}, m.AllocKV(1, 1, soloTokens)
+	return &soloist{m: m, known: make(map[string]foretold)}, m.AllocKV(1, 1, soloTokens)
 }
 
 // logits runs tokens at a position and returns the rows of the last n.
@@ -112,12 +124,13 @@ func (s *soloist) logits(tokens []int32, at, n int) []float32 {
 	return out
 }
 
-func (s *soloist) foretell(r Request) []int32 {
-	key := fmt.Sprint(r.Prompt, r.MaxTokens, r.Stop, r.Sampling)
+func (s *soloist) foretell(r Request) foretold {
+	key := fmt.Sprint(r.Prompt, r.MaxTokens, r.Stop, r.Sampling, r.Mask != nil, r.Logprobs)
 	if answer, ok := s.known[key]; ok {
 		return answer
 	}
-	draws := sample.New(r.Sampling, nil, 0)
+	draws := sample.New(r.Sampling, r.Mask, r.Logprobs)
+	var f foretold
 	var row sample.Distribution
 	text := slices.Clone(r.Prompt)
 	logits := s.logits(text, 0, 1)
@@ -129,13 +142,15 @@ func (s *soloist) foretell(r Request) []int32 {
 		if slices.Contains(r.Stop, t) {
 			break
 		}
+		f.probs = append(f.probs, draws.Logprobs())
 		if text = append(text, t); len(text) == len(r.Prompt)+r.MaxTokens {
 			break
 		}
 		logits = s.logits(text[len(text)-1:], len(text)-1, 1)
 	}
-	s.known[key] = text[len(r.Prompt):]
-	return s.known[key]
+	f.ids = text[len(r.Prompt):]
+	s.known[key] = f
+	return f
 }
 
 // excuse explains a greedy answer that differs from the foretold one: where it does first, and at
@@ -149,7 +164,7 @@ func (s *soloist) excuse(
 		if r.Sampling.Temperature != 0 {
 			panic("there is no excuse for a draw")
 		}
-		want := s.foretell(r)
+		want := s.foretell(r).ids
 		first := kv.CommonPrefix(got, want)
 		rows := s.logits(slices.Concat(r.Prompt, got[:len(got)-1]), 0, len(got))
 		for i, row := range slices.Collect(slices.Chunk(rows, s.m.Vocab())) {
@@ -213,7 +228,8 @@ func onRef(t *testing.T, kv string) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &network{name: "tiny on ref, KV " + kv, open: open, shift: 300, foretell: alone.foretell}
+	return &network{name: "tiny on ref, KV " + kv, open: open, shift: 300, foretell: alone.foretell,
+		vocab: alone.m.Vocab()}
 }
 
 // onMLX is a network on MLX. With quantised weights, and tolerance 0, answers must be the same
@@ -229,7 +245,8 @@ func onMLX(t *testing.T, model string, tolerance float64) *network {
 		t.Skip(err) // it says how to get the model
 	}
 	t.Cleanup(func() { alone.m.Close() })
-	on := &network{name: model + " on mlx", open: open, shift: 300, foretell: alone.foretell}
+	on := &network{name: model + " on mlx", open: open, shift: 300, foretell: alone.foretell,
+		vocab: alone.m.Vocab()}
 	if tolerance > 0 {
 		on.excuse = alone.excuse(tolerance, func(s string) { t.Log(s) })
 	}

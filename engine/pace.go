@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A pace knows what steps have cost lately, and says from that how many prompt tokens the next
 // one may compute.
@@ -46,8 +49,8 @@ func newPace(maxBatch, stepTokens int) pace {
 	return pace{clock: time.Now, max: stepTokens, decode: make([]time.Duration, maxBatch+1)}
 }
 
-// limits returns how many prompt tokens the next step may compute, and how many sequences may
-// decode in it.
+// limits returns how many prompt tokens the next step may compute, how many sequences may decode in
+// it, and how much time it has to spare for drafts.
 //
 // Where several principals run something, the step is to take no longer than if one of them had
 // nothing but one more running request (see bound). So all prompts count as one, and a principal's
@@ -55,18 +58,32 @@ func newPace(maxBatch, stepTokens int) pace {
 // the streams of their principals, those take turns with them. But a principal that has a prompt
 // and no stream gets as much time as others' streams, and for the end of its prompt half as much
 // again: what it waits for is its first token.
-func (p *pace) limits(l load) (prompts, rows int) {
+//
+// Drafts may take what all that leaves of the bound, so that one principal's drafts cost the others
+// no more than one more request of its would. A principal alone has no bound: its drafts pay for
+// themselves (see draftPace.limits), and its prompts get as much time as its streams with them. A
+// step that is to show what streams alone cost has none.
+func (p *pace) limits(l load) (prompts, rows int, spare time.Duration) {
 	if !l.several || l.decoding == 0 {
-		return p.prompts(l.decoding, l.prefilling), l.decoding
+		prompts, spare = p.prompts(l.decoding, l.prefilling), math.MaxInt64
+		if l.prefilling > 0 && prompts == 0 {
+			spare = 0
+		}
+		return prompts, l.decoding, spare
 	}
 	bound := p.bound(l)
-	if p.tried++; p.tried%retryStreams == 0 {
+	p.tried++
+	retry := p.tried%retryStreams == 0
+	if retry {
 		bound *= 2
 		l.prefilling = 0 // its cost is noted only without prompts
 	}
 	p.allowed, rows = 0, p.streams(l, bound)
 	if l.prefilling == 0 {
-		return 0, rows
+		if spare = bound - p.decode[rows]; retry || p.decode[rows] == 0 {
+			spare = 0
+		}
+		return 0, rows, max(spare, 0)
 	}
 	if beside := p.streams(l, (bound+p.decode[l.others])/2); l.starts {
 		rows, bound = beside, 2*p.decode[beside]+p.token // rounded up to whole tokens
@@ -75,13 +92,13 @@ func (p *pace) limits(l load) (prompts, rows int) {
 	} else if p.turn = !p.turn; p.turn {
 		rows = max(l.others, l.decoding-l.both)
 	} else {
-		return 0, rows
+		return 0, rows, 0
 	}
 	p.allowed = p.within(rows, bound-p.decode[rows], l.starts)
 	if l.starts && l.rest <= p.allowed*3/2 {
 		p.allowed = min(l.rest, p.max)
 	}
-	return p.allowed, rows
+	return p.allowed, rows, 0
 }
 
 // bound returns how long a step of several principals may take: as long as one in which each has as
@@ -118,8 +135,13 @@ func (p *pace) prompts(decoding, prefilling int) int {
 }
 
 func (p *pace) beside(decoding, prefilling int) int {
-	room := p.decode[decoding] * 3 / 4 // steps vary in time, and the bound is on the slow ones
-	return p.within(decoding, room*time.Duration(max(prefilling, 1)), false)
+	return p.within(decoding, besideOf(p.decode[decoding], prefilling), false)
+}
+
+// besideOf returns how much time so many prompts get beside streams that take so long.
+func besideOf(streams time.Duration, prefilling int) time.Duration {
+	// Steps vary in time, and the bound is on the slow ones.
+	return streams * 3 / 4 * time.Duration(max(prefilling, 1))
 }
 
 // within returns how many prompt tokens fit into a time, beside so many streams. If a principal

@@ -44,6 +44,13 @@ type Request struct {
 	// token, or panics, the request fails.
 	Mask func(answer []int32, logits []float32)
 
+	// Ahead, where not nil, says what Mask lets follow the answer so far: at most n tokens. Each of
+	// the first sure ones is the only one that Mask leaves in its place, or one of several that all
+	// end the answer: they are taken without being drawn, and their KV is computed along with the
+	// next token. The others are likely, and are computed as a draft is. It is called where Mask is,
+	// with answers that only grow, and must not keep the slice.
+	Ahead func(answer []int32, n int) (tokens []int32, sure int)
+
 	// Durable has the agent's memory saved as soon as the request has ended. See Stream.Saved.
 	Durable bool
 

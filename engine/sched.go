@@ -35,6 +35,8 @@ type sched struct {
 	maxBatch   int
 	stepTokens int
 
+	noDrafts bool // see Config.NoDrafts
+
 	principals int // who may send requests, as far as is known; see Engine.SetShares
 
 	store      *kv.Store
@@ -68,6 +70,9 @@ type event struct {
 
 // noToken stands for no token. Given to Commit, it says that none could be drawn.
 const noToken int32 = -1
+
+// noRow is the row of an event whose token was not drawn.
+const noRow = -1
 
 func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 	return &sched{
@@ -117,8 +122,7 @@ func (s *sched) plan(prompts, rows int, d drafting) *batch {
 	if len(s.running) == 0 {
 		return nil
 	}
-	s.divide(prompts, rows)
-	s.giveDrafts(d)
+	s.divide(prompts, rows, d)
 	for _, q := range s.running {
 		if q.chunk > 0 {
 			s.store.Grow(&q.claim, q.computed+q.chunk+len(q.draft))
@@ -296,6 +300,7 @@ func (s *sched) append(q *sequence, token int32) event {
 // end gives back everything a sequence has, after its agent's memory has taken what it keeps.
 func (s *sched) end(q *sequence, token int32, why Finish) event {
 	s.unclaim(q)
+	defer s.leaveDrafter(q)
 	if why != FinishError {
 		left := kv.Ended{
 			Tokens:    q.tokens[:q.computed],

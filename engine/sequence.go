@@ -16,8 +16,9 @@ type sequence struct {
 	computed int      // tokens whose KV is in its blocks
 	chunk    int      // tokens in the planned step, without those of the draft
 
-	drafter *drafter // nil: it is given no drafts
-	draft   []int32  // in the planned step, after the chunk; a part of tokens
+	drafter *drafter // nil: it has needed none yet
+	draft   []int32  // in the planned step, after the chunk
+	likely  []int32  // what its mask lets follow its tokens for the most part
 
 	branch int // full blocks it shares with others, to be kept as a prefix once computed; 0: none
 

@@ -32,7 +32,7 @@ func BenchmarkAnswer(b *testing.B) {
 		b.Run("schema="+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				mask := g.Mask(v)
+				mask := g.Mask(v).Rule
 				var ids []int32
 				for _, c := range []byte(test.answer) {
 					mask(ids, logits)

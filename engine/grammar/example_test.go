@@ -11,7 +11,7 @@ import (
 // The vocabulary of the example has one token for each byte, and token 256 ends an answer. At each
 // step the mask leaves the tokens that keep the answer within the schema. A server draws one of
 // them; the example takes the last.
-func ExampleGrammar_Mask() {
+func ExampleMask_Rule() {
 	g, err := grammar.Schema([]byte(`{
 		"type": "object",
 		"properties": {"size": {"enum": ["s", "m", "xl"]}},
@@ -28,7 +28,7 @@ func ExampleGrammar_Mask() {
 		}
 		return append(dst, byte(id))
 	}
-	mask := g.Mask(grammar.NewVocabulary(stop+1, appendToken, []int32{stop}))
+	mask := g.Mask(grammar.NewVocabulary(stop+1, appendToken, []int32{stop})).Rule
 
 	answer := []int32{'{', '"', 's', 'i', 'z', 'e', '"', ':', '"'}
 	next := int32(0)

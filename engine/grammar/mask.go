@@ -46,38 +46,64 @@ func NewVocabulary(size int, appendToken func(dst []byte, id int32) []byte,
 // Longest returns the number of bytes of the longest token.
 func (v *Vocabulary) Longest() int { return v.maxLen }
 
-// Mask returns a mask for one answer. Before each token is drawn, the mask is called with the
-// answer so far and the logits of the next token, by id. It sets the logits of tokens that would
-// leave the grammar to -Inf, and those of the stop tokens unless the answer may end here. The
-// answer only grows from call to call. A mask is not safe for concurrent use.
-func (g *Grammar) Mask(v *Vocabulary) func(answer []int32, logits []float32) {
+// A Mask holds one answer to a grammar. It is not safe for concurrent use. The answer that its
+// methods are given only grows from call to call.
+type Mask struct {
+	v       *Vocabulary
+	m       *machine
+	at      int32 // the state after the first done tokens of the answer
+	done    int
+	allowed map[int32][]uint64 // by state: the set of allowed tokens
+	texts   map[int32][]byte   // the bytes of tokens of the answer
+}
+
+// Mask returns a mask for one answer.
+func (g *Grammar) Mask(v *Vocabulary) *Mask {
 	m := newMachine(g, v.maxLen)
-	at, done := m.start(), 0            // the state after the first done tokens of the answer
-	allowed := make(map[int32][]uint64) // by state: the set of allowed tokens
-	texts := make(map[int32][]byte)     // the bytes of tokens of the answer
-	return func(answer []int32, logits []float32) {
-		for _, id := range answer[done:] {
-			text, ok := texts[id]
-			if !ok {
-				if i := slices.Index(v.ids, id); i >= 0 {
-					text = v.texts[i]
-				}
-				texts[id] = text
-			}
-			at = m.run(at, text)
-		}
-		done = len(answer)
-		near := at
-		if at != dead {
-			near = m.states[at].near
-		}
-		set, ok := allowed[near]
-		if !ok {
-			set = v.allowed(m, near)
-			allowed[near] = set
-		}
-		ruleOut(logits, set)
+	return &Mask{v: v, m: m, at: m.start(),
+		allowed: make(map[int32][]uint64), texts: make(map[int32][]byte)}
+}
+
+// Rule is to be called before each token is drawn, with the answer so far and the logits of the next
+// token, by id. It sets the logits of tokens that would leave the grammar to -Inf, and those of the
+// stop tokens unless the answer may end here.
+func (k *Mask) Rule(answer []int32, logits []float32) {
+	k.follow(answer)
+	ruleOut(logits, k.allowedAt(k.at))
+}
+
+// follow moves on to the state after an answer.
+func (k *Mask) follow(answer []int32) {
+	for _, id := range answer[k.done:] {
+		k.at = k.m.run(k.at, k.textOf(id))
 	}
+	k.done = len(answer)
+}
+
+// textOf returns the bytes of a token, none for one that ends an answer.
+func (k *Mask) textOf(id int32) []byte {
+	text, ok := k.texts[id]
+	if !ok {
+		if i := slices.Index(k.v.ids, id); i >= 0 {
+			text = k.v.texts[i]
+		}
+		k.texts[id] = text
+	}
+	return text
+}
+
+// allowedAt returns the set of tokens that are allowed in a state.
+func (k *Mask) allowedAt(at int32) []uint64 {
+	near := at
+	if at != dead {
+		near = k.m.states[at].near
+	}
+	set, ok := k.allowed[near]
+	if !ok {
+		set = k.v.allowed(k.m, near)
+		k.allowed[near] = set
+	}
+	return set
 }
 
 // impossible are the logits of 64 tokens that are ruled out.

@@ -14,7 +14,7 @@ import (
 // write writes a random answer within a grammar. It returns false if the answer became too long.
 func write(t *testing.T, g *Grammar, r *rand.Rand) (string, bool) {
 	t.Helper()
-	mask := g.Mask(vocabulary)
+	mask := g.Mask(vocabulary).Rule
 	logits := make([]float32, stop+1)
 	var ids []int32
 	var text []byte
@@ -175,7 +175,7 @@ func TestComplete(t *testing.T) {
 // admits reports whether a grammar's mask admits a text in random tokens, and if not, the rest that
 // it refuses.
 func admits(g *Grammar, r *rand.Rand, text string) (rest string, ok bool) {
-	mask := g.Mask(vocabulary)
+	mask := g.Mask(vocabulary).Rule
 	logits := make([]float32, stop+1)
 	var ids []int32
 	for {
@@ -208,7 +208,7 @@ func TestMask(t *testing.T) {
 			continue
 		}
 		m := newMachine(g, 0)
-		mask := g.Mask(vocabulary)
+		mask := g.Mask(vocabulary).Rule
 		at := m.start()
 		var ids []int32
 		for len(ids) < 30 {

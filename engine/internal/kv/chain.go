@@ -13,7 +13,7 @@ type Chain struct {
 	Identity          // anonymous for a prefix that an anonymous request, or a shared prompt, left
 	Tokens    []int32 // those whose KV is in Blocks
 	Blocks    []int32 // ceil(len(Tokens)/BlockTokens); only the last one may be partial
-	Last      []int32 // the answer's last token as it was kept, if its KV has not been computed
+	Last      []int32 // the answer's last tokens as it was kept, whose KV has not been computed
 	TurnStart int     // the token to which a user may return, to ask the last question again
 
 	// Dirty says that what it was kept with is nowhere else. It is set only in a Store that tracks
@@ -29,6 +29,9 @@ type Chain struct {
 	// The engine, which has the clock, sets these.
 	Created time.Time // when the agent's first chain was kept
 	Used    time.Time // when the agent's last request ended
+
+	// Drafts is what the engine knows of the tokens beside their KV, for as long as the chain is there.
+	Drafts any
 
 	start int  // the first block whose slot it holds; none if that is past the last
 	cut   bool // eviction has taken the end
@@ -59,7 +62,7 @@ type Lost struct {
 // An Ended sequence leaves a chain.
 type Ended struct {
 	Tokens    []int32 // those whose KV is computed
-	Last      []int32 // the token that follows them, if its KV is not computed
+	Last      []int32 // the tokens that follow them, whose KV is not computed
 	Blocks    []int32
 	TurnStart int  // see Chain.TurnStart
 	Partial   bool // it was cancelled before its prompt was done

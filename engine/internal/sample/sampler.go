@@ -64,6 +64,21 @@ func (s *Sampler) Draw(logits []float32, d *Distribution) (int32, bool) {
 	if s.top > 0 && ok {
 		s.logprobs = logprobs(raw, token, s.top, d)
 	}
+	s.note(token)
+	return token, ok
+}
+
+// Take takes a token that is the only one which the mask leaves, as if it had been drawn. It notes no
+// log-probabilities.
+func (s *Sampler) Take(token int32) {
+	if s.how.Temperature > 0 {
+		s.rand.Uint64()
+	}
+	s.note(token)
+}
+
+// note keeps what later draws must know of a token.
+func (s *Sampler) note(token int32) {
 	if s.mask != nil {
 		s.answer = append(s.answer, token)
 	}
@@ -73,12 +88,14 @@ func (s *Sampler) Draw(logits []float32, d *Distribution) (int32, bool) {
 		}
 		s.counts[token]++
 	}
-	return token, ok
 }
 
 // Logprobs returns the log-probabilities of the last draw: that of its token first, then those of
 // the likeliest ones, likeliest first. It is nil unless New asked for them. The caller may keep it.
 func (s *Sampler) Logprobs() []Logprob { return s.logprobs }
+
+// Notes reports whether log-probabilities are noted with each token.
+func (s *Sampler) Notes() bool { return s.top > 0 }
 
 // Greedy reports whether each token is simply the likeliest one of its row and nothing else is
 // wanted of that row. Then the model may pick it, and Draw need not be called.

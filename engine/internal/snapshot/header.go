@@ -24,13 +24,17 @@ type Header struct {
 	Salt        string // what the memory may be restored with; see kv.Identity
 	Fingerprint string // of everything that the KV depends on
 	Tokens      int    // tokens whose KV the snapshot holds
-	Uncomputed  int    // tokens that follow those without KV: 0 or 1
+	Uncomputed  int    // tokens that follow those without KV, at most MaxUncomputed
 	Earlier     int    // blocks before the window that are stored a second time, with their slots
 	kv.Shape
 	Tagged  bool      // the file is an export and has a tag at its end
 	Created time.Time // when the agent's first memory was made
 	Saved   time.Time // when this snapshot was begun
 }
+
+// MaxUncomputed is the maximum number of tokens at the end of a conversation that have no KV yet: one
+// that was drawn, and those that had to follow it.
+const MaxUncomputed = 16
 
 const (
 	family    = "loadstone memory "
@@ -219,7 +223,7 @@ func (h *Header) bounded(n int, maxBytes int64) error {
 	}
 	all := int64(max(1, h.Tokens))
 	switch {
-	case h.Tokens < 0, h.Earlier < 0, h.Uncomputed < 0, h.Uncomputed > min(1, h.Tokens),
+	case h.Tokens < 0, h.Earlier < 0, h.Uncomputed < 0, h.Uncomputed > min(MaxUncomputed, h.Tokens),
 		all > maxBytes/4, h.BlockTokens < 1,
 		int64(max(h.GlobalBytes, h.SlidingBytes)) > math.MaxInt64/8/all,
 		h.Earlier > min(h.Blocks(), h.FirstSlot()),

@@ -8,7 +8,7 @@
 // the header as a little-endian uint64, the header as JSON, then the tensors' data in this order:
 //
 //	checksums  U32 [1+chunks]    CRC-32C of header, its length and tokens; then of each chunk
-//	tokens     I32 [tokens+last] last is 1 where the answer's last token has no KV yet
+//	tokens     I32 [tokens+last] last of them, at the end, have no KV yet
 //	block.N    U8 [bytes]        block N as Model.ReadKV gave it, with its window slot where that is
 //	                             in the window at the conversation's end
 //	behind.K   U8 [bytes]        the K-th block before that window once more, with its window slot

@@ -4,19 +4,23 @@ import (
 	"math"
 )
 
-// A mask sets the logits of tokens that must not come next to -Inf; see engine.Request.Mask.
-type mask = func(answer []int32, logits []float32)
+// A mask says what may come next in an answer; see engine.Request. The zero mask allows all.
+type mask struct {
+	rule  func(answer []int32, logits []float32) // engine.Request.Mask
+	ahead func(answer []int32, n int) ([]int32, int)
+}
 
 // keepGoing returns a mask that also keeps an answer from ending by itself: for ever, or until it
-// has minTokens. A token that would end the answer is then never drawn. Where the mask before,
-// which may be nil, leaves nothing but the end, because the answer has all of the form that was
-// demanded, the answer ends: the form counts for more than the length.
+// has minTokens. A token that would end the answer is then never drawn. Where the mask before
+// leaves nothing but the end, because the answer has all of the form that was demanded, the answer
+// ends: the form counts for more than the length. So where the mask before leaves one token, this
+// one does.
 func keepGoing(before mask, stops []int32, forEver bool, minTokens int) mask {
 	impossible := float32(math.Inf(-1))
 	ends := make([]float32, len(stops))
-	return func(answer []int32, logits []float32) {
-		if before != nil {
-			before(answer, logits)
+	return mask{ahead: before.ahead, rule: func(answer []int32, logits []float32) {
+		if before.rule != nil {
+			before.rule(answer, logits)
 		}
 		if !forEver && len(answer) >= minTokens {
 			return
@@ -25,7 +29,7 @@ func keepGoing(before mask, stops []int32, forEver bool, minTokens int) mask {
 			ends[i] = logits[id]
 			logits[id] = impossible
 		}
-		if before == nil {
+		if before.rule == nil {
 			return
 		}
 		for _, l := range logits {
@@ -36,5 +40,5 @@ func keepGoing(before mask, stops []int32, forEver bool, minTokens int) mask {
 		for i, id := range stops {
 			logits[id] = ends[i]
 		}
-	}
+	}}
 }

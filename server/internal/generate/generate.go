@@ -223,7 +223,8 @@ func (g *Generator) engineRequest(
 		SureTokens: sure,
 		Stop:       stops,
 		Sampling:   p.Sampling,
-		Mask:       mask,
+		Mask:       mask.rule,
+		Ahead:      mask.ahead,
 		Logprobs:   logprobs,
 		Durable:    p.Durable,
 	}, nil
@@ -236,11 +237,11 @@ func (g *Generator) answerMask(
 ) (mask, error) {
 	m, err := g.mask(ctx, p, begun)
 	if err != nil {
-		return nil, err
+		return mask{}, err
 	}
 	if n := g.budget(p.Thinking); n >= 0 && begun.form != nil {
 		if g.closing == nil {
-			return nil, Unsupported(p.Thinking.Field, "%s: this server cannot end "+
+			return mask{}, Unsupported(p.Thinking.Field, "%s: this server cannot end "+
 				"this model's reasoning, because no token spells %s", p.Thinking.Field,
 				g.thinking.close)
 		}

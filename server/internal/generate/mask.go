@@ -7,14 +7,12 @@ import (
 	"loadstone/engine/grammar"
 )
 
-// mask returns the engine's mask that holds an answer to the constraint, nil where any answer will
+// mask returns the mask that holds an answer to the constraint, the zero one where any answer will
 // do. It notes in p what of the schemas is not held.
-func (g *Generator) mask(
-	ctx context.Context, p *Params, begun beginning,
-) (func(answer []int32, logits []float32), error) {
+func (g *Generator) mask(ctx context.Context, p *Params, begun beginning) (mask, error) {
 	c := &p.Constraint
 	if !c.allowsCalls() && c.Schema == nil && c.Texts == nil {
-		return nil, nil
+		return mask{}, nil
 	}
 	v := g.vocabulary()
 	reach := 0
@@ -24,16 +22,22 @@ func (g *Generator) mask(
 	if c.Texts != nil {
 		compiled, err := grammar.Texts(c.Texts, begun.grammar())
 		if err != nil {
-			return nil, c.schemaError(err)
+			return mask{}, c.schemaError(err)
 		}
-		return compiled.Mask(v), nil
+		return maskOf(compiled, v), nil
 	}
 	compiled, err := g.compiled(ctx, c.spec(reach, begun, g.form(c)))
 	if err != nil {
-		return nil, c.schemaError(err)
+		return mask{}, c.schemaError(err)
 	}
 	p.Unheld = compiled.unheld
-	return compiled.grammar.Mask(v), nil
+	return maskOf(compiled.grammar, v), nil
+}
+
+// maskOf returns the mask that holds one answer to a grammar.
+func maskOf(of *grammar.Grammar, v *grammar.Vocabulary) mask {
+	m := of.Mask(v)
+	return mask{m.Rule, m.Ahead}
 }
 
 // compiled returns the grammar of a spec, which may have been compiled before.

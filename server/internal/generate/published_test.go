@@ -101,7 +101,7 @@ func (p publishedTemplate) answer(
 		}
 		return append(dst, byte(id))
 	}
-	mask := g.Mask(grammar.NewVocabulary(stop+1, bytes, []int32{stop}))
+	mask := g.Mask(grammar.NewVocabulary(stop+1, bytes, []int32{stop})).Rule
 	end := 0
 	var written []int32
 	for i := 0; ; i++ {
