@@ -27,6 +27,8 @@ type agent struct {
 	made  map[load.Words]string // of a recorded session, the words that later prompts have again
 	fits  fitter
 	round int // of agents that ask together
+
+	counted bool // its next request was counted among the load's when it began
 }
 
 // conversation is what was said when a call had ended: its prompt, and the answer. A call that was not

@@ -15,7 +15,7 @@ import (
 
 // asked is what the run's requests can be made again from; nil where they are not drawn from seeds
 // alone. text is the seed of the words of all runs.
-func (x *execution) asked(text uint64) *record.Asked {
+func (m *measurement) asked(x *execution, text uint64) *record.Asked {
 	l := x.load
 	if l.Seeds.Text = text; !l.IsDrawn() {
 		return nil
@@ -24,8 +24,15 @@ func (x *execution) asked(text uint64) *record.Asked {
 	if err != nil { // of a number that JSON does not have: then nothing can be made again
 		return nil
 	}
-	return &record.Asked{Form: record.AskedForm, Load: drawn,
+	asked := &record.Asked{Form: record.AskedForm, Load: drawn,
 		TemplateTokens: x.server.size.constant, WordTokens: x.server.size.perWord}
+	switch {
+	case m.plan.Crew != nil:
+		asked.Parts = m.plan.Crew.Size()
+	case m.plan.Share.Of > 0:
+		asked.Part, asked.Parts = m.plan.Share.Part+1, m.plan.Share.Of
+	}
+	return asked
 }
 
 // A Deviation is a request that is not as its load's seeds have it.
@@ -50,6 +57,7 @@ type Derivation struct {
 	Complete bool // the run came to its end, so that no request is missing
 
 	x       *execution
+	shares  []load.Share // of the load, that the records are of
 	records []record.Record
 	found   []Deviation
 	derived int
@@ -84,6 +92,7 @@ func (d Derivation) Derive(a *record.Asked, records []record.Record) (n int, fou
 	d.x, d.records = &execution{load: l, server: s, ready: map[int]*agent{}}, records
 	d.begun = map[int]time.Duration{}
 	d.x.place = record.Place{Scenario: d.Scenario, Level: d.Level, Run: d.Run}
+	d.shares = sharesOf(a)
 	d.all()
 	return d.derived, d.found, nil
 }
@@ -138,13 +147,12 @@ func (d *Derivation) agents() (own map[int][]int, again []int, epoch string) {
 	epochs := map[string]bool{}
 	for i := range d.records {
 		r := &d.records[i]
-		rest, ok := strings.CutPrefix(r.Job(), d.x.load.Name+"-")
-		number, of, cut := strings.Cut(rest, "-")
-		n, err := strconv.Atoi(number)
-		if !ok || !cut || err != nil || n < 0 || strconv.Itoa(n) != number {
+		n, ok := agentOf(d.x.load.Name, r)
+		if !ok {
 			d.deviates(i, "no agent of the load is called %q", r.Agent)
 			continue
 		}
+		_, of, _ := strings.Cut(strings.TrimPrefix(r.Job(), d.x.load.Name+"-"), "-")
 		if epoch = of; r.Intent == record.IntentAgain {
 			again = append(again, i)
 			continue
@@ -162,15 +170,13 @@ func (d *Derivation) agents() (own map[int][]int, again []int, epoch string) {
 // all derives the requests of all agents.
 func (d *Derivation) all() {
 	own, again, epoch := d.agents()
-	for n := range len(own) {
-		if own[n] == nil {
-			d.deviates(-1, "agent %d has no request, and later ones have", n)
-			return
-		}
+	agents := d.first(own)
+	if len(agents) < len(own) {
+		return
 	}
 	digests := map[string][]record.Digest{} // of what an agent asked in a turn, without interference
 	measured := 0
-	for n := range len(own) {
+	for _, n := range agents {
 		slices.SortStableFunc(own[n], func(i, j int) int {
 			return cmp.Compare(d.records[i].Due, d.records[j].Due)
 		})
@@ -188,18 +194,42 @@ func (d *Derivation) all() {
 	d.arrivals()
 }
 
+// first are the agents of each share from the first to the last that has a request, in order. Where
+// there are others with requests, some in between have none.
+func (d *Derivation) first(own map[int][]int) (agents []int) {
+	for _, s := range d.shares {
+		k := 0
+		for ; own[s.Agent(&d.x.load, k)] != nil; k++ {
+			agents = append(agents, s.Agent(&d.x.load, k))
+		}
+		if n := s.Agent(&d.x.load, k); len(d.shares) == 1 && len(agents) < len(own) {
+			d.deviates(-1, "agent %d has no request, and later ones have", n)
+		}
+	}
+	if len(d.shares) > 1 && len(agents) < len(own) {
+		d.deviates(-1, "of %d agents with a request %d come in a part of the load before one without",
+			len(own), len(own)-len(agents))
+	}
+	slices.Sort(agents)
+	return agents
+}
+
 // arrivals holds the agents of an open loop to when the seeds have them arrive. The load's start is
 // not recorded: it is the first agent's.
 func (d *Derivation) arrivals() {
 	var start time.Duration
-	n := 0
+	n, last, known := 0, -1, false
+	for agent := range d.begun {
+		last = max(last, agent)
+	}
 	for at := range d.x.load.Arrivals() {
 		begun, ok := d.begun[n]
 		switch {
-		case !ok:
+		case n > last:
 			return
-		case n == 0:
-			start = begun - at
+		case !ok: // of another part, or of one that ended before
+		case !known:
+			start, known = begun-at, true
 		case begun-at != start:
 			d.deviates(-1, "agent %d arrived %v after the load's start, and the seeds have %v", n, begun-start, at)
 			return
@@ -318,16 +348,29 @@ func (d *Derivation) amounts(agents, sent int) {
 	want, of := 0, ""
 	switch known := l.FanOut == (load.Amount{}); {
 	case l.Requests > 0:
-		want, of = l.Requests, "requests"
+		for _, s := range d.shares {
+			want += s.Requests(l)
+		}
+		of = "requests"
 	case l.Rounds > 0 && known:
 		want, of = l.Rounds*l.Together, "requests"
 	}
 	if of != "" && sent != want {
 		d.deviates(-1, "the load is of %d %s, and there are %d", want, of, sent)
 	}
-	if l.Jobs > 0 && agents != l.Jobs {
-		d.deviates(-1, "the load is of %d jobs, and there are %d", l.Jobs, agents)
+	if jobs := d.jobs(); l.Jobs > 0 && agents != jobs {
+		d.deviates(-1, "the load is of %d jobs, and there are %d", jobs, agents)
 	}
+}
+
+// jobs is how many of the load's jobs are of the shares.
+func (d *Derivation) jobs() (n int) {
+	for i := range d.x.load.Jobs {
+		if slices.ContainsFunc(d.shares, func(s load.Share) bool { return s.Has(&d.x.load, i) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // WarmedUp holds the questions that warmed a server up to what they are always: they are of no load,

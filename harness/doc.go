@@ -21,6 +21,9 @@
 // independent samples. Four questions of each run are asked again alone afterwards, and an answer that
 // is another agent's fails the measurement.
 //
+// Where one process is too few, a Plan has a Crew: workers, in other processes, that each carry out
+// their share of every run (package workers).
+//
 // A Duel measures two targets in turns. What is seen is kept in records (package record) before
 // anything is judged; package report makes every report from them.
 //

@@ -9,7 +9,8 @@ import (
 	"loadstone/harness/record"
 )
 
-// endless is what a cache without an end would have of the prompts that a server was sent.
+// endless is what a cache without an end would have of the prompts that a server was sent. It knows
+// nothing where there is no cache, as of a part of a load: what other parts send may be in it as well.
 type endless struct {
 	mu    sync.Mutex
 	cache *ceiling.Cache

@@ -17,12 +17,15 @@ import (
 // execution is one run of a load: its agents at work.
 type execution struct {
 	load   load.Load
+	share  load.Share // of the load that this execution carries out
 	server *server
 	client *client.Client
 	place  record.Place // of its requests, without agent and turn
 	epoch  string       // part of the agents' names, which are new to the server in every run
 
 	each        func(record.Record)
+	deliver     func(record.Record) // unless nil, is given every record in place of records
+	rounds      roundFunc           // unless nil, says when a round of agents that ask together is due
 	maintenance *maintenance
 	roundEnded  func() // is called after every round of agents that ask together
 	window      *window
@@ -31,7 +34,8 @@ type execution struct {
 	stop    context.CancelCauseFunc // ends the load with an error
 	limited error                   // client.Limited before the load
 	start   time.Duration
-	next    atomic.Int64 // the next agent of a closed loop
+	taking  sync.Mutex
+	next    int // the next of the share's agents of a closed loop
 	sent    atomic.Int64
 	skipped atomic.Int64 // calls that were not sent, since they exceed the server's context
 	ended   atomic.Int64
@@ -40,6 +44,7 @@ type execution struct {
 	texts   sync.Map    // of load.Words that agents share
 
 	mu      sync.Mutex
+	known   int            // agents whose secrets a part of a load knows
 	ready   map[int]*agent // whose first turn filled their cache
 	filled  []record.Record
 	records *keeper
@@ -56,35 +61,37 @@ func (x *execution) begin(w *window, each func(record.Record)) {
 	x.records.begin()
 }
 
+// A roundFunc returns when a round is due, and false where there is none.
+type roundFunc func(ctx context.Context, round int) (time.Duration, bool)
+
 // execute puts the load on the server until it has ended. The records are then in x.records.
 func (x *execution) execute(ctx context.Context) error {
 	ctx, x.stop = context.WithCancelCause(ctx)
 	defer x.stop(nil)
 	defer x.maintenance.run(ctx, x)()
 	var agents sync.WaitGroup
-	arrived := 0
-	for at := range x.load.Arrivals() {
+	for i, at := range x.share.Arrivals(&x.load) {
 		if !x.client.Await(ctx, x.start+at) || x.isLimited() {
 			break
 		}
-		i := arrived
 		agents.Go(func() { x.session(ctx, x.agent(i), x.start+at) })
-		arrived++
 	}
-	if n := x.load.Together; n > 0 {
-		x.barrier = newBarrier(n, func(round int) (time.Duration, bool) {
-			return x.between(ctx, round)
-		})
-		for range n {
-			agents.Go(func() {
-				defer x.barrier.leave()
-				x.loop(ctx, x.start)
-			})
+	places := x.share.Places(&x.load)
+	if len(places) > 0 && x.load.Together > 0 {
+		rounds := x.rounds
+		if rounds == nil {
+			rounds = x.between
 		}
+		x.barrier = newBarrier(len(places), func(round int) (time.Duration, bool) {
+			return rounds(ctx, round)
+		})
 	}
-	for i := range x.load.Concurrency {
+	for _, p := range places {
 		agents.Go(func() {
-			after := x.load.RampUp * time.Duration(i) / time.Duration(x.load.Concurrency)
+			if x.barrier != nil {
+				defer x.barrier.leave()
+			}
+			after := x.load.RampUp * time.Duration(p) / time.Duration(max(x.load.Concurrency, 1))
 			x.loop(ctx, x.start+after)
 		})
 	}
@@ -105,12 +112,34 @@ func (x *execution) isLimited() bool { return x.client.Limited() != x.limited }
 // loop lets one agent after the other work, in one place of a closed loop.
 func (x *execution) loop(ctx context.Context, due time.Duration) {
 	for more := true; more; {
-		i := int(x.next.Add(1) - 1)
-		if i >= x.load.MaxAgents() {
+		a := x.nextAgent()
+		if a == nil {
 			return
 		}
-		due, more = x.session(ctx, x.agent(i), due)
+		due, more = x.session(ctx, a, due)
 	}
+}
+
+// nextAgent is the next agent of a closed loop, nil where there is none. Its first request counts as
+// sent, so that of a number of requests none is an agent's that comes after one without.
+func (x *execution) nextAgent() *agent {
+	x.taking.Lock()
+	i := x.share.Agent(&x.load, x.next)
+	if i >= x.load.MaxAgents() || !x.count() {
+		x.taking.Unlock()
+		return nil
+	}
+	x.next++
+	x.taking.Unlock()
+	a := x.agent(i)
+	a.counted = true
+	return a
+}
+
+// count counts a request and tells whether the load still has one.
+func (x *execution) count() bool {
+	n := x.sent.Add(1)
+	return x.load.Requests == 0 || n <= int64(x.share.Requests(&x.load))
 }
 
 // between is called between two rounds of agents that ask together. Where a round reserves a share of
@@ -140,16 +169,31 @@ func (x *execution) agent(i int) *agent {
 		delete(x.ready, i)
 		return a
 	}
+	x.know(i)
 	return newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
 }
 
-// admit tells whether a request that is due then is to be sent: the load may have ended.
-func (x *execution) admit(due time.Duration) bool {
+// knownAhead is how many agents after its own last one a part of a load knows the secrets of.
+const knownAhead = 64
+
+// know lets a part of a load know the secrets of the agents that ask in other parts, up to those who
+// may ask beside agent i: an answer with one of them in it is a leak as well. x.mu must be held.
+func (x *execution) know(i int) {
+	for ; !x.share.Whole() && x.known <= i+knownAhead; x.known++ {
+		x.client.Know(x.load.Session(x.known).Secret)
+	}
+}
+
+// admit tells whether a request of an agent that is due then is to be sent: the load may have ended.
+func (x *execution) admit(a *agent, due time.Duration) bool {
 	if x.load.Duration > 0 && due-x.start >= x.load.Duration || x.isLimited() {
 		return false
 	}
-	n := x.sent.Add(1)
-	return x.load.Requests == 0 || n <= int64(x.load.Requests)
+	if a.counted {
+		a.counted = false
+		return true
+	}
+	return x.count()
 }
 
 // sleep waits until a time of the client's clock and tells whether the context lasted as long.
@@ -180,6 +224,10 @@ func (x *execution) ask(ctx context.Context, q *request) record.Record {
 	}
 	if x.barrier != nil && !p.Warmup {
 		x.barrier.ended(r.Rep, r.End)
+	}
+	if x.deliver != nil {
+		x.deliver(r)
+		return r
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -212,7 +260,11 @@ func (x *execution) fill(ctx context.Context) error {
 	var refused []int
 	for range min(fillAtOnce, n) {
 		asking.Go(func() {
-			for i := int(next.Add(1) - 1); i < n && ctx.Err() == nil; i = int(next.Add(1) - 1) {
+			for ctx.Err() == nil {
+				i := x.share.Agent(&x.load, int(next.Add(1)-1))
+				if i >= n {
+					return
+				}
 				if r := x.fillOne(ctx, i); r.Outcome != record.OK {
 					mu.Lock()
 					refused = append(refused, i)
@@ -232,12 +284,14 @@ func (x *execution) fill(ctx context.Context) error {
 				"%s: %s", r.Agent, r.Outcome, r.Error)
 		}
 	}
-	x.records.check.Add(x.filled)
 	return context.Cause(ctx)
 }
 
 // fillOne lets an agent have its first turn.
 func (x *execution) fillOne(ctx context.Context, i int) record.Record {
+	x.mu.Lock()
+	x.know(i)
+	x.mu.Unlock()
 	a := newAgent(fmt.Sprintf("%s-%d-%s", x.load.Name, i, x.epoch), x.load.Session(i))
 	q := request{call: a.ready()[0], due: x.client.Since()}
 	x.prompt(a, &q) // a load whose caches are filled has no recorded session, so none is skipped

@@ -182,10 +182,10 @@ func (s *server) held(ctx context.Context, before metrics.State) *record.Held {
 	return h
 }
 
-// balanced holds a run's records, and those that are not kept, to what the client has counted since
-// it was begun.
-func (s *server) balanced(records []record.Record, rest *record.Rest, begun record.Ledger) error {
-	if found := record.Balance(records, begun, s.client.Ledger().Without(rest)); len(found) > 0 {
+// balanced holds a run's records, and those that are not kept, to what the clients have counted from
+// its begin until now.
+func balanced(records []record.Record, rest *record.Rest, begun, now record.Ledger) error {
+	if found := record.Balance(records, begun, now.Without(rest)); len(found) > 0 {
 		return fmt.Errorf("the measurement cannot be true: %s", found[0])
 	}
 	return nil

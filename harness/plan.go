@@ -37,6 +37,15 @@ type Plan struct {
 	Maintain      func(context.Context) error
 	MaintainEvery time.Duration
 
+	// Crew, unless nil, are workers that put the loads on the server, each a part of every run. They
+	// take the client's place in that alone.
+	Crew Crew
+	// Share is the part of the load that this plan carries out, beside other processes that carry out
+	// the others and are not led by anybody. What a server counts is then not held to it, and none of
+	// its questions is asked again, since it does not know when the others have ended.
+	Share load.Share
+	Start time.Time // of the first run; the zero Time: as soon as it can
+
 	// Again is how many of each run's questions are asked once more after it, alone, to hold the
 	// answers to each other; 0 none.
 	Again int
@@ -112,7 +121,7 @@ func (plan Plan) on(ctx context.Context, s *server) ([]record.Run, load.Level, e
 		repetitions += perLoad * max(l.Rounds, 1)
 	}
 	m.watch = newWatch(s.client, repetitions, plan.Progress)
-	m.watch.part = m.part
+	m.watch.part, m.watch.crew = m.part, plan.Crew
 	defer m.watch.tick()()
 	var highest load.Level
 	var err error
@@ -142,6 +151,12 @@ func (plan Plan) filled() (Plan, error) {
 	}
 	if plan.Search != nil && len(plan.Loads) > 1 {
 		return plan, fmt.Errorf("a search is of one load, not of %d", len(plan.Loads))
+	}
+	if plan.Crew != nil && plan.Maintain != nil {
+		return plan, errors.New("workers cannot wait for a maintenance of the server")
+	}
+	if err := plan.checkShare(); err != nil {
+		return plan, err
 	}
 	loads := make([]load.Load, len(plan.Loads))
 	for i, l := range plan.Loads {

@@ -27,6 +27,7 @@ type Progress struct {
 // watch keeps what Progress tells.
 type watch struct {
 	client *client.Client
+	crew   Crew           // nil: the client sends the load
 	report func(Progress) // nil: nobody wants to know
 	start  time.Time
 	part   func() float64 // of the current repetition, from 0 to 1; nil unknown
@@ -120,8 +121,7 @@ func (w *watch) tell() {
 		return
 	}
 	p := w.now
-	ledger := w.client.Ledger()
-	p.InFlight = ledger.Begun - ledger.Ended
+	p.InFlight = inFlight(w.client, w.crew)
 	p.Recent = stats.Describe(slices.Clone(w.recent))
 	p.Elapsed = time.Since(w.start)
 	p.Part = float64(p.Done)

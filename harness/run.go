@@ -39,21 +39,24 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 	}
 	run := record.Run{Scenario: l.Name, Index: index, Level: level, Cache: l.Cache, Goodput: l.Goodput}
 	m.watch.begin(strings.TrimSpace(l.Name+" "+level.String()), index-m.plan.First)
+	if m.plan.Crew != nil {
+		if err := m.plan.Crew.Begin(ctx, m.job(x)); err != nil {
+			return err
+		}
+	}
 	if err := m.empty(ctx, x); err != nil {
 		return err
 	}
-	begun, from := m.client.Ledger(), m.client.Since()
+	begun, from := m.ledger(), m.client.Since()
 	seen := m.observe(ctx, record.Sample{Scenario: l.Name, Level: level, Run: index})
 	if l.Cache == load.Hot {
-		err = x.fill(ctx)
+		err = m.fill(ctx, x)
 	}
+	alone := !m.plan.Share.Whole() // beside other parts of the load, of which it knows nothing
 	window := newWindow(m.plan.Again, x.load.Seeds.Text)
 	if err == nil {
 		x.idle = serverState(ctx, m.client)
-		x.begin(window, m.each())
-		m.now.Store(x)
-		err = x.execute(ctx)
-		m.now.Store(nil)
+		err = m.execute(ctx, x, window)
 	}
 	records, filled := x.records.close(), x.filled
 	run.Rest, run.Skipped = x.records.rest, int(x.skipped.Load())
@@ -62,10 +65,13 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		all = slices.Concat(filled, records)
 	}
 	seen(&run, all)
-	run.Window = record.NewWindow(from, begun, m.client.Since(), m.client.Ledger())
-	run.Asked = x.asked(l.Seeds.Text)
-	if m.plan.Maintain != nil {
+	run.Window = record.NewWindow(from, begun, m.client.Since(), m.ledger())
+	run.Asked = m.asked(x, l.Seeds.Text)
+	if m.plan.Maintain != nil || alone {
 		run.Counters = nil
+	}
+	if _, lost := errors.AsType[*LostError](err); lost { // nobody knows what its client counted
+		run.Window = nil
 	}
 	err = errors.Join(err, m.recount(ctx, &run, records), cut(&run, x, records), x.records.err)
 	run.Warmup = append(filled, run.Warmup...)
@@ -76,14 +82,14 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		err = m.wasRestored(&run, records)
 	}
 	if err == nil {
-		err = m.balanced(all, run.Rest, begun)
+		err = balanced(all, run.Rest, begun, m.ledger())
 	}
-	if err == nil {
+	if err == nil && !alone {
 		err = m.drained(ctx, x.idle)
 		run.Held = m.held(ctx, x.idle)
 	}
-	if err == nil {
-		err = m.compare(ctx, &run, x.records, window)
+	if err == nil && !alone {
+		err = m.compareAgain(ctx, &run, x.records, window)
 	}
 	run.Violations = append(x.records.check.Found(), run.Violations...)
 	if len(run.Records) > 0 {
@@ -108,7 +114,7 @@ func (m *measurement) prepare(ctx context.Context, l load.Load, level load.Level
 	m.count++
 	x := newExecution(at, m.server, epoch)
 	x.place = record.Place{Scenario: l.Name, Level: level, Run: index, Cache: l.Cache}
-	x.roundEnded = m.watch.end
+	x.share, x.roundEnded = m.plan.Share, m.watch.end
 	x.records = m.keeper(l.Goodput)
 	x.maintenance = newMaintenance(&m.plan)
 	return x, nil
@@ -141,7 +147,7 @@ func (m *measurement) keeper(goodput load.Objective) *keeper {
 // caches they are filled before.
 func (m *measurement) empty(ctx context.Context, x *execution) error {
 	if x.load.Cache == load.Restored {
-		if err := x.fill(ctx); err != nil {
+		if err := m.fill(ctx, x); err != nil {
 			return err
 		}
 	}
@@ -151,7 +157,7 @@ func (m *measurement) empty(ctx context.Context, x *execution) error {
 	if err := m.plan.Reset(ctx); err != nil {
 		return fmt.Errorf("the server could not be reset: %w", err)
 	}
-	if x.load.Cache == load.Cold { // a restored cache has all on disk
+	if x.load.Cache == load.Cold && m.plan.Crew == nil { // a restored cache has all on disk
 		m.ceiling.forget()
 	}
 	return nil

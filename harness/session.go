@@ -72,7 +72,7 @@ func (x *execution) requests(ctx context.Context, a *agent, start time.Duration,
 			}
 			q.due, q.prompt.Rep = start, a.round
 		}
-		if !x.admit(q.due) {
+		if !x.admit(a, q.due) {
 			return requests, false
 		}
 		q.prompt.Begins, q.prompt.Ends = c.ID == 0, a.drained && len(a.pending) == 0

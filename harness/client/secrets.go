@@ -23,6 +23,10 @@ type secrets struct {
 // generation is how many canaries are young before they become old.
 const generation = 1 << 20
 
+// Know tells the client the canary of an agent that asks through another client: an answer with it is
+// a leak as well.
+func (c *Client) Know(canary string) { c.secrets.add(canary) }
+
 // add notes the canary of a prompt that is about to be sent. After the answer would be too late:
 // another agent's answer may contain it and end earlier.
 func (s *secrets) add(canary string) {

@@ -16,6 +16,7 @@ import (
 	"loadstone/harness/stub"
 	"loadstone/harness/table"
 	"loadstone/harness/terminal"
+	"loadstone/harness/workers"
 )
 
 const benchAbout = `Measures a server: five scenarios, each repeated -n times in -runs rounds, or,
@@ -79,7 +80,7 @@ func bench(ctx context.Context, e *env, args []string) (failure error) {
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "%s at %s: %s, %s%s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), o.repetitions())
 	}
-	if r.Generator.Calibration, err = o.calibrate(ctx); err != nil {
+	if r.Generator.Calibration, err = o.calibrate(ctx, m.crew); err != nil {
 		return m.results.giveUp(m.target.explain(ctx, err))
 	}
 	journal, err := m.results.journal(e, r, o.answers)
@@ -91,7 +92,7 @@ func bench(ctx context.Context, e *env, args []string) (failure error) {
 	m.loaded()
 	r = report.New(r.Meta, o.loads, runs)
 	m.report = r
-	if err := o.calibrateLike(ctx, r); failure == nil {
+	if err := o.calibrateLike(ctx, m); failure == nil {
 		failure = err
 	}
 	if len(r.Workload.Expect) > 0 {
@@ -134,12 +135,17 @@ func (o *benchOptions) repetitions() string {
 	return " of " + table.Plural(o.n/o.runs, "repetition")
 }
 
-// calibrate measures the client alone, at the scenarios' numbers of streams.
-func (o *benchOptions) calibrate(ctx context.Context) ([]stub.Calibration, error) {
+// calibrate measures the client alone, at the scenarios' numbers of streams, or at those that one
+// worker has of them.
+func (o *benchOptions) calibrate(ctx context.Context, crew *workers.Coordinator) ([]stub.Calibration, error) {
+	first := load.Share{Of: 1}
+	if crew != nil {
+		first.Of = crew.Size()
+	}
 	var levels []int
 	for _, l := range o.loads {
 		if l.Together > 0 {
-			levels = append(levels, l.Together)
+			levels = append(levels, len(first.Places(&l)))
 		}
 	}
 	if len(levels) == 0 {
@@ -151,11 +157,15 @@ func (o *benchOptions) calibrate(ctx context.Context) ([]stub.Calibration, error
 
 // calibrateLike measures the client alone under the densest piece of what agents did, which is known
 // when they have done it.
-func (o *benchOptions) calibrateLike(ctx context.Context, r *report.Report) error {
+func (o *benchOptions) calibrateLike(ctx context.Context, m *measurement) error {
+	r := m.report
 	var all []record.Record
 	for i := range r.Results {
-		if scenario.IsAgents(r.Results[i].Pooled.Scenario) {
-			all = append(all, r.Results[i].Records...)
+		s := &r.Results[i]
+		for _, l := range o.loads {
+			if l.Name == s.Pooled.Scenario && scenario.IsAgents(l.Name) {
+				all = append(all, m.largestPart(&l, s.Records)...)
+			}
 		}
 	}
 	if len(all) == 0 {
@@ -291,6 +301,7 @@ func (o *benchOptions) measure(ctx context.Context, e *env, m *measurement, jour
 	plan := harness.Plan{Loads: o.loads, Runs: o.runs, First: o.first, Again: harness.AskedAgain,
 		Write: m.results.rest(o.answers), Journal: journal.addRecords,
 		JournalSamples: journal.addSamples, Tokens: o.tokens}
+	m.plan(&plan)
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.runs)
 		defer line.Close()

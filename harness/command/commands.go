@@ -39,6 +39,8 @@ func commands() []command {
 			runCommand},
 		{"soak", "[flags] [FILE] [-- flags of serve]",
 			"run agents against a server for hours and test whether it degrades", soakCommand},
+		{"workers", "[flags]", "start workers that put one load on a server together", workersCommand},
+		{"worker", "-join URL [flags]", "be such a worker, on this machine or another", workerCommand},
 		{"record", "-to URL [flags]", "record what agents ask a server, to replay it", recordCommand},
 		{"init", "[FILE]", "write a scenario file to start from", initCommand},
 		{"serve", "[flags]", "serve a model over the OpenAI and Anthropic APIs", serve},

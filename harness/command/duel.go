@@ -125,7 +125,7 @@ func (d *duel) run(ctx context.Context, e *env) error {
 		return fmt.Errorf("no place for the results: %w; give another with -out", err)
 	}
 	var err error
-	if d.client.Calibration, err = d.bench.calibrate(ctx); err != nil {
+	if d.client.Calibration, err = d.bench.calibrate(ctx, nil); err != nil {
 		return d.explain(ctx, err)
 	}
 	logs, err := d.logs()

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
+	"loadstone/harness"
 	"loadstone/harness/client"
 	"loadstone/harness/limit"
 	"loadstone/harness/load"
 	"loadstone/harness/proc"
 	"loadstone/harness/record"
 	"loadstone/harness/report"
+	"loadstone/harness/workers"
 )
 
 // measurementOptions are what bench and run have in common: the server, and what is kept of it.
@@ -23,6 +26,7 @@ type measurementOptions struct {
 	answers bool
 	goodput load.Objective
 	seal    sealOptions
+	crew    crewOptions
 }
 
 func (o *measurementOptions) flags(f *flagSet, verb string) {
@@ -31,11 +35,12 @@ func (o *measurementOptions) flags(f *flagSet, verb string) {
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	goodputFlag(f, &o.goodput)
 	o.seal.flags(f)
+	o.crew.flags(f)
 }
 
 // settle is that of the target, and reads the key that signs.
 func (o *measurementOptions) settle(f *flagSet, set map[string]bool, serving bool) error {
-	if err := o.seal.settle(); err != nil {
+	if err := errors.Join(o.seal.settle(), o.crew.settle(set)); err != nil {
 		return err
 	}
 	return o.targetOptions.settle(f, set, serving)
@@ -58,6 +63,7 @@ type measurement struct {
 	results *results
 	report  *report.Report
 	client  *client.Client
+	crew    *workers.Coordinator // nil: this process sends the load
 
 	written bool // the results are all in their files
 
@@ -65,19 +71,25 @@ type measurement struct {
 	used  time.Duration // processor time of this program before it
 }
 
-// begin makes the folder for the results and finds the server, or starts it. name comes before the
-// time in the folder's name.
+// begin makes the folder for the results, finds the workers, where there are to be any, and finds the
+// server, or starts it. name comes before the time in the folder's name.
 func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*measurement, error) {
+	crew, err := o.crew.call(ctx)
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	if o.out == "" {
 		o.out = filepath.Join("loadstone-results", name+start.Format("20060102-150405"))
 	}
 	results, err := newResults(o.out)
 	if err != nil {
+		closeCrew(crew)
 		return nil, err
 	}
 	s, err := findTarget(ctx, e, &o.targetOptions, results)
 	if err != nil {
+		closeCrew(crew)
 		results.closeLogs()
 		return nil, results.giveUp(err)
 	}
@@ -85,8 +97,22 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	s.system.AdmitBelow, s.system.ReuseTokens = scrape.AdmitBelow(), scrape.ReuseTokens()
 	tellNoMetrics(e, c)
-	return &measurement{options: o, target: s, results: results, client: c,
-		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}, nil
+	m := &measurement{options: o, target: s, results: results, client: c, crew: crew,
+		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}
+	if crew != nil {
+		if err := m.lead(ctx, e, c); err != nil {
+			var none error
+			m.end(e, &none)
+			return nil, results.giveUp(err)
+		}
+	}
+	return m, nil
+}
+
+func closeCrew(c *workers.Coordinator) {
+	if c != nil {
+		c.Close()
+	}
 }
 
 // tellNoMetrics says what a server has in place of metrics.
@@ -99,6 +125,7 @@ func tellNoMetrics(e *env, c *client.Client) {
 // end stops the server and, where results were written, seals them: only now its logs are whole. An
 // error of that becomes the measurement's where it has none.
 func (m *measurement) end(e *env, failure *error) {
+	closeCrew(m.crew)
 	m.client.Close()
 	m.target.stop()
 	m.results.closeLogs()
@@ -116,6 +143,32 @@ func (m *measurement) loaded() {
 	m.client.Close() // its connections may be all the files that can be open, and results are files
 	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
 	m.target.usage(m.report)
+	if m.crew == nil {
+		return
+	}
+	m.report.Generator.Workers = m.crew.Workers()
+	busy := map[string]float64{} // of each machine
+	for _, w := range m.report.Generator.Workers {
+		host, _, _ := strings.Cut(w.Name, ", ")
+		busy[host] += w.Busy
+		m.report.Generator.Busy = max(m.report.Generator.Busy, busy[host])
+	}
+}
+
+// plan makes the workers those of a plan.
+func (m *measurement) plan(p *harness.Plan) {
+	if m.crew != nil {
+		p.Crew = m.crew
+	}
+}
+
+// largestPart are the records of the worker with the largest part of a load: the first. The client is
+// measured by what one process of it did.
+func (m *measurement) largestPart(l *load.Load, records []record.Record) []record.Record {
+	if m.crew == nil {
+		return records
+	}
+	return harness.OfShare(l, load.Share{Of: m.crew.Size()}, records)
 }
 
 // keep writes and prints what was measured, in any case, and returns what went wrong first: the

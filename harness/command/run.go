@@ -32,6 +32,8 @@ const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
   loadstone run testdata/scenarios/chat.txtar -url http://127.0.0.1:8080
   loadstone run chat.txtar -rate 4/s -duration 30s -seed 7
   loadstone run chat.txtar -model smollm2 -concurrency 4 -n 40
+  loadstone run chat.txtar -url http://127.0.0.1:8080 -workers nats://127.0.0.1:4222
+  loadstone run chat.txtar -url http://127.0.0.1:8080 -seed 7 -part 0/2 -out part-0
   loadstone run chat.txtar -url http://127.0.0.1:8000 -reset 'docker restart -t 1 server'
 
 Exit codes: 0 all that is expected holds, 1 it went wrong in the middle, 2 wrong command line or
@@ -43,8 +45,10 @@ interrupted. What was measured is written in any case.
 // runOptions are the command line of run.
 type runOptions struct {
 	measurementOptions
-	file *scenario.File
-	seed uint64
+	file  *scenario.File
+	seed  uint64
+	share load.Share
+	start time.Time
 
 	rate                   string
 	requests, concurrency  int
@@ -93,7 +97,7 @@ func runCommand(ctx context.Context, e *env, args []string) (failure error) {
 	r.Highest = highest
 	r = report.New(r.Meta, []load.Load{*l}, runs)
 	m.report = r
-	if r.Generator.Calibration, err = o.calibrate(ctx, e, r.Results); failure == nil {
+	if r.Generator.Calibration, err = o.calibrate(ctx, e, m); failure == nil {
 		failure = err
 	}
 	if err := r.Hold(); failure == nil {
@@ -113,7 +117,7 @@ func runCommand(ctx context.Context, e *env, args []string) (failure error) {
 // describe is the load as the report says it.
 func (o *runOptions) describe(to harness.Target) report.Workload {
 	w := report.NewWorkload(&o.file.Load, o.file.Levels)
-	w.Body, w.API = o.access.body.String(), to.API.Aspect()
+	w.Body, w.API, w.Part = o.access.body.String(), to.API.Aspect(), o.share.String()
 	for _, expected := range o.file.Expect {
 		w.Expect = append(w.Expect, expected.Text)
 	}
@@ -134,6 +138,14 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.IntVar(&o.context, "context", 0, "`tokens` that amounts of the context are of at most")
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
+	f.Func("part", "carry out `I/N` alone, part I (from 0) of N of the load, beside other processes with the others; loadstone report -out FOLDER PART... puts them together", func(s string) (err error) {
+		o.share, err = load.ParseShare(s)
+		return err
+	})
+	f.Func("start", "`time` at which the load begins, such as 2026-11-29T12:00:00Z: the same for all parts", func(s string) (err error) {
+		o.start, err = time.Parse(time.RFC3339, s)
+		return err
+	})
 	o.flags(f, "load")
 	f.StringVar(&o.resetCommand, "reset", "", "`command` that makes the server forget its caches, before each run; where it fails, nothing is measured")
 	f.StringVar(&o.resetURL, "reset-url", "", "`address` that does the same when it gets a POST, such as http://127.0.0.1:8000/reset_prefix_cache")
@@ -174,7 +186,33 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	if err := o.checkResets(set); err != nil {
 		return nil, err
 	}
+	if err := o.checkPart(set); err != nil {
+		return nil, err
+	}
 	return o, o.settle(f, set, len(serve) > 0)
+}
+
+// checkPart refuses a part of a load that the others would not fit.
+func (o *runOptions) checkPart(set map[string]bool) error {
+	switch {
+	case set["start"] && !set["part"]:
+		return usageError("-start is for parts of a load: want -part I/N")
+	case !set["part"]:
+		return nil
+	case o.url == "":
+		return usageError("parts of a load are put on one server: want -url")
+	case !set["seed"] && !o.file.Has("seed.text"):
+		return usageError("parts of a load have one seed: want -seed")
+	case o.crew.url != "":
+		return usageError("-part and -workers are two ways to split a load")
+	case o.file.Runs > 1 || len(o.file.Levels) > 1 || o.file.Search != nil:
+		return usageError("a part of a load is one run at one level, since no part knows when another has ended; " +
+			"loadstone workers can do more")
+	case o.file.Load.Together > 0:
+		return usageError("agents that ask together wait for each other, and parts of a load know nothing of " +
+			"each other; loadstone workers can do that")
+	}
+	return nil
 }
 
 // override puts what the command line says in place of what the file says.
@@ -224,13 +262,15 @@ func (o *runOptions) override(set map[string]bool) error {
 }
 
 // calibrate measures the client alone, under each level's load as it really was.
-func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Result) ([]stub.Calibration, error) {
+func (o *runOptions) calibrate(ctx context.Context, e *env, m *measurement) ([]stub.Calibration, error) {
+	levels := m.report.Results
 	if !o.quiet && len(levels) > 0 {
 		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
 	}
 	var all []stub.Calibration
 	for _, s := range levels {
-		f, ok, err := stub.CalibrateLike(ctx, startStub, s.Records)
+		l := o.file.Load.At(s.Level)
+		f, ok, err := stub.CalibrateLike(ctx, startStub, m.largestPart(&l, s.Records))
 		f.Level = s.Level
 		if err != nil {
 			return all, err
@@ -245,8 +285,10 @@ func (o *runOptions) calibrate(ctx context.Context, e *env, levels []report.Resu
 func (o *runOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) ([]record.Run, load.Level, error) {
 	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels,
 		Search: o.file.Search, Until: o.file.Until, Reset: o.reset(m.client, m.target),
+		Share: o.share, Start: o.start,
 		Again: harness.AskedAgain, Write: m.results.rest(o.answers), Journal: journal.addRecords,
 		JournalSamples: journal.addSamples, Tokens: o.tokens}
+	m.plan(&plan)
 	if !o.quiet {
 		line := terminal.NewProgress(e.stderr, o.file.Runs)
 		defer line.Close()

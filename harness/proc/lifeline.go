@@ -3,6 +3,7 @@ package proc
 import (
 	"io"
 	"os"
+	"os/exec"
 )
 
 // lifeline is the environment variable that tells a server that its standard input is a lifeline: a
@@ -24,4 +25,12 @@ func FollowParent() {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
+}
+
+// Tie makes a command that calls FollowParent end when this process does. It is called before the
+// command starts.
+func Tie(cmd *exec.Cmd) error {
+	cmd.Env = append(cmd.Environ(), lifeline+"=1")
+	_, err := cmd.StdinPipe() // closed once the process has ended, or when this one ends
+	return err
 }

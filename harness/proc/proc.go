@@ -46,9 +46,7 @@ func Start(ctx context.Context, log io.Writer, command string, args ...string) (
 	// Its own process group: Ctrl-C in a terminal must stop the load first and the server after it,
 	// not both at once.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Env = append(os.Environ(), lifeline+"=1")
-	// The pipe is closed once the process has ended, or when this one ends.
-	if _, err := p.cmd.StdinPipe(); err != nil {
+	if err := Tie(p.cmd); err != nil {
 		return nil, err
 	}
 	stdout, err := p.cmd.StdoutPipe()

@@ -14,6 +14,11 @@ type Asked struct {
 
 	TemplateTokens float64 `json:"template_tokens"` // of a first prompt without a word
 	WordTokens     float64 `json:"word_tokens"`     // of each word
+
+	// Parts is in how many parts, see load.Share, several processes put the load on the server; 0: it
+	// was not split. Part is the one, counted from 1, that the requests are of; 0: of all.
+	Parts int `json:"parts,omitempty"`
+	Part  int `json:"part,omitempty"`
 }
 
 // AskedForm are the rules of this version. Whoever changes what a load asks for equal seeds, such as
@@ -27,5 +32,5 @@ func (a *Asked) Equal(b *Asked) bool {
 		return a == b
 	}
 	return a.Form == b.Form && bytes.Equal(a.Load, b.Load) && a.TemplateTokens == b.TemplateTokens &&
-		a.WordTokens == b.WordTokens
+		a.WordTokens == b.WordTokens && a.Parts == b.Parts && a.Part == b.Part
 }

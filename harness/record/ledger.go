@@ -16,6 +16,11 @@ type Ledger struct {
 	Seconds      float64 // request-seconds: the integral of the number in flight over time
 }
 
+// Add is the sum of two ledgers, such as those of two clients.
+func (l Ledger) Add(o Ledger) Ledger {
+	return Ledger{l.Begun + o.Begun, l.Ended + o.Ended, l.Seconds + o.Seconds}
+}
+
 // A Window is a time of the client's clock at whose ends nothing was in flight, and what the client
 // counted in it: the records of a run that were sent in the window are as many.
 type Window struct {

@@ -4,6 +4,7 @@
 package record
 
 import (
+	"slices"
 	"time"
 
 	"loadstone/harness/load"
@@ -152,6 +153,19 @@ type Record struct {
 	Notes []Note `json:"notes,omitempty"`
 
 	Server ServerTiming `json:"server"`
+}
+
+// Shift puts the record on a clock that was at 0 earlier by so much. What it changes is its own.
+func (r *Record) Shift(by time.Duration) {
+	r.Chunks = slices.Clone(r.Chunks)
+	for i := range r.Chunks {
+		r.Chunks[i] += by
+	}
+	for _, t := range []*time.Duration{&r.Due, &r.Sent, &r.FirstByte, &r.FirstContent, &r.End} {
+		if *t >= 0 {
+			*t += by
+		}
+	}
 }
 
 // ServerTiming is what the server reports of its own part of a request. A part that it does not

@@ -124,6 +124,9 @@ func (r *Report) provenance() []string {
 		lines = append(lines, "commit "+r.System.Commit)
 	}
 	lines = append(lines, "seed "+strconv.FormatUint(r.Workload.Seed, 10))
+	if n := len(r.Generator.Workers); n > 0 {
+		lines = append(lines, fmt.Sprintf("workers %d", n))
+	}
 	if r.Stopped != "" {
 		lines = append(lines, "incomplete: "+table.OneLine(r.Stopped))
 	}

@@ -2,9 +2,12 @@ package report
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"loadstone/harness/load"
 	"loadstone/harness/stub"
+	"loadstone/harness/table"
 )
 
 // A Generator is what the load generator knows of itself.
@@ -14,6 +17,51 @@ type Generator struct {
 	Calibration []stub.Calibration `json:"floors"`
 
 	Busy float64 `json:"busy_ratio"` // share of the machine's processors that it took; 0 unknown
+
+	// Workers are the processes that sent the load, where others than the one that measured.
+	Workers []Worker `json:"workers,omitempty"`
+}
+
+// A Worker is a process that sent a part of the load.
+type Worker struct {
+	Name     string  `json:"name"` // its machine and process
+	Version  string  `json:"version"`
+	Host     Host    `json:"host"`
+	Requests int     `json:"requests"`   // that it told of, unmeasured ones included
+	Busy     float64 `json:"busy_ratio"` // share of its machine's processors that it took; 0 unknown
+	Clock    Clock   `json:"clock"`
+	Lost     string  `json:"lost,omitempty"` // why its part is not complete; "": it is
+}
+
+// A Clock is what is known of a worker's clock. Its latencies are of that clock alone.
+type Clock struct {
+	Offset time.Duration `json:"offset_ns"`       // from the coordinator's, in the last run
+	Error  time.Duration `json:"offset_error_ns"` // how far that can be off, in any run
+}
+
+// workers says who sent the load, "" where the process did that measured.
+func (g *Generator) workers() string {
+	if len(g.Workers) == 0 {
+		return ""
+	}
+	hosts := map[string]bool{}
+	var off time.Duration
+	var lost []string
+	for _, w := range g.Workers {
+		host, _, _ := strings.Cut(w.Name, ", ")
+		hosts[host] = true
+		off = max(off, w.Clock.Error)
+		if w.Lost != "" {
+			lost = append(lost, w.Lost)
+		}
+	}
+	text := fmt.Sprintf("%s on %s sent the load; each latency is of one clock, and the clocks' offsets are known to %s",
+		table.Plural(len(g.Workers), "worker"), table.Plural(len(hosts), "machine"),
+		table.Duration(off.Round(time.Microsecond)))
+	if lost != nil {
+		text += "; " + strings.Join(lost, "; ")
+	}
+	return text
 }
 
 // calibration is the calibration at the load's level. Of several at one level it is the one with

@@ -24,7 +24,8 @@ const together = 0.9
 // the same time, at least one. The clocks of their machines are taken to agree.
 //
 // It refuses what is not parts of one load: other loads, parts that failed, the same part twice,
-// and parts that overlap or asked the same questions.
+// and parts that overlap or asked the same questions. Parts that are shares of one load (see
+// load.Share) must be all of them; together they are that load.
 //
 // A run is then all parts' runs of that number and level, and its rate that of their requests from
 // the first due to the last end. Of what the server says of itself the first part's samples stay.
@@ -32,6 +33,9 @@ const together = 0.9
 // it with its own requests alone.
 func Merge(parts []*Report) (*Report, error) {
 	whole := *parts[0]
+	if err := checkShares(parts); err != nil {
+		return nil, err
+	}
 	for i, p := range parts {
 		if err := p.comparable(parts[0], i+1); err != nil {
 			return nil, err
@@ -49,7 +53,7 @@ func Merge(parts []*Report) (*Report, error) {
 		}
 	}
 	whole.Results, whole.Generator, whole.Violations, whole.Stopped = nil, Generator{}, nil, ""
-	whole.Proof = nil
+	whole.Proof, whole.Workload.Part = nil, ""
 	for i := range parts[0].Results {
 		s, err := mergeResult(parts, parts[0].Results[i].Pooled.Scenario, parts[0].Results[i].Level,
 			whole.Epoch)
@@ -69,6 +73,36 @@ func Merge(parts []*Report) (*Report, error) {
 	}
 	whole.Generator.Calibration = worstCalibration(whole.Generator.Calibration)
 	return &whole, whole.holdAgain()
+}
+
+// checkShares refuses parts of which some are shares of a load, and not all of them.
+func checkShares(parts []*Report) error {
+	have := map[load.Share]int{}
+	for i, p := range parts {
+		s, err := load.ParseShare(p.Workload.Part)
+		first, _ := load.ParseShare(parts[0].Workload.Part)
+		switch before, twice := have[s]; {
+		case err != nil:
+			return fmt.Errorf("part %d: %w", i+1, err)
+		case s.Of != first.Of:
+			return fmt.Errorf("part %d is %s of a load, and the first one %s", i+1,
+				cmp.Or(p.Workload.Part, "all"), cmp.Or(parts[0].Workload.Part, "all"))
+		case s.Of > 0 && twice:
+			return fmt.Errorf("parts %d and %d are both %v of the load", before, i+1, s)
+		case s.Of > 0 && p.Workload.Seed != parts[0].Workload.Seed:
+			return fmt.Errorf("part %d has the seed %d and the first one %d, so they are no shares of one load",
+				i+1, p.Workload.Seed, parts[0].Workload.Seed)
+		}
+		have[s] = i + 1
+	}
+	for s := range have {
+		for k := range s.Of {
+			if missing := (load.Share{Part: k, Of: s.Of}); have[missing] == 0 {
+				return fmt.Errorf("%v of the load is missing", missing)
+			}
+		}
+	}
+	return nil
 }
 
 // comparable refuses part i, counted from 1, of a load whose first part is given.
@@ -115,7 +149,7 @@ func (r *Report) apartFrom(earlier *Report, i, j int) error {
 	case common > 0:
 		return fmt.Errorf("parts %d and %d overlap: %s are in both", j, i,
 			table.Plural(common, "request"))
-	case r.Workload.Seed != 0 && r.Workload.Seed == earlier.Workload.Seed:
+	case r.Workload.Part == "" && r.Workload.Seed != 0 && r.Workload.Seed == earlier.Workload.Seed:
 		return fmt.Errorf("parts %d and %d have the same seed, %d, so they asked the same "+
 			"questions, whose answers one finds in the cache of the other: give each a seed of "+
 			"its own", j, i, r.Workload.Seed)
@@ -181,7 +215,9 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 				whole.Samples = append(whole.Samples, s)
 			}
 		}
-		whole.Agents += own.Agents
+		if p.Workload.Part == "" || i == 0 { // every share says how many agents the load has
+			whole.Agents += own.Agents
+		}
 		whole.Again = whole.Again.Add(own.Again)
 		whole.Skipped += own.Skipped
 		records := shifted(own.Records, late)
@@ -198,7 +234,7 @@ func mergeResult(parts []*Report, scenario string, level load.Level, epoch time.
 	for _, run := range slices.Sorted(maps.Keys(loaded)) {
 		apart = append(apart, sameTime(whole.Name(), run, loaded[run], len(parts)))
 	}
-	if len(parts) > 1 {
+	if len(parts) > 1 && parts[0].Workload.Part == "" {
 		whole.Asked = whole.Asked.With("parts", strconv.Itoa(len(parts)))
 	}
 	whole.summarize(parts[0].Workload.objective())
@@ -244,16 +280,7 @@ func sameTime(name string, run int, parts []span, want int) error {
 func shifted(records []record.Record, by time.Duration) []record.Record {
 	later := slices.Clone(records)
 	for i := range later {
-		r := &later[i]
-		r.Chunks = slices.Clone(r.Chunks)
-		for j := range r.Chunks {
-			r.Chunks[j] += by
-		}
-		for _, t := range []*time.Duration{&r.Due, &r.Sent, &r.FirstByte, &r.FirstContent, &r.End} {
-			if *t >= 0 {
-				*t += by
-			}
-		}
+		later[i].Shift(by)
 	}
 	return later
 }

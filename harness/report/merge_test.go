@@ -176,3 +176,41 @@ func TestMergedIsReadAgain(t *testing.T) {
 	_, err = Merge([]*Report{again, b})
 	assert.ErrorContains(t, err, "overlap: 400 requests are in both")
 }
+
+// The shares of one load are that load: all of them, each once, with one seed, which are no other
+// load than one process puts on the server.
+func TestMergeShares(t *testing.T) {
+	whole := generated()
+	share := func(part, agents string) *Report {
+		p := dealt(whole, agents, -time.Second)
+		p.Workload.Part, p.Workload.Seed = part, 7
+		for i := range p.Results {
+			p.Results[i].Agents = 4
+			p.Results[i].Asked = load.Load{Concurrency: 4, Requests: 400}.Identity()
+		}
+		return p
+	}
+	got, err := Merge([]*Report{share("1/3", "1"), share("0/3", "03"), share("2/3", "2")})
+	assert.NilError(t, err)
+	assert.Equal(t, got.Workload.Part, "")
+	for i := range whole.Results {
+		assert.Equal(t, got.Results[i].Agents, 4)
+		assert.Equal(t, got.Results[i].Asked.Get("parts"), "")
+		assert.DeepEqual(t, got.Results[i].Pooled, whole.Results[i].Pooled)
+	}
+	other := share("2/3", "2")
+	other.Workload.Seed = 8
+	for _, tc := range []struct {
+		parts []*Report
+		want  string
+	}{
+		{[]*Report{share("0/3", "03"), share("1/3", "1")}, "2/3 of the load is missing"},
+		{[]*Report{share("0/2", "03"), share("0/2", "12")}, "parts 1 and 2 are both 0/2 of the load"},
+		{[]*Report{share("0/2", "03"), share("1/3", "1")}, "part 2 is 1/3 of a load, and the first one 0/2"},
+		{[]*Report{share("", "03"), share("1/2", "12")}, "part 2 is 1/2 of a load, and the first one all"},
+		{[]*Report{share("0/3", "03"), share("1/3", "1"), other}, "no shares of one load"},
+	} {
+		_, err := Merge(tc.parts)
+		assert.ErrorContains(t, err, tc.want)
+	}
+}

@@ -126,6 +126,8 @@ type Workload struct {
 	API string `json:"api,omitempty"`
 	// Expect are the limits of a scenario file, as they were written.
 	Expect []string `json:"expect,omitempty"`
+	// Part is the share of the load that was asked, as load.ParseShare reads it; "" all of it.
+	Part string `json:"part,omitempty"`
 	// Search is what a search varied, "rate" or "concurrency"; "" nothing.
 	Search string `json:"search,omitempty"`
 	// Shape says in words when requests are due; "" one after the other, as those of bench.

@@ -155,7 +155,7 @@ func (r *Report) used() string {
 // enough, and the file of results has all.
 func (r *Report) errorBar() string {
 	if len(r.Generator.Calibration) == 0 {
-		return ""
+		return r.Generator.workers()
 	}
 	var parts []string
 	for _, f := range r.Generator.Calibration {
@@ -168,6 +168,9 @@ func (r *Report) errorBar() string {
 	if r.Generator.Busy > 0 {
 		text += fmt.Sprintf("; during the load the client took %s of the processors",
 			table.Percent(r.Generator.Busy))
+	}
+	if by := r.Generator.workers(); by != "" {
+		text += "; " + by
 	}
 	return text
 }

@@ -1,0 +1,321 @@
+package workers_test
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go"
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/record"
+	"loadstone/harness/workers"
+)
+
+// echoing is a server whose answer is a function of the prompt alone.
+func echoing(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/v1/chat/completions" {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	var asked struct{ Messages []json.RawMessage }
+	json.NewDecoder(r.Body).Decode(&asked)
+	h, words := sha256.New(), 0
+	for _, m := range asked.Messages {
+		h.Write(m)
+		words += len(strings.Fields(string(m)))
+	}
+	fmt.Fprintf(w, `{"choices":[{"message":{"content":"so %x"},"finish_reason":"stop"}],`+
+		`"usage":{"prompt_tokens":%d,"completion_tokens":9}}`, h.Sum(nil)[:4], words)
+}
+
+// nats starts a NATS server with n workers in this process.
+func natsWith(t *testing.T, n int) (url string, end []func()) {
+	t.Helper()
+	s, err := workers.Serve("127.0.0.1:0", "")
+	assert.NilError(t, err)
+	t.Cleanup(s.Close)
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	for range n {
+		ctx, cancel := context.WithCancel(t.Context())
+		t.Cleanup(cancel)
+		nc, err := workers.Connect(s.URL, workers.Access{}, "worker")
+		assert.NilError(t, err)
+		w := workers.Worker{Log: io.Discard}
+		running.Go(func() {
+			defer nc.Close()
+			assert.Check(t, w.Run(ctx, nc))
+		})
+		end = append(end, cancel)
+	}
+	return s.URL, end
+}
+
+// crew is a coordinator with all workers.
+func crew(t *testing.T, url string, n int, target string, c *client.Client) *workers.Coordinator {
+	t.Helper()
+	nc, err := workers.Connect(url, workers.Access{}, "coordinator")
+	assert.NilError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	co, err := workers.Call(ctx, nc, n)
+	assert.NilError(t, err)
+	t.Cleanup(co.Close)
+	assert.NilError(t, co.Claim(t.Context(), workers.Target{URL: target}, c.Since))
+	return co
+}
+
+// measure carries a plan out, by n workers, or by this process where there are none.
+func measure(t *testing.T, n int, plan harness.Plan) record.Run {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(echoing))
+	defer server.Close()
+	c := client.New(server.URL)
+	defer c.Close()
+	if n > 0 {
+		url, _ := natsWith(t, n)
+		plan.Crew = crew(t, url, n, server.URL, c)
+	}
+	runs, _, err := plan.Run(t.Context(), c)
+	assert.NilError(t, err)
+	assert.Equal(t, len(runs), 1)
+	assert.Equal(t, len(runs[0].Violations), 0, "%v", runs[0].Violations)
+	return runs[0]
+}
+
+// requests are those of a run, a line each, in the order of their agents: who asked, what, and, in an
+// open loop, when the session began. The endings of agents' names, which are new in every run, are
+// left out.
+func requests(run *record.Run, open bool) []string {
+	first := time.Duration(1 << 62)
+	for _, r := range run.Records {
+		first = min(first, r.Due)
+	}
+	var all []string
+	for _, r := range slices.Concat(run.Warmup, run.Records) {
+		if r.Intent == record.IntentAgain || !strings.HasPrefix(r.Agent, "load-") {
+			continue
+		}
+		parts := strings.SplitN(r.Agent, "-", 3)
+		_, aside, _ := strings.Cut(parts[2], ":")
+		when := ""
+		if open && r.Begins {
+			when = (r.Due - first).String()
+		}
+		all = append(all, fmt.Sprintf("%s%s turn %d round %d %s asks %s for %d, %s", parts[1], aside, r.Turn, r.Rep,
+			r.Intent, r.AskedDigest, r.MaxTokens, when))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// What four workers ask together is what one process asks, request by request: the same agents with
+// the same prompts, answers' bounds and fates, at the same times. That is so of every kind of load.
+// The run can be made again from its seeds, and conservation holds across processes.
+func TestSameRequests(t *testing.T) {
+	source := func(name string) []load.Session {
+		s, err := load.OpenSource(filepath.Join("..", "load", "testdata", "sources", name), 0)
+		assert.NilError(t, err)
+		return s.Sessions
+	}
+	for name, l := range map[string]load.Load{
+		"closed":   {Concurrency: 10, Jobs: 34, Turns: load.Fixed(3), FanOut: load.Fixed(2), System: 2, SystemTokens: 30},
+		"requests": {Concurrency: 6, Requests: 45},
+		"few":      {Concurrency: 2, Requests: 5},
+		"rounds":   {Together: 6, Rounds: 5, Turns: load.Fixed(2), Cache: load.Hot},
+		"even":     {Rate: load.Constant(200), Requests: 50},
+		"Poisson": {Rate: load.Constant(150), Gaps: 1, Duration: 300 * time.Millisecond, Turns: load.Fixed(2),
+			Think: load.Fixed(0.01)},
+		"burst": {Burst: load.Burst{Size: 23}},
+		"agents": {Concurrency: 3, Jobs: 9, Turns: load.Fixed(4), Compact: load.Compaction{At: load.Fixed(300), To: load.Fixed(40)},
+			SubAgents: load.SubAgents{Number: load.Fixed(2), Calls: load.Fixed(2), Share: 0.5}},
+		"trace": {Trace: []load.TraceRequest{{Input: 90, Output: 3}, {At: 20 * time.Millisecond, Input: 70, Output: 9},
+			{At: 20 * time.Millisecond, Input: 64, Output: 1}, {At: 40 * time.Millisecond, Input: 5, Output: 5}}},
+		"recorded":    {Sessions: source("agentperf.jsonl"), Concurrency: 2, Replay: load.Replay{Idle: time.Millisecond}},
+		"as recorded": {Sessions: source("weka.json"), AsRecorded: true, Speed: 1e6, Replay: load.Replay{Idle: time.Millisecond}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l.Name = "load"
+			open := l.Concurrency+l.Together == 0
+			plan := harness.Plan{Loads: []load.Load{l}, Again: 2}
+			alone := measure(t, 0, plan)
+			want := requests(&alone, open)
+			assert.Assert(t, len(want) > 3)
+			run := measure(t, 4, plan)
+			assert.DeepEqual(t, requests(&run, open), want)
+			assert.Assert(t, run.Window != nil)
+			assert.Equal(t, run.Window.Begun, len(want))
+			if run.Asked == nil {
+				return
+			}
+			assert.Equal(t, run.Asked.Parts, 4)
+			d := harness.Derivation{Scenario: "load", Run: 0, Complete: true}
+			records := slices.DeleteFunc(slices.Concat(run.Warmup, run.Records),
+				func(r record.Record) bool { return strings.HasPrefix(r.Agent, "warm-up") })
+			n, found, err := d.Derive(run.Asked, records)
+			assert.NilError(t, err)
+			assert.Equal(t, len(found), 0, "%v", found)
+			assert.Equal(t, n, len(records))
+		})
+	}
+}
+
+// Recorded traffic comes to a worker as it was read, whatever its form.
+func TestRecordedTrafficOnTheWire(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "load", "testdata", "sources", "*"))
+	assert.NilError(t, err)
+	n := 0
+	for _, name := range files {
+		source, err := load.OpenSource(name, 0)
+		if err != nil || strings.HasSuffix(name, ".golden") {
+			continue
+		}
+		l := load.Load{Sessions: source.Sessions, Trace: source.Requests}
+		got, err := workers.OverTheWire(l)
+		assert.NilError(t, err)
+		assert.Assert(t, reflect.DeepEqual(got.Trace, l.Trace), name)
+		assert.Equal(t, len(got.Sessions), len(l.Sessions), name)
+		for i := range l.Sessions {
+			n++
+			want, have := slices.Collect(l.Sessions[i].Calls), slices.Collect(got.Sessions[i].Calls)
+			assert.DeepEqual(t, have, want, cmpopts.EquateEmpty())
+			for k := range want { // where nil is not the same as none
+				assert.Equal(t, have[k].Tools == nil, want[k].Tools == nil)
+				assert.Equal(t, have[k].Fields == nil, want[k].Fields == nil)
+			}
+			got.Sessions[i].Calls, l.Sessions[i].Calls = nil, nil
+			assert.Assert(t, reflect.DeepEqual(got.Sessions[i], l.Sessions[i]), name)
+		}
+	}
+	assert.Assert(t, n > 5)
+}
+
+// A worker that is stopped in the middle ends its part: the others go on to the end, and the error says
+// whose part is missing and how much of it.
+func TestLostWorker(t *testing.T) {
+	asked := make(chan struct{}, 1000)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		echoing(w, r)
+	}))
+	defer server.Close()
+	c := client.New(server.URL)
+	defer c.Close()
+	url, end := natsWith(t, 3)
+	co := crew(t, url, 3, server.URL, c)
+	l := load.Load{Name: "load", Rate: load.Constant(100), Requests: 150}
+	go func() {
+		for range 20 {
+			<-asked
+		}
+		end[1]()
+	}()
+	runs, _, err := harness.Plan{Loads: []load.Load{l}, Crew: co}.Run(t.Context(), c)
+	var lost *harness.LostError
+	assert.Assert(t, errors.As(err, &lost), "%v", err)
+	assert.Equal(t, lost.Of, 3)
+	assert.Equal(t, len(runs), 1)
+	assert.Equal(t, len(runs[0].Records)+lost.Unsent, 150)
+	assert.Assert(t, lost.Unsent > 10 && lost.Told > 2, "%v", lost)
+	assert.ErrorContains(t, err, "it was stopped")
+	var names []string
+	for _, w := range co.Workers() {
+		if w.Lost != "" {
+			names = append(names, w.Name)
+		}
+		assert.Assert(t, w.Clock.Error > 0 && w.Clock.Error < time.Second)
+	}
+	assert.DeepEqual(t, names, []string{lost.Name})
+}
+
+// Agents that ask together do not wait for those of a worker that is gone.
+func TestLostWorkerOfRounds(t *testing.T) {
+	var mu sync.Mutex
+	n := 0
+	var end []func()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if n++; n == 20 {
+			end[0]()
+		}
+		mu.Unlock()
+		echoing(w, r)
+	}))
+	defer server.Close()
+	c := client.New(server.URL)
+	defer c.Close()
+	url, stops := natsWith(t, 3)
+	mu.Lock()
+	end = stops
+	mu.Unlock()
+	co := crew(t, url, 3, server.URL, c)
+	l := load.Load{Name: "load", Together: 5, Rounds: 12}
+	runs, _, err := harness.Plan{Loads: []load.Load{l}, Crew: co}.Run(t.Context(), c)
+	assert.Assert(t, errors.As(err, new(*harness.LostError)), "%v", err)
+	last := slices.MaxFunc(runs[0].Records, func(a, b record.Record) int { return cmp.Compare(a.Rep, b.Rep) })
+	assert.Equal(t, last.Rep, 11, "the others did not go on to the last round")
+}
+
+// What a worker cannot or must not do, it says before anything is sent.
+func TestClaims(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(echoing))
+	defer server.Close()
+	c := client.New(server.URL)
+	defer c.Close()
+	url, _ := natsWith(t, 1)
+	connect := func() *nats.Conn {
+		nc, err := workers.Connect(url, workers.Access{}, "coordinator")
+		assert.NilError(t, err)
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	timed, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := workers.Call(timed, connect(), 2)
+	assert.ErrorContains(t, err, "1 workers have joined, want 2")
+	co, err := workers.Call(t.Context(), connect(), 1)
+	assert.NilError(t, err)
+	assert.ErrorContains(t, co.Claim(t.Context(), workers.Target{URL: "http://192.0.2.1"}, c.Since),
+		"is not this machine")
+	assert.ErrorContains(t, co.Claim(t.Context(), workers.Target{URL: "http://127.0.0.1:1"}, c.Since), "it cannot reach")
+	assert.NilError(t, co.Claim(t.Context(), workers.Target{URL: server.URL}, c.Since))
+	timed, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = workers.Call(timed, connect(), 1)
+	assert.ErrorContains(t, err, "works for another coordinator")
+	co.Close()
+	again, err := workers.Call(t.Context(), connect(), 1)
+	assert.NilError(t, err)
+	again.Close()
+}
+
+// A NATS server of ours listens on loopback, or with a configuration.
+func TestServe(t *testing.T) {
+	_, err := workers.Serve("0.0.0.0:0", "")
+	assert.ErrorContains(t, err, "anybody who can connect could tell the workers what to load")
+	_, err = workers.Serve("4222", "")
+	assert.ErrorContains(t, err, "want one like 127.0.0.1:4222")
+	_, err = workers.Connect("nats://me:secret@127.0.0.1:1", workers.Access{}, "x")
+	assert.ErrorContains(t, err, "no NATS server at nats://me:xxxxx@127.0.0.1:1: nothing answers there")
+}
