@@ -34,7 +34,7 @@ func (l *argList) eval(s *state, sc *scope) *args {
 		a.kw = append(a.kw, keyword{l.names[i], e.eval(s, sc)})
 	}
 	if l.list != nil {
-		a.pos = append(a.pos, elements(l.list.eval(s, sc))...)
+		a.pos = append(a.pos, elements(s, l.list.eval(s, sc))...)
 	}
 	if l.keywords != nil {
 		d, ok := l.keywords.eval(s, sc).(*Dict)

@@ -6,11 +6,8 @@ import (
 	"strings"
 )
 
-// maxText bounds the text that * and width can make, in bytes.
-const maxText = 1 << 24
-
 // arithmetic is Python's a op b.
-func arithmetic(op string, a, b any) any {
+func arithmetic(s *state, op string, a, b any) any {
 	if x, ok := integer(a); ok {
 		if y, ok := integer(b); ok {
 			return integers(op, x, y)
@@ -21,25 +18,29 @@ func arithmetic(op string, a, b any) any {
 			return floats(op, x, y)
 		}
 	}
+	s.spend(size(a) + size(b))
 	switch op {
 	case "+":
 		if v, ok := add(a, b); ok {
+			s.spend(size(v) * elementsScan / elementsBuild)
 			return v
 		}
 	case "*":
 		if n, ok := integer(b); ok {
 			if v, ok := repeat(a, n); ok {
+				s.spend(size(v))
 				return v
 			}
 		}
 		if n, ok := integer(a); ok {
 			if v, ok := repeat(b, n); ok {
+				s.spend(size(v))
 				return v
 			}
 		}
 	case "%":
 		if t, ok := a.(Text); ok {
-			return percent(t, b)
+			return percent(s, t, b)
 		}
 	}
 	defined(a)
@@ -60,6 +61,7 @@ func add(a, b any) (any, bool) {
 		}
 	case List:
 		if b, ok := b.(List); ok {
+			listFits(len(a) + len(b))
 			return append(a[:len(a):len(a)], b...), true
 		}
 	case Tuple, group:
@@ -68,10 +70,17 @@ func add(a, b any) (any, bool) {
 		}
 		x, _ := sequence(a)
 		if y, ok := sequence(b); ok {
+			listFits(len(x) + len(y))
 			return Tuple(append(x[:len(x):len(x)], y...)), true
 		}
 	}
 	return nil, false
+}
+
+func listFits(n int) {
+	if n > maxList {
+		fail("a list of more than %d elements is too long", maxList)
+	}
 }
 
 // repeat is a * n of text and lists.
@@ -94,7 +103,7 @@ func repeat(a any, n int) (any, bool) {
 		}
 		return b.result(), true
 	case List:
-		limit(16 * len(a))
+		limit(maxText / maxList * len(a))
 		list := make(List, 0, n*len(a))
 		for range n {
 			list = append(list, a...)

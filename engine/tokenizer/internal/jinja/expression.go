@@ -36,6 +36,7 @@ type listExpr struct {
 }
 
 func (e *listExpr) eval(s *state, sc *scope) any {
+	s.spend(len(e.items))
 	list := make([]any, len(e.items))
 	for i, item := range e.items {
 		list[i] = item.eval(s, sc)
@@ -50,10 +51,11 @@ func (e *listExpr) eval(s *state, sc *scope) any {
 type dictExpr struct{ keys, values []expression }
 
 func (e *dictExpr) eval(s *state, sc *scope) any {
+	s.spend(len(e.keys))
 	d := new(Dict)
 	for i := range e.keys {
 		k := e.keys[i].eval(s, sc)
-		d.set(k, e.values[i].eval(s, sc))
+		d.set(s, k, e.values[i].eval(s, sc))
 	}
 	return d
 }
@@ -71,7 +73,7 @@ type itemExpr struct{ of, key expression }
 
 func (e *itemExpr) eval(s *state, sc *scope) any {
 	of := e.of.eval(s, sc)
-	return getItem(of, e.key.eval(s, sc))
+	return getItem(s, of, e.key.eval(s, sc))
 }
 
 // sliceExpr is of[start:stop:step], whose parts may be nil.
@@ -85,6 +87,10 @@ func (e *sliceExpr) eval(s *state, sc *scope) any {
 		}
 		return part.eval(s, sc)
 	}
+	if e.step != nil {
+		s.spend(runeSteps * bytesOfStep * size(of)) // each character or element is copied
+	}
+	s.spend(size(of))
 	return slice(of, bound(e.start), bound(e.stop), bound(e.step))
 }
 
@@ -135,7 +141,7 @@ func (e *compareExpr) eval(s *state, sc *scope) any {
 	left := e.first.eval(s, sc)
 	for i, op := range e.ops {
 		right := e.rest[i].eval(s, sc)
-		if !compare(op, left, right) {
+		if !s.compare(op, left, right) {
 			return false
 		}
 		left = right
@@ -143,18 +149,19 @@ func (e *compareExpr) eval(s *state, sc *scope) any {
 	return true
 }
 
-func compare(op string, a, b any) bool {
+func (s *state) compare(op string, a, b any) bool {
+	s.spend(size(a) + size(b))
 	switch op {
 	case "==":
-		return equal(a, b)
+		return s.equal(a, b)
 	case "!=":
-		return !equal(a, b)
+		return !s.equal(a, b)
 	case "in":
-		return in(a, b)
+		return s.in(a, b)
 	case "not in":
-		return !in(a, b)
+		return !s.in(a, b)
 	}
-	c := order(op, a, b)
+	c := s.order(op, a, b)
 	switch op {
 	case "<":
 		return c < 0
@@ -167,7 +174,7 @@ func compare(op string, a, b any) bool {
 }
 
 // in is Python's v in of.
-func in(v, of any) bool {
+func (s *state) in(v, of any) bool {
 	switch of := of.(type) {
 	case Text:
 		t, ok := v.(Text)
@@ -176,26 +183,26 @@ func in(v, of any) bool {
 		}
 		return strings.Contains(of.s, t.s)
 	case *Dict:
-		if !hashable(v) {
+		if !s.hashable(v) {
 			fail("unhashable type: '%s'", typeName(v))
 		}
-		_, ok := of.get(v)
+		_, ok := of.get(s, v)
 		return ok
 	}
-	list, ok := iterable(of)
+	list, ok := iterable(s, of)
 	if !ok {
 		fail("argument of type '%s' is not iterable", typeName(of))
 	}
-	return contains(list, v)
+	return s.contains(list, v)
 }
 
 // concatExpr is a ~ b ~ c.
 type concatExpr struct{ parts []expression }
 
 func (e *concatExpr) eval(s *state, sc *scope) any {
-	var b builder
+	b := builder{state: s}
 	for _, p := range e.parts {
-		b.text(str(p.eval(s, sc)))
+		b.text(s.str(p.eval(s, sc)))
 	}
 	return b.result()
 }
@@ -234,7 +241,7 @@ type arithmeticExpr struct {
 
 func (e *arithmeticExpr) eval(s *state, sc *scope) any {
 	left := e.left.eval(s, sc)
-	return arithmetic(e.op, left, e.right.eval(s, sc))
+	return arithmetic(s, e.op, left, e.right.eval(s, sc))
 }
 
 // filterExpr is value | name(args). of is nil in a block.
@@ -249,7 +256,7 @@ type filterExpr struct {
 func (e *filterExpr) eval(s *state, sc *scope) any { return e.apply(s, sc, e.of.eval(s, sc)) }
 
 func (e *filterExpr) apply(s *state, sc *scope, v any) any {
-	return e.call(s, v, e.args.eval(s, sc))
+	return s.filter(e.call, v, e.args.eval(s, sc))
 }
 
 // testExpr is value is name(args).
@@ -260,7 +267,7 @@ type testExpr struct {
 }
 
 func (e *testExpr) eval(s *state, sc *scope) any {
-	return e.call(s, e.of.eval(s, sc), e.args.eval(s, sc))
+	return s.test(e.call, e.of.eval(s, sc), e.args.eval(s, sc))
 }
 
 // callExpr is of(args).
@@ -293,12 +300,14 @@ func (e *callExpr) with(s *state, sc *scope, more ...keyword) any {
 
 // call calls a value.
 func call(s *state, f any, a *args) any {
+	s.spend(callSteps)
 	switch f := f.(type) {
 	case *Func:
 		if f.builtin != nil {
 			return f.builtin(s, a)
 		}
 		a.noKeywords(f.Name)
+		s.spend(a.size())
 		v, err := f.Call(a.pos)
 		if err != nil {
 			panic(&Error{err.Error(), err})
@@ -431,17 +440,18 @@ func unsafe(of any, name string) any {
 }
 
 // getItem is of[key]: an element, or else, if key is text, an attribute.
-func getItem(of, key any) any {
+func getItem(s *state, of, key any) any {
 	switch of := of.(type) {
 	case *undefined:
 		defined(of)
 	case *Dict:
-		if hashable(key) {
-			if v, ok := of.get(key); ok {
+		if s.hashable(key) {
+			if v, ok := of.get(s, key); ok {
 				return v
 			}
 		}
 	case Text:
+		s.spend(size(of))
 		if i, ok := integer(key); ok {
 			return textItem(of, i)
 		}

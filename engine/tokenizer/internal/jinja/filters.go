@@ -3,10 +3,10 @@ package jinja
 import (
 	"math"
 	"net/url"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -19,11 +19,11 @@ var filters map[string]filter
 // missing are Jinja's other filters: they make HTML, or print what differs from run to run.
 var missing = set(`pprint random striptags urlize xmlattr wordwrap`)
 
-// textFilter is a filter of str(v) without arguments.
+// textFilter is a filter of s.str(v) without arguments.
 func textFilter(name string, of func(t Text) any) filter {
-	return func(_ *state, v any, a *args) any {
+	return func(s *state, v any, a *args) any {
 		a.bind(name)
-		return of(str(v))
+		return of(s.str(v))
 	}
 }
 
@@ -52,7 +52,7 @@ func init() {
 			t.html = true
 			return t
 		}),
-		"wordcount":  textFilter("wordcount", func(t Text) any { return len(words.FindAllString(t.s, -1)) }),
+		"wordcount":  textFilter("wordcount", func(t Text) any { return wordCount(t.s) }),
 		"select":     selectFilter("select", false, true),
 		"reject":     selectFilter("reject", false, false),
 		"selectattr": selectFilter("selectattr", true, true),
@@ -60,7 +60,18 @@ func init() {
 	}
 }
 
-var words = regexp.MustCompile(`[\pL\pN_]+`)
+// wordCount counts the runs of letters, digits and underscores.
+func wordCount(s string) (n int) {
+	in := false
+	for _, r := range s {
+		word := r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r)
+		if word && !in {
+			n++
+		}
+		in = word
+	}
+	return n
+}
 
 // escapeHTML makes a Markup of text.
 func escapeHTML(t Text) any { return markup(t) }
@@ -108,12 +119,12 @@ func attrFilter(_ *state, v any, a *args) any {
 	return &undefined{of: v, has: true, name: Text{s: name}}
 }
 
-func batch(_ *state, v any, a *args) any {
+func batch(s *state, v any, a *args) any {
 	b := a.bind("batch", "linecount", "fill_with?")
 	n := b.int(0, 0)
 	var rows []any
 	var row List
-	for _, e := range elements(v) {
+	for _, e := range elements(s, v) {
 		if len(row) == n {
 			rows = append(rows, row)
 			row = List{}
@@ -122,16 +133,17 @@ func batch(_ *state, v any, a *args) any {
 	}
 	if len(row) > 0 {
 		for b.given(1) && len(row) < n {
+			s.spend(valueSteps)
 			row = append(row, b[1])
 		}
 		rows = append(rows, row)
 	}
-	return &generator{iterate(List(rows))}
+	return &generator{iterate(s, List(rows))}
 }
 
-func slices(_ *state, v any, a *args) any {
+func slices(s *state, v any, a *args) any {
 	b := a.bind("slice", "slices", "fill_with?")
-	list := elements(v)
+	list := elements(s, v)
 	n := b.int(0, 0)
 	if n == 0 {
 		fail("integer division or modulo by zero")
@@ -139,6 +151,7 @@ func slices(_ *state, v any, a *args) any {
 	var columns []any
 	at := 0
 	for i := range max(n, 0) {
+		s.spend(valueSteps)
 		size := len(list) / n
 		extra := i < len(list)%n
 		if extra {
@@ -151,12 +164,12 @@ func slices(_ *state, v any, a *args) any {
 		}
 		columns = append(columns, column)
 	}
-	return &generator{iterate(List(columns))}
+	return &generator{iterate(s, List(columns))}
 }
 
-func center(_ *state, v any, a *args) any {
+func center(s *state, v any, a *args) any {
 	width := a.bind("center", "width?").int(0, 80)
-	return pad(str(v), "center", &args{pos: []any{width}})
+	return pad(s.str(v), "center", &args{pos: []any{width}})
 }
 
 func lengthFilter(_ *state, v any, a *args) any {
@@ -181,16 +194,16 @@ func ignoreCase(v any) any {
 }
 
 // sorted sorts list by keys, which it changes too.
-func sorted(list, keys []any, reverse bool) List {
+func sorted(s *state, list, keys []any, reverse bool) List {
 	order := make([]int, len(list))
 	for i := range order {
 		order[i] = i
 	}
 	sort.SliceStable(order, func(i, j int) bool {
 		if reverse {
-			return less(keys[order[j]], keys[order[i]])
+			return s.less(keys[order[j]], keys[order[i]])
 		}
-		return less(keys[order[i]], keys[order[j]])
+		return s.less(keys[order[i]], keys[order[j]])
 	})
 	result := make(List, len(list))
 	for i, o := range order {
@@ -199,7 +212,7 @@ func sorted(list, keys []any, reverse bool) List {
 	return result
 }
 
-func dictSort(_ *state, v any, a *args) any {
+func dictSort(s *state, v any, a *args) any {
 	b := a.bind("dictsort", "case_sensitive?", "by?", "reverse?")
 	d, ok := defined(v).(*Dict)
 	if !ok {
@@ -219,12 +232,12 @@ func dictSort(_ *state, v any, a *args) any {
 			keys[i] = ignoreCase(keys[i])
 		}
 	}
-	return sorted(d.pairs(), keys, b.bool(2, false))
+	return sorted(s, d.pairs(), keys, b.bool(2, false))
 }
 
 // getter returns a function that gets an attribute such as a.b.0 of an element; nil gets the
 // element itself.
-func getter(attribute any, fallback any) func(any) any {
+func getter(s *state, attribute any, fallback any) func(any) any {
 	var path []any
 	switch a := attribute.(type) {
 	case nil:
@@ -241,8 +254,9 @@ func getter(attribute any, fallback any) func(any) any {
 		path = append(path, a)
 	}
 	return func(v any) any {
+		s.spend(1 + len(path))
 		for _, p := range path {
-			v = getItem(v, p)
+			v = getItem(s, v, p)
 			if _, ok := v.(*undefined); ok && fallback != nil {
 				v = fallback
 			}
@@ -252,19 +266,20 @@ func getter(attribute any, fallback any) func(any) any {
 }
 
 // keys returns what get says of each element.
-func keys(list []any, get func(any) any, caseSensitive bool) []any {
+func keys(s *state, list []any, get func(any) any, caseSensitive bool) []any {
 	result := make([]any, len(list))
 	for i, e := range list {
 		if result[i] = get(e); !caseSensitive {
+			s.spend(2 * size(result[i]))
 			result[i] = ignoreCase(result[i])
 		}
 	}
 	return result
 }
 
-func sortFilter(_ *state, v any, a *args) any {
+func sortFilter(s *state, v any, a *args) any {
 	b := a.bind("sort", "reverse?", "case_sensitive?", "attribute?")
-	list := elements(v)
+	list := elements(s, v)
 	sensitive := b.bool(1, false)
 	attribute := b.value(2, nil)
 	by := make([]any, len(list))
@@ -272,29 +287,29 @@ func sortFilter(_ *state, v any, a *args) any {
 		for i := range by {
 			var key List
 			for _, part := range strings.Split(t.s, ",") {
-				key = append(key, keys(list[i:i+1], getter(Text{s: part}, nil), sensitive)...)
+				key = append(key, keys(s, list[i:i+1], getter(s, Text{s: part}, nil), sensitive)...)
 			}
 			by[i] = key
 		}
 	} else {
-		by = keys(list, getter(attribute, nil), sensitive)
+		by = keys(s, list, getter(s, attribute, nil), sensitive)
 	}
-	return sorted(list, by, b.bool(0, false))
+	return sorted(s, list, by, b.bool(0, false))
 }
 
-func unique(_ *state, v any, a *args) any {
+func unique(s *state, v any, a *args) any {
 	b := a.bind("unique", "case_sensitive?", "attribute?")
-	next := iterate(v)
-	get := getter(b.value(1, nil), nil)
+	next := iterate(s, v)
+	get := getter(s, b.value(1, nil), nil)
 	seen := new(Dict)
 	return &generator{func() (any, bool) {
 		for e, ok := next(); ok; e, ok = next() {
-			k := keys([]any{e}, get, b.bool(0, false))[0]
-			if !hashable(k) {
+			k := keys(s, []any{e}, get, b.bool(0, false))[0]
+			if !s.hashable(k) {
 				fail("unhashable type: '%s'", typeName(k))
 			}
-			if _, ok := seen.get(k); !ok {
-				seen.set(k, nil)
+			if _, ok := seen.get(s, k); !ok {
+				seen.set(s, k, nil)
 				return e, true
 			}
 		}
@@ -302,36 +317,36 @@ func unique(_ *state, v any, a *args) any {
 	}}
 }
 
-func minFilter(_ *state, v any, a *args) any { return extreme("min", v, a, 1) }
+func minFilter(s *state, v any, a *args) any { return extreme(s, "min", v, a, 1) }
 
-func maxFilter(_ *state, v any, a *args) any { return extreme("max", v, a, -1) }
+func maxFilter(s *state, v any, a *args) any { return extreme(s, "max", v, a, -1) }
 
-func extreme(name string, v any, a *args, sign float64) any {
+func extreme(s *state, name string, v any, a *args, sign float64) any {
 	b := a.bind(name, "case_sensitive?", "attribute?")
-	list := elements(v)
+	list := elements(s, v)
 	if len(list) == 0 {
 		return &undefined{hint: "No aggregated item, sequence was empty."}
 	}
-	by := keys(list, getter(b.value(1, nil), nil), b.bool(0, false))
+	by := keys(s, list, getter(s, b.value(1, nil), nil), b.bool(0, false))
 	best := 0
 	for i := range by {
-		if i > 0 && sign*order("<", by[i], by[best]) < 0 {
+		if i > 0 && sign*s.order("<", by[i], by[best]) < 0 {
 			best = i
 		}
 	}
 	return list[best]
 }
 
-func groupBy(_ *state, v any, a *args) any {
+func groupBy(s *state, v any, a *args) any {
 	b := a.bind("groupby", "attribute", "default?", "case_sensitive?")
-	get := getter(b[0], b.value(1, nil))
-	list := elements(v)
-	by := keys(list, get, b.bool(2, false))
-	list = sorted(list, by, false)
-	by = keys(list, get, b.bool(2, false))
+	get := getter(s, b[0], b.value(1, nil))
+	list := elements(s, v)
+	by := keys(s, list, get, b.bool(2, false))
+	list = sorted(s, list, by, false)
+	by = keys(s, list, get, b.bool(2, false))
 	groups := List{}
 	for i, e := range list {
-		if i == 0 || !equal(by[i], by[i-1]) {
+		if i == 0 || !s.equal(by[i], by[i-1]) {
 			groups = append(groups, group{grouper: get(e)})
 		}
 		g := groups[len(groups)-1].(group)
@@ -341,11 +356,11 @@ func groupBy(_ *state, v any, a *args) any {
 	return groups
 }
 
-func fileSize(_ *state, v any, a *args) any {
+func fileSize(s *state, v any, a *args) any {
 	b := a.bind("filesizeformat", "binary?")
 	bytes, ok := number(toFloat(v))
 	if !ok {
-		fail("could not convert to float: %s", repr(v))
+		fail("could not convert to float: %s", s.repr(v))
 	}
 	base, suffix := 1000.0, "B"
 	if b.bool(0, false) {
@@ -370,17 +385,17 @@ func fileSize(_ *state, v any, a *args) any {
 	return Text{s: strconv.FormatFloat(base*bytes/unit, 'f', 1, 64) + " " + string(prefix) + suffix}
 }
 
-func first(_ *state, v any, a *args) any {
+func first(s *state, v any, a *args) any {
 	a.bind("first")
-	if e, ok := iterate(v)(); ok {
+	if e, ok := iterate(s, v)(); ok {
 		return e
 	}
 	return &undefined{hint: "No first item, sequence was empty."}
 }
 
-func last(_ *state, v any, a *args) any {
+func last(s *state, v any, a *args) any {
 	a.bind("last")
-	list := reversible(v)
+	list := reversible(s, v)
 	if len(list) == 0 {
 		return &undefined{hint: "No last item, sequence was empty."}
 	}
@@ -388,19 +403,19 @@ func last(_ *state, v any, a *args) any {
 }
 
 // reversible returns the elements of a value of which Python can take the last.
-func reversible(v any) []any {
+func reversible(s *state, v any) []any {
 	if _, ok := v.(*generator); ok {
 		fail("'generator' object is not reversible")
 	}
-	return elements(v)
+	return elements(s, v)
 }
 
-func reverse(_ *state, v any, a *args) any {
+func reverse(s *state, v any, a *args) any {
 	a.bind("reverse")
 	if t, ok := v.(Text); ok {
 		return slice(t, nil, nil, -1)
 	}
-	list := elements(v)
+	list := elements(s, v)
 	turned := make(List, len(list))
 	for i, e := range list {
 		turned[len(list)-1-i] = e
@@ -408,7 +423,7 @@ func reverse(_ *state, v any, a *args) any {
 	if _, ok := v.(*generator); ok {
 		return turned
 	}
-	return &generator{iterate(turned)}
+	return &generator{iterate(s, turned)}
 }
 
 // toFloat returns Python's float(v), or nil if v is not a number.
@@ -471,21 +486,21 @@ func intFilter(_ *state, v any, a *args) any {
 	return truncate(f)
 }
 
-func formatFilter(_ *state, v any, a *args) any {
+func formatFilter(s *state, v any, a *args) any {
 	if len(a.kw) == 0 {
-		return percent(str(v), Tuple(a.pos))
+		return percent(s, s.str(v), Tuple(a.pos))
 	}
 	if len(a.pos) > 0 {
 		fail("can't handle positional and keyword arguments at the same time")
 	}
 	d := new(Dict)
 	for _, k := range a.kw {
-		d.set(Text{s: k.name}, k.value)
+		d.set(s, Text{s: k.name}, k.value)
 	}
-	return percent(str(v), d)
+	return percent(s, s.str(v), d)
 }
 
-func indent(_ *state, v any, a *args) any {
+func indent(s *state, v any, a *args) any {
 	b := a.bind("indent", "width?", "first?", "blank?")
 	t, ok := defined(v).(Text)
 	if !ok {
@@ -514,7 +529,7 @@ func indent(_ *state, v any, a *args) any {
 	return r
 }
 
-func itemsFilter(_ *state, v any, a *args) any {
+func itemsFilter(s *state, v any, a *args) any {
 	a.bind("items")
 	d, ok := v.(*Dict)
 	if _, none := v.(*undefined); !ok && !none {
@@ -524,40 +539,40 @@ func itemsFilter(_ *state, v any, a *args) any {
 	if ok {
 		pairs = d.pairs()
 	}
-	return &generator{iterate(pairs)}
+	return &generator{iterate(s, pairs)}
 }
 
-func joinFilter(_ *state, v any, a *args) any {
+func joinFilter(s *state, v any, a *args) any {
 	b := a.bind("join", "d?", "attribute?")
-	list := elements(v)
-	get := getter(b.value(1, nil), nil)
+	list := elements(s, v)
+	get := getter(s, b.value(1, nil), nil)
 	parts := make([]any, len(list))
 	for i, e := range list {
 		parts[i] = get(e)
 	}
-	return join(str(b.value(0, Text{})), parts, true)
+	return join(s, s.str(b.value(0, Text{})), parts, true)
 }
 
-func listFilter(_ *state, v any, a *args) any {
+func listFilter(s *state, v any, a *args) any {
 	a.bind("list")
-	return append(List{}, elements(v)...)
+	return append(List{}, elements(s, v)...)
 }
 
 func mapFilter(s *state, v any, a *args) any {
 	get := func(e any) any { return e }
 	if len(a.pos) == 0 {
 		b := a.bind("map", "attribute", "default?")
-		get = getter(b[0], b.value(1, nil))
+		get = getter(s, b[0], b.value(1, nil))
 	} else {
-		name := str(a.pos[0]).s
+		name := s.str(a.pos[0]).s
 		f := filters[name]
 		if f == nil {
 			fail("No filter named '%s'.", name)
 		}
 		rest := args{a.pos[1:], a.kw}
-		get = func(e any) any { return f(s, e, &args{rest.pos, rest.kw}) }
+		get = func(e any) any { return s.filter(f, e, &args{rest.pos, rest.kw}) }
 	}
-	return lazy(v, func(next func() (any, bool)) (any, bool) {
+	return lazy(s, v, func(next func() (any, bool)) (any, bool) {
 		e, ok := next()
 		if !ok {
 			return nil, false
@@ -567,14 +582,14 @@ func mapFilter(s *state, v any, a *args) any {
 }
 
 // lazy returns a generator over v that is empty if v is false.
-func lazy(v any, step func(next func() (any, bool)) (any, bool)) *generator {
+func lazy(s *state, v any, step func(next func() (any, bool)) (any, bool)) *generator {
 	var next func() (any, bool)
 	return &generator{func() (any, bool) {
 		if next == nil {
 			if !truth(v) {
 				return nil, false
 			}
-			next = iterate(v)
+			next = iterate(s, v)
 		}
 		return step(next)
 	}}
@@ -589,20 +604,20 @@ func selectFilter(name string, ofAttribute, keep bool) filter {
 			if len(rest) == 0 {
 				fail("Missing parameter for attribute name")
 			}
-			get = getter(rest[0], nil)
+			get = getter(s, rest[0], nil)
 			rest = rest[1:]
 		}
 		holds := truth
 		if len(rest) > 0 {
-			name := str(rest[0]).s
+			name := s.str(rest[0]).s
 			f := tests[name]
 			if f == nil {
 				fail("No test named '%s'.", name)
 			}
 			rest = rest[1:]
-			holds = func(e any) bool { return f(s, e, &args{rest, a.kw}) }
+			holds = func(e any) bool { return s.test(f, e, &args{rest, a.kw}) }
 		}
-		return lazy(v, func(next func() (any, bool)) (any, bool) {
+		return lazy(s, v, func(next func() (any, bool)) (any, bool) {
 			for e, ok := next(); ok; e, ok = next() {
 				if holds(get(e)) == keep {
 					return e, true
@@ -613,16 +628,19 @@ func selectFilter(name string, ofAttribute, keep bool) filter {
 	}
 }
 
-func replaceFilter(_ *state, v any, a *args) any {
+func replaceFilter(s *state, v any, a *args) any {
 	b := a.bind("replace", "old", "new", "count?")
 	count := -1
 	if b.given(2) {
 		count = b.int(2, -1)
 	}
-	t := str(v)
+	t := s.str(v)
 	t.html = false
-	return t.replace(str(b[0]), str(b[1]), count)
+	return t.replace(s.str(b[0]), s.str(b[1]), count)
 }
+
+// maxDecimals is more digits than any float64 has behind its point.
+const maxDecimals = 1100
 
 func round(_ *state, v any, a *args) any {
 	b := a.bind("round", "precision?", "method?")
@@ -653,33 +671,33 @@ func round(_ *state, v any, a *args) any {
 		return int(math.RoundToEven(x/math.Pow(10, float64(-places))) * math.Pow(10, float64(-places)))
 	}
 	if places >= 0 { // decimal digits, exactly, as Python rounds
-		f, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'f', places, 64), 64)
+		f, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'f', min(places, maxDecimals), 64), 64)
 		return f
 	}
 	return math.RoundToEven(x*scale) / scale
 }
 
-func sum(_ *state, v any, a *args) any {
+func sum(s *state, v any, a *args) any {
 	b := a.bind("sum", "attribute?", "start?")
-	get := getter(b.value(0, nil), nil)
+	get := getter(s, b.value(0, nil), nil)
 	total := b.value(1, 0)
 	if _, ok := total.(Text); ok {
 		fail("sum() can't sum strings [use ''.join(seq) instead]")
 	}
-	for _, e := range elements(v) {
-		total = arithmetic("+", total, get(e))
+	for _, e := range elements(s, v) {
+		total = arithmetic(s, "+", total, get(e))
 	}
 	return total
 }
 
-func trim(_ *state, v any, a *args) any {
+func trim(s *state, v any, a *args) any {
 	b := a.bind("trim", "chars?")
 	var chars *string
 	if b.given(0) {
 		c := b.text(0, "").s
 		chars = &c
 	}
-	return str(v).strip(true, true, chars)
+	return s.str(v).strip(true, true, chars)
 }
 
 // titleWords is the filter title, which begins words elsewhere than str.title.
@@ -732,10 +750,10 @@ func truncateFilter(_ *state, v any, a *args) any {
 }
 
 // urlencode quotes text, or makes a query of a dict or a list of pairs.
-func urlencode(_ *state, v any, a *args) any {
+func urlencode(s *state, v any, a *args) any {
 	a.bind("urlencode")
 	quote := func(v any, query bool) string {
-		s := strings.ReplaceAll(url.QueryEscape(str(v).s), "%7E", "~")
+		s := strings.ReplaceAll(url.QueryEscape(s.str(v).s), "%7E", "~")
 		if query {
 			return s
 		}
@@ -748,7 +766,7 @@ func urlencode(_ *state, v any, a *args) any {
 	case Text:
 		return v.derived(quote(v, false))
 	default:
-		list, ok := iterable(v)
+		list, ok := iterable(s, v)
 		if !ok {
 			return Text{s: quote(v, false)}
 		}
@@ -756,7 +774,7 @@ func urlencode(_ *state, v any, a *args) any {
 	}
 	var b builder
 	for i, p := range pairs {
-		pair := elements(p)
+		pair := elements(s, p)
 		if len(pair) != 2 {
 			fail("urlencode needs pairs")
 		}

@@ -21,7 +21,7 @@ type spec struct {
 }
 
 // percent is Python's t % v.
-func percent(t Text, v any) Text {
+func percent(s *state, t Text, v any) Text {
 	if t.html {
 		fail("formatting text behind the filter safe or escape is not supported")
 	}
@@ -31,7 +31,7 @@ func percent(t Text, v any) Text {
 	}
 	d, isDict := v.(*Dict)
 	next := 0
-	var b builder
+	b := builder{state: s}
 	for i := 0; i < len(t.s); {
 		n := strings.IndexByte(t.s[i:], '%')
 		if n < 0 {
@@ -86,10 +86,10 @@ func percent(t Text, v any) Text {
 	return b.result()
 }
 
-// checkWidth refuses a width or precision of more than maxText.
+// checkWidth refuses a width or precision of more than maxWidth.
 func checkWidth(n int) int {
-	if n > maxText || n < 0 {
-		fail("a width of more than %d is too long", maxText)
+	if n > maxWidth || n < 0 {
+		fail("a width of more than %d is too long", maxWidth)
 	}
 	return n
 }
@@ -153,15 +153,15 @@ func percentSpec(s string, i int, take func() any) (spec, int) {
 func writePercent(b *builder, f spec, v any) {
 	switch f.kind {
 	case 's', 'r', 'a':
-		t := str(v)
+		t := b.state.str(v)
 		if f.kind == 'a' {
 			t = reprText(t, true)
 			if _, ok := v.(Text); !ok {
-				t = str(v)
+				t = b.state.str(v)
 			}
 		}
 		if f.kind == 'r' {
-			var r builder
+			r := builder{state: b.state}
 			writeRepr(&r, v, 0)
 			t = r.result()
 		}
@@ -377,7 +377,7 @@ func format(s *state, t Text, pos []any, kw []keyword) Text {
 
 // formatPart formats a text; depth is how deep fields may be within fields.
 func formatPart(s *state, t Text, pos []any, kw []keyword, auto *int, depth int) Text {
-	var b builder
+	b := builder{state: s}
 	for i := 0; i < len(t.s); {
 		n := strings.IndexAny(t.s[i:], "{}")
 		if n < 0 {
@@ -417,16 +417,16 @@ func formatPart(s *state, t Text, pos []any, kw []keyword, auto *int, depth int)
 		if n := strings.IndexAny(field, ":!"); n >= 0 {
 			name, rest = field[:n], field[n:]
 		}
-		v := formatField(name, pos, kw, auto)
+		v := formatField(s, name, pos, kw, auto)
 		if strings.HasPrefix(rest, "!") {
 			if len(rest) < 2 || len(rest) > 2 && rest[2] != ':' {
 				fail("expected ':' after conversion specifier")
 			}
 			switch rest[1] {
 			case 's':
-				v = str(v)
+				v = s.str(v)
 			case 'r':
-				var r builder
+				r := builder{state: s}
 				writeRepr(&r, v, 0)
 				v = r.result()
 			default:
@@ -438,13 +438,13 @@ func formatPart(s *state, t Text, pos []any, kw []keyword, auto *int, depth int)
 		if strings.ContainsAny(rest, "{}") {
 			rest = formatPart(s, Text{s: rest}, pos, kw, auto, depth-1).s
 		}
-		b.text(formatValue(v, rest))
+		b.text(formatValue(s, v, rest))
 	}
 	return b.result()
 }
 
 // formatField returns the value of a field such as 0, name, name.attribute or name[key].
-func formatField(field string, pos []any, kw []keyword, auto *int) any {
+func formatField(s *state, field string, pos []any, kw []keyword, auto *int) any {
 	n := strings.IndexAny(field, ".[")
 	if n < 0 {
 		n = len(field)
@@ -492,9 +492,9 @@ func formatField(field string, pos []any, kw []keyword, auto *int) any {
 			fail("Missing ']' in format string")
 		}
 		if i, err := strconv.Atoi(rest[1:n]); err == nil {
-			v = getItem(v, i)
+			v = getItem(s, v, i)
 		} else {
-			v = getItem(v, Text{s: rest[1:n]})
+			v = getItem(s, v, Text{s: rest[1:n]})
 		}
 		rest = rest[n+1:]
 	}
@@ -502,11 +502,12 @@ func formatField(field string, pos []any, kw []keyword, auto *int) any {
 }
 
 // formatValue is Python's format(v, spec).
-func formatValue(v any, text string) Text {
+func formatValue(s *state, v any, text string) Text {
 	if text == "" {
-		return str(v)
+		return s.str(v)
 	}
 	f, numeric := parseSpec(text)
+	s.spend((f.width*f.width + max(0, f.precision)) / bytesOfStep) // grouped inserts digit by digit
 	switch v := v.(type) {
 	case Text:
 		if numeric || f.kind != 0 && f.kind != 's' || f.align == '=' {

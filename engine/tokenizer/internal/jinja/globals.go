@@ -3,7 +3,7 @@ package jinja
 // globals are the functions of Jinja, with transformers' limits.
 var globals = map[string]*Func{
 	"range":     {Name: "range", builtin: rangeFunc},
-	"dict":      {Name: "dict", builtin: func(_ *state, a *args) any { return dictFunc(a) }},
+	"dict":      {Name: "dict", builtin: func(s *state, a *args) any { return dictFunc(s, a) }},
 	"namespace": {Name: "namespace", builtin: namespaceFunc},
 	"cycler": {Name: "cycler", builtin: func(_ *state, a *args) any {
 		a.noKeywords("cycler")
@@ -35,7 +35,7 @@ func rangeFunc(_ *state, a *args) any {
 	return r
 }
 
-func dictFunc(a *args) *Dict {
+func dictFunc(s *state, a *args) *Dict {
 	d := new(Dict)
 	if len(a.pos) > 1 {
 		fail("dict expected at most 1 argument, got %d", len(a.pos))
@@ -43,25 +43,25 @@ func dictFunc(a *args) *Dict {
 	if len(a.pos) == 1 {
 		switch of := a.pos[0].(type) {
 		case *Dict:
-			d = of.copy()
+			d = of.copy(s)
 		default:
-			for _, e := range elements(defined(of)) {
-				pair := elements(e)
+			for _, e := range elements(s, defined(of)) {
+				pair := elements(s, e)
 				if len(pair) != 2 {
-					fail("a dict is made of pairs, not of %s", repr(e))
+					fail("a dict is made of pairs, not of %s", s.repr(e))
 				}
-				d.set(pair[0], pair[1])
+				d.set(s, pair[0], pair[1])
 			}
 		}
 	}
 	for _, k := range a.kw {
-		d.set(Text{s: k.name}, k.value)
+		d.set(s, Text{s: k.name}, k.value)
 	}
 	return d
 }
 
-func namespaceFunc(_ *state, a *args) any {
-	d := dictFunc(a)
+func namespaceFunc(s *state, a *args) any {
+	d := dictFunc(s, a)
 	for _, k := range d.keys {
 		if t, ok := k.(Text); ok && t.s != "" && t.s[0] == '_' {
 			fail("a namespace cannot have the attribute %q", t.s)

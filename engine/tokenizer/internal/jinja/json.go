@@ -10,9 +10,9 @@ import (
 
 // tojson is the filter tojson of transformers: json.dumps with ensure_ascii False by default and
 // nothing escaped for HTML.
-func tojson(_ *state, v any, a *args) any {
+func tojson(s *state, v any, a *args) any {
 	b := a.bind("tojson", "ensure_ascii?", "indent?", "separators?", "sort_keys?")
-	e := &encoder{ascii: b.bool(0, false), sorted: b.bool(3, false), item: ", ", key: ": "}
+	e := &encoder{out: builder{state: s}, ascii: b.bool(0, false), sorted: b.bool(3, false), item: ", ", key: ": "}
 	if b.given(1) {
 		e.item, e.indented = ",", true
 		if n, ok := integer(b[1]); ok {
@@ -22,7 +22,7 @@ func tojson(_ *state, v any, a *args) any {
 		}
 	}
 	if b.given(2) {
-		list := elements(b[2])
+		list := elements(s, b[2])
 		if len(list) != 2 {
 			fail("the separators of tojson must be two")
 		}
@@ -48,6 +48,7 @@ type encoder struct {
 }
 
 func (e *encoder) value(v any, depth int) {
+	e.out.state.spend(1)
 	if depth > maxDepth {
 		fail("a value is nested more than %d deep", maxDepth)
 	}
@@ -70,7 +71,7 @@ func (e *encoder) value(v any, depth int) {
 		}
 		if e.sorted {
 			sort.SliceStable(order, func(i, j int) bool {
-				return less(v.keys[order[i]], v.keys[order[j]])
+				return e.out.state.less(v.keys[order[i]], v.keys[order[j]])
 			})
 		}
 		e.list('{', len(order), depth, func(i int) {
@@ -88,7 +89,10 @@ func (e *encoder) list(open byte, n, depth int, element func(i int), close byte)
 	e.out.buf = append(e.out.buf, open)
 	line := func(depth int) {
 		if e.indented && n > 0 {
-			e.out.str("\n" + strings.Repeat(e.indent, depth))
+			e.out.str("\n")
+			for range depth {
+				e.out.str(e.indent)
+			}
 		}
 	}
 	line(depth + 1)
@@ -151,7 +155,7 @@ func jsonNumber(v any) string {
 	case math.IsNaN(f):
 		return "NaN"
 	}
-	return repr(v)
+	return (*state)(nil).repr(v)
 }
 
 // jsonKey returns a key as text.

@@ -29,7 +29,8 @@ func (n *forStatement) exec(s *state, sc *scope) signal {
 }
 
 func (n *forStatement) run(s *state, sc *scope, of any, depth int) {
-	items := elements(of)
+	items := elements(s, of)
+	s.spend(valueSteps * len(items))
 	inner := &scope{parent: sc, vars: make([]variable, 0, 4)}
 	if n.test != nil {
 		var kept []any
@@ -110,7 +111,7 @@ func (l *loop) attr(name string) (any, bool) {
 }
 
 // method calls cycle or changed.
-func (l *loop) method(name string, a *args) any {
+func (l *loop) method(s *state, name string, a *args) any {
 	switch name {
 	case "cycle":
 		a.noKeywords("cycle")
@@ -120,7 +121,7 @@ func (l *loop) method(name string, a *args) any {
 		return a.pos[l.index%len(a.pos)]
 	case "changed":
 		a.noKeywords("changed")
-		if last, ok := l.changed.(Tuple); ok && equal(last, Tuple(a.pos)) {
+		if last, ok := l.changed.(Tuple); ok && s.equal(last, Tuple(a.pos)) {
 			return false
 		}
 		l.changed = Tuple(a.pos)

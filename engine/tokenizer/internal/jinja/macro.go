@@ -59,7 +59,7 @@ func (m *macro) call(s *state, a *args) any {
 	if m.kwargs >= 0 {
 		d := new(Dict)
 		for _, k := range rest {
-			d.set(String(k.name), k.value)
+			d.set(s, String(k.name), k.value)
 		}
 		s.set(sc, m.kwargs, d)
 	} else if len(rest) > 0 {
@@ -107,6 +107,6 @@ func (n *callStatement) exec(s *state, sc *scope) signal {
 	s.line = n.line
 	sc.keep()
 	caller := &macro{n.body, sc}
-	s.out.text(str(n.call.with(s, sc, keyword{"caller", caller})))
+	s.out.text(s.str(n.call.with(s, sc, keyword{"caller", caller})))
 	return goOn
 }

@@ -71,13 +71,21 @@ func methodsOf(v any) map[string]bool {
 
 // callMethod calls a method that methodsOf has.
 func callMethod(s *state, of any, name string, a *args) any {
+	s.spend(size(of) + a.size())
+	v := methodValue(s, of, name, a)
+	s.spend(size(v))
+	return v
+}
+
+// methodValue returns what a method gives.
+func methodValue(s *state, of any, name string, a *args) any {
 	switch of := of.(type) {
 	case Text:
 		return textMethod(s, of, name, a)
 	case *Dict:
-		return dictMethod(of, name, a)
+		return dictMethod(s, of, name, a)
 	case *loop:
-		return of.method(name, a)
+		return of.method(s, name, a)
 	case *cycler:
 		a.bind(name)
 		if name == "reset" {
@@ -99,11 +107,11 @@ func callMethod(s *state, of any, name string, a *args) any {
 		}
 		return n
 	}
-	return listMethod(of, name, a)
+	return listMethod(s, of, name, a)
 }
 
-func listMethod(of any, name string, a *args) any {
-	list := elements(of)
+func listMethod(s *state, of any, name string, a *args) any {
+	list := elements(s, of)
 	switch name {
 	case "copy":
 		a.bind(name)
@@ -112,7 +120,7 @@ func listMethod(of any, name string, a *args) any {
 		v := a.bind(name, "/value")[0]
 		n := 0
 		for _, e := range list {
-			if equal(e, v) {
+			if s.equal(e, v) {
 				n++
 			}
 		}
@@ -121,11 +129,11 @@ func listMethod(of any, name string, a *args) any {
 	b := a.bind(name, "/value", "/start?", "/stop?")
 	n := len(list)
 	for i := clamp(b.int(1, 0), n); i < clamp(b.int(2, n), n); i++ {
-		if equal(list[i], b[0]) {
+		if s.equal(list[i], b[0]) {
 			return i
 		}
 	}
-	fail("%s is not in list", repr(b[0]))
+	fail("%s is not in list", s.repr(b[0]))
 	return nil
 }
 
@@ -137,14 +145,14 @@ func clamp(i, n int) int {
 	return min(max(i, 0), n)
 }
 
-func dictMethod(d *Dict, name string, a *args) any {
+func dictMethod(s *state, d *Dict, name string, a *args) any {
 	switch name {
 	case "get":
 		b := a.bind(name, "/key", "/default?")
-		if !hashable(b[0]) {
+		if !s.hashable(b[0]) {
 			fail("unhashable type: '%s'", typeName(b[0]))
 		}
-		if v, ok := d.get(b[0]); ok {
+		if v, ok := d.get(s, b[0]); ok {
 			return v
 		}
 		return b.value(1, nil)
@@ -159,7 +167,7 @@ func dictMethod(d *Dict, name string, a *args) any {
 		return &view{name, d.values}
 	}
 	a.bind(name)
-	return d.copy()
+	return d.copy(s)
 }
 
 func textMethod(s *state, t Text, name string, a *args) any {
@@ -178,12 +186,14 @@ func textMethod(s *state, t Text, name string, a *args) any {
 		b := a.bind(name, "sep?", "maxsplit?")
 		limit := b.int(1, -1)
 		if !b.given(0) {
+			s.spend(runeSteps * len(t.s) / 2)
 			return t.fields(limit, name == "rsplit")
 		}
 		sep := b.text(0, "")
 		if sep.s == "" {
 			fail("empty separator")
 		}
+		s.spend(runeSteps * strings.Count(t.s, sep.s))
 		return t.split(sep.s, limit, name == "rsplit")
 	case "replace":
 		b := a.bind(name, "/old", "/new", "/count?")
@@ -199,10 +209,11 @@ func textMethod(s *state, t Text, name string, a *args) any {
 	case "find", "rfind", "index", "rindex", "count":
 		return find(t, name, a)
 	case "join":
-		return join(t, elements(a.bind(name, "/iterable")[0]), false)
+		return join(s, t, elements(s, a.bind(name, "/iterable")[0]), false)
 	case "partition", "rpartition":
 		return partition(t, name, a.bind(name, "/sep").text(0, "").s)
 	case "splitlines":
+		s.spend(runeSteps * len(t.s) / 8)
 		return t.lines(a.bind(name, "keepends?").bool(0, false))
 	case "removeprefix":
 		if p := a.bind(name, "/prefix").text(0, "").s; strings.HasPrefix(t.s, p) {
@@ -227,7 +238,7 @@ func textMethod(s *state, t Text, name string, a *args) any {
 		}
 		var kw []keyword
 		for i, k := range d.keys {
-			kw = append(kw, keyword{str(k).s, d.values[i]})
+			kw = append(kw, keyword{s.str(k).s, d.values[i]})
 		}
 		return format(s, t, nil, kw)
 	}
@@ -463,8 +474,8 @@ func find(t Text, name string, a *args) any {
 }
 
 // join is sep.join(items). convert makes text of items that are not.
-func join(sep Text, items []any, convert bool) any {
-	var b builder
+func join(s *state, sep Text, items []any, convert bool) any {
+	b := builder{state: s}
 	for i, e := range items {
 		if i > 0 {
 			b.text(sep)
@@ -474,7 +485,7 @@ func join(sep Text, items []any, convert bool) any {
 			if !convert {
 				fail("sequence item %d: expected str instance, %s found", i, typeName(e))
 			}
-			t = str(e)
+			t = s.str(e)
 		}
 		b.text(t)
 	}

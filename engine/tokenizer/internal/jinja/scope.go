@@ -66,7 +66,7 @@ func (s *state) deeper() {
 // capture returns what body prints.
 func (s *state) capture(body func()) Text {
 	out := s.out
-	s.out = builder{}
+	s.out = builder{state: s}
 	body()
 	text := s.out.result()
 	s.out = out

@@ -17,6 +17,7 @@ const (
 // run carries out statements.
 func (s *state) run(body []statement, sc *scope) signal {
 	for _, st := range body {
+		s.spend(1)
 		if sig := st.exec(s, sc); sig != goOn {
 			return sig
 		}
@@ -44,7 +45,7 @@ func (n *printStatement) exec(s *state, sc *scope) signal {
 	if t, ok := v.(Text); ok {
 		s.out.text(t)
 	} else {
-		s.out.text(str(v))
+		s.out.text(s.str(v))
 	}
 	return goOn
 }
@@ -80,7 +81,7 @@ type target struct {
 func (t *target) assign(s *state, sc *scope, v any) {
 	switch {
 	case t.tuple:
-		items := elements(v)
+		items := elements(s, v)
 		if len(items) != len(t.parts) {
 			fail("%d values to unpack into %d names", len(items), len(t.parts))
 		}
@@ -95,7 +96,7 @@ func (t *target) assign(s *state, sc *scope, v any) {
 		if t.attr[0] == '_' {
 			fail("a namespace cannot have the attribute %q", t.attr)
 		}
-		ns.attrs.set(String(t.attr), v)
+		ns.attrs.set(s, String(t.attr), v)
 	default:
 		s.set(sc, t.id, v)
 	}
@@ -151,7 +152,7 @@ func (n *filterBlock) exec(s *state, sc *scope) signal {
 		return sig
 	}
 	s.line = n.line
-	s.out.text(str(n.filter(s, sc, text)))
+	s.out.text(s.str(n.filter(s, sc, text)))
 	return goOn
 }
 

@@ -2,6 +2,8 @@
 // and dict, in the environment that transformers sets up for them (trim_blocks, lstrip_blocks,
 // break and continue, {% generation %}, its tojson, no changes of lists and dicts).
 //
+// A rendering has a budget of steps and of memory (meter.go), and nothing that reads files.
+//
 // A template gives Jinja2's text, or an error. What this package does not have of Jinja2 (templates
 // that load other templates, filters that make HTML, integers of more than 64 bits) is an error,
 // where possible when the template is loaded. The tests compare some 900 features with Jinja2
@@ -83,10 +85,12 @@ func Parse(source string) (t *Template, err error) {
 // Render renders the template with variables, whose values are nil, bool, int, float64, Text, List,
 // *Dict or *Func.
 func (t *Template) Render(vars map[string]any) (text Text, err error) {
-	s := &state{root: append([]any(nil), t.globals...)}
+	s := &state{root: append([]any(nil), t.globals...), left: maxSteps}
+	s.out.state = s
 	for i, name := range t.names {
 		if v, ok := vars[name]; ok {
 			s.root[i] = v
+			s.left += stepsOfValue * values(v)
 		}
 	}
 	defer func() {
@@ -108,4 +112,5 @@ type state struct {
 	out   builder
 	line  int
 	depth int // of calls
+	left  int // steps; see meter.go
 }

@@ -11,9 +11,25 @@ func plainTest(name string, of func(v any) bool) test {
 	}
 }
 
+// textTest is a test of str(v) without arguments, which a method of str with the same name does.
+func textTest(name string) test {
+	return func(s *state, v any, a *args) bool {
+		a.bind(name)
+		return isKind(s.str(v).s, "is"+name)
+	}
+}
+
+// moduloTest is a test of what is left of a value divided by 2.
+func moduloTest(name string, rest int) test {
+	return func(s *state, v any, a *args) bool {
+		a.bind(name)
+		return s.equal(arithmetic(s, "%", v, 2), rest)
+	}
+}
+
 // compareTest is a test with one argument.
 func compareTest(op string) test {
-	return func(_ *state, v any, a *args) bool { return compare(op, v, a.bind(op, "/other")[0]) }
+	return func(s *state, v any, a *args) bool { return s.compare(op, v, a.bind(op, "/other")[0]) }
 }
 
 // tests are the tests of Jinja.
@@ -37,15 +53,15 @@ func init() {
 		"iterable":  plainTest("iterable", isIterable),
 		"callable":  plainTest("callable", isCallable),
 		"escaped":   plainTest("escaped", func(v any) bool { t, _ := isText(v); return t.html }),
-		"lower":     plainTest("lower", func(v any) bool { return isKind(str(v).s, "islower") }),
-		"upper":     plainTest("upper", func(v any) bool { return isKind(str(v).s, "isupper") }),
-		"odd":       plainTest("odd", func(v any) bool { return equal(arithmetic("%", v, 2), 1) }),
-		"even":      plainTest("even", func(v any) bool { return equal(arithmetic("%", v, 2), 0) }),
-		"divisibleby": func(_ *state, v any, a *args) bool {
-			return equal(arithmetic("%", v, a.bind("divisibleby", "num")[0]), 0)
+		"lower":     textTest("lower"),
+		"upper":     textTest("upper"),
+		"odd":       moduloTest("odd", 1),
+		"even":      moduloTest("even", 0),
+		"divisibleby": func(s *state, v any, a *args) bool {
+			return s.equal(arithmetic(s, "%", v, a.bind("divisibleby", "num")[0]), 0)
 		},
 		"sameas": func(_ *state, v any, a *args) bool { return same(v, a.bind("sameas", "other")[0]) },
-		"in":     func(_ *state, v any, a *args) bool { return in(v, a.bind("in", "seq")[0]) },
+		"in":     func(s *state, v any, a *args) bool { return s.in(v, a.bind("in", "seq")[0]) },
 		"filter": func(_ *state, v any, a *args) bool {
 			a.bind("filter")
 			t, ok := isText(v)
@@ -101,7 +117,7 @@ func same(a, b any) bool {
 	}
 	switch a := a.(type) {
 	case nil, bool, int, Text:
-		return equal(a, b)
+		return (*state)(nil).equal(a, b)
 	case List:
 		b := b.(List)
 		return len(a) > 0 && len(b) == len(a) && &a[0] == &b[0]

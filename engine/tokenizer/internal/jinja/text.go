@@ -70,6 +70,7 @@ func (t Text) trimmed(i, j int) Text {
 
 // derived returns s as computed from t.
 func (t Text) derived(s string) Text {
+	fits(len(s))
 	r := Text{s: s, html: t.html}
 	switch {
 	case s == t.s:
@@ -82,16 +83,23 @@ func (t Text) derived(s string) Text {
 
 // builder joins texts.
 type builder struct {
+	state *state // whose steps it takes; nil: nobody's
 	buf   []byte
 	spans []Span
 }
 
 // str appends the template's own text.
-func (b *builder) str(s string) { b.buf = append(b.buf, s...) }
+func (b *builder) str(s string) {
+	b.state.spend(len(s) / bytesOfStep)
+	fits(len(b.buf) + len(s))
+	b.buf = append(b.buf, s...)
+}
 
 // text appends a text with its spans.
 func (b *builder) text(t Text) {
+	b.state.spend(len(t.s)/bytesOfStep + len(t.spans))
 	at := len(b.buf)
+	fits(at + len(t.s))
 	b.buf = append(b.buf, t.s...)
 	for _, p := range t.spans {
 		p.Start, p.End = p.Start+at, p.End+at
@@ -124,6 +132,7 @@ func (b *builder) result() Text { return Text{s: string(b.buf), spans: b.spans} 
 
 // concat joins two texts.
 func concat(a, c Text) Text {
+	fits(len(a.s) + len(c.s))
 	if len(a.spans) == 0 && len(c.spans) == 0 {
 		return Text{s: a.s + c.s}
 	}
@@ -235,6 +244,13 @@ func (t Text) fields(limit int, fromRight bool) List {
 func (t Text) replace(old, by Text, limit int) Text {
 	if limit == 0 || old.s != "" && !strings.Contains(t.s, old.s) {
 		return t
+	}
+	n := strings.Count(t.s, old.s)
+	if limit >= 0 {
+		n = min(n, limit)
+	}
+	if more := len(by.s) - len(old.s); more > 0 {
+		fits(min(n, maxText)*min(more, maxText) + len(t.s))
 	}
 	if len(t.spans) == 0 && len(by.spans) == 0 {
 		return Text{s: strings.Replace(t.s, old.s, by.s, limit)}

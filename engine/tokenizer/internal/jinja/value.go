@@ -36,7 +36,7 @@ func NewDict(pairs ...Pair) *Dict {
 		if p.Foreign {
 			key = Foreign(p.Key)
 		}
-		d.set(key, p.Value)
+		d.set(nil, key, p.Value)
 	}
 	return d
 }
@@ -66,19 +66,19 @@ func (d *Dict) text(key string) (any, bool) {
 }
 
 // get returns the value of any key.
-func (d *Dict) get(key any) (any, bool) {
+func (d *Dict) get(s *state, key any) (any, bool) {
 	if t, ok := key.(Text); ok {
 		return d.text(t.s)
 	}
 	for i, k := range d.keys {
-		if equal(k, key) {
+		if s.equal(k, key) {
 			return d.values[i], true
 		}
 	}
 	return nil, false
 }
 
-func (d *Dict) set(key, value any) {
+func (d *Dict) set(s *state, key, value any) {
 	t, isText := key.(Text)
 	for i, k := range d.keys {
 		if isText && d.index != nil {
@@ -89,12 +89,12 @@ func (d *Dict) set(key, value any) {
 			d.values[i] = value
 			return
 		}
-		if equal(k, key) {
+		if s.equal(k, key) {
 			d.values[i] = value
 			return
 		}
 	}
-	if !hashable(key) {
+	if !s.hashable(key) {
 		fail("unhashable type: '%s'", typeName(key))
 	}
 	d.keys, d.values = append(d.keys, key), append(d.values, value)
@@ -111,10 +111,10 @@ func (d *Dict) set(key, value any) {
 	}
 }
 
-func (d *Dict) copy() *Dict {
+func (d *Dict) copy(s *state) *Dict {
 	c := new(Dict)
 	for i, k := range d.keys {
-		c.set(k, d.values[i])
+		c.set(s, k, d.values[i])
 	}
 	return c
 }
@@ -127,7 +127,8 @@ func (d *Dict) pairs() []any {
 	return list
 }
 
-func hashable(v any) bool {
+func (s *state) hashable(v any) bool {
+	s.spend(1)
 	switch v := v.(type) {
 	case List, *Dict:
 		return false
@@ -135,7 +136,7 @@ func hashable(v any) bool {
 		return v.kind == "values"
 	case Tuple:
 		for _, e := range v {
-			if !hashable(e) {
+			if !s.hashable(e) {
 				return false
 			}
 		}
@@ -224,7 +225,7 @@ func (u *undefined) message() string {
 	case u.hint != "":
 		return u.hint
 	case !u.has:
-		return fmt.Sprintf("%s is undefined", repr(u.name))
+		return fmt.Sprintf("%s is undefined", (*state)(nil).repr(u.name))
 	}
 	of := "None"
 	if u.of != nil {
@@ -233,7 +234,7 @@ func (u *undefined) message() string {
 	if t, ok := u.name.(Text); ok {
 		return fmt.Sprintf("'%s' has no attribute '%s'", of, t.s)
 	}
-	return fmt.Sprintf("%s has no element %s", of, repr(u.name))
+	return fmt.Sprintf("%s has no element %s", of, (*state)(nil).repr(u.name))
 }
 
 // typeName returns the name of a value's Python type.
@@ -346,10 +347,14 @@ func sequence(v any) ([]any, bool) {
 }
 
 // equal is Python's a == b.
-func equal(a, b any) bool {
+func (s *state) equal(a, b any) bool {
+	s.spend(1)
 	switch a := a.(type) {
 	case Text:
 		b, ok := b.(Text)
+		if ok && len(a.s) == len(b.s) {
+			s.spend(len(a.s) / (8 * bytesOfStep))
+		}
 		return ok && a.s == b.s
 	case nil:
 		return b == nil
@@ -358,33 +363,34 @@ func equal(a, b any) bool {
 		return ok
 	case List:
 		b, ok := b.(List)
-		return ok && equalAll(a, b)
+		return ok && s.equalAll(a, b)
 	case Tuple, group:
 		_, list := b.(List)
 		x, _ := sequence(a)
 		y, ok := sequence(b)
-		return ok && !list && equalAll(x, y)
+		return ok && !list && s.equalAll(x, y)
 	case *Dict:
 		b, ok := b.(*Dict)
 		if !ok || len(a.keys) != len(b.keys) {
 			return false
 		}
 		for i, k := range a.keys {
-			if v, ok := b.get(k); !ok || !equal(v, a.values[i]) {
+			if v, ok := b.get(s, k); !ok || !s.equal(v, a.values[i]) {
 				return false
 			}
 		}
 		return true
 	case *rangeValue:
 		b, ok := b.(*rangeValue)
-		return ok && equalAll(a.items(), b.items())
+		s.spend(a.len())
+		return ok && a.len() == b.len() && s.equalAll(a.items(), b.items())
 	case *view:
 		b, ok := b.(*view)
 		if !ok || a.kind == "values" || b.kind == "values" || len(a.items) != len(b.items) {
 			return any(a) == any(b)
 		}
 		for _, e := range a.items {
-			if !contains(b.items, e) {
+			if !s.contains(b.items, e) {
 				return false
 			}
 		}
@@ -406,21 +412,21 @@ func equal(a, b any) bool {
 	return a == b
 }
 
-func equalAll(a, b []any) bool {
+func (s *state) equalAll(a, b []any) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		if !equal(a[i], b[i]) {
+		if !s.equal(a[i], b[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func contains(list []any, v any) bool {
+func (s *state) contains(list []any, v any) bool {
 	for _, e := range list {
-		if equal(e, v) {
+		if s.equal(e, v) {
 			return true
 		}
 	}
@@ -429,7 +435,8 @@ func contains(list []any, v any) bool {
 
 // order compares a with b: it is negative, 0 or positive, or NaN where a float is no number. op is
 // the operator for the message if the types have no order.
-func order(op string, a, b any) float64 {
+func (s *state) order(op string, a, b any) float64 {
+	s.spend(1)
 	if x, ok := integer(a); ok {
 		if y, ok := integer(b); ok {
 			return float64(min(1, max(-1, x-y)))
@@ -459,8 +466,8 @@ func order(op string, a, b any) float64 {
 	y, ok2 := sequence(b)
 	if ok && ok2 && listA == listB {
 		for i := range min(len(x), len(y)) {
-			if !equal(x[i], y[i]) {
-				return order(op, x[i], y[i])
+			if !s.equal(x[i], y[i]) {
+				return s.order(op, x[i], y[i])
 			}
 		}
 		return float64(len(x) - len(y))
@@ -472,7 +479,7 @@ func order(op string, a, b any) float64 {
 }
 
 // less is a < b for sorting.
-func less(a, b any) bool { return order("<", a, b) < 0 }
+func (s *state) less(a, b any) bool { return s.order("<", a, b) < 0 }
 
 // defined fails if v is undefined.
 func defined(v any) any {
@@ -483,21 +490,21 @@ func defined(v any) any {
 }
 
 // str is Python's str(v).
-func str(v any) Text {
+func (s *state) str(v any) Text {
 	switch v := v.(type) {
 	case Text:
 		return v
 	case *undefined:
 		return Text{}
 	}
-	var b builder
+	b := builder{state: s}
 	writeRepr(&b, v, 0)
 	return b.result()
 }
 
 // repr is Python's repr(v) without its origin.
-func repr(v any) string {
-	var b builder
+func (s *state) repr(v any) string {
+	b := builder{state: s}
 	writeRepr(&b, v, 0)
 	return string(b.buf)
 }
@@ -507,6 +514,7 @@ const maxDepth = 200
 
 // writeRepr appends repr(v).
 func writeRepr(b *builder, v any, depth int) {
+	b.state.spend(1)
 	if depth > maxDepth {
 		fail("a value is nested more than %d deep", maxDepth)
 	}
@@ -676,13 +684,15 @@ func length(v any) int {
 }
 
 // iterable returns the elements that a loop over v gives, and whether there can be a loop.
-func iterable(v any) ([]any, bool) {
+func iterable(s *state, v any) ([]any, bool) {
 	switch v := v.(type) {
 	case Text:
+		s.spend(runeSteps * len(v.s))
 		return v.runes(), true
 	case *Dict:
 		return v.keys, true
 	case *rangeValue:
+		s.spend(v.len() / elementsBuild)
 		return v.items(), true
 	case *view:
 		return v.items, true
@@ -699,8 +709,8 @@ func iterable(v any) ([]any, bool) {
 }
 
 // elements returns the elements of v, or fails.
-func elements(v any) []any {
-	list, ok := iterable(v)
+func elements(s *state, v any) []any {
+	list, ok := iterable(s, v)
 	if !ok {
 		fail("'%s' object is not iterable", typeName(v))
 	}
@@ -708,11 +718,11 @@ func elements(v any) []any {
 }
 
 // iterate returns a function that gives one element of v after the other.
-func iterate(v any) func() (any, bool) {
+func iterate(s *state, v any) func() (any, bool) {
 	if g, ok := v.(*generator); ok {
 		return g.next
 	}
-	list := elements(v)
+	list := elements(s, v)
 	return func() (any, bool) {
 		if len(list) == 0 {
 			return nil, false
@@ -724,4 +734,4 @@ func iterate(v any) func() (any, bool) {
 }
 
 // Str returns the text of a value, as {{ value }} prints it.
-func Str(v any) string { return str(v).s }
+func Str(v any) string { return (*state)(nil).str(v).s }
