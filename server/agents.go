@@ -234,10 +234,13 @@ func (s *Server) deleteAgent(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// The responses first: after the memory there would be no agent to try again with.
+	if err := s.responses.Of(w.caller.principal).Forget(r.PathValue("id")); err != nil {
+		return err
+	}
 	if err := b.of(w).Forget(r.PathValue("id")); err != nil {
 		return err
 	}
-	s.responses.Of(w.caller.principal).Forget(r.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

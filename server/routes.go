@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/internal/files"
 	"loadstone/server/internal/responses"
 )
 
@@ -35,7 +36,7 @@ func New(cfg Config) *Server {
 	}
 	s.responses = cfg.Responses
 	if s.responses == nil {
-		s.responses, _ = responses.OpenStore("", responses.Limits{}) // in RAM, which cannot fail
+		s.responses, _ = responses.OpenStore(files.OS{}, "", responses.Limits{}) // in RAM, which cannot fail
 	}
 	s.cfg.Keys, s.cfg.OperatorKeys = nil, nil
 	if err := s.SetKeys(cfg.Keys, cfg.OperatorKeys); err != nil {

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/internal/files"
 	"loadstone/server/internal/generate"
 	"loadstone/server/internal/responses"
 )
@@ -125,7 +126,7 @@ type ResponseLimits = responses.Limits
 func OpenResponses(
 	dir string, limits ResponseLimits, sealKeys ...[]byte,
 ) (*ResponseStore, error) {
-	return responses.OpenStore(dir, limits, sealKeys...)
+	return responses.OpenStore(files.OS{}, dir, limits, sealKeys...)
 }
 
 // A backend is what answers once the model is loaded.

@@ -128,12 +128,20 @@ func MakeDir(sys System, dir string) error {
 			return nil
 		}
 		dir = above
-		err := sys.SyncDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) &&
-			!errors.Is(err, errors.ErrUnsupported) {
+		if err := SyncDir(sys, dir); err != nil {
 			return err
 		}
 	}
+}
+
+// SyncDir syncs a directory. That it cannot be synced at all is no error; see MakeDir.
+func SyncDir(sys System, dir string) error {
+	err := sys.SyncDir(dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) ||
+		errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // Replace makes a file of what fill writes and gives it a name, in place of a file that has it.

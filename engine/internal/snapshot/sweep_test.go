@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -13,12 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 
 	"loadstone/engine/internal/kv"
-	"loadstone/internal/files"
 	"loadstone/internal/files/filestest"
 	"loadstone/internal/seal"
 )
@@ -26,32 +23,16 @@ import (
 var pairs = flag.Bool("pairs", false, "have every pair of disk calls fail in every way, not only "+
 	"one pair in 128")
 
-// A fault is what happens to one call of the disk.
-type fault string
-
-// The faults of the sweep. After a loss of power, all further calls fail until the next start.
-const (
-	noFault   fault = ""
-	eio       fault = "EIO"
-	enospc    fault = "ENOSPC"
-	short     fault = "short write"
-	powerLoss fault = "power loss"
-)
-
 // A trial runs an episode of a store on a file system of which certain calls fail, and knows what
 // the store has promised.
 type trial struct {
+	filestest.Faults
 	sim   *filestest.Sim
 	tap   *filestest.Tap
 	keys  []*seal.Key
 	store *Store
 
-	plant  filestest.Op  // a sync that the store is made to leave out; "": none
-	faults map[int]fault // by number of the call, from 1
-	calls  int
-	named  []string // of each call: what it does, and where
-	dead   bool     // the power is gone
-	full   bool     // the disk was full once: memories that are not pinned may be deleted
+	plant filestest.Op // a sync that the store is made to leave out; "": none
 
 	// may has for each agent the turns that may be on disk after a loss of power: a memory's number
 	// of tokens, or none. pinned and durable have the marks that must be there; where a call has
@@ -69,69 +50,25 @@ const sweepSeeds = 4
 
 const sweepDir = "data/agents"
 
-func newTrial(plant filestest.Op, faults map[int]fault, keys []*seal.Key) *trial {
+func newTrial(
+	plant filestest.Op, faults map[int]filestest.Fault, keys []*seal.Key,
+) *trial {
 	tr := &trial{
-		plant: plant, sim: filestest.NewSim(), faults: faults, keys: keys,
+		Faults: filestest.Faults{At: faults},
+		plant:  plant, sim: filestest.NewSim(), keys: keys,
 		may: map[string]map[int]bool{}, pinned: map[string]bool{}, durable: map[string]bool{},
 	}
-	tr.tap = &filestest.Tap{Before: tr.before}
+	tr.tap = &filestest.Tap{Before: tr.Before}
 	tr.boot()
 	return tr
 }
 
 // boot begins a process on the file system.
 func (tr *trial) boot() {
-	tr.tap.System, tr.dead = tr.sim.System(), false
+	tr.tap.System, tr.Dead = tr.sim.System(), false
 	if tr.plant != "" {
-		tr.tap.System = without{tr.tap.System, tr.plant}
+		tr.tap.System = filestest.Without{System: tr.tap.System, Left: tr.plant}
 	}
-}
-
-// without is a file system on which a sync does nothing, as with a store that forgets it.
-type without struct {
-	files.System
-	left filestest.Op
-}
-
-func (w without) SyncDir(dir string) error {
-	if w.left == filestest.SyncDir {
-		return nil
-	}
-	return w.System.SyncDir(dir)
-}
-
-func (w without) Create(dir, pattern string) (files.File, error) {
-	f, err := w.System.Create(dir, pattern)
-	if err == nil && w.left == filestest.Sync {
-		f = unsyncedFile{f}
-	}
-	return f, err
-}
-
-// before counts a call and returns its fault.
-func (tr *trial) before(op filestest.Op, path string) error {
-	if tr.dead {
-		return filestest.ErrPower
-	}
-	tr.calls++
-	tr.named = append(tr.named, fmt.Sprintf("%s %s", op, filepath.Base(path)))
-	switch tr.faults[tr.calls] {
-	case eio:
-		return syscall.EIO
-	case enospc:
-		if op.Changes() {
-			tr.full = true
-			return syscall.ENOSPC
-		}
-	case short:
-		if op == filestest.Write {
-			return io.ErrShortWrite
-		}
-	case powerLoss:
-		tr.dead = true
-		return filestest.ErrPower
-	}
-	return nil
 }
 
 func (tr *trial) fail(format string, args ...any) {
@@ -159,7 +96,7 @@ func (tr *trial) turns(agent string) map[int]bool {
 
 // change notes that a call changes an agent's memory to a turn, and whether it has said so.
 func (tr *trial) change(agent string, turn int, err error) {
-	if err == nil && !tr.dead {
+	if err == nil && !tr.Dead {
 		tr.may[agent] = map[int]bool{turn: true}
 		return
 	}
@@ -183,7 +120,7 @@ func (tr *trial) note(marks map[string]bool, agent string, set bool, err error) 
 	if errors.Is(err, ErrNoMemory) {
 		return
 	}
-	if marks[agent] = set; err != nil || tr.dead {
+	if marks[agent] = set; err != nil || tr.Dead {
 		delete(marks, agent)
 	}
 }
@@ -198,7 +135,7 @@ func (tr *trial) setDurable(agent string, durable bool) {
 
 // rot changes a bit of an agent's file and reads the file, which sets it aside.
 func (tr *trial) rot(agent string) {
-	if tr.dead || !tr.sim.Flip(filepath.Join(sweepDir, FileName(named(agent))), 1<<12) {
+	if tr.Dead || !tr.sim.Flip(filepath.Join(sweepDir, FileName(named(agent))), 1<<12) {
 		return
 	}
 	tr.turns(agent)[none] = true
@@ -305,7 +242,7 @@ func (tr *trial) episode() {
 
 // check looks at a store that has started after what happened.
 func (tr *trial) check() {
-	tr.faults = nil
+	tr.At = nil
 	if !tr.open(1 << 20) {
 		tr.fail("the store does not open")
 		return
@@ -314,7 +251,7 @@ func (tr *trial) check() {
 	for _, agent := range slices.Sorted(maps.Keys(tr.may)) {
 		turn, err := tr.read(agent)
 		may := tr.may[agent]
-		if tr.full && !tr.pinned[agent] {
+		if tr.Full && !tr.pinned[agent] { // to make room
 			may[none] = true
 		}
 		if !may[turn] || err != nil && !may[none] {
@@ -360,7 +297,7 @@ func (tr *trial) checkFiles() {
 }
 
 // try runs an episode with faults, loses the power, and looks. It returns the trial.
-func try(plant filestest.Op, faults map[int]fault, seed uint64, keys []*seal.Key) *trial {
+func try(plant filestest.Op, faults map[int]filestest.Fault, seed uint64, keys []*seal.Key) *trial {
 	tr := newTrial(plant, faults, keys)
 	tr.episode()
 	var rng *rand.Rand // the first seed: nothing survives that was not synced
@@ -390,33 +327,33 @@ func TestSweep(t *testing.T) {
 func sweep(t *testing.T, keys []*seal.Key) {
 	sound := try("", nil, 0, keys)
 	report(t, sound, nil)
-	kinds := []fault{eio, enospc, short, powerLoss}
+	kinds := filestest.AllFaults
 	trials := 0
-	for n := 1; n <= sound.calls; n++ {
+	for n := 1; n <= sound.Calls; n++ {
 		for _, kind := range kinds {
 			for seed := range uint64(sweepSeeds) {
 				trials++
-				faults := map[int]fault{n: kind}
+				faults := map[int]filestest.Fault{n: kind}
 				report(t, try("", faults, seed, keys), faults)
 			}
 		}
 	}
 	single := trials
-	for n := 1; n <= sound.calls; n++ {
-		for m := n + 1; m <= sound.calls+20; m++ { // a fault may make the episode longer
+	for n := 1; n <= sound.Calls; n++ {
+		for m := n + 1; m <= sound.Calls+20; m++ { // a fault may make the episode longer
 			for i, first := range kinds[:3] {
 				for j, second := range kinds {
 					if !*pairs && (n*31+m*7+i*4+j)%128 != 0 {
 						continue
 					}
 					trials++
-					faults := map[int]fault{n: first, m: second}
+					faults := map[int]filestest.Fault{n: first, m: second}
 					report(t, try("", faults, uint64(trials%4), keys), faults)
 				}
 			}
 		}
 	}
-	t.Logf("%d calls of the disk; %d trials with one fault, %d with two", sound.calls, single,
+	t.Logf("%d calls of the disk; %d trials with one fault, %d with two", sound.Calls, single,
 		trials-single)
 }
 
@@ -438,18 +375,11 @@ func TestSweepFinds(t *testing.T) {
 }
 
 // report fails the test with what is wrong with a trial.
-func report(t *testing.T, tr *trial, faults map[int]fault) {
+func report(t *testing.T, tr *trial, faults map[int]filestest.Fault) {
 	t.Helper()
 	if len(tr.problems) == 0 {
 		return
 	}
-	var where []string
-	for _, n := range slices.Sorted(maps.Keys(faults)) {
-		call := "not reached"
-		if n <= len(tr.named) {
-			call = tr.named[n-1]
-		}
-		where = append(where, fmt.Sprintf("%s at call %d (%s)", faults[n], n, call))
-	}
-	t.Fatalf("%s: %s", strings.Join(where, ", "), strings.Join(tr.problems, "; "))
+	tr.At = faults
+	t.Fatalf("%s: %s", tr.Faults.String(), strings.Join(tr.problems, "; "))
 }

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"loadstone/internal/files"
 	"loadstone/internal/seal"
 	"loadstone/server/internal/generate"
 )
@@ -35,23 +35,49 @@ func (s *Store) reasoningKeys() ([]*seal.Key, error) {
 	master := make([]byte, seal.KeyBytes)
 	rand.Read(master)
 	if s.dir != "" {
-		path := filepath.Join(s.dir, reasoningKeyName)
-		text, err := os.ReadFile(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = os.WriteFile(path, []byte(hex.EncodeToString(master)+"\n"), 0o600)
-		case err == nil:
-			var keys [][]byte
-			if keys, err = seal.ParseKeys(string(text)); err == nil {
-				master = keys[0]
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("key of reasoning in %s: %w", path, err)
+		var err error
+		if master, err = s.keptKey(master); err != nil {
+			return nil, fmt.Errorf("key of reasoning: %w", err)
 		}
 	}
 	k, err := seal.NewKey(master)
 	return []*seal.Key{k}, err
+}
+
+// keptKey returns the key that the directory has. Where it has none yet, that is the given one, which
+// is on disk when keptKey returns: clients get what is sealed with it, and bring it back after a
+// restart.
+func (s *Store) keptKey(master []byte) ([]byte, error) {
+	path := filepath.Join(s.dir, reasoningKeyName)
+	text, err := s.readFile(path)
+	// Versions that did not write it as one left an empty file behind where they were killed.
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+		text = []byte(hex.EncodeToString(master) + "\n")
+		err = files.Replace(s.sys, path, reasoningKeyName+".*.tmp", func(f files.File) error {
+			_, err := f.Write(text)
+			return err
+		})
+	}
+	if err == nil {
+		err = files.SyncDir(s.sys, s.dir) // the start that made it may have ended before it did so
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys, err := seal.ParseKeys(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return keys[0], nil
+}
+
+func (s *Store) readFile(path string) ([]byte, error) {
+	f, err := s.sys.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // sealName returns the name under which the owner's reasoning is sealed.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,6 +52,7 @@ func (s *Stored) output() []json.RawMessage {
 // owner who has most, and after maxAge all. Its methods, and those of an Owned, may be called from
 // many goroutines at once.
 type Store struct {
+	sys      files.System
 	dir      string
 	limits   Limits
 	maxBytes int64 // of all responses
@@ -141,8 +141,10 @@ var ErrNotFound = errors.New("no such response: it was not stored, was deleted, 
 
 // OpenStore opens a directory of responses and makes it if need be. With "" the store is in RAM.
 // With keys, of seal.KeyBytes each, files are sealed with the first of them, and opened with any.
-func OpenStore(dir string, limits Limits, sealKeys ...[]byte) (*Store, error) {
-	s := &Store{dir: dir, limits: limits, maxAge: maxAge, held: make(map[string]*holding)}
+func OpenStore(
+	sys files.System, dir string, limits Limits, sealKeys ...[]byte,
+) (*Store, error) {
+	s := &Store{sys: sys, dir: dir, limits: limits, maxAge: maxAge, held: make(map[string]*holding)}
 	if s.maxBytes = maxRAMBytes; dir != "" {
 		s.maxBytes = maxDirBytes
 	}
@@ -159,44 +161,65 @@ func OpenStore(dir string, limits Limits, sealKeys ...[]byte) (*Store, error) {
 		s.reasoning, err = s.reasoningKeys()
 		return s, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := s.openDir(); err != nil {
 		return nil, fmt.Errorf("directory of responses: %w", err)
 	}
-	if s.reasoning, err = s.reasoningKeys(); err != nil {
-		return nil, err
-	}
-	folders, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("directory of responses: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range folders {
-		if f.IsDir() {
-			s.scan(f.Name())
-		}
-	}
-	s.trim(time.Now())
 	return s, nil
 }
 
-// scan adds the files of a folder to the index. It passes over a file that it cannot read.
-func (s *Store) scan(folder string) {
-	files, err := os.ReadDir(filepath.Join(s.dir, folder))
+// openDir makes the directory, or fills the index from it.
+func (s *Store) openDir() (err error) {
+	if err = files.MakeDir(s.sys, s.dir); err != nil {
+		return err
+	}
+	if s.reasoning, err = s.reasoningKeys(); err != nil {
+		return err
+	}
+	all, err := s.sys.Infos(s.dir)
 	if err != nil {
-		slog.Warn("stored responses cannot be read", "error", err)
+		return err
 	}
-	for _, f := range files {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range all {
+		if f.IsDir() {
+			if err := s.scan(f.Name()); err != nil {
+				return err
+			}
+		} else if isTemporary(f) {
+			s.sys.Remove(filepath.Join(s.dir, f.Name())) // the next start tries again
+		}
+	}
+	s.trim(time.Now())
+	return nil
+}
+
+// isTemporary reports whether a file was being written when a crash came.
+func isTemporary(f fs.FileInfo) bool { return strings.HasSuffix(f.Name(), ".tmp") }
+
+// scan adds the files of a folder to the index. A folder that cannot be read is an error: its
+// responses would seem to be gone.
+func (s *Store) scan(folder string) error {
+	all, err := s.sys.Infos(filepath.Join(s.dir, folder))
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		path := filepath.Join(s.dir, folder, f.Name())
 		id, ok := strings.CutSuffix(f.Name(), ".json")
-		if ok && isID(id) && len(s.keys) > 0 {
-			s.sealPlain(&entry{id: id, folder: folder})
-		}
-		if info, err := f.Info(); err == nil && ok && isID(id) {
-			s.put(&entry{id: id, folder: folder, bytes: info.Size(), at: info.ModTime()})
-		} else if strings.HasSuffix(f.Name(), ".tmp") { // a crash has left it
-			os.Remove(filepath.Join(s.dir, folder, f.Name()))
+		switch {
+		case isTemporary(f):
+			s.sys.Remove(path)
+		case ok && isID(id):
+			e := &entry{id: id, folder: folder, bytes: f.Size(), at: f.ModTime()}
+			if len(s.keys) > 0 && s.sealPlain(e) {
+				e.bytes = seal.Size(e.bytes)
+				s.sys.Touch(path, e.at) // it is as old as it was
+			}
+			s.put(e)
 		}
 	}
+	return nil
 }
 
 // isID says whether s is the id of a response of this server, which is safe in a file's name.
@@ -217,7 +240,8 @@ func isCode(s string) bool {
 	return true
 }
 
-// Put stores a response. With sync it is on disk, synced, when Put returns.
+// Put stores a response. With sync it is on disk, synced, when Put returns; without, a loss of power
+// may take it. An error leaves nothing of it.
 func (o Owned) Put(r *Stored, sync bool) error {
 	s := o.store
 	r.Owner = o.owner
@@ -228,9 +252,13 @@ func (o Owned) Put(r *Stored, sync bool) error {
 	e := &entry{
 		id: r.ID, folder: folderOf(r.Owner, r.Agent), bytes: int64(len(body)), at: time.Now(),
 	}
+	if len(s.keys) > 0 && s.dir != "" {
+		e.bytes = seal.Size(e.bytes)
+	}
 	if s.dir == "" {
 		e.body = body
 	} else if err := s.write(e, body, sync); err != nil {
+		s.sys.Remove(s.path(e)) // it may have got its name before it failed
 		return err
 	}
 	s.mu.Lock()
@@ -242,15 +270,14 @@ func (o Owned) Put(r *Stored, sync bool) error {
 
 func (s *Store) write(e *entry, body []byte, sync bool) error {
 	folder := filepath.Join(s.dir, e.folder)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := s.sys.MkdirAll(folder); err != nil {
 		return err
 	}
 	replace := files.ReplaceUnsynced
 	if sync {
 		replace = files.Replace
 	}
-	sys := files.OS{}
-	err := replace(sys, s.path(e), e.id+".*.tmp", func(f files.File) error {
+	err := replace(s.sys, s.path(e), e.id+".*.tmp", func(f files.File) error {
 		if len(s.keys) == 0 {
 			_, err := f.Write(body)
 			return err
@@ -262,12 +289,10 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 		w.Write(body) // Close returns what went wrong
 		return w.Close()
 	})
-	if err == nil && sync {
-		for _, dir := range []string{folder, s.dir} {
-			sys.SyncDir(dir) // some file systems cannot
-		}
+	if err != nil || !sync {
+		return err
 	}
-	return err
+	return cmp.Or(files.SyncDir(s.sys, folder), files.SyncDir(s.sys, s.dir))
 }
 
 // sealName returns the name under which a response is sealed.
@@ -275,7 +300,7 @@ func (s *Store) sealName(e *entry) string { return "response " + e.folder + "/" 
 
 // read returns the body of a response's file. sealed says whether it was sealed.
 func (s *Store) read(e *entry) (body []byte, sealed bool, err error) {
-	f, err := os.Open(s.path(e))
+	f, err := s.sys.Open(s.path(e))
 	if err != nil {
 		return nil, false, err
 	}
@@ -295,15 +320,20 @@ func (s *Store) read(e *entry) (body []byte, sealed bool, err error) {
 	return body, sealed, err
 }
 
-// sealPlain seals a file that is older than the store's key.
-func (s *Store) sealPlain(e *entry) {
+// sealPlain seals a file that is older than the store's key, and reports whether it did.
+func (s *Store) sealPlain(e *entry) bool {
 	body, sealed, err := s.read(e)
-	if err == nil && !sealed {
+	if sealed {
+		return false
+	}
+	if err == nil {
 		err = s.write(e, body, true)
 	}
 	if err != nil {
 		slog.Warn("a stored response cannot be sealed", "error", err)
+		return false
 	}
+	return true
 }
 
 func (s *Store) path(e *entry) string { return filepath.Join(s.dir, e.folder, e.id+".json") }
@@ -368,24 +398,43 @@ func (h *holding) oldest() (oldest *entry) {
 	return oldest
 }
 
-// drop deletes a response. The caller holds s.mu.
+// drop deletes a response for the sake of a limit, or because it is of no use. The caller holds
+// s.mu.
 func (s *Store) drop(e *entry) {
+	s.forget(e)
+	if err := s.unlink(e); err != nil {
+		slog.Warn("a stored response cannot be deleted", "error", err)
+	}
+}
+
+// unlink deletes the file of a response, if there is one.
+func (s *Store) unlink(e *entry) error {
+	if s.dir == "" {
+		return nil
+	}
+	if err := s.sys.Remove(s.path(e)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// forget takes a response out of the index, if it is there. The caller holds s.mu.
+func (s *Store) forget(e *entry) {
 	owner := ownerOf(e.folder)
 	h := s.held[owner]
+	if h == nil || h.entries[e.id] != e {
+		return
+	}
 	delete(h.entries, e.id)
 	h.bytes -= e.bytes
 	s.bytes -= e.bytes
 	if len(h.entries) == 0 {
 		delete(s.held, owner)
 	}
-	if s.dir != "" {
-		if err := os.Remove(s.path(e)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			slog.Warn("a stored response cannot be deleted", "error", err)
-		}
-	}
 }
 
-// Get returns a stored response, or ErrNotFound.
+// Get returns a stored response, or ErrNotFound. A file that is not as it was written, as one whose
+// data a loss of power took, is no response: it is deleted. Another error may pass.
 func (o Owned) Get(id string) (*Stored, error) {
 	s := o.store
 	s.mu.Lock()
@@ -401,7 +450,10 @@ func (o Owned) Get(id string) (*Stored, error) {
 		if body, sealed, err = s.read(e); errors.Is(err, fs.ErrNotExist) {
 			return nil, ErrNotFound
 		}
-		if err == nil && !sealed && len(s.keys) > 0 {
+		if errors.Is(err, seal.ErrBroken) {
+			return nil, s.torn(e, err)
+		}
+		if err == nil && !sealed && len(s.keys) > 0 { // it could not be sealed at the start
 			err = seal.ErrBroken
 		}
 		if err != nil {
@@ -410,39 +462,78 @@ func (o Owned) Get(id string) (*Stored, error) {
 	}
 	r := new(Stored)
 	if err := wire.Unmarshal(body, r); err != nil || r.ID != id || r.Owner != o.owner {
-		return nil, fmt.Errorf("the file of response %s is not as it was written: %w", id,
-			cmp.Or(err, ErrNotFound))
+		return nil, s.torn(e, cmp.Or(err, errors.New("it is another response's")))
 	}
 	return r, nil
 }
 
+// torn drops a response whose file is not as it was written, and returns ErrNotFound.
+func (s *Store) torn(e *entry, why error) error {
+	slog.Warn("a stored response is not as it was written, and is deleted", "id", e.id, "reason", why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(e)
+	return ErrNotFound
+}
+
 // Delete deletes a response, or fails with ErrNotFound. Responses that continue it can then no
-// longer be continued.
+// longer be continued. Once it returns without an error, a loss of power does not bring it back;
+// with another error it is there, or may be.
 func (o Owned) Delete(id string) error {
 	s := o.store
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := o.find(id)
+	if e != nil {
+		s.forget(e)
+	}
+	s.mu.Unlock()
 	if e == nil {
 		return ErrNotFound
 	}
-	s.drop(e)
-	return nil
+	return s.remove(e)
 }
 
-// Forget deletes the responses of an agent.
-func (o Owned) Forget(agent string) {
+// Forget deletes the responses of an agent, as Delete does.
+func (o Owned) Forget(agent string) error {
 	s := o.store
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	folder := folderOf(o.owner, agent)
-	for _, h := range s.held {
+	var all []*entry
+	if h := s.held[ownerOf(folder)]; h != nil {
 		for _, e := range h.entries {
 			if e.folder == folder {
-				s.drop(e)
+				all = append(all, e)
 			}
 		}
 	}
+	for _, e := range all {
+		s.forget(e)
+	}
+	s.mu.Unlock()
+	return s.remove(all...)
+}
+
+// remove deletes the files of responses of one folder, which are out of the index. It puts back
+// those that it cannot delete. The caller does not hold s.mu: this takes as long as the disk.
+func (s *Store) remove(all ...*entry) (err error) {
+	if s.dir == "" || len(all) == 0 {
+		return nil
+	}
+	for _, e := range all {
+		if failed := s.unlink(e); failed != nil {
+			s.mu.Lock()
+			s.put(e)
+			s.mu.Unlock()
+			err = failed
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stored responses were not deleted: %w", err)
+	}
+	if err := files.SyncDir(s.sys, filepath.Join(s.dir, all[0].folder)); err != nil {
+		return fmt.Errorf("stored responses may be back after a loss of power: %w", err)
+	}
+	return nil
 }
 
 // Conversation returns a response and all before it, the first of them first. It fails with an
