@@ -49,6 +49,7 @@ func (e *Engine) iterate() bool {
 	err := e.step(b)
 	if err != nil {
 		events = e.sched.Fail()
+		err = &ModelError{len(events), err}
 	} else {
 		e.draw(b)
 		events = e.sched.Commit(e.next)

@@ -123,7 +123,7 @@ type Result struct {
 	Start
 
 	Finish Finish
-	Err    error // why, if Finish is FinishCancelled or FinishError
+	Err    error // why, if Finish is FinishCancelled or FinishError: see ModelError
 
 	PromptTokens int           // length of the prompt
 	OutputTokens int           // tokens delivered
@@ -190,6 +190,19 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("prompt of %d tokens and max_tokens of %d exceed the model's context of %d "+
 		"by %d; shorten one of them", e.Prompt, e.MaxTokens, e.Limit, e.Prompt+e.MaxTokens-e.Limit)
 }
+
+// A ModelError says that the model has failed, with an error or a panic, in a call that was made for a
+// request. It costs the requests that the call was for: all that were in a step, one that was being
+// restored. What the model has written for them is unknown and given up; their memories are as they
+// were before.
+type ModelError struct {
+	Requests int // that the call was for
+	Err      error
+}
+
+func (e *ModelError) Error() string { return e.Err.Error() }
+
+func (e *ModelError) Unwrap() error { return e.Err }
 
 // validate checks everything that does not depend on the engine's state. vocab and limit, the
 // context, are the model's.

@@ -193,7 +193,7 @@ func (e *Engine) takePortion(r *restore, p portion) {
 	if p.tokens > 0 {
 		if err := e.writePortion(r, p); err != nil {
 			err = fmt.Errorf("model failed to restore %d tokens of KV: %w", p.tokens, err)
-			e.finish(e.sched.Abandon(q), time.Now(), err)
+			e.finish(e.sched.Abandon(q), time.Now(), &ModelError{1, err})
 			return
 		}
 	}

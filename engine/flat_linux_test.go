@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"loadstone/engine/tiny"
+	"loadstone/metal"
+)
+
+// A footprint is what a process takes of the system.
+type footprint struct {
+	threads, files, goroutines int
+	heap                       int // bytes of Go's that are reachable
+	resident                   int // bytes of the process in memory
+}
+
+func measureFootprint(t *testing.T) (f footprint) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		fmt.Sscanf(line, "Threads: %d", &f.threads)
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &f.resident); n == 1 {
+			f.resident <<= 10
+		}
+	}
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil || f.threads == 0 || f.resident == 0 {
+		t.Fatal(err, f)
+	}
+	runtime.GC()
+	runtime.GC() // what the first has finalised
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	f.files, f.goroutines, f.heap = len(files), runtime.NumGoroutine(), int(m.HeapAlloc)
+	return f
+}
+
+// growth says what footprints grow in, "" if in nothing. The first third of them is warm-up. The
+// least of the last third is compared with the least of the middle one, so that what comes and goes
+// does not count; heap and resident are how much may be noise, as are 5 threads, which Go makes when
+// it needs them.
+func growth(all []footprint, heap, resident int) string {
+	third := len(all) / 3
+	grows := func(of func(footprint) int, noise int) int {
+		least := func(part []footprint) int {
+			return of(slices.MinFunc(part, func(a, b footprint) int { return of(a) - of(b) }))
+		}
+		return max(0, least(all[2*third:])-least(all[third:2*third])-noise)
+	}
+	var found []string
+	for _, x := range []struct {
+		name  string
+		of    func(footprint) int
+		noise int
+	}{
+		{"threads", func(f footprint) int { return f.threads }, 5},
+		{"files", func(f footprint) int { return f.files }, 0},
+		{"goroutines", func(f footprint) int { return f.goroutines }, 0},
+		{"bytes of the heap", func(f footprint) int { return f.heap }, heap},
+		{"resident bytes", func(f footprint) int { return f.resident }, resident},
+	} {
+		if n := grows(x.of, x.noise); n > 0 {
+			found = append(found, fmt.Sprintf("%d more %s", n, x.name))
+		}
+	}
+	return strings.Join(found, ", ")
+}
+
+// TestFlat opens and closes engines that answer a request and keep memories on disk: threads, open
+// files, goroutines and memory do not grow with their number.
+func TestFlat(t *testing.T) {
+	backends := map[string]struct {
+		engines int
+		open    func() (Model, error)
+	}{"ref": {1000, openTiny}}
+	if metal.Available {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, tiny.FS); err != nil {
+			t.Fatal(err)
+		}
+		backends["mlx"] = struct {
+			engines int
+			open    func() (Model, error)
+		}{300, func() (Model, error) { return metal.Open(dir, "auto", nil) }}
+	}
+	for name, b := range backends {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var all []footprint
+			for i := range b.engines {
+				openAndClose(t, b.open, filepath.Join(dir, fmt.Sprint(i%5)))
+				if i%10 == 9 {
+					all = append(all, measureFootprint(t))
+				}
+			}
+			t.Logf("after 10 engines %+v, after %d %+v", all[0], b.engines, all[len(all)-1])
+			// A third of the engines would leave so much at 200 bytes and at 20 kB each.
+			if found := growth(all, 200*b.engines/3, 20000*b.engines/3); found != "" {
+				t.Errorf("%d engines leave %s", b.engines/3, found)
+			}
+		})
+	}
+}
+
+// openAndClose has an engine restore a memory, if there is one, answer, and save it.
+func openAndClose(t *testing.T, open func() (Model, error), dir string) {
+	t.Helper()
+	m, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Config{Model: m, KVBytes: int64(64 * tokenBytes(m)), BlockTokens: 8, Dir: dir,
+		Fingerprint: "tiny"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := submit(t, e, t.Context(), "ann", count(1, 12), 3)
+	drainTokens(s)
+	if r := s.Result(); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the test of footprints is for, it finds.
+func TestFlatFinds(t *testing.T) {
+	var kept [][]byte
+	end := make(chan struct{})
+	defer close(end)
+	for name, leak := range map[string]func(){
+		"bytes of the heap": func() { kept = append(kept, make([]byte, 1000)) },
+		"files": func() {
+			f, err := os.Open(os.DevNull)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+		},
+		"goroutines": func() { go func() { <-end }() },
+		"threads":    func() { go func() { runtime.LockOSThread(); <-end }() },
+	} {
+		var all []footprint
+		for range 30 {
+			leak()
+			all = append(all, measureFootprint(t))
+		}
+		if found := growth(all, 200*10, 1<<40); !strings.Contains(found, name) {
+			t.Errorf("a leak of %s is seen as %q", name, found)
+		}
+	}
+	if len(kept) == 0 {
+		t.Error("nothing was kept")
+	}
+}
