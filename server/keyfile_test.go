@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,4 +56,49 @@ func TestParseKeys(t *testing.T) {
 	if a, b := principalOfKey("sk-1", salt), principalOfKey("sk-1", []byte("other")); a == b || strings.Contains(a, "sk") || !isName(a) {
 		t.Error(a, b)
 	}
+}
+
+// FuzzParseKeys reads any text as a file of API keys: each key is one of the file's words, has a
+// principal, and is there once; an error has no long word of the file, since that may be a key.
+func FuzzParseKeys(f *testing.F) {
+	for _, text := range []string{
+		"", "# none\n\n", "ann s3cret-of-ann rate=60 in-flight=4\nbare-key-0123456789\n",
+		"ann k1\nann k2\ndefault k3 pool=512MiB disk=1GiB\n", "ann k1 rate=0", "a b c", "ann k rate=1\nann l",
+		"key-0 x", "ann \xff", "pool=1 rate=2", "x pool=999999999GiB",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := ParseKeys(text, []byte("salt"))
+		if err != nil {
+			for _, word := range strings.Fields(text) {
+				if len(word) > 16 && !strings.Contains(word, "=") && strings.Contains(err.Error(), word) &&
+					!isFirstOfTwo(text, word) {
+					t.Errorf("the error has a word of the file: %v", err)
+				}
+			}
+			return
+		}
+		words, seen := strings.Fields(text), map[string]bool{}
+		for _, k := range keys {
+			if !slices.Contains(words, k.Secret) || seen[k.Secret] {
+				t.Errorf("a key that is not in the file, or twice: %q", k.Secret)
+			}
+			seen[k.Secret] = true
+			if k.Principal != "" && !isName(k.Principal) || k.Share.Rate < 0 || k.Share.InFlight < 0 ||
+				k.Share.PoolBytes < 0 || k.Share.DiskBytes < 0 {
+				t.Errorf("%+v", k)
+			}
+		}
+	})
+}
+
+// isFirstOfTwo reports whether a word is where a principal's name stands, which errors do show.
+func isFirstOfTwo(text, word string) bool {
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == word {
+			return true
+		}
+	}
+	return false
 }
