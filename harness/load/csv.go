@@ -57,7 +57,6 @@ func (t *tableReader) read(name string, r io.Reader) (Source, error) {
 		if err == io.EOF {
 			break
 		}
-		line, _ := rows.FieldPos(0)
 		if err != nil {
 			if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
 				return source, fmt.Errorf("%s:%d: %w; if the file was cut off, remove its last line",
@@ -65,6 +64,7 @@ func (t *tableReader) read(name string, r io.Reader) (Source, error) {
 			}
 			return source, fmt.Errorf("%s: %w", name, err)
 		}
+		line, _ := rows.FieldPos(0)
 		at, req, err := t.request(columns, row)
 		switch {
 		case err != nil:

