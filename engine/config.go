@@ -29,7 +29,8 @@ type Config struct {
 
 	// NoDrafts has every step give a stream one token. Otherwise what a stream's last tokens were
 	// followed by before, in its prompt or its answer, is computed along with its next token, and
-	// where it is right the stream gets several tokens in a step. Answers are the same.
+	// where it is right the stream gets several tokens in a step; tokens that must follow by
+	// Request.Ahead are taken at once. Answers are the same.
 	NoDrafts bool
 
 	// Sharing says which requests share prefixes. The zero value is ShareOwn.

@@ -127,8 +127,8 @@ type Result struct {
 
 	PromptTokens int           // length of the prompt
 	OutputTokens int           // tokens delivered
-	Drafted      int           // tokens of drafts computed along with the answer's; see Config.NoDrafts
-	Accepted     int           // those that are in the answer
+	Drafted      int           // tokens computed or taken before their turn; see Config.NoDrafts
+	Accepted     int           // those that are in the answer: so many steps it did not take
 	Decode       time.Duration // from the first token to the end
 }
 

@@ -49,7 +49,7 @@ type Stats struct {
 	PromptTokens uint64 // of requests whose prompt is done, computed or not
 	CachedTokens uint64 // those of PromptTokens that came from the cache
 	OutputTokens uint64 // tokens delivered
-	Drafted      uint64 // tokens of drafts computed along with those; see Config.NoDrafts
+	Drafted      uint64 // tokens computed or taken before their turn; see Config.NoDrafts
 	Accepted     uint64 // those of them that were delivered
 	Admitted     uint64 // requests that left the queue to run
 	Finished     uint64 // requests that ended with FinishStop or FinishLength
