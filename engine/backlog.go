@@ -229,6 +229,9 @@ func (d *disk) urge(agent kv.Agent) *snapshot.Attempt {
 	d.rescue()
 	b := d.backlogs[agent]
 	if b == nil {
+		b = d.again(agent)
+	}
+	if b == nil {
 		return nil
 	}
 	if c := b.chain; c != nil && c.Dirty {
@@ -243,4 +246,17 @@ func (d *disk) urge(agent kv.Agent) *snapshot.Attempt {
 		return nil
 	}
 	return d.writer.Await(b.saving)
+}
+
+// again makes a backlog of a memory that was saved, if the pool still has it and the quota or a full
+// disk has deleted its file. It returns nil if there is no such memory.
+func (d *disk) again(agent kv.Agent) *backlog {
+	c := d.pool.Agent(agent)
+	if _, saved := d.store.Find(agent); saved || c == nil || c.Partial() {
+		return nil
+	}
+	c.Dirty = true
+	b := &backlog{agent: agent, chain: c}
+	d.backlogs[agent] = b
+	return b
 }

@@ -52,7 +52,8 @@ type Config struct {
 	// though its agent never rests. 0: memories are saved when they rest, and only then
 	SaveWithin time.Duration
 
-	files files.System // of Dir; a test may give another. nil: the operating system's
+	// Files is the file system of Dir; tests give others. nil: the operating system's
+	Files files.System
 }
 
 // complete puts the defaults in and returns what the budget has room for.
@@ -80,8 +81,8 @@ func (c *Config) complete() (kv.Layout, error) {
 		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, " +
 			"SaveWithin and MaxPerAgent must not be negative")
 	}
-	if c.files == nil {
-		c.files = files.OS{}
+	if c.Files == nil {
+		c.Files = files.OS{}
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)

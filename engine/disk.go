@@ -85,7 +85,7 @@ func (e *Engine) openDisk() error {
 		}
 		keys = append(keys, k)
 	}
-	s, err := snapshot.OpenStore(c.files, c.Dir, h, c.DiskBytes, c.TTL, keys...)
+	s, err := snapshot.OpenStore(c.Files, c.Dir, h, c.DiskBytes, c.TTL, keys...)
 	if err != nil {
 		return err
 	}

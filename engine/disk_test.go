@@ -26,7 +26,7 @@ func diskConfig(dir string) Config {
 func tapped(t *testing.T, cfg Config) (*filestest.Tap, *Engine) {
 	t.Helper()
 	tap := &filestest.Tap{System: files.OS{}}
-	cfg.files = tap
+	cfg.Files = tap
 	e, err := newEngine(cfg)
 	if err != nil {
 		t.Fatal(err)

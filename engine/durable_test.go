@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -353,4 +354,40 @@ func TestSupersededWhileWaiting(t *testing.T) {
 	}
 	close(stuck2)
 	other.Saved(t.Context())
+}
+
+// A memory whose file the quota has deleted, and that the pool still has, can be pinned, exported
+// and made durable like one that was never saved: it is saved again. (Found by package world,
+// seed 33: the agent was listed, and to pin it was answered with 404.)
+func TestEvictedFileIsSavedAgain(t *testing.T) {
+	cfg := diskConfig(t.TempDir())
+	once(t, cfg, "ann", count(1, 20))
+	info, err := os.Stat(memoryOf(t, cfg.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, act := range map[string]func(Principal) error{
+		"pin":     func(p Principal) error { return p.Pin("ann") },
+		"durable": func(p Principal) error { return p.SetDurable("ann", true) },
+		"export":  func(p Principal) error { return p.Export("ann", io.Discard) },
+	} {
+		cfg := diskConfig(t.TempDir())
+		cfg.DiskBytes = info.Size() * 3 / 2 // room for one
+		e := start(t, cfg)
+		for i, agent := range []string{"ann", "bob"} {
+			drainTokens(submit(t, e, t.Context(), agent, count(1+40*i, 20), 4))
+			if err := e.save(named(agent).Agent); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m, err := e.inspect(named("ann").Agent); err != nil || m.Tier != TierHot || m.Saved {
+			t.Fatalf("before: %+v, %v", m, err)
+		}
+		if err := act(e.Principal("")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := len(savedTokens(e, "ann")); got != 24 {
+			t.Errorf("%s: %d tokens on disk, want 24", name, got)
+		}
+	}
 }
