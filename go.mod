@@ -16,6 +16,7 @@ require (
 	github.com/prometheus/common v0.73.1 // tests: expfmt, another parser of /metrics, to hold ours to
 	github.com/rogpeppe/go-internal v1.16.0 // harness/script: testscript, the end-to-end scripts
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // tests: the schema of bills of materials
+	github.com/tetratelabs/wazero v1.12.0 // internal/world: runs the server, compiled to WebAssembly, under a seed
 	github.com/tmaxmax/go-sse v0.12.0 // tests: another reader of server-sent events, to hold ours to
 	golang.org/x/mod v0.41.0 // internal/release, internal/rename: module paths and versions
 	go.yaml.in/yaml/v3 v3.0.5 // tests: reads the files of GitHub and GitLab in harness/ci

@@ -1,0 +1,48 @@
+// Package world runs the whole server in a world of its own, in which everything is decided by one
+// seed: the HTTP handlers of package server, package engine on the backend ref with a network of
+// three thousand weights, the store of agents' memories on a disk in memory that fails and loses
+// power, the network, the clients, the clock, and the order in which goroutines run. The same seed
+// gives the same event log, byte for byte, on any machine.
+//
+//	seed -> script.Draw -> script -> guest (wasip1, in wazero) -> event log, invariant that fails
+//	                          ^                                      |
+//	                          '-------- Shrink: without an action ---'
+//
+// # How it is deterministic
+//
+// The guest, package internal/world/guest, is an ordinary Go program, which is compiled with
+// GOOS=wasip1 GOARCH=wasm and run by wazero. There the Go runtime has one thread, no monitor and no
+// preemption; it takes the time from clock_time_get, waits in poll_oneoff, and takes every random
+// number, of maps, of select, of math/rand and of crypto/rand, from random_get. The host serves all
+// three from the seed: time goes on by a microsecond whenever it is asked for, and at once to the
+// next timer when all goroutines wait, so an hour costs nothing. The runtime's scheduler has a
+// constant with which it shuffles the order of goroutines under the race detector; an overlay of
+// one line of runtime/proc.go turns it on, so that each seed has a schedule of its own.
+//
+// testing/synctest was the other way: its time is virtual too, but its goroutines run in parallel
+// and its randomness is the process's, so a seed does not replay. Serialising goroutines by hand
+// would need a hook before each lock and channel of the code that is to be tested as it is.
+//
+// # What holds
+//
+// Each request ends once: with a whole answer, with an error of the table, or because of something
+// that the script has done to it. Each answer, and what came of one that was cut off, is that of a
+// plain oracle: the model called with one prompt, no cache and no batch. No principal gets cached
+// tokens for a prompt that it has not sent itself, or sees a name or a word of another. At rest
+// every block, slot and place in a queue is free, and a request is taken. What an answer said to be
+// on disk is there after a loss of power, and what was deleted is not. A drain ends in time. When
+// the server has ended, no goroutine is left. The guest is built with the tag invariants, so the
+// engine counts its books after every step as well.
+//
+// # Commands
+//
+//	go test ./internal/world                                 # some seeds, and that they replay
+//	go test ./internal/world -run Seeds -seeds 10000         # more
+//	go test ./internal/world -run Seeds -seeds 1000000 -first 10000 -timeout 0
+//	go test ./internal/world -run Script -script FILE -v     # the log of one episode
+//	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
+//
+// The last builds the guest with the overlay of go build and runs it with the variable: with a
+// planted bug, for instance. A line that begins with "world:" says what was found, for programs. An
+// episode that fails is shrunk to the actions that it needs and written as a script, which replays.
+package world

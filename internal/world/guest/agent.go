@@ -1,0 +1,143 @@
+package main
+
+// What a client knows is not always certain: a call that was cut off may have had its effect or
+// not.
+type known int
+
+const (
+	maybe known = iota
+	yes
+	no
+)
+
+func knownBool(b bool) known {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// A principal has a key, and agents.
+type principal struct {
+	name    string
+	key     string
+	keys    int // so far
+	revoked bool
+	agents  map[string]*agent
+	order   []string // of their names
+	sent    []conversation
+}
+
+// A conversation is the tokens that a request has and leaves at the end.
+type conversation struct {
+	agent  string
+	tokens []int32
+}
+
+func newPrincipal(name string) *principal {
+	return &principal{name: name, key: name + "'s 0", agents: map[string]*agent{}}
+}
+
+// secret is a word that every conversation of the principal has, and no other.
+func (p *principal) secret() string { return "secret-of-" + p.name }
+
+func (p *principal) agent(name string) *agent {
+	a := p.agents[name]
+	if a == nil {
+		a = &agent{name: name, exists: no, pinned: no, durable: no}
+		p.agents[name] = a
+		p.order = append(p.order, name)
+	}
+	return a
+}
+
+// maxCached returns how many tokens of a prompt the server can have from what the principal itself
+// has sent. own is the number of the request in sent.
+func (p *principal) maxCached(own int, shared bool) (longest int) {
+	asked := p.sent[own]
+	for i, c := range p.sent {
+		if i == own || !shared && (c.agent == "" || c.agent != asked.agent) {
+			continue
+		}
+		n := 0
+		for n < min(len(c.tokens), len(asked.tokens)) && c.tokens[n] == asked.tokens[n] {
+			n++
+		}
+		longest = max(longest, n)
+	}
+	return longest
+}
+
+// An agent is what its client knows of it.
+type agent struct {
+	name      string
+	clients   int
+	exists    known
+	pinned    known
+	durable   known
+	promised  int // tokens of its conversation that the disk has for certain
+	left      int // tokens that its last turn has left in the pool or on disk; 0: unknown
+	exported  []byte
+	exportLen int
+}
+
+// uncertain notes that a change may have come or not.
+func (a *agent) uncertain() {
+	a.exists, a.pinned, a.durable, a.promised, a.left = maybe, maybe, maybe, 0, 0
+}
+
+// evictable notes that the disk was full, so that a memory may be deleted that is not pinned.
+func (a *agent) evictable() {
+	if a.pinned != yes {
+		a.unreadable()
+	}
+}
+
+// unreadable notes that a file of an agent may be set aside.
+func (a *agent) unreadable() {
+	a.promised, a.left = 0, 0
+	if a.exists == yes {
+		a.exists = maybe
+	}
+	if a.pinned == yes {
+		a.pinned = maybe
+	}
+	if a.durable == yes {
+		a.durable = maybe
+	}
+}
+
+// doubt has something happen to all agents.
+func (w *world) doubt(f func(*agent)) {
+	for _, name := range w.names {
+		p := w.principals[name]
+		for _, a := range p.order {
+			f(p.agents[a])
+		}
+	}
+}
+
+// crash is what a loss of power leaves of what a client knows.
+func (p *principal) crash() {
+	for _, name := range p.order {
+		a := p.agents[name]
+		if a.left = 0; a.promised == 0 && a.exists == yes {
+			a.exists = maybe
+		}
+	}
+}
+
+// restart is what an orderly end of a server leaves: all of it, where the disk has not failed.
+func (p *principal) restart(clean, forgetful bool) {
+	for _, name := range p.order {
+		a := p.agents[name]
+		if forgetful && a.pinned != yes || !clean {
+			if a.promised == 0 && a.exists == yes {
+				a.exists = maybe
+			}
+		} else if a.exists == yes && a.left > 0 {
+			a.promised = a.left
+		}
+		a.left = 0
+	}
+}

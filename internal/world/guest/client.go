@@ -1,0 +1,435 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"loadstone/internal/world/script"
+)
+
+// A client asks in the name of an agent, one thing after another.
+type client struct {
+	world *world
+	who   string
+	of    *principal
+	agent *agent // nil: it names none
+	said  []message
+}
+
+// A message is one of a conversation.
+type message struct{ role, text string }
+
+// client returns the client PRINCIPAL/AGENT, PRINCIPAL/AGENT+N for another one of the same agent,
+// or PRINCIPAL/-NAME for one without an agent.
+func (w *world) client(who string) *client {
+	if who == script.Operator {
+		return nil
+	}
+	name, agent, _ := strings.Cut(who, "/")
+	p := w.principals[name]
+	if p == nil { // a world without keys has one principal, whatever a script says
+		p = w.principals[w.names[0]]
+	}
+	c := &client{world: w, who: who, of: p}
+	if agent, _, _ = strings.Cut(agent, "+"); !strings.HasPrefix(agent, "-") {
+		c.agent = p.agent(agent)
+		c.agent.clients++
+	}
+	return c
+}
+
+// act does what an action says.
+func (c *client) act(a script.Action) {
+	switch a.Verb {
+	case "turn":
+		c.turn(a.Args)
+	case "flood":
+		c.flood(a.Args)
+	case "create":
+		c.create(a.Args)
+	case "get":
+		c.get()
+	case "list":
+		c.list()
+	case "pin", "unpin":
+		c.pin(a.Verb == "pin", a.Args)
+	case "delete":
+		c.delete()
+	case "export":
+		c.export()
+	case "import":
+		c.importFile(a.Args)
+	case "models", "metrics", "health", "stats":
+		c.look(a.Verb)
+	default:
+		c.world.fail("script", "unknown verb %q", a.Verb)
+	}
+}
+
+// flood asks many times at once.
+func (c *client) flood(args script.Args) {
+	var all sync.WaitGroup
+	for i := range args.Int("n") {
+		all.Go(func() {
+			one := &client{world: c.world, who: fmt.Sprintf("%s.%d", c.who, i), of: c.of}
+			api := []string{"chat", "messages", "responses", "completions"}[i%4]
+			one.turn(append(slices.Clone(args), "api="+api, "stream="+[]string{"yes", "no"}[i/2%2]))
+		})
+	}
+	all.Wait()
+}
+
+const instructions = "be brief and kind"
+
+// turn asks a question and checks the answer.
+func (c *client) turn(args script.Args) {
+	w, api, maxTokens := c.world, args.Get("api"), args.Int("max")
+	said := c.said
+	if args.Yes("new") || len(said) > 12 {
+		said = nil
+	}
+	text := args.Get("say")
+	if len(said) == 0 {
+		text = c.of.secret() + "." + text
+	}
+	said = append(slices.Clone(said), message{"user", text})
+	prompt := c.prompt(api, said)
+	if len(prompt)+maxTokens > w.blocks*blockTokens/2 && len(said) > 1 {
+		said = []message{{"user", c.of.secret() + "." + args.Get("say")}}
+		prompt = c.prompt(api, said)
+	}
+	want := w.oracle.answer(prompt, maxTokens)
+	name := ""
+	if c.agent != nil {
+		name = c.agent.name
+	}
+	own := len(c.of.sent)
+	c.of.sent = append(c.of.sent, conversation{name, slices.Concat(prompt, want.tokens)})
+
+	var headers []string
+	path, body := c.request(api, said, maxTokens, args.Yes("stream"))
+	if name != "" {
+		headers = append(headers, "X-Agent-ID: "+name)
+	}
+	durable := args.Get("durable") == "wait" && name != ""
+	if durable {
+		headers = append(headers, "X-Durable: wait")
+	}
+	before := agent{}
+	if c.agent != nil {
+		before = *c.agent
+	}
+	r := w.send(c.who, c.of, args, "POST", path, body, headers...)
+	t := &turn{call: r, client: c, api: api, stream: args.Yes("stream"), max: maxTokens,
+		prompt: prompt, want: want, own: own, durable: durable, before: before}
+	if t.check() && want.text != "" && api != "completions" {
+		c.said = append(said, message{"assistant", want.text})
+	}
+	if c.agent != nil {
+		t.remember()
+	}
+}
+
+// prompt returns the tokens that the server must make of a conversation.
+func (c *client) prompt(api string, said []message) []int32 {
+	if api == "completions" {
+		return letters{}.Encode(said[len(said)-1].text, true)
+	}
+	roles, texts := []string{"system"}, []string{instructions}
+	for _, m := range said {
+		roles, texts = append(roles, m.role), append(texts, m.text)
+	}
+	ids, _ := letters{}.EncodeChat(roles, texts, nil, nil)
+	return ids
+}
+
+// request returns the path and the body of a request for an answer.
+func (c *client) request(api string, said []message, maxTokens int, stream bool) (path, body string) {
+	messages := func(with ...message) (list []map[string]string) {
+		for _, m := range append(with, said...) {
+			list = append(list, map[string]string{"role": m.role, "content": m.text})
+		}
+		return list
+	}
+	q := map[string]any{"model": "world", "temperature": 0, "stream": stream, "max_tokens": maxTokens}
+	switch api {
+	case "chat":
+		path, q["messages"] = "/v1/chat/completions", messages(message{"system", instructions})
+	case "generate":
+		path = "/v1/agents/" + c.agent.name + "/generate"
+		q["messages"] = messages(message{"system", instructions})
+	case "messages":
+		path, q["messages"], q["system"] = "/v1/messages", messages(), instructions
+	case "responses":
+		path, q["input"], q["instructions"] = "/v1/responses", messages(), instructions
+		q["store"] = false
+		q["max_output_tokens"] = maxTokens
+		delete(q, "max_tokens")
+	case "completions":
+		path, q["prompt"] = "/v1/completions", said[len(said)-1].text
+	default:
+		c.world.fail("script", "unknown api %q", api)
+	}
+	b, err := json.Marshal(q)
+	must(err)
+	return path, string(b)
+}
+
+// calm reports whether what is known of the agent can be held to: it has no other client, and
+// nothing happened to the server during the request.
+func (c *client) calm(r *call) bool {
+	return c.agent.clients == 1 && !r.restarted() && r.status != 0 && r.err == nil &&
+		!c.of.revoked && !r.rekeyed()
+}
+
+// agentPath returns the path of the agent.
+func (c *client) agentPath(action string) string { return "/v1/agents/" + c.agent.name + action }
+
+// ask calls the agents API. It checks what a failure may be, and returns the call if it has an
+// answer of one of the statuses.
+func (c *client) ask(args script.Args, method, path, body string, good ...int) (*call, bool) {
+	r := c.world.send(c.who, c.of, args, method, path, body)
+	if r.status == 0 || r.err != nil {
+		c.world.excuse(r)
+		return r, false
+	}
+	if slices.Contains(good, r.status) {
+		return r, true
+	}
+	c.world.refusal(r, parseReply(r.body, false).code, slices.Contains(good, -1))
+	return r, false
+}
+
+func (c *client) create(args script.Args) {
+	durable := args.Yes("durable")
+	body := fmt.Sprintf(`{"agent_id":%q,"durable":%v}`, c.agent.name, durable)
+	was := c.agent.exists
+	r, ok := c.ask(nil, "POST", "/v1/agents", body, http.StatusCreated, http.StatusConflict)
+	switch {
+	case !ok || !c.calm(r):
+		c.agent.uncertain()
+	case r.status == http.StatusCreated:
+		if was == yes && !c.loose() {
+			c.world.fail("agents", "%s was created twice", c.agent.name)
+		}
+		if c.agent.exists, c.agent.pinned, c.agent.durable = yes, no, maybe; durable {
+			c.agent.durable = yes
+		}
+		if c.agent.left, c.agent.promised = 0, 0; !r.diskFault() {
+			c.agent.promised = 1
+		}
+	default:
+		if was == no {
+			c.world.fail("agents", "%s exists before it is created", c.agent.name)
+		}
+		c.agent.exists = yes
+	}
+}
+
+// loose reports whether the agent's memory may be deleted at any time.
+func (c *client) loose() bool { return c.world.forgetful() && c.agent.pinned != yes }
+
+// An info is what the API says of an agent.
+type info struct {
+	Agent   string `json:"agent_id"`
+	Tokens  int    `json:"tokens"`
+	Saved   int    `json:"saved_tokens"`
+	Pinned  bool   `json:"pinned"`
+	Durable bool   `json:"durable"`
+}
+
+// get looks at the agent and holds the answer to what is known of it.
+func (c *client) get() {
+	r, ok := c.ask(nil, "GET", c.agentPath(""), "", http.StatusOK, http.StatusNotFound)
+	if ok && c.calm(r) {
+		c.found(r)
+	}
+}
+
+// found checks an answer that shows the agent, or says that there is none.
+func (c *client) found(r *call) {
+	a := c.agent
+	if r.status == http.StatusNotFound {
+		if a.exists == yes && !c.loose() {
+			c.world.fail("durable", "%s is gone; %d of its tokens were on disk", a.name, a.promised)
+		}
+		a.exists, a.promised, a.left = no, 0, 0
+		return
+	}
+	var got info
+	must(json.Unmarshal(r.body, &got))
+	switch {
+	case a.exists == no:
+		c.world.fail("durable", "%s is back: %+v", a.name, got)
+	case a.exists == yes && !c.loose() && got.Saved < a.promised-1:
+		c.world.fail("durable", "of %s %d tokens are on disk, and %d were", a.name, got.Saved, a.promised)
+	case a.exists == yes && a.pinned != maybe && got.Pinned != (a.pinned == yes) && !c.world.forgetful():
+		c.world.fail("durable", "%s is pinned: %v", a.name, got.Pinned)
+	case a.exists == yes && a.durable != maybe && got.Durable != (a.durable == yes):
+		c.world.fail("durable", "%s is durable: %v", a.name, got.Durable)
+	}
+	a.exists = yes
+}
+
+// list looks at all agents of the principal.
+func (c *client) list() {
+	path := "/v1/agents"
+	r, ok := c.ask(nil, "GET", path, "", http.StatusOK)
+	if !ok {
+		return
+	}
+	var got struct{ Data []info }
+	must(json.Unmarshal(r.body, &got))
+	seen := map[string]bool{}
+	for _, m := range got.Data {
+		if seen[m.Agent] {
+			c.world.fail("agents", "%s is listed twice", m.Agent)
+		}
+		seen[m.Agent] = true
+		if c.of.agents[m.Agent] == nil {
+			c.world.fail("isolation", "%s lists an agent %q that it has not", c.of.name, m.Agent)
+		}
+	}
+	if a := c.agent; a != nil && c.calm(r) && !c.loose() {
+		if a.exists == yes && !seen[a.name] || a.exists == no && seen[a.name] {
+			c.world.fail("agents", "%s is listed: %v", a.name, seen[a.name])
+		}
+	}
+}
+
+func (c *client) pin(pinned bool, args script.Args) {
+	path, body := c.agentPath("/unpin"), ""
+	if pinned {
+		path = c.agentPath("/pin")
+	}
+	durable := args.Get("durable")
+	if durable != "" {
+		body = fmt.Sprintf(`{"durable":%v}`, durable == "yes")
+	}
+	a := c.agent
+	r, ok := c.ask(nil, "POST", path, body, http.StatusOK, http.StatusNotFound)
+	if !ok || !c.calm(r) {
+		a.pinned, a.durable = maybe, maybe
+		return
+	}
+	if r.status == http.StatusOK {
+		a.pinned = knownBool(pinned)
+		if durable != "" {
+			a.durable = knownBool(durable == "yes")
+		}
+		if !r.diskFault() {
+			a.promised = max(a.left, a.promised, 1) // it saves the memory first
+		}
+	}
+	c.found(r)
+}
+
+func (c *client) delete() {
+	a := c.agent
+	was := a.exists
+	r, ok := c.ask(nil, "DELETE", c.agentPath(""), "", http.StatusNoContent, http.StatusNotFound)
+	c.said = nil
+	switch {
+	case !ok || !c.calm(r):
+		a.uncertain()
+	case r.status == http.StatusNotFound && was == yes && !c.loose():
+		c.world.fail("durable", "%s is gone when it is deleted", a.name)
+	default:
+		*a = agent{name: a.name, clients: a.clients, exists: no, pinned: no, durable: no,
+			exported: a.exported, exportLen: a.exportLen}
+	}
+}
+
+func (c *client) export() {
+	a := c.agent
+	r, ok := c.ask(nil, "GET", c.agentPath("/export"), "", http.StatusOK, http.StatusNotFound)
+	if !ok {
+		return
+	}
+	if r.status == http.StatusOK {
+		a.exported, a.exportLen = r.body, 0
+		if c.calm(r) {
+			a.exportLen = a.left
+			if a.exists == no {
+				c.world.fail("agents", "%s is exported and does not exist", a.name)
+			}
+		}
+	} else if c.calm(r) && a.exists == yes && !c.loose() {
+		c.world.fail("durable", "%s is gone when it is exported", a.name)
+	}
+}
+
+// importFile sends back what was exported: as it is, changed, or in another principal's name.
+func (c *client) importFile(args script.Args) {
+	a, file := c.agent, slices.Clone(c.agent.exported)
+	if len(file) == 0 {
+		return
+	}
+	to := c
+	if other := c.world.principals[args.Get("as")]; other != nil && other != c.of {
+		to = &client{world: c.world, who: c.who, of: other}
+	}
+	good := []int{http.StatusOK}
+	changed := args.Get("change") != ""
+	if changed {
+		file[args.Int("change")%len(file)] ^= 1
+		good = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusConflict}
+	}
+	if to != c {
+		good = []int{http.StatusBadRequest, http.StatusForbidden}
+	}
+	if c.world.forgetful() {
+		good = append(good, http.StatusRequestEntityTooLarge)
+	}
+	r, ok := to.ask(nil, "POST", "/v1/agents/import", string(file), good...)
+	if to != c || changed {
+		if r.status == http.StatusOK {
+			c.world.fail("import", "a file was taken that is changed (%v) or another's", changed)
+		}
+		return
+	}
+	switch {
+	case !ok || !c.calm(r):
+		a.uncertain()
+	case r.status == http.StatusOK:
+		a.exists, a.promised, a.left = yes, a.exportLen, a.exportLen
+	}
+}
+
+// look asks for what is the same for all agents.
+func (c *client) look(verb string) {
+	path := map[string]string{"models": "/v1/models", "metrics": "/metrics", "health": "/health/ready",
+		"stats": "/v1/agents/stats"}[verb]
+	r, ok := c.ask(nil, "GET", path, "", http.StatusOK, http.StatusServiceUnavailable)
+	if !ok {
+		return
+	}
+	for _, name := range c.world.names {
+		if p := c.world.principals[name]; p != c.of && strings.Contains(string(r.body), strconv.Quote(name)) {
+			c.world.fail("isolation", "%s names %s to %s", path, name, c.of.name)
+		}
+	}
+	if verb == "health" {
+		c.checkReady(r)
+	}
+}
+
+// checkReady: a server whose model has been in one step for a minute says so.
+func (c *client) checkReady(r *call) {
+	w, stuck := c.world, strings.Contains(string(r.body), "model_stuck")
+	if r.restarted() {
+		return
+	}
+	began := w.running.model.stuckSince
+	since := time.Since(began)
+	if hangs := !began.IsZero(); stuck && !hangs ||
+		!stuck && hangs && since > 62*time.Second && since < hangTime-time.Second {
+		w.fail("health", "model_stuck: %v; the step takes %v", stuck, since)
+	}
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A turn is a request for an answer and what came of it.
+type turn struct {
+	*call
+	client  *client
+	api     string
+	stream  bool
+	max     int
+	prompt  []int32
+	want    answer
+	own     int // number among what the principal has sent
+	durable bool
+	before  agent // as it was known when the request began
+
+	reply *reply // nil: the answer has no body
+}
+
+// check holds a turn to what must be: it has one end, and what came is the oracle's. It reports
+// whether the answer is complete.
+func (t *turn) check() bool {
+	w := t.world
+	if t.status == 0 {
+		w.excuse(t.call)
+		return false
+	}
+	if t.status != http.StatusOK {
+		if t.err != nil {
+			w.excuse(t.call)
+			return false
+		}
+		t.reply = parseReply(t.body, false)
+		notFound := t.api == "generate" && (t.before.exists != yes || t.client.loose() ||
+			t.client.agent.clients > 1 || t.restarted())
+		w.refusal(t.call, t.reply.code, t.status == http.StatusNotFound && notFound)
+		return false
+	}
+	if t.err != nil && !t.stream {
+		w.excuse(t.call)
+		return false
+	}
+	t.reply = parseReply(t.body, t.stream)
+	t.checkContent()
+	switch {
+	case t.err == nil && !t.reply.ended:
+		w.fail("outcome", "the answer ends without an end: %+v", *t.reply)
+	case t.err != nil && !t.reply.ended:
+		w.excuse(t.call)
+		return false
+	case t.reply.code != "":
+		w.refusal(t.call, t.reply.code, false)
+		return false
+	case t.err != nil:
+		w.excuse(t.call)
+	}
+	w.answers++
+	t.checkComplete()
+	return true
+}
+
+// checkContent checks what came, however much that is.
+func (t *turn) checkContent() {
+	w, r := t.world, t.reply
+	if r.wrong != "" {
+		w.fail("form", "%s", r.wrong)
+	}
+	if !strings.HasPrefix(t.want.text, r.text) {
+		w.fail("answer", "%q, the oracle says %q to %q", r.text, t.want.text, t.spell())
+	}
+	if r.prompt != 0 && r.prompt != len(t.prompt) {
+		w.fail("usage", "%d tokens of prompt, not %d", r.prompt, len(t.prompt))
+	}
+	if s := t.header.Get("X-Cached-Tokens"); s != "" {
+		cached, err := strconv.Atoi(s)
+		must(err)
+		limit := t.client.of.maxCached(t.own, w.sharing == 0)
+		if cached > limit || cached >= len(t.prompt) {
+			w.fail("isolation", "%d tokens of the prompt were cached, and the principal has sent %d",
+				cached, limit)
+		}
+	}
+	if miss := t.header.Get("X-Cache-Miss"); miss == "corrupt" && w.rots == 0 {
+		w.fail("durable", "a file on disk is corrupt")
+	}
+}
+
+func (t *turn) spell() string {
+	var b []byte
+	for _, id := range t.prompt {
+		switch id {
+		case tokenBegin:
+			b = append(b, '<')
+		case tokenEnd:
+			b = append(b, '>')
+		default:
+			b = letters{}.AppendToken(b, id)
+		}
+	}
+	return string(b)
+}
+
+// checkComplete checks a complete answer.
+func (t *turn) checkComplete() {
+	w, r := t.world, t.reply
+	if r.text != t.want.text {
+		w.fail("answer", "%q, the oracle says %q to %q", r.text, t.want.text, t.spell())
+	}
+	if lengthReason(r.reason) == t.want.stopped {
+		w.fail("answer", "it ends with %q, and the oracle's by itself: %v", r.reason, t.want.stopped)
+	}
+	if r.output != 0 && r.output != len(t.want.tokens) {
+		w.fail("usage", "%d tokens of answer, not %d", r.output, len(t.want.tokens))
+	}
+	saved := t.header.Get("X-Durable")
+	if t.stream && t.err == nil {
+		saved = t.trailer.Get("X-Durable")
+	}
+	asked := t.durable || t.before.durable == yes && t.client.agent.clients == 1
+	switch {
+	case !asked || t.err != nil:
+	case saved == "":
+		w.fail("durable", "the answer does not say whether it is on disk")
+	case saved != "saved" && !t.diskFault() && w.faults == 0 && !w.forgetful() && !t.restarted() &&
+		w.durableWait >= 10*time.Second:
+		w.fail("durable", "%s, and the disk is well", saved)
+	}
+}
+
+// remember notes what the turn leaves of its agent.
+func (t *turn) remember() {
+	a := t.client.agent
+	switch {
+	case a.clients > 1 || t.restarted():
+		if a.exists == no || t.crashed() {
+			a.exists = maybe
+		}
+		a.left = 0
+		if t.crashed() || a.clients > 1 {
+			a.promised = min(a.promised, 1)
+		}
+		return
+	case t.status >= 400 && t.status < 500:
+		return
+	case t.reply == nil || !t.reply.complete() || t.err != nil || t.status != http.StatusOK:
+		// A request that was taken leaves a memory, if not this one.
+		if a.left = 0; a.exists == no {
+			a.exists = maybe
+		}
+		t.shorten()
+		return
+	}
+	t.shorten()
+	a.exists, a.left = yes, len(t.prompt)+len(t.want.tokens)-1
+	if t.saved() && !t.diskFault() {
+		a.promised = a.left
+	}
+}
+
+// saved reports whether the answer says that it is on disk.
+func (t *turn) saved() bool {
+	return t.header.Get("X-Durable") == "saved" || t.trailer.Get("X-Durable") == "saved"
+}
+
+// shorten notes that the agent's memory may now be of another conversation than the one that is on
+// disk: the new one takes its place, whatever its length.
+func (t *turn) shorten() {
+	a := t.client.agent
+	if a.promised <= 1 {
+		return
+	}
+	for _, c := range t.client.of.sent[:t.own] {
+		if c.agent == a.name && len(c.tokens) >= a.promised &&
+			slices.Equal(c.tokens[:a.promised], t.prompt[:min(a.promised, len(t.prompt))]) {
+			return
+		}
+	}
+	a.promised = 1
+}
+
+// excuse ends the world if a request had no end and nothing explains that.
+func (w *world) excuse(c *call) {
+	switch {
+	case c.gaveUp, c.restarted(), c.args.Get("read") == "stop":
+	default:
+		w.fail("outcome", "the request has no end: status %d, %v after %q", c.status, c.err, c.body)
+	}
+}
+
+// refusal ends the world if nothing explains an error that a client got.
+func (w *world) refusal(c *call, code string, notFound bool) {
+	ok := false
+	switch code {
+	case "draining", "loading", "overloaded_error":
+		ok = c.restarted() || code == "overloaded_error"
+	case "client_closed_request":
+		ok = c.gaveUp || c.args.Get("read") == "stop"
+	case "invalid_api_key", "authentication_error":
+		ok = c.rekeyed() || c.status == http.StatusUnauthorized // checkKey has looked
+	case "pool_exhausted", "queue_full", "rate_limit_error":
+		ok = true
+	case "agent_busy":
+		ok = w.perAgent > 0
+	case "share_exhausted":
+		ok = w.inFlight > 0
+	case "rate_limit_exceeded":
+		ok = w.rate > 0 || w.agentRate > 0
+	case "agent_not_found", "not_found_error":
+		ok = notFound
+	case "internal_error", "api_error":
+		ok = c.stepFault() || c.diskFault()
+	case "disk_full", "request_too_large":
+		ok = c.diskFault() || w.forgetful()
+	case "failed":
+		ok = c.stepFault() || c.restarted()
+	}
+	if !ok {
+		w.fail("refusal", "status %d, %q: %s", c.status, code, c.body)
+	}
+	if c.status == http.StatusTooManyRequests && c.header.Get("Retry-After") == "" && code != "share_exhausted" {
+		w.fail("refusal", "429 without Retry-After: %s", c.body)
+	}
+}

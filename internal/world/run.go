@@ -1,0 +1,145 @@
+package world
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/sys"
+
+	"loadstone/internal/world/script"
+)
+
+// A Result is what came of an episode.
+type Result struct {
+	Log       []byte
+	Invariant string // that does not hold, "": all hold
+	Reason    string // one line
+	Counts
+}
+
+// Counts are what an episode, or many, had.
+type Counts struct {
+	Episodes                                              int
+	Time                                                  time.Duration // in the world
+	Requests, Answers, Steps, Faults, Restarts, DiskCalls int
+}
+
+// Add adds those of other episodes.
+func (c *Counts) Add(o Counts) {
+	c.Episodes += o.Episodes
+	c.Time += o.Time
+	c.Requests += o.Requests
+	c.Answers += o.Answers
+	c.Steps += o.Steps
+	c.Faults += o.Faults
+	c.Restarts += o.Restarts
+	c.DiskCalls += o.DiskCalls
+}
+
+// A clock is the time in a world. It begins at the same moment in each.
+type clock struct {
+	now  int64 // nanoseconds since 1970
+	asks int   // since it last went on by itself
+}
+
+// maxAsks is how often a guest may ask for the time without ever waiting. One that asks more often
+// will not come to an end.
+const maxAsks = 5_000_000
+
+var errSpins = errors.New("the guest spins: it asks for the time and never waits")
+
+func (c *clock) ask() int64 {
+	if c.asks++; c.asks > maxAsks {
+		panic(errSpins)
+	}
+	c.now += 1000
+	return c.now
+}
+
+// Run plays an episode. The error is the host's own; what the guest does wrong is in the result.
+func (g *Guest) Run(ctx context.Context, s script.Script) (Result, error) {
+	var out bytes.Buffer
+	c := &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()}
+	var key [32]byte
+	copy(key[:], fmt.Sprintf("seed %d", s.Seed))
+	config := wazero.NewModuleConfig().WithName("").WithArgs("guest").
+		WithStdin(strings.NewReader(s.String())).WithStdout(&out).WithStderr(&out).
+		WithRandSource(rand.NewChaCha8(key)).
+		WithNanotime(c.ask, 1).
+		WithWalltime(func() (int64, int32) {
+			now := c.ask()
+			return now / 1e9, int32(now % 1e9)
+		}, 1).
+		WithNanosleep(func(ns int64) { c.now, c.asks = c.now+ns, 0 }).
+		WithOsyield(func() {}).
+		WithEnv("GOGC", "400").WithEnv("GOTRACEBACK", "all")
+	for _, pair := range g.env {
+		k, v, _ := strings.Cut(pair, "=")
+		config = config.WithEnv(k, v)
+	}
+	m, err := g.runtime.InstantiateModule(ctx, g.module, config)
+	if m != nil {
+		m.Close(ctx)
+	}
+	r := Result{Log: out.Bytes()}
+	return r, r.judge(err)
+}
+
+var violation = regexp.MustCompile(`(?m)^ *[0-9.]+ world +VIOLATION ([a-z]+): (.*)$`)
+
+// judge reads what a guest says of its end.
+func (r *Result) judge(err error) error {
+	exit, ok := errors.AsType[*sys.ExitError](err)
+	switch {
+	case err == nil || ok && exit.ExitCode() == 0:
+		return r.count()
+	case errors.Is(err, errSpins):
+		r.Invariant, r.Reason = "spin", errSpins.Error()
+		return nil
+	case !ok:
+		return fmt.Errorf("%w\n%s", err, tail(r.Log))
+	}
+	if m := violation.FindSubmatch(r.Log); m != nil {
+		r.Invariant, r.Reason = string(m[1]), string(m[2])
+		return nil
+	}
+	for line := range strings.Lines(string(r.Log)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			r.Invariant, r.Reason = "crash", line
+			if strings.Contains(line, "deadlock") {
+				r.Invariant = "deadlock"
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("the guest ended with %d\n%s", exit.ExitCode(), tail(r.Log))
+}
+
+// count reads the guest's last line.
+func (r *Result) count() error {
+	var virtual string
+	at := bytes.LastIndex(r.Log, []byte("done: "))
+	if at < 0 {
+		return fmt.Errorf("the guest has ended without a word\n%s", tail(r.Log))
+	}
+	r.Episodes = 1
+	_, err := fmt.Sscanf(strings.ReplaceAll(string(r.Log[at:]), ",", ""),
+		"done: %s %d requests %d answers %d steps %d faults %d restarts %d disk calls",
+		&virtual, &r.Requests, &r.Answers, &r.Steps, &r.Faults, &r.Restarts, &r.DiskCalls)
+	if err != nil {
+		return fmt.Errorf("%w in %s", err, r.Log[at:])
+	}
+	r.Time, err = time.ParseDuration(virtual)
+	return err
+}
+
+// tail returns the end of a log.
+func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }

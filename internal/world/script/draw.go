@@ -1,0 +1,211 @@
+package script
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Draw returns the episode of a seed.
+func Draw(seed uint64) Script {
+	d := drawing{Rand: rand.New(rand.NewPCG(seed, 0x10ad)), Script: Script{Seed: seed}}
+	d.world()
+	d.span = time.Duration(d.between(2, 40)) * time.Second
+	for _, p := range d.principals {
+		for i := range d.between(1, 3) {
+			d.agent(fmt.Sprintf("%s/a%d", p, i+1))
+		}
+		if d.one(3) { // a second client of the same agent
+			d.agent(p + "/a1+2")
+		}
+		if d.one(2) {
+			d.anonymous(p + "/-x")
+		}
+	}
+	d.operator()
+	slices.SortStableFunc(d.Actions, func(a, b Action) int { return int(a.At - b.At) })
+	return d.Script
+}
+
+// A drawing is a script that is being drawn.
+type drawing struct {
+	*rand.Rand
+	Script
+	principals []string
+	span       time.Duration // in which actions begin
+}
+
+// one reports true once in n times.
+func (d *drawing) one(n int) bool { return d.IntN(n) == 0 }
+
+func (d *drawing) between(low, high int) int { return low + d.IntN(high-low+1) }
+
+func (d *drawing) pick(from ...string) string { return from[d.IntN(len(from))] }
+
+// when returns a moment of the episode, to the millisecond.
+func (d *drawing) when() time.Duration {
+	return time.Duration(d.Int64N(int64(d.span))).Truncate(time.Millisecond)
+}
+
+func (d *drawing) add(at time.Duration, who, verb string, args ...string) {
+	args = slices.DeleteFunc(args, func(s string) bool { return s == "" })
+	d.Actions = append(d.Actions, Action{at, who, verb, args})
+}
+
+// if returns the setting once in n times, else "".
+func (d *drawing) maybe(n int, format string, args ...any) string {
+	if !d.one(n) {
+		return ""
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+func (d *drawing) world() {
+	d.principals = []string{"ann", "bob", "cyd"}[:d.between(1, 3)]
+	w := Args{
+		"principals=" + strings.Join(d.principals, ","),
+		fmt.Sprintf("blocks=%d", d.between(70, 160)),
+		fmt.Sprintf("batch=%d", d.between(1, 6)),
+		fmt.Sprintf("queue=%d", d.between(2, 12)),
+		fmt.Sprintf("step-tokens=%d", d.between(8, 64)),
+		"drafts=" + d.pick("yes", "no"),
+		"sharing=" + d.pick("own", "own", "own", "none"),
+		"save=" + d.pick("50ms", "1s", "10s"),
+		fmt.Sprintf("step=%dms", d.between(1, 40)),
+		fmt.Sprintf("lag=%dms", d.between(0, 60)),
+		"durable-wait=" + d.pick("500ms", "10s"),
+	}
+	if len(d.principals) == 1 && d.one(3) {
+		w = append(w, "keys=no")
+	}
+	for _, s := range []string{
+		d.maybe(2, "within=%s", d.pick("500ms", "3s")),
+		d.maybe(6, "quota=%d", d.between(20_000, 90_000)),
+		d.maybe(4, "per-agent=%d", d.between(1, 3)),
+		d.maybe(8, "rate=%d", d.between(5, 60)),
+		d.maybe(8, "agent-rate=%d", d.between(3, 30)),
+		d.maybe(4, "in-flight=%d", d.between(1, 4)),
+		d.maybe(5, "seal=yes"),
+		d.maybe(3, "disk-lag=%dms", d.between(1, 30)),
+		d.maybe(5, "ttl=%ds", d.between(5, 60)),
+	} {
+		if s != "" {
+			w = append(w, s)
+		}
+	}
+	d.World = w
+}
+
+var words = strings.Fields(`kettle moon seven anchor the river of and tin lamp salt north a green
+	stone door it is bell wheel over glass`)
+
+func (d *drawing) say() string {
+	var s []string
+	for range d.between(1, 5) {
+		s = append(s, d.pick(words...))
+	}
+	return "say=" + strings.Join(s, ".")
+}
+
+// agent draws what a client does with an agent.
+func (d *drawing) agent(who string) {
+	at := d.when() / 4
+	if d.one(3) {
+		d.add(at, who, "create", "durable="+d.pick("yes", "no"))
+	}
+	for range d.between(2, 7) {
+		at += time.Duration(d.Int64N(int64(d.span)/4 + 1)).Truncate(time.Millisecond)
+		switch d.IntN(12) {
+		case 0:
+			d.add(at, who, d.pick("pin", "unpin"), d.maybe(3, "durable=%s", d.pick("yes", "no")))
+		case 1:
+			d.add(at, who, d.pick("get", "list", "export"))
+		case 2:
+			d.add(at, who, "export")
+			d.add(at, who, "import", d.maybe(5, "change=%d", d.IntN(3000)),
+				d.maybe(3, "as=%s", d.pick(d.principals...)))
+		case 3:
+			if d.one(2) {
+				d.add(at, who, "delete")
+				continue
+			}
+			d.add(at, who, "get")
+		default:
+			d.turn(at, who)
+		}
+	}
+}
+
+func (d *drawing) turn(at time.Duration, who string) {
+	d.add(at, who, "turn",
+		"api="+d.pick("chat", "chat", "messages", "responses", "generate"),
+		"stream="+d.pick("yes", "no"),
+		fmt.Sprintf("max=%d", d.between(1, 14)),
+		d.say(),
+		d.maybe(4, "durable=wait"),
+		d.maybe(6, "new=yes"),
+		d.manner())
+}
+
+// manner draws how a client reads an answer.
+func (d *drawing) manner() string {
+	switch d.IntN(8) {
+	case 0:
+		return "read=slow"
+	case 1:
+		return fmt.Sprintf("abort=%d", d.IntN(1500)) // after this many bytes of the response
+	case 2:
+		return fmt.Sprintf("cut=%d", d.IntN(300)) // after this many bytes of the request
+	case 3:
+		if d.one(4) {
+			return "read=stop"
+		}
+	}
+	return ""
+}
+
+// anonymous draws requests without an agent.
+func (d *drawing) anonymous(who string) {
+	if d.one(2) {
+		d.add(d.when(), who, "flood", fmt.Sprintf("n=%d", d.between(3, 12)),
+			fmt.Sprintf("max=%d", d.between(1, 10)), d.say())
+	}
+	for range d.between(0, 2) {
+		d.add(d.when(), who, "turn", "api="+d.pick("chat", "completions", "messages", "responses"),
+			"stream="+d.pick("yes", "no"), fmt.Sprintf("max=%d", d.between(1, 10)), d.say(),
+			d.manner())
+	}
+	d.add(d.when(), who, d.pick("models", "health", "metrics", "stats"))
+}
+
+// operator draws what happens to the server.
+func (d *drawing) operator() {
+	for range d.IntN(4) {
+		switch at := d.when(); d.IntN(7) {
+		case 0:
+			d.add(at, Operator, "restart", "drain="+d.pick("0s", "200ms", "30s"))
+		case 1:
+			d.add(at, Operator, "power")
+		case 2:
+			d.add(at, Operator, "keys", "who="+d.pick(d.principals...), "do="+d.pick("rotate", "revoke"))
+			d.add(at+d.span/8, Operator, "keys", "who="+d.pick(d.principals...), "do=rotate")
+		case 3, 4:
+			d.add(at, Operator, "disk",
+				"op="+d.pick("write", "sync", "syncdir", "rename", "create", "remove", "mark", "read",
+					"open", "any", "any"),
+				"error="+d.pick("eio", "enospc", "short", "slow", "eio"),
+				fmt.Sprintf("after=%d", d.IntN(12)), fmt.Sprintf("times=%d", d.between(1, 4)))
+		case 5:
+			d.add(at, Operator, "step", "do="+d.pick("error", "panic", "hang"),
+				fmt.Sprintf("after=%d", d.IntN(6)))
+		case 6:
+			if d.one(3) {
+				d.add(at, Operator, "rot", fmt.Sprintf("bit=%d", d.IntN(1<<16)))
+			} else {
+				d.add(at, Operator, "alloc")
+			}
+		}
+	}
+}

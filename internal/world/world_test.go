@@ -1,0 +1,235 @@
+package world
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	// The guest is built by a command that go test does not see. Imported, what it is made of
+	// decides with the test whether a result in go test's cache is still good.
+	_ "loadstone/engine/ref"
+	_ "loadstone/internal/files/filestest"
+	"loadstone/internal/world/script"
+	_ "loadstone/server"
+)
+
+var (
+	seeds      = flag.Int("seeds", 25, "how many seeds TestSeeds plays")
+	first      = flag.Uint64("first", 1, "the first of them")
+	scriptFile = flag.String("script", "", "a file with an episode for TestScript")
+	overlay    = flag.String("overlay", "", "a file for go build -overlay, for the guest")
+	env        = flag.String("env", "", "variables of the guest, KEY=VALUE,KEY=VALUE")
+	keepGoing  = flag.Bool("all", false, "play all seeds though some fail")
+	update     = flag.Bool("update", false, "write testdata/logs.txt anew")
+)
+
+var guest = sync.OnceValues(func() (*Guest, error) {
+	files, err := filepath.Glob("guest/*.go") // as above
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if _, err := os.ReadFile(f); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := os.MkdirTemp("", "world")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	began := time.Now()
+	b := Build{Overlay: *overlay, Progress: func(s string) {
+		fmt.Fprintf(os.Stderr, "world: %4.1f s: %s\n", time.Since(began).Seconds(), s)
+	}}
+	if *env != "" {
+		b.Env = strings.Split(*env, ",")
+	}
+	return Open(context.Background(), dir, b)
+})
+
+func openGuest(t *testing.T) *Guest {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it builds and compiles a program, for half a minute")
+	}
+	g, err := guest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// A finding is an episode that fails.
+type finding struct {
+	seed uint64
+	Result
+}
+
+// TestSeeds plays the episodes of many seeds.
+func TestSeeds(t *testing.T) {
+	g := openGuest(t)
+	var (
+		mu     sync.Mutex
+		total  Counts
+		found  []finding
+		next   atomic.Uint64
+		failed atomic.Bool
+		all    sync.WaitGroup
+	)
+	began, shown := time.Now(), time.Now()
+	next.Store(*first)
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for !failed.Load() {
+				seed := next.Add(1) - 1
+				if seed >= *first+uint64(*seeds) {
+					return
+				}
+				r, err := g.Run(t.Context(), script.Draw(seed))
+				mu.Lock()
+				switch {
+				case err != nil:
+					t.Errorf("seed %d: %v", seed, err)
+					failed.Store(true)
+				case r.Invariant != "":
+					found = append(found, finding{seed, r})
+					failed.Store(!*keepGoing)
+				}
+				total.Add(r.Counts)
+				if time.Since(shown) > 10*time.Second {
+					shown = time.Now()
+					fmt.Fprintf(os.Stderr, "world: %4.0f s: %d of %d seeds, up to %d; %d failed\n",
+						time.Since(began).Seconds(), total.Episodes, *seeds, seed, len(found))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(began)
+	t.Logf("%d seeds in %.1f s, %.1f ms each: %.1f hours, %d requests, %d answers, %d steps, "+
+		"%d faults, %d restarts, %d disk calls", total.Episodes, took.Seconds(),
+		took.Seconds()*1000/float64(max(total.Episodes, 1)), total.Time.Hours(), total.Requests,
+		total.Answers, total.Steps, total.Faults, total.Restarts, total.DiskCalls)
+	if len(found) == 0 {
+		fmt.Printf("world: first=%d seeds=%d failed=none\n", *first, total.Episodes)
+		return
+	}
+	slices.SortFunc(found, func(a, b finding) int { return cmp.Compare(a.seed, b.seed) })
+	for _, f := range found {
+		fmt.Printf("world: first=%d seeds=%d failed=%d invariant=%s reason=%q\n", *first,
+			f.seed-*first+1, f.seed, f.Invariant, f.Reason)
+	}
+	report(t, g, found[0])
+}
+
+// report shrinks an episode that fails and says how to play it again.
+func report(t *testing.T, g *Guest, f finding) {
+	s := g.Shrink(t.Context(), script.Draw(f.seed), f.Invariant, 300)
+	r, err := g.Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Errorf("seed %d: %s: %s\nShrunk it is this script, which -script FILE plays:\n%s\n"+
+		"and fails so: %s: %s\n%s", f.seed, f.Invariant, f.Reason, s, r.Invariant, r.Reason,
+		lastLines(r.Log, 40))
+}
+
+// lastLines returns the last lines of a log, each cut to a width.
+func lastLines(log []byte, n int) string {
+	lines := strings.Split(strings.TrimRight(string(log), "\n"), "\n")
+	lines = lines[max(0, len(lines)-n):]
+	for i, l := range lines {
+		lines[i] = l[:min(len(l), 300)]
+	}
+	return strings.Join(lines, "\n")
+}
+
+// TestScript plays the episode of a file and shows its log.
+func TestScript(t *testing.T) {
+	if *scriptFile == "" {
+		t.Skip("no -script FILE")
+	}
+	f, err := os.Open(*scriptFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, err := script.Parse(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openGuest(t).Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Stdout.Write(r.Log)
+	if r.Invariant != "" {
+		t.Errorf("%s: %s", r.Invariant, r.Reason)
+	}
+}
+
+// TestScriptForm: a script that is written and read is the same.
+func TestScriptForm(t *testing.T) {
+	for seed := range uint64(50) {
+		s := script.Draw(seed)
+		again, err := script.Parse(strings.NewReader(s.String()))
+		if err != nil || again.String() != s.String() {
+			t.Fatalf("%v\n%s\n%s", err, s, again)
+		}
+	}
+}
+
+// TestReplay: the same seed gives the same log, byte for byte, in another instance and in wazero's
+// interpreter, which has nothing in common with the machine code of its compiler.
+func TestReplay(t *testing.T) {
+	g := openGuest(t)
+	other, err := open(t.Context(), g.Code, Build{Interpreter: true}, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for seed := range uint64(4) {
+		s, guests := script.Draw(seed), []*Guest{g, g}
+		if seed == 0 {
+			s.Actions = s.Actions[:4] // the interpreter is slow
+			guests = append(guests, other)
+		}
+		var logs [][]byte
+		for _, g := range guests {
+			r, err := g.Run(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logs = append(logs, r.Log)
+		}
+		for _, l := range logs[1:] {
+			if !bytes.Equal(logs[0], l) {
+				t.Fatalf("seed %d has two logs: %s", seed, difference(logs[0], l))
+			}
+		}
+	}
+}
+
+// difference returns the first lines that differ.
+func difference(a, b []byte) string {
+	x, y := strings.Split(string(a), "\n"), strings.Split(string(b), "\n")
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return fmt.Sprintf("line %d: %q and %q", i+1, x[i], y[i])
+		}
+	}
+	return fmt.Sprintf("%d and %d lines", len(x), len(y))
+}
