@@ -152,7 +152,7 @@ func newEpisode(t *testing.T, m Model, blocks int) *episode {
 	global, window := m.KVBytesPerToken()
 	return &episode{t: t, cfg: Config{Model: m, KVBytes: int64(blocks * 4 * (global + window)),
 		BlockTokens: 4, StepTokens: 8, MaxBatch: 3, Dir: "agents", Fingerprint: "fake",
-		files: filestest.NewSim().System()}}
+		Files: filestest.NewSim().System()}}
 }
 
 // conserved fails the test where something is lost: see atRest.
