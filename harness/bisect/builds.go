@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"loadstone/harness/verify"
+	"loadstone/internal/git"
 )
 
 // Builds are the builds of a repository's commits, each in a git worktree of its own in a folder.
@@ -48,7 +49,7 @@ func (b *Builds) Build(ctx context.Context, commit int) (program string, err err
 	if err := os.MkdirAll(filepath.Dir(out), 0o700); err != nil {
 		return "", err
 	}
-	if _, err := git(ctx, b.Repository, "worktree", "add", "--detach", "--force", "--quiet", tree,
+	if _, err := git.Run(ctx, b.Repository, "worktree", "add", "--detach", "--force", "--quiet", tree,
 		b.Commits[commit].Hash); err != nil {
 		return "", err
 	}
@@ -96,7 +97,7 @@ func (b *Builds) run(ctx context.Context, tree, out string, log io.Writer) error
 // Remove removes the worktrees from the repository, and Dir.
 func (b *Builds) Remove() error {
 	err := os.RemoveAll(b.Dir)
-	_, prune := git(context.Background(), b.Repository, "worktree", "prune")
+	_, prune := git.Run(context.Background(), b.Repository, "worktree", "prune")
 	return errors.Join(err, prune)
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/bisect"
+	"loadstone/internal/git/gittest"
 )
 
 // quiet is a machine without noise, where commits from one on are slower.
@@ -178,26 +177,15 @@ func TestForecast(t *testing.T) {
 
 // History is of first parents, and refuses ends that have none between them.
 func TestHistory(t *testing.T) {
-	dir := t.TempDir()
-	run := func(args ...string) string {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=A",
-			"GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.com")
-		out, err := cmd.CombinedOutput()
-		assert.NilError(t, err, "git %s: %s", args[0], out)
-		return strings.TrimSpace(string(out))
-	}
-	commit := func(subject string) { run("commit", "-q", "--allow-empty", "-m", subject) }
-	run("init", "-q", "-b", "main")
-	commit("one")
-	commit("two\ttabs")
-	run("checkout", "-q", "-b", "side", "main~1")
-	commit("aside")
-	run("checkout", "-q", "main")
-	run("merge", "-q", "--no-ff", "-m", "a merge", "side")
-	commit("three")
-	commits, err := bisect.History(t.Context(), dir, "main~3", "main")
+	r := gittest.New(t)
+	r.Commit("one")
+	r.Commit("two\ttabs")
+	r.Git("checkout", "-q", "-b", "side", "main~1")
+	r.Commit("aside")
+	r.Git("checkout", "-q", "main")
+	r.Git("merge", "-q", "--no-ff", "-m", "a merge", "side")
+	r.Commit("three")
+	commits, err := bisect.History(t.Context(), r.Dir, "main~3", "main")
 	assert.NilError(t, err)
 	var subjects []string
 	for _, c := range commits {
@@ -206,23 +194,18 @@ func TestHistory(t *testing.T) {
 	if d := cmp.Diff([]string{"one", "two\ttabs", "a merge", "three"}, subjects); d != "" {
 		t.Error(d)
 	}
-	_, err = bisect.History(t.Context(), dir, "side", "main~2")
+	_, err = bisect.History(t.Context(), r.Dir, "side", "main~2")
 	assert.ErrorContains(t, err, "side is no ancestor of main~2; both come from "+commits[0].Short())
-	_, err = bisect.History(t.Context(), dir, "--help", "main")
+	_, err = bisect.History(t.Context(), r.Dir, "--help", "main")
 	assert.ErrorContains(t, err, `"--help" is no commit`)
 }
 
 // A build that takes too long ends, with all that it started, and is skipped.
 func TestBuildTimeout(t *testing.T) {
-	dir := t.TempDir()
-	for _, args := range [][]string{{"init", "-q"}, {"-c", "user.name=A", "-c", "user.email=a@example.com",
-		"commit", "-q", "--allow-empty", "-m", "one"}} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = dir
-		assert.NilError(t, cmd.Run())
-	}
+	r := gittest.New(t)
+	r.Commit("one")
 	commits := []bisect.Commit{{Hash: "HEAD"}}
-	b := bisect.Builds{Repository: dir, Dir: filepath.Join(t.TempDir(), "w"), Commits: commits,
+	b := bisect.Builds{Repository: r.Dir, Dir: filepath.Join(t.TempDir(), "w"), Commits: commits,
 		Command: "echo working; sleep 60 & sleep 60", Timeout: 100 * time.Millisecond}
 	began := time.Now()
 	_, err := b.Build(t.Context(), 0)

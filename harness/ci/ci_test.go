@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"loadstone/internal/git/gittest"
+
 	"go.yaml.in/yaml/v3"
 	"gotest.tools/v3/assert"
 )
@@ -120,7 +122,7 @@ func main() {
 // platform keeps of comments.
 type platform struct {
 	t          *testing.T
-	repository string
+	repository *gittest.Repository
 	temp       string
 	api        *httptest.Server
 	env        []string
@@ -132,38 +134,16 @@ type platform struct {
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
-	p := &platform{t: t, repository: t.TempDir(), temp: t.TempDir(), comments: []string{"LGTM"}}
-	p.env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+	p := &platform{t: t, repository: gittest.New(t), temp: t.TempDir(), comments: []string{"LGTM"}}
+	p.env = slices.DeleteFunc(gittest.Env(), func(v string) bool {
 		return strings.HasPrefix(v, "GITHUB_") || strings.HasPrefix(v, "CI_")
-	}), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com",
-		"GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.com")
+	})
 	p.api = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(p.api.Close)
-	p.git("init", "-q", "-b", "main")
-	p.commit("base", "go.mod", "module tiny\n\ngo 1.26\n", "main.go", fmt.Sprintf(tinyServer, 20))
-	p.git("checkout", "-q", "-b", "change")
-	p.commit("head", "main.go", fmt.Sprintf(tinyServer, 140))
+	p.repository.Commit("base", "go.mod", "module tiny\n\ngo 1.26\n", "main.go", fmt.Sprintf(tinyServer, 20))
+	p.repository.Git("checkout", "-q", "-b", "change")
+	p.repository.Commit("head", "main.go", fmt.Sprintf(tinyServer, 140))
 	return p
-}
-
-func (p *platform) git(args ...string) string {
-	p.t.Helper()
-	cmd := exec.Command("git", args...)
-	cmd.Dir, cmd.Env = p.repository, p.env
-	out, err := cmd.CombinedOutput()
-	assert.NilError(p.t, err, "git %s: %s", args[0], out)
-	return strings.TrimSpace(string(out))
-}
-
-func (p *platform) commit(subject string, files ...string) {
-	p.t.Helper()
-	for i := 0; i < len(files); i += 2 {
-		name := filepath.Join(p.repository, files[i])
-		assert.NilError(p.t, os.MkdirAll(filepath.Dir(name), 0o755))
-		assert.NilError(p.t, os.WriteFile(name, []byte(files[i+1]), 0o600))
-	}
-	p.git("add", "-A")
-	p.git("commit", "-q", "-m", subject)
 }
 
 // serve is the platform's API of comments, of GitHub and of GitLab.
@@ -240,7 +220,7 @@ func (p *platform) github(a *action, root string) (code int, output, summary str
 	for name, input := range a.Inputs {
 		values["inputs."+name] = input.Default
 	}
-	values["inputs.base"], values["inputs.token"] = p.git("rev-parse", "main"), "secret"
+	values["inputs.base"], values["inputs.token"] = p.repository.Git("rev-parse", "main"), "secret"
 	values["inputs.build"], values["inputs.flags"] = `go build -o "$OUT" .`, flags
 	for _, s := range a.Runs.Steps {
 		if s.Uses != "" || code != 0 && !strings.Contains(s.If, "always()") {
@@ -255,7 +235,7 @@ func (p *platform) github(a *action, root string) (code int, output, summary str
 		for name, value := range s.Env {
 			env = append(env, name+"="+p.evaluate(value, values))
 		}
-		dir := p.repository
+		dir := p.repository.Dir
 		if s.Directory != "" {
 			dir = p.evaluate(s.Directory, values)
 		}
@@ -317,11 +297,11 @@ func TestAction(t *testing.T) {
 	comment := p.comments[1]
 	assert.Assert(t, strings.HasPrefix(comment, "<!-- loadstone: gate -->\n### ❌"), comment)
 	assert.Assert(t, strings.Contains(comment, "at the end of .loadstone/accepted"), comment)
-	assert.Equal(t, p.git("worktree", "list"), p.repository+"  "+p.git("rev-parse", "--short", "HEAD")+" [change]")
+	assert.Equal(t, p.repository.Git("worktree", "list"), p.repository.Dir+"  "+p.repository.Git("rev-parse", "--short", "HEAD")+" [change]")
 
 	_, after, _ := strings.Cut(comment, "```text\n")
 	line, _, _ := strings.Cut(after, "```")
-	p.commit("accept it", ".loadstone/accepted", strings.ReplaceAll(line, "WHY", "it is thorough now"))
+	p.repository.Commit("accept it", ".loadstone/accepted", strings.ReplaceAll(line, "WHY", "it is thorough now"))
 	code, output, summary = p.github(&a, root)
 	assert.Equal(t, code, 0, output)
 	assert.Assert(t, strings.Contains(summary, "### ✅ gate: pass, 1 accepted"), summary)
@@ -398,24 +378,24 @@ func TestGitLab(t *testing.T) {
 		env = append(env, fmt.Sprintf("%s=%v", name, value))
 	}
 	env = append(env, "LOADSTONE_SOURCE="+source, "LOADSTONE_REF=main", "FLAGS="+flags, `BUILD=go build -o "$OUT" .`,
-		"CI_PIPELINE_SOURCE=merge_request_event", "CI_BUILDS_DIR="+p.temp, "CI_PROJECT_DIR="+p.repository,
-		"CI_MERGE_REQUEST_DIFF_BASE_SHA="+p.git("rev-parse", "main"), "CI_MERGE_REQUEST_IID=7",
+		"CI_PIPELINE_SOURCE=merge_request_event", "CI_BUILDS_DIR="+p.temp, "CI_PROJECT_DIR="+p.repository.Dir,
+		"CI_MERGE_REQUEST_DIFF_BASE_SHA="+p.repository.Git("rev-parse", "main"), "CI_MERGE_REQUEST_IID=7",
 		"CI_PROJECT_ID=3", "CI_API_V4_URL="+p.api.URL+"/api/v4", "LOADSTONE_GITLAB_TOKEN=secret",
-		"CI_COMMIT_SHA="+p.git("rev-parse", "HEAD"), "GOFLAGS=", "GOWORK=off")
+		"CI_COMMIT_SHA="+p.repository.Git("rev-parse", "HEAD"), "GOFLAGS=", "GOWORK=off")
 	script := strings.Join(slices.Concat(job.Before, job.Script), "\n")
-	code, output := p.shell(p.repository, script, env...)
+	code, output := p.shell(p.repository.Dir, script, env...)
 	assert.Equal(t, code, 0, output)
 	assert.DeepEqual(t, p.writes, []string{"POST /api/v4/projects/3/merge_requests/7/notes"})
 	assert.Assert(t, strings.HasPrefix(p.comments[1],
 		"<!-- loadstone: gate -->\n### ⚠️ gate: of 1 cells 1 worse (advisory: nothing fails for it)"), p.comments[1])
-	results := filepath.Join(p.repository, filepath.Dir(job.Artifacts.Reports["junit"]))
+	results := filepath.Join(p.repository.Dir, filepath.Dir(job.Artifacts.Reports["junit"]))
 	assert.DeepEqual(t, failures(t, filepath.Join(results, "junit.xml")), []string(nil))
 	// Another pipeline updates the note, and without a token none is written.
-	code, output = p.shell(p.repository, root+"/harness/ci/comment-gitlab.sh",
+	code, output = p.shell(p.repository.Dir, root+"/harness/ci/comment-gitlab.sh",
 		append(env, "COMMENT="+results+"/comment.md")...)
 	assert.Equal(t, code, 0, output)
 	assert.Equal(t, p.writes[1], "PUT /api/v4/projects/3/merge_requests/7/notes/2")
-	code, output = p.shell(p.repository, root+"/harness/ci/comment-gitlab.sh",
+	code, output = p.shell(p.repository.Dir, root+"/harness/ci/comment-gitlab.sh",
 		append(env, "COMMENT="+results+"/comment.md", "LOADSTONE_GITLAB_TOKEN=")...)
 	assert.Equal(t, code, 0, output)
 	assert.Equal(t, len(p.writes), 2)
@@ -429,8 +409,7 @@ func (p *platform) source(root string) string {
 	built := filepath.Join(p.temp, "real")
 	code, output := p.shell(root, `go build -o "$BUILT" ./harness/cmd/loadstone`, "BUILT="+built)
 	assert.Equal(t, code, 0, output)
-	s := &platform{t: t, repository: t.TempDir(), env: p.env}
-	s.git("init", "-q", "-b", "main")
+	r := gittest.New(t)
 	var files []string
 	for _, name := range []string{"gate.sh", "comment-gitlab.sh"} {
 		text, err := os.ReadFile(name)
@@ -439,11 +418,11 @@ func (p *platform) source(root string) string {
 	}
 	files = append(files, "go.mod", "module loadstone\n\ngo 1.26\n", "harness/cmd/loadstone/main.go",
 		fmt.Sprintf("package main\n\nimport (\n\t\"os\"\n\t\"syscall\"\n)\n\nfunc main() { panic(syscall.Exec(%q, os.Args, os.Environ())) }\n", built))
-	s.commit("a source", files...)
-	assert.NilError(t, os.Chmod(s.repository+"/harness/ci/gate.sh", 0o755))
-	assert.NilError(t, os.Chmod(s.repository+"/harness/ci/comment-gitlab.sh", 0o755))
-	s.commit("that runs")
-	return "file://" + s.repository
+	r.Commit("a source", files...)
+	assert.NilError(t, os.Chmod(r.Dir+"/harness/ci/gate.sh", 0o755))
+	assert.NilError(t, os.Chmod(r.Dir+"/harness/ci/comment-gitlab.sh", 0o755))
+	r.Commit("that runs")
+	return "file://" + r.Dir
 }
 
 // A comment that may not be posted is a warning and no failure, and a base that is not there is said.
@@ -457,15 +436,15 @@ func TestScriptsFailSoftly(t *testing.T) {
 	assert.NilError(t, os.WriteFile(file, []byte("<!-- loadstone: gate -->\ntext\n"), 0o600))
 	root, err := filepath.Abs(".")
 	assert.NilError(t, err)
-	code, output := p.shell(p.repository, root+"/comment-github.sh", "COMMENT="+file, "PULL_REQUEST=7",
+	code, output := p.shell(p.repository.Dir, root+"/comment-github.sh", "COMMENT="+file, "PULL_REQUEST=7",
 		"GITHUB_REPOSITORY=o/r", "GH_TOKEN=wrong", "GITHUB_API_URL="+p.api.URL,
 		"PATH="+p.temp+"/bin:"+os.Getenv("PATH"))
 	assert.Equal(t, code, 0, output)
 	assert.Assert(t, strings.Contains(output, "::warning title=loadstone::the comment was not posted"), output)
-	code, output = p.shell(p.repository, root+"/gate.sh", "BASE=nosuch", "LOADSTONE=false", "BUILD=false", "RESULTS="+p.temp)
+	code, output = p.shell(p.repository.Dir, root+"/gate.sh", "BASE=nosuch", "LOADSTONE=false", "BUILD=false", "RESULTS="+p.temp)
 	assert.Equal(t, code, 2, output)
 	assert.Assert(t, strings.Contains(output, "nosuch and HEAD have no common history here"), output)
-	code, output = p.shell(p.repository, root+"/gate.sh", "BASE=main", "LOADSTONE=false", "BUILD=false", "RESULTS="+p.temp)
+	code, output = p.shell(p.repository.Dir, root+"/gate.sh", "BASE=main", "LOADSTONE=false", "BUILD=false", "RESULTS="+p.temp)
 	assert.Equal(t, code, 4, output)
 	assert.Assert(t, strings.Contains(output, "cannot be built: false"), output)
 }

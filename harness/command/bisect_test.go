@@ -3,11 +3,12 @@ package command
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"loadstone/internal/git/gittest"
 
 	"gotest.tools/v3/assert"
 )
@@ -45,64 +46,29 @@ func main() {
 }
 `
 
-// A repository is one that a test makes.
-type repository struct {
-	t   *testing.T
-	dir string
-}
-
-func newRepository(t *testing.T) *repository {
+// newRepository is where Go programs are built as well.
+func newRepository(t *testing.T) *gittest.Repository {
 	t.Helper()
-	r := &repository{t, t.TempDir()}
-	for _, v := range []string{"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=A",
-		"GIT_COMMITTER_EMAIL=a@example.com", "GOFLAGS=", "GOWORK=off"} {
-		name, value, _ := strings.Cut(v, "=")
-		t.Setenv(name, value)
-	}
-	r.git("init", "-q", "-b", "main")
-	return r
-}
-
-func (r *repository) git(args ...string) string {
-	r.t.Helper()
-	cmd := exec.Command("git", args...)
-	cmd.Dir = r.dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		r.t.Fatalf("git %s: %v\n%s", args[0], err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// commit commits files, NAME and TEXT in turns, and returns its hash.
-func (r *repository) commit(subject string, files ...string) string {
-	r.t.Helper()
-	for i := 0; i < len(files); i += 2 {
-		if err := os.WriteFile(filepath.Join(r.dir, files[i]), []byte(files[i+1]), 0o600); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	r.git("add", "-A")
-	r.git("commit", "-q", "-m", subject)
-	return r.git("rev-parse", "HEAD")
+	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOWORK", "off")
+	return gittest.New(t)
 }
 
 // slowHistory is a repository whose server became half as slow again at one of its commits, the
 // one before which does not compile; another changes a document alone.
-func slowHistory(t *testing.T) (r *repository, good, broken, culprit string) {
+func slowHistory(t *testing.T) (r *gittest.Repository, good, broken, culprit string) {
 	r = newRepository(t)
 	server := func(delay int, more string) string { return fmt.Sprintf(tinyServer, delay) + more }
-	good = r.commit("a server", "go.mod", "module tiny\n\ngo 1.26\n", "main.go", server(20, ""))
+	good = r.Commit("a server", "go.mod", "module tiny\n\ngo 1.26\n", "main.go", server(20, ""))
 	for i := range 3 {
-		r.commit(fmt.Sprintf("note %d", i), "main.go", server(20, fmt.Sprintf("\nvar note = %d\n", i)))
+		r.Commit(fmt.Sprintf("note %d", i), "main.go", server(20, fmt.Sprintf("\nvar note = %d\n", i)))
 	}
-	broken = r.commit("a typo", "main.go", server(20, "\nfunc {\n"))
-	culprit = r.commit("be thorough", "main.go", server(30, "\nvar note = 3\n"))
+	broken = r.Commit("a typo", "main.go", server(20, "\nfunc {\n"))
+	culprit = r.Commit("be thorough", "main.go", server(30, "\nvar note = 3\n"))
 	for i := range 3 {
-		r.commit(fmt.Sprintf("read me %d", i), "README.md", fmt.Sprint("about ", i))
+		r.Commit(fmt.Sprintf("read me %d", i), "README.md", fmt.Sprint("about ", i))
 	}
-	r.commit("note 4", "main.go", server(30, "\nvar note = 4\n"))
+	r.Commit("note 4", "main.go", server(30, "\nvar note = 4\n"))
 	return r, good, broken, culprit
 }
 
@@ -119,7 +85,7 @@ func TestBisect(t *testing.T) {
 	// the standard library would have to be built once more.
 	t.Setenv("AT", filepath.Join(t.TempDir(), "source"))
 	const build = `rm -rf "$AT" && cp -r . "$AT" && cd "$AT" && go build -buildvcs=false -o "$OUT" .`
-	args := []string{"bisect", "-repo", r.dir, "-good", good, "-bad", "main", "-budget", "3m",
+	args := []string{"bisect", "-repo", r.Dir, "-good", good, "-bad", "main", "-budget", "3m",
 		"-build", build, "-start", "$OUT", "-scenario", "single-cold",
 		"-unit", "p50-e2e", "-effect", "10%", "-rounds", "2", "-n", "3", "-out", "kept"}
 	code, stdout, stderr := loadstone(t, "", append(args, "-json")...)
@@ -141,7 +107,7 @@ func TestBisect(t *testing.T) {
 	assert.Assert(t, c.Probability >= 0.95 && c.Change.By > 0.2 && c.Change.By < 0.7, stdout)
 	assert.Assert(t, strings.Contains(stderr, "is skipped: it does not build: exit status 1: "), stderr)
 	assert.Assert(t, strings.Contains(stderr, "is the same program as "), stderr)
-	if left := r.git("worktree", "list"); strings.Contains(left, "\n") {
+	if left := r.Git("worktree", "list"); strings.Contains(left, "\n") {
 		t.Errorf("worktrees are left: %s", left)
 	}
 	code, stdout, stderr = loadstone(t, "", args...)
@@ -154,10 +120,10 @@ func TestBisect(t *testing.T) {
 // Mistakes get one line that says why.
 func TestBisectMistakes(t *testing.T) {
 	r := newRepository(t)
-	first := r.commit("first", "a", "1")
-	second := r.commit("second", "a", "2")
-	r.git("checkout", "-q", "-b", "aside", first)
-	aside := r.commit("aside", "a", "3")
+	first := r.Commit("first", "a", "1")
+	second := r.Commit("second", "a", "2")
+	r.Git("checkout", "-q", "-b", "aside", first)
+	aside := r.Commit("aside", "a", "3")
 	t.Chdir(t.TempDir())
 	for _, c := range []struct {
 		args string
@@ -177,7 +143,7 @@ func TestBisectMistakes(t *testing.T) {
 			"the good commit, " + first[:10] + ": it does not build: exit status 1"},
 		{"-good " + first + " -bad " + second + " -build true", exitUnreachable, "left no program at $OUT"},
 	} {
-		args := append([]string{"bisect", "-repo", r.dir, "-q"}, strings.Fields(c.args)...)
+		args := append([]string{"bisect", "-repo", r.Dir, "-q"}, strings.Fields(c.args)...)
 		code, stdout, stderr := loadstone(t, "", args...)
 		if code != c.code || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 ||
 			stdout != "" {

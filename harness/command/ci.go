@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	osexec "os/exec"
 	"strings"
 	"time"
 
 	"loadstone/harness/verdict"
+	"loadstone/internal/git"
 )
 
 // ciOptions say in which forms a command that decides shows its verdict to continuous integration.
@@ -134,9 +134,9 @@ func headCommit(ctx context.Context) string {
 			return hash[:min(len(hash), 10)]
 		}
 	}
-	out, err := osexec.CommandContext(ctx, "git", "rev-parse", "--short=10", "HEAD").Output()
+	out, err := git.Run(ctx, "", "rev-parse", "--short=10", "HEAD")
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(out))
+	return out
 }

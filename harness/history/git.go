@@ -1,37 +1,19 @@
 package history
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"loadstone/internal/git"
 )
 
 // A Repository reads git's history by the git command.
 type Repository struct{ dir string }
-
-// A GitError is what git said when it failed.
-type GitError struct {
-	Args []string
-	Said string // its standard error
-	Err  error
-}
-
-func (e *GitError) Error() string {
-	said := strings.TrimSpace(e.Said)
-	if said == "" {
-		said = e.Err.Error()
-	}
-	return fmt.Sprintf("git %s: %s", strings.Join(e.Args, " "), said)
-}
-
-func (e *GitError) Unwrap() error { return e.Err }
 
 // A NoRepositoryError says that a folder is in no git repository.
 type NoRepositoryError struct{ Dir string }
@@ -39,39 +21,25 @@ type NoRepositoryError struct{ Dir string }
 func (e *NoRepositoryError) Error() string { return e.Dir + " is in no git repository" }
 
 // ErrNoGit says that the git command is not installed.
-var ErrNoGit = errors.New("the git command was not found: install git")
+var ErrNoGit = git.ErrNotInstalled
 
 // OpenRepository returns the repository that a folder is in. An error is ErrNoGit, a
-// [*NoRepositoryError] or a [*GitError].
+// [*NoRepositoryError] or what git said.
 func OpenRepository(ctx context.Context, dir string) (*Repository, error) {
-	if _, err := exec.LookPath("git"); err != nil {
-		return nil, ErrNoGit
-	}
 	r := &Repository{dir}
 	_, err := r.git(ctx, "rev-parse", "--show-toplevel")
-	var failed *GitError
-	switch {
-	case errors.As(err, &failed) && strings.Contains(failed.Said, "not a git repository"):
+	var failed *git.Error
+	if errors.As(err, &failed) && failed.NoRepository() {
 		return nil, &NoRepositoryError{dir}
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Repository) git(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", r.dir, "--no-pager", "-c",
-		"core.quotepath=off", "-c", "log.showSignature=false"}, args...)...)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0")
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, &GitError{args, said.String(), err}
-	}
-	return out.Bytes(), nil
+func (r *Repository) git(ctx context.Context, args ...string) (string, error) {
+	return git.Run(ctx, r.dir, args...)
 }
 
 // commitFormat is how log is asked for commits: [parseCommit] reads it.
@@ -94,7 +62,7 @@ func (r *Repository) Timeline(ctx context.Context, revision string) (Timeline, e
 		return nil, err
 	}
 	var t Timeline
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		c, err := parseCommit(strings.TrimSuffix(line, "\n"))
 		if err != nil {
 			return nil, err
@@ -110,13 +78,13 @@ func (r *Repository) Commit(ctx context.Context, revision string) (Commit, error
 	if err != nil {
 		return Commit{}, err
 	}
-	return parseCommit(strings.TrimSpace(string(out)))
+	return parseCommit(out)
 }
 
 // Shallow tells whether the repository was cloned without all of its history.
 func (r *Repository) Shallow(ctx context.Context) bool {
 	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")
-	return err == nil && strings.TrimSpace(string(out)) == "true"
+	return err == nil && out == "true"
 }
 
 // whyUnknown says why a commit is not in the timeline of a revision.
@@ -152,7 +120,7 @@ func (r *Repository) versions(ctx context.Context, file, revision string) ([]ver
 		return nil, err
 	}
 	var all []version
-	for entry := range strings.SplitSeq(string(out), "\x01") {
+	for entry := range strings.SplitSeq(out, "\x01") {
 		lines := strings.Split(strings.TrimSpace(entry), "\n")
 		if lines[0] == "" {
 			continue
@@ -188,7 +156,7 @@ func (r *Repository) files(ctx context.Context, path, revision string) ([]string
 		return nil, err
 	}
 	var all []string
-	for name := range strings.SplitSeq(string(out), "\x00") {
+	for name := range strings.SplitSeq(out, "\x00") {
 		if name != "" {
 			all = append(all, name)
 		}
@@ -232,7 +200,7 @@ func (r *Repository) ReadVersions(ctx context.Context, path, revision string) ([
 			if err != nil {
 				return nil, nil, err
 			}
-			m, err := Parse(name, text)
+			m, err := Parse(name, []byte(text))
 			if err != nil {
 				skipped = append(skipped, Skipped{name, err.Error()})
 				continue

@@ -2,12 +2,14 @@
 package build
 
 import (
-	"os/exec"
+	"context"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"loadstone/internal/git"
 )
 
 // The linker sets both in a release: -X MODULE/internal/build.release=v1.2.3. A release states them
@@ -73,16 +75,13 @@ func checkout() (commit, changes string) {
 	if !filepath.IsAbs(file) { // built with -trimpath
 		return "", ""
 	}
-	git := func(args ...string) string {
-		args = append([]string{"-C", filepath.Dir(file)}, args...)
-		out, err := exec.Command("git", args...).Output()
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(string(out))
+	ctx, dir := context.Background(), filepath.Dir(file)
+	commit, err := git.Run(ctx, dir, "rev-parse", "HEAD")
+	if err != nil {
+		return "", ""
 	}
-	commit = git("rev-parse", "HEAD")
-	if commit != "" && git("status", "--porcelain", "--untracked-files=no") != "" {
+	changed, err := git.Run(ctx, dir, "status", "--porcelain", "--untracked-files=no")
+	if err == nil && changed != "" {
 		changes = "+changes"
 	}
 	return commit, changes

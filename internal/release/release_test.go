@@ -7,12 +7,13 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"loadstone/internal/git/gittest"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -130,27 +131,16 @@ func TestLicences(t *testing.T) {
 
 // A release is made of a commit, with a version.
 func TestSource(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
 	t.Setenv("SOURCE_DATE_EPOCH", "")
-	git := func(args ...string) {
-		cmd := exec.Command("git", append([]string{"-c", "user.name=n", "-c", "user.email=e@example.com"}, args...)...)
-		cmd.Env = append(os.Environ(), "GIT_COMMITTER_DATE=@1700000000 +0000")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
-	}
 	ctx := t.Context()
+	t.Chdir(t.TempDir())
 	_, err := readSource(ctx, "v1.2.3", false)
 	wants(t, err, "a release is made of a git commit")
-	if err := os.WriteFile("go.mod", []byte("module example.com/you/loadstone\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	git("init", "-q")
-	git("add", "go.mod")
-	git("commit", "-q", "-m", "first")
+	r := gittest.New(t)
+	t.Chdir(r.Dir)
+	r.Commit("first", "go.mod", "module example.com/you/loadstone\n")
 	s, err := readSource(ctx, "v1.2.3", false)
-	if err != nil || s.module != "example.com/you/loadstone" || s.time.Unix() != 1_700_000_000 ||
+	if err != nil || s.module != "example.com/you/loadstone" || s.time.Unix() != 1_700_000_001 ||
 		s.revision() != s.commit[:12] {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/semver"
+
+	"loadstone/internal/git"
 )
 
 // A source is what a release is made of.
@@ -34,7 +36,7 @@ func readSource(ctx context.Context, version string, changed bool) (*source, err
 	}
 	s := &source{version: version}
 	var err error
-	if s.root, err = output(ctx, "", "git", "rev-parse", "--show-toplevel"); err != nil {
+	if s.root, err = git.Run(ctx, "", "rev-parse", "--show-toplevel"); err != nil {
 		return nil, fmt.Errorf("a release is made of a git commit: %w", err)
 	}
 	mod, err := os.ReadFile(filepath.Join(s.root, "go.mod"))
@@ -44,10 +46,10 @@ func readSource(ctx context.Context, version string, changed bool) (*source, err
 	if s.module = modfile.ModulePath(mod); s.module == "" {
 		return nil, fmt.Errorf("%s/go.mod names no module", s.root)
 	}
-	if s.commit, err = output(ctx, s.root, "git", "rev-parse", "HEAD"); err != nil {
+	if s.commit, err = git.Run(ctx, s.root, "rev-parse", "HEAD"); err != nil {
 		return nil, err
 	}
-	files, err := output(ctx, s.root, "git", "status", "--porcelain")
+	files, err := git.Run(ctx, s.root, "status", "--porcelain")
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (s *source) sourceTime(ctx context.Context) (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		var err error
-		if text, err = output(ctx, s.root, "git", "log", "-1", "--format=%ct"); err != nil {
+		if text, err = git.Run(ctx, s.root, "log", "-1", "--format=%ct"); err != nil {
 			return time.Time{}, err
 		}
 	}

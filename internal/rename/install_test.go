@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
+
+	"loadstone/internal/git"
 )
 
 // TestGoInstall publishes this checkout under a host's name on a module proxy of its own, in a
@@ -52,11 +54,11 @@ func TestGoInstall(t *testing.T) {
 // checkout copies the files that git knows, as they are now, into a repository of its own.
 func checkout(t *testing.T, to string) {
 	t.Helper()
-	root, err := git(".", "rev-parse", "--show-toplevel")
+	root, err := git.Run(t.Context(), "", "rev-parse", "--show-toplevel")
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list, err := git.Run(t.Context(), root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,7 @@ func checkout(t *testing.T, to string) {
 		}
 	}
 	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}} {
-		if _, err := git(to, args...); err != nil {
+		if _, err := git.Run(t.Context(), to, args...); err != nil {
 			t.Fatal(err)
 		}
 	}

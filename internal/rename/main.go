@@ -9,14 +9,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+
+	"loadstone/internal/git"
 )
 
 const usage = "usage: go run ./internal/rename HOST/OWNER/loadstone"
@@ -26,7 +28,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
 	}
-	root, err := git(".", "rev-parse", "--show-toplevel")
+	root, err := git.Run(context.Background(), "", "rev-parse", "--show-toplevel")
 	if err == nil {
 		err = rename(root, os.Args[1])
 	}
@@ -49,7 +51,7 @@ func rename(root, to string) error {
 	if from == to {
 		return fmt.Errorf("the module is called %s already", to)
 	}
-	list, err := git(root, "ls-files", "-z")
+	list, err := git.Run(context.Background(), root, "ls-files", "-z")
 	if err != nil {
 		return err
 	}
@@ -72,15 +74,4 @@ func rename(root, to string) error {
 		from, to, changed)
 	fmt.Printf("when a tag such as v1.2.3 is pushed: go install %s/harness/cmd/loadstone@latest\n", to)
 	return nil
-}
-
-// git runs git in a folder and returns what it prints.
-func git(dir string, args ...string) (string, error) {
-	cmd := exec.Command("git", append([]string{"-C", dir}, args...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("git %s: %w; this runs in a git checkout", args[0], err)
-	}
-	return strings.TrimRight(string(out), "\n"), nil
 }
