@@ -90,7 +90,7 @@ func TestFlat(t *testing.T) {
 		backends["mlx"] = struct {
 			engines int
 			open    func() (Model, error)
-		}{300, func() (Model, error) { return metal.Open(dir, "auto", nil) }}
+		}{300, func() (Model, error) { return metal.Open(dir, metal.Options{}) }}
 	}
 	for name, b := range backends {
 		t.Run(name, func(t *testing.T) {

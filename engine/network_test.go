@@ -90,7 +90,7 @@ func openMLX(name string) (Model, error) {
 			return nil, err
 		}
 	}
-	return metal.Open(src.Dir, "auto", nil)
+	return metal.Open(src.Dir, metal.Options{})
 }
 
 // A soloist is a model that answers one request at a time, the whole prompt in one step and then
@@ -203,7 +203,7 @@ func onFamily(t *testing.T, kind, backend string) *network {
 	}
 	open := func() (Model, error) {
 		if backend == "mlx" {
-			return metal.Open(dir, "auto", nil)
+			return metal.Open(dir, metal.Options{})
 		}
 		c, err := checkpoint.Open(os.DirFS(dir))
 		if err != nil {

@@ -79,6 +79,46 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkBeside is a step with a greedy token of some streams and a chunk of another sequence's
+// prompt: what the chunk adds to it is what a scheduler has to know.
+func BenchmarkBeside(b *testing.B) {
+	const history = 128
+	for _, name := range benchModels {
+		b.Run("model="+name, func(b *testing.B) {
+			m := openBench(b, name, options{}, 256)
+			for _, streams := range []int{1, 4} {
+				for _, before := range []int{0, 1024, 2048} {
+					for _, chunk := range []int{0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64} {
+						name := fmt.Sprintf("streams=%d/before=%d/chunk=%d", streams, before, chunk)
+						b.Run(name, func(b *testing.B) {
+							benchBeside(b, m, streams, history, before, chunk)
+						})
+					}
+				}
+			}
+		})
+	}
+}
+
+func benchBeside(b *testing.B, m *Model, streams, history, before, chunk int) {
+	var tokens, lens, starts, tables, picks []int32
+	for i := range streams {
+		tokens, lens = append(tokens, int32(100+i)), append(lens, 1)
+		starts, picks = append(starts, int32(history)), append(picks, int32(i))
+		tables = append(tables, consecutive(100+8*i, history+1)...)
+	}
+	if chunk > 0 {
+		tokens, lens = append(tokens, randomTokens(1, chunk, m.Vocab())...), append(lens, int32(chunk))
+		starts, tables = append(starts, int32(before)), append(tables, consecutive(0, before+chunk)...)
+	}
+	best := make([]int32, streams)
+	for b.Loop() {
+		if err := m.Step(tokens, lens, starts, tables, tables, nil, nil, picks, best); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkStreams is a prompt of 512 tokens for each of some streams, in one step, and then 64
 // greedy tokens of each: what benchdata/peers/run shapes asks of other engines too. It takes the
 // model folder that LOADSTONE_BENCH_FOLDER names.
@@ -140,7 +180,7 @@ func BenchmarkKV(b *testing.B) {
 	for _, name := range benchModels {
 		for _, kv := range []string{"f32", "f16", "q8", "q4"} {
 			b.Run(fmt.Sprintf("model=%s/kv=%s", name, kv), func(b *testing.B) {
-				m := openBench(b, name, options{kv: kv}, 1024/benchBlock+1)
+				m := openBench(b, name, options{Options: Options{KV: kv}}, 1024/benchBlock+1)
 				ids := randomTokens(1, 512, m.Vocab())
 				b.Run("prompt=512", func(b *testing.B) {
 					for b.Loop() {

@@ -152,7 +152,10 @@ int ls_load_layer(ls_model *m, int32_t sliding, int32_t rotates, char *err, size
   });
 }
 
-void ls_loaded(ls_model *m) { m->weights.reset(); }
+void ls_loaded(ls_model *m) {
+  m->rounds = m->weights->rounds();
+  m->weights.reset();
+}
 
 int64_t ls_bytes_read(const ls_model *m) { return m->weights->bytes_read(); }
 
@@ -225,6 +228,8 @@ const char *ls_kv_format(const ls_model *m) {
   }
   return m->kv.bits == 32 ? "f32" : m->kv.bits == 16 ? "f16" : m->kv.bits == 8 ? "q8" : "q4";
 }
+
+int32_t ls_activation_bits(const ls_model *m) { return m->rounds ? m->config.activation_bits : 0; }
 
 void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *sliding) {
   *global = *sliding = 0;

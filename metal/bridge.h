@@ -38,6 +38,7 @@ typedef struct {
   int32_t tied;    // the head is the embedding even where lm_head.weight exists
   int32_t native;  // keep weights as stored (GPU); else widen all to float32
   int32_t kv_bits; // of an element of the KV cache: 32, 16, 8, 4, or 0: as the activations
+  int32_t activation_bits; // 8 or 16, to which the CPU kernels round for quantised weights
   int32_t graph;   // MLX's operations only (GPU); else our own CPU kernels where they are faster
   int32_t gelu;    // the activation is GELU in its tanh form, else SiLU
   int32_t norms_minus_one; // the tensors hold the factors of norms minus 1
@@ -95,6 +96,8 @@ int64_t ls_decode_bytes(const ls_model *m);
 void ls_kv_bytes_per_token(const ls_model *m, int64_t *global, int64_t *sliding);
 // f32, f16, bf16, q8 or q4.
 const char *ls_kv_format(const ls_model *m);
+// The bits to which activations are rounded: 8, 16, or 0 where they are not.
+int32_t ls_activation_bits(const ls_model *m);
 // Global layers get blocks, sliding ones window slots, each of block_tokens tokens.
 int ls_kv_alloc(ls_model *m, int32_t blocks, int32_t window_slots, int32_t block_tokens, char *err,
                 size_t errlen);
@@ -128,12 +131,12 @@ int ls_matmul(int32_t n, const float *a, const float *b, float *c, char *err, si
 int ls_reference_matmul(int32_t n, const float *a, const float *b, float *c, char *err,
                         size_t errlen);
 // y = x W^T by the kernels for quantised weights, as MLX stores these. x is m x columns, y m x
-// rows. The product is done times times; seconds is the time of all of them, without the packing
-// before.
+// rows; x is rounded to 8 or 16 bits. The product is done times times; seconds is the time of all
+// of them, without the packing before.
 int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases,
                          int32_t rows, int32_t columns, int32_t group, int32_t bits, const float *x,
-                         int32_t m, float *y, int32_t times, double *seconds, char *err,
-                         size_t errlen);
+                         int32_t m, int32_t activation_bits, float *y, int32_t times,
+                         double *seconds, char *err, size_t errlen);
 // The same for rows x columns weights of 16 bits: bfloat16 where brain is not 0, else float16.
 int ls_half_product(const uint16_t *words, int32_t brain, int32_t rows, int32_t columns,
                     const float *x, int32_t m, float *y, int32_t times, double *seconds, char *err,

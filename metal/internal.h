@@ -131,6 +131,7 @@ struct Linear {
   std::shared_ptr<const quant::Packed> packed;
   std::shared_ptr<const half::Packed> halves;
   std::optional<array> bias; // outputs
+  bool fine = false;   // packed, quantised: it is multiplied with activations of 16 bits, not 8
   bool steady = false; // its products never go to OpenBLAS, which sums many rows in another order
 
   array operator()(const array &x) const; // by MLX's operations
@@ -181,6 +182,8 @@ public:
   // the CPU kernels.
   Linear exact(const std::string &name, int out, int in);
   int64_t bytes_read() const { return bytes_read_; }
+  // Whether there are weights whose products round activations.
+  bool rounds() const { return rounds_; }
 
 private:
   const ls_tensor &find(const std::string &name) const;
@@ -193,6 +196,7 @@ private:
   std::unordered_map<std::string, ls_tensor> tensors_;
   Arena memory_;
   int64_t bytes_read_ = 0;
+  bool rounds_ = false;
 };
 
 // This package's own CPU kernels, in float32 and on the CPU stream.
@@ -220,6 +224,7 @@ struct ls_model {
   ls::mx::Dtype kv_dtype; // of the cache
   ls::KVFormat kv;        // of the bytes of the cache; CPU kernels only
   int block_tokens = 0;
+  bool rounds = false;                  // products round activations
   std::string broken;                   // the reason why nothing more can be computed
   std::unique_ptr<ls::Weights> weights; // set while they are loaded
 

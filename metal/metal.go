@@ -28,7 +28,8 @@
 // Quantised weights stay quantised: MLX multiplies them there with scalar loops on one thread, so a
 // step is one MLX primitive of our own, with products of bytes by AVX-512 VNNI, AVX-VNNI, AVX2, NEON
 // or plain C++ (LOADSTONE_ISA; loadstone version says which), all the same to the last bit.
-// Activations are rounded to 8 bits in blocks of 32, which costs 0.2 % of perplexity. A weight is one
+// Activations are rounded to 8 bits in blocks of 32, which costs 0.4 % of perplexity, or to 16, which
+// costs nothing that can be measured (TestAgreement of server/service). A weight is one
 // stream of lines, a thread reads a share of its own from end to end, and nothing is woken between
 // two products, so the processor foresees what is read. One stream reads weights and KV at 61 %
 // (SmolLM2; weights alone 58) and 79 % (Gemma) of the 62 GB/s that both cores of an EPYC with AVX-512
@@ -69,6 +70,23 @@
 package metal
 
 import "errors"
+
+// Options say how a network is computed.
+type Options struct {
+	// The format of the KV cache: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64 along
+	// head_dim), or auto, which "" stands for: the format that the network computes in.
+	KV string
+
+	// The bits to which the CPU kernels round activations, in blocks of 32, for products with
+	// quantised weights: 8, which 0 stands for, or 16. With 16 the network computes what float32
+	// would to about four digits. A product of one row takes 2 to 15 % longer then, as it waits for
+	// its weight; one of many rows, as those of prompts are, twice as long.
+	Activations int
+
+	// Progress, unless it is nil, is called now and then with the bytes of the weights that have been
+	// read and with all their bytes.
+	Progress func(done, total int64)
+}
 
 // ErrUnavailable says that this binary was built without MLX.
 var ErrUnavailable = errors.New(

@@ -50,6 +50,7 @@ type Model struct {
 	kvGlobal    int         // bytes per token in the global layers
 	kvSliding   int         // bytes per token in the sliding layers
 	kvFormat    string
+	activations int   // bits
 	weights     int64 // bytes
 	blocks      int
 	windowSlots int
@@ -60,13 +61,7 @@ type Model struct {
 // Open loads the network in dir, a folder as package checkpoint reads it, whose weights are
 // float32, float16, bfloat16 or affine-quantised. On a CPU all but float32 are packed for our
 // kernels.
-//
-// kv is the format of the KV cache: f32, f16, on a CPU also q8 or q4 (8 or 4 bits in groups of 64
-// along head_dim), or auto, the format that the network computes in. progress, unless it is nil, is
-// called now and then with the bytes of the weights that have been read and with all their bytes.
-func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {
-	return open(dir, options{kv: kv, progress: progress})
-}
+func Open(dir string, o Options) (*Model, error) { return open(dir, options{Options: o}) }
 
 // kvBits has the bits of an element in each format of the cache; 0 is the format of the
 // activations.
@@ -74,17 +69,22 @@ var kvBits = map[string]C.int32_t{"": 0, "auto": 0, "f32": 32, "f16": 16, "q8": 
 
 // options let tests and benchmarks run on a CPU what otherwise only a GPU runs.
 type options struct {
+	Options
 	native bool // keep weights as stored
 	graph  bool // MLX's operations only, none of our CPU kernels
-	kv     string
-
-	progress func(done, total int64)
 }
 
 func open(dir string, opt options) (*Model, error) {
-	if _, ok := kvBits[opt.kv]; !ok {
+	if _, ok := kvBits[opt.KV]; !ok {
 		return nil, fmt.Errorf("mlx: unknown KV format %q; there are auto, f32, f16, q8 and q4",
-			opt.kv)
+			opt.KV)
+	}
+	switch opt.Activations {
+	case 0:
+		opt.Activations = 8
+	case 8, 16:
+	default:
+		return nil, fmt.Errorf("mlx: activations of %d bits; there are 8 and 16", opt.Activations)
 	}
 	w, err := openWeights(dir)
 	if err != nil {
@@ -116,7 +116,8 @@ func bridgeConfig(cfg *checkpoint.Config, opt options) C.ls_config {
 		window:          C.int32_t(cfg.SlidingWindow),
 		tied:            cbool(cfg.TieEmbeddings),
 		native:          cbool(opt.native || gpu),
-		kv_bits:         kvBits[opt.kv],
+		kv_bits:         kvBits[opt.KV],
+		activation_bits: C.int32_t(opt.Activations),
 		graph:           cbool(opt.native || opt.graph || gpu),
 		gelu:            cbool(cfg.GELU),
 		norms_minus_one: cbool(cfg.NormsMinusOne),
@@ -145,8 +146,8 @@ func (m *Model) load(w *mapping, opt options) error {
 		if err := call(f); err != nil {
 			return err
 		}
-		if opt.progress != nil {
-			opt.progress(int64(C.ls_bytes_read(m.h)), w.bytes)
+		if opt.Progress != nil {
+			opt.Progress(int64(C.ls_bytes_read(m.h)), w.bytes)
 		}
 		return nil
 	}
@@ -181,6 +182,7 @@ func (m *Model) load(w *mapping, opt options) error {
 	C.ls_kv_bytes_per_token(m.h, &global, &sliding)
 	m.kvGlobal, m.kvSliding = int(global), int(sliding)
 	m.kvFormat = C.GoString(C.ls_kv_format(m.h))
+	m.activations = int(C.ls_activation_bits(m.h))
 	m.weights = int64(C.ls_weight_bytes(m.h))
 	return nil
 }
@@ -225,6 +227,10 @@ func (m *Model) KVBytesPerToken() (global, sliding int) { return m.kvGlobal, m.k
 
 // KVFormat is how the cache is stored: f32, f16, bf16, q8 or q4.
 func (m *Model) KVFormat() string { return m.kvFormat }
+
+// ActivationBits is to how many bits activations are rounded for products with quantised weights: 8
+// or 16, or 0 where nothing is rounded, as on a GPU and with other weights.
+func (m *Model) ActivationBits() int { return m.activations }
 
 var errClosed = errors.New("mlx: the model is closed")
 

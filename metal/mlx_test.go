@@ -44,13 +44,13 @@ var variants = []variant{
 	{"gemma/graph", tinyGemma, options{graph: true}},
 	{"odd/kernels", tinyOdd, options{}},
 	{"odd/graph", tinyOdd, options{graph: true}},
-	{"llama/kernels/f16", tinyLlama, options{kv: "f16"}},
-	{"gemma/kernels/f16", tinyGemma, options{kv: "f16"}},
-	{"gemma/graph/f16", tinyGemma, options{graph: true, kv: "f16"}},
-	{"llama/kernels/q8", tinyLlama, options{kv: "q8"}},
-	{"gemma/kernels/q8", tinyGemma, options{kv: "q8"}},
-	{"llama/kernels/q4", tinyLlama, options{kv: "q4"}},
-	{"gemma/kernels/q4", tinyGemma, options{kv: "q4"}},
+	{"llama/kernels/f16", tinyLlama, options{Options: Options{KV: "f16"}}},
+	{"gemma/kernels/f16", tinyGemma, options{Options: Options{KV: "f16"}}},
+	{"gemma/graph/f16", tinyGemma, options{Options: Options{KV: "f16"}, graph: true}},
+	{"llama/kernels/q8", tinyLlama, options{Options: Options{KV: "q8"}}},
+	{"gemma/kernels/q8", tinyGemma, options{Options: Options{KV: "q8"}}},
+	{"llama/kernels/q4", tinyLlama, options{Options: Options{KV: "q4"}}},
+	{"gemma/kernels/q4", tinyGemma, options{Options: Options{KV: "q4"}}},
 }
 
 func init() {
@@ -155,7 +155,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 						rows := step(t, m, []*sequence{s}, []int{min(chunk, n-s.done)})
 						got = append(got, rows...)
 					}
-					compareWithin(t, within(v.opt.kv),
+					compareWithin(t, within(v.opt.KV),
 						fmt.Sprintf("chunks of %d, %s blocks", chunk, name), got, want)
 				}
 			}
@@ -163,7 +163,7 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 			for _, chunk := range []int{1, 5} {
 				other := openTiny(t, v.make(), v.opt)
 				got := stepInFewSlots(t, other, ids, table(0, 1), chunk)
-				compareWithin(t, within(v.opt.kv),
+				compareWithin(t, within(v.opt.KV),
 					fmt.Sprintf("chunks of %d, few window slots", chunk), got, want)
 			}
 
@@ -177,8 +177,8 @@ func TestStepIsTheSameHoweverItIsCut(t *testing.T) {
 			prefill := &sequence{ids: randomTokens(6, 20, m.Vocab()), table: table(16, 1)}
 			rows := step(t, m, []*sequence{decode, s, prefill, shared}, []int{1, n - 9, 20, n - 8})
 			got = append(got, rows[1:1+n-9]...)
-			compareWithin(t, within(v.opt.kv), "in a batch", got, want)
-			compareWithin(t, within(v.opt.kv), "on shared blocks", rows[len(rows)-(n-8):], want[8:])
+			compareWithin(t, within(v.opt.KV), "in a batch", got, want)
+			compareWithin(t, within(v.opt.KV), "on shared blocks", rows[len(rows)-(n-8):], want[8:])
 		})
 	}
 }
@@ -229,7 +229,7 @@ func TestKernelsMatchGraph(t *testing.T) {
 		for _, kv := range []string{"f32", "f16"} {
 			var rows [2][][]float32
 			for i, graph := range []bool{false, true} {
-				m := openTiny(t, c, options{graph: graph, kv: kv})
+				m := openTiny(t, c, options{Options: Options{KV: kv}, graph: graph})
 				if err := m.AllocKV(4, 4, 32); err != nil {
 					t.Fatal(err)
 				}
@@ -258,7 +258,7 @@ func TestKVFormats(t *testing.T) {
 			{"q8", func(n, groups int) int { return n + 4*groups }, 1},
 			{"q4", func(n, groups int) int { return n/2 + 4*groups }, 12},
 		} {
-			m := openTiny(t, c, options{kv: f.kv})
+			m := openTiny(t, c, options{Options: Options{KV: f.kv}})
 			vectors := 2 * m.cfg.Layers * m.cfg.KVHeads
 			global, sliding := m.KVBytesPerToken()
 			want := f.bytes(vectors*m.cfg.HeadDim, vectors*((m.cfg.HeadDim+63)/64))
@@ -285,7 +285,7 @@ func TestKVFormats(t *testing.T) {
 func TestUnknownKVFormats(t *testing.T) {
 	dir := tinyLlama().write(t)
 	for kv, want := range map[string]string{"q5": "unknown KV format", "q8": "for the CPU"} {
-		m, err := open(dir, options{kv: kv, graph: true})
+		m, err := open(dir, options{Options: Options{KV: kv}, graph: true})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", kv, err, want)
 			m.Close()
@@ -331,7 +331,7 @@ func TestStepIsExact(t *testing.T) {
 }
 
 func stepIsExact(t *testing.T, dir, kv string, n int) {
-	m, err := open(dir, options{kv: kv})
+	m, err := open(dir, options{Options: Options{KV: kv}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +417,7 @@ func TestRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compareWithin(t, within(v.opt.kv), v.name,
+		compareWithin(t, within(v.opt.KV), v.name,
 			slices.Collect(slices.Chunk(logits, m.Vocab())), [][]float32{want[5], want[19]})
 
 		table = []int32{3, 0}
@@ -426,7 +426,7 @@ func TestRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := step(t, m, []*sequence{{ids: ids, table: []int32{3, 0, 2}, done: 12}}, []int{8})
-		compareWithin(t, within(v.opt.kv), v.name+" after a step without rows", got, want[12:])
+		compareWithin(t, within(v.opt.KV), v.name+" after a step without rows", got, want[12:])
 	}
 }
 
@@ -451,7 +451,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 				}
 			}
 			copied := &sequence{ids: ids, table: []int32{5, 3, 4}, done: 13}
-			compareWithin(t, within(v.opt.kv), "on copies",
+			compareWithin(t, within(v.opt.KV), "on copies",
 				step(t, m, []*sequence{copied}, []int{11}), want[13:])
 
 			// The same is done by reading and writing, into another model with the same weights.
@@ -472,7 +472,7 @@ func TestKVCopyReadWrite(t *testing.T) {
 				}
 			}
 			restored := &sequence{ids: ids, table: []int32{4, 1, 0}, done: 13}
-			compareWithin(t, within(v.opt.kv), "after a restore",
+			compareWithin(t, within(v.opt.KV), "after a restore",
 				step(t, other, []*sequence{restored}, []int{11}), want[13:])
 		})
 	}

@@ -39,13 +39,15 @@ static double product(const Linear &w, const float *x, int m, float *y, int time
 
 int ls_quantised_product(const uint32_t *words, const float *scales, const float *biases,
                          int32_t rows, int32_t columns, int32_t group, int32_t bits, const float *x,
-                         int32_t m, float *y, int32_t times, double *seconds, char *err,
-                         size_t errlen) {
+                         int32_t m, int32_t activation_bits, float *y, int32_t times,
+                         double *seconds, char *err, size_t errlen) {
   return guard(err, errlen, [&] {
     Arena memory;
     const auto packed = std::make_shared<quant::Packed>(
         quant::pack(words, scales, biases, rows, columns, group, bits, memory));
-    *seconds = product({.outputs = rows, .inputs = columns, .packed = packed}, x, m, y, times);
+    const Linear w{
+        .outputs = rows, .inputs = columns, .packed = packed, .fine = activation_bits == 16};
+    *seconds = product(w, x, m, y, times);
   });
 }
 

@@ -31,12 +31,13 @@ public:
   template <typename F>
   void fill(int rows, int columns, const std::vector<const Linear *> &weights, F &&make) {
     rows_ = rows, columns_ = columns;
-    bool quantised = false, halves = false, plain = false;
+    bool quantised = false, halves = false, plain = false, fine = false;
     for (const Linear *w : weights) {
+      fine = fine || w->fine;
       (w->packed ? quantised : w->halves ? halves : plain) = true;
     }
     if (quantised) {
-      quantised_.resize(rows, columns);
+      quantised_.resize(rows, columns, fine);
     }
     if (halves) {
       halves_.resize(rows, columns);

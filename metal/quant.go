@@ -51,10 +51,10 @@ type affine struct {
 	scales, biases             []float32
 }
 
-// product computes y = x W^T by the CPU kernels, times times. x has rows of w.columns elements, y
-// rows of w.rows. It returns the seconds that the products took, without the packing of w before
-// them.
-func (w *affine) product(x, y []float32, times int) (seconds float64, err error) {
+// product computes y = x W^T by the CPU kernels, times times, with activations of 8 or 16 bits. x
+// has rows of w.columns elements, y rows of w.rows. It returns the seconds that the products took,
+// without the packing of w before them.
+func (w *affine) product(x []float32, bits int, y []float32, times int) (seconds float64, err error) {
 	m, groups := len(x)/w.columns, w.columns/w.group
 	if m < 1 || len(x) != m*w.columns || len(y) != m*w.rows ||
 		len(w.words) != w.rows*w.columns*w.bits/32 ||
@@ -66,7 +66,7 @@ func (w *affine) product(x, y []float32, times int) (seconds float64, err error)
 			return C.ls_quantised_product(
 				(*C.uint32_t)(&w.words[0]), (*C.float)(&w.scales[0]), (*C.float)(&w.biases[0]),
 				C.int32_t(w.rows), C.int32_t(w.columns), C.int32_t(w.group), C.int32_t(w.bits),
-				(*C.float)(&x[0]), C.int32_t(m), (*C.float)(&y[0]),
+				(*C.float)(&x[0]), C.int32_t(m), C.int32_t(bits), (*C.float)(&y[0]),
 				C.int32_t(times), (*C.double)(&seconds), e, n)
 		})
 	})

@@ -119,19 +119,24 @@ bool use(const char *name);
 // All those that were compiled, best first.
 std::vector<const Isa *> all();
 
-// Rows of activations, as whole numbers with a scale for each block.
+// Rows of activations, as whole numbers of 8 bits, or where they are fine of 16, with a scale for
+// each block.
 class Rows {
 public:
-  void resize(int rows, int columns);
+  void resize(int rows, int columns, bool fine);
   // Quantises row r.
   void set(int r, const float *x);
   // Multiplies panels from..to-1 of w with all rows, into y, rows x ldy. The first column of y is
   // the first output of panel from.
   void multiply(const Packed &w, int from, int to, float *y, int ldy) const;
 
+  struct Row;
+
 private:
+  Row row(int r);
   int columns_ = 0;
-  Parts parts_; // the size of a tile is the index of its kernel
+  bool fine_ = false;
+  Parts parts_; // of rows of 8 bits; the size of a tile is the index of its kernel
   std::vector<int8_t> x_;
   std::vector<float> scale_, sum_;
   std::vector<int32_t> start_[3];

@@ -51,10 +51,15 @@ func randomAffine(rng *rand.Rand, rows, columns, group, bits int, symmetric bool
 }
 
 // exactProduct computes in float64 what the kernels are to compute: activations, rounded to
-// multiples of a 127th of the largest in their block of 32, times the elements of the weight. bound
-// is how far float32 may be from it: each block adds a product and perhaps one for its bias; each
-// product is rounded three times, and every sum once.
-func exactProduct(w *affine, x []float32) (y, bound []float64) {
+// multiples of a 127th of the largest in their block of 32 (with 16 bits, of a 127 x 254th), times
+// the elements of the weight. bound is how far float32 may be from it: each block adds a product
+// and perhaps one for its bias; each product is rounded three times, and every sum once. With 16
+// bits all of that is done twice, for numbers that may be larger than their sum.
+func exactProduct(w *affine, x []float32, activations int) (y, bound []float64) {
+	steps := float32(127)
+	if activations == 16 {
+		steps *= 254
+	}
 	q := make([]float64, len(x))
 	for b := 0; b < len(x); b += 32 {
 		high := float32(0)
@@ -62,7 +67,7 @@ func exactProduct(w *affine, x []float32) (y, bound []float64) {
 			high = max(high, float32(math.Abs(float64(v))))
 		}
 		for i := b; i < b+32 && high > 0; i++ {
-			q[i] = math.RoundToEven(float64(x[i]*(127/high))) * float64(high/127)
+			q[i] = math.RoundToEven(float64(x[i]*(steps/high))) * float64(high/steps)
 		}
 	}
 	element := func(row, column int) (scaled, bias float64) {
@@ -78,6 +83,9 @@ func exactProduct(w *affine, x []float32) (y, bound []float64) {
 	y = make([]float64, len(x)/w.columns*w.rows)
 	bound = make([]float64, len(y))
 	roundings := 0x1p-24 * float64(2*w.columns/32+3)
+	if activations == 16 {
+		roundings *= 2
+	}
 	for n := range w.rows {
 		for k := range w.columns {
 			scaled, bias := element(n, k)
@@ -92,10 +100,11 @@ func exactProduct(w *affine, x []float32) (y, bound []float64) {
 }
 
 // quantisedProduct is a weight with rows of activations x, and with the products y of the scalar
-// kernels, one row at a time.
+// kernels, one row at a time, with activations of 8 and of 16 bits.
 type quantisedProduct struct {
-	w    *affine
-	x, y []float32
+	w *affine
+	x []float32
+	y map[int][]float32
 }
 
 // quantisedProducts returns products with all widths and groups, both kinds of bias, numbers of
@@ -113,27 +122,14 @@ func quantisedProducts(t *testing.T) (all []quantisedProduct) {
 				shapes := [][2]int{{39, 256}, {1, 128}, {15, 128}, {16, 384}, {33, 640}}
 				for _, shape := range shapes {
 					w := randomAffine(rng, shape[0], shape[1], group, bits, symmetric)
-					p := quantisedProduct{w: w}
-					p.x, p.y = make([]float32, maxRows*p.w.columns),
-						make([]float32, maxRows*p.w.rows)
+					p := quantisedProduct{w, make([]float32, maxRows*w.columns), map[int][]float32{}}
 					for i := range p.x {
 						p.x[i] = float32(rng.NormFloat64() * math.Exp2(float64(rng.IntN(8))))
 					}
 					clear(p.x[:32])
-					for m := range maxRows {
-						x, y := p.x[m*p.w.columns:][:p.w.columns], p.y[m*p.w.rows:][:p.w.rows]
-						if _, err := p.w.product(x, y, 1); err != nil {
-							t.Fatal(err)
-						}
-					}
-					want, bound := exactProduct(p.w, p.x)
-					for i, v := range want {
-						if off := math.Abs(v - float64(p.y[i])); !(off <= bound[i]) {
-							t.Fatalf("%d bits, groups of %d, symmetric %t, %v: "+
-								"row %d element %d is %v, want %v within %.2g", bits, group,
-								symmetric,
-								shape, i/p.w.rows, i%p.w.rows, p.y[i], v, bound[i])
-						}
+					for _, activations := range []int{8, 16} {
+						p.byScalars(t, activations, fmt.Sprintf("%d bits, groups of %d, symmetric %t, %v",
+							bits, group, symmetric, shape))
 					}
 					all = append(all, p)
 				}
@@ -143,6 +139,27 @@ func quantisedProducts(t *testing.T) (all []quantisedProduct) {
 	return all
 }
 
+// byScalars makes the products by the scalar kernels, with activations of so many bits.
+func (p *quantisedProduct) byScalars(t *testing.T, activations int, name string) {
+	t.Helper()
+	w := p.w
+	got := make([]float32, len(p.x)/w.columns*w.rows)
+	for m := range len(p.x) / w.columns {
+		x, y := p.x[m*w.columns:][:w.columns], got[m*w.rows:][:w.rows]
+		if _, err := w.product(x, activations, y, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, bound := exactProduct(w, p.x, activations)
+	for i, v := range want {
+		if off := math.Abs(v - float64(got[i])); !(off <= bound[i]) {
+			t.Fatalf("%s, activations of %d bits: row %d element %d is %v, want %v within %.2g",
+				name, activations, i/w.rows, i%w.rows, got[i], v, bound[i])
+		}
+	}
+	p.y[activations] = got
+}
+
 // Every kernel of every instruction set gives the same as the scalar ones to the last bit, however
 // many rows are beside a row. So an answer is the same in every batch, and on every processor on
 // which the rest of a layer gives the same.
@@ -150,17 +167,19 @@ func TestQuantisedProduct(t *testing.T) {
 	all := quantisedProducts(t)
 	eachInstructionSet(t, func(t *testing.T, isa string) {
 		for _, p := range all {
-			for m := 1; m <= len(p.x)/p.w.columns; m++ {
-				y := make([]float32, m*p.w.rows)
-				if _, err := p.w.product(p.x[:m*p.w.columns], y, 1); err != nil {
-					t.Fatal(err)
-				}
-				for i, v := range y {
-					if math.Float32bits(v) != math.Float32bits(p.y[i]) {
-						t.Fatalf("%d bits, groups of %d, %d x %d: "+
-							"row %d of %d, element %d is %v, by the scalar kernels alone %v",
-							p.w.bits,
-							p.w.group, p.w.rows, p.w.columns, i/p.w.rows, m, i%p.w.rows, v, p.y[i])
+			for activations, want := range p.y {
+				for m := 1; m <= len(p.x)/p.w.columns; m++ {
+					y := make([]float32, m*p.w.rows)
+					if _, err := p.w.product(p.x[:m*p.w.columns], activations, y, 1); err != nil {
+						t.Fatal(err)
+					}
+					for i, v := range y {
+						if math.Float32bits(v) != math.Float32bits(want[i]) {
+							t.Fatalf("%d bits, groups of %d, %d x %d, activations of %d bits: "+
+								"row %d of %d, element %d is %v, by the scalar kernels alone %v",
+								p.w.bits, p.w.group, p.w.rows, p.w.columns, activations,
+								i/p.w.rows, m, i%p.w.rows, v, want[i])
+						}
 					}
 				}
 			}
@@ -172,7 +191,7 @@ func TestQuantisedProduct(t *testing.T) {
 func TestQuantisedProductRefusesInfinity(t *testing.T) {
 	w := randomAffine(rand.New(rand.NewPCG(7, 3)), 16, 32, 32, 4, true)
 	w.scales[3] = float32(math.Inf(1))
-	if _, err := w.product(make([]float32, 32), make([]float32, 16), 1); err == nil {
+	if _, err := w.product(make([]float32, 32), 8, make([]float32, 16), 1); err == nil {
 		t.Error("an infinite scale is accepted")
 	}
 }
@@ -194,18 +213,21 @@ func BenchmarkQuantisedProduct(b *testing.B) {
 				for i := range x {
 					x[i] = float32(rng.NormFloat64())
 				}
-				b.Run(fmt.Sprintf("isa=%s/bits=%d/rows=%d", isa, bits, m), func(b *testing.B) {
-					seconds, err := w.product(x, y, b.N)
-					if err != nil {
-						b.Fatal(err)
-					}
-					each := seconds / float64(b.N)
-					// Packed, a symmetric weight has scales in float16 and no biases.
-					bytes := float64(4*len(w.words) + 2*len(w.scales))
-					b.ReportMetric(each*1e9, "ns/op")
-					b.ReportMetric(bytes/each/1e9, "GB/s")
-					b.ReportMetric(2*float64(m*w.rows*w.columns)/each/1e9, "GOP/s")
-				})
+				for _, activations := range []int{8, 16} {
+					name := fmt.Sprintf("isa=%s/bits=%d/rows=%d/activations=%d", isa, bits, m, activations)
+					b.Run(name, func(b *testing.B) {
+						seconds, err := w.product(x, activations, y, b.N)
+						if err != nil {
+							b.Fatal(err)
+						}
+						each := seconds / float64(b.N)
+						// Packed, a symmetric weight has scales in float16 and no biases.
+						bytes := float64(4*len(w.words) + 2*len(w.scales))
+						b.ReportMetric(each*1e9, "ns/op")
+						b.ReportMetric(bytes/each/1e9, "GB/s")
+						b.ReportMetric(2*float64(m*w.rows*w.columns)/each/1e9, "GOP/s")
+					})
+				}
 			}
 		}
 	}

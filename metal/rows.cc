@@ -3,6 +3,9 @@
 // Activations as whole numbers. They are quantised by blocks of 32, whatever the groups of the
 // weight are: the sum of a block's products has to be scaled anyway, and with a scale for each
 // block one large activation takes precision from no more than 31 others.
+//
+// A row of 16 bits is two rows of 8, the high one and the low one, whose products are added at the
+// end. So the kernels know of 8 bits alone, and a step that waits for its weights has time for it.
 
 #include "quant.h"
 #include "simd.h"
@@ -16,11 +19,16 @@ namespace quant {
 using simd::vf;
 using simd::vi;
 
-void Rows::resize(int rows, int columns) {
-  columns_ = columns;
-  parts_.cut(rows, isa().tiles.data());
-  const size_t blocks = size_t(rows) * columns / block;
-  x_.resize(size_t(rows) * columns);
+// The parts of 16 bits: an activation is scale (254 high + low), both in -127..127, since some
+// kernels cannot take -128.
+constexpr int high_unit = 254;
+
+void Rows::resize(int rows, int columns, bool fine) {
+  columns_ = columns, fine_ = fine;
+  const int all = fine ? 2 * rows : rows;
+  parts_.cut(all, isa().tiles.data());
+  const size_t blocks = size_t(all) * columns / block;
+  x_.resize(size_t(all) * columns);
   scale_.resize(blocks), sum_.resize(blocks);
   for (auto &s : start_) {
     s.resize(blocks);
@@ -29,46 +37,95 @@ void Rows::resize(int rows, int columns) {
 
 typedef int8_t vc __attribute__((vector_size(16)));
 
-LS_CLONES static void quantise(const float *x, int blocks, int step, int8_t *q, float *scale,
-                               float *sum, int32_t *start4, int32_t *start5, int32_t *start8) {
-  for (int b = 0; b < blocks; b++, x += block, q += size_t(step) * block) {
-    vf half[2];
-    vi whole[2];
-    for (int i = 0; i < 2; i++) {
-      half[i] = simd::load(x + 16 * i);
+// Where the blocks of a row of 8 bits lie: block b is number b x step of each array.
+struct Rows::Row {
+  int step;
+  int8_t *x;
+  float *scale, *sum;
+  int32_t *start4, *start5, *start8;
+};
+
+// Rounds to nearest, ties to even, by adding and subtracting 1.5 x 2^23. All of x are above lowest.
+// The comparison with it never changes a number. It keeps compilers from making one operation, with
+// one rounding, of the product before and the sum, so that the whole number is the same everywhere.
+LS_INLINE vf round(vf x, float lowest) {
+  const vf magic = vf{} + 12582912.0f;
+  return simd::larger(x, vf{} + lowest) + magic - magic;
+}
+
+// Writes block b, whole numbers of 8 bits whose unit is scale.
+LS_INLINE void put(const Rows::Row &row, int b, const vf whole[2], float scale) {
+  const size_t at = size_t(b) * row.step;
+  vi sum = {};
+  for (int i = 0; i < 2; i++) {
+    const vi w = __builtin_convertvector(whole[i], vi);
+    const vc bytes = __builtin_convertvector(w, vc);
+    std::memcpy(row.x + at * block + 16 * i, &bytes, 16);
+    sum += w;
+  }
+  const int32_t n = simd::total(sum);
+  row.scale[at] = scale;
+  row.sum[at] = scale * float(n);
+  row.start4[at] = -8 * n, row.start5[at] = -16 * n, row.start8[at] = -128 * n;
+}
+
+LS_INLINE float largest(const vf x[2]) {
+  return simd::top(simd::larger(simd::abs(x[0]), simd::abs(x[1])));
+}
+
+LS_CLONES static void quantise(const float *x, int blocks, const Rows::Row &row) {
+  for (int b = 0; b < blocks; b++, x += block) {
+    vf v[2] = {simd::load(x), simd::load(x + 16)};
+    const float max = largest(v), inv = max > 0 ? 127 / max : 0;
+    for (vf &half : v) {
+      half = round(half * inv, -127.5f);
     }
-    const float max = simd::top(simd::larger(simd::abs(half[0]), simd::abs(half[1])));
-    const float s = max / 127, inv = max > 0 ? 127 / max : 0;
-    for (int i = 0; i < 2; i++) {
-      // Adding and subtracting 1.5 x 2^23 rounds to nearest, ties to even. The comparison before it
-      // never changes the number. It keeps compilers from making one operation, with one rounding,
-      // of product and sum, so that the whole number is the same everywhere.
-      const vf magic = vf{} + 12582912.0f, scaled = simd::larger(half[i] * inv, vf{} - 127.5f);
-      whole[i] = __builtin_convertvector(scaled + magic - magic, vi);
-      const vc bytes = __builtin_convertvector(whole[i], vc);
-      std::memcpy(q + 16 * i, &bytes, 16);
-    }
-    const int32_t n = simd::total(whole[0] + whole[1]);
-    const size_t at = size_t(b) * step;
-    scale[at] = s;
-    sum[at] = s * float(n);
-    start4[at] = -8 * n, start5[at] = -16 * n, start8[at] = -128 * n;
+    put(row, b, v, max / 127);
   }
 }
 
-void Rows::set(int r, const float *x) {
+LS_CLONES static void quantise_fine(const float *x, int blocks, const Rows::Row &high,
+                                    const Rows::Row &low) {
+  constexpr float units = 127 * high_unit;
+  for (int b = 0; b < blocks; b++, x += block) {
+    const vf v[2] = {simd::load(x), simd::load(x + 16)};
+    const float max = largest(v), inv = max > 0 ? units / max : 0, scale = max / units;
+    vf h[2], l[2];
+    for (int i = 0; i < 2; i++) {
+      const vf whole = round(v[i] * inv, -units - 0.5f);
+      h[i] = round(whole * (1.0f / high_unit), -127.5f);
+      l[i] = whole - h[i] * high_unit; // exact
+    }
+    put(high, b, h, scale * high_unit);
+    put(low, b, l, scale);
+  }
+}
+
+// Returns row r of those of 8 bits.
+Rows::Row Rows::row(int r) {
   const Parts::Part &p = parts_.of(r);
+  const size_t at = size_t(p.first) * (columns_ / block) + (r - p.first);
+  return {p.rows,           x_.data() + at * block, scale_.data() + at,    sum_.data() + at,
+          start_[0].data() + at, start_[1].data() + at,  start_[2].data() + at};
+}
+
+void Rows::set(int r, const float *x) {
   const int blocks = columns_ / block;
-  const size_t at = size_t(p.first) * blocks + (r - p.first);
-  quantise(x, blocks, p.rows, x_.data() + at * block, scale_.data() + at, sum_.data() + at,
-           start_[0].data() + at, start_[1].data() + at, start_[2].data() + at);
+  if (fine_) {
+    quantise_fine(x, blocks, row(2 * r), row(2 * r + 1));
+  } else {
+    quantise(x, blocks, row(r));
+  }
 }
 
 void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const {
   const auto &kernels = isa().kernels[bits_index(w.bits)][w.biased ? 1 : 0];
   const auto &start = start_[bits_index(w.bits)];
+  float both[16 * panel_rows]; // a tile's outputs, where two rows of them are one
   for (int n = from; n < to; n++) {
     const uint8_t *panel = w.data.get() + n * w.panel_bytes;
+    const int outputs = std::min(panel_rows, w.rows - n * panel_rows);
+    float *out = y + size_t(n - from) * panel_rows;
     for (const Parts::Part &p : parts_.all) {
       const size_t at = size_t(p.first) * (columns_ / block);
       kernels[p.size]({
@@ -80,10 +137,17 @@ void Rows::multiply(const Packed &w, int from, int to, float *y, int ldy) const 
           .sum = sum_.data() + at,
           .start = start.data() + at,
           .factor = w.factor,
-          .y = y + size_t(p.first) * ldy + size_t(n - from) * panel_rows,
-          .ldy = ldy,
-          .n = std::min(panel_rows, w.rows - n * panel_rows),
+          .y = fine_ ? both : out + size_t(p.first) * ldy,
+          .ldy = fine_ ? panel_rows : ldy,
+          .n = outputs,
       });
+      for (int i = 0; fine_ && i < p.rows; i++) {
+        float *to = out + size_t((p.first + i) / 2) * ldy;
+        const float *row = both + i * panel_rows;
+        for (int j = 0; j < outputs; j++) {
+          to[j] = (p.first + i) % 2 == 0 ? row[j] : to[j] + row[j];
+        }
+      }
     }
   }
 }

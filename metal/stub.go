@@ -15,15 +15,14 @@ func Runtime() string { return "" }
 type Model struct{}
 
 // Open returns ErrUnavailable.
-func Open(dir, kv string, progress func(done, total int64)) (*Model, error) {
-	return nil, ErrUnavailable
-}
+func Open(dir string, o Options) (*Model, error) { return nil, ErrUnavailable }
 
 func (*Model) Vocab() int                                         { return 0 }
 func (*Model) Context() int                                       { return 0 }
 func (*Model) Window() int                                        { return 0 }
 func (*Model) KVBytesPerToken() (global, sliding int)             { return 0, 0 }
 func (*Model) KVFormat() string                                   { return "" }
+func (*Model) ActivationBits() int                                { return 0 }
 func (*Model) WeightBytes() int64                                 { return 0 }
 func (*Model) AllocKV(blocks, windowSlots, blockTokens int) error { return ErrUnavailable }
 func (*Model) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,

@@ -8,7 +8,7 @@ import (
 )
 
 func TestStub(t *testing.T) {
-	if m, err := Open(t.TempDir(), "auto", nil); m != nil || !errors.Is(err, ErrUnavailable) {
+	if m, err := Open(t.TempDir(), Options{}); m != nil || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Open without MLX: %v, %v; want ErrUnavailable", m, err)
 	}
 }

@@ -250,7 +250,7 @@ Linear Weights::quantised(const std::string &name, const ls_tensor &w, int out, 
     throw std::runtime_error("tensor " + name + ".weight is quantised in groups of " +
                              std::to_string(group) + "; 32, 64 and 128 are supported");
   }
-  Linear l{.outputs = out, .inputs = in};
+  Linear l{.outputs = out, .inputs = in, .fine = config_.activation_bits == 16};
   // Tests of other parts that need the accuracy of float32 set LOADSTONE_ISA to float32.
   const char *isa = std::getenv("LOADSTONE_ISA");
   if (config_.native) {
@@ -265,6 +265,7 @@ Linear Weights::quantised(const std::string &name, const ls_tensor &w, int out, 
     std::vector<float> s(size_t(out) * scales.shape[1]), b(s.size());
     widen(name + ".scales", scales, s.data());
     widen(name + ".biases", biases, b.data());
+    rounds_ = true;
     try {
       l.packed = std::make_shared<quant::Packed>(
           quant::pack(w.data, s.data(), b.data(), out, in, group, bits, memory_));

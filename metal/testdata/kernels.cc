@@ -76,8 +76,10 @@ static std::vector<float> random_rows(int rows, int columns, Data kind) {
   return x;
 }
 
-// Rounds activations to multiples of a 127th of the largest in their block.
-static std::vector<double> rounded(const std::vector<float> &x) {
+// Rounds activations to multiples of a 127th of the largest in their block, where they are fine to
+// multiples of a 127 x 254th.
+static std::vector<double> rounded(const std::vector<float> &x, bool fine) {
+  const float steps = fine ? 127 * 254 : 127;
   std::vector<double> out(x.size());
   for (size_t b = 0; b < x.size(); b += quant::block) {
     float max = 0;
@@ -85,15 +87,15 @@ static std::vector<double> rounded(const std::vector<float> &x) {
       max = std::max(max, std::fabs(x[b + i]));
     }
     for (size_t i = b; i < b + quant::block && max > 0; i++) {
-      out[i] = std::nearbyint(x[i] * (127 / max)) * double(max / 127);
+      out[i] = std::nearbyint(x[i] * (steps / max)) * double(max / steps);
     }
   }
   return out;
 }
 
-static std::vector<float> product(const quant::Packed &w, const float *x, int rows) {
+static std::vector<float> product(const quant::Packed &w, const float *x, int rows, bool fine) {
   quant::Rows left;
-  left.resize(rows, w.columns);
+  left.resize(rows, w.columns, fine);
   for (int r = 0; r < rows; r++) {
     left.set(r, x + size_t(r) * w.columns);
   }
@@ -107,7 +109,7 @@ static uint64_t digest = 14695981039346656037u; // FNV-1a
 // Compares the scalar kernels, one row at a time, with double arithmetic, and all other kernels,
 // with one row and several, with the scalar ones to the last bit.
 static void check(const std::vector<const char *> &isas, int outputs, int columns, int group,
-                  int bits, bool biased, Data kind) {
+                  int bits, bool biased, bool fine, Data kind) {
   constexpr int max_rows = 17;
   const auto words = random_words(size_t(outputs) * columns * bits / 32, kind);
   const float middle = float(1 << (bits - 1));
@@ -124,25 +126,25 @@ static void check(const std::vector<const char *> &isas, int outputs, int column
   const quant::Packed w = quant::pack(words.data(), scales.data(), biases.data(), outputs, columns,
                                       group, bits, memory);
   const std::vector<float> x = random_rows(max_rows, columns, kind);
-  const std::vector<double> whole = rounded(x);
+  const std::vector<double> whole = rounded(x, fine);
   const auto wrong = [&](const char *isa, int rows, size_t i, float got, double want) {
-    fail("%s: %d x %d, %d bits, groups of %d, biased %d, data %d, %d rows: element %d of row %d is "
+    fail("%s: %d x %d, %d bits, groups of %d, biased %d, fine %d, data %d, %d rows: element %d of row %d is "
          "%.9g, want %.9g\n",
-         isa, outputs, columns, bits, group, biased, kind, rows, int(i % outputs), int(i / outputs),
+         isa, outputs, columns, bits, group, biased, fine, kind, rows, int(i % outputs), int(i / outputs),
          double(got), want);
   };
 
   std::vector<float> alone, row(columns);
   quant::use("scalar");
   for (int m = 0; m < max_rows; m++) {
-    const std::vector<float> y = product(w, x.data() + size_t(m) * columns, 1);
+    const std::vector<float> y = product(w, x.data() + size_t(m) * columns, 1, fine);
     alone.insert(alone.end(), y.begin(), y.end());
   }
   for (int n = 0; n < outputs; n++) {
     w.dequantise(n, row.data());
     for (int m = 0; m < max_rows; m++) {
       // Each block adds a product, and one for its bias. Each product has three roundings before
-      // that of its sum.
+      // that of its sum. Where activations are fine, there are twice as many.
       double want = 0, size = 0;
       for (int k = 0; k < columns; k++) {
         const double a = whole[size_t(m) * columns + k],
@@ -150,7 +152,8 @@ static void check(const std::vector<const char *> &isas, int outputs, int column
         want += double(row[k]) * a;
         size += (std::fabs(row[k] - offset) + std::fabs(offset)) * std::fabs(a);
       }
-      const double bound = 0x1p-24 * (columns / quant::block * (biased ? 2 : 1) + 3) * size;
+      const double bound = 0x1p-24 * (columns / quant::block * (biased ? 2 : 1) + 3) *
+                           (fine ? 2 : 1) * size;
       const float got = alone[size_t(m) * outputs + n];
       if (!(std::fabs(got - want) <= bound)) {
         wrong("scalar", 1, size_t(m) * outputs + n, got, want);
@@ -166,7 +169,7 @@ static void check(const std::vector<const char *> &isas, int outputs, int column
     quant::use(isa);
     const bool tiles = quant::isa().tiles[0] > 1; // else each row is computed by itself anyway
     for (int rows = tiles ? 1 : max_rows; rows <= max_rows; rows++) {
-      const std::vector<float> y = product(w, x.data(), rows);
+      const std::vector<float> y = product(w, x.data(), rows, fine);
       for (size_t i = 0; i < y.size(); i++) {
         if (std::memcmp(&y[i], &alone[i], sizeof(float)) != 0) {
           wrong(isa, rows, i, y[i], alone[i]);
@@ -273,11 +276,13 @@ int main() {
     for (int group : {32, 64, 128}) {
       for (int kind = normal; kind < kinds; kind++) {
         for (bool biased : {false, true}) {
-          check(isas, 39, 3 * group, group, bits, biased, Data(kind));
+          for (bool fine : {false, true}) {
+            check(isas, 39, 3 * group, group, bits, biased, fine, Data(kind));
+          }
         }
       }
       for (int outputs : {1, 15, 16, 17}) {
-        check(isas, outputs, group, group, bits, true, normal);
+        check(isas, outputs, group, group, bits, true, outputs % 2 == 1, normal);
       }
     }
   }

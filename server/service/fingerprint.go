@@ -11,14 +11,14 @@ import (
 )
 
 // fingerprint identifies everything that a model's KV cache depends on: weights, architecture,
-// tokenizer and chat template, the backend, which has a KV layout of its own, and the format of the
-// cache.
+// tokenizer and chat template, the backend, which has a KV layout of its own, the format of the
+// cache, and the bits to which activations are rounded.
 //
 // Files up to wholeFile bytes are hashed whole. Larger files are weights. Of them, the hash covers
 // the size, the beginning, where safetensors have their header, and samples throughout. Training
 // moves every weight, so another fine-tune differs in the samples, and a gigabyte need not be read
 // at every start.
-func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
+func fingerprint(fsys fs.FS, backend, kv string, activations int) (string, error) {
 	h := sha256.New()
 	// These two lines are hashed as earlier releases wrote them, so that memories on disk stay
 	// valid. q4 has stored rotated vectors since commit 58caa56; memories from before it must not
@@ -30,6 +30,9 @@ func fingerprint(fsys fs.FS, backend, kv string) (string, error) {
 		kv = "q4 rotated"
 	}
 	fmt.Fprintf(h, "backend %s\nkv %s\n", backend, kv)
+	if activations == 16 {
+		fmt.Fprintf(h, "activations %d\n", activations)
+	}
 	entries, err := fs.ReadDir(fsys, ".") // sorted
 	if err != nil {
 		return "", err

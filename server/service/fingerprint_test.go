@@ -20,7 +20,7 @@ func TestFingerprint(t *testing.T) {
 	}
 	of := func(fsys fstest.MapFS, backend, kv string) string {
 		t.Helper()
-		f, err := fingerprint(fsys, backend, kv)
+		f, err := fingerprint(fsys, backend, kv, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,6 +37,12 @@ func TestFingerprint(t *testing.T) {
 	}
 	if of(model(), "ref", "f16") == was {
 		t.Error("the format of the cache does not count")
+	}
+	if f, err := fingerprint(model(), "ref", "f32", 8); err != nil || f != was {
+		t.Errorf("activations of 8 bits count, or %v", err)
+	}
+	if f, err := fingerprint(model(), "ref", "f32", 16); err != nil || f == was {
+		t.Errorf("activations of 16 bits do not count, or %v", err)
 	}
 	for name, change := range map[string]func(fstest.MapFS){
 		"config":       func(m fstest.MapFS) { m["config.json"].Data = []byte("[]") },
@@ -67,7 +73,7 @@ func TestFingerprintIsStable(t *testing.T) {
 		{BackendMLX, "f32", "137360478bf3a84b48460f547e19b60d"},
 		{BackendMLX, "q4", "2f8744433833c4fc3fe5352cb6f7d618"},
 	} {
-		got, err := fingerprint(model, test.backend, test.kv)
+		got, err := fingerprint(model, test.backend, test.kv, 8)
 		if err != nil || got != test.want {
 			t.Errorf("%s, %s: %s, %v, want %s", test.backend, test.kv, got, err, test.want)
 		}

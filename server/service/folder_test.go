@@ -77,7 +77,7 @@ func loadError(t *testing.T, dir, backend string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := load(src, backend, KVAuto, o.engine, func(done, total int64) {})
+	m := load(src, o.network, o.engine, func(done, total int64) {})
 	if m.err != nil {
 		return m.err.Error()
 	}

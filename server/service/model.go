@@ -22,24 +22,36 @@ type loaded struct {
 	err     error
 }
 
+// A network says how the network of a model is to be computed.
+type network struct {
+	backend     string // BackendRef or BackendMLX
+	kv          string // format of the KV cache, or KVAuto
+	activations int    // bits; see metal.Options
+}
+
 // load reads the model's weights and, at the same time, its tokenizer, and starts an engine over
 // both. It calls progress with how many bytes of the weights have been read.
-func load(src catalog.Source, backend, kv string, cfg engine.Config,
+func load(src catalog.Source, n network, cfg engine.Config,
 	progress func(done, total int64)) loaded {
 	var text *tokenizer.Model
 	var textErr error
 	var reading sync.WaitGroup
 	reading.Go(func() { text, textErr = tokenizer.Load(src.FS) })
-	m, err := open(src, backend, kv, progress)
+	m, err := open(src, n, progress)
 	reading.Wait()
 	if err != nil {
-		return loaded{err: fmt.Errorf("model %s on %s: %w", src.Name, backend, err)}
+		return loaded{err: fmt.Errorf("model %s on %s: %w", src.Name, n.backend, err)}
 	}
 	if textErr != nil {
 		m.Close()
 		return loaded{err: fmt.Errorf("model %s: %w", src.Name, inFolder(src, textErr))}
 	}
-	if cfg.Fingerprint, err = fingerprint(src.FS, backend, m.KVFormat()); err != nil {
+	activations := 0
+	if m, ok := m.(*metal.Model); ok {
+		activations = m.ActivationBits()
+	}
+	cfg.Fingerprint, err = fingerprint(src.FS, n.backend, m.KVFormat(), activations)
+	if err != nil {
 		m.Close()
 		return loaded{err: fmt.Errorf("model %s: %w", src.Name, err)}
 	}
@@ -103,13 +115,13 @@ type model interface {
 	KVFormat() string
 }
 
-// open opens the model of a folder on a backend.
-func open(src catalog.Source, backend, kv string, progress func(done, total int64)) (model, error) {
-	if backend == BackendRef {
-		if kv == KVAuto {
-			kv = "f32"
+// open opens the model of a folder.
+func open(src catalog.Source, n network, progress func(done, total int64)) (model, error) {
+	if n.backend == BackendRef {
+		if n.kv == KVAuto {
+			n.kv = "f32"
 		}
-		m, err := openRef(src, kv, progress)
+		m, err := openRef(src, n.kv, progress)
 		if err != nil {
 			return nil, inFolder(src, err) // as metal.Open says it
 		}
@@ -120,7 +132,7 @@ func open(src catalog.Source, backend, kv string, progress func(done, total int6
 		return nil, err
 	}
 	defer remove()
-	return metal.Open(dir, kv, progress)
+	return metal.Open(dir, metal.Options{KV: n.kv, Activations: n.activations, Progress: progress})
 }
 
 func openRef(src catalog.Source, kv string, progress func(done, total int64)) (*ref.Model, error) {

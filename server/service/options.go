@@ -19,8 +19,7 @@ import (
 type options struct {
 	addr         string
 	model        string
-	backend      string        // BackendRef or BackendMLX
-	kv           string        // format of the KV cache, or KVAuto
+	network      network
 	engine       engine.Config // everything except the model
 	accessLog    string
 	accessFormat string
@@ -86,13 +85,16 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
 	f.StringVar(&o.model, "model", "tiny",
 		"`model` to serve: a name that 'loadstone model list' knows, or a checkpoint folder")
-	f.StringVar(&o.backend, "backend", "auto",
+	f.StringVar(&o.network.backend, "backend", "auto",
 		"`backend` that runs the model: mlx (MLX), ref (pure Go), or auto: mlx where this build "+
 			"has it, ref elsewhere. metal, the old name of mlx, is accepted for one more release")
-	f.StringVar(&o.kv, "kv", "auto",
+	f.StringVar(&o.network.kv, "kv", "auto",
 		"`format` of the KV cache, in memory and on disk: "+strings.Join(KVFormats(), ", ")+
 			" (q8 and q4 have 8 and 4 bits in groups of 64), "+
 			"or auto: the one in which the backend computes")
+	f.IntVar(&o.network.activations, "activations", 8, "`bits`, 8 or 16, to which the mlx backend "+
+		"rounds activations on a CPU beside quantised weights. With 16, answers are those of "+
+		"float32 but for near ties, and prompts take about twice as long; ref rounds nothing")
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB; "+
 		"by default what one full context of the model takes, at least 256MiB and at most 4GiB")
 	f.IntVar(&o.maxTokens, "max-tokens", 0, "longest answer to a request that names no length; "+
@@ -197,12 +199,15 @@ func (o *options) check(rest []string) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("unexpected argument %q; -h lists the flags", rest[0])
 	}
-	o.backend = Backend(o.backend)
-	if err := checkBackend(o.backend); err != nil {
+	o.network.backend = Backend(o.network.backend)
+	if err := checkBackend(o.network.backend); err != nil {
 		return err
 	}
-	if err := checkKVFormat(o.kv); err != nil {
+	if err := checkKVFormat(o.network.kv); err != nil {
 		return err
+	}
+	if a := o.network.activations; a != 8 && a != 16 {
+		return fmt.Errorf("-activations is %d; want 8 or 16", a)
 	}
 	if !slices.Contains([]string{"line", "text", "json"}, o.accessFormat) {
 		return fmt.Errorf("unknown -access-format %q; want line, text or json", o.accessFormat)

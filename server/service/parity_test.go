@@ -118,7 +118,7 @@ func roundingFormats() []string {
 	return []string{"f16", "q8", "q4"}
 }
 
-// TestKVFormatsMatch does the same, in fewer steps, for each format that rounds. TestPerplexity
+// TestKVFormatsMatch does the same, in fewer steps, for each format that rounds. TestAgreement
 // measures the loss from the formats themselves.
 func TestKVFormatsMatch(t *testing.T) {
 	for _, name := range []string{"smollm2"} {
@@ -175,7 +175,7 @@ func openForParity(
 ) engine.Model {
 	t.Helper()
 	t.Setenv("LOADSTONE_ISA", "float32") // package metal tests activations of 8 bits
-	m, err := open(src, backend, kv, nil)
+	m, err := open(src, network{backend: backend, kv: kv}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

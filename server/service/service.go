@@ -213,7 +213,7 @@ func (i *instance) awaitModel(ctx context.Context, served <-chan error,
 	shown := newProgress(i.progress, i.source.Name)
 	defer shown.end()
 	loading := make(chan loaded, 1)
-	go func() { loading <- load(i.source, i.backend, i.kv, i.engine, shown.read) }()
+	go func() { loading <- load(i.source, i.network, i.engine, shown.read) }()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -243,7 +243,7 @@ func (i *instance) ready(m loaded, took time.Duration) {
 	fmt.Fprintf(i.stdout,
 		"loadstone: ready: %s on %s "+
 			"(%d blocks of %d tokens, %s of %s KV cache%s, loaded in %.1f s)\n",
-		i.source.Name, i.backend, st.Blocks, st.BlockTokens,
+		i.source.Name, i.network.backend, st.Blocks, st.BlockTokens,
 		formatBytes(m.kvBytes), m.kv, room(m.engine), took.Seconds())
 	_, err := m.text.EncodeChat([]string{"user"}, []string{"Hello"}, nil, nil)
 	if err != nil && m.lacks == "" {
