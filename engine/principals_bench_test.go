@@ -51,9 +51,10 @@ func BenchmarkPrincipals(b *testing.B) {
 				for i := range 256 {
 					prompt = append(prompt, int32(i%200+3))
 				}
-				for r := range round + 1 {
-					for i := range 16 {
-						prompt = append(prompt, int32((agent*31+r*7+i*13)%200+3))
+				for r := range round + 1 { // of the agent alone: its number is in two of the tokens
+					prompt = append(prompt, int32(agent%200+3), int32(agent/200+3))
+					for i := range 14 {
+						prompt = append(prompt, int32((r*7+i*13)%200+3))
 					}
 				}
 				s, err := e.Submit(context.Background(), Request{Principal: fmt.Sprint("p", agent%principals),
