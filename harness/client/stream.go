@@ -60,7 +60,10 @@ func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 func (s *scratch) begin(c *Client, p *Prompt) {
 	s.answer, s.thought, s.calls, s.other, s.chunks =
 		s.answer[:0], s.thought[:0], s.calls[:0], s.other[:0], s.chunks[:0]
-	s.hidden, s.dialect = 0, c.dialectOf(p)
+	if d := c.dialectOf(p); d != s.dialect {
+		s.dialect, s.parsed.last = d, s.parsed.last[:0] // the same text means something else
+	}
+	s.hidden = 0
 	s.drafted, s.accepted = 0, 0
 	s.visible, s.blanks = false, s.blanks[:0]
 	s.parsed.asked = c.Model

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -70,6 +71,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+var plainName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
+
 // compareWithPrometheus compares what Parse made of a text with what expfmt does. A text that
 // expfmt refuses, for one of the many rules that no value depends on, is left out.
 func compareWithPrometheus(t *testing.T, text string, m Metrics) {
@@ -80,6 +83,9 @@ func compareWithPrometheus(t *testing.T, text string, m Metrics) {
 		return
 	}
 	for name, family := range families {
+		if !plainName.MatchString(name) { // it stands in quotes, after whatever expfmt passes over
+			continue
+		}
 		for _, want := range family.GetMetric() {
 			if want.Histogram != nil || want.Summary != nil || strings.ContainsAny(text, "{") &&
 				strings.Contains(text, "{\"") {
