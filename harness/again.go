@@ -105,7 +105,7 @@ func (s *server) askAgain(ctx context.Context, w *window) (records []record.Reco
 	for _, x := range w.exchanges() {
 		p := x.prompt
 		p.CancelAfter, p.CancelPieces, p.ReadRate = 0, 0, 0
-		p.Cache, p.Warmup = load.Hot, true
+		p.Cache, p.Warmup, p.NoTrace = load.Hot, true, true
 		r := s.client.Ask(timed, s.client.Since(), p)
 		r.Intent = record.IntentAgain
 		records = append(records, r)

@@ -48,6 +48,16 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
+// logOf returns the log of errors for what happens in a request: its records have the request's id, and
+// its trace where it belongs to one.
+func (s *Server) logOf(w *response) *slog.Logger {
+	log := s.log.With("request", w.Header().Get("X-Request-ID"))
+	if id := w.trace.TraceID; id != "" {
+		log = log.With("trace", id)
+	}
+	return log
+}
+
 // logAccess logs a request that has been answered. It never sees a prompt, an answer or a key.
 func (s *Server) logAccess(w *response, method, path, route string, status int, ms float64) {
 	attrs := make([]slog.Attr, 0, 16)
@@ -57,6 +67,9 @@ func (s *Server) logAccess(w *response, method, path, route string, status int, 
 		slog.Int("status", status), slog.Float64("latency_ms", ms),
 
 		slog.String("route", route), slog.String("request", w.Header().Get("X-Request-ID")))
+	if id := w.trace.TraceID; id != "" {
+		attrs = append(attrs, slog.String("trace", id))
+	}
 	if p := w.caller.principal; p != "" {
 		attrs = append(attrs, slog.String("principal", p))
 	}

@@ -88,8 +88,7 @@ func (s *Server) noteUnheld(w *response, p *generate.Params) {
 		list = list[:strings.LastIndex(list[:maxLength], ", ")+2] + "..."
 	}
 	w.Header().Set(headerUnheld, list)
-	s.log.Warn("schema is not held in full", "request", w.Header().Get("X-Request-ID"),
-		"agent", p.Agent, "unheld", reasons)
+	s.logOf(w).Warn("schema is not held in full", "agent", p.Agent, "unheld", reasons)
 }
 
 // headerUnheld lists the places of keywords that an answer is not held to.

@@ -19,6 +19,7 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			start:          time.Now(),
 			anthropic:      isAnthropic(r.URL.Path),
 			maxBody:        s.cfg.MaxBody,
+			trace:          traceOf(r.Header),
 		}
 		defer func() {
 			elapsed := time.Since(x.start)
@@ -28,6 +29,9 @@ func (s *Server) latency(next http.Handler) http.Handler {
 			s.metrics.request(route(r), x.caller.principal, status, elapsed)
 			if g := x.generation; g != nil && status == http.StatusOK {
 				s.recent.add(newServed(g, x.start.Add(elapsed), elapsed))
+			}
+			if s.cfg.OnSpan != nil && !isProbe(r.URL.Path) {
+				s.cfg.OnSpan(s.span(x, r, status, elapsed))
 			}
 			if s.cfg.QuietProbes && status == http.StatusOK && isProbe(r.URL.Path) {
 				return

@@ -78,7 +78,7 @@ func (s *Server) fail(w *response, err error) {
 	e := classify(err)
 	s.metrics.reject(e.code)
 	if e.status == http.StatusInternalServerError {
-		s.log.Error("request failed", "request", w.Header().Get("X-Request-ID"), "error", e.message)
+		s.logOf(w).Error("request failed", "error", e.message)
 	}
 	e.write(w)
 }

@@ -27,8 +27,9 @@ type response struct {
 	renewed   time.Time // when the write deadline was last moved
 	status    int       // as sent; 0 before
 	caller    caller    // whose key the request has
-	anthropic bool      // errors go out in Anthropic's envelope
-	maxBody   int64     // largest body of the request in bytes
+	trace     TraceContext
+	anthropic bool  // errors go out in Anthropic's envelope
+	maxBody   int64 // largest body of the request in bytes
 	// failed appends the last event of a stream that fails, where its API has one of its own
 	failed  func(b []byte, code, message string) []byte
 	outcome int // for the log, where it differs from status: 499, or a failed stream's

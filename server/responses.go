@@ -21,8 +21,7 @@ func (s *Server) respond(w *response, r *http.Request) error {
 	keep := func(v *responses.Response) {
 		if err := stored.Put(body.Stored(v, g.Params.Agent), g.Params.Durable); err != nil {
 			// The answer is good, and the client learns that it cannot be continued by its id.
-			s.log.Error("a response cannot be stored", "request", w.Header().Get("X-Request-ID"),
-				"error", err)
+			s.logOf(w).Error("a response cannot be stored", "error", err)
 			v.Store = false
 		}
 	}

@@ -93,6 +93,9 @@ type Config struct {
 	QuietProbes bool
 	// Log gets the errors inside the server. nil: slog.Default()
 	Log *slog.Logger
+	// OnSpan, unless nil, is told of every request that has been answered, except health checks,
+	// scrapes and the status page's. It is called by the goroutine of the request and must be fast.
+	OnSpan func(Span)
 }
 
 // A Server is an http.Handler for one model. It answers from the start; until Ready is called it

@@ -30,6 +30,9 @@ type Client struct {
 	Headers []load.Header // sent with every request
 	Body    load.Body     // how the bodies of requests differ from the usual
 	Timeout time.Duration // of one request; 0: two minutes
+	// Traced says that the requests' spans are recorded: a server that exports spans then exports those
+	// of all requests. Otherwise it decides, and a load that is traced whole is another load.
+	Traced bool
 
 	sockets bool
 	limited atomic.Pointer[LocalError]

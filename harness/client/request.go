@@ -57,6 +57,7 @@ type Prompt struct {
 	// sends them as they are, but for the model, which is the client's, and the bound on the answer.
 	// Messages and tools take the places of those without a value.
 	Fields   []load.Field
+	NoTrace  bool // send no traceparent, as of what is asked again
 	NoStream bool // ask for the answer in one piece instead of a stream
 	Logprobs bool // ask for the log-probabilities of the two likeliest tokens at each place
 
@@ -120,6 +121,9 @@ func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, *outgoi
 	req.Header["Accept-Encoding"] = identity // see decoded
 	if p.Agent != "" {
 		req.Header.Set("X-Agent-ID", p.Agent)
+	}
+	if p.Agent != "" && !p.NoTrace {
+		req.Header.Set("Traceparent", p.Place.Traceparent(c.Traced))
 	}
 	if d.api == Messages {
 		req.Header.Set("Anthropic-Version", messagesVersion)

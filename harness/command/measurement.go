@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -27,6 +28,7 @@ type measurementOptions struct {
 	goodput load.Objective
 	seal    sealOptions
 	crew    crewOptions
+	otlp    string // where spans are exported to; "": nowhere
 }
 
 func (o *measurementOptions) flags(f *flagSet, verb string) {
@@ -36,6 +38,7 @@ func (o *measurementOptions) flags(f *flagSet, verb string) {
 	goodputFlag(f, &o.goodput)
 	o.seal.flags(f)
 	o.crew.flags(f)
+	f.StringVar(&o.otlp, "otlp", "", "`URL` of an OpenTelemetry collector that gets the requests' spans once the load is over, such as http://127.0.0.1:4318; a server that exports spans then exports those of all requests")
 }
 
 // settle is that of the target, and reads the key that signs.
@@ -94,6 +97,7 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 		return nil, results.giveUp(err)
 	}
 	c := s.client()
+	c.Traced = o.otlp != ""
 	scrape, _ := c.Scrape(ctx) // a nil Metrics knows no value
 	s.system.AdmitBelow, s.system.ReuseTokens = scrape.AdmitBelow(), scrape.ReuseTokens()
 	tellNoMetrics(e, c)
@@ -194,10 +198,30 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 		to = e.stderr
 	}
 	tellUnproven(to, "", runs)
+	if err := m.export(ctx, to); failure == nil {
+		failure = err
+	}
 	if n := len(r.Violations); failure == nil && n > 0 {
 		failure = fmt.Errorf("%d requests violate what must always hold, the first: %s", n, r.Violations[0])
 	}
 	return failure
+}
+
+// export sends the spans of all requests whose records are kept, and says how many.
+func (m *measurement) export(ctx context.Context, w io.Writer) error {
+	if m.options.otlp == "" {
+		return nil
+	}
+	var all []record.Record
+	for _, s := range m.report.Results {
+		all = append(append(all, s.Warmup...), s.Records...)
+	}
+	n, err := exportSpans(context.WithoutCancel(ctx), m.options.otlp, m.client.Epoch(), all)
+	if err != nil {
+		return fmt.Errorf("the spans were not exported: %w", err)
+	}
+	fmt.Fprintf(w, "%d spans were sent to %s\n", n, m.options.otlp)
+	return nil
 }
 
 // unmet is the error that the report's outcomes come to; what is missed comes before what too few

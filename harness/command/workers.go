@@ -249,7 +249,7 @@ func (m *measurement) lead(ctx context.Context, e *env, c *client.Client) error 
 	o := &m.options.access
 	t := workers.Target{URL: m.target.system.URL, Model: m.target.model, Key: m.target.to.Key,
 		API: m.target.to.API, Forms: m.target.to.Forms, Headers: m.target.to.Headers, Body: m.target.to.Body,
-		Insecure: o.insecure}
+		Insecure: o.insecure, Traced: c.Traced}
 	if o.ca != "" {
 		var err error
 		if t.CA, err = os.ReadFile(o.ca); err != nil {

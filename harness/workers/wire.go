@@ -49,6 +49,7 @@ type Target struct {
 	Headers         []load.Header
 	Body            load.Body
 	Timeout         time.Duration
+	Traced          bool   // see client.Client
 	CA              []byte // certificates in PEM, in place of the system's; nil: the system's
 	Insecure        bool   // the certificate is not checked
 }
@@ -69,7 +70,9 @@ func (t *Target) client(remote bool) (*client.Client, error) {
 		roots.AppendCertsFromPEM(t.CA)
 		to.TLS = &tls.Config{RootCAs: roots}
 	}
-	return to.NewClient(base), nil
+	c := to.NewClient(base)
+	c.Traced = t.Traced
+	return c, nil
 }
 
 // An order is what a coordinator tells a worker.

@@ -23,6 +23,7 @@ type options struct {
 	engine       engine.Config // everything except the model
 	accessLog    string
 	accessFormat string
+	otlp         string
 	quiet        bool
 	silent       bool
 	origins      string
@@ -107,6 +108,9 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 		o.aliases = append(o.aliases, name)
 		return nil
 	})
+	f.StringVar(&o.otlp, "otlp", "", "`URL` of an OpenTelemetry collector that gets a span for each "+
+		"request, over HTTP, such as http://127.0.0.1:4318. A request whose caller records its own span "+
+		"(traceparent) is a part of that trace; of the others each has a trace of its own")
 	f.IntVar(&o.engine.BlockTokens, "block-tokens", 32, "tokens in a block of the KV cache")
 	f.IntVar(&o.engine.MaxBatch, "max-batch", 32, "requests that may run at once")
 	f.IntVar(&o.engine.StepTokens, "step-tokens", 256,

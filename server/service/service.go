@@ -41,6 +41,19 @@ import (
 // user, and a *UsageError where the command line is at fault. It is nil after a drain in which no
 // answer was cut off.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	return Program{}.Run(ctx, args, stdout, stderr)
+}
+
+// A Program is a server as a process, with what it can do beside serving. The zero Program does
+// nothing besides.
+type Program struct {
+	// Export, unless nil, begins to export spans to an OpenTelemetry collector at a URL, which the flag
+	// -otlp gives. It returns what takes a span, and what sends those that are left.
+	Export func(ctx context.Context, url string) (span func(server.Span), end func(), err error)
+}
+
+// Run is the function Run, of a program that may do more.
+func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -67,6 +80,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.engine.SealKeys, err = o.readSealKeys(); err != nil {
 		return err
 	}
+	span, endSpans, err := p.export(ctx, o.otlp)
+	if err != nil {
+		return &UsageError{err}
+	}
+	defer endSpans()
 	access, closeAccess, err := openAccessLog(o.accessLog, stderr)
 	if err != nil {
 		return err
@@ -104,12 +122,28 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			AccessLog:    accessLogger(access, o.accessFormat),
 			QuietProbes:  o.quiet,
 			Log:          log,
+			OnSpan:       span,
 		}),
 	}
 	if o.silent {
 		i.progress = io.Discard
 	}
 	return i.serve(ctx, listener)
+}
+
+// export begins to export spans to a URL, unless it is "".
+func (p Program) export(ctx context.Context, url string) (func(server.Span), func(), error) {
+	switch {
+	case url == "":
+		return nil, func() {}, nil
+	case p.Export == nil:
+		return nil, nil, errors.New("-otlp: this program does not export spans; loadstone serve does")
+	}
+	span, end, err := p.Export(ctx, url)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-otlp: %w", err)
+	}
+	return span, end, nil
 }
 
 // listen opens the address. It warns if others than this machine's programs can reach it without a

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 
+	"loadstone/internal/otlp"
 	"loadstone/server/service"
 )
 
 func main() {
-	if err := service.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	program := service.Program{Export: otlp.ServerSpans}
+	if err := program.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "loadstone-server:", err)
 		if _, ok := errors.AsType[*service.UsageError](err); ok {
 			os.Exit(2)
