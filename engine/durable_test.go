@@ -333,8 +333,9 @@ func TestSupersededWhileWaiting(t *testing.T) {
 	text = append(append(text, greedy(text, 4)...), 5)
 	second := durable(t, e, "ann", text)
 	close(stuck)
-	if err := errors.Join(other.Saved(t.Context()), first.Saved(t.Context()),
-		second.Saved(t.Context())); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(other.Saved(ctx), first.Saved(ctx), second.Saved(ctx)); err != nil {
 		t.Error(err)
 	}
 	if st := e.Stats(); st.Saves != 2 {

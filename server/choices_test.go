@@ -104,6 +104,9 @@ func TestChoices(t *testing.T) {
 		}
 		if b.Usage != nil {
 			usages++
+			if b.Usage.Output < 3*len(long) {
+				t.Errorf("the stream's usage %+v", b.Usage)
+			}
 		}
 	}
 	if texts != [3]string{long, long, long} || ends != 3 || roles != 3 || usages != 1 || !strings.HasSuffix(w.Body.String(), "data: [DONE]\n\n") {

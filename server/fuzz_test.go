@@ -19,6 +19,7 @@ import (
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("Grüße, 🙂 and \"quotes\"\n\\ <b>"), []byte{3, 1, 4, 1, 5}, "", "")
 	f.Add([]byte("one STOP two"), []byte{1}, "STOP", "two")
+	f.Add([]byte("xaaabaab"), []byte{1, 2}, "aab", "") // begins anew within a partial match
 	f.Add([]byte("a\xff\xe2\x82\xf0\x9f\x99\x00\x1f\x7f\u2028"), []byte{2, 1}, "\ufffd\ufffd", "x")
 	f.Fuzz(func(t *testing.T, raw, cuts []byte, stop1, stop2 string) {
 		if len(raw) > 300 || len(stop1) > 100 || len(stop2) > 100 || !utf8.ValidString(stop1) ||
