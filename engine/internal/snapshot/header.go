@@ -245,8 +245,9 @@ func parseHeader(text []byte) (h Header, err error) {
 	}
 	if f := header.Meta["format"]; !slices.Contains(Formats(), f) {
 		if strings.HasPrefix(f, family) {
-			return h, fmt.Errorf("%w: the memory has format %q, this version has %q and %q",
-				ErrOtherModel, f, format, owned)
+			return h, fmt.Errorf("%w: the memory has format %q, this version reads %q and %q; the "+
+				"agent's next request, with its conversation, leaves a new one", ErrOtherModel, f,
+				format, owned)
 		}
 		return h, corrupt("format %q; this version reads %q and %q", f, format, owned)
 	}

@@ -23,6 +23,15 @@
 // CRC-32C finds every flipped bit and every burst of up to 32 at the speed of memory; against
 // forgery no checksum without a key helps, and the files are private.
 //
+// There were other formats, each with one step more; testdata/formats has a file of each, and
+// TestFormats says which of them this version reads:
+//
+//	1  all layers keep all tokens
+//	2  sliding layers keep their window only
+//	3  the answer's last token, which has no KV, is among the tokens
+//	4  behind: the blocks before the window once more
+//	5  the same, of a principal or with a salt
+//
 // A header is valid when it is, byte for byte, the one that this package would write for its
 // metadata. So no offset or shape of a damaged or hostile file is ever trusted.
 package snapshot
