@@ -1,0 +1,198 @@
+package deploy_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gotest.tools/v3/assert"
+
+	"loadstone/harness"
+	"loadstone/harness/client"
+	"loadstone/harness/load"
+	"loadstone/harness/proc"
+	"loadstone/harness/record"
+)
+
+// replicas are three servers behind nginx by nginx.conf.
+type replicas struct {
+	url   string
+	addrs [3]string
+
+	mu  sync.Mutex
+	now [3]*proc.Process
+}
+
+func startReplicas(t *testing.T) *replicas {
+	t.Helper()
+	nginx := installed(t, "nginx")
+	r := &replicas{}
+	text, err := os.ReadFile("nginx.conf")
+	assert.NilError(t, err)
+	dir, front := t.TempDir(), freeAddress(t)
+	change := []string{"/run/nginx-loadstone.pid", filepath.Join(dir, "pid"), "listen 127.0.0.1:8080", "listen " + front,
+		"    access_log off;", "    access_log off;\n    client_body_temp_path " + dir + "/body;\n    proxy_temp_path " + dir +
+			"/proxy;\n    fastcgi_temp_path " + dir + "/fastcgi;\n    uwsgi_temp_path " + dir + "/uwsgi;\n    scgi_temp_path " +
+			dir + "/scgi;"}
+	for i := range r.now {
+		r.now[i] = serve(t, "127.0.0.1:0")
+		r.addrs[i] = strings.TrimPrefix(r.now[i].URL, "http://")
+		change = append(change, fmt.Sprintf("server 127.0.0.1:%d ", 8081+i), "server "+r.addrs[i]+" ")
+	}
+	t.Cleanup(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, p := range r.now {
+			p.Kill()
+		}
+	})
+	file := filepath.Join(dir, "nginx.conf")
+	assert.NilError(t, os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(string(text))), 0o600))
+	background(t, nginx, "-c", file, "-p", dir, "-e", "stderr", "-g", "daemon off; master_process off;")
+	r.url = "http://" + front
+	until(t, "nginx answers", func() bool { _, status := get(r.url + "/health/ready"); return status == 200 })
+	return r
+}
+
+// restart ends a replica as a deployment does, and starts it again at its address.
+func (r *replicas) restart(t *testing.T, i int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	assert.Check(t, r.now[i].Stop(30*time.Second), "a replica did not end cleanly")
+	r.now[i] = serve(t, r.addrs[i])
+}
+
+// ask asks for an agent, and returns the replica that answered.
+func (r *replicas) ask(t *testing.T, header, agent string) string {
+	t.Helper()
+	body := `{"max_tokens":2,"messages":[{"role":"user","content":"so"}]}`
+	q, err := http.NewRequest("POST", r.url+"/v1/chat/completions", strings.NewReader(body))
+	assert.NilError(t, err)
+	q.Header.Set(header, agent)
+	res, err := http.DefaultClient.Do(q)
+	assert.NilError(t, err)
+	res.Body.Close()
+	assert.Equal(t, res.StatusCode, 200)
+	asked := strings.Split(res.Header.Get("X-Replica"), ", ")
+	return asked[len(asked)-1]
+}
+
+// An agent comes back to its replica, by either header. One that is killed moves its own agents and no
+// others, and has them again once it is back.
+func TestAgentsKeepTheirReplica(t *testing.T) {
+	r := startReplicas(t)
+	own := map[string]string{}
+	where := map[string]int{}
+	for i := range 30 {
+		header, agent := "X-Agent-ID", fmt.Sprintf("agent-%d", i)
+		if i%3 == 0 {
+			header = "X-Session-ID"
+		}
+		own[header+" "+agent] = r.ask(t, header, agent)
+		where[own[header+" "+agent]]++
+	}
+	assert.Equal(t, len(where), 3, "%v", where)
+	for key, want := range own {
+		header, agent, _ := strings.Cut(key, " ")
+		assert.Equal(t, r.ask(t, header, agent), want)
+	}
+	r.mu.Lock()
+	r.now[1].Kill()
+	r.mu.Unlock()
+	for key, before := range own {
+		header, agent, _ := strings.Cut(key, " ")
+		now := r.ask(t, header, agent)
+		assert.Assert(t, (now == before) == (before != r.addrs[1]), "%s was at %s, and is at %s", key, before, now)
+	}
+	r.mu.Lock()
+	r.now[1] = serve(t, r.addrs[1])
+	r.mu.Unlock()
+	until(t, "its agents are back", func() bool {
+		for key, before := range own {
+			header, agent, _ := strings.Cut(key, " ")
+			if before == r.addrs[1] && r.ask(t, header, agent) != before {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// conversations are what agents ask, turn by turn. Each turn has the answers before it as they were
+// written here: the server's own it would know by their tokens, and another replica by their text alone,
+// whose tokens may be others.
+func conversations(n, turns int) (all []load.Session) {
+	for i := range n {
+		var calls []load.Call
+		for k := range turns {
+			c := load.Call{ID: k, From: k - 1, Turn: k, Answer: 12, Pause: 100 * time.Millisecond,
+				Recorded: &load.Recorded{Text: "so it is"}}
+			if k > 0 {
+				c.Add = []load.Message{{Reply: true, Role: "assistant", Text: "so it is"}}
+			}
+			words := load.Words{Seed: uint64(100*i + k), Tokens: 40}
+			c.Add = append(c.Add, load.Message{Role: "user", Words: []load.Words{words}})
+			calls = append(calls, c)
+		}
+		all = append(all, load.Session{Name: fmt.Sprint(i), Count: turns, Linear: true, Calls: slices.Values(calls)})
+	}
+	return all
+}
+
+// answers are those of a load, by agent's number and turn.
+func answers(t *testing.T, url string, beside func(started <-chan struct{})) (all map[string]string, run record.Run) {
+	t.Helper()
+	c := client.New(url)
+	defer c.Close()
+	started := make(chan struct{})
+	var once sync.Once
+	plan := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: 6, Sessions: conversations(36, 6),
+		Replay: load.Replay{AsAsked: true}, Seeds: load.OneSeed(3)}},
+		Progress: func(p harness.Progress) {
+			if p.Outcomes[record.OK] > 20 {
+				once.Do(func() { close(started) })
+			}
+		}}
+	done := make(chan struct{})
+	go func() { defer close(done); beside(started) }()
+	runs, _, err := plan.Run(t.Context(), c)
+	<-done
+	assert.NilError(t, err)
+	all = map[string]string{}
+	for _, r := range runs[0].Records {
+		number := strings.SplitN(r.Agent, "-", 3)[1]
+		assert.Check(t, r.Outcome == record.OK, "agent %s, turn %d: %s %d: %s", number, r.Turn, r.Outcome, r.Status, r.Error)
+		all[fmt.Sprintf("%s turn %d", number, r.Turn)] = r.Answer
+	}
+	return all, runs[0]
+}
+
+// Three replicas are restarted one after the other while agents work: no request fails, each answer is
+// that of one server without a restart, and what was cached is computed anew once, not at every turn.
+func TestRollingRestart(t *testing.T) {
+	r := startReplicas(t)
+	alone := serve(t, "127.0.0.1:0")
+	defer alone.Kill()
+	want, before := answers(t, alone.URL, func(<-chan struct{}) {})
+	restarts := 0
+	got, after := answers(t, r.url, func(started <-chan struct{}) {
+		<-started
+		for i := range r.now {
+			r.restart(t, i)
+			restarts++
+		}
+	})
+	assert.Equal(t, restarts, 3)
+	assert.Equal(t, len(want), 36*6)
+	assert.DeepEqual(t, got, want)
+	b, a := before.Summary(), after.Summary()
+	t.Logf("hits: %.3f of one server, %.3f of three that were restarted; p95 %v and %v", b.HitRatio, a.HitRatio,
+		b.E2E.P95, a.E2E.P95)
+	assert.Assert(t, a.HitRatio > b.HitRatio/2)
+}
