@@ -37,7 +37,7 @@
 // # Commands
 //
 //	go test ./internal/world                                 # some seeds, and that they replay
-//	go test ./internal/world -run Seeds -seeds 10000         # more
+//	go test ./internal/world -run Seeds -seeds 10000 -v      # more, or as many as -for 150s allows
 //	go test ./internal/world -run Seeds -seeds 1000000 -first 10000 -timeout 0
 //	go test ./internal/world -run Script -script FILE -v     # the log of one episode
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name

@@ -27,11 +27,11 @@ import (
 var (
 	seeds      = flag.Int("seeds", 25, "how many seeds TestSeeds plays")
 	first      = flag.Uint64("first", 1, "the first of them")
+	atMost     = flag.Duration("for", 0, "how long it may play; 0: until all seeds are done")
 	scriptFile = flag.String("script", "", "a file with an episode for TestScript")
 	overlay    = flag.String("overlay", "", "a file for go build -overlay, for the guest")
 	env        = flag.String("env", "", "variables of the guest, KEY=VALUE,KEY=VALUE")
 	keepGoing  = flag.Bool("all", false, "play all seeds though some fail")
-	update     = flag.Bool("update", false, "write testdata/logs.txt anew")
 )
 
 var guest = sync.OnceValues(func() (*Guest, error) {
@@ -94,7 +94,7 @@ func TestSeeds(t *testing.T) {
 		all.Go(func() {
 			for !failed.Load() {
 				seed := next.Add(1) - 1
-				if seed >= *first+uint64(*seeds) {
+				if seed >= *first+uint64(*seeds) || *atMost > 0 && time.Since(began) > *atMost {
 					return
 				}
 				r, err := g.Run(t.Context(), script.Draw(seed))

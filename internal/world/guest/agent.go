@@ -137,6 +137,8 @@ func (p *principal) restart(clean, forgetful bool) {
 			}
 		} else if a.exists == yes && a.left > 0 {
 			a.promised = a.left
+		} else if a.exists == yes && a.promised == 0 {
+			a.exists = maybe // a full disk may have deleted its file, and the pool has what it had
 		}
 		a.left = 0
 	}

@@ -259,7 +259,9 @@ func (c *client) found(r *call) {
 		if a.exists == yes && !c.loose() {
 			c.world.fail("durable", "%s is gone; %d of its tokens were on disk", a.name, a.promised)
 		}
-		a.exists, a.promised, a.left = no, 0, 0
+		if a.exists, a.promised, a.left = no, 0, 0; c.world.diskErrors > 0 {
+			a.exists = maybe // the next start may read a file that this one could not
+		}
 		return
 	}
 	var got info

@@ -14,7 +14,7 @@ func Draw(seed uint64) Script {
 	d.world()
 	d.span = time.Duration(d.between(2, 40)) * time.Second
 	for _, p := range d.principals {
-		for i := range d.between(1, 3) {
+		for i := range d.between(1, 2) {
 			d.agent(fmt.Sprintf("%s/a%d", p, i+1))
 		}
 		if d.one(3) { // a second client of the same agent
@@ -54,7 +54,7 @@ func (d *drawing) add(at time.Duration, who, verb string, args ...string) {
 	d.Actions = append(d.Actions, Action{at, who, verb, args})
 }
 
-// if returns the setting once in n times, else "".
+// maybe returns the setting once in n times, else "".
 func (d *drawing) maybe(n int, format string, args ...any) string {
 	if !d.one(n) {
 		return ""
@@ -63,7 +63,7 @@ func (d *drawing) maybe(n int, format string, args ...any) string {
 }
 
 func (d *drawing) world() {
-	d.principals = []string{"ann", "bob", "cyd"}[:d.between(1, 3)]
+	d.principals = []string{"ann", "bob", "cyd"}[:max(1, d.IntN(4))]
 	w := Args{
 		"principals=" + strings.Join(d.principals, ","),
 		fmt.Sprintf("blocks=%d", d.between(70, 160)),
@@ -115,7 +115,7 @@ func (d *drawing) agent(who string) {
 	if d.one(3) {
 		d.add(at, who, "create", "durable="+d.pick("yes", "no"))
 	}
-	for range d.between(2, 7) {
+	for range d.between(2, 6) {
 		at += time.Duration(d.Int64N(int64(d.span)/4 + 1)).Truncate(time.Millisecond)
 		switch d.IntN(12) {
 		case 0:
@@ -142,7 +142,7 @@ func (d *drawing) turn(at time.Duration, who string) {
 	d.add(at, who, "turn",
 		"api="+d.pick("chat", "chat", "messages", "responses", "generate"),
 		"stream="+d.pick("yes", "no"),
-		fmt.Sprintf("max=%d", d.between(1, 14)),
+		fmt.Sprintf("max=%d", d.between(1, 9)),
 		d.say(),
 		d.maybe(4, "durable=wait"),
 		d.maybe(6, "new=yes"),
@@ -169,8 +169,8 @@ func (d *drawing) manner() string {
 // anonymous draws requests without an agent.
 func (d *drawing) anonymous(who string) {
 	if d.one(2) {
-		d.add(d.when(), who, "flood", fmt.Sprintf("n=%d", d.between(3, 12)),
-			fmt.Sprintf("max=%d", d.between(1, 10)), d.say())
+		d.add(d.when(), who, "flood", fmt.Sprintf("n=%d", d.between(3, 9)),
+			fmt.Sprintf("max=%d", d.between(1, 6)), d.say())
 	}
 	for range d.between(0, 2) {
 		d.add(d.when(), who, "turn", "api="+d.pick("chat", "completions", "messages", "responses"),
