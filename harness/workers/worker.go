@@ -64,7 +64,6 @@ type post struct {
 	part   *harness.Part
 	rounds chan order // those that the coordinator has called
 	stop   context.CancelFunc
-	busy   bool // an order is being carried out
 
 	mu      sync.Mutex
 	fresh   []record.Record // that the coordinator was not told of

@@ -98,7 +98,7 @@ func parse(text string) (*Bug, error) {
 		case file == "":
 			b.Mistake = strings.TrimSpace(b.Mistake + " " + strings.TrimSpace(line))
 		default:
-			return nil, fmt.Errorf("line %q stands before right:", line)
+			return nil, fmt.Errorf("line %q stands before a line right", line)
 		}
 	}
 	for i := range b.Edits {

@@ -35,8 +35,8 @@ type Finding struct {
 	Output string
 }
 
-// only returns a finder that runs one case of f, given as firstFailure returns it.
-func (f Finder) only(name string) Finder {
+// Only returns a finder that runs one case of f, given as firstFailure returns it.
+func (f Finder) Only(name string) Finder {
 	pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(name), "/", "$/^") + "$"
 	_, args, _ := strings.Cut(f.Test, " ")
 	return Finder{f.Package, strings.TrimSpace(pattern + " " + args)}

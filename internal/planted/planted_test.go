@@ -121,7 +121,7 @@ func (h *hunt) find(t *testing.T, b *Bug, f Finder) {
 	row := Row{b.Name, f.String()}
 	known := h.committed[row]
 	if known != "" && !*all {
-		only := f.only(known)
+		only := f.Only(known)
 		found, err := only.Run(t.Context(), h.root, h.dir, b.Name, limit)
 		if err == nil && found.Failed {
 			h.note(t, row, known, only, found)
@@ -136,7 +136,7 @@ func (h *hunt) find(t *testing.T, b *Bug, f Finder) {
 	if !found.Failed {
 		t.Fatalf("%s does not find it: %s", f, b.Mistake)
 	}
-	h.note(t, row, found.Where, f.only(found.Where), found)
+	h.note(t, row, found.Where, f.Only(found.Where), found)
 	if found.Where != known && !*update {
 		t.Errorf("%s finds it in %s: run go test ./internal/planted -update", f, found.Where)
 	}
