@@ -42,7 +42,10 @@
 //	go test ./internal/world -run Script -script FILE -v     # the log of one episode
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
 //
-// The last builds the guest with the overlay of go build and runs it with the variable: with a
-// planted bug, for instance. A line that begins with "world:" says what was found, for programs. An
+// On two cores a seed takes a third of a second, so that 10 000 take an hour; 66 ms of it is the start
+// of the runtime and of the packages that the server needs.
+//
+// The last command builds the guest with the overlay of go build and runs it with the variable: with
+// a planted bug, for instance. A line that begins with "world:" says what was found, for programs. An
 // episode that fails is shrunk to the actions that it needs and written as a script, which replays.
 package world
