@@ -169,7 +169,7 @@ func BaseURL(s string, remote bool) (string, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return "", fmt.Errorf("%q is not a server's address; want one like http://127.0.0.1:8080", s)
 	}
-	if !remote && !loopback(u.Hostname()) {
+	if !remote && !Loopback(u.Hostname()) {
 		return "", &RemoteError{u.Hostname()}
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
@@ -187,8 +187,9 @@ func BaseURL(s string, remote bool) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// loopback does not resolve names: what a name means can change between the check and the load.
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine itself. It does not resolve names: what a name means
+// can change between the check and the load.
+func Loopback(host string) bool {
 	if host == "localhost" {
 		return true
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"loadstone/harness"
@@ -153,9 +152,8 @@ func (m *measurement) loaded() {
 	m.report.Generator.Workers = m.crew.Workers()
 	busy := map[string]float64{} // of each machine
 	for _, w := range m.report.Generator.Workers {
-		host, _, _ := strings.Cut(w.Name, ", ")
-		busy[host] += w.Busy
-		m.report.Generator.Busy = max(m.report.Generator.Busy, busy[host])
+		busy[w.Machine()] += w.Busy
+		m.report.Generator.Busy = max(m.report.Generator.Busy, busy[w.Machine()])
 	}
 }
 

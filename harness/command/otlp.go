@@ -11,8 +11,6 @@ import (
 	"loadstone/internal/otlp"
 )
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
 // exportSpans exports the spans of a load: one for each request that its records are of, and above those of
 // a job the job's. epoch is when the clock of the records was at 0. It returns how many spans the
 // collector was sent.
@@ -60,7 +58,7 @@ func clientSpan(r *record.Record, epoch time.Time) *otlp.Span {
 	one.Attributes = []attribute.KeyValue{
 		attribute.String("gen_ai.agent.id", r.Agent), attribute.Int("loadstone.turn", r.Turn),
 		attribute.String("loadstone.outcome", string(r.Outcome)), attribute.Int("http.response.status_code", r.Status),
-		attribute.Float64("loadstone.lag_ms", milliseconds(r.Sent-r.Due))}
+		otlp.Milliseconds("loadstone.lag_ms", r.Sent-r.Due)}
 	for key, v := range map[string]int{"gen_ai.usage.input_tokens": r.PromptTokens,
 		"gen_ai.usage.cache_read.input_tokens": r.CachedTokens, "gen_ai.usage.output_tokens": r.OutputTokens} {
 		if v >= 0 {
@@ -68,7 +66,7 @@ func clientSpan(r *record.Record, epoch time.Time) *otlp.Span {
 		}
 	}
 	if ttft := r.TTFT(); ttft >= 0 {
-		one.Attributes = append(one.Attributes, attribute.Float64("loadstone.ttft_ms", milliseconds(ttft)))
+		one.Attributes = append(one.Attributes, otlp.Milliseconds("loadstone.ttft_ms", ttft))
 	}
 	switch r.Outcome {
 	case record.OK, record.Cancelled:

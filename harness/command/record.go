@@ -120,8 +120,7 @@ func parseRecord(e *env, args []string) (*recordOptions, error) {
 	if err != nil {
 		return nil, usageError("-addr: %w; want such as 127.0.0.1:8081", err)
 	}
-	ip := net.ParseIP(host)
-	if loopback := host == "localhost" || ip.IsLoopback(); !loopback && !o.anywhere {
+	if !harness.Loopback(host) && !o.anywhere {
 		return nil, usageError(
 			"-addr: other machines can reach %s; add -allow-remote to record them", o.addr)
 	}

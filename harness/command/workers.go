@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,12 +74,7 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	defer s.Close()
-	address := *join
-	for _, other := range []string{os.Getenv(natsVariable), s.URL} {
-		if address == "" {
-			address = other
-		}
-	}
+	address := cmp.Or(*join, os.Getenv(natsVariable), s.URL)
 	more := []string{}
 	if *remote {
 		more = append(more, "-allow-remote")
@@ -172,9 +168,7 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	if *join == "" {
-		*join = os.Getenv(natsVariable)
-	}
+	*join = cmp.Or(*join, os.Getenv(natsVariable))
 	switch {
 	case f.NArg() > 0:
 		return usageError("unexpected argument %q; loadstone worker -h lists the flags", f.Arg(0))

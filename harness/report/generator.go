@@ -33,6 +33,12 @@ type Worker struct {
 	Lost     string  `json:"lost,omitempty"` // why its part is not complete; "": it is
 }
 
+// Machine is the part of the name that all workers of a machine have in common.
+func (w *Worker) Machine() string {
+	machine, _, _ := strings.Cut(w.Name, ", ")
+	return machine
+}
+
 // A Clock is what is known of a worker's clock. Its latencies are of that clock alone.
 type Clock struct {
 	Offset time.Duration `json:"offset_ns"`       // from the coordinator's, in the last run
@@ -48,8 +54,7 @@ func (g *Generator) workers() string {
 	var off time.Duration
 	var lost []string
 	for _, w := range g.Workers {
-		host, _, _ := strings.Cut(w.Name, ", ")
-		hosts[host] = true
+		hosts[w.Machine()] = true
 		off = max(off, w.Clock.Error)
 		if w.Lost != "" {
 			lost = append(lost, w.Lost)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"loadstone/harness"
 )
 
 // An Access is what a NATS server wants of its clients, beside what is in its URL.
@@ -67,8 +69,7 @@ func Serve(address, config string) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is no address to listen on; want one like 127.0.0.1:4222", address)
 		}
-		ip := net.ParseIP(host)
-		if config == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		if config == "" && !harness.Loopback(host) {
 			return nil, &OpenError{address}
 		}
 		if options.Port, err = strconv.Atoi(port); err != nil {

@@ -144,6 +144,16 @@ func SyncDir(sys System, dir string) error {
 	return err
 }
 
+// ReadFile reads a whole file.
+func ReadFile(sys System, path string) ([]byte, error) {
+	f, err := sys.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
 // Replace makes a file of what fill writes and gives it a name, in place of a file that has it.
 // pattern is the name of the file while it is written (see Create). The file's data are synced
 // before it gets its name, so that after a loss of power a file of that name is the old one or the

@@ -131,8 +131,8 @@ func (e *Exporter) addServer(s server.Span) {
 			attribute.String("gen_ai.agent.id", s.Agent), attribute.Int("gen_ai.usage.input_tokens", s.Prompt),
 			attribute.Int("gen_ai.usage.cache_read.input_tokens", s.Cached),
 			attribute.Int("gen_ai.usage.output_tokens", s.Outputs),
-			attribute.Float64("loadstone.queue_ms", milliseconds(s.Queue)),
-			attribute.Float64("loadstone.prefill_ms", milliseconds(s.Prefill)))
+			Milliseconds("loadstone.queue_ms", s.Queue),
+			Milliseconds("loadstone.prefill_ms", s.Prefill))
 	}
 	if s.Status >= 500 {
 		one.Failed = fmt.Sprintf("status %d", s.Status)
@@ -140,4 +140,7 @@ func (e *Exporter) addServer(s server.Span) {
 	e.Add(one)
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+// Milliseconds is an attribute that holds a time in milliseconds.
+func Milliseconds(key string, d time.Duration) attribute.KeyValue {
+	return attribute.Float64(key, float64(d)/float64(time.Millisecond))
+}

@@ -40,7 +40,7 @@ func (s *Store) tagKeys() (keys [][]byte, err error) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	name := filepath.Join(s.dir, exportKeyFile)
-	key, err := s.readTagKey(name)
+	key, err := files.ReadFile(s.sys, name)
 	if err == nil && len(key) == tagBytes {
 		return [][]byte{key}, nil
 	}
@@ -57,15 +57,6 @@ func (s *Store) tagKeys() (keys [][]byte, err error) {
 		err = s.sys.SyncDir(s.dir) // an export without its key could never be imported
 	}
 	return [][]byte{key}, err
-}
-
-func (s *Store) readTagKey(name string) ([]byte, error) {
-	f, err := s.sys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
 }
 
 // Export writes an agent's memory to w, as Import takes it, for a principal.

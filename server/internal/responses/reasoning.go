@@ -49,7 +49,7 @@ func (s *Store) reasoningKeys() ([]*seal.Key, error) {
 // restart.
 func (s *Store) keptKey(master []byte) ([]byte, error) {
 	path := filepath.Join(s.dir, reasoningKeyName)
-	text, err := s.readFile(path)
+	text, err := files.ReadFile(s.sys, path)
 	// Versions that did not write it as one left an empty file behind where they were killed.
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
 		text = []byte(hex.EncodeToString(master) + "\n")
@@ -69,15 +69,6 @@ func (s *Store) keptKey(master []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return keys[0], nil
-}
-
-func (s *Store) readFile(path string) ([]byte, error) {
-	f, err := s.sys.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
 }
 
 // sealName returns the name under which the owner's reasoning is sealed.
