@@ -3,6 +3,7 @@ package harness
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,21 +195,34 @@ func (d *Derivation) all() {
 	d.arrivals()
 }
 
-// first are the agents of each share from the first to the last that has a request, in order. Where
-// there are others with requests, some in between have none.
+// maxUntold bounds how many agents in a row a run that ended early may have no request of: they were
+// under way, or a worker that was lost had not told of them.
+const maxUntold = 10_000
+
+// first are the agents of each share that have a request, in order: of a run that came to its end all
+// from the first to the last.
 func (d *Derivation) first(own map[int][]int) (agents []int) {
+	untold := maxUntold
+	if d.Complete {
+		untold = 0
+	}
 	for _, s := range d.shares {
-		k := 0
-		for ; own[s.Agent(&d.x.load, k)] != nil; k++ {
-			agents = append(agents, s.Agent(&d.x.load, k))
-		}
-		if n := s.Agent(&d.x.load, k); len(d.shares) == 1 && len(agents) < len(own) {
-			d.deviates(-1, "agent %d has no request, and later ones have", n)
+		for k, gap := 0, 0; gap <= untold; k++ {
+			n := s.Agent(&d.x.load, k)
+			if n == math.MaxInt {
+				break
+			}
+			if own[n] == nil {
+				gap++
+				continue
+			}
+			gap = 0
+			agents = append(agents, n)
 		}
 	}
-	if len(d.shares) > 1 && len(agents) < len(own) {
-		d.deviates(-1, "of %d agents with a request %d come in a part of the load before one without",
-			len(own), len(own)-len(agents))
+	if others := len(own) - len(agents); others > 0 {
+		d.deviates(-1, "of %d agents with a request, %d come after agents without, or are of another part of the load",
+			len(own), others)
 	}
 	slices.Sort(agents)
 	return agents

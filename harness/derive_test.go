@@ -97,6 +97,13 @@ func TestDerive(t *testing.T) {
 					t.Errorf("%s: %s was not noticed", name, what)
 				}
 			}
+			// An agent that was under way when the run was killed has no record; later ones may have.
+			gone := records[len(records)/2].Job()
+			cut := harness.Derivation{Scenario: name, Run: run.Index}
+			rest := slices.DeleteFunc(slices.Clone(records), func(r record.Record) bool { return r.Job() == gone })
+			if _, found, _ := cut.Derive(run.Asked, rest); len(found) > 0 {
+				t.Errorf("%s: without %s, of a run that was killed: %v", name, gone, found)
+			}
 		}
 		wrong := harness.Derivation{Scenario: name, Run: 9}
 		if _, found, _ := wrong.Derive(runs[0].Asked, runs[0].Records); len(found) == 0 {
