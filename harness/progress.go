@@ -35,10 +35,16 @@ type watch struct {
 	mu     sync.Mutex // records end on many goroutines
 	now    Progress
 	recent []time.Duration
+	// The first moment at which a part was over, which the pace is counted from: before it there were
+	// the warm-up and, in an open loop, the first answer.
+	first Progress
 }
 
 // recentRequests is how many of the last requests the rolling percentiles look at.
 const recentRequests = 200
+
+// paceOver is how long a measurement must have gone on before its pace says what the rest will take.
+const paceOver = time.Second
 
 // newWatch watches a plan of so many repetitions.
 func newWatch(c *client.Client, total int, report func(Progress)) *watch {
@@ -128,8 +134,12 @@ func (w *watch) tell() {
 	if w.part != nil {
 		p.Part += w.part()
 	}
-	if p.Part > 0 {
-		p.Left = time.Duration(float64(p.Elapsed) / p.Part * (float64(p.Total) - p.Part))
+	if w.first.Part == 0 {
+		w.first.Part, w.first.Elapsed = p.Part, p.Elapsed
+	}
+	took, over := p.Elapsed-w.first.Elapsed, p.Part-w.first.Part
+	if took >= paceOver && over > 0 {
+		p.Left = time.Duration(float64(took) / over * (float64(p.Total) - p.Part))
 	}
 	w.report(p)
 }
