@@ -66,12 +66,12 @@ func (e *Engine) AllAgents() ([]Memory, error) {
 // agents lists the memories of the agents that are wanted.
 func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
 	all := make(map[kv.Agent]Memory)
-	if e.disk != nil {
-		for _, x := range e.disk.store.List(wanted) {
-			all[x.Header.Agent] = onDisk(&x)
+	err := e.call(func() { // at one moment, so that nobody sees an older memory in between
+		if e.disk != nil {
+			for _, x := range e.disk.store.List(wanted) {
+				all[x.Header.Agent] = onDisk(&x)
+			}
 		}
-	}
-	err := e.call(func() {
 		for c := range e.sched.store.Agents() {
 			if !wanted(c.Agent) {
 				continue

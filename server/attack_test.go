@@ -806,6 +806,19 @@ var attacks = []struct {
 		if usage(hers) != usage(nobodys) {
 			x.Errorf("%s, nobody's %s", usage(hers), usage(nobodys))
 		}
+		// An answer that ends within a character has fewer tokens than its text.
+		cut := "Voil\ufffd"
+		r := x.send(post(say("Voil\u00e0", `"max_tokens":5`), alice, "X-Agent-ID: ada"))
+		if !strings.Contains(r, `"content":"`+cut+`"`) {
+			x.Errorf("the answer is not cut: %s", r)
+		}
+		again := thirdTurn("Voil\u00e0", cut, "r")
+		own := x.send(post(again, alice, "X-Agent-ID: ada"))
+		hers = x.send(post(again, bob, "X-Agent-ID: ada"))
+		nobodys = x.send(post(again, bob, "X-Agent-ID: ada2"))
+		if promptTokens(hers) != promptTokens(nobodys) || promptTokens(own) >= promptTokens(hers) {
+			x.Errorf("%s, nobody's %s, her own %s", usage(hers), usage(nobodys), usage(own))
+		}
 		x.remember()
 	}},
 }
@@ -814,6 +827,13 @@ var attacks = []struct {
 func usage(response string) string {
 	_, u, _ := strings.Cut(response, `"usage":`)
 	return u
+}
+
+// promptTokens returns the tokens of the prompt of an answer, -1 where it does not say.
+func promptTokens(response string) int {
+	n := -1
+	fmt.Sscanf(usage(response), `{"prompt_tokens":%d`, &n)
+	return n
 }
 
 func quoted(s string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,4 +130,34 @@ func TestChoicesFail(t *testing.T) {
 			t.Errorf("stream %v: %d run, %d wait", stream, st.Running, st.Queued)
 		}
 	}
+}
+
+// stepCounter counts the steps of a model.
+type stepCounter struct {
+	*echoModel
+	steps atomic.Int32
+}
+
+func (m *stepCounter) Step(tokens, lens, starts, tables, windowSlots, rows []int32, logits []float32,
+	picks, best []int32) error {
+	m.steps.Add(1)
+	return m.echoModel.Step(tokens, lens, starts, tables, windowSlots, rows, logits, picks, best)
+}
+
+// TestChoicesEnd: where one of several answers fails, those that wait for a place in the batch get
+// none.
+func TestChoicesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &stepCounter{echoModel: &echoModel{delay: time.Millisecond,
+			broken: fmt.Errorf("out of luck"), from: 20}}
+		s, _ := start(t, Config{}, engine.Config{Model: m, MaxBatch: 1}, byteText{})
+		got := listen(t, s).exchange(t, post(say("abcdefghijklmno", `"n":8`)))
+		if !strings.Contains(got, "out of luck") {
+			t.Error(got)
+		}
+		// One may have begun before the engine hears of it.
+		if n := m.steps.Load(); n < 2 || n > 4 {
+			t.Errorf("%d steps, want the prompt's, the one that fails, and one or two", n)
+		}
+	})
 }

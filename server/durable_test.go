@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
 )
 
 // TestDurableHeader: X-Durable: wait is held or refused by name, never passed over.
@@ -51,6 +53,36 @@ func TestDurableHeader(t *testing.T) {
 	got := listen(t, s).exchange(t, postTo("/v1/chat/completions", say("hi"), agent))
 	if strings.Contains(got, "X-Durable") {
 		t.Errorf("not asked for: %q", got)
+	}
+}
+
+// TestDurableTooLate: an answer that was to wait for a disk which does not come back in time says
+// so, and not that it is saved.
+func TestDurableTooLate(t *testing.T) {
+	stuck := make(chan struct{})
+	tap := &filestest.Tap{System: files.OS{}, Before: func(op filestest.Op, _ string) error {
+		if op == filestest.Sync {
+			<-stuck
+		}
+		return nil
+	}}
+	s, _ := start(t, Config{DurableWait: 20 * time.Millisecond}, engine.Config{Model: &echoModel{},
+		Dir: t.TempDir(), SaveAfter: time.Hour, Files: tap}, byteText{})
+	for name, body := range map[string]string{
+		"whole": say("hi"), "stream": say("hi", `"stream":true`), "choices": say("hi", `"n":2`),
+	} {
+		got := listen(t, s).exchange(t, postTo("/v1/chat/completions", body, "X-Durable: wait",
+			"X-Agent-ID: "+name))
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") || strings.Contains(got, "X-Durable: saved") ||
+			!strings.Contains(got, "X-Durable: failed: not on disk within 20ms") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	close(stuck)
+	got := listen(t, s).exchange(t, postTo("/v1/chat/completions", say("hi"), "X-Durable: wait",
+		"X-Agent-ID: later"))
+	if !strings.Contains(got, "X-Durable: ") {
+		t.Errorf("with the disk back: %q", got)
 	}
 }
 

@@ -161,8 +161,9 @@ func (s *Store) scanFile(path string) {
 		s.setAside(path, err)
 		return
 	}
+	// One whose pin the disk fails to look up may be pinned.
 	_, err = s.sys.Stat(pinName(path))
-	e.Pinned = err == nil
+	e.Pinned = !errors.Is(err, fs.ErrNotExist)
 	s.note(e)
 }
 

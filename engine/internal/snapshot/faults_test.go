@@ -1,0 +1,188 @@
+package snapshot
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"loadstone/engine/internal/kv"
+	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
+	"loadstone/internal/seal"
+)
+
+// filled returns a complete snapshot of an agent.
+func filled(agent string, tokens int) *Snapshot {
+	return complete(small.of(agent, tokens), func(int) byte { return byte(tokens) })
+}
+
+// TestFailedSave: a save that fails leaves the agent's older memory, in the index as in the
+// directory, and nothing else. Where no more than the directory's sync fails, both have the new one,
+// which a loss of power may take.
+func TestFailedSave(t *testing.T) {
+	for _, at := range []filestest.Op{filestest.Create, filestest.Write, filestest.Sync,
+		filestest.Close, filestest.Rename, filestest.SyncDir} {
+		t.Run(string(at), func(t *testing.T) {
+			dir, tap := t.TempDir(), &filestest.Tap{System: files.OS{}}
+			s := openOn(t, tap, dir, small, 1<<20, 0)
+			defer s.Close()
+			if err := s.save(filled("ann", 5)); err != nil {
+				t.Fatal(err)
+			}
+			failed := false
+			tap.Before = func(op filestest.Op, _ string) error {
+				if op != at || failed {
+					return nil
+				}
+				failed = true
+				return syscall.EIO
+			}
+			if err := s.save(filled("ann", 9)); !failed || !errors.Is(err, syscall.EIO) {
+				t.Fatalf("the save: %v, failed %t", err, failed)
+			}
+			want := 5
+			if at == filestest.SyncDir {
+				want = 9
+			}
+			tokens, _, err := conversation(s, named("ann"))
+			if x, ok := s.Find(named("ann")); !ok || x.Header.Tokens != want || len(tokens) != want ||
+				err != nil {
+				t.Errorf("the index has %d tokens, the file %d: %v; want %d", x.Header.Tokens,
+					len(tokens), err, want)
+			}
+			onlyThese(t, s, dir, "ann")
+		})
+	}
+}
+
+// onlyThese fails unless a store's directory has the memories of these agents and nothing else, and
+// the store counts their bytes.
+func onlyThese(t *testing.T, s *Store, dir string, agents ...string) {
+	t.Helper()
+	want := map[string]bool{"lock": true}
+	for _, a := range agents {
+		want[FileName(named(a))] = true
+	}
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes := int64(0)
+	for _, f := range there {
+		if !want[f.Name()] {
+			t.Errorf("%s is left", f.Name())
+		}
+		if info, err := f.Info(); err == nil && strings.HasSuffix(f.Name(), ".memory") {
+			bytes += info.Size()
+		}
+	}
+	if n, size := s.Size(); len(there) != len(want) || n != len(agents) || size != bytes ||
+		s.Sizes()[""] != bytes {
+		t.Errorf("%d files of %d bytes; the store counts %d of %d, of the principal %d", len(there),
+			bytes, n, size, s.Sizes()[""])
+	}
+}
+
+// TestReadErrorAtStart: a memory that the disk fails to read once, at whichever call of a start, is
+// left alone, and the next start has it. Its pin is not lost either.
+func TestReadErrorAtStart(t *testing.T) {
+	for name, keys := range map[string][]*seal.Key{"plain": nil, "sealed": {key(t, 1)}} {
+		t.Run(name, func(t *testing.T) {
+			dir, tap := t.TempDir(), &filestest.Tap{System: files.OS{}}
+			start := func() *Store {
+				s, err := OpenStore(tap, dir, small, 1<<20, 0, keys...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			s := start()
+			if err := errors.Join(s.save(filled("ann", 5)), s.Pin(named("ann"), true)); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			ann := strings.TrimSuffix(FileName(named("ann")), ".memory")
+			failed := true
+			for n := 1; failed; n++ {
+				failed = false
+				calls := 0
+				tap.Before = func(op filestest.Op, path string) error {
+					if !strings.HasPrefix(filepath.Base(path), ann) || op == filestest.Close {
+						return nil
+					}
+					if calls++; calls != n {
+						return nil
+					}
+					failed = true
+					return syscall.EIO
+				}
+				s := start()
+				if x, ok := s.Find(named("ann")); ok && !x.Pinned {
+					t.Errorf("call %d fails: the memory is not pinned", n)
+				}
+				s.Close()
+				tap.Before = nil
+				s = start()
+				if x, ok := s.Find(named("ann")); !ok || x.Header.Tokens != 5 || !x.Pinned {
+					t.Errorf("call %d failed: the next start has %+v, %t", n, x, ok)
+				}
+				s.Close()
+			}
+		})
+	}
+}
+
+// TestQuarantineSparesNewer: a memory that was found damaged, and that a newer one has replaced
+// meanwhile, does not take that one with it.
+func TestQuarantineSparesNewer(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, small, 1<<20, 0)
+	defer s.Close()
+	if err := s.save(filled("ann", 5)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Open(named("ann"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := s.save(filled("ann", 9)); err != nil {
+		t.Fatal(err)
+	}
+	s.Quarantine(m, named("ann"), corrupt("a test says so"))
+	if tokens, _, err := conversation(s, named("ann")); err != nil || len(tokens) != 9 {
+		t.Errorf("%d tokens are left: %v", len(tokens), err)
+	}
+	onlyThese(t, s, dir, "ann")
+}
+
+// TestPrincipalsQuota: a principal's quota counts each agent's memory once, however often it was
+// saved.
+func TestPrincipalsQuota(t *testing.T) {
+	s := open(t, t.TempDir(), small, 1<<20, 0)
+	defer s.Close()
+	of := func(agent string) *Snapshot {
+		h := small
+		h.Agent, h.Tokens = kv.Agent{Principal: "p", Name: agent}, 4
+		return complete(h, func(int) byte { return 1 })
+	}
+	h := of("a").header
+	unit := h.fileBytes(len(h.encode()))
+	s.SetQuotas(map[string]int64{"p": 2 * unit})
+	for _, agent := range []string{"a", "a", "a", "b", "b", "a"} {
+		if err := s.save(of(agent)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.Sizes()["p"]; got != 2*unit {
+		t.Errorf("%d bytes are counted of two memories of %d", got, unit)
+	}
+	for _, agent := range []string{"a", "b"} {
+		if _, ok := s.Find(kv.Agent{Principal: "p", Name: agent}); !ok {
+			t.Errorf("%s was deleted", agent)
+		}
+	}
+}
