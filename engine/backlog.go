@@ -26,6 +26,7 @@ type backlog struct {
 	chain  *kv.Chain          // has the newest turn, unless saving has it
 	saving *snapshot.Snapshot // begun last, and not on disk yet
 
+	spare   bool      // its file went for lack of room, and is written again if there is some
 	due     time.Time // when saving was due because of its age; zero: it was not
 	overdue bool      // later has reached its age, and waits for the end of saving
 }
@@ -84,6 +85,7 @@ func (d *disk) collect() {
 func (d *disk) begun(c *kv.Chain, s *snapshot.Snapshot) {
 	if b := d.backlogs[c.Agent]; b != nil && b.chain == c {
 		b.chain, b.saving, b.later, b.overdue = nil, s, time.Time{}, false
+		s.Spare = b.spare
 	}
 }
 

@@ -155,8 +155,9 @@ func (d *disk) close(wait func()) {
 	d.fetches.Wait()
 }
 
-// flush copies out every memory that is not saved, the last used first. When the writer has no room
-// for a copy, it waits for the writer.
+// flush copies out every memory that is not saved, the last used first, and then those whose files
+// had to go for lack of room, in case there is some again. When the writer has no room for a copy,
+// it waits for the writer.
 func (d *disk) flush(wait func()) {
 	d.delay = 0
 	d.rescue()
@@ -167,11 +168,28 @@ func (d *disk) flush(wait func()) {
 		}
 	}
 	slices.Reverse(d.rested)
+	d.rested = append(d.rested, d.crowded()...)
 	for len(d.rested) > 0 || len(d.copying) > 0 {
 		if !d.copyOut() && len(d.rested)+len(d.copying) > 0 {
 			wait()
 		}
 	}
+}
+
+// crowded returns the memories that the pool still has, and whose files were deleted for lack of
+// room, the last used first.
+func (d *disk) crowded() (all []rested) {
+	for c := range d.pool.Chains() {
+		if c.Dirty || c.Agent.Anonymous() || d.backlogs[c.Agent] != nil || !d.store.Crowded(c.Agent) {
+			continue
+		}
+		if b := d.again(c.Agent); b != nil {
+			b.spare = true
+			all = append(all, rested{chain: b.chain, force: true})
+		}
+	}
+	slices.Reverse(all)
+	return all
 }
 
 // unsaved returns an agent's newest snapshot that is not on disk, for reading: one that is being

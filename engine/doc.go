@@ -101,7 +101,9 @@
 //
 // A save that fails is tried again, later and later up to ten seconds, with the newest memory of
 // its agent. On a full disk quarantined files and then the memories that were unused for longest
-// are deleted to make room, as the quota would delete them, and pinned ones are spared.
+// are deleted to make room, as the quota would delete them, and pinned ones are spared. Those of them
+// that the pool still has when the engine ends are saved once more, if there is room again and nobody
+// else's has to go. A file that the disk fails to read when the engine starts is read again later.
 //
 // # Glossary
 //

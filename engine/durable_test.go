@@ -392,3 +392,58 @@ func TestEvictedFileIsSavedAgain(t *testing.T) {
 		}
 	}
 }
+
+// A full disk takes the file of the agent unused for longest, though the pool has its memory. If the
+// disk has room again when the engine ends, the memory is saved once more, and nobody else's goes
+// for it. (Found by package world, seeds 61 and 204: an orderly restart lost the agent.)
+func TestFullDiskLosesNoHotMemory(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		files int // that the quota has room for
+		full  bool
+		want  [3]int // tokens on disk after the restart: ann's, bob's, cyd's
+	}{
+		{"disk", 9, true, [3]int{24, 24, 24}},
+		{"quota", 2, false, [3]int{0, 24, 24}}, // there is room for two, and ann was first
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := diskConfig(t.TempDir())
+			once(t, cfg, "ann", count(1, 20))
+			info, err := os.Stat(memoryOf(t, cfg.Dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg = diskConfig(t.TempDir())
+			cfg.DiskBytes = info.Size() * int64(2*tc.files+1) / 2
+			tap, e := tapped(t, cfg)
+			var full atomic.Bool
+			tap.Before = func(op filestest.Op, _ string) error {
+				if op == filestest.Write && full.Swap(false) {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			e.start()
+			for i, agent := range []string{"ann", "bob", "cyd"} {
+				full.Store(i == 2 && tc.full)
+				drainTokens(submit(t, e, t.Context(), agent, count(1+40*i, 20), 4))
+				if err := e.save(named(agent).Agent); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if m, err := e.inspect(named("ann").Agent); err != nil || m.Tier != TierHot || m.Saved {
+				t.Fatalf("before the restart: %+v, %v", m, err)
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			cfg.Model = newFake()
+			e = start(t, cfg)
+			for i, agent := range []string{"ann", "bob", "cyd"} {
+				if got := len(savedTokens(e, agent)); got != tc.want[i] {
+					t.Errorf("of %s %d tokens are on disk, want %d", agent, got, tc.want[i])
+				}
+			}
+		})
+	}
+}

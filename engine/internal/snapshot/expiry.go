@@ -48,6 +48,26 @@ func (s *Store) Evicted(agent kv.Agent) bool {
 	return s.evicted.Has(agent)
 }
 
+// Crowded reports whether an agent had a snapshot that was deleted for lack of room alone. With a
+// time to live none was: the snapshot might have expired since.
+func (s *Store) Crowded(agent kv.Agent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ttl == 0 && s.index[agent] == nil && s.crowded.Has(agent)
+}
+
+// hasRoom reports whether a file of so many bytes fits within the quotas, in place of the agent's
+// file, and no other has to go for it.
+func (s *Store) hasRoom(size int64, agent kv.Agent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.index[agent]; old != nil {
+		size -= old.Bytes
+	}
+	quota, bounded := s.quotas[agent.Principal]
+	return s.bytes+size <= s.quota && (!bounded || s.sizes[agent.Principal]+size <= quota)
+}
+
 // sweep deletes the snapshots that have expired, and then others until room more bytes fit, in the
 // order of next. It spares pinned ones and that of agent keep, whose file is about to be replaced:
 // its bytes count as room. It reports whether the room is there.
@@ -65,7 +85,7 @@ func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	}
 	s.mu.Unlock()
 	for _, e := range old {
-		s.evict(e)
+		s.evict(e, false)
 	}
 	return s.evictUntil(keep, anyone, func() bool { return s.bytes+room <= s.quota })
 }
@@ -106,7 +126,7 @@ func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() b
 			return false
 		}
 		s.mu.Unlock()
-		s.evict(e)
+		s.evict(e, true)
 		s.mu.Lock()
 	}
 	return true
@@ -171,15 +191,19 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 		slog.Warn("the disk is full: the memory unused for longest is deleted",
 			"file", FileName(e.Header.Agent), "bytes", e.Bytes)
 		room -= e.Bytes
-		s.evict(e)
+		s.evict(e, true)
 		made = true
 	}
 	return made
 }
 
-func (s *Store) evict(e *Entry) {
+// evict deletes a snapshot, because of its age or for lack of room.
+func (s *Store) evict(e *Entry, crowded bool) {
 	s.mu.Lock()
 	s.evicted.Add(e.Header.Agent)
+	if crowded {
+		s.crowded.Add(e.Header.Agent)
+	}
 	s.forget(e)
 	s.mu.Unlock()
 	s.unlink(e.Header.Agent)

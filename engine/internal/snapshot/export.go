@@ -159,7 +159,7 @@ func (s *Store) Import(principal string, r io.Reader,
 	kept := h
 	kept.Tagged = false
 	place := func(take func() error) error { return at(h.Agent, take) }
-	return kept, s.install(kept, false, place, func(w io.Writer) error {
+	return kept, s.install(kept, makesRoomOnce, place, func(w io.Writer) error {
 		if _, err := w.Write(p.with(kept)); err != nil {
 			return err
 		}

@@ -15,7 +15,11 @@ import (
 
 // save writes a complete snapshot in place of the one that the agent had.
 func (s *Store) save(snap *Snapshot) error {
-	return s.install(snap.header, true, atOnce, func(w io.Writer) error {
+	room := makesRoom
+	if snap.Spare {
+		room = takesRoom
+	}
+	return s.install(snap.header, room, atOnce, func(w io.Writer) error {
 		if snap.stale.Load() { // dropped while it waited for other changes of the store
 			return ErrSuperseded
 		}
@@ -29,7 +33,7 @@ func (s *Store) Create(agent kv.Agent) error {
 	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
 	h.Saved = h.Created
 	empty := Snapshot{header: h}
-	return s.install(h, true, atOnce, func(w io.Writer) error {
+	return s.install(h, makesRoom, atOnce, func(w io.Writer) error {
 		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
 			return fmt.Errorf("agent %q: %w", agent.Name, ErrExists)
 		}
@@ -62,10 +66,19 @@ var errAgentName = errors.New("an agent's name is too long to be saved, or empty
 // somebody else takes the room, and more deleted memories would not help.
 const maxRounds = 3
 
+// A rooming says what an installation does where there is no room for its file.
+type rooming int
+
+const (
+	makesRoom     rooming = iota // it deletes others, and fills the file again
+	makesRoomOnce                // the same, but the file cannot be filled again
+	takesRoom                    // it fails
+)
+
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
-// On a disk that is full, files go in the order in which the quota would delete them, and where
-// fill can be called again it is. at calls take, which puts the file in place.
-func (s *Store) install(h Header, again bool, at func(take func() error) error,
+// Beyond the quota and on a disk that is full, others go if need be, in the order of next. at calls
+// take, which puts the file in place.
+func (s *Store) install(h Header, room rooming, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	if n := len(h.Agent.Name); n > maxAgent || n == 0 {
 		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, n, maxAgent)
@@ -74,6 +87,9 @@ func (s *Store) install(h Header, again bool, at func(take func() error) error,
 	defer s.change.Unlock()
 	size := s.sizeOf(h.fileBytes(len(h.encode())))
 	fill = s.sealing(FileName(h.Agent), fill)
+	if room == takesRoom && !s.hasRoom(size, h.Agent) {
+		return fmt.Errorf("%w for a memory of %d bytes beside the others", ErrNoRoom, size)
+	}
 	if most, ok := s.withinQuota(size, h.Agent); !ok {
 		return fmt.Errorf("%w for a memory of %d bytes within this principal's share of %d; delete "+
 			"or unpin others", ErrNoRoom, size, most)
@@ -87,7 +103,8 @@ func (s *Store) install(h Header, again bool, at func(take func() error) error,
 		if !isFull(err) {
 			return err
 		}
-		if round > maxRounds || !s.makeRoom(size, h.Agent) || !again {
+		if round > maxRounds || room == takesRoom || !s.makeRoom(size, h.Agent) ||
+			room == makesRoomOnce {
 			return fmt.Errorf("%w: a memory of %d bytes does not fit: %w", ErrDiskFull, size, err)
 		}
 	}
@@ -138,4 +155,5 @@ func (s *Store) take(h Header, size int64) {
 	}
 	s.note(e)
 	s.evicted.Remove(h.Agent)
+	s.crowded.Remove(h.Agent)
 }

@@ -131,6 +131,8 @@ type Snapshot struct {
 	chunks [][]byte // nil where not copied yet
 	copied int      // how many of chunks are not nil
 
+	Spare bool // no other may be deleted to make room for it; set before it is handed over
+
 	stale atomic.Bool // it must not be written any more
 
 	// What follows is the Writer's, under its lock.

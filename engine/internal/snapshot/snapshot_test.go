@@ -370,3 +370,48 @@ func (u unsynced) Create(dir, pattern string) (files.File, error) {
 func (unsynced) SyncDir(string) error { return nil }
 
 func (unsyncedFile) Sync() error { return nil }
+
+// A file that the disk fails to read at the start is read again a moment later, and a newer memory
+// that has taken its place stays.
+func TestReread(t *testing.T) {
+	for _, newer := range []bool{false, true} {
+		t.Run(fmt.Sprintf("newer=%v", newer), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sim, fails := filestest.NewSim(), 0
+				sys := &filestest.Tap{System: sim.System(), Before: func(op filestest.Op, _ string) error {
+					if op == filestest.Open && fails > 0 {
+						fails--
+						return syscall.EIO
+					}
+					return nil
+				}}
+				fill := func(int) byte { return 1 }
+				s := openOn(t, sys, "/dir", small, 1<<20, 0)
+				if err := errors.Join(s.save(complete(small.of("ann", 9), fill)),
+					s.Pin(named("ann"), true)); err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+
+				fails = 2
+				s = openOn(t, sys, "/dir", small, 1<<20, 0)
+				defer s.Close()
+				if e, ok := s.Find(named("ann")); ok {
+					t.Fatalf("the disk has failed, and the store has %+v", e)
+				}
+				want := 9
+				if newer {
+					want = 21
+					if err := s.save(complete(small.of("ann", want), fill)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(2*minReread + minReread/2)
+				synctest.Wait()
+				if e, _ := s.Find(named("ann")); e.Header.Tokens != want || e.Pinned != !newer {
+					t.Errorf("after a while the store has %+v, want %d tokens", e, want)
+				}
+			})
+		})
+	}
+}

@@ -50,8 +50,13 @@ type Store struct {
 	bytes   int64               // of all files in index
 	sizes   map[string]int64    // the same by principal
 	quotas  map[string]int64    // by principal; none: only quota counts
-	evicted kv.Names            // agents whose snapshot the quota or age deleted
+	evicted kv.Names            // agents whose snapshot the quota, a full disk or age deleted
+	crowded kv.Names            // those for whose snapshot there was no room
 	unlock  func()
+
+	unread      []string    // paths of files that the disk failed to read; under change
+	rereading   *time.Timer // calls reread; nil: all were read
+	rereadAfter time.Duration
 
 	aging *time.Timer // calls age when the first snapshot expires; nil without ttl; under change
 	over  bool        // Close was called; under change
@@ -96,16 +101,21 @@ func OpenStore(
 		index:   make(map[kv.Agent]*Entry),
 		durable: make(map[string]bool),
 		evicted: make(kv.Names),
+		crowded: make(kv.Names),
 		sizes:   make(map[string]int64),
 	}
 	if err := s.scan(); err != nil {
 		unlock()
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
+	s.change.Lock()
+	defer s.change.Unlock()
 	if ttl > 0 {
-		s.change.Lock()
 		s.aging = time.AfterFunc(s.untilExpiry(), s.age)
-		s.change.Unlock()
+	}
+	if len(s.unread) > 0 {
+		s.rereadAfter = minReread
+		s.rereading = time.AfterFunc(minReread, s.reread)
 	}
 	return s, nil
 }
@@ -146,7 +156,7 @@ func (s *Store) scan() error {
 }
 
 // scanFile puts a file into the index, or sets it aside if it is of no use. One that the disk fails
-// to read stays as it is: the next start may read it, or a newer memory will take its place.
+// to read stays as it is, to be read again, unless a newer memory takes its place before.
 func (s *Store) scanFile(path string) {
 	e, err := s.readEntry(path)
 	if err == nil && FileName(e.Header.Agent) != filepath.Base(path) {
@@ -154,6 +164,7 @@ func (s *Store) scanFile(path string) {
 	}
 	if err != nil && !useless(err) {
 		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
+		s.unread = append(s.unread, path)
 		return
 	}
 	if err != nil {
@@ -164,10 +175,12 @@ func (s *Store) scanFile(path string) {
 	// One whose pin the disk fails to look up may be pinned.
 	_, err = s.sys.Stat(pinName(path))
 	e.Pinned = !errors.Is(err, fs.ErrNotExist)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.note(e)
 }
 
-// note puts an entry into the index. The caller holds mu, or has the store alone.
+// note puts an entry into the index. The caller holds mu.
 func (s *Store) note(e *Entry) {
 	s.index[e.Header.Agent] = e
 	s.bytes += e.Bytes
@@ -296,6 +309,7 @@ func (s *Store) Remove(agent kv.Agent, at func(take func()) error) (found bool, 
 		}
 		durable = s.durable[name]
 		s.evicted.Remove(agent)
+		s.crowded.Remove(agent)
 	})
 	if err != nil {
 		return false, err
@@ -371,8 +385,10 @@ func (s *Store) Close() {
 	s.change.Lock()
 	defer s.change.Unlock()
 	s.over = true
-	if s.aging != nil {
-		s.aging.Stop()
+	for _, t := range []*time.Timer{s.aging, s.rereading} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	s.unlock()
 }

@@ -271,7 +271,7 @@ func (w *Writer) Step() bool {
 // retry notes that a snapshot could not be written, and puts it back into the queue where another
 // attempt makes sense. The caller holds mu.
 func (w *Writer) retry(s *Snapshot, err error) bool {
-	if errors.Is(err, ErrSuperseded) {
+	if errors.Is(err, ErrSuperseded) || s.Spare && FailureOf(err) != FailedIO {
 		return false
 	}
 	w.failed = FailureOf(err)
