@@ -11,8 +11,10 @@ require (
 	github.com/google/go-cmp v0.7.0 // tests: differences of whole values
 	github.com/google/licensecheck v0.3.1 // internal/release: which licence a text is
 	github.com/grafana/grafana-foundation-sdk/go v0.0.22 // tests: Grafana's own types, which read the dashboard
+	github.com/nats-io/jwt/v2 v2.8.3 // tests: credentials that a NATS server knows
 	github.com/nats-io/nats-server/v2 v2.15.3 // harness/workers: the NATS server that loadstone workers starts
 	github.com/nats-io/nats.go v1.55.0 // harness/workers: how a coordinator and its workers talk
+	github.com/nats-io/nkeys v0.4.17 // tests: the keys of those
 	github.com/nats-io/nuid v1.0.1 // harness/workers: names that nobody else has
 	github.com/prometheus/common v0.73.1 // tests: expfmt, another parser of /metrics, to hold ours to
 	github.com/rogpeppe/go-internal v1.16.0 // harness/script: testscript, the end-to-end scripts
@@ -46,8 +48,6 @@ require (
 	github.com/klauspost/compress v1.20.4 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
-	github.com/nats-io/jwt/v2 v2.8.3 // indirect
-	github.com/nats-io/nkeys v0.4.17 // indirect
 	github.com/pandatix/go-abnf v0.5.3 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect

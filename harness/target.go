@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -185,6 +186,19 @@ func BaseURL(s string, remote bool) (string, error) {
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/v1")
 	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// Roots are the authorities that may have signed a server's certificate: the system's and, beside them,
+// those of certificates in PEM.
+func Roots(more []byte) (*x509.CertPool, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(more) {
+		return nil, errors.New("there is no certificate in PEM in it")
+	}
+	return roots, nil
 }
 
 // Loopback reports whether a host is this machine itself. It does not resolve names: what a name means

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -100,12 +99,9 @@ func (o *accessOptions) target(address string, serve []string) (harness.Target, 
 	if err != nil {
 		return t, usageError("-ca: %w", err)
 	}
-	roots, err := x509.SystemCertPool()
+	roots, err := harness.Roots(text)
 	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	if !roots.AppendCertsFromPEM(text) {
-		return t, usageError("-ca: %s has no certificate in PEM", o.ca)
+		return t, usageError("-ca: %s: %w", o.ca, err)
 	}
 	t.TLS = &tls.Config{RootCAs: roots}
 	return t, nil

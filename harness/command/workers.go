@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"loadstone/harness/client"
 	"loadstone/harness/proc"
 	"loadstone/harness/table"
@@ -85,6 +87,9 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 	if access.CA != "" {
 		more = append(more, "-nats-ca", access.CA)
 	}
+	if access.Plain {
+		more = append(more, "-nats-plain")
+	}
 	fmt.Fprintf(e.stdout, "the NATS server is listening on %s\n", s.URL)
 	return runWorkers(ctx, e, *n, address, more)
 }
@@ -151,7 +156,8 @@ ended.
 
 It loads servers on its own machine alone unless -allow-remote is given: whoever can publish to the
 NATS server decides what it loads. Targets, with the API key and the headers that they want, come
-over NATS too, so a NATS server off this machine should have TLS.`
+over NATS too, and all prompts and answers, so a NATS server off this machine must have TLS (tls://,
+or -nats-ca) unless -nats-plain is given.`
 
 const workerExamples = `  loadstone worker -join nats://127.0.0.1:4222
   loadstone worker -join tls://host-a:4222 -nats-creds me.creds -allow-remote
@@ -177,9 +183,9 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	nc, err := workers.Connect(*join, access, "loadstone worker")
+	nc, err := joinNATS(*join, access, "loadstone worker")
 	if err != nil {
-		return &exitError{exitUnreachable, err}
+		return err
 	}
 	defer nc.Close()
 	w := workers.Worker{Remote: *remote, Log: e.stderr}
@@ -189,6 +195,19 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 func accessFlags(f *flagSet, a *workers.Access) {
 	f.StringVar(&a.Creds, "nats-creds", "", "`file` of NATS credentials (nsc makes it)")
 	f.StringVar(&a.CA, "nats-ca", "", "`file` with the certificate of the authority of the NATS server")
+	f.BoolVar(&a.Plain, "nats-plain", false, "let NATS go to other machines without TLS; only on a network that is yours")
+}
+
+// joinNATS connects to a NATS server as the flags say.
+func joinNATS(address string, a workers.Access, name string) (*nats.Conn, error) {
+	nc, err := workers.Connect(address, a, name)
+	if _, ok := errors.AsType[*workers.PlainError](err); ok {
+		return nil, usageError("%w, or -nats-plain", err)
+	}
+	if err != nil {
+		return nil, &exitError{exitUnreachable, err}
+	}
+	return nc, nil
 }
 
 // crewOptions are the workers that a measurement has.
@@ -207,8 +226,8 @@ func (o *crewOptions) flags(f *flagSet) {
 
 func (o *crewOptions) settle(set map[string]bool) error {
 	switch {
-	case o.url == "" && (set["workers-min"] || set["nats-creds"] || set["nats-ca"]):
-		return usageError("-workers-min, -nats-creds and -nats-ca are for workers: want -workers URL")
+	case o.url == "" && (set["workers-min"] || set["nats-creds"] || set["nats-ca"] || set["nats-plain"]):
+		return usageError("-workers-min, -nats-creds, -nats-ca and -nats-plain are for workers: want -workers URL")
 	case o.min < 1:
 		return usageError("-workers-min is %d; want at least 1", o.min)
 	}
@@ -220,9 +239,9 @@ func (o *crewOptions) call(ctx context.Context) (*workers.Coordinator, error) {
 	if o.url == "" {
 		return nil, nil
 	}
-	nc, err := workers.Connect(o.url, o.access, "loadstone coordinator")
+	nc, err := joinNATS(o.url, o.access, "loadstone coordinator")
 	if err != nil {
-		return nil, &exitError{exitUnreachable, err}
+		return nil, err
 	}
 	patience := time.Second
 	if o.min > 1 {

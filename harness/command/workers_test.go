@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -35,12 +36,13 @@ type gang struct {
 
 var joined = regexp.MustCompile(`^worker .*, process (\d+) has joined`)
 
-// startGang starts n workers and waits until all have joined.
-func startGang(t *testing.T, n int) *gang {
+// startGang starts n workers, with flags, and waits until all have joined.
+func startGang(t *testing.T, n int, more ...string) *gang {
 	t.Helper()
 	self, err := os.Executable()
 	assert.NilError(t, err)
-	g := &gang{cmd: exec.Command(self, "workers", "-n", strconv.Itoa(n), "-listen", "127.0.0.1:0")}
+	args := append([]string{"workers", "-n", strconv.Itoa(n), "-listen", "127.0.0.1:0"}, more...)
+	g := &gang{cmd: exec.Command(self, args...)}
 	out, err := g.cmd.StdoutPipe()
 	assert.NilError(t, err)
 	errs, err := g.cmd.StderrPipe()
@@ -252,6 +254,36 @@ func TestKilledAmongWorkers(t *testing.T) {
 			until(t, func() bool { return syscall.Kill(pid, 0) != nil }, "worker %d ends", pid)
 		}
 	})
+}
+
+// What is said over NATS is for those who may hear it: without a user that the server knows, or without
+// TLS to another machine, nothing is measured, and the user is told what to do.
+func TestWorkersOfAStranger(t *testing.T) {
+	server := &answering{}
+	s := httptest.NewServer(server)
+	defer s.Close()
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	assert.NilError(t, os.WriteFile(config, []byte("authorization {user: me, password: secret}\n"), 0o600))
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that the workers are told before the server has it
+	assert.NilError(t, err)
+	address := l.Addr().String()
+	assert.NilError(t, l.Close())
+	startGang(t, 2, "-config", config, "-listen", address, "-join", "nats://me:secret@"+address)
+	file := scenarioFile(t, "concurrency: 2\nrequests: 12\n")
+	run := func(workers string, more ...string) (code int, text string) {
+		return program(t, "", append([]string{"run", file, "-q", "-url", s.URL, "-workers", workers}, more...)...)
+	}
+	code, text := run("nats://me:wrong@" + address)
+	assert.Equal(t, code, exitUnreachable, text)
+	assert.Assert(t, strings.Contains(text, "no NATS server at nats://me:xxxxx@"+address+": it refuses these credentials"), text)
+	code, text = run("nats://192.0.2.1:4222")
+	assert.Equal(t, code, exitUsage, text)
+	assert.Assert(t, strings.Contains(text, "want tls:// in its address, or -nats-plain"), text)
+	code, text = program(t, "", "worker", "-join", "nats://192.0.2.1:4222")
+	assert.Equal(t, code, exitUsage, text)
+	assert.Equal(t, server.asked.Load(), int64(0))
+	code, text = run("nats://me:secret@"+address, "-workers-min", "2")
+	assert.Equal(t, code, exitOK, text)
 }
 
 // Parts of a load that nobody leads are put together afterwards, and are then that load.

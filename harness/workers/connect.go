@@ -1,11 +1,15 @@
 package workers
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -18,17 +22,37 @@ import (
 type Access struct {
 	Creds string // file of a user's credentials
 	CA    string // file with the certificate of the server's authority
+	Plain bool   // a server on another machine need not have TLS
 }
 
-// Connect connects to a NATS server. A connection that is lost is made again for as long as it takes.
+// Connect connects to a NATS server, or one of several whose addresses have commas in between. A
+// connection that is lost is made again for as long as it takes. Over one goes what is asked of the
+// server under test, its answers and its API key, so one that leaves this machine has TLS (tls:// or an
+// authority) unless Access.Plain allows it without; otherwise the error is a PlainError.
 func Connect(address string, a Access, name string) (*nats.Conn, error) {
 	options := []nats.Option{nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
 		nats.Timeout(3 * time.Second)}
 	if a.Creds != "" {
 		options = append(options, nats.UserCredentials(a.Creds))
 	}
-	if a.CA != "" {
-		options = append(options, nats.RootCAs(a.CA))
+	encrypted, err := a.encrypts(address)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.CA != "":
+		text, err := os.ReadFile(a.CA)
+		if err != nil {
+			return nil, err
+		}
+		roots, err := harness.Roots(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", a.CA, err)
+		}
+		options = append(options, nats.Secure(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	case encrypted:
+		options = append(options, nats.Secure())
+	case !a.Plain: // those that it names may be on other machines
+		options = append(options, nats.IgnoreDiscoveredServers())
 	}
 	nc, err := nats.Connect(address, options...)
 	if err != nil {
@@ -37,12 +61,51 @@ func Connect(address string, a Access, name string) (*nats.Conn, error) {
 	return nc, nil
 }
 
-func redacted(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "an address that is none"
+// encrypts tells whether every connection to an address has TLS.
+func (a *Access) encrypts(address string) (bool, error) {
+	all := true
+	for one := range strings.SplitSeq(address, ",") {
+		u, err := natsURL(one)
+		if err != nil {
+			return false, err
+		}
+		encrypted := a.CA != "" || u.Scheme == "tls" || u.Scheme == "wss"
+		if !encrypted && !a.Plain && !harness.Loopback(u.Hostname()) {
+			return false, &PlainError{u.Host}
+		}
+		all = all && encrypted
 	}
-	return u.Redacted()
+	return all, nil
+}
+
+// natsURL is one address of a NATS server; nats:// may be left out.
+func natsURL(one string) (*url.URL, error) {
+	one = strings.TrimSpace(one)
+	if !strings.Contains(one, "://") {
+		one = "nats://" + one
+	}
+	u, err := url.Parse(one)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		return nil, errors.New("that is no address of a NATS server; want one like nats://127.0.0.1:4222")
+	}
+	return u, nil
+}
+
+// redacted is an address without what is secret in it. What stands in place of a password may be a
+// token.
+func redacted(address string) string {
+	var all []string
+	for one := range strings.SplitSeq(address, ",") {
+		u, err := natsURL(one)
+		if err != nil {
+			return "an address that is none"
+		}
+		if _, has := u.User.Password(); u.User != nil && !has {
+			u.User = url.User("xxxxx")
+		}
+		all = append(all, u.Redacted())
+	}
+	return strings.Join(all, ",")
 }
 
 // A Server is a NATS server in this process.
@@ -55,8 +118,8 @@ type Server struct {
 const maxMessage = 8 << 20
 
 // Serve starts a NATS server at an address such as 127.0.0.1:4222. config, unless "", is a file in
-// NATS's own form, with what the server wants of its clients; without it the address must be on
-// loopback, since whoever can publish decides what the workers load.
+// NATS's own form. On an address that is not on loopback the server must want to know its clients, by
+// users, tokens, keys or certificates: whoever can publish decides what the workers load.
 func Serve(address, config string) (*Server, error) {
 	options := &server.Options{}
 	if config != "" {
@@ -65,18 +128,8 @@ func Serve(address, config string) (*Server, error) {
 		}
 	}
 	if address != "" {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no address to listen on; want one like 127.0.0.1:4222", address)
-		}
-		if config == "" && !harness.Loopback(host) {
-			return nil, &OpenError{address}
-		}
-		if options.Port, err = strconv.Atoi(port); err != nil {
-			return nil, fmt.Errorf("%q is no address to listen on; want one like 127.0.0.1:4222", address)
-		}
-		if options.Host = host; options.Port == 0 {
-			options.Port = server.RANDOM_PORT
+		if err := listenOn(options, address); err != nil {
+			return nil, err
 		}
 	}
 	options.NoSigs, options.NoLog = true, true
@@ -85,12 +138,35 @@ func Serve(address, config string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	is, err := s.Varz(nil)
+	if err != nil {
+		return nil, err
+	}
+	known := is.AuthRequired && options.NoAuthUser == "" || is.TLSVerify
+	if !known && !harness.Loopback(is.Host) {
+		return nil, &OpenError{net.JoinHostPort(is.Host, strconv.Itoa(max(is.Port, 0)))}
+	}
 	s.Start()
 	if !s.ReadyForConnections(5 * time.Second) {
 		s.Shutdown()
 		return nil, errors.New("the NATS server does not listen: is the address in use?")
 	}
 	return &Server{URL: s.ClientURL(), s: s}, nil
+}
+
+// listenOn lets a server listen on an address; port 0 is one that nobody uses.
+func listenOn(options *server.Options, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		options.Port, err = strconv.Atoi(port)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no address to listen on; want one like 127.0.0.1:4222", address)
+	}
+	if options.Host = host; options.Port == 0 {
+		options.Port = server.RANDOM_PORT
+	}
+	return nil
 }
 
 // Close ends the server.
@@ -101,5 +177,13 @@ type OpenError struct{ Address string }
 
 func (e *OpenError) Error() string {
 	return fmt.Sprintf("%s is not on loopback: anybody who can connect could tell the workers what to load; "+
-		"want a configuration of NATS with users or TLS", e.Address)
+		"want a configuration of NATS with users, or with TLS that checks its clients' certificates", e.Address)
+}
+
+// A PlainError says that what goes to a NATS server on another machine would not be encrypted.
+type PlainError struct{ Host string }
+
+func (e *PlainError) Error() string {
+	return fmt.Sprintf("the NATS server %s is not on this machine, and whoever is on the way there could read "+
+		"prompts, answers and API keys: want tls:// in its address", e.Host)
 }

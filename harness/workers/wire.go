@@ -50,7 +50,7 @@ type Target struct {
 	Body            load.Body
 	Timeout         time.Duration
 	Traced          bool   // see client.Client
-	CA              []byte // certificates in PEM, in place of the system's; nil: the system's
+	CA              []byte // certificates in PEM, beside the system's; nil: those alone
 	Insecure        bool   // the certificate is not checked
 }
 
@@ -66,8 +66,10 @@ func (t *Target) client(remote bool) (*client.Client, error) {
 	case t.Insecure:
 		to.TLS = &tls.Config{InsecureSkipVerify: true}
 	case t.CA != nil:
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(t.CA)
+		roots, err := harness.Roots(t.CA)
+		if err != nil {
+			return nil, err
+		}
 		to.TLS = &tls.Config{RootCAs: roots}
 	}
 	c := to.NewClient(base)
@@ -223,7 +225,11 @@ func (e *ConnectError) Error() string {
 	case errors.Is(e.Err, nats.ErrNoServers):
 		why = "nothing answers there; loadstone workers -n 4 starts one, with workers"
 	case errors.Is(e.Err, nats.ErrAuthorization):
-		why = "it refuses these credentials"
+		why = "it refuses these credentials, or wants some and was given none"
+	case errors.Is(e.Err, nats.ErrSecureConnWanted):
+		why = "it has no TLS, and TLS is wanted"
+	case errors.As(e.Err, new(x509.UnknownAuthorityError)):
+		why += ": want the file of its authority's certificate"
 	}
 	return fmt.Sprintf("no NATS server at %s: %s", e.URL, why)
 }

@@ -46,18 +46,24 @@ func echoing(w http.ResponseWriter, r *http.Request) {
 		`"usage":{"prompt_tokens":%d,"completion_tokens":9}}`, h.Sum(nil)[:4], words)
 }
 
-// nats starts a NATS server with n workers in this process.
+// natsWith starts a NATS server with n workers in this process.
 func natsWith(t *testing.T, n int) (url string, end []func()) {
 	t.Helper()
 	s, err := workers.Serve("127.0.0.1:0", "")
 	assert.NilError(t, err)
 	t.Cleanup(s.Close)
+	return s.URL, join(t, s.URL, workers.Access{}, n)
+}
+
+// join lets n workers in this process join a NATS server.
+func join(t *testing.T, url string, access workers.Access, n int) (end []func()) {
+	t.Helper()
 	var running sync.WaitGroup
 	t.Cleanup(running.Wait)
 	for range n {
 		ctx, cancel := context.WithCancel(t.Context())
 		t.Cleanup(cancel)
-		nc, err := workers.Connect(s.URL, workers.Access{}, "worker")
+		nc, err := workers.Connect(url, access, "worker")
 		assert.NilError(t, err)
 		w := workers.Worker{Log: io.Discard}
 		running.Go(func() {
@@ -66,20 +72,26 @@ func natsWith(t *testing.T, n int) (url string, end []func()) {
 		})
 		end = append(end, cancel)
 	}
-	return s.URL, end
+	return end
 }
 
 // crew is a coordinator with all workers.
 func crew(t *testing.T, url string, n int, target string, c *client.Client) *workers.Coordinator {
 	t.Helper()
-	nc, err := workers.Connect(url, workers.Access{}, "coordinator")
+	return crewOf(t, url, workers.Access{}, n, workers.Target{URL: target}, c)
+}
+
+func crewOf(t *testing.T, url string, access workers.Access, n int, target workers.Target,
+	c *client.Client) *workers.Coordinator {
+	t.Helper()
+	nc, err := workers.Connect(url, access, "coordinator")
 	assert.NilError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	co, err := workers.Call(ctx, nc, n)
 	assert.NilError(t, err)
 	t.Cleanup(co.Close)
-	assert.NilError(t, co.Claim(t.Context(), workers.Target{URL: target}, c.Since))
+	assert.NilError(t, co.Claim(t.Context(), target, c.Since))
 	return co
 }
 
@@ -161,6 +173,7 @@ func TestSameRequests(t *testing.T) {
 			assert.Assert(t, len(want) > 3)
 			run := measure(t, 4, plan)
 			assert.DeepEqual(t, requests(&run, open), want)
+			sameCeilings(t, &alone, &run, l.System > 0 || l.Sessions != nil)
 			assert.Assert(t, run.Window != nil)
 			assert.Equal(t, run.Window.Begun, len(want))
 			if run.Asked == nil {
@@ -176,6 +189,31 @@ func TestSameRequests(t *testing.T) {
 			assert.Equal(t, n, len(records))
 		})
 	}
+}
+
+// sameCeilings holds what an endless cache would have had of each prompt of workers to that of one
+// process: of each request, or, where agents share beginnings of prompts, so that it depends on which
+// of them comes first, of all together.
+func sameCeilings(t *testing.T, alone, run *record.Run, shared bool) {
+	t.Helper()
+	ceilings := func(run *record.Run) (of map[string]int, sum int) {
+		of = map[string]int{}
+		for _, r := range slices.Concat(run.Warmup, run.Records) {
+			if parts := strings.SplitN(r.Agent, "-", 3); len(parts) == 3 && r.Intent != record.IntentAgain {
+				_, aside, _ := strings.Cut(parts[2], ":")
+				of[fmt.Sprintf("%s%s turn %d round %d asks %s", parts[1], aside, r.Turn, r.Rep, r.AskedDigest)] += r.CeilingTokens
+				sum += r.CeilingTokens
+			}
+		}
+		return of, sum
+	}
+	want, all := ceilings(alone)
+	have, together := ceilings(run)
+	if shared {
+		assert.Assert(t, all > 0 && together > all*9/10 && together < all*11/10, "%d, and of one process %d", together, all)
+		return
+	}
+	assert.DeepEqual(t, have, want)
 }
 
 // Recorded traffic comes to a worker as it was read, whatever its form.
@@ -314,8 +352,6 @@ func TestClaims(t *testing.T) {
 func TestServe(t *testing.T) {
 	_, err := workers.Serve("0.0.0.0:0", "")
 	assert.ErrorContains(t, err, "anybody who can connect could tell the workers what to load")
-	_, err = workers.Serve("4222", "")
-	assert.ErrorContains(t, err, "want one like 127.0.0.1:4222")
 	_, err = workers.Connect("nats://me:secret@127.0.0.1:1", workers.Access{}, "x")
 	assert.ErrorContains(t, err, "no NATS server at nats://me:xxxxx@127.0.0.1:1: nothing answers there")
 }
