@@ -11,6 +11,7 @@ import (
 
 // endless is what a cache without an end would have of the prompts that a server was sent. It knows
 // nothing where there is no cache, as of a part of a load: what other parts send may be in it as well.
+// Of all parts together hindsight finds it.
 type endless struct {
 	mu    sync.Mutex
 	cache *ceiling.Cache
@@ -20,7 +21,9 @@ type endless struct {
 func (e *endless) forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.cache = ceiling.New(e.cache.Block())
+	if e.cache != nil {
+		e.cache = ceiling.New(e.cache.Block())
+	}
 }
 
 // look takes a prompt that is sent now. It does so beside the request, of which no time is taken.
@@ -38,12 +41,17 @@ func (e *endless) look(q *request) func(*record.Record) int {
 	}()
 	return func(r *record.Record) int {
 		<-looked
-		if r.Outcome != record.OK {
-			return 0
-		}
-		said := client.Message{Role: "assistant", Content: r.Answer}
-		return q.known.Answered(r.PromptTokens, r.OutputTokens, part(&said))
+		return ceilingOf(q.known, r)
 	}
+}
+
+// ceilingOf lets a cache have an answer, and returns the tokens of its prompt that it had.
+func ceilingOf(known *ceiling.Prompt, r *record.Record) int {
+	if r.Outcome != record.OK {
+		return 0
+	}
+	said := client.Message{Role: "assistant", Content: r.Answer}
+	return known.Answered(r.PromptTokens, r.OutputTokens, part(&said))
 }
 
 // parts returns the number of parts of a prompt, and each, in the order in which templates have

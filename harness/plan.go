@@ -105,6 +105,9 @@ func (plan Plan) Run(ctx context.Context, c *client.Client) ([]record.Run, load.
 	if err != nil {
 		return nil, load.Level{}, err
 	}
+	if !plan.Share.Whole() { // what the other parts send may be in a cache as well
+		s.ceiling = &endless{}
+	}
 	return plan.on(ctx, s)
 }
 

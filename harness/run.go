@@ -59,6 +59,9 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 		err = m.execute(ctx, x, window)
 	}
 	records, filled := x.records.close(), x.filled
+	if m.plan.Crew != nil && x.records.rest == nil { // elsewhere it was found meanwhile
+		x.lookBack(filled, records)
+	}
 	run.Rest, run.Skipped = x.records.rest, int(x.skipped.Load())
 	all := records
 	if l.Cache == load.Hot { // a restored cache was filled before the ledger was opened
@@ -157,7 +160,7 @@ func (m *measurement) empty(ctx context.Context, x *execution) error {
 	if err := m.plan.Reset(ctx); err != nil {
 		return fmt.Errorf("the server could not be reset: %w", err)
 	}
-	if x.load.Cache == load.Cold && m.plan.Crew == nil { // a restored cache has all on disk
+	if x.load.Cache == load.Cold { // a restored cache has all on disk
 		m.ceiling.forget()
 	}
 	return nil

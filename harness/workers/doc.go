@@ -22,8 +22,10 @@
 // Agents that ask together wait for each other across workers: each tells when its own have come to a
 // round, and the coordinator tells all when the round is due.
 //
-// A cache's ceiling (package ceiling) is not known of a load with workers, for it depends on what the
-// others have sent.
+// A cache's ceiling (package ceiling) depends on what all have sent, so the coordinator finds it after
+// each run: it makes the prompts again from the seeds and the answers, in the order of their times. It
+// is not known of a run with more requests than stay in memory (20 000 of a measurement), nor of parts
+// of a load that nobody leads.
 //
 // # What is lost
 //
@@ -35,6 +37,8 @@
 // # Who may
 //
 // Whoever can publish to the NATS server decides what the workers load. So it listens on loopback
-// unless its own configuration says otherwise, with credentials or TLS, as every NATS server has them,
-// and a worker takes only targets on its own machine unless it is told that it may take others.
+// unless its own configuration has it know its clients, by users, keys or certificates, as every NATS
+// server can, and a worker takes only targets on its own machine unless it is told that it may take
+// others. Prompts, answers and API keys go over NATS: to a server on another machine with TLS, unless
+// whoever starts a worker or a coordinator says that it need not be.
 package workers
