@@ -32,6 +32,7 @@ const serveVariable = "LOADSTONE_TEST_SERVE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(serveVariable) == "" {
+		os.Setenv(serveVariable, "1") // of all that is started here
 		os.Exit(m.Run())
 	}
 	proc.FollowParent()
@@ -46,7 +47,6 @@ func serve(t *testing.T, addr string) *proc.Process {
 	t.Helper()
 	self, err := os.Executable()
 	assert.NilError(t, err)
-	t.Setenv(serveVariable, "1")
 	p, err := proc.Start(t.Context(), io.Discard, self, "-addr", addr, "-model", "tiny", "-backend", "ref",
 		"-kv-bytes", "32MiB")
 	assert.NilError(t, err)
@@ -73,20 +73,37 @@ func installed(t *testing.T, program string) string {
 }
 
 // background runs a program until the test ends.
-func background(t *testing.T, program string, args ...string) *bytes.Buffer {
+func background(t *testing.T, command ...string) {
+	t.Helper()
+	(&program{command: command}).start(t)
+}
+
+// A program is one of others' that runs until the test ends.
+type program struct {
+	command []string
+	cmd     *exec.Cmd
+}
+
+func (p *program) start(t *testing.T) {
 	t.Helper()
 	var said bytes.Buffer
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(p.command[0], p.command[1:]...)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	assert.NilError(t, cmd.Start())
+	p.cmd = cmd
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, said.String())
+			t.Logf("%s said:\n%s", p.command[0], said.String())
 		}
 	})
-	return &said
+}
+
+// kill ends it as kill -9 does.
+func (p *program) kill() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
 }
 
 // until waits for something that other processes do.
@@ -185,6 +202,7 @@ func TestDashboardIsReadStrictly(t *testing.T) {
 // Prometheus, as Debian has it, scrapes a server by prometheus.yml, and every query of the dashboard
 // means something to it and finds samples.
 func TestPrometheus(t *testing.T) {
+	t.Parallel()
 	prometheus := installed(t, "prometheus")
 	p := serve(t, "127.0.0.1:0")
 	defer p.Kill()

@@ -20,30 +20,42 @@ import (
 	"loadstone/harness/record"
 )
 
-// replicas are three servers behind nginx by nginx.conf.
+// replicas are three servers behind a proxy.
 type replicas struct {
 	url   string
 	addrs [3]string
+	proxy *program
 
 	mu  sync.Mutex
 	now [3]*proc.Process
 }
 
-func startReplicas(t *testing.T) *replicas {
+// nginx is the command of an nginx that listens on front and has those replicas.
+func nginx(t *testing.T, front string, addrs [3]string) []string {
 	t.Helper()
-	nginx := installed(t, "nginx")
-	r := &replicas{}
+	program := installed(t, "nginx")
 	text, err := os.ReadFile("nginx.conf")
 	assert.NilError(t, err)
-	dir, front := t.TempDir(), freeAddress(t)
+	dir := t.TempDir()
 	change := []string{"/run/nginx-loadstone.pid", filepath.Join(dir, "pid"), "listen 127.0.0.1:8080", "listen " + front,
 		"    access_log off;", "    access_log off;\n    client_body_temp_path " + dir + "/body;\n    proxy_temp_path " + dir +
 			"/proxy;\n    fastcgi_temp_path " + dir + "/fastcgi;\n    uwsgi_temp_path " + dir + "/uwsgi;\n    scgi_temp_path " +
 			dir + "/scgi;"}
+	for i, addr := range addrs {
+		change = append(change, fmt.Sprintf("server 127.0.0.1:%d ", 8081+i), "server "+addr+" ")
+	}
+	file := filepath.Join(dir, "nginx.conf")
+	assert.NilError(t, os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(string(text))), 0o600))
+	return []string{program, "-c", file, "-p", dir, "-e", "stderr", "-g", "daemon off; master_process off;"}
+}
+
+// startBehind starts three servers behind a proxy, whose command is made once their addresses are known.
+func startBehind(t *testing.T, proxy func(t *testing.T, front string, addrs [3]string) []string) *replicas {
+	t.Helper()
+	r := &replicas{}
 	for i := range r.now {
 		r.now[i] = serve(t, "127.0.0.1:0")
 		r.addrs[i] = strings.TrimPrefix(r.now[i].URL, "http://")
-		change = append(change, fmt.Sprintf("server 127.0.0.1:%d ", 8081+i), "server "+r.addrs[i]+" ")
 	}
 	t.Cleanup(func() {
 		r.mu.Lock()
@@ -52,12 +64,35 @@ func startReplicas(t *testing.T) *replicas {
 			p.Kill()
 		}
 	})
-	file := filepath.Join(dir, "nginx.conf")
-	assert.NilError(t, os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(string(text))), 0o600))
-	background(t, nginx, "-c", file, "-p", dir, "-e", "stderr", "-g", "daemon off; master_process off;")
+	front := freeAddress(t)
 	r.url = "http://" + front
-	until(t, "nginx answers", func() bool { _, status := get(r.url + "/health/ready"); return status == 200 })
+	r.proxy = &program{command: proxy(t, front, r.addrs)}
+	r.startProxy(t)
 	return r
+}
+
+// startProxy starts the proxy, and again after it was killed, and waits until it has found all replicas.
+func (r *replicas) startProxy(t *testing.T) {
+	t.Helper()
+	r.proxy.start(t)
+	found := map[string]bool{}
+	until(t, "the proxy has all replicas", func() bool {
+		res, err := http.Get(r.url + "/health/ready") // goes anywhere
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			found[answeredBy(res)] = true
+		}
+		return len(found) == len(r.addrs)
+	})
+}
+
+// answeredBy is the replica that has answered, the last of those that were asked.
+func answeredBy(res *http.Response) string {
+	asked := strings.Split(res.Header.Get("X-Replica"), ", ")
+	return asked[len(asked)-1]
 }
 
 // restart ends a replica as a deployment does, and starts it again at its address.
@@ -79,14 +114,14 @@ func (r *replicas) ask(t *testing.T, header, agent string) string {
 	assert.NilError(t, err)
 	res.Body.Close()
 	assert.Equal(t, res.StatusCode, 200)
-	asked := strings.Split(res.Header.Get("X-Replica"), ", ")
-	return asked[len(asked)-1]
+	return answeredBy(res)
 }
 
 // An agent comes back to its replica, by either header. One that is killed moves its own agents and no
 // others, and has them again once it is back.
-func TestAgentsKeepTheirReplica(t *testing.T) {
-	r := startReplicas(t)
+func TestAgentsKeepTheirReplica(t *testing.T) { behind(t, keepTheirReplica) }
+
+func keepTheirReplica(t *testing.T, r *replicas) {
 	own := map[string]string{}
 	where := map[string]int{}
 	for i := range 30 {
@@ -145,14 +180,17 @@ func conversations(n, turns int) (all []load.Session) {
 	return all
 }
 
-// answers are those of a load, by agent's number and turn.
-func answers(t *testing.T, url string, beside func(started <-chan struct{})) (all map[string]string, run record.Run) {
+// atATime is how many agents of a load work at a time.
+const atATime = 6
+
+// carryOut puts a load on a server, while something happens beside it once the load is under way.
+func carryOut(t *testing.T, url string, beside func(started <-chan struct{})) (run record.Run, err error) {
 	t.Helper()
 	c := client.New(url)
 	defer c.Close()
 	started := make(chan struct{})
 	var once sync.Once
-	plan := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: 6, Sessions: conversations(36, 6),
+	plan := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: atATime, Sessions: conversations(36, 6),
 		Replay: load.Replay{AsAsked: true}, Seeds: load.OneSeed(3)}},
 		Progress: func(p harness.Progress) {
 			if p.Outcomes[record.OK] > 20 {
@@ -163,23 +201,53 @@ func answers(t *testing.T, url string, beside func(started <-chan struct{})) (al
 	go func() { defer close(done); beside(started) }()
 	runs, _, err := plan.Run(t.Context(), c)
 	<-done
+	assert.Equal(t, len(runs), 1, "%v", err)
+	return runs[0], err
+}
+
+// turnOf names a request by its agent's number and turn.
+func turnOf(r *record.Record) string {
+	return fmt.Sprintf("%s turn %d", strings.SplitN(r.Agent, "-", 3)[1], r.Turn)
+}
+
+// answers are those of a load of which no request fails, by agent's number and turn.
+func answers(t *testing.T, url string, beside func(started <-chan struct{})) (all map[string]string, run record.Run) {
+	t.Helper()
+	run, err := carryOut(t, url, beside)
 	assert.NilError(t, err)
 	all = map[string]string{}
-	for _, r := range runs[0].Records {
-		number := strings.SplitN(r.Agent, "-", 3)[1]
-		assert.Check(t, r.Outcome == record.OK, "agent %s, turn %d: %s %d: %s", number, r.Turn, r.Outcome, r.Status, r.Error)
-		all[fmt.Sprintf("%s turn %d", number, r.Turn)] = r.Answer
+	for _, r := range run.Records {
+		assert.Check(t, r.Outcome == record.OK, "%s: %s %d: %s", turnOf(&r), r.Outcome, r.Status, r.Error)
+		all[turnOf(&r)] = r.Answer
 	}
-	return all, runs[0]
+	return all, run
+}
+
+// oneServer is what one server answers, which is nothing that a proxy changes: it is measured once.
+var oneServer struct {
+	sync.Mutex
+	all map[string]string
+	run record.Run
+}
+
+func ofOneServer(t *testing.T) (all map[string]string, run record.Run) {
+	t.Helper()
+	oneServer.Lock()
+	defer oneServer.Unlock()
+	if oneServer.all == nil {
+		alone := serve(t, "127.0.0.1:0")
+		defer alone.Kill()
+		oneServer.all, oneServer.run = answers(t, alone.URL, func(<-chan struct{}) {})
+	}
+	return oneServer.all, oneServer.run
 }
 
 // Three replicas are restarted one after the other while agents work: no request fails, each answer is
 // that of one server without a restart, and what was cached is computed anew once, not at every turn.
-func TestRollingRestart(t *testing.T) {
-	r := startReplicas(t)
-	alone := serve(t, "127.0.0.1:0")
-	defer alone.Kill()
-	want, before := answers(t, alone.URL, func(<-chan struct{}) {})
+func TestRollingRestart(t *testing.T) { behind(t, rollingRestart) }
+
+func rollingRestart(t *testing.T, r *replicas) {
+	want, before := ofOneServer(t)
 	restarts := 0
 	got, after := answers(t, r.url, func(started <-chan struct{}) {
 		<-started
