@@ -47,7 +47,7 @@ func echoing(w http.ResponseWriter, r *http.Request) {
 }
 
 // natsWith starts a NATS server with n workers in this process.
-func natsWith(t *testing.T, n int) (url string, end []func()) {
+func natsWith(t testing.TB, n int) (url string, end []func()) {
 	t.Helper()
 	s, err := workers.Serve("127.0.0.1:0", "")
 	assert.NilError(t, err)
