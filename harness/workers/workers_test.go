@@ -56,7 +56,7 @@ func natsWith(t testing.TB, n int) (url string, end []func()) {
 }
 
 // join lets n workers in this process join a NATS server.
-func join(t *testing.T, url string, access workers.Access, n int) (end []func()) {
+func join(t testing.TB, url string, access workers.Access, n int) (end []func()) {
 	t.Helper()
 	var running sync.WaitGroup
 	t.Cleanup(running.Wait)
