@@ -2,6 +2,8 @@ module loadstone
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0 // internal/release: the bill of materials
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // harness: percentiles of a load that is too long to keep

@@ -5,7 +5,8 @@
 // A release is the same bytes from every clone of its commit, whatever the clone's folder is called:
 // it records no path, no build time and no user, and what the clone's tags and the environment
 // would add is left out. That takes the same version of Go, which loadstone version and the bill of
-// materials state, and for the target with MLX the same C++ compiler.
+// materials state: the one that go.mod names by its line toolchain, which the go command downloads.
+// For the target with MLX it takes the same C++ compiler, too.
 package main
 
 import (
@@ -29,7 +30,8 @@ Makes the files of a release, such as v1.2.3, from the commit that is checked ou
   loadstone-VERSION-notes.md         what changed, and which files of other versions it reads
   SHA256SUMS                         of all of them: sha256sum -c SHA256SUMS
 
-The same commit and the same Go give the same bytes. Targets:
+The same commit and the same Go give the same bytes; go.mod names that Go, and it is downloaded.
+Targets:
 %s.
 The one with MLX is built on linux/amd64 alone, with a C++ compiler, after go run ./metal/setup.
 To publish the module under a host's name first: go run ./internal/rename HOST/OWNER/loadstone
@@ -90,6 +92,16 @@ func run(ctx context.Context, args []string) error {
 	start := time.Now()
 	s, err := readSource(ctx, f.Arg(0), *changed)
 	if err != nil {
+		return err
+	}
+	t, err := chooseToolchain(ctx, s.root)
+	if err != nil {
+		return err
+	}
+	if t.note != "" {
+		fmt.Fprintln(os.Stderr, "release: note:", t.note)
+	}
+	if err := t.use(); err != nil {
 		return err
 	}
 	if err := s.release(ctx, chosen, *out); err != nil {

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -27,10 +29,14 @@ var (
 type linkedPackage struct {
 	Dir      string
 	Standard bool
-	Module   *struct {
-		Path, Version, Dir string
-		Main               bool
-	}
+	Module   *linkedModule
+}
+
+// A linkedModule is what go list says of the package's module.
+type linkedModule struct {
+	Path, Version, Dir string
+	Main               bool
+	Replace            *struct{ Path string }
 }
 
 // modules returns the Go modules in a program that was built for a target, and Go itself.
@@ -39,45 +45,81 @@ func (s *source) modules(ctx context.Context, t target, program string) ([]compo
 	if err != nil {
 		return nil, err
 	}
-	texts := map[string][]text{} // by module
-	for _, p := range packages {
-		if p.Standard || p.Module == nil || p.Module.Main {
-			continue
-		}
-		found, err := textsAbove(p.Module.Dir, p.Dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			has := func(t text) bool { return t.file == f.file }
-			if !slices.ContainsFunc(texts[p.Module.Path], has) {
-				texts[p.Module.Path] = append(texts[p.Module.Path], f)
-			}
-		}
+	linked, err := modulesOf(packages)
+	if err != nil {
+		return nil, err
 	}
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
+		return nil, err
+	}
+	if err := sameModules(info, linked); err != nil {
 		return nil, err
 	}
 	golang, err := goComponent(ctx, info.GoVersion)
 	if err != nil {
 		return nil, err
 	}
-	all := []component{golang}
-	for _, m := range info.Deps { // the program itself says what is in it
-		c := component{name: m.Path, version: m.Version,
-			purl:  "pkg:golang/" + m.Path + "@" + m.Version,
-			texts: texts[m.Path]}
+	return append([]component{golang}, linked...), nil
+}
+
+// modulesOf returns the modules that packages are in, by name, with their licences. One without a
+// licence that is known and allowed is an error.
+func modulesOf(packages []linkedPackage) ([]component, error) {
+	byPath := map[string]*component{}
+	for _, p := range packages {
+		m := p.Module
+		if p.Standard || m == nil || m.Main {
+			continue
+		}
 		if m.Replace != nil {
 			return nil, fmt.Errorf("%s is replaced by %s; a release is made without replacements",
 				m.Path, m.Replace.Path)
 		}
+		c := byPath[m.Path]
+		if c == nil {
+			c = &component{name: m.Path, version: m.Version,
+				purl: "pkg:golang/" + m.Path + "@" + m.Version}
+			byPath[m.Path] = c
+		}
+		found, err := textsAbove(m.Dir, p.Dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			has := func(t text) bool { return t.file == f.file }
+			if !slices.ContainsFunc(c.texts, has) {
+				c.texts = append(c.texts, f)
+			}
+		}
+	}
+	var all []component
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		c := byPath[path]
 		if err := c.classify(); err != nil {
 			return nil, err
 		}
-		all = append(all, c)
+		all = append(all, *c)
 	}
 	return all, nil
+}
+
+// sameModules returns an error unless a program says that it has been linked of these modules.
+func sameModules(info *debug.BuildInfo, linked []component) error {
+	var has, listed []string
+	for _, m := range info.Deps {
+		has = append(has, m.Path+" "+m.Version)
+	}
+	for _, c := range linked {
+		listed = append(listed, c.name+" "+c.version)
+	}
+	slices.Sort(has)
+	slices.Sort(listed)
+	if !slices.Equal(has, listed) {
+		return fmt.Errorf("the program says that it is linked of %v, and the go command lists %v", has,
+			listed)
+	}
+	return nil
 }
 
 // linkedPackages asks the go command what is in the program for a target.

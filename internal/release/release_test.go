@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"loadstone/internal/git/gittest"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/mod/modfile"
 )
 
 func wants(t *testing.T, err error, words string) {
@@ -127,6 +129,96 @@ func TestLicences(t *testing.T) {
 	wants(t, c.classify(), "example.com/m v1.0.0 has no licence")
 	c.texts = []text{{"LICENSE", read("../../LICENSE").body}, {"sub/LICENSE", []byte("All rights reserved.")}}
 	wants(t, c.classify(), "sub/LICENSE")
+}
+
+// Every module that the program of any target is linked of is stated with a licence that is known.
+// One that has none stops the release, and so does one that the program names and the list lacks.
+func TestLinkedModules(t *testing.T) {
+	s := &source{root: "../.."}
+	for _, target := range targets() {
+		packages, err := s.linkedPackages(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		components, err := modulesOf(packages)
+		if err != nil {
+			t.Errorf("%s: %v", target.name, err)
+			continue
+		}
+		text := string(notices(components))
+		for _, p := range packages {
+			if m := p.Module; m != nil && !m.Main && (!strings.Contains(text, "\n  "+m.Path+" "+m.Version+": ") ||
+				!strings.Contains(text, "\n"+m.Path+": ")) {
+				t.Errorf("%s: NOTICES.txt lacks %s or its licence", target.name, m.Path)
+			}
+		}
+		var deps []*debug.Module
+		for _, c := range components {
+			deps = append(deps, &debug.Module{Path: c.name, Version: c.version})
+		}
+		if err := sameModules(&debug.BuildInfo{Deps: deps}, components); err != nil {
+			t.Error(err)
+		}
+		more := &debug.BuildInfo{Deps: append(deps, &debug.Module{Path: "example.com/new", Version: "v1.0.0"})}
+		wants(t, sameModules(more, components), "example.com/new v1.0.0")
+
+		dir := t.TempDir()
+		bare := linkedPackage{Dir: filepath.Join(dir, "p"),
+			Module: &linkedModule{Path: "example.com/bare", Version: "v1.0.0", Dir: dir}}
+		if err := os.Mkdir(bare.Dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err = modulesOf(append(packages, bare))
+		wants(t, err, "example.com/bare v1.0.0 has no licence")
+	}
+}
+
+// A release is made with the Go that go.mod names where this machine's is older, and with this
+// machine's where the other cannot be had.
+func TestToolchain(t *testing.T) {
+	own, err := goVersion(t.Context(), "", "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOMODCACHE", t.TempDir()) // nothing has been downloaded
+	for _, c := range []struct{ line, note string }{
+		{"", ""}, {"toolchain " + own, ""}, {"toolchain go1.21.3", ""},
+		{"toolchain go1.99.1", "go1.99.1, which go.mod names, cannot be had"},
+	} {
+		dir := t.TempDir()
+		mod := "module example.com/m\n\ngo 1.21.0\n\n" + c.line + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := chooseToolchain(t.Context(), dir)
+		if err != nil || got.name != "local" || !strings.HasPrefix(got.note, c.note) ||
+			(got.note == "") != (c.note == "") {
+			t.Errorf("%q: %+v, %v", c.line, got, err)
+		}
+	}
+}
+
+// The workspace names the same Go as the module.
+func TestToolchainOfWorkspace(t *testing.T) {
+	read := func(name string) []byte {
+		data, err := os.ReadFile("../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	mod, err := modfile.Parse("go.mod", read("go.mod"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := modfile.ParseWork("go.work", read("go.work"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mod.Toolchain == nil || work.Toolchain == nil || mod.Toolchain.Name != work.Toolchain.Name {
+		t.Errorf("go.mod names %+v, go.work %+v", mod.Toolchain, work.Toolchain)
+	}
 }
 
 // A release is made of a commit, with a version.
@@ -292,6 +384,13 @@ func TestLibraries(t *testing.T) {
 	write("mlx_cpu.libs/libnew-0.so", "")
 	_, _, err = nativeLibraries(dir)
 	wants(t, err, "libnew-0.so is in no row of libraries")
+
+	// The wheels that are installed here are as the table has them.
+	if _, err := os.Stat("../../metal/.mlx/mlx"); err == nil {
+		if _, _, err := nativeLibraries("../../metal/.mlx"); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestChangesOf(t *testing.T) {

@@ -87,8 +87,14 @@ func (s *source) revision() string {
 
 // output runs a program in a folder and returns what it prints, without the last line's end.
 func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	return outputWith(ctx, dir, nil, name, args...)
+}
+
+// outputWith is output with further variables of the environment.
+func outputWith(ctx context.Context, dir string, env []string, name string, args ...string) (string,
+	error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	out, err := cmd.Output()
 	if err != nil {
 		return "", commandError(cmd, err)
