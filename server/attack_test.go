@@ -131,7 +131,6 @@ func (x *siege) unharmed() {
 func (x *siege) fillRoster() {
 	x.Helper()
 	x.want(200, x.send(get("/admin/status", operator)))
-	x.want(200, x.send(get("/metrics", operator)))
 	synctest.Wait()
 }
 

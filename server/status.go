@@ -87,10 +87,10 @@ func (s *Server) status(w *response, r *http.Request) error {
 	}
 	if b := s.backend.Load(); b != nil {
 		info.addStats(b.engine.Stats())
-		agents := s.roster.agents.get(b.engine, lastUsed)
-		info.Known = agents.known
+		list, known := s.roster.latest(b.engine)
+		info.Known = known
 		if w.caller.operator {
-			for _, m := range agents.list {
+			for _, m := range list {
 				a := s.agentInfo(m)
 				a.Principal = s.principalName(m.Principal)
 				info.Agents = append(info.Agents, a)

@@ -6,6 +6,7 @@ import (
 	"loadstone/engine"
 	"loadstone/harness/load"
 	"loadstone/harness/report"
+	"loadstone/harness/verify"
 	"loadstone/internal/seal"
 )
 
@@ -23,10 +24,14 @@ func fileFormats() []fileFormat {
 	recording := []string{fmt.Sprintf("%s %d", load.RecordingFormat, load.RecordingVersion)}
 	sealed := []string{seal.Format}
 	baseline := []string{"Go's benchmark format"}
+	proofs := verify.Formats()
+	responses := []string{"JSON"}
 	return []fileFormat{
 		{"memories of agents", memories, memories},
 		{"sealed files (-seal-key-file)", sealed, sealed},
+		{"stored responses", responses, responses},
 		{"results.json", results, results[:1]},
+		{"manifest.json, manifest.sig", proofs, proofs},
 		{"bench.txt, baselines, .floor", baseline, baseline},
 		{"recordings", recording, recording},
 	}

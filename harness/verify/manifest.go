@@ -24,6 +24,9 @@ const (
 // manifestFormat names the layout of the manifest.
 const manifestFormat = "loadstone-manifest/1"
 
+// Formats lists the formats of manifests and of signatures that this version reads and writes.
+func Formats() []string { return []string{manifestFormat, signatureFormat} }
+
 // A Manifest lists the files of results, in the order of their names, without itself and its
 // signature.
 type Manifest struct {

@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"loadstone/engine/internal/kv"
@@ -24,8 +26,10 @@ func (s *Store) untilExpiry() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.ttl
-	for principal := range s.byUse {
-		next = min(next, s.ttl-time.Since(s.byUse.first(principal, kv.Agent{}).Used))
+	for _, e := range s.index {
+		if !e.Pinned {
+			next = min(next, s.ttl-time.Since(e.Used))
+		}
 	}
 	return max(next, time.Second) // at most one look a second
 }
@@ -69,12 +73,15 @@ func (s *Store) hasRoom(size int64, agent kv.Agent) bool {
 // its bytes count as room. It reports whether the room is there.
 func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	s.mu.Lock()
-	if e := s.index[keep]; e != nil {
-		room -= e.Bytes
-	}
+	now := time.Now()
 	var old []*Entry
-	if s.ttl > 0 {
-		old = s.byUse.until(time.Now().Add(-s.ttl), keep)
+	for _, e := range s.index {
+		switch {
+		case e.Header.Agent == keep:
+			room -= e.Bytes
+		case s.expired(e, now):
+			old = append(old, e)
+		}
 	}
 	s.mu.Unlock()
 	for _, e := range old {
@@ -109,8 +116,12 @@ func anyone(string) bool { return true }
 func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if room() {
+		return true
+	}
+	byUse := s.byUse(keep, meant)
 	for !room() {
-		e := s.next(keep, meant)
+		e := next(byUse, s.sizes)
 		if e == nil {
 			return false
 		}
@@ -121,22 +132,40 @@ func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() b
 	return true
 }
 
-// next returns the snapshot to delete next: the one unused for longest, of the principal whose files
-// take most among those for which meant is true. So a principal that floods the disk loses its own
-// memories before those of another. Pinned ones and that of agent keep are spared. The caller holds
-// mu.
-func (s *Store) next(keep kv.Agent, meant func(string) bool) (found *Entry) {
-	largest := ""
-	for p := range s.byUse {
-		if !meant(p) || found != nil &&
-			(s.sizes[p] < s.sizes[largest] || s.sizes[p] == s.sizes[largest] && p > largest) {
-			continue
-		}
-		if e := s.byUse.first(p, keep); e != nil {
-			found, largest = e, p
+// byUse returns, for each principal for which meant is true, the snapshots that may be deleted:
+// all but pinned ones and that of agent keep. The one unused for longest comes first. The caller
+// holds mu.
+func (s *Store) byUse(keep kv.Agent, meant func(string) bool) map[string][]*Entry {
+	all := map[string][]*Entry{}
+	for agent, e := range s.index {
+		if agent != keep && !e.Pinned && meant(agent.Principal) {
+			all[agent.Principal] = append(all[agent.Principal], e)
 		}
 	}
-	return found
+	for _, list := range all {
+		slices.SortFunc(list, func(a, b *Entry) int { return a.Used.Compare(b.Used) })
+	}
+	return all
+}
+
+// next takes out the snapshot to delete next: the one unused for longest, of the principal whose
+// files take most. So a principal that floods the disk loses its own memories before those of
+// another.
+func next(byUse map[string][]*Entry, sizes map[string]int64) *Entry {
+	largest, found := "", false
+	for p := range byUse {
+		if !found || sizes[p] > sizes[largest] || sizes[p] == sizes[largest] && p < largest {
+			largest, found = p, true
+		}
+	}
+	if !found {
+		return nil
+	}
+	e := byUse[largest][0]
+	if byUse[largest] = byUse[largest][1:]; len(byUse[largest]) == 0 {
+		delete(byUse, largest)
+	}
+	return e
 }
 
 // makeRoom deletes files from a disk that is full: the quarantined ones, which are of no use, and
@@ -150,13 +179,15 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 			made = true
 		}
 	}
+	s.mu.Lock()
+	byUse, sizes := s.byUse(keep, anyone), maps.Clone(s.sizes)
+	s.mu.Unlock()
 	for room > 0 {
-		s.mu.Lock()
-		e := s.next(keep, anyone)
-		s.mu.Unlock()
+		e := next(byUse, sizes)
 		if e == nil {
 			break
 		}
+		sizes[e.Header.Agent.Principal] -= e.Bytes
 		slog.Warn("the disk is full: the memory unused for longest is deleted",
 			"file", FileName(e.Header.Agent), "bytes", e.Bytes)
 		room -= e.Bytes
