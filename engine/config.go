@@ -36,9 +36,16 @@ type Config struct {
 	// Sharing says which requests share prefixes. The zero value is ShareOwn.
 	Sharing Sharing
 
-	// Dir is the directory of agents' memories on disk, mode 0700, for this engine alone. Empty:
-	// memories are not kept on disk, and the fields below mean nothing.
+	// Dir is the directory of agents' memories on disk, mode 0700, for this engine alone unless
+	// Shared. Empty: memories are not kept on disk, and the fields below mean nothing.
 	Dir string
+	// Shared says that other engines of the same model use Dir at the same time, on this machine or
+	// on others that mount it. An agent's memory then moves to the engine that gets its next request.
+	// See "Several engines on one directory" in the documentation of the package
+	Shared bool
+	// Lease is how long an engine that hangs is waited for: then others have what it has not saved of
+	// its agents computed anew. One whose process has ended is not waited for. 0: 15 seconds
+	Lease time.Duration
 	// SealKeys are keys of 32 bytes. The files are sealed with the first, by AES-256-GCM, and
 	// opened with any of them. None: files are as they are
 	SealKeys [][]byte
@@ -77,15 +84,21 @@ func (c *Config) complete() (kv.Layout, error) {
 		}
 		*n.at = cmp.Or(*n.at, n.preset)
 	}
-	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.SaveWithin < 0 || c.MaxPerAgent < 0 {
+	if c.DiskBytes < 0 || c.TTL < 0 || c.SaveAfter < 0 || c.SaveWithin < 0 || c.MaxPerAgent < 0 ||
+		c.Lease < 0 {
 		return kv.Layout{}, errors.New("engine: Config's DiskBytes, TTL, SaveAfter, " +
-			"SaveWithin and MaxPerAgent must not be negative")
+			"SaveWithin, MaxPerAgent and Lease must not be negative")
+	}
+	if _, system := cmp.Or[files.System](c.Files, files.OS{}).(files.OS); system && c.Shared && !files.Locks {
+		return kv.Layout{}, errors.New("engine: Config.Shared needs files that can be locked, " +
+			"which this operating system does not have")
 	}
 	if c.Files == nil {
 		c.Files = files.OS{}
 	}
 	c.DiskBytes = cmp.Or(c.DiskBytes, 16<<30)
 	c.SaveAfter = cmp.Or(c.SaveAfter, time.Second)
+	c.Lease = cmp.Or(c.Lease, 15*time.Second)
 	c.KVBytes = cmp.Or(c.KVBytes, 256<<20)
 	return kv.NewLayout(c.shape(), c.KVBytes, c.StepTokens)
 }

@@ -85,7 +85,7 @@ func (e *Engine) openDisk() error {
 		}
 		keys = append(keys, k)
 	}
-	s, err := snapshot.OpenStore(c.Files, c.Dir, h, c.DiskBytes, c.TTL, keys...)
+	s, err := c.openStore(h, keys)
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,14 @@ func (e *Engine) openDisk() error {
 	return nil
 }
 
+// openStore opens the directory, alone or with others.
+func (c *Config) openStore(h snapshot.Header, keys []*seal.Key) (*snapshot.Store, error) {
+	if c.Shared {
+		return snapshot.OpenShared(c.Files, c.Dir, h, c.DiskBytes, c.TTL, c.Lease, keys...)
+	}
+	return snapshot.OpenStore(c.Files, c.Dir, h, c.DiskBytes, c.TTL, keys...)
+}
+
 // stats fills in what the store and the writer know. It may be called from any goroutine.
 func (d *disk) stats(st *Stats) {
 	st.DiskMemories, st.DiskBytes = d.store.Size()
@@ -123,6 +131,8 @@ func (d *disk) stats(st *Stats) {
 		IO:       w.Failures[snapshot.FailedIO],
 		DiskSlow: w.Failures[snapshot.FailedSlow],
 		Read:     w.Failures[snapshot.FailedRead],
+
+		Superseded: w.Failures[snapshot.FailedTaken],
 	}
 	st.SaveFailures = st.SaveFailuresBy.Sum()
 	st.SavedBytes, st.SaveTime = w.Bytes, w.Took
@@ -179,6 +189,9 @@ func (d *disk) flush(wait func()) {
 // crowded returns the memories that the pool still has, and whose files were deleted for lack of
 // room, the last used first.
 func (d *disk) crowded() (all []rested) {
+	if d.store.Shared() {
+		return nil // another engine may have gone on with the agent
+	}
 	for c := range d.pool.Chains() {
 		if c.Dirty || c.Agent.Anonymous() || d.backlogs[c.Agent] != nil || !d.store.Crowded(c.Agent) {
 			continue

@@ -105,6 +105,32 @@
 // that the pool still has when the engine ends are saved once more, if there is room again and nobody
 // else's has to go. A file that the disk fails to read when the engine starts is read again later.
 //
+// # Several engines on one directory
+//
+// With Config.Shared several engines of one model, in processes of their own or on machines that
+// mount the same folder, keep their memories in one directory. An agent's memory is then wherever
+// its last request was answered, and moves through the directory: an engine holds the agent's lease
+// from the request until its turn is on disk, and the next one waits for that, a third of
+// Config.Lease at most, before it reads the file. So no two of them write one memory, and the next
+// one has all of it. What the pool of an engine has of an agent that another one has gone on with is
+// dropped at the next request.
+//
+// An engine that ends gives its leases back as it saves, and one whose process has ended has none
+// any more. One that hangs loses its leases after Config.Lease, and when it goes on it finds others
+// there: what it has is not written then, and it says so, in the log, in
+// Stats.SaveFailuresBy.Superseded and in Stream.Saved. A turn for which the lease was not to be had
+// is answered from what is on disk, and not saved; the agent's next one is. Every lease has a
+// generation, and who writes compares it while it holds a lock of the file system, so that clocks and
+// pauses decide only who is waited for and how long. On NFS that needs locks that hold between the
+// machines (version 4, or 3 with lockd; not nolock or local_lock). A machine that is cut off from the
+// file server for longer than that keeps its locks, within the instant between the comparison and
+// the rename, may put an older memory in the place of a newer one; answers stay right, since a memory
+// is only used as far as it is the prompt's beginning.
+//
+// Config.DiskBytes and TTL are those of the directory, of which each engine looks once a minute what
+// others have written. Shares of principals (see Share) are those of one engine, but for their
+// bytes on disk, which are the directory's, as the engine knows them.
+//
 // # Glossary
 //
 //	principal    whose requests and memories are kept apart from all others'; see Principal
@@ -124,6 +150,7 @@
 //	sequence     a request in the scheduler
 //	job          a request with its stream and its times
 //	backlog      the turns of an agent that are not on disk
+//	lease        the right to write an agent's memory, where several engines share the directory
 //	retired      of a chain: its agent has gone on, and it is kept only until it is saved
 //	turn         one question of an agent and its answer
 //	row          one position's logits

@@ -114,7 +114,8 @@ func (e *Engine) start() {
 	go e.run(&writer)
 }
 
-// Submit hands a request in. It never waits for the model: either the request is accepted, and
+// Submit hands a request in. It never waits for the model, and only with Config.Shared for another
+// engine to save what it has of the agent: either the request is accepted, and
 // its Stream ends with a Result in any case, or it is refused at once with an error that says
 // why: *PoolError, *QueueError, *AgentError, *ContextError, ErrDraining, the context's error, or
 // one that says how the request is malformed.
@@ -148,13 +149,20 @@ func (e *Engine) Submit(ctx context.Context, r Request) (*Stream, error) {
 		},
 		stream:    newStream(&r, ctx.Done()),
 		sampler:   sample.New(r.Sampling, r.Mask, r.Logprobs),
-		durable:   r.Durable || e.isDurable(who.Agent),
 		submitted: time.Now(),
 	}
 	if !e.cfg.NoDrafts {
 		j.ahead = r.Ahead
 	}
+	if e.mailbox.closed.Load() { // whose agents are others' from now on
+		e.noteRefusal(ErrDraining)
+		return nil, ErrDraining
+	}
+	release, _ := e.hold(ctx, who.Agent) // refused, it goes on with what the disk has
+	j.held = e.cfg.Shared && e.disk != nil
+	j.durable = r.Durable || e.isDurable(who.Agent)
 	if err := e.mailbox.submit(ctx, j, e.cfg.MaxQueue, e.cfg.MaxPerAgent, e.cfg.MaxBatch); err != nil {
+		release()
 		e.noteRefusal(err)
 		return nil, err
 	}

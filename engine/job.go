@@ -16,6 +16,7 @@ type job struct {
 	unwatch func() bool // ends the watch on the request's context
 	restore *restore    // nil: there was none
 	durable bool
+	held    bool
 	ahead   func(answer []int32, n int) (tokens []int32, sure int) // see Request.Ahead; nil: there is none
 
 	submitted, admitted, first time.Time
@@ -87,6 +88,7 @@ func (e *Engine) finish(ev event, now time.Time, err error) {
 	}
 	j.stream.result = r
 	e.saveTurn(j, ev.finish)
+	e.endHold(j)
 	j.unwatch()
 	e.mailbox.ended(q.who.Agent)
 	delete(e.jobs, q.id)

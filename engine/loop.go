@@ -22,8 +22,26 @@ func (e *Engine) run(writer *sync.WaitGroup) {
 	close(e.deaf)
 	if e.disk != nil {
 		e.disk.close(func() { <-e.mailbox.wake })
-		writer.Wait()
+		e.awaitWriter(writer)
 		e.disk.store.Close()
+	}
+}
+
+// awaitWriter waits until all memories are written, and gives up the lease of each once it is.
+func (e *Engine) awaitWriter(writer *sync.WaitGroup) {
+	written := make(chan struct{})
+	go func() {
+		writer.Wait()
+		close(written)
+	}()
+	for {
+		select {
+		case <-e.mailbox.wake:
+			e.disk.settle()
+		case <-written:
+			e.disk.settle()
+			return
+		}
 	}
 }
 

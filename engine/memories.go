@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +53,9 @@ var (
 	ErrForged = snapshot.ErrForged
 	// ErrOtherModel says that a memory was made by another model, or with another layout of its KV.
 	ErrOtherModel = snapshot.ErrOtherModel
+	// ErrTaken says that another engine that shares the directory has the agent's memory at present,
+	// because it answers a request of the agent or has not saved it yet.
+	ErrTaken = snapshot.ErrTaken
 )
 
 // MemoryFormats lists the formats of memory files, on disk and exported, that this version reads.
@@ -66,6 +70,9 @@ func (e *Engine) AllAgents() ([]Memory, error) {
 // agents lists the memories of the agents that are wanted.
 func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
 	all := make(map[kv.Agent]Memory)
+	if e.disk != nil {
+		e.disk.store.Refresh()
+	}
 	err := e.call(func() { // at one moment, so that nobody sees an older memory in between
 		if e.disk != nil {
 			for _, x := range e.disk.store.List(wanted) {
@@ -119,6 +126,11 @@ func (e *Engine) create(agent kv.Agent) (Memory, error) {
 	if e.disk == nil {
 		return Memory{}, ErrNoDir
 	}
+	release, err := e.hold(context.Background(), agent)
+	defer release()
+	if err != nil {
+		return Memory{}, err
+	}
 	if ok, err := e.knows(agent); ok || err != nil {
 		return Memory{}, cmp.Or(err, fmt.Errorf("agent %q: %w", agent.Name, ErrExists))
 	}
@@ -143,7 +155,7 @@ func (e *Engine) made(agent kv.Agent, as Memory) (Memory, error) {
 func (e *Engine) Durable() bool { return e.disk != nil }
 
 func (e *Engine) knows(agent kv.Agent) (found bool, err error) {
-	if e.disk != nil {
+	if e.look(agent); e.disk != nil {
 		if _, found = e.disk.store.Find(agent); found {
 			return true, nil
 		}
@@ -156,6 +168,7 @@ func (e *Engine) knows(agent kv.Agent) (found bool, err error) {
 }
 
 func (e *Engine) inspect(agent kv.Agent) (Memory, error) {
+	e.look(agent)
 	var m Memory
 	found := false
 	err := e.call(func() {
@@ -186,6 +199,8 @@ func (e *Engine) inspect(agent kv.Agent) (Memory, error) {
 }
 
 func (e *Engine) conversation(agent kv.Agent, salt string) ([]int32, error) {
+	release, _ := e.hold(context.Background(), agent) // refused, it is what the disk has
+	defer release()
 	var tokens []int32
 	whole := false
 	err := e.call(func() {
@@ -275,6 +290,11 @@ func (e *Engine) withBacklog(m Memory) Memory {
 }
 
 func (e *Engine) pin(agent kv.Agent, pinned bool) error {
+	release, err := e.hold(context.Background(), agent)
+	defer release()
+	if err != nil {
+		return err
+	}
 	if err := e.save(agent); err != nil {
 		return err
 	}
@@ -289,6 +309,11 @@ func (e *Engine) isDurable(agent kv.Agent) bool {
 // setDurable says whether each request of an agent is durable. The agent's memory is on disk before
 // it returns, as it is now.
 func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
+	release, err := e.hold(context.Background(), agent)
+	defer release()
+	if err != nil {
+		return err
+	}
 	if err := e.save(agent); err != nil {
 		return err
 	}
@@ -299,6 +324,11 @@ func (e *Engine) setDurable(agent kv.Agent, durable bool) error {
 }
 
 func (e *Engine) forget(agent kv.Agent) error {
+	release, err := e.hold(context.Background(), agent)
+	defer release()
+	if err != nil {
+		return err
+	}
 	found := false
 	forget := func(take func()) error {
 		return e.call(func() { // at one moment, so that nobody sees an older memory in between
@@ -306,7 +336,6 @@ func (e *Engine) forget(agent kv.Agent) error {
 			take()
 		})
 	}
-	var err error
 	if e.disk == nil {
 		err = forget(func() {})
 	} else {
@@ -334,6 +363,11 @@ func (e *Engine) forgetInPool(agent kv.Agent) bool {
 }
 
 func (e *Engine) export(agent kv.Agent, to string, w io.Writer) error {
+	release, err := e.hold(context.Background(), agent)
+	defer release()
+	if err != nil {
+		return err
+	}
 	if err := e.save(agent); err != nil {
 		return err
 	}
@@ -356,7 +390,13 @@ func (e *Engine) importFile(principal string, r io.Reader) (Memory, error) {
 		})
 		return cmp.Or(err, failed)
 	}
-	h, err := e.disk.store.Import(principal, r, place)
+	release := func() {}
+	defer func() { release() }()
+	hold := func(agent kv.Agent) (err error) {
+		release, err = e.hold(context.Background(), agent)
+		return err
+	}
+	h, err := e.disk.store.Import(principal, r, hold, place)
 	if err != nil {
 		return Memory{}, err
 	}

@@ -119,9 +119,14 @@ func (p Principal) SetDurable(agent string, durable bool) error {
 	return p.engine.setDurable(p.agent(agent), durable)
 }
 
-// Durable reports whether each request of an agent is durable; see SetDurable. It waits for
-// nothing.
-func (p Principal) Durable(agent string) bool { return p.engine.isDurable(p.agent(agent)) }
+// Durable reports whether each request of an agent is durable; see SetDurable. It does not wait for
+// a step.
+func (p Principal) Durable(agent string) bool {
+	if d := p.engine.disk; d != nil && agent != "" {
+		d.store.LookDurable(p.agent(agent))
+	}
+	return p.engine.isDurable(p.agent(agent))
+}
 
 // Forget deletes an agent's memory, wherever it is. If a request of the agent is running, it
 // leaves a new memory.

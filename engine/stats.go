@@ -92,10 +92,16 @@ type SaveFailures struct {
 	IO       uint64 // another error of the disk
 	DiskSlow uint64 // the memory was evicted, and as much as may wait for the disk waited already
 	Read     uint64 // the model could not read its KV
+
+	// Superseded counts memories that are not saved because another engine that shares the directory
+	// has gone on with the agent, or was at work with it. They are not tried again.
+	Superseded uint64
 }
 
 // Sum returns the number of all failures.
-func (f SaveFailures) Sum() uint64 { return f.DiskFull + f.Quota + f.IO + f.DiskSlow + f.Read }
+func (f SaveFailures) Sum() uint64 {
+	return f.DiskFull + f.Quota + f.IO + f.DiskSlow + f.Read + f.Superseded
+}
 
 // What Stats says of the disk. It is DiskFull or DiskFailing as long as a memory waits that could
 // not be saved.

@@ -41,11 +41,12 @@ func appendStats(b []byte, st engine.Stats) []byte {
 	f := st.SaveFailuresBy
 	b = appendSeries(b, "loadstone_save_failures_total", "counter",
 		"Attempts to save a memory that failed: the disk or the quota was full, the disk failed, "+
-			"the memory was evicted before a slow disk had taken it, or the model could not read it.",
+			"the memory was evicted before a slow disk had taken it, the model could not read it, or "+
+			"another server that shares the memories had gone on with the agent.",
 		"reason",
 		labelled{"disk_full", float64(f.DiskFull)}, labelled{"quota", float64(f.Quota)},
 		labelled{"io", float64(f.IO)}, labelled{"disk_slow", float64(f.DiskSlow)},
-		labelled{"read", float64(f.Read)})
+		labelled{"read", float64(f.Read)}, labelled{"superseded", float64(f.Superseded)})
 	return appendBatches(b, st)
 }
 

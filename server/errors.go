@@ -100,6 +100,10 @@ func classify(err error) *apiError {
 	case errors.Is(err, engine.ErrExists):
 		return &apiError{status: 409, kind: kindConflict, code: "agent_exists", param: "agent_id",
 			message: err.Error(), never: true}
+	case errors.Is(err, engine.ErrTaken):
+		return &apiError{status: 409, kind: kindConflict, code: "agent_elsewhere", param: "agent_id",
+			message: err.Error() + " at present, until the agent's last turn there is saved",
+			retry:   time.Second}
 	case errors.Is(err, engine.ErrNoDir):
 		return &apiError{status: 400, kind: kindInvalid, code: "agents_not_kept",
 			message: "agents are not kept on disk here; " +

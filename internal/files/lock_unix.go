@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// Locks says whether OS.Lock locks anything.
+const Locks = true
+
 // Lock holds the lock until unlock is called or the process ends, however it ends.
 func (OS) Lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)

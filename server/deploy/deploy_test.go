@@ -43,12 +43,12 @@ func TestMain(m *testing.M) {
 }
 
 // serve starts a server with the embedded model.
-func serve(t *testing.T, addr string) *proc.Process {
+func serve(t *testing.T, addr string, more ...string) *proc.Process {
 	t.Helper()
 	self, err := os.Executable()
 	assert.NilError(t, err)
-	p, err := proc.Start(t.Context(), io.Discard, self, "-addr", addr, "-model", "tiny", "-backend", "ref",
-		"-kv-bytes", "32MiB")
+	args := append([]string{"-addr", addr, "-model", "tiny", "-backend", "ref", "-kv-bytes", "32MiB"}, more...)
+	p, err := proc.Start(t.Context(), io.Discard, self, args...)
 	assert.NilError(t, err)
 	return p
 }

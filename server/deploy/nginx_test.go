@@ -25,6 +25,7 @@ type replicas struct {
 	url   string
 	addrs [3]string
 	proxy *program
+	flags []string
 
 	mu  sync.Mutex
 	now [3]*proc.Process
@@ -50,11 +51,13 @@ func nginx(t *testing.T, front string, addrs [3]string) []string {
 }
 
 // startBehind starts three servers behind a proxy, whose command is made once their addresses are known.
-func startBehind(t *testing.T, proxy func(t *testing.T, front string, addrs [3]string) []string) *replicas {
+func startBehind(
+	t *testing.T, proxy func(t *testing.T, front string, addrs [3]string) []string, flags ...string,
+) *replicas {
 	t.Helper()
-	r := &replicas{}
+	r := &replicas{flags: flags}
 	for i := range r.now {
-		r.now[i] = serve(t, "127.0.0.1:0")
+		r.now[i] = serve(t, "127.0.0.1:0", flags...)
 		r.addrs[i] = strings.TrimPrefix(r.now[i].URL, "http://")
 	}
 	t.Cleanup(func() {
@@ -100,7 +103,7 @@ func (r *replicas) restart(t *testing.T, i int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	assert.Check(t, r.now[i].Stop(30*time.Second), "a replica did not end cleanly")
-	r.now[i] = serve(t, r.addrs[i])
+	r.now[i] = serve(t, r.addrs[i], r.flags...)
 }
 
 // ask asks for an agent, and returns the replica that answered.
@@ -159,16 +162,18 @@ func keepTheirReplica(t *testing.T, r *replicas) {
 	})
 }
 
-// conversations are what agents ask, turn by turn. Each turn has the answers before it as they were
-// written here: the server's own it would know by their tokens, and another replica by their text alone,
-// whose tokens may be others.
-func conversations(n, turns int) (all []load.Session) {
+// conversations are what agents ask, turn by turn. Each turn has the answers before it: the server's
+// own, or as they were written here. A server knows its own answers by their tokens, and those of others
+// by their text alone, whose tokens may be others.
+func conversations(n, turns int, own bool) (all []load.Session) {
 	for i := range n {
 		var calls []load.Call
 		for k := range turns {
-			c := load.Call{ID: k, From: k - 1, Turn: k, Answer: 12, Pause: 100 * time.Millisecond,
-				Recorded: &load.Recorded{Text: "so it is"}}
-			if k > 0 {
+			c := load.Call{ID: k, From: k - 1, Turn: k, Answer: 12, Pause: 100 * time.Millisecond}
+			if !own {
+				c.Recorded = &load.Recorded{Text: "so it is"}
+			}
+			if k > 0 && !own {
 				c.Add = []load.Message{{Reply: true, Role: "assistant", Text: "so it is"}}
 			}
 			words := load.Words{Seed: uint64(100*i + k), Tokens: 40}
@@ -183,15 +188,16 @@ func conversations(n, turns int) (all []load.Session) {
 // atATime is how many agents of a load work at a time.
 const atATime = 6
 
-// carryOut puts a load on a server, while something happens beside it once the load is under way.
-func carryOut(t *testing.T, url string, beside func(started <-chan struct{})) (run record.Run, err error) {
+// carryOut puts a load on a server, while something happens beside it once the load is under way. own is
+// that of conversations.
+func carryOut(t *testing.T, url string, own bool, beside func(started <-chan struct{})) (run record.Run, err error) {
 	t.Helper()
 	c := client.New(url)
 	defer c.Close()
 	started := make(chan struct{})
 	var once sync.Once
-	plan := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: atATime, Sessions: conversations(36, 6),
-		Replay: load.Replay{AsAsked: true}, Seeds: load.OneSeed(3)}},
+	plan := harness.Plan{Loads: []load.Load{{Name: "load", Concurrency: atATime, Sessions: conversations(36, 6, own),
+		Replay: load.Replay{AsAsked: !own}, Seeds: load.OneSeed(3)}},
 		Progress: func(p harness.Progress) {
 			if p.Outcomes[record.OK] > 20 {
 				once.Do(func() { close(started) })
@@ -211,9 +217,11 @@ func turnOf(r *record.Record) string {
 }
 
 // answers are those of a load of which no request fails, by agent's number and turn.
-func answers(t *testing.T, url string, beside func(started <-chan struct{})) (all map[string]string, run record.Run) {
+func answers(
+	t *testing.T, url string, own bool, beside func(started <-chan struct{}),
+) (all map[string]string, run record.Run) {
 	t.Helper()
-	run, err := carryOut(t, url, beside)
+	run, err := carryOut(t, url, own, beside)
 	assert.NilError(t, err)
 	all = map[string]string{}
 	for _, r := range run.Records {
@@ -237,7 +245,7 @@ func ofOneServer(t *testing.T) (all map[string]string, run record.Run) {
 	if oneServer.all == nil {
 		alone := serve(t, "127.0.0.1:0")
 		defer alone.Kill()
-		oneServer.all, oneServer.run = answers(t, alone.URL, func(<-chan struct{}) {})
+		oneServer.all, oneServer.run = answers(t, alone.URL, false, func(<-chan struct{}) {})
 	}
 	return oneServer.all, oneServer.run
 }
@@ -248,8 +256,18 @@ func TestRollingRestart(t *testing.T) { behind(t, rollingRestart) }
 
 func rollingRestart(t *testing.T, r *replicas) {
 	want, before := ofOneServer(t)
+	b, a := restartedUnderLoad(t, r, false, want, before)
+	assert.Assert(t, a.HitRatio > b.HitRatio/2)
+}
+
+// restartedUnderLoad compares what one server has done with a load with what replicas do that are
+// restarted meanwhile.
+func restartedUnderLoad(t *testing.T, r *replicas, own bool, want map[string]string, before record.Run) (
+	one, several record.Summary,
+) {
+	t.Helper()
 	restarts := 0
-	got, after := answers(t, r.url, func(started <-chan struct{}) {
+	got, after := answers(t, r.url, own, func(started <-chan struct{}) {
 		<-started
 		for i := range r.now {
 			r.restart(t, i)
@@ -259,8 +277,26 @@ func rollingRestart(t *testing.T, r *replicas) {
 	assert.Equal(t, restarts, 3)
 	assert.Equal(t, len(want), 36*6)
 	assert.DeepEqual(t, got, want)
-	b, a := before.Summary(), after.Summary()
-	t.Logf("hits: %.3f of one server, %.3f of three that were restarted; p95 %v and %v", b.HitRatio, a.HitRatio,
-		b.E2E.P95, a.E2E.P95)
-	assert.Assert(t, a.HitRatio > b.HitRatio/2)
+	one, several = before.Summary(), after.Summary()
+	t.Logf("hits: %.3f of one server, %.3f of three that were restarted; p95 %v and %v", one.HitRatio,
+		several.HitRatio, one.E2E.P95, several.E2E.P95)
+	return one, several
+}
+
+// The same with memories in a folder that the replicas share: an agent's memory is where its next request
+// is, so that as much is cached as by one server, and the agents' own answers may be what they go on
+// from.
+func TestRollingRestartShared(t *testing.T) {
+	t.Parallel()
+	// A replica that is slow to save is waited for; on a machine with much else to do, too.
+	r := startBehind(t, nginx, "-agents-dir", t.TempDir(), "-agents-shared", "-agents-lease", "1m")
+	alone := serve(t, "127.0.0.1:0")
+	defer alone.Kill()
+	want, before := answers(t, alone.URL, true, func(<-chan struct{}) {})
+	b, a := restartedUnderLoad(t, r, true, want, before)
+	assert.Assert(t, a.HitRatio > b.HitRatio-0.02)
+	for i, p := range r.now {
+		scrape, _ := get(p.URL + "/metrics")
+		assert.Check(t, strings.Contains(string(scrape), `loadstone_save_failures_total{reason="superseded"} 0`), "%d", i)
+	}
 }

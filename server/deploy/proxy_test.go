@@ -163,7 +163,7 @@ func TestReplicaKilled(t *testing.T) {
 func TestLoadWhileAReplicaIsKilled(t *testing.T) {
 	behind(t, func(t *testing.T, r *replicas) {
 		want, _ := ofOneServer(t)
-		run, err := carryOut(t, r.url, func(started <-chan struct{}) {
+		run, err := carryOut(t, r.url, false, func(started <-chan struct{}) {
 			<-started
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -195,7 +195,7 @@ func TestProxyKilled(t *testing.T) {
 			agent := fmt.Sprintf("agent-%d", i)
 			before[agent] = r.question(t, agent)
 		}
-		run, err := carryOut(t, r.url, func(started <-chan struct{}) {
+		run, err := carryOut(t, r.url, false, func(started <-chan struct{}) {
 			<-started
 			r.proxy.kill()
 		})

@@ -126,7 +126,13 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 			"further ones get 429; 0 is no limit")
 	f.StringVar(&o.engine.Dir, "agents-dir", "",
 		"`directory` for agents' memories, which then survive restarts; "+
-			"for one server and one model. Empty: none")
+			"for one server, unless -agents-shared, and one model. Empty: none")
+	f.BoolVar(&o.engine.Shared, "agents-shared", false,
+		"share -agents-dir with other servers of the same model, on this machine or on others that "+
+			"mount it: an agent's memory then moves to the server that gets its next request")
+	f.DurationVar(&o.engine.Lease, "agents-lease", 15*time.Second,
+		"how long a server that hangs keeps the memories that it has not saved from the others of "+
+			"-agents-shared; one that has ended, however it ended, keeps none")
 	o.engine.DiskBytes = 16 << 30
 	f.Var((*byteSize)(&o.engine.DiskBytes), "agents-disk",
 		"`size` that agents' memories may take on disk; "+
@@ -237,6 +243,12 @@ func (o *options) check(rest []string) error {
 	}
 	if o.engine.SaveWithin < 0 {
 		return fmt.Errorf("-save-within is %v; want 0 or more", o.engine.SaveWithin)
+	}
+	if o.engine.Shared && o.engine.Dir == "" {
+		return errors.New("-agents-shared has nothing to share without -agents-dir")
+	}
+	if o.engine.Lease < time.Second {
+		return fmt.Errorf("-agents-lease is %v; want at least 1s", o.engine.Lease)
 	}
 	if o.sealKeyFile != "" && o.engine.Dir == "" {
 		return errors.New("-seal-key-file has nothing to seal without -agents-dir")

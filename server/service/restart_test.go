@@ -14,31 +14,6 @@ import (
 // in the cache.
 func TestRestart(t *testing.T) {
 	steady, dir := start(t, "-agents-dir", t.TempDir()), t.TempDir()
-	type reply struct {
-		Choices []struct{ Message message }
-		Usage   struct {
-			Prompt  int `json:"prompt_tokens"`
-			Output  int `json:"completion_tokens"`
-			Details struct {
-				Cached int    `json:"cached_tokens"`
-				Tier   string `json:"tier"`
-			} `json:"prompt_tokens_details"`
-		}
-	}
-	send := func(p *process, agent string, talk []message) (r reply) {
-		t.Helper()
-		body, err := json.Marshal(map[string]any{"messages": talk, "session_id": agent,
-			"max_tokens": 24, "temperature": 0})
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp := p.chat(t, string(body))
-		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil ||
-			resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
-			t.Fatalf("status %d, %+v, %v", resp.StatusCode, r, err)
-		}
-		return r
-	}
 	agents, turns := 8, 3
 	talks := make([][]message, agents)
 	// before has the tokens of each talk, except the last token of the last answer, which has no
@@ -51,7 +26,7 @@ func TestRestart(t *testing.T) {
 			talks[i] = append(talks[i],
 				message{"user",
 					fmt.Sprintf("Question %d of %s: %s", turn, agent, strings.Repeat("why? ", 5+i))})
-			want, got := send(steady, agent, talks[i]), send(p, agent, talks[i])
+			want, got := steady.ask(t, agent, talks[i]), p.ask(t, agent, talks[i])
 			if got.Choices[0] != want.Choices[0] || got.Usage.Prompt != want.Usage.Prompt {
 				t.Errorf("turn %d of %s after a restart: %+v, want %+v", turn, agent, got, want)
 			}
@@ -68,6 +43,41 @@ func TestRestart(t *testing.T) {
 			t.Fatalf("exit code %d, stderr %s", code, &p.stderr)
 		}
 	}
+}
+
+// A reply is an answer to one of an agent's turns.
+type reply struct {
+	Choices []struct{ Message message }
+	Usage   struct {
+		Prompt  int `json:"prompt_tokens"`
+		Output  int `json:"completion_tokens"`
+		Details struct {
+			Cached int    `json:"cached_tokens"`
+			Tier   string `json:"tier"`
+		} `json:"prompt_tokens_details"`
+	}
+}
+
+// ask asks for an agent's next answer.
+func (p *process) ask(t *testing.T, agent string, talk []message) reply {
+	t.Helper()
+	return p.askFor(t, agent, talk, 24)
+}
+
+// askFor asks for an answer of at most so many tokens.
+func (p *process) askFor(t *testing.T, agent string, talk []message, maxTokens int) (r reply) {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"messages": talk, "session_id": agent,
+		"max_tokens": maxTokens, "temperature": 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp := p.chat(t, string(body))
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil ||
+		resp.StatusCode != http.StatusOK || len(r.Choices) != 1 {
+		t.Fatalf("status %d, %+v, %v", resp.StatusCode, r, err)
+	}
+	return r
 }
 
 // diskTier is the engine's word for a memory that is on disk.

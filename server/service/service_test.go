@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -99,8 +100,14 @@ func startOnly(t *testing.T, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(exe,
-		append([]string{"-addr", "127.0.0.1:0", "-backend", "ref"}, args...)...)}
+	return startProgram(t, []string{exe}, args...)
+}
+
+// startProgram starts a program that is a server.
+func startProgram(t *testing.T, program []string, args ...string) *process {
+	t.Helper()
+	args = slices.Concat(program[1:], []string{"-addr", "127.0.0.1:0", "-backend", "ref"}, args)
+	p := &process{Cmd: exec.Command(program[0], args...)}
 	p.Env = append(os.Environ(), "LOADSTONE_TEST_SERVICE=1")
 	p.stderr.more = make(chan struct{}, 1)
 	p.Stderr = &p.stderr
@@ -402,6 +409,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"-api-key-file", os.DevNull}, os.DevNull + " has no keys"},
 		{[]string{"-seal-key-file", os.DevNull, "-agents-dir", t.TempDir()}, os.DevNull + ": no key"},
 		{[]string{"-seal-key-file", os.DevNull}, "nothing to seal without -agents-dir"},
+		{[]string{"-agents-shared"}, "nothing to share without -agents-dir"},
+		{[]string{"-agents-lease", "10ms"}, "-agents-lease is 10ms; want at least 1s"},
 		{[]string{"-share", "some"}, "want none, key or all"},
 		{[]string{"-bogus"}, "flag provided but not defined: -bogus"},
 		{[]string{"now"}, `unexpected argument "now"; -h lists the flags`},

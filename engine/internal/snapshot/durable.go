@@ -42,7 +42,8 @@ func (s *Store) SetDurable(agent kv.Agent, durable bool) error {
 	defer s.change.Unlock()
 	name := FileName(agent)
 	path := s.durablePath(name)
-	if err := s.mark(path, durable); err != nil {
+	err := s.owning(agent, s.grant(agent), func() error { return s.mark(path, durable) })
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -197,8 +197,13 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 	return made
 }
 
-// evict deletes a snapshot, because of its age or for lack of room.
+// evict deletes a snapshot, because of its age or for lack of room, unless another store uses it.
 func (s *Store) evict(e *Entry, crowded bool) {
+	release, ok := s.mayEvict(e)
+	if !ok {
+		return
+	}
+	defer release()
 	s.mu.Lock()
 	s.evicted.Add(e.Header.Agent)
 	if crowded {

@@ -134,7 +134,9 @@ func (h *Header) maxChunk() int {
 // written chunk by chunk as it is verified, and appears only when all of it is sound: then it
 // has at call take, which puts it in place, so that the caller can have that happen at one moment
 // with what it changes itself. It must have been exported for the principal that imports it.
-func (s *Store) Import(principal string, r io.Reader,
+//
+// hold is called before, with the agent that the file is of, and must have the store hold it.
+func (s *Store) Import(principal string, r io.Reader, hold func(agent kv.Agent) error,
 	at func(agent kv.Agent, take func() error) error) (Header, error) {
 	h, header, err := readHeader(r, s.quota)
 	if err != nil {
@@ -159,7 +161,10 @@ func (s *Store) Import(principal string, r io.Reader,
 	kept := h
 	kept.Tagged = false
 	place := func(take func() error) error { return at(h.Agent, take) }
-	return kept, s.install(kept, makesRoomOnce, place, func(w io.Writer) error {
+	if err := hold(h.Agent); err != nil {
+		return h, err
+	}
+	return kept, s.install(kept, s.grant(h.Agent), makesRoomOnce, place, func(w io.Writer) error {
 		if _, err := w.Write(p.with(kept)); err != nil {
 			return err
 		}

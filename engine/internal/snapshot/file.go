@@ -121,6 +121,11 @@ func (s *Store) Quarantine(m *File, agent kv.Agent, why error) {
 	s.change.Lock()
 	defer s.change.Unlock()
 	path := s.path(agent)
+	release, err := s.guard(FileName(agent))
+	if err != nil {
+		return
+	}
+	defer release()
 	if !m.file.f.Is(path) {
 		return
 	}

@@ -151,7 +151,7 @@ func FuzzImport(f *testing.F) {
 		sim := filestest.NewSim()
 		s := openOn(t, sim.System(), sweepDir, small, 1<<20, 0)
 		defer s.Close()
-		h, err := s.Import(principal, bytes.NewReader(data),
+		h, err := s.Import(principal, bytes.NewReader(data), alone,
 			func(_ kv.Agent, take func() error) error { return take() })
 		names := slices.DeleteFunc(sim.Names(sweepDir), func(name string) bool {
 			return name == "lock" || name == exportKeyFile

@@ -19,7 +19,7 @@ func (s *Store) save(snap *Snapshot) error {
 	if snap.Spare {
 		room = takesRoom
 	}
-	return s.install(snap.header, room, atOnce, func(w io.Writer) error {
+	return s.install(snap.header, snap.grant, room, atOnce, func(w io.Writer) error {
 		if snap.stale.Load() { // dropped while it waited for other changes of the store
 			return ErrSuperseded
 		}
@@ -33,7 +33,7 @@ func (s *Store) Create(agent kv.Agent) error {
 	h.Agent, h.Tokens, h.Created = agent, 0, time.Now()
 	h.Saved = h.Created
 	empty := Snapshot{header: h}
-	return s.install(h, makesRoom, atOnce, func(w io.Writer) error {
+	return s.install(h, s.grant(agent), makesRoom, atOnce, func(w io.Writer) error {
 		if _, ok := s.Find(agent); ok { // of two calls at once, the second has waited for the first
 			return fmt.Errorf("agent %q: %w", agent.Name, ErrExists)
 		}
@@ -77,8 +77,9 @@ const (
 
 // install makes a file of what fill writes, in place of the agent's file, or leaves all as it was.
 // Beyond the quota and on a disk that is full, others go if need be, in the order of next. at calls
-// take, which puts the file in place.
-func (s *Store) install(h Header, room rooming, at func(take func() error) error,
+// take, which puts the file in place. grant is the lease that the agent must have then, if others use
+// the directory.
+func (s *Store) install(h Header, grant lease, room rooming, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	if n := len(h.Agent.Name); n > maxAgent || n == 0 {
 		return fmt.Errorf("%w: it has %d bytes and must have 1 to %d", errAgentName, n, maxAgent)
@@ -99,7 +100,7 @@ func (s *Store) install(h Header, room rooming, at func(take func() error) error
 			"delete or unpin others", ErrNoRoom, size, s.quota)
 	}
 	for round := 1; ; round++ {
-		err := s.writeFile(h, size, at, fill)
+		err := s.writeFile(h, size, grant, at, fill)
 		if !isFull(err) {
 			return err
 		}
@@ -112,16 +113,18 @@ func (s *Store) install(h Header, room rooming, at func(take func() error) error
 
 // writeFile makes the file, whose size is known, and puts it into the index. The caller holds
 // change.
-func (s *Store) writeFile(h Header, size int64, at func(take func() error) error,
+func (s *Store) writeFile(h Header, size int64, grant lease, at func(take func() error) error,
 	fill func(io.Writer) error) error {
 	pattern := strings.TrimSuffix(FileName(h.Agent), "memory") + "*.tmp"
 	sys := placing{s.sys, func(rename func() error) error {
-		return at(func() error {
-			if err := rename(); err != nil {
-				return err
-			}
-			s.take(h, size)
-			return nil
+		return s.owning(h.Agent, grant, func() error {
+			return at(func() error {
+				if err := rename(); err != nil {
+					return err
+				}
+				s.take(h, size)
+				return nil
+			})
 		})
 	}}
 	err := files.Replace(sys, s.path(h.Agent), pattern, func(f files.File) error {

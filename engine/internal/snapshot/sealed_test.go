@@ -199,7 +199,7 @@ func TestExport(t *testing.T) {
 				return b.Bytes()
 			}
 			take := func(s *Store, by string, file []byte) error {
-				_, err := s.Import(by, bytes.NewReader(file), func(_ kv.Agent, take func() error) error { return take() })
+				_, err := s.Import(by, bytes.NewReader(file), alone, func(_ kv.Agent, take func() error) error { return take() })
 				return err
 			}
 			own, given, open := export("p"), export("q"), export("")
@@ -291,7 +291,7 @@ func TestPlainExport(t *testing.T) {
 	if err != nil || !bytes.Equal(b.Bytes(), file) || !bytes.Contains(file, []byte(format)) {
 		t.Errorf("%d bytes, the file has %d; %v", b.Len(), len(file), err)
 	}
-	if _, err := s.Import("", io.LimitReader(&b, 1<<20), func(_ kv.Agent, take func() error) error { return take() }); err != nil {
+	if _, err := s.Import("", io.LimitReader(&b, 1<<20), alone, func(_ kv.Agent, take func() error) error { return take() }); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, exportKeyFile)); err == nil {

@@ -72,6 +72,10 @@ var (
 	ErrSuperseded = errors.New("the agent's memory has changed before it was saved")
 )
 
+// ErrTaken says that another server has gone on with an agent, so that what this one has of it is
+// not written, or is at work with the agent now.
+var ErrTaken = errors.New("another server has the agent's memory")
+
 // Reason returns the word for why a snapshot cannot be restored: "model_changed", "corrupt" or
 // "unreadable", where the disk has failed. It is part of a quarantined file's name and of a
 // request's result.
@@ -100,10 +104,11 @@ const (
 	FailedIO                      // the disk, or the file system, failed
 	FailedSlow                    // it was evicted while the disk had more waiting than may wait
 	FailedRead                    // the model could not give it away
+	FailedTaken                   // another server had gone on with the agent
 	Failures                      // how many kinds there are
 )
 
-var failureNames = [Failures]string{"disk_full", "quota", "io", "disk_slow", "read"}
+var failureNames = [Failures]string{"disk_full", "quota", "io", "disk_slow", "read", "superseded"}
 
 func (f Failure) String() string { return failureNames[f] }
 
@@ -114,6 +119,8 @@ func FailureOf(err error) Failure {
 		return FailedDiskFull
 	case errors.Is(err, ErrNoRoom):
 		return FailedQuota
+	case errors.Is(err, ErrTaken):
+		return FailedTaken
 	}
 	return FailedIO
 }
@@ -133,6 +140,7 @@ type Snapshot struct {
 
 	Spare bool // no other may be deleted to make room for it; set before it is handed over
 
+	grant lease       // with which it may be written; see share
 	stale atomic.Bool // it must not be written any more
 
 	// What follows is the Writer's, under its lock.

@@ -47,6 +47,9 @@ func (h Header) of(agent string, tokens int) Header {
 // named returns the agent of a store with one principal.
 func named(agent string) kv.Agent { return kv.Agent{Name: agent} }
 
+// alone is for an import into a store that no other shares.
+func alone(kv.Agent) error { return nil }
+
 func open(t *testing.T, dir string, match Header, quota int64, ttl time.Duration) *Store {
 	t.Helper()
 	return openOn(t, files.OS{}, dir, match, quota, ttl)

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,7 +29,8 @@ import (
 //	                  snapshot, unless the agent's owner deletes that
 //	NAME.*.tmp        is being written; a start removes what a crash has left of them
 //	NAME.REASON.bad   quarantined: it could not be restored. The newest few are kept for inspection
-//	lock              held while an engine uses the directory
+//	lock              held while an engine uses the directory alone, or joins those that share it
+//	members, locks    folders of those that share it, and NAME.lease; see share
 //	export.key        what exports are tagged with, where files are not sealed
 //
 // A file appears by rename, after its data are synced, and the directory is synced after that. So
@@ -42,10 +44,13 @@ type Store struct {
 	ttl   time.Duration
 	keys  []*seal.Key // none: files are not sealed
 
-	change sync.Mutex // serializes changes of files, for as long as the disk takes; taken before mu
+	change mutex      // serializes changes of files, for as long as the disk takes; taken before mu
 	mu     sync.Mutex // held for a few instructions: the engine's goroutine looks things up here
 
+	share *share // nil: no other store uses the directory
+
 	index   map[kv.Agent]*Entry // by agent
+	changes uint64              // of index
 	durable map[string]bool     // names of files whose agents are durable
 	bytes   int64               // of all files in index
 	sizes   map[string]int64    // the same by principal
@@ -61,6 +66,13 @@ type Store struct {
 	aging *time.Timer // calls age when the first snapshot expires; nil without ttl; under change
 	over  bool        // Close was called; under change
 }
+
+// A mutex is one for long waits: unlike those for a sync.Mutex, testing/synctest takes them for
+// waits.
+type mutex chan struct{}
+
+func (m mutex) Lock()   { m <- struct{}{} }
+func (m mutex) Unlock() { <-m }
 
 // An Entry is what the index knows of a file without opening it.
 type Entry struct {
@@ -85,6 +97,7 @@ const (
 func OpenStore(
 	sys files.System, dir string, match Header, quota int64, ttl time.Duration, keys ...*seal.Key,
 ) (*Store, error) {
+	s := newStore(sys, dir, match, quota, ttl, keys)
 	if err := files.MakeDir(sys, dir); err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
@@ -96,28 +109,43 @@ func OpenStore(
 	if err != nil {
 		return nil, fmt.Errorf("directory of agents' memories: %w", err)
 	}
-	s := &Store{
-		sys: sys, dir: dir, match: match, quota: quota, ttl: ttl, keys: keys, unlock: unlock,
+	s.unlock = unlock
+	if err := cmp.Or(s.alone(), s.begin()); err != nil {
+		unlock()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStore(
+	sys files.System, dir string, match Header, quota int64, ttl time.Duration, keys []*seal.Key,
+) *Store {
+	return &Store{
+		sys: sys, dir: dir, match: match, quota: quota, ttl: ttl, keys: keys,
+		change:  make(mutex, 1),
 		index:   make(map[kv.Agent]*Entry),
 		durable: make(map[string]bool),
 		evicted: make(kv.Names),
 		crowded: make(kv.Names),
 		sizes:   make(map[string]int64),
 	}
+}
+
+// begin fills the index and has memories expire.
+func (s *Store) begin() error {
 	if err := s.scan(); err != nil {
-		unlock()
-		return nil, fmt.Errorf("directory of agents' memories: %w", err)
+		return fmt.Errorf("directory of agents' memories: %w", err)
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
-	if ttl > 0 {
+	if s.ttl > 0 {
 		s.aging = time.AfterFunc(s.untilExpiry(), s.age)
 	}
 	if len(s.unread) > 0 {
 		s.rereadAfter = minReread
 		s.rereading = time.AfterFunc(minReread, s.reread)
 	}
-	return s, nil
+	return nil
 }
 
 // scan fills the index from the directory.
@@ -133,7 +161,10 @@ func (s *Store) scan() error {
 		path := filepath.Join(s.dir, f.Name())
 		switch filepath.Ext(path) {
 		case ".tmp":
-			if err := s.sys.Remove(path); err != nil {
+			if s.share != nil && time.Since(f.ModTime()) < leaseKept {
+				continue // another store may be writing it
+			}
+			if err := s.removeFile(path); err != nil {
 				return err
 			}
 		case ".memory":
@@ -158,7 +189,17 @@ func (s *Store) scan() error {
 // scanFile puts a file into the index, or sets it aside if it is of no use. One that the disk fails
 // to read stays as it is, to be read again, unless a newer memory takes its place before.
 func (s *Store) scanFile(path string) {
-	e, err := s.readEntry(path)
+	release, err := s.guard(filepath.Base(path))
+	if err != nil {
+		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
+		s.unread = append(s.unread, path)
+		return
+	}
+	defer release()
+	e, err := s.sealedEntry(path)
+	if errors.Is(err, fs.ErrNotExist) { // another store has just deleted it
+		return
+	}
 	if err == nil && FileName(e.Header.Agent) != filepath.Base(path) {
 		err = corrupt("it is named for another agent")
 	}
@@ -183,6 +224,7 @@ func (s *Store) scanFile(path string) {
 // note puts an entry into the index. The caller holds mu.
 func (s *Store) note(e *Entry) {
 	s.index[e.Header.Agent] = e
+	s.changes++
 	s.bytes += e.Bytes
 	s.sizes[e.Header.Agent.Principal] += e.Bytes
 }
@@ -202,12 +244,17 @@ func (s *Store) Sizes() map[string]int64 {
 	return maps.Clone(s.sizes)
 }
 
-func (s *Store) readEntry(path string) (*Entry, error) {
+// sealedEntry is readEntry of a file that may be older than the store's key.
+func (s *Store) sealedEntry(path string) (*Entry, error) {
 	if len(s.keys) > 0 {
 		if err := s.sealPlain(path); err != nil {
 			return nil, err
 		}
 	}
+	return s.readEntry(path)
+}
+
+func (s *Store) readEntry(path string) (*Entry, error) {
 	p, err := s.openPlain(path)
 	if err != nil {
 		return nil, err
@@ -277,6 +324,7 @@ func (s *Store) Size() (files int, bytes int64) {
 // forget takes an entry out of the index. The caller holds mu.
 func (s *Store) forget(e *Entry) {
 	s.bytes -= e.Bytes
+	s.changes++
 	delete(s.index, e.Header.Agent)
 	principal := e.Header.Agent.Principal
 	if s.sizes[principal] -= e.Bytes; s.sizes[principal] == 0 {
@@ -299,6 +347,14 @@ func (s *Store) unlink(agent kv.Agent) {
 func (s *Store) Remove(agent kv.Agent, at func(take func()) error) (found bool, err error) {
 	s.change.Lock()
 	defer s.change.Unlock()
+	err = s.owning(agent, s.grant(agent), func() error {
+		found, err = s.remove(agent, at)
+		return err
+	})
+	return found, err
+}
+
+func (s *Store) remove(agent kv.Agent, at func(take func()) error) (found bool, err error) {
 	var e *Entry
 	durable, name := false, FileName(agent)
 	err = at(func() {
@@ -357,11 +413,16 @@ func (s *Store) Pin(agent kv.Agent, pinned bool) error {
 	if _, ok := s.Find(agent); !ok {
 		return fmt.Errorf("agent %q: %w", agent.Name, ErrNoMemory)
 	}
-	if err := s.mark(pinName(s.path(agent)), pinned); err != nil {
+	err := s.owning(agent, s.grant(agent), func() error {
+		return s.mark(pinName(s.path(agent)), pinned)
+	})
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.index[agent].Pinned = pinned
+	if e := s.index[agent]; e != nil {
+		e.Pinned = pinned
+	}
 	s.mu.Unlock()
 	if s.aging != nil {
 		s.aging.Reset(s.untilExpiry())
@@ -383,12 +444,16 @@ func (s *Store) Touch(agent kv.Agent) {
 // Close gives the directory back. The files stay.
 func (s *Store) Close() {
 	s.change.Lock()
-	defer s.change.Unlock()
 	s.over = true
 	for _, t := range []*time.Timer{s.aging, s.rereading} {
 		if t != nil {
 			t.Stop()
 		}
+	}
+	s.change.Unlock()
+	if s.share != nil {
+		s.part()
+		return
 	}
 	s.unlock()
 }

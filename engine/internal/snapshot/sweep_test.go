@@ -192,7 +192,7 @@ func (tr *trial) importExported() {
 	if tr.exported == nil || len(tr.keys) > 0 { // an export from before the key is refused
 		return
 	}
-	_, err := tr.store.Import("bob", bytes.NewReader(tr.exported),
+	_, err := tr.store.Import("bob", bytes.NewReader(tr.exported), alone,
 		func(_ kv.Agent, take func() error) error { return take() })
 	if errors.Is(err, ErrForged) {
 		tr.fail("an export is refused: %v", err)

@@ -110,7 +110,9 @@ func (w *Writer) Begin(h Header, tokens []int32, urgent bool) *Snapshot {
 		return nil
 	}
 	w.unsaved.Add(h.KVBytes())
-	return newSnapshot(h, tokens)
+	s := newSnapshot(h, tokens)
+	s.grant = w.store.grant(h.Agent)
+	return s
 }
 
 // Shorten leaves a snapshot with fewer earlier blocks (see Header.Earlier), none of whose last ones
@@ -272,6 +274,11 @@ func (w *Writer) Step() bool {
 // attempt makes sense. The caller holds mu.
 func (w *Writer) retry(s *Snapshot, err error) bool {
 	if errors.Is(err, ErrSuperseded) || s.Spare && FailureOf(err) != FailedIO {
+		return false
+	}
+	if errors.Is(err, ErrTaken) { // which is no trouble of the disk, and will not end
+		w.failures[FailedTaken].Add(1)
+		slog.Warn("agent's memory was not saved", "tokens", s.header.Tokens, "reason", err)
 		return false
 	}
 	w.failed = FailureOf(err)

@@ -277,7 +277,7 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 	if sync {
 		replace = files.Replace
 	}
-	err := replace(s.sys, s.path(e), e.id+".*.tmp", func(f files.File) error {
+	fill := func(f files.File) error {
 		if len(s.keys) == 0 {
 			_, err := f.Write(body)
 			return err
@@ -288,7 +288,11 @@ func (s *Store) write(e *entry, body []byte, sync bool) error {
 		}
 		w.Write(body) // Close returns what went wrong
 		return w.Close()
-	})
+	}
+	err := replace(s.sys, s.path(e), e.id+".*.tmp", fill)
+	if errors.Is(err, fs.ErrNotExist) { // another server, which shares the directory, has just started
+		err = replace(s.sys, s.path(e), e.id+".*.tmp", fill)
+	}
 	if err != nil || !sync {
 		return err
 	}

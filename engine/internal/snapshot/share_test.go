@@ -1,0 +1,363 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"loadstone/internal/files"
+	"loadstone/internal/files/filestest"
+)
+
+const shareTerm = 15 * time.Second
+
+// quietly has nothing logged until the test ends.
+func quietly(t *testing.T) {
+	logs := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { slog.SetDefault(logs) })
+}
+
+// shared opens a directory for a process that shares it.
+func shared(t *testing.T, sys files.System) *Store {
+	t.Helper()
+	s, err := OpenShared(sys, sweepDir, small, 1<<20, 0, shareTerm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// saveTurn saves a memory of so many tokens as an agent's request does: it holds the agent until it
+// is on disk. looked says whether the index had to be brought up to date.
+func saveTurn(s *Store, agent string, tokens int) (looked bool, err error) {
+	refused := s.Hold(context.Background(), named(agent), func() { looked = true })
+	defer s.Release(named(agent))
+	w := NewWriter(s, 1<<20, func() {})
+	h := small.of(agent, tokens)
+	snap := w.Begin(h, make([]int32, tokens), true)
+	for i := range h.Chunks() {
+		snap.Set(i, []byte(strings.Repeat(string(rune(tokens)), h.ChunkBytes(i))))
+	}
+	err = s.save(snap)
+	if (refused == nil) != (err == nil) && refused != nil {
+		return looked, fmt.Errorf("refused (%w), and then: %w", refused, err)
+	}
+	return looked, err
+}
+
+// tokensOf returns how many tokens a store says that an agent's memory has, none for no memory.
+func tokensOf(s *Store, agent string) int {
+	s.Look(named(agent), func() {})
+	m, err := s.Open(named(agent))
+	if errors.Is(err, fs.ErrNotExist) {
+		return none
+	}
+	if err != nil {
+		panic(err)
+	}
+	defer m.Close()
+	if x, ok := s.Find(named(agent)); !ok || x.Header.Tokens != m.header.Tokens {
+		panic(fmt.Sprintf("the index has %v %v, the file %d tokens", x, ok, m.header.Tokens))
+	}
+	return m.header.Tokens
+}
+
+func rest() {
+	time.Sleep(2 * linger)
+	synctest.Wait()
+}
+
+// Stores that share a directory see what the others write, pin and delete, and look for it only
+// where another one has had the agent.
+func TestShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := filestest.NewSim()
+		a, b := shared(t, sim.System()), shared(t, sim.System())
+		for i, step := range []struct {
+			by     *Store
+			looked bool
+		}{{a, true}, {a, false}, {b, true}, {b, false}, {a, true}, {a, false}, {b, true}} {
+			looked, err := saveTurn(step.by, "ann", i+1)
+			if err != nil || looked != step.looked {
+				t.Errorf("step %d: looked %v: %v", i, looked, err)
+			}
+			if rest(); tokensOf(a, "ann") != i+1 || tokensOf(b, "ann") != i+1 {
+				t.Errorf("step %d: %d and %d tokens", i, tokensOf(a, "ann"), tokensOf(b, "ann"))
+			}
+		}
+		on := func(s *Store, f func() error) {
+			t.Helper()
+			err := s.Hold(t.Context(), named("ann"), func() {})
+			if err = errors.Join(err, f()); err != nil {
+				t.Error(err)
+			}
+			s.Release(named("ann"))
+			rest()
+		}
+		on(a, func() error { return a.Pin(named("ann"), true) })
+		on(a, func() error { return a.SetDurable(named("ann"), true) })
+		b.Look(named("ann"), func() {})
+		if x, ok := b.Find(named("ann")); !ok || !x.Pinned || !b.Durable(named("ann")) {
+			t.Errorf("what one has pinned and made durable, the other knows as %+v", x)
+		}
+		on(b, func() error {
+			_, err := b.Remove(named("ann"), func(take func()) error { take(); return nil })
+			return err
+		})
+		if n := tokensOf(a, "ann"); n != none {
+			t.Errorf("what one has deleted has %d tokens for the other", n)
+		}
+		// What nobody has asked for by name is found once a minute, as quotas need it.
+		if _, err := saveTurn(a, "bob", 9); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(refreshEvery + shareTerm)
+		synctest.Wait()
+		if n, bytes := b.Size(); n != 1 || bytes == 0 {
+			t.Errorf("after a minute the other knows %d memories of %d bytes", n, bytes)
+		}
+		a.Close()
+		b.Close()
+		if left := sim.Names(sweepDir + "/" + membersDir); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
+}
+
+// A directory is used by one store alone, or by several of one model that share it.
+func TestShareExcludes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := filestest.NewSim().System()
+		a := shared(t, sys)
+		other := small
+		other.Fingerprint = "another"
+		_, alone := OpenStore(sys, sweepDir, small, 1<<20, 0)
+		_, model := OpenShared(sys, sweepDir, other, 1<<20, 0, shareTerm)
+		if !errors.Is(alone, files.ErrLocked) || !errors.Is(model, files.ErrLocked) ||
+			!strings.Contains(model.Error(), "another model") {
+			t.Errorf("beside one that shares: %v; %v", alone, model)
+		}
+		a.Close()
+		c, err := OpenStore(sys, sweepDir, small, 1<<20, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenShared(sys, sweepDir, small, 1<<20, 0, shareTerm); !errors.Is(err, files.ErrLocked) {
+			t.Errorf("beside one that does not: %v", err)
+		}
+		c.Close()
+	})
+}
+
+// A store that is stopped before any call of a save, and resumed after another has had the time to
+// take over: the one that took over has written, and the other one says that it has not, or the other
+// way around. Both have only where the other has found what the stopped one had written. The file is
+// the winner's.
+func TestShareStopped(t *testing.T) {
+	quietly(t)
+	wins, n := map[string]int{}, 1
+	for done := false; !done; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			sim := filestest.NewSim()
+			p := filestest.NewProcess(sim.System())
+			a, b := shared(t, p), shared(t, sim.System())
+			if _, err := saveTurn(a, "ann", 3); err != nil {
+				t.Fatal(err)
+			}
+			rest()
+			time.Sleep(shareTerm / 6) // between two touches
+			p.StopAt(n)
+			saved := make(chan error, 1)
+			go func() {
+				_, err := saveTurn(a, "ann", 5)
+				saved <- err
+			}()
+			synctest.Wait()
+			if done = !p.Stopped(); done {
+				p.Resume()
+				<-saved
+			} else {
+				time.Sleep(2 * shareTerm)
+				found := tokensOf(b, "ann")
+				_, err := saveTurn(b, "ann", 4)
+				p.Resume()
+				late := <-saved
+				rest()
+				winner := 4
+				if err != nil {
+					winner = 5
+				}
+				taken := errors.Join(err, late)
+				if found == 5 { // it was written already, and the other one has gone on from there
+					if taken != nil {
+						t.Errorf("stopped at call %d, after it had written: %v", n, taken)
+					}
+				} else if (err == nil) == (late == nil) || !errors.Is(taken, ErrTaken) {
+					t.Errorf("stopped at call %d: %v, and %v of the one that was stopped", n, err, late)
+				}
+				if got := tokensOf(b, "ann"); got != winner {
+					t.Errorf("stopped at call %d: %d tokens, want %d", n, got, winner)
+				}
+				wins[fmt.Sprint(winner)]++
+			}
+			p.Resume()
+			a.Close()
+			b.Close()
+		})
+	}
+	t.Logf("stopped before each of %d calls: the other won %d times, the stopped one %d times", n-2,
+		wins["4"], wins["5"])
+	if wins["4"] < 5 || wins["5"] < 1 {
+		t.Errorf("the test has seen too little: %v", wins)
+	}
+}
+
+// A store that is killed before any call of a save is not waited for: the next one has the agent at
+// once, and finds the old memory or the new one.
+func TestShareKilled(t *testing.T) {
+	quietly(t)
+	n := 1
+	for done := false; !done; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			sim := filestest.NewSim()
+			p := filestest.NewProcess(sim.System())
+			a, b := shared(t, p), shared(t, sim.System())
+			if _, err := saveTurn(a, "ann", 3); err != nil {
+				t.Fatal(err)
+			}
+			rest()
+			p.StopAt(n)
+			saved := make(chan error, 1)
+			go func() {
+				_, err := saveTurn(a, "ann", 5)
+				saved <- err
+			}()
+			synctest.Wait()
+			done = !p.Stopped()
+			p.Kill()
+			err, began := <-saved, time.Now()
+			got := tokensOf(b, "ann")
+			if got != 3 && got != 5 || err == nil && got != 5 {
+				t.Errorf("killed at call %d: %d tokens, although the save said %v", n, got, err)
+			}
+			if _, err := saveTurn(b, "ann", 7); err != nil || tokensOf(b, "ann") != 7 {
+				t.Errorf("killed at call %d: %v", n, err)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("killed at call %d: the next one was waited for, for %v", n, took)
+			}
+			a.Close()
+			b.Close()
+		})
+	}
+	if n < 10 {
+		t.Errorf("only %d calls", n)
+	}
+}
+
+// Any call of a save may fail, and the loss of power may follow: what one store has promised the
+// other one finds.
+func TestShareFaults(t *testing.T) {
+	quietly(t)
+	for _, kind := range filestest.AllFaults {
+		n, calls := 1, 0
+		for done := false; !done; n++ {
+			synctest.Test(t, func(t *testing.T) {
+				sim := filestest.NewSim()
+				faults := &filestest.Faults{}
+				a := shared(t, &filestest.Tap{System: sim.System(), Before: faults.Before})
+				b := shared(t, sim.System())
+				_, err := saveTurn(b, "ann", 3)
+				if rest(); err != nil {
+					t.Fatal(err)
+				}
+				faults.At = map[int]filestest.Fault{faults.Calls + n: kind}
+				before := faults.Calls
+				_, err = saveTurn(a, "ann", 5)
+				rest()
+				calls = faults.Calls - before
+				done = n > calls
+				got := tokensOf(b, "ann")
+				if got != 3 && got != 5 || err == nil && got != 5 {
+					t.Errorf("%s at call %d: %d tokens, although the save said %v", kind, n, got, err)
+				}
+				a.Close()
+				b.Close()
+				sim.Crash(nil)
+				c := shared(t, sim.System())
+				if after := tokensOf(c, "ann"); after != 3 && after != 5 || err == nil && after != 5 {
+					t.Errorf("%s at call %d and no power: %d tokens, although the save said %v", kind, n,
+						after, err)
+				}
+				if _, err := saveTurn(c, "ann", 7); err != nil {
+					t.Errorf("%s at call %d and no power: %v", kind, n, err)
+				}
+				c.Close()
+			})
+		}
+	}
+}
+
+// The quota counts what all have written, and takes no memory that another one is at work with or
+// has used meanwhile.
+func TestShareQuota(t *testing.T) {
+	quietly(t)
+	synctest.Test(t, func(t *testing.T) {
+		sim := filestest.NewSim()
+		a, b := shared(t, sim.System()), shared(t, sim.System())
+		for _, agent := range []string{"old", "used", "busy"} {
+			if _, err := saveTurn(a, agent, 9); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		rest()
+		b.Touch(named("used"))
+		if err := b.Hold(t.Context(), named("busy"), func() {}); err != nil {
+			t.Fatal(err)
+		}
+		a.mu.Lock()
+		a.quota = 1
+		a.mu.Unlock()
+		a.Refresh()
+		a.Refresh()
+		var left []string
+		for _, agent := range []string{"old", "used", "busy"} {
+			if tokensOf(a, agent) != none {
+				left = append(left, agent)
+			}
+		}
+		if strings.Join(left, " ") != "busy" {
+			t.Errorf("left with a quota of a byte: %v", left)
+		}
+		b.Release(named("busy"))
+		a.Close()
+		b.Close()
+	})
+}
+
+// BenchmarkHold measures what a shared directory costs a turn: an agent's lease is taken and given back.
+func BenchmarkHold(b *testing.B) {
+	s, err := OpenShared(files.OS{}, b.TempDir(), small, 1<<20, 0, shareTerm)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for b.Loop() {
+		if err := s.Hold(b.Context(), named("ann"), func() {}); err != nil {
+			b.Fatal(err)
+		}
+		s.share.mu.Lock()
+		h := s.share.holds[named("ann")]
+		h.n--
+		s.share.mu.Unlock()
+		s.yield(named("ann"), h)
+	}
+}
