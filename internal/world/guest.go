@@ -70,6 +70,10 @@ func (g *Guest) Close() error { return g.runtime.Close(context.Background()) }
 
 // build returns the guest as a program.
 func build(ctx context.Context, dir, overlay string) ([]byte, error) {
+	tool, err := findToolchain(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
 	replace := struct{ Replace map[string]string }{map[string]string{}}
 	if overlay != "" {
 		text, err := os.ReadFile(overlay)
@@ -83,6 +87,7 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 	if err := shuffled(ctx, dir, replace.Replace); err != nil {
 		return nil, err
 	}
+	tool.relink(replace.Replace)
 	text, err := json.Marshal(replace)
 	if err != nil {
 		return nil, err
@@ -95,6 +100,7 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
 		"-tags=invariants", "-overlay", file, "-o", out, guestPackage)
 	c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "CGO_ENABLED=0", "GOWASM=")
+	tool.use(c)
 	if message, err := c.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, message)
 	}
