@@ -222,7 +222,7 @@ func TestMovesFromTheStopped(t *testing.T) {
 		if got := savedTokens(b.Engine, "ann"); !slices.Equal(got, theirs) {
 			t.Errorf("the one that was stopped has written %v", got)
 		}
-		text, res = a.turn(t, "ann", slices.Concat(theirs, count(8, 3)))
+		_, res = a.turn(t, "ann", slices.Concat(theirs, count(8, 3)))
 		if res.CachedTokens != len(theirs)-1 {
 			t.Errorf("its next turn: %+v, want %d tokens cached", res, len(theirs)-1)
 		}
