@@ -1,11 +1,13 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"time"
 
+	"loadstone/engine"
 	"loadstone/server/internal/generate"
 )
 
@@ -41,6 +43,10 @@ func (s *Server) exportAgent(w *response, r *http.Request) error {
 		return nil
 	case w.status == 0:
 		w.Header().Del("Content-Disposition")
+		if errors.Is(err, engine.ErrCorrupt) { // the file is the server's, and no mistake of the client's
+			return &apiError{status: 500, kind: kindServer, code: "memory_corrupt",
+				message: err.Error(), never: true}
+		}
 		return err
 	default:
 		// Half of a file is out. Only a broken connection keeps it from passing for a whole one.

@@ -129,7 +129,14 @@ type ResponseLimits = responses.Limits
 func OpenResponses(
 	dir string, limits ResponseLimits, sealKeys ...[]byte,
 ) (*ResponseStore, error) {
-	return responses.OpenStore(files.OS{}, dir, limits, sealKeys...)
+	return OpenResponsesOn(files.OS{}, dir, limits, sealKeys...)
+}
+
+// OpenResponsesOn is OpenResponses on a file system that a test gives.
+func OpenResponsesOn(
+	sys files.System, dir string, limits ResponseLimits, sealKeys ...[]byte,
+) (*ResponseStore, error) {
+	return responses.OpenStore(sys, dir, limits, sealKeys...)
 }
 
 // A backend is what answers once the model is loaded.

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// inSeeds stands for package world in the table. TestFound does not run it, TestWorld does.
+const inSeeds = "internal/world TestSeeds"
+
 // A Row is what is committed of a bug and one of its finders.
 type Row struct {
 	Bug    string
@@ -20,6 +23,10 @@ seeds, which count from 0, it says how many it takes. %[3]s holds this
 file to what is found: with each bug that case fails, and without a bug it passes. Written by
 %[4]s.
 
+Rows of %[7]s say which seed of package world, of those from 1, fails first, and by
+which invariant. They are notes that %[8]s wrote; no test
+holds them to what is found.
+
 %[5]d mistakes and %[6]d faults of the track record.
 `
 
@@ -33,7 +40,8 @@ func Table(bugs []*Bug, cases map[Row]string) string {
 		}
 	}
 	fmt.Fprintf(&b, tableHead, "`internal/planted`", "`go doc ./internal/planted`",
-		"`go test ./internal/planted`", "`go test ./internal/planted -update`", len(bugs)-past, past)
+		"`go test ./internal/planted`", "`go test ./internal/planted -update`", len(bugs)-past, past,
+		"`"+inSeeds+"`", "`go test ./internal/planted -run World -world 300 -update`")
 	area := ""
 	for _, x := range sorted(bugs) {
 		if x.Area != area {
@@ -45,17 +53,27 @@ func Table(bugs []*Bug, cases map[Row]string) string {
 				b.WriteString("| bug | what is wrong | found by | in |\n|---|---|---|---|\n")
 			}
 		}
-		for _, f := range x.Finders {
-			mended := ""
-			if area == record {
-				mended = x.Mended + " | "
-			}
-			row := Row{Bug: x.Name, Finder: f.String()}
+		mended := ""
+		if area == record {
+			mended = x.Mended + " | "
+		}
+		for _, row := range x.rows(cases) {
 			fmt.Fprintf(&b, "| %s | %s | %s`%s` | `%s` |\n", x.Name, cell(x.Mistake), mended,
 				cell(row.Finder), cell(cases[row]))
 		}
 	}
 	return b.String()
+}
+
+// rows returns the rows of a bug.
+func (x *Bug) rows(cases map[Row]string) (rows []Row) {
+	for _, f := range x.Finders {
+		rows = append(rows, Row{Bug: x.Name, Finder: f.String()})
+	}
+	if row := (Row{x.Name, inSeeds}); cases[row] != "" {
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // sorted returns bugs by area, those of the track record last.

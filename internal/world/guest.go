@@ -3,7 +3,9 @@ package world
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,41 +24,66 @@ type Build struct {
 	Progress    func(string)
 }
 
+func (b *Build) say(what string) {
+	if b.Progress != nil {
+		b.Progress(what)
+	}
+}
+
 // A Guest is a compiled guest, of which any number can run at once.
 type Guest struct {
 	Code    []byte // the program, in WebAssembly
 	runtime wazero.Runtime
+	cache   wazero.CompilationCache // of machine code; nil: none
 	module  wazero.CompiledModule
 	env     []string
+	started *image // after its start
 }
 
-const guestPackage = "loadstone/internal/world/guest"
+const (
+	guestPackage = "loadstone/internal/world/guest"
 
-// Open builds the guest and compiles it. dir is a directory for files on the way.
+	// What Open leaves in its folder.
+	program     = "guest.wasm"
+	machineCode = "machine-code"
+)
+
+// Open builds the guest and compiles it into a folder, or takes what it has left there before: a
+// folder is for one overlay.
 func Open(ctx context.Context, dir string, b Build) (*Guest, error) {
-	say := func(s string) {
-		if b.Progress != nil {
-			b.Progress(s)
-		}
+	code, err := os.ReadFile(filepath.Join(dir, program))
+	if errors.Is(err, fs.ErrNotExist) {
+		b.say("building the guest")
+		code, err = build(ctx, dir, b.Overlay)
 	}
-	say("building the guest")
-	code, err := build(ctx, dir, b.Overlay)
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, code, b, say)
+	return open(ctx, code, filepath.Join(dir, machineCode), b)
 }
 
-func open(ctx context.Context, code []byte, b Build, say func(string)) (*Guest, error) {
-	say("compiling it")
-	config := wazero.NewRuntimeConfigCompiler()
-	if b.Interpreter {
-		config = wazero.NewRuntimeConfigInterpreter()
+func open(ctx context.Context, code []byte, dir string, b Build) (*Guest, error) {
+	g := &Guest{Code: code, env: b.Env}
+	config := wazero.NewRuntimeConfigInterpreter()
+	var err error
+	if !b.Interpreter {
+		if g.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+			return nil, err
+		}
+		config = wazero.NewRuntimeConfigCompiler().WithCompilationCache(g.cache)
 	}
-	g := &Guest{Code: code, runtime: wazero.NewRuntimeWithConfig(ctx, config), env: b.Env}
-	_, err := wasi_snapshot_preview1.Instantiate(ctx, g.runtime)
+	g.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	_, err = wasi_snapshot_preview1.Instantiate(ctx, g.runtime)
 	if err == nil {
+		code, err = exportGlobals(code)
+	}
+	if err == nil {
+		b.say("compiling it")
 		g.module, err = g.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, 2), code)
+	}
+	if err == nil {
+		b.say("starting it")
+		g.started, err = g.start(ctx)
 	}
 	if err != nil {
 		g.Close()
@@ -65,8 +92,22 @@ func open(ctx context.Context, code []byte, b Build, say func(string)) (*Guest, 
 	return g, nil
 }
 
+// With returns the guest with other variables in its environment. It lives as long as g.
+func (g *Guest) With(ctx context.Context, env ...string) (*Guest, error) {
+	other := &Guest{Code: g.Code, runtime: g.runtime, module: g.module, env: env}
+	var err error
+	other.started, err = other.start(ctx)
+	return other, err
+}
+
 // Close frees the guest.
-func (g *Guest) Close() error { return g.runtime.Close(context.Background()) }
+func (g *Guest) Close() error {
+	err := g.runtime.Close(context.Background())
+	if g.cache != nil {
+		err = errors.Join(err, g.cache.Close(context.Background()))
+	}
+	return err
+}
 
 // build returns the guest as a program.
 func build(ctx context.Context, dir, overlay string) ([]byte, error) {
@@ -84,7 +125,7 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", overlay, err)
 		}
 	}
-	if err := shuffled(ctx, dir, replace.Replace); err != nil {
+	if err := changeRuntime(ctx, dir, replace.Replace); err != nil {
 		return nil, err
 	}
 	tool.relink(replace.Replace)
@@ -92,13 +133,15 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, out := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "guest.wasm")
+	file, out := filepath.Join(dir, "overlay.json"), filepath.Join(dir, program)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, err
 	}
 	// -trimpath keeps the names of directories out, so that the same source gives the same program.
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
-		"-tags=invariants", "-overlay", file, "-o", out, guestPackage)
+	// As a shared library the guest can be called once it has started.
+	c := exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-trimpath",
+		"-buildvcs=false", "-ldflags=-s -w", "-tags=invariants", "-overlay", file, "-o", out,
+		guestPackage)
 	c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "CGO_ENABLED=0", "GOWASM=")
 	tool.use(c)
 	if message, err := c.CombinedOutput(); err != nil {
@@ -107,23 +150,49 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 	return os.ReadFile(out)
 }
 
-// shuffled adds to an overlay a runtime that shuffles goroutines, as the race detector's does.
-func shuffled(ctx context.Context, dir string, replace map[string]string) error {
+// changes are what the guest's runtime has other than runtime/proc.go: it shuffles goroutines, as the
+// race detector's does, and their stacks begin at a size at which few must grow.
+var changes = [][2]string{
+	{"const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
+	{"newg = malg(stackMin)", "newg = malg(worldStack)"},
+}
+
+// added is what it has beyond that: it can begin anew with other random numbers.
+const added = `
+const worldStack = 16 << 10
+
+//go:linkname worldReseed
+func worldReseed() {
+	startingStackSize = worldStack
+	seed := &globalRand.seed
+	if readRandom(seed[:]) != len(seed) {
+		throw("no random numbers")
+	}
+	globalRand.state.Init(*seed)
+	mrandinit(getg().m)
+}
+`
+
+// changeRuntime adds to an overlay the guest's runtime.
+func changeRuntime(ctx context.Context, dir string, replace map[string]string) error {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("go env GOROOT: %w", err)
 	}
-	const was, is = "const randomizeScheduler = raceenabled", "const randomizeScheduler = true"
 	name := filepath.Join(strings.TrimSpace(string(root)), "src", "runtime", "proc.go")
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	if strings.Count(string(text), was) != 1 {
-		return fmt.Errorf("%s does not have %q once: this version of Go shuffles goroutines in "+
-			"another way, which package world must learn", name, was)
+	changed := string(text)
+	for _, c := range changes {
+		if strings.Count(changed, c[0]) != 1 {
+			return fmt.Errorf("%s does not have %q once: this version of Go has another runtime, "+
+				"which package world must learn", name, c[0])
+		}
+		changed = strings.Replace(changed, c[0], c[1], 1)
 	}
 	other := filepath.Join(dir, "proc.go")
 	replace[name] = other
-	return os.WriteFile(other, []byte(strings.Replace(string(text), was, is, 1)), 0o600)
+	return os.WriteFile(other, []byte(changed+added), 0o600)
 }

@@ -66,11 +66,23 @@ func (c *clock) ask() int64 {
 // Run plays an episode. The error is the host's own; what the guest does wrong is in the result.
 func (g *Guest) Run(ctx context.Context, s script.Script) (Result, error) {
 	var out bytes.Buffer
-	c := &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()}
+	m, err := g.restore(ctx, g.config(&clock{now: g.started.now}, fmt.Sprintf("seed %d", s.Seed)).
+		WithStdin(strings.NewReader(s.String())).WithStdout(&out).WithStderr(&out))
+	if err != nil {
+		return Result{}, err
+	}
+	defer m.Close(ctx)
+	_, err = m.ExportedFunction("episode").Call(ctx)
+	r := Result{Log: out.Bytes()}
+	return r, r.judge(err)
+}
+
+// config returns what a guest has of the host: a clock, and random numbers from a seed.
+func (g *Guest) config(c *clock, seed string) wazero.ModuleConfig {
 	var key [32]byte
-	copy(key[:], fmt.Sprintf("seed %d", s.Seed))
+	copy(key[:], seed)
 	config := wazero.NewModuleConfig().WithName("").WithArgs("guest").
-		WithStdin(strings.NewReader(s.String())).WithStdout(&out).WithStderr(&out).
+		WithStartFunctions().
 		WithRandSource(rand.NewChaCha8(key)).
 		WithNanotime(c.ask, 1).
 		WithWalltime(func() (int64, int32) {
@@ -84,12 +96,7 @@ func (g *Guest) Run(ctx context.Context, s script.Script) (Result, error) {
 		k, v, _ := strings.Cut(pair, "=")
 		config = config.WithEnv(k, v)
 	}
-	m, err := g.runtime.InstantiateModule(ctx, g.module, config)
-	if m != nil {
-		m.Close(ctx)
-	}
-	r := Result{Log: out.Bytes()}
-	return r, r.judge(err)
+	return config
 }
 
 var violation = regexp.MustCompile(`(?m)^ *[0-9.]+ world +VIOLATION ([a-z]+): (.*)$`)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -32,6 +34,8 @@ var (
 	overlay    = flag.String("overlay", "", "a file for go build -overlay, for the guest")
 	env        = flag.String("env", "", "variables of the guest, KEY=VALUE,KEY=VALUE")
 	keepGoing  = flag.Bool("all", false, "play all seeds though some fail")
+	logs       = flag.Bool("logs", false, "have TestLogs print a hash of each seed's log")
+	workDir    = flag.String("dir", "", "a folder with the program that Open has made there before")
 )
 
 var guest = sync.OnceValues(func() (*Guest, error) {
@@ -44,11 +48,6 @@ var guest = sync.OnceValues(func() (*Guest, error) {
 			return nil, err
 		}
 	}
-	dir, err := os.MkdirTemp("", "world")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
 	began := time.Now()
 	b := Build{Overlay: *overlay, Progress: func(s string) {
 		fmt.Fprintf(os.Stderr, "world: %4.1f s: %s\n", time.Since(began).Seconds(), s)
@@ -56,8 +55,26 @@ var guest = sync.OnceValues(func() (*Guest, error) {
 	if *env != "" {
 		b.Env = strings.Split(*env, ",")
 	}
-	return Open(context.Background(), dir, b)
+	return Open(context.Background(), *workDir, b)
 })
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	made := ""
+	if *workDir == "" {
+		dir, err := os.MkdirTemp("", "world")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		*workDir, made = dir, dir
+	}
+	code := m.Run()
+	if made != "" {
+		os.RemoveAll(made)
+	}
+	os.Exit(code)
+}
 
 func openGuest(t *testing.T) *Guest {
 	t.Helper()
@@ -196,7 +213,7 @@ func TestScriptForm(t *testing.T) {
 // interpreter, which has nothing in common with the machine code of its compiler.
 func TestReplay(t *testing.T) {
 	g := openGuest(t)
-	other, err := open(t.Context(), g.Code, Build{Interpreter: true}, func(string) {})
+	other, err := open(t.Context(), g.Code, "", Build{Interpreter: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +236,50 @@ func TestReplay(t *testing.T) {
 			if !bytes.Equal(logs[0], l) {
 				t.Fatalf("seed %d has two logs: %s", seed, difference(logs[0], l))
 			}
+		}
+	}
+}
+
+// TestLogs prints a hash of each log, to be held to that of another machine.
+func TestLogs(t *testing.T) {
+	if !*logs {
+		t.Skip("no -logs")
+	}
+	for _, line := range hashes(t, openGuest(t), *seeds) {
+		fmt.Println(line)
+	}
+}
+
+// hashes returns a line for each of the first n seeds, with a hash of its log.
+func hashes(t *testing.T, g *Guest, n int) (lines []string) {
+	t.Helper()
+	for seed := *first; seed < *first+uint64(n); seed++ {
+		r, err := g.Run(t.Context(), script.Draw(seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf("world: seed=%d log=%x", seed, sha256.Sum256(r.Log)))
+	}
+	return lines
+}
+
+// TestProcesses: the same seed gives the same log in another process, with another number of
+// threads.
+func TestProcesses(t *testing.T) {
+	g := openGuest(t)
+	const n = 6
+	args := []string{"-test.run=^TestLogs$", "-logs", fmt.Sprintf("-seeds=%d", n),
+		fmt.Sprintf("-first=%d", *first), "-dir=" + *workDir}
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", runtime.GOMAXPROCS(0)%2+1))
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, line := range hashes(t, g, n) {
+		if !strings.Contains(string(out), line+"\n") {
+			t.Errorf("another process does not say %q:\n%s", line, out)
 		}
 	}
 }

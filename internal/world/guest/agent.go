@@ -39,7 +39,7 @@ func newPrincipal(name string) *principal {
 }
 
 // secret is a word that every conversation of the principal has, and no other.
-func (p *principal) secret() string { return "secret-of-" + p.name }
+func (p *principal) secret() string { return "#" + p.name + "#" }
 
 func (p *principal) agent(name string) *agent {
 	a := p.agents[name]
@@ -138,7 +138,9 @@ func (p *principal) restart(clean, forgetful bool) {
 		} else if a.exists == yes && a.left > 0 {
 			a.promised = a.left
 		} else if a.exists == yes && a.promised == 0 {
-			a.exists = maybe // a full disk may have deleted its file, and the pool has what it had
+			// A full disk may have deleted its file. The end writes it again, if the pool still had
+			// the memory and the disk has room, neither of which is known here.
+			a.exists = maybe
 		}
 		a.left = 0
 	}

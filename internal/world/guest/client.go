@@ -20,6 +20,8 @@ type client struct {
 	of    *principal
 	agent *agent // nil: it names none
 	said  []message
+	line  *line   // that it keeps; nil: none
+	last  *stored // the response that it has stored last; nil: none
 }
 
 // A message is one of a conversation.
@@ -63,6 +65,8 @@ func (c *client) act(a script.Action) {
 		c.delete()
 	case "export":
 		c.export()
+	case "stored":
+		c.lookUp()
 	case "import":
 		c.importFile(a.Args)
 	case "models", "metrics", "health", "stats":
@@ -85,35 +89,20 @@ func (c *client) flood(args script.Args) {
 	all.Wait()
 }
 
-const instructions = "be brief and kind"
-
 // turn asks a question and checks the answer.
 func (c *client) turn(args script.Args) {
-	w, api, maxTokens := c.world, args.Get("api"), args.Int("max")
-	said := c.said
-	if args.Yes("new") || len(said) > 12 {
-		said = nil
-	}
-	text := args.Get("say")
-	if len(said) == 0 {
-		text = c.of.secret() + "." + text
-	}
-	said = append(slices.Clone(said), message{"user", text})
-	prompt := c.prompt(api, said)
-	if len(prompt)+maxTokens > w.blocks*blockTokens/2 && len(said) > 1 {
-		said = []message{{"user", c.of.secret() + "." + args.Get("say")}}
-		prompt = c.prompt(api, said)
-	}
-	want := w.oracle.answer(prompt, maxTokens)
-	name := ""
+	q := c.question(args)
+	prompt := c.prompt(q.api, q.said)
+	want := c.world.oracle.answer(prompt, q.manner)
+	name, before := "", agent{}
 	if c.agent != nil {
-		name = c.agent.name
+		name, before = c.agent.name, *c.agent
 	}
 	own := len(c.of.sent)
 	c.of.sent = append(c.of.sent, conversation{name, slices.Concat(prompt, want.tokens)})
 
 	var headers []string
-	path, body := c.request(api, said, maxTokens, args.Yes("stream"))
+	path, body := c.request(q)
 	if name != "" {
 		headers = append(headers, "X-Agent-ID: "+name)
 	}
@@ -121,71 +110,49 @@ func (c *client) turn(args script.Args) {
 	if durable {
 		headers = append(headers, "X-Durable: wait")
 	}
-	before := agent{}
-	if c.agent != nil {
-		before = *c.agent
-	}
-	r := w.send(c.who, c.of, args, "POST", path, body, headers...)
-	t := &turn{call: r, client: c, api: api, stream: args.Yes("stream"), max: maxTokens,
-		prompt: prompt, want: want, own: own, durable: durable, before: before}
-	if t.check() && want.text != "" && api != "completions" {
-		c.said = append(said, message{"assistant", want.text})
+	r := c.send(args, "POST", path, body, headers...)
+	t := &turn{call: r, client: c, question: q, prompt: prompt, want: want, own: own,
+		durable: durable, before: before}
+	// A call of the tool is not sent back: its JSON has more than one spelling.
+	if t.check() && want.text != "" && q.api != "completions" && !q.tool {
+		c.said = append(q.said, message{"assistant", want.text})
+		c.keep(t)
 	}
 	if c.agent != nil {
 		t.remember()
 	}
 }
 
-// prompt returns the tokens that the server must make of a conversation.
-func (c *client) prompt(api string, said []message) []int32 {
-	if api == "completions" {
-		return letters{}.Encode(said[len(said)-1].text, true)
+// question returns the question of an action. It begins a new conversation when the old one has
+// become too long for the pool.
+func (c *client) question(args script.Args) *question {
+	api := args.Get("api")
+	q := &question{api: api, stream: args.Yes("stream"), manner: newManner(args, api)}
+	said := c.said
+	if args.Yes("new") || len(said) > 12 {
+		said = nil
 	}
-	roles, texts := []string{"system"}, []string{instructions}
-	for _, m := range said {
-		roles, texts = append(roles, m.role), append(texts, m.text)
+	first := message{"user", c.of.secret() + "." + args.Get("say")}
+	if q.said = []message{first}; len(said) > 0 {
+		q.said = append(slices.Clone(said), message{"user", args.Get("say")})
 	}
-	ids, _ := letters{}.EncodeChat(roles, texts, nil, nil)
-	return ids
-}
-
-// request returns the path and the body of a request for an answer.
-func (c *client) request(api string, said []message, maxTokens int, stream bool) (path, body string) {
-	messages := func(with ...message) (list []map[string]string) {
-		for _, m := range append(with, said...) {
-			list = append(list, map[string]string{"role": m.role, "content": m.text})
+	if n := len(c.prompt(api, q.said)) + q.max; n > c.world.blocks*blockTokens/2 {
+		q.said = []message{first}
+	}
+	if c.agent != nil && api == "responses" {
+		q.store = args.Yes("store")
+		if l := c.last; l != nil && args.Yes("follow") && len(q.said) == l.said+1 && len(said) == l.said {
+			q.after = l
 		}
-		return list
 	}
-	q := map[string]any{"model": "world", "temperature": 0, "stream": stream, "max_tokens": maxTokens}
-	switch api {
-	case "chat":
-		path, q["messages"] = "/v1/chat/completions", messages(message{"system", instructions})
-	case "generate":
-		path = "/v1/agents/" + c.agent.name + "/generate"
-		q["messages"] = messages(message{"system", instructions})
-	case "messages":
-		path, q["messages"], q["system"] = "/v1/messages", messages(), instructions
-	case "responses":
-		path, q["input"], q["instructions"] = "/v1/responses", messages(), instructions
-		q["store"] = false
-		q["max_output_tokens"] = maxTokens
-		delete(q, "max_tokens")
-	case "completions":
-		path, q["prompt"] = "/v1/completions", said[len(said)-1].text
-	default:
-		c.world.fail("script", "unknown api %q", api)
-	}
-	b, err := json.Marshal(q)
-	must(err)
-	return path, string(b)
+	return q
 }
 
 // calm reports whether what is known of the agent can be held to: it has no other client, and
 // nothing happened to the server during the request.
 func (c *client) calm(r *call) bool {
 	return c.agent.clients == 1 && !r.restarted() && r.status != 0 && r.err == nil &&
-		!c.of.revoked && !r.rekeyed()
+		!c.of.revoked && !r.rekeyed() && !r.rotted()
 }
 
 // agentPath returns the path of the agent.
@@ -194,7 +161,7 @@ func (c *client) agentPath(action string) string { return "/v1/agents/" + c.agen
 // ask calls the agents API. It checks what a failure may be, and returns the call if it has an
 // answer of one of the statuses.
 func (c *client) ask(args script.Args, method, path, body string, good ...int) (*call, bool) {
-	r := c.world.send(c.who, c.of, args, method, path, body)
+	r := c.send(args, method, path, body)
 	if r.status == 0 || r.err != nil {
 		c.world.excuse(r)
 		return r, false
@@ -336,7 +303,8 @@ func (c *client) delete() {
 	a := c.agent
 	was := a.exists
 	r, ok := c.ask(nil, "DELETE", c.agentPath(""), "", http.StatusNoContent, http.StatusNotFound)
-	c.said = nil
+	last := c.last
+	c.said, c.last = nil, nil
 	switch {
 	case !ok || !c.calm(r):
 		a.uncertain()
@@ -345,6 +313,9 @@ func (c *client) delete() {
 	default:
 		*a = agent{name: a.name, clients: a.clients, exists: no, pinned: no, durable: no,
 			exported: a.exported, exportLen: a.exportLen}
+		if last != nil && r.status == http.StatusNoContent {
+			c.checkGone(last)
+		}
 	}
 }
 

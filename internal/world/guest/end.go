@@ -18,9 +18,11 @@ func (w *world) end() {
 	w.log("world", "rest")
 	time.Sleep(rest)
 	w.conserved(w.running)
-	w.probe("before the last restart", false)
+	for _, name := range w.names {
+		w.must(w.client(name+"/-probe"), "api=messages", "stream=no", "max=6", "say="+filler)
+	}
 	w.restart(time.Minute)
-	w.probe("after it", true)
+	w.probe("after the last restart", true)
 	w.power()
 	w.start()
 	w.probe("after a loss of power", false)
@@ -60,8 +62,7 @@ func (w *world) conserved(i *instance) {
 	}
 }
 
-// probe looks at all agents and asks a question that nothing can refuse, because nobody else asks,
-// and another one for each agent if ask is set.
+// probe looks at all agents, and asks each a question if ask is set.
 func (w *world) probe(when string, ask bool) {
 	w.log("world", "probe %s", when)
 	for _, name := range w.names {
@@ -73,14 +74,13 @@ func (w *world) probe(when string, ask bool) {
 				w.must(c, "api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts))
 			}
 		}
-		if len(p.order) > 0 {
+		if ask && len(p.order) > 0 {
 			w.client(name + "/" + p.order[0]).list()
 		}
-		w.must(w.client(name+"/-probe"), "api=messages", "stream=no", "max=6", "say="+filler)
 	}
 }
 
-// must asks a question that has to be answered.
+// must asks a question that has to be answered, because nobody else asks.
 func (w *world) must(c *client, args ...string) {
 	answers := w.answers
 	if c.turn(args); w.answers == answers {
@@ -90,4 +90,4 @@ func (w *world) must(c *client, args ...string) {
 }
 
 // filler makes a question that takes a good part of the pool.
-const filler = "the.river.and.the.door.of.salt.and.lamp.over.a.green.bell.of.stone.it.is.tin"
+const filler = "the.river.and.the.door.of.salt.and.lamp.over.a.green.bell"

@@ -34,11 +34,12 @@ type span struct {
 	down                                                       bool
 	at                                                         time.Time
 	starts, stops, crashes, keyChanges, stepFaults, diskErrors int
+	rots                                                       int
 }
 
 func (w *world) now() span {
 	return span{w.ending || w.running == nil, time.Now(), w.starts, w.stops, w.crashes, w.keyChanges,
-		w.stepFaults, w.diskErrors}
+		w.stepFaults, w.diskErrors, w.rots}
 }
 
 func (c *call) restarted() bool {
@@ -46,6 +47,7 @@ func (c *call) restarted() bool {
 }
 func (c *call) crashed() bool   { return c.began.crashes != c.world.crashes }
 func (c *call) rekeyed() bool   { return c.began.keyChanges != c.world.keyChanges }
+func (c *call) rotted() bool    { return c.began.rots != c.world.rots }
 func (c *call) stepFault() bool { return c.began.stepFaults != c.world.stepFaults }
 
 // diskFault reports whether the disk failed during the request or so short before that a save may
@@ -55,27 +57,57 @@ func (c *call) diskFault() bool {
 		!c.world.diskErrorAt.IsZero() && c.began.at.Sub(c.world.diskErrorAt) < 30*time.Second
 }
 
-// send makes a request of a principal and reads the answer, or as much of it as args let the client
-// read.
-func (w *world) send(who string, p *principal, args script.Args, method, path, body string,
-	headers ...string) *call {
-	c := &call{world: w, who: who, began: w.now(), args: args}
+// send makes a request and reads the answer, or as much of it as args let the client read.
+func (c *client) send(args script.Args, method, path, body string, headers ...string) *call {
+	w := c.world
+	r := &call{world: w, who: c.who, began: w.now(), args: args}
 	w.requests++
 	key := ""
-	if p.name != "" {
-		key = p.key
+	if c.of.name != "" {
+		key = c.of.key
 	}
-	conn, err := w.network.dial()
+	l, err := c.connect(args.Yes("keep"))
 	if err != nil {
-		c.refused, c.err = true, err
-		w.log(who, "%s %s: refused", method, path)
-		if !c.restarted() {
+		r.refused, r.err = true, err
+		w.log(c.who, "%s %s: refused", method, path)
+		if !r.restarted() {
 			w.fail("outcome", "the port is closed, and the server runs")
 		}
-		return c
+		return r
 	}
-	defer conn.Close()
-	request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n", method, path)
+	if !args.Yes("keep") {
+		headers = append(headers, "Connection: close")
+	}
+	request := requestText(method, path, key, body, headers)
+	if n := args.Int("cut"); n > 0 && n < len(request) {
+		io.WriteString(l.conn, request[:n])
+		l.conn.reset()
+		r.gaveUp = true
+		w.log(c.who, "%s %s: given up in the request", method, path)
+		return r
+	}
+	writing := make(chan struct{})
+	go func() { // the server may answer before it has read all
+		defer close(writing)
+		io.WriteString(l.conn, request)
+	}()
+	if again := r.read(l.conn); again && args.Yes("keep") {
+		<-writing
+		l.used = time.Now()
+		c.line = l
+	} else {
+		l.conn.Close()
+		<-writing
+	}
+	r.note(method, path)
+	r.checkKey(c.of, key, path)
+	r.checkLeaks(c.of)
+	return r
+}
+
+// requestText returns a request as it is sent.
+func requestText(method, path, key, body string, headers []string) string {
+	request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost:8080\r\n", method, path)
 	if key != "" && path == "/v1/messages" {
 		request += "x-api-key: " + key + "\r\n"
 	} else if key != "" {
@@ -87,44 +119,64 @@ func (w *world) send(who string, p *principal, args script.Args, method, path, b
 	if body != "" || method == "POST" {
 		request += fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
-	request += "\r\n" + body
-	if n := args.Int("cut"); n > 0 && n < len(request) {
-		io.WriteString(conn, request[:n])
-		conn.reset()
-		c.gaveUp = true
-		w.log(who, "%s %s: given up in the request", method, path)
-		return c
-	}
-	writing := make(chan struct{})
-	go func() { // the server may answer before it has read all
-		defer close(writing)
-		io.WriteString(conn, request)
-	}()
-	c.read(conn)
-	conn.Close()
-	<-writing
-	c.note(method, path)
-	c.checkKey(p, key, path)
-	c.checkLeaks(p)
-	return c
+	return request + "\r\n" + body
 }
 
-// read reads the response.
-func (c *call) read(conn *conn) {
+// A line is a connection that a client keeps for its next request.
+type line struct {
+	conn   *conn
+	starts int // of servers, when it was made
+	used   time.Time
+}
+
+// idleTime is shorter than the server leaves a connection open that nobody uses.
+const idleTime = 90 * time.Second
+
+// connect returns the connection that the client has kept, if it is asked for and still good, and
+// else a new one.
+func (c *client) connect(kept bool) (*line, error) {
+	l := c.line
+	if kept && l != nil {
+		c.line = nil
+		if c.world.running != nil && l.starts == c.world.starts && time.Since(l.used) < idleTime {
+			c.world.log(c.who, "  on the same connection")
+			return l, nil
+		}
+		l.conn.Close()
+	}
+	n, err := c.world.network.dial()
+	return &line{conn: n, starts: c.world.starts}, err
+}
+
+// hangUp closes the connection that the client has kept.
+func (c *client) hangUp() {
+	if c.line != nil {
+		c.line.conn.Close()
+		c.line = nil
+	}
+}
+
+// read reads the response, and reports whether the connection may have another one.
+func (c *call) read(conn *conn) (again bool) {
 	in := &reader{conn: conn, dice: c.world.dice, how: c.args.Get("read"), abort: -1}
 	if s := c.args.Get("abort"); s != "" {
 		in.abort, _ = strconv.Atoi(s)
 	}
-	r, err := http.ReadResponse(bufio.NewReader(in), nil)
+	buffered := bufio.NewReader(in)
+	r, err := http.ReadResponse(buffered, nil)
 	if err == nil {
 		c.status, c.header = r.StatusCode, r.Header
 		c.body, err = io.ReadAll(r.Body)
 		c.trailer = r.Trailer
+		if n := buffered.Buffered(); err == nil && n > 0 {
+			c.world.fail("form", "%d bytes come after the end of a response", n)
+		}
 	}
 	if c.err = err; in.left {
 		c.gaveUp = true // whatever the reader above it makes of that
 		conn.reset()
 	}
+	return c.err == nil && !c.gaveUp && !r.Close
 }
 
 // note writes into the log what came.
@@ -180,7 +232,7 @@ func (r *reader) Read(b []byte) (int, error) {
 	switch {
 	case r.how == "slow":
 		b = b[:min(len(b), 1+r.dice.IntN(64))]
-		time.Sleep(time.Duration(r.dice.IntN(400)) * time.Millisecond)
+		time.Sleep(time.Duration(r.dice.IntN(100)) * time.Millisecond)
 	case r.how == "stop" && r.n > 100:
 		r.how = ""
 		time.Sleep(stopTime)

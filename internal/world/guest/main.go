@@ -1,6 +1,7 @@
 // Command guest is the world inside: it reads an episode from its input, plays it on a server, its
 // disk, its network and its clients, and writes what happens. It ends with 0 if all went as it
-// must. Package world compiles it for wasip1 and gives it time and randomness. See there.
+// must. Package world compiles it for wasip1, as a library that is called once for each episode,
+// and gives it time and randomness. See there.
 package main
 
 import (
@@ -102,6 +103,9 @@ func (w *world) play(actions []script.Action) {
 	for _, who := range order {
 		c := w.client(who)
 		all.Go(func() {
+			if c != nil {
+				defer c.hangUp()
+			}
 			for _, a := range of[who] {
 				time.Sleep(time.Until(w.began.Add(a.At)))
 				w.log(who, "%s %v", a.Verb, a.Args)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -40,7 +39,7 @@ func (l letters) EncodeChat(roles, contents []string, answers [][]int32, _ map[s
 	return append(ids, tokenBegin, 'a'-' '), nil
 }
 
-func (letters) ChatTemplate() string { return "" }
+func (letters) ChatTemplate() string { return template }
 
 func (letters) Encode(s string, special bool) (ids []int32) {
 	if special {
@@ -67,8 +66,8 @@ func (letters) StopTokens() []int32 { return []int32{tokenEnd, tokenBegin} }
 // config is a network with a sliding layer and a global one, as small as those can be.
 var config = map[string]any{
 	"architectures": []string{"Gemma3ForCausalLM"}, "model_type": "gemma3_text",
-	"vocab_size": vocabulary, "hidden_size": 16, "intermediate_size": 24,
-	"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+	"vocab_size": vocabulary, "hidden_size": 8, "intermediate_size": 8,
+	"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4,
 	"max_position_embeddings": contextTokens, "rms_norm_eps": 1e-6, "sliding_window": 9,
 	"layer_types": []string{"sliding_attention", "full_attention"},
 	"rope_theta":  10000.0, "rope_local_base_freq": 1000.0, "query_pre_attn_scalar": 2,
@@ -121,10 +120,15 @@ func folder() fstest.MapFS {
 	}
 }
 
-func newModel() *ref.Model {
+// weights are opened once, before any episode.
+var weights = func() *checkpoint.Checkpoint {
 	c, err := checkpoint.Open(folder())
 	must(err)
-	m, err := ref.New(c, "f32")
+	return c
+}()
+
+func newModel() *ref.Model {
+	m, err := ref.New(weights, "f32")
 	must(err)
 	return m
 }
@@ -181,58 +185,3 @@ func (m *stepper) Step(tokens, lens, starts, tables, windowSlots, rows []int32, 
 
 // hangTime is longer than the server calls a step stuck.
 const hangTime = 100 * time.Second
-
-// An oracle is the model called with one prompt at a time, from its first token, with no cache and
-// nothing beside it.
-type oracle struct {
-	model *ref.Model
-	known map[string]answer
-}
-
-// An answer is what a prompt is answered with.
-type answer struct {
-	text    string
-	tokens  []int32
-	stopped bool // by itself, else by its length
-}
-
-const oracleBlock = contextTokens
-
-func newOracle() *oracle {
-	m := newModel()
-	must(m.AllocKV(1, 1, oracleBlock))
-	return &oracle{m, map[string]answer{}}
-}
-
-// answer returns the greedy answer to a prompt.
-func (o *oracle) answer(prompt []int32, maxTokens int) (a answer) {
-	key := fmt.Sprint(maxTokens, prompt)
-	if a, ok := o.known[key]; ok {
-		return a
-	}
-	logits, start, next := make([]float32, vocabulary), int32(0), prompt
-	for len(a.tokens) < maxTokens {
-		n := int32(len(next))
-		err := o.model.Step(next, []int32{n}, []int32{start}, []int32{0}, []int32{0}, []int32{n - 1},
-			logits, nil, nil)
-		must(err)
-		start += n
-		id := int32(0)
-		for i, l := range logits {
-			if l > logits[id] {
-				id = int32(i)
-			}
-		}
-		if a.stopped = id >= tokenBegin; a.stopped {
-			break
-		}
-		a.tokens, next = append(a.tokens, id), []int32{id}
-	}
-	var text []byte
-	for _, id := range a.tokens {
-		text = letters{}.AppendToken(text, id)
-	}
-	a.text = string(text)
-	o.known[key] = a
-	return a
-}

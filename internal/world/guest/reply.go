@@ -13,7 +13,10 @@ type reply struct {
 	code   string // of an error in the stream
 	prompt int    // tokens, 0: it did not say
 	output int
+	id     string // of a response, which the server may have stored
+	stored bool
 
+	calls        bool   // a tool
 	begun, ended bool   // a stream, by the API's last event
 	wrong        string // what is wrong with the form, "": nothing
 }
@@ -24,25 +27,23 @@ func (r *reply) complete() bool { return r.ended && r.code == "" }
 // A part is everything that is looked at in the bodies and the events of all APIs.
 type part struct {
 	Type    string `json:"type"`
+	ID      string `json:"id"`
+	Store   bool   `json:"store"`
 	Choices []struct {
-		Text    string `json:"text"`
-		Message struct {
-			Content string `json:"content"`
-		} `json:"message"`
-		Delta struct {
-			Content string `json:"content"`
-		} `json:"delta"`
-		FinishReason string `json:"finish_reason"`
+		Text         string      `json:"text"`
+		Message      chatMessage `json:"message"`
+		Delta        chatMessage `json:"delta"`
+		FinishReason string      `json:"finish_reason"`
 	} `json:"choices"`
-	Content    []struct{ Text string } `json:"content"`
-	StopReason string                  `json:"stop_reason"`
-	Delta      json.RawMessage         `json:"delta"`
-	Status     string                  `json:"status"`
-	Output     []struct {
-		Content []struct{ Text string } `json:"content"`
-	} `json:"output"`
-	Response *part `json:"response"`
-	Usage    struct {
+	Content    []item          `json:"content"`
+	StopReason string          `json:"stop_reason"`
+	Delta      json.RawMessage `json:"delta"`
+	Block      item            `json:"content_block"` // that begins
+	Item       item            `json:"item"`          // the same
+	Status     string          `json:"status"`
+	Output     []item          `json:"output"`
+	Response   *part           `json:"response"`
+	Usage      struct {
 		Prompt     int `json:"prompt_tokens"`
 		Completion int `json:"completion_tokens"`
 		Input      int `json:"input_tokens"`
@@ -53,6 +54,46 @@ type part struct {
 	Error *struct {
 		Type, Code, Message string
 	} `json:"error"`
+}
+
+// A chatMessage is a message of a chat, or a piece of one.
+type chatMessage struct {
+	Content   string `json:"content"`
+	ToolCalls []struct {
+		Function struct{ Name, Arguments string }
+	} `json:"tool_calls"`
+}
+
+// text returns the text, or the call as the model writes it, or a piece of either.
+func (m *chatMessage) text(rest string) string {
+	text := m.Content
+	for _, c := range m.ToolCalls {
+		if f := c.Function; f.Name != "" {
+			text += callText(f.Name, f.Arguments, rest)
+		} else {
+			text += f.Arguments
+		}
+	}
+	return text
+}
+
+// An item is a text or a call of a tool.
+type item struct {
+	Type, Text, Name, Arguments string
+	Input                       json.RawMessage
+	Content                     []struct{ Text string }
+}
+
+func (i *item) text() string {
+	switch {
+	case i.Type == "tool_use":
+		return callText(i.Name, string(i.Input), callClose)
+	case i.Type == "function_call":
+		return callText(i.Name, i.Arguments, callClose)
+	case len(i.Content) == 1:
+		return i.Content[0].Text
+	}
+	return i.Text
 }
 
 func parseReply(body []byte, stream bool) *reply {
@@ -89,11 +130,13 @@ func (r *reply) whole(p *part) {
 	}
 	switch {
 	case len(p.Choices) == 1:
-		r.text, r.reason = p.Choices[0].Message.Content+p.Choices[0].Text, p.Choices[0].FinishReason
-	case len(p.Output) == 1 && len(p.Output[0].Content) == 1:
-		r.text, r.reason = p.Output[0].Content[0].Text, p.Status
+		c := &p.Choices[0]
+		r.text, r.reason = c.Message.text(callClose)+c.Text, c.FinishReason
+	case len(p.Output) == 1:
+		r.text, r.reason = p.Output[0].text(), p.Status
+		r.id, r.stored = p.ID, p.Store
 	case len(p.Content) == 1:
-		r.text, r.reason = p.Content[0].Text, p.StopReason
+		r.text, r.reason = p.Content[0].text(), p.StopReason
 	default:
 		r.wrong = "it has no answer"
 	}
@@ -153,31 +196,39 @@ func (r *reply) event(p *part) {
 	}
 	var delta struct {
 		Text       string `json:"text"`
+		JSON       string `json:"partial_json"`
 		StopReason string `json:"stop_reason"`
 	}
 	switch p.Type {
 	case "": // chat, completions
 		for _, c := range p.Choices {
-			r.text += c.Delta.Content + c.Text
+			r.text += c.Delta.text("") + c.Text
 			if c.FinishReason != "" {
 				r.end(c.FinishReason)
 			}
 		}
+	case "content_block_start":
+		r.beginCall(&p.Block)
+	case "response.output_item.added":
+		r.beginCall(&p.Item)
 	case "content_block_delta", "message_delta":
 		json.Unmarshal(p.Delta, &delta)
-		if r.text += delta.Text; delta.StopReason != "" {
+		if r.text += delta.Text + delta.JSON; delta.StopReason != "" {
 			r.end(delta.StopReason)
 		}
 	case "message_stop":
 		r.ended = true
-	case "response.output_text.delta":
+	case "response.output_text.delta", "response.function_call_arguments.delta":
 		var text string
 		json.Unmarshal(p.Delta, &text)
 		r.text += text
 	case "response.completed", "response.incomplete":
+		if r.calls {
+			r.text += callClose
+		}
 		r.end(p.Response.Status)
-		r.ended = true
-		if len(p.Response.Output) != 1 || p.Response.Output[0].Content[0].Text != r.text {
+		r.ended, r.id, r.stored = true, p.Response.ID, p.Response.Store
+		if len(p.Response.Output) != 1 || p.Response.Output[0].text() != r.text {
 			r.wrong = "the last event has another text than the others"
 		}
 	case "response.failed", "error":
@@ -188,12 +239,22 @@ func (r *reply) event(p *part) {
 	}
 }
 
+// beginCall notes that a call of a tool begins, if that is what the item is.
+func (r *reply) beginCall(i *item) {
+	if i.Type == "tool_use" || i.Type == "function_call" {
+		r.calls = true
+		r.text += callText(i.Name, "", "")
+	}
+}
+
 // end notes why the answer ended.
 func (r *reply) end(reason string) {
 	if r.reason != "" {
 		r.wrong = "it finishes twice"
 	}
-	r.reason = reason
+	if r.reason = reason; reason == "tool_calls" || reason == "tool_use" {
+		r.text += callClose
+	}
 }
 
 // lengthReason reports whether a reason says that the answer was cut at its length.

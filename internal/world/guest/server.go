@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"loadstone/engine"
+	"loadstone/internal/files"
 	"loadstone/internal/files/filestest"
 	"loadstone/internal/world/script"
 	"loadstone/server"
@@ -99,9 +100,16 @@ func (w *world) start() {
 func (w *world) tryStart() error {
 	quiet := slog.New(slog.DiscardHandler)
 	slog.SetDefault(quiet)
+	disk := &filestest.Tap{System: w.sim.System(), Before: w.disk}
+	stored, err := server.OpenResponsesOn(disk, memories+"/responses", server.ResponseLimits{},
+		w.sealKeys()...)
+	if err != nil {
+		return err
+	}
 	i := &instance{listener: w.network.listen()}
 	i.server = server.New(server.Config{
 		Model:       "world",
+		Responses:   stored,
 		Keys:        w.keys(),
 		Rate:        w.rate,
 		AgentRate:   w.agentRate,
@@ -123,8 +131,7 @@ func (w *world) tryStart() error {
 		ErrorLog:          slog.NewLogLogger(quiet.Handler(), slog.LevelWarn),
 	}
 	go i.http.Serve(i.listener)
-	err := w.open(i)
-	if err != nil {
+	if err := w.open(i, disk); err != nil {
 		i.http.Close()
 		return err
 	}
@@ -133,7 +140,7 @@ func (w *world) tryStart() error {
 }
 
 // open starts the engine and gives it to the server.
-func (w *world) open(i *instance) (err error) {
+func (w *world) open(i *instance, disk files.System) (err error) {
 	m := &stepper{Model: newModel(), world: w}
 	i.model = m
 	if w.allocFault {
@@ -157,17 +164,23 @@ func (w *world) open(i *instance) (err error) {
 		TTL:         w.ttl,
 		SaveAfter:   w.save,
 		SaveWithin:  w.within,
-		Files:       &filestest.Tap{System: w.sim.System(), Before: w.disk},
-	}
-	if w.seal {
-		key := sha256.Sum256([]byte("a key"))
-		cfg.SealKeys = [][]byte{key[:]}
+		SealKeys:    w.sealKeys(),
+		Files:       disk,
 	}
 	if i.engine, err = engine.New(cfg); err != nil {
 		return errors.Join(err, m.Close())
 	}
 	i.server.Ready(i.engine, letters{})
 	return nil
+}
+
+// sealKeys returns the keys that files are sealed with, nil for none.
+func (w *world) sealKeys() [][]byte {
+	if !w.seal {
+		return nil
+	}
+	key := sha256.Sum256([]byte("a key"))
+	return [][]byte{key[:]}
 }
 
 // logLines is the server's own log.

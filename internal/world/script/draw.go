@@ -66,7 +66,7 @@ func (d *drawing) world() {
 	d.principals = []string{"ann", "bob", "cyd"}[:max(1, d.IntN(4))]
 	w := Args{
 		"principals=" + strings.Join(d.principals, ","),
-		fmt.Sprintf("blocks=%d", d.between(70, 160)),
+		fmt.Sprintf("blocks=%d", d.between(45, 110)),
 		fmt.Sprintf("batch=%d", d.between(1, 6)),
 		fmt.Sprintf("queue=%d", d.between(2, 12)),
 		fmt.Sprintf("step-tokens=%d", d.between(8, 64)),
@@ -115,13 +115,13 @@ func (d *drawing) agent(who string) {
 	if d.one(3) {
 		d.add(at, who, "create", "durable="+d.pick("yes", "no"))
 	}
-	for range d.between(2, 6) {
+	for range d.between(1, 4) {
 		at += time.Duration(d.Int64N(int64(d.span)/4 + 1)).Truncate(time.Millisecond)
 		switch d.IntN(12) {
 		case 0:
 			d.add(at, who, d.pick("pin", "unpin"), d.maybe(3, "durable=%s", d.pick("yes", "no")))
 		case 1:
-			d.add(at, who, d.pick("get", "list", "export"))
+			d.add(at, who, d.pick("get", "list", "export", "stored"))
 		case 2:
 			d.add(at, who, "export")
 			d.add(at, who, "import", d.maybe(5, "change=%d", d.IntN(3000)),
@@ -139,14 +139,30 @@ func (d *drawing) agent(who string) {
 }
 
 func (d *drawing) turn(at time.Duration, who string) {
-	d.add(at, who, "turn",
+	d.add(at, who, "turn", append(d.kind(),
 		"api="+d.pick("chat", "chat", "messages", "responses", "generate"),
 		"stream="+d.pick("yes", "no"),
 		fmt.Sprintf("max=%d", d.between(1, 9)),
 		d.say(),
 		d.maybe(4, "durable=wait"),
 		d.maybe(6, "new=yes"),
-		d.manner())
+		d.maybe(2, "keep=yes"),
+		d.maybe(2, "store=yes"),
+		d.maybe(2, "follow=yes"),
+		d.manner())...)
+}
+
+// kind draws how an answer is made: mostly of the likeliest tokens, else by a seed or as a call of
+// a tool.
+func (d *drawing) kind() []string {
+	switch d.IntN(10) {
+	case 0:
+		return []string{"tool=yes"}
+	case 1, 2:
+		return []string{fmt.Sprintf("temperature=0.%d", d.between(2, 9)),
+			fmt.Sprintf("seed=%d", d.IntN(1000))}
+	}
+	return nil
 }
 
 // manner draws how a client reads an answer.
@@ -169,7 +185,7 @@ func (d *drawing) manner() string {
 // anonymous draws requests without an agent.
 func (d *drawing) anonymous(who string) {
 	if d.one(2) {
-		d.add(d.when(), who, "flood", fmt.Sprintf("n=%d", d.between(3, 9)),
+		d.add(d.when(), who, "flood", fmt.Sprintf("n=%d", d.between(3, 6)),
 			fmt.Sprintf("max=%d", d.between(1, 6)), d.say())
 	}
 	for range d.between(0, 2) {

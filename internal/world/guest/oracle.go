@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"loadstone/engine/grammar"
+	"loadstone/engine/ref"
+)
+
+// An oracle is the model called with one prompt at a time, from its first token, with no cache and
+// nothing beside it.
+type oracle struct {
+	model *ref.Model
+	known map[string]answer
+}
+
+// An answer is what a prompt is answered with.
+type answer struct {
+	text    string
+	tokens  []int32
+	stopped bool // by itself, else by its length
+}
+
+const oracleBlock = contextTokens
+
+func newOracle() *oracle {
+	m := newModel()
+	must(m.AllocKV(1, 1, oracleBlock))
+	return &oracle{m, map[string]answer{}}
+}
+
+// answer returns the answer to a prompt.
+func (o *oracle) answer(prompt []int32, how manner) (a answer) {
+	key := fmt.Sprint(how, prompt)
+	if a, ok := o.known[key]; ok {
+		return a
+	}
+	// The second half of the seed is what the engine documents of its samplers.
+	rng := rand.NewPCG(uint64(how.seed), 0x9e3779b97f4a7c15)
+	var rule *grammar.Mask
+	if how.tool {
+		rule = newRule()
+	}
+	logits, start, next := make([]float32, vocabulary), int32(0), prompt
+	for len(a.tokens) < how.max {
+		n := int32(len(next))
+		err := o.model.Step(next, []int32{n}, []int32{start}, []int32{0}, []int32{0}, []int32{n - 1},
+			logits, nil, nil)
+		must(err)
+		start += n
+		if rule != nil {
+			rule.Rule(a.tokens, logits)
+		}
+		id := draw(logits, how.temperature, rng)
+		if a.stopped = id >= tokenBegin; a.stopped {
+			break
+		}
+		a.tokens, next = append(a.tokens, id), []int32{id}
+	}
+	var text []byte
+	for _, id := range a.tokens {
+		text = letters{}.AppendToken(text, id)
+	}
+	a.text = string(text)
+	o.known[key] = a
+	return a
+}
+
+// draw draws a token, one number of rng for each, by the softmax of the logits.
+func draw(logits []float32, temperature float64, rng *rand.PCG) int32 {
+	best := int32(0)
+	for i, l := range logits {
+		if l > logits[best] {
+			best = int32(i)
+		}
+	}
+	if temperature == 0 {
+		return best
+	}
+	weight := func(l float32) float64 { return math.Exp(float64(l-logits[best]) / temperature) }
+	sum := 0.0
+	for _, l := range logits {
+		sum += weight(l)
+	}
+	left := float64(rng.Uint64()>>11) / (1 << 53) * sum
+	for i, l := range logits {
+		if left -= weight(l); left < 0 {
+			return int32(i)
+		}
+	}
+	return best
+}
+
+// newRule returns what holds an answer to a call of the tool.
+func newRule() *grammar.Mask {
+	spec := grammar.Spec{
+		Tools:    []grammar.Tool{{Name: toolName, Parameters: []byte(toolSchema)}},
+		Form:     grammar.Form{Open: callOpen, Args: callArgs, Close: callClose},
+		Required: true,
+	}
+	g, _, err := spec.Compile(context.Background())
+	must(err)
+	return g.Mask(grammar.NewVocabulary(vocabulary, letters{}.AppendToken, letters{}.StopTokens()))
+}

@@ -1,0 +1,126 @@
+package world
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// An image is everything that an instance of the guest is made of when none of its functions runs:
+// Go keeps its stacks in the memory.
+type image struct {
+	memory  []byte // without the zeros at its end
+	size    uint32 // with them
+	globals []uint64
+	now     int64 // its time, in nanoseconds since 1970
+}
+
+const pageSize = 64 << 10 // of WebAssembly
+
+// warmUp is an episode that uses a little of everything, so that what packages make when they are
+// first used, such as how a type is read from JSON, is made before the image is taken.
+const warmUp = `seed 0
+world principals=ann,bob save=50ms seal=yes
+0s ann/a1 create durable=yes
+0s ann/a1 turn api=chat stream=yes max=3 say=moon durable=wait
+0s ann/a1 turn api=messages stream=yes max=3 say=lamp read=slow
+0s ann/a1 turn api=responses stream=no max=3 say=salt
+1s ann/a1 pin
+1s ann/a1 export
+1s ann/a1 import
+1s bob/a1 turn api=generate stream=no max=3 say=bell
+1s bob/-x flood n=4 max=2 say=bell
+1s bob/-x stats
+`
+
+// start runs the start of the guest's runtime and packages, warms up, and returns what that leaves.
+// It begins at the same moment for each guest.
+func (g *Guest) start(ctx context.Context) (*image, error) {
+	var out bytes.Buffer
+	c := &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()}
+	m, err := g.runtime.InstantiateModule(ctx, g.module, g.config(c, "start").
+		WithStdin(strings.NewReader(warmUp)).WithStdout(&out).WithStderr(&out))
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close(ctx)
+	if _, err := m.ExportedFunction("_initialize").Call(ctx); err != nil {
+		return nil, fmt.Errorf("the start of the guest: %w\n%s", err, out.Bytes())
+	}
+	cold := take(m, c)
+	if _, err := m.ExportedFunction("episode").Call(ctx); err != nil {
+		return cold, nil // it fails in the episodes too, which say more of it
+	}
+	return take(m, c), nil
+}
+
+// take returns an image of an instance none of whose functions runs.
+func take(m api.Module, c *clock) *image {
+	all, _ := m.Memory().Read(0, m.Memory().Size())
+	i := &image{memory: bytes.Clone(bytes.TrimRight(all, "\x00")), size: uint32(len(all)), now: c.now}
+	for n := range globals {
+		i.globals = append(i.globals, m.ExportedGlobal(globalName(n)).Get())
+	}
+	return i
+}
+
+// restore returns a new instance of the guest that has started.
+func (g *Guest) restore(ctx context.Context, config wazero.ModuleConfig) (api.Module, error) {
+	m, err := g.runtime.InstantiateModule(ctx, g.module, config)
+	if err != nil {
+		return nil, err
+	}
+	memory, i := m.Memory(), g.started
+	_, ok := memory.Grow((i.size - memory.Size()) / pageSize)
+	if !ok || !memory.Write(0, i.memory) {
+		m.Close(ctx)
+		return nil, fmt.Errorf("the guest's memory does not grow to %d bytes", i.size)
+	}
+	for n, v := range i.globals {
+		m.ExportedGlobal(globalName(n)).(api.MutableGlobal).Set(v)
+	}
+	return m, nil
+}
+
+// globals is how many global variables a program of Go has: the registers of its machine.
+const globals = 8
+
+func globalName(n int) string { return fmt.Sprintf("global%d", n) }
+
+// exportGlobals returns a program of Go whose global variables are exported, so that the host can
+// read and set them.
+func exportGlobals(code []byte) ([]byte, error) {
+	const exports, global, header = 7, 3, 8 // a section, a kind of export, the file's
+	var with []byte
+	for n := range globals {
+		name := globalName(n)
+		with = append(append(with, byte(len(name))), name...)
+		with = append(with, global, byte(n))
+	}
+	for at := header; at < len(code); {
+		body, size := binary.Uvarint(code[at+1:])
+		if size <= 0 || body > uint64(len(code)) {
+			break
+		}
+		begin := at + 1 + size
+		end := begin + int(body)
+		if code[at] != exports || end > len(code) {
+			at = end
+			continue
+		}
+		count, size := binary.Uvarint(code[begin:end])
+		section := binary.AppendUvarint(nil, count+globals)
+		section = slices.Concat(section, code[begin+size:end], with)
+		return slices.Concat(code[:at+1], binary.AppendUvarint(nil, uint64(len(section))), section,
+			code[end:]), nil
+	}
+	return nil, errors.New("the guest is not a program in WebAssembly that exports functions")
+}
