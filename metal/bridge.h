@@ -73,6 +73,12 @@ int ls_init(char *err, size_t errlen);
 // Returns 1 if MLX computes on a GPU.
 int ls_gpu(void);
 
+// Makes this process one of several that each have a part of a network, and waits for the others. hosts
+// is a JSON file of their addresses. It comes before the part's ls_open, whose config and tensors
+// are those of the part: the layers' sums are then made of all parts (ring.cc). A process stays the part
+// that it is, of every network that it opens.
+int ls_join(const char *hosts, int32_t rank, int32_t parts, char *err, size_t errlen);
+
 // A model is opened by ls_open, ls_rope for global layers and for sliding ones, ls_load_layer for
 // every layer in order, and ls_loaded. The tensors, whose sizes the caller has checked, are read
 // meanwhile and not afterwards. ls_bytes_read is the

@@ -165,11 +165,11 @@ array ls_model::graph_layers(array h, const Batch &batch) {
   };
   for (Layer &l : layers) {
     array x = norm(h, l.attn_norm);
-    array a = l.o(graph_attend(l, l.q(x), l.k(x), l.v(x), batch));
+    array a = sum_parts(l.o(graph_attend(l, l.q(x), l.k(x), l.v(x), batch)));
     h = h + norm(a, l.post_attn_norm);
     x = norm(h, l.mlp_norm);
     a = l.router ? graph_mixture(l, x) : l.mlp.down(graph_gated(l.mlp.gate(x), l.mlp.up(x)));
-    h = h + norm(a, l.post_mlp_norm);
+    h = h + norm(sum_parts(a), l.post_mlp_norm);
   }
   return h;
 }

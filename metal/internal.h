@@ -119,6 +119,11 @@ struct KVFormat {
   void unrotate(float *x, int dim) const;
 };
 
+// The sum of what all parts of a network have of x; x itself where there is one part. The second one
+// makes the sum in place, of n numbers.
+array sum_parts(const array &x);
+void sum_parts(float *x, size_t n);
+
 // A matrix product with a weight whose rows are the outputs.
 struct Linear {
   int outputs = 0, inputs = 0;

@@ -26,6 +26,7 @@ type mapping struct {
 	tensors []C.ls_tensor
 	bytes   int64 // of all tensors of the network
 	pins    runtime.Pinner
+	copies  []unsafe.Pointer // in C's memory, of parts of tensors
 }
 
 type mappedFile struct {
@@ -172,6 +173,9 @@ func (w *mapping) Close() {
 	}
 	for _, t := range w.tensors {
 		C.free(unsafe.Pointer(t.name))
+	}
+	for _, p := range w.copies {
+		C.free(p)
 	}
 	w.pins.Unpin()
 }

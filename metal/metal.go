@@ -21,6 +21,7 @@
 //	       product.cc their products: with weights of 16 bits (half.cc, half_f16.cc), with
 //	       quantised ones (quant.h; quant.cc packs them, rows.cc quantises activations,
 //	       quant_*.cc has a file for each instruction set), with float32 (matmul.cc)
+//	       ring.cc the sums of a network that is split over processes (split.go, part.go)
 //	       blas.cc OpenBLAS in front of MLX's own BLAS, probe.cc single kernels, for tests
 //
 // # On a CPU
@@ -82,6 +83,9 @@ type Options struct {
 	// would to about four digits. A product of one row takes 2 to 15 % longer then, as it waits for
 	// its weight; one of many rows, as those of prompts are, twice as long.
 	Activations int
+
+	// Part is which part of a network this process has; the zero Part is all of it.
+	Part Part
 
 	// Progress, unless it is nil, is called now and then with the bytes of the weights that have been
 	// read and with all their bytes.

@@ -91,6 +91,14 @@ func open(dir string, opt options) (*Model, error) {
 		return nil, err
 	}
 	defer w.Close()
+	if !opt.Part.whole() {
+		if err := w.split(opt.Part); err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
+		}
+		if err := onThread(opt.Part.join); err != nil {
+			return nil, err
+		}
+	}
 	m := &Model{cfg: w.config}
 	if err := onThread(func() error { return m.load(w, opt) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)

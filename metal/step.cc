@@ -205,6 +205,11 @@ private:
       for (int slot = 1; slot < k; slot++) {
         add_row(sum + size_t(slot) * n, sum, n);
       }
+      std::copy_n(sum, n, x.data() + size_t(r) * n); // whose rows the experts have had
+    });
+    sum_parts(x.data(), size_t(rows) * n);
+    each_row(rows, [&](int r) {
+      float *sum = x.data() + size_t(r) * n;
       if (l.post_mlp_norm) {
         norm_row(sum, l.post_mlp_norm->data<float>(), sum, n, c_.eps);
       }
@@ -284,6 +289,7 @@ private:
     const int n = c_.hidden;
     y.resize(size_t(rows) * n);
     x.multiply({{&w, y.data()}});
+    sum_parts(y.data(), y.size());
     each_row(rows, [&](int r) {
       float *row = y.data() + size_t(r) * n;
       if (norm) {

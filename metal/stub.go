@@ -2,6 +2,8 @@
 
 package metal
 
+import "context"
+
 // Available tells whether MLX is in this build.
 const Available = false
 
@@ -16,6 +18,15 @@ type Model struct{}
 
 // Open returns ErrUnavailable.
 func Open(dir string, o Options) (*Model, error) { return nil, ErrUnavailable }
+
+// Lead is a network that is split over several processes; here, one that cannot be opened.
+type Lead struct{ *Model }
+
+// OpenLead returns ErrUnavailable.
+func OpenLead(dir string, o Options) (*Lead, error) { return nil, ErrUnavailable }
+
+// Follow returns ErrUnavailable.
+func Follow(ctx context.Context, dir string, o Options) error { return ErrUnavailable }
 
 func (*Model) Vocab() int                                         { return 0 }
 func (*Model) Context() int                                       { return 0 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -27,6 +28,7 @@ type network struct {
 	backend     string // BackendRef or BackendMLX
 	kv          string // format of the KV cache, or KVAuto
 	activations int    // bits; see metal.Options
+	part        metal.Part
 }
 
 // load reads the model's weights and, at the same time, its tokenizer, and starts an engine over
@@ -47,7 +49,7 @@ func load(src catalog.Source, n network, cfg engine.Config,
 		return loaded{err: fmt.Errorf("model %s: %w", src.Name, inFolder(src, textErr))}
 	}
 	activations := 0
-	if m, ok := m.(*metal.Model); ok {
+	if m, ok := m.(interface{ ActivationBits() int }); ok {
 		activations = m.ActivationBits()
 	}
 	cfg.Fingerprint, err = fingerprint(src.FS, n.backend, m.KVFormat(), activations)
@@ -132,7 +134,26 @@ func open(src catalog.Source, n network, progress func(done, total int64)) (mode
 		return nil, err
 	}
 	defer remove()
-	return metal.Open(dir, metal.Options{KV: n.kv, Activations: n.activations, Progress: progress})
+	o := n.options(progress)
+	if len(n.part.Hosts) > 0 {
+		return metal.OpenLead(dir, o)
+	}
+	return metal.Open(dir, o)
+}
+
+func (n network) options(progress func(done, total int64)) metal.Options {
+	return metal.Options{KV: n.kv, Activations: n.activations, Part: n.part, Progress: progress}
+}
+
+// follow computes a part of a model other than the first, as long as the server that has the first one
+// wants it.
+func follow(ctx context.Context, src catalog.Source, n network) error {
+	dir, remove, err := src.Folder()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	return metal.Follow(ctx, dir, n.options(nil))
 }
 
 func openRef(src catalog.Source, kv string, progress func(done, total int64)) (*ref.Model, error) {

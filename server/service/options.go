@@ -96,6 +96,13 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.network.activations, "activations", 8, "`bits`, 8 or 16, to which the mlx backend "+
 		"rounds activations on a CPU beside quantised weights. With 16, answers are those of "+
 		"float32 but for near ties, and prompts take about twice as long; ref rounds nothing")
+	f.Func("parts", "`addresses`, HOST:PORT,HOST:PORT, of processes that each compute a part of the model, "+
+		"which is then larger than any of them could have. All get the same list; the first one "+
+		"serves, and listens for the others at the next port as well. On the mlx backend; without "+
+		"encryption or keys, so for a network of your own",
+		func(list string) error { o.network.part.Hosts = splitList(list); return nil })
+	f.IntVar(&o.network.part.Rank, "part", 0, "`number` of this process in -parts, from 0. Other than 0 "+
+		"it listens to nobody but the others, and ends with the first one")
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB; "+
 		"by default what one full context of the model takes, at least 256MiB and at most 4GiB")
 	f.IntVar(&o.maxTokens, "max-tokens", 0, "longest answer to a request that names no length; "+
@@ -222,6 +229,9 @@ func (o *options) check(rest []string) error {
 	if !slices.Contains([]string{"line", "text", "json"}, o.accessFormat) {
 		return fmt.Errorf("unknown -access-format %q; want line, text or json", o.accessFormat)
 	}
+	if err := checkPart(o.network); err != nil {
+		return err
+	}
 	for _, n := range []struct {
 		flag  string
 		value int
@@ -268,6 +278,27 @@ func (o *options) check(rest []string) error {
 	}
 	if o.rate < 0 || o.agentRate < 0 {
 		return fmt.Errorf("-rate is %d and -agent-rate %d; want 0 or more", o.rate, o.agentRate)
+	}
+	return nil
+}
+
+// checkPart checks which part of a model this process is to have.
+func checkPart(n network) error {
+	p := n.part
+	for _, host := range p.Hosts {
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			return fmt.Errorf("-parts: %q is no address; want one like 10.0.0.1:9000", host)
+		}
+	}
+	switch {
+	case len(p.Hosts) == 0 && p.Rank == 0:
+		return nil
+	case len(p.Hosts) < 2:
+		return errors.New("-parts needs two addresses or more, HOST:PORT,HOST:PORT")
+	case p.Rank < 0 || p.Rank >= len(p.Hosts):
+		return fmt.Errorf("-part is %d; -parts has parts 0 to %d", p.Rank, len(p.Hosts)-1)
+	case n.backend != BackendMLX:
+		return fmt.Errorf("-parts is for the mlx backend, not for %s", n.backend)
 	}
 	return nil
 }

@@ -69,6 +69,12 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	if err != nil {
 		return &UsageError{err}
 	}
+	if o.network.part.Rank > 0 {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		fmt.Fprintf(stdout, "loadstone: part %d of %s\n", o.network.part.Rank, src.Name)
+		return follow(ctx, src, o.network)
+	}
 	reader, err := o.keys()
 	if err != nil {
 		return err

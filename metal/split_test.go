@@ -1,0 +1,258 @@
+//go:build mlx
+
+package metal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"loadstone/engine"
+	"loadstone/engine/ref/oracle"
+)
+
+// A process that is given this variable is a part in tests: RANK,HOST:PORT,HOST:PORT.
+const partVariable = "LOADSTONE_TEST_PART"
+
+// testPart returns which part this process is in tests.
+func testPart() (p Part) {
+	if text := os.Getenv(partVariable); text != "" {
+		rank, hosts, _ := strings.Cut(text, ",")
+		p.Rank, _ = strconv.Atoi(rank)
+		p.Hosts = strings.Split(hosts, ",")
+	}
+	return p
+}
+
+// freeAddresses returns n addresses at which nothing listens, and at the port after each neither.
+func freeAddresses(t testing.TB, n int) (all []string) {
+	t.Helper()
+	for len(all) < n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		address := l.Addr().(*net.TCPAddr)
+		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", address.Port+1))
+		if err != nil {
+			continue
+		}
+		defer next.Close()
+		all = append(all, address.String())
+	}
+	return all
+}
+
+// runParts has two processes run one test of this package, and returns what they print.
+func runParts(t testing.TB, test string) (outputs []string) {
+	t.Helper()
+	hosts := freeAddresses(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	outputs = make([]string, len(hosts))
+	var all sync.WaitGroup
+	for rank := range hosts {
+		c := exec.CommandContext(ctx, os.Args[0], "-test.run", "^"+test+"$", "-test.v")
+		c.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%s", partVariable, rank, strings.Join(hosts, ",")))
+		all.Go(func() {
+			text, err := c.CombinedOutput()
+			if outputs[rank] = string(text); err != nil {
+				cancel() // else the other one waits for this one
+			}
+		})
+	}
+	all.Wait()
+	return outputs
+}
+
+// Two processes that each have a part of a network have together the logits of the oracles, of every
+// family, in floats and quantised, by our kernels and by MLX's operations.
+func TestParts(t *testing.T) {
+	if !testPart().whole() {
+		t.Skip("this process is a part itself")
+	}
+	passed := regexp.MustCompile(`--- PASS: TestOracles/(\S+)`)
+	var first []string
+	for rank, text := range runParts(t, "TestOracles") {
+		var names []string
+		for _, m := range passed.FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		if !strings.Contains(text, "--- PASS: TestOracles ") {
+			t.Fatalf("part %d:\n%s", rank, text)
+		}
+		if slices.Sort(names); rank == 0 {
+			first = names
+		} else if !slices.Equal(names, first) {
+			t.Errorf("the parts have run %v and %v", first, names)
+		}
+	}
+	for _, kind := range oracle.Kinds(t) {
+		for _, way := range []string{"/kernels", "/graph"} {
+			if !slices.Contains(first, kind+way) && !(onGPU() && way == "/kernels") {
+				t.Errorf("%s%s was not split", kind, way)
+			}
+		}
+	}
+	if quantised := regexp.MustCompile(`/(quantised|16_bits)`); !slices.ContainsFunc(first, quantised.MatchString) {
+		t.Error("no quantised network was split")
+	}
+}
+
+// A real network that is split over two processes gives the greedy tokens that it gives whole, under an
+// engine, which moves its KV too; and the memory that is saved with it is of use again.
+func TestPartsAnswer(t *testing.T) {
+	dir := realModel(t, "smollm2")
+	p := testPart()
+	if p.whole() {
+		whole := answers(t, dir, nil)
+		texts := runParts(t, "TestPartsAnswer")
+		if want := "answers: " + whole; !strings.Contains(texts[0], want) {
+			t.Errorf("one process: %s\ntwo processes:\n%s\n%s", whole, texts[0], texts[1])
+		}
+		return
+	}
+	o := Options{Part: p, Activations: 16}
+	if p.Rank > 0 {
+		if err := Follow(t.Context(), dir, o); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	lead, err := OpenLead(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("answers: " + answers(t, dir, lead))
+}
+
+// answers asks a network, that of a folder unless it is given, two things at once and then one of them
+// again after a restart of the engine, and returns the tokens.
+func answers(t *testing.T, dir string, m engine.Model) string {
+	t.Helper()
+	whole := m == nil
+	if whole {
+		own, err := Open(dir, Options{Activations: 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = own
+	}
+	e, err := engine.New(engine.Config{Model: m, KVBytes: 64 << 20, Dir: t.TempDir(), SaveAfter: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var text bytes.Buffer
+	var streams []*engine.Stream
+	for i, prompt := range prompts {
+		s, err := e.Submit(t.Context(), engine.Request{Agent: fmt.Sprint(i), Prompt: prompt, MaxTokens: 32})
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	for _, s := range streams {
+		for token := range s.Tokens() {
+			fmt.Fprint(&text, token.ID, " ")
+		}
+		if r := s.Result(); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	p := e.Principal("")
+	for i := range prompts {
+		var file bytes.Buffer
+		if err := p.Export(fmt.Sprint(i), &file); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Forget(fmt.Sprint(i)); err != nil && !errors.Is(err, engine.ErrNoMemory) {
+			t.Fatal(err)
+		}
+		if _, err := p.Import(&file); err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := p.Tokens(fmt.Sprint(i), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.Submit(t.Context(), engine.Request{Agent: fmt.Sprint(i), Prompt: append(tokens, 198), MaxTokens: 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for token := range s.Tokens() {
+			fmt.Fprint(&text, token.ID, " ")
+		}
+		if r := s.Result(); r.Err != nil || r.Tier != engine.TierDisk {
+			t.Fatalf("%v, from %s", r.Err, r.Tier)
+		}
+	}
+	return text.String()
+}
+
+// prompts are of the tokenizer of SmolLM2.
+var prompts = [][]int32{
+	{504, 2365, 6354, 16438, 27003, 690, 260, 23790, 2767, 30, 198, 504, 2988, 282, 4649, 314},
+	{9602, 314, 253, 1736, 338, 314, 1343, 411, 260, 3280, 282, 260, 905, 28, 284, 357},
+}
+
+// What a part has of a layer is a whole number of heads and of groups, and all parts together have all.
+func TestShares(t *testing.T) {
+	for _, c := range []struct{ parts, heads, kv, inner, experts int }{
+		{2, 9, 3, 1536, 0}, {2, 4, 1, 2048, 0}, {3, 32, 8, 8192, 0}, {8, 32, 8, 14336, 0},
+		{4, 8, 2, 96, 768}, {2, 7, 1, 64, 32}, {16, 32, 8, 4096, 0},
+	} {
+		last := layerShare{}
+		var kv []int
+		for rank := range c.parts {
+			s, err := shareOf(rank, c.parts, c.heads, c.kv, c.inner, c.experts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.heads.from != last.heads.to || s.inner.from != last.inner.to || s.experts.from != last.experts.to {
+				t.Errorf("%v: part %d has %+v, the one before %+v", c, rank, s, last)
+			}
+			if s.heads.n()%s.kv.n() != 0 || s.heads.n() == 0 || s.inner.n() == 0 {
+				t.Errorf("%v: part %d has %+v", c, rank, s)
+			}
+			for h := s.heads.from; h < s.heads.to; h++ {
+				of := h / (c.heads / c.kv) // the KV head of a query head, and which it is for the part
+				if own := s.kv.from + (h-s.heads.from)/(s.heads.n()/s.kv.n()); own != of {
+					t.Errorf("%v: head %d of part %d has KV head %d for %d", c, h, rank, own, of)
+				}
+			}
+			for k := s.kv.from; k < s.kv.to; k++ {
+				kv = append(kv, k)
+			}
+			last = s
+		}
+		if kv = slices.Compact(kv); len(kv) != c.kv {
+			t.Errorf("%v: KV heads %v", c, kv)
+		}
+		if last.heads.to != c.heads || last.inner.to != c.inner || last.experts.to != c.experts {
+			t.Errorf("%v: the last part has %+v", c, last)
+		}
+	}
+	for want, c := range map[string]struct{ parts, heads, kv, inner int }{
+		"mlx: the network cannot be split into 3 parts: 2 KV heads are no divisor of that": {3, 8, 2, 1024},
+		"mlx: the network cannot be split into 8 parts: it has 4 heads":                    {8, 4, 1, 1024},
+		"mlx: the network cannot be split into 4 parts: an MLP has 3 inner numbers":        {4, 4, 4, 3},
+	} {
+		_, err := shareOf(0, c.parts, c.heads, c.kv, c.inner, 0)
+		if split := (*SplitError)(nil); !errors.As(err, &split) || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
