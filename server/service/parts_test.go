@@ -20,7 +20,7 @@ func TestParts(t *testing.T) {
 	}
 	ask := func(p *process, word string) (text string, status int) {
 		t.Helper()
-		resp := p.chat(t, fmt.Sprintf(`{"messages":[{"role":"user","content":"What is %s?"}],"max_tokens":40,
+		resp := p.chat(t, fmt.Sprintf(`{"messages":[{"role":"user","content":"What is %s?"}],"max_tokens":24,
 			"temperature":0}`, word))
 		var body struct {
 			Choices []struct{ Message message }
@@ -49,7 +49,7 @@ func TestParts(t *testing.T) {
 		}
 		alone := startOn(t, "smollm2", "mlx", "-activations", "16")
 		first, other := startParts("smollm2", "-activations", "16")
-		for _, word := range []string{"iron", "a loadstone", "the north"} {
+		for _, word := range []string{"iron", "the north"} {
 			want, _ := ask(alone, word)
 			if got, status := ask(first, word); got != want || status != http.StatusOK {
 				t.Errorf("%s: %d %q, one process says %q", word, status, got, want)
