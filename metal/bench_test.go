@@ -168,19 +168,20 @@ func BenchmarkStreams(b *testing.B) {
 					step([]int32{int32(100 + i)}, prompt+i)
 				}
 			}
-			tokens := float64(answer * streams * b.N)
-			b.ReportMetric(tokens/b.Elapsed().Seconds(), "tok/s")
+			steps := float64(answer*b.N) / b.Elapsed().Seconds()
+			b.ReportMetric(float64(streams)*steps, "tok/s")
+			b.ReportMetric(float64(m.decodeBytes())*steps/1e9, "GB/s")
 		})
 	}
 }
 
-// BenchmarkKV compares the formats of the cache: a prompt of 512 tokens, and one token after 1024
-// others.
+// BenchmarkKV compares the formats of the cache: a prompt of 512 tokens, and one token after so
+// many others, up to as many as the network takes, with what the cache has of those that it sees.
 func BenchmarkKV(b *testing.B) {
 	for _, name := range benchModels {
 		for _, kv := range []string{"f32", "f16", "q8", "q4"} {
 			b.Run(fmt.Sprintf("model=%s/kv=%s", name, kv), func(b *testing.B) {
-				m := openBench(b, name, options{Options: Options{KV: kv}}, 1024/benchBlock+1)
+				m := openBench(b, name, options{Options: Options{KV: kv}}, 32768/benchBlock)
 				ids := randomTokens(1, 512, m.Vocab())
 				b.Run("prompt=512", func(b *testing.B) {
 					for b.Loop() {
@@ -188,9 +189,16 @@ func BenchmarkKV(b *testing.B) {
 						stepLast(b, m, s, len(ids))
 					}
 				})
-				b.Run("history=1024", func(b *testing.B) {
-					benchDecode(b, m, 1024, 1, func(int) []int32 { return consecutive(0, 1025) })
-				})
+				global, sliding := m.KVBytesPerToken()
+				for _, history := range []int{1024, 4096, m.Context() - 1} {
+					b.Run(fmt.Sprintf("history=%d", history), func(b *testing.B) {
+						benchDecode(b, m, history, 1, func(int) []int32 {
+							return consecutive(0, history+1)
+						})
+						seen := min(history, m.Window())
+						b.ReportMetric(float64(history*global+seen*sliding)/1e6, "KV-MB")
+					})
+				}
 			})
 		}
 	}

@@ -7,23 +7,32 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"loadstone/engine/catalog"
 )
 
 // TestMemory: the peak memory of a server that loads and then reads a prompt of a thousand tokens
-// is at most its weights, its KV pool and 300 MB.
+// is at most its weights, its KV pool and 300 MB. LOADSTONE_BENCH_FOLDER names one more model
+// folder, for instance one that metal/shape has made.
 func TestMemory(t *testing.T) {
-	for _, name := range []string{"smollm2", "gemma3-270m"} {
-		t.Run(name, func(t *testing.T) {
+	names := []string{"smollm2", "gemma3-270m"}
+	if dir := os.Getenv("LOADSTONE_BENCH_FOLDER"); dir != "" {
+		names = append(names, dir)
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) {
 			if _, err := catalog.Open(name); err != nil {
 				t.Skip(err) // the error says how to get the model
 			}
+			began := time.Now()
 			p := startOn(t, name, BackendMLX)
+			t.Logf("ready after %.1f s", time.Since(began).Seconds())
 			p.complete(t, strings.Repeat("It was a dark and stormy night. ", 125))
 			weights, pool, peak := p.gauge(t, "loadstone_weight_bytes"), p.gauge(t,
 				"loadstone_pool_bytes"), p.peak(t)
