@@ -15,10 +15,11 @@
 // end.
 //
 // A step is one call of Model.Step: one token for each request that decodes, and a chunk of the
-// prompts that prefill, as large as leaves the streams beside it half of their pace. The token is
-// the model's pick if the request is greedy, and else one drawn from its row of logits. It goes
-// to the request's Stream, whose channel holds the whole answer, so nothing that a client does
-// can hold up a step.
+// prompts that prefill: in most steps as large as leaves the streams beside it half of their pace,
+// in one of thirty what that has left of the prompts' time (see pace). The token is the model's
+// pick if the request is greedy, and else one drawn from its row of logits. It goes to the
+// request's Stream, whose channel holds the whole answer, so nothing that a client does can hold up
+// a step.
 //
 // Where the last tokens of a request that decodes have come before, in its prompt or its answer, the
 // step computes what followed them then as well, as a draft. Each token is drawn as ever, and as long

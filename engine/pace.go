@@ -15,14 +15,17 @@ import (
 // first few would otherwise hold up the rest, which then decode in steps that could have had all
 // of them.
 //
+// Most steps take less than twice what they take without prompts. What that leaves of the prompts'
+// time goes into a long step after every quietSteps: so the 95th percentile of the time between a
+// stream's tokens is at most doubled, and to any of them about maxLong is added at the most. Much
+// of what few tokens cost comes from having prompts at all, such as reading the keys and values of a
+// long one. Where that takes a good part of a usual step's share, prompts wait for the long step,
+// and have the usual ones only as far as the long one cannot have all that they are owed.
+//
 // What a prompt token costs depends on the model, the machine, the history before it and how many
 // are computed at once, which no formula knows and each step shows. The cost of a step without
 // prompts is measured in one, separately for each number of streams, and again after every few
 // steps with prompts.
-//
-// A part of the cost comes from having prompts at all, such as reading the keys and values of a
-// long one. Where that part takes most of the prompts' share, keeping to the share would starve
-// the prompt: then its tokens get half as much time as that part.
 type pace struct {
 	clock func() time.Time
 
@@ -33,6 +36,8 @@ type pace struct {
 	bulk    time.Duration   // the same in large steps without streams; 0: not known
 	cost    trend           // what a number of prompt tokens adds
 	mixed   int             // steps with both since the last one without prompts
+	owed    time.Duration   // by how much prompts have had less than the streams beside them
+	quiet   int             // steps beside prompts since the last long one
 	step    time.Duration   // any step
 	tried   int             // steps of several principals
 	turn    bool            // of prompts, where they take turns with streams
@@ -41,6 +46,17 @@ type pace struct {
 const (
 	maxMixed = 16 // steps with both before one without prompts is due
 	minBulk  = 64 // tokens of a step that shows what one costs in a large step
+
+	// One step in quietSteps + 1 is long. With those that are slow for other reasons that is less
+	// than one in twenty.
+	quietSteps = 29
+	// maxLong is what prompts may add to a long step: less than the time in which people read a
+	// token. On a machine where a long step would hold little more than what having prompts at all
+	// takes, it is dear times that.
+	maxLong = 150 * time.Millisecond
+	// A usual step's share is not worth its cost if more than one part in dear is for having
+	// prompts at all.
+	dear = 5
 
 	retryStreams = 256 // steps after which a number of streams that was too dear is tried again
 )
@@ -65,12 +81,14 @@ func newPace(maxBatch, stepTokens int) pace {
 // step that is to show what streams alone cost has none.
 func (p *pace) limits(l load) (prompts, rows int, spare time.Duration) {
 	if !l.several || l.decoding == 0 {
-		prompts, spare = p.prompts(l.decoding, l.prefilling), math.MaxInt64
-		if l.prefilling > 0 && prompts == 0 {
-			spare = 0
+		var shows bool
+		prompts, shows = p.prompts(l.decoding, l.prefilling)
+		if !shows {
+			spare = math.MaxInt64
 		}
 		return prompts, l.decoding, spare
 	}
+	p.owed, p.quiet = 0, 0
 	bound := p.bound(l)
 	p.tried++
 	retry := p.tried%retryStreams == 0
@@ -125,27 +143,62 @@ func (p *pace) streams(l load, bound time.Duration) int {
 }
 
 // prompts returns how many prompt tokens the next step may compute when so many sequences decode
-// and so many have prompts to compute.
-func (p *pace) prompts(decoding, prefilling int) int {
-	p.allowed = p.max
-	if decoding > 0 {
-		p.allowed = p.beside(decoding, prefilling)
+// and so many have prompts to compute; and whether it is to show what streams alone cost.
+func (p *pace) prompts(decoding, prefilling int) (n int, shows bool) {
+	if decoding > 0 && prefilling > 0 {
+		p.allowed, shows = p.beside(decoding, prefilling)
+		return p.allowed, shows
 	}
-	return p.allowed
+	p.owed, p.quiet = 0, 0
+	p.allowed = p.max
+	if decoding > 0 { // for prompts that come in this step, with nothing before them
+		p.cost = trend{}
+		p.allowed = p.within(decoding, besideOf(p.decode[decoding], 1), false)
+	}
+	return p.allowed, false
 }
 
-func (p *pace) beside(decoding, prefilling int) int {
-	return p.within(decoding, besideOf(p.decode[decoding], prefilling), false)
+// beside is prompts where there are both.
+func (p *pace) beside(decoding, prefilling int) (n int, shows bool) {
+	alone := p.decode[decoding]
+	if alone == 0 || p.mixed >= maxMixed {
+		return 0, true
+	}
+	fixed := time.Duration(p.cost.fixed())
+	longest, room := max(maxLong, dear*fixed), besideOf(alone, prefilling)
+	p.owed = min(max(p.owed, 0)+alone*time.Duration(prefilling), longest)
+	if p.quiet++; p.quiet*prefilling > quietSteps && p.owed > room {
+		p.quiet = 0
+		return max(p.fit(p.owed), 1), false
+	}
+	n = p.within(decoding, room, false)
+	if dear*fixed <= room {
+		return n, false
+	}
+	if p.owed < longest {
+		return 0, false
+	}
+	return min(n, p.fit(room)), false // the long step cannot have all that is owed
+}
+
+// fit returns how many prompt tokens take so long in a step, 0 if not even one does.
+func (p *pace) fit(room time.Duration) int {
+	n := float64(room) / float64(max(p.token, 1))
+	if p.cost.slope > 0 {
+		n = (float64(room) - p.cost.fixed()) / p.cost.slope
+	}
+	return int(min(max(n, 0), float64(p.max)))
 }
 
 // besideOf returns how much time so many prompts get beside streams that take so long.
 func besideOf(streams time.Duration, prefilling int) time.Duration {
-	// Steps vary in time, and the bound is on the slow ones.
+	// Steps vary in time, and the bound is on the slow ones. The rest goes into a long step.
 	return streams * 3 / 4 * time.Duration(max(prefilling, 1))
 }
 
-// within returns how many prompt tokens fit into a time, beside so many streams. If a principal
-// waits for its first token, a step without prompts is put off.
+// within returns how many prompt tokens fit into a time, beside so many streams. Where having
+// prompts at all takes most of it, keeping to it would starve them: then their tokens get half as
+// much time as that. If a principal waits for its first token, a step without prompts is put off.
 func (p *pace) within(decoding int, room time.Duration, starts bool) int {
 	mixed := maxMixed
 	if starts {
@@ -177,6 +230,7 @@ func (p *pace) took(decoding, prompts int, d time.Duration) {
 		p.decode[decoding] += (d - p.decode[decoding]) / 4
 	default:
 		p.mixed++
+		p.owed -= max(d-p.decode[decoding], 0)
 		if 2*prompts < p.allowed { // a prompt's end, which does not show what a usual step costs
 			return
 		}

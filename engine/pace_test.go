@@ -40,15 +40,17 @@ func (m pacedFake) Step(tokens, lens, starts, tables, windowSlots, rows []int32,
 }
 
 // machines say what a step costs on some machines: a small network in plain Go, whose every token
-// costs the same; one whose weights are read from memory; one with long histories in mind; one
-// that has to fetch those as well, for however few tokens; and one on which nothing that the pace
-// does can help.
+// costs the same; one whose weights are read from memory; one with long histories in mind; two
+// that have to fetch those as well, for however few tokens, the second of them in more time than
+// its streams take; and one on which having prompts at all is so dear that little can help.
 var machines = []pacedFake{
 	{weights: 100 * time.Microsecond, token: 300 * time.Microsecond},
 	{weights: 50 * time.Millisecond, token: 1400 * time.Microsecond, both: 2 * time.Millisecond},
 	{weights: 20 * time.Millisecond, token: time.Millisecond, attend: 2 * time.Microsecond},
 	{weights: 8 * time.Millisecond, token: 500 * time.Microsecond, attend: 350 * time.Nanosecond,
 		read: 2500 * time.Nanosecond},
+	{weights: 2300 * time.Microsecond, token: 500 * time.Microsecond, attend: 500 * time.Nanosecond,
+		read: 1300 * time.Nanosecond},
 	{weights: 10 * time.Millisecond, token: 10 * time.Millisecond, both: 100 * time.Millisecond},
 }
 
@@ -67,6 +69,20 @@ func gaps(s *Stream, n int) (all []time.Duration) {
 	return all
 }
 
+// gapsUntil reads a stream's tokens until another stream has one, and returns the times between
+// them.
+func gapsUntil(s, other *Stream) (all []time.Duration) {
+	<-s.Tokens()
+	for last := time.Now(); len(other.Tokens()) == 0; {
+		if _, ok := <-s.Tokens(); !ok {
+			break
+		}
+		now := time.Now()
+		all, last = append(all, now.Sub(last)), now
+	}
+	return all
+}
+
 func p50(d []time.Duration) time.Duration { return quantile(d, 50) }
 func p95(d []time.Duration) time.Duration { return quantile(d, 95) }
 
@@ -74,9 +90,9 @@ func quantile(d []time.Duration, percent int) time.Duration {
 	return slices.Sorted(slices.Values(d))[len(d)*percent/100]
 }
 
-// Beside a prompt of 2000 tokens the tokens of running streams come at half the pace at the
-// worst, and the prompt takes no longer than sharing the time asks for. Alone it is computed in
-// the largest steps there are.
+// Beside a prompt of 2000 tokens 19 in 20 tokens of running streams come at half the pace at the
+// worst, and none is later by more than what people notice. The prompt takes no more than 2.5 times
+// as long as alone, where it is computed in the largest steps there are.
 func TestPromptBesideStreams(t *testing.T) {
 	for i, m := range machines {
 		for _, streams := range []int{1, 4} {
@@ -95,31 +111,28 @@ func TestPromptBesideStreams(t *testing.T) {
 						running = append(running,
 							submit(t, e, t.Context(), fmt.Sprint(i), count(i, 80), 3000))
 					}
-					before := p95(gaps(running[0], 100))
+					before := gaps(running[0], 100)
 					began := time.Now()
 					other := submit(t, e, t.Context(), "other", count(5, n), 1)
-					var during []time.Duration
-					for len(other.Tokens()) == 0 && len(during) < 2500 {
-						during = append(during, gaps(running[0], 1)...)
-					}
-					after := p95(during)
+					during := gapsUntil(running[0], other)
 					took, alonePrefill := other.prefill(began), alone.Result().Prefill
-					t.Logf("tokens every %v alone and %v beside the prompt, which took %v, and "+
-						"%v alone", before, after, took, alonePrefill)
-					if m.both > 50*time.Millisecond { // then the prompt at least has to get there
-						// Five tokens take half as long as having a prompt at all.
-						if len(during) > n/5*5/4 {
-							t.Errorf("the prompt took %d steps", len(during))
-						}
-						return
+					t.Logf("tokens every %v alone and %v beside the prompt, at the 95th percentile "+
+						"%v and %v, once after %v; it took %v, and %v alone", p50(before), p50(during),
+						p95(before), p95(during), slices.Max(during), took, alonePrefill)
+					times, longest := 2.5, p95(before)+maxLong*3/2
+					switch {
+					case m.both > maxLong/2: // having prompts takes longer than streams do
+						times, longest = 6, p95(before)+dear*m.both*3/2
+					case m.read > 0 && quietSteps*m.weights > maxLong: // a long step cannot have what is owed
+						times = 3
 					}
-					if after > 2*before {
-						t.Errorf("tokens came every %v, alone every %v", after, before)
+					if p95(during) > 2*p95(before) {
+						t.Errorf("tokens came every %v, alone every %v", p95(during), p95(before))
 					}
-					// Half of the time is for the streams, a little is spared, and the costs that
-					// all steps have in common are paid more often.
-					common := time.Duration(len(during)) * (m.both + n/2*m.read)
-					if took > 4*(alonePrefill+common) {
+					if got := slices.Max(during); got > max(longest, 2*p95(before)) {
+						t.Errorf("a token came after %v", got)
+					}
+					if took.Seconds() > times*alonePrefill.Seconds() {
 						t.Errorf("the prompt took %v, alone %v", took, alonePrefill)
 					}
 				})
