@@ -21,11 +21,12 @@ func (w *world) end() {
 	for _, name := range w.names {
 		w.must(w.client(name+"/-probe"), "api=messages", "stream=no", "max=6", "say="+filler)
 	}
+	w.probe("before the last restart")
 	w.restart(time.Minute)
-	w.probe("after the last restart", true)
+	w.probe("after it")
 	w.power()
 	w.start()
-	w.probe("after a loss of power", false)
+	w.probe("after a loss of power")
 	w.stop(time.Minute)
 	w.ghosts.Wait()
 	for range 100 {
@@ -62,19 +63,21 @@ func (w *world) conserved(i *instance) {
 	}
 }
 
-// probe looks at all agents, and asks each a question if ask is set.
-func (w *world) probe(when string, ask bool) {
+// probe looks at all agents, and goes on with the conversation of each.
+func (w *world) probe(when string) {
 	w.log("world", "probe %s", when)
 	for _, name := range w.names {
 		p := w.principals[name]
 		for _, agent := range p.order {
-			c := w.client(name + "/" + agent)
-			c.agent.clients = 1
-			if c.get(); ask {
-				w.must(c, "api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts))
+			c := w.clients[name+"/"+agent]
+			if c == nil {
+				c = w.client(name + "/" + agent)
 			}
+			c.agent.clients = 1
+			c.get()
+			w.must(c, "api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts))
 		}
-		if ask && len(p.order) > 0 {
+		if len(p.order) > 0 {
 			w.client(name + "/" + p.order[0]).list()
 		}
 	}

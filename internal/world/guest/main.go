@@ -45,6 +45,7 @@ type world struct {
 	base    int // goroutines of the world itself
 
 	principals map[string]*principal
+	clients    map[string]*client // those of the script
 
 	stepFault  *stepFault
 	diskFaults []*diskFault
@@ -73,6 +74,7 @@ func newWorld(s script.Script) *world {
 		sim:        filestest.NewSim(),
 		oracle:     newOracle(),
 		principals: map[string]*principal{},
+		clients:    map[string]*client{},
 		base:       runtime.NumGoroutine(),
 	}
 	w.network = &network{dice: w.dice, lag: w.lag}
@@ -102,6 +104,7 @@ func (w *world) play(actions []script.Action) {
 	var all sync.WaitGroup
 	for _, who := range order {
 		c := w.client(who)
+		w.clients[who] = c
 		all.Go(func() {
 			if c != nil {
 				defer c.hangUp()
