@@ -110,13 +110,12 @@ func (r *Result) judge(err error) error {
 	case errors.Is(err, errSpins):
 		r.Invariant, r.Reason = "spin", errSpins.Error()
 		return nil
-	case !ok:
-		return fmt.Errorf("%w\n%s", err, tail(r.Log))
 	}
 	if m := violation.FindSubmatch(r.Log); m != nil {
 		r.Invariant, r.Reason = string(m[1]), string(m[2])
 		return nil
 	}
+	// A library of Go does not exit where it panics, it traps.
 	for line := range strings.Lines(string(r.Log)) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
@@ -127,7 +126,7 @@ func (r *Result) judge(err error) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the guest ended with %d\n%s", exit.ExitCode(), tail(r.Log))
+	return fmt.Errorf("the guest ended: %w\n%s", err, tail(r.Log))
 }
 
 // count reads the guest's last line.

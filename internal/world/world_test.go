@@ -240,6 +240,19 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestCrash: a panic in the guest is a finding, with its reason.
+func TestCrash(t *testing.T) {
+	// Only an agent can ask this API.
+	s, err := script.Parse(strings.NewReader("seed 1\nworld\n0s ann/-x turn api=generate\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openGuest(t).Run(t.Context(), s)
+	if err != nil || r.Invariant != "crash" || !strings.Contains(r.Reason, "nil pointer") {
+		t.Errorf("%v, %s: %s", err, r.Invariant, r.Reason)
+	}
+}
+
 // TestLogs prints a hash of each log, to be held to that of another machine.
 func TestLogs(t *testing.T) {
 	if !*logs {
