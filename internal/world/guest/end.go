@@ -21,12 +21,12 @@ func (w *world) end() {
 	for _, name := range w.names {
 		w.must(w.client(name+"/-probe"), "api=messages", "stream=no", "max=6", "say="+filler)
 	}
-	w.probe("before the last restart")
+	w.probe("before the last restart", true)
 	w.restart(time.Minute)
-	w.probe("after it")
+	w.probe("after it", false)
 	w.power()
 	w.start()
-	w.probe("after a loss of power")
+	w.probe("after a loss of power", true)
 	w.stop(time.Minute)
 	w.ghosts.Wait()
 	for range 100 {
@@ -63,8 +63,8 @@ func (w *world) conserved(i *instance) {
 	}
 }
 
-// probe looks at all agents, and goes on with the conversation of each.
-func (w *world) probe(when string) {
+// probe looks at all agents, and goes on with the conversation of each if ask is set.
+func (w *world) probe(when string, ask bool) {
 	w.log("world", "probe %s", when)
 	for _, name := range w.names {
 		p := w.principals[name]
@@ -74,8 +74,9 @@ func (w *world) probe(when string) {
 				c = w.client(name + "/" + agent)
 			}
 			c.agent.clients = 1
-			c.get()
-			w.must(c, "api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts))
+			if c.get(); ask {
+				w.must(c, "api=chat", "stream=yes", "max=2", fmt.Sprintf("say=%s.%d", agent, w.starts))
+			}
 		}
 		if len(p.order) > 0 {
 			w.client(name + "/" + p.order[0]).list()
