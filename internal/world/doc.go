@@ -51,10 +51,11 @@
 //	go test ./internal/world -run Logs -logs -v              # a hash of each log, for two machines
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
 //
-// A seed takes 77 to 84 ms of a core, so that 10 000 take 7 minutes on two. (80 seeds on an EPYC of two
-// cores with a load of 11; it was 174 to 240 at the same time before the image, with a larger network,
-// longer texts and twice the actions.) A fifth of that is the network, a tenth the books of the tag
-// invariants, and the rest is spread over the whole server.
+// A seed takes 146 ms of a core, so that 10 000 take 12 minutes on two. (80 seeds by perf stat on an EPYC
+// of two cores that did other work as well.) A third more than before are the questions that each
+// agent is asked at the end; without them it was 77 to 84 ms where the version before the image, with
+// a larger network, longer texts and twice the actions, took 174 to 240 at the same time. A fifth is
+// the network, a tenth the books of the tag invariants, and the rest is spread over the whole server.
 //
 // The last command builds the guest with the overlay of go build and runs it with the variable: with
 // a planted bug, for instance. A line that begins with "world:" says what was found, for programs. An
