@@ -19,10 +19,11 @@
 // constant with which it shuffles the order of goroutines under the race detector; an overlay of
 // runtime/proc.go turns it on, so that each seed has a schedule of its own.
 //
-// The guest is a library: its runtime and packages start once, it warms up with a short episode, and
-// what that leaves in its memory and registers is the image with which each seed begins. So all seeds
-// have the hash functions of one start, and maps and caches that were made before. Everything random
-// beyond that is the seed's, because the guest's runtime draws its seeds anew when an episode begins.
+// The guest is a library: its runtime and packages start once, it warms up with a short episode,
+// and what that leaves in its memory and registers is the image with which each seed begins. So all
+// seeds have the hash functions of one start, and maps and caches that were made before. Everything
+// random beyond that is the seed's, because the guest's runtime draws its seeds anew when an
+// episode begins.
 //
 // testing/synctest was the other way: its time is virtual too, but its goroutines run in parallel
 // and its randomness is the process's, so a seed does not replay. Serialising goroutines by hand
@@ -32,15 +33,15 @@
 //
 // Each request ends once: with a whole answer, with an error of the table, or because of something
 // that the script has done to it. Each answer, and what came of one that was cut off, is that of a
-// plain oracle: the model called with one prompt, no cache and no batch, with the request's seed and
-// temperature, and held to the tool that it must call. What a response of the Responses API has
+// plain oracle: the model called with one prompt, no cache and no batch, with the request's seed
+// and temperature, and held to the tool that it must call. What a response of the Responses API has
 // stored can be continued by its id and read, after restarts too, until its agent is deleted.
 // Requests that follow each other on one connection fare like those on their own. No principal gets
 // cached tokens for a prompt that it has not sent itself, or sees a name or a word of another. At
-// rest every block, slot and place in a queue is free, and a request is taken. What an answer said to
-// be on disk is there after a loss of power, and what was deleted is not. A drain ends in time. When
-// the server has ended, no goroutine is left. The guest is built with the tag invariants, so the
-// engine counts its books after every step as well.
+// rest every block, slot and place in a queue is free, and a request is taken. What an answer said
+// to be on disk is there after a loss of power, and what was deleted is not. A drain ends in time.
+// When the server has ended, no goroutine is left. The guest is built with the tag invariants, so
+// the engine counts its books after every step as well.
 //
 // # Commands
 //
@@ -51,13 +52,15 @@
 //	go test ./internal/world -run Logs -logs -v              # a hash of each log, for two machines
 //	go test ./internal/world -run Seeds -overlay FILE -env LOADSTONE_PLANTED=name
 //
-// A seed takes 146 ms of a core, so that 10 000 take 12 minutes on two. (80 seeds by perf stat on an EPYC
-// of two cores that did other work as well.) A third more than before are the questions that each
-// agent is asked at the end; without them it was 77 to 84 ms where the version before the image, with
-// a larger network, longer texts and twice the actions, took 174 to 240 at the same time. A fifth is
-// the network, a tenth the books of the tag invariants, and the rest is spread over the whole server.
+// A seed takes 146 ms of a core, so that 10 000 take 12 minutes on two. (80 seeds by perf stat on
+// an EPYC of two cores that did other work as well.) A third more than before are the questions
+// that each agent is asked at the end; without them it was 77 to 84 ms where the version before the
+// image, with a larger network, longer texts and twice the actions, took 174 to 240 at the same
+// time. A fifth is the network, a tenth the books of the tag invariants, and the rest is spread
+// over the whole server.
 //
-// The last command builds the guest with the overlay of go build and runs it with the variable: with
-// a planted bug, for instance. A line that begins with "world:" says what was found, for programs. An
-// episode that fails is shrunk to the actions that it needs and written as a script, which replays.
+// The last command builds the guest with the overlay of go build and runs it with the variable:
+// with a planted bug, for instance. A line that begins with "world:" says what was found, for
+// programs. An episode that fails is shrunk to the actions that it needs and written as a script,
+// which replays.
 package world

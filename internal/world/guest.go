@@ -150,8 +150,8 @@ func build(ctx context.Context, dir, overlay string) ([]byte, error) {
 	return os.ReadFile(out)
 }
 
-// changes are what the guest's runtime has other than runtime/proc.go: it shuffles goroutines, as the
-// race detector's does, and their stacks begin at a size at which few must grow.
+// changes are what the guest's runtime has other than runtime/proc.go: it shuffles goroutines, as
+// the race detector's does, and their stacks begin at a size at which few must grow.
 var changes = [][2]string{
 	{"const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
 	{"newg = malg(stackMin)", "newg = malg(worldStack)"},

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The files that the disk failed to read at the start are read again after minReread, and then after
-// twice the time before, up to maxReread: a disk that is slow to come back must not hide an agent's
-// memory until the next start, for its next turn would take the file's place.
+// The files that the disk failed to read at the start are read again after minReread, and then
+// after twice the time before, up to maxReread: a disk that is slow to come back must not hide an
+// agent's memory until the next start, for its next turn would take the file's place.
 const (
 	minReread = time.Second
 	maxReread = time.Minute
