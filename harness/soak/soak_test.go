@@ -67,7 +67,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		fmt.Fprint(w, text)
 	case "/v1/chat/completions":
-		wait := time.Duration(float64(s.wait(hours)) * max(0.2, 1+0.3*noise()))
+		wait := time.Duration(float64(s.wait(hours)) * max(0.2, 1+0.15*noise()))
 		cached := min(max(int(1000*(s.hits(hours)+0.03*noise())), 0), 1000)
 		s.mu.Unlock()
 		if text, _ := io.ReadAll(r.Body); bytes.Count(text, []byte(`"role"`)) == 1 {
