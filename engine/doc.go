@@ -121,8 +121,8 @@
 // there: what it has is not written then, and it says so, in the log, in
 // Stats.SaveFailuresBy.Superseded and in Stream.Saved. A turn for which the lease was not to be had
 // is answered from what is on disk, and not saved; the agent's next one is. Every lease has a
-// generation, and who writes compares it while it holds a lock of the file system, so that clocks and
-// pauses decide only who is waited for and how long. On NFS that needs locks that hold between the
+// generation, and an engine compares it before it writes, under a lock of the file system. So clocks
+// and pauses affect only which engine is waited for, and how long. On NFS that needs locks that hold between the
 // machines (version 4, or 3 with lockd; not nolock or local_lock). A machine that is cut off from the
 // file server for longer than that keeps its locks, within the instant between the comparison and
 // the rename, may put an older memory in the place of a newer one; answers stay right, since a memory

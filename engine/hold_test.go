@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -176,9 +175,7 @@ func TestMovesFromTheDead(t *testing.T) {
 // An engine that hangs is waited for as long as its lease lasts. Another one has its agents then,
 // and when it goes on it says that its turn is not saved.
 func TestMovesFromTheStopped(t *testing.T) {
-	quiet := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(quiet)
+	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
 		sim := filestest.NewSim()
 		a, b := startReplica(t, sim), startReplica(t, sim)
@@ -232,9 +229,7 @@ func TestMovesFromTheStopped(t *testing.T) {
 // A durable request whose agent is taken away before its turn is saved gets its answer, and the
 // reason.
 func TestSupersededDurable(t *testing.T) {
-	quiet := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(quiet)
+	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
 		sim := filestest.NewSim()
 		a, b := startReplica(t, sim), startReplica(t, sim)
@@ -334,9 +329,7 @@ func (w *walk) turn(r *replica, agent string) {
 }
 
 func TestMovesAtRandom(t *testing.T) {
-	quiet := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(quiet)
+	quiet(t)
 	turns, cached, could := 0, 0, 0
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -170,15 +170,20 @@ func (ep *episode) conserved(what string) {
 // roomy is a pool of so many blocks that the episode evicts memories and no answer is cut.
 const roomy = 22
 
+// quiet leaves the log out until the test ends.
+func quiet(t testing.TB) {
+	logs := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { slog.SetDefault(logs) })
+}
+
 // TestModelSweep has each call of the model in an episode fail in each way: a step, a copy, and a
 // block that is saved or restored. An error or a panic costs the requests of that step or of that
 // restore, which have a *ModelError, and no other; a save is tried again. A call that hangs is seen
 // from outside, and costs nobody anything once it ends. All else is answered as ever, nothing of the
 // pool is lost, and the next request works.
 func TestModelSweep(t *testing.T) {
-	logs := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // each fault is an error there
-	defer slog.SetDefault(logs)
+	quiet(t) // each fault is an error in the log
 	for _, window := range []int{0, 9} {
 		model := func() *fakeModel {
 			m := newFake()

@@ -132,7 +132,7 @@ func TestTurnBehindASave(t *testing.T) {
 	})
 }
 
-// An agent is deleted at one moment: who asks next does not see the older memory that is on disk.
+// A deletion is atomic: the next request does not see the older memory that is still on disk.
 func TestDeletedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := diskConfig(t.TempDir())

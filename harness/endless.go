@@ -9,9 +9,9 @@ import (
 	"loadstone/harness/record"
 )
 
-// endless is what a cache without an end would have of the prompts that a server was sent. It knows
-// nothing where there is no cache, as of a part of a load: what other parts send may be in it as well.
-// Of all parts together hindsight finds it.
+// endless is what a cache without an end would have of the prompts that a server was sent. The
+// cache is nil for a part of a load, since the server's cache has what other parts send as well; for
+// all parts together hindsight computes the same.
 type endless struct {
 	mu    sync.Mutex
 	cache *ceiling.Cache

@@ -81,8 +81,8 @@ func newNode(t *testing.T, folder string) *node {
 	return n
 }
 
-// local is a container's text as it is here: paths of volumes are folders, names of services addresses.
-// mounts are what each volume is.
+// local replaces, in a container's text, paths of volumes by folders of this machine and names of
+// services by addresses.
 func (n *node) local(t *testing.T, p *core.PodSpec, one *core.Container) *strings.Replacer {
 	t.Helper()
 	var change []string

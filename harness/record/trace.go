@@ -8,8 +8,8 @@ import (
 
 // A Trace says which span of which trace a request is, by the ids of W3C's Trace Context. A job is a
 // trace, and each of its requests a span below the job's own. All ids are functions of the request's
-// place, so that a file of records has them without a field, and whoever looks at a request in a
-// server's log or traces finds its record, and the other way round.
+// place. So a file of records needs no field for them, and a request in a server's log or traces can
+// be matched with its record.
 type Trace struct {
 	ID   [16]byte
 	Job  [8]byte // the job's span

@@ -118,8 +118,8 @@ type Server struct {
 const maxMessage = 8 << 20
 
 // Serve starts a NATS server at an address such as 127.0.0.1:4222. config, unless "", is a file in
-// NATS's own form. On an address that is not on loopback the server must want to know its clients, by
-// users, tokens, keys or certificates: whoever can publish decides what the workers load.
+// NATS's own form. On an address that is not on loopback it must authenticate its clients, by users,
+// tokens, keys or certificates, because a client that can publish decides what the workers load.
 func Serve(address, config string) (*Server, error) {
 	options := &server.Options{}
 	if config != "" {

@@ -96,7 +96,7 @@ func account(t *testing.T) (config, creds string) {
 }
 
 // A NATS server's own means decide who may connect: users and passwords, tokens, credentials, each over
-// TLS or without. Whoever has none is told so.
+// TLS or without. A client without valid credentials gets an error that says so.
 func TestAccess(t *testing.T) {
 	cert, key := certificate(t)
 	other, _ := certificate(t)

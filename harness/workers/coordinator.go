@@ -119,7 +119,7 @@ func (e *TooFewError) Error() string {
 	return text
 }
 
-// askAll asks who is there, and waits for a moment: nobody knows how many will answer.
+// askAll asks all workers to report, and collects answers for a moment: their number is not known.
 func askAll(ctx context.Context, nc *nats.Conn) (all []info, err error) {
 	const moment = 300 * time.Millisecond
 	inbox := nats.NewInbox()
@@ -325,7 +325,7 @@ func (c *Coordinator) carryOut(ctx context.Context, members []*member, o order, 
 			cancelled = nil
 			c.stopAll(p)
 		case <-look.C:
-			c.lookFor(p)
+			c.loseSilent(p)
 		}
 	}
 }
@@ -339,8 +339,8 @@ func (c *Coordinator) stopAll(p *phase) {
 	}
 }
 
-// lookFor finds out who is lost.
-func (c *Coordinator) lookFor(p *phase) {
+// loseSilent notes as lost the workers that were not heard of for longer than patience.
+func (c *Coordinator) loseSilent(p *phase) {
 	c.mu.Lock()
 	var lost []*member
 	for m := range p.left {

@@ -74,25 +74,30 @@ func TestFound(t *testing.T) {
 	}
 }
 
-// prepare compiles the finders with all bugs.
-func prepare(t *testing.T) *hunt {
+// plantAll writes the overlay with all bugs into a folder. root is the repository.
+func plantAll(t *testing.T, dir string) (bugs []*Bug, root, overlay string) {
+	t.Helper()
 	bugs, err := Read(os.DirFS("bugs"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
+	if root, err = filepath.Abs("../.."); err != nil {
 		t.Fatal(err)
 	}
-	h := &hunt{bugs: bugs, root: root, dir: t.TempDir(), cases: map[Row]string{},
-		sound: map[Finder]bool{}}
-	if *plants != "" {
-		h.dir = *plants
-	}
-	overlay, err := WriteOverlay(root, h.dir, bugs)
-	if err != nil {
+	if overlay, err = WriteOverlay(root, dir, bugs); err != nil {
 		t.Fatal(err)
 	}
+	return bugs, root, overlay
+}
+
+// prepare compiles the finders with all bugs.
+func prepare(t *testing.T) *hunt {
+	dir := *plants
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	bugs, root, overlay := plantAll(t, dir)
+	h := &hunt{bugs: bugs, root: root, dir: dir, cases: map[Row]string{}, sound: map[Finder]bool{}}
 	if *plants != "" {
 		t.Skipf("for instance: %s=%s go test -overlay %s ./%s", Switch, bugs[0].Name, overlay,
 			bugs[0].Finders[0].Package)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,18 +24,7 @@ func TestWorld(t *testing.T) {
 	if *inWorld == 0 {
 		t.Skip("no -world SEEDS: it takes minutes")
 	}
-	bugs, err := Read(os.DirFS("bugs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlay, err := WriteOverlay(root, t.TempDir(), bugs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bugs, _, overlay := plantAll(t, t.TempDir())
 	guest, err := world.Open(t.Context(), t.TempDir(), world.Build{Overlay: overlay})
 	if err != nil {
 		t.Fatal(err)

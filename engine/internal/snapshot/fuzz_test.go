@@ -14,11 +14,11 @@ import (
 	"loadstone/internal/files/filestest"
 )
 
-// quiet leaves out the log of files that are set aside.
-func quiet(f *testing.F) {
+// quiet leaves the log out until the test ends.
+func quiet(t testing.TB) {
 	logs := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	f.Cleanup(func() { slog.SetDefault(logs) })
+	t.Cleanup(func() { slog.SetDefault(logs) })
 }
 
 // mended returns a file with the right checksum of its header and tokens and with the right size in

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,13 +15,6 @@ import (
 )
 
 const shareTerm = 15 * time.Second
-
-// quietly has nothing logged until the test ends.
-func quietly(t *testing.T) {
-	logs := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	t.Cleanup(func() { slog.SetDefault(logs) })
-}
 
 // shared opens a directory for a process that shares it.
 func shared(t *testing.T, sys files.System) *Store {
@@ -156,30 +148,39 @@ func TestShareExcludes(t *testing.T) {
 	})
 }
 
+// saveStopped has a store that shares a directory with another save a turn of 3 tokens, wait, and save
+// one of 5, before whose n-th call of the disk its process is stopped. saved gets the outcome.
+func saveStopped(t *testing.T, n int, wait time.Duration) (
+	p *filestest.Process, a, b *Store, saved chan error) {
+	t.Helper()
+	sim := filestest.NewSim()
+	p = filestest.NewProcess(sim.System())
+	a, b = shared(t, p), shared(t, sim.System())
+	if _, err := saveTurn(a, "ann", 3); err != nil {
+		t.Fatal(err)
+	}
+	rest()
+	time.Sleep(wait)
+	p.StopAt(n)
+	saved = make(chan error, 1)
+	go func() {
+		_, err := saveTurn(a, "ann", 5)
+		saved <- err
+	}()
+	synctest.Wait()
+	return p, a, b, saved
+}
+
 // A store that is stopped before any call of a save, and resumed after another has had the time to
 // take over: the one that took over has written, and the other one says that it has not, or the other
 // way around. Both have only where the other has found what the stopped one had written. The file is
 // the winner's.
 func TestShareStopped(t *testing.T) {
-	quietly(t)
+	quiet(t)
 	wins, n := map[string]int{}, 1
 	for done := false; !done; n++ {
 		synctest.Test(t, func(t *testing.T) {
-			sim := filestest.NewSim()
-			p := filestest.NewProcess(sim.System())
-			a, b := shared(t, p), shared(t, sim.System())
-			if _, err := saveTurn(a, "ann", 3); err != nil {
-				t.Fatal(err)
-			}
-			rest()
-			time.Sleep(shareTerm / 6) // between two touches
-			p.StopAt(n)
-			saved := make(chan error, 1)
-			go func() {
-				_, err := saveTurn(a, "ann", 5)
-				saved <- err
-			}()
-			synctest.Wait()
+			p, a, b, saved := saveStopped(t, n, shareTerm/6) // between two touches
 			if done = !p.Stopped(); done {
 				p.Resume()
 				<-saved
@@ -222,24 +223,11 @@ func TestShareStopped(t *testing.T) {
 // A store that is killed before any call of a save is not waited for: the next one has the agent at
 // once, and finds the old memory or the new one.
 func TestShareKilled(t *testing.T) {
-	quietly(t)
+	quiet(t)
 	n := 1
 	for done := false; !done; n++ {
 		synctest.Test(t, func(t *testing.T) {
-			sim := filestest.NewSim()
-			p := filestest.NewProcess(sim.System())
-			a, b := shared(t, p), shared(t, sim.System())
-			if _, err := saveTurn(a, "ann", 3); err != nil {
-				t.Fatal(err)
-			}
-			rest()
-			p.StopAt(n)
-			saved := make(chan error, 1)
-			go func() {
-				_, err := saveTurn(a, "ann", 5)
-				saved <- err
-			}()
-			synctest.Wait()
+			p, a, b, saved := saveStopped(t, n, 0)
 			done = !p.Stopped()
 			p.Kill()
 			err, began := <-saved, time.Now()
@@ -265,7 +253,7 @@ func TestShareKilled(t *testing.T) {
 // Any call of a save may fail, and the loss of power may follow: what one store has promised the
 // other one finds.
 func TestShareFaults(t *testing.T) {
-	quietly(t)
+	quiet(t)
 	for _, kind := range filestest.AllFaults {
 		n, calls := 1, 0
 		for done := false; !done; n++ {
@@ -308,7 +296,7 @@ func TestShareFaults(t *testing.T) {
 // The quota counts what all have written, and takes no memory that another one is at work with or
 // has used meanwhile.
 func TestShareQuota(t *testing.T) {
-	quietly(t)
+	quiet(t)
 	synctest.Test(t, func(t *testing.T) {
 		sim := filestest.NewSim()
 		a, b := shared(t, sim.System()), shared(t, sim.System())

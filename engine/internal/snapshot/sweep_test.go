@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -300,11 +298,7 @@ func (tr *trial) checkFiles() {
 func try(plant filestest.Op, faults map[int]filestest.Fault, seed uint64, keys []*seal.Key) *trial {
 	tr := newTrial(plant, faults, keys)
 	tr.episode()
-	var rng *rand.Rand // the first seed: nothing survives that was not synced
-	if seed > 0 {
-		rng = rand.New(rand.NewPCG(seed, 0))
-	}
-	tr.sim.Crash(rng)
+	tr.sim.Crash(filestest.Survivors(seed))
 	tr.boot()
 	tr.check()
 	return tr
@@ -314,9 +308,7 @@ func try(plant filestest.Op, faults map[int]filestest.Fault, seed uint64, keys [
 // the power go. The memory that was promised is there, what was deleted is not, and the store
 // works.
 func TestSweep(t *testing.T) {
-	logs := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(logs)
+	quiet(t)
 	for name, keys := range map[string][]*seal.Key{"plain": nil, "sealed": {key(t, 1)}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { sweep(t, keys) })

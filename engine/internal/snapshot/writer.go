@@ -276,7 +276,7 @@ func (w *Writer) retry(s *Snapshot, err error) bool {
 	if errors.Is(err, ErrSuperseded) || s.Spare && FailureOf(err) != FailedIO {
 		return false
 	}
-	if errors.Is(err, ErrTaken) { // which is no trouble of the disk, and will not end
+	if errors.Is(err, ErrTaken) { // the disk is fine, and another attempt would fail too
 		w.failures[FailedTaken].Add(1)
 		slog.Warn("agent's memory was not saved", "tokens", s.header.Tokens, "reason", err)
 		return false

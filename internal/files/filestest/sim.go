@@ -89,6 +89,15 @@ func (s *Sim) Crash(rng *rand.Rand) {
 	s.root.reboot(rng)
 }
 
+// Survivors decides for [Sim.Crash] what survives the loss of power with a number: with 0 nothing that
+// was not synced.
+func Survivors(seed uint64) *rand.Rand {
+	if seed == 0 {
+		return nil
+	}
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
 // reboot leaves of a node what survives.
 func (n *node) reboot(rng *rand.Rand) {
 	if !n.dir {

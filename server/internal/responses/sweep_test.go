@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -214,11 +213,7 @@ func try(plant filestest.Op, faults map[int]filestest.Fault, seed uint64, keys [
 		may: map[string]states{}}
 	tr.At = faults
 	tr.episode()
-	var rng *rand.Rand // the first seed: nothing survives that was not synced
-	if seed > 0 {
-		rng = rand.New(rand.NewPCG(seed, 0))
-	}
-	tr.sim.Crash(rng)
+	tr.sim.Crash(filestest.Survivors(seed))
 	tr.check()
 	tr.At = faults // for the report
 	return tr
