@@ -139,13 +139,14 @@ func openAndClose(t *testing.T, open func() (Model, error), dir string) {
 	}
 }
 
-// What the test of footprints is for, it finds.
+// TestFlatFinds shows that growth names each kind of leak that TestFlat looks for.
 func TestFlatFinds(t *testing.T) {
 	var kept [][]byte
 	end := make(chan struct{})
 	defer close(end)
 	for name, leak := range map[string]func(){
-		"bytes of the heap": func() { kept = append(kept, make([]byte, 1000)) },
+		// 10 MB between thirds: what earlier tests left and the collector frees meanwhile is less.
+		"bytes of the heap": func() { kept = append(kept, make([]byte, 1<<20)) },
 		"files": func() {
 			f, err := os.Open(os.DevNull)
 			if err != nil {
@@ -161,11 +162,9 @@ func TestFlatFinds(t *testing.T) {
 			leak()
 			all = append(all, measureFootprint(t))
 		}
-		if found := growth(all, 200*10, 1<<40); !strings.Contains(found, name) {
+		if found := growth(all, 100_000, 1<<40); !strings.Contains(found, name) {
 			t.Errorf("a leak of %s is seen as %q", name, found)
 		}
 	}
-	if len(kept) == 0 {
-		t.Error("nothing was kept")
-	}
+	runtime.KeepAlive(kept)
 }
