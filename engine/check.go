@@ -39,8 +39,8 @@ func (s *sched) check() {
 			lines++
 		}
 	}
-	expect(waiting == s.queue.n && len(s.queue.byAgent) == lines,
-		"%d sequences wait, the queue says %d", waiting, s.queue.n)
+	expect(waiting == len(s.queue.byID) && len(s.queue.byAgent) == lines,
+		"%d sequences wait, the queue says %d", waiting, len(s.queue.byID))
 }
 
 func (s *sched) checkSequence(q *sequence) {

@@ -52,25 +52,8 @@ func (s *sched) takeTurns(rows int) (left int) {
 	for _, q := range s.running {
 		decoding += q.chunk
 	}
-	for ; decoding > rows; decoding-- {
-		most := streams{}
-		for _, c := range s.streams() {
-			if c.n > most.n && (c.n > 1 || s.hasPrompt(c.principal)) {
-				most = c
-			}
-		}
-		if most.n == 0 {
-			break
-		}
-		var out *sequence
-		for _, q := range s.running {
-			if q.chunk == 1 && q.decoding() && q.who.Agent.Principal == most.principal &&
-				(out == nil || q.waited < out.waited) {
-				out = q
-			}
-		}
-		out.chunk = 0
-		left++
+	if decoding > rows {
+		left = s.leaveOut(decoding - rows)
 	}
 	for _, q := range s.running {
 		if q.chunk == 0 && !q.restoring && q.decoding() {
@@ -82,23 +65,83 @@ func (s *sched) takeTurns(rows int) (left int) {
 	return left
 }
 
+// A turns has the streams of a principal that are in the step.
+type turns struct {
+	byAge  []*sequence // some of the first may have been left out
+	byWait []*sequence // the one that has waited least first
+	prompt bool        // the principal has a prompt to compute
+}
+
+// before reports whether a principal leaves a stream out sooner than another: it has more, or as many
+// and the oldest. place says where in s.running a stream is.
+func (t *turns) before(o *turns, place map[*sequence]int) bool {
+	if len(t.byWait) != len(o.byWait) {
+		return len(t.byWait) > len(o.byWait)
+	}
+	return place[t.oldest()] < place[o.oldest()]
+}
+
+func (t *turns) oldest() *sequence {
+	for t.byAge[0].chunk == 0 {
+		t.byAge = t.byAge[1:]
+	}
+	return t.byAge[0]
+}
+
+// leaveOut leaves up to n streams out of the step, and returns how many it did.
+func (s *sched) leaveOut(n int) (left int) {
+	all, place := map[string]*turns{}, map[*sequence]int{}
+	for i, q := range s.running {
+		t := all[q.who.Agent.Principal]
+		if t == nil {
+			t = new(turns)
+			all[q.who.Agent.Principal] = t
+		}
+		switch {
+		case q.prefilling():
+			t.prompt = true
+		case q.chunk == 1 && q.decoding():
+			t.byAge, place[q] = append(t.byAge, q), i
+		}
+	}
+	for _, t := range all {
+		t.byWait = slices.Clone(t.byAge)
+		slices.SortStableFunc(t.byWait, func(a, b *sequence) int { return a.waited - b.waited })
+	}
+	for ; left < n; left++ {
+		var next *turns
+		for _, t := range all {
+			if k := len(t.byWait); (k > 1 || k == 1 && t.prompt) && (next == nil || t.before(next, place)) {
+				next = t
+			}
+		}
+		if next == nil {
+			break
+		}
+		next.byWait[0].chunk = 0
+		next.byWait = next.byWait[1:]
+	}
+	return left
+}
+
 // streams holds how many sequences of a principal decode in the step.
 type streams struct {
 	principal string
 	n         int
+	prompt    bool // it has a prompt to compute; set by load alone
 }
 
 func (s *sched) streams() []streams {
 	s.counts = s.counts[:0]
+	clear(s.countOf)
 	for _, q := range s.running {
 		if q.chunk == 0 || !q.decoding() {
 			continue
 		}
-		i := slices.IndexFunc(s.counts, func(c streams) bool {
-			return c.principal == q.who.Agent.Principal
-		})
-		if i < 0 {
+		i, ok := s.countOf[q.who.Agent.Principal]
+		if !ok {
 			i = len(s.counts)
+			s.countOf[q.who.Agent.Principal] = i
 			s.counts = append(s.counts, streams{principal: q.who.Agent.Principal})
 		}
 		s.counts[i].n++
@@ -108,14 +151,8 @@ func (s *sched) streams() []streams {
 
 // hasStream reports whether a principal was among those of the last call of streams.
 func (s *sched) hasStream(principal string) bool {
-	return slices.ContainsFunc(s.counts, func(c streams) bool { return c.principal == principal })
-}
-
-// hasPrompt reports whether a principal has a prompt to compute.
-func (s *sched) hasPrompt(principal string) bool {
-	return slices.ContainsFunc(s.running, func(q *sequence) bool {
-		return q.prefilling() && q.who.Agent.Principal == principal
-	})
+	_, has := s.countOf[principal]
+	return has
 }
 
 // dividePrompts divides a budget of prompt tokens between the principals whose prompts are in

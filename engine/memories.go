@@ -67,52 +67,78 @@ func (e *Engine) AllAgents() ([]Memory, error) {
 	return e.agents(func(kv.Agent) bool { return true })
 }
 
-// agents lists the memories of the agents that are wanted.
+// agents lists the memories of the agents that are wanted. It asks the engine's goroutine first, while
+// no request gets on, for what that alone knows, and what is on disk after that: the other way around,
+// an agent that was deleted meanwhile could be there with an older memory.
 func (e *Engine) agents(wanted func(kv.Agent) bool) ([]Memory, error) {
-	all := make(map[kv.Agent]Memory)
 	if e.disk != nil {
 		e.disk.store.Refresh()
 	}
-	err := e.call(func() { // at one moment, so that nobody sees an older memory in between
-		if e.disk != nil {
-			for _, x := range e.disk.store.List(wanted) {
-				all[x.Header.Agent] = onDisk(&x)
-			}
-		}
-		for c := range e.sched.store.Agents() {
-			if !wanted(c.Agent) {
-				continue
-			}
-			if hot, ok := e.inPool(c, all[c.Agent]); ok {
-				all[c.Agent] = hot
-			}
-		}
-		if e.disk != nil {
-			e.disk.settle()
-			e.disk.collect()
-			for agent := range e.disk.backlogs {
-				if wanted(agent) {
-					all[agent] = cmp.Or(all[agent], unknownMemory(agent))
-				}
-			}
-		}
-		for agent, m := range all {
-			m = e.withBacklog(m)
-			m.Durable = e.isDurable(agent)
-			all[agent] = m
-		}
-	})
-	if err != nil {
+	var hot []Memory
+	if err := e.call(func() { hot = e.notOnDisk(wanted) }); err != nil {
 		return nil, err
 	}
+	all := make(map[kv.Agent]Memory)
+	anyDurable := false
+	if e.disk != nil {
+		for _, x := range e.disk.store.List(wanted) {
+			all[x.Header.Agent] = onDisk(&x)
+		}
+		anyDurable = e.disk.store.AnyDurable()
+	}
+	for _, m := range hot {
+		all[m.agent()] = m
+	}
 	list := make([]Memory, 0, len(all))
-	for _, m := range all {
+	for agent, m := range all {
+		m.Durable = anyDurable && e.isDurable(agent)
 		list = append(list, m)
 	}
 	slices.SortFunc(list, func(a, b Memory) int {
 		return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Principal, b.Principal))
 	})
 	return list, nil
+}
+
+// notOnDisk returns, on the engine's goroutine, the memories of wanted agents of which there is more to
+// say than what their files say.
+func (e *Engine) notOnDisk(wanted func(kv.Agent) bool) (list []Memory) {
+	file := func(agent kv.Agent) (m Memory) {
+		if e.disk != nil {
+			if x, ok := e.disk.store.Find(agent); ok {
+				m = onDisk(&x)
+			}
+		}
+		return m
+	}
+	if e.disk != nil {
+		e.disk.settle()
+		e.disk.collect()
+	}
+	for c := range e.sched.store.Agents() {
+		if !wanted(c.Agent) {
+			continue
+		}
+		if m, ok := e.inPool(c, file(c.Agent)); ok {
+			list = append(list, e.withBacklog(m))
+		}
+	}
+	if e.disk == nil {
+		return list
+	}
+	for agent := range e.disk.backlogs {
+		if !wanted(agent) {
+			continue
+		}
+		m := file(agent)
+		if own := e.sched.store.Agent(agent); own != nil {
+			if _, listed := e.inPool(own, m); listed {
+				continue
+			}
+		}
+		list = append(list, e.withBacklog(cmp.Or(m, unknownMemory(agent))))
+	}
+	return list
 }
 
 // unknownMemory returns a memory of which nothing but the agent is known.

@@ -13,9 +13,9 @@ import (
 //
 // All anonymous requests of a principal count as one agent's.
 type queue struct {
+	byID    map[uint64]*sequence // all that wait
 	byAgent map[kv.Agent]*line
 	groups  []*group // never empty ones, the next in turn first
-	n       int      // sequences in all lines
 }
 
 // A group holds the lines of one principal.
@@ -30,7 +30,9 @@ type line struct {
 	waiting []*sequence
 }
 
-func newQueue() queue { return queue{byAgent: make(map[kv.Agent]*line)} }
+func newQueue() queue {
+	return queue{byID: make(map[uint64]*sequence), byAgent: make(map[kv.Agent]*line)}
+}
 
 // push adds a sequence to the end of its agent's line. The line of an agent new to the queue comes
 // after all others.
@@ -43,7 +45,7 @@ func (w *queue) push(q *sequence) {
 		g.lines = append(g.lines, l)
 	}
 	l.waiting = append(l.waiting, q)
-	w.n++
+	w.byID[q.id] = q
 }
 
 // group returns the lines of a principal. A principal new to the queue comes after all others.
@@ -88,8 +90,8 @@ func (w *queue) pop(i int) {
 	l := g.lines[n]
 	g.lines = slices.Delete(g.lines, n, n+1)
 	w.groups = slices.Delete(w.groups, at, at+1)
+	delete(w.byID, l.waiting[0].id)
 	l.waiting = l.waiting[1:]
-	w.n--
 	if len(l.waiting) > 0 {
 		g.lines = append(g.lines, l)
 	} else {
@@ -103,24 +105,22 @@ func (w *queue) pop(i int) {
 // remove takes the sequence with an id out, wherever it waits, and reports whether it was there. A
 // line keeps its place when its head is removed.
 func (w *queue) remove(id uint64) (*sequence, bool) {
-	for _, l := range w.byAgent {
-		j := slices.IndexFunc(l.waiting, func(q *sequence) bool { return q.id == id })
-		if j < 0 {
-			continue
-		}
-		q := l.waiting[j]
-		l.waiting = slices.Delete(l.waiting, j, j+1)
-		w.n--
-		if len(l.waiting) == 0 {
-			delete(w.byAgent, l.agent)
-			g := w.group(l.agent.Principal)
-			i := slices.Index(g.lines, l)
-			if g.lines = slices.Delete(g.lines, i, i+1); len(g.lines) == 0 {
-				i = slices.Index(w.groups, g)
-				w.groups = slices.Delete(w.groups, i, i+1)
-			}
-		}
-		return q, true
+	q := w.byID[id]
+	if q == nil {
+		return nil, false
 	}
-	return nil, false
+	delete(w.byID, id)
+	l := w.byAgent[q.who.Agent]
+	j := slices.Index(l.waiting, q)
+	l.waiting = slices.Delete(l.waiting, j, j+1)
+	if len(l.waiting) == 0 {
+		delete(w.byAgent, l.agent)
+		g := w.group(l.agent.Principal)
+		i := slices.Index(g.lines, l)
+		if g.lines = slices.Delete(g.lines, i, i+1); len(g.lines) == 0 {
+			i = slices.Index(w.groups, g)
+			w.groups = slices.Delete(w.groups, i, i+1)
+		}
+	}
+	return q, true
 }

@@ -47,10 +47,11 @@ type sched struct {
 	planned    bool // between Plan and Commit
 
 	counters counters
-	match    []int32     // scratch of admit
-	prefill  []*sequence // scratch of divide
-	counts   []streams
-	events   []event // what Commit and Fail return, reused
+	match    []int32        // scratch of admit
+	prefill  []*sequence    // scratch of divide
+	counts   []streams      // what streams has returned,
+	countOf  map[string]int // and where a principal is in it
+	events   []event        // what Commit and Fail return, reused
 }
 
 // counters count what the scheduler has done; see Stats.
@@ -80,6 +81,7 @@ func newSched(l kv.Layout, maxBatch, stepTokens int) *sched {
 		stepTokens: stepTokens,
 		store:      kv.NewStore(l),
 		queue:      newQueue(),
+		countOf:    make(map[string]int),
 	}
 }
 
@@ -176,9 +178,10 @@ func (s *sched) load() (l load) {
 	if !l.starts && len(counts) > 1 {
 		l.others -= fewest.n
 	}
-	for _, c := range counts {
-		if s.hasPrompt(c.principal) {
-			l.both += c.n
+	for _, q := range s.running {
+		if i, ok := s.countOf[q.who.Agent.Principal]; ok && q.prefilling() && !counts[i].prompt {
+			counts[i].prompt = true
+			l.both += counts[i].n
 		}
 	}
 	return l

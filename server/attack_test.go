@@ -131,6 +131,7 @@ func (x *siege) unharmed() {
 func (x *siege) fillRoster() {
 	x.Helper()
 	x.want(200, x.send(get("/admin/status", operator)))
+	x.want(200, x.send(get("/metrics", operator)))
 	synctest.Wait()
 }
 

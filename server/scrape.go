@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+
+	"loadstone/engine"
 )
 
 // serveMetrics serves GET /metrics: what the server, the engine and the process count.
@@ -13,7 +15,7 @@ func (s *Server) serveMetrics(w *response, r *http.Request) error {
 	if backend := s.backend.Load(); backend != nil {
 		b = appendStats(b, backend.engine.Stats())
 		if w.caller.admin {
-			usage := s.roster.principals(backend.engine)
+			usage := s.roster.usage.get(backend.engine, (*engine.Engine).Usage)
 			b = s.metrics.appendPrincipals(b, usage, s.principalName)
 		}
 	}

@@ -87,10 +87,10 @@ func (s *Server) status(w *response, r *http.Request) error {
 	}
 	if b := s.backend.Load(); b != nil {
 		info.addStats(b.engine.Stats())
-		list, known := s.roster.latest(b.engine)
-		info.Known = known
+		agents := s.roster.agents.get(b.engine, lastUsed)
+		info.Known = agents.known
 		if w.caller.operator {
-			for _, m := range list {
+			for _, m := range agents.list {
 				a := s.agentInfo(m)
 				a.Principal = s.principalName(m.Principal)
 				info.Agents = append(info.Agents, a)

@@ -149,6 +149,7 @@ func verified(t *testing.T, dir string) {
 // The pods of the Indexed Job, with the command lines of its manifest, carry out one load, which report
 // puts together.
 func TestParts(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "parts")
 	job := n.jobs["loadstone-parts"]
 	parts := int(*job.Spec.Completions)
@@ -189,6 +190,7 @@ func TestParts(t *testing.T) {
 
 // The workers join the NATS server of the manifest, with its token, and the Job leads them.
 func TestWorkers(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "workers")
 	n.serveNATS(t)
 	crew := n.deployed["loadstone-workers"]

@@ -21,6 +21,13 @@ func (s *Store) Durable(agent kv.Agent) bool {
 	return s.durable[FileName(agent)]
 }
 
+// AnyDurable reports whether Durable is true of any agent.
+func (s *Store) AnyDurable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.durable) > 0
+}
+
 // mark makes or removes an empty file, which is on disk, synced, before it returns.
 func (s *Store) mark(path string, there bool) error {
 	var err error

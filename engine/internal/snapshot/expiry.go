@@ -2,9 +2,7 @@ package snapshot
 
 import (
 	"log/slog"
-	"maps"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"loadstone/engine/internal/kv"
@@ -26,10 +24,8 @@ func (s *Store) untilExpiry() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.ttl
-	for _, e := range s.index {
-		if !e.Pinned {
-			next = min(next, s.ttl-time.Since(e.Used))
-		}
+	for principal := range s.byUse {
+		next = min(next, s.ttl-time.Since(s.byUse.first(principal, kv.Agent{}).Used))
 	}
 	return max(next, time.Second) // at most one look a second
 }
@@ -73,15 +69,12 @@ func (s *Store) hasRoom(size int64, agent kv.Agent) bool {
 // its bytes count as room. It reports whether the room is there.
 func (s *Store) sweep(room int64, keep kv.Agent) bool {
 	s.mu.Lock()
-	now := time.Now()
+	if e := s.index[keep]; e != nil {
+		room -= e.Bytes
+	}
 	var old []*Entry
-	for _, e := range s.index {
-		switch {
-		case e.Header.Agent == keep:
-			room -= e.Bytes
-		case s.expired(e, now):
-			old = append(old, e)
-		}
+	if s.ttl > 0 {
+		old = s.byUse.until(time.Now().Add(-s.ttl), keep)
 	}
 	s.mu.Unlock()
 	for _, e := range old {
@@ -116,56 +109,59 @@ func anyone(string) bool { return true }
 func (s *Store) evictUntil(keep kv.Agent, meant func(string) bool, room func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if room() {
-		return true
-	}
-	byUse := s.byUse(keep, meant)
+	var spared []*Entry
+	defer func() { s.readmit(spared) }()
 	for !room() {
-		e := next(byUse, s.sizes)
-		if e == nil {
+		if s.evictNext(keep, meant, &spared) == nil {
 			return false
 		}
-		s.mu.Unlock()
-		s.evict(e, true)
-		s.mu.Lock()
 	}
 	return true
 }
 
-// byUse returns, for each principal for which meant is true, the snapshots that may be deleted:
-// all but pinned ones and that of agent keep. The one unused for longest comes first. The caller
-// holds mu.
-func (s *Store) byUse(keep kv.Agent, meant func(string) bool) map[string][]*Entry {
-	all := map[string][]*Entry{}
-	for agent, e := range s.index {
-		if agent != keep && !e.Pinned && meant(agent.Principal) {
-			all[agent.Principal] = append(all[agent.Principal], e)
-		}
-	}
-	for _, list := range all {
-		slices.SortFunc(list, func(a, b *Entry) int { return a.Used.Compare(b.Used) })
-	}
-	return all
-}
-
-// next takes out the snapshot to delete next: the one unused for longest, of the principal whose
-// files take most. So a principal that floods the disk loses its own memories before those of
-// another.
-func next(byUse map[string][]*Entry, sizes map[string]int64) *Entry {
-	largest, found := "", false
-	for p := range byUse {
-		if !found || sizes[p] > sizes[largest] || sizes[p] == sizes[largest] && p < largest {
-			largest, found = p, true
-		}
-	}
-	if !found {
+// evictNext evicts the snapshot that next returns, and returns it. If another store uses it, it stays,
+// and is spared: the next call evicts another one, until readmit was called. The caller holds mu.
+func (s *Store) evictNext(keep kv.Agent, meant func(string) bool, spared *[]*Entry) *Entry {
+	e := s.next(keep, meant)
+	if e == nil {
 		return nil
 	}
-	e := byUse[largest][0]
-	if byUse[largest] = byUse[largest][1:]; len(byUse[largest]) == 0 {
-		delete(byUse, largest)
+	s.mu.Unlock()
+	s.evict(e, true)
+	s.mu.Lock()
+	if s.index[e.Header.Agent] == e {
+		s.byUse.remove(e)
+		*spared = append(*spared, e)
 	}
 	return e
+}
+
+// readmit has snapshots that were spared be evicted again. The caller holds mu.
+func (s *Store) readmit(spared []*Entry) {
+	for _, e := range spared {
+		if s.index[e.Header.Agent] == e {
+			s.byUse.remove(e)
+			s.byUse.add(e)
+		}
+	}
+}
+
+// next returns the snapshot to delete next: the one unused for longest, of the principal whose files
+// take most among those for which meant is true. So a principal that floods the disk loses its own
+// memories before those of another. Pinned ones and that of agent keep are spared. The caller holds
+// mu.
+func (s *Store) next(keep kv.Agent, meant func(string) bool) (found *Entry) {
+	largest := ""
+	for p := range s.byUse {
+		if !meant(p) || found != nil &&
+			(s.sizes[p] < s.sizes[largest] || s.sizes[p] == s.sizes[largest] && p > largest) {
+			continue
+		}
+		if e := s.byUse.first(p, keep); e != nil {
+			found, largest = e, p
+		}
+	}
+	return found
 }
 
 // makeRoom deletes files from a disk that is full: the quarantined ones, which are of no use, and
@@ -180,18 +176,20 @@ func (s *Store) makeRoom(room int64, keep kv.Agent) (made bool) {
 		}
 	}
 	s.mu.Lock()
-	byUse, sizes := s.byUse(keep, anyone), maps.Clone(s.sizes)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	var spared []*Entry
+	defer func() { s.readmit(spared) }()
 	for room > 0 {
-		e := next(byUse, sizes)
+		e := s.evictNext(keep, anyone, &spared)
 		if e == nil {
 			break
 		}
-		sizes[e.Header.Agent.Principal] -= e.Bytes
+		if s.index[e.Header.Agent] == e { // it stays
+			continue
+		}
 		slog.Warn("the disk is full: the memory unused for longest is deleted",
 			"file", FileName(e.Header.Agent), "bytes", e.Bytes)
 		room -= e.Bytes
-		s.evict(e, true)
 		made = true
 	}
 	return made

@@ -25,8 +25,13 @@ func (s *Store) reread() {
 	unread := s.unread
 	s.unread = nil
 	for _, path := range unread {
-		if !s.replaced(path) {
-			s.scanFile(path)
+		if s.replaced(path) {
+			continue
+		}
+		if e := s.scanFile(path); e != nil {
+			s.mu.Lock()
+			s.note(e)
+			s.mu.Unlock()
 		}
 	}
 	if len(s.unread) > 0 {

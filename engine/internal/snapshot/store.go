@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bufio"
 	"cmp"
+	"container/list"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,7 @@ type Store struct {
 
 	index   map[kv.Agent]*Entry // by agent
 	changes uint64              // of index
+	byUse   byUse               // those of index that may be deleted
 	durable map[string]bool     // names of files whose agents are durable
 	bytes   int64               // of all files in index
 	sizes   map[string]int64    // the same by principal
@@ -80,6 +83,8 @@ type Entry struct {
 	Bytes  int64 // of the file
 	Used   time.Time
 	Pinned bool
+
+	place *list.Element // in Store.byUse; nil: it is not there
 }
 
 const (
@@ -124,6 +129,7 @@ func newStore(
 		sys: sys, dir: dir, match: match, quota: quota, ttl: ttl, keys: keys,
 		change:  make(mutex, 1),
 		index:   make(map[kv.Agent]*Entry),
+		byUse:   make(byUse),
 		durable: make(map[string]bool),
 		evicted: make(kv.Names),
 		crowded: make(kv.Names),
@@ -157,6 +163,7 @@ func (s *Store) scan() error {
 	if err := s.checkKeys(all); err != nil {
 		return err
 	}
+	var found []*Entry
 	for _, f := range all {
 		path := filepath.Join(s.dir, f.Name())
 		switch filepath.Ext(path) {
@@ -168,11 +175,19 @@ func (s *Store) scan() error {
 				return err
 			}
 		case ".memory":
-			s.scanFile(path)
+			if e := s.scanFile(path); e != nil {
+				found = append(found, e)
+			}
 		case durableSuffix:
 			s.durable[strings.TrimSuffix(f.Name(), durableSuffix)+".memory"] = true
 		}
 	}
+	slices.SortFunc(found, func(a, b *Entry) int { return a.Used.Compare(b.Used) }) // as byUse has them
+	s.mu.Lock()
+	for _, e := range found {
+		s.note(e)
+	}
+	s.mu.Unlock()
 	for _, f := range all {
 		if name, ok := strings.CutSuffix(f.Name(), ".pin"); ok {
 			memory := filepath.Join(s.dir, name+".memory")
@@ -186,19 +201,20 @@ func (s *Store) scan() error {
 	return nil
 }
 
-// scanFile puts a file into the index, or sets it aside if it is of no use. One that the disk fails
-// to read stays as it is, to be read again, unless a newer memory takes its place before.
-func (s *Store) scanFile(path string) {
+// scanFile returns what the index is to know of a file, which it sets aside if that is of no use. One
+// that the disk fails to read stays as it is, to be read again, unless a newer memory takes its place
+// before.
+func (s *Store) scanFile(path string) *Entry {
 	release, err := s.guard(filepath.Base(path))
 	if err != nil {
 		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
 		s.unread = append(s.unread, path)
-		return
+		return nil
 	}
 	defer release()
 	e, err := s.sealedEntry(path)
 	if errors.Is(err, fs.ErrNotExist) { // another store has just deleted it
-		return
+		return nil
 	}
 	if err == nil && FileName(e.Header.Agent) != filepath.Base(path) {
 		err = corrupt("it is named for another agent")
@@ -206,25 +222,24 @@ func (s *Store) scanFile(path string) {
 	if err != nil && !useless(err) {
 		slog.Warn("memory file left alone", "file", filepath.Base(path), "reason", err)
 		s.unread = append(s.unread, path)
-		return
+		return nil
 	}
 	if err != nil {
 		slog.Warn("memory file set aside", "file", filepath.Base(path), "reason", err)
 		s.setAside(path, err)
-		return
+		return nil
 	}
 	// One whose pin the disk fails to look up may be pinned.
 	_, err = s.sys.Stat(pinName(path))
 	e.Pinned = !errors.Is(err, fs.ErrNotExist)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.note(e)
+	return e
 }
 
 // note puts an entry into the index. The caller holds mu.
 func (s *Store) note(e *Entry) {
 	s.index[e.Header.Agent] = e
 	s.changes++
+	s.byUse.add(e)
 	s.bytes += e.Bytes
 	s.sizes[e.Header.Agent.Principal] += e.Bytes
 }
@@ -302,13 +317,23 @@ func (s *Store) Find(agent kv.Agent) (Entry, bool) {
 	return *e, true
 }
 
-// List returns what is known of the files of the agents that are wanted, in no order.
+// listed is how many entries List looks at while it keeps others, the engine's goroutine among them,
+// from the index.
+const listed = 1000
+
+// List returns what is known of the files of the agents that are wanted, in no order. What changes
+// meanwhile may be there or not.
 func (s *Store) List(wanted func(kv.Agent) bool) (all []Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n := 0
 	for agent, e := range s.index {
 		if wanted(agent) {
 			all = append(all, *e)
+		}
+		if n++; n%listed == 0 {
+			s.mu.Unlock()
+			s.mu.Lock()
 		}
 	}
 	return all
@@ -326,6 +351,7 @@ func (s *Store) forget(e *Entry) {
 	s.bytes -= e.Bytes
 	s.changes++
 	delete(s.index, e.Header.Agent)
+	s.byUse.remove(e)
 	principal := e.Header.Agent.Principal
 	if s.sizes[principal] -= e.Bytes; s.sizes[principal] == 0 {
 		delete(s.sizes, principal)
@@ -421,7 +447,9 @@ func (s *Store) Pin(agent kv.Agent, pinned bool) error {
 	}
 	s.mu.Lock()
 	if e := s.index[agent]; e != nil {
+		s.byUse.remove(e)
 		e.Pinned = pinned
+		s.byUse.add(e)
 	}
 	s.mu.Unlock()
 	if s.aging != nil {
@@ -437,7 +465,9 @@ func (s *Store) Touch(agent kv.Agent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.index[agent]; e != nil {
+		s.byUse.remove(e)
 		e.Used = now
+		s.byUse.add(e)
 	}
 }
 
