@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 
@@ -38,11 +37,14 @@ func (s *Store) openAny(path string) (p *plainFile, sealed bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-		}
-	}()
+	if p, sealed, err = s.opened(f, path); err != nil {
+		f.Close()
+	}
+	return p, sealed, err
+}
+
+// opened is openAny of a file that is open.
+func (s *Store) opened(f files.File, path string) (p *plainFile, sealed bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, false, err
@@ -85,24 +87,15 @@ func (s *Store) sealing(name string, fill func(io.Writer) error) func(io.Writer)
 
 // checkKeys returns an error if there are sealed files and none of them is sealed with a key of
 // the store: then the key is wrong, and the files are not damaged.
-func (s *Store) checkKeys(all []fs.FileInfo) error {
+func (s *Store) checkKeys(read []examined) error {
 	wrong := 0
 	var why error
-	for _, info := range all {
-		if filepath.Ext(info.Name()) != ".memory" {
-			continue
-		}
-		f, err := s.sys.Open(filepath.Join(s.dir, info.Name()))
-		if err != nil {
-			continue // scanFile says what is wrong with it
-		}
-		_, sealed, err := seal.KeyOf(f, s.keys)
-		f.Close()
+	for _, x := range read {
 		switch {
-		case sealed && err == nil:
+		case x.sealed && x.key == nil:
 			return nil
-		case errors.Is(err, seal.ErrOtherKey):
-			wrong, why = wrong+1, err
+		case errors.Is(x.key, seal.ErrOtherKey):
+			wrong, why = wrong+1, x.key
 		}
 	}
 	if wrong == 0 {

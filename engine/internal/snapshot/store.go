@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"loadstone/engine/internal/kv"
@@ -160,11 +161,12 @@ func (s *Store) scan() error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkKeys(all); err != nil {
+	read := s.examineAll(all)
+	if err := s.checkKeys(read); err != nil {
 		return err
 	}
-	var found []*Entry
-	for _, f := range all {
+	found := make([]*Entry, 0, len(read))
+	for i, f := range all {
 		path := filepath.Join(s.dir, f.Name())
 		switch filepath.Ext(path) {
 		case ".tmp":
@@ -175,7 +177,11 @@ func (s *Store) scan() error {
 				return err
 			}
 		case ".memory":
-			if e := s.scanFile(path); e != nil {
+			e := read[i].entry
+			if e == nil {
+				e = s.scanFile(path)
+			}
+			if e != nil {
 				found = append(found, e)
 			}
 		case durableSuffix:
@@ -199,6 +205,64 @@ func (s *Store) scan() error {
 	s.trimBad()
 	s.sweep(0, kv.Agent{})
 	return nil
+}
+
+// An examined file was read at a start.
+type examined struct {
+	entry  *Entry // what the index is to know of it; nil: scanFile has to look at it
+	sealed bool
+	key    error // why the key that it is sealed with is not known
+}
+
+const (
+	readers   = 8   // goroutines that read files: more than processors, since a disk has some wait
+	aloneUpTo = 256 // and one does where there are no more than so many
+)
+
+// examineAll reads the headers of all memories in a directory, each in its place in all.
+func (s *Store) examineAll(all []fs.FileInfo) []examined {
+	read := make([]examined, len(all))
+	var next atomic.Int64
+	work := func() {
+		for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+			if filepath.Ext(all[i].Name()) == ".memory" {
+				read[i] = s.examine(filepath.Join(s.dir, all[i].Name()))
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(readers-1, len(all)/aloneUpTo) {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	return read
+}
+
+// examine reads the header of a file, and changes nothing.
+func (s *Store) examine(path string) (x examined) {
+	f, err := s.sys.Open(path)
+	if err != nil {
+		return x
+	}
+	defer f.Close()
+	_, x.sealed, x.key = seal.KeyOf(f, s.keys)
+	p, _, err := s.opened(f, path)
+	if err != nil || x.sealed != (len(s.keys) > 0) {
+		return x
+	}
+	e, err := p.entry()
+	if err == nil && FileName(e.Header.Agent) == filepath.Base(path) {
+		s.lookPinned(e, path)
+		x.entry = e
+	}
+	return x
+}
+
+// lookPinned notes whether a memory is pinned. One whose pin the disk fails to look up may be.
+func (s *Store) lookPinned(e *Entry, path string) {
+	_, err := s.sys.Stat(pinName(path))
+	e.Pinned = !errors.Is(err, fs.ErrNotExist)
 }
 
 // scanFile returns what the index is to know of a file, which it sets aside if that is of no use. One
@@ -229,9 +293,7 @@ func (s *Store) scanFile(path string) *Entry {
 		s.setAside(path, err)
 		return nil
 	}
-	// One whose pin the disk fails to look up may be pinned.
-	_, err = s.sys.Stat(pinName(path))
-	e.Pinned = !errors.Is(err, fs.ErrNotExist)
+	s.lookPinned(e, path)
 	return e
 }
 
@@ -275,6 +337,11 @@ func (s *Store) readEntry(path string) (*Entry, error) {
 		return nil, err
 	}
 	defer p.f.Close()
+	return p.entry()
+}
+
+// entry reads the header of a file.
+func (p *plainFile) entry() (*Entry, error) {
 	info, err := p.f.Stat()
 	if err != nil {
 		return nil, err
