@@ -252,6 +252,15 @@ func TestSlidingRefusals(t *testing.T) {
 			t.Errorf("at rest the pool is for %+v, peak utilization %g",
 				st.Bytes, st.PeakUtilization())
 		}
+		var steps uint64
+		for _, n := range st.Utilizations {
+			steps += n
+		}
+		const above90 = 18 // up to 19/20
+		if peak := 12. / 13 * UtilizationBuckets; steps != st.Steps || int(peak) != above90 ||
+			st.Utilizations[above90] == 0 || st.Utilizations[above90+1] > 0 {
+			t.Errorf("%d steps by utilization %v", st.Steps, st.Utilizations)
+		}
 		drainTokens(submit(t, e, t.Context(), "", count(4, 16), 13))
 	})
 }

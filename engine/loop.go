@@ -61,7 +61,7 @@ func (e *Engine) iterate() bool {
 	if b == nil || len(b.seqs) == 0 {
 		return e.copyOut() || worked
 	}
-	e.served.step(len(b.seqs))
+	e.served.step(len(b.seqs), e.published.load().Utilization())
 	start := e.pace.clock()
 	var events []event
 	err := e.step(b)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/bits"
 	"sync"
 	"time"
@@ -10,6 +11,9 @@ import (
 
 // BatchBuckets is how many sizes of batches Stats tells apart.
 const BatchBuckets = 8
+
+// UtilizationBuckets is how many ranges of Utilization Stats tells apart, equal parts of 0 to 1.
+const UtilizationBuckets = 20
 
 // Purposes says what the pool is for, in bytes. The numbers add up to the whole.
 type Purposes = kv.Purposes
@@ -64,6 +68,10 @@ type Stats struct {
 	// counts all larger steps. BatchSequences counts the sequences of all steps.
 	Batches        [BatchBuckets]uint64
 	BatchSequences uint64
+
+	// Utilizations counts steps by the Utilization with which they began: up to 1/20, 2/20 and so on.
+	// Between two looks at it no peak is lost.
+	Utilizations [UtilizationBuckets]uint64
 
 	// Memories on disk.
 	DiskMemories    int
@@ -159,14 +167,17 @@ type served struct {
 	hot, disk, cold uint64
 	batches         [BatchBuckets]uint64
 	sequences       uint64
+	utilizations    [UtilizationBuckets]uint64
 	restoredBytes   uint64
 	restore         time.Duration
 }
 
-// step counts a step of n sequences.
-func (s *served) step(n int) {
+// step counts a step of n sequences that begins with a utilization of the pool.
+func (s *served) step(n int, utilization float64) {
 	s.batches[min(bits.Len(uint(n-1)), BatchBuckets-1)]++
 	s.sequences += uint64(n)
+	bucket := int(math.Ceil(utilization*UtilizationBuckets)) - 1
+	s.utilizations[min(max(bucket, 0), UtilizationBuckets-1)]++
 }
 
 // count counts a request that has ended.
@@ -185,7 +196,7 @@ func (s *served) count(r *Result) {
 
 func (s *served) publish(st *Stats) {
 	st.FromHot, st.FromDisk, st.FromCold = s.hot, s.disk, s.cold
-	st.Batches, st.BatchSequences = s.batches, s.sequences
+	st.Batches, st.BatchSequences, st.Utilizations = s.batches, s.sequences, s.utilizations
 	st.RestoredBytes, st.RestoreTime = s.restoredBytes, s.restore
 }
 

@@ -1,10 +1,11 @@
 package harness
 
 import (
+	"slices"
+
 	"loadstone/harness/client"
 	"loadstone/harness/load"
 	"loadstone/harness/record"
-	"slices"
 )
 
 // A Conversation is one agent's, for those who write their own prompts: what it asked, what it was

@@ -47,7 +47,12 @@ func appendStats(b []byte, st engine.Stats) []byte {
 		labelled{"disk_full", float64(f.DiskFull)}, labelled{"quota", float64(f.Quota)},
 		labelled{"io", float64(f.IO)}, labelled{"disk_slow", float64(f.DiskSlow)},
 		labelled{"read", float64(f.Read)}, labelled{"superseded", float64(f.Superseded)})
-	return appendBatches(b, st)
+	b = appendCounts(b, "loadstone_batch_sequences", "Sequences in a step of the model.",
+		st.Batches[:], func(i int) float64 { return float64(int(1) << i) })
+	b = appendSample(b, "loadstone_batch_sequences_sum", float64(st.BatchSequences))
+	return appendCounts(b, "loadstone_pool_step_utilization_ratio",
+		"Steps of the model by the loadstone_pool_utilization_ratio with which they began.",
+		st.Utilizations[:], func(i int) float64 { return float64(i+1) / engine.UtilizationBuckets })
 }
 
 func appendPool(b []byte, st engine.Stats) []byte {
@@ -155,19 +160,18 @@ func appendSeries(b []byte, name, kind, help, label string, series ...labelled) 
 	return b
 }
 
-// appendBatches appends the sizes of batches as a histogram.
-func appendBatches(b []byte, st engine.Stats) []byte {
-	const name = "loadstone_batch_sequences"
-	b = appendHead(b, name, "histogram", "Sequences in a step of the model.")
+// appendCounts appends a histogram without its sum. bound is the upper bound of each bucket but the
+// last.
+func appendCounts(b []byte, name, help string, buckets []uint64, bound func(int) float64) []byte {
+	b = appendHead(b, name, "histogram", help)
 	var total uint64
-	for i, n := range st.Batches {
+	for i, n := range buckets {
 		total += n
 		le := "+Inf"
-		if i < len(st.Batches)-1 {
-			le = strconv.Itoa(1 << i)
+		if i < len(buckets)-1 {
+			le = strconv.FormatFloat(bound(i), 'g', -1, 64)
 		}
 		b = appendSample(b, name+`_bucket{le="`+le+`"}`, float64(total))
 	}
-	b = appendSample(b, name+"_sum", float64(st.BatchSequences))
 	return appendSample(b, name+"_count", float64(total))
 }

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"loadstone/harness/table"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
+
+	"loadstone/harness/table"
 )
 
 // A command is one of the program's subcommands.

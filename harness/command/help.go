@@ -3,9 +3,10 @@ package command
 import (
 	"context"
 	"fmt"
-	"loadstone/harness/scenario"
 	"slices"
 	"strings"
+
+	"loadstone/harness/scenario"
 )
 
 func overview() string {
@@ -147,7 +148,8 @@ bound the percentile, or all of them together where none is beyond the limit.
   records.jsonl  a line for each request: when it was due, sent, first answered, each token, its
                  end; tokens; the server's own timing. No prompts; answers only with -answers
   samples.jsonl  what the server published of itself meanwhile, up to 50 times a second: queue,
-                 running requests, share of the pool in use
+                 running requests, share of the pool in use, and its peak in the run so far (our
+                 server counts it step by step, so that none is missed)
   access.log     the server's own latencies; loadstone logs -records records.jsonl access.log
                  compares them with the client's
   server.log     what else the server wrote

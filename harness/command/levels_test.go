@@ -2,10 +2,11 @@ package command
 
 import (
 	"bytes"
-	"loadstone/harness/scenario"
 	"testing"
 
 	"gotest.tools/v3/assert"
+
+	"loadstone/harness/scenario"
 )
 
 // A measurement that ended before its first run says nothing of its runs.

@@ -3,7 +3,6 @@ package command
 import (
 	"encoding/json"
 	"fmt"
-	"loadstone/harness/verify"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"loadstone/harness/record"
+	"loadstone/harness/verify"
 )
 
 // answering is a server that takes a time for each of its short answers. What options say of it is

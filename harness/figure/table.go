@@ -108,7 +108,8 @@ func percentiles() []Figure {
 type value func(s *record.Summary) (v float64, measured bool)
 
 // measured are the figures of a benchmark line that are of all requests together. The pool is
-// sampled: its peak is a lower bound, and chance decides by how much.
+// sampled, so where a server does not count its peaks, the peak is a lower bound, and chance decides
+// by how much.
 var measured = []Figure{
 	inLine("req/s", PerSecond, Higher, Rule{Effect: 0.05}, requestRate, "req_per_s"),
 	inLine("tok/s", PerSecond, Higher, Rule{Gated: true, Effect: 0.05}, tokenRate, "tok_per_s"),

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strconv"
 	"time"
 
 	"loadstone/harness/record"
@@ -21,11 +22,30 @@ var (
 		"llamacpp:kv_cache_usage_ratio"}
 )
 
+// utilizations is the histogram in which our server counts steps by the utilisation of its pool.
+const utilizations = "loadstone_pool_step_utilization_ratio"
+
 // Sample reads the server's queue, its running requests and the utilisation of its pool. at is the
-// time of the scrape on the clock of the records. ok is false where the server publishes none of
-// the three.
-func (m Metrics) Sample(at time.Duration) (s record.Sample, ok bool) {
+// time of the scrape on the clock of the records, and begun an earlier scrape, from which on the
+// peak counts. ok is false where the server publishes none of the three.
+func (m Metrics) Sample(at time.Duration, begun Metrics) (s record.Sample, ok bool) {
 	s = record.Sample{At: at, Queue: m.first(queueGauges), Running: m.first(runningGauges),
-		Pool: m.first(poolGauges)}
+		Pool: m.first(poolGauges), Peak: m.exceeded(utilizations, begun)}
 	return s, s.Queue >= 0 || s.Running >= 0 || s.Pool >= 0
+}
+
+// exceeded is the largest bound of a histogram's buckets that an observation since an earlier scrape
+// was above; 0 where there was none.
+func (m Metrics) exceeded(name string, begun Metrics) (bound float64) {
+	above := func(of Metrics, le string) float64 { // how many observations are above a bound
+		return of.Value(name+"_count") - of.Value(name+"_bucket", "le", le)
+	}
+	for _, s := range m[name+"_bucket"] {
+		le := s.Label("le")
+		v, err := strconv.ParseFloat(le, 64)
+		if err == nil && above(m, le) > above(begun, le) {
+			bound = max(bound, v)
+		}
+	}
+	return bound
 }

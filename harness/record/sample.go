@@ -20,13 +20,19 @@ type Sample struct {
 	// Pool is the share of the KV pool in use, 0 to 1. Where the pool has blocks and window slots,
 	// it is that of the fuller of the two.
 	Pool float64 `json:"pool"`
+	// Peak is what Pool has exceeded, or reached, from the run's begin until then, by a count of the
+	// server's own, which misses no peak between two samples. 0: it does not count.
+	Peak float64 `json:"peak,omitzero"`
 }
 
-// PeakPool is the highest utilisation of the pool among samples, or -1.
+// PeakPool is the highest utilisation of the pool that samples show, or -1.
 func PeakPool(samples []Sample) float64 {
 	peak := -1.0
 	for _, s := range samples {
 		peak = max(peak, s.Pool)
+		if s.Peak > 0 {
+			peak = max(peak, s.Peak)
+		}
 	}
 	return peak
 }
@@ -75,7 +81,8 @@ func MergeSamples(samples []Sample) []Sample {
 }
 
 func (s Sample) merge(o Sample) Sample {
-	s.Queue, s.Running, s.Pool = max(s.Queue, o.Queue), max(s.Running, o.Running), max(s.Pool, o.Pool)
+	s.Queue, s.Running = max(s.Queue, o.Queue), max(s.Running, o.Running)
+	s.Pool, s.Peak = max(s.Pool, o.Pool), max(s.Peak, o.Peak)
 	return s
 }
 

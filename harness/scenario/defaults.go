@@ -3,8 +3,9 @@ package scenario
 import (
 	_ "embed"
 	"fmt"
-	"loadstone/harness/load"
 	"strings"
+
+	"loadstone/harness/load"
 )
 
 // defaults fills in what was not given and refuses what does not fit together.

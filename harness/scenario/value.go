@@ -2,11 +2,12 @@ package scenario
 
 import (
 	"fmt"
-	"loadstone/harness/load"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"loadstone/harness/load"
 )
 
 func level(kind, v string) (load.Level, error) {
