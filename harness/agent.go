@@ -31,9 +31,9 @@ type agent struct {
 	counted bool // its next request was counted among the load's when it began
 }
 
-// conversation is what was said when a call had ended: its prompt, and the answer. A call that was not
-// answered is gone on from as it was recorded; where it was not recorded, asked is what was said
-// before it: the question is taken out again.
+// conversation is what was said when a call had ended: its prompt, and the answer. A call that was
+// not answered is gone on from as it was recorded; where it was not recorded, asked is what was
+// said before it: the question is taken out again.
 type conversation struct {
 	asked []client.Message
 	said  []client.Message // the answer; none where there is none
@@ -179,7 +179,8 @@ func wasSaid(was *load.Recorded) []client.Message {
 	if was.Text == "" && was.ToolCalls == nil {
 		return nil
 	}
-	return []client.Message{{Role: "assistant", Content: was.Text, ToolCalls: was.ToolCalls, Wire: &client.Wire{}}}
+	return []client.Message{{Role: "assistant", Content: was.Text, ToolCalls: was.ToolCalls,
+		Wire: &client.Wire{}}}
 }
 
 // skip takes note of a call that was not sent: later ones go on as it was recorded.

@@ -17,8 +17,8 @@ import (
 // Benchmark measures a target under loads, those of the five scenarios of every baseline if none
 // are given, each as a sub-benchmark. It prints one line a load and run of the benchmark, so that
 // -count 6 gives benchstat and loadstone gate six samples, in the units of bench.txt and after the
-// Unit lines that say which way is better, and the Load lines by which gate and compare refuse unlike
-// loads (see [load.Identity]). An iteration is one run of the load; those that fit into
+// Unit lines that say which way is better, and the Load lines by which gate and compare refuse
+// unlike loads (see [load.Identity]). An iteration is one run of the load; those that fit into
 // -benchtime are one sample, and -benchtime 1x makes it exactly one.
 //
 // A benchmark fails whose requests fail, or whose answers are another agent's.

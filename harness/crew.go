@@ -12,11 +12,11 @@ import (
 	"loadstone/harness/record"
 )
 
-// A Crew are workers: other processes, on this machine or others, that each carry out a part of every
-// run (see [Part]) while this one measures: it begins the run, takes the records, and holds them to
-// what must be true. Package workers has one over NATS; that this package knows no network but the
-// server's is why it is an interface. All times are of the clock of the plan's client, and so are
-// those of the records.
+// A Crew are workers: other processes, on this machine or others, that each carry out a part of
+// every run (see [Part]) while this one measures: it begins the run, takes the records, and holds
+// them to what must be true. Package workers has one over NATS; that this package knows no network
+// but the server's is why it is an interface. All times are of the clock of the plan's client, and
+// so are those of the records.
 type Crew interface {
 	// Begin gives each worker its part of a run. The share of the job is left open.
 	Begin(ctx context.Context, job Job) error
@@ -60,8 +60,9 @@ func (e *LostError) Error() string {
 	if e.Unsent >= 0 {
 		unsent = fmt.Sprintf("%d requests of its part were not sent, or not recorded", e.Unsent)
 	}
-	return fmt.Sprintf("worker %d of %d (%s) was lost %v after the run's start: %s: it told of %d requests, and %s",
-		e.Worker, e.Of, e.Name, e.After.Round(100*time.Millisecond), e.Why, e.Told, unsent)
+	return fmt.Sprintf("worker %d of %d (%s) was lost %v after the run's start: %s: it told of %d "+
+		"requests, and %s", e.Worker, e.Of, e.Name, e.After.Round(100*time.Millisecond), e.Why,
+		e.Told, unsent)
 }
 
 // job is a run as the workers are given it.
@@ -127,8 +128,8 @@ func (m *measurement) awaitStart(ctx context.Context, x *execution) error {
 type LateError struct{ By time.Duration }
 
 func (e *LateError) Error() string {
-	return fmt.Sprintf("the load was to begin %v ago, and other parts of it have; give all of them a later start",
-		e.By.Round(time.Millisecond))
+	return fmt.Sprintf("the load was to begin %v ago, and other parts of it have; give all of "+
+		"them a later start", e.By.Round(time.Millisecond))
 }
 
 // deliverOf takes records of a worker.
@@ -166,7 +167,8 @@ func (m *measurement) ledger() record.Ledger {
 }
 
 // compareAgain asks some of a run's questions again and gives the run what came of it.
-func (m *measurement) compareAgain(ctx context.Context, run *record.Run, k *keeper, w *window) error {
+func (m *measurement) compareAgain(ctx context.Context, run *record.Run, k *keeper,
+	w *window) error {
 	if m.plan.Crew == nil {
 		return m.compare(ctx, run, k, w)
 	}
@@ -185,11 +187,12 @@ func (plan *Plan) checkShare() error {
 	case plan.Crew != nil:
 		return fmt.Errorf("a part of a load is not split again among workers")
 	case len(plan.Loads) != 1 || plan.Runs > 1 || len(plan.Levels) > 1 || plan.Search != nil:
-		return fmt.Errorf("a part of a load is one run of one load at one level, since no part knows when " +
-			"another has ended; workers that a coordinator leads can do more")
+		return fmt.Errorf("a part of a load is one run of one load at one level, since no part " +
+			"knows when another has ended; workers that a coordinator leads can do more")
 	case plan.Loads[0].Together > 0:
-		return fmt.Errorf("load %s: agents that ask together wait for each other, and parts of a load know "+
-			"nothing of each other; workers that a coordinator leads can do that", plan.Loads[0].Name)
+		return fmt.Errorf("load %s: agents that ask together wait for each other, and parts of a "+
+			"load know nothing of each other; workers that a coordinator leads can do that",
+			plan.Loads[0].Name)
 	}
 	return nil
 }

@@ -50,7 +50,8 @@ func (e *FormError) Error() string {
 		e.Form, record.AskedForm)
 }
 
-// A Derivation makes the requests of one run again from the load's seeds, and holds records to them.
+// A Derivation makes the requests of one run again from the load's seeds, and holds records to
+// them.
 type Derivation struct {
 	Scenario string
 	Level    load.Level
@@ -65,9 +66,9 @@ type Derivation struct {
 	begun   map[int]time.Duration // when each agent's first request of the load was due
 }
 
-// Derive makes the requests of a run again from the load's seeds and returns how many there are, and
-// where the records deviate from them: which agents ask, in which order, what each request asks (by
-// its digest), how long the answer may be, and, where an answer and a pause decide it, when the
+// Derive makes the requests of a run again from the load's seeds and returns how many there are,
+// and where the records deviate from them: which agents ask, in which order, what each request asks
+// (by its digest), how long the answer may be, and, where an answer and a pause decide it, when the
 // request was due. records are all of the run, those of its warm-up included. Questions that were
 // asked again must be those of the run.
 func (d Derivation) Derive(a *record.Asked, records []record.Record) (n int, found []Deviation,
@@ -162,8 +163,8 @@ func (d *Derivation) agents() (own map[int][]int, again []int, epoch string) {
 		own[n] = append(own[n], i)
 	}
 	if len(epochs) > 1 {
-		d.deviates(-1, "its agents have %d different endings of their names, and those of one run have one",
-			len(epochs))
+		d.deviates(-1, "its agents have %d different endings of their names, and those of one run "+
+			"have one", len(epochs))
 	}
 	return own, again, epoch
 }
@@ -195,12 +196,12 @@ func (d *Derivation) all() {
 	d.arrivals()
 }
 
-// maxUntold bounds how many agents in a row a run that ended early may have no request of: they were
-// under way, or a worker that was lost had not told of them.
+// maxUntold bounds how many agents in a row a run that ended early may have no request of: they
+// were under way, or a worker that was lost had not told of them.
 const maxUntold = 10_000
 
-// first are the agents of each share that have a request, in order: of a run that came to its end all
-// from the first to the last.
+// first are the agents of each share that have a request, in order: of a run that came to its end
+// all from the first to the last.
 func (d *Derivation) first(own map[int][]int) (agents []int) {
 	untold := maxUntold
 	if d.Complete {
@@ -221,8 +222,8 @@ func (d *Derivation) first(own map[int][]int) (agents []int) {
 		}
 	}
 	if others := len(own) - len(agents); others > 0 {
-		d.deviates(-1, "of %d agents with a request, %d come after agents without, or are of another part of the load",
-			len(own), others)
+		d.deviates(-1, "of %d agents with a request, %d come after agents without, or are of "+
+			"another part of the load", len(own), others)
 	}
 	slices.Sort(agents)
 	return agents
@@ -245,7 +246,8 @@ func (d *Derivation) arrivals() {
 		case !known:
 			start, known = begun-at, true
 		case begun-at != start:
-			d.deviates(-1, "agent %d arrived %v after the load's start, and the seeds have %v", n, begun-start, at)
+			d.deviates(-1, "agent %d arrived %v after the load's start, and the seeds have %v", n,
+				begun-start, at)
 			return
 		}
 		n++
@@ -335,16 +337,16 @@ func (d *Derivation) compare(a *agent, i int, q *request, digests map[string][]r
 		d.deviates(i, "begins is %t in turn %d of agent %s, which is call %d of its session", r.Begins,
 			r.Turn, r.Agent, q.call.ID)
 	case d.isDecided(q, r) && a.due(q.call, 0) != r.Due:
-		d.deviates(i, "turn %d of agent %s was due at %v, and after the answer and the pause before it at %v",
-			r.Turn, r.Agent, r.Due, a.due(q.call, 0))
+		d.deviates(i, "turn %d of agent %s was due at %v, and after the answer and the pause "+
+			"before it at %v", r.Turn, r.Agent, r.Due, a.due(q.call, 0))
 	}
 }
 
 // isDecided tells whether the answer before a request and a pause decide when it was due.
 func (d *Derivation) isDecided(q *request, r *record.Record) bool {
 	together := d.x.load.Together > 0 && q.call.Aside == 0
-	return !together && (q.call.From >= 0 || len(q.call.After) > 0) && !filling(&d.x.load, r, q.call) &&
-		!d.afterFilling(q)
+	return !together && (q.call.From >= 0 || len(q.call.After) > 0) &&
+		!filling(&d.x.load, r, q.call) && !d.afterFilling(q)
 }
 
 // afterFilling tells whether a request goes on from one that filled its agent's cache.
@@ -352,8 +354,8 @@ func (d *Derivation) afterFilling(q *request) bool {
 	return d.x.load.Cache != load.Cold && q.call.From == 0
 }
 
-// amounts holds how many agents and requests there were to what the load says, of a run that came to
-// its end.
+// amounts holds how many agents and requests there were to what the load says, of a run that came
+// to its end.
 func (d *Derivation) amounts(agents, sent int) {
 	l := &d.x.load
 	if !d.Complete || l.Duration > 0 {
@@ -387,9 +389,9 @@ func (d *Derivation) jobs() (n int) {
 	return n
 }
 
-// WarmedUp holds the questions that warmed a server up to what they are always: they are of no load,
-// and tell how many tokens a word has, by which prompts get their lengths. n is how many of the
-// records are those questions.
+// WarmedUp holds the questions that warmed a server up to what they are always: they are of no
+// load, and tell how many tokens a word has, by which prompts get their lengths. n is how many of
+// the records are those questions.
 func WarmedUp(records []record.Record) (n int, found []Deviation) {
 	for i := range records {
 		r := &records[i]

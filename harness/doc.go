@@ -5,21 +5,21 @@
 // # In tests
 //
 // New opens a Target for a test: a server that runs, or a command that is started and whose death
-// fails the test. StressTestHarness.Run puts one load on it, Benchmark makes benchmarks of loads, and
-// package script brings the same to testscript files.
+// fails the test. StressTestHarness.Run puts one load on it, Benchmark makes benchmarks of loads,
+// and package script brings the same to testscript files.
 //
 // # How a measurement is made
 //
-// A load is data (package load): who comes when, asks what, pauses and is cancelled is a function of
-// named seeds, so the same load is the same load whatever the server does. A Plan puts loads on a
-// server in rounds, each load at each level, and every run follows one protocol (run.go): what is
+// A load is data (package load): who comes when, asks what, pauses and is cancelled is a function
+// of named seeds, so the same load is the same load whatever the server does. A Plan puts loads on
+// a server in rounds, each load at each level, and every run follows one protocol (run.go): what is
 // called cold is checked to have been cold, every request has a record, and the client's own count
 // and the server's must agree with the records.
 //
-// Latency counts from when a request was due, failures enter the tail as "never", and the client's own
-// lag is in the report. One benchmark line is one run: requests share batches and caches and are no
-// independent samples. Four questions of each run are asked again alone afterwards, and an answer that
-// is another agent's fails the measurement.
+// Latency counts from when a request was due, failures enter the tail as "never", and the client's
+// own lag is in the report. One benchmark line is one run: requests share batches and caches and
+// are no independent samples. Four questions of each run are asked again alone afterwards, and an
+// answer that is another agent's fails the measurement.
 //
 // Where one process is too few, a Plan has a Crew: workers, in other processes, that each carry out
 // their share of every run (package workers).

@@ -10,8 +10,8 @@ import (
 )
 
 // endless is what a cache without an end would have of the prompts that a server was sent. The
-// cache is nil for a part of a load, since the server's cache has what other parts send as well; for
-// all parts together hindsight computes the same.
+// cache is nil for a part of a load, since the server's cache has what other parts send as well;
+// for all parts together hindsight computes the same.
 type endless struct {
 	mu    sync.Mutex
 	cache *ceiling.Cache
@@ -71,9 +71,10 @@ func part(m *client.Message) ceiling.Part {
 	if m.Raw != nil && m.Role != "assistant" {
 		return ceiling.Part{Role: m.Role, Text: asText(m.Raw)}
 	}
-	return ceiling.Part{Role: m.Role, Text: m.Content, Calls: asText(m.ToolCalls), CallID: m.ToolCallID}
+	return ceiling.Part{Role: m.Role, Text: m.Content, Calls: asText(m.ToolCalls),
+		CallID: m.ToolCallID}
 }
 
-// asText returns bytes that never change as a text. To copy a prompt for each look at it took a tenth
-// of the client's time.
+// asText returns bytes that never change as a text. To copy a prompt for each look at it took a
+// tenth of the client's time.
 func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

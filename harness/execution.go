@@ -120,8 +120,8 @@ func (x *execution) loop(ctx context.Context, due time.Duration) {
 	}
 }
 
-// nextAgent is the next agent of a closed loop, nil where there is none. Its first request counts as
-// sent, so that of a number of requests none is an agent's that comes after one without.
+// nextAgent is the next agent of a closed loop, nil where there is none. Its first request counts
+// as sent, so that of a number of requests none is an agent's that comes after one without.
 func (x *execution) nextAgent() *agent {
 	x.taking.Lock()
 	i := x.share.Agent(&x.load, x.next)
@@ -142,9 +142,9 @@ func (x *execution) count() bool {
 	return x.load.Requests == 0 || n <= int64(x.share.Requests(&x.load))
 }
 
-// between is called between two rounds of agents that ask together. Where a round reserves a share of
-// the pool, the next one begins when the server has given back what the last one took; elsewhere at
-// once, as agents do: a server that is still tidying up is part of what they meet.
+// between is called between two rounds of agents that ask together. Where a round reserves a share
+// of the pool, the next one begins when the server has given back what the last one took; elsewhere
+// at once, as agents do: a server that is still tidying up is part of what they meet.
 func (x *execution) between(ctx context.Context, round int) (due time.Duration, more bool) {
 	if round > 0 {
 		if x.load.Reserve > 0 {
@@ -154,7 +154,8 @@ func (x *execution) between(ctx context.Context, round int) (due time.Duration, 
 		}
 		x.roundEnded()
 	}
-	if ctx.Err() != nil || x.over.Load() || x.isLimited() || x.load.Rounds > 0 && round >= x.load.Rounds {
+	if ctx.Err() != nil || x.over.Load() || x.isLimited() ||
+		x.load.Rounds > 0 && round >= x.load.Rounds {
 		x.over.Store(true)
 		return 0, false
 	}
@@ -176,15 +177,17 @@ func (x *execution) agent(i int) *agent {
 // knownAhead is how many agents after its own last one a part of a load knows the secrets of.
 const knownAhead = 64
 
-// know lets a part of a load know the secrets of the agents that ask in other parts, up to those who
-// may ask beside agent i: an answer with one of them in it is a leak as well. x.mu must be held.
+// know lets a part of a load know the secrets of the agents that ask in other parts, up to those
+// who may ask beside agent i: an answer with one of them in it is a leak as well. x.mu must be
+// held.
 func (x *execution) know(i int) {
 	for ; !x.share.Whole() && x.known <= i+knownAhead; x.known++ {
 		x.client.Know(x.load.Session(x.known).Secret)
 	}
 }
 
-// admit tells whether a request of an agent that is due then is to be sent: the load may have ended.
+// admit tells whether a request of an agent that is due then is to be sent: the load may have
+// ended.
 func (x *execution) admit(a *agent, due time.Duration) bool {
 	if x.load.Duration > 0 && due-x.start >= x.load.Duration || x.isLimited() {
 		return false

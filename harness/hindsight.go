@@ -11,8 +11,8 @@ import (
 )
 
 // hindsight finds what an endless cache would have had of each prompt after a run, where no process
-// has sent all of them: the prompts are made again from the load and the answers, and go through such
-// a cache in the order in which they were sent and answered.
+// has sent all of them: the prompts are made again from the load and the answers, and go through
+// such a cache in the order in which they were sent and answered.
 type hindsight struct {
 	x      *execution
 	cache  *ceiling.Cache
@@ -26,8 +26,8 @@ type recalled struct {
 	sent int                   // those that were not answered yet
 }
 
-// lookBack gives the records of a run, of its filled caches first, their ceilings. Records of which the
-// load has no request keep none.
+// lookBack gives the records of a run, of its filled caches first, their ceilings. Records of which
+// the load has no request keep none.
 func (x *execution) lookBack(runs ...[]record.Record) {
 	h := hindsight{x: x, cache: x.server.ceiling.cache, agents: map[int]*recalled{}}
 	defer func() {

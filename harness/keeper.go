@@ -75,7 +75,8 @@ func (k *keeper) add(r record.Record) {
 	}
 	if k.rest == nil {
 		k.rest = &record.Rest{Tally: record.Tally{Goodput: k.goodput}}
-		k.full, k.empty, k.done = make(chan []record.Record, 1), make(chan []record.Record, 3), make(chan struct{})
+		k.full, k.empty, k.done = make(chan []record.Record, 1), make(chan []record.Record, 3),
+			make(chan struct{})
 		k.empty <- make([]record.Record, 0, batchSize)
 		k.empty <- make([]record.Record, 0, batchSize)
 		k.batch = make([]record.Record, 0, batchSize)

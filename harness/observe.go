@@ -26,10 +26,11 @@ func (m *measurement) observe(ctx context.Context, at record.Sample) func(run *r
 }
 
 // watchServer samples the server from now until the function it returns is called. Each sample is
-// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile. Between
-// two looks a peak can pass unseen, so the highest sample is a lower bound, unless the server counts
-// its peaks itself. There is no sample of a server that tells nothing of itself. Looks are 20 ms
-// apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a processor.
+// at, the place of the run, and what was seen. journal, unless nil, is given them meanwhile.
+// Between two looks a peak can pass unseen, so the highest sample is a lower bound, unless the
+// server counts its peaks itself. There is no sample of a server that tells nothing of itself.
+// Looks are 20 ms apart, later a 2000th of the run: 50 looks a second for an hour took 8 % of a
+// processor.
 func watchServer(ctx context.Context, c *client.Client, at record.Sample,
 	journal func([]record.Sample)) (stop func() []record.Sample) {
 	seen := sampled{journal: journal}
@@ -194,8 +195,8 @@ func (s *server) held(ctx context.Context, before metrics.State) *record.Held {
 	return h
 }
 
-// balanced holds a run's records, and those that are not kept, to what the clients have counted from
-// its begin until now.
+// balanced holds a run's records, and those that are not kept, to what the clients have counted
+// from its begin until now.
 func balanced(records []record.Record, rest *record.Rest, begun, now record.Ledger) error {
 	if found := record.Balance(records, begun, now.Without(rest)); len(found) > 0 {
 		return fmt.Errorf("the measurement cannot be true: %s", found[0])

@@ -21,9 +21,9 @@ type Job struct {
 	Again                      int   // of how many requests the prompts are kept, to be asked again
 }
 
-// A Part carries out a Job. Its requests are made and timed as those of a whole load, and each record
-// goes to Deliver as its request ends; what must be true of them all is for the process to check that
-// has the records of all parts.
+// A Part carries out a Job. Its requests are made and timed as those of a whole load, and each
+// record goes to Deliver as its request ends; what must be true of them all is for the process to
+// check that has the records of all parts.
 type Part struct {
 	Deliver func(record.Record) // is called by several goroutines
 	// Round, of agents that ask together, is called when all of the part's agents have come to a
@@ -42,7 +42,9 @@ func NewPart(job Job, c *client.Client) *Part {
 	p := &Part{x: newExecution(job.Load, s, job.Epoch), again: job.Again}
 	p.x.share, p.x.place = job.Share, job.Place
 	p.x.deliver = func(r record.Record) { p.Deliver(r) }
-	p.x.rounds = func(ctx context.Context, round int) (time.Duration, bool) { return p.Round(ctx, round) }
+	p.x.rounds = func(ctx context.Context, round int) (time.Duration, bool) {
+		return p.Round(ctx, round)
+	}
 	return p
 }
 
@@ -64,7 +66,8 @@ func (p *Part) Skipped() int { return int(p.x.skipped.Load()) }
 
 // Again asks some of the part's questions once more, now that nothing else runs. It returns the
 // records, which are not of the load, and what came of the comparison.
-func (p *Part) Again(ctx context.Context) ([]record.Record, []record.Violation, record.Again, error) {
+func (p *Part) Again(ctx context.Context) ([]record.Record, []record.Violation, record.Again,
+	error) {
 	if p.window == nil {
 		return nil, nil, record.Again{}, nil
 	}

@@ -43,7 +43,8 @@ type watch struct {
 // recentRequests is how many of the last requests the rolling percentiles look at.
 const recentRequests = 200
 
-// paceOver is how long a measurement must have gone on before its pace says what the rest will take.
+// paceOver is how long a measurement must have gone on before its pace says what the rest will
+// take.
 const paceOver = time.Second
 
 // newWatch watches a plan of so many repetitions.

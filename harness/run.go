@@ -106,7 +106,8 @@ func (m *measurement) run(ctx context.Context, l load.Load, level load.Level, in
 
 // prepare makes the execution of a run. Its words are new in every run, or the next run would find
 // them in the server's cache.
-func (m *measurement) prepare(ctx context.Context, l load.Load, level load.Level, index int) (*execution, error) {
+func (m *measurement) prepare(ctx context.Context, l load.Load, level load.Level,
+	index int) (*execution, error) {
 	at := l.At(level)
 	at.Seeds.Text = load.Derive(at.Seeds.Text, l.Name+" "+level.String(), index)
 	at, err := m.place(ctx, at)

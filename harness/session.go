@@ -133,8 +133,9 @@ func (x *execution) placeOf(a *agent, c load.Call) record.Place {
 	if x.load.Sessions == nil {
 		return place
 	}
-	place.Call = record.Call{Session: a.session.Name, ID: c.ID, From: c.From, Sub: c.Sub, Pause: c.Pause,
-		Person: c.Person, Forced: c.Exact && x.server.takesExact(), WasPrompt: -1, WasCached: -1, WasOutput: -1}
+	place.Call = record.Call{Session: a.session.Name, ID: c.ID, From: c.From, Sub: c.Sub,
+		Pause: c.Pause, Person: c.Person, Forced: c.Exact && x.server.takesExact(),
+		WasPrompt: -1, WasCached: -1, WasOutput: -1}
 	if was := c.Recorded; was != nil {
 		p := &place.Call
 		p.WasPrompt, p.WasCached, p.WasOutput, p.WasTook = was.Prompt, was.Cached, was.Output, was.Took
@@ -180,8 +181,8 @@ func (x *execution) messages(a *agent, c load.Call) []client.Message {
 // message is a message as it is sent. One that was recorded quotes answers in place of its text,
 // and only where the server's own are wanted.
 func (x *execution) message(a *agent, m load.Message) client.Message {
-	said := client.Message{Role: m.Role, ToolCalls: m.ToolCalls, ToolCallID: m.ToolCallID, Name: m.Name, Raw: m.Raw,
-		Wire: &client.Wire{}}
+	said := client.Message{Role: m.Role, ToolCalls: m.ToolCalls, ToolCallID: m.ToolCallID,
+		Name: m.Name, Raw: m.Raw, Wire: &client.Wire{}}
 	unanswered := func(id int) bool { return !a.after[id].answered }
 	switch {
 	case m.Raw == nil || len(m.Quote) == 0:

@@ -36,8 +36,8 @@ type StressTestHarness struct {
 // new in every run, so that a load that begins cold does so again.
 //
 // The error is nil, the context's, or says what must not be: the server is gone (ErrServerGone),
-// does not give back what the load took, or was not cold; or this machine has no more files or ports
-// (*client.LocalError). The run is good in any case.
+// does not give back what the load took, or was not cold; or this machine has no more files or
+// ports (*client.LocalError). The run is good in any case.
 func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, error) {
 	plan := h.Plan
 	plan.Loads, plan.Runs, plan.Levels, plan.Search, plan.Until = []load.Load{l}, 1, nil, nil, nil
@@ -67,7 +67,8 @@ func (h *StressTestHarness) Run(ctx context.Context, l load.Load) (record.Run, e
 
 // Records is Run for a load that is too long to keep: it yields each record when its request has
 // ended, and last the error, if there is one. A caller that stops early ends the load.
-func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[record.Record, error] {
+func (h *StressTestHarness) Records(ctx context.Context,
+	l load.Load) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -104,8 +105,8 @@ func (h *StressTestHarness) Records(ctx context.Context, l load.Load) iter.Seq2[
 
 // Send sends prompts of the caller's own, each when the pacer wants it, open loop: a request is
 // sent when it is due, however many are still unanswered, and timed from then though the client be
-// late. The records are in the order of the prompts. The error is nil, the context's, that the server
-// is gone, or a *client.LocalError.
+// late. The records are in the order of the prompts. The error is nil, the context's, that the
+// server is gone, or a *client.LocalError.
 func (h *StressTestHarness) Send(ctx context.Context, pace load.Pacer, prompts []client.Prompt) (
 	[]record.Record, error) {
 	if h.Client == nil {
@@ -159,7 +160,8 @@ var ErrServerGone = errors.New("the server is gone")
 func ask(ctx context.Context, c *client.Client, stop context.CancelCauseFunc, due time.Duration,
 	p client.Prompt) record.Record {
 	r := c.Ask(ctx, due, p)
-	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) && ctx.Err() == nil &&
+	if (r.Outcome == record.Refused || r.Outcome == record.Truncated) && !c.Alive(ctx) &&
+		ctx.Err() == nil &&
 		c.Limited() == nil {
 		stop(fmt.Errorf("%w: %s", ErrServerGone, r.Error))
 	}

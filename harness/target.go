@@ -179,7 +179,8 @@ func BaseURL(s string, remote bool) (string, error) {
 	}
 	// Clients are used to giving the API's base, or the route itself; ours is the server's.
 	u.Path = strings.TrimRight(u.Path, "/")
-	for _, route := range []string{"/chat/completions", "/completions", "/messages", "/responses", "/models"} {
+	for _, route := range []string{"/chat/completions", "/completions", "/messages", "/responses",
+		"/models"} {
 		if base, ok := strings.CutSuffix(u.Path, "/v1"+route); ok {
 			u.Path = base
 		}
@@ -188,8 +189,8 @@ func BaseURL(s string, remote bool) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// Roots are the authorities that may have signed a server's certificate: the system's and, beside them,
-// those of certificates in PEM.
+// Roots are the authorities that may have signed a server's certificate: the system's and, beside
+// them, those of certificates in PEM.
 func Roots(more []byte) (*x509.CertPool, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -201,8 +202,8 @@ func Roots(more []byte) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Loopback reports whether a host is this machine itself. It does not resolve names: what a name means
-// can change between the check and the load.
+// Loopback reports whether a host is this machine itself. It does not resolve names: what a name
+// means can change between the check and the load.
 func Loopback(host string) bool {
 	if host == "localhost" {
 		return true

@@ -48,8 +48,8 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// logOf returns the log of errors for what happens in a request: its records have the request's id, and
-// its trace where it belongs to one.
+// logOf returns the log of errors for what happens in a request: its records have the request's id,
+// and its trace where it belongs to one.
 func (s *Server) logOf(w *response) *slog.Logger {
 	log := s.log.With("request", w.Header().Get("X-Request-ID"))
 	if id := w.trace.TraceID; id != "" {

@@ -54,10 +54,10 @@ const bareKey = "key-"
 //	pool=SIZE    of the KV cache, such as 512MiB, for its requests and its idle memories
 //	disk=SIZE    of its memories on disk
 //
-// Empty lines and lines that begin with # are ignored. NAME follows the rules of an agent's name. The
-// name default stands for the principal of a server without keys, which owns the memories that are
-// older than the keys. The name of the principal of a bare KEY is derived from a hash of salt and
-// key, so it stays the same while the salt does. Errors are *KeyError.
+// Empty lines and lines that begin with # are ignored. NAME follows the rules of an agent's name.
+// The name default stands for the principal of a server without keys, which owns the memories that
+// are older than the keys. The name of the principal of a bare KEY is derived from a hash of salt
+// and key, so it stays the same while the salt does. Errors are *KeyError.
 func ParseKeys(text string, salt []byte) ([]Key, error) {
 	var keys []Key
 	seen := map[string]int{} // the line of each key

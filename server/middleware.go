@@ -40,7 +40,8 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 				panic(v)
 			}
 			s.metrics.panics.Add(1)
-			s.logOf(x).Error("panic", "path", r.URL.EscapedPath(), "value", v, "stack", string(debug.Stack()))
+			s.logOf(x).Error("panic", "path", r.URL.EscapedPath(), "value", v, "stack",
+				string(debug.Stack()))
 			if x.status != 0 && x.Header().Get("Content-Type") != eventStreamType {
 				// Half of an answer is out. Only a broken connection keeps it from passing for a
 				// whole one.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Span is what became of one request, for whoever exports it as a part of a trace. It has no prompt,
-// no answer and no key.
+// A Span is what became of one request, for whoever exports it as a part of a trace. It has no
+// prompt, no answer and no key.
 type Span struct {
 	Trace TraceContext // the caller's; the zero TraceContext where it sent none that is valid
 
@@ -34,8 +34,8 @@ type TraceContext struct {
 // traceparent is W3C's header (Trace Context, Recommendation of 2021-11-23).
 const traceparent = "Traceparent"
 
-// traceOf returns the trace that a request belongs to. A header that is not valid, or given more than
-// once, counts as none, as the recommendation has it.
+// traceOf returns the trace that a request belongs to. A header that is not valid, or given more
+// than once, counts as none, as the recommendation has it.
 func traceOf(h http.Header) TraceContext {
 	if values := h[traceparent]; len(values) == 1 {
 		if t, ok := parseTraceparent(values[0]); ok {
@@ -46,8 +46,8 @@ func traceOf(h http.Header) TraceContext {
 }
 
 // parseTraceparent reads VERSION-TRACE-PARENT-FLAGS, such as
-// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01. A later version may have more after that,
-// behind another hyphen, and means the same by what is before.
+// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01. A later version may have more after
+// that, behind another hyphen, and means the same by what is before.
 func parseTraceparent(s string) (TraceContext, bool) {
 	const length = 55
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' {

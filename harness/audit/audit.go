@@ -242,8 +242,8 @@ func (x *auditor) askAgain(ctx context.Context) error {
 }
 
 // askTogether holds all conversations at once. Each has the history that it had alone, so that one
-// answer that differs does not make all later ones differ. How quick the server is alone is measured
-// before: it may be slower ever after.
+// answer that differs does not make all later ones differ. How quick the server is alone is
+// measured before: it may be slower ever after.
 func (x *auditor) askTogether(ctx context.Context) (err error) {
 	x.begin(StepTogether, "the same, all at once")
 	if x.unloaded, err = x.solo(ctx, 0); err != nil {

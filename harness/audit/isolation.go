@@ -17,13 +17,13 @@ import (
 )
 
 // An Isolation finds out whether one principal of a server learns anything of another: by names and
-// ids, by counts of cached tokens, and by the time to the first token. A server whose answers to B are
-// the same whatever A has sent passes.
+// ids, by counts of cached tokens, and by the time to the first token. A server whose answers to B
+// are the same whatever A has sent passes.
 //
 // The timing check sends prompts in pairs, each of random words. Of one prompt A has sent the very
 // same just before B does; of the other A has sent another. The order within a pair is drawn. So
-// everything but what B's prompt has in common with A's is alike in both, and how long B waits tells
-// nothing if the server keeps them apart.
+// everything but what B's prompt has in common with A's is alike in both, and how long B waits
+// tells nothing if the server keeps them apart.
 type Isolation struct {
 	A, B      *client.Client // of one server, with the keys of two principals
 	Probes    int            // prompts of B whose time to first token is compared, an even number
@@ -153,8 +153,8 @@ func (x *isolator) ask(ctx context.Context, c *client.Client, p client.Prompt) r
 	}
 }
 
-// look looks for A's secrets in an answer to B, which has not been sent them, but for the prompts that
-// B sent as A did.
+// look looks for A's secrets in an answer to B, which has not been sent them, but for the prompts
+// that B sent as A did.
 func (x *isolator) look(r *record.Record) {
 	for _, s := range x.secrets {
 		if s != r.Canary && s != "" && strings.Contains(r.Answer+r.Thought+r.Calls+r.Error, s) {
@@ -265,8 +265,8 @@ func (x *isolator) judgeCounts(reported bool, maxSent, maxUnsent, pairs int) {
 // judgeTimes says whether the times can be told apart.
 func (x *isolator) judgeTimes(l *Leak) {
 	bits, lo, hi := l.PerThousand()
-	about := fmt.Sprintf("a thousand probes tell %.0f bits (%.0f to %.0f) of what the other has sent; "+
-		"its prompts and others differ by %.2f ms (%.2f to %.2f) in median, p = %.2g, %d pairs",
+	about := fmt.Sprintf("a thousand probes tell %.0f bits (%.0f to %.0f) of what the other has "+
+		"sent; its prompts and others differ by %.2f ms (%.2f to %.2f) in median, p = %.2g, %d pairs",
 		bits, lo, hi, l.Shift, l.ShiftLo, l.ShiftHi, l.P, l.N)
 	f := Finding{Name: Timing, Verdict: Passed, About: about, Leak: l}
 	if l.P < Alarm {
@@ -311,8 +311,8 @@ func (x *isolator) alike(ctx context.Context, what, hers, nobodys string,
 	if got[0].Status == got[1].Status && bytes.Equal(got[0].Body, got[1].Body) {
 		return nil, nil
 	}
-	return []record.Violation{leak(fmt.Sprintf("%s: what is the other principal's gets %d and %d bytes, "+
-		"what is nobody's %d and %d", what, got[0].Status, len(got[0].Body), got[1].Status,
+	return []record.Violation{leak(fmt.Sprintf("%s: what is the other principal's gets %d and %d "+
+		"bytes, what is nobody's %d and %d", what, got[0].Status, len(got[0].Body), got[1].Status,
 		len(got[1].Body)))}, nil
 }
 
@@ -380,20 +380,23 @@ func (x *isolator) metrics(ctx context.Context) error {
 	x.ask(ctx, x.A, p)
 	var violations []record.Violation
 	for range 2 { // the status page has the list that it asked for the time before
-		for _, path := range []string{"/metrics", "/admin/status", "/health", "/v1/models", "/slots", "/props"} {
+		for _, path := range []string{"/metrics", "/admin/status", "/health", "/v1/models",
+			"/slots", "/props"} {
 			r, err := x.send(ctx, x.B, http.MethodGet, path, "")
 			if err != nil {
 				return err
 			}
 			if bytes.Contains(r.Body, []byte(name)) || bytes.Contains(r.Body, []byte(p.Canary)) {
-				violations = append(violations, leak(path+" names an agent, or has a prompt, of the other principal's"))
+				violations = append(violations,
+					leak(path+" names an agent, or has a prompt, of the other principal's"))
 			}
 		}
 		if len(violations) > 0 {
 			break
 		}
 	}
-	x.found(Metrics, violations, "6 routes that tell of the server name no agent of another principal's")
+	x.found(Metrics, violations, "6 routes that tell of the server name no agent of another "+
+		"principal's")
 	x.send(ctx, x.A, http.MethodDelete, "/v1/agents/"+name, "")
 	return nil
 }

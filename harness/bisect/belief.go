@@ -43,8 +43,8 @@ const (
 // numbers are the prior probabilities that there is no change, one, two, or three.
 var numbers = [maxChanges + 1]float64{0.10, 0.80, 0.07, 0.03}
 
-// sessionNoise are the standard deviations, between sessions of one build, that are told apart, with
-// their prior probabilities.
+// sessionNoise are the standard deviations, between sessions of one build, that are told apart,
+// with their prior probabilities.
 var sessionNoise = []struct{ sd, prior float64 }{
 	{0.001, 0.15}, {0.0025, 0.20}, {0.005, 0.25}, {0.01, 0.20}, {0.02, 0.15}, {0.04, 0.05},
 }
@@ -193,9 +193,9 @@ func (b *belief) learnNoise() {
 	}
 }
 
-// sessionLikelihood is the likelihood of levels of a session's build, for each session noise: rounds
-// are about the session's own level by Student's t with three degrees of freedom, which forgives
-// outliers, and that is about the build's.
+// sessionLikelihood is the likelihood of levels of a session's build, for each session noise:
+// rounds are about the session's own level by Student's t with three degrees of freedom, which
+// forgives outliers, and that is about the build's.
 func (b *belief) sessionLikelihood(ratios []float64) [][]float64 {
 	own := make([]float64, levels)
 	for i := range own {
@@ -322,8 +322,9 @@ func (b *belief) segments(of [][][]float64) {
 	}
 }
 
-// integrate is the logarithm of the integral of a likelihood, whose logarithm is given, over a prior.
-// It adds the posterior's mean and standard deviation to sum, times weight; values is its own.
+// integrate is the logarithm of the integral of a likelihood, whose logarithm is given, over a
+// prior. It adds the posterior's mean and standard deviation to sum, times weight; values is its
+// own.
 func (b *belief) integrate(log, prior, values []float64, weight float64, sum *estimate) float64 {
 	const never = 1e-300
 	top, all := slices.Max(log), 0.0

@@ -19,8 +19,8 @@ func (c costs) of(built bool) float64 {
 	return c.session + c.build
 }
 
-// choose picks the commit whose session is expected to tell the most about where the changes are for
-// each second that it costs. ok is false where none can be measured.
+// choose picks the commit whose session is expected to tell the most about where the changes are
+// for each second that it costs. ok is false where none can be measured.
 func (b *belief) choose(built []bool, broken []bool, cost costs, rounds int) (best step, ok bool) {
 	likely := b.likely()
 	rate := -1.0

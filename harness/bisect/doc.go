@@ -11,10 +11,10 @@
 // A session measures a commit's build against the good one, in turns (see [harness.Duel]); each
 // round gives the logarithm of how many times as bad the build was. The rounds scatter about the
 // session's own level by Student's t with three degrees of freedom, which forgives outliers; its
-// scale is learned from the differences of rounds of one session. The session's level scatters about
-// the build's, since what is common to all rounds of a session (where processes came to lie, a
-// neighbour, autocorrelation) does not average out within it; that scale is a hypothesis as well. The
-// build's level scatters about the level of its commits by 0.5 %, since builds that do the same
+// scale is learned from the differences of rounds of one session. The session's level scatters
+// about the build's, since what is common to all rounds of a session (where processes came to lie,
+// a neighbour, autocorrelation) does not average out within it; that scale is a hypothesis as well.
+// The build's level scatters about the level of its commits by 0.5 %, since builds that do the same
 // differ in where their code came to lie; measuring one build again does not average that out.
 //
 // The level of commits is 0 from the good one on, and changes at none of them, at one, at two or at
@@ -22,18 +22,19 @@
 // single change makes it worse by half of the smallest change that matters or more. Commits that
 // were not measured share what is known of their gap, so the posterior is over sets of gaps.
 //
-// A change is named where it is as probable as asked, no commit between it and the one before can be
-// measured, and both were measured in two sessions or more. Before it stops, the search makes sure
-// that further changes are improbable (0.2).
+// A change is named where it is as probable as asked, no commit between it and the one before can
+// be measured, and both were measured in two sessions or more. Before it stops, the search makes
+// sure that further changes are improbable (0.2).
 //
 // # What it finds
 //
 // This table is of simulated histories of 64 commits. A build takes a minute, a session of four
 // rounds 80 s. A run's time scatters by 2 %, on top of a drift of 2 % that stays from run to run by
 // 0.8; 8 of 100 runs take 40 % longer; sessions of one build differ by 0.6 % and builds that do the
-// same by 0.4 %. "Right" is that every commit that is named made it worse, and one is named; "wrong"
-// that one is named that did not. "Spent" is that the search said that the budget was too small. It is
-// what TestSimulation prints with -simulate 100; a row is of so many histories, so 2 % may be 0 to 7.
+// same by 0.4 %. "Right" is that every commit that is named made it worse, and one is named;
+// "wrong" that one is named that did not. "Spent" is that the search said that the budget was too
+// small. It is what TestSimulation prints with -simulate 100; a row is of so many histories, so 2 %
+// may be 0 to 7.
 //
 //	history                             budget   right   wrong   spent  no change   steps    time
 //	3 to 10 %                              4 h  100.0 %   0.0 %   0.0 %      0.0 %      23    39 m
@@ -50,8 +51,7 @@
 //	8 %, then 4 % better                   6 h  100.0 %   0.0 %  19.0 %      0.0 %      61    93 m
 //	no change                              4 h   0.0 %   0.0 %   1.0 %     99.0 %      36    53 m
 //
-// In "6 % twice" and "8 %, then 4 % better" both changes are planted, and all that are named must be
-// among those that made it worse. Where the budget is
-// spent, the search continues in simulation on histories that it holds for likely, and says how long
-// half of these took.
+// In "6 % twice" and "8 %, then 4 % better" both changes are planted, and all that are named must
+// be among those that made it worse. Where the budget is spent, the search continues in simulation
+// on histories that it holds for likely, and says how long half of these took.
 package bisect

@@ -48,8 +48,8 @@ func History(ctx context.Context, dir, good, bad string) ([]Commit, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest, err := git.Run(ctx, dir, "rev-list", "--first-parent", "--reverse", "--no-commit-header", format,
-		ends[0]+".."+ends[1])
+	rest, err := git.Run(ctx, dir, "rev-list", "--first-parent", "--reverse",
+		"--no-commit-header", format, ends[0]+".."+ends[1])
 	if err != nil {
 		return nil, err
 	}

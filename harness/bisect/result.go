@@ -53,7 +53,8 @@ type Result struct {
 	More      time.Duration // that are needed after a budget that was too small; 0 not known
 }
 
-// Write writes the result for people: subject is what was measured, such as p50-e2e of concurrent-5.
+// Write writes the result for people: subject is what was measured, such as p50-e2e of
+// concurrent-5.
 func (r *Result) Write(w io.Writer, commits []Commit, subject string, effect float64) error {
 	var b strings.Builder
 	switch {

@@ -156,7 +156,8 @@ func (p *Prompt) add(part *Part, there bool) bool {
 	return there
 }
 
-// addText adds the nodes of a text of a message, which is its Text, Calls or CallID, after the end e.
+// addText adds the nodes of a text of a message, which is its Text, Calls or CallID, after the end
+// e.
 func (p *Prompt) addText(e *end, text string, which int, there bool) bool {
 	for {
 		n := min(step, len(text))

@@ -23,7 +23,8 @@ const (
 	Responses   API = "responses"   // OpenAI's newer one, of which nothing is stored on the server
 )
 
-// Aspect is the API as reports and the identities of loads have it: "" is Chat, in which all were once.
+// Aspect is the API as reports and the identities of loads have it: "" is Chat, in which all were
+// once.
 func (a API) Aspect() string {
 	if a == Chat {
 		return ""
@@ -67,7 +68,8 @@ var dialects = map[API]*dialect{
 	Messages: {Messages, "/v1/messages", "max_tokens", "message_stop",
 		messagesBody, messagesConversation, (*completion).parseMessageEvent, (*completion).parseMessage},
 	Responses: {Responses, "/v1/responses", "max_output_tokens", "response.completed",
-		responsesBody, responsesConversation, (*completion).parseResponseEvent, (*completion).parseResponse},
+		responsesBody, responsesConversation, (*completion).parseResponseEvent,
+		(*completion).parseResponse},
 }
 
 // bodyOf is the body of the request for a prompt.

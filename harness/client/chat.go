@@ -36,8 +36,8 @@ type namedSchema struct {
 // schemaName is the name that every schema goes by. Nothing depends on it.
 const schemaName = "answer"
 
-// A chatTool is a tool as prompts have it: as the chat API does. The other APIs that know tools have
-// names of their own for the same.
+// A chatTool is a tool as prompts have it: as the chat API does. The other APIs that know tools
+// have names of their own for the same.
 type chatTool struct {
 	Type     string `json:"type"`
 	Function struct {
@@ -155,8 +155,8 @@ func chatConversation(messages []Message) (said conversation, err error) {
 	return said, err
 }
 
-// inChat is a message as the chat API has it. Most have a role and a text alone, which encoding/json
-// takes ten times as long to write.
+// inChat is a message as the chat API has it. Most have a role and a text alone, which
+// encoding/json takes ten times as long to write.
 func (m *Message) inChat() (json.RawMessage, error) {
 	if len(m.ToolCalls) > 0 || m.ToolCallID != "" || m.Name != "" {
 		one := &callingMessage{Message: *m}

@@ -1,5 +1,5 @@
-// Package client asks one server of models, in any API of OpenAI's or Anthropic's, and times it. It knows the wire, and keeps its
-// own count of what passed over it.
+// Package client asks one server of models, in any API of OpenAI's or Anthropic's, and times it. It
+// knows the wire, and keeps its own count of what passed over it.
 package client
 
 import (
@@ -30,8 +30,8 @@ type Client struct {
 	Headers []load.Header // sent with every request
 	Body    load.Body     // how the bodies of requests differ from the usual
 	Timeout time.Duration // of one request; 0: two minutes
-	// Traced says that the requests' spans are recorded: a server that exports spans then exports those
-	// of all requests. Otherwise it decides, and a load that is traced whole is another load.
+	// Traced says that the requests' spans are recorded: a server that exports spans then exports
+	// those of all requests. Otherwise it decides, and a load that is traced whole is another load.
 	Traced bool
 
 	sockets bool
@@ -209,7 +209,8 @@ func (c *Client) exchange(ctx context.Context, p *Prompt, r *record.Record) (err
 }
 
 // answer reads a response into r. A nil error means that r has its outcome.
-func (c *Client) answer(ctx context.Context, res *http.Response, p *Prompt, r *record.Record) error {
+func (c *Client) answer(ctx context.Context, res *http.Response, p *Prompt,
+	r *record.Record) error {
 	r.Status = res.StatusCode
 	c.leakInStatus(r, p.Canary, res.Status)
 	headTimes(&r.Server, res.Header)

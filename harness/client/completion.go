@@ -256,8 +256,8 @@ func (v *completion) unknown(c *cursor, key []byte) {
 	}
 }
 
-// text appends the next value to dst: a text, or a list of parts of one. Content must be one of them
-// or null. Reasoning that is something else is passed over.
+// text appends the next value to dst: a text, or a list of parts of one. Content must be one of
+// them or null. Reasoning that is something else is passed over.
 func (v *completion) text(c *cursor, dst *[]byte) {
 	isContent := dst == &v.content
 	switch next := c.next(); {
@@ -623,8 +623,8 @@ func (v *completion) count(c *cursor, key []byte, n *int) {
 	}
 }
 
-// error reads the error of a chunk. One that is null, false, 0 or empty is none, as for OpenAI's own
-// clients.
+// error reads the error of a chunk. One that is null, false, 0 or empty is none, as for OpenAI's
+// own clients.
 func (v *completion) error(c *cursor) {
 	raw := c.value()
 	if c.err != nil || falsy(raw) {

@@ -8,8 +8,8 @@ import (
 )
 
 // Context is how many tokens a prompt and its answer may have together, as the server says of its
-// model: in GET /v1/models, as vLLM, llama.cpp, LM Studio and others do, or in llama.cpp's GET /props.
-// It is 0 where the server does not say.
+// model: in GET /v1/models, as vLLM, llama.cpp, LM Studio and others do, or in llama.cpp's GET
+// /props. It is 0 where the server does not say.
 func (c *Client) Context(ctx context.Context) (int, error) {
 	type limits struct {
 		ID        string

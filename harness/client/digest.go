@@ -39,7 +39,8 @@ func (m *Message) digest() record.Digest {
 	if m.Source != "" {
 		kind, content = "source", m.Source
 	}
-	d := record.NewDigest(m.Role, kind, content, string(m.ToolCalls), m.ToolCallID, m.Name, string(m.Raw))
+	d := record.NewDigest(m.Role, kind, content, string(m.ToolCalls), m.ToolCallID, m.Name,
+		string(m.Raw))
 	if m.Wire != nil {
 		m.Wire.digest.Store(&d)
 	}

@@ -22,8 +22,10 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (Repl
 }
 
 // fetch sends a request that is no prompt, and returns the status and the body of the response. The
-// error is that no whole response came in time, or a *RedirectError; the code is 0 where none began.
-func (c *Client) fetch(ctx context.Context, method, path string, body []byte, timeout time.Duration) (
+// error is that no whole response came in time, or a *RedirectError; the code is 0 where none
+// began.
+func (c *Client) fetch(ctx context.Context, method, path string, body []byte,
+	timeout time.Duration) (
 	status string, code int, text []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -75,7 +75,8 @@ var failureWords = []string{"message", "error", "detail", "details", "msg", "err
 	"errorMessage", "error_description", "description", "reason", "title", "errors", "cause"}
 
 // failureText is what a server says of an error, whatever the shape: {"message":…},
-// {"error":{"message":…}}, {"detail":[{"msg":…}]}, or a text. Where no text is found, it is the JSON.
+// {"error":{"message":…}}, {"detail":[{"msg":…}]}, or a text. Where no text is found, it is the
+// JSON.
 func failureText(raw []byte) string {
 	var v any
 	if json.Unmarshal(raw, &v) != nil {

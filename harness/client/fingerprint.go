@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// fingerprints are the values of system_fingerprint in a server's answers, which stand for its model
-// and settings: OpenAI's API has them so that a change shows.
+// fingerprints are the values of system_fingerprint in a server's answers, which stand for its
+// model and settings: OpenAI's API has them so that a change shows.
 type fingerprints struct {
 	mu   sync.Mutex
 	seen []string
@@ -28,8 +28,8 @@ func (f *fingerprints) add(one []byte) {
 	}
 }
 
-// Fingerprints are the values of system_fingerprint that the server's answers had, at most eight, in
-// the order in which they came; none where it sends none.
+// Fingerprints are the values of system_fingerprint that the server's answers had, at most eight,
+// in the order in which they came; none where it sends none.
 func (c *Client) Fingerprints() []string {
 	c.fingerprints.mu.Lock()
 	defer c.fingerprints.mu.Unlock()

@@ -13,8 +13,9 @@ import (
 // An outgoing is the bytes of a request's body, in memory that is used again for later ones: of an
 // agent's prompts each is hundreds of kilobytes, and to collect them took as much time as to send
 // them. The transport may read a body even after the response has come, and may read it again over
-// another connection, so it is given back when all readers are closed and nobody asks for more. Of an
-// exchange that failed or was cancelled it is not: there a reader may be closed while it is read.
+// another connection, so it is given back when all readers are closed and nobody asks for more. Of
+// an exchange that failed or was cancelled it is not: there a reader may be closed while it is
+// read.
 type outgoing struct {
 	bytes []byte
 	users atomic.Int32
@@ -39,8 +40,8 @@ func (p *Prompt) room(n int) []byte {
 // forget is called where bytes will not have the list of messages that they had.
 func (o *outgoing) forget() { o.values, o.ends = nil, nil }
 
-// listed is memory for a body of so many bytes, which begins with a head and a list of values. Those
-// that the last body had in the same places, which are the same memory, stand there already.
+// listed is memory for a body of so many bytes, which begins with a head and a list of values.
+// Those that the last body had in the same places, which are the same memory, stand there already.
 func (p *Prompt) listed(head []byte, values []json.RawMessage, n int) []byte {
 	o := p.out
 	if o == nil {

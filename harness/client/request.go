@@ -53,9 +53,9 @@ type Prompt struct {
 	// Form is the API in whose form Tools, Fields and the messages' Raw are; "" is Chat. A client of
 	// another API makes of the messages and tools what its own has for them.
 	Form API
-	// Fields, unless nil, are those of a body that was recorded, in its order. A client of the API Form
-	// sends them as they are, but for the model, which is the client's, and the bound on the answer.
-	// Messages and tools take the places of those without a value.
+	// Fields, unless nil, are those of a body that was recorded, in its order. A client of the API
+	// Form sends them as they are, but for the model, which is the client's, and the bound on the
+	// answer. Messages and tools take the places of those without a value.
 	Fields   []load.Field
 	NoTrace  bool // send no traceparent, as of what is asked again
 	NoStream bool // ask for the answer in one piece instead of a stream
@@ -78,16 +78,16 @@ type Prompt struct {
 	out *outgoing // memory for the body
 }
 
-// oneWrite is the longest body that the transport sends together with the head of its request, in one
-// write of its buffer. It does so only with readers of the standard library's, which cannot say when
-// memory may be used again, so that such a body has its own.
+// oneWrite is the longest body that the transport sends together with the head of its request, in
+// one write of its buffer. It does so only with readers of the standard library's, which cannot say
+// when memory may be used again, so that such a body has its own.
 const oneWrite = 3 << 10
 
 // Values of headers that no request changes.
 var jsonType, identity = []string{"application/json"}, []string{"identity"}
 
-// request is the HTTP request for a prompt, and its body, of which the caller is a user until all of the
-// answer is read; nil where the body has memory of its own.
+// request is the HTTP request for a prompt, and its body, of which the caller is a user until all
+// of the answer is read; nil where the body has memory of its own.
 func (c *Client) request(ctx context.Context, p *Prompt) (*http.Request, *outgoing, error) {
 	out := newOutgoing()
 	p.out = out

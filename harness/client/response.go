@@ -20,9 +20,9 @@ import (
 )
 
 // maxWait is the longest Retry-After that a client obeys. A server may ask for a day, and a
-// measurement that sits still for so long looks like one that hangs. For one that asks for more, the
-// client waits shortWait. The clients of OpenAI and Anthropic hold to the same minute, and go by
-// their own time, from half a second on, beyond it.
+// measurement that sits still for so long looks like one that hangs. For one that asks for more,
+// the client waits shortWait. The clients of OpenAI and Anthropic hold to the same minute, and go
+// by their own time, from half a second on, beyond it.
 const maxWait, shortWait = time.Minute, time.Second
 
 // refusal gives the record of a response other than 200 its outcome. A 429, or a 503 or 529 with
@@ -51,8 +51,9 @@ func (c *Client) refusal(res *http.Response, body io.Reader, p *Prompt, r *recor
 }
 
 // retryAfter is how long a response asks its client to wait, as far as the client does, and whether
-// it says so: in seconds, of which 0 is now, or as a date of HTTP, which may be past (RFC 9110, 10.2.3).
-// Servers write decimals as well. A date is held against the server's own clock where it tells it.
+// it says so: in seconds, of which 0 is now, or as a date of HTTP, which may be past (RFC 9110,
+// 10.2.3). Servers write decimals as well. A date is held against the server's own clock where it
+// tells it.
 func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	// OpenAI's own servers say it more exactly beside that.
@@ -88,8 +89,8 @@ func retryAfter(h http.Header, r *record.Record) (wait time.Duration, says bool)
 }
 
 // decoded is the body of a response as it was before it was encoded, with notes of that. No request
-// accepts an encoding, since decoding is time that the client would take from the answer's; a server
-// may encode all the same.
+// accepts an encoding, since decoding is time that the client would take from the answer's; a
+// server may encode all the same.
 func decoded(res *http.Response) (body io.Reader, note string, err error) {
 	body = res.Body
 	if len(res.Header["Content-Encoding"]) == 0 {
@@ -138,13 +139,14 @@ func beginsStream(body *bufio.Reader) bool {
 	body.Peek(1) // waits for the first bytes
 	head, _ := body.Peek(min(body.Buffered(), 16))
 	head = bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), "\r\n")
-	return slices.ContainsFunc([]string{"data:", "event:", "id:", "retry:", ":"}, func(field string) bool {
-		return bytes.HasPrefix(head, []byte(field))
-	})
+	return slices.ContainsFunc([]string{"data:", "event:", "id:", "retry:", ":"},
+		func(field string) bool {
+			return bytes.HasPrefix(head, []byte(field))
+		})
 }
 
-// isEventStream tells whether a Content-Type is that of server-sent events, in any case and with any
-// parameters.
+// isEventStream tells whether a Content-Type is that of server-sent events, in any case and with
+// any parameters.
 func isEventStream(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")

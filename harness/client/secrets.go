@@ -23,8 +23,8 @@ type secrets struct {
 // generation is how many canaries are young before they become old.
 const generation = 1 << 20
 
-// Know tells the client the canary of an agent that asks through another client: an answer with it is
-// a leak as well.
+// Know tells the client the canary of an agent that asks through another client: an answer with it
+// is a leak as well.
 func (c *Client) Know(canary string) { c.secrets.add(canary) }
 
 // add notes the canary of a prompt that is about to be sent. After the answer would be too late:
@@ -100,7 +100,8 @@ func leakIn[T string | []byte](s *secrets, answer T, own string, word bool) stri
 	return ""
 }
 
-// leakInRow is the first secret of another agent in a row of hexadecimal digits, "" if there is none.
+// leakInRow is the first secret of another agent in a row of hexadecimal digits, "" if there is
+// none.
 func (s *secrets) leakInRow(row, own string) string {
 	var secret uint32 // the last digits
 	for i := range len(row) {

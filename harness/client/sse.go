@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// maxEvent bounds the data of one event, in bytes, and so any line of it: a server that never ends a
-// line must not take all of the client's memory. No answer comes near it. An event that is longer is
-// this client's limit, and no fault of the server's.
+// maxEvent bounds the data of one event, in bytes, and so any line of it: a server that never ends
+// a line must not take all of the client's memory. No answer comes near it. An event that is longer
+// is this client's limit, and no fault of the server's.
 const maxEvent = 16 << 20
 
 // errLongEvent ends a stream whose event is longer than maxEvent.
@@ -109,8 +109,8 @@ func (s *eventReader) read(r io.Reader, buffer []byte, aside func(line []byte),
 	return s.err
 }
 
-// lines cuts a stream into lines. A line that is no data is kept only as far as an event reader needs
-// it to know that.
+// lines cuts a stream into lines. A line that is no data is kept only as far as an event reader
+// needs it to know that.
 type lines struct {
 	r        io.Reader
 	buf      []byte
@@ -213,8 +213,8 @@ func (s *lines) lineEnd(rest []byte) (length, whole int, ok bool) {
 	return from + cr, from + cr + 1, true
 }
 
-// fill reads more. It makes room for it: by moving what is there to the front, by dropping what need
-// not be kept, or by growing.
+// fill reads more. It makes room for it: by moving what is there to the front, by dropping what
+// need not be kept, or by growing.
 func (s *lines) fill() {
 	switch {
 	case s.from == s.to:

@@ -14,8 +14,9 @@ import (
 )
 
 // stream reads an answer that arrives in pieces. It is whole when it has both a finish_reason and
-// the [DONE] that ends it, or what other APIs have for them. Some servers leave [DONE] out; an answer
-// without it is truncated all the same, since nothing else tells it from one whose end was lost.
+// the [DONE] that ends it, or what other APIs have for them. Some servers leave [DONE] out; an
+// answer without it is truncated all the same, since nothing else tells it from one whose end was
+// lost.
 func (c *Client) stream(body io.Reader, p *Prompt, r *record.Record) error {
 	s := scratches.Get().(*scratch)
 	defer s.release()
@@ -183,8 +184,8 @@ func (s *scratch) parse(data []byte, failed bool, r *record.Record) error {
 	return nil
 }
 
-// after takes an event that comes after the one that ends the stream. No client reads on, so it is no
-// part of the answer; only a usage is taken.
+// after takes an event that comes after the one that ends the stream. No client reads on, so it is
+// no part of the answer; only a usage is taken.
 func (s *scratch) after(data []byte, r *record.Record) {
 	s.look(data)
 	v := &s.parsed
@@ -196,8 +197,8 @@ func (s *scratch) after(data []byte, r *record.Record) {
 	r.Note(record.NoteAfter, excerpt(data))
 }
 
-// look looks for another agent's secret in what came beside the answer: comments, ids, fields of any
-// name.
+// look looks for another agent's secret in what came beside the answer: comments, ids, fields of
+// any name.
 func (s *scratch) look(text []byte) {
 	if s.leaked == "" {
 		s.leaked = leakIn(s.secrets, text, s.own, true)

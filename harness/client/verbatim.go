@@ -199,7 +199,8 @@ func (w *jsonWriter) release() {
 // each makes a list of messages as an API has them, each of which add adds as values of it. Those
 // with Raw are that.
 func each(api API, messages []Message,
-	add func(values []json.RawMessage, m *Message) ([]json.RawMessage, error)) ([]json.RawMessage, error) {
+	add func(values []json.RawMessage, m *Message) ([]json.RawMessage,
+		error)) ([]json.RawMessage, error) {
 	values := make([]json.RawMessage, 0, len(messages))
 	for i := range messages {
 		m := &messages[i]
@@ -224,8 +225,8 @@ func each(api API, messages []Message,
 }
 
 // A Wire is how a message is written in one API. A conversation of a hundred messages grows by two
-// with each call, and writing all of them as JSON anew took most of the client's time. It is safe for
-// concurrent use; the zero Wire is ready for use.
+// with each call, and writing all of them as JSON anew took most of the client's time. It is safe
+// for concurrent use; the zero Wire is ready for use.
 type Wire struct {
 	written atomic.Pointer[wireText]
 	digest  atomic.Pointer[record.Digest] // of the message; see Message.digest

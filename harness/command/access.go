@@ -164,7 +164,8 @@ func (o *accessOptions) key(starts bool, serve []string) (string, error) {
 	return strings.TrimSpace(os.Getenv(keyVariable)), nil
 }
 
-// firstKey is the first key in a file, which has KEY, or a principal's NAME and its KEY, on each line.
+// firstKey is the first key in a file, which has KEY, or a principal's NAME and its KEY, on each
+// line.
 func firstKey(flag, name string) (string, error) {
 	keys, err := readKeyList(flag, name)
 	if err != nil {

@@ -78,7 +78,8 @@ func bench(ctx context.Context, e *env, args []string) (failure error) {
 	r := m.report
 	r.Workload = o.workload(m.target.to)
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s%s\n", r.System.Model, r.System.URL, table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), o.repetitions())
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s%s\n", r.System.Model, r.System.URL,
+			table.Plural(len(o.loads), "scenario"), table.Plural(r.Workload.Runs, "run"), o.repetitions())
 	}
 	if r.Generator.Calibration, err = o.calibrate(ctx, m.crew); err != nil {
 		return m.results.giveUp(m.target.explain(ctx, err))
@@ -111,10 +112,12 @@ func bench(ctx context.Context, e *env, args []string) (failure error) {
 
 // workload is the measurement as the report says it.
 func (o *benchOptions) workload(to harness.Target) report.Workload {
-	w := report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens, MaxTokens: o.maxTokens,
-		Seed: o.seed, Goodput: o.goodput.String(), Body: o.access.body.String(), API: to.API.Aspect()}
+	w := report.Workload{Runs: o.runs, Reps: o.n / o.runs, PromptTokens: o.promptTokens,
+		MaxTokens: o.maxTokens, Seed: o.seed, Goodput: o.goodput.String(),
+		Body: o.access.body.String(), API: to.API.Aspect()}
 	if o.ofAgents() {
-		w.Reps, w.PromptTokens, w.MaxTokens, w.Shape = 1, 0, 0, "agents at work, each to the end of its session"
+		w.Reps, w.PromptTokens, w.MaxTokens, w.Shape = 1, 0, 0,
+			"agents at work, each to the end of its session"
 	}
 	if s, err := scenario.FindSuite(o.suite); err == nil {
 		w.Expect = s.Expect
@@ -137,7 +140,8 @@ func (o *benchOptions) repetitions() string {
 
 // calibrate measures the client alone, at the scenarios' numbers of streams, or at those that one
 // worker has of them.
-func (o *benchOptions) calibrate(ctx context.Context, crew *workers.Coordinator) ([]stub.Calibration, error) {
+func (o *benchOptions) calibrate(ctx context.Context,
+	crew *workers.Coordinator) ([]stub.Calibration, error) {
 	first := load.Share{Of: 1}
 	if crew != nil {
 		first.Of = crew.Size()
@@ -152,11 +156,12 @@ func (o *benchOptions) calibrate(ctx context.Context, crew *workers.Coordinator)
 		return nil, nil
 	}
 	slices.Sort(levels)
-	return stub.Calibrate(ctx, startStub, slices.Compact(levels), min(o.maxTokens, 64), 2*time.Millisecond, 200*time.Millisecond)
+	return stub.Calibrate(ctx, startStub, slices.Compact(levels), min(o.maxTokens, 64),
+		2*time.Millisecond, 200*time.Millisecond)
 }
 
-// calibrateLike measures the client alone under the densest piece of what agents did, which is known
-// when they have done it.
+// calibrateLike measures the client alone under the densest piece of what agents did, which is
+// known when they have done it.
 func (o *benchOptions) calibrateLike(ctx context.Context, m *measurement) error {
 	r := m.report
 	var all []record.Record
@@ -185,12 +190,17 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	o.flags(f, "measure")
 	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all of the suite: "+strings.Join(scenario.FiveNames, ", ")+", or "+strings.Join(scenario.AgentNames, ", "))
 	f.StringVar(&o.suite, "suite", "five", "`set` of scenarios: "+strings.Join(scenario.SuiteNames(), " or "))
-	f.IntVar(&o.n, "n", 100, "repetitions of each scenario; of one of agents, jobs in all (default: its own in each run)")
-	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line; of -suite agents one")
+	f.IntVar(&o.n, "n", 100, "repetitions of each scenario; of one of agents, jobs in all "+
+		"(default: its own in each run)")
+	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line; of "+
+		"-suite agents one")
 	f.IntVar(&o.context, "context", 0, "`tokens` that the longest prompts of agents have at most; default: 4096, or what the server takes")
 	o.sizes(f)
-	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each time, since a server that has seen a prompt is not cold")
-	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the measurement is invalid: the client itself could explain it; with 5 when the requests are too few to tell")
+	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each "+
+		"time, since a server that has seen a prompt is not cold")
+	f.BoolVar(&o.strict, "strict", false, "exit with 3 when a target is missed, or the "+
+		"measurement is invalid: the client itself could explain it; with 5 when the requests are "+
+		"too few to tell")
 	set, err := f.parseBeforeServe(args)
 	if err != nil {
 		return nil, err
@@ -252,8 +262,8 @@ func (o *benchOptions) check(set map[string]bool) error {
 	return nil
 }
 
-// choose takes the scenarios of the given names, separated by commas, all of the suite where there is
-// none.
+// choose takes the scenarios of the given names, separated by commas, all of the suite where there
+// is none.
 func (o *benchOptions) choose(names string) error {
 	var chosen []string
 	for _, name := range commas(names) {

@@ -273,8 +273,8 @@ func (o *bisectOptions) readJournal() error {
 		return usageError("%s is damaged: %w; give another folder with -out", o.journalFile(), err)
 	}
 	if old.Good != o.journal.Good || old.Bad != o.journal.Bad || old.Measured != o.journal.Measured {
-		return usageError("%s has another search, of %s from %.10s to %.10s; give another folder with -out",
-			o.journalFile(), old.Measured, old.Good, old.Bad)
+		return usageError("%s has another search, of %s from %.10s to %.10s; give another folder "+
+			"with -out", o.journalFile(), old.Measured, old.Good, old.Bad)
 	}
 	o.journal = old
 	return nil
@@ -284,8 +284,8 @@ func (o *bisectOptions) journalFile() string { return filepath.Join(o.out, "bise
 
 // measured is what has to be the same for sessions to belong to one search.
 func (o *bisectOptions) measured() string {
-	parts := []string{o.subject(), fmt.Sprintf("%d rounds", o.rounds), o.bench.loads[0].Identity().Text(),
-		"build " + o.build}
+	parts := []string{o.subject(), fmt.Sprintf("%d rounds", o.rounds),
+		o.bench.loads[0].Identity().Text(), "build " + o.build}
 	if o.start != "" {
 		parts = append(parts, "start "+o.start)
 	} else {
@@ -459,7 +459,8 @@ func (o *bisectOptions) check(scenarioName string) (err error) {
 	case o.budget <= 0:
 		return usageError("-budget is %v; want more than 0", o.budget)
 	case o.start != "" && len(b.serve) > 0:
-		return usageError("flags after -- are for loadstone serve; with -start, write them in its command")
+		return usageError("flags after -- are for loadstone serve; with -start, write them in " +
+			"its command")
 	case strings.Contains(scenarioName, ","):
 		return usageError("-scenario %s: want one", scenarioName)
 	}

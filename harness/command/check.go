@@ -141,7 +141,8 @@ func checkCommand(ctx context.Context, e *env, args []string) error {
 }
 
 // conclude prints what was found, and returns an error where a check fails or none could be made.
-func (o *checkOptions) conclude(ctx context.Context, e *env, findings []audit.Finding, err error) error {
+func (o *checkOptions) conclude(ctx context.Context, e *env, findings []audit.Finding,
+	err error) error {
 	if ctx.Err() != nil {
 		return &exitError{exitInterrupted, errors.New("interrupted")}
 	}

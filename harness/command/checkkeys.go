@@ -24,7 +24,8 @@ const keysAbout = "`keys` of two principals, as FILE,FILE or one FILE with both 
 
 func (o *keysOptions) flags(f *flagSet) {
 	f.StringVar(&o.given, "keys", "", keysAbout)
-	f.IntVar(&o.probes, "probes", 280, "with -keys, prompts whose time to first token is compared, an even number")
+	f.IntVar(&o.probes, "probes", 280, "with -keys, prompts whose time to first token is "+
+		"compared, an even number")
 }
 
 // read reads the keys, where there are any.

@@ -95,7 +95,9 @@ func compareCommand(_ context.Context, e *env, args []string) error {
 		return usageError("unlike loads: %w; -ignore with the key compares them all the same", err)
 	}
 	if *html != "" {
-		if err := writeFile(*html, func(w io.Writer) error { return page.WriteComparison(w, c) }); err != nil {
+		if err := writeFile(*html, func(w io.Writer) error {
+			return page.WriteComparison(w, c)
+		}); err != nil {
 			return err
 		}
 	}
@@ -143,8 +145,8 @@ func compareFiles(o compared) (*gate.Comparison, error) {
 func readBench(name string) (gate.File, error) {
 	text, err := os.ReadFile(name)
 	if dir := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && hasJournal(dir) {
-		err = fmt.Errorf("%w; loadstone report %s makes it of what a measurement that did not end had written",
-			err, dir)
+		err = fmt.Errorf("%w; loadstone report %s makes it of what a measurement that did not end "+
+			"had written", err, dir)
 	}
 	return gate.File{Name: name, Reader: bytes.NewReader(text)}, err
 }

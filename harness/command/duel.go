@@ -48,7 +48,8 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 	f.IntVar(&o.runs, "runs", 10, "rounds; each is one run of every scenario on each side")
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario on each side")
 	o.sizes(f)
-	f.Uint64Var(&o.seed, "seed", 1, "of the first round's prompts; with addresses the default is another one each time")
+	f.Uint64Var(&o.seed, "seed", 1, "of the first round's prompts; with addresses the default is "+
+		"another one each time")
 	f.StringVar(&d.out, "out", "", "`folder` for base.txt and head.txt; default: loadstone-results/gate- and the time")
 	return func(args []string, aa bool) (bool, error) {
 		any := aa
@@ -104,7 +105,8 @@ func (d *duel) check(f *flagSet, urls, commands [2]string, aa bool) error {
 		}
 	}
 	if !aa && d.targets[0].URL != "" && d.targets[0].URL == d.targets[1].URL {
-		return usageError("-base-url and -head-url are one server: its cache would know the second side's prompts from the first's")
+		return usageError("-base-url and -head-url are one server: its cache would know the " +
+			"second side's prompts from the first's")
 	}
 	if err := o.choose(f.Lookup("scenario").Value.String()); err != nil {
 		return err
@@ -137,13 +139,16 @@ func (d *duel) run(ctx context.Context, e *env) error {
 			log.Close()
 		}
 	}()
-	plan := harness.Plan{Loads: d.bench.loads, Runs: d.bench.runs, Again: harness.AskedAgain, Tokens: d.bench.tokens}
+	plan := harness.Plan{Loads: d.bench.loads, Runs: d.bench.runs, Again: harness.AskedAgain,
+		Tokens: d.bench.tokens}
 	note := func(text string) { fmt.Fprintln(e.stderr, "note:", text) }
-	measured := harness.Duel{Targets: d.targets, Plan: plan, Note: note, Ended: func(round, side int, took time.Duration) {
-		if !d.bench.quiet {
-			fmt.Fprintf(e.stderr, "round %d of %d, %s: %.1f s\n", round+1, d.bench.runs, sideNames[side], took.Seconds())
-		}
-	}}
+	measured := harness.Duel{Targets: d.targets, Plan: plan, Note: note,
+		Ended: func(round, side int, took time.Duration) {
+			if !d.bench.quiet {
+				fmt.Fprintf(e.stderr, "round %d of %d, %s: %.1f s\n", round+1, d.bench.runs,
+					sideNames[side], took.Seconds())
+			}
+		}}
 	began, used := time.Now(), proc.OwnCPU()
 	if d.runs, err = measured.Run(ctx); err != nil {
 		return d.explain(ctx, err)
@@ -151,7 +156,8 @@ func (d *duel) run(ctx context.Context, e *env) error {
 	for i := range d.runs {
 		tellUnproven(e.stderr, sideNames[i]+", ", d.runs[i])
 	}
-	d.client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() / float64(runtime.GOMAXPROCS(0))
+	d.client.Busy = (proc.OwnCPU() - used).Seconds() / time.Since(began).Seconds() /
+		float64(runtime.GOMAXPROCS(0))
 	for i := range d.targets {
 		r := d.report(i)
 		if err := writeFile(filepath.Join(d.out, sideNames[i]+".txt"), r.WriteBench); err != nil {
@@ -170,7 +176,8 @@ func (d *duel) invalid() error {
 	if d == nil || len(d.reasons) == 0 {
 		return nil
 	}
-	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is invalid: %s", d.reasons[0])}
+	return &exitError{exitUsage, fmt.Errorf("gate: nothing can be decided: the measurement is "+
+		"invalid: %s", d.reasons[0])}
 }
 
 // explain says of a failure that it was Ctrl-C, where it was, and gives it its exit code.
@@ -198,7 +205,8 @@ func (d *duel) logs() ([]*os.File, error) {
 		if d.targets[i].URL != "" {
 			continue
 		}
-		log, err := os.OpenFile(filepath.Join(d.out, sideNames[i]+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		log, err := os.OpenFile(filepath.Join(d.out, sideNames[i]+".log"),
+			os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return files, err
 		}
@@ -236,20 +244,24 @@ func (d *duel) meet(ctx context.Context, e *env) error {
 			d.bench.tokens = tokensOf(src)
 		}
 		// Another build's version is not known here; which one it was stands in the command.
-		d.systems[i] = report.System{Name: "loadstone", Version: strings.Join(t.Command, " "), Model: src.Name,
-			Backend: service.Backend(d.bench.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}
+		d.systems[i] = report.System{Name: "loadstone", Version: strings.Join(t.Command, " "),
+			Model: src.Name, Backend: service.Backend(d.bench.backend), Quant: quantization(src.FS),
+			Threads: runtime.GOMAXPROCS(0)}
 		command := t.Command
 		if *t, err = d.bench.access.target("", d.bench.serve); err != nil {
 			return err
 		}
 		t.Model, t.Command = src.Name, command
-		t.Command = slices.Concat(t.Command, []string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend", d.bench.backend}, d.bench.serve)
+		t.Command = slices.Concat(t.Command,
+			[]string{"serve", "-addr", "127.0.0.1:0", "-model", d.bench.model, "-backend",
+				d.bench.backend}, d.bench.serve)
 	}
 	return nil
 }
 
 // report makes of one side what bench would have.
 func (d *duel) report(side int) *report.Report {
-	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start, Interleaved: true, Generator: d.client, Workload: d.bench.workload(d.targets[side])}
+	meta := report.Meta{System: d.systems[side], Host: report.FindHost(), Start: d.start,
+		Interleaved: true, Generator: d.client, Workload: d.bench.workload(d.targets[side])}
 	return report.New(meta, d.bench.loads, d.runs[side])
 }

@@ -157,8 +157,9 @@ func (o *gateOptions) verdict(ctx context.Context) *verdict.Verdict {
 		v.Sections = append(v.Sections, c.Section())
 		v.Summary, v.Notes = c.Summary(), c.AllNotes()
 		if accept := c.Accept(time.Now(), headCommit(ctx), "WHY"); len(accept) > 0 {
-			s := verdict.Snippet{About: fmt.Sprintf("To accept what is worse, commit these lines at the end "+
-				"of %s, with a reason in place of WHY:", cmp.Or(os.Getenv("LOADSTONE_ACCEPTED"), o.accepted, "a file that -accepted names"))}
+			s := verdict.Snippet{About: fmt.Sprintf("To accept what is worse, commit these lines "+
+				"at the end of %s, with a reason in place of WHY:",
+				cmp.Or(os.Getenv("LOADSTONE_ACCEPTED"), o.accepted, "a file that -accepted names"))}
 			for _, a := range accept {
 				s.Lines = append(s.Lines, a.String())
 			}
@@ -189,11 +190,14 @@ func (o *gateOptions) compare(ctx context.Context, e *env) (*gate.Comparison, er
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	err = writeFile(o.accepted, func(w io.Writer) error { return gate.WriteAccepted(w, earlier, more) })
+	err = writeFile(o.accepted, func(w io.Writer) error {
+		return gate.WriteAccepted(w, earlier, more)
+	})
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(e.stderr, "accepted in %s, to be committed: %s\n", o.accepted, table.Plural(len(more), "cell"))
+	fmt.Fprintf(e.stderr, "accepted in %s, to be committed: %s\n", o.accepted,
+		table.Plural(len(more), "cell"))
 	o.Accepted = append(o.Accepted, more...)
 	return compareFiles(o.compared)
 }
@@ -243,8 +247,8 @@ func (o *gateOptions) decide(ctx context.Context, e *env) error {
 	return decided(err)
 }
 
-// decided is what keeps the gate from passing with its exit code: the head failed, or nothing can be
-// decided.
+// decided is what keeps the gate from passing with its exit code: the head failed, or nothing can
+// be decided.
 func decided(err error) error {
 	var invalid *gate.Invalid
 	var apart *gate.ApartError

@@ -194,12 +194,14 @@ func scenariosTopic() string {
 		panic(err) // they are embedded, and a test reads them
 	}
 	var b strings.Builder
-	b.WriteString("The five scenarios of bench, each repeated 100 times by default. They are scenario files like your own, to\n" +
-		"read or to start from: loadstone init -scenario concurrent-10 (loadstone help files).\n\n")
+	b.WriteString("The five scenarios of bench, each repeated 100 times by default. They are " +
+		"scenario files like your own, to\nread or to start from: loadstone init -scenario " +
+		"concurrent-10 (loadstone help files).\n\n")
 	for _, f := range files {
 		fmt.Fprintf(&b, "  %-15s %s\n", f.Load.Name, f.Load.About)
 	}
-	b.WriteString("\nThe four of bench -suite agents, in which each session is a job. Lengths are parts of the server's context:\n\n")
+	b.WriteString("\nThe four of bench -suite agents, in which each session is a job. Lengths are " +
+		"parts of the server's context:\n\n")
 	for _, name := range scenario.AgentNames {
 		f, err := scenario.Named(name)
 		if err != nil {

@@ -90,15 +90,18 @@ func parseHistory(e *env, args []string) (*historyOptions, error) {
 	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ within a measurement")
 	f.IntVar(&o.Finder.Window, "window", o.Finder.Window, "commits that are looked at together")
 	f.Float64Var(&o.Finder.MaxP, "max-p", o.Finder.MaxP, "largest p of a change")
-	f.Float64Var(&o.Finder.MinMagnitude, "min-change", o.Finder.MinMagnitude, "smallest change: 0.02 is 2 %, or 2 points of a ratio")
+	f.Float64Var(&o.Finder.MinMagnitude, "min-change", o.Finder.MinMagnitude,
+		"smallest change: 0.02 is 2 %, or 2 points of a ratio")
 	f.BoolVar(&o.git, "git", false, "read every version that git has of PATH")
 	f.StringVar(&o.repo, "repo", "", "`folder` of the git repository that knows the commits; default: the one that PATH is in")
 	f.StringVar(&o.revision, "rev", "HEAD", "git `revision` up to which commits count")
 	f.StringVar(&o.since, "since", "", "git `revision`: show and judge only changes of commits after it")
-	f.BoolVar(&o.strict, "strict", false, "exit with 1 if the last change of a series is for the worse")
+	f.BoolVar(&o.strict, "strict", false, "exit with 1 if the last change of a series is for "+
+		"the worse")
 	f.BoolVar(&o.asJSON, "json", false, "print the history as JSON instead of a table")
 	f.StringVar(&o.out, "out", "", "also write the history as one page to look at to this `file`")
-	f.BoolVar(&o.verbose, "v", false, "print all series, not only those that changed, and all skipped files")
+	f.BoolVar(&o.verbose, "v", false, "print all series, not only those that changed, and all "+
+		"skipped files")
 	f.StringVar(&o.add, "add", "", "`folder` that gate wrote: add its base.txt and head.txt to the folder PATH as one file")
 	f.StringVar(&o.addBase, "base", "", "with -add, the git `revision` that was the base")
 	f.StringVar(&o.addHead, "head", "HEAD", "with -add, the git `revision` that was the head")
@@ -211,7 +214,8 @@ func existing(path string) string {
 }
 
 // cut leaves the changes of commits after a revision.
-func (o *historyOptions) cut(ctx context.Context, repo *history.Repository, h *history.History) error {
+func (o *historyOptions) cut(ctx context.Context, repo *history.Repository,
+	h *history.History) error {
 	c, err := repo.Commit(ctx, o.since)
 	if err != nil {
 		return usageError("-since: %w", err)
@@ -270,8 +274,8 @@ func (o *historyOptions) addMeasurement(ctx context.Context, e *env) error {
 			return usageError("%w; -add wants a folder that loadstone gate -out wrote", err)
 		}
 	}
-	name := filepath.Join(o.path, fmt.Sprintf("%s-%s-%s.txt", commits[1].Date.UTC().Format("20060102T1504"),
-		commits[1].Short(), commits[0].Short()))
+	name := filepath.Join(o.path, fmt.Sprintf("%s-%s-%s.txt",
+		commits[1].Date.UTC().Format("20060102T1504"), commits[1].Short(), commits[0].Short()))
 	m := history.NewMeasurement(name, commits[0], commits[1], texts[0], texts[1])
 	h, err := history.New([]history.Measurement{m}, nil, history.Options{})
 	switch {

@@ -10,10 +10,10 @@ import (
 )
 
 // interruptible returns a context that ends at Ctrl-C, at SIGTERM, and when the terminal is closed,
-// unless nohup keeps that signal away. A second signal, a second later or more, says that even ending
-// takes too long: it ends the program at once, and the servers that it started follow it. One that
-// comes sooner is the first once more: a terminal, a wrapper and a service manager may each send
-// one, milliseconds apart.
+// unless nohup keeps that signal away. A second signal, a second later or more, says that even
+// ending takes too long: it ends the program at once, and the servers that it started follow it.
+// One that comes sooner is the first once more: a terminal, a wrapper and a service manager may
+// each send one, milliseconds apart.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	const patience = time.Second
 	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM}

@@ -19,8 +19,8 @@ import (
 
 // While a load runs, its records go to a journal, half a second late at most, the samples of the
 // server to another, and what else is known of the measurement is beside them. All are gone when
-// everything is written. Where the program was killed, or there was no room, report makes the report
-// of them.
+// everything is written. Where the program was killed, or there was no room, report makes the
+// report of them.
 const (
 	journalFile = "records.part.jsonl"
 	samplesFile = "samples.part.jsonl"
@@ -39,8 +39,8 @@ type journal struct {
 	began, failed    bool
 }
 
-// journal begins a measurement's. What an earlier one left in the folder is taken away once there is
-// something to write.
+// journal begins a measurement's. What an earlier one left in the folder is taken away once there
+// is something to write.
 func (r *results) journal(e *env, rep *report.Report, answers bool) (*journal, error) {
 	r.removeJournal()
 	if err := writeFile(r.path(headFile), rep.WriteJSON); err != nil {

@@ -17,11 +17,14 @@ func tellSteady(e *env, runs []record.Run, cut bool) {
 		name := strings.TrimSpace(run.Scenario + " " + run.Level.String())
 		switch s := run.Steady; {
 		case s.Growing:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the server does not keep up\n", name, run.Index+1)
+			fmt.Fprintf(e.stdout, "note: %s, run %d: latency grew as long as the load lasted; the "+
+				"server does not keep up\n", name, run.Index+1)
 		case s.Found && s.Requests > 0 && cut:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s came before the steady state and are left out\n", name, run.Index+1, beginning(s))
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s came before the steady state "+
+				"and are left out\n", name, run.Index+1, beginning(s))
 		case s.Found && s.Requests > 0:
-			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s are unlike the rest; warm-up: auto leaves them out\n", name, run.Index+1, beginning(s))
+			fmt.Fprintf(e.stdout, "note: %s, run %d: the first %s are unlike the rest; warm-up: "+
+				"auto leaves them out\n", name, run.Index+1, beginning(s))
 		}
 	}
 }
@@ -45,9 +48,11 @@ func tellUntil(e *env, u *scenario.Until, runs []record.Run) {
 	}
 	n, spread := runs[len(runs)-1].Index+1, harness.Spread(u, runs)
 	if spread <= u.Within {
-		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n", u.Figure, 100*spread, n)
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% after %d runs\n",
+			u.Figure, 100*spread, n)
 	} else {
-		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
+		fmt.Fprintf(e.stdout, "note: the median of %s is known within %.1f %% only after all %d "+
+			"runs, not within %g %%\n", u.Figure, 100*spread, n, 100*u.Within)
 	}
 }
 

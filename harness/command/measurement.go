@@ -73,8 +73,8 @@ type measurement struct {
 	used  time.Duration // processor time of this program before it
 }
 
-// begin makes the folder for the results, finds the workers, where there are to be any, and finds the
-// server, or starts it. name comes before the time in the folder's name.
+// begin makes the folder for the results, finds the workers, where there are to be any, and finds
+// the server, or starts it. name comes before the time in the folder's name.
 func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*measurement, error) {
 	crew, err := o.crew.call(ctx)
 	if err != nil {
@@ -101,7 +101,8 @@ func begin(ctx context.Context, e *env, o *measurementOptions, name string) (*me
 	s.system.AdmitBelow, s.system.ReuseTokens = scrape.AdmitBelow(), scrape.ReuseTokens()
 	tellNoMetrics(e, c)
 	m := &measurement{options: o, target: s, results: results, client: c, crew: crew,
-		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(), Start: start, StartUp: s.startUp}}}
+		report: &report.Report{Meta: report.Meta{System: s.system, Host: report.FindHost(),
+			Start: start, StartUp: s.startUp}}}
 	if crew != nil {
 		if err := m.lead(ctx, e, c); err != nil {
 			var none error
@@ -121,7 +122,8 @@ func closeCrew(c *workers.Coordinator) {
 // tellNoMetrics says what a server has in place of metrics.
 func tellNoMetrics(e *env, c *client.Client) {
 	if why := c.NoMetrics(); why != "" {
-		fmt.Fprintf(e.stderr, "note: %s/metrics %s, so nothing is known of the server but its answers\n", c.URL, why)
+		fmt.Fprintf(e.stderr, "note: %s/metrics %s, so nothing is known of the server but its "+
+			"answers\n", c.URL, why)
 	}
 }
 
@@ -144,7 +146,8 @@ func (m *measurement) loading() { m.began, m.used = time.Now(), proc.OwnCPU() }
 
 func (m *measurement) loaded() {
 	m.client.Close() // its connections may be all the files that can be open, and results are files
-	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() / float64(runtime.GOMAXPROCS(0))
+	m.report.Generator.Busy = (proc.OwnCPU() - m.used).Seconds() / time.Since(m.began).Seconds() /
+		float64(runtime.GOMAXPROCS(0))
 	m.target.usage(m.report)
 	if m.crew == nil {
 		return
@@ -164,8 +167,8 @@ func (m *measurement) plan(p *harness.Plan) {
 	}
 }
 
-// largestPart are the records of the worker with the largest part of a load: the first. The client is
-// measured by what one process of it did.
+// largestPart are the records of the worker with the largest part of a load: the first. The client
+// is measured by what one process of it did.
 func (m *measurement) largestPart(l *load.Load, records []record.Record) []record.Record {
 	if m.crew == nil {
 		return records
@@ -200,7 +203,8 @@ func (m *measurement) keep(ctx context.Context, e *env, runs []record.Run, failu
 		failure = err
 	}
 	if n := len(r.Violations); failure == nil && n > 0 {
-		failure = fmt.Errorf("%d requests violate what must always hold, the first: %s", n, r.Violations[0])
+		failure = fmt.Errorf("%d requests violate what must always hold, the first: %s", n,
+			r.Violations[0])
 	}
 	return failure
 }

@@ -11,10 +11,11 @@ import (
 	"loadstone/internal/otlp"
 )
 
-// exportSpans exports the spans of a load: one for each request that its records are of, and above those of
-// a job the job's. epoch is when the clock of the records was at 0. It returns how many spans the
-// collector was sent.
-func exportSpans(ctx context.Context, address string, epoch time.Time, records []record.Record) (n int, err error) {
+// exportSpans exports the spans of a load: one for each request that its records are of, and above
+// those of a job the job's. epoch is when the clock of the records was at 0. It returns how many
+// spans the collector was sent.
+func exportSpans(ctx context.Context, address string, epoch time.Time,
+	records []record.Record) (n int, err error) {
 	e, err := otlp.Open(address, "loadstone", true)
 	if err != nil {
 		return 0, err
@@ -31,8 +32,9 @@ func exportSpans(ctx context.Context, address string, epoch time.Time, records [
 		n++
 		job, known := jobs[one.Trace]
 		if !known {
-			job = &otlp.Span{Trace: one.Trace, ID: one.Parent, Name: "job " + r.Scenario, Kind: trace.SpanKindInternal,
-				Start: one.Start, Attributes: []attribute.KeyValue{attribute.String("gen_ai.agent.id", r.Job()),
+			job = &otlp.Span{Trace: one.Trace, ID: one.Parent, Name: "job " + r.Scenario,
+				Kind: trace.SpanKindInternal, Start: one.Start,
+				Attributes: []attribute.KeyValue{attribute.String("gen_ai.agent.id", r.Job()),
 					attribute.String("loadstone.scenario", r.Scenario), attribute.Int("loadstone.run", r.Run)}}
 			jobs[one.Trace], order = job, append(order, one.Trace)
 		}
@@ -53,14 +55,16 @@ func exportSpans(ctx context.Context, address string, epoch time.Time, records [
 // clientSpan is that of a request: from when it was due, as latencies count, to its end.
 func clientSpan(r *record.Record, epoch time.Time) *otlp.Span {
 	t := r.Trace()
-	one := &otlp.Span{Trace: t.ID, ID: t.Span, Parent: t.Job, Name: "call " + r.Scenario, Kind: trace.SpanKindClient,
-		Start: epoch.Add(r.Due), End: epoch.Add(r.End)}
+	one := &otlp.Span{Trace: t.ID, ID: t.Span, Parent: t.Job, Name: "call " + r.Scenario,
+		Kind: trace.SpanKindClient, Start: epoch.Add(r.Due), End: epoch.Add(r.End)}
 	one.Attributes = []attribute.KeyValue{
 		attribute.String("gen_ai.agent.id", r.Agent), attribute.Int("loadstone.turn", r.Turn),
-		attribute.String("loadstone.outcome", string(r.Outcome)), attribute.Int("http.response.status_code", r.Status),
+		attribute.String("loadstone.outcome", string(r.Outcome)),
+		attribute.Int("http.response.status_code", r.Status),
 		otlp.Milliseconds("loadstone.lag_ms", r.Sent-r.Due)}
 	for key, v := range map[string]int{"gen_ai.usage.input_tokens": r.PromptTokens,
-		"gen_ai.usage.cache_read.input_tokens": r.CachedTokens, "gen_ai.usage.output_tokens": r.OutputTokens} {
+		"gen_ai.usage.cache_read.input_tokens": r.CachedTokens,
+		"gen_ai.usage.output_tokens":           r.OutputTokens} {
 		if v >= 0 {
 			one.Attributes = append(one.Attributes, attribute.Int(key, v))
 		}

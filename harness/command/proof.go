@@ -109,8 +109,8 @@ func (o *sealOptions) seal(e *env, dir string, beside bool) error {
 			return err
 		}
 	} else if dropped {
-		fmt.Fprintf(e.stderr, "note: the results are others than were signed, so %s is gone; loadstone sign signs them "+
-			"anew\n", verify.SignatureFile)
+		fmt.Fprintf(e.stderr, "note: the results are others than were signed, so %s is gone; "+
+			"loadstone sign signs them anew\n", verify.SignatureFile)
 	}
 	if o.zip == "" {
 		return nil

@@ -55,10 +55,12 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if f.NArg() == 0 {
-		return usageError("want a folder that bench or run wrote, or a records.jsonl; loadstone report -h shows examples")
+		return usageError("want a folder that bench or run wrote, or a records.jsonl; loadstone " +
+			"report -h shows examples")
 	}
 	if f.NArg() > 1 && *out == "" {
-		return usageError("several folders are the parts of one load; -out says where the whole is to be written")
+		return usageError("several folders are the parts of one load; -out says where the whole " +
+			"is to be written")
 	}
 	r, dir, err := readParts(f.Args())
 	if err != nil {
@@ -70,7 +72,9 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 		}
 	}
 	if hasJournal(dir) && f.NArg() == 1 {
-		defer func() { fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped) }()
+		defer func() {
+			fmt.Fprintf(e.stderr, "note: this measurement did not come to its end: %s\n", r.Stopped)
+		}()
 	}
 	if *out == "" {
 		*out = dir
@@ -109,7 +113,8 @@ func reportCommand(_ context.Context, e *env, args []string) error {
 
 // setBeside writes the page once more, with an earlier measurement beside the report's own.
 func setBeside(r *report.Report, base, dir string) error {
-	c, err := compareFiles(compared{base: benchFile(base), head: filepath.Join(dir, "bench.txt"), Options: gate.Options{Alpha: 0.05}})
+	c, err := compareFiles(compared{base: benchFile(base), head: filepath.Join(dir, "bench.txt"),
+		Options: gate.Options{Alpha: 0.05}})
 	if err != nil {
 		return err
 	}
@@ -122,7 +127,8 @@ func setBeside(r *report.Report, base, dir string) error {
 	if before, _, err := readReport(base); err == nil {
 		earlier.Report = before
 	}
-	return writeFile(filepath.Join(dir, "report.html"), func(w io.Writer) error { return page.Write(w, r, earlier) })
+	return writeFile(filepath.Join(dir, "report.html"),
+		func(w io.Writer) error { return page.Write(w, r, earlier) })
 }
 
 // readParts reads a measurement, or the parts of one that several load generators made at the same
@@ -160,14 +166,16 @@ func benchFile(name string) string {
 func readReport(name string) (r *report.Report, dir string, err error) {
 	file := name
 	if info, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("%s does not exist; want a folder that bench or run wrote, or its records.jsonl", name)
+		return nil, "", fmt.Errorf("%s does not exist; want a folder that bench or run wrote, or "+
+			"its records.jsonl", name)
 	} else if err != nil {
 		return nil, "", err
 	} else if info.IsDir() {
 		file = filepath.Join(name, "records.jsonl")
 	}
 	dir = filepath.Dir(file)
-	if base := filepath.Base(file); hasJournal(dir) && (base == "records.jsonl" || base == journalFile) {
+	if base := filepath.Base(file); hasJournal(dir) &&
+		(base == "records.jsonl" || base == journalFile) {
 		r, err = readJournal(dir)
 		return r, dir, err
 	}

@@ -15,7 +15,8 @@ import (
 func (o *runOptions) checkResets(set map[string]bool) error {
 	l := &o.file.Load
 	if l.Cache == load.Restored && o.url != "" && o.resetCommand == "" && o.resetURL == "" {
-		return usageError("%s begins with restored caches, and of the server at -url it is not known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
+		return usageError("%s begins with restored caches, and of the server at -url it is not "+
+			"known how it forgets what it has in memory; say it with -reset or -reset-url", l.Name)
 	}
 	if o.resetURL != "" {
 		base, err := checkURL(o.resetURL, o.remote)

@@ -81,7 +81,8 @@ func runCommand(ctx context.Context, e *env, args []string) (failure error) {
 	r := m.report
 	r.Workload = o.describe(m.target.to)
 	if !o.quiet {
-		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name, r.Workload.Shape)
+		fmt.Fprintf(e.stderr, "%s at %s: %s, %s\n", r.System.Model, r.System.URL, l.Name,
+			r.Workload.Shape)
 	}
 	for _, note := range o.file.Notes {
 		fmt.Fprintln(e.stderr, "note:", note)
@@ -123,7 +124,8 @@ func (o *runOptions) describe(to harness.Target) report.Workload {
 	}
 	if s := o.file.Search; s != nil {
 		w.Search = s.Kind
-		w.Shape = fmt.Sprintf("search for the highest %s from %g to %g within %g %%", s.Kind, s.Low, s.High, 100*s.Within)
+		w.Shape = fmt.Sprintf("search for the highest %s from %g to %g within %g %%", s.Kind, s.Low,
+			s.High, 100*s.Within)
 	}
 	return w
 }
@@ -137,7 +139,8 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.IntVar(&o.jobs, "jobs", 0, "`agents` in each run, each of whom works to its end")
 	f.IntVar(&o.context, "context", 0, "`tokens` that amounts of the context are of at most")
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
-	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the default has words of its own each time, since a server that has seen a prompt is not cold")
+	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the "+
+		"default has words of its own each time, since a server that has seen a prompt is not cold")
 	f.Func("part", "carry out `I/N` alone, part I (from 0) of N of the load, beside other processes with the others; loadstone report -out FOLDER PART... puts them together", func(s string) (err error) {
 		o.share, err = load.ParseShare(s)
 		return err
@@ -206,11 +209,11 @@ func (o *runOptions) checkPart(set map[string]bool) error {
 	case o.crew.url != "":
 		return usageError("-part and -workers are two ways to split a load")
 	case o.file.Runs > 1 || len(o.file.Levels) > 1 || o.file.Search != nil:
-		return usageError("a part of a load is one run at one level, since no part knows when another has ended; " +
-			"loadstone workers can do more")
+		return usageError("a part of a load is one run at one level, since no part knows when " +
+			"another has ended; loadstone workers can do more")
 	case o.file.Load.Together > 0:
-		return usageError("agents that ask together wait for each other, and parts of a load know nothing of " +
-			"each other; loadstone workers can do that")
+		return usageError("agents that ask together wait for each other, and parts of a load know " +
+			"nothing of each other; loadstone workers can do that")
 	}
 	return nil
 }
@@ -231,13 +234,15 @@ func (o *runOptions) override(set map[string]bool) error {
 	if set["rate"] {
 		var err error
 		if l.Rate, err = scenario.ParseRate(o.rate); err != nil {
-			return usageError("-rate: %w; want such as 4/s, or '1/s to 20/s over 30s', or 'steps 1/s 2/s each 10s'", err)
+			return usageError("-rate: %w; want such as 4/s, or '1/s to 20/s over 30s', or 'steps "+
+				"1/s 2/s each 10s'", err)
 		}
 		if !o.file.Has("gaps") {
 			l.Gaps = 1
 		}
 	}
-	for name, v := range map[string]int{"concurrency": o.concurrency, "n": o.requests, "jobs": o.jobs, "context": o.context,
+	for name, v := range map[string]int{"concurrency": o.concurrency, "n": o.requests,
+		"jobs": o.jobs, "context": o.context,
 		"duration": int(o.duration)} {
 		if set[name] && v < 1 {
 			return usageError("-%s: want more than 0", name)
@@ -262,10 +267,12 @@ func (o *runOptions) override(set map[string]bool) error {
 }
 
 // calibrate measures the client alone, under each level's load as it really was.
-func (o *runOptions) calibrate(ctx context.Context, e *env, m *measurement) ([]stub.Calibration, error) {
+func (o *runOptions) calibrate(ctx context.Context, e *env,
+	m *measurement) ([]stub.Calibration, error) {
 	levels := m.report.Results
 	if !o.quiet && len(levels) > 0 {
-		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the client by itself")
+		fmt.Fprintln(e.stderr, "the same load on a server that computes nothing, to measure the "+
+			"client by itself")
 	}
 	var all []stub.Calibration
 	for _, s := range levels {
@@ -282,7 +289,8 @@ func (o *runOptions) calibrate(ctx context.Context, e *env, m *measurement) ([]s
 	return all, nil
 }
 
-func (o *runOptions) measure(ctx context.Context, e *env, m *measurement, journal *journal) ([]record.Run, load.Level, error) {
+func (o *runOptions) measure(ctx context.Context, e *env, m *measurement,
+	journal *journal) ([]record.Run, load.Level, error) {
 	plan := harness.Plan{Loads: []load.Load{o.file.Load}, Runs: o.file.Runs, Levels: o.file.Levels,
 		Search: o.file.Search, Until: o.file.Until, Reset: o.reset(m.client, m.target),
 		Share: o.share, Start: o.start,

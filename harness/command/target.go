@@ -54,7 +54,8 @@ type targetOptions struct {
 func (o *targetOptions) modelFlags(f *flagSet) {
 	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that runs, the name to ask for")
 	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
-	f.BoolVar(&o.remote, "allow-remote", false, "allow addresses off this machine; only for servers that are yours")
+	f.BoolVar(&o.remote, "allow-remote", false,
+		"allow addresses off this machine; only for servers that are yours")
 	f.BoolVar(&o.quiet, "q", false, "no progress")
 	o.tokenizerFlag(f)
 	o.access.flags(f)
@@ -74,7 +75,8 @@ func (o *targetOptions) settle(f *flagSet, set map[string]bool, serving bool) er
 		return nil
 	}
 	if set["backend"] || serving {
-		return usageError("-backend and flags after -- are for a server that %s starts; with -url it runs already", f.Name())
+		return usageError("-backend and flags after -- are for a server that %s starts; with -url "+
+			"it runs already", f.Name())
 	}
 	if !set["model"] {
 		o.model = ""
@@ -96,7 +98,8 @@ func findTarget(ctx context.Context, e *env, o *targetOptions, results *results)
 	return s, err
 }
 
-func meetTarget(ctx context.Context, e *env, o *targetOptions, to *harness.Target, results *results) (*target, error) {
+func meetTarget(ctx context.Context, e *env, o *targetOptions, to *harness.Target,
+	results *results) (*target, error) {
 	if o.url == "" {
 		return startTarget(ctx, e, o, results)
 	}
@@ -126,7 +129,8 @@ func startTarget(ctx context.Context, e *env, o *targetOptions, results *results
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"serve", "-addr", "127.0.0.1:0", "-model", o.model, "-backend", o.backend, "-access-log", results.path("access.log")}, o.serve...)
+	args := append([]string{"serve", "-addr", "127.0.0.1:0", "-model", o.model, "-backend",
+		o.backend, "-access-log", results.path("access.log")}, o.serve...)
 	if !o.quiet {
 		fmt.Fprintf(e.stderr, "starting loadstone serve -model %s\n", o.model)
 	}
@@ -139,11 +143,14 @@ func startTarget(ctx context.Context, e *env, o *targetOptions, results *results
 			return nil, err
 		}
 		// The server is this program, so its last words carry this program's name already.
-		return nil, &exitError{exitUnreachable, fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
+		return nil, &exitError{exitUnreachable,
+			fmt.Errorf("the server did not start: %s", strings.TrimPrefix(oneLine(err), "loadstone: "))}
 	}
 	this := build.Read()
-	return &target{model: src.Name, files: src.FS, process: p, start: start, startUp: p.StartUp, system: report.System{Name: "loadstone", Version: this.Version, Commit: this.Commit, URL: p.URL,
-		Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS), Threads: runtime.GOMAXPROCS(0)}}, nil
+	return &target{model: src.Name, files: src.FS, process: p, start: start, startUp: p.StartUp,
+		system: report.System{Name: "loadstone", Version: this.Version, Commit: this.Commit, URL: p.URL,
+			Model: src.Name, Backend: service.Backend(o.backend), Quant: quantization(src.FS),
+			Threads: runtime.GOMAXPROCS(0)}}, nil
 }
 
 // quantization is how the checkpoint stores its weights, "" when it does not say.
@@ -176,7 +183,8 @@ func quantization(folder fs.FS) string {
 func (s *target) explain(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{exitInterrupted, errors.New("interrupted; what was measured until then is kept")}
+		return &exitError{exitInterrupted, errors.New("interrupted; what was measured until " +
+			"then is kept")}
 	case errors.Is(err, harness.ErrServerGone):
 		return fmt.Errorf("%w; what was measured until then is kept", err)
 	}

@@ -12,8 +12,8 @@ import (
 	"loadstone/harness/client"
 )
 
-// checkURL makes a base URL of what the user gave. It refuses one that leads off this machine, unless
-// the user says that it is theirs.
+// checkURL makes a base URL of what the user gave. It refuses one that leads off this machine,
+// unless the user says that it is theirs.
 func checkURL(s string, allowRemote bool) (string, error) {
 	base, err := harness.BaseURL(s, allowRemote)
 	if _, remote := errors.AsType[*harness.RemoteError](err); remote {

@@ -51,7 +51,8 @@ func verifyCommand(_ context.Context, e *env, args []string) error {
 	}
 	b, err := verify.Open(f.Arg(0))
 	if errors.Is(err, fs.ErrNotExist) {
-		return usageError("%s does not exist; want a folder that bench or run wrote, or its zip", f.Arg(0))
+		return usageError("%s does not exist; want a folder that bench or run wrote, or its zip",
+			f.Arg(0))
 	}
 	if err != nil {
 		return err
@@ -64,8 +65,8 @@ func verifyCommand(_ context.Context, e *env, args []string) error {
 		return err
 	}
 	if n := len(found.Differences); n > 0 {
-		return fmt.Errorf("%s is not what was measured: %s, such as %s", f.Arg(0), table.Plural(n, "difference"),
-			found.Telling())
+		return fmt.Errorf("%s is not what was measured: %s, such as %s", f.Arg(0),
+			table.Plural(n, "difference"), found.Telling())
 	}
 	return nil
 }
@@ -124,10 +125,12 @@ func signCommand(_ context.Context, e *env, args []string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(e.stdout, "%s is the private key, %[1]s.pub the public one: %s\n", *fresh, verify.KeyName(public))
+		fmt.Fprintf(e.stdout, "%s is the private key, %[1]s.pub the public one: %s\n", *fresh,
+			verify.KeyName(public))
 		return nil
 	case *key == "" || f.NArg() != 1:
-		return usageError("want -key FILE and one folder of results, or -new FILE; loadstone sign -h shows examples")
+		return usageError("want -key FILE and one folder of results, or -new FILE; loadstone sign " +
+			"-h shows examples")
 	}
 	private, err := verify.ReadPrivateKey(*key)
 	if err != nil {

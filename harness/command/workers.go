@@ -21,8 +21,8 @@ import (
 	"loadstone/harness/workers"
 )
 
-// natsVariable is the environment variable that the address of a NATS server is taken from: one with a
-// password in it is seen by all where it is an argument.
+// natsVariable is the environment variable that the address of a NATS server is taken from: one
+// with a password in it is seen by all where it is an argument.
 const natsVariable = "LOADSTONE_NATS"
 
 const workersAbout = `Starts a NATS server and workers: processes that put the load of loadstone run or bench on a server
@@ -51,7 +51,8 @@ func workersCommand(ctx context.Context, e *env, args []string) error {
 	config := f.String("config", "", "`file` with the configuration of the NATS server, in its own form")
 	join := f.String("join", "", "`address` at which the workers find it, with a user where it wants one; default: "+
 		natsVariable+", or where it listens")
-	remote := f.Bool("allow-remote", false, "let the workers load servers off this machine; only for servers that are yours")
+	remote := f.Bool("allow-remote", false, "let the workers load servers off this machine; only "+
+		"for servers that are yours")
 	var access workers.Access
 	accessFlags(f, &access)
 	if err := f.parse(args); err != nil {
@@ -121,7 +122,8 @@ func runWorkers(ctx context.Context, e *env, n int, address string, more []strin
 			defer over()
 			log.copy(out)
 			if err := cmd.Wait(); ctx.Err() == nil {
-				log.print(fmt.Sprintf("worker %d of %d, process %d, has ended: %v", i+1, n, cmd.Process.Pid, err))
+				log.print(fmt.Sprintf("worker %d of %d, process %d, has ended: %v", i+1, n,
+					cmd.Process.Pid, err))
 			}
 		})
 	}
@@ -168,7 +170,8 @@ Exit codes: 0 ended by a signal, 2 wrong command line, 4 no NATS server can be r
 func workerCommand(ctx context.Context, e *env, args []string) error {
 	f := flags("worker", workerAbout, workerExamples, e.stdout)
 	join := f.String("join", "", "`address` of the NATS server; default: "+natsVariable)
-	remote := f.Bool("allow-remote", false, "load servers off this machine; only for servers that are yours")
+	remote := f.Bool("allow-remote", false, "load servers off this machine; only for servers that "+
+		"are yours")
 	var access workers.Access
 	accessFlags(f, &access)
 	if err := f.parse(args); err != nil {
@@ -179,7 +182,8 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 	case f.NArg() > 0:
 		return usageError("unexpected argument %q; loadstone worker -h lists the flags", f.Arg(0))
 	case *join == "":
-		return usageError("want -join URL, or the address in %s; loadstone workers starts a NATS server", natsVariable)
+		return usageError("want -join URL, or the address in %s; loadstone workers starts a "+
+			"NATS server", natsVariable)
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -195,7 +199,8 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 func accessFlags(f *flagSet, a *workers.Access) {
 	f.StringVar(&a.Creds, "nats-creds", "", "`file` of NATS credentials (nsc makes it)")
 	f.StringVar(&a.CA, "nats-ca", "", "`file` with the certificate of the authority of the NATS server")
-	f.BoolVar(&a.Plain, "nats-plain", false, "let NATS go to other machines without TLS; only on a network that is yours")
+	f.BoolVar(&a.Plain, "nats-plain", false,
+		"let NATS go to other machines without TLS; only on a network that is yours")
 }
 
 // joinNATS connects to a NATS server as the flags say.
@@ -218,16 +223,18 @@ type crewOptions struct {
 }
 
 func (o *crewOptions) flags(f *flagSet) {
-	f.StringVar(&o.url, "workers", "", "let the workers at this NATS server send the load, such as nats://127.0.0.1:4222; "+
-		"loadstone workers starts some")
+	f.StringVar(&o.url, "workers", "", "let the workers at this NATS server send the load, such "+
+		"as nats://127.0.0.1:4222; loadstone workers starts some")
 	f.IntVar(&o.min, "workers-min", 1, "wait, a minute at most, until so many workers have joined")
 	accessFlags(f, &o.access)
 }
 
 func (o *crewOptions) settle(set map[string]bool) error {
 	switch {
-	case o.url == "" && (set["workers-min"] || set["nats-creds"] || set["nats-ca"] || set["nats-plain"]):
-		return usageError("-workers-min, -nats-creds, -nats-ca and -nats-plain are for workers: want -workers URL")
+	case o.url == "" && (set["workers-min"] || set["nats-creds"] || set["nats-ca"] ||
+		set["nats-plain"]):
+		return usageError("-workers-min, -nats-creds, -nats-ca and -nats-plain are for workers: " +
+			"want -workers URL")
 	case o.min < 1:
 		return usageError("-workers-min is %d; want at least 1", o.min)
 	}
@@ -261,8 +268,8 @@ func (o *crewOptions) call(ctx context.Context) (*workers.Coordinator, error) {
 func (m *measurement) lead(ctx context.Context, e *env, c *client.Client) error {
 	o := &m.options.access
 	t := workers.Target{URL: m.target.system.URL, Model: m.target.model, Key: m.target.to.Key,
-		API: m.target.to.API, Forms: m.target.to.Forms, Headers: m.target.to.Headers, Body: m.target.to.Body,
-		Insecure: o.insecure, Traced: c.Traced}
+		API: m.target.to.API, Forms: m.target.to.Forms, Headers: m.target.to.Headers,
+		Body: m.target.to.Body, Insecure: o.insecure, Traced: c.Traced}
 	if o.ca != "" {
 		var err error
 		if t.CA, err = os.ReadFile(o.ca); err != nil {

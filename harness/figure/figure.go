@@ -160,6 +160,7 @@ func Names() string {
 	for _, f := range Scalars() {
 		scalars = append(scalars, f.Name)
 	}
-	return "p50, p90, p95, p99, p999 and max of " + strings.Join(limited, ", ") + ", as in p95-ttft; " +
+	return "p50, p90, p95, p99, p999 and max of " + strings.Join(limited, ", ") +
+		", as in p95-ttft; " +
 		strings.Join(scalars, ", ")
 }

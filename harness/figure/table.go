@@ -73,8 +73,8 @@ func build() []Figure {
 	}
 	first, pace, last := take(answers), take(shown), take(generator)
 	work := take(jobs)
-	return slices.Concat(first, measured, pace, stalls, last, sizes(), work, ofJobs, ceiling, drafts, rest,
-		outcomes(), counted)
+	return slices.Concat(first, measured, pace, stalls, last, sizes(), work, ofJobs, ceiling,
+		drafts, rest, outcomes(), counted)
 }
 
 // percentiles are those of the limited times, and their maxima.
@@ -108,8 +108,8 @@ func percentiles() []Figure {
 type value func(s *record.Summary) (v float64, measured bool)
 
 // measured are the figures of a benchmark line that are of all requests together. The pool is
-// sampled, so where a server does not count its peaks, the peak is a lower bound, and chance decides
-// by how much.
+// sampled, so where a server does not count its peaks, the peak is a lower bound, and chance
+// decides by how much.
 var measured = []Figure{
 	inLine("req/s", PerSecond, Higher, Rule{Effect: 0.05}, requestRate, "req_per_s"),
 	inLine("tok/s", PerSecond, Higher, Rule{Gated: true, Effect: 0.05}, tokenRate, "tok_per_s"),
@@ -138,9 +138,11 @@ var stalls = []Figure{
 var ofJobs = []Figure{
 	inLine("jobs/h", PerHour, Higher, Rule{Gated: true, Sparse: true, Effect: 0.05},
 		func(s *record.Summary) (float64, bool) { return s.Jobs.PerHour, s.Jobs.N > 0 }),
-	inLine("good-job-ratio", Ratio, Higher, Rule{Gated: true, Sparse: true, Points: true, Effect: 0.02},
+	inLine("good-job-ratio", Ratio, Higher,
+		Rule{Gated: true, Sparse: true, Points: true, Effect: 0.02},
 		func(s *record.Summary) (float64, bool) { return s.Jobs.GoodRatio, s.Jobs.GoodRatio >= 0 }),
-	inLine("failed-job-ratio", Ratio, Lower, Rule{Gated: true, Sparse: true, Exact: true, Points: true},
+	inLine("failed-job-ratio", Ratio, Lower,
+		Rule{Gated: true, Sparse: true, Exact: true, Points: true},
 		func(s *record.Summary) (float64, bool) {
 			return float64(s.Jobs.Failed) / float64(max(s.Jobs.N, 1)), s.Jobs.N > 0
 		}),

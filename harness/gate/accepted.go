@@ -30,8 +30,8 @@ type Acceptance struct {
 	Reason   string
 }
 
-// Measured stands for the base where gate has measured it itself, and for the head's commit where it
-// is not known.
+// Measured stands for the base where gate has measured it itself, and for the head's commit where
+// it is not known.
 const (
 	Measured      = "measured"
 	unknownCommit = "-"
@@ -159,7 +159,9 @@ func (c *Comparison) Accept(date time.Time, commit, reason string) []Acceptance 
 func (c *Comparison) applyAccepted(p *pool) {
 	used := make([]bool, len(c.Accepted))
 	for _, s := range p.cells {
-		i := slices.IndexFunc(c.Cells, func(cell Cell) bool { return cell.Name == s.name && cell.Unit == s.unit })
+		i := slices.IndexFunc(c.Cells, func(cell Cell) bool {
+			return cell.Name == s.name && cell.Unit == s.unit
+		})
 		if i < 0 || c.Cells[i].Verdict != Worse {
 			continue
 		}
@@ -185,8 +187,8 @@ func (c *Comparison) applyAccepted(p *pool) {
 }
 
 // grown tells whether a cell is worse than what was accepted, beyond noise: it is outside of the
-// interval that was accepted, and the head is worse than a base that had changed by that much, by the
-// same test, correction and smallest effect as any cell.
+// interval that was accepted, and the head is worse than a base that had changed by that much, by
+// the same test, correction and smallest effect as any cell.
 func (c *Comparison) grown(cell *Cell, s *samples, a *Acceptance) bool {
 	sign := -float64(cell.better)
 	if cell.Rule.Exact {

@@ -23,8 +23,8 @@ func (e *EmptyError) Error() string {
 			e.Filter)
 	}
 	if e.Behind > 0 {
-		return fmt.Sprintf("%s: no benchmark result in it: line %d has one behind something else, such as "+
-			"a time or a colour; want lines that begin with Benchmark", e.File, e.Behind)
+		return fmt.Sprintf("%s: no benchmark result in it: line %d has one behind something else, "+
+			"such as a time or a colour; want lines that begin with Benchmark", e.File, e.Behind)
 	}
 	return e.File + ": no benchmark result in it"
 }

@@ -228,8 +228,8 @@ func (at *position) advance(line int) {
 	}
 }
 
-// askedOf is the load of a benchmark, nil unknown. The Load lines of Go's own benchmarks are printed
-// before testing adds the number of processors to the name.
+// askedOf is the load of a benchmark, nil unknown. The Load lines of Go's own benchmarks are
+// printed before testing adds the number of processors to the name.
 func (at *position) askedOf(name string) load.Identity {
 	if id := at.asked[name]; id != nil {
 		return id

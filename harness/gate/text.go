@@ -214,13 +214,13 @@ func (t *text) findLost() {
 	}
 }
 
-// minTwice is how many different lines of a benchmark have to stand in a file more than once, and no
-// other, to be no accident: times have so many digits that two runs have hardly ever the same.
+// minTwice is how many different lines of a benchmark have to stand in a file more than once, and
+// no other, to be no accident: times have so many digits that two runs have hardly ever the same.
 const minTwice = 3
 
-// findTwice finds benchmarks whose lines stand in the file more than once, such as of a file that was
-// written twice, or joined with itself: the same runs would count as more than there were. A noise
-// floor is told by its sessions.
+// findTwice finds benchmarks whose lines stand in the file more than once, such as of a file that
+// was written twice, or joined with itself: the same runs would count as more than there were. A
+// noise floor is told by its sessions.
 func (t *text) findTwice() {
 	if t.isFloor {
 		return
@@ -238,7 +238,8 @@ func (t *text) findTwice() {
 	}
 	for _, b := range t.results {
 		lines := times[b.name]
-		once := slices.ContainsFunc(slices.Collect(maps.Values(lines)), func(n int) bool { return n == 1 })
+		once := slices.ContainsFunc(slices.Collect(maps.Values(lines)),
+			func(n int) bool { return n == 1 })
 		if b.line == first[b.name].line && len(lines) >= minTwice && !once {
 			t.failures = append(t.failures, Failure{File: t.name, Line: b.line, Kind: Failed,
 				Text: fmt.Sprintf("the lines of %s stand in it more than once: they are no more runs for that",

@@ -10,8 +10,8 @@ import (
 
 // Section is the comparison for the forms of a verdict.
 func (c *Comparison) Section() verdict.Section {
-	s := verdict.Section{Title: "head against base", Columns: []string{"scenario", "unit", "base", "head",
-		"change", "90 % interval", "p", "verdict"}}
+	s := verdict.Section{Title: "head against base",
+		Columns: []string{"scenario", "unit", "base", "head", "change", "90 % interval", "p", "verdict"}}
 	for _, unit := range c.unitOrder() {
 		for i := range c.Cells {
 			cell := &c.Cells[i]

@@ -46,8 +46,8 @@ func (s *Series) findChanges(edges []edge, h *History) {
 	}
 }
 
-// jumps are the points of a chain at which the measurement that joins them to the point before is by
-// itself significant. The finder sees none of them: the levels of a chain are a random walk.
+// jumps are the points of a chain at which the measurement that joins them to the point before is
+// by itself significant. The finder sees none of them: the levels of a chain are a random walk.
 func (s *Series) jumps(edges []edge, maxP float64) []int {
 	var all []int
 	for i := 1; i < len(s.Points); i++ {
@@ -63,8 +63,8 @@ func (s *Series) jumps(edges []edge, maxP float64) []int {
 // large enough by what is known of the points' errors, which the finder does not ask for.
 //
 // A level that one commit alone has is no change but an outlier: where it is a change, the next
-// commit shows it. With one commit in twenty off by six deviations, in the finder's own windows, there
-// were 2.2 false alarms in 1000 commits without this rule and 0.8 with it.
+// commit shows it. With one commit in twenty off by six deviations, in the finder's own windows,
+// there were 2.2 false alarms in 1000 commits without this rule and 0.8 with it.
 func (s *Series) confirm(edges []edge, places []int, f Finder) []Change {
 	for {
 		var changes []Change
@@ -90,8 +90,8 @@ func (s *Series) confirm(edges []edge, places []int, f Finder) []Change {
 	}
 }
 
-// weakestOf is the change of the largest p that is not significant; if all are, the smallest one that
-// is too small; -1 if there is none.
+// weakestOf is the change of the largest p that is not significant; if all are, the smallest one
+// that is too small; -1 if there is none.
 func weakestOf(changes []Change, f Finder) int {
 	weakest := -1
 	for i, c := range changes {
@@ -114,10 +114,10 @@ func weakestOf(changes []Change, f Finder) int {
 // contrast is the change of the mean at a point, between the change points on either side of it, or
 // between its neighbours alone where those are known better: in a chain, whose levels drift apart.
 //
-// Its standard error is the larger of two. One is Welch's, from how the points scatter on each side.
-// The other follows from the runs of the measurements: it counts what two sides have in common,
-// which their scatter does not show. Where a new base joins the old one by a single measurement, all
-// points behind it are off by the same amount.
+// Its standard error is the larger of two. One is Welch's, from how the points scatter on each
+// side. The other follows from the runs of the measurements: it counts what two sides have in
+// common, which their scatter does not show. Where a new base joins the old one by a single
+// measurement, all points behind it are off by the same amount.
 func (s *Series) contrast(edges []edge, from, at, to int) Change {
 	left, right := s.Points[from:at], s.Points[at:to]
 	own := propagated(edges, left, right)
@@ -206,8 +206,8 @@ func propagated(edges []edge, left, right []Point) estimatedVariance {
 	return e
 }
 
-// Since leaves the changes of commits after c alone. An error says that c is not in the timeline, or
-// of no date where there is none.
+// Since leaves the changes of commits after c alone. An error says that c is not in the timeline,
+// or of no date where there is none.
 func (h *History) Since(c Commit) error {
 	at := h.Timeline.find(c.Hash)
 	if at < 0 {

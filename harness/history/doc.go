@@ -13,14 +13,15 @@
 //	commit: e64beb2a…
 //
 // What counts is the ratio of the two, so that machines may differ from file to file. A ratio is
-// the estimate of package gate (Hodges and Lehmann, with its interval); hit ratios, which are judged
-// by points, have differences. A file with one side, a bench.txt, works as well, if all are of one
-// machine; what changed may then be the machine.
+// the estimate of package gate (Hodges and Lehmann, with its interval); hit ratios, which are
+// judged by points, have differences. A file with one side, a bench.txt, works as well, if all are
+// of one machine; what changed may then be the machine.
 //
 // A level is a commit's ratio to the commit that most were measured beside. Where another one was
 // the base, its own level is multiplied in. The base is best the same for all: then the errors of
-// two commits have nothing in common. In a chain, each commit measured beside the one before, errors
-// add up: of 100 commits of the same speed the last is off by 20 % where each ratio is by 2 %.
+// two commits have nothing in common. In a chain, each commit measured beside the one before,
+// errors add up: of 100 commits of the same speed the last is off by 20 % where each ratio is by
+// 2 %.
 //
 // golang.org/x/perf/benchseries has such ratios too, and the files are ones that it can read. It is
 // not used, because it orders by one date a comparison and knows no chains, finds no change points,
@@ -30,25 +31,26 @@
 //
 // Change points are proposed by [Finder]: E-divisive means (Matteson and James, A Nonparametric
 // Approach for Multiple Change Point Analysis of Multivariate Data, 2014) in windows and with
-// Student's t-test (Fleming and others, Hunter: Using Change Point Detection to Hunt for Performance
-// Regressions, 2023). It is Apache Otava 0.8.0's algorithm: TestOtava has the same change points,
-// means and p on 200 series made from seeds and on 20 real ones, each with four settings.
+// Student's t-test (Fleming and others, Hunter: Using Change Point Detection to Hunt for
+// Performance Regressions, 2023). It is Apache Otava 0.8.0's algorithm: TestOtava has the same
+// change points, means and p on 200 series made from seeds and on 20 real ones, each with four
+// settings.
 //
-// What is reported differs from Otava in five ways. Points are proposed in windows of a half and of a
-// quarter of the size as well, without which a change that is taken back is often not seen. Otava's
-// variances are divided by n where the t-test wants n-1, and when it drops a point it leaves the one
-// before with the mean up to the dropped point; so each proposed change is tested again by Welch's
-// test, between its neighbours of that moment, and the weakest is dropped until all hold. Its standard
-// error is the larger of how the commits scatter and of what the runs of the measurements leave open,
-// which counts errors that many commits share. A level that one commit alone has is no change. And in
-// a chain, whose levels no window of a random walk should be shown, a change is a ratio that is
-// significant by itself.
+// What is reported differs from Otava in five ways. Points are proposed in windows of a half and of
+// a quarter of the size as well, without which a change that is taken back is often not seen.
+// Otava's variances are divided by n where the t-test wants n-1, and when it drops a point it
+// leaves the one before with the mean up to the dropped point; so each proposed change is tested
+// again by Welch's test, between its neighbours of that moment, and the weakest is dropped until
+// all hold. Its standard error is the larger of how the commits scatter and of what the runs of the
+// measurements leave open, which counts errors that many commits share. A level that one commit
+// alone has is no change. And in a chain, whose levels no window of a random walk should be shown,
+// a change is a ratio that is significant by itself.
 //
 // This is what TestSimulation prints with -v -simulate 200: 200 series a row, of 100 or 20 commits
-// whose ratios have an error of 2 %, which is what ten runs a side leave that differ by 4 %. Found is
-// a step within three commits, so 80 % may be 74 to 86. The false alarms, in 1000 commits, are those
-// of this package and of Otava's algorithm alone, both with the defaults; a step of 3 % that is seen
-// four commits off is one of them.
+// whose ratios have an error of 2 %, which is what ten runs a side leave that differ by 4 %. Found
+// is a step within three commits, so 80 % may be 74 to 86. The false alarms, in 1000 commits, are
+// those of this package and of Otava's algorithm alone, both with the defaults; a step of 3 % that
+// is seen four commits off is one of them.
 //
 //	   noise  step  commits   measured    found   false  Otava's
 //	  normal   +0 %      100   one base        –    0.65     0.65
@@ -75,12 +77,12 @@
 //	  normal  +10 %      100    a chain   76.0 %    0.20    59.65
 //
 // Skewed is a lognormal, alike has a correlation of 0.5 between neighbours, drift are 2 % in 100
-// commits by no single one, and of the outliers, one commit in twenty, each is off by 12 %. In the row
-// of 30 commits the step is taken back after six. So among a hundred commits a step of 5 % is found
-// and one of 3 % mostly, among twenty one of 10 %. Where neighbours are alike, as results of one
-// machine by themselves are from day to day, one commit in 100 raises a false alarm; ratios measured
-// in turns have little of that. A chain finds only what one measurement can show.
+// commits by no single one, and of the outliers, one commit in twenty, each is off by 12 %. In the
+// row of 30 commits the step is taken back after six. So among a hundred commits a step of 5 % is
+// found and one of 3 % mostly, among twenty one of 10 %. Where neighbours are alike, as results of
+// one machine by themselves are from day to day, one commit in 100 raises a false alarm; ratios
+// measured in turns have little of that. A chain finds only what one measurement can show.
 //
-// p is that of one change point, at a place that was chosen because it looks like one, and there are
-// as many series as scenarios times units.
+// p is that of one change point, at a place that was chosen because it looks like one, and there
+// are as many series as scenarios times units.
 package history

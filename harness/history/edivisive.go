@@ -88,10 +88,10 @@ func (f Finder) merge(values []float64, points []ChangePoint) []ChangePoint {
 	return nil
 }
 
-// propose returns the places of all change points that are found in windows of the finder's size, of
-// half of it and of a quarter. In the large window alone, a level that goes up and comes back is
-// often not found: the t-test there is between all before and all behind, which differ by little, and
-// E-divisive stops at the first place that is not significant.
+// propose returns the places of all change points that are found in windows of the finder's size,
+// of half of it and of a quarter. In the large window alone, a level that goes up and comes back is
+// often not found: the t-test there is between all before and all behind, which differ by little,
+// and E-divisive stops at the first place that is not significant.
 func (f Finder) propose(values []float64) []int {
 	var all []int
 	for _, part := range []int{1, 2, 4} {

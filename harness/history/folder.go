@@ -15,9 +15,9 @@ const benchName = "bench.txt"
 // isBench tells whether a file's name is one that benchmark results have.
 func isBench(name string) bool { return strings.HasSuffix(name, ".txt") }
 
-// ReadFiles reads the measurements of a folder: its files that end in .txt, and the bench.txt of each
-// folder in it, at any depth. It also reads a single file. What is no measurement is skipped with the
-// reason; an error is of the file system.
+// ReadFiles reads the measurements of a folder: its files that end in .txt, and the bench.txt of
+// each folder in it, at any depth. It also reads a single file. What is no measurement is skipped
+// with the reason; an error is of the file system.
 func ReadFiles(path string) ([]Measurement, []Skipped, error) {
 	var all []Measurement
 	var skipped []Skipped

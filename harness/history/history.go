@@ -80,8 +80,8 @@ type edge struct {
 }
 
 // New makes the history of measurements. Where one of them has two sides, those with one side are
-// skipped, because a ratio and a time have nothing in common. Otherwise all of them are compared with
-// the newest; those that are unlike it, as those of another machine are, are skipped.
+// skipped, because a ratio and a time have nothing in common. Otherwise all of them are compared
+// with the newest; those that are unlike it, as those of another machine are, are skipped.
 func New(all []Measurement, timeline Timeline, o Options) (*History, error) {
 	if o.Finder == (Finder{}) {
 		o.Finder = DefaultFinder

@@ -104,15 +104,16 @@ func commitOf(text []byte) Commit {
 	return c
 }
 
-// NewMeasurement makes a measurement of the bench.txt of two sides, and the commits that they are of.
+// NewMeasurement makes a measurement of the bench.txt of two sides, and the commits that they are
+// of.
 func NewMeasurement(name string, base, head Commit, baseText, headText []byte) Measurement {
 	return Measurement{Name: name, Base: base, Head: head, base: baseText, head: headText}
 }
 
 // Write writes a measurement of two sides in the Go benchmark format: the bench.txt of the base and
-// of the head one after the other, each behind the keys side, commit and commit-date, which benchstat
-// and benchseries tell them apart by. Of the units it keeps those that are judged, because such
-// files are committed by the hundred.
+// of the head one after the other, each behind the keys side, commit and commit-date, which
+// benchstat and benchseries tell them apart by. Of the units it keeps those that are judged,
+// because such files are committed by the hundred.
 func (m Measurement) Write(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	kept := keptUnits()
@@ -138,7 +139,8 @@ func (m Measurement) Write(w io.Writer) error {
 	return out.Flush()
 }
 
-// keptUnits are the units that are judged, with the numbers of values that their percentiles are of.
+// keptUnits are the units that are judged, with the numbers of values that their percentiles are
+// of.
 func keptUnits() map[string]bool {
 	kept := map[string]bool{}
 	for _, f := range figure.Bench() {

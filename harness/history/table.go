@@ -124,8 +124,8 @@ func (h *History) Summary() string {
 	if short > 0 {
 		text += fmt.Sprintf(", %d of fewer than %d commits", short, MinPoints)
 	}
-	return text + fmt.Sprintf(" (window %d, p <= %g, at least %.3g %%)", h.Finder.Window, h.Finder.MaxP,
-		100*h.Finder.MinMagnitude)
+	return text + fmt.Sprintf(" (window %d, p <= %g, at least %.3g %%)", h.Finder.Window,
+		h.Finder.MaxP, 100*h.Finder.MinMagnitude)
 }
 
 // beside names the commits that are references.

@@ -10,18 +10,19 @@
 //	YOUR-TOOL http://127.0.0.1:8099/v1
 //	curl http://127.0.0.1:8099/liar/truth
 //
-// [Liar.Judge] holds what a tool reports to that truth. The verdict is the truth, fooled, or mute: a
-// tool is only judged by the figures that it claims to measure, and by what it says in words. Any
+// [Liar.Judge] holds what a tool reports to that truth. The verdict is the truth, fooled, or mute:
+// a tool is only judged by the figures that it claims to measure, and by what it says in words. Any
 // alarm about the truthful server is false. Package score puts this repository's own tool before
 // the liars, and benchdata/peers/liars those that others wrote.
 //
 // # How a tool is to be used
 //
 // It is given the model's tokenizer, if it takes one, and asks for answers of 32 tokens to prompts
-// of about 64. Most liars are asked 40 times, by 4 agents at a time. Where the table says otherwise:
-// rare-stall and drift are asked 160 times; pauses 128 times at 8 a second, if the tool knows rates;
-// warm-again is measured twice with the tool's defaults, and the second report counts. What some
-// liars do shows only after a restart, or to two API keys; a tool that knows neither is mute.
+// of about 64. Most liars are asked 40 times, by 4 agents at a time. Where the table says
+// otherwise: rare-stall and drift are asked 160 times; pauses 128 times at 8 a second, if the tool
+// knows rates; warm-again is measured twice with the tool's defaults, and the second report counts.
+// What some liars do shows only after a restart, or to two API keys; a tool that knows neither is
+// mute.
 //
 // # The liars
 //

@@ -11,8 +11,8 @@ import (
 // ObjectiveForm is how an objective is written.
 const ObjectiveForm = "ttft < 300ms, tpot < 50ms, e2e < 5s, job < 2m, or some of them"
 
-// ParseObjective reads what one answer, or a whole job, must hold: limits, each an upper bound on one
-// of its times.
+// ParseObjective reads what one answer, or a whole job, must hold: limits, each an upper bound on
+// one of its times.
 func ParseObjective(s string) (load.Objective, error) {
 	var o load.Objective
 	bounds := map[string]*time.Duration{"ttft": &o.TTFT, "tpot": &o.TPOT, "e2e": &o.E2E, "job": &o.Job}

@@ -30,8 +30,8 @@ func Fixed(n float64) Amount { return Amount{A: n} }
 var amountKinds = map[string]int{"uniform": 2, "normal": 2, "lognormal": 2, "exponential": 1}
 
 // AmountForms are the ways to write an amount, for help and errors.
-const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN DEVIATION " +
-	"or exponential MEAN, with max N after it or not"
+const AmountForms = "a number, or uniform LOW HIGH, normal MEAN DEVIATION, lognormal MEAN " +
+	"DEVIATION or exponential MEAN, with max N after it or not"
 
 // ofPool and ofContext are what follows an amount whose numbers are percentages.
 const ofPool, ofContext = " of pool", " of context"
@@ -93,8 +93,8 @@ func percentage(s string) (float64, error) {
 	return n / 100, nil
 }
 
-// of is an amount of the pool or the context in tokens, of which those have so many; any other stays
-// as it is.
+// of is an amount of the pool or the context in tokens, of which those have so many; any other
+// stays as it is.
 func (a Amount) of(pool, context float64) Amount {
 	switch {
 	case a.Pool:

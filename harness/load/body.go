@@ -21,8 +21,8 @@ type Field struct {
 }
 
 // BodyForm says how a field is written.
-const BodyForm = "NAME= to leave a field out, NAME=JSON to send another value, or NAME=@OTHER to send " +
-	"the field OTHER under this name"
+const BodyForm = "NAME= to leave a field out, NAME=JSON to send another value, or NAME=@OTHER to " +
+	"send the field OTHER under this name"
 
 // Add adds a field as BodyForm has it.
 func (b *Body) Add(text string) error {

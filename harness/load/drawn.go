@@ -29,8 +29,8 @@ func (l Load) Drawn() (json.RawMessage, error) {
 	return json.Marshal(withoutZeros(all))
 }
 
-// ParseDrawn reads what Drawn wrote. A field that this version does not know is an error: without it
-// the load would be another one.
+// ParseDrawn reads what Drawn wrote. A field that this version does not know is an error: without
+// it the load would be another one.
 func ParseDrawn(text json.RawMessage) (l Load, err error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -85,7 +85,9 @@ func (a Amount) MarshalText() ([]byte, error) {
 func (a *Amount) UnmarshalText(text []byte) (err error) {
 	*a = Amount{}
 	if len(text) > 0 {
-		*a, err = ParseAmount(string(text), func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+		*a, err = ParseAmount(string(text), func(s string) (float64, error) {
+			return strconv.ParseFloat(s, 64)
+		})
 	}
 	return err
 }

@@ -110,13 +110,14 @@ func (id Identity) Text() string {
 //
 //	Load Serve/scenario=chat/agents=4 hash="5e88…" concurrency="4" requests="150" turns="4"
 //
-// The benchmark's name is without "Benchmark" and the number of processors. goodput, which may be "",
-// is what a good answer must hold; it is no part of the hash. An unknown identity has no line.
+// The benchmark's name is without "Benchmark" and the number of processors. goodput, which may be
+// "", is what a good answer must hold; it is no part of the hash. An unknown identity has no line.
 func (id Identity) BenchLine(benchmark, goodput string) string {
 	if len(id) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Load %s hash=%q %s\n", benchmark, id.Hash(), id.With("goodput", goodput).Text())
+	return fmt.Sprintf("Load %s hash=%q %s\n", benchmark, id.Hash(),
+		id.With("goodput", goodput).Text())
 }
 
 // ParseIdentity reads what Text writes.
@@ -322,7 +323,8 @@ func (m *Message) identity(w io.Writer) {
 	fmt.Fprintf(w, "message %q %q %v %q %q", m.Role, m.Text, m.Quote, m.ToolCalls, m.ToolCallID)
 	line := make([]byte, 0, 8*len(m.Words)+1) // a long trace has millions of them
 	for _, words := range m.Words {
-		line = strconv.AppendBool(append(strconv.AppendInt(append(line, ' '), int64(words.Tokens), 10), ' '), words.Whole)
+		line = strconv.AppendInt(append(line, ' '), int64(words.Tokens), 10)
+		line = strconv.AppendBool(append(line, ' '), words.Whole)
 	}
 	w.Write(append(line, '\n'))
 }

@@ -149,7 +149,8 @@ func (l Load) Filled() Load {
 	l.Prompt = cmp.Or(l.Prompt, Fixed(64))
 	l.Answer = cmp.Or(l.Answer, Fixed(16))
 	l.Cache = cmp.Or(l.Cache, Cold)
-	if l.once() && l.Requests == 0 && l.Duration == 0 && l.Turns == (Amount{}) && l.FanOut == (Amount{}) && l.Sessions == nil {
+	if l.once() && l.Requests == 0 && l.Duration == 0 && l.Turns == (Amount{}) &&
+		l.FanOut == (Amount{}) && l.Sessions == nil {
 		l.Requests = l.Burst.Size
 	}
 	if l.Together > 0 && l.Rounds == 0 && l.Requests == 0 && l.Duration == 0 && l.Sessions == nil {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// An Objective bounds the times of one answer that is of use to its reader, and of a job that is. The goodput is the number
-// of answers a second that hold the objective (Zhong et al., DistServe, arXiv 2401.09670). A zero time
-// bounds nothing.
+// An Objective bounds the times of one answer that is of use to its reader, and of a job that is.
+// The goodput is the number of answers a second that hold the objective (Zhong et al., DistServe,
+// arXiv 2401.09670). A zero time bounds nothing.
 type Objective struct {
 	TTFT time.Duration // due to first token, less than
 	TPOT time.Duration // per token after the first, less than

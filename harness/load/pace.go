@@ -90,7 +90,8 @@ func (p Burst) Due(i int) time.Duration { return time.Duration(i/p.Size) * p.Eve
 //
 // It draws n arrivals, or fewer where the next would be due at until or later; until 0 is no limit.
 // Each is drawn when it is asked for, the same every time.
-func Gamma(p Profile, shape float64, seed uint64, n int, until time.Duration) iter.Seq[time.Duration] {
+func Gamma(p Profile, shape float64, seed uint64, n int,
+	until time.Duration) iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
 		rng := rand.New(rand.NewPCG(seed, 0x706f6973736f6e))
 		at := 0.0

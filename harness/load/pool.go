@@ -24,8 +24,8 @@ type Pool struct {
 const maxReserved = 24 << 10
 
 // On is the load on a server with that pool: amounts in units of the pool or the context become
-// tokens, and where Reserve takes more agents than Together, there are as many. On a pool of unknown
-// size Reserve has no effect, and an amount in units of what is not known is an error.
+// tokens, and where Reserve takes more agents than Together, there are as many. On a pool of
+// unknown size Reserve has no effect, and an amount in units of what is not known is an error.
 func (l Load) On(p Pool) (Load, error) {
 	l.Pool = p
 	tokens, context := float64(p.Blocks*p.BlockTokens), float64(l.context(p))

@@ -12,8 +12,9 @@ import (
 // A Share is part Part, counted from 0, of a load that Of load generators put on one server at the
 // same time. The zero Share is the whole load.
 //
-// What is split is the schedule: each agent is in one share, with all that it asks, and what that is
-// does not depend on how many shares there are. So the shares together are the load, byte for byte.
+// What is split is the schedule: each agent is in one share, with all that it asks, and what that
+// is does not depend on how many shares there are. So the shares together are the load, byte for
+// byte.
 //
 //   - In an open loop agent i belongs to part i mod Of, and comes when it comes in the whole load.
 //   - A closed loop has places, each of which one agent after the other takes: of N places place p

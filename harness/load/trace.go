@@ -100,7 +100,8 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 			at >= last {
 			err = fmt.Errorf("timestamp %s: want milliseconds from 0 on, or since 1970", number(at))
 		} else if err == nil && at < last {
-			err = fmt.Errorf("timestamp %s is before the last one, %s; sort the trace", number(at), number(last))
+			err = fmt.Errorf("timestamp %s is before the last one, %s; sort the trace", number(at),
+				number(last))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
@@ -124,7 +125,8 @@ func (t *TraceReader) Read(name string, r io.Reader) ([]TraceRequest, error) {
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf(
-			"%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, \"output_length\": 50, \"hash_ids\": [0, 1]}",
+			"%s: no request in it; want a line like {\"timestamp\": 0, \"input_length\": 600, "+
+				"\"output_length\": 50, \"hash_ids\": [0, 1]}",
 			name,
 		)
 	}

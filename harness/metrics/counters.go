@@ -49,7 +49,8 @@ var shared = []struct {
 	of       func(*record.Record) int // what one answered request adds to the client's count
 }{
 	{record.AnsweredRequests, "answered requests",
-		[]counter{{"loadstone_requests_total", []string{"status", "200"}, true}, {name: "vllm:request_success_total"}},
+		[]counter{{"loadstone_requests_total", []string{"status", "200"}, true},
+			{name: "vllm:request_success_total"}},
 		func(*record.Record) int { return 1 }},
 	{record.PromptTokens, "prompt tokens",
 		[]counter{{name: "loadstone_tokens_total", labels: []string{"kind", "prompt"}},

@@ -34,8 +34,8 @@ func (m Metrics) Sample(at time.Duration, begun Metrics) (s record.Sample, ok bo
 	return s, s.Queue >= 0 || s.Running >= 0 || s.Pool >= 0
 }
 
-// exceeded is the largest bound of a histogram's buckets that an observation since an earlier scrape
-// was above; 0 where there was none.
+// exceeded is the largest bound of a histogram's buckets that an observation since an earlier
+// scrape was above; 0 where there was none.
 func (m Metrics) exceeded(name string, begun Metrics) (bound float64) {
 	above := func(of Metrics, le string) float64 { // how many observations are above a bound
 		return of.Value(name+"_count") - of.Value(name+"_bucket", "le", le)

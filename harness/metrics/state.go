@@ -75,8 +75,8 @@ func (m Metrics) State() State {
 	return s
 }
 
-// Lasting is what the server holds at the moment of the scrape that may stay for as long as it runs:
-// memory, files, goroutines, what is on disk and in the pool.
+// Lasting is what the server holds at the moment of the scrape that may stay for as long as it
+// runs: memory, files, goroutines, what is on disk and in the pool.
 func (m Metrics) Lasting() State {
 	all, s := m.State(), State{}
 	for _, kind := range []Held{Memory, OpenFiles, Goroutines} {

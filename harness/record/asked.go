@@ -21,8 +21,8 @@ type Asked struct {
 	Part  int `json:"part,omitempty"`
 }
 
-// AskedForm are the rules of this version. Whoever changes what a load asks for equal seeds, such as
-// the made-up words, gives them another number: results of earlier versions are then not held to
+// AskedForm are the rules of this version. Whoever changes what a load asks for equal seeds, such
+// as the made-up words, gives them another number: results of earlier versions are then not held to
 // rules that they did not have.
 const AskedForm = "loadstone-requests/1"
 

@@ -11,8 +11,8 @@ const unseenTokens = 8
 
 // Bound voids an output count that cannot be true: one above max_tokens, or above the bytes that
 // came, since a token that is text has a byte at least. Then OutputTokens is -1, unknown, as where
-// there is no usage, so that the pieces stand for the tokens; Claimed is what the server says, and a
-// note says why it is not believed. bytes are those of everything that the model said, hidden the
+// there is no usage, so that the pieces stand for the tokens; Claimed is what the server says, and
+// a note says why it is not believed. bytes are those of everything that the model said, hidden the
 // tokens of the count that the usage itself gives to reasoning.
 //
 // A count of no more than the pieces, and the end of a turn, is what the client saw itself. Above
@@ -42,7 +42,8 @@ func (r *Record) Drafted(drafted, accepted int) {
 	if drafted <= 0 && accepted <= 0 {
 		return
 	}
-	if accepted < 0 || accepted > drafted || r.OutputTokens >= 0 && accepted >= max(r.OutputTokens, 1) {
+	if accepted < 0 || accepted > drafted ||
+		r.OutputTokens >= 0 && accepted >= max(r.OutputTokens, 1) {
 		r.Note(NoteDrafts, fmt.Sprintf("%d of %d, in an answer of %d", accepted, drafted, r.OutputTokens))
 		return
 	}

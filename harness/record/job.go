@@ -78,7 +78,9 @@ func (j *job) merge(o *job) {
 
 // merged adds a stretch to stretches.
 func merged(all []stretch, s stretch) []stretch {
-	i, _ := slices.BinarySearchFunc(all, s, func(a, b stretch) int { return cmp.Compare(a.to, b.from) })
+	i, _ := slices.BinarySearchFunc(all, s, func(a, b stretch) int {
+		return cmp.Compare(a.to, b.from)
+	})
 	k := i
 	for ; k < len(all) && all[k].from <= s.to; k++ {
 		s.from, s.to = min(s.from, all[k].from), max(s.to, all[k].to)

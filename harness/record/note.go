@@ -23,7 +23,8 @@ const (
 	NoteOverMax Note = "usage claims more tokens than max_tokens allows and counts as unknown"
 	NoteUnseen  Note = "usage claims more tokens than came and counts as unknown"
 	NoteHidden  Note = "usage counts reasoning that was not sent and counts as unknown"
-	NoteRecount Note = "usage claims more tokens than the text has by its tokenizer and counts as unknown"
+	NoteRecount Note = "usage claims more tokens than the text has by its tokenizer and counts " +
+		"as unknown"
 	NoteTooLong Note = "the answer has more tokens than max_tokens allows"
 	NoteDrafts  Note = "the server says of its drafts what cannot be true, and it counts for nothing"
 	NoteWait    Note = "a Retry-After is longer than this client waits"

@@ -61,7 +61,8 @@ type Call struct {
 // OtherLength reports whether an answer has another length than the recorded one.
 func (r *Record) OtherLength() bool {
 	was := r.Call.WasOutput
-	return r.Outcome == OK && was > 0 && r.Call != (Call{}) && r.OutputTokens >= 0 && r.OutputTokens != was
+	return r.Outcome == OK && was > 0 && r.Call != (Call{}) && r.OutputTokens >= 0 &&
+		r.OutputTokens != was
 }
 
 // A Record is what the client saw of one request. Reports, checks and gates are made from records

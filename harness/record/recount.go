@@ -25,7 +25,9 @@ func Recount(records []Record, count func(text string) (int, error), enough int)
 			claims = append(claims, r)
 		}
 	}
-	slices.SortStableFunc(claims, func(a, b *Record) int { return cmp.Compare(b.density(), a.density()) })
+	slices.SortStableFunc(claims, func(a, b *Record) int {
+		return cmp.Compare(b.density(), a.density())
+	})
 	held, voided := 0, 0
 	for i, r := range claims {
 		n, err := count(r.text())

@@ -37,9 +37,9 @@ func PeakPool(samples []Sample) float64 {
 	return peak
 }
 
-// A Series is the samples of a run, at most MaxSamples however long it is: when they are full, every
-// two become one that has the larger value of each gauge, so that a peak stays. The zero Series is
-// ready for use.
+// A Series is the samples of a run, at most MaxSamples however long it is: when they are full,
+// every two become one that has the larger value of each gauge, so that a peak stays. The zero
+// Series is ready for use.
 type Series struct {
 	Samples []Sample
 
@@ -86,8 +86,8 @@ func (s Sample) merge(o Sample) Sample {
 	return s
 }
 
-// Thin makes of the looks of any number of runs, in the order of their times, the samples that their
-// Series would be.
+// Thin makes of the looks of any number of runs, in the order of their times, the samples that
+// their Series would be.
 func Thin(looks []Sample) []Sample {
 	type run struct {
 		scenario string

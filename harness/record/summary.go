@@ -53,9 +53,9 @@ type Summary struct {
 	TokensPerPiece float64 // of answers with usage; -1: there are none
 
 	// DraftedTokens are those that the server says it computed ahead of the answers', AcceptedTokens
-	// those of them that are in the answers. AcceptRatio is the latter by the former; TokensPerStep are
-	// the tokens of answers by the steps of the model that each of them took, beside whatever others.
-	// -1: the server says of no drafts.
+	// those of them that are in the answers. AcceptRatio is the latter by the former; TokensPerStep
+	// are the tokens of answers by the steps of the model that each of them took, beside whatever
+	// others. -1: the server says of no drafts.
 	DraftedTokens, AcceptedTokens int
 	AcceptRatio, TokensPerStep    float64
 
@@ -92,8 +92,8 @@ type Summary struct {
 // nothing: all that were neither answered, nor cleanly refused, nor cancelled by the load.
 //
 // Empty answers are among them, and so in the error ratio, because the client has no answer. A
-// ratio of their own would have no counterpart in results of before, and a gate would have to refuse
-// the pair or forget the figure.
+// ratio of their own would have no counterpart in results of before, and a gate would have to
+// refuse the pair or forget the figure.
 func (s *Summary) Errors() int {
 	return s.Requests - s.Outcomes[OK] - s.Outcomes[Rejected] - s.Outcomes[Cancelled]
 }

@@ -60,8 +60,9 @@ func (g *Generator) workers() string {
 			lost = append(lost, w.Lost)
 		}
 	}
-	text := fmt.Sprintf("%s on %s sent the load; each latency is of one clock, and the clocks' offsets are known to %s",
-		table.Plural(len(g.Workers), "worker"), table.Plural(len(hosts), "machine"),
+	text := fmt.Sprintf("%s on %s sent the load; each latency is of one clock, and the clocks' "+
+		"offsets are known to %s", table.Plural(len(g.Workers), "worker"),
+		table.Plural(len(hosts), "machine"),
 		table.Duration(off.Round(time.Microsecond)))
 	if lost != nil {
 		text += "; " + strings.Join(lost, "; ")

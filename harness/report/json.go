@@ -104,7 +104,8 @@ type summaryJSON struct {
 
 func newSummaryJSON(run int, s *record.Summary) summaryJSON {
 	j := summaryJSON{Run: run, Requests: s.Requests, Outcomes: map[string]int{}, Elapsed: s.Elapsed,
-		Counters: s.Counters, Window: s.Window, Held: s.Held, Notes: s.Notes, Figures: map[string]*float64{}, Times: map[string]distJSON{}}
+		Counters: s.Counters, Window: s.Window, Held: s.Held, Notes: s.Notes,
+		Figures: map[string]*float64{}, Times: map[string]distJSON{}}
 	for o, n := range s.Outcomes {
 		j.Outcomes[string(o)] = n
 	}

@@ -90,8 +90,8 @@ func checkShares(parts []*Report) error {
 		case s.Of > 0 && twice:
 			return fmt.Errorf("parts %d and %d are both %v of the load", before, i+1, s)
 		case s.Of > 0 && p.Workload.Seed != parts[0].Workload.Seed:
-			return fmt.Errorf("part %d has the seed %d and the first one %d, so they are no shares of one load",
-				i+1, p.Workload.Seed, parts[0].Workload.Seed)
+			return fmt.Errorf("part %d has the seed %d and the first one %d, so they are no "+
+				"shares of one load", i+1, p.Workload.Seed, parts[0].Workload.Seed)
 		}
 		have[s] = i + 1
 	}

@@ -49,7 +49,8 @@ func (p *parser) arrival(s section) (turned string, given bool, err error) {
 	case len(kinds) == 0 && turned == "" && sessions:
 		return "", true, nil // readTrace has said when they come
 	case len(kinds) == 0 && turned == "":
-		err = fmt.Errorf("%s:%d: the load does not say when its agents arrive; want one of %s", s.file, s.line, strings.Join(all, ", "))
+		err = fmt.Errorf("%s:%d: the load does not say when its agents arrive; want one of %s",
+			s.file, s.line, strings.Join(all, ", "))
 	case len(kinds) > 1:
 		err = p.conflict(s, kinds[0], kinds[1], "a load has only one of "+strings.Join(all, ", "))
 	case len(kinds) == 1 && turned != "" && kinds[0] != turned:
@@ -68,7 +69,8 @@ func (p *parser) arrival(s section) (turned string, given bool, err error) {
 
 // fit refuses keys that mean nothing in such a load.
 func (p *parser) fit(s section, turned string) error {
-	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"}, {"speed", "trace"}, {"lengths", "trace"}, {"timestamps", "trace"},
+	for _, pair := range [][2]string{{"gaps", "rate"}, {"ramp-up", "concurrency"},
+		{"speed", "trace"}, {"lengths", "trace"}, {"timestamps", "trace"},
 		{"rounds", "together"}, {"reserve", "together"}} {
 		if key, needs := pair[0], pair[1]; p.Has(key) && !p.Has(needs) && turned != needs {
 			return fmt.Errorf("%s:%d: %s needs a load with %s", s.file, p.set[key], key, needs)
@@ -84,22 +86,25 @@ func (p *parser) fit(s section, turned string) error {
 		return fmt.Errorf("%s:%d: context needs amounts of the context, or an overflow of skip, cut or "+
 			"compact", s.file, p.set["context"])
 	}
-	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system", "fan-out", "compact",
+	for _, key := range []string{"turns", "prompt", "follow-up", "answer", "system",
+		"fan-out", "compact",
 		"sub-agents"} {
 		if p.Has("trace") && p.Has(key) {
 			return p.conflict(s, "trace", key, "a trace brings its own prompts and answers")
 		}
 	}
 	if (p.Has("compact") || p.Has("sub-agents")) && p.Has("fan-out") {
-		return p.conflict(s, "fan-out", map[bool]string{true: "compact", false: "sub-agents"}[p.Has("compact")],
-			"questions beside each other are what sub-agents ask")
+		return p.conflict(s, "fan-out", map[bool]string{true: "compact",
+			false: "sub-agents"}[p.Has("compact")], "questions beside each other are what sub-agents ask")
 	}
 	if p.Load.SystemPrompts != nil && p.Has("system") {
-		return fmt.Errorf("%s:%d: the system prompts are written in sections of their own", s.file, p.set["system"])
+		return fmt.Errorf("%s:%d: the system prompts are written in sections of their own", s.file,
+			p.set["system"])
 	}
 	if p.Search != nil {
 		if p.Search.Limits = p.Expect; len(p.Expect) == 0 {
-			return fmt.Errorf("%s:%d: a search needs limits to search under; want a section expect", s.file, p.set["search"])
+			return fmt.Errorf("%s:%d: a search needs limits to search under; want a section expect",
+				s.file, p.set["search"])
 		}
 	}
 	return nil

@@ -15,7 +15,8 @@ var five embed.FS
 
 // FiveNames are the names of the five scenarios that every baseline is made of, in the order in
 // which they run.
-var FiveNames = []string{"single-cold", "single-cached", "concurrent-5", "concurrent-10", "pool-pressure"}
+var FiveNames = []string{"single-cold", "single-cached", "concurrent-5", "concurrent-10",
+	"pool-pressure"}
 
 // agents are the scenarios of the suite agents.
 //

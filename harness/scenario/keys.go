@@ -67,8 +67,8 @@ func init() {
 			"open loop: so many agents at once, once or again and again", arriving, readBurst},
 		{"trace", "the name of a section such as trace.jsonl, or the path of a file or folder",
 			"recorded traffic, whose form is told by its content. Requests come as recorded; sessions as " +
-				"recorded too, or one after the other where their times are not known, or as another key here " +
-				"says; loadstone help traces", arriving,
+				"recorded too, or one after the other where their times are not known, or as " +
+				"another key here says; loadstone help traces", arriving,
 			func(p *parser, v string) error { p.trace = v; return nil }},
 
 		{"gaps", "even, poisson, or gamma SHAPE",
@@ -77,10 +77,11 @@ func init() {
 		{"ramp-up", "a time",
 			"in which the first agents of a concurrency begin, one after the other", spacing,
 			time1(func(p *parser) *time.Duration { return &p.Load.RampUp })},
-		{"speed", "a number above 0", "of a trace: 10 replays it ten times as fast, pauses included", spacing,
+		{"speed", "a number above 0", "of a trace: 10 replays it ten times as fast, pauses " +
+			"included", spacing,
 			func(p *parser, v string) (err error) { p.Load.Speed, err = positive(v); return err }},
-		{"lengths", "a number above 0", "of a trace: what its token counts are multiplied with; texts are only cut",
-			spacing,
+		{"lengths", "a number above 0", "of a trace: what its token counts are multiplied with; " +
+			"texts are only cut", spacing,
 			func(p *parser, v string) (err error) { p.Load.Lengths, err = positive(v); return err }},
 
 		{"idle", "a time such as 30s", "of recorded sessions: longer pauses are cut to it", spacing,
@@ -91,7 +92,8 @@ func init() {
 
 		{"requests", "a number, 1 or more", "sent in all, in each run", ending,
 			number1(func(p *parser) *int { return &p.Load.Requests })},
-		{"jobs", "a number, 1 or more", "agents in all, in each run, each of whom works to its end", ending,
+		{"jobs", "a number, 1 or more", "agents in all, in each run, each of whom works to its end",
+			ending,
 			number1(func(p *parser) *int { return &p.Load.Jobs })},
 		{"rounds", "a number, 1 or more", "of together: so many in each run; default 1", ending,
 			number1(func(p *parser) *int { return &p.Load.Rounds })},
@@ -124,26 +126,28 @@ func init() {
 		{"sub-agents", "2 of 5 calls after 10% of turns; both numbers may vary: uniform 1 3 of 5 calls",
 			"so many work beside each other, each in a conversation of its own; the next turn begins " +
 				"with their answers", asking, readSubAgents},
-		{"system", "2 of 300 tokens, or 1 of 10% of context", "so many system prompts, each agent having one of them; or " +
-			"write them in sections system*.txt", asking, readSystem},
-		{"answers", "recorded or served", "of recorded sessions: what later prompts have for the answers: " +
-			"the recorded ones, the default, or the server's own", asking,
+		{"system", "2 of 300 tokens, or 1 of 10% of context", "so many system prompts, each agent " +
+			"having one of them; or write them in sections system*.txt", asking, readSystem},
+		{"answers", "recorded or served", "of recorded sessions: what later prompts have for the " +
+			"answers: the recorded ones, the default, or the server's own", asking,
 			either(func(p *parser) *bool { return &p.Load.Replay.Served }, "recorded", "served")},
-		{"answer-length", "recorded or asked", "of recorded sessions: answers of the recorded length, the " +
-			"default, forced where the server takes ignore_eos and else compared; or as long as was asked for",
+		{"answer-length", "recorded or asked", "of recorded sessions: answers of the recorded " +
+			"length, the default, forced where the server takes ignore_eos and else compared; or " +
+			"as long as was asked for",
 			asking, either(func(p *parser) *bool { return &p.Load.Replay.AsAsked }, "recorded", "asked")},
-		{"overflow", "send, skip, cut or compact", "of recorded sessions: what becomes of a call that exceeds " +
-			"the server's context; cut leaves out the oldest messages, compact puts a summary in their place; " +
-			"default send", asking,
+		{"overflow", "send, skip, cut or compact", "of recorded sessions: what becomes of a call " +
+			"that exceeds the server's context; cut leaves out the oldest messages, compact puts " +
+			"a summary in their place; default send", asking,
 			func(p *parser, v string) (err error) {
 				p.Load.Replay.Overflow, err = load.ParseOverflow(v)
 				return err
 			}},
-		{"context", "a number, 1 or more", "tokens of the server's context, for overflow and for amounts of the " +
-			"context; default what it says, which bounds amounts in any case",
+		{"context", "a number, 1 or more", "tokens of the server's context, for overflow and for " +
+			"amounts of the context; default what it says, which bounds amounts in any case",
 			asking, number1(func(p *parser) *int { return &p.Load.Replay.Context })},
-		{"salt", "run or none", "of recorded sessions: a word before the first message that is new in each run, " +
-			"the default, so that caches begin cold; or none, and texts are sent as they were", asking,
+		{"salt", "run or none", "of recorded sessions: a word before the first message that is " +
+			"new in each run, the default, so that caches begin cold; or none, and texts are sent " +
+			"as they were", asking,
 			either(func(p *parser) *bool { return &p.Load.Replay.AsIs }, "run", "none")},
 		{"body", "NAME= (left out), NAME=JSON, or NAME=@OTHER (OTHER under this name), separated by " +
 			"blanks", "how the bodies of requests differ from the usual", asking, readBody},
@@ -222,7 +226,8 @@ func time1(to func(p *parser) *time.Duration) func(*parser, string) error {
 }
 
 // amount1 reads an amount whose numbers one reads.
-func amount1(one func(string) (float64, error), to func(p *parser) *load.Amount) func(*parser, string) error {
+func amount1(one func(string) (float64, error),
+	to func(p *parser) *load.Amount) func(*parser, string) error {
 	return func(p *parser, v string) (err error) {
 		*to(p), err = load.ParseAmount(v, one)
 		return err

@@ -98,14 +98,16 @@ func Parse(path string, text []byte) (*File, error) {
 	}
 	a := txtar.Parse(withoutTrailingBlanks(text))
 	if len(a.Files) == 0 {
-		return nil, fmt.Errorf("%s:1: no section in it; a scenario has a line -- load -- and the load after it (loadstone init writes an example)", path)
+		return nil, fmt.Errorf("%s:1: no section in it; a scenario has a line -- load -- and the "+
+			"load after it (loadstone init writes an example)", path)
 	}
 	var sections []section
 	line := 1 + bytes.Count(a.Comment, []byte("\n"))
 	for _, f := range a.Files {
 		s := section{path, f.Name, f.Data, line + 1}
 		if !known(f.Name) && !strings.HasPrefix(f.Name, "script/") {
-			return nil, fmt.Errorf("%s:%d: there is no section %s; sections are %s, and files of the script's own under script/", path, line, f.Name, sectionNames)
+			return nil, fmt.Errorf("%s:%d: there is no section %s; sections are %s, and files of "+
+				"the script's own under script/", path, line, f.Name, sectionNames)
 		}
 		if slices.ContainsFunc(sections, func(o section) bool { return o.name == f.Name }) {
 			return nil, fmt.Errorf("%s:%d: a second section %s", path, line, f.Name)
@@ -117,14 +119,16 @@ func Parse(path string, text []byte) (*File, error) {
 	return parse(path, filepath.Dir(path), strings.TrimSuffix(base, filepath.Ext(base)), sections)
 }
 
-const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json, schema.json and *.jsonl, trace*.json or *.csv, a trace"
+const sectionNames = "load, expect, system*.txt, prompts.txt, tools.json, schema.json and " +
+	"*.jsonl, trace*.json or *.csv, a trace"
 
 func parse(path, dir, name string, sections []section) (*File, error) {
 	p := &parser{File: &File{Runs: 1, set: map[string]int{}}, dir: dir, sections: sections}
 	p.Load.Name = cmp.Or(clean(name), "load")
 	load, err := p.find("load")
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; a scenario file has a line -- load -- and the load after it, a folder a file load (loadstone init writes an example)", path, err)
+		return nil, fmt.Errorf("%s: %w; a scenario file has a line -- load -- and the load after "+
+			"it, a folder a file load (loadstone init writes an example)", path, err)
 	}
 	if err := p.keys(load); err != nil {
 		return nil, err
@@ -258,8 +262,8 @@ func (p *parser) readTrace(from section) error {
 		for i := range source.Sessions {
 			all += source.Sessions[i].Count
 		}
-		p.Notes = append(p.Notes, fmt.Sprintf("%d of %s in the trace have no answer and are left out: there is "+
-			"none to ask for", n, table.Plural(all, "request")))
+		p.Notes = append(p.Notes, fmt.Sprintf("%d of %s in the trace have no answer and are left "+
+			"out: there is none to ask for", n, table.Plural(all, "request")))
 	}
 	if source.Sessions == nil {
 		p.Load.Trace = source.Requests
@@ -292,8 +296,8 @@ func (p *parser) source(from section) (load.Source, error) {
 	}
 	source, failed := load.OpenSource(path, p.unit)
 	if errors.Is(failed, fs.ErrNotExist) {
-		return source, fmt.Errorf("%s:%d: trace: %w, and no such file or folder; want the name of a section, or "+
-			"a path from the scenario file on", from.file, p.set["trace"], err)
+		return source, fmt.Errorf("%s:%d: trace: %w, and no such file or folder; want the name of "+
+			"a section, or a path from the scenario file on", from.file, p.set["trace"], err)
 	}
 	if _, ok := errors.AsType[*fs.PathError](failed); ok {
 		return source, fmt.Errorf("%s:%d: trace: %w", from.file, p.set["trace"], failed)
@@ -312,8 +316,9 @@ func (p *parser) seeds(all uint64) {
 
 func (p *parser) seedKeys() map[string]*uint64 {
 	s := &p.Load.Seeds
-	return map[string]*uint64{"seed.text": &s.Text, "seed.length": &s.Length, "seed.order": &s.Order, "seed.schedule": &s.Schedule,
-		"seed.think": &s.Think, "seed.cancel": &s.Cancel}
+	return map[string]*uint64{"seed.text": &s.Text, "seed.length": &s.Length,
+		"seed.order": &s.Order, "seed.schedule": &s.Schedule, "seed.think": &s.Think,
+		"seed.cancel": &s.Cancel}
 }
 
 // Seed gives all seeds one value, those that the file sets as well.

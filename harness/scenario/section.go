@@ -40,7 +40,8 @@ func (s section) lines(each func(line int, text string) error) error {
 }
 
 func known(name string) bool {
-	for _, pattern := range []string{"load", "expect", "system*.txt", "prompts.txt", "tools.json", "schema.json", "*.jsonl", "trace*.json",
+	for _, pattern := range []string{"load", "expect", "system*.txt", "prompts.txt", "tools.json",
+		"schema.json", "*.jsonl", "trace*.json",
 		"*.csv"} {
 		if ok, _ := filepath.Match(pattern, name); ok {
 			return true

@@ -80,7 +80,8 @@ func Params(p testscript.Params) testscript.Params {
 	}
 	commands := map[string]func(*testscript.TestScript, bool, []string){
 		"serve": serve, "ready": ready, "signal": signal, "stopped": stopped, "metric": metric,
-		"ask": loadstone("ask"), "run": loadstone("run"), "bench": loadstone("bench"), "check": loadstone("check"), "gate": gate,
+		"ask": loadstone("ask"), "run": loadstone("run"), "bench": loadstone("bench"),
+		"check": loadstone("check"), "gate": gate,
 		"record": record, "recorded": recorded,
 	}
 	for name, c := range p.Cmds {

@@ -29,10 +29,10 @@ func Plural(n int, noun string) string {
 // OneLine puts a text on one line: text from outside must not begin a line of its own. It is Plain.
 func OneLine(s string) string { return strings.Join(strings.Fields(Plain(s)), " ") }
 
-// Plain is a text without what a terminal obeys: of the control characters (C0, DEL and C1) it keeps
-// line ends and tabs alone, and it drops those that turn the direction of writing, with which a text
-// can pass for another. Bytes that are not UTF-8 become U+FFFD, since some terminals take the bytes
-// 0x80 to 0x9f for controls.
+// Plain is a text without what a terminal obeys: of the control characters (C0, DEL and C1) it
+// keeps line ends and tabs alone, and it drops those that turn the direction of writing, with which
+// a text can pass for another. Bytes that are not UTF-8 become U+FFFD, since some terminals take
+// the bytes 0x80 to 0x9f for controls.
 func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// These are the elements of JUnit's XML, in the form of Jenkins' schema, which GitLab reads as well.
+// These are the elements of JUnit's XML, in the form of Jenkins' schema, which GitLab reads as
+// well.
 type (
 	junitSuites struct {
 		XMLName xml.Name `xml:"testsuites"`
@@ -45,9 +46,9 @@ type (
 )
 
 // WriteJUnit writes the verdict as JUnit's XML: a suite for each section, a test for each case, and
-// a suite with one test for the verdict itself, which fails or is an error where no case says why. A
-// case that cannot be told or was accepted is skipped, as is one that is bad where nothing fails for
-// it.
+// a suite with one test for the verdict itself, which fails or is an error where no case says why.
+// A case that cannot be told or was accepted is skipped, as is one that is bad where nothing fails
+// for it.
 func (v *Verdict) WriteJUnit(w io.Writer) error {
 	all := junitSuites{junitCounts: junitCounts{Name: "loadstone " + v.Name, Time: seconds(v.Took)}}
 	whole := junitSuite{junitCounts: junitCounts{Name: v.Name, Time: seconds(v.Took)},

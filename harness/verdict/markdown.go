@@ -20,8 +20,8 @@ func (v *Verdict) WriteMarkdown(w io.Writer) error {
 	return err
 }
 
-// WriteComment writes the verdict for a comment that is updated in place: it begins with a line that
-// nobody sees, by which the next one of the same id finds it.
+// WriteComment writes the verdict for a comment that is updated in place: it begins with a line
+// that nobody sees, by which the next one of the same id finds it.
 func (v *Verdict) WriteComment(w io.Writer, id string) error {
 	_, err := io.WriteString(w, Marker(id)+"\n"+v.markdown())
 	return err

@@ -70,11 +70,11 @@ func Open(name string) (*Bundle, error) {
 }
 
 // resultNames are all files that a measurement writes, but for the manifest and its signature.
-var resultNames = []string{"access.log", "baseline.md", benchFile, recordsFile, pageFile, requestsFile,
-	resultsFile, samplesFile, "server.log", "soak.html", "soak.json", summaryFile}
+var resultNames = []string{"access.log", "baseline.md", benchFile, recordsFile, pageFile,
+	requestsFile, resultsFile, samplesFile, "server.log", "soak.html", "soak.json", summaryFile}
 
-// ReadFolder reads a folder of results. What in it is no file is noted and not followed; of files that
-// are none of results only the names are read.
+// ReadFolder reads a folder of results. What in it is no file is noted and not followed; of files
+// that are none of results only the names are read.
 func ReadFolder(dir string) (*Bundle, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -163,9 +163,9 @@ func (e *ZipError) Error() string {
 	return fmt.Sprintf("%s is no bundle, or a damaged one: %s", e.Name, e.About)
 }
 
-// ReadZip reads a bundle. It takes files alone, each once, without folders, and no more than results
-// have; anything else is a *ZipError. A bundle whose bytes are not all as they were written is read
-// as far as that goes, and Verify names what differs.
+// ReadZip reads a bundle. It takes files alone, each once, without folders, and no more than
+// results have; anything else is a *ZipError. A bundle whose bytes are not all as they were written
+// is read as far as that goes, and Verify names what differs.
 func ReadZip(name string, text []byte) (*Bundle, error) {
 	bad := func(format string, args ...any) (*Bundle, error) {
 		return nil, &ZipError{name, fmt.Sprintf(format, args...)}
@@ -183,10 +183,11 @@ func ReadZip(name string, text []byte) (*Bundle, error) {
 	b := &Bundle{Name: name, files: map[string][]byte{}}
 	switch at := len(text) - len(z.Comment); {
 	case !strings.HasPrefix(z.Comment, sealPrefix):
-		b.odd = append(b.odd, Difference{"", "", "the zip has no seal: it was not written by loadstone, or was " +
-			"packed anew; unpack it, and verify the folder"})
+		b.odd = append(b.odd, Difference{"", "", "the zip has no seal: it was not written by " +
+			"loadstone, or was packed anew; unpack it, and verify the folder"})
 	case z.Comment != seal(text[:at]):
-		b.odd = append(b.odd, Difference{"", "", "the zip is not as it was written: its bytes have another sum"})
+		b.odd = append(b.odd, Difference{"", "",
+			"the zip is not as it was written: its bytes have another sum"})
 	}
 	left := uint64(maxBytes)
 	lower := map[string]bool{}

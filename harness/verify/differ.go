@@ -170,8 +170,8 @@ func (c *comparer) alike(got, want string) bool {
 	return c.loose && errA == nil && errB == nil && math.Abs(a-b) <= 1e-9*max(math.Abs(a), math.Abs(b))
 }
 
-// rounded tells whether two times are the same but for the last nanosecond, which another program may
-// have rounded otherwise.
+// rounded tells whether two times are the same but for the last nanosecond, which another program
+// may have rounded otherwise.
 func (c *comparer) rounded(got, want json.Number) bool {
 	a, errA := got.Int64()
 	b, errB := want.Int64()

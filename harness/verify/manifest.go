@@ -60,8 +60,8 @@ func (m *Manifest) Text() []byte {
 	return append(text, '\n')
 }
 
-// ParseManifest reads a manifest. The error says what is wrong with it; of an unknown format it is a
-// *FormatError.
+// ParseManifest reads a manifest. The error says what is wrong with it; of an unknown format it is
+// a *FormatError.
 func ParseManifest(text []byte) (*Manifest, error) {
 	m := &Manifest{}
 	if err := json.Unmarshal(text, m); err != nil {
@@ -92,8 +92,8 @@ func (e *FormatError) Error() string {
 }
 
 // WriteManifest writes the manifest of a folder of results, once no file of it changes any more. A
-// signature of another manifest is taken away, and dropped says so. beside says that report.html has
-// an earlier measurement in it.
+// signature of another manifest is taken away, and dropped says so. beside says that report.html
+// has an earlier measurement in it.
 func WriteManifest(dir string, beside bool) (dropped bool, err error) {
 	b, err := ReadFolder(dir)
 	if err != nil {

@@ -24,7 +24,8 @@ func (v *verification) checkRecords() {
 			if Sum(f.Name, v.files[f.Name]) == f {
 				v.remade[f.Name] = true
 			} else {
-				v.differs(f.Name, "", "it is not the file that %s is made of: its SHA-256 is another", resultsFile)
+				v.differs(f.Name, "", "it is not the file that %s is made of: its SHA-256 "+
+					"is another", resultsFile)
 			}
 		}
 		if len(p.Raw) == 0 {
@@ -43,7 +44,8 @@ func (v *verification) checkRecords() {
 		}
 		if r.Said() {
 			if sealed++; !r.Sealed() {
-				v.differs(recordsFile, place(i), "the answer of agent %s in turn %d has another digest than its text",
+				v.differs(recordsFile, place(i),
+					"the answer of agent %s in turn %d has another digest than its text",
 					r.Agent, r.Turn)
 			}
 		}
@@ -73,12 +75,13 @@ func canonical[T any](v *verification, file string, values []T) {
 		text = text[line.Len():]
 	}
 	if len(text) > 0 {
-		v.differs(file, fmt.Sprintf("line %d", len(values)+1), "%d bytes after the last record", len(text))
+		v.differs(file, fmt.Sprintf("line %d", len(values)+1),
+			"%d bytes after the last record", len(text))
 	}
 }
 
-// checkViolations holds each record by itself to what must be true of it: what is found now must have
-// been found then.
+// checkViolations holds each record by itself to what must be true of it: what is found now must
+// have been found then.
 func (v *verification) checkViolations() {
 	listed := map[string]bool{}
 	for _, one := range v.report.Violations {
@@ -100,8 +103,8 @@ func (v *verification) checkViolations() {
 			}
 		}
 	}
-	v.check("records", len(v.records), "each has one outcome, its times in order and its tokens within bounds; "+
-		"%s, as the results say", table.Plural(len(v.report.Violations), "violation"))
+	v.check("records", len(v.records), "each has one outcome, its times in order and its tokens "+
+		"within bounds; %s, as the results say", table.Plural(len(v.report.Violations), "violation"))
 }
 
 // prefix is what tells a violation's record: its check, agent and turn.
@@ -147,8 +150,8 @@ func (v *verification) checkRuns() {
 			lag = max(lag, d)
 		}
 	}
-	v.check("conservation", runs, "%s: %s beside the client's own count of requests; the pool was given back in %d",
-		table.Plural(runs, "run"), table.Plural(ledgers, "ledger"), pools)
+	v.check("conservation", runs, "%s: %s beside the client's own count of requests; the pool was "+
+		"given back in %d", table.Plural(runs, "run"), table.Plural(ledgers, "ledger"), pools)
 	if lag >= 0 {
 		v.check("client", 1, "its lag was at most %v in every scenario's highest percentile",
 			lag.Round(time.Microsecond))
@@ -219,12 +222,13 @@ func within(records []record.Record, w *record.Window) []record.Record {
 	})
 }
 
-// checkAccount holds the client's account of a run to its records. Tokens that a tokenizer has voided
-// afterwards are in the account and not in the records.
+// checkAccount holds the client's account of a run to its records. Tokens that a tokenizer has
+// voided afterwards are in the account and not in the records.
 func (v *verification) checkAccount(c *record.Counters, records []record.Record, at string) {
 	recounted := slices.ContainsFunc(records, func(r record.Record) bool { return r.Claimed > 0 })
 	want := record.ClientAccount(records, nil)
-	for _, name := range []record.Count{record.AnsweredRequests, record.PromptTokens, record.CachedTokens,
+	for _, name := range []record.Count{record.AnsweredRequests, record.PromptTokens,
+		record.CachedTokens,
 		record.OutputTokens, record.InexactAnswers, record.UnfinishedRequests} {
 		if recounted && (name == record.OutputTokens || name == record.InexactAnswers) {
 			continue
@@ -272,7 +276,8 @@ func (v *verification) checkAgain(r *report.Result) {
 			r.Again.Compared, table.Plural(compared, "record"))
 	}
 	if known && differ != r.Again.Differ {
-		v.differs(resultsFile, r.Name(), "again.differ is %d, and %d digests differ", r.Again.Differ, differ)
+		v.differs(resultsFile, r.Name(), "again.differ is %d, and %d digests differ",
+			r.Again.Differ, differ)
 	}
 }
 
@@ -300,8 +305,8 @@ func (v *verification) checkRequests() {
 	for i := range v.report.Results {
 		r := &v.report.Results[i]
 		if r.Made == nil {
-			v.note("%s: its %s cannot be made again, since prompts were written or recorded, or the results are of "+
-				"an earlier version", r.Name(), table.Plural(r.Pooled.Requests, "request"))
+			v.note("%s: its %s cannot be made again, since prompts were written or recorded, or "+
+				"the results are of an earlier version", r.Name(), table.Plural(r.Pooled.Requests, "request"))
 			continue
 		}
 		for _, run := range indexes(r) {
@@ -357,6 +362,6 @@ func (v *verification) checkRequests() {
 		v.differs(recordsFile, place(d.Record), "%s", d.About)
 	}
 	n += warm
-	v.check("requests", n, "%d of %d made again from the seeds; what they ask, how much and when is the same", n,
-		len(v.records))
+	v.check("requests", n, "%d of %d made again from the seeds; what they ask, how much and when "+
+		"is the same", n, len(v.records))
 }

@@ -55,7 +55,8 @@ func Sign(dir string, key ed25519.PrivateKey) error {
 	return os.WriteFile(filepath.Join(dir, SignatureFile), s.text(), 0o600)
 }
 
-// checkSignature is the key that signed a manifest. The error says what is wrong with the signature.
+// checkSignature is the key that signed a manifest. The error says what is wrong with the
+// signature.
 func checkSignature(text, manifest []byte) (ed25519.PublicKey, error) {
 	var s signature
 	if err := json.Unmarshal(text, &s); err != nil {
@@ -83,8 +84,8 @@ func KeyName(key ed25519.PublicKey) string {
 }
 
 // NewKey makes a key pair: a file that only its owner can read with the private key, and beside it
-// one with .pub after its name with the public key. Both are PEM, as openssl writes them. A file that
-// is there is left as it is, and is an error.
+// one with .pub after its name with the public key. Both are PEM, as openssl writes them. A file
+// that is there is left as it is, and is an error.
 func NewKey(path string) (ed25519.PublicKey, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -112,13 +113,15 @@ func writeNew(path string, block *pem.Block, mode os.FileMode) error {
 	return errors.Join(pem.Encode(f, block), f.Close())
 }
 
-// ReadPrivateKey reads a private key of ed25519, PKCS #8 in PEM. One that others can read is refused.
+// ReadPrivateKey reads a private key of ed25519, PKCS #8 in PEM. One that others can read is
+// refused.
 func ReadPrivateKey(path string) (ed25519.PrivateKey, error) {
 	block, err := readPEM(path, "PRIVATE KEY")
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" &&
+		info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s: others can read this private key (mode %#o); chmod 600 it", path,
 			info.Mode().Perm())
 	}
@@ -149,7 +152,8 @@ func readPEM(path, kind string) (*pem.Block, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s: want a %s of ed25519 in PEM; loadstone sign -new FILE makes a pair", path, kind)
+		return nil, fmt.Errorf("%s: want a %s of ed25519 in PEM; loadstone sign -new FILE "+
+			"makes a pair", path, kind)
 	}
 	return block, nil
 }

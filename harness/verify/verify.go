@@ -42,8 +42,8 @@ type Outcome struct {
 	SignedBy string   `json:"signed_by,omitempty"` // see KeyName
 }
 
-// Telling is the difference that says the most: the first with a place, or else the first. There must
-// be one.
+// Telling is the difference that says the most: the first with a place, or else the first. There
+// must be one.
 func (o *Outcome) Telling() Difference {
 	for _, d := range o.Differences {
 		if d.Place != "" {
@@ -75,8 +75,8 @@ func (b *Bundle) Verify(o Options) (*Outcome, error) {
 	v.Outcome.Name = b.Name
 	v.Outcome.Differences = append([]Difference{}, b.odd...)
 	if _, ok := b.files[journalFile]; ok {
-		return nil, &NoResultsError{b.Name, "the measurement did not come to its end; loadstone report makes " +
-			"the report of what there is"}
+		return nil, &NoResultsError{b.Name, "the measurement did not come to its end; loadstone " +
+			"report makes the report of what there is"}
 	}
 	if b.files[recordsFile] == nil && b.files[ManifestFile] == nil && b.files[resultsFile] == nil {
 		return nil, &NoResultsError{b.Name, "it has neither records.jsonl nor results.json"}
@@ -144,8 +144,8 @@ func (v *verification) checkFiles() error {
 	v.manifest = m
 	found := v.againstManifest(m)
 	v.Differences = append(v.Differences, found...)
-	v.check("files", len(m.Files), "%d of %d have the sum of the manifest", len(m.Files)-wrong(m, found),
-		len(m.Files))
+	v.check("files", len(m.Files), "%d of %d have the sum of the manifest",
+		len(m.Files)-wrong(m, found), len(m.Files))
 	return nil
 }
 
@@ -170,8 +170,8 @@ func (b *Bundle) againstManifest(m *Manifest) (found []Difference) {
 		case !ok:
 			found = append(found, Difference{f.Name, "", "it is missing"})
 		case own != f:
-			about := fmt.Sprintf("it has another SHA-256 than in the manifest, %.12s... in place of %.12s...",
-				own.SHA256, f.SHA256)
+			about := fmt.Sprintf("it has another SHA-256 than in the manifest, %.12s... in place "+
+				"of %.12s...", own.SHA256, f.SHA256)
 			if own.Bytes != f.Bytes {
 				about = fmt.Sprintf("it has %d bytes, and %d in the manifest", own.Bytes, f.Bytes)
 			}
@@ -206,7 +206,8 @@ func (v *verification) checkSigned() error {
 		if v.Key != nil {
 			v.differs(SignatureFile, "", "it is missing: nobody has signed these results")
 		}
-		v.check("signature", 0, "none: whoever changes the records and makes all files of them again is not found out")
+		v.check("signature", 0, "none: whoever changes the records and makes all files of them "+
+			"again is not found out")
 		return nil
 	}
 	key, err := checkSignature(text, v.files[ManifestFile])
@@ -267,7 +268,8 @@ func (v *verification) read() error {
 	if v.samples, err = record.ReadSamples(bytes.NewReader(v.files[samplesFile])); err != nil {
 		return fail(samplesFile, err)
 	}
-	if v.report, err = report.Read(bytes.NewReader(v.files[resultsFile]), v.records, v.samples); err != nil {
+	if v.report, err = report.Read(bytes.NewReader(v.files[resultsFile]), v.records,
+		v.samples); err != nil {
 		return fail(resultsFile, err)
 	}
 	proof := v.report.Proof
@@ -275,8 +277,8 @@ func (v *verification) read() error {
 	return nil
 }
 
-// blame names the manifest in place of a file that has another sum in it, and is nevertheless what is
-// made of the records.
+// blame names the manifest in place of a file that has another sum in it, and is nevertheless what
+// is made of the records.
 func (v *verification) blame() {
 	if v.manifest == nil {
 		return
@@ -284,8 +286,8 @@ func (v *verification) blame() {
 	for i := range v.Differences {
 		d := &v.Differences[i]
 		if d.Place == "" && v.remade[d.File] && strings.Contains(d.About, "in the manifest") {
-			*d = Difference{ManifestFile, d.File, "its sum or length is not that of the file, which is what the " +
-				"records make"}
+			*d = Difference{ManifestFile, d.File, "its sum or length is not that of the file, " +
+				"which is what the records make"}
 		}
 	}
 }
@@ -329,14 +331,17 @@ func (v *verification) checkForms() {
 		v.Differences = append(v.Differences, c.found...)
 	}
 	v.check("figures", figures, "%s of results.json computed again from %s and %s",
-		table.Plural(figures, "number"), table.Plural(len(v.records), "record"), table.Plural(len(v.samples), "sample"))
+		table.Plural(figures, "number"), table.Plural(len(v.records), "record"),
+		table.Plural(len(v.samples), "sample"))
 	outcomes := v.report.Outcomes()
-	v.check("verdicts", len(outcomes), "%s judged again, %d not met; %s", table.Plural(len(outcomes), "limit"),
-		len(v.report.Missed())+len(v.report.NotShown()), validity(v.report))
-	v.check("made again", same, "%d of %d files are byte for byte what is made of the records", same, all)
+	v.check("verdicts", len(outcomes), "%s judged again, %d not met; %s",
+		table.Plural(len(outcomes), "limit"), len(v.report.Missed())+len(v.report.NotShown()),
+		validity(v.report))
+	v.check("made again", same, "%d of %d files are byte for byte what is made of the records",
+		same, all)
 	if v.loose && same < all {
-		v.note("another program wrote these results (%s), so files that differ were compared figure by figure",
-			programOf(v.report))
+		v.note("another program wrote these results (%s), so files that differ were compared "+
+			"figure by figure", programOf(v.report))
 	}
 }
 
@@ -370,11 +375,13 @@ func (v *verification) tellWhat() {
 	switch {
 	case len(p.Model) > 0:
 		v.check("model", len(p.Model), "%s, %s, %s sha256 %.12s...", v.report.System.Model,
-			table.Plural(len(p.Model), "file"), p.Model[largest(p.Model)].Name, p.Model[largest(p.Model)].SHA256)
+			table.Plural(len(p.Model), "file"), p.Model[largest(p.Model)].Name,
+			p.Model[largest(p.Model)].SHA256)
 	case len(p.Fingerprints) > 0:
 		v.check("model", 0, "%s; the server calls it %s", v.report.System.Model, p.Fingerprints[0])
 	default:
-		v.note("which files the model %s is of is not known: the server does not say", v.report.System.Model)
+		v.note("which files the model %s is of is not known: the server does not say",
+			v.report.System.Model)
 	}
 	if len(p.Fingerprints) > 1 {
 		v.note("the server changed its system_fingerprint during the measurement: %v", p.Fingerprints)

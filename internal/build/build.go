@@ -55,7 +55,8 @@ func Read() Build {
 	return b
 }
 
-// A version that go install made up for a commit without a tag: v0.0.0-DATE-COMMIT, v1.2.4-0.DATE-COMMIT.
+// A version that go install made up for a commit without a tag: v0.0.0-DATE-COMMIT,
+// v1.2.4-0.DATE-COMMIT.
 var pseudoVersion = regexp.MustCompile(`^v[0-9].*[-.][0-9]{14}-([0-9a-f]{12})(\+.*)?$`)
 
 // pseudoCommit returns the commit that a pseudo-version names, "" for another version.

@@ -22,7 +22,8 @@ func main() {
 	}
 }
 
-// draw writes the plots and the tables of a folder, and returns the names of the files that it wrote.
+// draw writes the plots and the tables of a folder, and returns the names of the files that it
+// wrote.
 func draw(folder string) (written []string, err error) {
 	made, err := files(folder)
 	if err != nil {

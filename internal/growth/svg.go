@@ -108,7 +108,8 @@ func (s *scale) panel(b *bytes.Buffer, k string) {
 		}
 		var path strings.Builder
 		for i, p := range one.points {
-			fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(i, 1)], x.at(max(float64(p.size), 0.5)), y.at(max(p.value, 1e-9)))
+			fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(i, 1)], x.at(max(float64(p.size), 0.5)),
+				y.at(max(p.value, 1e-9)))
 		}
 		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.8"%s/>`+"\n", &path, colour[now], dash)
 		end := one.points[len(one.points)-1]

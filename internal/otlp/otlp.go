@@ -1,5 +1,5 @@
-// Package otlp exports spans to an OpenTelemetry collector by OpenTelemetry's Go SDK. It is for programs
-// alone: packages server and harness know no exporter.
+// Package otlp exports spans to an OpenTelemetry collector by OpenTelemetry's Go SDK. It is for
+// programs alone: packages server and harness know no exporter.
 package otlp
 
 import (
@@ -29,12 +29,13 @@ type Exporter struct {
 	tracer   trace.Tracer
 }
 
-// Open begins to export to the collector at an address, in the name of a service. Where spans come faster
-// than the collector takes them, Add waits if canWait is set; otherwise they are dropped.
+// Open begins to export to the collector at an address, in the name of a service. Where spans come
+// faster than the collector takes them, Add waits if canWait is set; otherwise they are dropped.
 func Open(address, service string, canWait bool) (*Exporter, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%q is no address of a collector; want one like http://127.0.0.1:4318", address)
+		return nil, fmt.Errorf("%q is no address of a collector; want one like "+
+			"http://127.0.0.1:4318", address)
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/v1/traces"
@@ -127,8 +128,10 @@ func (e *Exporter) addServer(s server.Span) {
 	}
 	if s.Model != "" {
 		one.Attributes = append(one.Attributes,
-			attribute.String("gen_ai.operation.name", "chat"), attribute.String("gen_ai.request.model", s.Model),
-			attribute.String("gen_ai.agent.id", s.Agent), attribute.Int("gen_ai.usage.input_tokens", s.Prompt),
+			attribute.String("gen_ai.operation.name", "chat"),
+			attribute.String("gen_ai.request.model", s.Model),
+			attribute.String("gen_ai.agent.id", s.Agent),
+			attribute.Int("gen_ai.usage.input_tokens", s.Prompt),
 			attribute.Int("gen_ai.usage.cache_read.input_tokens", s.Cached),
 			attribute.Int("gen_ai.usage.output_tokens", s.Outputs),
 			Milliseconds("loadstone.queue_ms", s.Queue),

@@ -26,9 +26,9 @@ type text struct {
 	body []byte
 }
 
-// known lists the licences under which software may be in an archive, as SPDX calls them. They allow
-// a program under the MIT licence to be linked with it and to be sold with it. The last three are of
-// libraries that come as files of their own, unchanged.
+// known lists the licences under which software may be in an archive, as SPDX calls them. They
+// allow a program under the MIT licence to be linked with it and to be sold with it. The last three
+// are of libraries that come as files of their own, unchanged.
 var known = []string{"MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Apache-2.0",
 	"BSD-3-Clause-Open-MPI", "GPL-3.0-or-later WITH GCC-exception-3.1", "LGPL-2.1-or-later"}
 
@@ -76,8 +76,8 @@ func (c *component) check() error {
 // notices is the text of NOTICES.txt.
 func notices(components []component) []byte {
 	var b bytes.Buffer
-	b.WriteString("Loadstone is under the MIT licence, in the file LICENSE. Software of others is in " +
-		"this archive:\n\n")
+	b.WriteString("Loadstone is under the MIT licence, in the file LICENSE. Software of others is " +
+		"in this archive:\n\n")
 	for _, c := range components {
 		fmt.Fprintf(&b, "  %s: %s\n", strings.TrimSpace(c.name+" "+c.version),
 			strings.Join(c.licences, ", "))

@@ -2,11 +2,11 @@
 // completions for three shells, the licence, the notices of everything that is linked in, and a
 // software bill of materials (CycloneDX); then SHA256SUMS, and the notes. ./release runs it.
 //
-// A release is the same bytes from every clone of its commit, whatever the clone's folder is called:
-// it records no path, no build time and no user, and what the clone's tags and the environment
-// would add is left out. That takes the same version of Go, which loadstone version and the bill of
-// materials state: the one that go.mod names by its line toolchain, which the go command downloads.
-// For the target with MLX it takes the same C++ compiler, too.
+// A release is the same bytes from every clone of its commit, whatever the clone's folder is
+// called: it records no path, no build time and no user, and what the clone's tags and the
+// environment would add is left out. That takes the same version of Go, which loadstone version and
+// the bill of materials state: the one that go.mod names by its line toolchain, which the go
+// command downloads. For the target with MLX it takes the same C++ compiler, too.
 package main
 
 import (

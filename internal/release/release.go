@@ -66,7 +66,8 @@ func step(start time.Time, format string, args ...any) {
 }
 
 // makeTarget writes the archive of one target and its bill of materials, and returns their names.
-func (s *source) makeTarget(ctx context.Context, t target, common []file, tmp, out string) ([]string,
+func (s *source) makeTarget(ctx context.Context, t target, common []file, tmp,
+	out string) ([]string,
 	error) {
 	start := time.Now()
 	program := filepath.Join(tmp, t.name)

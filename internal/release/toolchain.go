@@ -38,8 +38,8 @@ func chooseToolchain(ctx context.Context, root string) (toolchain, error) {
 	}
 	want := mod.Toolchain.Name
 	if got, err := goVersion(ctx, root, want); err != nil {
-		local.note = fmt.Sprintf("%s, which go.mod names, cannot be had (%v); this machine's %s makes the "+
-			"release, with the vulnerabilities that are known of it", want, err, own)
+		local.note = fmt.Sprintf("%s, which go.mod names, cannot be had (%v); this machine's %s "+
+			"makes the release, with the vulnerabilities that are known of it", want, err, own)
 		return local, nil
 	} else if got != want {
 		return toolchain{}, fmt.Errorf("the go command is %s where %s was asked for", got, want)

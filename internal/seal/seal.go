@@ -1,5 +1,5 @@
-// Package seal keeps files secret and whole that lie on a disk which others may read or change: with
-// AES-256-GCM and a key that is not on that disk.
+// Package seal keeps files secret and whole that lie on a disk which others may read or change:
+// with AES-256-GCM and a key that is not on that disk.
 //
 // # Format
 //
@@ -14,10 +14,10 @@
 // The key of a file is derived from the master key, the salt and the file's name (HKDF-SHA256), so
 // no two files have one, though a file of the same name is written again. A chunk's nonce is its
 // number and whether it is the last one. So a nonce is used once with a key; a chunk that is
-// changed, moved, left out or doubled, a file that is cut off or goes on, and a file under another's
-// name all fail to open. An older file in place of a newer one of the same name does not: that takes
-// a memory outside the disk. (The construction is STREAM: Hoang, Reyhanitabar, Rogaway, Vizár,
-// "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015.)
+// changed, moved, left out or doubled, a file that is cut off or goes on, and a file under
+// another's name all fail to open. An older file in place of a newer one of the same name does not:
+// that takes a memory outside the disk. (The construction is STREAM: Hoang, Reyhanitabar, Rogaway,
+// Vizár, "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015.)
 package seal
 
 import (
@@ -75,8 +75,8 @@ func NewKey(master []byte) (*Key, error) {
 	return k, nil
 }
 
-// ParseKeys reads keys as text, one on each line: 64 hexadecimal digits, or 32 bytes in base64. Lines
-// that are empty or begin with # mean nothing. The errors do not contain what was read.
+// ParseKeys reads keys as text, one on each line: 64 hexadecimal digits, or 32 bytes in base64.
+// Lines that are empty or begin with # mean nothing. The errors do not contain what was read.
 func ParseKeys(text string) (keys [][]byte, err error) {
 	number := 0
 	for line := range strings.Lines(text) {
@@ -200,8 +200,8 @@ type Reader struct {
 	have          int64 // the chunk in plain; -1: none
 }
 
-// KeyOf returns which of the keys a file was sealed with. sealed reports whether it is a sealed file
-// at all.
+// KeyOf returns which of the keys a file was sealed with. sealed reports whether it is a sealed
+// file at all.
 func KeyOf(r io.ReaderAt, keys []*Key) (k *Key, sealed bool, err error) {
 	head := make([]byte, headBytes)
 	n, err := r.ReadAt(head, 0)
@@ -225,7 +225,8 @@ func KeyOf(r io.ReaderAt, keys []*Key) (k *Key, sealed bool, err error) {
 
 // Open opens a file of so many bytes with a name, with the one of the keys that sealed it. sealed
 // reports whether it is a sealed file at all; there is no Reader of one that is not.
-func Open(file io.ReaderAt, size int64, name string, keys []*Key) (r *Reader, sealed bool, err error) {
+func Open(file io.ReaderAt, size int64, name string,
+	keys []*Key) (r *Reader, sealed bool, err error) {
 	key, sealed, err := KeyOf(file, keys)
 	if err != nil || !sealed {
 		return nil, sealed, err
@@ -301,7 +302,8 @@ func (r *Reader) load(chunk int64) error {
 		}
 		return err
 	}
-	plain, err := r.aead.Open(r.plain[:0], nonce(uint64(chunk), chunk == r.chunks-1), r.sealed[:n], nil)
+	plain, err := r.aead.Open(r.plain[:0], nonce(uint64(chunk), chunk == r.chunks-1),
+		r.sealed[:n], nil)
 	if err != nil {
 		return ErrBroken
 	}

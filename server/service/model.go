@@ -145,8 +145,8 @@ func (n network) options(progress func(done, total int64)) metal.Options {
 	return metal.Options{KV: n.kv, Activations: n.activations, Part: n.part, Progress: progress}
 }
 
-// follow computes a part of a model other than the first, as long as the server that has the first one
-// wants it.
+// follow computes a part of a model other than the first, as long as the server that has the first
+// one wants it.
 func follow(ctx context.Context, src catalog.Source, n network) error {
 	dir, remove, err := src.Folder()
 	if err != nil {

@@ -47,8 +47,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // A Program is a server as a process, with what it can do beside serving. The zero Program does
 // nothing besides.
 type Program struct {
-	// Export, unless nil, begins to export spans to an OpenTelemetry collector at a URL, which the flag
-	// -otlp gives. It returns what takes a span, and what sends those that are left.
+	// Export, unless nil, begins to export spans to an OpenTelemetry collector at a URL, which the
+	// flag -otlp gives. It returns what takes a span, and what sends those that are left.
 	Export func(ctx context.Context, url string) (span func(server.Span), end func(), err error)
 }
 

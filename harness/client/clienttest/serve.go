@@ -1,5 +1,5 @@
-// Package clienttest has servers for tests. They run in memory, so that client and server can share a
-// synctest bubble, in which time is exact and passes at once.
+// Package clienttest has servers for tests. They run in memory, so that client and server can share
+// a synctest bubble, in which time is exact and passes at once.
 package clienttest
 
 import (

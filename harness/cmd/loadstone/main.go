@@ -1,4 +1,5 @@
-// Loadstone measures the latency of LLM inference servers under load, and serves one itself. Run it with help.
+// Loadstone measures the latency of LLM inference servers under load, and serves one itself. Run it
+// with help.
 package main
 
 import "loadstone/harness/command"

@@ -89,8 +89,8 @@ func (s *Sim) Crash(rng *rand.Rand) {
 	s.root.reboot(rng)
 }
 
-// Survivors decides for [Sim.Crash] what survives the loss of power with a number: with 0 nothing that
-// was not synced.
+// Survivors decides for [Sim.Crash] what survives the loss of power with a number: with 0 nothing
+// that was not synced.
 func Survivors(seed uint64) *rand.Rand {
 	if seed == 0 {
 		return nil

@@ -19,7 +19,8 @@ type Repository struct {
 	commits int
 }
 
-// New makes an empty repository whose branch is main. Where git is not installed, it skips the test.
+// New makes an empty repository whose branch is main. Where git is not installed, it skips the
+// test.
 func New(t *testing.T) *Repository {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {

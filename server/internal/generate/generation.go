@@ -177,7 +177,8 @@ func (g *Generation) Finish() (Answer, error) {
 	}
 	result := g.stream.Result()
 	g.start, g.decode = result.Start, result.Decode
-	// The engine may have been further than a stop string, and each step draws a token that no draft has.
+	// The engine may have been further than a stop string, and each step draws a token that no
+	// draft has.
 	g.drafts = Drafts{result.Drafted, min(result.Accepted, max(len(g.ids)-1, 0))}
 	a := Answer{
 		Reasoning: g.assembly.reasoning,

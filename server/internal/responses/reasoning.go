@@ -26,8 +26,8 @@ const sealedReasoning = "loadstone:"
 // reasoning, so that it can be opened after a restart.
 const reasoningKeyName = "reasoning.key"
 
-// reasoningKeys returns the keys of reasoning, of which the first seals: those of the store, or else
-// one of its own, which without a directory lasts as long as the process.
+// reasoningKeys returns the keys of reasoning, of which the first seals: those of the store, or
+// else one of its own, which without a directory lasts as long as the process.
 func (s *Store) reasoningKeys() ([]*seal.Key, error) {
 	if len(s.keys) > 0 {
 		return s.keys, nil
@@ -44,9 +44,9 @@ func (s *Store) reasoningKeys() ([]*seal.Key, error) {
 	return []*seal.Key{k}, err
 }
 
-// keptKey returns the key that the directory has. Where it has none yet, that is the given one, which
-// is on disk when keptKey returns: clients get what is sealed with it, and bring it back after a
-// restart.
+// keptKey returns the key that the directory has. Where it has none yet, that is the given one,
+// which is on disk when keptKey returns: clients get what is sealed with it, and bring it back
+// after a restart.
 func (s *Store) keptKey(master []byte) ([]byte, error) {
 	path := filepath.Join(s.dir, reasoningKeyName)
 	text, err := files.ReadFile(s.sys, path)
@@ -83,8 +83,8 @@ func (o Owned) seal(text []byte) string {
 	return sealedReasoning + base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
-// unseal returns the text of an encrypted_content. ok is false where it is another server's, or of a
-// key that is not at hand, and cannot be read. It is an error for the client where the content is
+// unseal returns the text of an encrypted_content. ok is false where it is another server's, or of
+// a key that is not at hand, and cannot be read. It is an error for the client where the content is
 // another owner's, or not as it was sealed.
 func (o Owned) unseal(path, content string) (text string, ok bool, err error) {
 	code, ours := strings.CutPrefix(content, sealedReasoning)

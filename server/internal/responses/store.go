@@ -240,8 +240,8 @@ func isCode(s string) bool {
 	return true
 }
 
-// Put stores a response. With sync it is on disk, synced, when Put returns; without, a loss of power
-// may take it. An error leaves nothing of it.
+// Put stores a response. With sync it is on disk, synced, when Put returns; without, a loss of
+// power may take it. An error leaves nothing of it.
 func (o Owned) Put(r *Stored, sync bool) error {
 	s := o.store
 	r.Owner = o.owner
