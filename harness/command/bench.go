@@ -188,13 +188,17 @@ func parseBench(e *env, args []string) (*benchOptions, error) {
 	var names string
 	f := flags("bench", benchAbout, benchExamples, e.stdout)
 	o.flags(f, "measure")
-	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all of the suite: "+strings.Join(scenario.FiveNames, ", ")+", or "+strings.Join(scenario.AgentNames, ", "))
-	f.StringVar(&o.suite, "suite", "five", "`set` of scenarios: "+strings.Join(scenario.SuiteNames(), " or "))
+	f.StringVar(&names, "scenario", "", "`names` of scenarios, separated by commas; default: all "+
+		"of the suite: "+strings.Join(scenario.FiveNames, ", ")+", or "+
+		strings.Join(scenario.AgentNames, ", "))
+	f.StringVar(&o.suite, "suite", "five", "`set` of scenarios: "+
+		strings.Join(scenario.SuiteNames(), " or "))
 	f.IntVar(&o.n, "n", 100, "repetitions of each scenario; of one of agents, jobs in all "+
 		"(default: its own in each run)")
 	f.IntVar(&o.runs, "runs", 10, "rounds they are split into; each run is one benchmark line; of "+
 		"-suite agents one")
-	f.IntVar(&o.context, "context", 0, "`tokens` that the longest prompts of agents have at most; default: 4096, or what the server takes")
+	f.IntVar(&o.context, "context", 0, "`tokens` that the longest prompts of agents have at most; "+
+		"default: 4096, or what the server takes")
 	o.sizes(f)
 	f.Uint64Var(&o.seed, "seed", 1, "of the prompts; with -url the default is another one each "+
 		"time, since a server that has seen a prompt is not cold")

@@ -19,8 +19,8 @@ type keysOptions struct {
 	probes int
 }
 
-const keysAbout = "`keys` of two principals, as FILE,FILE or one FILE with both (env:NAME is an environment\n" +
-	"variable in place of a file): checks instead that one learns nothing of the other"
+const keysAbout = "`keys` of two principals, as FILE,FILE or one FILE with both (env:NAME is an " +
+	"environment\nvariable in place of a file): checks instead that one learns nothing of the other"
 
 func (o *keysOptions) flags(f *flagSet) {
 	f.StringVar(&o.given, "keys", "", keysAbout)

@@ -45,11 +45,15 @@ type compared struct {
 
 // selectionFlags are those that compare and gate share.
 func selectionFlags(f *flag.FlagSet) func(*compared) {
-	scenarios := f.String("scenario", "", "`names` or patterns of scenarios, separated by commas; default: all")
-	units := f.String("unit", "", "`names` or patterns of units, separated by commas, such as 'p99-*,tok/s'; default: those that are gated")
+	scenarios := f.String("scenario", "", "`names` or patterns of scenarios, separated by commas; "+
+		"default: all")
+	units := f.String("unit", "", "`names` or patterns of units, separated by commas, such as "+
+		"'p99-*,tok/s'; default: those that are gated")
 	filter := f.String("filter", "", "`expression` of benchstat's filter language, such as model:tiny")
-	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ between the two")
-	floor := f.String("floor", "", "`file` of A/A measurements (loadstone gate -aa); default: beside the base, .floor in place of .txt, if it is there")
+	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ "+
+		"between the two")
+	floor := f.String("floor", "", "`file` of A/A measurements (loadstone gate -aa); default: "+
+		"beside the base, .floor in place of .txt, if it is there")
 	alpha := f.Float64("alpha", 0.05, "chance of a false alarm, all cells together")
 	return func(o *compared) {
 		o.base, o.head = benchFile(o.base), benchFile(o.head)

@@ -42,7 +42,8 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 	var urls, commands [2]string
 	for i, name := range sideNames {
 		f.StringVar(&urls[i], name+"-url", "", "measure the server at this `address` as the "+name)
-		f.StringVar(&commands[i], name+"-cmd", "", "measure this loadstone `command` as the "+name+"; default: this program")
+		f.StringVar(&commands[i], name+"-cmd", "",
+			"measure this loadstone `command` as the "+name+"; default: this program")
 	}
 	o.modelFlags(f)
 	f.IntVar(&o.runs, "runs", 10, "rounds; each is one run of every scenario on each side")
@@ -50,7 +51,8 @@ func (d *duel) flags(f *flagSet) func(args []string, aa bool) (bool, error) {
 	o.sizes(f)
 	f.Uint64Var(&o.seed, "seed", 1, "of the first round's prompts; with addresses the default is "+
 		"another one each time")
-	f.StringVar(&d.out, "out", "", "`folder` for base.txt and head.txt; default: loadstone-results/gate- and the time")
+	f.StringVar(&d.out, "out", "", "`folder` for base.txt and head.txt; default: "+
+		"loadstone-results/gate- and the time")
 	return func(args []string, aa bool) (bool, error) {
 		any := aa
 		for i := range sideNames {

@@ -342,8 +342,8 @@ func parseGate(e *env, args []string) (*gateOptions, error) {
 		"`list` of absolute limits for the head, such as p99-e2e<5s,hit-ratio>80%")
 	f.IntVar(&o.MinRuns, "min-runs", 6, "fewest runs a side; fewer fail")
 	f.BoolVar(&o.verbose, "v", false, "print all cells, not only those that fail")
-	f.StringVar(&o.aa, "aa", "", "measure a server against itself and add the noise to this `file`, as "+
-		"one more session; nothing is judged")
+	f.StringVar(&o.aa, "aa", "", "measure a server against itself and add the noise to this "+
+		"`file`, as one more session; nothing is judged")
 	f.StringVar(&o.accept, "accept", "", "accept what is worse, for this `reason`")
 	f.StringVar(&o.accepted, "accepted", "", "`file` of what was accepted; default: beside the base, "+
 		".accepted in place of .txt")

@@ -83,26 +83,33 @@ func historyCommand(ctx context.Context, e *env, args []string) error {
 func parseHistory(e *env, args []string) (*historyOptions, error) {
 	o := &historyOptions{Options: history.Options{Finder: history.DefaultFinder}}
 	f := flags("history", historyAbout, historyExamples, e.stdout)
-	scenarios := f.String("scenario", "", "`names` or patterns of scenarios, separated by commas; default: all")
-	units := f.String("unit", "", "`names` or patterns of units, separated by commas; default: those that gate judges")
+	scenarios := f.String("scenario", "", "`names` or patterns of scenarios, separated by commas; "+
+		"default: all")
+	units := f.String("unit", "", "`names` or patterns of units, separated by commas; default: "+
+		"those that gate judges")
 	f.BoolVar(&o.All, "all", false, "all units, not only those that gate judges")
-	f.StringVar(&o.Filter, "filter", "", "`expression` of benchstat's filter language, such as model:tiny")
-	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ within a measurement")
+	f.StringVar(&o.Filter, "filter", "", "`expression` of benchstat's filter language, such as "+
+		"model:tiny")
+	ignore := f.String("ignore", "", "configuration `keys`, separated by commas, that may differ "+
+		"within a measurement")
 	f.IntVar(&o.Finder.Window, "window", o.Finder.Window, "commits that are looked at together")
 	f.Float64Var(&o.Finder.MaxP, "max-p", o.Finder.MaxP, "largest p of a change")
 	f.Float64Var(&o.Finder.MinMagnitude, "min-change", o.Finder.MinMagnitude,
 		"smallest change: 0.02 is 2 %, or 2 points of a ratio")
 	f.BoolVar(&o.git, "git", false, "read every version that git has of PATH")
-	f.StringVar(&o.repo, "repo", "", "`folder` of the git repository that knows the commits; default: the one that PATH is in")
+	f.StringVar(&o.repo, "repo", "", "`folder` of the git repository that knows the commits; "+
+		"default: the one that PATH is in")
 	f.StringVar(&o.revision, "rev", "HEAD", "git `revision` up to which commits count")
-	f.StringVar(&o.since, "since", "", "git `revision`: show and judge only changes of commits after it")
+	f.StringVar(&o.since, "since", "", "git `revision`: show and judge only changes of commits "+
+		"after it")
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 if the last change of a series is for "+
 		"the worse")
 	f.BoolVar(&o.asJSON, "json", false, "print the history as JSON instead of a table")
 	f.StringVar(&o.out, "out", "", "also write the history as one page to look at to this `file`")
 	f.BoolVar(&o.verbose, "v", false, "print all series, not only those that changed, and all "+
 		"skipped files")
-	f.StringVar(&o.add, "add", "", "`folder` that gate wrote: add its base.txt and head.txt to the folder PATH as one file")
+	f.StringVar(&o.add, "add", "", "`folder` that gate wrote: add its base.txt and head.txt to "+
+		"the folder PATH as one file")
 	f.StringVar(&o.addBase, "base", "", "with -add, the git `revision` that was the base")
 	f.StringVar(&o.addHead, "head", "HEAD", "with -add, the git `revision` that was the head")
 	if err := f.parse(args); err != nil {

@@ -21,7 +21,8 @@ const initExamples = `  loadstone init
 
 func initCommand(_ context.Context, e *env, args []string) error {
 	f := flags("init", initAbout, initExamples, e.stdout)
-	of := f.String("scenario", "", "`name` of a scenario to start from: "+strings.Join(scenario.Names(), ", "))
+	of := f.String("scenario", "", "`name` of a scenario to start from: "+
+		strings.Join(scenario.Names(), ", "))
 	if err := f.parse(args); err != nil {
 		return err
 	}

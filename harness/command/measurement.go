@@ -32,12 +32,15 @@ type measurementOptions struct {
 
 func (o *measurementOptions) flags(f *flagSet, verb string) {
 	o.targetOptions.flags(f, verb)
-	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the time, of run after the scenario's name")
+	f.StringVar(&o.out, "out", "", "`folder` for the results; default: loadstone-results/ and the "+
+		"time, of run after the scenario's name")
 	f.BoolVar(&o.answers, "answers", false, "keep the text of the answers in records.jsonl")
 	goodputFlag(f, &o.goodput)
 	o.seal.flags(f)
 	o.crew.flags(f)
-	f.StringVar(&o.otlp, "otlp", "", "`URL` of an OpenTelemetry collector that gets the requests' spans once the load is over, such as http://127.0.0.1:4318; a server that exports spans then exports those of all requests")
+	f.StringVar(&o.otlp, "otlp", "", "`URL` of an OpenTelemetry collector that gets the requests' "+
+		"spans once the load is over, such as http://127.0.0.1:4318; a server that exports spans "+
+		"then exports those of all requests")
 }
 
 // settle is that of the target, and reads the key that signs.
@@ -50,7 +53,8 @@ func (o *measurementOptions) settle(f *flagSet, set map[string]bool, serving boo
 
 // goodputFlag declares the flag -goodput.
 func goodputFlag(f *flagSet, o *load.Objective) {
-	f.Func("goodput", "`objective` that an answer must hold to be good, such as 'ttft<300ms,tpot<50ms'; those a second are counted", func(s string) (err error) {
+	f.Func("goodput", "`objective` that an answer must hold to be good, such as "+
+		"'ttft<300ms,tpot<50ms'; those a second are counted", func(s string) (err error) {
 		if *o, err = limit.ParseObjective(s); err != nil {
 			err = fmt.Errorf("%w; want %s", err, limit.ObjectiveForm)
 		}

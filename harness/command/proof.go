@@ -83,8 +83,10 @@ type sealOptions struct {
 }
 
 func (o *sealOptions) flags(f *flagSet) {
-	f.StringVar(&o.sign, "sign", "", "private key `file` that signs the results, for loadstone verify -key")
-	f.StringVar(&o.zip, "zip", "", "also write all results into one zip `file`, to be sent and verified elsewhere")
+	f.StringVar(&o.sign, "sign", "", "private key `file` that signs the results, for loadstone "+
+		"verify -key")
+	f.StringVar(&o.zip, "zip", "", "also write all results into one zip `file`, to be sent and "+
+		"verified elsewhere")
 }
 
 // settle reads the key: a wrong one is to be told before anything is measured.

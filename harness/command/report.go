@@ -45,7 +45,8 @@ invalid, 2 wrong command line, or measurements that cannot be compared or put to
 func reportCommand(_ context.Context, e *env, args []string) error {
 	f := flags("report", reportAbout, reportExamples, e.stdout)
 	out := f.String("out", "", "`folder` for the files; default: where the records are")
-	base := f.String("compare", "", "`folder` of an earlier measurement, or its bench.txt, to compare with")
+	base := f.String("compare", "", "`folder` of an earlier measurement, or its bench.txt, to "+
+		"compare with")
 	var objective load.Objective
 	goodputFlag(f, &objective)
 	asJSON := f.Bool("json", false, "print the results as JSON instead of a table")

@@ -133,7 +133,8 @@ func (o *runOptions) describe(to harness.Target) report.Workload {
 func parseRun(e *env, args []string) (*runOptions, error) {
 	o := &runOptions{}
 	f := flags("run", runAbout, runExamples, e.stdout)
-	f.StringVar(&o.rate, "rate", "", "agents a second, such as 4/s or '1/s to 20/s over 30s', in place of the file's `load`")
+	f.StringVar(&o.rate, "rate", "", "agents a second, such as 4/s or '1/s to 20/s over 30s', in "+
+		"place of the file's `load`")
 	f.IntVar(&o.concurrency, "concurrency", 0, "`agents` at a time, in place of the file's load")
 	f.IntVar(&o.requests, "n", 0, "`requests` in each run")
 	f.IntVar(&o.jobs, "jobs", 0, "`agents` in each run, each of whom works to its end")
@@ -141,17 +142,24 @@ func parseRun(e *env, args []string) (*runOptions, error) {
 	f.DurationVar(&o.duration, "duration", 0, "`time` after which nothing more is due")
 	f.Uint64Var(&o.seed, "seed", 0, "of everything drawn at random; with -url and cold caches the "+
 		"default has words of its own each time, since a server that has seen a prompt is not cold")
-	f.Func("part", "carry out `I/N` alone, part I (from 0) of N of the load, beside other processes with the others; loadstone report -out FOLDER PART... puts them together", func(s string) (err error) {
-		o.share, err = load.ParseShare(s)
-		return err
-	})
-	f.Func("start", "`time` at which the load begins, such as 2026-11-29T12:00:00Z: the same for all parts", func(s string) (err error) {
+	f.Func("part", "carry out `I/N` alone, part I (from 0) of N of the load, beside other "+
+		"processes with the others; loadstone report -out FOLDER PART... puts them together",
+		func(s string) (err error) {
+			o.share, err = load.ParseShare(s)
+			return err
+		})
+	f.Func("start", "`time` at which the load begins, such as 2026-11-29T12:00:00Z: the same for "+
+		"all parts", func(s string) (err error) {
 		o.start, err = time.Parse(time.RFC3339, s)
 		return err
 	})
 	o.flags(f, "load")
-	f.StringVar(&o.resetCommand, "reset", "", "`command` that makes the server forget its caches, before each run; where it fails, nothing is measured")
-	f.StringVar(&o.resetURL, "reset-url", "", "`address` that does the same when it gets a POST, such as http://127.0.0.1:8000/reset_prefix_cache")
+	f.StringVar(&o.resetCommand, "reset", "",
+		"`command` that makes the server forget its caches, before each run; where it fails, "+
+			"nothing is measured")
+	f.StringVar(&o.resetURL, "reset-url", "",
+		"`address` that does the same when it gets a POST, such as "+
+			"http://127.0.0.1:8000/reset_prefix_cache")
 
 	// The file may come before flags or after them.
 	own, serve := args, []string(nil)

@@ -52,8 +52,10 @@ type targetOptions struct {
 
 // modelFlags declares those of every command that may start a server.
 func (o *targetOptions) modelFlags(f *flagSet) {
-	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that runs, the name to ask for")
-	f.StringVar(&o.backend, "backend", "auto", "`what` runs the model: mlx (MLX), ref (pure Go), or auto")
+	f.StringVar(&o.model, "model", "tiny", "`model` to serve, by name or folder; of a server that "+
+		"runs, the name to ask for")
+	f.StringVar(&o.backend, "backend", "auto",
+		"`what` runs the model: mlx (MLX), ref (pure Go), or auto")
 	f.BoolVar(&o.remote, "allow-remote", false,
 		"allow addresses off this machine; only for servers that are yours")
 	f.BoolVar(&o.quiet, "q", false, "no progress")

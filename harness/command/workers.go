@@ -47,9 +47,12 @@ command line.
 func workersCommand(ctx context.Context, e *env, args []string) error {
 	f := flags("workers", workersAbout, workersExamples, e.stdout)
 	n := f.Int("n", 4, "workers to start")
-	listen := f.String("listen", "", "`address` of the NATS server; default: 127.0.0.1:4222, or what -config says")
-	config := f.String("config", "", "`file` with the configuration of the NATS server, in its own form")
-	join := f.String("join", "", "`address` at which the workers find it, with a user where it wants one; default: "+
+	listen := f.String("listen", "", "`address` of the NATS server; default: 127.0.0.1:4222, or "+
+		"what -config says")
+	config := f.String("config", "", "`file` with the configuration of the NATS server, in its "+
+		"own form")
+	join := f.String("join", "", "`address` at which the workers find it, with a user where it "+
+		"wants one; default: "+
 		natsVariable+", or where it listens")
 	remote := f.Bool("allow-remote", false, "let the workers load servers off this machine; only "+
 		"for servers that are yours")
@@ -198,7 +201,8 @@ func workerCommand(ctx context.Context, e *env, args []string) error {
 
 func accessFlags(f *flagSet, a *workers.Access) {
 	f.StringVar(&a.Creds, "nats-creds", "", "`file` of NATS credentials (nsc makes it)")
-	f.StringVar(&a.CA, "nats-ca", "", "`file` with the certificate of the authority of the NATS server")
+	f.StringVar(&a.CA, "nats-ca", "", "`file` with the certificate of the authority of the "+
+		"NATS server")
 	f.BoolVar(&a.Plain, "nats-plain", false,
 		"let NATS go to other machines without TLS; only on a network that is yours")
 }

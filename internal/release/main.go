@@ -73,7 +73,8 @@ func run(ctx context.Context, args []string) error {
 		f.PrintDefaults()
 		fmt.Fprint(f.Output(), examples)
 	}
-	out := f.String("out", "dist", "`folder` to write to, from the repository's own; files of the same names are replaced")
+	out := f.String("out", "dist", "`folder` to write to, from the repository's own; files of the "+
+		"same names are replaced")
 	only := f.String("only", "", "`targets` to make, separated by commas; default: all")
 	changed := f.Bool("changed", false,
 		"allow files that differ from the commit; the program then says so of itself")

@@ -143,8 +143,9 @@ func (s *source) writeNotes(ctx context.Context, program, out string) (name stri
 		return "", err
 	}
 	_, formats, _ = strings.Cut(formats, "\n\n")
-	text := fmt.Sprintf("# Loadstone %s\n\nCommit %s.\n\n## Files of other versions\n\n```\n%s\n```\n\n%s\n",
-		s.version, s.revision(), formats, changesOf(string(changes), s.version))
+	text := fmt.Sprintf("# Loadstone %s\n\nCommit %s.\n\n## Files of other "+
+		"versions\n\n```\n%s\n```\n\n%s\n", s.version, s.revision(), formats,
+		changesOf(string(changes), s.version))
 	name = "loadstone-" + s.version + "-notes.md"
 	return name, os.WriteFile(filepath.Join(out, name), []byte(text), 0o644)
 }

@@ -96,13 +96,13 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.network.activations, "activations", 8, "`bits`, 8 or 16, to which the mlx backend "+
 		"rounds activations on a CPU beside quantised weights. With 16, answers are those of "+
 		"float32 but for near ties, and prompts take about twice as long; ref rounds nothing")
-	f.Func("parts", "`addresses`, HOST:PORT,HOST:PORT, of processes that each compute a part of the model, "+
-		"which is then larger than any of them could have. All get the same list; the first one "+
-		"serves, and listens for the others at the next port as well. On the mlx backend; without "+
-		"encryption or keys, so for a network of your own",
+	f.Func("parts", "`addresses`, HOST:PORT,HOST:PORT, of processes that each compute a part of "+
+		"the model, which is then larger than any of them could have. All get the same list; the "+
+		"first one serves, and listens for the others at the next port as well. On the mlx "+
+		"backend; without encryption or keys, so for a network of your own",
 		func(list string) error { o.network.part.Hosts = splitList(list); return nil })
-	f.IntVar(&o.network.part.Rank, "part", 0, "`number` of this process in -parts, from 0. Other than 0 "+
-		"it listens to nobody but the others, and ends with the first one")
+	f.IntVar(&o.network.part.Rank, "part", 0, "`number` of this process in -parts, from 0. Other "+
+		"than 0 it listens to nobody but the others, and ends with the first one")
 	f.Var((*byteSize)(&o.engine.KVBytes), "kv-bytes", "`size` of the KV cache, such as 512MiB; "+
 		"by default what one full context of the model takes, at least 256MiB and at most 4GiB")
 	f.IntVar(&o.maxTokens, "max-tokens", 0, "longest answer to a request that names no length; "+
