@@ -389,9 +389,9 @@ func (d *Derivation) jobs() (n int) {
 	return n
 }
 
-// WarmedUp holds the questions that warmed a server up to what they are always: they are of no
-// load, and tell how many tokens a word has, by which prompts get their lengths. n is how many of
-// the records are those questions.
+// WarmedUp checks the questions that warmed a server up, which are the same in every measurement.
+// They belong to no load; from them the harness learns how many tokens a word has, and so how long
+// prompts are. n is how many of the records are those questions.
 func WarmedUp(records []record.Record) (n int, found []Deviation) {
 	for i := range records {
 		r := &records[i]
@@ -405,7 +405,7 @@ func WarmedUp(records []record.Record) (n int, found []Deviation) {
 				n++
 			case "": // of an earlier version
 			default:
-				found = append(found, Deviation{i, "what warmed the server up is not what always does"})
+				found = append(found, Deviation{i, "this question warmed the server up, and is not the one that always does"})
 			}
 		}
 	}

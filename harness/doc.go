@@ -1,6 +1,6 @@
 // Package harness puts loads on a server and measures what comes of them: the five scenarios that
 // every baseline is made of, and loads that people write down. It knows the wire alone, so any
-// server that speaks OpenAI's chat API can be the target.
+// server with an API of OpenAI's or Anthropic's can be the target.
 //
 // # In tests
 //

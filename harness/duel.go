@@ -25,8 +25,8 @@ type Duel struct {
 	// Ended, unless nil, is told of every side's end of a round: 0 is the base, 1 the head.
 	Ended func(round, side int, took time.Duration)
 
-	// Note, unless nil, is told what nothing shows though the duel rests on it: that two addresses
-	// are two servers.
+	// Note, unless nil, is told what the duel assumes and could not be shown: that two addresses are
+	// two servers.
 	Note func(string)
 
 	noMetrics *[2]string // what the sides have in place of metrics, once known

@@ -31,8 +31,8 @@ server's context and are measured as jobs. It writes to -out
 and results.json, summary.csv, requests.csv, samples.jsonl; loadstone help results says what is in
 them.
 
-The server is this program itself as another process (loadstone serve), or any OpenAI-compatible
-one with -url. Flags after -- are those of loadstone serve.`
+The server is this program itself as another process (loadstone serve), or with -url any that has an
+API of OpenAI's or Anthropic's. Flags after -- are those of loadstone serve.`
 
 const benchExamples = `  loadstone bench                                      the embedded model, all scenarios
   loadstone bench -model smollm2 -max-tokens 64

@@ -63,7 +63,8 @@ With -keys it checks that two principals of a server are kept apart:
               thousand, and by how many bits a thousand probes would tell, with an interval of 95 %
 
 The server is this program itself as another process, with agents' memories that survive restarts,
-or any OpenAI-compatible server with -url. Flags after -- are those of loadstone serve.
+or with -url any that has an API of OpenAI's or Anthropic's. Flags after -- are those of loadstone
+serve.
 
 ` + ciHelp
 

@@ -49,7 +49,7 @@ func commands() []command {
 		{"report", "[flags] FOLDER...",
 			"make the report of a measurement again, also beside an earlier one", reportCommand},
 		{"verify", "[flags] FOLDER|FILE.zip",
-			"hold results to themselves: compute everything in them again", verifyCommand},
+			"check results: compute everything in them again from the records", verifyCommand},
 		{"sign", "-key FILE FOLDER | -new FILE", "sign results, or make a key for that", signCommand},
 		{"compare", "[flags] BASE HEAD", "compare two measurements", compareCommand},
 		{"gate", server, "decide whether a server got worse", gateCommand},

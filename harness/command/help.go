@@ -69,9 +69,9 @@ var topics = map[string]string{
 	"servers": serversTopic,
 	"agents":  agentsTopic,
 	"scenarios": scenariosTopic() + `
-The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute of the machine
-falls on all of them. One run is one line in bench.txt and one sample for benchstat, since requests within a run share
-queue and caches and are not independent of each other.
+The repetitions are split into runs, and the runs of all scenarios take turns, so that a slow minute
+of the machine falls on all of them. One run is one line in bench.txt and one sample for benchstat,
+since requests within a run share queue and caches and are not independent of each other.
 
 After each run, of loadstone run as well, four of its questions are asked again when nothing else
 runs, unmeasured: greedy answers must be the same. An answer that is not counts as rounding where

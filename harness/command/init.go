@@ -11,8 +11,9 @@ import (
 	"loadstone/harness/scenario"
 )
 
-const initAbout = `Writes a scenario file to start from: scenario.txtar, or FILE. It has every setting explained, or is one of the five
-scenarios of every baseline, or of the agents of bench -suite agents, by -scenario. A file that is there already is left as it is.`
+const initAbout = `Writes a scenario file to start from, scenario.txtar or FILE, in which every setting is explained.
+With -scenario it is one of the five scenarios of every baseline, or of the four of bench -suite
+agents. A file that is there already is left as it is.`
 
 const initExamples = `  loadstone init
   loadstone init mine.txtar && loadstone run mine.txtar

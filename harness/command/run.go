@@ -20,13 +20,13 @@ import (
 	"loadstone/harness/terminal"
 )
 
-const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive that
-loadstone init writes an example of, or a folder with the same files; loadstone help files says
-what can be in it. Results are written and printed as bench does.
+const runAbout = `Runs a scenario: a load of your own, in a file. FILE is a .txtar archive, of which loadstone init
+writes an example, or a folder with the same files; loadstone help files says what can be in it.
+Results are written and printed as bench does.
 
-The server is this program itself as another process, with the scenario's own flags (serve), or
-any OpenAI-compatible one with -url. Flags after -- are those of loadstone serve and come after
-the scenario's. The other flags here override what the file says, for this run.`
+The server is this program itself as another process, with the scenario's own flags (serve), or with
+-url any that has an API of OpenAI's or Anthropic's. Flags after -- are those of loadstone serve and
+come after the scenario's. The other flags here override what the file says, for this run.`
 
 const runExamples = `  loadstone init mine.txtar && loadstone run mine.txtar
   loadstone run testdata/scenarios/chat.txtar -url http://127.0.0.1:8080

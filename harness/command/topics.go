@@ -50,10 +50,10 @@ Limits of expect are such as p95-ttft < 200ms, rejected > 0 or hit-ratio >= 80%%
 %s.
 ttft is from due to first token, itl between pieces of an answer, tpot per token of an answer after
 the first, e2e from due to end, lag the client's own delay. An answer without such a time, such as
-one in a single piece for tpot, is within no bound of goodput. In a sweep every level must hold the limits; a search looks for the
-highest level that holds them. A percentile within its limit is not shown to hold where too few
-requests were measured to bound it: 6 for a p50, 39 for a p90, 76 for a p95, 441 for a p99; then run
-exits with 5.
+one in a single piece for tpot, is within no bound of goodput. In a sweep every level must hold the
+limits; a search looks for the highest level that holds them. A percentile within its limit is not
+shown to hold where too few requests were measured to bound it: 6 for a p50, 39 for a p90, 76 for a
+p95, 441 for a p99; then run exits with 5.
 `
 
 const loadsTopic = `A load says when agents arrive, and what an agent asks. There are four ways to arrive:

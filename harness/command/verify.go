@@ -11,8 +11,8 @@ import (
 	"loadstone/harness/verify"
 )
 
-const verifyAbout = `Holds results to themselves: a folder that bench, run or soak wrote, or the zip of one (-zip). It
-needs no server, no model and no network, and takes seconds.
+const verifyAbout = `Checks that results are what was measured: a folder that bench, run or soak wrote, or the zip of one
+(-zip). It needs no server, no model and no network, and takes seconds.
 
 It computes every figure and verdict again from the records, makes each file that is made of them
 again, makes the requests again from the load's seeds, counts again what the client, the server and
